@@ -1,0 +1,433 @@
+/* The core's door, and the way through it in order:
+ *
+ *     datagram or line ─► record ─► event ─► match ─► window ─► hit
+ *
+ * Each stage is a file in _ring/ that knows those before it only; this file alone knows all of them.
+ * Rule 1: one allocation, at creation. Rule 2: no clock, and no system call but recvmmsg.
+ * Rule 3: no input is taken before there is room for whatever it may cause (ready), so nothing is dropped
+ *         between stages, and any batching of the same bytes gives the same hits.
+ * Tested by tests/c/test_ring.c, tests/test_ring.py, tests/test_model.py, fuzz/. */
+#include "_ring.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "_ring/carve.h"
+#include "_ring/datagram.h"
+#include "_ring/event.h"
+#include "_ring/hit.h"
+#include "_ring/line.h"
+#include "_ring/match.h"
+#include "_ring/record.h"
+#include "_ring/serial.h"
+#include "_ring/window.h"
+
+/* The event being decided: kept between calls, because the hits can be full in the middle of it. */
+typedef struct {
+    as_event *event;   /* NULL: none */
+    uint64_t matching; /* bits of the rules still to be served */
+    as_window *window; /* of the rule being served; NULL: it has not been looked for yet */
+    uint32_t place;
+    as_value values[AS_FIELDS];
+} as_decision;
+
+struct as_ring {
+    atomic_flag busy;
+    as_stats stats;
+    as_datagrams datagrams;
+    as_lines lines;
+    as_events events;
+    as_serials serials;
+    as_match match;
+    as_windows windows;
+    as_hits hits;
+    as_decision decision;
+};
+
+static bool within(uint32_t value, uint32_t least, uint32_t most) {
+    return value >= least && value <= most;
+}
+
+static bool config_valid(const as_config *config) {
+    return within(config->datagram_slots, 1, 1024) && within(config->datagram_bytes, 1024, 65536) &&
+           within(config->event_slots, 16, 1048576) && within(config->small_texts, 16, 1048576) &&
+           within(config->large_texts, 4, 4096) && within(config->event_timeout_ms, 1, 60000) &&
+           within(config->key_slots, 16, 4194304) && within(config->window_slack, 0, 1024) &&
+           within(config->hit_bytes, 8 * config->datagram_bytes + 65536, UINT32_C(1) << 30);
+}
+
+static void carve(as_ring *ring, const as_config *config, const as_rules *rules, as_carver *from) {
+    as_datagrams_carve(&ring->datagrams, config, from);
+    as_lines_carve(&ring->lines, config, from);
+    as_events_carve(&ring->events, config, from);
+    as_serials_carve(&ring->serials, config, from);
+    as_match_carve(&ring->match, config, rules, from);
+    as_windows_carve(&ring->windows, config, rules, from);
+    as_hits_carve(&ring->hits, config, from);
+}
+
+size_t as_ring_bytes(const as_config *config, const as_rules *rules) {
+    as_ring counting = {0};
+    as_carver from = {.base = NULL, .used = sizeof(as_ring)};
+    if (!config_valid(config) || !as_rules_valid(rules)) {
+        return 0;
+    }
+    carve(&counting, config, rules, &from);
+    return from.used;
+}
+
+as_ring *as_ring_new(const as_config *config, const as_rules *rules) {
+    const size_t bytes = as_ring_bytes(config, rules);
+    if (bytes == 0) {
+        errno = EINVAL;
+        return NULL;
+    }
+    /* calloc leaves what is never used without a page of its own. */
+    as_ring *ring = calloc(1, bytes);
+    if (ring == NULL) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    as_carver from = {.base = (uint8_t *)ring, .used = sizeof(as_ring)};
+    atomic_flag_clear(&ring->busy);
+    carve(ring, config, rules, &from);
+    return ring;
+}
+
+void as_ring_free(as_ring *ring) {
+    free(ring);
+}
+
+/* Every public call is one of these pairs: a second thread inside gets an error, never a race. */
+static bool enter(as_ring *ring) {
+    return !atomic_flag_test_and_set_explicit(&ring->busy, memory_order_acquire);
+}
+
+static int64_t leave(as_ring *ring, int64_t result) {
+    atomic_flag_clear_explicit(&ring->busy, memory_order_release);
+    return result;
+}
+
+/* Event to hit */
+
+static void put_hit(as_ring *ring, uint32_t rule, const as_event_id *ids, uint32_t count) {
+    const uint64_t place = as_hits_put(&ring->hits, rule, ids, count, ring->decision.values);
+    ring->stats.hits++;
+    if (ring->decision.window != NULL) {
+        ring->decision.window->pending = place;
+    }
+}
+
+static void complete(as_ring *ring, uint32_t index, uint32_t first) {
+    const as_rule *rule = &ring->match.rules[index];
+    as_window *window = ring->decision.window;
+    as_event_id ids[64];
+    for (uint32_t i = 0; i < rule->count; i++) {
+        const as_entry entry = as_window_entry(&ring->windows, window, first + i);
+        ids[i] = (as_event_id){.ms = entry.ms, .serial = entry.serial};
+    }
+    ring->stats.sequences++;
+    const uint64_t ms = ids[rule->count - 1].ms;
+    if (rule->merge_ms == 0 || !as_hits_merge(&ring->hits, window->pending, ms, rule->merge_ms)) {
+        put_hit(ring, index, ids, rule->count);
+    }
+}
+
+/* Put the event into the window of this rule's key. False: it has no key, or comes too late for it. */
+static bool enter_window(as_ring *ring, uint32_t index) {
+    as_decision *decision = &ring->decision;
+    const as_rule *rule = &ring->match.rules[index];
+    uint64_t key[2];
+    if (!as_window_key(&ring->windows, rule, decision->values, ring->match.scratch, key)) {
+        ring->stats.keyless++;
+        return false;
+    }
+    decision->window = as_windows_of(&ring->windows, index, key, &ring->stats);
+    decision->place = as_window_add(&ring->windows, decision->window, rule->count, decision->event->ms,
+                                    decision->event->serial);
+    ring->stats.stale += decision->place == UINT32_MAX ? 1 : 0;
+    return decision->place != UINT32_MAX;
+}
+
+/* Serve one rule with the event. False: the hits are full; call again when they were drained. */
+static bool serve(as_ring *ring, uint32_t index) {
+    as_decision *decision = &ring->decision;
+    const as_rule *rule = &ring->match.rules[index];
+    uint32_t first = 0;
+    if (!as_hits_room(&ring->hits)) {
+        return false;
+    }
+    if (rule->count == 1) {
+        const as_event_id id = {.ms = decision->event->ms, .serial = decision->event->serial};
+        ring->stats.matches++;
+        ring->stats.sequences++;
+        put_hit(ring, index, &id, 1);
+        return true;
+    }
+    if (decision->window == NULL) {
+        ring->stats.matches++;
+        if (!enter_window(ring, index)) {
+            return true;
+        }
+    }
+    while (as_hits_room(&ring->hits)) {
+        if (!as_window_complete(&ring->windows, decision->window, rule, &decision->place, &first)) {
+            return true;
+        }
+        complete(ring, index, first);
+    }
+    return false;
+}
+
+static void begin(as_ring *ring, as_event *event) {
+    as_decision *decision = &ring->decision;
+    *decision = (as_decision){.event = event};
+    /* Without its SYSCALL record nobody can say which call it was. */
+    if (event->wanted != 0 && (event->kept & (1u << AS_ROLE_SYSCALL)) != 0) {
+        as_event_fields(&ring->events, event, decision->values);
+        decision->matching = as_match_event(&ring->match, event->wanted, decision->values);
+    }
+}
+
+/* Decide the closed events. False: the hits are full before all are decided. */
+static bool settle(as_ring *ring) {
+    as_decision *decision = &ring->decision;
+    for (;;) {
+        if (decision->event == NULL) {
+            as_event *event = as_events_closed(&ring->events);
+            if (event == NULL) {
+                return true;
+            }
+            begin(ring, event);
+        }
+        while (decision->matching != 0) {
+            if (!serve(ring, (uint32_t)__builtin_ctzll(decision->matching))) {
+                return false;
+            }
+            decision->matching &= decision->matching - 1;
+            decision->window = NULL;
+        }
+        as_events_forget(&ring->events, decision->event);
+        decision->event = NULL;
+    }
+}
+
+/* Make sure that the next record can be taken. False: the hits are full. */
+static bool ready(as_ring *ring, uint64_t now_ms) {
+    for (;;) {
+        if (!settle(ring)) {
+            return false;
+        }
+        if (as_events_expire(&ring->events, now_ms, &ring->stats)) {
+            continue;
+        }
+        if (as_events_room(&ring->events)) {
+            return true;
+        }
+        as_events_evict(&ring->events, &ring->stats);
+    }
+}
+
+/* Datagram and line to event */
+
+static void take_record(as_ring *ring, uint16_t type, as_span text, as_span node, uint64_t now_ms, bool line) {
+    as_record record;
+    if (!as_record_read(type, text, &record)) {
+        ring->stats.malformed++;
+        return;
+    }
+    ring->stats.records++;
+    if (!line) {
+        const uint64_t now = now_ms == 0 ? record.ms : now_ms;
+        ring->stats.serials_missing += as_serials_see(&ring->serials, record.serial, now);
+        ring->stats.serials_missing += as_serials_settle(&ring->serials, now);
+    }
+    const uint64_t wanted = as_match_wants(&ring->match, &record);
+    as_events_add(&ring->events, &record, node, wanted, now_ms, line, &ring->stats);
+}
+
+static void take_datagram(as_ring *ring, as_span bytes, uint32_t sender, uint64_t now_ms) {
+    const as_datagram datagram = as_datagram_read(bytes, sender);
+    ring->stats.datagrams++;
+    switch (datagram.kind) {
+    case AS_DATAGRAM_RECORD:
+        take_record(ring, datagram.type, datagram.text, (as_span){0}, now_ms, false);
+        break;
+    case AS_DATAGRAM_CONTROL:
+        ring->stats.control++;
+        break;
+    case AS_DATAGRAM_FOREIGN:
+        ring->stats.foreign++;
+        break;
+    case AS_DATAGRAM_SHORT:
+        ring->stats.malformed++;
+        break;
+    }
+}
+
+static void take_line(as_ring *ring, as_span line, bool cut) {
+    as_line read;
+    ring->stats.lines++;
+    ring->stats.truncated += cut ? 1 : 0;
+    if (as_line_read(line, &read)) {
+        take_record(ring, read.type, read.text, read.node, 0, true);
+    } else {
+        ring->stats.malformed++;
+    }
+}
+
+/* Public */
+
+int64_t as_ring_receive(as_ring *ring, int fd, uint64_t now_ms, uint32_t rounds) {
+    int64_t total = 0;
+    if (!enter(ring)) {
+        return AS_BUSY;
+    }
+    for (uint32_t round = 0; round < rounds; round++) {
+        as_span bytes;
+        uint32_t sender;
+        bool cut;
+        const int64_t got = as_datagrams_fetch(&ring->datagrams, fd);
+        if (got < 0 && got != AS_UNREAD) {
+            return leave(ring, total > 0 ? total : got);
+        }
+        while (ready(ring, now_ms) && as_datagrams_take(&ring->datagrams, &bytes, &sender, &cut)) {
+            ring->stats.truncated += cut ? 1 : 0;
+            take_datagram(ring, bytes, sender, now_ms);
+            total++;
+        }
+        if (ring->datagrams.taken < ring->datagrams.fetched || got < ring->datagrams.slots) {
+            break; /* the hits are full, or the socket is empty */
+        }
+    }
+    return leave(ring, total);
+}
+
+int64_t as_ring_fetch(as_ring *ring, int fd) {
+    if (!enter(ring)) {
+        return AS_BUSY;
+    }
+    const int64_t got = as_datagrams_fetch(&ring->datagrams, fd);
+    ring->stats.datagrams += got > 0 ? (uint64_t)got : 0;
+    return leave(ring, got);
+}
+
+int64_t as_ring_pack(as_ring *ring, uint8_t *out, size_t size, uint64_t now_ms) {
+    const as_datagrams *in = &ring->datagrams;
+    size_t used = 0;
+    as_packed entry = {.ms = now_ms};
+    bool cut;
+    if (!enter(ring)) {
+        return AS_BUSY;
+    }
+    if (size < (size_t)in->slots * (in->slot_bytes + AS_PACKED_HEADER)) {
+        return leave(ring, AS_ARGUMENT);
+    }
+    while (as_datagrams_take(&ring->datagrams, &entry.bytes, &entry.sender, &cut)) {
+        ring->stats.truncated += cut ? 1 : 0;
+        as_packed_write(out + used, &entry);
+        used += AS_PACKED_HEADER + entry.bytes.len;
+    }
+    return leave(ring, (int64_t)used);
+}
+
+/* What one call looks at: lengths of spans are 32 bits, so the caller comes back for the rest. */
+static as_span bounded(const uint8_t *bytes, size_t len) {
+    const size_t most = (size_t)1 << 30;
+    return as_span_of(bytes, len < most ? len : most);
+}
+
+int64_t as_ring_feed(as_ring *ring, const uint8_t *packed, size_t len) {
+    as_span rest = bounded(packed, len);
+    const uint32_t all = rest.len;
+    as_packed entry;
+    if (!enter(ring)) {
+        return AS_BUSY;
+    }
+    for (uint32_t size; rest.len > 0; rest = as_span_skip(rest, size)) {
+        size = as_packed_read(rest, &entry);
+        if (size == 0 || !ready(ring, entry.ms)) {
+            break;
+        }
+        if (entry.bytes.len > ring->datagrams.slot_bytes) {
+            entry.bytes.len = ring->datagrams.slot_bytes;
+            ring->stats.truncated++;
+        }
+        take_datagram(ring, entry.bytes, entry.sender, entry.ms);
+    }
+    settle(ring);
+    return leave(ring, all - rest.len);
+}
+
+int64_t as_ring_feed_text(as_ring *ring, const uint8_t *text, size_t len) {
+    as_span rest = bounded(text, len);
+    const uint32_t all = rest.len;
+    as_span line;
+    bool cut;
+    if (!enter(ring)) {
+        return AS_BUSY;
+    }
+    while (rest.len > 0 && ready(ring, 0)) {
+        if (as_lines_take(&ring->lines, &rest, &line, &cut)) {
+            take_line(ring, line, cut);
+        }
+    }
+    settle(ring);
+    return leave(ring, all - rest.len);
+}
+
+int64_t as_ring_expire(as_ring *ring, uint64_t now_ms) {
+    int64_t closed = 0;
+    if (!enter(ring)) {
+        return AS_BUSY;
+    }
+    while (settle(ring) && as_events_expire(&ring->events, now_ms, &ring->stats)) {
+        closed++;
+    }
+    ring->stats.serials_missing += as_serials_settle(&ring->serials, now_ms);
+    return leave(ring, closed);
+}
+
+int64_t as_ring_finish(as_ring *ring) {
+    as_span line;
+    bool cut;
+    if (!enter(ring)) {
+        return AS_BUSY;
+    }
+    if (!ready(ring, 0)) {
+        return leave(ring, 0);
+    }
+    if (as_lines_rest(&ring->lines, &line, &cut)) {
+        take_line(ring, line, cut);
+    }
+    while (settle(ring)) {
+        if (!as_events_close_oldest(&ring->events, &ring->stats)) {
+            ring->stats.serials_missing += as_serials_finish(&ring->serials);
+            return leave(ring, 1);
+        }
+    }
+    return leave(ring, 0);
+}
+
+int64_t as_ring_drain(as_ring *ring, uint8_t *out, size_t size) {
+    if (!enter(ring)) {
+        return AS_BUSY;
+    }
+    if (size < ring->hits.capacity) {
+        return leave(ring, AS_ARGUMENT);
+    }
+    return leave(ring, as_hits_drain(&ring->hits, out));
+}
+
+int64_t as_ring_stats(as_ring *ring, as_stats *out) {
+    if (!enter(ring)) {
+        return AS_BUSY;
+    }
+    *out = ring->stats;
+    return leave(ring, AS_OK);
+}
+
+const char *as_version(void) {
+    return AUDITSENSE_VERSION;
+}

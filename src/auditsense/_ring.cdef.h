@@ -1,0 +1,212 @@
+/* Every C declaration Python may see: read by cffi and by the C compiler, so there is no second copy.
+ * cffi's parser takes declarations only, hence no include guard here: C code includes _ring.h. */
+
+typedef struct as_ring as_ring;
+
+/* One error convention: a result >= 0 is a count, a negative one is an as_status. */
+typedef enum {
+    AS_OK = 0,
+    AS_BUSY = -1,     /* another thread is inside this handle */
+    AS_ARGUMENT = -2, /* a value outside its bounds; nothing was done */
+    AS_SYSTEM = -3,   /* a system call failed; errno says why */
+    AS_UNREAD = -4    /* fetched datagrams are still waiting to be taken */
+} as_status;
+
+/* What a record can tell. The source of each is the record and the key in the comment. */
+typedef enum {
+    AS_FIELD_ARCH,          /* SYSCALL arch, hex */
+    AS_FIELD_SYSCALL,       /* SYSCALL syscall, decimal */
+    AS_FIELD_SUCCESS,       /* SYSCALL success, yes or no */
+    AS_FIELD_EXIT,          /* SYSCALL exit, signed decimal */
+    AS_FIELD_A0,            /* SYSCALL a0, hex of the whole register */
+    AS_FIELD_A1,
+    AS_FIELD_A2,
+    AS_FIELD_A3,
+    AS_FIELD_ITEMS,         /* SYSCALL items: at most so many PATH records */
+    AS_FIELD_PPID,          /* SYSCALL ppid, in the initial pid namespace */
+    AS_FIELD_PID,           /* SYSCALL pid: the process, never the thread */
+    AS_FIELD_AUID,
+    AS_FIELD_UID,
+    AS_FIELD_GID,
+    AS_FIELD_EUID,
+    AS_FIELD_SUID,
+    AS_FIELD_FSUID,
+    AS_FIELD_EGID,
+    AS_FIELD_SGID,
+    AS_FIELD_FSGID,
+    AS_FIELD_TTY,
+    AS_FIELD_SES,
+    AS_FIELD_COMM,          /* SYSCALL comm, decoded */
+    AS_FIELD_EXE,           /* SYSCALL exe, decoded */
+    AS_FIELD_SUBJ,          /* SYSCALL subj: not escaped by the kernel, may hold blanks */
+    AS_FIELD_KEY,           /* SYSCALL key, decoded: several keys are joined with byte 1 */
+    AS_FIELD_CWD,           /* CWD cwd, decoded */
+    AS_FIELD_PATH_NAME,     /* PATH name, decoded; of the chosen PATH, as all that follow */
+    AS_FIELD_PATH_INODE,
+    AS_FIELD_PATH_DEV,
+    AS_FIELD_PATH_MODE,     /* PATH mode, octal */
+    AS_FIELD_PATH_OUID,
+    AS_FIELD_PATH_OGID,
+    AS_FIELD_PATH_RDEV,
+    AS_FIELD_PATH_OBJ,
+    AS_FIELD_PATH_NAMETYPE,
+    AS_FIELD_PROCTITLE,     /* PROCTITLE proctitle, decoded, NULs as blanks */
+    AS_FIELD_NODE,          /* the node= a collector wrote before the record; empty: this host */
+    AS_FIELDS
+} as_field;
+
+/* What the tables may hold: taken once, by as_ring_new. */
+typedef struct {
+    uint64_t seed;             /* of the hash tables; random, or collisions can be made on purpose */
+    uint32_t datagram_slots;   /* datagrams of one recvmmsg call, 1 to 1024 */
+    uint32_t datagram_bytes;   /* of one datagram or log line, 1024 to 65536; what is longer is cut */
+    uint32_t event_slots;      /* events being put together or remembered, 16 to 1048576 */
+    uint32_t small_texts;      /* records kept of at most 512 bytes, 16 to 1048576 */
+    uint32_t large_texts;      /* records kept of at most datagram_bytes, 4 to 4096 */
+    uint32_t event_timeout_ms; /* an event without its end is closed after this, 1 to 60000 */
+    uint32_t key_slots;        /* keys with a window, 16 to 4194304 */
+    uint32_t window_slack;     /* matches kept beyond a rule's count, for late ones, 0 to 1024 */
+    uint32_t hit_bytes;        /* hits waiting to be drained; at least 8 * datagram_bytes + 65536 */
+} as_config;
+
+/* The rule table: data made by the detection compiler. Offsets count from the arrays of as_rules. */
+typedef enum {
+    AS_OP_TEXT = 0,  /* the bytes are equal */
+    AS_OP_LIKE = 1,  /* equal without ASCII case; * is any run, ? any byte */
+    AS_OP_NUMBER = 2 /* (value & mask) == number, in the base the field is printed in */
+} as_op;
+
+typedef struct {
+    uint64_t number; /* AS_OP_NUMBER */
+    uint64_t mask;   /* AS_OP_NUMBER */
+    uint32_t at;     /* AS_OP_TEXT, AS_OP_LIKE: in as_rules.text */
+    uint32_t len;
+} as_operand;
+
+typedef struct {
+    uint32_t field;         /* as_field */
+    uint32_t op;            /* as_op */
+    uint32_t negated;       /* 1: true when no operand fits; an absent field fails either way */
+    uint32_t first_operand; /* any of them is enough */
+    uint32_t operands;
+} as_test;
+
+typedef struct {
+    uint32_t arch;    /* SYSCALL arch */
+    uint32_t syscall; /* SYSCALL syscall */
+} as_call;
+
+typedef struct {
+    uint32_t first_call; /* which system calls are looked at */
+    uint32_t calls;      /* 0: every one */
+    uint32_t first_test; /* all must hold */
+    uint32_t tests;
+    uint32_t keys[2];    /* as_field: what a window belongs to, with the rule itself */
+    uint32_t key_count;  /* 0 to 2; an event that lacks a key field does not count */
+    uint32_t count;      /* matches that complete a hit, 1 to 64; at 1 there is no window */
+    uint32_t span_ms;    /* from the first to the last of them at most, 1 to 86400000 */
+    uint32_t merge_ms;   /* 0: every completed window is a hit of its own; else a waiting hit of the
+                            same key takes in those that come at most so much later */
+} as_rule;
+
+typedef struct {
+    const as_rule *rules; /* at most 64 */
+    const as_call *calls;
+    const as_test *tests;
+    const as_operand *operands;
+    const uint8_t *text;
+    uint32_t rule_count;
+    uint32_t call_count;
+    uint32_t test_count;
+    uint32_t operand_count;
+    uint32_t text_len;
+} as_rules;
+
+/* A hit as it lies in the drained bytes: as_hit, then as_event_id[ids], as_hit_field[AS_FIELDS], text. */
+typedef struct {
+    uint32_t size;    /* of all of it, a multiple of 8 */
+    uint32_t rule;    /* index in as_rules.rules */
+    uint32_t ids;
+    uint32_t unused;
+    uint64_t more;    /* completed windows of the same key that were merged into this hit */
+    uint64_t last_ms; /* stamp of the newest of them */
+} as_hit;
+
+typedef struct {
+    uint64_t ms;     /* since 1970 UTC, as the kernel stamped the system call's entry */
+    uint32_t serial;
+    uint32_t unused;
+} as_event_id;
+
+typedef struct {
+    uint32_t at;  /* from the start of the as_hit; 0: the field is absent */
+    uint32_t len;
+} as_hit_field;
+
+/* Loss is data: everything that came in, and where it went. Never reset. */
+typedef struct {
+    uint64_t datagrams;          /* received or fed, whatever became of them */
+    uint64_t foreign;            /* not sent by the kernel: dropped unread */
+    uint64_t truncated;          /* longer than datagram_bytes: the rest is lost, the start was used */
+    uint64_t control;            /* answers and notices on the same socket: no records */
+    uint64_t lines;              /* of log text */
+    uint64_t records;            /* with a stamp that could be read */
+    uint64_t malformed;          /* datagrams and lines without one */
+    uint64_t events;             /* closed, for whatever reason */
+    uint64_t incomplete;         /* of these: without their end or their SYSCALL record */
+    uint64_t evicted;            /* of the incomplete: given up because a table was full */
+    uint64_t late;               /* records of an event that was closed already */
+    uint64_t duplicate;          /* records that their event had already */
+    uint64_t serials_missing;    /* numbers the kernel gave out and that never came (datagrams only) */
+    uint64_t matches;            /* events a rule wanted */
+    uint64_t keyless;            /* matches that lack a key field: not counted in any window */
+    uint64_t stale;              /* matches older than all that a full window keeps */
+    uint64_t keys_evicted;       /* windows given up because key_slots were full */
+    uint64_t sequences;          /* completed windows */
+    uint64_t hits;               /* of these: entries to drain; the others were merged into one */
+    uint64_t open_events;        /* at this moment: being put together */
+    uint64_t live_keys;          /* at this moment: with a window */
+} as_stats;
+
+/* Bytes a ring of this size takes, all at once; 0 when a value is outside its bounds. */
+size_t as_ring_bytes(const as_config *config, const as_rules *rules);
+
+/* Take the memory and copy the rules. NULL: EINVAL (a bound, an index) or ENOMEM in errno. */
+as_ring *as_ring_new(const as_config *config, const as_rules *rules);
+void as_ring_free(as_ring *ring);
+
+/* Receive with recvmmsg(2) until the socket is empty, the hits are full, or rounds calls were made.
+ * Never waits. now_ms: a clock that never steps back. Returns the datagrams taken. */
+int64_t as_ring_receive(as_ring *ring, int fd, uint64_t now_ms, uint32_t rounds);
+
+/* One recvmmsg(2) call whose datagrams stay in the ring's buffers, for as_ring_pack. */
+int64_t as_ring_fetch(as_ring *ring, int fd);
+
+/* Write the fetched datagrams in packed form: each a 16-byte little-endian header (u64 now_ms,
+ * u32 length, u32 sender port) and its bytes. Returns the bytes written; takes datagram_slots *
+ * (datagram_bytes + 16) at most. */
+int64_t as_ring_pack(as_ring *ring, uint8_t *out, size_t size, uint64_t now_ms);
+
+/* Feed packed datagrams. A now_ms of 0 in a header means: the newest stamp seen is the time.
+ * Returns the bytes consumed: less than len when the hits are full (drain, then go on with the rest) or
+ * when the rest is not a whole entry. */
+int64_t as_ring_feed(as_ring *ring, const uint8_t *packed, size_t len);
+
+/* Feed log text cut anywhere; an unfinished line waits for its rest. Returns the bytes consumed: less
+ * than len when the hits are full. The newest stamp seen is the time. */
+int64_t as_ring_feed_text(as_ring *ring, const uint8_t *text, size_t len);
+
+/* Let time pass: close events and settle serials that waited long enough. Returns the events closed. */
+int64_t as_ring_expire(as_ring *ring, uint64_t now_ms);
+
+/* The input has ended: take the unfinished line, close all events, settle all serials. Returns 1 when
+ * all is done, 0 when the hits are full (drain, then call again). */
+int64_t as_ring_finish(as_ring *ring);
+
+/* Move all waiting hits, oldest first, to out. size: at least hit_bytes. Returns the bytes moved. */
+int64_t as_ring_drain(as_ring *ring, uint8_t *out, size_t size);
+
+int64_t as_ring_stats(as_ring *ring, as_stats *out);
+
+/* The version this library was built as: a stale build beside newer Python files is found at import. */
+const char *as_version(void);

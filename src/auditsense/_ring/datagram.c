@@ -1,0 +1,119 @@
+#define _GNU_SOURCE /* recvmmsg */
+#include "datagram.h"
+
+#include <errno.h>
+#include <linux/netlink.h>
+#include <sys/socket.h>
+
+/* From linux/audit.h. Below 1100 are commands and their answers, except LOGIN; 1329 tells the owner of
+ * the socket that another process asked for it. */
+enum { AUDIT_LOGIN_TYPE = 1006, AUDIT_REPLACE_TYPE = 1329, FIRST_RECORD_TYPE = 1100 };
+
+void as_datagrams_carve(as_datagrams *in, const as_config *config, as_carver *from) {
+    in->slots = config->datagram_slots;
+    in->slot_bytes = config->datagram_bytes;
+    in->fetched = 0;
+    in->taken = 0;
+    in->messages = as_carve(from, in->slots, sizeof *in->messages);
+    in->vectors = as_carve(from, in->slots, sizeof *in->vectors);
+    in->senders = as_carve(from, in->slots, sizeof *in->senders);
+    in->bytes = as_carve(from, in->slots, in->slot_bytes);
+    if (in->bytes == NULL) {
+        return;
+    }
+    for (uint32_t i = 0; i < in->slots; i++) {
+        in->vectors[i] = (struct iovec){.iov_base = in->bytes + (size_t)i * in->slot_bytes,
+                                        .iov_len = in->slot_bytes};
+        in->messages[i].msg_hdr = (struct msghdr){.msg_name = &in->senders[i],
+                                                  .msg_iov = &in->vectors[i],
+                                                  .msg_iovlen = 1};
+    }
+}
+
+int64_t as_datagrams_fetch(as_datagrams *in, int fd) {
+    if (in->taken < in->fetched) {
+        return AS_UNREAD;
+    }
+    in->fetched = 0;
+    in->taken = 0;
+    for (uint32_t i = 0; i < in->slots; i++) {
+        /* The kernel overwrites the length with what it wrote, and leaves a missing name as it is. */
+        in->messages[i].msg_hdr.msg_namelen = sizeof *in->senders;
+        in->senders[i].nl_pid = UINT32_MAX;
+    }
+    int got;
+    do {
+        got = recvmmsg(fd, in->messages, in->slots, MSG_DONTWAIT, NULL);
+    } while (got < 0 && errno == EINTR);
+    if (got < 0) {
+        return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : AS_SYSTEM;
+    }
+    in->fetched = (uint32_t)got;
+    return got;
+}
+
+bool as_datagrams_take(as_datagrams *in, as_span *bytes, uint32_t *sender, bool *cut) {
+    if (in->taken == in->fetched) {
+        return false;
+    }
+    const struct mmsghdr *message = &in->messages[in->taken];
+    *bytes = as_span_of(in->vectors[in->taken].iov_base, message->msg_len);
+    *sender = in->senders[in->taken].nl_pid;
+    *cut = (message->msg_hdr.msg_flags & MSG_TRUNC) != 0;
+    in->taken++;
+    return true;
+}
+
+as_datagram as_datagram_read(as_span bytes, uint32_t sender) {
+    as_datagram datagram = {.kind = AS_DATAGRAM_SHORT};
+    if (sender != 0) {
+        datagram.kind = AS_DATAGRAM_FOREIGN;
+        return datagram;
+    }
+    if (bytes.len < NLMSG_HDRLEN) {
+        return datagram;
+    }
+    struct nlmsghdr header;
+    memcpy(&header, bytes.at, sizeof header);
+    datagram.type = header.nlmsg_type;
+    datagram.text = as_span_skip(bytes, NLMSG_HDRLEN);
+    const bool record = (header.nlmsg_type >= FIRST_RECORD_TYPE && header.nlmsg_type != AUDIT_REPLACE_TYPE) ||
+                        header.nlmsg_type == AUDIT_LOGIN_TYPE;
+    datagram.kind = record ? AS_DATAGRAM_RECORD : AS_DATAGRAM_CONTROL;
+    return datagram;
+}
+
+static void put_little(uint8_t *out, uint64_t value, unsigned bytes) {
+    for (unsigned i = 0; i < bytes; i++) {
+        out[i] = (uint8_t)(value >> (8 * i));
+    }
+}
+
+static uint64_t get_little(const uint8_t *in, unsigned bytes) {
+    uint64_t value = 0;
+    for (unsigned i = 0; i < bytes; i++) {
+        value |= (uint64_t)in[i] << (8 * i);
+    }
+    return value;
+}
+
+void as_packed_write(uint8_t *out, const as_packed *entry) {
+    put_little(out, entry->ms, 8);
+    put_little(out + 8, entry->bytes.len, 4);
+    put_little(out + 12, entry->sender, 4);
+    memcpy(out + AS_PACKED_HEADER, entry->bytes.at, entry->bytes.len);
+}
+
+uint32_t as_packed_read(as_span span, as_packed *out) {
+    if (span.len < AS_PACKED_HEADER) {
+        return 0;
+    }
+    const uint64_t len = get_little(span.at + 8, 4);
+    if (len > span.len - AS_PACKED_HEADER) {
+        return 0;
+    }
+    out->ms = get_little(span.at, 8);
+    out->sender = (uint32_t)get_little(span.at + 12, 4);
+    out->bytes = as_span_of(span.at + AS_PACKED_HEADER, len);
+    return AS_PACKED_HEADER + (uint32_t)len;
+}

@@ -1,0 +1,72 @@
+#include "hit.h"
+
+/* A hit's text is made of at most one text of each kept role, decoded to no more than its own length. */
+enum { FIXED_BYTES = 65536, MOST_TEXTS = 6 };
+
+void as_hits_carve(as_hits *hits, const as_config *config, as_carver *from) {
+    hits->capacity = config->hit_bytes;
+    hits->used = 0;
+    hits->drained = 0;
+    hits->most = MOST_TEXTS * config->datagram_bytes + (uint32_t)sizeof(as_hit) +
+                 64 * (uint32_t)sizeof(as_event_id) + AS_FIELDS * (uint32_t)sizeof(as_hit_field) + 8;
+    hits->bytes = as_carve(from, hits->capacity, 1);
+    _Static_assert(sizeof(as_hit) + 64 * sizeof(as_event_id) + AS_FIELDS * sizeof(as_hit_field) + 8 <=
+                       FIXED_BYTES,
+                   "as_config.hit_bytes promises room for one hit");
+}
+
+bool as_hits_room(const as_hits *hits) {
+    return hits->capacity - hits->used >= hits->most;
+}
+
+uint64_t as_hits_put(as_hits *hits, uint32_t rule, const as_event_id *ids, uint32_t count,
+                     const as_value values[AS_FIELDS]) {
+    uint8_t *start = hits->bytes + hits->used;
+    uint8_t *id_bytes = start + sizeof(as_hit);
+    uint8_t *field_bytes = id_bytes + count * sizeof *ids;
+    uint32_t at = (uint32_t)(sizeof(as_hit) + count * sizeof *ids + AS_FIELDS * sizeof(as_hit_field));
+    memcpy(id_bytes, ids, count * sizeof *ids);
+    for (uint32_t field = 0; field < AS_FIELDS; field++) {
+        as_hit_field entry = {0, 0};
+        as_span text;
+        if (as_value_text(values[field], as_field_kind((as_field)field), start + at, &text)) {
+            if (text.at != start + at && text.len > 0) {
+                memcpy(start + at, text.at, text.len);
+            }
+            entry = (as_hit_field){.at = at, .len = text.len};
+            at += text.len;
+        }
+        memcpy(field_bytes + field * sizeof entry, &entry, sizeof entry);
+    }
+    const uint32_t size = (at + 7) / 8 * 8;
+    memset(start + at, 0, size - at);
+    const as_hit hit = {.size = size, .rule = rule, .ids = count, .last_ms = ids[count - 1].ms};
+    memcpy(start, &hit, sizeof hit);
+    const uint64_t place = hits->drained + hits->used + 1;
+    hits->used += size;
+    return place;
+}
+
+bool as_hits_merge(as_hits *hits, uint64_t place, uint64_t ms, uint32_t merge_ms) {
+    if (place <= hits->drained) {
+        return false;
+    }
+    uint8_t *start = hits->bytes + (place - 1 - hits->drained);
+    as_hit hit;
+    memcpy(&hit, start, sizeof hit);
+    if (ms > hit.last_ms && ms - hit.last_ms > merge_ms) {
+        return false;
+    }
+    hit.more++;
+    hit.last_ms = ms > hit.last_ms ? ms : hit.last_ms;
+    memcpy(start, &hit, sizeof hit);
+    return true;
+}
+
+uint32_t as_hits_drain(as_hits *hits, uint8_t *out) {
+    const uint32_t moved = hits->used;
+    memcpy(out, hits->bytes, moved);
+    hits->drained += moved;
+    hits->used = 0;
+    return moved;
+}

@@ -1,0 +1,41 @@
+/* Stage 6, hit: completed windows, as bytes that wait to be drained.
+ *
+ * Owns the buffer of waiting hits: filled from its start, emptied as a whole.
+ * Rule 1: nothing is dropped. When the next hit might not fit, as_hits_room says so, and the stages
+ *         before take no more input until the hits were drained.
+ * Rule 2: a hit carries the fields of the event that completed it, decoded, and the ids of all its events.
+ * Rule 3: merged windows change only `more` and `last_ms`, so what a hit says first does not depend on
+ *         when it is drained.
+ * Tested by tests/c/test_ring.c and tests/test_ring.py. */
+#ifndef AUDITSENSE_HIT_H
+#define AUDITSENSE_HIT_H
+
+#include "../_ring.h"
+#include "carve.h"
+#include "record.h"
+
+typedef struct {
+    uint8_t *bytes;
+    uint32_t capacity;
+    uint32_t used;
+    uint32_t most;       /* the largest hit possible */
+    uint64_t drained;    /* bytes handed out so far: makes the place of a hit unique for ever */
+} as_hits;
+
+void as_hits_carve(as_hits *hits, const as_config *config, as_carver *from);
+
+/* True when any hit fits. */
+bool as_hits_room(const as_hits *hits);
+
+/* Write a hit of the ids' events with these values. There must be room. Returns its place, never 0. */
+uint64_t as_hits_put(as_hits *hits, uint32_t rule, const as_event_id *ids, uint32_t count,
+                     const as_value values[AS_FIELDS]);
+
+/* Merge a completed window into the hit at this place, when it still waits and came at most merge_ms
+ * before. False: it cannot be merged. */
+bool as_hits_merge(as_hits *hits, uint64_t place, uint64_t ms, uint32_t merge_ms);
+
+/* Move all waiting hits to out, which holds at least `capacity` bytes. Returns the bytes moved. */
+uint32_t as_hits_drain(as_hits *hits, uint8_t *out);
+
+#endif

@@ -1,0 +1,202 @@
+#include "match.h"
+
+#include "hash.h"
+
+enum { MOST_RULES = 64, MOST_COUNT = 64, MOST_ENTRIES = 65536, MOST_SPAN_MS = 86400000 };
+
+/* True when [first, first + count) lies inside an array of this size. */
+static bool inside(uint32_t first, uint32_t count, uint32_t size) {
+    return first <= size && count <= size - first;
+}
+
+static bool rule_valid(const as_rules *rules, const as_rule *rule) {
+    bool valid = inside(rule->first_call, rule->calls, rules->call_count) &&
+                 inside(rule->first_test, rule->tests, rules->test_count) && rule->key_count <= 2 &&
+                 rule->count >= 1 && rule->count <= MOST_COUNT && rule->span_ms >= 1 &&
+                 rule->span_ms <= MOST_SPAN_MS && rule->merge_ms <= MOST_SPAN_MS;
+    for (uint32_t i = 0; valid && i < rule->key_count; i++) {
+        valid = rule->keys[i] < AS_FIELDS;
+    }
+    return valid;
+}
+
+static bool test_valid(const as_rules *rules, const as_test *test) {
+    return test->field < AS_FIELDS && test->op <= AS_OP_NUMBER && test->negated <= 1 &&
+           inside(test->first_operand, test->operands, rules->operand_count);
+}
+
+bool as_rules_valid(const as_rules *rules) {
+    bool valid = rules->rule_count <= MOST_RULES && rules->call_count <= MOST_ENTRIES &&
+                 rules->test_count <= MOST_ENTRIES && rules->operand_count <= MOST_ENTRIES &&
+                 rules->text_len <= MOST_ENTRIES;
+    for (uint32_t i = 0; valid && i < rules->rule_count; i++) {
+        valid = rule_valid(rules, &rules->rules[i]);
+    }
+    for (uint32_t i = 0; valid && i < rules->test_count; i++) {
+        valid = test_valid(rules, &rules->tests[i]);
+    }
+    for (uint32_t i = 0; valid && i < rules->operand_count; i++) {
+        valid = inside(rules->operands[i].at, rules->operands[i].len, rules->text_len);
+    }
+    return valid;
+}
+
+static as_call_slot *call_slot(const as_match *match, as_call call) {
+    uint64_t at = as_mix(match->seed, (uint64_t)call.arch << 32 | call.syscall);
+    for (;; at++) {
+        as_call_slot *slot = &match->calls[at & match->call_mask];
+        if (slot->rules == 0 || (slot->call.arch == call.arch && slot->call.syscall == call.syscall)) {
+            return slot;
+        }
+    }
+}
+
+static void copy(void *to, const void *from, size_t n, size_t size) {
+    if (n > 0) {
+        memcpy(to, from, n * size);
+    }
+}
+
+void as_match_carve(as_match *match, const as_config *config, const as_rules *rules, as_carver *from) {
+    const uint32_t call_slots = as_power_of_two(2 * rules->call_count + 1);
+    match->seed = config->seed;
+    match->any_call = 0;
+    match->call_mask = call_slots - 1;
+    match->rule_count = rules->rule_count;
+    match->rules = as_carve(from, rules->rule_count, sizeof *rules->rules);
+    match->tests = as_carve(from, rules->test_count, sizeof *rules->tests);
+    match->operands = as_carve(from, rules->operand_count, sizeof *rules->operands);
+    match->text = as_carve(from, rules->text_len, 1);
+    match->calls = as_carve(from, call_slots, sizeof *match->calls);
+    match->scratch = as_carve(from, config->datagram_bytes, 1);
+    if (match->scratch == NULL) {
+        return;
+    }
+    copy(match->rules, rules->rules, rules->rule_count, sizeof *rules->rules);
+    copy(match->tests, rules->tests, rules->test_count, sizeof *rules->tests);
+    copy(match->operands, rules->operands, rules->operand_count, sizeof *rules->operands);
+    copy(match->text, rules->text, rules->text_len, 1);
+    for (uint32_t i = 0; i < rules->rule_count; i++) {
+        const as_rule *rule = &rules->rules[i];
+        const uint64_t bit = UINT64_C(1) << i;
+        match->any_call |= rule->calls == 0 ? bit : 0;
+        for (uint32_t j = 0; j < rule->calls; j++) {
+            const as_call call = rules->calls[rule->first_call + j];
+            as_call_slot *slot = call_slot(match, call);
+            slot->call = call;
+            slot->rules |= bit;
+        }
+    }
+}
+
+uint64_t as_match_wants(const as_match *match, const as_record *record) {
+    if (record->type == AS_TYPE_URINGOP) {
+        return 0; /* it names an io_uring operation, no system call: no field of a rule is in it */
+    }
+    if (record->type != AS_TYPE_SYSCALL) {
+        return UINT64_MAX;
+    }
+    /* The two values asked for are the first two; the record is cut behind them to read no more. */
+    as_record head = *record;
+    as_value values[AS_FIELDS] = {0};
+    const uint32_t enough = sizeof "arch=ffffffff syscall=4294967295 " - 1;
+    if (head.body.len > enough && as_span_starts(head.body, AS_LITERAL("arch="))) {
+        head.body.len = enough;
+    }
+    as_record_fields(&head, values);
+    uint64_t arch = 0;
+    uint64_t number = 0;
+    if (!as_value_number(values[AS_FIELD_ARCH], AS_KIND_HEX, &arch) ||
+        !as_value_number(values[AS_FIELD_SYSCALL], AS_KIND_DECIMAL, &number) || arch > UINT32_MAX ||
+        number > UINT32_MAX) {
+        return match->any_call;
+    }
+    const as_call call = {.arch = (uint32_t)arch, .syscall = (uint32_t)number};
+    return call_slot(match, call)->rules | match->any_call;
+}
+
+static uint8_t lower(uint8_t c) {
+    return c >= 'A' && c <= 'Z' ? (uint8_t)(c + ('a' - 'A')) : c;
+}
+
+/* Wildcards without recursion: the last * seen is where matching goes on after a mismatch. */
+static bool like(as_span pattern, as_span text) {
+    uint32_t p = 0;
+    uint32_t t = 0;
+    uint32_t star = UINT32_MAX;
+    uint32_t resume = 0;
+    while (t < text.len) {
+        if (p < pattern.len && pattern.at[p] == '*') {
+            star = p++;
+            resume = t;
+        } else if (p < pattern.len && (pattern.at[p] == '?' || lower(pattern.at[p]) == lower(text.at[t]))) {
+            p++;
+            t++;
+        } else if (star != UINT32_MAX) {
+            p = star + 1;
+            t = ++resume;
+        } else {
+            return false;
+        }
+    }
+    while (p < pattern.len && pattern.at[p] == '*') {
+        p++;
+    }
+    return p == pattern.len;
+}
+
+static bool any_text(const as_match *match, const as_test *test, as_span text) {
+    for (uint32_t i = 0; i < test->operands; i++) {
+        const as_operand *operand = &match->operands[test->first_operand + i];
+        const as_span wanted = as_span_of(match->text + operand->at, operand->len);
+        if (test->op == AS_OP_LIKE ? like(wanted, text)
+                                   : text.len == wanted.len &&
+                                         (wanted.len == 0 || memcmp(text.at, wanted.at, text.len) == 0)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool any_number(const as_match *match, const as_test *test, uint64_t number) {
+    for (uint32_t i = 0; i < test->operands; i++) {
+        const as_operand *operand = &match->operands[test->first_operand + i];
+        if ((number & operand->mask) == operand->number) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool holds(const as_match *match, const as_test *test, const as_value values[AS_FIELDS]) {
+    const as_value value = values[test->field];
+    const as_kind kind = as_field_kind((as_field)test->field);
+    bool fits;
+    if (test->op == AS_OP_NUMBER) {
+        uint64_t number = 0;
+        if (!as_value_number(value, kind, &number)) {
+            return false;
+        }
+        fits = any_number(match, test, number);
+    } else {
+        as_span text;
+        if (!as_value_text(value, kind, match->scratch, &text)) {
+            return false;
+        }
+        fits = any_text(match, test, text);
+    }
+    return fits != (test->negated == 1);
+}
+
+uint64_t as_match_event(const as_match *match, uint64_t wanted, const as_value values[AS_FIELDS]) {
+    uint64_t matching = 0;
+    for (uint32_t i = 0; i < match->rule_count; i++) {
+        const as_rule *rule = &match->rules[i];
+        bool all = (wanted >> i & 1) != 0;
+        for (uint32_t j = 0; all && j < rule->tests; j++) {
+            all = holds(match, &match->tests[rule->first_test + j], values);
+        }
+        matching |= all ? UINT64_C(1) << i : 0;
+    }
+    return matching;
+}

@@ -1,0 +1,44 @@
+/* Stage 4, match: which rules want an event. The rule table is data; nothing here knows a path or a call.
+ *
+ * Owns the copied rule table and the index of its system calls.
+ * Rule 1: the SYSCALL record alone rejects most events (as_match_wants), by arch and number.
+ * Rule 2: an absent field fails its test, negated or not.
+ * Tested by tests/c/test_match.c and, against a Python model, tests/test_model.py. */
+#ifndef AUDITSENSE_MATCH_H
+#define AUDITSENSE_MATCH_H
+
+#include "../_ring.h"
+#include "carve.h"
+#include "record.h"
+
+typedef struct {
+    uint64_t rules; /* bits of the rules that look at this call; 0: a free place */
+    as_call call;
+} as_call_slot;
+
+typedef struct {
+    as_rule *rules;
+    as_test *tests;
+    as_operand *operands;
+    uint8_t *text;
+    as_call_slot *calls; /* open addressing, at most half full */
+    uint8_t *scratch;    /* for one decoded value */
+    uint64_t seed;
+    uint64_t any_call; /* bits of the rules that look at every call */
+    uint32_t call_mask;
+    uint32_t rule_count;
+} as_match;
+
+/* True when every index, count and bound of the table holds. */
+bool as_rules_valid(const as_rules *rules);
+
+/* Carve and, on the second pass, copy a valid table. */
+void as_match_carve(as_match *match, const as_config *config, const as_rules *rules, as_carver *from);
+
+/* Bits of the rules that may want this record's event. All bits from a record that tells nothing. */
+uint64_t as_match_wants(const as_match *match, const as_record *record);
+
+/* Bits of the wanted rules whose tests all hold for these values of one event. */
+uint64_t as_match_event(const as_match *match, uint64_t wanted, const as_value values[AS_FIELDS]);
+
+#endif

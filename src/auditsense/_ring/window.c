@@ -1,0 +1,161 @@
+#include "window.h"
+
+#include "hash.h"
+
+#define NONE UINT32_MAX
+
+void as_windows_carve(as_windows *windows, const as_config *config, const as_rules *rules, as_carver *from) {
+    uint32_t most = 0;
+    for (uint32_t i = 0; i < rules->rule_count; i++) {
+        most = rules->rules[i].count > most ? rules->rules[i].count : most;
+    }
+    /* Without a rule that counts there are no windows to make room for. */
+    windows->slot_count = most > 1 ? config->key_slots : 0;
+    windows->slack = config->window_slack;
+    windows->depth = as_power_of_two(most + config->window_slack);
+    windows->seed = config->seed;
+    windows->used = 0;
+    windows->oldest = NONE;
+    windows->newest = NONE;
+    const uint32_t buckets = as_power_of_two(windows->slot_count);
+    windows->bucket_mask = buckets - 1;
+    windows->slots = as_carve(from, windows->slot_count, sizeof *windows->slots);
+    windows->entries = as_carve(from, (size_t)windows->slot_count * windows->depth, sizeof *windows->entries);
+    windows->buckets = as_carve(from, buckets, sizeof *windows->buckets);
+    for (uint32_t i = 0; windows->buckets != NULL && i < buckets; i++) {
+        windows->buckets[i] = NONE;
+    }
+}
+
+bool as_window_key(const as_windows *windows, const as_rule *rule, const as_value values[AS_FIELDS],
+                   uint8_t *scratch, uint64_t key[2]) {
+    key[0] = 0;
+    key[1] = 0;
+    for (uint32_t i = 0; i < rule->key_count; i++) {
+        const as_field field = (as_field)rule->keys[i];
+        const as_kind kind = as_field_kind(field);
+        as_span text;
+        if (kind != AS_KIND_WORD && kind != AS_KIND_STRING) {
+            if (!as_value_number(values[field], kind, &key[i])) {
+                return false;
+            }
+        } else if (as_value_text(values[field], kind, scratch, &text)) {
+            key[i] = as_hash_bytes(windows->seed, text);
+        } else if (field != AS_FIELD_NODE) { /* without a node it is this host */
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The table */
+
+static uint32_t *bucket_of(const as_windows *windows, uint32_t rule, const uint64_t key[2]) {
+    const uint64_t hash = as_mix(windows->seed, as_mix(windows->seed ^ rule, key[0]) ^ key[1]);
+    return &windows->buckets[hash & windows->bucket_mask];
+}
+
+static void leave_order(as_windows *windows, const as_window *window) {
+    if (window->older == NONE) {
+        windows->oldest = window->newer;
+    } else {
+        windows->slots[window->older].newer = window->newer;
+    }
+    if (window->newer == NONE) {
+        windows->newest = window->older;
+    } else {
+        windows->slots[window->newer].older = window->older;
+    }
+}
+
+static void become_newest(as_windows *windows, as_window *window) {
+    const uint32_t at = (uint32_t)(window - windows->slots);
+    window->older = windows->newest;
+    window->newer = NONE;
+    if (windows->newest == NONE) {
+        windows->oldest = at;
+    } else {
+        windows->slots[windows->newest].newer = at;
+    }
+    windows->newest = at;
+}
+
+static as_window *make_room(as_windows *windows, as_stats *stats) {
+    if (windows->used < windows->slot_count) {
+        stats->live_keys++;
+        return &windows->slots[windows->used++];
+    }
+    as_window *window = &windows->slots[windows->oldest];
+    uint32_t *at = bucket_of(windows, window->rule, window->key);
+    while (*at != windows->oldest) {
+        at = &windows->slots[*at].next_in_bucket;
+    }
+    *at = window->next_in_bucket;
+    leave_order(windows, window);
+    stats->keys_evicted++;
+    return window;
+}
+
+as_window *as_windows_of(as_windows *windows, uint32_t rule, const uint64_t key[2], as_stats *stats) {
+    uint32_t *bucket = bucket_of(windows, rule, key);
+    for (uint32_t at = *bucket; at != NONE; at = windows->slots[at].next_in_bucket) {
+        as_window *window = &windows->slots[at];
+        if (window->rule == rule && window->key[0] == key[0] && window->key[1] == key[1]) {
+            leave_order(windows, window);
+            become_newest(windows, window);
+            return window;
+        }
+    }
+    as_window *window = make_room(windows, stats);
+    *window = (as_window){.key = {key[0], key[1]}, .rule = rule, .next_in_bucket = *bucket};
+    *bucket = (uint32_t)(window - windows->slots);
+    become_newest(windows, window);
+    return window;
+}
+
+/* The ring of one key */
+
+static as_entry *entry_at(const as_windows *windows, const as_window *window, uint32_t place) {
+    const size_t slot = (size_t)(window - windows->slots);
+    return &windows->entries[slot * windows->depth + ((window->start + place) & (windows->depth - 1))];
+}
+
+as_entry as_window_entry(const as_windows *windows, const as_window *window, uint32_t place) {
+    return *entry_at(windows, window, place);
+}
+
+uint32_t as_window_add(as_windows *windows, as_window *window, uint32_t count, uint64_t ms, uint32_t serial) {
+    uint32_t place = window->len;
+    while (place > 0 && entry_at(windows, window, place - 1)->ms > ms) {
+        place--;
+    }
+    if (window->len == count + windows->slack) {
+        if (place == 0) {
+            return UINT32_MAX;
+        }
+        window->start++; /* the oldest falls out; the mask keeps it in the ring */
+        window->len--;
+        place--;
+    }
+    for (uint32_t i = window->len; i > place; i--) {
+        *entry_at(windows, window, i) = *entry_at(windows, window, i - 1);
+    }
+    *entry_at(windows, window, place) = (as_entry){.ms = ms, .serial = serial};
+    window->len++;
+    return place;
+}
+
+bool as_window_complete(as_windows *windows, as_window *window, const as_rule *rule, uint32_t *place,
+                        uint32_t *first) {
+    for (uint32_t i = *place; i < window->len; i++) {
+        as_entry *last = entry_at(windows, window, i);
+        if (i + 1 >= rule->count && last->complete == 0 &&
+            last->ms - entry_at(windows, window, i + 1 - rule->count)->ms <= rule->span_ms) {
+            last->complete = 1;
+            *first = i + 1 - rule->count;
+            *place = i + 1;
+            return true;
+        }
+    }
+    return false;
+}

@@ -1,0 +1,70 @@
+/* Stage 5, window: the last matches of one key, and when enough of them lie close together.
+ *
+ *     key ─► slot: [ 10.0  10.1  10.2 … 10.9 ]  sorted by stamp, ties in the order they came
+ *
+ * Owns the table of keys and their rings of matches.
+ * Rule 1: time is the kernel's stamp of the event, in whole milliseconds; there is no clock here.
+ * Rule 2: match k completes a window when match k - (count - 1) is at most span_ms older. Nothing
+ *         resets, so windows overlap. A late match is put where it belongs, and completes what it can.
+ * Rule 3: when the table is full, the key whose last match came longest ago makes room.
+ * Late matches are exact as long as a key keeps the matches that overtook them: count + window_slack.
+ * Tested by tests/cases/windows.txt and, against a ten-line model, tests/test_model.py. */
+#ifndef AUDITSENSE_WINDOW_H
+#define AUDITSENSE_WINDOW_H
+
+#include "../_ring.h"
+#include "carve.h"
+#include "record.h"
+
+typedef struct {
+    uint64_t ms;
+    uint32_t serial;
+    uint32_t complete; /* 1: it has ended a window already */
+} as_entry;
+
+typedef struct {
+    uint64_t key[2];
+    uint64_t pending;  /* where this key's waiting hit lies, in the hits' own count; 0: nowhere */
+    uint32_t rule;
+    uint32_t next_in_bucket;
+    uint32_t older; /* in the order of last use */
+    uint32_t newer;
+    uint32_t start; /* of the ring */
+    uint32_t len;
+} as_window;
+
+typedef struct {
+    as_window *slots;
+    as_entry *entries; /* depth of them for each slot */
+    uint32_t *buckets;
+    uint64_t seed;
+    uint32_t bucket_mask;
+    uint32_t slot_count;
+    uint32_t used;
+    uint32_t depth; /* a power of two */
+    uint32_t slack;
+    uint32_t oldest;
+    uint32_t newest;
+} as_windows;
+
+void as_windows_carve(as_windows *windows, const as_config *config, const as_rules *rules, as_carver *from);
+
+/* The key of an event under a rule. False: it lacks a key field. */
+bool as_window_key(const as_windows *windows, const as_rule *rule, const as_value values[AS_FIELDS],
+                   uint8_t *scratch, uint64_t key[2]);
+
+/* The window of a key: a new one when there is none. */
+as_window *as_windows_of(as_windows *windows, uint32_t rule, const uint64_t key[2], as_stats *stats);
+
+/* Put a match where its stamp belongs. Returns its place, to look for completed windows from;
+ * UINT32_MAX: the window is full of newer ones. */
+uint32_t as_window_add(as_windows *windows, as_window *window, uint32_t count, uint64_t ms, uint32_t serial);
+
+/* The next match at or behind *place that completes a window only now: its first match goes to *first.
+ * False: none. Call again to find more. */
+bool as_window_complete(as_windows *windows, as_window *window, const as_rule *rule, uint32_t *place,
+                        uint32_t *first);
+
+as_entry as_window_entry(const as_windows *windows, const as_window *window, uint32_t place);
+
+#endif

@@ -1,0 +1,71 @@
+"""Every error a caller can act on, under one root.
+
+Each message is one line that says what is wrong and what to do. `exit_code`
+is what the command line ends with when the error reaches it; the codes are
+part of the public interface (README, "Exit codes").
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class AuditSenseError(Exception):
+    """Root of all errors of this package. Never raised itself."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class UsageError(AuditSenseError):
+    """A flag, a configuration value or an input file is not what it must be."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class AuditRuleError(UsageError):
+    """A line in auditctl syntax that cannot be turned into an audit rule."""
+
+
+class DetectionError(UsageError):
+    """A detection that cannot be loaded or compiled."""
+
+
+class InputError(UsageError):
+    """A log or capture that cannot be read as one."""
+
+
+class NoKernelAuditError(AuditSenseError):
+    """The kernel's audit subsystem is out of reach: not root, a container, not built in."""
+
+    exit_code: ClassVar[int] = 3
+
+
+class LockedError(AuditSenseError):
+    """The kernel's audit configuration is locked, or would panic on loss. Nothing was changed."""
+
+    exit_code: ClassVar[int] = 4
+
+
+class SocketTakenError(AuditSenseError):
+    """Another process owns the audit socket. Nothing was changed."""
+
+    exit_code: ClassVar[int] = 5
+
+
+class KernelCommandError(AuditSenseError):
+    """The kernel refused an audit command, or did not answer in time.
+
+    `errno` is the kernel's positive error number, or None after a timeout.
+    """
+
+    def __init__(self, message: str, errno: int | None = None) -> None:
+        super().__init__(message)
+        self.errno = errno
+
+
+class ClosedError(AuditSenseError):
+    """The object was closed before this call."""
+
+
+class BusyError(AuditSenseError):
+    """Another thread is inside this object; give each thread its own."""
