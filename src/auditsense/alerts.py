@@ -1,0 +1,178 @@
+"""Hits to alerts: what a person needs, made of what the core says.
+
+A process that goes on and on completes a sequence with every open. One alert says it when it
+starts; the rest of the burst is counted, and one closing document gives the total when nothing
+more came for the suppression time.
+
+Rule 1: time is event time; `advance` is how whoever has a clock lets it pass.
+Rule 2: nothing grows without bound: bursts and alerts per interval have a limit, and what is
+        over it is counted.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from auditsense.documents import Document, alert_document
+from auditsense.rule_table import Field
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from auditsense.detections.model import Detection
+    from auditsense.hit import Hit
+    from auditsense.host import Host
+
+
+@dataclass(frozen=True, slots=True)
+class AlertPolicy:
+    """When to speak.
+
+    Attributes:
+        suppress_ms: further sequences of a burst are counted, not sent, until none came for so long.
+        max_alerts: alerts sent per interval at most.
+        interval_ms: that interval, of event time.
+        max_bursts: bursts followed at a time; when there are more, the one that was quiet longest is
+            closed early.
+    """
+
+    suppress_ms: int = 300_000
+    max_alerts: int = 100
+    interval_ms: int = 300_000
+    max_bursts: int = 10_000
+
+
+@dataclass(slots=True)
+class AlertCounts:
+    """What became of the sequences.
+
+    Attributes:
+        alerts: sent.
+        suppressed: sequences counted into a burst instead of being sent.
+        closed: closing documents sent.
+        withheld: alerts not sent because max_alerts of the interval were.
+    """
+
+    alerts: int = 0
+    suppressed: int = 0
+    closed: int = 0
+    withheld: int = 0
+
+
+@dataclass(slots=True)
+class _Burst:
+    first: Hit
+    last_ms: int
+    count: int
+    told: bool  # an alert was sent, so the burst has an end to tell as well
+    told_count: int
+
+
+_Key = tuple[int, bytes | None, bytes | None]
+
+
+class Alerts:
+    """Turns the hits of one stream into alerts.
+
+    Args:
+        detections: in the order of the rule table.
+        host: where events without a node come from.
+        policy: when to speak.
+    """
+
+    def __init__(
+        self, detections: Sequence[Detection], host: Host, policy: AlertPolicy | None = None
+    ) -> None:
+        self.counts = AlertCounts()
+        self._detections = detections
+        self.host = host
+        """Where events that name no node come from."""
+        self._policy = policy if policy is not None else AlertPolicy()
+        self._bursts: OrderedDict[_Key, _Burst] = OrderedDict()
+        self._interval_start = 0
+        self._sent = 0
+        self._now = 0
+
+    def take(self, hits: Iterable[Hit], lost: int) -> list[Document]:
+        """Return the alerts and closing documents that these hits cause, in order.
+
+        Args:
+            hits: as drained.
+            lost: records known to be lost so far; alerts say it.
+        """
+        documents: list[Document] = []
+        for hit in hits:
+            documents += self.advance(hit.ids[-1].ms, lost)
+            documents += self._take(hit, lost)
+        return documents
+
+    def advance(self, now_ms: int, lost: int) -> list[Document]:
+        """Let event time pass: close the bursts that were quiet for the suppression time."""
+        self._now = max(self._now, now_ms)
+        documents: list[Document] = []
+        while self._bursts:
+            key, burst = next(iter(self._bursts.items()))
+            if self._now - burst.last_ms <= self._policy.suppress_ms:
+                break
+            documents += self._close(key, lost)
+        return documents
+
+    def finish(self, lost: int) -> list[Document]:
+        """Close all bursts, at the end of the stream."""
+        documents: list[Document] = []
+        while self._bursts:
+            documents += self._close(next(iter(self._bursts)), lost)
+        return documents
+
+    def _take(self, hit: Hit, lost: int) -> list[Document]:
+        key = (hit.rule, hit.values[Field.PID], hit.values[Field.NODE])
+        burst = self._bursts.get(key)
+        if burst is not None:
+            burst.count += 1 + hit.more
+            burst.last_ms = max(burst.last_ms, hit.last_ms)
+            self.counts.suppressed += 1 + hit.more
+            self._bursts.move_to_end(key)
+            return []
+        documents: list[Document] = []
+        if len(self._bursts) >= self._policy.max_bursts:
+            documents += self._close(next(iter(self._bursts)), lost)
+        told = self._may_send(hit.ids[-1].ms)
+        matches = len(hit.ids)
+        self._bursts[key] = _Burst(hit, hit.last_ms, matches + hit.more, told, matches)
+        self.counts.suppressed += hit.more
+        if told:
+            self.counts.alerts += 1
+            first = replace(hit, last_ms=hit.ids[-1].ms)
+            documents.append(self._document(first, "alert", matches, lost))
+        return documents
+
+    def _may_send(self, ms: int) -> bool:
+        if ms - self._interval_start >= self._policy.interval_ms:
+            self._interval_start = ms
+            self._sent = 0
+        self._sent += 1
+        if self._sent > self._policy.max_alerts:
+            self.counts.withheld += 1
+            return False
+        return True
+
+    def _close(self, key: _Key, lost: int) -> list[Document]:
+        burst = self._bursts.pop(key)
+        if not burst.told or burst.count == burst.told_count:
+            return []
+        self.counts.closed += 1
+        last = replace(burst.first, last_ms=burst.last_ms)
+        return [self._document(last, "closed", burst.count, lost)]
+
+    def _document(self, hit: Hit, state: str, count: int, lost: int) -> Document:
+        return alert_document(
+            self._detections[hit.rule],
+            hit,
+            self.host,
+            state=state,
+            count=count,
+            ids=hit.ids,
+            lost=lost,
+        )

@@ -1,0 +1,49 @@
+"""The command line: parsing and wiring, one file a command.
+
+Standard output carries data only; everything said to a person goes to standard error, one line
+each.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from auditsense.cli.parser import build_parser
+from auditsense.errors import AuditSenseError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def say(text: str) -> None:
+    """Say one line to the person at the terminal; a closed standard error is no reason to fail."""
+    try:
+        print(f"auditsense: {text}", file=sys.stderr, flush=True)  # noqa: T201 - its purpose
+    except OSError:
+        return
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command. Returns its exit code."""
+    arguments = build_parser().parse_args(argv)
+    try:
+        code = arguments.command(arguments)
+    except AuditSenseError as error:
+        say(f"error: {error}")
+        for note in getattr(error, "__notes__", ()):
+            say(f"error: {note}")
+        code = error.exit_code
+    except KeyboardInterrupt:
+        code = 130  # as a shell reports a program that SIGINT ended
+    _drop_closed_output()
+    return int(code)
+
+
+def _drop_closed_output() -> None:
+    """Keep the interpreter from complaining at exit about output that its reader closed."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,50 @@
+"""What several commands need."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from auditsense.detections.load import load, shipped
+from auditsense.sinks.format import Format
+from auditsense.sinks.stream import StreamSink
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Iterator
+
+    from auditsense.detections.model import Detection
+
+_ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def wanted_detections(arguments: argparse.Namespace) -> list[Detection]:
+    """Return the detections of `--detections`, or the shipped ones."""
+    paths: list[str] = arguments.detections
+    return [one for path in paths for one in load(Path(path))] if paths else shipped()
+
+
+def standard_output(arguments: argparse.Namespace) -> StreamSink:
+    """Return standard output in the format asked for, or the one that suits it."""
+    form = arguments.format or (Format.COMPACT if sys.stdout.isatty() else Format.JSONL)
+    return StreamSink(sys.stdout, Format(form))
+
+
+@contextmanager
+def ending(stop: Callable[[], None]) -> Iterator[None]:
+    """Let SIGINT, SIGTERM and SIGHUP call *stop* instead of ending the process in the middle.
+
+    A SIGHUP that is ignored, as under nohup, stays ignored.
+    """
+    before = {number: signal.getsignal(number) for number in _ENDINGS}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, lambda *_: stop())
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,35 @@
+"""auditsense detections: what is looked for."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from auditsense.cli import say
+from auditsense.detections.fields import nearest
+from auditsense.detections.load import load, shipped
+from auditsense.errors import DetectionError
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do one action."""
+    if arguments.action == "check":
+        found = load(Path(arguments.path))
+        say(f"{arguments.path}: {len(found)} detections, nothing wrong")
+        return 0
+    known = {detection.id: detection for detection in shipped()}
+    if arguments.action == "list":
+        for one in known.values():
+            print(f"{one.id}\t{one.severity}\t{one.name}")  # noqa: T201 - the data asked for
+        return 0
+    if arguments.name not in known:
+        raise DetectionError(
+            f"there is no detection {arguments.name!r}{nearest(arguments.name, list(known))}"
+        )
+    print(json.dumps(dataclasses.asdict(known[arguments.name]), indent=2))  # noqa: T201 - the same
+    return 0

@@ -1,0 +1,158 @@
+"""The one parser: help, completion and errors come from here."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from typing import TYPE_CHECKING, NoReturn
+
+from auditsense.detector import View
+from auditsense.ring import core_version
+from auditsense.sinks.format import Format
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_FORMATS = [str(form) for form in Format]
+_EXITS = """exit codes: 0 done; 1 failed while running; 2 usage or configuration; 3 no kernel audit here;
+4 the kernel's audit configuration is locked, or would panic; 5 another daemon owns the audit socket;
+10 alerts found, with --fail-on-alert"""
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with exit code 2."""
+        self.exit(2, f"auditsense: error: {message}; try {self.prog} --help\n")
+
+
+def _command(module: str) -> Callable[[argparse.Namespace], int]:
+    """Import a command when it is run: some need what others should not wait for."""
+
+    def run(arguments: argparse.Namespace) -> int:
+        command: Callable[[argparse.Namespace], int]
+        command = importlib.import_module(f"auditsense.cli.{module}").run
+        return command(arguments)
+
+    return run
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds above 0")
+    return value
+
+
+def _add_output(parser: argparse.ArgumentParser, views: list[str]) -> None:
+    parser.add_argument(
+        "-o", "--output", choices=views, default="alerts", help="what to print (default: alerts)"
+    )
+    parser.add_argument(
+        "--format",
+        choices=_FORMATS,
+        help="jsonl: one JSON object a line; compact: one readable line (default: compact on a "
+        "terminal, else jsonl)",
+    )
+    parser.add_argument(
+        "--detections",
+        metavar="PATH",
+        action="append",
+        default=[],
+        help="a detection, or a folder of them, instead of the shipped ones; may be repeated",
+    )
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of `auditsense` and all its commands."""
+    parser = Parser(
+        prog="auditsense",
+        description="A native Linux audit sensor: kernel audit records in, alerts out.",
+        epilog=_EXITS,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"auditsense {core_version()}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
+    views = [str(view) for view in View]
+
+    run = commands.add_parser(
+        "run", help="watch this host", allow_abbrev=False, description="Watch this host, as root."
+    )
+    run.set_defaults(command=_command("run"))
+    _add_output(run, views)
+    run.add_argument(
+        "--source",
+        metavar="SOURCE",
+        default="auto",
+        help="auto or netlink: the kernel's audit socket, owned by this process",
+    )
+    run.add_argument(
+        "--audit-rule",
+        metavar="TEXT",
+        action="append",
+        default=[],
+        help="an audit rule in auditctl syntax that must be in force meanwhile, instead of the one "
+        "of the detections; may be repeated",
+    )
+    run.add_argument("--duration", metavar="SECONDS", type=_positive, help="end after so long")
+    run.add_argument(
+        "--dry-run", action="store_true", help="say what would change on this host; change nothing"
+    )
+
+    replay = commands.add_parser(
+        "replay",
+        help="read logs and captures",
+        allow_abbrev=False,
+        description="Read audit logs (plain, .gz, .zst) and captures, told apart by content.",
+    )
+    replay.set_defaults(command=_command("replay"))
+    _add_output(replay, [*views, "count"])
+    replay.add_argument("paths", metavar="PATH", nargs="+", help="a file; - is standard input")
+    replay.add_argument("--fail-on-alert", action="store_true", help="exit with 10 when there was an alert")
+
+    record = commands.add_parser(
+        "record",
+        help="capture what the kernel sends",
+        allow_abbrev=False,
+        description="Capture the kernel's audit records to a file, as root, for replay.",
+    )
+    record.set_defaults(command=_command("record"))
+    record.add_argument("--to", metavar="FILE", required=True, help="a new file; mode 0600")
+    record.add_argument("--audit-rule", metavar="TEXT", action="append", default=[], help="as in run")
+    record.add_argument("--duration", metavar="SECONDS", type=_positive, help="end after so long")
+
+    rules = commands.add_parser(
+        "rules",
+        help="the audit rule, without the sensor",
+        allow_abbrev=False,
+        description="Put the audit rule into the kernel, or look at it. Nothing here survives a reboot: "
+        "scripts/install_rules.sh does that.",
+    )
+    actions = rules.add_subparsers(metavar="ACTION", required=True, parser_class=Parser)
+    for name, what in (
+        ("install", "put it into the kernel; nothing happens when it is there"),
+        ("remove", "take it out; nothing happens when it is not there"),
+        ("check", "exit with 0 when it is there, with 1 when not"),
+        ("list", "print all audit rules of the kernel, in auditctl syntax"),
+        ("print", "print the rule; needs no privilege"),
+    ):
+        action = actions.add_parser(name, help=what, description=what, allow_abbrev=False)
+        action.set_defaults(command=_command("rules"), action=name)
+
+    detections = commands.add_parser(
+        "detections",
+        help="what is looked for",
+        allow_abbrev=False,
+        description="Show what is looked for, or check your own.",
+    )
+    actions = detections.add_subparsers(metavar="ACTION", required=True, parser_class=Parser)
+    action = actions.add_parser("list", help="one line each", allow_abbrev=False)
+    action.set_defaults(command=_command("detections"), action="list")
+    action = actions.add_parser("show", help="all that one says", allow_abbrev=False)
+    action.add_argument("name", metavar="NAME")
+    action.set_defaults(command=_command("detections"), action="show")
+    action = actions.add_parser("check", help="load without using", allow_abbrev=False)
+    action.add_argument("path", metavar="PATH")
+    action.set_defaults(command=_command("detections"), action="check")
+    return parser

@@ -1,0 +1,83 @@
+"""auditsense record: capture what the kernel sends."""
+
+from __future__ import annotations
+
+import select
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from auditsense.cli import say
+from auditsense.cli.common import ending
+from auditsense.errors import AuditSenseError
+from auditsense.host import this_host
+from auditsense.ring import Limits, Ring, pack
+from auditsense.sources import capture
+from auditsense.sources.unicast import DEFAULT_AUDIT_RULE, Unicast
+
+if TYPE_CHECKING:
+    import argparse
+    from typing import BinaryIO
+
+_TICK_MS = 1000
+
+
+class _Recorder:
+    """Copies datagrams from the socket to the file, undecided."""
+
+    def __init__(self, source: Unicast, ring: Ring, file: BinaryIO, path: Path) -> None:
+        self._source = source
+        self._ring = ring
+        self._file = file
+        self._path = path
+        self.stopped = False
+
+    def stop(self) -> None:
+        self.stopped = True
+
+    def write(self, packed: bytes) -> None:
+        try:
+            self._file.write(packed)
+        except OSError as error:
+            raise AuditSenseError(f"cannot write to {self._path}: {error.strerror}") from None
+
+    def copy(self) -> None:
+        """Take all that waits."""
+        now_ms = time.monotonic_ns() // 1_000_000
+        while packed := self._ring.fetch_packed(self._source.fileno(), now_ms):
+            self.write(packed)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Capture until a signal or the end of `--duration`."""
+    path = Path(arguments.to)
+    rules = arguments.audit_rule or [DEFAULT_AUDIT_RULE]
+    source = Unicast(rules)
+    started = time.monotonic()
+    deadline = started + (arguments.duration or float("inf"))
+    with Ring((), Limits()) as ring:
+        file = capture.create(path, this_host(), time.time_ns() // 1_000_000)
+        recorder = _Recorder(source, ring, file, path)
+        source.drain = recorder.copy
+        try:
+            with file, ending(recorder.stop), source:
+                say(f"capturing to {path}; audit rules: {'; '.join(rules)}")
+                recorder.write(pack(source.early, int(started * 1000)))
+                waiter = select.poll()
+                waiter.register(source.fileno(), select.POLLIN)
+                while not recorder.stopped and (left := deadline - time.monotonic()) > 0:
+                    waiter.poll(min(_TICK_MS, left * 1000))
+                    recorder.copy()
+        finally:
+            _remove_if_unused(path, ring)
+        datagrams = ring.stats().datagrams
+    size = path.stat().st_size if path.exists() else 0
+    seconds = time.monotonic() - started
+    say(f"{seconds:.1f} s, {datagrams} datagrams, {size} bytes in {path}; the host is as it was")
+    return 0
+
+
+def _remove_if_unused(path: Path, ring: Ring) -> None:
+    """Leave no file behind when not one datagram came, for example because we may not listen."""
+    if ring.stats().datagrams == 0:
+        path.unlink(missing_ok=True)

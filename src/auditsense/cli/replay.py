@@ -1,0 +1,35 @@
+"""auditsense replay: read logs and captures."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from auditsense.cli import say
+from auditsense.cli.common import standard_output, wanted_detections
+from auditsense.detector import Detector, View
+from auditsense.sources.replay import replay
+
+if TYPE_CHECKING:
+    import argparse
+
+_ALERTS_FOUND = 10
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Read all inputs in order, as one stream."""
+    counting = arguments.output == "count"
+    view = View.ALERTS if counting else View(arguments.output)
+    sink = standard_output(arguments)
+    with Detector(wanted_detections(arguments), view=view) as detector:
+        for path in arguments.paths:
+            for documents in replay(path, detector, say):
+                if not counting:
+                    sink.write(documents)
+        alerts = detector.alert_counts.alerts
+        sequences = detector.stats().sequences
+        if counting:
+            counts = {"alerts": alerts, **detector.stats().as_dict()}
+            print(json.dumps(counts))  # noqa: T201 - the data asked for
+    found = sequences if view is View.SEQUENCES else alerts
+    return _ALERTS_FOUND if arguments.fail_on_alert and found else 0

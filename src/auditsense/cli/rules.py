@@ -1,0 +1,71 @@
+"""auditsense rules: the audit rule in the kernel, without the sensor."""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING
+
+from auditsense.cli import say
+from auditsense.errors import KernelCommandError
+from auditsense.kernel import auditctl
+from auditsense.kernel.commands import Commands
+from auditsense.sources.unicast import DEFAULT_AUDIT_RULE
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do one action."""
+    if arguments.action == "print":
+        print(DEFAULT_AUDIT_RULE)  # noqa: T201 - the data asked for
+        return 0
+    with Commands() as commands:
+        return _ACTIONS[arguments.action](commands)
+
+
+def _list(commands: Commands) -> int:
+    for rule in commands.rules():
+        print(auditctl.format(rule))  # noqa: T201 - the data asked for
+    return 0
+
+
+def _there(commands: Commands) -> bool:
+    wanted = auditctl.parse(DEFAULT_AUDIT_RULE)
+    return any(rule.same_as(wanted) for rule in commands.rules())
+
+
+def _check(commands: Commands) -> int:
+    if not _there(commands):
+        say(f"the kernel does not have the audit rule {DEFAULT_AUDIT_RULE}")
+        return 1
+    if not commands.status().enabled:
+        say("the audit rule is listed, but audit is off; auditsense run turns it on while it runs")
+    return 0
+
+
+def _install(commands: Commands) -> int:
+    try:
+        commands.add_rule(auditctl.parse(DEFAULT_AUDIT_RULE))
+    except KernelCommandError as error:
+        if error.errno != errno.EEXIST:
+            raise
+        say(f"the kernel has the audit rule {DEFAULT_AUDIT_RULE} already")
+    else:
+        say(f"the kernel has the audit rule {DEFAULT_AUDIT_RULE} now")
+    return 0
+
+
+def _remove(commands: Commands) -> int:
+    try:
+        commands.delete_rule(auditctl.parse(DEFAULT_AUDIT_RULE))
+    except KernelCommandError as error:
+        if error.errno != errno.ENOENT:
+            raise
+        say(f"the kernel does not have the audit rule {DEFAULT_AUDIT_RULE}")
+    else:
+        say(f"the kernel does not have the audit rule {DEFAULT_AUDIT_RULE} any more")
+    return 0
+
+
+_ACTIONS = {"list": _list, "check": _check, "install": _install, "remove": _remove}

@@ -1,0 +1,84 @@
+"""Detections to the core's rule table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from auditsense import syscalls
+from auditsense.detections.fields import HOST, SYSCALL_NAME, field
+from auditsense.detections.model import Comparison, Condition, Detection
+from auditsense.errors import DetectionError
+from auditsense.rule_table import Call, Masked, Op, Rule, RuleTable, Test
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_MOST_KEYS = 2
+
+
+def _calls(condition: Condition) -> tuple[Call, ...]:
+    if condition.comparison is not Comparison.IS or condition.negated:
+        raise DetectionError(f'{SYSCALL_NAME} can only be compared with names, as in: = "openat"')
+    calls: list[Call] = []
+    for name in condition.values:
+        found = [
+            Call(audit_arch, number)
+            for arch, audit_arch in syscalls.ARCHES.items()
+            if (number := syscalls.number(str(name), arch)) is not None
+        ]
+        if not found:
+            raise DetectionError(f"no architecture has a system call {name!r}")
+        calls += found
+    return tuple(calls)
+
+
+def _test(condition: Condition) -> Test:
+    operands = tuple(
+        Masked(value & condition.mask, condition.mask) if isinstance(value, int) else value.encode()
+        for value in condition.values
+    )
+    ops = {Comparison.IS: Op.TEXT, Comparison.LIKE: Op.LIKE, Comparison.NUMBER: Op.NUMBER}
+    return Test(field(condition.field), ops[condition.comparison], operands, condition.negated)
+
+
+def compile_one(detection: Detection, *, merge_ms: int) -> Rule:
+    """Compile one detection.
+
+    Args:
+        detection: what to look for.
+        merge_ms: see `Rule.merge_ms`; 0 hands out every completed sequence.
+
+    Raises:
+        DetectionError: an unknown field or system call, or too many key fields.
+    """
+    by = detection.window.by
+    if HOST not in by or len(by) > _MOST_KEYS:
+        raise DetectionError(f"{detection.id}: a window is by {HOST} and at most one more field")
+    calls: tuple[Call, ...] = ()
+    tests: list[Test] = []
+    for condition in detection.match:
+        if condition.field == SYSCALL_NAME:
+            calls += _calls(condition)
+        else:
+            tests.append(_test(condition))
+    return Rule(
+        calls=calls,
+        tests=tuple(tests),
+        keys=tuple(field(name) for name in by),
+        count=detection.window.matches,
+        span_ms=detection.window.within_ms,
+        merge_ms=merge_ms,
+    )
+
+
+def compile_all(detections: Sequence[Detection], *, merge_ms: int) -> RuleTable:
+    """Compile detections in order: rule *n* of the table is detection *n*.
+
+    Raises:
+        DetectionError: as `compile_one`; two detections of one id.
+    """
+    ids = [detection.id for detection in detections]
+    twice = sorted({name for name in ids if ids.count(name) > 1})
+    if twice:
+        raise DetectionError(f"two detections have the id {twice[0]!r}")
+    return tuple(compile_one(detection, merge_ms=merge_ms) for detection in detections)

@@ -1,0 +1,112 @@
+"""What a detection is, as values."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+
+class Severity(enum.StrEnum):
+    """How much an alert of a detection matters to the one who gets it."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    CRITICAL = "critical"
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """An entry of MITRE ATT&CK."""
+
+    id: str
+    name: str
+    reference: str
+
+
+@dataclass(frozen=True, slots=True)
+class Threat:
+    """A tactic, and the techniques by which it is followed."""
+
+    tactic: Named
+    technique: tuple[Named, ...]
+
+
+class Comparison(enum.StrEnum):
+    """How a condition compares."""
+
+    IS = "is"
+    """Exactly one of the values."""
+    LIKE = "like"
+    """One of the values without regard to case; `*` is any run of characters, `?` any one."""
+    NUMBER = "number"
+    """One of the values as a number, cut to the bits of `Condition.mask`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One comparison of a field with values; an absent field fails it, negated or not.
+
+    Attributes:
+        field: the ECS name, see `detections.fields`.
+        comparison: how.
+        values: any of them is enough; numbers only for `Comparison.NUMBER`.
+        negated: true when none of them fits.
+        mask: bits of a number that are compared.
+    """
+
+    field: str
+    comparison: Comparison
+    values: tuple[str | int, ...]
+    negated: bool = False
+    mask: int = 0xFFFF_FFFF_FFFF_FFFF
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """How many matches of one key, in what time, complete a sequence.
+
+    Attributes:
+        by: fields that name the key; `host.id` is always one of them.
+        matches: 1 to 64.
+        within_ms: from the first to the last at most, 1 to 86,400,000 ms of event time.
+    """
+
+    by: tuple[str, ...]
+    matches: int
+    within_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """What is suspicious, and what is said about it.
+
+    Attributes:
+        id: short name, unique among the loaded ones.
+        name: the alert's headline.
+        version: counts up with each change of what it matches.
+        severity: how much it matters.
+        risk_score: 0 to 100.
+        description: why it matters, for the one who gets an alert.
+        audit_rule: the audit rule that makes the kernel report what is matched, in auditctl's words.
+        references: where to read on.
+        tags: free words.
+        false_positives: what does the same and means no harm.
+        threat: place in MITRE ATT&CK.
+        match: all must hold for an event.
+        window: when matches make an alert.
+    """
+
+    id: str
+    name: str
+    version: int
+    severity: Severity
+    risk_score: int
+    description: str
+    audit_rule: str
+    references: tuple[str, ...]
+    tags: tuple[str, ...]
+    false_positives: tuple[str, ...]
+    threat: tuple[Threat, ...]
+    match: tuple[Condition, ...]
+    window: Window

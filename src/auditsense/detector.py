@@ -1,0 +1,187 @@
+"""The detector: bytes in, documents out. No I/O, no clock, no privilege, no thread.
+
+Everything else is built around it: the sensor gives it a socket, replay gives it files, an agent
+gives it what it has received itself.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING, Self
+
+from auditsense.alerts import AlertCounts, AlertPolicy, Alerts
+from auditsense.detections.compile import compile_all
+from auditsense.detections.load import shipped
+from auditsense.documents import Document, alert_document, event_document
+from auditsense.host import Host, this_host
+from auditsense.ring import Limits, Ring, Stats, pack
+from auditsense.rule_table import Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from auditsense.detections.model import Detection
+    from auditsense.hit import Hit
+
+
+class View(enum.StrEnum):
+    """What comes out."""
+
+    ALERTS = "alerts"
+    """What a person needs: one alert a burst, and its end."""
+    SEQUENCES = "sequences"
+    """Every completed window, as Elastic counts them."""
+    EVENTS = "events"
+    """Every event that has a SYSCALL record; nothing is detected."""
+
+
+_EVERY_EVENT = Rule(calls=(), tests=(), keys=(), count=1, span_ms=1)
+
+
+class Detector:
+    """Finds detections in a stream of audit records.
+
+    Memory is fixed at creation (`memory_bytes`). Not to be shared by threads: a second one inside gets
+    BusyError. Use it as a context manager, or call `close`.
+
+    Args:
+        detections: what to look for; the shipped ones unless given.
+        view: what comes out.
+        host: of records that name no node; this host unless given.
+        policy: when alerts are sent and when counted.
+        limits: what the core may hold.
+
+    Raises:
+        DetectionError: a detection that cannot be compiled.
+        UsageError: a limit outside its bounds.
+    """
+
+    def __init__(
+        self,
+        detections: Sequence[Detection] | None = None,
+        *,
+        view: View = View.ALERTS,
+        host: Host | None = None,
+        policy: AlertPolicy | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        self.detections = tuple(shipped() if detections is None else detections)
+        self.host = host if host is not None else this_host()
+        self.view = view
+        self.lost_elsewhere = 0
+        """Records lost before they reached this detector, as its owner knows; alerts say it."""
+        policy = policy if policy is not None else AlertPolicy()
+        merge_ms = policy.suppress_ms if view is View.ALERTS else 0
+        rules = (_EVERY_EVENT,) if view is View.EVENTS else compile_all(self.detections, merge_ms=merge_ms)
+        self.ring = Ring(rules, limits)
+        self._alerts = Alerts(self.detections, self.host, policy)
+
+    @property
+    def memory_bytes(self) -> int:
+        """Memory of the core, all of it taken at creation; pages never used stay untouched."""
+        return self.ring.memory_bytes
+
+    def feed(self, datagrams: Iterable[bytes], now_ms: int = 0) -> list[Document]:
+        """Take datagrams as received from the kernel, netlink header included.
+
+        Args:
+            datagrams: any number; how they are split over calls changes nothing.
+            now_ms: when they came, by a clock that never steps back, in ms; 0: the newest stamp in
+                the records is the time.
+
+        Returns:
+            What they led to, in order.
+        """
+        return self.feed_packed(pack(datagrams, now_ms))[0]
+
+    def feed_packed(self, packed: bytes) -> tuple[list[Document], int]:
+        """Take packed datagrams, as in a capture.
+
+        Returns:
+            What they led to, and the bytes consumed: less than given when the end is no whole datagram.
+        """
+        rest = memoryview(packed)
+        documents: list[Document] = []
+        while True:
+            consumed = self.ring.feed(rest)
+            rest = rest[consumed:]
+            drained = self.drain()
+            documents += drained
+            if not consumed and not drained:
+                return documents, len(packed) - len(rest)
+
+    def feed_text(self, text: bytes) -> list[Document]:
+        """Take audit.log text, cut anywhere. Returns what it led to, in order."""
+        rest = memoryview(text)
+        documents: list[Document] = []
+        while rest:
+            rest = rest[self.ring.feed_text(rest) :]
+            documents += self.drain()
+        return documents
+
+    def finish(self) -> list[Document]:
+        """End the input: decide what is open, close all bursts. More may be fed afterwards."""
+        documents: list[Document] = []
+        done = False
+        while not done:
+            done = self.ring.finish()
+            documents += self.drain()
+        return documents + self._alerts.finish(self.lost)
+
+    def advance(self, now_ms: int) -> list[Document]:
+        """Let event time pass to *now_ms* (ms since 1970 UTC): close the bursts that ended."""
+        return self._alerts.advance(now_ms, self.lost)
+
+    def drain(self) -> list[Document]:
+        """Return what the core has found since the last call."""
+        hits = self.ring.drain()
+        if not hits:
+            return []
+        if self.view is View.EVENTS:
+            return [event_document(hit, self.host) for hit in hits]
+        if self.view is View.SEQUENCES:
+            lost = self.lost
+            return [self._sequence(hit, lost) for hit in hits]
+        return self._alerts.take(hits, self.lost)
+
+    def stats(self) -> Stats:
+        """Return the core's counters."""
+        return self.ring.stats()
+
+    @property
+    def alert_counts(self) -> AlertCounts:
+        """What became of the sequences."""
+        return self._alerts.counts
+
+    @property
+    def lost(self) -> int:
+        """Records or events known to be lost so far, by every cause that can be told apart."""
+        stats = self.ring.stats()
+        return self.lost_elsewhere + stats.serials_missing + stats.incomplete + stats.truncated
+
+    def rehost(self, host: Host) -> None:
+        """Say where the records that follow come from."""
+        self.host = host
+        self._alerts.host = host
+
+    def close(self) -> None:
+        """Give the memory back. A second call does nothing."""
+        self.ring.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _sequence(self, hit: Hit, lost: int) -> Document:
+        detection = self.detections[hit.rule]
+        return alert_document(
+            detection,
+            hit,
+            self.host,
+            state="sequence",
+            count=len(hit.ids),
+            ids=hit.ids,
+            lost=lost,
+        )

@@ -1,0 +1,197 @@
+"""Hits and alerts as documents: nested objects with the names of the Elastic Common Schema.
+
+A field that a record did not carry is left out; nothing is made up, nothing is looked up.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from auditsense import syscalls
+from auditsense.rule_table import Field
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from auditsense.detections.model import Detection, Named
+    from auditsense.hit import EventId, Hit
+    from auditsense.host import Host
+
+Document = dict[str, Any]
+
+EVENT_DATASET = "auditd_manager.auditd"
+ALERT_DATASET = "auditsense.alert"
+
+_UNSET = 0xFFFF_FFFF
+_OUTCOMES = {"yes": "success", "no": "failure"}
+_FILE_CALLS = frozenset({"open", "openat", "readlink", "readlinkat"})
+
+# Where each field goes that is neither renamed nor converted beyond its type.
+_PLACES: tuple[tuple[str, Field, bool], ...] = (  # name, field, decimal number
+    ("auditd.data.a0", Field.A0, False),
+    ("auditd.data.a1", Field.A1, False),
+    ("auditd.data.a2", Field.A2, False),
+    ("auditd.data.a3", Field.A3, False),
+    ("auditd.data.exit", Field.EXIT, False),
+    ("auditd.data.tty", Field.TTY, False),
+    ("process.pid", Field.PID, True),
+    ("process.parent.pid", Field.PPID, True),
+    ("process.name", Field.COMM, False),
+    ("process.executable", Field.EXE, False),
+    ("process.title", Field.PROCTITLE, False),
+    ("process.working_directory", Field.CWD, False),
+    ("user.id", Field.UID, False),
+    ("user.effective.id", Field.EUID, False),
+    ("user.saved.id", Field.SUID, False),
+    ("user.filesystem.id", Field.FSUID, False),
+    ("user.group.id", Field.GID, False),
+    ("user.effective.group.id", Field.EGID, False),
+    ("user.selinux.user", Field.SUBJ, False),
+    ("file.inode", Field.PATH_INODE, False),
+    ("file.device", Field.PATH_DEV, False),
+    ("file.mode", Field.PATH_MODE, False),
+    ("file.uid", Field.PATH_OUID, False),
+    ("file.gid", Field.PATH_OGID, False),
+)
+
+
+def timestamp(ms: int) -> str:
+    """Return ms since 1970 UTC as ISO 8601 with milliseconds; years past 9999 stay at its end."""
+    most = 253_402_300_799_999
+    moment = datetime.fromtimestamp(min(ms, most) // 1000, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{min(ms, most) % 1000:03}Z"
+
+
+def _put(document: Document, name: str, value: object) -> None:
+    if value is None:
+        return
+    *parents, last = name.split(".")
+    for parent in parents:
+        document = document.setdefault(parent, {})
+    document[last] = value
+
+
+def _call(hit: Hit) -> tuple[str | None, str | None]:
+    arch = hit.text(Field.ARCH)
+    number = hit.number(Field.SYSCALL)
+    try:
+        arch_name = syscalls.arch_name(int(arch or "", 16))
+    except ValueError:
+        arch_name = None
+    if number is None:
+        return arch_name, None
+    # An unknown call keeps its number.
+    return arch_name, (syscalls.name(number, arch_name) if arch_name else None) or str(number)
+
+
+def _fields(hit: Hit, host: Host) -> Document:
+    document: Document = {"@timestamp": timestamp(hit.ids[-1].ms), "event": {}}
+    for name, field, decimal in _PLACES:
+        _put(document, name, hit.number(field) if decimal else hit.text(field))
+    arch, call = _call(hit)
+    _put(document, "auditd.data.arch", arch or hit.text(Field.ARCH))
+    _put(document, "auditd.data.syscall", call)
+    for name, field in (("user.audit.id", Field.AUID), ("auditd.session", Field.SES)):
+        value = hit.number(field)
+        _put(document, name, "unset" if value == _UNSET else hit.text(field))
+    if call in _FILE_CALLS:
+        _put(document, "file.path", hit.text(Field.PATH_NAME))
+    key = hit.text(Field.KEY)
+    _put(document, "tags", key.split("\x01") if key is not None else None)
+    node = hit.text(Field.NODE)
+    document["host"] = {"id": node or host.id, "name": node or host.name, "os": {"type": "linux"}}
+    success = hit.text(Field.SUCCESS)
+    _put(document, "event.outcome", _OUTCOMES.get(success or "", "unknown"))
+    _put(document, "event.action", call)
+    return document
+
+
+def event_document(hit: Hit, host: Host) -> Document:
+    """Return one event as a document, from a hit of a rule that counts to one."""
+    document = _fields(hit, host)
+    file_call = document["event"].get("action") in _FILE_CALLS
+    document["event"] |= {
+        "kind": "event",
+        "dataset": EVENT_DATASET,
+        "module": "auditsense",
+        "category": ["file"] if file_call else [],
+    }
+    document["auditsense"] = {"events": [str(hit.ids[0])], "state": "event"}
+    return document
+
+
+def _named(entry: Named) -> Document:
+    return {"id": entry.id, "name": entry.name, "reference": entry.reference}
+
+
+def _threat(detection: Detection) -> list[Document]:
+    return [
+        {
+            "framework": "MITRE ATT&CK",
+            "tactic": _named(threat.tactic),
+            "technique": [_named(technique) for technique in threat.technique],
+        }
+        for threat in detection.threat
+    ]
+
+
+def stable_id(parts: Iterable[object]) -> str:
+    """Return an id that is the same for the same parts, on every host and in every run."""
+    return hashlib.sha256("\0".join(str(part) for part in parts).encode()).hexdigest()[:32]
+
+
+def alert_document(  # noqa: PLR0913 - one value of the document each
+    detection: Detection,
+    hit: Hit,
+    host: Host,
+    *,
+    state: str,
+    count: int,
+    ids: tuple[EventId, ...],
+    lost: int,
+) -> Document:
+    """Return an alert, a sequence or a closing word as a document.
+
+    Args:
+        detection: what was detected.
+        hit: the completed window; its fields are those of the event that completed it.
+        host: this host, for events that name no node.
+        state: sequence, alert or closed.
+        count: matches of the burst so far.
+        ids: the events of the window, oldest first.
+        lost: records known to be lost since the sensor started.
+    """
+    document = _fields(hit, host)
+    pid = document.get("process", {}).get("pid")
+    document["@timestamp"] = timestamp(hit.last_ms)
+    document["event"] |= {
+        "id": stable_id([detection.id, document["host"]["id"], pid, state, *ids]),
+        "kind": "alert",
+        "dataset": ALERT_DATASET,
+        "module": "auditsense",
+        "category": ["process"],
+        "type": ["info"],
+        "risk_score": detection.risk_score,
+        "severity": detection.risk_score,
+        "start": timestamp(ids[0].ms),
+        "end": timestamp(hit.last_ms),
+    }
+    document["rule"] = {
+        "id": detection.id,
+        "name": detection.name,
+        "version": str(detection.version),
+        "description": detection.description,
+    }
+    _put(document, "rule.reference", next(iter(detection.references), None))
+    document["threat"] = _threat(detection)
+    document["tags"] = [*document.get("tags", []), *detection.tags]
+    document["auditsense"] = {
+        "state": state,
+        "severity": str(detection.severity),
+        "count": count,
+        "events": [str(event) for event in ids],
+        "lost": lost,
+    }
+    return document

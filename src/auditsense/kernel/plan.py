@@ -1,0 +1,137 @@
+"""What a takeover will change on this host, as data that can be read before it is done.
+
+Pure: a status and a list of rules go in, steps come out; nothing is asked and
+nothing is changed here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from auditsense.errors import KernelCommandError, LockedError, UsageError
+from auditsense.kernel import auditctl
+from auditsense.kernel.status import AuditStatus, Enabled, Failure, StatusField
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from auditsense.kernel.audit_rule import AuditRule
+
+# 8192 records are some 20 ms of the fastest stream one core can produce, and
+# at most 19 MB of kernel memory.
+DEFAULT_BACKLOG_LIMIT: Final = 8192
+_UNITS: Final = {
+    StatusField.BACKLOG_WAIT_TIME: " jiffies",
+    StatusField.BACKLOG_LIMIT: " records",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeSetting:
+    """One setting, from the value it had to the value it gets (units: `AuditStatus`)."""
+
+    field: StatusField
+    old: int
+    new: int
+
+    def __str__(self) -> str:
+        return f"set {self.field.name.lower()}: {self.old} -> {self.new}{_UNITS.get(self.field, '')}"
+
+
+@dataclass(frozen=True, slots=True)
+class BecomeOwner:
+    """Register as the process that gets the records."""
+
+    def __str__(self) -> str:
+        return "become the owner of the audit socket"
+
+
+@dataclass(frozen=True, slots=True)
+class AddRule:
+    """Add one audit rule that is not there yet."""
+
+    rule: AuditRule
+
+    def __str__(self) -> str:
+        return f"add audit rule: {auditctl.format(self.rule)}"
+
+
+Step = ChangeSetting | BecomeOwner | AddRule
+
+
+def refuse(status: AuditStatus) -> None:
+    """Raise when these settings must not be touched.
+
+    Raises:
+        LockedError: locked until the next boot; or set to panic on loss, where
+            not waiting (`backlog_wait_time` 0) would make the first overflow
+            stop the machine.
+        KernelCommandError: a kernel so old (before 3.14) that it cannot be told
+            to let no process wait.
+    """
+    if status.enabled == Enabled.LOCKED:
+        raise LockedError(
+            "the audit configuration is locked until the next boot (enabled 2): nothing was "
+            "changed; use the multicast source, or reboot without the lock"
+        )
+    if status.failure == Failure.PANIC:
+        raise LockedError(
+            "the kernel would panic when it loses a record (failure 2): nothing was changed; "
+            "use the multicast source, or set the failure mode to 1 (auditctl -f 1)"
+        )
+    if status.backlog_wait_time is None:
+        raise KernelCommandError("this kernel has no backlog wait time to set: it is older than 3.14")
+
+
+def plan(
+    status: AuditStatus,
+    rules: Sequence[AuditRule],
+    wanted: Sequence[AuditRule],
+    backlog_limit: int = DEFAULT_BACKLOG_LIMIT,
+) -> tuple[Step, ...]:
+    """List the steps of a takeover in order.
+
+    Args:
+        status: What AUDIT_GET answered.
+        rules: What AUDIT_LIST_RULES answered.
+        wanted: The audit rules that have to be there.
+        backlog_limit: Records the kernel is to queue, 1 to 2**32 - 1. A limit
+            that is higher already, or 0 for none, stays.
+
+    Raises:
+        LockedError, KernelCommandError: see `refuse`.
+        UsageError: *backlog_limit* out of its range.
+    """
+    refuse(status)
+    return (
+        *prepare(status, backlog_limit),
+        *missing(rules, wanted),
+        *switch_on(status),
+    )
+
+
+def prepare(status: AuditStatus, backlog_limit: int) -> Iterator[Step]:
+    """Yield the steps before the rules. No process may wait before one can be recorded."""
+    if not 1 <= backlog_limit <= 0xFFFFFFFF:
+        raise UsageError(f"backlog limit {backlog_limit} is not between 1 and 4294967295 records")
+    if status.backlog_wait_time:
+        yield ChangeSetting(StatusField.BACKLOG_WAIT_TIME, status.backlog_wait_time, 0)
+    if 0 < status.backlog_limit < backlog_limit:
+        yield ChangeSetting(StatusField.BACKLOG_LIMIT, status.backlog_limit, backlog_limit)
+    yield BecomeOwner()
+
+
+def missing(rules: Sequence[AuditRule], wanted: Sequence[AuditRule]) -> Iterator[Step]:
+    """Yield one step for each wanted rule that is not among *rules*, the first of equals only."""
+    there = list(rules)
+    for rule in wanted:
+        if not any(rule.same_as(other) for other in there):
+            there.append(rule)
+            yield AddRule(rule)
+
+
+def switch_on(status: AuditStatus) -> Iterator[Step]:
+    """Yield the last step: only a host that is ready for records makes them."""
+    if status.enabled == Enabled.OFF:
+        yield ChangeSetting(StatusField.ENABLED, Enabled.OFF, Enabled.ON)

@@ -1,0 +1,330 @@
+"""The core's handle: the only module that touches the compiled one.
+
+Rule 1: every call goes through `_enter`, so a closed ring and a second thread get a clear error.
+Rule 2: a negative result becomes one exception, here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import secrets
+import struct
+import threading
+import warnings
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+from auditsense._ffi import ffi, lib  # noqa: TID251 - this is the border the ban draws
+from auditsense.errors import AuditSenseError, BusyError, ClosedError, UsageError
+from auditsense.hit import Hit, unpack
+from auditsense.rule_table import Masked, RuleTable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+PACKED_HEADER = struct.Struct("<QII")
+"""Header of a packed datagram: receive time in ms (0: use the stamps), length, sender's port."""
+
+
+def core_version() -> str:
+    """Return the version that the compiled module was built as."""
+    return ffi.string(lib.as_version()).decode()
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a ring may hold. All of it is taken at creation, in one piece; see `Ring.memory_bytes`.
+
+    Attributes:
+        datagram_slots: datagrams one recvmmsg call may bring, 1 to 1,024.
+        datagram_bytes: longest datagram or log line, 1,024 to 65,536; what is longer is cut and counted
+            as truncated. The kernel's longest record is about 9,500 bytes.
+        event_slots: events put together or remembered at a time, 16 to 1,048,576; when all are open
+            the oldest is decided with what it has (`evicted`).
+        small_texts: kept records of at most 512 bytes, 16 to 1,048,576; bounded as event_slots.
+        large_texts: kept records of at most datagram_bytes, 4 to 4,096; bounded as event_slots.
+        event_timeout_ms: an event whose end does not come is closed after this, 1 to 60,000 ms.
+        key_slots: processes with a window at a time, 16 to 4,194,304; when all are in use the one whose
+            last match is oldest is given up (`keys_evicted`).
+        window_slack: matches a window keeps beyond those it needs, for late ones, 0 to 1,024.
+        hit_bytes: hits waiting to be drained, 8 * datagram_bytes + 65,536 to 2^30; when they are full
+            the ring takes no more input until they are drained.
+    """
+
+    datagram_slots: int = 256
+    datagram_bytes: int = 16384
+    event_slots: int = 4096
+    small_texts: int = 8192
+    large_texts: int = 64
+    event_timeout_ms: int = 2000
+    key_slots: int = 16384
+    window_slack: int = 22
+    hit_bytes: int = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """Everything that came in and where it went, counted since creation; `_ring.cdef.h` says more.
+
+    Attributes:
+        datagrams: received or fed.
+        foreign: of these, not sent by the kernel; dropped unread.
+        truncated: datagrams and lines longer than the limit; their start was used.
+        control: datagrams that are answers or notices, not records.
+        lines: lines of log text.
+        records: records whose stamp could be read.
+        malformed: datagrams and lines that are no record.
+        events: events closed, for whatever reason.
+        incomplete: of these, without their end or their SYSCALL record.
+        evicted: of the incomplete, given up because a table was full.
+        late: records of an event that was closed already.
+        duplicate: records that their event had already.
+        serials_missing: numbers the kernel gave out and that never came (datagrams only).
+        matches: events that a rule wanted.
+        keyless: matches that lack a key field.
+        stale: matches older than all that a full window keeps.
+        keys_evicted: windows given up because all key slots were in use.
+        sequences: completed windows.
+        hits: of these, handed out one by one; the others were merged.
+        open_events: events being put together at this moment.
+        live_keys: windows at this moment.
+    """
+
+    datagrams: int
+    foreign: int
+    truncated: int
+    control: int
+    lines: int
+    records: int
+    malformed: int
+    events: int
+    incomplete: int
+    evicted: int
+    late: int
+    duplicate: int
+    serials_missing: int
+    matches: int
+    keyless: int
+    stale: int
+    keys_evicted: int
+    sequences: int
+    hits: int
+    open_events: int
+    live_keys: int
+
+    def as_dict(self) -> dict[str, int]:
+        """Return the counters by name, in the order above."""
+        return dataclasses.asdict(self)
+
+
+class Ring:
+    """The core: bytes in, hits out. No thread, no clock, no privilege; not to be shared by threads.
+
+    Args:
+        rules: what to look for.
+        limits: what it may hold.
+        seed: of the hash tables; random unless given. A fixed one makes collisions computable.
+
+    Raises:
+        UsageError: a limit or a rule outside its bounds.
+        MemoryError: the memory cannot be had.
+    """
+
+    def __init__(self, rules: RuleTable, limits: Limits | None = None, *, seed: int | None = None) -> None:
+        self._handle: Any = None
+        self._lock = threading.Lock()
+        limits = limits if limits is not None else Limits()
+        config, table, keep = _to_c(rules, limits, secrets.randbits(64) if seed is None else seed)
+        self.memory_bytes: int = lib.as_ring_bytes(config, table)
+        if self.memory_bytes == 0:
+            raise UsageError(f"a limit or a rule is outside its bounds: {limits}; {len(rules)} rules")
+        handle = lib.as_ring_new(config, table)
+        del keep  # the core has copied what these arrays held
+        if handle == ffi.NULL:
+            raise MemoryError(f"the ring needs {self.memory_bytes} bytes")
+        self._handle = handle
+        self._limits = limits
+        self._out = ffi.new("uint8_t[]", limits.hit_bytes)
+        self._stats = ffi.new("as_stats *")
+
+    def receive(self, fd: int, now_ms: int, rounds: int = 64) -> int:
+        """Take what waits on an audit socket, without waiting for more.
+
+        Args:
+            fd: the socket.
+            now_ms: a clock that never steps back, in ms; not 0.
+            rounds: recvmmsg calls at most.
+
+        Returns:
+            The datagrams taken. Fewer than waited when the hits are full: drain, then call again.
+
+        Raises:
+            OSError: the socket failed.
+        """
+        with self._enter() as handle:
+            return _checked(lib.as_ring_receive(handle, fd, now_ms, rounds))
+
+    def fetch_packed(self, fd: int, now_ms: int) -> bytes:
+        """Take what waits on an audit socket, up to datagram_slots, and return it packed, undecided."""
+        size = self._limits.datagram_slots * (self._limits.datagram_bytes + PACKED_HEADER.size)
+        out = ffi.new("uint8_t[]", size)
+        with self._enter() as handle:
+            if _checked(lib.as_ring_fetch(handle, fd)) == 0:
+                return b""
+            used = _checked(lib.as_ring_pack(handle, out, size, now_ms))
+        return bytes(ffi.buffer(out, used))
+
+    def feed(self, packed: bytes | memoryview) -> int:
+        """Take packed datagrams; the time is what their headers say.
+
+        Returns:
+            The bytes consumed. Less than given when the hits are full, or when the rest is no whole
+            datagram; nothing is lost either way.
+        """
+        with self._enter() as handle:
+            given = ffi.from_buffer(packed)
+            return _checked(lib.as_ring_feed(handle, given, len(packed)))
+
+    def feed_text(self, text: bytes | memoryview) -> int:
+        """Take log text, cut anywhere; the time is the newest stamp in it.
+
+        Returns:
+            The bytes consumed; less than given when the hits are full.
+        """
+        with self._enter() as handle:
+            given = ffi.from_buffer(text)
+            return _checked(lib.as_ring_feed_text(handle, given, len(text)))
+
+    def expire(self, now_ms: int) -> int:
+        """Let time pass: close the events that waited too long. Returns how many."""
+        with self._enter() as handle:
+            return _checked(lib.as_ring_expire(handle, now_ms))
+
+    def finish(self) -> bool:
+        """End the input: decide all that is open. False: the hits are full; drain, then call again."""
+        with self._enter() as handle:
+            return _checked(lib.as_ring_finish(handle)) == 1
+
+    def drain(self) -> list[Hit]:
+        """Take the waiting hits, oldest first."""
+        with self._enter() as handle:
+            used = _checked(lib.as_ring_drain(handle, self._out, self._limits.hit_bytes))
+            drained = bytes(ffi.buffer(self._out, used)) if used else b""
+        return list(unpack(drained))
+
+    def stats(self) -> Stats:
+        """Return the counters as they are now."""
+        with self._enter() as handle:
+            _checked(lib.as_ring_stats(handle, self._stats))
+            counted = self._stats
+            return Stats(**{name: int(getattr(counted, name)) for name in _STATS})
+
+    def close(self) -> None:
+        """Give the memory back. Waiting hits are gone. A second call does nothing."""
+        if self._handle is None:
+            return
+        with self._enter() as handle:
+            lib.as_ring_free(handle)
+            self._handle = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        """Give back what was forgotten, and say so."""
+        if getattr(self, "_handle", None) is not None:
+            warnings.warn("a Ring was not closed", ResourceWarning, source=self, stacklevel=1)
+            lib.as_ring_free(self._handle)
+            self._handle = None
+
+    @contextmanager
+    def _enter(self) -> Iterator[Any]:
+        # cffi lets other threads run during a call, so the handle is guarded on this side as well:
+        # only here can a close() be kept out of a call that is under way.
+        if not self._lock.acquire(blocking=False):
+            raise BusyError("another thread is inside this ring; give each thread its own")
+        try:
+            if self._handle is None:
+                raise ClosedError("this ring is closed")
+            yield self._handle
+        finally:
+            self._lock.release()
+
+
+_STATS = tuple(field.name for field in dataclasses.fields(Stats))
+
+
+def _checked(result: int) -> int:
+    if result >= 0:
+        return result
+    if result == lib.AS_SYSTEM:
+        raise OSError(ffi.errno, os.strerror(ffi.errno))
+    if result == lib.AS_BUSY:
+        raise BusyError("another thread is inside this ring; give each thread its own")
+    raise AuditSenseError(f"the core refused a call ({result}): this is a defect of auditsense")
+
+
+def _to_c(rules: RuleTable, limits: Limits, seed: int) -> tuple[Any, Any, list[Any]]:
+    """Lay the table out as C arrays; the list keeps them alive until the core has copied them."""
+    config = ffi.new("as_config *", {"seed": seed, **dataclasses.asdict(limits)})
+    calls: list[dict[str, int]] = []
+    tests: list[dict[str, int]] = []
+    operands: list[dict[str, int]] = []
+    text = bytearray()
+    rows: list[dict[str, Any]] = []
+    for rule in rules:
+        rows.append(
+            {
+                "first_call": len(calls),
+                "calls": len(rule.calls),
+                "first_test": len(tests),
+                "tests": len(rule.tests),
+                "keys": list(rule.keys),
+                "key_count": len(rule.keys),
+                "count": rule.count,
+                "span_ms": rule.span_ms,
+                "merge_ms": rule.merge_ms,
+            }
+        )
+        calls += [{"arch": call.arch, "syscall": call.syscall} for call in rule.calls]
+        for test in rule.tests:
+            tests.append(
+                {
+                    "field": test.field,
+                    "op": test.op,
+                    "negated": int(test.negated),
+                    "first_operand": len(operands),
+                    "operands": len(test.operands),
+                }
+            )
+            for operand in test.operands:
+                if isinstance(operand, Masked):
+                    operands.append({"number": operand.number, "mask": operand.mask})
+                else:
+                    operands.append({"at": len(text), "len": len(operand)})
+                    text += operand
+    arrays = {
+        "rules": ffi.new("as_rule[]", rows),
+        "calls": ffi.new("as_call[]", calls),
+        "tests": ffi.new("as_test[]", tests),
+        "operands": ffi.new("as_operand[]", operands),
+        "text": ffi.new("uint8_t[]", bytes(text)),
+    }
+    counts = {
+        "rule_count": len(rows),
+        "call_count": len(calls),
+        "test_count": len(tests),
+        "operand_count": len(operands),
+        "text_len": len(text),
+    }
+    return config, ffi.new("as_rules *", {**arrays, **counts}), list(arrays.values())
+
+
+def pack(datagrams: Iterable[bytes], now_ms: int = 0) -> bytes:
+    """Pack datagrams, as received from the kernel, for `Ring.feed`."""
+    return b"".join(PACKED_HEADER.pack(now_ms, len(datagram), 0) + datagram for datagram in datagrams)

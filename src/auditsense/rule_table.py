@@ -1,0 +1,117 @@
+"""The rule table: what the core looks for, as plain values.
+
+A detection compiles to rules of this form (`detections.compile`), and the ring
+copies them into the core once, at creation. Bounds are the core's: 64 rules,
+65,536 entries of each kind.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+
+class Field(enum.IntEnum):
+    """What a record can tell, in the core's order; the comment in `_ring.cdef.h` names each source."""
+
+    ARCH = 0
+    SYSCALL = 1
+    SUCCESS = 2
+    EXIT = 3
+    A0 = 4
+    A1 = 5
+    A2 = 6
+    A3 = 7
+    ITEMS = 8
+    PPID = 9
+    PID = 10
+    AUID = 11
+    UID = 12
+    GID = 13
+    EUID = 14
+    SUID = 15
+    FSUID = 16
+    EGID = 17
+    SGID = 18
+    FSGID = 19
+    TTY = 20
+    SES = 21
+    COMM = 22
+    EXE = 23
+    SUBJ = 24
+    KEY = 25
+    CWD = 26
+    PATH_NAME = 27
+    PATH_INODE = 28
+    PATH_DEV = 29
+    PATH_MODE = 30
+    PATH_OUID = 31
+    PATH_OGID = 32
+    PATH_RDEV = 33
+    PATH_OBJ = 34
+    PATH_NAMETYPE = 35
+    PROCTITLE = 36
+    NODE = 37
+
+
+class Op(enum.IntEnum):
+    """How a field is compared with the operands of a test."""
+
+    TEXT = 0
+    """The bytes are equal."""
+    LIKE = 1
+    """Equal without regard to ASCII case; `*` is any run of bytes, `?` any one."""
+    NUMBER = 2
+    """`value & mask == number`, in the base the kernel prints the field in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Masked:
+    """A number to compare with, after the value was cut to the bits of *mask* (64 bits)."""
+
+    number: int
+    mask: int = 0xFFFF_FFFF_FFFF_FFFF
+
+
+@dataclass(frozen=True, slots=True)
+class Test:
+    """One comparison: it holds when any operand fits, or none if *negated*; never for an absent field."""
+
+    field: Field
+    op: Op
+    operands: tuple[bytes | Masked, ...]
+    negated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A system call as a SYSCALL record names it: `arch` and `syscall`."""
+
+    arch: int
+    syscall: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What makes a match, and how many matches of one key in what time make a hit.
+
+    Attributes:
+        calls: the system calls looked at; empty: all.
+        tests: all must hold.
+        keys: up to two fields that name what a window belongs to. An event without one of them does
+            not count; a missing NODE is this host.
+        count: matches that complete a hit, 1 to 64. At 1 every match is a hit.
+        span_ms: from the first to the last of them at most, 1 to 86,400,000 ms of event time.
+        merge_ms: 0: every completed window is a hit. Else a hit that waits to be drained takes in
+            the windows of its key that complete at most so many ms after the last (`Hit.more`).
+    """
+
+    calls: tuple[Call, ...]
+    tests: tuple[Test, ...]
+    keys: tuple[Field, ...]
+    count: int
+    span_ms: int
+    merge_ms: int = 0
+
+
+RuleTable = tuple[Rule, ...]

@@ -1,0 +1,207 @@
+"""The sensor: the kernel's records through a detector, for whoever embeds it.
+
+Nothing happens behind its owner's back: no thread, no signal handler, nothing printed. The
+owner waits on `fileno` and calls `poll`, or iterates.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+from contextlib import ExitStack
+from functools import partial
+from typing import TYPE_CHECKING, Self
+
+from auditsense.detector import Detector, View
+from auditsense.errors import ClosedError, KernelCommandError
+from auditsense.sources.unicast import DEFAULT_AUDIT_RULE, Unicast
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from auditsense.alerts import AlertCounts, AlertPolicy
+    from auditsense.detections.model import Detection
+    from auditsense.documents import Document
+    from auditsense.ring import Limits, Stats
+
+_TICK_S = 1.0  # events and bursts that wait for time to pass are looked at so often
+_STATUS_S = 5.0  # and the kernel's own count of losses
+_BUSY_DATAGRAMS = 64  # from so many at a time on, letting them gather is cheaper than waking up
+_GATHER_S = 0.0005
+
+
+def _monotonic_ms() -> int:
+    return time.monotonic_ns() // 1_000_000
+
+
+def _wall_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class Sensor:
+    """What `auditsense run` does, as an object. A context manager.
+
+    Entering takes the kernel's audit over, leaving puts the host back. Iterating yields documents
+    as they come, and ends after `stop`; or wait until `fileno` is readable and call `poll`.
+
+    Args:
+        detections: what to look for; the shipped ones unless given.
+        audit_rules: lines in auditctl syntax that must be in force meanwhile.
+        view: what comes out.
+        policy: when alerts are sent and when counted.
+        limits: what the core may hold.
+        source: where records come from; the kernel's unicast socket unless given.
+
+    Raises (on entering):
+        NoKernelAuditError: no audit here, or not for this process.
+        LockedError: the kernel's configuration is locked, or would panic.
+        SocketTakenError: another process owns the audit socket.
+        KernelCommandError: the kernel refused something else. The host is as it was, every time.
+    """
+
+    def __init__(  # noqa: PLR0913 - each has a default that most keep
+        self,
+        detections: Sequence[Detection] | None = None,
+        *,
+        audit_rules: Sequence[str] = (DEFAULT_AUDIT_RULE,),
+        view: View = View.ALERTS,
+        policy: AlertPolicy | None = None,
+        limits: Limits | None = None,
+        source: Unicast | None = None,
+    ) -> None:
+        self._source = source if source is not None else Unicast(audit_rules)
+        self._make = partial(Detector, detections, view=view, policy=policy, limits=limits)
+        self._detector: Detector | None = None
+        self._resources = ExitStack()
+        self._wake = -1
+        self._stopped = False
+        self._next_status = 0.0
+        self._last: list[Document] = []
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+            stack.callback(self._close_wake)
+            self._detector = stack.enter_context(self._make())
+            self._source.drain = self._receive_last
+            stack.enter_context(self._source)
+            self._last += self._detector.feed(self._source.early, _monotonic_ms())
+            self._next_status = time.monotonic() + _STATUS_S
+            self._resources = stack.pop_all()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stopped = True
+        self._resources.__exit__(*exception)  # type: ignore[arg-type]
+
+    def close(self) -> None:
+        """Put the host back and give everything up. A second call does nothing."""
+        self._resources.close()
+
+    def fileno(self) -> int:
+        """Return a descriptor that is readable when `poll` has something to do; -1 when closed."""
+        return self._source.fileno()
+
+    def poll(self) -> list[Document]:
+        """Take what waits, without waiting; let time pass. Returns what it led to."""
+        return self._poll()[0]
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait until there may be something to poll. False: the time is over, or `stop` was called."""
+        waiter = select.poll()
+        waiter.register(self.fileno(), select.POLLIN)
+        waiter.register(self._wake, select.POLLIN)
+        ready = waiter.poll(None if timeout_s is None else max(0, timeout_s) * 1000)
+        return any(fd != self._wake for fd, _ in ready)
+
+    def __iter__(self) -> Iterator[Document]:
+        """Yield documents as they come; after `stop`, those that end the bursts."""
+        for documents in self.batches():
+            yield from documents
+
+    def batches(self) -> Iterator[list[Document]]:
+        """Yield documents as they come, those together that came together; ends as iterating does."""
+        while not self._stopped:
+            self.wait(_TICK_S)
+            documents, taken = self._poll()
+            if documents:
+                yield documents
+            if taken >= _BUSY_DATAGRAMS:
+                time.sleep(_GATHER_S)
+        yield self.finish()
+
+    def stop(self) -> None:
+        """End the iteration. May be called from a signal handler or another thread, at any time."""
+        self._stopped = True
+        if self._wake >= 0:
+            os.eventfd_write(self._wake, 1)
+
+    def finish(self) -> list[Document]:
+        """Put the host back, take what came until then, and end all bursts."""
+        detector = self._open()
+        self._count_lost()
+        self._source.__exit__(None, None, None)
+        documents = self._last + detector.finish()
+        self._last = []
+        return documents
+
+    def stats(self) -> Stats:
+        """Return the core's counters."""
+        return self._open().stats()
+
+    @property
+    def detector(self) -> Detector:
+        """The detector inside, while the sensor is open."""
+        return self._open()
+
+    @property
+    def alert_counts(self) -> AlertCounts:
+        """What became of the sequences."""
+        return self._open().alert_counts
+
+    @property
+    def kernel_lost(self) -> int:
+        """Records the kernel said it lost, when it was last asked."""
+        return self._open().lost_elsewhere
+
+    def _poll(self) -> tuple[list[Document], int]:
+        detector = self._open()
+        documents, self._last = self._last, []
+        total = 0
+        while self.fileno() >= 0:
+            taken = detector.ring.receive(self.fileno(), _monotonic_ms())
+            drained = detector.drain()
+            documents += drained
+            total += taken
+            if not taken and not drained:
+                break
+            if drained:
+                break  # an alert does not wait for the rest of a flood
+        detector.ring.expire(_monotonic_ms())
+        documents += detector.drain()
+        documents += detector.advance(_wall_ms())
+        if time.monotonic() >= self._next_status:
+            self._next_status = time.monotonic() + _STATUS_S
+            self._count_lost()
+        return documents, total
+
+    def _close_wake(self) -> None:
+        wake, self._wake = self._wake, -1
+        os.close(wake)
+
+    def _receive_last(self) -> None:
+        detector = self._open()
+        while detector.ring.receive(self.fileno(), _monotonic_ms()):
+            self._last += detector.drain()
+
+    def _count_lost(self) -> None:
+        try:
+            self._open().lost_elsewhere = self._source.kernel_lost()
+        except KernelCommandError:
+            return  # asked again soon; the core counts what it can tell meanwhile
+
+    def _open(self) -> Detector:
+        if self._detector is None or (self.fileno() < 0 and not self._stopped):
+            raise ClosedError("this sensor is not open; use it in a with statement")
+        return self._detector

@@ -1,0 +1,172 @@
+"""The socket the kernel sends audit records to, and how a process gets to own it.
+
+A plain socket: the core in C reads the records from this descriptor with
+recvmmsg(2). Python speaks on it once, to register, and afterwards only asks it
+for its counters. Commands go over a socket of their own (`kernel.commands`),
+since answers sent into a stream of records get lost.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import socket
+import struct
+import time
+from typing import Final
+
+from auditsense.errors import KernelCommandError, SocketTakenError
+from auditsense.kernel import access
+from auditsense.kernel.commands import AUDIT_GET, AUDIT_SET
+from auditsense.kernel.status import AuditStatus, StatusField, setting_bytes
+from auditsense.kernel.transport import (
+    DEFAULT_TIMEOUT_S,
+    HEADER_BYTES,
+    NETLINK_AUDIT,
+    NLM_F_ACK,
+    NLM_F_REQUEST,
+    NLMSG_ERROR,
+)
+
+# Some 300,000 records: what comes in one second at the highest rate measured.
+DEFAULT_RECEIVE_BUFFER_BYTES: Final = 128 << 20
+
+_DATAGRAM_BYTES: Final = 64 << 10  # the longest record stays well below 16 KiB
+_SOL_NETLINK: Final = 270  # linux/socket.h
+_NETLINK_NO_ENOBUFS: Final = 5  # linux/netlink.h
+_RAW: Final = socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
+_SO_RCVBUFFORCE: Final = 33  # asm-generic/socket.h
+_SO_MEMINFO: Final = 55  # asm-generic/socket.h; the array is in linux/sock_diag.h
+_MEMINFO: Final = struct.Struct("=9I")
+_MEMINFO_RMEM_ALLOC: Final = 0
+_MEMINFO_DROPS: Final = 8
+_HEADER: Final = struct.Struct("=IHHII")  # struct nlmsghdr: length, type, flags, sequence, port
+_SEQUENCE: Final = 0x61756469  # any number but 0, which is what records carry
+
+
+def open_data_socket(receive_buffer_bytes: int = DEFAULT_RECEIVE_BUFFER_BYTES) -> socket.socket:
+    """Open a socket ready to receive records; nothing arrives before `register`.
+
+    Non-blocking, close-on-exec; connected to the kernel, so that no other
+    process can put anything into it; without ENOBUFS, which would make the
+    kernel send nothing until the socket was drained to empty.
+
+    Args:
+        receive_buffer_bytes: Wanted size, 1 to 2**30. Kernel memory that is
+            taken as records wait, about 900 bytes a record, not before.
+            Beyond the system's limit it needs CAP_NET_ADMIN; without, the
+            system's limit (net.core.rmem_max) is what is granted.
+            `granted_buffer_bytes` tells.
+
+    Raises:
+        NoKernelAuditError: this kernel has no audit.
+        KernelCommandError: the socket was refused for another reason.
+    """
+    try:
+        sock = socket.socket(socket.AF_NETLINK, _RAW, NETLINK_AUDIT)
+    except OSError as problem:
+        raise _refused(problem.errno or 0, "open an audit socket") from problem
+    try:
+        sock.connect((0, 0))
+        sock.setsockopt(_SOL_NETLINK, _NETLINK_NO_ENOBUFS, 1)
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, receive_buffer_bytes)
+        except PermissionError:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def register(sock: socket.socket, timeout_s: float = DEFAULT_TIMEOUT_S) -> list[bytes]:
+    """Make this process the owner of the kernel's records, to be sent to *sock*.
+
+    From here on the kernel does not audit this process itself. What arrives
+    before the kernel's consent is not lost but returned.
+
+    Args:
+        sock: From `open_data_socket`, with nobody else reading it yet.
+        timeout_s: Longest wait for each of the kernel's answers, in seconds.
+
+    Returns:
+        Datagrams, header included, in order of arrival, to be fed before what
+        is received next. Usually none.
+
+    Raises:
+        SocketTakenError: another process (it is named), or another socket of
+            this one, is the owner.
+        NoKernelAuditError: not allowed; the message says why.
+        KernelCommandError: refused otherwise, or no answer (`errno` None): the
+            process may be registered then, AUDIT_GET tells.
+    """
+    early: list[bytes] = []
+    payload = setting_bytes(StatusField.PID, os.getpid())
+    consent = _ask(sock, AUDIT_SET, payload, early, timeout_s)
+    (result,) = struct.unpack_from("=i", consent, HEADER_BYTES)
+    if result == -errno.EEXIST:
+        raise SocketTakenError(_taken_by(sock, timeout_s))
+    if result < 0:
+        raise _refused(-result, "register for audit records")
+    return early
+
+
+def granted_buffer_bytes(sock: socket.socket) -> int:
+    """Return the receive buffer in bytes as the kernel counts it: twice what was granted."""
+    return sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+
+
+def socket_drops(sock: socket.socket) -> int:
+    """Return how often this socket was full, modulo 2**32 (SO_MEMINFO, SK_MEMINFO_DROPS).
+
+    For a multicast socket that is the number of records lost, exactly. For the
+    owner's socket it counts attempts: the kernel may try a record again.
+    """
+    return _meminfo(sock)[_MEMINFO_DROPS]
+
+
+def queued_bytes(sock: socket.socket) -> int:
+    """Return the kernel memory in bytes that waiting records take (SK_MEMINFO_RMEM_ALLOC).
+
+    Comparable with `granted_buffer_bytes`; about 900 bytes a record.
+    """
+    return _meminfo(sock)[_MEMINFO_RMEM_ALLOC]
+
+
+def _meminfo(sock: socket.socket) -> tuple[int, ...]:
+    return _MEMINFO.unpack(sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size))
+
+
+def _ask(sock: socket.socket, kind: int, payload: bytes, others: list[bytes], timeout_s: float) -> bytes:
+    """Send one message and return its answer; everything else goes to *others*."""
+    flags = NLM_F_REQUEST | (NLM_F_ACK if kind != AUDIT_GET else 0)
+    length = HEADER_BYTES + len(payload)
+    sock.send(_HEADER.pack(length, kind, flags, _SEQUENCE, 0) + payload)
+    deadline = time.monotonic() + timeout_s
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    while (left_s := deadline - time.monotonic()) > 0 and poll.poll(left_s * 1000):
+        datagram = sock.recv(_DATAGRAM_BYTES)
+        _length, arrived, _flags, sequence, _port = _HEADER.unpack_from(datagram)
+        if sequence == _SEQUENCE and arrived in {NLMSG_ERROR, AUDIT_GET}:
+            return datagram
+        others.append(datagram)
+    raise KernelCommandError(f"the kernel's audit did not answer within {timeout_s:g} s")
+
+
+def _taken_by(sock: socket.socket, timeout_s: float) -> str:
+    answer = _ask(sock, AUDIT_GET, b"", [], timeout_s)
+    pid = AuditStatus.from_bytes(answer[HEADER_BYTES:]).pid
+    if pid == os.getpid():
+        return f"another socket of this process ({pid}) owns the kernel's audit"
+    name = access.process_name(pid) or "gone by now"
+    return f"process {pid} ({name}) owns the audit socket; stop it or use the multicast source"
+
+
+def _refused(number: int, what: str) -> Exception:
+    explained = access.explain(number)
+    if explained is not None:
+        return explained
+    name = errno.errorcode.get(number, str(number))
+    return KernelCommandError(f"cannot {what}: {name}: {os.strerror(number)}", number)

@@ -1,0 +1,117 @@
+"""The kernel as a source: this process owns its audit socket for a while.
+
+Ties together what a takeover needs: the commands on a socket of their own, the socket that the
+records come on, the audit rules. Whoever reads the socket is told its descriptor; nothing is
+read here.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Self
+
+from auditsense.errors import KernelCommandError
+from auditsense.kernel import auditctl
+from auditsense.kernel.commands import Commands
+from auditsense.kernel.plan import DEFAULT_BACKLOG_LIMIT, plan
+from auditsense.kernel.takeover import Takeover
+from auditsense.sources import netlink
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Sequence
+
+DEFAULT_AUDIT_RULE = "-w /proc/ -p r -k audit_proc"
+
+_SETTLE_S = 1.0  # how long the kernel's queue may take to empty when we leave
+_SETTLE_STEP_S = 0.002
+
+
+class Unicast:
+    """A takeover with the socket its records come on. A context manager.
+
+    Args:
+        audit_rules: lines in auditctl syntax that must be in force.
+        backlog_limit: records the kernel may queue for us, before it loses them.
+        receive_buffer_bytes: of the data socket; taken as needed.
+        commands: for example over `testing.FakeKernel`; the real kernel's unless given.
+
+    Raises (on entering):
+        NoKernelAuditError, LockedError, SocketTakenError, AuditRuleError, KernelCommandError: the
+            host is as it was.
+    """
+
+    def __init__(
+        self,
+        audit_rules: Sequence[str] = (DEFAULT_AUDIT_RULE,),
+        *,
+        backlog_limit: int = DEFAULT_BACKLOG_LIMIT,
+        receive_buffer_bytes: int = netlink.DEFAULT_RECEIVE_BUFFER_BYTES,
+        commands: Commands | None = None,
+    ) -> None:
+        self._rules = [auditctl.parse(line) for line in audit_rules]
+        self._backlog_limit = backlog_limit
+        self._receive_buffer_bytes = receive_buffer_bytes
+        self._commands = commands if commands is not None else Commands()
+        self._stack = ExitStack()
+        self._socket: socket.socket | None = None
+        self._lost_before = 0
+        self.drain: Callable[[], object] | None = None
+        """Called while leaving, when no new records are made but some still wait on the socket."""
+        self.early: list[bytes] = []
+        """Datagrams that came before the kernel's consent, to be fed first."""
+
+    def plan(self) -> list[str]:
+        """Say what entering would change on this host, one line a change. Changes nothing."""
+        with self._commands:
+            steps = plan(self._commands.status(), self._commands.rules(), self._rules, self._backlog_limit)
+        return [str(step) for step in steps]
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            stack.enter_context(self._commands)
+            self._lost_before = self._commands.status().lost
+            self._socket = stack.enter_context(netlink.open_data_socket(self._receive_buffer_bytes))
+            takeover = Takeover(
+                self._commands,
+                self._register,
+                self._rules,
+                self._backlog_limit,
+                before_release=self._settle,
+            )
+            stack.enter_context(takeover)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stack.__exit__(*exception)  # type: ignore[arg-type]
+        self._socket = None
+
+    def fileno(self) -> int:
+        """Return the descriptor the records come on; -1 when not taken over."""
+        return self._socket.fileno() if self._socket is not None else -1
+
+    def kernel_lost(self) -> int:
+        """Ask the kernel how many records it says it lost since we took over.
+
+        The kernel does not count all it loses: `Stats.serials_missing` tells of the rest.
+        """
+        return (self._commands.status().lost - self._lost_before) % 2**32
+
+    def _register(self) -> None:
+        if self._socket is not None:
+            self.early += netlink.register(self._socket)
+
+    def _settle(self) -> None:
+        """Take what the kernel has queued, before it has nobody left to send it to."""
+        deadline = time.monotonic() + _SETTLE_S
+        while self.drain is not None and time.monotonic() < deadline:
+            try:
+                queued = self._commands.status().backlog
+            except KernelCommandError:
+                return  # leaving goes on; what could not be asked cannot be waited for
+            self.drain()
+            if not queued:
+                return
+            time.sleep(_SETTLE_STEP_S)

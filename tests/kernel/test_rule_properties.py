@@ -1,0 +1,183 @@
+"""What holds for every audit rule: it survives bytes and text, and damage does no harm.
+
+The rules drawn are any that the package holds for sound and that auditctl can say.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from auditsense import syscalls
+from auditsense.errors import AuditRuleError
+from auditsense.kernel import auditctl
+from auditsense.kernel.audit_rule import AuditRule
+from auditsense.kernel.rule_field import PATH_FIELDS, STRING_FIELDS, RuleField
+from auditsense.kernel.vocabulary import (
+    COMPARISONS,
+    FILETYPES,
+    SYSCALL_LISTS,
+    Action,
+    Field,
+    Filter,
+    Operator,
+)
+
+_SINGLE = {Field.ARCH, Field.EXE}
+_PLACING = {Field.INODE, Field.WATCH, Field.DIR}
+
+_TEXT = st.binary(min_size=1, max_size=20).filter(lambda text: not {0, 1} & set(text))
+_PATH = st.lists(_TEXT.filter(lambda part: b"/" not in part and part != b".."), min_size=1).map(
+    lambda parts: b"/" + b"/".join(parts)
+)
+_WORD = st.integers(0, 0xFFFF_FFFF) | st.integers(0, 70) | st.integers(0xFFFF_FF80, 0xFFFF_FFFF)
+_KEYS = st.lists(_TEXT, min_size=1, max_size=3).map(b"\x01".join)
+_NUMBERS = {
+    Field.PERM: st.integers(1, 15),
+    Field.FILETYPE: st.sampled_from(sorted(FILETYPES.values())),
+    Field.FIELD_COMPARE: st.sampled_from(sorted(COMPARISONS)),
+    Field.SUCCESS: st.integers(0, 1),
+    Field.LOGINUID_SET: st.integers(0, 1),
+    Field.ARCH: st.sampled_from(sorted(syscalls.ARCHES.values())) | _WORD,
+}
+
+
+def _sample(field: Field) -> int | bytes:
+    if field in STRING_FIELDS:
+        return b"/sample"
+    return 0o100000 if field is Field.FILETYPE else 1
+
+
+def _operators(field: Field) -> list[Operator]:
+    found = []
+    for op in Operator:
+        try:
+            RuleField(field, op, _sample(field))
+        except AuditRuleError:
+            continue
+        found.append(op)
+    return found
+
+
+def _allowed(which: Filter) -> list[Field]:
+    found = []
+    for field in set(Field) - {Field.FILTERKEY}:
+        try:
+            RuleField(field, _operators(field)[0], _sample(field)).check_filter(which)
+        except AuditRuleError:
+            continue
+        found.append(field)
+    return sorted(found)
+
+
+@st.composite
+def _fields(draw: st.DrawFn, which: Filter) -> tuple[RuleField, ...]:
+    kinds = draw(st.lists(st.sampled_from(_allowed(which)), max_size=6))
+    fields: list[RuleField] = []
+    placed = False
+    for kind in kinds:
+        if kind in _SINGLE and kind in [field.field for field in fields]:
+            continue
+        if kind in _PLACING:
+            if placed:
+                continue
+            placed = True
+        values: st.SearchStrategy[int | bytes] = _NUMBERS.get(kind, _WORD)
+        if kind in STRING_FIELDS:
+            values = _PATH if kind in PATH_FIELDS else _TEXT
+        op = draw(st.sampled_from(_operators(kind)))
+        try:
+            fields.append(RuleField(kind, op, draw(values)))
+        except AuditRuleError:  # the id of nobody
+            fields.append(RuleField(kind, op, 0))
+    if which in {Filter.EXIT, Filter.IO_URING, Filter.FILESYSTEM} and draw(st.booleans()):
+        fields.append(RuleField(Field.FILTERKEY, Operator.EQUAL, draw(_KEYS)))
+    return tuple(fields)
+
+
+@st.composite
+def rules(draw: st.DrawFn) -> AuditRule:
+    """Draw a rule in the form auditctl gives it: key last, no mask where none is read."""
+    which = draw(st.sampled_from(Filter))
+    if which in SYSCALL_LISTS:
+        numbers = st.frozensets(st.integers(0, 2031), min_size=1, max_size=8)
+        calls = draw(st.none() | numbers)
+    else:
+        calls = frozenset() if which is Filter.TASK else None
+    return AuditRule(
+        filter=which,
+        action=draw(st.sampled_from(Action)),
+        fields=draw(_fields(which)),
+        syscalls=calls,
+        prepend=draw(st.booleans()),
+    )
+
+
+def is_dir(path: str) -> bool:
+    """Call every second path a directory."""
+    return len(path) % 2 == 0
+
+
+@given(rule=rules())
+def test_bytes_are_read_back_as_the_rule_they_were_made_of(rule: AuditRule) -> None:
+    assert AuditRule.from_bytes(rule.to_bytes()) == rule
+
+
+@given(rule=rules(), padding=st.binary(max_size=3))
+def test_netlink_padding_after_the_strings_is_ignored(rule: AuditRule, padding: bytes) -> None:
+    assert AuditRule.from_bytes(rule.to_bytes() + padding) == rule
+
+
+@given(rule=rules())
+def test_a_written_rule_is_read_as_the_same_rule(rule: AuditRule) -> None:
+    text = auditctl.format(rule, is_dir=is_dir, machine="x86_64")
+    read = auditctl.parse(text, is_dir=is_dir, machine="x86_64")
+    assert read == rule
+
+
+@given(data=st.binary(max_size=1100))
+def test_bytes_that_are_no_rule_raise_nothing_else(data: bytes) -> None:
+    try:
+        AuditRule.from_bytes(data)
+    except AuditRuleError as error:
+        assert "\n" not in str(error)  # noqa: PT017 - not raising is right as well
+
+
+@given(
+    rule=rules(),
+    words=st.lists(st.tuples(st.integers(0, 259), st.integers(0, 0xFFFFFFFF)), max_size=4),
+    tail=st.binary(max_size=40),
+    length=st.integers(0, 1100),
+)
+def test_a_damaged_rule_raises_nothing_else(
+    rule: AuditRule, words: list[tuple[int, int]], tail: bytes, length: int
+) -> None:
+    data = bytearray(rule.to_bytes() + tail)
+    for index, value in words:
+        struct.pack_into("=I", data, index * 4, value)
+    for hostile in (bytes(data), bytes(data[:length])):
+        try:
+            AuditRule.from_bytes(hostile)
+        except AuditRuleError:
+            continue
+
+
+_WORDS = st.sampled_from(
+    ["-a", "always,exit", "-w", "/proc", "-p", "r", "-S", "openat", "-F", "a0=", "uid=", "exit=-E"]
+) | st.text(max_size=8)
+
+
+@given(
+    line=st.text(max_size=60)
+    | st.lists(_WORDS, max_size=8).map(" ".join)
+    | st.text(max_size=12).map(lambda text: f"-a always,exit -F a0=1{text} -F exit={text}")
+)
+def test_any_text_is_a_rule_or_one_line_of_complaint(line: str) -> None:
+    try:
+        rule = auditctl.parse(line, is_dir=is_dir, machine="x86_64")
+    except AuditRuleError as error:
+        assert len(str(error).splitlines()) == 1  # noqa: PT017 - not raising is right as well
+    else:
+        assert AuditRule.from_bytes(rule.to_bytes()) == rule

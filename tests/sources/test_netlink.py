@@ -1,0 +1,96 @@
+"""`register` over a pair of local sockets: what the kernel says, and what comes in between."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+from typing import TYPE_CHECKING
+
+import pytest
+
+from auditsense.errors import KernelCommandError, NoKernelAuditError, SocketTakenError
+from auditsense.kernel.status import AuditStatus
+from auditsense.sources import netlink
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HEADER = struct.Struct("=IHHII")
+RECORDS = [
+    HEADER.pack(47, 1300, 0, 0, 0) + b"audit(1795493114.674:3): arch=c000003e syscall=257",
+    HEADER.pack(20, 1329, 0, 0, 0) + struct.pack("=I", 4711),  # AUDIT_REPLACE: a challenger
+]
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    ours, kernels = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    with ours, kernels:
+        yield ours, kernels
+
+
+def answer(kind: int, payload: bytes) -> bytes:
+    return HEADER.pack(16 + len(payload), kind, 0, netlink._SEQUENCE, 0) + payload
+
+
+def consent(number: int = 0) -> bytes:
+    return answer(2, struct.pack("=i", -number) + bytes(16))
+
+
+def test_registering_asks_for_this_process_and_an_ack(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    ours, kernels = pair
+    kernels.send(consent())
+    assert netlink.register(ours) == []
+    sent = kernels.recv(100)
+    length, kind, flags, _sequence, port = HEADER.unpack_from(sent)
+    assert (length, kind, flags, port) == (60, 1001, 1 | 4, 0)
+    asked = AuditStatus.from_bytes(sent[16:])
+    assert (asked.mask, asked.pid) == (4, os.getpid())
+
+
+def test_what_comes_before_the_consent_is_kept_in_order(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    ours, kernels = pair
+    for datagram in (*RECORDS, consent(), RECORDS[0]):
+        kernels.send(datagram)
+    assert netlink.register(ours) == RECORDS
+    assert ours.recv(1000) == RECORDS[0]  # what comes after it is the reader's
+
+
+def test_an_answer_to_somebody_elses_question_is_no_consent(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    ours, kernels = pair
+    foreign = HEADER.pack(36, 2, 0, 7, 0) + bytes(20)
+    kernels.send(foreign)
+    with pytest.raises(KernelCommandError, match=r"did not answer within 0\.05 s") as caught:
+        netlink.register(ours, timeout_s=0.05)
+    assert caught.value.errno is None
+
+
+def test_an_owner_that_is_gone_again_is_named_by_its_number(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    ours, kernels = pair
+    kernels.send(consent(errno.EEXIST))
+    kernels.send(answer(1000, struct.pack("=11I", 0, 1, 1, 2**22 + 1, *[0] * 7)))
+    with pytest.raises(SocketTakenError, match="process 4194305 "):
+        netlink.register(ours)
+
+
+@pytest.mark.parametrize(
+    ("number", "error"),
+    [(errno.ECONNREFUSED, NoKernelAuditError), (errno.EINVAL, KernelCommandError)],
+)
+def test_other_refusals_are_what_commands_call_them(
+    pair: tuple[socket.socket, socket.socket], number: int, error: type[Exception]
+) -> None:
+    ours, kernels = pair
+    kernels.send(consent(number))
+    with pytest.raises(error):
+        netlink.register(ours)
