@@ -1,0 +1,52 @@
+#!/bin/sh
+# Set up everything on a fresh machine and show the main job: a scanner, and the alert it raises.
+# As root on a host with kernel audit it does so live and puts the host back; elsewhere it replays a capture.
+set -eu
+cd "$(dirname "$0")/.."
+. scripts/setup.sh
+setup build
+
+capture=tests/data/pspy.capture
+work=$(mktemp -d)
+sensor=
+# Whatever happens, the sensor is told to end, and puts the host back before it does.
+finish() {
+    [ -z "$sensor" ] || kill -INT "$sensor" 2>/dev/null || :
+    [ -z "$sensor" ] || wait "$sensor" || :
+    rm -rf "$work"
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+if ! why=$(.venv/bin/auditsense run --dry-run 2>&1); then
+    say "kernel audit cannot be used here ($why)"
+    say "replaying $capture instead, captured on a Linux 6.18 host:"
+    .venv/bin/auditsense replay "$capture" --format compact
+    exit 0
+fi
+
+say "what the sensor is going to change on this host, and put back:"
+printf '%s\n' "$why" | sed 's/^/  /' >&2
+.venv/bin/auditsense run --format compact --duration 60 >"$work/alerts" 2>"$work/said" &
+sensor=$!
+for _ in $(seq 100); do
+    grep -q watching "$work/said" && break
+    kill -0 "$sensor" 2>/dev/null || { cat "$work/said" >&2; die "the sensor did not start"; }
+    sleep 0.1
+done
+say "scanning /proc twelve times within a second, as pspy does:"
+.venv/bin/python scripts/scan_proc.py
+for _ in $(seq 50); do
+    grep -q ' alert ' "$work/alerts" && break
+    sleep 0.1
+done
+kill -INT "$sensor"
+wait "$sensor" || :
+sensor=
+cat "$work/alerts"
+cat "$work/said" >&2
+grep -q ' alert ' "$work/alerts" || die "the scanner raised no alert"
+.venv/bin/auditsense run --dry-run >"$work/after"
+[ "$why" = "$(cat "$work/after")" ] || die "the host is not as it was"
+say "it works: to watch this host, run .venv/bin/auditsense run"
