@@ -1,8 +1,16 @@
 """scripts/install_rules.sh, in a tree of its own, with fakes for every program that would touch the machine.
 
-Two ways in: ``--root DIR`` runs no program at all; ``AUDITSENSE_SYSROOT=DIR`` puts the files below DIR and still runs the programs on PATH, here the fakes.
-A fake keeps the kernel's rule list in a file and logs its calls. PATH holds nothing but the fakes and the few tools the script may use.
+Two ways in: ``--root DIR`` runs no program at all; ``AUDITSENSE_SYSROOT=DIR`` puts the files below DIR and
+still runs the programs on PATH, here the fakes. A fake keeps the kernel's rule list in a file and logs its
+calls. PATH holds nothing but the fakes and the few tools the script may use.
+
+Everything runs under ``sh``. The other shells (dash, ``bash --posix``, ``busybox sh``, each where it is
+installed) run only what is marked ``every_shell``, a cross-section, because all of it four times takes long.
+THE ENVIRONMENT VARIABLE ``AUDITSENSE_ALL_SHELLS=1`` RUNS EVERYTHING UNDER ALL OF THEM: set it after a change
+to the script.
 """
+
+from __future__ import annotations
 
 import os
 import resource
@@ -12,56 +20,54 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "install_rules.sh"
 RULE = "-w /proc/ -p r -k audit_proc"
-TOOLS = (
-    "awk",
-    "cat",
-    "chmod",
-    "dirname",
-    "find",
-    "grep",
-    "ln",
-    "mkdir",
-    "mktemp",
-    "mv",
-    "rm",
-    "sed",
-)
+TOOLS = ("awk", "cat", "chmod", "dirname", "find", "grep", "ln", "mkdir", "mktemp", "mv", "rm", "sed")
 SHELLS = {
     "sh": ["sh"],
     "dash": ["dash"],
     "bash-posix": ["bash", "--posix"],
     "busybox": ["busybox", "sh"],
 }
+ALL_SHELLS = os.environ.get("AUDITSENSE_ALL_SHELLS") == "1"
+
+every_shell = pytest.mark.parametrize("host", list(SHELLS), indirect=True)
+"""For the cross-section of tests that run under every shell even without AUDITSENSE_ALL_SHELLS=1."""
 
 RULES_FILE = "etc/audit/rules.d/50-auditsense.rules"
 AUDIT_RULES = "etc/audit/audit.rules"
 UNIT = "etc/systemd/system/auditsense-rules.service"
 UNIT_LINK = "etc/systemd/system/multi-user.target.wants/auditsense-rules.service"
+LISTED = "-w /proc -p r -k audit_proc"
 PACKAGED = "-D\n-b 8192\n-f 1\n"
 OTHER = "-w /etc/passwd -p wa -k passwd"
 
 FAKES = {
-    # What auditctl does with a watch: the slash goes, a second one is refused, and nothing changes while locked.
+    # What auditctl does with a watch: the slash goes, a second one is refused, nothing changes while locked.
     "auditctl": """
+        fail() { echo "$1" >&2; exit 255; }
         case $1 in
-            -s) [ ! -e "$STATE/no_audit" ] || { echo 'Error - audit support not in kernel' >&2; exit 255; }
+            -s) [ ! -e "$STATE/no_audit" ] || fail 'Error - audit support not in kernel'
                 echo "enabled $(cat "$STATE/enabled")"; echo "failure 1" ;;
             -l) if [ -s "$STATE/rules" ]; then cat "$STATE/rules"; else echo 'No rules'; fi ;;
             -w | -W)
-                [ "$(cat "$STATE/enabled")" != 2 ] || { echo 'immutable mode' >&2; exit 255; }
-                [ ! -e "$STATE/refuses" ] || { echo 'Error sending add rule data request (Invalid argument)' >&2; exit 255; }
+                [ "$(cat "$STATE/enabled")" != 2 ] || fail 'immutable mode'
+                [ ! -e "$STATE/refuses" ] || fail 'Error sending add rule data request (Invalid argument)'
                 line="-w ${2%/} $3 $4 $5 $6"
                 if [ "$1" = -w ]; then
-                    ! grep -qxF -e "$line" "$STATE/rules" || { echo 'Rule exists' >&2; exit 255; }
+                    ! grep -qxF -e "$line" "$STATE/rules" || fail 'Rule exists'
                     echo "$line" >>"$STATE/rules"
                 else
-                    grep -qxF -e "$line" "$STATE/rules" || { echo 'No such rule' >&2; exit 255; }
-                    grep -vxF -e "$line" "$STATE/rules" >"$STATE/rules.new"; mv "$STATE/rules.new" "$STATE/rules"
+                    grep -qxF -e "$line" "$STATE/rules" || fail 'No such rule'
+                    grep -vxF -e "$line" "$STATE/rules" >"$STATE/left"
+                    mv "$STATE/left" "$STATE/rules"
                 fi ;;
             *) exit 255 ;;
         esac
@@ -86,13 +92,15 @@ FAKES = {
         [ "$1" = rules ] || exit 2
         [ ! -e "$STATE/no_audit" ] || { echo 'auditsense: no kernel audit here' >&2; exit 3; }
         line='-w /proc -p r -k audit_proc'
-        locked=$(cat "$STATE/enabled"); listed=no; if grep -qxF -e "$line" "$STATE/rules"; then listed=yes; fi
+        enabled=$(cat "$STATE/enabled"); listed=no
+        if grep -qxF -e "$line" "$STATE/rules"; then listed=yes; fi
         case $2 in
-            check) if [ $listed = no ]; then [ "$locked" != 2 ] || [ -e "$STATE/coy" ] || exit 4; exit 1; fi
-                   [ "$locked" != 0 ] || echo 'auditsense: the rule is listed but audit is off' >&2 ;;
-            install) [ $listed = no ] || exit 0; [ "$locked" != 2 ] || exit 4; echo "$line" >>"$STATE/rules" ;;
-            remove) [ $listed = yes ] || exit 0; [ "$locked" != 2 ] || exit 4
-                    grep -vxF -e "$line" "$STATE/rules" >"$STATE/rules.new"; mv "$STATE/rules.new" "$STATE/rules" ;;
+            check) if [ $listed = no ]; then [ "$enabled" != 2 ] || [ -e "$STATE/coy" ] || exit 4; exit 1; fi
+                   [ "$enabled" != 0 ] || echo 'auditsense: the rule is listed but audit is off' >&2 ;;
+            install) [ $listed = no ] || exit 0; [ "$enabled" != 2 ] || exit 4
+                     echo "$line" >>"$STATE/rules" ;;
+            remove) [ $listed = yes ] || exit 0; [ "$enabled" != 2 ] || exit 4
+                    grep -vxF -e "$line" "$STATE/rules" >"$STATE/left"; mv "$STATE/left" "$STATE/rules" ;;
             *) exit 2 ;;
         esac
     """,
@@ -103,7 +111,7 @@ FAKES = {
 class Host:
     """A tree, a fake kernel, and a PATH; ``run`` runs the script on them."""
 
-    def __init__(self, tmp_path, shell):
+    def __init__(self, tmp_path: Path, shell: list[str]) -> None:
         self.shell = shell
         self.root = tmp_path / "root"
         self.state = tmp_path / "state"
@@ -115,115 +123,125 @@ class Host:
         shutil.copy(SCRIPT, self.script)
         self.set(enabled="1\n", rules="", calls="", uid="0\n", units="auditd.service\n")
         for tool in TOOLS:
-            (self.bin / tool).symlink_to(shutil.which("busybox" if shell[0] == "busybox" else tool))
+            (self.bin / tool).symlink_to(installed("busybox" if Path(shell[0]).name == "busybox" else tool))
         self.fake("id")
 
-    def set(self, **state):
+    def set(self, **state: str) -> None:
         for name, text in state.items():
             (self.state / name).write_text(text)
 
-    def fake(self, *names, where=None):
+    def fake(self, *names: str, where: Path | None = None) -> None:
         for name in names:
-            path = (where or self.bin) / name
-            path.parent.mkdir(parents=True, exist_ok=True)
             log = "" if name == "id" else f'echo "{name} $*" >>"$STATE/calls"\n'
-            path.write_text(f"#!/bin/sh\n{log}{FAKES[name]}\n")
-            path.chmod(0o755)
+            self.program(name, f"{log}{FAKES[name]}", where=where)
 
-    def file(self, path, text="", mode=0o644):
+    def program(self, name: str, text: str, where: Path | None = None) -> None:
+        path = (where or self.bin) / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)  # a tool is a link to the real one
+        path.write_text(f"#!/bin/sh\n{text}\n")
+        path.chmod(0o755)
+
+    def file(self, path: str, text: str, mode: int = 0o644) -> None:
         (self.root / path).parent.mkdir(parents=True, exist_ok=True)
         (self.root / path).write_text(text)
         (self.root / path).chmod(mode)
 
-    def with_auditd(self):
-        """The layout as the package leaves it: rules.d and the file made from it agree."""
+    def with_auditd(self) -> Host:
+        """Lay it out as the package leaves it: rules.d and the file made from it agree."""
         self.fake("auditctl", "augenrules")
         self.file("etc/audit/rules.d/audit.rules", PACKAGED, 0o640)
         self.file("etc/audit/rules.d/10-other.rules", f"# theirs\n{OTHER}\n", 0o640)
         self.file(AUDIT_RULES, f"## made\n{OTHER}\n{PACKAGED}", 0o640)
         return self
 
-    def with_systemd(self):
+    def with_systemd(self) -> Host:
         self.fake("systemctl")
         (self.root / "run/systemd/system").mkdir(parents=True)
         return self
 
-    def with_sensor(self):
+    def with_sensor(self) -> Host:
         self.fake("auditsense")
         return self
 
-    def environment(self, env):
+    def environment(self, **env: str) -> dict[str, str]:
         return {"PATH": str(self.bin), "STATE": str(self.state), "SYSROOT": str(self.root), **env}
 
-    def run(self, *arguments, live=True, **env):
+    def run(self, *arguments: str, live: bool = True, **env: str) -> subprocess.CompletedProcess[str]:
         if live:
             env["AUDITSENSE_SYSROOT"] = str(self.root)
         else:
             arguments = (*arguments, "--root", str(self.root))
-        command = [shutil.which(self.shell[0]), *self.shell[1:], str(self.script), *arguments]
         return subprocess.run(
-            command,
-            env=self.environment(env),
+            [*self.shell, str(self.script), *arguments],
+            env=self.environment(**env),
             capture_output=True,
             text=True,
             timeout=30,
             check=False,
         )
 
-    def ok(self, *arguments, **options):
-        result = self.run(*arguments, **options)
+    def ok(self, *arguments: str, live: bool = True) -> str:
+        """Run it, expect success in silence, and return what it says on standard output."""
+        result = self.run(*arguments, live=live)
         assert (result.returncode, result.stderr) == (0, "")
         return result.stdout
 
-    def fails(self, code, *arguments, **options):
-        """The one line that it says on standard error (also when it only remarks: code 0), and what it says on standard output."""
-        result = self.run(*arguments, **options)
+    def fails(self, code: int, *arguments: str, live: bool = True, **env: str) -> tuple[str, str]:
+        """Run it, expect one line on standard error (a remark: code 0), and return it and standard output."""
+        result = self.run(*arguments, live=live, **env)
         assert result.returncode == code, result
         assert result.stderr.count("\n") == 1
         assert result.stderr.startswith("install_rules.sh: ")
         return result.stderr, result.stdout
 
-    def read(self, path):
+    def read(self, path: str) -> str:
         return (self.root / path).read_text()
 
     @property
-    def rules(self):
+    def rules(self) -> list[str]:
         return (self.state / "rules").read_text().splitlines()
 
     @property
-    def calls(self):
+    def calls(self) -> list[str]:
         return (self.state / "calls").read_text().splitlines()
 
-    def snapshot(self):
+    def snapshot(self) -> dict[str, object]:
         """Everything below the tree, and the kernel's list: kind, mode, time of change, content."""
-        found = {"kernel": (self.state / "rules").read_text()}
+        found: dict[str, object] = {"kernel": (self.state / "rules").read_text()}
         for path in sorted(self.root.rglob("*")):
-            what = (
-                str(path.readlink()) if path.is_symlink() else path.read_bytes() if path.is_file() else None
-            )
+            what: object = None
+            if path.is_symlink():
+                what = path.readlink()
+            elif path.is_file():
+                what = path.read_bytes()
             stat = path.lstat()
             found[str(path.relative_to(self.root))] = (stat.st_mode, stat.st_mtime_ns, what)
         return found
 
-    def temporaries(self):
-        return [path for path in self.root.rglob(".*") if path.name != ".keep"]
+    def temporaries(self) -> list[Path]:
+        return list(self.root.rglob(".*"))
 
 
-LISTED = "-w /proc -p r -k audit_proc"
+def installed(program: str) -> str:
+    """Return where the program is; skips the test that needs it when it is nowhere."""
+    path = shutil.which(program)
+    if path is None:
+        pytest.skip(f"{program} is not installed")
+    return path
 
 
-@pytest.fixture(params=list(SHELLS))
-def host(request, tmp_path):
-    shell = SHELLS[request.param]
-    if not shutil.which(shell[0]):
-        pytest.skip(f"{shell[0]} is not installed")
-    return Host(tmp_path, shell)
+@pytest.fixture(params=list(SHELLS) if ALL_SHELLS else ["sh"])
+def host(request: pytest.FixtureRequest, tmp_path: Path) -> Host:
+    program, *options = SHELLS[request.param]
+    return Host(tmp_path, [installed(program), *options])
 
 
-# --- with auditd -------------------------------------------------------------------------------------------------------------------------------
+# --- with auditd --------------------------------------------------------------------------------------------
 
 
-def test_with_auditd_the_rule_is_put_in_force_and_into_rules_d(host):
+@every_shell
+def test_with_auditd_the_rule_is_put_in_force_and_into_rules_d(host: Host) -> None:
     host.with_auditd().set(rules=OTHER + "\n")
     out = host.ok()
     assert host.rules == [OTHER, LISTED]
@@ -237,7 +255,7 @@ def test_with_auditd_the_rule_is_put_in_force_and_into_rules_d(host):
     assert host.temporaries() == []
 
 
-def test_no_program_is_ever_called_with_an_option_that_touches_more_than_the_rule(host):
+def test_no_program_is_ever_called_with_an_option_that_touches_more_than_the_rule(host: Host) -> None:
     host.with_auditd().with_systemd().with_sensor()
     for arguments in ([], ["--check"], [], ["--remove"], ["--remove"]):
         host.run(*arguments)
@@ -252,7 +270,8 @@ def test_no_program_is_ever_called_with_an_option_that_touches_more_than_the_rul
     assert set(host.calls) == allowed
 
 
-def test_installing_twice_changes_nothing_the_second_time(host):
+@every_shell
+def test_installing_twice_changes_nothing_the_second_time(host: Host) -> None:
     host.with_auditd().ok()
     before = host.snapshot()
     host.set(calls="")
@@ -262,7 +281,8 @@ def test_installing_twice_changes_nothing_the_second_time(host):
     assert set(host.calls) == {"auditctl -s", "auditctl -l"}
 
 
-def test_files_of_others_stay_byte_for_byte(host):
+@every_shell
+def test_files_of_others_stay_byte_for_byte(host: Host) -> None:
     host.with_auditd()
     theirs = [name for name in host.snapshot() if name.startswith("etc/audit/rules.d/")]
     before = {name: host.snapshot()[name] for name in theirs}
@@ -285,7 +305,7 @@ def test_files_of_others_stay_byte_for_byte(host):
         "-a always,exit -F dir=/proc/ -F perm=r -k audit_proc",
     ],
 )
-def test_the_rule_counts_as_in_force_however_the_kernel_lists_it(host, listed):
+def test_the_rule_counts_as_in_force_however_the_kernel_lists_it(host: Host, listed: str) -> None:
     host.with_auditd().set(rules=f"{OTHER}\n{listed}\n")
     assert f"already in force: {RULE}" in host.ok()
     assert f"auditctl {RULE}" not in host.calls
@@ -303,13 +323,14 @@ def test_the_rule_counts_as_in_force_however_the_kernel_lists_it(host, listed):
         "-w /proc -p r -k more -k audit_proc",
     ],
 )
-def test_a_rule_that_only_looks_like_ours_does_not_count(host, listed):
+def test_a_rule_that_only_looks_like_ours_does_not_count(host: Host, listed: str) -> None:
     host.with_auditd().set(rules=listed + "\n")
     host.ok()
     assert host.rules == [listed, LISTED]
 
 
-def test_an_equivalent_line_in_another_file_is_enough_and_no_second_one_is_written(host):
+@every_shell
+def test_an_equivalent_line_in_another_file_is_enough_and_no_second_one_is_written(host: Host) -> None:
     host.with_auditd().file("etc/audit/rules.d/30-site.rules", "  -w /proc  -p r -k audit_proc\n")
     out = host.ok()
     assert f"already persistent: {host.root}/etc/audit/rules.d/30-site.rules has the rule" in out
@@ -321,20 +342,20 @@ def test_an_equivalent_line_in_another_file_is_enough_and_no_second_one_is_writt
     assert host.snapshot() == before
 
 
-def test_a_commented_line_in_another_file_is_not_enough(host):
+def test_a_commented_line_in_another_file_is_not_enough(host: Host) -> None:
     host.with_auditd().file("etc/audit/rules.d/30-site.rules", f"# {RULE}\n")
     host.ok()
     assert (host.root / RULES_FILE).exists()
 
 
-def test_a_duplicate_of_our_own_making_is_taken_away_again(host):
+def test_a_duplicate_of_our_own_making_is_taken_away_again(host: Host) -> None:
     host.with_auditd().ok()
     host.file("etc/audit/rules.d/30-site.rules", RULE + "\n")
     assert f"removed {host.root / RULES_FILE}" in host.ok()
     assert not (host.root / RULES_FILE).exists()
 
 
-def test_removing_our_file_leaves_the_rule_that_another_file_has_too(host):
+def test_removing_our_file_leaves_the_rule_that_another_file_has_too(host: Host) -> None:
     host.with_auditd().ok()
     host.file("etc/audit/rules.d/30-site.rules", RULE + "\n")
     assert f"left in force: {host.root}/etc/audit/rules.d/30-site.rules has the rule too" in host.ok(
@@ -345,7 +366,7 @@ def test_removing_our_file_leaves_the_rule_that_another_file_has_too(host):
     assert RULE in host.read(AUDIT_RULES)
 
 
-def test_rules_somebody_added_to_our_file_are_left_alone(host):
+def test_rules_somebody_added_to_our_file_are_left_alone(host: Host) -> None:
     host.with_auditd().file(RULES_FILE, OTHER + "\n")
     error, _ = host.fails(1)
     assert "has other rules in it: left alone" in error
@@ -355,7 +376,8 @@ def test_rules_somebody_added_to_our_file_are_left_alone(host):
     assert host.read(RULES_FILE) == OTHER + "\n"
 
 
-def test_an_audit_rules_file_edited_by_hand_is_not_made_anew(host):
+@every_shell
+def test_an_audit_rules_file_edited_by_hand_is_not_made_anew(host: Host) -> None:
     host.with_auditd().file(AUDIT_RULES, f"-D\n{OTHER}\n-w /by/hand -p wa\n")
     before = host.read(AUDIT_RULES)
     error, _ = host.fails(1)
@@ -365,7 +387,7 @@ def test_an_audit_rules_file_edited_by_hand_is_not_made_anew(host):
     assert "augenrules " not in host.calls
 
 
-def test_auditd_that_is_not_enabled_makes_nothing_persistent(host):
+def test_auditd_that_is_not_enabled_makes_nothing_persistent(host: Host) -> None:
     host.with_auditd().with_systemd().set(units="")
     error, _ = host.fails(1)
     assert "not persistent: neither auditd nor audit-rules is enabled" in error
@@ -375,15 +397,16 @@ def test_auditd_that_is_not_enabled_makes_nothing_persistent(host):
     host.ok("--check")
 
 
-def test_a_rules_d_left_behind_by_an_uninstalled_auditd_is_not_written_to(host):
-    host.with_systemd().with_sensor()
-    (host.root / "etc/audit/rules.d").mkdir(parents=True)
+def test_a_rules_d_left_behind_by_an_uninstalled_auditd_is_not_written_to(host: Host) -> None:
+    host.with_systemd().with_sensor().file("etc/audit/rules.d/30-site.rules", RULE + "\n")
     assert host.run().returncode == 0
     assert not (host.root / RULES_FILE).exists()
     assert (host.root / UNIT).exists()
+    host.ok("--remove")
+    assert host.rules == []
 
 
-def test_a_rule_the_kernel_refuses_gets_into_no_file(host):
+def test_a_rule_the_kernel_refuses_gets_into_no_file(host: Host) -> None:
     host.with_auditd().set(refuses="")
     before = host.snapshot()
     error, _ = host.fails(1)
@@ -391,10 +414,11 @@ def test_a_rule_the_kernel_refuses_gets_into_no_file(host):
     assert host.snapshot() == before
 
 
-# --- removing ----------------------------------------------------------------------------------------------------------------------------------
+# --- removing -----------------------------------------------------------------------------------------------
 
 
-def test_removing_takes_only_our_rule(host):
+@every_shell
+def test_removing_takes_only_our_rule(host: Host) -> None:
     host.with_auditd().set(rules=OTHER + "\n")
     host.ok()
     out = host.ok("--remove")
@@ -405,7 +429,7 @@ def test_removing_takes_only_our_rule(host):
     assert host.snapshot() == before
 
 
-def test_a_rule_the_kernel_keeps_keeps_its_file_too_so_that_a_second_run_can_finish(host):
+def test_a_rule_the_kernel_keeps_keeps_its_file_too_so_that_a_second_run_can_finish(host: Host) -> None:
     host.with_auditd().ok()
     host.set(refuses="")
     before = host.snapshot()
@@ -417,16 +441,17 @@ def test_a_rule_the_kernel_keeps_keeps_its_file_too_so_that_a_second_run_can_fin
     assert host.rules == []
 
 
-def test_removing_leaves_a_rule_that_somebody_else_loaded(host):
+def test_removing_leaves_a_rule_that_somebody_else_loaded(host: Host) -> None:
     host.with_auditd().set(rules=LISTED + "\n")
     assert "left in force: no file of ours is here" in host.ok("--remove")
     assert host.rules == [LISTED]
 
 
-# --- without auditd ----------------------------------------------------------------------------------------------------------------------------
+# --- without auditd -----------------------------------------------------------------------------------------
 
 
-def test_without_auditd_a_unit_runs_the_sensor_at_boot(host):
+@every_shell
+def test_without_auditd_a_unit_runs_the_sensor_at_boot(host: Host) -> None:
     host.with_systemd().with_sensor()
     out = host.run().stdout
     assert host.rules == [LISTED]
@@ -446,7 +471,7 @@ def test_without_auditd_a_unit_runs_the_sensor_at_boot(host):
     assert host.snapshot() == before
 
 
-def test_the_unit_has_no_mount_namespace_of_its_own(host):
+def test_the_unit_has_no_mount_namespace_of_its_own(host: Host) -> None:
     host.with_systemd().with_sensor().run()
     options = [line.partition("=")[0] for line in host.read(UNIT).splitlines() if not line.startswith("#")]
     assert "ExecStart" in options
@@ -465,7 +490,8 @@ def test_the_unit_has_no_mount_namespace_of_its_own(host):
     assert not [option for option in options if option.startswith(sandboxing)]
 
 
-def test_the_unit_is_enabled_by_hand_when_systemctl_reaches_no_manager(host):
+@every_shell
+def test_the_unit_is_enabled_by_hand_when_systemctl_reaches_no_manager(host: Host) -> None:
     host.with_systemd().with_sensor().set(no_manager="")
     host.run()
     assert str((host.root / UNIT_LINK).readlink()) == "/etc/systemd/system/auditsense-rules.service"
@@ -476,7 +502,7 @@ def test_the_unit_is_enabled_by_hand_when_systemctl_reaches_no_manager(host):
     assert host.rules == []
 
 
-def test_a_sensor_that_root_does_not_own_is_pointed_out(host):
+def test_a_sensor_that_root_does_not_own_is_pointed_out(host: Host) -> None:
     host.with_systemd().with_sensor()
     if os.geteuid() == 0:
         os.chown(host.bin / "auditsense", 65534, -1)
@@ -484,7 +510,7 @@ def test_a_sensor_that_root_does_not_own_is_pointed_out(host):
     assert f"{host.bin}/auditsense does not belong to root" in error
 
 
-def test_removing_without_auditd_takes_the_unit_its_link_and_the_rule(host):
+def test_removing_without_auditd_takes_the_unit_its_link_and_the_rule(host: Host) -> None:
     host.with_systemd().with_sensor().set(rules=OTHER + "\n")
     before = host.snapshot()
     host.run()
@@ -496,7 +522,7 @@ def test_removing_without_auditd_takes_the_unit_its_link_and_the_rule(host):
     assert host.rules == [OTHER]
 
 
-def test_a_masked_unit_stays_masked(host):
+def test_a_masked_unit_stays_masked(host: Host) -> None:
     host.with_systemd().with_sensor()
     (host.root / UNIT).parent.mkdir(parents=True)
     (host.root / UNIT).symlink_to("/dev/null")
@@ -505,7 +531,7 @@ def test_a_masked_unit_stays_masked(host):
     assert str((host.root / UNIT).readlink()) == "/dev/null"
 
 
-def test_a_unit_of_that_name_by_somebody_else_is_left_alone(host):
+def test_a_unit_of_that_name_by_somebody_else_is_left_alone(host: Host) -> None:
     host.with_systemd().with_sensor().file(UNIT, "[Service]\nExecStart=/bin/true\n")
     before = host.read(UNIT)
     error, _ = host.fails(1)
@@ -514,7 +540,8 @@ def test_a_unit_of_that_name_by_somebody_else_is_left_alone(host):
     assert host.read(UNIT) == before
 
 
-def test_a_path_that_a_unit_cannot_hold_is_refused(host):
+@every_shell
+def test_a_path_that_a_unit_cannot_hold_is_refused(host: Host) -> None:
     host.with_systemd()
     sensor = host.bin / "odd$dir"
     host.fake("auditsense", where=sensor)
@@ -523,7 +550,7 @@ def test_a_path_that_a_unit_cannot_hold_is_refused(host):
     assert not (host.root / UNIT).exists()
 
 
-def test_without_auditd_and_systemd_the_rule_is_in_force_and_the_gap_is_named(host):
+def test_without_auditd_and_systemd_the_rule_is_in_force_and_the_gap_is_named(host: Host) -> None:
     host.with_sensor()
     error, out = host.fails(1)
     assert host.rules == [LISTED]
@@ -534,42 +561,41 @@ def test_without_auditd_and_systemd_the_rule_is_in_force_and_the_gap_is_named(ho
     assert host.rules == []
 
 
-def test_auditctl_alone_cannot_make_a_unit(host):
+def test_auditctl_alone_cannot_make_a_unit(host: Host) -> None:
     host.with_systemd().fake("auditctl")
     error, _ = host.fails(1)
     assert host.rules == [LISTED]
     assert "a unit needs the auditsense command" in error
 
 
-def test_with_nothing_to_set_rules_one_line_says_what_to_install(host):
+def test_with_nothing_to_set_rules_one_line_says_what_to_install(host: Host) -> None:
     error, _ = host.fails(1)
     assert "install auditd or auditsense" in error
 
 
-def test_the_sensor_in_the_checkouts_venv_is_found(host):
+def test_the_sensor_in_the_checkouts_venv_is_found(host: Host) -> None:
     host.with_systemd().fake("auditsense", where=host.script.parents[1] / ".venv/bin")
     host.run()
     assert host.rules == [LISTED]
     assert f'ExecStart="{host.script.parents[1]}/.venv/bin/auditsense" rules install' in host.read(UNIT)
 
 
-def test_the_environment_names_the_sensor_before_path_does(host, tmp_path):
+def test_the_environment_names_the_sensor_before_path_does(host: Host, tmp_path: Path) -> None:
     host.with_systemd().with_sensor().fake("auditsense", where=tmp_path / "my own")
     host.run(AUDITSENSE=str(tmp_path / "my own/auditsense"))
     assert f'ExecStart="{tmp_path}/my own/auditsense" rules install' in host.read(UNIT)
 
 
-# --- check -------------------------------------------------------------------------------------------------------------------------------------
+# --- check --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("listed", [True, False])
 @pytest.mark.parametrize("persistent", [True, False])
 @pytest.mark.parametrize("auditd", [True, False])
-def test_check_says_which_half_is_missing_and_changes_nothing(host, auditd, persistent, listed):
-    if auditd:
-        host.with_auditd()
-    else:
-        host.with_systemd().with_sensor()
+def test_check_says_which_half_is_missing_and_changes_nothing(
+    host: Host, *, auditd: bool, persistent: bool, listed: bool
+) -> None:
+    host.with_auditd() if auditd else host.with_systemd().with_sensor()
     if persistent:
         host.run()
     host.set(rules=LISTED + "\n" if listed else OTHER + "\n")
@@ -582,7 +608,8 @@ def test_check_says_which_half_is_missing_and_changes_nothing(host, auditd, pers
     assert len(result.stdout.splitlines()) == listed + persistent
 
 
-def test_check_notices_that_the_file_read_at_boot_lacks_the_rule(host):
+@every_shell
+def test_check_notices_that_the_file_read_at_boot_lacks_the_rule(host: Host) -> None:
     host.with_auditd().ok()
     host.file(AUDIT_RULES, PACKAGED)
     error, _ = host.fails(1, "--check")
@@ -590,22 +617,19 @@ def test_check_notices_that_the_file_read_at_boot_lacks_the_rule(host):
     assert "run augenrules" in error
 
 
-def test_check_notices_a_unit_that_is_not_enabled(host):
+def test_check_notices_a_unit_that_is_not_enabled(host: Host) -> None:
     host.with_systemd().with_sensor().run()
     (host.root / UNIT_LINK).unlink()
     error, _ = host.fails(1, "--check")
     assert "is not enabled" in error
 
 
-# --- locked, disabled, absent ------------------------------------------------------------------------------------------------------------------
+# --- locked, disabled, absent -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("auditd", [True, False])
-def test_a_locked_kernel_gets_the_file_and_the_message_says_next_boot(host, auditd):
-    if auditd:
-        host.with_auditd()
-    else:
-        host.with_systemd().with_sensor()
+def test_a_locked_kernel_gets_the_file_and_the_message_says_next_boot(host: Host, *, auditd: bool) -> None:
+    host.with_auditd() if auditd else host.with_systemd().with_sensor()
     host.set(enabled="2\n")
     result = host.run()
     assert result.returncode == 4
@@ -617,13 +641,14 @@ def test_a_locked_kernel_gets_the_file_and_the_message_says_next_boot(host, audi
     assert "locked" in result.stderr
 
 
-def test_a_lock_that_only_shows_when_the_rule_is_added_is_a_lock_all_the_same(host):
+@every_shell
+def test_a_lock_that_only_shows_when_the_rule_is_added_is_a_lock_all_the_same(host: Host) -> None:
     host.with_systemd().with_sensor().set(enabled="2\n", coy="")
     assert host.run().returncode == 4
     assert (host.root / UNIT).exists()
 
 
-def test_a_locked_kernel_is_not_even_asked_to_add_the_rule(host):
+def test_a_locked_kernel_is_not_even_asked_to_add_the_rule(host: Host) -> None:
     host.with_auditd().set(enabled="2\n")
     result = host.run("--dry-run")
     assert result.returncode == 4
@@ -633,11 +658,8 @@ def test_a_locked_kernel_is_not_even_asked_to_add_the_rule(host):
 
 
 @pytest.mark.parametrize("auditd", [True, False])
-def test_removing_from_a_locked_kernel_takes_the_file_and_says_so(host, auditd):
-    if auditd:
-        host.with_auditd()
-    else:
-        host.with_systemd().with_sensor()
+def test_removing_from_a_locked_kernel_takes_the_file_and_says_so(host: Host, *, auditd: bool) -> None:
+    host.with_auditd() if auditd else host.with_systemd().with_sensor()
     host.run()
     host.set(enabled="2\n")
     error, _ = host.fails(4, "--remove")
@@ -646,7 +668,7 @@ def test_removing_from_a_locked_kernel_takes_the_file_and_says_so(host, auditd):
     assert not (host.root / (RULES_FILE if auditd else UNIT)).exists()
 
 
-def test_locked_with_the_rule_in_force_is_no_trouble(host):
+def test_locked_with_the_rule_in_force_is_no_trouble(host: Host) -> None:
     host.with_auditd().ok()
     host.set(enabled="2\n")
     host.ok()
@@ -654,11 +676,8 @@ def test_locked_with_the_rule_in_force_is_no_trouble(host):
 
 
 @pytest.mark.parametrize("auditd", [True, False])
-def test_disabled_audit_is_said_and_not_changed(host, auditd):
-    if auditd:
-        host.with_auditd()
-    else:
-        host.with_systemd().with_sensor()
+def test_disabled_audit_is_said_and_not_changed(host: Host, *, auditd: bool) -> None:
+    host.with_auditd() if auditd else host.with_systemd().with_sensor()
     host.set(enabled="0\n")
     result = host.run()
     assert result.returncode == 0
@@ -668,11 +687,8 @@ def test_disabled_audit_is_said_and_not_changed(host, auditd):
 
 @pytest.mark.parametrize("auditd", [True, False])
 @pytest.mark.parametrize("arguments", [[], ["--remove"], ["--check"]])
-def test_without_kernel_audit_nothing_is_changed(host, auditd, arguments):
-    if auditd:
-        host.with_auditd()
-    else:
-        host.with_systemd().with_sensor()
+def test_without_kernel_audit_nothing_is_changed(host: Host, arguments: list[str], *, auditd: bool) -> None:
+    host.with_auditd() if auditd else host.with_systemd().with_sensor()
     host.set(no_audit="")
     before = host.snapshot()
     error, _ = host.fails(3, *arguments)
@@ -681,7 +697,7 @@ def test_without_kernel_audit_nothing_is_changed(host, auditd, arguments):
 
 
 @pytest.mark.parametrize("arguments", [[], ["--remove"], ["--check"]])
-def test_not_being_root_is_one_line_and_code_3(host, arguments):
+def test_not_being_root_is_one_line_and_code_3(host: Host, arguments: list[str]) -> None:
     host.with_auditd().set(uid="1000\n")
     before = host.snapshot()
     error, _ = host.fails(3, *arguments)
@@ -690,35 +706,37 @@ def test_not_being_root_is_one_line_and_code_3(host, arguments):
     assert host.calls == []
 
 
-def test_an_ordinary_user_of_this_machine_is_told_that_root_is_needed(host):
-    who = {"user": 65534, "group": 65534, "extra_groups": []} if os.geteuid() == 0 else {}
-    command = [shutil.which(host.shell[0]), *host.shell[1:], "-s"]
+@every_shell
+def test_an_ordinary_user_of_this_machine_is_told_that_root_is_needed(host: Host) -> None:
+    nobody = 65534 if os.geteuid() == 0 else None
     result = subprocess.run(
-        command,
+        [*host.shell, "-s"],
         input=SCRIPT.read_bytes(),
         capture_output=True,
         cwd="/",
         env={"PATH": os.environ["PATH"]},
         check=False,
-        **who,
+        user=nobody,
+        group=nobody,
+        extra_groups=None if nobody is None else [],
     )
     assert result.returncode == 3
     assert result.stderr.count(b"\n") == 1
     assert b"needs root" in result.stderr
 
 
-# --- dry run -----------------------------------------------------------------------------------------------------------------------------------
+# --- dry run ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("live", [True, False])
 @pytest.mark.parametrize("installed", [True, False])
 @pytest.mark.parametrize("auditd", [True, False])
 @pytest.mark.parametrize("arguments", [["--dry-run"], ["--remove", "--dry-run"]])
-def test_a_dry_run_changes_nothing_and_says_what_it_would_do(host, arguments, auditd, installed, live):
-    if auditd:
-        host.with_auditd()
-    else:
-        host.with_systemd().with_sensor()
+def test_a_dry_run_changes_nothing_and_says_what_it_would_do(
+    host: Host, arguments: list[str], *, auditd: bool, installed: bool, live: bool
+) -> None:
+    host.with_auditd() if auditd else host.with_systemd().with_sensor()
+    if not auditd:
         (host.root / "usr/lib/systemd/system").mkdir(parents=True)
     sensor = {} if auditd else {"AUDITSENSE": str(host.bin / "auditsense")}
     if installed:
@@ -739,15 +757,17 @@ def test_a_dry_run_changes_nothing_and_says_what_it_would_do(host, arguments, au
     assert result.stdout
 
 
-def test_a_dry_run_needs_no_root(host):
+@every_shell
+def test_a_dry_run_needs_no_root(host: Host) -> None:
     host.with_auditd().set(uid="1000\n")
     assert f"would put in force: {RULE}" in host.ok("--dry-run")
 
 
-# --- images: --root ----------------------------------------------------------------------------------------------------------------------------
+# --- images: --root -----------------------------------------------------------------------------------------
 
 
-def test_an_image_with_auditd_gets_the_file_and_no_program_is_run(host):
+@every_shell
+def test_an_image_with_auditd_gets_the_file_and_no_program_is_run(host: Host) -> None:
     host.with_auditd().with_systemd().with_sensor()
     assert host.ok(live=False).splitlines() == [f"wrote {host.root / RULES_FILE}"]
     assert RULE in host.read(RULES_FILE)
@@ -762,7 +782,7 @@ def test_an_image_with_auditd_gets_the_file_and_no_program_is_run(host):
 
 
 @pytest.mark.parametrize("where", ["lib", "usr/lib"])
-def test_an_image_with_systemd_gets_the_unit_and_its_link(host, where):
+def test_an_image_with_systemd_gets_the_unit_and_its_link(host: Host, where: str) -> None:
     (host.root / where / "systemd/system").mkdir(parents=True)
     host.fake("auditsense", where=host.root / "usr/bin")
     host.ok(live=False)
@@ -778,41 +798,39 @@ def test_an_image_with_systemd_gets_the_unit_and_its_link(host, where):
     assert host.calls == []
 
 
-def test_an_image_with_neither_is_told_that_nothing_re_adds_the_rule(host):
+def test_an_image_with_neither_is_told_that_nothing_re_adds_the_rule(host: Host) -> None:
     before = host.snapshot()
     error, _ = host.fails(1, live=False)
     assert "nothing re-adds the rule after a reboot" in error
     assert host.snapshot() == before
 
 
-def test_an_image_needs_no_root(host):
+def test_an_image_needs_no_root(host: Host) -> None:
     host.with_auditd().set(uid="1000\n")
     host.ok(live=False)
 
 
-# --- trouble with the disk ---------------------------------------------------------------------------------------------------------------------
+# --- trouble with the disk ----------------------------------------------------------------------------------
 
 
-def no_file_may_grow():
-    """What a full disk looks like, for any user: every write fails (EFBIG instead of ENOSPC)."""
+def no_file_may_grow() -> None:
+    """Make every write fail, as on a full disk but for any user (EFBIG instead of ENOSPC)."""
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 
 
-def test_a_write_that_fails_leaves_neither_file_nor_temporary(host):
+@every_shell
+def test_a_write_that_fails_leaves_neither_file_nor_temporary(host: Host) -> None:
     host.with_auditd()
     before = sorted(host.snapshot())
-    command = [
-        shutil.which(host.shell[0]),
-        *host.shell[1:],
-        str(host.script),
-        "--root",
-        str(host.root),
-    ]
-    env = host.environment({})
     # Only a fork can lower the limit of the child alone.
     result = subprocess.run(
-        command, env=env, capture_output=True, text=True, preexec_fn=no_file_may_grow, check=False
+        [*host.shell, host.script, "--root", host.root],
+        env=host.environment(),
+        capture_output=True,
+        text=True,
+        preexec_fn=no_file_may_grow,
+        check=False,
     )
     assert result.returncode == 1
     assert result.stderr.count("\n") == 1
@@ -821,8 +839,8 @@ def test_a_write_that_fails_leaves_neither_file_nor_temporary(host):
 
 
 @pytest.fixture
-def tiny_disk(host):
-    """rules.d on a tmpfs of one page."""
+def tiny_disk(host: Host) -> Iterator[Path]:
+    """Give rules.d a tmpfs of one page."""
     directory = host.root / "etc/audit/rules.d"
     directory.mkdir(parents=True)
     mounted = os.geteuid() == 0 and subprocess.run(
@@ -836,7 +854,7 @@ def tiny_disk(host):
     subprocess.run(["umount", directory], check=True)
 
 
-def test_a_full_disk_is_one_clear_line(host, tiny_disk):
+def test_a_full_disk_is_one_clear_line(host: Host, tiny_disk: Path) -> None:
     host.fake("auditctl", "augenrules")
     (tiny_disk / "filler.rules").write_bytes(b"#" * 4096)
     error, _ = host.fails(1)
@@ -845,7 +863,7 @@ def test_a_full_disk_is_one_clear_line(host, tiny_disk):
     assert host.rules == [LISTED]
 
 
-def test_a_read_only_disk_is_one_clear_line(host, request):
+def test_a_read_only_disk_is_one_clear_line(host: Host, request: pytest.FixtureRequest) -> None:
     if os.geteuid() == 0:
         directory = request.getfixturevalue("tiny_disk")
         subprocess.run(["mount", "-o", "remount,ro", directory], check=True)
@@ -859,32 +877,23 @@ def test_a_read_only_disk_is_one_clear_line(host, request):
     assert list(directory.iterdir()) == []
 
 
-def test_a_failing_rename_leaves_no_temporary(host):
+def test_a_failing_rename_leaves_no_temporary(host: Host) -> None:
     host.with_auditd()
-    (host.bin / "mv").unlink()
-    (host.bin / "mv").write_text("#!/bin/sh\necho 'mv: no' >&2\nexit 1\n")
-    (host.bin / "mv").chmod(0o755)
+    host.program("mv", "echo 'mv: no' >&2; exit 1")
     error, _ = host.fails(1, live=False)
     assert error.endswith("mv: no\n")
     assert host.temporaries() == []
     assert not (host.root / RULES_FILE).exists()
 
 
-def test_being_terminated_half_way_leaves_no_temporary(host, tmp_path):
+@every_shell
+def test_being_terminated_half_way_leaves_no_temporary(host: Host, tmp_path: Path) -> None:
     host.with_auditd()
     reached = tmp_path / "reached"
-    (host.bin / "chmod").unlink()
-    (host.bin / "chmod").write_text(f"#!/bin/sh\n: >{reached}\nwhile [ -e {reached} ]; do :; done\n")
-    (host.bin / "chmod").chmod(0o755)
-    command = [
-        shutil.which(host.shell[0]),
-        *host.shell[1:],
-        str(host.script),
-        "--root",
-        str(host.root),
-    ]
+    host.program("chmod", f": >{reached}\nwhile [ -e {reached} ]; do :; done")
+    command = [*host.shell, str(host.script), "--root", str(host.root)]
     with subprocess.Popen(
-        command, env=host.environment({}), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command, env=host.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as process:
         deadline = time.monotonic() + 20
         while not reached.exists() and time.monotonic() < deadline:
@@ -897,7 +906,7 @@ def test_being_terminated_half_way_leaves_no_temporary(host, tmp_path):
     assert not (host.root / RULES_FILE).exists()
 
 
-# --- usage -------------------------------------------------------------------------------------------------------------------------------------
+# --- usage --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -912,7 +921,7 @@ def test_being_terminated_half_way_leaves_no_temporary(host, tmp_path):
         ["--dry-run", "-x"],
     ],
 )
-def test_a_wrong_command_line_is_one_line_and_code_2(host, arguments):
+def test_a_wrong_command_line_is_one_line_and_code_2(host: Host, arguments: list[str]) -> None:
     host.with_auditd()
     before = host.snapshot()
     host.fails(2, *arguments)
@@ -920,17 +929,18 @@ def test_a_wrong_command_line_is_one_line_and_code_2(host, arguments):
     assert host.calls == []
 
 
-def test_help_names_every_option_and_needs_no_root(host):
+@every_shell
+def test_help_names_every_option_and_needs_no_root(host: Host) -> None:
     host.set(uid="1000\n")
     out = host.ok("--help")
     for option in ("--remove", "--check", "--dry-run", "--root DIR", "--help", "AUDITSENSE=PATH"):
         assert option in out
 
 
-# --- the script as text ------------------------------------------------------------------------------------------------------------------------
+# --- the script as text -------------------------------------------------------------------------------------
 
 
-def test_shellcheck_has_nothing_to_say():
+def test_shellcheck_has_nothing_to_say() -> None:
     beside = Path(sys.executable).with_name("shellcheck")
     shellcheck = str(beside) if beside.exists() else shutil.which("shellcheck")
     if not shellcheck:
@@ -939,5 +949,5 @@ def test_shellcheck_has_nothing_to_say():
     assert (result.returncode, result.stdout) == (0, "")
 
 
-def test_the_script_can_be_executed():
+def test_the_script_can_be_executed() -> None:
     assert os.access(SCRIPT, os.X_OK)

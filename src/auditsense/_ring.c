@@ -297,7 +297,8 @@ int64_t as_ring_receive(as_ring *ring, int fd, uint64_t now_ms, uint32_t rounds)
             take_datagram(ring, bytes, sender, now_ms);
             total++;
         }
-        if (ring->datagrams.taken < ring->datagrams.fetched || got < ring->datagrams.slots) {
+        const bool full = ring->datagrams.taken < ring->datagrams.fetched;
+        if (full || (got != AS_UNREAD && got < ring->datagrams.slots)) {
             break; /* the hits are full, or the socket is empty */
         }
     }
@@ -308,9 +309,7 @@ int64_t as_ring_fetch(as_ring *ring, int fd) {
     if (!enter(ring)) {
         return AS_BUSY;
     }
-    const int64_t got = as_datagrams_fetch(&ring->datagrams, fd);
-    ring->stats.datagrams += got > 0 ? (uint64_t)got : 0;
-    return leave(ring, got);
+    return leave(ring, as_datagrams_fetch(&ring->datagrams, fd));
 }
 
 int64_t as_ring_pack(as_ring *ring, uint8_t *out, size_t size, uint64_t now_ms) {
@@ -325,6 +324,7 @@ int64_t as_ring_pack(as_ring *ring, uint8_t *out, size_t size, uint64_t now_ms) 
         return leave(ring, AS_ARGUMENT);
     }
     while (as_datagrams_take(&ring->datagrams, &entry.bytes, &entry.sender, &cut)) {
+        ring->stats.datagrams++;
         ring->stats.truncated += cut ? 1 : 0;
         as_packed_write(out + used, &entry);
         used += AS_PACKED_HEADER + entry.bytes.len;

@@ -11,12 +11,13 @@ Rule 2: nothing grows without bound: bursts and alerts per interval have a limit
 
 from __future__ import annotations
 
-from collections import OrderedDict
+import itertools
 from dataclasses import dataclass, replace
+from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
+from auditsense.detections.fields import field
 from auditsense.documents import Document, alert_document
-from auditsense.rule_table import Field
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -70,7 +71,7 @@ class _Burst:
     told_count: int
 
 
-_Key = tuple[int, bytes | None, bytes | None]
+_Key = tuple[int, tuple[bytes | None, ...]]  # the rule, and the values of its window's key fields
 
 
 class Alerts:
@@ -87,10 +88,15 @@ class Alerts:
     ) -> None:
         self.counts = AlertCounts()
         self._detections = detections
+        self._by = [tuple(field(name) for name in one.window.by) for one in detections]
         self.host = host
         """Where events that name no node come from."""
         self._policy = policy if policy is not None else AlertPolicy()
-        self._bursts: OrderedDict[_Key, _Burst] = OrderedDict()
+        self._bursts: dict[_Key, _Burst] = {}
+        # One entry a burst: when it was quiet since, as last looked at. Ordered by event time, not by
+        # the order of calls, so that the same records in any batches close bursts in the same order.
+        self._quiet: list[tuple[int, int, _Key]] = []
+        self._begun = itertools.count()
         self._interval_start = 0
         self._sent = 0
         self._now = 0
@@ -112,35 +118,35 @@ class Alerts:
         """Let event time pass: close the bursts that were quiet for the suppression time."""
         self._now = max(self._now, now_ms)
         documents: list[Document] = []
-        while self._bursts:
-            key, burst = next(iter(self._bursts.items()))
-            if self._now - burst.last_ms <= self._policy.suppress_ms:
+        while (quietest := self._quietest()) is not None:
+            if self._now - self._bursts[quietest].last_ms <= self._policy.suppress_ms:
                 break
-            documents += self._close(key, lost)
+            documents += self._close(quietest, lost)
         return documents
 
     def finish(self, lost: int) -> list[Document]:
         """Close all bursts, at the end of the stream."""
         documents: list[Document] = []
-        while self._bursts:
-            documents += self._close(next(iter(self._bursts)), lost)
+        while (quietest := self._quietest()) is not None:
+            documents += self._close(quietest, lost)
         return documents
 
     def _take(self, hit: Hit, lost: int) -> list[Document]:
-        key = (hit.rule, hit.values[Field.PID], hit.values[Field.NODE])
+        key = (hit.rule, tuple(hit.values[by] for by in self._by[hit.rule]))
         burst = self._bursts.get(key)
         if burst is not None:
             burst.count += 1 + hit.more
             burst.last_ms = max(burst.last_ms, hit.last_ms)
             self.counts.suppressed += 1 + hit.more
-            self._bursts.move_to_end(key)
             return []
         documents: list[Document] = []
-        if len(self._bursts) >= self._policy.max_bursts:
-            documents += self._close(next(iter(self._bursts)), lost)
+        quietest = self._quietest()
+        if quietest is not None and len(self._bursts) >= self._policy.max_bursts:
+            documents += self._close(quietest, lost)
         told = self._may_send(hit.ids[-1].ms)
         matches = len(hit.ids)
         self._bursts[key] = _Burst(hit, hit.last_ms, matches + hit.more, told, matches)
+        heappush(self._quiet, (hit.last_ms, next(self._begun), key))
         self.counts.suppressed += hit.more
         if told:
             self.counts.alerts += 1
@@ -149,7 +155,8 @@ class Alerts:
         return documents
 
     def _may_send(self, ms: int) -> bool:
-        if ms - self._interval_start >= self._policy.interval_ms:
+        # Either way: after the host's clock was set back, the interval must not last until it catches up.
+        if abs(ms - self._interval_start) >= self._policy.interval_ms:
             self._interval_start = ms
             self._sent = 0
         self._sent += 1
@@ -158,8 +165,19 @@ class Alerts:
             return False
         return True
 
-    def _close(self, key: _Key, lost: int) -> list[Document]:
-        burst = self._bursts.pop(key)
+    def _quietest(self) -> _Key | None:
+        """Return the burst that nothing came to for longest; it is first in line afterwards."""
+        while self._quiet:
+            last_ms, begun, key = self._quiet[0]
+            if self._bursts[key].last_ms == last_ms:
+                return key
+            heappop(self._quiet)
+            heappush(self._quiet, (self._bursts[key].last_ms, begun, key))
+        return None
+
+    def _close(self, quietest: _Key, lost: int) -> list[Document]:
+        heappop(self._quiet)
+        burst = self._bursts.pop(quietest)
         if not burst.told or burst.count == burst.told_count:
             return []
         self.counts.closed += 1

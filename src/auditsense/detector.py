@@ -7,6 +7,7 @@ gives it what it has received itself.
 from __future__ import annotations
 
 import enum
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from auditsense.alerts import AlertCounts, AlertPolicy, Alerts
@@ -73,7 +74,9 @@ class Detector:
         policy = policy if policy is not None else AlertPolicy()
         merge_ms = policy.suppress_ms if view is View.ALERTS else 0
         rules = (_EVERY_EVENT,) if view is View.EVENTS else compile_all(self.detections, merge_ms=merge_ms)
-        self.ring = Ring(rules, limits)
+        self._make_ring = partial(Ring, rules, limits)
+        self.ring = self._make_ring()
+        self._counted_before: Stats | None = None  # by the ring of the host before, see rehost
         self._alerts = Alerts(self.detections, self.host, policy)
 
     @property
@@ -114,19 +117,26 @@ class Detector:
         """Take audit.log text, cut anywhere. Returns what it led to, in order."""
         rest = memoryview(text)
         documents: list[Document] = []
-        while rest:
-            rest = rest[self.ring.feed_text(rest) :]
-            documents += self.drain()
-        return documents
+        while True:
+            consumed = self.ring.feed_text(rest)
+            rest = rest[consumed:]
+            drained = self.drain()
+            documents += drained
+            if not consumed and not drained:
+                return documents
 
-    def finish(self) -> list[Document]:
-        """End the input: decide what is open, close all bursts. More may be fed afterwards."""
+    def settle(self) -> list[Document]:
+        """Decide what is open, as at a break in the records; bursts go on. More may be fed afterwards."""
         documents: list[Document] = []
         done = False
         while not done:
             done = self.ring.finish()
             documents += self.drain()
-        return documents + self._alerts.finish(self.lost)
+        return documents
+
+    def finish(self) -> list[Document]:
+        """End the input: decide what is open, close all bursts. More may be fed afterwards."""
+        return self.settle() + self._alerts.finish(self.lost)
 
     def advance(self, now_ms: int) -> list[Document]:
         """Let event time pass to *now_ms* (ms since 1970 UTC): close the bursts that ended."""
@@ -146,7 +156,8 @@ class Detector:
 
     def stats(self) -> Stats:
         """Return the core's counters."""
-        return self.ring.stats()
+        stats = self.ring.stats()
+        return stats if self._counted_before is None else self._counted_before + stats
 
     @property
     def alert_counts(self) -> AlertCounts:
@@ -156,11 +167,19 @@ class Detector:
     @property
     def lost(self) -> int:
         """Records or events known to be lost so far, by every cause that can be told apart."""
-        stats = self.ring.stats()
+        stats = self.stats()
         return self.lost_elsewhere + stats.serials_missing + stats.incomplete + stats.truncated
 
     def rehost(self, host: Host) -> None:
-        """Say where the records that follow come from."""
+        """Say where the records that follow come from.
+
+        What another host did does not count for this one: its windows, and what was not finished, are
+        forgotten. The counters go on.
+        """
+        if host != self.host:
+            self._counted_before = self.stats()
+            self.ring.close()
+            self.ring = self._make_ring()
         self.host = host
         self._alerts.host = host
 

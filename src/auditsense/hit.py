@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 _HIT = struct.Struct("=IIIIQQ")
 _ID = struct.Struct("=QII")
 _FIELDS = struct.Struct(f"={2 * len(Field)}I")
+_LONGEST_NUMBER = len(str(-(2**63)))  # a log may hold anything, and Python refuses to read 4,301 digits
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -55,7 +56,7 @@ class Hit:
     def number(self, field: Field) -> int | None:
         """Return a field that the kernel prints in decimal as a number; None: absent or no number."""
         value = self.values[field]
-        if value is None or not value.removeprefix(b"-").isdigit():
+        if value is None or len(value) > _LONGEST_NUMBER or not value.removeprefix(b"-").isdigit():
             return None
         return int(value)
 

@@ -30,7 +30,8 @@ PACKED_HEADER = struct.Struct("<QII")
 
 def core_version() -> str:
     """Return the version that the compiled module was built as."""
-    return ffi.string(lib.as_version()).decode()
+    version = ffi.string(lib.as_version())
+    return version.decode() if isinstance(version, bytes) else version
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +119,11 @@ class Stats:
         """Return the counters by name, in the order above."""
         return dataclasses.asdict(self)
 
+    def __add__(self, later: Stats) -> Stats:
+        """Return what both counted together; of what is at this moment, what is in the later one."""
+        both = {name: value + getattr(later, name) for name, value in self.as_dict().items()}
+        return Stats(**{**both, "open_events": later.open_events, "live_keys": later.live_keys})
+
 
 class Ring:
     """The core: bytes in, hits out. No thread, no clock, no privilege; not to be shared by threads.
@@ -136,10 +142,14 @@ class Ring:
         self._handle: Any = None
         self._lock = threading.Lock()
         limits = limits if limits is not None else Limits()
-        config, table, keep = _to_c(rules, limits, secrets.randbits(64) if seed is None else seed)
+        outside = f"a limit or a rule is outside its bounds: {limits}; {len(rules)} rules"
+        try:
+            config, table, keep = _to_c(rules, limits, secrets.randbits(64) if seed is None else seed)
+        except OverflowError:  # below 0, or past the bits that the core has for it
+            raise UsageError(outside) from None
         self.memory_bytes: int = lib.as_ring_bytes(config, table)
         if self.memory_bytes == 0:
-            raise UsageError(f"a limit or a rule is outside its bounds: {limits}; {len(rules)} rules")
+            raise UsageError(outside)
         handle = lib.as_ring_new(config, table)
         del keep  # the core has copied what these arrays held
         if handle == ffi.NULL:

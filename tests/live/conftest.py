@@ -10,14 +10,10 @@ was before, or the test fails.
 from __future__ import annotations
 
 import faulthandler
-import fcntl
 import os
-import subprocess
 import sys
-import time
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -26,80 +22,15 @@ HERE = Path(__file__).parent
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.live.guardian import HostState, Kernel
+    from tests.live.guarded import exclusive, guardian, host_state, why_not
+    from tests.live.guardian import HostState
+    from tests.live.loads import Scanner, compiled_scanner, python_scanner
 else:  # beside this file, whatever pytest's import mode
     sys.path.insert(0, str(HERE))
-    from guardian import HostState, Kernel
+    from guarded import exclusive, guardian, host_state, why_not
+    from loads import Scanner, compiled_scanner, python_scanner
 
-LOCK = Path("/run/lock/auditsense-live.lock")
-LOCK_WAIT_S = 300.0
 TEST_LIMIT_S = 50.0
-CAP_AUDIT_CONTROL = 30
-LOCKED = PANIC = 2
-
-
-def why_not() -> str | None:
-    """Return why the kernel's audit cannot be used here; None when it can be."""
-    capabilities = next(
-        line for line in Path("/proc/self/status").read_text().splitlines() if "CapEff" in line
-    )
-    if not int(capabilities.split()[1], 16) >> CAP_AUDIT_CONTROL & 1:
-        return "CAP_AUDIT_CONTROL is missing"
-    try:
-        state = host_state()
-    except OSError as problem:
-        return f"the kernel's audit does not answer: {problem}"
-    if state.enabled == LOCKED:
-        return "the audit configuration is locked"
-    if state.failure == PANIC:
-        return "the kernel would panic on loss"
-    if state.pid:
-        return f"process {state.pid} owns the audit socket"
-    return None
-
-
-def host_state() -> HostState:
-    """Return settings and raw rules of the machine, for comparisons."""
-    with Kernel() as kernel:
-        return kernel.state()
-
-
-@contextmanager
-def exclusive() -> Iterator[IO[bytes]]:
-    """Hold the lock of the live tests; yield the locked file."""
-    LOCK.parent.mkdir(parents=True, exist_ok=True)
-    with LOCK.open("ab") as file:
-        deadline = time.monotonic() + LOCK_WAIT_S
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    pytest.fail(f"{LOCK} is held by somebody else for {LOCK_WAIT_S:g} s")
-                time.sleep(0.1)
-        yield file
-
-
-@contextmanager
-def guardian(*keep_open: int) -> Iterator[subprocess.Popen[str]]:
-    """Run the guardian beside the block; at the end wait until it has put back."""
-    command = [sys.executable, "-I", "-S", str(HERE / "guardian.py")]
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        pass_fds=keep_open,
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-        try:
-            yield process
-        finally:
-            process.stdin.close()
-            process.wait(timeout=30)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -141,3 +72,25 @@ def host_state_fixture() -> Callable[[], HostState]:
 def guardian_fixture() -> Callable[[], object]:
     """Give a test the context manager `guardian`, to test that itself."""
     return guardian
+
+
+@pytest.fixture(name="compiled", scope="session")
+def compiled_fixture(tmp_path_factory: pytest.TempPathFactory) -> Scanner | None:
+    """Give the scanner written in C; None where there is no compiler."""
+    return compiled_scanner(tmp_path_factory.mktemp("scanner"))
+
+
+@pytest.fixture
+def scanner(compiled: Scanner | None) -> Scanner:
+    """Give a test the fastest scanner there is."""
+    return compiled if compiled is not None else python_scanner()
+
+
+@pytest.fixture(params=["in C", "in Python"])
+def each_scanner(request: pytest.FixtureRequest, compiled: Scanner | None) -> Scanner:
+    """Give a test one scanner after the other: they pass AT_FDCWD in different ways."""
+    if request.param == "in Python":
+        return python_scanner()
+    if compiled is None:
+        pytest.skip("there is no C compiler for scanner.c")
+    return compiled

@@ -39,7 +39,7 @@ int64_t as_datagrams_fetch(as_datagrams *in, int fd) {
     for (uint32_t i = 0; i < in->slots; i++) {
         /* The kernel overwrites the length with what it wrote, and leaves a missing name as it is. */
         in->messages[i].msg_hdr.msg_namelen = sizeof *in->senders;
-        in->senders[i].nl_pid = UINT32_MAX;
+        in->senders[i] = (struct sockaddr_nl){.nl_pid = UINT32_MAX};
     }
     int got;
     do {
@@ -58,7 +58,9 @@ bool as_datagrams_take(as_datagrams *in, as_span *bytes, uint32_t *sender, bool 
     }
     const struct mmsghdr *message = &in->messages[in->taken];
     *bytes = as_span_of(in->vectors[in->taken].iov_base, message->msg_len);
-    *sender = in->senders[in->taken].nl_pid;
+    /* The name a socket of another family gives is no port, whatever number lies in its place. */
+    const struct sockaddr_nl *name = &in->senders[in->taken];
+    *sender = name->nl_family == AF_NETLINK ? name->nl_pid : UINT32_MAX;
     *cut = (message->msg_hdr.msg_flags & MSG_TRUNC) != 0;
     in->taken++;
     return true;

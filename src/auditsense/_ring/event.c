@@ -5,14 +5,17 @@
 #define NONE UINT32_MAX
 
 enum {
-    SEEN_SYSCALL = 1, /* SYSCALL or URINGOP: the event's main record */
+    SEEN_SYSCALL = 1, /* the event's main record */
     SEEN_END = 2,     /* EOE, or PROCTITLE where it is the end */
     SEEN_OF_SYSCALL = 4,
     SEEN_CWD = 8,
     SEEN_PROCTITLE = 16,
     SEEN_EOE = 32,
-    SEEN_PATH = 64
+    SEEN_PATH = 64,
+    SEEN_URINGOP = 128 /* the main record when a ring's own thread acted; else the caller's SYSCALL follows */
 };
+
+enum { SEEN_MAIN = SEEN_SYSCALL | SEEN_URINGOP };
 
 /* Lists */
 
@@ -109,7 +112,7 @@ static void unlink_bucket(as_events *events, const as_event *event) {
 /* Closing */
 
 static void close_event(as_events *events, as_event *event, as_stats *stats) {
-    const bool whole = (event->seen & SEEN_SYSCALL) != 0 && (event->seen & SEEN_END) != 0;
+    const bool whole = (event->seen & SEEN_MAIN) != 0 && (event->seen & SEEN_END) != 0;
     const bool partial = !whole && (event->seen & (SEEN_OF_SYSCALL | SEEN_END)) != 0;
     stats->events++;
     stats->incomplete += partial ? 1 : 0;
@@ -279,7 +282,7 @@ static void add_path(as_events *events, as_event *event, const as_record *record
 /* The end has come when the end record is there and nothing that decides can still be missing: records
  * that overtook each other on the way are waited for, until the timeout. */
 static bool ended(const as_event *event) {
-    const bool main_and_end = (event->seen & SEEN_SYSCALL) != 0 && (event->seen & SEEN_END) != 0;
+    const bool main_and_end = (event->seen & SEEN_MAIN) != 0 && (event->seen & SEEN_END) != 0;
     const bool path_missing = event->items > 0 && (event->seen & SEEN_PATH) == 0;
     return main_and_end && (event->wanted == 0 || !path_missing);
 }
@@ -313,8 +316,10 @@ void as_events_add(as_events *events, const as_record *record, as_span node, uin
     event->seen |= as_record_of_syscall(record->type) && record->type != AS_TYPE_EOE ? SEEN_OF_SYSCALL : 0;
     switch (record->type) {
     case AS_TYPE_SYSCALL:
-    case AS_TYPE_URINGOP:
         add_syscall(events, event, record, wanted, stats);
+        break;
+    case AS_TYPE_URINGOP: /* one for each operation that the call submitted: none is a duplicate */
+        event->seen |= SEEN_URINGOP;
         break;
     case AS_TYPE_PATH:
         add_path(events, event, record, stats);

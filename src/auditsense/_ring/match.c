@@ -89,6 +89,23 @@ void as_match_carve(as_match *match, const as_config *config, const as_rules *ru
     }
 }
 
+/* The two values asked for are the first two the kernel writes: read no more than them. False: they are not
+ * there, or not whole, and only the whole record can tell. */
+static bool first_two_fields(const as_record *record, as_value values[AS_FIELDS]) {
+    as_record head = *record;
+    const uint32_t enough = sizeof "arch=ffffffff syscall=4294967295 " - 1;
+    if (head.body.len < enough || !as_span_starts(head.body, AS_LITERAL("arch="))) {
+        return false;
+    }
+    head.body.len = enough;
+    as_record_fields(&head, values);
+    const as_span arch = values[AS_FIELD_ARCH].span;
+    const as_span call = values[AS_FIELD_SYSCALL].span;
+    return values[AS_FIELD_SYSCALL].form == AS_FORM_BARE &&
+           call.at == arch.at + arch.len + sizeof " syscall=" - 1 &&
+           call.at + call.len < head.body.at + enough;
+}
+
 uint64_t as_match_wants(const as_match *match, const as_record *record) {
     if (record->type == AS_TYPE_URINGOP) {
         return 0; /* it names an io_uring operation, no system call: no field of a rule is in it */
@@ -96,14 +113,11 @@ uint64_t as_match_wants(const as_match *match, const as_record *record) {
     if (record->type != AS_TYPE_SYSCALL) {
         return UINT64_MAX;
     }
-    /* The two values asked for are the first two; the record is cut behind them to read no more. */
-    as_record head = *record;
     as_value values[AS_FIELDS] = {0};
-    const uint32_t enough = sizeof "arch=ffffffff syscall=4294967295 " - 1;
-    if (head.body.len > enough && as_span_starts(head.body, AS_LITERAL("arch="))) {
-        head.body.len = enough;
+    if (!first_two_fields(record, values)) {
+        memset(values, 0, sizeof values);
+        as_record_fields(record, values);
     }
-    as_record_fields(&head, values);
     uint64_t arch = 0;
     uint64_t number = 0;
     if (!as_value_number(values[AS_FIELD_ARCH], AS_KIND_HEX, &arch) ||

@@ -219,11 +219,12 @@ void as_record_fields(const as_record *record, as_value values[AS_FIELDS]) {
             continue;
         }
         const uint32_t equals = find(text, '=');
-        const as_span key = as_span_of(text.at, equals);
-        const uint32_t blank = find(key, ' ');
-        if (blank < key.len || equals == text.len) {
-            text = as_span_skip(text, blank); /* a word without a value */
-            continue;
+        if (equals == text.len) {
+            break; /* words without a value, to the end */
+        }
+        as_span key = as_span_of(text.at, equals);
+        for (uint32_t blank = find(key, ' '); blank < key.len; blank = find(key, ' ')) {
+            key = as_span_skip(key, blank + 1); /* a word without a value */
         }
         text = as_span_skip(text, equals + 1);
         const known *field = NULL;
@@ -233,12 +234,13 @@ void as_record_fields(const as_record *record, as_value values[AS_FIELDS]) {
                 field = candidate;
             }
         }
-        const as_value value = take_value(&text, field == NULL ? NULL : field->until);
+        const bool first = field != NULL && values[field->field].form == AS_FORM_ABSENT;
+        const as_value value = take_value(&text, first ? field->until : NULL);
         if (field != NULL) {
             expected = (uint32_t)(field - fields) + 1;
-            if (values[field->field].form == AS_FORM_ABSENT) {
-                values[field->field] = value;
-            }
+        }
+        if (first) {
+            values[field->field] = value;
         }
     }
 }

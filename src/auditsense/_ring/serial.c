@@ -62,7 +62,8 @@ uint64_t as_serials_see(as_serials *serials, uint32_t serial, uint64_t now_ms) {
         missing = judge(serials, serial - AS_SERIAL_WINDOW + 1);
     }
     *word_of(serials, serial) |= bit_of(serial);
-    if (serial - serials->base > serials->highest - serials->base) {
+    /* Seen from highest, which lies before base once all was judged. */
+    if (serial - serials->highest <= UINT32_MAX / 2) {
         serials->highest = serial;
     }
     return missing;

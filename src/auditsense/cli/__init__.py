@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 from auditsense.cli.parser import build_parser
 from auditsense.errors import AuditSenseError
+from auditsense.sinks.format import printable
+from auditsense.sinks.stream import StreamSink
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,10 +21,21 @@ if TYPE_CHECKING:
 
 def say(text: str) -> None:
     """Say one line to the person at the terminal; a closed standard error is no reason to fail."""
+    if sys.stderr is None:  # closed by whoever started us; print would take standard output instead
+        return
     try:
-        print(f"auditsense: {text}", file=sys.stderr, flush=True)  # noqa: T201 - its purpose
+        print(f"auditsense: {printable(text)}", file=sys.stderr, flush=True)  # noqa: T201 - its purpose
     except OSError:
         return
+
+
+def put(line: str) -> None:
+    """Write a line of the data asked for to standard output.
+
+    Raises:
+        SinkError: it cannot be written.
+    """
+    StreamSink(sys.stdout).write_line(line)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -43,6 +56,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _drop_closed_output() -> None:
     """Keep the interpreter from complaining at exit about output that its reader closed."""
+    if sys.stdout is None:
+        return
     try:
         sys.stdout.flush()
     except OSError:

@@ -29,7 +29,8 @@ def wanted_detections(arguments: argparse.Namespace) -> list[Detection]:
 
 def standard_output(arguments: argparse.Namespace) -> StreamSink:
     """Return standard output in the format asked for, or the one that suits it."""
-    form = arguments.format or (Format.COMPACT if sys.stdout.isatty() else Format.JSONL)
+    readable = sys.stdout is not None and sys.stdout.isatty()
+    form = arguments.format or (Format.COMPACT if readable else Format.JSONL)
     return StreamSink(sys.stdout, Format(form))
 
 
@@ -37,11 +38,12 @@ def standard_output(arguments: argparse.Namespace) -> StreamSink:
 def ending(stop: Callable[[], None]) -> Iterator[None]:
     """Let SIGINT, SIGTERM and SIGHUP call *stop* instead of ending the process in the middle.
 
-    A SIGHUP that is ignored, as under nohup, stays ignored.
+    A SIGHUP that is ignored, as under nohup, stays ignored. A SIGINT does not: a shell script makes
+    its background jobs ignore it, and whoever sends it to one of them means it.
     """
     before = {number: signal.getsignal(number) for number in _ENDINGS}
     for number, handler in before.items():
-        if handler is not signal.SIG_IGN:
+        if number != signal.SIGHUP or handler is not signal.SIG_IGN:
             signal.signal(number, lambda *_: stop())
     try:
         yield

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from auditsense.cli import say
+from auditsense.cli import put, say
 from auditsense.detections.fields import nearest
 from auditsense.detections.load import load, shipped
 from auditsense.errors import DetectionError
@@ -25,11 +25,11 @@ def run(arguments: argparse.Namespace) -> int:
     known = {detection.id: detection for detection in shipped()}
     if arguments.action == "list":
         for one in known.values():
-            print(f"{one.id}\t{one.severity}\t{one.name}")  # noqa: T201 - the data asked for
+            put(f"{one.id}\t{one.severity}\t{one.name}")
         return 0
     if arguments.name not in known:
         raise DetectionError(
             f"there is no detection {arguments.name!r}{nearest(arguments.name, list(known))}"
         )
-    print(json.dumps(dataclasses.asdict(known[arguments.name]), indent=2))  # noqa: T201 - the same
+    put(json.dumps(dataclasses.asdict(known[arguments.name]), indent=2))
     return 0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from auditsense.detector import View
 from auditsense.ring import core_version
-from auditsense.sinks.format import Format
+from auditsense.sinks.format import Format, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +24,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """End with exit code 2."""
-        self.exit(2, f"auditsense: error: {message}; try {self.prog} --help\n")
+        self.exit(2, f"auditsense: error: {printable(message)}; try {self.prog} --help\n")
 
 
 def _command(module: str) -> Callable[[argparse.Namespace], int]:
@@ -39,7 +39,10 @@ def _command(module: str) -> Callable[[argparse.Namespace], int]:
 
 
 def _positive(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text} is not a number of seconds above 0")
     return value

@@ -36,8 +36,10 @@ class _Recorder:
         self.stopped = True
 
     def write(self, packed: bytes) -> None:
+        rest = memoryview(packed)
         try:
-            self._file.write(packed)
+            while rest:  # a disk that gets full takes a part first
+                rest = rest[self._file.write(rest) :]
         except OSError as error:
             raise AuditSenseError(f"cannot write to {self._path}: {error.strerror}") from None
 
@@ -69,15 +71,10 @@ def run(arguments: argparse.Namespace) -> int:
                     waiter.poll(min(_TICK_MS, left * 1000))
                     recorder.copy()
         finally:
-            _remove_if_unused(path, ring)
-        datagrams = ring.stats().datagrams
+            datagrams = len(source.early) + ring.stats().datagrams
+            if not datagrams:  # for example because we may not listen
+                path.unlink(missing_ok=True)
     size = path.stat().st_size if path.exists() else 0
     seconds = time.monotonic() - started
     say(f"{seconds:.1f} s, {datagrams} datagrams, {size} bytes in {path}; the host is as it was")
     return 0
-
-
-def _remove_if_unused(path: Path, ring: Ring) -> None:
-    """Leave no file behind when not one datagram came, for example because we may not listen."""
-    if ring.stats().datagrams == 0:
-        path.unlink(missing_ok=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
-from auditsense.cli import say
+from auditsense.cli import put, say
 from auditsense.errors import KernelCommandError
 from auditsense.kernel import auditctl
 from auditsense.kernel.commands import Commands
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def run(arguments: argparse.Namespace) -> int:
     """Do one action."""
     if arguments.action == "print":
-        print(DEFAULT_AUDIT_RULE)  # noqa: T201 - the data asked for
+        put(DEFAULT_AUDIT_RULE)
         return 0
     with Commands() as commands:
         return _ACTIONS[arguments.action](commands)
@@ -26,7 +26,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _list(commands: Commands) -> int:
     for rule in commands.rules():
-        print(auditctl.format(rule))  # noqa: T201 - the data asked for
+        put(auditctl.format(rule))
     return 0
 
 

@@ -6,7 +6,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from auditsense.cli import say
+from auditsense.cli import put, say
 from auditsense.cli.common import ending, standard_output, wanted_detections
 from auditsense.detector import View
 from auditsense.errors import UsageError
@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     source = Unicast(rules)
     if arguments.dry_run:
         for line in source.plan():
-            print(line)  # noqa: T201 - the data asked for
+            put(line)
         return 0
     sink = standard_output(arguments)
     sensor = Sensor(detections, view=View(arguments.output), source=source)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from auditsense import syscalls
-from auditsense.detections.fields import HOST, SYSCALL_NAME, field
+from auditsense.detections.fields import HOST, NUMBERS, SYSCALL_NAME, field, nearest
 from auditsense.detections.model import Comparison, Condition, Detection
 from auditsense.errors import DetectionError
 from auditsense.rule_table import Call, Masked, Op, Rule, RuleTable, Test
@@ -27,18 +27,22 @@ def _calls(condition: Condition) -> tuple[Call, ...]:
             if (number := syscalls.number(str(name), arch)) is not None
         ]
         if not found:
-            raise DetectionError(f"no architecture has a system call {name!r}")
+            known = sorted(set[str]().union(*map(syscalls.names, syscalls.ARCHES)))
+            raise DetectionError(f"no architecture has a system call {name!r}{nearest(str(name), known)}")
         calls += found
     return tuple(calls)
 
 
 def _test(condition: Condition) -> Test:
+    compared = field(condition.field)
+    if condition.comparison is Comparison.NUMBER and compared not in NUMBERS:
+        raise DetectionError(f"{condition.field} is no number; compare it with is or like")
     operands = tuple(
         Masked(value & condition.mask, condition.mask) if isinstance(value, int) else value.encode()
         for value in condition.values
     )
     ops = {Comparison.IS: Op.TEXT, Comparison.LIKE: Op.LIKE, Comparison.NUMBER: Op.NUMBER}
-    return Test(field(condition.field), ops[condition.comparison], operands, condition.negated)
+    return Test(compared, ops[condition.comparison], operands, condition.negated)
 
 
 def compile_one(detection: Detection, *, merge_ms: int) -> Rule:
@@ -54,6 +58,8 @@ def compile_one(detection: Detection, *, merge_ms: int) -> Rule:
     by = detection.window.by
     if HOST not in by or len(by) > _MOST_KEYS:
         raise DetectionError(f"{detection.id}: a window is by {HOST} and at most one more field")
+    if SYSCALL_NAME in by:
+        raise DetectionError(f"{detection.id}: a window cannot be by {SYSCALL_NAME}")
     calls: tuple[Call, ...] = ()
     tests: list[Test] = []
     for condition in detection.match:

@@ -46,6 +46,15 @@ FIELDS: dict[str, Field] = {
     HOST: Field.NODE,
 }
 
+NUMBERS = frozenset(
+    {
+        *(Field.ARCH, Field.EXIT, Field.A0, Field.A1, Field.A2, Field.A3, Field.PPID, Field.PID),
+        *(Field.AUID, Field.UID, Field.GID, Field.EUID, Field.SUID, Field.FSUID, Field.SES),
+        *(Field.PATH_INODE, Field.PATH_MODE, Field.PATH_OUID, Field.PATH_OGID),
+    }
+)
+"""Fields that the kernel prints as numbers; no other can be compared as one."""
+
 
 def nearest(name: str, known: list[str]) -> str:
     """Return ", did you mean …?" with the closest known name, or nothing."""

@@ -30,6 +30,8 @@ _UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000}
 _MOST_SPAN_MS = 86_400_000
 _MOST_MATCHES = 64
 _MOST_RISK = 100
+_KINDS: dict[type, str] = {str: "a string", int: "a whole number", list: "a list", dict: "a table"}
+_ALL_BITS = 0xFFFF_FFFF_FFFF_FFFF
 _COMPARISONS = {
     "is": (Comparison.IS, False),
     "is_not": (Comparison.IS, True),
@@ -56,7 +58,7 @@ class _Table:
         if value is None:
             raise DetectionError(f"{self.where}: {key} is missing")
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            raise DetectionError(f"{self.where}: {key} must be a {kind.__name__}")
+            raise DetectionError(f"{self.where}: {key} must be {_KINDS[kind]}")
         return value
 
     def strings(self, key: str) -> tuple[str, ...]:
@@ -86,25 +88,36 @@ def _duration_ms(where: str, text: str) -> int:
 def _values(where: str, value: object, kind: type) -> tuple[Any, ...]:
     values = value if isinstance(value, list) else [value]
     if not values or any(not isinstance(v, kind) or isinstance(v, bool) for v in values):
-        raise DetectionError(f"{where}: expected a {kind.__name__} or a list of them")
+        raise DetectionError(f"{where}: expected {_KINDS[kind]} or a list of them")
     return tuple(values)
+
+
+def _number(where: str, number: int, *, least: int) -> int:
+    if not least <= number <= _ALL_BITS:
+        raise DetectionError(f"{where}: must be {least} to {_ALL_BITS:#x}, not {number}")
+    return number
 
 
 def _conditions(where: str, name: str, value: object) -> list[Condition]:
     if not isinstance(value, dict):
         return [Condition(name, Comparison.IS, _values(where, value, str))]
-    mask = value.get("mask", 0xFFFF_FFFF_FFFF_FFFF)
+    entry = _Table(where, value)
+    mask = _number(f"{where}.mask", entry.take("mask", int, _ALL_BITS), least=1)
+    if "mask" in value and not {"number", "not_number"} & value.keys():
+        raise DetectionError(f"{where}: a mask is for number and not_number only")
     conditions = []
-    for key, operand in value.items():
-        if key == "mask":
-            continue
+    for key, operand in entry.items():
         if key not in _COMPARISONS:
             hint = nearest(key, [*_COMPARISONS, "mask"])
             raise DetectionError(f"{where}: no comparison {key}{hint}")
         comparison, negated = _COMPARISONS[key]
         kind = int if comparison is Comparison.NUMBER else str
         values = _values(f"{where}.{key}", operand, kind)
+        if comparison is Comparison.NUMBER:
+            values = tuple(_number(f"{where}.{key}", number, least=-(2**63)) for number in values)
         conditions.append(Condition(name, comparison, values, negated, mask))
+    if not conditions:
+        raise DetectionError(f"{where}: expected a comparison, one of {', '.join(_COMPARISONS)}")
     return conditions
 
 

@@ -75,7 +75,8 @@ class Takeover:
             backlog_limit: Records the kernel is to queue at least; see `plan`.
             before_release: Called while putting back, when the rules are gone and
                 the ownership is not: the time to take what is still queued. Must
-                return soon.
+                return soon, and has to keep its own errors: they would hold nothing
+                up, and be forgotten.
         """
         self._commands = commands
         self._register = register
@@ -216,9 +217,11 @@ class Takeover:
                     self._commands.set(step.field, step.old)
             case BecomeOwner():
                 if self._commands.status().pid == self._pid:
-                    if self._before_release is not None:
-                        self._before_release()
-                    self._commands.set(StatusField.PID, 0)
+                    try:
+                        if self._before_release is not None:
+                            self._before_release()
+                    finally:  # the ownership goes, whatever became of the last records
+                        self._commands.set(StatusField.PID, 0)
             case AddRule():
                 if any(step.rule.same_as(other) for other in self._commands.rules()):
                     self._commands.delete_rule(step.rule)

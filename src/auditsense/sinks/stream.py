@@ -21,12 +21,14 @@ class StreamSink:
     """Writes one line a document, and flushes after each batch.
 
     Args:
-        stream: where to; stays open, it belongs to the caller.
+        stream: where to; stays open, it belongs to the caller. None: it was closed already.
         form: how.
         name: of the stream, for errors.
     """
 
-    def __init__(self, stream: TextIO, form: Format, name: str = "standard output") -> None:
+    def __init__(
+        self, stream: TextIO | None, form: Format = Format.JSONL, name: str = "standard output"
+    ) -> None:
         self._stream = stream
         self._line = jsonl if form is Format.JSONL else compact
         self._name = name
@@ -37,9 +39,17 @@ class StreamSink:
         Raises:
             SinkError: the reader has gone, or the disk is full.
         """
-        text = "".join(self._line(document) + "\n" for document in documents)
+        self._write("".join(self._line(document) + "\n" for document in documents))
+
+    def write_line(self, line: str) -> None:
+        """Write a line that is no document, and flush. Raises as `write`."""
+        self._write(line + "\n")
+
+    def _write(self, text: str) -> None:
         if not text:
             return
+        if self._stream is None:
+            raise SinkError(f"{self._name} is closed")
         try:
             self._stream.write(text)
             self._stream.flush()

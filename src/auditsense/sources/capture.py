@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MAGIC = b"auditsense capture 1\n"
-_LONGEST_HEADER = 65536
+LONGEST_HEADER = 65536
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,12 @@ def create(path: Path, host: Host, started_ms: int) -> BinaryIO:
         "machine": uname.machine,
         "started": started_ms,
     }
-    file.write(MAGIC + json.dumps(header).encode() + b"\n")
+    try:
+        file.write(MAGIC + json.dumps(header).encode() + b"\n")
+    except OSError as error:
+        file.close()
+        path.unlink(missing_ok=True)
+        raise InputError(f"{path}: {error.strerror}") from None
     return file
 
 
@@ -69,12 +74,12 @@ def read_header(name: str, stream: BinaryIO) -> CaptureHeader:
     Raises:
         InputError: it is no header, or of a machine of the other byte order.
     """
-    line = stream.readline(_LONGEST_HEADER)
+    line = stream.readline(LONGEST_HEADER)
     try:
         header = json.loads(line)
         host = Host(str(header["host"]["id"]), str(header["host"]["name"]))
         byteorder, started = header["byteorder"], int(header["started"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         raise InputError(f"{name}: the header of this capture is damaged") from None
     if byteorder != sys.byteorder:
         raise InputError(f"{name}: captured on a {byteorder}-endian machine; replay it on one")

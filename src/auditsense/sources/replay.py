@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-import gzip
 import io
+import itertools
 import sys
 import zlib
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from auditsense.errors import AuditSenseError, InputError, UsageError
 from auditsense.sources import capture
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from auditsense.detector import Detector
     from auditsense.documents import Document
+    from auditsense.host import Host
 
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
+_GZIP_WBITS = 31  # zlib's word for gzip's header and the largest window
 _CHUNK = 1 << 20
+_PIECE = 1 << 12  # of compressed bytes: the most that becomes of it is some 100 MB, however made
 
 
 class DamagedInputError(AuditSenseError):
@@ -28,82 +31,113 @@ class DamagedInputError(AuditSenseError):
 
 
 @contextmanager
-def _open(name: str) -> Iterator[io.BufferedReader]:
-    """Open a file, or standard input for "-", and undo its compression."""
+def _open(name: str) -> Iterator[Iterator[bytes]]:
+    """Open a file, or standard input for "-"; give its bytes in pieces, without their compression."""
     if name == "-":
-        yield from _decompressed(name, cast("io.BufferedReader", sys.stdin.buffer))
+        if sys.stdin is None:
+            raise InputError("standard input is closed")
+        yield _decompressed(name, _read(name, cast("io.BufferedReader", sys.stdin.buffer)))
         return
     try:
         file = open(name, "rb")  # noqa: SIM115, PTH123 - closed below; "-" and paths share a name
     except OSError as error:
         raise InputError(f"{name}: {error.strerror}") from None
     with file:
-        yield from _decompressed(name, file)
+        yield _decompressed(name, _read(name, file))
 
 
-def _decompressed(name: str, file: io.BufferedReader) -> Iterator[io.BufferedReader]:
+def _read(name: str, file: io.BufferedReader) -> Iterator[bytes]:
     try:
-        start = file.peek(4)[:4]
+        while chunk := file.read1(_CHUNK):
+            yield chunk
     except OSError as error:
-        raise InputError(f"{name}: {error.strerror}") from None
+        raise InputError(f"{name}: {error.strerror or error}") from None
+
+
+def _ahead(chunks: Iterator[bytes], n: int) -> tuple[bytes, Iterator[bytes]]:
+    """Return the first n bytes or more, and all chunks, those bytes included."""
+    start = b""
+    while len(start) < n and (chunk := next(chunks, None)) is not None:
+        start += chunk
+    return start, itertools.chain([start], chunks)
+
+
+def _decompressed(name: str, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    start, chunks = _ahead(chunks, len(_ZSTD))
     if start.startswith(_GZIP):
-        with gzip.GzipFile(fileobj=file) as unzipped:
-            yield io.BufferedReader(cast("io.RawIOBase", unzipped), _CHUNK)
-    elif start == _ZSTD:
+        return _unpacked(name, chunks, lambda: zlib.decompressobj(_GZIP_WBITS), zlib.error)
+    if start.startswith(_ZSTD):
         try:
             import zstandard  # noqa: PLC0415 - an extra, and only for such files
         except ImportError:
             raise UsageError(
                 f"{name} is zstd-compressed; pip install 'auditsense[zstd]', or use zstdcat | … -"
             ) from None
-        with zstandard.ZstdDecompressor().stream_reader(file) as stream:
-            yield io.BufferedReader(cast("io.RawIOBase", stream), _CHUNK)
-    else:
-        yield file
+        unpacker = zstandard.ZstdDecompressor()
+        return _unpacked(name, chunks, unpacker.decompressobj, zstandard.ZstdError)
+    return chunks
 
 
-def _chunks(name: str, stream: io.BufferedReader) -> Iterator[bytes]:
-    while True:
-        try:
-            chunk = stream.read1(_CHUNK)
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise DamagedInputError(f"{name}: the compressed data is damaged: {error}") from None
-        except OSError as error:
-            raise InputError(f"{name}: {error.strerror or error}") from None
-        if not chunk:
-            return
-        yield chunk
+class _Unpacker(Protocol):
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, /) -> bytes: ...
 
 
-def _starts_with_magic(name: str, stream: io.BufferedReader) -> tuple[bool, bytes]:
-    start = b""
-    for chunk in _chunks(name, stream):
-        start += chunk
-        if len(start) >= len(capture.MAGIC):
-            break
-    return start.startswith(capture.MAGIC), start
+def _unpacked(
+    name: str, chunks: Iterator[bytes], begin: Callable[[], _Unpacker], failure: type[Exception]
+) -> Iterator[bytes]:
+    """Undo a compression; an input may be several compressed ones in a row."""
+    part = begin()
+    for chunk in chunks:
+        for at in range(0, len(chunk), _PIECE):
+            data = chunk[at : at + _PIECE]
+            while data:
+                if part.eof:
+                    data = data.lstrip(b"\0")  # some tools pad
+                    part = begin() if data else part
+                    continue
+                try:
+                    yield part.decompress(data)
+                except failure as error:
+                    raise DamagedInputError(f"{name}: the compressed data is damaged: {error}") from None
+                data = part.unused_data if part.eof else b""
+    if not part.eof:
+        raise DamagedInputError(f"{name}: the compressed data ends in the middle")
 
 
-def replay(name: str, detector: Detector, warn: Callable[[str], None]) -> Iterator[list[Document]]:
-    """Feed one input to its end. Yields what it leads to, as it comes.
+def replay(names: Sequence[str], detector: Detector, warn: Callable[[str], None]) -> Iterator[list[Document]]:
+    """Feed inputs in order, as one stream, to its end. Yields what they lead to, as it comes.
+
+    An event whose records a log rotation has put into two files is one event. What one input leads
+    to is not lost when the next one cannot be read.
 
     Args:
-        name: a path, or "-" for standard input.
-        detector: takes the records; its host becomes the capture's.
+        names: paths, or "-" for standard input.
+        detector: takes the records; during a capture its host is the capture's.
         warn: gets a line about an input that ends in the middle of something.
 
     Raises:
-        InputError: it cannot be read, or holds no audit record.
+        InputError: one cannot be read, or holds no audit record.
         DamagedInputError: compressed data that ends or breaks in the middle.
     """
-    before = detector.stats()
-    with _open(name) as stream:
-        is_capture, start = _starts_with_magic(name, stream)
-        if is_capture:
-            yield from _capture(name, start, stream, detector, warn)
-        else:
-            yield from _text(name, start, stream, detector, warn)
+    try:
+        for name in names:
+            yield from _replay_one(name, detector, warn)
+    except (InputError, DamagedInputError):
+        yield detector.finish()
+        raise
     yield detector.finish()
+
+
+def _replay_one(name: str, detector: Detector, warn: Callable[[str], None]) -> Iterator[list[Document]]:
+    before = detector.stats()
+    with _open(name) as pieces:
+        start, chunks = _ahead(pieces, len(capture.MAGIC))
+        feed = _capture if start.startswith(capture.MAGIC) else _text
+        yield from feed(name, chunks, detector, warn)
     after = detector.stats()
     if after.records == before.records and after.datagrams == before.datagrams:
         if after.lines == before.lines:
@@ -112,38 +146,43 @@ def replay(name: str, detector: Detector, warn: Callable[[str], None]) -> Iterat
 
 
 def _text(
-    name: str,
-    start: bytes,
-    stream: io.BufferedReader,
-    detector: Detector,
-    warn: Callable[[str], None],
+    name: str, chunks: Iterator[bytes], detector: Detector, warn: Callable[[str], None]
 ) -> Iterator[list[Document]]:
-    last = start
-    yield detector.feed_text(start)
-    for chunk in _chunks(name, stream):
-        last = chunk
+    last = b""
+    for chunk in chunks:
+        last = chunk or last
         yield detector.feed_text(chunk)
     if last and not last.endswith(b"\n"):
         warn(f"{name}: the last line has no end; it was read as it stands")
+        yield detector.feed_text(b"\n")
 
 
 def _capture(
-    name: str,
-    start: bytes,
-    stream: io.BufferedReader,
-    detector: Detector,
-    warn: Callable[[str], None],
+    name: str, chunks: Iterator[bytes], detector: Detector, warn: Callable[[str], None]
 ) -> Iterator[list[Document]]:
+    start = b""
+    longest = len(capture.MAGIC) + capture.LONGEST_HEADER
+    while start.count(b"\n") < 2 and len(start) < longest and (chunk := next(chunks, None)) is not None:
+        start += chunk
     body = io.BytesIO(start[len(capture.MAGIC) :])
-    if b"\n" not in body.getvalue():
-        body = io.BytesIO(body.getvalue() + stream.readline())
-    detector.rehost(capture.read_header(name, cast("BinaryIO", body)).host)
+    home, host = detector.host, capture.read_header(name, body).host
+    yield _change_host(detector, host)
     rest = body.read()
-    for chunk in _chunks(name, stream):
+    for chunk in chunks:
         documents, consumed = detector.feed_packed(rest + chunk)
         rest = (rest + chunk)[consumed:]
         yield documents
+        if len(rest) > _CHUNK:
+            raise DamagedInputError(f"{name}: this capture is damaged: no datagram is {len(rest)} bytes long")
     documents, consumed = detector.feed_packed(rest)
     yield documents
     if consumed < len(rest):
         warn(f"{name}: ends in the middle of a datagram; {len(rest) - consumed} bytes were left")
+    yield _change_host(detector, home)
+
+
+def _change_host(detector: Detector, host: Host) -> list[Document]:
+    """Decide what is open, for a capture has a clock of its own; a burst stays with its host."""
+    documents = detector.settle() if host == detector.host else detector.finish()
+    detector.rehost(host)
+    return documents

@@ -57,6 +57,7 @@ class Unicast:
         self._stack = ExitStack()
         self._socket: socket.socket | None = None
         self._lost_before = 0
+        self._drain_problem: Exception | None = None
         self.drain: Callable[[], object] | None = None
         """Called while leaving, when no new records are made but some still wait on the socket."""
         self.early: list[bytes] = []
@@ -85,8 +86,11 @@ class Unicast:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self._drain_problem = None
         self._stack.__exit__(*exception)  # type: ignore[arg-type]
         self._socket = None
+        if self._drain_problem is not None and not any(exception):
+            raise self._drain_problem
 
     def fileno(self) -> int:
         """Return the descriptor the records come on; -1 when not taken over."""
@@ -111,7 +115,11 @@ class Unicast:
                 queued = self._commands.status().backlog
             except KernelCommandError:
                 return  # leaving goes on; what could not be asked cannot be waited for
-            self.drain()
+            try:
+                self.drain()
+            except Exception as problem:  # noqa: BLE001 - raised when the host is put back
+                self._drain_problem = problem
+                return
             if not queued:
                 return
             time.sleep(_SETTLE_STEP_S)

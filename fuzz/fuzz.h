@@ -1,0 +1,156 @@
+/* What the targets share: a promise that ends the run when it is broken, cuts that depend on nothing but the
+ * input, and a way to collect all hits of a stream. */
+#ifndef AUDITSENSE_FUZZ_H
+#define AUDITSENSE_FUZZ_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "_ring.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* Not assert(): a release build keeps this one. */
+#define PROMISE(condition)                                                                                   \
+    do {                                                                                                     \
+        if (!(condition)) {                                                                                  \
+            fprintf(stderr, "%s:%d: broken promise: %s\n", __FILE__, __LINE__, #condition);                  \
+            abort();                                                                                         \
+        }                                                                                                    \
+    } while (0)
+
+static inline void *must(void *memory) {
+    PROMISE(memory != NULL);
+    return memory;
+}
+
+/* Numbers for cutting the input: xorshift, started from the input itself so that a crash comes again. */
+typedef struct {
+    uint64_t state;
+} fuzz_random;
+
+static inline fuzz_random fuzz_random_of(const uint8_t *data, size_t size) {
+    uint64_t state = UINT64_C(0x9e3779b97f4a7c15) ^ size;
+    for (size_t i = 0; i < size; i++) {
+        state = (state ^ data[i]) * UINT64_C(0x100000001b3);
+    }
+    return (fuzz_random){.state = state | 1};
+}
+
+/* 1 to most. */
+static inline size_t fuzz_pick(fuzz_random *random, size_t most) {
+    random->state ^= random->state << 13;
+    random->state ^= random->state >> 7;
+    random->state ^= random->state << 17;
+    return (size_t)(random->state % most) + 1;
+}
+
+/* Every event with a SYSCALL; two of one process and host, merged or not; three of one command. */
+static inline as_ring *fuzz_ring(bool merge) {
+    static const uint8_t text[] = "/proc*";
+    static const as_operand operands[] = {{.at = 0, .len = 6}, {.number = 0x80000, .mask = UINT32_MAX}};
+    static const as_test tests[] = {
+        {.field = AS_FIELD_PATH_NAME, .op = AS_OP_LIKE, .first_operand = 0, .operands = 1},
+        {.field = AS_FIELD_A2, .op = AS_OP_NUMBER, .negated = 1, .first_operand = 1, .operands = 1}};
+    static const as_call calls[] = {{.arch = 0xc000003e, .syscall = 257}};
+    const as_rule rules[] = {
+        {.count = 1, .span_ms = 1},
+        {.calls = 1,
+         .tests = 1,
+         .keys = {AS_FIELD_PID, AS_FIELD_NODE},
+         .key_count = 2,
+         .count = 2,
+         .span_ms = 5000,
+         .merge_ms = merge ? 60000 : 0},
+        {.first_test = 1, .tests = 1, .keys = {AS_FIELD_COMM}, .key_count = 1, .count = 3, .span_ms = 1000}};
+    const as_rules table = {.rules = rules,
+                            .calls = calls,
+                            .tests = tests,
+                            .operands = operands,
+                            .text = text,
+                            .rule_count = 3,
+                            .call_count = 1,
+                            .test_count = 2,
+                            .operand_count = 2,
+                            .text_len = 6};
+    const as_config config = {.seed = 7,
+                              .datagram_slots = 1,
+                              .datagram_bytes = 1024,
+                              .event_slots = 16,
+                              .small_texts = 24,
+                              .large_texts = 4,
+                              .event_timeout_ms = 2000,
+                              .key_slots = 16,
+                              .window_slack = 3,
+                              .hit_bytes = 8 * 1024 + 65536};
+    return must(as_ring_new(&config, &table));
+}
+
+/* The hits of a whole run, one after another. */
+typedef struct {
+    uint8_t *bytes;
+    size_t len;
+    size_t room;
+} fuzz_hits;
+
+enum { FUZZ_HIT_BYTES = 8 * 1024 + 65536 };
+
+/* Move the waiting hits behind those collected. Returns the bytes moved. */
+static inline size_t fuzz_collect(as_ring *ring, fuzz_hits *hits) {
+    if (hits->room - hits->len < FUZZ_HIT_BYTES) {
+        hits->room = 2 * hits->room + FUZZ_HIT_BYTES;
+        hits->bytes = must(realloc(hits->bytes, hits->room));
+    }
+    const int64_t moved = as_ring_drain(ring, hits->bytes + hits->len, FUZZ_HIT_BYTES);
+    PROMISE(moved >= 0 && moved % 8 == 0);
+    hits->len += (size_t)moved;
+    return (size_t)moved;
+}
+
+/* Finish the ring, check that its counters agree with each other and with the hits, and free it. */
+static inline as_stats fuzz_finish(as_ring *ring, fuzz_hits *hits) {
+    as_stats stats;
+    while (as_ring_finish(ring) == 0) {
+        PROMISE(fuzz_collect(ring, hits) > 0);
+    }
+    fuzz_collect(ring, hits);
+    PROMISE(as_ring_stats(ring, &stats) == AS_OK);
+    as_ring_free(ring);
+
+    PROMISE(stats.datagrams + stats.lines == stats.foreign + stats.control + stats.malformed + stats.records);
+    PROMISE(stats.open_events == 0);
+    PROMISE(stats.records >= stats.events + stats.late + stats.duplicate);
+    PROMISE(stats.incomplete <= stats.events);
+    PROMISE(stats.evicted <= stats.incomplete);
+    PROMISE(stats.live_keys <= 16);
+    PROMISE(stats.keyless + stats.stale <= stats.matches);
+    PROMISE(stats.hits <= stats.sequences);
+
+    uint64_t count = 0;
+    uint64_t sequences = 0;
+    for (size_t at = 0; at < hits->len;) {
+        as_hit hit;
+        PROMISE(hits->len - at >= sizeof hit);
+        memcpy(&hit, hits->bytes + at, sizeof hit);
+        PROMISE(hit.size % 8 == 0 && hit.size <= hits->len - at && hit.rule < 3);
+        PROMISE(hit.ids == hit.rule + 1);
+        for (uint32_t field = 0; field < AS_FIELDS; field++) {
+            as_hit_field place;
+            memcpy(&place,
+                   hits->bytes + at + sizeof hit + hit.ids * sizeof(as_event_id) + field * sizeof place,
+                   sizeof place);
+            PROMISE(place.at <= hit.size && place.len <= hit.size - place.at);
+        }
+        count++;
+        sequences += 1 + hit.more;
+        at += hit.size;
+    }
+    PROMISE(count == stats.hits);
+    PROMISE(sequences == stats.sequences);
+    return stats;
+}
+
+#endif

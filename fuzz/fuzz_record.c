@@ -1,0 +1,89 @@
+/* Whatever a record or a line says: no byte outside it is read, every value lies in it and in no other value,
+ * decoding makes nothing longer, and the quick look at arch and syscall agrees with the thorough one.
+ *
+ * Input: two bytes of record type, little-endian, then text. */
+#include "fuzz.h"
+
+#include "_ring/line.h"
+#include "_ring/match.h"
+#include "_ring/record.h"
+
+static void look_at_values(const as_record *record) {
+    as_value values[AS_FIELDS] = {0};
+    uint64_t total = 0;
+    as_record_fields(record, values);
+    for (int field = 0; field < AS_FIELDS; field++) {
+        const as_value value = values[field];
+        const as_kind kind = as_field_kind((as_field)field);
+        uint64_t number = 0;
+        as_span text;
+        if (value.form == AS_FORM_ABSENT) {
+            PROMISE(!as_value_text(value, kind, NULL, &text) && !as_value_number(value, kind, &number));
+            continue;
+        }
+        PROMISE(value.span.at >= record->body.at);
+        PROMISE(value.span.at + value.span.len <= record->body.at + record->body.len);
+        total += value.span.len;
+        /* Exactly what the header asks for, so that a sanitizer sees a byte more. */
+        uint8_t *scratch = must(malloc(value.span.len > 1 ? value.span.len / 2 : 1));
+        if (as_value_text(value, kind, scratch, &text)) {
+            PROMISE(text.len <= value.span.len);
+            PROMISE(text.at == scratch ? text.len == value.span.len / 2 : text.at == value.span.at);
+        }
+        as_value_number(value, kind, &number);
+        free(scratch);
+    }
+    PROMISE(total <= record->body.len);
+}
+
+/* One rule for openat, one for every call: the first is wanted when the whole record says so. */
+static void look_at_call(const as_record *record) {
+    static const as_call calls[] = {{.arch = 0xc000003e, .syscall = 257}};
+    static const as_rule rules[] = {{.calls = 1, .count = 1, .span_ms = 1}, {.count = 1, .span_ms = 1}};
+    static const as_rules table = {.rules = rules, .calls = calls, .rule_count = 2, .call_count = 1};
+    static const as_config config = {.datagram_bytes = 1024};
+    static _Alignas(16) uint8_t memory[8192];
+    static as_match match;
+    if (match.rules == NULL) {
+        as_carver from = {.base = memory};
+        as_match_carve(&match, &config, &table, &from);
+        PROMISE(from.used <= sizeof memory);
+    }
+    as_value values[AS_FIELDS] = {0};
+    uint64_t arch = 0;
+    uint64_t number = 0;
+    as_record_fields(record, values);
+    const bool openat = as_value_number(values[AS_FIELD_ARCH], AS_KIND_HEX, &arch) && arch == 0xc000003e &&
+                        as_value_number(values[AS_FIELD_SYSCALL], AS_KIND_DECIMAL, &number) && number == 257;
+    PROMISE(as_match_wants(&match, record) == (openat ? 3 : 2));
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    if (size < 2 || size > 65536) {
+        return 0;
+    }
+    const uint16_t type = (uint16_t)(data[0] | data[1] << 8);
+    const as_span text = as_span_of(data + 2, size - 2);
+    as_record record;
+    as_line line;
+    if (as_record_read(type, text, &record)) {
+        PROMISE(record.type == type);
+        PROMISE(record.body.at >= text.at && record.body.at + record.body.len == text.at + text.len);
+        look_at_values(&record);
+        record.type = AS_TYPE_SYSCALL;
+        look_at_call(&record);
+    }
+    /* As a body of each kind, so that few inputs are lost to a stamp that cannot be read. */
+    const uint16_t types[] = {AS_TYPE_SYSCALL, AS_TYPE_PATH, AS_TYPE_CWD, AS_TYPE_PROCTITLE};
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        const as_record body = {.type = types[i], .body = text};
+        look_at_values(&body);
+    }
+    const as_record body = {.type = AS_TYPE_SYSCALL, .body = text};
+    look_at_call(&body);
+    if (as_line_read(text, &line)) {
+        PROMISE(line.text.at + line.text.len <= text.at + text.len);
+        PROMISE(line.node.len == 0 || line.node.at + line.node.len < line.text.at);
+    }
+    return 0;
+}

@@ -1,0 +1,179 @@
+#!/usr/bin/env python3
+"""Write the committed seed corpus, fuzz/corpus/TARGET/NAME, from the readable seeds below.
+
+A crash becomes a seed of its own here, named after what it is, and stays one.
+"""
+
+import struct
+from pathlib import Path
+
+SYSCALL = (
+    "arch=c000003e syscall=257 success=yes exit=10 a0=ffffffffffffff9c a1=47d12d a2=80000 a3=0 items=1 "
+    "ppid=1 pid=92 auid=4294967295 uid=0 gid=0 euid=0 suid=0 fsuid=0 egid=0 sgid=0 fsgid=0 tty=(none) "
+    'ses=4294967295 comm="init" exe="/init" subj=unconfined key="audit_proc"'
+)
+PATH = 'item=0 name="/proc" inode=1 dev=00:14 mode=040555 ouid=0 ogid=0 rdev=00:00 nametype=NORMAL cap_fp=0'
+PARENT = 'item=0 name="/" inode=2 dev=08:01 mode=040755 ouid=0 ogid=0 rdev=00:00 nametype=PARENT'
+TITLE = "proctitle=2F696E6974002D78"
+ENRICHED = 'ARCH=x86_64 SYSCALL=openat AUID="unset" UID="root" GID="root"'
+
+SYSCALL_TYPE, PATH_TYPE, CWD_TYPE, TITLE_TYPE, EOE_TYPE = 1300, 1302, 1307, 1327, 1320
+
+
+def record(kind: int, text: str) -> bytes:
+    """Return a seed of fuzz_record: the type, then the text."""
+    return struct.pack("<H", kind) + text.encode("latin-1")
+
+
+def stamped(text: str, serial: int = 7, seconds: str = "1795495722.244") -> str:
+    """Put the kernel's stamp before a record's text."""
+    return f"audit({seconds}:{serial}): {text}"
+
+
+RECORDS = {
+    "syscall": record(SYSCALL_TYPE, stamped(SYSCALL)),
+    "syscall-body-alone": record(SYSCALL_TYPE, SYSCALL),
+    "syscall-enriched": record(SYSCALL_TYPE, stamped(f"{SYSCALL}\x1d{ENRICHED}")),
+    "syscall-enriched-separator-lost": record(SYSCALL_TYPE, stamped(f"{SYSCALL}{ENRICHED}")),
+    "syscall-key-null-separator-lost": record(
+        SYSCALL_TYPE, stamped(SYSCALL.replace('"audit_proc"', f"(null){ENRICHED}"))
+    ),
+    "syscall-label-with-blanks": record(
+        SYSCALL_TYPE, stamped(SYSCALL.replace("unconfined", "/usr/bin/x//&y (enforce)"))
+    ),
+    "syscall-two-keys": record(SYSCALL_TYPE, stamped(SYSCALL.replace('"audit_proc"', "6101620000"))),
+    "syscall-per": record(SYSCALL_TYPE, stamped(SYSCALL.replace("257", "257 per=400000"))),
+    "syscall-key-before-the-number": record(SYSCALL_TYPE, "arch=c000003e foo=bar syscall=2570 pid=1"),
+    "syscall-arch-with-leading-zeros": record(
+        SYSCALL_TYPE, "arch=000000000000000000000000000c000003e syscall=257"
+    ),
+    "syscall-labels-without-end": record(SYSCALL_TYPE, "subj=a " * 40),
+    "path": record(PATH_TYPE, stamped(PATH)),
+    "path-hex": record(PATH_TYPE, stamped(PATH.replace('"/proc"', "2F70726F6300"))),
+    "path-odd-hex": record(PATH_TYPE, stamped(PATH.replace('"/proc"', "2F70726F6"))),
+    "path-null": record(PATH_TYPE, stamped("item=0 name=(null) nametype=UNKNOWN")),
+    "path-quote-not-closed": record(PATH_TYPE, stamped('item=0 name="/pro')),
+    "cwd": record(CWD_TYPE, stamped('cwd="/"')),
+    "proctitle": record(TITLE_TYPE, stamped(TITLE)),
+    "end": record(EOE_TYPE, stamped("")),
+    "line": record(0, f"node=a.example type=SYSCALL msg={stamped(SYSCALL)}\r"),
+    "line-unknown-type": record(0, f"type=UNKNOWN[1334] msg={stamped('prog-id=7 op=LOAD')}"),
+    "words-without-values": record(SYSCALL_TYPE, "a b c = d  =e f"),
+    "numbers-at-their-limits": record(
+        SYSCALL_TYPE,
+        "audit(9007199254740992.999:4294967295): exit=-9223372036854775808 a0=ffffffffffffffff "
+        "a1=10000000000000000",
+    ),
+}
+
+
+def stream(*rows: tuple[str, str, str]) -> bytes:
+    """Return a seed of fuzz_stream: a line of time step, type letter and text for each row."""
+    return "\n".join(f"{step}{letter}{text}" for step, letter, text in rows).encode("latin-1")
+
+
+def event(serial: int, seconds: str = "1.000", pid: int = 92, step: str = "0") -> list[tuple[str, str, str]]:
+    """Return the rows of one whole event."""
+    syscall = SYSCALL.replace("pid=92", f"pid={pid}")
+    texts = [("S", syscall), ("C", 'cwd="/"'), ("P", PATH), ("T", TITLE), ("E", "")]
+    return [(step, letter, stamped(text, serial, seconds)) for letter, text in texts]
+
+
+def interleaved(*events: list[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
+    """Return the first rows of all events, then their second ones, and so on."""
+    return [row for rows in zip(*events, strict=True) for row in rows]
+
+
+STREAMS = {
+    "one-event": stream(*event(1)),
+    "four-events-of-one-process": stream(*(row for n in range(1, 5) for row in event(n, f"1.{n:03}"))),
+    "no-clock": stream(*(row for n in range(1, 5) for row in event(n, f"{n}.000", step="?"))),
+    "interleaved": stream(*interleaved(event(1), event(2), event(3))),
+    "backwards": stream(*reversed(event(1)), *reversed(event(2))),
+    "ends-lost": stream(*(row for n in range(1, 25) for row in event(n, f"1.{n:03}")[:4])),
+    "ends-lost-and-time-passes": stream(
+        *(row for n in range(1, 9) for row in event(n, f"{n}.000", step="9")[:3])
+    ),
+    "duplicates-and-late": stream(*event(1), *event(1), *event(2)[:3], *event(2)[:3], *event(2)[3:]),
+    "time-steps-back": stream(*event(1, "9.000", step="9")[:3], *event(2, "1.000", step="-"), *event(3)),
+    "serials-wrap": stream(*(row for n in (4294967294, 4294967295, 0, 1) for row in event(n))),
+    "serials-leap": stream(*event(1), *event(70000), *event(5), *event(2000000000), *event(4000000000)),
+    "table-full": stream(*(("0", "S", stamped(SYSCALL, n)) for n in range(1, 40)), *event(50)),
+    "large-records": stream(
+        *(("0", "P", stamped(f"item=0 name={'41' * 300} nametype=NORMAL", n)) for n in range(1, 9)), *event(9)
+    ),
+    "ring-operation-then-its-call": stream(
+        ("0", "U", stamped("uring_op=18 success=yes exit=0 items=1 ppid=1 pid=92")), *event(7)
+    ),
+    "others": stream(
+        ("0", "K", "control"),
+        ("0", "R", stamped("old")),
+        ("0", "h", "short"),
+        ("0", "f", stamped(SYSCALL)),
+        ("0", "A", stamped("pid=1 msg='op=x\ttype=SYSCALL'")),
+        ("0", "L", stamped("pid=1 uid=0")),
+        ("0", "G", stamped("op=set audit_pid=0", 8)),
+        ("0", "S", "no stamp"),
+    ),
+    "more-hits-than-fit": stream(
+        *(
+            ("0", letter, stamped(text, n, f"{n // 50}.000"))
+            for n in range(1, 301)
+            for letter, text in (("S", 'arch=c000003e syscall=257 pid=1 a2=1 comm="a"'), ("E", ""))
+        )
+    ),
+    "parents-before-the-file": stream(
+        ("0", "S", stamped(SYSCALL.replace("items=1", "items=2"))),
+        ("0", "P", stamped(PARENT)),
+        ("0", "P", stamped(PATH.replace("item=0", "item=1"))),
+        ("0", "E", stamped("")),
+    ),
+}
+
+NAMES = {"S": "SYSCALL", "C": "CWD", "P": "PATH", "T": "PROCTITLE", "E": "EOE"}
+
+
+def log(*events: list[tuple[str, str, str]], node: str = "") -> str:
+    """Return events as a log file holds them."""
+    rows = (row for rows in events for row in rows)
+    return "".join(f"{node}type={NAMES[letter]} msg={text}\n" for _, letter, text in rows)
+
+
+TEXTS = {
+    "one-event": log(event(1)),
+    "no-end-of-line": log(event(1)).removesuffix("\n"),
+    "without-ends": log(*(event(n, f"{n}.000")[:4] for n in range(1, 5))),
+    "nodes": log(event(1), event(2), node="node=a ") + log(event(1), event(2), node="node=b.example "),
+    "carriage-returns": log(event(1), event(2)).replace("\n", "\r\n"),
+    "empty-lines": f"\n\n{log(event(1))}\n\n",
+    "longer-than-a-line-may-be": f"type=PATH msg={stamped('name=' + '41' * 1200)}\n{log(event(1))}",
+    "more-hits-than-fit": "".join(
+        f"type=SYSCALL msg={stamped('pid=1 a2=1 comm=a', n, '1.000')}\n"
+        f"type=EOE msg={stamped('', n, '1.000')}\n"
+        for n in range(1, 301)
+    ),
+    "enriched": log(event(1)).replace("\n", f"\x1d{ENRICHED}\n"),
+    "forged": f"type=USER msg={stamped('pid=1 msg=')}'x type=SYSCALL msg={stamped(SYSCALL)}'\n"
+    + log(event(8)),
+    "other-names": "".join(
+        f"type={name} msg={stamped('op=x', n)}\n"
+        for n, name in enumerate(
+            ["USER_CMD", "CRED_ACQ", "DAEMON_END", "LOGIN", "BPF", "UNKNOWN[1420]", "UNKNOWN[", ""]
+        )
+    ),
+}
+
+
+def main() -> None:
+    """Write what is missing or differs; what a fuzzer found and nobody named yet is left alone."""
+    corpus = Path(__file__).parent / "corpus"
+    texts = {name: text.encode("latin-1") for name, text in TEXTS.items()}
+    for target, seeds in {"record": RECORDS, "stream": STREAMS, "text": texts}.items():
+        directory = corpus / target
+        directory.mkdir(parents=True, exist_ok=True)
+        for name, seed in seeds.items():
+            (directory / name).write_bytes(seed)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,199 @@
+"""Audit records made to order: as lines of a log, and as datagrams of the kernel.
+
+detector.feed(datagrams('''
+    type=SYSCALL msg=audit(1795493114.674:3): arch=c000003e syscall=257 …
+    type=EOE msg=audit(1795493114.674:3):
+'''))
+detector.feed(one for event in burst(10, pid=4352) for one in event.datagrams)
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from dataclasses import dataclass
+from typing import Final
+
+# linux/audit.h, by the names that daemons print; any other is written as UNKNOWN[number].
+TYPES: Final = {
+    "LOGIN": 1006,
+    "USER": 1005,
+    "USER_AUTH": 1100,
+    "USER_ACCT": 1101,
+    "USER_LOGIN": 1112,
+    "SERVICE_START": 1130,
+    "DAEMON_START": 1200,
+    "SYSCALL": 1300,
+    "PATH": 1302,
+    "IPC": 1303,
+    "CONFIG_CHANGE": 1305,
+    "SOCKADDR": 1306,
+    "CWD": 1307,
+    "EXECVE": 1309,
+    "EOE": 1320,
+    "PROCTITLE": 1327,
+    "REPLACE": 1329,
+    "URINGOP": 1336,
+    "OPENAT2": 1337,
+}
+
+_IDS: Final = ("uid", "gid", "euid", "suid", "fsuid", "egid", "sgid", "fsgid")
+_HEADER: Final = struct.Struct("=IHHII")  # struct nlmsghdr: length, type, flags, sequence, port
+_LINE: Final = re.compile(rb"type=(?:UNKNOWN\[(\d+)\]|(\w+)) msg=(audit\(.*)", re.DOTALL)
+
+
+def datagram(line: str | bytes) -> bytes:
+    """Return the datagram of one record, written as a line of a log: "type=NAME msg=audit(…): …".
+
+    As from the kernel, the length in its header is 16 too small.
+
+    Raises:
+        ValueError: it is no such line. The kernel sends no node, so a line with one is none either.
+    """
+    found = _LINE.fullmatch(line.encode() if isinstance(line, str) else line)
+    if found is None:
+        raise ValueError(f"this is no record: {line!r}")
+    number, name, text = found.groups()
+    kind = int(number) if number else TYPES[name.decode()]
+    if text.endswith(b"):"):
+        text += b" "  # as every record of the kernel, also one that says nothing more
+    return _HEADER.pack(len(text), kind, 0, 0, 0) + bytes(text)
+
+
+def datagrams(text: str | bytes) -> list[bytes]:
+    """Return the datagrams of the records in a text, one a line; indents and empty lines do not count."""
+    given = text.encode() if isinstance(text, str) else text
+    return [datagram(line) for line in (line.lstrip() for line in given.split(b"\n")) if line.strip()]
+
+
+def quoted(value: str | bytes | None) -> str:
+    """Return a string as the kernel writes what a user may have chosen: in quotes, or as hex.
+
+    None is `(null)`: there is no such string.
+    """
+    if value is None:
+        return "(null)"
+    given = value.encode() if isinstance(value, str) else value
+    if all(0x21 <= byte <= 0x7E and byte != ord('"') for byte in given):
+        return f'"{given.decode("ascii")}"'
+    return given.hex().upper()
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """The records of one event, in the kernel's order.
+
+    Attributes:
+        ms: its stamp, ms since 1970 UTC.
+        serial: its number.
+        lines: its records as lines, without node and line end; the last is the EOE.
+        node: as a collector would write it into a log; the kernel does not.
+    """
+
+    ms: int
+    serial: int
+    lines: tuple[str, ...]
+    node: str = ""
+
+    @property
+    def id(self) -> str:
+        """The event as alerts name it."""
+        return f"{self.ms // 1000}.{self.ms % 1000:03}:{self.serial}"
+
+    @property
+    def text(self) -> bytes:
+        """The event as a daemon logs it: without its EOE."""
+        node = f"node={self.node} " if self.node else ""
+        return "".join(f"{node}{line}\n" for line in self.lines[:-1]).encode()
+
+    @property
+    def datagrams(self) -> tuple[bytes, ...]:
+        """The event as the kernel sends it."""
+        return tuple(datagram(line) for line in self.lines)
+
+
+def open_event(  # noqa: PLR0913 - each is one field of a record
+    *,
+    ms: int = 1_795_493_114_674,
+    serial: int = 3,
+    pid: int = 4352,
+    ppid: int = 4308,
+    uid: int = 65534,
+    comm: str | bytes = "pspy64",
+    exe: str | bytes | None = "/usr/local/bin/pspy64",
+    arch: int = 0xC000003E,
+    syscall: int = 257,
+    success: bool = True,
+    a0: str = "ffffffffffffff9c",
+    a2: str = "80000",
+    path: str | bytes | None = "/proc",
+    nametype: str = "NORMAL",
+    cwd: str | bytes = "/",
+    title: str | bytes = "pspy64",
+    key: str | bytes | None = "audit_proc",
+    node: str = "",
+) -> Event:
+    """Return an open of a path, as the kernel reports it; by default what pspy does on x86_64.
+
+    Args:
+        ms: stamp, ms since 1970 UTC.
+        serial: number of the event.
+        pid: the process.
+        ppid: its parent.
+        uid: all its user and group ids.
+        comm: its name.
+        exe: its program; None for a kernel thread.
+        arch: AUDIT_ARCH_*.
+        syscall: the call's number there.
+        success: or refused, with EACCES.
+        a0: the register, as the kernel prints it: the directory's descriptor.
+        a2: the same: the flags.
+        path: as the process passed it; None: none.
+        nametype: of the PATH record.
+        cwd: where the process is.
+        title: of the process; NULs separate its arguments.
+        key: of the audit rule; None: another one.
+        node: see `Event`.
+    """
+    result = "success=yes exit=5" if success else "success=no exit=-13"
+    ids = " ".join(f"{name}={uid}" for name in _IDS)
+    call = (
+        f"arch={arch:x} syscall={syscall} {result} a0={a0} a1=c000012345 a2={a2} a3=0 items=1 "
+        f"ppid={ppid} pid={pid} auid=4294967295 {ids} tty=(none) ses=4294967295 "
+        f"comm={quoted(comm)} exe={quoted(exe)} subj=unconfined key={quoted(key)}"
+    )
+    item = (
+        f"item=0 name={quoted(path)} inode=1 dev=00:15 mode=040555 ouid=0 ogid=0 rdev=00:00 "
+        f"nametype={nametype} cap_fp=0 cap_fi=0 cap_fe=0 cap_fver=0 cap_frootid=0"
+    )
+    records = (
+        ("SYSCALL", call),
+        ("CWD", f"cwd={quoted(cwd)}"),
+        ("PATH", item),
+        ("PROCTITLE", f"proctitle={quoted(title)}"),
+        ("EOE", ""),
+    )
+    stamp = f"audit({ms // 1000}.{ms % 1000:03}:{serial}): "
+    return Event(ms, serial, tuple(f"type={kind} msg={stamp}{body}" for kind, body in records), node)
+
+
+def burst(  # noqa: PLR0913 - as open_event
+    times: int,
+    *,
+    every_ms: int = 100,
+    ms: int = 1_795_493_114_674,
+    serial: int = 3,
+    pid: int = 4352,
+    node: str = "",
+) -> list[Event]:
+    """Return the opens of /proc by one process, *every_ms* apart, with serials that count up.
+
+    Args:
+        times: how many.
+        every_ms: from one to the next.
+        ms: of the first.
+        serial: of the first.
+        pid: the process.
+        node: see `Event`.
+    """
+    return [open_event(ms=ms + n * every_ms, serial=serial + n, pid=pid, node=node) for n in range(times)]

@@ -1,0 +1,461 @@
+/* Stage 3, event: records of one stamp and serial are put together however they arrive. The readable cases
+ * are in tests/cases/events.txt; here are the invariants of the table, and what happens when it is full. */
+#include "_ring/event.h"
+
+#include "check.h"
+#include "samples.h"
+
+enum { EVERYTHING = 1 << 20 };
+
+typedef struct {
+    as_events events;
+    as_stats stats;
+    uint64_t now_ms;
+    bool title_ends;
+} table;
+
+static uint8_t *memory;
+
+static table fresh(as_config config) {
+    table made = {.now_ms = 1000};
+    as_carver counting = {.base = NULL};
+    as_carver from = {.base = memory};
+    as_events_carve(&made.events, &config, &counting);
+    CHECK(counting.used <= EVERYTHING);
+    memset(memory, 0, EVERYTHING);
+    as_events_carve(&made.events, &config, &from);
+    CHECK_EQUAL(counting.used, from.used);
+    return made;
+}
+
+/* Every slot is in one list, and the lists and counters agree; texts are held by open and closed events
+ * alone. */
+static void check_invariant(const table *t) {
+    uint32_t slots = 0;
+    uint32_t small = 0;
+    uint32_t large = 0;
+    for (uint32_t state = 0; state < AS_STATES; state++) {
+        uint32_t previous = UINT32_MAX;
+        for (uint32_t at = t->events.lists[state].first; at != UINT32_MAX; at = t->events.slots[at].next) {
+            const as_event *event = &t->events.slots[at];
+            CHECK_EQUAL(event->state, state);
+            CHECK_EQUAL(event->previous, previous);
+            CHECK(state == AS_OPEN || state == AS_CLOSED || event->kept == 0);
+            for (unsigned role = 0; role < AS_ROLES; role++) {
+                const bool kept = (event->kept & (1u << role)) != 0;
+                small += kept && event->texts[role].len <= AS_SMALL_TEXT ? 1 : 0;
+                large += kept && event->texts[role].len > AS_SMALL_TEXT ? 1 : 0;
+            }
+            slots++;
+            previous = at;
+        }
+        CHECK_EQUAL(t->events.lists[state].last, previous);
+    }
+    CHECK_EQUAL(slots, t->events.slot_count);
+    CHECK_EQUAL(small + t->events.texts.small.free_count, t->events.texts.small.slots);
+    CHECK_EQUAL(large + t->events.texts.large.free_count, t->events.texts.large.slots);
+}
+
+static void add_from(table *t, uint32_t serial, uint16_t type, as_span body, uint64_t wanted,
+                     const char *node) {
+    const as_record record = {.type = type, .serial = serial, .ms = 5000, .body = body};
+    CHECK(as_events_room(&t->events));
+    as_events_add(&t->events, &record, guarded_span(node, strlen(node)), wanted, t->now_ms, t->title_ends,
+                  &t->stats);
+    check_invariant(t);
+}
+
+static void add(table *t, uint32_t serial, uint16_t type, const char *body) {
+    add_from(t, serial, type, guarded_span(body, strlen(body)), UINT64_MAX, "");
+}
+
+/* A body of this length that is a value of a PATH. */
+static as_span long_body(size_t len) {
+    static uint8_t body[4096];
+    memset(body, 'x', sizeof body);
+    memcpy(body, "item=0 name=", 12);
+    return guarded_span(body, len);
+}
+
+/* The serial of the next closed event, which is forgotten then; 0: none. */
+static uint32_t decide(table *t) {
+    as_event *event = as_events_closed(&t->events);
+    if (event == NULL) {
+        return 0;
+    }
+    const uint32_t serial = event->serial;
+    as_events_forget(&t->events, event);
+    check_invariant(t);
+    return serial;
+}
+
+static as_span field_of(table *t, as_field field) {
+    static uint8_t scratch[4096];
+    as_value values[AS_FIELDS] = {0};
+    as_span text;
+    as_event_fields(&t->events, as_events_closed(&t->events), values);
+    const bool there = as_value_text(values[field], as_field_kind(field), scratch, &text);
+    return there ? text : (as_span){.at = NULL, .len = UINT32_MAX};
+}
+
+static void whole_events(void) {
+    table t = fresh(sample_config());
+    CASE("an event is closed by its end record and holds the fields of all its records");
+    add(&t, 1, AS_TYPE_SYSCALL, SAMPLE_SYSCALL);
+    add(&t, 1, AS_TYPE_CWD, SAMPLE_CWD);
+    add(&t, 1, AS_TYPE_PATH, SAMPLE_PATH);
+    add(&t, 1, AS_TYPE_PROCTITLE, SAMPLE_PROCTITLE);
+    CHECK(as_events_closed(&t.events) == NULL);
+    CHECK_EQUAL(t.stats.open_events, 1);
+    add(&t, 1, AS_TYPE_EOE, "");
+    CHECK_TEXT(field_of(&t, AS_FIELD_PATH_NAME), "/proc");
+    CHECK_TEXT(field_of(&t, AS_FIELD_CWD), "/");
+    CHECK_TEXT(field_of(&t, AS_FIELD_COMM), "init");
+    CHECK_TEXT(field_of(&t, AS_FIELD_PROCTITLE), "/init -x");
+    CHECK_EQUAL(field_of(&t, AS_FIELD_NODE).len, UINT32_MAX);
+    CHECK_EQUAL(decide(&t), 1);
+    CHECK_EQUAL(decide(&t), 0);
+    CHECK_EQUAL(t.stats.events, 1);
+    CHECK_EQUAL(t.stats.incomplete + t.stats.open_events + t.stats.late + t.stats.duplicate, 0);
+
+    CASE("what comes behind it is late, whatever it is");
+    add(&t, 1, AS_TYPE_PATH, SAMPLE_PATH);
+    add(&t, 1, AS_TYPE_EOE, "");
+    CHECK_EQUAL(t.stats.late, 2);
+    CHECK_EQUAL(t.stats.open_events, 0);
+
+    CASE("an event waits for the PATH its SYSCALL announces, when the end overtook it");
+    t = fresh(sample_config());
+    add(&t, 1, AS_TYPE_EOE, "");
+    add(&t, 1, AS_TYPE_SYSCALL, SAMPLE_SYSCALL);
+    CHECK_EQUAL(t.stats.open_events, 1);
+    add(&t, 1, AS_TYPE_PATH, SAMPLE_PATH);
+    CHECK_EQUAL(decide(&t), 1);
+    CHECK_EQUAL(t.stats.incomplete, 0);
+
+    CASE("an event that no rule wants is closed by its end at once, and keeps no text meanwhile");
+    t = fresh(sample_config());
+    add_from(&t, 1, AS_TYPE_CWD, GUARDED(SAMPLE_CWD), UINT64_MAX, "a");
+    add_from(&t, 1, AS_TYPE_SYSCALL, GUARDED(SAMPLE_SYSCALL), 0, "a");
+    CHECK_EQUAL(t.events.texts.small.free_count, t.events.texts.small.slots);
+    add_from(&t, 1, AS_TYPE_PATH, GUARDED(SAMPLE_PATH), UINT64_MAX, "a");
+    CHECK_EQUAL(t.events.texts.small.free_count, t.events.texts.small.slots);
+    add_from(&t, 1, AS_TYPE_EOE, GUARDED(""), UINT64_MAX, "a");
+    CHECK_EQUAL(decide(&t), 1);
+
+    CASE("of several PATH records the first that is neither PARENT nor UNKNOWN counts");
+    t = fresh(sample_config());
+    add(&t, 1, AS_TYPE_SYSCALL, SAMPLE_SYSCALL);
+    add(&t, 1, AS_TYPE_PATH, "item=0 name=\"/\" nametype=PARENT");
+    add(&t, 1, AS_TYPE_PATH, "item=1 name=\"/a\" nametype=UNKNOWN");
+    add(&t, 1, AS_TYPE_PATH, "item=2 name=\"/b\" nametype=CREATE");
+    add(&t, 1, AS_TYPE_PATH, "item=3 name=\"/c\" nametype=NORMAL");
+    add(&t, 1, AS_TYPE_EOE, "");
+    CHECK_TEXT(field_of(&t, AS_FIELD_PATH_NAME), "/b");
+    CHECK_EQUAL(decide(&t), 1);
+
+    CASE("if there is none, the first of all");
+    add(&t, 2, AS_TYPE_SYSCALL, SAMPLE_SYSCALL);
+    add(&t, 2, AS_TYPE_PATH, "item=0 name=\"/p\" nametype=PARENT");
+    add(&t, 2, AS_TYPE_PATH, "item=1 name=\"/u\"");
+    add(&t, 2, AS_TYPE_EOE, "");
+    CHECK_TEXT(field_of(&t, AS_FIELD_PATH_NAME), "/p");
+    CHECK_EQUAL(decide(&t), 2);
+
+    CASE("items that are no number, or more than 32 bits, are none or many");
+    add(&t, 3, AS_TYPE_SYSCALL, "arch=c000003e syscall=257 items=x");
+    add(&t, 3, AS_TYPE_EOE, "");
+    CHECK_EQUAL(decide(&t), 3);
+    add(&t, 4, AS_TYPE_SYSCALL, "arch=c000003e syscall=257 items=4294967296");
+    add(&t, 4, AS_TYPE_EOE, "");
+    CHECK_EQUAL(decide(&t), 0);
+    CHECK_EQUAL(t.stats.open_events, 1);
+
+    CASE("what user space reports is an event of its own and opens none");
+    add(&t, 5, 1100, "pid=1");
+    CHECK_EQUAL(t.stats.events, 4);
+    CHECK_EQUAL(t.stats.open_events, 1);
+}
+
+static void duplicates(void) {
+    table t = fresh(sample_config());
+    CASE("a second record of a kind is counted and changes nothing; PATH records are told apart by item");
+    add(&t, 1, AS_TYPE_SYSCALL, "arch=c000003e syscall=257 items=9 comm=\"a\"");
+    add(&t, 1, AS_TYPE_SYSCALL, "arch=c000003e syscall=257 items=9 comm=\"b\"");
+    add(&t, 1, AS_TYPE_CWD, "cwd=\"/a\"");
+    add(&t, 1, AS_TYPE_CWD, "cwd=\"/b\"");
+    add(&t, 1, AS_TYPE_PROCTITLE, "proctitle=\"a\"");
+    add(&t, 1, AS_TYPE_PROCTITLE, "proctitle=\"b\"");
+    CHECK_EQUAL(t.stats.duplicate, 3);
+    add(&t, 1, AS_TYPE_PATH, "item=63 name=\"/a\" nametype=NORMAL");
+    add(&t, 1, AS_TYPE_PATH, "item=63 name=\"/b\" nametype=NORMAL");
+    CHECK_EQUAL(t.stats.duplicate, 4);
+    add(&t, 1, AS_TYPE_PATH, "item=64 name=\"/b\" nametype=NORMAL");
+    add(&t, 1, AS_TYPE_PATH, "item=64 name=\"/b\" nametype=NORMAL");
+    add(&t, 1, AS_TYPE_PATH, "name=\"/b\" nametype=NORMAL");
+    CHECK_EQUAL(t.stats.duplicate, 4);
+    add(&t, 1, AS_TYPE_EOE, "");
+    CHECK_TEXT(field_of(&t, AS_FIELD_COMM), "a");
+    CHECK_TEXT(field_of(&t, AS_FIELD_CWD), "/a");
+    CHECK_TEXT(field_of(&t, AS_FIELD_PROCTITLE), "a");
+    CHECK_TEXT(field_of(&t, AS_FIELD_PATH_NAME), "/a");
+
+    CASE("a second end of an event that waits for more is one too");
+    t = fresh(sample_config());
+    add(&t, 1, AS_TYPE_EOE, "");
+    add(&t, 1, AS_TYPE_EOE, "");
+    CHECK_EQUAL(t.stats.duplicate, 1);
+}
+
+static void ring_operations(void) {
+    table t = fresh(sample_config());
+    CASE("a ring's own thread has a URINGOP and no SYSCALL: its event is whole, and tells no call");
+    add(&t, 1, AS_TYPE_URINGOP, "uring_op=18 success=yes exit=0 items=1 ppid=1 pid=92");
+    add(&t, 1, AS_TYPE_PATH, SAMPLE_PATH);
+    add(&t, 1, AS_TYPE_EOE, "");
+    CHECK(as_events_closed(&t.events) != NULL);
+    CHECK_EQUAL(as_events_closed(&t.events)->kept & 1u << AS_ROLE_SYSCALL, 0);
+    CHECK_EQUAL(decide(&t), 1);
+    CHECK_EQUAL(t.stats.incomplete, 0);
+
+    CASE("the SYSCALL behind the URINGOPs that it submitted is no duplicate, and neither are they");
+    add(&t, 2, AS_TYPE_URINGOP, "uring_op=18 success=yes");
+    add(&t, 2, AS_TYPE_URINGOP, "uring_op=18 success=yes");
+    add(&t, 2, AS_TYPE_SYSCALL, "arch=c000003e syscall=426 items=0 comm=\"ring\"");
+    add(&t, 2, AS_TYPE_EOE, "");
+    CHECK_TEXT(field_of(&t, AS_FIELD_SYSCALL), "426");
+    CHECK_EQUAL(decide(&t), 2);
+    CHECK_EQUAL(t.stats.duplicate + t.stats.late, 0);
+}
+
+static void in_log_files(void) {
+    table t = fresh(sample_config());
+    t.title_ends = true;
+    CASE("in a log PROCTITLE is the end, and an EOE behind it is no surprise, once");
+    add(&t, 1, AS_TYPE_SYSCALL, "arch=c000003e syscall=257 items=0");
+    add(&t, 1, AS_TYPE_PROCTITLE, SAMPLE_PROCTITLE);
+    CHECK_EQUAL(t.stats.events, 1);
+    add(&t, 1, AS_TYPE_EOE, "");
+    CHECK_EQUAL(t.stats.late, 0);
+    add(&t, 1, AS_TYPE_EOE, "");
+    CHECK_EQUAL(t.stats.late, 1);
+    CHECK_EQUAL(decide(&t), 1);
+
+    CASE("behind an EOE that was the end a second one is late");
+    add(&t, 2, AS_TYPE_SYSCALL, "arch=c000003e syscall=257 items=0");
+    add(&t, 2, AS_TYPE_EOE, "");
+    add(&t, 2, AS_TYPE_EOE, "");
+    CHECK_EQUAL(t.stats.late, 2);
+    CHECK_EQUAL(decide(&t), 2);
+}
+
+static void hosts(void) {
+    table t = fresh(sample_config());
+    CASE("events of different nodes are different, and each knows its node");
+    add_from(&t, 1, AS_TYPE_SYSCALL, GUARDED("arch=c000003e syscall=257 items=0"), UINT64_MAX, "a");
+    add_from(&t, 1, AS_TYPE_SYSCALL, GUARDED("arch=c000003e syscall=257 items=0"), UINT64_MAX, "b");
+    add_from(&t, 1, AS_TYPE_EOE, GUARDED(""), UINT64_MAX, "b");
+    CHECK_TEXT(field_of(&t, AS_FIELD_NODE), "b");
+    CHECK_EQUAL(decide(&t), 1);
+    CHECK_EQUAL(t.stats.duplicate, 0);
+    CHECK_EQUAL(t.stats.open_events, 1);
+
+    CASE("the same serial with many stamps, and of many nodes, is as many events");
+    t = fresh(sample_config());
+    for (uint64_t i = 0; i < 8; i++) {
+        const char node[] = {(char)('a' + i), '\0'};
+        const as_record record = {.type = AS_TYPE_CWD, .serial = 7, .ms = i, .body = GUARDED(SAMPLE_CWD)};
+        as_events_add(&t.events, &record, GUARDED(""), UINT64_MAX, 1000, false, &t.stats);
+        add_from(&t, 7, AS_TYPE_CWD, GUARDED(SAMPLE_CWD), UINT64_MAX, node);
+    }
+    CHECK_EQUAL(t.stats.open_events, 16);
+    CHECK_EQUAL(t.stats.duplicate, 0);
+
+    t = fresh(sample_config());
+    CASE("a node's name is kept up to 512 bytes");
+    char name[1000];
+    memset(name, 'n', sizeof name);
+    name[sizeof name - 1] = '\0';
+    add_from(&t, 2, AS_TYPE_SYSCALL, GUARDED("arch=c000003e syscall=257 items=0"), UINT64_MAX, name);
+    add_from(&t, 2, AS_TYPE_EOE, GUARDED(""), UINT64_MAX, name);
+    CHECK_EQUAL(field_of(&t, AS_FIELD_NODE).len, AS_SMALL_TEXT);
+}
+
+static void timeouts(void) {
+    table t = fresh(sample_config());
+    CASE("an event without its end is closed after the timeout, not before");
+    CHECK(!as_events_expire(&t.events, UINT64_MAX, &t.stats));
+    add(&t, 1, AS_TYPE_SYSCALL, SAMPLE_SYSCALL);
+    CHECK(!as_events_expire(&t.events, 2999, &t.stats));
+    CHECK(as_events_expire(&t.events, 3000, &t.stats));
+    CHECK_EQUAL(decide(&t), 1);
+    CHECK_EQUAL(t.stats.incomplete, 1);
+    CHECK_EQUAL(t.stats.evicted, 0);
+
+    CASE("a clock that stepped back closes nothing");
+    add(&t, 2, AS_TYPE_SYSCALL, SAMPLE_SYSCALL);
+    CHECK(!as_events_expire(&t.events, 10, &t.stats));
+
+    CASE("an event that is only an end, or lacks its SYSCALL, is incomplete; one of another kind is not");
+    t = fresh(sample_config());
+    add(&t, 1, AS_TYPE_EOE, "");
+    add(&t, 2, AS_TYPE_PATH, SAMPLE_PATH);
+    add(&t, 3, 1305, "op=set");
+    while (as_events_close_oldest(&t.events, &t.stats)) {
+    }
+    CHECK_EQUAL(t.stats.events, 3);
+    CHECK_EQUAL(t.stats.incomplete, 2);
+
+    CASE("without a clock the newest stamp is the time");
+    t = fresh(sample_config());
+    t.now_ms = 0;
+    add(&t, 1, AS_TYPE_SYSCALL, SAMPLE_SYSCALL);
+    const as_record later = {
+        .type = AS_TYPE_SYSCALL, .serial = 2, .ms = 7000, .body = GUARDED(SAMPLE_SYSCALL)};
+    CHECK(!as_events_expire(&t.events, 0, &t.stats));
+    as_events_add(&t.events, &later, GUARDED(""), UINT64_MAX, 0, false, &t.stats);
+    CHECK(as_events_expire(&t.events, 0, &t.stats));
+    CHECK_EQUAL(decide(&t), 1);
+    CHECK(!as_events_expire(&t.events, 0, &t.stats));
+}
+
+static void full_tables(void) {
+    table t = fresh(sample_config());
+    CASE("when every slot is open the oldest is given up, decided, and then there is room");
+    for (uint32_t serial = 1; serial <= 16; serial++) {
+        add_from(&t, serial, AS_TYPE_SYSCALL, GUARDED(SAMPLE_SYSCALL), 0, "");
+    }
+    CHECK(!as_events_room(&t.events));
+    as_events_evict(&t.events, &t.stats);
+    check_invariant(&t);
+    CHECK(!as_events_room(&t.events));
+    CHECK_EQUAL(decide(&t), 1);
+    CHECK(as_events_room(&t.events));
+    CHECK_EQUAL(t.stats.evicted, 1);
+    CHECK_EQUAL(t.stats.incomplete, 1);
+
+    CASE("its record that comes then is late; once its slot is taken it opens an event anew");
+    add(&t, 1, AS_TYPE_EOE, "");
+    CHECK_EQUAL(t.stats.late, 1);
+    add(&t, 17, AS_TYPE_EOE, "");
+    as_events_evict(&t.events, &t.stats);
+    CHECK_EQUAL(decide(&t), 2);
+    add(&t, 1, AS_TYPE_EOE, "");
+    CHECK_EQUAL(t.stats.late, 1);
+    CHECK_EQUAL(t.stats.open_events, 16);
+
+    CASE("an event given up that was whole but for a PATH, or no call's, is not counted as evicted");
+    t = fresh(sample_config());
+    add(&t, 1, AS_TYPE_EOE, "");
+    add(&t, 1, AS_TYPE_SYSCALL, SAMPLE_SYSCALL);
+    add(&t, 2, 1305, "op=set");
+    as_events_evict(&t.events, &t.stats);
+    as_events_evict(&t.events, &t.stats);
+    CHECK_EQUAL(t.stats.events, 2);
+    CHECK_EQUAL(t.stats.evicted + t.stats.incomplete, 0);
+
+    CASE("when small texts are short the oldest is given up");
+    as_config config = sample_config();
+    config.small_texts = 16;
+    t = fresh(config);
+    for (uint32_t serial = 1; serial <= 7; serial++) {
+        add_from(&t, serial, AS_TYPE_SYSCALL, GUARDED(SAMPLE_SYSCALL), 1, "n");
+    }
+    add_from(&t, 8, AS_TYPE_SYSCALL, GUARDED(SAMPLE_SYSCALL), 1, "");
+    CHECK(!as_events_room(&t.events));
+    as_events_evict(&t.events, &t.stats);
+    CHECK_EQUAL(decide(&t), 1);
+    CHECK(as_events_room(&t.events));
+
+    CASE("when large texts are short the oldest that holds one is given up");
+    t = fresh(sample_config());
+    add(&t, 1, AS_TYPE_SYSCALL, "arch=c000003e syscall=257 items=1");
+    for (uint32_t serial = 2; serial <= 5; serial++) {
+        add_from(&t, serial, AS_TYPE_PATH, long_body(AS_SMALL_TEXT + 1), UINT64_MAX, "");
+    }
+    CHECK(!as_events_room(&t.events));
+    as_events_evict(&t.events, &t.stats);
+    CHECK_EQUAL(decide(&t), 2);
+    CHECK(as_events_room(&t.events));
+
+    CASE("also when it is the newest of all");
+    t = fresh(sample_config());
+    for (uint32_t serial = 1; serial <= 3; serial++) {
+        add(&t, serial, AS_TYPE_CWD, SAMPLE_CWD);
+    }
+    add_from(&t, 4, AS_TYPE_SYSCALL, long_body(AS_SMALL_TEXT + 1), UINT64_MAX, "");
+    add_from(&t, 4, AS_TYPE_CWD, long_body(AS_SMALL_TEXT + 1), UINT64_MAX, "");
+    add_from(&t, 4, AS_TYPE_PATH, long_body(1024), UINT64_MAX, "");
+    add_from(&t, 4, AS_TYPE_PROCTITLE, long_body(1024), UINT64_MAX, "");
+    CHECK(!as_events_room(&t.events));
+    as_events_evict(&t.events, &t.stats);
+    CHECK_EQUAL(decide(&t), 4);
+    CHECK_EQUAL(t.stats.open_events, 3);
+
+    CASE("a text of 512 bytes is small, an empty one too, and both come back as they were");
+    as_text kept;
+    CHECK(as_texts_keep(&t.events.texts, long_body(AS_SMALL_TEXT), &kept));
+    const as_span back = as_texts_span(&t.events.texts, kept);
+    CHECK(back.len == AS_SMALL_TEXT && memcmp(back.at, long_body(AS_SMALL_TEXT).at, AS_SMALL_TEXT) == 0);
+    as_texts_release(&t.events.texts, kept);
+    CHECK(as_texts_keep(&t.events.texts, GUARDED(""), &kept));
+    CHECK_EQUAL(as_texts_span(&t.events.texts, kept).len, 0);
+    as_texts_release(&t.events.texts, kept);
+    check_invariant(&t);
+
+    CASE("without a free slot of its size a text is refused");
+    for (uint32_t i = 0; i < 4; i++) {
+        CHECK(as_texts_keep(&t.events.texts, long_body(1024), &kept));
+    }
+    CHECK(!as_texts_keep(&t.events.texts, long_body(1024), &kept));
+}
+
+/* Random records of few events in a small table: after each the invariant holds. */
+static void storm(void) {
+    static const uint16_t types[] = {1300, 1302, 1302, 1307, 1320, 1327, 1336, 1305, 1100, 1400};
+    CASE("through a storm of records, timeouts and full tables every slot and text is accounted for");
+    as_config config = sample_config();
+    config.small_texts = 20;
+    table t = fresh(config);
+    uint32_t random = 1;
+    for (uint32_t step = 0; step < 20000; step++) {
+        random = random * UINT32_C(1664525) + UINT32_C(1013904223);
+        const uint16_t type = types[(random >> 8) % (sizeof types / sizeof *types)];
+        const as_span body = long_body((random >> 28) == 0 ? 900 : 20 + (random >> 20) % 100);
+        t.now_ms += random >> 30;
+        while (as_events_expire(&t.events, t.now_ms, &t.stats)) {
+            while (decide(&t) != 0) {
+            }
+        }
+        while (!as_events_room(&t.events)) {
+            as_events_evict(&t.events, &t.stats);
+            while (decide(&t) != 0) {
+            }
+        }
+        add_from(&t, step / 50 + (random >> 12) % 24, type, body, (random >> 24) % 4 == 0 ? 0 : 1,
+                 (random >> 16) % 8 == 0 ? "node" : "");
+        while ((random & 64) != 0 && decide(&t) != 0) {
+        }
+    }
+    while (as_events_close_oldest(&t.events, &t.stats)) {
+    }
+    while (decide(&t) != 0) {
+    }
+    CHECK_EQUAL(t.stats.open_events, 0);
+    CHECK_EQUAL(t.events.texts.small.free_count, t.events.texts.small.slots);
+    CHECK(t.stats.evicted > 0 && t.stats.late > 0 && t.stats.duplicate > 0);
+}
+
+int main(void) {
+    memory = aligned_alloc(16, EVERYTHING);
+    whole_events();
+    duplicates();
+    ring_operations();
+    in_log_files();
+    hosts();
+    timeouts();
+    full_tables();
+    storm();
+    free(memory);
+    return check_done();
+}

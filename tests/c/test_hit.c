@@ -1,0 +1,144 @@
+/* Stage 6, hit: written whole or not at all, merged while it waits, drained as a whole. */
+#include "_ring/hit.h"
+
+#include "check.h"
+#include "samples.h"
+
+static _Alignas(16) uint8_t memory[1 << 18];
+static uint8_t drained[1 << 18];
+
+static as_hits fresh(void) {
+    const as_config config = sample_config();
+    as_hits hits;
+    as_carver from = {.base = memory};
+    as_hits_carve(&hits, &config, &from);
+    CHECK(from.used <= sizeof memory);
+    return hits;
+}
+
+static as_hit header_at(const uint8_t *at) {
+    as_hit hit;
+    memcpy(&hit, at, sizeof hit);
+    return hit;
+}
+
+static as_span field_at(const uint8_t *at, as_field field) {
+    const as_hit hit = header_at(at);
+    as_hit_field place;
+    memcpy(&place, at + sizeof hit + hit.ids * sizeof(as_event_id) + (size_t)field * sizeof place,
+           sizeof place);
+    return place.at == 0 ? (as_span){.at = NULL, .len = UINT32_MAX} : as_span_of(at + place.at, place.len);
+}
+
+static void written(void) {
+    as_hits hits = fresh();
+    const as_event_id ids[] = {{.ms = 1000, .serial = 1}, {.ms = 2000, .serial = UINT32_MAX}};
+    as_value values[AS_FIELDS] = {0};
+    const as_record call = {.type = AS_TYPE_SYSCALL, .body = GUARDED(SAMPLE_SYSCALL)};
+    const as_record title = {.type = AS_TYPE_PROCTITLE, .body = GUARDED(SAMPLE_PROCTITLE)};
+    as_record_fields(&call, values);
+    as_record_fields(&title, values);
+    values[AS_FIELD_CWD] = (as_value){.span = GUARDED(""), .form = AS_FORM_QUOTED};
+
+    CASE("a hit carries its ids and its fields, decoded; absent ones have no place, empty ones do");
+    CHECK_EQUAL(as_hits_drain(&hits, drained), 0);
+    CHECK(as_hits_put(&hits, 3, ids, 2, values) != 0);
+    const uint32_t moved = as_hits_drain(&hits, drained);
+    const as_hit hit = header_at(drained);
+    CHECK_EQUAL(hit.size, moved);
+    CHECK_EQUAL(hit.size % 8, 0);
+    CHECK_EQUAL(hit.rule, 3);
+    CHECK_EQUAL(hit.ids, 2);
+    CHECK_EQUAL(hit.more, 0);
+    CHECK_EQUAL(hit.last_ms, 2000);
+    CHECK(memcmp(drained + sizeof hit, ids, sizeof ids) == 0);
+    CHECK_TEXT(field_at(drained, AS_FIELD_COMM), "init");
+    CHECK_TEXT(field_at(drained, AS_FIELD_PROCTITLE), "/init -x");
+    CHECK_TEXT(field_at(drained, AS_FIELD_KEY), "audit_proc");
+    CHECK_EQUAL(field_at(drained, AS_FIELD_TTY).len, UINT32_MAX);
+    CHECK_EQUAL(field_at(drained, AS_FIELD_NODE).len, UINT32_MAX);
+    CHECK_EQUAL(field_at(drained, AS_FIELD_CWD).len, 0);
+
+    CASE("no byte of a hit is left over from an earlier one");
+    memset(hits.bytes, 0xee, hits.capacity);
+    values[AS_FIELD_COMM] = (as_value){.span = GUARDED("x"), .form = AS_FORM_QUOTED};
+    as_hits_put(&hits, 0, ids, 2, values);
+    const uint32_t size = header_at(hits.bytes).size;
+    CHECK(memchr(hits.bytes, 0xee, size) == NULL);
+    CHECK_EQUAL(hits.bytes[size], 0xee);
+
+    CASE("hex that is none after all leaves nothing behind");
+    values[AS_FIELD_COMM] = (as_value){.span = GUARDED("41424g"), .form = AS_FORM_BARE};
+    as_hits_drain(&hits, drained);
+    as_hits_put(&hits, 0, ids, 1, values);
+    CHECK_TEXT(field_at(hits.bytes, AS_FIELD_COMM), "41424g");
+}
+
+static void room(void) {
+    as_hits hits = fresh();
+    const as_value values[AS_FIELDS] = {0};
+    const as_event_id ids[64] = {{.ms = 1}};
+    CASE("there is room until the largest hit might not fit, and again once they were drained");
+    uint32_t count = 0;
+    while (as_hits_room(&hits)) {
+        as_hits_put(&hits, 0, ids, 64, values);
+        count++;
+    }
+    CHECK(count > 1);
+    CHECK(hits.capacity - hits.used < hits.most);
+    const uint32_t moved = as_hits_drain(&hits, drained);
+    CHECK_EQUAL(moved, count * header_at(drained).size);
+    CHECK(as_hits_room(&hits));
+
+    CASE("the largest hit, every kept text as long as a datagram may be, fits where there is room");
+    as_value longest[AS_FIELDS] = {0};
+    static const as_field of_role[] = {AS_FIELD_COMM,      AS_FIELD_CWD,  AS_FIELD_PATH_NAME,
+                                       AS_FIELD_PROCTITLE, AS_FIELD_NODE, AS_FIELD_PATH_DEV};
+    static uint8_t text[1024];
+    memset(text, 'x', sizeof text);
+    for (size_t i = 0; i < sizeof of_role / sizeof *of_role; i++) {
+        longest[of_role[i]] = (as_value){.span = as_span_of(text, sizeof text), .form = AS_FORM_QUOTED};
+    }
+    as_hits_put(&hits, 0, ids, 64, longest);
+    CHECK(header_at(hits.bytes).size <= hits.most);
+}
+
+static void merged(void) {
+    as_hits hits = fresh();
+    const as_value values[AS_FIELDS] = {0};
+    const as_event_id id = {.ms = 10000, .serial = 1};
+    CASE("no place is one to merge into");
+    CHECK(!as_hits_merge(&hits, 0, 10000, 1000));
+
+    CASE("a waiting hit takes in what comes within the time, counted from the last taken in");
+    const uint64_t other = as_hits_put(&hits, 0, &id, 1, values);
+    const uint64_t place = as_hits_put(&hits, 1, &id, 1, values);
+    CHECK(other != 0 && place != other);
+    CHECK(as_hits_merge(&hits, place, 11000, 1000));
+    CHECK(as_hits_merge(&hits, place, 12000, 1000));
+    CHECK(!as_hits_merge(&hits, place, 13001, 1000));
+    const uint8_t *second = hits.bytes + header_at(hits.bytes).size;
+    CHECK_EQUAL(header_at(second).more, 2);
+    CHECK_EQUAL(header_at(second).last_ms, 12000);
+    CHECK_EQUAL(header_at(hits.bytes).more, 0);
+
+    CASE("an older one is taken in and does not turn time back");
+    CHECK(as_hits_merge(&hits, place, 500, 1000));
+    CHECK_EQUAL(header_at(second).more, 3);
+    CHECK_EQUAL(header_at(second).last_ms, 12000);
+
+    CASE("a drained hit takes in nothing, and its place is never another's");
+    as_hits_drain(&hits, drained);
+    CHECK(!as_hits_merge(&hits, place, 12000, 1000));
+    for (int i = 0; i < 10; i++) {
+        CHECK(as_hits_put(&hits, 0, &id, 1, values) > place);
+    }
+    CHECK(!as_hits_merge(&hits, place, 12000, 1000));
+}
+
+int main(void) {
+    written();
+    room();
+    merged();
+    return check_done();
+}

@@ -1,0 +1,319 @@
+/* Stage 4, match: which tables are valid, what a SYSCALL record alone decides, and the operators. */
+#include "_ring/match.h"
+
+#include "check.h"
+#include "samples.h"
+
+static _Alignas(16) uint8_t memory[1 << 20];
+
+static as_match match_of(const as_rules *rules) {
+    const as_config config = sample_config();
+    as_match match;
+    as_carver counting = {.base = NULL};
+    as_carver from = {.base = memory};
+    memset(memory, 0, sizeof memory);
+    CHECK(as_rules_valid(rules));
+    as_match_carve(&match, &config, rules, &counting);
+    CHECK(counting.used <= sizeof memory);
+    as_match_carve(&match, &config, rules, &from);
+    CHECK_EQUAL(counting.used, from.used);
+    return match;
+}
+
+/* A table of one rule with one test of one operand, each to be spoilt. */
+typedef struct {
+    as_rule rule;
+    as_call call;
+    as_test test;
+    as_operand operand;
+    as_rules rules;
+} spoilable;
+
+static spoilable *good_table(void) {
+    static spoilable good;
+    good = (spoilable){
+        .rule = {.calls = 1,
+                 .tests = 1,
+                 .keys = {AS_FIELD_PID, AS_FIELD_NODE},
+                 .key_count = 2,
+                 .count = 2,
+                 .span_ms = 1},
+        .call = {.arch = 1, .syscall = 2},
+        .test = {.field = AS_FIELD_COMM, .op = AS_OP_TEXT, .operands = 1},
+        .operand = {.at = 0, .len = 4},
+        .rules = {.rule_count = 1, .call_count = 1, .test_count = 1, .operand_count = 1, .text_len = 4}};
+    good.rules.rules = &good.rule;
+    good.rules.calls = &good.call;
+    good.rules.tests = &good.test;
+    good.rules.operands = &good.operand;
+    good.rules.text = (const uint8_t *)"text";
+    return &good;
+}
+
+#define SPOILT(path, value)                                                                                  \
+    do {                                                                                                     \
+        spoilable *spoilt = good_table();                                                                    \
+        spoilt->path = (value);                                                                              \
+        CHECK(!as_rules_valid(&spoilt->rules));                                                              \
+    } while (0)
+#define STILL_GOOD(path, value)                                                                              \
+    do {                                                                                                     \
+        spoilable *changed = good_table();                                                                   \
+        changed->path = (value);                                                                             \
+        CHECK(as_rules_valid(&changed->rules));                                                              \
+    } while (0)
+
+static void valid_tables(void) {
+    CASE("an empty table and a whole one are valid");
+    const as_rules empty = {0};
+    CHECK(as_rules_valid(&empty));
+    CHECK(as_rules_valid(&good_table()->rules));
+
+    CASE("a rule's numbers have bounds");
+    SPOILT(rule.count, 0);
+    SPOILT(rule.count, 65);
+    STILL_GOOD(rule.count, 64);
+    SPOILT(rule.span_ms, 0);
+    SPOILT(rule.span_ms, 86400001);
+    STILL_GOOD(rule.span_ms, 86400000);
+    SPOILT(rule.merge_ms, 86400001);
+    STILL_GOOD(rule.merge_ms, 86400000);
+    SPOILT(rule.key_count, 3);
+    SPOILT(rule.keys[0], AS_FIELDS);
+    SPOILT(rule.keys[1], UINT32_MAX);
+
+    CASE("no range leaves its array, also where adding would wrap");
+    SPOILT(rule.first_call, 1);
+    SPOILT(rule.first_call, 2);
+    SPOILT(rule.calls, 2);
+    SPOILT(rule.calls, UINT32_MAX);
+    SPOILT(rule.first_test, UINT32_MAX);
+    SPOILT(rule.tests, 2);
+    SPOILT(test.first_operand, 1);
+    SPOILT(test.operands, UINT32_MAX);
+    SPOILT(operand.at, 1);
+    SPOILT(operand.len, 5);
+    SPOILT(operand.at, UINT32_MAX);
+
+    CASE("a test names a field, an operator, and yes or no");
+    SPOILT(test.field, AS_FIELDS);
+    SPOILT(test.op, AS_OP_NUMBER + 1);
+    SPOILT(test.negated, 2);
+
+    CASE("a table has at most 64 rules and 65,536 of everything else");
+    SPOILT(rules.rule_count, 65);
+    SPOILT(rules.call_count, 65537);
+    SPOILT(rules.test_count, 65537);
+    SPOILT(rules.operand_count, 65537);
+    SPOILT(rules.text_len, 65537);
+}
+
+static as_record syscall_record(as_span body) {
+    return (as_record){.type = AS_TYPE_SYSCALL, .body = body};
+}
+
+#define WANTS(match, text)                                                                                   \
+    as_match_wants((match), &(as_record){.type = AS_TYPE_SYSCALL, .body = GUARDED(text)})
+
+static void wants(void) {
+    static const as_call calls[] = {{0xc000003e, 257}, {0xc000003e, 2}, {0x40000003, 295}};
+    static const as_rule rules[] = {{.first_call = 0, .calls = 2, .count = 1, .span_ms = 1},
+                                    {.first_call = 1, .calls = 2, .count = 1, .span_ms = 1},
+                                    {.count = 1, .span_ms = 1}};
+    as_rules table = {.rules = rules, .calls = calls, .rule_count = 2, .call_count = 3};
+    as_match match = match_of(&table);
+
+    CASE("a call is wanted by the rules that name it, of its own arch only");
+    CHECK_EQUAL(WANTS(&match, SAMPLE_SYSCALL), 1);
+    CHECK_EQUAL(WANTS(&match, "arch=c000003e syscall=2 success=yes pid=1"), 3);
+    CHECK_EQUAL(WANTS(&match, "arch=40000003 syscall=295 success=yes pid=1"), 2);
+    CHECK_EQUAL(WANTS(&match, "arch=40000003 syscall=257 success=yes pid=1"), 0);
+    CHECK_EQUAL(WANTS(&match, "arch=c000003e syscall=2570 success=yes pid=1"), 0);
+
+    CASE("a SYSCALL record that does not say which call is wanted by no rule that names calls");
+    CHECK_EQUAL(WANTS(&match, ""), 0);
+    CHECK_EQUAL(WANTS(&match, "arch=c000003e success=yes exit=0 a0=0 a1=0"), 0);
+    CHECK_EQUAL(WANTS(&match, "syscall=257 success=yes exit=0 a0=0 a1=0"), 0);
+    CHECK_EQUAL(WANTS(&match, "arch=c000003e1 syscall=257 success=yes exit=0"), 0);
+    CHECK_EQUAL(WANTS(&match, "arch=c000003e syscall=4294967553 success=yes"), 0);
+    CHECK_EQUAL(WANTS(&match, "arch=c000003e syscall=x257 success=yes exit=0"), 0);
+
+    CASE("a short record is looked at as a long one is");
+    CHECK_EQUAL(WANTS(&match, "arch=c000003e syscall=257"), 1);
+    CHECK_EQUAL(WANTS(&match, "arch=c000003e syscall=257 "), 1);
+
+    CASE("a number that the quick look would cut in two is read whole");
+    CHECK_EQUAL(WANTS(&match, "arch=c000003e foo=bar syscall=2570 pid=1"), 0);
+    CHECK_EQUAL(WANTS(&match, "arch=c000003e fo=bar syscall=257 pid=1"), 1);
+    CHECK_EQUAL(WANTS(&match, "arch=c000003e foo=some-more-text-than-fits syscall=257 pid=1"), 1);
+    CHECK_EQUAL(WANTS(&match, "arch=000000000000000000000000000c000003e syscall=257"), 1);
+    CHECK_EQUAL(WANTS(&match, "syscall=257 success=yes exit=0 a0=0 a1=0 arch=c000003e"), 1);
+    CHECK_EQUAL(WANTS(&match, "arch=c000003e syscall=0000000000000000257 success=yes"), 1);
+    CHECK_EQUAL(WANTS(&match, "arch=c000003e syscall=\"257\" success=yes exit=0"), 0);
+    CHECK_EQUAL(WANTS(&match, "arch=\"c000003e\" syscall=257 success=yes exit=0"), 0);
+
+    CASE("a record of another type tells nothing, a ring operation names no system call");
+    const as_record path = {.type = AS_TYPE_PATH, .body = GUARDED("item=0")};
+    const as_record uring = {.type = AS_TYPE_URINGOP, .body = GUARDED("uring_op=18")};
+    CHECK(as_match_wants(&match, &path) == UINT64_MAX);
+    CHECK_EQUAL(as_match_wants(&match, &uring), 0);
+
+    CASE("a rule without calls wants every one");
+    table.rule_count = 3;
+    match = match_of(&table);
+    CHECK_EQUAL(WANTS(&match, SAMPLE_SYSCALL), 5);
+    CHECK_EQUAL(WANTS(&match, "arch=b7 syscall=1 success=yes exit=0 a0=0"), 4);
+    CHECK_EQUAL(WANTS(&match, ""), 4);
+
+    CASE("64 rules and thousands of calls are told apart");
+    static as_call many[8192];
+    static as_rule all[64];
+    for (uint32_t i = 0; i < 8192; i++) {
+        many[i] = (as_call){.arch = 0xc000003e + i % 3, .syscall = i};
+    }
+    for (uint32_t i = 0; i < 64; i++) {
+        all[i] = (as_rule){.first_call = i * 128, .calls = 128, .count = 1, .span_ms = 1};
+    }
+    const as_rules large = {.rules = all, .calls = many, .rule_count = 64, .call_count = 8192};
+    match = match_of(&large);
+    for (uint32_t i = 0; i < 8192; i++) {
+        char body[64];
+        const int len = snprintf(body, sizeof body, "arch=%x syscall=%u success=yes", 0xc000003e + i % 3, i);
+        const as_record record = syscall_record(guarded_span(body, (size_t)len));
+        CHECK(as_match_wants(&match, &record) == UINT64_C(1) << i / 128);
+    }
+}
+
+/* True when a value of this field fits a test of one operand. */
+static bool fits(as_field field, as_op op, const char *operand, uint64_t number, uint64_t mask,
+                 uint32_t negated, as_form form, const char *value) {
+    const as_rule rule = {.tests = 1, .count = 1, .span_ms = 1};
+    const as_test test = {.field = (uint32_t)field, .op = (uint32_t)op, .negated = negated, .operands = 1};
+    const as_operand only = {.number = number, .mask = mask, .len = (uint32_t)strlen(operand)};
+    const as_rules rules = {.rules = &rule,
+                            .tests = &test,
+                            .operands = &only,
+                            .text = (const uint8_t *)operand,
+                            .rule_count = 1,
+                            .test_count = 1,
+                            .operand_count = 1,
+                            .text_len = (uint32_t)strlen(operand)};
+    const as_match match = match_of(&rules);
+    as_value values[AS_FIELDS] = {0};
+    values[field] = (as_value){.span = guarded_span(value, strlen(value)), .form = form};
+    return as_match_event(&match, UINT64_MAX, values) == 1;
+}
+
+static bool text_fits(as_op op, const char *operand, const char *value) {
+    return fits(AS_FIELD_COMM, op, operand, 0, 0, 0, AS_FORM_QUOTED, value);
+}
+
+static bool number_fits(as_field field, uint64_t number, uint64_t mask, const char *value) {
+    return fits(field, AS_OP_NUMBER, "", number, mask, 0, AS_FORM_BARE, value);
+}
+
+static void operators(void) {
+    CASE("text is compared byte for byte");
+    CHECK(text_fits(AS_OP_TEXT, "/proc", "/proc"));
+    CHECK(!text_fits(AS_OP_TEXT, "/proc", "/Proc"));
+    CHECK(!text_fits(AS_OP_TEXT, "/proc", "/proc/"));
+    CHECK(!text_fits(AS_OP_TEXT, "/proc", "/pro"));
+    CHECK(text_fits(AS_OP_TEXT, "", ""));
+    CHECK(!text_fits(AS_OP_TEXT, "", "x"));
+
+    CASE("like knows no case, * is any run and ? any byte");
+    static const struct {
+        const char *pattern;
+        const char *text;
+        bool fits;
+    } likes[] = {{"ffffff9c", "FFFFFF9C", true},
+                 {"FfFf", "fFfF", true},
+                 {"a", "", false},
+                 {"", "", true},
+                 {"", "a", false},
+                 {"*", "", true},
+                 {"*", "abc", true},
+                 {"a*", "abc", true},
+                 {"*c", "abc", true},
+                 {"*b*", "abc", true},
+                 {"*d*", "abc", false},
+                 {"a?c", "abc", true},
+                 {"a?c", "ac", false},
+                 {"???", "abc", true},
+                 {"????", "abc", false},
+                 {"a*b*c", "aXbYbZc", true},
+                 {"*aab", "aaaab", true},
+                 {"*ab*ab", "abab", true},
+                 {"*ab*ab", "aab", false},
+                 {"a**b", "ab", true},
+                 {"*?", "a", true},
+                 {"*?", "", false},
+                 {"abc", "abd", false},
+                 {"ab*", "a", false},
+                 {"[z]", "{Z}", false},
+                 {"@", "`", false},
+                 {"a***", "a", true},
+                 {"*a?", "aab", true}};
+    for (size_t i = 0; i < sizeof likes / sizeof *likes; i++) {
+        if (!CHECK_EQUAL(text_fits(AS_OP_LIKE, likes[i].pattern, likes[i].text), likes[i].fits)) {
+            printf("# pattern '%s', text '%s'\n", likes[i].pattern, likes[i].text);
+        }
+    }
+
+    CASE("numbers are compared under a mask, in the base of their field");
+    CHECK(number_fits(AS_FIELD_A0, 0xffffff9c, UINT32_MAX, "ffffffffffffff9c"));
+    CHECK(number_fits(AS_FIELD_A0, 0xffffff9c, UINT32_MAX, "deadbeefffffff9c"));
+    CHECK(!number_fits(AS_FIELD_A0, 0xffffff9c, UINT64_MAX, "ffffffffffffff9c"));
+    CHECK(number_fits(AS_FIELD_PID, 10, UINT64_MAX, "10"));
+    CHECK(number_fits(AS_FIELD_PATH_MODE, 040555, UINT64_MAX, "040555"));
+    CHECK(number_fits(AS_FIELD_EXIT, UINT64_MAX - 12, UINT64_MAX, "-13"));
+    CHECK(!number_fits(AS_FIELD_PID, 10, UINT64_MAX, "a"));
+    CHECK(!number_fits(AS_FIELD_COMM, 10, UINT64_MAX, "10"));
+
+    CASE("hex is decoded before it is compared");
+    CHECK(fits(AS_FIELD_PATH_NAME, AS_OP_TEXT, "/proc", 0, 0, 0, AS_FORM_BARE, "2F70726F63"));
+    CHECK(!fits(AS_FIELD_PATH_NAME, AS_OP_TEXT, "/proc", 0, 0, 0, AS_FORM_BARE, "2f70726f63"));
+
+    CASE("a negated test holds for every other value, and for no absent one");
+    CHECK(fits(AS_FIELD_COMM, AS_OP_TEXT, "ps", 0, 0, 1, AS_FORM_QUOTED, "top"));
+    CHECK(!fits(AS_FIELD_COMM, AS_OP_TEXT, "ps", 0, 0, 1, AS_FORM_QUOTED, "ps"));
+    CHECK(!fits(AS_FIELD_COMM, AS_OP_TEXT, "ps", 0, 0, 1, AS_FORM_BARE, "(null)"));
+    CHECK(!fits(AS_FIELD_COMM, AS_OP_TEXT, "ps", 0, 0, 1, AS_FORM_ABSENT, ""));
+    CHECK(!fits(AS_FIELD_PID, AS_OP_NUMBER, "", 7, UINT64_MAX, 1, AS_FORM_BARE, "?"));
+    CHECK(!fits(AS_FIELD_PID, AS_OP_NUMBER, "", 7, UINT64_MAX, 1, AS_FORM_BARE, "7"));
+    CHECK(fits(AS_FIELD_PID, AS_OP_NUMBER, "", 7, UINT64_MAX, 1, AS_FORM_BARE, "8"));
+}
+
+static void events(void) {
+    const as_rules rules = sample_rules(0, 2);
+    const as_match match = match_of(&rules);
+    as_value values[AS_FIELDS] = {0};
+    const as_record call = syscall_record(GUARDED(SAMPLE_SYSCALL));
+    const as_record path = {.type = AS_TYPE_PATH, .body = GUARDED(SAMPLE_PATH)};
+
+    CASE("all tests of a rule must hold; a rule without tests holds always");
+    as_record_fields(&call, values);
+    CHECK_EQUAL(as_match_event(&match, 3, values), 2);
+    as_record_fields(&path, values);
+    CHECK_EQUAL(as_match_event(&match, 3, values), 3);
+
+    CASE("any operand of a test is enough");
+    values[AS_FIELD_A2].span = GUARDED("88000");
+    values[AS_FIELD_A0].span = GUARDED("FFFFFF9C");
+    CHECK_EQUAL(as_match_event(&match, 3, values), 3);
+    values[AS_FIELD_A2].span = GUARDED("90800");
+    CHECK_EQUAL(as_match_event(&match, 3, values), 2);
+
+    CASE("only wanted rules are asked");
+    CHECK_EQUAL(as_match_event(&match, 1, values), 0);
+    CHECK_EQUAL(as_match_event(&match, 2, values), 2);
+    CHECK_EQUAL(as_match_event(&match, 0, values), 0);
+}
+
+int main(void) {
+    valid_tables();
+    wants();
+    operators();
+    events();
+    return check_done();
+}

@@ -1,0 +1,339 @@
+/* Stage 2, record: stamps, values, and how the kernel prints them. The readable cases are in
+ * tests/cases/records.txt; here are the bounds, the prefixes and what only C can see. */
+#include "_ring/record.h"
+
+#include "check.h"
+#include "samples.h"
+
+/* The fields of a body of this type. */
+typedef struct {
+    as_value values[AS_FIELDS];
+} fields;
+
+static fields fields_of(uint16_t type, as_span body) {
+    const as_record record = {.type = type, .body = body};
+    fields found = {0};
+    as_record_fields(&record, found.values);
+    return found;
+}
+
+#define SYSCALL(text) fields_of(AS_TYPE_SYSCALL, GUARDED(text))
+#define PATH(text) fields_of(AS_TYPE_PATH, GUARDED(text))
+
+/* A decoded field; length UINT32_MAX: absent. */
+static as_span text_of(const fields *from, as_field field) {
+    static uint8_t scratch[65536];
+    as_span text;
+    const as_value value = from->values[field];
+    const bool there = as_value_text(value, as_field_kind(field), scratch, &text);
+    return there ? text : (as_span){.at = NULL, .len = UINT32_MAX};
+}
+
+static bool absent(const fields *from, as_field field) {
+    return text_of(from, field).len == UINT32_MAX;
+}
+
+static void stamps(void) {
+    as_record record;
+    CASE("a stamp is seconds, milliseconds and serial");
+    CHECK(as_record_read(1300, GUARDED("audit(1795495722.244:3): arch=c000003e"), &record));
+    CHECK_EQUAL(record.type, 1300);
+    CHECK_EQUAL(record.ms, INT64_C(1795495722244));
+    CHECK_EQUAL(record.serial, 3);
+    CHECK_TEXT(record.body, "arch=c000003e");
+
+    CASE("an end record has no body, with or without the blank behind the stamp");
+    CHECK(as_record_read(1320, GUARDED("audit(1.000:2): "), &record) && record.body.len == 0);
+    CHECK(as_record_read(1320, GUARDED("audit(1.000:2):"), &record) && record.body.len == 0);
+    CHECK(as_record_read(1320, GUARDED("audit(1.000:2):x"), &record) && record.body.len == 1);
+
+    CASE("the largest numbers are read, one more of each is none");
+    CHECK(as_record_read(1300, GUARDED("audit(9007199254740992.999:4294967295): "), &record));
+    CHECK_EQUAL(record.ms, INT64_C(9007199254740992999));
+    CHECK_EQUAL(record.serial, UINT32_MAX);
+    CHECK(!as_record_read(1300, GUARDED("audit(9007199254740993.000:1): "), &record));
+    CHECK(!as_record_read(1300, GUARDED("audit(1.000:4294967296): "), &record));
+    CHECK(!as_record_read(1300, GUARDED("audit(99999999999999999999999999.000:1): "), &record));
+
+    CASE("milliseconds are three digits");
+    CHECK(!as_record_read(1300, GUARDED("audit(1.00:1): "), &record));
+    CHECK(!as_record_read(1300, GUARDED("audit(1.0000:1): "), &record));
+    CHECK(!as_record_read(1300, GUARDED("audit(1.1000:1): "), &record));
+    CHECK(!as_record_read(1300, GUARDED("audit(1.a00:1): "), &record));
+
+    CASE("a stamp whose parts are missing or others is none");
+    static const char *const broken[] = {
+        "audit 1.000:1): ", "audit(.000:1): ",  "audit(1,000:1): ", "audit(1.000.1): ",
+        "audit(1.000:): ",  "audit(1.000:1]: ", "audit(1.000:1) ",  "audit(-1.000:1): ",
+        "audit(f.000:1): ", "AUDIT(1.000:1): ", " audit(1.000:1): "};
+    for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {
+        if (!CHECK(!as_record_read(1300, guarded_span(broken[i], strlen(broken[i])), &record))) {
+            printf("# for '%s'\n", broken[i]);
+        }
+    }
+
+    CASE("no prefix of a stamp is one, and the whole one is");
+    static const char stamp[] = "audit(1795495722.244:31): ";
+    const size_t enough = sizeof stamp - 2; /* the last blank may be missing */
+    for (size_t len = 0; len < sizeof stamp; len++) {
+        CHECK_EQUAL(as_record_read(1300, guarded_span(stamp, len), &record), len >= enough);
+    }
+}
+
+static void kinds_of_record(void) {
+    CASE("what user space and daemons report stands alone");
+    static const uint16_t alone[] = {1100, 1199, 1200, 1299, 2000, 2100, 2999};
+    static const uint16_t not_alone[] = {0, 1006, 1099, 1300, 1320, 1999, 3000, UINT16_MAX};
+    for (size_t i = 0; i < sizeof alone / sizeof *alone; i++) {
+        CHECK(as_record_stands_alone(alone[i]));
+    }
+    for (size_t i = 0; i < sizeof not_alone / sizeof *not_alone; i++) {
+        CHECK(!as_record_stands_alone(not_alone[i]));
+    }
+    CASE("of the kernel's types some may come without a system call around them");
+    static const uint16_t without[] = {1305, 1325, 1326, 1328, 1329, 1330, 1331,
+                                       1334, 1335, 1338, 1339, 1299, 1400};
+    static const uint16_t with[] = {1300, 1302, 1307, 1309, 1320, 1327, 1336, 1337, 1399};
+    for (size_t i = 0; i < sizeof without / sizeof *without; i++) {
+        CHECK(!as_record_of_syscall(without[i]));
+    }
+    for (size_t i = 0; i < sizeof with / sizeof *with; i++) {
+        CHECK(as_record_of_syscall(with[i]));
+    }
+}
+
+static void kinds_of_field(void) {
+    CASE("every field has the kind its values are printed in");
+    CHECK_EQUAL(as_field_kind(AS_FIELD_A0), AS_KIND_HEX);
+    CHECK_EQUAL(as_field_kind(AS_FIELD_PID), AS_KIND_DECIMAL);
+    CHECK_EQUAL(as_field_kind(AS_FIELD_PATH_MODE), AS_KIND_OCTAL);
+    CHECK_EQUAL(as_field_kind(AS_FIELD_SUBJ), AS_KIND_WORD);
+    CHECK_EQUAL(as_field_kind(AS_FIELD_CWD), AS_KIND_STRING);
+    CHECK_EQUAL(as_field_kind(AS_FIELD_PROCTITLE), AS_KIND_STRING);
+    CHECK_EQUAL(as_field_kind(AS_FIELD_NODE), AS_KIND_WORD);
+}
+
+static void whole_records(void) {
+    CASE("every field of a SYSCALL record is found");
+    const fields call = SYSCALL(SAMPLE_SYSCALL);
+    for (int field = AS_FIELD_ARCH; field <= AS_FIELD_KEY; field++) {
+        CHECK(call.values[field].form != AS_FORM_ABSENT);
+    }
+    CHECK_TEXT(text_of(&call, AS_FIELD_ARCH), "c000003e");
+    CHECK_TEXT(text_of(&call, AS_FIELD_KEY), "audit_proc");
+    CHECK(absent(&call, AS_FIELD_PATH_NAME) && absent(&call, AS_FIELD_NODE) && absent(&call, AS_FIELD_TTY));
+
+    CASE("every field of a PATH record is found; an obj that is not there is absent");
+    const fields path = PATH(SAMPLE_PATH);
+    CHECK_TEXT(text_of(&path, AS_FIELD_PATH_NAME), "/proc");
+    CHECK_TEXT(text_of(&path, AS_FIELD_PATH_NAMETYPE), "NORMAL");
+    CHECK_TEXT(text_of(&path, AS_FIELD_PATH_MODE), "040555");
+    CHECK(absent(&path, AS_FIELD_PATH_OBJ));
+
+    CASE("a record of another type has no fields");
+    const fields other = fields_of(1309, GUARDED("argc=1 a0=\"x\""));
+    CHECK(absent(&other, AS_FIELD_A0));
+
+    CASE("in any order of keys the values are the same");
+    const fields turned = SYSCALL("key=\"k\" pid=7 arch=c000003e comm=\"c\" syscall=257");
+    CHECK_TEXT(text_of(&turned, AS_FIELD_KEY), "k");
+    CHECK_TEXT(text_of(&turned, AS_FIELD_ARCH), "c000003e");
+    CHECK_TEXT(text_of(&turned, AS_FIELD_SYSCALL), "257");
+
+    CASE("values that an earlier record gave stay");
+    const as_record first = {.type = AS_TYPE_CWD, .body = GUARDED("cwd=\"/a\"")};
+    const as_record second = {.type = AS_TYPE_CWD, .body = GUARDED("cwd=\"/b\"")};
+    fields both = {0};
+    as_record_fields(&first, both.values);
+    as_record_fields(&second, both.values);
+    CHECK_TEXT(text_of(&both, AS_FIELD_CWD), "/a");
+}
+
+/* Read every prefix of a body, and all its values; the guard page judges. */
+static void try_prefixes(uint16_t type, const char *body) {
+    for (size_t len = 0; len <= strlen(body); len++) {
+        const fields found = fields_of(type, guarded_span(body, len));
+        for (int field = 0; field < AS_FIELDS; field++) {
+            uint64_t number = 0;
+            const as_value value = found.values[field];
+            CHECK(value.form == AS_FORM_ABSENT || value.span.len <= len);
+            text_of(&found, (as_field)field);
+            as_value_number(value, as_field_kind((as_field)field), &number);
+        }
+    }
+}
+
+static void prefixes(void) {
+    CASE("no prefix of any record makes it read too far");
+    try_prefixes(AS_TYPE_SYSCALL, SAMPLE_SYSCALL);
+    try_prefixes(AS_TYPE_SYSCALL, "arch=c000003e comm=7073207079 exe=\"/x\" subj=a b (enforce) key=6101620A");
+    try_prefixes(AS_TYPE_SYSCALL, SAMPLE_SYSCALL "ARCH=x86_64 SYSCALL=openat AUID=\"unset\"");
+    try_prefixes(AS_TYPE_PATH, SAMPLE_PATH);
+    try_prefixes(AS_TYPE_PATH,
+                 "item=0 name=2F70726F63 obj=a b:c nametype=NORMAL cap_frootid=0\x1dOUID=\"root\"");
+    try_prefixes(AS_TYPE_CWD, "cwd=\"/root\"");
+    try_prefixes(AS_TYPE_PROCTITLE, SAMPLE_PROCTITLE);
+}
+
+static void odd_shapes(void) {
+    CASE("words without a value are passed over, blanks are only blanks");
+    fields found = SYSCALL("word  another pid=7 last");
+    CHECK_TEXT(text_of(&found, AS_FIELD_PID), "7");
+    found = SYSCALL("only words here");
+    CHECK(absent(&found, AS_FIELD_PID));
+    found = SYSCALL("a b  pid=7");
+    CHECK_TEXT(text_of(&found, AS_FIELD_PID), "7");
+    found = SYSCALL("   ");
+    CHECK(absent(&found, AS_FIELD_PID));
+
+    CASE("an empty key is no field, an empty value is absent, empty quotes are an empty text");
+    found = SYSCALL("=7 ppid= pid=8 comm=\"\"");
+    CHECK_TEXT(text_of(&found, AS_FIELD_PID), "8");
+    CHECK(absent(&found, AS_FIELD_PPID));
+    CHECK_TEXT(text_of(&found, AS_FIELD_COMM), "");
+
+    CASE("a value at the end of the record may be empty or an open quote");
+    found = SYSCALL("pid=");
+    CHECK(absent(&found, AS_FIELD_PID));
+    found = SYSCALL("comm=\"");
+    CHECK_TEXT(text_of(&found, AS_FIELD_COMM), "");
+
+    CASE("behind a closed quote without a blank a translation begins: nothing more is read");
+    found = SYSCALL("comm=\"a\"ARCH=x pid=7");
+    CHECK_TEXT(text_of(&found, AS_FIELD_COMM), "a");
+    CHECK(absent(&found, AS_FIELD_PID));
+
+    CASE("a bare value with an equals sign ends where a translation begins, or nowhere");
+    found = SYSCALL("pid=7AUID=\"root\" ppid=1");
+    CHECK_TEXT(text_of(&found, AS_FIELD_PID), "7");
+    CHECK(absent(&found, AS_FIELD_PPID));
+    found = SYSCALL("tty=a=b pid=7");
+    CHECK_TEXT(text_of(&found, AS_FIELD_TTY), "a=b");
+    CHECK_TEXT(text_of(&found, AS_FIELD_PID), "7");
+
+    CASE("a label reaches to the last key= behind it, and to a blank without one");
+    found = SYSCALL("subj=a b key=x c key=\"k\"");
+    CHECK_TEXT(text_of(&found, AS_FIELD_SUBJ), "a b key=x c");
+    CHECK_TEXT(text_of(&found, AS_FIELD_KEY), "k");
+    found = SYSCALL("subj=u:r=OUID=t pid=7");
+    CHECK_TEXT(text_of(&found, AS_FIELD_SUBJ), "u:r=OUID=t");
+    CHECK_TEXT(text_of(&found, AS_FIELD_PID), "7");
+    found = SYSCALL("subj=a");
+    CHECK_TEXT(text_of(&found, AS_FIELD_SUBJ), "a");
+
+    CASE("of two equal keys the first counts");
+    found = SYSCALL("pid=7 pid=8");
+    CHECK_TEXT(text_of(&found, AS_FIELD_PID), "7");
+}
+
+static void decoding(void) {
+    fields found;
+    CASE("hex is decoded only when it is upper case, even, and of a string");
+    found = SYSCALL("comm=7073207079");
+    CHECK_TEXT(text_of(&found, AS_FIELD_COMM), "ps py");
+    found = SYSCALL("comm=2f70");
+    CHECK_TEXT(text_of(&found, AS_FIELD_COMM), "2f70");
+    found = SYSCALL("comm=2F7");
+    CHECK_TEXT(text_of(&found, AS_FIELD_COMM), "2F7");
+    found = SYSCALL("comm=2FG0");
+    CHECK_TEXT(text_of(&found, AS_FIELD_COMM), "2FG0");
+    found = SYSCALL("comm=2F0G");
+    CHECK_TEXT(text_of(&found, AS_FIELD_COMM), "2F0G");
+    found = SYSCALL("comm=2F.0");
+    CHECK_TEXT(text_of(&found, AS_FIELD_COMM), "2F.0");
+    found = SYSCALL("comm=2F0:");
+    CHECK_TEXT(text_of(&found, AS_FIELD_COMM), "2F0:");
+    found = SYSCALL("a0=41");
+    CHECK_TEXT(text_of(&found, AS_FIELD_A0), "41");
+
+    CASE("a byte 0 in hex comes out as a blank");
+    found = SYSCALL("comm=410042");
+    CHECK_TEXT(text_of(&found, AS_FIELD_COMM), "A B");
+
+    CASE("decoding needs half of the value's length and no byte more");
+    static const char hex[] = "2F70726F63";
+    uint8_t *scratch = (uint8_t *)(uintptr_t)guarded("     ", 5);
+    as_span text;
+    const as_value value = {.span = guarded_span(hex, sizeof hex - 1), .form = AS_FORM_BARE};
+    CHECK(as_value_text(value, AS_KIND_STRING, scratch, &text));
+    CHECK_TEXT(text, "/proc");
+    const as_value odd = {.span = guarded_span(hex, sizeof hex - 2), .form = AS_FORM_BARE};
+    CHECK(as_value_text(odd, AS_KIND_STRING, (uint8_t *)(uintptr_t)guarded("    ", 4), &text));
+    CHECK_TEXT(text, "2F70726F6");
+
+    CASE("markers are absent where they stand bare, and text where they are quoted");
+    found = SYSCALL("comm=(null) exe=(none) key=?");
+    CHECK(absent(&found, AS_FIELD_COMM) && absent(&found, AS_FIELD_EXE) && absent(&found, AS_FIELD_KEY));
+    found = SYSCALL("comm=\"(null)\" exe=\"(none)\" key=\"?\"");
+    CHECK_TEXT(text_of(&found, AS_FIELD_COMM), "(null)");
+    CHECK_TEXT(text_of(&found, AS_FIELD_EXE), "(none)");
+    CHECK_TEXT(text_of(&found, AS_FIELD_KEY), "?");
+}
+
+static bool number_of(as_span text, as_form form, as_kind kind, uint64_t *out) {
+    return as_value_number((as_value){.span = text, .form = form}, kind, out);
+}
+
+static void numbers(void) {
+    uint64_t number = 0;
+    CASE("numbers are read in the base of their field");
+    CHECK(number_of(GUARDED("ff"), AS_FORM_BARE, AS_KIND_HEX, &number) && number == 255);
+    CHECK(number_of(GUARDED("040555"), AS_FORM_BARE, AS_KIND_OCTAL, &number) && number == 040555);
+    CHECK(number_of(GUARDED("-13"), AS_FORM_BARE, AS_KIND_DECIMAL, &number) && number == UINT64_MAX - 12);
+    CHECK(number_of(GUARDED("ffffffffffffffff"), AS_FORM_BARE, AS_KIND_HEX, &number) && number == UINT64_MAX);
+    CHECK(number_of(GUARDED("-9223372036854775808"), AS_FORM_BARE, AS_KIND_DECIMAL, &number) &&
+          number == UINT64_C(1) << 63);
+
+    CASE("what is no number in that base, or too large, is none");
+    CHECK(!number_of(GUARDED(""), AS_FORM_BARE, AS_KIND_DECIMAL, &number));
+    CHECK(!number_of(GUARDED("-"), AS_FORM_BARE, AS_KIND_DECIMAL, &number));
+    CHECK(!number_of(GUARDED("1a"), AS_FORM_BARE, AS_KIND_DECIMAL, &number));
+    CHECK(!number_of(GUARDED("-1"), AS_FORM_BARE, AS_KIND_HEX, &number));
+    CHECK(!number_of(GUARDED("8"), AS_FORM_BARE, AS_KIND_OCTAL, &number));
+    CHECK(!number_of(GUARDED("FF"), AS_FORM_BARE, AS_KIND_HEX, &number));
+    CHECK(!number_of(GUARDED("0x1"), AS_FORM_BARE, AS_KIND_HEX, &number));
+    CHECK(!number_of(GUARDED("18446744073709551616"), AS_FORM_BARE, AS_KIND_DECIMAL, &number));
+    CHECK(!number_of(GUARDED("10000000000000000"), AS_FORM_BARE, AS_KIND_HEX, &number));
+
+    CASE("a quoted, an absent value and a word are no numbers");
+    CHECK(!number_of(GUARDED("7"), AS_FORM_QUOTED, AS_KIND_DECIMAL, &number));
+    CHECK(!number_of(GUARDED("7"), AS_FORM_ABSENT, AS_KIND_DECIMAL, &number));
+    CHECK(!number_of(GUARDED("7"), AS_FORM_BARE, AS_KIND_WORD, &number));
+    CHECK(!number_of(GUARDED("7"), AS_FORM_BARE, AS_KIND_STRING, &number));
+}
+
+/* A record of 64 KiB of one thing over and over: what grows with the square of it takes minutes here. */
+static void repeat(const char *unit) {
+    static char body[65536];
+    const size_t len = strlen(unit);
+    size_t at = 0;
+    for (; at + len <= sizeof body; at += len) {
+        memcpy(body + at, unit, len);
+    }
+    for (int i = 0; i < 20; i++) {
+        fields_of(AS_TYPE_SYSCALL, guarded_span(body, at));
+    }
+}
+
+static void pathological(void) {
+    static const char *const units[] = {"a ",     "a a a=", "subj=a ", "subj=",    "=",     "\"", "comm=\"",
+                                        "pid=7 ", "x=AUID", "x=y=",    "x=OUID= ", " key=", "41"};
+    CASE("the longest records of one thing over and over are read in no time");
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
+        repeat(units[i]);
+    }
+    CHECK(true);
+}
+
+int main(void) {
+    stamps();
+    kinds_of_record();
+    kinds_of_field();
+    whole_records();
+    prefixes();
+    odd_shapes();
+    decoding();
+    numbers();
+    pathological();
+    return check_done();
+}

@@ -1,0 +1,863 @@
+/* The door: configuration, the four ways in, the way out, time, and the guard against a second thread.
+ *
+ * recvmmsg is wrapped by the linker, so that a socket of this process can stand for the kernel's: without
+ * that nobody but the kernel can send what is believed. Where the kernel itself will do, it is asked (route
+ * netlink). calloc is wrapped to see what is taken, and to refuse it. */
+#include "_ring.h"
+
+#include <errno.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stddef.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "_ring/datagram.h"
+#include "check.h"
+#include "samples.h"
+
+enum { HIT_BYTES = 8 * 1024 + 65536 };
+
+/* What stands between the core and the system. */
+static struct {
+    bool no_memory;
+    size_t taken;   /* by the last calloc */
+    bool as_kernel; /* datagrams look as if the kernel had sent them */
+    int successes;  /* so many calls succeed first, */
+    int failures;   /* then so many fail with `failure` */
+    int failure;
+    bool blocks; /* tell `inside` and wait for `go_on` */
+    sem_t inside;
+    sem_t go_on;
+} wrapped;
+
+int __wrap_recvmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags, struct timespec *timeout);
+int __real_recvmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags, struct timespec *timeout);
+
+int __wrap_recvmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags, struct timespec *timeout) {
+    CHECK((flags & MSG_DONTWAIT) != 0);
+    if (wrapped.blocks) {
+        sem_post(&wrapped.inside);
+        sem_wait(&wrapped.go_on);
+    }
+    if (wrapped.successes > 0) {
+        wrapped.successes--;
+    } else if (wrapped.failures > 0) {
+        wrapped.failures--;
+        errno = wrapped.failure;
+        return -1;
+    }
+    const int got = __real_recvmmsg(fd, messages, count, flags, timeout);
+    for (int i = 0; wrapped.as_kernel && i < got; i++) {
+        *(struct sockaddr_nl *)messages[i].msg_hdr.msg_name = (struct sockaddr_nl){.nl_family = AF_NETLINK};
+    }
+    return got;
+}
+
+void *__wrap_calloc(size_t n, size_t size);
+void *__real_calloc(size_t n, size_t size);
+
+void *__wrap_calloc(size_t n, size_t size) {
+    wrapped.taken = n * size;
+    return wrapped.no_memory ? NULL : __real_calloc(n, size);
+}
+
+static as_ring *ring_of(const as_config *config, uint32_t first, uint32_t count) {
+    const as_rules rules = sample_rules(first, count);
+    return as_ring_new(config, &rules);
+}
+
+/* Every event that has a SYSCALL record is a hit. */
+static as_ring *sample_ring(void) {
+    const as_config config = sample_config();
+    as_ring *ring = ring_of(&config, 1, 1);
+    CHECK(ring != NULL);
+    return ring;
+}
+
+static as_stats stats_of(as_ring *ring) {
+    as_stats stats;
+    CHECK_EQUAL(as_ring_stats(ring, &stats), AS_OK);
+    return stats;
+}
+
+static uint8_t drained[HIT_BYTES];
+
+/* Drain, and count. */
+static uint32_t hits_of(as_ring *ring) {
+    const int64_t bytes = as_ring_drain(ring, drained, sizeof drained);
+    uint32_t count = 0;
+    CHECK(bytes >= 0);
+    for (int64_t at = 0; at < bytes;) {
+        as_hit hit;
+        memcpy(&hit, drained + at, sizeof hit);
+        at += hit.size;
+        count++;
+    }
+    return count;
+}
+
+/* Packed datagrams, put together one by one. */
+typedef struct {
+    uint8_t bytes[1 << 18];
+    size_t len;
+} packed;
+
+static size_t make_datagram(uint8_t *out, uint16_t type, uint64_t ms, uint32_t serial, const char *body) {
+    const struct nlmsghdr header = {.nlmsg_type = type};
+    memcpy(out, &header, sizeof header);
+    return sizeof header + (size_t)sprintf((char *)out + sizeof header, "audit(%u.%03u:%u): %s",
+                                           (unsigned)(ms / 1000), (unsigned)(ms % 1000), serial, body);
+}
+
+static void pack(packed *to, uint64_t now_ms, uint32_t sender, uint16_t type, uint64_t ms, uint32_t serial,
+                 const char *body) {
+    uint8_t datagram[8192];
+    const size_t len = make_datagram(datagram, type, ms, serial, body);
+    const as_packed entry = {.ms = now_ms, .sender = sender, .bytes = as_span_of(datagram, len)};
+    as_packed_write(to->bytes + to->len, &entry);
+    to->len += AS_PACKED_HEADER + len;
+}
+
+static void pack_event(packed *to, uint64_t now_ms, uint64_t ms, uint32_t serial) {
+    pack(to, now_ms, 0, 1300, ms, serial, SAMPLE_SYSCALL);
+    pack(to, now_ms, 0, 1307, ms, serial, SAMPLE_CWD);
+    pack(to, now_ms, 0, 1302, ms, serial, SAMPLE_PATH);
+    pack(to, now_ms, 0, 1327, ms, serial, SAMPLE_PROCTITLE);
+    pack(to, now_ms, 0, 1320, ms, serial, "");
+}
+
+static packed in;
+
+static int64_t feed(as_ring *ring) {
+    return as_ring_feed(ring, guarded(in.bytes, in.len), in.len);
+}
+
+/* Creation */
+
+#define BOUND(field, least, most)                                                                            \
+    do {                                                                                                     \
+        as_config bound = sample_config();                                                                   \
+        bound.field = (least);                                                                               \
+        CHECK(as_ring_bytes(&bound, &rules) > 0);                                                            \
+        bound.field = (least) - 1;                                                                           \
+        CHECK_EQUAL(as_ring_bytes(&bound, &rules), 0);                                                       \
+        bound.field = (most);                                                                                \
+        CHECK(as_ring_bytes(&bound, &rules) > 0);                                                            \
+        bound.field = (most) + 1;                                                                            \
+        CHECK_EQUAL(as_ring_bytes(&bound, &rules), 0);                                                       \
+        bound.field = UINT32_MAX;                                                                            \
+        CHECK_EQUAL(as_ring_bytes(&bound, &rules), 0);                                                       \
+    } while (0)
+
+static void bounds(void) {
+    const as_rules rules = sample_rules(0, 2);
+    CASE("each number of the configuration is taken at both its bounds and refused beyond them");
+    BOUND(datagram_slots, 1, 1024);
+    BOUND(event_slots, 16, 1048576);
+    BOUND(small_texts, 16, 1048576);
+    BOUND(large_texts, 4, 4096);
+    BOUND(event_timeout_ms, 1, 60000);
+    BOUND(key_slots, 16, 4194304);
+    BOUND(hit_bytes, 8 * 1024 + 65536, 1 << 30);
+    as_config config = sample_config();
+    config.window_slack = 0;
+    CHECK(as_ring_bytes(&config, &rules) > 0);
+    config.window_slack = 1024;
+    CHECK(as_ring_bytes(&config, &rules) > 0);
+    config.window_slack = 1025;
+    CHECK_EQUAL(as_ring_bytes(&config, &rules), 0);
+
+    CASE("the longest datagram has bounds, and the hits' bytes follow from it");
+    config = sample_config();
+    config.datagram_bytes = 1023;
+    CHECK_EQUAL(as_ring_bytes(&config, &rules), 0);
+    config.datagram_bytes = 1025;
+    CHECK_EQUAL(as_ring_bytes(&config, &rules), 0);
+    config.datagram_bytes = 65536;
+    config.hit_bytes = 8 * 65536 + 65536;
+    CHECK(as_ring_bytes(&config, &rules) > 0);
+    config.datagram_bytes = 65537;
+    config.hit_bytes = 1 << 30;
+    CHECK_EQUAL(as_ring_bytes(&config, &rules), 0);
+
+    CASE("a table that is not valid is refused, with EINVAL");
+    config = sample_config();
+    as_rules broken = sample_rules(0, 2);
+    broken.call_count = 0;
+    CHECK_EQUAL(as_ring_bytes(&config, &broken), 0);
+    errno = 0;
+    CHECK(as_ring_new(&config, &broken) == NULL);
+    CHECK_EQUAL(errno, EINVAL);
+
+    CASE("memory that cannot be had is refused, with ENOMEM");
+    config = sample_config();
+    wrapped.no_memory = true;
+    errno = 0;
+    CHECK(as_ring_new(&config, &rules) == NULL);
+    CHECK_EQUAL(errno, ENOMEM);
+    wrapped.no_memory = false;
+
+    CASE("a library says which version it is");
+    CHECK(strlen(as_version()) > 0);
+
+    CASE("freeing no ring is no harm");
+    as_ring_free(NULL);
+}
+
+static void memory(void) {
+    CASE("as_ring_bytes names what is taken, for any configuration and table");
+    for (uint32_t i = 0; i < 40; i++) {
+        as_config config = sample_config();
+        config.datagram_slots = 1 + i * 7 % 30;
+        config.datagram_bytes = 1024 + i * 13;
+        config.event_slots = 16 + i * 3;
+        config.small_texts = 16 + i * 5;
+        config.large_texts = 4 + i;
+        config.key_slots = 16 + i * 11;
+        config.window_slack = i;
+        config.hit_bytes = 8 * config.datagram_bytes + 65536 + i;
+        const as_rules rules = i % 5 == 0 ? (as_rules){0} : sample_rules(i % 2, 2 - i % 2);
+        as_ring *ring = as_ring_new(&config, &rules);
+        CHECK(ring != NULL);
+        CHECK_EQUAL(wrapped.taken, as_ring_bytes(&config, &rules));
+        as_ring_free(ring);
+    }
+}
+
+/* Datagrams in packed form */
+
+static void feeding(void) {
+    as_ring *ring = sample_ring();
+    CASE("a whole event fed is a hit, and every datagram is accounted for");
+    in.len = 0;
+    pack_event(&in, 1000, 1000, 1);
+    CHECK_EQUAL(feed(ring), in.len);
+    CHECK_EQUAL(hits_of(ring), 1);
+    as_stats stats = stats_of(ring);
+    CHECK_EQUAL(stats.datagrams, 5);
+    CHECK_EQUAL(stats.records, 5);
+    CHECK_EQUAL(stats.events, 1);
+    CHECK_EQUAL(stats.matches, 1);
+    CHECK_EQUAL(stats.sequences, 1);
+    CHECK_EQUAL(stats.hits, 1);
+    as_ring_free(ring);
+
+    CASE("of every prefix the whole datagrams are taken, and the rest is given back");
+    size_t whole = 0;
+    for (size_t len = 0; len <= in.len; len++) {
+        as_packed entry;
+        while (as_packed_read(as_span_of(in.bytes + whole, len - whole), &entry) > 0) {
+            whole += AS_PACKED_HEADER + entry.bytes.len;
+        }
+        ring = sample_ring();
+        CHECK_EQUAL(as_ring_feed(ring, guarded(in.bytes, len), len), whole);
+        as_ring_free(ring);
+    }
+    CHECK_EQUAL(whole, in.len);
+
+    CASE("a datagram cut anywhere is taken, counted, and read no further than it reaches");
+    for (size_t len = 0; len <= sizeof SAMPLE_SYSCALL; len++) {
+        uint8_t cut[8192];
+        uint8_t one[8192];
+        const size_t full = make_datagram(cut, 1300, 1000, 1, SAMPLE_SYSCALL);
+        const as_packed entry = {.ms = 1, .bytes = as_span_of(cut, len < full ? len : full)};
+        as_packed_write(one, &entry);
+        ring = sample_ring();
+        const size_t size = AS_PACKED_HEADER + entry.bytes.len;
+        CHECK_EQUAL(as_ring_feed(ring, guarded(one, size), size), size);
+        CHECK_EQUAL(as_ring_finish(ring), 1);
+        const as_stats counted = stats_of(ring);
+        CHECK_EQUAL(counted.malformed + counted.records, 1);
+        CHECK_EQUAL(hits_of(ring), counted.records);
+        as_ring_free(ring);
+    }
+
+    CASE("control, foreign, short and unreadable datagrams are counted as what they are");
+    ring = sample_ring();
+    in.len = 0;
+    pack(&in, 1, 0, 2, 0, 0, "");
+    pack(&in, 1, 0, 1329, 0, 0, "");
+    pack(&in, 1, 4711, 1300, 1, 1, SAMPLE_SYSCALL);
+    const as_packed tiny = {.ms = 1, .bytes = GUARDED("short")};
+    as_packed_write(in.bytes + in.len, &tiny);
+    in.len += AS_PACKED_HEADER + 5;
+    const as_packed nameless = {.ms = 1, .bytes = GUARDED("\0\0\0\0\x14\x05\0\0\0\0\0\0\0\0\0\0no stamp")};
+    as_packed_write(in.bytes + in.len, &nameless);
+    in.len += AS_PACKED_HEADER + 24;
+    CHECK_EQUAL(feed(ring), in.len);
+    stats = stats_of(ring);
+    CHECK_EQUAL(stats.datagrams, 5);
+    CHECK_EQUAL(stats.control, 2);
+    CHECK_EQUAL(stats.foreign, 1);
+    CHECK_EQUAL(stats.malformed, 2);
+    CHECK_EQUAL(stats.records, 0);
+    as_ring_free(ring);
+
+    CASE("a datagram longer than the limit is cut, counted, and its start is used");
+    ring = sample_ring();
+    in.len = 0;
+    char body[2048];
+    memset(body, 'x', sizeof body);
+    body[sizeof body - 1] = '\0';
+    memcpy(body, "arch=c000003e syscall=257 items=0 comm=", 39);
+    pack(&in, 1, 0, 1300, 1, 1, body);
+    pack(&in, 1, 0, 1320, 1, 1, "");
+    CHECK_EQUAL(feed(ring), in.len);
+    CHECK_EQUAL(hits_of(ring), 1);
+    CHECK_EQUAL(stats_of(ring).truncated, 1);
+    as_ring_free(ring);
+
+    CASE("an event whose SYSCALL is missing is decided by nobody");
+    ring = sample_ring();
+    in.len = 0;
+    pack(&in, 1, 0, 1302, 1, 1, SAMPLE_PATH);
+    pack(&in, 1, 0, 1320, 1, 1, "");
+    feed(ring);
+    CHECK_EQUAL(as_ring_finish(ring), 1);
+    CHECK_EQUAL(hits_of(ring), 0);
+    CHECK_EQUAL(stats_of(ring).incomplete, 1);
+    as_ring_free(ring);
+
+    CASE("serials that never came are counted, by the clock of the headers or by the stamps");
+    for (uint64_t clock = 0; clock < 2; clock++) {
+        ring = sample_ring();
+        in.len = 0;
+        pack_event(&in, clock * 1000, 10000, 1);
+        pack_event(&in, clock * 1001, 10001, 4);
+        pack_event(&in, clock * 4000, 13000, 5);
+        pack_event(&in, clock * 8000, 17000, 6);
+        feed(ring);
+        CHECK_EQUAL(stats_of(ring).serials_missing, 2);
+        as_ring_free(ring);
+    }
+
+    CASE("nothing fed is nothing taken");
+    ring = sample_ring();
+    CHECK_EQUAL(as_ring_feed(ring, NULL, 0), 0);
+    CHECK_EQUAL(as_ring_feed_text(ring, NULL, 0), 0);
+    as_ring_free(ring);
+}
+
+static void full_hits(void) {
+    CASE("when the hits are full no more is taken, and after draining it goes on where it was");
+    as_ring *ring = sample_ring();
+    in.len = 0;
+    for (uint32_t serial = 1; serial <= 240; serial++) {
+        pack_event(&in, 1000, 1000 + serial, serial);
+    }
+    size_t at = 0;
+    uint32_t hits = 0;
+    uint32_t stops = 0;
+    while (at < in.len) {
+        const int64_t consumed = as_ring_feed(ring, in.bytes + at, in.len - at);
+        at += (size_t)consumed;
+        if (at < in.len) {
+            stops++;
+            CHECK_EQUAL(as_ring_feed(ring, in.bytes + at, in.len - at), 0);
+            CHECK_EQUAL(as_ring_feed_text(ring, (const uint8_t *)"x", 1), 0);
+            CHECK_EQUAL(as_ring_finish(ring), 0);
+        }
+        hits += hits_of(ring);
+    }
+    CHECK_EQUAL(hits, 240);
+    CHECK(stops > 0);
+    CHECK_EQUAL(stats_of(ring).events, 240);
+    as_ring_free(ring);
+
+    CASE("time that passes while the hits are full closes no event; the end of the input waits as well");
+    const as_config config = sample_config();
+    as_config large = config;
+    large.event_slots = 512;
+    large.small_texts = 2048;
+    ring = ring_of(&large, 1, 1);
+    in.len = 0;
+    for (uint32_t serial = 1; serial <= 300; serial++) {
+        pack(&in, 1000, 0, 1300, 1000 + serial, serial, SAMPLE_SYSCALL);
+    }
+    CHECK_EQUAL(feed(ring), in.len);
+    CHECK_EQUAL(stats_of(ring).open_events, 300);
+    const int64_t closed = as_ring_expire(ring, 9000);
+    CHECK(closed > 0 && closed < 300);
+    CHECK_EQUAL(as_ring_expire(ring, 9000), 0);
+    CHECK_EQUAL(as_ring_finish(ring), 0);
+    hits = hits_of(ring);
+    while (as_ring_finish(ring) == 0) {
+        hits += hits_of(ring);
+    }
+    hits += hits_of(ring);
+    CHECK_EQUAL(hits, 300);
+    CHECK_EQUAL(stats_of(ring).incomplete, 300);
+    CHECK_EQUAL(as_ring_finish(ring), 1);
+    as_ring_free(ring);
+
+    CASE("the hits may be full in the middle of one event's windows and rules");
+    const as_rule rules[] = {
+        {.count = 2, .span_ms = 60000}, {.count = 1, .span_ms = 1}, {.count = 64, .span_ms = 60000}};
+    const as_rules table = {.rules = rules, .rule_count = 3};
+    large.window_slack = 1024;
+    ring = as_ring_new(&large, &table);
+    CHECK(ring != NULL);
+    in.len = 0;
+    for (uint32_t serial = 1; serial <= 200; serial++) {
+        /* Every other stamp late: one event can complete up to 64 windows of one rule. */
+        pack_event(&in, 1000, 100000 - (serial % 2 == 0 ? serial * 100 : 0), serial);
+    }
+    at = 0;
+    hits = 0;
+    while (at < in.len) {
+        at += (size_t)as_ring_feed(ring, in.bytes + at, in.len - at);
+        hits += hits_of(ring);
+    }
+    while (as_ring_finish(ring) == 0) {
+        hits += hits_of(ring);
+    }
+    hits += hits_of(ring);
+    const as_stats stats = stats_of(ring);
+    CHECK_EQUAL(stats.matches, 600);
+    CHECK_EQUAL(stats.sequences, hits);
+    CHECK_EQUAL(stats.hits, hits);
+    CHECK_EQUAL(hits, 200 + 199 + 137);
+    as_ring_free(ring);
+
+    CASE("there has to be room for all hits to drain any");
+    ring = sample_ring();
+    CHECK_EQUAL(as_ring_drain(ring, drained, HIT_BYTES - 1), AS_ARGUMENT);
+    CHECK_EQUAL(as_ring_drain(ring, drained, HIT_BYTES), 0);
+    as_ring_free(ring);
+}
+
+static void windows(void) {
+    const as_config config = sample_config();
+    CASE("ten matches of one process within the span are a sequence; nine, or matches without a pid, are "
+         "none");
+    as_ring *ring = ring_of(&config, 0, 1);
+    in.len = 0;
+    for (uint32_t serial = 1; serial <= 9; serial++) {
+        pack_event(&in, 1000, 1000 + serial, serial);
+    }
+    CHECK_EQUAL(feed(ring), in.len);
+    CHECK_EQUAL(hits_of(ring), 0);
+    in.len = 0;
+    for (uint32_t serial = 10; serial <= 12; serial++) {
+        pack(&in, 1000, 0, 1300, 2000, serial,
+             "arch=c000003e syscall=257 a0=ffffff9c a2=80000 items=1 comm=\"x\"");
+        pack(&in, 1000, 0, 1302, 2000, serial, SAMPLE_PATH);
+        pack(&in, 1000, 0, 1320, 2000, serial, "");
+    }
+    pack_event(&in, 1000, 2000, 13);
+    CHECK_EQUAL(feed(ring), in.len);
+    CHECK_EQUAL(hits_of(ring), 1);
+    as_stats stats = stats_of(ring);
+    CHECK_EQUAL(stats.matches, 13);
+    CHECK_EQUAL(stats.keyless, 3);
+    CHECK_EQUAL(stats.live_keys, 1);
+
+    CASE("an event of a call that no rule looks at is closed and matches nothing");
+    in.len = 0;
+    pack(&in, 1000, 0, 1300, 2000, 14, "arch=c000003e syscall=0 success=yes items=0 pid=92 comm=\"x\"");
+    pack(&in, 1000, 0, 1320, 2000, 14, "");
+    CHECK_EQUAL(feed(ring), in.len);
+    CHECK_EQUAL(stats_of(ring).events, 14);
+    CHECK_EQUAL(stats_of(ring).matches, 13);
+
+    CASE("a match older than all that a full window keeps is stale");
+    in.len = 0;
+    for (uint32_t serial = 20; serial <= 60; serial++) {
+        pack_event(&in, 1000, 3000, serial);
+    }
+    pack_event(&in, 1000, 999, 61);
+    CHECK_EQUAL(feed(ring), in.len);
+    CHECK_EQUAL(stats_of(ring).stale, 1);
+    as_ring_free(ring);
+
+    CASE("windows that complete while their hit waits are merged into it, when the rule says so");
+    as_rule rule = {.keys = {AS_FIELD_PID}, .key_count = 1, .count = 2, .span_ms = 5000, .merge_ms = 1000};
+    const as_rules table = {.rules = &rule, .rule_count = 1};
+    ring = as_ring_new(&config, &table);
+    in.len = 0;
+    pack_event(&in, 1000, 1000, 1);
+    pack_event(&in, 1000, 1100, 2);
+    pack_event(&in, 1000, 2100, 3);
+    pack_event(&in, 1000, 3101, 4);
+    CHECK_EQUAL(feed(ring), in.len);
+    CHECK_EQUAL(hits_of(ring), 2);
+    stats = stats_of(ring);
+    CHECK_EQUAL(stats.sequences, 3);
+    CHECK_EQUAL(stats.hits, 2);
+    as_ring_free(ring);
+}
+
+/* Log text */
+
+static void text(void) {
+    static const char log[] = "type=SYSCALL msg=audit(1.000:1): " SAMPLE_SYSCALL "\n"
+                              "no record\n"
+                              "type=PATH msg=audit(1.000:1): " SAMPLE_PATH "\n"
+                              "type=PATH msg=audit(1.000): no stamp\n"
+                              "type=PROCTITLE msg=audit(1.000:1): " SAMPLE_PROCTITLE;
+    CASE("a log is taken however it is cut; its last line needs no end, and PROCTITLE ends an event");
+    for (size_t piece = 1; piece <= sizeof log; piece += piece < 40 ? 1 : 97) {
+        as_ring *ring = sample_ring();
+        for (size_t at = 0; at < sizeof log - 1; at += piece) {
+            const size_t len = sizeof log - 1 - at < piece ? sizeof log - 1 - at : piece;
+            CHECK_EQUAL(as_ring_feed_text(ring, guarded(log + at, len), len), len);
+        }
+        CHECK_EQUAL(stats_of(ring).events, 0);
+        CHECK_EQUAL(as_ring_finish(ring), 1);
+        CHECK_EQUAL(hits_of(ring), 1);
+        const as_stats stats = stats_of(ring);
+        CHECK_EQUAL(stats.lines, 5);
+        CHECK_EQUAL(stats.malformed, 2);
+        CHECK_EQUAL(stats.records, 3);
+        CHECK_EQUAL(stats.incomplete, 0);
+        CHECK_EQUAL(stats.serials_missing, 0);
+        as_ring_free(ring);
+    }
+
+    CASE("a line longer than the limit is counted as truncated");
+    as_ring *ring = sample_ring();
+    uint8_t line[3000];
+    memset(line, 'x', sizeof line);
+    line[1500] = '\n';
+    as_ring_feed_text(ring, line, sizeof line);
+    as_ring_finish(ring);
+    CHECK_EQUAL(stats_of(ring).truncated, 2);
+    CHECK_EQUAL(stats_of(ring).malformed, 2);
+    as_ring_free(ring);
+}
+
+static void time_passes(void) {
+    CASE("time closes what waits for its end, and settles serials");
+    as_ring *ring = sample_ring();
+    in.len = 0;
+    pack(&in, 1000, 0, 1300, 5000, 1, SAMPLE_SYSCALL);
+    pack(&in, 1000, 0, 1300, 5000, 3, SAMPLE_SYSCALL);
+    feed(ring);
+    CHECK_EQUAL(as_ring_expire(ring, 2999), 0);
+    CHECK_EQUAL(hits_of(ring), 0);
+    CHECK_EQUAL(as_ring_expire(ring, 3000), 2);
+    CHECK_EQUAL(hits_of(ring), 2);
+    CHECK_EQUAL(as_ring_expire(ring, 5000), 0);
+    CHECK_EQUAL(stats_of(ring).serials_missing, 1);
+
+    CASE("and so does the time of the next datagram, or of the end of the input");
+    in.len = 0;
+    pack(&in, 6000, 0, 1300, 5000, 4, SAMPLE_SYSCALL);
+    pack(&in, 7000, 0, 1300, 5000, 6, SAMPLE_SYSCALL);
+    feed(ring);
+    CHECK_EQUAL(hits_of(ring), 0);
+    in.len = 0;
+    pack(&in, 8000, 0, 1320, 5000, 6, "");
+    feed(ring);
+    CHECK_EQUAL(hits_of(ring), 1);
+    CHECK_EQUAL(as_ring_finish(ring), 1);
+    CHECK_EQUAL(hits_of(ring), 1);
+    CHECK_EQUAL(stats_of(ring).serials_missing, 2);
+    as_ring_free(ring);
+
+    CASE("in a table that is full every event is decided all the same");
+    ring = sample_ring();
+    in.len = 0;
+    for (uint32_t serial = 1; serial <= 40; serial++) {
+        pack(&in, 1000, 0, 1300, 5000, serial, SAMPLE_SYSCALL);
+    }
+    feed(ring);
+    CHECK_EQUAL(hits_of(ring), 24);
+    CHECK_EQUAL(stats_of(ring).evicted, 24);
+    CHECK_EQUAL(stats_of(ring).open_events, 16);
+    as_ring_free(ring);
+}
+
+/* Sockets */
+
+static void send_event(int fd, uint32_t serial) {
+    in.len = 0;
+    pack_event(&in, 0, 1000 + serial, serial);
+    as_span rest = as_span_of(in.bytes, in.len);
+    as_packed entry;
+    for (uint32_t size = as_packed_read(rest, &entry); size > 0; size = as_packed_read(rest, &entry)) {
+        CHECK(send(fd, entry.bytes.at, entry.bytes.len, 0) == (ssize_t)entry.bytes.len);
+        rest = as_span_skip(rest, size);
+    }
+}
+
+static void receiving(void) {
+    int pair[2];
+    CHECK(socketpair(AF_UNIX, SOCK_DGRAM, 0, pair) == 0);
+
+    CASE("without a sender's port a datagram is foreign, as is one of any other family");
+    as_ring *ring = sample_ring();
+    send_event(pair[1], 1);
+    CHECK_EQUAL(as_ring_receive(ring, pair[0], 1, 100), 5);
+    CHECK_EQUAL(stats_of(ring).foreign, 5);
+    as_ring_free(ring);
+
+    CASE("a name of another family is no port, although 0 lies where a port would");
+    ring = sample_ring();
+    const int named = socket(AF_UNIX, SOCK_DGRAM, 0);
+    const int to = socket(AF_UNIX, SOCK_DGRAM, 0);
+    struct sockaddr_un name = {.sun_family = AF_UNIX};
+    struct sockaddr_un here = {.sun_family = AF_UNIX};
+    snprintf(here.sun_path + 1, sizeof here.sun_path - 1, "auditsense-test-%d", (int)getpid());
+    memcpy(name.sun_path, "\0A\0\0\0\0", 6);
+    const socklen_t here_len =
+        (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(here.sun_path + 1));
+    const socklen_t name_len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 6);
+    if (bind(named, (struct sockaddr *)&name, name_len) != 0 ||
+        bind(to, (struct sockaddr *)&here, here_len) != 0) {
+        check_skip("an abstract name is taken");
+    } else {
+        CHECK(connect(named, (struct sockaddr *)&here, here_len) == 0);
+        send_event(named, 1);
+        CHECK_EQUAL(as_ring_receive(ring, to, 1, 100), 5);
+        CHECK_EQUAL(stats_of(ring).foreign, 5);
+        CHECK_EQUAL(stats_of(ring).records, 0);
+    }
+    close(named);
+    close(to);
+    as_ring_free(ring);
+
+    CASE("the socket is read until it is empty, in as many calls as it takes");
+    wrapped.as_kernel = true;
+    ring = sample_ring();
+    CHECK_EQUAL(as_ring_receive(ring, pair[0], 1, 100), 0);
+    send_event(pair[1], 1);
+    CHECK_EQUAL(as_ring_receive(ring, pair[0], 1, 0), 0);
+    CHECK_EQUAL(as_ring_receive(ring, pair[0], 1, 1), 4);
+    CHECK_EQUAL(as_ring_receive(ring, pair[0], 1, 100), 1);
+    CHECK_EQUAL(hits_of(ring), 1);
+    send_event(pair[1], 2);
+    CHECK_EQUAL(as_ring_receive(ring, pair[0], 1, 100), 5);
+    CHECK_EQUAL(hits_of(ring), 1);
+    CHECK_EQUAL(stats_of(ring).datagrams, 10);
+    CHECK_EQUAL(stats_of(ring).records, 10);
+
+    CASE("an interrupted call is made again; a failed one is an error, unless something came before it");
+    wrapped.failures = 3;
+    wrapped.failure = EINTR;
+    send_event(pair[1], 3);
+    CHECK_EQUAL(as_ring_receive(ring, pair[0], 1, 100), 5);
+    wrapped.failures = 1;
+    wrapped.failure = EIO;
+    errno = 0;
+    CHECK_EQUAL(as_ring_receive(ring, pair[0], 1, 100), AS_SYSTEM);
+    CHECK_EQUAL(errno, EIO);
+    send_event(pair[1], 4);
+    wrapped.successes = 1;
+    wrapped.failures = 1;
+    CHECK_EQUAL(as_ring_receive(ring, pair[0], 1, 100), 4);
+    CHECK_EQUAL(as_ring_receive(ring, pair[0], 1, 100), 1);
+    wrapped.failures = 1;
+    wrapped.failure = EAGAIN;
+    CHECK_EQUAL(as_ring_receive(ring, pair[0], 1, 100), 0);
+    CHECK_EQUAL(as_ring_receive(ring, -1, 1, 100), AS_SYSTEM);
+    CHECK_EQUAL(errno, EBADF);
+    hits_of(ring);
+
+    CASE("a datagram that did not fit is cut and counted, received or fetched");
+    uint8_t datagram[2000];
+    size_t len = make_datagram(datagram, 1300, 1000, 9, "arch=c000003e syscall=257 items=0 comm=");
+    memset(datagram + len, 'x', sizeof datagram - len);
+    CHECK(send(pair[1], datagram, sizeof datagram, 0) == sizeof datagram);
+    CHECK_EQUAL(as_ring_receive(ring, pair[0], 1, 100), 1);
+    CHECK_EQUAL(stats_of(ring).truncated, 1);
+    as_ring_free(ring);
+
+    CASE("when the hits are full the rest waits in the ring, and is taken first when there is room");
+    as_config config = sample_config();
+    config.datagram_slots = 64;
+    ring = ring_of(&config, 1, 1);
+    uint32_t sent = 0;
+    int64_t received = 0;
+    uint32_t hits = 0;
+    bool stopped = false;
+    while (sent < 400) {
+        send_event(pair[1], ++sent);
+        const int64_t got = as_ring_receive(ring, pair[0], 1, 100);
+        CHECK(got >= 0);
+        received += got;
+        if (got < 5) {
+            stopped = true;
+            CHECK_EQUAL(as_ring_receive(ring, pair[0], 1, 100), 0);
+            CHECK_EQUAL(as_ring_fetch(ring, pair[0]), AS_UNREAD);
+            hits += hits_of(ring);
+            received += as_ring_receive(ring, pair[0], 1, 100);
+        }
+    }
+    hits += hits_of(ring);
+    CHECK(stopped);
+    CHECK_EQUAL(received, 2000);
+    CHECK_EQUAL(hits, 400);
+    CHECK_EQUAL(stats_of(ring).datagrams, 2000);
+    as_ring_free(ring);
+    close(pair[0]);
+    close(pair[1]);
+    wrapped.as_kernel = false;
+}
+
+static void fetching(void) {
+    int pair[2];
+    uint8_t out[4 * (1024 + 16)];
+    as_packed entry;
+    CHECK(socketpair(AF_UNIX, SOCK_DGRAM, 0, pair) == 0);
+    wrapped.as_kernel = true;
+    as_ring *ring = sample_ring();
+
+    CASE("fetched datagrams are packed as they came, undecided, and counted once");
+    CHECK_EQUAL(as_ring_fetch(ring, pair[0]), 0);
+    CHECK_EQUAL(as_ring_pack(ring, out, sizeof out, 1), 0);
+    CHECK(send(pair[1], "hello", 5, 0) == 5 && send(pair[1], "", 0, 0) == 0);
+    CHECK_EQUAL(as_ring_fetch(ring, pair[0]), 2);
+    CHECK_EQUAL(as_ring_pack(ring, out, sizeof out, 77), 2 * AS_PACKED_HEADER + 5);
+    CHECK_EQUAL(as_packed_read(as_span_of(out, sizeof out), &entry), AS_PACKED_HEADER + 5);
+    CHECK_TEXT(entry.bytes, "hello");
+    CHECK_EQUAL(entry.ms, 77);
+    CHECK_EQUAL(entry.sender, 0);
+    CHECK_EQUAL(stats_of(ring).datagrams, 2);
+    CHECK_EQUAL(stats_of(ring).records, 0);
+
+    CASE("with too little room nothing is packed, and nothing is lost");
+    CHECK(send(pair[1], "again", 5, 0) == 5);
+    CHECK_EQUAL(as_ring_fetch(ring, pair[0]), 1);
+    CHECK_EQUAL(as_ring_pack(ring, out, sizeof out - 1, 1), AS_ARGUMENT);
+    CHECK_EQUAL(as_ring_fetch(ring, pair[0]), AS_UNREAD);
+    CHECK_EQUAL(as_ring_pack(ring, out, sizeof out, 1), AS_PACKED_HEADER + 5);
+
+    CASE("a sender that is not the kernel is written down");
+    wrapped.as_kernel = false;
+    CHECK(send(pair[1], "hello", 5, 0) == 5);
+    CHECK_EQUAL(as_ring_fetch(ring, pair[0]), 1);
+    CHECK_EQUAL(as_ring_pack(ring, out, sizeof out, 1), AS_PACKED_HEADER + 5);
+    as_packed_read(as_span_of(out, sizeof out), &entry);
+    CHECK_EQUAL(entry.sender, UINT32_MAX);
+
+    CASE("a datagram cut while fetching is counted");
+    uint8_t large[1025] = {0};
+    CHECK(send(pair[1], large, sizeof large, 0) == sizeof large);
+    CHECK_EQUAL(as_ring_fetch(ring, pair[0]), 1);
+    CHECK_EQUAL(as_ring_pack(ring, out, sizeof out, 1), AS_PACKED_HEADER + 1024);
+    CHECK_EQUAL(stats_of(ring).truncated, 1);
+
+    CASE("a failed fetch is an error");
+    CHECK_EQUAL(as_ring_fetch(ring, -1), AS_SYSTEM);
+    as_ring_free(ring);
+
+    CASE("what was fetched can be received instead: it is counted once, and the socket is read to its end");
+    ring = sample_ring();
+    wrapped.as_kernel = true;
+    send_event(pair[1], 1);
+    send_event(pair[1], 2);
+    CHECK_EQUAL(as_ring_fetch(ring, pair[0]), 4);
+    CHECK_EQUAL(as_ring_receive(ring, pair[0], 1, 100), 10);
+    CHECK_EQUAL(stats_of(ring).datagrams, 10);
+    CHECK_EQUAL(hits_of(ring), 2);
+    as_ring_free(ring);
+    wrapped.as_kernel = false;
+    close(pair[0]);
+    close(pair[1]);
+}
+
+static void netlink(void) {
+    CASE("another process's netlink datagram is foreign");
+    as_ring *ring = sample_ring();
+    const int mine = socket(AF_NETLINK, SOCK_RAW, NETLINK_USERSOCK);
+    const int theirs = socket(AF_NETLINK, SOCK_RAW, NETLINK_USERSOCK);
+    struct sockaddr_nl at = {.nl_family = AF_NETLINK};
+    socklen_t len = sizeof at;
+    uint8_t datagram[1024];
+    const size_t size = make_datagram(datagram, 1300, 1000, 1, SAMPLE_SYSCALL);
+    if (mine < 0 || theirs < 0 || bind(mine, (struct sockaddr *)&at, sizeof at) != 0 ||
+        getsockname(mine, (struct sockaddr *)&at, &len) != 0 ||
+        sendto(theirs, datagram, size, 0, (struct sockaddr *)&at, len) != (ssize_t)size) {
+        check_skip("no user netlink here");
+    } else {
+        CHECK_EQUAL(as_ring_receive(ring, mine, 1, 100), 1);
+        CHECK_EQUAL(stats_of(ring).foreign, 1);
+        CHECK_EQUAL(stats_of(ring).records, 0);
+    }
+    close(mine);
+    close(theirs);
+    as_ring_free(ring);
+
+    CASE("the kernel's own answer is not foreign, and a control datagram by its type");
+    ring = sample_ring();
+    const int route = socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE);
+    struct {
+        struct nlmsghdr header;
+        struct rtgenmsg family;
+    } ask = {.header = {.nlmsg_len = sizeof ask,
+                        .nlmsg_type = RTM_GETLINK,
+                        .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP}};
+    if (route < 0 || send(route, &ask, sizeof ask, 0) != sizeof ask) {
+        check_skip("no route netlink here");
+    } else {
+        int64_t got = 0;
+        for (int tries = 0; tries < 100 && got == 0; tries++) {
+            got = as_ring_receive(ring, route, 1, 100);
+            usleep(1000);
+        }
+        CHECK(got > 0);
+        CHECK_EQUAL(stats_of(ring).control, got);
+        CHECK_EQUAL(stats_of(ring).foreign, 0);
+    }
+    close(route);
+    as_ring_free(ring);
+}
+
+/* A second thread */
+
+static void *receive_in_thread(void *ring) {
+    const int64_t got = as_ring_receive(ring, -1, 1, 1);
+    return got == AS_SYSTEM ? ring : NULL;
+}
+
+static void second_thread(void) {
+    as_ring *ring = sample_ring();
+    as_stats stats;
+    uint8_t out[4 * (1024 + 16)];
+    pthread_t thread;
+    void *result = NULL;
+    CASE("while a thread is inside, every call of another is refused at once, and does nothing");
+    sem_init(&wrapped.inside, 0, 0);
+    sem_init(&wrapped.go_on, 0, 0);
+    wrapped.blocks = true;
+    CHECK(pthread_create(&thread, NULL, receive_in_thread, ring) == 0);
+    sem_wait(&wrapped.inside);
+    CHECK_EQUAL(as_ring_receive(ring, -1, 1, 1), AS_BUSY);
+    CHECK_EQUAL(as_ring_fetch(ring, -1), AS_BUSY);
+    CHECK_EQUAL(as_ring_pack(ring, out, sizeof out, 1), AS_BUSY);
+    CHECK_EQUAL(as_ring_feed(ring, out, 0), AS_BUSY);
+    CHECK_EQUAL(as_ring_feed_text(ring, out, 0), AS_BUSY);
+    CHECK_EQUAL(as_ring_expire(ring, 1), AS_BUSY);
+    CHECK_EQUAL(as_ring_finish(ring), AS_BUSY);
+    CHECK_EQUAL(as_ring_drain(ring, drained, sizeof drained), AS_BUSY);
+    CHECK_EQUAL(as_ring_stats(ring, &stats), AS_BUSY);
+    wrapped.blocks = false;
+    sem_post(&wrapped.go_on);
+    pthread_join(thread, &result);
+    CHECK(result == ring);
+
+    CASE("and once it is out, they are taken again");
+    CHECK_EQUAL(as_ring_stats(ring, &stats), AS_OK);
+    sem_destroy(&wrapped.inside);
+    sem_destroy(&wrapped.go_on);
+    as_ring_free(ring);
+}
+
+int main(void) {
+    bounds();
+    memory();
+    feeding();
+    full_hits();
+    windows();
+    text();
+    time_passes();
+    receiving();
+    fetching();
+    netlink();
+    second_thread();
+    return check_done();
+}

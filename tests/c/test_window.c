@@ -1,0 +1,285 @@
+/* Stage 5, window: enough matches of one key close together, in the order of their stamps. The table of cases
+ * is tests/cases/windows.txt; here are the keys, the bounds, and a list to compare with. */
+#include "_ring/window.h"
+
+#include "check.h"
+#include "samples.h"
+
+enum { EVERYTHING = 1 << 20 };
+
+static uint8_t *memory;
+
+static as_windows fresh(const as_config *config, const as_rules *rules) {
+    as_windows windows;
+    as_carver counting = {.base = NULL};
+    as_carver from = {.base = memory};
+    as_windows_carve(&windows, config, rules, &counting);
+    CHECK(counting.used <= EVERYTHING);
+    memset(memory, 0, EVERYTHING);
+    as_windows_carve(&windows, config, rules, &from);
+    CHECK_EQUAL(counting.used, from.used);
+    return windows;
+}
+
+static as_windows sample(uint32_t count, uint32_t slack) {
+    const as_rule rule = {.count = count, .span_ms = 5000};
+    const as_rules rules = {.rules = &rule, .rule_count = 1};
+    as_config config = sample_config();
+    config.window_slack = slack;
+    return fresh(&config, &rules);
+}
+
+/* Add one match; returns the windows it completes. */
+static uint32_t add(as_windows *windows, as_window *window, uint32_t count, uint64_t ms) {
+    const as_rule rule = {.count = count, .span_ms = 5000};
+    uint32_t place = as_window_add(windows, window, count, ms, 1);
+    uint32_t first;
+    uint32_t completed = 0;
+    while (place != UINT32_MAX && as_window_complete(windows, window, &rule, &place, &first)) {
+        const as_entry last = as_window_entry(windows, window, first + count - 1);
+        CHECK(last.ms - as_window_entry(windows, window, first).ms <= 5000);
+        completed++;
+    }
+    for (uint32_t i = 1; i < window->len; i++) {
+        CHECK(as_window_entry(windows, window, i - 1).ms <= as_window_entry(windows, window, i).ms);
+    }
+    CHECK(window->len <= count + windows->slack);
+    return completed;
+}
+
+static void in_order(void) {
+    as_stats stats = {0};
+    as_windows windows = sample(10, 22);
+    as_window *window = as_windows_of(&windows, 0, (const uint64_t[]){1, 0}, &stats);
+    uint32_t total = 0;
+    CASE("nothing resets: every match from the tenth on completes a window, for as long as it goes on");
+    for (uint32_t i = 0; i < 1000; i++) {
+        total += add(&windows, window, 10, 100 * i);
+    }
+    CHECK_EQUAL(total, 991);
+
+    CASE("5,000 ms are close enough, 5,001 are not");
+    window = as_windows_of(&windows, 0, (const uint64_t[]){2, 0}, &stats);
+    for (uint32_t i = 0; i < 9; i++) {
+        CHECK_EQUAL(add(&windows, window, 10, 1000), 0);
+    }
+    CHECK_EQUAL(add(&windows, window, 10, 6000), 1);
+    CHECK_EQUAL(add(&windows, window, 10, 6001), 0);
+    window = as_windows_of(&windows, 0, (const uint64_t[]){3, 0}, &stats);
+    for (uint32_t i = 0; i < 9; i++) {
+        CHECK_EQUAL(add(&windows, window, 10, 1000), 0);
+    }
+    CHECK_EQUAL(add(&windows, window, 10, 6001), 0);
+
+    CASE("matches of one millisecond keep the order they came in");
+    window = as_windows_of(&windows, 0, (const uint64_t[]){4, 0}, &stats);
+    for (uint32_t i = 0; i < 5; i++) {
+        as_window_add(&windows, window, 10, 7, i);
+    }
+    for (uint32_t i = 0; i < 5; i++) {
+        CHECK_EQUAL(as_window_entry(&windows, window, i).serial, i);
+    }
+}
+
+static void out_of_order(void) {
+    as_stats stats = {0};
+    as_windows windows = sample(3, 2);
+    as_window *window = as_windows_of(&windows, 0, (const uint64_t[]){1, 0}, &stats);
+    CASE("a late match completes what it can, and what was complete is not completed twice");
+    CHECK_EQUAL(add(&windows, window, 3, 1000), 0);
+    CHECK_EQUAL(add(&windows, window, 3, 9000), 0);
+    CHECK_EQUAL(add(&windows, window, 3, 10000), 0);
+    CHECK_EQUAL(add(&windows, window, 3, 8000), 1);
+    CHECK_EQUAL(add(&windows, window, 3, 8500), 1); /* now 9000 has two before it */
+
+    CASE("a full window drops its oldest; what is older than all it keeps is stale");
+    CHECK_EQUAL(window->len, 5);
+    CHECK_EQUAL(add(&windows, window, 3, 500), 0);
+    CHECK_EQUAL(as_window_entry(&windows, window, 0).ms, 1000);
+    CHECK_EQUAL(as_window_add(&windows, window, 3, 999, 1), UINT32_MAX);
+    CHECK_EQUAL(add(&windows, window, 3, 10001), 1);
+    CHECK_EQUAL(as_window_entry(&windows, window, 0).ms, 8000);
+
+    CASE("without slack, in order, windows are whole");
+    windows = sample(64, 0);
+    window = as_windows_of(&windows, 0, (const uint64_t[]){1, 0}, &stats);
+    uint32_t total = 0;
+    for (uint32_t i = 0; i < 200; i++) {
+        total += add(&windows, window, 64, i);
+    }
+    CHECK_EQUAL(total, 137);
+}
+
+static int by_ms(const void *a, const void *b) {
+    const uint64_t x = *(const uint64_t *)a;
+    const uint64_t y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* Stamps that are overtaken by at most slack others give the windows of the sorted list. */
+static void model(void) {
+    CASE("overtaken by no more matches than there is slack, the windows are those of the sorted list");
+    for (uint32_t seed = 1; seed <= 300; seed++) {
+        enum { MATCHES = 120 };
+        as_stats stats = {0};
+        const uint32_t slack = seed % 8;
+        const uint32_t count = 2 + seed % 9;
+        as_windows windows = sample(count, slack);
+        as_window *window = as_windows_of(&windows, 0, (const uint64_t[]){seed, 0}, &stats);
+        uint64_t stamps[MATCHES];
+        uint64_t now = 1000;
+        uint32_t random = seed;
+        for (uint32_t i = 0; i < MATCHES; i++) {
+            random = random * UINT32_C(1664525) + UINT32_C(1013904223);
+            now += 1 + (random >> 20) % (10000 / count);
+            stamps[i] = now;
+        }
+        /* Blocks of slack + 1, each shuffled: nobody is overtaken by more than slack. */
+        for (uint32_t block = 0; block + slack < MATCHES; block += slack + 1) {
+            for (uint32_t i = slack; i > 0; i--) {
+                random = random * UINT32_C(1664525) + UINT32_C(1013904223);
+                const uint32_t j = (random >> 16) % (i + 1);
+                const uint64_t swapped = stamps[block + i];
+                stamps[block + i] = stamps[block + j];
+                stamps[block + j] = swapped;
+            }
+        }
+        uint32_t found = 0;
+        for (uint32_t i = 0; i < MATCHES; i++) {
+            found += add(&windows, window, count, stamps[i]);
+        }
+        uint32_t wanted = 0;
+        qsort(stamps, MATCHES, sizeof *stamps, by_ms);
+        for (uint32_t i = count - 1; i < MATCHES; i++) {
+            wanted += stamps[i] - stamps[i + 1 - count] <= 5000 ? 1 : 0;
+        }
+        if (!CHECK_EQUAL(found, wanted)) {
+            printf("# seed %u: count %u, slack %u\n", seed, count, slack);
+        }
+    }
+}
+
+static void table_of_keys(void) {
+    as_stats stats = {0};
+    as_windows windows = sample(2, 0);
+    as_window *window;
+    CASE("a key has one window, a rule its own");
+    as_window *a = as_windows_of(&windows, 0, (const uint64_t[]){1, 2}, &stats);
+    CHECK(as_windows_of(&windows, 0, (const uint64_t[]){1, 2}, &stats) == a);
+    CHECK(as_windows_of(&windows, 0, (const uint64_t[]){1, 3}, &stats) != a);
+    CHECK(as_windows_of(&windows, 0, (const uint64_t[]){2, 2}, &stats) != a);
+    CHECK(as_windows_of(&windows, 1, (const uint64_t[]){1, 2}, &stats) != a);
+    CHECK_EQUAL(stats.live_keys, 4);
+
+    CASE("keys that share a place in the table stay apart");
+    windows = sample(2, 0);
+    for (int round = 0; round < 2; round++) {
+        for (uint32_t rule = 0; rule < 4; rule++) {
+            for (uint64_t key = 0; key < 4; key++) {
+                window = as_windows_of(&windows, rule, (const uint64_t[]){key % 2, key}, &stats);
+                CHECK_EQUAL(window->pending, round == 0 ? 0 : 4 * rule + key + 1);
+                window->pending = 4 * rule + key + 1;
+            }
+        }
+    }
+    windows = sample(2, 0);
+    for (uint64_t key = 0; key < 16; key++) {
+        window = as_windows_of(&windows, 0, (const uint64_t[]){92, key}, &stats);
+        CHECK_EQUAL(window->len, 0);
+        as_window_add(&windows, window, 2, key, 1);
+    }
+    CHECK_EQUAL(stats.live_keys, 4 + 16 + 16);
+
+    CASE("when the table is full the key that was used longest ago makes room");
+    windows = sample(2, 0);
+    memset(&stats, 0, sizeof stats);
+    for (uint64_t key = 1; key <= 16; key++) {
+        window = as_windows_of(&windows, 0, (const uint64_t[]){key, 0}, &stats);
+        window->pending = key;
+        as_window_add(&windows, window, 2, key, 1);
+    }
+    as_windows_of(&windows, 0, (const uint64_t[]){1, 0}, &stats); /* used again: 2 is the oldest now */
+    as_windows_of(&windows, 0, (const uint64_t[]){5, 0}, &stats); /* out of the middle */
+    CHECK_EQUAL(stats.keys_evicted, 0);
+    window = as_windows_of(&windows, 0, (const uint64_t[]){17, 0}, &stats);
+    CHECK(window->len == 0 && window->pending == 0);
+    CHECK_EQUAL(stats.keys_evicted, 1);
+    CHECK_EQUAL(stats.live_keys, 16);
+    for (uint64_t key = 1; key <= 16; key++) {
+        if (key != 2) {
+            CHECK_EQUAL(as_windows_of(&windows, 0, (const uint64_t[]){key, 0}, &stats)->pending, key);
+        }
+    }
+    CHECK_EQUAL(stats.keys_evicted, 1);
+
+    CASE("ten thousand keys through sixteen places: the last sixteen are there");
+    for (uint64_t key = 100; key < 10100; key++) {
+        as_windows_of(&windows, 0, (const uint64_t[]){key, key * 7}, &stats)->pending = key;
+    }
+    CHECK_EQUAL(stats.keys_evicted, 1 + 10000);
+    for (uint64_t key = 10084; key < 10100; key++) {
+        CHECK_EQUAL(as_windows_of(&windows, 0, (const uint64_t[]){key, key * 7}, &stats)->pending, key);
+    }
+    CHECK_EQUAL(stats.keys_evicted, 1 + 10000);
+
+    CASE("rules that count to one need no windows");
+    const as_rule rule = {.count = 1, .span_ms = 1};
+    const as_rules rules = {.rules = &rule, .rule_count = 1};
+    const as_config config = sample_config();
+    windows = fresh(&config, &rules);
+    CHECK_EQUAL(windows.slot_count, 0);
+}
+
+static as_value bare(const char *text) {
+    return (as_value){.span = guarded_span(text, strlen(text)), .form = AS_FORM_BARE};
+}
+
+static void keys(void) {
+    const as_windows windows = sample(2, 0);
+    const as_rule by_pid_and_node = {.keys = {AS_FIELD_PID, AS_FIELD_NODE}, .key_count = 2};
+    const as_rule by_comm_and_tty = {.keys = {AS_FIELD_COMM, AS_FIELD_TTY}, .key_count = 2};
+    const as_rule by_nothing = {0};
+    as_value values[AS_FIELDS] = {0};
+    uint8_t scratch[64];
+    uint64_t key[2] = {9, 9};
+    uint64_t other[2] = {9, 9};
+
+    CASE("a rule without keys has one window for all");
+    CHECK(as_window_key(&windows, &by_nothing, values, scratch, key));
+    CHECK(key[0] == 0 && key[1] == 0);
+
+    CASE("an event that lacks a key field has no key; a missing node is this host");
+    CHECK(!as_window_key(&windows, &by_pid_and_node, values, scratch, key));
+    values[AS_FIELD_PID] = bare("(null)");
+    CHECK(!as_window_key(&windows, &by_pid_and_node, values, scratch, key));
+    values[AS_FIELD_PID] = bare("92");
+    CHECK(as_window_key(&windows, &by_pid_and_node, values, scratch, key));
+    CHECK(key[0] == 92 && key[1] == 0);
+    CHECK(!as_window_key(&windows, &by_comm_and_tty, values, scratch, key));
+    values[AS_FIELD_COMM] = bare("7073");
+    CHECK(!as_window_key(&windows, &by_comm_and_tty, values, scratch, key));
+    values[AS_FIELD_TTY] = bare("pts0");
+    CHECK(as_window_key(&windows, &by_comm_and_tty, values, scratch, key));
+
+    CASE("texts are compared decoded, and different ones differ");
+    values[AS_FIELD_COMM] = (as_value){.span = GUARDED("ps"), .form = AS_FORM_QUOTED};
+    CHECK(as_window_key(&windows, &by_comm_and_tty, values, scratch, other));
+    CHECK(key[0] == other[0] && key[1] == other[1]);
+    values[AS_FIELD_TTY] = bare("pts1");
+    CHECK(as_window_key(&windows, &by_comm_and_tty, values, scratch, other));
+    CHECK(key[0] == other[0] && key[1] != other[1]);
+    values[AS_FIELD_NODE] = (as_value){.span = GUARDED("a"), .form = AS_FORM_QUOTED};
+    CHECK(as_window_key(&windows, &by_pid_and_node, values, scratch, other));
+    CHECK(other[0] == 92 && other[1] != 0);
+}
+
+int main(void) {
+    memory = aligned_alloc(16, EVERYTHING);
+    in_order();
+    out_of_order();
+    model();
+    table_of_keys();
+    keys();
+    free(memory);
+    return check_done();
+}

@@ -1,0 +1,296 @@
+"""What live tests let loose on the kernel's audit, and how they look at what comes of it.
+
+Loads run as the user 65534 and are told apart by their pid; what else the kernel reports
+is looked at by nobody. Also used by the benchmarks in bench/live.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from auditsense import Document, Sensor
+
+HERE = Path(__file__).parent
+NOBODY = 65534
+EXACT_RULE = "-w /proc/ -p r -k audit_proc"
+"""The rule of the detection: sees every process."""
+OWN_RULE = f"-a always,exit -F dir=/proc -F perm=r -F uid={NOBODY} -k audit_proc"
+"""The same for our own loads only."""
+EVENT_ID = re.compile(r"\d+\.\d{3}:\d+")
+
+START_LIMIT_S = 20.0
+END_LIMIT_S = 20.0
+PAUSE_S = 0.01
+
+AUDITSENSE = [sys.executable, "-c", "from auditsense.cli import main; raise SystemExit(main())"]
+
+_PYTHON_SCANNER = """
+import os, sys, time
+opens, period_us, timed = (int(word) for word in sys.argv[1:])
+if os.geteuid() == 0:
+    os.setgroups([])
+    os.setresgid(65534, 65534, 65534)
+    os.setresuid(65534, 65534, 65534)
+moment, start = "", time.monotonic()
+for n in range(1, opens + 1):
+    fd = os.open("/proc", os.O_RDONLY | os.O_CLOEXEC)
+    if n == timed:
+        moment = f"{time.monotonic_ns()} {time.time_ns()}"
+    os.close(fd)
+    if period_us and n < opens:
+        time.sleep(max(0, start + n * period_us / 1e6 - time.monotonic()))
+if moment:
+    print(moment)
+"""
+
+# --- loads ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Scanner:
+    """A program that opens /proc and nothing else.
+
+    Attributes:
+        command: without its numbers.
+        compiled: written in C: AT_FDCWD comes as a whole register, not as the 32 bits of a C int.
+        exe, comm: as the kernel will report them.
+    """
+
+    command: tuple[str, ...]
+    compiled: bool
+    exe: str
+    comm: str
+
+    def start(self, opens: int = 10, *, period_us: int = 0, timed: int = 0) -> subprocess.Popen[str]:
+        """Start one that opens so often; it prints the moment of the open *timed*."""
+        numbers = [str(opens), str(period_us), str(timed)]
+        if self.compiled:
+            numbers = ["-n", numbers[0], "-p", numbers[1], "-t", numbers[2]]
+        return subprocess.Popen([*self.command, *numbers], stdout=subprocess.PIPE, text=True)
+
+    def scan(self, opens: int = 10, *, period_us: int = 0) -> int:
+        """Run one to its end. Returns the pid it had."""
+        process = self.start(opens, period_us=period_us)
+        finish(process)
+        return process.pid
+
+
+def compiled_scanner(folder: Path) -> Scanner | None:
+    """Compile scanner.c into *folder*; None where there is no C compiler."""
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    if compiler is None:
+        return None
+    program = folder / "scanner"
+    subprocess.run([compiler, "-O2", "-o", program, HERE / "scanner.c"], check=True, timeout=60)
+    return Scanner((str(program),), compiled=True, exe=str(program.resolve()), comm=program.name)
+
+
+def python_scanner() -> Scanner:
+    """Return a scanner that needs no compiler."""
+    exe = Path(sys.executable).resolve()
+    command = (sys.executable, "-I", "-S", "-c", _PYTHON_SCANNER)
+    # The name is that of the file in the path given, before links are followed.
+    return Scanner(command, compiled=False, exe=str(exe), comm=Path(sys.executable).name[:15])
+
+
+def finish(process: subprocess.Popen[str], limit_s: float = 40.0) -> str:
+    """Wait until a load has ended well; return what it printed."""
+    try:
+        printed, _ = process.communicate(timeout=limit_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        raise
+    assert process.returncode == 0, f"{process.args!r} ended with {process.returncode}"
+    return printed or ""
+
+
+def as_nobody(*command: str) -> subprocess.Popen[str]:
+    """Start any program as the user 65534."""
+    return subprocess.Popen(
+        command, user=NOBODY, group=NOBODY, extra_groups=[], cwd="/", stdout=subprocess.DEVNULL, text=True
+    )
+
+
+# --- watching ------------------------------------------------------------------
+
+
+def watched(sensor: Sensor, *loads: subprocess.Popen[str]) -> list[Document]:
+    """Iterate a sensor until the loads have ended, and to its end. Returns all it gave."""
+    problems: list[BaseException] = []
+
+    def stop_afterwards() -> None:
+        try:
+            for load in loads:
+                finish(load)
+            time.sleep(0.1)
+        except BaseException as problem:  # noqa: BLE001  (raised below, in the test's own thread)
+            problems.append(problem)
+        finally:
+            sensor.stop()
+
+    thread = threading.Thread(target=stop_afterwards)
+    thread.start()
+    try:
+        documents = list(sensor)
+    finally:
+        thread.join()
+    for problem in problems:
+        raise problem
+    return documents
+
+
+def of_process(documents: list[Document], pid: int) -> list[Document]:
+    """Return the documents about one process."""
+    return [document for document in documents if document["process"]["pid"] == pid]
+
+
+class Listener:
+    """Hears the same records as the owner of the socket, by multicast."""
+
+    def __init__(self) -> None:
+        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 9)
+        self._socket.setsockopt(socket.SOL_SOCKET, 33, 8 << 20)  # SO_RCVBUFFORCE
+        self._socket.bind((0, 1))  # AUDIT_NLGRP_READLOG
+        self._socket.settimeout(0)
+        self._heard: list[bytes] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+    def datagrams(self) -> list[bytes]:
+        """Return all datagrams so far, in order."""
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self._heard.append(self._socket.recv(1 << 16))
+        return self._heard
+
+    def ids(self, pid: int) -> list[str]:
+        """Return the stamps of one process's system calls, in order, as the kernel printed them."""
+        pattern = re.compile(f"audit\\(([\\d.:]+)\\): arch=.* pid={pid} ".encode())
+        found = (
+            pattern.match(datagram[16:]) for datagram in self.datagrams() if datagram[4:6] == b"\x14\x05"
+        )
+        return [match[1].decode() for match in found if match]
+
+
+class Command:
+    """`auditsense` as a process of its own, its output in files."""
+
+    def __init__(
+        self, *arguments: str, stdout: IO[bytes] | int | None = None, before: tuple[str, ...] = ()
+    ) -> None:
+        self._out = tempfile.TemporaryFile()  # noqa: SIM115  (closed by close)
+        self._err = tempfile.TemporaryFile()  # noqa: SIM115
+        self.process = subprocess.Popen(
+            [*before, *AUDITSENSE, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=self._out if stdout is None else stdout,
+            stderr=self._err,
+            text=True,
+        )
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    @property
+    def said(self) -> str:
+        """Standard error so far."""
+        return _all_of(self._err)
+
+    @property
+    def printed(self) -> str:
+        """Standard output so far, whole lines of it."""
+        return _all_of(self._out).rpartition("\n")[0]
+
+    def documents(self) -> list[Document]:
+        """Return the documents printed so far."""
+        return [json.loads(line) for line in self.printed.splitlines()]
+
+    def wait_until_ready(self) -> None:
+        """Wait until records can come."""
+        deadline = time.monotonic() + START_LIMIT_S
+        while not re.search("watching|capturing", self.said):
+            assert self.process.poll() is None, f"ended with {self.process.returncode}: {self.said}"
+            assert time.monotonic() < deadline, f"not ready in time: {self.said}"
+            time.sleep(PAUSE_S)
+
+    def wait(self) -> int:
+        """Wait for the end. Returns the exit code."""
+        try:
+            return self.process.wait(END_LIMIT_S)
+        finally:
+            self.process.kill()
+
+    def end(self, number: signal.Signals = signal.SIGINT) -> int:
+        """Send a signal and wait for the end. Returns the exit code."""
+        self.process.send_signal(number)
+        return self.wait()
+
+    def close(self) -> None:
+        """End it if it still runs, gently if possible, and close the files."""
+        if self.process.poll() is None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.end()
+        self.process.wait()
+        self._out.close()
+        self._err.close()
+
+
+def _all_of(file: IO[bytes]) -> str:
+    # The offset is shared with the process that writes: read without moving it.
+    return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0).decode()
+
+
+@contextlib.contextmanager
+def command(
+    *arguments: str, stdout: IO[bytes] | int | None = None, before: tuple[str, ...] = ()
+) -> Iterator[Command]:
+    """Start `auditsense`; it has ended when the block has."""
+    started = Command(*arguments, stdout=stdout, before=before)
+    try:
+        yield started
+    finally:
+        started.close()
+
+
+@contextlib.contextmanager
+def running(*arguments: str) -> Iterator[Command]:
+    """Run `auditsense run` or `record` for our own loads, from when it is ready."""
+    rule = () if "--audit-rule" in arguments else ("--audit-rule", OWN_RULE)
+    with command(*arguments, *rule) as started:
+        started.wait_until_ready()
+        yield started
+
+
+def done(*arguments: str, before: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    """Run one `auditsense` to its end."""
+    return subprocess.run(
+        [*before, *AUDITSENSE, *arguments],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=END_LIMIT_S,
+        check=False,
+    )

@@ -1,0 +1,159 @@
+/* Opens /proc as a process scanner written in Go does: one raw openat(2), AT_FDCWD as a whole register,
+ * O_RDONLY|O_CLOEXEC, and nothing else. Gives up root first. For tests and benchmarks.
+ *
+ *   scanner [-n COUNT] [-p PERIOD_US] [-r READERS] [-t NTH] [-f FLAGS]
+ *
+ *   -n  opens of each reader (10)
+ *   -p  microseconds from one open to the next (0: at once)
+ *   -r  processes that do so at the same time, children of this one; 0: this one itself (0)
+ *   -t  print "MONOTONIC_NS REALTIME_NS", the moment the NTH open had returned, when all are done
+ *   -f  flags of the opens instead, hexadecimal
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { NOBODY = 65534, MAX_READERS = 64 };
+
+typedef struct {
+    long opens;
+    long period_us;
+    long readers;
+    long timed;
+    long flags;
+} plan;
+
+static void fail(const char *what)
+{
+    perror(what);
+    exit(1);
+}
+
+static long long nanoseconds(clockid_t clock)
+{
+    struct timespec now;
+    clock_gettime(clock, &now); /* answered in user space: no system call of its own */
+    return now.tv_sec * 1000000000LL + now.tv_nsec;
+}
+
+static void sleep_until(struct timespec *moment, long add_us)
+{
+    moment->tv_nsec += add_us % 1000000 * 1000;
+    moment->tv_sec += add_us / 1000000 + moment->tv_nsec / 1000000000;
+    moment->tv_nsec %= 1000000000;
+    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, moment, NULL) == EINTR) {
+    }
+}
+
+static void scan(const plan *wanted)
+{
+    long long monotonic = 0;
+    long long realtime = 0;
+    struct timespec next;
+    clock_gettime(CLOCK_MONOTONIC, &next);
+    for (long n = 1; n <= wanted->opens; n++) {
+        long fd = syscall(SYS_openat, (long)AT_FDCWD, "/proc", wanted->flags, 0L);
+        if (n == wanted->timed) {
+            monotonic = nanoseconds(CLOCK_MONOTONIC);
+            realtime = nanoseconds(CLOCK_REALTIME);
+        }
+        if (fd < 0) {
+            fail("openat /proc");
+        }
+        close((int)fd);
+        if (wanted->period_us > 0 && n < wanted->opens) {
+            sleep_until(&next, wanted->period_us);
+        }
+    }
+    if (monotonic != 0) {
+        printf("%lld %lld\n", monotonic, realtime);
+        fflush(stdout);
+    }
+}
+
+static void scan_in_children(const plan *wanted)
+{
+    for (long n = 0; n < wanted->readers; n++) {
+        pid_t child = fork();
+        if (child < 0) {
+            fail("fork");
+        }
+        if (child == 0) {
+            scan(wanted);
+            exit(0);
+        }
+    }
+    int status = 0;
+    bool good = true;
+    while (wait(&status) > 0) {
+        good = good && status == 0;
+    }
+    exit(good ? 0 : 1);
+}
+
+static void give_up_root(void)
+{
+    if (geteuid() != 0) {
+        return;
+    }
+    if (setgroups(0, NULL) != 0 || setresgid(NOBODY, NOBODY, NOBODY) != 0 ||
+        setresuid(NOBODY, NOBODY, NOBODY) != 0) {
+        fail("give up root");
+    }
+}
+
+static long number(const char *text, int base)
+{
+    char *end = NULL;
+    errno = 0;
+    long value = strtol(text, &end, base);
+    if (errno != 0 || end == text || *end != '\0' || value < 0) {
+        fprintf(stderr, "scanner: %s is not a number from 0 on\n", text);
+        exit(2);
+    }
+    return value;
+}
+
+int main(int argc, char **argv)
+{
+    plan wanted = {.opens = 10, .flags = O_RDONLY | O_CLOEXEC};
+    for (int option; (option = getopt(argc, argv, "n:p:r:t:f:")) != -1;) {
+        switch (option) {
+        case 'n':
+            wanted.opens = number(optarg, 10);
+            break;
+        case 'p':
+            wanted.period_us = number(optarg, 10);
+            break;
+        case 'r':
+            wanted.readers = number(optarg, 10);
+            break;
+        case 't':
+            wanted.timed = number(optarg, 10);
+            break;
+        case 'f':
+            wanted.flags = number(optarg, 16);
+            break;
+        default:
+            return 2;
+        }
+    }
+    if (optind != argc || wanted.readers > MAX_READERS) {
+        fputs("scanner: too much was asked for\n", stderr);
+        return 2;
+    }
+    give_up_root();
+    if (wanted.readers > 0) {
+        scan_in_children(&wanted);
+    }
+    scan(&wanted);
+    return 0;
+}

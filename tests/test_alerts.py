@@ -1,0 +1,303 @@
+"""Alerts: what a person is told about a burst, and what is only counted."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from auditsense import AlertPolicy, Detector, Host, Limits, View, shipped_detections
+from auditsense.detections.model import Window
+from auditsense.testing import burst, open_event
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from auditsense import Document
+    from auditsense.testing import Event
+
+HOST = Host("0123456789abcdef0123456789abcdef", "here")
+START = 1_795_493_114_674
+MINUTE = 60_000
+
+
+def detector(policy: AlertPolicy | None = None, view: View = View.ALERTS) -> Detector:
+    return Detector(host=HOST, view=view, policy=policy)
+
+
+def said(documents: Iterable[Document]) -> list[tuple[Any, ...]]:
+    """Return what a person reads first: the state, the process, the count."""
+    return [
+        (one["auditsense"]["state"], one["process"]["pid"], one["auditsense"]["count"]) for one in documents
+    ]
+
+
+def in_order(*events: Iterable[Event]) -> list[Event]:
+    return sorted((one for some in events for one in some), key=lambda one: one.ms)
+
+
+def feed(one: Detector, events: Iterable[Event]) -> list[Document]:
+    """Feed each event on its own, as a live sensor would."""
+    return [document for event in events for document in one.feed_text(event.text)]
+
+
+def scan(pid: int, at_ms: int, times: int = 10, every_ms: int = 100) -> list[Event]:
+    return burst(times, ms=START + at_ms, serial=1 + at_ms + 10_000_000 * pid, pid=pid, every_ms=every_ms)
+
+
+# --- a burst -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("times", "alerts"), [(9, 0), (10, 1), (11, 1), (500, 1)])
+def test_one_alert_says_that_a_burst_has_begun(times: int, alerts: int) -> None:
+    with detector() as one:
+        documents = feed(one, scan(1, 0, times))
+        assert said(documents) == [("alert", 1, 10)] * alerts
+        assert one.alert_counts.alerts == alerts
+        assert one.alert_counts.suppressed == max(0, times - 10)
+
+
+def test_the_alert_comes_with_the_tenth_open_and_names_all_ten() -> None:
+    events = scan(1, 0)
+    with detector() as one:
+        assert feed(one, events[:9]) == []
+        (alert,) = feed(one, events[9:])
+    assert alert["auditsense"]["events"] == [event.id for event in events]
+
+
+def test_a_closing_document_tells_the_total_when_something_came_after_the_alert() -> None:
+    with detector() as one:
+        assert said(feed(one, scan(1, 0, 25))) == [("alert", 1, 10)]
+        (closed,) = one.finish()
+    assert said([closed]) == [("closed", 1, 25)]
+    assert closed["@timestamp"] == closed["event"]["end"]
+    assert closed["auditsense"]["events"] == [event.id for event in scan(1, 0, 10)]
+
+
+def test_nothing_is_closed_that_the_alert_has_told_already() -> None:
+    with detector() as one:
+        assert said(feed(one, scan(1, 0))) == [("alert", 1, 10)]
+        assert one.finish() == []
+        assert one.alert_counts.closed == 0
+
+
+def test_finishing_again_says_nothing_again() -> None:
+    with detector() as one:
+        feed(one, scan(1, 0, 25))
+        assert said(one.finish()) == [("closed", 1, 25)]
+        assert one.finish() == []
+
+
+def test_after_finishing_a_burst_is_a_new_one() -> None:
+    with detector() as one:
+        feed(one, scan(1, 0, 25))
+        one.finish()
+        assert said(feed(one, scan(1, 2500))) == [("alert", 1, 10)]
+
+
+# --- the suppression time ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("quiet_ms", "states"),
+    [(5 * MINUTE, ["alert"]), (5 * MINUTE + 1, ["alert", "alert"]), (60 * MINUTE, ["alert", "alert"])],
+)
+def test_a_burst_goes_on_until_nothing_came_for_the_suppression_time(
+    quiet_ms: int, states: list[str]
+) -> None:
+    first = scan(1, 0)
+    # The burst is as old as its last sequence; the next one is complete with its tenth event.
+    second = scan(1, 900 + quiet_ms - 900)
+    with detector() as one:
+        assert [state for state, _, _ in said(feed(one, first + second))] == states
+
+
+def test_letting_time_pass_closes_what_was_quiet_long_enough() -> None:
+    with detector(AlertPolicy(suppress_ms=1000)) as one:
+        feed(one, scan(1, 0, 11) + scan(2, 500, 11))
+        last = START + 1000
+        assert one.advance(last + 1000) == []
+        assert said(one.advance(last + 1001)) == [("closed", 1, 11)]
+        assert said(one.advance(last + 1501)) == [("closed", 2, 11)]
+        assert one.advance(last + 9999) == []
+
+
+def test_another_process_lets_time_pass_as_well() -> None:
+    with detector(AlertPolicy(suppress_ms=1000)) as one:
+        documents = feed(one, scan(1, 0, 20) + scan(2, 60_000))
+        assert said(documents) == [("alert", 1, 10), ("closed", 1, 20), ("alert", 2, 10)]
+
+
+def test_bursts_are_closed_in_the_order_in_which_they_went_quiet() -> None:
+    with detector() as one:
+        feed(one, in_order(scan(1, 0, 60), scan(2, 50, 20), scan(3, 70, 40)))
+        assert said(one.finish()) == [("closed", 2, 20), ("closed", 3, 40), ("closed", 1, 60)]
+
+
+# --- bounds ----------------------------------------------------------------------------------
+
+
+def scans(pids: Sequence[int], at_ms: int, times: int = 10) -> list[Event]:
+    return [event for n, pid in enumerate(pids) for event in scan(pid, at_ms + n, times, every_ms=1)]
+
+
+def test_no_more_than_max_alerts_are_sent_in_an_interval_and_the_rest_is_counted() -> None:
+    policy = AlertPolicy(max_alerts=3, interval_ms=10_000)
+    with detector(policy) as one:
+        documents = feed(one, scans(range(1, 6), 0))
+        assert said(documents) == [("alert", pid, 10) for pid in (1, 2, 3)]
+        assert (one.alert_counts.alerts, one.alert_counts.withheld) == (3, 2)
+        assert said(feed(one, scans([11], 10_000))) == [("alert", 11, 10)]
+
+
+def test_a_burst_whose_alert_was_withheld_has_no_end_to_tell() -> None:
+    with detector(AlertPolicy(max_alerts=1)) as one:
+        feed(one, scans([1, 2], 0, 30))
+        assert said(one.finish()) == [("closed", 1, 30)]
+        assert one.alert_counts.withheld == 1
+
+
+def test_a_clock_that_was_set_back_does_not_withhold_alerts_until_it_catches_up() -> None:
+    policy = AlertPolicy(max_alerts=1, interval_ms=10_000)
+    with detector(policy) as one:
+        documents = feed(one, scans([1, 2], 3_600_000) + scans([3, 4], 0))
+        assert [pid for _, pid, _ in said(documents)] == [1, 3]
+
+
+def test_of_too_many_bursts_the_one_that_was_quiet_longest_is_closed_early() -> None:
+    with detector(AlertPolicy(max_bursts=2)) as one:
+        documents = feed(one, in_order(scan(1, 0, 40), scan(2, 10, 12), scan(3, 2000)))
+        assert said(documents) == [("alert", 1, 10), ("alert", 2, 10), ("closed", 2, 12), ("alert", 3, 10)]
+        # Given up means forgotten: the same process is news again.
+        assert said(feed(one, scan(2, 4000)))[-1] == ("alert", 2, 10)
+
+
+# --- who ---------------------------------------------------------------------------------------
+
+
+def test_two_processes_are_two_bursts() -> None:
+    with detector() as one:
+        documents = feed(one, in_order(scan(1, 0, 20), scan(2, 30, 20)))
+        assert said(documents) == [("alert", 1, 10), ("alert", 2, 10)]
+        assert said(one.finish()) == [("closed", 1, 20), ("closed", 2, 20)]
+
+
+def on(node: str, events: Iterable[Event]) -> list[Event]:
+    return [dataclasses.replace(event, node=node) for event in events]
+
+
+def test_the_same_pid_on_two_hosts_is_two_processes() -> None:
+    with detector() as one:
+        halves = in_order(on("web1", scan(1, 0, 5)), on("web2", scan(1, 500, 5)))
+        assert feed(one, halves) == []
+        documents = feed(one, in_order(on("web1", scan(1, 1000)), on("web2", scan(1, 1050)), scan(1, 1070)))
+        assert sorted(document["host"]["name"] for document in documents) == ["here", "web1", "web2"]
+        assert len({document["event"]["id"] for document in documents}) == 3
+
+
+def test_nine_of_one_process_and_one_of_another_are_nothing() -> None:
+    with detector() as one:
+        assert feed(one, [*scan(1, 0, 9), *scan(2, 900, 1)]) == []
+
+
+def test_a_window_by_user_alerts_once_for_all_processes_of_the_user() -> None:
+    shipped = shipped_detections()[0]
+    by_user = dataclasses.replace(shipped, window=Window(("user.id", "host.id"), 10, 5000))
+    events = [open_event(ms=START + n, serial=n, pid=n) for n in range(30)]
+    for batch in (1, 30):
+        with Detector([by_user], host=HOST) as one:
+            documents: list[Document] = []
+            for at in range(0, 30, batch):
+                text = b"".join(event.text for event in events[at : at + batch])
+                documents += one.feed_text(text)
+            documents += one.finish()
+        assert said(documents) == [("alert", 9, 10), ("closed", 9, 30)]
+
+
+# --- any batches ---------------------------------------------------------------------------------
+
+
+def without_lost(documents: list[Document]) -> list[Document]:
+    for one in documents:
+        one["auditsense"].pop("lost")  # it is what was known when it was said
+    return documents
+
+
+@pytest.mark.parametrize("view", [View.ALERTS, View.SEQUENCES])
+def test_the_same_records_in_any_batches_give_the_same_documents(view: View) -> None:
+    events = in_order(
+        scan(1, 0, 200), scan(2, 30, 40), scan(3, 5000, 15), scan(1, 400_000, 20), scan(2, 401_000, 11)
+    )
+    found = []
+    for batch in (1, 7, len(events)):
+        with detector(view=view) as one:
+            documents: list[Document] = []
+            for at in range(0, len(events), batch):
+                documents += one.feed(part for event in events[at : at + batch] for part in event.datagrams)
+            found.append((without_lost(documents + one.finish()), one.alert_counts))
+    assert len(found[0][0]) > 5
+    assert found[0] == found[1] == found[2]
+
+
+def test_ids_are_the_same_in_every_run_and_differ_by_state_and_burst() -> None:
+    ids = []
+    for _ in range(2):
+        with detector() as one:
+            documents = feed(one, in_order(scan(1, 0, 20), scan(2, 30, 20), scan(1, 400_000))) + one.finish()
+            ids.append([document["event"]["id"] for document in documents])
+    assert ids[0] == ids[1]
+    assert len(set(ids[0])) == len(ids[0]) == 5
+    assert all(len(one) == 32 and int(one, 16) >= 0 for one in ids[0])
+
+
+def test_sequences_that_were_merged_are_counted_as_if_they_came_one_by_one() -> None:
+    events = scan(1, 0, 300)
+    with detector() as one:
+        documents = one.feed_text(b"".join(event.text for event in events)) + one.finish()
+        assert one.stats().hits < one.stats().sequences == 291
+        assert (one.alert_counts.alerts, one.alert_counts.suppressed) == (1, 290)
+    assert said(documents) == [("alert", 1, 10), ("closed", 1, 300)]
+    alert, closed = documents
+    assert alert["@timestamp"] < closed["@timestamp"]
+    assert closed["event"]["end"] == "2026-11-24T04:05:44.574Z"
+
+
+def test_every_sequence_is_a_document_in_the_view_of_sequences() -> None:
+    events = scan(1, 0, 25)
+    with detector(view=View.SEQUENCES) as one:
+        documents = feed(one, events) + one.finish()
+    assert said(documents) == [("sequence", 1, 10)] * 16
+    for n, document in enumerate(documents):
+        assert document["auditsense"]["events"] == [event.id for event in events[n : n + 10]]
+
+
+# --- loss ----------------------------------------------------------------------------------------
+
+
+def test_alerts_say_what_is_known_to_be_lost() -> None:
+    events = scan(1, 0, 12)
+    with detector() as one:
+        one.lost_elsewhere = 1000
+        # An open without its end, and three serials that never come.
+        cut_short = open_event(ms=START - 5000, serial=events[0].serial - 4, pid=7)
+        one.feed(cut_short.datagrams[:3])
+        documents = one.feed(part for event in events for part in event.datagrams)
+        (closed,) = one.finish()
+        assert one.lost == 1004
+    assert closed["auditsense"]["lost"] == 1004
+    assert documents[0]["auditsense"]["lost"] >= 1001
+
+
+def test_a_stream_without_loss_says_so() -> None:
+    with detector() as one:
+        (alert,) = one.feed(part for event in scan(1, 0) for part in event.datagrams)
+        assert alert["auditsense"]["lost"] == 0
+
+
+def test_hits_that_do_not_fit_at_once_are_no_loss() -> None:
+    limits = Limits(datagram_bytes=1024, hit_bytes=8 * 1024 + 65536)
+    with Detector(host=HOST, limits=limits) as one:
+        documents = one.feed_text(b"".join(event.text for event in scans(range(1, 400), 0)))
+        assert [pid for _, pid, _ in said(documents)] == list(range(1, 101))
+        assert (one.alert_counts.alerts, one.alert_counts.withheld) == (100, 299)

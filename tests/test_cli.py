@@ -1,0 +1,558 @@
+"""The command line: what ends with which code, what goes to which stream, and that no traceback is shown."""
+
+from __future__ import annotations
+
+import errno
+import gzip
+import json
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from auditsense import Host, Stats, __version__, shipped_detections
+from auditsense.cli import main
+from auditsense.errors import KernelCommandError
+from auditsense.kernel import auditctl, commands
+from auditsense.ring import pack
+from auditsense.sources import capture, netlink
+from auditsense.testing import FakeKernel, burst
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+PROGRAM = Path(sys.executable).with_name("auditsense")
+WITHOUT_CAPABILITIES = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
+RULE = "-w /proc/ -p r -k audit_proc"
+TEXT = b"".join(event.text for event in burst(12))
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> str:
+    path = tmp_path / "audit.log"
+    path.write_bytes(TEXT)
+    return str(path)
+
+
+@pytest.fixture
+def calm(tmp_path: Path) -> str:
+    path = tmp_path / "calm.log"
+    path.write_bytes(b"".join(event.text for event in burst(9)))
+    return str(path)
+
+
+def program(
+    *arguments: str, before: Sequence[str] = (), **options: object
+) -> subprocess.CompletedProcess[str]:
+    given = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL, **options}
+    return subprocess.run(  # type: ignore[call-overload, no-any-return]
+        [*before, str(PROGRAM), *arguments], text=True, check=False, timeout=60, **given
+    )
+
+
+def assert_one_error(stderr: str, *parts: str) -> None:
+    assert stderr.startswith("auditsense: error: ")
+    assert stderr.endswith("\n")
+    assert stderr.count("\n") == 1, stderr
+    for part in parts:
+        assert part in stderr
+
+
+def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    """Run a command in this process. Returns the exit code and both streams."""
+    try:
+        code = main(arguments)
+    except SystemExit as ended:  # how argparse ends
+        code = ended.code if isinstance(ended.code, int) else 0
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+# --- usage ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        ([], ["COMMAND", "try auditsense --help"]),
+        (["replya"], ["invalid choice: 'replya'", "replay"]),
+        (["replay"], ["PATH", "try auditsense replay --help"]),
+        (["replay", "--nonsense", "-"], ["--nonsense"]),
+        (["replay", "--form", "jsonl", "-"], ["--form"]),
+        (["replay", "-o", "alrets", "-"], ["invalid choice: 'alrets'"]),
+        (["replay", "--format", "xml", "-"], ["invalid choice: 'xml'", "jsonl", "compact"]),
+        (["replay", "-o", "events", "--fail-on-alert", "-"], ["-o events", "--fail-on-alert"]),
+        (["run", "-o", "count"], ["invalid choice: 'count'"]),
+        (["run", "--duration", "soon"], ["soon is not a number of seconds above 0"]),
+        (["run", "--duration", "0"], ["0 is not a number of seconds above 0"]),
+        (["run", "--duration", "-1"], ["-1 is not a number of seconds above 0"]),
+        (["run", "--duration", "nan"], ["nan is not a number of seconds above 0"]),
+        (["run", "--duration", "inf"], ["inf is not a number of seconds above 0"]),
+        (["run", "--source", "pcap"], ["there is no source 'pcap'; use --source netlink"]),
+        (["run", "--source", "two\nlines"], ["there is no source 'two\\nlines'"]),
+        (["run", "--audit-rule", "-w"], ["--audit-rule"]),
+        (["run", "--audit-rule=-a never,forever"], ["forever"]),
+        (["run", "--detections", "/nonexistent.toml"], ["/nonexistent.toml: No such file or directory"]),
+        (["replay", "--detections", "/nonexistent.toml", "-"], ["/nonexistent.toml: No such file"]),
+        (["replay", "/nonexistent"], ["/nonexistent: No such file or directory"]),
+        (["replay", "/two\nlines"], ["/two\\nlines: No such file or directory"]),
+        (["record"], ["--to"]),
+        (["record", "--to", "/nonexistent/x"], ["/nonexistent/x: No such file or directory"]),
+        (["rules"], ["ACTION"]),
+        (["rules", "flush"], ["invalid choice: 'flush'"]),
+        (["detections"], ["ACTION"]),
+        (["detections", "show", "psyp"], ["there is no detection 'psyp'; did you mean pspy?"]),
+        (["detections", "check", "/nonexistent"], ["/nonexistent: No such file or directory"]),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], parts: list[str]
+) -> None:
+    code, out, err = call(capsys, *arguments)
+    assert (code, out) == (2, "")
+    assert_one_error(err, *parts)
+
+
+def test_a_bad_detection_is_named_with_file_and_key(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, log: str
+) -> None:
+    bad = tmp_path / "bad.toml"
+    bad.write_text('id = "x"\nseverity = "huge"\n', encoding="utf-8")
+    for arguments in (["replay", "--detections", str(bad), log], ["detections", "check", str(bad)]):
+        code, out, err = call(capsys, *arguments)
+        assert (code, out) == (2, "")
+        assert_one_error(err, f"{bad}: severity must be one of low, medium, high, critical")
+
+
+@pytest.mark.parametrize("command", ["", "run", "replay", "record", "rules", "detections"])
+def test_help_is_data_and_says_the_exit_codes(capsys: pytest.CaptureFixture[str], command: str) -> None:
+    code, out, err = call(capsys, *command.split(), "--help")
+    assert (code, err) == (0, "")
+    assert out.startswith("usage: auditsense")
+    if not command:
+        codes = " ".join(out.partition("exit codes:")[2].split())
+        assert all(f"{number} " in codes for number in (0, 1, 2, 3, 4, 5, 10))
+
+
+def test_the_version_is_that_of_the_core(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(capsys, "--version") == (0, f"auditsense {__version__}\n", "")
+
+
+# --- replay ----------------------------------------------------------------------------------
+
+
+def test_replay_prints_one_json_object_a_line(capsys: pytest.CaptureFixture[str], log: str) -> None:
+    for view, states in (
+        ("alerts", ["alert", "closed"]),
+        ("sequences", ["sequence"] * 3),
+        ("events", ["event"] * 12),
+    ):
+        code, out, err = call(capsys, "replay", log, "-o", view)
+        assert (code, err) == (0, "")
+        assert [json.loads(line)["auditsense"]["state"] for line in out.splitlines()] == states
+
+
+def test_replay_prints_lines_for_people_when_asked(capsys: pytest.CaptureFixture[str], log: str) -> None:
+    code, out, _ = call(capsys, "replay", "--format", "compact", log)
+    assert code == 0
+    alert, closed = out.splitlines()
+    assert " alert low Potential Pspy Process Monitoring Detected: pspy64[4352] " in alert
+    assert closed.endswith("12 in all")
+
+
+def test_counting_prints_one_object_with_every_counter(capsys: pytest.CaptureFixture[str], log: str) -> None:
+    code, out, err = call(capsys, "replay", "-o", "count", log)
+    assert (code, err, out.count("\n")) == (0, "", 1)
+    counts = json.loads(out)
+    assert set(counts) == {"alerts", *Stats.__dataclass_fields__}
+    named = ("records", "events", "matches", "sequences", "alerts", "malformed", "incomplete", "lines")
+    assert {name: counts[name] for name in named} == {
+        "records": 48,
+        "events": 12,
+        "matches": 12,
+        "sequences": 3,
+        "alerts": 1,
+        "malformed": 0,
+        "incomplete": 0,
+        "lines": 48,
+    }
+
+
+@pytest.mark.parametrize("view", ["alerts", "sequences", "count"])
+def test_alerts_can_be_an_exit_code(
+    capsys: pytest.CaptureFixture[str], log: str, calm: str, view: str
+) -> None:
+    assert call(capsys, "replay", "--fail-on-alert", "-o", view, log)[0] == 10
+    assert call(capsys, "replay", "--fail-on-alert", "-o", view, calm)[0] == 0
+    assert call(capsys, "replay", "-o", view, log)[0] == 0
+    assert call(capsys, "replay", "--fail-on-alert", "-o", view, calm, log)[0] == 10
+
+
+def test_own_detections_take_the_place_of_the_shipped_ones(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, log: str
+) -> None:
+    own = tmp_path / "own.toml"
+    own.write_text(
+        'id = "own"\nname = "Own"\nversion = 1\nseverity = "high"\nrisk_score = 50\naudit_rule = "-D"\n'
+        '[match]\n"process.name" = { like = "PSPY*" }\n[window]\nby = []\nmatches = 1\nwithin = "1s"\n',
+        encoding="utf-8",
+    )
+    code, out, _ = call(capsys, "replay", "--detections", str(own), "-o", "sequences", log)
+    assert code == 0
+    assert [json.loads(line)["rule"]["name"] for line in out.splitlines()] == ["Own"] * 12
+
+
+def test_damaged_input_ends_with_1_after_what_could_be_read(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, log: str
+) -> None:
+    cut = tmp_path / "cut.gz"
+    cut.write_bytes(gzip.compress(TEXT)[:-4])
+    code, out, err = call(capsys, "replay", str(cut))
+    assert code == 1
+    assert [json.loads(line)["auditsense"]["state"] for line in out.splitlines()] == ["alert", "closed"]
+    assert_one_error(err, f"{cut}: the compressed data ends in the middle")
+    assert call(capsys, "replay", log, str(cut))[0] == 1
+
+
+def test_warnings_go_to_standard_error(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(TEXT[:-1])
+    code, out, err = call(capsys, "replay", str(path))
+    assert (code, out.count("\n")) == (0, 2)
+    assert err == f"auditsense: {path}: the last line has no end; it was read as it stands\n"
+
+
+# --- detections and rules ------------------------------------------------------------------------
+
+
+def test_the_shipped_detections_are_listed_and_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = call(capsys, "detections", "list")
+    assert (code, err) == (0, "")
+    assert out == "pspy\tlow\tPotential Pspy Process Monitoring Detected\n"
+    code, out, _ = call(capsys, "detections", "show", "pspy")
+    assert code == 0
+    shown = json.loads(out)
+    assert shown["version"] == 2
+    assert shown["window"] == {"by": ["process.pid", "host.id"], "matches": 10, "within_ms": 5000}
+
+
+def test_a_folder_of_good_detections_has_nothing_wrong(capsys: pytest.CaptureFixture[str]) -> None:
+    import auditsense.detections as package  # noqa: PLC0415 - where the shipped ones lie
+
+    folder = str(Path(str(package.__file__)).parent)
+    code, out, err = call(capsys, "detections", "check", folder)
+    assert (code, out) == (0, "")
+    assert err == f"auditsense: {folder}: {len(shipped_detections())} detections, nothing wrong\n"
+
+
+def test_the_audit_rule_is_printed_without_any_privilege(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(capsys, "rules", "print") == (0, f"{RULE}\n", "")
+
+
+class Machine:
+    """A host whose kernel is a fake one; the socket for records is one of a pair of local ones."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.kernel = FakeKernel()
+        self.ours, self.kernels = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.ours.setblocking(False)  # noqa: FBT003 - the standard library's own
+        monkeypatch.setattr(commands, "NetlinkTransport", lambda _: self.kernel)
+        monkeypatch.setattr(netlink, "open_data_socket", lambda _: self.ours)
+        self._ask = netlink.register
+        monkeypatch.setattr(netlink, "register", self._register)
+
+    def _register(self, sock: socket.socket) -> list[bytes]:
+        try:
+            self.kernel.register()
+            answer = 0
+        except KernelCommandError as refused:
+            answer = refused.errno or 0
+        header = struct.Struct("=IHHII")
+        sequence = netlink._SEQUENCE
+        self.kernels.send(header.pack(36, 2, 0, sequence, 0) + struct.pack("=i", -answer) + bytes(16))
+        status = struct.pack("=11I", 0, 1, 1, self.kernel.pid, 0, 64, 0, 0, 0, 0, 0)
+        if answer:  # then it is asked who it is that owns the socket
+            self.kernels.send(header.pack(60, 1000, 0, sequence, 0) + status)
+        return self._ask(sock)
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
+    one = Machine(monkeypatch)
+    with one.ours, one.kernels:
+        yield one
+
+
+def test_the_audit_rule_can_be_installed_checked_listed_and_removed(
+    capsys: pytest.CaptureFixture[str], machine: Machine
+) -> None:
+    def again() -> None:
+        machine.kernel.closed = False
+
+    assert call(capsys, "rules", "check") == (
+        1,
+        "",
+        f"auditsense: the kernel does not have the audit rule {RULE}\n",
+    )
+    again()
+    assert call(capsys, "rules", "remove")[0] == 0
+    again()
+    code, out, err = call(capsys, "rules", "install")
+    assert (code, out, err) == (0, "", f"auditsense: the kernel has the audit rule {RULE} now\n")
+    again()
+    code, out, err = call(capsys, "rules", "install")
+    assert (code, out, err) == (0, "", f"auditsense: the kernel has the audit rule {RULE} already\n")
+    again()
+    code, out, err = call(capsys, "rules", "check")
+    assert (code, out) == (0, "")
+    assert "audit is off" in err
+    again()
+    code, out, err = call(capsys, "rules", "list")
+    assert (code, err) == (0, "")
+    assert [auditctl.parse(line) for line in out.splitlines()] == [auditctl.parse(RULE)]
+    again()
+    assert call(capsys, "rules", "remove")[0] == 0
+    assert machine.kernel.rules == []
+
+
+# --- run and record, over a kernel in memory -------------------------------------------------------
+
+
+def test_a_dry_run_says_what_would_change_and_changes_nothing(
+    capsys: pytest.CaptureFixture[str], machine: Machine
+) -> None:
+    before = machine.kernel.host_state()
+    code, out, err = call(capsys, "run", "--dry-run")
+    assert (code, err) == (0, "")
+    assert out.splitlines() == [
+        "set backlog_wait_time: 15000 -> 0 jiffies",
+        "set backlog_limit: 64 -> 8192 records",
+        "become the owner of the audit socket",
+        "add audit rule: -w /proc -p r -k audit_proc",
+        "set enabled: 0 -> 1",
+    ]
+    assert machine.kernel.host_state() == before
+
+
+def test_a_run_ends_after_its_duration_and_leaves_the_host_as_it_was(
+    capsys: pytest.CaptureFixture[str], machine: Machine
+) -> None:
+    before = machine.kernel.host_state()
+    code, out, err = call(capsys, "run", "--duration", "0.05")
+    assert (code, out) == (0, "")
+    first, last = err.splitlines()
+    assert first == f"auditsense: watching; source netlink, audit rules: {RULE}"
+    assert last.endswith("the host is as it was")
+    assert " 0 alerts; lost: kernel 0, serials 0, incomplete 0" in last
+    assert "set enabled=1" in machine.kernel.log
+    assert machine.kernel.host_state() == before
+
+
+def test_a_signal_ends_a_run_as_its_duration_does(
+    capsys: pytest.CaptureFixture[str], machine: Machine
+) -> None:
+    before = machine.kernel.host_state()
+    position = len(["get", "set wait", "set limit", "register", "list", "add"])
+    machine.kernel.after[position] = lambda: os.kill(os.getpid(), signal.SIGTERM)
+    code, out, err = call(capsys, "run")
+    assert (code, out) == (0, "")
+    assert err.endswith("the host is as it was\n")
+    assert machine.kernel.host_state() == before
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+@pytest.mark.parametrize("command", [["run"], ["record", "--to"]])
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        ({"enabled": 2}, 4, "locked until the next boot"),
+        ({"failure": 2}, 4, "would panic"),
+        ({"pid": 1}, 5, "owns the audit socket"),
+    ],
+)
+def test_a_host_that_must_not_be_touched_is_not(
+    capsys: pytest.CaptureFixture[str],
+    machine: Machine,
+    tmp_path: Path,
+    command: list[str],
+    refusal: tuple[dict[str, int], int, str],
+) -> None:
+    settings, code, part = refusal
+    command = [*command, str(tmp_path / "x")] if command == ["record", "--to"] else command
+    vars(machine.kernel).update(settings, alive={1})
+    before = machine.kernel.host_state()
+    found, out, err = call(capsys, *command)
+    assert (found, out) == (code, "")
+    assert_one_error(err, part)
+    assert machine.kernel.host_state() == before
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_owner_that_came_in_between_is_named_and_everything_put_back(
+    capsys: pytest.CaptureFixture[str], machine: Machine
+) -> None:
+    before = machine.kernel.host_state()
+    machine.kernel.alive.add(1)
+
+    def come() -> None:
+        machine.kernel.pid = 1
+
+    machine.kernel.after[2] = come
+    code, out, err = call(capsys, "run")
+    assert (code, out) == (5, "")
+    assert_one_error(err, "process 1 (", ") owns the audit socket; stop it or use the multicast source")
+    machine.kernel.pid = 0
+    assert machine.kernel.host_state() == before
+
+
+def test_a_kernel_that_refuses_is_an_error_while_running(
+    capsys: pytest.CaptureFixture[str], machine: Machine
+) -> None:
+    before = machine.kernel.host_state()
+    machine.kernel.fail_at(1, errno.EINVAL)
+    code, out, err = call(capsys, "run")
+    assert (code, out) == (1, "")
+    assert_one_error(err, "EINVAL")
+    assert machine.kernel.host_state() == before
+
+
+def test_a_capture_in_which_nothing_came_is_removed(
+    capsys: pytest.CaptureFixture[str], machine: Machine, tmp_path: Path
+) -> None:
+    before = machine.kernel.host_state()
+    code, out, err = call(capsys, "record", "--to", str(tmp_path / "x"), "--duration", "0.05")
+    assert (code, out) == (0, "")
+    assert err.splitlines()[0] == f"auditsense: capturing to {tmp_path}/x; audit rules: {RULE}"
+    assert list(tmp_path.iterdir()) == []
+    assert machine.kernel.host_state() == before
+
+
+def test_what_came_is_captured(capsys: pytest.CaptureFixture[str], machine: Machine, tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    datagrams = [part for event in burst(12) for part in event.datagrams]
+    for one in datagrams[:8]:  # a local socket holds few
+        machine.kernels.send(one)
+    code, _, err = call(capsys, "record", "--to", str(path), "--duration", "0.05")
+    assert code == 0
+    assert f", 8 datagrams, {path.stat().st_size} bytes in {path}" in err
+    with path.open("rb") as file:
+        assert file.readline() == capture.MAGIC
+        assert capture.read_header("x", file).started > 0
+        assert len(file.read()) == len(pack(datagrams[:8]))
+    assert call(capsys, "record", "--to", str(path))[0] == 2
+
+
+# --- the program -----------------------------------------------------------------------------------
+
+
+def test_the_program_reads_standard_input(log: str) -> None:
+    with Path(log).open("rb") as file:
+        found = program("replay", "-", "--fail-on-alert", stdin=file)
+    assert (found.returncode, found.stderr) == (10, "")
+    assert len(found.stdout.splitlines()) == 2
+
+
+def test_the_program_reads_captures_and_compressed_logs_as_one_stream(tmp_path: Path, log: str) -> None:
+    one = tmp_path / "one"
+    with capture.create(one, Host("f" * 32, "there"), 1) as file:
+        file.write(pack([part for event in burst(12, pid=9, serial=100) for part in event.datagrams]))
+    two = tmp_path / "two"
+    two.write_bytes(gzip.compress(b"".join(event.text for event in burst(12, pid=7, serial=200))))
+    found = program("replay", "-o", "count", log, str(one), str(two))
+    assert (found.returncode, found.stderr) == (0, "")
+    assert json.loads(found.stdout)["alerts"] == 3
+
+
+def test_an_error_of_the_program_is_one_line(log: str) -> None:
+    found = program("replay", "--nonsense", log)
+    assert (found.returncode, found.stdout) == (2, "")
+    assert_one_error(found.stderr, "--nonsense")
+
+
+WRITING = [
+    ["replay"],
+    ["replay", "-o", "count"],
+    ["replay", "-o", "events"],
+    ["detections", "list"],
+    ["rules", "print"],
+]
+
+
+@pytest.mark.parametrize("arguments", WRITING, ids=" ".join)
+def test_a_reader_that_has_gone_ends_the_program_with_1(arguments: list[str], log: str) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    given = [*arguments, log] if arguments[0] == "replay" else arguments
+    try:
+        found = program(*given, stdout=write)
+    finally:
+        os.close(write)
+    assert found.returncode == 1
+    assert_one_error(found.stderr, "standard output was closed by its reader")
+
+
+@pytest.mark.parametrize("arguments", WRITING, ids=" ".join)
+def test_a_full_disk_ends_the_program_with_1(arguments: list[str], log: str) -> None:
+    given = [*arguments, log] if arguments[0] == "replay" else arguments
+    with Path("/dev/full").open("wb") as full:
+        found = program(*given, stdout=full)
+    assert found.returncode == 1
+    assert_one_error(found.stderr, "cannot write to standard output: No space left on device")
+
+
+def test_streams_that_are_closed_from_the_start_are_no_traceback(log: str) -> None:
+    shell = ["sh", "-c", '"$0" replay "$1" >&-', str(PROGRAM), log]
+    found = subprocess.run(shell, capture_output=True, text=True, check=False, timeout=60)
+    assert found.returncode == 1
+    assert_one_error(found.stderr, "standard output is closed")
+    shell[2] = '"$0" replay - <&-'
+    found = subprocess.run(shell, capture_output=True, text=True, check=False, timeout=60)
+    assert (found.returncode, found.stdout) == (2, "")
+    assert_one_error(found.stderr, "standard input is closed")
+    shell[2] = '"$0" replay /nonexistent 2>&-'
+    found = subprocess.run(shell, capture_output=True, text=True, check=False, timeout=60)
+    assert (found.returncode, found.stdout, found.stderr) == (2, "", "")
+
+
+def test_an_interrupt_is_no_traceback(tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    with (
+        subprocess.Popen(
+            [str(PROGRAM), "replay", str(fifo)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as running,
+        fifo.open("wb"),
+    ):  # opens when the program has
+        running.send_signal(signal.SIGINT)
+        out, err = running.communicate(timeout=60)
+    assert (running.returncode, out, err) == (130, "", "")
+
+
+def test_a_file_without_permission_is_named(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_bytes(TEXT)
+    secret.chmod(0)
+    if os.geteuid() == 0:
+        os.chown(secret, 65534, 65534)
+    found = program("replay", str(secret), before=WITHOUT_CAPABILITIES)
+    assert (found.returncode, found.stdout) == (2, "")
+    assert_one_error(found.stderr, f"{secret}: Permission denied")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["run"], ["run", "--dry-run"], ["rules", "list"], ["rules", "install"], ["record", "--to"]]
+)
+def test_without_privilege_the_kernels_audit_is_out_of_reach(tmp_path: Path, arguments: list[str]) -> None:
+    given = [*arguments, str(tmp_path / "x")] if arguments[0] == "record" else arguments
+    found = program(*given, before=WITHOUT_CAPABILITIES)
+    assert (found.returncode, found.stdout) == (3, "")
+    lines = found.stderr.splitlines()
+    assert [line.startswith("auditsense: error: ") for line in lines[-1:]] == [True]
+    assert "Traceback" not in found.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,323 @@
+"""Documents: what is in them, what is not, and that nothing in them is made up."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from auditsense import Detector, Host, View
+from auditsense.documents import timestamp
+from auditsense.testing import burst, open_event
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from auditsense import Document
+
+from auditsense.host import this_host
+
+HOST = Host("0123456789abcdef0123456789abcdef", "here")
+
+
+def event_of(text: bytes) -> Document:
+    with Detector(host=HOST, view=View.EVENTS) as detector:
+        (document,) = detector.feed_text(text) + detector.finish()
+        return document
+
+
+def get(document: Document, name: str) -> Any:  # noqa: ANN401 - a document holds what it holds
+    value: Any = document
+    for part in name.split("."):
+        value = value[part]
+    return value
+
+
+EVENT = {
+    "@timestamp": "2026-11-24T04:05:14.674Z",
+    "event": {
+        "kind": "event",
+        "dataset": "auditd_manager.auditd",
+        "module": "auditsense",
+        "category": ["file"],
+        "action": "openat",
+        "outcome": "success",
+    },
+    "auditd": {
+        "data": {
+            "arch": "x86_64",
+            "syscall": "openat",
+            "a0": "ffffffffffffff9c",
+            "a1": "c000012345",
+            "a2": "80000",
+            "a3": "0",
+            "exit": "5",
+        },
+        "session": "unset",
+    },
+    "process": {
+        "pid": 4352,
+        "parent": {"pid": 4308},
+        "name": "pspy64",
+        "executable": "/usr/local/bin/pspy64",
+        "title": "pspy64",
+        "working_directory": "/",
+    },
+    "user": {
+        "id": "65534",
+        "audit": {"id": "unset"},
+        "effective": {"id": "65534", "group": {"id": "65534"}},
+        "saved": {"id": "65534"},
+        "filesystem": {"id": "65534"},
+        "group": {"id": "65534"},
+        "selinux": {"user": "unconfined"},
+    },
+    "file": {"path": "/proc", "inode": "1", "device": "00:15", "mode": "040555", "uid": "0", "gid": "0"},
+    "tags": ["audit_proc"],
+    "host": {"id": HOST.id, "name": "here", "os": {"type": "linux"}},
+    "auditsense": {"events": ["1795493114.674:3"], "state": "event"},
+}
+
+
+def test_an_event_is_this_document() -> None:
+    assert event_of(open_event().text) == EVENT
+
+
+def test_datagrams_and_log_lines_give_the_same_document() -> None:
+    with Detector(host=HOST, view=View.EVENTS) as detector:
+        assert detector.feed(open_event().datagrams) == [EVENT]
+
+
+def test_an_alert_is_the_tenth_event_and_what_was_detected() -> None:
+    events = burst(10)
+    with Detector(host=HOST) as detector:
+        (alert,) = detector.feed_text(b"".join(event.text for event in events))
+    threat = alert.pop("threat")
+    description = alert["rule"].pop("description")
+    identity = alert["event"].pop("id")
+    assert alert == {
+        **EVENT,
+        "@timestamp": "2026-11-24T04:05:15.574Z",
+        "event": {
+            "kind": "alert",
+            "dataset": "auditsense.alert",
+            "module": "auditsense",
+            "category": ["process"],
+            "type": ["info"],
+            "action": "openat",
+            "outcome": "success",
+            "risk_score": 21,
+            "severity": 21,
+            "start": "2026-11-24T04:05:14.674Z",
+            "end": "2026-11-24T04:05:15.574Z",
+        },
+        "rule": {
+            "id": "pspy",
+            "name": "Potential Pspy Process Monitoring Detected",
+            "version": "2",
+            "reference": "https://github.com/DominicBreuker/pspy",
+        },
+        "tags": [
+            "audit_proc",
+            "Domain: Endpoint",
+            "OS: Linux",
+            "Use Case: Threat Detection",
+            "Tactic: Discovery",
+        ],
+        "auditsense": {
+            "state": "alert",
+            "severity": "low",
+            "count": 10,
+            "events": [event.id for event in events],
+            "lost": 0,
+        },
+    }
+    assert threat == [
+        {
+            "framework": "MITRE ATT&CK",
+            "tactic": {
+                "id": "TA0007",
+                "name": "Discovery",
+                "reference": "https://attack.mitre.org/tactics/TA0007/",
+            },
+            "technique": [
+                {
+                    "id": "T1057",
+                    "name": "Process Discovery",
+                    "reference": "https://attack.mitre.org/techniques/T1057/",
+                },
+                {
+                    "id": "T1082",
+                    "name": "System Information Discovery",
+                    "reference": "https://attack.mitre.org/techniques/T1082/",
+                },
+            ],
+        }
+    ]
+    assert description.startswith("pspy lists what other users run")
+    assert len(identity) == 32
+
+
+PROMISED = [
+    "@timestamp",
+    "event.kind",
+    "event.dataset",
+    "rule.name",
+    "rule.id",
+    "host.id",
+    "host.name",
+    "process.pid",
+    "process.name",
+    "process.executable",
+    "process.parent.pid",
+    "user.id",
+    "file.path",
+    "threat",
+    "auditsense.events",
+    "auditsense.count",
+    "auditsense.state",
+    "auditsense.lost",
+]
+
+
+@pytest.mark.parametrize("view", [View.ALERTS, View.SEQUENCES])
+def test_every_alert_and_sequence_has_the_promised_fields(view: View) -> None:
+    with Detector(host=HOST, view=view) as detector:
+        documents = detector.feed_text(b"".join(event.text for event in burst(12))) + detector.finish()
+    states = ["alert", "closed"] if view is View.ALERTS else ["sequence"] * 3
+    assert [get(one, "auditsense.state") for one in documents] == states
+    for one in documents:
+        assert all(get(one, name) not in (None, "", []) for name in PROMISED if name != "auditsense.lost")
+        assert get(one, "event.kind") == "alert"
+        assert json.loads(json.dumps(one)) == one
+
+
+# --- values --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("ps py", "ps py"),
+        ("pspy\x1b[2J", "pspy\x1b[2J"),
+        ('say "hi"', 'say "hi"'),
+        ("größe", "größe"),
+        (b"\xff\xfe", "\\xff\\xfe"),
+        (b"a\nb", "a\nb"),
+        ("(null)", "(null)"),
+        ("ABCD", "ABCD"),
+    ],
+)
+def test_names_are_decoded_and_bytes_that_are_no_text_are_shown(given: str | bytes, expected: str) -> None:
+    document = event_of(open_event(comm=given, exe=given, path=given, cwd=given, title=given).text)
+    for name in ("name", "executable", "working_directory", "title"):
+        assert document["process"][name] == expected
+    assert document["file"]["path"] == expected
+
+
+def test_the_arguments_of_a_title_are_separated_by_blanks() -> None:
+    document = event_of(open_event(title=b"./pspy64\0-i\x00100\0").text)
+    assert document["process"]["title"] == "./pspy64 -i 100 "
+
+
+def test_several_keys_are_several_tags() -> None:
+    assert event_of(open_event(key="one\x01two").text)["tags"] == ["one", "two"]
+    assert event_of(open_event(key="audit proc").text)["tags"] == ["audit proc"]
+    assert "tags" not in event_of(open_event(key=None).text)
+
+
+def test_a_failed_call_is_a_failure() -> None:
+    document = event_of(open_event(success=False).text)
+    assert (document["event"]["outcome"], document["auditd"]["data"]["exit"]) == ("failure", "-13")
+
+
+@pytest.mark.parametrize(
+    ("arch", "number", "names"),
+    [
+        (0xC000003E, 257, ("x86_64", "openat")),
+        (0xC000003E, 437, ("x86_64", "openat2")),
+        (0xC000003E, 9999, ("x86_64", "9999")),
+        (0x40000003, 295, ("i386", "openat")),
+        (0x12345678, 257, ("12345678", "257")),
+    ],
+)
+def test_a_call_or_architecture_without_a_name_keeps_its_number(
+    arch: int, number: int, names: tuple[str, str]
+) -> None:
+    document = event_of(open_event(arch=arch, syscall=number).text)
+    data = document["auditd"]["data"]
+    assert (data["arch"], data["syscall"]) == names
+    assert document["event"]["action"] == names[1]
+    is_file = names[1] == "openat"
+    assert document["event"]["category"] == (["file"] if is_file else [])
+    assert document["file"].get("path") == ("/proc" if is_file else None)
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "18446744073709551616", "1_000", "0x10", "-", "abc", "²"])
+def test_a_number_that_is_none_is_left_out(number: str) -> None:
+    text = open_event().text.replace(b" pid=4352 ", f" pid={number} ".encode())
+    assert event_of(text)["process"].get("pid") in (None, 18446744073709551616)
+
+
+def test_what_a_record_does_not_carry_is_left_out() -> None:
+    document = event_of(b"type=SYSCALL msg=audit(1.000:1): arch=c000003e syscall=257\n")
+    assert document == {
+        "@timestamp": "1970-01-01T00:00:01.000Z",
+        "event": {
+            "kind": "event",
+            "dataset": "auditd_manager.auditd",
+            "module": "auditsense",
+            "category": ["file"],
+            "action": "openat",
+            "outcome": "unknown",
+        },
+        "auditd": {"data": {"arch": "x86_64", "syscall": "openat"}},
+        "host": {"id": HOST.id, "name": "here", "os": {"type": "linux"}},
+        "auditsense": {"events": ["1.000:1"], "state": "event"},
+    }
+
+
+def test_an_event_without_any_field_is_still_one() -> None:
+    document = event_of(b"type=SYSCALL msg=audit(1.000:1): \n")
+    assert sorted(document) == ["@timestamp", "auditsense", "event", "host"]
+    assert "action" not in document["event"]
+
+
+def test_a_node_of_a_collector_is_the_host() -> None:
+    document = event_of(open_event(node="web1").text)
+    assert document["host"] == {"id": "web1", "name": "web1", "os": {"type": "linux"}}
+
+
+# --- time and host ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("ms", "expected"),
+    [
+        (0, "1970-01-01T00:00:00.000Z"),
+        (1, "1970-01-01T00:00:00.001Z"),
+        (1_795_493_114_674, "2026-11-24T04:05:14.674Z"),
+        (2_147_483_648_000, "2038-01-19T03:14:08.000Z"),
+        (253_402_300_799_999, "9999-12-31T23:59:59.999Z"),
+        (253_402_300_800_000, "9999-12-31T23:59:59.999Z"),
+        (2**53 * 1000, "9999-12-31T23:59:59.999Z"),
+    ],
+)
+def test_timestamps_are_utc_with_milliseconds(ms: int, expected: str) -> None:
+    assert timestamp(ms) == expected
+
+
+def test_the_furthest_stamp_of_a_log_is_a_document() -> None:
+    document = event_of(b"type=SYSCALL msg=audit(9007199254740992.999:4294967295): arch=1 syscall=1\n")
+    assert document["@timestamp"] == "9999-12-31T23:59:59.999Z"
+    assert document["auditsense"]["events"] == ["9007199254740992.999:4294967295"]
+
+
+def test_this_host_is_its_machine_id_or_else_its_name(tmp_path: Path) -> None:
+    machine_id = tmp_path / "machine-id"
+    assert this_host(machine_id).id == this_host(machine_id).name != ""
+    machine_id.write_text("0123456789abcdef0123456789abcdef\n", encoding="ascii")
+    assert this_host(machine_id).id == "0123456789abcdef0123456789abcdef"
+    machine_id.write_text("", encoding="ascii")
+    assert this_host(machine_id).id == this_host(machine_id).name

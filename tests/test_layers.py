@@ -1,0 +1,245 @@
+"""The direction of imports and includes, and what each layer must not know."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "src" / "auditsense"
+CORE = PACKAGE / "_ring"
+
+# --- Python ------------------------------------------------------------------------------
+
+# Each may import from those above it, and from itself.
+LAYERS = (
+    {"errors", "syscalls", "rule_table"},
+    {"hit"},
+    {"ring"},
+    {"detections", "host"},
+    {"documents"},
+    {"alerts"},
+    {"detector"},
+    {"sources", "sinks"},
+    {"sensor"},
+    {"cli"},
+)
+RANKS = {name: rank for rank, names in enumerate(LAYERS) for name in names}
+# Beside the layers: the kernel's side knows nothing of records, and sources and command line use it.
+KERNEL_MAY_IMPORT = {"kernel", "errors", "syscalls"}
+MAY_IMPORT_KERNEL = {"kernel", "sources", "cli", "testing"}
+TESTING_MAY_IMPORT = {"testing", "kernel", "errors"}
+
+# What the whole package takes from elsewhere; a new name is a decision.
+FROM_ELSEWHERE = {
+    *("__future__", "argparse", "atexit", "collections", "contextlib", "csv", "dataclasses", "datetime"),
+    *("difflib", "enum", "errno", "functools", "grp", "hashlib", "heapq", "importlib", "io", "itertools"),
+    *("json", "os", "pathlib", "pwd", "re", "secrets", "select", "shlex", "signal", "socket", "struct"),
+    *("sys", "threading", "time", "tomllib", "types", "typing", "warnings", "zlib"),
+    *("cffi", "zstandard"),  # pyroute2's message format is loaded by name, where it is needed
+}
+HEAVY = {
+    *("asyncio", "concurrent", "ctypes", "email", "http", "logging", "multiprocessing", "pdb", "pydoc"),
+    *("sqlite3", "ssl", "tkinter", "unittest", "urllib3", "xml", "argparse", "pyroute2", "zstandard", "cffi"),
+}
+
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def imports(path: Path) -> set[str]:
+    """Return the full names of what a module imports, also for types only and inside functions."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def own(path: Path) -> str:
+    """Return the part of the package that a module belongs to."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def parts(path: Path) -> set[str]:
+    """Return the parts of the package that a module imports from."""
+    return {name.split(".")[1] for name in imports(path) if name.startswith("auditsense.")}
+
+
+def test_every_module_has_its_place() -> None:
+    assert {own(path) for path in MODULES} == {*RANKS, "kernel", "testing", "__init__"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=[str(path.relative_to(PACKAGE)) for path in MODULES])
+def test_a_module_imports_from_layers_above_it_only(path: Path) -> None:
+    part, used = own(path), parts(path)
+    assert "testing" not in used or part == "testing"
+    if part == "__init__":
+        assert not used & {"cli", "testing", "kernel"}
+    elif part == "kernel":
+        assert used <= KERNEL_MAY_IMPORT
+    elif part == "testing":
+        assert used <= TESTING_MAY_IMPORT
+    else:
+        assert "kernel" not in used or part in MAY_IMPORT_KERNEL
+        for name in used - {"kernel", "_ffi"}:
+            assert RANKS[name] < RANKS[part] or name == part, f"{part} knows {name}"
+    assert ("_ffi" in used) == (part == "ring")
+
+
+def test_detections_are_layered_as_well() -> None:
+    order = ("model", "fields", "compile", "load")
+    for rank, name in enumerate(order):
+        for used in imports(PACKAGE / "detections" / f"{name}.py"):
+            if used.startswith("auditsense.detections."):
+                assert order.index(used.split(".")[2]) < rank
+
+
+def test_what_comes_from_elsewhere_is_listed() -> None:
+    used = {name.split(".")[0] for path in MODULES for name in imports(path)} - {"auditsense"}
+    assert used <= FROM_ELSEWHERE, used - FROM_ELSEWHERE
+
+
+def loaded_by(statement: str) -> set[str]:
+    code = f"import sys; before = {{*sys.modules}}; {statement}; print(*({{*sys.modules}} - before))"
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    return {name.split(".")[0] for name in found.stdout.split()}
+
+
+def test_a_plain_import_loads_little_and_nothing_of_others_but_the_bindings() -> None:
+    loaded = loaded_by("import auditsense")
+    editable = {name for name in loaded if "editable" in name}
+    assert loaded - sys.stdlib_module_names - editable == {"auditsense", "_cffi_backend"}
+    assert not loaded & HEAVY
+
+
+@pytest.mark.parametrize("module", ["cli", "sources.unicast", "sources.replay", "testing", "kernel.commands"])
+def test_nothing_but_a_request_to_the_kernel_loads_pyroute2(module: str) -> None:
+    loaded = loaded_by(f"import auditsense.{module}")
+    assert "auditsense" in loaded
+    assert not loaded & {"pyroute2", "zstandard", "asyncio"}
+
+
+def test_files_stay_short_enough_to_be_read() -> None:
+    files = [path for path in PACKAGE.rglob("*") if path.suffix in {".py", ".c", ".h"}]
+    assert len(files) > 60
+    lines = {str(path.relative_to(PACKAGE)): path.read_text(encoding="utf-8").count("\n") for path in files}
+    assert {name: count for name, count in lines.items() if count > 450} == {}
+
+
+# --- C ---------------------------------------------------------------------------------
+
+# In the order of the way through them: a stage knows those before it. Two in one place: neither the other.
+STAGES = (
+    {"span", "carve"},
+    {"hash"},
+    {"datagram", "line"},
+    {"record"},
+    {"texts"},
+    {"event"},
+    {"serial"},
+    {"match"},
+    {"window"},
+    {"hit"},
+)
+STAGE = {name: rank for rank, names in enumerate(STAGES) for name in names}
+LIBRARY = {"stdalign.h", "stdbool.h", "stddef.h", "stdint.h", "string.h", "errno.h"}
+MORE = {
+    "_ring.c": {"stdatomic.h", "stdlib.h"},
+    "datagram.c": {"linux/netlink.h", "sys/socket.h"},
+}
+SOURCES = sorted([PACKAGE / "_ring.c", PACKAGE / "_ring.h", *CORE.glob("*.[ch]")])
+IDS = [path.name for path in SOURCES]
+
+ALLOCATION = r"malloc|calloc|realloc|reallocarray|aligned_alloc|alloca|free|strdup|mmap|brk|sbrk"
+OUTPUT = r"v?[fsd]?n?printf|puts|fputs|putchar|perror|syslog|exit|_exit|_Exit|abort|assert|raise|signal"
+CLOCK = r"time|clock|clock_gettime|gettimeofday|nanosleep|usleep|sleep|rand|random|getrandom|getenv"
+SYSTEM = (
+    r"recvmmsg|recvmsg|recvfrom|recv|sendmmsg|sendmsg|sendto|send|socket|connect|bind|setsockopt|getsockopt|"
+    r"open|openat|read|write|close|poll|ppoll|select|epoll_wait|ioctl|fcntl|syscall|getpid|fork|pthread_\w+"
+)
+
+
+def code(path: Path) -> str:
+    """Return a C file without its comments and without what its strings say."""
+    text = re.sub(r"/\*.*?\*/", " ", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert "//" not in re.sub(r'"[^"\n]*"', '""', text)
+    return re.sub(r'(?<!#include )"(?:\\.|[^"\\\n])*"', '""', text)
+
+
+def calls(path: Path, names: str) -> set[str]:
+    return set(re.findall(rf"(?<![\w.>])({names})\s*\(", code(path)))
+
+
+def includes(path: Path, marks: str) -> set[str]:
+    return set(
+        re.findall(rf"#include {marks[0]}([^{marks[1]}]+){marks[1]}", path.read_text(encoding="utf-8"))
+    )
+
+
+def test_every_stage_has_its_place_and_a_header() -> None:
+    assert {path.stem for path in CORE.glob("*.h")} == {*STAGE}
+    assert {path.stem for path in CORE.glob("*.c")} == {*STAGE} - {"span", "carve", "hash"}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=IDS)
+def test_a_stage_includes_those_before_it_only(path: Path) -> None:
+    for name in includes(path, '""'):
+        included = (path.parent / name).resolve()
+        assert included.exists()
+        if PACKAGE in {path.parent, included.parent}:
+            assert path.name == "_ring.c" or included.name in {"_ring.h", "_ring.cdef.h"}
+        else:
+            assert STAGE[included.stem] < STAGE[path.stem] or included.stem == path.stem
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=IDS)
+def test_only_the_datagrams_talk_to_the_system(path: Path) -> None:
+    assert includes(path, "<>") <= LIBRARY | MORE.get(path.name, set())
+    assert calls(path, SYSTEM) == ({"recvmmsg"} if path.name == "datagram.c" else set())
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=IDS)
+def test_memory_is_taken_at_the_door_and_nowhere_else(path: Path) -> None:
+    assert calls(path, ALLOCATION) == ({"calloc", "free"} if path.name == "_ring.c" else set())
+    if path.name == "_ring.c":
+        assert len(re.findall(r"\bcalloc\s*\(", code(path))) == 1
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=IDS)
+def test_the_core_prints_nothing_ends_nothing_and_reads_no_clock(path: Path) -> None:
+    assert calls(path, OUTPUT) == set()
+    assert calls(path, CLOCK) == set()
+
+
+@pytest.mark.parametrize("path", [*SOURCES, PACKAGE / "_ring.cdef.h"], ids=[*IDS, "_ring.cdef.h"])
+def test_the_core_knows_no_detection(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    for word in ("/proc", "openat", "pspy", "ffffff9c", "audit_proc"):
+        assert word not in text
+
+
+def test_every_file_of_the_core_is_built() -> None:
+    build = (ROOT / "meson.build").read_text(encoding="utf-8")
+    listed = set(re.findall(r"package / '(_ring[\w/.]*\.c)'", build))
+    assert listed == {str(path.relative_to(PACKAGE)) for path in SOURCES if path.suffix == ".c"}
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in SOURCES if path.suffix == ".h"], ids=lambda path: path.name
+)
+def test_a_header_can_be_included_twice(path: Path) -> None:
+    text = code(path)
+    guard = re.search(r"#ifndef (AUDITSENSE_\w+_H)\n#define (\w+)\n", text)
+    assert guard is not None
+    assert guard[1] == guard[2]
+    assert text.rstrip().endswith("#endif")

@@ -1,0 +1,465 @@
+"""The ring: bounds, lifetime, threads, and that nothing is lost at its edges."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import gc
+import inspect
+import itertools
+import os
+import socket
+import struct
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from auditsense import ring as ring_module
+from auditsense._ffi import ffi, lib  # noqa: TID251 - sizes and names can only be compared there
+from auditsense.errors import BusyError, ClosedError, UsageError
+from auditsense.ring import PACKED_HEADER, Limits, Ring, Stats, core_version, pack
+from auditsense.rule_table import Call, Field, Masked, Op, Rule, RuleTable
+from auditsense.rule_table import Test as FieldTest
+from auditsense.testing import burst, datagrams, open_event
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+EVERY = (Rule((), (), (), 1, 1),)
+TINY = Limits(
+    datagram_slots=1,
+    datagram_bytes=1024,
+    event_slots=16,
+    small_texts=16,
+    large_texts=4,
+    event_timeout_ms=1,
+    key_slots=16,
+    window_slack=0,
+    hit_bytes=8 * 1024 + 65536,
+)
+BOUNDS = {
+    "datagram_slots": (1, 1024),
+    "datagram_bytes": (1024, 65536),
+    "event_slots": (16, 1 << 20),
+    "small_texts": (16, 1 << 20),
+    "large_texts": (4, 4096),
+    "event_timeout_ms": (1, 60_000),
+    "key_slots": (16, 1 << 22),
+    "window_slack": (0, 1024),
+    "hit_bytes": (8 * 1024 + 65536, 1 << 30),
+}
+METHODS = [
+    name
+    for name, _ in inspect.getmembers(Ring, inspect.isfunction)
+    if not name.startswith("_") and name != "close"
+]
+
+
+def memory_of(limits: Limits, rules: RuleTable = EVERY) -> int:
+    """Ask what a ring would take, without taking it; 0: refused."""
+    config, table, _keep = ring_module._to_c(rules, limits, 0)
+    return int(lib.as_ring_bytes(config, table))
+
+
+# --- bounds ----------------------------------------------------------------------
+
+
+def test_every_limit_has_its_bounds_tested() -> None:
+    assert list(BOUNDS) == [one.name for one in dataclasses.fields(Limits)]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [(name, bound) for name, bounds in BOUNDS.items() for bound in bounds]
+)
+def test_a_limit_at_its_bound_is_accepted(name: str, value: int) -> None:
+    limits = dataclasses.replace(TINY, **{name: value})
+    if name == "datagram_bytes":
+        limits = dataclasses.replace(limits, hit_bytes=8 * value + 65536)
+    assert memory_of(limits) > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [(name, value) for name, (least, most) in BOUNDS.items() for value in (least - 1, most + 1, 2**32, -1)],
+)
+def test_a_limit_outside_its_bounds_is_refused_and_shown(name: str, value: int) -> None:
+    limits = dataclasses.replace(TINY, **{name: value})
+    with pytest.raises(UsageError, match=rf"outside its bounds: .*\b{name}={value}\b") as refused:
+        Ring(EVERY, limits)
+    assert "\n" not in str(refused.value)
+
+
+RULE = Rule((Call(1, 2),), (FieldTest(Field.UID, Op.NUMBER, (Masked(0),)),), (Field.PID,), 10, 5000)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        dataclasses.replace(RULE, count=0),
+        dataclasses.replace(RULE, count=65),
+        dataclasses.replace(RULE, count=-1),
+        dataclasses.replace(RULE, span_ms=0),
+        dataclasses.replace(RULE, span_ms=86_400_001),
+        dataclasses.replace(RULE, merge_ms=86_400_001),
+        dataclasses.replace(RULE, calls=(Call(2**32, 1),)),
+        dataclasses.replace(RULE, tests=(FieldTest(Field.UID, Op.NUMBER, (Masked(2**64),)),)),
+    ],
+)
+def test_a_rule_outside_its_bounds_is_refused(rule: Rule) -> None:
+    with pytest.raises(UsageError, match="1 rules"):
+        Ring((rule,), TINY)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        dataclasses.replace(RULE, count=64, span_ms=86_400_000, merge_ms=86_400_000),
+        dataclasses.replace(RULE, count=1, span_ms=1, keys=(Field.PID, Field.NODE)),
+        dataclasses.replace(RULE, calls=(), tests=(), keys=()),
+    ],
+)
+def test_a_rule_at_its_bounds_is_accepted(rule: Rule) -> None:
+    with Ring((rule,), TINY) as ring:
+        assert ring.drain() == []
+
+
+@pytest.mark.parametrize(("rules", "accepted"), [(64, True), (65, False)])
+def test_a_table_has_64_rules_at_most(rules: int, accepted: bool) -> None:  # noqa: FBT001 - a case's column
+    assert (memory_of(TINY, (RULE,) * rules) > 0) is accepted
+
+
+def test_memory_grows_with_every_table() -> None:
+    base = memory_of(TINY, (RULE,))
+    for name in BOUNDS:
+        limits = dataclasses.replace(TINY, **{name: 2 * getattr(TINY, name) + 20})
+        if name == "datagram_bytes":
+            limits = dataclasses.replace(limits, hit_bytes=8 * limits.datagram_bytes + 65536)
+        grown = memory_of(limits, (RULE,))
+        assert grown == base if name == "event_timeout_ms" else grown > base, name
+
+
+def test_memory_bytes_is_what_is_taken() -> None:
+    def mapped() -> int:
+        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * os.sysconf(
+            "SC_PAGESIZE"
+        )
+
+    before = mapped()
+    with Ring((RULE,), Limits(key_slots=1 << 18)) as ring:
+        taken = mapped() - before
+        assert ring.memory_bytes > 100 << 20
+        # Besides, the ring has room for drained hits, and the allocators round.
+        assert ring.memory_bytes <= taken < ring.memory_bytes + (8 << 20)
+    assert mapped() - before < 16 << 20
+
+
+# --- one name for one thing --------------------------------------------------------
+
+
+def test_limits_and_stats_are_the_structs_of_the_core() -> None:
+    assert ["seed", *(one.name for one in dataclasses.fields(Limits))] == [
+        name for name, _ in ffi.typeof("as_config").fields
+    ]
+    assert [one.name for one in dataclasses.fields(Stats)] == [
+        name for name, _ in ffi.typeof("as_stats").fields
+    ]
+
+
+@pytest.mark.parametrize(
+    ("python", "core", "prefix"), [(Field, "as_field", "AS_FIELD_"), (Op, "as_op", "AS_OP_")]
+)
+def test_enums_are_those_of_the_core(python: type[Field | Op], core: str, prefix: str) -> None:
+    names = {name: value for name, value in ffi.typeof(core).relements.items() if name != "AS_FIELDS"}
+    assert {f"{prefix}{one.name}": one.value for one in python} == names
+
+
+def test_every_limit_and_counter_is_explained() -> None:
+    for described in (Limits, Stats):
+        said = inspect.getdoc(described) or ""
+        for one in dataclasses.fields(described):
+            assert f"    {one.name}: " in said
+
+
+def test_the_core_says_its_version() -> None:
+    assert core_version().count(".") == 2
+
+
+# --- lifetime and threads ------------------------------------------------------------
+
+
+def call(ring: Ring, name: str) -> object:
+    given = {"fd": -1, "now_ms": 1, "packed": b"", "text": b"", "rounds": 1}
+    method: Callable[..., object] = getattr(ring, name)
+    return method(**{parameter: given[parameter] for parameter in inspect.signature(method).parameters})
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_of_a_closed_ring_says_so(name: str) -> None:
+    ring = Ring(EVERY, TINY)
+    ring.close()
+    with pytest.raises(ClosedError, match="closed"):
+        call(ring, name)
+
+
+def test_closing_again_does_nothing() -> None:
+    ring = Ring(EVERY, TINY)
+    with ring:
+        pass
+    ring.close()
+
+
+@pytest.mark.parametrize("name", [*METHODS, "close"])
+def test_every_method_refuses_a_second_thread(name: str) -> None:
+    with Ring(EVERY, TINY) as ring:
+        refused: list[BaseException] = []
+
+        def second() -> None:
+            try:
+                call(ring, name)
+            except BusyError as error:
+                refused.append(error)
+
+        with ring._enter():
+            thread = threading.Thread(target=second)
+            thread.start()
+            thread.join()
+        assert [str(error) for error in refused] == [
+            "another thread is inside this ring; give each thread its own"
+        ]
+        assert ring.stats().records == 0  # and afterwards it works as before
+
+
+def test_a_second_thread_is_refused_while_the_core_works() -> None:
+    text = b"".join(one.text for one in burst(2000)) * 4
+    stop = threading.Event()
+    fed = itertools.count()
+
+    def feed() -> None:
+        while not stop.is_set():
+            try:
+                ring.feed_text(text)
+                next(fed)
+            except BusyError:
+                continue
+
+    def ask_often() -> None:
+        for _ in range(1_000_000):
+            ring.stats()
+
+    with Ring((RULE,)) as ring:
+        thread = threading.Thread(target=feed)
+        thread.start()
+        try:
+            with pytest.raises(BusyError):
+                ask_often()
+        finally:
+            stop.set()
+            thread.join()
+        assert ring.stats().lines == next(fed) * text.count(b"\n")
+
+
+def test_a_forgotten_ring_is_given_back_with_a_warning() -> None:
+    forgotten = [Ring(EVERY, TINY)]
+    with pytest.warns(ResourceWarning, match="a Ring was not closed"):
+        forgotten.clear()
+
+
+def test_a_ring_that_could_not_be_made_leaves_no_warning() -> None:
+    with pytest.raises(UsageError):
+        Ring(EVERY, dataclasses.replace(TINY, event_slots=0))
+    gc.collect()  # a warning would be an error here
+
+
+# --- sockets -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def strangers() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """A socket to receive from, and one that is not the kernel to send with."""
+    receiver, sender = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    with receiver, sender:
+        yield receiver, sender
+
+
+@pytest.fixture
+def answered() -> Iterator[socket.socket]:
+    """A socket on which answers of the kernel wait: it was asked for the loopback device, of all things."""
+    request = struct.pack("=IHHII", 32, 18, 1, 1, 0) + struct.pack("=BBHiII", 0, 0, 0, 1, 0, 0)  # RTM_GETLINK
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as asked:
+        asked.send(request)
+        asked.send(request)
+        yield asked
+
+
+def test_what_the_kernel_sent_is_taken(answered: socket.socket) -> None:
+    with Ring(EVERY) as ring:
+        assert ring.receive(answered.fileno(), 1) == 2
+        assert ring.receive(answered.fileno(), 1) == 0
+        stats = ring.stats()
+        assert (stats.datagrams, stats.control, stats.foreign) == (2, 2, 0)
+
+
+def test_what_another_process_sent_is_dropped_unread(
+    strangers: tuple[socket.socket, socket.socket],
+) -> None:
+    receiver, sender = strangers
+    for one in open_event().datagrams:
+        sender.send(one)
+    with Ring(EVERY) as ring:
+        assert ring.receive(receiver.fileno(), 1) == 5
+        stats = ring.stats()
+        assert (stats.datagrams, stats.foreign, stats.records) == (5, 5, 0)
+        assert ring.finish()
+        assert ring.drain() == []
+
+
+def test_rounds_bound_what_one_call_takes(strangers: tuple[socket.socket, socket.socket]) -> None:
+    receiver, sender = strangers
+    for one in open_event().datagrams:
+        sender.send(one)
+    with Ring(EVERY, dataclasses.replace(TINY, datagram_slots=2)) as ring:
+        assert [ring.receive(receiver.fileno(), 1, rounds=1) for _ in range(4)] == [2, 2, 1, 0]
+
+
+def test_what_is_longer_than_the_limit_is_cut_and_counted(
+    strangers: tuple[socket.socket, socket.socket],
+) -> None:
+    receiver, sender = strangers
+    for length in (1023, 1024, 1025):
+        sender.send(bytes(length))
+    with Ring(EVERY, dataclasses.replace(TINY, datagram_slots=2)) as ring:
+        assert ring.receive(receiver.fileno(), 1, rounds=1) == 2
+        assert ring.stats().truncated == 0
+        assert ring.receive(receiver.fileno(), 1) == 1
+        assert ring.stats().truncated == 1
+
+
+@pytest.mark.parametrize("name", ["receive", "fetch_packed"])
+def test_a_socket_that_fails_is_an_error_of_the_system(name: str) -> None:
+    read, write = os.pipe()
+    try:
+        with Ring(EVERY, TINY) as ring, pytest.raises(OSError, match="non-socket") as failed:
+            getattr(ring, name)(read, 1)
+    finally:
+        os.close(read)
+        os.close(write)
+    assert failed.value.errno == errno.ENOTSOCK
+
+
+def test_fetched_datagrams_come_packed_with_time_and_sender(answered: socket.socket) -> None:
+    with Ring((), TINY) as ring, Ring(EVERY, TINY) as reader:
+        fetched = ring.fetch_packed(answered.fileno(), 7)
+        now_ms, length, sender = PACKED_HEADER.unpack_from(fetched)
+        assert (now_ms, length, sender) == (7, min(len(fetched) - 16, 1024), 0)
+        assert struct.unpack_from("=IH", fetched, 16)[1] == 16  # RTM_NEWLINK
+        fetched += ring.fetch_packed(answered.fileno(), 8)
+        assert ring.fetch_packed(answered.fileno(), 9) == b""
+        assert ring.stats().datagrams == 2
+        assert reader.feed(fetched) == len(fetched)
+        assert reader.stats().control == 2
+
+
+# --- packed datagrams --------------------------------------------------------------
+
+
+def test_a_packed_datagram_is_a_little_endian_header_and_its_bytes() -> None:
+    packed = pack([b"abc", b""], 0x0102030405060708)
+    assert packed == (
+        bytes.fromhex("0807060504030201 03000000 00000000")
+        + b"abc"
+        + bytes.fromhex("0807060504030201 00000000 00000000")
+    )
+    assert PACKED_HEADER.size == 16
+
+
+def test_the_rest_that_is_no_whole_datagram_is_left() -> None:
+    packed = pack(open_event().datagrams)
+    for end in range(len(packed)):
+        with Ring(EVERY, TINY) as ring:
+            consumed = ring.feed(packed[:end])
+            assert consumed <= end
+            assert ring.feed(packed[consumed:]) == len(packed) - consumed
+            assert len(ring.drain()) == 1
+
+
+def test_a_sender_in_the_header_is_a_stranger() -> None:
+    one = datagrams("type=SYSCALL msg=audit(1.000:1): arch=c000003e syscall=257")[0]
+    with Ring(EVERY, TINY) as ring:
+        for port in (1, 2**31, 2**32 - 1):
+            ring.feed(struct.pack("<QII", 0, len(one), port) + one)
+        assert (ring.stats().foreign, ring.stats().records) == (3, 0)
+
+
+def test_a_datagram_longer_than_the_limit_is_cut_and_used() -> None:
+    event = open_event(path="/" + "x" * 2000)
+    with Ring(EVERY, TINY) as ring:
+        ring.feed(pack(event.datagrams))
+        (hit,) = ring.drain()
+        assert ring.stats().truncated == 1
+    said = hit.text(Field.PATH_NAME) or ""
+    assert 900 < len(said) < 1024
+    assert said == "/" + "x" * (len(said) - 1)
+
+
+def test_the_last_bytes_of_a_record_are_read_whatever_its_header_says() -> None:
+    with Ring(EVERY, TINY) as ring:
+        ring.feed(pack(open_event(key="audit_proc").datagrams))
+        (hit,) = ring.drain()
+        assert hit.text(Field.KEY) == "audit_proc"
+
+
+@pytest.mark.parametrize("form", ["datagrams", "text"])
+def test_when_the_hits_are_full_feeding_stops_and_goes_on_after_draining(form: str) -> None:
+    events = burst(500)
+    text = b"".join(one.text for one in events)
+    packed = pack([part for one in events for part in one.datagrams])
+    ids, stops = [], 0
+    with Ring(EVERY, TINY) as ring:
+        rest = packed if form == "datagrams" else text
+        while rest:
+            consumed = ring.feed(rest) if form == "datagrams" else ring.feed_text(rest)
+            rest = rest[consumed:]
+            hits = ring.drain()
+            assert consumed or hits, "it stands still"
+            stops += bool(rest)
+            ids += [str(hit.ids[0]) for hit in hits]
+        assert ring.finish()
+        ids += [str(hit.ids[0]) for hit in ring.drain()]
+    assert stops > 2
+    assert ids == [one.id for one in events]
+
+
+def test_finishing_waits_for_room_for_the_hits() -> None:
+    call = "arch=c000003e syscall=257 items=1"
+    padding = "x" * 400
+    lines = [f"type=SYSCALL msg=audit(1.000:{n}): {call} comm={padding} exe={padding}\n" for n in range(300)]
+    limits = dataclasses.replace(
+        TINY, event_slots=1024, small_texts=1024, large_texts=1024, event_timeout_ms=9
+    )
+    hits, finished = 0, 0
+    with Ring(EVERY, limits) as ring:
+        assert ring.feed_text("".join(lines).encode()) > 0
+        while not ring.finish():
+            finished += 1
+            drained = len(ring.drain())
+            assert drained
+            hits += drained
+        hits += len(ring.drain())
+    assert finished > 1
+    assert hits == 300
+
+
+def test_windows_of_one_process_are_merged_into_the_hit_that_waits() -> None:
+    rule = Rule((), (), (Field.PID,), 10, 5000, merge_ms=1000)
+    events = burst(15)
+    later = burst(1, ms=events[-1].ms + 1000, serial=100) + burst(1, ms=events[-1].ms + 2001, serial=200)
+    with Ring((rule,), TINY) as ring:
+        for one in events + later:
+            assert ring.feed(pack(one.datagrams)) > 0
+        first, second = ring.drain()
+        assert (first.more, first.last_ms) == (6, later[0].ms)
+        assert (second.more, second.last_ms) == (0, later[1].ms)
+        assert [str(one) for one in first.ids] == [one.id for one in events[:10]]
+        assert (ring.stats().sequences, ring.stats().hits) == (8, 2)

@@ -1,0 +1,163 @@
+"""Sinks: one line a document, that neither a file nor a terminal misreads, or one clear error."""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from auditsense import AuditSenseError, Detector, Host, View
+from auditsense.sinks.format import Format, compact, jsonl, printable
+from auditsense.sinks.stream import SinkError, StreamSink
+from auditsense.testing import burst, open_event
+
+if TYPE_CHECKING:
+    from auditsense import Document
+
+HOST = Host("0123456789abcdef0123456789abcdef", "here")
+NASTY = [
+    "plain",
+    "ps py",
+    "\x1b[2J\x1b]0;title\x07",
+    "two\nlines",
+    "\r",
+    "\x00",
+    "\x9b31m",
+    "\u202eevil",
+    "\u2028",
+    "größe",
+    "\U0001f600",
+    b"\xff\x1b\n",
+    '"}',
+]
+
+
+def documents(comm: str | bytes, view: View = View.ALERTS) -> list[Document]:
+    """Return the alert and the end of a burst by a process of this name."""
+    with Detector(host=HOST, view=view) as detector:
+        events = [
+            open_event(ms=one.ms, serial=one.serial, comm=comm, exe=comm, key=comm) for one in burst(12)
+        ]
+        return detector.feed_text(b"".join(one.text for one in events)) + detector.finish()
+
+
+@pytest.mark.parametrize("comm", NASTY)
+@pytest.mark.parametrize("view", list(View))
+def test_jsonl_is_one_line_of_ascii_that_reads_back(comm: str | bytes, view: View) -> None:
+    for document in documents(comm, view):
+        line = jsonl(document)
+        assert line.isascii()
+        assert line.isprintable()
+        assert json.loads(line) == document
+
+
+@pytest.mark.parametrize("comm", NASTY)
+@pytest.mark.parametrize("view", list(View))
+def test_a_compact_line_cannot_steer_a_terminal(comm: str | bytes, view: View) -> None:
+    for document in documents(comm, view):
+        line = compact(document)
+        assert line.isprintable()
+        assert "[4352]" in line
+
+
+def test_compact_lines_say_the_main_things() -> None:
+    alert, closed = documents("ps py")
+    assert compact(alert) == (
+        "2026-11-24 04:05:15.574 alert low Potential Pspy Process Monitoring Detected: "
+        "ps py[4352] ps py user 65534 parent 4308, openat /proc 10 in 0.9 s"
+    )
+    assert compact(closed) == (
+        "2026-11-24 04:05:15.774 closed low Potential Pspy Process Monitoring Detected: "
+        "ps py[4352] ps py user 65534 parent 4308, openat /proc 12 in all"
+    )
+    assert compact(documents("ps py", View.EVENTS)[0]) == (
+        "2026-11-24 04:05:14.674 event openat /proc success: ps py[4352] ps py user 65534 parent 4308"
+    )
+
+
+def test_a_compact_line_says_what_was_lost() -> None:
+    (alert, _) = documents("x")
+    alert["auditsense"]["lost"] = 7
+    assert compact(alert).endswith(", 7 records lost so far")
+
+
+def test_a_compact_line_of_an_event_without_fields_is_a_line() -> None:
+    with Detector(host=HOST, view=View.EVENTS) as detector:
+        (document,) = detector.feed_text(b"type=SYSCALL msg=audit(1.000:1): \n") + detector.finish()
+    assert compact(document).startswith("1970-01-01 00:00:01.000 event")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a b", "a b"),
+        ("é", "é"),
+        ("\x1b[0m", "\\x1b[0m"),
+        ("a\nb", "a\\nb"),
+        ("\u202e", "\\u202e"),
+        ("\\n", "\\n"),
+    ],
+)
+def test_control_characters_are_escaped_and_nothing_else(text: str, expected: str) -> None:
+    assert printable(text) == expected
+
+
+# --- streams -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("form", "line"), [(Format.JSONL, jsonl), (Format.COMPACT, compact)])
+def test_a_stream_gets_one_line_a_document_at_once(form: Format, line: object) -> None:
+    read, write = os.pipe()
+    found = documents("x")
+    with os.fdopen(read, encoding="utf-8") as reader, os.fdopen(write, "w", encoding="utf-8") as stream:
+        StreamSink(stream, form).write(found)
+        assert callable(line)
+        assert [reader.readline() for _ in found] == [line(one) + "\n" for one in found]
+
+
+def test_nothing_to_write_is_not_written() -> None:
+    closed = io.StringIO()
+    closed.close()
+    StreamSink(closed, Format.JSONL).write([])
+
+
+def test_a_stream_stays_its_callers() -> None:
+    stream = io.StringIO()
+    sink = StreamSink(stream, Format.JSONL)
+    sink.write([{"a": 1}])
+    sink.close()
+    sink.close()
+    assert stream.getvalue() == '{"a":1}\n'
+
+
+def test_a_reader_that_has_gone_is_an_error_of_one_line() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    stream = os.fdopen(write, "w", encoding="utf-8")
+    with pytest.raises(SinkError, match=r"^standard output was closed by its reader$"):
+        StreamSink(stream, Format.JSONL).write([{"a": 1}])
+    with pytest.raises(BrokenPipeError):
+        stream.close()
+
+
+def test_a_full_disk_is_an_error_that_says_where() -> None:
+    stream = Path("/dev/full").open("w", encoding="utf-8")  # noqa: SIM115 - closing it fails as well
+    with pytest.raises(SinkError, match=r"^cannot write to alerts: No space left on device$"):
+        StreamSink(stream, Format.JSONL, "alerts").write([{"a": 1}])
+    with pytest.raises(OSError, match="No space left") as again:
+        stream.close()
+    assert again.value.errno == errno.ENOSPC
+
+
+def test_a_stream_that_never_was_is_an_error() -> None:
+    sink = StreamSink(None, Format.JSONL)
+    sink.write([])
+    with pytest.raises(SinkError, match=r"^standard output is closed$"):
+        sink.write([{"a": 1}])
+    assert issubclass(SinkError, AuditSenseError)
+    assert SinkError.exit_code == 1
