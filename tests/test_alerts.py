@@ -301,3 +301,17 @@ def test_hits_that_do_not_fit_at_once_are_no_loss() -> None:
         documents = one.feed_text(b"".join(event.text for event in scans(range(1, 400), 0)))
         assert [pid for _, pid, _ in said(documents)] == list(range(1, 101))
         assert (one.alert_counts.alerts, one.alert_counts.withheld) == (100, 299)
+
+
+@pytest.mark.parametrize("form", ["text", "datagrams"])
+def test_nothing_that_is_decided_waits_for_the_next_call(form: str) -> None:
+    # Somewhere in this range the hits are full with the very last record.
+    limits = Limits(datagram_bytes=1024, hit_bytes=8 * 1024 + 65536)
+    events = scan(1, 0, 120)
+    for times in range(20, 120):
+        with Detector(host=HOST, view=View.EVENTS, limits=limits) as one:
+            if form == "text":
+                documents = one.feed_text(b"".join(event.text for event in events[:times]))
+            else:
+                documents = one.feed(part for event in events[:times] for part in event.datagrams)
+            assert len(documents) == times

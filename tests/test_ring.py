@@ -403,6 +403,17 @@ def test_a_datagram_longer_than_the_limit_is_cut_and_used() -> None:
     assert said == "/" + "x" * (len(said) - 1)
 
 
+def test_a_line_longer_than_the_limit_is_cut_and_counted_once_wherever_it_was_cut() -> None:
+    text = b"x" * 3000 + b"\n" + open_event().text
+    for cut in (0, 1, 1023, 1024, 1025, 2999, 3000, 3001):
+        with Ring(EVERY, TINY) as ring:
+            ring.feed_text(text[:cut])
+            ring.feed_text(text[cut:])
+            stats = ring.stats()
+            assert (stats.lines, stats.truncated, stats.malformed, stats.records) == (5, 1, 1, 4)
+            assert len(ring.drain()) == 1
+
+
 def test_the_last_bytes_of_a_record_are_read_whatever_its_header_says() -> None:
     with Ring(EVERY, TINY) as ring:
         ring.feed(pack(open_event(key="audit_proc").datagrams))

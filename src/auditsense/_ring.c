@@ -29,6 +29,7 @@ typedef struct {
     uint64_t matching; /* bits of the rules still to be served */
     as_window *window; /* of the rule being served; NULL: it has not been looked for yet */
     uint32_t place;
+    bool whole; /* values holds every field, not only what the rules need */
     as_value values[AS_FIELDS];
 } as_decision;
 
@@ -43,6 +44,7 @@ struct as_ring {
     as_windows windows;
     as_hits hits;
     as_decision decision;
+    int put_off; /* errno of a receive that had taken datagrams before it failed */
 };
 
 static bool within(uint32_t value, uint32_t least, uint32_t most) {
@@ -112,6 +114,10 @@ static int64_t leave(as_ring *ring, int64_t result) {
 /* Event to hit */
 
 static void put_hit(as_ring *ring, uint32_t rule, const as_event_id *ids, uint32_t count) {
+    if (!ring->decision.whole) {
+        ring->decision.whole = true;
+        as_event_fields(&ring->events, ring->decision.event, AS_ALL_FIELDS, ring->decision.values);
+    }
     const uint64_t place = as_hits_put(&ring->hits, rule, ids, count, ring->decision.values);
     ring->stats.hits++;
     if (ring->decision.window != NULL) {
@@ -185,7 +191,7 @@ static void begin(as_ring *ring, as_event *event) {
     *decision = (as_decision){.event = event};
     /* Without its SYSCALL record nobody can say which call it was. */
     if (event->wanted != 0 && (event->kept & (1u << AS_ROLE_SYSCALL)) != 0) {
-        as_event_fields(&ring->events, event, decision->values);
+        as_event_fields(&ring->events, event, ring->match.fields, decision->values);
         decision->matching = as_match_event(&ring->match, event->wanted, decision->values);
     }
 }
@@ -284,13 +290,22 @@ int64_t as_ring_receive(as_ring *ring, int fd, uint64_t now_ms, uint32_t rounds)
     if (!enter(ring)) {
         return AS_BUSY;
     }
+    if (ring->put_off != 0) {
+        errno = ring->put_off;
+        ring->put_off = 0;
+        return leave(ring, AS_SYSTEM);
+    }
     for (uint32_t round = 0; round < rounds; round++) {
         as_span bytes;
         uint32_t sender;
         bool cut;
         const int64_t got = as_datagrams_fetch(&ring->datagrams, fd);
         if (got < 0 && got != AS_UNREAD) {
-            return leave(ring, total > 0 ? total : got);
+            if (total == 0) {
+                return leave(ring, got);
+            }
+            ring->put_off = errno; /* the kernel tells an error once: the next call says it */
+            return leave(ring, total);
         }
         while (ready(ring, now_ms) && as_datagrams_take(&ring->datagrams, &bytes, &sender, &cut)) {
             ring->stats.truncated += cut ? 1 : 0;

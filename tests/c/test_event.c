@@ -93,7 +93,7 @@ static as_span field_of(table *t, as_field field) {
     static uint8_t scratch[4096];
     as_value values[AS_FIELDS] = {0};
     as_span text;
-    as_event_fields(&t->events, as_events_closed(&t->events), values);
+    as_event_fields(&t->events, as_events_closed(&t->events), AS_ALL_FIELDS, values);
     const bool there = as_value_text(values[field], as_field_kind(field), scratch, &text);
     return there ? text : (as_span){.at = NULL, .len = UINT32_MAX};
 }

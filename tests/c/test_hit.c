@@ -36,8 +36,8 @@ static void written(void) {
     as_value values[AS_FIELDS] = {0};
     const as_record call = {.type = AS_TYPE_SYSCALL, .body = GUARDED(SAMPLE_SYSCALL)};
     const as_record title = {.type = AS_TYPE_PROCTITLE, .body = GUARDED(SAMPLE_PROCTITLE)};
-    as_record_fields(&call, values);
-    as_record_fields(&title, values);
+    as_record_fields(&call, AS_ALL_FIELDS, values);
+    as_record_fields(&title, AS_ALL_FIELDS, values);
     values[AS_FIELD_CWD] = (as_value){.span = GUARDED(""), .form = AS_FORM_QUOTED};
 
     CASE("a hit carries its ids and its fields, decoded; absent ones have no place, empty ones do");

@@ -292,9 +292,9 @@ static void events(void) {
     const as_record path = {.type = AS_TYPE_PATH, .body = GUARDED(SAMPLE_PATH)};
 
     CASE("all tests of a rule must hold; a rule without tests holds always");
-    as_record_fields(&call, values);
+    as_record_fields(&call, AS_ALL_FIELDS, values);
     CHECK_EQUAL(as_match_event(&match, 3, values), 2);
-    as_record_fields(&path, values);
+    as_record_fields(&path, AS_ALL_FIELDS, values);
     CHECK_EQUAL(as_match_event(&match, 3, values), 3);
 
     CASE("any operand of a test is enough");

@@ -13,7 +13,7 @@ typedef struct {
 static fields fields_of(uint16_t type, as_span body) {
     const as_record record = {.type = type, .body = body};
     fields found = {0};
-    as_record_fields(&record, found.values);
+    as_record_fields(&record, AS_ALL_FIELDS, found.values);
     return found;
 }
 
@@ -144,8 +144,8 @@ static void whole_records(void) {
     const as_record first = {.type = AS_TYPE_CWD, .body = GUARDED("cwd=\"/a\"")};
     const as_record second = {.type = AS_TYPE_CWD, .body = GUARDED("cwd=\"/b\"")};
     fields both = {0};
-    as_record_fields(&first, both.values);
-    as_record_fields(&second, both.values);
+    as_record_fields(&first, AS_ALL_FIELDS, both.values);
+    as_record_fields(&second, AS_ALL_FIELDS, both.values);
     CHECK_TEXT(text_of(&both, AS_FIELD_CWD), "/a");
 }
 

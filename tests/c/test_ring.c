@@ -635,7 +635,7 @@ static void receiving(void) {
     CHECK_EQUAL(stats_of(ring).datagrams, 10);
     CHECK_EQUAL(stats_of(ring).records, 10);
 
-    CASE("an interrupted call is made again; a failed one is an error, unless something came before it");
+    CASE("an interrupted call is made again; a failed one is an error, at the next call when something came before");
     wrapped.failures = 3;
     wrapped.failure = EINTR;
     send_event(pair[1], 3);
@@ -649,6 +649,9 @@ static void receiving(void) {
     wrapped.successes = 1;
     wrapped.failures = 1;
     CHECK_EQUAL(as_ring_receive(ring, pair[0], 1, 100), 4);
+    errno = 0;
+    CHECK_EQUAL(as_ring_receive(ring, pair[0], 1, 100), AS_SYSTEM);
+    CHECK_EQUAL(errno, EIO);
     CHECK_EQUAL(as_ring_receive(ring, pair[0], 1, 100), 1);
     wrapped.failures = 1;
     wrapped.failure = EAGAIN;

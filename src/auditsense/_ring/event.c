@@ -64,6 +64,7 @@ void as_events_carve(as_events *events, const as_config *config, as_carver *from
     events->seed = config->seed;
     events->timeout_ms = config->event_timeout_ms;
     events->newest_ms = 0;
+    events->latest = 0;
     events->slots = as_carve(from, events->slot_count, sizeof *events->slots);
     events->buckets = as_carve(from, buckets, sizeof *events->buckets);
     as_texts_carve(&events->texts, config, from);
@@ -89,6 +90,10 @@ static uint32_t *bucket_of(const as_events *events, uint64_t ms, uint32_t serial
 }
 
 static as_event *find(const as_events *events, uint64_t ms, uint32_t serial, uint64_t node) {
+    as_event *latest = &events->slots[events->latest];
+    if (latest->serial == serial && latest->ms == ms && latest->node == node && latest->state != AS_FRESH) {
+        return latest;
+    }
     uint32_t at = *bucket_of(events, ms, serial, node);
     while (at != NONE) {
         as_event *event = &events->slots[at];
@@ -204,7 +209,6 @@ static as_event *open_event(as_events *events, const as_record *record, uint64_t
     event->born_ms = now_ms == 0 ? events->newest_ms : now_ms;
     event->wanted = UINT64_MAX;
     event->paths = 0;
-    event->items = 0;
     event->kept = 0;
     event->seen = 0;
     uint32_t *bucket = bucket_of(events, event->ms, event->serial, node);
@@ -243,13 +247,16 @@ static void add_syscall(as_events *events, as_event *event, const as_record *rec
         release_texts(events, event); /* what came before it is not needed either */
         return;
     }
-    as_value values[AS_FIELDS] = {0};
-    uint64_t items = 0;
-    as_record_fields(record, values);
-    if (as_value_number(values[AS_FIELD_ITEMS], AS_KIND_DECIMAL, &items)) {
-        event->items = items > UINT32_MAX ? UINT32_MAX : (uint32_t)items;
-    }
     keep(events, event, AS_ROLE_SYSCALL, record->body);
+}
+
+static bool preferred(as_span path) {
+    const as_record record = {.type = AS_TYPE_PATH, .body = path};
+    as_value values[AS_FIELDS] = {0};
+    as_record_fields(&record, AS_BIT(AS_FIELD_PATH_NAMETYPE), values);
+    const as_value nametype = values[AS_FIELD_PATH_NAMETYPE];
+    return nametype.form != AS_FORM_ABSENT && !as_span_is(nametype.span, AS_LITERAL("PARENT")) &&
+           !as_span_is(nametype.span, AS_LITERAL("UNKNOWN"));
 }
 
 static void add_path(as_events *events, as_event *event, const as_record *record, as_stats *stats) {
@@ -270,21 +277,33 @@ static void add_path(as_events *events, as_event *event, const as_record *record
     if (event->wanted == 0) {
         return;
     }
+    /* One PATH needs no choice, and most events have one. */
+    if ((event->kept & (1u << AS_ROLE_FIRST_PATH)) == 0) {
+        keep(events, event, AS_ROLE_FIRST_PATH, record->body);
+    } else if ((event->kept & (1u << AS_ROLE_PATH)) == 0) {
+        const as_span first = as_texts_span(&events->texts, event->texts[AS_ROLE_FIRST_PATH]);
+        if (!preferred(first) && preferred(record->body)) {
+            keep(events, event, AS_ROLE_PATH, record->body);
+        }
+    }
+}
+
+/* How many PATH records the SYSCALL record announces, hidden ones included; 0 when it does not say. */
+static uint64_t items(const as_events *events, const as_event *event) {
     as_value values[AS_FIELDS] = {0};
-    as_record_fields(record, values);
-    const as_span nametype = values[AS_FIELD_PATH_NAMETYPE].span;
-    const bool preferred = values[AS_FIELD_PATH_NAMETYPE].form != AS_FORM_ABSENT &&
-                           !as_span_is(nametype, AS_LITERAL("PARENT")) &&
-                           !as_span_is(nametype, AS_LITERAL("UNKNOWN"));
-    keep(events, event, preferred ? AS_ROLE_PATH : AS_ROLE_FIRST_PATH, record->body);
+    uint64_t count = 0;
+    as_event_fields(events, event, AS_BIT(AS_FIELD_ITEMS), values);
+    as_value_number(values[AS_FIELD_ITEMS], AS_KIND_DECIMAL, &count);
+    return count;
 }
 
 /* The end has come when the end record is there and nothing that decides can still be missing: records
  * that overtook each other on the way are waited for, until the timeout. */
-static bool ended(const as_event *event) {
-    const bool main_and_end = (event->seen & SEEN_MAIN) != 0 && (event->seen & SEEN_END) != 0;
-    const bool path_missing = event->items > 0 && (event->seen & SEEN_PATH) == 0;
-    return main_and_end && (event->wanted == 0 || !path_missing);
+static bool ended(const as_events *events, const as_event *event) {
+    if ((event->seen & SEEN_MAIN) == 0 || (event->seen & SEEN_END) == 0) {
+        return false;
+    }
+    return event->wanted == 0 || (event->seen & SEEN_PATH) != 0 || items(events, event) == 0;
 }
 
 void as_events_add(as_events *events, const as_record *record, as_span node, uint64_t wanted,
@@ -305,6 +324,7 @@ void as_events_add(as_events *events, const as_record *record, as_span node, uin
             keep(events, event, AS_ROLE_NODE, node);
         }
     }
+    events->latest = (uint32_t)(event - events->slots);
     if (event->state != AS_OPEN) {
         /* Where PROCTITLE is the end, an EOE behind it is no surprise, once. */
         if (record->type != AS_TYPE_EOE || !title_ends || (event->seen & SEEN_EOE) != 0) {
@@ -343,12 +363,12 @@ void as_events_add(as_events *events, const as_record *record, as_span node, uin
     default:
         break;
     }
-    if (ended(event)) {
+    if (ended(events, event)) {
         close_event(events, event, stats);
     }
 }
 
-void as_event_fields(const as_events *events, const as_event *event, as_value values[AS_FIELDS]) {
+void as_event_fields(const as_events *events, const as_event *event, uint64_t wanted, as_value values[AS_FIELDS]) {
     static const uint16_t types[] = {[AS_ROLE_SYSCALL] = AS_TYPE_SYSCALL,
                                      [AS_ROLE_CWD] = AS_TYPE_CWD,
                                      [AS_ROLE_PATH] = AS_TYPE_PATH,
@@ -364,7 +384,7 @@ void as_event_fields(const as_events *events, const as_event *event, as_value va
             values[AS_FIELD_NODE] = (as_value){.span = text, .form = AS_FORM_QUOTED};
         } else {
             const as_record record = {.type = types[role], .body = text};
-            as_record_fields(&record, values);
+            as_record_fields(&record, wanted, values);
         }
     }
 }

@@ -18,7 +18,8 @@
 #include "texts.h"
 
 /* What of an event is kept. Of its PATH records only the two that a field can come from: the first, and
- * the first that is neither PARENT nor UNKNOWN, which is preferred. */
+ * the first that is neither PARENT nor UNKNOWN, which is preferred; AS_ROLE_PATH is kept only when that is
+ * another one. */
 typedef enum {
     AS_ROLE_SYSCALL,
     AS_ROLE_CWD,
@@ -41,7 +42,6 @@ typedef struct {
     uint32_t next_in_bucket;
     uint32_t next;
     uint32_t previous;
-    uint32_t items; /* SYSCALL items, once known */
     uint8_t state;
     uint8_t kept;  /* bits by as_role */
     uint8_t seen;  /* bits, event.c */
@@ -63,6 +63,7 @@ typedef struct {
     uint64_t newest_ms; /* the newest stamp seen: the time of a stream without a clock */
     uint32_t bucket_mask;
     uint32_t slot_count;
+    uint32_t latest; /* the event of the last record: mostly that of the next one as well */
 } as_events;
 
 void as_events_carve(as_events *events, const as_config *config, as_carver *from);
@@ -93,7 +94,8 @@ bool as_events_close_oldest(as_events *events, as_stats *stats);
 as_event *as_events_closed(as_events *events);
 void as_events_forget(as_events *events, as_event *event);
 
-/* The values of a closed event: AS_FIELDS of them, absent where it has none. They point into kept texts. */
-void as_event_fields(const as_events *events, const as_event *event, as_value values[AS_FIELDS]);
+/* The wanted values of a closed event, and some that lie before them; absent where it has none. They point
+ * into kept texts. */
+void as_event_fields(const as_events *events, const as_event *event, uint64_t wanted, as_value values[AS_FIELDS]);
 
 #endif

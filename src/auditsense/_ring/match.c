@@ -61,6 +61,7 @@ void as_match_carve(as_match *match, const as_config *config, const as_rules *ru
     const uint32_t call_slots = as_power_of_two(2 * rules->call_count + 1);
     match->seed = config->seed;
     match->any_call = 0;
+    match->fields = 0;
     match->call_mask = call_slots - 1;
     match->rule_count = rules->rule_count;
     match->rules = as_carve(from, rules->rule_count, sizeof *rules->rules);
@@ -76,9 +77,15 @@ void as_match_carve(as_match *match, const as_config *config, const as_rules *ru
     copy(match->tests, rules->tests, rules->test_count, sizeof *rules->tests);
     copy(match->operands, rules->operands, rules->operand_count, sizeof *rules->operands);
     copy(match->text, rules->text, rules->text_len, 1);
+    for (uint32_t i = 0; i < rules->test_count; i++) {
+        match->fields |= AS_BIT(rules->tests[i].field);
+    }
     for (uint32_t i = 0; i < rules->rule_count; i++) {
         const as_rule *rule = &rules->rules[i];
         const uint64_t bit = UINT64_C(1) << i;
+        for (uint32_t j = 0; j < rule->key_count; j++) {
+            match->fields |= AS_BIT(rule->keys[j]);
+        }
         match->any_call |= rule->calls == 0 ? bit : 0;
         for (uint32_t j = 0; j < rule->calls; j++) {
             const as_call call = rules->calls[rule->first_call + j];
@@ -89,23 +96,6 @@ void as_match_carve(as_match *match, const as_config *config, const as_rules *ru
     }
 }
 
-/* The two values asked for are the first two the kernel writes: read no more than them. False: they are not
- * there, or not whole, and only the whole record can tell. */
-static bool first_two_fields(const as_record *record, as_value values[AS_FIELDS]) {
-    as_record head = *record;
-    const uint32_t enough = sizeof "arch=ffffffff syscall=4294967295 " - 1;
-    if (head.body.len < enough || !as_span_starts(head.body, AS_LITERAL("arch="))) {
-        return false;
-    }
-    head.body.len = enough;
-    as_record_fields(&head, values);
-    const as_span arch = values[AS_FIELD_ARCH].span;
-    const as_span call = values[AS_FIELD_SYSCALL].span;
-    return values[AS_FIELD_SYSCALL].form == AS_FORM_BARE &&
-           call.at == arch.at + arch.len + sizeof " syscall=" - 1 &&
-           call.at + call.len < head.body.at + enough;
-}
-
 uint64_t as_match_wants(const as_match *match, const as_record *record) {
     if (record->type == AS_TYPE_URINGOP) {
         return 0; /* it names an io_uring operation, no system call: no field of a rule is in it */
@@ -114,10 +104,7 @@ uint64_t as_match_wants(const as_match *match, const as_record *record) {
         return UINT64_MAX;
     }
     as_value values[AS_FIELDS] = {0};
-    if (!first_two_fields(record, values)) {
-        memset(values, 0, sizeof values);
-        as_record_fields(record, values);
-    }
+    as_record_fields(record, AS_BIT(AS_FIELD_ARCH) | AS_BIT(AS_FIELD_SYSCALL), values); /* the first two */
     uint64_t arch = 0;
     uint64_t number = 0;
     if (!as_value_number(values[AS_FIELD_ARCH], AS_KIND_HEX, &arch) ||

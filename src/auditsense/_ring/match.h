@@ -24,6 +24,7 @@ typedef struct {
     as_call_slot *calls; /* open addressing, at most half full */
     uint8_t *scratch;    /* for one decoded value */
     uint64_t seed;
+    uint64_t fields;   /* bits of the fields that a test or a key needs */
     uint64_t any_call; /* bits of the rules that look at every call */
     uint32_t call_mask;
     uint32_t rule_count;

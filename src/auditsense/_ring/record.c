@@ -115,23 +115,27 @@ static const known proctitle_fields[] = {
 
 #define COUNT(table) (sizeof(table) / sizeof *(table))
 
+/* The bits of the fields from one to another, as they stand in as_field. */
+#define RANGE(from, to) ((AS_BIT(to) | (AS_BIT(to) - 1)) & ~(AS_BIT(from) - 1))
+
 static const struct {
     uint16_t type;
     const known *fields;
     uint32_t count;
+    uint64_t all; /* bits of the fields */
 } grammar[] = {
-    {AS_TYPE_SYSCALL, syscall_fields, COUNT(syscall_fields)},
-    {AS_TYPE_PATH, path_fields, COUNT(path_fields)},
-    {AS_TYPE_CWD, cwd_fields, COUNT(cwd_fields)},
-    {AS_TYPE_PROCTITLE, proctitle_fields, COUNT(proctitle_fields)},
+    {AS_TYPE_SYSCALL, syscall_fields, COUNT(syscall_fields), RANGE(AS_FIELD_ARCH, AS_FIELD_KEY)},
+    {AS_TYPE_PATH, path_fields, COUNT(path_fields), RANGE(AS_FIELD_PATH_NAME, AS_FIELD_PATH_NAMETYPE)},
+    {AS_TYPE_CWD, cwd_fields, COUNT(cwd_fields), AS_BIT(AS_FIELD_CWD)},
+    {AS_TYPE_PROCTITLE, proctitle_fields, COUNT(proctitle_fields), AS_BIT(AS_FIELD_PROCTITLE)},
 };
 
 as_kind as_field_kind(as_field field) {
+    /* In as_field's order the fields of a record type follow each other as in its grammar. */
     for (size_t i = 0; i < COUNT(grammar); i++) {
-        for (uint32_t j = 0; j < grammar[i].count; j++) {
-            if (grammar[i].fields[j].field == field) {
-                return grammar[i].fields[j].kind;
-            }
+        const as_field first = grammar[i].fields[0].field;
+        if (field >= first && field - first < grammar[i].count) {
+            return grammar[i].fields[field - first].kind;
         }
     }
     return AS_KIND_WORD; /* AS_FIELD_NODE: no key of any record */
@@ -186,13 +190,16 @@ static as_value take_value(as_span *text, const char *until) {
         return value;
     }
     uint32_t end = until == NULL ? text->len : find_last(*text, until);
+    bool assigned = false; /* a second '=': a translation is glued to the value */
     if (end == text->len) {
-        end = find(*text, ' ');
+        for (end = 0; end < text->len && text->at[end] != ' '; end++) {
+            assigned = assigned || text->at[end] == '=';
+        }
     }
     value.span.len = end;
     *text = as_span_skip(*text, end);
-    if (find(value.span, '=') < value.span.len) {
-        const uint32_t cut = until == NULL ? translated(value.span) : value.span.len;
+    if (assigned && until == NULL) {
+        const uint32_t cut = translated(value.span);
         if (cut < value.span.len) {
             value.span.len = cut;
             *text = as_span_skip(*text, text->len);
@@ -201,46 +208,78 @@ static as_value take_value(as_span *text, const char *until) {
     return value;
 }
 
-void as_record_fields(const as_record *record, as_value values[AS_FIELDS]) {
+/* True when text goes on with this field's key and its '='. Keys are a few bytes: a call would cost more. */
+static inline bool at_key(as_span text, const known *field) {
+    if (text.len <= field->len || text.at[field->len] != '=') {
+        return false;
+    }
+    for (uint32_t i = 0; i < field->len; i++) {
+        if (text.at[i] != (uint8_t)field->key[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The field whose key text goes on with, looked for from `expected` on; NULL: none of these. */
+static const known *field_at(as_span text, const known *fields, uint32_t count, uint32_t expected) {
+    for (uint32_t i = expected; i < count; i++) {
+        if (at_key(text, &fields[i])) {
+            return &fields[i];
+        }
+    }
+    for (uint32_t i = 0; i < expected; i++) {
+        if (at_key(text, &fields[i])) {
+            return &fields[i];
+        }
+    }
+    return NULL;
+}
+
+void as_record_fields(const as_record *record, uint64_t wanted, as_value values[AS_FIELDS]) {
     const known *fields = NULL;
     uint32_t count = 0;
     for (size_t i = 0; i < COUNT(grammar); i++) {
         if (grammar[i].type == record->type) {
             fields = grammar[i].fields;
             count = grammar[i].count;
+            wanted &= grammar[i].all;
         }
+    }
+    if (fields == NULL || wanted == 0) {
+        return;
     }
     as_span text = record->body;
     text.len = find(text, TRANSLATION);
     uint32_t expected = 0;
-    while (fields != NULL && text.len > 0) {
+    while (text.len > 0) {
         if (text.at[0] == ' ') {
             text = as_span_skip(text, 1);
             continue;
         }
-        const uint32_t equals = find(text, '=');
-        if (equals == text.len) {
-            break; /* words without a value, to the end */
-        }
-        as_span key = as_span_of(text.at, equals);
-        for (uint32_t blank = find(key, ' '); blank < key.len; blank = find(key, ' ')) {
-            key = as_span_skip(key, blank + 1); /* a word without a value */
-        }
-        text = as_span_skip(text, equals + 1);
-        const known *field = NULL;
-        for (uint32_t i = 0; i < count && field == NULL; i++) {
-            const known *candidate = &fields[(expected + i) % count];
-            if (as_span_is(key, candidate->key, candidate->len)) {
-                field = candidate;
+        const known *field = field_at(text, fields, count, expected);
+        uint32_t key = field == NULL ? 0 : field->len;
+        if (field == NULL) {
+            while (key < text.len && text.at[key] != '=' && text.at[key] != ' ') {
+                key++;
+            }
+            if (key == text.len || text.at[key] == ' ') {
+                text = as_span_skip(text, key); /* a word without a value */
+                continue;
             }
         }
+        text = as_span_skip(text, key + 1);
         const bool first = field != NULL && values[field->field].form == AS_FORM_ABSENT;
         const as_value value = take_value(&text, first ? field->until : NULL);
-        if (field != NULL) {
-            expected = (uint32_t)(field - fields) + 1;
-        }
         if (first) {
             values[field->field] = value;
+            wanted &= ~AS_BIT(field->field);
+            if (wanted == 0) {
+                return;
+            }
+        }
+        if (field != NULL) {
+            expected = (uint32_t)(field - fields) + 1;
         }
     }
 }

@@ -58,10 +58,14 @@ typedef enum {
 
 as_kind as_field_kind(as_field field);
 
-/* Find the fields of this record's type in its body: one pass. Fields it does not hold are left as they
- * are, so that several records of an event fill one array of AS_FIELDS values. The first of two equal
- * keys counts. */
-void as_record_fields(const as_record *record, as_value values[AS_FIELDS]);
+/* A set of fields is a word with their bits; all of them: AS_ALL_FIELDS. */
+#define AS_BIT(field) (UINT64_C(1) << (field))
+#define AS_ALL_FIELDS (AS_BIT(AS_FIELDS) - 1)
+
+/* Find fields of this record's type in its body: one pass, that ends when all the wanted ones are found.
+ * What it passes on the way is found as well. Values that are there already are left as they are, so that
+ * several records of an event fill one array of AS_FIELDS values, and the first of two equal keys counts. */
+void as_record_fields(const as_record *record, uint64_t wanted, as_value values[AS_FIELDS]);
 
 /* Decode a value. A string in hex comes out as bytes, NULs as blanks; (null), (none) and ? are absent
  * where they stand unquoted. scratch holds at least half of the value's length. False: absent. */

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from auditsense.cli import say
 from auditsense.detections.load import load, shipped
 from auditsense.sinks.format import Format
 from auditsense.sinks.stream import StreamSink
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from auditsense.detections.model import Detection
+    from auditsense.sources.unicast import Unicast
 
 _ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -32,6 +34,12 @@ def standard_output(arguments: argparse.Namespace) -> StreamSink:
     readable = sys.stdout is not None and sys.stdout.isatty()
     form = arguments.format or (Format.COMPACT if readable else Format.JSONL)
     return StreamSink(sys.stdout, Format(form))
+
+
+def say_put_back(source: Unicast) -> None:
+    """Say what a sensor that was killed had left on this host, and is undone now."""
+    if source.put_back:
+        say(f"an earlier sensor was killed; put back what it had left: {'; '.join(source.put_back)}")
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auditsense.cli import say
-from auditsense.cli.common import ending
+from auditsense.cli.common import ending, say_put_back
 from auditsense.errors import AuditSenseError
 from auditsense.host import this_host
 from auditsense.ring import Limits, Ring, pack
@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Capture until a signal or the end of `--duration`."""
     path = Path(arguments.to)
     rules = arguments.audit_rule or [DEFAULT_AUDIT_RULE]
-    source = Unicast(rules)
+    source = Unicast(rules, guarded=True)
     started = time.monotonic()
     deadline = started + (arguments.duration or float("inf"))
     with Ring((), Limits()) as ring:
@@ -63,6 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
         source.drain = recorder.copy
         try:
             with file, ending(recorder.stop), source:
+                say_put_back(source)
                 say(f"capturing to {path}; audit rules: {'; '.join(rules)}")
                 recorder.write(pack(source.early, int(started * 1000)))
                 waiter = select.poll()

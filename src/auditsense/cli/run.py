@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from auditsense.cli import put, say
-from auditsense.cli.common import ending, standard_output, wanted_detections
+from auditsense.cli.common import ending, say_put_back, standard_output, wanted_detections
 from auditsense.detector import View
 from auditsense.errors import UsageError
 from auditsense.sensor import Sensor
@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     _check_source(arguments.source)
     detections = wanted_detections(arguments)
     rules = audit_rules(arguments.audit_rule, detections)
-    source = Unicast(rules)
+    source = Unicast(rules, guarded=True)
     if arguments.dry_run:
         for line in source.plan():
             put(line)
@@ -49,6 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     with ending(sensor.stop):
         started = time.monotonic()
         with sensor:
+            say_put_back(source)
             say(f"watching; source netlink, audit rules: {'; '.join(rules)}")
             if arguments.duration is not None:
                 timer = threading.Timer(arguments.duration, sensor.stop)

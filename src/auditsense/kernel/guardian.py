@@ -12,9 +12,9 @@ Rule 3: it keeps the capability to change the audit configuration, and gives up 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
-import sys
 import time
 from typing import TYPE_CHECKING, NoReturn
 
@@ -146,10 +146,16 @@ def _wait_and_put_back(
             break
         time.sleep(_PAUSE_S)
     for step, failure in failures.items():
-        print(f"auditsense: error: not put back: {step} ({failure})", file=sys.stderr)
-    if not failures:
-        if done is not None:
-            done()
-        print(f"auditsense: the sensor ({owner}) died; the host is as it was", file=sys.stderr)
-    sys.stderr.flush()
-    return 1 if failures else 0
+        _say(f"error: not put back: {step} ({failure})")
+    if failures:
+        return 1
+    if done is not None:
+        done()
+    _say(f"the sensor ({owner}) died; the host is as it was")
+    return 0
+
+
+def _say(text: str) -> None:
+    """Say it on the sensor's standard error, which may be closed by now."""
+    with contextlib.suppress(OSError):
+        os.write(2, f"auditsense: {text}\n".encode())

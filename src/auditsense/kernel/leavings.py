@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from auditsense.kernel.commands import Commands
     from auditsense.kernel.plan import Step
 
-DEFAULT_PATH = Path("/run/auditsense/takeover.json")
+DEFAULT_FOLDER = Path("/run/auditsense")
 """Below /run, so that a reboot, which resets the kernel, removes it as well."""
 
 
@@ -37,15 +37,16 @@ def _birth(pid: int) -> bytes:
 
 
 class Leavings:
-    """The journal file: a `Journal`.
+    """The journal as a file of this process, and those of earlier ones: a `Journal`.
 
     Args:
-        path: of the file. Its folder is made, mode 0700; the file has mode 0600.
+        folder: for the files, made with mode 0700; each file is ``takeover.PID.json``, mode 0600.
     """
 
-    def __init__(self, path: Path = DEFAULT_PATH) -> None:
-        self._path = path
-        self._birth = b""
+    def __init__(self, folder: Path = DEFAULT_FOLDER) -> None:
+        self._folder = folder
+        self._path = folder / f"takeover.{os.getpid()}.json"
+        self._birth = _birth(os.getpid())
 
     def write(self, steps: Sequence[Step]) -> None:
         """Replace the file, whole or not at all; remove it when there are no steps.
@@ -56,14 +57,14 @@ class Leavings:
         if not steps:
             self.remove()
             return
-        self._birth = self._birth or _birth(os.getpid())
+        line = self._birth + b"\n" + encode(Entry(os.getpid(), tuple(steps)))
         try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             # mkstemp: mode 0600, a name nobody can have prepared.
-            descriptor, name = tempfile.mkstemp(dir=self._path.parent, prefix=".takeover-")
+            descriptor, name = tempfile.mkstemp(dir=self._folder, prefix=".takeover-")
             try:
                 with os.fdopen(descriptor, "wb") as file:
-                    file.write(self._birth + b"\n" + encode(Entry(os.getpid(), tuple(steps))))
+                    file.write(line)
                 Path(name).replace(self._path)
             except BaseException:
                 with contextlib.suppress(OSError):
@@ -73,31 +74,51 @@ class Leavings:
             raise AuditSenseError(f"cannot write {self._path}: {error.strerror}") from None
 
     def remove(self) -> None:
-        """Remove the file; nothing happens when there is none."""
+        """Remove the file, and the folder with the last one; nothing happens when there is none."""
         with contextlib.suppress(OSError):
             self._path.unlink()
+            self._folder.rmdir()
 
     def put_back(self, commands: Commands) -> tuple[Step, ...]:
-        """Undo what a dead sensor left. Returns the steps; () when there was nothing to do.
+        """Undo what dead sensors left. Returns the steps; () when there was nothing to do.
 
         Raises:
-            KernelCommandError: some could not be undone; the file stays.
+            KernelCommandError: some could not be undone; their file stays.
+            AuditSenseError: a file that cannot be read, or that another user could have written.
         """
-        try:
-            birth, _, line = self._path.read_bytes().partition(b"\n")
-            entry = decode(line)
-        except FileNotFoundError:
-            return ()
-        except (OSError, InputError) as problem:
-            raise AuditSenseError(
-                f"{self._path} cannot be read ({problem}): see what is left with auditctl -s and "
-                "auditctl -l, then remove the file"
-            ) from None
-        if birth and _birth(entry.owner) == birth:
-            return ()  # that sensor lives; it will be refused for owning the socket
-        failures = undo_all(commands, entry.steps, entry.owner)
-        if failures:
-            listed = "; ".join(f"{step} ({failure})" for step, failure in failures.items())
-            raise KernelCommandError(f"what a killed sensor left cannot be put back: {listed}")
-        self.remove()
-        return entry.steps
+        undone: tuple[Step, ...] = ()
+        for path in sorted(self._folder.glob("takeover.*.json")):
+            undone += _put_back(path, commands)
+        return undone
+
+
+def _read(path: Path) -> tuple[bytes, Entry]:
+    """Read a journal file: the birth of its process, and the entry."""
+    try:
+        with path.open("rb") as file:
+            _refuse_others(os.fstat(file.fileno()))
+            birth, _, line = file.read().partition(b"\n")
+        return birth, decode(line)
+    except (OSError, InputError) as problem:
+        raise AuditSenseError(
+            f"{path} cannot be read ({problem}): see what is left with auditctl -s and auditctl -l, "
+            "then remove the file"
+        ) from None
+
+
+def _refuse_others(status: os.stat_result) -> None:
+    """Raise when another user could have written this: what it says would be done as root."""
+    if status.st_uid != os.geteuid() or status.st_mode & 0o022:
+        raise InputError("others may write it")
+
+
+def _put_back(path: Path, commands: Commands) -> tuple[Step, ...]:
+    birth, entry = _read(path)
+    if birth and _birth(entry.owner) == birth:
+        return ()  # that sensor lives
+    failures = undo_all(commands, entry.steps, entry.owner)
+    if failures:
+        listed = "; ".join(f"{step} ({failure})" for step, failure in failures.items())
+        raise KernelCommandError(f"what a killed sensor left cannot be put back: {listed}")
+    path.unlink(missing_ok=True)
+    return entry.steps

@@ -29,7 +29,7 @@ from auditsense.kernel.plan import (
     refuse,
     switch_on,
 )
-from auditsense.kernel.status import AuditStatus, StatusField
+from auditsense.kernel.undo import undo
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
     from auditsense.kernel.audit_rule import AuditRule
     from auditsense.kernel.commands import Commands
+    from auditsense.kernel.journal import Journal
+    from auditsense.kernel.status import AuditStatus
 
 __all__ = ["Takeover", "plan"]
 
@@ -51,17 +53,19 @@ class Takeover:
     leaving puts back what was changed and is still as it was set: own rules by
     their content, the ownership, each setting.
 
-    Not safe against SIGKILL, where nothing in the process can help; a
-    supervisor has to look after that.
+    SIGKILL leaves no time for any of this: the journals tell somebody else
+    (`kernel.guardian`, `kernel.leavings`).
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the last two are for whoever needs more than the takeover itself
         self,
         commands: Commands,
         register: Callable[[], None],
         rules: Sequence[AuditRule],
         backlog_limit: int = DEFAULT_BACKLOG_LIMIT,
+        *,
         before_release: Callable[[], None] | None = None,
+        journals: Sequence[Journal] = (),
     ) -> None:
         """Prepare; nothing is asked or changed before entering.
 
@@ -77,12 +81,15 @@ class Takeover:
                 the ownership is not: the time to take what is still queued. Must
                 return soon, and has to keep its own errors: they would hold nothing
                 up, and be forgotten.
+            journals: Told of each step before it is taken, and after it is undone:
+                who puts the host back when this process cannot.
         """
         self._commands = commands
         self._register = register
         self._rules = tuple(rules)
         self._backlog_limit = backlog_limit
         self._before_release = before_release
+        self._journals = tuple(journals)
         self._journal: list[Step] = []
         self._pid = 0
 
@@ -184,6 +191,7 @@ class Takeover:
 
     def _do(self, step: Step) -> None:
         self._journal.append(step)
+        self._tell()
         match step:
             case ChangeSetting():
                 self._commands.set(step.field, step.new)
@@ -196,6 +204,7 @@ class Takeover:
                     if problem.errno != errno.EEXIST:
                         raise
                     self._journal.remove(step)  # somebody was faster: it is theirs
+                    self._tell()
 
     # --- putting back ----------------------------------------------------------
 
@@ -208,23 +217,23 @@ class Takeover:
                 failures[step] = problem
             else:
                 self._journal.remove(step)
+        self._tell()
         return failures
 
     def _undo(self, step: Step) -> None:
-        match step:
-            case ChangeSetting():
-                if self._commands.status().value_of(step.field) == step.new:
-                    self._commands.set(step.field, step.old)
-            case BecomeOwner():
-                if self._commands.status().pid == self._pid:
-                    try:
-                        if self._before_release is not None:
-                            self._before_release()
-                    finally:  # the ownership goes, whatever became of the last records
-                        self._commands.set(StatusField.PID, 0)
-            case AddRule():
-                if any(step.rule.same_as(other) for other in self._commands.rules()):
-                    self._commands.delete_rule(step.rule)
+        try:
+            if (
+                isinstance(step, BecomeOwner)
+                and self._before_release is not None
+                and self._commands.status().pid == self._pid
+            ):
+                self._before_release()
+        finally:  # the ownership goes, whatever became of the last records
+            undo(self._commands, step, self._pid)
+
+    def _tell(self) -> None:
+        for journal in self._journals:
+            journal.write(self._journal)
 
     def _leave(self, in_flight: BaseException | None) -> None:
         """Put back; what fails is raised, or becomes a note on the error in flight."""

@@ -12,8 +12,9 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Self
 
 from auditsense.errors import KernelCommandError
-from auditsense.kernel import auditctl
+from auditsense.kernel import auditctl, leavings
 from auditsense.kernel.commands import Commands
+from auditsense.kernel.guardian import Guardian
 from auditsense.kernel.plan import DEFAULT_BACKLOG_LIMIT, plan
 from auditsense.kernel.takeover import Takeover
 from auditsense.sources import netlink
@@ -21,6 +22,9 @@ from auditsense.sources import netlink
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from auditsense.kernel.journal import Journal
 
 DEFAULT_AUDIT_RULE = "-w /proc/ -p r -k audit_proc"
 
@@ -36,24 +40,35 @@ class Unicast:
         backlog_limit: records the kernel may queue for us, before it loses them.
         receive_buffer_bytes: of the data socket; taken as needed.
         commands: for example over `testing.FakeKernel`; the real kernel's unless given.
+        guarded: fork a guardian that puts the host back when this process dies, and keep a journal
+            below *run_folder* for the case that both die; what such a death left is put back first.
+        run_folder: for those journals.
 
     Raises (on entering):
         NoKernelAuditError, LockedError, SocketTakenError, AuditRuleError, KernelCommandError: the
             host is as it was.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each has a default that most keep
         self,
         audit_rules: Sequence[str] = (DEFAULT_AUDIT_RULE,),
         *,
         backlog_limit: int = DEFAULT_BACKLOG_LIMIT,
         receive_buffer_bytes: int = netlink.DEFAULT_RECEIVE_BUFFER_BYTES,
         commands: Commands | None = None,
+        guarded: bool = False,
+        run_folder: Path = leavings.DEFAULT_FOLDER,
     ) -> None:
         self._rules = [auditctl.parse(line) for line in audit_rules]
         self._backlog_limit = backlog_limit
         self._receive_buffer_bytes = receive_buffer_bytes
         self._commands = commands if commands is not None else Commands()
+        self._guarded = guarded
+        self._leavings = leavings.Leavings(run_folder)
+        self.guardian: Guardian | None = None
+        """While taken over, when guarded."""
+        self.put_back: tuple[str, ...] = ()
+        """What an earlier sensor had left and was undone on entering, one line a change."""
         self._stack = ExitStack()
         self._socket: socket.socket | None = None
         self._lost_before = 0
@@ -73,6 +88,7 @@ class Unicast:
         with ExitStack() as stack:
             stack.enter_context(self._commands)
             self._lost_before = self._commands.status().lost
+            journals = self._journals(stack) if self._guarded else ()
             self._socket = stack.enter_context(netlink.open_data_socket(self._receive_buffer_bytes))
             takeover = Takeover(
                 self._commands,
@@ -80,6 +96,7 @@ class Unicast:
                 self._rules,
                 self._backlog_limit,
                 before_release=self._settle,
+                journals=journals,
             )
             stack.enter_context(takeover)
             self._stack = stack.pop_all()
@@ -102,6 +119,15 @@ class Unicast:
         The kernel does not count all it loses: `Stats.serials_missing` tells of the rest.
         """
         return (self._commands.status().lost - self._lost_before) % 2**32
+
+    def _journals(self, stack: ExitStack) -> tuple[Journal, ...]:
+        """Put back what is left from before, and see to it that nothing will be."""
+        self.put_back = tuple(str(step) for step in self._leavings.put_back(self._commands))
+        guardian = Guardian(done=self._leavings.remove)
+        guardian.start()  # before the data socket is open: no copy of it may live on in there
+        stack.callback(guardian.close)
+        self.guardian = guardian
+        return (self._leavings, guardian)
 
     def _register(self) -> None:
         if self._socket is not None:
