@@ -305,13 +305,18 @@ def test_hits_that_do_not_fit_at_once_are_no_loss() -> None:
 
 @pytest.mark.parametrize("form", ["text", "datagrams"])
 def test_nothing_that_is_decided_waits_for_the_next_call(form: str) -> None:
-    # Somewhere in this range the hits are full with the very last record.
+    # Somewhere in this range the last record is taken, and the hits are too full to decide its event.
     limits = Limits(datagram_bytes=1024, hit_bytes=8 * 1024 + 65536)
-    events = scan(1, 0, 120)
-    for times in range(20, 120):
+    events = scan(1, 0, 150)
+    took_all_at_once = set()
+    for times in range(100, 150):
+        text = b"".join(event.text for event in events[:times])
         with Detector(host=HOST, view=View.EVENTS, limits=limits) as one:
             if form == "text":
-                documents = one.feed_text(b"".join(event.text for event in events[:times]))
+                documents = one.feed_text(text)
             else:
                 documents = one.feed(part for event in events[:times] for part in event.datagrams)
             assert len(documents) == times
+        with Detector(host=HOST, view=View.EVENTS, limits=limits) as one:
+            took_all_at_once.add(one.ring.feed_text(text) == len(text))
+    assert took_all_at_once == {True, False}

@@ -37,14 +37,15 @@ TESTING_MAY_IMPORT = {"testing", "kernel", "errors"}
 
 # What the whole package takes from elsewhere; a new name is a decision.
 FROM_ELSEWHERE = {
-    *("__future__", "argparse", "atexit", "collections", "contextlib", "csv", "dataclasses", "datetime"),
-    *("difflib", "enum", "errno", "functools", "grp", "hashlib", "heapq", "importlib", "io", "itertools"),
-    *("json", "os", "pathlib", "pwd", "re", "secrets", "select", "shlex", "signal", "socket", "struct"),
-    *("sys", "threading", "time", "tomllib", "types", "typing", "warnings", "zlib"),
+    *("__future__", "argparse", "atexit", "base64", "collections", "contextlib", "csv", "ctypes"),
+    *("dataclasses", "datetime", "difflib", "enum", "errno", "functools", "grp", "hashlib", "heapq"),
+    *("importlib", "io", "itertools", "json", "os", "pathlib", "pwd", "re", "secrets", "select", "shlex"),
+    *("signal", "socket", "struct", "sys", "tempfile", "textwrap", "threading", "time", "tomllib", "types"),
+    *("typing", "warnings", "zlib"),
     *("cffi", "zstandard"),  # pyroute2's message format is loaded by name, where it is needed
 }
 HEAVY = {
-    *("asyncio", "concurrent", "ctypes", "email", "http", "logging", "multiprocessing", "pdb", "pydoc"),
+    *("asyncio", "concurrent", "email", "http", "logging", "multiprocessing", "pdb", "pydoc"),
     *("sqlite3", "ssl", "tkinter", "unittest", "urllib3", "xml", "argparse", "pyroute2", "zstandard", "cffi"),
 }
 

@@ -528,7 +528,7 @@ def test_wildcards_fit_what_the_model_fits(pattern: bytes, texts: list[bytes]) -
 
 @given(
     field=st.sampled_from(sorted(NUMBERS)),
-    bits=st.integers(0, ALL_BITS),
+    bits=st.integers(0, ALL_BITS) | st.integers(2**63, ALL_BITS),
     mask=_masks | st.integers(0, ALL_BITS),
     negated=st.booleans(),
 )

@@ -140,8 +140,8 @@ class Sensor:
     def finish(self) -> list[Document]:
         """Put the host back, take what came until then, and end all bursts."""
         detector = self._open()
-        self._count_lost()
         self._source.__exit__(None, None, None)
+        self._count_lost()
         documents = self._last + detector.finish()
         self._last = []
         return documents

@@ -51,6 +51,7 @@ else:
     )
 
 MANY = 200_000
+AGAIN_S = 25.0  # half of what a test may take
 SEEN_LIMIT_S = 5.0
 TICK_S = 0.01  # the kernel's stamps are those of its last tick
 
@@ -288,10 +289,22 @@ def test_a_capture_gives_the_alert_that_whoever_listened_had(scanner: Scanner, t
 def test_of_200_000_opens_every_one_is_counted(compiled: Scanner | None, producers: int) -> None:
     if compiled is None:
         pytest.skip("there is no C compiler for scanner.c")
+    # On a busy machine the kernel's own queue may overflow, which it says and which must explain all
+    # that is missing. That tells nothing of what the sensor does with what it gets: then once more.
+    again_until = time.monotonic() + AGAIN_S
+    while count_burst(compiled, producers):
+        assert time.monotonic() < again_until, "the kernel lost records every time"
+
+
+def count_burst(scanner: Scanner, producers: int) -> int:
+    """Have a burst counted. Returns the records the kernel lost; with 0, all was as it has to be."""
     with auditsense.Sensor(audit_rules=[OWN_RULE]) as sensor:
-        loads = [compiled.start(MANY // producers) for _ in range(producers)]
+        loads = [scanner.start(MANY // producers) for _ in range(producers)]
         documents = watched(sensor, *loads)
         stats = sensor.stats()
+        assert MANY - stats.matches <= sensor.kernel_lost
+        if sensor.kernel_lost:
+            return sensor.kernel_lost
         assert_nothing_lost(sensor)
         assert stats.matches == MANY
         assert stats.sequences == MANY - 9 * producers
@@ -300,3 +313,4 @@ def test_of_200_000_opens_every_one_is_counted(compiled: Scanner | None, produce
         told = document["auditsense"]
         assert counts[document["process"]["pid"]].pop(told["state"]) == told["count"]
     assert list(counts.values()) == [{}] * producers
+    return 0

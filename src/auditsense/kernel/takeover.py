@@ -112,7 +112,7 @@ class Takeover:
             raise BusyError("this takeover is in effect already")
         status = self._commands.status()
         refuse(status)
-        _refuse_owner(status)
+        refuse_owner(status)
         self._pid = os.getpid()
         # The one moment no try can cover is the very first of __exit__: an
         # interruption there is made up for when the interpreter ends.
@@ -245,7 +245,7 @@ class Takeover:
             in_flight.add_note(str(failure))
 
 
-def _refuse_owner(status: AuditStatus) -> None:
+def refuse_owner(status: AuditStatus) -> None:
     """Raise when a living process owns the socket, this one included.
 
     A dead owner is no obstacle: the kernel drops it when another registers.

@@ -16,7 +16,7 @@ from auditsense.kernel import auditctl, leavings
 from auditsense.kernel.commands import Commands
 from auditsense.kernel.guardian import Guardian
 from auditsense.kernel.plan import DEFAULT_BACKLOG_LIMIT, plan
-from auditsense.kernel.takeover import Takeover
+from auditsense.kernel.takeover import Takeover, refuse_owner
 from auditsense.sources import netlink
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ class Unicast:
         self._stack = ExitStack()
         self._socket: socket.socket | None = None
         self._lost_before = 0
+        self._lost = 0
         self._drain_problem: Exception | None = None
         self.drain: Callable[[], object] | None = None
         """Called while leaving, when no new records are made but some still wait on the socket."""
@@ -81,6 +82,7 @@ class Unicast:
     def plan(self) -> list[str]:
         """Say what entering would change on this host, one line a change. Changes nothing."""
         with self._commands:
+            refuse_owner(self._commands.status())
             steps = plan(self._commands.status(), self._commands.rules(), self._rules, self._backlog_limit)
         return [str(step) for step in steps]
 
@@ -114,11 +116,13 @@ class Unicast:
         return self._socket.fileno() if self._socket is not None else -1
 
     def kernel_lost(self) -> int:
-        """Ask the kernel how many records it says it lost since we took over.
+        """Ask the kernel how many records it says it lost while we are its owner.
 
         The kernel does not count all it loses: `Stats.serials_missing` tells of the rest.
         """
-        return (self._commands.status().lost - self._lost_before) % 2**32
+        if self._socket is not None:
+            self._lost = (self._commands.status().lost - self._lost_before) % 2**32
+        return self._lost
 
     def _journals(self, stack: ExitStack) -> tuple[Journal, ...]:
         """Put back what is left from before, and see to it that nothing will be."""
@@ -147,5 +151,6 @@ class Unicast:
                 self._drain_problem = problem
                 return
             if not queued:
+                self.kernel_lost()  # the last moment to ask what the kernel lost while it was ours
                 return
             time.sleep(_SETTLE_STEP_S)
