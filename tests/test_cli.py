@@ -283,7 +283,8 @@ class Machine:
 
 
 @pytest.fixture
-def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
+def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Machine]:
+    monkeypatch.setattr("auditsense.kernel.leavings.DEFAULT_FOLDER", tmp_path / "journals")
     one = Machine(monkeypatch)
     with one.ours, one.kernels:
         yield one

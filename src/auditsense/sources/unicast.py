@@ -42,7 +42,7 @@ class Unicast:
         commands: for example over `testing.FakeKernel`; the real kernel's unless given.
         guarded: fork a guardian that puts the host back when this process dies, and keep a journal
             below *run_folder* for the case that both die; what such a death left is put back first.
-        run_folder: for those journals.
+        run_folder: for those journals; /run/auditsense unless given.
 
     Raises (on entering):
         NoKernelAuditError, LockedError, SocketTakenError, AuditRuleError, KernelCommandError: the
@@ -57,14 +57,14 @@ class Unicast:
         receive_buffer_bytes: int = netlink.DEFAULT_RECEIVE_BUFFER_BYTES,
         commands: Commands | None = None,
         guarded: bool = False,
-        run_folder: Path = leavings.DEFAULT_FOLDER,
+        run_folder: Path | None = None,
     ) -> None:
         self._rules = [auditctl.parse(line) for line in audit_rules]
         self._backlog_limit = backlog_limit
         self._receive_buffer_bytes = receive_buffer_bytes
         self._commands = commands if commands is not None else Commands()
         self._guarded = guarded
-        self._leavings = leavings.Leavings(run_folder)
+        self._leavings = leavings.Leavings(run_folder or leavings.DEFAULT_FOLDER)
         self.guardian: Guardian | None = None
         """While taken over, when guarded."""
         self.put_back: tuple[str, ...] = ()
