@@ -20,5 +20,25 @@ step "C tests under ASan and UBSan"
     --buildtype=debugoptimized --werror >/dev/null
 meson test -C .build/sanitized --print-errorlogs --quiet
 
+# In CI, or for as many seconds as FUZZ_SECONDS says, each fuzz target searches as well.
+fuzz_seconds=${FUZZ_SECONDS:-0}
+[ "${CI:-}" != true ] || fuzz_seconds=${FUZZ_SECONDS:-60}
+if [ "$fuzz_seconds" -gt 0 ]; then
+    step "fuzz targets, $fuzz_seconds s each"
+    can_fuzz() { printf 'int LLVMFuzzerTestOneInput(void){return 0;}\n' | clang -x c -o /dev/null -fsanitize=fuzzer - 2>/dev/null; }
+    can_fuzz || need_system clang "$(apt-cache depends clang 2>/dev/null | sed -n 's/.*Depends: clang-\([0-9]*\)$/libclang-rt-\1-dev/p')"
+    [ -d .build/fuzz ] || CC=clang meson setup .build/fuzz -Dfuzz=true -Db_sanitize=address,undefined \
+        --buildtype=debugoptimized >/dev/null
+    ninja -C .build/fuzz >/dev/null
+    for target in record stream text; do
+        mkdir -p ".build/found/$target"
+        .build/fuzz/fuzz/fuzz_$target -max_total_time="$fuzz_seconds" -max_len=4096 -dict=fuzz/audit.dict \
+            -artifact_prefix=".build/found/$target-" -verbosity=0 ".build/found/$target" "fuzz/corpus/$target"
+    done
+fi
+
 step "pytest"
+if [ "${CI:-}" = true ]; then
+    export HYPOTHESIS_PROFILE="${HYPOTHESIS_PROFILE:-ci}"
+fi
 exec pytest "$@"
