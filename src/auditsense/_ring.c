@@ -38,6 +38,7 @@ struct as_ring {
     as_stats stats;
     as_datagrams datagrams;
     as_lines lines;
+    as_stamp stamp;
     as_events events;
     as_serials serials;
     as_match match;
@@ -239,7 +240,7 @@ static bool ready(as_ring *ring, uint64_t now_ms) {
 
 static void take_record(as_ring *ring, uint16_t type, as_span text, as_span node, uint64_t now_ms, bool line) {
     as_record record;
-    if (!as_record_read(type, text, &record)) {
+    if (!as_record_read_next(&ring->stamp, type, text, &record)) {
         ring->stats.malformed++;
         return;
     }

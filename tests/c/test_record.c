@@ -315,6 +315,34 @@ static void repeat(const char *unit) {
     }
 }
 
+/* What as_record_read_next says of a text, after these others, is what as_record_read says of it alone. */
+static void one_after_another(void) {
+    static const char *const texts[] = {
+        "audit(1.000:1): a=1",  "audit(1.000:1): b=2", "audit(1.000:1): ",  "audit(1.000:1):",
+        "audit(1.000:1):c=3",   "audit(1.000:10): a",  "audit(1.000:1)",    "audit(1.000:1",
+        "audit(11.000:1): a=1", "audit(1.001:1): a=1", "nonsense",          "audit(1.000:2):  two blanks",
+        "audit(1.000:2): a",    "audit(1.000:99999999999): a",
+        "audit(0000000000000000000000000000000000000000000000001.000:7): a=1",
+        "audit(0000000000000000000000000000000000000000000000001.000:7): b=2",
+    };
+    const size_t count = sizeof texts / sizeof *texts;
+    CASE("a stamp that stood in the record before is read as it was then, whatever came between");
+    for (size_t i = 0; i < count * count * count; i++) {
+        const size_t order[] = {i % count, i / count % count, i / count / count};
+        as_stamp before = {0};
+        for (size_t j = 0; j < 3; j++) {
+            const as_span text = guarded_span(texts[order[j]], strlen(texts[order[j]]));
+            as_record alone = {0};
+            as_record next = {0};
+            CHECK_EQUAL(as_record_read_next(&before, 1300, text, &next), as_record_read(1300, text, &alone));
+            CHECK_EQUAL(next.ms, alone.ms);
+            CHECK_EQUAL(next.serial, alone.serial);
+            CHECK_EQUAL(next.type, alone.type);
+            CHECK(next.body.at == alone.body.at && next.body.len == alone.body.len);
+        }
+    }
+}
+
 static void pathological(void) {
     static const char *const units[] = {"a ",     "a a a=", "subj=a ", "subj=",    "=",     "\"", "comm=\"",
                                         "pid=7 ", "x=AUID", "x=y=",    "x=OUID= ", " key=", "41"};
@@ -327,6 +355,7 @@ static void pathological(void) {
 
 int main(void) {
     stamps();
+    one_after_another();
     kinds_of_record();
     kinds_of_field();
     whole_records();

@@ -36,6 +36,33 @@ bool as_record_read(uint16_t type, as_span text, as_record *out) {
     return true;
 }
 
+bool as_record_read_next(as_stamp *before, uint16_t type, as_span text, as_record *out) {
+    if (before->len > 0 && as_span_starts(text, (const char *)before->text, before->len)) {
+        as_span body = as_span_skip(text, before->len);
+        if (body.len > 0 && body.at[0] == ' ') {
+            body = as_span_skip(body, 1);
+        }
+        *out = (as_record){.type = type, .serial = before->serial, .ms = before->ms, .body = body};
+        return true;
+    }
+    if (!as_record_read(type, text, out)) {
+        return false;
+    }
+    before->len = text.len - out->body.len;
+    if (before->len > 0 && text.at[before->len - 1] == ' ') {
+        before->len--;
+    }
+    /* Leading zeros can make a stamp longer than the kernel's; such a one is read every time. */
+    if (before->len > sizeof before->text) {
+        before->len = 0;
+        return true;
+    }
+    memcpy(before->text, text.at, before->len);
+    before->serial = out->serial;
+    before->ms = out->ms;
+    return true;
+}
+
 bool as_record_stands_alone(uint16_t type) {
     /* AUDIT_USER and its families, what a daemon says of itself, and AUDIT_KERNEL. */
     return (type >= 1100 && type <= 1299) || (type >= 2000 && type <= 2999);

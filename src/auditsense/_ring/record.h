@@ -30,6 +30,17 @@ typedef struct {
 /* Read the stamp. False: there is none, or a number in it is too large; nothing can be said then. */
 bool as_record_read(uint16_t type, as_span text, as_record *out);
 
+/* The stamp of the record before, as it stood there: the records of an event follow each other, mostly. */
+typedef struct {
+    uint8_t text[48]; /* "audit(SECONDS.MILLIS:SERIAL):", at most 39 bytes */
+    uint32_t len;     /* 0: none yet */
+    uint32_t serial;
+    uint64_t ms;
+} as_stamp;
+
+/* The same, without reading the same digits again. */
+bool as_record_read_next(as_stamp *before, uint16_t type, as_span text, as_record *out);
+
 /* True for what user space and daemons report: one record, no event around it, no end to wait for. */
 bool as_record_stands_alone(uint16_t type);
 
