@@ -32,9 +32,13 @@ TYPES = {
     "PATH": 1302,
     "CONFIG_CHANGE": 1305,
     "CWD": 1307,
+    "EXECVE": 1309,
     "EOE": 1320,
     "PROCTITLE": 1327,
     "URINGOP": 1336,
+    "OPENAT2": 1337,
+    "MAC_TASK_CONTEXTS": 1425,
+    "MAC_OBJ_CONTEXTS": 1426,
 }
 
 USUAL = {
