@@ -254,7 +254,7 @@ def test_a_record_says_what_its_case_says(case: Case, *, by_log: bool) -> None:
 
 # Events
 
-EVENT = re.compile(r"(?:node=(\S+) )?(\d+\.\d{3}):(\d+) ([A-Z_]+)(?: (.*))?")
+EVENT = re.compile(r"(?:node=(\S+) )?(\d+\.\d{3}):(\d+) ([A-Z_0-9]+)(?: (.*))?")
 EACH = re.compile(r"for N in (\d+)\.\.(\d+): (.*)")
 
 

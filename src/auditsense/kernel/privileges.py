@@ -1,12 +1,14 @@
-"""What this process may do: capabilities given up, a name, no new privileges.
+"""What this process may do: capabilities given up, another user, a name, no new privileges.
 
-The three calls (capset(2), prctl(2)) that Python does not have, through libc.
+The calls that Python does not have (capget(2), capset(2), prctl(2)), through libc. Which system
+calls it may make at all: `kernel.seccomp`.
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
+from dataclasses import dataclass
 
 from auditsense.errors import AuditSenseError
 
@@ -17,12 +19,21 @@ CAP_AUDIT_READ = 37
 _VERSION_3 = 0x20080522
 
 # linux/prctl.h
+_PR_SET_KEEPCAPS = 8
 _PR_SET_NAME = 15
 _PR_CAPBSET_READ = 23
 _PR_CAPBSET_DROP = 24
 _PR_SET_NO_NEW_PRIVS = 38
 _PR_CAP_AMBIENT = 47
 _PR_CAP_AMBIENT_CLEAR_ALL = 4
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Who to become: an unprivileged user and its group, without any other group."""
+
+    uid: int
+    gid: int
 
 
 class _Header(ctypes.Structure):
@@ -51,14 +62,19 @@ def rename(name: bytes) -> None:
         raise _failed("rename this process")
 
 
-def keep_only(*capabilities: int) -> None:
+def keep_only(*capabilities: int, user: User | None = None) -> None:
     """Give up every capability but these, for good: permitted, effective, inheritable, ambient, bounding.
 
     Those that this process does not have are not gained. Nothing that it executes later gets more
     (no_new_privs). Applies to the calling thread: call it while there is only one.
 
+    Args:
+        capabilities: numbers from linux/capability.h.
+        user: to become on the way, with the capabilities kept: root's files and root's processes are
+            out of reach then, which they are not for a root without capabilities.
+
     Raises:
-        AuditSenseError: the kernel refused.
+        AuditSenseError: the kernel refused; some may be given up already, so end the process.
     """
     libc = _libc()
     if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0):
@@ -69,6 +85,8 @@ def keep_only(*capabilities: int) -> None:
     for number in range(64):
         if number not in capabilities and libc.prctl(_PR_CAPBSET_READ, number, 0, 0, 0) == 1:
             libc.prctl(_PR_CAPBSET_DROP, number, 0, 0, 0)
+    if user is not None:
+        _become(libc, user)
     header = _Header(_VERSION_3, 0)
     data = (_Data * 2)()
     if libc.capget(ctypes.byref(header), data):
@@ -79,3 +97,16 @@ def keep_only(*capabilities: int) -> None:
         data[word] = _Data(kept, kept, 0)
     if libc.capset(ctypes.byref(header), data):
         raise _failed("give up capabilities")
+
+
+def _become(libc: ctypes.CDLL, user: User) -> None:
+    """Change all user and group ids; the permitted capabilities stay, the effective ones do not."""
+    if libc.prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0):
+        raise _failed("keep the capabilities")
+    try:
+        os.setgroups([])
+        os.setresgid(user.gid, user.gid, user.gid)
+        os.setresuid(user.uid, user.uid, user.uid)
+    except OSError as error:
+        raise AuditSenseError(f"cannot become user {user.uid}: {error.strerror}") from None
+    libc.prctl(_PR_SET_KEEPCAPS, 0, 0, 0, 0)

@@ -1,0 +1,228 @@
+"""Which system calls a running sensor may still make: a filter in the kernel, for good.
+
+Owns: the list. What is on it can be made, with three exceptions that look at an argument: sockets
+of this machine only, no new namespaces, no keystrokes for a terminal. The rest is answered with
+EPERM, or with ENOSYS when it is newer than our tables, which is what an old kernel would answer and
+what every libc is ready for. A call by another architecture's numbers ends the process.
+
+The list holds whole families (memory, threads, time, files, sockets) instead of what one interpreter
+was seen to use: another one may use the next call of the same family.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import struct
+import sys
+from dataclasses import dataclass
+from itertools import groupby
+
+from auditsense import syscalls
+from auditsense.errors import AuditSenseError
+
+_MEMORY = (
+    "brk madvise map_shadow_stack membarrier mmap mmap2 mprotect mremap mseal msync munmap riscv_flush_icache"
+)
+_PROCESSES = (
+    "arch_prctl capget capset exit exit_group fork futex futex_requeue futex_time64 futex_wait futex_waitv "
+    "futex_wake get_robust_list get_thread_area getcpu getpgid getpgrp getpid getppid getpriority getrandom "
+    "getrlimit getrusage getsid gettid pidfd_open pidfd_send_signal prctl prlimit64 riscv_hwprobe rseq "
+    "sched_get_priority_max sched_get_priority_min sched_getaffinity sched_getparam sched_getscheduler "
+    "sched_yield set_robust_list set_thread_area set_tid_address setsid sysinfo times ugetrlimit umask uname "
+    "vfork wait4 waitid waitpid"
+)
+_USERS = (
+    "getegid getegid32 geteuid geteuid32 getgid getgid32 getgroups getgroups32 getresgid getresgid32 "
+    "getresuid getresuid32 getuid getuid32"
+)
+_SIGNALS = (
+    "kill pause restart_syscall rt_sigaction rt_sigpending rt_sigprocmask rt_sigqueueinfo rt_sigreturn "
+    "rt_sigsuspend rt_sigtimedwait rt_sigtimedwait_time64 rt_tgsigqueueinfo sigaction sigaltstack signal "
+    "signalfd signalfd4 sigprocmask sigreturn sigsuspend tgkill tkill"
+)
+_TIME = (
+    "alarm clock_getres clock_getres_time64 clock_gettime clock_gettime64 clock_nanosleep "
+    "clock_nanosleep_time64 getitimer gettimeofday nanosleep setitimer time timer_create timer_delete "
+    "timer_getoverrun timer_gettime timer_gettime64 timer_settime timer_settime64 timerfd_create "
+    "timerfd_gettime timerfd_gettime64 timerfd_settime timerfd_settime64"
+)
+_WAITING = (
+    "_newselect epoll_create epoll_create1 epoll_ctl epoll_pwait epoll_pwait2 epoll_wait eventfd eventfd2 "
+    "poll ppoll ppoll_time64 pselect6 pselect6_time64 select"
+)
+_DESCRIPTORS = (
+    "_llseek arm_fadvise64_64 close close_range copy_file_range dup dup2 dup3 fadvise64 fadvise64_64 "
+    "fallocate fcntl fcntl64 fdatasync flock fstat fstat64 fstatfs fstatfs64 fsync ftruncate ftruncate64 "
+    "lseek pipe pipe2 pread64 preadv preadv2 pwrite64 pwritev pwritev2 read readv sendfile sendfile64 "
+    "sync_file_range sync_file_range2 write writev"
+)
+_FILES = (
+    "access cachestat chdir faccessat faccessat2 fchdir fstatat64 getcwd getdents getdents64 lstat lstat64 "
+    "mkdir mkdirat newfstatat open openat openat2 readlink readlinkat rename renameat renameat2 rmdir stat "
+    "stat64 statfs statfs64 statx unlink unlinkat"
+)
+_SOCKETS = (
+    "bind connect getpeername getsockname getsockopt recv recvfrom recvmmsg recvmmsg_time64 recvmsg send "
+    "sendmmsg sendmsg sendto setsockopt shutdown socketcall socketpair"
+)
+
+_ALL = (_MEMORY, _PROCESSES, _USERS, _SIGNALS, _TIME, _WAITING, _DESCRIPTORS, _FILES, _SOCKETS)
+
+ALLOWED = frozenset(name for family in _ALL for name in family.split())
+"""Names of the calls that may be made with any argument, on the architectures that have them."""
+
+# linux/filter.h, linux/bpf_common.h: classic BPF
+_LOAD_WORD, _RETURN = 0x20, 0x06
+_IF_EQUAL, _IF_GREATER, _IF_AT_LEAST, _IF_ANY_BIT = 0x15, 0x25, 0x35, 0x45
+_INSTRUCTION = struct.Struct("=HBBI")
+
+# linux/seccomp.h: struct seccomp_data and what a filter returns
+_AT_NUMBER, _AT_ARCH, _AT_ARGUMENTS = 0, 4, 16
+_LOW_WORD = 0 if sys.byteorder == "little" else 4
+_ALLOW, _ERRNO, _KILL_PROCESS = 0x7FFF0000, 0x00050000, 0x80000000
+_SET_MODE_FILTER, _ALL_THREADS = 1, 1
+
+_AF_UNIX, _AF_NETLINK = 1, 16
+_NEW_NAMESPACES = 0x7E020000  # linux/sched.h: CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET
+_TIOCSTI, _TIOCLINUX = 0x5412, 0x541C  # asm-generic/ioctls.h; the same on all of syscalls.ARCHES
+
+Instruction = tuple[int, int, int, int]
+"""Code, how many to skip when true and when false, operand."""
+
+
+def program(arch: str) -> list[Instruction]:
+    """Return the filter for one of `syscalls.ARCHES`, as instructions of classic BPF."""
+    known = {name: syscalls.number(name, arch) for name in syscalls.names(arch)}
+    numbers = {name: number for name, number in known.items() if number is not None}
+    flags = 1 if arch == "s390x" else 0  # which argument of clone(2) they are
+    return [
+        (_LOAD_WORD, 0, 0, _AT_ARCH),
+        (_IF_EQUAL, 1, 0, syscalls.ARCHES[arch]),
+        (_RETURN, 0, 0, _KILL_PROCESS),
+        (_LOAD_WORD, 0, 0, _AT_NUMBER),
+        # Its flags lie in memory, where a filter cannot look. Every libc goes on to clone(2) then.
+        *_when(numbers["clone3"], _refuse(errno.ENOSYS)),
+        *_when(
+            numbers["socket"],
+            _argument(0),
+            (_IF_EQUAL, 1, 0, _AF_UNIX),
+            (_IF_EQUAL, 0, 1, _AF_NETLINK),
+            (_RETURN, 0, 0, _ALLOW),
+            _refuse(errno.EAFNOSUPPORT),
+        ),
+        *_when(
+            numbers["clone"],
+            _argument(flags),
+            (_IF_ANY_BIT, 0, 1, _NEW_NAMESPACES),
+            _refuse(errno.EPERM),
+            (_RETURN, 0, 0, _ALLOW),
+        ),
+        *_when(
+            numbers["ioctl"],
+            _argument(1),
+            (_IF_EQUAL, 1, 0, _TIOCSTI),
+            (_IF_EQUAL, 0, 1, _TIOCLINUX),
+            _refuse(errno.EPERM),
+            (_RETURN, 0, 0, _ALLOW),
+        ),
+        *_allow(sorted(number for name, number in numbers.items() if name in ALLOWED)),
+        (_IF_GREATER, 0, 1, max(numbers.values())),
+        _refuse(errno.ENOSYS),
+        _refuse(errno.EPERM),
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """A filter ready to be installed.
+
+    Attributes:
+        call: the number of seccomp(2).
+        instructions: as the kernel takes them.
+    """
+
+    call: int
+    instructions: bytes
+
+
+def prepare() -> Filter | None:
+    """Return the filter for this process; None when this machine's calls are not known.
+
+    Reads our tables: to be called before privileges are given up, the files may be out of reach then.
+    """
+    arch = abi()
+    call = syscalls.number("seccomp", arch) if arch is not None else None
+    if arch is None or call is None:
+        return None
+    return Filter(call, b"".join(_INSTRUCTION.pack(*instruction) for instruction in program(arch)))
+
+
+def confine(prepared: Filter) -> bool:
+    """Allow this process, all its threads and its children no more than the list, for good.
+
+    Needs no_new_privs (`privileges.keep_only`) or CAP_SYS_ADMIN.
+
+    Returns:
+        False: not done, because this kernel has no filters.
+
+    Raises:
+        AuditSenseError: the kernel refused for another reason.
+    """
+    packed = prepared.instructions
+    instructions = ctypes.create_string_buffer(packed, len(packed))
+    header = _Program(len(packed) // _INSTRUCTION.size, ctypes.addressof(instructions))
+    libc = ctypes.CDLL(None, use_errno=True)
+    mode, scope = ctypes.c_ulong(_SET_MODE_FILTER), ctypes.c_ulong(_ALL_THREADS)
+    result = libc.syscall(ctypes.c_long(prepared.call), mode, scope, ctypes.byref(header))
+    if result == 0:
+        return True
+    if result > 0:
+        raise AuditSenseError(f"cannot install the filter for system calls: thread {result} has another one")
+    problem = ctypes.get_errno()
+    if problem in {errno.ENOSYS, errno.EINVAL}:  # built without CONFIG_SECCOMP_FILTER
+        return False
+    raise AuditSenseError(f"cannot install the filter for system calls: {os.strerror(problem)}")
+
+
+def abi() -> str | None:
+    """Return whose numbers this process uses; None when they are not among `syscalls.ARCHES`.
+
+    Not the kernel's: a program of 32 bits may run on a kernel of 64.
+    """
+    short = struct.calcsize("P") == 4
+    arch = syscalls.native_arch()
+    arch = {"x86_64": "i386", "aarch64": "arm"}.get(arch, arch) if short else arch
+    return arch if arch in syscalls.ARCHES and short == (arch in {"i386", "arm"}) else None
+
+
+class _Program(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_void_p))
+
+
+def _argument(number: int) -> Instruction:
+    """Load an argument's low 32 bits, which is all that the kernel looks at where we do."""
+    return (_LOAD_WORD, 0, 0, _AT_ARGUMENTS + 8 * number + _LOW_WORD)
+
+
+def _refuse(number: int) -> Instruction:
+    return (_RETURN, 0, 0, _ERRNO | number)
+
+
+def _when(number: int, *then: Instruction) -> list[Instruction]:
+    """Decide one call; *then* must end in a return on every way."""
+    return [(_IF_EQUAL, 0, len(then), number), *then]
+
+
+def _allow(numbers: list[int]) -> list[Instruction]:
+    """Allow numbers, neighbours together."""
+    instructions: list[Instruction] = []
+    for _, group in groupby(enumerate(numbers), lambda pair: pair[1] - pair[0]):
+        run = [number for _, number in group]
+        instructions += [
+            (_IF_AT_LEAST, 0, 2, run[0]),
+            (_IF_GREATER, 1, 0, run[-1]),
+            (_RETURN, 0, 0, _ALLOW),
+        ]
+    return instructions
