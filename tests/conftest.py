@@ -1,14 +1,21 @@
-"""What all tests share: how hard hypothesis tries."""
+"""What all tests share: how hard hypothesis tries, and the fault table."""
 
 from __future__ import annotations
 
 import os
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
-    import pytest
+    from tests.faults import fault, pytest_addoption, pytest_configure
+else:  # beside this file, whatever pytest's import mode
+    sys.path.insert(0, str(Path(__file__).parent))
+    from faults import fault, pytest_addoption, pytest_configure
+
+__all__ = ["fault", "pytest_addoption", "pytest_configure"]
 
 # No test asserts a time, and a busy machine is no reason to fail: hence no deadline.
 _PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -16,8 +23,3 @@ settings.register_profile("default", _PATIENT, max_examples=50)
 settings.register_profile("ci", _PATIENT, max_examples=250, print_blob=True)
 settings.register_profile("expensive", _PATIENT, max_examples=5000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let the tests that produce a page of docs/ write it."""
-    parser.addoption("--write-docs", action="store_true", help="write the generated pages of docs/")

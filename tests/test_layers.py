@@ -21,18 +21,19 @@ LAYERS = (
     {"errors", "syscalls", "rule_table"},
     {"hit"},
     {"ring"},
-    {"detections", "host"},
+    {"detections", "host", "losses"},
     {"documents"},
     {"alerts"},
     {"detector"},
-    {"sources", "sinks"},
+    {"sources", "sinks", "probe"},
+    {"checks"},
     {"sensor"},
     {"cli"},
 )
 RANKS = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 # Beside the layers: the kernel's side knows nothing of records, and sources and command line use it.
 KERNEL_MAY_IMPORT = {"kernel", "errors", "syscalls"}
-MAY_IMPORT_KERNEL = {"kernel", "sources", "cli", "testing"}
+MAY_IMPORT_KERNEL = {"kernel", "sources", "checks", "sensor", "cli", "testing"}
 TESTING_MAY_IMPORT = {"testing", "kernel", "errors"}
 
 # What the whole package takes from elsewhere; a new name is a decision.
@@ -40,8 +41,8 @@ FROM_ELSEWHERE = {
     *("__future__", "argparse", "atexit", "base64", "collections", "contextlib", "csv", "ctypes"),
     *("dataclasses", "datetime", "difflib", "enum", "errno", "functools", "grp", "hashlib", "heapq"),
     *("importlib", "io", "itertools", "json", "os", "pathlib", "pwd", "re", "secrets", "select", "shlex"),
-    *("signal", "socket", "struct", "sys", "tempfile", "textwrap", "threading", "time", "tomllib", "types"),
-    *("typing", "warnings", "zlib"),
+    *("signal", "socket", "stat", "struct", "sys", "tempfile", "textwrap", "threading", "time", "tomllib"),
+    *("operator", "types", "typing", "warnings", "zlib"),
     *("cffi", "zstandard"),  # pyroute2's message format is loaded by name, where it is needed
 }
 HEAVY = {

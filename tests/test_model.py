@@ -797,6 +797,17 @@ def test_with_the_tiniest_tables_every_line_is_accounted_for(
 @given(opens=sorted_opens())
 def test_a_key_that_is_given_up_is_counted(opens: list[Open]) -> None:
     many = numbered(Open(one.ms, one.pid + 7 * (n % 9)) for n, one in enumerate(opens))
+    _, stats = run(everything(3), [part for one in many for part in one.records()], TINY)
+    keys = len({one.pid for one in many})
+    assert stats.live_keys == min(keys, TINY.key_slots)
+    # Each key that is there now or was given up had its place once, and a new one for each return.
+    assert stats.keys_evicted + stats.live_keys >= keys
+    assert (stats.keys_evicted > 0) == (keys > TINY.key_slots)
+
+
+@given(opens=sorted_opens())
+def test_when_no_span_is_left_it_is_the_key_that_was_used_longest_ago(opens: list[Open]) -> None:
+    many = numbered(Open(one.ms + 2 * n, one.pid + 7 * (n % 9)) for n, one in enumerate(opens))
     used: dict[int, None] = {}
     given_up = 0
     for one in many:
@@ -805,7 +816,7 @@ def test_a_key_that_is_given_up_is_counted(opens: list[Open]) -> None:
             del used[next(iter(used))]
         used.pop(one.pid, None)
         used[one.pid] = None
-    _, stats = run(everything(3), [part for one in many for part in one.records()], TINY)
+    _, stats = run(everything(3, 1), [part for one in many for part in one.records()], TINY)
     assert (stats.keys_evicted, stats.live_keys) == (given_up, len(used))
 
 

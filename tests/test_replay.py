@@ -9,6 +9,7 @@ import os
 import sys
 import threading
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -24,9 +25,12 @@ from auditsense.testing import burst, datagrams, open_event
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-    from pathlib import Path
 
     from auditsense import Document, Stats
+    from tests.faults import NO_HOST, Recorder
+else:
+    sys.path.insert(0, str(Path(__file__).parent))
+    from faults import NO_HOST
 
 HERE = Host("0123456789abcdef0123456789abcdef", "here")
 THERE = Host("fedcba9876543210fedcba9876543210", "there")
@@ -310,7 +314,7 @@ def test_compressed_data_that_ends_too_early_is_said_and_used(
 @pytest.mark.parametrize("packing", [gzip.compress, zstd], ids=["gz", "zst"])
 @pytest.mark.parametrize("where", ["middle", "after the end"])
 def test_compressed_data_that_is_damaged_is_said(
-    tmp_path: Path, packing: Callable[[bytes], bytes], where: str
+    tmp_path: Path, packing: Callable[[bytes], bytes], where: str, fault: Recorder
 ) -> None:
     data = bytearray(packing(TEXT))
     if where == "middle":
@@ -321,6 +325,14 @@ def test_compressed_data_that_is_damaged_is_said(
     outcome = run([path])
     assert isinstance(outcome.error, DamagedInputError)
     assert str(outcome.error).startswith(f"{path}: the compressed data is damaged: ")
+    fault(
+        "a compressed log is damaged",
+        how="eight bytes overwritten in the middle, or rubbish behind its end; gz and zst",
+        did="read what could be read, ended with an error",
+        lost="what lies behind the damage",
+        said="which file, and what is wrong with it",
+        host=NO_HOST,
+    )
 
 
 def test_a_capture_that_ends_in_the_middle_of_a_datagram_is_read_to_there(tmp_path: Path) -> None:

@@ -18,12 +18,17 @@ if TYPE_CHECKING:
     from auditsense.detections.model import Detection, Named
     from auditsense.hit import EventId, Hit
     from auditsense.host import Host
+    from auditsense.losses import Gap
 
 Document = dict[str, Any]
 
 EVENT_DATASET = "auditd_manager.auditd"
 ALERT_DATASET = "auditsense.alert"
+LOSS_DATASET = "auditsense.loss"
+TAMPER_DATASET = "auditsense.tamper"
+SELF_TEST_DATASET = "auditsense.self_test"
 
+_RISK = {"low": 21, "medium": 47, "high": 73, "critical": 99}  # of what no detection gives a score
 _UNSET = 0xFFFF_FFFF
 _OUTCOMES = {"yes": "success", "no": "failure"}
 _FILE_CALLS = frozenset({"open", "openat", "readlink", "readlinkat"})
@@ -195,3 +200,118 @@ def alert_document(  # noqa: PLR0913 - one value of the document each
         "lost": lost,
     }
     return document
+
+
+def narrow_lost(document: Document, lost: int) -> None:
+    """Let an alert say what was lost in its own window; `lost_total` keeps what was since the start."""
+    own = document["auditsense"]
+    own["lost_total"] = own["lost"]
+    own["lost"] = lost
+
+
+def _notice(  # noqa: PLR0913 - one value of the document each
+    host: Host,
+    *,
+    kind: str,
+    dataset: str,
+    ms: int,
+    rule: tuple[str, str],
+    severity: str,
+    state: str,
+    message: str,
+) -> Document:
+    """Return a document about the sensor itself: no event of the kernel stands behind it."""
+    rule_id, name = rule
+    return {
+        "@timestamp": timestamp(ms),
+        "message": message,
+        "event": {
+            "id": stable_id([rule_id, host.id, ms, message]),
+            "kind": kind,
+            "dataset": dataset,
+            "module": "auditsense",
+            "category": ["configuration" if dataset == TAMPER_DATASET else "host"],
+            "type": ["change" if dataset == TAMPER_DATASET else "info"],
+            "risk_score": _RISK[severity],
+            "severity": _RISK[severity],
+        },
+        "rule": {"id": rule_id, "name": name},
+        "host": {"id": host.id, "name": host.name, "os": {"type": "linux"}},
+        "auditsense": {"state": state, "severity": severity, "events": []},
+    }
+
+
+def loss_document(gap: Gap, host: Host, *, lost_total: int) -> Document:
+    """Return a time in which something was lost as a document.
+
+    Args:
+        gap: when and what.
+        host: this host.
+        lost_total: records and events known to be lost since the sensor started.
+    """
+    causes = gap.losses.by_cause()
+    listed = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in causes.items())
+    seconds = (gap.end_ms - gap.start_ms) / 1000
+    document = _notice(
+        host,
+        kind="state",
+        dataset=LOSS_DATASET,
+        ms=gap.end_ms,
+        rule=("auditsense.loss", "Audit Records Were Lost"),
+        severity="medium",
+        state="loss",
+        message=f"lost within {seconds:.1f} s: about {gap.events} events ({listed})",
+    )
+    document["event"] |= {
+        "start": timestamp(gap.start_ms),
+        "end": timestamp(gap.end_ms),
+        "duration": (gap.end_ms - gap.start_ms) * 1_000_000,  # ECS: nanoseconds
+    }
+    document["auditsense"] |= {
+        "lost": gap.known,
+        "lost_total": lost_total,
+        "loss": {"events": gap.events, "records": gap.records, "by_cause": causes},
+    }
+    return document
+
+
+def tamper_document(  # noqa: PLR0913 - one value of the document each
+    host: Host, *, ms: int, rule_id: str, name: str, severity: str, message: str, repaired: str
+) -> Document:
+    """Return a change of the kernel's audit that takes the sensor's sight, as a document.
+
+    Args:
+        host: this host.
+        ms: when it was noticed, ms since 1970 UTC.
+        rule_id: of the finding (`kernel.watch`), as what follows.
+        name: its headline.
+        severity: low, medium, high or critical.
+        message: what is, and what that means.
+        repaired: what was done about it; "" for nothing.
+    """
+    document = _notice(
+        host,
+        kind="alert",
+        dataset=TAMPER_DATASET,
+        ms=ms,
+        rule=(rule_id, name),
+        severity=severity,
+        state="tamper",
+        message=f"{message}; {repaired}" if repaired else message,
+    )
+    document["auditsense"]["repaired"] = repaired
+    return document
+
+
+def self_test_document(host: Host, *, ms: int, message: str) -> Document:
+    """Return a failed self-test as a document: what the sensor must have seen, it has not."""
+    return _notice(
+        host,
+        kind="alert",
+        dataset=SELF_TEST_DATASET,
+        ms=ms,
+        rule=("auditsense.self-test", "The Sensor Does Not See Its Own Test"),
+        severity="high",
+        state="error",
+        message=message,
+    )

@@ -13,21 +13,29 @@ from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
+from auditsense.checks import Checks
 from auditsense.detector import Detector, View
-from auditsense.errors import ClosedError, KernelCommandError
+from auditsense.errors import ClosedError
+from auditsense.probe import ProbedDetector
+from auditsense.ring import Limits
 from auditsense.sources.unicast import DEFAULT_AUDIT_RULE, Unicast
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from auditsense.alerts import AlertCounts, AlertPolicy
     from auditsense.detections.model import Detection
     from auditsense.documents import Document
-    from auditsense.ring import Limits, Stats
+    from auditsense.kernel.selftest import SelfTest
+    from auditsense.losses import Losses
+    from auditsense.ring import Stats
+    from auditsense.sources.source import Source
 
 _TICK_S = 1.0  # events and bursts that wait for time to pass are looked at so often
-_STATUS_S = 5.0  # and the kernel's own count of losses
-_BUSY_DATAGRAMS = 64  # from so many at a time on, letting them gather is cheaper than waking up
+# Letting records gather is cheaper than waking up for each, and more than that: the kernel's thread
+# wakes us with every record, and on one processor with us it sends the next when we sleep again.
+_BUSY_DATAGRAMS = 64  # so many at a time, or so often woken up at once, is busy; an event is five records
+_BUSY_WAKES = 8
 _GATHER_S = 0.0005
 
 
@@ -51,7 +59,12 @@ class Sensor:
         view: what comes out.
         policy: when alerts are sent and when counted.
         limits: what the core may hold.
-        source: where records come from; the kernel's unicast socket unless given.
+        source: where records come from; the kernel's unicast socket unless given, and with it
+            *audit_rules* are not used.
+        self_test: proves every now and then that records come; none unless given, because it forks.
+
+    Documents are alerts and, with a `rule.id` that begins with "auditsense.", what the sensor has to
+    say about itself: losses, tampering, failed self-tests (docs/alerts.md).
 
     Raises (on entering):
         NoKernelAuditError: no audit here, or not for this process.
@@ -68,15 +81,21 @@ class Sensor:
         view: View = View.ALERTS,
         policy: AlertPolicy | None = None,
         limits: Limits | None = None,
-        source: Unicast | None = None,
+        source: Source | None = None,
+        self_test: SelfTest | None = None,
     ) -> None:
-        self._source = source if source is not None else Unicast(audit_rules)
-        self._make = partial(Detector, detections, view=view, policy=policy, limits=limits)
+        self._source: Source = source if source is not None else Unicast(audit_rules)
+        self._self_test = self_test
+        kind: Callable[..., Detector] = Detector
+        if self_test is not None:
+            kind = partial(ProbedDetector, path=self_test.path)
+        self._make = partial(kind, detections, view=view, policy=policy, limits=limits)
+        self._event_timeout_ms = (limits if limits is not None else Limits()).event_timeout_ms
         self._detector: Detector | None = None
+        self._checks: Checks | None = None
         self._resources = ExitStack()
         self._wake = -1
         self._stopped = False
-        self._next_status = 0.0
         self._last: list[Document] = []
 
     def __enter__(self) -> Self:
@@ -86,8 +105,12 @@ class Sensor:
             self._detector = stack.enter_context(self._make())
             self._source.drain = self._receive_last
             stack.enter_context(self._source)
+            if self._self_test is not None:
+                stack.enter_context(self._self_test)
             self._last += self._detector.feed(self._source.early, _monotonic_ms())
-            self._next_status = time.monotonic() + _STATUS_S
+            self._checks = Checks(
+                self._source, self._detector, self._self_test, _wall_ms, self._event_timeout_ms
+            )
             self._resources = stack.pop_all()
         return self
 
@@ -122,12 +145,15 @@ class Sensor:
 
     def batches(self) -> Iterator[list[Document]]:
         """Yield documents as they come, those together that came together; ends as iterating does."""
+        wakes = 0
         while not self._stopped:
-            self.wait(_TICK_S)
+            asleep = time.monotonic()
+            self.wait(min(_TICK_S, self._looking().due_s(time.monotonic())))
+            wakes = wakes + 1 if time.monotonic() - asleep < _GATHER_S else 0
             documents, taken = self._poll()
             if documents:
                 yield documents
-            if taken >= _BUSY_DATAGRAMS:
+            if taken >= _BUSY_DATAGRAMS or (taken and wakes >= _BUSY_WAKES):
                 time.sleep(_GATHER_S)
         yield self.finish()
 
@@ -140,11 +166,14 @@ class Sensor:
     def finish(self) -> list[Document]:
         """Put the host back, take what came until then, and end all bursts."""
         detector = self._open()
+        checks = self._looking()
+        self._stopped = True  # from here on there is nothing to wait for, and all counters stay
         self._source.__exit__(None, None, None)
-        self._count_lost()
-        documents = self._last + detector.finish()
+        documents = self._own(self._last + detector.finish())
         self._last = []
-        return documents
+        last = checks.finish(time.monotonic())
+        checks.narrow(documents, time.monotonic())
+        return documents + last
 
     def stats(self) -> Stats:
         """Return the core's counters."""
@@ -165,8 +194,14 @@ class Sensor:
         """Records the kernel said it lost, when it was last asked."""
         return self._open().lost_elsewhere
 
+    @property
+    def losses(self) -> Losses:
+        """What is known to be lost since the start, by cause."""
+        return self._looking().losses()
+
     def _poll(self) -> tuple[list[Document], int]:
         detector = self._open()
+        checks = self._looking()
         documents, self._last = self._last, []
         total = 0
         while self.fileno() >= 0:
@@ -180,11 +215,10 @@ class Sensor:
                 break  # an alert does not wait for the rest of a flood
         detector.ring.expire(_monotonic_ms())
         documents += detector.drain()
-        documents += detector.advance(_wall_ms())
-        if time.monotonic() >= self._next_status:
-            self._next_status = time.monotonic() + _STATUS_S
-            self._count_lost()
-        return documents, total
+        documents = self._own(documents + detector.advance(_wall_ms()))
+        now_s = time.monotonic()
+        checks.narrow(documents, now_s)
+        return documents + checks.look(now_s), total
 
     def _close_wake(self) -> None:
         wake, self._wake = self._wake, -1
@@ -195,11 +229,18 @@ class Sensor:
         while detector.ring.receive(self.fileno(), _monotonic_ms()):
             self._last += detector.drain()
 
-    def _count_lost(self) -> None:
-        try:
-            self._open().lost_elsewhere = self._source.kernel_lost()
-        except KernelCommandError:
-            return  # asked again soon; the core counts what it can tell meanwhile
+    def _own(self, documents: list[Document]) -> list[Document]:
+        """Leave out this process's own events where the kernel reports them: writing one makes the next."""
+        if not self._source.audited or self._open().view is not View.EVENTS:
+            return documents
+        own = os.getpid()
+        return [one for one in documents if one.get("process", {}).get("pid") != own]
+
+    def _looking(self) -> Checks:
+        self._open()
+        if self._checks is None:
+            raise ClosedError("this sensor is not open; use it in a with statement")
+        return self._checks
 
     def _open(self) -> Detector:
         if self._detector is None or (self.fileno() < 0 and not self._stopped):

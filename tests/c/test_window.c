@@ -21,12 +21,17 @@ static as_windows fresh(const as_config *config, const as_rules *rules) {
     return windows;
 }
 
-static as_windows sample(uint32_t count, uint32_t slack) {
+static as_windows sample_of(uint32_t key_slots, uint32_t count, uint32_t slack) {
     const as_rule rule = {.count = count, .span_ms = 5000};
     const as_rules rules = {.rules = &rule, .rule_count = 1};
     as_config config = sample_config();
+    config.key_slots = key_slots;
     config.window_slack = slack;
     return fresh(&config, &rules);
+}
+
+static as_windows sample(uint32_t count, uint32_t slack) {
+    return sample_of(sample_config().key_slots, count, slack);
 }
 
 /* Add one match; returns the windows it completes. */
@@ -196,7 +201,7 @@ static void table_of_keys(void) {
     for (uint64_t key = 1; key <= 16; key++) {
         window = as_windows_of(&windows, 0, (const uint64_t[]){key, 0}, &stats);
         window->pending = key;
-        as_window_add(&windows, window, 2, key, 1);
+        as_window_add(&windows, window, 2, 10000 * key, 1);
     }
     as_windows_of(&windows, 0, (const uint64_t[]){1, 0}, &stats); /* used again: 2 is the oldest now */
     as_windows_of(&windows, 0, (const uint64_t[]){5, 0}, &stats); /* out of the middle */
@@ -214,7 +219,9 @@ static void table_of_keys(void) {
 
     CASE("ten thousand keys through sixteen places: the last sixteen are there");
     for (uint64_t key = 100; key < 10100; key++) {
-        as_windows_of(&windows, 0, (const uint64_t[]){key, key * 7}, &stats)->pending = key;
+        window = as_windows_of(&windows, 0, (const uint64_t[]){key, key * 7}, &stats);
+        window->pending = key;
+        as_window_add(&windows, window, 2, 10000 * key, 1);
     }
     CHECK_EQUAL(stats.keys_evicted, 1 + 10000);
     for (uint64_t key = 10084; key < 10100; key++) {
@@ -228,6 +235,96 @@ static void table_of_keys(void) {
     const as_config config = sample_config();
     windows = fresh(&config, &rules);
     CHECK_EQUAL(windows.slot_count, 0);
+}
+
+enum { FLOODED = 1024 }; /* places of a table that is large enough for what is a matter of chance */
+
+/* Open the door for one match of each of these keys, and say whether KEPT is still there afterwards. */
+static bool survives(as_windows *windows, uint64_t kept, uint64_t first, uint64_t last, uint64_t ms,
+                     uint32_t matches_each, as_stats *stats) {
+    for (uint64_t key = first; key <= last; key++) {
+        as_window *window = as_windows_of(windows, 0, (const uint64_t[]){key, 0}, stats);
+        for (uint32_t i = 0; i < matches_each; i++) {
+            as_window_add(windows, window, 10, ms, 1);
+        }
+    }
+    const uint64_t evicted = stats->keys_evicted;
+    const bool there = as_windows_of(windows, 0, (const uint64_t[]){kept, 0}, stats)->len > 0;
+    CHECK_EQUAL(stats->keys_evicted - evicted, there ? 0 : 1);
+    return there;
+}
+
+/* A scanner opens one time, and LATER more times, each after a flood; each key of the flood has EACH matches.
+ * Returns whether it completed a window of ten. */
+static bool found_in_a_flood(uint32_t later, uint64_t flood, uint32_t each) {
+    as_stats stats = {0};
+    as_windows windows = sample_of(FLOODED, 10, 0);
+    uint64_t next = 1000;
+    uint32_t found = 0;
+    for (uint32_t i = 0; i <= later; i++) {
+        as_window *window = as_windows_of(&windows, 0, (const uint64_t[]){1, 0}, &stats);
+        found += add(&windows, window, 10, 50 * i);
+        for (uint64_t end = next + flood; next < end; next++) {
+            as_window *other = as_windows_of(&windows, 0, (const uint64_t[]){next, 0}, &stats);
+            for (uint32_t match = 0; match < each; match++) {
+                as_window_add(&windows, other, 10, 50 * i, 1);
+            }
+        }
+    }
+    return found > 0;
+}
+
+static void flood_of_keys(void) {
+    as_stats stats = {0};
+    as_window *window;
+    CASE("as long as the last match of the oldest key is out of its span, it makes room: no other does");
+    as_windows windows = sample(10, 0);
+    for (uint64_t key = 1; key <= 16; key++) {
+        as_window_add(&windows, as_windows_of(&windows, 0, (const uint64_t[]){key, 0}, &stats), 10,
+                      key <= 8 ? 1000 : 6001, 1);
+    }
+    for (uint64_t key = 9; key <= 16; key++) {
+        CHECK(survives(&windows, key, 100 + key, 100 + key, 6001, 1, &stats));
+    }
+    CHECK_EQUAL(stats.keys_evicted, 8);
+
+    CASE("a key with two matches outlives eight tables of one match each");
+    windows = sample_of(FLOODED, 10, 0);
+    window = as_windows_of(&windows, 0, (const uint64_t[]){1, 0}, &stats);
+    as_window_add(&windows, window, 10, 1000, 1);
+    as_window_add(&windows, window, 10, 1000, 2);
+    CHECK(survives(&windows, 1, 100, 100 + 8 * FLOODED, 1000, 1, &stats));
+
+    CASE("and one with ten matches as many of nine each");
+    windows = sample_of(FLOODED, 10, 0);
+    window = as_windows_of(&windows, 0, (const uint64_t[]){1, 0}, &stats);
+    for (uint32_t i = 0; i < 10; i++) {
+        as_window_add(&windows, window, 10, 1000, i);
+    }
+    CHECK(survives(&windows, 1, 100, 100 + 8 * FLOODED, 1000, 9, &stats));
+
+    CASE("when it has done nothing for its span it is the oldest, and goes");
+    CHECK(!survives(&windows, 1, 20000, 20000 + FLOODED, 7000, 1, &stats));
+
+    CASE("as long as half a table of new keys comes between its opens a scanner is found, whatever they do");
+    for (uint32_t each = 1; each < 10; each++) {
+        CHECK(found_in_a_flood(9, FLOODED / 2, each));
+    }
+
+    CASE("a scanner is found among twice as many keys between its opens as there are places");
+    CHECK(found_in_a_flood(100, 2 * FLOODED, 1));
+
+    CASE("a key with a stamp from the future, or from before the clock was set back, is kept no longer");
+    for (uint64_t ms = 100000; ms != 0; ms = ms == 100000 ? UINT64_MAX : 0) {
+        windows = sample(10, 0);
+        for (uint64_t key = 1; key <= 16; key++) {
+            window = as_windows_of(&windows, 0, (const uint64_t[]){key, 0}, &stats);
+            as_window_add(&windows, window, 10, key <= 2 ? ms : 1000, 1);
+            as_window_add(&windows, window, 10, key <= 2 ? ms : 1000, 2);
+        }
+        CHECK(survives(&windows, 16, 100, 101, 1000, 1, &stats));
+        CHECK(!survives(&windows, 1, 101, 101, 1000, 1, &stats));
+    }
 }
 
 static as_value bare(const char *text) {
@@ -279,6 +376,7 @@ int main(void) {
     out_of_order();
     model();
     table_of_keys();
+    flood_of_keys();
     keys();
     free(memory);
     return check_done();

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,8 +22,8 @@ from auditsense.kernel.commands import Commands
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
+    from tests.faults import AS_BEFORE, NOTHING, Recorder
     from tests.live.guardian import HostState
     from tests.live.loads import (
         EXACT_RULE,
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
         watched,
     )
 else:
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    from faults import AS_BEFORE, NOTHING
     from loads import (
         EXACT_RULE,
         OWN_RULE,
@@ -86,7 +89,7 @@ def test_after_a_run_of_a_given_time_the_host_is_as_before(
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("what", ["run", "record"])
 def test_after_a_signal_the_host_is_as_before(
-    host_state: Callable[[], HostState], number: signal.Signals, what: str, tmp_path: Path
+    host_state: Callable[[], HostState], number: signal.Signals, what: str, tmp_path: Path, fault: Recorder
 ) -> None:
     before = host_state()
     with running(what, *(["--to", str(tmp_path / "capture")] if what == "record" else [])) as sensor:
@@ -95,9 +98,19 @@ def test_after_a_signal_the_host_is_as_before(
         assert sensor.said.endswith(LAST_WORD)
         assert "Traceback" not in sensor.said
     assert host_state() == before
+    fault(
+        "a signal ends it",
+        how="SIGINT, SIGTERM and SIGHUP to `run` and `record`; live",
+        did="put the host back, ended with 0",
+        lost=NOTHING,
+        said="a summary, “the host is as it was”",
+        host=AS_BEFORE,
+    )
 
 
-def test_a_second_signal_does_not_get_in_the_way(host_state: Callable[[], HostState]) -> None:
+def test_a_second_signal_does_not_get_in_the_way(
+    host_state: Callable[[], HostState], fault: Recorder
+) -> None:
     before = host_state()
     for _ in range(5):
         with running("run") as sensor:
@@ -107,6 +120,14 @@ def test_a_second_signal_does_not_get_in_the_way(host_state: Callable[[], HostSt
             # A late one may meet a process that has put everything back and unhooked its handlers.
             assert sensor.wait() in {0, 130, -signal.SIGINT, -signal.SIGTERM}
         assert host_state() == before
+    fault(
+        "a second and a third signal while it puts back",
+        how="SIGINT, SIGTERM, SIGINT within some ms, five times; live",
+        did="went on putting back",
+        lost=NOTHING,
+        said="nothing more than after one",
+        host=AS_BEFORE,
+    )
 
 
 PREPARED = """
@@ -122,7 +143,7 @@ raise SystemExit(main())
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_at_any_moment_of_the_start_leaves_the_host_as_before(
-    host_state: Callable[[], HostState], number: signal.Signals
+    host_state: Callable[[], HostState], number: signal.Signals, fault: Recorder
 ) -> None:
     before = host_state()
     taken = 0
@@ -146,14 +167,32 @@ def test_a_signal_at_any_moment_of_the_start_leaves_the_host_as_before(
             assert process.returncode == 0
             assert said.endswith(LAST_WORD)
     assert taken  # the last one at least came late enough to end a whole run
+    fault(
+        "a signal while it starts",
+        how="SIGINT and SIGTERM, 20 moments each; live",
+        did="put back what was taken over until then",
+        lost=NOTHING,
+        said="nothing, or a summary when it had begun",
+        host=AS_BEFORE,
+    )
 
 
-def test_after_an_exception_in_the_block_the_host_is_as_before(host_state: Callable[[], HostState]) -> None:
+def test_after_an_exception_in_the_block_the_host_is_as_before(
+    host_state: Callable[[], HostState], fault: Recorder
+) -> None:
     before = host_state()
     with suppress(ZeroDivisionError), auditsense.Sensor(audit_rules=[OWN_RULE]):
         assert host_state() != before
         _ = 1 / 0
     assert host_state() == before
+    fault(
+        "the embedding program fails",
+        how="an exception inside `with Sensor()`; live",
+        did="put the host back, let the exception pass",
+        lost="what was not read yet",
+        said="the exception",
+        host=AS_BEFORE,
+    )
 
 
 def test_after_an_exception_while_iterating_the_host_is_as_before(
@@ -171,7 +210,7 @@ def test_after_an_exception_while_iterating_the_host_is_as_before(
 
 
 def test_after_a_defect_inside_the_sensor_the_host_is_as_before(
-    host_state: Callable[[], HostState], scanner: Scanner, monkeypatch: pytest.MonkeyPatch
+    host_state: Callable[[], HostState], scanner: Scanner, monkeypatch: pytest.MonkeyPatch, fault: Recorder
 ) -> None:
     before = host_state()
 
@@ -187,6 +226,14 @@ def test_after_a_defect_inside_the_sensor_the_host_is_as_before(
         raised = False
     assert raised
     assert host_state() == before
+    fault(
+        "a defect of the sensor itself",
+        how="an exception in the middle of its loop; live",
+        did="put the host back, let the exception pass",
+        lost="what was not read yet",
+        said="the exception",
+        host=AS_BEFORE,
+    )
 
 
 def test_leaving_a_loop_early_leaves_the_host_as_before(
@@ -210,7 +257,7 @@ def test_one_sensor_after_the_other_is_possible(
 
 
 def test_when_the_reader_of_the_output_has_gone_the_host_is_as_before(
-    host_state: Callable[[], HostState], scanner: Scanner
+    host_state: Callable[[], HostState], scanner: Scanner, fault: Recorder
 ) -> None:
     before = host_state()
     reading, writing = os.pipe()
@@ -222,10 +269,18 @@ def test_when_the_reader_of_the_output_has_gone_the_host_is_as_before(
         assert sensor.wait() == 1
         assert sensor.said.splitlines()[1:] == ["auditsense: error: standard output was closed by its reader"]
     assert host_state() == before
+    fault(
+        "the reader of standard output goes away",
+        how="the pipe is closed while it runs; live",
+        did="put the host back, ended with 1",
+        lost="the alert that could not be written",
+        said="“standard output was closed by its reader”",
+        host=AS_BEFORE,
+    )
 
 
 def test_when_the_output_is_a_full_disk_the_host_is_as_before(
-    host_state: Callable[[], HostState], scanner: Scanner
+    host_state: Callable[[], HostState], scanner: Scanner, fault: Recorder
 ) -> None:
     before = host_state()
     with open("/dev/full", "wb") as full, command("run", "--audit-rule", OWN_RULE, stdout=full) as sensor:  # noqa: PTH123
@@ -236,6 +291,14 @@ def test_when_the_output_is_a_full_disk_the_host_is_as_before(
             "auditsense: error: cannot write to standard output: No space left on device"
         ]
     assert host_state() == before
+    fault(
+        "standard output is on a full disk",
+        how="/dev/full as output; live",
+        did="put the host back, ended with 1",
+        lost="the alert that could not be written",
+        said="“cannot write to standard output: No space left on device”",
+        host=AS_BEFORE,
+    )
 
 
 # --- a full disk for the capture -----------------------------------------------
@@ -251,7 +314,7 @@ def on_small_disk(folder: Path, kilobytes: int, full: int) -> tuple[str, ...]:
 
 @pytest.mark.parametrize("opens", [1000, 100_000])
 def test_a_capture_on_a_disk_that_gets_full_ends_with_one_line_and_the_host_as_before(
-    host_state: Callable[[], HostState], scanner: Scanner, tmp_path: Path, opens: int
+    host_state: Callable[[], HostState], scanner: Scanner, tmp_path: Path, opens: int, fault: Recorder
 ) -> None:
     # By syscall, not by folder: in a mount namespace of its own a rule on a folder sees nothing.
     rule = "-a always,exit -S openat -F uid=65534 -k audit_proc"
@@ -265,9 +328,19 @@ def test_a_capture_on_a_disk_that_gets_full_ends_with_one_line_and_the_host_as_b
             f"auditsense: error: cannot write to {tmp_path}/capture: No space left on device"
         ]
     assert host_state() == before
+    fault(
+        "the disk of a capture gets full",
+        how="a tmpfs of 64 KB, 1,000 and 100,000 opens; live",
+        did="put the host back, ended with 1",
+        lost="what came after the last whole write",
+        said="“cannot write to FILE: No space left on device”",
+        host=AS_BEFORE,
+    )
 
 
-def test_a_capture_on_a_full_disk_is_not_begun(host_state: Callable[[], HostState], tmp_path: Path) -> None:
+def test_a_capture_on_a_full_disk_is_not_begun(
+    host_state: Callable[[], HostState], tmp_path: Path, fault: Recorder
+) -> None:
     before = host_state()
     ended = done("record", "--to", f"{tmp_path}/capture", before=on_small_disk(tmp_path, 4, 4))
     assert ended.returncode == 2
@@ -276,12 +349,22 @@ def test_a_capture_on_a_full_disk_is_not_begun(host_state: Callable[[], HostStat
     ]
     assert "Traceback" not in ended.stderr
     assert host_state() == before
+    fault(
+        "the disk of a capture is full",
+        how="a tmpfs without a free page; live",
+        did="changed nothing, ended with 2",
+        lost=NOTHING,
+        said="“FILE: No space left on device”",
+        host=AS_BEFORE,
+    )
 
 
 # --- what others did -----------------------------------------------------------
 
 
-def test_a_rule_of_somebody_else_stays(host_state: Callable[[], HostState], scanner: Scanner) -> None:
+def test_a_rule_of_somebody_else_stays(
+    host_state: Callable[[], HostState], scanner: Scanner, fault: Recorder
+) -> None:
     with somebody_s_rule(OTHER_RULE):
         before = host_state()
         with running("run") as sensor:
@@ -290,10 +373,18 @@ def test_a_rule_of_somebody_else_stays(host_state: Callable[[], HostState], scan
             assert sensor.end() == 0
             assert len(of_process(sensor.documents(), pid)) == 1
         assert host_state() == before
+    fault(
+        "audit rules of somebody else",
+        how="another rule is there while it runs; live",
+        did="left it alone",
+        lost=NOTHING,
+        said=NOTHING,
+        host=AS_BEFORE,
+    )
 
 
 def test_the_same_rule_added_by_somebody_else_stays(
-    host_state: Callable[[], HostState], scanner: Scanner
+    host_state: Callable[[], HostState], scanner: Scanner, fault: Recorder
 ) -> None:
     with somebody_s_rule(OWN_RULE):
         before = host_state()
@@ -303,19 +394,37 @@ def test_the_same_rule_added_by_somebody_else_stays(
             assert sensor.end() == 0
             assert len(of_process(sensor.documents(), pid)) == 1
         assert host_state() == before
+    fault(
+        "its audit rule is there already",
+        how="somebody else has added the same rule; live",
+        did="used it and left it",
+        lost=NOTHING,
+        said=NOTHING,
+        host=AS_BEFORE,
+    )
 
 
-def test_a_rule_added_by_somebody_else_meanwhile_stays(host_state: Callable[[], HostState]) -> None:
+def test_a_rule_added_by_somebody_else_meanwhile_stays(
+    host_state: Callable[[], HostState], fault: Recorder
+) -> None:
     before = host_state()
     with running("run") as sensor, somebody_s_rule(OTHER_RULE):
         assert sensor.end() == 0
         after = host_state()
     (left,) = set(after.rules) - set(before.rules)
     assert AuditRule.from_bytes(left).same_as(auditctl.parse(OTHER_RULE))
+    fault(
+        "somebody adds an audit rule meanwhile",
+        how="a rule added while it runs; live",
+        did="left it alone",
+        lost=NOTHING,
+        said="a summary",
+        host="as before, and their rule",
+    )
 
 
 def test_a_second_sensor_is_refused_and_the_first_goes_on(
-    host_state: Callable[[], HostState], scanner: Scanner, tmp_path: Path
+    host_state: Callable[[], HostState], scanner: Scanner, tmp_path: Path, fault: Recorder
 ) -> None:
     with running("run") as first:
         during = host_state()
@@ -330,6 +439,14 @@ def test_a_second_sensor_is_refused_and_the_first_goes_on(
         assert first.end() == 0
         (alert,) = of_process(first.documents(), pid)
         assert alert["auditsense"]["lost"] == 0
+    fault(
+        "a second sensor is started",
+        how="`run --source netlink` and `record` beside a running sensor; live",
+        did="the second was refused (5), the first went on",
+        lost=NOTHING,
+        said="who owns the socket",
+        host="as the first had it, then as before",
+    )
 
 
 # --- the rule on its own -------------------------------------------------------

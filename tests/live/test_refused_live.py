@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,9 +15,12 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from tests.faults import AS_BEFORE, Recorder
     from tests.live.guardian import HostState
     from tests.live.loads import EXACT_RULE, OWN_RULE, done
 else:
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    from faults import AS_BEFORE
     from loads import EXACT_RULE, OWN_RULE, done
 
 OWNER = """
@@ -75,13 +79,23 @@ def assert_refused(ended: subprocess.CompletedProcess[str], code: int, sentence:
 
 
 @pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
-def test_without_root_the_sentence_says_so(host_state: Callable[[], HostState], arguments: list[str]) -> None:
+def test_without_root_the_sentence_says_so(
+    host_state: Callable[[], HostState], arguments: list[str], fault: Recorder
+) -> None:
     before = host_state()
     ended = subprocess.run(
         [sys.executable, "-c", NOT_ROOT, *arguments], capture_output=True, text=True, timeout=20, check=False
     )
     assert_refused(ended, 3, "not root")
     assert host_state() == before
+    fault(
+        "it may not use the kernel's audit",
+        how="five commands as user 65534; live",
+        did="changed nothing, ended with 3",
+        lost="everything: it did not run",
+        said="“not root …”",
+        host=AS_BEFORE,
+    )
 
 
 @pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
@@ -91,7 +105,11 @@ def test_without_root_the_sentence_says_so(host_state: Callable[[], HostState], 
     ids=["user namespace", "pid namespace"],
 )
 def test_in_a_namespace_the_sentence_says_which(
-    host_state: Callable[[], HostState], arguments: list[str], namespace: tuple[str, ...], sentence: str
+    host_state: Callable[[], HostState],
+    arguments: list[str],
+    namespace: tuple[str, ...],
+    sentence: str,
+    fault: Recorder,
 ) -> None:
     if shutil.which("unshare") is None:
         pytest.skip("unshare is not installed")
@@ -100,11 +118,19 @@ def test_in_a_namespace_the_sentence_says_which(
     before = host_state()
     assert_refused(done(*arguments, before=("unshare", *namespace)), 3, sentence)
     assert host_state() == before
+    fault(
+        "it is started in a container",
+        how="five commands in a user and in a pid namespace; live",
+        did="changed nothing, ended with 3",
+        lost="everything: it did not run",
+        said="which namespace it is",
+        host=AS_BEFORE,
+    )
 
 
 @pytest.mark.parametrize("arguments", [COMMANDS[0], COMMANDS[2]], ids=" ".join)
 def test_when_another_process_owns_the_socket_the_line_names_it(
-    host_state: Callable[[], HostState], arguments: list[str]
+    host_state: Callable[[], HostState], arguments: list[str], fault: Recorder
 ) -> None:
     with other_owner() as owner:
         before = host_state()
@@ -112,6 +138,14 @@ def test_when_another_process_owns_the_socket_the_line_names_it(
         assert_refused(done(*arguments), 5, f"process {owner.pid} (python")
         assert host_state() == before
     assert not os.path.exists("/tmp/auditsense-never-written")  # noqa: PTH110, S108
+    fault(
+        "another program owns the audit socket",
+        how="a process registers first, as auditd does; live",
+        did="changed nothing, ended with 5",
+        lost="everything: it did not run",
+        said="the process and its name",
+        host=AS_BEFORE,
+    )
 
 
 def test_a_dry_run_says_what_would_change_and_changes_nothing(host_state: Callable[[], HostState]) -> None:
@@ -129,10 +163,18 @@ def test_a_dry_run_says_what_would_change_and_changes_nothing(host_state: Callab
 
 
 def test_a_rule_that_is_none_is_refused_before_anything_is_changed(
-    host_state: Callable[[], HostState],
+    host_state: Callable[[], HostState], fault: Recorder
 ) -> None:
     before = host_state()
     ended = done("run", "--audit-rule", "-w relative/path -p r")
     assert (ended.returncode, ended.stdout) == (2, "")
     assert len(ended.stderr.splitlines()) == 1
     assert host_state() == before
+    fault(
+        "an audit rule that is none",
+        how="`--audit-rule` with a relative path; live",
+        did="changed nothing, ended with 2",
+        lost="everything: it did not run",
+        said="what is wrong with the rule",
+        host=AS_BEFORE,
+    )

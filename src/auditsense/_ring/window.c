@@ -4,16 +4,23 @@
 
 #define NONE UINT32_MAX
 
+enum { CANDIDATES = 4, DRAWS = 16 };
+
 void as_windows_carve(as_windows *windows, const as_config *config, const as_rules *rules, as_carver *from) {
     uint32_t most = 0;
+    uint32_t span_ms = 0;
     for (uint32_t i = 0; i < rules->rule_count; i++) {
         most = rules->rules[i].count > most ? rules->rules[i].count : most;
+        span_ms = rules->rules[i].span_ms > span_ms ? rules->rules[i].span_ms : span_ms;
     }
     /* Without a rule that counts there are no windows to make room for. */
     windows->slot_count = most > 1 ? config->key_slots : 0;
     windows->slack = config->window_slack;
     windows->depth = as_power_of_two(most + config->window_slack);
     windows->seed = config->seed;
+    windows->keys = 0;
+    windows->drawn = 0;
+    windows->span_ms = span_ms;
     windows->used = 0;
     windows->oldest = NONE;
     windows->newest = NONE;
@@ -50,6 +57,11 @@ bool as_window_key(const as_windows *windows, const as_rule *rule, const as_valu
 
 /* The table */
 
+static as_entry *entry_at(const as_windows *windows, const as_window *window, uint32_t place) {
+    const size_t slot = (size_t)(window - windows->slots);
+    return &windows->entries[slot * windows->depth + ((window->start + place) & (windows->depth - 1))];
+}
+
 static uint32_t *bucket_of(const as_windows *windows, uint32_t rule, const uint64_t key[2]) {
     const uint64_t hash = as_mix(windows->seed, as_mix(windows->seed ^ rule, key[0]) ^ key[1]);
     return &windows->buckets[hash & windows->bucket_mask];
@@ -80,14 +92,52 @@ static void become_newest(as_windows *windows, as_window *window) {
     windows->newest = at;
 }
 
+static uint64_t last_ms(const as_windows *windows, uint32_t slot) {
+    const as_window *window = &windows->slots[slot];
+    return window->len > 0 ? entry_at(windows, window, window->len - 1)->ms : 0;
+}
+
+/* The last match of the oldest key could still be part of a window that is completed now. Now is the last
+ * match of the newest key; either way, because a clock may be set back. */
+static bool oldest_counts(const as_windows *windows) {
+    const uint64_t oldest = last_ms(windows, windows->oldest);
+    const uint64_t now = last_ms(windows, windows->newest);
+    return (now > oldest ? now - oldest : oldest - now) <= windows->span_ms;
+}
+
+static bool recent(const as_windows *windows, uint32_t slot) {
+    return windows->keys - windows->slots[slot].keys <= windows->slot_count / 2;
+}
+
+/* Which slot of a full table makes room. Ties go to the first that was drawn: were it always the oldest, no
+ * key would live long enough to get its second match. The numbers are the same in every ring, so that no
+ * result depends on the seed; whoever would make use of that has to know every match of the host in order. */
+static uint32_t victim(as_windows *windows) {
+    uint32_t chosen = windows->oldest;
+    if (!oldest_counts(windows)) {
+        return chosen;
+    }
+    uint32_t candidates = 0;
+    for (uint32_t i = 0; i < DRAWS && candidates < CANDIDATES; i++) {
+        const uint32_t at = (uint32_t)((as_mix(0, ++windows->drawn) >> 32) * windows->slot_count >> 32);
+        if (!recent(windows, at)) {
+            const bool fewer = windows->slots[at].len < windows->slots[chosen].len;
+            chosen = candidates == 0 || fewer ? at : chosen;
+            candidates++;
+        }
+    }
+    return chosen;
+}
+
 static as_window *make_room(as_windows *windows, as_stats *stats) {
     if (windows->used < windows->slot_count) {
         stats->live_keys++;
         return &windows->slots[windows->used++];
     }
-    as_window *window = &windows->slots[windows->oldest];
+    const uint32_t chosen = victim(windows);
+    as_window *window = &windows->slots[chosen];
     uint32_t *at = bucket_of(windows, window->rule, window->key);
-    while (*at != windows->oldest) {
+    while (*at != chosen) {
         at = &windows->slots[*at].next_in_bucket;
     }
     *at = window->next_in_bucket;
@@ -103,22 +153,19 @@ as_window *as_windows_of(as_windows *windows, uint32_t rule, const uint64_t key[
         if (window->rule == rule && window->key[0] == key[0] && window->key[1] == key[1]) {
             leave_order(windows, window);
             become_newest(windows, window);
+            window->keys = windows->keys;
             return window;
         }
     }
     as_window *window = make_room(windows, stats);
-    *window = (as_window){.key = {key[0], key[1]}, .rule = rule, .next_in_bucket = *bucket};
+    *window = (as_window){
+        .key = {key[0], key[1]}, .keys = ++windows->keys, .rule = rule, .next_in_bucket = *bucket};
     *bucket = (uint32_t)(window - windows->slots);
     become_newest(windows, window);
     return window;
 }
 
 /* The ring of one key */
-
-static as_entry *entry_at(const as_windows *windows, const as_window *window, uint32_t place) {
-    const size_t slot = (size_t)(window - windows->slots);
-    return &windows->entries[slot * windows->depth + ((window->start + place) & (windows->depth - 1))];
-}
 
 as_entry as_window_entry(const as_windows *windows, const as_window *window, uint32_t place) {
     return *entry_at(windows, window, place);

@@ -6,7 +6,10 @@
  * Rule 1: time is the kernel's stamp of the event, in whole milliseconds; there is no clock here.
  * Rule 2: match k completes a window when match k - (count - 1) is at most span_ms older. Nothing
  *         resets, so windows overlap. A late match is put where it belongs, and completes what it can.
- * Rule 3: when the table is full, the key whose last match came longest ago makes room.
+ * Rule 3: when the table is full, the key whose last match came longest ago makes room, if that match can
+ *         complete nothing any more. If it still could, the table is being flooded with keys: then it is the
+ *         one with the fewest matches of some that half a table of new keys came after, so that keys of one
+ *         match each push nobody out who has more.
  * Late matches are exact as long as a key keeps the matches that overtook them: count + window_slack.
  * Tested by tests/cases/windows.txt and, against a ten-line model, tests/test_model.py. */
 #ifndef AUDITSENSE_WINDOW_H
@@ -25,6 +28,7 @@ typedef struct {
 typedef struct {
     uint64_t key[2];
     uint64_t pending;  /* where this key's waiting hit lies, in the hits' own count; 0: nowhere */
+    uint64_t keys;     /* how many had been made when it was last used */
     uint32_t rule;
     uint32_t next_in_bucket;
     uint32_t older; /* in the order of last use */
@@ -41,7 +45,10 @@ typedef struct {
     uint32_t bucket_mask;
     uint32_t slot_count;
     uint32_t used;
-    uint32_t depth; /* a power of two */
+    uint64_t keys;    /* made so far */
+    uint64_t drawn;   /* numbers, to choose who makes room */
+    uint32_t span_ms; /* the longest of all rules: what is further away completes nothing */
+    uint32_t depth;   /* a power of two */
     uint32_t slack;
     uint32_t oldest;
     uint32_t newest;

@@ -39,8 +39,14 @@ def put(line: str) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command. Returns its exit code."""
+    """Run one command. Returns its exit code.
+
+    Args:
+        argv: the words of the command line. None: this process was started for it, so it may give up
+            for good what the command does not need.
+    """
     arguments = build_parser().parse_args(argv)
+    arguments.own_process = argv is None
     try:
         code = arguments.command(arguments)
     except AuditSenseError as error:

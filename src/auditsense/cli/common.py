@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from contextlib import contextmanager
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from auditsense.cli import say
 from auditsense.detections.load import load, shipped
+from auditsense.errors import AuditSenseError
+from auditsense.kernel import privileges, seccomp
 from auditsense.sinks.format import Format
 from auditsense.sinks.stream import StreamSink
 
@@ -40,6 +43,30 @@ def say_put_back(source: Unicast) -> None:
     """Say what a sensor that was killed had left on this host, and is undone now."""
     if source.put_back:
         say(f"an earlier sensor was killed; put back what it had left: {'; '.join(source.put_back)}")
+
+
+def give_up_privileges(arguments: argparse.Namespace, *also: int) -> None:
+    """Keep what a running sensor needs, and nothing else; call it when the takeover is done.
+
+    That is CAP_AUDIT_CONTROL, which every command to the kernel's audit needs, those to put the host
+    back too; the rights of `--user`, when given; the system calls of `kernel.seccomp`. Does nothing
+    when this process is not `auditsense` itself but one that called `main`.
+
+    Args:
+        arguments: of `run` or `record`.
+        also: capabilities to keep as well.
+
+    Raises:
+        AuditSenseError: the kernel refused.
+    """
+    if not arguments.own_process:
+        return
+    if len(os.listdir("/proc/self/task")) > 1:  # noqa: PTH208 - a thread keeps what it has already
+        raise AuditSenseError("privileges can be given up only while there is one thread")
+    prepared = seccomp.prepare()
+    privileges.keep_only(privileges.CAP_AUDIT_CONTROL, *also, user=arguments.user)
+    if prepared is None or not seccomp.confine(prepared):
+        say("this kernel or this machine has no filter for system calls; going on without")
 
 
 @contextmanager

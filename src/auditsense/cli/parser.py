@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import pwd
 from typing import TYPE_CHECKING, NoReturn
 
 from auditsense.detector import View
+from auditsense.kernel.privileges import User
 from auditsense.ring import core_version
 from auditsense.sinks.format import Format, printable
 
@@ -46,6 +48,29 @@ def _positive(text: str) -> float:
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text} is not a number of seconds above 0")
     return value
+
+
+def _seconds(text: str) -> float:
+    return 0.0 if text == "0" else _positive(text)
+
+
+def _user(name: str) -> User:
+    try:
+        entry = pwd.getpwnam(name)
+    except KeyError:
+        raise argparse.ArgumentTypeError(f"there is no user {name}") from None
+    if entry.pw_uid == 0:
+        raise argparse.ArgumentTypeError(f"{name} is root; name a user without privileges")
+    return User(entry.pw_uid, entry.pw_gid)
+
+
+def _add_user(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--user",
+        metavar="NAME",
+        type=_user,
+        help="become this user when all is set up; best one that nothing else runs as",
+    )
 
 
 def _add_output(parser: argparse.ArgumentParser, views: list[str]) -> None:
@@ -88,7 +113,8 @@ def build_parser() -> argparse.ArgumentParser:
         "--source",
         metavar="SOURCE",
         default="auto",
-        help="auto or netlink: the kernel's audit socket, owned by this process",
+        help="netlink: the kernel's audit socket, owned by this process; multicast: a listener beside "
+        "another owner; auto: the first where it may be had, else the second (default: auto)",
     )
     run.add_argument(
         "--audit-rule",
@@ -99,6 +125,21 @@ def build_parser() -> argparse.ArgumentParser:
         "of the detections; may be repeated",
     )
     run.add_argument("--duration", metavar="SECONDS", type=_positive, help="end after so long")
+    run.add_argument(
+        "--on-tamper",
+        choices=["report", "repair"],
+        default="report",
+        help="what to do when somebody changes the kernel's audit meanwhile: say it, or also set back "
+        "what was set (default: report)",
+    )
+    run.add_argument(
+        "--self-test",
+        metavar="SECONDS",
+        type=_seconds,
+        help="open /proc on purpose every so often and expect to see it; 0: never (default: 300, with "
+        "--audit-rule 0)",
+    )
+    _add_user(run)
     run.add_argument(
         "--dry-run", action="store_true", help="say what would change on this host; change nothing"
     )
@@ -124,6 +165,7 @@ def build_parser() -> argparse.ArgumentParser:
     record.add_argument("--to", metavar="FILE", required=True, help="a new file; mode 0600")
     record.add_argument("--audit-rule", metavar="TEXT", action="append", default=[], help="as in run")
     record.add_argument("--duration", metavar="SECONDS", type=_positive, help="end after so long")
+    _add_user(record)
 
     rules = commands.add_parser(
         "rules",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import select
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auditsense.cli import say
-from auditsense.cli.common import ending, say_put_back
+from auditsense.cli.common import ending, give_up_privileges, say_put_back
 from auditsense.errors import AuditSenseError
 from auditsense.host import this_host
 from auditsense.ring import Limits, Ring, pack
@@ -31,6 +32,8 @@ class _Recorder:
         self._file = file
         self._path = path
         self.stopped = False
+        self.size = file.tell()
+        """Of the file, in bytes."""
 
     def stop(self) -> None:
         self.stopped = True
@@ -39,7 +42,9 @@ class _Recorder:
         rest = memoryview(packed)
         try:
             while rest:  # a disk that gets full takes a part first
-                rest = rest[self._file.write(rest) :]
+                taken = self._file.write(rest)
+                self.size += taken
+                rest = rest[taken:]
         except OSError as error:
             raise AuditSenseError(f"cannot write to {self._path}: {error.strerror}") from None
 
@@ -64,6 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
         try:
             with file, ending(recorder.stop), source:
                 say_put_back(source)
+                give_up_privileges(arguments)
                 say(f"capturing to {path}; audit rules: {'; '.join(rules)}")
                 recorder.write(pack(source.early, int(started * 1000)))
                 waiter = select.poll()
@@ -74,8 +80,9 @@ def run(arguments: argparse.Namespace) -> int:
         finally:
             datagrams = len(source.early) + ring.stats().datagrams
             if not datagrams:  # for example because we may not listen
-                path.unlink(missing_ok=True)
-    size = path.stat().st_size if path.exists() else 0
+                with suppress(PermissionError):  # not allowed any more: it stays, with a header only
+                    path.unlink(missing_ok=True)
+                    recorder.size = 0
     seconds = time.monotonic() - started
-    say(f"{seconds:.1f} s, {datagrams} datagrams, {size} bytes in {path}; the host is as it was")
+    say(f"{seconds:.1f} s, {datagrams} datagrams, {recorder.size} bytes in {path}; the host is as it was")
     return 0

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from auditsense.cli import put, say
-from auditsense.cli.common import ending, say_put_back, standard_output, wanted_detections
+from auditsense.cli.common import ending, give_up_privileges, say_put_back, standard_output, wanted_detections
 from auditsense.detector import View
 from auditsense.errors import UsageError
+from auditsense.kernel import privileges
+from auditsense.kernel.selftest import DEFAULT_EVERY_S, SelfTest
 from auditsense.sensor import Sensor
+from auditsense.sinks.format import Format
+from auditsense.sources.auto import choose
+from auditsense.sources.multicast import Multicast
 from auditsense.sources.unicast import Unicast
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
     from auditsense.detections.model import Detection
+    from auditsense.documents import Document
+    from auditsense.sinks.stream import StreamSink
 
-_NOT_YET = ("multicast", "audisp", "unix")
+_NOT_YET = ("audisp", "unix")
+_THERE = ("auto", "netlink", "multicast")
 
 
 def audit_rules(given: list[str], detections: list[Detection]) -> list[str]:
@@ -30,8 +40,25 @@ def _check_source(source: str) -> None:
     name = source.partition(":")[0]
     if name in _NOT_YET:
         raise UsageError(f"the source {name} does not exist yet; use --source netlink")
-    if name not in {"auto", "netlink"}:
+    if source not in _THERE:
         raise UsageError(f"there is no source {source!r}; use --source netlink")
+
+
+def _source(arguments: argparse.Namespace, rules: list[str]) -> tuple[Unicast | Multicast, str]:
+    """Return the source asked for, and why it is another one than usual, if it was not asked for."""
+    repair = arguments.on_tamper == "repair"
+    if arguments.source == "auto":
+        return choose(rules, guarded=True, repair=repair)
+    made = Multicast if arguments.source == "multicast" else Unicast
+    return made(rules, guarded=True, repair=repair), ""
+
+
+def _self_test(arguments: argparse.Namespace) -> SelfTest | None:
+    """Return the self-test asked for; it is root who opens, which a rule of one's own may not see."""
+    every = arguments.self_test
+    if every is None:
+        every = 0 if arguments.audit_rule else DEFAULT_EVERY_S
+    return SelfTest(every) if every else None
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -39,37 +66,67 @@ def run(arguments: argparse.Namespace) -> int:
     _check_source(arguments.source)
     detections = wanted_detections(arguments)
     rules = audit_rules(arguments.audit_rule, detections)
-    source = Unicast(rules, guarded=True)
+    source, why = _source(arguments, rules)
     if arguments.dry_run:
         for line in source.plan():
             put(line)
         return 0
     sink = standard_output(arguments)
-    sensor = Sensor(detections, view=View(arguments.output), source=source)
+    readable = _readable(arguments)
+    self_test = _self_test(arguments)
+    sensor = Sensor(detections, view=View(arguments.output), source=source, self_test=self_test)
     with ending(sensor.stop):
         started = time.monotonic()
         with sensor:
-            say_put_back(source)
-            say(f"watching; source netlink, audit rules: {'; '.join(rules)}")
+            say_put_back(cast("Unicast", source))
+            # The one more lets it go on by multicast when the socket is lost.
+            give_up_privileges(arguments, privileges.CAP_AUDIT_READ)
+            chosen = f"{source.name} ({why})" if why else source.name
+            say(f"watching; source {chosen}, audit rules: {'; '.join(rules)}")
+            if isinstance(source, Multicast) and source.off:
+                say("audit is off (enabled 0): nothing comes until its owner turns it on")
             if arguments.duration is not None:
                 timer = threading.Timer(arguments.duration, sensor.stop)
                 timer.daemon = True
                 timer.start()
             for documents in sensor.batches():
-                sink.write(documents)
-            summary = _summary(sensor, time.monotonic() - started)
+                _write(sink, documents, readable=readable)
+            summary = _summary(sensor, self_test, time.monotonic() - started)
         say(f"{summary}; the host is as it was")
     return 0
 
 
-def _summary(sensor: Sensor, seconds: float) -> str:
+def _readable(arguments: argparse.Namespace) -> bool:
+    """Return whether standard output is for a person: then what is said there is about events only."""
+    if arguments.format is None:
+        return sys.stdout is not None and sys.stdout.isatty()
+    return Format(arguments.format) is Format.COMPACT
+
+
+def _write(sink: StreamSink, documents: Sequence[Document], *, readable: bool) -> None:
+    """Write documents out; what the sensor has to say of itself is said to the person as well."""
+    sink.write(one for one in documents if not (readable and "message" in one))
+    for one in documents:
+        if "message" in one:
+            say(f"{one['rule']['name']} ({one['auditsense']['severity']}): {one['message']}")
+
+
+def _summary(sensor: Sensor, self_test: SelfTest | None, seconds: float) -> str:
     stats = sensor.stats()
+    passed = self_test.passed if self_test is not None else 0
+    matches = stats.matches - passed  # what the sensor made itself is no match to a person
     counts = sensor.alert_counts
     said = (
-        f"{seconds:.1f} s, {stats.records} records, {stats.events} events, {stats.matches} matches, "
+        f"{seconds:.1f} s, {stats.records} records, {stats.events} events, {matches} matches, "
         f"{counts.alerts} alerts; lost: kernel {sensor.kernel_lost}, serials {stats.serials_missing}, "
         f"incomplete {stats.incomplete}"
     )
+    rest = sensor.losses.by_cause()
+    for name in ("socket_drops", "truncated", "foreign", "keys_evicted"):
+        if name in rest:
+            said += f", {name.replace('_', ' ')} {rest[name]}"
+    if self_test is not None and self_test.failed:
+        said += f"; {self_test.failed} of {passed + self_test.failed} self-tests failed"
     if counts.withheld:
         said += f"; {counts.withheld} alerts withheld, over the limit of the interval"
     return said

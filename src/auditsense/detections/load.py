@@ -5,7 +5,9 @@ Every error names the file, the key and what is expected there.
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 import tomllib
 from importlib import resources
 from typing import TYPE_CHECKING, Any
@@ -205,21 +207,60 @@ def parse(text: str, where: str) -> Detection:
 def load(path: Path) -> list[Detection]:
     """Load the detection of a file, or all `*.toml` of a folder in the order of their names.
 
+    Root loads only what root alone may write: whoever can change a detection decides what is seen,
+    and which audit rule the kernel gets.
+
     Raises:
-        DetectionError: it cannot be read, or holds no detection.
+        DetectionError: it cannot be read, holds no detection, or others may write it.
     """
+    if os.geteuid() == 0:
+        _refuse_folders(path)
     files = sorted(path.glob("*.toml")) if path.is_dir() else [path]
     if not files:
         raise DetectionError(f"{path}: no .toml file in this folder")
     detections = []
     for file in files:
         try:
-            text = file.read_text(encoding="utf-8")
+            text = _read(file)
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
             raise DetectionError(f"{file}: {reason}") from None
         detections.append(parse(text, str(file)))
     return detections
+
+
+def _read(path: Path) -> str:
+    if os.geteuid() == 0 and path.is_symlink():
+        _refuse_folders(path)  # of what it leads to
+    with path.open(encoding="utf-8") as file:
+        if os.geteuid() == 0:  # asked of the open file: it cannot be another one by now
+            _refuse_others(path, os.fstat(file.fileno()))
+        return file.read()
+
+
+def _refuse_folders(path: Path) -> None:
+    """Raise when somebody but root could put another file there, or another folder above it.
+
+    In a folder above, as /tmp, the sticky bit is enough: what lies there stays its owner's.
+    """
+    try:
+        places = [path.parent.resolve(), path.resolve() if path.is_dir() else path.resolve().parent]
+        for place in places:
+            _refuse_others(place, place.stat())
+            for above in place.parents:
+                status = above.stat()
+                if not status.st_mode & stat.S_ISVTX:
+                    _refuse_others(above, status)
+    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise DetectionError(f"{path}: {reason}") from None
+
+
+def _refuse_others(path: Path, status: os.stat_result) -> None:
+    if status.st_uid == 0 and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return
+    who = f"user {status.st_uid}" if status.st_uid else "others"
+    raise DetectionError(f"{path}: {who} may change it; root loads only what root alone may write")
 
 
 def shipped() -> list[Detection]:

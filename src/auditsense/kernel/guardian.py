@@ -8,6 +8,7 @@ Rule 1: it does nothing while the sensor lives, and lives no longer than putting
 Rule 2: it leaves the sensor's process group and ignores what a terminal or a service manager sends
         to all, so that what ends the sensor does not end it as well.
 Rule 3: it keeps the capability to change the audit configuration, and gives up every other.
+Rule 4: who ends it gets another one: `Guardian.watch`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import signal
 import time
 from typing import TYPE_CHECKING, NoReturn
 
-from auditsense.errors import AuditSenseError
+from auditsense.errors import AuditSenseError, InputError
 from auditsense.kernel import privileges
 from auditsense.kernel.commands import Commands
 from auditsense.kernel.journal import Entry, decode, encode
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 _TRIES = 5
 _PAUSE_S = 0.2
 _NAME = b"audit-guardian"
+_LEFT_TO_THE_SENSOR = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
 class Guardian:
@@ -39,7 +41,7 @@ class Guardian:
 
     Args:
         commands: makes the command client that the guardian uses, in its own process.
-        done: called in the guardian when the host is put back, for example to remove a file.
+        done: called in the guardian when nothing is changed any more, for example to remove a file.
     """
 
     def __init__(
@@ -48,6 +50,8 @@ class Guardian:
         self._make = commands
         self._done = done
         self._pipe = -1
+        self._wanted = False
+        self._steps: tuple[Step, ...] = ()
         self.pid = 0
         """Of the guardian; 0 when there is none."""
 
@@ -58,16 +62,26 @@ class Guardian:
             AuditSenseError: no process or pipe can be had.
         """
         owner = os.getpid()
+        # Until it ignores them, what is sent to all must not end it.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _LEFT_TO_THE_SENSOR)
         try:
-            reading, writing = os.pipe2(os.O_CLOEXEC)
-            self.pid = os.fork()
+            reading, writing = _pipe()
+            try:
+                self.pid = os.fork()
+            except OSError:
+                os.close(reading)
+                os.close(writing)
+                raise
+            if self.pid == 0:
+                os.close(writing)
+                _guard(reading, owner, self._steps, self._make, self._done)
         except OSError as error:
             raise AuditSenseError(f"cannot start the guardian: {error.strerror}") from None
-        if self.pid == 0:
-            os.close(writing)
-            _guard(reading, owner, self._make, self._done)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         os.close(reading)
         self._pipe = writing
+        self._wanted = True
 
     def write(self, steps: Sequence[Step]) -> None:
         """Tell the guardian what may be in effect now.
@@ -75,45 +89,98 @@ class Guardian:
         Raises:
             AuditSenseError: the guardian is gone; nothing must be changed without it.
         """
-        if self._pipe < 0:
+        self._steps = tuple(steps)
+        if not self._wanted:
             return
+        # The line end before it: an interruption may have left the one before unfinished.
+        rest = memoryview(b"\n" + encode(Entry(os.getpid(), self._steps)))
         try:
-            os.write(self._pipe, encode(Entry(os.getpid(), tuple(steps))))
-        except BrokenPipeError:
-            self.alive()
+            while rest:
+                rest = rest[os.write(self._pipe, rest) :]
+        except OSError:
+            if self.pid and steps:
+                self.alive()
             if steps:
                 raise AuditSenseError("the guardian is gone; start auditsense again") from None
 
+    def watch(self) -> bool:
+        """See to it that there is a guardian: to be called every few seconds. Waits for nothing.
+
+        Returns:
+            Whether it had died. Another one was started then, which knows what is changed now.
+
+        Raises:
+            AuditSenseError: it had died, and another one cannot be started; calling again tries again.
+        """
+        if not self._wanted or self.alive():
+            return False
+        if self._pipe >= 0:
+            os.close(self._pipe)
+            self._pipe = -1
+        self.start()
+        return True
+
     def alive(self) -> bool:
         """Return whether the guardian still watches; collects it when not."""
-        if self.pid and os.waitpid(self.pid, os.WNOHANG) != (0, 0):
+        if self.pid and _ended(self.pid, os.WNOHANG):
             self.pid = 0
         return self.pid != 0
 
     def close(self) -> None:
         """End the guardian, and wait for that. It puts back what the last journal still names."""
+        self._wanted = False
         if self._pipe >= 0:
             os.close(self._pipe)
             self._pipe = -1
         if self.pid:
-            os.waitpid(self.pid, 0)
+            _ended(self.pid, 0)
             self.pid = 0
 
 
+def _ended(pid: int, options: int) -> bool:
+    """Collect a child that has ended. True as well when the system has: SIGCHLD may be ignored."""
+    try:
+        return os.waitpid(pid, options) != (0, 0)
+    except ChildProcessError:
+        return True
+
+
+def _pipe() -> tuple[int, int]:
+    """Return a pipe whose ends are none of 0, 1, 2: those may be closed, and something printed there."""
+    reading, writing = os.pipe2(os.O_CLOEXEC)
+    low: list[int] = []
+    ends: list[int] = []
+    for end in (reading, writing):
+        place = end
+        while place <= 2:
+            low.append(place)
+            place = os.dup(place)  # close-on-exec as well
+        ends.append(place)
+    for place in low:
+        os.close(place)
+    return ends[0], ends[1]
+
+
 def _guard(
-    reading: int, owner: int, make: Callable[[], Commands], done: Callable[[], None] | None
+    reading: int,
+    owner: int,
+    steps: tuple[Step, ...],
+    make: Callable[[], Commands],
+    done: Callable[[], None] | None,
 ) -> NoReturn:
     """Be the guardian. Never returns, and never runs what the sensor has left to run at its exit."""
     code = 1
     try:
         os.setsid()
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        for number in (*_LEFT_TO_THE_SENSOR, signal.SIGPIPE):
             signal.signal(number, signal.SIG_IGN)
-        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _LEFT_TO_THE_SENSOR)
         privileges.rename(_NAME)
         _close_all_but(reading)
         privileges.keep_only(privileges.CAP_AUDIT_CONTROL)
-        code = _wait_and_put_back(reading, owner, make, done)
+        code = _put_back(_last_journal(reading, steps), owner, make, done)
+    except BaseException as problem:  # noqa: BLE001 - there is nobody above who could say it
+        _say(f"error: the guardian failed: {problem!r}; see what is left with auditctl -s and auditctl -l")
     finally:
         os._exit(code)
 
@@ -125,33 +192,41 @@ def _close_all_but(reading: int) -> None:
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
     os.dup2(null, 1)
+    if null > 2:
+        os.close(null)
 
 
-def _wait_and_put_back(
-    reading: int, owner: int, make: Callable[[], Commands], done: Callable[[], None] | None
-) -> int:
+def _last_journal(reading: int, steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    """Wait for the end of the pipe. Returns what the last whole line says; before any, *steps*."""
     unread = b""
-    last = b""
     while chunk := os.read(reading, 65536):
         *whole, unread = (unread + chunk).split(b"\n")
-        last = whole[-1] if whole else last
-    steps = decode(last).steps if last else ()
-    if not steps:
-        return 0
+        for line in whole:
+            with contextlib.suppress(InputError):  # empty, or left unfinished by an interruption
+                steps = decode(line).steps
+    return steps
+
+
+def _put_back(
+    steps: tuple[Step, ...], owner: int, make: Callable[[], Commands], done: Callable[[], None] | None
+) -> int:
     failures: dict[Step, Exception] = {}
-    for _ in range(_TRIES):
+    for turn in range(_TRIES if steps else 0):
+        if turn:
+            time.sleep(_PAUSE_S)
         with make() as commands:
             failures = undo_all(commands, steps, owner)
         if not failures:
             break
-        time.sleep(_PAUSE_S)
     for step, failure in failures.items():
         _say(f"error: not put back: {step} ({failure})")
     if failures:
         return 1
+    # Also when there was nothing to undo: the sensor may have died between one journal and the next.
     if done is not None:
         done()
-    _say(f"the sensor ({owner}) died; the host is as it was")
+    if steps:
+        _say(f"the sensor ({owner}) died; the host is as it was")
     return 0
 
 

@@ -9,15 +9,23 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from auditsense.errors import AuditRuleError, InputError
 from auditsense.kernel.audit_rule import AuditRule
 from auditsense.kernel.plan import AddRule, BecomeOwner, ChangeSetting, Step
-from auditsense.kernel.status import StatusField
+from auditsense.kernel.status import Enabled, StatusField
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+_U32_MAX: Final = 0xFFFFFFFF
+_SETTINGS: Final = {
+    StatusField.BACKLOG_WAIT_TIME: _U32_MAX,
+    StatusField.BACKLOG_LIMIT: _U32_MAX,
+    StatusField.ENABLED: int(Enabled.ON),
+}
+"""What a takeover sets, and the highest value it may have had: a line that says more is none of ours."""
 
 
 class Journal(Protocol):
@@ -61,17 +69,25 @@ def decode(line: bytes) -> Entry:
     """
     try:
         document = json.loads(line)
-        steps = tuple(_step(step) for step in document["steps"])
-        return Entry(int(document["owner"]), steps)
-    except (ValueError, KeyError, TypeError, AuditRuleError) as problem:
+        owner = _number(document["owner"], 0x7FFFFFFF)
+        return Entry(owner, tuple(_step(step) for step in document["steps"]))
+    except (ValueError, LookupError, TypeError, RecursionError, AuditRuleError) as problem:
         raise InputError(f"no takeover journal: {problem}") from None
 
 
 def _step(step: dict[str, Any]) -> Step:
     if "set" in step:
-        return ChangeSetting(StatusField[step["set"]], int(step["old"]), int(step["new"]))
+        field = StatusField[step["set"]]
+        highest = _SETTINGS[field]
+        return ChangeSetting(field, _number(step["old"], highest), _number(step["new"], highest))
     if "rule" in step:
         return AddRule(AuditRule.from_bytes(base64.b64decode(step["rule"], validate=True)))
     if "own" in step:
         return BecomeOwner()
-    raise ValueError(f"unknown step {step}")
+    raise ValueError("unknown step")
+
+
+def _number(value: object, highest: int) -> int:
+    if type(value) is not int or not 0 <= value <= highest:
+        raise ValueError("a number is out of its range")
+    return value

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,14 +26,21 @@ DEFAULT_FOLDER = Path("/run/auditsense")
 """Below /run, so that a reboot, which resets the kernel, removes it as well."""
 
 
+_MOST_BYTES = 1 << 22  # of a journal: some thousand audit rules
+
+
 def _birth(pid: int) -> bytes:
-    """Return what tells this process from a later one with its pid: its start time, since boot."""
+    """Return what tells this process from a later one with its pid: its start time, since boot.
+
+    Of a process that has ended, also when nobody has collected it yet: b"".
+    """
     try:
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
+        text = Path(f"/proc/{pid}/stat").read_bytes()
     except OSError:
         return b""
-    # Behind the name, which may hold anything: field 22 is the 20th after it.
-    return stat.rpartition(b")")[2].split()[19]
+    # Behind the name, which may hold anything: field 3 is the state, field 22 the 20th after the name.
+    words = text.rpartition(b")")[2].split()
+    return b"" if words[0] in {b"Z", b"X"} else words[19]
 
 
 class Leavings:
@@ -46,38 +53,50 @@ class Leavings:
     def __init__(self, folder: Path = DEFAULT_FOLDER) -> None:
         self._folder = folder
         self._path = folder / f"takeover.{os.getpid()}.json"
+        self._unfinished = folder / f"takeover.{os.getpid()}.new"
         self._birth = _birth(os.getpid())
+        self._user = os.geteuid()
 
     def write(self, steps: Sequence[Step]) -> None:
         """Replace the file, whole or not at all; remove it when there are no steps.
 
+        A sensor that has become another user since leaves it alone: the file is what a later start
+        does as root, so it names what was changed before, and the guardian removes it.
+
         Raises:
             AuditSenseError: it cannot be written; nothing must be changed without it.
         """
+        if os.geteuid() != self._user:
+            return
         if not steps:
             self.remove()
             return
         line = self._birth + b"\n" + encode(Entry(os.getpid(), tuple(steps)))
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # mkstemp: mode 0600, a name nobody can have prepared.
-            descriptor, name = tempfile.mkstemp(dir=self._folder, prefix=".takeover-")
+            _refuse_others(self._folder.lstat(), stat.S_IFDIR)
+            with contextlib.suppress(FileNotFoundError):
+                self._unfinished.unlink()
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             try:
-                with os.fdopen(descriptor, "wb") as file:
+                with os.fdopen(os.open(self._unfinished, flags, 0o600), "wb") as file:
                     file.write(line)
-                Path(name).replace(self._path)
+                self._unfinished.replace(self._path)
             except BaseException:
                 with contextlib.suppress(OSError):
-                    Path(name).unlink()
+                    self._unfinished.unlink()
                 raise
         except OSError as error:
             raise AuditSenseError(f"cannot write {self._path}: {error.strerror}") from None
+        except InputError as problem:
+            raise AuditSenseError(f"cannot use the folder {self._folder}: {problem}") from None
 
     def remove(self) -> None:
         """Remove the file, and the folder with the last one; nothing happens when there is none."""
-        with contextlib.suppress(OSError):
-            self._path.unlink()
-            self._folder.rmdir()
+        for path in (self._unfinished, self._path):
+            with contextlib.suppress(OSError):
+                path.unlink()
+        self._remove_folder()
 
     def put_back(self, commands: Commands) -> tuple[Step, ...]:
         """Undo what dead sensors left. Returns the steps; () when there was nothing to do.
@@ -87,27 +106,52 @@ class Leavings:
             AuditSenseError: a file that cannot be read, or that another user could have written.
         """
         undone: tuple[Step, ...] = ()
+        try:
+            _refuse_others(self._folder.lstat(), stat.S_IFDIR)
+        except FileNotFoundError:
+            return ()
+        except (OSError, InputError) as problem:
+            raise _unreadable(self._folder, problem) from None
         for path in sorted(self._folder.glob("takeover.*.json")):
             undone += _put_back(path, commands)
+        for path in self._folder.glob("takeover.*.new"):
+            with contextlib.suppress(ValueError, OSError):
+                if not _birth(int(path.name.split(".")[1])):
+                    path.unlink()  # died while writing it: the step it tells of was not taken
+        self._remove_folder()
         return undone
+
+    def _remove_folder(self) -> None:
+        with contextlib.suppress(OSError):
+            self._folder.rmdir()
 
 
 def _read(path: Path) -> tuple[bytes, Entry]:
     """Read a journal file: the birth of its process, and the entry."""
     try:
-        with path.open("rb") as file:
-            _refuse_others(os.fstat(file.fileno()))
-            birth, _, line = file.read().partition(b"\n")
+        # Whatever lies there instead of a file, nobody waits for it and no link is followed.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            _refuse_others(os.fstat(descriptor), stat.S_IFREG)
+            birth, _, line = os.read(descriptor, _MOST_BYTES).partition(b"\n")
+        finally:
+            os.close(descriptor)
         return birth, decode(line)
     except (OSError, InputError) as problem:
-        raise AuditSenseError(
-            f"{path} cannot be read ({problem}): see what is left with auditctl -s and auditctl -l, "
-            "then remove the file"
-        ) from None
+        raise _unreadable(path, problem) from None
 
 
-def _refuse_others(status: os.stat_result) -> None:
+def _unreadable(path: Path, problem: Exception) -> AuditSenseError:
+    return AuditSenseError(
+        f"{path} cannot be read ({problem}): see what is left with auditctl -s and auditctl -l, "
+        "then remove it"
+    )
+
+
+def _refuse_others(status: os.stat_result, kind: int) -> None:
     """Raise when another user could have written this: what it says would be done as root."""
+    if stat.S_IFMT(status.st_mode) != kind:
+        raise InputError("it is no folder" if kind == stat.S_IFDIR else "it is no file")
     if status.st_uid != os.geteuid() or status.st_mode & 0o022:
         raise InputError("others may write it")
 

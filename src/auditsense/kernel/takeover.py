@@ -11,11 +11,12 @@ The invariant: when `put_back` has returned, the host is as before.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import errno
 import os
 from typing import TYPE_CHECKING, Final, Self
 
-from auditsense.errors import BusyError, KernelCommandError, SocketTakenError
+from auditsense.errors import AuditSenseError, BusyError, KernelCommandError, SocketTakenError
 from auditsense.kernel.access import process_name
 from auditsense.kernel.plan import (
     DEFAULT_BACKLOG_LIMIT,
@@ -217,7 +218,9 @@ class Takeover:
                 failures[step] = problem
             else:
                 self._journal.remove(step)
-        self._tell()
+        for journal in self._journals:
+            with contextlib.suppress(AuditSenseError):  # then it names too much, which undoing asks about
+                journal.write(self._journal)
         return failures
 
     def _undo(self, step: Step) -> None:

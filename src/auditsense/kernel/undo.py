@@ -6,8 +6,10 @@ died. Each asks the kernel first and touches nothing that somebody else changed 
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING
 
+from auditsense.errors import KernelCommandError
 from auditsense.kernel.plan import AddRule, BecomeOwner, ChangeSetting, Step
 from auditsense.kernel.status import StatusField
 
@@ -29,10 +31,19 @@ def undo(commands: Commands, step: Step, owner: int) -> None:
                 commands.set(step.field, step.old)
         case BecomeOwner():
             if commands.status().pid == owner:
-                commands.set(StatusField.PID, 0)
+                _release(commands)
         case AddRule():
             if any(step.rule.same_as(other) for other in commands.rules()):
                 commands.delete_rule(step.rule)
+
+
+def _release(commands: Commands) -> None:
+    try:
+        commands.set(StatusField.PID, 0)
+    except KernelCommandError as problem:
+        if problem.errno != errno.EACCES:
+            raise
+        # A living process owns the socket, and it is not us: the pid is somebody else's by now.
 
 
 def undo_all(commands: Commands, steps: Iterable[Step], owner: int) -> dict[Step, Exception]:

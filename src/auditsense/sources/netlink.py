@@ -16,7 +16,7 @@ import struct
 import time
 from typing import Final
 
-from auditsense.errors import KernelCommandError, SocketTakenError
+from auditsense.errors import KernelCommandError, NoKernelAuditError, SocketTakenError
 from auditsense.kernel import access
 from auditsense.kernel.commands import AUDIT_GET, AUDIT_SET
 from auditsense.kernel.status import AuditStatus, StatusField, setting_bytes
@@ -34,7 +34,9 @@ DEFAULT_RECEIVE_BUFFER_BYTES: Final = 128 << 20
 
 _DATAGRAM_BYTES: Final = 64 << 10  # the longest record stays well below 16 KiB
 _SOL_NETLINK: Final = 270  # linux/socket.h
-_NETLINK_NO_ENOBUFS: Final = 5  # linux/netlink.h
+_NETLINK_ADD_MEMBERSHIP: Final = 1  # linux/netlink.h
+_NETLINK_NO_ENOBUFS: Final = 5
+_GROUP_READLOG: Final = 1  # linux/audit.h: AUDIT_NLGRP_READLOG
 _RAW: Final = socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
 _SO_RCVBUFFORCE: Final = 33  # asm-generic/socket.h
 _SO_MEMINFO: Final = 55  # asm-generic/socket.h; the array is in linux/sock_diag.h
@@ -63,21 +65,75 @@ def open_data_socket(receive_buffer_bytes: int = DEFAULT_RECEIVE_BUFFER_BYTES) -
         NoKernelAuditError: this kernel has no audit.
         KernelCommandError: the socket was refused for another reason.
     """
-    try:
-        sock = socket.socket(socket.AF_NETLINK, _RAW, NETLINK_AUDIT)
-    except OSError as problem:
-        raise _refused(problem.errno or 0, "open an audit socket") from problem
+    sock = _open()
     try:
         sock.connect((0, 0))
-        sock.setsockopt(_SOL_NETLINK, _NETLINK_NO_ENOBUFS, 1)
-        try:
-            sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, receive_buffer_bytes)
-        except PermissionError:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
+        _prepare(sock, receive_buffer_bytes)
     except BaseException:
         sock.close()
         raise
     return sock
+
+
+def open_multicast_socket(receive_buffer_bytes: int = DEFAULT_RECEIVE_BUFFER_BYTES) -> socket.socket:
+    """Open a socket that hears every record from now on, whoever owns the kernel's audit.
+
+    Non-blocking, close-on-exec, no use to other processes, and without ENOBUFS,
+    as `open_data_socket`. A record that finds it full is dropped, for this
+    socket alone; `socket_drops` counts them exactly.
+
+    Args:
+        receive_buffer_bytes: See `open_data_socket`.
+
+    Raises:
+        NoKernelAuditError: no audit in this kernel, or no CAP_AUDIT_READ.
+        KernelCommandError: the socket was refused for another reason.
+    """
+    sock = _open()
+    try:
+        _prepare(sock, receive_buffer_bytes)
+        try:
+            sock.bind((0, 1 << (_GROUP_READLOG - 1)))  # a mask: the group joins with the address
+        except PermissionError:
+            raise NoKernelAuditError(
+                "not allowed to read audit records by multicast: that needs root or CAP_AUDIT_READ, "
+                "outside of any user namespace"
+            ) from None
+        except OSError as problem:
+            raise _refused(problem.errno or 0, "listen to the kernel's audit") from problem
+        sock.connect((0, 0))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def join(sock: socket.socket) -> None:
+    """Make a socket of `open_data_socket` hear every record, as `open_multicast_socket` does.
+
+    Raises:
+        KernelCommandError: the kernel refused (CAP_AUDIT_READ).
+    """
+    try:
+        sock.setsockopt(_SOL_NETLINK, _NETLINK_ADD_MEMBERSHIP, _GROUP_READLOG)
+    except OSError as problem:
+        what = f"cannot listen by multicast: {problem.strerror}"
+        raise KernelCommandError(what, problem.errno) from problem
+
+
+def _open() -> socket.socket:
+    try:
+        return socket.socket(socket.AF_NETLINK, _RAW, NETLINK_AUDIT)
+    except OSError as problem:
+        raise _refused(problem.errno or 0, "open an audit socket") from problem
+
+
+def _prepare(sock: socket.socket, receive_buffer_bytes: int) -> None:
+    sock.setsockopt(_SOL_NETLINK, _NETLINK_NO_ENOBUFS, 1)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, receive_buffer_bytes)
+    except PermissionError:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
 
 
 def register(sock: socket.socket, timeout_s: float = DEFAULT_TIMEOUT_S) -> list[bytes]:

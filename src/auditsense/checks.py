@@ -1,0 +1,171 @@
+"""What a sensor looks after besides the records: losses, the kernel's settings, its own sight.
+
+All of it by looking every now and then, from the sensor's own loop: no thread, nothing per event.
+
+Rule 1: a kernel that does not answer holds nothing up for long and ends nothing; it is asked again.
+Rule 2: what is found becomes a document, with a bound on how often.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from auditsense.documents import (
+    ALERT_DATASET,
+    Document,
+    loss_document,
+    narrow_lost,
+    self_test_document,
+    tamper_document,
+)
+from auditsense.errors import KernelCommandError
+from auditsense.losses import Ledger, Losses
+from auditsense.probe import ProbedDetector
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from auditsense.detector import Detector
+    from auditsense.kernel.selftest import SelfTest
+    from auditsense.sources.source import Source
+
+_EVERY_S = 1.0
+_FRESH_S = 0.1  # before an alert the kernel is asked again, but in a flood of alerts not for each
+_SOON_S = 0.02  # and while a self-test is under way
+
+
+class Checks:
+    """Looks at one source and one detector.
+
+    Args:
+        source: asked for losses and findings.
+        detector: asked for its counters; told what was lost elsewhere.
+        self_test: None: none.
+        wall_ms: the clock that documents are dated by.
+        event_timeout_ms: of the detector.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        detector: Detector,
+        self_test: SelfTest | None,
+        wall_ms: Callable[[], int],
+        event_timeout_ms: int,
+    ) -> None:
+        self._source = source
+        self._detector = detector
+        self._self_test = self_test
+        self._wall_ms = wall_ms
+        self.ledger = Ledger(wall_ms(), notice_ms=2 * event_timeout_ms)
+        self._next_s = 0.0
+        self._asked_s = 0.0
+        self._kernel_lost = 0
+        self._challenges = detector.stats().control
+
+    def due_s(self, now_s: float) -> float:
+        """Return the seconds until `look` wants to be called."""
+        if self._self_test is not None and self._self_test.pending:
+            return _SOON_S
+        return max(0.0, self._next_s - now_s)
+
+    def look(self, now_s: float) -> list[Document]:
+        """Look after all that is due. Returns what has to be said.
+
+        Args:
+            now_s: a clock that never steps back.
+        """
+        documents = self._test(now_s)
+        if now_s < self._next_s:
+            return documents
+        self._next_s = now_s + _EVERY_S
+        documents += self._tampering()
+        self._count(now_s)
+        return documents + self._gap(now_s)
+
+    def narrow(self, documents: Sequence[Document], now_s: float) -> None:
+        """Let alerts say what was lost in their own window, as far as it is known by now."""
+        alerts = [one for one in documents if one["event"]["dataset"] == ALERT_DATASET]
+        if not alerts:
+            return
+        if now_s - self._asked_s >= _FRESH_S:
+            self._count(now_s)
+        for alert in alerts:
+            stamp = str(alert["auditsense"]["events"][0]).partition(":")[0]  # SECONDS.MILLIS
+            narrow_lost(alert, self.ledger.since(int(stamp.replace(".", ""))))
+
+    def finish(self, now_s: float) -> list[Document]:
+        """Count what there is to count at the end. Returns the last gap, if there is one."""
+        self._count(now_s)
+        return self._gap(now_s, final=True)
+
+    def losses(self) -> Losses:
+        """Return what is known to be lost since the start, by cause, without asking the kernel."""
+        return Losses.of(
+            self._detector.stats(),
+            kernel_lost=self._kernel_lost,
+            socket_drops=self._source.drops(),
+            alerts_withheld=self._detector.alert_counts.withheld,
+        )
+
+    def _count(self, now_s: float) -> None:
+        self._asked_s = now_s
+        with suppress(KernelCommandError):  # asked again soon; the core counts what it can tell meanwhile
+            self._kernel_lost = self._source.kernel_lost()
+        self._detector.lost_elsewhere = self._kernel_lost
+        self.ledger.enter(self.losses(), self._wall_ms())
+
+    def _gap(self, now_s: float, *, final: bool = False) -> list[Document]:
+        stats = self._detector.stats()
+        per_event = max(1.0, stats.records / stats.events) if stats.events else 1.0
+        gap = self.ledger.gap(now_s, per_event, final=final)
+        if gap is None:
+            return []
+        return [loss_document(gap, self._detector.host, lost_total=self.ledger.total.known)]
+
+    def _tampering(self) -> list[Document]:
+        documents: list[Document] = []
+        host, now_ms = self._detector.host, self._wall_ms()
+        try:
+            noticed = self._source.check()
+        except KernelCommandError:
+            return []  # compared again soon
+        for one in noticed:
+            found = one.finding
+            documents.append(
+                tamper_document(
+                    host,
+                    ms=now_ms,
+                    rule_id=found.id,
+                    name=found.name,
+                    severity=found.severity,
+                    message=found.message,
+                    repaired=one.repaired,
+                )
+            )
+        challenges = self._detector.stats().control
+        if challenges > self._challenges:
+            count = challenges - self._challenges
+            self._challenges = challenges
+            documents.append(
+                tamper_document(
+                    host,
+                    ms=now_ms,
+                    rule_id="auditsense.tamper.challenge",
+                    name="Another Process Asked For The Audit Socket",
+                    severity="medium",
+                    message=f"another process asked for the audit socket ({count} times) and did not get it",
+                    repaired="",
+                )
+            )
+        return documents
+
+    def _test(self, now_s: float) -> list[Document]:
+        if self._self_test is None:
+            return []
+        if isinstance(self._detector, ProbedDetector):
+            for pid in self._detector.probed():
+                self._self_test.saw(pid)
+        wrong = self._self_test.step(now_s)
+        return [self_test_document(self._detector.host, ms=self._wall_ms(), message=wrong)] if wrong else []

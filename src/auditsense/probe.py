@@ -1,0 +1,85 @@
+"""A detector that looks for one thing more, which is no detection: the sensor's own self-test."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, cast
+
+from auditsense import syscalls
+from auditsense.detector import Detector, View
+from auditsense.ring import Limits, Ring
+from auditsense.rule_table import Call, Field, Op, Rule, RuleTable, Test
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from auditsense.alerts import AlertPolicy
+    from auditsense.detections.model import Detection
+    from auditsense.hit import Hit
+
+_OPENS = ("open", "openat")  # what a libc makes of an open
+
+
+def probe_rule(path: str) -> Rule:
+    """Return the rule that every open of exactly this path is a hit of."""
+    calls = [
+        Call(audit_arch, number)
+        for arch, audit_arch in syscalls.ARCHES.items()
+        for name in _OPENS
+        if (number := syscalls.number(name, arch)) is not None
+    ]
+    return Rule(
+        calls=tuple(calls),
+        tests=(Test(Field.PATH_NAME, Op.TEXT, (path.encode(),)),),
+        keys=(),
+        count=1,
+        span_ms=1,
+    )
+
+
+class _ProbedRing(Ring):
+    """A ring whose last rule is the probe; its hits go aside."""
+
+    def __init__(self, rules: RuleTable, limits: Limits | None = None) -> None:
+        super().__init__(rules, limits)
+        self._probe = len(rules) - 1
+        self.probed: list[Hit] = []
+
+    def drain(self) -> list[Hit]:
+        """Take the waiting hits but those of the probe."""
+        hits = super().drain()
+        self.probed += [hit for hit in hits if hit.rule == self._probe]
+        return [hit for hit in hits if hit.rule != self._probe]
+
+
+class ProbedDetector(Detector):
+    """A `Detector` that also sees opens of one path, and never makes a document of them.
+
+    Args:
+        detections, view, policy, limits: see `Detector`.
+        path: the path.
+    """
+
+    def __init__(
+        self,
+        detections: Sequence[Detection] | None = None,
+        *,
+        view: View = View.ALERTS,
+        policy: AlertPolicy | None = None,
+        limits: Limits | None = None,
+        path: str,
+    ) -> None:
+        super().__init__(detections, view=view, policy=policy, limits=limits)
+        self.ring.close()
+        rules, _ = self._make_ring.args
+        probed = (*rules, probe_rule(path))
+        self._make_ring = cast("partial[Ring]", partial(_ProbedRing, probed, limits))
+        self.ring = self._make_ring()
+
+    def probed(self) -> list[int]:
+        """Return the processes that opened the path since the last call."""
+        ring = self.ring
+        if not isinstance(ring, _ProbedRing):
+            return []
+        hits, ring.probed = ring.probed, []
+        return [pid for hit in hits if (pid := hit.number(Field.PID)) is not None]

@@ -1,0 +1,196 @@
+"""What both ways to listen to the kernel share: commands, journals, counters, the watch, the leaving.
+
+Rule 1: what is asked again and again goes over a socket of its own with a short deadline, so that a
+        kernel that does not answer holds the reader up for a quarter of a second and not longer.
+Rule 2: asking can make no process wait, this one included, while `backlog_wait_time` is 0.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Self
+
+from auditsense.errors import KernelCommandError
+from auditsense.kernel import auditctl, leavings
+from auditsense.kernel.commands import Commands
+from auditsense.kernel.guardian import Guardian
+from auditsense.kernel.watch import Expected, Watch
+from auditsense.sources import netlink
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from auditsense.kernel.audit_rule import AuditRule
+    from auditsense.kernel.journal import Journal
+    from auditsense.kernel.status import AuditStatus
+    from auditsense.kernel.watch import Noticed
+
+_SETTLE_S = 1.0  # how long the kernel's queue may take to empty when we leave
+_SETTLE_STEP_S = 0.002
+POLL_TIMEOUT_S = 0.25
+_RULES_EVERY_S = 2.0
+_RULES_COST = 50  # listing thousands of rules takes time: no more than 2 % of ours
+_LONGEST_STEP = 2**31  # of the kernel's 32-bit counters between two looks
+
+
+class KernelSource:
+    """A socket of the kernel's audit. Abstract: what is done to hear is the subclass's.
+
+    Args:
+        audit_rules: lines in auditctl syntax.
+        receive_buffer_bytes: of the data socket; taken as needed.
+        commands: for example over `testing.FakeKernel`; the real kernel's unless given.
+        polls: the same for what is asked again and again, with a short deadline; *commands* if given.
+        guarded: fork a guardian that puts the host back when this process dies, and keep a journal
+            below *run_folder* for the case that both die; what such a death left is put back first.
+        run_folder: for those journals; /run/auditsense unless given.
+        repair: set back what somebody else changed, where `kernel.watch` allows it.
+    """
+
+    name = ""
+    audited = False
+
+    def __init__(  # noqa: PLR0913 - each has a default that most keep
+        self,
+        audit_rules: Sequence[str],
+        *,
+        receive_buffer_bytes: int = netlink.DEFAULT_RECEIVE_BUFFER_BYTES,
+        commands: Commands | None = None,
+        polls: Commands | None = None,
+        guarded: bool = False,
+        run_folder: Path | None = None,
+        repair: bool = False,
+    ) -> None:
+        self._rules: list[AuditRule] = [auditctl.parse(line) for line in audit_rules]
+        self._receive_buffer_bytes = receive_buffer_bytes
+        self._polls = polls or commands or Commands(timeout_s=POLL_TIMEOUT_S)
+        self._commands = commands if commands is not None else Commands()
+        self._guarded = guarded
+        self._leavings = leavings.Leavings(run_folder or leavings.DEFAULT_FOLDER)
+        self._watch = Watch(self._commands, Expected(), repair=repair)
+        self.guardian: Guardian | None = None
+        """While entered, when guarded."""
+        self.put_back: tuple[str, ...] = ()
+        """What an earlier sensor had left and was undone on entering, one line a change."""
+        self.drain: Callable[[], object] | None = None
+        """Called while leaving, when no new records are made but some still wait on the socket."""
+        self.early: list[bytes] = []
+        """Datagrams that came before the kernel's consent, to be fed first."""
+        self._stack = ExitStack()
+        self._socket: socket.socket | None = None
+        self._lost_seen = 0
+        self._lost = 0
+        self._drops_seen = 0
+        self._drops = 0
+        self._next_rules_s = 0.0
+        self._listed: list[AuditRule] = []
+        self._drain_problem: Exception | None = None
+
+    def plan(self) -> list[str]:
+        """Say what entering would change on this host, one line a change. Changes nothing."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            stack.enter_context(self._polls)
+            stack.enter_context(self._commands)
+            stack.callback(self._forget_socket)
+            self._lost_seen = self._commands.status().lost
+            journals = self._journals(stack) if self._guarded else ()
+            self._enter(stack, journals)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._drain_problem = None
+        self._stack.__exit__(*exception)  # type: ignore[arg-type]
+        if self._drain_problem is not None and not any(exception):
+            raise self._drain_problem
+
+    def fileno(self) -> int:
+        """Return the descriptor the records come on; -1 when not entered."""
+        return self._socket.fileno() if self._socket is not None else -1
+
+    def kernel_lost(self) -> int:
+        """Ask the kernel how many records it says it lost since entering.
+
+        The kernel does not count all it loses: `Stats.serials_missing` tells of the rest.
+        """
+        if self._socket is not None:
+            self._count(self._polls.status())
+        return self._lost
+
+    def drops(self) -> int:
+        """Return the records that found this socket full and are gone. 0 for the owner's socket.
+
+        There a full socket makes the kernel try again, and its count is one of attempts; what it
+        gives up in the end is missing from the serials.
+        """
+        if self._socket is not None and self.audited:
+            seen = netlink.socket_drops(self._socket)
+            self._drops += (seen - self._drops_seen) % 2**32
+            self._drops_seen = seen
+        return self._drops
+
+    def check(self) -> list[Noticed]:
+        """Compare the kernel's audit with what it has to be; return what is new. See `kernel.watch`."""
+        if self._socket is None:
+            return []
+        status = self._polls.status()
+        self._count(status)
+        started = time.monotonic()
+        if started >= self._next_rules_s:
+            self._listed = self._polls.rules()
+            ended = time.monotonic()
+            self._next_rules_s = ended + max(_RULES_EVERY_S, _RULES_COST * (ended - started))
+        noticed = self._watch.look(status, self._listed)
+        if any(one.repaired for one in noticed):
+            self._next_rules_s = 0.0  # look at once whether it helped
+        return noticed
+
+    # --- for subclasses ----------------------------------------------------------
+
+    def _enter(self, stack: ExitStack, journals: tuple[Journal, ...]) -> None:
+        """Open `_socket` and do what makes records come on it; all of it undone by *stack*."""
+        raise NotImplementedError
+
+    def _settle(self) -> None:
+        """Take what the kernel has queued, before it goes elsewhere."""
+        deadline = time.monotonic() + _SETTLE_S
+        while self.drain is not None and time.monotonic() < deadline:
+            try:
+                queued = self._commands.status().backlog
+            except KernelCommandError:
+                return  # leaving goes on; what could not be asked cannot be waited for
+            try:
+                self.drain()
+            except Exception as problem:  # noqa: BLE001 - raised when the host is put back
+                self._drain_problem = problem
+                return
+            if not queued:
+                # The last moment to ask what was lost while the socket was ours.
+                self._count(self._commands.status())
+                self.drops()
+                return
+            time.sleep(_SETTLE_STEP_S)
+
+    def _count(self, status: AuditStatus) -> None:
+        step = (status.lost - self._lost_seen) % 2**32
+        # So long a step is none: somebody has set the counter back to 0, for everybody.
+        self._lost += step if step < _LONGEST_STEP else status.lost
+        self._lost_seen = status.lost
+
+    def _forget_socket(self) -> None:
+        self._socket = None
+
+    def _journals(self, stack: ExitStack) -> tuple[Journal, ...]:
+        """Put back what is left from before, and see to it that nothing will be."""
+        self.put_back = tuple(str(step) for step in self._leavings.put_back(self._commands))
+        guardian = Guardian(done=self._leavings.remove)
+        guardian.start()  # before the data socket is open: no copy of it may live on in there
+        stack.callback(guardian.close)
+        self.guardian = guardian
+        return (self._leavings, guardian)

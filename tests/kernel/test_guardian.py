@@ -1,0 +1,355 @@
+"""The guardian: what it does when the sensor dies, and that it does nothing else.
+
+The sensor here is a process that evaluates what the test sends it; the kernel is a `FakeKernel` in the
+guardian. It ends when its standard error does: the guardian keeps that, and nothing else of its parent.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.faults import Recorder
+
+SENSOR = """
+import os, signal, sys
+from pathlib import Path
+from auditsense.kernel import auditctl
+from auditsense.kernel.commands import Commands
+from auditsense.kernel.guardian import Guardian
+from auditsense.kernel.journal import Entry, encode
+from auditsense.kernel.plan import AddRule, BecomeOwner, ChangeSetting
+from auditsense.kernel.status import StatusField
+from auditsense.testing import FakeKernel
+
+RULE = auditctl.parse("-w /proc/ -p r -k audit_proc")
+STEPS = (
+    ChangeSetting(StatusField.BACKLOG_WAIT_TIME, 15000, 0),
+    ChangeSetting(StatusField.BACKLOG_LIMIT, 64, 8192),
+    BecomeOwner(),
+    AddRule(RULE),
+    ChangeSetting(StatusField.ENABLED, 0, 1),
+)
+BEFORE = FakeKernel().host_state()
+owner, enabled, result, kernels = os.getpid(), int(sys.argv[2]), Path(sys.argv[1]), []
+
+def commands():
+    kernels.append(FakeKernel(enabled=enabled, pid=owner, backlog_limit=8192, backlog_wait_time=0,
+                              rules=[RULE.to_bytes()]))
+    return Commands(kernels[-1])
+
+def done():
+    state = "nothing asked" if not kernels else kernels[-1].host_state() == BEFORE
+    result.write_text(f"as before: {state}")
+
+def half(steps):
+    line = encode(Entry(owner, steps))
+    return os.write(guardian._pipe, line[: len(line) // 2])
+
+guardian = Guardian(commands, done)
+"""
+LOOP = """
+for line in sys.stdin:
+    try:
+        said = eval(line)
+    except Exception as problem:
+        said = f"{type(problem).__name__}: {problem}"
+    print(said, flush=True)
+"""
+LIMIT_S = 30.0
+CAP_AUDIT_CONTROL = 30
+GONE = "AuditSenseError: the guardian is gone; start auditsense again"
+
+
+class Sensor:
+    def __init__(self, result: Path, enabled: int = 1) -> None:
+        self.result = result
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", SENSOR + LOOP, str(result), str(enabled)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.communicate(timeout=LIMIT_S)
+
+    def do(self, expression: str) -> str:
+        """Let the sensor evaluate this; return what came of it."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(expression + "\n")
+        self.process.stdin.flush()
+        return self.process.stdout.readline().rstrip("\n")
+
+    def start(self) -> int:
+        """Start the guardian; wait until it watches. Returns its pid."""
+        assert self.do("guardian.start()") == "None"
+        pid = int(self.do("guardian.pid"))
+        until_it_watches(pid)
+        return pid
+
+    def die(self) -> str:
+        """Kill the sensor; return what was said until the guardian had ended as well."""
+        self.process.kill()
+        return self.process.communicate(timeout=LIMIT_S)[1]
+
+
+def status(pid: int) -> dict[str, str]:
+    text = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    return dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
+
+
+def until_it_watches(pid: int) -> None:
+    """Wait until it has given up what it does not need: the last thing before it waits."""
+    deadline = time.monotonic() + LIMIT_S
+    while status(pid)["NoNewPrivs"] != "1" or int(status(pid)["CapEff"], 16) & ~(1 << CAP_AUDIT_CONTROL):
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+@pytest.fixture
+def sensor(tmp_path: Path) -> Iterator[Sensor]:
+    with Sensor(tmp_path / "result") as started:
+        yield started
+
+
+# --- what it is ------------------------------------------------------------------
+
+
+def test_it_has_its_name_and_a_session_of_its_own(sensor: Sensor) -> None:
+    pid = sensor.start()
+    assert status(pid)["Name"] == "audit-guardian"
+    assert os.getsid(pid) == os.getpgid(pid) == pid
+
+
+def test_it_holds_nothing_of_its_parent_but_the_pipe_and_standard_error(sensor: Sensor) -> None:
+    opened = "[os.open('/etc/passwd', os.O_RDONLY) for _ in range(5)] + [os.dup2(1, 900)]"
+    sensor.do(opened)
+    pid = sensor.start()
+    held = {int(path.name): str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir()}
+    assert held.pop(0) == held.pop(1) == "/dev/null"
+    assert held.pop(2) == str(Path(f"/proc/{sensor.process.pid}/fd/2").readlink())
+    ((place, pipe),) = held.items()
+    assert place > 2
+    assert pipe == str(Path(f"/proc/{sensor.process.pid}/fd/{sensor.do('guardian._pipe')}").readlink())
+    assert sensor.do("os.get_inheritable(guardian._pipe)") == "False"
+
+
+def test_it_may_change_the_audit_configuration_and_nothing_else(sensor: Sensor) -> None:
+    found = status(sensor.start())
+    own = int(status(os.getpid())["CapPrm"], 16)
+    assert int(found["CapEff"], 16) == int(found["CapPrm"], 16) == own & 1 << CAP_AUDIT_CONTROL
+    assert int(found["CapInh"], 16) == int(found["CapAmb"], 16) == 0
+    assert found["NoNewPrivs"] == "1"
+    if os.geteuid() == 0:
+        assert int(found["CapBnd"], 16) == 1 << CAP_AUDIT_CONTROL
+
+
+def test_what_ends_the_sensor_does_not_end_it(sensor: Sensor) -> None:
+    pid = sensor.start()
+    sensor.do("guardian.write(STEPS)")
+    sent = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE)
+    ignored = int(status(pid)["SigIgn"], 16)
+    for number in sent:
+        assert ignored >> (number - 1) & 1
+        os.kill(pid, number)
+    assert int(status(pid)["SigBlk"], 16) == int(status(sensor.process.pid)["SigBlk"], 16) == 0
+    assert sensor.do("guardian.alive()") == "True"
+    assert "the host is as it was" in sensor.die()
+
+
+# --- what it does ----------------------------------------------------------------
+
+
+def test_it_does_nothing_while_the_sensor_lives_and_nothing_after_a_clean_end(sensor: Sensor) -> None:
+    pid = sensor.start()
+    for steps in ("STEPS[:1]", "STEPS", "STEPS[:2]", "()"):
+        assert sensor.do(f"guardian.write({steps})") == "None"
+        assert sensor.do("guardian.alive()") == "True"
+        assert not sensor.result.exists()
+    assert sensor.do("guardian.close()") == "None"
+    assert not Path(f"/proc/{pid}").exists()
+    assert sensor.result.read_text() == "as before: nothing asked"
+    assert sensor.do("guardian.write(STEPS)") == "None"  # nobody is to be told any more
+    assert sensor.do("guardian.watch()") == "False"
+    assert sensor.die() == ""
+
+
+def test_when_the_sensor_is_killed_it_puts_the_host_back_and_says_so(sensor: Sensor) -> None:
+    sensor.start()
+    sensor.do("guardian.write(STEPS)")
+    assert sensor.die() == f"auditsense: the sensor ({sensor.process.pid}) died; the host is as it was\n"
+    assert sensor.result.read_text() == "as before: True"
+
+
+def test_when_the_sensor_is_killed_before_it_changed_anything_nothing_is_said(sensor: Sensor) -> None:
+    sensor.start()
+    assert sensor.die() == ""
+    assert sensor.result.read_text() == "as before: nothing asked"
+
+
+def test_closing_it_with_steps_left_puts_them_back(sensor: Sensor) -> None:
+    sensor.start()
+    sensor.do("guardian.write(STEPS)")
+    assert sensor.do("guardian.close()") == "None"
+    assert sensor.result.read_text() == "as before: True"
+
+
+def test_the_last_whole_line_counts(sensor: Sensor) -> None:
+    sensor.start()
+    sensor.do("guardian.write(STEPS)")
+    sensor.do("half(STEPS[:1])")
+    assert "the host is as it was" in sensor.die()
+    assert sensor.result.read_text() == "as before: True"
+
+
+def test_a_line_that_was_interrupted_spoils_no_other(sensor: Sensor) -> None:
+    sensor.start()
+    sensor.do("half(STEPS[:1])")
+    sensor.do("guardian.write(STEPS)")
+    assert "the host is as it was" in sensor.die()
+    assert sensor.result.read_text() == "as before: True"
+
+
+def test_what_it_cannot_put_back_it_says_and_leaves_the_file_for_the_next_start(
+    tmp_path: Path, fault: Recorder
+) -> None:
+    with Sensor(tmp_path / "result", enabled=2) as sensor:
+        sensor.start()
+        sensor.do("guardian.write(STEPS)")
+        lines = sensor.die().splitlines()
+    assert len(lines) == 3  # the owner can be released, and ENABLED is not as it was set
+    for line in lines:
+        assert line.startswith("auditsense: error: not put back: ")
+        assert "locked" in line
+    assert not (tmp_path / "result").exists()
+    fault(
+        "the kernel refuses to put back",
+        how="a locked configuration when the sensor dies, a kernel in memory",
+        did="the guardian tried five times, kept the journal for the next start",
+        lost="what was not read yet",
+        said="each step that is not put back, and why",
+        host="locked: as the sensor left it",
+    )
+
+
+# --- when it dies itself ---------------------------------------------------------
+
+
+def test_when_it_is_gone_nothing_more_may_be_changed(sensor: Sensor, fault: Recorder) -> None:
+    pid = sensor.start()
+    os.kill(pid, signal.SIGKILL)
+    until_gone(sensor)
+    assert sensor.do("guardian.write(STEPS)") == GONE
+    assert sensor.do("guardian.write(())") == "None"
+    assert sensor.do("guardian.close()") == "None"
+    fault(
+        "the guardian dies before the takeover",
+        how="SIGKILL to it, then a step",
+        did="changed nothing more",
+        lost="everything: it did not run",
+        said="“the guardian is gone; start auditsense again”",
+        host="as before",
+    )
+
+
+def until_gone(sensor: Sensor) -> None:
+    deadline = time.monotonic() + LIMIT_S
+    while sensor.do("guardian.alive()") == "True":
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_another_one_is_started_that_knows_what_is_changed(sensor: Sensor) -> None:
+    first = sensor.start()
+    sensor.do("guardian.write(STEPS)")
+    assert sensor.do("guardian.watch()") == "False"
+    os.kill(first, signal.SIGKILL)
+    deadline = time.monotonic() + LIMIT_S
+    while sensor.do("guardian.watch()") == "False":
+        assert time.monotonic() < deadline
+    second = int(sensor.do("guardian.pid"))
+    assert second != first
+    assert sensor.do("guardian.watch()") == "False"
+    assert "the host is as it was" in sensor.die()
+    assert sensor.result.read_text() == "as before: True"
+
+
+def test_after_a_refusal_another_one_is_tried_again(sensor: Sensor) -> None:
+    pid = sensor.start()
+    os.kill(pid, signal.SIGKILL)
+    until_gone(sensor)
+    assert sensor.do("setattr(Guardian, 'start', lambda self: 1 / 0)") == "None"
+    assert sensor.do("guardian.watch()").startswith("ZeroDivisionError")
+    assert sensor.do("guardian.write(STEPS)") == GONE
+    assert sensor.do("guardian.watch()").startswith("ZeroDivisionError")
+    assert sensor.do("guardian.close()") == "None"
+
+
+def test_where_the_system_collects_children_its_end_is_noticed_as_well(sensor: Sensor) -> None:
+    sensor.do("signal.signal(signal.SIGCHLD, signal.SIG_IGN)")
+    pid = sensor.start()
+    assert sensor.do("guardian.alive()") == "True"
+    os.kill(pid, signal.SIGKILL)
+    until_gone(sensor)
+    assert sensor.do("guardian.watch()") == "True"
+    assert sensor.do("guardian.close()") == "None"
+
+
+# --- where standard input or output is closed ------------------------------------
+
+CLOSED = """
+for descriptor in sys.argv[3]:
+    os.close(int(descriptor))
+guardian.start()
+guardian.write(STEPS)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("closed", ["", "0", "1", "01", "2", "02", "12", "012"])
+def test_closed_standard_descriptors_do_not_get_in_the_way(
+    tmp_path: Path, closed: str, fault: Recorder
+) -> None:
+    result = tmp_path / "result"
+    reading, writing = os.pipe()
+    with subprocess.Popen(
+        [sys.executable, "-c", SENSOR + CLOSED, str(result), "1", closed],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=writing,
+    ) as process:
+        os.close(writing)
+        assert process.wait(LIMIT_S) == -signal.SIGKILL
+    with os.fdopen(reading, "rb") as pipe:
+        said = pipe.read()
+    assert bool(said) == ("2" not in closed)
+    deadline = time.monotonic() + LIMIT_S
+    while not result.exists() or not result.read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    assert result.read_text() == "as before: True"
+    fault(
+        "it is started with standard input or output closed",
+        how="eight combinations, then SIGKILL",
+        did="the guardian put back all the same",
+        lost="what was not read yet",
+        said="the same, where there is a standard error",
+        host="as before",
+    )

@@ -1,0 +1,426 @@
+"""The journal as a file: whole or not at all, ours alone, and what is done with that of a dead sensor."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from auditsense.errors import AuditSenseError, KernelCommandError
+from auditsense.kernel import auditctl, leavings
+from auditsense.kernel.commands import Commands
+from auditsense.kernel.journal import Entry, decode, encode
+from auditsense.kernel.leavings import Leavings
+from auditsense.kernel.plan import AddRule, BecomeOwner, ChangeSetting, Step
+from auditsense.kernel.status import StatusField
+from auditsense.kernel.takeover import Takeover
+from auditsense.kernel.undo import undo_all
+from auditsense.testing import FakeKernel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from tests.faults import NOTHING, Recorder
+else:
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    from faults import NOTHING
+
+PROC = auditctl.parse("-w /proc/ -p r -k audit_proc")
+OTHER = auditctl.parse("-a always,exit -F arch=b64 -S openat -F uid=65534 -k other")
+WAIT = ChangeSetting(StatusField.BACKLOG_WAIT_TIME, 15000, 0)
+LIMIT = ChangeSetting(StatusField.BACKLOG_LIMIT, 64, 8192)
+ON = ChangeSetting(StatusField.ENABLED, 0, 1)
+STEPS: tuple[Step, ...] = (WAIT, LIMIT, BecomeOwner(), AddRule(PROC), ON)
+BEFORE = FakeKernel().host_state()
+
+only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to somebody")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "run" / "auditsense"
+
+
+def taken(owner: int) -> FakeKernel:
+    """Return a kernel as a sensor leaves it that dies."""
+    return FakeKernel(enabled=1, pid=owner, backlog_limit=8192, backlog_wait_time=0, rules=[PROC.to_bytes()])
+
+
+def dead() -> int:
+    """Return a pid that nobody has any more."""
+    process = subprocess.Popen([sys.executable, "-I", "-S", "-c", ""])
+    process.wait()
+    return process.pid
+
+
+@pytest.fixture
+def alive() -> Iterator[subprocess.Popen[bytes]]:
+    """Give a process that lives, and ends with its input."""
+    with subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", "input()"],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        yield process
+        process.kill()
+
+
+def left(folder: Path, owner: int, steps: Sequence[Step] = STEPS, birth: bytes = b"12345") -> Path:
+    """Write what a sensor leaves that dies."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = folder / f"takeover.{owner}.json"
+    path.write_bytes(birth + b"\n" + encode(Entry(owner, tuple(steps))))
+    path.chmod(0o600)
+    return path
+
+
+# --- writing -----------------------------------------------------------------------
+
+
+def test_the_file_says_what_is_changed_and_belongs_to_us_alone(folder: Path) -> None:
+    before = os.umask(0)
+    try:
+        Leavings(folder).write(STEPS)
+    finally:
+        os.umask(before)
+    (path,) = folder.iterdir()
+    assert path.name == f"takeover.{os.getpid()}.json"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    birth, line = path.read_bytes().split(b"\n", 1)
+    assert birth == leavings._birth(os.getpid()) != b""
+    assert decode(line) == Entry(os.getpid(), STEPS)
+
+
+def test_the_folder_goes_with_the_last_file(folder: Path) -> None:
+    journal = Leavings(folder)
+    journal.write(STEPS)
+    other = left(folder, 1)
+    journal.write(())
+    assert list(folder.iterdir()) == [other]
+    journal.write(STEPS)
+    other.unlink()
+    journal.write(())
+    assert not folder.exists()
+    journal.remove()
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("step", ["write", "replace"])
+def test_what_cannot_be_written_leaves_the_file_as_it_was(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    journal = Leavings(folder)
+    journal.write(STEPS[:1])
+    (path,) = folder.iterdir()
+    content = path.read_bytes()
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    if step == "write":
+        monkeypatch.setattr(os, "fdopen", full)
+    else:
+        monkeypatch.setattr(type(path), "replace", full)
+    with pytest.raises(AuditSenseError, match=r"cannot write .*: No space left on device"):
+        journal.write(STEPS)
+    monkeypatch.undo()
+    assert (list(folder.iterdir()), path.read_bytes()) == ([path], content)
+
+
+def test_without_the_file_nothing_is_changed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel = FakeKernel()
+    monkeypatch.setattr(leavings, "encode", lambda _: 1 / 0)
+    journals = [Leavings(folder)]
+    with pytest.raises(ZeroDivisionError):
+        Takeover(Commands(kernel), kernel.register, [PROC], journals=journals).__enter__()
+    assert kernel.host_state() == BEFORE
+
+
+def test_a_journal_that_fails_on_the_way_out_keeps_nothing_from_being_put_back(folder: Path) -> None:
+    class Failing:
+        fails = False
+
+        def write(self, steps: Sequence[Step]) -> None:
+            if self.fails and not steps:
+                raise AuditSenseError("no")
+
+    failing, journal, kernel = Failing(), Leavings(folder), FakeKernel()
+    with Takeover(Commands(kernel), kernel.register, [PROC], journals=[failing, journal]):
+        failing.fails = True
+        assert folder.exists()
+    assert kernel.host_state() == BEFORE
+    assert not folder.exists()
+
+
+def test_a_takeover_has_a_file_for_as_long_as_something_is_changed(folder: Path) -> None:
+    kernel = FakeKernel()
+    with Takeover(Commands(kernel), kernel.register, [PROC], journals=[Leavings(folder)]) as held:
+        (path,) = folder.iterdir()
+        steps = decode(path.read_bytes().split(b"\n", 1)[1]).steps
+        assert tuple(str(step) for step in steps) == held.changes()
+    assert kernel.host_state() == BEFORE
+    assert not folder.exists()
+
+
+# --- putting back ------------------------------------------------------------------
+
+
+def test_without_a_folder_there_is_nothing_to_do(folder: Path) -> None:
+    kernel = FakeKernel()
+    assert Leavings(folder).put_back(Commands(kernel)) == ()
+    assert kernel.log == []
+    assert not folder.exists()
+
+
+def test_what_a_dead_sensor_left_is_undone_and_its_file_goes(folder: Path) -> None:
+    owner = dead()
+    left(folder, owner)
+    kernel = taken(owner)
+    assert Leavings(folder).put_back(Commands(kernel)) == STEPS
+    assert kernel.host_state() == BEFORE
+    assert not folder.exists()
+
+
+def test_a_sensor_that_is_dead_but_not_collected_is_dead(folder: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", "input()"], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as process:
+        birth = leavings._birth(process.pid)
+        assert birth
+        left(folder, process.pid, birth=birth)
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # a zombie from here on
+        kernel = taken(process.pid)
+        assert Leavings(folder).put_back(Commands(kernel)) == STEPS
+    assert kernel.host_state() == BEFORE
+
+
+def test_the_file_of_a_living_sensor_is_left_alone(folder: Path, alive: subprocess.Popen[bytes]) -> None:
+    path = left(folder, alive.pid, birth=leavings._birth(alive.pid))
+    kernel = taken(alive.pid)
+    during = kernel.host_state()
+    assert Leavings(folder).put_back(Commands(kernel)) == ()
+    assert kernel.host_state() == during
+    assert path.exists()
+
+
+def test_a_living_process_that_has_the_pid_of_a_dead_sensor_is_told_apart(
+    folder: Path, alive: subprocess.Popen[bytes]
+) -> None:
+    left(folder, alive.pid, birth=b"1" + leavings._birth(alive.pid))
+    kernel = taken(alive.pid)
+    assert Leavings(folder).put_back(Commands(kernel)) == STEPS
+    assert kernel.host_state() == BEFORE
+    assert not folder.exists()
+
+
+def test_the_audit_socket_of_a_living_process_with_that_pid_stays_its_own(
+    folder: Path, alive: subprocess.Popen[bytes]
+) -> None:
+    left(folder, alive.pid, birth=b"1" + leavings._birth(alive.pid))
+    kernel = taken(alive.pid)
+    kernel.alive.add(alive.pid)
+    Leavings(folder).put_back(Commands(kernel))
+    assert kernel.pid == alive.pid
+    kernel.pid = 0
+    assert kernel.host_state() == BEFORE
+
+
+def test_a_name_with_anything_in_it_does_not_hide_the_birth() -> None:
+    script = "open('/proc/self/comm', 'w').write('a) Z 1 (b'); print(flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", script],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        assert process.stdout is not None
+        before = leavings._birth(process.pid)
+        process.stdout.readline()
+        assert leavings._birth(process.pid) == before != b""
+        process.kill()
+
+
+def test_the_files_of_two_dead_sensors_are_both_undone(folder: Path) -> None:
+    first, second = sorted((dead(), dead()), key=str)
+    left(folder, first, [WAIT, AddRule(OTHER)])
+    left(folder, second, STEPS[1:])
+    kernel = taken(second)
+    with Commands(kernel) as commands:
+        commands.add_rule(OTHER)
+        undone = Leavings(folder).put_back(commands)
+    assert undone == (WAIT, AddRule(OTHER), *STEPS[1:])
+    assert kernel.host_state() == BEFORE
+    assert not folder.exists()
+
+
+def test_what_somebody_else_changed_meanwhile_is_not_touched(folder: Path, fault: Recorder) -> None:
+    left(folder, dead())
+    kernel = FakeKernel(enabled=1, pid=4711, backlog_limit=20_000, backlog_wait_time=100, alive=[4711])
+    kernel.rules = [OTHER.to_bytes()]
+    theirs = kernel.host_state()
+    kernel.log.clear()
+    Leavings(folder).put_back(Commands(kernel))
+    assert [line for line in kernel.log if line not in {"get", "list"}] == ["set enabled=0"]
+    kernel.enabled = 1
+    assert kernel.host_state() == theirs
+    assert not folder.exists()
+    fault(
+        "somebody changed what a killed sensor had set",
+        how="limit, wait time, rule and owner changed before the next start, a kernel in memory",
+        did="undid only what still was as it had been set",
+        lost=NOTHING,
+        said="what it undid",
+        host="theirs stays",
+    )
+
+
+@pytest.mark.parametrize("step", STEPS, ids=str)
+def test_a_step_that_was_not_taken_or_was_undone_already_is_left(step: Step) -> None:
+    kernel = FakeKernel()
+    assert undo_all(Commands(kernel), [step], 4711) == {}
+    assert kernel.host_state() == BEFORE
+    assert {*kernel.log} <= {"get", "list"}
+
+
+def test_what_cannot_be_undone_is_said_and_its_file_stays(folder: Path) -> None:
+    owner = dead()
+    path = left(folder, owner)
+    kernel = taken(owner)
+    kernel.enabled = 2
+    with pytest.raises(KernelCommandError, match="what a killed sensor left cannot be put back: add audit"):
+        Leavings(folder).put_back(Commands(kernel))
+    assert path.exists()
+
+
+# --- what is no file of ours -------------------------------------------------------
+
+
+def refused(folder: Path, words: str) -> None:
+    kernel = taken(1)
+    during = kernel.host_state()
+    with pytest.raises(AuditSenseError, match=words) as error:
+        Leavings(folder).put_back(Commands(kernel))
+    assert "auditctl -s" in str(error.value)
+    assert "\n" not in str(error.value)
+    assert kernel.host_state() == during
+    assert kernel.log == []
+
+
+@pytest.mark.parametrize("mode", [0o620, 0o602, 0o666])
+def test_a_file_that_others_may_write_is_refused(folder: Path, mode: int) -> None:
+    left(folder, dead()).chmod(mode)
+    refused(folder, "others may write it")
+
+
+@only_root
+def test_a_file_of_another_owner_is_refused(folder: Path, fault: Recorder) -> None:
+    os.chown(left(folder, dead()), 65534, 65534)
+    refused(folder, "others may write it")
+    fault(
+        "somebody plants a journal",
+        how="a file of user 65534 in the folder, a kernel in memory",
+        did="did not start; touched neither kernel nor file",
+        lost="everything: it did not run",
+        said="“others may write it”",
+        host="as it was",
+    )
+
+
+@pytest.mark.parametrize("mode", [0o770, 0o707, 0o777])
+def test_a_folder_that_others_may_write_is_refused(folder: Path, mode: int) -> None:
+    left(folder, dead())
+    folder.chmod(mode)
+    refused(folder, "others may write it")
+    with pytest.raises(AuditSenseError, match="others may write it"):
+        Leavings(folder).write(STEPS)
+    assert len(list(folder.iterdir())) == 1
+
+
+def test_a_link_instead_of_the_folder_is_refused(folder: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    left(elsewhere, dead())
+    folder.parent.mkdir()
+    folder.symlink_to(elsewhere)
+    refused(folder, "it is no folder")
+    with pytest.raises(AuditSenseError, match="it is no folder"):
+        Leavings(folder).write(STEPS)
+
+
+@pytest.mark.parametrize("what", ["link", "pipe", "folder"])
+def test_what_lies_in_place_of_a_file_is_refused_and_waited_for_by_nobody(
+    folder: Path, tmp_path: Path, what: str
+) -> None:
+    owner = dead()
+    path = left(folder, owner)
+    elsewhere = path.rename(tmp_path / "elsewhere")
+    if what == "link":
+        path.symlink_to(elsewhere)
+    elif what == "pipe":
+        os.mkfifo(path, 0o600)
+    else:
+        path.mkdir(mode=0o700)
+    refused(folder, "Too many levels of symbolic links" if what == "link" else "it is no file")
+
+
+@pytest.mark.parametrize("content", [b"", b"12345\n", b"12345\n{", b"\xff" * 100, b"12345\n[]\n"])
+def test_a_damaged_file_is_left_and_what_to_do_is_said(folder: Path, content: bytes, fault: Recorder) -> None:
+    path = left(folder, dead())
+    path.write_bytes(content)
+    refused(folder, r"auditctl -l, then remove it")
+    assert path.read_bytes() == content
+    fault(
+        "the journal of a killed sensor is damaged",
+        how="five kinds of damage, a kernel in memory",
+        did="did not start; touched neither kernel nor file",
+        lost="everything: it did not run",
+        said="what to look at, and to remove the file",
+        host="as the killed sensor left it",
+    )
+
+
+# --- killed while writing ------------------------------------------------------------
+
+WRITES = """
+import sys
+from pathlib import Path
+from auditsense.kernel.leavings import Leavings
+from auditsense.kernel.plan import BecomeOwner
+journal = Leavings(Path(sys.argv[1]))
+print("ready", flush=True)
+while True:
+    for n in range(1, 200):
+        journal.write([BecomeOwner()] * n)
+    journal.write([])
+"""
+
+
+def test_a_sensor_killed_while_writing_leaves_a_whole_file_or_none(folder: Path) -> None:
+    for turn in range(15):
+        with subprocess.Popen([sys.executable, "-c", WRITES, str(folder)], stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(0.003 * turn)
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        steps = Leavings(folder).put_back(Commands(FakeKernel()))
+        assert {*steps} <= {BecomeOwner()}
+        assert not folder.exists()
+
+
+def test_an_unfinished_file_of_a_living_sensor_stays(folder: Path, alive: subprocess.Popen[bytes]) -> None:
+    folder.mkdir(parents=True, mode=0o700)
+    names = [f"takeover.{pid}.new" for pid in (alive.pid, dead())] + ["takeover.x.new", "anything"]
+    for name in names:
+        (folder / name).touch()
+    assert Leavings(folder).put_back(Commands(FakeKernel())) == ()
+    assert sorted(path.name for path in folder.iterdir()) == sorted(names[:1] + names[2:])

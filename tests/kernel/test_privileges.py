@@ -1,0 +1,98 @@
+"""Privileges given up are gone, in the process and in whatever it starts. In processes of their own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+KEEP = """
+import os, sys
+from auditsense.kernel import privileges
+privileges.keep_only(*(int(number) for number in sys.argv[1:]))
+if os.environ.get("THEN"):
+    os.execvp(sys.executable, [sys.executable, "-I", "-S", "-c", os.environ["THEN"]])
+print(open("/proc/self/status").read())
+"""
+SHOW = "print(open('/proc/self/status').read())"
+SETS = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
+CAP_AUDIT_CONTROL, CAP_AUDIT_READ = 30, 37
+
+
+def run(*capabilities: int, then: str = "") -> dict[str, str]:
+    """Return /proc/self/status of a process that kept only these, or of what it became."""
+    ended = subprocess.run(
+        [sys.executable, "-c", KEEP, *map(str, capabilities)],
+        env={**os.environ, "THEN": then},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    return dict(line.split(":\t", 1) for line in ended.stdout.splitlines() if ":\t" in line)
+
+
+def capabilities(status: dict[str, str]) -> dict[str, set[int]]:
+    masks = {name: int(status[name], 16) for name in SETS}
+    return {name: {bit for bit in range(64) if mask >> bit & 1} for name, mask in masks.items()}
+
+
+def own() -> set[int]:
+    with open("/proc/self/status", encoding="utf-8") as file:  # noqa: PTH123 - a line of it
+        (line,) = (one for one in file if one.startswith("CapPrm"))
+    mask = int(line.split()[1], 16)
+    return {bit for bit in range(64) if mask >> bit & 1}
+
+
+@pytest.mark.parametrize("kept", [(), (CAP_AUDIT_CONTROL,), (CAP_AUDIT_CONTROL, CAP_AUDIT_READ)])
+def test_nothing_is_kept_but_what_was_asked_for_and_was_there(kept: tuple[int, ...]) -> None:
+    status = run(*kept)
+    sets = capabilities(status)
+    assert sets["CapPrm"] == sets["CapEff"] == {*kept} & own()
+    assert sets["CapInh"] == sets["CapAmb"] == set()
+    assert status["NoNewPrivs"] == "1"
+    if os.geteuid() == 0:
+        assert sets["CapBnd"] <= {*kept}
+
+
+def test_a_program_started_afterwards_has_no_more() -> None:
+    status = run(CAP_AUDIT_CONTROL, then=SHOW)
+    for found in capabilities(status).values():
+        assert found <= {CAP_AUDIT_CONTROL} or os.geteuid() != 0
+    assert capabilities(status)["CapEff"] <= {CAP_AUDIT_CONTROL}
+    assert status["NoNewPrivs"] == "1"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has something to lose")
+def test_what_was_given_up_cannot_be_had_again() -> None:
+    tried = """
+import ctypes, os
+libc = ctypes.CDLL(None, use_errno=True)
+header = (ctypes.c_uint32 * 2)(0x20080522, 0)
+data = (ctypes.c_uint32 * 6)(*[0xFFFFFFFF] * 6)
+print("Again:\\t", libc.capset(header, data), ctypes.get_errno())
+try:
+    os.setresuid(65534, 65534, 65534)
+    print("Uid:\\t another")
+except PermissionError:
+    print("Uid:\\t the same")
+"""
+    status = run(CAP_AUDIT_CONTROL, then=tried)
+    assert status["Again"].split() == ["-1", "1"]
+    assert status["Uid"].strip() == "the same"
+
+
+NAMED = """
+from auditsense.kernel import privileges
+privileges.rename(b"audit-guardian")
+print(open("/proc/self/comm").read())
+"""
+
+
+def test_a_process_can_be_given_a_name() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", NAMED], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert ended.stdout.strip() == "audit-guardian"

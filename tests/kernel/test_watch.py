@@ -1,0 +1,191 @@
+"""The watch: which changes of the kernel's audit are found, said once, and set back when asked to."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+import pytest
+
+from auditsense.kernel import auditctl
+from auditsense.kernel.commands import Commands
+from auditsense.kernel.status import AuditStatus
+from auditsense.kernel.watch import Expected, Watch, compare
+from auditsense.testing import FakeKernel
+
+OURS = auditctl.parse("-w /proc/ -p r -k audit_proc")
+STATUS = AuditStatus(0, 1, 1, 42, 0, 8192, 0, 0, 0x7F, 0, 0)
+EXPECTED = Expected(rules=(OURS,), owner=42, waits=False, backlog_limit=8192)
+
+
+def ids(expected: Expected = EXPECTED, status: AuditStatus = STATUS, rules: str = "") -> list[str]:
+    """Return what is found, short; rules: lines of which "ours" is our own."""
+    listed = [OURS if line == "ours" else auditctl.parse(line) for line in (rules or "ours").splitlines()]
+    return [one.id.removeprefix("auditsense.tamper.") for one in compare(expected, status, listed)]
+
+
+def test_what_is_as_it_has_to_be_is_no_finding() -> None:
+    assert ids() == []
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ({"backlog_wait_time": 15000}, ["wait-time"]),
+        ({"backlog_wait_time": None}, []),
+        ({"backlog_limit": 64}, ["backlog-limit"]),
+        ({"backlog_limit": 8191}, ["backlog-limit"]),
+        ({"backlog_limit": 0}, []),  # no limit at all
+        ({"backlog_limit": 65536}, []),
+        ({"rate_limit": 100}, ["rate-limit"]),
+        ({"enabled": 0}, ["disabled"]),
+        ({"enabled": 2}, ["locked"]),
+        ({"failure": 2}, ["panic"]),
+        ({"failure": 0}, []),
+        ({"pid": 43}, ["owner"]),
+        ({"pid": 0}, ["owner"]),
+        ({"pid": 43, "enabled": 0, "backlog_wait_time": 1}, ["wait-time", "owner", "disabled"]),
+    ],
+)
+def test_each_setting_that_matters_is_looked_at(change: dict[str, int | None], found: list[str]) -> None:
+    assert ids(status=replace(STATUS, **change)) == found  # type: ignore[arg-type]
+
+
+def test_settings_that_are_anothers_are_left_to_it() -> None:
+    beside = Expected(rules=(OURS,), owner=42, may_panic=True, locked=True, on=False, rate_limit=9)
+    as_found = replace(STATUS, backlog_wait_time=15000, backlog_limit=64, failure=2, rate_limit=9)
+    assert ids(beside, replace(as_found, enabled=2)) == []
+    assert ids(beside, replace(as_found, enabled=0)) == []
+
+
+@pytest.mark.parametrize(
+    ("rules", "found"),
+    [
+        ("-w /etc/ -p wa -k etc", ["rule-gone"]),
+        ("-w /proc -p r -k audit_proc\nours", []),  # the same key: nothing is taken
+        ("ours\n-a never,exit -F arch=b64 -S openat", []),  # behind ours: too late
+        ("-a never,exit -F arch=b64 -S openat\nours", ["rule-hidden"]),
+        ("-a never,exit -F arch=b64 -S all -F exe=/usr/bin/pspy\nours", ["rule-hidden"]),
+        ("-a never,exit -F dir=/proc\nours", ["rule-hidden"]),
+        ("-a never,exit -F uid=0\nours", ["rule-hidden"]),
+        ("-a never,exit -F arch=b64 -S connect\nours", []),
+        ("-a never,exit -F dir=/var\nours", []),
+        ("-a never,exit -F dir=/\nours", ["rule-hidden"]),
+        ("-a never,exit -F path=/etc/passwd\nours", []),
+        ("-a always,exit -F arch=b64 -S openat -k opens\nours", ["key-stolen"]),
+        ("-a always,exit -F arch=b32 -S open -k opens\nours", ["key-stolen"]),
+        ("-a always,exit -F arch=b64 -S openat -F exit=-EACCES -k access\nours", []),
+        ("-a always,exit -F arch=b64 -S openat -F success=0 -k access\nours", []),
+        ("-a always,exit -F arch=b64 -S openat -F success=1 -k access\nours", ["key-stolen"]),
+        ("-w /proc/ -p wa -k writes\nours", []),
+        ("-w /proc/ -p rwa -k all\nours", ["key-stolen"]),
+        ("-a always,exit -F inode=1 -F perm=r -k roots\nours", ["key-stolen"]),
+        ("-a always,exit -F inode=7 -F perm=r -k other\nours", []),
+        ("ours\n-a never,task", ["task-never"]),
+        ("ours\n-a never,task -F uid=65534", ["task-never"]),
+        ("ours\n-a always,exclude -F msgtype=CWD", []),
+        ("ours\n-a always,exclude -F msgtype=PATH", ["exclude"]),
+        ("ours\n-a never,exclude -F msgtype=SYSCALL", ["exclude"]),
+        ("ours\n-a always,exclude -F msgtype!=USER_LOGIN", ["exclude"]),
+        ("ours\n-a always,exclude -F msgtype>=1400 -F msgtype<=1499", []),
+        ("ours\n-a always,exclude -F uid=0", ["exclude"]),
+    ],
+)
+def test_each_rule_that_takes_our_sight_is_found_and_no_other(rules: str, found: list[str]) -> None:
+    assert ids(rules=rules) == found
+
+
+def test_a_rule_for_one_user_is_not_hidden_by_one_for_another() -> None:
+    mine = auditctl.parse("-a always,exit -F dir=/proc -F perm=r -F uid=65534 -k audit_proc")
+    hiding = auditctl.parse("-a never,exit -F uid=0")
+    assert compare(replace(EXPECTED, rules=(mine,)), STATUS, [hiding, mine]) == ()
+
+
+def test_thousands_of_rules_before_ours_are_one_finding() -> None:
+    rules = [auditctl.parse(f"-a never,exit -F pid={pid}") for pid in range(1, 1000)]
+    (finding,) = compare(EXPECTED, STATUS, [*rules, OURS])
+    assert "-F pid=1 and 998 more" in finding.message
+
+
+# --- saying it once, and setting it back -------------------------------------------------
+
+
+def watching(kernel: FakeKernel, *, repair: bool = False) -> tuple[Watch, Commands]:
+    kernel.enabled, kernel.pid, kernel.backlog_limit, kernel.backlog_wait_time = 1, os.getpid(), 8192, 0
+    commands = Commands(kernel)
+    commands.add_rule(OURS)
+    return Watch(commands, replace(EXPECTED, owner=os.getpid()), repair=repair), commands
+
+
+def look(watch: Watch, commands: Commands) -> list[tuple[str, str]]:
+    noticed = watch.look(commands.status(), commands.rules())
+    return [(one.finding.id.removeprefix("auditsense.tamper."), one.repaired) for one in noticed]
+
+
+def test_a_change_is_said_once_and_again_when_it_changes_or_comes_back() -> None:
+    kernel = FakeKernel()
+    watch, commands = watching(kernel)
+    assert look(watch, commands) == []
+    kernel.backlog_wait_time = 15000
+    assert look(watch, commands) == [("wait-time", "")]
+    assert look(watch, commands) == []
+    kernel.backlog_wait_time = 100
+    assert look(watch, commands) == [("wait-time", "")]
+    kernel.backlog_wait_time = 0
+    assert look(watch, commands) == []
+    kernel.backlog_wait_time = 100
+    assert look(watch, commands) == [("wait-time", "")]
+    assert kernel.backlog_wait_time == 100  # said, not touched
+
+
+def test_repair_sets_back_what_was_ours() -> None:
+    kernel = FakeKernel()
+    watch, commands = watching(kernel, repair=True)
+    kernel.backlog_wait_time, kernel.backlog_limit, kernel.enabled = 15000, 64, 0
+    commands.delete_rule(OURS)
+    said = dict(look(watch, commands))
+    assert said.keys() == {"wait-time", "backlog-limit", "disabled", "rule-gone"}
+    assert all(what.startswith("repaired: ") for what in said.values())
+    assert (kernel.backlog_wait_time, kernel.backlog_limit, kernel.enabled) == (0, 8192, 1)
+    assert [rule.same_as(OURS) for rule in commands.rules()] == [True]
+    assert look(watch, commands) == []
+
+
+def test_nobody_may_be_made_to_wait_before_audit_is_on_again() -> None:
+    kernel = FakeKernel()
+    watch, commands = watching(kernel, repair=True)
+    kernel.backlog_wait_time, kernel.enabled = 15000, 0
+    look(watch, commands)
+    sets = [line for line in kernel.log if line.startswith("set ")]
+    assert sets == ["set backlog_wait_time=0", "set enabled=1"]
+
+
+def test_a_repair_fights_no_owner() -> None:
+    kernel = FakeKernel(alive={1})
+    watch, commands = watching(kernel, repair=True)
+    kernel.pid, kernel.backlog_wait_time, kernel.enabled = 1, 15000, 0
+    said = dict(look(watch, commands))
+    assert said["owner"] == ""
+    assert said["wait-time"] == said["disabled"] == "not repaired: the settings are those of another owner"
+    assert (kernel.pid, kernel.backlog_wait_time, kernel.enabled) == (1, 15000, 0)
+
+
+@pytest.mark.parametrize("change", [{"enabled": 2}, {"failure": 2}])
+def test_where_audit_is_locked_or_would_panic_nothing_is_repaired(change: dict[str, int]) -> None:
+    kernel = FakeKernel()
+    watch, commands = watching(kernel, repair=True)
+    commands.delete_rule(OURS)
+    vars(kernel).update(change)
+    said = dict(look(watch, commands))
+    assert said["rule-gone"].startswith("not repaired: ")
+    assert kernel.rules == []
+
+
+def test_a_repair_that_is_refused_says_why() -> None:
+    kernel = FakeKernel()
+    watch, commands = watching(kernel, repair=True)
+    kernel.backlog_wait_time = 15000
+    status, rules = commands.status(), commands.rules()
+    kernel.fail_at(len(kernel.log), 22)
+    (noticed,) = watch.look(status, rules)
+    assert noticed.repaired.startswith("not repaired: cannot set backlog_wait_time to 0: EINVAL")

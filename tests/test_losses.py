@@ -1,0 +1,178 @@
+"""Losses: what is counted twice is added once, when it was, and how often it is said."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from auditsense.detector import Detector
+from auditsense.documents import loss_document
+from auditsense.host import Host
+from auditsense.losses import Budget, Ledger, Losses
+
+FIVE = 5.0  # records of an event
+T0 = 1_795_493_114_674
+COUNTS = st.builds(Losses, **{field.name: st.integers(0, 10**6) for field in dataclasses.fields(Losses)})
+
+
+# --- sums --------------------------------------------------------------------------------
+
+
+def test_nothing_lost_is_false_and_names_no_cause() -> None:
+    assert not Losses()
+    assert Losses().by_cause() == {}
+    assert (Losses().known, Losses().events(FIVE), Losses().records(FIVE)) == (0, 0, 0)
+
+
+def test_the_counters_of_a_core_are_taken_over() -> None:
+    with Detector([]) as detector:
+        losses = Losses.of(detector.stats(), kernel_lost=3, socket_drops=4, alerts_withheld=5)
+    assert losses.by_cause() == {"kernel_lost": 3, "socket_drops": 4, "alerts_withheld": 5}
+
+
+@pytest.mark.parametrize(
+    ("losses", "events", "records"),
+    [
+        (Losses(serials_missing=10), 10, 50),
+        (Losses(incomplete=10), 10, 10),
+        # Refused with its first record: counted once, and the other four are never made.
+        (Losses(kernel_lost=100), 100, 500),
+        # Refused with later ones: ten incomplete events explain forty of the hundred.
+        (Losses(kernel_lost=100, incomplete=10), 70, 350),
+        (Losses(kernel_lost=40, incomplete=10), 10, 50),
+        # Given up by the core's own table: the kernel has counted nothing of those.
+        (Losses(kernel_lost=100, incomplete=10, evicted=10), 110, 510),
+        # Dropped by the socket, and not seen as missing yet; then seen.
+        (Losses(socket_drops=50), 10, 50),
+        (Losses(socket_drops=50, serials_missing=10), 10, 50),
+        (Losses(socket_drops=53, serials_missing=10, incomplete=1), 11, 53),
+        (Losses(truncated=3, foreign=4, keys_evicted=5, alerts_withheld=6), 0, 0),
+    ],
+)
+def test_lost_events_and_records_are_estimated_without_counting_twice(
+    losses: Losses, events: int, records: int
+) -> None:
+    assert (losses.events(FIVE), losses.records(FIVE)) == (events, records)
+
+
+@given(COUNTS, st.floats(1, 20))
+def test_an_estimate_of_events_is_never_above_what_is_known(losses: Losses, per_event: float) -> None:
+    assert 0 <= losses.events(per_event) <= losses.known
+
+
+@given(COUNTS, COUNTS)
+def test_a_difference_is_one_of_each_cause(before: Losses, more: Losses) -> None:
+    after = Losses(
+        *(a + b for a, b in zip(dataclasses.astuple(before), dataclasses.astuple(more), strict=True))
+    )
+    assert after - before == more
+
+
+# --- windows -----------------------------------------------------------------------------
+
+
+def test_an_alert_says_what_was_lost_since_its_window_began() -> None:
+    ledger = Ledger(T0)
+    ledger.enter(Losses(kernel_lost=5), T0 + 1000)
+    ledger.enter(Losses(kernel_lost=5), T0 + 2000)
+    ledger.enter(Losses(kernel_lost=7), T0 + 3000)
+    assert ledger.since(T0 + 3000) == 0
+    assert ledger.since(T0 + 2500) == 2
+    assert ledger.since(T0 + 1000) == 2
+    assert ledger.since(T0 + 999) == 7
+    assert ledger.since(0) == 7  # before it began: rather too much
+
+
+def test_drops_that_are_seen_as_missing_later_are_no_new_loss() -> None:
+    ledger = Ledger(T0)
+    ledger.enter(Losses(socket_drops=50), T0 + 1000)
+    ledger.enter(Losses(socket_drops=50, serials_missing=10), T0 + 5000)
+    assert ledger.since(T0 + 2000) == 0
+
+
+def test_a_window_older_than_all_samples_gets_the_total() -> None:
+    ledger = Ledger(T0)
+    for n in range(1, 5000):
+        ledger.enter(Losses(kernel_lost=n), T0 + n)
+    assert ledger.since(T0) == 4999
+
+
+# --- gaps --------------------------------------------------------------------------------
+
+
+def test_a_gap_lasts_from_the_last_good_look_to_the_one_that_found_it() -> None:
+    ledger = Ledger(T0)
+    ledger.enter(Losses(), T0 + 1000)
+    ledger.enter(Losses(kernel_lost=3), T0 + 2000)
+    gap = ledger.gap(0.0, FIVE)
+    assert gap is not None
+    assert (gap.start_ms, gap.end_ms, gap.known, gap.events, gap.records) == (T0 + 1000, T0 + 2000, 3, 3, 15)
+    assert ledger.gap(1.0, FIVE) is None
+
+
+def test_a_gap_begins_earlier_where_the_counter_needs_time_to_notice() -> None:
+    ledger = Ledger(T0, notice_ms=4000)
+    ledger.enter(Losses(), T0 + 9000)
+    ledger.enter(Losses(serials_missing=1), T0 + 10_000)
+    gap = ledger.gap(0.0, FIVE)
+    assert gap is not None
+    assert gap.start_ms == T0 + 5000
+
+
+def test_three_gaps_are_said_at_once_and_then_one_in_thirty_seconds_with_all_that_was_held_back() -> None:
+    ledger = Ledger(T0)
+    said: list[tuple[int, int]] = []
+    for second in range(1, 120):
+        ledger.enter(Losses(kernel_lost=second), T0 + second * 1000)
+        gap = ledger.gap(float(second), FIVE)
+        if gap is not None:
+            said.append((second, gap.known))
+    assert [second for second, _ in said[:3]] == [1, 2, 3]
+    assert len(said) == 3 + 3
+    last = ledger.gap(120.0, FIVE, final=True)
+    assert last is not None
+    assert sum(known for _, known in said) + last.known == 119
+
+
+def test_the_events_of_all_gaps_add_up_to_the_estimate_whatever_is_noticed_first() -> None:
+    ledger = Ledger(T0)
+    events = 0
+    for n, losses in enumerate(
+        (
+            Losses(kernel_lost=100),
+            Losses(kernel_lost=100, socket_drops=50),
+            Losses(kernel_lost=100, socket_drops=50, serials_missing=10),
+            Losses(kernel_lost=100, socket_drops=50, serials_missing=30),
+        )
+    ):
+        ledger.enter(losses, T0 + n)
+        gap = ledger.gap(0.0, FIVE, final=True)
+        events += gap.events if gap is not None else 0
+    assert events == 130
+
+
+def test_a_budget_is_full_again_after_a_long_silence() -> None:
+    budget = Budget(every_s=10, burst=2)
+    assert [budget.take(now) for now in (0, 0, 0, 9.9, 10, 10, 1000, 1000, 1000)] == [
+        *(True, True, False, False, True, False),
+        *(True, True, False),
+    ]
+
+
+def test_a_gap_is_a_document_with_start_end_and_causes() -> None:
+    ledger = Ledger(T0)
+    ledger.enter(Losses(kernel_lost=3), T0 + 2000)
+    gap = ledger.gap(0.0, FIVE)
+    assert gap is not None
+    document = loss_document(gap, Host("id", "name"), lost_total=3)
+    event = document["event"]
+    assert (event["kind"], event["dataset"], event["duration"]) == ("state", "auditsense.loss", 2_000_000_000)
+    assert (event["start"], event["end"]) == ("2026-11-24T04:05:14.674Z", "2026-11-24T04:05:16.674Z")
+    assert document["@timestamp"] == event["end"]
+    assert document["rule"]["id"] == "auditsense.loss"
+    own = document["auditsense"]
+    assert (own["lost"], own["lost_total"]) == (3, 3)
+    assert own["loss"] == {"events": 3, "records": 15, "by_cause": {"kernel_lost": 3}}

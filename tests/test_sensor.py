@@ -1,0 +1,282 @@
+"""The sensor over a source in memory: no kernel, the same loop."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Self
+
+import pytest
+
+from auditsense import AlertPolicy, ClosedError, Sensor, View
+from auditsense.errors import KernelCommandError
+from auditsense.kernel.selftest import SelfTest
+from auditsense.kernel.watch import Finding, Noticed
+from auditsense.testing.records import burst, datagram, open_event
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from auditsense import Document
+    from auditsense.kernel.guardian import Guardian
+    from auditsense.testing.records import Event
+
+
+@dataclass
+class FakeSource:
+    """A source whose kernel is the test."""
+
+    name: str = "fake"
+    audited: bool = False
+    early: list[bytes] = field(default_factory=list)
+    drain: Callable[[], object] | None = None
+    put_back: tuple[str, ...] = ()
+    guardian: Guardian | None = None
+    lost: int = 0
+    dropped: int = 0
+    silent: bool = False
+    noticed: list[Noticed] = field(default_factory=list)
+    last: list[bytes] = field(default_factory=list)
+    """Datagrams that come while leaving."""
+    left: int = 0
+
+    def __enter__(self) -> Self:
+        self.ours, self.kernels = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self.ours.fileno() < 0:
+            return
+        for one in self.last:
+            self.kernels.send(one)
+        if self.drain is not None:
+            self.drain()
+        self.left += 1
+        self.ours.close()
+        self.kernels.close()
+
+    def plan(self) -> list[str]:
+        return []
+
+    def fileno(self) -> int:
+        return self.ours.fileno()
+
+    def kernel_lost(self) -> int:
+        if self.silent:
+            raise KernelCommandError("the kernel's audit did not answer within 0.25 s")
+        return self.lost
+
+    def drops(self) -> int:
+        return self.dropped
+
+    def check(self) -> list[Noticed]:
+        noticed, self.noticed = self.noticed, []
+        if self.silent:
+            raise KernelCommandError("the kernel's audit did not answer within 0.25 s")
+        return noticed
+
+    def send(self, *events: Event) -> None:
+        for event in events:
+            for one in event.datagrams:
+                self.kernels.send(one)
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def of_dataset(documents: list[Document], name: str) -> list[Document]:
+    return [one for one in documents if one["event"]["dataset"] == f"auditsense.{name}"]
+
+
+def poll_for(sensor: Sensor, seconds: float) -> list[Document]:
+    """Poll as an owner with a loop of its own does."""
+    documents: list[Document] = []
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        documents += sensor.poll()
+        time.sleep(0.01)
+    return documents
+
+
+# The socket of the test is no netlink socket: the core would take its datagrams for a stranger's.
+# Early datagrams come through Python, so records go that way here.
+
+
+def test_early_datagrams_lead_to_an_alert_at_the_first_poll() -> None:
+    source = FakeSource(early=[one for event in burst(10) for one in event.datagrams])
+    with Sensor(source=source) as sensor:
+        (alert,) = of_dataset(sensor.poll(), "alert")
+        assert alert["auditsense"]["state"] == "alert"
+        assert sensor.finish() == []
+    assert source.left == 1
+
+
+def test_an_alert_says_what_was_lost_in_its_window_and_in_all() -> None:
+    began = now_ms()
+    source = FakeSource(early=[one for event in burst(10, ms=began, every_ms=1) for one in event.datagrams])
+    with Sensor(source=source) as sensor:
+        source.lost = 7
+        (alert,) = of_dataset(sensor.poll(), "alert")
+    assert (alert["auditsense"]["lost"], alert["auditsense"]["lost_total"]) == (7, 0)
+
+
+def test_a_loss_long_before_the_window_is_in_the_total_only() -> None:
+    source = FakeSource(lost=0)
+    with Sensor(source=source) as sensor:
+        source.lost = 7
+        assert of_dataset(sensor.poll(), "loss")
+        time.sleep(0.05)
+        events = burst(10, ms=now_ms() + 20, every_ms=1)
+        documents = sensor.detector.feed([one for event in events for one in event.datagrams])
+        sensor._last += documents
+        (alert,) = of_dataset(sensor.poll(), "alert")
+    assert (alert["auditsense"]["lost"], alert["auditsense"]["lost_total"]) == (0, 7)
+
+
+def test_loss_is_a_document_of_its_own_and_the_last_one_is_said_at_the_end() -> None:
+    source = FakeSource()
+    with Sensor(source=source) as sensor:
+        source.lost = 3
+        (first,) = of_dataset(sensor.poll(), "loss")
+        source.dropped = 10
+        (last,) = of_dataset(sensor.finish(), "loss")
+        assert sensor.losses.by_cause() == {"kernel_lost": 3, "socket_drops": 10}
+    assert first["auditsense"]["loss"]["by_cause"] == {"kernel_lost": 3}
+    assert last["auditsense"]["loss"]["by_cause"] == {"socket_drops": 10}
+    assert last["auditsense"]["lost_total"] == 13
+
+
+def test_a_missing_serial_is_a_loss() -> None:
+    first, second = open_event(serial=1), open_event(serial=5)
+    source = FakeSource(early=[*first.datagrams, *second.datagrams])
+    with Sensor(source=source) as sensor:
+        (loss,) = of_dataset(sensor.finish(), "loss")
+    assert loss["auditsense"]["loss"] == {"events": 3, "records": 15, "by_cause": {"serials_missing": 3}}
+
+
+def test_datagrams_of_a_stranger_are_counted_and_said() -> None:
+    source = FakeSource()
+    with Sensor(source=source) as sensor:
+        source.send(open_event())
+        documents = poll_for(sensor, 1.2)
+        assert sensor.stats().foreign == 5
+    (loss,) = of_dataset(documents, "loss")
+    assert loss["auditsense"]["loss"] == {"events": 0, "records": 0, "by_cause": {"foreign": 5}}
+
+
+def test_a_kernel_that_does_not_answer_ends_nothing() -> None:
+    source = FakeSource(silent=True)
+    with Sensor(source=source) as sensor:
+        assert poll_for(sensor, 1.2) == []
+        source.silent, source.lost = False, 1
+        assert of_dataset(poll_for(sensor, 1.2), "loss")
+
+
+def test_tampering_is_a_document() -> None:
+    finding = Finding("auditsense.tamper.disabled", "Audit Was Switched Off", "critical", "audit is off")
+    source = FakeSource(noticed=[Noticed(finding), Noticed(finding, "repaired: set enabled: 0 -> 1")])
+    with Sensor(source=source) as sensor:
+        plain, repaired = of_dataset(sensor.poll(), "tamper")
+    assert plain["event"]["kind"] == "alert"
+    assert plain["rule"] == {"id": "auditsense.tamper.disabled", "name": "Audit Was Switched Off"}
+    assert (plain["event"]["risk_score"], plain["auditsense"]["severity"]) == (99, "critical")
+    assert (plain["message"], plain["auditsense"]["repaired"]) == ("audit is off", "")
+    assert repaired["message"] == "audit is off; repaired: set enabled: 0 -> 1"
+
+
+def test_who_asks_for_the_socket_and_does_not_get_it_is_said() -> None:
+    source = FakeSource()
+    with Sensor(source=source) as sensor:
+        assert sensor.poll() == []
+        sensor.detector.feed([b"\x14\x00\x00\x00\x31\x05" + bytes(10) + b"\x01\x00\x00\x00"])  # AUDIT_REPLACE
+        (document,) = of_dataset(poll_for(sensor, 1.2), "tamper")
+    assert document["rule"]["id"] == "auditsense.tamper.challenge"
+
+
+@pytest.mark.parametrize("audited", [True, False])
+def test_events_of_ones_own_make_no_more_events_where_they_are_reported(*, audited: bool) -> None:
+    own, other = open_event(serial=3, pid=os.getpid()), open_event(serial=4, pid=4711)
+    source = FakeSource(audited=audited, early=[*own.datagrams, *other.datagrams])
+    with Sensor(source=source, view=View.EVENTS) as sensor:
+        pids = [one["process"]["pid"] for one in sensor.poll()]
+    assert pids == ([4711] if audited else [os.getpid(), 4711])
+
+
+def test_iterating_ends_after_stop_with_the_source_left() -> None:
+    source = FakeSource(early=[one for event in burst(12) for one in event.datagrams])
+    with Sensor(source=source, policy=AlertPolicy(suppress_ms=1000)) as sensor:
+        states = []
+        for document in sensor:
+            states.append(document["auditsense"]["state"])
+            sensor.stop()
+        assert source.left == 1
+    assert states == ["alert", "closed"]
+
+
+def test_a_sensor_that_was_never_entered_is_closed() -> None:
+    with pytest.raises(ClosedError):
+        Sensor(source=FakeSource()).stats()
+
+
+# --- the self-test -----------------------------------------------------------------------
+
+
+def test_the_self_test_passes_when_its_record_comes_and_makes_no_document() -> None:
+    test = SelfTest(60, within_s=5)
+    source = FakeSource()
+    with Sensor(source=source, self_test=test) as sensor:
+        assert sensor.poll() == []
+        assert test.pending
+        deadline = time.monotonic() + 5
+        while test._pid is None and time.monotonic() < deadline:
+            assert poll_for(sensor, 0.05) == []
+        assert test._pid is not None
+        event = open_event(pid=test._pid, path=test.path, a2="80000", comm="python")
+        assert sensor.detector.feed(event.datagrams) == []
+        assert sensor.poll() == []
+        assert (test.passed, test.failed, test.pending) == (1, 0, False)
+
+
+def test_the_self_test_fails_when_only_others_open_that_name() -> None:
+    test = SelfTest(60, within_s=0.3)
+    with Sensor(source=FakeSource(), self_test=test) as sensor:
+        sensor.poll()
+        sensor.detector.feed(open_event(pid=1, path=test.path).datagrams)
+        (document,) = of_dataset(poll_for(sensor, 0.6), "self_test")
+        assert (test.passed, test.failed) == (0, 1)
+    assert (document["auditsense"]["state"], document["event"]["kind"]) == ("error", "alert")
+    assert "no record came of an open of /proc" in document["message"]
+
+
+def test_the_name_of_the_self_test_is_another_one_each_time_and_is_proc() -> None:
+    names = {SelfTest(1).path for _ in range(10)}
+    assert len(names) == 10
+    assert {os.path.realpath(name) for name in names} == {"/proc"}
+
+
+def test_a_helper_that_is_gone_is_a_failed_self_test() -> None:
+    test = SelfTest(60, within_s=5)
+    with Sensor(source=FakeSource(), self_test=test) as sensor:
+        os.kill(test._helper, 9)
+        time.sleep(0.1)
+        (document,) = of_dataset(poll_for(sensor, 0.3), "self_test")
+    assert "its helper is gone" in document["message"]
+
+
+def test_the_helper_ends_with_the_sensor() -> None:
+    test = SelfTest(60)
+    with Sensor(source=FakeSource(), self_test=test):
+        helper = test._helper
+        os.kill(helper, 0)
+    with pytest.raises(ProcessLookupError):
+        os.kill(helper, 0)
+
+
+def test_datagrams_that_come_while_leaving_are_used() -> None:
+    source = FakeSource(last=[datagram("type=EOE msg=audit(1.000:1): ")])
+    with Sensor(source=source) as sensor:
+        sensor.finish()
+        assert sensor.stats().datagrams == 1
