@@ -6,12 +6,17 @@ import errno
 import io
 import json
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from auditsense import AuditSenseError, Detector, Host, View
+from auditsense.cli import run
+from auditsense.cli.parser import build_parser
+from auditsense.documents import loss_document, narrow_lost, self_test_document, tamper_document
+from auditsense.losses import Gap, Losses
 from auditsense.sinks.format import Format, compact, jsonl, printable
 from auditsense.sinks.stream import SinkError, StreamSink
 from auditsense.testing import burst, open_event
@@ -80,10 +85,69 @@ def test_compact_lines_say_the_main_things() -> None:
     )
 
 
-def test_a_compact_line_says_what_was_lost() -> None:
+def test_a_compact_line_of_a_replay_says_what_was_lost_so_far() -> None:
     (alert, _) = documents("x")
+    assert "lost" not in compact(alert)
     alert["auditsense"]["lost"] = 7
-    assert compact(alert).endswith(", 7 records lost so far")
+    assert compact(alert).endswith(" in 0.9 s, 7 records or events lost so far")
+
+
+@pytest.mark.parametrize(
+    ("lost", "before", "end"),
+    [
+        (7, 2, " in 0.9 s, 7 records or events lost meanwhile, 9 since the start"),
+        (0, 9, " in 0.9 s"),  # what was lost before has a document of its own
+        (0, 0, " in 0.9 s"),
+    ],
+)
+def test_a_compact_line_says_what_was_lost_in_the_window(lost: int, before: int, end: str) -> None:
+    (alert, _) = documents("x")
+    alert["auditsense"]["lost"] = lost + before
+    narrow_lost(alert, lost)
+    assert compact(alert).endswith(end)
+
+
+NOW_MS = 1_795_507_200_000
+GAP = Gap(NOW_MS - 2500, NOW_MS, Losses(kernel_lost=12, incomplete=1), known=13, events=4, records=13)
+NOTICES = [
+    (
+        loss_document(GAP, HOST, lost_total=20),
+        (
+            "state medium Audit Records Were Lost: "
+            "lost within 2.5 s: about 4 events (kernel lost 12, incomplete 1)"
+        ),
+    ),
+    (
+        tamper_document(
+            HOST,
+            ms=NOW_MS,
+            rule_id="auditsense.tamper.disabled",
+            name="Audit Was Switched Off",
+            severity="critical",
+            message="enabled is 0",
+            repaired="repaired: set enabled: 0 -> 1",
+        ),
+        "alert critical Audit Was Switched Off: enabled is 0; repaired: set enabled: 0 -> 1",
+    ),
+    (
+        self_test_document(HOST, ms=NOW_MS, message="no record\x1b came\n"),
+        "alert high The Sensor Does Not See Its Own Test: no record\\x1b came\\n",
+    ),
+]
+
+
+@pytest.mark.parametrize(("document", "line"), NOTICES)
+def test_a_compact_line_of_what_the_sensor_says_of_itself(document: Document, line: str) -> None:
+    assert compact(document) == f"2026-11-24 08:00:00.000 {line}"
+
+
+def test_a_compact_line_of_an_alert_with_nothing_in_it_is_a_line() -> None:
+    (alert, _) = documents("x")
+    for name in ("process", "user", "file"):
+        del alert[name]
+    alert["auditsense"]["events"] = []
+    assert compact(alert).endswith(": ?[?] ? user ? parent ?, openat 10 in all")
+    assert compact({}) == "? ? ? ?: ?[?] ? user ? parent ?, ? ? in all"
 
 
 def test_a_compact_line_of_an_event_without_fields_is_a_line() -> None:
@@ -161,3 +225,60 @@ def test_a_stream_that_never_was_is_an_error() -> None:
         sink.write([{"a": 1}])
     assert issubclass(SinkError, AuditSenseError)
     assert SinkError.exit_code == 1
+
+
+# --- what `run` writes where --------------------------------------------------------------------
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("form", list(Format))
+@pytest.mark.parametrize("shown", [False, True])
+def test_run_writes_every_document_to_standard_output_and_says_the_sensors_own_as_well(
+    form: Format, capsys: pytest.CaptureFixture[str], *, shown: bool
+) -> None:
+    found = [*documents("x"), *(document for document, _ in NOTICES)]
+    run._write(StreamSink(sys.stdout, form), found, shown=shown)
+    out, err = capsys.readouterr()
+    line = jsonl if form is Format.JSONL else compact
+    assert out.splitlines() == [line(one) for one in found]
+    said = [
+        "auditsense: Audit Records Were Lost (medium): lost within 2.5 s: ",
+        "auditsense: Audit Was Switched Off (critical): enabled is 0; ",
+        "auditsense: The Sensor Does Not See Its Own Test (high): no record",
+    ]
+    lines = err.splitlines()
+    assert len(lines) == (0 if shown else len(said))
+    assert all(one.startswith(start) for one, start in zip(lines, said, strict=False))
+
+
+@pytest.mark.parametrize(
+    ("options", "out", "err", "shown"),
+    [
+        ([], Terminal(), Terminal(), True),
+        (["--format", "compact"], Terminal(), Terminal(), True),
+        (["--format", "jsonl"], Terminal(), Terminal(), False),
+        ([], io.StringIO(), Terminal(), False),
+        (["--format", "compact"], io.StringIO(), Terminal(), False),
+        (["--format", "compact"], Terminal(), io.StringIO(), False),
+        (["--format", "compact"], None, Terminal(), False),
+        (["--format", "compact"], Terminal(), None, False),
+    ],
+)
+def test_nothing_is_said_twice_on_a_terminal(
+    options: list[str],
+    out: io.StringIO | None,
+    err: io.StringIO | None,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    shown: bool,
+) -> None:
+    arguments = build_parser().parse_args(["run", *options])
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setattr(sys, "stderr", err)
+    found = run._shown(arguments)
+    monkeypatch.undo()
+    assert found is shown

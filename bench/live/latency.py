@@ -93,7 +93,7 @@ class TimedSensor:
             reached = written = 0
             while reached < self._read:  # the flush that these lines came with
                 reached, written = MOMENT.unpack(os.read(self._moments, MOMENT.size))
-            if any(json.loads(line)["process"]["pid"] == pid for line in lines.splitlines()):
+            if any(json.loads(line).get("process", {}).get("pid") == pid for line in lines.splitlines()):
                 return written, read
         return None
 

@@ -19,7 +19,7 @@ from auditsense.documents import (
     self_test_document,
     tamper_document,
 )
-from auditsense.errors import KernelCommandError
+from auditsense.errors import AuditSenseError, KernelCommandError
 from auditsense.losses import Ledger, Losses
 from auditsense.probe import ProbedDetector
 
@@ -63,6 +63,7 @@ class Checks:
         self._asked_s = 0.0
         self._kernel_lost = 0
         self._challenges = detector.stats().control
+        self._unguarded = False
 
     def due_s(self, now_s: float) -> float:
         """Return the seconds until `look` wants to be called."""
@@ -80,6 +81,7 @@ class Checks:
         if now_s < self._next_s:
             return documents
         self._next_s = now_s + _EVERY_S
+        documents += self._guarding()
         documents += self._tampering()
         self._count(now_s)
         return documents + self._gap(now_s)
@@ -123,6 +125,34 @@ class Checks:
         if gap is None:
             return []
         return [loss_document(gap, self._detector.host, lost_total=self.ledger.total.known)]
+
+    def _guarding(self) -> list[Document]:
+        """See to it that somebody would put the host back. Says once what happened to him."""
+        guardian = self._source.guardian
+        if guardian is None:
+            return []
+        try:
+            if not guardian.watch():
+                self._unguarded = False
+                return []
+            message = "the process that would put this host back was ended"
+            repaired = "another one was started"
+        except AuditSenseError as problem:
+            if self._unguarded:
+                return []
+            self._unguarded = True
+            message, repaired = f"the process that would put this host back was ended: {problem}", ""
+        return [
+            tamper_document(
+                self._detector.host,
+                ms=self._wall_ms(),
+                rule_id="auditsense.tamper.guardian",
+                name="The Guardian Was Ended",
+                severity="high",
+                message=message,
+                repaired=repaired,
+            )
+        ]
 
     def _tampering(self) -> list[Document]:
         documents: list[Document] = []

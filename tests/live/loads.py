@@ -158,8 +158,8 @@ def watched(sensor: Sensor, *loads: subprocess.Popen[str]) -> list[Document]:
 
 
 def of_process(documents: list[Document], pid: int) -> list[Document]:
-    """Return the documents about one process."""
-    return [document for document in documents if document["process"]["pid"] == pid]
+    """Return the documents about one process; what a sensor says of itself is about none."""
+    return [one for one in documents if one.get("process", {}).get("pid") == pid]
 
 
 class Listener:

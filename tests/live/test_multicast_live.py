@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,9 +14,12 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from tests.faults import AS_BEFORE, NOTHING, Recorder
     from tests.live.guardian import HostState
     from tests.live.loads import OWN_RULE, Scanner, done, of_process, running
 else:
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    from faults import AS_BEFORE, NOTHING
     from loads import OWN_RULE, Scanner, done, of_process, running
 
 # A stand-in for auditd: owns the audit socket with settings that make nobody wait, reads all that comes,
@@ -87,7 +91,7 @@ def owner() -> Iterator[Owner]:
 
 @pytest.mark.parametrize("source", ["multicast", "auto"])
 def test_beside_an_owner_the_alert_comes_and_the_owner_gets_all_its_records(
-    host_state: Callable[[], HostState], scanner: Scanner, source: str
+    host_state: Callable[[], HostState], scanner: Scanner, source: str, fault: Recorder
 ) -> None:
     with owner() as other:
         before = host_state()
@@ -108,10 +112,18 @@ def test_beside_an_owner_the_alert_comes_and_the_owner_gets_all_its_records(
         assert host_state() == before
         other.end()
     assert other.seen == 500
+    fault(
+        "another program owns the audit socket and the source is not fixed",
+        how="an owner with settings of its own, 500 opens, `--source auto` or `multicast`; live",
+        did="listened by multicast, changed no setting, added its rule only; found the scanner",
+        lost="nothing, neither of its own nor of the owner's 500 events",
+        said="that the source is multicast, with `auto` also who owns the socket",
+        host=AS_BEFORE,
+    )
 
 
 def test_a_rule_that_the_owner_has_is_left_there(
-    host_state: Callable[[], HostState], scanner: Scanner
+    host_state: Callable[[], HostState], scanner: Scanner, fault: Recorder
 ) -> None:
     with running("run", "--source", "netlink") as other:  # an owner whose rule is the one that is wanted
         before = host_state()
@@ -123,17 +135,35 @@ def test_a_rule_that_the_owner_has_is_left_there(
             assert len(of_process(sensor.documents(), pid)) == 1
         assert host_state() == before
         assert other.end() == 0
+    fault(
+        "the owner beside it has its audit rule already",
+        how="a sensor by multicast beside one that owns the socket, both with the same rule; live",
+        did="changed nothing, found the scanner, left the owner's rule there when it ended",
+        lost=NOTHING,
+        said="the alert",
+        host=AS_BEFORE,
+    )
 
 
-def test_without_an_owner_and_with_audit_off_it_refuses(host_state: Callable[[], HostState]) -> None:
+def test_without_an_owner_and_with_audit_off_it_refuses(
+    host_state: Callable[[], HostState], fault: Recorder
+) -> None:
     before = host_state()
     ended = done("run", "--source", "multicast", "--audit-rule", OWN_RULE)
     assert (ended.returncode, ended.stdout) == (3, "")
     assert ended.stderr.startswith("auditsense: error: audit is off (enabled 0) and no process owns")
     assert host_state() == before
+    fault(
+        "audit is off and nobody owns the socket it would listen beside",
+        how="`--source multicast` with enabled 0 and no owner; live",
+        did="did not start, exit code 3",
+        lost="everything: it did not run",
+        said="one line: audit is off and no process owns the socket",
+        host=AS_BEFORE,
+    )
 
 
-def test_events_of_ones_own_make_no_more_events(scanner: Scanner) -> None:
+def test_events_of_ones_own_make_no_more_events(scanner: Scanner, fault: Recorder) -> None:
     # Root's writes and reads of /proc are not what is watched here; the output of events is what could loop.
     with owner(), running("run", "--source", "multicast", "--format", "jsonl", "-o", "events") as sensor:
         pid = scanner.scan(3)
@@ -142,3 +172,11 @@ def test_events_of_ones_own_make_no_more_events(scanner: Scanner) -> None:
         events = sensor.documents()
     assert len(of_process(events, pid)) == 3
     assert of_process(events, sensor.pid) == []
+    fault(
+        "its own writes could be events to write",
+        how="`--source multicast -o events`, three opens by a scanner; live",
+        did="wrote the three, and none of its own",
+        lost=NOTHING,
+        said="three events",
+        host=AS_BEFORE,
+    )

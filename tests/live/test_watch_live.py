@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,9 +23,12 @@ if TYPE_CHECKING:
 
     from auditsense import Document
     from auditsense.kernel.audit_rule import AuditRule
+    from tests.faults import AS_BEFORE, Recorder
     from tests.live.guardian import ADD_RULE, DEL_RULE, HostState, Kernel
     from tests.live.loads import OWN_RULE, Command, Scanner, of_process, running
 else:
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    from faults import AS_BEFORE
     from guardian import ADD_RULE, DEL_RULE, HostState, Kernel
     from loads import OWN_RULE, Command, Scanner, of_process, running
 
@@ -79,7 +83,7 @@ RULES = [
 
 
 @pytest.mark.parametrize("policy", ["report", "repair"])
-def test_a_changed_setting_is_noticed_and_set_back_if_wanted(policy: str) -> None:
+def test_a_changed_setting_is_noticed_and_set_back_if_wanted(policy: str, fault: Recorder) -> None:
     with running("run", "--source", "netlink", "--format", "jsonl", "--on-tamper", policy) as sensor:
         with Kernel() as kernel:
             as_set = kernel.state()
@@ -97,10 +101,20 @@ def test_a_changed_setting_is_noticed_and_set_back_if_wanted(policy: str) -> Non
         assert sensor.end() == 0
         assert len(tampering(sensor.documents())) == len(SETTINGS)
         assert "Audit Was Switched Off (critical): " in sensor.said
+    fault(
+        "somebody changes audit's settings meanwhile",
+        how="wait time, limit, rate limit and enabled, one after the other, with either policy; live",
+        did="noticed each within 6 s; with `repair` set back all but the rate limit, otherwise nothing",
+        lost="not counted here: no load ran",
+        said="a document for each, and what was done about it; audit switched off on standard error as well",
+        host=AS_BEFORE,
+    )
 
 
 @pytest.mark.parametrize("policy", ["report", "repair"])
-def test_a_rule_that_is_gone_is_noticed_and_added_again_if_wanted(scanner: Scanner, policy: str) -> None:
+def test_a_rule_that_is_gone_is_noticed_and_added_again_if_wanted(
+    scanner: Scanner, policy: str, fault: Recorder
+) -> None:
     with running("run", "--source", "netlink", "--format", "jsonl", "--on-tamper", policy) as sensor:
         with Kernel() as kernel:
             kernel.ask(DEL_RULE, OURS.to_bytes())
@@ -109,10 +123,18 @@ def test_a_rule_that_is_gone_is_noticed_and_added_again_if_wanted(scanner: Scann
         pid = scanner.scan(10)
         time.sleep(0.5)
         assert sensor.end() == 0
-        assert len(of_process([one for one in sensor.documents() if "process" in one], pid)) == bool(repaired)
+        assert len(of_process(sensor.documents(), pid)) == bool(repaired)
+    fault(
+        "somebody removes the sensor's audit rule",
+        how="the rule deleted, then a scanner, with either policy; live",
+        did="noticed it within 6 s; with `repair` added the rule again and found the scanner",
+        lost="with `report` all that the rule would have reported; with `repair` not the scanner",
+        said="a document, and whether it was repaired",
+        host=AS_BEFORE,
+    )
 
 
-def test_a_rule_that_takes_our_sight_is_noticed() -> None:
+def test_a_rule_that_takes_our_sight_is_noticed(fault: Recorder) -> None:
     with (
         running("run", "--source", "netlink", "--format", "jsonl", "--on-tamper", "repair") as sensor,
         Kernel() as kernel,
@@ -125,10 +147,18 @@ def test_a_rule_that_takes_our_sight_is_noticed() -> None:
             finally:
                 kernel.ask(DEL_RULE, replace(rule, prepend=False).to_bytes())
         assert sensor.end() == 0
+    fault(
+        "somebody adds a rule that hides what ours reports",
+        how="`never` and another key before ours, `never` for new tasks, an exclude, for one user; live",
+        did="noticed each within 6 s; touched none, even with `repair`",
+        lost="not counted here: no load ran",
+        said="a document for each, of a kind of its own",
+        host=AS_BEFORE,
+    )
 
 
 def test_who_asks_for_the_socket_is_noticed_and_does_not_get_it(
-    host_state: Callable[[], HostState],
+    host_state: Callable[[], HostState], fault: Recorder
 ) -> None:
     with running("run", "--source", "netlink", "--format", "jsonl") as sensor:
         refused = subprocess.run(
@@ -142,9 +172,19 @@ def test_who_asks_for_the_socket_is_noticed_and_does_not_get_it(
         noticed(sensor, "challenge", 0)
         assert host_state().pid == sensor.pid
         assert sensor.end() == 0
+    fault(
+        "another program asks for the audit socket",
+        how="a second process sets itself as the owner; live",
+        did="stayed the owner; the other one got EEXIST",
+        lost="not counted here: no load ran",
+        said="a document within 6 s",
+        host=AS_BEFORE,
+    )
 
 
-def test_the_self_test_passes_here_and_fails_when_new_processes_are_hidden() -> None:
+def test_the_self_test_passes_here_and_fails_when_new_processes_are_hidden(
+    fault: Recorder,
+) -> None:
     # The helper of the self-test is root, so the rule has to see root; it names its program's user only.
     rule = "-a always,exit -F dir=/proc -F perm=r -F uid=0 -k audit_proc"
     with running(
@@ -165,3 +205,11 @@ def test_the_self_test_passes_here_and_fails_when_new_processes_are_hidden() -> 
         assert "Does Not See Its Own Test (high): no record came" in sensor.said
         assert sensor.end() == 0
         assert self_tests(sensor)
+    fault(
+        "the kernel no longer reports what the rules say",
+        how="a `never` rule for root before ours, the self-test every second; live",
+        did="its self-test, which had passed until then, failed within 6 s",
+        lost="all that the rule hides, its own test too",
+        said="a document, and “no record came” on standard error",
+        host=AS_BEFORE,
+    )

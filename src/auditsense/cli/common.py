@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from auditsense.detections.model import Detection
-    from auditsense.sources.unicast import Unicast
+    from auditsense.sources.source import Source
 
-_ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
 
 
 def wanted_detections(arguments: argparse.Namespace) -> list[Detection]:
@@ -39,7 +39,7 @@ def standard_output(arguments: argparse.Namespace) -> StreamSink:
     return StreamSink(sys.stdout, Format(form))
 
 
-def say_put_back(source: Unicast) -> None:
+def say_put_back(source: Source) -> None:
     """Say what a sensor that was killed had left on this host, and is undone now."""
     if source.put_back:
         say(f"an earlier sensor was killed; put back what it had left: {'; '.join(source.put_back)}")
@@ -71,7 +71,7 @@ def give_up_privileges(arguments: argparse.Namespace, *also: int) -> None:
 
 @contextmanager
 def ending(stop: Callable[[], None]) -> Iterator[None]:
-    """Let SIGINT, SIGTERM and SIGHUP call *stop* instead of ending the process in the middle.
+    """Let SIGINT, SIGTERM, SIGHUP and SIGALRM call *stop* instead of ending the process in the middle.
 
     A SIGHUP that is ignored, as under nohup, stays ignored. A SIGINT does not: a shell script makes
     its background jobs ignore it, and whoever sends it to one of them means it.
@@ -83,5 +83,6 @@ def ending(stop: Callable[[], None]) -> Iterator[None]:
     try:
         yield
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in before.items():
             signal.signal(number, handler)

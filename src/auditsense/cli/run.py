@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import sys
-import threading
 import time
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from auditsense.cli import put, say
 from auditsense.cli.common import ending, give_up_privileges, say_put_back, standard_output, wanted_detections
@@ -72,13 +72,13 @@ def run(arguments: argparse.Namespace) -> int:
             put(line)
         return 0
     sink = standard_output(arguments)
-    readable = _readable(arguments)
+    shown = _shown(arguments)
     self_test = _self_test(arguments)
     sensor = Sensor(detections, view=View(arguments.output), source=source, self_test=self_test)
     with ending(sensor.stop):
         started = time.monotonic()
         with sensor:
-            say_put_back(cast("Unicast", source))
+            say_put_back(source)
             # The one more lets it go on by multicast when the socket is lost.
             give_up_privileges(arguments, privileges.CAP_AUDIT_READ)
             chosen = f"{source.name} ({why})" if why else source.name
@@ -86,28 +86,27 @@ def run(arguments: argparse.Namespace) -> int:
             if isinstance(source, Multicast) and source.off:
                 say("audit is off (enabled 0): nothing comes until its owner turns it on")
             if arguments.duration is not None:
-                timer = threading.Timer(arguments.duration, sensor.stop)
-                timer.daemon = True
-                timer.start()
+                # No thread: the guardian may have to be forked again.
+                signal.setitimer(signal.ITIMER_REAL, arguments.duration)
             for documents in sensor.batches():
-                _write(sink, documents, readable=readable)
+                _write(sink, documents, shown=shown)
             summary = _summary(sensor, self_test, time.monotonic() - started)
         say(f"{summary}; the host is as it was")
     return 0
 
 
-def _readable(arguments: argparse.Namespace) -> bool:
-    """Return whether standard output is for a person: then what is said there is about events only."""
-    if arguments.format is None:
-        return sys.stdout is not None and sys.stdout.isatty()
-    return Format(arguments.format) is Format.COMPACT
+def _shown(arguments: argparse.Namespace) -> bool:
+    """Return whether the person who reads standard error has readable documents beside it, on a terminal."""
+    if arguments.format not in (None, Format.COMPACT):
+        return False
+    return all(stream is not None and stream.isatty() for stream in (sys.stdout, sys.stderr))
 
 
-def _write(sink: StreamSink, documents: Sequence[Document], *, readable: bool) -> None:
-    """Write documents out; what the sensor has to say of itself is said to the person as well."""
-    sink.write(one for one in documents if not (readable and "message" in one))
+def _write(sink: StreamSink, documents: Sequence[Document], *, shown: bool) -> None:
+    """Write documents out; what the sensor has to say of itself is said to the person too, unless shown."""
+    sink.write(documents)
     for one in documents:
-        if "message" in one:
+        if "message" in one and not shown:
             say(f"{one['rule']['name']} ({one['auditsense']['severity']}): {one['message']}")
 
 

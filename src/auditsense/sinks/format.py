@@ -36,31 +36,60 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
-def _seconds(document: Document) -> str:
-    first, last = (_get(document, "auditsense.events")[i].partition(":")[0] for i in (0, -1))
+def _word(document: Document, name: str) -> str:
+    value = _get(document, name)
+    return "?" if value in (None, "") else str(value)
+
+
+def _seconds(events: list[str]) -> str:
+    first, last = (events[i].partition(":")[0] for i in (0, -1))
     # Stamps are SECONDS.MILLIS: whole milliseconds again, so that nothing is rounded.
     span_ms = int(last.replace(".", "")) - int(first.replace(".", ""))
     return f"{span_ms / 1000:.1f} s"
 
 
-def compact(document: Document) -> str:
-    """Return a document as one readable line."""
-    name = _get(document, "process.name") or "?"
-    who = (
-        f"{name}[{_get(document, 'process.pid')}] {_get(document, 'process.executable') or '?'}"
-        f" user {_get(document, 'user.id')} parent {_get(document, 'process.parent.pid')}"
+def _who(document: Document) -> str:
+    return (
+        f"{_word(document, 'process.name')}[{_word(document, 'process.pid')}]"
+        f" {_word(document, 'process.executable')}"
+        f" user {_word(document, 'user.id')} parent {_word(document, 'process.parent.pid')}"
     )
-    time = str(document["@timestamp"]).replace("T", " ").rstrip("Z")
-    if _get(document, "event.kind") == "event":
-        what = f"{_get(document, 'auditd.data.syscall')} {_get(document, 'file.path') or ''}"
-        return printable(f"{time} event {what.rstrip()} {_get(document, 'event.outcome')}: {who}")
-    count = _get(document, "auditsense.count")
-    state = _get(document, "auditsense.state")
+
+
+def _lost(document: Document) -> str:
+    """Say what was lost as far as it concerns this alert; the rest has documents of its own."""
     lost = _get(document, "auditsense.lost")
-    window = f"{count} in all" if state == "closed" else f"{count} in {_seconds(document)}"
-    what = f"{_get(document, 'event.action')} {_get(document, 'file.path')}"
-    return printable(
-        f"{time} {state} {_get(document, 'auditsense.severity')} "
-        f"{_get(document, 'rule.name')}: {who}, {what} {window}"
-        + (f", {lost} records lost so far" if lost else "")
-    )
+    if not lost:
+        return ""
+    total = _get(document, "auditsense.lost_total")
+    if total is None:  # of a replay: nobody knows when it was lost
+        return f", {lost} records or events lost so far"
+    return f", {lost} records or events lost meanwhile, {total} since the start"
+
+
+def _headline(document: Document, state: str) -> str:
+    return f"{state} {_word(document, 'auditsense.severity')} {_word(document, 'rule.name')}:"
+
+
+def _what(document: Document) -> str:
+    """Return all of a line but its time."""
+    kind = _word(document, "event.kind")
+    message = _get(document, "message")
+    if message is not None:  # the sensor about itself: no process stands behind it
+        return f"{_headline(document, kind)} {message}"
+    path = _get(document, "file.path") or ""
+    if kind == "event":
+        call = f"{_word(document, 'auditd.data.syscall')} {path}".rstrip()
+        return f"event {call} {_word(document, 'event.outcome')}: {_who(document)}"
+    state = _word(document, "auditsense.state")
+    count = _word(document, "auditsense.count")
+    events = _get(document, "auditsense.events")
+    window = f"{count} in all" if state == "closed" or not events else f"{count} in {_seconds(events)}"
+    call = f"{_word(document, 'event.action')} {path}".rstrip()
+    return f"{_headline(document, state)} {_who(document)}, {call} {window}{_lost(document)}"
+
+
+def compact(document: Document) -> str:
+    """Return a document as one readable line, whichever the sensor made."""
+    time = _word(document, "@timestamp").replace("T", " ").rstrip("Z")
+    return printable(f"{time} {_what(document)}")

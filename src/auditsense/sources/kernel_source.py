@@ -8,7 +8,7 @@ Rule 2: asking can make no process wait, this one included, while `backlog_wait_
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Self
 
 from auditsense.errors import KernelCommandError
@@ -106,6 +106,10 @@ class KernelSource:
 
     def __exit__(self, *exception: object) -> None:
         self._drain_problem = None
+        # A full socket first: what the kernel could not put into it waits until another record is made,
+        # which leaving does, and must find room then.
+        if self._socket is not None:
+            self._drain()
         self._stack.__exit__(*exception)  # type: ignore[arg-type]
         if self._drain_problem is not None and not any(exception):
             raise self._drain_problem
@@ -158,24 +162,28 @@ class KernelSource:
         raise NotImplementedError
 
     def _settle(self) -> None:
-        """Take what the kernel has queued, before it goes elsewhere."""
+        """Take what the kernel has queued, before it goes elsewhere; count what was lost until then."""
+        if self.drain is None:
+            return
         deadline = time.monotonic() + _SETTLE_S
-        while self.drain is not None and time.monotonic() < deadline:
-            try:
-                queued = self._commands.status().backlog
-            except KernelCommandError:
-                return  # leaving goes on; what could not be asked cannot be waited for
-            try:
-                self.drain()
-            except Exception as problem:  # noqa: BLE001 - raised when the host is put back
-                self._drain_problem = problem
-                return
-            if not queued:
-                # The last moment to ask what was lost while the socket was ours.
-                self._count(self._commands.status())
-                self.drops()
-                return
-            time.sleep(_SETTLE_STEP_S)
+        with suppress(KernelCommandError):  # leaving goes on; what could not be asked cannot be waited for
+            # Asked before draining: what was queued then is on the socket soon, and taken the next time.
+            while self._commands.status().backlog and time.monotonic() < deadline and self._drain():
+                time.sleep(_SETTLE_STEP_S)
+        self._drain()
+        with suppress(KernelCommandError):  # the last moment to ask while the socket is ours
+            self._count(self._commands.status())
+        self.drops()
+
+    def _drain(self) -> bool:
+        """Let the reader take what waits on the socket. False: it cannot; its error is raised at the end."""
+        if self.drain is None or self._drain_problem is not None:
+            return False
+        try:
+            self.drain()
+        except Exception as problem:  # noqa: BLE001 - raised when the host is put back
+            self._drain_problem = problem
+        return self._drain_problem is None
 
     def _count(self, status: AuditStatus) -> None:
         step = (status.lost - self._lost_seen) % 2**32
