@@ -10,12 +10,23 @@ from typing import TYPE_CHECKING
 from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
-    from tests.faults import fault, pytest_addoption, pytest_configure
+    import pytest
+
+    from tests.faults import fault, pytest_configure
+    from tests.faults import pytest_addoption as add_fault_options
 else:  # beside this file, whatever pytest's import mode
     sys.path.insert(0, str(Path(__file__).parent))
-    from faults import fault, pytest_addoption, pytest_configure
+    from faults import fault, pytest_configure
+    from faults import pytest_addoption as add_fault_options
 
 __all__ = ["fault", "pytest_addoption", "pytest_configure"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the tests that produce a page of docs/ write it."""
+    add_fault_options(parser)
+    parser.addoption("--write-docs", action="store_true", help="write docs/conformance.md")
+
 
 # No test asserts a time, and a busy machine is no reason to fail: hence no deadline.
 _PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
