@@ -75,6 +75,21 @@ def test_a_closing_document_tells_the_total_when_something_came_after_the_alert(
     assert closed["auditsense"]["events"] == [event.id for event in scan(1, 0, 10)]
 
 
+def test_updates_say_that_a_burst_goes_on_each_time_so_much_time_has_passed() -> None:
+    with detector(AlertPolicy(update_ms=1000)) as one:
+        documents = feed(one, scan(1, 0, 40))  # the tenth comes after 0.9 s, the last after 3.9 s
+        updates = documents[1:]
+        assert said(documents) == [
+            ("alert", 1, 10),
+            ("update", 1, 20),
+            ("update", 1, 30),
+            ("update", 1, 40),
+        ]
+        assert one.alert_counts.updates == 3
+        assert len({update["event"]["id"] for update in updates}) == 3
+        assert said(one.finish()) == [("closed", 1, 40)]
+
+
 def test_nothing_is_closed_that_the_alert_has_told_already() -> None:
     with detector() as one:
         assert said(feed(one, scan(1, 0))) == [("alert", 1, 10)]

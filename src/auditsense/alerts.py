@@ -37,12 +37,16 @@ class AlertPolicy:
         interval_ms: that interval, of event time.
         max_bursts: bursts followed at a time; when there are more, the one that was quiet longest is
             closed early.
+        update_ms: while a burst goes on, an update says its count so far each time so much event time has
+            passed since it was last spoken of; 0: no updates. What an update counts depends on how often
+            the hits are drained; alerts and closing documents do not.
     """
 
     suppress_ms: int = 300_000
     max_alerts: int = 100
     interval_ms: int = 300_000
     max_bursts: int = 10_000
+    update_ms: int = 0
 
 
 @dataclass(slots=True)
@@ -52,12 +56,14 @@ class AlertCounts:
     Attributes:
         alerts: sent.
         suppressed: sequences counted into a burst instead of being sent.
+        updates: updates sent.
         closed: closing documents sent.
         withheld: alerts not sent because max_alerts of the interval were.
     """
 
     alerts: int = 0
     suppressed: int = 0
+    updates: int = 0
     closed: int = 0
     withheld: int = 0
 
@@ -69,6 +75,7 @@ class _Burst:
     count: int
     told: bool  # an alert was sent, so the burst has an end to tell as well
     told_count: int
+    told_ms: int  # when it was last spoken of, in event time
 
 
 _Key = tuple[int, tuple[bytes | None, ...]]  # the rule, and the values of its window's key fields
@@ -138,14 +145,14 @@ class Alerts:
             burst.count += 1 + hit.more
             burst.last_ms = max(burst.last_ms, hit.last_ms)
             self.counts.suppressed += 1 + hit.more
-            return []
+            return self._update(burst, lost)
         documents: list[Document] = []
         quietest = self._quietest()
         if quietest is not None and len(self._bursts) >= self._policy.max_bursts:
             documents += self._close(quietest, lost)
         told = self._may_send(hit.ids[-1].ms)
         matches = len(hit.ids)
-        self._bursts[key] = _Burst(hit, hit.last_ms, matches + hit.more, told, matches)
+        self._bursts[key] = _Burst(hit, hit.last_ms, matches + hit.more, told, matches, hit.ids[-1].ms)
         heappush(self._quiet, (hit.last_ms, next(self._begun), key))
         self.counts.suppressed += hit.more
         if told:
@@ -153,6 +160,15 @@ class Alerts:
             first = replace(hit, last_ms=hit.ids[-1].ms)
             documents.append(self._document(first, "alert", matches, lost))
         return documents
+
+    def _update(self, burst: _Burst, lost: int) -> list[Document]:
+        """Say that a burst goes on, when it is time to."""
+        every_ms = self._policy.update_ms
+        if not every_ms or not burst.told or burst.last_ms - burst.told_ms < every_ms:
+            return []
+        burst.told_ms = burst.last_ms
+        self.counts.updates += 1
+        return [self._document(replace(burst.first, last_ms=burst.last_ms), "update", burst.count, lost)]
 
     def _may_send(self, ms: int) -> bool:
         # Either way: after the host's clock was set back, the interval must not last until it catches up.

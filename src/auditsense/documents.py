@@ -163,7 +163,7 @@ def alert_document(  # noqa: PLR0913 - one value of the document each
         detection: what was detected.
         hit: the completed window; its fields are those of the event that completed it.
         host: this host, for events that name no node.
-        state: sequence, alert or closed.
+        state: sequence, alert, update or closed.
         count: matches of the burst so far.
         ids: the events of the window, oldest first.
         lost: records known to be lost since the sensor started.
@@ -171,8 +171,9 @@ def alert_document(  # noqa: PLR0913 - one value of the document each
     document = _fields(hit, host)
     pid = document.get("process", {}).get("pid")
     document["@timestamp"] = timestamp(hit.last_ms)
+    again = [hit.last_ms] if state == "update" else []  # the only state that a burst can have more than once
     document["event"] |= {
-        "id": stable_id([detection.id, document["host"]["id"], pid, state, *ids]),
+        "id": stable_id([detection.id, document["host"]["id"], pid, state, *ids, *again]),
         "kind": "alert",
         "dataset": ALERT_DATASET,
         "module": "auditsense",
