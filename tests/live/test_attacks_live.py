@@ -168,7 +168,7 @@ def test_a_consumer_that_comes_back_when_the_sensor_ends_hears_of_the_loss_as_we
         summary = SUMMARY.search(sensor.said)
     assert summary is not None
     seen = sum(b'"message"' not in line for line in found)
-    # What lies in the kernel's retry queue when the ownership ends is shown by no counter: below 1 %.
+    # Not exact: 267 to 993 of 338,400 went unsaid when this was written (docs/loss.md), hence 1 %.
     missing = STALLED_OPENS - seen
     assert 0 < missing * 0.99 <= sum(map(int, summary.groups()))
 
