@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
     from tests.live.guarded import exclusive, guardian, host_state, why_not
     from tests.live.guardian import HostState
-    from tests.live.loads import Scanner, compiled_scanner, python_scanner
+    from tests.live.loads import Scanner, compiled, compiled_scanner, python_scanner
 else:  # beside this file, whatever pytest's import mode
     sys.path.insert(0, str(HERE))
     from guarded import exclusive, guardian, host_state, why_not
-    from loads import Scanner, compiled_scanner, python_scanner
+    from loads import Scanner, compiled, compiled_scanner, python_scanner
 
 TEST_LIMIT_S = 50.0
 
@@ -94,3 +94,9 @@ def each_scanner(request: pytest.FixtureRequest, compiled: Scanner | None) -> Sc
     if compiled is None:
         pytest.skip("there is no C compiler for scanner.c")
     return compiled
+
+
+@pytest.fixture(name="witness_program", scope="session")
+def witness_program_fixture(tmp_path_factory: pytest.TempPathFactory) -> Path | None:
+    """Give the program that `loads.Witness` runs; None where there is no compiler."""
+    return compiled("witness", tmp_path_factory.mktemp("witness"))

@@ -92,13 +92,21 @@ class Scanner:
         return process.pid
 
 
-def compiled_scanner(folder: Path) -> Scanner | None:
-    """Compile scanner.c into *folder*; None where there is no C compiler."""
+def compiled(name: str, folder: Path) -> Path | None:
+    """Compile *name*.c, which lies beside this file, into *folder*; None where there is no C compiler."""
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if compiler is None:
         return None
-    program = folder / "scanner"
-    subprocess.run([compiler, "-O2", "-o", program, HERE / "scanner.c"], check=True, timeout=60)
+    program = folder / name
+    subprocess.run([compiler, "-O2", "-o", program, HERE / f"{name}.c"], check=True, timeout=60)
+    return program
+
+
+def compiled_scanner(folder: Path) -> Scanner | None:
+    """Compile scanner.c into *folder*; None where there is no C compiler."""
+    program = compiled("scanner", folder)
+    if program is None:
+        return None
     return Scanner((str(program),), compiled=True, exe=str(program.resolve()), comm=program.name)
 
 
@@ -192,6 +200,65 @@ class Listener:
             pattern.match(datagram[16:]) for datagram in self.datagrams() if datagram[4:6] == b"\x14\x05"
         )
         return [match[1].decode() for match in found if match]
+
+
+RECORDS = 5
+"""What the kernel makes of one open: SYSCALL, CWD, PATH, PROCTITLE, EOE."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """What the kernel made of loads that opened /proc a known number of times.
+
+    Attributes:
+        events: of the loads, that got as far as the kernel's queue at least in part.
+        others: events of somebody else.
+        refused_whole: opens of which the kernel had no room for the first record, and so made none.
+        refused_later: records of *events* that it had no room for.
+    """
+
+    events: int
+    others: int
+    refused_whole: int
+    refused_later: int
+
+
+class Witness:
+    """Hears what the kernel makes, and stands by while a sensor stands still. See witness.c."""
+
+    def __init__(self, program: Path) -> None:
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen([program], stdin=pipe, stdout=pipe, text=True)
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline() == "ready\n"
+
+    def end(self, opens: int) -> Made:
+        """Stop listening; *opens* were made meanwhile."""
+        found = json.loads(self._process.communicate("", timeout=END_LIMIT_S)[0])
+        assert found["drops"] == 0, "the witness itself missed records"
+        events: list[int] = found["events"]
+        return Made(
+            events=sum(events),
+            others=found["others"],
+            refused_whole=opens - sum(events),
+            refused_later=sum(count * (RECORDS - records) for records, count in enumerate(events)),
+        )
+
+    def close(self) -> None:
+        """End it, if it still runs."""
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.communicate()
+
+
+@contextlib.contextmanager
+def witnessing(program: Path) -> Iterator[Witness]:
+    """Let a witness listen for as long as the block lasts."""
+    witness = Witness(program)
+    try:
+        yield witness
+    finally:
+        witness.close()
 
 
 class Command:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from auditsense.kernel.status import AuditStatus
     from auditsense.kernel.watch import Noticed
 
-_SETTLE_S = 1.0  # how long the kernel's queue may take to empty when we leave
+SETTLE_S = 1.0  # how long the kernel's queue may take to empty when we leave
 _SETTLE_STEP_S = 0.002
 POLL_TIMEOUT_S = 0.25
 _RULES_EVERY_S = 2.0
@@ -106,10 +106,8 @@ class KernelSource:
 
     def __exit__(self, *exception: object) -> None:
         self._drain_problem = None
-        # A full socket first: what the kernel could not put into it waits until another record is made,
-        # which leaving does, and must find room then.
         if self._socket is not None:
-            self._drain()
+            self._before_leaving()
         self._stack.__exit__(*exception)  # type: ignore[arg-type]
         if self._drain_problem is not None and not any(exception):
             raise self._drain_problem
@@ -161,19 +159,25 @@ class KernelSource:
         """Open `_socket` and do what makes records come on it; all of it undone by *stack*."""
         raise NotImplementedError
 
+    def _before_leaving(self) -> None:
+        """Take what comes only while audit is as it was set. Here: nothing."""
+
     def _settle(self) -> None:
         """Take what the kernel has queued, before it goes elsewhere; count what was lost until then."""
         if self.drain is None:
             return
-        deadline = time.monotonic() + _SETTLE_S
-        with suppress(KernelCommandError):  # leaving goes on; what could not be asked cannot be waited for
-            # Asked before draining: what was queued then is on the socket soon, and taken the next time.
-            while self._commands.status().backlog and time.monotonic() < deadline and self._drain():
-                time.sleep(_SETTLE_STEP_S)
-        self._drain()
+        self._take_queued(time.monotonic() + SETTLE_S)
         with suppress(KernelCommandError):  # the last moment to ask while the socket is ours
             self._count(self._commands.status())
         self.drops()
+
+    def _take_queued(self, deadline_s: float) -> None:
+        """Drain until the kernel has nothing queued for the socket, or until *deadline_s* at the latest."""
+        with suppress(KernelCommandError):  # leaving goes on; what could not be asked cannot be waited for
+            # Asked before draining: what was queued then is on the socket soon, and taken the next time.
+            while self._commands.status().backlog and time.monotonic() < deadline_s and self._drain():
+                time.sleep(_SETTLE_STEP_S)
+        self._drain()
 
     def _drain(self) -> bool:
         """Let the reader take what waits on the socket. False: it cannot; its error is raised at the end."""

@@ -8,19 +8,23 @@ read here.
 from __future__ import annotations
 
 import os
+import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from auditsense.errors import KernelCommandError
 from auditsense.kernel.plan import DEFAULT_BACKLOG_LIMIT, plan
+from auditsense.kernel.status import StatusField
 from auditsense.kernel.takeover import Takeover, refuse_owner
 from auditsense.kernel.watch import Expected
 from auditsense.sources import netlink
-from auditsense.sources.kernel_source import KernelSource
+from auditsense.sources.kernel_source import SETTLE_S, KernelSource
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from contextlib import ExitStack
 
+    from auditsense.kernel.commands import Commands
     from auditsense.kernel.journal import Journal
     from auditsense.kernel.watch import Noticed
 
@@ -32,6 +36,10 @@ class Unicast(KernelSource):
 
     When the ownership is lost meanwhile, it goes on with the same socket as a multicast listener: it
     fights no owner, and a sensor that ended there would be blind where an intruder wants it to be.
+
+    What found the socket full the kernel keeps, in a queue that nobody can see, and tries again when it
+    makes another record; on a host that has become quiet, that can be never. So once the socket has room
+    this source has one made: it sets `backlog_limit` to what it is.
 
     Args:
         audit_rules: lines in auditctl syntax that must be in force.
@@ -54,6 +62,7 @@ class Unicast(KernelSource):
     ) -> None:
         super().__init__(audit_rules, **more)
         self._backlog_limit = backlog_limit
+        self._refused_seen = 0
 
     def plan(self) -> list[str]:
         """Say what entering would change on this host, one line a change. Changes nothing."""
@@ -65,6 +74,7 @@ class Unicast(KernelSource):
     def check(self) -> list[Noticed]:
         """See `KernelSource.check`; from the loss of the socket on, listen by multicast."""
         noticed = super().check()
+        self._have_tried_again(self._polls)
         lost = [one for one in noticed if one.finding.id == "auditsense.tamper.owner"]
         if lost and not self.audited and self._socket is not None:
             try:
@@ -74,6 +84,26 @@ class Unicast(KernelSource):
             self.audited = True
             self._drops_seen = netlink.socket_drops(self._socket)
         return noticed
+
+    def _before_leaving(self) -> None:
+        if self.drain is None or self.audited:
+            return
+        deadline = time.monotonic() + SETTLE_S
+        self._drain()
+        while self._have_tried_again(self._commands) and time.monotonic() < deadline:
+            self._take_queued(deadline)
+
+    def _have_tried_again(self, commands: Commands) -> bool:
+        """Have the kernel try again what found the socket full since the last time. False: nothing did."""
+        if self._socket is None or self.audited:
+            return False
+        refused = netlink.socket_drops(self._socket)
+        if refused == self._refused_seen:
+            return False
+        self._refused_seen = refused
+        with suppress(KernelCommandError):  # it will try when the next record comes
+            commands.set(StatusField.BACKLOG_LIMIT, commands.status().backlog_limit)
+        return True
 
     def _enter(self, stack: ExitStack, journals: tuple[Journal, ...]) -> None:
         self.audited = False
