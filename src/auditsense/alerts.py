@@ -20,7 +20,7 @@ from auditsense.detections.fields import field
 from auditsense.documents import Document, alert_document
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from auditsense.detections.model import Detection
     from auditsense.hit import Hit
@@ -88,12 +88,18 @@ class Alerts:
         detections: in the order of the rule table.
         host: where events without a node come from.
         policy: when to speak.
+        lost: tells how many records are known to be lost so far; asked for each document, which says it.
     """
 
     def __init__(
-        self, detections: Sequence[Detection], host: Host, policy: AlertPolicy | None = None
+        self,
+        detections: Sequence[Detection],
+        host: Host,
+        policy: AlertPolicy | None = None,
+        lost: Callable[[], int] = lambda: 0,
     ) -> None:
         self.counts = AlertCounts()
+        self._lost = lost
         self._detections = detections
         self._by = [tuple(field(name) for name in one.window.by) for one in detections]
         self.host = host
@@ -108,67 +114,62 @@ class Alerts:
         self._sent = 0
         self._now = 0
 
-    def take(self, hits: Iterable[Hit], lost: int) -> list[Document]:
-        """Return the alerts and closing documents that these hits cause, in order.
-
-        Args:
-            hits: as drained.
-            lost: records known to be lost so far; alerts say it.
-        """
+    def take(self, hits: Iterable[Hit]) -> list[Document]:
+        """Return the alerts and closing documents that these hits, as drained, cause, in order."""
         documents: list[Document] = []
         for hit in hits:
-            documents += self.advance(hit.ids[-1].ms, lost)
-            documents += self._take(hit, lost)
+            documents += self.advance(hit.ms)
+            documents += self._take(hit)
         return documents
 
-    def advance(self, now_ms: int, lost: int) -> list[Document]:
+    def advance(self, now_ms: int) -> list[Document]:
         """Let event time pass: close the bursts that were quiet for the suppression time."""
         self._now = max(self._now, now_ms)
         documents: list[Document] = []
         while (quietest := self._quietest()) is not None:
             if self._now - self._bursts[quietest].last_ms <= self._policy.suppress_ms:
                 break
-            documents += self._close(quietest, lost)
+            documents += self._close(quietest)
         return documents
 
-    def finish(self, lost: int) -> list[Document]:
+    def finish(self) -> list[Document]:
         """Close all bursts, at the end of the stream."""
         documents: list[Document] = []
         while (quietest := self._quietest()) is not None:
-            documents += self._close(quietest, lost)
+            documents += self._close(quietest)
         return documents
 
-    def _take(self, hit: Hit, lost: int) -> list[Document]:
-        key = (hit.rule, tuple(hit.values[by] for by in self._by[hit.rule]))
+    def _take(self, hit: Hit) -> list[Document]:
+        key = (hit.rule, tuple(hit.value(by) for by in self._by[hit.rule]))
         burst = self._bursts.get(key)
         if burst is not None:
             burst.count += 1 + hit.more
             burst.last_ms = max(burst.last_ms, hit.last_ms)
             self.counts.suppressed += 1 + hit.more
-            return self._update(burst, lost)
+            return self._update(burst)
         documents: list[Document] = []
         quietest = self._quietest()
         if quietest is not None and len(self._bursts) >= self._policy.max_bursts:
-            documents += self._close(quietest, lost)
-        told = self._may_send(hit.ids[-1].ms)
-        matches = len(hit.ids)
-        self._bursts[key] = _Burst(hit, hit.last_ms, matches + hit.more, told, matches, hit.ids[-1].ms)
+            documents += self._close(quietest)
+        told = self._may_send(hit.ms)
+        matches = hit.count
+        self._bursts[key] = _Burst(hit, hit.last_ms, matches + hit.more, told, matches, hit.ms)
         heappush(self._quiet, (hit.last_ms, next(self._begun), key))
         self.counts.suppressed += hit.more
         if told:
             self.counts.alerts += 1
-            first = replace(hit, last_ms=hit.ids[-1].ms)
-            documents.append(self._document(first, "alert", matches, lost))
+            first = replace(hit, last_ms=hit.ms)
+            documents.append(self._document(first, "alert", matches))
         return documents
 
-    def _update(self, burst: _Burst, lost: int) -> list[Document]:
+    def _update(self, burst: _Burst) -> list[Document]:
         """Say that a burst goes on, when it is time to."""
         every_ms = self._policy.update_ms
         if not every_ms or not burst.told or burst.last_ms - burst.told_ms < every_ms:
             return []
         burst.told_ms = burst.last_ms
         self.counts.updates += 1
-        return [self._document(replace(burst.first, last_ms=burst.last_ms), "update", burst.count, lost)]
+        return [self._document(replace(burst.first, last_ms=burst.last_ms), "update", burst.count)]
 
     def _may_send(self, ms: int) -> bool:
         # Either way: after the host's clock was set back, the interval must not last until it catches up.
@@ -191,16 +192,16 @@ class Alerts:
             heappush(self._quiet, (self._bursts[key].last_ms, begun, key))
         return None
 
-    def _close(self, quietest: _Key, lost: int) -> list[Document]:
+    def _close(self, quietest: _Key) -> list[Document]:
         heappop(self._quiet)
         burst = self._bursts.pop(quietest)
         if not burst.told or burst.count == burst.told_count:
             return []
         self.counts.closed += 1
         last = replace(burst.first, last_ms=burst.last_ms)
-        return [self._document(last, "closed", burst.count, lost)]
+        return [self._document(last, "closed", burst.count)]
 
-    def _document(self, hit: Hit, state: str, count: int, lost: int) -> Document:
+    def _document(self, hit: Hit, state: str, count: int) -> Document:
         return alert_document(
             self._detections[hit.rule],
             hit,
@@ -208,5 +209,5 @@ class Alerts:
             state=state,
             count=count,
             ids=hit.ids,
-            lost=lost,
+            lost=self._lost(),
         )

@@ -77,7 +77,7 @@ class Detector:
         self._make_ring = partial(Ring, rules, limits)
         self.ring = self._make_ring()
         self._counted_before: Stats | None = None  # by the ring of the host before, see rehost
-        self._alerts = Alerts(self.detections, self.host, policy)
+        self._alerts = Alerts(self.detections, self.host, policy, lambda: self.lost)
 
     @property
     def memory_bytes(self) -> int:
@@ -136,11 +136,11 @@ class Detector:
 
     def finish(self) -> list[Document]:
         """End the input: decide what is open, close all bursts. More may be fed afterwards."""
-        return self.settle() + self._alerts.finish(self.lost)
+        return self.settle() + self._alerts.finish()
 
     def advance(self, now_ms: int) -> list[Document]:
         """Let event time pass to *now_ms* (ms since 1970 UTC): close the bursts that ended."""
-        return self._alerts.advance(now_ms, self.lost)
+        return self._alerts.advance(now_ms)
 
     def drain(self) -> list[Document]:
         """Return what the core has found since the last call."""
@@ -152,7 +152,7 @@ class Detector:
         if self.view is View.SEQUENCES:
             lost = self.lost
             return [self._sequence(hit, lost) for hit in hits]
-        return self._alerts.take(hits, self.lost)
+        return self._alerts.take(hits)
 
     def stats(self) -> Stats:
         """Return the core's counters."""
@@ -200,7 +200,7 @@ class Detector:
             hit,
             self.host,
             state="sequence",
-            count=len(hit.ids),
+            count=hit.count,
             ids=hit.ids,
             lost=lost,
         )

@@ -92,7 +92,7 @@ def _call(hit: Hit) -> tuple[str | None, str | None]:
 
 
 def _fields(hit: Hit, host: Host) -> Document:
-    document: Document = {"@timestamp": timestamp(hit.ids[-1].ms), "event": {}}
+    document: Document = {"@timestamp": timestamp(hit.ms), "event": {}}
     for name, field, decimal in _PLACES:
         _put(document, name, hit.number(field) if decimal else hit.text(field))
     arch, call = _call(hit)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 # as_hit, as_event_id and as_hit_field of _ring.cdef.h, in the machine's own byte order.
 _HIT = struct.Struct("=IIIIQQ")
 _ID = struct.Struct("=QII")
-_FIELDS = struct.Struct(f"={2 * len(Field)}I")
+_PLACE = struct.Struct("=II")
 _LONGEST_NUMBER = len(str(-(2**63)))  # a log may hold anything, and Python refuses to read 4,301 digits
 
 
@@ -32,30 +33,55 @@ class EventId:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A completed window.
+    """A completed window. Its parts are read out of the core's bytes when they are asked for.
 
     Attributes:
         rule: index of the rule in the rule table.
-        ids: the events of the window, oldest first.
-        values: the decoded fields of the event that completed it, indexed by `Field`; None: absent.
         more: further windows of the same key that completed before this hit was drained.
         last_ms: stamp of the newest of them, or of this hit's own last event.
+        count: events of the window, 1 or more.
+        rest: ids, fields and text as the core laid them out behind `as_hit`.
     """
 
     rule: int
-    ids: tuple[EventId, ...]
-    values: tuple[bytes | None, ...]
     more: int
     last_ms: int
+    count: int
+    rest: bytes = dataclasses.field(repr=False)
+
+    @property
+    def ids(self) -> tuple[EventId, ...]:
+        """The events of the window, oldest first."""
+        ids = self.rest[: self.count * _ID.size]
+        return tuple(EventId(ms, serial) for ms, serial, _ in _ID.iter_unpack(ids))
+
+    @property
+    def ms(self) -> int:
+        """The stamp of the event that completed the window."""
+        ms: int = _ID.unpack_from(self.rest, (self.count - 1) * _ID.size)[0]
+        return ms
+
+    @property
+    def values(self) -> tuple[bytes | None, ...]:
+        """All fields, indexed by `Field`; see `value`."""
+        return tuple(self.value(field) for field in Field)
+
+    def value(self, field: Field) -> bytes | None:
+        """Return a field of the event that completed the window, decoded; None: absent."""
+        at, length = _PLACE.unpack_from(self.rest, self.count * _ID.size + field * _PLACE.size)
+        if not at:
+            return None
+        start = at - _HIT.size
+        return self.rest[start : start + length]
 
     def text(self, field: Field) -> str | None:
         """Return a field as text, undecodable bytes as hex escapes; None: absent."""
-        value = self.values[field]
+        value = self.value(field)
         return None if value is None else value.decode("utf-8", "backslashreplace")
 
     def number(self, field: Field) -> int | None:
         """Return a field that the kernel prints in decimal as a number; None: absent or no number."""
-        value = self.values[field]
+        value = self.value(field)
         if value is None or len(value) > _LONGEST_NUMBER or not value.removeprefix(b"-").isdigit():
             return None
         return int(value)
@@ -66,13 +92,5 @@ def unpack(drained: bytes) -> Iterator[Hit]:
     at = 0
     while at < len(drained):
         size, rule, count, _, more, last_ms = _HIT.unpack_from(drained, at)
-        ids_at = at + _HIT.size
-        fields_at = ids_at + count * _ID.size
-        ids = tuple(EventId(ms, serial) for ms, serial, _ in _ID.iter_unpack(drained[ids_at:fields_at]))
-        places = _FIELDS.unpack_from(drained, fields_at)
-        values = tuple(
-            drained[at + start : at + start + length] if start else None
-            for start, length in zip(places[::2], places[1::2], strict=True)
-        )
-        yield Hit(rule, ids, values, more, last_ms)
+        yield Hit(rule, more, last_ms, count, drained[at + _HIT.size : at + size])
         at += size

@@ -158,6 +158,8 @@ class Ring:
         self._handle = handle
         self._limits = limits
         self._out = ffi.new("uint8_t[]", limits.hit_bytes)
+        self.crowded = False
+        """Whether so many hits lay there at the last drain that input may have had to wait for it."""
         self._stats = ffi.new("as_stats *")
 
     def receive(self, fd: int, now_ms: int, rounds: int = 64) -> int:
@@ -223,6 +225,7 @@ class Ring:
         with self._enter() as handle:
             used = _checked(lib.as_ring_drain(handle, self._out, self._limits.hit_bytes))
             drained = bytes(ffi.buffer(self._out, used)) if used else b""
+        self.crowded = used > self._limits.hit_bytes // _CROWDED
         return list(unpack(drained))
 
     def stats(self) -> Stats:
@@ -267,6 +270,9 @@ class Ring:
             self._lock.release()
 
 
+# Input waits when there is no room for the largest hit (hit.c), which at the least takes less than
+# three quarters of all room.
+_CROWDED = 8
 _STATS = tuple(field.name for field in dataclasses.fields(Stats))
 
 

@@ -32,11 +32,14 @@ if TYPE_CHECKING:
     from auditsense.sources.source import Source
 
 _TICK_S = 1.0  # events and bursts that wait for time to pass are looked at so often
+_EXPIRE_S = 0.1  # those that wait for time to pass while records come
 # Letting records gather is cheaper than waking up for each, and more than that: the kernel's thread
 # wakes us with every record, and on one processor with us it sends the next when we sleep again.
 _BUSY_DATAGRAMS = 64  # so many at a time, or so often woken up at once, is busy; an event is five records
 _BUSY_WAKES = 8
-_GATHER_S = 0.0005
+_GATHER_S = 0.002
+_ROUNDS = 64  # calls of recvmmsg before the hits are looked at
+_MOST_TURNS = 8  # before all else is, however much comes
 
 
 def _monotonic_ms() -> int:
@@ -90,11 +93,15 @@ class Sensor:
         if self_test is not None:
             kind = partial(ProbedDetector, path=self_test.path)
         self._make = partial(kind, detections, view=view, policy=policy, limits=limits)
-        self._event_timeout_ms = (limits if limits is not None else Limits()).event_timeout_ms
+        limits = limits if limits is not None else Limits()
+        self._event_timeout_ms = limits.event_timeout_ms
+        self._most_datagrams = _ROUNDS * limits.datagram_slots
         self._detector: Detector | None = None
         self._checks: Checks | None = None
         self._resources = ExitStack()
         self._wake = -1
+        self._waiter = select.poll()
+        self._next_expire_s = 0.0
         self._stopped = False
         self._last: list[Document] = []
 
@@ -105,6 +112,9 @@ class Sensor:
             self._detector = stack.enter_context(self._make())
             self._source.drain = self._receive_last
             stack.enter_context(self._source)
+            self._waiter = select.poll()
+            self._waiter.register(self._source.fileno(), select.POLLIN)
+            self._waiter.register(self._wake, select.POLLIN)
             if self._self_test is not None:
                 stack.enter_context(self._self_test)
             self._last += self._detector.feed(self._source.early, _monotonic_ms())
@@ -132,10 +142,8 @@ class Sensor:
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """Wait until there may be something to poll. False: the time is over, or `stop` was called."""
-        waiter = select.poll()
-        waiter.register(self.fileno(), select.POLLIN)
-        waiter.register(self._wake, select.POLLIN)
-        ready = waiter.poll(None if timeout_s is None else max(0, timeout_s) * 1000)
+        self._open()
+        ready = self._waiter.poll(None if timeout_s is None else max(0, timeout_s) * 1000)
         return any(fd != self._wake for fd, _ in ready)
 
     def __iter__(self) -> Iterator[Document]:
@@ -203,22 +211,33 @@ class Sensor:
         detector = self._open()
         checks = self._looking()
         documents, self._last = self._last, []
+        total = self._take(detector, documents)
+        now_s = time.monotonic()
+        if not total or now_s >= self._next_expire_s:
+            self._next_expire_s = now_s + _EXPIRE_S
+            detector.ring.expire(_monotonic_ms())
+            documents += detector.drain()
+            documents += detector.advance(_wall_ms())
+        if documents:
+            documents = self._own(documents)
+            checks.narrow(documents, now_s)
+        return documents + checks.look(now_s), total
+
+    def _take(self, detector: Detector, documents: list[Document]) -> int:
+        """Take what waits on the socket, but no more of it once there is an alert. Returns how many."""
+        ring = detector.ring
         total = 0
-        while self.fileno() >= 0:
-            taken = detector.ring.receive(self.fileno(), _monotonic_ms())
+        for _ in range(_MOST_TURNS):
+            if self.fileno() < 0:
+                break
+            taken = ring.receive(self.fileno(), _monotonic_ms(), _ROUNDS)
+            total += taken
             drained = detector.drain()
             documents += drained
-            total += taken
-            if not taken and not drained:
+            # Crowded: some that have left the socket may wait for room, and nothing would wake us for them.
+            if not ring.crowded and (drained or taken < self._most_datagrams):
                 break
-            if drained:
-                break  # an alert does not wait for the rest of a flood
-        detector.ring.expire(_monotonic_ms())
-        documents += detector.drain()
-        documents = self._own(documents + detector.advance(_wall_ms()))
-        now_s = time.monotonic()
-        checks.narrow(documents, now_s)
-        return documents + checks.look(now_s), total
+        return total
 
     def _close_wake(self) -> None:
         wake, self._wake = self._wake, -1
