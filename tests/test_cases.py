@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 import pytest
 
 from auditsense.ring import PACKED_HEADER, Limits, Ring
-from auditsense.rule_table import Call, Field, Op, Rule, RuleTable
+from auditsense.rule_table import Call, End, Field, Op, Rule, RuleTable
 from auditsense.rule_table import Test as Comparison
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ TYPES = {
     "SYSCALL": 1300,
     "PATH": 1302,
     "CONFIG_CHANGE": 1305,
+    "SOCKADDR": 1306,
     "CWD": 1307,
     "EXECVE": 1309,
     "EOE": 1320,
@@ -263,6 +264,7 @@ class EventRun:
 
     def __init__(self, case: Case) -> None:
         """Create the ring that the case asks for."""
+        end = End.EOE
         limits = {"event_slots": 16, "small_texts": 64, "large_texts": 4, "datagram_bytes": 16384}
         self.by_log = any(row.text == "log" for row in case.rows)
         for row in case.rows:
@@ -270,7 +272,9 @@ class EventRun:
                 limits |= {
                     name: int(value) for name, value in (word.split("=") for word in row.text.split()[1:])
                 }
-        self.ring = Ring((EVERY_EVENT,), Limits(**limits))
+            if row.text.startswith("ends "):
+                end = End[row.text.removeprefix("ends ").upper()]
+        self.ring = Ring((EVERY_EVENT,), Limits(**limits), end=end)
         self.now_ms = 1000
         self.decided: list[Hit] = []
         self.last: Hit | None = None
@@ -287,7 +291,7 @@ class EventRun:
 
     def step(self, row: Row) -> None:
         word, _, rest = row.text.partition(" ")
-        if word in {"log", "limits"} or self.passed(word, rest):
+        if word in {"log", "limits", "ends"} or self.passed(word, rest):
             return
         if row.text.startswith("=> counts "):
             check_counts(row, self.ring)

@@ -21,7 +21,7 @@ LAYERS = (
     {"errors", "syscalls", "rule_table"},
     {"hit"},
     {"ring"},
-    {"detections", "host", "losses"},
+    {"detections", "host", "lean", "living", "losses"},
     {"documents"},
     {"alerts"},
     {"detector"},

@@ -20,7 +20,7 @@ from auditsense import ring as ring_module
 from auditsense._ffi import ffi, lib  # noqa: TID251 - sizes and names can only be compared there
 from auditsense.errors import BusyError, ClosedError, UsageError
 from auditsense.ring import PACKED_HEADER, Limits, Ring, Stats, core_version, pack
-from auditsense.rule_table import Call, Field, Masked, Op, Rule, RuleTable
+from auditsense.rule_table import Call, End, Field, Masked, Op, Rule, RuleTable
 from auditsense.rule_table import Test as FieldTest
 from auditsense.testing import burst, datagrams, open_event
 
@@ -59,7 +59,7 @@ METHODS = [
 
 def memory_of(limits: Limits, rules: RuleTable = EVERY) -> int:
     """Ask what a ring would take, without taking it; 0: refused."""
-    config, table, _keep = ring_module._to_c(rules, limits, 0)
+    config, table, _keep = ring_module._to_c(rules, limits, End.EOE, 0)
     return int(lib.as_ring_bytes(config, table))
 
 
@@ -159,7 +159,7 @@ def test_memory_bytes_is_what_is_taken() -> None:
 
 
 def test_limits_and_stats_are_the_structs_of_the_core() -> None:
-    assert ["seed", *(one.name for one in dataclasses.fields(Limits))] == [
+    assert ["seed", *(one.name for one in dataclasses.fields(Limits)), "end"] == [
         name for name, _ in ffi.typeof("as_config").fields
     ]
     assert [one.name for one in dataclasses.fields(Stats)] == [
@@ -168,9 +168,10 @@ def test_limits_and_stats_are_the_structs_of_the_core() -> None:
 
 
 @pytest.mark.parametrize(
-    ("python", "core", "prefix"), [(Field, "as_field", "AS_FIELD_"), (Op, "as_op", "AS_OP_")]
+    ("python", "core", "prefix"),
+    [(Field, "as_field", "AS_FIELD_"), (Op, "as_op", "AS_OP_"), (End, "as_end", "AS_END_")],
 )
-def test_enums_are_those_of_the_core(python: type[Field | Op], core: str, prefix: str) -> None:
+def test_enums_are_those_of_the_core(python: type[Field | Op | End], core: str, prefix: str) -> None:
     names = {name: value for name, value in ffi.typeof(core).relements.items() if name != "AS_FIELDS"}
     assert {f"{prefix}{one.name}": one.value for one in python} == names
 

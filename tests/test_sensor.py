@@ -31,6 +31,7 @@ class FakeSource:
     name: str = "fake"
     audited: bool = False
     early: list[bytes] = field(default_factory=list)
+    unsent: frozenset[int] = frozenset()
     drain: Callable[[], object] | None = None
     put_back: tuple[str, ...] = ()
     guardian: Guardian | None = None

@@ -67,7 +67,15 @@ typedef struct {
     uint32_t key_slots;        /* keys with a window, 16 to 4194304 */
     uint32_t window_slack;     /* matches kept beyond a rule's count, for late ones, 0 to 1024 */
     uint32_t hit_bytes;        /* hits waiting to be drained; at least 8 * datagram_bytes + 65536 */
+    uint32_t end;              /* as_end, of events that come as datagrams */
 } as_config;
+
+/* What tells that all records of an event have come. Log files hold no EOE: there it is AS_END_TITLE. */
+typedef enum {
+    AS_END_EOE = 0,
+    AS_END_TITLE = 1, /* PROCTITLE, the last but EOE */
+    AS_END_PATHS = 2  /* as many PATH records as SYSCALL announces: for those who are sent none of the later ones */
+} as_end;
 
 /* The rule table: data made by the detection compiler. Offsets count from the arrays of as_rules. */
 typedef enum {

@@ -15,8 +15,10 @@ from auditsense.detections.compile import compile_all
 from auditsense.detections.load import shipped
 from auditsense.documents import Document, alert_document, event_document
 from auditsense.host import Host, this_host
+from auditsense.lean import Lean
+from auditsense.lean import lean as without
 from auditsense.ring import Limits, Ring, Stats, pack
-from auditsense.rule_table import Rule
+from auditsense.rule_table import End, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -51,13 +53,15 @@ class Detector:
         host: of records that name no node; this host unless given.
         policy: when alerts are sent and when counted.
         limits: what the core may hold.
+        lean: records of the types in `unsent` need not come, and are not waited for; what an alert would
+            say of them (`process.title`, `process.working_directory`) it does not.
 
     Raises:
         DetectionError: a detection that cannot be compiled.
         UsageError: a limit outside its bounds.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each has a default that most keep
         self,
         detections: Sequence[Detection] | None = None,
         *,
@@ -65,6 +69,7 @@ class Detector:
         host: Host | None = None,
         policy: AlertPolicy | None = None,
         limits: Limits | None = None,
+        lean: bool = False,
     ) -> None:
         self.detections = tuple(shipped() if detections is None else detections)
         self.host = host if host is not None else this_host()
@@ -74,7 +79,10 @@ class Detector:
         policy = policy if policy is not None else AlertPolicy()
         merge_ms = policy.suppress_ms if view is View.ALERTS else 0
         rules = (_EVERY_EVENT,) if view is View.EVENTS else compile_all(self.detections, merge_ms=merge_ms)
-        self._make_ring = partial(Ring, rules, limits)
+        spared = without(rules) if lean else Lean(frozenset(), End.EOE)
+        self.unsent = spared.unsent
+        """Record types that need not come."""
+        self._make_ring = partial(Ring, rules, limits, end=spared.end)
         self.ring = self._make_ring()
         self._counted_before: Stats | None = None  # by the ring of the host before, see rehost
         self._alerts = Alerts(self.detections, self.host, policy, lambda: self.lost)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 from auditsense import syscalls
 from auditsense.detector import Detector, View
 from auditsense.ring import Limits, Ring
-from auditsense.rule_table import Call, Field, Op, Rule, RuleTable, Test
+from auditsense.rule_table import Call, End, Field, Op, Rule, RuleTable, Test
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,8 +40,8 @@ def probe_rule(path: str) -> Rule:
 class _ProbedRing(Ring):
     """A ring whose last rule is the probe; its hits go aside."""
 
-    def __init__(self, rules: RuleTable, limits: Limits | None = None) -> None:
-        super().__init__(rules, limits)
+    def __init__(self, rules: RuleTable, limits: Limits | None = None, *, end: End = End.EOE) -> None:
+        super().__init__(rules, limits, end=end)
         self._probe = len(rules) - 1
         self.probed: list[Hit] = []
 
@@ -56,24 +56,26 @@ class ProbedDetector(Detector):
     """A `Detector` that also sees opens of one path, and never makes a document of them.
 
     Args:
-        detections, view, policy, limits: see `Detector`.
+        detections, view, policy, limits, lean: see `Detector`.
         path: the path.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - those of Detector, and one
         self,
         detections: Sequence[Detection] | None = None,
         *,
         view: View = View.ALERTS,
         policy: AlertPolicy | None = None,
         limits: Limits | None = None,
+        lean: bool = False,
         path: str,
     ) -> None:
-        super().__init__(detections, view=view, policy=policy, limits=limits)
+        super().__init__(detections, view=view, policy=policy, limits=limits, lean=lean)
         self.ring.close()
         rules, _ = self._make_ring.args
         probed = (*rules, probe_rule(path))
-        self._make_ring = cast("partial[Ring]", partial(_ProbedRing, probed, limits))
+        end = self._make_ring.keywords["end"]
+        self._make_ring = cast("partial[Ring]", partial(_ProbedRing, probed, limits, end=end))
         self.ring = self._make_ring()
 
     def probed(self) -> list[int]:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 from auditsense._ffi import ffi, lib  # noqa: TID251 - this is the border the ban draws
 from auditsense.errors import AuditSenseError, BusyError, ClosedError, UsageError
 from auditsense.hit import Hit, unpack
-from auditsense.rule_table import Masked, RuleTable
+from auditsense.rule_table import End, Masked, RuleTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -132,6 +132,7 @@ class Ring:
     Args:
         rules: what to look for.
         limits: what it may hold.
+        end: what tells that all records of an event have come.
         seed: of the hash tables; random unless given. A fixed one makes collisions computable.
 
     Raises:
@@ -139,13 +140,21 @@ class Ring:
         MemoryError: the memory cannot be had.
     """
 
-    def __init__(self, rules: RuleTable, limits: Limits | None = None, *, seed: int | None = None) -> None:
+    def __init__(
+        self,
+        rules: RuleTable,
+        limits: Limits | None = None,
+        *,
+        end: End = End.EOE,
+        seed: int | None = None,
+    ) -> None:
         self._handle: Any = None
         self._lock = threading.Lock()
         limits = limits if limits is not None else Limits()
         outside = f"a limit or a rule is outside its bounds: {limits}; {len(rules)} rules"
         try:
-            config, table, keep = _to_c(rules, limits, secrets.randbits(64) if seed is None else seed)
+            seed = secrets.randbits(64) if seed is None else seed
+            config, table, keep = _to_c(rules, limits, end, seed)
         except OverflowError:  # below 0, or past the bits that the core has for it
             raise UsageError(outside) from None
         self.memory_bytes: int = lib.as_ring_bytes(config, table)
@@ -286,9 +295,9 @@ def _checked(result: int) -> int:
     raise AuditSenseError(f"the core refused a call ({result}): this is a defect of auditsense")
 
 
-def _to_c(rules: RuleTable, limits: Limits, seed: int) -> tuple[Any, Any, list[Any]]:
+def _to_c(rules: RuleTable, limits: Limits, end: End, seed: int) -> tuple[Any, Any, list[Any]]:
     """Lay the table out as C arrays; the list keeps them alive until the core has copied them."""
-    config = ffi.new("as_config *", {"seed": seed, **dataclasses.asdict(limits)})
+    config = ffi.new("as_config *", {"seed": seed, "end": end, **dataclasses.asdict(limits)})
     calls: list[dict[str, int]] = []
     tests: list[dict[str, int]] = []
     operands: list[dict[str, int]] = []

@@ -54,6 +54,17 @@ class Field(enum.IntEnum):
     NODE = 37
 
 
+class End(enum.IntEnum):
+    """What tells that all records of an event have come as datagrams. In log text it is always TITLE."""
+
+    EOE = 0
+    """The record that says so."""
+    TITLE = 1
+    """PROCTITLE, the last before it."""
+    PATHS = 2
+    """As many PATH records as SYSCALL announces, for those who are sent none of the later ones."""
+
+
 class Op(enum.IntEnum):
     """How a field is compared with the operands of a test."""
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Self
 from auditsense.checks import Checks
 from auditsense.detector import Detector, View
 from auditsense.errors import ClosedError
+from auditsense.living import title_of
 from auditsense.probe import ProbedDetector
 from auditsense.ring import Limits
 from auditsense.sources.unicast import DEFAULT_AUDIT_RULE, Unicast
@@ -65,6 +66,10 @@ class Sensor:
         source: where records come from; the kernel's unicast socket unless given, and with it
             *audit_rules* are not used.
         self_test: proves every now and then that records come; none unless given, because it forks.
+        lean: records that no detection needs are kept out of the socket by the kernel, which costs this
+            process and the kernel less. What alerts lack by it is `process.working_directory`, and
+            `process.title` where the process has ended by then or *source* reports what this process
+            does; else that is read from /proc.
 
     Documents are alerts and, with a `rule.id` that begins with "auditsense.", what the sensor has to
     say about itself: losses, tampering, failed self-tests (docs/alerts.md).
@@ -86,13 +91,15 @@ class Sensor:
         limits: Limits | None = None,
         source: Source | None = None,
         self_test: SelfTest | None = None,
+        lean: bool = False,
     ) -> None:
         self._source: Source = source if source is not None else Unicast(audit_rules)
         self._self_test = self_test
         kind: Callable[..., Detector] = Detector
         if self_test is not None:
             kind = partial(ProbedDetector, path=self_test.path)
-        self._make = partial(kind, detections, view=view, policy=policy, limits=limits)
+        self._lean = lean
+        self._make = partial(kind, detections, view=view, policy=policy, limits=limits, lean=lean)
         limits = limits if limits is not None else Limits()
         self._event_timeout_ms = limits.event_timeout_ms
         self._most_datagrams = _ROUNDS * limits.datagram_slots
@@ -111,6 +118,7 @@ class Sensor:
             stack.callback(self._close_wake)
             self._detector = stack.enter_context(self._make())
             self._source.drain = self._receive_last
+            self._source.unsent = self._detector.unsent
             stack.enter_context(self._source)
             self._waiter = select.poll()
             self._waiter.register(self._source.fileno(), select.POLLIN)
@@ -220,6 +228,7 @@ class Sensor:
             documents += detector.advance(_wall_ms())
         if documents:
             documents = self._own(documents)
+            self._entitle(documents)
             checks.narrow(documents, now_s)
         return documents + checks.look(now_s), total
 
@@ -254,6 +263,18 @@ class Sensor:
             return documents
         own = os.getpid()
         return [one for one in documents if one.get("process", {}).get("pid") != own]
+
+    def _entitle(self, documents: list[Document]) -> None:
+        """Give alerts the title that the kernel was not let send; of all else there is too much."""
+        if not self._lean or self._source.audited or self._open().view is not View.ALERTS:
+            return
+        for one in documents:
+            process = one.get("process", {})
+            if one["auditsense"]["state"] != "alert" or "pid" not in process or "title" in process:
+                continue
+            title = title_of(process["pid"])
+            if title is not None:
+                process["title"] = title
 
     def _looking(self) -> Checks:
         self._open()

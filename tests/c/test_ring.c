@@ -167,6 +167,11 @@ static void bounds(void) {
     CHECK(as_ring_bytes(&config, &rules) > 0);
     config.window_slack = 1024;
     CHECK(as_ring_bytes(&config, &rules) > 0);
+    config.end = AS_END_PATHS;
+    CHECK(as_ring_bytes(&config, &rules) > 0);
+    config.end = AS_END_PATHS + 1;
+    CHECK_EQUAL(as_ring_bytes(&config, &rules), 0);
+    config.end = AS_END_EOE;
     config.window_slack = 1025;
     CHECK_EQUAL(as_ring_bytes(&config, &rules), 0);
 

@@ -6,7 +6,7 @@
 
 enum {
     SEEN_SYSCALL = 1, /* the event's main record */
-    SEEN_END = 2,     /* EOE, or PROCTITLE where it is the end */
+    SEEN_END = 2,     /* EOE, or PROCTITLE where it is the end, or any PATH where they are */
     SEEN_OF_SYSCALL = 4,
     SEEN_CWD = 8,
     SEEN_PROCTITLE = 16,
@@ -64,6 +64,7 @@ void as_events_carve(as_events *events, const as_config *config, as_carver *from
     events->seed = config->seed;
     events->timeout_ms = config->event_timeout_ms;
     events->newest_ms = 0;
+    events->end = (as_end)config->end;
     events->latest = 0;
     events->slots = as_carve(from, events->slot_count, sizeof *events->slots);
     events->buckets = as_carve(from, buckets, sizeof *events->buckets);
@@ -209,6 +210,7 @@ static as_event *open_event(as_events *events, const as_record *record, uint64_t
     event->born_ms = now_ms == 0 ? events->newest_ms : now_ms;
     event->wanted = UINT64_MAX;
     event->paths = 0;
+    event->items = 0;
     event->kept = 0;
     event->seen = 0;
     uint32_t *bucket = bucket_of(events, event->ms, event->serial, node);
@@ -250,6 +252,22 @@ static void add_syscall(as_events *events, as_event *event, const as_record *rec
     keep(events, event, AS_ROLE_SYSCALL, record->body);
 }
 
+/* How many PATH records the SYSCALL record announces, hidden ones included; 0 when it does not say. */
+static uint64_t items(const as_events *events, const as_event *event) {
+    as_value values[AS_FIELDS] = {0};
+    uint64_t count = 0;
+    as_event_fields(events, event, AS_BIT(AS_FIELD_ITEMS), values);
+    as_value_number(values[AS_FIELD_ITEMS], AS_KIND_DECIMAL, &count);
+    return count;
+}
+
+/* Where PATH is the end, it is that of a call which announces none as well, and of one that nobody wants. */
+static void look_for_paths(as_events *events, as_event *event) {
+    const uint64_t announced = event->wanted == 0 ? 0 : items(events, event);
+    event->items = announced > UINT8_MAX ? UINT8_MAX : (uint8_t)announced;
+    event->seen |= announced == 0 ? SEEN_END : 0;
+}
+
 static bool preferred(as_span path) {
     const as_record record = {.type = AS_TYPE_PATH, .body = path};
     as_value values[AS_FIELDS] = {0};
@@ -288,26 +306,42 @@ static void add_path(as_events *events, as_event *event, const as_record *record
     }
 }
 
-/* How many PATH records the SYSCALL record announces, hidden ones included; 0 when it does not say. */
-static uint64_t items(const as_events *events, const as_event *event) {
-    as_value values[AS_FIELDS] = {0};
-    uint64_t count = 0;
-    as_event_fields(events, event, AS_BIT(AS_FIELD_ITEMS), values);
-    as_value_number(values[AS_FIELD_ITEMS], AS_KIND_DECIMAL, &count);
-    return count;
-}
-
 /* The end has come when the end record is there and nothing that decides can still be missing: records
- * that overtook each other on the way are waited for, until the timeout. */
-static bool ended(const as_events *events, const as_event *event) {
+ * that overtook each other on the way are waited for, until the timeout. So are hidden PATH records, which
+ * are announced and never come, but only where PATH is the end. */
+static bool ended(const as_events *events, const as_event *event, as_end end) {
     if ((event->seen & SEEN_MAIN) == 0 || (event->seen & SEEN_END) == 0) {
         return false;
     }
-    return event->wanted == 0 || (event->seen & SEEN_PATH) != 0 || items(events, event) == 0;
+    if (event->wanted == 0) {
+        return true;
+    }
+    if (end == AS_END_PATHS) {
+        return __builtin_popcountll(event->paths) >= event->items;
+    }
+    return (event->seen & SEEN_PATH) != 0 || items(events, event) == 0;
+}
+
+/* Whether a record of a closed event had to be expected: its end was something else, or it is not wanted. */
+static bool expected_after(const as_event *event, uint16_t type, as_end end) {
+    switch (type) {
+    case AS_TYPE_EOE:
+        return end != AS_END_EOE && (event->seen & SEEN_EOE) == 0;
+    case AS_TYPE_PROCTITLE:
+        return end == AS_END_PATHS && (event->seen & SEEN_PROCTITLE) == 0;
+    case AS_TYPE_PATH:
+    case AS_TYPE_CWD:
+        return end == AS_END_PATHS && event->wanted == 0;
+    case AS_TYPE_SYSCALL:
+        return false;
+    default: /* between SYSCALL and PATH, of calls without one */
+        return end == AS_END_PATHS;
+    }
 }
 
 void as_events_add(as_events *events, const as_record *record, as_span node, uint64_t wanted,
                    uint64_t now_ms, bool title_ends, as_stats *stats) {
+    const as_end end = title_ends ? AS_END_TITLE : events->end;
     if (record->ms > events->newest_ms) {
         events->newest_ms = record->ms;
     }
@@ -326,23 +360,25 @@ void as_events_add(as_events *events, const as_record *record, as_span node, uin
     }
     events->latest = (uint32_t)(event - events->slots);
     if (event->state != AS_OPEN) {
-        /* Where PROCTITLE is the end, an EOE behind it is no surprise, once. */
-        if (record->type != AS_TYPE_EOE || !title_ends || (event->seen & SEEN_EOE) != 0) {
-            stats->late++;
-        }
+        stats->late += expected_after(event, record->type, end) ? 0 : 1;
         event->seen |= record->type == AS_TYPE_EOE ? SEEN_EOE : 0;
+        event->seen |= record->type == AS_TYPE_PROCTITLE ? SEEN_PROCTITLE : 0;
         return;
     }
     event->seen |= as_record_of_syscall(record->type) && record->type != AS_TYPE_EOE ? SEEN_OF_SYSCALL : 0;
     switch (record->type) {
     case AS_TYPE_SYSCALL:
         add_syscall(events, event, record, wanted, stats);
+        if (end == AS_END_PATHS) {
+            look_for_paths(events, event);
+        }
         break;
     case AS_TYPE_URINGOP: /* one for each operation that the call submitted: none is a duplicate */
         event->seen |= SEEN_URINGOP;
         break;
     case AS_TYPE_PATH:
         add_path(events, event, record, stats);
+        event->seen |= end == AS_END_PATHS ? SEEN_END : 0;
         break;
     case AS_TYPE_CWD:
         if (first_time(event, SEEN_CWD, stats)) {
@@ -352,7 +388,7 @@ void as_events_add(as_events *events, const as_record *record, as_span node, uin
     case AS_TYPE_PROCTITLE:
         if (first_time(event, SEEN_PROCTITLE, stats)) {
             keep(events, event, AS_ROLE_PROCTITLE, record->body);
-            event->seen |= title_ends ? SEEN_END : 0;
+            event->seen |= end == AS_END_TITLE ? SEEN_END : 0;
         }
         break;
     case AS_TYPE_EOE:
@@ -363,7 +399,7 @@ void as_events_add(as_events *events, const as_record *record, as_span node, uin
     default:
         break;
     }
-    if (ended(events, event)) {
+    if (ended(events, event, end)) {
         close_event(events, event, stats);
     }
 }

@@ -43,6 +43,7 @@ typedef struct {
     uint32_t next;
     uint32_t previous;
     uint8_t state;
+    uint8_t items; /* where PATH is the end: how many SYSCALL announces, 255 at most */
     uint8_t kept;  /* bits by as_role */
     uint8_t seen;  /* bits, event.c */
     as_text texts[AS_ROLES];
@@ -63,6 +64,7 @@ typedef struct {
     uint64_t newest_ms; /* the newest stamp seen: the time of a stream without a clock */
     uint32_t bucket_mask;
     uint32_t slot_count;
+    as_end end;      /* of events that do not come from log files */
     uint32_t latest; /* the event of the last record: mostly that of the next one as well */
 } as_events;
 

@@ -126,6 +126,12 @@ def build_parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--duration", metavar="SECONDS", type=_positive, help="end after so long")
     run.add_argument(
+        "--lean",
+        action="store_true",
+        help="have the kernel leave out records that no detection needs: costs less; alerts have no working "
+        "directory, and a title only while the process runs",
+    )
+    run.add_argument(
         "--on-tamper",
         choices=["report", "repair"],
         default="report",

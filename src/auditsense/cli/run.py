@@ -74,7 +74,13 @@ def run(arguments: argparse.Namespace) -> int:
     sink = standard_output(arguments)
     shown = _shown(arguments)
     self_test = _self_test(arguments)
-    sensor = Sensor(detections, view=View(arguments.output), source=source, self_test=self_test)
+    sensor = Sensor(
+        detections,
+        view=View(arguments.output),
+        source=source,
+        self_test=self_test,
+        lean=arguments.lean,
+    )
     with ending(sensor.stop):
         started = time.monotonic()
         with sensor:

@@ -75,6 +75,8 @@ class KernelSource:
         """While entered, when guarded."""
         self.put_back: tuple[str, ...] = ()
         """What an earlier sensor had left and was undone on entering, one line a change."""
+        self.unsent: frozenset[int] = frozenset()
+        """Record types that are kept out of the socket."""
         self.drain: Callable[[], object] | None = None
         """Called while leaving, when no new records are made but some still wait on the socket."""
         self.early: list[bytes] = []

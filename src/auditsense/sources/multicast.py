@@ -111,6 +111,7 @@ class Multicast(KernelSource):
         steps = self._plan(status)
         self.off = status.enabled == Enabled.OFF
         self._socket = stack.enter_context(netlink.open_multicast_socket(self._receive_buffer_bytes))
+        netlink.keep_out(self._socket, self.unsent)
         self._drops_seen = netlink.socket_drops(self._socket)
         stack.callback(self._settle)
         stack.callback(self._put_back, journals)

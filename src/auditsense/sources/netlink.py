@@ -8,13 +8,14 @@ since answers sent into a stream of records get lost.
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import select
 import socket
 import struct
 import time
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from auditsense.errors import KernelCommandError, NoKernelAuditError, SocketTakenError
 from auditsense.kernel import access
@@ -29,6 +30,9 @@ from auditsense.kernel.transport import (
     NLMSG_ERROR,
 )
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 # Some 300,000 records: what comes in one second at the highest rate measured.
 DEFAULT_RECEIVE_BUFFER_BYTES: Final = 128 << 20
 
@@ -38,11 +42,19 @@ _NETLINK_ADD_MEMBERSHIP: Final = 1  # linux/netlink.h
 _NETLINK_NO_ENOBUFS: Final = 5
 _GROUP_READLOG: Final = 1  # linux/audit.h: AUDIT_NLGRP_READLOG
 _RAW: Final = socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
-_SO_RCVBUFFORCE: Final = 33  # asm-generic/socket.h
+_SO_ATTACH_FILTER: Final = 26  # asm-generic/socket.h
+_SO_RCVBUFFORCE: Final = 33
 _SO_MEMINFO: Final = 55  # asm-generic/socket.h; the array is in linux/sock_diag.h
 _MEMINFO: Final = struct.Struct("=9I")
 _MEMINFO_RMEM_ALLOC: Final = 0
 _MEMINFO_DROPS: Final = 8
+# linux/filter.h, linux/bpf_common.h: code, how many to skip when true and when false, operand
+_INSTRUCTION: Final = struct.Struct("=HBBI")
+_LOAD_HALF: Final = 0x28
+_IF_EQUAL: Final = 0x15
+_RETURN: Final = 0x06
+_WHOLE: Final = 0xFFFFFFFF
+_TYPE_AT: Final = 4  # in struct nlmsghdr
 _HEADER: Final = struct.Struct("=IHHII")  # struct nlmsghdr: length, type, flags, sequence, port
 _SEQUENCE: Final = 0x61756469  # any number but 0, which is what records carry
 
@@ -118,6 +130,37 @@ def join(sock: socket.socket) -> None:
         sock.setsockopt(_SOL_NETLINK, _NETLINK_ADD_MEMBERSHIP, _GROUP_READLOG)
     except OSError as problem:
         what = f"cannot listen by multicast: {problem.strerror}"
+        raise KernelCommandError(what, problem.errno) from problem
+
+
+def keep_out(sock: socket.socket, types: Iterable[int]) -> None:
+    """Have the kernel leave records of these types out of this socket; to everybody else they go on.
+
+    A filter in the kernel (classic BPF, socket(7)) on the type of the message. The kernel takes a record
+    that it keeps out for delivered: it counts no loss and tries no second time. May be called once.
+
+    Args:
+        sock: of this module's making.
+        types: 1 to 65,535 each; 200 at most. None of them: nothing is done.
+
+    Raises:
+        KernelCommandError: the kernel refused.
+    """
+    wanted = sorted(types)
+    if not wanted:
+        return
+    # Words are loaded as the network orders them, and the kernel writes the header in its own order.
+    numbers = [int.from_bytes(struct.pack("=H", kind), "big") for kind in wanted]
+    left = len(numbers)
+    program = [(_LOAD_HALF, 0, 0, _TYPE_AT)]
+    program += [(_IF_EQUAL, left - n, 0, number) for n, number in enumerate(numbers)]
+    program += [(_RETURN, 0, 0, _WHOLE), (_RETURN, 0, 0, 0)]
+    code = ctypes.create_string_buffer(b"".join(_INSTRUCTION.pack(*one) for one in program))
+    fprog = struct.pack("HP", len(program), ctypes.addressof(code))
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, fprog)
+    except OSError as problem:
+        what = f"cannot keep records out of the socket: {problem.strerror}"
         raise KernelCommandError(what, problem.errno) from problem
 
 

@@ -23,6 +23,8 @@ class Source(Protocol):
     """Whether the kernel reports what this process does: then its own events must not become work."""
     early: list[bytes]
     """Datagrams that came while entering, to be fed first."""
+    unsent: frozenset[int]
+    """Set by the reader before entering: record types that need not come."""
     drain: Callable[[], object] | None
     """Set by the reader; called while leaving, when no new records are made but some still wait."""
     put_back: tuple[str, ...]

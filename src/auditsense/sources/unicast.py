@@ -108,6 +108,7 @@ class Unicast(KernelSource):
     def _enter(self, stack: ExitStack, journals: tuple[Journal, ...]) -> None:
         self.audited = False
         self._socket = stack.enter_context(netlink.open_data_socket(self._receive_buffer_bytes))
+        netlink.keep_out(self._socket, self.unsent)
         takeover = Takeover(
             self._commands,
             self._register,

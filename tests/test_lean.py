@@ -1,0 +1,184 @@
+"""What a lean sensor is spared, and that it finds the same without."""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import subprocess
+import sys
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from auditsense import Detector, KernelCommandError, View
+from auditsense.detections.compile import compile_all
+from auditsense.detections.load import shipped
+from auditsense.lean import Lean, lean
+from auditsense.living import title_of
+from auditsense.rule_table import End, Field, Op, Rule
+from auditsense.rule_table import Test as Comparison
+from auditsense.sources import netlink
+from auditsense.testing import open_event
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from auditsense import Document
+
+SYSCALL, PATH, CWD, EOE, PROCTITLE = 1300, 1302, 1307, 1320, 1327
+
+
+def rule(*fields: Field, keys: tuple[Field, ...] = ()) -> Rule:
+    tests = tuple(Comparison(field, Op.TEXT, (b"x",)) for field in fields)
+    return Rule(calls=(), tests=tests, keys=keys, count=1, span_ms=1)
+
+
+# --- what can be left out ----------------------------------------------------------
+
+
+def test_the_shipped_detections_need_two_records_of_five() -> None:
+    found = lean(compile_all(shipped(), merge_ms=0))
+    assert found == Lean(frozenset({CWD, EOE, PROCTITLE}), End.PATHS)
+
+
+@pytest.mark.parametrize(
+    ("rules", "unsent", "end"),
+    [
+        ([rule(Field.CWD)], {EOE, PROCTITLE}, End.PATHS),
+        ([rule(keys=(Field.CWD,))], {EOE, PROCTITLE}, End.PATHS),
+        ([rule(Field.PROCTITLE)], {EOE, CWD}, End.TITLE),
+        ([rule(Field.PATH_NAME), rule(Field.PROCTITLE, Field.CWD)], {EOE}, End.TITLE),
+    ],
+)
+def test_what_a_rule_asks_for_is_sent(rules: list[Rule], unsent: set[int], end: End) -> None:
+    assert lean(tuple(rules)) == Lean(frozenset(unsent), end)
+
+
+# --- the same is found -----------------------------------------------------------------
+
+
+def kind(datagram: bytes) -> int:
+    return int(struct.unpack_from("=H", datagram, 4)[0])
+
+
+@st.composite
+def streams(draw: st.DrawFn) -> list[bytes]:
+    """Opens of /proc and of others by three processes; records of different processes interleave."""
+    queues: dict[int, list[bytes]] = {}
+    for serial, pid in enumerate(draw(st.lists(st.integers(1, 3), max_size=45)), start=1):
+        name = draw(st.sampled_from(["/proc", "/proc", "/proc", "/etc"]))
+        one = open_event(ms=1000 + 10 * serial, serial=serial, pid=pid, path=name)
+        queues.setdefault(pid, []).extend(one.datagrams)
+    stream = []
+    while queues:
+        pid = draw(st.sampled_from(sorted(queues)))
+        stream.append(queues[pid].pop(0))
+        if not queues[pid]:
+            del queues[pid]
+    return stream
+
+
+@given(stream=streams())
+def test_without_the_records_it_is_spared_a_lean_detector_finds_the_same(stream: list[bytes]) -> None:
+    with Detector(view=View.SEQUENCES) as full, Detector(view=View.SEQUENCES, lean=True) as spared:
+        expected = full.feed(stream) + full.finish()
+        sent = [one for one in stream if kind(one) not in spared.unsent]
+        found = spared.feed(sent) + spared.finish()
+        assert spared.stats().datagrams * 5 == full.stats().datagrams * 2
+        for name in ("events", "matches", "sequences", "incomplete", "serials_missing", "late"):
+            assert getattr(spared.stats(), name) == getattr(full.stats(), name)
+
+    def told(documents: list[Document]) -> list[tuple[int, list[str]]]:
+        return sorted((one["process"]["pid"], one["auditsense"]["events"]) for one in documents)
+
+    assert told(found) == told(expected)
+
+
+def test_a_lean_detector_that_is_sent_everything_finds_the_same_and_counts_nothing_late() -> None:
+    with Detector(lean=True) as detector:
+        events = [open_event(ms=1000 + n, serial=n) for n in range(1, 11)]
+        (alert, *_) = detector.feed([one for event in events for one in event.datagrams])
+        assert alert["auditsense"]["count"] == 10
+        assert detector.stats().late == 0
+
+
+def test_an_event_that_has_lost_its_path_is_incomplete() -> None:
+    with Detector(lean=True) as detector:
+        one = open_event(ms=1000, serial=1)
+        detector.feed([record for record in one.datagrams if kind(record) == SYSCALL])
+        detector.finish()
+        assert detector.stats().incomplete == 1
+
+
+# --- the filter ---------------------------------------------------------------------------
+
+
+@pytest.fixture(name="pair")
+def pair_fixture() -> object:
+    with ExitStack() as stack:
+        ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        for end in ends:
+            stack.enter_context(end)
+        yield ends
+
+
+def test_the_kernel_keeps_out_what_it_was_asked_to_and_nothing_else(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    ours, kernels = pair
+    netlink.keep_out(ours, {CWD, EOE, PROCTITLE})
+    one = open_event(ms=1000, serial=1)
+    for datagram in (*one.datagrams, b"", b"short", struct.pack("=IHHII", 16, 65535, 0, 0, 0)):
+        kernels.send(datagram)
+    kinds = []
+    while True:
+        try:
+            kinds.append(kind(ours.recv(9000)))
+        except BlockingIOError:
+            break
+    # What is too short for a type is dropped: a program that reads past the end ends with no.
+    assert kinds == [SYSCALL, PATH, 65535]
+
+
+def test_nothing_to_keep_out_leaves_a_socket_as_it_is(pair: tuple[socket.socket, socket.socket]) -> None:
+    ours, kernels = pair
+    netlink.keep_out(ours, ())
+    kernels.send(b"short")
+    assert ours.recv(10) == b"short"
+
+
+def test_a_filter_that_the_kernel_refuses_is_an_error_that_says_so() -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, 44, 1)  # SO_LOCK_FILTER
+        with pytest.raises(KernelCommandError, match="cannot keep records out of the socket: "):
+            netlink.keep_out(sock, {EOE})
+
+
+# --- titles -------------------------------------------------------------------------------
+
+
+def test_the_title_of_a_process_is_its_command_line() -> None:
+    words = [sys.executable, "-c", "print(flush=True); input()", "two words", ""]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(words, stdin=pipe, stdout=pipe) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        assert title_of(process.pid) == " ".join(words).rstrip()
+        process.communicate(b"\n")
+    assert title_of(process.pid) is None
+
+
+def test_a_title_is_cut_where_the_kernel_cuts_it(tmp_path: Path) -> None:
+    (tmp_path / "7").mkdir()
+    (tmp_path / "7" / "cmdline").write_bytes(b"a" * 127 + b"\x01bcd\0")
+    assert title_of(7, tmp_path) == "a" * 127
+    (tmp_path / "7" / "cmdline").write_bytes(b"")
+    assert title_of(7, tmp_path) is None
+
+
+def test_this_process_has_one() -> None:
+    assert title_of(os.getpid())
