@@ -38,7 +38,7 @@ _EXPIRE_S = 0.1  # those that wait for time to pass while records come
 # wakes us with every record, and on one processor with us it sends the next when we sleep again.
 _BUSY_DATAGRAMS = 64  # so many at a time, or so often woken up at once, is busy; an event is five records
 _BUSY_WAKES = 8
-_GATHER_S = 0.002
+_GATHER_S = 0.004
 _ROUNDS = 64  # calls of recvmmsg before the hits are looked at
 _MOST_TURNS = 8  # before all else is, however much comes
 
@@ -161,16 +161,19 @@ class Sensor:
 
     def batches(self) -> Iterator[list[Document]]:
         """Yield documents as they come, those together that came together; ends as iterating does."""
+        busy = False
         wakes = 0
         while not self._stopped:
-            asleep = time.monotonic()
-            self.wait(min(_TICK_S, self._looking().due_s(time.monotonic())))
-            wakes = wakes + 1 if time.monotonic() - asleep < _GATHER_S else 0
+            if busy:
+                time.sleep(_GATHER_S)
+            else:
+                asleep = time.monotonic()
+                self.wait(min(_TICK_S, self._looking().due_s(asleep)))
+                wakes = wakes + 1 if time.monotonic() - asleep < _GATHER_S else 0
             documents, taken = self._poll()
             if documents:
                 yield documents
-            if taken >= _BUSY_DATAGRAMS or (taken and wakes >= _BUSY_WAKES):
-                time.sleep(_GATHER_S)
+            busy = taken >= _BUSY_DATAGRAMS or (taken > 0 and wakes >= _BUSY_WAKES)
         yield self.finish()
 
     def stop(self) -> None:

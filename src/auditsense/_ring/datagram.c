@@ -5,6 +5,10 @@
 #include <linux/netlink.h>
 #include <sys/socket.h>
 
+/* Slots a power of two apart begin in the same few sets of every cache, and push each other out of them
+ * between the kernel's writing and our reading. A record is five lines of 64 bytes at most, usually. */
+enum { APART = 5 * 64 };
+
 /* From linux/audit.h. Below 1100 are commands and their answers, except LOGIN; 1329 tells the owner of
  * the socket that another process asked for it. */
 enum { AUDIT_LOGIN_TYPE = 1006, AUDIT_REPLACE_TYPE = 1329, FIRST_RECORD_TYPE = 1100 };
@@ -17,12 +21,12 @@ void as_datagrams_carve(as_datagrams *in, const as_config *config, as_carver *fr
     in->messages = as_carve(from, in->slots, sizeof *in->messages);
     in->vectors = as_carve(from, in->slots, sizeof *in->vectors);
     in->senders = as_carve(from, in->slots, sizeof *in->senders);
-    in->bytes = as_carve(from, in->slots, in->slot_bytes);
+    in->bytes = as_carve(from, in->slots, in->slot_bytes + APART);
     if (in->bytes == NULL) {
         return;
     }
     for (uint32_t i = 0; i < in->slots; i++) {
-        in->vectors[i] = (struct iovec){.iov_base = in->bytes + (size_t)i * in->slot_bytes,
+        in->vectors[i] = (struct iovec){.iov_base = in->bytes + (size_t)i * (in->slot_bytes + APART),
                                         .iov_len = in->slot_bytes};
         in->messages[i].msg_hdr = (struct msghdr){.msg_name = &in->senders[i],
                                                   .msg_iov = &in->vectors[i],
