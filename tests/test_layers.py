@@ -145,6 +145,7 @@ STAGES = (
     {"span", "carve"},
     {"hash"},
     {"datagram", "line"},
+    {"value"},
     {"record"},
     {"texts"},
     {"event"},

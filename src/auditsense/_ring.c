@@ -129,16 +129,17 @@ static void put_hit(as_ring *ring, uint32_t rule, const as_event_id *ids, uint32
 static void complete(as_ring *ring, uint32_t index, uint32_t first) {
     const as_rule *rule = &ring->match.rules[index];
     as_window *window = ring->decision.window;
+    const uint64_t ms = as_window_entry(&ring->windows, window, first + rule->count - 1).ms;
+    ring->stats.sequences++;
+    if (rule->merge_ms != 0 && as_hits_merge(&ring->hits, window->pending, ms, rule->merge_ms)) {
+        return;
+    }
     as_event_id ids[64];
     for (uint32_t i = 0; i < rule->count; i++) {
         const as_entry entry = as_window_entry(&ring->windows, window, first + i);
         ids[i] = (as_event_id){.ms = entry.ms, .serial = entry.serial};
     }
-    ring->stats.sequences++;
-    const uint64_t ms = ids[rule->count - 1].ms;
-    if (rule->merge_ms == 0 || !as_hits_merge(&ring->hits, window->pending, ms, rule->merge_ms)) {
-        put_hit(ring, index, ids, rule->count);
-    }
+    put_hit(ring, index, ids, rule->count);
 }
 
 /* Put the event into the window of this rule's key. False: it has no key, or comes too late for it. */

@@ -103,16 +103,10 @@ uint64_t as_match_wants(const as_match *match, const as_record *record) {
     if (record->type != AS_TYPE_SYSCALL) {
         return UINT64_MAX;
     }
-    as_value values[AS_FIELDS] = {0};
-    as_record_fields(record, AS_BIT(AS_FIELD_ARCH) | AS_BIT(AS_FIELD_SYSCALL), values); /* the first two */
-    uint64_t arch = 0;
-    uint64_t number = 0;
-    if (!as_value_number(values[AS_FIELD_ARCH], AS_KIND_HEX, &arch) ||
-        !as_value_number(values[AS_FIELD_SYSCALL], AS_KIND_DECIMAL, &number) || arch > UINT32_MAX ||
-        number > UINT32_MAX) {
+    as_call call;
+    if (!as_record_call(record, &call.arch, &call.syscall)) {
         return match->any_call;
     }
-    const as_call call = {.arch = (uint32_t)arch, .syscall = (uint32_t)number};
     return call_slot(match, call)->rules | match->any_call;
 }
 
@@ -150,9 +144,8 @@ static bool any_text(const as_match *match, const as_test *test, as_span text) {
     for (uint32_t i = 0; i < test->operands; i++) {
         const as_operand *operand = &match->operands[test->first_operand + i];
         const as_span wanted = as_span_of(match->text + operand->at, operand->len);
-        if (test->op == AS_OP_LIKE ? like(wanted, text)
-                                   : text.len == wanted.len &&
-                                         (wanted.len == 0 || memcmp(text.at, wanted.at, text.len) == 0)) {
+        /* The same bytes are alike as well, whatever they are: mostly that is all there is to compare. */
+        if (as_span_same(text, wanted) || (test->op == AS_OP_LIKE && like(wanted, text))) {
             return true;
         }
     }

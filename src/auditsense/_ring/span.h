@@ -40,6 +40,45 @@ static inline unsigned as_digit(uint8_t c) {
     return c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10u : 255u;
 }
 
+/* Where two spans are short, which values are, a call to compare them would cost more. */
+static inline bool as_span_same(as_span a, as_span b) {
+    if (a.len != b.len) {
+        return false;
+    }
+    for (uint32_t i = 0; i < a.len; i++) {
+        if (a.at[i] != b.at[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Eight bytes at once, portably: the first of them is the lowest of the number on any machine. */
+static inline uint64_t as_load8(const uint8_t *at) {
+    uint64_t word;
+    memcpy(&word, at, sizeof word);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    word = __builtin_bswap64(word);
+#endif
+    return word;
+}
+
+#define AS_EACH_BYTE UINT64_C(0x0101010101010101)
+
+/* The top bit of each byte that is below `limit`, which is at most 128: right up to the first one, and that is
+ * what as_first_byte tells; behind it a borrow may have set more. */
+static inline uint64_t as_bytes_below(uint64_t word, uint8_t limit) {
+    return (word - AS_EACH_BYTE * limit) & ~word & (AS_EACH_BYTE << 7);
+}
+
+static inline uint64_t as_bytes_equal(uint64_t word, uint8_t byte) {
+    return as_bytes_below(word ^ AS_EACH_BYTE * byte, 1);
+}
+
+static inline uint32_t as_first_byte(uint64_t found) {
+    return (uint32_t)__builtin_ctzll(found) / 8;
+}
+
 /* Read the number at the start of span. Returns the digits read; 0 when there is none or it passes max. */
 static inline uint32_t as_span_number(as_span span, unsigned base, uint64_t max, uint64_t *out) {
     uint64_t value = 0;
@@ -49,10 +88,10 @@ static inline uint32_t as_span_number(as_span span, unsigned base, uint64_t max,
         if (digit >= base) {
             break;
         }
-        if (value > (max - digit) / base) {
+        if (__builtin_mul_overflow(value, base, &value) || __builtin_add_overflow(value, digit, &value) ||
+            value > max) {
             return 0;
         }
-        value = value * base + digit;
     }
     *out = value;
     return i;
