@@ -29,7 +29,7 @@ typedef struct {
     uint64_t matching; /* bits of the rules still to be served */
     as_window *window; /* of the rule being served; NULL: it has not been looked for yet */
     uint32_t place;
-    bool whole; /* values holds every field, not only what the rules need */
+    bool whole; /* values holds every field, not only what the rules need; the others are undefined until then */
     as_value values[AS_FIELDS];
 } as_decision;
 
@@ -114,9 +114,17 @@ static int64_t leave(as_ring *ring, int64_t result) {
 
 /* Event to hit */
 
+/* What is absent says so, and nothing else of it is ever read. */
+static void clear(as_value values[AS_FIELDS], uint64_t fields) {
+    for (; fields != 0; fields &= fields - 1) {
+        values[__builtin_ctzll(fields)].form = AS_FORM_ABSENT;
+    }
+}
+
 static void put_hit(as_ring *ring, uint32_t rule, const as_event_id *ids, uint32_t count) {
     if (!ring->decision.whole) {
         ring->decision.whole = true;
+        clear(ring->decision.values, AS_ALL_FIELDS);
         as_event_fields(&ring->events, ring->decision.event, AS_ALL_FIELDS, ring->decision.values);
     }
     const uint64_t place = as_hits_put(&ring->hits, rule, ids, count, ring->decision.values);
@@ -190,9 +198,13 @@ static bool serve(as_ring *ring, uint32_t index) {
 
 static void begin(as_ring *ring, as_event *event) {
     as_decision *decision = &ring->decision;
-    *decision = (as_decision){.event = event};
+    decision->event = event;
+    decision->matching = 0;
+    decision->window = NULL;
+    decision->whole = false;
     /* Without its SYSCALL record nobody can say which call it was. */
     if (event->wanted != 0 && (event->kept & (1u << AS_ROLE_SYSCALL)) != 0) {
+        clear(decision->values, ring->match.fields);
         as_event_fields(&ring->events, event, ring->match.fields, decision->values);
         decision->matching = as_match_event(&ring->match, event->wanted, decision->values);
     }
@@ -363,6 +375,7 @@ int64_t as_ring_feed(as_ring *ring, const uint8_t *packed, size_t len) {
         return AS_BUSY;
     }
     for (uint32_t size; rest.len > 0; rest = as_span_skip(rest, size)) {
+        as_span_prefetch(rest);
         size = as_packed_read(rest, &entry);
         if (size == 0 || !ready(ring, entry.ms)) {
             break;

@@ -68,11 +68,11 @@ def unpack(drained: bytes) -> Iterator[Hit]:
         size, rule, count, _, more, last_ms = _HIT.unpack_from(drained, at)
         ids_at = at + _HIT.size
         fields_at = ids_at + count * _ID.size
-        ids = tuple(EventId(ms, serial) for ms, serial, _ in _ID.iter_unpack(drained[ids_at:fields_at]))
+        ids = [EventId(ms, serial) for ms, serial, _ in _ID.iter_unpack(drained[ids_at:fields_at])]
         places = _FIELDS.unpack_from(drained, fields_at)
-        values = tuple(
+        values = [
             drained[at + start : at + start + length] if start else None
             for start, length in zip(places[::2], places[1::2], strict=True)
-        )
-        yield Hit(rule, ids, values, more, last_ms)
+        ]
+        yield Hit(rule, tuple(ids), tuple(values), more, last_ms)
         at += size

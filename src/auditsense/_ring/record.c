@@ -102,58 +102,68 @@ bool as_record_of_syscall(uint16_t type) {
     }
 }
 
+enum { MOST_KEY = 16 };
+
 typedef struct {
-    char key[12];      /* with its '=', and zeros behind it, so that it can be compared eight bytes at a time */
-    uint8_t len;       /* with its '=' */
-    uint8_t field;     /* as_field; AS_FIELDS: of no interest, but in the way */
-    const char *until; /* a value printed raw ends before the last of these, not at a blank */
+    char key[MOST_KEY]; /* with its '=', and zeros behind it, so that eight bytes can be compared at a time */
+    uint8_t len;        /* with its '=' */
+    uint8_t ignored;    /* bits of the first eight bytes that are behind it */
+    uint8_t field;      /* as_field */
+    uint64_t bit;       /* of it; 0: of no interest, but in the way */
+    const char *until;  /* a value printed raw ends before the last of these, not at a blank */
 } known;
 
-#define KEY(text) text "=", sizeof(text)
+#define KEY(text) text "=", sizeof(text), sizeof(text) < 8 ? 64 - 8 * sizeof(text) : 0
+#define FIELD(field) field, AS_BIT(field)
 
 /* In the kernel's order, which makes each search one comparison. */
 static const known syscall_fields[] = {
-    {KEY("arch"), AS_FIELD_ARCH, NULL},
-    {KEY("syscall"), AS_FIELD_SYSCALL, NULL},
-    {KEY("success"), AS_FIELD_SUCCESS, NULL},
-    {KEY("exit"), AS_FIELD_EXIT, NULL},
-    {KEY("a0"), AS_FIELD_A0, NULL},
-    {KEY("a1"), AS_FIELD_A1, NULL},
-    {KEY("a2"), AS_FIELD_A2, NULL},
-    {KEY("a3"), AS_FIELD_A3, NULL},
-    {KEY("items"), AS_FIELD_ITEMS, NULL},
-    {KEY("ppid"), AS_FIELD_PPID, NULL},
-    {KEY("pid"), AS_FIELD_PID, NULL},
-    {KEY("auid"), AS_FIELD_AUID, NULL},
-    {KEY("uid"), AS_FIELD_UID, NULL},
-    {KEY("gid"), AS_FIELD_GID, NULL},
-    {KEY("euid"), AS_FIELD_EUID, NULL},
-    {KEY("suid"), AS_FIELD_SUID, NULL},
-    {KEY("fsuid"), AS_FIELD_FSUID, NULL},
-    {KEY("egid"), AS_FIELD_EGID, NULL},
-    {KEY("sgid"), AS_FIELD_SGID, NULL},
-    {KEY("fsgid"), AS_FIELD_FSGID, NULL},
-    {KEY("tty"), AS_FIELD_TTY, NULL},
-    {KEY("ses"), AS_FIELD_SES, NULL},
-    {KEY("comm"), AS_FIELD_COMM, NULL},
-    {KEY("exe"), AS_FIELD_EXE, NULL},
-    {KEY("subj"), AS_FIELD_SUBJ, " key="},
-    {KEY("key"), AS_FIELD_KEY, NULL},
+    {KEY("arch"), FIELD(AS_FIELD_ARCH), NULL},
+    {KEY("syscall"), FIELD(AS_FIELD_SYSCALL), NULL},
+    {KEY("success"), FIELD(AS_FIELD_SUCCESS), NULL},
+    {KEY("exit"), FIELD(AS_FIELD_EXIT), NULL},
+    {KEY("a0"), FIELD(AS_FIELD_A0), NULL},
+    {KEY("a1"), FIELD(AS_FIELD_A1), NULL},
+    {KEY("a2"), FIELD(AS_FIELD_A2), NULL},
+    {KEY("a3"), FIELD(AS_FIELD_A3), NULL},
+    {KEY("items"), FIELD(AS_FIELD_ITEMS), NULL},
+    {KEY("ppid"), FIELD(AS_FIELD_PPID), NULL},
+    {KEY("pid"), FIELD(AS_FIELD_PID), NULL},
+    {KEY("auid"), FIELD(AS_FIELD_AUID), NULL},
+    {KEY("uid"), FIELD(AS_FIELD_UID), NULL},
+    {KEY("gid"), FIELD(AS_FIELD_GID), NULL},
+    {KEY("euid"), FIELD(AS_FIELD_EUID), NULL},
+    {KEY("suid"), FIELD(AS_FIELD_SUID), NULL},
+    {KEY("fsuid"), FIELD(AS_FIELD_FSUID), NULL},
+    {KEY("egid"), FIELD(AS_FIELD_EGID), NULL},
+    {KEY("sgid"), FIELD(AS_FIELD_SGID), NULL},
+    {KEY("fsgid"), FIELD(AS_FIELD_FSGID), NULL},
+    {KEY("tty"), FIELD(AS_FIELD_TTY), NULL},
+    {KEY("ses"), FIELD(AS_FIELD_SES), NULL},
+    {KEY("comm"), FIELD(AS_FIELD_COMM), NULL},
+    {KEY("exe"), FIELD(AS_FIELD_EXE), NULL},
+    {KEY("subj"), FIELD(AS_FIELD_SUBJ), " key="},
+    {KEY("key"), FIELD(AS_FIELD_KEY), NULL},
 };
 static const known path_fields[] = {
-    {KEY("item"), AS_FIELDS, NULL},
-    {KEY("name"), AS_FIELD_PATH_NAME, NULL},
-    {KEY("inode"), AS_FIELD_PATH_INODE, NULL},
-    {KEY("dev"), AS_FIELD_PATH_DEV, NULL},
-    {KEY("mode"), AS_FIELD_PATH_MODE, NULL},
-    {KEY("ouid"), AS_FIELD_PATH_OUID, NULL},
-    {KEY("ogid"), AS_FIELD_PATH_OGID, NULL},
-    {KEY("rdev"), AS_FIELD_PATH_RDEV, NULL},
-    {KEY("obj"), AS_FIELD_PATH_OBJ, " nametype="},
-    {KEY("nametype"), AS_FIELD_PATH_NAMETYPE, NULL},
+    {KEY("item"), 0, 0, NULL},
+    {KEY("name"), FIELD(AS_FIELD_PATH_NAME), NULL},
+    {KEY("inode"), FIELD(AS_FIELD_PATH_INODE), NULL},
+    {KEY("dev"), FIELD(AS_FIELD_PATH_DEV), NULL},
+    {KEY("mode"), FIELD(AS_FIELD_PATH_MODE), NULL},
+    {KEY("ouid"), FIELD(AS_FIELD_PATH_OUID), NULL},
+    {KEY("ogid"), FIELD(AS_FIELD_PATH_OGID), NULL},
+    {KEY("rdev"), FIELD(AS_FIELD_PATH_RDEV), NULL},
+    {KEY("obj"), FIELD(AS_FIELD_PATH_OBJ), " nametype="},
+    {KEY("nametype"), FIELD(AS_FIELD_PATH_NAMETYPE), NULL},
+    {KEY("cap_fp"), 0, 0, NULL},
+    {KEY("cap_fi"), 0, 0, NULL},
+    {KEY("cap_fe"), 0, 0, NULL},
+    {KEY("cap_fver"), 0, 0, NULL},
+    {KEY("cap_frootid"), 0, 0, NULL},
 };
-static const known cwd_fields[] = {{KEY("cwd"), AS_FIELD_CWD, NULL}};
-static const known proctitle_fields[] = {{KEY("proctitle"), AS_FIELD_PROCTITLE, NULL}};
+static const known cwd_fields[] = {{KEY("cwd"), FIELD(AS_FIELD_CWD), NULL}};
+static const known proctitle_fields[] = {{KEY("proctitle"), FIELD(AS_FIELD_PROCTITLE), NULL}};
 
 #define COUNT(table) (sizeof(table) / sizeof *(table))
 
@@ -267,49 +277,87 @@ static const known *field_at(as_span text, const known *fields, uint32_t count, 
     return NULL;
 }
 
-/* Where the first blank, control character or `other` stands, or text.len. */
-static inline uint32_t find_end(as_span text, uint32_t at, uint8_t other) {
-    for (; text.len - at >= 8; at += 8) {
-        const uint64_t word = as_load8(text.at + at);
+/* Where the first blank, control character or `other` stands, or stop. */
+static inline const uint8_t *end_of(const uint8_t *at, const uint8_t *stop, uint8_t other) {
+    for (; stop - at >= 8; at += 8) {
+        const uint64_t word = as_load8(at);
         const uint64_t found = as_bytes_below(word, ' ' + 1) | as_bytes_equal(word, other);
         if (found != 0) {
             return at + as_first_byte(found);
         }
     }
-    while (at < text.len && text.at[at] > ' ' && text.at[at] != other) {
+    while (at < stop && *at > ' ' && *at != other) {
         at++;
     }
     return at;
 }
 
-/* The same as field_at and take_value where text goes on as the kernel writes it: with this field, and a value
- * that a blank ends and that nobody has touched. False: it does not, or not surely; nothing was done. */
-static inline bool take_expected(as_span *text, const known *field, as_value *value) {
-    const uint32_t key = field->len;
-    if (text->len <= key + 8 || field->until != NULL) {
-        return false;
+static inline void put(as_value values[AS_FIELDS], const known *field, as_value value) {
+    if (values[field->field].form == AS_FORM_ABSENT) {
+        values[field->field] = value;
     }
-    const uint64_t differs = as_load8(text->at) ^ as_load8((const uint8_t *)field->key);
-    if (key < 8 ? differs << (64 - 8 * key) != 0
-                : differs != 0 || memcmp(text->at + 8, field->key + 8, key - 8) != 0) {
-        return false;
-    }
-    const bool quoted = text->at[key] == '"';
-    const uint32_t start = quoted ? key + 1 : key;
-    const uint32_t end = find_end(*text, start, quoted ? '"' : '=');
-    const uint32_t next = quoted ? end + 1 : end;
-    if (next >= text->len || text->at[next] != ' ' || (quoted && text->at[end] != '"')) {
-        return false;
-    }
-    *value = (as_value){.span = {.at = text->at + start, .len = end - start},
-                        .form = quoted ? AS_FORM_QUOTED : AS_FORM_BARE};
-    *text = as_span_skip(*text, next + 1);
-    return true;
 }
 
-/* Any field, expected or not, or a word without a value. *field: the known one with a value, else NULL. */
+/* What take_any does, for as long as text goes on as the kernel writes it: with the next field, and a value that
+ * a blank ends and that nobody has touched. Returns the first field that is not so, or not surely. */
+static const known *take_expected(as_span *text, const known *field, const known *last, uint64_t *wanted,
+                                  as_value values[AS_FIELDS]) {
+    const uint8_t *at = text->at;
+    const uint8_t *const stop = at + text->len;
+    for (; field <= last && *wanted != 0; field++) {
+        if (stop - at < 8 || stop - at <= field->len) {
+            break;
+        }
+        if (field->until != NULL) {
+            /* Not every kernel writes a label. */
+            if (memcmp(at, field->key, 4) == 0) {
+                break;
+            }
+            continue;
+        }
+        if ((as_load8(at) ^ as_load8((const uint8_t *)field->key)) << field->ignored != 0 ||
+            (field->len > 8 && memcmp(at + 8, field->key + 8, field->len - 8u) != 0)) {
+            break;
+        }
+        /* Two ways, not one with a choice in it: where a value ends says where the next one starts, so every
+         * step on this way is waited for. */
+        const uint8_t *start = at + field->len;
+        const uint8_t *end;
+        const uint8_t *next;
+        as_form form = AS_FORM_BARE;
+        if (*start == '"') {
+            form = AS_FORM_QUOTED;
+            start++;
+            end = end_of(start, stop, '"');
+            if (end == stop || *end != '"' || (stop - end > 1 && end[1] != ' ')) {
+                break;
+            }
+            next = end + 1;
+        } else {
+            end = end_of(start, stop, '=');
+            if (end < stop && *end != ' ') {
+                break;
+            }
+            next = end;
+        }
+        if ((*wanted & field->bit) != 0) {
+            put(values, field, (as_value){.span = as_span_of(start, (size_t)(end - start)), .form = form});
+            *wanted &= ~field->bit;
+        }
+        at = next == stop ? stop : next + 1;
+    }
+    *text = as_span_of(at, (size_t)(stop - at));
+    return field;
+}
+
+/* A blank, or any field, expected or not, or a word without a value. *found: the known field with its value, else
+ * NULL. */
 static void take_any(as_span *text, const known *fields, uint32_t count, uint32_t expected,
-                     const as_value values[AS_FIELDS], const known **found, as_value *value) {
+                     uint64_t *passed, const known **found, as_value *value) {
+    if (text->at[0] == ' ') {
+        *text = as_span_skip(*text, 1);
+        return;
+    }
     const known *field = field_at(*text, fields, count, expected);
     uint32_t key = 0;
     *found = field;
@@ -326,7 +374,8 @@ static void take_any(as_span *text, const known *fields, uint32_t count, uint32_
         key = field->len;
     }
     *text = as_span_skip(*text, key);
-    const bool first = field != NULL && field->field < AS_FIELDS && values[field->field].form == AS_FORM_ABSENT;
+    const bool first = field != NULL && (*passed & field->bit) == 0;
+    *passed |= field == NULL ? 0 : field->bit;
     *value = take_value(text, first ? field->until : NULL);
 }
 
@@ -344,33 +393,30 @@ void as_record_fields(const as_record *record, uint64_t wanted, as_value values[
         return;
     }
     as_span text = record->body;
+    const known *expected = fields;
+    uint64_t passed = 0; /* bits of the fields that were met, of those that take_expected leaves alone */
     bool cut = false; /* the daemon's translation is off; what is as expected ends before it anyway */
-    uint32_t expected = 0;
-    while (text.len > 0) {
-        const known *field = expected < count ? &fields[expected] : NULL;
+    for (;;) {
+        expected = take_expected(&text, expected, &fields[count - 1], &wanted, values);
+        if (wanted == 0 || text.len == 0) {
+            return;
+        }
+        if (!cut) {
+            text.len = find(text, TRANSLATION);
+            cut = true;
+        }
+        const known *field = NULL;
         as_value value;
-        if (field == NULL || !take_expected(&text, field, &value)) {
-            if (!cut) {
-                text.len = find(text, TRANSLATION);
-                cut = true;
-                continue;
-            }
-            if (text.at[0] == ' ') {
-                text = as_span_skip(text, 1);
-                continue;
-            }
-            take_any(&text, fields, count, expected, values, &field, &value);
+        if (text.len > 0) {
+            take_any(&text, fields, count, (uint32_t)(expected - fields), &passed, &field, &value);
         }
         if (field == NULL) {
             continue;
         }
-        expected = (uint32_t)(field - fields) + 1;
-        if (field->field < AS_FIELDS && values[field->field].form == AS_FORM_ABSENT) {
-            values[field->field] = value;
-            wanted &= ~AS_BIT(field->field);
-            if (wanted == 0) {
-                return;
-            }
+        expected = field + 1;
+        if ((wanted & field->bit) != 0) {
+            put(values, field, value);
+            wanted &= ~field->bit;
         }
     }
 }

@@ -53,8 +53,8 @@ bool as_record_of_syscall(uint16_t type);
 #define AS_ALL_FIELDS (AS_BIT(AS_FIELDS) - 1)
 
 /* Find fields of this record's type in its body: one pass, that ends when all the wanted ones are found.
- * What it passes on the way is found as well. Values that are there already are left as they are, so that
- * several records of an event fill one array of AS_FIELDS values, and the first of two equal keys counts. */
+ * Nothing else of values is touched or looked at. Values that are there already are left as they are, so that
+ * records of several types fill one array of AS_FIELDS values; the first of two equal keys counts. */
 void as_record_fields(const as_record *record, uint64_t wanted, as_value values[AS_FIELDS]);
 
 /* Read which system call a SYSCALL record is of. False: it does not say, or says it in no number of 32 bits. */
