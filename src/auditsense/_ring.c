@@ -29,7 +29,7 @@ typedef struct {
     uint64_t matching; /* bits of the rules still to be served */
     as_window *window; /* of the rule being served; NULL: it has not been looked for yet */
     uint32_t place;
-    bool whole; /* values holds every field, not only what the rules need; the others are undefined until then */
+    bool whole; /* values holds every field, not only what the rules need: until then they alone are read */
     as_value values[AS_FIELDS];
 } as_decision;
 
@@ -114,17 +114,10 @@ static int64_t leave(as_ring *ring, int64_t result) {
 
 /* Event to hit */
 
-/* What is absent says so, and nothing else of it is ever read. */
-static void clear(as_value values[AS_FIELDS], uint64_t fields) {
-    for (; fields != 0; fields &= fields - 1) {
-        values[__builtin_ctzll(fields)].form = AS_FORM_ABSENT;
-    }
-}
-
 static void put_hit(as_ring *ring, uint32_t rule, const as_event_id *ids, uint32_t count) {
     if (!ring->decision.whole) {
         ring->decision.whole = true;
-        clear(ring->decision.values, AS_ALL_FIELDS);
+        as_values_clear(ring->decision.values, AS_ALL_FIELDS);
         as_event_fields(&ring->events, ring->decision.event, AS_ALL_FIELDS, ring->decision.values);
     }
     const uint64_t place = as_hits_put(&ring->hits, rule, ids, count, ring->decision.values);
@@ -198,13 +191,12 @@ static bool serve(as_ring *ring, uint32_t index) {
 
 static void begin(as_ring *ring, as_event *event) {
     as_decision *decision = &ring->decision;
+    /* values is large, and mostly little of it is needed: see as_values_clear. */
+    memset(decision, 0, offsetof(as_decision, values));
     decision->event = event;
-    decision->matching = 0;
-    decision->window = NULL;
-    decision->whole = false;
     /* Without its SYSCALL record nobody can say which call it was. */
     if (event->wanted != 0 && (event->kept & (1u << AS_ROLE_SYSCALL)) != 0) {
-        clear(decision->values, ring->match.fields);
+        as_values_clear(decision->values, ring->match.fields);
         as_event_fields(&ring->events, event, ring->match.fields, decision->values);
         decision->matching = as_match_event(&ring->match, event->wanted, decision->values);
     }
@@ -361,14 +353,8 @@ int64_t as_ring_pack(as_ring *ring, uint8_t *out, size_t size, uint64_t now_ms) 
     return leave(ring, (int64_t)used);
 }
 
-/* What one call looks at: lengths of spans are 32 bits, so the caller comes back for the rest. */
-static as_span bounded(const uint8_t *bytes, size_t len) {
-    const size_t most = (size_t)1 << 30;
-    return as_span_of(bytes, len < most ? len : most);
-}
-
 int64_t as_ring_feed(as_ring *ring, const uint8_t *packed, size_t len) {
-    as_span rest = bounded(packed, len);
+    as_span rest = as_span_bounded(packed, len);
     const uint32_t all = rest.len;
     as_packed entry;
     if (!enter(ring)) {
@@ -391,7 +377,7 @@ int64_t as_ring_feed(as_ring *ring, const uint8_t *packed, size_t len) {
 }
 
 int64_t as_ring_feed_text(as_ring *ring, const uint8_t *text, size_t len) {
-    as_span rest = bounded(text, len);
+    as_span rest = as_span_bounded(text, len);
     const uint32_t all = rest.len;
     as_span line;
     bool cut;

@@ -100,7 +100,7 @@ static uint16_t type_of(as_span name) {
     return unknown_type(name);
 }
 
-/* The bytes up to the next blank; *rest: behind it. False: no blank. Words are short: no call to find their end. */
+/* The bytes up to the next blank; *rest: behind it. False: no blank. Words are short: no call finds their end. */
 static bool word(as_span text, as_span *head, as_span *rest) {
     uint32_t at = 0;
     uint64_t found = 0;

@@ -61,6 +61,7 @@ void as_match_carve(as_match *match, const as_config *config, const as_rules *ru
     const uint32_t call_slots = as_power_of_two(2 * rules->call_count + 1);
     match->seed = config->seed;
     match->any_call = 0;
+    match->last.len = 0;
     match->fields = 0;
     match->call_mask = call_slots - 1;
     match->rule_count = rules->rule_count;
@@ -96,18 +97,29 @@ void as_match_carve(as_match *match, const as_config *config, const as_rules *ru
     }
 }
 
-uint64_t as_match_wants(const as_match *match, const as_record *record) {
+uint64_t as_match_wants(as_match *match, const as_record *record) {
     if (record->type == AS_TYPE_URINGOP) {
         return 0; /* it names an io_uring operation, no system call: no field of a rule is in it */
     }
     if (record->type != AS_TYPE_SYSCALL) {
         return UINT64_MAX;
     }
+    as_last_call *last = &match->last;
+    if (last->len > 0 && as_span_starts_as(record->body, last->text, last->len)) {
+        return last->rules;
+    }
     as_call call;
-    if (!as_record_call(record, &call.arch, &call.syscall)) {
+    uint32_t len;
+    if (!as_record_call(record, &call.arch, &call.syscall, &len)) {
         return match->any_call;
     }
-    return call_slot(match, call)->rules | match->any_call;
+    const uint64_t rules = call_slot(match, call)->rules | match->any_call;
+    if (len > 0 && len <= sizeof last->text) {
+        memcpy(last->text, record->body.at, len);
+        last->len = len;
+        last->rules = rules;
+    }
+    return rules;
 }
 
 static uint8_t lower(uint8_t c) {

@@ -36,22 +36,8 @@ bool as_record_read(uint16_t type, as_span text, as_record *out) {
     return true;
 }
 
-/* Whether text starts with these bytes. A kernel's stamp is 24 to 33 of them: two halves that overlap. */
-static inline bool starts_with(as_span text, const uint8_t *stamp, uint32_t len) {
-    if (text.len < len) {
-        return false;
-    }
-    if (len < 16 || len > 32) {
-        return memcmp(text.at, stamp, len) == 0;
-    }
-    const uint32_t rest = len - 16;
-    return ((as_load8(text.at) ^ as_load8(stamp)) | (as_load8(text.at + 8) ^ as_load8(stamp + 8)) |
-            (as_load8(text.at + rest) ^ as_load8(stamp + rest)) |
-            (as_load8(text.at + rest + 8) ^ as_load8(stamp + rest + 8))) == 0;
-}
-
 bool as_record_read_next(as_stamp *before, uint16_t type, as_span text, as_record *out) {
-    if (before->len > 0 && starts_with(text, before->text, before->len)) {
+    if (before->len > 0 && as_span_starts_as(text, before->text, before->len)) {
         as_span body = as_span_skip(text, before->len);
         if (body.len > 0 && body.at[0] == ' ') {
             body = as_span_skip(body, 1);
@@ -113,7 +99,7 @@ typedef struct {
     const char *until;  /* a value printed raw ends before the last of these, not at a blank */
 } known;
 
-#define KEY(text) text "=", sizeof(text), sizeof(text) < 8 ? 64 - 8 * sizeof(text) : 0
+#define KEY(text) text "=", sizeof(text), 64 - 8 * (sizeof(text) < 8 ? sizeof(text) : 8)
 #define FIELD(field) field, AS_BIT(field)
 
 /* In the kernel's order, which makes each search one comparison. */
@@ -298,8 +284,8 @@ static inline void put(as_value values[AS_FIELDS], const known *field, as_value 
     }
 }
 
-/* What take_any does, for as long as text goes on as the kernel writes it: with the next field, and a value that
- * a blank ends and that nobody has touched. Returns the first field that is not so, or not surely. */
+/* What take_any does, for as long as text goes on as the kernel writes it: with the next field, and a value
+ * that a blank ends and that nobody has touched. Returns the first field that is not so, or not surely. */
 static const known *take_expected(as_span *text, const known *field, const known *last, uint64_t *wanted,
                                   as_value values[AS_FIELDS]) {
     const uint8_t *at = text->at;
@@ -350,8 +336,8 @@ static const known *take_expected(as_span *text, const known *field, const known
     return field;
 }
 
-/* A blank, or any field, expected or not, or a word without a value. *found: the known field with its value, else
- * NULL. */
+/* A blank, or any field, expected or not, or a word without a value. *found: the known field whose value it
+ * was, else NULL. */
 static void take_any(as_span *text, const known *fields, uint32_t count, uint32_t expected,
                      uint64_t *passed, const known **found, as_value *value) {
     if (text->at[0] == ' ') {
@@ -437,10 +423,12 @@ static bool take_number(as_span *text, const char *key, size_t len, unsigned bas
     return true;
 }
 
-bool as_record_call(const as_record *record, uint32_t *arch, uint32_t *number) {
+bool as_record_call(const as_record *record, uint32_t *arch, uint32_t *number, uint32_t *len) {
     as_span text = record->body;
+    *len = 0;
     if (take_number(&text, AS_LITERAL("arch="), 16, arch) &&
         take_number(&text, AS_LITERAL("syscall="), 10, number)) {
+        *len = record->body.len - text.len;
         return true; /* as the kernel writes it */
     }
     as_value values[AS_FIELDS] = {0};

@@ -57,7 +57,15 @@ bool as_record_of_syscall(uint16_t type);
  * records of several types fill one array of AS_FIELDS values; the first of two equal keys counts. */
 void as_record_fields(const as_record *record, uint64_t wanted, as_value values[AS_FIELDS]);
 
-/* Read which system call a SYSCALL record is of. False: it does not say, or says it in no number of 32 bits. */
-bool as_record_call(const as_record *record, uint32_t *arch, uint32_t *number);
+/* Make these fields absent. Nothing else of an absent value is ever read. */
+static inline void as_values_clear(as_value values[AS_FIELDS], uint64_t fields) {
+    for (; fields != 0; fields &= fields - 1) {
+        values[__builtin_ctzll(fields)].form = AS_FORM_ABSENT;
+    }
+}
+
+/* Read which system call a SYSCALL record is of. False: it does not say, or says it in no number of 32 bits.
+ * *len: of the bytes at the start of the body that alone say it; 0: not so, or not surely. */
+bool as_record_call(const as_record *record, uint32_t *arch, uint32_t *number, uint32_t *len);
 
 #endif

@@ -16,6 +16,12 @@ static inline as_span as_span_of(const uint8_t *at, size_t len) {
     return (as_span){.at = at, .len = (uint32_t)len};
 }
 
+/* Of what a caller gives: lengths are 32 bits here, so that it has to come back for the rest. */
+static inline as_span as_span_bounded(const uint8_t *at, size_t len) {
+    const size_t most = (size_t)1 << 30;
+    return as_span_of(at, len < most ? len : most);
+}
+
 static inline bool as_span_is(as_span span, const char *word, size_t len) {
     return span.len == len && memcmp(span.at, word, len) == 0;
 }
@@ -76,10 +82,25 @@ static inline bool as_span_same(as_span a, as_span b) {
     return at == a.len;
 }
 
+/* Whether text starts with these bytes. Where 16 to 32 of them are common, it takes no call: two halves that
+ * overlap. */
+static inline bool as_span_starts_as(as_span text, const uint8_t *bytes, uint32_t len) {
+    if (text.len < len) {
+        return false;
+    }
+    if (len < 16 || len > 32) {
+        return memcmp(text.at, bytes, len) == 0;
+    }
+    const uint32_t rest = len - 16;
+    return ((as_load8(text.at) ^ as_load8(bytes)) | (as_load8(text.at + 8) ^ as_load8(bytes + 8)) |
+            (as_load8(text.at + rest) ^ as_load8(bytes + rest)) |
+            (as_load8(text.at + rest + 8) ^ as_load8(bytes + rest + 8))) == 0;
+}
+
 #define AS_EACH_BYTE UINT64_C(0x0101010101010101)
 
-/* The top bit of each byte that is below `limit`, which is at most 128: right up to the first one, and that is
- * what as_first_byte tells; behind it a borrow may have set more. */
+/* The top bit of each byte that is below `limit`, which is at most 128: right up to the first one, and that
+ * is what as_first_byte tells; behind it a borrow may have set more. */
 static inline uint64_t as_bytes_below(uint64_t word, uint8_t limit) {
     return (word - AS_EACH_BYTE * limit) & ~word & (AS_EACH_BYTE << 7);
 }

@@ -77,8 +77,10 @@ bool as_value_text(as_value value, as_kind kind, uint8_t *scratch, as_span *out)
     if (text.len == 0) {
         return false;
     }
-    if ((text.at[0] == '(' && (as_span_is(text, AS_LITERAL("(null)")) || as_span_is(text, AS_LITERAL("(none)")))) ||
-        (text.at[0] == '?' && text.len == 1)) {
+    if (text.at[0] == '(' && (as_span_is(text, AS_LITERAL("(null)")) || as_span_is(text, AS_LITERAL("(none)")))) {
+        return false;
+    }
+    if (text.at[0] == '?' && text.len == 1) {
         return false;
     }
     if (kind == AS_KIND_STRING && text.len % 2 == 0 && unhex(text, scratch)) {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import importlib
 from typing import TYPE_CHECKING, NoReturn
 
@@ -35,6 +36,9 @@ def _command(module: str) -> Callable[[argparse.Namespace], int]:
     def run(arguments: argparse.Namespace) -> int:
         command: Callable[[argparse.Namespace], int]
         command = importlib.import_module(f"auditsense.cli.{module}").run
+        if arguments.own_process:
+            gc.freeze()
+            gc.enable()
         return command(arguments)
 
     return run

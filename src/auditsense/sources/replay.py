@@ -10,23 +10,32 @@ import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, cast
 
 from auditsense.errors import AuditSenseError, InputError, UsageError
 from auditsense.sources import capture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Protocol
 
     from auditsense.detector import Detector
     from auditsense.documents import Document
     from auditsense.host import Host
 
+    class _Unpacker(Protocol):
+        @property
+        def eof(self) -> bool: ...
+        @property
+        def unused_data(self) -> bytes: ...
+        def decompress(self, data: bytes, /) -> bytes: ...
+
+
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _GZIP_WBITS = 31  # zlib's word for gzip's header and the largest window
 _LINE_END = 0x0A
-_CHUNK = 1 << 18  # what is read at a time stays in the processor's cache until the core has read it
+_CHUNK = 1 << 17  # what is read at a time has to be in the cache still when the core reads it
 _PATIENCE = 1 << 24  # of a file's text, between two looks at what it led to: each hit less is work less
 _DATAGRAM = 1 << 20  # longer than any, header included
 _PIECE = 1 << 12  # of compressed bytes: the most that becomes of it is some 100 MB, however made
@@ -91,14 +100,6 @@ def _decompressed(name: str, chunks: _Pieces) -> _Pieces:
         unpacker = zstandard.ZstdDecompressor()
         return _unpacked(name, chunks, unpacker.decompressobj, zstandard.ZstdError)
     return chunks
-
-
-class _Unpacker(Protocol):
-    @property
-    def eof(self) -> bool: ...
-    @property
-    def unused_data(self) -> bytes: ...
-    def decompress(self, data: bytes, /) -> bytes: ...
 
 
 def _unpacked(
