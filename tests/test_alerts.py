@@ -318,6 +318,17 @@ def test_hits_that_do_not_fit_at_once_are_no_loss() -> None:
         assert (one.alert_counts.alerts, one.alert_counts.withheld) == (100, 299)
 
 
+def test_text_may_be_taken_without_looking_at_what_it_led_to() -> None:
+    limits = Limits(datagram_bytes=1024, hit_bytes=8 * 1024 + 65536)
+    text = b"".join(event.text for event in scans(range(1, 400), 0))
+    with Detector(host=HOST, limits=limits) as one, Detector(host=HOST, limits=limits) as other:
+        documents = [
+            document for at in range(0, len(text), 999) for document in one.take_text(text[at : at + 999])
+        ]
+        assert documents  # what there was no room for
+        assert documents + one.drain() + one.finish() == other.feed_text(text) + other.finish()
+
+
 @pytest.mark.parametrize("form", ["text", "datagrams"])
 def test_nothing_that_is_decided_waits_for_the_next_call(form: str) -> None:
     # Somewhere in this range the last record is taken, and the hits are too full to decide its event.

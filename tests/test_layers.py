@@ -39,7 +39,7 @@ TESTING_MAY_IMPORT = {"testing", "kernel", "errors"}
 # What the whole package takes from elsewhere; a new name is a decision.
 FROM_ELSEWHERE = {
     *("__future__", "argparse", "atexit", "base64", "collections", "contextlib", "csv", "ctypes"),
-    *("dataclasses", "datetime", "difflib", "enum", "errno", "functools", "grp", "hashlib", "heapq"),
+    *("dataclasses", "datetime", "difflib", "enum", "errno", "functools", "gc", "grp", "hashlib", "heapq"),
     *("importlib", "io", "itertools", "json", "os", "pathlib", "pwd", "re", "secrets", "select", "shlex"),
     *("signal", "socket", "stat", "struct", "sys", "tempfile", "textwrap", "threading", "time", "tomllib"),
     *("operator", "types", "typing", "warnings", "zlib"),
@@ -124,6 +124,13 @@ def test_a_plain_import_loads_little_and_nothing_of_others_but_the_bindings() ->
     assert not loaded & HEAVY
 
 
+def test_every_public_name_is_loaded_when_it_is_asked_for() -> None:
+    loaded = loaded_by("import auditsense; assert not hasattr(auditsense, 'nonsense')")
+    assert not loaded & {"tomllib", "hashlib", "json"} - loaded_by("import secrets")
+    everything = "import auditsense; [getattr(auditsense, name) for name in auditsense.__all__]"
+    assert "tomllib" in loaded_by(everything + "; assert {*auditsense.__all__} <= {*dir(auditsense)}")
+
+
 @pytest.mark.parametrize("module", ["cli", "sources.unicast", "sources.replay", "testing", "kernel.commands"])
 def test_nothing_but_a_request_to_the_kernel_loads_pyroute2(module: str) -> None:
     loaded = loaded_by(f"import auditsense.{module}")
@@ -145,6 +152,7 @@ STAGES = (
     {"span", "carve"},
     {"hash"},
     {"datagram", "line"},
+    {"value"},
     {"record"},
     {"texts"},
     {"event"},

@@ -150,6 +150,34 @@ def test_standard_input_is_told_apart_as_well_however_it_comes(
     assert (outcome.error, outcome.said) == (None, SAID)
 
 
+@pytest.mark.parametrize("patience", [0, 1, 700, 1 << 20])
+@pytest.mark.parametrize("chunk", [1, 61, 4096])
+def test_how_a_log_is_read_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int, patience: int
+) -> None:
+    log = tmp_path / "audit.log"
+    log.write_bytes(b"".join(event.text for event in (*burst(12, pid=7), *burst(30, pid=8, serial=100))))
+    wanted = run([log])
+    monkeypatch.setattr("auditsense.sources.replay._CHUNK", chunk)
+    monkeypatch.setattr("auditsense.sources.replay._PATIENCE", patience)
+    found = run([log])
+    assert found.documents == wanted.documents
+    assert found.said == [("alert", 10), ("alert", 10), ("closed", 12), ("closed", 30)]
+
+
+def test_what_a_log_leads_to_waits_only_where_all_of_it_is_there(tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    with Detector(host=HERE) as detector:
+        seen = replay([str(fifo)], detector, pytest.fail)
+        writer = threading.Thread(target=fifo.write_bytes, args=(TEXT,))
+        writer.start()
+        first = next(documents for documents in seen if documents)
+        assert [document["auditsense"]["state"] for document in first] == ["alert"]
+        writer.join()
+        assert [document["auditsense"]["state"] for rest in seen for document in rest] == ["closed"]
+
+
 def test_standard_input_that_is_closed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", None)
     assert str(run(["-"]).error) == "standard input is closed"

@@ -1,30 +1,39 @@
 """auditsense: a native Linux audit sensor. These names are the public interface.
 
-Importing does nothing but import; what talks to the kernel is loaded when a `Sensor` is entered.
+Importing loads the core and what it needs; every other name is loaded when it is first used, so that a
+command that ends soon does not wait for what it never asks for. What talks to the kernel is loaded when a
+`Sensor` is entered.
 """
 
-from auditsense.alerts import AlertPolicy
-from auditsense.detections.load import load as load_detections
-from auditsense.detections.load import shipped as shipped_detections
-from auditsense.detections.model import Detection
-from auditsense.detector import Detector, View
-from auditsense.documents import Document
-from auditsense.errors import (
-    AuditRuleError,
-    AuditSenseError,
-    BusyError,
-    ClosedError,
-    DetectionError,
-    InputError,
-    KernelCommandError,
-    LockedError,
-    NoKernelAuditError,
-    SocketTakenError,
-    UsageError,
-)
-from auditsense.host import Host
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
 from auditsense.ring import Limits, Stats, core_version
-from auditsense.sensor import Sensor
+
+if TYPE_CHECKING:
+    from auditsense.alerts import AlertPolicy
+    from auditsense.detections.load import load as load_detections
+    from auditsense.detections.load import shipped as shipped_detections
+    from auditsense.detections.model import Detection
+    from auditsense.detector import Detector, View
+    from auditsense.documents import Document
+    from auditsense.errors import (
+        AuditRuleError,
+        AuditSenseError,
+        BusyError,
+        ClosedError,
+        DetectionError,
+        InputError,
+        KernelCommandError,
+        LockedError,
+        NoKernelAuditError,
+        SocketTakenError,
+        UsageError,
+    )
+    from auditsense.host import Host
+    from auditsense.sensor import Sensor
 
 __version__ = core_version()
 
@@ -53,3 +62,30 @@ __all__ = [
     "load_detections",
     "shipped_detections",
 ]
+
+# Where a name is at home, and what it is called there when that is something else.
+_HOMES = {
+    "AlertPolicy": "alerts",
+    "Detection": "detections.model",
+    "Detector": "detector",
+    "Document": "documents",
+    "Host": "host",
+    "Sensor": "sensor",
+    "View": "detector",
+    "load_detections": "detections.load:load",
+    "shipped_detections": "detections.load:shipped",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name when it is first asked for; afterwards it is here."""
+    if name not in __all__:
+        raise AttributeError(f"module 'auditsense' has no attribute {name!r}")
+    home, _, there = _HOMES.get(name, "errors").partition(":")
+    value = getattr(importlib.import_module(f"auditsense.{home}"), there or name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

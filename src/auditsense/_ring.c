@@ -29,7 +29,7 @@ typedef struct {
     uint64_t matching; /* bits of the rules still to be served */
     as_window *window; /* of the rule being served; NULL: it has not been looked for yet */
     uint32_t place;
-    bool whole; /* values holds every field, not only what the rules need */
+    bool whole; /* values holds every field, not only what the rules need: until then they alone are read */
     as_value values[AS_FIELDS];
 } as_decision;
 
@@ -118,6 +118,7 @@ static int64_t leave(as_ring *ring, int64_t result) {
 static void put_hit(as_ring *ring, uint32_t rule, const as_event_id *ids, uint32_t count) {
     if (!ring->decision.whole) {
         ring->decision.whole = true;
+        as_values_clear(ring->decision.values, AS_ALL_FIELDS);
         as_event_fields(&ring->events, ring->decision.event, AS_ALL_FIELDS, ring->decision.values);
     }
     const uint64_t place = as_hits_put(&ring->hits, rule, ids, count, ring->decision.values);
@@ -130,16 +131,17 @@ static void put_hit(as_ring *ring, uint32_t rule, const as_event_id *ids, uint32
 static void complete(as_ring *ring, uint32_t index, uint32_t first) {
     const as_rule *rule = &ring->match.rules[index];
     as_window *window = ring->decision.window;
+    const uint64_t ms = as_window_entry(&ring->windows, window, first + rule->count - 1).ms;
+    ring->stats.sequences++;
+    if (rule->merge_ms != 0 && as_hits_merge(&ring->hits, window->pending, ms, rule->merge_ms)) {
+        return;
+    }
     as_event_id ids[64];
     for (uint32_t i = 0; i < rule->count; i++) {
         const as_entry entry = as_window_entry(&ring->windows, window, first + i);
         ids[i] = (as_event_id){.ms = entry.ms, .serial = entry.serial};
     }
-    ring->stats.sequences++;
-    const uint64_t ms = ids[rule->count - 1].ms;
-    if (rule->merge_ms == 0 || !as_hits_merge(&ring->hits, window->pending, ms, rule->merge_ms)) {
-        put_hit(ring, index, ids, rule->count);
-    }
+    put_hit(ring, index, ids, rule->count);
 }
 
 /* Put the event into the window of this rule's key. False: it has no key, or comes too late for it. */
@@ -190,9 +192,12 @@ static bool serve(as_ring *ring, uint32_t index) {
 
 static void begin(as_ring *ring, as_event *event) {
     as_decision *decision = &ring->decision;
-    *decision = (as_decision){.event = event};
+    /* values is large, and mostly little of it is needed: see as_values_clear. */
+    memset(decision, 0, offsetof(as_decision, values));
+    decision->event = event;
     /* Without its SYSCALL record nobody can say which call it was. */
     if (event->wanted != 0 && (event->kept & (1u << AS_ROLE_SYSCALL)) != 0) {
+        as_values_clear(decision->values, ring->match.fields);
         as_event_fields(&ring->events, event, ring->match.fields, decision->values);
         decision->matching = as_match_event(&ring->match, event->wanted, decision->values);
     }
@@ -349,20 +354,15 @@ int64_t as_ring_pack(as_ring *ring, uint8_t *out, size_t size, uint64_t now_ms) 
     return leave(ring, (int64_t)used);
 }
 
-/* What one call looks at: lengths of spans are 32 bits, so the caller comes back for the rest. */
-static as_span bounded(const uint8_t *bytes, size_t len) {
-    const size_t most = (size_t)1 << 30;
-    return as_span_of(bytes, len < most ? len : most);
-}
-
 int64_t as_ring_feed(as_ring *ring, const uint8_t *packed, size_t len) {
-    as_span rest = bounded(packed, len);
+    as_span rest = as_span_bounded(packed, len);
     const uint32_t all = rest.len;
     as_packed entry;
     if (!enter(ring)) {
         return AS_BUSY;
     }
     for (uint32_t size; rest.len > 0; rest = as_span_skip(rest, size)) {
+        as_span_prefetch(rest);
         size = as_packed_read(rest, &entry);
         if (size == 0 || !ready(ring, entry.ms)) {
             break;
@@ -378,7 +378,7 @@ int64_t as_ring_feed(as_ring *ring, const uint8_t *packed, size_t len) {
 }
 
 int64_t as_ring_feed_text(as_ring *ring, const uint8_t *text, size_t len) {
-    as_span rest = bounded(text, len);
+    as_span rest = as_span_bounded(text, len);
     const uint32_t all = rest.len;
     as_span line;
     bool cut;

@@ -121,17 +121,27 @@ class Detector:
             if not consumed and not drained:
                 return documents, len(packed) - len(rest)
 
-    def feed_text(self, text: bytes) -> list[Document]:
+    def feed_text(self, text: bytes | memoryview) -> list[Document]:
         """Take audit.log text, cut anywhere. Returns what it led to, in order."""
-        rest = memoryview(text)
+        documents = self.take_text(text)
+        while hits := self.ring.drain():
+            documents += self._documents(hits)
+            self.ring.feed_text(b"")  # what was taken, but not decided because the hits were full
+        return documents
+
+    def take_text(self, text: bytes | memoryview) -> list[Document]:
+        """Take audit.log text as `feed_text` does, but leave with the core what it led to, for `drain`.
+
+        Returns:
+            What the core had no room for, in order; mostly nothing.
+        """
         documents: list[Document] = []
-        while True:
-            consumed = self.ring.feed_text(rest)
-            rest = rest[consumed:]
-            drained = self.drain()
-            documents += drained
-            if not consumed and not drained:
-                return documents
+        rest = memoryview(text)
+        rest = rest[self.ring.feed_text(rest) :]
+        while rest:  # the hits are full
+            documents += self.drain()
+            rest = rest[self.ring.feed_text(rest) :]
+        return documents
 
     def settle(self) -> list[Document]:
         """Decide what is open, as at a break in the records; bursts go on. More may be fed afterwards."""
@@ -153,8 +163,9 @@ class Detector:
     def drain(self) -> list[Document]:
         """Return what the core has found since the last call."""
         hits = self.ring.drain()
-        if not hits:
-            return []
+        return self._documents(hits) if hits else []
+
+    def _documents(self, hits: Sequence[Hit]) -> list[Document]:
         if self.view is View.EVENTS:
             return [event_document(hit, self.host) for hit in hits]
         if self.view is View.SEQUENCES:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +22,7 @@ class Host:
 
 def this_host(machine_id: Path = Path("/etc/machine-id")) -> Host:
     """Return the identity of this host. Reads one file, never below /proc."""
-    name = os.uname().nodename or socket.gethostname()
+    name = os.uname().nodename
     try:
         found = machine_id.read_text(encoding="ascii", errors="replace").strip()
     except OSError:

@@ -7,10 +7,9 @@ all of `ARCHES` but i386 and arm is what ``uname -m`` prints.
 
 from __future__ import annotations
 
-import csv
 import os
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -91,13 +90,15 @@ def canonical_arch(machine: str) -> str:
 
 @cache
 def _tables() -> Mapping[str, Mapping[str, int]]:
-    text = resources.files("auditsense").joinpath("syscalls.csv").read_text(encoding="ascii")
-    rows = csv.DictReader(line for line in text.splitlines() if not line.startswith("#"))
+    # Read here and not through csv and importlib.resources: to load those takes longer than to read this.
+    text = Path(__file__).with_name("syscalls.csv").read_text(encoding="ascii")
+    head, *rows = [line.split(",") for line in text.splitlines() if not line.startswith("#")]
+    columns = [head.index(arch) for arch in ARCHES]
     tables: dict[str, dict[str, int]] = {arch: {} for arch in ARCHES}
     for row in rows:
-        for arch, table in tables.items():
-            if row[arch]:
-                table[row["name"]] = int(row[arch])
+        for column, table in zip(columns, tables.values(), strict=True):
+            if row[column]:
+                table[row[0]] = int(row[column])
     return tables
 
 

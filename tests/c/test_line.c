@@ -156,6 +156,12 @@ static void starts(void) {
     CHECK_TEXT(read.node, "a.example");
     CHECK_TEXT(read.text, "audit(1.000:2): x");
 
+    CASE("a name that only starts as one that decides is another");
+    CHECK_EQUAL(type_of(GUARDED("type=PROCTITLX msg=audit(1.000:2): x")), 0);
+    CHECK_EQUAL(type_of(GUARDED("type=PROCTITL msg=audit(1.000:2): x")), 0);
+    CHECK_EQUAL(type_of(GUARDED("type=PROCTITLES msg=audit(1.000:2): x")), 0);
+    CHECK_EQUAL(type_of(GUARDED("type= msg=audit(1.000:2): x")), 0);
+
     CASE("a carriage return at the end is no part of it");
     CHECK(as_line_read(GUARDED("type=CWD msg=audit(1.000:2): x\r"), &read));
     CHECK_TEXT(read.text, "audit(1.000:2): x");

@@ -165,6 +165,20 @@ static void wants(void) {
     CHECK_EQUAL(WANTS(&match, "arch=b7 syscall=1 success=yes exit=0 a0=0"), 4);
     CHECK_EQUAL(WANTS(&match, ""), 4);
 
+    CASE("the call of the record before is taken for no other one");
+    static const char *const odd[] = {"arch=c000003e syscall=2 x=y", "arch=c000003e syscall=25 x=y",
+                                      "arch=c000003e syscall=257 x=y", "arch=c000003e syscall=2570 x=y",
+                                      "arch=c000003e syscall=257", "arch=c000003e syscall=257x a=b",
+                                      "arch=000000000000000000000000c000003e syscall=257 x=y"};
+    static const uint64_t wanted[] = {7, 4, 5, 4, 5, 4, 5};
+    for (size_t i = 0; i < 49; i++) {
+        const size_t pair[] = {i / 7, i % 7};
+        for (size_t j = 0; j < 2; j++) {
+            const as_record record = syscall_record(guarded_span(odd[pair[j]], strlen(odd[pair[j]])));
+            CHECK_EQUAL(as_match_wants(&match, &record), wanted[pair[j]]);
+        }
+    }
+
     CASE("64 rules and thousands of calls are told apart");
     static as_call many[8192];
     static as_rule all[64];

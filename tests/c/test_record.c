@@ -140,6 +140,11 @@ static void whole_records(void) {
     CHECK_TEXT(text_of(&turned, AS_FIELD_ARCH), "c000003e");
     CHECK_TEXT(text_of(&turned, AS_FIELD_SYSCALL), "257");
 
+    CASE("a label that is there is read to its end, and what follows it as well");
+    const fields labelled = SYSCALL("arch=c000003e syscall=257 comm=\"c\" exe=\"/e\" subj=a b c key=\"k\"");
+    CHECK_TEXT(text_of(&labelled, AS_FIELD_SUBJ), "a b c");
+    CHECK_TEXT(text_of(&labelled, AS_FIELD_KEY), "k");
+
     CASE("values that an earlier record gave stay");
     const as_record first = {.type = AS_TYPE_CWD, .body = GUARDED("cwd=\"/a\"")};
     const as_record second = {.type = AS_TYPE_CWD, .body = GUARDED("cwd=\"/b\"")};
@@ -147,6 +152,82 @@ static void whole_records(void) {
     as_record_fields(&first, AS_ALL_FIELDS, both.values);
     as_record_fields(&second, AS_ALL_FIELDS, both.values);
     CHECK_TEXT(text_of(&both, AS_FIELD_CWD), "/a");
+}
+
+/* What is read when the body is as the kernel writes it but for one thing in front of `field`. */
+static as_span behind(const char *oddity, uint16_t type, as_field field) {
+    static char body[512];
+    static fields found;
+    static const char path[] = "name=\"/a\" inode=12 dev=00:15 mode=040555 ouid=0 ogid=0 rdev=00:00 ";
+    static const char call[] = "arch=c000003e syscall=257 success=yes exit=5 a0=ff a1=7f a2=80000 a3=0 ";
+    const int len = snprintf(body, sizeof body, "%s%s%s", type == AS_TYPE_PATH ? path : call, oddity,
+                             type == AS_TYPE_PATH ? " nametype=NORMAL cap_fp=0" : " items=1 ppid=3 pid=92 auid=0");
+    found = fields_of(type, guarded_span(body, (size_t)len));
+    return text_of(&found, field);
+}
+
+static void nearly_expected(void) {
+    CASE("a key that only starts or ends as the expected one is another");
+    CHECK_TEXT(behind("nametypes=X", AS_TYPE_PATH, AS_FIELD_PATH_NAMETYPE), "NORMAL");
+    CHECK_TEXT(behind("nametypesuffix=X", AS_TYPE_PATH, AS_FIELD_PATH_NAMETYPE), "NORMAL");
+    CHECK_TEXT(behind("objective=X", AS_TYPE_PATH, AS_FIELD_PATH_NAMETYPE), "NORMAL");
+    CHECK_TEXT(behind("item=2", AS_TYPE_SYSCALL, AS_FIELD_ITEMS), "1");
+    CHECK_TEXT(behind("itemss=2", AS_TYPE_SYSCALL, AS_FIELD_ITEMS), "1");
+    CHECK_TEXT(behind("xitems=2", AS_TYPE_SYSCALL, AS_FIELD_ITEMS), "1");
+    CHECK_TEXT(behind("items", AS_TYPE_SYSCALL, AS_FIELD_ITEMS), "1");
+
+    CASE("an expected key may come with a value nobody expects");
+    CHECK_TEXT(behind("items=", AS_TYPE_SYSCALL, AS_FIELD_PID), "92");
+    CHECK_TEXT(behind("items=\"2\"", AS_TYPE_SYSCALL, AS_FIELD_ITEMS), "2");
+    CHECK_TEXT(behind("items=\"2 3\"", AS_TYPE_SYSCALL, AS_FIELD_ITEMS), "2 3");
+    CHECK_TEXT(behind("items=\"2\"", AS_TYPE_SYSCALL, AS_FIELD_PID), "92");
+    CHECK_TEXT(behind("items=2=3", AS_TYPE_SYSCALL, AS_FIELD_ITEMS), "2=3");
+    CHECK_TEXT(behind("items=2\t", AS_TYPE_SYSCALL, AS_FIELD_ITEMS), "2\t");
+    CHECK_TEXT(behind("items=2\x80", AS_TYPE_SYSCALL, AS_FIELD_ITEMS), "2\x80");
+    CHECK_TEXT(behind("items=2 ", AS_TYPE_SYSCALL, AS_FIELD_PID), "92");
+
+    CASE("behind a translation, or what a quote does not end at, nothing is read");
+    CHECK_EQUAL(behind("items=2\x1d", AS_TYPE_SYSCALL, AS_FIELD_PID).len, UINT32_MAX);
+    CHECK_TEXT(behind("items=2\x1d", AS_TYPE_SYSCALL, AS_FIELD_ITEMS), "2");
+    CHECK_EQUAL(behind("\x1d", AS_TYPE_SYSCALL, AS_FIELD_PID).len, UINT32_MAX);
+    CHECK_EQUAL(behind("items=\"2\"x", AS_TYPE_SYSCALL, AS_FIELD_PID).len, UINT32_MAX);
+    CHECK_TEXT(behind("items=\"2\"x", AS_TYPE_SYSCALL, AS_FIELD_ITEMS), "2");
+    CHECK_EQUAL(behind("items=\"2", AS_TYPE_SYSCALL, AS_FIELD_PID).len, UINT32_MAX);
+    CHECK_EQUAL(behind("items=\"2\x1d\"", AS_TYPE_SYSCALL, AS_FIELD_PID).len, UINT32_MAX);
+
+    CASE("of two equal keys the first counts, wherever they stand");
+    CHECK_TEXT(behind("pid=7", AS_TYPE_SYSCALL, AS_FIELD_PID), "7");
+    CHECK_TEXT(behind("a3=7", AS_TYPE_SYSCALL, AS_FIELD_A3), "0");
+}
+
+/* The call that a body says alone, and by its fields: the same, whatever it looks like. */
+static void one_call(const char *body) {
+    const as_record record = {.type = AS_TYPE_SYSCALL, .body = guarded_span(body, strlen(body))};
+    const fields found = fields_of(AS_TYPE_SYSCALL, record.body);
+    uint64_t wide[2] = {0};
+    uint32_t call[2] = {0};
+    uint32_t len = 0;
+    const bool there = as_value_number(found.values[AS_FIELD_ARCH], AS_KIND_HEX, &wide[0]) &&
+                       as_value_number(found.values[AS_FIELD_SYSCALL], AS_KIND_DECIMAL, &wide[1]) &&
+                       wide[0] <= UINT32_MAX && wide[1] <= UINT32_MAX;
+    CHECK_EQUAL(as_record_call(&record, &call[0], &call[1], &len), there);
+    CHECK(!there || (call[0] == wide[0] && call[1] == wide[1]));
+    CHECK(len <= record.body.len && (len == 0 || there));
+}
+
+static void calls(void) {
+    static const char *const bodies[] = {
+        "arch=c000003e syscall=257 success=yes", "arch=c000003e syscall=257", "arch=c000003e syscall=",
+        "arch=c000003e syscall=257x y=z", "arch=c000003ex syscall=257 x", "arch=c000003e  syscall=257 x",
+        "arch=c000003e", "arch=", "", "syscall=257 arch=c000003e x", "x arch=c000003e syscall=257 x",
+        "arch=1c000003e syscall=257 x", "arch=c000003e syscall=4294967296 x", "arch=c000003e syscall=-1 x",
+        "arch=\"c000003e\" syscall=257 x", "arch=c000003e syscall=257\x1d x", "arch=C000003E syscall=257 x",
+        "arch=c000003e syscall=257 arch=1 syscall=2 x", "arch=00000000c000003e syscall=0000257 x",
+    };
+    CASE("which call it is, is the same whether asked alone or field by field");
+    for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++) {
+        one_call(bodies[i]);
+    }
 }
 
 /* Read every prefix of a body, and all its values; the guard page judges. */
@@ -324,6 +405,8 @@ static void one_after_another(void) {
         "audit(1.000:2): a",    "audit(1.000:99999999999): a",
         "audit(0000000000000000000000000000000000000000000000001.000:7): a=1",
         "audit(0000000000000000000000000000000000000000000000001.000:7): b=2",
+        "audit(1795493114.674:100): a", "audit(1795493114.674:101): a", "audit(1795493114.674:1000): a",
+        "audit(1795493115.674:100): a", "audit(17954931141.674:4294967295): a", "audit(1795493114.674:100",
     };
     const size_t count = sizeof texts / sizeof *texts;
     CASE("a stamp that stood in the record before is read as it was then, whatever came between");
@@ -359,6 +442,8 @@ int main(void) {
     kinds_of_record();
     kinds_of_field();
     whole_records();
+    nearly_expected();
+    calls();
     prefixes();
     odd_shapes();
     decoding();

@@ -58,7 +58,9 @@ static as_event *list_first(as_events *events, as_event_state state) {
 }
 
 void as_events_carve(as_events *events, const as_config *config, as_carver *from) {
-    const uint32_t buckets = as_power_of_two(config->event_slots);
+    /* Remembered events fill the table for good, and most lookups are of an event that is not there: four
+     * buckets a slot let those end at an empty one, instead of at a slot that is in no cache. */
+    const uint32_t buckets = as_power_of_two(4 * config->event_slots);
     events->slot_count = config->event_slots;
     events->bucket_mask = buckets - 1;
     events->seed = config->seed;

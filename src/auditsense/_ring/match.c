@@ -61,6 +61,7 @@ void as_match_carve(as_match *match, const as_config *config, const as_rules *ru
     const uint32_t call_slots = as_power_of_two(2 * rules->call_count + 1);
     match->seed = config->seed;
     match->any_call = 0;
+    match->last.len = 0;
     match->fields = 0;
     match->call_mask = call_slots - 1;
     match->rule_count = rules->rule_count;
@@ -96,24 +97,29 @@ void as_match_carve(as_match *match, const as_config *config, const as_rules *ru
     }
 }
 
-uint64_t as_match_wants(const as_match *match, const as_record *record) {
+uint64_t as_match_wants(as_match *match, const as_record *record) {
     if (record->type == AS_TYPE_URINGOP) {
         return 0; /* it names an io_uring operation, no system call: no field of a rule is in it */
     }
     if (record->type != AS_TYPE_SYSCALL) {
         return UINT64_MAX;
     }
-    as_value values[AS_FIELDS] = {0};
-    as_record_fields(record, AS_BIT(AS_FIELD_ARCH) | AS_BIT(AS_FIELD_SYSCALL), values); /* the first two */
-    uint64_t arch = 0;
-    uint64_t number = 0;
-    if (!as_value_number(values[AS_FIELD_ARCH], AS_KIND_HEX, &arch) ||
-        !as_value_number(values[AS_FIELD_SYSCALL], AS_KIND_DECIMAL, &number) || arch > UINT32_MAX ||
-        number > UINT32_MAX) {
+    as_last_call *last = &match->last;
+    if (last->len > 0 && as_span_starts_as(record->body, last->text, last->len)) {
+        return last->rules;
+    }
+    as_call call;
+    uint32_t len;
+    if (!as_record_call(record, &call.arch, &call.syscall, &len)) {
         return match->any_call;
     }
-    const as_call call = {.arch = (uint32_t)arch, .syscall = (uint32_t)number};
-    return call_slot(match, call)->rules | match->any_call;
+    const uint64_t rules = call_slot(match, call)->rules | match->any_call;
+    if (len > 0 && len <= sizeof last->text) {
+        memcpy(last->text, record->body.at, len);
+        last->len = len;
+        last->rules = rules;
+    }
+    return rules;
 }
 
 static uint8_t lower(uint8_t c) {
@@ -150,9 +156,8 @@ static bool any_text(const as_match *match, const as_test *test, as_span text) {
     for (uint32_t i = 0; i < test->operands; i++) {
         const as_operand *operand = &match->operands[test->first_operand + i];
         const as_span wanted = as_span_of(match->text + operand->at, operand->len);
-        if (test->op == AS_OP_LIKE ? like(wanted, text)
-                                   : text.len == wanted.len &&
-                                         (wanted.len == 0 || memcmp(text.at, wanted.at, text.len) == 0)) {
+        /* The same bytes are alike as well, whatever they are: mostly that is all there is to compare. */
+        if (as_span_same(text, wanted) || (test->op == AS_OP_LIKE && like(wanted, text))) {
             return true;
         }
     }

@@ -16,6 +16,13 @@ typedef struct {
     as_call call;
 } as_call_slot;
 
+/* The call that was looked up last, as its record wrote it: mostly it is the next one's as well. */
+typedef struct {
+    uint8_t text[32];
+    uint32_t len; /* 0: none */
+    uint64_t rules;
+} as_last_call;
+
 typedef struct {
     as_rule *rules;
     as_test *tests;
@@ -28,6 +35,7 @@ typedef struct {
     uint64_t any_call; /* bits of the rules that look at every call */
     uint32_t call_mask;
     uint32_t rule_count;
+    as_last_call last;
 } as_match;
 
 /* True when every index, count and bound of the table holds. */
@@ -37,7 +45,7 @@ bool as_rules_valid(const as_rules *rules);
 void as_match_carve(as_match *match, const as_config *config, const as_rules *rules, as_carver *from);
 
 /* Bits of the rules that may want this record's event. All bits from a record that tells nothing. */
-uint64_t as_match_wants(const as_match *match, const as_record *record);
+uint64_t as_match_wants(as_match *match, const as_record *record);
 
 /* Bits of the wanted rules whose tests all hold for these values of one event. */
 uint64_t as_match_event(const as_match *match, uint64_t wanted, const as_value values[AS_FIELDS]);

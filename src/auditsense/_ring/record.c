@@ -37,7 +37,7 @@ bool as_record_read(uint16_t type, as_span text, as_record *out) {
 }
 
 bool as_record_read_next(as_stamp *before, uint16_t type, as_span text, as_record *out) {
-    if (before->len > 0 && as_span_starts(text, (const char *)before->text, before->len)) {
+    if (before->len > 0 && as_span_starts_as(text, before->text, before->len)) {
         as_span body = as_span_skip(text, before->len);
         if (body.len > 0 && body.at[0] == ' ') {
             body = as_span_skip(body, 1);
@@ -88,57 +88,68 @@ bool as_record_of_syscall(uint16_t type) {
     }
 }
 
+enum { MOST_KEY = 16 };
+
 typedef struct {
-    const char *key;
-    uint32_t len;
-    as_field field;
-    as_kind kind;
-    const char *until; /* a value printed raw ends before the last of these, not at a blank */
+    char key[MOST_KEY]; /* with its '=', and zeros behind it, so that eight bytes can be compared at a time */
+    uint8_t len;        /* with its '=' */
+    uint8_t ignored;    /* bits of the first eight bytes that are behind it */
+    uint8_t field;      /* as_field */
+    uint64_t bit;       /* of it; 0: of no interest, but in the way */
+    const char *until;  /* a value printed raw ends before the last of these, not at a blank */
 } known;
+
+#define KEY(text) text "=", sizeof(text), 64 - 8 * (sizeof(text) < 8 ? sizeof(text) : 8)
+#define FIELD(field) field, AS_BIT(field)
 
 /* In the kernel's order, which makes each search one comparison. */
 static const known syscall_fields[] = {
-    {AS_LITERAL("arch"), AS_FIELD_ARCH, AS_KIND_HEX, NULL},
-    {AS_LITERAL("syscall"), AS_FIELD_SYSCALL, AS_KIND_DECIMAL, NULL},
-    {AS_LITERAL("success"), AS_FIELD_SUCCESS, AS_KIND_WORD, NULL},
-    {AS_LITERAL("exit"), AS_FIELD_EXIT, AS_KIND_DECIMAL, NULL},
-    {AS_LITERAL("a0"), AS_FIELD_A0, AS_KIND_HEX, NULL},
-    {AS_LITERAL("a1"), AS_FIELD_A1, AS_KIND_HEX, NULL},
-    {AS_LITERAL("a2"), AS_FIELD_A2, AS_KIND_HEX, NULL},
-    {AS_LITERAL("a3"), AS_FIELD_A3, AS_KIND_HEX, NULL},
-    {AS_LITERAL("items"), AS_FIELD_ITEMS, AS_KIND_DECIMAL, NULL},
-    {AS_LITERAL("ppid"), AS_FIELD_PPID, AS_KIND_DECIMAL, NULL},
-    {AS_LITERAL("pid"), AS_FIELD_PID, AS_KIND_DECIMAL, NULL},
-    {AS_LITERAL("auid"), AS_FIELD_AUID, AS_KIND_DECIMAL, NULL},
-    {AS_LITERAL("uid"), AS_FIELD_UID, AS_KIND_DECIMAL, NULL},
-    {AS_LITERAL("gid"), AS_FIELD_GID, AS_KIND_DECIMAL, NULL},
-    {AS_LITERAL("euid"), AS_FIELD_EUID, AS_KIND_DECIMAL, NULL},
-    {AS_LITERAL("suid"), AS_FIELD_SUID, AS_KIND_DECIMAL, NULL},
-    {AS_LITERAL("fsuid"), AS_FIELD_FSUID, AS_KIND_DECIMAL, NULL},
-    {AS_LITERAL("egid"), AS_FIELD_EGID, AS_KIND_DECIMAL, NULL},
-    {AS_LITERAL("sgid"), AS_FIELD_SGID, AS_KIND_DECIMAL, NULL},
-    {AS_LITERAL("fsgid"), AS_FIELD_FSGID, AS_KIND_DECIMAL, NULL},
-    {AS_LITERAL("tty"), AS_FIELD_TTY, AS_KIND_WORD, NULL},
-    {AS_LITERAL("ses"), AS_FIELD_SES, AS_KIND_DECIMAL, NULL},
-    {AS_LITERAL("comm"), AS_FIELD_COMM, AS_KIND_STRING, NULL},
-    {AS_LITERAL("exe"), AS_FIELD_EXE, AS_KIND_STRING, NULL},
-    {AS_LITERAL("subj"), AS_FIELD_SUBJ, AS_KIND_WORD, " key="},
-    {AS_LITERAL("key"), AS_FIELD_KEY, AS_KIND_STRING, NULL},
+    {KEY("arch"), FIELD(AS_FIELD_ARCH), NULL},
+    {KEY("syscall"), FIELD(AS_FIELD_SYSCALL), NULL},
+    {KEY("success"), FIELD(AS_FIELD_SUCCESS), NULL},
+    {KEY("exit"), FIELD(AS_FIELD_EXIT), NULL},
+    {KEY("a0"), FIELD(AS_FIELD_A0), NULL},
+    {KEY("a1"), FIELD(AS_FIELD_A1), NULL},
+    {KEY("a2"), FIELD(AS_FIELD_A2), NULL},
+    {KEY("a3"), FIELD(AS_FIELD_A3), NULL},
+    {KEY("items"), FIELD(AS_FIELD_ITEMS), NULL},
+    {KEY("ppid"), FIELD(AS_FIELD_PPID), NULL},
+    {KEY("pid"), FIELD(AS_FIELD_PID), NULL},
+    {KEY("auid"), FIELD(AS_FIELD_AUID), NULL},
+    {KEY("uid"), FIELD(AS_FIELD_UID), NULL},
+    {KEY("gid"), FIELD(AS_FIELD_GID), NULL},
+    {KEY("euid"), FIELD(AS_FIELD_EUID), NULL},
+    {KEY("suid"), FIELD(AS_FIELD_SUID), NULL},
+    {KEY("fsuid"), FIELD(AS_FIELD_FSUID), NULL},
+    {KEY("egid"), FIELD(AS_FIELD_EGID), NULL},
+    {KEY("sgid"), FIELD(AS_FIELD_SGID), NULL},
+    {KEY("fsgid"), FIELD(AS_FIELD_FSGID), NULL},
+    {KEY("tty"), FIELD(AS_FIELD_TTY), NULL},
+    {KEY("ses"), FIELD(AS_FIELD_SES), NULL},
+    {KEY("comm"), FIELD(AS_FIELD_COMM), NULL},
+    {KEY("exe"), FIELD(AS_FIELD_EXE), NULL},
+    {KEY("subj"), FIELD(AS_FIELD_SUBJ), " key="},
+    {KEY("key"), FIELD(AS_FIELD_KEY), NULL},
 };
 static const known path_fields[] = {
-    {AS_LITERAL("name"), AS_FIELD_PATH_NAME, AS_KIND_STRING, NULL},
-    {AS_LITERAL("inode"), AS_FIELD_PATH_INODE, AS_KIND_DECIMAL, NULL},
-    {AS_LITERAL("dev"), AS_FIELD_PATH_DEV, AS_KIND_WORD, NULL},
-    {AS_LITERAL("mode"), AS_FIELD_PATH_MODE, AS_KIND_OCTAL, NULL},
-    {AS_LITERAL("ouid"), AS_FIELD_PATH_OUID, AS_KIND_DECIMAL, NULL},
-    {AS_LITERAL("ogid"), AS_FIELD_PATH_OGID, AS_KIND_DECIMAL, NULL},
-    {AS_LITERAL("rdev"), AS_FIELD_PATH_RDEV, AS_KIND_WORD, NULL},
-    {AS_LITERAL("obj"), AS_FIELD_PATH_OBJ, AS_KIND_WORD, " nametype="},
-    {AS_LITERAL("nametype"), AS_FIELD_PATH_NAMETYPE, AS_KIND_WORD, NULL},
+    {KEY("item"), 0, 0, NULL},
+    {KEY("name"), FIELD(AS_FIELD_PATH_NAME), NULL},
+    {KEY("inode"), FIELD(AS_FIELD_PATH_INODE), NULL},
+    {KEY("dev"), FIELD(AS_FIELD_PATH_DEV), NULL},
+    {KEY("mode"), FIELD(AS_FIELD_PATH_MODE), NULL},
+    {KEY("ouid"), FIELD(AS_FIELD_PATH_OUID), NULL},
+    {KEY("ogid"), FIELD(AS_FIELD_PATH_OGID), NULL},
+    {KEY("rdev"), FIELD(AS_FIELD_PATH_RDEV), NULL},
+    {KEY("obj"), FIELD(AS_FIELD_PATH_OBJ), " nametype="},
+    {KEY("nametype"), FIELD(AS_FIELD_PATH_NAMETYPE), NULL},
+    {KEY("cap_fp"), 0, 0, NULL},
+    {KEY("cap_fi"), 0, 0, NULL},
+    {KEY("cap_fe"), 0, 0, NULL},
+    {KEY("cap_fver"), 0, 0, NULL},
+    {KEY("cap_frootid"), 0, 0, NULL},
 };
-static const known cwd_fields[] = {{AS_LITERAL("cwd"), AS_FIELD_CWD, AS_KIND_STRING, NULL}};
-static const known proctitle_fields[] = {
-    {AS_LITERAL("proctitle"), AS_FIELD_PROCTITLE, AS_KIND_STRING, NULL}};
+static const known cwd_fields[] = {{KEY("cwd"), FIELD(AS_FIELD_CWD), NULL}};
+static const known proctitle_fields[] = {{KEY("proctitle"), FIELD(AS_FIELD_PROCTITLE), NULL}};
 
 #define COUNT(table) (sizeof(table) / sizeof *(table))
 
@@ -156,17 +167,6 @@ static const struct {
     {AS_TYPE_CWD, cwd_fields, COUNT(cwd_fields), AS_BIT(AS_FIELD_CWD)},
     {AS_TYPE_PROCTITLE, proctitle_fields, COUNT(proctitle_fields), AS_BIT(AS_FIELD_PROCTITLE)},
 };
-
-as_kind as_field_kind(as_field field) {
-    /* In as_field's order the fields of a record type follow each other as in its grammar. */
-    for (size_t i = 0; i < COUNT(grammar); i++) {
-        const as_field first = grammar[i].fields[0].field;
-        if (field >= first && field - first < grammar[i].count) {
-            return grammar[i].fields[field - first].kind;
-        }
-    }
-    return AS_KIND_WORD; /* AS_FIELD_NODE: no key of any record */
-}
 
 /* The names a daemon's translation starts with, in case its separator was lost on the way. */
 static uint32_t translated(as_span value) {
@@ -237,10 +237,10 @@ static as_value take_value(as_span *text, const char *until) {
 
 /* True when text goes on with this field's key and its '='. Keys are a few bytes: a call would cost more. */
 static inline bool at_key(as_span text, const known *field) {
-    if (text.len <= field->len || text.at[field->len] != '=') {
+    if (text.len < field->len || text.at[field->len - 1] != '=') {
         return false;
     }
-    for (uint32_t i = 0; i < field->len; i++) {
+    for (uint32_t i = 0; i + 1 < field->len; i++) {
         if (text.at[i] != (uint8_t)field->key[i]) {
             return false;
         }
@@ -263,6 +263,108 @@ static const known *field_at(as_span text, const known *fields, uint32_t count, 
     return NULL;
 }
 
+/* Where the first blank, control character or `other` stands, or stop. */
+static inline const uint8_t *end_of(const uint8_t *at, const uint8_t *stop, uint8_t other) {
+    for (; stop - at >= 8; at += 8) {
+        const uint64_t word = as_load8(at);
+        const uint64_t found = as_bytes_below(word, ' ' + 1) | as_bytes_equal(word, other);
+        if (found != 0) {
+            return at + as_first_byte(found);
+        }
+    }
+    while (at < stop && *at > ' ' && *at != other) {
+        at++;
+    }
+    return at;
+}
+
+static inline void put(as_value values[AS_FIELDS], const known *field, as_value value) {
+    if (values[field->field].form == AS_FORM_ABSENT) {
+        values[field->field] = value;
+    }
+}
+
+/* What take_any does, for as long as text goes on as the kernel writes it: with the next field, and a value
+ * that a blank ends and that nobody has touched. Returns the first field that is not so, or not surely. */
+static const known *take_expected(as_span *text, const known *field, const known *last, uint64_t *wanted,
+                                  as_value values[AS_FIELDS]) {
+    const uint8_t *at = text->at;
+    const uint8_t *const stop = at + text->len;
+    for (; field <= last && *wanted != 0; field++) {
+        if (stop - at < 8 || stop - at <= field->len) {
+            break;
+        }
+        if (field->until != NULL) {
+            /* Not every kernel writes a label. */
+            if (memcmp(at, field->key, 4) == 0) {
+                break;
+            }
+            continue;
+        }
+        if ((as_load8(at) ^ as_load8((const uint8_t *)field->key)) << field->ignored != 0 ||
+            (field->len > 8 && memcmp(at + 8, field->key + 8, field->len - 8u) != 0)) {
+            break;
+        }
+        /* Two ways, not one with a choice in it: where a value ends says where the next one starts, so every
+         * step on this way is waited for. */
+        const uint8_t *start = at + field->len;
+        const uint8_t *end;
+        const uint8_t *next;
+        as_form form = AS_FORM_BARE;
+        if (*start == '"') {
+            form = AS_FORM_QUOTED;
+            start++;
+            end = end_of(start, stop, '"');
+            if (end == stop || *end != '"' || (stop - end > 1 && end[1] != ' ')) {
+                break;
+            }
+            next = end + 1;
+        } else {
+            end = end_of(start, stop, '=');
+            if (end < stop && *end != ' ') {
+                break;
+            }
+            next = end;
+        }
+        if ((*wanted & field->bit) != 0) {
+            put(values, field, (as_value){.span = as_span_of(start, (size_t)(end - start)), .form = form});
+            *wanted &= ~field->bit;
+        }
+        at = next == stop ? stop : next + 1;
+    }
+    *text = as_span_of(at, (size_t)(stop - at));
+    return field;
+}
+
+/* A blank, or any field, expected or not, or a word without a value. *found: the known field whose value it
+ * was, else NULL. */
+static void take_any(as_span *text, const known *fields, uint32_t count, uint32_t expected,
+                     uint64_t *passed, const known **found, as_value *value) {
+    if (text->at[0] == ' ') {
+        *text = as_span_skip(*text, 1);
+        return;
+    }
+    const known *field = field_at(*text, fields, count, expected);
+    uint32_t key = 0;
+    *found = field;
+    if (field == NULL) {
+        while (key < text->len && text->at[key] != '=' && text->at[key] != ' ') {
+            key++;
+        }
+        if (key == text->len || text->at[key] == ' ') {
+            *text = as_span_skip(*text, key); /* a word without a value */
+            return;
+        }
+        key++;
+    } else {
+        key = field->len;
+    }
+    *text = as_span_skip(*text, key);
+    const bool first = field != NULL && (*passed & field->bit) == 0;
+    *passed |= field == NULL ? 0 : field->bit;
+    *value = take_value(text, first ? field->until : NULL);
+}
+
 void as_record_fields(const as_record *record, uint64_t wanted, as_value values[AS_FIELDS]) {
     const known *fields = NULL;
     uint32_t count = 0;
@@ -277,94 +379,67 @@ void as_record_fields(const as_record *record, uint64_t wanted, as_value values[
         return;
     }
     as_span text = record->body;
-    text.len = find(text, TRANSLATION);
-    uint32_t expected = 0;
-    while (text.len > 0) {
-        if (text.at[0] == ' ') {
-            text = as_span_skip(text, 1);
+    const known *expected = fields;
+    uint64_t passed = 0; /* bits of the fields that were met, of those that take_expected leaves alone */
+    bool cut = false; /* the daemon's translation is off; what is as expected ends before it anyway */
+    for (;;) {
+        expected = take_expected(&text, expected, &fields[count - 1], &wanted, values);
+        if (wanted == 0 || text.len == 0) {
+            return;
+        }
+        if (!cut) {
+            text.len = find(text, TRANSLATION);
+            cut = true;
+        }
+        const known *field = NULL;
+        as_value value;
+        if (text.len > 0) {
+            take_any(&text, fields, count, (uint32_t)(expected - fields), &passed, &field, &value);
+        }
+        if (field == NULL) {
             continue;
         }
-        const known *field = field_at(text, fields, count, expected);
-        uint32_t key = field == NULL ? 0 : field->len;
-        if (field == NULL) {
-            while (key < text.len && text.at[key] != '=' && text.at[key] != ' ') {
-                key++;
-            }
-            if (key == text.len || text.at[key] == ' ') {
-                text = as_span_skip(text, key); /* a word without a value */
-                continue;
-            }
-        }
-        text = as_span_skip(text, key + 1);
-        const bool first = field != NULL && values[field->field].form == AS_FORM_ABSENT;
-        const as_value value = take_value(&text, first ? field->until : NULL);
-        if (first) {
-            values[field->field] = value;
-            wanted &= ~AS_BIT(field->field);
-            if (wanted == 0) {
-                return;
-            }
-        }
-        if (field != NULL) {
-            expected = (uint32_t)(field - fields) + 1;
+        expected = field + 1;
+        if ((wanted & field->bit) != 0) {
+            put(values, field, value);
+            wanted &= ~field->bit;
         }
     }
 }
 
-static unsigned upper_digit(uint8_t c) {
-    if (c >= '0' && c <= '9') {
-        return (unsigned)(c - '0');
+/* The number behind this key at the start of text, when a blank ends it; *text is moved to behind that. */
+static bool take_number(as_span *text, const char *key, size_t len, unsigned base, uint32_t *out) {
+    uint64_t number = 0;
+    if (!as_span_starts(*text, key, len)) {
+        return false;
     }
-    return c >= 'A' && c <= 'F' ? (unsigned)(c - 'A') + 10u : 255u;
-}
-
-/* Decode upper-case hex. False: it is not, and the text stands for itself. */
-static bool unhex(as_span hex, uint8_t *out) {
-    for (uint32_t i = 0; i < hex.len; i += 2) {
-        const unsigned high = upper_digit(hex.at[i]);
-        const unsigned low = upper_digit(hex.at[i + 1]);
-        if (high > 15 || low > 15) {
-            return false;
-        }
-        const uint8_t byte = (uint8_t)(high * 16 + low);
-        out[i / 2] = byte == 0 ? ' ' : byte;
+    const as_span value = as_span_skip(*text, (uint32_t)len);
+    const uint32_t digits = as_span_number(value, base, UINT32_MAX, &number);
+    if (digits == 0 || digits == value.len || value.at[digits] != ' ') {
+        return false;
     }
+    *text = as_span_skip(value, digits + 1);
+    *out = (uint32_t)number;
     return true;
 }
 
-bool as_value_text(as_value value, as_kind kind, uint8_t *scratch, as_span *out) {
-    const as_span text = value.span;
-    if (value.form == AS_FORM_ABSENT) {
+bool as_record_call(const as_record *record, uint32_t *arch, uint32_t *number, uint32_t *len) {
+    as_span text = record->body;
+    *len = 0;
+    if (take_number(&text, AS_LITERAL("arch="), 16, arch) &&
+        take_number(&text, AS_LITERAL("syscall="), 10, number)) {
+        *len = record->body.len - text.len;
+        return true; /* as the kernel writes it */
+    }
+    as_value values[AS_FIELDS] = {0};
+    uint64_t wide[2] = {0};
+    as_record_fields(record, AS_BIT(AS_FIELD_ARCH) | AS_BIT(AS_FIELD_SYSCALL), values);
+    if (!as_value_number(values[AS_FIELD_ARCH], AS_KIND_HEX, &wide[0]) ||
+        !as_value_number(values[AS_FIELD_SYSCALL], AS_KIND_DECIMAL, &wide[1]) || wide[0] > UINT32_MAX ||
+        wide[1] > UINT32_MAX) {
         return false;
     }
-    *out = text;
-    if (value.form == AS_FORM_QUOTED) {
-        return true;
-    }
-    if (text.len == 0 || as_span_is(text, AS_LITERAL("(null)")) || as_span_is(text, AS_LITERAL("(none)")) ||
-        as_span_is(text, AS_LITERAL("?"))) {
-        return false;
-    }
-    if (kind == AS_KIND_STRING && text.len % 2 == 0 && unhex(text, scratch)) {
-        *out = as_span_of(scratch, text.len / 2);
-    }
+    *arch = (uint32_t)wide[0];
+    *number = (uint32_t)wide[1];
     return true;
-}
-
-bool as_value_number(as_value value, as_kind kind, uint64_t *out) {
-    static const unsigned bases[] = {[AS_KIND_DECIMAL] = 10, [AS_KIND_OCTAL] = 8, [AS_KIND_HEX] = 16};
-    const bool number = kind == AS_KIND_DECIMAL || kind == AS_KIND_OCTAL || kind == AS_KIND_HEX;
-    as_span text = value.span;
-    if (value.form != AS_FORM_BARE || !number || text.len == 0) {
-        return false;
-    }
-    const bool negative = kind == AS_KIND_DECIMAL && text.at[0] == '-';
-    if (negative) {
-        text = as_span_skip(text, 1);
-    }
-    const uint32_t digits = as_span_number(text, bases[kind], UINT64_MAX, out);
-    if (negative) {
-        *out = 0 - *out;
-    }
-    return digits > 0 && digits == text.len;
 }

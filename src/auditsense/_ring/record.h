@@ -1,14 +1,15 @@
 /* Stage 2, record: one audit line, "audit(SECONDS.MILLIS:SERIAL): key=value key=value …".
  *
- * Owns the grammar: stamps, values and their encodings.
+ * Owns the grammar: stamps, and where a value starts and ends.
  * Rule 1: the type comes from the datagram or the line's name, never from the text.
- * Rule 2: a value is taken apart where it lies; only what somebody asks for is decoded.
+ * Rule 2: the fields are the kernel's, in its order; whatever is not as expected is read the slow way.
  * Tested by tests/c/test_record.c (tests/cases/records.txt) and the record fuzz target. */
 #ifndef AUDITSENSE_RECORD_H
 #define AUDITSENSE_RECORD_H
 
 #include "../_ring.h"
 #include "span.h"
+#include "value.h"
 
 /* The record types that a stage decides by, from linux/audit.h. */
 enum {
@@ -47,42 +48,24 @@ bool as_record_stands_alone(uint16_t type);
 /* True for what the kernel writes about one system call: its event has a SYSCALL (or URINGOP) and an EOE. */
 bool as_record_of_syscall(uint16_t type);
 
-typedef enum {
-    AS_FORM_ABSENT,
-    AS_FORM_BARE,  /* a number, a word, upper-case hex, or a marker such as (null) */
-    AS_FORM_QUOTED /* the bytes between the quotes, as they are */
-} as_form;
-
-typedef struct {
-    as_span span; /* without quotes */
-    as_form form;
-} as_value;
-
-/* How the kernel prints a field. */
-typedef enum {
-    AS_KIND_WORD,    /* as it is */
-    AS_KIND_DECIMAL, /* may be negative */
-    AS_KIND_OCTAL,
-    AS_KIND_HEX,
-    AS_KIND_STRING /* untrusted: quoted, or upper-case hex when it holds what would need escaping */
-} as_kind;
-
-as_kind as_field_kind(as_field field);
-
 /* A set of fields is a word with their bits; all of them: AS_ALL_FIELDS. */
 #define AS_BIT(field) (UINT64_C(1) << (field))
 #define AS_ALL_FIELDS (AS_BIT(AS_FIELDS) - 1)
 
 /* Find fields of this record's type in its body: one pass, that ends when all the wanted ones are found.
- * What it passes on the way is found as well. Values that are there already are left as they are, so that
- * several records of an event fill one array of AS_FIELDS values, and the first of two equal keys counts. */
+ * Nothing else of values is touched or looked at. Values that are there already are left as they are, so that
+ * records of several types fill one array of AS_FIELDS values; the first of two equal keys counts. */
 void as_record_fields(const as_record *record, uint64_t wanted, as_value values[AS_FIELDS]);
 
-/* Decode a value. A string in hex comes out as bytes, NULs as blanks; (null), (none) and ? are absent
- * where they stand unquoted. scratch holds at least half of the value's length. False: absent. */
-bool as_value_text(as_value value, as_kind kind, uint8_t *scratch, as_span *out);
+/* Make these fields absent. Nothing else of an absent value is ever read. */
+static inline void as_values_clear(as_value values[AS_FIELDS], uint64_t fields) {
+    for (; fields != 0; fields &= fields - 1) {
+        values[__builtin_ctzll(fields)].form = AS_FORM_ABSENT;
+    }
+}
 
-/* Read a value as a number; a negative one wraps to 64 bits. False: absent or no number. */
-bool as_value_number(as_value value, as_kind kind, uint64_t *out);
+/* Read which system call a SYSCALL record is of. False: it does not say, or says it in no number of 32 bits.
+ * *len: of the bytes at the start of the body that alone say it; 0: not so, or not surely. */
+bool as_record_call(const as_record *record, uint32_t *arch, uint32_t *number, uint32_t *len);
 
 #endif

@@ -16,6 +16,12 @@ static inline as_span as_span_of(const uint8_t *at, size_t len) {
     return (as_span){.at = at, .len = (uint32_t)len};
 }
 
+/* Of what a caller gives: lengths are 32 bits here, so that it has to come back for the rest. */
+static inline as_span as_span_bounded(const uint8_t *at, size_t len) {
+    const size_t most = (size_t)1 << 30;
+    return as_span_of(at, len < most ? len : most);
+}
+
 static inline bool as_span_is(as_span span, const char *word, size_t len) {
     return span.len == len && memcmp(span.at, word, len) == 0;
 }
@@ -40,6 +46,73 @@ static inline unsigned as_digit(uint8_t c) {
     return c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10u : 255u;
 }
 
+/* Ask for what is looked at some records later. Input comes from far away, and records are too short for the
+ * processor to see by itself that one follows the other. */
+static inline void as_span_prefetch(as_span span) {
+    enum { AHEAD = 1024, LINE = 64, LINES = 3 };
+    for (uint32_t at = AHEAD; at < AHEAD + LINES * LINE && at < span.len; at += LINE) {
+        __builtin_prefetch(span.at + at);
+    }
+}
+
+/* Eight bytes at once, portably: the first of them is the lowest of the number on any machine. */
+static inline uint64_t as_load8(const uint8_t *at) {
+    uint64_t word;
+    memcpy(&word, at, sizeof word);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    word = __builtin_bswap64(word);
+#endif
+    return word;
+}
+
+/* Where two spans are short, which values are, a call to compare them would cost more. */
+static inline bool as_span_same(as_span a, as_span b) {
+    uint32_t at = 0;
+    if (a.len != b.len) {
+        return false;
+    }
+    for (; a.len - at >= 8; at += 8) {
+        if (as_load8(a.at + at) != as_load8(b.at + at)) {
+            return false;
+        }
+    }
+    while (at < a.len && a.at[at] == b.at[at]) {
+        at++;
+    }
+    return at == a.len;
+}
+
+/* Whether text starts with these bytes. Where 16 to 32 of them are common, it takes no call: two halves that
+ * overlap. */
+static inline bool as_span_starts_as(as_span text, const uint8_t *bytes, uint32_t len) {
+    if (text.len < len) {
+        return false;
+    }
+    if (len < 16 || len > 32) {
+        return memcmp(text.at, bytes, len) == 0;
+    }
+    const uint32_t rest = len - 16;
+    return ((as_load8(text.at) ^ as_load8(bytes)) | (as_load8(text.at + 8) ^ as_load8(bytes + 8)) |
+            (as_load8(text.at + rest) ^ as_load8(bytes + rest)) |
+            (as_load8(text.at + rest + 8) ^ as_load8(bytes + rest + 8))) == 0;
+}
+
+#define AS_EACH_BYTE UINT64_C(0x0101010101010101)
+
+/* The top bit of each byte that is below `limit`, which is at most 128: right up to the first one, and that
+ * is what as_first_byte tells; behind it a borrow may have set more. */
+static inline uint64_t as_bytes_below(uint64_t word, uint8_t limit) {
+    return (word - AS_EACH_BYTE * limit) & ~word & (AS_EACH_BYTE << 7);
+}
+
+static inline uint64_t as_bytes_equal(uint64_t word, uint8_t byte) {
+    return as_bytes_below(word ^ AS_EACH_BYTE * byte, 1);
+}
+
+static inline uint32_t as_first_byte(uint64_t found) {
+    return (uint32_t)__builtin_ctzll(found) / 8;
+}
+
 /* Read the number at the start of span. Returns the digits read; 0 when there is none or it passes max. */
 static inline uint32_t as_span_number(as_span span, unsigned base, uint64_t max, uint64_t *out) {
     uint64_t value = 0;
@@ -49,10 +122,10 @@ static inline uint32_t as_span_number(as_span span, unsigned base, uint64_t max,
         if (digit >= base) {
             break;
         }
-        if (value > (max - digit) / base) {
+        if (__builtin_mul_overflow(value, base, &value) || __builtin_add_overflow(value, digit, &value) ||
+            value > max) {
             return 0;
         }
-        value = value * base + digit;
     }
     *out = value;
     return i;

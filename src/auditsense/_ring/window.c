@@ -92,16 +92,11 @@ static void become_newest(as_windows *windows, as_window *window) {
     windows->newest = at;
 }
 
-static uint64_t last_ms(const as_windows *windows, uint32_t slot) {
-    const as_window *window = &windows->slots[slot];
-    return window->len > 0 ? entry_at(windows, window, window->len - 1)->ms : 0;
-}
-
 /* The last match of the oldest key could still be part of a window that is completed now. Now is the last
  * match of the newest key; either way, because a clock may be set back. */
 static bool oldest_counts(const as_windows *windows) {
-    const uint64_t oldest = last_ms(windows, windows->oldest);
-    const uint64_t now = last_ms(windows, windows->newest);
+    const uint64_t oldest = windows->slots[windows->oldest].last_ms;
+    const uint64_t now = windows->slots[windows->newest].last_ms;
     return (now > oldest ? now - oldest : oldest - now) <= windows->span_ms;
 }
 
@@ -189,6 +184,7 @@ uint32_t as_window_add(as_windows *windows, as_window *window, uint32_t count, u
     }
     *entry_at(windows, window, place) = (as_entry){.ms = ms, .serial = serial};
     window->len++;
+    window->last_ms = ms > window->last_ms ? ms : window->last_ms;
     return place;
 }
 

@@ -29,6 +29,7 @@ typedef struct {
     uint64_t key[2];
     uint64_t pending;  /* where this key's waiting hit lies, in the hits' own count; 0: nowhere */
     uint64_t keys;     /* how many had been made when it was last used */
+    uint64_t last_ms;  /* of its newest match: here, because its entries are far away */
     uint32_t rule;
     uint32_t next_in_bucket;
     uint32_t older; /* in the order of last use */

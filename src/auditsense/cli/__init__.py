@@ -6,14 +6,12 @@ each.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from typing import TYPE_CHECKING
 
-from auditsense.cli.parser import build_parser
 from auditsense.errors import AuditSenseError
-from auditsense.sinks.format import printable
-from auditsense.sinks.stream import StreamSink
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +21,8 @@ def say(text: str) -> None:
     """Say one line to the person at the terminal; a closed standard error is no reason to fail."""
     if sys.stderr is None:  # closed by whoever started us; print would take standard output instead
         return
+    from auditsense.sinks.format import printable  # noqa: PLC0415 - see main
+
     try:
         print(f"auditsense: {printable(text)}", file=sys.stderr, flush=True)  # noqa: T201 - its purpose
     except OSError:
@@ -35,6 +35,8 @@ def put(line: str) -> None:
     Raises:
         SinkError: it cannot be written.
     """
+    from auditsense.sinks.stream import StreamSink  # noqa: PLC0415 - see main
+
     StreamSink(sys.stdout).write_line(line)
 
 
@@ -45,6 +47,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the words of the command line. None: this process was started for it, so it may give up
             for good what the command does not need.
     """
+    if argv is None:
+        # Modules are loaded to stay: looking for garbage in them takes a tenth of a short command's time.
+        # That is why they are loaded from here on, and the collector goes on when the command begins.
+        gc.disable()
+    from auditsense.cli.parser import build_parser  # noqa: PLC0415
+
     arguments = build_parser().parse_args(argv)
     arguments.own_process = argv is None
     try:

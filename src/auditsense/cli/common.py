@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from auditsense.cli import say
 from auditsense.detections.load import load, shipped
 from auditsense.errors import AuditSenseError
-from auditsense.kernel import privileges, seccomp
 from auditsense.sinks.format import Format
 from auditsense.sinks.stream import StreamSink
 
@@ -61,6 +60,8 @@ def give_up_privileges(arguments: argparse.Namespace, *also: int) -> None:
     """
     if not arguments.own_process:
         return
+    from auditsense.kernel import privileges, seccomp  # noqa: PLC0415 - replay does without
+
     if len(os.listdir("/proc/self/task")) > 1:  # noqa: PTH208 - a thread keeps what it has already
         raise AuditSenseError("privileges can be given up only while there is one thread")
     prepared = seccomp.prepare()

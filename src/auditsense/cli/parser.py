@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import importlib
-import pwd
 from typing import TYPE_CHECKING, NoReturn
 
 from auditsense.detector import View
-from auditsense.kernel.privileges import User
 from auditsense.ring import core_version
 from auditsense.sinks.format import Format, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from auditsense.kernel.privileges import User
 
 _FORMATS = [str(form) for form in Format]
 _EXITS = """exit codes: 0 done; 1 failed while running; 2 usage or configuration; 3 no kernel audit here;
@@ -35,6 +36,9 @@ def _command(module: str) -> Callable[[argparse.Namespace], int]:
     def run(arguments: argparse.Namespace) -> int:
         command: Callable[[argparse.Namespace], int]
         command = importlib.import_module(f"auditsense.cli.{module}").run
+        if arguments.own_process:
+            gc.freeze()
+            gc.enable()
         return command(arguments)
 
     return run
@@ -55,6 +59,10 @@ def _seconds(text: str) -> float:
 
 
 def _user(name: str) -> User:
+    import pwd  # noqa: PLC0415 - this and ctypes, behind privileges, are only for --user
+
+    from auditsense.kernel.privileges import User  # noqa: PLC0415
+
     try:
         entry = pwd.getpwnam(name)
     except KeyError:

@@ -11,7 +11,10 @@ from auditsense.cli import put, say
 from auditsense.cli.common import ending, give_up_privileges, say_put_back, standard_output, wanted_detections
 from auditsense.detector import View
 from auditsense.errors import UsageError
-from auditsense.kernel import privileges
+from auditsense.kernel import (
+    privileges,
+    seccomp,  # noqa: F401 - for give_up_privileges: nothing is loaded after the takeover
+)
 from auditsense.kernel.selftest import DEFAULT_EVERY_S, SelfTest
 from auditsense.sensor import Sensor
 from auditsense.sinks.format import Format

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-
 from auditsense.errors import DetectionError
 from auditsense.rule_table import Field
 
@@ -58,6 +56,8 @@ NUMBERS = frozenset(
 
 def nearest(name: str, known: list[str]) -> str:
     """Return ", did you mean …?" with the closest known name, or nothing."""
+    import difflib  # noqa: PLC0415 - only for what is spelled wrong
+
     close = difflib.get_close_matches(name, known, n=1)
     return f"; did you mean {close[0]}?" if close else ""
 

@@ -9,8 +9,8 @@ import os
 import re
 import stat
 import tomllib
-from importlib import resources
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from auditsense.detections.compile import compile_one
 from auditsense.detections.fields import HOST, nearest
@@ -24,9 +24,6 @@ from auditsense.detections.model import (
     Window,
 )
 from auditsense.errors import DetectionError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000}
 _MOST_SPAN_MS = 86_400_000
@@ -265,6 +262,5 @@ def _refuse_others(path: Path, status: os.stat_result) -> None:
 
 def shipped() -> list[Detection]:
     """Return the detections that come with the package."""
-    folder = resources.files("auditsense.detections")
-    names = sorted(file.name for file in folder.iterdir() if file.name.endswith(".toml"))
-    return [parse(folder.joinpath(name).read_text(encoding="utf-8"), name) for name in names]
+    files = sorted(Path(__file__).parent.glob("*.toml"))
+    return [parse(file.read_text(encoding="utf-8"), file.name) for file in files]

@@ -4,25 +4,40 @@ from __future__ import annotations
 
 import io
 import itertools
+import os
+import stat
 import sys
 import zlib
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, cast
 
 from auditsense.errors import AuditSenseError, InputError, UsageError
 from auditsense.sources import capture
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
+    from typing import Protocol
 
     from auditsense.detector import Detector
     from auditsense.documents import Document
     from auditsense.host import Host
 
+    class _Unpacker(Protocol):
+        @property
+        def eof(self) -> bool: ...
+        @property
+        def unused_data(self) -> bytes: ...
+        def decompress(self, data: bytes, /) -> bytes: ...
+
+
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _GZIP_WBITS = 31  # zlib's word for gzip's header and the largest window
-_CHUNK = 1 << 20
+_LINE_END = 0x0A
+_CHUNK = 1 << 17  # what is read at a time has to be in the cache still when the core reads it
+_PATIENCE = 1 << 24  # of a file's text, between two looks at what it led to: each hit less is work less
+_DATAGRAM = 1 << 20  # longer than any, header included
 _PIECE = 1 << 12  # of compressed bytes: the most that becomes of it is some 100 MB, however made
 
 
@@ -30,31 +45,40 @@ class DamagedInputError(AuditSenseError):
     """An input that ended or broke in the middle; what came before was used."""
 
 
+_Pieces = Iterator[bytes | memoryview]  # each is valid until the next is asked for
+
+
 @contextmanager
-def _open(name: str) -> Iterator[Iterator[bytes]]:
-    """Open a file, or standard input for "-"; give its bytes in pieces, without their compression."""
+def _open(name: str) -> Iterator[tuple[_Pieces, bool]]:
+    """Open a file, or standard input for "-"; give its bytes in pieces, without their compression.
+
+    Also says whether all of it is there: then nobody waits for what its first piece leads to.
+    """
     if name == "-":
         if sys.stdin is None:
             raise InputError("standard input is closed")
-        yield _decompressed(name, _read(name, cast("io.BufferedReader", sys.stdin.buffer)))
+        yield _decompressed(name, _read(name, cast("io.BufferedReader", sys.stdin.buffer))), False
         return
     try:
         file = open(name, "rb")  # noqa: SIM115, PTH123 - closed below; "-" and paths share a name
     except OSError as error:
         raise InputError(f"{name}: {error.strerror}") from None
     with file:
-        yield _decompressed(name, _read(name, file))
+        there = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+        yield _decompressed(name, _read(name, file)), there
 
 
-def _read(name: str, file: io.BufferedReader) -> Iterator[bytes]:
+def _read(name: str, file: io.BufferedReader) -> _Pieces:
+    """Read into the same memory again and again. Not mapped: a file that is cut meanwhile would end us."""
+    buffer = memoryview(bytearray(_CHUNK))
     try:
-        while chunk := file.read1(_CHUNK):
-            yield chunk
+        while size := file.readinto1(buffer):
+            yield buffer[:size]
     except OSError as error:
         raise InputError(f"{name}: {error.strerror or error}") from None
 
 
-def _ahead(chunks: Iterator[bytes], n: int) -> tuple[bytes, Iterator[bytes]]:
+def _ahead(chunks: _Pieces, n: int) -> tuple[bytes, _Pieces]:
     """Return the first n bytes or more, and all chunks, those bytes included."""
     start = b""
     while len(start) < n and (chunk := next(chunks, None)) is not None:
@@ -62,7 +86,7 @@ def _ahead(chunks: Iterator[bytes], n: int) -> tuple[bytes, Iterator[bytes]]:
     return start, itertools.chain([start], chunks)
 
 
-def _decompressed(name: str, chunks: Iterator[bytes]) -> Iterator[bytes]:
+def _decompressed(name: str, chunks: _Pieces) -> _Pieces:
     start, chunks = _ahead(chunks, len(_ZSTD))
     if start.startswith(_GZIP):
         return _unpacked(name, chunks, lambda: zlib.decompressobj(_GZIP_WBITS), zlib.error)
@@ -78,22 +102,14 @@ def _decompressed(name: str, chunks: Iterator[bytes]) -> Iterator[bytes]:
     return chunks
 
 
-class _Unpacker(Protocol):
-    @property
-    def eof(self) -> bool: ...
-    @property
-    def unused_data(self) -> bytes: ...
-    def decompress(self, data: bytes, /) -> bytes: ...
-
-
 def _unpacked(
-    name: str, chunks: Iterator[bytes], begin: Callable[[], _Unpacker], failure: type[Exception]
-) -> Iterator[bytes]:
+    name: str, chunks: _Pieces, begin: Callable[[], _Unpacker], failure: type[Exception]
+) -> _Pieces:
     """Undo a compression; an input may be several compressed ones in a row."""
     part = begin()
     for chunk in chunks:
         for at in range(0, len(chunk), _PIECE):
-            data = chunk[at : at + _PIECE]
+            data = bytes(chunk[at : at + _PIECE])
             while data:
                 if part.eof:
                     data = data.lstrip(b"\0")  # some tools pad
@@ -134,10 +150,12 @@ def replay(names: Sequence[str], detector: Detector, warn: Callable[[str], None]
 
 def _replay_one(name: str, detector: Detector, warn: Callable[[str], None]) -> Iterator[list[Document]]:
     before = detector.stats()
-    with _open(name) as pieces:
+    with _open(name) as (pieces, there):
         start, chunks = _ahead(pieces, len(capture.MAGIC))
-        feed = _capture if start.startswith(capture.MAGIC) else _text
-        yield from feed(name, chunks, detector, warn)
+        if start.startswith(capture.MAGIC):
+            yield from _capture(name, chunks, detector, warn)
+        else:
+            yield from _text(name, chunks, detector, warn, _PATIENCE if there else 0)
     after = detector.stats()
     if after.records == before.records and after.datagrams == before.datagrams:
         if after.lines == before.lines:
@@ -146,19 +164,26 @@ def _replay_one(name: str, detector: Detector, warn: Callable[[str], None]) -> I
 
 
 def _text(
-    name: str, chunks: Iterator[bytes], detector: Detector, warn: Callable[[str], None]
+    name: str, chunks: _Pieces, detector: Detector, warn: Callable[[str], None], patience: int
 ) -> Iterator[list[Document]]:
-    last = b""
+    whole = True
+    taken = 0
     for chunk in chunks:
-        last = chunk or last
-        yield detector.feed_text(chunk)
-    if last and not last.endswith(b"\n"):
+        if chunk:
+            whole = chunk[-1] == _LINE_END
+        taken += len(chunk)
+        if taken < patience:
+            yield detector.take_text(chunk)
+        else:
+            yield detector.feed_text(chunk)
+            taken = 0
+    if not whole:
         warn(f"{name}: the last line has no end; it was read as it stands")
-        yield detector.feed_text(b"\n")
+    yield detector.feed_text(b"" if whole else b"\n")
 
 
 def _capture(
-    name: str, chunks: Iterator[bytes], detector: Detector, warn: Callable[[str], None]
+    name: str, chunks: _Pieces, detector: Detector, warn: Callable[[str], None]
 ) -> Iterator[list[Document]]:
     start = b""
     longest = len(capture.MAGIC) + capture.LONGEST_HEADER
@@ -169,10 +194,11 @@ def _capture(
     yield _change_host(detector, host)
     rest = body.read()
     for chunk in chunks:
-        documents, consumed = detector.feed_packed(rest + chunk)
-        rest = (rest + chunk)[consumed:]
+        given = rest + chunk
+        documents, consumed = detector.feed_packed(given)
+        rest = given[consumed:]
         yield documents
-        if len(rest) > _CHUNK:
+        if len(rest) > _DATAGRAM:
             raise DamagedInputError(f"{name}: this capture is damaged: no datagram is {len(rest)} bytes long")
     documents, consumed = detector.feed_packed(rest)
     yield documents

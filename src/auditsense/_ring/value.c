@@ -1,0 +1,108 @@
+#include "value.h"
+
+as_kind as_field_kind(as_field field) {
+    static const uint8_t kinds[AS_FIELDS] = {
+        [AS_FIELD_ARCH] = AS_KIND_HEX,
+        [AS_FIELD_SYSCALL] = AS_KIND_DECIMAL,
+        [AS_FIELD_SUCCESS] = AS_KIND_WORD,
+        [AS_FIELD_EXIT] = AS_KIND_DECIMAL,
+        [AS_FIELD_A0] = AS_KIND_HEX,
+        [AS_FIELD_A1] = AS_KIND_HEX,
+        [AS_FIELD_A2] = AS_KIND_HEX,
+        [AS_FIELD_A3] = AS_KIND_HEX,
+        [AS_FIELD_ITEMS] = AS_KIND_DECIMAL,
+        [AS_FIELD_PPID] = AS_KIND_DECIMAL,
+        [AS_FIELD_PID] = AS_KIND_DECIMAL,
+        [AS_FIELD_AUID] = AS_KIND_DECIMAL,
+        [AS_FIELD_UID] = AS_KIND_DECIMAL,
+        [AS_FIELD_GID] = AS_KIND_DECIMAL,
+        [AS_FIELD_EUID] = AS_KIND_DECIMAL,
+        [AS_FIELD_SUID] = AS_KIND_DECIMAL,
+        [AS_FIELD_FSUID] = AS_KIND_DECIMAL,
+        [AS_FIELD_EGID] = AS_KIND_DECIMAL,
+        [AS_FIELD_SGID] = AS_KIND_DECIMAL,
+        [AS_FIELD_FSGID] = AS_KIND_DECIMAL,
+        [AS_FIELD_TTY] = AS_KIND_WORD,
+        [AS_FIELD_SES] = AS_KIND_DECIMAL,
+        [AS_FIELD_COMM] = AS_KIND_STRING,
+        [AS_FIELD_EXE] = AS_KIND_STRING,
+        [AS_FIELD_SUBJ] = AS_KIND_WORD,
+        [AS_FIELD_KEY] = AS_KIND_STRING,
+        [AS_FIELD_CWD] = AS_KIND_STRING,
+        [AS_FIELD_PATH_NAME] = AS_KIND_STRING,
+        [AS_FIELD_PATH_INODE] = AS_KIND_DECIMAL,
+        [AS_FIELD_PATH_DEV] = AS_KIND_WORD,
+        [AS_FIELD_PATH_MODE] = AS_KIND_OCTAL,
+        [AS_FIELD_PATH_OUID] = AS_KIND_DECIMAL,
+        [AS_FIELD_PATH_OGID] = AS_KIND_DECIMAL,
+        [AS_FIELD_PATH_RDEV] = AS_KIND_WORD,
+        [AS_FIELD_PATH_OBJ] = AS_KIND_WORD,
+        [AS_FIELD_PATH_NAMETYPE] = AS_KIND_WORD,
+        [AS_FIELD_PROCTITLE] = AS_KIND_STRING,
+        [AS_FIELD_NODE] = AS_KIND_WORD, /* no key of any record */
+    };
+    return (as_kind)kinds[field];
+}
+
+static unsigned upper_digit(uint8_t c) {
+    if (c >= '0' && c <= '9') {
+        return (unsigned)(c - '0');
+    }
+    return c >= 'A' && c <= 'F' ? (unsigned)(c - 'A') + 10u : 255u;
+}
+
+/* Decode upper-case hex. False: it is not, and the text stands for itself. */
+static bool unhex(as_span hex, uint8_t *out) {
+    for (uint32_t i = 0; i < hex.len; i += 2) {
+        const unsigned high = upper_digit(hex.at[i]);
+        const unsigned low = upper_digit(hex.at[i + 1]);
+        if (high > 15 || low > 15) {
+            return false;
+        }
+        const uint8_t byte = (uint8_t)(high * 16 + low);
+        out[i / 2] = byte == 0 ? ' ' : byte;
+    }
+    return true;
+}
+
+bool as_value_text(as_value value, as_kind kind, uint8_t *scratch, as_span *out) {
+    const as_span text = value.span;
+    if (value.form == AS_FORM_ABSENT) {
+        return false;
+    }
+    *out = text;
+    if (value.form == AS_FORM_QUOTED) {
+        return true;
+    }
+    if (text.len == 0) {
+        return false;
+    }
+    if (text.at[0] == '(' && (as_span_is(text, AS_LITERAL("(null)")) || as_span_is(text, AS_LITERAL("(none)")))) {
+        return false;
+    }
+    if (text.at[0] == '?' && text.len == 1) {
+        return false;
+    }
+    if (kind == AS_KIND_STRING && text.len % 2 == 0 && unhex(text, scratch)) {
+        *out = as_span_of(scratch, text.len / 2);
+    }
+    return true;
+}
+
+bool as_value_number(as_value value, as_kind kind, uint64_t *out) {
+    static const unsigned bases[] = {[AS_KIND_DECIMAL] = 10, [AS_KIND_OCTAL] = 8, [AS_KIND_HEX] = 16};
+    const bool number = kind == AS_KIND_DECIMAL || kind == AS_KIND_OCTAL || kind == AS_KIND_HEX;
+    as_span text = value.span;
+    if (value.form != AS_FORM_BARE || !number || text.len == 0) {
+        return false;
+    }
+    const bool negative = kind == AS_KIND_DECIMAL && text.at[0] == '-';
+    if (negative) {
+        text = as_span_skip(text, 1);
+    }
+    const uint32_t digits = as_span_number(text, bases[kind], UINT64_MAX, out);
+    if (negative) {
+        *out = 0 - *out;
+    }
+    return digits > 0 && digits == text.len;
+}
