@@ -22,12 +22,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Self
 
+from auditsense.bench.programs import SCANNER
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from auditsense import Document, Sensor
 
-HERE = Path(__file__).parent
 NOBODY = 65534
 EXACT_RULE = "-w /proc/ -p r -k audit_proc"
 """The rule of the detection: sees every process."""
@@ -98,7 +99,7 @@ def compiled_scanner(folder: Path) -> Scanner | None:
     if compiler is None:
         return None
     program = folder / "scanner"
-    subprocess.run([compiler, "-O2", "-o", program, HERE / "scanner.c"], check=True, timeout=60)
+    subprocess.run([compiler, "-O2", "-o", program, SCANNER], check=True, timeout=60)
     return Scanner((str(program),), compiled=True, exe=str(program.resolve()), comm=program.name)
 
 
