@@ -103,16 +103,16 @@ def burst(reader: Reader, scanner: Sequence[str], opens: int, producers: int) ->
 
 
 def pairs(  # noqa: PLR0913 - each is one number of the plan
-    scanner: Sequence[str], program: str, opens: int, producers: int, times: int, mode: str = "default"
+    scanner: Sequence[str], program: str, times: int, *, opens: int, producers: int = 1, mode: str = "default"
 ) -> Iterator[tuple[Burst, Burst]]:
     """Yield pairs of bursts, read by the sensor and by the draining loop, each pair in the other order.
 
     Args:
         scanner: the command of the producers.
         program: the compiled drain.c.
+        times: how many pairs.
         opens: a burst.
         producers: at the same time.
-        times: pairs.
         mode: of the sensor, one of `readers.MODES`.
     """
     for turn in range(times):
@@ -124,7 +124,9 @@ def pairs(  # noqa: PLR0913 - each is one number of the plan
 
 
 def cpu_ratio(found: Sequence[tuple[Burst, Burst]], *, kauditd: bool = False) -> Spread:
-    """Return the CPU of the sensor (or of kauditd beside it) by that beside the draining loop, an event each.
+    """Return the CPU of the sensor (or of kauditd beside it) by that of the draining loop.
+
+    By the opens that were made, not by the records that came: losing some makes nobody cheaper.
 
     Raises:
         AuditSenseError: a burst was too short to be measured.
@@ -134,7 +136,5 @@ def cpu_ratio(found: Sequence[tuple[Burst, Burst]], *, kauditd: bool = False) ->
         mine, plain = (one.kauditd, other.kauditd) if kauditd else (one.cpu, other.cpu)
         if not plain.total:
             raise AuditSenseError("the burst is too short to be measured; use more opens")
-        # By the opens that were made: who loses records shall not look cheaper for it (losses are said beside).
-        ratio = mine.total / plain.total
-        ratios.append(ratio)
+        ratios.append(mine.total / plain.total)
     return Spread.of(ratios)

@@ -34,11 +34,14 @@ _CALL = (
     b'comm="worker-%%(program)04d" exe="/usr/lib/app-%%(program)04d/worker" key="audit_proc"'
 )
 _CWD = (1307, b"CWD", b'cwd="/srv"')
-_PATH = (
-    1302,
-    b"PATH",
+_ITEM = (
     b'item=0 name="/proc" inode=1 dev=00:15 mode=040555 ouid=0 ogid=0 rdev=00:00 nametype=NORMAL cap_fp=0 '
-    b"cap_fi=0 cap_fe=0 cap_fver=0 cap_frootid=0",
+    b"cap_fi=0 cap_fe=0 cap_fver=0 cap_frootid=0"
+)
+_PATH = (1302, b"PATH", _ITEM)
+_LOGIN = (
+    b'pid=%(pid)07d uid=0 auid=4294967295 ses=4294967295 msg=\'op=login acct="worker-%(program)04d" '
+    b'exe="/usr/sbin/sshd" hostname=? addr=192.0.2.7 terminal=ssh res=success\''
 )
 _TITLE = (1327, b"PROCTITLE", b"proctitle=707974686F6E33002F746D702F74312E7079")
 _END = (1320, b"EOE", b"")
@@ -53,14 +56,7 @@ class Kind(enum.Enum):
     """The same call with the flags of opendir: looked at, and not wanted."""
     OTHER_CALL = ((1300, b"SYSCALL", _CALL % (b"059", b"80000")), _CWD, _PATH, _TITLE, _END)
     """Another system call: decided by its number."""
-    USER = (
-        (
-            1112,
-            b"USER_LOGIN",
-            b'pid=%(pid)07d uid=0 auid=4294967295 ses=4294967295 msg=\'op=login acct="worker-%(program)04d" '
-            b'exe="/usr/sbin/sshd" hostname=? addr=192.0.2.7 terminal=ssh res=success\'',
-        ),
-    )
+    USER = ((1112, b"USER_LOGIN", _LOGIN),)
     """One record of a type that no detection asks for."""
 
 

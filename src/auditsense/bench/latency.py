@@ -50,7 +50,7 @@ raise SystemExit(main())
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One alert, in ns from the return of the tenth open; either may be below 0 by the width of that return."""
+    """One alert, in ns from the return of the tenth open; 0 is the clock read right after it."""
 
     written: int
     read: int

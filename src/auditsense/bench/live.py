@@ -65,11 +65,11 @@ def live(plan: Plan, progress: Progress) -> Iterator[Row]:
         scanner, drain = (compiled(SCANNER, folder),), compiled(DRAIN, folder)
         for producers in (1, 2):
             progress.step(f"bursts by {producers} process{'es' * (producers > 1)}, read in turns")
-            found = list(pairs(scanner, drain, plan.opens, producers, plan.pairs))
+            found = list(pairs(scanner, drain, plan.pairs, opens=plan.opens, producers=producers))
             yield from burst_rows(found, f"{producers}", _words(producers))
         if has_mode("lean"):
             progress.step("bursts, with a filter in the kernel")
-            found = list(pairs(scanner, drain, plan.opens, 1, plan.pairs, "lean"))
+            found = list(pairs(scanner, drain, plan.pairs, opens=plan.opens, mode="lean"))
             yield from burst_rows(found, "lean", "one producer, --lean", _GOALS["lean"])
         else:
             yield Row(

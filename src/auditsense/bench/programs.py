@@ -1,4 +1,4 @@
-"""The two C programs of the live part, compiled where they are used: a load, and a reader that only drains."""
+"""The two C programs of the live part, compiled where they are used: a load, and a loop that drains."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def compiler() -> str | None:
     return shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
 
 
-def compiled(source: Path, folder: Path) -> str:
+def compiled(source: Path, folder: Path, *options: str) -> str:
     """Compile one C file into a folder that only we may write to; return the program.
 
     Raises:
@@ -41,7 +41,7 @@ def compiled(source: Path, folder: Path) -> str:
         raise AuditSenseError(NO_COMPILER)
     try:
         subprocess.run(
-            [found, "-O2", "-o", program, source], check=True, timeout=_COMPILE_LIMIT_S, capture_output=True
+            [found, "-O2", *options, "-o", program, source], check=True, timeout=_COMPILE_LIMIT_S, capture_output=True
         )
     except subprocess.CalledProcessError as error:
         said = error.stderr.decode(errors="replace").strip().partition("\n")[0]
