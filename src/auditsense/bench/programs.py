@@ -41,7 +41,10 @@ def compiled(source: Path, folder: Path, *options: str) -> str:
         raise AuditSenseError(NO_COMPILER)
     try:
         subprocess.run(
-            [found, "-O2", *options, "-o", program, source], check=True, timeout=_COMPILE_LIMIT_S, capture_output=True
+            [found, "-O2", *options, "-o", program, source],
+            check=True,
+            timeout=_COMPILE_LIMIT_S,
+            capture_output=True,
         )
     except subprocess.CalledProcessError as error:
         said = error.stderr.decode(errors="replace").strip().partition("\n")[0]
