@@ -70,7 +70,13 @@ def _burst(found: dict[str, Any] | None, goal: str, limit: float) -> Iterator[Li
     why = f"{missing:,} of {found['opens'] * len(sensed):,} opens were not counted"
     measured = f"{sum(lost):,}"
     yield Line(
-        goal, lost_wants, measured, f"0 to {max(lost):,} a burst", found["command"], not sum(lost), why
+        goal,
+        lost_wants,
+        measured,
+        f"{min(lost):,} to {max(lost):,} a burst",
+        found["command"],
+        not sum(lost),
+        why,
     )
 
 

@@ -13,7 +13,6 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from auditsense.bench.burst import core_bytes_configured
 from auditsense.bench.readers import MODES, has_mode
 from auditsense.bench.report import machine
 from auditsense.bench.startup import startup
@@ -40,12 +39,8 @@ def main() -> None:
         found = [startup(scanner.command, wanted.mode) for _ in range(wanted.starts)]
     took = Spread.of([one.record_s for one in found])
     memory = Spread.of([one.resident_bytes for one in found])
-    core = max((one.core_bytes or 0 for one in found), default=0)
     print(f"start to first record: median {took.median:.3f} s ({took.low:.3f} to {took.high:.3f})")
-    print(
-        f"memory: median {memory.median / MIB:.1f} MiB, of these at most {core / MIB:.2f} of the core", end=""
-    )
-    print(f", which may take {core_bytes_configured() / MIB:.1f}")
+    print(f"memory: median {memory.median / MIB:.1f} MiB")
     figures = {
         "bench": "startup",
         "machine": machine(),
@@ -53,8 +48,6 @@ def main() -> None:
         "starts": [asdict(one) for one in found],
         "record_s": asdict(took),
         "resident_bytes": asdict(memory),
-        "core_bytes": core,
-        "core_bytes_configured": core_bytes_configured(),
     }
     write_json(wanted.json, figures)
 

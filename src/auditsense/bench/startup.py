@@ -8,8 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from auditsense.bench.burst import core_bytes_configured
-from auditsense.bench.process import resident, resident_in_mapping
+from auditsense.bench.process import resident
 from auditsense.bench.programs import AUDITSENSE, OWN_RULE, scan
 from auditsense.bench.readers import MODES, started
 from auditsense.errors import AuditSenseError
@@ -29,12 +28,10 @@ class Startup:
     Attributes:
         record_s: from the fork to the first event on standard output, in s, with an open every ms.
         resident_bytes: memory of the process then.
-        core_bytes: of these, at most so much of the core; None: it cannot be told apart.
     """
 
     record_s: float
     resident_bytes: int
-    core_bytes: int | None
 
 
 def startup(scanner: Sequence[str], mode: str = "default") -> Startup:
@@ -56,9 +53,8 @@ def startup(scanner: Sequence[str], mode: str = "default") -> Startup:
                 raise AuditSenseError(f"the sensor gave no event within {_LIMIT_S:g} s")
             first = time.monotonic() - since
             memory = resident(process.pid)
-            core = resident_in_mapping(process.pid, core_bytes_configured())
             load.kill()  # or the sensor would wait for a reader of its events
-            return Startup(first, memory, core)
+            return Startup(first, memory)
     finally:
         load.kill()
         load.communicate()
