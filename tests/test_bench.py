@@ -247,12 +247,27 @@ def test_wrong_usage_is_one_line_and_code_2(
 def test_without_the_kernel_s_audit_the_command_says_why_and_goes_on(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("auditsense.cli.bench.why_not", lambda: "not root")
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
     monkeypatch.setattr("auditsense.bench.offline.offline", lambda *_: iter([ROW]))
     code, out, err = call(capsys)
     assert code == 0
     assert err == "auditsense: without the live part: not root\n"
     assert "live: not measured: not root" in out
+
+
+def test_where_the_kernel_s_audit_is_not_to_be_had_the_offline_part_is_there_all_the_same(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr("auditsense.bench.offline.offline", lambda *_: iter([ROW]))
+    monkeypatch.setattr(turn, "LOCK", str(tmp_path / "lock"))
+    monkeypatch.setattr(turn, "why_not", lambda: "process 7 (auditd) owns the audit socket")
+    monkeypatch.setattr(live, "compiler", lambda: "cc")
+    monkeypatch.setattr(live, "compiled", lambda *_: pytest.fail("before the kernel was asked"))
+    code, out, err = call(capsys)
+    assert code == 0
+    assert err == "auditsense: without the live part: process 7 (auditd) owns the audit socket\n"
+    assert "one / other" in out
 
 
 def test_a_program_that_fails_is_one_line(

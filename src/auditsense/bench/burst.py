@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from auditsense.bench.process import Cost, cost, find_kauditd, resident, resident_in_mapping, wait_for_rest
-from auditsense.bench.programs import finish, scan
+from auditsense.bench.programs import finish, scan, stop
 from auditsense.bench.readers import drain, sensor
 from auditsense.bench.timing import Spread
 from auditsense.detector import Detector
@@ -16,6 +16,7 @@ from auditsense.host import Host
 from auditsense.kernel.commands import Commands
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterator, Sequence
 
     from auditsense.bench.readers import Reader
@@ -78,9 +79,14 @@ def burst(reader: Reader, scanner: Sequence[str], opens: int, producers: int) ->
         wait_for_rest(commands, *pids)
         before, lost = [cost(pid) for pid in pids], commands.status().lost
         started = time.monotonic()
-        loads = [scan(scanner, opens // producers) for _ in range(producers)]
-        for load in loads:
-            finish(load)
+        loads: list[subprocess.Popen[str]] = []
+        try:
+            loads += [scan(scanner, opens // producers) for _ in range(producers)]
+            for load in loads:
+                finish(load)
+        except BaseException:
+            stop(*(load for load in loads if load.returncode is None))
+            raise
         produced = time.monotonic() - started
         read = wait_for_rest(commands, *pids) - started
         spent = [cost(pid) - cost_before for pid, cost_before in zip(pids, before, strict=True)]

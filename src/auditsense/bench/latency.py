@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Final
 
 from auditsense.bench.programs import OWN_RULE, finish, scan
-from auditsense.bench.readers import MODES, started
+from auditsense.bench.readers import LIMITED, MODES, started
 from auditsense.errors import AuditSenseError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 OPENS: Final = 10
 TRIALS_A_SENSOR: Final = 50  # a sensor sends 100 alerts in 5 minutes at most, the flood's own included
 _ALERT_LIMIT_S: Final = 5.0
-_FLOOD_LIMIT_S: Final = "120"
+_FLOOD_LIMIT_S: Final = "60"
 _MOMENT: Final = struct.Struct("=qq")  # bytes written so far, when
 _TIMED_SENSOR: Final = """
 import io, os, struct, sys, time
@@ -85,7 +85,7 @@ class TimedSensor:
 def timed_sensor(mode: str) -> Iterator[TimedSensor]:
     """Run one; it has ended when the block has."""
     theirs = (sys.executable, "-c", _TIMED_SENSOR)
-    words = ("run", "--source", "netlink", "--audit-rule", OWN_RULE, *MODES[mode])
+    words = ("run", "--source", "netlink", "--audit-rule", OWN_RULE, *LIMITED, *MODES[mode])
     reading, moments = os.pipe()
     try:
         with started((*theirs, str(moments), *words), stdout=subprocess.PIPE, pass_fds=[moments]) as (
@@ -101,7 +101,7 @@ def timed_sensor(mode: str) -> Iterator[TimedSensor]:
 
 @contextmanager
 def flood(scanner: Sequence[str]) -> Iterator[None]:
-    """Open /proc without pause during the block; two minutes at most."""
+    """Open /proc without pause during the block; one minute at most."""
     command = ["timeout", _FLOOD_LIMIT_S, *scanner, "-n", "1000000000"]
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     try:

@@ -51,7 +51,7 @@ def live(plan: Plan, progress: Progress) -> Iterator[Row]:
     """Yield the rows of this part; hold the lock of live runs meanwhile.
 
     Raises:
-        NoKernelAuditError: the kernel's audit is not to be had; `turn.why_not` says so beforehand.
+        NoKernelAuditError: the kernel's audit is not to be had; nothing was done.
         AuditSenseError: something did not work, or the host is not as it was.
     """
     if compiler() is None:

@@ -65,6 +65,13 @@ def scan(scanner: Sequence[str], opens: int, *, period_us: int = 0, timed: int =
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
 
 
+def stop(*loads: subprocess.Popen[str]) -> None:
+    """End loads that still run."""
+    for load in loads:
+        load.kill()
+        load.communicate()
+
+
 def finish(load: subprocess.Popen[str]) -> str:
     """Wait until a load has ended well; return what it printed.
 
@@ -74,8 +81,7 @@ def finish(load: subprocess.Popen[str]) -> str:
     try:
         printed, _ = load.communicate(timeout=_LOAD_LIMIT_S)
     except BaseException as error:
-        load.kill()
-        load.communicate()
+        stop(load)
         if isinstance(error, subprocess.TimeoutExpired):
             raise AuditSenseError(f"a load did not end within {_LOAD_LIMIT_S} s") from None
         raise

@@ -43,10 +43,16 @@ def lost_by_kernel() -> int:
         return commands.status().lost
 
 
+def unprivileged() -> str:
+    """Return why this process need not even ask for the kernel's audit; "": it may."""
+    return "" if os.geteuid() == 0 else "not root"
+
+
 def why_not() -> str:
-    """Return why the kernel's audit cannot be used here; "": it can be."""
-    if os.geteuid() != 0:
-        return "not root"
+    """Return why the kernel's audit cannot be used now; "": it can be. Ask with the lock held."""
+    reason = unprivileged()
+    if reason:
+        return reason
     try:
         with Commands() as commands:
             status = commands.status()

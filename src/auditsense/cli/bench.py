@@ -11,9 +11,9 @@ from auditsense.bench import live, offline, table
 from auditsense.bench.html import page
 from auditsense.bench.progress import Progress
 from auditsense.bench.report import Report, machine
-from auditsense.bench.turn import why_not
+from auditsense.bench.turn import unprivileged
 from auditsense.cli import put, say
-from auditsense.errors import AuditSenseError, UsageError
+from auditsense.errors import AuditSenseError, NoKernelAuditError, UsageError
 from auditsense.ring import core_version
 
 if TYPE_CHECKING:
@@ -31,9 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
     for number in _ENDINGS:  # as Ctrl-C: what is under way is put back on the way out
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler)
-    reason = "--offline was given" if arguments.offline else why_not()
-    if reason and not arguments.offline:
-        say(f"without the live part: {reason}")
+    reason = "--offline was given" if arguments.offline else unprivileged()
     progress = Progress(offline.STEPS + (0 if reason else live.STEPS))
     off: list[Row] = []
     on: list[Row] = []
@@ -41,8 +39,12 @@ def run(arguments: argparse.Namespace) -> int:
         off += offline.offline(arguments.events, progress)
         if not reason:
             on += live.live(live.Plan(opens=arguments.events), progress)
+    except NoKernelAuditError as error:
+        reason = str(error)
     finally:
         progress.clear()
+    if reason and not arguments.offline:
+        say(f"without the live part: {reason}")
     report = Report(core_version(), machine(), tuple(off), tuple(on), reason)
     for line in table.lines(report):
         put(line)
