@@ -31,7 +31,7 @@ td.number, th.number { text-align: right; white-space: nowrap; font-variant-nume
 svg { width: 100%; height: auto; } svg text { fill: var(--ink); font: 12px system-ui, sans-serif; }
 svg text.soft { fill: var(--soft); } .bar { fill: var(--bar); } .bad { fill: var(--bad); }
 .spread, .axis { stroke: var(--ink); } .axis { opacity: .3; }
-.goal { stroke: var(--good); stroke-dasharray: 4 3; }
+.goal { stroke: var(--ink); stroke-width: 2; stroke-dasharray: 4 3; }
 """
 _LEGEND: Final = (
     "Ratios are of CPU time, taken in turns; the figure is the median, the line across a bar its spread, "

@@ -80,7 +80,8 @@ def distribution(row: Row) -> str:
     if row.goal is not None:
         marks.append(("goal", row.goal.limit, "goal"))
     for number, (name, value, kind) in enumerate(marks):
-        x, anchor = across(value), "end" if name == "median" else "start"
+        x = across(value)
+        anchor = "end" if name == "median" or x > _WIDTH - 120 else "start"
         parts.append(f'<line class="{kind}" x1="{x:.1f}" x2="{x:.1f}" y1="16" y2="{_FLOOR}"/>')
         words = f"{name} {figure(value, row.unit)}"
         parts.append(
