@@ -28,12 +28,13 @@ LAYERS = (
     {"sources", "sinks", "probe"},
     {"checks"},
     {"sensor"},
+    {"bench"},
     {"cli"},
 )
 RANKS = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 # Beside the layers: the kernel's side knows nothing of records, and sources and command line use it.
 KERNEL_MAY_IMPORT = {"kernel", "errors", "syscalls"}
-MAY_IMPORT_KERNEL = {"kernel", "sources", "checks", "sensor", "cli", "testing"}
+MAY_IMPORT_KERNEL = {"kernel", "sources", "checks", "sensor", "bench", "cli", "testing"}
 TESTING_MAY_IMPORT = {"testing", "kernel", "errors"}
 
 # What the whole package takes from elsewhere; a new name is a decision.
@@ -43,6 +44,17 @@ FROM_ELSEWHERE = {
     *("importlib", "io", "itertools", "json", "os", "pathlib", "pwd", "re", "secrets", "select", "shlex"),
     *("signal", "socket", "stat", "struct", "sys", "tempfile", "textwrap", "threading", "time", "tomllib"),
     *("operator", "types", "typing", "warnings", "zlib"),
+    *(
+        "fcntl",
+        "html",
+        "math",
+        "platform",
+        "random",
+        "resource",
+        "shutil",
+        "statistics",
+        "subprocess",
+    ),  # bench
     *("cffi", "zstandard"),  # pyroute2's message format is loaded by name, where it is needed
 }
 HEAVY = {

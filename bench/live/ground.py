@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
 import os
-import platform
-import shutil
-import subprocess
 import sys
 import tempfile
 from contextlib import contextmanager
@@ -17,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 LIVE_TESTS = Path(__file__).resolve().parents[2] / "tests" / "live"
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from tests.live.guarded import exclusive, guardian, host_state, why_not
     from tests.live.loads import Scanner, compiled_scanner
@@ -49,32 +45,7 @@ def ground() -> Iterator[tuple[Scanner, Path]]:
             sys.exit("the host is not as it was before")
 
 
-def compiled(source: Path, folder: Path) -> str:
-    """Compile one C file; return the program."""
-    compiler = shutil.which("cc") or shutil.which("gcc") or "clang"
-    program = folder / source.stem
-    subprocess.run([compiler, "-O2", "-o", program, source], check=True, timeout=60)
-    return str(program)
-
-
-def percentile(values: Sequence[float], percent: float) -> float:
-    """Return the smallest value that so many per cent of the values do not exceed."""
-    ordered = sorted(values)
-    return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
-
-
-def machine() -> dict[str, Any]:
-    """Say where figures come from; they mean little elsewhere."""
-    return {
-        "kernel": platform.release(),
-        "machine": platform.machine(),
-        "cpus": os.cpu_count(),
-        "python": platform.python_version(),
-        "load_average": os.getloadavg()[0],
-    }
-
-
 def write_json(path: str | None, figures: dict[str, Any]) -> None:
     """Write figures to a file, if one is wanted."""
     if path is not None:
-        Path(path).write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+        Path(path).write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")

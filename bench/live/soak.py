@@ -21,11 +21,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from auditsense.bench.report import machine
+
 if TYPE_CHECKING:
-    from bench.live.ground import ground, machine, write_json
+    from bench.live.ground import ground, write_json
     from tests.live.loads import OWN_RULE, Scanner, finish
 else:  # the first import makes the others possible
-    from ground import ground, machine, write_json
+    from ground import ground, write_json
     from loads import OWN_RULE, Scanner, finish
 
 OPENS = 100_000  # of one producer, before it is started again

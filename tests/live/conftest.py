@@ -99,4 +99,4 @@ def each_scanner(request: pytest.FixtureRequest, compiled: Scanner | None) -> Sc
 @pytest.fixture(name="witness_program", scope="session")
 def witness_program_fixture(tmp_path_factory: pytest.TempPathFactory) -> Path | None:
     """Give the program that `loads.Witness` runs; None where there is no compiler."""
-    return compiled("witness", tmp_path_factory.mktemp("witness"))
+    return compiled(HERE / "witness.c", tmp_path_factory.mktemp("witness"))

@@ -22,12 +22,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Self
 
+from auditsense.bench.programs import SCANNER
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from auditsense import Document, Sensor
 
-HERE = Path(__file__).parent
 NOBODY = 65534
 EXACT_RULE = "-w /proc/ -p r -k audit_proc"
 """The rule of the detection: sees every process."""
@@ -92,19 +93,19 @@ class Scanner:
         return process.pid
 
 
-def compiled(name: str, folder: Path) -> Path | None:
-    """Compile *name*.c, which lies beside this file, into *folder*; None where there is no C compiler."""
+def compiled(source: Path, folder: Path) -> Path | None:
+    """Compile a C source into *folder*; None where there is no C compiler."""
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if compiler is None:
         return None
-    program = folder / name
-    subprocess.run([compiler, "-O2", "-o", program, HERE / f"{name}.c"], check=True, timeout=60)
+    program = folder / source.stem
+    subprocess.run([compiler, "-O2", "-o", program, source], check=True, timeout=60)
     return program
 
 
 def compiled_scanner(folder: Path) -> Scanner | None:
     """Compile scanner.c into *folder*; None where there is no C compiler."""
-    program = compiled("scanner", folder)
+    program = compiled(SCANNER, folder)
     if program is None:
         return None
     return Scanner((str(program),), compiled=True, exe=str(program.resolve()), comm=program.name)

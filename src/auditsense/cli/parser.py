@@ -58,6 +58,12 @@ def _seconds(text: str) -> float:
     return 0.0 if text == "0" else _positive(text)
 
 
+def _events(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1_000 <= int(text) <= 600_000:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of events from 1000 to 600000")
+    return int(text)
+
+
 def _user(name: str) -> User:
     import pwd  # noqa: PLC0415 - this and ctypes, behind privileges, are only for --user
 
@@ -214,4 +220,24 @@ def build_parser() -> argparse.ArgumentParser:
     action = actions.add_parser("check", help="load without using", allow_abbrev=False)
     action.add_argument("path", metavar="PATH")
     action.set_defaults(command=_command("detections"), action="check")
+
+    bench = commands.add_parser(
+        "bench",
+        help="what it costs on this machine",
+        allow_abbrev=False,
+        description="Measure what it costs on this machine, in about two minutes: without privilege what the "
+        "core and replay take; as root, where nobody owns the audit socket, also the sensor on the kernel, "
+        "with loads of its own, and everything put back.",
+    )
+    bench.set_defaults(command=_command("bench"))
+    bench.add_argument("--json", metavar="FILE", help="write all figures there")
+    bench.add_argument("--html", metavar="FILE", help="write a page with plots there")
+    bench.add_argument("--offline", action="store_true", help="without the kernel's audit")
+    bench.add_argument(
+        "--events",
+        metavar="N",
+        type=_events,
+        default=200_000,
+        help="of each input and each burst; fewer are quicker and less exact (default: 200000)",
+    )
     return parser

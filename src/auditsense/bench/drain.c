@@ -1,8 +1,10 @@
 /* The least a reader of the kernel's audit can do: own the socket, poll, recvmmsg, throw away, count.
  * What a sensor is measured against. Rules and settings are the caller's.
  *
- *   drain      prints "ready", drains until standard input ends, then prints
+ *   drain [FD] prints "ready", drains until standard input ends, then prints
  *              {"datagrams": N, "bytes": N, "calls": N}
+ *
+ *   FD         the audit socket, opened and registered by whoever started this; else one of its own
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -73,17 +75,20 @@ static void become_owner(int fd)
     }
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     uint64_t datagrams = 0;
     uint64_t bytes = 0;
     uint64_t calls = 0;
-    int fd = open_socket();
+    int given = argc == 2;
+    int fd = given ? atoi(argv[1]) : open_socket();
     for (int n = 0; n < BATCH; n++) {
         places[n] = (struct iovec){buffers[n], DATAGRAM};
         messages[n].msg_hdr = (struct msghdr){.msg_iov = &places[n], .msg_iovlen = 1};
     }
-    become_owner(fd);
+    if (!given) {
+        become_owner(fd);
+    }
     puts("ready");
     fflush(stdout);
     struct pollfd waiting[] = {{.fd = fd, .events = POLLIN}, {.fd = STDIN_FILENO, .events = POLLIN}};
@@ -95,7 +100,9 @@ int main(void)
         }
         datagrams += taken > 0 ? (uint64_t)taken : 0;
     }
-    set_owner(fd, 0);
+    if (!given) {
+        set_owner(fd, 0);
+    }
     printf("{\"datagrams\": %llu, \"bytes\": %llu, \"calls\": %llu}\n", (unsigned long long)datagrams,
            (unsigned long long)bytes, (unsigned long long)calls);
     return 0;

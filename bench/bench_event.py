@@ -1,0 +1,26 @@
+"""What does it cost to put an event together?
+
+Isolates the event stage: events of five records whose system call no detection asks for, so that the
+first two fields decide. Alone, and with the records of four or 64 producers interleaved.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from auditsense.bench.inputs import Kind, Shape
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from auditsense.ring import Stats
+
+EVENTS = 200_000
+
+
+@pytest.mark.parametrize("producers", [1, 4, 64])
+def test_an_event_of_another_call(feed: Callable[..., Stats], producers: int) -> None:
+    stats = feed(Shape(EVENTS, kinds=(Kind.OTHER_CALL,), producers=producers))
+    assert (stats.events, stats.incomplete, stats.matches) == (EVENTS, 0, 0)

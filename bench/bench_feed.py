@@ -1,0 +1,37 @@
+"""What does an event cost the whole core?
+
+Packed datagrams, as a capture has them and as recvmmsg brings them, through every stage: one process
+whose burst is one hit ("hot": all tables in the cache), and many processes, programs, producers and kinds
+of events ("cold"). The floor is one look at every byte of the same memory. The input itself is read once
+from memory in either case.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from auditsense.bench.inputs import cold, hot, packed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from auditsense.bench.inputs import Shape
+    from auditsense.ring import Stats
+
+EVENTS = 200_000
+SETS = pytest.mark.parametrize("shape", [hot(EVENTS), cold(EVENTS)], ids=["hot", "cold"])
+
+
+@SETS
+def test_an_event(feed: Callable[..., Stats], shape: Shape) -> None:
+    stats = feed(shape)
+    assert stats.events == EVENTS
+    assert stats.incomplete == stats.malformed == stats.serials_missing == 0
+
+
+@SETS
+def test_a_scan_of_the_same_memory(timed: Callable[..., None], shape: Shape) -> None:
+    data = packed(shape)
+    timed(lambda given: given.count(b"\n"), lambda: (data,), EVENTS)

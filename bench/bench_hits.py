@@ -1,0 +1,49 @@
+"""What does a hit cost on its way to a Python document?
+
+Every process opens /proc ten times, which is one hit and one document each: with `-o sequences` every
+completed window, with alerts one for each process. The unit is the event; a document is ten of them. The
+difference to bench_feed.py is draining, unpacking and writing the document.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from auditsense import AlertPolicy, Detector, Host, View
+from auditsense.bench.inputs import Shape, packed
+from auditsense.sinks.format import jsonl
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+DOCUMENTS = 5_000
+EVENTS = DOCUMENTS * 10
+HERE = Host("0" * 32, "bench")
+POLICY = AlertPolicy(max_alerts=DOCUMENTS)
+
+
+@pytest.mark.parametrize("view", [View.SEQUENCES, View.ALERTS], ids=str)
+@pytest.mark.parametrize("written", [False, True], ids=["documents", "as JSON"])
+def test_a_hit(timed: Callable[..., None], view: View, *, written: bool) -> None:
+    data = packed(Shape(EVENTS, pids=DOCUMENTS))
+    made: list[Detector] = []
+    found: list[int] = []
+
+    def setup() -> tuple[object, ...]:
+        while made:
+            made.pop().close()
+        made.append(Detector(view=view, host=HERE, policy=POLICY))
+        return (made[0],)
+
+    def work(detector: Detector) -> None:
+        documents = detector.feed_packed(data)[0]
+        if written:
+            for document in documents:
+                jsonl(document)
+        found.append(len(documents))
+
+    timed(work, setup, EVENTS)
+    made.pop().close()
+    assert set(found) == {DOCUMENTS}

@@ -1,0 +1,23 @@
+"""What does a record cost that nobody wants?
+
+Isolates the record stage: each event is one USER_LOGIN record, whose type no detection asks for. What is
+left is unpacking the datagram, reading the stamp, and counting the event.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from auditsense.bench.inputs import Kind, Shape
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from auditsense.ring import Stats
+
+EVENTS = 500_000
+
+
+def test_a_record_of_no_interest(feed: Callable[..., Stats]) -> None:
+    stats = feed(Shape(EVENTS, kinds=(Kind.USER,)))
+    assert (stats.records, stats.events, stats.matches) == (EVENTS, EVENTS, 0)

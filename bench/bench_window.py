@@ -1,0 +1,30 @@
+"""What does it cost to count a match?
+
+Isolates the window stage: every event matches, and no window is ever completed, for the rule wants 64 of
+them within a millisecond. Against bench_match.py the difference is the window; with 10,000 processes in
+turns it is a window that is not in the cache.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from auditsense.bench.inputs import Shape
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from auditsense.ring import Stats
+    from auditsense.rule_table import RuleTable
+
+EVENTS = 200_000
+
+
+@pytest.mark.parametrize("pids", [1, 10_000])
+def test_a_match_that_completes_nothing(feed: Callable[..., Stats], rules: RuleTable, pids: int) -> None:
+    never = tuple(replace(rule, count=64, span_ms=1) for rule in rules)
+    stats = feed(Shape(EVENTS, pids=pids, per_ms=20), table=never)
+    assert (stats.matches, stats.sequences) == (EVENTS, 0)

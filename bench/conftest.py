@@ -1,0 +1,87 @@
+"""What the benches of the core share: CPU time, enough rounds, the cost of one event beside the seconds.
+
+    pytest bench [-k WORD] [--benchmark-json FILE]
+
+Each round makes a new core and feeds it all of the input; only the feeding is timed. The figure to look
+at is the least of the rounds, in ns an event (`extra_info` in the JSON, last lines of the output).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from auditsense.alerts import AlertPolicy
+from auditsense.bench.inputs import packed
+from auditsense.detections.compile import compile_all
+from auditsense.detections.load import shipped
+from auditsense.ring import Limits, Ring
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from pytest_benchmark.fixture import BenchmarkFixture
+
+    from auditsense.bench.inputs import Shape
+    from auditsense.ring import Stats
+    from auditsense.rule_table import RuleTable
+
+ROUNDS = 7
+_FIGURES: list[tuple[str, float]] = []
+
+
+@pytest.hookimpl(tryfirst=True)  # before the plugin reads it
+def pytest_configure(config: pytest.Config) -> None:
+    config.option.benchmark_timer = "time.process_time"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for name, figure in _FIGURES:
+        terminalreporter.write_line(f"{name:<60}{figure:>10.1f} ns an event, at least")
+
+
+@pytest.fixture(scope="session")
+def rules() -> RuleTable:
+    """The shipped detection, as a sensor compiles it."""
+    return compile_all(shipped(), merge_ms=AlertPolicy().suppress_ms)
+
+
+@pytest.fixture
+def timed(benchmark: BenchmarkFixture, request: pytest.FixtureRequest) -> Callable[..., None]:
+    """Time a call, each round with what a set-up gives it, and note what an event costs."""
+
+    def run(work: Callable[..., object], setup: Callable[[], tuple[object, ...]], events: int) -> None:
+        pedantic: Callable[..., object] = benchmark.pedantic  # which has no types
+        pedantic(work, setup=lambda: (setup(), {}), rounds=ROUNDS, iterations=1, warmup_rounds=1)
+        benchmark.extra_info["events"] = events
+        if benchmark.stats is not None:  # --benchmark-disable
+            least = benchmark.stats.stats.min / events * 1e9
+            benchmark.extra_info["ns_per_event"] = round(least, 1)
+            _FIGURES.append((request.node.name, least))
+
+    return run
+
+
+@pytest.fixture
+def feed(timed: Callable[..., None], rules: RuleTable) -> Iterator[Callable[..., Stats]]:
+    """Time a new core that is fed packed datagrams. Gives back what it counted."""
+    made: list[Ring] = []
+
+    def close() -> None:
+        while made:
+            made.pop().close()
+
+    def run(shape: Shape, *, table: RuleTable | None = None, limits: Limits | None = None) -> Stats:
+        data = packed(shape)
+
+        def setup() -> tuple[object, ...]:
+            close()
+            made.append(Ring(rules if table is None else table, limits, seed=1))
+            return made[-1], data
+
+        timed(lambda ring, given: ring.feed(given), setup, shape.events)
+        return made[-1].stats()
+
+    yield run
+    close()

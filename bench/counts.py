@@ -1,0 +1,129 @@
+"""Counts instead of seconds: instructions and allocations an event, the same whatever else the machine does.
+
+    python bench/counts.py [--events N] [--json FILE]
+
+Instructions by valgrind's callgrind, allocations by a library that counts calls of malloc and its kin
+(compiled here, LD_PRELOAD). Both from two runs of the same program, one with twice the events: the
+difference is what the events cost, and nothing of the interpreter, the start or the end is in it.
+What is not installed is named, and its column stays empty. Exit status 1: an event allocates memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from auditsense.bench.inputs import Kind, Shape, chunks, cold, hot
+from auditsense.bench.programs import compiled, compiler
+from auditsense.bench.report import machine
+
+HERE = Path(__file__).parent
+DRIVER = HERE / "counts_driver.py"
+COUNTER = HERE / "counts_malloc.c"
+COLLECTED = re.compile(r"Collected *: (\d+)")
+SETS = {
+    "record of no interest": lambda events: Shape(events, kinds=(Kind.USER,)),
+    "event of another call": lambda events: Shape(events, kinds=(Kind.OTHER_CALL,)),
+    "open with other flags": lambda events: Shape(events, kinds=(Kind.LISTING,)),
+    "open that counts, hot": hot,
+    "open that counts, 1,000 processes": lambda events: Shape(events, pids=1_000),
+    "cold set": cold,
+}
+AS_TEXT = {"open that counts, hot", "cold set"}
+
+
+@dataclass(frozen=True)
+class Count:
+    """What one event costs; None: not counted, for want of a tool."""
+
+    name: str
+    form: str
+    instructions: float | None
+    allocations: float | None
+
+
+def drive(path: Path, before: list[str], **environment: str) -> tuple[int, str]:
+    """Feed a file in one piece. Returns the allocations that the driver saw, and its standard error."""
+    done = subprocess.run(
+        [*before, sys.executable, str(DRIVER), str(path)],
+        env={**os.environ, "PYTHONHASHSEED": "0", **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=600,
+    )
+    return int(done.stdout), done.stderr
+
+
+def instructions(path: Path) -> int:
+    command = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]
+    found = COLLECTED.search(drive(path, command)[1])
+    assert found is not None
+    return int(found[1])
+
+
+def count(name: str, form: str, events: int, folder: Path, counter: str | None) -> Count:
+    paths: list[Path] = []
+    for times in (1, 2):
+        path = folder / f"{times}.{form}"
+        with path.open("wb") as file:
+            file.writelines(chunks(SETS[name](times * events), text=form == "text"))
+        paths.append(path)
+    spent = allocated = None
+    if shutil.which("valgrind"):
+        once, twice = (instructions(path) for path in paths)
+        spent = round((twice - once) / events, 1)
+    if counter is not None:
+        once, twice = (drive(path, [], LD_PRELOAD=counter)[0] for path in paths)
+        allocated = (twice - once) / events
+    return Count(name, form, spent, allocated)
+
+
+def library(folder: Path) -> str | None:
+    """Compile the counter as a library; None: there is no compiler."""
+    if compiler() is None:
+        print("no allocations: there is no C compiler", file=sys.stderr)
+        return None
+    shutil.copy(COUNTER, folder)
+    return compiled(folder / COUNTER.name, folder, "-shared", "-fPIC")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Instructions and allocations an event.")
+    parser.add_argument("--events", type=int, default=10_000)
+    parser.add_argument("--json", metavar="FILE")
+    wanted = parser.parse_args()
+    if not shutil.which("valgrind"):
+        print("no instructions: valgrind is not installed (apt-get install valgrind)", file=sys.stderr)
+    print(f"{'an event':<36}{'form':<8}{'instructions':>14}{'allocations':>14}", flush=True)
+    found: list[Count] = []
+    with tempfile.TemporaryDirectory(prefix="auditsense-counts-") as name:
+        folder = Path(name)
+        counter = library(folder)
+        for one in SETS:
+            for form in ("packed", "text") if one in AS_TEXT else ("packed",):
+                found.append(count(one, form, wanted.events, folder, counter))
+                cells = [
+                    "-" if cell is None else f"{cell:g}"
+                    for cell in (found[-1].instructions, found[-1].allocations)
+                ]
+                print(f"{one:<36}{form:<8}{cells[0]:>14}{cells[1]:>14}", flush=True)
+    if wanted.json is not None:
+        figures = {"bench": "counts", "machine": machine(), "counts": [asdict(one) for one in found]}
+        Path(wanted.json).write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    bad = [row for row in found if row.allocations]
+    for row in bad:
+        print(f"NOT SO: {row.name} ({row.form}) allocates {row.allocations:g} times an event")
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,110 @@
+"""What a bench says: rows of one figure each, most of them ratios, with the goal beside it."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from auditsense.bench.timing import Spread
+
+TIMES = "x"
+"""The unit of a ratio."""
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """What a figure has to be: at most so much, or at least."""
+
+    limit: float
+    at_least: bool = False
+
+    def met_by(self, value: float) -> bool:
+        """Tell whether a figure is as it has to be."""
+        return value >= self.limit if self.at_least else value <= self.limit
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One question and its answer.
+
+    Attributes:
+        key: names the row for machines; never changes.
+        question: names it for people, a few words.
+        unit: of the figures; `TIMES` for a ratio.
+        value: the figure, by rule a median; None: not measured, and `note` says why.
+        low, high: the spread of what the figure is the middle of; None: there is one value only.
+        goal: what it has to be; None: it stands for itself.
+        note: what it was measured against, or why not.
+        details: more figures, the unit in each name.
+        samples: the single values, in the row's unit, for plots; may be empty.
+    """
+
+    key: str
+    question: str
+    unit: str
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    goal: Goal | None = None
+    note: str = ""
+    details: dict[str, float] = field(default_factory=dict)
+    samples: tuple[float, ...] = ()
+
+    @classmethod
+    def of(cls, key: str, question: str, unit: str, spread: Spread, **more: Any) -> Self:  # noqa: ANN401 - see above
+        """Return a row whose figure is the middle of a spread."""
+        return cls(key, question, unit, spread.median, spread.low, spread.high, **more)
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the goal is met; None where there is no goal or no figure."""
+        return None if self.goal is None or self.value is None else self.goal.met_by(self.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All rows of one run, and where they come from."""
+
+    version: str
+    machine: dict[str, Any]
+    offline: tuple[Row, ...]
+    live: tuple[Row, ...]
+    why_not_live: str = ""
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """Both parts."""
+        return self.offline + self.live
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what `--json` writes."""
+        return {
+            "auditsense": self.version,
+            "machine": self.machine,
+            "rows": [{**asdict(row), "met": row.met} for row in self.rows],
+            "why_not_live": self.why_not_live,
+        }
+
+
+def machine() -> dict[str, Any]:
+    """Say where figures come from; they mean little elsewhere."""
+    return {
+        "cpu": _cpu_model(),
+        "cpus": os.cpu_count(),
+        "kernel": platform.release(),
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        "load_average": round(os.getloadavg()[0], 2),
+    }
+
+
+def _cpu_model() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:  # noqa: PTH123 - one line of it
+            names = (line.partition(":")[2].strip() for line in file if line.startswith("model name"))
+            return next(names, "unknown")
+    except OSError:
+        return "unknown"

@@ -1,0 +1,75 @@
+"""A report as aligned text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from auditsense.bench.report import TIMES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from auditsense.bench.report import Report, Row
+
+_HEAD = ("", "median", "from", "to", "goal", "")
+_METS = {None: "", True: "met", False: "missed"}
+
+
+def figure(value: float | None, unit: str = "") -> str:
+    """Return a figure with three digits that mean something, and its unit."""
+    if value is None:
+        return "-"
+    digits = 0 if abs(value) >= 100 or value == int(value) else 1 if abs(value) >= 10 else 2
+    words = f"{value:,.{digits}f}"
+    return words + (f" {unit}" if unit not in ("", TIMES) else unit)
+
+
+def goal_words(row: Row) -> str:
+    """Return what a figure has to be, in words; "" for none."""
+    if row.goal is None:
+        return ""
+    return f"{'≥' if row.goal.at_least else '≤'} {figure(row.goal.limit, row.unit)}"
+
+
+def lines(report: Report) -> Iterator[str]:
+    """Yield the lines of the table: each figure, its spread, its goal, and under it what else is known."""
+    machine = report.machine
+    yield (
+        f"auditsense {report.version}, Linux {machine['kernel']}, {machine['cpus']} x {machine['cpu']}, "
+        f"Python {machine['python']}, load {machine['load_average']}"
+    )
+    yield ""
+    yield from _part("offline", report.offline)
+    yield ""
+    if report.why_not_live:
+        yield f"live: not measured: {report.why_not_live}"
+    else:
+        yield from _part("live", report.live)
+
+
+def _part(name: str, rows: Sequence[Row]) -> Iterator[str]:
+    cells = [(name, *_HEAD[1:])]
+    cells += [
+        (
+            row.question,
+            figure(row.value, row.unit),
+            figure(row.low, row.unit) if row.low is not None else "",
+            figure(row.high, row.unit) if row.high is not None else "",
+            goal_words(row),
+            _METS[row.met],
+        )
+        for row in rows
+    ]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(_HEAD))]
+    for number, row in enumerate(cells):
+        aligned = [row[0].ljust(widths[0])]
+        aligned += [cell.rjust(width) for cell, width in zip(row[1:5], widths[1:5], strict=True)]
+        yield "  ".join([*aligned, row[5]]).rstrip()
+        more = _more(rows[number - 1]) if number else ""
+        if more:
+            yield f"    {more}"
+
+
+def _more(row: Row) -> str:
+    details = [f"{name.replace('_', ' ')} {figure(value)}" for name, value in row.details.items()]
+    return "; ".join([row.note] * bool(row.note) + details)

@@ -1,0 +1,70 @@
+"""auditsense bench: what it costs on this machine."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from auditsense.bench import live, offline, table
+from auditsense.bench.html import page
+from auditsense.bench.progress import Progress
+from auditsense.bench.report import Report, machine
+from auditsense.bench.turn import unprivileged
+from auditsense.cli import put, say
+from auditsense.errors import AuditSenseError, NoKernelAuditError, UsageError
+from auditsense.ring import core_version
+
+if TYPE_CHECKING:
+    import argparse
+
+    from auditsense.bench.report import Row
+
+_ENDINGS = (signal.SIGTERM, signal.SIGHUP)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measure, print the table, write the files asked for."""
+    for name in (arguments.json, arguments.html):
+        _check_writable(name)
+    for number in _ENDINGS:  # as Ctrl-C: what is under way is put back on the way out
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
+    reason = "--offline was given" if arguments.offline else unprivileged()
+    progress = Progress(offline.STEPS + (0 if reason else live.STEPS))
+    off: list[Row] = []
+    on: list[Row] = []
+    try:
+        off += offline.offline(arguments.events, progress)
+        if not reason:
+            on += live.live(live.Plan(opens=arguments.events), progress)
+    except NoKernelAuditError as error:
+        reason = str(error)
+    finally:
+        progress.clear()
+    if reason and not arguments.offline:
+        say(f"without the live part: {reason}")
+    report = Report(core_version(), machine(), tuple(off), tuple(on), reason)
+    for line in table.lines(report):
+        put(line)
+    if arguments.json:
+        _write(arguments.json, json.dumps(report.as_dict(), indent=1) + "\n")
+    if arguments.html:
+        _write(arguments.html, page(report))
+    return 0
+
+
+def _check_writable(name: str | None) -> None:
+    """Say it now, not in two minutes."""
+    if name is not None and not Path(name).absolute().parent.is_dir():
+        raise UsageError(f"{name}: there is no such folder")
+    if name is not None and Path(name).is_dir():
+        raise UsageError(f"{name} is a folder; name a file")
+
+
+def _write(name: str, text: str) -> None:
+    try:
+        Path(name).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise AuditSenseError(f"{name}: {error.strerror}") from None

@@ -1,0 +1,350 @@
+"""`auditsense bench` and what it is made of: the input it makes, its figures, its table and its page."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from auditsense import Detector, Host
+from auditsense.bench import live, programs, table, turn
+from auditsense.bench.flood import flood
+from auditsense.bench.html import page
+from auditsense.bench.inputs import Kind, Shape, chunks, cold, hot, log, packed
+from auditsense.bench.offline import offline
+from auditsense.bench.progress import Progress
+from auditsense.bench.report import Goal, Report, Row
+from auditsense.bench.timing import Pairs, Spread, alternate, cpu_of, percentile
+from auditsense.cli import main
+from auditsense.errors import AuditSenseError, NoKernelAuditError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HERE = Host("0" * 32, "here")
+MACHINE = {"cpu": "a <CPU>", "cpus": 2, "kernel": "6", "python": "3", "load_average": 0.5}
+ROW = Row.of("a", "one / other", "x", Spread(1.0, 1.5, 2.0), goal=Goal(2), details={"ns_per_event": 12.5})
+EVENTS = 3000
+SHAPES = {
+    "hot": hot(EVENTS),
+    "cold": cold(EVENTS),
+    **{kind.name: Shape(EVENTS, kinds=(kind,)) for kind in Kind},
+    "interleaved": Shape(EVENTS, pids=7, producers=64),
+}
+
+
+class Terminal(io.StringIO):
+    """A stream that says that it is one."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+# --- input ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+def test_every_event_that_was_made_is_counted_in_either_form(shape: Shape) -> None:
+    counted = []
+    for text in (False, True):
+        with Detector(host=HERE) as detector:
+            if text:
+                detector.feed_text(log(shape))
+            else:
+                detector.feed_packed(packed(shape))
+            detector.finish()
+            stats = detector.stats()
+        assert stats.events == EVENTS
+        lost = (stats.malformed, stats.incomplete, stats.late, stats.duplicate, stats.serials_missing)
+        assert lost == (0, 0, 0, 0, 0)
+        counted.append((stats.records, stats.matches, stats.sequences))
+    assert counted[0] == counted[1]
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_only_the_open_is_wanted(kind: Kind) -> None:
+    with Detector(host=HERE) as detector:
+        detector.feed_packed(packed(Shape(100, kinds=(kind,))))
+        assert detector.stats().matches == (100 if kind is Kind.OPEN else 0)
+
+
+def test_a_seed_decides_everything_and_the_size_of_the_pieces_nothing() -> None:
+    shape = cold(EVENTS)
+    assert packed(shape) == packed(shape)
+    assert packed(shape) != packed(replace(shape, seed=2))
+    for size in (1, 64, 10**6):
+        assert b"".join(chunks(shape, size=size)) == packed(shape)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"events": 0}, {"pids": 0}, {"pids": 4_000_000}, {"programs": 10_001}, {"producers": 0}, {"kinds": ()}],
+)
+def test_a_shape_outside_its_bounds_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="outside its bounds"):
+        replace(hot(10), **wrong)
+
+
+def test_a_flood_of_processes_stays_in_the_memory_that_was_said() -> None:
+    found = flood(50_000)
+    assert found.counted == 50_000
+    assert found.evicted == 50_000 - 16_384
+    assert found.core <= found.configured
+
+
+# --- figures -------------------------------------------------------------------------------
+
+
+def test_two_things_are_run_in_turns_and_the_ratio_is_that_of_each_pair() -> None:
+    order: list[str] = []
+
+    def run(name: str, seconds: list[float]) -> float:
+        order.append(name)
+        return seconds.pop(0)
+
+    first, second = [2.0, 6.0, 4.0], [1.0, 2.0, 4.0]
+    pairs = alternate(lambda: run("a", first), lambda: run("b", second), 3)
+    assert "".join(order) == "abbaab"
+    assert pairs.ratio == Spread(1.0, 2.0, 3.0)
+
+
+def test_a_percentile_is_one_of_the_values() -> None:
+    values = [float(n) for n in range(1, 101)]
+    assert [percentile(values, percent) for percent in (1, 50, 99, 100)] == [1, 50, 99, 100]
+    assert percentile([7.0], 99) == 7.0
+
+
+def test_cpu_time_is_never_nothing() -> None:
+    assert cpu_of(lambda: None) > 0
+    assert Pairs((1.0,), (cpu_of(lambda: None),)).ratio.median > 0
+
+
+@pytest.mark.parametrize(
+    ("goal", "value", "met"),
+    [
+        (Goal(2), 2.0, True),
+        (Goal(2), 2.1, False),
+        (Goal(2, at_least=True), 1.9, False),
+        (Goal(2, at_least=True), 2.0, True),
+        (None, 2.0, None),
+        (Goal(2), None, None),
+    ],
+)
+def test_a_goal_is_met_missed_or_not_known(goal: Goal | None, value: float | None, met: bool | None) -> None:  # noqa: FBT001 - a column
+    assert Row("k", "q", "x", value, goal=goal).met is met
+
+
+# --- what a person sees ----------------------------------------------------------------------
+
+
+def report(*rows: Row, why: str = "not root") -> Report:
+    return Report("1.2.3", MACHINE, rows, (), why)
+
+
+def test_the_table_is_aligned_and_says_why_there_is_no_live_part() -> None:
+    long = Row("b", "a much longer question than the other", "ms", 1234.5, goal=Goal(1000))
+    lines = list(table.lines(report(ROW, long)))
+    assert lines[0].startswith("auditsense 1.2.3, Linux 6")
+    row = next(line for line in lines if line.startswith("one / other"))
+    assert row.split() == ["one", "/", "other", "1.50x", "1x", "2x", "≤", "2x", "met"]
+    other = next(line for line in lines if line.startswith("a much"))
+    assert other.split("  ")[-1] == "missed"
+    assert row.index("≤") + 2 + len("2x") == other.index("1,000 ms") + len("1,000 ms")
+    assert lines[-1] == "live: not measured: not root"
+
+
+def test_a_row_without_a_figure_says_why_and_invents_none() -> None:
+    row = Row("k", "nothing", "x", note="not measured: there is no grep", goal=Goal(1))
+    text = "\n".join(table.lines(report(row)))
+    assert "not measured: there is no grep" in text
+    assert " met" not in text
+
+
+def test_the_page_needs_nothing_from_elsewhere_and_shows_every_row() -> None:
+    samples = Row("s", "alert <b>, 99th percentile", "ms", 4.0, goal=Goal(5), samples=(0.0, 1.0, 4.0))
+    text = page(report(ROW, samples))
+    assert "<script" not in text
+    assert "src=" not in text
+    assert "href=" not in text
+    assert "url(" not in text
+    assert text.count("<svg") == text.count("</svg>") == 2
+    assert "a &lt;CPU&gt;" in text
+    assert "alert &lt;b&gt;" in text
+    assert "<b>" not in text
+    assert "one / other" in text
+
+
+def test_a_page_can_be_made_of_nothing() -> None:
+    assert page(report()).startswith("<!doctype html>")
+
+
+def test_progress_is_for_terminals() -> None:
+    pipe, terminal = io.StringIO(), Terminal()
+    for stream in (pipe, terminal):
+        progress = Progress(2, stream)
+        progress.step("the first")
+        progress.step("the second")
+        progress.clear()
+    assert pipe.getvalue() == ""
+    assert "the first" in terminal.getvalue()
+    assert "\n" not in terminal.getvalue()
+
+
+# --- the command -----------------------------------------------------------------------------
+
+
+def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    try:
+        code = main(["bench", *arguments])
+    except SystemExit as ended:  # how argparse ends
+        code = ended.code if isinstance(ended.code, int) else 0
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def test_the_offline_part_gives_a_table_a_file_for_machines_and_a_page(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    files = (tmp_path / "f.json", tmp_path / "f.html")
+    arguments = ("--offline", "--events", "1000", "--json", str(files[0]), "--html", str(files[1]))
+    code, out, err = call(capsys, *arguments)
+    assert (code, err) == (0, "")
+    assert "replay -o count / grep -c" in out
+    assert "live: not measured: --offline was given" in out
+    said = json.loads(files[0].read_text(encoding="utf-8"))
+    rows = {row["key"]: row for row in said["rows"]}
+    assert {"feed_hot", "feed_cold", "rate_hot", "pids_1000", "pids_100000", "flood_memory", "start"} <= {
+        *rows
+    }
+    assert all(row["value"] is not None or "not measured" in row["note"] for row in said["rows"])
+    assert rows["flood_memory"]["value"] <= 1
+    assert files[1].read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (("--events", "999"), "1000 to 600000"),
+        (("--events", "many"), "1000 to 600000"),
+        (("--json", "/nowhere/at/all/f.json"), "no such folder"),
+        (("--html", "/"), "is a folder"),
+        (("--fast",), "unrecognized"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_code_2(
+    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], word: str
+) -> None:
+    code, out, err = call(capsys, "--offline", *arguments)
+    assert (code, out) == (2, "")
+    assert word in err
+    assert err.count("\n") == 1
+
+
+def test_without_the_kernel_s_audit_the_command_says_why_and_goes_on(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    monkeypatch.setattr("auditsense.bench.offline.offline", lambda *_: iter([ROW]))
+    code, out, err = call(capsys)
+    assert code == 0
+    assert err == "auditsense: without the live part: not root\n"
+    assert "live: not measured: not root" in out
+
+
+def test_where_the_kernel_s_audit_is_not_to_be_had_the_offline_part_is_there_all_the_same(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr("auditsense.bench.offline.offline", lambda *_: iter([ROW]))
+    monkeypatch.setattr(turn, "LOCK", str(tmp_path / "lock"))
+    monkeypatch.setattr(turn, "why_not", lambda: "process 7 (auditd) owns the audit socket")
+    monkeypatch.setattr(live, "compiler", lambda: "cc")
+    monkeypatch.setattr(live, "compiled", lambda *_: pytest.fail("before the kernel was asked"))
+    code, out, err = call(capsys)
+    assert code == 0
+    assert err == "auditsense: without the live part: process 7 (auditd) owns the audit socket\n"
+    assert "one / other" in out
+
+
+def test_a_program_that_fails_is_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("auditsense.bench.offline._PROGRAM", ("false",))
+    code, _, err = call(capsys, "--offline", "--events", "1000")
+    assert code == 1
+    assert err.startswith("auditsense: error: false failed")
+    assert err.count("\n") == 1
+
+
+def test_a_missing_grep_is_a_row_that_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("auditsense.bench.offline.shutil.which", lambda _: None)
+    rows = {row.key: row for row in offline(1000, Progress(0, io.StringIO()))}
+    assert rows["replay"].note == "not measured: there is no grep"
+
+
+# --- before the live part ----------------------------------------------------------------------
+
+
+def test_only_root_gets_a_live_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    assert turn.why_not() == "not root"
+
+
+def test_a_lock_that_another_run_holds_is_waited_for_and_then_an_error(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import fcntl  # noqa: PLC0415 - here only
+
+    path = tmp_path / "lock"
+    monkeypatch.setattr(turn, "LOCK", str(path))
+    said: list[str] = []
+    with path.open("wb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(NoKernelAuditError, match="another live run"), turn.turn(said.append, wait_s=0):
+            pytest.fail("two at a time")
+    assert len(said) == 1
+
+
+def test_a_lock_that_is_a_link_is_not_followed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "lock").symlink_to(tmp_path / "somebody_else_s")
+    monkeypatch.setattr(turn, "LOCK", str(tmp_path / "lock"))
+    with pytest.raises(OSError, match="symbolic links"), turn.turn(print):
+        pytest.fail("followed")
+    assert not (tmp_path / "somebody_else_s").exists()
+
+
+def test_a_host_that_is_not_as_before_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    states = iter([((0, 1, 0, 0, 64, 60), ()), ((1, 1, 0, 0, 64, 60), ())])
+    monkeypatch.setattr(turn, "LOCK", str(tmp_path / "lock"))
+    monkeypatch.setattr(turn, "why_not", lambda: "")
+    monkeypatch.setattr(turn, "settings", lambda: next(states))
+    with pytest.raises(AuditSenseError, match="not as it was"), turn.turn(print):
+        pass
+
+
+def test_without_a_compiler_every_live_row_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("auditsense.bench.programs.shutil.which", lambda _: None)
+    rows = list(live.live(live.Plan(), Progress(0, io.StringIO())))
+    assert len(rows) >= 6
+    assert {row.note for row in rows} == {"not measured: there is no C compiler (cc, gcc or clang)"}
+
+
+def test_the_programs_of_the_live_part_are_part_of_the_package(tmp_path: Path) -> None:
+    for source in (programs.SCANNER, programs.DRAIN):
+        assert source.is_file()
+        if programs.compiler() is not None:
+            assert os.access(programs.compiled(source, tmp_path), os.X_OK)
+
+
+def test_a_source_that_does_not_compile_is_one_line(tmp_path: Path) -> None:
+    if programs.compiler() is None:
+        pytest.skip("there is no C compiler")
+    source = tmp_path / "wrong.c"
+    source.write_text("this is no C\n", encoding="ascii")
+    with pytest.raises(AuditSenseError, match=r"wrong\.c cannot be compiled: .*error") as caught:
+        programs.compiled(source, tmp_path)
+    assert "\n" not in str(caught.value)
