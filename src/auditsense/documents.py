@@ -5,7 +5,6 @@ A field that a record did not carry is left out; nothing is made up, nothing is 
 
 from __future__ import annotations
 
-import hashlib
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -144,6 +143,8 @@ def _threat(detection: Detection) -> list[Document]:
 
 def stable_id(parts: Iterable[object]) -> str:
     """Return an id that is the same for the same parts, on every host and in every run."""
+    import hashlib  # noqa: PLC0415 - it loads OpenSSL; whoever only counts does without
+
     return hashlib.sha256("\0".join(str(part) for part in parts).encode()).hexdigest()[:32]
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import secrets
 import struct
+import sys
 import threading
 import warnings
 from contextlib import contextmanager
@@ -153,7 +153,7 @@ class Ring:
         limits = limits if limits is not None else Limits()
         outside = f"a limit or a rule is outside its bounds: {limits}; {len(rules)} rules"
         try:
-            seed = secrets.randbits(64) if seed is None else seed
+            seed = int.from_bytes(os.urandom(8), sys.byteorder) if seed is None else seed
             config, table, keep = _to_c(rules, limits, end, seed)
         except OverflowError:  # below 0, or past the bits that the core has for it
             raise UsageError(outside) from None

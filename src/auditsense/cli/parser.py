@@ -115,7 +115,7 @@ def build_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"auditsense {core_version()}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser, prog=parser.prog)
     views = [str(view) for view in View]
 
     run = commands.add_parser(
@@ -194,7 +194,7 @@ def build_parser() -> argparse.ArgumentParser:
         description="Put the audit rule into the kernel, or look at it. Nothing here survives a reboot: "
         "scripts/install_rules.sh does that.",
     )
-    actions = rules.add_subparsers(metavar="ACTION", required=True, parser_class=Parser)
+    actions = rules.add_subparsers(metavar="ACTION", required=True, parser_class=Parser, prog=rules.prog)
     for name, what in (
         ("install", "put it into the kernel; nothing happens when it is there"),
         ("remove", "take it out; nothing happens when it is not there"),
@@ -211,7 +211,9 @@ def build_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
         description="Show what is looked for, or check your own.",
     )
-    actions = detections.add_subparsers(metavar="ACTION", required=True, parser_class=Parser)
+    actions = detections.add_subparsers(
+        metavar="ACTION", required=True, parser_class=Parser, prog=detections.prog
+    )
     action = actions.add_parser("list", help="one line each", allow_abbrev=False)
     action.set_defaults(command=_command("detections"), action="list")
     action = actions.add_parser("show", help="all that one says", allow_abbrev=False)
