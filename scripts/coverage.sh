@@ -15,7 +15,7 @@ find "$build" -name '*.gcda' -delete
 
 # Of the core's own objects. Nothing is left out but a check that the compiler makes.
 report() {
-    gcovr --root . --filter 'src/auditsense/_ring' --object-directory "$build" "$build/libauditsense.a.p" \
+    gcovr --root . --filter 'src/auditsense/_ring' --object-directory "$build" "$build/libcore.a.p" \
         --exclude-branches-by-pattern '^\s*_Static_assert' "$@"
 }
 table() {

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 from auditsense._ffi import ffi, lib  # noqa: TID251 - this is the border the ban draws
 from auditsense.errors import AuditSenseError, BusyError, ClosedError, UsageError
 from auditsense.hit import Hit, unpack
-from auditsense.rule_table import End, Masked, RuleTable
+from auditsense.rule_table import End, RuleTable, lay_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -298,57 +298,15 @@ def _checked(result: int) -> int:
 def _to_c(rules: RuleTable, limits: Limits, end: End, seed: int) -> tuple[Any, Any, list[Any]]:
     """Lay the table out as C arrays; the list keeps them alive until the core has copied them."""
     config = ffi.new("as_config *", {"seed": seed, "end": end, **dataclasses.asdict(limits)})
-    calls: list[dict[str, int]] = []
-    tests: list[dict[str, int]] = []
-    operands: list[dict[str, int]] = []
-    text = bytearray()
-    rows: list[dict[str, Any]] = []
-    for rule in rules:
-        rows.append(
-            {
-                "first_call": len(calls),
-                "calls": len(rule.calls),
-                "first_test": len(tests),
-                "tests": len(rule.tests),
-                "keys": list(rule.keys),
-                "key_count": len(rule.keys),
-                "count": rule.count,
-                "span_ms": rule.span_ms,
-                "merge_ms": rule.merge_ms,
-            }
-        )
-        calls += [{"arch": call.arch, "syscall": call.syscall} for call in rule.calls]
-        for test in rule.tests:
-            tests.append(
-                {
-                    "field": test.field,
-                    "op": test.op,
-                    "negated": int(test.negated),
-                    "first_operand": len(operands),
-                    "operands": len(test.operands),
-                }
-            )
-            for operand in test.operands:
-                if isinstance(operand, Masked):
-                    operands.append({"number": operand.number, "mask": operand.mask})
-                else:
-                    operands.append({"at": len(text), "len": len(operand)})
-                    text += operand
+    laid_out = lay_out(rules)
     arrays = {
-        "rules": ffi.new("as_rule[]", rows),
-        "calls": ffi.new("as_call[]", calls),
-        "tests": ffi.new("as_test[]", tests),
-        "operands": ffi.new("as_operand[]", operands),
-        "text": ffi.new("uint8_t[]", bytes(text)),
+        "rules": ffi.new("as_rule[]", laid_out.rules),
+        "calls": ffi.new("as_call[]", laid_out.calls),
+        "tests": ffi.new("as_test[]", laid_out.tests),
+        "operands": ffi.new("as_operand[]", laid_out.operands),
+        "text": ffi.new("uint8_t[]", bytes(laid_out.text)),
     }
-    counts = {
-        "rule_count": len(rows),
-        "call_count": len(calls),
-        "test_count": len(tests),
-        "operand_count": len(operands),
-        "text_len": len(text),
-    }
-    return config, ffi.new("as_rules *", {**arrays, **counts}), list(arrays.values())
+    return config, ffi.new("as_rules *", {**arrays, **laid_out.counts}), list(arrays.values())
 
 
 def pack(datagrams: Iterable[bytes], now_ms: int = 0) -> bytes:

@@ -8,7 +8,7 @@ copies them into the core once, at creation. Bounds are the core's: 64 rules,
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 class Field(enum.IntEnum):
@@ -126,3 +126,62 @@ class Rule:
 
 
 RuleTable = tuple[Rule, ...]
+
+
+@dataclass(slots=True)
+class Layout:
+    """A rule table as the arrays of `as_rules`: each row has the names of its structure in `_ring.cdef.h`."""
+
+    rules: list[dict[str, int | list[int]]] = field(default_factory=list)
+    calls: list[dict[str, int]] = field(default_factory=list)
+    tests: list[dict[str, int]] = field(default_factory=list)
+    operands: list[dict[str, int]] = field(default_factory=list)
+    text: bytearray = field(default_factory=bytearray)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The lengths of the arrays, as `as_rules` names them."""
+        return {
+            "rule_count": len(self.rules),
+            "call_count": len(self.calls),
+            "test_count": len(self.tests),
+            "operand_count": len(self.operands),
+            "text_len": len(self.text),
+        }
+
+
+def lay_out(rules: RuleTable) -> Layout:
+    """Return the arrays that the core takes for these rules, in their order."""
+    out = Layout()
+    for rule in rules:
+        out.rules.append(
+            {
+                "first_call": len(out.calls),
+                "calls": len(rule.calls),
+                "first_test": len(out.tests),
+                "tests": len(rule.tests),
+                "keys": list(rule.keys),
+                "key_count": len(rule.keys),
+                "count": rule.count,
+                "span_ms": rule.span_ms,
+                "merge_ms": rule.merge_ms,
+            }
+        )
+        out.calls += [{"arch": call.arch, "syscall": call.syscall} for call in rule.calls]
+        for test in rule.tests:
+            out.tests.append(
+                {
+                    "field": test.field,
+                    "op": test.op,
+                    "negated": int(test.negated),
+                    "first_operand": len(out.operands),
+                    "operands": len(test.operands),
+                }
+            )
+            for operand in test.operands:
+                if isinstance(operand, Masked):
+                    out.operands.append({"number": operand.number, "mask": operand.mask})
+                else:
+                    out.operands.append({"at": len(out.text), "len": len(operand)})
+                    out.text += operand
+    return out

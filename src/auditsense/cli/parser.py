@@ -222,6 +222,15 @@ def build_parser() -> argparse.ArgumentParser:
     action = actions.add_parser("check", help="load without using", allow_abbrev=False)
     action.add_argument("path", metavar="PATH")
     action.set_defaults(command=_command("detections"), action="check")
+    action = actions.add_parser(
+        "compile",
+        help="as a C header, for programs that embed the core without Python (docs/c.md)",
+        allow_abbrev=False,
+    )
+    action.add_argument(
+        "path", metavar="PATH", nargs="?", help="as --detections takes it (default: the shipped)"
+    )
+    action.set_defaults(command=_command("detections"), action="compile")
 
     bench = commands.add_parser(
         "bench",

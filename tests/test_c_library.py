@@ -1,0 +1,406 @@
+"""The core without Python: what is installed, what it exports, and the agents of examples/ and docs/c.md."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from auditsense import AlertPolicy, __version__, shipped_detections
+from auditsense.detections.as_c import as_c
+from auditsense.detections.compile import compile_all
+from auditsense.ring import Ring
+from auditsense.rule_table import Call, Field, Masked, Op, Rule, lay_out
+from auditsense.rule_table import Test as Compared
+from auditsense.testing import burst, open_event
+
+if TYPE_CHECKING:
+    from auditsense.ring import Stats
+
+ROOT = Path(__file__).parents[1]
+CDEF = ROOT / "src" / "auditsense" / "_ring.cdef.h"
+EXAMPLE = ROOT / "examples" / "c" / "pspy.c"
+CAPTURE = ROOT / "tests" / "data" / "pspy.capture"
+FUNCTIONS = set(re.findall(r"^\w[\w *]*?\b(as_\w+)\(", CDEF.read_text(encoding="utf-8"), re.MULTILINE))
+STRICT = ["-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror", "-pedantic"]
+PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+
+
+def needed(name: str) -> str:
+    """Return where a program is, or skip."""
+    found = shutil.which(name, path=PATH)
+    if found is None:
+        pytest.skip(f"{name} is missing")
+    return found
+
+
+@dataclass(frozen=True)
+class Installed:
+    """The library in a prefix that was moved after the installation."""
+
+    prefix: Path
+    environment: dict[str, str]
+
+    @property
+    def libdir(self) -> Path:
+        return Path(self.flags("--variable=libdir")[0])
+
+    def run(self, *command: str | Path, text: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(
+            command, input=text, env=self.environment, capture_output=True, check=False, timeout=300
+        )
+
+    def flags(self, *asked: str) -> list[str]:
+        done = self.run(needed("pkg-config"), *asked, "auditsense")
+        assert done.returncode == 0, done.stderr
+        return done.stdout.decode().split()
+
+    def compile(self, source: Path, out: Path, *more: str, static: bool = False) -> Path:
+        flags = self.flags("--cflags") if static else self.flags("--cflags", "--libs")
+        library = [str(self.libdir / "libauditsense.a")] if static else []
+        done = self.run(needed("cc"), "-O2", "-std=c11", *more, "-o", out, source, *flags, *library)
+        assert (done.returncode, done.stderr) == (0, b""), done.stderr.decode()
+        return out
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    for name in ("cc", "pkg-config", "ninja", "objcopy"):
+        needed(name)
+    folder = tmp_path_factory.mktemp("library")
+    environment = {**os.environ, "PATH": PATH}
+    for command in (
+        ["setup", folder / "build", ROOT, "-Dlibrary=true", "--werror", "--prefix", folder / "there"],
+        ["install", "-C", folder / "build"],
+    ):
+        done = subprocess.run(
+            [needed("meson"), *command],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    prefix = (folder / "there").rename(folder / "elsewhere")
+    (description,) = prefix.rglob("auditsense.pc")
+    more = {"PKG_CONFIG_PATH": str(description.parent), "LD_LIBRARY_PATH": str(description.parents[1])}
+    return Installed(prefix, {**environment, **more})
+
+
+@pytest.fixture(scope="module")
+def agent(installed: Installed, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return installed.compile(EXAMPLE, tmp_path_factory.mktemp("agent") / "pspy", *STRICT)
+
+
+# --- what is installed -------------------------------------------------------------------
+
+
+def test_nothing_of_python_is_installed(installed: Installed) -> None:
+    names = {path.name for path in installed.prefix.rglob("*") if not path.is_dir()}
+    assert names == {
+        *("auditsense.h", "auditsense.pc", "libauditsense.a", "libauditsense.so", "libauditsense.so.0"),
+    }
+
+
+def test_the_header_is_the_declarations_that_python_reads(installed: Installed) -> None:
+    header = (installed.prefix / "include" / "auditsense.h").read_text(encoding="utf-8")
+    assert CDEF.read_text(encoding="utf-8") in header
+    assert f'AUDITSENSE_HEADER_VERSION "{__version__}"' in header
+
+
+@pytest.mark.parametrize(
+    ("compiler", "language", "standard"),
+    [("cc", "c", "c11"), ("clang", "c", "c11"), ("g++", "c++", "c++11"), ("clang++", "c++", "c++17")],
+)
+def test_the_header_stands_alone(installed: Installed, compiler: str, language: str, standard: str) -> None:
+    source = (
+        f"#include <auditsense.h>\n#include <auditsense.h>\n{'const char *f(void);' * (language == 'c')}\n"
+    )
+    source += "const char *f(void) { return as_version(); }\n"
+    flags = [*installed.flags("--cflags"), *STRICT, f"-std={standard}", "-fsyntax-only", "-x", language, "-"]
+    done = installed.run(needed(compiler), *flags, text=source.encode())
+    assert (done.returncode, done.stderr) == (0, b""), done.stderr.decode()
+
+
+def test_only_the_functions_of_the_header_are_exported_each_with_its_version(installed: Installed) -> None:
+    assert len(FUNCTIONS) == 13
+    shared = installed.run(needed("nm"), "-D", "--defined-only", installed.libdir / "libauditsense.so").stdout
+    names = {line.split()[-1] for line in shared.decode().splitlines()}
+    assert names == {"AUDITSENSE_0.1", *(f"{name}@@AUDITSENSE_0.1" for name in FUNCTIONS)}
+    listed = re.findall(
+        r"^ {4}(\w+);", (ROOT / "library" / "auditsense.map").read_text(encoding="utf-8"), re.M
+    )
+    assert sorted(listed) == sorted(FUNCTIONS)
+
+
+def test_the_archive_has_no_other_names_to_collide_with(installed: Installed) -> None:
+    archive = installed.run(needed("nm"), "-g", "--defined-only", installed.libdir / "libauditsense.a").stdout
+    assert {line.split()[-1] for line in archive.decode().splitlines() if " T " in line} == FUNCTIONS
+    assert not re.findall(r" [BDGSCR] ", archive.decode())  # and no data at all
+
+
+@pytest.mark.parametrize("name", ["libauditsense.so", "libauditsense.a"])
+def test_the_library_has_no_state_and_asks_the_system_for_little(installed: Installed, name: str) -> None:
+    flags = ["-D"] if name.endswith(".so") else []
+    wanted = installed.run(needed("nm"), *flags, "-u", installed.libdir / name).stdout.decode().split()
+    others = {one.partition("@")[0] for one in wanted if one not in {"U", "w"} and not one.endswith(":")}
+    others -= {"_ITM_deregisterTMCloneTable", "_ITM_registerTMCloneTable", "__gmon_start__", "__cxa_finalize"}
+    others -= {"_GLOBAL_OFFSET_TABLE_"}
+    plain = {re.sub(r"^__(\w+)_chk$", r"\1", one) for one in others}
+    memory = {"memcpy", "memmove", "memset", "memcmp", "memchr", "memrchr", "bcmp", "strlen"}
+    compilers = {"__stack_chk_fail", "__errno_location", "__popcountdi2"}
+    assert plain <= {"calloc", "free", "recvmmsg"} | memory | compilers
+    sections = installed.run(needed("objdump"), "-h", installed.libdir / "libauditsense.a").stdout.decode()
+    sizes = dict(re.findall(r"^ +\d+ (\.data|\.bss|\.tbss|\.tdata) +([0-9a-f]+)", sections, re.M))
+    assert {name: int(size, 16) for name, size in sizes.items() if int(size, 16)} == {}
+
+
+# --- the example --------------------------------------------------------------------------
+
+
+def expected(data: bytes) -> tuple[list[str], Stats]:
+    """Return what the agent has to print of this input, by way of Python."""
+    lines = []
+    with Ring(compile_all(shipped_detections(), merge_ms=AlertPolicy().suppress_ms)) as ring:
+        if data.startswith(b"auditsense capture"):
+            packed = data.split(b"\n", 2)[2]
+            assert ring.feed(packed) == len(packed)
+        else:
+            assert ring.feed_text(data) == len(data)
+        hits = ring.drain()
+        assert ring.finish()
+        for hit in hits + ring.drain():
+            comm, pid, exe, uid = (hit.text(one) for one in (Field.COMM, Field.PID, Field.EXE, Field.UID))
+            ids = " ".join(map(str, hit.ids))
+            lines.append(f"pspy: {comm}[{pid}] {exe} user {uid}, {hit.more} more, events {ids}")
+        return lines, ring.stats()
+
+
+def said(stderr: bytes) -> dict[str, int]:
+    return {name: int(count) for name, count in re.findall(r"(\w+) (\d+)", stderr.decode())}
+
+
+def test_the_shipped_detection_of_the_example_is_compiled_from_the_shipped_one() -> None:
+    rules = compile_all(shipped_detections(), merge_ms=AlertPolicy().suppress_ms)
+    committed = (EXAMPLE.parent / "detections.h").read_text(encoding="utf-8")
+    assert committed == as_c(rules, [one.id for one in shipped_detections()])
+
+
+def logs() -> dict[str, bytes]:
+    """Return inputs that are told apart by their content."""
+    many = [burst(12, pid=pid, serial=1000 * pid, ms=1_700_000_000_000) for pid in range(2, 9)]
+    few = burst(9, pid=99, ms=1_700_000_000_000, serial=50_000)
+    return {
+        "capture": CAPTURE.read_bytes(),
+        "log": b"".join(one.text for events in [*many, few] for one in events),
+        "empty": b"",
+        "short": b"type=",
+        "no log": b"\0\xff" * 5000,
+    }
+
+
+@pytest.mark.parametrize("name", logs())
+@pytest.mark.parametrize("piped", [False, True])
+def test_the_agent_says_what_python_says(
+    installed: Installed, agent: Path, tmp_path: Path, name: str, *, piped: bool
+) -> None:
+    data = logs()[name]
+    (tmp_path / "in").write_bytes(data)
+    done = installed.run(agent, "-", text=data) if piped else installed.run(agent, tmp_path / "in")
+    lines, stats = expected(data)
+    assert done.returncode == 0
+    assert done.stdout.decode().splitlines() == lines
+    assert len(lines) == {"capture": 1, "log": 7}.get(name, 0)
+    counted = said(done.stderr)
+    assert counted == {key: value for key, value in stats.as_dict().items() if key in counted}
+    assert {"serials_missing", "incomplete", "truncated", "keys_evicted"} <= counted.keys()
+
+
+def test_what_a_process_calls_itself_reaches_the_terminal_as_text(installed: Installed, agent: Path) -> None:
+    text = b"".join(open_event(ms=n, serial=n + 1, comm="\x1b[2J\n\\").text for n in range(10))
+    done = installed.run(agent, "-", text=text)
+    assert rb"pspy: \x1b[2J\x0a\x5c[" in done.stdout
+    assert b"\x1b" not in done.stdout
+
+
+def test_the_static_library_does_the_same(installed: Installed, tmp_path: Path) -> None:
+    linked = installed.compile(EXAMPLE, tmp_path / "pspy", *STRICT, static=True)
+    assert b"libauditsense" not in installed.run(needed("ldd"), linked).stdout
+    done = installed.run(linked, CAPTURE)
+    assert done.stdout.decode().splitlines() == expected(CAPTURE.read_bytes())[0]
+
+
+def test_the_agent_reads_a_socket_it_is_given_and_ends_when_told_to(
+    installed: Installed, agent: Path
+) -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    with ours, theirs:
+        for one in open_event().datagrams:
+            ours.send(one)
+        with subprocess.Popen(
+            [agent, f"fd:{theirs.fileno()}"],
+            pass_fds=[theirs.fileno()],
+            env=installed.environment,
+            stderr=subprocess.PIPE,
+        ) as running:
+            theirs.close()
+            while not ours_is_read(ours):
+                assert running.poll() is None
+            running.send_signal(signal.SIGTERM)
+            _, stderr = running.communicate(timeout=60)
+    assert running.returncode == 0
+    assert said(stderr)["foreign"] == 5  # this test is not the kernel
+    assert said(stderr)["records"] == 0
+
+
+def ours_is_read(sock: socket.socket) -> bool:
+    """Tell whether what was sent has been received: SIOCOUTQ counts what has not."""
+    import fcntl  # noqa: PLC0415 - for this alone
+    import struct  # noqa: PLC0415
+
+    (waiting,) = struct.unpack("i", fcntl.ioctl(sock, 0x5411, b"\0" * 4))
+    return bool(waiting == 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"), [([], 2), (["/nonexistent"], 1), (["/"], 1), (["fd:77"], 1)], ids=str
+)
+def test_the_agent_says_what_is_wrong(
+    installed: Installed, agent: Path, arguments: list[str], code: int
+) -> None:
+    done = installed.run(agent, *arguments)
+    assert done.returncode == code
+    assert done.stderr.startswith((b"pspy: ", b"usage: "))
+
+
+# --- detections as C ----------------------------------------------------------------------
+
+ODD = (
+    Rule((), (), (), 1, 1),
+    Rule(
+        (Call(0xC000003E, 0), Call(0, 2**32 - 1)),
+        (
+            Compared(Field.ARCH, Op.NUMBER, (Masked(0), Masked(2**64 - 1, 2**63)), negated=True),
+            Compared(Field.COMM, Op.TEXT, (b"", b'"*/\\\n\xff?\x3f?/', b"x" * 40)),
+        ),
+        (Field.NODE,),
+        64,
+        86_400_000,
+        5,
+    ),
+)
+
+DUMP = r"""
+#include <inttypes.h>
+#include <stdio.h>
+#include "detections.h"
+int main(void) {
+    const as_rules t = as_detections();
+    printf("%s|", as_detection_ids[0]);
+    for (uint32_t i = 0; i < t.rule_count; i++) {
+        const as_rule r = t.rules[i];
+        printf("%u %u %u %u %u %u %u %u %u %u ", r.first_call, r.calls, r.first_test, r.tests, r.keys[0], r.keys[1],
+               r.key_count, r.count, r.span_ms, r.merge_ms);
+    }
+    for (uint32_t i = 0; i < t.call_count; i++) printf("%u %u ", t.calls[i].arch, t.calls[i].syscall);
+    for (uint32_t i = 0; i < t.test_count; i++) {
+        const as_test s = t.tests[i];
+        printf("%u %u %u %u %u ", s.field, s.op, s.negated, s.first_operand, s.operands);
+    }
+    for (uint32_t i = 0; i < t.operand_count; i++) {
+        const as_operand o = t.operands[i];
+        printf("%" PRIu64 " %" PRIu64 " %u %u ", o.number, o.mask, o.at, o.len);
+    }
+    for (uint32_t i = 0; i < t.text_len; i++) printf("%u ", t.text[i]);
+    return 0;
+}
+"""
+
+
+@pytest.mark.parametrize("rules", [ODD, ODD[:1], compile_all(shipped_detections(), merge_ms=0)], ids=len)
+def test_a_rule_table_as_c_is_the_table_the_core_gets_from_python(
+    installed: Installed, tmp_path: Path, rules: tuple[Rule, ...]
+) -> None:
+    (tmp_path / "detections.h").write_text(as_c(rules, ['a*/"\nb'] * len(rules)), encoding="ascii")
+    (tmp_path / "dump.c").write_text(DUMP, encoding="ascii")
+    dump = installed.compile(tmp_path / "dump.c", tmp_path / "dump", *STRICT)
+    name, _, numbers = installed.run(dump).stdout.decode().partition("|")
+    layout = lay_out(rules)
+    wanted: list[int] = []
+    for row in layout.rules:
+        keys = row["keys"]
+        assert isinstance(keys, list)
+        for member in ("first_call", "calls", "first_test", "tests"):
+            wanted.append(int(str(row[member])))
+        wanted += (keys + [0, 0])[:2]
+        wanted += [int(str(row[member])) for member in ("key_count", "count", "span_ms", "merge_ms")]
+    wanted += [row[member] for row in layout.calls for member in ("arch", "syscall")]
+    members = ("field", "op", "negated", "first_operand", "operands")
+    wanted += [int(row[member]) for row in layout.tests for member in members]
+    wanted += [row.get(member, 0) for row in layout.operands for member in ("number", "mask", "at", "len")]
+    assert [int(one) for one in numbers.split()] == [*wanted, *layout.text]
+    assert name == "a____b"
+
+
+# --- docs/c.md ----------------------------------------------------------------------------
+
+
+def snippet(language: str) -> str:
+    page = (ROOT / "docs" / "c.md").read_text(encoding="utf-8")
+    (found,) = re.findall(rf"^```{language}\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    return str(found)
+
+
+def test_the_agent_in_go(installed: Installed, tmp_path: Path) -> None:
+    go = needed("go")
+    (tmp_path / "main.go").write_text(snippet("go"), encoding="utf-8")
+    (tmp_path / "go.mod").write_text("module agent\n\ngo 1.22\n", encoding="utf-8")
+    shutil.copy(EXAMPLE.parent / "detections.h", tmp_path)
+    local = {"GOPROXY": "off", "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=mod", "CGO_ENABLED": "1"}
+    done = subprocess.run(
+        [go, "build", "-o", tmp_path / "agent", "."],
+        cwd=tmp_path,
+        env={**installed.environment, **local},
+        capture_output=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    _, stats = expected(logs()["log"])
+    done = installed.run(tmp_path / "agent", text=logs()["log"])
+    assert done.stdout.decode().split() == [__version__, str(stats.records), str(stats.sequences)]
+
+
+def test_the_agent_in_rust(installed: Installed, tmp_path: Path) -> None:
+    rustc = needed("rustc")
+    (tmp_path / "agent.rs").write_text(snippet("rust"), encoding="utf-8")
+    flags = [
+        "--edition",
+        "2021",
+        "-D",
+        "warnings",
+        "-L",
+        str(installed.libdir),
+        "-o",
+        str(tmp_path / "agent"),
+    ]
+    done = installed.run(rustc, *flags, tmp_path / "agent.rs")
+    assert done.returncode == 0, done.stderr.decode()
+    _, stats = expected(logs()["log"])
+    done = installed.run(tmp_path / "agent", text=logs()["log"])
+    assert done.stdout.decode().split() == [__version__, str(stats.records), str(stats.events)]
+
+
+def test_the_page_names_what_is_installed() -> None:
+    page = (ROOT / "docs" / "c.md").read_text(encoding="utf-8")
+    assert f"the {len(FUNCTIONS)} `as_*` functions" in page
