@@ -78,9 +78,10 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
         needed(name)
     folder = tmp_path_factory.mktemp("library")
     environment = {**os.environ, "PATH": PATH}
+    build, there = str(folder / "build"), str(folder / "there")
     for command in (
-        ["setup", folder / "build", ROOT, "-Dlibrary=true", "--werror", "--prefix", folder / "there"],
-        ["install", "-C", folder / "build"],
+        ["setup", build, str(ROOT), "-Dlibrary=true", "--werror", "--prefix", there],
+        ["install", "-C", build],
     ):
         done = subprocess.run(
             [needed("meson"), *command],
@@ -91,7 +92,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
             timeout=300,
         )
         assert done.returncode == 0, done.stdout + done.stderr
-    prefix = (folder / "there").rename(folder / "elsewhere")
+    prefix = Path(there).rename(folder / "elsewhere")
     (description,) = prefix.rglob("auditsense.pc")
     more = {"PKG_CONFIG_PATH": str(description.parent), "LD_LIBRARY_PATH": str(description.parents[1])}
     return Installed(prefix, {**environment, **more})
@@ -138,7 +139,7 @@ def test_only_the_functions_of_the_header_are_exported_each_with_its_version(ins
     names = {line.split()[-1] for line in shared.decode().splitlines()}
     assert names == {"AUDITSENSE_0.1", *(f"{name}@@AUDITSENSE_0.1" for name in FUNCTIONS)}
     listed = re.findall(
-        r"^ {4}(\w+);", (ROOT / "library" / "auditsense.map").read_text(encoding="utf-8"), re.M
+        r"^ {4}(\w+);", (ROOT / "library" / "auditsense.map").read_text(encoding="utf-8"), re.MULTILINE
     )
     assert sorted(listed) == sorted(FUNCTIONS)
 
@@ -161,7 +162,7 @@ def test_the_library_has_no_state_and_asks_the_system_for_little(installed: Inst
     compilers = {"__stack_chk_fail", "__errno_location", "__popcountdi2"}
     assert plain <= {"calloc", "free", "recvmmsg"} | memory | compilers
     sections = installed.run(needed("objdump"), "-h", installed.libdir / "libauditsense.a").stdout.decode()
-    sizes = dict(re.findall(r"^ +\d+ (\.data|\.bss|\.tbss|\.tdata) +([0-9a-f]+)", sections, re.M))
+    sizes = dict(re.findall(r"^ +\d+ (\.data|\.bss|\.tbss|\.tdata) +([0-9a-f]+)", sections, re.MULTILINE))
     assert {name: int(size, 16) for name, size in sizes.items() if int(size, 16)} == {}
 
 
@@ -309,8 +310,8 @@ int main(void) {
     printf("%s|", as_detection_ids[0]);
     for (uint32_t i = 0; i < t.rule_count; i++) {
         const as_rule r = t.rules[i];
-        printf("%u %u %u %u %u %u %u %u %u %u ", r.first_call, r.calls, r.first_test, r.tests, r.keys[0], r.keys[1],
-               r.key_count, r.count, r.span_ms, r.merge_ms);
+        printf("%u %u %u %u %u %u %u %u %u %u ", r.first_call, r.calls, r.first_test, r.tests, r.keys[0],
+               r.keys[1], r.key_count, r.count, r.span_ms, r.merge_ms);
     }
     for (uint32_t i = 0; i < t.call_count; i++) printf("%u %u ", t.calls[i].arch, t.calls[i].syscall);
     for (uint32_t i = 0; i < t.test_count; i++) {
@@ -340,10 +341,10 @@ def test_a_rule_table_as_c_is_the_table_the_core_gets_from_python(
     for row in layout.rules:
         keys = row["keys"]
         assert isinstance(keys, list)
-        for member in ("first_call", "calls", "first_test", "tests"):
-            wanted.append(int(str(row[member])))
-        wanted += (keys + [0, 0])[:2]
-        wanted += [int(str(row[member])) for member in ("key_count", "count", "span_ms", "merge_ms")]
+        numbers_of = {member: value for member, value in row.items() if isinstance(value, int)}
+        wanted += [numbers_of[member] for member in ("first_call", "calls", "first_test", "tests")]
+        wanted += [*keys, 0, 0][:2]
+        wanted += [numbers_of[member] for member in ("key_count", "count", "span_ms", "merge_ms")]
     wanted += [row[member] for row in layout.calls for member in ("arch", "syscall")]
     members = ("field", "op", "negated", "first_operand", "operands")
     wanted += [int(row[member]) for row in layout.tests for member in members]

@@ -7,13 +7,15 @@ gives it what it has received itself.
 from __future__ import annotations
 
 import enum
-from functools import partial
-from typing import TYPE_CHECKING, Self
+import threading
+from functools import partial, wraps
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, cast
 
 from auditsense.alerts import AlertCounts, AlertPolicy, Alerts
 from auditsense.detections.compile import compile_all
 from auditsense.detections.load import shipped
 from auditsense.documents import Document, alert_document, event_document
+from auditsense.errors import BusyError
 from auditsense.host import Host, this_host
 from auditsense.lean import Lean
 from auditsense.lean import lean as without
@@ -21,7 +23,7 @@ from auditsense.ring import Limits, Ring, Stats, pack
 from auditsense.rule_table import End, Rule
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from auditsense.detections.model import Detection
     from auditsense.hit import Hit
@@ -40,12 +42,34 @@ class View(enum.StrEnum):
 
 _EVERY_EVENT = Rule(calls=(), tests=(), keys=(), count=1, span_ms=1)
 
+_Method = TypeVar("_Method", bound="Callable[..., object]")
+
+
+def _alone(method: _Method) -> _Method:
+    """Let one thread at a time into the whole of a method.
+
+    The ring guards its own calls. Between two of them, what one thread has fed another could drain, and
+    bursts are followed on this side.
+    """
+
+    @wraps(method)
+    def guarded(self: Detector, /, *args: Any, **kwargs: Any) -> object:  # noqa: ANN401 - the method's own
+        if not self._inside.acquire(blocking=False):
+            raise BusyError("another thread is inside this detector; give each thread its own")
+        try:
+            return method(self, *args, **kwargs)
+        finally:
+            self._inside.release()
+
+    return cast("_Method", guarded)
+
 
 class Detector:
     """Finds detections in a stream of audit records.
 
     Memory is fixed at creation (`memory_bytes`). Not to be shared by threads: a second one inside gets
-    BusyError. Use it as a context manager, or call `close`.
+    BusyError. Detectors share nothing. After a fork the child has a copy of its own, with all that was fed
+    until then. Use it as a context manager, or call `close`.
 
     Args:
         detections: what to look for; the shipped ones unless given.
@@ -71,6 +95,7 @@ class Detector:
         limits: Limits | None = None,
         lean: bool = False,
     ) -> None:
+        self._inside = threading.RLock()  # methods call each other
         self.detections = tuple(shipped() if detections is None else detections)
         self.host = host if host is not None else this_host()
         self.view = view
@@ -92,6 +117,7 @@ class Detector:
         """Memory of the core, all of it taken at creation; pages never used stay untouched."""
         return self.ring.memory_bytes
 
+    @_alone
     def feed(self, datagrams: Iterable[bytes], now_ms: int = 0) -> list[Document]:
         """Take datagrams as received from the kernel, netlink header included.
 
@@ -105,6 +131,7 @@ class Detector:
         """
         return self.feed_packed(pack(datagrams, now_ms))[0]
 
+    @_alone
     def feed_packed(self, packed: bytes) -> tuple[list[Document], int]:
         """Take packed datagrams, as in a capture.
 
@@ -121,6 +148,7 @@ class Detector:
             if not consumed and not drained:
                 return documents, len(packed) - len(rest)
 
+    @_alone
     def feed_text(self, text: bytes | memoryview) -> list[Document]:
         """Take audit.log text, cut anywhere. Returns what it led to, in order."""
         documents = self.take_text(text)
@@ -129,6 +157,7 @@ class Detector:
             self.ring.feed_text(b"")  # what was taken, but not decided because the hits were full
         return documents
 
+    @_alone
     def take_text(self, text: bytes | memoryview) -> list[Document]:
         """Take audit.log text as `feed_text` does, but leave with the core what it led to, for `drain`.
 
@@ -143,6 +172,7 @@ class Detector:
             rest = rest[self.ring.feed_text(rest) :]
         return documents
 
+    @_alone
     def settle(self) -> list[Document]:
         """Decide what is open, as at a break in the records; bursts go on. More may be fed afterwards."""
         documents: list[Document] = []
@@ -152,14 +182,17 @@ class Detector:
             documents += self.drain()
         return documents
 
+    @_alone
     def finish(self) -> list[Document]:
         """End the input: decide what is open, close all bursts. More may be fed afterwards."""
         return self.settle() + self._alerts.finish()
 
+    @_alone
     def advance(self, now_ms: int) -> list[Document]:
         """Let event time pass to *now_ms* (ms since 1970 UTC): close the bursts that ended."""
         return self._alerts.advance(now_ms)
 
+    @_alone
     def drain(self) -> list[Document]:
         """Return what the core has found since the last call."""
         hits = self.ring.drain()
@@ -189,6 +222,7 @@ class Detector:
         stats = self.stats()
         return self.lost_elsewhere + stats.serials_missing + stats.incomplete + stats.truncated
 
+    @_alone
     def rehost(self, host: Host) -> None:
         """Say where the records that follow come from.
 
@@ -202,6 +236,7 @@ class Detector:
         self.host = host
         self._alerts.host = host
 
+    @_alone
     def close(self) -> None:
         """Give the memory back. A second call does nothing."""
         self.ring.close()
@@ -211,6 +246,12 @@ class Detector:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled or copied: the core's memory belongs to one process."""
+        raise TypeError(
+            "a Detector cannot be pickled or copied; send its detections, policy and limits, and make another"
+        )
 
     def _sequence(self, hit: Hit, lost: int) -> Document:
         detection = self.detections[hit.rule]

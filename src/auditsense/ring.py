@@ -14,7 +14,7 @@ import threading
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from auditsense._ffi import ffi, lib  # noqa: TID251 - this is the border the ban draws
 from auditsense.errors import AuditSenseError, BusyError, ClosedError, UsageError
@@ -128,6 +128,8 @@ class Stats:
 
 class Ring:
     """The core: bytes in, hits out. No thread, no clock, no privilege; not to be shared by threads.
+
+    After a fork the child has a copy of its own.
 
     Args:
         rules: what to look for.
@@ -257,6 +259,10 @@ class Ring:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled or copied: the memory belongs to one process."""
+        raise TypeError("a Ring cannot be pickled or copied; send its rules and limits, and make another")
 
     def __del__(self) -> None:
         """Give back what was forgotten, and say so."""

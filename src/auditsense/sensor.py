@@ -2,6 +2,9 @@
 
 Nothing happens behind its owner's back: no thread, no signal handler, nothing printed. The
 owner waits on `fileno` and calls `poll`, or iterates.
+
+Rule: an open sensor belongs to the process that opened it. In a child of its, closing gives up the
+child's descriptors, everything else but `fileno` and `stop` is an error, and the host stays as it is.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ import select
 import time
 from contextlib import ExitStack
 from functools import partial
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NoReturn, Self
 
 from auditsense.checks import Checks
 from auditsense.detector import Detector, View
@@ -71,6 +74,11 @@ class Sensor:
             `process.title` where the process has ended by then or *source* reports what this process
             does; else that is read from /proc.
 
+    Not to be shared by threads, but for `stop`. After a fork only the process that opened it can use it; in
+    the child it raises ClosedError, and closing it there changes nothing on this host. A child that lives on
+    should close it: the guardian of a guarded source sees the end of the sensor's process only when no child
+    holds a copy of its descriptors.
+
     Documents are alerts and, with a `rule.id` that begins with "auditsense.", what the sensor has to
     say about itself: losses, tampering, failed self-tests (docs/alerts.md).
 
@@ -107,12 +115,14 @@ class Sensor:
         self._checks: Checks | None = None
         self._resources = ExitStack()
         self._wake = -1
+        self._pid = 0  # of the process that has entered it
         self._waiter = select.poll()
         self._next_expire_s = 0.0
         self._stopped = False
         self._last: list[Document] = []
 
     def __enter__(self) -> Self:
+        self._pid = os.getpid()
         with ExitStack() as stack:
             self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
             stack.callback(self._close_wake)
@@ -179,7 +189,7 @@ class Sensor:
     def stop(self) -> None:
         """End the iteration. May be called from a signal handler or another thread, at any time."""
         self._stopped = True
-        if self._wake >= 0:
+        if self._wake >= 0 and self._pid == os.getpid():
             os.eventfd_write(self._wake, 1)
 
     def finish(self) -> list[Document]:
@@ -285,7 +295,13 @@ class Sensor:
             raise ClosedError("this sensor is not open; use it in a with statement")
         return self._checks
 
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled or copied: there is one audit socket."""
+        raise TypeError("a Sensor cannot be pickled or copied; send its configuration, and make another")
+
     def _open(self) -> Detector:
+        if self._pid not in {0, os.getpid()}:
+            raise ClosedError(f"this sensor was opened by process {self._pid}; after a fork, open another")
         if self._detector is None or (self.fileno() < 0 and not self._stopped):
             raise ClosedError("this sensor is not open; use it in a with statement")
         return self._detector

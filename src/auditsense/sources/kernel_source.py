@@ -7,6 +7,7 @@ Rule 2: asking can make no process wait, this one included, while `backlog_wait_
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Self
@@ -83,6 +84,7 @@ class KernelSource:
         """Datagrams that came before the kernel's consent, to be fed first."""
         self._stack = ExitStack()
         self._socket: socket.socket | None = None
+        self._pid = 0  # of the process that has entered it
         self._lost_seen = 0
         self._lost = 0
         self._drops_seen = 0
@@ -96,6 +98,7 @@ class KernelSource:
         raise NotImplementedError
 
     def __enter__(self) -> Self:
+        self._pid = os.getpid()
         with ExitStack() as stack:
             stack.enter_context(self._polls)
             stack.enter_context(self._commands)
@@ -107,12 +110,26 @@ class KernelSource:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        if self._pid not in {0, os.getpid()}:
+            self._abandon()
+            return
         self._drain_problem = None
         if self._socket is not None:
             self._before_leaving()
         self._stack.__exit__(*exception)  # type: ignore[arg-type]
         if self._drain_problem is not None and not any(exception):
             raise self._drain_problem
+
+    def _abandon(self) -> None:
+        """Give up the descriptors of a forked child; all else is its parent's, what waits there too."""
+        self._stack.pop_all()  # what it would undo is not to be undone
+        self._polls.close()
+        self._commands.close()
+        if self.guardian is not None:
+            self.guardian.close()  # or the guardian would not see the parent die while the child lives
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
 
     def fileno(self) -> int:
         """Return the descriptor the records come on; -1 when not entered."""
