@@ -145,7 +145,9 @@ class Lives:
     Attributes:
         name: of the thing.
         cycles: how many after the first ones, which warm up.
-        growth_bytes: of the process's resident memory over all of them.
+        first_bytes: growth of the process's resident memory over the first ones: what the allocator keeps of
+            a core that was given back, and gives to the next one (glibc: all of it, from the third on).
+        growth_bytes: the same over all the others.
         descriptors: more open afterwards than before; has to be 0.
         unlike: lives after which something was not as before; has to be 0.
         each_ms: wall time of one.
@@ -153,6 +155,7 @@ class Lives:
 
     name: str
     cycles: int
+    first_bytes: int
     growth_bytes: int
     descriptors: int
     unlike: int
@@ -161,12 +164,14 @@ class Lives:
 
 def lives(name: str, cycles: int, live: Callable[[], bool]) -> Lives:
     """Open, use and close something again and again; *live* tells whether all was as before."""
+    start = resident()
     unlike = sum(not live() for _ in range(min(WARM, cycles)))
     memory, opened = resident(), descriptors()
     begun = time.monotonic()
     unlike += sum(not live() for _ in range(cycles))
     each_ms = (time.monotonic() - begun) / cycles * 1e3
-    return Lives(name, cycles, resident() - memory, descriptors() - opened, unlike, round(each_ms, 3))
+    growth, left = resident() - memory, descriptors() - opened
+    return Lives(name, cycles, memory - start, growth, left, unlike, round(each_ms, 3))
 
 
 def all_lives(cycles: int) -> list[Lives]:
@@ -219,11 +224,11 @@ def table(one: Together, several: Sequence[Lives]) -> list[str]:
         f"  an event, in turns                     {one.together_ns:>10.0f} ns",
         f"  ratio                                  {one.together_ns / one.alone_ns:>10.2f}",
         "",
-        f"{'lives':<28}{'cycles':>8}{'memory KiB':>12}{'descriptors':>13}{'unlike':>8}{'ms each':>9}",
+        f"{'lives':<26}{'cycles':>8}{'first KiB':>11}{'then KiB':>10}{'fds':>6}{'unlike':>8}{'ms':>8}",
     ]
     lines += [
-        f"{life.name:<28}{life.cycles:>8}{life.growth_bytes / 1024:>+12.0f}{life.descriptors:>+13}"
-        f"{life.unlike:>8}{life.each_ms:>9.2f}"
+        f"{life.name:<26}{life.cycles:>8}{life.first_bytes / 1024:>+11.0f}{life.growth_bytes / 1024:>+10.0f}"
+        f"{life.descriptors:>+6}{life.unlike:>8}{life.each_ms:>8.2f}"
         for life in several
     ]
     return lines
