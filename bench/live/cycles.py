@@ -3,7 +3,7 @@
     python bench/live/cycles.py [--cycles N] [--seconds S] [--json FILE]
 
 Lives of a real sensor with an audit rule for user 65534 only; ends after so many, or so long. After each the
-kernel's audit has to be as before, settings and rules; at the end so do memory and descriptors. Exit status 1
+kernel's audit has to be as before, settings and rules; memory and descriptors have to stay. Exit status 1
 when not.
 """
 
@@ -31,8 +31,9 @@ else:  # the first import makes the others possible
     from guarded import host_state
     from loads import OWN_RULE
 
-WARM = 100  # lives until the allocator keeps what it will ever keep: see bench/embedding.py
-GROWTH_BYTES = 4 << 20  # one core that is not given back would be 20
+WARM = 10
+SAMPLE = 25  # lives from one look at the memory to the next
+GROWTH_BYTES = 2 << 20  # over the second half; in the first the allocator finds out what it keeps
 PAGE = os.sysconf("SC_PAGESIZE")
 
 
@@ -52,13 +53,16 @@ def main() -> None:
     parser.add_argument("--json", metavar="FILE")
     wanted = parser.parse_args()
     took: list[float] = []
-    unlike = untaken = memory = opened = 0
+    memory: list[int] = []
+    unlike = untaken = opened = 0
     with ground():
         before = host_state()
         ends = time.monotonic() + wanted.seconds
         while len(took) < wanted.cycles + WARM and time.monotonic() < ends:
             if len(took) == WARM:
-                memory, opened = resident(), descriptors()
+                opened = descriptors()
+            if len(took) % SAMPLE == 0:
+                memory.append(resident())
             begun = time.monotonic()
             with Sensor(source=Unicast([OWN_RULE])) as sensor:
                 sensor.poll()
@@ -66,20 +70,23 @@ def main() -> None:
             took.append(time.monotonic() - begun)
             untaken += within is not None and (within.pid != os.getpid() or within.rules == before.rules)
             unlike += host_state() != before
-        growth, left = resident() - memory, descriptors() - opened
+        memory.append(resident())
+        growth, left = memory[-1] - memory[len(memory) // 2], descriptors() - opened
     cycles = took[WARM:]
     if not cycles:
         sys.exit("not even the first lives fitted in that time")
     each = Spread.of(cycles)
     print(f"{len(cycles)} lives, {unlike} after which the kernel's audit was not as before")
     print(f"one: median {each.median * 1e3:.1f} ms ({each.low * 1e3:.1f} to {each.high * 1e3:.1f})")
-    print(f"memory {growth / 1024:+.0f} KiB, descriptors {left:+}")
+    print(f"memory, MiB: {' '.join(f'{one / (1 << 20):.1f}' for one in memory)}")
+    print(f"memory over the second half {growth / 1024:+.0f} KiB, descriptors {left:+}")
     figures = {
         "bench": "cycles",
         "machine": machine(),
         "cycles": len(cycles),
         "unlike": unlike,
         "median_s": each.median,
+        "resident_bytes": memory,
         "growth_bytes": growth,
         "descriptors": left,
     }
