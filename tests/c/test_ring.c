@@ -61,7 +61,11 @@ void *__real_calloc(size_t n, size_t size);
 
 void *__wrap_calloc(size_t n, size_t size) {
     wrapped.taken = n * size;
-    return wrapped.no_memory ? NULL : __real_calloc(n, size);
+    if (wrapped.no_memory) {
+        errno = ENOMEM; /* as calloc(3) promises */
+        return NULL;
+    }
+    return __real_calloc(n, size);
 }
 
 static as_ring *ring_of(const as_config *config, uint32_t first, uint32_t count) {
