@@ -201,6 +201,13 @@ static void bounds(void) {
     CHECK(as_ring_new(&config, &broken) == NULL);
     CHECK_EQUAL(errno, EINVAL);
 
+    CASE("a large ring, whose pages are asked for, is one like any other");
+    config.key_slots = 1 << 18;
+    CHECK(as_ring_bytes(&config, &rules) > 64 << 20);
+    as_ring *large = as_ring_new(&config, &rules);
+    CHECK(large != NULL);
+    as_ring_free(large);
+
     CASE("memory that cannot be had is refused, with ENOMEM");
     config = sample_config();
     wrapped.no_memory = true;
