@@ -35,6 +35,9 @@ mkdir -p "$site"
 cp -r src/auditsense "$site/auditsense"
 rm -f "$site"/auditsense/_ffi.*.so
 cp "$build"/_ffi.*so "$site/auditsense/"
+# Where the package is installed to be edited, its loader comes before every path.
+printf 'import sys\nsys.meta_path[:] = [one for one in sys.meta_path if "editable" not in type(one).__module__]\n' \
+    >"$site/sitecustomize.py"
 PYTHONPATH=$site python3 -m pytest -q -p no:cacheprovider tests/test_cases.py
 meson test -C "$build" --no-rebuild --quiet --suite fuzz
 table 'C tests, readable cases and fuzz corpus'

@@ -339,14 +339,14 @@ def test_pids_that_collide_under_a_known_seed_do_not_under_a_random_one(fault: R
 def test_every_ring_has_a_seed_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
 
-    def randbits(bits: int) -> int:
-        asked.append(bits)
-        return 1
+    def urandom(count: int) -> bytes:
+        asked.append(count)
+        return bytes(count)
 
-    monkeypatch.setattr("auditsense.ring.secrets.randbits", randbits)
+    monkeypatch.setattr("auditsense.ring.os.urandom", urandom)
     for _ in range(3):
         Ring(BY_PID, Limits()).close()
-    assert asked == [64] * 3
+    assert asked == [8] * 3
 
 
 # --- the consumer -----------------------------------------------------------------------

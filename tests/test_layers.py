@@ -161,7 +161,7 @@ def test_files_stay_short_enough_to_be_read() -> None:
 
 # In the order of the way through them: a stage knows those before it. Two in one place: neither the other.
 STAGES = (
-    {"span", "carve"},
+    {"span", "carve", "pages"},
     {"hash"},
     {"datagram", "line"},
     {"value"},
@@ -178,6 +178,7 @@ LIBRARY = {"stdalign.h", "stdbool.h", "stddef.h", "stdint.h", "string.h", "errno
 MORE = {
     "_ring.c": {"stdatomic.h", "stdlib.h"},
     "datagram.c": {"linux/netlink.h", "sys/socket.h"},
+    "pages.c": {"sys/mman.h"},
 }
 SOURCES = sorted([PACKAGE / "_ring.c", PACKAGE / "_ring.h", *CORE.glob("*.[ch]")])
 IDS = [path.name for path in SOURCES]
@@ -187,7 +188,7 @@ OUTPUT = r"v?[fsd]?n?printf|puts|fputs|putchar|perror|syslog|exit|_exit|_Exit|ab
 CLOCK = r"time|clock|clock_gettime|gettimeofday|nanosleep|usleep|sleep|rand|random|getrandom|getenv"
 SYSTEM = (
     r"recvmmsg|recvmsg|recvfrom|recv|sendmmsg|sendmsg|sendto|send|socket|connect|bind|setsockopt|getsockopt|"
-    r"open|openat|read|write|close|poll|ppoll|select|epoll_wait|ioctl|fcntl|syscall|getpid|fork|pthread_\w+"
+    r"madvise|open|openat|read|write|close|poll|ppoll|select|epoll_wait|ioctl|fcntl|syscall|getpid|fork|pthread_\w+"
 )
 
 
@@ -225,9 +226,9 @@ def test_a_stage_includes_those_before_it_only(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=IDS)
-def test_only_the_datagrams_talk_to_the_system(path: Path) -> None:
+def test_only_the_datagrams_talk_to_the_system_and_once_at_creation_the_pages(path: Path) -> None:
     assert includes(path, "<>") <= LIBRARY | MORE.get(path.name, set())
-    assert calls(path, SYSTEM) == ({"recvmmsg"} if path.name == "datagram.c" else set())
+    assert calls(path, SYSTEM) == {"datagram.c": {"recvmmsg"}, "pages.c": {"madvise"}}.get(path.name, set())
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=IDS)

@@ -3,7 +3,7 @@
  *     datagram or line ─► record ─► event ─► match ─► window ─► hit
  *
  * Each stage is a file in _ring/ that knows those before it only; this file alone knows all of them.
- * Rule 1: one allocation, at creation. Rule 2: no clock, and no system call but recvmmsg.
+ * Rule 1: one allocation, at creation. Rule 2: no clock, and no system call after that but recvmmsg.
  * Rule 3: no input is taken before there is room for whatever it may cause (ready), so nothing is dropped
  *         between stages, and any batching of the same bytes gives the same hits.
  * Tested by tests/c/test_ring.c, tests/test_ring.py, tests/test_model.py, fuzz/. */
@@ -19,6 +19,7 @@
 #include "_ring/hit.h"
 #include "_ring/line.h"
 #include "_ring/match.h"
+#include "_ring/pages.h"
 #include "_ring/record.h"
 #include "_ring/serial.h"
 #include "_ring/window.h"
@@ -87,10 +88,9 @@ as_ring *as_ring_new(const as_config *config, const as_rules *rules) {
         errno = EINVAL;
         return NULL;
     }
-    /* calloc leaves what is never used without a page of its own. */
-    as_ring *ring = calloc(1, bytes);
+    /* calloc leaves what is never used without a page of its own, and says ENOMEM. */
+    as_ring *ring = as_pages_prepare(calloc(1, bytes), bytes);
     if (ring == NULL) {
-        errno = ENOMEM;
         return NULL;
     }
     as_carver from = {.base = (uint8_t *)ring, .used = sizeof(as_ring)};

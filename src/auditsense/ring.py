@@ -47,9 +47,9 @@ class Limits:
         small_texts: kept records of at most 512 bytes, 16 to 1,048,576; bounded as event_slots.
         large_texts: kept records of at most datagram_bytes, 4 to 4,096; bounded as event_slots.
         event_timeout_ms: an event whose end does not come is closed after this, 1 to 60,000 ms.
-        key_slots: processes with a window at a time, 16 to 4,194,304; when all are in use the one whose
-            last match is oldest is given up, or, when that is too recent to be given up, one of those
-            with the fewest matches (`keys_evicted`).
+        key_slots: processes with a window at a time, 16 to 4,194,304, about 600 bytes each; when all are
+            in use the one whose last match is oldest is given up, or, when that is too recent to be given
+            up, one of those with the fewest matches (`keys_evicted`).
         window_slack: matches a window keeps beyond those it needs, for late ones, 0 to 1,024.
         hit_bytes: hits waiting to be drained, 8 * datagram_bytes + 65,536 to 2^30; when they are full
             the ring takes no more input until they are drained.

@@ -249,6 +249,34 @@ static void in_log_files(void) {
     CHECK_EQUAL(decide(&t), 2);
 }
 
+/* The readable cases have what happens to events that somebody wants. */
+static void where_paths_are_the_end(void) {
+    as_config config = sample_config();
+    config.end = AS_END_PATHS;
+    table t = fresh(config);
+    CASE("where paths are the end, an event that nobody wants is over with its SYSCALL record");
+    add_from(&t, 1, AS_TYPE_SYSCALL, GUARDED("arch=c000003e syscall=1 items=1"), 0, "");
+    CHECK_EQUAL(t.stats.open_events, 0);
+    CHECK_EQUAL(decide(&t), 1);
+
+    CASE("and its paths are no surprise");
+    add_from(&t, 1, AS_TYPE_CWD, GUARDED("cwd=\"/\""), 0, "");
+    add_from(&t, 1, AS_TYPE_PATH, GUARDED("item=0 name=\"/x\""), 0, "");
+    CHECK_EQUAL(t.stats.late, 0);
+
+    CASE("more paths than can be counted are waited for until the timeout");
+    add(&t, 2, AS_TYPE_SYSCALL, "arch=c000003e syscall=1 items=300");
+    for (int item = 0; item < 70; item++) {
+        char body[32];
+        (void)snprintf(body, sizeof body, "item=%d name=\"/x\"", item);
+        add(&t, 2, AS_TYPE_PATH, body);
+    }
+    CHECK_EQUAL(t.stats.open_events, 1);
+    CHECK(as_events_expire(&t.events, t.now_ms + config.event_timeout_ms, &t.stats));
+    CHECK_EQUAL(t.stats.incomplete, 0);
+    CHECK_EQUAL(decide(&t), 2);
+}
+
 static void hosts(void) {
     table t = fresh(sample_config());
     CASE("events of different nodes are different, and each knows its node");
@@ -452,6 +480,7 @@ int main(void) {
     duplicates();
     ring_operations();
     in_log_files();
+    where_paths_are_the_end();
     hosts();
     timeouts();
     full_tables();

@@ -61,7 +61,11 @@ void *__real_calloc(size_t n, size_t size);
 
 void *__wrap_calloc(size_t n, size_t size) {
     wrapped.taken = n * size;
-    return wrapped.no_memory ? NULL : __real_calloc(n, size);
+    if (wrapped.no_memory) {
+        errno = ENOMEM; /* as calloc(3) promises */
+        return NULL;
+    }
+    return __real_calloc(n, size);
 }
 
 static as_ring *ring_of(const as_config *config, uint32_t first, uint32_t count) {
@@ -196,6 +200,13 @@ static void bounds(void) {
     errno = 0;
     CHECK(as_ring_new(&config, &broken) == NULL);
     CHECK_EQUAL(errno, EINVAL);
+
+    CASE("a large ring, whose pages are asked for, is one like any other");
+    config.key_slots = 1 << 18;
+    CHECK(as_ring_bytes(&config, &rules) > 64 << 20);
+    as_ring *large = as_ring_new(&config, &rules);
+    CHECK(large != NULL);
+    as_ring_free(large);
 
     CASE("memory that cannot be had is refused, with ENOMEM");
     config = sample_config();

@@ -225,7 +225,7 @@ static as_event *open_event(as_events *events, const as_record *record, uint64_t
 /* Adding */
 
 static void keep(as_events *events, as_event *event, as_role role, as_span text) {
-    if (event->wanted == 0 || (event->kept & (1u << role)) != 0) {
+    if (event->wanted == 0) {
         return;
     }
     if (as_texts_keep(&events->texts, text, &event->texts[role])) {

@@ -26,7 +26,7 @@ bool as_lines_take(as_lines *lines, as_span *text, as_span *line, bool *cut) {
     }
     as_span head = as_span_of(text->at, (size_t)(end - text->at));
     *text = as_span_skip(*text, head.len + 1);
-    if (lines->len > 0 || lines->cut) {
+    if (lines->len > 0) { /* as it is when it was cut */
         keep(lines, head);
         return as_lines_rest(lines, line, cut);
     }

@@ -49,7 +49,7 @@ bool as_record_read_next(as_stamp *before, uint16_t type, as_span text, as_recor
         return false;
     }
     before->len = text.len - out->body.len;
-    if (before->len > 0 && text.at[before->len - 1] == ' ') {
+    if (text.at[before->len - 1] == ' ') {
         before->len--;
     }
     /* Leading zeros can make a stamp longer than the kernel's; such a one is read every time. */

@@ -32,17 +32,15 @@ _ALERT_LIMIT_S: Final = 5.0
 _FLOOD_LIMIT_S: Final = "60"
 _MOMENT: Final = struct.Struct("=qq")  # bytes written so far, when
 _TIMED_SENSOR: Final = """
-import io, os, struct, sys, time
-moments = int(sys.argv.pop(1))
-class Timed(io.TextIOWrapper):
-    written = 0
-    def write(self, text):
-        self.written += len(text)  # alerts are ASCII
-        return super().write(text)
-    def flush(self):
-        super().flush()
-        os.write(moments, struct.pack("=qq", self.written, time.monotonic_ns()))
-sys.stdout = Timed(sys.stdout.detach())
+import os, struct, sys, time
+from auditsense.sinks import stream
+moments, written, write_all = int(sys.argv.pop(1)), 0, stream._write_all
+def timed(output, text):
+    global written
+    write_all(output, text)
+    written += len(text)  # alerts are ASCII
+    os.write(moments, struct.pack("=qq", written, time.monotonic_ns()))
+stream._write_all = timed
 from auditsense.cli import main
 raise SystemExit(main())
 """
