@@ -32,7 +32,9 @@ if TYPE_CHECKING:
         SocketTakenError,
         UsageError,
     )
+    from auditsense.event import Event
     from auditsense.host import Host
+    from auditsense.rule_table import Field
     from auditsense.sensor import Sensor
 
 __version__ = core_version()
@@ -47,6 +49,8 @@ __all__ = [
     "DetectionError",
     "Detector",
     "Document",
+    "Event",
+    "Field",
     "Host",
     "InputError",
     "KernelCommandError",
@@ -69,6 +73,8 @@ _HOMES = {
     "Detection": "detections.model",
     "Detector": "detector",
     "Document": "documents",
+    "Event": "event",
+    "Field": "rule_table",
     "Host": "host",
     "Sensor": "sensor",
     "View": "detector",

@@ -14,6 +14,8 @@ from auditsense.alerts import AlertCounts, AlertPolicy, Alerts
 from auditsense.detections.compile import compile_all
 from auditsense.detections.load import shipped
 from auditsense.documents import Document, alert_document, event_document
+from auditsense.errors import UsageError
+from auditsense.event import Event, events_in
 from auditsense.host import Host, this_host
 from auditsense.lean import Lean
 from auditsense.lean import lean as without
@@ -21,7 +23,7 @@ from auditsense.ring import Limits, Ring, Stats, pack
 from auditsense.rule_table import End, Rule
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from auditsense.detections.model import Detection
     from auditsense.hit import Hit
@@ -142,6 +144,51 @@ class Detector:
             documents += self.drain()
             rest = rest[self.ring.feed_text(rest) :]
         return documents
+
+    def events(self, datagrams: Iterable[bytes], now_ms: int = 0) -> Iterator[Event]:
+        """Take datagrams as `feed` does, and yield the events they complete, without making documents.
+
+        Nothing is taken before it is asked for: iterate to the end. Only with `View.EVENTS`.
+
+        Raises:
+            UsageError: another view.
+        """
+        return self._events(self.ring.feed, pack(datagrams, now_ms))
+
+    def text_events(self, text: bytes | memoryview) -> Iterator[Event]:
+        """Take audit.log text, cut anywhere, and yield the events it completes; see `events`."""
+        return self._events(self.ring.feed_text, text)
+
+    def last_events(self) -> Iterator[Event]:
+        """End the input, and yield the events that were open; see `events`. More may be fed afterwards."""
+        self._only_events()
+        done = False
+        while not done:
+            done = self.ring.finish()
+            yield from self.drain_events()
+
+    def drain_events(self) -> list[Event]:
+        """Return what the core has found since the last call as events; see `events`."""
+        self._only_events()
+        drained = self.ring.drain_bytes()
+        return events_in(drained, self.host) if drained else []
+
+    def _events(
+        self, feed: Callable[[bytes | memoryview], int], given: bytes | memoryview
+    ) -> Iterator[Event]:
+        self._only_events()
+        rest = memoryview(given)
+        while True:
+            consumed = feed(rest)
+            rest = rest[consumed:]
+            events = self.drain_events()
+            yield from events
+            if not consumed and not events:
+                return
+
+    def _only_events(self) -> None:
+        if self.view is not View.EVENTS:
+            raise UsageError(f"events come with View.EVENTS only; this detector's view is {self.view}")
 
     def settle(self) -> list[Document]:
         """Decide what is open, as at a break in the records; bursts go on. More may be fed afterwards."""
