@@ -219,7 +219,7 @@ class Event:
 
     @property
     def tty(self) -> str | None:
-        """SYSCALL tty; ``(none)`` when it has no terminal."""
+        """SYSCALL tty; None when it has no terminal."""
         return _text(self._raw, _TTY)
 
     @property
