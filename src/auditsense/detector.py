@@ -203,6 +203,18 @@ class Detector:
         """End the input: decide what is open, close all bursts. More may be fed afterwards."""
         return self.settle() + self._alerts.finish()
 
+    def expire(self, now_ms: int) -> list[Document]:
+        """Let time pass although no datagram comes: decide the events whose end has not come in time.
+
+        Args:
+            now_ms: by the clock of `feed`.
+
+        Returns:
+            What that led to, in order.
+        """
+        self.ring.expire(now_ms)
+        return self.drain()
+
     def advance(self, now_ms: int) -> list[Document]:
         """Let event time pass to *now_ms* (ms since 1970 UTC): close the bursts that ended."""
         return self._alerts.advance(now_ms)
