@@ -1,7 +1,7 @@
 """An agent that owns its audit socket already: what it receives goes to a detector as well."""
 
-import contextlib
 import json
+import select
 import socket
 import time
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ def received(audit: socket.socket) -> Iterator[bytes]:
     """Yield what waits on the socket, header included, as long as the kernel has sent it."""
     while True:
         try:
-            datagram, sender = audit.recvfrom(LONGEST, socket.MSG_DONTWAIT)
+            datagram, sender = audit.recvfrom(LONGEST)
         except BlockingIOError:
             return
         if sender and sender[0] == 0:  # (port, groups): the kernel's port is 0, everybody else is a stranger
@@ -33,10 +33,9 @@ def main() -> None:
     # The kernel's group of readers: beside whoever owns the socket. Needs CAP_AUDIT_READ, changes nothing.
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 9) as audit, auditsense.Detector() as detector:
         audit.bind((0, 1))
-        audit.settimeout(1)
+        audit.settimeout(0)
         while True:
-            with contextlib.suppress(TimeoutError):
-                audit.recv(1, socket.MSG_PEEK)
+            select.select([audit], [], [], 1)
             for document in step(detector, received(audit)):
                 print(json.dumps(document), flush=True)
 
