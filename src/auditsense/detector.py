@@ -15,7 +15,6 @@ from auditsense.detections.compile import compile_all
 from auditsense.detections.load import shipped
 from auditsense.documents import Document, alert_document, event_document
 from auditsense.errors import UsageError
-from auditsense.event import Event, events_in
 from auditsense.host import Host, this_host
 from auditsense.lean import Lean
 from auditsense.lean import lean as without
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from auditsense.detections.model import Detection
+    from auditsense.event import Event
     from auditsense.hit import Hit
 
 
@@ -86,6 +86,8 @@ class Detector:
         """Record types that need not come."""
         self._make_ring = partial(Ring, rules, limits, end=spared.end)
         self.ring = self._make_ring()
+        # Now or never: where privileges were given up, nothing may be left to load.
+        self._events_in = _load_events_in() if view is View.EVENTS else None
         self._counted_before: Stats | None = None  # by the ring of the host before, see rehost
         self._alerts = Alerts(self.detections, self.host, policy, lambda: self.lost)
 
@@ -169,7 +171,7 @@ class Detector:
 
     def drain_events(self) -> list[Event]:
         """Return what the core has found since the last call as events; see `events`."""
-        self._only_events()
+        events_in = self._only_events()
         drained = self.ring.drain_bytes()
         return events_in(drained, self.host) if drained else []
 
@@ -186,9 +188,10 @@ class Detector:
             if not consumed and not events:
                 return
 
-    def _only_events(self) -> None:
-        if self.view is not View.EVENTS:
+    def _only_events(self) -> Callable[[bytes, Host], list[Event]]:
+        if self._events_in is None:
             raise UsageError(f"events come with View.EVENTS only; this detector's view is {self.view}")
+        return self._events_in
 
     def settle(self) -> list[Document]:
         """Decide what is open, as at a break in the records; bursts go on. More may be fed afterwards."""
@@ -282,3 +285,9 @@ class Detector:
             ids=hit.ids,
             lost=lost,
         )
+
+
+def _load_events_in() -> Callable[[bytes, Host], list[Event]]:
+    from auditsense.event import events_in  # noqa: PLC0415 - for this view only
+
+    return events_in

@@ -80,8 +80,8 @@ class Event:
 
     Numbers are those of the initial namespaces; every field is None when no record carried it, and nothing
     is looked up or made up. Text is as the kernel wrote it, hex decoded; bytes that are no UTF-8 become
-    ``\xNN``. Immutable, and holds on to its own bytes only (about 700), so keep as many as there is memory
-    for. Made by `Detector.events` and `Sensor.events`; equal when its bytes are.
+    ``\xNN``. Immutable, and holds on to its own bytes only (some hundred), so keep as many as there is
+    memory for. Made by `Detector.events` and `Sensor.events`; equal when its bytes are.
     """
 
     __slots__ = ("_host", "_raw")

@@ -19,7 +19,6 @@ from auditsense.checks import Checks
 from auditsense.clock import HostClock
 from auditsense.detector import Detector, View
 from auditsense.errors import ClosedError
-from auditsense.event import Event
 from auditsense.iterated import Iterated, tell
 from auditsense.living import title_of
 from auditsense.probe import ProbedDetector
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from auditsense.clock import Clock
     from auditsense.detections.model import Detection
     from auditsense.documents import Document
+    from auditsense.event import Event
     from auditsense.kernel.selftest import SelfTest
     from auditsense.losses import Losses
     from auditsense.ring import Stats
@@ -190,7 +190,7 @@ class Sensor(Iterated):
     def finish(self) -> list[Document]:
         """Put the host back, take what came until then, and end all bursts."""
         found, checks = self._finish()
-        documents = _documents(found)
+        documents = self._documents(found)
         last = checks.finish(self._clock.monotonic_s())
         checks.narrow(documents, self._clock.monotonic_s())
         return documents + last
@@ -242,7 +242,7 @@ class Sensor(Iterated):
 
     def _poll(self) -> tuple[list[Document], int]:
         found, total, checks = self._take()
-        documents = _documents(found)
+        documents = self._documents(found)
         now_s = self._clock.monotonic_s()
         if documents:
             self._entitle(documents)
@@ -296,6 +296,9 @@ class Sensor(Iterated):
         else:
             self._last += detector.feed(early, self._monotonic_ms())
 
+    def _documents(self, found: list[Any]) -> list[Document]:
+        return [event.document() for event in found] if self._open().view is View.EVENTS else found
+
     def _drain(self, detector: Detector) -> list[Any]:
         return detector.drain_events() if detector.view is View.EVENTS else detector.drain()
 
@@ -340,7 +343,3 @@ class Sensor(Iterated):
         if self._detector is None or (self.fileno() < 0 and not self._stopped):
             raise ClosedError("this sensor is not open; use it in a with statement")
         return self._detector
-
-
-def _documents(found: list[Any]) -> list[Document]:
-    return [one.document() if isinstance(one, Event) else one for one in found]
