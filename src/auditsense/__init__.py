@@ -14,6 +14,7 @@ from auditsense.ring import Limits, Stats, core_version
 
 if TYPE_CHECKING:
     from auditsense.alerts import AlertPolicy
+    from auditsense.detections.define import define, is_not, like, number, unlike
     from auditsense.detections.load import load as load_detections
     from auditsense.detections.load import shipped as shipped_detections
     from auditsense.detections.model import Detection
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
         SocketTakenError,
         UsageError,
     )
+    from auditsense.event import Event
     from auditsense.host import Host
+    from auditsense.rule_table import Field
     from auditsense.sensor import Sensor
 
 __version__ = core_version()
@@ -47,6 +50,8 @@ __all__ = [
     "DetectionError",
     "Detector",
     "Document",
+    "Event",
+    "Field",
     "Host",
     "InputError",
     "KernelCommandError",
@@ -59,8 +64,13 @@ __all__ = [
     "UsageError",
     "View",
     "__version__",
+    "define",
+    "is_not",
+    "like",
     "load_detections",
+    "number",
     "shipped_detections",
+    "unlike",
 ]
 
 # Where a name is at home, and what it is called there when that is something else.
@@ -69,9 +79,16 @@ _HOMES = {
     "Detection": "detections.model",
     "Detector": "detector",
     "Document": "documents",
+    "Event": "event",
+    "Field": "rule_table",
     "Host": "host",
     "Sensor": "sensor",
     "View": "detector",
+    "define": "detections.define",
+    "is_not": "detections.define",
+    "like": "detections.define",
+    "number": "detections.define",
+    "unlike": "detections.define",
     "load_detections": "detections.load:load",
     "shipped_detections": "detections.load:shipped",
 }

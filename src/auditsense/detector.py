@@ -15,7 +15,7 @@ from auditsense.alerts import AlertCounts, AlertPolicy, Alerts
 from auditsense.detections.compile import compile_all
 from auditsense.detections.load import shipped
 from auditsense.documents import Document, alert_document, event_document
-from auditsense.errors import BusyError
+from auditsense.errors import BusyError, UsageError
 from auditsense.host import Host, this_host
 from auditsense.lean import Lean
 from auditsense.lean import lean as without
@@ -23,9 +23,10 @@ from auditsense.ring import Limits, Ring, Stats, pack
 from auditsense.rule_table import End, Rule
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from auditsense.detections.model import Detection
+    from auditsense.event import Event
     from auditsense.hit import Hit
 
 
@@ -109,6 +110,8 @@ class Detector:
         """Record types that need not come."""
         self._make_ring = partial(Ring, rules, limits, end=spared.end)
         self.ring = self._make_ring()
+        # Now or never: where privileges were given up, nothing may be left to load.
+        self._events_in = _load_events_in() if view is View.EVENTS else None
         self._counted_before: Stats | None = None  # by the ring of the host before, see rehost
         self._alerts = Alerts(self.detections, self.host, policy, lambda: self.lost)
 
@@ -173,6 +176,56 @@ class Detector:
         return documents
 
     @_alone
+    def events(self, datagrams: Iterable[bytes], now_ms: int = 0) -> Iterator[Event]:
+        """Take datagrams as `feed` does, and yield the events they complete, without making documents.
+
+        Nothing is taken before it is asked for: iterate to the end. Only with `View.EVENTS`.
+
+        Raises:
+            UsageError: another view.
+        """
+        return self._events(self.ring.feed, pack(datagrams, now_ms))
+
+    @_alone
+    def text_events(self, text: bytes | memoryview) -> Iterator[Event]:
+        """Take audit.log text, cut anywhere, and yield the events it completes; see `events`."""
+        return self._events(self.ring.feed_text, text)
+
+    @_alone
+    def last_events(self) -> Iterator[Event]:
+        """End the input, and yield the events that were open; see `events`. More may be fed afterwards."""
+        self._only_events()
+        done = False
+        while not done:
+            done = self.ring.finish()
+            yield from self.drain_events()
+
+    @_alone
+    def drain_events(self) -> list[Event]:
+        """Return what the core has found since the last call as events; see `events`."""
+        events_in = self._only_events()
+        drained = self.ring.drain_bytes()
+        return events_in(drained, self.host) if drained else []
+
+    def _events(
+        self, feed: Callable[[bytes | memoryview], int], given: bytes | memoryview
+    ) -> Iterator[Event]:
+        self._only_events()
+        rest = memoryview(given)
+        while True:
+            consumed = feed(rest)
+            rest = rest[consumed:]
+            events = self.drain_events()
+            yield from events
+            if not consumed and not events:
+                return
+
+    def _only_events(self) -> Callable[[bytes, Host], list[Event]]:
+        if self._events_in is None:
+            raise UsageError(f"events come with View.EVENTS only; this detector's view is {self.view}")
+        return self._events_in
+
+    @_alone
     def settle(self) -> list[Document]:
         """Decide what is open, as at a break in the records; bursts go on. More may be fed afterwards."""
         documents: list[Document] = []
@@ -186,6 +239,19 @@ class Detector:
     def finish(self) -> list[Document]:
         """End the input: decide what is open, close all bursts. More may be fed afterwards."""
         return self.settle() + self._alerts.finish()
+
+    @_alone
+    def expire(self, now_ms: int) -> list[Document]:
+        """Let time pass although no datagram comes: decide the events whose end has not come in time.
+
+        Args:
+            now_ms: by the clock of `feed`.
+
+        Returns:
+            What that led to, in order.
+        """
+        self.ring.expire(now_ms)
+        return self.drain()
 
     @_alone
     def advance(self, now_ms: int) -> list[Document]:
@@ -264,3 +330,9 @@ class Detector:
             ids=hit.ids,
             lost=lost,
         )
+
+
+def _load_events_in() -> Callable[[bytes, Host], list[Event]]:
+    from auditsense.event import events_in  # noqa: PLC0415 - for this view only
+
+    return events_in

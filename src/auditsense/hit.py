@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 _HIT = struct.Struct("=IIIIQQ")
 _ID = struct.Struct("=QII")
 _PLACE = struct.Struct("=II")
+HIT_BYTES = _HIT.size
+ID_BYTES = _ID.size
+PLACE_BYTES = _PLACE.size
 _LONGEST_NUMBER = len(str(-(2**63)))  # a log may hold anything, and Python refuses to read 4,301 digits
 
 
@@ -94,3 +97,19 @@ def unpack(drained: bytes) -> Iterator[Hit]:
         size, rule, count, _, more, last_ms = _HIT.unpack_from(drained, at)
         yield Hit(rule, more, last_ms, count, drained[at + _HIT.size : at + size])
         at += size
+
+
+def split(drained: bytes, rule: int) -> tuple[bytes, list[Hit]]:
+    """Take the hits of one rule out of the bytes that the core handed out. Returns the rest, and them."""
+    rest: list[bytes] = []
+    taken: list[Hit] = []
+    at = 0
+    while at < len(drained):
+        size, found = _HIT.unpack_from(drained, at)[:2]
+        one = drained[at : at + size]
+        if found == rule:
+            taken += unpack(one)
+        else:
+            rest.append(one)
+        at += size
+    return (b"".join(rest) if taken else drained), taken

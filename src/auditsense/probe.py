@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from auditsense import syscalls
 from auditsense.detector import Detector, View
+from auditsense.hit import split
 from auditsense.ring import Limits, Ring
 from auditsense.rule_table import Call, End, Field, Op, Rule, RuleTable, Test
 
@@ -45,11 +46,11 @@ class _ProbedRing(Ring):
         self._probe = len(rules) - 1
         self.probed: list[Hit] = []
 
-    def drain(self) -> list[Hit]:
+    def drain_bytes(self) -> bytes:
         """Take the waiting hits but those of the probe."""
-        hits = super().drain()
-        self.probed += [hit for hit in hits if hit.rule == self._probe]
-        return [hit for hit in hits if hit.rule != self._probe]
+        rest, probed = split(super().drain_bytes(), self._probe)
+        self.probed += probed
+        return rest
 
 
 class ProbedDetector(Detector):

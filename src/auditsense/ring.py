@@ -233,11 +233,15 @@ class Ring:
 
     def drain(self) -> list[Hit]:
         """Take the waiting hits, oldest first."""
+        return list(unpack(self.drain_bytes()))
+
+    def drain_bytes(self) -> bytes:
+        """Take the waiting hits as the core laid them out, one after another (`_ring.cdef.h`, as_hit)."""
         with self._enter() as handle:
             used = _checked(lib.as_ring_drain(handle, self._out, self._limits.hit_bytes))
             drained = bytes(ffi.buffer(self._out, used)) if used else b""
         self.crowded = used > self._limits.hit_bytes // _CROWDED
-        return list(unpack(drained))
+        return drained
 
     def stats(self) -> Stats:
         """Return the counters as they are now."""

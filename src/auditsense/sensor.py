@@ -1,35 +1,40 @@
 """The sensor: the kernel's records through a detector, for whoever embeds it.
 
 Nothing happens behind its owner's back: no thread, no signal handler, nothing printed. The
-owner waits on `fileno` and calls `poll`, or iterates.
+owner waits on `fileno` for `due_s` at most and calls `poll`, or iterates, with asyncio or without.
 
-Rule: an open sensor belongs to the process that opened it. In a child of its, closing gives up the
-child's descriptors, everything else but `fileno` and `stop` is an error, and the host stays as it is.
+Rule 1: while its owner is busy the sensor does not read. What comes meanwhile waits in the socket (128 MiB)
+        and in the kernel's queue; what finds no room there is lost, counted, and said.
+Rule 2: an open sensor belongs to the process that opened it. In a child of its, closing gives up the child's
+        descriptors, everything else but `fileno` and `stop` is an error, and the host stays as it is.
 """
 
 from __future__ import annotations
 
 import os
 import select
-import time
 from contextlib import ExitStack
 from functools import partial
-from typing import TYPE_CHECKING, NoReturn, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from auditsense.checks import Checks
+from auditsense.clock import HostClock
 from auditsense.detector import Detector, View
 from auditsense.errors import ClosedError
+from auditsense.iterated import Iterated, tell
 from auditsense.living import title_of
 from auditsense.probe import ProbedDetector
 from auditsense.ring import Limits
 from auditsense.sources.unicast import DEFAULT_AUDIT_RULE, Unicast
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from auditsense.alerts import AlertCounts, AlertPolicy
+    from auditsense.clock import Clock
     from auditsense.detections.model import Detection
     from auditsense.documents import Document
+    from auditsense.event import Event
     from auditsense.kernel.selftest import SelfTest
     from auditsense.losses import Losses
     from auditsense.ring import Stats
@@ -37,28 +42,17 @@ if TYPE_CHECKING:
 
 _TICK_S = 1.0  # events and bursts that wait for time to pass are looked at so often
 _EXPIRE_S = 0.1  # those that wait for time to pass while records come
-# Letting records gather is cheaper than waking up for each, and more than that: the kernel's thread
-# wakes us with every record, and on one processor with us it sends the next when we sleep again.
-_BUSY_DATAGRAMS = 64  # so many at a time, or so often woken up at once, is busy; an event is five records
-_BUSY_WAKES = 8
-_GATHER_S = 0.004
 _ROUNDS = 64  # calls of recvmmsg before the hits are looked at
 _MOST_TURNS = 8  # before all else is, however much comes
 
 
-def _monotonic_ms() -> int:
-    return time.monotonic_ns() // 1_000_000
-
-
-def _wall_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
-class Sensor:
+class Sensor(Iterated):
     """What `auditsense run` does, as an object. A context manager.
 
-    Entering takes the kernel's audit over, leaving puts the host back. Iterating yields documents
-    as they come, and ends after `stop`; or wait until `fileno` is readable and call `poll`.
+    Entering takes the kernel's audit over, leaving puts the host back; with `async with` too, and then as
+    well without giving way to other tasks: some milliseconds, and up to two seconds when the kernel has much
+    queued. Iterating yields documents as they come, and ends after `stop`; so does ``async for``. Or wait
+    until `fileno` is readable, for `due_s` at most, and call `poll`.
 
     Args:
         detections: what to look for; the shipped ones unless given.
@@ -73,6 +67,7 @@ class Sensor:
             process and the kernel less. What alerts lack by it is `process.working_directory`, and
             `process.title` where the process has ended by then or *source* reports what this process
             does; else that is read from /proc.
+        clock: this host's unless given.
 
     Not to be shared by threads, but for `stop`. After a fork only the process that opened it can use it; in
     the child it raises ClosedError, and closing it there changes nothing on this host. A child that lives on
@@ -100,7 +95,10 @@ class Sensor:
         source: Source | None = None,
         self_test: SelfTest | None = None,
         lean: bool = False,
+        clock: Clock | None = None,
     ) -> None:
+        super().__init__()
+        self._clock: Clock = clock if clock is not None else HostClock()
         self._source: Source = source if source is not None else Unicast(audit_rules)
         self._self_test = self_test
         kind: Callable[..., Detector] = Detector
@@ -113,13 +111,12 @@ class Sensor:
         self._most_datagrams = _ROUNDS * limits.datagram_slots
         self._detector: Detector | None = None
         self._checks: Checks | None = None
-        self._resources = ExitStack()
-        self._wake = -1
         self._pid = 0  # of the process that has entered it
         self._waiter = select.poll()
         self._next_expire_s = 0.0
-        self._stopped = False
-        self._last: list[Document] = []
+        self._polled_s = 0.0
+        # What was found already: documents, or with View.EVENTS events, of which documents are made last.
+        self._last: list[Any] = []
 
     def __enter__(self) -> Self:
         self._pid = os.getpid()
@@ -135,20 +132,32 @@ class Sensor:
             self._waiter.register(self._wake, select.POLLIN)
             if self._self_test is not None:
                 stack.enter_context(self._self_test)
-            self._last += self._detector.feed(self._source.early, _monotonic_ms())
+            self._feed_early(self._detector)
             self._checks = Checks(
-                self._source, self._detector, self._self_test, _wall_ms, self._event_timeout_ms
+                self._source, self._detector, self._self_test, self._clock.wall_ms, self._event_timeout_ms
             )
+            stack.callback(self._let_go)
             self._resources = stack.pop_all()
         return self
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
 
     def __exit__(self, *exception: object) -> None:
         self._stopped = True
         self._resources.__exit__(*exception)  # type: ignore[arg-type]
 
+    async def __aexit__(self, *exception: object) -> None:
+        # Without ever giving way: it must be done where the loop is being torn down, and when it is gone.
+        self.__exit__(*exception)
+
     def close(self) -> None:
         """Put the host back and give everything up. A second call does nothing."""
         self._resources.close()
+
+    async def aclose(self) -> None:
+        """Do what `close` does, without giving way to other tasks."""
+        self.close()
 
     def fileno(self) -> int:
         """Return a descriptor that is readable when `poll` has something to do; -1 when closed."""
@@ -158,33 +167,28 @@ class Sensor:
         """Take what waits, without waiting; let time pass. Returns what it led to."""
         return self._poll()[0]
 
+    def due_s(self) -> float:
+        """Return the seconds until `poll` wants to be called although nothing is readable, 0 to 1.
+
+        For then something has to be looked at that comes with time: an event without its end, a burst that is
+        over, a loss, a change of the kernel's audit.
+
+        Raises:
+            ClosedError: nothing is due any more.
+        """
+        detector, checks = self._open(), self._looking()
+        if self.fileno() < 0:
+            raise ClosedError("this sensor is not open any more")
+        if self._last or self._source.early or detector.ring.crowded:
+            return 0.0
+        now_s = self._clock.monotonic_s()
+        return max(0.0, min(self._polled_s + _TICK_S - now_s, checks.due_s(now_s)))
+
     def wait(self, timeout_s: float | None = None) -> bool:
         """Wait until there may be something to poll. False: the time is over, or `stop` was called."""
         self._open()
         ready = self._waiter.poll(None if timeout_s is None else max(0, timeout_s) * 1000)
         return any(fd != self._wake for fd, _ in ready)
-
-    def __iter__(self) -> Iterator[Document]:
-        """Yield documents as they come; after `stop`, those that end the bursts."""
-        for documents in self.batches():
-            yield from documents
-
-    def batches(self) -> Iterator[list[Document]]:
-        """Yield documents as they come, those together that came together; ends as iterating does."""
-        busy = False
-        wakes = 0
-        while not self._stopped:
-            if busy:
-                time.sleep(_GATHER_S)
-            else:
-                asleep = time.monotonic()
-                self.wait(min(_TICK_S, self._looking().due_s(asleep)))
-                wakes = wakes + 1 if time.monotonic() - asleep < _GATHER_S else 0
-            documents, taken = self._poll()
-            if documents:
-                yield documents
-            busy = taken >= _BUSY_DATAGRAMS or (taken > 0 and wakes >= _BUSY_WAKES)
-        yield self.finish()
 
     def stop(self) -> None:
         """End the iteration. May be called from a signal handler or another thread, at any time."""
@@ -194,15 +198,32 @@ class Sensor:
 
     def finish(self) -> list[Document]:
         """Put the host back, take what came until then, and end all bursts."""
+        found, checks = self._finish()
+        documents = self._documents(found)
+        last = checks.finish(self._clock.monotonic_s())
+        checks.narrow(documents, self._clock.monotonic_s())
+        return documents + last
+
+    def _only_events(self) -> None:
+        self._open().drain_events()  # whose error it is; nothing waits in there between two steps
+
+    def _finish_events(self, notice: Callable[[Document], object] | None) -> list[Event]:
+        found, checks = self._finish()
+        tell(notice, checks.finish(self._clock.monotonic_s()))
+        return found
+
+    def _finish(self) -> tuple[list[Any], Checks]:
         detector = self._open()
         checks = self._looking()
         self._stopped = True  # from here on there is nothing to wait for, and all counters stay
+        if self._readable is not None:
+            self._readable.release()
         self._source.__exit__(None, None, None)
-        documents = self._own(self._last + detector.finish())
+        self._feed_early(detector)
+        rest = [*detector.last_events()] if detector.view is View.EVENTS else detector.finish()
+        found = self._own(self._last + rest)
         self._last = []
-        last = checks.finish(time.monotonic())
-        checks.narrow(documents, time.monotonic())
-        return documents + last
+        return found, checks
 
     def stats(self) -> Stats:
         """Return the core's counters."""
@@ -229,37 +250,69 @@ class Sensor:
         return self._looking().losses()
 
     def _poll(self) -> tuple[list[Document], int]:
-        detector = self._open()
-        checks = self._looking()
-        documents, self._last = self._last, []
-        total = self._take(detector, documents)
-        now_s = time.monotonic()
-        if not total or now_s >= self._next_expire_s:
-            self._next_expire_s = now_s + _EXPIRE_S
-            detector.ring.expire(_monotonic_ms())
-            documents += detector.drain()
-            documents += detector.advance(_wall_ms())
+        found, total, checks = self._take()
+        documents = self._documents(found)
+        now_s = self._clock.monotonic_s()
         if documents:
-            documents = self._own(documents)
             self._entitle(documents)
             checks.narrow(documents, now_s)
         return documents + checks.look(now_s), total
 
-    def _take(self, detector: Detector, documents: list[Document]) -> int:
+    def _poll_events(self, notice: Callable[[Document], object] | None) -> tuple[list[Event], int]:
+        found, total, checks = self._take()
+        tell(notice, checks.look(self._clock.monotonic_s()))
+        return found, total
+
+    def _take(self) -> tuple[list[Any], int, Checks]:
+        """Take what waits and let time pass. Returns what was found, and the datagrams taken."""
+        detector = self._open()
+        checks = self._looking()
+        self._feed_early(detector)
+        found, self._last = self._last, []
+        total = self._receive(detector, found)
+        now_s = self._polled_s = self._clock.monotonic_s()
+        if not total or now_s >= self._next_expire_s:
+            self._next_expire_s = now_s + _EXPIRE_S
+            detector.ring.expire(self._monotonic_ms())
+            found += self._drain(detector)
+            found += detector.advance(self._clock.wall_ms())
+        return self._own(found), total, checks
+
+    def _receive(self, detector: Detector, found: list[Any]) -> int:
         """Take what waits on the socket, but no more of it once there is an alert. Returns how many."""
         ring = detector.ring
         total = 0
         for _ in range(_MOST_TURNS):
             if self.fileno() < 0:
                 break
-            taken = ring.receive(self.fileno(), _monotonic_ms(), _ROUNDS)
+            taken = ring.receive(self.fileno(), self._monotonic_ms(), _ROUNDS)
             total += taken
-            drained = detector.drain()
-            documents += drained
+            drained = self._drain(detector)
+            found += drained
             # Crowded: some that have left the socket may wait for room, and nothing would wake us for them.
             if not ring.crowded and (drained or taken < self._most_datagrams):
                 break
         return total
+
+    def _feed_early(self, detector: Detector) -> None:
+        """Take what came by another way than the socket."""
+        early = self._source.early
+        if not early:
+            return
+        self._source.early = []
+        if detector.view is View.EVENTS:
+            self._last += detector.events(early, self._monotonic_ms())
+        else:
+            self._last += detector.feed(early, self._monotonic_ms())
+
+    def _documents(self, found: list[Any]) -> list[Document]:
+        return [event.document() for event in found] if self._open().view is View.EVENTS else found
+
+    def _drain(self, detector: Detector) -> list[Any]:
+        return detector.drain_events() if detector.view is View.EVENTS else detector.drain()
+
+    def _monotonic_ms(self) -> int:
+        return int(self._clock.monotonic_s() * 1000)
 
     def _close_wake(self) -> None:
         wake, self._wake = self._wake, -1
@@ -267,15 +320,15 @@ class Sensor:
 
     def _receive_last(self) -> None:
         detector = self._open()
-        while detector.ring.receive(self.fileno(), _monotonic_ms()):
-            self._last += detector.drain()
+        while detector.ring.receive(self.fileno(), self._monotonic_ms()):
+            self._last += self._drain(detector)
 
-    def _own(self, documents: list[Document]) -> list[Document]:
+    def _own(self, found: list[Any]) -> list[Any]:
         """Leave out this process's own events where the kernel reports them: writing one makes the next."""
         if not self._source.audited or self._open().view is not View.EVENTS:
-            return documents
+            return found
         own = os.getpid()
-        return [one for one in documents if one.get("process", {}).get("pid") != own]
+        return [event for event in found if event.pid != own]
 
     def _entitle(self, documents: list[Document]) -> None:
         """Give alerts the title that the kernel was not let send; of all else there is too much."""

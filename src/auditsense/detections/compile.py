@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _MOST_KEYS = 2
+MOST_MATCHES = 64
+MOST_SPAN_MS = 86_400_000
 
 
 def _calls(condition: Condition) -> tuple[Call, ...]:
@@ -31,6 +33,21 @@ def _calls(condition: Condition) -> tuple[Call, ...]:
             raise DetectionError(f"no architecture has a system call {name!r}{nearest(str(name), known)}")
         calls += found
     return tuple(calls)
+
+
+def _check(condition: Condition) -> None:
+    """Raise for values that cannot be compared with; a file cannot say them, but code can."""
+    # A string is a sequence of strings: without this, one would be compared with its letters.
+    values: object = condition.values
+    if not isinstance(values, tuple) or not values:
+        raise DetectionError(f'{condition.field}: values must be a tuple with something in it, as ("/proc",)')
+    number = condition.comparison is Comparison.NUMBER
+    for value in condition.values:
+        if isinstance(value, bool) or isinstance(value, int) is not number:
+            kind = "whole numbers" if number else "strings"
+            raise DetectionError(
+                f"{condition.field}: {condition.comparison} compares with {kind}, not {value!r}"
+            )
 
 
 def _test(condition: Condition) -> Test:
@@ -62,7 +79,12 @@ def compile_one(detection: Detection, *, merge_ms: int) -> Rule:
         raise DetectionError(f"{detection.id}: a window cannot be by {SYSCALL_NAME}")
     calls: tuple[Call, ...] = ()
     tests: list[Test] = []
+    if not 1 <= detection.window.matches <= MOST_MATCHES:
+        raise DetectionError(f"{detection.id}: matches must be 1 to {MOST_MATCHES}")
+    if not 1 <= detection.window.within_ms <= MOST_SPAN_MS:
+        raise DetectionError(f"{detection.id}: within_ms must be 1 to {MOST_SPAN_MS}")
     for condition in detection.match:
+        _check(condition)
         if condition.field == SYSCALL_NAME:
             calls += _calls(condition)
         else:

@@ -12,7 +12,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from auditsense.detections.compile import compile_one
+from auditsense.detections.compile import MOST_MATCHES, MOST_SPAN_MS, compile_one
 from auditsense.detections.fields import HOST, nearest
 from auditsense.detections.model import (
     Comparison,
@@ -26,8 +26,6 @@ from auditsense.detections.model import (
 from auditsense.errors import DetectionError
 
 _UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000}
-_MOST_SPAN_MS = 86_400_000
-_MOST_MATCHES = 64
 _MOST_RISK = 100
 _KINDS: dict[type, str] = {str: "a string", int: "a whole number", list: "a list", dict: "a table"}
 _ALL_BITS = 0xFFFF_FFFF_FFFF_FFFF
@@ -79,7 +77,7 @@ class _Table:
 def _duration_ms(where: str, text: str) -> int:
     found = re.fullmatch(r"(\d{1,8})(ms|s|m|h)", text)
     span = int(found[1]) * _UNITS_MS[found[2]] if found else 0
-    if not 1 <= span <= _MOST_SPAN_MS:
+    if not 1 <= span <= MOST_SPAN_MS:
         raise DetectionError(f"{where}: {text!r} is no duration from 1ms to 24h, such as 5s or 500ms")
     return span
 
@@ -140,8 +138,8 @@ def _threat(where: str, table: object) -> Threat:
 def _window(where: str, table: object) -> Window:
     entry = _Table(where, table)
     matches = entry.take("matches", int)
-    if not 1 <= matches <= _MOST_MATCHES:
-        raise DetectionError(f"{where}: matches must be 1 to {_MOST_MATCHES}, not {matches}")
+    if not 1 <= matches <= MOST_MATCHES:
+        raise DetectionError(f"{where}: matches must be 1 to {MOST_MATCHES}, not {matches}")
     by = entry.strings("by")
     window = Window(
         by if HOST in by else (*by, HOST),
@@ -166,6 +164,19 @@ def parse(text: str, where: str) -> Detection:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise DetectionError(f"{where}: {error}") from None
+    return from_table(document, where)
+
+
+def from_table(document: dict[str, Any], where: str) -> Detection:
+    """Read one detection from what its TOML would hold.
+
+    Args:
+        document: the keys and values of the file.
+        where: what to call it in errors.
+
+    Raises:
+        DetectionError: it is not a detection.
+    """
     entry = _Table(where, document)
     severity = entry.take("severity", str)
     if severity not in list(Severity):

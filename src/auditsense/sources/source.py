@@ -21,8 +21,6 @@ class Source(Protocol):
     """As on the command line."""
     audited: bool
     """Whether the kernel reports what this process does: then its own events must not become work."""
-    early: list[bytes]
-    """Datagrams that came while entering, to be fed first."""
     unsent: frozenset[int]
     """Set by the reader before entering: record types that need not come."""
     drain: Callable[[], object] | None
@@ -31,6 +29,14 @@ class Source(Protocol):
     """What an earlier sensor had left and was undone on entering, one line a change."""
     guardian: Guardian | None
     """Puts the host back when this process dies; None when there is none."""
+
+    @property
+    def early(self) -> list[bytes]:
+        """Datagrams that came by another way than the descriptor, as those while entering."""
+
+    @early.setter
+    def early(self, datagrams: list[bytes]) -> None:
+        """Set by the reader to nothing when it has taken them."""
 
     def __enter__(self) -> Self: ...
 

@@ -14,6 +14,8 @@ import struct
 from dataclasses import dataclass
 from typing import Final
 
+from auditsense import syscalls
+
 # linux/audit.h, by the names that daemons print; any other is written as UNKNOWN[number].
 TYPES: Final = {
     "LOGIN": 1006,
@@ -175,6 +177,71 @@ def open_event(  # noqa: PLR0913 - each is one field of a record
     )
     stamp = f"audit({ms // 1000}.{ms % 1000:03}:{serial}): "
     return Event(ms, serial, tuple(f"type={kind} msg={stamp}{body}" for kind, body in records), node)
+
+
+def call_event(  # noqa: PLR0913 - each is one field of a record
+    call: str,
+    *,
+    arch: str = "x86_64",
+    ms: int = 1_795_493_114_674,
+    serial: int = 3,
+    pid: int = 4352,
+    ppid: int = 4308,
+    uid: int = 65534,
+    comm: str | bytes = "test",
+    exe: str | bytes | None = "/usr/bin/test",
+    success: bool = True,
+    a0: str = "0",
+    a2: str = "0",
+    path: str | bytes | None = "/tmp/test",  # noqa: S108 - a text
+    cwd: str | bytes = "/",
+    title: str | bytes = "test",
+    key: str | bytes | None = None,
+) -> Event:
+    """Return any system call with one path, by its name.
+
+    Args:
+        call: its name.
+        arch: audit's name of the architecture.
+        ms: see `open_event`, as what follows.
+        serial: number of the event.
+        pid: the process.
+        ppid: its parent.
+        uid: all its user and group ids.
+        comm: its name.
+        exe: its program; None for a kernel thread.
+        success: or refused, with EACCES.
+        a0: the first register, in hex.
+        a2: the third.
+        path: as the process passed it; None: none.
+        cwd: where the process is.
+        title: of the process; NULs separate its arguments.
+        key: of the audit rule; None: another one.
+
+    Raises:
+        ValueError: that architecture has no such call.
+    """
+    number = syscalls.number(call, arch)
+    if number is None:
+        raise ValueError(f"{arch} has no system call {call!r}")
+    return open_event(
+        ms=ms,
+        serial=serial,
+        pid=pid,
+        ppid=ppid,
+        uid=uid,
+        comm=comm,
+        exe=exe,
+        arch=syscalls.ARCHES[arch],
+        syscall=number,
+        success=success,
+        a0=a0,
+        a2=a2,
+        path=path,
+        cwd=cwd,
+        title=title,
+        key=key,
+    )
 
 
 def burst(  # noqa: PLR0913 - as open_event

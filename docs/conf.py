@@ -1,0 +1,20 @@
+"""Sphinx: the API reference, from the docstrings. `sphinx-build -W -b html docs .build/docs`."""
+
+from __future__ import annotations
+
+import importlib.metadata
+
+project = "auditsense"
+author = "The auditsense authors"
+copyright = "The auditsense authors, Apache-2.0"  # noqa: A001 - Sphinx's own name
+release = importlib.metadata.version("auditsense")
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
+html_theme = "furo"
+html_title = f"auditsense {release}"
+master_doc = "api"
+exclude_patterns = ["adr"]
+default_role = "code"  # `name` in a docstring is a name
+nitpicky = False  # most types are imported for type checkers only, so not every name can be linked
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_default_options = {"members": True, "inherited-members": "Exception,StrEnum,IntEnum,int,str"}

@@ -1,0 +1,31 @@
+"""An agent with a loop of its own: a descriptor to wait for, and a time to wait at most."""
+
+import contextlib
+import json
+import selectors
+import socket
+
+import auditsense
+
+
+def serve(sensor: auditsense.Sensor, commands: socket.socket) -> None:
+    """Print alerts until something comes on another socket."""
+    with sensor, selectors.DefaultSelector() as selector:
+        selector.register(sensor, selectors.EVENT_READ)
+        selector.register(commands, selectors.EVENT_READ)
+        ended = False
+        while not ended:
+            ready = selector.select(sensor.due_s())  # time has to pass for the sensor even if nothing comes
+            ended = any(key.fileobj is commands for key, _ in ready)
+            for alert in sensor.finish() if ended else sensor.poll():
+                print(json.dumps(alert), flush=True)
+
+
+if __name__ == "__main__":
+    ours, theirs = socket.socketpair()
+    with (
+        ours,
+        theirs,
+        contextlib.suppress(KeyboardInterrupt),
+    ):  # leaving puts the host back
+        serve(auditsense.Sensor(), ours)

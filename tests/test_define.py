@@ -1,0 +1,190 @@
+"""Detections in code: the same as from a file, and every error says what to write instead."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from auditsense import (
+    DetectionError,
+    Detector,
+    Sensor,
+    define,
+    is_not,
+    like,
+    number,
+    shipped_detections,
+    unlike,
+)
+from auditsense.detections.load import parse
+from auditsense.detections.model import Comparison, Condition, Window
+from auditsense.testing import FakeClock, FakeSource, burst, call_event
+
+if TYPE_CHECKING:
+    from auditsense import Detection
+
+MINE: dict[str, Any] = {"id": "mine", "name": "Mine", "match": {"file.path": "/etc/shadow"}}
+
+
+def test_it_is_the_detection_that_a_file_would_give() -> None:
+    text = """
+        id = "mine"
+        name = "Mine"
+        version = 2
+        severity = "high"
+        risk_score = 73
+        audit_rule = "-w /etc/shadow -p r -k shadow"
+        tags = ["one"]
+        [match]
+        "auditd.data.syscall" = ["open", "openat"]
+        "file.path" = "/etc/shadow"
+        "process.name" = { not_like = ["ssh*", "login"] }
+        "process.executable" = { is_not = ["/usr/sbin/cron"], like = ["/usr/*"] }
+        "auditd.data.a2" = { number = [0], mask = 3 }
+        [window]
+        by = ["user.id"]
+        matches = 3
+        within = "2s"
+    """
+    made = define(
+        "mine",
+        "Mine",
+        version=2,
+        severity="high",
+        audit_rule="-w /etc/shadow -p r -k shadow",
+        tags=["one"],
+        match={
+            "auditd.data.syscall": ("open", "openat"),
+            "file.path": "/etc/shadow",
+            "process.name": unlike("ssh*", "login"),
+            "process.executable": is_not("/usr/sbin/cron") | like("/usr/*"),
+            "auditd.data.a2": number(0, mask=3),
+        },
+        by=["user.id"],
+        matches=3,
+        within="2s",
+    )
+    assert made == parse(text, "a file")
+
+
+def test_one_match_is_enough_unless_told_otherwise() -> None:
+    with Detector([define(**MINE)]) as detector:
+        found = detector.feed(call_event("openat", path="/etc/shadow", pid=7).datagrams)
+        assert detector.feed(call_event("openat", path="/etc/passwd", serial=4).datagrams) == []
+    (alert,) = found
+    assert (alert["rule"]["id"], alert["process"]["pid"]) == ("mine", 7)
+    assert (alert["event"]["risk_score"], alert["auditsense"]["severity"]) == (21, "low")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"severity": "hihg"}, "severity must be one of low, medium, high, critical"),
+        ({"matches": 0}, "window: matches must be 1 to 64, not 0"),
+        ({"matches": True}, "window: matches must be a whole number"),
+        (
+            {"within": "5 s"},
+            "window: '5 s' is no duration from 1ms to 24h, such as 5s or 500ms",
+        ),
+        ({"within": 5}, "window: within must be a string"),
+        ({"risk_score": 101}, "risk_score must be 0 to 100, not 101"),
+        ({"by": "process.pid"}, "window: by must be a list"),
+        ({"tags": "one"}, "tags must be a list"),
+        (
+            {"by": ["process.pdi"]},
+            "there is no field 'process.pdi'; did you mean process.pid?",
+        ),
+        (
+            {"match": {"file.pat": "x"}},
+            "there is no field 'file.pat'; did you mean file.path?",
+        ),
+        (
+            {"match": {"file.path": 5}},
+            "match.file.path: expected a string or a list of them",
+        ),
+        (
+            {"match": {"file.path": []}},
+            "match.file.path: expected a string or a list of them",
+        ),
+        (
+            {"match": {"file.path": like()}},
+            "match.file.path.like: expected a string or a list of",
+        ),
+        (
+            {"match": {"file.path": number(5)}},
+            "file.path is no number; compare it with is",
+        ),
+        (
+            {"match": {"auditd.data.syscall": "opnat"}},
+            "no architecture has a system call 'opnat'; did you mean openat?",
+        ),
+    ],
+)
+def test_what_is_wrong_is_said(change: dict[str, Any], said: str) -> None:
+    with pytest.raises(DetectionError) as wrong:
+        define(**{**MINE, **change})
+    assert str(wrong.value).startswith(f"detection 'mine': {said}")
+
+
+# --- the dataclasses themselves ------------------------------------------------------------
+
+
+def pspy() -> Detection:
+    (shipped,) = shipped_detections()
+    return shipped
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"window": Window(("host.id",), 0, 1000)}, "pspy: matches must be 1 to 64"),
+        ({"window": Window(("host.id",), 65, 1000)}, "pspy: matches must be 1 to 64"),
+        ({"window": Window(("host.id",), 1, 0)}, "pspy: within_ms must be 1 to 86400000"),
+        (
+            {"match": (Condition("file.path", Comparison.IS, "/proc"),)},  # type: ignore[arg-type]
+            'file.path: values must be a tuple with something in it, as ("/proc",)',
+        ),
+        ({"match": (Condition("file.path", Comparison.IS, ()),)}, "file.path: values must be a tuple"),
+        (
+            {"match": (Condition("process.pid", Comparison.NUMBER, ("7",)),)},
+            "process.pid: number compares with whole numbers, not '7'",
+        ),
+        (
+            {"match": (Condition("process.pid", Comparison.IS, (7,)),)},
+            "process.pid: is compares with strings, not 7",
+        ),
+    ],
+)
+def test_values_that_no_file_could_hold_are_refused(change: dict[str, Any], said: str) -> None:
+    with pytest.raises(DetectionError) as wrong:
+        Detector([dataclasses.replace(pspy(), **change)])
+    assert str(wrong.value).startswith(said)
+
+
+# --- what tests of one's own need ------------------------------------------------------------
+
+
+def test_a_clock_that_a_test_moves() -> None:
+    clock = FakeClock(1_000_000)
+    before = clock.monotonic_s()
+    clock.advance(1.5)
+    assert (clock.wall_ms(), clock.monotonic_s() - before) == (1_001_500, 1.5)
+    with pytest.raises(ValueError, match="backwards"):
+        clock.advance(-1)
+
+
+def test_a_source_in_memory_keeps_out_what_is_not_wanted() -> None:
+    source = FakeSource()
+    with Sensor(source=source, lean=True) as sensor:
+        source.send(*burst(10))
+        assert len(sensor.poll()) == 1
+        assert sensor.stats().datagrams == 20  # of fifty: the SYSCALL and the PATH records
+    assert source.plan() == []
+
+
+def test_a_call_that_an_architecture_lacks_is_an_error() -> None:
+    assert " syscall=56 " in call_event("openat", arch="aarch64").lines[0]
+    with pytest.raises(ValueError, match="aarch64 has no system call 'open'"):
+        call_event("open", arch="aarch64")

@@ -1,0 +1,210 @@
+"""Events as values: the fields of the records, read when they are asked for."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from auditsense import Detector, Event, Field, Host, Sensor, UsageError, View
+from auditsense.kernel.selftest import SelfTest
+from auditsense.testing import Event as Records
+from auditsense.testing import FakeSource, burst, call_event, datagrams, open_event
+
+HERE = Host("0123", "here")
+
+
+def events_of(*records: Records | bytes) -> list[Event]:
+    """Return the events of log text."""
+    text = b"".join(one if isinstance(one, bytes) else one.text for one in records)
+    with Detector(view=View.EVENTS, host=HERE) as detector:
+        return [*detector.text_events(text), *detector.last_events()]
+
+
+def test_every_field_is_what_the_records_say() -> None:
+    (event,) = events_of(
+        open_event(pid=12, ppid=34, uid=56, comm="a b", exe="/bin/ä", cwd="/x", path="/proc", title="p\0-x")
+    )
+    assert event.id == "1795493114.674:3"
+    assert (event.ms, event.serial) == (1_795_493_114_674, 3)
+    assert event.time == datetime(2026, 11, 24, 4, 5, 14, 674_000, tzinfo=UTC)
+    assert (event.arch, event.syscall, event.success, event.exit) == ("x86_64", "openat", True, 5)
+    assert event.arguments == ("ffffffffffffff9c", "c000012345", "80000", "0")
+    assert (event.pid, event.ppid, event.auid, event.session) == (12, 34, 4_294_967_295, 4_294_967_295)
+    ids = (event.uid, event.euid, event.suid, event.fsuid, event.gid, event.egid, event.sgid, event.fsgid)
+    assert ids == (56,) * 8
+    assert (event.comm, event.exe, event.cwd, event.path) == ("a b", "/bin/ä", "/x", "/proc")
+    assert (event.title, event.argv, event.tty) == ("p -x", ("p", "-x"), None)
+    assert (event.key, event.keys, event.node) == ("audit_proc", ("audit_proc",), "here")
+    assert event.text(Field.PATH_MODE) == "040555"
+    assert repr(event) == "Event(1795493114.674:3, openat, pid=12, exe='/bin/ä', path='/proc')"
+
+
+def test_the_document_is_the_one_that_is_printed() -> None:
+    records = open_event()
+    (event,) = events_of(records)
+    with Detector(view=View.EVENTS, host=HERE) as detector:
+        assert [event.document()] == detector.feed(records.datagrams) + detector.finish()
+
+
+def test_what_no_record_carried_is_none() -> None:
+    (event,) = events_of(b"type=SYSCALL msg=audit(1.002:3): arch=c000003e syscall=59 pid=x exit=1-2\n")
+    for name in (
+        "success",
+        "exit",
+        "pid",
+        "ppid",
+        "uid",
+        "comm",
+        "exe",
+        "cwd",
+        "path",
+        "key",
+        "title",
+        "tty",
+    ):
+        assert getattr(event, name) is None, name
+    assert (event.keys, event.argv, event.syscall) == ((), (), "execve")
+    assert event.user_name() is None
+
+
+@pytest.mark.parametrize(
+    ("arch", "call", "names"),
+    [
+        ("c00000b7", "56", ("aarch64", "openat")),
+        ("c000003e", "9999", ("x86_64", "9999")),
+        ("12345678", "56", ("12345678", "56")),
+        ("zz", "56", ("zz", "56")),
+    ],
+)
+def test_an_unknown_call_keeps_its_number(arch: str, call: str, names: tuple[str, str]) -> None:
+    (event,) = events_of(f"type=SYSCALL msg=audit(1.002:3): arch={arch} syscall={call} pid=1\n".encode())
+    assert (event.arch, event.syscall) == names
+
+
+def test_several_keys_are_told_apart_and_a_node_is_the_collectors() -> None:
+    (event,) = events_of(open_event(key="one\x01two", node="web1"))
+    assert (event.key, event.keys, event.node) == ("one", ("one", "two"), "web1")
+
+
+def test_nuls_between_arguments_and_blanks_in_them_cannot_be_told_apart() -> None:
+    (event,) = events_of(open_event(title="sh\0-c\0echo a"))
+    assert event.argv == ("sh", "-c", "echo", "a")
+
+
+@given(st.binary(min_size=1, max_size=60))
+def test_text_is_that_of_the_document_whatever_the_bytes(path: bytes) -> None:
+    (event,) = events_of(open_event(path=path, exe=path, comm="x"))
+    assert event.path == event.document().get("file", {}).get("path")
+    assert event.exe == event.document().get("process", {}).get("executable")
+
+
+def test_a_user_has_the_name_that_this_host_has_for_him() -> None:
+    (root,) = events_of(open_event(uid=0))
+    (nobody,) = events_of(open_event(uid=4_123_456_789))
+    assert root.user_name() == pwd.getpwuid(0).pw_name
+    assert nobody.user_name() is None
+
+
+def test_equal_events_are_equal_and_can_be_kept() -> None:
+    first, second, other = events_of(*burst(2), open_event(serial=9))
+    (again,) = events_of(open_event(serial=3))
+    assert first == again
+    assert len({first, again, second, other}) == 3
+    assert first != "an event"
+
+
+@pytest.mark.parametrize("size", [1, 7, 4096])
+def test_text_and_datagrams_cut_anywhere_give_the_same_events(size: int) -> None:
+    records = [one for pid in range(1, 4) for one in burst(3, pid=pid, serial=10 * pid)]
+    text = b"".join(one.text for one in records)
+    with Detector(view=View.EVENTS, host=HERE) as detector:
+        events = [
+            one for at in range(0, len(text), size) for one in detector.text_events(text[at : at + size])
+        ]
+        events += detector.last_events()
+    with Detector(view=View.EVENTS, host=HERE) as detector:
+        given = [one for record in records for one in record.datagrams]
+        received = [
+            one for at in range(0, len(given), size) for one in detector.events(given[at : at + size])
+        ]
+        received += detector.last_events()
+    assert events == received
+    assert [one.id for one in events] == [one.id for one in records]
+
+
+def test_more_events_than_the_core_holds_at_a_time_all_come() -> None:
+    with Detector(view=View.EVENTS) as detector:
+        text = b"".join(one.text for one in burst(5000, every_ms=0))
+        events = [*detector.text_events(text), *detector.last_events()]
+        assert [one.serial for one in events] == [*range(3, 5003)]
+        assert detector.stats().incomplete == 0
+
+
+def test_events_need_their_view() -> None:
+    with Detector() as detector, pytest.raises(UsageError, match=r"View\.EVENTS"):
+        [*detector.events([])]
+
+
+# --- from a sensor -----------------------------------------------------------------------
+
+
+def test_a_sensor_yields_events_and_tells_of_itself_aside() -> None:
+    source = FakeSource()
+    source.send(open_event(serial=3), call_event("execve", serial=7, exe="/bin/sh"))
+    notices: list[str] = []
+    with Sensor(source=source, view=View.EVENTS) as sensor:
+        calls = []
+        for event in sensor.events(lambda document: notices.append(document["auditsense"]["state"])):
+            calls.append(event.syscall)
+            sensor.stop()
+    assert calls == ["openat", "execve"]
+    assert notices == ["loss"]
+    assert source.left == 1
+
+
+def test_events_that_come_while_leaving_are_yielded() -> None:
+    source = FakeSource()
+    with Sensor(source=source, view=View.EVENTS) as sensor:
+        sensor.stop()
+        source.send(open_event())
+        assert [event.pid for event in sensor.events()] == [4352]
+
+
+@pytest.mark.parametrize("audited", [True, False])
+def test_events_of_ones_own_are_left_out_where_they_are_reported(*, audited: bool) -> None:
+    source = FakeSource(audited=audited)
+    source.send(open_event(serial=3, pid=os.getpid()), open_event(serial=4, pid=4711))
+    with Sensor(source=source, view=View.EVENTS) as sensor:
+        sensor.stop()
+        pids = [event.pid for event in sensor.events()]
+    assert pids == ([4711] if audited else [os.getpid(), 4711])
+
+
+def test_the_hits_of_the_self_test_go_aside() -> None:
+    test = SelfTest(60, within_s=5)
+    source = FakeSource()
+    with Sensor(source=source, view=View.EVENTS, self_test=test) as sensor:
+        source.send(open_event(serial=3, pid=1, path=test.path), open_event(serial=4, pid=2))
+        sensor.stop()
+        assert [event.pid for event in sensor.events()] == [
+            1,
+            2,
+        ]
+        assert sensor.stats().hits == 3
+
+
+def test_readable_text_is_enough_for_an_event() -> None:
+    with Detector(view=View.EVENTS) as detector:
+        (event,) = detector.events(
+            datagrams("""
+                type=SYSCALL msg=audit(1795493114.674:3): arch=c000003e syscall=87 success=no exit=-13 pid=7
+                type=PATH msg=audit(1795493114.674:3): item=0 name="/etc/passwd" nametype=DELETE
+                type=EOE msg=audit(1795493114.674:3):
+            """)
+        )
+    assert (event.syscall, event.success, event.exit, event.path) == ("unlink", False, -13, "/etc/passwd")
