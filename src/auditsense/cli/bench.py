@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from auditsense.ring import core_version
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
 
     from auditsense.bench.report import Row
 
@@ -28,9 +30,32 @@ def run(arguments: argparse.Namespace) -> int:
     """Measure, print the table, write the files asked for."""
     for name in (arguments.json, arguments.html):
         _check_writable(name)
-    for number in _ENDINGS:  # as Ctrl-C: what is under way is put back on the way out
-        if signal.getsignal(number) is not signal.SIG_IGN:
+    with _ending_as_ctrl_c():
+        report = _measured(arguments)
+    for line in table.lines(report):
+        put(line)
+    if arguments.json:
+        _write(arguments.json, json.dumps(report.as_dict(), indent=1) + "\n")
+    if arguments.html:
+        _write(arguments.html, page(report))
+    return 0
+
+
+@contextmanager
+def _ending_as_ctrl_c() -> Iterator[None]:
+    """Let what ends a process interrupt it instead: what is under way is put back on the way out."""
+    before = {number: signal.getsignal(number) for number in _ENDINGS}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _measured(arguments: argparse.Namespace) -> Report:
     reason = "--offline was given" if arguments.offline else unprivileged()
     progress = Progress(offline.STEPS + (0 if reason else live.STEPS))
     off: list[Row] = []
@@ -45,14 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
         progress.clear()
     if reason and not arguments.offline:
         say(f"without the live part: {reason}")
-    report = Report(core_version(), machine(), tuple(off), tuple(on), reason)
-    for line in table.lines(report):
-        put(line)
-    if arguments.json:
-        _write(arguments.json, json.dumps(report.as_dict(), indent=1) + "\n")
-    if arguments.html:
-        _write(arguments.html, page(report))
-    return 0
+    return Report(core_version(), machine(), tuple(off), tuple(on), reason)
 
 
 def _check_writable(name: str | None) -> None:
