@@ -297,7 +297,8 @@ def test_a_detector_refuses_a_second_thread_also_between_two_calls_of_the_core(n
             go_on.set()
             thread.join()
         assert len(documents) == 1
-        call(detector, name)  # and afterwards it works as before
+        if name != "drain_events":  # this view has none
+            call(detector, name)  # and afterwards it works as before
 
 
 def test_a_closed_detector_says_so() -> None:
