@@ -37,7 +37,7 @@ set_pid(0)
 """
 # The interpreter may lie where only root can read: all that is needed is imported before.
 NOT_ROOT = """
-import locale, os, sys  # argparse asks for locale late, when its file may be out of reach
+import locale, os, shutil, sys  # argparse asks for two of them late, when their files may be out of reach
 import auditsense.cli.parser, auditsense.cli.record, auditsense.cli.rules, auditsense.cli.run
 from auditsense.cli import main
 from auditsense.detections.load import shipped
