@@ -44,10 +44,17 @@ if [ "$fuzz_seconds" -gt 0 ]; then
     [ -d .build/fuzz ] || CC=clang meson setup .build/fuzz -Dfuzz=true -Db_sanitize=address,undefined \
         --buildtype=debugoptimized >/dev/null
     ninja -C .build/fuzz >/dev/null
+    # All at once; each has its output in a file, which is shown when it has found something.
+    found=.build/found
     for target in record stream text; do
-        mkdir -p ".build/found/$target"
+        mkdir -p "$found/$target"
         .build/fuzz/fuzz/fuzz_$target -max_total_time="$fuzz_seconds" -max_len=4096 -dict=fuzz/audit.dict \
-            -artifact_prefix=".build/found/$target-" -verbosity=0 ".build/found/$target" "fuzz/corpus/$target"
+            -artifact_prefix="$found/$target-" -verbosity=0 "$found/$target" "fuzz/corpus/$target" \
+            >"$found/$target.log" 2>&1 &
+        eval "fuzzing_$target=$!"
+    done
+    for target in record stream text; do
+        eval "wait \$fuzzing_$target" || { cat "$found/$target.log" >&2; die "fuzz_$target has found something"; }
     done
 fi
 
