@@ -12,12 +12,12 @@ Rule 2: nothing grows without bound: bursts and alerts per interval have a limit
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
 from auditsense.detections.fields import field
 from auditsense.documents import Document, alert_document
+from auditsense.value import changed, value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from auditsense.host import Host
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AlertPolicy:
     """When to speak.
 
@@ -49,7 +49,7 @@ class AlertPolicy:
     update_ms: int = 0
 
 
-@dataclass(slots=True)
+@value(frozen=False)
 class AlertCounts:
     """What became of the sequences.
 
@@ -68,7 +68,7 @@ class AlertCounts:
     withheld: int = 0
 
 
-@dataclass(slots=True)
+@value(frozen=False)
 class _Burst:
     first: Hit
     last_ms: int
@@ -158,7 +158,7 @@ class Alerts:
         self.counts.suppressed += hit.more
         if told:
             self.counts.alerts += 1
-            first = replace(hit, last_ms=hit.ms)
+            first = changed(hit, last_ms=hit.ms)
             documents.append(self._document(first, "alert", matches))
         return documents
 
@@ -169,7 +169,7 @@ class Alerts:
             return []
         burst.told_ms = burst.last_ms
         self.counts.updates += 1
-        return [self._document(replace(burst.first, last_ms=burst.last_ms), "update", burst.count)]
+        return [self._document(changed(burst.first, last_ms=burst.last_ms), "update", burst.count)]
 
     def _may_send(self, ms: int) -> bool:
         # Either way: after the host's clock was set back, the interval must not last until it catches up.
@@ -198,7 +198,7 @@ class Alerts:
         if not burst.told or burst.count == burst.told_count:
             return []
         self.counts.closed += 1
-        last = replace(burst.first, last_ms=burst.last_ms)
+        last = changed(burst.first, last_ms=burst.last_ms)
         return [self._document(last, "closed", burst.count)]
 
     def _document(self, hit: Hit, state: str, count: int) -> Document:

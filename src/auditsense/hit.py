@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import struct
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from auditsense.rule_table import Field
+from auditsense.value import value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +21,7 @@ PLACE_BYTES = _PLACE.size
 _LONGEST_NUMBER = len(str(-(2**63)))  # a log may hold anything, and Python refuses to read 4,301 digits
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@value(order=True)
 class EventId:
     """An event's stamp in ms since 1970 UTC and its serial, as the kernel printed them."""
 
@@ -34,7 +33,7 @@ class EventId:
         return f"{self.ms // 1000}.{self.ms % 1000:03}:{self.serial}"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Hit:
     """A completed window. Its parts are read out of the core's bytes when they are asked for.
 
@@ -50,7 +49,10 @@ class Hit:
     more: int
     last_ms: int
     count: int
-    rest: bytes = dataclasses.field(repr=False)
+    rest: bytes
+
+    def __repr__(self) -> str:
+        return f"Hit(rule={self.rule}, more={self.more}, last_ms={self.last_ms}, count={self.count})"
 
     @property
     def ids(self) -> tuple[EventId, ...]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
+from auditsense.value import value
 
-@dataclass(frozen=True, slots=True)
+
+@value
 class Host:
     """A host's identity.
 

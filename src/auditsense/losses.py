@@ -8,10 +8,10 @@ Rule 2: loss is said when it is noticed; what may not be said yet is part of wha
 
 from __future__ import annotations
 
-import dataclasses
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
+
+from auditsense.value import as_dict, names, value
 
 if TYPE_CHECKING:
     from auditsense.ring import Stats
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _SAMPLES = 4096  # at one a second more than an hour; a window that began before gets the total
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Losses:
     """What was lost since some moment, by cause. Each counts what its unit says, from 0 on.
 
@@ -96,19 +96,18 @@ class Losses:
 
     def by_cause(self) -> dict[str, int]:
         """Return the causes that have a count, in the order above."""
-        return {name: count for name, count in dataclasses.asdict(self).items() if count}
+        return {name: count for name, count in as_dict(self).items() if count}
 
     def __sub__(self, earlier: Losses) -> Losses:
         """Return what was lost since *earlier*, a state of the same counters."""
-        names = (field.name for field in dataclasses.fields(self))
-        return Losses(**{name: getattr(self, name) - getattr(earlier, name) for name in names})
+        return Losses(**{name: getattr(self, name) - getattr(earlier, name) for name in names(Losses)})
 
     def __bool__(self) -> bool:
         """Tell whether anything was lost."""
-        return any(dataclasses.astuple(self))
+        return any(as_dict(self).values())
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Gap:
     """A time in which something was lost.
 
@@ -129,7 +128,7 @@ class Gap:
     records: int
 
 
-@dataclass(slots=True)
+@value(frozen=False)
 class Budget:
     """A token bucket: how often something may be said.
 

@@ -6,20 +6,19 @@ Rule 2: a negative result becomes one exception, here and nowhere else.
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import struct
 import sys
 import threading
 import warnings
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from auditsense._ffi import ffi, lib  # noqa: TID251 - this is the border the ban draws
 from auditsense.errors import AuditSenseError, BusyError, ClosedError, UsageError
 from auditsense.hit import Hit, unpack
 from auditsense.rule_table import End, RuleTable, lay_out
+from auditsense.value import as_dict, names, value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -34,7 +33,7 @@ def core_version() -> str:
     return version.decode() if isinstance(version, bytes) else version
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Limits:
     """What a ring may hold. All of it is taken at creation, in one piece; see `Ring.memory_bytes`.
 
@@ -66,7 +65,7 @@ class Limits:
     hit_bytes: int = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Stats:
     """Everything that came in and where it went, counted since creation; `_ring.cdef.h` says more.
 
@@ -118,7 +117,7 @@ class Stats:
 
     def as_dict(self) -> dict[str, int]:
         """Return the counters by name, in the order above."""
-        return dataclasses.asdict(self)
+        return as_dict(self)
 
     def __add__(self, later: Stats) -> Stats:
         """Return what both counted together; of what is at this moment, what is in the later one."""
@@ -292,7 +291,7 @@ class Ring:
 # Input waits when there is no room for the largest hit (hit.c), which at the least takes less than
 # three quarters of all room.
 _CROWDED = 8
-_STATS = tuple(field.name for field in dataclasses.fields(Stats))
+_STATS = names(Stats)
 
 
 def _checked(result: int) -> int:
@@ -307,7 +306,7 @@ def _checked(result: int) -> int:
 
 def _to_c(rules: RuleTable, limits: Limits, end: End, seed: int) -> tuple[Any, Any, list[Any]]:
     """Lay the table out as C arrays; the list keeps them alive until the core has copied them."""
-    config = ffi.new("as_config *", {"seed": seed, "end": end, **dataclasses.asdict(limits)})
+    config = ffi.new("as_config *", {"seed": seed, "end": end, **as_dict(limits)})
     laid_out = lay_out(rules)
     arrays = {
         "rules": ffi.new("as_rule[]", laid_out.rules),

@@ -8,7 +8,8 @@ copies them into the core once, at creation. Bounds are the core's: 64 rules,
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
+
+from auditsense.value import made, value
 
 
 class Field(enum.IntEnum):
@@ -76,7 +77,7 @@ class Op(enum.IntEnum):
     """`value & mask == number`, in the base the kernel prints the field in."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Masked:
     """A number to compare with, after the value was cut to the bits of *mask* (64 bits)."""
 
@@ -84,7 +85,7 @@ class Masked:
     mask: int = 0xFFFF_FFFF_FFFF_FFFF
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Test:
     """One comparison: it holds when any operand fits, or none if *negated*; never for an absent field."""
 
@@ -94,7 +95,7 @@ class Test:
     negated: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Call:
     """A system call as a SYSCALL record names it: `arch` and `syscall`."""
 
@@ -102,7 +103,7 @@ class Call:
     syscall: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Rule:
     """What makes a match, and how many matches of one key in what time make a hit.
 
@@ -128,15 +129,15 @@ class Rule:
 RuleTable = tuple[Rule, ...]
 
 
-@dataclass(slots=True)
+@value(frozen=False)
 class Layout:
     """A rule table as the arrays of `as_rules`: each row has the names of its structure in `_ring.cdef.h`."""
 
-    rules: list[dict[str, int | list[int]]] = field(default_factory=list)
-    calls: list[dict[str, int]] = field(default_factory=list)
-    tests: list[dict[str, int]] = field(default_factory=list)
-    operands: list[dict[str, int]] = field(default_factory=list)
-    text: bytearray = field(default_factory=bytearray)
+    rules: list[dict[str, int | list[int]]] = made(default_factory=list)
+    calls: list[dict[str, int]] = made(default_factory=list)
+    tests: list[dict[str, int]] = made(default_factory=list)
+    operands: list[dict[str, int]] = made(default_factory=list)
+    text: bytearray = made(default_factory=bytearray)
 
     @property
     def counts(self) -> dict[str, int]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import gc
 import importlib
-from typing import TYPE_CHECKING, NoReturn
+import os
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from auditsense.detector import View
 from auditsense.ring import core_version
@@ -22,8 +23,29 @@ _EXITS = """exit codes: 0 done; 1 failed while running; 2 usage or configuration
 10 alerts found, with --fail-on-alert"""
 
 
+class _Formatter(argparse.HelpFormatter):
+    """Knows its width: argparse makes one for each option, and would load shutil to ask."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=_columns() - 2)
+
+
+def _columns() -> int:
+    try:
+        return int(os.environ.get("COLUMNS", "")) or 80
+    except ValueError:
+        pass
+    try:
+        return os.get_terminal_size(1).columns or 80
+    except OSError:  # it is no terminal
+        return 80
+
+
 class Parser(argparse.ArgumentParser):
     """Says what is wrong in one line."""
+
+    def __init__(self, **more: Any) -> None:  # noqa: ANN401 - ArgumentParser's own
+        super().__init__(**{"formatter_class": _Formatter, **more})
 
     def error(self, message: str) -> NoReturn:
         """End with exit code 2."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+
+from auditsense.value import value
 
 
 class Severity(enum.StrEnum):
@@ -15,7 +16,7 @@ class Severity(enum.StrEnum):
     CRITICAL = "critical"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Named:
     """An entry of MITRE ATT&CK."""
 
@@ -24,7 +25,7 @@ class Named:
     reference: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Threat:
     """A tactic, and the techniques by which it is followed."""
 
@@ -43,7 +44,7 @@ class Comparison(enum.StrEnum):
     """One of the values as a number, cut to the bits of `Condition.mask`."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Condition:
     """One comparison of a field with values; an absent field fails it, negated or not.
 
@@ -62,7 +63,7 @@ class Condition:
     mask: int = 0xFFFF_FFFF_FFFF_FFFF
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Window:
     """How many matches of one key, in what time, complete a sequence.
 
@@ -77,7 +78,7 @@ class Window:
     within_ms: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Detection:
     """What is suspicious, and what is said about it.
 
