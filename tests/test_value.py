@@ -77,7 +77,8 @@ def test_order_is_that_of_the_fields(a: int, b: int, c: int, d: int) -> None:
 
 
 def test_a_value_is_not_equal_to_one_of_another_class_and_has_no_order_with_it() -> None:
-    assert Point(1, 2) != Version(1, 2)
+    other: object = Version(1, 2)
+    assert Point(1, 2) != other
     with pytest.raises(TypeError):
         _ = Version(1, 2) < Point(1, 2)  # type: ignore[operator]
 
