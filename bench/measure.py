@@ -86,6 +86,20 @@ def steps(peers_root: str) -> list[Step]:
             "latency-idle", (f"{live}/latency.py", "--trials", "200", "--period-ms", "5"), trials, live=True
         ),
         Step("latency-flood", (f"{live}/latency.py", "--trials", "200", "--flood"), trials, live=True),
+        Step(
+            "auditd-1",
+            (f"{live}/auditd.py", "--rounds", "3"),
+            ("--opens", "20000", "--rounds", "1"),
+            live=True,
+            here=("--root", peers_root),
+        ),
+        Step(
+            "auditd-2",
+            (f"{live}/auditd.py", "--rounds", "3", "--producers", "2"),
+            ("--opens", "20000", "--rounds", "1"),
+            live=True,
+            here=("--root", peers_root),
+        ),
         Step("startup", (f"{live}/startup.py", "--starts", "15"), ("--starts", "2"), live=True),
     ]
     if has_mode("lean"):

@@ -1,0 +1,209 @@
+"""The same burst through auditd: what it loses and costs, the sensor beside it in turns.
+
+    python bench/live/auditd.py [--opens N] [--producers N] [--rounds N] [--root FOLDER] [--json FILE]
+
+auditd is given the same kernel settings as the sensor takes (backlog_limit 8192, nobody waits) and the same
+audit rule, and a configuration folder of its own. Twice: once it writes its log (RAW, INCREMENTAL_ASYNC, as
+it is shipped), once it writes nothing and hands all to a plugin that counts (`grep -c`, q_depth as shipped).
+What is counted are SYSCALL records in the log, or with the plugin. CPU is that of the daemon alone, as
+/proc/PID/stat says. --root: a folder with Debian's auditd, libaudit1 and libauparse0 unpacked into it (see
+bench/peers/run.py).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from auditsense.bench.burst import burst
+from auditsense.bench.programs import OWN_RULE
+from auditsense.bench.readers import Reader, sensor
+from auditsense.bench.report import machine
+from auditsense.kernel import auditctl
+from auditsense.kernel.commands import Commands
+from auditsense.kernel.status import StatusField
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+    from auditsense.bench.burst import Burst
+    from bench.live.ground import ground, write_json
+else:
+    from ground import ground, write_json
+
+LIBRARIES = ("usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu", "usr/lib", "lib")
+BACKLOG_LIMIT = 8192
+START_LIMIT_S = 10.0
+END_LIMIT_S = 30.0
+CONFIGURATION = """\
+local_events = yes
+write_logs = {writes}
+log_file = {folder}/audit.log
+log_group = root
+log_format = RAW
+flush = INCREMENTAL_ASYNC
+freq = 50
+max_log_file = 1000
+num_logs = 0
+priority_boost = 4
+name_format = NONE
+max_log_file_action = IGNORE
+space_left = 2
+space_left_action = IGNORE
+admin_space_left = 1
+admin_space_left_action = IGNORE
+disk_full_action = IGNORE
+disk_error_action = IGNORE
+q_depth = 2000
+overflow_action = IGNORE
+plugin_dir = {folder}/plugins.d
+"""
+PLUGIN = "active = yes\ndirection = out\npath = {program}\ntype = always\nformat = string\n"
+# It ends when its input does: what is queued then still counts.
+COUNTER = "#!/bin/sh\ntrap '' TERM HUP\nexec grep -c '^type=SYSCALL' >{folder}/counted\n"
+
+
+def configured(folder: Path, *, writes: bool) -> None:
+    """Write the configuration folder."""
+    (folder / "plugins.d").mkdir(mode=0o700, parents=True)
+    text = CONFIGURATION.format(folder=folder, writes="yes" if writes else "no")
+    (folder / "auditd.conf").write_text(text, encoding="utf-8")
+    (folder / "auditd.conf").chmod(0o640)
+    if not writes:
+        program = folder / "count"
+        program.write_text(COUNTER.format(folder=folder), encoding="utf-8")
+        program.chmod(0o750)
+        plugin = folder / "plugins.d" / "count.conf"
+        plugin.write_text(PLUGIN.format(program=program), encoding="utf-8")
+        plugin.chmod(0o640)
+
+
+@contextmanager
+def settings() -> Iterator[None]:
+    """Give the kernel the settings that the sensor would, and the rule; take them back."""
+    rule = auditctl.parse(OWN_RULE)
+    with Commands() as commands:
+        before = commands.status()
+        wait = before.backlog_wait_time
+        if wait is None:
+            sys.exit("this kernel has no backlog_wait_time")
+        try:
+            commands.set(StatusField.BACKLOG_WAIT_TIME, 0)
+            commands.set(StatusField.BACKLOG_LIMIT, BACKLOG_LIMIT)
+            commands.add_rule(rule)
+            yield
+        finally:
+            commands.delete_rule(rule)
+            commands.set(StatusField.ENABLED, int(before.enabled))
+            commands.set(StatusField.BACKLOG_LIMIT, before.backlog_limit)
+            commands.set(StatusField.BACKLOG_WAIT_TIME, wait)
+
+
+@contextmanager
+def auditd(program: Path, libraries: str, folder: Path, *, writes: bool) -> Iterator[Reader]:
+    """Run auditd as the owner of the audit socket; it has ended when the block has."""
+    configured(folder, writes=writes)
+    environment = {**os.environ, "LD_LIBRARY_PATH": libraries}
+    with (folder / "said").open("wb") as said, settings(), Commands() as commands:
+        process = subprocess.Popen(
+            [program, "-n", "-c", folder], stdin=subprocess.DEVNULL, stdout=said, stderr=said, env=environment
+        )
+
+        def end() -> dict[str, int]:
+            process.send_signal(signal.SIGTERM)
+            process.wait(END_LIMIT_S)
+            return {"records": counted(folder, writes=writes)}
+
+        try:
+            deadline = time.monotonic() + START_LIMIT_S
+            while commands.status().pid != process.pid or not commands.status().enabled:
+                if process.poll() is not None or time.monotonic() > deadline:
+                    sys.exit(f"auditd did not start: {(folder / 'said').read_text(errors='replace').strip()}")
+                time.sleep(0.01)
+            yield Reader("auditd, its log" if writes else "auditd, a plugin", process.pid, end)
+        finally:
+            if process.poll() is None:
+                process.kill()
+            process.wait(END_LIMIT_S)
+
+
+def counted(folder: Path, *, writes: bool) -> int:
+    """Return the SYSCALL records of our rule in the log, or what the plugin has counted."""
+    if writes:
+        with (folder / "audit.log").open("rb") as log:
+            return sum(line.startswith(b"type=SYSCALL") and b'key="audit_proc"' in line for line in log)
+    found = folder / "counted"
+    deadline = time.monotonic() + END_LIMIT_S
+    while not (text := found.read_text(encoding="ascii").strip()):
+        if time.monotonic() > deadline:
+            sys.exit("the plugin of auditd has counted nothing")
+        time.sleep(0.05)
+    return int(text)
+
+
+def row(one: Burst) -> dict[str, object]:
+    """Return a burst for the table: what the reader saw, what it did not."""
+    seen = one.sensor["matches"] if one.sensor else one.records
+    return {**asdict(one), "seen": seen, "unseen": one.opens - seen}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="A burst through auditd, and through the sensor.")
+    parser.add_argument("--opens", type=int, default=200_000)
+    parser.add_argument("--producers", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--root", type=Path, default=Path("/"), metavar="FOLDER")
+    parser.add_argument("--json", metavar="FILE")
+    wanted = parser.parse_args()
+    program = next(
+        (p for p in (wanted.root / "sbin/auditd", wanted.root / "usr/sbin/auditd") if p.exists()), None
+    )
+    if program is None:
+        sys.exit(f"there is no auditd in {wanted.root}: apt-get download auditd …, see bench/peers/run.py")
+    libraries = ":".join(str(wanted.root / name) for name in LIBRARIES)
+    print(
+        f"{'reader':<18}{'opens':>8}{'seen':>8}{'unseen':>8}{'kernel lost':>12}"
+        f"{'opens/s':>9}{'CPU s':>7}{'kauditd':>9}"
+    )
+    rows = []
+    with ground() as (scanner, folder):
+        for turn in range(wanted.rounds):
+            daemon = partial(auditd, program, libraries)
+            readers: list[Callable[[], AbstractContextManager[Reader]]] = [
+                partial(daemon, folder / f"log-{turn}", writes=True),
+                partial(daemon, folder / f"plugin-{turn}", writes=False),
+                sensor,
+            ]
+            for reader in readers if turn % 2 == 0 else readers[::-1]:
+                with reader() as running:
+                    one = burst(running, scanner.command, wanted.opens, wanted.producers)
+                rows.append(found := row(one))
+                print(
+                    f"{one.reader:<18}{one.opens:>8}{found['seen']:>8}{found['unseen']:>8}{one.lost_kernel:>12}"
+                    f"{one.opens_s:>9}{one.cpu.total:>7.2f}{one.kauditd.total:>9.2f}",
+                    flush=True,
+                )
+    write_json(
+        wanted.json,
+        {
+            "bench": "auditd",
+            "machine": machine(),
+            "opens": wanted.opens,
+            "producers": wanted.producers,
+            "rows": rows,
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()
