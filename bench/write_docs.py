@@ -187,7 +187,8 @@ def _auditd(results: Results) -> str:
     first = next(results[name] for name in ("auditd-1", "auditd-2") if name in results)
     words = (
         f"`{first['command']}`: bursts of {first['opens']:,} opens, read by auditd 3.0.9 of Debian 12 "
-        "and by the sensor in turns, with the same kernel settings; medians. `kernel lost` is in records, of all bursts.\n\n"
+        "and by the sensor in turns, with the same kernel settings; medians. `kernel lost` is in "
+        "records, of all bursts.\n\n"
     )
     return "## Beside auditd\n\n" + words + table(head, rows, right=5)
 
