@@ -128,6 +128,42 @@ def _add_output(parser: argparse.ArgumentParser, views: list[str]) -> None:
     )
 
 
+def _add_bench(commands: argparse._SubParsersAction[Parser]) -> None:
+    bench = commands.add_parser(
+        "bench",
+        help="what it costs on this machine",
+        allow_abbrev=False,
+        description="Measure what it costs on this machine, in about two minutes: without privilege what the "
+        "core and replay take; as root, where nobody owns the audit socket, also the sensor on the kernel, "
+        "with loads of its own, and everything put back.",
+    )
+    bench.set_defaults(command=_command("bench"))
+    bench.add_argument("--json", metavar="FILE", help="write all figures there")
+    bench.add_argument("--html", metavar="FILE", help="write a page with plots there")
+    bench.add_argument("--offline", action="store_true", help="without the kernel's audit")
+    bench.add_argument(
+        "--events",
+        metavar="N",
+        type=_events,
+        default=200_000,
+        help="of each input and each burst; fewer are quicker and less exact (default: 200000)",
+    )
+
+
+def _add_units(commands: argparse._SubParsersAction[Parser]) -> None:
+    units = commands.add_parser(
+        "units",
+        help="the files that make systemd run it",
+        allow_abbrev=False,
+        description="Print the systemd units of the sensor and of its audit rule, or write them to a folder.",
+    )
+    units.set_defaults(command=_command("units"))
+    units.add_argument("--to", metavar="DIR", help="write them there, best /etc/systemd/system")
+    units.add_argument(
+        "--program", metavar="PATH", help="what they start (default: the auditsense that runs now)"
+    )
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of `auditsense` and all its commands."""
     parser = Parser(
@@ -254,23 +290,6 @@ def build_parser() -> argparse.ArgumentParser:
     )
     action.set_defaults(command=_command("detections"), action="compile")
 
-    bench = commands.add_parser(
-        "bench",
-        help="what it costs on this machine",
-        allow_abbrev=False,
-        description="Measure what it costs on this machine, in about two minutes: without privilege what the "
-        "core and replay take; as root, where nobody owns the audit socket, also the sensor on the kernel, "
-        "with loads of its own, and everything put back.",
-    )
-    bench.set_defaults(command=_command("bench"))
-    bench.add_argument("--json", metavar="FILE", help="write all figures there")
-    bench.add_argument("--html", metavar="FILE", help="write a page with plots there")
-    bench.add_argument("--offline", action="store_true", help="without the kernel's audit")
-    bench.add_argument(
-        "--events",
-        metavar="N",
-        type=_events,
-        default=200_000,
-        help="of each input and each burst; fewer are quicker and less exact (default: 200000)",
-    )
+    _add_bench(commands)
+    _add_units(commands)
     return parser

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from auditsense.cli import put, say
 from auditsense.cli.common import ending, give_up_privileges, say_put_back, standard_output, wanted_detections
+from auditsense.cli.notify import Manager
 from auditsense.detector import View
 from auditsense.errors import UsageError
 from auditsense.kernel import (
@@ -84,7 +85,13 @@ def run(arguments: argparse.Namespace) -> int:
         self_test=self_test,
         lean=arguments.lean,
     )
-    with ending(sensor.stop):
+    manager = Manager()
+
+    def stop() -> None:
+        manager.stopping()
+        sensor.stop()
+
+    with manager, ending(stop):
         started = time.monotonic()
         with sensor:
             say_put_back(source)
@@ -97,7 +104,8 @@ def run(arguments: argparse.Namespace) -> int:
             if arguments.duration is not None:
                 # No thread: the guardian may have to be forked again.
                 signal.setitimer(signal.ITIMER_REAL, arguments.duration)
-            for documents in sensor.batches():
+            manager.ready(f"watching; source {chosen}")
+            for documents in sensor.batches(lambda: manager.turned(lambda: _counts(sensor))):
                 _write(sink, documents, shown=shown)
             summary = _summary(sensor, self_test, time.monotonic() - started)
         say(f"{summary}; the host is as it was")
@@ -117,6 +125,11 @@ def _write(sink: StreamSink, documents: Sequence[Document], *, shown: bool) -> N
     for one in documents:
         if "message" in one and not shown:
             say(f"{one['rule']['name']} ({one['auditsense']['severity']}): {one['message']}")
+
+
+def _counts(sensor: Sensor) -> str:
+    counts = sensor.alert_counts
+    return f"watching; {counts.alerts} alerts; records lost by the kernel: {sensor.kernel_lost}"
 
 
 def _summary(sensor: Sensor, self_test: SelfTest | None, seconds: float) -> str:

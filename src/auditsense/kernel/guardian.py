@@ -33,7 +33,13 @@ if TYPE_CHECKING:
 _TRIES = 5
 _PAUSE_S = 0.2
 _NAME = b"audit-guardian"
-_LEFT_TO_THE_SENSOR = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+_LEFT_TO_THE_SENSOR = (
+    signal.SIGINT,
+    signal.SIGTERM,
+    signal.SIGHUP,
+    signal.SIGQUIT,
+    signal.SIGABRT,  # of a watchdog
+)
 
 
 class Guardian:
