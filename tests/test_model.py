@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from auditsense import Detector, Host, Limits, Stats, View
 from auditsense.hit import EventId, Hit
 from auditsense.ring import PACKED_HEADER, Ring, pack
-from auditsense.rule_table import Call, Field, Masked, Op, Rule, RuleTable
+from auditsense.rule_table import Call, Exempting, Field, Masked, Op, Rule, RuleTable
 from auditsense.rule_table import Test as FieldTest
 from auditsense.testing import burst, datagram, quoted
 
@@ -433,10 +433,17 @@ def field_tests(draw: st.DrawFn) -> FieldTest:
         masks = draw(st.lists(st.tuples(_near, _masks), max_size=3))
         masked = tuple(Masked(number & mask, mask) for number, mask in masks)
         return FieldTest(draw(st.sampled_from([*NUMBERS, Field.COMM])), op, masked, negated)
+    if op is Op.PRESENT:
+        return FieldTest(draw(st.sampled_from([*NUMBERS, *TEXTS])), op, (), negated)
     operands = _patterns.map(b"".join) if op is Op.LIKE else _names | _words
     return FieldTest(draw(st.sampled_from(TEXTS)), op, tuple(draw(st.lists(operands, max_size=3))), negated)
 
 
+exceptings = st.builds(
+    Exempting,
+    tests=st.lists(field_tests(), max_size=2).map(tuple),
+    until_ms=st.sampled_from([None, START - 1, START, START + 1, ALL_BITS]),
+)
 CALLS = [Call(arch, number) for arch in (X86_64, 0x40000003) for number in (257, 295)]
 
 
@@ -449,6 +456,7 @@ def rule_tables(draw: st.DrawFn) -> RuleTable:
         keys=st.just(()),
         count=st.just(1),
         span_ms=st.just(1),
+        exceptions=st.lists(exceptings, max_size=3).map(tuple),
     )
     return tuple(draw(st.lists(rule, max_size=5)))
 
@@ -461,6 +469,8 @@ def like(pattern: bytes, text: bytes) -> bool:
 
 def holds(test: FieldTest, value: Value) -> bool:
     fits = False
+    if test.op is Op.PRESENT:
+        return (value is not None) != test.negated
     if value is None or (isinstance(value, bytes) and test.op is Op.NUMBER):
         return False  # absent, or no number: negated or not
     for operand in test.operands:
@@ -469,6 +479,15 @@ def holds(test: FieldTest, value: Value) -> bool:
         elif isinstance(value, bytes) and isinstance(operand, bytes):
             fits |= like(operand, value) if test.op is Op.LIKE else operand == value
     return fits != test.negated
+
+
+def taking_exception(rule: Rule, given: dict[Field, Value]) -> int | None:
+    """Return which exception of a matching rule takes an event stamped START, the first that fits."""
+    for index, one in enumerate(rule.exceptions):
+        in_force = one.until_ms is None or one.until_ms == ALL_BITS or one.until_ms > START
+        if in_force and all(holds(test, given[test.field]) for test in one.tests):
+            return index
+    return None
 
 
 def printed(given: dict[Field, Value], call: Call) -> list[bytes]:
@@ -494,15 +513,24 @@ def printed(given: dict[Field, Value], call: Call) -> list[bytes]:
 
 @given(rules=rule_tables(), given=values(), call=st.sampled_from(CALLS))
 def test_rules_match_what_the_model_matches(rules: RuleTable, given: dict[Field, Value], call: Call) -> None:
-    expected = [
-        index
-        for index, rule in enumerate(rules)
-        if (not rule.calls or call in rule.calls)
-        and all(holds(test, given[test.field]) for test in rule.tests)
-    ]
-    hits, stats = run(rules, printed(given, call))
+    expected, excepted = [], []
+    for index, rule in enumerate(rules):
+        took = [0] * len(rule.exceptions)
+        calls = not rule.calls or call in rule.calls
+        if calls and all(holds(test, given[test.field]) for test in rule.tests):
+            taking = taking_exception(rule, given)
+            if taking is None:
+                expected.append(index)
+            else:
+                took[taking] = 1
+        excepted += took
+    with Ring(rules, SMALL, seed=1) as ring:
+        hits = drained(ring, pack(printed(given, call)))
+        stats = ring.stats()
+        assert ring.excepted() == tuple(excepted)
     assert [hit.rule for hit in hits] == expected
-    assert stats.matches == len(expected)
+    assert (stats.matches, stats.excepted) == (len(expected), sum(excepted))
+    note(f"excepted: {sum(excepted)}")
     for hit in hits:
         for one in (Field.COMM, Field.PATH_NAME):
             assert hit.values[one] == given[one]

@@ -54,6 +54,7 @@ static inline as_rules as_detections(void) {
     table.call_count = 8;
     table.test_count = 3;
     table.operand_count = 5;
+    table.exception_count = 0;
     table.text_len = 39;
     return table;
 }

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 
 #include "_ring/carve.h"
+#include "_ring/config.h"
 #include "_ring/datagram.h"
 #include "_ring/event.h"
 #include "_ring/hit.h"
@@ -49,19 +50,6 @@ struct as_ring {
     int put_off; /* errno of a receive that had taken datagrams before it failed */
 };
 
-static bool within(uint32_t value, uint32_t least, uint32_t most) {
-    return value >= least && value <= most;
-}
-
-static bool config_valid(const as_config *config) {
-    return within(config->datagram_slots, 1, 1024) && within(config->datagram_bytes, 1024, 65536) &&
-           within(config->event_slots, 16, 1048576) && within(config->small_texts, 16, 1048576) &&
-           within(config->large_texts, 4, 4096) && within(config->event_timeout_ms, 1, 60000) &&
-           within(config->key_slots, 16, 4194304) && within(config->window_slack, 0, 1024) &&
-           within(config->hit_bytes, 8 * config->datagram_bytes + 65536, UINT32_C(1) << 30) &&
-           within(config->end, AS_END_EOE, AS_END_PATHS);
-}
-
 static void carve(as_ring *ring, const as_config *config, const as_rules *rules, as_carver *from) {
     as_datagrams_carve(&ring->datagrams, config, from);
     as_lines_carve(&ring->lines, config, from);
@@ -75,7 +63,7 @@ static void carve(as_ring *ring, const as_config *config, const as_rules *rules,
 size_t as_ring_bytes(const as_config *config, const as_rules *rules) {
     as_ring counting = {0};
     as_carver from = {.base = NULL, .used = sizeof(as_ring)};
-    if (!config_valid(config) || !as_rules_valid(rules)) {
+    if (!as_config_valid(config) || !as_rules_valid(rules)) {
         return 0;
     }
     carve(&counting, config, rules, &from);
@@ -200,6 +188,10 @@ static void begin(as_ring *ring, as_event *event) {
         as_values_clear(decision->values, ring->match.fields);
         as_event_fields(&ring->events, event, ring->match.fields, decision->values);
         decision->matching = as_match_event(&ring->match, event->wanted, decision->values);
+        if ((decision->matching & ring->match.excepting) != 0) {
+            decision->matching = as_match_except(&ring->match, &ring->events, event, decision->matching,
+                                                 decision->values, &ring->stats);
+        }
     }
 }
 
@@ -443,6 +435,13 @@ int64_t as_ring_stats(as_ring *ring, as_stats *out) {
     }
     *out = ring->stats;
     return leave(ring, AS_OK);
+}
+
+int64_t as_ring_excepted(as_ring *ring, uint64_t *out, size_t size) {
+    if (!enter(ring)) {
+        return AS_BUSY;
+    }
+    return leave(ring, as_match_excepted(&ring->match, out, size));
 }
 
 const char *as_version(void) {

@@ -79,9 +79,10 @@ typedef enum {
 
 /* The rule table: data made by the detection compiler. Offsets count from the arrays of as_rules. */
 typedef enum {
-    AS_OP_TEXT = 0,  /* the bytes are equal */
-    AS_OP_LIKE = 1,  /* equal without ASCII case; * is any run, ? any byte */
-    AS_OP_NUMBER = 2 /* (value & mask) == number, in the base the field is printed in */
+    AS_OP_TEXT = 0,   /* the bytes are equal */
+    AS_OP_LIKE = 1,   /* equal without ASCII case; * is any run, ? any byte */
+    AS_OP_NUMBER = 2, /* (value & mask) == number, in the base the field is printed in */
+    AS_OP_PRESENT = 3 /* the field is there; it has no operands, and negated it holds for an absent one */
 } as_op;
 
 typedef struct {
@@ -94,7 +95,7 @@ typedef struct {
 typedef struct {
     uint32_t field;         /* as_field */
     uint32_t op;            /* as_op */
-    uint32_t negated;       /* 1: true when no operand fits; an absent field fails either way */
+    uint32_t negated;       /* 1: true when no operand fits; an absent field fails either way (but AS_OP_PRESENT) */
     uint32_t first_operand; /* any of them is enough */
     uint32_t operands;
 } as_test;
@@ -115,18 +116,28 @@ typedef struct {
     uint32_t span_ms;    /* from the first to the last of them at most, 1 to 86400000 */
     uint32_t merge_ms;   /* 0: every completed window is a hit of its own; else a waiting hit of the
                             same key takes in those that come at most so much later */
+    uint32_t first_exception; /* an event that any of them takes is no match of this rule */
+    uint32_t exceptions;
 } as_rule;
+
+typedef struct {
+    uint64_t until_ms;   /* it takes events stamped before, in ms since 1970 UTC; UINT64_MAX: all */
+    uint32_t first_test; /* all must hold; without tests it takes everything */
+    uint32_t tests;
+} as_exception;
 
 typedef struct {
     const as_rule *rules; /* at most 64 */
     const as_call *calls;
     const as_test *tests;
     const as_operand *operands;
+    const as_exception *exceptions;
     const uint8_t *text;
     uint32_t rule_count;
     uint32_t call_count;
     uint32_t test_count;
     uint32_t operand_count;
+    uint32_t exception_count;
     uint32_t text_len;
 } as_rules;
 
@@ -167,6 +178,7 @@ typedef struct {
     uint64_t duplicate;          /* records that their event had already */
     uint64_t serials_missing;    /* numbers the kernel gave out and that never came (datagrams only) */
     uint64_t matches;            /* events a rule wanted */
+    uint64_t excepted;           /* events a rule would have wanted, but for one of its exceptions */
     uint64_t keyless;            /* matches that lack a key field: not counted in any window */
     uint64_t stale;              /* matches older than all that a full window keeps */
     uint64_t keys_evicted;       /* windows given up because key_slots were full */
@@ -215,6 +227,10 @@ int64_t as_ring_finish(as_ring *ring);
 int64_t as_ring_drain(as_ring *ring, uint8_t *out, size_t size);
 
 int64_t as_ring_stats(as_ring *ring, as_stats *out);
+
+/* How many events each exception took, by index in as_rules.exceptions; the first of a rule that fits takes it.
+ * Their sum is as_stats.excepted. size: of out, in counters; at least exception_count. Returns exception_count. */
+int64_t as_ring_excepted(as_ring *ring, uint64_t *out, size_t size);
 
 /* The version this library was built as: a stale build beside newer Python files is found at import. */
 const char *as_version(void);

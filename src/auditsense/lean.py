@@ -38,6 +38,7 @@ class Lean:
 def lean(rules: RuleTable) -> Lean:
     """Return what can be left out when events are decided by these rules."""
     asked = {test.field for rule in rules for test in rule.tests}
+    asked |= {test.field for rule in rules for one in rule.exceptions for test in one.tests}
     asked |= {key for rule in rules for key in rule.keys}
     unsent = {_EOE}
     if Field.CWD not in asked:

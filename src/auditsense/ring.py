@@ -84,6 +84,7 @@ class Stats:
         duplicate: records that their event had already.
         serials_missing: numbers the kernel gave out and that never came (datagrams only).
         matches: events that a rule wanted.
+        excepted: events that a rule would have wanted, but for one of its exceptions.
         keyless: matches that lack a key field.
         stale: matches older than all that a full window keeps.
         keys_evicted: windows given up because all key slots were in use.
@@ -107,6 +108,7 @@ class Stats:
     duplicate: int
     serials_missing: int
     matches: int
+    excepted: int
     keyless: int
     stale: int
     keys_evicted: int
@@ -171,6 +173,7 @@ class Ring:
         self.crowded = False
         """Whether so many hits lay there at the last drain that input may have had to wait for it."""
         self._stats = ffi.new("as_stats *")
+        self._exceptions = sum(len(rule.exceptions) for rule in rules)
 
     def receive(self, fd: int, now_ms: int, rounds: int = 64) -> int:
         """Take what waits on an audit socket, without waiting for more.
@@ -249,6 +252,13 @@ class Ring:
             counted = self._stats
             return Stats(**{name: int(getattr(counted, name)) for name in _STATS})
 
+    def excepted(self) -> tuple[int, ...]:
+        """Return how many events each exception took, in the order of the rule table."""
+        out = ffi.new("uint64_t[]", self._exceptions)
+        with self._enter() as handle:
+            _checked(lib.as_ring_excepted(handle, out, self._exceptions))
+        return tuple(int(count) for count in out)
+
     def close(self) -> None:
         """Give the memory back. Waiting hits are gone. A second call does nothing."""
         if self._handle is None:
@@ -313,6 +323,7 @@ def _to_c(rules: RuleTable, limits: Limits, end: End, seed: int) -> tuple[Any, A
         "calls": ffi.new("as_call[]", laid_out.calls),
         "tests": ffi.new("as_test[]", laid_out.tests),
         "operands": ffi.new("as_operand[]", laid_out.operands),
+        "exceptions": ffi.new("as_exception[]", laid_out.exceptions),
         "text": ffi.new("uint8_t[]", bytes(laid_out.text)),
     }
     return config, ffi.new("as_rules *", {**arrays, **laid_out.counts}), list(arrays.values())

@@ -75,6 +75,8 @@ class Op(enum.IntEnum):
     """Equal without regard to ASCII case; `*` is any run of bytes, `?` any one."""
     NUMBER = 2
     """`value & mask == number`, in the base the kernel prints the field in."""
+    PRESENT = 3
+    """The field is there. It has no operands; negated it holds for an absent field."""
 
 
 @value
@@ -87,7 +89,10 @@ class Masked:
 
 @value
 class Test:
-    """One comparison: it holds when any operand fits, or none if *negated*; never for an absent field."""
+    """One comparison: it holds when any operand fits, or none if *negated*.
+
+    For an absent field it never holds, but for a negated `Op.PRESENT`.
+    """
 
     field: Field
     op: Op
@@ -104,6 +109,19 @@ class Call:
 
 
 @value
+class Exempting:
+    """What is no match of a rule, although the rule's tests hold.
+
+    Attributes:
+        tests: all must hold.
+        until_ms: it takes events stamped before, in ms since 1970 UTC; None: all.
+    """
+
+    tests: tuple[Test, ...]
+    until_ms: int | None = None
+
+
+@value
 class Rule:
     """What makes a match, and how many matches of one key in what time make a hit.
 
@@ -116,6 +134,7 @@ class Rule:
         span_ms: from the first to the last of them at most, 1 to 86,400,000 ms of event time.
         merge_ms: 0: every completed window is a hit. Else a hit that waits to be drained takes in
             the windows of its key that complete at most so many ms after the last (`Hit.more`).
+        exceptions: an event that any of them takes is no match; the first that fits counts it.
     """
 
     calls: tuple[Call, ...]
@@ -124,9 +143,13 @@ class Rule:
     count: int
     span_ms: int
     merge_ms: int = 0
+    exceptions: tuple[Exempting, ...] = ()
 
 
 RuleTable = tuple[Rule, ...]
+
+FOR_EVER = 0xFFFF_FFFF_FFFF_FFFF
+"""`as_exception.until_ms` of an exception that does not end."""
 
 
 @value(frozen=False)
@@ -137,6 +160,7 @@ class Layout:
     calls: list[dict[str, int]] = made(default_factory=list)
     tests: list[dict[str, int]] = made(default_factory=list)
     operands: list[dict[str, int]] = made(default_factory=list)
+    exceptions: list[dict[str, int]] = made(default_factory=list)
     text: bytearray = made(default_factory=bytearray)
 
     @property
@@ -147,6 +171,7 @@ class Layout:
             "call_count": len(self.calls),
             "test_count": len(self.tests),
             "operand_count": len(self.operands),
+            "exception_count": len(self.exceptions),
             "text_len": len(self.text),
         }
 
@@ -166,23 +191,35 @@ def lay_out(rules: RuleTable) -> Layout:
                 "count": rule.count,
                 "span_ms": rule.span_ms,
                 "merge_ms": rule.merge_ms,
+                "first_exception": len(out.exceptions),
+                "exceptions": len(rule.exceptions),
             }
         )
         out.calls += [{"arch": call.arch, "syscall": call.syscall} for call in rule.calls]
-        for test in rule.tests:
-            out.tests.append(
-                {
-                    "field": test.field,
-                    "op": test.op,
-                    "negated": int(test.negated),
-                    "first_operand": len(out.operands),
-                    "operands": len(test.operands),
-                }
+        _lay_out_tests(out, rule.tests)
+        for one in rule.exceptions:
+            until_ms = FOR_EVER if one.until_ms is None else one.until_ms
+            out.exceptions.append(
+                {"until_ms": until_ms, "first_test": len(out.tests), "tests": len(one.tests)}
             )
-            for operand in test.operands:
-                if isinstance(operand, Masked):
-                    out.operands.append({"number": operand.number, "mask": operand.mask})
-                else:
-                    out.operands.append({"at": len(out.text), "len": len(operand)})
-                    out.text += operand
+            _lay_out_tests(out, one.tests)
     return out
+
+
+def _lay_out_tests(out: Layout, tests: tuple[Test, ...]) -> None:
+    for test in tests:
+        out.tests.append(
+            {
+                "field": test.field,
+                "op": test.op,
+                "negated": int(test.negated),
+                "first_operand": len(out.operands),
+                "operands": len(test.operands),
+            }
+        )
+        for operand in test.operands:
+            if isinstance(operand, Masked):
+                out.operands.append({"number": operand.number, "mask": operand.mask})
+            else:
+                out.operands.append({"at": len(out.text), "len": len(operand)})
+                out.text += operand

@@ -26,6 +26,7 @@ typedef struct {
     as_call call;
     as_test test;
     as_operand operand;
+    as_exception exception;
     as_rules rules;
 } spoilable;
 
@@ -37,15 +38,18 @@ static spoilable *good_table(void) {
                  .keys = {AS_FIELD_PID, AS_FIELD_NODE},
                  .key_count = 2,
                  .count = 2,
-                 .span_ms = 1},
+                 .span_ms = 1,
+                 .exceptions = 1},
         .call = {.arch = 1, .syscall = 2},
         .test = {.field = AS_FIELD_COMM, .op = AS_OP_TEXT, .operands = 1},
         .operand = {.at = 0, .len = 4},
-        .rules = {.rule_count = 1, .call_count = 1, .test_count = 1, .operand_count = 1, .text_len = 4}};
+        .exception = {.until_ms = UINT64_MAX, .tests = 1},
+        .rules = {.rule_count = 1, .call_count = 1, .test_count = 1, .operand_count = 1, .exception_count = 1, .text_len = 4}};
     good.rules.rules = &good.rule;
     good.rules.calls = &good.call;
     good.rules.tests = &good.test;
     good.rules.operands = &good.operand;
+    good.rules.exceptions = &good.exception;
     good.rules.text = (const uint8_t *)"text";
     return &good;
 }
@@ -94,10 +98,19 @@ static void valid_tables(void) {
     SPOILT(operand.at, 1);
     SPOILT(operand.len, 5);
     SPOILT(operand.at, UINT32_MAX);
+    SPOILT(rule.first_exception, 1);
+    SPOILT(rule.exceptions, 2);
+    SPOILT(rule.exceptions, UINT32_MAX);
+    SPOILT(exception.first_test, 1);
+    SPOILT(exception.tests, 2);
+    SPOILT(exception.tests, UINT32_MAX);
+    STILL_GOOD(rule.exceptions, 0);
+    STILL_GOOD(exception.tests, 0);
+    STILL_GOOD(exception.until_ms, 0);
 
     CASE("a test names a field, an operator, and yes or no");
     SPOILT(test.field, AS_FIELDS);
-    SPOILT(test.op, AS_OP_NUMBER + 1);
+    SPOILT(test.op, AS_OP_PRESENT + 1);
     SPOILT(test.negated, 2);
 
     CASE("a table has at most 64 rules and 65,536 of everything else");
@@ -105,6 +118,7 @@ static void valid_tables(void) {
     SPOILT(rules.call_count, 65537);
     SPOILT(rules.test_count, 65537);
     SPOILT(rules.operand_count, 65537);
+    SPOILT(rules.exception_count, 65537);
     SPOILT(rules.text_len, 65537);
 }
 
@@ -296,6 +310,16 @@ static void operators(void) {
     CHECK(!fits(AS_FIELD_PID, AS_OP_NUMBER, "", 7, UINT64_MAX, 1, AS_FORM_BARE, "?"));
     CHECK(!fits(AS_FIELD_PID, AS_OP_NUMBER, "", 7, UINT64_MAX, 1, AS_FORM_BARE, "7"));
     CHECK(fits(AS_FIELD_PID, AS_OP_NUMBER, "", 7, UINT64_MAX, 1, AS_FORM_BARE, "8"));
+
+    CASE("whether a field is there can be asked, either way, and does not depend on what it says");
+    CHECK(fits(AS_FIELD_COMM, AS_OP_PRESENT, "", 0, 0, 0, AS_FORM_QUOTED, "ps"));
+    CHECK(fits(AS_FIELD_COMM, AS_OP_PRESENT, "", 0, 0, 0, AS_FORM_QUOTED, ""));
+    CHECK(fits(AS_FIELD_PID, AS_OP_PRESENT, "", 0, 0, 0, AS_FORM_BARE, "x"));
+    CHECK(!fits(AS_FIELD_COMM, AS_OP_PRESENT, "", 0, 0, 0, AS_FORM_BARE, "(null)"));
+    CHECK(!fits(AS_FIELD_COMM, AS_OP_PRESENT, "", 0, 0, 0, AS_FORM_ABSENT, ""));
+    CHECK(!fits(AS_FIELD_COMM, AS_OP_PRESENT, "", 0, 0, 1, AS_FORM_QUOTED, "ps"));
+    CHECK(fits(AS_FIELD_COMM, AS_OP_PRESENT, "", 0, 0, 1, AS_FORM_BARE, "?"));
+    CHECK(fits(AS_FIELD_COMM, AS_OP_PRESENT, "", 0, 0, 1, AS_FORM_ABSENT, ""));
 }
 
 static void events(void) {

@@ -854,6 +854,7 @@ static void second_thread(void) {
     CHECK_EQUAL(as_ring_finish(ring), AS_BUSY);
     CHECK_EQUAL(as_ring_drain(ring, drained, sizeof drained), AS_BUSY);
     CHECK_EQUAL(as_ring_stats(ring, &stats), AS_BUSY);
+    CHECK_EQUAL(as_ring_excepted(ring, NULL, 0), AS_BUSY);
     wrapped.blocks = false;
     sem_post(&wrapped.go_on);
     pthread_join(thread, &result);
@@ -866,7 +867,72 @@ static void second_thread(void) {
     as_ring_free(ring);
 }
 
+/* Exceptions */
+
+static const uint8_t excepted_text[] = "init/initps";
+
+/* Two rules that want every event: the second is quiet about comm init until 5,000 ms, about what has no exe,
+ * and about whatever has the exe /init; the first is not. */
+static as_ring *excepting_ring(void) {
+    static const as_operand operands[] = {{.at = 0, .len = 4}, {.at = 4, .len = 5}};
+    static const as_test tests[] = {
+        {.field = AS_FIELD_COMM, .op = AS_OP_TEXT, .operands = 1},
+        {.field = AS_FIELD_EXE, .op = AS_OP_PRESENT, .negated = 1},
+        {.field = AS_FIELD_EXE, .op = AS_OP_TEXT, .first_operand = 1, .operands = 1}};
+    static const as_exception exceptions[] = {{.until_ms = 5000, .first_test = 0, .tests = 1},
+                                              {.until_ms = UINT64_MAX, .first_test = 1, .tests = 1},
+                                              {.until_ms = UINT64_MAX, .first_test = 2, .tests = 1}};
+    static const as_rule rules[] = {{.count = 1, .span_ms = 1},
+                                    {.count = 1, .span_ms = 1, .exceptions = 3}};
+    const as_rules table = {.rules = rules,
+                            .tests = tests,
+                            .operands = operands,
+                            .exceptions = exceptions,
+                            .text = excepted_text,
+                            .rule_count = 2,
+                            .test_count = 3,
+                            .operand_count = 2,
+                            .exception_count = 3,
+                            .text_len = sizeof excepted_text - 1};
+    const as_config config = sample_config();
+    as_ring *ring = as_ring_new(&config, &table);
+    CHECK(ring != NULL);
+    return ring;
+}
+
+static void excepting(void) {
+    static const char log[] =
+        "type=SYSCALL msg=audit(4.999:1): arch=c000003e syscall=257 pid=1 comm=\"init\" exe=\"/init\"\n"
+        "type=SYSCALL msg=audit(5.000:2): arch=c000003e syscall=257 pid=1 comm=\"init\" exe=\"/init\"\n"
+        "type=SYSCALL msg=audit(5.001:3): arch=c000003e syscall=257 pid=1 comm=\"init\" exe=(null)\n"
+        "type=SYSCALL msg=audit(4.000:4): arch=c000003e syscall=257 pid=1 comm=\"init\"\n"
+        "type=SYSCALL msg=audit(4.000:5): arch=c000003e syscall=257 pid=1 comm=\"ps\" exe=\"/ps\"\n";
+    as_ring *ring = excepting_ring();
+    uint64_t taken[4] = {9, 9, 9, 9};
+
+    CASE("an exception takes an event from its own rule only, the first that fits, and until its time");
+    CHECK_EQUAL(as_ring_feed_text(ring, (const uint8_t *)log, sizeof log - 1), sizeof log - 1);
+    CHECK_EQUAL(as_ring_finish(ring), 1);
+    CHECK_EQUAL(stats_of(ring).matches, 5 + 1);
+    CHECK_EQUAL(stats_of(ring).excepted, 4);
+    CHECK_EQUAL(as_ring_excepted(ring, taken, 4), 3);
+    CHECK_EQUAL(taken[0], 2);
+    CHECK_EQUAL(taken[1], 1);
+    CHECK_EQUAL(taken[2], 1);
+    CHECK_EQUAL(taken[3], 9);
+
+    CASE("their counters are copied only where there is room for all");
+    CHECK_EQUAL(as_ring_excepted(ring, taken, 2), AS_ARGUMENT);
+    as_ring_free(ring);
+
+    CASE("a ring without exceptions has no counters");
+    ring = sample_ring();
+    CHECK_EQUAL(as_ring_excepted(ring, NULL, 0), 0);
+    as_ring_free(ring);
+}
+
 int main(void) {
+    excepting();
     bounds();
     memory();
     feeding();

@@ -13,7 +13,8 @@ static bool rule_valid(const as_rules *rules, const as_rule *rule) {
     bool valid = inside(rule->first_call, rule->calls, rules->call_count) &&
                  inside(rule->first_test, rule->tests, rules->test_count) && rule->key_count <= 2 &&
                  rule->count >= 1 && rule->count <= MOST_COUNT && rule->span_ms >= 1 &&
-                 rule->span_ms <= MOST_SPAN_MS && rule->merge_ms <= MOST_SPAN_MS;
+                 rule->span_ms <= MOST_SPAN_MS && rule->merge_ms <= MOST_SPAN_MS &&
+                 inside(rule->first_exception, rule->exceptions, rules->exception_count);
     for (uint32_t i = 0; valid && i < rule->key_count; i++) {
         valid = rule->keys[i] < AS_FIELDS;
     }
@@ -21,19 +22,22 @@ static bool rule_valid(const as_rules *rules, const as_rule *rule) {
 }
 
 static bool test_valid(const as_rules *rules, const as_test *test) {
-    return test->field < AS_FIELDS && test->op <= AS_OP_NUMBER && test->negated <= 1 &&
+    return test->field < AS_FIELDS && test->op <= AS_OP_PRESENT && test->negated <= 1 &&
            inside(test->first_operand, test->operands, rules->operand_count);
 }
 
 bool as_rules_valid(const as_rules *rules) {
     bool valid = rules->rule_count <= MOST_RULES && rules->call_count <= MOST_ENTRIES &&
                  rules->test_count <= MOST_ENTRIES && rules->operand_count <= MOST_ENTRIES &&
-                 rules->text_len <= MOST_ENTRIES;
+                 rules->exception_count <= MOST_ENTRIES && rules->text_len <= MOST_ENTRIES;
     for (uint32_t i = 0; valid && i < rules->rule_count; i++) {
         valid = rule_valid(rules, &rules->rules[i]);
     }
     for (uint32_t i = 0; valid && i < rules->test_count; i++) {
         valid = test_valid(rules, &rules->tests[i]);
+    }
+    for (uint32_t i = 0; valid && i < rules->exception_count; i++) {
+        valid = inside(rules->exceptions[i].first_test, rules->exceptions[i].tests, rules->test_count);
     }
     for (uint32_t i = 0; valid && i < rules->operand_count; i++) {
         valid = inside(rules->operands[i].at, rules->operands[i].len, rules->text_len);
@@ -57,17 +61,46 @@ static void copy(void *to, const void *from, size_t n, size_t size) {
     }
 }
 
+static uint64_t tested_fields(const as_match *match, uint32_t first, uint32_t count) {
+    uint64_t fields = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        fields |= AS_BIT(match->tests[first + i].field);
+    }
+    return fields;
+}
+
+/* Which fields are needed: those of every rule before, those of exceptions alone after it matched. */
+static void find_fields(as_match *match) {
+    for (uint32_t i = 0; i < match->rule_count; i++) {
+        const as_rule *rule = &match->rules[i];
+        match->fields |= tested_fields(match, rule->first_test, rule->tests);
+        for (uint32_t j = 0; j < rule->key_count; j++) {
+            match->fields |= AS_BIT(rule->keys[j]);
+        }
+        match->excepting |= rule->exceptions > 0 ? UINT64_C(1) << i : 0;
+    }
+    for (uint32_t i = 0; i < match->exception_count; i++) {
+        match->more_fields |= tested_fields(match, match->exceptions[i].first_test, match->exceptions[i].tests);
+    }
+    match->more_fields &= ~match->fields;
+}
+
 void as_match_carve(as_match *match, const as_config *config, const as_rules *rules, as_carver *from) {
     const uint32_t call_slots = as_power_of_two(2 * rules->call_count + 1);
     match->seed = config->seed;
     match->any_call = 0;
     match->last.len = 0;
     match->fields = 0;
+    match->more_fields = 0;
+    match->excepting = 0;
     match->call_mask = call_slots - 1;
     match->rule_count = rules->rule_count;
+    match->exception_count = rules->exception_count;
     match->rules = as_carve(from, rules->rule_count, sizeof *rules->rules);
     match->tests = as_carve(from, rules->test_count, sizeof *rules->tests);
     match->operands = as_carve(from, rules->operand_count, sizeof *rules->operands);
+    match->exceptions = as_carve(from, rules->exception_count, sizeof *rules->exceptions);
+    match->excepted = as_carve(from, rules->exception_count, sizeof *match->excepted);
     match->text = as_carve(from, rules->text_len, 1);
     match->calls = as_carve(from, call_slots, sizeof *match->calls);
     match->scratch = as_carve(from, config->datagram_bytes, 1);
@@ -77,16 +110,12 @@ void as_match_carve(as_match *match, const as_config *config, const as_rules *ru
     copy(match->rules, rules->rules, rules->rule_count, sizeof *rules->rules);
     copy(match->tests, rules->tests, rules->test_count, sizeof *rules->tests);
     copy(match->operands, rules->operands, rules->operand_count, sizeof *rules->operands);
+    copy(match->exceptions, rules->exceptions, rules->exception_count, sizeof *rules->exceptions);
     copy(match->text, rules->text, rules->text_len, 1);
-    for (uint32_t i = 0; i < rules->test_count; i++) {
-        match->fields |= AS_BIT(rules->tests[i].field);
-    }
+    find_fields(match);
     for (uint32_t i = 0; i < rules->rule_count; i++) {
         const as_rule *rule = &rules->rules[i];
         const uint64_t bit = UINT64_C(1) << i;
-        for (uint32_t j = 0; j < rule->key_count; j++) {
-            match->fields |= AS_BIT(rule->keys[j]);
-        }
         match->any_call |= rule->calls == 0 ? bit : 0;
         for (uint32_t j = 0; j < rule->calls; j++) {
             const as_call call = rules->calls[rule->first_call + j];
@@ -186,7 +215,11 @@ static bool holds(const as_match *match, const as_test *test, const as_value val
         fits = any_number(match, test, number);
     } else {
         as_span text;
-        if (!as_value_text(value, kind, match->scratch, &text)) {
+        const bool present = as_value_text(value, kind, match->scratch, &text);
+        if (test->op == AS_OP_PRESENT) {
+            return present != (test->negated == 1);
+        }
+        if (!present) {
             return false;
         }
         fits = any_text(match, test, text);
@@ -194,15 +227,58 @@ static bool holds(const as_match *match, const as_test *test, const as_value val
     return fits != (test->negated == 1);
 }
 
+static bool all_hold(const as_match *match, uint32_t first, uint32_t count, const as_value values[AS_FIELDS]) {
+    bool all = true;
+    for (uint32_t i = 0; all && i < count; i++) {
+        all = holds(match, &match->tests[first + i], values);
+    }
+    return all;
+}
+
 uint64_t as_match_event(const as_match *match, uint64_t wanted, const as_value values[AS_FIELDS]) {
     uint64_t matching = 0;
     for (uint32_t i = 0; i < match->rule_count; i++) {
         const as_rule *rule = &match->rules[i];
-        bool all = (wanted >> i & 1) != 0;
-        for (uint32_t j = 0; all && j < rule->tests; j++) {
-            all = holds(match, &match->tests[rule->first_test + j], values);
-        }
+        const bool all = (wanted >> i & 1) != 0 && all_hold(match, rule->first_test, rule->tests, values);
         matching |= all ? UINT64_C(1) << i : 0;
     }
     return matching;
+}
+
+/* The exception of a rule that takes the event; NULL: none. */
+static const as_exception *exception_for(const as_match *match, const as_rule *rule, uint64_t ms,
+                                         const as_value values[AS_FIELDS]) {
+    for (uint32_t i = 0; i < rule->exceptions; i++) {
+        const as_exception *exception = &match->exceptions[rule->first_exception + i];
+        const bool in_force = exception->until_ms == UINT64_MAX || ms < exception->until_ms;
+        if (in_force && all_hold(match, exception->first_test, exception->tests, values)) {
+            return exception;
+        }
+    }
+    return NULL;
+}
+
+uint64_t as_match_except(const as_match *match, const as_events *events, const as_event *event, uint64_t matching,
+                         as_value values[AS_FIELDS], as_stats *stats) {
+    uint64_t left = matching;
+    as_values_clear(values, match->more_fields);
+    as_event_fields(events, event, match->more_fields, values);
+    for (uint64_t rest = matching & match->excepting; rest != 0; rest &= rest - 1) {
+        const as_rule *rule = &match->rules[__builtin_ctzll(rest)];
+        const as_exception *found = exception_for(match, rule, event->ms, values);
+        if (found != NULL) {
+            match->excepted[found - match->exceptions]++;
+            stats->excepted++;
+            left &= ~(rest & (0 - rest));
+        }
+    }
+    return left;
+}
+
+int64_t as_match_excepted(const as_match *match, uint64_t *out, size_t size) {
+    if (size < match->exception_count) {
+        return AS_ARGUMENT;
+    }
+    copy(out, match->excepted, match->exception_count, sizeof *out);
+    return match->exception_count;
 }

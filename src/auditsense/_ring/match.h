@@ -2,13 +2,16 @@
  *
  * Owns the copied rule table and the index of its system calls.
  * Rule 1: the SYSCALL record alone rejects most events (as_match_wants), by arch and number.
- * Rule 2: an absent field fails its test, negated or not.
+ * Rule 2: an absent field fails its test, negated or not; only AS_OP_PRESENT asks whether it is there.
+ * Rule 3: exceptions are looked at last, and their fields are read only for an event that a rule with exceptions
+ *         matches: a rule without any does not pay for them.
  * Tested by tests/c/test_match.c and, against a Python model, tests/test_model.py. */
 #ifndef AUDITSENSE_MATCH_H
 #define AUDITSENSE_MATCH_H
 
 #include "../_ring.h"
 #include "carve.h"
+#include "event.h"
 #include "record.h"
 
 typedef struct {
@@ -27,14 +30,19 @@ typedef struct {
     as_rule *rules;
     as_test *tests;
     as_operand *operands;
+    as_exception *exceptions;
+    uint64_t *excepted; /* events each exception took */
     uint8_t *text;
     as_call_slot *calls; /* open addressing, at most half full */
     uint8_t *scratch;    /* for one decoded value */
     uint64_t seed;
-    uint64_t fields;   /* bits of the fields that a test or a key needs */
-    uint64_t any_call; /* bits of the rules that look at every call */
+    uint64_t fields;      /* bits of the fields that a rule's test or key needs */
+    uint64_t more_fields; /* bits of the others that an exception needs */
+    uint64_t excepting;   /* bits of the rules that have exceptions */
+    uint64_t any_call;    /* bits of the rules that look at every call */
     uint32_t call_mask;
     uint32_t rule_count;
+    uint32_t exception_count;
     as_last_call last;
 } as_match;
 
@@ -49,5 +57,13 @@ uint64_t as_match_wants(as_match *match, const as_record *record);
 
 /* Bits of the wanted rules whose tests all hold for these values of one event. */
 uint64_t as_match_event(const as_match *match, uint64_t wanted, const as_value values[AS_FIELDS]);
+
+/* Bits of those matching rules that have no exception for this event. The values it was matched by are filled up
+ * with more_fields. What an exception takes is counted, in `excepted` and in the stats. */
+uint64_t as_match_except(const as_match *match, const as_events *events, const as_event *event, uint64_t matching,
+                         as_value values[AS_FIELDS], as_stats *stats);
+
+/* Copy the counters of all exceptions. Returns how many; AS_ARGUMENT: out has no room for them. */
+int64_t as_match_excepted(const as_match *match, uint64_t *out, size_t size);
 
 #endif

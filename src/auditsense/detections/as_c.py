@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from auditsense.rule_table import Field, Op, lay_out
+from auditsense.rule_table import FOR_EVER, Field, Op, lay_out
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -46,8 +46,8 @@ def _c_value(name: str, value: int | list[int]) -> str:
             return f"AS_OP_{Op(value).name}"
         case "arch":
             return f"{value:#x}"
-        case "number" | "mask":
-            return f"UINT64_C({value:#x})"
+        case "number" | "mask" | "until_ms":
+            return "UINT64_MAX" if value == FOR_EVER else f"UINT64_C({value:#x})"
         case _:
             return str(value)
 
@@ -72,6 +72,7 @@ def as_c(rules: RuleTable, ids: Sequence[str]) -> str:
     """
     layout = lay_out(rules)
     kinds = {"rules": "as_rule", "calls": "as_call", "tests": "as_test", "operands": "as_operand"}
+    kinds["exceptions"] = "as_exception"
     # They come from files: nothing of theirs may end the comment or the string.
     plain = [re.sub(r"[^\w.-]", "_", one, flags=re.ASCII) for one in ids]
     parts = [

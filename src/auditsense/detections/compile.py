@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from auditsense import syscalls
 from auditsense.detections.fields import HOST, NUMBERS, SYSCALL_NAME, field, nearest
-from auditsense.detections.model import Comparison, Condition, Detection
+from auditsense.detections.model import Comparison, Condition, Detection, DetectionExcept
 from auditsense.errors import DetectionError
-from auditsense.rule_table import Call, Masked, Op, Rule, RuleTable, Test
+from auditsense.rule_table import Call, Exempting, Masked, Op, Rule, RuleTable, Test
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 _MOST_KEYS = 2
 MOST_MATCHES = 64
 MOST_SPAN_MS = 86_400_000
+_OPS = {
+    Comparison.IS: Op.TEXT,
+    Comparison.LIKE: Op.LIKE,
+    Comparison.NUMBER: Op.NUMBER,
+    Comparison.EXISTS: Op.PRESENT,
+}
 
 
 def _calls(condition: Condition) -> tuple[Call, ...]:
@@ -39,6 +45,10 @@ def _check(condition: Condition) -> None:
     """Raise for values that cannot be compared with; a file cannot say them, but code can."""
     # A string is a sequence of strings: without this, one would be compared with its letters.
     values: object = condition.values
+    if condition.comparison is Comparison.EXISTS:
+        if values != ():
+            raise DetectionError(f"{condition.field}: exists has no values")
+        return
     if not isinstance(values, tuple) or not values:
         raise DetectionError(f'{condition.field}: values must be a tuple with something in it, as ("/proc",)')
     number = condition.comparison is Comparison.NUMBER
@@ -58,8 +68,22 @@ def _test(condition: Condition) -> Test:
         Masked(value & condition.mask, condition.mask) if isinstance(value, int) else value.encode()
         for value in condition.values
     )
-    ops = {Comparison.IS: Op.TEXT, Comparison.LIKE: Op.LIKE, Comparison.NUMBER: Op.NUMBER}
-    return Test(compared, ops[condition.comparison], operands, condition.negated)
+    return Test(compared, _OPS[condition.comparison], operands, condition.negated)
+
+
+def compile_exception(one: DetectionExcept) -> Exempting:
+    """Compile one exception.
+
+    Raises:
+        DetectionError: it has no condition, an unknown field, or compares the system call.
+    """
+    if not one.match:
+        raise DetectionError("an exception without a condition takes everything; remove the detection")
+    for condition in one.match:
+        _check(condition)
+        if condition.field == SYSCALL_NAME:
+            raise DetectionError(f"{SYSCALL_NAME} cannot be in an exception; narrow the detection's match")
+    return Exempting(tuple(_test(condition) for condition in one.match), one.expires_ms)
 
 
 def compile_one(detection: Detection, *, merge_ms: int) -> Rule:
@@ -96,6 +120,7 @@ def compile_one(detection: Detection, *, merge_ms: int) -> Rule:
         count=detection.window.matches,
         span_ms=detection.window.within_ms,
         merge_ms=merge_ms,
+        exceptions=tuple(compile_exception(one) for one in detection.exceptions),
     )
 
 

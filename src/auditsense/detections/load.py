@@ -6,127 +6,30 @@ Every error names the file, the key and what is expected there.
 from __future__ import annotations
 
 import os
-import re
 import stat
 import tomllib
 from pathlib import Path
 from typing import Any
 
-from auditsense.detections.compile import MOST_MATCHES, MOST_SPAN_MS, compile_one
-from auditsense.detections.fields import HOST, nearest
-from auditsense.detections.model import (
-    Comparison,
-    Condition,
-    Detection,
-    Named,
-    Severity,
-    Threat,
-    Window,
-)
+from auditsense.detections.compile import MOST_MATCHES, compile_one
+from auditsense.detections.exceptions import exception_from
+from auditsense.detections.fields import HOST
+from auditsense.detections.model import Detection, Named, Severity, Threat, Window
+from auditsense.detections.table import Table, conditions, duration_ms
 from auditsense.errors import DetectionError
 
-_UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000}
 _MOST_RISK = 100
-_KINDS: dict[type, str] = {str: "a string", int: "a whole number", list: "a list", dict: "a table"}
-_ALL_BITS = 0xFFFF_FFFF_FFFF_FFFF
-_COMPARISONS = {
-    "is": (Comparison.IS, False),
-    "is_not": (Comparison.IS, True),
-    "like": (Comparison.LIKE, False),
-    "not_like": (Comparison.LIKE, True),
-    "number": (Comparison.NUMBER, False),
-    "not_number": (Comparison.NUMBER, True),
-}
-
-
-class _Table:
-    """A TOML table that is read key by key; what nobody read is an error."""
-
-    def __init__(self, where: str, table: object) -> None:
-        if not isinstance(table, dict):
-            raise DetectionError(f"{where}: expected a table")
-        self.where = where
-        self._table: dict[str, Any] = dict(table)
-        self._known: list[str] = []
-
-    def take(self, key: str, kind: type, default: object = None) -> Any:  # noqa: ANN401 - TOML's own
-        self._known.append(key)
-        value = self._table.pop(key, default)
-        if value is None:
-            raise DetectionError(f"{self.where}: {key} is missing")
-        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            raise DetectionError(f"{self.where}: {key} must be {_KINDS[kind]}")
-        return value
-
-    def strings(self, key: str) -> tuple[str, ...]:
-        values = self.take(key, list, [])
-        if not all(isinstance(value, str) for value in values):
-            raise DetectionError(f"{self.where}: {key} must be a list of strings")
-        return tuple(values)
-
-    def items(self) -> list[tuple[str, Any]]:
-        items = list(self._table.items())
-        self._table.clear()
-        return items
-
-    def done(self) -> None:
-        for key in self._table:
-            raise DetectionError(f"{self.where}: unknown key {key}{nearest(key, self._known)}")
-
-
-def _duration_ms(where: str, text: str) -> int:
-    found = re.fullmatch(r"(\d{1,8})(ms|s|m|h)", text)
-    span = int(found[1]) * _UNITS_MS[found[2]] if found else 0
-    if not 1 <= span <= MOST_SPAN_MS:
-        raise DetectionError(f"{where}: {text!r} is no duration from 1ms to 24h, such as 5s or 500ms")
-    return span
-
-
-def _values(where: str, value: object, kind: type) -> tuple[Any, ...]:
-    values = value if isinstance(value, list) else [value]
-    if not values or any(not isinstance(v, kind) or isinstance(v, bool) for v in values):
-        raise DetectionError(f"{where}: expected {_KINDS[kind]} or a list of them")
-    return tuple(values)
-
-
-def _number(where: str, number: int, *, least: int) -> int:
-    if not least <= number <= _ALL_BITS:
-        raise DetectionError(f"{where}: must be {least} to {_ALL_BITS:#x}, not {number}")
-    return number
-
-
-def _conditions(where: str, name: str, value: object) -> list[Condition]:
-    if not isinstance(value, dict):
-        return [Condition(name, Comparison.IS, _values(where, value, str))]
-    entry = _Table(where, value)
-    mask = _number(f"{where}.mask", entry.take("mask", int, _ALL_BITS), least=1)
-    if "mask" in value and not {"number", "not_number"} & value.keys():
-        raise DetectionError(f"{where}: a mask is for number and not_number only")
-    conditions = []
-    for key, operand in entry.items():
-        if key not in _COMPARISONS:
-            hint = nearest(key, [*_COMPARISONS, "mask"])
-            raise DetectionError(f"{where}: no comparison {key}{hint}")
-        comparison, negated = _COMPARISONS[key]
-        kind = int if comparison is Comparison.NUMBER else str
-        values = _values(f"{where}.{key}", operand, kind)
-        if comparison is Comparison.NUMBER:
-            values = tuple(_number(f"{where}.{key}", number, least=-(2**63)) for number in values)
-        conditions.append(Condition(name, comparison, values, negated, mask))
-    if not conditions:
-        raise DetectionError(f"{where}: expected a comparison, one of {', '.join(_COMPARISONS)}")
-    return conditions
 
 
 def _named(where: str, table: object) -> Named:
-    entry = _Table(where, table)
+    entry = Table(where, table)
     named = Named(entry.take("id", str), entry.take("name", str), entry.take("reference", str))
     entry.done()
     return named
 
 
 def _threat(where: str, table: object) -> Threat:
-    entry = _Table(where, table)
+    entry = Table(where, table)
     threat = Threat(
         _named(f"{where}.tactic", entry.take("tactic", dict)),
         tuple(_named(f"{where}.technique", row) for row in entry.take("technique", list, [])),
@@ -136,7 +39,7 @@ def _threat(where: str, table: object) -> Threat:
 
 
 def _window(where: str, table: object) -> Window:
-    entry = _Table(where, table)
+    entry = Table(where, table)
     matches = entry.take("matches", int)
     if not 1 <= matches <= MOST_MATCHES:
         raise DetectionError(f"{where}: matches must be 1 to {MOST_MATCHES}, not {matches}")
@@ -144,7 +47,7 @@ def _window(where: str, table: object) -> Window:
     window = Window(
         by if HOST in by else (*by, HOST),
         matches,
-        _duration_ms(where, entry.take("within", str)),
+        duration_ms(where, entry.take("within", str)),
     )
     entry.done()
     return window
@@ -177,16 +80,17 @@ def from_table(document: dict[str, Any], where: str) -> Detection:
     Raises:
         DetectionError: it is not a detection.
     """
-    entry = _Table(where, document)
+    entry = Table(where, document)
     severity = entry.take("severity", str)
     if severity not in list(Severity):
         raise DetectionError(f"{where}: severity must be one of {', '.join(Severity)}")
     risk_score = entry.take("risk_score", int)
     if not 0 <= risk_score <= _MOST_RISK:
         raise DetectionError(f"{where}: risk_score must be 0 to {_MOST_RISK}, not {risk_score}")
-    match = _Table(f"{where}: match", entry.take("match", dict))
+    match = Table(f"{where}: match", entry.take("match", dict))
+    name = entry.take("id", str)
     detection = Detection(
-        id=entry.take("id", str),
+        id=name,
         name=entry.take("name", str),
         version=entry.take("version", int),
         severity=Severity(severity),
@@ -197,12 +101,15 @@ def from_table(document: dict[str, Any], where: str) -> Detection:
         tags=entry.strings("tags"),
         false_positives=entry.strings("false_positives"),
         threat=tuple(_threat(f"{where}: threat", row) for row in entry.take("threat", list, [])),
-        match=tuple(
-            condition
-            for name, value in match.items()
-            for condition in _conditions(f"{where}: match.{name}", name, value)
-        ),
+        match=conditions(f"{where}: match", match),
         window=_window(f"{where}: window", entry.take("window", dict)),
+        note=entry.take("note", str, "").strip(),
+        investigate=entry.strings("investigate"),
+        respond=entry.strings("respond"),
+        exceptions=tuple(
+            exception_from(row, f"{where}: exception {n}", detection=name, origin=where)
+            for n, row in enumerate(entry.take("exception", list, []), start=1)
+        ),
     )
     entry.done()
     try:

@@ -42,11 +42,13 @@ class Comparison(enum.StrEnum):
     """One of the values without regard to case; `*` is any run of characters, `?` any one."""
     NUMBER = "number"
     """One of the values as a number, cut to the bits of `Condition.mask`."""
+    EXISTS = "exists"
+    """The field is there, whatever it says; it has no values. Negated: it is absent."""
 
 
 @value
 class Condition:
-    """One comparison of a field with values; an absent field fails it, negated or not.
+    """One comparison of a field with values; for an absent field only a negated EXISTS holds.
 
     Attributes:
         field: the ECS name, see `detections.fields`.
@@ -79,6 +81,25 @@ class Window:
 
 
 @value
+class DetectionExcept:
+    """What a detection is quiet about: an event that it takes is no match.
+
+    Attributes:
+        detection: whose, by id.
+        match: all must hold.
+        comment: why it is harmless.
+        expires_ms: events stamped then or later are not taken, ms since 1970 UTC; None: it does not expire.
+        origin: where it comes from, for a person: a file, "code".
+    """
+
+    detection: str
+    match: tuple[Condition, ...]
+    comment: str
+    expires_ms: int | None = None
+    origin: str = ""
+
+
+@value
 class Detection:
     """What is suspicious, and what is said about it.
 
@@ -96,6 +117,10 @@ class Detection:
         threat: place in MITRE ATT&CK.
         match: all must hold for an event.
         window: when matches make an alert.
+        note: what else to know about an alert.
+        investigate: how to find out whether it is harmless, step by step.
+        respond: what to do when it is not, step by step.
+        exceptions: what it is quiet about; any of them is enough.
     """
 
     id: str
@@ -111,3 +136,7 @@ class Detection:
     threat: tuple[Threat, ...]
     match: tuple[Condition, ...]
     window: Window
+    note: str = ""
+    investigate: tuple[str, ...] = ()
+    respond: tuple[str, ...] = ()
+    exceptions: tuple[DetectionExcept, ...] = ()

@@ -1,0 +1,147 @@
+"""Exceptions: what a detection is quiet about, from its own file and from elsewhere.
+
+An exception is looked at before anything is counted, in the core: an event that one takes is no match. The
+conditions of one exception must all hold; any exception of a detection is enough.
+
+Rule 1: an absent field fits no exception, but where its absence was asked for.
+Rule 2: whether an exception has expired is decided by the event's own stamp: no clock is asked.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any
+
+from auditsense.detections.compile import compile_exception
+from auditsense.detections.fields import nearest
+from auditsense.detections.model import Detection, DetectionExcept
+from auditsense.detections.table import Table, conditions
+from auditsense.errors import DetectionError
+from auditsense.value import changed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+
+def exception_from(
+    table: object, where: str, *, detection: str | None = None, origin: str = ""
+) -> DetectionExcept:
+    """Read one exception from what its TOML would hold.
+
+    Args:
+        table: its keys and values: ``match``, ``comment``, ``expires``, and ``detection`` where it does not
+            stand in one.
+        where: what to call it in errors.
+        detection: the id of the detection it stands in; None: the table says it.
+        origin: where it comes from, for a person.
+
+    Raises:
+        DetectionError: it is not an exception; the message says which key is wrong, and what is expected.
+    """
+    entry = Table(where, table)
+    of = entry.take("detection", str) if detection is None else detection
+    match = Table(f"{where}: match", entry.take("match", dict))
+    comment = entry.take("comment", str).strip()
+    expires = entry.take_any("expires")
+    found = conditions(f"{where}: match", match)
+    entry.done()
+    if not comment:
+        raise DetectionError(f"{where}: comment must say why this is harmless")
+    one = DetectionExcept(
+        detection=of,
+        match=found,
+        comment=comment,
+        expires_ms=None if expires is None else expiry_ms(where, expires),
+        origin=origin,
+    )
+    _check(one, where)
+    return one
+
+
+def except_for(
+    detection: str,
+    *,
+    match: dict[str, Any],
+    comment: str,
+    expires: date | datetime | str | None = None,
+    origin: str = "code",
+) -> DetectionExcept:
+    """Return an exception from Python values: the same words, checks and errors as in a file.
+
+    Args:
+        detection: the id of the detection that is quiet about it.
+        match: as in `define`; all must hold.
+        comment: why it is harmless.
+        expires: from when on it is not in force: a date (its first moment, UTC) or a time with its zone.
+        origin: where it comes from, for a person.
+
+    Raises:
+        DetectionError: a value is not what it must be.
+    """
+    plain = {
+        name: list(value) if isinstance(value, tuple | set | frozenset) else value
+        for name, value in match.items()
+    }
+    table: dict[str, Any] = {"match": plain, "comment": comment}
+    if expires is not None:
+        table["expires"] = expires
+    return exception_from(table, f"exception of {detection!r}", detection=detection, origin=origin)
+
+
+def expiry_ms(where: str, given: object) -> int:
+    """Return when an exception ends, in ms since 1970 UTC."""
+    moment = given
+    if isinstance(given, str):
+        try:
+            moment = date.fromisoformat(given) if "T" not in given else datetime.fromisoformat(given)
+        except ValueError:
+            moment = None
+    if isinstance(moment, date) and not isinstance(moment, datetime):
+        moment = datetime(moment.year, moment.month, moment.day, tzinfo=UTC)
+    if not isinstance(moment, datetime):
+        raise DetectionError(
+            f"{where}: expires must be a date or a time, as 2027-01-31 or 2027-01-31T08:00:00Z"
+        )
+    if moment.tzinfo is None:
+        raise DetectionError(f"{where}: expires needs its zone, as in {moment.isoformat()}Z")
+    try:
+        ms = round((moment - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * 1000)
+    except OverflowError:
+        ms = -1
+    if ms < 0:
+        raise DetectionError(f"{where}: expires must be after 1970")
+    return ms
+
+
+def with_exceptions(
+    detections: Sequence[Detection], exceptions: Iterable[DetectionExcept]
+) -> tuple[Detection, ...]:
+    """Return the detections with these exceptions beside their own.
+
+    Args:
+        detections: what is looked for.
+        exceptions: of `exception_from` or `except_for`; each names its detection.
+
+    Raises:
+        DetectionError: an exception of a detection that is not among them.
+    """
+    more: dict[str, list[DetectionExcept]] = {one.id: [] for one in detections}
+    for one in exceptions:
+        if one.detection not in more:
+            where = f"{one.origin}: " if one.origin else ""
+            raise DetectionError(
+                f"{where}an exception is of {one.detection!r}, and there is no such detection"
+                f"{nearest(one.detection, list(more))}"
+            )
+        more[one.detection].append(one)
+    return tuple(
+        changed(one, exceptions=(*one.exceptions, *more[one.id])) if more[one.id] else one
+        for one in detections
+    )
+
+
+def _check(one: DetectionExcept, where: str) -> None:
+    try:
+        compile_exception(one)
+    except DetectionError as error:
+        raise DetectionError(f"{where}: {error}") from None
