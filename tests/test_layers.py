@@ -20,7 +20,7 @@ CORE = PACKAGE / "_ring"
 LAYERS = (
     {"value"},
     {"errors", "syscalls", "rule_table", "clock", "pace"},
-    {"hit"},
+    {"hit", "trust"},
     {"ring"},
     {"detections", "host", "lean", "living", "losses"},
     {"documents"},
@@ -29,13 +29,14 @@ LAYERS = (
     {"sources", "sinks", "probe"},
     {"checks", "iterated"},
     {"sensor"},
+    {"config"},
     {"bench"},
     {"cli"},
 )
 RANKS = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 # Beside the layers: the kernel's side knows nothing of records, and sources and command line use it.
 KERNEL_MAY_IMPORT = {"kernel", "errors", "syscalls", "value"}
-MAY_IMPORT_KERNEL = {"kernel", "sources", "checks", "sensor", "bench", "cli", "testing"}
+MAY_IMPORT_KERNEL = {"kernel", "sources", "checks", "sensor", "config", "bench", "cli", "testing"}
 TESTING_MAY_IMPORT = {"testing", "kernel", "errors", "syscalls", "value"}
 
 # What the whole package takes from elsewhere; a new name is a decision.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import ast
 import errno
 import json
@@ -306,7 +305,7 @@ def test_a_process_that_only_calls_main_keeps_its_privileges(monkeypatch: pytest
 
     monkeypatch.setattr(privileges, "keep_only", never)
     monkeypatch.setattr(seccomp, "confine", never)
-    common.give_up_privileges(argparse.Namespace(own_process=False, user=None))
+    common.give_up_privileges(None, own_process=False)
 
 
 def test_what_belongs_to_a_thread_is_not_given_up_by_halves(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -316,7 +315,7 @@ def test_what_belongs_to_a_thread_is_not_given_up_by_halves(monkeypatch: pytest.
     thread.start()
     try:
         with pytest.raises(AuditSenseError, match="one thread"):
-            common.give_up_privileges(argparse.Namespace(own_process=True, user=None))
+            common.give_up_privileges(None, own_process=True)
     finally:
         over.set()
         thread.join()
@@ -332,7 +331,7 @@ def test_going_on_without_a_filter_is_said(
     monkeypatch.setattr(seccomp, "prepare", lambda: prepared)
     monkeypatch.setattr(seccomp, "confine", lambda _: False)
     user = privileges.User(1, 2)
-    common.give_up_privileges(argparse.Namespace(own_process=True, user=user), 37)
+    common.give_up_privileges(user, 37, own_process=True)
     assert kept == [30, 37, user]
     assert capsys.readouterr().err == (
         "auditsense: this kernel or this machine has no filter for system calls; going on without\n"
@@ -382,7 +381,7 @@ def test_the_user_named_is_the_one_of_the_machine() -> None:
     if entry is None:
         pytest.skip("root is the only user here")
     arguments = build_parser().parse_args(["run", "--user", entry.pw_name])
-    assert arguments.user == privileges.User(entry.pw_uid, entry.pw_gid)
+    assert arguments.user == privileges.User(entry.pw_uid, entry.pw_gid, entry.pw_name)
 
 
 # --- files --------------------

@@ -333,6 +333,6 @@ def test_nothing_is_said_twice_on_a_terminal(
     arguments = build_parser().parse_args(["run", *options])
     monkeypatch.setattr(sys, "stdout", out)
     monkeypatch.setattr(sys, "stderr", err)
-    found = run._shown(arguments)
+    found = run._shown(arguments.format)
     monkeypatch.undo()
     assert found is shown

@@ -7,7 +7,10 @@ part of the public interface (README, "Exit codes").
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class AuditSenseError(Exception):
@@ -20,6 +23,16 @@ class UsageError(AuditSenseError):
     """A flag, a configuration value or an input file is not what it must be."""
 
     exit_code: ClassVar[int] = 2
+
+
+class ConfigError(UsageError):
+    """A configuration that cannot be used; each of `problems` is a line that names file and place."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__(problems[0])
+        self.problems = tuple(problems)
+        for more in self.problems[1:]:
+            self.add_note(more)
 
 
 class AuditRuleError(UsageError):

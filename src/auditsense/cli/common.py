@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from auditsense.detections.model import Detection
+    from auditsense.kernel.privileges import User
     from auditsense.sources.source import Source
 
 _ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
@@ -31,11 +32,10 @@ def wanted_detections(arguments: argparse.Namespace) -> list[Detection]:
     return [one for path in paths for one in load(Path(path))] if paths else shipped()
 
 
-def standard_output(arguments: argparse.Namespace) -> StreamSink:
+def standard_output(form: str | None) -> StreamSink:
     """Return standard output in the format asked for, or the one that suits it."""
     readable = sys.stdout is not None and sys.stdout.isatty()
-    form = arguments.format or (Format.COMPACT if readable else Format.JSONL)
-    return StreamSink(sys.stdout, Format(form))
+    return StreamSink(sys.stdout, Format(form or (Format.COMPACT if readable else Format.JSONL)))
 
 
 def say_put_back(source: Source) -> None:
@@ -44,28 +44,29 @@ def say_put_back(source: Source) -> None:
         say(f"an earlier sensor was killed; put back what it had left: {'; '.join(source.put_back)}")
 
 
-def give_up_privileges(arguments: argparse.Namespace, *also: int) -> None:
+def give_up_privileges(user: User | None, *also: int, own_process: bool) -> None:
     """Keep what a running sensor needs, and nothing else; call it when the takeover is done.
 
     That is CAP_AUDIT_CONTROL, which every command to the kernel's audit needs, those to put the host
-    back too; the rights of `--user`, when given; the system calls of `kernel.seccomp`. Does nothing
+    back too; the rights of *user*, when given; the system calls of `kernel.seccomp`. Does nothing
     when this process is not `auditsense` itself but one that called `main`.
 
     Args:
-        arguments: of `run` or `record`.
+        user: to become; None: nobody else.
         also: capabilities to keep as well.
+        own_process: see `main`.
 
     Raises:
         AuditSenseError: the kernel refused.
     """
-    if not arguments.own_process:
+    if not own_process:
         return
     from auditsense.kernel import privileges, seccomp  # noqa: PLC0415 - replay does without
 
     if len(os.listdir("/proc/self/task")) > 1:  # noqa: PTH208 - a thread keeps what it has already
         raise AuditSenseError("privileges can be given up only while there is one thread")
     prepared = seccomp.prepare()
-    privileges.keep_only(privileges.CAP_AUDIT_CONTROL, *also, user=arguments.user)
+    privileges.keep_only(privileges.CAP_AUDIT_CONTROL, *also, user=user)
     if prepared is None or not seccomp.confine(prepared):
         say("this kernel or this machine has no filter for system calls; going on without")
 

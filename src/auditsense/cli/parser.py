@@ -9,6 +9,7 @@ import os
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from auditsense.detector import View
+from auditsense.errors import UsageError
 from auditsense.ring import core_version
 from auditsense.sinks.format import Format, printable
 
@@ -87,17 +88,22 @@ def _events(text: str) -> int:
 
 
 def _user(name: str) -> User:
-    import pwd  # noqa: PLC0415 - this and ctypes, behind privileges, are only for --user
-
-    from auditsense.kernel.privileges import User  # noqa: PLC0415
+    from auditsense.kernel.users import user_named  # noqa: PLC0415 - this and ctypes are only for --user
 
     try:
-        entry = pwd.getpwnam(name)
-    except KeyError:
-        raise argparse.ArgumentTypeError(f"there is no user {name}") from None
-    if entry.pw_uid == 0:
-        raise argparse.ArgumentTypeError(f"{name} is root; name a user without privileges")
-    return User(entry.pw_uid, entry.pw_gid)
+        return user_named(name)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-c",
+        "--config",
+        metavar="FILE",
+        help="the only configuration file (default: /etc/auditsense/auditsense.toml, and "
+        "/etc/auditsense/conf.d/*.toml)",
+    )
 
 
 def _add_user(parser: argparse.ArgumentParser) -> None:
@@ -164,6 +170,66 @@ def _add_units(commands: argparse._SubParsersAction[Parser]) -> None:
     )
 
 
+def _add_run(run: argparse.ArgumentParser, views: list[str]) -> None:
+    """Add the flags that stand for keys of the configuration; what is not given is for the files to say."""
+    _add_config(run)
+    _add_output(run, views)
+    run.set_defaults(output=None)
+    run.add_argument(
+        "--source",
+        metavar="SOURCE",
+        help="netlink: the kernel's audit socket, owned by this process; multicast: a listener beside "
+        "another owner; auto: the first where it may be had, else the second (default: auto)",
+    )
+    run.add_argument(
+        "--audit-rule",
+        metavar="TEXT",
+        action="append",
+        default=[],
+        help="an audit rule in auditctl syntax that must be in force meanwhile, instead of the one "
+        "of the detections; may be repeated",
+    )
+    run.add_argument(
+        "--lean",
+        action=argparse.BooleanOptionalAction,
+        help="have the kernel leave out records that no detection needs: costs less; alerts have no working "
+        "directory, and a title only while the process runs",
+    )
+    run.add_argument(
+        "--on-tamper",
+        choices=["report", "repair"],
+        help="what to do when somebody changes the kernel's audit meanwhile: say it, or also set back "
+        "what was set (default: report)",
+    )
+    run.add_argument(
+        "--self-test",
+        metavar="SECONDS",
+        type=_seconds,
+        help="open /proc on purpose every so often and expect to see it; 0: never (default: 300, with "
+        "--audit-rule 0)",
+    )
+    _add_user(run)
+
+
+def _add_configuration(commands: argparse._SubParsersAction[Parser], views: list[str]) -> None:
+    config = commands.add_parser(
+        "config",
+        help="the configuration",
+        allow_abbrev=False,
+        description="Show or check the configuration of run, its flags included.",
+    )
+    actions = config.add_subparsers(metavar="ACTION", required=True, parser_class=Parser, prog=config.prog)
+    for name, what in (
+        ("dump", "print what is in force, as a configuration file, and where it came from"),
+        ("check", "say everything that is wrong with it; exit with 2 when anything is"),
+        ("sample", "print a file with every key in a comment"),
+    ):
+        action = actions.add_parser(name, help=what, description=what, allow_abbrev=False)
+        if name != "sample":
+            _add_run(action, views)
+        action.set_defaults(command=_command("config"), action=name)
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of `auditsense` and all its commands."""
     parser = Parser(
@@ -180,44 +246,8 @@ def build_parser() -> argparse.ArgumentParser:
         "run", help="watch this host", allow_abbrev=False, description="Watch this host, as root."
     )
     run.set_defaults(command=_command("run"))
-    _add_output(run, views)
-    run.add_argument(
-        "--source",
-        metavar="SOURCE",
-        default="auto",
-        help="netlink: the kernel's audit socket, owned by this process; multicast: a listener beside "
-        "another owner; auto: the first where it may be had, else the second (default: auto)",
-    )
-    run.add_argument(
-        "--audit-rule",
-        metavar="TEXT",
-        action="append",
-        default=[],
-        help="an audit rule in auditctl syntax that must be in force meanwhile, instead of the one "
-        "of the detections; may be repeated",
-    )
+    _add_run(run, views)
     run.add_argument("--duration", metavar="SECONDS", type=_positive, help="end after so long")
-    run.add_argument(
-        "--lean",
-        action="store_true",
-        help="have the kernel leave out records that no detection needs: costs less; alerts have no working "
-        "directory, and a title only while the process runs",
-    )
-    run.add_argument(
-        "--on-tamper",
-        choices=["report", "repair"],
-        default="report",
-        help="what to do when somebody changes the kernel's audit meanwhile: say it, or also set back "
-        "what was set (default: report)",
-    )
-    run.add_argument(
-        "--self-test",
-        metavar="SECONDS",
-        type=_seconds,
-        help="open /proc on purpose every so often and expect to see it; 0: never (default: 300, with "
-        "--audit-rule 0)",
-    )
-    _add_user(run)
     run.add_argument(
         "--dry-run", action="store_true", help="say what would change on this host; change nothing"
     )
@@ -290,6 +320,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     action.set_defaults(command=_command("detections"), action="compile")
 
+    _add_configuration(commands, views)
     _add_bench(commands)
     _add_units(commands)
     return parser

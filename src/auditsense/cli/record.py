@@ -70,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
         try:
             with file, ending(recorder.stop), source:
                 say_put_back(source)
-                give_up_privileges(arguments)
+                give_up_privileges(arguments.user, own_process=arguments.own_process)
                 say(f"capturing to {path}; audit rules: {'; '.join(rules)}")
                 recorder.write(pack(source.early, int(started * 1000)))
                 waiter = select.poll()

@@ -23,7 +23,7 @@ def run(arguments: argparse.Namespace) -> int:
     view = View.ALERTS if counting else View(arguments.output)
     if arguments.fail_on_alert and view is View.EVENTS:
         raise UsageError("nothing is detected with -o events, so --fail-on-alert could never fail")
-    sink = standard_output(arguments)
+    sink = standard_output(arguments.format)
     with Detector(wanted_detections(arguments), view=view) as detector:
         for documents in replay(arguments.paths, detector, say):
             if not counting:

@@ -8,10 +8,9 @@ import time
 from typing import TYPE_CHECKING
 
 from auditsense.cli import put, say
-from auditsense.cli.common import ending, give_up_privileges, say_put_back, standard_output, wanted_detections
+from auditsense.cli.common import ending, give_up_privileges, say_put_back, standard_output
 from auditsense.cli.notify import Manager
-from auditsense.detector import View
-from auditsense.errors import UsageError
+from auditsense.config.settings import found_for, settings
 from auditsense.kernel import (
     privileges,
     seccomp,  # noqa: F401 - for give_up_privileges: nothing is loaded after the takeover
@@ -27,63 +26,53 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
+    from auditsense.config.settings import SourceSettings
     from auditsense.detections.model import Detection
     from auditsense.documents import Document
     from auditsense.sinks.stream import StreamSink
 
-_NOT_YET = ("audisp", "unix")
-_THERE = ("auto", "netlink", "multicast")
+
+def audit_rules(given: Sequence[str], detections: Sequence[Detection]) -> list[str]:
+    """Return the audit rules that were given, or those the detections need, each once."""
+    return list(given) or list(dict.fromkeys(detection.audit_rule for detection in detections))
 
 
-def audit_rules(given: list[str], detections: list[Detection]) -> list[str]:
-    """Return the audit rules of the command line, or those the detections need, each once."""
-    return given or list(dict.fromkeys(detection.audit_rule for detection in detections))
-
-
-def _check_source(source: str) -> None:
-    name = source.partition(":")[0]
-    if name in _NOT_YET:
-        raise UsageError(f"the source {name} does not exist yet; use --source netlink")
-    if source not in _THERE:
-        raise UsageError(f"there is no source {source!r}; use --source netlink")
-
-
-def _source(arguments: argparse.Namespace, rules: list[str]) -> tuple[Unicast | Multicast, str]:
+def _source(asked: SourceSettings, rules: list[str]) -> tuple[Unicast | Multicast, str]:
     """Return the source asked for, and why it is another one than usual, if it was not asked for."""
-    repair = arguments.on_tamper == "repair"
-    if arguments.source == "auto":
-        return choose(rules, guarded=True, repair=repair)
-    made = Multicast if arguments.source == "multicast" else Unicast
-    return made(rules, guarded=True, repair=repair), ""
+    if asked.name == "auto":
+        return choose(rules, guarded=True, repair=asked.repair)
+    made = Multicast if asked.name == "multicast" else Unicast
+    return made(rules, guarded=True, repair=asked.repair), ""
 
 
-def _self_test(arguments: argparse.Namespace) -> SelfTest | None:
+def _self_test(asked: SourceSettings) -> SelfTest | None:
     """Return the self-test asked for; it is root who opens, which a rule of one's own may not see."""
-    every = arguments.self_test
+    every = asked.self_test_s
     if every is None:
-        every = 0 if arguments.audit_rule else DEFAULT_EVERY_S
+        every = 0 if asked.audit_rules else DEFAULT_EVERY_S
     return SelfTest(every) if every else None
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run until a signal or the end of `--duration`."""
-    _check_source(arguments.source)
-    detections = wanted_detections(arguments)
-    rules = audit_rules(arguments.audit_rule, detections)
-    source, why = _source(arguments, rules)
+    asked = settings(found_for(arguments))
+    rules = audit_rules(asked.source.audit_rules, asked.detections)
+    source, why = _source(asked.source, rules)
     if arguments.dry_run:
         for line in source.plan():
             put(line)
         return 0
-    sink = standard_output(arguments)
-    shown = _shown(arguments)
-    self_test = _self_test(arguments)
+    sink = standard_output(asked.format)
+    shown = _shown(asked.format)
+    self_test = _self_test(asked.source)
     sensor = Sensor(
-        detections,
-        view=View(arguments.output),
+        asked.detections,
+        view=asked.view,
+        policy=asked.policy,
+        limits=asked.limits,
         source=source,
         self_test=self_test,
-        lean=arguments.lean,
+        lean=asked.source.lean,
     )
     manager = Manager()
 
@@ -96,7 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
         with sensor:
             say_put_back(source)
             # The one more lets it go on by multicast when the socket is lost.
-            give_up_privileges(arguments, privileges.CAP_AUDIT_READ)
+            give_up_privileges(asked.user, privileges.CAP_AUDIT_READ, own_process=arguments.own_process)
             chosen = f"{source.name} ({why})" if why else source.name
             say(f"watching; source {chosen}, audit rules: {'; '.join(rules)}")
             if isinstance(source, Multicast) and source.off:
@@ -112,9 +101,9 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _shown(arguments: argparse.Namespace) -> bool:
+def _shown(form: str | None) -> bool:
     """Return whether the person who reads standard error has readable documents beside it, on a terminal."""
-    if arguments.format not in (None, Format.COMPACT):
+    if form not in (None, Format.COMPACT):
         return False
     return all(stream is not None and stream.isatty() for stream in (sys.stdout, sys.stderr))
 

@@ -6,7 +6,6 @@ Every error names the file, the key and what is expected there.
 from __future__ import annotations
 
 import os
-import stat
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,8 @@ from auditsense.detections.exceptions import exception_from
 from auditsense.detections.fields import HOST
 from auditsense.detections.model import Detection, Named, Severity, Threat, Window
 from auditsense.detections.table import Table, conditions, duration_ms
-from auditsense.errors import DetectionError
+from auditsense.errors import DetectionError, UsageError
+from auditsense.trust import refuse_folders, refuse_others
 
 _MOST_RISK = 100
 
@@ -154,28 +154,17 @@ def _read(path: Path) -> str:
 
 
 def _refuse_folders(path: Path) -> None:
-    """Raise when somebody but root could put another file there, or another folder above it.
-
-    In a folder above, as /tmp, the sticky bit is enough: what lies there stays its owner's.
-    """
     try:
-        places = [path.parent.resolve(), path.resolve() if path.is_dir() else path.resolve().parent]
-        for place in places:
-            _refuse_others(place, place.stat())
-            for above in place.parents:
-                status = above.stat()
-                if not status.st_mode & stat.S_ISVTX:
-                    _refuse_others(above, status)
-    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise DetectionError(f"{path}: {reason}") from None
+        refuse_folders(path)
+    except UsageError as error:
+        raise DetectionError(str(error)) from None
 
 
 def _refuse_others(path: Path, status: os.stat_result) -> None:
-    if status.st_uid == 0 and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        return
-    who = f"user {status.st_uid}" if status.st_uid else "others"
-    raise DetectionError(f"{path}: {who} may change it; root loads only what root alone may write")
+    try:
+        refuse_others(path, status)
+    except UsageError as error:
+        raise DetectionError(str(error)) from None
 
 
 def shipped() -> list[Detection]:

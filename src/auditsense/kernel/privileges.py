@@ -34,6 +34,7 @@ class User:
 
     uid: int
     gid: int
+    name: str = ""
 
 
 class _Header(ctypes.Structure):

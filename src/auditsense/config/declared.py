@@ -1,0 +1,201 @@
+"""All keys of the configuration, each declared once: whoever adds a setting adds its line here.
+
+Defaults are those of the values they become, so that there is no second copy.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from auditsense.alerts import AlertPolicy
+from auditsense.config.key import Key, Kind
+from auditsense.ring import Limits
+
+HOUR_MS: Final = 3_600_000
+DAY_MS: Final = 24 * HOUR_MS
+
+_POLICY = AlertPolicy()
+_LIMITS = Limits()
+
+TABLES: Final = {
+    "source": "Where records come from. What stands here is read at the start only.",
+    "detections": "What is looked for.",
+    "alerts": "What is said, and how often.",
+    "limits": "What the core may hold; all of it is taken at the start, in one piece, and read then only.",
+    "process": "What the running process is. Read at the start only.",
+}
+"""The tables that stand once, in the order they are written, and what each is for."""
+
+REPEATED: Final[dict[str, str]] = {}
+"""The tables that may stand several times (`[[name]]`) and add up over all files."""
+
+
+def _limit(name: str, least: int, most: int, unit: str, says: str) -> Key:
+    return Key(
+        "limits",
+        name,
+        Kind.WHOLE,
+        getattr(_LIMITS, name),
+        says,
+        least=least,
+        most=most,
+        unit=unit,
+        fixed=True,
+    )
+
+
+KEYS: Final[tuple[Key, ...]] = (
+    Key(
+        "source",
+        "name",
+        Kind.TEXT,
+        "auto",
+        "netlink owns the kernel's audit socket, multicast listens beside another owner, auto takes the "
+        "first where it may be had, else the second.",
+        choices=("auto", "netlink", "multicast"),
+        flag="--source",
+        fixed=True,
+    ),
+    Key(
+        "source",
+        "audit_rules",
+        Kind.TEXTS,
+        (),
+        "Audit rules in auditctl syntax that must be in force meanwhile; empty: those the detections name.",
+        flag="--audit-rule",
+        fixed=True,
+    ),
+    Key(
+        "source",
+        "on_tamper",
+        Kind.TEXT,
+        "report",
+        "What to do when somebody changes the kernel's audit: say it, or also set back what was set.",
+        choices=("report", "repair"),
+        flag="--on-tamper",
+        fixed=True,
+    ),
+    Key(
+        "source",
+        "lean",
+        Kind.FLAG,
+        default=False,
+        says="Have the kernel leave out records that no detection needs: costs less; alerts have no working "
+        "directory, and a title only while the process runs.",
+        flag="--lean",
+        fixed=True,
+    ),
+    Key(
+        "source",
+        "self_test",
+        Kind.DURATION,
+        None,
+        "Open /proc on purpose every so often and expect to see it; 0s: never; not set: 5m, and never when "
+        "audit_rules are given.",
+        most=DAY_MS,
+        example=300_000,
+        flag="--self-test",
+        fixed=True,
+    ),
+    Key(
+        "detections",
+        "paths",
+        Kind.TEXTS,
+        (),
+        "Detections, or folders of them, instead of the shipped ones.",
+        flag="--detections",
+    ),
+    Key(
+        "alerts",
+        "output",
+        Kind.TEXT,
+        "alerts",
+        "What is written: alerts, every completed sequence, or every event.",
+        choices=("alerts", "sequences", "events"),
+        flag="--output",
+        fixed=True,
+    ),
+    Key(
+        "alerts",
+        "format",
+        Kind.TEXT,
+        None,
+        "How standard output is written: one JSON object a line, or one readable line; not set: compact on a "
+        "terminal, else jsonl.",
+        choices=("jsonl", "compact"),
+        example="jsonl",
+        flag="--format",
+    ),
+    Key(
+        "alerts",
+        "suppress",
+        Kind.DURATION,
+        _POLICY.suppress_ms,
+        "Further sequences of a burst are counted, not sent, until none came for so long.",
+        most=DAY_MS,
+    ),
+    Key(
+        "alerts",
+        "max_alerts",
+        Kind.WHOLE,
+        _POLICY.max_alerts,
+        "Alerts sent in an interval at most; what is over it is counted.",
+        unit="alerts",
+        most=1_000_000,
+    ),
+    Key(
+        "alerts",
+        "interval",
+        Kind.DURATION,
+        _POLICY.interval_ms,
+        "That interval, in event time.",
+        least=1,
+        most=DAY_MS,
+    ),
+    Key(
+        "alerts",
+        "max_bursts",
+        Kind.WHOLE,
+        _POLICY.max_bursts,
+        "Bursts followed at a time; when there are more, the one that was quiet longest is closed early.",
+        least=1,
+        most=1_000_000,
+        unit="bursts",
+    ),
+    Key(
+        "alerts",
+        "updates",
+        Kind.DURATION,
+        _POLICY.update_ms,
+        "While a burst goes on, say its count so far each time so much event time has passed; 0s: never.",
+        most=DAY_MS,
+    ),
+    _limit("datagram_slots", 1, 1024, "datagrams", "Datagrams that one system call may bring."),
+    _limit("datagram_bytes", 1024, 65_536, "bytes", "Longest datagram; what is longer is cut and counted."),
+    _limit("event_slots", 16, 1_048_576, "events", "Events put together or remembered at a time."),
+    _limit("small_texts", 16, 1_048_576, "records", "Kept records of at most 512 bytes."),
+    _limit("large_texts", 4, 4096, "records", "Kept records that are longer."),
+    _limit("event_timeout_ms", 1, 60_000, "ms", "An event whose end does not come is decided after this."),
+    _limit("key_slots", 16, 4_194_304, "keys", "Processes with a window at a time, about 600 bytes each."),
+    _limit("window_slack", 0, 1024, "matches", "Matches kept beyond those a window needs, for late ones."),
+    _limit(
+        "hit_bytes",
+        73_728,
+        1 << 30,
+        "bytes",
+        "Hits waiting to be handed out: at least 8 * datagram_bytes + 65536.",
+    ),
+    Key(
+        "process",
+        "user",
+        Kind.TEXT,
+        None,
+        "Become this user when all is set up, best one that nothing else runs as; not set: stay root, with "
+        "few rights.",
+        example="auditsense",
+        flag="--user",
+        fixed=True,
+    ),
+)
+
+BY_PATH: Final = {key.path: key for key in KEYS}

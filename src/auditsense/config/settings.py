@@ -1,0 +1,182 @@
+"""Settings: the configuration as what each part of the program takes.
+
+Rule: what can be found wrong without touching the kernel is found here, all of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from auditsense.alerts import AlertPolicy
+from auditsense.config.declared import BY_PATH, KEYS
+from auditsense.config.key import WrongValueError
+from auditsense.config.read import Found, Read, files_of, read
+from auditsense.detections.compile import compile_all
+from auditsense.detections.load import load, shipped
+from auditsense.detector import View
+from auditsense.errors import AuditSenseError, ConfigError
+from auditsense.kernel.auditctl import parse as parse_audit_rule
+from auditsense.kernel.users import user_named
+from auditsense.ring import Limits
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Iterator
+
+    from auditsense.detections.model import Detection
+    from auditsense.kernel.privileges import User
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSettings:
+    """Where records come from.
+
+    Attributes:
+        name: see the key.
+        audit_rules: as given; empty: those of the detections.
+        repair: set back what others change.
+        lean: keep out what no detection needs.
+        self_test_s: from one self-test to the next; 0: none; None: as usual.
+    """
+
+    name: str
+    audit_rules: tuple[str, ...]
+    repair: bool
+    lean: bool
+    self_test_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that `auditsense run` is told.
+
+    Attributes:
+        source: where records come from.
+        detections: what is looked for, loaded and compiled once.
+        view: what is written.
+        format: of standard output; None: what suits it.
+        policy: when alerts are sent and when counted.
+        limits: what the core may hold.
+        user: to become; None: nobody else.
+        values: of every key by its path, as given or by default.
+        files: that were read.
+    """
+
+    source: SourceSettings
+    detections: tuple[Detection, ...]
+    view: View
+    format: str | None
+    policy: AlertPolicy
+    limits: Limits
+    user: User | None
+    values: dict[str, Any]
+    files: tuple[Path, ...]
+
+
+def found_for(arguments: argparse.Namespace, folder: Path | None = None) -> Read:
+    """Read the files that the command line names, or the usual ones, and put its own flags above them."""
+    found = read(files_of(arguments.config) if folder is None else files_of(arguments.config, folder))
+    for key in KEYS:
+        given = _given(arguments, key.flag)
+        if given is None:
+            continue
+        try:
+            found.values[key.path] = Found(key.check(given), key.flag)
+        except WrongValueError as error:
+            found.problems.append(f"{key.flag}: {error}")
+    return found
+
+
+def _given(arguments: argparse.Namespace, flag: str) -> Any:  # noqa: ANN401 - as argparse keeps it
+    """Return what a flag says, as TOML would; None: it is not there."""
+    given = getattr(arguments, flag.removeprefix("--").replace("-", "_"), None) if flag else None
+    if flag == "--self-test" and given is not None:
+        return f"{round(given * 1000)}ms"
+    if flag == "--user" and given is not None:
+        return given.name
+    return None if given == [] else given
+
+
+def settings(found: Read) -> Settings:
+    """Return the settings that were found.
+
+    Raises:
+        ConfigError: something is wrong; it says everything that is.
+    """
+    problems = list(found.problems)
+    made = _made(found, problems)
+    if problems or made is None:
+        raise ConfigError(problems)
+    return made
+
+
+def _made(found: Read, problems: list[str]) -> Settings | None:
+    value = {key.path: key.default for key in KEYS} | {path: one.value for path, one in found.values.items()}
+
+    def origin(path: str) -> str:
+        one = found.values.get(path)
+        return f"{one.origin}: {path}: " if one is not None else f"{path}: "
+
+    def attempt(path: str, make: Callable[[], Any]) -> Any:  # noqa: ANN401 - what is made
+        try:
+            return make()
+        except AuditSenseError as error:
+            problems.append(f"{origin(path)}{error}")
+            return None
+
+    detections = attempt("detections.paths", lambda: _detections(value["detections.paths"]))
+    limits = Limits(
+        **{path.partition(".")[2]: one for path, one in value.items() if path.startswith("limits.")}
+    )
+    least = 8 * limits.datagram_bytes + 65_536
+    if limits.hit_bytes < least:
+        path = "limits.hit_bytes"
+        problems.append(f"{origin(path)}must be {least} at least, 8 * datagram_bytes + 65536")
+    for line in value["source.audit_rules"]:
+        attempt("source.audit_rules", lambda line=line: parse_audit_rule(line))  # type: ignore[misc]
+    name = value["process.user"]
+    user = attempt("process.user", lambda: user_named(name)) if name is not None else None
+    if detections is None or problems:
+        return None
+    test_ms = value["source.self_test"]
+    return Settings(
+        source=SourceSettings(
+            name=value["source.name"],
+            audit_rules=value["source.audit_rules"],
+            repair=value["source.on_tamper"] == "repair",
+            lean=value["source.lean"],
+            self_test_s=None if test_ms is None else test_ms / 1000,
+        ),
+        detections=detections,
+        view=View(value["alerts.output"]),
+        format=value["alerts.format"],
+        policy=AlertPolicy(
+            suppress_ms=value["alerts.suppress"],
+            max_alerts=value["alerts.max_alerts"],
+            interval_ms=value["alerts.interval"],
+            max_bursts=value["alerts.max_bursts"],
+            update_ms=value["alerts.updates"],
+        ),
+        limits=limits,
+        user=user,
+        values=value,
+        files=tuple(found.files),
+    )
+
+
+def _detections(paths: tuple[str, ...]) -> tuple[Detection, ...]:
+    found = tuple(one for path in paths for one in load(Path(path))) if paths else tuple(shipped())
+    compile_all(found, merge_ms=0)  # two of one id, and what only all of them together show
+    return found
+
+
+def needs_restart(old: Settings, new: Settings) -> Iterator[str]:
+    """Yield the keys whose new values a running process cannot take."""
+    for key in KEYS:
+        if key.fixed and old.values[key.path] != new.values[key.path]:
+            yield key.path
+
+
+__all__ = ["BY_PATH", "Settings", "SourceSettings", "found_for", "needs_restart", "settings"]
