@@ -113,6 +113,7 @@ class Sensor(Iterated):
         self._checks: Checks | None = None
         self._pid = 0  # of the process that has entered it
         self._waiter = select.poll()
+        self._others: dict[int, Callable[[], object]] = {}
         self._next_expire_s = 0.0
         self._polled_s = 0.0
         # What was found already: documents, or with View.EVENTS events, of which documents are made last.
@@ -129,7 +130,8 @@ class Sensor(Iterated):
             stack.enter_context(self._source)
             self._waiter = select.poll()
             self._waiter.register(self._source.fileno(), select.POLLIN)
-            self._waiter.register(self._wake, select.POLLIN)
+            for descriptor in (self._wake, *self._others):
+                self._waiter.register(descriptor, select.POLLIN)
             if self._self_test is not None:
                 stack.enter_context(self._self_test)
             self._feed_early(self._detector)
@@ -188,7 +190,16 @@ class Sensor(Iterated):
         """Wait until there may be something to poll. False: the time is over, or `stop` was called."""
         self._open()
         ready = self._waiter.poll(None if timeout_s is None else max(0, timeout_s) * 1000)
-        return any(fd != self._wake for fd, _ in ready)
+        self._serve(ready)
+        return any(fd != self._wake and fd not in self._others for fd, _ in ready)
+
+    def also(self, descriptor: int, ready: Callable[[], object]) -> None:
+        """Have this sensor call *ready* when *descriptor* is readable: at once in `wait`, else soon.
+
+        Call it before entering. *ready* must not block and must not raise; it is called between two
+        batches of records, ten times a second at most while they come without a pause.
+        """
+        self._others[descriptor] = ready
 
     def stop(self) -> None:
         """End the iteration. May be called from a signal handler or another thread, at any time."""
@@ -276,7 +287,14 @@ class Sensor(Iterated):
             detector.ring.expire(self._monotonic_ms())
             found += self._drain(detector)
             found += detector.advance(self._clock.wall_ms())
+            if self._others:
+                self._serve(self._waiter.poll(0))
         return self._own(found), total, checks
+
+    def _serve(self, ready: Sequence[tuple[int, int]]) -> None:
+        for descriptor, _ in ready:
+            if descriptor in self._others:
+                self._others[descriptor]()
 
     def _receive(self, detector: Detector, found: list[Any]) -> int:
         """Take what waits on the socket, but no more of it once there is an alert. Returns how many."""

@@ -42,6 +42,9 @@ def _columns() -> int:
         return 80
 
 
+_STATUS_SOCKET = "where a running sensor answers auditsense status (default: /run/auditsense/control)"
+
+
 class Parser(argparse.ArgumentParser):
     """Says what is wrong in one line."""
 
@@ -209,6 +212,7 @@ def _add_run(run: argparse.ArgumentParser, views: list[str]) -> None:
         "--audit-rule 0)",
     )
     _add_user(run)
+    run.add_argument("--status-socket", metavar="PATH", help=_STATUS_SOCKET + '; "off": none')
 
 
 def _add_configuration(commands: argparse._SubParsersAction[Parser], views: list[str]) -> None:
@@ -228,6 +232,55 @@ def _add_configuration(commands: argparse._SubParsersAction[Parser], views: list
         if name != "sample":
             _add_run(action, views)
         action.set_defaults(command=_command("config"), action=name)
+
+
+def _add_detections(commands: argparse._SubParsersAction[Parser]) -> None:
+    detections = commands.add_parser(
+        "detections",
+        help="what is looked for",
+        allow_abbrev=False,
+        description="Show what is looked for, or check your own.",
+    )
+    actions = detections.add_subparsers(
+        metavar="ACTION", required=True, parser_class=Parser, prog=detections.prog
+    )
+    action = actions.add_parser("list", help="one line each", allow_abbrev=False)
+    action.set_defaults(command=_command("detections"), action="list")
+    action = actions.add_parser("show", help="all that one says", allow_abbrev=False)
+    action.add_argument("name", metavar="NAME")
+    action.set_defaults(command=_command("detections"), action="show")
+    action = actions.add_parser("check", help="load without using", allow_abbrev=False)
+    action.add_argument("path", metavar="PATH")
+    action.set_defaults(command=_command("detections"), action="check")
+    action = actions.add_parser(
+        "compile",
+        help="as a C header, for programs that embed the core without Python (docs/c.md)",
+        allow_abbrev=False,
+    )
+    action.add_argument(
+        "path", metavar="PATH", nargs="?", help="as --detections takes it (default: the shipped)"
+    )
+    action.set_defaults(command=_command("detections"), action="compile")
+
+
+def _add_status(commands: argparse._SubParsersAction[Parser]) -> None:
+    status = commands.add_parser(
+        "status",
+        help="how the running sensor is",
+        allow_abbrev=False,
+        description="Ask the running sensor how it is, as root: what the kernel says, what it counts.",
+    )
+    status.set_defaults(command=_command("status"))
+    status.add_argument("--json", action="store_true", help="one JSON object a line (docs/status.md)")
+    status.add_argument(
+        "--watch",
+        metavar="SECONDS",
+        nargs="?",
+        const=1.0,
+        type=_positive,
+        help="ask again every so often, with rates, until SIGINT (default: every second)",
+    )
+    status.add_argument("--status-socket", metavar="PATH", help=_STATUS_SOCKET)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -293,32 +346,8 @@ def build_parser() -> argparse.ArgumentParser:
         action = actions.add_parser(name, help=what, description=what, allow_abbrev=False)
         action.set_defaults(command=_command("rules"), action=name)
 
-    detections = commands.add_parser(
-        "detections",
-        help="what is looked for",
-        allow_abbrev=False,
-        description="Show what is looked for, or check your own.",
-    )
-    actions = detections.add_subparsers(
-        metavar="ACTION", required=True, parser_class=Parser, prog=detections.prog
-    )
-    action = actions.add_parser("list", help="one line each", allow_abbrev=False)
-    action.set_defaults(command=_command("detections"), action="list")
-    action = actions.add_parser("show", help="all that one says", allow_abbrev=False)
-    action.add_argument("name", metavar="NAME")
-    action.set_defaults(command=_command("detections"), action="show")
-    action = actions.add_parser("check", help="load without using", allow_abbrev=False)
-    action.add_argument("path", metavar="PATH")
-    action.set_defaults(command=_command("detections"), action="check")
-    action = actions.add_parser(
-        "compile",
-        help="as a C header, for programs that embed the core without Python (docs/c.md)",
-        allow_abbrev=False,
-    )
-    action.add_argument(
-        "path", metavar="PATH", nargs="?", help="as --detections takes it (default: the shipped)"
-    )
-    action.set_defaults(command=_command("detections"), action="compile")
+    _add_detections(commands)
+    _add_status(commands)
 
     _add_configuration(commands, views)
     _add_bench(commands)

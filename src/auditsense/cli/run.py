@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from auditsense.cli import put, say
 from auditsense.cli.common import ending, give_up_privileges, say_put_back, standard_output
 from auditsense.cli.notify import Manager
+from auditsense.cli.status import serving
 from auditsense.config.settings import found_for, settings
 from auditsense.kernel import (
     privileges,
@@ -21,6 +22,7 @@ from auditsense.sinks.format import Format
 from auditsense.sources.auto import choose
 from auditsense.sources.multicast import Multicast
 from auditsense.sources.unicast import Unicast
+from auditsense.status.snapshot import Watched
 
 if TYPE_CHECKING:
     import argparse
@@ -74,13 +76,14 @@ def run(arguments: argparse.Namespace) -> int:
         self_test=self_test,
         lean=asked.source.lean,
     )
+    watched = Watched(sensor, source, why, rules, time.time, self_test, asked.limits)
     manager = Manager()
 
     def stop() -> None:
         manager.stopping()
         sensor.stop()
 
-    with manager, ending(stop):
+    with manager, ending(stop), serving(asked.status, watched, source):
         started = time.monotonic()
         with sensor:
             say_put_back(source)

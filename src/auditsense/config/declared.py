@@ -10,6 +10,7 @@ from typing import Final
 from auditsense.alerts import AlertPolicy
 from auditsense.config.key import Key, Kind
 from auditsense.ring import Limits
+from auditsense.status.spec import DEFAULT_SOCKET
 
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
@@ -23,6 +24,7 @@ TABLES: Final = {
     "alerts": "What is said, and how often.",
     "limits": "What the core may hold; all of it is taken at the start, in one piece, and read then only.",
     "process": "What the running process is. Read at the start only.",
+    "status": "Where a running sensor may be asked how it is. Read at the start only.",
 }
 """The tables that stand once, in the order they are written, and what each is for."""
 
@@ -194,6 +196,15 @@ KEYS: Final[tuple[Key, ...]] = (
         "few rights.",
         example="auditsense",
         flag="--user",
+        fixed=True,
+    ),
+    Key(
+        "status",
+        "socket",
+        Kind.TEXT,
+        str(DEFAULT_SOCKET),
+        "The socket that auditsense status asks, in a folder that root alone may write; off: none.",
+        flag="--status-socket",
         fixed=True,
     ),
 )

@@ -20,6 +20,7 @@ from auditsense.errors import AuditSenseError, ConfigError
 from auditsense.kernel.auditctl import parse as parse_audit_rule
 from auditsense.kernel.users import user_named
 from auditsense.ring import Limits
+from auditsense.status.spec import StatusSettings
 
 if TYPE_CHECKING:
     import argparse
@@ -60,6 +61,7 @@ class Settings:
         policy: when alerts are sent and when counted.
         limits: what the core may hold.
         user: to become; None: nobody else.
+        status: where the sensor may be asked how it is.
         values: of every key by its path, as given or by default.
         files: that were read.
     """
@@ -71,6 +73,7 @@ class Settings:
     policy: AlertPolicy
     limits: Limits
     user: User | None
+    status: StatusSettings
     values: dict[str, Any]
     files: tuple[Path, ...]
 
@@ -138,6 +141,7 @@ def _made(found: Read, problems: list[str]) -> Settings | None:
         attempt("source.audit_rules", lambda line=line: parse_audit_rule(line))  # type: ignore[misc]
     name = value["process.user"]
     user = attempt("process.user", lambda: user_named(name)) if name is not None else None
+    status = attempt("status.socket", lambda: StatusSettings.of(value["status.socket"]))
     if detections is None or problems:
         return None
     test_ms = value["source.self_test"]
@@ -161,6 +165,7 @@ def _made(found: Read, problems: list[str]) -> Settings | None:
         ),
         limits=limits,
         user=user,
+        status=status,
         values=value,
         files=tuple(found.files),
     )

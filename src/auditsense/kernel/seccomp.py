@@ -64,8 +64,8 @@ _FILES = (
     "stat64 statfs statfs64 statx unlink unlinkat"
 )
 _SOCKETS = (
-    "bind connect getpeername getsockname getsockopt recv recvfrom recvmmsg recvmmsg_time64 recvmsg send "
-    "sendmmsg sendmsg sendto setsockopt shutdown socketcall socketpair"
+    "accept accept4 bind connect getpeername getsockname getsockopt recv recvfrom recvmmsg recvmmsg_time64 "
+    "recvmsg send sendmmsg sendmsg sendto setsockopt shutdown socketcall socketpair"
 )
 
 _ALL = (_MEMORY, _PROCESSES, _USERS, _SIGNALS, _TIME, _WAITING, _DESCRIPTORS, _FILES, _SOCKETS)

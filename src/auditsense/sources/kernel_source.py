@@ -80,6 +80,11 @@ class KernelSource:
         """Record types that are kept out of the socket."""
         self.drain: Callable[[], object] | None = None
         """Called while leaving, when no new records are made but some still wait on the socket."""
+        self.kernel_status: AuditStatus | None = None
+        """What the kernel answered when it was last asked."""
+        self.at_end: Callable[[], object] | None = None
+        """Set by the owner before entering, for a guarded source: called by whoever is left when nothing is
+        changed on this host any more, also after SIGKILL, and as the user this process is now."""
         self.early: list[bytes] = []
         """Datagrams that came before the kernel's consent, to be fed first."""
         self._stack = ExitStack()
@@ -103,7 +108,8 @@ class KernelSource:
             stack.enter_context(self._polls)
             stack.enter_context(self._commands)
             stack.callback(self._forget_socket)
-            self._lost_seen = self._commands.status().lost
+            self.kernel_status = self._commands.status()
+            self._lost_seen = self.kernel_status.lost
             journals = self._journals(stack) if self._guarded else ()
             self._enter(stack, journals)
             self._stack = stack.pop_all()
@@ -213,6 +219,7 @@ class KernelSource:
         # So long a step is none: somebody has set the counter back to 0, for everybody.
         self._lost += step if step < _LONGEST_STEP else status.lost
         self._lost_seen = status.lost
+        self.kernel_status = status
 
     def _forget_socket(self) -> None:
         self._socket = None
@@ -220,8 +227,13 @@ class KernelSource:
     def _journals(self, stack: ExitStack) -> tuple[Journal, ...]:
         """Put back what is left from before, and see to it that nothing will be."""
         self.put_back = tuple(str(step) for step in self._leavings.put_back(self._commands))
-        guardian = Guardian(done=self._leavings.remove)
+        guardian = Guardian(done=self._last)
         guardian.start()  # before the data socket is open: no copy of it may live on in there
         stack.callback(guardian.close)
         self.guardian = guardian
         return (self._leavings, guardian)
+
+    def _last(self) -> None:
+        if self.at_end is not None:
+            self.at_end()
+        self._leavings.remove()

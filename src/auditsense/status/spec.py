@@ -1,0 +1,49 @@
+"""Where a running sensor may be asked how it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from auditsense.errors import UsageError
+
+DEFAULT_SOCKET: Final = Path("/run/auditsense/control")
+OFF: Final = "off"
+_LONGEST: Final = 107  # bytes: sun_path of unix(7), less the NUL
+
+
+@dataclass(frozen=True, slots=True)
+class StatusSettings:
+    """The table `[status]`.
+
+    Attributes:
+        socket: the control socket, an absolute path of at most 107 bytes; None: there is none.
+    """
+
+    socket: Path | None = DEFAULT_SOCKET
+
+    @classmethod
+    def of(cls, socket: str | None = None) -> StatusSettings:
+        """Make settings of plain values.
+
+        Args:
+            socket: a path; "off": none; None: the usual one.
+
+        Raises:
+            UsageError: it is no path for a socket.
+        """
+        if socket is None:
+            return cls()
+        if socket == OFF:
+            return cls(None)
+        path = Path(socket)
+        if (
+            not path.is_absolute()
+            or "\0" in socket
+            or len(socket.encode(errors="surrogateescape")) > _LONGEST
+        ):
+            raise UsageError(
+                f"the status socket {socket!r} must be an absolute path of at most {_LONGEST} bytes, or {OFF}"
+            )
+        return cls(path)

@@ -1,0 +1,105 @@
+"""What a running sensor says when it is asked, on the kernel of this machine; see conftest.py."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from auditsense.status.spec import DEFAULT_SOCKET
+
+if TYPE_CHECKING:
+    from tests.live.loads import AUDITSENSE, OWN_RULE, Scanner, done, of_process, running
+else:
+    sys.path.insert(0, str(Path(__file__).parent))
+    from loads import AUDITSENSE, OWN_RULE, Scanner, done, of_process, running
+
+AS_ANOTHER_USER = [[], ["--user", "nobody"]]
+
+
+def asked() -> dict[str, Any]:
+    answer = done("status", "--json")
+    assert answer.returncode == 0, answer.stderr
+    document: dict[str, Any] = json.loads(answer.stdout)
+    return document
+
+
+def asked_when(events: int) -> dict[str, Any]:
+    """Ask until so many events are counted."""
+    deadline = time.monotonic() + 10
+    while (document := asked())["counters"]["matches"] < events:
+        assert time.monotonic() < deadline, document
+    return document
+
+
+@pytest.mark.parametrize("user", AS_ANOTHER_USER, ids=["as root", "as another user"])
+def test_a_sensor_under_load_says_the_numbers_that_were_made(scanner: Scanner, user: list[str]) -> None:
+    with running("run", *user) as sensor:
+        scanner.scan(1000)
+        document = asked_when(1000)
+        assert document["pid"] == document["kernel"]["pid"] == sensor.pid
+        assert document["counters"]["matches"] == 1000
+        assert document["counters"]["serials_missing"] == document["counters"]["incomplete"] == 0
+        assert document["alerts"]["alerts"] == 1
+        assert document["audit_rules"] == [OWN_RULE]
+        assert document["source"]["name"] == "netlink"
+        assert document["source"]["guardian"] > 0
+        kernel = document["kernel"]
+        assert (kernel["enabled"], kernel["backlog_limit"], kernel["backlog_wait_time"]) == (1, 8192, 0)
+        assert f"process {sensor.pid}" in done("status").stdout
+        assert sensor.end() == 0
+    assert not DEFAULT_SOCKET.parent.exists()
+
+
+def test_clients_that_hang_do_a_sensor_no_harm(scanner: Scanner) -> None:
+    with running("run") as sensor:
+        hanging = [socket.socket(socket.AF_UNIX) for _ in range(30)]
+        for one in hanging:
+            one.connect(bytes(DEFAULT_SOCKET))
+        pid = scanner.scan(200)
+        assert asked_when(200)["counters"]["matches"] == 200
+        for one in hanging:
+            one.close()
+        assert sensor.end() == 0
+        assert [one["auditsense"]["count"] for one in of_process(sensor.documents(), pid)][-1] == 200 - 9
+
+
+def test_who_is_not_root_is_refused() -> None:
+    with running("run") as sensor:
+        answer = subprocess.run(
+            [*AUDITSENSE, "status"], user=65534, group=65534, extra_groups=[], capture_output=True, text=True,
+            cwd="/", timeout=20, check=False,
+        )  # fmt: skip
+        assert (answer.returncode, answer.stdout) == (1, "")
+        assert answer.stderr == f"auditsense: error: not allowed to ask at {DEFAULT_SOCKET}: only root is\n"
+        assert asked()["pid"] == sensor.pid
+
+
+def test_a_killed_sensor_leaves_no_socket() -> None:
+    with running("run", "--user", "nobody") as sensor:
+        assert DEFAULT_SOCKET.exists()
+        sensor.process.kill()
+        deadline = time.monotonic() + 10
+        while DEFAULT_SOCKET.parent.exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+def test_none_is_made_where_none_is_wanted() -> None:
+    with running("run", "--status-socket", "off"):
+        assert not DEFAULT_SOCKET.exists()
+        assert done("status").returncode == 1
+
+
+def test_a_second_sensor_says_that_it_has_none_and_goes_on() -> None:
+    with running("run") as first, running("run", "--source", "multicast") as second:
+        assert f"another sensor answers at {DEFAULT_SOCKET}" in second.said
+        assert asked()["pid"] == first.pid
+        assert second.end() == 0
+        assert asked()["pid"] == first.pid
