@@ -14,10 +14,12 @@ from auditsense.ring import Limits, Stats, core_version
 
 if TYPE_CHECKING:
     from auditsense.alerts import AlertPolicy
-    from auditsense.detections.define import define, is_not, like, number, unlike
+    from auditsense.detections.define import define, exists, is_not, like, number, unlike
+    from auditsense.detections.exceptions import except_for, with_exceptions
+    from auditsense.detections.load import known_harmless, load_exceptions
     from auditsense.detections.load import load as load_detections
     from auditsense.detections.load import shipped as shipped_detections
-    from auditsense.detections.model import Detection
+    from auditsense.detections.model import Detection, DetectionExcept
     from auditsense.detector import Detector, View
     from auditsense.documents import Document
     from auditsense.errors import (
@@ -48,6 +50,7 @@ __all__ = [
     "ClosedError",
     "Detection",
     "DetectionError",
+    "DetectionExcept",
     "Detector",
     "Document",
     "Event",
@@ -65,18 +68,24 @@ __all__ = [
     "View",
     "__version__",
     "define",
+    "except_for",
+    "exists",
     "is_not",
+    "known_harmless",
     "like",
     "load_detections",
+    "load_exceptions",
     "number",
     "shipped_detections",
     "unlike",
+    "with_exceptions",
 ]
 
 # Where a name is at home, and what it is called there when that is something else.
 _HOMES = {
     "AlertPolicy": "alerts",
     "Detection": "detections.model",
+    "DetectionExcept": "detections.model",
     "Detector": "detector",
     "Document": "documents",
     "Event": "event",
@@ -85,10 +94,15 @@ _HOMES = {
     "Sensor": "sensor",
     "View": "detector",
     "define": "detections.define",
+    "except_for": "detections.exceptions",
+    "exists": "detections.define",
     "is_not": "detections.define",
     "like": "detections.define",
     "number": "detections.define",
     "unlike": "detections.define",
+    "known_harmless": "detections.load",
+    "load_exceptions": "detections.load",
+    "with_exceptions": "detections.exceptions",
     "load_detections": "detections.load:load",
     "shipped_detections": "detections.load:shipped",
 }

@@ -25,7 +25,7 @@ from auditsense.rule_table import End, Rule
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from auditsense.detections.model import Detection
+    from auditsense.detections.model import Detection, DetectionExcept
     from auditsense.event import Event
     from auditsense.hit import Hit
 
@@ -113,6 +113,7 @@ class Detector:
         # Now or never: where privileges were given up, nothing may be left to load.
         self._events_in = _load_events_in() if view is View.EVENTS else None
         self._counted_before: Stats | None = None  # by the ring of the host before, see rehost
+        self._excepted_before: tuple[int, ...] = ()
         self._alerts = Alerts(self.detections, self.host, policy, lambda: self.lost)
 
     @property
@@ -277,6 +278,15 @@ class Detector:
         stats = self.ring.stats()
         return stats if self._counted_before is None else self._counted_before + stats
 
+    def exceptions(self) -> list[tuple[DetectionExcept, int]]:
+        """Return the exceptions of all detections, and how many events each has taken."""
+        known = [one for detection in self.detections for one in detection.exceptions]
+        if not known or self.view is View.EVENTS:
+            return []
+        taken = self.ring.excepted()
+        before = self._excepted_before or (0,) * len(known)
+        return [(one, now + then) for one, now, then in zip(known, taken, before, strict=True)]
+
     @property
     def alert_counts(self) -> AlertCounts:
         """What became of the sequences."""
@@ -297,6 +307,7 @@ class Detector:
         """
         if host != self.host:
             self._counted_before = self.stats()
+            self._excepted_before = tuple(count for _, count in self.exceptions())
             self.ring.close()
             self.ring = self._make_ring()
         self.host = host

@@ -11,12 +11,13 @@ within="10s",
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from auditsense.detections.load import from_table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from auditsense.detections.model import Detection
 
@@ -42,6 +43,11 @@ def is_not(*values: str) -> Comparing:
     return {"is_not": list(values)}
 
 
+def exists(*, there: bool = True) -> Comparing:
+    """Hold when the field is there, whatever it says; with ``there=False``, when it is absent."""
+    return {"exists": there}
+
+
 def number(*values: int, mask: int = 0xFFFF_FFFF_FFFF_FFFF) -> Comparing:
     """Compare as a number, after the field was cut to the bits of *mask*. Any value is enough."""
     return {"number": list(values), "mask": mask}
@@ -64,6 +70,10 @@ def define(  # noqa: PLR0913 - the keys of a file, most with a default
     tags: Sequence[str] = (),
     false_positives: Sequence[str] = (),
     threat: Sequence[Mapping[str, Any]] = (),
+    note: str = "",
+    investigate: Sequence[str] = (),
+    respond: Sequence[str] = (),
+    exceptions: Sequence[Mapping[str, Any]] = (),
 ) -> Detection:
     """Return a detection, checked and ready for `Detector` and `Sensor`.
 
@@ -87,6 +97,12 @@ def define(  # noqa: PLR0913 - the keys of a file, most with a default
         false_positives: what does the same and means no harm.
         threat: places in MITRE ATT&CK: ``{"tactic": entry, "technique": [entry, …]}``, an entry being
             ``{"id": …, "name": …, "reference": …}``.
+        note: what else to know about an alert.
+        investigate: how to find out whether it is harmless, step by step.
+        respond: what to do when it is not, step by step.
+        exceptions: what is no match: ``{"match": …, "comment": …, "expires": …}``, the match as above, the
+            comment saying why it is harmless, and a date or a time with its zone, or nothing. See
+            `except_for` for those of a detection that exists already.
 
     Raises:
         DetectionError: a value is not what it must be; the message says which, and what is expected there.
@@ -105,10 +121,21 @@ def define(  # noqa: PLR0913 - the keys of a file, most with a default
             "false_positives": _list(false_positives),
             "threat": _list(threat),
             "match": {field: _plain(value) for field, value in dict(match).items()},
+            "note": note,
+            "investigate": _list(investigate),
+            "respond": _list(respond),
+            "exception": [_plain_exception(one) for one in exceptions],
             "window": {"by": _list(by), "matches": matches, "within": within},
         },
         f"detection {id!r}",
     )
+
+
+def _plain_exception(one: Mapping[str, Any]) -> dict[str, Any]:
+    table = dict(one)
+    if isinstance(match := table.get("match"), Mapping):
+        table["match"] = {field: _plain(value) for field, value in match.items()}
+    return table
 
 
 def _plain(value: object) -> object:

@@ -13,7 +13,7 @@ from typing import Any
 from auditsense.detections.compile import MOST_MATCHES, compile_one
 from auditsense.detections.exceptions import exception_from
 from auditsense.detections.fields import HOST
-from auditsense.detections.model import Detection, Named, Severity, Threat, Window
+from auditsense.detections.model import Detection, DetectionExcept, Named, Severity, Threat, Window
 from auditsense.detections.table import Table, conditions, duration_ms
 from auditsense.errors import DetectionError, UsageError
 from auditsense.trust import refuse_folders, refuse_others
@@ -63,11 +63,14 @@ def parse(text: str, where: str) -> Detection:
     Raises:
         DetectionError: it is no TOML, or not a detection.
     """
+    return from_table(_toml(text, where), where)
+
+
+def _toml(text: str, where: str) -> dict[str, Any]:
     try:
-        document = tomllib.loads(text)
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise DetectionError(f"{where}: {error}") from None
-    return from_table(document, where)
 
 
 def from_table(document: dict[str, Any], where: str) -> Detection:
@@ -142,6 +145,41 @@ def load(path: Path) -> list[Detection]:
             raise DetectionError(f"{file}: {reason}") from None
         detections.append(parse(text, str(file)))
     return detections
+
+
+def load_exceptions(path: Path) -> list[DetectionExcept]:
+    """Load the exceptions of a file that holds nothing else; each names its detection.
+
+    Root loads only what root alone may write, as with detections.
+
+    Raises:
+        DetectionError: it cannot be read, holds something else, or others may write it.
+    """
+    if os.geteuid() == 0:
+        _refuse_folders(path)
+    try:
+        text = _read(path)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise DetectionError(f"{path}: {reason}") from None
+    return _exceptions(text, str(path), str(path))
+
+
+def _exceptions(text: str, where: str, origin: str) -> list[DetectionExcept]:
+    entry = Table(where, _toml(text, where))
+    rows = entry.take("exception", list)
+    entry.done()
+    return [exception_from(row, f"{where}: exception {n}", origin=origin) for n, row in enumerate(rows, 1)]
+
+
+def known_harmless() -> list[DetectionExcept]:
+    """Return the exceptions that come with the package, for `with_exceptions`; none is in force unasked."""
+    files = sorted((Path(__file__).parent / "harmless").glob("*.toml"))
+    return [
+        one
+        for file in files
+        for one in _exceptions(file.read_text(encoding="utf-8"), file.name, f"known harmless, {file.name}")
+    ]
 
 
 def _read(path: Path) -> str:
