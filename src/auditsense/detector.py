@@ -278,6 +278,7 @@ class Detector:
         stats = self.ring.stats()
         return stats if self._counted_before is None else self._counted_before + stats
 
+    @_alone
     def exceptions(self) -> list[tuple[DetectionExcept, int]]:
         """Return the exceptions of all detections, and how many events each has taken."""
         known = [one for detection in self.detections for one in detection.exceptions]

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from auditsense.alerts import AlertCounts, AlertPolicy
     from auditsense.clock import Clock
-    from auditsense.detections.model import Detection
+    from auditsense.detections.model import Detection, DetectionExcept
     from auditsense.documents import Document
     from auditsense.event import Event
     from auditsense.kernel.selftest import SelfTest
@@ -249,6 +249,10 @@ class Sensor(Iterated):
     def alert_counts(self) -> AlertCounts:
         """What became of the sequences."""
         return self._open().alert_counts
+
+    def exceptions(self) -> list[tuple[DetectionExcept, int]]:
+        """Return the exceptions of all detections, and how many events each has taken."""
+        return self._open().exceptions()
 
     @property
     def kernel_lost(self) -> int:

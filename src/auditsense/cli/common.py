@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auditsense.cli import say
-from auditsense.detections.load import load, shipped
+from auditsense.detections.load import load, quiet, shipped
 from auditsense.errors import AuditSenseError
 from auditsense.sinks.format import Format
 from auditsense.sinks.stream import StreamSink
@@ -26,10 +26,11 @@ if TYPE_CHECKING:
 _ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
 
 
-def wanted_detections(arguments: argparse.Namespace) -> list[Detection]:
-    """Return the detections of `--detections`, or the shipped ones."""
+def wanted_detections(arguments: argparse.Namespace) -> tuple[Detection, ...]:
+    """Return the detections of `--detections`, or the shipped ones, with the exceptions asked for."""
     paths: list[str] = arguments.detections
-    return [one for path in paths for one in load(Path(path))] if paths else shipped()
+    found = [one for path in paths for one in load(Path(path))] if paths else shipped()
+    return quiet(found, arguments.exceptions, known_harmless_too=bool(arguments.known_harmless))
 
 
 def standard_output(form: str | None) -> StreamSink:

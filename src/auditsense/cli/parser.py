@@ -135,6 +135,22 @@ def _add_output(parser: argparse.ArgumentParser, views: list[str]) -> None:
         default=[],
         help="a detection, or a folder of them, instead of the shipped ones; may be repeated",
     )
+    _add_exceptions(parser)
+
+
+def _add_exceptions(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--exceptions",
+        metavar="PATH",
+        action="append",
+        default=[],
+        help="a file of exceptions: what the detections are quiet about; may be repeated",
+    )
+    parser.add_argument(
+        "--known-harmless",
+        action=argparse.BooleanOptionalAction,
+        help="be quiet about the collectors that come with auditsense (see detections show)",
+    )
 
 
 def _add_bench(commands: argparse._SubParsersAction[Parser]) -> None:
@@ -248,6 +264,7 @@ def _add_detections(commands: argparse._SubParsersAction[Parser]) -> None:
     action.set_defaults(command=_command("detections"), action="list")
     action = actions.add_parser("show", help="all that one says", allow_abbrev=False)
     action.add_argument("name", metavar="NAME")
+    _add_exceptions(action)
     action.set_defaults(command=_command("detections"), action="show")
     action = actions.add_parser("check", help="load without using", allow_abbrev=False)
     action.add_argument("path", metavar="PATH")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from auditsense.cli import put, say
 from auditsense.cli.common import standard_output, wanted_detections
+from auditsense.detections.exceptions import excepted_by
 from auditsense.detector import Detector, View
 from auditsense.errors import UsageError
 from auditsense.sources.replay import replay
@@ -31,7 +32,9 @@ def run(arguments: argparse.Namespace) -> int:
         alerts = detector.alert_counts.alerts
         sequences = detector.stats().sequences
         if counting:
-            counts = {"alerts": alerts, **detector.stats().as_dict()}
+            counts: dict[str, object] = {"alerts": alerts, **detector.stats().as_dict()}
+            if excepted := excepted_by(detector.exceptions()):
+                counts["excepted_by"] = excepted
             put(json.dumps(counts))
     found = sequences if view is View.SEQUENCES else alerts
     return _ALERTS_FOUND if arguments.fail_on_alert and found else 0

@@ -140,6 +140,9 @@ def _summary(sensor: Sensor, self_test: SelfTest | None, seconds: float) -> str:
             said += f", {name.replace('_', ' ')} {rest[name]}"
     if self_test is not None and self_test.failed:
         said += f"; {self_test.failed} of {passed + self_test.failed} self-tests failed"
+    for one, count in sensor.exceptions():
+        if count:
+            said += f"; excepted from {one.detection}: {count} events ({one.comment})"
     if counts.withheld:
         said += f"; {counts.withheld} alerts withheld, over the limit of the interval"
     return said

@@ -108,6 +108,22 @@ KEYS: Final[tuple[Key, ...]] = (
         flag="--detections",
     ),
     Key(
+        "detections",
+        "exceptions",
+        Kind.TEXTS,
+        (),
+        "Files of exceptions: what the detections are quiet about.",
+        flag="--exceptions",
+    ),
+    Key(
+        "detections",
+        "known_harmless",
+        Kind.FLAG,
+        default=False,
+        says="Be quiet about the collectors that auditsense detections show lists as known harmless.",
+        flag="--known-harmless",
+    ),
+    Key(
         "alerts",
         "output",
         Kind.TEXT,

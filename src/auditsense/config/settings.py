@@ -14,7 +14,7 @@ from auditsense.config.declared import BY_PATH, KEYS
 from auditsense.config.key import WrongValueError
 from auditsense.config.read import Found, Read, files_of, read
 from auditsense.detections.compile import compile_all
-from auditsense.detections.load import load, shipped
+from auditsense.detections.load import load, quiet, shipped
 from auditsense.detector import View
 from auditsense.errors import AuditSenseError, ConfigError
 from auditsense.kernel.auditctl import parse as parse_audit_rule
@@ -130,6 +130,12 @@ def _made(found: Read, problems: list[str]) -> Settings | None:
             return None
 
     detections = attempt("detections.paths", lambda: _detections(value["detections.paths"]))
+    if detections is not None:
+        plain = detections
+        files, harmless = value["detections.exceptions"], value["detections.known_harmless"]
+        detections = attempt(
+            "detections.exceptions", lambda: quiet(plain, files, known_harmless_too=harmless)
+        )
     limits = Limits(
         **{path.partition(".")[2]: one for path, one in value.items() if path.startswith("limits.")}
     )

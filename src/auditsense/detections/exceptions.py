@@ -140,6 +140,14 @@ def with_exceptions(
     )
 
 
+def excepted_by(counted: Iterable[tuple[DetectionExcept, int]]) -> list[dict[str, object]]:
+    """Return what each exception took as plain values; nothing where there is no exception."""
+    return [
+        {"detection": one.detection, "comment": one.comment, "origin": one.origin, "events": count}
+        for one, count in counted
+    ]
+
+
 def _check(one: DetectionExcept, where: str) -> None:
     try:
         compile_exception(one)

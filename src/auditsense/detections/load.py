@@ -8,15 +8,18 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from auditsense.detections.compile import MOST_MATCHES, compile_one
-from auditsense.detections.exceptions import exception_from
+from auditsense.detections.exceptions import exception_from, with_exceptions
 from auditsense.detections.fields import HOST
 from auditsense.detections.model import Detection, DetectionExcept, Named, Severity, Threat, Window
 from auditsense.detections.table import Table, conditions, duration_ms
 from auditsense.errors import DetectionError, UsageError
 from auditsense.trust import refuse_folders, refuse_others
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 _MOST_RISK = 100
 
@@ -180,6 +183,22 @@ def known_harmless() -> list[DetectionExcept]:
         for file in files
         for one in _exceptions(file.read_text(encoding="utf-8"), file.name, f"known harmless, {file.name}")
     ]
+
+
+def quiet(
+    detections: Sequence[Detection], paths: Iterable[str], *, known_harmless_too: bool
+) -> tuple[Detection, ...]:
+    """Return the detections with the exceptions of these files, and the known harmless ones if asked for.
+
+    A known harmless exception of a detection that is not looked for is left out.
+
+    Raises:
+        DetectionError: as `load_exceptions` and `with_exceptions`.
+    """
+    ids = {one.id for one in detections}
+    harmless = [one for one in known_harmless() if one.detection in ids] if known_harmless_too else []
+    given = [one for path in paths for one in load_exceptions(Path(path))]
+    return with_exceptions(detections, (*harmless, *given))
 
 
 def _read(path: Path) -> str:
