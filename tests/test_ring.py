@@ -191,7 +191,8 @@ def test_the_core_says_its_version() -> None:
 
 
 def call(ring: Ring, name: str) -> object:
-    given = {"fd": -1, "now_ms": 1, "packed": b"", "text": b"", "rounds": 1}
+    given: dict[str, object] = {"fd": -1, "now_ms": 1, "packed": b"", "text": b"", "rounds": 1}
+    given |= {"older": ring, "rules": [0]}
     method: Callable[..., object] = getattr(ring, name)
     return method(**{parameter: given[parameter] for parameter in inspect.signature(method).parameters})
 

@@ -10,45 +10,13 @@
 #include "_ring.h"
 
 #include <errno.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 
+#include "_ring/adopt.h"
 #include "_ring/carve.h"
 #include "_ring/config.h"
-#include "_ring/datagram.h"
-#include "_ring/event.h"
-#include "_ring/hit.h"
-#include "_ring/line.h"
-#include "_ring/match.h"
+#include "_ring/handle.h"
 #include "_ring/pages.h"
-#include "_ring/record.h"
-#include "_ring/serial.h"
-#include "_ring/window.h"
-
-/* The event being decided: kept between calls, because the hits can be full in the middle of it. */
-typedef struct {
-    as_event *event;   /* NULL: none */
-    uint64_t matching; /* bits of the rules still to be served */
-    as_window *window; /* of the rule being served; NULL: it has not been looked for yet */
-    uint32_t place;
-    bool whole; /* values holds every field, not only what the rules need: until then they alone are read */
-    as_value values[AS_FIELDS];
-} as_decision;
-
-struct as_ring {
-    atomic_flag busy;
-    as_stats stats;
-    as_datagrams datagrams;
-    as_lines lines;
-    as_stamp stamp;
-    as_events events;
-    as_serials serials;
-    as_match match;
-    as_windows windows;
-    as_hits hits;
-    as_decision decision;
-    int put_off; /* errno of a receive that had taken datagrams before it failed */
-};
 
 static void carve(as_ring *ring, const as_config *config, const as_rules *rules, as_carver *from) {
     as_datagrams_carve(&ring->datagrams, config, from);
@@ -82,6 +50,7 @@ as_ring *as_ring_new(const as_config *config, const as_rules *rules) {
         return NULL;
     }
     as_carver from = {.base = (uint8_t *)ring, .used = sizeof(as_ring)};
+    ring->config = *config;
     atomic_flag_clear(&ring->busy);
     carve(ring, config, rules, &from);
     return ring;
@@ -442,6 +411,21 @@ int64_t as_ring_excepted(as_ring *ring, uint64_t *out, size_t size) {
         return AS_BUSY;
     }
     return leave(ring, as_match_excepted(&ring->match, out, size));
+}
+
+int64_t as_ring_adopt(as_ring *ring, as_ring *from, const uint32_t *rules) {
+    if (ring == from || !enter(ring)) {
+        return ring == from ? AS_ARGUMENT : AS_BUSY;
+    }
+    if (!enter(from)) {
+        return leave(ring, AS_BUSY);
+    }
+    int64_t result = 0;
+    if (settle(from) && from->hits.used == 0) {
+        result = as_adopt(ring, from, rules) ? 1 : AS_ARGUMENT;
+    }
+    leave(from, 0);
+    return leave(ring, result);
 }
 
 const char *as_version(void) {

@@ -132,6 +132,43 @@ class Alerts:
             documents += self._close(quietest)
         return documents
 
+    def reload(
+        self, detections: Sequence[Detection], policy: AlertPolicy, places: Sequence[int | None]
+    ) -> list[Document]:
+        """Go on with other detections and another policy; the counters go on.
+
+        Args:
+            detections: in the order of the new rule table.
+            policy: when to speak from now on.
+            places: for each detection before, where it is now; the bursts of one that is gone (None) end.
+
+        Returns:
+            The closing documents of those, and of bursts that are more than may be followed now.
+        """
+        documents: list[Document] = []
+        kept: list[tuple[int, int, _Key]] = []
+        while (quietest := self._quietest()) is not None:
+            place = places[quietest[0]]
+            if place is None:
+                documents += self._close(quietest)
+                continue
+            last_ms, begun, key = heappop(self._quiet)
+            kept.append((last_ms, begun, (place, key[1])))
+        moved = {key: self._bursts[key] for key in self._bursts}
+        self._bursts = {}
+        for (rule, values), burst in moved.items():
+            place = places[rule]
+            if place is not None:
+                burst.first = changed(burst.first, rule=place)
+                self._bursts[place, values] = burst
+        self._quiet = kept  # in order, so it is a heap
+        self._detections = detections
+        self._by = [tuple(field(name) for name in one.window.by) for one in detections]
+        self._policy = policy
+        while len(self._bursts) > policy.max_bursts and (quietest := self._quietest()) is not None:
+            documents += self._close(quietest)
+        return documents
+
     def finish(self) -> list[Document]:
         """Close all bursts, at the end of the stream."""
         documents: list[Document] = []

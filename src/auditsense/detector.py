@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 import threading
-from functools import partial, wraps
+from functools import wraps
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, cast
 
 from auditsense.alerts import AlertCounts, AlertPolicy, Alerts
@@ -19,8 +19,9 @@ from auditsense.errors import BusyError, UsageError
 from auditsense.host import Host, this_host
 from auditsense.lean import Lean
 from auditsense.lean import lean as without
+from auditsense.reload import places
 from auditsense.ring import Limits, Ring, Stats, pack
-from auditsense.rule_table import End, Rule
+from auditsense.rule_table import End, Rule, RuleTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -102,19 +103,33 @@ class Detector:
         self.view = view
         self.lost_elsewhere = 0
         """Records lost before they reached this detector, as its owner knows; alerts say it."""
-        policy = policy if policy is not None else AlertPolicy()
-        merge_ms = policy.suppress_ms if view is View.ALERTS else 0
-        rules = (_EVERY_EVENT,) if view is View.EVENTS else compile_all(self.detections, merge_ms=merge_ms)
-        spared = without(rules) if lean else Lean(frozenset(), End.EOE)
-        self.unsent = spared.unsent
-        """Record types that need not come."""
-        self._make_ring = partial(Ring, rules, limits, end=spared.end)
-        self.ring = self._make_ring()
+        self._policy = policy if policy is not None else AlertPolicy()
+        self._limits = limits
+        self._lean = lean
+        self._rules = self._rules_of(self.detections, self._policy)
+        self._spared = self._spared_by(self._rules)
+        self.ring = self._ring_of(self._rules)
         # Now or never: where privileges were given up, nothing may be left to load.
         self._events_in = _load_events_in() if view is View.EVENTS else None
         self._counted_before: Stats | None = None  # by the ring of the host before, see rehost
         self._excepted_before: tuple[int, ...] = ()
-        self._alerts = Alerts(self.detections, self.host, policy, lambda: self.lost)
+        self._alerts = Alerts(self.detections, self.host, self._policy, lambda: self.lost)
+
+    def _rules_of(self, detections: Sequence[Detection], policy: AlertPolicy) -> RuleTable:
+        if self.view is View.EVENTS:
+            return (_EVERY_EVENT,)
+        return compile_all(detections, merge_ms=policy.suppress_ms if self.view is View.ALERTS else 0)
+
+    def _spared_by(self, rules: RuleTable) -> Lean:
+        return without(rules) if self._lean else Lean(frozenset(), End.EOE)
+
+    def _ring_of(self, rules: RuleTable, seed: int | None = None) -> Ring:
+        return Ring(rules, self._limits, end=self._spared.end, seed=seed)
+
+    @property
+    def unsent(self) -> frozenset[int]:
+        """Record types that need not come."""
+        return self._spared.unsent
 
     @property
     def memory_bytes(self) -> int:
@@ -310,9 +325,62 @@ class Detector:
             self._counted_before = self.stats()
             self._excepted_before = tuple(count for _, count in self.exceptions())
             self.ring.close()
-            self.ring = self._make_ring()
+            self.ring = self._ring_of(self._rules)
         self.host = host
         self._alerts.host = host
+
+    @_alone
+    def reload(self, detections: Sequence[Detection], policy: AlertPolicy | None = None) -> list[Document]:
+        """Go on with other detections and another policy, in the middle of the stream.
+
+        No record is lost, no event is decided early, and the counters go on. A detection that matches and
+        counts as before keeps its windows and bursts, whatever else of it has changed, its exceptions
+        included. What is new or matches otherwise begins without windows, and looks at the events whose
+        SYSCALL record comes from now on. The bursts of what is gone are closed. For a moment there are two
+        rings.
+
+        Args:
+            detections: what to look for from now on.
+            policy: when alerts are sent from now on; as before unless given.
+
+        Returns:
+            What the records so far led to, by the detections before, and the closing documents.
+
+        Raises:
+            DetectionError: a detection that cannot be compiled. This and the others change nothing.
+            UsageError: a lean detector would need other records from now on: that takes a new one.
+            MemoryError: there is no memory for the second ring.
+        """
+        detections = tuple(detections)
+        policy = policy if policy is not None else self._policy
+        rules = self._rules_of(detections, policy)
+        if self._spared_by(rules) != self._spared:
+            raise UsageError("a lean sensor would need other records for these detections: needs a restart")
+        if self.view is View.EVENTS:
+            self.detections, self._policy = detections, policy
+            return []
+        documents = self.drain()
+        moved = places(self.detections, self._rules, detections, rules)
+        if rules != self._rules:
+            taken = dict(self.exceptions())
+            documents += self._go_on(self._ring_of(rules, self.ring.seed), moved)
+            self._excepted_before = tuple(taken.get(one, 0) for each in detections for one in each.exceptions)
+        documents += self._alerts.reload(detections, policy, moved)
+        self.detections, self._policy, self._rules = detections, policy, rules
+        return documents
+
+    def _go_on(self, ring: Ring, moved: Sequence[int | None]) -> list[Document]:
+        """Go on with another ring; returns what the one before had found."""
+        documents: list[Document] = []
+        try:
+            while not ring.adopt(self.ring, moved):
+                documents += self.drain()
+        except BaseException:
+            ring.close()
+            raise
+        self.ring.close()
+        self.ring = ring
+        return documents
 
     @_alone
     def close(self) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from auditsense import syscalls
 from auditsense.detector import Detector, View
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
 
     from auditsense.alerts import AlertPolicy
     from auditsense.detections.model import Detection
+    from auditsense.documents import Document
     from auditsense.hit import Hit
 
 _OPENS = ("open", "openat")  # what a libc makes of an open
@@ -41,8 +41,10 @@ def probe_rule(path: str) -> Rule:
 class _ProbedRing(Ring):
     """A ring whose last rule is the probe; its hits go aside."""
 
-    def __init__(self, rules: RuleTable, limits: Limits | None = None, *, end: End = End.EOE) -> None:
-        super().__init__(rules, limits, end=end)
+    def __init__(
+        self, rules: RuleTable, limits: Limits | None, *, end: End = End.EOE, seed: int | None = None
+    ) -> None:
+        super().__init__(rules, limits, end=end, seed=seed)
         self._probe = len(rules) - 1
         self.probed: list[Hit] = []
 
@@ -71,13 +73,18 @@ class ProbedDetector(Detector):
         lean: bool = False,
         path: str,
     ) -> None:
+        self._probe = probe_rule(path)
         super().__init__(detections, view=view, policy=policy, limits=limits, lean=lean)
-        self.ring.close()
-        rules, _ = self._make_ring.args
-        probed = (*rules, probe_rule(path))
-        end = self._make_ring.keywords["end"]
-        self._make_ring = cast("partial[Ring]", partial(_ProbedRing, probed, limits, end=end))
-        self.ring = self._make_ring()
+
+    def _ring_of(self, rules: RuleTable, seed: int | None = None) -> Ring:
+        return _ProbedRing((*rules, self._probe), self._limits, end=self._spared.end, seed=seed)
+
+    def _go_on(self, ring: Ring, moved: Sequence[int | None]) -> list[Document]:
+        before = self.ring
+        documents = super()._go_on(ring, [*moved, len(ring.rules) - 1])
+        if isinstance(before, _ProbedRing) and isinstance(ring, _ProbedRing):
+            ring.probed = before.probed
+        return documents
 
     def probed(self) -> list[int]:
         """Return the processes that opened the path since the last call."""

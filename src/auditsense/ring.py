@@ -21,7 +21,7 @@ from auditsense.rule_table import End, RuleTable, lay_out
 from auditsense.value import as_dict, names, value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
 PACKED_HEADER = struct.Struct("<QII")
 """Header of a packed datagram: receive time in ms (0: use the stamps), length, sender's port."""
@@ -168,6 +168,10 @@ class Ring:
         if handle == ffi.NULL:
             raise MemoryError(f"the ring needs {self.memory_bytes} bytes")
         self._handle = handle
+        self.rules = rules
+        """As they were given."""
+        self.seed = seed
+        """Of the hash tables; not to be shown to anybody."""
         self._limits = limits
         self._out = ffi.new("uint8_t[]", limits.hit_bytes)
         self.crowded = False
@@ -258,6 +262,23 @@ class Ring:
         with self._enter() as handle:
             _checked(lib.as_ring_excepted(handle, out, self._exceptions))
         return tuple(int(count) for count in out)
+
+    def adopt(self, older: Ring, rules: Sequence[int | None]) -> bool:
+        """Go on where another ring was, with this one's rules; nothing is lost or decided early by it.
+
+        All counters go on, but those of `excepted`. Afterwards the other one is of no use; close it.
+
+        Args:
+            older: of the same limits, end and seed. This one must not have been fed yet.
+            rules: for each rule of the older one, its place in this one, None when it is gone. A rule that
+                stays keeps its windows; a new one sees events whose SYSCALL record comes from now on.
+
+        Returns:
+            False: the older one has hits; drain it, then call again.
+        """
+        places = ffi.new("uint32_t[]", [0xFFFF_FFFF if place is None else place for place in rules])
+        with older._enter() as other, self._enter() as handle:
+            return _checked(lib.as_ring_adopt(handle, other, places)) == 1
 
     def close(self) -> None:
         """Give the memory back. Waiting hits are gone. A second call does nothing."""

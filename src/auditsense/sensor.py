@@ -207,6 +207,15 @@ class Sensor(Iterated):
         if self._wake >= 0 and self._pid == os.getpid():
             os.eventfd_write(self._wake, 1)
 
+    def reload(self, detections: Sequence[Detection], policy: AlertPolicy | None = None) -> None:
+        """Go on with other detections and another policy; see `Detector.reload`. Between two polls.
+
+        What it leads to comes with the next poll. The audit rules stay as they are.
+        """
+        self._last += self._open().reload(detections, policy)
+        kept = self._make.keywords if policy is None else {**self._make.keywords, "policy": policy}
+        self._make = partial(self._make.func, detections, **kept)
+
     def finish(self) -> list[Document]:
         """Put the host back, take what came until then, and end all bursts."""
         found, checks = self._finish()

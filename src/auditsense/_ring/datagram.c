@@ -70,6 +70,17 @@ bool as_datagrams_take(as_datagrams *in, as_span *bytes, uint32_t *sender, bool 
     return true;
 }
 
+void as_datagrams_adopt(as_datagrams *in, const as_datagrams *from) {
+    in->fetched = from->fetched;
+    in->taken = from->taken;
+    for (uint32_t i = from->taken; i < from->fetched; i++) {
+        in->senders[i] = from->senders[i];
+        in->messages[i].msg_len = from->messages[i].msg_len;
+        in->messages[i].msg_hdr.msg_flags = from->messages[i].msg_hdr.msg_flags;
+        memcpy(in->vectors[i].iov_base, from->vectors[i].iov_base, from->messages[i].msg_len);
+    }
+}
+
 as_datagram as_datagram_read(as_span bytes, uint32_t sender) {
     as_datagram datagram = {.kind = AS_DATAGRAM_SHORT};
     if (sender != 0) {

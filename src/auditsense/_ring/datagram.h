@@ -49,6 +49,9 @@ int64_t as_datagrams_fetch(as_datagrams *in, int fd);
 /* The next fetched datagram: its bytes, its sender's port, whether it was cut. False: none left. */
 bool as_datagrams_take(as_datagrams *in, as_span *bytes, uint32_t *sender, bool *cut);
 
+/* Take over what another of the same size has fetched and not handed on. */
+void as_datagrams_adopt(as_datagrams *in, const as_datagrams *from);
+
 /* Look at a datagram's header. */
 as_datagram as_datagram_read(as_span bytes, uint32_t sender);
 

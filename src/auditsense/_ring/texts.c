@@ -42,3 +42,20 @@ void as_texts_release(as_texts *texts, as_text text) {
     as_text_pool *pool = (text.slot & LARGE) != 0 ? &texts->large : &texts->small;
     pool->free[pool->free_count++] = text.slot & ~LARGE;
 }
+
+static void adopt(as_text_pool *pool, const as_text_pool *from) {
+    memcpy(pool->free, from->free, (size_t)from->slots * sizeof *from->free);
+    pool->free_count = from->free_count;
+}
+
+void as_texts_adopt(as_texts *texts, const as_texts *from) {
+    adopt(&texts->small, &from->small);
+    adopt(&texts->large, &from->large);
+}
+
+void as_texts_copy(as_texts *texts, const as_texts *from, as_text text) {
+    const as_text_pool *pool = (text.slot & LARGE) != 0 ? &texts->large : &texts->small;
+    if (text.len > 0) {
+        memcpy(pool->bytes + (size_t)(text.slot & ~LARGE) * pool->slot_bytes, as_texts_span(from, text).at, text.len);
+    }
+}

@@ -38,4 +38,8 @@ bool as_texts_keep(as_texts *texts, as_span text, as_text *out);
 as_span as_texts_span(const as_texts *texts, as_text text);
 void as_texts_release(as_texts *texts, as_text text);
 
+/* Take over from pools of the same size which slots are free, and then, one by one, the texts in the others. */
+void as_texts_adopt(as_texts *texts, const as_texts *from);
+void as_texts_copy(as_texts *texts, const as_texts *from, as_text text);
+
 #endif

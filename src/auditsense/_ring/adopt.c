@@ -1,0 +1,110 @@
+#include "adopt.h"
+
+#define NONE UINT32_MAX
+
+static bool same_windows(const as_rule *rule, const as_rule *other) {
+    bool same = rule->count == other->count && rule->key_count == other->key_count;
+    for (uint32_t i = 0; same && i < rule->key_count; i++) {
+        same = rule->keys[i] == other->keys[i];
+    }
+    return same;
+}
+
+static bool fits(const as_ring *ring, const as_ring *from, const uint32_t *rules) {
+    _Static_assert(sizeof(as_config) == 8 + 10 * 4, "compared as bytes, so there must be none between its values");
+    const bool fresh = ring->stats.datagrams == 0 && ring->stats.lines == 0 && ring->lines.len == 0;
+    if (!fresh || memcmp(&ring->config, &from->config, sizeof ring->config) != 0) {
+        return false;
+    }
+    for (uint32_t i = 0; i < from->match.rule_count; i++) {
+        if (rules[i] != NONE && (rules[i] >= ring->match.rule_count ||
+                                 !same_windows(&from->match.rules[i], &ring->match.rules[rules[i]]))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Bits of the rules that stay, at their new places. */
+static uint64_t moved(uint64_t wanted, const uint32_t *rules) {
+    uint64_t found = 0;
+    for (; wanted != 0; wanted &= wanted - 1) {
+        const uint32_t to = rules[__builtin_ctzll(wanted)];
+        found |= to == NONE ? 0 : UINT64_C(1) << to;
+    }
+    return found;
+}
+
+static void adopt_events(as_events *events, const as_events *from, const uint32_t *rules) {
+    memcpy(events->slots, from->slots, (size_t)from->slot_count * sizeof *from->slots);
+    memcpy(events->buckets, from->buckets, ((size_t)from->bucket_mask + 1) * sizeof *from->buckets);
+    memcpy(events->lists, from->lists, sizeof from->lists);
+    events->newest_ms = from->newest_ms;
+    events->latest = from->latest;
+    as_texts_adopt(&events->texts, &from->texts);
+    for (uint32_t at = events->lists[AS_OPEN].first; at != NONE; at = events->slots[at].next) {
+        as_event *event = &events->slots[at];
+        for (unsigned role = 0; role < AS_ROLES; role++) {
+            if ((event->kept & (1u << role)) != 0) {
+                as_texts_copy(&events->texts, &from->texts, event->texts[role]);
+            }
+        }
+        /* Before its SYSCALL record every rule may want it, the new ones too. */
+        if ((event->kept & (1u << AS_ROLE_SYSCALL)) != 0) {
+            event->wanted = moved(event->wanted, rules);
+        }
+    }
+}
+
+static void adopt_serials(as_serials *serials, const as_serials *from) {
+    uint64_t *seen = serials->seen;
+    memcpy(seen, from->seen, AS_SERIAL_WINDOW / 8);
+    *serials = *from;
+    serials->seen = seen;
+}
+
+static void adopt_window(as_windows *windows, const as_windows *from, const as_window *old, uint32_t rule,
+                         as_stats *stats) {
+    as_window *window = as_windows_of(windows, rule, old->key, stats);
+    as_entry *entries = &windows->entries[(size_t)(window - windows->slots) * windows->depth];
+    for (uint32_t i = 0; i < old->len; i++) {
+        entries[i] = as_window_entry(from, old, i);
+    }
+    window->len = old->len;
+    window->last_ms = old->last_ms;
+}
+
+/* Slot by slot, so that where none is gone each keeps its number; then in the order of their last use. */
+static void adopt_windows(as_windows *windows, const as_windows *from, const uint32_t *rules, as_stats *stats) {
+    for (uint32_t i = 0; i < from->used; i++) {
+        if (rules[from->slots[i].rule] != NONE) {
+            adopt_window(windows, from, &from->slots[i], rules[from->slots[i].rule], stats);
+        }
+    }
+    for (uint32_t at = from->used == 0 ? NONE : from->oldest; at != NONE; at = from->slots[at].newer) {
+        const as_window *old = &from->slots[at];
+        if (rules[old->rule] != NONE) {
+            as_windows_of(windows, rules[old->rule], old->key, stats)->keys = old->keys;
+        }
+    }
+    windows->keys = from->keys;
+    windows->drawn = from->drawn;
+}
+
+bool as_adopt(as_ring *ring, const as_ring *from, const uint32_t *rules) {
+    if (!fits(ring, from, rules)) {
+        return false;
+    }
+    ring->stats = from->stats;
+    ring->stats.live_keys = 0;
+    ring->stamp = from->stamp;
+    ring->put_off = from->put_off;
+    as_datagrams_adopt(&ring->datagrams, &from->datagrams);
+    memcpy(ring->lines.rest, from->lines.rest, from->lines.len);
+    ring->lines.len = from->lines.len;
+    ring->lines.cut = from->lines.cut;
+    adopt_events(&ring->events, &from->events, rules);
+    adopt_serials(&ring->serials, &from->serials);
+    adopt_windows(&ring->windows, &from->windows, rules, &ring->stats);
+    return true;
+}

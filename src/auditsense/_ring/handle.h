@@ -1,0 +1,45 @@
+/* What a handle holds: all stages, and the event between match and hit.
+ *
+ * Beside the stages, after them: for the door (_ring.c) and for what goes from one handle to another (adopt.c). */
+#ifndef AUDITSENSE_HANDLE_H
+#define AUDITSENSE_HANDLE_H
+
+#include <stdatomic.h>
+
+#include "../_ring.h"
+#include "datagram.h"
+#include "event.h"
+#include "hit.h"
+#include "line.h"
+#include "match.h"
+#include "record.h"
+#include "serial.h"
+#include "window.h"
+
+/* The event being decided: kept between calls, because the hits can be full in the middle of it. */
+typedef struct {
+    as_event *event;   /* NULL: none */
+    uint64_t matching; /* bits of the rules still to be served */
+    as_window *window; /* of the rule being served; NULL: it has not been looked for yet */
+    uint32_t place;
+    bool whole; /* values holds every field, not only what the rules need: until then they alone are read */
+    as_value values[AS_FIELDS];
+} as_decision;
+
+struct as_ring {
+    atomic_flag busy;
+    as_config config; /* as it was made with */
+    as_stats stats;
+    as_datagrams datagrams;
+    as_lines lines;
+    as_stamp stamp;
+    as_events events;
+    as_serials serials;
+    as_match match;
+    as_windows windows;
+    as_hits hits;
+    as_decision decision;
+    int put_off; /* errno of a receive that had taken datagrams before it failed */
+};
+
+#endif

@@ -1,0 +1,287 @@
+"""Other detections in the middle of a stream: nothing is lost or decided early, and what stays goes on."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from auditsense import Detector, Limits, Sensor, define
+from auditsense.alerts import AlertPolicy
+from auditsense.detections.load import shipped
+from auditsense.detections.model import Comparison, Condition, DetectionExcept
+from auditsense.detector import View
+from auditsense.errors import DetectionError, UsageError
+from auditsense.probe import ProbedDetector
+from auditsense.ring import Ring
+from auditsense.testing import FakeClock, FakeSource, burst, call_event, open_event
+from auditsense.value import changed
+
+if TYPE_CHECKING:
+    from auditsense.detections.model import Detection
+
+SAME = {
+    "datagrams",
+    "records",
+    "malformed",
+    "events",
+    "incomplete",
+    "late",
+    "duplicate",
+    "serials_missing",
+    "matches",
+}
+SMALL = Limits(event_slots=64, small_texts=256, key_slots=64)
+
+
+def never(name: str = "never") -> Detection:
+    """Return a detection that nothing in these tests matches."""
+    return define(name, "Never", match={"auditd.data.syscall": "reboot"}, matches=3, within="1h")
+
+
+def unlinking() -> Detection:
+    return define("unlink", "Unlink", match={"auditd.data.syscall": "unlinkat"})
+
+
+def datagrams_of(seed: int, opens: int) -> list[bytes]:
+    """Return the records of some processes' opens, events overtaking each other, now and then one lost."""
+    chance = random.Random(seed)  # noqa: S311 - a test
+    ms, streams = 1_795_493_114_674, []
+    for serial in range(3, 3 + opens):
+        ms += chance.randrange(0, 900)
+        streams.append([*open_event(ms=ms, serial=serial, pid=chance.choice((7, 8, 9))).datagrams])
+    given: list[bytes] = []
+    while streams:
+        stream = chance.choice(streams[:3])
+        given.append(stream.pop(0))
+        streams = [one for one in streams if one]
+        if chance.random() < 0.02:
+            given.pop()
+    return given
+
+
+def told(documents: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
+    """Return what documents say but for which rule is how many."""
+    return [
+        (one["@timestamp"], one["rule"]["id"], one["process"]["pid"], one["auditsense"]) for one in documents
+    ]
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    seed=st.integers(0, 2**32),
+    opens=st.integers(10, 80),
+    cuts=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 3)), max_size=6),
+    view=st.sampled_from([View.ALERTS, View.SEQUENCES]),
+)
+def test_a_reload_anywhere_changes_nothing_for_what_stays(
+    seed: int, opens: int, cuts: list[tuple[float, int]], view: View
+) -> None:
+    (pspy,) = shipped()
+    tables = [[pspy], [never(), pspy], [pspy, never("a"), never("b")], [changed(pspy, description="Other")]]
+    given_ = datagrams_of(seed, opens)
+    policy = AlertPolicy(suppress_ms=3000)
+    with (
+        Detector([pspy], view=view, policy=policy, limits=SMALL) as whole,
+        Detector([pspy], view=view, policy=policy, limits=SMALL) as reloaded,
+    ):
+        expected = whole.feed(given_) + whole.finish()
+        at, found = 0, []
+        for share, table in sorted(cuts):
+            to = int(share * len(given_))
+            found += reloaded.feed(given_[at:to])
+            found += reloaded.reload(tables[table])
+            at = to
+        found += reloaded.feed(given_[at:]) + reloaded.finish()
+        if view is View.ALERTS:
+            assert told(found) == told(expected)
+        else:
+            assert [one["auditsense"]["events"] for one in found] == [
+                one["auditsense"]["events"] for one in expected
+            ]
+        before, after = whole.stats().as_dict(), reloaded.stats().as_dict()
+        assert {name: after[name] for name in SAME} == {name: before[name] for name in SAME}
+
+
+def opens(times: int, *, first: int = 0, pid: int = 4352) -> list[bytes]:
+    """Return so many opens of a burst, from the open number *first* on."""
+    events = burst(first + times, pid=pid)[first:]
+    return [datagram for event in events for datagram in event.datagrams]
+
+
+@pytest.mark.parametrize("others", [[], [never()], [never("a"), never("b")]])
+def test_nine_matches_before_and_one_after_are_an_alert(others: list[Detection]) -> None:
+    (pspy,) = shipped()
+    with Detector([pspy]) as detector:
+        assert detector.feed(opens(9)) == []
+        assert detector.reload([*others, pspy]) == []
+        (alert,) = detector.feed(opens(1, first=9))
+        assert alert["auditsense"]["count"] == 10
+        assert len(alert["auditsense"]["events"]) == 10
+
+
+def test_a_burst_goes_on_over_a_reload_and_is_closed_once() -> None:
+    (pspy,) = shipped()
+    with Detector([pspy]) as detector:
+        (alert,) = detector.feed(opens(15))
+        assert detector.reload([never(), changed(pspy, name="Other")]) == []
+        assert detector.feed(opens(5, first=15)) == []
+        (closed,) = detector.finish()
+        assert (alert["auditsense"]["state"], closed["auditsense"]["state"]) == ("alert", "closed")
+        assert closed["auditsense"]["count"] == 20
+        assert closed["rule"]["name"] == "Other"
+        assert detector.alert_counts.alerts == 1
+
+
+def test_what_is_gone_closes_its_bursts_and_what_matches_otherwise_begins_anew() -> None:
+    (pspy,) = shipped()
+    with Detector([pspy]) as detector:
+        detector.feed(opens(15))
+        (closed,) = detector.reload([never()])
+        assert (closed["auditsense"]["state"], closed["auditsense"]["count"]) == ("closed", 15)
+        assert detector.feed(opens(15, first=15)) == []
+        detector.reload([pspy])
+        assert detector.feed(opens(9, first=30)) == []
+        (alert,) = detector.feed(opens(1, first=39))
+        assert alert["auditsense"]["count"] == 10
+    with Detector([pspy]) as detector:
+        detector.feed(opens(9))
+        detector.reload([changed(pspy, window=changed(pspy.window, within_ms=4000))])
+        assert detector.feed(opens(9, first=9)) == []
+
+
+def test_a_new_detection_sees_the_events_whose_system_call_is_told_from_then_on() -> None:
+    early = call_event("unlinkat", ms=1_795_493_114_674, serial=3).datagrams
+    late = call_event("unlinkat", ms=1_795_493_114_675, serial=4).datagrams
+    with Detector([never()]) as detector:
+        # Of the one the call came before, of the other only what overtook it.
+        assert detector.feed([early[0], late[1]]) == []
+        detector.reload([never(), unlinking()])
+        found = detector.feed([*early[1:], late[0], *late[2:]])
+        assert [one["auditsense"]["events"] for one in found] == [["1795493114.675:4"]]
+        assert found[0]["process"]["working_directory"] == "/"
+        assert detector.stats().incomplete == 0
+
+
+def test_hits_that_wait_are_told_by_the_detections_they_were_found_with() -> None:
+    with Detector([unlinking()]) as detector:
+        event = call_event("unlinkat")
+        detector.ring.feed(b"".join(_packed(one) for one in event.datagrams))
+        (found,) = detector.reload([never()])
+        assert found["rule"]["id"] == "unlink"
+
+
+def _packed(datagram: bytes) -> bytes:
+    return (0).to_bytes(8, "little") + len(datagram).to_bytes(4, "little") + bytes(4) + datagram
+
+
+def test_a_line_cut_by_a_reload_is_one_line() -> None:
+    text = b"".join(event.text for event in burst(10))
+    (pspy,) = shipped()
+    for at in range(0, len(text), 97):
+        with Detector([pspy]) as detector:
+            found = detector.feed_text(text[:at])
+            found += detector.reload([never(), pspy])
+            found += detector.feed_text(text[at:]) + detector.finish()
+            assert len(found) == 1
+            assert detector.stats().malformed == 0
+
+
+def test_a_new_exception_leaves_the_window_and_the_counts_of_the_others_go_on() -> None:
+    (pspy,) = shipped()
+    one = DetectionExcept("pspy", (Condition("process.parent.pid", Comparison.IS, ("1",)),), "c")
+    two = DetectionExcept("pspy", (Condition("process.name", Comparison.IS, ("harmless",)),), "d")
+    with Detector([changed(pspy, exceptions=(one,))]) as detector:
+        detector.feed(opens(9))
+        detector.feed(open_event(ppid=1, serial=900).datagrams)
+        assert detector.exceptions() == [(one, 1)]
+        detector.reload([changed(pspy, exceptions=(two, one))])
+        assert detector.exceptions() == [(two, 0), (one, 1)]
+        detector.feed(open_event(ppid=1, serial=901).datagrams)
+        detector.feed(open_event(comm="harmless", serial=902).datagrams)
+        assert detector.exceptions() == [(two, 1), (one, 2)]
+        assert detector.stats().excepted == 3
+        assert len(detector.feed(opens(1, first=9))) == 1
+
+
+def test_what_is_wrong_changes_nothing() -> None:
+    (pspy,) = shipped()
+    with Detector([pspy]) as detector:
+        detector.feed(opens(9))
+        with pytest.raises(DetectionError):
+            detector.reload([pspy, pspy])
+        assert len(detector.feed(opens(1, first=9))) == 1
+
+
+def test_a_lean_detector_says_when_it_would_need_other_records() -> None:
+    (pspy,) = shipped()
+    with Detector([pspy], lean=True) as detector:
+        detector.reload([never(), pspy])
+        with pytest.raises(UsageError, match="needs a restart"):
+            detector.reload([define("t", "T", match={"process.title": "x"})])
+
+
+def test_another_policy_counts_from_now_on_and_too_many_bursts_are_closed() -> None:
+    (pspy,) = shipped()
+    with Detector([pspy]) as detector:
+        for pid in (1, 2, 3):
+            detector.feed(opens(12, first=12 * pid, pid=pid))
+        closed = detector.reload([pspy], AlertPolicy(max_bursts=1))
+        assert [one["process"]["pid"] for one in closed] == [1, 2]
+        assert {one["auditsense"]["state"] for one in closed} == {"closed"}
+
+
+def test_the_probe_goes_on() -> None:
+    (pspy,) = shipped()
+    with ProbedDetector([pspy], path="/proc/./.") as detector:
+        probe = open_event(path="/proc/./.", pid=11, serial=900).datagrams
+        detector.feed(opens(9))
+        detector.feed(probe)
+        detector.reload([never(), pspy])
+        assert detector.probed() == [11]
+        detector.feed(open_event(path="/proc/./.", pid=12, serial=901).datagrams)
+        assert detector.probed() == [12]
+        assert len(detector.feed(opens(1, first=9))) == 1
+
+
+def test_a_sensor_gives_what_a_reload_leads_to_with_the_next_poll() -> None:
+    source = FakeSource()
+    (pspy,) = shipped()
+    with Sensor([pspy], source=source, clock=FakeClock()) as sensor:
+        source.send(*burst(15))
+        assert [one["auditsense"]["state"] for one in sensor.poll()] == ["alert"]
+        sensor.reload([never()])
+        assert sensor.due_s() == 0
+        assert [one["auditsense"]["state"] for one in sensor.poll()] == ["closed"]
+    with sensor:
+        assert [one.id for one in sensor.detector.detections] == ["never"]
+
+
+def test_events_go_on_whatever_the_detections() -> None:
+    with Detector(view=View.EVENTS) as detector:
+        event = open_event()
+        assert [*detector.events(event.datagrams[:2])] == []
+        assert detector.reload([never()]) == []
+        assert len([*detector.events(event.datagrams[2:])]) == 1
+
+
+def test_a_ring_goes_on_only_where_one_of_the_same_kind_was() -> None:
+    (pspy,) = shipped()
+    with Detector([pspy]) as detector:
+        rules = detector.ring.rules
+    with Ring(rules, SMALL, seed=1) as older:
+        with Ring(rules, SMALL, seed=2) as other, pytest.raises(Exception, match="core refused"):
+            other.adopt(older, [0])
+        with Ring(rules, seed=1) as larger, pytest.raises(Exception, match="core refused"):
+            larger.adopt(older, [0])
+        with Ring((changed(rules[0], count=3),), SMALL, seed=1) as fewer:
+            with pytest.raises(Exception, match="core refused"):
+                fewer.adopt(older, [0])
+            with pytest.raises(Exception, match="core refused"):
+                fewer.adopt(older, [1])
+            assert fewer.adopt(older, [None])
+        with pytest.raises(Exception, match="another thread"):
+            older.adopt(older, [0])
