@@ -51,11 +51,11 @@ LIVE: Final = (
     r"(\.venv/bin/)?auditsense run\b",
     r"(\.venv/bin/)?auditsense record\b",
     r"(\.venv/bin/)?auditsense rules (list|check|install|remove)\b",
-    r"(\.venv/bin/)?auditsense (doctor|status)\b",
 )
 """Run as root on the kernel's audit, watching the load of the tests; what goes on gets Ctrl-C."""
 
 ELSEWHERE: Final = {
+    r"auditsense status\b": "tests/test_status.py",
     r"scripts/run\.sh$": "tests/live/test_main_job_live.py",
     r"scripts/install_rules\.sh": "tests/test_install_rules.py",
     r"meson (setup|install) .*\.build/library": "tests/test_c_library.py",
