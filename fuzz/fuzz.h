@@ -110,6 +110,26 @@ static inline size_t fuzz_collect(as_ring *ring, fuzz_hits *hits) {
     return (size_t)moved;
 }
 
+/* A column of these bytes: of hits it has a row each, of anything else it is refused, and no byte more is touched. */
+static inline void fuzz_columns(const uint8_t *bytes, size_t size, bool hits) {
+    static const uint32_t fields[] = {AS_FIELD_PID, AS_FIELD_EXE, AS_FIELD_PATH_NAME};
+    uint8_t *out = must(malloc(size + 1));
+    uint8_t *copy = must(malloc(size + 1));
+    if (size > 0) {
+        memcpy(copy, bytes, size);
+    }
+    for (size_t i = 0; i < 3; i++) {
+        as_column column;
+        const int64_t texts = as_hits_column(copy, size, fields[i], AS_COLUMN_TEXT, out, size, &column);
+        PROMISE(texts >= 0 ? (size_t)texts + 4 * column.absent <= size : !hits && texts == AS_ARGUMENT);
+        const uint32_t rows = column.rows;
+        const int64_t numbers = as_hits_column(copy, size, fields[i], AS_COLUMN_NUMBER, out, size, &column);
+        PROMISE(numbers == AS_ARGUMENT ? texts == numbers : numbers == 8 * (int64_t)rows && rows == column.rows);
+    }
+    free(copy);
+    free(out);
+}
+
 /* Finish the ring, check that its counters agree with each other and with the hits, and free it. */
 static inline as_stats fuzz_finish(as_ring *ring, fuzz_hits *hits) {
     as_stats stats;
@@ -129,6 +149,7 @@ static inline as_stats fuzz_finish(as_ring *ring, fuzz_hits *hits) {
     PROMISE(stats.keyless + stats.stale <= stats.matches);
     PROMISE(stats.hits <= stats.sequences);
 
+    fuzz_columns(hits->bytes, hits->len, true);
     uint64_t count = 0;
     uint64_t sequences = 0;
     for (size_t at = 0; at < hits->len;) {

@@ -73,6 +73,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (size < 2 || size > 65536) {
         return 0;
     }
+    fuzz_columns(data, size, false);
     const uint16_t type = (uint16_t)(data[0] | data[1] << 8);
     const as_span text = as_span_of(data + 2, size - 2);
     as_record record;

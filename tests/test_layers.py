@@ -20,11 +20,12 @@ CORE = PACKAGE / "_ring"
 LAYERS = (
     {"value"},
     {"errors", "syscalls", "rule_table", "clock", "pace"},
-    {"hit", "trust"},
+    {"hit", "trust", "alone"},
     {"ring"},
     {"detections", "host", "lean", "living", "losses"},
     {"documents", "reload"},
     {"alerts", "event", "aio"},
+    {"rows"},
     {"detector"},
     {"sources", "sinks", "probe"},
     {"checks", "iterated"},
@@ -187,6 +188,7 @@ STAGES = (
     {"match"},
     {"window"},
     {"hit"},
+    {"column"},
     {"handle"},  # beside the stages, after them: what a ring holds, and how another goes on with it
     {"adopt"},
 )

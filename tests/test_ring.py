@@ -192,7 +192,7 @@ def test_the_core_says_its_version() -> None:
 
 def call(ring: Ring, name: str) -> object:
     given: dict[str, object] = {"fd": -1, "now_ms": 1, "packed": b"", "text": b"", "rounds": 1}
-    given |= {"older": ring, "rules": [0]}
+    given |= {"older": ring, "rules": [0], "wanted": []}
     method: Callable[..., object] = getattr(ring, name)
     return method(**{parameter: given[parameter] for parameter in inspect.signature(method).parameters})
 

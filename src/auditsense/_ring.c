@@ -75,8 +75,8 @@ static int64_t leave(as_ring *ring, int64_t result) {
 static void put_hit(as_ring *ring, uint32_t rule, const as_event_id *ids, uint32_t count) {
     if (!ring->decision.whole) {
         ring->decision.whole = true;
-        as_values_clear(ring->decision.values, AS_ALL_FIELDS);
-        as_event_fields(&ring->events, ring->decision.event, AS_ALL_FIELDS, ring->decision.values);
+        as_values_clear(ring->decision.values, ring->hits.fields);
+        as_event_fields(&ring->events, ring->decision.event, ring->hits.fields, ring->decision.values);
     }
     const uint64_t place = as_hits_put(&ring->hits, rule, ids, count, ring->decision.values);
     ring->stats.hits++;
@@ -253,6 +253,18 @@ static void take_line(as_ring *ring, as_span line, bool cut) {
 
 /* Public */
 
+int64_t as_ring_keep(as_ring *ring, uint64_t fields) {
+    if (!enter(ring)) {
+        return AS_BUSY;
+    }
+    if ((fields & ~AS_ALL_FIELDS) != 0 || ring->stats.datagrams != 0 || ring->stats.lines != 0) {
+        return leave(ring, AS_ARGUMENT);
+    }
+    as_hits_keep(&ring->hits, fields);
+    as_events_keep(&ring->events, fields | ring->match.fields);
+    return leave(ring, AS_OK);
+}
+
 int64_t as_ring_receive(as_ring *ring, int fd, uint64_t now_ms, uint32_t rounds) {
     int64_t total = 0;
     if (!enter(ring)) {
@@ -296,23 +308,10 @@ int64_t as_ring_fetch(as_ring *ring, int fd) {
 }
 
 int64_t as_ring_pack(as_ring *ring, uint8_t *out, size_t size, uint64_t now_ms) {
-    const as_datagrams *in = &ring->datagrams;
-    size_t used = 0;
-    as_packed entry = {.ms = now_ms};
-    bool cut;
     if (!enter(ring)) {
         return AS_BUSY;
     }
-    if (size < (size_t)in->slots * (in->slot_bytes + AS_PACKED_HEADER)) {
-        return leave(ring, AS_ARGUMENT);
-    }
-    while (as_datagrams_take(&ring->datagrams, &entry.bytes, &entry.sender, &cut)) {
-        ring->stats.datagrams++;
-        ring->stats.truncated += cut ? 1 : 0;
-        as_packed_write(out + used, &entry);
-        used += AS_PACKED_HEADER + entry.bytes.len;
-    }
-    return leave(ring, (int64_t)used);
+    return leave(ring, as_datagrams_pack(&ring->datagrams, out, size, now_ms, &ring->stats));
 }
 
 int64_t as_ring_feed(as_ring *ring, const uint8_t *packed, size_t len) {

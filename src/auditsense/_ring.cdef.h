@@ -159,7 +159,7 @@ typedef struct {
 
 typedef struct {
     uint32_t at;  /* from the start of the as_hit; 0: the field is absent */
-    uint32_t len;
+    uint32_t len; /* where it is absent: 1 when it was not kept (as_ring_keep), else 0 */
 } as_hit_field;
 
 /* Loss is data: everything that came in, and where it went. Never reset. */
@@ -195,6 +195,10 @@ size_t as_ring_bytes(const as_config *config, const as_rules *rules);
 as_ring *as_ring_new(const as_config *config, const as_rules *rules);
 void as_ring_free(as_ring *ring);
 
+/* Let hits carry these fields only, a bit 1 << as_field each; the fields of rules need not be among them. What
+ * nobody needs is not kept either, so it costs less. Before the first input only: AS_ARGUMENT. */
+int64_t as_ring_keep(as_ring *ring, uint64_t fields);
+
 /* Receive with recvmmsg(2) until the socket is empty, the hits are full, or rounds calls were made.
  * Never waits. now_ms: a clock that never steps back. Returns the datagrams taken. */
 int64_t as_ring_receive(as_ring *ring, int fd, uint64_t now_ms, uint32_t rounds);
@@ -225,6 +229,27 @@ int64_t as_ring_finish(as_ring *ring);
 
 /* Move all waiting hits, oldest first, to out. size: at least hit_bytes. Returns the bytes moved. */
 int64_t as_ring_drain(as_ring *ring, uint8_t *out, size_t size);
+
+/* One column of drained hits: a value a hit, side by side. */
+typedef enum {
+    AS_COLUMN_TEXT = 0,   /* each text and a zero byte; a text may hold zeros of its own: count them */
+    AS_COLUMN_NUMBER = 1, /* int64_t each, of a field that is printed in decimal */
+    AS_COLUMN_MS = 2,     /* int64_t each: the stamp of the hit's last event; field does not matter */
+    AS_COLUMN_SERIAL = 3  /* int64_t each: its serial */
+} as_column_form;
+
+typedef struct {
+    uint32_t rows;   /* hits */
+    uint32_t absent; /* rows without the field, with an empty text or a 0 */
+    uint32_t odd;    /* AS_COLUMN_NUMBER: rows that are no number as the kernel prints one, or past 63 bits: 0 */
+    uint32_t same;   /* AS_COLUMN_TEXT: 1 when all rows are like the first */
+} as_column;
+
+/* Write a column of the hits that as_ring_drain wrote. size: at least len. Returns the bytes written from the start
+ * of out; the numbers of the absent rows, uint32_t each, stand at its end, the first one last. AS_ARGUMENT: these are
+ * no hits. It needs no ring, and any thread may call it. */
+int64_t as_hits_column(const uint8_t *hits, size_t len, uint32_t field, uint32_t form, uint8_t *out, size_t size,
+                       as_column *column);
 
 int64_t as_ring_stats(as_ring *ring, as_stats *out);
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import enum
 import threading
-from functools import wraps
-from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from auditsense.alerts import AlertCounts, AlertPolicy, Alerts
+from auditsense.alone import alone
 from auditsense.detections.compile import compile_all
 from auditsense.detections.load import shipped
 from auditsense.documents import Document, alert_document, event_document
-from auditsense.errors import BusyError, UsageError
+from auditsense.errors import UsageError
 from auditsense.host import Host, this_host
 from auditsense.lean import Lean
 from auditsense.lean import lean as without
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from auditsense.detections.model import Detection, DetectionExcept
     from auditsense.event import Event
     from auditsense.hit import Hit
+    from auditsense.rows import Rows
 
 
 class View(enum.StrEnum):
@@ -43,27 +44,6 @@ class View(enum.StrEnum):
 
 
 _EVERY_EVENT = Rule(calls=(), tests=(), keys=(), count=1, span_ms=1)
-
-_Method = TypeVar("_Method", bound="Callable[..., object]")
-
-
-def _alone(method: _Method) -> _Method:
-    """Let one thread at a time into the whole of a method.
-
-    The ring guards its own calls. Between two of them, what one thread has fed another could drain, and
-    bursts are followed on this side.
-    """
-
-    @wraps(method)
-    def guarded(self: Detector, /, *args: Any, **kwargs: Any) -> object:  # noqa: ANN401 - the method's own
-        if not self._inside.acquire(blocking=False):
-            raise BusyError("another thread is inside this detector; give each thread its own")
-        try:
-            return method(self, *args, **kwargs)
-        finally:
-            self._inside.release()
-
-    return cast("_Method", guarded)
 
 
 class Detector:
@@ -81,10 +61,13 @@ class Detector:
         limits: what the core may hold.
         lean: records of the types in `unsent` need not come, and are not waited for; what an alert would
             say of them (`process.title`, `process.working_directory`) it does not.
+        fields: with `View.EVENTS`, the attributes of `Event` that will be asked for, in the order of `rows`
+            (`auditsense.rows.NAMES`); all of them unless given. The core keeps no other, which is faster, and
+            asking an event for one is a UsageError. Documents need all, so there are none.
 
     Raises:
         DetectionError: a detection that cannot be compiled.
-        UsageError: a limit outside its bounds.
+        UsageError: a limit outside its bounds; a field that there is not, or fields with another view.
     """
 
     def __init__(  # noqa: PLR0913 - each has a default that most keep
@@ -96,6 +79,7 @@ class Detector:
         policy: AlertPolicy | None = None,
         limits: Limits | None = None,
         lean: bool = False,
+        fields: Sequence[str] | None = None,
     ) -> None:
         self._inside = threading.RLock()  # methods call each other
         self.detections = tuple(shipped() if detections is None else detections)
@@ -103,6 +87,8 @@ class Detector:
         self.view = view
         self.lost_elsewhere = 0
         """Records lost before they reached this detector, as its owner knows; alerts say it."""
+        self._rows = None if fields is None else self._rows_of(fields)
+        self._kept = None if self._rows is None else self._rows.fields
         self._policy = policy if policy is not None else AlertPolicy()
         self._limits = limits
         self._lean = lean
@@ -124,7 +110,7 @@ class Detector:
         return without(rules) if self._lean else Lean(frozenset(), End.EOE)
 
     def _ring_of(self, rules: RuleTable, seed: int | None = None) -> Ring:
-        return Ring(rules, self._limits, end=self._spared.end, seed=seed)
+        return Ring(rules, self._limits, end=self._spared.end, fields=self._kept, seed=seed)
 
     @property
     def unsent(self) -> frozenset[int]:
@@ -136,7 +122,7 @@ class Detector:
         """Memory of the core, all of it taken at creation; pages never used stay untouched."""
         return self.ring.memory_bytes
 
-    @_alone
+    @alone
     def feed(self, datagrams: Iterable[bytes], now_ms: int = 0) -> list[Document]:
         """Take datagrams as received from the kernel, netlink header included.
 
@@ -150,7 +136,7 @@ class Detector:
         """
         return self.feed_packed(pack(datagrams, now_ms))[0]
 
-    @_alone
+    @alone
     def feed_packed(self, packed: bytes) -> tuple[list[Document], int]:
         """Take packed datagrams, as in a capture.
 
@@ -167,7 +153,7 @@ class Detector:
             if not consumed and not drained:
                 return documents, len(packed) - len(rest)
 
-    @_alone
+    @alone
     def feed_text(self, text: bytes | memoryview) -> list[Document]:
         """Take audit.log text, cut anywhere. Returns what it led to, in order."""
         documents = self.take_text(text)
@@ -176,7 +162,7 @@ class Detector:
             self.ring.feed_text(b"")  # what was taken, but not decided because the hits were full
         return documents
 
-    @_alone
+    @alone
     def take_text(self, text: bytes | memoryview) -> list[Document]:
         """Take audit.log text as `feed_text` does, but leave with the core what it led to, for `drain`.
 
@@ -191,7 +177,7 @@ class Detector:
             rest = rest[self.ring.feed_text(rest) :]
         return documents
 
-    @_alone
+    @alone
     def events(self, datagrams: Iterable[bytes], now_ms: int = 0) -> Iterator[Event]:
         """Take datagrams as `feed` does, and yield the events they complete, without making documents.
 
@@ -202,12 +188,12 @@ class Detector:
         """
         return self._events(self.ring.feed, pack(datagrams, now_ms))
 
-    @_alone
+    @alone
     def text_events(self, text: bytes | memoryview) -> Iterator[Event]:
         """Take audit.log text, cut anywhere, and yield the events it completes; see `events`."""
         return self._events(self.ring.feed_text, text)
 
-    @_alone
+    @alone
     def last_events(self) -> Iterator[Event]:
         """End the input, and yield the events that were open; see `events`. More may be fed afterwards."""
         self._only_events()
@@ -216,12 +202,46 @@ class Detector:
             done = self.ring.finish()
             yield from self.drain_events()
 
-    @_alone
+    @alone
     def drain_events(self) -> list[Event]:
         """Return what the core has found since the last call as events; see `events`."""
         events_in = self._only_events()
         drained = self.ring.drain_bytes()
         return events_in(drained, self.host) if drained else []
+
+    @alone
+    def rows(self, datagrams: Iterable[bytes], now_ms: int = 0) -> Iterator[tuple[Any, ...]]:
+        """Take datagrams as `feed` does, and yield for each event they complete a tuple of its `fields`.
+
+        The quickest way to read them: a batch of events is decoded at a time. Nothing is taken before it is
+        asked for: iterate to the end.
+
+        Raises:
+            UsageError: the detector was made without `fields`.
+        """
+        return self._only_rows().fed(self.ring, self.ring.feed, pack(datagrams, now_ms))
+
+    @alone
+    def text_rows(self, text: bytes | memoryview) -> Iterator[tuple[Any, ...]]:
+        """Take audit.log text, cut anywhere, and yield a tuple for each event it completes; see `rows`."""
+        return self._only_rows().fed(self.ring, self.ring.feed_text, text)
+
+    @alone
+    def last_rows(self) -> Iterator[tuple[Any, ...]]:
+        """End the input, and yield a tuple for each event that was open. More may be fed afterwards."""
+        return self._only_rows().last(self.ring)
+
+    def _rows_of(self, names: Sequence[str]) -> Rows:
+        if self.view is not View.EVENTS:
+            raise UsageError(f"fields come with View.EVENTS only; this detector's view is {self.view}")
+        from auditsense.rows import Rows  # noqa: PLC0415 - for who asks
+
+        return Rows(names, self.host)
+
+    def _only_rows(self) -> Rows:
+        if self._rows is None:
+            raise UsageError("rows need the names of their fields: Detector(view=View.EVENTS, fields=(...))")
+        return self._rows
 
     def _events(
         self, feed: Callable[[bytes | memoryview], int], given: bytes | memoryview
@@ -241,7 +261,7 @@ class Detector:
             raise UsageError(f"events come with View.EVENTS only; this detector's view is {self.view}")
         return self._events_in
 
-    @_alone
+    @alone
     def settle(self) -> list[Document]:
         """Decide what is open, as at a break in the records; bursts go on. More may be fed afterwards."""
         documents: list[Document] = []
@@ -251,12 +271,12 @@ class Detector:
             documents += self.drain()
         return documents
 
-    @_alone
+    @alone
     def finish(self) -> list[Document]:
         """End the input: decide what is open, close all bursts. More may be fed afterwards."""
         return self.settle() + self._alerts.finish()
 
-    @_alone
+    @alone
     def expire(self, now_ms: int) -> list[Document]:
         """Let time pass although no datagram comes: decide the events whose end has not come in time.
 
@@ -269,18 +289,20 @@ class Detector:
         self.ring.expire(now_ms)
         return self.drain()
 
-    @_alone
+    @alone
     def advance(self, now_ms: int) -> list[Document]:
         """Let event time pass to *now_ms* (ms since 1970 UTC): close the bursts that ended."""
         return self._alerts.advance(now_ms)
 
-    @_alone
+    @alone
     def drain(self) -> list[Document]:
         """Return what the core has found since the last call."""
         hits = self.ring.drain()
         return self._documents(hits) if hits else []
 
     def _documents(self, hits: Sequence[Hit]) -> list[Document]:
+        if self._rows is not None:
+            raise UsageError("documents need every field: make the detector without fields=")
         if self.view is View.EVENTS:
             return [event_document(hit, self.host) for hit in hits]
         if self.view is View.SEQUENCES:
@@ -293,7 +315,7 @@ class Detector:
         stats = self.ring.stats()
         return stats if self._counted_before is None else self._counted_before + stats
 
-    @_alone
+    @alone
     def exceptions(self) -> list[tuple[DetectionExcept, int]]:
         """Return the exceptions of all detections, and how many events each has taken."""
         known = [one for detection in self.detections for one in detection.exceptions]
@@ -314,7 +336,7 @@ class Detector:
         stats = self.stats()
         return self.lost_elsewhere + stats.serials_missing + stats.incomplete + stats.truncated
 
-    @_alone
+    @alone
     def rehost(self, host: Host) -> None:
         """Say where the records that follow come from.
 
@@ -328,8 +350,10 @@ class Detector:
             self.ring = self._ring_of(self._rules)
         self.host = host
         self._alerts.host = host
+        if self._rows is not None:
+            self._rows.host = host
 
-    @_alone
+    @alone
     def reload(self, detections: Sequence[Detection], policy: AlertPolicy | None = None) -> list[Document]:
         """Go on with other detections and another policy, in the middle of the stream.
 
@@ -382,7 +406,7 @@ class Detector:
         self.ring = ring
         return documents
 
-    @_alone
+    @alone
     def close(self) -> None:
         """Give the memory back. A second call does nothing."""
         self.ring.close()

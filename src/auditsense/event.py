@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from auditsense import syscalls
 from auditsense.documents import Document, event_document
+from auditsense.errors import UsageError
 from auditsense.hit import HIT_BYTES, ID_BYTES, PLACE_BYTES, EventId, unpack
 from auditsense.rule_table import Field
 
@@ -38,9 +39,16 @@ _TITLE: Final = _FIRST + PLACE_BYTES * Field.PROCTITLE
 _NODE: Final = _FIRST + PLACE_BYTES * Field.NODE
 
 
+def _kept(not_kept: int, place: int) -> None:
+    if not_kept:
+        name = Field((place - _FIRST) // PLACE_BYTES).name.lower()
+        raise UsageError(f"{name} was not asked for: this event's detector keeps what its fields= name")
+
+
 def _text(raw: bytes, place: int) -> str | None:
     at, length = _place(raw, place)
     if not at:
+        _kept(length, place)
         return None
     value = raw[at : at + length]
     try:
@@ -51,7 +59,10 @@ def _text(raw: bytes, place: int) -> str | None:
 
 def _number(raw: bytes, place: int) -> int | None:
     at, length = _place(raw, place)
-    if not at or length > _LONGEST_NUMBER:
+    if not at:
+        _kept(length, place)
+        return None
+    if length > _LONGEST_NUMBER:
         return None
     value = raw[at : at + length]
     if not value.isdigit() and not value.removeprefix(b"-").isdigit():
@@ -60,28 +71,46 @@ def _number(raw: bytes, place: int) -> int | None:
 
 
 @lru_cache(maxsize=1024)
-def _call_name(arch: str | None, number: str | None) -> str | None:
-    name = _arch_name(arch)
+def call_name(arch: str | None, number: str | None) -> str | None:
+    """Return the name of a call; its number where it is unknown. Both as the kernel wrote them."""
+    name = arch_name(arch)
     if number is None or name is None or not number.isdecimal() or len(number) > _LONGEST_NUMBER:
         return number
     return syscalls.name(int(number), name) or number
 
 
 @lru_cache(maxsize=64)
-def _arch_name(arch: str | None) -> str | None:
+def arch_name(arch: str | None) -> str | None:
+    """Return audit's name of an architecture; as the kernel wrote it where it is unknown."""
     try:
         return syscalls.arch_name(int(arch or "", 16)) or arch
     except ValueError:
         return arch
 
 
+def outcome(success: str | None) -> bool | None:
+    """Read SYSCALL success."""
+    return _OUTCOMES.get(success or "")
+
+
+def split_keys(key: str | None) -> tuple[str, ...]:
+    """Return the keys that the kernel joined with byte 1."""
+    return () if key is None else tuple(key.split("\x01"))
+
+
+def split_title(title: str | None) -> tuple[str, ...]:
+    """Return what stands between the blanks of a title."""
+    return tuple(title.split(" ")) if title else ()
+
+
 class Event:
     r"""One event of the kernel's audit: its SYSCALL record, and what CWD, PATH and PROCTITLE add to it.
 
     Numbers are those of the initial namespaces; every field is None when no record carried it, and nothing
-    is looked up or made up. Text is as the kernel wrote it, hex decoded; bytes that are no UTF-8 become
-    ``\xNN``. Immutable, and holds on to its own bytes only (some hundred), so keep as many as there is
-    memory for. Made by `Detector.events` and `Sensor.events`; equal when its bytes are.
+    is looked up or made up. A field that its detector's `fields` left out is a UsageError. Text is as the
+    kernel wrote it, hex decoded; bytes that are no UTF-8 become ``\xNN``. Immutable, and holds on to its own
+    bytes only (some hundred), so keep as many as there is memory for. Made by `Detector.events` and
+    `Sensor.events`; equal when its bytes are.
     """
 
     __slots__ = ("_host", "_raw")
@@ -92,7 +121,10 @@ class Event:
 
     def __repr__(self) -> str:
         """Return the fields that tell one event from another."""
-        return f"Event({self.id}, {self.syscall}, pid={self.pid}, exe={self.exe!r}, path={self.path!r})"
+        try:
+            return f"Event({self.id}, {self.syscall}, pid={self.pid}, exe={self.exe!r}, path={self.path!r})"
+        except UsageError:  # one of them was not asked for
+            return f"Event({self.id})"
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Event) and self._raw == other._raw
@@ -137,17 +169,17 @@ class Event:
     @property
     def arch(self) -> str | None:
         """SYSCALL arch by audit's name, such as ``x86_64``; the kernel's hex where it is unknown."""
-        return _arch_name(_text(self._raw, _ARCH))
+        return arch_name(_text(self._raw, _ARCH))
 
     @property
     def syscall(self) -> str | None:
         """The call's name on that architecture, such as ``openat``; its number where it is unknown."""
-        return _call_name(_text(self._raw, _ARCH), _text(self._raw, _SYSCALL))
+        return call_name(_text(self._raw, _ARCH), _text(self._raw, _SYSCALL))
 
     @property
     def success(self) -> bool | None:
         """SYSCALL success."""
-        return _OUTCOMES.get(_text(self._raw, _SUCCESS) or "")
+        return outcome(_text(self._raw, _SUCCESS))
 
     @property
     def exit(self) -> int | None:
@@ -168,8 +200,7 @@ class Event:
     @property
     def keys(self) -> tuple[str, ...]:
         """SYSCALL key: the keys of the audit rules that matched; empty for none."""
-        key = _text(self._raw, _KEY)
-        return () if key is None else tuple(key.split("\x01"))
+        return split_keys(_text(self._raw, _KEY))
 
     @property
     def key(self) -> str | None:
@@ -215,7 +246,7 @@ class Event:
         So an argument that holds a blank comes apart, an empty one is left out, what is past 128 bytes
         is missing, and a process may show what it likes.
         """
-        return tuple((_text(self._raw, _TITLE) or "").split(" ")) if self.title else ()
+        return split_title(_text(self._raw, _TITLE))
 
     @property
     def tty(self) -> str | None:
@@ -287,7 +318,9 @@ class Event:
         return _text(self._raw, _FIRST + PLACE_BYTES * field)
 
     def document(self) -> Document:
-        """Return the event with ECS names, as `auditsense run -o events` prints it."""
+        """Return the event with ECS names, as `auditsense run -o events` prints it. Needs every field."""
+        for field in Field:  # each was asked for, or it would look as if no record carried it
+            self.text(field)
         (hit,) = unpack(self._raw)
         return event_document(hit, self._host)
 

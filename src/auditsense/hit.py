@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import enum
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from auditsense.rule_table import Field
 from auditsense.value import value
@@ -90,6 +91,28 @@ class Hit:
         if value is None or len(value) > _LONGEST_NUMBER or not value.removeprefix(b"-").isdigit():
             return None
         return int(value)
+
+
+class ColumnForm(enum.IntEnum):
+    """How the values of a column are read; as_column_form."""
+
+    TEXT = 0
+    NUMBER = 1
+    """Of a field that is printed in decimal."""
+    MS = 2
+    """The stamp, whatever the field."""
+    SERIAL = 3
+
+
+class Column(NamedTuple):
+    """One field of many hits."""
+
+    values: list[Any]
+    """A text or a number each; None where it is absent."""
+    odd: bool
+    """Whether it cannot be read as a column: a NUL in a text, a number written as no kernel does."""
+    same: bool
+    """Whether all values are known to be the same text."""
 
 
 def unpack(drained: bytes) -> Iterator[Hit]:

@@ -12,16 +12,18 @@ import sys
 import threading
 import warnings
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self, cast
 
 from auditsense._ffi import ffi, lib  # noqa: TID251 - this is the border the ban draws
 from auditsense.errors import AuditSenseError, BusyError, ClosedError, UsageError
-from auditsense.hit import Hit, unpack
+from auditsense.hit import Column, ColumnForm, Hit, unpack
 from auditsense.rule_table import End, RuleTable, lay_out
 from auditsense.value import as_dict, names, value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+
+    from auditsense.rule_table import Field
 
 PACKED_HEADER = struct.Struct("<QII")
 """Header of a packed datagram: receive time in ms (0: use the stamps), length, sender's port."""
@@ -136,6 +138,7 @@ class Ring:
         rules: what to look for.
         limits: what it may hold.
         end: what tells that all records of an event have come.
+        fields: those that hits carry; all of them unless given.
         seed: of the hash tables; random unless given. A fixed one makes collisions computable.
 
     Raises:
@@ -149,6 +152,7 @@ class Ring:
         limits: Limits | None = None,
         *,
         end: End = End.EOE,
+        fields: Iterable[Field] | None = None,
         seed: int | None = None,
     ) -> None:
         self._handle: Any = None
@@ -172,12 +176,15 @@ class Ring:
         """As they were given."""
         self.seed = seed
         """Of the hash tables; not to be shown to anybody."""
+        if fields is not None:
+            _checked(lib.as_ring_keep(handle, sum({1 << field for field in fields})))
         self._limits = limits
         self._out = ffi.new("uint8_t[]", limits.hit_bytes)
         self.crowded = False
         """Whether so many hits lay there at the last drain that input may have had to wait for it."""
         self._stats = ffi.new("as_stats *")
         self._exceptions = sum(len(rule.exceptions) for rule in rules)
+        self._columns: Any = None
 
     def receive(self, fd: int, now_ms: int, rounds: int = 64) -> int:
         """Take what waits on an audit socket, without waiting for more.
@@ -248,6 +255,22 @@ class Ring:
             drained = bytes(ffi.buffer(self._out, used)) if used else b""
         self.crowded = used > self._limits.hit_bytes // _CROWDED
         return drained
+
+    def drain_columns(self, wanted: Sequence[tuple[Field, ColumnForm]]) -> tuple[list[Column], bytes]:
+        """Take the waiting hits as columns.
+
+        Returns:
+            A column for each one wanted, none when no hit waits; and, when one of them is odd, the hits as of
+            `drain_bytes`, to be read one by one.
+        """
+        with self._enter() as handle:
+            if self._columns is None:  # for who asks for columns only
+                self._columns = ffi.new("uint8_t[]", self._limits.hit_bytes), ffi.new("as_column *")
+            used = _checked(lib.as_ring_drain(handle, self._out, self._limits.hit_bytes))
+            self.crowded = used > self._limits.hit_bytes // _CROWDED
+            columns = [_column(self._out, used, one, *self._columns) for one in wanted] if used else []
+            odd = any(column.odd for column in columns)
+            return columns, bytes(ffi.buffer(self._out, used)) if odd else b""
 
     def stats(self) -> Stats:
         """Return the counters as they are now."""
@@ -333,6 +356,29 @@ def _checked(result: int) -> int:
     if result == lib.AS_BUSY:
         raise BusyError("another thread is inside this ring; give each thread its own")
     raise AuditSenseError(f"the core refused a call ({result}): this is a defect of auditsense")
+
+
+def _column(hits: Any, size: int, wanted: tuple[Field, ColumnForm], out: Any, found: Any) -> Column:  # noqa: ANN401 - C's
+    field, form = wanted
+    used = _checked(lib.as_hits_column(hits, size, field, form, out, size, found))
+    rows, odd = found.rows, found.odd > 0
+    values: list[Any]
+    absent: list[int] = []
+    if found.absent:
+        absent = memoryview(ffi.buffer(out + size - 4 * found.absent, 4 * found.absent)).cast("I").tolist()
+    if form is ColumnForm.TEXT:
+        text = str(ffi.buffer(out, used), "utf-8", "backslashreplace")
+        if found.same:
+            return Column([text[: len(text) // rows - 1]] * rows, odd=False, same=True)
+        values = cast("list[Any]", text.split("\0"))
+        values.pop()  # behind the last NUL
+        odd = len(values) != rows
+    else:
+        values = cast("list[Any]", memoryview(ffi.buffer(out, used)).cast("q").tolist())
+    if not odd:
+        for row in absent:
+            values[row] = None
+    return Column(values, odd=odd, same=False)
 
 
 def _to_c(rules: RuleTable, limits: Limits, end: End, seed: int) -> tuple[Any, Any, list[Any]]:

@@ -134,3 +134,19 @@ uint32_t as_packed_read(as_span span, as_packed *out) {
     out->bytes = as_span_of(span.at + AS_PACKED_HEADER, len);
     return AS_PACKED_HEADER + (uint32_t)len;
 }
+
+int64_t as_datagrams_pack(as_datagrams *in, uint8_t *out, size_t size, uint64_t now_ms, as_stats *stats) {
+    size_t used = 0;
+    as_packed entry = {.ms = now_ms};
+    bool cut;
+    if (size < (size_t)in->slots * (in->slot_bytes + AS_PACKED_HEADER)) {
+        return AS_ARGUMENT;
+    }
+    while (as_datagrams_take(in, &entry.bytes, &entry.sender, &cut)) {
+        stats->datagrams++;
+        stats->truncated += cut ? 1 : 0;
+        as_packed_write(out + used, &entry);
+        used += AS_PACKED_HEADER + entry.bytes.len;
+    }
+    return (int64_t)used;
+}

@@ -69,4 +69,7 @@ void as_packed_write(uint8_t *out, const as_packed *entry);
 /* Returns the bytes of the entry at the start of span, 0 when it does not hold a whole one. */
 uint32_t as_packed_read(as_span span, as_packed *out);
 
+/* Take all that was fetched and write it packed; see as_ring_pack. */
+int64_t as_datagrams_pack(as_datagrams *in, uint8_t *out, size_t size, uint64_t now_ms, as_stats *stats);
+
 #endif

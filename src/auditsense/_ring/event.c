@@ -57,6 +57,19 @@ static as_event *list_first(as_events *events, as_event_state state) {
     return at == NONE ? NULL : &events->slots[at];
 }
 
+void as_events_keep(as_events *events, uint64_t fields) {
+    static const uint64_t of_role[] = {[AS_ROLE_SYSCALL] = AS_ALL_FIELDS, /* which call it is, and how many PATHs */
+                                       [AS_ROLE_CWD] = AS_BIT(AS_FIELD_CWD),
+                                       [AS_ROLE_PATH] = AS_PATH_FIELDS,
+                                       [AS_ROLE_FIRST_PATH] = AS_PATH_FIELDS,
+                                       [AS_ROLE_PROCTITLE] = AS_BIT(AS_FIELD_PROCTITLE),
+                                       [AS_ROLE_NODE] = AS_BIT(AS_FIELD_NODE)};
+    events->roles = 1u << AS_ROLE_SYSCALL;
+    for (unsigned role = 0; role < AS_ROLES; role++) {
+        events->roles |= (uint8_t)((fields & of_role[role]) != 0 ? 1u << role : 0);
+    }
+}
+
 void as_events_carve(as_events *events, const as_config *config, as_carver *from) {
     /* Remembered events fill the table for good, and most lookups are of an event that is not there: four
      * buckets a slot let those end at an empty one, instead of at a slot that is in no cache. */
@@ -68,6 +81,7 @@ void as_events_carve(as_events *events, const as_config *config, as_carver *from
     events->newest_ms = 0;
     events->end = (as_end)config->end;
     events->latest = 0;
+    as_events_keep(events, AS_ALL_FIELDS);
     events->slots = as_carve(from, events->slot_count, sizeof *events->slots);
     events->buckets = as_carve(from, buckets, sizeof *events->buckets);
     as_texts_carve(&events->texts, config, from);
@@ -225,7 +239,7 @@ static as_event *open_event(as_events *events, const as_record *record, uint64_t
 /* Adding */
 
 static void keep(as_events *events, as_event *event, as_role role, as_span text) {
-    if (event->wanted == 0) {
+    if (event->wanted == 0 || (events->roles & (1u << role)) == 0) {
         return;
     }
     if (as_texts_keep(&events->texts, text, &event->texts[role])) {
@@ -294,7 +308,7 @@ static void add_path(as_events *events, as_event *event, const as_record *record
             event->paths |= bit;
         }
     }
-    if (event->wanted == 0) {
+    if (event->wanted == 0 || (events->roles & (1u << AS_ROLE_PATH)) == 0) {
         return;
     }
     /* One PATH needs no choice, and most events have one. */

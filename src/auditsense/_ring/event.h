@@ -66,9 +66,13 @@ typedef struct {
     uint32_t slot_count;
     as_end end;      /* of events that do not come from log files */
     uint32_t latest; /* the event of the last record: mostly that of the next one as well */
+    uint8_t roles;   /* bits of those whose texts are needed */
 } as_events;
 
 void as_events_carve(as_events *events, const as_config *config, as_carver *from);
+
+/* Keep from now on only the texts that these fields need, and what decides about events; as_events_carve: all. */
+void as_events_keep(as_events *events, uint64_t fields);
 
 /* True when any record can be added: a slot and texts are free. Else one event must be given up
  * (as_events_evict), decided and forgotten, and then asked again. */

@@ -10,9 +10,17 @@ void as_hits_carve(as_hits *hits, const as_config *config, as_carver *from) {
     hits->most = MOST_TEXTS * config->datagram_bytes + (uint32_t)sizeof(as_hit) +
                  64 * (uint32_t)sizeof(as_event_id) + AS_FIELDS * (uint32_t)sizeof(as_hit_field) + 8;
     hits->bytes = as_carve(from, hits->capacity, 1);
+    as_hits_keep(hits, AS_ALL_FIELDS);
     _Static_assert(sizeof(as_hit) + 64 * sizeof(as_event_id) + AS_FIELDS * sizeof(as_hit_field) + 8 <=
                        FIXED_BYTES,
                    "as_config.hit_bytes promises room for one hit");
+}
+
+void as_hits_keep(as_hits *hits, uint64_t fields) {
+    hits->fields = fields;
+    for (uint32_t field = 0; field < AS_FIELDS; field++) {
+        hits->none[field] = (as_hit_field){.at = 0, .len = (fields & AS_BIT(field)) != 0 ? 0 : 1};
+    }
 }
 
 bool as_hits_room(const as_hits *hits) {
@@ -41,17 +49,18 @@ uint64_t as_hits_put(as_hits *hits, uint32_t rule, const as_event_id *ids, uint3
     uint8_t *field_bytes = id_bytes + count * sizeof *ids;
     uint32_t at = (uint32_t)(sizeof(as_hit) + count * sizeof *ids + AS_FIELDS * sizeof(as_hit_field));
     memcpy(id_bytes, ids, count * sizeof *ids);
-    for (uint32_t field = 0; field < AS_FIELDS; field++) {
-        as_hit_field entry = {0, 0};
+    memcpy(field_bytes, hits->none, sizeof hits->none);
+    for (uint64_t fields = hits->fields; fields != 0; fields &= fields - 1) {
+        const uint32_t field = (uint32_t)__builtin_ctzll(fields);
         as_span text;
         if (as_value_text(values[field], as_field_kind((as_field)field), start + at, &text)) {
             if (text.at != start + at) {
                 copy(start + at, text);
             }
-            entry = (as_hit_field){.at = at, .len = text.len};
+            const as_hit_field entry = {.at = at, .len = text.len};
             at += text.len;
+            memcpy(field_bytes + field * sizeof entry, &entry, sizeof entry);
         }
-        memcpy(field_bytes + field * sizeof entry, &entry, sizeof entry);
     }
     const uint32_t size = (at + 7) / 8 * 8;
     memset(start + at, 0, size - at);

@@ -4,6 +4,7 @@
  * Rule 1: nothing is dropped. When the next hit might not fit, as_hits_room says so, and the stages
  *         before take no more input until the hits were drained.
  * Rule 2: a hit carries the fields of the event that completed it, decoded, and the ids of all its events.
+ *         Of the values only those of kept fields are looked at.
  * Rule 3: merged windows change only `more` and `last_ms`, so what a hit says first does not depend on
  *         when it is drained.
  * Tested by tests/c/test_ring.c and tests/test_ring.py. */
@@ -20,9 +21,14 @@ typedef struct {
     uint32_t used;
     uint32_t most;       /* the largest hit possible */
     uint64_t drained;    /* bytes handed out so far: makes the place of a hit unique for ever */
+    uint64_t fields;     /* bits of those that a hit carries */
+    as_hit_field none[AS_FIELDS]; /* the table of a hit without any */
 } as_hits;
 
 void as_hits_carve(as_hits *hits, const as_config *config, as_carver *from);
+
+/* Let the hits to come carry these fields only; as_hits_carve: all of them. */
+void as_hits_keep(as_hits *hits, uint64_t fields);
 
 /* True when any hit fits. */
 bool as_hits_room(const as_hits *hits);

@@ -153,17 +153,14 @@ static const known proctitle_fields[] = {{KEY("proctitle"), FIELD(AS_FIELD_PROCT
 
 #define COUNT(table) (sizeof(table) / sizeof *(table))
 
-/* The bits of the fields from one to another, as they stand in as_field. */
-#define RANGE(from, to) ((AS_BIT(to) | (AS_BIT(to) - 1)) & ~(AS_BIT(from) - 1))
-
 static const struct {
     uint16_t type;
     const known *fields;
     uint32_t count;
     uint64_t all; /* bits of the fields */
 } grammar[] = {
-    {AS_TYPE_SYSCALL, syscall_fields, COUNT(syscall_fields), RANGE(AS_FIELD_ARCH, AS_FIELD_KEY)},
-    {AS_TYPE_PATH, path_fields, COUNT(path_fields), RANGE(AS_FIELD_PATH_NAME, AS_FIELD_PATH_NAMETYPE)},
+    {AS_TYPE_SYSCALL, syscall_fields, COUNT(syscall_fields), AS_RANGE(AS_FIELD_ARCH, AS_FIELD_KEY)},
+    {AS_TYPE_PATH, path_fields, COUNT(path_fields), AS_PATH_FIELDS},
     {AS_TYPE_CWD, cwd_fields, COUNT(cwd_fields), AS_BIT(AS_FIELD_CWD)},
     {AS_TYPE_PROCTITLE, proctitle_fields, COUNT(proctitle_fields), AS_BIT(AS_FIELD_PROCTITLE)},
 };

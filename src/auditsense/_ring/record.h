@@ -52,6 +52,10 @@ bool as_record_of_syscall(uint16_t type);
 #define AS_BIT(field) (UINT64_C(1) << (field))
 #define AS_ALL_FIELDS (AS_BIT(AS_FIELDS) - 1)
 
+/* The bits of the fields from one to another, as they stand in as_field. */
+#define AS_RANGE(from, to) ((AS_BIT(to) | (AS_BIT(to) - 1)) & ~(AS_BIT(from) - 1))
+#define AS_PATH_FIELDS AS_RANGE(AS_FIELD_PATH_NAME, AS_FIELD_PATH_NAMETYPE)
+
 /* Find fields of this record's type in its body: one pass, that ends when all the wanted ones are found.
  * Nothing else of values is touched or looked at. Values that are there already are left as they are, so that
  * records of several types fill one array of AS_FIELDS values; the first of two equal keys counts. */

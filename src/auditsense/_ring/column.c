@@ -1,0 +1,112 @@
+#include "column.h"
+
+#include "span.h"
+
+typedef struct {
+    as_span text; /* at NULL: absent */
+    as_event_id id;
+} row;
+
+/* The row of the hit at the start of rest. Returns the hit's size; 0: it is none. */
+static uint32_t row_at(as_span rest, uint32_t field, row *out) {
+    as_hit hit;
+    as_hit_field place = {0};
+    if (rest.len < sizeof hit) {
+        return 0;
+    }
+    memcpy(&hit, rest.at, sizeof hit);
+    const uint64_t ids = sizeof hit + (uint64_t)hit.ids * sizeof(as_event_id);
+    const uint64_t fixed = ids + AS_FIELDS * sizeof place;
+    if (hit.ids == 0 || hit.size > rest.len || hit.size < fixed) {
+        return 0;
+    }
+    memcpy(&out->id, rest.at + ids - sizeof out->id, sizeof out->id);
+    memcpy(&place, rest.at + ids + field * sizeof place, sizeof place);
+    out->text = (as_span){0};
+    if (place.at != 0) {
+        if (place.at < fixed || place.at > hit.size || place.len > hit.size - place.at) {
+            return 0;
+        }
+        out->text = as_span_of(rest.at + place.at, place.len);
+    }
+    return hit.size;
+}
+
+/* Read a number as the kernel prints it. False: it is written in another way, or is past 63 bits. */
+static bool plain_number(as_span text, int64_t *out) {
+    uint64_t value = 0;
+    const bool negative = text.len > 0 && text.at[0] == '-';
+    if (negative) {
+        text = as_span_skip(text, 1);
+    }
+    const bool padded = text.len > 1 && text.at[0] == '0';
+    const uint32_t digits = as_span_number(text, 10, INT64_MAX, &value);
+    *out = negative ? -(int64_t)value : (int64_t)value;
+    return digits > 0 && digits == text.len && !padded && !(negative && value == 0);
+}
+
+/* Most values are a few bytes: for those a call costs more than the copy. */
+static uint8_t *put_text(uint8_t *to, as_span text) {
+    if (text.len >= 32) {
+        memcpy(to, text.at, text.len);
+    } else {
+        for (uint32_t i = 0; i < text.len; i++) {
+            to[i] = text.at[i];
+        }
+    }
+    to[text.len] = 0;
+    return to + text.len + 1;
+}
+
+static uint8_t *put_number(uint8_t *to, int64_t number) {
+    memcpy(to, &number, sizeof number);
+    return to + sizeof number;
+}
+
+int64_t as_hits_column(const uint8_t *hits, size_t len, uint32_t field, uint32_t form, uint8_t *out, size_t size,
+                       as_column *column) {
+    as_span rest = as_span_bounded(hits, len);
+    uint8_t *to = out;
+    as_span first = {0};
+    row now;
+    *column = (as_column){.same = 1};
+    if (rest.len != len || size < len || field >= AS_FIELDS || form > AS_COLUMN_SERIAL) {
+        return AS_ARGUMENT;
+    }
+    /* What a row takes, its number where it is absent included, is less than its hit: out is long enough. */
+    for (uint32_t step; rest.len > 0; rest = as_span_skip(rest, step)) {
+        step = row_at(rest, field, &now);
+        if (step == 0) {
+            return AS_ARGUMENT;
+        }
+        const bool absent = form <= AS_COLUMN_NUMBER && now.text.at == NULL;
+        int64_t number = 0;
+        if (absent) {
+            const uint32_t at = column->rows;
+            column->absent++;
+            column->same = 0;
+            memcpy(out + size - column->absent * sizeof at, &at, sizeof at);
+        }
+        switch (form) {
+        case AS_COLUMN_TEXT:
+            if (column->rows == 0) {
+                first = now.text;
+            }
+            column->same &= as_span_same(first, now.text) ? 1u : 0u;
+            to = put_text(to, now.text);
+            break;
+        case AS_COLUMN_NUMBER:
+            column->odd += absent || plain_number(now.text, &number) ? 0 : 1;
+            to = put_number(to, number);
+            break;
+        case AS_COLUMN_MS:
+            to = put_number(to, (int64_t)now.id.ms);
+            break;
+        default:
+            to = put_number(to, now.id.serial);
+            break;
+        }
+        column->rows++;
+    }
+    return to - out;
+}

@@ -1,0 +1,162 @@
+/* Column: a field of many hits side by side, and nothing of what is no hit. */
+#include "_ring/column.h"
+
+#include "_ring/hit.h"
+#include "check.h"
+#include "samples.h"
+
+static _Alignas(16) uint8_t memory[1 << 18];
+static uint8_t drained[1 << 18];
+static uint8_t out[1 << 18];
+static as_column column;
+
+static as_hits fresh(void) {
+    const as_config config = sample_config();
+    as_hits hits;
+    as_carver from = {.base = memory};
+    as_hits_carve(&hits, &config, &from);
+    return hits;
+}
+
+static void put(as_hits *hits, as_field field, const char *text, as_form form) {
+    const as_event_id ids[] = {{.ms = 1, .serial = 2}, {.ms = 1000 + hits->used, .serial = UINT32_MAX}};
+    as_value values[AS_FIELDS] = {0};
+    values[field] = (as_value){.span = as_span_of((const uint8_t *)text, strlen(text)), .form = form};
+    as_hits_put(hits, 0, ids, 2, values);
+}
+
+static int64_t read_column(size_t len, as_field field, as_column_form form) {
+    return as_hits_column(drained, len, field, form, out, len, &column);
+}
+
+static int64_t number(size_t row) {
+    int64_t value;
+    memcpy(&value, out + row * sizeof value, sizeof value);
+    return value;
+}
+
+static uint32_t absent_row(size_t len, size_t nth) {
+    uint32_t row;
+    memcpy(&row, out + len - (nth + 1) * sizeof row, sizeof row);
+    return row;
+}
+
+static void texts(void) {
+    as_hits hits = fresh();
+    CASE("each text has a zero behind it; the rows without one stand at the end");
+    put(&hits, AS_FIELD_EXE, "/bin/a", AS_FORM_QUOTED);
+    put(&hits, AS_FIELD_EXE, "", AS_FORM_ABSENT);
+    put(&hits, AS_FIELD_EXE, "", AS_FORM_QUOTED);
+    put(&hits, AS_FIELD_EXE, "2F62", AS_FORM_BARE);
+    put(&hits, AS_FIELD_EXE, "", AS_FORM_ABSENT);
+    size_t len = as_hits_drain(&hits, drained);
+    CHECK_EQUAL(read_column(len, AS_FIELD_EXE, AS_COLUMN_TEXT), 13);
+    CHECK(memcmp(out, "/bin/a\0\0\0/b\0\0", 13) == 0);
+    CHECK_EQUAL(column.rows, 5);
+    CHECK_EQUAL(column.absent, 2);
+    CHECK_EQUAL(column.same, 0);
+    CHECK_EQUAL(absent_row(len, 0), 1);
+    CHECK_EQUAL(absent_row(len, 1), 4);
+
+    CASE("rows are the same when all have the first one's text, and one without any is not");
+    put(&hits, AS_FIELD_EXE, "/bin/a", AS_FORM_QUOTED);
+    put(&hits, AS_FIELD_EXE, "/bin/a", AS_FORM_QUOTED);
+    len = as_hits_drain(&hits, drained);
+    read_column(len, AS_FIELD_EXE, AS_COLUMN_TEXT);
+    CHECK_EQUAL(column.same, 1);
+    read_column(len, AS_FIELD_CWD, AS_COLUMN_TEXT);
+    CHECK_EQUAL(column.same, 0);
+    CHECK_EQUAL(column.absent, 2);
+}
+
+static void numbers(void) {
+    static const struct {
+        const char *text;
+        int64_t value;
+        uint32_t odd;
+    } cases[] = {
+        {"0", 0, 0},      {"-2", -2, 0},  {"9223372036854775807", INT64_MAX, 0},
+        {"-0", 0, 1},     {"007", 7, 1},  {"9223372036854775808", 0, 1},
+        {"12x", 12, 1},   {"-", 0, 1},    {"1-2", 1, 1},
+    };
+    CASE("numbers are those of the kernel; what is written in another way is odd");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        as_hits hits = fresh();
+        put(&hits, AS_FIELD_EXIT, cases[i].text, AS_FORM_BARE);
+        const size_t len = as_hits_drain(&hits, drained);
+        CHECK_EQUAL(read_column(len, AS_FIELD_EXIT, AS_COLUMN_NUMBER), 8);
+        CHECK_EQUAL(column.odd, cases[i].odd);
+        CHECK(cases[i].odd != 0 || number(0) == cases[i].value);
+    }
+
+    CASE("stamp and serial are those of the last event");
+    as_hits hits = fresh();
+    put(&hits, AS_FIELD_EXIT, "", AS_FORM_ABSENT);
+    const size_t len = as_hits_drain(&hits, drained);
+    CHECK_EQUAL(read_column(len, AS_FIELD_EXIT, AS_COLUMN_MS), 8);
+    CHECK_EQUAL(number(0), 1000);
+    CHECK_EQUAL(read_column(len, AS_FIELD_EXIT, AS_COLUMN_SERIAL), 8);
+    CHECK_EQUAL(number(0), UINT32_MAX);
+    CHECK_EQUAL(column.absent, 0);
+    CHECK_EQUAL(read_column(len, AS_FIELD_EXIT, AS_COLUMN_NUMBER), 8);
+    CHECK_EQUAL(column.absent, 1);
+    CHECK_EQUAL(column.odd, 0);
+}
+
+static void no_hits(void) {
+    as_hits hits = fresh();
+    put(&hits, AS_FIELD_EXE, "/bin/a", AS_FORM_QUOTED);
+    const size_t len = as_hits_drain(&hits, drained);
+    CASE("nothing is a column without rows");
+    CHECK_EQUAL(read_column(0, AS_FIELD_EXE, AS_COLUMN_TEXT), 0);
+    CHECK_EQUAL(column.rows, 0);
+
+    CASE("a hit that is cut, a field or form that there is not, too little room");
+    for (size_t cut = 1; cut < len; cut++) {
+        CHECK_EQUAL(read_column(cut, AS_FIELD_EXE, AS_COLUMN_TEXT), AS_ARGUMENT);
+    }
+    CHECK_EQUAL(read_column(len, AS_FIELDS, AS_COLUMN_TEXT), AS_ARGUMENT);
+    CHECK_EQUAL(as_hits_column(drained, len, 0, AS_COLUMN_SERIAL + 1, out, len, &column), AS_ARGUMENT);
+    CHECK_EQUAL(as_hits_column(drained, len, 0, AS_COLUMN_TEXT, out, len - 1, &column), AS_ARGUMENT);
+
+    CASE("places outside of their hit");
+    const size_t place = sizeof(as_hit) + 2 * sizeof(as_event_id) + AS_FIELD_EXE * sizeof(as_hit_field);
+    const as_hit_field wrong[] = {{1, 1}, {(uint32_t)len, 1}, {(uint32_t)len + 1, 0}, {UINT32_MAX, UINT32_MAX},
+                                  {(uint32_t)len - 1, UINT32_MAX}};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        memcpy(drained + place, &wrong[i], sizeof wrong[i]);
+        CHECK_EQUAL(read_column(len, AS_FIELD_EXE, AS_COLUMN_TEXT), AS_ARGUMENT);
+    }
+    CASE("more ids than the hit has room for, or none");
+    for (int i = 0; i < 2; i++) {
+        const uint32_t ids = i == 0 ? UINT32_MAX : 0;
+        memcpy(drained + offsetof(as_hit, ids), &ids, sizeof ids);
+        CHECK_EQUAL(read_column(len, AS_FIELD_EXE, AS_COLUMN_TEXT), AS_ARGUMENT);
+    }
+}
+
+static void kept(void) {
+    as_hits hits = fresh();
+    CASE("a field that is not kept is absent, and says why");
+    as_hits_keep(&hits, AS_BIT(AS_FIELD_EXE));
+    put(&hits, AS_FIELD_COMM, "a", AS_FORM_QUOTED);
+    const size_t len = as_hits_drain(&hits, drained);
+    as_hit_field place;
+    const size_t table = sizeof(as_hit) + 2 * sizeof(as_event_id);
+    memcpy(&place, drained + table + AS_FIELD_COMM * sizeof place, sizeof place);
+    CHECK_EQUAL(place.at, 0);
+    CHECK_EQUAL(place.len, 1);
+    memcpy(&place, drained + table + AS_FIELD_EXE * sizeof place, sizeof place);
+    CHECK_EQUAL(place.at, 0);
+    CHECK_EQUAL(place.len, 0);
+    read_column(len, AS_FIELD_COMM, AS_COLUMN_TEXT);
+    CHECK_EQUAL(column.absent, 1);
+}
+
+int main(void) {
+    texts();
+    numbers();
+    no_hits();
+    kept();
+    return check_done();
+}

@@ -1,0 +1,146 @@
+"""Rows: chosen fields of many events at a time. What a row holds is what `Event` says, whatever the bytes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from auditsense import Detector, Field, Host, UsageError, View
+from auditsense.rows import NAMES
+from auditsense.testing import burst, call_event, open_event
+
+HERE = Host("0123", "here")
+
+# Parts of log lines: what a kernel writes, and what nobody should.
+NUMBERS = st.sampled_from(
+    ["0", "7", "-2", "007", "-0", "x", "1-2", "(none)", "", "9" * 19, "9" * 20, "9" * 30, "257"]
+)
+TEXTS = st.one_of(
+    st.sampled_from(
+        ['"/bin/sh"', "(null)", '""', "?", "2F6200", "FF2F", '"a\0b"', '"\0"', '"\xff\xc3"', "2F0A"]
+    ),
+    st.text("ABC0189", max_size=6),
+)
+LINES = st.builds(
+    lambda arch, call, pid, exit_, exe, name, key, node: (
+        f"{node}type=SYSCALL msg=audit(1.002:%d): arch={arch} syscall={call} success=yes exit={exit_} a0=1 "
+        f"a1=2 items=1 ppid=1 pid={pid} comm={exe} exe={exe} key={key}\n"
+        f"{node}type=CWD msg=audit(1.002:%d): cwd={name}\n"
+        f"{node}type=PATH msg=audit(1.002:%d): item=0 name={name} nametype=NORMAL\n"
+        f"{node}type=PROCTITLE msg=audit(1.002:%d): proctitle={exe}\n"
+    ),
+    st.sampled_from(["c000003e", "40000003", "c00000b7", "zz", ""]),
+    NUMBERS,
+    NUMBERS,
+    NUMBERS,
+    TEXTS,
+    TEXTS,
+    TEXTS,
+    st.sampled_from(["", "node=web1 "]),
+)
+
+
+def rows_of(text: bytes, *fields: str, size: int = 1 << 20) -> list[tuple[Any, ...]]:
+    """Return the rows of log text that is fed in pieces."""
+    with Detector(view=View.EVENTS, host=HERE, fields=fields) as detector:
+        pieces = (text[at : at + size] for at in range(0, len(text), size))
+        return [*(row for piece in pieces for row in detector.text_rows(piece)), *detector.last_rows()]
+
+
+def by_event(text: bytes, *fields: str) -> list[tuple[Any, ...]]:
+    """Return the same, one event at a time, with everything kept."""
+    with Detector(view=View.EVENTS, host=HERE) as detector:
+        events = [*detector.text_events(text), *detector.last_events()]
+        return [tuple(getattr(event, name) for name in fields) for event in events]
+
+
+def test_a_row_has_the_fields_that_were_asked_for_in_their_order() -> None:
+    text = open_event(pid=12, exe="/bin/ä", path="/proc", serial=9).text
+    assert rows_of(text, "path", "syscall", "pid", "serial") == [("/proc", "openat", 12, 9)]
+    assert rows_of(text, "exe") == [("/bin/ä",)]
+
+
+@given(st.lists(LINES, min_size=1, max_size=6), st.lists(st.sampled_from(NAMES), min_size=1, unique=True))
+def test_a_row_says_what_the_event_says_whatever_the_bytes(lines: list[str], fields: list[str]) -> None:
+    text = b"".join((line % ((serial,) * 4)).encode("latin-1") for serial, line in enumerate(lines, 3))
+    rows = rows_of(text, *fields)
+    assert len(rows) == len(lines)
+    assert rows == by_event(text, *fields)
+
+
+@given(st.lists(LINES, min_size=1, max_size=3), st.integers(1, 300))
+def test_text_cut_anywhere_gives_the_same_rows(lines: list[str], size: int) -> None:
+    text = b"".join((line % ((serial,) * 4)).encode("latin-1") for serial, line in enumerate(lines, 3))
+    assert rows_of(text, *NAMES, size=size) == rows_of(text, *NAMES)
+
+
+def test_datagrams_give_the_rows_that_text_gives() -> None:
+    records = [*burst(5), call_event("execve", serial=90, exe="/bin/sh")]
+    with Detector(view=View.EVENTS, host=HERE, fields=NAMES) as detector:
+        given_ = [one for record in records for one in record.datagrams]
+        rows = [*detector.rows(given_), *detector.last_rows()]
+    assert rows == by_event(b"".join(one.text for one in records), *NAMES)
+
+
+def test_more_events_than_the_core_holds_at_a_time_all_come() -> None:
+    text = b"".join(one.text for one in burst(5000, every_ms=0))
+    assert [serial for (serial,) in rows_of(text, "serial")] == [*range(3, 5003)]
+
+
+def test_rows_can_be_kept() -> None:
+    text = b"".join(one.text for one in burst(3))
+    assert rows_of(text, "serial", "pid") == [(3, 4352), (4, 4352), (5, 4352)]
+
+
+def test_events_with_chosen_fields_have_these() -> None:
+    with Detector(view=View.EVENTS, host=HERE, fields=("syscall", "path", "key")) as detector:
+        detector.take_text(open_event(path="/proc").text)
+        (event,) = detector.last_events()
+    assert (event.syscall, event.path, event.key, event.serial) == ("openat", "/proc", "audit_proc", 3)
+    assert event.text(Field.ARCH) == "c000003e"
+    assert repr(event) == "Event(1795493114.674:3)"
+
+
+@pytest.mark.parametrize("name", ["pid", "exe", "cwd", "title", "argv", "node", "success", "arguments"])
+def test_a_field_that_was_not_asked_for_is_an_error_and_not_none(name: str) -> None:
+    with Detector(view=View.EVENTS, fields=("path",)) as detector:
+        detector.take_text(open_event().text)
+        (event,) = detector.last_events()
+    with pytest.raises(UsageError, match="was not asked for"):
+        getattr(event, name)
+    with pytest.raises(UsageError, match="was not asked for"):
+        event.document()
+
+
+def test_a_field_that_no_record_carried_is_still_none() -> None:
+    line = b"type=SYSCALL msg=audit(1.002:3): arch=c000003e syscall=59 pid=1\n"
+    assert rows_of(line, "path", "exe", "exit", "syscall") == [(None, None, None, "execve")]
+
+
+@pytest.mark.parametrize("fields", [(), ("pid", "pid"), ("process.pid",), ("id",), "pid"])
+def test_names_that_there_are_not_are_refused(fields: Any) -> None:  # noqa: ANN401 - what a user may give
+    with pytest.raises(UsageError, match="out of ms, serial"):
+        Detector(view=View.EVENTS, fields=fields)
+
+
+def test_fields_need_the_view_of_events_and_rows_need_fields() -> None:
+    with pytest.raises(UsageError, match=r"View\.EVENTS"):
+        Detector(fields=("pid",))
+    with Detector(view=View.EVENTS) as detector, pytest.raises(UsageError, match="fields="):
+        [*detector.text_rows(b"")]
+
+
+def test_there_are_no_documents_of_chosen_fields() -> None:
+    detector = Detector(view=View.EVENTS, fields=("pid",))
+    with detector, pytest.raises(UsageError, match="documents need every field"):
+        detector.feed_text(open_event().text + open_event(serial=4).text)
+
+
+def test_records_of_another_host_have_its_name() -> None:
+    with Detector(view=View.EVENTS, host=HERE, fields=("node",)) as detector:
+        detector.rehost(Host("4567", "there"))
+        detector.take_text(open_event().text)
+        assert [*detector.last_rows()] == [("there",)]
