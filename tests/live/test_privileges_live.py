@@ -75,7 +75,20 @@ def wait_until(what: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
+def nice_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[16])
+
+
 # --- what is left --------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "nice"), [((), -10), (("--priority-boost", "4"), -4), (("--priority-boost", "0"), 0)]
+)
+def test_a_sensor_runs_before_others_and_its_guardian_does_not(words: tuple[str, ...], nice: int) -> None:
+    with running("run", *words, "--duration", "15") as sensor:
+        assert nice_of(sensor.pid) - os.getpriority(os.PRIO_PROCESS, 0) == nice
+        assert nice_of(guardian_of(sensor)) == os.getpriority(os.PRIO_PROCESS, 0)
 
 
 def test_a_running_sensor_has_what_it_needs_and_a_filter_in_each_thread(both: list[str]) -> None:

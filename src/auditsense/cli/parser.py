@@ -90,6 +90,12 @@ def _events(text: str) -> int:
     return int(text)
 
 
+def _boost(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) > 20:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of steps from 0 to 20")
+    return int(text)
+
+
 def _user(name: str) -> User:
     from auditsense.kernel.users import user_named  # noqa: PLC0415 - this and ctypes are only for --user
 
@@ -228,6 +234,13 @@ def _add_run(run: argparse.ArgumentParser, views: list[str]) -> None:
         "--audit-rule 0)",
     )
     _add_user(run)
+    run.add_argument(
+        "--priority-boost",
+        metavar="STEPS",
+        type=_boost,
+        help="run before others by so many steps of nice, 0 to 20, so that full load cannot delay an alert "
+        "(default: 10)",
+    )
     run.add_argument("--status-socket", metavar="PATH", help=_STATUS_SOCKET + '; "off": none')
 
 

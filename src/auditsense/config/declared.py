@@ -14,6 +14,8 @@ from auditsense.status.spec import DEFAULT_SOCKET
 
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
+DEFAULT_BOOST: Final = 10
+MOST_BOOST: Final = 20
 
 _POLICY = AlertPolicy()
 _LIMITS = Limits()
@@ -212,6 +214,18 @@ KEYS: Final[tuple[Key, ...]] = (
         "few rights.",
         example="auditsense",
         flag="--user",
+        fixed=True,
+    ),
+    Key(
+        "process",
+        "priority_boost",
+        Kind.WHOLE,
+        DEFAULT_BOOST,
+        "Run before others by so many steps of nice(2), so that full load cannot delay an alert; 0: like "
+        "all others.",
+        most=MOST_BOOST,
+        unit="steps",
+        flag="--priority-boost",
         fixed=True,
     ),
     Key(

@@ -61,6 +61,7 @@ class Settings:
         policy: when alerts are sent and when counted.
         limits: what the core may hold.
         user: to become; None: nobody else.
+        boost: steps of nice(2) by which the process runs before others.
         status: where the sensor may be asked how it is.
         values: of every key by its path, as given or by default.
         files: that were read.
@@ -73,6 +74,7 @@ class Settings:
     policy: AlertPolicy
     limits: Limits
     user: User | None
+    boost: int
     status: StatusSettings
     values: dict[str, Any]
     files: tuple[Path, ...]
@@ -171,6 +173,7 @@ def _made(found: Read, problems: list[str]) -> Settings | None:
         ),
         limits=limits,
         user=user,
+        boost=value["process.priority_boost"],
         status=status,
         values=value,
         files=tuple(found.files),
