@@ -293,6 +293,25 @@ def _add_detections(commands: argparse._SubParsersAction[Parser]) -> None:
     action.set_defaults(command=_command("detections"), action="compile")
 
 
+def _add_doctor(commands: argparse._SubParsersAction[Parser]) -> None:
+    doctor = commands.add_parser(
+        "doctor",
+        help="what keeps a sensor from seeing on this host",
+        allow_abbrev=False,
+        description="Look for what keeps a sensor from seeing on this host, and say what to do. Changes "
+        "nothing. Exit code 1 when there is a warning or an error, else 0.",
+    )
+    doctor.set_defaults(command=_command("doctor"))
+    doctor.add_argument("--json", action="store_true", help="one JSON object (docs/troubleshooting.md)")
+    doctor.add_argument(
+        "--self-test",
+        action="store_true",
+        help="open /proc on purpose and listen for the record, where audit is on: whoever else listens "
+        "hears that as well",
+    )
+    doctor.add_argument("--status-socket", metavar="PATH", help=_STATUS_SOCKET)
+
+
 def _add_status(commands: argparse._SubParsersAction[Parser]) -> None:
     status = commands.add_parser(
         "status",
@@ -377,6 +396,7 @@ def build_parser() -> argparse.ArgumentParser:
         action.set_defaults(command=_command("rules"), action=name)
 
     _add_detections(commands)
+    _add_doctor(commands)
     _add_status(commands)
 
     _add_configuration(commands, views)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -124,6 +125,43 @@ class Leavings:
     def _remove_folder(self) -> None:
         with contextlib.suppress(OSError):
             self._folder.rmdir()
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A journal that was found.
+
+    Attributes:
+        path: of the file.
+        owner: the process that wrote it.
+        lives: whether that is still there.
+        steps: what it had changed, in order.
+    """
+
+    path: Path
+    owner: int
+    lives: bool
+    steps: tuple[Step, ...]
+
+
+def left(folder: Path = DEFAULT_FOLDER) -> tuple[Left, ...]:
+    """Return the journals there are, of living sensors and of dead ones. Changes nothing.
+
+    Raises:
+        AuditSenseError: one cannot be read, or another user could have written it.
+    """
+    try:
+        _refuse_others(folder.lstat(), stat.S_IFDIR)
+    except FileNotFoundError:
+        return ()
+    except (OSError, InputError) as problem:
+        raise _unreadable(folder, problem) from None
+    found: list[Left] = []
+    for path in sorted(folder.glob("takeover.*.json")):
+        birth, entry = _read(path)
+        lives = bool(birth) and _birth(entry.owner) == birth
+        found.append(Left(path, entry.owner, lives, entry.steps))
+    return tuple(found)
 
 
 def _read(path: Path) -> tuple[bytes, Entry]:

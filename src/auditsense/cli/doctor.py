@@ -1,0 +1,51 @@
+"""auditsense doctor: what keeps a sensor from seeing on this host."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import TYPE_CHECKING
+
+from auditsense.cli import put
+from auditsense.doctor import trial
+from auditsense.doctor.examine import examine
+from auditsense.doctor.finding import Level, Report
+from auditsense.doctor.look import Host, look
+from auditsense.sinks.format import printable
+from auditsense.status.spec import StatusSettings
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Look, judge, print."""
+    facts = look(Host(socket=StatusSettings.of(arguments.status_socket).socket))
+    if arguments.self_test:
+        facts = dataclasses.replace(facts, alive=trial.attempt(facts))
+    report = examine(facts)
+    if arguments.json:
+        put(json.dumps(report.document(), ensure_ascii=False))
+    else:
+        for line in lines(report):
+            put(printable(line))
+        problem = facts.alive.problem if facts.alive is not None else facts.sensor_problem
+        if problem:
+            put(printable(f"         {problem}"))
+    return report.exit_code
+
+
+def lines(report: Report) -> list[str]:
+    """Return a report as lines for a person: the worst first, then what is well, then what was not seen."""
+    found = sorted(report.findings, key=lambda one: -one.level)
+    width = max((len(one.id) for one in found), default=0)
+    said = []
+    for one in found:
+        said.append(f"{one.level.name.lower():7}  {one.id:{width}}  {one.found}")
+        if one.remedy:
+            said.append(f"{'':7}  {'':{width}}  -> {one.remedy}")
+    if report.unseen:
+        said.append(f"unseen   {', '.join(report.unseen)}")
+    if report.worst is Level.OK:
+        said.append("nothing keeps a sensor from seeing, as far as it could be looked at")
+    return said

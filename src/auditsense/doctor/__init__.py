@@ -1,0 +1,1 @@
+"""What keeps a sensor from seeing on this host, found by looking: facts, and checks that judge them."""

@@ -1,0 +1,217 @@
+"""Checks of what is around the kernel's audit: this process, the host, the sensor. See kernel_checks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from auditsense.doctor.finding import Finding, Level
+from auditsense.kernel.privileges import CAP_AUDIT_CONTROL, CAP_AUDIT_READ, CAP_NET_ADMIN
+from auditsense.sources.netlink import DEFAULT_RECEIVE_BUFFER_BYTES
+
+if TYPE_CHECKING:
+    from auditsense.doctor.facts import Facts
+
+_LEAST_PYTHON: Final = (3, 11)
+_SHOWN: Final = 3
+
+
+def container(facts: Facts) -> Finding | None:
+    """Whether this is a container."""
+    inside = sorted(facts.outside - {"net"})
+    # Images leave their markers on hosts that are made of them: what the kernel says comes first.
+    apart = facts.mounts is not None and facts.mounts.first_namespace is False
+    if inside or (facts.container and apart):
+        kind = facts.container or f"another {' and '.join(inside)} namespace"
+        return Finding(
+            "container",
+            Level.NOTE,
+            f"this is inside {kind}: the kernel's audit is the host's, and answers there only",
+            "run the sensor on the host; it sees the containers from there",
+        )
+    return Finding("container", Level.OK, "this is no container")
+
+
+def network_namespace(facts: Facts) -> Finding | None:
+    """Whether multicast would reach a listener here."""
+    if "net" not in facts.outside:
+        return Finding("network-namespace", Level.OK, "this is the machine's network namespace")
+    return Finding(
+        "network-namespace",
+        Level.WARNING,
+        "this is another network namespace: what the kernel reports by multicast does not come here",
+        "run the sensor in the host's network namespace (no PrivateNetwork=, docker run --network=host)",
+    )
+
+
+def capabilities(facts: Facts) -> Finding | None:
+    """Whether this process has what a sensor needs."""
+    if facts.effective is None or facts.bounding is None:
+        return None
+    names = {CAP_AUDIT_CONTROL: "CAP_AUDIT_CONTROL", CAP_AUDIT_READ: "CAP_AUDIT_READ"}
+    missing = [name for bit, name in names.items() if not facts.effective >> bit & 1]
+    if not missing:
+        return Finding("capabilities", Level.OK, "CAP_AUDIT_CONTROL and CAP_AUDIT_READ are held")
+    bounded = [name for bit, name in names.items() if not facts.bounding >> bit & 1]
+    never = f" ({' and '.join(bounded)} cannot be had here: not in the bounding set)" if bounded else ""
+    worst = Level.ERROR if "CAP_AUDIT_CONTROL" in missing else Level.WARNING
+    return Finding(
+        "capabilities",
+        worst,
+        f"missing: {' and '.join(missing)}{never}; the first sets audit up, the second listens by multicast",
+        "run as root, or give them: AmbientCapabilities= of systemd, --cap-add= of a container",
+    )
+
+
+def receive_buffer(facts: Facts) -> Finding | None:
+    """Whether the socket's buffer can be as large as it should be."""
+    if facts.effective is None or facts.rmem_max is None:
+        return None
+    wanted = DEFAULT_RECEIVE_BUFFER_BYTES
+    if facts.effective >> CAP_NET_ADMIN & 1 or facts.rmem_max >= wanted:
+        return Finding("receive-buffer", Level.OK, f"a receive buffer of {wanted >> 20} MiB can be had")
+    return Finding(
+        "receive-buffer",
+        Level.WARNING,
+        f"without CAP_NET_ADMIN the receive buffer is {facts.rmem_max} bytes instead of {wanted}: a burst "
+        "overflows it sooner",
+        f"start with CAP_NET_ADMIN (given up afterwards), or sysctl net.core.rmem_max={wanted}",
+    )
+
+
+def multicast_listeners(facts: Facts) -> Finding | None:
+    """Who else hears every record."""
+    if facts.listeners is None:
+        return None
+    others = [one for one in facts.listeners if not one.startswith("systemd-journal")]
+    if facts.sensor is not None and facts.sensor.get("source", {}).get("name") == "multicast" and others:
+        others.pop()  # one of them is the sensor
+    if not others:
+        return Finding("multicast-listeners", Level.OK, "nobody else listens by multicast")
+    return Finding(
+        "multicast-listeners",
+        Level.NOTE,
+        f"{len(others)} other listeners hear every record by multicast: {', '.join(others[:_SHOWN])}",
+        "nothing; each costs the kernel a copy of every record",
+    )
+
+
+def journald_audit(facts: Facts) -> Finding | None:
+    """Whether the journal collects every record."""
+    if facts.listeners is None:
+        return None
+    if not any(one.startswith("systemd-journal") for one in facts.listeners):
+        return Finding("journald-audit", Level.OK, "systemd-journald does not collect audit records")
+    return Finding(
+        "journald-audit",
+        Level.NOTE,
+        "systemd-journald writes every audit record to the journal: it gets each open of /proc, too",
+        "systemctl mask --now systemd-journald-audit.socket, where the journal need not have them",
+    )
+
+
+def proc_mount(facts: Facts) -> Finding | None:
+    """Whether a rule that is added here means the host's /proc."""
+    if facts.mounts is None:
+        return None
+    if not facts.mounts.here:
+        return Finding(
+            "proc-mount",
+            Level.ERROR,
+            "there is no procfs at /proc: an audit rule added here would watch something else",
+            "mount -t proc proc /proc, or run the sensor on the host",
+        )
+    if facts.mounts.first_namespace is False:
+        return Finding(
+            "proc-mount",
+            Level.WARNING,
+            "this is not the mount namespace of process 1: a rule on /proc that is added here may be listed "
+            "and match nothing",
+            "run the sensor without PrivateTmp=, ProtectSystem= and the like (auditsense units); the "
+            "self-test tells whether it sees",
+        )
+    if facts.mounts.first_namespace is None:
+        return None
+    return Finding("proc-mount", Level.OK, "/proc is the host's")
+
+
+def other_procfs(facts: Facts) -> Finding | None:
+    """Whether there are other procfs than the one that is watched."""
+    if facts.mounts is None:
+        return None
+    others = facts.mounts.others
+    if not others:
+        # Who may not look at others has not seen that there is none.
+        return None if facts.mounts.unreadable else Finding("other-procfs", Level.OK, "there is one procfs")
+    return Finding(
+        "other-procfs",
+        Level.WARNING,
+        f"{len(others)} other procfs, as containers have: opens there are not reported by a rule on /proc; "
+        f"seen at process {', '.join(others[:_SHOWN])}",
+        "add -a always,exit -F arch=b64 -S openat -F inode=1 -F perm=r -k audit_proc "
+        "(docs/troubleshooting.md)",
+    )
+
+
+def clock(facts: Facts) -> Finding | None:
+    """Whether stamps can be believed."""
+    if facts.clock is None:
+        return None
+    if facts.clock:
+        return Finding("clock", Level.OK, "the clock is synchronised")
+    return Finding(
+        "clock",
+        Level.NOTE,
+        "the clock is not synchronised: records are stamped by it, and a jump makes windows too long or too "
+        "short",
+        "run a time service (chrony, systemd-timesyncd), one that slews rather than steps",
+    )
+
+
+def leavings(facts: Facts) -> Finding | None:
+    """Whether a sensor that was killed left something changed."""
+    if facts.left is None:
+        return None
+    if isinstance(facts.left, str):
+        return Finding("leavings", Level.ERROR, facts.left, "the sensor does not start before that is done")
+    dead = [one for one in facts.left if not one.lives]
+    if not dead:
+        return Finding("leavings", Level.OK, "no killed sensor has left anything")
+    what = "; ".join(f"process {one.owner}: {', '.join(str(step) for step in one.steps)}" for one in dead)
+    return Finding(
+        "leavings",
+        Level.WARNING,
+        f"a sensor and its guardian were killed, and this is still changed: {what}",
+        "start a sensor: it puts that back first",
+    )
+
+
+def sensor(facts: Facts) -> Finding | None:
+    """Whether a sensor runs and answers."""
+    if facts.sensor_problem:
+        return None
+    if facts.sensor is not None:
+        return Finding("sensor", Level.OK, f"a sensor runs: process {facts.sensor.get('pid')}")
+    if facts.stale_socket:
+        return Finding(
+            "sensor",
+            Level.NOTE,
+            "a status socket is there and nobody answers: the sensor and its guardian were killed",
+            "nothing: the next sensor replaces it",
+        )
+    return Finding("sensor", Level.OK, "no sensor answers at the status socket")
+
+
+def build(facts: Facts) -> Finding | None:
+    """Whether Python and the core fit."""
+    if facts.python < _LEAST_PYTHON:
+        found = f"Python {facts.python[0]}.{facts.python[1]}"
+        return Finding("build", Level.ERROR, f"{found} is too old", "use Python 3.11 or later")
+    if facts.package and facts.package != facts.core:
+        return Finding(
+            "build",
+            Level.WARNING,
+            f"the package is {facts.package} and its compiled core is {facts.core}",
+            "install again: a build is left over",
+        )
+    version = f"{facts.python[0]}.{facts.python[1]}"
+    return Finding("build", Level.OK, f"auditsense {facts.core} on Python {version}")

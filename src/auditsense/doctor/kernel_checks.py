@@ -1,0 +1,317 @@
+"""Checks of the kernel's audit: can it be reached, is it on, who owns it, does its rule see.
+
+A check judges facts and returns one finding; None where what it judges could not be seen. Its name is its id.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from auditsense.doctor.finding import Finding, Level
+from auditsense.kernel import auditctl
+from auditsense.kernel.plan import DEFAULT_BACKLOG_LIMIT
+from auditsense.kernel.status import Enabled, Failure
+from auditsense.kernel.watch import Expected, compare
+
+if TYPE_CHECKING:
+    from auditsense.doctor.facts import Facts
+
+_OFF: Final = frozenset({"0", "off"})
+_ON: Final = frozenset({"1", "on"})
+
+
+def _ours(facts: Facts) -> bool:
+    """Tell whether the owner of the socket is the sensor that answers."""
+    return (
+        facts.sensor is not None and facts.status is not None and facts.sensor.get("pid") == facts.status.pid
+    )
+
+
+def _owned(facts: Facts) -> bool:
+    """Tell whether a living process other than our sensor owns the socket."""
+    return facts.status is not None and facts.status.pid != 0 and facts.owner != "" and not _ours(facts)
+
+
+def kernel_audit(facts: Facts) -> Finding | None:
+    """Whether the kernel's audit answers this process."""
+    if not facts.refused:
+        return Finding("kernel-audit", Level.OK, "the kernel's audit answers")
+    if facts.no_audit and facts.boot in _OFF:
+        return None  # boot-parameter says it
+    return Finding(
+        "kernel-audit",
+        Level.ERROR,
+        facts.refused,
+        "boot a kernel that has CONFIG_AUDIT"
+        if facts.no_audit
+        else "run doctor and the sensor as root, on the host itself",
+    )
+
+
+def boot_parameter(facts: Facts) -> Finding | None:
+    """Whether audit was switched off at boot."""
+    if facts.boot is None:
+        return None
+    if facts.boot in _OFF:
+        return Finding(
+            "boot-parameter",
+            Level.ERROR,
+            f"the kernel was booted with audit={facts.boot}: it has no audit until the next boot",
+            "remove it from the kernel's command line, best put audit=1 there, and reboot",
+        )
+    said = f"audit={facts.boot}" if facts.boot else "no audit="
+    return Finding("boot-parameter", Level.OK, f"{said} on the kernel's command line")
+
+
+def unaudited_processes(facts: Facts) -> Finding | None:
+    """How many processes the kernel never reports, because they are older than its audit."""
+    if facts.boot is None or facts.status is None or facts.processes is None:
+        return None
+    if facts.boot in _ON:
+        return Finding("unaudited-processes", Level.OK, "audit was on from the boot: none is older")
+    started = facts.sensor.get("started") if facts.sensor is not None else None
+    if isinstance(started, int | float):
+        older = sum(one < started for one in facts.processes)
+        most = f"{older} of {len(facts.processes)} (those older than the running sensor)"
+    else:
+        most = f"all {len(facts.processes)} that run now"
+    return Finding(
+        "unaudited-processes",
+        Level.WARNING,
+        "audit was not on from the boot, and a process that was forked before audit was on for the first "
+        f"time is never reported: at least process 1, at most {most}; the kernel does not tell which",
+        "boot with audit=1; until then restart what has to be seen after audit is on",
+    )
+
+
+def audit_enabled(facts: Facts) -> Finding | None:
+    """Whether audit is on where it has to be."""
+    if facts.status is None:
+        return None
+    if facts.status.enabled != Enabled.OFF:
+        return Finding("audit-enabled", Level.OK, "audit is on")
+    if facts.sensor is not None:
+        return Finding(
+            "audit-enabled",
+            Level.ERROR,
+            "audit is off (enabled 0) although a sensor runs: it hears nothing",
+            "find who switched it off (the sensor has said when); auditctl -e 1, or restart the sensor",
+        )
+    if _owned(facts):
+        return Finding(
+            "audit-enabled",
+            Level.WARNING,
+            f"audit is off (enabled 0), and process {facts.status.pid} ({facts.owner}) owns the socket: "
+            "a sensor would have nothing to hear",
+            "auditctl -e 1, or stop that process and let the sensor own the socket",
+        )
+    return Finding("audit-enabled", Level.OK, "audit is off; a sensor turns it on while it runs")
+
+
+def audit_locked(facts: Facts) -> Finding | None:
+    """Whether the configuration can be changed."""
+    if facts.status is None:
+        return None
+    if facts.status.enabled != Enabled.LOCKED:
+        return Finding("audit-locked", Level.OK, "the configuration is not locked")
+    return Finding(
+        "audit-locked",
+        Level.WARNING,
+        "the audit configuration is locked until the next boot (enabled 2): a sensor can only listen, to "
+        "what the rules that are there report",
+        "put the audit rule into /etc/audit/rules.d before the line -e 2, and reboot",
+    )
+
+
+def failure_mode(facts: Facts) -> Finding | None:
+    """Whether a lost record would stop the machine."""
+    if facts.status is None:
+        return None
+    if facts.status.failure != Failure.PANIC:
+        return Finding("failure-mode", Level.OK, "the kernel does not panic when it loses a record")
+    return Finding(
+        "failure-mode",
+        Level.WARNING,
+        "failure is 2: the kernel panics when it loses a record; a sensor changes nothing then, adds no "
+        "rule, and can only listen where audit is on",
+        "auditctl -f 1, unless the host is to stop rather than lose a record",
+    )
+
+
+def socket_owner(facts: Facts) -> Finding | None:
+    """Who owns the audit socket."""
+    if facts.status is None:
+        return None
+    pid = facts.status.pid
+    if not pid:
+        if facts.status.enabled == Enabled.OFF:
+            return Finding("socket-owner", Level.OK, "nobody owns the audit socket")
+        return Finding(
+            "socket-owner",
+            Level.WARNING,
+            "audit is on and nobody owns the audit socket: the kernel prints every record to its log",
+            "start auditd or a sensor, or switch audit off: auditctl -e 0",
+        )
+    if _ours(facts):
+        return Finding("socket-owner", Level.OK, f"the running sensor ({pid}) owns the audit socket")
+    if not facts.owner:
+        return Finding(
+            "socket-owner",
+            Level.NOTE,
+            f"process {pid} owns the audit socket, and is not seen: it has ended (the kernel notices with "
+            "the next record), or it is in another pid namespace",
+            "nothing where it has ended; a sensor takes the socket over",
+        )
+    return Finding(
+        "socket-owner",
+        Level.NOTE,
+        f"process {pid} ({facts.owner}) owns the audit socket; a sensor listens beside it by multicast",
+        "nothing; or stop it, for a sensor that owns the socket, costs less and is not reported itself",
+    )
+
+
+def _rules(facts: Facts, part: str) -> str | None:
+    """Return what `kernel.watch` finds of one kind, with rules at the end where a sensor would add them.
+
+    None: it could not be seen.
+    """
+    if facts.status is None or facts.rules is None:
+        return None
+    listed = list(facts.rules)
+    if facts.sensor is None:
+        listed += [one for one in facts.wanted if not any(rule.same_as(one) for rule in listed)]
+    found = compare(Expected(rules=facts.wanted), facts.status, listed)
+    return "; ".join(one.message for one in found if one.id.rpartition(".")[2] == part)
+
+
+def audit_rule(facts: Facts) -> Finding | None:
+    """Whether the audit rule is there when a sensor runs."""
+    found = _rules(facts, "rule-gone")
+    if found is None or facts.rules is None:
+        return None
+    if found:
+        remedy = "find who removed it (the sensor has said when), and restart the sensor"
+        return Finding("audit-rule", Level.ERROR, found, remedy)
+    there = all(any(rule.same_as(one) for rule in facts.rules) for one in facts.wanted)
+    wanted = "; ".join(auditctl.format(one) for one in facts.wanted)
+    said = "is there" if there else "is not there; a sensor adds it while it runs"
+    return Finding("audit-rule", Level.OK, f"{wanted} {said}")
+
+
+def rule_hidden(facts: Facts) -> Finding | None:
+    """Whether an earlier rule keeps events from ours."""
+    found = _rules(facts, "rule-hidden")
+    if not found:
+        return None if found is None else Finding("rule-hidden", Level.OK, "no earlier rule hides events")
+    return Finding("rule-hidden", Level.ERROR, found, "delete that rule, or load it behind (auditctl -d, -a)")
+
+
+def key_stolen(facts: Facts) -> Finding | None:
+    """Whether an earlier rule gives its own key to our events."""
+    found = _rules(facts, "key-stolen")
+    if not found:
+        return None if found is None else Finding("key-stolen", Level.OK, "no earlier rule takes its key")
+    remedy = "load that rule behind (auditctl -d, -a), or give it the key audit_proc as well"
+    return Finding("key-stolen", Level.WARNING, found, remedy)
+
+
+def task_never(facts: Facts) -> Finding | None:
+    """Whether new processes are hidden."""
+    found = _rules(facts, "task-never")
+    if not found:
+        return None if found is None else Finding("task-never", Level.OK, "no rule hides new processes")
+    remedy = (
+        "auditctl -d task,never, and remove it from /etc/audit/rules.d; what was started meanwhile stays "
+        "hidden until it is restarted"
+    )
+    return Finding("task-never", Level.ERROR, found, remedy)
+
+
+def records_excluded(facts: Facts) -> Finding | None:
+    """Whether records that every event needs are excluded."""
+    found = _rules(facts, "exclude")
+    if not found:
+        return None if found is None else Finding("records-excluded", Level.OK, "no record is excluded")
+    return Finding("records-excluded", Level.ERROR, found, "delete that rule of the exclude list")
+
+
+def rate_limit(facts: Facts) -> Finding | None:
+    """Whether records over a rate are thrown away."""
+    if facts.status is None:
+        return None
+    if not facts.status.rate_limit:
+        return Finding("rate-limit", Level.OK, "no limit to the rate of records")
+    return Finding(
+        "rate-limit",
+        Level.WARNING,
+        f"rate_limit is {facts.status.rate_limit} records a second: what is over it is lost",
+        "auditctl -r 0",
+    )
+
+
+def backlog_wait_time(facts: Facts) -> Finding | None:
+    """Whether processes may be put to sleep for audit."""
+    if facts.status is None or facts.status.backlog_wait_time is None:
+        return None
+    wait = facts.status.backlog_wait_time
+    if not wait or facts.status.enabled == Enabled.OFF:
+        said = "0" if not wait else f"{wait} jiffies, and audit is off; a sensor sets it to 0 first"
+        return Finding("backlog-wait-time", Level.OK, f"backlog_wait_time is {said}")
+    return Finding(
+        "backlog-wait-time",
+        Level.WARNING,
+        f"backlog_wait_time is {wait} jiffies (15000 are a minute at 250 Hz) and audit is on: any process "
+        "that makes a record may sleep so long when the kernel's queue is full",
+        "auditctl --backlog_wait_time 0",
+    )
+
+
+def backlog_limit(facts: Facts) -> Finding | None:
+    """Whether the kernel's queue is long enough."""
+    if facts.status is None:
+        return None
+    limit = facts.status.backlog_limit
+    if not 0 < limit < DEFAULT_BACKLOG_LIMIT or facts.status.enabled == Enabled.OFF:
+        return Finding("backlog-limit", Level.OK, f"backlog_limit is {limit} records")
+    return Finding(
+        "backlog-limit",
+        Level.WARNING,
+        f"backlog_limit is {limit} records and audit is on: a burst is soon more than that, and what "
+        "finds no room is lost or waits",
+        f"auditctl -b {DEFAULT_BACKLOG_LIMIT}",
+    )
+
+
+def records_lost(facts: Facts) -> Finding | None:
+    """Whether the kernel has lost records since the boot, or made processes wait."""
+    if facts.status is None:
+        return None
+    lost, waited = facts.status.lost, facts.status.backlog_wait_time_actual or 0
+    if not lost and not waited:
+        return Finding(
+            "records-lost", Level.OK, "the kernel says that it lost no record; it does not count all"
+        )
+    return Finding(
+        "records-lost",
+        Level.NOTE,
+        f"since the boot, or since somebody reset it, the kernel lost {lost} records, and processes slept "
+        f"for {waited} jiffies for audit",
+        "look whether it grows: auditsense status --watch; docs/loss.md",
+    )
+
+
+def self_test(facts: Facts) -> Finding | None:
+    """Whether an open of /proc made on purpose is reported: by --self-test, or by the running sensor."""
+    remedy = "see the other findings; where there is none, add the rule in the host's mount namespace"
+    if facts.alive is not None and not facts.alive.problem:
+        if facts.alive.seen:
+            key = f"with the key {facts.alive.key}" if facts.alive.key else "without a key"
+            return Finding("self-test", Level.OK, f"an open of /proc on purpose was reported {key}")
+        return Finding("self-test", Level.ERROR, "an open of /proc on purpose was not reported", remedy)
+    test = facts.sensor.get("self_test") if facts.sensor is not None else None
+    if not test:
+        return None
+    said = f"{test['passed']} of the running sensor's self-tests passed, {test['failed']} failed"
+    return Finding(
+        "self-test", Level.WARNING if test["failed"] else Level.OK, said, remedy if test["failed"] else ""
+    )

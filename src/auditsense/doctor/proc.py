@@ -1,0 +1,186 @@
+"""What /proc and its neighbours say, read without changing anything. A file that cannot be read says nothing.
+
+Every function takes the root of the file system, so that a test can give it another one.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from auditsense.doctor.facts import Mounts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_FIRST: Final = {"user": "user:[4026531837]", "pid": "pid:[4026531836]"}  # include/linux/proc_ns.h
+_NETLINK_AUDIT: Final = "9"
+_READLOG: Final = 1
+_KERNEL_THREAD: Final = 0x0020_0000  # include/linux/sched.h: PF_KTHREAD
+_MOST_MOUNTS: Final = 4 << 20
+
+
+def text(path: Path, most: int = 1 << 20) -> str | None:
+    """Return the start of a file; None where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(most).decode(errors="replace")
+    except OSError:
+        return None
+
+
+def link(path: Path) -> str | None:
+    """Return where a link leads; None where it cannot be read."""
+    try:
+        return str(path.readlink())
+    except OSError:
+        return None
+
+
+def name_of(root: Path, pid: int) -> str:
+    """Return the command name of a process; "" when there is none."""
+    return (text(root / "proc" / str(pid) / "comm") or "").rstrip("\n")
+
+
+def boot_parameter(root: Path) -> str | None:
+    """Return the value of the last audit= on the kernel's command line; "" where there is none."""
+    line = text(root / "proc/cmdline")
+    if line is None:
+        return None
+    given = [word.partition("=")[2] for word in line.split() if word.startswith("audit=")]
+    return given[-1] if given else ""
+
+
+def capabilities(root: Path, name: str) -> int | None:
+    """Return a set of capabilities of this process, such as CapEff, as bits."""
+    for line in (text(root / "proc/self/status") or "").splitlines():
+        if line.startswith(name + ":"):
+            with suppress(ValueError, IndexError):
+                return int(line.split()[1], 16)
+    return None
+
+
+def outside(root: Path) -> frozenset[str]:
+    """Return which of the namespaces user, pid and net of this process are not the machine's first."""
+    own = root / "proc/self/ns"
+    found = {name for name, first in _FIRST.items() if link(own / name) not in {None, first}}
+    if "pid" not in found:  # then process 1 is the machine's
+        mine, first = link(own / "net"), link(root / "proc/1/ns/net")
+        if mine is not None and first is not None and mine != first:
+            found.add("net")
+    return frozenset(found)
+
+
+def container(root: Path) -> str:
+    """Return what kind of container this says to be; "" for none."""
+    said = text(root / "run/systemd/container") or text(root / "run/host/container-manager")
+    if said:
+        return said.strip() or "container"
+    for marker, kind in ((".dockerenv", "docker"), ("run/.containerenv", "podman")):
+        if (root / marker).exists():
+            return kind
+    return ""
+
+
+def pids(root: Path) -> list[int]:
+    """Return the processes there are."""
+    with suppress(OSError):
+        return sorted(int(name) for name in os.listdir(root / "proc") if name.isdigit())  # noqa: PTH208 - names
+    return []
+
+
+def starts(root: Path) -> tuple[float, ...] | None:
+    """Return when each process that is no kernel thread started, in seconds since 1970 UTC."""
+    booted = next(
+        (float(line.split()[1]) for line in (text(root / "proc/stat") or "").splitlines() if "btime" in line),
+        None,
+    )
+    if booted is None:
+        return None
+    tick = os.sysconf("SC_CLK_TCK")
+    found: list[float] = []
+    for pid in pids(root):
+        # Behind the name, which may hold anything; field 9 is flags, field 22 the start.
+        words = (text(root / "proc" / str(pid) / "stat") or "").rpartition(")")[2].split()
+        with suppress(ValueError, IndexError):
+            if not int(words[6]) & _KERNEL_THREAD:
+                found.append(booted + int(words[19]) / tick)
+    return tuple(found)
+
+
+def _procfs(mountinfo: str) -> Iterator[tuple[str, str]]:
+    """Yield device and mount point of each procfs."""
+    for line in mountinfo.splitlines():
+        before, _, after = line.partition(" - ")
+        words = before.split()
+        if after.split()[:1] == ["proc"] and len(words) > 4:
+            yield words[2], words[4]
+
+
+def mounts(root: Path) -> Mounts | None:
+    """Return where procfs is, in the mount namespaces of all processes."""
+    own = text(root / "proc/self/mountinfo", _MOST_MOUNTS)
+    if own is None:
+        return None
+    here = ""
+    for line in own.splitlines():
+        words = line.split()
+        if len(words) > 4 and words[4] == "/proc":  # the last one is on top
+            here = words[2] if " - proc " in line else ""
+    mine, first = link(root / "proc/self/ns/mnt"), link(root / "proc/1/ns/mnt")
+    others: dict[str, str] = {}
+    seen = {mine}
+    unreadable = 0
+    for device, _ in _procfs(own):
+        others.setdefault(device, "this one")
+    for pid in pids(root):
+        try:
+            namespace = str((root / "proc" / str(pid) / "ns/mnt").readlink())
+        except PermissionError:
+            unreadable += 1
+            continue
+        except OSError:  # it has ended
+            continue
+        if namespace in seen:
+            continue
+        seen.add(namespace)
+        for device, _ in _procfs(text(root / "proc" / str(pid) / "mountinfo", _MOST_MOUNTS) or ""):
+            others.setdefault(device, f"{pid} ({name_of(root, pid) or '?'})")
+    others.pop(here, None)
+    same = None if mine is None or first is None else mine == first
+    return Mounts(here, tuple(others.values()), same, unreadable)
+
+
+def listeners(root: Path) -> tuple[str, ...] | None:
+    """Return the command names of those who listen to audit by multicast; "?" where it is unknown whose."""
+    table = text(root / "proc/net/netlink")
+    if table is None:
+        return None
+    inodes: dict[str, str] = {}
+    for line in table.splitlines()[1:]:
+        words = line.split()
+        with suppress(ValueError, IndexError):
+            if words[1] == _NETLINK_AUDIT and int(words[3], 16) & _READLOG:
+                inodes[words[-1]] = "?"
+    if inodes:
+        _name_sockets(root, inodes)
+    return tuple(sorted(inodes.values()))
+
+
+def _name_sockets(root: Path, inodes: dict[str, str]) -> None:
+    for pid in pids(root):
+        folder = root / "proc" / str(pid) / "fd"
+        with suppress(OSError):
+            for one in os.listdir(folder):  # noqa: PTH208 - names are enough
+                inode = (link(folder / one) or "").removeprefix("socket:[").rstrip("]")
+                if inode in inodes:
+                    inodes[inode] = name_of(root, pid) or "?"
+
+
+def number(root: Path, name: str) -> int | None:
+    """Return a setting below /proc/sys."""
+    with suppress(ValueError):
+        return int(text(root / "proc/sys" / name) or "")
+    return None

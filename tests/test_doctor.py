@@ -1,0 +1,612 @@
+"""What doctor finds on prepared hosts: each has one thing amiss. On real ones: live/test_doctor_live.py.
+
+A prepared host is a kernel in memory and a root of the file system made for the test. The healthy one is
+booted with audit=1, as root, in no container; nobody owns the audit socket, and nothing is in the way.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import socket
+import threading
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from auditsense.cli import doctor as command
+from auditsense.cli import main
+from auditsense.detections.load import shipped
+from auditsense.doctor import look as looking
+from auditsense.doctor import trial
+from auditsense.doctor.examine import CHECKS, examine, id_of
+from auditsense.doctor.facts import Alive
+from auditsense.doctor.finding import Finding, Level, Report
+from auditsense.doctor.look import Host, look
+from auditsense.kernel import auditctl
+from auditsense.kernel.commands import Commands
+from auditsense.kernel.journal import Entry, encode
+from auditsense.kernel.plan import BecomeOwner, ChangeSetting
+from auditsense.kernel.status import StatusField
+from auditsense.sources.unicast import DEFAULT_AUDIT_RULE
+from auditsense.testing import FakeKernel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from auditsense.doctor.facts import Facts
+
+OK, NOTE, WARNING, ERROR = Level.OK, Level.NOTE, Level.WARNING, Level.ERROR
+ALL = 0x1FF_FFFF_FFFF
+CONTROL, READ, NET_ADMIN = 1 << 30, 1 << 37, 1 << 12
+NETLINK = "sk               Eth Pid        Groups   Rmem     Wmem     Dump  Locks    Drops    Inode\n"
+PROCFS = "22 1 0:21 / /proc rw - proc proc rw\n"
+BOOTED_S = 1_700_000_000
+EVERY_RULE = "-a always,exit -F arch=b64 -S openat -k other"
+
+
+class Prepared:
+    """A host made for one test; healthy until something is changed."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.kernel = FakeKernel(backlog_wait_time=15000)
+        self.clock: bool | None = True
+        self.sensor: dict[str, Any] | None = None
+        self.write("proc/cmdline", "BOOT_IMAGE=/vmlinuz quiet audit=1\n")
+        self.write("proc/stat", f"cpu 1 2\nbtime {BOOTED_S}\n")
+        self.write("proc/net/netlink", NETLINK + "0000 9 0 00000000 0 0 0 2 0 6\n")
+        self.write("proc/sys/net/core/rmem_max", "212992\n")
+        self.capabilities(ALL)
+        self.process("self", "doctor")
+        self.process(1, "systemd", started_s=0)
+        self.process(500, "sshd", started_s=100)
+        self.process(600, "kworker/0:1", started_s=0, flags=0x0020_0000)
+
+    def write(self, path: str, text: str) -> None:
+        file = self.root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+
+    def link(self, path: str, to: str) -> None:
+        link = self.root / path
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.unlink(missing_ok=True)
+        link.symlink_to(to)
+
+    def capabilities(self, effective: int, bounding: int = ALL) -> None:
+        self.write(
+            "proc/self/status", f"Name:\tdoctor\nCapEff:\t{effective:016x}\nCapBnd:\t{bounding:016x}\n"
+        )
+
+    def process(
+        self,
+        pid: int | str,
+        name: str,
+        *,
+        started_s: int = 0,
+        flags: int = 0,
+        mounts: str = PROCFS,
+        mnt: int = 1,
+    ) -> None:
+        ticks = started_s * os.sysconf("SC_CLK_TCK")
+        fields = f"S 1 1 1 0 -1 {flags} 0 0 0 0 0 0 0 0 20 0 1 0 {ticks} 0 0"
+        self.write(f"proc/{pid}/stat", f"{pid} ({name}) {fields}\n")
+        self.write(f"proc/{pid}/comm", name + "\n")
+        self.write(f"proc/{pid}/mountinfo", mounts)
+        for kind, number in (("user", 4026531837), ("pid", 4026531836), ("net", 4026531840)):
+            self.link(f"proc/{pid}/ns/{kind}", f"{kind}:[{number}]")
+        self.link(f"proc/{pid}/ns/mnt", f"mnt:[{mnt}]")
+
+    def listener(self, pid: int, name: str, inode: int) -> None:
+        self.process(pid, name, started_s=5)
+        self.link(f"proc/{pid}/fd/3", f"socket:[{inode}]")
+        table = (self.root / "proc/net/netlink").read_text()
+        self.write("proc/net/netlink", f"{table}0000 9 {pid} 00000001 0 0 0 2 0 {inode}\n")
+
+    def owner(self, pid: int, name: str) -> None:
+        self.process(pid, name, started_s=5)
+        self.kernel.pid = pid
+        self.kernel.alive.add(pid)
+        self.kernel.enabled = 1
+        self.kernel.backlog_wait_time = 0
+        self.kernel.backlog_limit = 8192
+
+    def rules(self, *lines: str) -> None:
+        self.kernel.rules = [*FakeKernel(rules=[auditctl.parse(line).to_bytes() for line in lines]).rules]
+
+    def running(self, **more: object) -> None:
+        """Let a healthy sensor run."""
+        self.owner(700, "auditsense")
+        self.rules(DEFAULT_AUDIT_RULE)
+        test = {"passed": 3, "failed": 0}
+        self.sensor = {
+            "version": 1,
+            "pid": 700,
+            "audit_rules": [DEFAULT_AUDIT_RULE],
+            "self_test": test,
+            **more,
+        }
+
+    def left(self, owner: int = 999_999_999) -> Path:
+        steps = (ChangeSetting(StatusField.ENABLED, 0, 1), BecomeOwner())
+        path = f"run/auditsense/takeover.{owner}.json"
+        self.write(path, "12345\n" + encode(Entry(owner, steps)).decode())
+        (self.root / path).chmod(0o600)
+        (self.root / path).parent.chmod(0o700)
+        return self.root / path
+
+    def facts(self) -> Facts:
+        socket_path = self.root / "run/auditsense/control"
+        with ExitStack() as stack:
+            if self.sensor is not None:
+                stack.enter_context(answering(socket_path, json.dumps(self.sensor).encode()))
+            return look(Host(self.root, lambda: Commands(self.kernel), socket_path, lambda: self.clock))
+
+    def report(self) -> Report:
+        return examine(self.facts())
+
+
+class answering:  # noqa: N801 - reads as a verb
+    """Answer once at a path."""
+
+    def __init__(self, path: Path, answer: bytes) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._path = path
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._answer = answer
+
+    def __enter__(self) -> None:
+        self._socket.bind(bytes(self._path))
+        self._socket.listen()
+        self._thread = threading.Thread(target=self._once)
+        self._thread.start()
+
+    def _once(self) -> None:
+        client, _ = self._socket.accept()
+        with client:
+            client.sendall(self._answer)
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.join()
+        self._socket.close()
+        self._path.unlink()
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Prepared:
+    return Prepared(tmp_path)
+
+
+def other_than_ok(report: Report) -> dict[str, Level]:
+    return {one.id: one.level for one in report.findings if one.level is not OK}
+
+
+# --- situations --------------------------------------------------------------------------
+
+
+def booted_without(host: Prepared) -> None:
+    host.write("proc/cmdline", "quiet\n")
+
+
+def booted_with_audit_off(host: Prepared) -> None:
+    host.write("proc/cmdline", "audit=1 quiet audit=0\n")
+    host.kernel.fail_at(0, errno.EPROTONOSUPPORT)
+
+
+def no_audit_in_the_kernel(host: Prepared) -> None:
+    host.kernel.fail_at(0, errno.EPROTONOSUPPORT)
+
+
+def in_a_user_namespace(host: Prepared) -> None:
+    host.kernel.fail_at(0, errno.ECONNREFUSED)
+
+
+def a_kernel_that_does_not_answer(host: Prepared) -> None:
+    host.kernel.stay_silent_at(0)
+
+
+def docker(host: Prepared) -> None:
+    host.write(".dockerenv", "")
+    host.link("proc/self/ns/pid", "pid:[4026532999]")
+
+
+def another_network(host: Prepared) -> None:
+    host.link("proc/self/ns/net", "net:[4026532999]")
+
+
+def without_reading(host: Prepared) -> None:
+    host.capabilities(ALL & ~READ)
+
+
+def without_control(host: Prepared) -> None:
+    host.capabilities(ALL & ~CONTROL, ALL & ~CONTROL)
+
+
+def without_net_admin(host: Prepared) -> None:
+    host.capabilities(ALL & ~NET_ADMIN)
+
+
+def switched_off(host: Prepared) -> None:
+    host.running()
+    host.kernel.enabled = 0
+
+
+def auditd_with_audit_off(host: Prepared) -> None:
+    host.owner(300, "auditd")
+    host.kernel.enabled = 0
+
+
+def locked(host: Prepared) -> None:
+    host.running()
+    host.kernel.enabled = 2
+
+
+def would_panic(host: Prepared) -> None:
+    host.kernel.failure = 2
+
+
+def auditd(host: Prepared) -> None:
+    host.owner(300, "auditd")
+
+
+def nobody_owns(host: Prepared) -> None:
+    host.owner(300, "auditd")
+    host.kernel.pid = 0
+
+
+def a_dead_owner(host: Prepared) -> None:
+    host.owner(300, "auditd")
+    host.kernel.pid = 301
+
+
+def journald(host: Prepared) -> None:
+    host.listener(200, "systemd-journal", 77)
+
+
+def a_listener(host: Prepared) -> None:
+    host.listener(201, "laurel", 78)
+
+
+def a_rule_removed(host: Prepared) -> None:
+    host.running()
+    host.rules()
+
+
+def a_rule_stolen(host: Prepared) -> None:
+    host.running()
+    host.rules(EVERY_RULE, DEFAULT_AUDIT_RULE)
+
+
+def a_rule_hidden(host: Prepared) -> None:
+    host.running()
+    host.rules("-a never,exit -F arch=b64 -S openat", DEFAULT_AUDIT_RULE)
+
+
+def a_rule_that_would_be_hidden(host: Prepared) -> None:
+    host.rules("-a never,exit -F arch=b64 -S openat")
+
+
+def never_a_task(host: Prepared) -> None:
+    host.rules("-a never,task")
+
+
+def no_paths(host: Prepared) -> None:
+    host.rules("-a always,exclude -F msgtype=PATH")
+
+
+def a_self_test_failed(host: Prepared) -> None:
+    host.running(self_test={"passed": 3, "failed": 1})
+
+
+def another_mount_namespace(host: Prepared) -> None:
+    host.process("self", "doctor", mnt=2)
+
+
+def no_procfs(host: Prepared) -> None:
+    host.process("self", "doctor", mounts="22 1 0:30 / /proc rw - tmpfs tmpfs rw\n")
+    for pid, name in ((1, "systemd"), (500, "sshd"), (600, "kworker/0:1")):
+        host.process(pid, name, mounts="", flags=0x0020_0000)
+
+
+def a_container(host: Prepared) -> None:
+    host.process(900, "nginx", started_s=9, mounts="40 1 0:55 / /proc rw - proc proc rw\n", mnt=9)
+
+
+def limited(host: Prepared) -> None:
+    host.kernel.rate_limit = 100
+
+
+def processes_wait(host: Prepared) -> None:
+    host.owner(700, "auditsense")
+    host.running()
+    host.kernel.backlog_wait_time = 15000
+
+
+def a_short_queue(host: Prepared) -> None:
+    host.running()
+    host.kernel.backlog_limit = 64
+
+
+def lost(host: Prepared) -> None:
+    host.kernel.lost = 12
+
+
+def no_time_service(host: Prepared) -> None:
+    host.clock = False
+
+
+def killed(host: Prepared) -> None:
+    host.left()
+
+
+def killed_and_spoiled(host: Prepared) -> None:
+    host.left().write_text("nonsense")
+
+
+def a_stale_socket(host: Prepared) -> None:
+    folder = host.root / "run/auditsense"
+    folder.mkdir(parents=True, mode=0o700)
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(bytes(folder / "control"))
+
+
+def nothing(_: Prepared) -> None:
+    pass
+
+
+def a_sensor(host: Prepared) -> None:
+    host.running()
+
+
+SITUATIONS: list[tuple[Callable[[Prepared], object], dict[str, Level], int]] = [
+    # what was changed on the healthy host, what is found beyond it, the exit code
+    (nothing, {}, 0),
+    (a_sensor, {}, 0),
+    (booted_without, {"unaudited-processes": WARNING}, 1),
+    (booted_with_audit_off, {"boot-parameter": ERROR}, 1),
+    (no_audit_in_the_kernel, {"kernel-audit": ERROR}, 1),
+    (in_a_user_namespace, {"kernel-audit": ERROR}, 1),
+    (a_kernel_that_does_not_answer, {"kernel-audit": ERROR}, 1),
+    (docker, {"container": NOTE}, 0),
+    (another_network, {"network-namespace": WARNING}, 1),
+    (without_reading, {"capabilities": WARNING}, 1),
+    (without_control, {"capabilities": ERROR}, 1),
+    (without_net_admin, {"receive-buffer": WARNING}, 1),
+    (switched_off, {"audit-enabled": ERROR}, 1),
+    (auditd_with_audit_off, {"audit-enabled": WARNING, "socket-owner": NOTE}, 1),
+    (locked, {"audit-locked": WARNING}, 1),
+    (would_panic, {"failure-mode": WARNING}, 1),
+    (auditd, {"socket-owner": NOTE}, 0),
+    (nobody_owns, {"socket-owner": WARNING}, 1),
+    (a_dead_owner, {"socket-owner": NOTE}, 0),
+    (journald, {"journald-audit": NOTE}, 0),
+    (a_listener, {"multicast-listeners": NOTE}, 0),
+    (a_rule_removed, {"audit-rule": ERROR}, 1),
+    (a_rule_stolen, {"key-stolen": WARNING}, 1),
+    (a_rule_hidden, {"rule-hidden": ERROR}, 1),
+    (a_rule_that_would_be_hidden, {"rule-hidden": ERROR}, 1),
+    (never_a_task, {"task-never": ERROR}, 1),
+    (no_paths, {"records-excluded": ERROR}, 1),
+    (a_self_test_failed, {"self-test": WARNING}, 1),
+    (another_mount_namespace, {"proc-mount": WARNING}, 1),
+    (no_procfs, {"proc-mount": ERROR}, 1),
+    (a_container, {"other-procfs": WARNING}, 1),
+    (limited, {"rate-limit": WARNING}, 1),
+    (processes_wait, {"backlog-wait-time": WARNING}, 1),
+    (a_short_queue, {"backlog-limit": WARNING}, 1),
+    (lost, {"records-lost": NOTE}, 0),
+    (no_time_service, {"clock": NOTE}, 0),
+    (killed, {"leavings": WARNING}, 1),
+    (killed_and_spoiled, {"leavings": ERROR}, 1),
+    (a_stale_socket, {"sensor": NOTE}, 0),
+]
+
+
+@pytest.mark.parametrize(
+    ("change", "found", "code"), SITUATIONS, ids=[one[0].__name__.replace("_", " ") for one in SITUATIONS]
+)
+def test_what_is_wrong_is_found_and_nothing_else(
+    host: Prepared, change: Callable[[Prepared], object], found: dict[str, Level], code: int
+) -> None:
+    change(host)
+    report = host.report()
+    assert other_than_ok(report) == found
+    assert report.exit_code == code
+    for one in report.findings:
+        assert bool(one.remedy) == (one.level is not OK), one
+
+
+def test_looking_changes_nothing(host: Prepared) -> None:
+    a_rule_removed(host)
+    before = host.kernel.host_state()
+    host.facts()
+    files = sorted(host.root.rglob("*"))
+    host.report()
+    assert host.kernel.host_state() == before
+    assert {*host.kernel.log} == {"get", "list"}
+    assert sorted(host.root.rglob("*")) == files
+
+
+def test_every_check_is_worth_more_than_ok_in_some_situation() -> None:
+    met = {name for _, found, _ in SITUATIONS for name in found}
+    assert {id_of(check) for check in CHECKS} - met == {"build"}  # below
+    assert len({id_of(check) for check in CHECKS}) == len(CHECKS)
+
+
+@pytest.mark.parametrize(
+    ("versions", "level"),
+    [
+        ({"python": (3, 10)}, ERROR),
+        ({"package": "0.0.1"}, WARNING),
+        ({"package": ""}, OK),
+    ],
+)
+def test_a_build_that_does_not_fit(host: Prepared, versions: dict[str, Any], level: Level) -> None:
+    report = examine(replace(host.facts(), **versions))
+    assert next(one for one in report.findings if one.id == "build").level is level
+
+
+def test_what_could_not_be_seen_is_named_and_not_judged(host: Prepared) -> None:
+    no_audit_in_the_kernel(host)
+    report = host.report()
+    assert {"audit-enabled", "audit-rule", "backlog-limit", "self-test"} <= {*report.unseen}
+    assert not {one.id for one in report.findings} & {*report.unseen}
+
+
+def test_a_host_of_which_nothing_can_be_read(tmp_path: Path) -> None:
+    kernel = FakeKernel()
+    kernel.fail_at(0, errno.EPERM)
+    report = examine(look(Host(tmp_path / "missing", lambda: Commands(kernel), None, lambda: None)))
+    assert other_than_ok(report) == {"kernel-audit": ERROR}
+    assert {"boot-parameter", "capabilities", "proc-mount", "other-procfs", "clock"} <= {*report.unseen}
+
+
+def test_broken_files_below_proc_are_survived(host: Prepared) -> None:
+    for path in ("cmdline", "stat", "net/netlink", "sys/net/core/rmem_max", "self/status", "self/mountinfo"):
+        host.write(f"proc/{path}", "\ufffd nonsense 9 x\n9 9\n - proc\n")
+    host.write("proc/500/stat", "500")
+    report = host.report()
+    assert {"receive-buffer", "capabilities"} <= {*report.unseen}
+
+
+# --- how many are not seen -----------------------------------------------------------------
+
+
+def blind(host: Prepared) -> str:
+    return next(one.found for one in host.report().findings if one.id == "unaudited-processes")
+
+
+def test_without_audit_from_the_boot_only_bounds_are_known(host: Prepared) -> None:
+    booted_without(host)
+    assert "at least process 1, at most all 2 that run now" in blind(host)  # kernel threads are none
+
+
+def test_a_running_sensor_makes_the_bound_tighter(host: Prepared) -> None:
+    booted_without(host)
+    host.running(started=BOOTED_S + 50.0)  # sshd started at 100, the sensor's process at 5
+    assert "at most 2 of 3 (those older than the running sensor)" in blind(host)
+
+
+@pytest.mark.parametrize("given", ["audit=on", "audit=1", "audit=0 audit=1"])
+def test_the_last_word_on_the_kernels_command_line_counts(host: Prepared, given: str) -> None:
+    host.write("proc/cmdline", given)
+    assert blind(host) == "audit was on from the boot: none is older"
+
+
+# --- the test on purpose ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (nothing, "audit is off, and is not switched on for a test"),
+        (auditd, "the audit rule is not there, and is not added for a test"),
+        (no_audit_in_the_kernel, "this kernel has no audit"),
+    ],
+)
+def test_nothing_is_changed_for_a_self_test(
+    host: Prepared, change: Callable[[Prepared], object], problem: str
+) -> None:
+    change(host)
+    facts = host.facts()
+    log = [*host.kernel.log]
+    alive = trial.attempt(facts)
+    assert problem in alive.problem
+    assert host.kernel.log == log
+    assert "self-test" in examine(replace(facts, alive=alive)).unseen
+
+
+@pytest.mark.parametrize(
+    ("alive", "level", "found"),
+    [
+        (Alive(seen=True, key="audit_proc"), OK, "was reported with the key audit_proc"),
+        (Alive(seen=True), OK, "was reported without a key"),
+        (Alive(), ERROR, "was not reported"),
+    ],
+)
+def test_a_self_test_says_what_became_of_it(host: Prepared, alive: Alive, level: Level, found: str) -> None:
+    report = examine(replace(host.facts(), alive=alive))
+    (one,) = (one for one in report.findings if one.id == "self-test")
+    assert one.level is level
+    assert found in one.found
+
+
+# --- the command -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def here(host: Prepared, monkeypatch: pytest.MonkeyPatch) -> Prepared:
+    """Let the command look at the prepared host."""
+    monkeypatch.setattr(command, "look", lambda _: host.facts())
+    return host
+
+
+def test_as_json(here: Prepared, capfd: pytest.CaptureFixture[str]) -> None:
+    a_short_queue(here)
+    assert main(["doctor", "--json"]) == 1
+    (line,) = capfd.readouterr().out.splitlines()
+    said = json.loads(line)
+    assert (said["version"], said["exit_code"], said["worst"]) == (1, 1, "warning")
+    worst = [one for one in said["findings"] if one["level"] == "warning"]
+    assert [(one["id"], one["remedy"]) for one in worst] == [("backlog-limit", "auditctl -b 8192")]
+    assert said["unseen"] == []
+
+
+def test_for_a_person_the_worst_comes_first(here: Prepared, capfd: pytest.CaptureFixture[str]) -> None:
+    auditd(here)
+    limited(here)
+    assert main(["doctor"]) == 1
+    lines = capfd.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[:5]] == ["warning", "->", "note", "->", "ok"]
+    assert lines[-1] == "unseen   self-test"
+
+
+def test_a_healthy_host_is_said_to_be_one(here: Prepared, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor"]) == 0
+    out, err = capfd.readouterr()
+    assert "nothing keeps a sensor from seeing" in out
+    assert err == ""
+    assert here.kernel.closed
+
+
+def test_a_name_of_an_owner_cannot_write_to_the_terminal(
+    here: Prepared, capfd: pytest.CaptureFixture[str]
+) -> None:
+    here.owner(300, "a\x1b[2Jb")
+    assert main(["doctor"]) == 0
+    assert "\x1b" not in capfd.readouterr().out
+
+
+@pytest.mark.parametrize("wrong", [["--jsn"], ["more"], ["--status-socket", "relative"]])
+def test_wrong_words_are_a_usage_error(wrong: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    try:
+        code: object = main(["doctor", *wrong])
+    except SystemExit as end:
+        code = end.code
+    assert code == 2
+    assert capfd.readouterr().err.startswith("auditsense: error: ")
+
+
+def test_the_page_has_an_entry_for_every_check_and_for_no_other() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    headings = [line.removeprefix("### ") for line in page.splitlines() if line.startswith("### ")]
+    assert headings == [id_of(check) for check in CHECKS]
+
+
+def test_the_usual_rule_is_the_one_of_the_shipped_detections(host: Prepared) -> None:
+    (wanted,) = host.facts().wanted
+    assert {auditctl.parse(one.audit_rule).to_bytes() for one in shipped()} == {wanted.to_bytes()}
+
+
+def test_the_clock_of_this_host_is_asked_without_harm() -> None:
+    assert looking.clock_synchronised() in {True, False, None}
+
+
+def test_a_report_of_nothing_is_well() -> None:
+    assert Report((), ()).exit_code == 0
+    assert command.lines(Report((Finding("a", OK, "b"),), ()))[0] == "ok       a  b"
