@@ -143,6 +143,12 @@ def test_every_event(tmp_path: Path) -> None:
     assert lines[0] == b"2026-11-24T04:05:14.674+00:00 4352 /usr/local/bin/pspy64 openat /proc"
 
 
+def test_a_few_fields_of_every_event(tmp_path: Path) -> None:
+    log = tmp_path / "audit.log"
+    log.write_bytes(LOG)
+    assert run("rows.py", str(log)).stdout == b"12 /usr/local/bin/pspy64 /proc\n"
+
+
 def test_the_detection_and_its_test() -> None:
     assert example("own_detection").SHADOW.window.matches == 3
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_own_detection.py"]
