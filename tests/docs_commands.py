@@ -39,6 +39,7 @@ RUN: Final = {
     r"auditsense detections (list|show|check|compile|test|schema)\b": {0},
     r"auditsense config (check|dump|sample)\b": {0},
     r"auditsense units\b": {0},
+    r"auditsense doctor\b": {0, 1},
     r"auditsense bench --offline\b": {0},
     r"(cat|echo|printf|mkdir|cp|ls|jq|grep|head|tail|wc|sort|zcat|gzip|test|touch) ": {0},
     r"install -d ": {0},

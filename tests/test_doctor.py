@@ -6,10 +6,12 @@ booted with audit=1, as root, in no container; nobody owns the audit socket, and
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import json
 import os
 import socket
+import sys
 import threading
 from contextlib import ExitStack
 from dataclasses import replace
@@ -61,6 +63,7 @@ class Prepared:
         self.write("proc/stat", f"cpu 1 2\nbtime {BOOTED_S}\n")
         self.write("proc/net/netlink", NETLINK + "0000 9 0 00000000 0 0 0 2 0 6\n")
         self.write("proc/sys/net/core/rmem_max", "212992\n")
+        self.write("proc/sys/kernel/osrelease", "6.1.0-30-amd64\n")
         self.capabilities(ALL)
         self.process("self", "doctor")
         self.process(1, "systemd", started_s=0)
@@ -474,6 +477,33 @@ def test_broken_files_below_proc_are_survived(host: Prepared) -> None:
     assert {"receive-buffer", "capabilities"} <= {*report.unseen}
 
 
+@pytest.mark.parametrize(
+    ("mine", "theirs", "release", "known"),
+    [
+        (4026531840, 4026531840, "6.1.0", True),
+        (4026532999, 4026531840, "6.1.0", False),
+        (4026531833, None, "6.18.2", True),  # process 1 hides its own
+        (4026532999, None, "6.18.2", False),
+        (4026532999, None, "7.0-rc1", False),
+        (4026531840, None, "6.1.0", None),
+        (4026531840, None, "nonsense", None),
+        (None, 4026531840, "6.1.0", None),
+    ],
+)
+def test_the_first_network_namespace_is_known_by_process_1_or_by_its_number(
+    host: Prepared, mine: int | None, theirs: int | None, release: str, *, known: bool | None
+) -> None:
+    host.write("proc/sys/kernel/osrelease", release)
+    for pid, number in (("self", mine), (1, theirs)):
+        if number is None:
+            (host.root / f"proc/{pid}/ns/net").unlink()
+        else:
+            host.link(f"proc/{pid}/ns/net", f"net:[{number}]")
+    report = host.report()
+    assert ("network-namespace" in report.unseen) == (known is None)
+    assert ("network-namespace" in other_than_ok(report)) == (known is False)
+
+
 # --- how many are not seen -----------------------------------------------------------------
 
 
@@ -590,6 +620,65 @@ def test_wrong_words_are_a_usage_error(wrong: list[str], capfd: pytest.CaptureFi
         code = end.code
     assert code == 2
     assert capfd.readouterr().err.startswith("auditsense: error: ")
+
+
+# --- this host, as somebody else or from somewhere else -------------------------------------
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+
+
+def asked_after(change: Callable[[], object]) -> tuple[int, dict[str, Level], list[str]]:
+    """Run doctor in a child that has changed what it is: exit code, what is not ok, what is unseen."""
+    main(["doctor", "--json", "--status-socket", "/nowhere"])  # whatever it loads is loaded before
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        code = 99
+        try:
+            sys.stdout = os.fdopen(writing, "w")
+            change()
+            code = main(["doctor", "--json", "--status-socket", "/nowhere"])
+        finally:
+            os._exit(code)
+    os.close(writing)
+    with os.fdopen(reading) as printed:
+        said = json.loads(printed.read())
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    found = {one["id"]: Level[one["level"].upper()] for one in said["findings"] if one["level"] != "ok"}
+    return code, found, said["unseen"]
+
+
+def unshare(flags: int) -> None:
+    if ctypes.CDLL(None, use_errno=True).unshare(flags):
+        os._exit(77)
+
+
+@as_root
+def test_who_is_not_root_is_told_what_he_does_not_see() -> None:
+    code, found, unseen = asked_after(lambda: os.setresuid(65534, 65534, 65534))
+    assert code == 1
+    assert (found["kernel-audit"], found["capabilities"]) == (ERROR, ERROR)
+    assert {"audit-enabled", "audit-rule", "socket-owner", "other-procfs"} <= {*unseen}
+
+
+@as_root
+def test_in_a_new_network_namespace() -> None:
+    _, here, _ = asked_after(lambda: None)
+    if "kernel-audit" in here:
+        pytest.skip("no kernel audit here")
+    code, found, _ = asked_after(lambda: unshare(0x4000_0000))  # CLONE_NEWNET
+    assert {name: level for name, level in found.items() if name not in here} == {
+        "network-namespace": WARNING
+    }
+    assert code == 1
+
+
+@as_root
+def test_in_a_new_user_namespace() -> None:
+    code, found, unseen = asked_after(lambda: unshare(0x1000_0000))  # CLONE_NEWUSER
+    assert code == 1
+    assert (found["kernel-audit"], found["container"]) == (ERROR, NOTE)
+    assert "audit-enabled" in unseen
 
 
 def test_the_page_has_an_entry_for_every_check_and_for_no_other() -> None:

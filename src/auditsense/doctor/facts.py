@@ -18,7 +18,7 @@ class Mounts:
     Attributes:
         here: device ("major:minor") of the procfs at /proc; "": what is there is none.
         others: a process for each other procfs that some process has, as "pid (name)".
-        first_namespace: whether this process has the mount namespace of process 1; None: unknown.
+        first_namespace: whether this process is in the machine's first mount namespace; None: unknown.
         unreadable: processes whose mounts could not be read.
     """
 
@@ -57,7 +57,7 @@ class Facts:
         owner: command name of the process that owns the audit socket; "": it has ended, or nobody does.
         listeners: command names of the processes that listen by multicast; "?" where it is unknown whose.
         effective, bounding: capabilities of this process, as bits.
-        outside: namespaces of this process that are not the machine's first: user, pid, net.
+        outside: namespaces of this process that are not the machine's first: user, pid, net; or "net?".
         container: what kind of container this is in; "": none is seen.
         processes: start of every living process that is no kernel thread, seconds since 1970 UTC.
         mounts: where procfs is.

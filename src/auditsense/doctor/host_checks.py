@@ -17,7 +17,7 @@ _SHOWN: Final = 3
 
 def container(facts: Facts) -> Finding | None:
     """Whether this is a container."""
-    inside = sorted(facts.outside - {"net"})
+    inside = sorted(facts.outside & {"user", "pid"})
     # Images leave their markers on hosts that are made of them: what the kernel says comes first.
     apart = facts.mounts is not None and facts.mounts.first_namespace is False
     if inside or (facts.container and apart):
@@ -33,6 +33,8 @@ def container(facts: Facts) -> Finding | None:
 
 def network_namespace(facts: Facts) -> Finding | None:
     """Whether multicast would reach a listener here."""
+    if "net?" in facts.outside:
+        return None
     if "net" not in facts.outside:
         return Finding("network-namespace", Level.OK, "this is the machine's network namespace")
     return Finding(
@@ -45,8 +47,8 @@ def network_namespace(facts: Facts) -> Finding | None:
 
 def capabilities(facts: Facts) -> Finding | None:
     """Whether this process has what a sensor needs."""
-    if facts.effective is None or facts.bounding is None:
-        return None
+    if facts.effective is None or facts.bounding is None or "user" in facts.outside:
+        return None  # in a user namespace they are worth nothing here
     names = {CAP_AUDIT_CONTROL: "CAP_AUDIT_CONTROL", CAP_AUDIT_READ: "CAP_AUDIT_READ"}
     missing = [name for bit, name in names.items() if not facts.effective >> bit & 1]
     if not missing:
@@ -64,7 +66,7 @@ def capabilities(facts: Facts) -> Finding | None:
 
 def receive_buffer(facts: Facts) -> Finding | None:
     """Whether the socket's buffer can be as large as it should be."""
-    if facts.effective is None or facts.rmem_max is None:
+    if facts.effective is None or facts.rmem_max is None or "user" in facts.outside:
         return None
     wanted = DEFAULT_RECEIVE_BUFFER_BYTES
     if facts.effective >> CAP_NET_ADMIN & 1 or facts.rmem_max >= wanted:
@@ -124,7 +126,7 @@ def proc_mount(facts: Facts) -> Finding | None:
         return Finding(
             "proc-mount",
             Level.WARNING,
-            "this is not the mount namespace of process 1: a rule on /proc that is added here may be listed "
+            "this is not the host's first mount namespace: a rule on /proc that is added here may be listed "
             "and match nothing",
             "run the sensor without PrivateTmp=, ProtectSystem= and the like (auditsense units); the "
             "self-test tells whether it sees",

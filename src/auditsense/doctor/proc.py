@@ -6,6 +6,7 @@ Every function takes the root of the file system, so that a test can give it ano
 from __future__ import annotations
 
 import os
+import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _FIRST: Final = {"user": "user:[4026531837]", "pid": "pid:[4026531836]"}  # include/linux/proc_ns.h
+_FIRST_SINCE: Final = (
+    6,
+    18,
+)  # since then these have fixed numbers too (linux/nsfs.h); before, process 1 tells
+_FIRST_THEN: Final = {"net": "net:[4026531833]", "mnt": "mnt:[4026531832]"}
 _NETLINK_AUDIT: Final = "9"
 _READLOG: Final = 1
 _KERNEL_THREAD: Final = 0x0020_0000  # include/linux/sched.h: PF_KTHREAD
@@ -62,15 +68,28 @@ def capabilities(root: Path, name: str) -> int | None:
     return None
 
 
+def first(root: Path, name: str) -> bool | None:
+    """Tell whether this process is in the machine's first namespace of a kind; None: it does not show."""
+    mine = link(root / "proc/self/ns" / name)
+    if mine is None:
+        return None
+    if name in _FIRST:
+        return mine == _FIRST[name]
+    if mine == _FIRST_THEN[name]:  # a number that no other ever has
+        return True
+    if first(root, "pid") and (theirs := link(root / "proc/1/ns" / name)) is not None:
+        return mine == theirs
+    release = re.match(r"(\d+)\.(\d+)", text(root / "proc/sys/kernel/osrelease") or "")
+    if release is not None and (int(release[1]), int(release[2])) >= _FIRST_SINCE:
+        return False
+    return None
+
+
 def outside(root: Path) -> frozenset[str]:
-    """Return which of the namespaces user, pid and net of this process are not the machine's first."""
-    own = root / "proc/self/ns"
-    found = {name for name, first in _FIRST.items() if link(own / name) not in {None, first}}
-    if "pid" not in found:  # then process 1 is the machine's
-        mine, first = link(own / "net"), link(root / "proc/1/ns/net")
-        if mine is not None and first is not None and mine != first:
-            found.add("net")
-    return frozenset(found)
+    """Return which of the namespaces user, pid and net are not the machine's first; "net?": unknown."""
+    found = {name for name in _FIRST if first(root, name) is False}
+    known = first(root, "net")
+    return frozenset(found | ({"net?"} if known is None else set() if known else {"net"}))
 
 
 def container(root: Path) -> str:
@@ -129,9 +148,8 @@ def mounts(root: Path) -> Mounts | None:
         words = line.split()
         if len(words) > 4 and words[4] == "/proc":  # the last one is on top
             here = words[2] if " - proc " in line else ""
-    mine, first = link(root / "proc/self/ns/mnt"), link(root / "proc/1/ns/mnt")
     others: dict[str, str] = {}
-    seen = {mine}
+    seen = {link(root / "proc/self/ns/mnt")}
     unreadable = 0
     for device, _ in _procfs(own):
         others.setdefault(device, "this one")
@@ -149,8 +167,7 @@ def mounts(root: Path) -> Mounts | None:
         for device, _ in _procfs(text(root / "proc" / str(pid) / "mountinfo", _MOST_MOUNTS) or ""):
             others.setdefault(device, f"{pid} ({name_of(root, pid) or '?'})")
     others.pop(here, None)
-    same = None if mine is None or first is None else mine == first
-    return Mounts(here, tuple(others.values()), same, unreadable)
+    return Mounts(here, tuple(others.values()), first(root, "mnt"), unreadable)
 
 
 def listeners(root: Path) -> tuple[str, ...] | None:
