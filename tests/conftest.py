@@ -2,30 +2,52 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
-    import pytest
+    from collections.abc import Callable, Iterator
 
+    from auditsense import Document
     from tests.faults import fault, pytest_configure
     from tests.faults import pytest_addoption as add_fault_options
+    from tests.schema import checked
 else:  # beside this file, whatever pytest's import mode
     sys.path.insert(0, str(Path(__file__).parent))
     from faults import fault, pytest_configure
     from faults import pytest_addoption as add_fault_options
+    from schema import checked
 
-__all__ = ["fault", "pytest_addoption", "pytest_configure"]
+__all__ = ["every_document_is_valid", "fault", "pytest_addoption", "pytest_configure"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let the tests that produce a page of docs/ write it."""
     add_fault_options(parser)
     parser.addoption("--write-docs", action="store_true", help="write docs/conformance.md")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def every_document_is_valid() -> Iterator[None]:
+    """Compare every document that any test of this process makes with the schema, where it is made."""
+    with pytest.MonkeyPatch.context() as patch:
+        makers = {
+            "auditsense.detector": ("alert_document", "event_document"),
+            "auditsense.alerts": ("alert_document",),
+            "auditsense.event": ("event_document",),
+            "auditsense.checks": ("loss_document", "tamper_document", "self_test_document"),
+        }
+        for module, names in makers.items():
+            for name in names:
+                made: Callable[..., Document] = getattr(importlib.import_module(module), name)
+                patch.setattr(f"{module}.{name}", checked(made))
+        yield
 
 
 # No test asserts a time, and a busy machine is no reason to fail: hence no deadline.

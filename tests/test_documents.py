@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from auditsense import Detector, Host, View
+from auditsense import Detector, Host, View, shipped_detections
 from auditsense.documents import timestamp
 from auditsense.testing import burst, open_event
 
@@ -96,6 +96,7 @@ def test_an_alert_is_the_tenth_event_and_what_was_detected() -> None:
     threat = alert.pop("threat")
     description = alert["rule"].pop("description")
     identity = alert["event"].pop("id")
+    advice = [alert["auditsense"].pop(name) for name in ("note", "investigate", "respond")]
     assert alert == {
         **EVENT,
         "@timestamp": "2026-11-24T04:05:15.574Z",
@@ -157,6 +158,8 @@ def test_an_alert_is_the_tenth_event_and_what_was_detected() -> None:
     ]
     assert description.startswith("pspy lists what other users run")
     assert len(identity) == 32
+    one = shipped_detections()[0]
+    assert advice == [one.note, list(one.investigate), list(one.respond)]
 
 
 PROMISED = [

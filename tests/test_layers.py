@@ -19,7 +19,7 @@ CORE = PACKAGE / "_ring"
 # Each may import from those above it, and from itself.
 LAYERS = (
     {"value"},
-    {"errors", "syscalls", "rule_table", "clock", "pace"},
+    {"accounts", "errors", "syscalls", "rule_table", "clock", "pace"},
     {"hit", "trust", "alone"},
     {"ring"},
     {"detections", "host", "lean", "living", "losses"},

@@ -15,7 +15,7 @@ import itertools
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
-from auditsense.detections.fields import field
+from auditsense.detections.fields import HOST, field
 from auditsense.documents import Document, alert_document
 from auditsense.value import changed, value
 
@@ -40,6 +40,9 @@ class AlertPolicy:
         update_ms: while a burst goes on, an update says its count so far each time so much event time has
             passed since it was last spoken of; 0: no updates. What an update counts depends on how often
             the hits are drained; alerts and closing documents do not.
+        by: the fields that tell which sequences are one burst, beside the detection and the host, as
+            ``("user.id",)`` or ``("process.executable",)``; empty: those of the detection's window. An
+            absent field is a value of its own.
     """
 
     suppress_ms: int = 300_000
@@ -47,6 +50,14 @@ class AlertPolicy:
     interval_ms: int = 300_000
     max_bursts: int = 10_000
     update_ms: int = 0
+    by: tuple[str, ...] = ()
+
+    def merge_ms(self, detections: Iterable[Detection]) -> int:
+        """Return how long the core may merge completed windows, `Rule.merge_ms`.
+
+        Only while all windows of one key are of one burst: it merges without looking at other fields.
+        """
+        return self.suppress_ms if all({*self.by} <= {*one.window.by} for one in detections) else 0
 
 
 @value(frozen=False)
@@ -68,6 +79,10 @@ class AlertCounts:
     withheld: int = 0
 
 
+_Values = tuple[bytes | None, ...]
+_MOST_WINDOWS = 1024  # that one burst tells apart
+
+
 @value(frozen=False)
 class _Burst:
     first: Hit
@@ -76,9 +91,11 @@ class _Burst:
     told: bool  # an alert was sent, so the burst has an end to tell as well
     told_count: int
     told_ms: int  # when it was last spoken of, in event time
+    suppressed: int  # sequences that made no alert
+    windows: set[_Values]  # whose sequences are in it, the first of them
 
 
-_Key = tuple[int, tuple[bytes | None, ...]]  # the rule, and the values of its window's key fields
+_Key = tuple[int, tuple[bytes | None, ...]]  # the rule, and the values of the fields that tell bursts apart
 
 
 class Alerts:
@@ -101,10 +118,10 @@ class Alerts:
         self.counts = AlertCounts()
         self._lost = lost
         self._detections = detections
-        self._by = [tuple(field(name) for name in one.window.by) for one in detections]
+        self._policy = policy if policy is not None else AlertPolicy()
+        self._set_fields()
         self.host = host
         """Where events that name no node come from."""
-        self._policy = policy if policy is not None else AlertPolicy()
         self._bursts: dict[_Key, _Burst] = {}
         # One entry a burst: when it was quiet since, as last looked at. Ordered by event time, not by
         # the order of calls, so that the same records in any batches close bursts in the same order.
@@ -140,11 +157,14 @@ class Alerts:
         Args:
             detections: in the order of the new rule table.
             policy: when to speak from now on.
-            places: for each detection before, where it is now; the bursts of one that is gone (None) end.
+            places: for each detection before, where it is now; the bursts of one that is gone (None) end,
+                and all when the policy tells bursts apart by other fields.
 
         Returns:
             The closing documents of those, and of bursts that are more than may be followed now.
         """
+        if policy.by != self._policy.by:
+            places = [None] * len(places)
         documents: list[Document] = []
         kept: list[tuple[int, int, _Key]] = []
         while (quietest := self._quietest()) is not None:
@@ -163,11 +183,17 @@ class Alerts:
                 self._bursts[place, values] = burst
         self._quiet = kept  # in order, so it is a heap
         self._detections = detections
-        self._by = [tuple(field(name) for name in one.window.by) for one in detections]
         self._policy = policy
+        self._set_fields()
         while len(self._bursts) > policy.max_bursts and (quietest := self._quietest()) is not None:
             documents += self._close(quietest)
         return documents
+
+    def _set_fields(self) -> None:
+        """Find which fields tell windows and bursts apart, for each detection."""
+        self._windows_by = [tuple(field(name) for name in one.window.by) for one in self._detections]
+        by = tuple(field(name) for name in dict.fromkeys((*self._policy.by, HOST)))
+        self._by = [by if self._policy.by else one for one in self._windows_by]
 
     def finish(self) -> list[Document]:
         """Close all bursts, at the end of the stream."""
@@ -179,8 +205,14 @@ class Alerts:
     def _take(self, hit: Hit) -> list[Document]:
         key = (hit.rule, tuple(hit.value(by) for by in self._by[hit.rule]))
         burst = self._bursts.get(key)
+        window = tuple(hit.value(by) for by in self._windows_by[hit.rule])
         if burst is not None:
-            burst.count += 1 + hit.more
+            # The first sequence of a window is all its matches, each later one is one match more.
+            known = window in burst.windows or len(burst.windows) >= _MOST_WINDOWS
+            burst.count += (1 if known else hit.count) + hit.more
+            if not known:
+                burst.windows.add(window)
+            burst.suppressed += 1 + hit.more
             burst.last_ms = max(burst.last_ms, hit.last_ms)
             self.counts.suppressed += 1 + hit.more
             return self._update(burst)
@@ -190,13 +222,15 @@ class Alerts:
             documents += self._close(quietest)
         told = self._may_send(hit.ms)
         matches = hit.count
-        self._bursts[key] = _Burst(hit, hit.last_ms, matches + hit.more, told, matches, hit.ms)
+        self._bursts[key] = _Burst(
+            hit, hit.last_ms, matches + hit.more, told, matches, hit.ms, hit.more, {window}
+        )
         heappush(self._quiet, (hit.last_ms, next(self._begun), key))
         self.counts.suppressed += hit.more
         if told:
             self.counts.alerts += 1
             first = changed(hit, last_ms=hit.ms)
-            documents.append(self._document(first, "alert", matches))
+            documents.append(self._document(first, "alert", matches, 0))
         return documents
 
     def _update(self, burst: _Burst) -> list[Document]:
@@ -206,7 +240,11 @@ class Alerts:
             return []
         burst.told_ms = burst.last_ms
         self.counts.updates += 1
-        return [self._document(changed(burst.first, last_ms=burst.last_ms), "update", burst.count)]
+        return [
+            self._document(
+                changed(burst.first, last_ms=burst.last_ms), "update", burst.count, burst.suppressed
+            )
+        ]
 
     def _may_send(self, ms: int) -> bool:
         # Either way: after the host's clock was set back, the interval must not last until it catches up.
@@ -236,9 +274,9 @@ class Alerts:
             return []
         self.counts.closed += 1
         last = changed(burst.first, last_ms=burst.last_ms)
-        return [self._document(last, "closed", burst.count)]
+        return [self._document(last, "closed", burst.count, burst.suppressed)]
 
-    def _document(self, hit: Hit, state: str, count: int) -> Document:
+    def _document(self, hit: Hit, state: str, count: int, suppressed: int) -> Document:
         return alert_document(
             self._detections[hit.rule],
             hit,
@@ -247,4 +285,5 @@ class Alerts:
             count=count,
             ids=hit.ids,
             lost=self._lost(),
+            suppressed=suppressed,
         )

@@ -104,7 +104,8 @@ class Detector:
     def _rules_of(self, detections: Sequence[Detection], policy: AlertPolicy) -> RuleTable:
         if self.view is View.EVENTS:
             return (_EVERY_EVENT,)
-        return compile_all(detections, merge_ms=policy.suppress_ms if self.view is View.ALERTS else 0)
+        merge_ms = policy.merge_ms(detections) if self.view is View.ALERTS else 0
+        return compile_all(detections, merge_ms=merge_ms)
 
     def _spared_by(self, rules: RuleTable) -> Lean:
         return without(rules) if self._lean else Lean(frozenset(), End.EOE)

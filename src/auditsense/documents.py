@@ -30,6 +30,7 @@ SELF_TEST_DATASET = "auditsense.self_test"
 _RISK = {"low": 21, "medium": 47, "high": 73, "critical": 99}  # of what no detection gives a score
 _UNSET = 0xFFFF_FFFF
 _OUTCOMES = {"yes": "success", "no": "failure"}
+_TOLD_AGAIN = frozenset({"update", "closed"})  # documents of a burst whose alert was sent
 _FILE_CALLS = frozenset({"open", "openat", "readlink", "readlinkat"})
 
 # Where each field goes that is neither renamed nor converted beyond its type.
@@ -157,6 +158,7 @@ def alert_document(  # noqa: PLR0913 - one value of the document each
     count: int,
     ids: tuple[EventId, ...],
     lost: int,
+    suppressed: int = 0,
 ) -> Document:
     """Return an alert, a sequence or a closing word as a document.
 
@@ -168,6 +170,7 @@ def alert_document(  # noqa: PLR0913 - one value of the document each
         count: matches of the burst so far.
         ids: the events of the window, oldest first.
         lost: records known to be lost since the sensor started.
+        suppressed: sequences of the burst that made no alert.
     """
     document = _fields(hit, host)
     pid = document.get("process", {}).get("pid")
@@ -201,7 +204,20 @@ def alert_document(  # noqa: PLR0913 - one value of the document each
         "events": [str(event) for event in ids],
         "lost": lost,
     }
+    if state in _TOLD_AGAIN:
+        document["auditsense"]["suppressed"] = suppressed
+    elif state == "alert":
+        _advise(document["auditsense"], detection)
     return document
+
+
+def _advise(own: Document, detection: Detection) -> None:
+    """Say what whoever gets the alert may do about it; its updates and its end do not say it again."""
+    if detection.note:
+        own["note"] = detection.note
+    for name, steps in (("investigate", detection.investigate), ("respond", detection.respond)):
+        if steps:
+            own[name] = list(steps)
 
 
 def narrow_lost(document: Document, lost: int) -> None:

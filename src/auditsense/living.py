@@ -1,11 +1,33 @@
-"""What a process that still runs can be asked for, where its records were not sent. Reads below /proc."""
+"""What this host can be asked about an alert's process while it runs: what no record carries.
+
+Rule 1: once an alert, never per event; and only by the owner of the audit socket, whose own reads the kernel
+        does not report. A sensor beside him would make the next event with every look.
+Rule 2: a pid may have been given away again: of a process that does not call itself as the record says,
+        nothing is taken. All is read through one descriptor of its folder, so that it is one process.
+Rule 3: what cannot be had is left out. What a process could make us wait for is not asked: no name service,
+        and nothing that is read out of its memory (environ, and cmdline but where the title was not sent).
+"""
 
 from __future__ import annotations
 
+import os
+import re
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
-_LONGEST = 128  # as in a PROCTITLE record
+if TYPE_CHECKING:
+    from auditsense.accounts import Accounts
+
+_TITLE: Final = 128  # bytes, as in a PROCTITLE record
+_CGROUP: Final = 4096
+_COMM: Final = 64
 _PRINTABLE = range(0x20, 0x7F)
+_CONTAINER = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
+
+# Where a number stands, and where its name goes.
+_USERS: Final = ("", "effective", "saved", "filesystem", "audit")
+_GROUPS: Final = ("group", "effective.group")
 
 
 def title_of(pid: int, proc: Path = Path("/proc")) -> str | None:
@@ -16,9 +38,85 @@ def title_of(pid: int, proc: Path = Path("/proc")) -> str | None:
     """
     try:
         with (proc / str(pid) / "cmdline").open("rb") as file:
-            found = file.read(_LONGEST)
+            return _as_title(file.read(_TITLE))
     except OSError:
         return None
+
+
+def complete(
+    document: dict[str, Any], accounts: Accounts, *, title: bool, proc: Path = Path("/proc")
+) -> None:
+    """Add to an alert of this host what it can be asked for. See docs/alerts.md for the fields.
+
+    Args:
+        document: an alert, with the process and the numbers that its records carried.
+        accounts: of this host.
+        title: whether the PROCTITLE record was not sent, and is to be replaced.
+        proc: where procfs is.
+    """
+    _name(document, accounts)
+    process = document.get("process", {})
+    with suppress(OSError):
+        _ask(document, process, title=title, proc=proc)
+    parent = process.get("parent", {}).get("pid")
+    if parent is not None:
+        with suppress(OSError):
+            process["parent"]["name"] = _text((proc / str(parent) / "comm").read_bytes()[:_COMM])
+
+
+def _name(document: dict[str, Any], accounts: Accounts) -> None:
+    user = document.get("user", {})
+    for kind in _USERS:
+        place = user.get(kind, {}) if kind else user
+        _put(place, "name", accounts.user(place.get("id", "")))
+    for kind in _GROUPS:
+        place = user
+        for part in kind.split("."):
+            place = place.get(part, {})
+        _put(place, "name", accounts.group(place.get("id", "")))
+    file = document.get("file", {})
+    _put(file, "owner", accounts.user(file.get("uid", "")))
+    _put(file, "group", accounts.group(file.get("gid", "")))
+
+
+def _put(place: dict[str, Any], name: str, value: str | None) -> None:
+    if value is not None:
+        place[name] = value
+
+
+def _ask(document: dict[str, Any], process: dict[str, Any], *, title: bool, proc: Path) -> None:
+    if "pid" not in process or "name" not in process:
+        return
+    folder = os.open(proc / str(process["pid"]), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        if _text(_read(folder, "comm", _COMM)) != process["name"]:
+            return
+        if title and "title" not in process:
+            _put(process, "title", _as_title(_read(folder, "cmdline", _TITLE)))
+        container = _CONTAINER.search(_read(folder, "cgroup", _CGROUP))
+        if container is not None:
+            document["container"] = {"id": container[0].decode()}
+    finally:
+        os.close(folder)
+
+
+def _read(folder: int, name: str, most: int) -> bytes:
+    descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        return os.read(descriptor, most)
+    finally:
+        os.close(descriptor)
+
+
+def _text(line: bytes) -> str:
+    return _decoded(line.removesuffix(b"\n"))
+
+
+def _decoded(found: bytes) -> str:
+    return found.decode("utf-8", "backslashreplace")
+
+
+def _as_title(found: bytes) -> str | None:
     while found and found[-1] not in _PRINTABLE:  # as the kernel does
         found = found[:-1]
-    return found.replace(b"\0", b" ").decode("utf-8", "backslashreplace") or None
+    return _decoded(found.replace(b"\0", b" ")) or None

@@ -17,12 +17,13 @@ from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
+from auditsense.accounts import Accounts
 from auditsense.checks import Checks
 from auditsense.clock import HostClock
 from auditsense.detector import Detector, View
 from auditsense.errors import ClosedError
 from auditsense.iterated import Iterated, tell
-from auditsense.living import title_of
+from auditsense.living import complete
 from auditsense.probe import ProbedDetector
 from auditsense.ring import Limits
 from auditsense.sources.unicast import DEFAULT_AUDIT_RULE, Unicast
@@ -105,6 +106,7 @@ class Sensor(Iterated):
         if self_test is not None:
             kind = partial(ProbedDetector, path=self_test.path)
         self._lean = lean
+        self._accounts = Accounts()
         self._make = partial(kind, detections, view=view, policy=policy, limits=limits, lean=lean)
         limits = limits if limits is not None else Limits()
         self._event_timeout_ms = limits.event_timeout_ms
@@ -278,7 +280,7 @@ class Sensor(Iterated):
         documents = self._documents(found)
         now_s = self._clock.monotonic_s()
         if documents:
-            self._entitle(documents)
+            self._complete(documents)
             checks.narrow(documents, now_s)
         return documents + checks.look(now_s), total
 
@@ -361,17 +363,14 @@ class Sensor(Iterated):
         own = os.getpid()
         return [event for event in found if event.pid != own]
 
-    def _entitle(self, documents: list[Document]) -> None:
-        """Give alerts the title that the kernel was not let send; of all else there is too much."""
-        if not self._lean or self._source.audited or self._open().view is not View.ALERTS:
+    def _complete(self, documents: list[Document]) -> None:
+        """Add to alerts what the host can be asked for; of all else there is too much."""
+        detector = self._open()
+        if self._source.audited or detector.view is not View.ALERTS:
             return
         for one in documents:
-            process = one.get("process", {})
-            if one["auditsense"]["state"] != "alert" or "pid" not in process or "title" in process:
-                continue
-            title = title_of(process["pid"])
-            if title is not None:
-                process["title"] = title
+            if one["auditsense"]["state"] == "alert" and one["host"]["id"] == detector.host.id:
+                complete(one, self._accounts, title=self._lean)
 
     def _looking(self) -> Checks:
         self._open()

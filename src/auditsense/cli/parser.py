@@ -397,6 +397,13 @@ def build_parser() -> argparse.ArgumentParser:
 
     _add_detections(commands)
     _add_doctor(commands)
+    schema = commands.add_parser(
+        "schema",
+        help="the JSON schema of every document",
+        allow_abbrev=False,
+        description="Print the JSON schema (draft 2020-12) of every document that is written.",
+    )
+    schema.set_defaults(command=_command("schema"))
     _add_status(commands)
 
     _add_configuration(commands, views)

@@ -156,6 +156,15 @@ KEYS: Final[tuple[Key, ...]] = (
     ),
     Key(
         "alerts",
+        "by",
+        Kind.TEXTS,
+        _POLICY.by,
+        "The fields that tell which sequences are one burst, as user.id or process.executable; empty: those "
+        "of the detection's window.",
+        fixed=True,
+    ),
+    Key(
+        "alerts",
         "max_alerts",
         Kind.WHOLE,
         _POLICY.max_alerts,

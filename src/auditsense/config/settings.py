@@ -14,6 +14,7 @@ from auditsense.config.declared import BY_PATH, KEYS
 from auditsense.config.key import WrongValueError
 from auditsense.config.read import Found, Read, files_of, read
 from auditsense.detections.compile import compile_all
+from auditsense.detections.fields import field
 from auditsense.detections.load import load, quiet, shipped
 from auditsense.detector import View
 from auditsense.errors import AuditSenseError, ConfigError
@@ -138,6 +139,8 @@ def _made(found: Read, problems: list[str]) -> Settings | None:
         detections = attempt(
             "detections.exceptions", lambda: quiet(plain, files, known_harmless_too=harmless)
         )
+    for name in value["alerts.by"]:
+        attempt("alerts.by", lambda name=name: field(name))  # type: ignore[misc]
     limits = Limits(
         **{path.partition(".")[2]: one for path, one in value.items() if path.startswith("limits.")}
     )
@@ -170,6 +173,7 @@ def _made(found: Read, problems: list[str]) -> Settings | None:
             interval_ms=value["alerts.interval"],
             max_bursts=value["alerts.max_bursts"],
             update_ms=value["alerts.updates"],
+            by=value["alerts.by"],
         ),
         limits=limits,
         user=user,

@@ -1,0 +1,154 @@
+"""What a living process and this host add to an alert, and what is left out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from auditsense import Sensor
+from auditsense.accounts import MOST_BYTES, Accounts
+from auditsense.host import Host, this_host
+from auditsense.living import complete
+from auditsense.testing import FakeSource, burst
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CONTAINER = "0123456789abcdef" * 4
+
+
+@pytest.fixture(name="accounts")
+def accounts_fixture(tmp_path: Path) -> Accounts:
+    users, groups = tmp_path / "passwd", tmp_path / "group"
+    users.write_text(
+        "root:x:0:0:root:/root:/bin/sh\ntoor:x:0:0::/:\n\nbad\nme:x:1000:1000::/:\n", encoding="utf-8"
+    )
+    groups.write_text("root:x:0:\nusers:x:1000:me\n", encoding="utf-8")
+    return Accounts(users, groups)
+
+
+def proc_of(tmp_path: Path, *, comm: str = "pspy64", cgroup: str = "0::/\n", parent: str = "sh") -> Path:
+    proc = tmp_path / "proc"
+    for pid, name in (("7", comm), ("6", parent)):
+        (proc / pid).mkdir(parents=True)
+        (proc / pid / "comm").write_text(name + "\n", encoding="utf-8")
+        (proc / pid / "cmdline").write_bytes(b"./pspy64\0-i\x00100\0")
+        (proc / pid / "cgroup").write_text(cgroup, encoding="utf-8")
+    return proc
+
+
+def alert(**more: object) -> dict[str, Any]:
+    return {"process": {"pid": 7, "name": "pspy64", "parent": {"pid": 6}}, **more}
+
+
+# --- the process -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "cgroup",
+    [
+        f"0::/system.slice/docker-{CONTAINER}.scope\n",
+        f"0::/kubepods/burstable/pod1-2/{CONTAINER}\n",
+        f"12:pids:/docker/{CONTAINER}\n1:name=systemd:/docker/{CONTAINER}\n",
+        f"0::/machine.slice/libpod-{CONTAINER}.scope/container\n",
+    ],
+)
+def test_a_container_has_its_id_in_the_path_of_the_control_group(
+    tmp_path: Path, accounts: Accounts, cgroup: str
+) -> None:
+    one = alert()
+    complete(one, accounts, title=False, proc=proc_of(tmp_path, cgroup=cgroup))
+    assert one["container"] == {"id": CONTAINER}
+    assert one["process"]["parent"] == {"pid": 6, "name": "sh"}
+    assert "title" not in one["process"]
+
+
+@pytest.mark.parametrize("cgroup", ["0::/user.slice\n", f"0::/{CONTAINER}0\n", f"0::/{CONTAINER[:-1]}\n", ""])
+def test_what_is_no_container_has_no_id(tmp_path: Path, accounts: Accounts, cgroup: str) -> None:
+    one = alert()
+    complete(one, accounts, title=True, proc=proc_of(tmp_path, cgroup=cgroup))
+    assert "container" not in one
+    assert one["process"]["title"] == "./pspy64 -i 100"
+
+
+def test_a_process_of_another_name_is_another_process(tmp_path: Path, accounts: Accounts) -> None:
+    one = alert()
+    complete(one, accounts, title=True, proc=proc_of(tmp_path, comm="other", cgroup=f"0::/{CONTAINER}\n"))
+    assert one == alert(process={"pid": 7, "name": "pspy64", "parent": {"pid": 6, "name": "sh"}})
+
+
+def test_what_has_ended_adds_nothing(tmp_path: Path, accounts: Accounts) -> None:
+    one = alert()
+    complete(one, accounts, title=True, proc=tmp_path / "none")
+    assert one == alert()
+    nothing: dict[str, Any] = {}
+    complete(nothing, accounts, title=True, proc=tmp_path / "none")
+    assert nothing == {}
+
+
+# --- names -----------------------------------------------------------------------------
+
+
+def test_every_number_keeps_its_place_and_gets_a_name_where_there_is_one(accounts: Accounts) -> None:
+    one: dict[str, Any] = {
+        "user": {
+            "id": "1000",
+            "effective": {"id": "0", "group": {"id": "0"}},
+            "audit": {"id": "unset"},
+            "group": {"id": "1000"},
+            "saved": {"id": "4711"},
+        },
+        "file": {"uid": "0", "gid": "9"},
+    }
+    complete(one, accounts, title=False)
+    assert one == {
+        "user": {
+            "id": "1000",
+            "name": "me",
+            "effective": {"id": "0", "name": "root", "group": {"id": "0", "name": "root"}},
+            "audit": {"id": "unset"},
+            "group": {"id": "1000", "name": "users"},
+            "saved": {"id": "4711"},
+        },
+        "file": {"uid": "0", "gid": "9", "owner": "root"},
+    }
+
+
+def test_the_files_are_read_again_when_they_have_changed_or_gone(tmp_path: Path, accounts: Accounts) -> None:
+    assert accounts.user("2000") is None
+    (tmp_path / "passwd").write_text("new:x:2000:2000::/:\n", encoding="utf-8")
+    assert (accounts.user("2000"), accounts.user("0")) == ("new", None)
+    (tmp_path / "passwd").unlink()
+    assert accounts.user("2000") is None
+
+
+def test_no_more_of_a_file_is_read_than_its_bound(tmp_path: Path) -> None:
+    users = tmp_path / "passwd"
+    users.write_bytes(b"first:x:1:1::/:\n" + b"#" * MOST_BYTES + b"\nlast:x:2:2::/:\n")
+    accounts = Accounts(users, users)
+    assert (accounts.user("1"), accounts.user("2"), accounts.user("²")) == ("first", None, None)
+
+
+# --- a sensor --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("audited", "named"), [(False, True), (True, False)])
+def test_only_the_owner_of_the_socket_looks(audited: bool, named: bool) -> None:  # noqa: FBT001 - a case's columns
+    source = FakeSource(audited=audited)
+    source.send(*burst(10))
+    with Sensor(source=source) as sensor:
+        (one,) = [each for each in sensor.poll() if each["event"]["dataset"] == "auditsense.alert"]
+    assert one["user"]["id"] == "65534"
+    assert ("name" in one["user"]) == (named and Accounts().user("65534") is not None)
+    assert one["host"]["id"] == this_host().id
+
+
+def test_numbers_of_another_host_are_not_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("auditsense.detector.this_host", lambda: Host("elsewhere", "elsewhere"))
+    source = FakeSource()
+    source.send(*burst(10))
+    with Sensor(source=source) as sensor:
+        sensor.detector.host = Host("another", "another")
+        (one,) = [each for each in sensor.poll() if each["event"]["dataset"] == "auditsense.alert"]
+    assert "name" not in one["user"]

@@ -1,0 +1,186 @@
+"""The schema that comes with the package, and the page that says where each field comes from."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from auditsense import AlertPolicy, Detector, Host, View
+from auditsense.cli import main
+from auditsense.documents import self_test_document, tamper_document
+from auditsense.testing import burst, open_event
+from auditsense.value import changed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from auditsense import Document
+    from tests.schema import PATH, SCHEMA, problems
+else:  # beside this file, whatever pytest's import mode
+    from schema import PATH, SCHEMA, problems
+
+PAGE = Path(__file__).parents[1] / "docs" / "alerts.md"
+HOST = Host("0123456789abcdef0123456789abcdef", "here")
+
+
+def one_alert(view: View = View.ALERTS) -> Document:
+    with Detector(host=HOST, view=view) as detector:
+        return detector.feed_text(b"".join(one.text for one in burst(10)))[0]
+
+
+def test_the_schema_is_one() -> None:
+    Draft202012Validator.check_schema(SCHEMA)
+    assert SCHEMA["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+
+
+def test_the_command_prints_the_schema(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["schema"]) == 0
+    assert json.loads(capsys.readouterr().out) == json.loads(PATH.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("view", list(View))
+def test_what_a_detector_makes_is_valid(view: View) -> None:
+    assert problems(one_alert(view)) == []
+
+
+def spoilt(document: Document, name: str, value: object) -> Document:
+    found: Any = json.loads(json.dumps(document))
+    *parents, last = name.split(".")
+    place = found
+    for parent in parents:
+        place = place[parent]
+    place[last] = value
+    return found  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("surprise", 1),
+        ("process.surprise", 1),
+        ("auditsense.surprise", 1),
+        ("process.pid", "7"),
+        ("@timestamp", "2026-11-24"),
+        ("event.id", "short"),
+        ("event.dataset", "auditsense.other"),
+        ("auditsense.events", []),
+        ("auditsense.events", ["1.000"]),
+        ("auditsense.count", 0),
+        ("auditsense.state", "odd"),
+        ("host.os", {}),
+        ("rule", {}),
+    ],
+)
+def test_what_is_not_as_it_must_be_is_invalid(name: str, value: object) -> None:
+    assert problems(spoilt(one_alert(), name, value)) != []
+
+
+# --- the page ------------------------------------------------------------------------------
+
+
+def leaves(found: dict[str, Any], name: str = "") -> Iterator[str]:
+    """Yield the names of all fields that a schema has, [] behind those of a list's entries."""
+    while "$ref" in found:
+        found = SCHEMA["$defs"][found["$ref"].rpartition("/")[2]]
+    if "properties" in found:
+        for key, value in found["properties"].items():
+            yield from leaves(value, f"{name}.{key}" if name else key)
+    elif "properties" in found.get("items", {}):
+        yield from leaves(found["items"], f"{name}[]")
+    else:
+        yield name
+
+
+FIELDS = sorted({name for kind in SCHEMA["allOf"] for name in leaves(kind["then"])})
+
+
+def named_on_the_page() -> set[str]:
+    """Return the fields that stand in the first column of the page's tables of fields."""
+    page = PAGE.read_text(encoding="utf-8")
+    table = page.partition("<!-- fields -->\n")[2].partition("<!-- end of fields -->")[0]
+    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    return {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
+
+
+def test_the_page_has_every_field_of_the_schema_and_no_other() -> None:
+    assert named_on_the_page() == set(FIELDS)
+
+
+# --- ids -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [1, 7, 100, 1 << 20])
+def test_ids_are_the_same_in_every_run_and_by_any_batching(size: int) -> None:
+    text = b"".join(one.text for one in (*burst(25), *burst(12, pid=7, serial=900, ms=1_795_493_200_000)))
+
+    def ids(step: int) -> list[str]:
+        with Detector(host=HOST, policy=AlertPolicy(suppress_ms=1000)) as detector:
+            found = [
+                one for at in range(0, len(text), step) for one in detector.feed_text(text[at : at + step])
+            ]
+            return [one["event"]["id"] for one in found + detector.finish()]
+
+    assert ids(size) == ids(len(text))
+    assert len(set(ids(size))) == len(ids(size)) == 4
+
+
+def test_ids_of_what_a_sensor_says_of_itself_differ_by_time_host_and_message() -> None:
+    first = self_test_document(HOST, ms=1, message="x")
+    others = [
+        self_test_document(HOST, ms=2, message="x"),
+        self_test_document(Host("other", "here"), ms=1, message="x"),
+        self_test_document(HOST, ms=1, message="y"),
+        tamper_document(
+            HOST, ms=1, rule_id="auditsense.tamper.owner", name="x", severity="high", message="x", repaired=""
+        ),
+    ]
+    assert first == self_test_document(HOST, ms=1, message="x")
+    assert len({one["event"]["id"] for one in (first, *others)}) == 5
+
+
+# --- suppression by fields -----------------------------------------------------------------
+
+
+def alerts_by(*by: str) -> list[tuple[str, int, int]]:
+    """Return what is said of three processes of two users: state, matches, sequences that made no alert."""
+    lines = []
+    for number, (pid, uid) in enumerate([(1, 0), (2, 0), (3, 1000)]):
+        for n in range(11):
+            one = open_event(ms=1000 + 100 * n + number, serial=1 + n + 100 * number, pid=pid, uid=uid)
+            lines.append(one)
+    lines.sort(key=lambda one: one.ms)
+    with Detector(host=HOST, policy=AlertPolicy(by=by)) as detector:
+        found = detector.feed_text(b"".join(one.text for one in lines)) + detector.finish()
+    own = [one["auditsense"] for one in found]
+    return [(one["state"], one["count"], one.get("suppressed", 0)) for one in own]
+
+
+def test_bursts_are_told_apart_by_the_window_unless_fields_are_given() -> None:
+    assert alerts_by() == [("alert", 10, 0)] * 3 + [("closed", 11, 1)] * 3
+    assert alerts_by("process.pid") == alerts_by()
+
+
+def test_a_burst_by_user_counts_all_of_its_processes() -> None:
+    assert alerts_by("user.id") == [
+        ("alert", 10, 0),
+        ("alert", 10, 0),
+        ("closed", 22, 3),
+        ("closed", 11, 1),
+    ]
+
+
+def test_a_burst_by_program_counts_all_that_run_it() -> None:
+    assert alerts_by("process.executable") == [("alert", 10, 0), ("closed", 33, 5)]
+
+
+def test_other_fields_end_the_bursts_so_far() -> None:
+    with Detector(host=HOST) as detector:
+        documents = detector.feed_text(b"".join(one.text for one in burst(11)))
+        policy = changed(AlertPolicy(), by=("user.id",))
+        documents += detector.reload(detector.detections, policy)
+    assert [one["auditsense"]["state"] for one in documents] == ["alert", "closed"]
