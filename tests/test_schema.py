@@ -87,11 +87,14 @@ def leaves(found: dict[str, Any], name: str = "") -> Iterator[str]:
     """Yield the names of all fields that a schema has, [] behind those of a list's entries."""
     while "$ref" in found:
         found = SCHEMA["$defs"][found["$ref"].rpartition("/")[2]]
+    items = found.get("items", {})
+    if "$ref" in items:
+        items = SCHEMA["$defs"][items["$ref"].rpartition("/")[2]]
     if "properties" in found:
         for key, value in found["properties"].items():
             yield from leaves(value, f"{name}.{key}" if name else key)
-    elif "properties" in found.get("items", {}):
-        yield from leaves(found["items"], f"{name}[]")
+    elif "properties" in items:
+        yield from leaves(items, f"{name}[]")
     else:
         yield name
 
