@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auditsense import Detector, KernelCommandError, View
+from auditsense import Detector, KernelCommandError, Sensor, View
 from auditsense.detections.compile import compile_all
 from auditsense.detections.load import shipped
 from auditsense.lean import Lean, lean
@@ -22,7 +22,7 @@ from auditsense.living import title_of
 from auditsense.rule_table import End, Field, Op, Rule
 from auditsense.rule_table import Test as Comparison
 from auditsense.sources import netlink
-from auditsense.testing import open_event
+from auditsense.testing import FakeSource, burst, open_event
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -182,3 +182,21 @@ def test_a_title_is_cut_where_the_kernel_cuts_it(tmp_path: Path) -> None:
 
 def test_this_process_has_one() -> None:
     assert title_of(os.getpid())
+
+
+# --- loss --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lean", [False, True], ids=["full", "lean"])
+def test_what_the_kernel_lost_is_as_many_events_whether_a_sensor_is_lean_or_not(*, lean: bool) -> None:
+    """Of each event the kernel makes five records, and refuses five, however many it sends."""
+    source = FakeSource()
+    whole = burst(400)
+    with Sensor(source=source, lean=lean) as sensor:
+        source.send(*whole[:-4])
+        # Of the last four only the SYSCALL record came; the kernel counts what it refused of each.
+        source.send(*(event.datagrams[0] for event in whole[-4:]))
+        source.lost = 4 * 4 + 10
+        said = sensor.finish()[-1]["auditsense"]
+    assert said["loss"]["by_cause"] == {"kernel_lost": 26, "incomplete": 4}
+    assert said["loss"]["events"] == 14

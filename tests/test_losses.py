@@ -58,6 +58,10 @@ def test_lost_events_and_records_are_estimated_without_counting_twice(
     assert (losses.events(FIVE), losses.records(FIVE)) == (events, records)
 
 
+def test_a_socket_that_is_spared_three_of_five_records_has_dropped_events_of_two() -> None:
+    assert Losses(socket_drops=50).events(FIVE, unsent=3) == 25
+
+
 @given(COUNTS, st.floats(1, 20))
 def test_an_estimate_of_events_is_never_above_what_is_known(losses: Losses, per_event: float) -> None:
     assert 0 <= losses.events(per_event) <= losses.known

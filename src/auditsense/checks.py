@@ -120,8 +120,10 @@ class Checks:
 
     def _gap(self, now_s: float, *, final: bool = False) -> list[Document]:
         stats = self._detector.stats()
-        per_event = max(1.0, stats.records / stats.events) if stats.events else 1.0
-        gap = self.ledger.gap(now_s, per_event, final=final)
+        # The kernel makes and loses what a lean sensor is not sent, too: one of each type an event.
+        unsent = len(self._detector.unsent)
+        per_event = unsent + (max(1.0, stats.records / stats.events) if stats.events else 1.0)
+        gap = self.ledger.gap(now_s, per_event, unsent, final=final)
         if gap is None:
             return []
         return [loss_document(gap, self._detector.host, lost_total=self.ledger.total.known)]

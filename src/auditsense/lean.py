@@ -27,7 +27,7 @@ class Lean:
     """What can be left out.
 
     Attributes:
-        unsent: record types.
+        unsent: record types; of an open the kernel makes one record of each.
         end: what then tells that all records of an event have come.
     """
 

@@ -70,7 +70,7 @@ class Losses:
         missing = max(self.socket_drops, self.serials_missing + self.incomplete)
         return self.kernel_lost + missing + self.truncated
 
-    def events(self, per_event: float) -> int:
+    def events(self, per_event: float, unsent: float = 0.0) -> int:
         """Estimate of the events that were lost, in whole or in part.
 
         Where the kernel refuses the first record of an event it counts one and makes no other. Where it
@@ -78,9 +78,11 @@ class Losses:
         full multicast socket drops is counted at once, and seen as missing only when more comes.
 
         Args:
-            per_event: records an event has, as seen so far; 1 or more.
+            per_event: records that the kernel makes of an event, as seen so far; 1 or more.
+            unsent: of these, how many are kept out of the socket, where they can neither come nor be dropped.
         """
-        missing = max(self.serials_missing + self.incomplete, round(self.socket_drops / per_event))
+        dropped = round(self.socket_drops / max(1.0, per_event - unsent))
+        missing = max(self.serials_missing + self.incomplete, dropped)
         return missing + self._refused(per_event)
 
     def records(self, per_event: float) -> int:
@@ -191,18 +193,19 @@ class Ledger:
                 return self.total.known - before.known
         return self.total.known
 
-    def gap(self, now_s: float, per_event: float, *, final: bool = False) -> Gap | None:
+    def gap(self, now_s: float, per_event: float, unsent: float = 0.0, *, final: bool = False) -> Gap | None:
         """Return what was lost and not said yet, if it may be said now.
 
         Args:
             now_s: a clock that never steps back.
-            per_event: records an event has, as seen so far; 1 or more.
+            per_event: see `Losses.events`.
+            unsent: the same.
             final: say it in any case; nothing comes after.
         """
         if self._gap_start_ms is None or not (final or self._budget.take(now_s)):
             return None
         # An estimate may go down again when more is known: what was said too much is not said again.
-        events = max(0, self.total.events(per_event) - self._said_events)
+        events = max(0, self.total.events(per_event, unsent) - self._said_events)
         records = max(0, self.total.records(per_event) - self._said_records)
         gap = Gap(
             self._gap_start_ms,
