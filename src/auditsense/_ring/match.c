@@ -203,31 +203,29 @@ static bool any_number(const as_match *match, const as_test *test, uint64_t numb
     return false;
 }
 
-static bool holds(const as_match *match, const as_test *test, const as_value values[AS_FIELDS]) {
-    const as_value value = values[test->field];
+/* The operators that are not of text. */
+static bool other_holds(const as_test *test, as_value value, const as_match *match) {
     const as_kind kind = as_field_kind((as_field)test->field);
-    bool fits;
-    if (test->op == AS_OP_NUMBER) {
-        uint64_t number = 0;
-        if (!as_value_number(value, kind, &number)) {
-            return false;
-        }
-        fits = any_number(match, test, number);
-    } else {
+    const bool negated = test->negated == 1;
+    uint64_t number = 0;
+    if (test->op == AS_OP_PRESENT) {
         as_span text;
-        const bool present = as_value_text(value, kind, match->scratch, &text);
-        if (test->op == AS_OP_PRESENT) {
-            return present != (test->negated == 1);
-        }
-        if (!present) {
-            return false;
-        }
-        fits = any_text(match, test, text);
+        return as_value_text(value, kind, match->scratch, &text) != negated;
     }
-    return fits != (test->negated == 1);
+    return as_value_number(value, kind, &number) && any_number(match, test, number) != negated;
 }
 
-static bool all_hold(const as_match *match, uint32_t first, uint32_t count, const as_value values[AS_FIELDS]) {
+static inline bool holds(const as_match *match, const as_test *test, const as_value values[AS_FIELDS]) {
+    const as_value value = values[test->field];
+    as_span text;
+    if (test->op >= AS_OP_NUMBER) {
+        return other_holds(test, value, match);
+    }
+    return as_value_text(value, as_field_kind((as_field)test->field), match->scratch, &text) &&
+           any_text(match, test, text) != (test->negated == 1);
+}
+
+static inline bool all_hold(const as_match *match, uint32_t first, uint32_t count, const as_value values[AS_FIELDS]) {
     bool all = true;
     for (uint32_t i = 0; all && i < count; i++) {
         all = holds(match, &match->tests[first + i], values);
