@@ -1,0 +1,224 @@
+"""Writes man/ and completion/ from the one parser and the declared keys of the configuration.
+
+    python scripts/write_pages.py     # tests/test_man.py says when that has to be done
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+sys.path.insert(0, str(Path(__file__).parent))
+import shells  # noqa: E402 - beside this file
+
+from auditsense.cli.parser import build_parser  # noqa: E402 - the same
+from auditsense.config.declared import KEYS, REPEATED, TABLES  # noqa: E402
+from auditsense.ring import core_version  # noqa: E402
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from auditsense.config.key import Key
+
+ROOT = Path(__file__).resolve().parents[1]
+
+FILES = {
+    "/etc/auditsense/auditsense.toml": "The configuration, where there is one; see auditsense.toml(5).",
+    "/run/auditsense/": "While a sensor runs: what it changed on this host, for whoever has to put it back.",
+}
+EXAMPLES = {
+    "auditsense run --dry-run": "Say what watching would change on this host.",
+    "auditsense run --duration 60": "Watch for a minute, and put the host back.",
+    "auditsense replay /var/log/audit/audit.log*": "Look for the same in the logs of auditd.",
+    "auditsense units --to /etc/systemd/system": "Have systemd run it.",
+}
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command or an action of one.
+
+    Attributes:
+        words: its path, such as ("rules", "install"); () is the program itself.
+        says: one line.
+        actions: its options and positional arguments.
+        commands: those below it.
+    """
+
+    words: tuple[str, ...]
+    says: str
+    actions: tuple[argparse.Action, ...]
+    commands: tuple[Command, ...]
+
+    def every(self) -> Iterator[Command]:
+        """Yield this one and all below it."""
+        yield self
+        for one in self.commands:
+            yield from one.every()
+
+
+def tree(parser: argparse.ArgumentParser, words: tuple[str, ...] = (), says: str = "") -> Command:
+    """Return what a parser knows."""
+    actions, below = [], []
+    for action in parser._actions:  # noqa: SLF001 - there is no other way to ask
+        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
+            helps = {str(one.dest): one.help or "" for one in action._choices_actions}  # noqa: SLF001
+            choices = cast("dict[str, argparse.ArgumentParser]", action.choices)
+            below += [tree(sub, (*words, name), helps[name]) for name, sub in choices.items()]
+        else:
+            actions.append(action)
+    return Command(words, parser.description or says, tuple(actions), tuple(below))
+
+
+# --- the manual ---------------------------------------------------------------------------
+
+
+def text(plain: str) -> str:
+    """Return plain text as roff that means nothing else, in lines that diff well."""
+    found = []
+    for line in textwrap.wrap(plain, 72, break_long_words=False, break_on_hyphens=False):
+        escaped = line.replace("\\", "\\e").replace("-", "\\-")
+        found.append("\\&" + escaped if escaped.startswith((".", "'")) else escaped)
+    return "\n".join(found)
+
+
+def _help(action: argparse.Action) -> str:
+    said = (action.help or "").replace("%%", "%")
+    literal = said.partition(" ")[0].endswith(":")  # begins with a value, which is written as it is
+    return (said if literal else said[:1].upper() + said[1:]) + ("" if said.endswith(".") else ".")
+
+
+def _value(action: argparse.Action) -> str:
+    if action.nargs == 0:
+        return ""
+    name = action.metavar if isinstance(action.metavar, str) else None
+    if name is None:
+        name = "|".join(map(str, action.choices)) if action.choices else action.dest.upper()
+    return f"[{name}]" if action.nargs == "?" else name
+
+
+def _option(action: argparse.Action) -> list[str]:
+    value = _value(action)
+    names = [f"\\fB{text(name)}\\fR" + (f" \\fI{text(value)}\\fR" if value else "") for name in action.option_strings]
+    return [".TP", ", ".join(names) if names else f"\\fI{text(value)}\\fR", text(_help(action))]
+
+
+def _synopsis(command: Command) -> str:
+    parts = [f"\\fBauditsense {' '.join(command.words)}\\fR"]
+    if any(action.option_strings for action in command.actions if action.dest != "help"):
+        parts.append("[\\fIOPTION\\fR]...")
+    for action in command.actions:
+        if not action.option_strings:
+            parts.append(f"\\fI{text(_value(action))}\\fR" + ("..." if action.nargs == "+" else ""))
+    return " ".join(parts)
+
+
+def manual() -> str:
+    """Return auditsense.1."""
+    parser = build_parser()
+    root = tree(parser)
+    lines = [
+        '.\\" Written by scripts/write_pages.py.',
+        f'.TH AUDITSENSE 1 "" "auditsense {core_version()}" "User Commands"',
+        ".SH NAME",
+        "auditsense \\- native Linux audit sensor",
+        ".SH SYNOPSIS",
+    ]
+    for command in root.every():
+        if command.words and not command.commands:
+            lines += [_synopsis(command), ".br"]
+    lines[-1:] = [".SH DESCRIPTION", text(root.says)]
+    lines += [
+        text(
+            "It reads the kernel's audit records, puts the records of an event together, and raises an alert when "
+            "one process opens /proc itself ten times within five seconds. Standard output carries data only; what "
+            "is said to a person goes to standard error."
+        ),
+        ".SH COMMANDS",
+    ]
+    for command in root.every():
+        if not command.words:
+            continue
+        lines += [f".SS {text(' '.join(command.words))}", text(command.says.rstrip(".") + ".")]
+        for action in command.actions:
+            if action.dest != "help":
+                lines += _option(action)
+    lines += [".SH EXIT STATUS"]
+    codes = (parser.epilog or "").partition(":")[2].replace("\n", " ")
+    for code, what in re.findall(r"(\d+) ([^;]+)", codes):
+        lines += [".TP", f".B {code}", text(what.strip().capitalize() + ".")]
+    lines += [".SH FILES"]
+    for name, what in FILES.items():
+        lines += [".TP", f".I {text(name)}", text(what)]
+    lines += [
+        ".SH ENVIRONMENT",
+        ".TP",
+        ".BR NOTIFY_SOCKET , \" WATCHDOG_USEC\" , \" WATCHDOG_PID\"",
+        text("Set by a service manager that wants to hear of the start, the end, and that the loop turns."),
+        ".SH EXAMPLES",
+    ]
+    for example, what in EXAMPLES.items():
+        lines += [".TP", f".B {text(example)}", text(what)]
+    lines += [".SH SEE ALSO", ".BR auditsense.toml (5),", ".BR auditctl (8),", ".BR auditd (8)"]
+    return "\n".join(lines) + "\n"
+
+
+def _key(key: Key) -> list[str]:
+    facts = [key.kind.value, key.bounds()]
+    facts += [f"flag {key.flag}"] if key.flag else []
+    facts += ["needs a restart"] if key.fixed else []
+    default = key.written(key.default) if key.default is not None else "not set"
+    facts.append(f"default: {' '.join(default.split())}")
+    said = text(f"{key.says} ({'; '.join(fact for fact in facts if fact)})")
+    return [".TP", f".B {text(key.name)}", said]
+
+
+def settings_page() -> str:
+    """Return auditsense.toml.5."""
+    lines = [
+        '.\\" Written by scripts/write_pages.py.',
+        f'.TH AUDITSENSE.TOML 5 "" "auditsense {core_version()}" "File Formats"',
+        ".SH NAME",
+        "auditsense.toml \\- configuration of auditsense",
+        ".SH SYNOPSIS",
+        ".I /etc/auditsense/auditsense.toml",
+        ".br",
+        text("/etc/auditsense/conf.d/*.toml"),
+        ".SH DESCRIPTION",
+        text(
+            "TOML. Every key has a default; a flag of the command line wins over a file. Times are strings with a "
+            "unit: 500ms, 5s, 5m, 1h. auditsense config check says what is wrong, config sample prints a file with "
+            "every key in a comment."
+        ),
+    ]
+    for table, what in {**TABLES, **REPEATED}.items():
+        name = f"[[{table}]]" if table in REPEATED else f"[{table}]"
+        lines += [f".SH {text(name)}", text(what)]
+        for key in KEYS:
+            if key.table == table:
+                lines += _key(key)
+    lines += [".SH SEE ALSO", ".BR auditsense (1)"]
+    return "\n".join(lines) + "\n"
+
+
+def pages() -> dict[str, str]:
+    """Return all files by their path in the checkout."""
+    root: Any = tree(build_parser())
+    return {
+        "man/auditsense.1": manual(),
+        "man/auditsense.toml.5": settings_page(),
+        "completion/auditsense.bash": shells.bash(root),
+        "completion/_auditsense": shells.zsh(root),
+        "completion/auditsense.fish": shells.fish(root),
+    }
+
+
+if __name__ == "__main__":
+    for name, content in pages().items():
+        (ROOT / name).parent.mkdir(exist_ok=True)
+        (ROOT / name).write_text(content, encoding="utf-8")
