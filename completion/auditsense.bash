@@ -7,7 +7,7 @@ _auditsense() {
     if [[ $cur == "=" ]]; then cur=""; fi
     for ((number = 1; number < COMP_CWORD; number++)); do
         case $path/${COMP_WORDS[number]} in
-            /run | /replay | /record | /rules | /rules/install | /rules/remove | /rules/check | /rules/list | /rules/print | /detections | /detections/list | /detections/show | /detections/check | /detections/compile | /status | /config | /config/dump | /config/check | /config/sample | /bench | /units) path=$path/${COMP_WORDS[number]} ;;
+            /run | /replay | /record | /rules | /rules/install | /rules/remove | /rules/check | /rules/list | /rules/print | /detections | /detections/list | /detections/show | /detections/check | /detections/compile | /doctor | /status | /config | /config/dump | /config/check | /config/sample | /bench | /units) path=$path/${COMP_WORDS[number]} ;;
         esac
     done
     case "$path $prev" in
@@ -21,6 +21,7 @@ _auditsense() {
         "/run --on-tamper") COMPREPLY=($(compgen -W "report repair" -- "$cur")); return ;;
         "/run --self-test") COMPREPLY=(); return ;;
         "/run --user") COMPREPLY=($(compgen -u -- "$cur")); return ;;
+        "/run --priority-boost") COMPREPLY=(); return ;;
         "/run --status-socket") compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
         "/run --duration") COMPREPLY=(); return ;;
         "/replay -o" | "/replay --output") COMPREPLY=($(compgen -W "alerts sequences events count" -- "$cur")); return ;;
@@ -32,6 +33,7 @@ _auditsense() {
         "/record --duration") COMPREPLY=(); return ;;
         "/record --user") COMPREPLY=($(compgen -u -- "$cur")); return ;;
         "/detections/show --exceptions") compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
+        "/doctor --status-socket") compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
         "/status --watch") COMPREPLY=(); return ;;
         "/status --status-socket") compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
         "/config/dump -c" | "/config/dump --config") compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
@@ -44,6 +46,7 @@ _auditsense() {
         "/config/dump --on-tamper") COMPREPLY=($(compgen -W "report repair" -- "$cur")); return ;;
         "/config/dump --self-test") COMPREPLY=(); return ;;
         "/config/dump --user") COMPREPLY=($(compgen -u -- "$cur")); return ;;
+        "/config/dump --priority-boost") COMPREPLY=(); return ;;
         "/config/dump --status-socket") compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
         "/config/check -c" | "/config/check --config") compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
         "/config/check -o" | "/config/check --output") COMPREPLY=($(compgen -W "alerts sequences events" -- "$cur")); return ;;
@@ -55,6 +58,7 @@ _auditsense() {
         "/config/check --on-tamper") COMPREPLY=($(compgen -W "report repair" -- "$cur")); return ;;
         "/config/check --self-test") COMPREPLY=(); return ;;
         "/config/check --user") COMPREPLY=($(compgen -u -- "$cur")); return ;;
+        "/config/check --priority-boost") COMPREPLY=(); return ;;
         "/config/check --status-socket") compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
         "/bench --json") compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
         "/bench --html") compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
@@ -63,8 +67,8 @@ _auditsense() {
         "/units --program") compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
     esac
     case $path in
-        "") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help --version" -- "$cur")); else COMPREPLY=($(compgen -W "run replay record rules detections status config bench units" -- "$cur")); fi ;;
-        "/run") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help -c --config -o --output --format --detections --exceptions --known-harmless --no-known-harmless --source --audit-rule --lean --no-lean --on-tamper --self-test --user --status-socket --duration --dry-run" -- "$cur")); fi ;;
+        "") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help --version" -- "$cur")); else COMPREPLY=($(compgen -W "run replay record rules detections doctor status config bench units" -- "$cur")); fi ;;
+        "/run") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help -c --config -o --output --format --detections --exceptions --known-harmless --no-known-harmless --source --audit-rule --lean --no-lean --on-tamper --self-test --user --priority-boost --status-socket --duration --dry-run" -- "$cur")); fi ;;
         "/replay") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help -o --output --format --detections --exceptions --known-harmless --no-known-harmless --fail-on-alert" -- "$cur")); else compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); fi ;;
         "/record") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help --to --audit-rule --duration --user" -- "$cur")); fi ;;
         "/rules") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help" -- "$cur")); else COMPREPLY=($(compgen -W "install remove check list print" -- "$cur")); fi ;;
@@ -78,10 +82,11 @@ _auditsense() {
         "/detections/show") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help --exceptions --known-harmless --no-known-harmless" -- "$cur")); else COMPREPLY=(); fi ;;
         "/detections/check") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help" -- "$cur")); else compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); fi ;;
         "/detections/compile") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help" -- "$cur")); else compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); fi ;;
+        "/doctor") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help --json --self-test --status-socket" -- "$cur")); fi ;;
         "/status") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help --json --watch --status-socket" -- "$cur")); fi ;;
         "/config") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help" -- "$cur")); else COMPREPLY=($(compgen -W "dump check sample" -- "$cur")); fi ;;
-        "/config/dump") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help -c --config -o --output --format --detections --exceptions --known-harmless --no-known-harmless --source --audit-rule --lean --no-lean --on-tamper --self-test --user --status-socket" -- "$cur")); fi ;;
-        "/config/check") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help -c --config -o --output --format --detections --exceptions --known-harmless --no-known-harmless --source --audit-rule --lean --no-lean --on-tamper --self-test --user --status-socket" -- "$cur")); fi ;;
+        "/config/dump") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help -c --config -o --output --format --detections --exceptions --known-harmless --no-known-harmless --source --audit-rule --lean --no-lean --on-tamper --self-test --user --priority-boost --status-socket" -- "$cur")); fi ;;
+        "/config/check") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help -c --config -o --output --format --detections --exceptions --known-harmless --no-known-harmless --source --audit-rule --lean --no-lean --on-tamper --self-test --user --priority-boost --status-socket" -- "$cur")); fi ;;
         "/config/sample") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help" -- "$cur")); fi ;;
         "/bench") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help --json --html --offline --events" -- "$cur")); fi ;;
         "/units") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help --to --program" -- "$cur")); fi ;;

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import argparse
 
-    from write_pages import Command
+    from scripts.write_pages import Command
 
 _HEAD = "Written by scripts/write_pages.py of auditsense."
 _KNOWN = {"SOURCE": "auto netlink multicast"}
@@ -96,7 +96,9 @@ def bash(root: Command) -> str:
 
 def _zsh_value(action: argparse.Action) -> str:
     what, words = kind(action)
-    return {"words": f"({words})", "files": "_files", "folders": "_files -/", "users": "_users", "none": " "}[what]
+    return {"words": f"({words})", "files": "_files", "folders": "_files -/", "users": "_users", "none": " "}[
+        what
+    ]
 
 
 def _zsh_function(one: Command) -> list[str]:
@@ -106,8 +108,8 @@ def _zsh_function(one: Command) -> list[str]:
     for action in one.actions:
         repeated = "*" if type(action).__name__ == "_AppendAction" else ""
         value = f":{action.metavar or action.dest}:{_zsh_value(action)}" if _takes(action) else ""
-        for option in action.option_strings:
-            specs.append(f"'{repeated}{option}[{_says(action)}]{value}'")
+        options = action.option_strings
+        specs += [f"'{repeated}{option}[{_says(action)}]{value}'" for option in options]
         if not action.option_strings:
             specs.append(f"'*:{_says(action)}:{_zsh_value(action)}'")
     if one.commands:
@@ -117,8 +119,15 @@ def _zsh_function(one: Command) -> list[str]:
     if one.commands:
         lines += ["    case $state in", "        command)", "            local -a commands=("]
         lines += [f"                '{sub.words[-1]}:{_clean(sub.says)}'" for sub in one.commands]
-        lines += ["            )", "            _describe command commands ;;", "        rest)", "            case $line[1] in"]
-        lines += [f"                {sub.words[-1]}) {'_'.join((name, sub.words[-1]))} ;;" for sub in one.commands]
+        lines += [
+            "            )",
+            "            _describe command commands ;;",
+            "        rest)",
+            "            case $line[1] in",
+        ]
+        lines += [
+            f"                {sub.words[-1]}) {'_'.join((name, sub.words[-1]))} ;;" for sub in one.commands
+        ]
         lines += ["            esac ;;", "    esac"]
     return [*lines, "}"]
 
@@ -150,12 +159,15 @@ def fish(root: Command) -> str:
     for one in root.every():
         seen = "; and ".join(f"__fish_seen_subcommand_from {word}" for word in one.words)
         below = " ".join(sub.words[-1] for sub in one.commands)
-        when = "; and ".join(part for part in (seen, f"not __fish_seen_subcommand_from {below}" if below else "") if part)
+        when = "; and ".join(
+            part for part in (seen, f"not __fish_seen_subcommand_from {below}" if below else "") if part
+        )
         start = f"complete -c auditsense -n '{when}'"
         lines += [f"{start} -a {sub.words[-1]} -d '{_clean(sub.says)}'" for sub in one.commands]
         for action in one.actions:
             names = "".join(
-                f" -l {name[2:]}" if name.startswith("--") else f" -s {name[1:]}" for name in action.option_strings
+                f" -l {name[2:]}" if name.startswith("--") else f" -s {name[1:]}"
+                for name in action.option_strings
             )
             if names:
                 value = _fish_value(action) if _takes(action) else ""

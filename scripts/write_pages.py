@@ -1,6 +1,6 @@
 """Writes man/ and completion/ from the one parser and the declared keys of the configuration.
 
-    python scripts/write_pages.py     # tests/test_man.py says when that has to be done
+python scripts/write_pages.py     # tests/test_man.py says when that has to be done
 """
 
 from __future__ import annotations
@@ -13,17 +13,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-sys.path.insert(0, str(Path(__file__).parent))
-import shells  # noqa: E402 - beside this file
-
-from auditsense.cli.parser import build_parser  # noqa: E402 - the same
-from auditsense.config.declared import KEYS, REPEATED, TABLES  # noqa: E402
-from auditsense.ring import core_version  # noqa: E402
+from auditsense.cli.parser import build_parser
+from auditsense.config.declared import KEYS, REPEATED, TABLES
+from auditsense.ring import core_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from auditsense.config.key import Key
+    from scripts import shells
+else:  # beside this file
+    sys.path.insert(0, str(Path(__file__).parent))
+    import shells
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -104,7 +105,10 @@ def _value(action: argparse.Action) -> str:
 
 def _option(action: argparse.Action) -> list[str]:
     value = _value(action)
-    names = [f"\\fB{text(name)}\\fR" + (f" \\fI{text(value)}\\fR" if value else "") for name in action.option_strings]
+    names = [
+        f"\\fB{text(name)}\\fR" + (f" \\fI{text(value)}\\fR" if value else "")
+        for name in action.option_strings
+    ]
     return [".TP", ", ".join(names) if names else f"\\fI{text(value)}\\fR", text(_help(action))]
 
 
@@ -112,9 +116,10 @@ def _synopsis(command: Command) -> str:
     parts = [f"\\fBauditsense {' '.join(command.words)}\\fR"]
     if any(action.option_strings for action in command.actions if action.dest != "help"):
         parts.append("[\\fIOPTION\\fR]...")
-    for action in command.actions:
-        if not action.option_strings:
-            parts.append(f"\\fI{text(_value(action))}\\fR" + ("..." if action.nargs == "+" else ""))
+    positional = [action for action in command.actions if not action.option_strings]
+    parts += [
+        f"\\fI{text(_value(action))}\\fR" + ("..." if action.nargs == "+" else "") for action in positional
+    ]
     return " ".join(parts)
 
 
@@ -129,15 +134,14 @@ def manual() -> str:
         "auditsense \\- native Linux audit sensor",
         ".SH SYNOPSIS",
     ]
-    for command in root.every():
-        if command.words and not command.commands:
-            lines += [_synopsis(command), ".br"]
+    ends = [command for command in root.every() if command.words and not command.commands]
+    lines += [line for command in ends for line in (_synopsis(command), ".br")]
     lines[-1:] = [".SH DESCRIPTION", text(root.says)]
     lines += [
         text(
-            "It reads the kernel's audit records, puts the records of an event together, and raises an alert when "
-            "one process opens /proc itself ten times within five seconds. Standard output carries data only; what "
-            "is said to a person goes to standard error."
+            "It reads the kernel's audit records, puts the records of an event together, and raises an "
+            "alert when one process opens /proc itself ten times within five seconds. Standard output "
+            "carries data only; what is said to a person goes to standard error."
         ),
         ".SH COMMANDS",
     ]
@@ -158,7 +162,7 @@ def manual() -> str:
     lines += [
         ".SH ENVIRONMENT",
         ".TP",
-        ".BR NOTIFY_SOCKET , \" WATCHDOG_USEC\" , \" WATCHDOG_PID\"",
+        '.BR NOTIFY_SOCKET , " WATCHDOG_USEC" , " WATCHDOG_PID"',
         text("Set by a service manager that wants to hear of the start, the end, and that the loop turns."),
         ".SH EXAMPLES",
     ]
@@ -191,9 +195,9 @@ def settings_page() -> str:
         text("/etc/auditsense/conf.d/*.toml"),
         ".SH DESCRIPTION",
         text(
-            "TOML. Every key has a default; a flag of the command line wins over a file. Times are strings with a "
-            "unit: 500ms, 5s, 5m, 1h. auditsense config check says what is wrong, config sample prints a file with "
-            "every key in a comment."
+            "TOML. Every key has a default; a flag of the command line wins over a file. Times are "
+            "strings with a unit: 500ms, 5s, 5m, 1h. auditsense config check says what is wrong, config "
+            "sample prints a file with every key in a comment."
         ),
     ]
     for table, what in {**TABLES, **REPEATED}.items():

@@ -56,6 +56,7 @@ LIVE: Final = (
 """Run as root on the kernel's audit, watching the load of the tests; what goes on gets Ctrl-C."""
 
 ELSEWHERE: Final = {
+    r"auditsense doctor\b": "tests/test_doctor.py",
     r"auditsense status\b": "tests/test_status.py",
     r"scripts/run\.sh$": "tests/live/test_main_job_live.py",
     r"scripts/install_rules\.sh": "tests/test_install_rules.py",

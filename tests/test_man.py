@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from auditsense.cli.parser import build_parser
+from auditsense.config.declared import KEYS
+
 ROOT = Path(__file__).parents[1]
 
 if TYPE_CHECKING:
-    from scripts.write_pages import Command, pages, tree
+    from scripts.write_pages import Command, pages, text, tree
 else:
     sys.path.insert(0, str(ROOT / "scripts"))
-    from write_pages import Command, pages, tree
-
-from auditsense.cli.parser import build_parser
-from auditsense.config.declared import KEYS
+    from write_pages import Command, pages, text, tree
 
 FILES = pages()
 COMMANDS = [one for one in tree(build_parser()).every() if one.words]
@@ -74,8 +74,6 @@ def test_the_page_of_the_configuration_names_every_key() -> None:
 
 
 def test_roff_in_a_help_text_stays_text() -> None:
-    from write_pages import text  # noqa: PLC0415 - found only from here on
-
     assert text(".so /etc/passwd \\fB -x") == "\\&.so /etc/passwd \\efB \\-x"
 
 
@@ -143,8 +141,8 @@ def test_each_shell_reads_its_file(shell: str) -> None:
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_each_file_names_every_command(shell: str) -> None:
-    text = FILES[f"completion/{SHELLS[shell]}"]
-    assert all(command.words[-1] in text for command in COMMANDS)
+    file = FILES[f"completion/{SHELLS[shell]}"]
+    assert all(command.words[-1] in file for command in COMMANDS)
 
 
 @pytest.mark.parametrize(
