@@ -7,7 +7,7 @@ _auditsense() {
     if [[ $cur == "=" ]]; then cur=""; fi
     for ((number = 1; number < COMP_CWORD; number++)); do
         case $path/${COMP_WORDS[number]} in
-            /run | /replay | /record | /rules | /rules/install | /rules/remove | /rules/check | /rules/list | /rules/print | /detections | /detections/list | /detections/show | /detections/check | /detections/compile | /doctor | /status | /config | /config/dump | /config/check | /config/sample | /bench | /units) path=$path/${COMP_WORDS[number]} ;;
+            /run | /replay | /record | /rules | /rules/install | /rules/remove | /rules/check | /rules/list | /rules/print | /detections | /detections/list | /detections/show | /detections/check | /detections/compile | /doctor | /schema | /status | /config | /config/dump | /config/check | /config/sample | /bench | /units) path=$path/${COMP_WORDS[number]} ;;
         esac
     done
     case "$path $prev" in
@@ -67,7 +67,7 @@ _auditsense() {
         "/units --program") compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
     esac
     case $path in
-        "") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help --version" -- "$cur")); else COMPREPLY=($(compgen -W "run replay record rules detections doctor status config bench units" -- "$cur")); fi ;;
+        "") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help --version" -- "$cur")); else COMPREPLY=($(compgen -W "run replay record rules detections doctor schema status config bench units" -- "$cur")); fi ;;
         "/run") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help -c --config -o --output --format --detections --exceptions --known-harmless --no-known-harmless --source --audit-rule --lean --no-lean --on-tamper --self-test --user --priority-boost --status-socket --duration --dry-run" -- "$cur")); fi ;;
         "/replay") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help -o --output --format --detections --exceptions --known-harmless --no-known-harmless --fail-on-alert" -- "$cur")); else compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); fi ;;
         "/record") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help --to --audit-rule --duration --user" -- "$cur")); fi ;;
@@ -83,6 +83,7 @@ _auditsense() {
         "/detections/check") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help" -- "$cur")); else compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); fi ;;
         "/detections/compile") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help" -- "$cur")); else compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); fi ;;
         "/doctor") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help --json --self-test --status-socket" -- "$cur")); fi ;;
+        "/schema") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help" -- "$cur")); fi ;;
         "/status") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help --json --watch --status-socket" -- "$cur")); fi ;;
         "/config") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help" -- "$cur")); else COMPREPLY=($(compgen -W "dump check sample" -- "$cur")); fi ;;
         "/config/dump") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help -c --config -o --output --format --detections --exceptions --known-harmless --no-known-harmless --source --audit-rule --lean --no-lean --on-tamper --self-test --user --priority-boost --status-socket" -- "$cur")); fi ;;
