@@ -48,13 +48,18 @@ static inline size_t fuzz_pick(fuzz_random *random, size_t most) {
     return (size_t)(random->state % most) + 1;
 }
 
-/* Every event with a SYSCALL; two of one process and host, merged or not; three of one command. */
+/* Every event with a SYSCALL; two of one process and host, merged or not; three of one command, but for programs
+ * below /proc, and until some time for those without a terminal. */
 static inline as_ring *fuzz_ring(bool merge) {
     static const uint8_t text[] = "/proc*";
     static const as_operand operands[] = {{.at = 0, .len = 6}, {.number = 0x80000, .mask = UINT32_MAX}};
     static const as_test tests[] = {
         {.field = AS_FIELD_PATH_NAME, .op = AS_OP_LIKE, .first_operand = 0, .operands = 1},
-        {.field = AS_FIELD_A2, .op = AS_OP_NUMBER, .negated = 1, .first_operand = 1, .operands = 1}};
+        {.field = AS_FIELD_A2, .op = AS_OP_NUMBER, .negated = 1, .first_operand = 1, .operands = 1},
+        {.field = AS_FIELD_EXE, .op = AS_OP_LIKE, .first_operand = 0, .operands = 1},
+        {.field = AS_FIELD_TTY, .op = AS_OP_PRESENT, .negated = 1}};
+    static const as_exception exceptions[] = {{.until_ms = UINT64_MAX, .first_test = 2, .tests = 1},
+                                              {.until_ms = 1795493114700, .first_test = 3, .tests = 1}};
     static const as_call calls[] = {{.arch = 0xc000003e, .syscall = 257}};
     const as_rule rules[] = {
         {.count = 1, .span_ms = 1},
@@ -65,16 +70,19 @@ static inline as_ring *fuzz_ring(bool merge) {
          .count = 2,
          .span_ms = 5000,
          .merge_ms = merge ? 60000 : 0},
-        {.first_test = 1, .tests = 1, .keys = {AS_FIELD_COMM}, .key_count = 1, .count = 3, .span_ms = 1000}};
+        {.first_test = 1, .tests = 1, .keys = {AS_FIELD_COMM}, .key_count = 1, .count = 3, .span_ms = 1000,
+         .exceptions = 2}};
     const as_rules table = {.rules = rules,
                             .calls = calls,
                             .tests = tests,
                             .operands = operands,
+                            .exceptions = exceptions,
                             .text = text,
                             .rule_count = 3,
                             .call_count = 1,
-                            .test_count = 2,
+                            .test_count = 4,
                             .operand_count = 2,
+                            .exception_count = 2,
                             .text_len = 6};
     const as_config config = {.seed = 7,
                               .datagram_slots = 1,

@@ -27,6 +27,8 @@ from auditsense import (
     with_exceptions,
 )
 from auditsense.cli import main
+from auditsense.detections.as_c import as_c
+from auditsense.detections.compile import compile_all
 from auditsense.detections.exceptions import exception_from, expiry_ms
 from auditsense.detections.load import parse
 from auditsense.testing import burst, open_event
@@ -390,3 +392,20 @@ def test_show_says_what_is_in_force_and_what_has_expired(
     assert main(["detections", "show", "pspy", "--known-harmless"]) == 0
     shown = json.loads(capsys.readouterr().out)
     assert len(shown["exceptions"]) == len(shown["known_harmless"]) == len(known_harmless())
+
+
+# --- for C ---------------------------------------------------------------------------------
+
+
+def test_a_compiled_header_says_the_exceptions_too() -> None:
+    lasting = except_for("opens", match={"process.name": "a", "auditd.data.tty": exists()}, comment="x")
+    passing = except_for("opens", match={"user.id": "7"}, comment="x", expires="2027-01-01")
+    header = as_c(compile_all([opens(lasting, passing)], merge_ms=0), ["opens"])
+    rows = header.partition("as_detection_exceptions[] = {\n")[2].partition("};")[0].splitlines()
+    assert [row.strip() for row in rows] == [
+        "{.until_ms = UINT64_MAX, .tests = 2},",
+        f"{{.until_ms = UINT64_C({passing.expires_ms:#x}), .first_test = 2, .tests = 1}},",
+    ]
+    assert ".op = AS_OP_PRESENT" in header
+    assert "table.exceptions = as_detection_exceptions;" in header
+    assert "table.exception_count = 2;" in header
