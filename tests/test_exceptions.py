@@ -394,6 +394,22 @@ def test_show_says_what_is_in_force_and_what_has_expired(
     assert len(shown["exceptions"]) == len(shown["known_harmless"]) == len(known_harmless())
 
 
+def test_show_says_what_the_configuration_asks_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "auditsense.toml"
+    file.write_text(
+        '[alerts]\nby = ["user.id"]\nmax_alerts = 7\n[detections]\nknown_harmless = true\n', encoding="utf-8"
+    )
+    assert main(["detections", "show", "pspy", "-c", str(file)]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["alerts"]["by"], shown["alerts"]["max_alerts"]) == (["user.id"], 7)
+    assert len(shown["exceptions"]) == len(known_harmless())
+    file.write_text('[alerts]\nby = ["user.idd"]\n', encoding="utf-8")
+    assert main(["detections", "show", "pspy", "-c", str(file)]) == 2
+    assert "alerts.by: there is no field 'user.idd'; did you mean user.id?" in capsys.readouterr().err
+
+
 # --- for C ---------------------------------------------------------------------------------
 
 

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING
 
 from auditsense.alerts import AlertPolicy
 from auditsense.cli import put, say
+from auditsense.config.settings import found_for, settings
 from auditsense.detections.as_c import as_c
 from auditsense.detections.compile import compile_all
 from auditsense.detections.fields import nearest
-from auditsense.detections.load import known_harmless, load, quiet, shipped
+from auditsense.detections.load import known_harmless, load, shipped
 from auditsense.documents import timestamp
 from auditsense.errors import DetectionError
-from auditsense.ring import Limits
 from auditsense.value import as_dict
 
 if TYPE_CHECKING:
     import argparse
 
-    from auditsense.detections.model import Detection, DetectionExcept
+    from auditsense.detections.model import DetectionExcept
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -41,30 +41,30 @@ def run(arguments: argparse.Namespace) -> int:
         for one in known.values():
             put(f"{one.id}\t{one.severity}\t{one.name}")
         return 0
+    _show(arguments)
+    return 0
+
+
+def _show(arguments: argparse.Namespace) -> None:
+    """Print all that decides what is said of a detection, by the configuration and the flags that run has."""
+    asked = settings(found_for(arguments))
+    known = {one.id: one for one in asked.detections}
     if arguments.name not in known:
         raise DetectionError(
             f"there is no detection {arguments.name!r}{nearest(arguments.name, list(known))}"
         )
-    (one,) = quiet(
-        [known[arguments.name]], arguments.exceptions, known_harmless_too=bool(arguments.known_harmless)
-    )
-    put(json.dumps(_shown(one, harmless=bool(arguments.known_harmless)), indent=2))
-    return 0
-
-
-def _shown(one: Detection, *, harmless: bool) -> dict[str, object]:
-    """Return all that decides what is said of a detection: itself, its exceptions, the policy, the limits."""
-    return {
+    one = known[arguments.name]
+    harmless = "in force" if asked.values["detections.known_harmless"] else "not asked for (--known-harmless)"
+    shown = {
         **dataclasses.asdict(one),
         "exceptions": [_exception(each) for each in one.exceptions],
         "known_harmless": [
-            {**_exception(each), "state": "in force" if harmless else "not asked for (--known-harmless)"}
-            for each in known_harmless()
-            if each.detection == one.id
+            {**_exception(each), "state": harmless} for each in known_harmless() if each.detection == one.id
         ],
-        "alerts": as_dict(AlertPolicy()),
-        "limits": as_dict(Limits()),
+        "alerts": as_dict(asked.policy),
+        "limits": as_dict(asked.limits),
     }
+    put(json.dumps(shown, indent=2))
 
 
 def _exception(one: DetectionExcept) -> dict[str, object]:

@@ -277,6 +277,7 @@ def _add_detections(commands: argparse._SubParsersAction[Parser]) -> None:
     action.set_defaults(command=_command("detections"), action="list")
     action = actions.add_parser("show", help="all that one says", allow_abbrev=False)
     action.add_argument("name", metavar="NAME")
+    _add_config(action)
     _add_exceptions(action)
     action.set_defaults(command=_command("detections"), action="show")
     action = actions.add_parser("check", help="load without using", allow_abbrev=False)
