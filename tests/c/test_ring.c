@@ -931,7 +931,66 @@ static void excepting(void) {
     as_ring_free(ring);
 }
 
+/* Going on with another table */
+
+static void adopting(void) {
+    const as_config config = sample_config();
+    const uint32_t stays[1] = {1};
+    const uint32_t gone[1] = {UINT32_MAX};
+    int pair[2];
+
+    CASE("what was fetched and not taken, and an event that is half there, go on in the next ring");
+    CHECK(socketpair(AF_UNIX, SOCK_DGRAM, 0, pair) == 0);
+    wrapped.as_kernel = true;
+    as_ring *before = sample_ring();
+    send_event(pair[1], 1);
+    CHECK_EQUAL(as_ring_fetch(before, pair[0]), config.datagram_slots < 5 ? config.datagram_slots : 5);
+    as_ring *ring = ring_of(&config, 0, 2);
+    CHECK_EQUAL(as_ring_adopt(ring, before, stays), 1);
+    as_ring_free(before);
+    CHECK(as_ring_receive(ring, pair[0], 1, 100) > 0);
+    wrapped.as_kernel = false;
+    CHECK_EQUAL(hits_of(ring), 1);
+    as_hit hit;
+    memcpy(&hit, drained, sizeof hit);
+    CHECK_EQUAL(hit.rule, 1);
+    CHECK_EQUAL(stats_of(ring).datagrams, 5);
+    close(pair[0]);
+    close(pair[1]);
+
+    CASE("hits must be drained before, and a rule that is gone decides nothing more");
+    as_ring *next = ring_of(&config, 0, 1);
+    in.len = 0;
+    pack_event(&in, 2000, 2000, 2);
+    pack(&in, 2000, 0, 1300, 2001, 3, SAMPLE_SYSCALL);
+    CHECK_EQUAL(feed(ring), in.len);
+    const uint32_t both[2] = {0, UINT32_MAX};
+    CHECK_EQUAL(as_ring_adopt(next, ring, both), 0);
+    CHECK_EQUAL(hits_of(ring), 1);
+    CHECK_EQUAL(as_ring_adopt(next, ring, both), 1);
+    CHECK_EQUAL(as_ring_finish(next), 1);
+    CHECK_EQUAL(hits_of(next), 0);
+    CHECK_EQUAL(stats_of(next).events, 3);
+
+    CASE("not from itself, not into one that was used, and not where seed or places do not fit");
+    CHECK_EQUAL(as_ring_adopt(next, next, both), AS_ARGUMENT);
+    CHECK_EQUAL(as_ring_adopt(next, ring, both), AS_ARGUMENT);
+    as_config other = config;
+    other.seed++;
+    as_ring *fresh = ring_of(&other, 0, 2);
+    CHECK_EQUAL(as_ring_adopt(fresh, ring, both), AS_ARGUMENT);
+    as_ring_free(fresh);
+    fresh = ring_of(&config, 1, 1);
+    const uint32_t outside[2] = {UINT32_MAX, 1};
+    CHECK_EQUAL(as_ring_adopt(fresh, ring, outside), AS_ARGUMENT);
+    CHECK_EQUAL(as_ring_adopt(fresh, next, gone), 1);
+    as_ring_free(fresh);
+    as_ring_free(next);
+    as_ring_free(ring);
+}
+
 int main(void) {
+    adopting();
     excepting();
     bounds();
     memory();

@@ -5,7 +5,7 @@
  *         events with their texts, the serials, all counters.
  * Rule 2: a rule that stays keeps its windows, and decides the events whose SYSCALL record had come. A rule that is
  *         new decides those whose SYSCALL record comes later: of the others nothing may have been kept.
- * Tested by tests/c/test_adopt.c and, against a ring that stays, tests/test_reload.py. */
+ * Tested by tests/c/test_ring.c and, against a ring that stays, tests/test_reload.py. */
 #ifndef AUDITSENSE_ADOPT_H
 #define AUDITSENSE_ADOPT_H
 

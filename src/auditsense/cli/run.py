@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from auditsense.cli import put, say
 from auditsense.cli.common import ending, give_up_privileges, say_put_back, standard_output
 from auditsense.cli.notify import Manager
+from auditsense.cli.reloading import Reloading
 from auditsense.cli.status import serving
 from auditsense.config.settings import found_for, settings
 from auditsense.kernel import (
@@ -84,7 +85,13 @@ def run(arguments: argparse.Namespace) -> int:
         manager.stopping()
         sensor.stop()
 
-    with manager, ending(stop), serving(asked.status, watched, source):
+    reloading = Reloading(arguments, asked, manager, stop)
+
+    def turned() -> None:
+        reloading.turned(sensor, lambda: _counts(sensor))
+        manager.turned(lambda: _counts(sensor))
+
+    with manager, ending(stop), reloading, serving(asked.status, watched, source):
         started = time.monotonic()
         with sensor:
             say_put_back(source)
@@ -99,7 +106,7 @@ def run(arguments: argparse.Namespace) -> int:
                 # No thread: the guardian may have to be forked again.
                 signal.setitimer(signal.ITIMER_REAL, arguments.duration)
             manager.ready(f"watching; source {chosen}")
-            for documents in sensor.batches(lambda: manager.turned(lambda: _counts(sensor))):
+            for documents in sensor.batches(turned):
                 _write(sink, documents, shown=shown)
             summary = _summary(sensor, self_test, time.monotonic() - started)
         say(f"{summary}; the host is as it was")

@@ -145,6 +145,7 @@ KEYS: Final[tuple[Key, ...]] = (
         choices=("jsonl", "compact"),
         example="jsonl",
         flag="--format",
+        fixed=True,
     ),
     Key(
         "alerts",

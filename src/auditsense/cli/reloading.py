@@ -1,0 +1,115 @@
+"""SIGHUP while `run` runs: read the configuration again and go on with it.
+
+Rule 1: the new configuration is read and checked first. When anything is wrong it is said, and the one before
+        stays.
+Rule 2: a signal handler only notes; the work is done between two turns of the loop, when nothing is half
+        done.
+Rule 3: what was loaded at the start is all there is: privileges are gone, and files may be out of reach.
+"""
+
+from __future__ import annotations
+
+import difflib  # noqa: F401 - for the nearest right name of a wrong key, see rule 3
+import os
+import select
+import signal
+from typing import TYPE_CHECKING, Self
+
+from auditsense.cli import say
+from auditsense.config.settings import found_for, needs_restart, settings
+from auditsense.errors import AuditSenseError, ConfigError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
+    from auditsense.cli.notify import Manager
+    from auditsense.config.settings import Settings
+    from auditsense.sensor import Sensor
+
+
+class Reloading:
+    """What SIGHUP means to one `run`. A context manager, inside `ending`.
+
+    With a configuration file in use, or under a service manager, it means to read the configuration again.
+    Otherwise, and always when the terminal has hung up that this process was started from, it ends it, unless
+    SIGHUP was ignored at the start, as under nohup.
+
+    Args:
+        arguments: of `run`, read again with the files.
+        asked: what was at the start: what needs a restart is compared with that.
+        manager: told of a reload.
+        stop: ends the loop.
+    """
+
+    def __init__(
+        self, arguments: argparse.Namespace, asked: Settings, manager: Manager, stop: Callable[[], None]
+    ) -> None:
+        self._start = asked
+        self._arguments = arguments
+        self._manager = manager
+        self._stop = stop
+        self._wanted = False
+        self._ignored = False
+        self._terminal = -1
+
+    def __enter__(self) -> Self:
+        self._ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        try:
+            self._terminal = os.open("/dev/tty", os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
+        except OSError:
+            self._terminal = -1  # there is none, so none can hang up
+        signal.signal(signal.SIGHUP, lambda *_: self._hung_up())  # put back by `ending`
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._terminal >= 0:
+            os.close(self._terminal)
+            self._terminal = -1
+
+    def turned(self, sensor: Sensor, status: Callable[[], str]) -> None:
+        """Reload, if it was asked for; between two turns of the sensor's loop."""
+        if self._wanted:
+            self._wanted = False
+            self._manager.reloading()
+            self._reload(sensor)
+            self._manager.ready(status())
+
+    @property
+    def _reloads(self) -> bool:
+        return bool(self._start.files) or self._manager.listens
+
+    def _hung_up(self) -> None:
+        if self._reloads and not self._terminal_gone():
+            self._wanted = True
+        elif not self._ignored:
+            self._stop()
+
+    def _terminal_gone(self) -> bool:
+        if self._terminal < 0:
+            return False
+        asking = select.poll()
+        asking.register(self._terminal, 0)
+        return bool(asking.poll(0))  # POLLHUP, which is told without being asked for
+
+    def _reload(self, sensor: Sensor) -> None:
+        try:
+            new = settings(found_for(self._arguments))
+            later = [*needs_restart(self._start, new)]
+            sensor.reload(new.detections, new.policy)
+        except (AuditSenseError, MemoryError) as error:
+            problems = error.problems if isinstance(error, ConfigError) else [str(error) or "no memory"]
+            for problem in problems:
+                say(f"error: {problem}")
+            say("the configuration was not reloaded; the one before stays in force")
+            return
+        needed = {one.audit_rule for one in new.detections} - {
+            one.audit_rule for one in self.asked.detections
+        }
+        self.asked = new
+        for path in later:
+            say(f"{path}: changed, needs a restart")
+        if needed and not new.source.audit_rules:
+            say(f"audit rules that are not in force, needs a restart: {'; '.join(sorted(needed))}")
+        read = ", ".join(map(str, new.files)) or "no configuration file"
+        say(f"configuration reloaded: {read}; detections: {', '.join(one.id for one in new.detections)}")
