@@ -260,7 +260,8 @@ int64_t as_ring_excepted(as_ring *ring, uint64_t *out, size_t size);
 /* Go on where another ring was, with this one's rules: for a new ring of the same as_config, its seed too.
  * rules: for each rule of from, in order, its place in this ring, or UINT32_MAX when it is gone. A rule that stays
  * keeps its windows and the events that wait; a new one sees events whose SYSCALL record comes later. All counters go
- * on but those of as_ring_excepted. Nothing is lost, and nothing is decided early. Afterwards from can be freed.
+ * on but those of as_ring_excepted, and what as_ring_keep said holds on. Nothing is lost, and nothing is decided
+ * early. Afterwards from can be freed.
  * Returns 1 when done; 0 when from has hits to be drained (drain, then call again); AS_ARGUMENT: this ring was used,
  * its configuration differs, or a rule has other keys or another count than the one at its place. */
 int64_t as_ring_adopt(as_ring *ring, as_ring *from, const uint32_t *rules);

@@ -103,6 +103,8 @@ bool as_adopt(as_ring *ring, const as_ring *from, const uint32_t *rules) {
     memcpy(ring->lines.rest, from->lines.rest, from->lines.len);
     ring->lines.len = from->lines.len;
     ring->lines.cut = from->lines.cut;
+    as_hits_keep(&ring->hits, from->hits.fields);
+    as_events_keep(&ring->events, from->hits.fields | ring->match.fields);
     adopt_events(&ring->events, &from->events, rules);
     adopt_serials(&ring->serials, &from->serials);
     adopt_windows(&ring->windows, &from->windows, rules, &ring->stats);

@@ -104,9 +104,8 @@ class Reloading:
             say("the configuration was not reloaded; the one before stays in force")
             return
         needed = {one.audit_rule for one in new.detections} - {
-            one.audit_rule for one in self.asked.detections
+            one.audit_rule for one in self._start.detections
         }
-        self.asked = new
         for path in later:
             say(f"{path}: changed, needs a restart")
         if needed and not new.source.audit_rules:
