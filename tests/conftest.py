@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from auditsense import Document
     from tests.faults import fault, pytest_configure
     from tests.faults import pytest_addoption as add_fault_options
-    from tests.schema import checked
+    from tests.schema import MAKERS, checked
 else:  # beside this file, whatever pytest's import mode
     sys.path.insert(0, str(Path(__file__).parent))
     from faults import fault, pytest_configure
     from faults import pytest_addoption as add_fault_options
-    from schema import checked
+    from schema import MAKERS, checked
 
 __all__ = ["every_document_is_valid", "fault", "pytest_addoption", "pytest_configure"]
 
@@ -37,13 +37,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def every_document_is_valid() -> Iterator[None]:
     """Compare every document that any test of this process makes with the schema, where it is made."""
     with pytest.MonkeyPatch.context() as patch:
-        makers = {
-            "auditsense.detector": ("alert_document", "event_document"),
-            "auditsense.alerts": ("alert_document",),
-            "auditsense.event": ("event_document",),
-            "auditsense.checks": ("loss_document", "tamper_document", "self_test_document"),
-        }
-        for module, names in makers.items():
+        for module, names in MAKERS.items():
             for name in names:
                 made: Callable[..., Document] = getattr(importlib.import_module(module), name)
                 patch.setattr(f"{module}.{name}", checked(made))

@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 
 PATH: Final = Path(__file__).parents[1] / "src" / "auditsense" / "schema" / "document.json"
 SCHEMA: Final[dict[str, Any]] = json.loads(PATH.read_text(encoding="utf-8"))
+MAKERS: Final = {
+    "auditsense.detector": ("alert_document", "event_document"),
+    "auditsense.alerts": ("alert_document",),
+    "auditsense.event": ("event_document",),
+    "auditsense.checks": ("loss_document", "tamper_document", "self_test_document"),
+}
+"""Who makes documents, by the names that `auditsense.documents` gives them."""
 _VALIDATOR: Final = Draft202012Validator(SCHEMA)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from auditsense import AlertPolicy, Detector, Host, View
+from auditsense import AlertPolicy, Detector, Host, View, documents
 from auditsense.cli import main
 from auditsense.documents import self_test_document, tamper_document
 from auditsense.testing import burst, open_event
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from auditsense import Document
-    from tests.schema import PATH, SCHEMA, problems
+    from tests.schema import MAKERS, PATH, SCHEMA, problems
 else:  # beside this file, whatever pytest's import mode
-    from schema import PATH, SCHEMA, problems
+    from schema import MAKERS, PATH, SCHEMA, problems
 
 PAGE = Path(__file__).parents[1] / "docs" / "alerts.md"
 HOST = Host("0123456789abcdef0123456789abcdef", "here")
@@ -46,6 +46,16 @@ def test_the_command_prints_the_schema(capsys: pytest.CaptureFixture[str]) -> No
 @pytest.mark.parametrize("view", list(View))
 def test_what_a_detector_makes_is_valid(view: View) -> None:
     assert problems(one_alert(view)) == []
+
+
+def test_whatever_makes_a_document_is_watched() -> None:
+    made = {name for name in vars(documents) if name.endswith("_document")}
+    assert made == {name for names in MAKERS.values() for name in names}
+    package = Path(documents.__file__).parent
+    for path in package.rglob("*.py"):
+        used = set(re.findall(r"\b(\w+_document)\(", path.read_text(encoding="utf-8"))) & made
+        module = ".".join(("auditsense", *path.relative_to(package).with_suffix("").parts))
+        assert module == "auditsense.documents" or used <= set(MAKERS.get(module, ())), module
 
 
 def spoilt(document: Document, name: str, value: object) -> Document:
