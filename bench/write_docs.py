@@ -85,7 +85,7 @@ def page(results: Results) -> str:
     parts = [HEAD, _goals(results), _machine(results), METHOD]
     makers = (("core", _core), ("counts", _counts), ("peers", _peers))
     parts += [make(results[name]) for name, make in makers if name in results]
-    parts += [_live(results), _auditd(results), UNFAIR, _limit(results)]
+    parts += [_live(results), _auditd(results), _spent(results), UNFAIR, _limit(results)]
     return "\n".join(part for part in parts if part)
 
 
@@ -191,6 +191,40 @@ def _auditd(results: Results) -> str:
         "records, of all bursts.\n\n"
     )
     return "## Beside auditd\n\n" + words + table(head, rows, right=5)
+
+
+def _spent(results: Results) -> str:
+    text = ""
+    rows = []
+    for name in ("spent-1", "spent-2"):
+        found = results.get(name)
+        if found is None:
+            continue
+        sides = {one["reader"]: one for one in found["rows"]}
+        head = f"{found['producers']} producer{'s' if found['producers'] > 1 else ''}"
+        rows.append(
+            (f"**{head}, in all**", *(f"{sides[side]['cpu_us']:.2f}" for side in ("sensor", "drain")))
+        )
+        rows += [
+            (part, *(f"{sides[side]['parts_us'][part]:.2f}" for side in ("sensor", "drain")))
+            for part in sides["sensor"]["parts_us"]
+        ]
+    if rows:
+        text += "### Live\n\n`python bench/live/spent.py`, perf over one burst each, µs of CPU an event.\n\n"
+        text += table(("", "sensor", "draining loop"), rows, right=2) + "\n"
+    found = results.get("replay-spent")
+    if found is not None:
+        steps = found["steps"]
+        rows = [
+            (step, f"{one['median'] * 1e3:.0f}", f"{one['low'] * 1e3:.0f} to {one['high'] * 1e3:.0f}")
+            for step, one in steps.items()
+        ]
+        text += f"### Replay\n\n`{found['command']}`: whole processes, ms of CPU, medians.\n\n"
+        text += table(("", "ms", "spread"), rows, right=2)
+        if found["objects"]:
+            words = ", ".join(f"{share * 100:.0f} % {kind}" for kind, share in found["objects"].items())
+            text += f"\nOf the samples of the last (perf, by what they were in): {words}.\n"
+    return f"## Where the CPU goes\n\n{text}" if text else ""
 
 
 def _live_row(name: str, side: tuple[dict[str, Any], ...]) -> tuple[str, ...]:
