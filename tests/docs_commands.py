@@ -71,7 +71,8 @@ UNABLE: Final = {
     r"journalctl ": "the same",
     r"(apt|apt-get|dnf|zypper|apk|pacman) ": "changes the system's packages",
     r"python3 -m venv /opt/": "changes the system outside the folder",
-    r"(/opt/auditsense/bin/|rm -r /opt/auditsense$|ln -s /opt/auditsense/)": "the same",
+    r"(/opt/auditsense/bin/|rm -r /opt/auditsense$|ln -s /opt/auditsense/|rm /usr/local/)": "the same",
+    r"rm /etc/systemd/system/": "the same",
     r"auditctl |augenrules |ausearch ": "of the package auditd, which may not be installed",
 }
 

@@ -1,0 +1,206 @@
+"""auditsense run in what the unit gives it, as far as that can be had without systemd, and a manager.
+
+From the unit as it is: the capabilities, no_new_privs, MemoryDenyWriteExecute, SystemCallFilter (the sets as
+systemd-analyze names them), RestrictAddressFamilies, the limits. What is left out belongs to the cgroup.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import resource
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from auditsense.cli.units import units
+
+if TYPE_CHECKING:
+    from tests.live.loads import OWN_RULE, Scanner, as_nobody
+else:
+    from loads import OWN_RULE, Scanner, as_nobody
+
+PROGRAM = Path(sys.executable).with_name("auditsense")
+LIMIT_S = 20.0
+
+# Runs with the words of the command line: capabilities, address families, allowed calls, then the program.
+CONFINE = """
+import ctypes, os, sys
+from auditsense import syscalls
+from auditsense.kernel import privileges, seccomp as s
+caps, families, calls, *program = sys.argv[1:]
+arch = s.abi()
+known = {name: syscalls.number(name, arch) for name in calls.split() if name in syscalls.names(arch)}
+# The filter before no_new_privs would need what keep_only gives up; execve starts the program.
+allowed = sorted({*known.values(), syscalls.number("execve", arch)})
+code = [
+    (s._LOAD_WORD, 0, 0, s._AT_ARCH), (s._IF_EQUAL, 1, 0, syscalls.ARCHES[arch]), s._refuse(1),
+    (s._LOAD_WORD, 0, 0, s._AT_NUMBER),
+    *s._when(known["socket"], s._argument(0),
+             *[i for f in families.split()
+               for i in ((s._IF_EQUAL, 0, 1, int(f)), (s._RETURN, 0, 0, s._ALLOW))],
+             s._refuse(97)),
+    *s._when(known["clone3"], s._refuse(38)),
+    *s._allow(allowed), s._refuse(1),
+]
+libc = ctypes.CDLL(None, use_errno=True)
+privileges.keep_only(*map(int, caps.split()))
+assert libc.prctl(65, 1, 0, 0, 0) == 0 or os.environ.get("NO_MDWE")  # PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN
+packed = b"".join(s._INSTRUCTION.pack(*one) for one in code)
+assert s.confine(s.Filter(syscalls.number("seccomp", arch), packed))
+os.execv(program[0], program)
+"""
+CAPABILITIES = {
+    "CAP_SETGID": 6,
+    "CAP_SETUID": 7,
+    "CAP_SETPCAP": 8,
+    "CAP_NET_ADMIN": 12,
+    "CAP_AUDIT_CONTROL": 30,
+    "CAP_AUDIT_READ": 37,
+}
+
+
+def values(name: str) -> list[str]:
+    return re.findall(rf"^{name}=(.*)$", units(str(PROGRAM))["auditsense.service"], re.MULTILINE)
+
+
+def call_set(name: str) -> set[str]:
+    """Return the calls of one of systemd's sets, with the sets in it."""
+    if not name.startswith("@"):
+        return {name}
+    said = subprocess.run(
+        [str(shutil.which("systemd-analyze")), "syscall-filter", name],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    ).stdout
+    words = [line.strip() for line in said.splitlines()[1:]]
+    return {one for word in words if word and not word.startswith("#") for one in call_set(word)}
+
+
+def allowed_calls() -> set[str]:
+    allowed = call_set("@default")
+    for line in values("SystemCallFilter"):
+        some = {one for word in line.lstrip("~").split() for one in call_set(word)}
+        allowed = allowed - some if line.startswith("~") else allowed | some
+    return allowed
+
+
+class Service:
+    """The sensor as the unit starts it, and what it tells its manager."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        if shutil.which("systemd-analyze") is None:
+            pytest.skip("systemd-analyze, which knows the sets of system calls, is not installed")
+        self.manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.manager.bind(str(folder / "notify"))
+        self.manager.settimeout(LIMIT_S)
+        families = {"AF_UNIX": socket.AF_UNIX, "AF_NETLINK": socket.AF_NETLINK}
+        given = [
+            " ".join(str(CAPABILITIES[name]) for name in values("CapabilityBoundingSet")[0].split()),
+            " ".join(str(int(families[name])) for name in values("RestrictAddressFamilies")[0].split()),
+            " ".join(sorted(allowed_calls())),
+        ]
+        program = [sys.executable, str(PROGRAM), "run", "--audit-rule", OWN_RULE, *options]
+        files = int(values("LimitNOFILE")[0])
+        self.out = folder / "out"
+        self.err = folder / "err"
+        with self.out.open("wb") as out, self.err.open("wb") as err:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", CONFINE, *given, *program],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                env={
+                    "PATH": os.environ["PATH"],
+                    "NOTIFY_SOCKET": str(folder / "notify"),
+                    "WATCHDOG_USEC": "1000000",
+                },
+                preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (files, files)),  # noqa: PLW1509 - no thread here
+            )
+
+    def hear(self, wanted: str) -> str:
+        """Wait until the manager hears something, and return it."""
+        deadline = time.monotonic() + LIMIT_S
+        while time.monotonic() < deadline:
+            heard = self.manager.recv(4096).decode()
+            if heard.startswith(wanted):
+                return heard
+        raise AssertionError(f"{wanted} was not heard; it said {self.err.read_text()}")
+
+    def hears_nothing(self, of: str, seconds: float) -> bool:
+        """Return whether nothing like *of* comes; what came before is not counted."""
+        self.manager.settimeout(0)
+        try:
+            while True:
+                self.manager.recv(4096)
+        except BlockingIOError:
+            pass
+        self.manager.settimeout(seconds)
+        try:
+            return not self.manager.recv(4096).decode().startswith(of)
+        except TimeoutError:
+            return True
+        finally:
+            self.manager.settimeout(LIMIT_S)
+
+    def end(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(LIMIT_S)
+
+
+def test_the_sensor_does_its_work_in_what_the_unit_gives_it(tmp_path: Path, scanner: Scanner) -> None:
+    service = Service(tmp_path)
+    try:
+        assert "watching" in service.hear("READY=1")
+        service.hear("WATCHDOG=1")
+        numbers = ["-n", "10", "-p", "0", "-t", "0"] if scanner.compiled else ["10", "0", "0"]
+        as_nobody(*scanner.command, *numbers).wait(LIMIT_S)
+        deadline = time.monotonic() + LIMIT_S
+        while not service.out.read_bytes().count(b"\n") and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert service.end() == 0, service.err.read_text()
+    finally:
+        service.process.kill()
+        service.process.wait()
+    (alert, *_) = [json.loads(line) for line in service.out.read_text().splitlines()]
+    assert alert["process"]["name"]
+    service.hear("STOPPING=1")
+    assert "cannot" not in service.err.read_text()
+    assert "the host is as it was" in service.err.read_text()
+
+
+def test_a_sensor_that_does_not_turn_any_more_is_not_heard_by_the_watchdog_and_its_guardian_survives_it(
+    tmp_path: Path,
+) -> None:
+    service = Service(tmp_path)
+    try:
+        service.hear("READY=1")
+        service.hear("WATCHDOG=1")
+        service.process.send_signal(signal.SIGSTOP)
+        time.sleep(0.2)
+        assert service.hears_nothing("WATCHDOG=1", 2.0)
+        # What systemd does then, to every process of the service.
+        children = (
+            Path(f"/proc/{service.process.pid}/task/{service.process.pid}/children").read_text().split()
+        )
+        for pid in (*map(int, children), service.process.pid):
+            os.kill(pid, signal.SIGABRT)
+        service.process.send_signal(signal.SIGCONT)
+        assert service.process.wait(LIMIT_S) == -signal.SIGABRT
+        deadline = time.monotonic() + LIMIT_S
+        while "died; the host is as it was" not in service.err.read_text() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert "died; the host is as it was" in service.err.read_text()
+    finally:
+        service.process.kill()
+        service.process.wait()
