@@ -32,6 +32,7 @@ _auditsense() {
         "/record --audit-rule") COMPREPLY=(); return ;;
         "/record --duration") COMPREPLY=(); return ;;
         "/record --user") COMPREPLY=($(compgen -u -- "$cur")); return ;;
+        "/detections/show -c" | "/detections/show --config") compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
         "/detections/show --exceptions") compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
         "/doctor --status-socket") compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
         "/status --watch") COMPREPLY=(); return ;;
@@ -79,7 +80,7 @@ _auditsense() {
         "/rules/print") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help" -- "$cur")); fi ;;
         "/detections") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help" -- "$cur")); else COMPREPLY=($(compgen -W "list show check compile" -- "$cur")); fi ;;
         "/detections/list") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help" -- "$cur")); fi ;;
-        "/detections/show") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help --exceptions --known-harmless --no-known-harmless" -- "$cur")); else COMPREPLY=(); fi ;;
+        "/detections/show") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help -c --config --exceptions --known-harmless --no-known-harmless" -- "$cur")); else COMPREPLY=(); fi ;;
         "/detections/check") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help" -- "$cur")); else compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); fi ;;
         "/detections/compile") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help" -- "$cur")); else compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); fi ;;
         "/doctor") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help --json --self-test --status-socket" -- "$cur")); fi ;;

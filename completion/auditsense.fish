@@ -61,6 +61,7 @@ complete -c auditsense -n '__fish_seen_subcommand_from detections; and not __fis
 complete -c auditsense -n '__fish_seen_subcommand_from detections; and not __fish_seen_subcommand_from list show check compile' -s h -l help -d 'show this help message and exit'
 complete -c auditsense -n '__fish_seen_subcommand_from detections; and __fish_seen_subcommand_from list' -s h -l help -d 'show this help message and exit'
 complete -c auditsense -n '__fish_seen_subcommand_from detections; and __fish_seen_subcommand_from show' -s h -l help -d 'show this help message and exit'
+complete -c auditsense -n '__fish_seen_subcommand_from detections; and __fish_seen_subcommand_from show' -s c -l config -r -F -d 'the only configuration file'
 complete -c auditsense -n '__fish_seen_subcommand_from detections; and __fish_seen_subcommand_from show' -l exceptions -r -F -d 'a file of exceptions, what the detections are quiet about'
 complete -c auditsense -n '__fish_seen_subcommand_from detections; and __fish_seen_subcommand_from show' -l known-harmless -l no-known-harmless -d 'be quiet about the collectors that come with auditsense'
 complete -c auditsense -n '__fish_seen_subcommand_from detections; and __fish_seen_subcommand_from check' -s h -l help -d 'show this help message and exit'
