@@ -3,7 +3,8 @@
     python bench/replay_spent.py [--events N] [--rounds N] [--json FILE]
 
 Each step is a process of its own, in turns through all of them; what a step has more than the one before is
-what it adds. Measure an installed wheel: an editable install starts slower. Without perf its part is left out.
+what it adds. Measure an installed wheel: an editable install starts slower. perf's part is left
+out where it is not.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ COUNT: Final = ("replay", "-o", "count")
 OBJECT: Final = re.compile(r"^\s*([\d.]+)%\s+(\S+)")
 KINDS: Final = {
     "the core": r"_ffi\.",
-    "Python": r"libpython|^python|_cffi_backend|^_\w+\.(cpython|abi3)",
+    "Python": r"libpython|^python|_cffi_backend|^_\w+\.cpython",
     "the kernel": r"kernel",
     "libc": r"libc\.|ld-linux|libz|libm\.",
 }
