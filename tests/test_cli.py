@@ -22,6 +22,7 @@ from auditsense.errors import KernelCommandError
 from auditsense.kernel import auditctl, commands
 from auditsense.ring import pack
 from auditsense.sources import capture, netlink
+from auditsense.status.spec import StatusSettings
 from auditsense.testing import FakeKernel, burst
 
 if TYPE_CHECKING:
@@ -288,6 +289,8 @@ class Machine:
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Machine]:
     monkeypatch.setattr("auditsense.kernel.leavings.DEFAULT_FOLDER", tmp_path / "journals")
+    settings = StatusSettings(tmp_path / "control")
+    monkeypatch.setattr("auditsense.status.spec.StatusSettings.of", lambda _: settings)
     one = Machine(monkeypatch)
     with one.ours, one.kernels:
         yield one

@@ -21,7 +21,7 @@ from auditsense.cli import main
 from auditsense.detections.load import shipped
 from auditsense.kernel.selftest import SelfTest
 from auditsense.status.client import NotRunningError, ask
-from auditsense.status.control import Control, ControlError, ControlTakenError
+from auditsense.status.control import Control, ControlError, ControlTakenError, discard
 from auditsense.status.snapshot import Snapshot, Watched
 from auditsense.status.spec import DEFAULT_SOCKET, StatusSettings
 from auditsense.status.table import span, table
@@ -102,6 +102,21 @@ def test_a_socket_of_somebody_else_by_now_is_not_removed(path: Path) -> None:
         path.unlink()
         path.write_text("theirs")
     assert path.read_text() == "theirs"
+
+
+def test_who_outlives_a_sensor_removes_its_socket_and_no_living_one(path: Path) -> None:
+    path.parent.mkdir(mode=0o700)
+    discard(path)  # there is none
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(bytes(path))
+    discard(path)
+    assert not path.exists()
+    with answering(path):
+        discard(path)
+        assert path.exists()
+    path.write_text("a file")
+    discard(path)
+    assert path.exists()
 
 
 def test_a_file_in_the_way_is_not_replaced(path: Path) -> None:
@@ -276,6 +291,15 @@ def test_a_sensor_that_is_never_idle_answers_too(path: Path) -> None:
                 sensor.poll()  # without ever waiting
                 assert time.monotonic() < deadline
             assert client.recv(100) == b'{"version":1}\n'
+
+
+def test_a_descriptor_may_come_when_the_sensor_is_open(path: Path) -> None:
+    sensor = Sensor(source=FakeSource())
+    with sensor, Control(path, lambda: b"{}\n") as control, socket.socket(socket.AF_UNIX) as client:
+        sensor.also(control.fileno(), control.serve)
+        client.connect(bytes(path))
+        sensor.wait(5)
+        assert control.answered == 1
 
 
 def test_who_waits_for_a_sensor_is_not_told_of_clients(path: Path) -> None:

@@ -198,10 +198,11 @@ class Sensor(Iterated):
     def also(self, descriptor: int, ready: Callable[[], object]) -> None:
         """Have this sensor call *ready* when *descriptor* is readable: at once in `wait`, else soon.
 
-        Call it before entering. *ready* must not block and must not raise; it is called between two
-        batches of records, ten times a second at most while they come without a pause.
+        *ready* must not block and must not raise; it is called between two batches of records, ten times a
+        second at most while they come without a pause. *descriptor* stays open until the sensor is left.
         """
         self._others[descriptor] = ready
+        self._waiter.register(descriptor, select.POLLIN)
 
     def stop(self) -> None:
         """End the iteration. May be called from a signal handler or another thread, at any time."""

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +26,7 @@ else:
     from loads import OWN_RULE, done, running
 
 OURS = auditctl.parse(OWN_RULE)
-THIEF = replace(auditctl.parse("-a always,exit -F dir=/proc -F perm=r -F uid=65534 -k another"), prepend=True)
+THIEF = auditctl.parse("-a always,exit -F dir=/proc -F perm=r -F uid=65534 -k another")
 OWNER = """
 import os, socket, struct, sys
 kernel = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 9)
@@ -84,7 +83,7 @@ def test_a_healthy_sensor_and_its_rule_there_stolen_and_gone() -> None:
     with running("run") as sensor, Commands() as commands:
         assert beyond(before) == {}
         assert self_test() == ("ok", "an open of /proc on purpose was reported with the key audit_proc")
-        commands.add_rule(THIEF)
+        commands.add_rule(THIEF, prepend=True)
         assert beyond(before) == {"key-stolen": "warning"}
         assert self_test() == ("ok", "an open of /proc on purpose was reported with the key another")
         commands.delete_rule(THIEF)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import sys
 import time
@@ -17,10 +18,10 @@ from auditsense.cli import main
 from auditsense.status.spec import DEFAULT_SOCKET
 
 if TYPE_CHECKING:
-    from tests.live.loads import OWN_RULE, Scanner, done, of_process, running
+    from tests.live.loads import OWN_RULE, Scanner, command, done, of_process, running
 else:
     sys.path.insert(0, str(Path(__file__).parent))
-    from loads import OWN_RULE, Scanner, done, of_process, running
+    from loads import OWN_RULE, Scanner, command, done, of_process, running
 
 AS_ANOTHER_USER = [[], ["--user", "nobody"]]
 
@@ -89,6 +90,24 @@ def test_who_is_not_root_is_refused() -> None:
             assert said.read() == f"auditsense: error: not allowed to ask at {DEFAULT_SOCKET}: only root is\n"
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
         assert asked()["pid"] == sensor.pid
+
+
+def test_watching_ends_well_by_a_signal_and_says_when_the_sensor_ends() -> None:
+    with running("run") as sensor, command("status", "--watch", "0.1", "--json") as watching:
+        deadline = time.monotonic() + 10
+        while watching.printed.count("\n") < 2:
+            assert time.monotonic() < deadline, watching.said
+            time.sleep(0.02)
+        assert {one["pid"] for one in map(json.loads, watching.printed.splitlines())} == {sensor.pid}
+        assert watching.end(signal.SIGINT) == 0
+        assert watching.said == ""
+        with command("status", "--watch", "0.1") as another:
+            while "sensor " not in another.printed:
+                assert time.monotonic() < deadline, another.said
+                time.sleep(0.02)
+            assert sensor.end() == 0
+            assert another.wait() == 1
+            assert f"no sensor answers at {DEFAULT_SOCKET}" in another.said
 
 
 def test_a_killed_sensor_leaves_no_socket() -> None:

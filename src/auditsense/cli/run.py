@@ -12,7 +12,7 @@ from auditsense.cli import put, say
 from auditsense.cli.common import ending, give_up_privileges, say_put_back, standard_output
 from auditsense.cli.notify import Manager
 from auditsense.cli.reloading import Reloading
-from auditsense.cli.status import serving
+from auditsense.cli.status import Serving
 from auditsense.config.settings import found_for, settings
 from auditsense.kernel import (
     privileges,
@@ -79,6 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
         lean=asked.source.lean,
     )
     watched = Watched(sensor, source, why, rules, time.time, self_test, asked.limits)
+    serving = Serving(asked.status, watched, source)
     manager = Manager()
 
     def stop() -> None:
@@ -91,9 +92,9 @@ def run(arguments: argparse.Namespace) -> int:
         reloading.turned(sensor, lambda: _counts(sensor))
         manager.turned(lambda: _counts(sensor))
 
-    with manager, ending(stop), reloading, serving(asked.status, watched, source):
+    with manager, ending(stop), reloading:
         started = time.monotonic()
-        with sensor:
+        with sensor, serving:
             say_put_back(source)
             _boost(asked.boost, own_process=arguments.own_process)
             # The one more lets it go on by multicast when the socket is lost.

@@ -6,20 +6,19 @@ import json
 import os
 import sys
 import time
-from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self
 
 from auditsense.cli import put, say
 from auditsense.errors import UsageError
 from auditsense.status.client import ask
-from auditsense.status.control import Control, ControlTakenError
+from auditsense.status.control import Control, ControlTakenError, discard
 from auditsense.status.snapshot import Snapshot
 from auditsense.status.spec import StatusSettings
 from auditsense.status.table import table
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
     from pathlib import Path
 
     from auditsense.sources.kernel_source import KernelSource
@@ -28,26 +27,42 @@ if TYPE_CHECKING:
 _CLEAR = "\x1b[H\x1b[J"
 
 
-@contextmanager
-def serving(settings: StatusSettings, watched: Watched, source: KernelSource) -> Iterator[None]:
-    """Let the sensor answer `auditsense status` for as long as the block lasts; enter it before the sensor.
+class Serving:
+    """Lets a sensor answer `auditsense status`. A context manager, to be entered when the sensor is.
 
-    Raises:
+    Made before the sensor is entered: the guardian is told then what to remove. Entered after it, when there
+    is a guardian, and before privileges are given up; so at no moment a file could be left.
+
+    Args:
+        settings: where.
+        watched: what of.
+        source: the sensor's.
+
+    Raises (on entering):
         ControlError: there can be no socket at that path. That another sensor has it is only said.
     """
-    if settings.socket is None:
-        yield
-        return
-    control = Control(settings.socket, Snapshot(watched).answer)
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(control)
-        except ControlTakenError as problem:
-            say(f"{problem}; this one has no status socket (--status-socket names another)")
-        else:
-            source.at_end = control.remove
-            watched.sensor.also(control.fileno(), control.serve)
-        yield
+
+    def __init__(self, settings: StatusSettings, watched: Watched, source: KernelSource) -> None:
+        self._sensor = watched.sensor
+        self._control: Control | None = None
+        if settings.socket is not None:
+            self._control = Control(settings.socket, Snapshot(watched).answer)
+            source.at_leaving = self._control.close
+            source.at_end = partial(discard, settings.socket)
+
+    def __enter__(self) -> Self:
+        if self._control is not None:
+            try:
+                self._control.__enter__()
+            except ControlTakenError as problem:
+                say(f"{problem}; this one has no status socket (--status-socket names another)")
+            else:
+                self._sensor.also(self._control.fileno(), self._control.serve)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._control is not None:
+            self._control.close()
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -82,9 +82,11 @@ class KernelSource:
         """Called while leaving, when no new records are made but some still wait on the socket."""
         self.kernel_status: AuditStatus | None = None
         """What the kernel answered when it was last asked."""
+        self.at_leaving: Callable[[], object] | None = None
+        """Set by the owner, for a guarded source: called in this process before the guardian is let go."""
         self.at_end: Callable[[], object] | None = None
-        """Set by the owner before entering, for a guarded source: called by whoever is left when nothing is
-        changed on this host any more, also after SIGKILL, and as the user this process is now."""
+        """The same, set before entering: called by the guardian when nothing is changed any more, also after
+        SIGKILL, and as the user this process was then."""
         self.early: list[bytes] = []
         """Datagrams that came before the kernel's consent, to be fed first."""
         self._stack = ExitStack()
@@ -230,8 +232,13 @@ class KernelSource:
         guardian = Guardian(done=self._last)
         guardian.start()  # before the data socket is open: no copy of it may live on in there
         stack.callback(guardian.close)
+        stack.callback(self._before_end)
         self.guardian = guardian
         return (self._leavings, guardian)
+
+    def _before_end(self) -> None:
+        if self.at_leaving is not None:
+            self.at_leaving()
 
     def _last(self) -> None:
         if self.at_end is not None:

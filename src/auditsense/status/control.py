@@ -92,7 +92,7 @@ class Control:
         self.remove()
 
     def remove(self) -> None:
-        """Remove the file while it is this socket's. Never raises; the guardian calls it as well."""
+        """Remove the file while it is this socket's. Never raises."""
         if self._file is None:
             return
         with suppress(OSError):
@@ -171,6 +171,13 @@ class Control:
         found = self.path.lstat()
         self._file = (found.st_dev, found.st_ino)
         made.listen(_WAITING)
+
+
+def discard(path: Path) -> None:
+    """Remove a socket that nobody answers at, for whoever outlives a sensor. Never raises."""
+    with suppress(OSError):
+        if stat.S_ISSOCK(path.lstat().st_mode) and not answers(path):
+            path.unlink()
 
 
 def answers(path: Path) -> bool:
