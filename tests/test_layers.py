@@ -28,7 +28,7 @@ LAYERS = (
     {"rows"},
     {"detector"},
     {"sources", "sinks", "probe"},
-    {"checks", "iterated"},
+    {"checks", "iterated", "lines"},
     {"sensor"},
     {"status"},
     {"config"},

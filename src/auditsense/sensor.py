@@ -21,11 +21,13 @@ from auditsense.accounts import Accounts
 from auditsense.checks import Checks
 from auditsense.clock import HostClock
 from auditsense.detector import Detector, View
-from auditsense.errors import ClosedError
+from auditsense.errors import ClosedError, UsageError
 from auditsense.iterated import Iterated, tell
+from auditsense.lines import Lines
 from auditsense.living import complete
 from auditsense.probe import ProbedDetector
 from auditsense.ring import Limits
+from auditsense.sources.text import Text
 from auditsense.sources.unicast import DEFAULT_AUDIT_RULE, Unicast
 
 if TYPE_CHECKING:
@@ -62,7 +64,7 @@ class Sensor(Iterated):
         policy: when alerts are sent and when counted.
         limits: what the core may hold.
         source: where records come from; the kernel's unicast socket unless given, and with it
-            *audit_rules* are not used.
+            *audit_rules* are not used. With a source of text the kernel is not asked for anything.
         self_test: proves every now and then that records come; none unless given, because it forks.
         lean: records that no detection needs are kept out of the socket by the kernel, which costs this
             process and the kernel less. What alerts lack by it is `process.working_directory`, and
@@ -110,6 +112,7 @@ class Sensor(Iterated):
         self._make = partial(kind, detections, view=view, policy=policy, limits=limits, lean=lean)
         limits = limits if limits is not None else Limits()
         self._event_timeout_ms = limits.event_timeout_ms
+        self._lines = Lines(source, limits.event_timeout_ms) if isinstance(source, Text) else None
         self._most_datagrams = _ROUNDS * limits.datagram_slots
         self._detector: Detector | None = None
         self._checks: Checks | None = None
@@ -122,6 +125,10 @@ class Sensor(Iterated):
         self._last: list[Any] = []
 
     def __enter__(self) -> Self:
+        if self._lean and self._lines is not None:
+            raise UsageError(
+                f"lean is for the kernel's own sockets; source {self._source.name} has all records"
+            )
         self._pid = os.getpid()
         with ExitStack() as stack:
             self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
@@ -248,6 +255,11 @@ class Sensor(Iterated):
         self._last = []
         return found, checks
 
+    @property
+    def ended(self) -> bool:
+        """Whether nothing comes any more: `stop` was called, or the source has ended. Then call `finish`."""
+        return self._stopped
+
     def stats(self) -> Stats:
         """Return the core's counters."""
         return self._open().stats()
@@ -300,8 +312,11 @@ class Sensor(Iterated):
         now_s = self._polled_s = self._clock.monotonic_s()
         if not total or now_s >= self._next_expire_s:
             self._next_expire_s = now_s + _EXPIRE_S
-            detector.ring.expire(self._monotonic_ms())
-            found += self._drain(detector)
+            if self._lines is not None:
+                found += self._lines.settle(detector, now_s)
+            else:
+                detector.ring.expire(self._monotonic_ms())
+                found += self._drain(detector)
             found += detector.advance(self._clock.wall_ms())
             if self._others:
                 self._serve(self._waiter.poll(0))
@@ -314,6 +329,10 @@ class Sensor(Iterated):
 
     def _receive(self, detector: Detector, found: list[Any]) -> int:
         """Take what waits on the socket, but no more of it once there is an alert. Returns how many."""
+        if self._lines is not None:
+            taken = self._lines.receive(detector, found, self._clock.monotonic_s())
+            self._stopped = self._stopped or self._lines.source.ended
+            return taken
         ring = detector.ring
         total = 0
         for _ in range(_MOST_TURNS):
@@ -354,6 +373,9 @@ class Sensor(Iterated):
 
     def _receive_last(self) -> None:
         detector = self._open()
+        if self._lines is not None:
+            self._last += self._lines.receive_last(detector)
+            return
         while detector.ring.receive(self.fileno(), self._monotonic_ms()):
             self._last += self._drain(detector)
 

@@ -204,7 +204,8 @@ def _add_run(run: argparse.ArgumentParser, views: list[str]) -> None:
         "--source",
         metavar="SOURCE",
         help="netlink: the kernel's audit socket, owned by this process; multicast: a listener beside "
-        "another owner; auto: the first where it may be had, else the second (default: auto)",
+        "another owner; auto: the first where it may be had, else the second (default: auto); as any user, "
+        "what auditd writes: audisp: as its plugin; unix:PATH: its af_unix socket; log:PATH: a log, followed",
     )
     run.add_argument(
         "--audit-rule",

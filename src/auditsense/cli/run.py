@@ -13,6 +13,7 @@ from auditsense.cli.common import ending, give_up_privileges, say_put_back, stan
 from auditsense.cli.notify import Manager
 from auditsense.cli.reloading import Reloading
 from auditsense.cli.status import Serving
+from auditsense.cli.text import give_up_all, is_text, status_for, text_source
 from auditsense.config.settings import found_for, settings
 from auditsense.kernel import (
     privileges,
@@ -23,6 +24,7 @@ from auditsense.sensor import Sensor
 from auditsense.sinks.format import Format
 from auditsense.sources.auto import choose
 from auditsense.sources.multicast import Multicast
+from auditsense.sources.text import Text
 from auditsense.sources.unicast import Unicast
 from auditsense.status.snapshot import Watched
 
@@ -41,8 +43,11 @@ def audit_rules(given: Sequence[str], detections: Sequence[Detection]) -> list[s
     return list(given) or list(dict.fromkeys(detection.audit_rule for detection in detections))
 
 
-def _source(asked: SourceSettings, rules: list[str]) -> tuple[Unicast | Multicast, str]:
+def _source(asked: SourceSettings, rules: list[str]) -> tuple[Unicast | Multicast | Text, str]:
     """Return the source asked for, and why it is another one than usual, if it was not asked for."""
+    text = text_source(asked)
+    if text is not None:
+        return text, ""
     if asked.name == "auto":
         return choose(rules, guarded=True, repair=asked.repair)
     made = Multicast if asked.name == "multicast" else Unicast
@@ -53,7 +58,7 @@ def _self_test(asked: SourceSettings) -> SelfTest | None:
     """Return the self-test asked for; it is root who opens, which a rule of one's own may not see."""
     every = asked.self_test_s
     if every is None:
-        every = 0 if asked.audit_rules else DEFAULT_EVERY_S
+        every = 0 if asked.audit_rules or is_text(asked.name) else DEFAULT_EVERY_S
     return SelfTest(every) if every else None
 
 
@@ -61,6 +66,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Run until a signal or the end of `--duration`."""
     asked = settings(found_for(arguments))
     rules = audit_rules(asked.source.audit_rules, asked.detections)
+    if is_text(asked.source.name):
+        rules = []  # auditd's are in force
     source, why = _source(asked.source, rules)
     if arguments.dry_run:
         for line in source.plan():
@@ -79,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
         lean=asked.source.lean,
     )
     watched = Watched(sensor, source, why, rules, time.time, self_test, asked.limits)
-    serving = Serving(asked.status, watched, source)
+    serving = Serving(status_for(asked), watched, source)
     manager = Manager()
 
     def stop() -> None:
@@ -98,9 +105,13 @@ def run(arguments: argparse.Namespace) -> int:
             say_put_back(source)
             _boost(asked.boost, own_process=arguments.own_process)
             # The one more lets it go on by multicast when the socket is lost.
-            give_up_privileges(asked.user, privileges.CAP_AUDIT_READ, own_process=arguments.own_process)
+            if isinstance(source, Text):
+                give_up_all(asked.user, own_process=arguments.own_process)
+            else:
+                give_up_privileges(asked.user, privileges.CAP_AUDIT_READ, own_process=arguments.own_process)
             chosen = f"{source.name} ({why})" if why else source.name
-            say(f"watching; source {chosen}, audit rules: {'; '.join(rules)}")
+            set_here = f"audit rules: {'; '.join(rules)}" if rules else "no audit rule set"
+            say(f"watching; source {chosen}, {set_here}")
             if isinstance(source, Multicast) and source.off:
                 say("audit is off (enabled 0): nothing comes until its owner turns it on")
             if arguments.duration is not None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from auditsense.sources.kernel_source import KernelSource
+    from auditsense.sources.text import Text
     from auditsense.status.snapshot import Watched
 
 _CLEAR = "\x1b[H\x1b[J"
@@ -42,7 +43,7 @@ class Serving:
         ControlError: there can be no socket at that path. That another sensor has it is only said.
     """
 
-    def __init__(self, settings: StatusSettings, watched: Watched, source: KernelSource) -> None:
+    def __init__(self, settings: StatusSettings, watched: Watched, source: KernelSource | Text) -> None:
         self._sensor = watched.sensor
         self._control: Control | None = None
         if settings.socket is not None:

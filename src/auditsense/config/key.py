@@ -37,7 +37,7 @@ class Key:
         kind: what it holds.
         default: as `check` returns values; None: it is not set, and the sentence says what that means.
         says: one sentence, for the person who writes the file.
-        choices: the only texts it may hold; empty: any.
+        choices: the only texts it may hold; empty: any. In one that ends in :PATH any path stands for PATH.
         least, most: bounds of a whole number, or of a duration in ms.
         unit: of a whole number.
         flag: of the command line that says the same, and wins; "": none.
@@ -112,7 +112,7 @@ class Key:
     def _text(self, value: object) -> str:
         if not isinstance(value, str):
             raise WrongValueError(f'must be a string, such as "…", not {_shown(value)}')
-        if self.choices and value not in self.choices:
+        if self.choices and value not in self.choices and not self._with_path(value):
             raise WrongValueError(
                 f"must be {self.bounds()}, not {_shown(value)}{_nearest(value, self.choices)}"
             )
@@ -121,6 +121,11 @@ class Key:
                 f"must be UTF-8 text of at most {_LONGEST_TEXT} characters, none of them NUL"
             )
         return value
+
+    def _with_path(self, value: str) -> bool:
+        """Return whether it is a choice that ends in PATH, with a path there."""
+        starts = tuple(one.removesuffix("PATH") for one in self.choices if one.endswith(":PATH"))
+        return bool(starts) and value.startswith(starts) and not value.endswith(":")
 
     def _within(self, value: int, shown: str) -> int:
         if not self.least <= value <= self.most:

@@ -1,0 +1,66 @@
+"""The lines of a source of text, through a detector.
+
+The newest stamp in them is the time. When none has come for long, what is open is decided.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from auditsense.detector import Detector, View
+
+if TYPE_CHECKING:
+    from auditsense.sources.text import Text
+
+_MOST_TURNS = 8  # before all else is, however much comes
+_LAST_PIECES = 64  # while leaving: whoever writes may never end
+
+
+class Lines:
+    """Feeds what a source reads to a detector.
+
+    Args:
+        source: entered by its owner.
+        timeout_ms: how long without a line an event is waited for.
+    """
+
+    def __init__(self, source: Text, timeout_ms: int) -> None:
+        self.source = source
+        self._timeout_ms = timeout_ms
+        self._came_s = 0.0
+
+    def receive(self, detector: Detector, found: list[Any], now_s: float) -> int:
+        """Take lines that wait, but no more of them once there is an alert. Returns how many."""
+        total = 0
+        for _ in range(_MOST_TURNS):
+            text = self.source.read() if self.source.fileno() >= 0 else b""
+            if not text:
+                break
+            total += text.count(b"\n")
+            self._came_s = now_s
+            led_to = _feed(detector, text)
+            found += led_to
+            if led_to:
+                break
+        return total
+
+    def receive_last(self, detector: Detector) -> list[Any]:
+        """Take what waits while the source is left, within bounds."""
+        found: list[Any] = []
+        for _ in range(_LAST_PIECES):
+            text = self.source.read()
+            if not text:
+                break
+            found += _feed(detector, text)
+        return found
+
+    def settle(self, detector: Detector, now_s: float) -> list[Any]:
+        """Decide what is open, when no line has come for long enough."""
+        quiet_ms = (now_s - self._came_s) * 1000
+        if quiet_ms < self._timeout_ms or not detector.stats().open_events:
+            return []
+        return [*detector.last_events()] if detector.view is View.EVENTS else detector.settle()
+
+
+def _feed(detector: Detector, text: bytes) -> list[Any]:
+    return [*detector.text_events(text)] if detector.view is View.EVENTS else detector.feed_text(text)
