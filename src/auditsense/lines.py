@@ -1,10 +1,13 @@
 """The lines of a source of text, through a detector.
 
-The newest stamp in them is the time. When none has come for long, what is open is decided.
+The newest stamp in them is the time, and goes on while none comes: a daemon may be late, and this host's
+clock would end bursts of which it has not written the rest. When no line has come for long, what is open is
+decided.
 """
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from auditsense.detector import Detector, View
@@ -12,6 +15,8 @@ from auditsense.detector import Detector, View
 if TYPE_CHECKING:
     from auditsense.sources.text import Text
 
+_STAMP = re.compile(rb"msg=audit\((\d{1,12})\.(\d{3}):\d+\)")
+_LOOK_BACK = 1 << 14  # bytes in which the last stamp is looked for: the longest record is shorter
 _MOST_TURNS = 8  # before all else is, however much comes
 _LAST_PIECES = 64  # while leaving: whoever writes may never end
 
@@ -28,6 +33,7 @@ class Lines:
         self.source = source
         self._timeout_ms = timeout_ms
         self._came_s = 0.0
+        self._stamp_ms = 0
 
     def receive(self, detector: Detector, found: list[Any], now_s: float) -> int:
         """Take lines that wait, but no more of them once there is an alert. Returns how many."""
@@ -38,6 +44,8 @@ class Lines:
                 break
             total += text.count(b"\n")
             self._came_s = now_s
+            for found_stamp in _STAMP.finditer(text, max(0, len(text) - _LOOK_BACK)):
+                self._stamp_ms = max(self._stamp_ms, int(found_stamp[1]) * 1000 + int(found_stamp[2]))
             led_to = _feed(detector, text)
             found += led_to
             if led_to:
@@ -53,6 +61,10 @@ class Lines:
                 break
             found += _feed(detector, text)
         return found
+
+    def wall_ms(self, now_s: float) -> int:
+        """Return the time of the text, ms since 1970 UTC; 0 before there is any."""
+        return self._stamp_ms and self._stamp_ms + int((now_s - self._came_s) * 1000)
 
     def settle(self, detector: Detector, now_s: float) -> list[Any]:
         """Decide what is open, when no line has come for long enough."""

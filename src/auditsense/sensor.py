@@ -317,7 +317,8 @@ class Sensor(Iterated):
             else:
                 detector.ring.expire(self._monotonic_ms())
                 found += self._drain(detector)
-            found += detector.advance(self._clock.wall_ms())
+            wall_ms = self._clock.wall_ms() if self._lines is None else self._lines.wall_ms(now_s)
+            found += detector.advance(wall_ms)
             if self._others:
                 self._serve(self._waiter.poll(0))
         return self._own(found), total, checks

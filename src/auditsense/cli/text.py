@@ -29,7 +29,11 @@ def text_source(asked: SourceSettings) -> Text | None:
     name, _, path = asked.name.partition(":")
     if not is_text(asked.name):
         return None
-    for given, what in ((asked.audit_rules, "--audit-rule"), (asked.lean, "--lean"), (asked.repair, "repair")):
+    for given, what in (
+        (asked.audit_rules, "--audit-rule"),
+        (asked.lean, "--lean"),
+        (asked.repair, "repair"),
+    ):
         if given:
             raise UsageError(
                 f"{what} is for the kernel's own sockets; with source {asked.name} auditd decides what comes"

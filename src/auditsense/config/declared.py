@@ -55,8 +55,8 @@ KEYS: Final[tuple[Key, ...]] = (
         Kind.TEXT,
         "auto",
         "netlink owns the kernel's audit socket, multicast listens beside another owner, auto takes the "
-        "first where it may be had, else the second. audisp, unix:PATH and log:PATH read what auditd writes: to "
-        "its plugin, to its af_unix socket, to its log (docs/sources.md).",
+        "first where it may be had, else the second. audisp, unix:PATH and log:PATH read what auditd writes: "
+        "to its plugin, to its af_unix socket, to its log (docs/sources.md).",
         choices=("auto", "netlink", "multicast", "audisp", "unix:PATH", "log:PATH"),
         flag="--source",
         fixed=True,
