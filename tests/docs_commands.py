@@ -58,6 +58,7 @@ LIVE: Final = (
 ELSEWHERE: Final = {
     r"auditsense doctor\b": "tests/test_doctor.py",
     r"auditsense status\b": "tests/test_status.py",
+    r"auditsense run --source (unix|log):": "tests/live/test_auditd_live.py",
     r"scripts/run\.sh$": "tests/live/test_main_job_live.py",
     r"scripts/install_rules\.sh": "tests/test_install_rules.py",
     r"meson (setup|install) .*\.build/library": "tests/test_c_library.py",

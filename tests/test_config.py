@@ -129,8 +129,8 @@ WRONG = {
     "[source]\nlean = 1": ["auditsense.toml:2: source.lean: must be true or false, not 1"],
     "[source]\nname = 'netlnk'": [
         (
-            'auditsense.toml:2: source.name: must be one of "auto", "netlink", "multicast", '
-            'not "netlnk"; did you mean "netlink"?'
+            'auditsense.toml:2: source.name: must be one of "auto", "netlink", "multicast", "audisp", '
+            '"unix:PATH", "log:PATH", not "netlnk"; did you mean "netlink"?'
         )
     ],
     "[source]\naudit_rules = '-w /x'": [

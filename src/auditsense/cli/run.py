@@ -43,9 +43,11 @@ def audit_rules(given: Sequence[str], detections: Sequence[Detection]) -> list[s
     return list(given) or list(dict.fromkeys(detection.audit_rule for detection in detections))
 
 
-def _source(asked: SourceSettings, rules: list[str]) -> tuple[Unicast | Multicast | Text, str]:
+def _source(
+    asked: SourceSettings, rules: list[str], *, own_process: bool
+) -> tuple[Unicast | Multicast | Text, str]:
     """Return the source asked for, and why it is another one than usual, if it was not asked for."""
-    text = text_source(asked)
+    text = text_source(asked, own_process=own_process)
     if text is not None:
         return text, ""
     if asked.name == "auto":
@@ -68,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
     rules = audit_rules(asked.source.audit_rules, asked.detections)
     if is_text(asked.source.name):
         rules = []  # auditd's are in force
-    source, why = _source(asked.source, rules)
+    source, why = _source(asked.source, rules, own_process=arguments.own_process)
     if arguments.dry_run:
         for line in source.plan():
             put(line)

@@ -20,7 +20,7 @@ def is_text(name: str) -> bool:
     return name == "audisp" or name.startswith(("unix:", "log:"))
 
 
-def text_source(asked: SourceSettings) -> Text | None:
+def text_source(asked: SourceSettings, *, own_process: bool) -> Text | None:
     """Return the source of text asked for; None: another kind is.
 
     Raises:
@@ -48,8 +48,8 @@ def text_source(asked: SourceSettings) -> Text | None:
         return Log(path)
     from auditsense.sources.audisp import Audisp  # noqa: PLC0415 - the same
 
-    # auditd's word for a new configuration; that of its plugin is read at the start only.
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    if own_process:  # auditd sends it when it reads its own configuration again
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     return Audisp()
 
 
