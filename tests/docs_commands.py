@@ -49,7 +49,7 @@ RUN: Final = {
 """Run as whoever runs the tests. What they change must lie in the folder, or in `PLACES`."""
 
 LIVE: Final = (
-    r"(\.venv/bin/)?auditsense run\b",
+    r"(\.venv/bin/)?auditsense run\b(?! --source (unix|log):)",
     r"(\.venv/bin/)?auditsense record\b",
     r"(\.venv/bin/)?auditsense rules (list|check|install|remove)\b",
 )
