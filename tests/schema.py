@@ -21,6 +21,7 @@ MAKERS: Final = {
     "auditsense.alerts": ("alert_document",),
     "auditsense.event": ("event_document",),
     "auditsense.checks": ("loss_document", "tamper_document", "self_test_document"),
+    "auditsense.sinks.several": ("sink_document",),
 }
 """Who makes documents, by the names that `auditsense.documents` gives them."""
 _VALIDATOR: Final = Draft202012Validator(SCHEMA)

@@ -17,10 +17,14 @@ import pytest
 from auditsense import AuditSenseError, Detector, Host, View
 from auditsense.cli import run
 from auditsense.cli.parser import build_parser
+from auditsense.cli.sinking import Output
 from auditsense.documents import loss_document, narrow_lost, self_test_document, tamper_document
 from auditsense.losses import Gap, Losses
+from auditsense.sinks import SinkError
+from auditsense.sinks.apart import Apart
 from auditsense.sinks.format import Format, compact, jsonl, printable
-from auditsense.sinks.stream import SinkError, StreamSink
+from auditsense.sinks.several import Sinks
+from auditsense.sinks.stream import StreamSink
 from auditsense.testing import burst, open_event
 
 if TYPE_CHECKING:
@@ -292,13 +296,19 @@ class Terminal(io.StringIO):
 @pytest.mark.parametrize("form", list(Format))
 @pytest.mark.parametrize("shown", [False, True])
 def test_run_writes_every_document_to_standard_output_and_says_the_sensors_own_as_well(
-    form: Format, capsys: pytest.CaptureFixture[str], *, shown: bool
+    form: Format, capfd: pytest.CaptureFixture[str], *, shown: bool
 ) -> None:
     found = [*documents("x"), *(document for document, _ in NOTICES)]
-    run._write(StreamSink(sys.stdout, form), found, shown=shown)
-    out, err = capsys.readouterr()
+    with os.fdopen(os.dup(1), "w") as stream:
+        apart = Apart(StreamSink(stream, form), "stdout")
+        apart.start()
+        output = Output(Sinks([apart], HOST), shown=shown, named=False, files=False)
+        output.write(found)
+        output.close()
+    out, err = capfd.readouterr()
     line = jsonl if form is Format.JSONL else compact
     assert out.splitlines() == [line(one) for one in found]
+    assert output.summary() == ""
     said = [
         "auditsense: Audit Records Were Lost (medium): lost within 2.5 s: ",
         "auditsense: Audit Was Switched Off (critical): enabled is 0; ",

@@ -26,6 +26,7 @@ ALERT_DATASET = "auditsense.alert"
 LOSS_DATASET = "auditsense.loss"
 TAMPER_DATASET = "auditsense.tamper"
 SELF_TEST_DATASET = "auditsense.self_test"
+SINK_DATASET = "auditsense.sink"
 
 _RISK = {"low": 21, "medium": 47, "high": 73, "critical": 99}  # of what no detection gives a score
 _UNSET = 0xFFFF_FFFF
@@ -333,3 +334,28 @@ def self_test_document(host: Host, *, ms: int, message: str) -> Document:
         state="error",
         message=message,
     )
+
+
+def sink_document(host: Host, *, ms: int, state: str, message: str, sink: dict[str, str | int]) -> Document:
+    """Return what is wrong with a sink, or that it is well again, as a document.
+
+    Args:
+        host: this host.
+        ms: when it was noticed, ms since 1970 UTC.
+        state: failing, dropping, over or recovered.
+        message: which sink, and what that means.
+        sink: its name, and what became of the documents that it was given.
+    """
+    names = {"failing": "A Sink Fails", "dropping": "Documents Were Dropped", "over": "A Sink Is Over"}
+    document = _notice(
+        host,
+        kind="state",
+        dataset=SINK_DATASET,
+        ms=ms,
+        rule=(f"auditsense.sink.{state}", names.get(state, "A Sink Writes Again")),
+        severity={"recovered": "low", "failing": "medium"}.get(state, "high"),
+        state="sink",
+        message=message,
+    )
+    document["auditsense"]["sink"] = sink
+    return document

@@ -70,12 +70,12 @@ class Iterated:
         for documents in self.batches():
             yield from documents
 
-    def batches(self, turned: Callable[[], object] | None = None) -> Iterator[list[Document]]:
+    def batches(self, turned: Callable[[], float | None] | None = None) -> Iterator[list[Document]]:
         """Yield documents as they come, those together that came together; ends as iterating does.
 
         Args:
             turned: called after every turn, when what it found has been taken: once a second at least, a
-                thousand times a second under load.
+                thousand times a second under load. May return the seconds until it wants to be called again.
         """
         yield from self._turns(self._poll, turned)
         yield self.finish()
@@ -142,22 +142,23 @@ class Iterated:
         return Queue(self.abatches(), most)
 
     def _turns(
-        self, take: Callable[[], tuple[list[_T], int]], turned: Callable[[], object] | None = None
+        self, take: Callable[[], tuple[list[_T], int]], turned: Callable[[], float | None] | None = None
     ) -> Iterator[list[_T]]:
         """Yield what there is to take, each time that there is something, until `stop`."""
         pace = Pace()
+        again_s: float | None = None
         while not self._stopped:
             if pace.busy:
                 time.sleep(GATHER_S)
             else:
                 pace.sleeps()
-                self.wait(self.due_s())
+                self.wait(self.due_s() if again_s is None else min(again_s, self.due_s()))
                 pace.woke()
             found, taken = take()
             if found:
                 yield found
             if turned is not None:
-                turned()
+                again_s = turned()
             pace.took(taken)
 
     async def _aturns(self, take: Callable[[], tuple[list[_T], int]]) -> AsyncIterator[list[_T]]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from auditsense.kernel.privileges import User
+    from auditsense.sinks.spec import Settings
 
 _FORMATS = [str(form) for form in Format]
 _EXITS = """exit codes: 0 done; 1 failed while running; 2 usage or configuration; 3 no kernel audit here;
@@ -124,6 +125,16 @@ def _add_user(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _sink(text: str) -> Settings:
+    from auditsense.errors import UsageError  # noqa: PLC0415 - this and its settings are only for --sink
+    from auditsense.sinks.spec import parse  # noqa: PLC0415
+
+    try:
+        return parse(text)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def _add_output(parser: argparse.ArgumentParser, views: list[str]) -> None:
     parser.add_argument(
         "-o", "--output", choices=views, default="alerts", help="what to print (default: alerts)"
@@ -133,6 +144,15 @@ def _add_output(parser: argparse.ArgumentParser, views: list[str]) -> None:
         choices=_FORMATS,
         help="jsonl: one JSON object a line; compact: one readable line (default: compact on a "
         "terminal, else jsonl)",
+    )
+    parser.add_argument(
+        "--sink",
+        metavar="SINK",
+        type=_sink,
+        action="append",
+        default=[],
+        help="where documents go, instead of standard output: stdout, file:PATH[,size=10M,keep=5], journald, "
+        "syslog, syslog:udp://HOST:PORT or syslog:tcp://HOST:PORT; may be repeated",
     )
     parser.add_argument(
         "--detections",

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 class Reloading:
     """What SIGHUP means to one `run`. A context manager, inside `ending`.
 
-    With a configuration file in use, or under a service manager, it means to read the configuration again.
+    With a configuration file in use, or under a service manager, it means to read the configuration again;
+    with sinks that are files, to open those again.
     Otherwise, and always when the terminal has hung up that this process was started from, it ends it, unless
     SIGHUP was ignored at the start, as under nohup.
 
@@ -52,6 +53,8 @@ class Reloading:
         self._wanted = False
         self._ignored = False
         self._terminal = -1
+        self.reopen: Callable[[], None] | None = None
+        """Has the files of sinks opened again, if there are any: that is what SIGHUP means to logrotate."""
 
     def __enter__(self) -> Self:
         self._ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
@@ -80,8 +83,10 @@ class Reloading:
         return bool(self._start.files) or self._manager.listens
 
     def _hung_up(self) -> None:
-        if self._reloads and not self._terminal_gone():
-            self._wanted = True
+        if (self._reloads or self.reopen is not None) and not self._terminal_gone():
+            self._wanted = self._reloads
+            if self.reopen is not None:
+                self.reopen()
         elif not self._ignored:
             self._stop()
 

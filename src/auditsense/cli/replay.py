@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from auditsense.cli import put, say
@@ -14,6 +15,10 @@ from auditsense.sources.replay import replay
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
+
+    from auditsense.documents import Document
 
 _ALERTS_FOUND = 10
 
@@ -24,11 +29,26 @@ def run(arguments: argparse.Namespace) -> int:
     view = View.ALERTS if counting else View(arguments.output)
     if arguments.fail_on_alert and view is View.EVENTS:
         raise UsageError("nothing is detected with -o events, so --fail-on-alert could never fail")
-    sink = standard_output(arguments.format)
+    with ExitStack() as stack:
+        if arguments.sink:
+            write = stack.enter_context(_given(arguments))
+        else:
+            write = standard_output(arguments.format).write
+        return _read(arguments, view, write)
+
+
+def _given(arguments: argparse.Namespace) -> AbstractContextManager[Callable[[Sequence[Document]], None]]:
+    from auditsense.cli.sinking import written_sinks  # noqa: PLC0415 - standard output does without
+
+    return written_sinks(arguments.sink, arguments.format)
+
+
+def _read(arguments: argparse.Namespace, view: View, write: Callable[[Sequence[Document]], None]) -> int:
+    counting = arguments.output == "count"
     with Detector(wanted_detections(arguments), view=view) as detector:
         for documents in replay(arguments.paths, detector, say):
             if not counting:
-                sink.write(documents)
+                write(documents)
         alerts = detector.alert_counts.alerts
         sequences = detector.stats().sequences
         if counting:

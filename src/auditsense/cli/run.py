@@ -9,9 +9,10 @@ import time
 from typing import TYPE_CHECKING
 
 from auditsense.cli import put, say
-from auditsense.cli.common import ending, give_up_privileges, say_put_back, standard_output
+from auditsense.cli.common import ending, give_up_privileges, say_put_back
 from auditsense.cli.notify import Manager
 from auditsense.cli.reloading import Reloading
+from auditsense.cli.sinking import running_sinks, wanted_sinks
 from auditsense.cli.status import Serving
 from auditsense.cli.text import give_up_all, is_text, status_for, text_source
 from auditsense.config.settings import found_for, settings
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
 
     from auditsense.config.settings import SourceSettings
     from auditsense.detections.model import Detection
-    from auditsense.documents import Document
-    from auditsense.sinks.stream import StreamSink
 
 
 def audit_rules(given: Sequence[str], detections: Sequence[Detection]) -> list[str]:
@@ -67,6 +66,7 @@ def _self_test(asked: SourceSettings) -> SelfTest | None:
 def run(arguments: argparse.Namespace) -> int:
     """Run until a signal or the end of `--duration`."""
     asked = settings(found_for(arguments))
+    wanted = wanted_sinks(arguments.sink)
     rules = audit_rules(asked.source.audit_rules, asked.detections)
     if is_text(asked.source.name):
         rules = []  # auditd's are in force
@@ -75,8 +75,6 @@ def run(arguments: argparse.Namespace) -> int:
         for line in source.plan():
             put(line)
         return 0
-    sink = standard_output(asked.format)
-    shown = _shown(asked.format)
     self_test = _self_test(asked.source)
     sensor = Sensor(
         asked.detections,
@@ -87,7 +85,9 @@ def run(arguments: argparse.Namespace) -> int:
         self_test=self_test,
         lean=asked.source.lean,
     )
-    watched = Watched(sensor, source, why, rules, time.time, self_test, asked.limits)
+    watched = Watched(
+        sensor, source, why, rules, time.time, self_test, asked.limits, lambda: [*output.sinks.counts()]
+    )
     serving = Serving(status_for(asked), watched, source)
     manager = Manager()
 
@@ -97,11 +97,21 @@ def run(arguments: argparse.Namespace) -> int:
 
     reloading = Reloading(arguments, asked, manager, stop)
 
-    def turned() -> None:
+    def turned() -> float:
         reloading.turned(sensor, lambda: _counts(sensor))
         manager.turned(lambda: _counts(sensor))
+        return output.tend()
 
-    with manager, ending(stop), reloading:
+    # The sinks first: their processes must have nothing of what comes now.
+    sinks = running_sinks(
+        wanted,
+        asked.format,
+        shown=_shown(asked.format),
+        user=asked.user,
+        own_process=arguments.own_process,
+    )
+    with sinks as output, manager, ending(stop), reloading:
+        reloading.reopen = output.reopen
         started = time.monotonic()
         with sensor, serving:
             say_put_back(source)
@@ -121,9 +131,10 @@ def run(arguments: argparse.Namespace) -> int:
                 signal.setitimer(signal.ITIMER_REAL, arguments.duration)
             manager.ready(f"watching; source {chosen}")
             for documents in sensor.batches(turned):
-                _write(sink, documents, shown=shown)
+                output.write(documents)
             summary = _summary(sensor, self_test, time.monotonic() - started)
-        say(f"{summary}; the host is as it was")
+        output.close()
+        say(f"{summary}{output.summary()}; the host is as it was")
     return 0
 
 
@@ -142,14 +153,6 @@ def _shown(form: str | None) -> bool:
     if form not in (None, Format.COMPACT):
         return False
     return all(stream is not None and stream.isatty() for stream in (sys.stdout, sys.stderr))
-
-
-def _write(sink: StreamSink, documents: Sequence[Document], *, shown: bool) -> None:
-    """Write documents out; what the sensor has to say of itself is said to the person too, unless shown."""
-    sink.write(documents)
-    for one in documents:
-        if "message" in one and not shown:
-            say(f"{one['rule']['name']} ({one['auditsense']['severity']}): {one['message']}")
 
 
 def _counts(sensor: Sensor) -> str:

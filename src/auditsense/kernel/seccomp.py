@@ -18,9 +18,13 @@ import struct
 import sys
 from dataclasses import dataclass
 from itertools import groupby
+from typing import TYPE_CHECKING
 
 from auditsense import syscalls
 from auditsense.errors import AuditSenseError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _MEMORY = (
     "brk madvise map_shadow_stack membarrier mmap mmap2 mprotect mremap mseal msync munmap riscv_flush_icache"
@@ -92,8 +96,14 @@ Instruction = tuple[int, int, int, int]
 """Code, how many to skip when true and when false, operand."""
 
 
-def program(arch: str) -> list[Instruction]:
-    """Return the filter for one of `syscalls.ARCHES`, as instructions of classic BPF."""
+def program(arch: str, families: Sequence[int] = (), also: Sequence[str] = ()) -> list[Instruction]:
+    """Return the filter for one of `syscalls.ARCHES`, as instructions of classic BPF.
+
+    Args:
+        arch: whose numbers.
+        families: of sockets that may be made besides those of this machine (socket(2), AF_*).
+        also: names of calls that may be made besides `ALLOWED`.
+    """
     known = {name: syscalls.number(name, arch) for name in syscalls.names(arch)}
     numbers = {name: number for name, number in known.items() if number is not None}
     flags = 1 if arch == "s390x" else 0  # which argument of clone(2) they are
@@ -107,6 +117,7 @@ def program(arch: str) -> list[Instruction]:
         *_when(
             numbers["socket"],
             _argument(0),
+            *((_IF_EQUAL, 2 + place, 0, family) for place, family in reversed([*enumerate(families)])),
             (_IF_EQUAL, 1, 0, _AF_UNIX),
             (_IF_EQUAL, 0, 1, _AF_NETLINK),
             (_RETURN, 0, 0, _ALLOW),
@@ -127,7 +138,7 @@ def program(arch: str) -> list[Instruction]:
             _refuse(errno.EPERM),
             (_RETURN, 0, 0, _ALLOW),
         ),
-        *_allow(sorted(number for name, number in numbers.items() if name in ALLOWED)),
+        *_allow(sorted(number for name, number in numbers.items() if name in ALLOWED or name in also)),
         (_IF_GREATER, 0, 1, max(numbers.values())),
         _refuse(errno.ENOSYS),
         _refuse(errno.EPERM),
@@ -147,8 +158,8 @@ class Filter:
     instructions: bytes
 
 
-def prepare() -> Filter | None:
-    """Return the filter for this process; None when this machine's calls are not known.
+def prepare(families: Sequence[int] = (), also: Sequence[str] = ()) -> Filter | None:
+    """Return the filter for this process; None when this machine's calls are not known. See `program`.
 
     Reads our tables: to be called before privileges are given up, the files may be out of reach then.
     """
@@ -156,7 +167,9 @@ def prepare() -> Filter | None:
     call = syscalls.number("seccomp", arch) if arch is not None else None
     if arch is None or call is None:
         return None
-    return Filter(call, b"".join(_INSTRUCTION.pack(*instruction) for instruction in program(arch)))
+    return Filter(
+        call, b"".join(_INSTRUCTION.pack(*instruction) for instruction in program(arch, families, also))
+    )
 
 
 def confine(prepared: Filter) -> bool:

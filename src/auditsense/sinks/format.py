@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import enum
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from auditsense.sinks.fields import look_up
 
 if TYPE_CHECKING:
     from auditsense.documents import Document
@@ -24,20 +26,13 @@ def jsonl(document: Document) -> str:
     return json.dumps(document, separators=(",", ":"))
 
 
-def _get(document: Document, name: str) -> Any:  # noqa: ANN401 - a document holds what it holds
-    value: Any = document
-    for part in name.split("."):
-        value = value.get(part) if isinstance(value, dict) else None
-    return value
-
-
 def printable(text: str) -> str:
     """Return text that cannot steer a terminal: control characters are escaped."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def _word(document: Document, name: str) -> str:
-    value = _get(document, name)
+    value = look_up(document, name)
     return "?" if value in (None, "") else str(value)
 
 
@@ -58,10 +53,10 @@ def _who(document: Document) -> str:
 
 def _lost(document: Document) -> str:
     """Say what was lost as far as it concerns this alert; the rest has documents of its own."""
-    lost = _get(document, "auditsense.lost")
+    lost = look_up(document, "auditsense.lost")
     if not lost:
         return ""
-    total = _get(document, "auditsense.lost_total")
+    total = look_up(document, "auditsense.lost_total")
     if total is None:  # of a replay: nobody knows when it was lost
         return f", {lost} records or events lost so far"
     return f", {lost} records or events lost meanwhile, {total} since the start"
@@ -74,16 +69,16 @@ def _headline(document: Document, state: str) -> str:
 def _what(document: Document) -> str:
     """Return all of a line but its time."""
     kind = _word(document, "event.kind")
-    message = _get(document, "message")
+    message = look_up(document, "message")
     if message is not None:  # the sensor about itself: no process stands behind it
         return f"{_headline(document, kind)} {message}"
-    path = _get(document, "file.path") or ""
+    path = look_up(document, "file.path") or ""
     if kind == "event":
         call = f"{_word(document, 'auditd.data.syscall')} {path}".rstrip()
         return f"event {call} {_word(document, 'event.outcome')}: {_who(document)}"
     state = _word(document, "auditsense.state")
     count = _word(document, "auditsense.count")
-    events = _get(document, "auditsense.events")
+    events = look_up(document, "auditsense.events")
     window = f"{count} in all" if state == "closed" or not events else f"{count} in {_seconds(events)}"
     call = f"{_word(document, 'event.action')} {path}".rstrip()
     return f"{_headline(document, state)} {_who(document)}, {call} {window}{_lost(document)}"

@@ -3,6 +3,8 @@
 Rule 1: what goes to a descriptor is written by this module, to the last byte. Python's own text stream
         loses the rest of a write that a signal cut short when it is unbuffered (PYTHONUNBUFFERED), and
         what does not fit at once when the descriptor does not block.
+Rule 2: every error is final. A reader that has gone does not come back, and half a line is not mended in a
+        stream.
 """
 
 from __future__ import annotations
@@ -12,17 +14,13 @@ import os
 import select
 from typing import TYPE_CHECKING, TextIO
 
-from auditsense.errors import AuditSenseError
+from auditsense.sinks import SinkError
 from auditsense.sinks.format import Format, compact, jsonl
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from auditsense.documents import Document
-
-
-class SinkError(AuditSenseError):
-    """Documents could not be written."""
 
 
 class StreamSink:
@@ -40,47 +38,69 @@ class StreamSink:
         self._stream = stream
         self._line = jsonl if form is Format.JSONL else compact
         self._name = name
+        self.as_lines = form is Format.JSONL
 
-    def write(self, documents: Iterable[Document]) -> None:
+    def write(self, documents: Sequence[Document]) -> None:
         """Write, and wait for as long as the reader takes none of it.
 
         Raises:
             SinkError: the reader has gone, or the disk is full.
         """
-        self._write("".join(self._line(document) + "\n" for document in documents))
+        self._write_text("".join(self._line(document) + "\n" for document in documents))
 
     def write_line(self, line: str) -> None:
         """Write a line that is no document. Waits and raises as `write`."""
-        self._write(line + "\n")
+        self._write_text(line + "\n")
 
-    def _write(self, text: str) -> None:
-        if not text:
+    def write_lines(self, lines: bytes) -> None:
+        """Write lines of JSON as they are. Waits and raises as `write`."""
+        self._write(lines)
+
+    def fileno(self) -> int:
+        """Return the descriptor that must stay open; -1 when there is none."""
+        if self._stream is None:
+            return -1
+        try:
+            return self._stream.fileno()
+        except io.UnsupportedOperation:
+            return -1
+
+    def _write_text(self, text: str) -> None:
+        stream = self._stream
+        if stream is None or not stream.encoding:  # closed, or in memory
+            self._write(text.encode())
+        else:
+            self._write(text.encode(stream.encoding, stream.errors or "strict"))
+
+    def _write(self, lines: bytes) -> None:
+        if not lines:
             return
         if self._stream is None:
-            raise SinkError(f"{self._name} is closed")
+            raise SinkError(f"{self._name} is closed", final=True)
         try:
-            _write_all(self._stream, text)
+            self._write_all(self._stream, lines)
         except BrokenPipeError:
-            raise SinkError(f"{self._name} was closed by its reader") from None
+            raise SinkError(f"{self._name} was closed by its reader", final=True) from None
         except OSError as error:
-            raise SinkError(f"cannot write to {self._name}: {error.strerror}") from None
+            raise SinkError(f"cannot write to {self._name}: {error.strerror}", final=True) from None
+
+    def reopen(self) -> None:
+        """Do nothing: a stream has no name to open it by."""
 
     def close(self) -> None:
         """Do nothing: nothing is kept back, and the stream is the caller's."""
 
-
-def _write_all(stream: TextIO, text: str) -> None:
-    try:
-        descriptor = stream.fileno()
-    except io.UnsupportedOperation:  # it is in memory
-        stream.write(text)
-        return
-    stream.flush()  # what others wrote before
-    rest = memoryview(text.encode(stream.encoding, stream.errors or "strict"))
-    while rest:
-        try:
-            rest = rest[os.write(descriptor, rest) :]
-        except BlockingIOError:
-            writable = select.poll()
-            writable.register(descriptor, select.POLLOUT)
-            writable.poll()
+    def _write_all(self, stream: TextIO, lines: bytes) -> None:
+        descriptor = self.fileno()
+        if descriptor < 0:  # it is in memory
+            stream.write(lines.decode(stream.encoding or "utf-8"))
+            return
+        stream.flush()  # what others wrote before
+        rest = memoryview(lines)
+        while rest:
+            try:
+                rest = rest[os.write(descriptor, rest) :]
+            except BlockingIOError:
+                writable = select.poll()
+                writable.register(descriptor, select.POLLOUT)
+                writable.poll()

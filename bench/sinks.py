@@ -1,0 +1,124 @@
+"""What a document costs in each sink: documents a second, CPU of the sensor and of the sink's process.
+
+    python bench/sinks.py [--documents N]
+
+Events in batches of 50 are given to one sink apart at a time; "inside" is what writing to a pipe in this
+process costs, as `run` did before sinks had processes. The peers are sockets of this machine that read and throw
+away, so nothing here is a figure about rsyslog or journald.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from auditsense import Detector, View
+from auditsense.sinks.apart import Apart
+from auditsense.sinks.file import FileSink
+from auditsense.sinks.format import Format
+from auditsense.sinks.journald import JournaldSink
+from auditsense.sinks.several import Sinks
+from auditsense.sinks.stream import StreamSink
+from auditsense.sinks.syslog import Receiver, SyslogSink
+from auditsense.testing import burst
+
+if TYPE_CHECKING:
+    from auditsense.sinks import Sink
+
+BATCH = 50
+
+
+def discard(peer: socket.socket) -> None:
+    """Read and throw away, in a thread, until the socket is shut down."""
+
+    def read() -> None:
+        with suppress(OSError):
+            one = peer.accept()[0] if peer.type == socket.SOCK_STREAM else peer
+            while one.recv(1 << 20):
+                pass
+
+    threading.Thread(target=read, daemon=True).start()
+
+
+def to_cat(form: Format = Format.JSONL) -> tuple[StreamSink, subprocess.Popen[bytes]]:
+    reader = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    assert reader.stdin is not None
+    return StreamSink(os.fdopen(os.dup(reader.stdin.fileno()), "w"), form), reader
+
+
+def row(name: str, count: int, seconds: float, own_s: float, child_s: float | None) -> None:
+    """Print one line of the table."""
+    child = f"{child_s / count * 1e6:8.1f}" if child_s is not None else f"{'-':>8}"
+    print(f"{name:16} {count / seconds:9.0f} {own_s / count * 1e6:8.1f} {child}")
+
+
+def measure(name: str, sink: Sink, documents: list[dict[str, object]]) -> None:
+    apart = Apart(sink, name, queue_bytes=1 << 30)
+    apart.start()
+    sinks = Sinks([apart], Detector().host)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    begun, own = time.monotonic(), time.process_time()
+    for at in range(0, len(documents), BATCH):
+        sinks.write(documents[at : at + BATCH])
+        sinks.tend()
+    own = time.process_time() - own
+    while apart.queued or apart.counts.written < len(documents):
+        apart.tend()
+        time.sleep(0.001)
+    seconds = time.monotonic() - begun
+    apart.close()
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    child = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    assert apart.counts.written == len(documents), apart.counts
+    row(name, len(documents), seconds, own, child)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--documents", type=int, default=20_000)
+    count = parser.parse_args().documents
+    with Detector(view=View.EVENTS) as detector:
+        made = detector.feed_text(b"".join(one.text for one in burst(count))) + detector.finish()
+    documents = made[:count]
+    print(f"{len(documents)} events, Python {sys.version.split()[0]}, {os.cpu_count()} processors\n")
+    print(f"{'sink':16} {'docs/s':>9} {'µs here':>8} {'µs there':>8}")
+    sink, reader = to_cat()
+    begun, own = time.monotonic(), time.process_time()
+    for at in range(0, len(documents), BATCH):
+        sink.write(documents[at : at + BATCH])
+    row("pipe, inside", len(documents), time.monotonic() - begun, time.process_time() - own, None)
+    reader.kill()
+    for form in Format:
+        sink, reader = to_cat(form)
+        measure(f"pipe, {form}", sink, documents)
+        reader.kill()
+    with tempfile.TemporaryDirectory() as folder:
+        measure("file", FileSink(Path(folder) / "out"), documents)
+        measure("file, size=1M", FileSink(Path(folder) / "rotated", size=1 << 20), documents)
+        path = f"{folder}/socket"
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as peer:
+            peer.bind(path)
+            discard(peer)
+            measure("journald", JournaldSink(path), documents)
+            measure("syslog", SyslogSink(Receiver("local", path)), documents)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+        udp.bind(("127.0.0.1", 0))
+        discard(udp)
+        measure("syslog udp", SyslogSink(Receiver("udp", "127.0.0.1", udp.getsockname()[1])), documents)
+    with socket.create_server(("127.0.0.1", 0)) as tcp:
+        discard(tcp)
+        measure("syslog tcp", SyslogSink(Receiver("tcp", "127.0.0.1", tcp.getsockname()[1])), documents)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""What journald and syslog want to know of a document besides its text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from auditsense.documents import Document
+
+# RFC 5424, 6.2.1; journald's PRIORITY has the same numbers.
+_CRITICAL, _ERROR, _WARNING, _NOTICE, _INFORMATIONAL = 2, 3, 4, 5, 6
+_PRIORITIES = {"low": _NOTICE, "medium": _WARNING, "high": _ERROR, "critical": _CRITICAL}
+
+NAMES = (
+    "event.kind",
+    "event.dataset",
+    "event.action",
+    "event.outcome",
+    "rule.id",
+    "rule.name",
+    "process.pid",
+    "process.name",
+    "process.executable",
+    "process.parent.pid",
+    "user.id",
+    "user.audit.id",
+    "file.path",
+    "auditsense.state",
+    "auditsense.severity",
+    "auditsense.count",
+    "auditsense.lost",
+)
+"""Fields that are worth a name of their own where documents are searched by name."""
+
+
+def look_up(document: Document, name: str) -> Any:  # noqa: ANN401 - a document holds what it holds
+    """Return a field by its dotted name; None where there is none."""
+    value: Any = document
+    for part in name.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return value
+
+
+def priority(document: Document) -> int:
+    """Return the severity as syslog numbers it: 2 critical to 6 informational, which events are."""
+    return _PRIORITIES.get(str(look_up(document, "auditsense.severity")), _INFORMATIONAL)
+
+
+def named(document: Document) -> Iterator[tuple[str, str]]:
+    """Yield those of `NAMES` that the document has, as text."""
+    for name in NAMES:
+        value = look_up(document, name)
+        if value not in (None, ""):
+            yield name, str(value)
