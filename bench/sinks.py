@@ -3,8 +3,8 @@
     python bench/sinks.py [--documents N]
 
 Events in batches of 50 are given to one sink apart at a time; "inside" is what writing to a pipe in this
-process costs, as `run` did before sinks had processes. The peers are sockets of this machine that read and throw
-away, so nothing here is a figure about rsyslog or journald.
+process costs, as `run` did before sinks had processes. The peers are sockets of this machine that read and
+throw away, so nothing here is a figure about rsyslog or journald.
 """
 
 from __future__ import annotations
