@@ -23,6 +23,7 @@ from auditsense.config.settings import found_for, needs_restart, settings
 from auditsense.config.show import dump, reference, sample
 from auditsense.errors import ConfigError
 from auditsense.ring import Limits, Ring
+from auditsense.sinks.spec import FileSettings
 
 if TYPE_CHECKING:
     import argparse
@@ -262,6 +263,51 @@ def test_what_a_user_may_not_read_is_said(tmp_path: Path) -> None:
     finally:
         os.seteuid(0)
     assert said == [f"{file}: Permission denied"]
+
+
+SINKS = """
+[[sink]]
+type = "file"
+path = "/var/log/a.jsonl"
+size = "10M"
+keep = 3
+[[sink]]
+type = "syslog"
+address = "udp://[::1]:514"
+"""
+
+
+def test_the_sinks_of_all_files_add_up_and_a_dump_has_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written(tmp_path, SINKS)
+    written(tmp_path / "conf.d", "[[sink]]\ntype = 'journald'\n", "a.toml")
+    made = settings(found_for(arguments(), tmp_path))
+    assert [str(one) for one in made.sinks] == ["file:/var/log/a.jsonl", "syslog:udp://[::1]:514", "journald"]
+    assert made.sinks[0] == FileSettings(Path("/var/log/a.jsonl"), 10 << 20, 3)
+    assert main(["config", "dump", "-c", str(tmp_path / "auditsense.toml")]) == 0
+    again = written(tmp_path, capsys.readouterr().out, "again.toml")
+    assert settings(read([again])).sinks == made.sinks[:2]
+    assert [*needs_restart(settings(read([])), settings(read([again])))] == ["sink"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[[sink]]\npath = '/x'", "auditsense.toml:1: sink: type is missing"),
+        ("[sink]\ntype = 'file'", "auditsense.toml:1: sink: must be written as [[sink]]"),
+        (SINKS + "[[sink]]\ntype = 'stdot'", "auditsense.toml:11: sink.type: must be one of"),
+        (SINKS + "[[sink]]\ntype = 'file'", "auditsense.toml:10: sink: the sink file needs the path"),
+        (
+            SINKS + "[[sink]]\ntype = 'journald'\nsize = '1M'",
+            "auditsense.toml:10: sink: the sink journald has no",
+        ),
+        (SINKS + "[[sink]]\ntype = 'file'\npath = '/var/log/a.jsonl'", "auditsense.toml:10: sink: file:/var"),
+    ],
+)
+def test_a_wrong_sink_is_said_with_its_line(tmp_path: Path, text: str, said: str) -> None:
+    (line,) = problems(tmp_path, text)
+    assert line.startswith(said)
 
 
 # --- where a key stands -----------------------------------------------------------

@@ -66,7 +66,7 @@ def _self_test(asked: SourceSettings) -> SelfTest | None:
 def run(arguments: argparse.Namespace) -> int:
     """Run until a signal or the end of `--duration`."""
     asked = settings(found_for(arguments))
-    wanted = wanted_sinks(arguments.sink)
+    wanted = wanted_sinks(arguments.sink or asked.sinks)
     rules = audit_rules(asked.source.audit_rules, asked.detections)
     if is_text(asked.source.name):
         rules = []  # auditd's are in force

@@ -5,7 +5,7 @@ Defaults are those of the values they become, so that there is no second copy.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from auditsense.alerts import AlertPolicy
 from auditsense.config.key import Key, Kind
@@ -30,7 +30,10 @@ TABLES: Final = {
 }
 """The tables that stand once, in the order they are written, and what each is for."""
 
-REPEATED: Final[dict[str, str]] = {}
+REPEATED: Final = {
+    "sink": "Where documents go, instead of standard output: one table a sink, those of all files together. "
+    "Read at the start only.",
+}
 """The tables that may stand several times (`[[name]]`) and add up over all files."""
 
 
@@ -46,6 +49,10 @@ def _limit(name: str, least: int, most: int, unit: str, says: str) -> Key:
         unit=unit,
         fixed=True,
     )
+
+
+def _sink(name: str, kind: Kind, says: str, example: object, **more: Any) -> Key:  # noqa: ANN401 - of Key
+    return Key("sink", name, kind, None, says, example=example, fixed=True, **more)
 
 
 KEYS: Final[tuple[Key, ...]] = (
@@ -248,6 +255,23 @@ KEYS: Final[tuple[Key, ...]] = (
         flag="--status-socket",
         fixed=True,
     ),
+    _sink(
+        "type",
+        Kind.TEXT,
+        "What kind it is.",
+        "file",
+        choices=("stdout", "file", "journald", "syslog"),
+        required=True,
+    ),
+    _sink("path", Kind.TEXT, "Of a file: where it is.", "/var/log/auditsense.jsonl"),
+    _sink("size", Kind.TEXT, "Of a file: begin another one at this size, with K, M or G.", "10M"),
+    _sink("keep", Kind.WHOLE, "Of a file with a size: older ones kept.", 5, least=1, most=999, unit="files"),
+    _sink("format", Kind.TEXT, "Of stdout, file, syslog: how.", "jsonl", choices=("jsonl", "compact")),
+    _sink(
+        "address", Kind.TEXT, "Of syslog: udp://HOST:PORT, tcp://HOST:PORT, or a socket's path.", "/dev/log"
+    ),
+    _sink("facility", Kind.TEXT, "Of syslog: its facility.", "authpriv"),
+    _sink("most", Kind.WHOLE, "Of syslog: longest message.", 8192, least=480, most=65_000, unit="bytes"),
 )
 
 BY_PATH: Final = {key.path: key for key in KEYS}

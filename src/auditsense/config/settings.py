@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auditsense.alerts import AlertPolicy
-from auditsense.config.declared import BY_PATH, KEYS
+from auditsense.config.declared import BY_PATH, KEYS, TABLES
 from auditsense.config.key import WrongValueError
 from auditsense.config.read import Found, Read, files_of, read
 from auditsense.detections.compile import compile_all
@@ -21,6 +21,7 @@ from auditsense.errors import AuditSenseError, ConfigError
 from auditsense.kernel.auditctl import parse as parse_audit_rule
 from auditsense.kernel.users import user_named
 from auditsense.ring import Limits
+from auditsense.sinks.spec import settings as sink_settings
 from auditsense.status.spec import StatusSettings
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from auditsense.detections.model import Detection
     from auditsense.kernel.privileges import User
+    from auditsense.sinks.spec import Settings as SinkSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,7 @@ class Settings:
         user: to become; None: nobody else.
         boost: steps of nice(2) by which the process runs before others.
         status: where the sensor may be asked how it is.
+        sinks: where documents go; none: standard output.
         values: of every key by its path, as given or by default.
         files: that were read.
     """
@@ -77,6 +80,7 @@ class Settings:
     user: User | None
     boost: int
     status: StatusSettings
+    sinks: tuple[SinkSettings, ...]
     values: dict[str, Any]
     files: tuple[Path, ...]
 
@@ -119,7 +123,9 @@ def settings(found: Read) -> Settings:
 
 
 def _made(found: Read, problems: list[str]) -> Settings | None:
-    value = {key.path: key.default for key in KEYS} | {path: one.value for path, one in found.values.items()}
+    value = {key.path: key.default for key in KEYS if key.table in TABLES} | {
+        path: one.value for path, one in found.values.items()
+    }
 
     def origin(path: str) -> str:
         one = found.values.get(path)
@@ -150,6 +156,7 @@ def _made(found: Read, problems: list[str]) -> Settings | None:
         problems.append(f"{origin(path)}must be {least} at least, 8 * datagram_bytes + 65536")
     for line in value["source.audit_rules"]:
         attempt("source.audit_rules", lambda line=line: parse_audit_rule(line))  # type: ignore[misc]
+    sinks = _sinks(found, problems)
     name = value["process.user"]
     user = attempt("process.user", lambda: user_named(name)) if name is not None else None
     status = attempt("status.socket", lambda: StatusSettings.of(value["status.socket"]))
@@ -179,9 +186,26 @@ def _made(found: Read, problems: list[str]) -> Settings | None:
         user=user,
         boost=value["process.priority_boost"],
         status=status,
+        sinks=tuple(sinks),
         values=value,
         files=tuple(found.files),
     )
+
+
+def _sinks(found: Read, problems: list[str]) -> list[SinkSettings]:
+    made: list[SinkSettings] = []
+    for table in found.tables.get("sink", []):
+        if "type" not in table.values:
+            continue  # said already
+        try:
+            one = sink_settings(table.values)
+        except AuditSenseError as error:
+            problems.append(f"{table.origin}: sink: {error}")
+            continue
+        if str(one) in map(str, made):
+            problems.append(f"{table.origin}: sink: {one} is given twice")
+        made.append(one)
+    return made
 
 
 def _detections(paths: tuple[str, ...]) -> tuple[Detection, ...]:
@@ -193,8 +217,10 @@ def _detections(paths: tuple[str, ...]) -> tuple[Detection, ...]:
 def needs_restart(old: Settings, new: Settings) -> Iterator[str]:
     """Yield the keys whose new values a running process cannot take."""
     for key in KEYS:
-        if key.fixed and old.values[key.path] != new.values[key.path]:
+        if key.table in TABLES and key.fixed and old.values[key.path] != new.values[key.path]:
             yield key.path
+    if old.sinks != new.sinks:
+        yield "sink"
 
 
 __all__ = ["BY_PATH", "Settings", "SourceSettings", "found_for", "needs_restart", "settings"]
