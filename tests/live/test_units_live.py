@@ -96,6 +96,12 @@ def allowed_calls() -> set[str]:
     return allowed
 
 
+def may_raise_limits() -> bool:
+    """Return whether this process has CAP_SYS_RESOURCE, as systemd has."""
+    found = re.search(r"^CapEff:\s*(\w+)", Path("/proc/self/status").read_text(), re.MULTILINE)
+    return found is not None and bool(int(found[1], 16) >> 24 & 1)
+
+
 class Service:
     """The sensor as the unit starts it, and what it tells its manager."""
 
@@ -115,9 +121,14 @@ class Service:
         files = int(values("LimitNOFILE")[0])
         nice = 20 - int(values("LimitNICE")[0])
 
+        raised = may_raise_limits()
+        if not raised:  # in a container it may be kept from that
+            program += ["--priority-boost", "0"]
+
         def limit() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
-            resource.setrlimit(resource.RLIMIT_NICE, (nice, nice))
+            if raised:
+                resource.setrlimit(resource.RLIMIT_NICE, (nice, nice))
             os.umask(int(values("UMask")[0], 8))
 
         self.out = folder / "out"
