@@ -14,6 +14,7 @@ _auditsense() {
         "/run -c" | "/run --config") compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
         "/run -o" | "/run --output") COMPREPLY=($(compgen -W "alerts sequences events" -- "$cur")); return ;;
         "/run --format") COMPREPLY=($(compgen -W "jsonl compact" -- "$cur")); return ;;
+        "/run --sink") COMPREPLY=(); return ;;
         "/run --detections") compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
         "/run --exceptions") compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
         "/run --source") COMPREPLY=($(compgen -W "auto netlink multicast" -- "$cur")); return ;;
@@ -26,6 +27,7 @@ _auditsense() {
         "/run --duration") COMPREPLY=(); return ;;
         "/replay -o" | "/replay --output") COMPREPLY=($(compgen -W "alerts sequences events count" -- "$cur")); return ;;
         "/replay --format") COMPREPLY=($(compgen -W "jsonl compact" -- "$cur")); return ;;
+        "/replay --sink") COMPREPLY=(); return ;;
         "/replay --detections") compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
         "/replay --exceptions") compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
         "/record --to") compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
@@ -40,6 +42,7 @@ _auditsense() {
         "/config/dump -c" | "/config/dump --config") compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
         "/config/dump -o" | "/config/dump --output") COMPREPLY=($(compgen -W "alerts sequences events" -- "$cur")); return ;;
         "/config/dump --format") COMPREPLY=($(compgen -W "jsonl compact" -- "$cur")); return ;;
+        "/config/dump --sink") COMPREPLY=(); return ;;
         "/config/dump --detections") compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
         "/config/dump --exceptions") compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
         "/config/dump --source") COMPREPLY=($(compgen -W "auto netlink multicast" -- "$cur")); return ;;
@@ -52,6 +55,7 @@ _auditsense() {
         "/config/check -c" | "/config/check --config") compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
         "/config/check -o" | "/config/check --output") COMPREPLY=($(compgen -W "alerts sequences events" -- "$cur")); return ;;
         "/config/check --format") COMPREPLY=($(compgen -W "jsonl compact" -- "$cur")); return ;;
+        "/config/check --sink") COMPREPLY=(); return ;;
         "/config/check --detections") compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
         "/config/check --exceptions") compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
         "/config/check --source") COMPREPLY=($(compgen -W "auto netlink multicast" -- "$cur")); return ;;
@@ -69,8 +73,8 @@ _auditsense() {
     esac
     case $path in
         "") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help --version" -- "$cur")); else COMPREPLY=($(compgen -W "run replay record rules detections doctor schema status config bench units" -- "$cur")); fi ;;
-        "/run") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help -c --config -o --output --format --detections --exceptions --known-harmless --no-known-harmless --source --audit-rule --lean --no-lean --on-tamper --self-test --user --priority-boost --status-socket --duration --dry-run" -- "$cur")); fi ;;
-        "/replay") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help -o --output --format --detections --exceptions --known-harmless --no-known-harmless --fail-on-alert" -- "$cur")); else compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); fi ;;
+        "/run") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help -c --config -o --output --format --sink --detections --exceptions --known-harmless --no-known-harmless --source --audit-rule --lean --no-lean --on-tamper --self-test --user --priority-boost --status-socket --duration --dry-run" -- "$cur")); fi ;;
+        "/replay") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help -o --output --format --sink --detections --exceptions --known-harmless --no-known-harmless --fail-on-alert" -- "$cur")); else compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); fi ;;
         "/record") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help --to --audit-rule --duration --user" -- "$cur")); fi ;;
         "/rules") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help" -- "$cur")); else COMPREPLY=($(compgen -W "install remove check list print" -- "$cur")); fi ;;
         "/rules/install") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help" -- "$cur")); fi ;;
@@ -87,8 +91,8 @@ _auditsense() {
         "/schema") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help" -- "$cur")); fi ;;
         "/status") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help --json --watch --status-socket" -- "$cur")); fi ;;
         "/config") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help" -- "$cur")); else COMPREPLY=($(compgen -W "dump check sample" -- "$cur")); fi ;;
-        "/config/dump") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help -c --config -o --output --format --detections --exceptions --known-harmless --no-known-harmless --source --audit-rule --lean --no-lean --on-tamper --self-test --user --priority-boost --status-socket" -- "$cur")); fi ;;
-        "/config/check") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help -c --config -o --output --format --detections --exceptions --known-harmless --no-known-harmless --source --audit-rule --lean --no-lean --on-tamper --self-test --user --priority-boost --status-socket" -- "$cur")); fi ;;
+        "/config/dump") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help -c --config -o --output --format --sink --detections --exceptions --known-harmless --no-known-harmless --source --audit-rule --lean --no-lean --on-tamper --self-test --user --priority-boost --status-socket" -- "$cur")); fi ;;
+        "/config/check") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help -c --config -o --output --format --sink --detections --exceptions --known-harmless --no-known-harmless --source --audit-rule --lean --no-lean --on-tamper --self-test --user --priority-boost --status-socket" -- "$cur")); fi ;;
         "/config/sample") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help" -- "$cur")); fi ;;
         "/bench") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help --json --html --offline --events" -- "$cur")); fi ;;
         "/units") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help --to --program" -- "$cur")); fi ;;
