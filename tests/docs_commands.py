@@ -170,7 +170,7 @@ class Folder:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        for name in ("scripts", "examples", "bench", "docs", "src"):
+        for name in ("scripts", "examples", "bench", "docs", "src", "tests"):
             (folder / name).symlink_to(ROOT / name)
         (folder / ".venv").symlink_to(sys.prefix)
         for place in PLACES:
