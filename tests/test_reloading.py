@@ -58,7 +58,11 @@ def no_terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let there be no terminal, whoever runs these tests."""
     opened = os.open
     absent = "/nonexistent/tty"
-    monkeypatch.setattr(os, "open", lambda path, *more: opened(absent if path == "/dev/tty" else path, *more))
+    monkeypatch.setattr(
+        os,
+        "open",
+        lambda path, *more, **named: opened(absent if path == "/dev/tty" else path, *more, **named),
+    )
     before = signal.getsignal(signal.SIGHUP)
     yield
     signal.signal(signal.SIGHUP, before)
@@ -142,7 +146,9 @@ def test_a_terminal_that_has_hung_up_ends_it_also_with_a_configuration(
     opened = os.open
     name = os.ttyname(theirs)
     monkeypatch.setattr(
-        os, "open", lambda path, *more: opened(name if str(path).endswith("/tty") else path, *more)
+        os,
+        "open",
+        lambda path, *more, **named: opened(name if str(path).endswith("/tty") else path, *more, **named),
     )
     one = Running(file)
     with ending(one.stop), one.reloading, one.sensor:
