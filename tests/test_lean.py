@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import struct
-import subprocess
-import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -18,15 +15,12 @@ from auditsense import Detector, KernelCommandError, Sensor, View
 from auditsense.detections.compile import compile_all
 from auditsense.detections.load import shipped
 from auditsense.lean import Lean, lean
-from auditsense.living import title_of
 from auditsense.rule_table import End, Field, Op, Rule
 from auditsense.rule_table import Test as Comparison
 from auditsense.sources import netlink
 from auditsense.testing import FakeSource, burst, open_event
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from auditsense import Document
 
 SYSCALL, PATH, CWD, EOE, PROCTITLE = 1300, 1302, 1307, 1320, 1327
@@ -156,32 +150,6 @@ def test_a_filter_that_the_kernel_refuses_is_an_error_that_says_so() -> None:
         sock.setsockopt(socket.SOL_SOCKET, 44, 1)  # SO_LOCK_FILTER
         with pytest.raises(KernelCommandError, match="cannot keep records out of the socket: "):
             netlink.keep_out(sock, {EOE})
-
-
-# --- titles -------------------------------------------------------------------------------
-
-
-def test_the_title_of_a_process_is_its_command_line() -> None:
-    words = [sys.executable, "-c", "print(flush=True); input()", "two words", ""]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(words, stdin=pipe, stdout=pipe) as process:
-        assert process.stdout is not None
-        process.stdout.readline()
-        assert title_of(process.pid) == " ".join(words).rstrip()
-        process.communicate(b"\n")
-    assert title_of(process.pid) is None
-
-
-def test_a_title_is_cut_where_the_kernel_cuts_it(tmp_path: Path) -> None:
-    (tmp_path / "7").mkdir()
-    (tmp_path / "7" / "cmdline").write_bytes(b"a" * 127 + b"\x01bcd\0")
-    assert title_of(7, tmp_path) == "a" * 127
-    (tmp_path / "7" / "cmdline").write_bytes(b"")
-    assert title_of(7, tmp_path) is None
-
-
-def test_this_process_has_one() -> None:
-    assert title_of(os.getpid())
 
 
 # --- loss --------------------------------------------------------------------------

@@ -5,7 +5,8 @@ Rule 1: once an alert, never per event; and only by the owner of the audit socke
 Rule 2: a pid may have been given away again: of a process that does not call itself as the record says,
         nothing is taken. All is read through one descriptor of its folder, so that it is one process.
 Rule 3: what cannot be had is left out. What a process could make us wait for is not asked: no name service,
-        and nothing that is read out of its memory (environ, and cmdline but where the title was not sent).
+        and nothing that is read out of its memory (cmdline, environ): where its arguments stood there may be
+        a page that nobody delivers, and whoever reads it waits for as long as its owner likes.
 """
 
 from __future__ import annotations
@@ -19,10 +20,8 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from auditsense.accounts import Accounts
 
-_TITLE: Final = 128  # bytes, as in a PROCTITLE record
 _CGROUP: Final = 4096
 _COMM: Final = 64
-_PRINTABLE = range(0x20, 0x7F)
 _CONTAINER = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 
 # Where a number stands, and where its name goes.
@@ -30,34 +29,18 @@ _USERS: Final = ("", "effective", "saved", "filesystem", "audit")
 _GROUPS: Final = ("group", "effective.group")
 
 
-def title_of(pid: int, proc: Path = Path("/proc")) -> str | None:
-    """Return the command line of a process, as its PROCTITLE record would give it.
-
-    None: it has ended or has none. A pid that was given away again in the meantime is not told from the
-    one that was meant.
-    """
-    try:
-        with (proc / str(pid) / "cmdline").open("rb") as file:
-            return _as_title(file.read(_TITLE))
-    except OSError:
-        return None
-
-
-def complete(
-    document: dict[str, Any], accounts: Accounts, *, title: bool, proc: Path = Path("/proc")
-) -> None:
+def complete(document: dict[str, Any], accounts: Accounts, *, proc: Path = Path("/proc")) -> None:
     """Add to an alert of this host what it can be asked for. See docs/alerts.md for the fields.
 
     Args:
         document: an alert, with the process and the numbers that its records carried.
         accounts: of this host.
-        title: whether the PROCTITLE record was not sent, and is to be replaced.
         proc: where procfs is.
     """
     _name(document, accounts)
     process = document.get("process", {})
     with suppress(OSError):
-        _ask(document, process, title=title, proc=proc)
+        _ask(document, process, proc)
     parent = process.get("parent", {}).get("pid")
     if parent is not None:
         with suppress(OSError):
@@ -84,15 +67,13 @@ def _put(place: dict[str, Any], name: str, value: str | None) -> None:
         place[name] = value
 
 
-def _ask(document: dict[str, Any], process: dict[str, Any], *, title: bool, proc: Path) -> None:
+def _ask(document: dict[str, Any], process: dict[str, Any], proc: Path) -> None:
     if "pid" not in process or "name" not in process:
         return
     folder = os.open(proc / str(process["pid"]), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         if _text(_read(folder, "comm", _COMM)) != process["name"]:
             return
-        if title and "title" not in process:
-            _put(process, "title", _as_title(_read(folder, "cmdline", _TITLE)))
         container = _CONTAINER.search(_read(folder, "cgroup", _CGROUP))
         if container is not None:
             document["container"] = {"id": container[0].decode()}
@@ -114,9 +95,3 @@ def _text(line: bytes) -> str:
 
 def _decoded(found: bytes) -> str:
     return found.decode("utf-8", "backslashreplace")
-
-
-def _as_title(found: bytes) -> str | None:
-    while found and found[-1] not in _PRINTABLE:  # as the kernel does
-        found = found[:-1]
-    return _decoded(found.replace(b"\0", b" ")) or None

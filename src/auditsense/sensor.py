@@ -67,9 +67,8 @@ class Sensor(Iterated):
             *audit_rules* are not used. With a source of text the kernel is not asked for anything.
         self_test: proves every now and then that records come; none unless given, because it forks.
         lean: records that no detection needs are kept out of the socket by the kernel, which costs this
-            process and the kernel less. What alerts lack by it is `process.working_directory`, and
-            `process.title` where the process has ended by then or *source* reports what this process
-            does; else that is read from /proc.
+            process and the kernel less. What alerts lack by it are `process.working_directory` and
+            `process.title`.
         clock: this host's unless given.
 
     Not to be shared by threads, but for `stop`. After a fork only the process that opened it can use it; in
@@ -394,7 +393,7 @@ class Sensor(Iterated):
             return
         for one in documents:
             if one["auditsense"]["state"] == "alert" and one["host"]["id"] == detector.host.id:
-                complete(one, self._accounts, title=self._lean)
+                complete(one, self._accounts)
 
     def _looking(self) -> Checks:
         self._open()

@@ -239,7 +239,7 @@ def _add_run(run: argparse.ArgumentParser, views: list[str]) -> None:
         "--lean",
         action=argparse.BooleanOptionalAction,
         help="have the kernel leave out records that no detection needs: costs less; alerts have no working "
-        "directory, and a title only while the process runs",
+        "directory and no title",
     )
     run.add_argument(
         "--on-tamper",

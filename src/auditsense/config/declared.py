@@ -93,7 +93,7 @@ KEYS: Final[tuple[Key, ...]] = (
         Kind.FLAG,
         default=False,
         says="Have the kernel leave out records that no detection needs: costs less; alerts have no working "
-        "directory, and a title only while the process runs.",
+        "directory, and no title.",
         flag="--lean",
         fixed=True,
     ),
