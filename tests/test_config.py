@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import tomllib
+from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +26,7 @@ from auditsense.config.show import dump, reference, sample
 from auditsense.errors import ConfigError
 from auditsense.ring import Limits, Ring
 from auditsense.sinks.spec import FileSettings
+from auditsense.value import changed
 
 if TYPE_CHECKING:
     import argparse
@@ -310,6 +313,98 @@ def test_a_wrong_sink_is_said_with_its_line(tmp_path: Path, text: str, said: str
     assert line.startswith(said)
 
 
+EXCEPTIONS = """
+[[exception]]
+detection = "pspy"
+comment = "ours"
+expires = 2099-01-31
+match = { "process.executable" = ["/opt/a", "/opt/b"], "user.id" = { number = 0, mask = 1 } }
+
+[[exception]]
+detection = "pspy"
+comment = "theirs"
+expires = "2099-01-31T08:00:00+01:00"
+[exception.match]
+"process.name" = { like = "col*", is_not = "it's" }
+"user.audit.id" = { exists = false }
+"""
+
+
+def test_the_exceptions_of_all_files_add_up_and_a_dump_has_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = written(tmp_path, EXCEPTIONS)
+    one = "[[exception]]\ndetection = 'pspy'\ncomment = 'more'\nmatch = { 'user.id' = '7' }\n"
+    more = written(tmp_path / "conf.d", one, "a.toml")
+    (detection,) = settings(found_for(arguments(), tmp_path)).detections
+    assert [(one.comment, one.origin) for one in detection.exceptions] == [
+        ("ours", f"{file}:2"),
+        ("theirs", f"{file}:8"),
+        ("more", f"{more}:1"),
+    ]
+    assert main(["config", "dump", "-c", str(file)]) == 0
+    again = (
+        settings(read([written(tmp_path, capsys.readouterr().out, "again.toml")])).detections[0].exceptions
+    )
+    assert [changed(one, origin="") for one in again] == [
+        changed(one, origin="") for one in detection.exceptions[:2]
+    ]
+    assert not [*needs_restart(settings(read([])), settings(read([file])))]
+
+
+def test_exceptions_of_the_configuration_stand_beside_those_of_files_and_are_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = written(tmp_path, EXCEPTIONS.replace("ours", "in a file of its own"), "quiet.toml")
+    file = written(tmp_path, EXCEPTIONS + f"[detections]\nexceptions = ['{own}']\nknown_harmless = true\n")
+    assert main(["detections", "show", "pspy", "-c", str(file)]) == 0
+    shown = json.loads(capsys.readouterr().out)["exceptions"]
+    assert [one["comment"] for one in shown[-4:]] == ["in a file of its own", "theirs", "ours", "theirs"]
+    assert [one["origin"] for one in shown[-2:]] == [f"{file}:2", f"{file}:8"]
+    assert {one["state"] for one in shown} == {"in force"}
+
+
+_RIGHT = "[[exception]]\ndetection = 'pspy'\ncomment = 'x'\nmatch = { 'user.id' = '7' }\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[[exception]]\nmatch = {}\ncomment = 'x'", ":1: exception: detection is missing"),
+        ("[[exception]]\ndetection = 'pspy'\ncomment = 'x'", ":1: exception: match is missing"),
+        ("[exception]\ndetection = 'pspy'", ":1: exception: must be written as [[exception]]"),
+        (
+            _RIGHT + _RIGHT.replace("pspy", "psyp"),
+            ":5: an exception is of 'psyp', and there is no such detection",
+        ),
+        (_RIGHT + _RIGHT.replace("'x'", "' '"), ":5: exception: comment must say why"),
+        (_RIGHT.replace("user.id", "user.di"), ":1: exception: "),
+        (_RIGHT.replace("{ 'user.id' = '7' }", "{}"), ":1: exception: an exception without a condition"),
+        (
+            _RIGHT.replace("{ 'user.id' = '7' }", "'7'"),
+            ":4: exception.match: must be a table of fields, such as {",
+        ),
+        (_RIGHT.replace("'7'", "7.5"), ":1: exception: match.user.id: expected a string"),
+        (_RIGHT + "expires = 7", ":5: exception.expires: must be a date or a time, as 2027-01-31"),
+        (_RIGHT + "expires = 08:00:00", ":5: exception.expires: must be a date or a time, as 2027-01-31"),
+        (_RIGHT + "expires = 2027-01-31T08:00:00", ":1: exception: expires needs its zone"),
+        (_RIGHT + "until = 2027-01-31", ":5: exception.until: there is no such key"),
+    ],
+)
+def test_a_wrong_exception_is_said_with_its_line(tmp_path: Path, text: str, said: str) -> None:
+    (line,) = problems(tmp_path, text)
+    assert line.startswith(f"auditsense.toml{said}")
+
+
+def test_everything_wrong_with_exceptions_is_said_at_once(tmp_path: Path) -> None:
+    wrong = _RIGHT.replace("'x'", "''") + _RIGHT.replace("pspy", "psyp") + "[alerts]\nmax_alerts = -1\n"
+    assert [one.split(": ")[0] for one in problems(tmp_path, wrong)] == [
+        "auditsense.toml:10",
+        "auditsense.toml:1",
+        "auditsense.toml:5",
+    ]
+
+
 # --- where a key stands -----------------------------------------------------------
 
 
@@ -336,9 +431,19 @@ def test_the_line_of_a_key_is_found(text: str, where: tuple[Any, ...], line: int
 
 # --- what comes out again -----------------------------------------------------------
 
+ASCII = st.characters(max_codepoint=127)
 VALUES = {
     Kind.TEXT: st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=40),
     Kind.FLAG: st.booleans(),
+    Kind.MOMENT: st.one_of(st.dates(), st.datetimes(timezones=st.just(UTC)), st.text(ASCII)),
+    Kind.MATCH: st.dictionaries(
+        st.text(ASCII),
+        st.recursive(
+            st.one_of(st.text(ASCII), st.integers(-(2**63), 2**63 - 1), st.booleans()),
+            lambda inner: st.one_of(st.lists(inner), st.dictionaries(st.text(ASCII), inner)),
+            max_leaves=6,
+        ),
+    ),
 }
 
 

@@ -5,6 +5,7 @@ Defaults are those of the values they become, so that there is no second copy.
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any, Final
 
 from auditsense.alerts import AlertPolicy
@@ -31,6 +32,8 @@ TABLES: Final = {
 """The tables that stand once, in the order they are written, and what each is for."""
 
 REPEATED: Final = {
+    "exception": "What a detection is quiet about (docs/detections.md): one table an exception, those of all "
+    "files together, beside those of `detections.exceptions`.",
     "sink": "Where documents go, instead of standard output: one table a sink, those of all files together. "
     "Read at the start only.",
 }
@@ -53,6 +56,10 @@ def _limit(name: str, least: int, most: int, unit: str, says: str) -> Key:
 
 def _sink(name: str, kind: Kind, says: str, example: object, **more: Any) -> Key:  # noqa: ANN401 - of Key
     return Key("sink", name, kind, None, says, example=example, fixed=True, **more)
+
+
+def _exception(name: str, kind: Kind, says: str, example: object, *, required: bool = True) -> Key:
+    return Key("exception", name, kind, None, says, example=example, required=required)
 
 
 KEYS: Final[tuple[Key, ...]] = (
@@ -254,6 +261,21 @@ KEYS: Final[tuple[Key, ...]] = (
         "The socket that auditsense status asks, in a folder that root alone may write; off: none.",
         flag="--status-socket",
         fixed=True,
+    ),
+    _exception("detection", Kind.TEXT, "The id of the detection.", "pspy"),
+    _exception(
+        "match",
+        Kind.MATCH,
+        "What it is quiet about: conditions as in a detection, that must all hold.",
+        {"process.executable": "/usr/local/bin/collector", "user.id": "0"},
+    ),
+    _exception("comment", Kind.TEXT, "Why that is harmless.", "our own collector, see the wiki"),
+    _exception(
+        "expires",
+        Kind.MOMENT,
+        "From then on it takes nothing; not set: it does not expire.",
+        date(2027, 1, 31),
+        required=False,
     ),
     _sink(
         "type",

@@ -6,7 +6,11 @@ import enum
 import json
 import re
 from dataclasses import dataclass
-from typing import Any
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000}
 _LONGEST_TEXT = 4096
@@ -25,6 +29,10 @@ class Kind(enum.StrEnum):
     FLAG = "true or false"
     DURATION = "duration"
     """A number with its unit, ms, s, m or h, as in a detection's window; kept in ms."""
+    MATCH = "table of fields"
+    """As in a detection; what stands in it is checked by `detections.exceptions`."""
+    MOMENT = "date or time"
+    """A date or a time of TOML, or one of them as a string; checked there as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +50,7 @@ class Key:
         unit: of a whole number.
         flag: of the command line that says the same, and wins; "": none.
         example: shown where there is no default.
-    required: of a table that may come several times: must be there.
+        required: of a table that may come several times: must be there.
         fixed: whether it is read at the start only, so that a change needs a restart.
     """
 
@@ -71,23 +79,16 @@ class Key:
         Raises:
             WrongValueError: it must not stand here.
         """
-        match self.kind:
-            case Kind.TEXT:
-                return self._text(value)
-            case Kind.TEXTS:
-                if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
-                    raise WrongValueError(f'must be a list of strings, such as ["…"], not {_shown(value)}')
-                return tuple(self._text(one) for one in value)
-            case Kind.FLAG:
-                if not isinstance(value, bool):
-                    raise WrongValueError(f"must be true or false, not {_shown(value)}")
-                return value
-            case Kind.WHOLE:
-                if not isinstance(value, int) or isinstance(value, bool):
-                    raise WrongValueError(f"must be a whole number, not {_shown(value)}")
-                return self._within(value, str(value))
-            case Kind.DURATION:
-                return self._duration(value)
+        checks: dict[Kind, Callable[[object], Any]] = {
+            Kind.TEXT: self._text,
+            Kind.TEXTS: self._texts,
+            Kind.WHOLE: self._whole,
+            Kind.FLAG: self._flag,
+            Kind.DURATION: self._duration,
+            Kind.MATCH: self._match,
+            Kind.MOMENT: self._moment,
+        }
+        return checks[self.kind](value)
 
     def written(self, value: object) -> str:
         """Return a value, as `check` returned it, as TOML."""
@@ -97,7 +98,7 @@ class Key:
             if sum(map(len, value)) > 60:
                 return "[\n" + "".join(f"  {_quoted(one)},\n" for one in value) + "]"
             return "[" + ", ".join(_quoted(one) for one in value) + "]"
-        return _quoted(value) if isinstance(value, str) else json.dumps(value)
+        return _inline(value)
 
     def bounds(self) -> str:
         """Return what a value may be, in words; "": anything of its kind."""
@@ -120,6 +121,33 @@ class Key:
             raise WrongValueError(
                 f"must be UTF-8 text of at most {_LONGEST_TEXT} characters, none of them NUL"
             )
+        return value
+
+    def _texts(self, value: object) -> tuple[str, ...]:
+        if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+            raise WrongValueError(f'must be a list of strings, such as ["…"], not {_shown(value)}')
+        return tuple(self._text(one) for one in value)
+
+    def _whole(self, value: object) -> int:
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise WrongValueError(f"must be a whole number, not {_shown(value)}")
+        return self._within(value, str(value))
+
+    def _flag(self, value: object) -> bool:
+        if not isinstance(value, bool):
+            raise WrongValueError(f"must be true or false, not {_shown(value)}")
+        return value
+
+    def _match(self, value: object) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            example = self.written(self.example)
+            raise WrongValueError(f"must be a table of fields, such as {example}, not {_shown(value)}")
+        return value
+
+    def _moment(self, value: object) -> date | str:
+        if not isinstance(value, date | str):  # a datetime is a date
+            right = "2027-01-31 or 2027-01-31T08:00:00Z"
+            raise WrongValueError(f"must be a date or a time, as {right}, not {_shown(value)}")
         return value
 
     def _with_path(self, value: str) -> bool:
@@ -155,6 +183,17 @@ def _shown(value: object) -> str:
 def _quoted(text: str) -> str:
     # A basic string of TOML escapes what JSON escapes, and DEL.
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _inline(value: object) -> str:
+    """Return any value that may stand in a table of fields as TOML, in one line."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{_quoted(name)} = {_inline(one)}" for name, one in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_inline, value)) + "]"
+    if isinstance(value, date):
+        return value.isoformat()
+    return _quoted(value) if isinstance(value, str) else json.dumps(value)
 
 
 def _nearest(name: str, known: tuple[str, ...]) -> str:

@@ -14,6 +14,7 @@ from auditsense.config.declared import BY_PATH, KEYS, TABLES
 from auditsense.config.key import WrongValueError
 from auditsense.config.read import Found, Read, files_of, read
 from auditsense.detections.compile import compile_all
+from auditsense.detections.exceptions import exception_from, with_exceptions
 from auditsense.detections.fields import field
 from auditsense.detections.load import load, quiet, shipped
 from auditsense.detector import View
@@ -26,9 +27,9 @@ from auditsense.status.spec import StatusSettings
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
-    from auditsense.detections.model import Detection
+    from auditsense.detections.model import Detection, DetectionExcept
     from auditsense.kernel.privileges import User
     from auditsense.sinks.spec import Settings as SinkSettings
 
@@ -145,6 +146,7 @@ def _made(found: Read, problems: list[str]) -> Settings | None:
         detections = attempt(
             "detections.exceptions", lambda: quiet(plain, files, known_harmless_too=harmless)
         )
+    exceptions = _exceptions(found, detections, problems)
     for name in value["alerts.by"]:
         attempt("alerts.by", lambda name=name: field(name))  # type: ignore[misc]
     limits = Limits(
@@ -171,7 +173,7 @@ def _made(found: Read, problems: list[str]) -> Settings | None:
             lean=value["source.lean"],
             self_test_s=None if test_ms is None else test_ms / 1000,
         ),
-        detections=detections,
+        detections=with_exceptions(detections, exceptions),
         view=View(value["alerts.output"]),
         format=value["alerts.format"],
         policy=AlertPolicy(
@@ -190,6 +192,26 @@ def _made(found: Read, problems: list[str]) -> Settings | None:
         values=value,
         files=tuple(found.files),
     )
+
+
+def _exceptions(
+    found: Read, detections: Sequence[Detection] | None, problems: list[str]
+) -> list[DetectionExcept]:
+    """Return the exceptions that stand in the files; say what is wrong with the others."""
+    made: list[DetectionExcept] = []
+    needed = {key.name for key in KEYS if key.table == "exception" and key.required}
+    for table in found.tables.get("exception", []):
+        if not needed <= set(table.values):
+            continue  # said already
+        try:
+            one = exception_from(table.values, f"{table.origin}: exception", origin=table.origin)
+            if detections is not None:
+                with_exceptions(detections, [one])
+        except AuditSenseError as error:
+            problems.append(str(error))
+        else:
+            made.append(one)
+    return made
 
 
 def _sinks(found: Read, problems: list[str]) -> list[SinkSettings]:
