@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import errno
 import gzip
 import json
@@ -18,6 +19,7 @@ import pytest
 
 from auditsense import Host, Stats, __version__, shipped_detections
 from auditsense.cli import main
+from auditsense.cli.parser import build_parser
 from auditsense.errors import KernelCommandError
 from auditsense.kernel import auditctl, commands
 from auditsense.ring import pack
@@ -563,3 +565,27 @@ def test_without_privilege_the_kernels_audit_is_out_of_reach(tmp_path: Path, arg
     assert [line.startswith("auditsense: error: ") for line in lines[-1:]] == [True]
     assert "Traceback" not in found.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+# --- one parser ------------------------------------------------------------------------
+
+
+def subparsers(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    (found,) = (
+        action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction)
+    )
+    return {**found}
+
+
+def test_the_parser_of_one_command_says_what_the_parser_of_all_says() -> None:
+    every = subparsers(build_parser())
+    assert {"run", "replay", "doctor"} < {*every}
+    for name, one in every.items():
+        assert {word: alone.format_help() for word, alone in subparsers(build_parser(name)).items()} == {
+            name: one.format_help()
+        }
+
+
+@pytest.mark.parametrize("word", ["", "--help", "nonsense"])
+def test_what_is_no_command_gets_the_parser_of_all(word: str) -> None:
+    assert {*subparsers(build_parser(word))} == {*subparsers(build_parser())}

@@ -53,7 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         gc.disable()
     from auditsense.cli.parser import build_parser  # noqa: PLC0415
 
-    arguments = build_parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else [*argv]
+    arguments = build_parser(words[0] if words else "").parse_args(words)
     arguments.own_process = argv is None
     try:
         code = arguments.command(arguments)

@@ -5,56 +5,25 @@ from __future__ import annotations
 import argparse
 import gc
 import importlib
-import os
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Final
 
+from auditsense.cli import words
+from auditsense.cli.words import Parser
 from auditsense.detector import View
-from auditsense.errors import UsageError
 from auditsense.ring import core_version
-from auditsense.sinks.format import Format, printable
+from auditsense.sinks.format import Format
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from auditsense.kernel.privileges import User
-    from auditsense.sinks.spec import Settings
-
 _FORMATS = [str(form) for form in Format]
+_VIEWS = [str(view) for view in View]
 _EXITS = """exit codes: 0 done; 1 failed while running; 2 usage or configuration; 3 no kernel audit here;
 4 the kernel's audit configuration is locked, or would panic; 5 another daemon owns the audit socket;
 10 alerts found, with --fail-on-alert"""
 
 
-class _Formatter(argparse.HelpFormatter):
-    """Knows its width: argparse makes one for each option, and would load shutil to ask."""
-
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, width=_columns() - 2)
-
-
-def _columns() -> int:
-    try:
-        return int(os.environ.get("COLUMNS", "")) or 80
-    except ValueError:
-        pass
-    try:
-        return os.get_terminal_size(1).columns or 80
-    except OSError:  # it is no terminal
-        return 80
-
-
 _STATUS_SOCKET = "where a running sensor answers auditsense status (default: /run/auditsense/control)"
-
-
-class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line."""
-
-    def __init__(self, **more: Any) -> None:  # noqa: ANN401 - ArgumentParser's own
-        super().__init__(**{"formatter_class": _Formatter, **more})
-
-    def error(self, message: str) -> NoReturn:
-        """End with exit code 2."""
-        self.exit(2, f"auditsense: error: {printable(message)}; try {self.prog} --help\n")
 
 
 def _command(module: str) -> Callable[[argparse.Namespace], int]:
@@ -71,41 +40,6 @@ def _command(module: str) -> Callable[[argparse.Namespace], int]:
     return run
 
 
-def _positive(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds above 0")
-    return value
-
-
-def _seconds(text: str) -> float:
-    return 0.0 if text == "0" else _positive(text)
-
-
-def _events(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 1_000 <= int(text) <= 600_000:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of events from 1000 to 600000")
-    return int(text)
-
-
-def _boost(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) > 20:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of steps from 0 to 20")
-    return int(text)
-
-
-def _user(name: str) -> User:
-    from auditsense.kernel.users import user_named  # noqa: PLC0415 - this and ctypes are only for --user
-
-    try:
-        return user_named(name)
-    except UsageError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
 def _add_config(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-c",
@@ -120,19 +54,9 @@ def _add_user(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--user",
         metavar="NAME",
-        type=_user,
+        type=words.user,
         help="become this user when all is set up; best one that nothing else runs as",
     )
-
-
-def _sink(text: str) -> Settings:
-    from auditsense.errors import UsageError  # noqa: PLC0415 - this and its settings are only for --sink
-    from auditsense.sinks.spec import parse  # noqa: PLC0415
-
-    try:
-        return parse(text)
-    except UsageError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _add_output(parser: argparse.ArgumentParser, views: list[str]) -> None:
@@ -148,7 +72,7 @@ def _add_output(parser: argparse.ArgumentParser, views: list[str]) -> None:
     parser.add_argument(
         "--sink",
         metavar="SINK",
-        type=_sink,
+        type=words.sink,
         action="append",
         default=[],
         help="where documents go, instead of standard output: stdout, file:PATH[,size=10M,keep=5], journald, "
@@ -195,7 +119,7 @@ def _add_bench(commands: argparse._SubParsersAction[Parser]) -> None:
     bench.add_argument(
         "--events",
         metavar="N",
-        type=_events,
+        type=words.events,
         default=200_000,
         help="of each input and each burst; fewer are quicker and less exact (default: 200000)",
     )
@@ -215,10 +139,10 @@ def _add_units(commands: argparse._SubParsersAction[Parser]) -> None:
     )
 
 
-def _add_run(run: argparse.ArgumentParser, views: list[str]) -> None:
+def _add_run(run: argparse.ArgumentParser) -> None:
     """Add the flags that stand for keys of the configuration; what is not given is for the files to say."""
     _add_config(run)
-    _add_output(run, views)
+    _add_output(run, _VIEWS)
     run.set_defaults(output=None)
     run.add_argument(
         "--source",
@@ -250,7 +174,7 @@ def _add_run(run: argparse.ArgumentParser, views: list[str]) -> None:
     run.add_argument(
         "--self-test",
         metavar="SECONDS",
-        type=_seconds,
+        type=words.seconds,
         help="open /proc on purpose every so often and expect to see it; 0: never (default: 300, with "
         "--audit-rule 0)",
     )
@@ -258,14 +182,14 @@ def _add_run(run: argparse.ArgumentParser, views: list[str]) -> None:
     run.add_argument(
         "--priority-boost",
         metavar="STEPS",
-        type=_boost,
+        type=words.boost,
         help="run before others by so many steps of nice, 0 to 20, so that full load cannot delay an alert "
         "(default: 10)",
     )
     run.add_argument("--status-socket", metavar="PATH", help=_STATUS_SOCKET + '; "off": none')
 
 
-def _add_configuration(commands: argparse._SubParsersAction[Parser], views: list[str]) -> None:
+def _add_configuration(commands: argparse._SubParsersAction[Parser]) -> None:
     config = commands.add_parser(
         "config",
         help="the configuration",
@@ -280,7 +204,7 @@ def _add_configuration(commands: argparse._SubParsersAction[Parser], views: list
     ):
         action = actions.add_parser(name, help=what, description=what, allow_abbrev=False)
         if name != "sample":
-            _add_run(action, views)
+            _add_run(action)
         action.set_defaults(command=_command("config"), action=name)
 
 
@@ -348,34 +272,25 @@ def _add_status(commands: argparse._SubParsersAction[Parser]) -> None:
         metavar="SECONDS",
         nargs="?",
         const=1.0,
-        type=_positive,
+        type=words.positive,
         help="ask again every so often, with rates, until SIGINT (default: every second)",
     )
     status.add_argument("--status-socket", metavar="PATH", help=_STATUS_SOCKET)
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of `auditsense` and all its commands."""
-    parser = Parser(
-        prog="auditsense",
-        description="A native Linux audit sensor: kernel audit records in, alerts out.",
-        epilog=_EXITS,
-        allow_abbrev=False,
-    )
-    parser.add_argument("--version", action="version", version=f"auditsense {core_version()}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser, prog=parser.prog)
-    views = [str(view) for view in View]
-
+def _add_the_run(commands: argparse._SubParsersAction[Parser]) -> None:
     run = commands.add_parser(
         "run", help="watch this host", allow_abbrev=False, description="Watch this host, as root."
     )
     run.set_defaults(command=_command("run"))
-    _add_run(run, views)
-    run.add_argument("--duration", metavar="SECONDS", type=_positive, help="end after so long")
+    _add_run(run)
+    run.add_argument("--duration", metavar="SECONDS", type=words.positive, help="end after so long")
     run.add_argument(
         "--dry-run", action="store_true", help="say what would change on this host; change nothing"
     )
 
+
+def _add_replay(commands: argparse._SubParsersAction[Parser]) -> None:
     replay = commands.add_parser(
         "replay",
         help="read logs and captures",
@@ -383,10 +298,12 @@ def build_parser() -> argparse.ArgumentParser:
         description="Read audit logs (plain, .gz, .zst) and captures, told apart by content.",
     )
     replay.set_defaults(command=_command("replay"))
-    _add_output(replay, [*views, "count"])
+    _add_output(replay, [*_VIEWS, "count"])
     replay.add_argument("paths", metavar="PATH", nargs="+", help="a file; - is standard input")
     replay.add_argument("--fail-on-alert", action="store_true", help="exit with 10 when there was an alert")
 
+
+def _add_record(commands: argparse._SubParsersAction[Parser]) -> None:
     record = commands.add_parser(
         "record",
         help="capture what the kernel sends",
@@ -396,9 +313,11 @@ def build_parser() -> argparse.ArgumentParser:
     record.set_defaults(command=_command("record"))
     record.add_argument("--to", metavar="FILE", required=True, help="a new file; mode 0600")
     record.add_argument("--audit-rule", metavar="TEXT", action="append", default=[], help="as in run")
-    record.add_argument("--duration", metavar="SECONDS", type=_positive, help="end after so long")
+    record.add_argument("--duration", metavar="SECONDS", type=words.positive, help="end after so long")
     _add_user(record)
 
+
+def _add_rules(commands: argparse._SubParsersAction[Parser]) -> None:
     rules = commands.add_parser(
         "rules",
         help="the audit rule, without the sensor",
@@ -417,8 +336,8 @@ def build_parser() -> argparse.ArgumentParser:
         action = actions.add_parser(name, help=what, description=what, allow_abbrev=False)
         action.set_defaults(command=_command("rules"), action=name)
 
-    _add_detections(commands)
-    _add_doctor(commands)
+
+def _add_schema(commands: argparse._SubParsersAction[Parser]) -> None:
     schema = commands.add_parser(
         "schema",
         help="the JSON schema of every document",
@@ -426,9 +345,38 @@ def build_parser() -> argparse.ArgumentParser:
         description="Print the JSON schema (draft 2020-12) of every document that is written.",
     )
     schema.set_defaults(command=_command("schema"))
-    _add_status(commands)
 
-    _add_configuration(commands, views)
-    _add_bench(commands)
-    _add_units(commands)
+
+_COMMANDS: Final[dict[str, Callable[[argparse._SubParsersAction[Parser]], None]]] = {
+    "run": _add_the_run,
+    "replay": _add_replay,
+    "record": _add_record,
+    "rules": _add_rules,
+    "detections": _add_detections,
+    "doctor": _add_doctor,
+    "schema": _add_schema,
+    "status": _add_status,
+    "config": _add_configuration,
+    "bench": _add_bench,
+    "units": _add_units,
+}
+
+
+def build_parser(command: str = "") -> argparse.ArgumentParser:
+    """Return the parser of `auditsense` and all its commands, or of one: to make all takes long.
+
+    Args:
+        command: the only one that will be asked for; what is no command's name: all.
+    """
+    parser = Parser(
+        prog="auditsense",
+        description="A native Linux audit sensor: kernel audit records in, alerts out.",
+        epilog=_EXITS,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"auditsense {core_version()}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser, prog=parser.prog)
+    for name, add in _COMMANDS.items():
+        if command in (name, "") or command not in _COMMANDS:
+            add(commands)
     return parser
