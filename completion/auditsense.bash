@@ -36,8 +36,10 @@ _auditsense() {
         "/record --user") COMPREPLY=($(compgen -u -- "$cur")); return ;;
         "/detections/show -c" | "/detections/show --config") compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
         "/detections/show --exceptions") compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
+        "/doctor -c" | "/doctor --config") compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
         "/doctor --status-socket") compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
         "/status --watch") COMPREPLY=(); return ;;
+        "/status -c" | "/status --config") compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
         "/status --status-socket") compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
         "/config/dump -c" | "/config/dump --config") compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
         "/config/dump -o" | "/config/dump --output") COMPREPLY=($(compgen -W "alerts sequences events" -- "$cur")); return ;;
@@ -87,9 +89,9 @@ _auditsense() {
         "/detections/show") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help -c --config --exceptions --known-harmless --no-known-harmless" -- "$cur")); else COMPREPLY=(); fi ;;
         "/detections/check") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help" -- "$cur")); else compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); fi ;;
         "/detections/compile") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help" -- "$cur")); else compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); fi ;;
-        "/doctor") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help --json --self-test --status-socket" -- "$cur")); fi ;;
+        "/doctor") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help --json --self-test -c --config --status-socket" -- "$cur")); fi ;;
         "/schema") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help" -- "$cur")); fi ;;
-        "/status") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help --json --watch --status-socket" -- "$cur")); fi ;;
+        "/status") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help --json --watch -c --config --status-socket" -- "$cur")); fi ;;
         "/config") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help" -- "$cur")); else COMPREPLY=($(compgen -W "dump check sample" -- "$cur")); fi ;;
         "/config/dump") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help -c --config -o --output --format --sink --detections --exceptions --known-harmless --no-known-harmless --source --audit-rule --lean --no-lean --on-tamper --self-test --user --priority-boost --status-socket" -- "$cur")); fi ;;
         "/config/check") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help -c --config -o --output --format --sink --detections --exceptions --known-harmless --no-known-harmless --source --audit-rule --lean --no-lean --on-tamper --self-test --user --priority-boost --status-socket" -- "$cur")); fi ;;

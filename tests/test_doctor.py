@@ -16,6 +16,7 @@ import threading
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -59,6 +60,7 @@ class Prepared:
         self.kernel = FakeKernel(backlog_wait_time=15000)
         self.clock: bool | None = True
         self.sensor: dict[str, Any] | None = None
+        self.config: str | None = None
         self.write("proc/cmdline", "BOOT_IMAGE=/vmlinuz quiet audit=1\n")
         self.write("proc/stat", f"cpu 1 2\nbtime {BOOTED_S}\n")
         self.write("proc/net/netlink", NETLINK + "0000 9 0 00000000 0 0 0 2 0 6\n")
@@ -148,7 +150,9 @@ class Prepared:
         with ExitStack() as stack:
             if self.sensor is not None:
                 stack.enter_context(answering(socket_path, json.dumps(self.sensor).encode()))
-            return look(Host(self.root, lambda: Commands(self.kernel), socket_path, lambda: self.clock))
+            return look(
+                Host(self.root, lambda: Commands(self.kernel), socket_path, lambda: self.clock, self.config)
+            )
 
     def report(self) -> Report:
         return examine(self.facts())
@@ -366,6 +370,11 @@ def a_sensor(host: Prepared) -> None:
     host.running()
 
 
+def misconfigured(host: Prepared) -> None:
+    host.write("etc/auditsense/auditsense.toml", "[alerts]\nmax_alert = 3\n")
+    host.write("etc/auditsense/conf.d/a.toml", "[sauce]\n")
+
+
 SITUATIONS: list[tuple[Callable[[Prepared], object], dict[str, Level], int]] = [
     # what was changed on the healthy host, what is found beyond it, the exit code
     (nothing, {}, 0),
@@ -406,6 +415,7 @@ SITUATIONS: list[tuple[Callable[[Prepared], object], dict[str, Level], int]] = [
     (no_time_service, {"clock": NOTE}, 0),
     (killed, {"leavings": WARNING}, 1),
     (killed_and_spoiled, {"leavings": ERROR}, 1),
+    (misconfigured, {"configuration": ERROR}, 1),
     (a_stale_socket, {"sensor": NOTE}, 0),
 ]
 
@@ -422,6 +432,36 @@ def test_what_is_wrong_is_found_and_nothing_else(
     assert report.exit_code == code
     for one in report.findings:
         assert bool(one.remedy) == (one.level is not OK), one
+
+
+def configuration(facts: Facts) -> Finding:
+    return next(one for one in examine(facts).findings if one.id == "configuration")
+
+
+def test_a_wrong_configuration_is_said_with_its_line(host: Prepared) -> None:
+    assert configuration(host.facts()).found == "the configuration: there is none"
+    misconfigured(host)
+    file = host.root / "etc/auditsense/auditsense.toml"
+    said = f"{file}:2: alerts.max_alert: there is no such key; did you mean max_alerts?; and 1 more"
+    assert configuration(host.facts()).found == said
+    host.write("right.toml", "[alerts]\nmax_alerts = 3\n")
+    host.config = str(host.root / "right.toml")
+    assert configuration(host.facts()).found == f"the configuration: nothing is wrong with {host.config}"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_a_configuration_that_is_not_to_be_read_is_not_judged() -> None:
+    with TemporaryDirectory(dir="/tmp") as folder:  # those of pytest are root's alone
+        Path(folder).chmod(0o755)
+        host = Prepared(Path(folder))
+        misconfigured(host)
+        host.root.joinpath("etc/auditsense").chmod(0o700)
+        os.seteuid(65534)
+        try:
+            report = host.report()
+        finally:
+            os.seteuid(0)
+    assert "configuration" in report.unseen
 
 
 def test_looking_changes_nothing(host: Prepared) -> None:

@@ -208,6 +208,17 @@ def test_a_new_exception_leaves_the_window_and_the_counts_of_the_others_go_on() 
         assert len(detector.feed(opens(1, first=9))) == 1
 
 
+def test_an_exception_that_stands_in_another_line_goes_on_counting() -> None:
+    pspy = shipped()[0]
+    one = DetectionExcept(pspy.id, (Condition("process.pid", Comparison.IS, ("7",)),), "7", origin="a:3")
+    other = DetectionExcept(pspy.id, (Condition("process.pid", Comparison.IS, ("8",)),), "8", origin="a:3")
+    same = changed(one, origin="a:9")
+    with Detector([changed(pspy, exceptions=(one, changed(one, origin="b:1")))]) as detector:
+        detector.feed(open_event(pid=7).datagrams)
+        detector.reload([changed(pspy, exceptions=(other, same))])
+        assert detector.exceptions() == [(other, 0), (same, 1)]
+
+
 def test_what_is_wrong_changes_nothing() -> None:
     (pspy,) = shipped()
     with Detector([pspy]) as detector:

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from auditsense import AuditSenseError, Sensor, UsageError
+from auditsense import AuditSenseError, Sensor, UsageError, except_for, with_exceptions
 from auditsense.cli import main
+from auditsense.config.settings import status_settings
 from auditsense.detections.load import shipped
 from auditsense.kernel.selftest import SelfTest
 from auditsense.status.client import NotRunningError, ask
@@ -339,6 +340,7 @@ DOCUMENT = {
     "self_test": {"passed": 3, "failed": 0},
     "process": {"cpu_s": 1.25, "memory_peak_bytes": 30 << 20, "memory_core_bytes": 1},
     "sinks": [{"name": "stdout", "written": 1}],
+    "exceptions": [{"detection": "pspy", "comment": "ours", "origin": "quiet.toml", "events": 3}],
 }
 
 
@@ -360,6 +362,7 @@ def test_a_person_reads_a_table() -> None:
         "lost         2: kernel_lost 2",
         "self-tests   3 passed, 0 failed",
         "sink         stdout: written 1",
+        "excepted     3 from pspy: ours (quiet.toml)",
         "process      CPU 1.25 s, memory 30 MiB at most",
     ]
 
@@ -385,6 +388,77 @@ def test_a_self_test_is_counted() -> None:
     with sensor:
         said = Snapshot(Watched(sensor, source, "", [], time.time, test)).document()
     assert said["self_test"] == {"passed": 4, "failed": 0}
+
+
+def test_each_exception_is_counted() -> None:
+    source = FakeSource()
+    quiet = [except_for("pspy", match={"process.pid": str(pid)}, comment="x" * 900) for pid in range(3, 100)]
+    sensor = Sensor(with_exceptions(shipped(), quiet), source=source)
+    with sensor:
+        source.send(*burst(4, pid=90), *burst(5, pid=91, serial=90))
+        sensor.poll()
+        snapshot = Snapshot(Watched(sensor, source, "", [], time.time))
+        said = snapshot.document()["exceptions"]
+        assert [one["events"] for one in said] == [5, 4] + [0] * 48
+        assert said[0] == {"detection": "pspy", "comment": "x" * 200, "origin": "code", "events": 5}
+        assert len(snapshot.answer()) < 100_000  # fits into any socket's buffer
+
+
+# --- where to ask ---------------------------------------------------------------------------
+
+
+def configured(folder: Path, text: str) -> str:
+    file = folder / "auditsense.toml"
+    file.write_text(text)
+    file.chmod(0o644)
+    return str(file)
+
+
+@pytest.mark.parametrize("command", ["status", "doctor"])
+def test_where_to_ask_is_found_in_the_configuration(
+    command: str, path: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    wrong_elsewhere = "[alerts]\nmax_alert = 3\n"
+    file = configured(tmp_path, f"[status]\nsocket = '{path}'\n{wrong_elsewhere}")
+    running = {**DOCUMENT, "pid": 7777, "started": 0.0}
+    with answering(path, json.dumps(running).encode()):
+        main([command, "-c", file])
+    assert "process 7777" in capfd.readouterr().out
+
+
+def test_a_flag_says_where_to_ask_and_no_file_is_read(path: Path, tmp_path: Path) -> None:
+    with answering(path, json.dumps(DOCUMENT).encode()):
+        missing = str(tmp_path / "missing.toml")
+        assert main(["status", "-c", missing, "--status-socket", str(path)]) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[status]\nsocket = 1\n", "{file}:2: status.socket: must be a string"),
+        (
+            "[status]\nsocket = 'run'\n",
+            "{file}:2: status.socket: the status socket 'run' must be an absolute",
+        ),
+        ("[status\n", "{file}:1: "),
+        ("[status]\nsocket = 'off'\n", "there is no status socket to ask at: it is off"),
+    ],
+)
+def test_a_configuration_that_does_not_say_where_to_ask(
+    tmp_path: Path, text: str, said: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file = configured(tmp_path, text)
+    assert main(["status", "-c", file]) == 2
+    out, err = capfd.readouterr()
+    assert err.startswith(f"auditsense: error: {said.format(file=file)}")
+    assert (out, err.count("\n")) == ("", 1)
+    assert main(["doctor", "-c", file]) in {0, 1}  # it looks at the rest all the same
+
+
+def test_without_a_configuration_it_is_the_usual_place(tmp_path: Path) -> None:
+    assert status_settings(None, None, tmp_path) == StatusSettings()
+    configured(tmp_path, "[status]\nsocket = '/run/elsewhere'\n")
+    assert status_settings(None, None, tmp_path) == StatusSettings(Path("/run/elsewhere"))
 
 
 def test_watching_goes_on_until_sigint_and_ends_well(

@@ -19,7 +19,7 @@ from auditsense.errors import UsageError
 from auditsense.host import Host, this_host
 from auditsense.lean import Lean
 from auditsense.lean import lean as without
-from auditsense.reload import places
+from auditsense.reload import going_on, places
 from auditsense.ring import Limits, Ring, Stats, pack
 from auditsense.rule_table import End, Rule, RuleTable
 
@@ -387,9 +387,9 @@ class Detector:
         documents = self.drain()
         moved = places(self.detections, self._rules, detections, rules)
         if rules != self._rules:
-            taken = dict(self.exceptions())
+            taken = self.exceptions()
             documents += self._go_on(self._ring_of(rules, self.ring.seed), moved)
-            self._excepted_before = tuple(taken.get(one, 0) for each in detections for one in each.exceptions)
+            self._excepted_before = going_on(taken, detections)
         documents += self._alerts.reload(detections, policy, moved)
         self.detections, self._policy, self._rules = detections, policy, rules
         return documents

@@ -11,10 +11,27 @@ from typing import TYPE_CHECKING
 from auditsense.value import changed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
-    from auditsense.detections.model import Detection
+    from auditsense.detections.model import Detection, DetectionExcept
     from auditsense.rule_table import Rule, RuleTable
+
+
+def going_on(
+    taken: Iterable[tuple[DetectionExcept, int]], detections: Sequence[Detection]
+) -> tuple[int, ...]:
+    """Return with how many events each exception begins: with those that the same one had taken before.
+
+    Where it stands does not matter: a line above it may have come or gone. Of two that are the same, the
+    first goes on.
+    """
+    before: dict[DetectionExcept, int] = {}
+    for one, count in taken:
+        same = changed(one, origin="")
+        before[same] = before.get(same, 0) + count
+    return tuple(
+        before.pop(changed(one, origin=""), 0) for detection in detections for one in detection.exceptions
+    )
 
 
 def places(

@@ -7,20 +7,23 @@ import json
 from typing import TYPE_CHECKING
 
 from auditsense.cli import put
+from auditsense.config.settings import status_settings
 from auditsense.doctor import trial
 from auditsense.doctor.examine import examine
 from auditsense.doctor.finding import Level, Report
 from auditsense.doctor.look import Host, look
+from auditsense.errors import ConfigError
 from auditsense.sinks.format import printable
-from auditsense.status.spec import StatusSettings
+from auditsense.status.spec import DEFAULT_SOCKET
 
 if TYPE_CHECKING:
     import argparse
+    from pathlib import Path
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Look, judge, print."""
-    facts = look(Host(socket=StatusSettings.of(arguments.status_socket).socket))
+    facts = look(Host(socket=_socket(arguments), config=arguments.config))
     if arguments.self_test:
         facts = dataclasses.replace(facts, alive=trial.attempt(facts))
     report = examine(facts)
@@ -33,6 +36,14 @@ def run(arguments: argparse.Namespace) -> int:
         if problem:
             put(printable(f"         {problem}"))
     return report.exit_code
+
+
+def _socket(arguments: argparse.Namespace) -> Path | None:
+    """Return where to ask the running sensor; what is wrong with the configuration is a finding."""
+    try:
+        return status_settings(arguments.status_socket, arguments.config).socket
+    except ConfigError:
+        return DEFAULT_SOCKET
 
 
 def lines(report: Report) -> list[str]:

@@ -23,7 +23,10 @@ _EXITS = """exit codes: 0 done; 1 failed while running; 2 usage or configuration
 10 alerts found, with --fail-on-alert"""
 
 
-_STATUS_SOCKET = "where a running sensor answers auditsense status (default: /run/auditsense/control)"
+_STATUS_SOCKET = (
+    "where a running sensor answers auditsense status (default: what the configuration says, or "
+    "/run/auditsense/control)"
+)
 
 
 def _command(module: str) -> Callable[[argparse.Namespace], int]:
@@ -255,6 +258,7 @@ def _add_doctor(commands: argparse._SubParsersAction[Parser]) -> None:
         help="open /proc on purpose and listen for the record, where audit is on: whoever else listens "
         "hears that as well",
     )
+    _add_config(doctor)
     doctor.add_argument("--status-socket", metavar="PATH", help=_STATUS_SOCKET)
 
 
@@ -275,6 +279,7 @@ def _add_status(commands: argparse._SubParsersAction[Parser]) -> None:
         type=words.positive,
         help="ask again every so often, with rates, until SIGINT (default: every second)",
     )
+    _add_config(status)
     status.add_argument("--status-socket", metavar="PATH", help=_STATUS_SOCKET)
 
 

@@ -10,11 +10,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from auditsense.cli import put, say
+from auditsense.config.settings import status_settings
 from auditsense.errors import UsageError
 from auditsense.status.client import ask
 from auditsense.status.control import Control, ControlTakenError, discard
 from auditsense.status.snapshot import Snapshot
-from auditsense.status.spec import StatusSettings
 from auditsense.status.table import table
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from auditsense.sources.kernel_source import KernelSource
     from auditsense.sources.text import Text
     from auditsense.status.snapshot import Watched
+    from auditsense.status.spec import StatusSettings
 
 _CLEAR = "\x1b[H\x1b[J"
 
@@ -68,9 +69,9 @@ class Serving:
 
 def run(arguments: argparse.Namespace) -> int:
     """Ask once, or again and again until SIGINT."""
-    path = StatusSettings.of(arguments.status_socket).socket
+    path = status_settings(arguments.status_socket, arguments.config).socket
     if path is None:
-        raise UsageError("there is no status socket to ask at")
+        raise UsageError("there is no status socket to ask at: it is off")
     if arguments.watch is None:
         put(_text(ask(path), None, as_json=arguments.json))
         return 0

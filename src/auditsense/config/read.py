@@ -95,8 +95,13 @@ def _exists(path: Path) -> bool:
     return True
 
 
-def read(files: list[Path]) -> Read:
-    """Read files, the later ones above the earlier ones."""
+def read(files: list[Path], only: str = "") -> Read:
+    """Read files, the later ones above the earlier ones.
+
+    Args:
+        files: which.
+        only: a table; of all others nothing is looked at. "": all.
+    """
     into = Read()
     for file in files:
         text = ""
@@ -107,7 +112,9 @@ def read(files: list[Path]) -> Read:
             into.problems.append(_said(file, text.count("\n") + 1, error))
             continue
         into.files.append(file)
-        _Reader(file, text, into).take(document)
+        _Reader(file, text, into).take(
+            {name: entry for name, entry in document.items() if only in ("", name)}
+        )
     return into
 
 

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 from auditsense.alerts import AlertPolicy
 from auditsense.config.declared import BY_PATH, KEYS, TABLES
 from auditsense.config.key import WrongValueError
-from auditsense.config.read import Found, Read, files_of, read
+from auditsense.config.read import FOLDER, Found, Read, files_of, read
 from auditsense.detections.compile import compile_all
 from auditsense.detections.exceptions import exception_from, with_exceptions
 from auditsense.detections.fields import field
 from auditsense.detections.load import load, quiet, shipped
 from auditsense.detector import View
-from auditsense.errors import AuditSenseError, ConfigError
+from auditsense.errors import AuditSenseError, ConfigError, UsageError
 from auditsense.kernel.auditctl import parse as parse_audit_rule
 from auditsense.kernel.users import user_named
 from auditsense.ring import Limits
@@ -108,6 +108,33 @@ def _given(arguments: argparse.Namespace, flag: str) -> Any:  # noqa: ANN401 - a
     if flag == "--user" and given is not None:
         return given.name
     return None if given == [] else given
+
+
+def status_settings(given: str | None, config: str | None, folder: Path = FOLDER) -> StatusSettings:
+    """Return where a running sensor may be asked: what the command line says, else the configuration.
+
+    What is wrong elsewhere in the files does not matter here.
+
+    Args:
+        given: what the flag says; None: it is not there, and the files are looked at.
+        config: the only file; None: the usual ones.
+        folder: of the usual ones.
+
+    Raises:
+        UsageError: it is no path for a socket.
+        ConfigError: a file cannot be read, or its table is wrong.
+    """
+    if given is not None:
+        return StatusSettings.of(given)
+    found = read(files_of(config, folder), only="status")
+    if found.problems:
+        raise ConfigError(found.problems)
+    key = BY_PATH["status.socket"]
+    one = found.values.get(key.path, Found(key.default, ""))
+    try:
+        return StatusSettings.of(one.value)
+    except UsageError as error:
+        raise ConfigError([f"{one.origin}: {key.path}: {error}"]) from None
 
 
 def settings(found: Read) -> Settings:
@@ -245,4 +272,12 @@ def needs_restart(old: Settings, new: Settings) -> Iterator[str]:
         yield "sink"
 
 
-__all__ = ["BY_PATH", "Settings", "SourceSettings", "found_for", "needs_restart", "settings"]
+__all__ = [
+    "BY_PATH",
+    "Settings",
+    "SourceSettings",
+    "found_for",
+    "needs_restart",
+    "settings",
+    "status_settings",
+]

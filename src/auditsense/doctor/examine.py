@@ -41,6 +41,7 @@ CHECKS: Final[tuple[Callable[[Facts], Finding | None], ...]] = (
     kernel.records_lost,
     host.clock,
     host.leavings,
+    host.configuration,
     host.sensor,
     host.build,
 )

@@ -67,6 +67,8 @@ class Facts:
         sensor: what the running sensor says of itself; None: none answers.
         sensor_problem: why it is unknown whether one runs; "": it is known.
         stale_socket: whether a status socket is there that nobody answers at.
+        configured: files of the configuration, in order.
+        misconfigured: what is wrong with it, a line each; None: it cannot be read by this user.
         python, core, package: versions.
         alive: None: not tried.
     """
@@ -91,6 +93,8 @@ class Facts:
     sensor: dict[str, Any] | None
     sensor_problem: str
     stale_socket: bool
+    configured: tuple[str, ...]
+    misconfigured: tuple[str, ...] | None
     python: tuple[int, int]
     core: str
     package: str

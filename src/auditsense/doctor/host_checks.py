@@ -187,6 +187,23 @@ def leavings(facts: Facts) -> Finding | None:
     )
 
 
+def configuration(facts: Facts) -> Finding | None:
+    """Whether a sensor could start by the configuration."""
+    if facts.misconfigured is None:
+        return None
+    if not facts.misconfigured:
+        read = f"nothing is wrong with {', '.join(facts.configured)}" if facts.configured else "there is none"
+        return Finding("configuration", Level.OK, f"the configuration: {read}")
+    first, *more = facts.misconfigured
+    return Finding(
+        "configuration",
+        Level.ERROR,
+        f"{first}; and {len(more)} more" if more else first,
+        "auditsense config check says everything; a sensor that runs goes on with what it has read, and does "
+        "not start again",
+    )
+
+
 def sensor(facts: Facts) -> Finding | None:
     """Whether a sensor runs and answers."""
     if facts.sensor_problem:

@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from auditsense.config.read import FOLDER, files_of, read
+from auditsense.config.settings import settings
 from auditsense.doctor import proc
 from auditsense.doctor.facts import Facts
-from auditsense.errors import AuditSenseError, KernelCommandError
+from auditsense.errors import AuditSenseError, ConfigError, KernelCommandError
 from auditsense.kernel import auditctl, leavings
 from auditsense.kernel.commands import Commands
 from auditsense.ring import core_version
@@ -51,12 +53,14 @@ class Host:
         commands: makes the client of the kernel's audit.
         socket: of the running sensor; None: it is not asked.
         clock: tells whether the clock is synchronised.
+        config: the only configuration file; None: the usual ones, below root.
     """
 
     root: Path = Path("/")
     commands: Callable[[], Commands] = Commands
     socket: Path | None = DEFAULT_SOCKET
     clock: Callable[[], bool | None] = field(default=clock_synchronised)
+    config: str | None = None
 
 
 def look(host: Host) -> Facts:
@@ -64,6 +68,7 @@ def look(host: Host) -> Facts:
     root = host.root
     refused, no_audit, status, rules = _kernel(host.commands)
     sensor, problem, stale = _sensor(host.socket)
+    configured, misconfigured = _configuration(host)
     return Facts(
         refused=refused,
         no_audit=no_audit,
@@ -85,6 +90,8 @@ def look(host: Host) -> Facts:
         sensor=sensor,
         sensor_problem=problem,
         stale_socket=stale,
+        configured=configured,
+        misconfigured=misconfigured,
         python=(sys.version_info.major, sys.version_info.minor),
         core=core_version(),
         package=_package(),
@@ -112,6 +119,17 @@ def _sensor(path: Path | None) -> tuple[dict[str, Any] | None, str, bool]:
         return None, "", os.path.lexists(path)
     except AuditSenseError as problem:
         return None, str(problem), False
+
+
+def _configuration(host: Host) -> tuple[tuple[str, ...], tuple[str, ...] | None]:
+    try:
+        found = read(files_of(host.config, host.root / FOLDER.relative_to("/")))
+        settings(found)
+    except ConfigError as wrong:
+        # To others it may be closed, and what stands in it with it: then nothing is known.
+        closed = os.geteuid() != 0 and any(one.endswith(os.strerror(errno.EACCES)) for one in wrong.problems)
+        return (), None if closed else wrong.problems
+    return tuple(map(str, found.files)), ()
 
 
 def _wanted(sensor: dict[str, Any] | None) -> tuple[AuditRule, ...]:

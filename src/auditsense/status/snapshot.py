@@ -12,6 +12,7 @@ import os
 import resource
 from typing import TYPE_CHECKING, Any, Final
 
+from auditsense.detections.exceptions import excepted_by
 from auditsense.ring import Limits, core_version
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 VERSION: Final = 1
 """Of the document. Fields may be added to it; one that goes or changes its meaning is a new version."""
+_MOST_EXCEPTIONS: Final = 50
+_LONGEST_TEXT: Final = 200  # characters of each text of an exception; in JSON one may become six bytes
 _KERNEL: Final = (
     *("enabled", "failure", "pid", "rate_limit", "backlog_limit", "lost", "backlog"),
     *("backlog_wait_time", "backlog_wait_time_actual"),
@@ -95,6 +98,7 @@ class Snapshot:
             "self_test": {"passed": test.passed, "failed": test.failed} if test is not None else None,
             "process": _process(sensor.detector.memory_bytes),
             "sinks": [*self._of.sinks()],
+            "exceptions": _exceptions(sensor),
         }
 
     def answer(self) -> bytes:
@@ -105,6 +109,13 @@ class Snapshot:
 def _kernel(source: Source) -> dict[str, int | None] | None:
     status: AuditStatus | None = getattr(source, "kernel_status", None)  # a source without a kernel has none
     return {name: getattr(status, name) for name in _KERNEL} if status is not None else None
+
+
+def _exceptions(sensor: Sensor) -> list[dict[str, object]]:
+    """Return what exceptions took; bounded, because an answer has to fit into the kernel's buffer."""
+    most = sorted(sensor.exceptions(), key=lambda one: -one[1])[:_MOST_EXCEPTIONS]
+    texts = ("detection", "comment", "origin")
+    return [{**one, **{name: str(one[name])[:_LONGEST_TEXT] for name in texts}} for one in excepted_by(most)]
 
 
 def _process(core_bytes: int) -> dict[str, int | float]:

@@ -55,6 +55,8 @@ def _rows(now: Mapping[str, Any], before: Mapping[str, Any] | None) -> Iterator[
     for sink in now.get("sinks", ()):
         rest = ", ".join(f"{name} {value}" for name, value in sink.items() if name != "name")
         yield "sink", f"{sink.get('name', '?')}: {rest}"
+    for one in now.get("exceptions", ()):
+        yield "excepted", f"{one['events']} from {one['detection']}: {one['comment']} ({one['origin']})"
     cpu = _cpu(now, before)
     yield "process", f"CPU {process.get('cpu_s', 0):.2f} s{cpu}, memory {_mib(process)} at most"
 
