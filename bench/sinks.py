@@ -16,9 +16,8 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from contextlib import suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,33 +32,48 @@ from auditsense.sinks.syslog import Receiver, SyslogSink
 from auditsense.testing import burst
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from auditsense.sinks import Sink
 
 BATCH = 50
+READER = """
+import socket, sys
+peer = socket.socket(fileno=int(sys.argv[1]))
+one = peer.accept()[0] if peer.type == socket.SOCK_STREAM else peer
+while one.recv(1 << 20):
+    pass
+"""
 
 
-def discard(peer: socket.socket) -> None:
-    """Read and throw away, in a thread, until the socket is shut down."""
+@contextmanager
+def discarded(peer: socket.socket) -> Iterator[None]:
+    """Read and throw away what comes, in a process of its own: a thread would be measured as well."""
+    command = [sys.executable, "-I", "-S", "-c", READER, str(peer.fileno())]
+    with subprocess.Popen(command, pass_fds=[peer.fileno()]) as reader:
+        try:
+            yield
+        finally:
+            reader.kill()
 
-    def read() -> None:
-        with suppress(OSError):
-            one = peer.accept()[0] if peer.type == socket.SOCK_STREAM else peer
-            while one.recv(1 << 20):
-                pass
 
-    threading.Thread(target=read, daemon=True).start()
-
-
-def to_cat(form: Format = Format.JSONL) -> tuple[StreamSink, subprocess.Popen[bytes]]:
-    reader = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
-    assert reader.stdin is not None
-    return StreamSink(os.fdopen(os.dup(reader.stdin.fileno()), "w"), form), reader
+@contextmanager
+def to_cat(form: Format = Format.JSONL) -> Iterator[StreamSink]:
+    """Give a sink whose stream is read and thrown away."""
+    with (
+        subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as reader,
+        os.fdopen(os.dup(reader.stdin.fileno() if reader.stdin else -1), "w") as stream,
+    ):
+        try:
+            yield StreamSink(stream, form)
+        finally:
+            reader.kill()
 
 
 def row(name: str, count: int, seconds: float, own_s: float, child_s: float | None) -> None:
     """Print one line of the table."""
     child = f"{child_s / count * 1e6:8.1f}" if child_s is not None else f"{'-':>8}"
-    print(f"{name:16} {count / seconds:9.0f} {own_s / count * 1e6:8.1f} {child}")
+    print(f"{name:16} {count / seconds:9.0f} {own_s / count * 1e6:8.1f} {child}", flush=True)
 
 
 def measure(name: str, sink: Sink, documents: list[dict[str, object]]) -> None:
@@ -92,31 +106,28 @@ def main() -> None:
     documents = made[:count]
     print(f"{len(documents)} events, Python {sys.version.split()[0]}, {os.cpu_count()} processors\n")
     print(f"{'sink':16} {'docs/s':>9} {'µs here':>8} {'µs there':>8}")
-    sink, reader = to_cat()
-    begun, own = time.monotonic(), time.process_time()
-    for at in range(0, len(documents), BATCH):
-        sink.write(documents[at : at + BATCH])
-    row("pipe, inside", len(documents), time.monotonic() - begun, time.process_time() - own, None)
-    reader.kill()
+    with to_cat() as sink:
+        begun, own = time.monotonic(), time.process_time()
+        for at in range(0, len(documents), BATCH):
+            sink.write(documents[at : at + BATCH])
+        row("pipe, inside", len(documents), time.monotonic() - begun, time.process_time() - own, None)
     for form in Format:
-        sink, reader = to_cat(form)
-        measure(f"pipe, {form}", sink, documents)
-        reader.kill()
+        with to_cat(form) as sink:
+            measure(f"pipe, {form}", sink, documents)
     with tempfile.TemporaryDirectory() as folder:
         measure("file", FileSink(Path(folder) / "out"), documents)
         measure("file, size=1M", FileSink(Path(folder) / "rotated", size=1 << 20), documents)
         path = f"{folder}/socket"
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as peer:
             peer.bind(path)
-            discard(peer)
-            measure("journald", JournaldSink(path), documents)
-            measure("syslog", SyslogSink(Receiver("local", path)), documents)
+            with discarded(peer):
+                measure("journald", JournaldSink(path), documents)
+                measure("syslog", SyslogSink(Receiver("local", path)), documents)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
         udp.bind(("127.0.0.1", 0))
-        discard(udp)
-        measure("syslog udp", SyslogSink(Receiver("udp", "127.0.0.1", udp.getsockname()[1])), documents)
-    with socket.create_server(("127.0.0.1", 0)) as tcp:
-        discard(tcp)
+        with discarded(udp):
+            measure("syslog udp", SyslogSink(Receiver("udp", "127.0.0.1", udp.getsockname()[1])), documents)
+    with socket.create_server(("127.0.0.1", 0)) as tcp, discarded(tcp):
         measure("syslog tcp", SyslogSink(Receiver("tcp", "127.0.0.1", tcp.getsockname()[1])), documents)
 
 

@@ -74,8 +74,8 @@ class Journald:
             self._process = None
             Path(self.path).unlink(missing_ok=True)
 
-    def entries(self) -> list[dict[str, Any]]:
-        """Return what was written under our name, as journalctl reads it."""
+    def entries(self, match: str = "SYSLOG_IDENTIFIER=auditsense") -> list[dict[str, Any]]:
+        """Return what was written, under our name if nothing else is asked for, as journalctl reads it."""
         command = [
             *(
                 "journalctl",
@@ -86,7 +86,7 @@ class Journald:
                 "--all",
                 "--no-pager",
             ),
-            "SYSLOG_IDENTIFIER=auditsense",
+            match,
         ]
         found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=LIMIT_S)
         return [json.loads(line) for line in found.stdout.splitlines()]

@@ -130,6 +130,22 @@ def test_journald_that_is_not_there_is_waited_for(tmp_path: Path, fault: Recorde
 # --- syslog --------------------------------------------------------------------------
 
 
+@as_root
+def test_where_dev_log_is_that_of_journald_a_message_is_one_text(tmp_path: Path) -> None:
+    with journald(tmp_path) as receiver:
+        receiver.start()
+        dev_log = str(Path(receiver.path).with_name("dev-log"))
+        wait_until(lambda: Path(dev_log).exists())
+        sink = SyslogSink(Receiver("local", dev_log))
+        sink.write([alert(0)])
+        sink.close()
+        wait_until(lambda: receiver.entries("_TRANSPORT=syslog"))
+        (entry,) = receiver.entries("_TRANSPORT=syslog")
+    assert (entry["PRIORITY"], entry["SYSLOG_FACILITY"]) == ("5", "10")
+    assert "SYSLOG_IDENTIFIER" not in entry
+    assert entry["MESSAGE"].startswith("1 2026-09-21T14:13:20.123Z here auditsense ")
+
+
 @pytest.fixture
 def rsyslogd(tmp_path: Path) -> Iterator[Rsyslogd]:
     one = Rsyslogd(debian(*PACKAGES), tmp_path)

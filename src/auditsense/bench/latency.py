@@ -1,9 +1,9 @@
 """How long an alert takes, from the return of the tenth open to the line on the sensor's standard output.
 
 Each trial is a new process that opens /proc ten times and takes CLOCK_MONOTONIC right after the tenth
-open has returned. Two moments are set against it, on the same clock: when the sensor's flush of its
-standard output has returned (taken in the sensor, which is `auditsense run` with a standard output that
-tells the time of each flush), and when this process, waiting on the pipe, has read the line.
+open has returned. Two moments are set against it, on the same clock: when the write to standard output has
+returned (taken in the sensor's process for that sink: it is `auditsense run` with a sink that tells the time
+of each write), and when this process, waiting on the pipe, has read the line.
 """
 
 from __future__ import annotations
@@ -33,14 +33,17 @@ _FLOOD_LIMIT_S: Final = "60"
 _MOMENT: Final = struct.Struct("=qq")  # bytes written so far, when
 _TIMED_SENSOR: Final = """
 import os, struct, sys, time
-from auditsense.sinks import stream
-moments, written, write_all = int(sys.argv.pop(1)), 0, stream._write_all
-def timed(output, text):
+from auditsense.sinks import serving
+from auditsense.sinks.stream import StreamSink
+moments, written, write_all = int(sys.argv.pop(1)), 0, StreamSink._write_all
+close_all_but = serving._close_all_but
+def timed(sink, output, lines):
     global written
-    write_all(output, text)
-    written += len(text)  # alerts are ASCII
+    write_all(sink, output, lines)
+    written += len(lines)
     os.write(moments, struct.pack("=qq", written, time.monotonic_ns()))
-stream._write_all = timed
+StreamSink._write_all = timed
+serving._close_all_but = lambda *kept: close_all_but(moments, *kept)
 from auditsense.cli import main
 raise SystemExit(main())
 """
@@ -72,7 +75,7 @@ class TimedSensor:
                 return None
             self._read += len(lines)
             reached = written = 0
-            while reached < self._read:  # the flush that these lines came with
+            while reached < self._read:  # the write that these lines came with
                 reached, written = _MOMENT.unpack(os.read(self._moments, _MOMENT.size))
             if any(json.loads(line).get("process", {}).get("pid") == pid for line in lines.splitlines()):
                 return written, read
