@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from _pytest.faulthandler import fault_handler_stderr_fd_key  # pytest has no public name for it
 
 HERE = Path(__file__).parent
 
@@ -30,7 +31,7 @@ else:  # beside this file, whatever pytest's import mode
     from guarded import exclusive, guardian, host_state, why_not
     from loads import Scanner, compiled, compiled_scanner, python_scanner
 
-TEST_LIMIT_S = 50.0
+TEST_LIMIT_S = 90.0  # several times what the longest takes on a machine that has nothing else to do
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -41,7 +42,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def live() -> Iterator[None]:
+def live(request: pytest.FixtureRequest) -> Iterator[None]:
     """Skip, or guard; see the head of this file."""
     if os.geteuid() != 0:  # the lock file is root's
         pytest.skip("no live kernel audit: not root")
@@ -52,7 +53,9 @@ def live() -> Iterator[None]:
         before = host_state()
         with guardian(lock.fileno()):
             # Ends the whole process, which is when the guardian has its moment.
-            faulthandler.dump_traceback_later(TEST_LIMIT_S, exit=True)
+            # Said where pytest says its own: what is captured is gone with the process.
+            said = request.config.stash[fault_handler_stderr_fd_key]
+            faulthandler.dump_traceback_later(TEST_LIMIT_S, exit=True, file=said)
             try:
                 yield
             finally:
