@@ -33,7 +33,8 @@ def goals(results: Results) -> Iterator[Line]:
     """Yield the lines of the table."""
     for producers, words in ((1, "one producer"), (2, "two producers")):
         yield from _burst(results.get(f"burst-{producers}"), f"1 live, {words}", 1.0)
-    yield from _burst(results.get("burst-lean-1"), "2 live, lean, one producer", 0.45)
+    for producers, words in ((1, "one producer"), (2, "two producers")):
+        yield from _burst(results.get(f"burst-lean-{producers}"), f"2 live, lean, {words}", 0.45)
     yield from _offline(results.get("bench"))
     yield from _memory(results)
     for key, words, limit in (
