@@ -1,10 +1,11 @@
-"""Reading three fields of every event of a log: rows, `Event`, documents, and Debian's python3-audit.
+"""Reading three fields of every event of a log: rows, `Event`, and Debian's python3-audit.
 
-    python bench/events.py [--events 200000] [--root FOLDER] [--json]
+    python bench/events.py [--events N] [--turns N] [--root FOLDER] [--json FILE]
 
-Each reader reads pid, exe and path of every event, decoded, from the same log, in a process of its own; in
-turns, five times; the median of its CPU seconds. FOLDER is where the Debian packages python3-audit,
-libaudit1 and libauparse0 were unpacked (`apt-get download …`, `dpkg -x … FOLDER`); / unless given.
+Each reader reads pid, exe and path of every event, decoded, from the same log, in a process of its own, its
+start included; in turns. The figure is the median of its CPU seconds, the ratio that of the turns' ratios.
+FOLDER is where the Debian packages python3-audit, libaudit1 and libauparse0 were unpacked (`apt-get
+download`, `dpkg -x`); / unless given. An editable install makes the start several times as long.
 """
 
 from __future__ import annotations
@@ -17,82 +18,73 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from auditsense.bench.report import machine
 from auditsense.testing import open_event
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 OURS = """
-import json, resource, sys
-from auditsense import Detector, View
-count = total = 0
-with open(sys.argv[1], "rb") as log, Detector(view=View.EVENTS) as detector:
-    while piece := log.read(1 << 19):
-        for event in detector.text_events(piece):
+def read(log):
+    count = total = 0
+    with Detector(view=View.EVENTS) as detector:
+        while piece := log.read(1 << 19):
+            for event in detector.text_events(piece):
+                count += 1
+                total += event.pid + len(event.exe) + len(event.path)
+        for event in detector.last_events():
             count += 1
             total += event.pid + len(event.exe) + len(event.path)
-    for event in detector.last_events():
-        count += 1
-        total += event.pid + len(event.exe) + len(event.path)
-"""
-ROWS = """
-import json, resource, sys
-from auditsense import Detector, View
-count = total = 0
-with open(sys.argv[1], "rb") as log, Detector(view=View.EVENTS, fields=("pid", "exe", "path")) as detector:
-    while piece := log.read(1 << 19):
-        for pid, exe, path in detector.text_rows(piece):
-            count += 1
-            total += pid + len(exe) + len(path)
-    for pid, exe, path in detector.last_rows():
-        count += 1
-        total += pid + len(exe) + len(path)
-"""
-CORE = """
-import json, resource, sys
-from auditsense import Detector, View
-count = total = 0
-with open(sys.argv[1], "rb") as log, Detector(view=View.EVENTS) as detector:
-    while piece := log.read(1 << 19):
-        while piece:
-            piece = piece[detector.ring.feed_text(piece):]
-            detector.ring.drain_bytes()
-    detector.ring.finish()
-    count = detector.stats().hits
+    return count, total
 """
 CHOSEN = OURS.replace("View.EVENTS", 'View.EVENTS, fields=("pid", "exe", "path")')
-DOCUMENTS = """
-import json, resource, sys
-from auditsense import Detector, View
-count = total = 0
-def read(documents):
-    global count, total
-    for one in documents:
-        count += 1
-        total += one["process"]["pid"] + len(one["process"]["executable"]) + len(one["file"]["path"])
-with open(sys.argv[1], "rb") as log, Detector(view=View.EVENTS) as detector:
-    while piece := log.read(1 << 19):
-        read(detector.feed_text(piece))
-    read(detector.finish())
+ROWS = """
+def read(log):
+    count = total = 0
+    with Detector(view=View.EVENTS, fields=("pid", "exe", "path")) as detector:
+        while piece := log.read(1 << 19):
+            for pid, exe, path in detector.text_rows(piece):
+                count += 1
+                total += pid + len(exe) + len(path)
+        for pid, exe, path in detector.last_rows():
+            count += 1
+            total += pid + len(exe) + len(path)
+    return count, total
 """
 AUPARSE = """
+def read(log):
+    count = total = 0
+    parser = auparse.AuParser(auparse.AUSOURCE_FILE, log.name)
+    while parser.parse_next_event():
+        parser.first_record()
+        count += 1
+        total += int(parser.find_field("pid"))
+        parser.find_field("exe")
+        total += len(parser.interpret_field())
+        parser.find_field("name")
+        total += len(parser.interpret_field())
+    return count, total
+"""
+# A reader is a function: Python finds the names of a module more slowly, and that would be the half of a row.
+HEAD = """
 import json, resource, sys
-import auparse
-count = total = 0
-parser = auparse.AuParser(auparse.AUSOURCE_FILE, sys.argv[1])
-while parser.parse_next_event():
-    parser.first_record()
-    count += 1
-    total += int(parser.find_field("pid"))
-    parser.find_field("exe")
-    total += len(parser.interpret_field())
-    parser.find_field("name")
-    total += len(parser.interpret_field())
+def cpu_s():
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
 """
-REPORT = """
-used = resource.getrusage(resource.RUSAGE_SELF)
-print(json.dumps({"count": count, "total": total, "cpu_s": used.ru_utime + used.ru_stime}))
+TAIL = """
+begun = cpu_s()
+with open(sys.argv[1], "rb") as log:
+    count, total = read(log)
+print(json.dumps({"count": count, "total": total, "cpu_s": cpu_s(), "start_s": begun}))
 """
-TURNS = 5
+IMPORT_OURS = "from auditsense import Detector, View"
+IMPORT_THEIRS = "import auparse"
+ROWS_NAME, AUPARSE_NAME = "rows (Detector.text_rows)", "python3-audit (auparse)"
 
 
 def python3_audit(root: Path) -> tuple[str, dict[str, str]] | str:
@@ -108,11 +100,41 @@ def python3_audit(root: Path) -> tuple[str, dict[str, str]] | str:
     return interpreter, {"PYTHONPATH": str(module.parent), "LD_LIBRARY_PATH": ":".join(libraries)}
 
 
-def run(interpreter: str, code: str, log: Path, environment: dict[str, str]) -> dict[str, float]:
+@dataclass(frozen=True)
+class Reader:
+    """One way to read the three fields."""
+
+    interpreter: str
+    code: str
+    environment: dict[str, str]
+
+
+def readers(root: Path) -> tuple[dict[str, Reader], str]:
+    """Return the readers by name, and why there is no python3-audit; empty when there is."""
+
+    def ours(code: str) -> Reader:
+        return Reader(sys.executable, HEAD + IMPORT_OURS + code + TAIL, {})
+
+    found = {
+        ROWS_NAME: ours(ROWS),
+        "Event of three fields": ours(CHOSEN),
+        "Event (Detector.text_events)": ours(OURS),
+    }
+    theirs = python3_audit(root)
+    if isinstance(theirs, str):
+        return found, theirs
+    interpreter, environment = theirs
+    return {
+        **found,
+        AUPARSE_NAME: Reader(interpreter, HEAD + IMPORT_THEIRS + AUPARSE + TAIL, environment),
+    }, ""
+
+
+def run(reader: Reader, log: Path) -> dict[str, float]:
     """Run one reader to its end. Returns what it printed."""
     ended = subprocess.run(
-        [interpreter, "-c", code + REPORT, str(log)],
-        env={**os.environ, **environment},
+        [reader.interpreter, "-c", reader.code, str(log)],
+        env={**os.environ, **reader.environment},
         capture_output=True,
         text=True,
         check=True,
@@ -121,48 +143,78 @@ def run(interpreter: str, code: str, log: Path, environment: dict[str, str]) -> 
     return found
 
 
+def write_log(log: Path, events: int) -> int:
+    """Write a log of opens by 500 processes of seven programs, of 100 paths. Returns its bytes."""
+    with log.open("wb") as file:
+        for n in range(events):
+            stamp, path = 1_795_493_114_674 + n, f"/etc/file-{n % 100}"
+            exe = f"/usr/bin/program-{n % 7}"  # a batch of one program would be read by one look
+            record = open_event(ms=stamp, serial=n + 3, pid=1000 + n % 500, path=path, exe=exe)
+            file.write(record.text)
+    return log.stat().st_size
+
+
+def spread(values: Iterable[float]) -> dict[str, float]:
+    """Return the median, the least and the most."""
+    values = sorted(values)
+    return {"median": statistics.median(values), "low": values[0], "high": values[-1]}
+
+
 def main() -> int:
-    """Measure, and print a table or JSON."""
+    """Measure, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--events", type=int, default=200_000)
+    parser.add_argument("--events", type=int, default=400_000)
+    parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--root", type=Path, default=Path("/"))
-    parser.add_argument("--json", action="store_true")
-    arguments = parser.parse_args()
-    readers: dict[str, tuple[str, str, dict[str, str]]] = {
-        "rows (Detector.text_rows)": (sys.executable, ROWS, {}),
-        "Event (Detector.text_events)": (sys.executable, OURS, {}),
-        "Event of three fields": (sys.executable, CHOSEN, {}),
-        "the core alone, no field read": (sys.executable, CORE, {}),
-        # DOC        "documents (View.EVENTS)": (sys.executable, DOCUMENTS, {}),
-    }
-    found = python3_audit(arguments.root)
-    if isinstance(found, str):
-        print(f"python3-audit: left out: {found}", file=sys.stderr)
-    else:
-        readers["python3-audit (auparse)"] = (found[0], AUPARSE, found[1])
+    parser.add_argument("--json", metavar="FILE", help="write the figures there; -: print them instead")
+    wanted = parser.parse_args()
+    known, missing = readers(wanted.root)
+    if missing:
+        print(f"python3-audit: left out: {missing}", file=sys.stderr)
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "audit.log"
-        with log.open("wb") as file:
-            for n in range(arguments.events):
-                stamp, path = 1_795_493_114_674 + n, f"/etc/file-{n % 100}"
-                exe = f"/usr/bin/program-{n % 7}"  # a batch of one program would be read by one look
-                record = open_event(ms=stamp, serial=n + 3, pid=1000 + n % 500, path=path, exe=exe)
-                file.write(record.text)
-        runs = [
-            {name: run(interpreter, code, log, more) for name, (interpreter, code, more) in readers.items()}
-            for _ in range(TURNS)
-        ]
-    for name in readers:
-        assert {one[name]["count"] for one in runs} == {arguments.events}, name
-    assert len({one[name]["total"] for one in runs for name in readers} - {0}) == 1
-    seconds = {name: statistics.median(one[name]["cpu_s"] for one in runs) for name in readers}
-    ours = seconds["rows (Detector.text_rows)"]
-    if arguments.json:
-        print(json.dumps({"events": arguments.events, "cpu_s": seconds, "turns": TURNS}))
+        size = write_log(log, wanted.events)
+        runs = [{name: run(reader, log) for name, reader in known.items()} for _ in range(wanted.turns)]
+    for name in known:
+        assert {one[name]["count"] for one in runs} == {wanted.events}, name
+    assert len({one[name]["total"] for one in runs for name in known}) == 1
+    rows = [
+        {
+            "name": name,
+            "cpu_s": spread(one[name]["cpu_s"] for one in runs),
+            "start_s": spread(one[name]["start_s"] for one in runs),
+            # Of the same turn: two in one minute are slowed down alike.
+            "ratio": spread(one[name]["cpu_s"] / one[ROWS_NAME]["cpu_s"] for one in runs),
+        }
+        for name in known
+    ]
+    figures = {
+        "bench": "events",
+        "machine": machine(),
+        "events": wanted.events,
+        "bytes": size,
+        "turns": wanted.turns,
+        "skipped": missing,
+        "rows": rows,
+    }
+    text = json.dumps(figures, indent=1)
+    if wanted.json == "-":
+        print(text)
         return 0
-    for name, cpu_s in seconds.items():
-        print(f"{name:32} {cpu_s:7.3f} s CPU  {cpu_s / ours:5.2f} × rows")
+    if wanted.json:
+        Path(wanted.json).write_text(text + "\n", encoding="utf-8")
+    for row in rows:
+        print(line(row, wanted.events))
     return 0
+
+
+def line(row: dict[str, Any], events: int) -> str:
+    """Return one reader's figures."""
+    cpu, ratio = row["cpu_s"], row["ratio"]
+    return (
+        f"{row['name']:30} {cpu['median']:7.3f} s CPU  {cpu['median'] / events * 1e6:6.2f} µs an event  "
+        f"{ratio['median']:5.2f} × rows ({ratio['low']:.2f} to {ratio['high']:.2f})"
+    )
 
 
 if __name__ == "__main__":

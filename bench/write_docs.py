@@ -83,7 +83,7 @@ def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]], right: int = 0
 def page(results: Results) -> str:
     """Return the whole page."""
     parts = [HEAD, _goals(results), _machine(results), METHOD]
-    makers = (("core", _core), ("counts", _counts), ("peers", _peers))
+    makers = (("core", _core), ("counts", _counts), ("peers", _peers), ("events", _events))
     parts += [make(results[name]) for name, make in makers if name in results]
     parts += [_live(results), _auditd(results), _spent(results), UNFAIR, _limit(results)]
     return "\n".join(part for part in parts if part)
@@ -145,6 +145,29 @@ def _peers(figures: dict[str, Any]) -> str:
     head = ("", "does", "CPU s", "spread", "× grep", "events/s")
     words = f"{figures['events']:,} events, {figures['bytes'] / 1e6:.0f} MB, {figures['rounds']} rounds"
     return f"## Peers, the same log\n\n`{figures['command']}`: {words}.\n\n" + table(head, rows, right=4)
+
+
+def _events(figures: dict[str, Any]) -> str:
+    rows = []
+    for one in figures["rows"]:
+        cpu, ratio = one["cpu_s"], one["ratio"]
+        rows.append(
+            (
+                one["name"],
+                f"{cpu['median']:.3f}",
+                f"{cpu['low']:.3f} to {cpu['high']:.3f}",
+                f"{cpu['median'] / figures['events'] * 1e6:.2f}",
+                f"{one['start_s']['median']:.3f}",
+                f"{ratio['median']:.2f}",
+                f"{ratio['low']:.2f} to {ratio['high']:.2f}",
+            )
+        )
+    head = ("", "CPU s", "spread", "µs an event", "of CPU s, the start", "× rows", "spread of it")
+    words = (
+        f"`{figures['command']}`: pid, exe and path of {figures['events']:,} events, "
+        f"{figures['bytes'] / 1e6:.0f} MB, each reader a process; {figures['turns']} turns.\n\n"
+    )
+    return "## Three fields of every event\n\n" + words + table(head, rows, right=6)
 
 
 def _live(results: Results) -> str:

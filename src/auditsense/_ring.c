@@ -397,6 +397,13 @@ int64_t as_ring_drain(as_ring *ring, uint8_t *out, size_t size) {
     return leave(ring, as_hits_drain(&ring->hits, out));
 }
 
+int64_t as_ring_lend(as_ring *ring, const uint8_t **out) {
+    if (!enter(ring)) {
+        return AS_BUSY;
+    }
+    return leave(ring, as_hits_lend(&ring->hits, out));
+}
+
 int64_t as_ring_stats(as_ring *ring, as_stats *out) {
     if (!enter(ring)) {
         return AS_BUSY;

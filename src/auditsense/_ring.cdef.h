@@ -235,18 +235,26 @@ typedef enum {
     AS_COLUMN_TEXT = 0,   /* each text and a zero byte; a text may hold zeros of its own: count them */
     AS_COLUMN_NUMBER = 1, /* int64_t each, of a field that is printed in decimal */
     AS_COLUMN_MS = 2,     /* int64_t each: the stamp of the hit's last event; field does not matter */
-    AS_COLUMN_SERIAL = 3  /* int64_t each: its serial */
+    AS_COLUMN_SERIAL = 3, /* int64_t each: its serial */
+    AS_COLUMN_WORDS = 4   /* for texts that come again: a byte each, the number of its text from 1 on, 0: absent; then
+                             the different texts, each with a zero byte */
 } as_column_form;
 
 typedef struct {
     uint32_t rows;   /* hits */
     uint32_t absent; /* rows without the field, with an empty text or a 0 */
-    uint32_t odd;    /* AS_COLUMN_NUMBER: rows that are no number as the kernel prints one, or past 63 bits: 0 */
-    uint32_t same;   /* AS_COLUMN_TEXT: 1 when all rows are like the first */
+    uint32_t odd;    /* AS_COLUMN_NUMBER: rows that are no number as the kernel prints one, or past 63 bits: 0;
+                        AS_COLUMN_WORDS: 1 when there are more than 255, or too many of one hash: take AS_COLUMN_TEXT */
+    uint32_t words;  /* AS_COLUMN_WORDS: different texts */
 } as_column;
 
-/* Write a column of the hits that as_ring_drain wrote. size: at least len. Returns the bytes written from the start
- * of out; the numbers of the absent rows, uint32_t each, stand at its end, the first one last. AS_ARGUMENT: these are
+/* Take the waiting hits, oldest first, where they lie: as as_ring_drain, but nothing is copied. *out stays as it is
+ * until the next call with this ring that takes input, lets time pass or ends it, as_ring_adopt or as_ring_free.
+ * Returns their bytes. */
+int64_t as_ring_lend(as_ring *ring, const uint8_t **out);
+
+/* Write a column of the hits that as_ring_drain wrote or as_ring_lend gave. size: at least len. Returns the bytes written from the start
+ * of out; the numbers of the absent rows, uint32_t each, stand at its end, the first one last (but AS_COLUMN_WORDS). AS_ARGUMENT: these are
  * no hits. It needs no ring, and any thread may call it. */
 int64_t as_hits_column(const uint8_t *hits, size_t len, uint32_t field, uint32_t form, uint8_t *out, size_t size,
                        as_column *column);

@@ -102,6 +102,8 @@ class ColumnForm(enum.IntEnum):
     MS = 2
     """The stamp, whatever the field."""
     SERIAL = 3
+    WORDS = 4
+    """For texts that come again."""
 
 
 class Column(NamedTuple):
@@ -109,10 +111,12 @@ class Column(NamedTuple):
 
     values: list[Any]
     """A text or a number each; None where it is absent."""
-    odd: bool
+    odd: bool = False
     """Whether it cannot be read as a column: a NUL in a text, a number written as no kernel does."""
-    same: bool
-    """Whether all values are known to be the same text."""
+    words: list[str | None] | None = None
+    """The different values, where there are few; the first is None, whether or not a row lacks the field."""
+    numbers: bytes = b""
+    """Which of them each row has."""
 
 
 def unpack(drained: bytes) -> Iterator[Hit]:

@@ -266,11 +266,13 @@ class Ring:
         with self._enter() as handle:
             if self._columns is None:  # for who asks for columns only
                 self._columns = ffi.new("uint8_t[]", self._limits.hit_bytes), ffi.new("as_column *")
-            used = _checked(lib.as_ring_drain(handle, self._out, self._limits.hit_bytes))
+            lent = ffi.new("const uint8_t **")
+            used = _checked(lib.as_ring_lend(handle, lent))
+            hits = lent[0]
             self.crowded = used > self._limits.hit_bytes // _CROWDED
-            columns = [_column(self._out, used, one, *self._columns) for one in wanted] if used else []
+            columns = [_column(hits, used, one, *self._columns) for one in wanted] if used else []
             odd = any(column.odd for column in columns)
-            return columns, bytes(ffi.buffer(self._out, used)) if odd else b""
+            return columns, bytes(ffi.buffer(hits, used)) if odd else b""
 
     def stats(self) -> Stats:
         """Return the counters as they are now."""
@@ -360,25 +362,42 @@ def _checked(result: int) -> int:
 
 def _column(hits: Any, size: int, wanted: tuple[Field, ColumnForm], out: Any, found: Any) -> Column:  # noqa: ANN401 - C's
     field, form = wanted
+    if form is ColumnForm.TEXT:
+        column = _words(hits, size, field, out, found)
+        if column is not None:
+            return column
     used = _checked(lib.as_hits_column(hits, size, field, form, out, size, found))
-    rows, odd = found.rows, found.odd > 0
+    odd = found.odd > 0
     values: list[Any]
     absent: list[int] = []
     if found.absent:
         absent = memoryview(ffi.buffer(out + size - 4 * found.absent, 4 * found.absent)).cast("I").tolist()
     if form is ColumnForm.TEXT:
-        text = str(ffi.buffer(out, used), "utf-8", "backslashreplace")
-        if found.same:
-            return Column([text[: len(text) // rows - 1]] * rows, odd=False, same=True)
-        values = cast("list[Any]", text.split("\0"))
+        values = cast("list[Any]", str(ffi.buffer(out, used), "utf-8", "backslashreplace").split("\0"))
         values.pop()  # behind the last NUL
-        odd = len(values) != rows
+        odd = len(values) != found.rows
     else:
         values = cast("list[Any]", memoryview(ffi.buffer(out, used)).cast("q").tolist())
     if not odd:
         for row in absent:
             values[row] = None
-    return Column(values, odd=odd, same=False)
+    return Column(values, odd)
+
+
+def _words(hits: Any, size: int, field: Field, out: Any, found: Any) -> Column | None:  # noqa: ANN401 - C's
+    """Read a column of texts that come again, each of them once. None: there are too many for that."""
+    used = _checked(lib.as_hits_column(hits, size, field, ColumnForm.WORDS, out, size, found))
+    if found.odd:
+        return None
+    rows: int = found.rows
+    numbers = bytes(ffi.buffer(out, rows))
+    texts = str(ffi.buffer(out + rows, used - rows), "utf-8", "backslashreplace").split("\0")
+    if len(texts) != found.words + 1:
+        return Column([], odd=True)
+    words = [None, *texts[:-1]]
+    if len(words) == 2 and not found.absent:
+        return Column(words[1:] * rows, words=words, numbers=numbers)
+    return Column([words[number] for number in numbers], words=words, numbers=numbers)
 
 
 def _to_c(rules: RuleTable, limits: Limits, end: End, seed: int) -> tuple[Any, Any, list[Any]]:

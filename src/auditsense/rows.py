@@ -7,6 +7,7 @@ few for every event. What a row holds is what the attributes of that name of an 
 from __future__ import annotations
 
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 from auditsense import event as events
@@ -118,21 +119,29 @@ class Rows:
         self, ring: Ring, feed: Callable[[bytes | memoryview], int], given: bytes | memoryview
     ) -> Iterator[tuple[Any, ...]]:
         """Give *ring* all of this by *feed*, its method, and yield the rows of what that completes."""
+        return chain.from_iterable(self._fed(ring, feed, given))  # no step of a generator for a row
+
+    def last(self, ring: Ring) -> Iterator[tuple[Any, ...]]:
+        """End the input of *ring*, and yield the rows of what was open."""
+        return chain.from_iterable(self._last(ring))
+
+    def _fed(
+        self, ring: Ring, feed: Callable[[bytes | memoryview], int], given: bytes | memoryview
+    ) -> Iterator[Iterable[tuple[Any, ...]]]:
         rest = memoryview(given)
         while True:
             consumed = feed(rest)
             rest = rest[consumed:]
             drained = self.drain(ring)
-            yield from drained
-            if not consumed and not drained:
+            yield drained
+            if not ring.crowded if not rest else not consumed and not drained:
                 return
 
-    def last(self, ring: Ring) -> Iterator[tuple[Any, ...]]:
-        """End the input of *ring*, and yield the rows of what was open."""
+    def _last(self, ring: Ring) -> Iterator[Iterable[tuple[Any, ...]]]:
         done = False
         while not done:
             done = ring.finish()
-            yield from self.drain(ring)
+            yield self.drain(ring)
 
     def drain(self, ring: Ring) -> Iterable[tuple[Any, ...]]:
         """Take what *ring* has found: a tuple for each event; the empty one when there is none."""
@@ -167,7 +176,7 @@ class Rows:
 
     def _call_names(self, columns: Sequence[Column]) -> Iterable[str | None]:
         archs, numbers = columns
-        if archs.same:
+        if archs.words is not None and len(set(archs.numbers)) == 1:
             return map(self._calls_of(archs.values[0]), numbers.values)
         return [
             self._calls_of(arch)(number) for arch, number in zip(archs.values, numbers.values, strict=True)
@@ -187,6 +196,8 @@ def _as_it_is(columns: Sequence[Column]) -> list[Any]:
 
 
 def _made_of(made: Callable[..., Any], columns: Sequence[Column]) -> Iterable[Any]:
-    if len(columns) == 1 and columns[0].same:
-        return [made(columns[0].values[0])] * len(columns[0].values)
+    words = columns[0].words
+    if len(columns) == 1 and words is not None:
+        values = [made(word) for word in words]
+        return [values[number] for number in columns[0].numbers]
     return map(made, *(column.values for column in columns))

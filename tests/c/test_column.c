@@ -1,6 +1,8 @@
 /* Column: a field of many hits side by side, and nothing of what is no hit. */
 #include "_ring/column.h"
 
+#include <stdio.h>
+
 #include "_ring/hit.h"
 #include "check.h"
 #include "samples.h"
@@ -54,19 +56,52 @@ static void texts(void) {
     CHECK(memcmp(out, "/bin/a\0\0\0/b\0\0", 13) == 0);
     CHECK_EQUAL(column.rows, 5);
     CHECK_EQUAL(column.absent, 2);
-    CHECK_EQUAL(column.same, 0);
     CHECK_EQUAL(absent_row(len, 0), 1);
     CHECK_EQUAL(absent_row(len, 1), 4);
+}
 
-    CASE("rows are the same when all have the first one's text, and one without any is not");
+static void words(void) {
+    as_hits hits = fresh();
+    CASE("a text that comes again is written once; rows without one have the number 0");
+    put(&hits, AS_FIELD_EXE, "/bin/longer/a", AS_FORM_QUOTED);
+    put(&hits, AS_FIELD_EXE, "", AS_FORM_ABSENT);
+    put(&hits, AS_FIELD_EXE, "", AS_FORM_QUOTED);
+    put(&hits, AS_FIELD_EXE, "/bin/longer/a", AS_FORM_QUOTED);
+    put(&hits, AS_FIELD_EXE, "/bin/longer/b", AS_FORM_QUOTED);
+    size_t len = as_hits_drain(&hits, drained);
+    CHECK_EQUAL(read_column(len, AS_FIELD_EXE, AS_COLUMN_WORDS), 5 + 14 + 1 + 14);
+    CHECK(memcmp(out, "\1\0\2\1\3/bin/longer/a\0\0/bin/longer/b\0", 5 + 14 + 1 + 14) == 0);
+    CHECK_EQUAL(column.rows, 5);
+    CHECK_EQUAL(column.absent, 1);
+    CHECK_EQUAL(column.words, 3);
+    CHECK_EQUAL(column.odd, 0);
+
+    CASE("more texts than a byte can number are left to the other form");
+    for (unsigned more = 0; more < 2; more++) {
+        char text[16];
+        hits = fresh();
+        for (unsigned i = 0; i < 255 + more; i++) {
+            snprintf(text, sizeof text, "%u", i);
+            put(&hits, AS_FIELD_EXE, text, AS_FORM_QUOTED);
+        }
+        len = as_hits_drain(&hits, drained);
+        read_column(len, AS_FIELD_EXE, AS_COLUMN_WORDS);
+        CHECK_EQUAL(column.odd, more);
+        CHECK(more == 1 || (column.words == 255 && out[254] == 255));
+    }
+}
+
+static void lent(void) {
+    const uint8_t *at = NULL;
+    as_hits hits = fresh();
+    CASE("what is lent is what is drained, and is gone afterwards");
     put(&hits, AS_FIELD_EXE, "/bin/a", AS_FORM_QUOTED);
-    put(&hits, AS_FIELD_EXE, "/bin/a", AS_FORM_QUOTED);
-    len = as_hits_drain(&hits, drained);
-    read_column(len, AS_FIELD_EXE, AS_COLUMN_TEXT);
-    CHECK_EQUAL(column.same, 1);
-    read_column(len, AS_FIELD_CWD, AS_COLUMN_TEXT);
-    CHECK_EQUAL(column.same, 0);
-    CHECK_EQUAL(column.absent, 2);
+    as_hits again = hits;
+    const size_t len = as_hits_lend(&hits, &at);
+    CHECK_EQUAL(as_hits_drain(&again, drained), len);
+    CHECK(memcmp(at, drained, len) == 0);
+    CHECK_EQUAL(hits.drained, again.drained);
+    CHECK_EQUAL(as_hits_lend(&hits, &at), 0);
 }
 
 static void numbers(void) {
@@ -114,9 +149,10 @@ static void no_hits(void) {
     CASE("a hit that is cut, a field or form that there is not, too little room");
     for (size_t cut = 1; cut < len; cut++) {
         CHECK_EQUAL(read_column(cut, AS_FIELD_EXE, AS_COLUMN_TEXT), AS_ARGUMENT);
+        CHECK_EQUAL(read_column(cut, AS_FIELD_EXE, AS_COLUMN_WORDS), AS_ARGUMENT);
     }
     CHECK_EQUAL(read_column(len, AS_FIELDS, AS_COLUMN_TEXT), AS_ARGUMENT);
-    CHECK_EQUAL(as_hits_column(drained, len, 0, AS_COLUMN_SERIAL + 1, out, len, &column), AS_ARGUMENT);
+    CHECK_EQUAL(as_hits_column(drained, len, 0, AS_COLUMN_WORDS + 1, out, len, &column), AS_ARGUMENT);
     CHECK_EQUAL(as_hits_column(drained, len, 0, AS_COLUMN_TEXT, out, len - 1, &column), AS_ARGUMENT);
 
     CASE("places outside of their hit");
@@ -155,6 +191,8 @@ static void kept(void) {
 
 int main(void) {
     texts();
+    words();
+    lent();
     numbers();
     no_hits();
     kept();

@@ -63,15 +63,92 @@ static uint8_t *put_number(uint8_t *to, int64_t number) {
     return to + sizeof number;
 }
 
+enum { MOST_WORDS = 255, WORD_SLOTS = 1024, MOST_PROBES = 8 };
+
+/* The different texts of a column, in the order they came. */
+typedef struct {
+    as_span words[MOST_WORDS];
+    uint8_t slots[WORD_SLOTS]; /* number of a word, 0: none */
+    uint32_t count;
+} lexicon;
+
+/* Without a seed: who makes texts collide gets the slower form. */
+static uint32_t slot_of(as_span text) {
+    uint64_t hash = text.len;
+    uint32_t at = 0;
+    for (; text.len - at >= 8; at += 8) {
+        hash = (hash ^ as_load8(text.at + at)) * UINT64_C(0x9e3779b97f4a7c15);
+        hash ^= hash >> 32;
+    }
+    uint64_t rest = 0;
+    for (; at < text.len; at++) {
+        rest = rest << 8 | text.at[at];
+    }
+    hash = (hash ^ rest) * UINT64_C(0x9e3779b97f4a7c15);
+    return (uint32_t)(hash >> 54); /* ten bits */
+}
+
+/* The number of this text, from 1 on. 0: there are too many, or too many of one slot. */
+static uint8_t word_number(lexicon *all, as_span text) {
+    _Static_assert(WORD_SLOTS == 1 << (64 - 54), "slot_of gives as many bits");
+    uint32_t slot = slot_of(text);
+    for (uint32_t probe = 0; probe < MOST_PROBES; probe++, slot = (slot + 1) % WORD_SLOTS) {
+        const uint8_t number = all->slots[slot];
+        if (number == 0) {
+            if (all->count == MOST_WORDS) {
+                return 0;
+            }
+            all->words[all->count++] = text;
+            all->slots[slot] = (uint8_t)all->count;
+            return (uint8_t)all->count;
+        }
+        if (as_span_same(all->words[number - 1], text)) {
+            return number;
+        }
+    }
+    return 0;
+}
+
+/* AS_COLUMN_WORDS: a byte a row, then the words. Each row's hit is larger than its byte and its text. */
+static int64_t write_words(as_span rest, uint32_t field, uint8_t *out, as_column *column) {
+    lexicon all;
+    row now;
+    uint8_t *to = out;
+    memset(all.slots, 0, sizeof all.slots);
+    all.count = 0;
+    for (uint32_t step; rest.len > 0; rest = as_span_skip(rest, step)) {
+        step = row_at(rest, field, &now);
+        if (step == 0) {
+            return AS_ARGUMENT;
+        }
+        *to = 0;
+        if (now.text.at == NULL) {
+            column->absent++;
+        } else if ((*to = word_number(&all, now.text)) == 0) {
+            column->odd = 1;
+            return 0;
+        }
+        to++;
+        column->rows++;
+    }
+    column->words = all.count;
+    for (uint32_t i = 0; i < all.count; i++) {
+        to = put_text(to, all.words[i]);
+    }
+    return to - out;
+}
+
 int64_t as_hits_column(const uint8_t *hits, size_t len, uint32_t field, uint32_t form, uint8_t *out, size_t size,
                        as_column *column) {
     as_span rest = as_span_bounded(hits, len);
     uint8_t *to = out;
-    as_span first = {0};
     row now;
-    *column = (as_column){.same = 1};
-    if (rest.len != len || size < len || field >= AS_FIELDS || form > AS_COLUMN_SERIAL) {
+    *column = (as_column){0};
+    if (rest.len != len || size < len || field >= AS_FIELDS || form > AS_COLUMN_WORDS) {
         return AS_ARGUMENT;
+    }
+    if (form == AS_COLUMN_WORDS) {
+        return write_words(rest, field, out, column);
     }
     /* What a row takes, its number where it is absent included, is less than its hit: out is long enough. */
     for (uint32_t step; rest.len > 0; rest = as_span_skip(rest, step)) {
@@ -84,15 +161,10 @@ int64_t as_hits_column(const uint8_t *hits, size_t len, uint32_t field, uint32_t
         if (absent) {
             const uint32_t at = column->rows;
             column->absent++;
-            column->same = 0;
             memcpy(out + size - column->absent * sizeof at, &at, sizeof at);
         }
         switch (form) {
         case AS_COLUMN_TEXT:
-            if (column->rows == 0) {
-                first = now.text;
-            }
-            column->same &= as_span_same(first, now.text) ? 1u : 0u;
             to = put_text(to, now.text);
             break;
         case AS_COLUMN_NUMBER:

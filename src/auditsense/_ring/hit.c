@@ -87,10 +87,17 @@ bool as_hits_merge(as_hits *hits, uint64_t place, uint64_t ms, uint32_t merge_ms
     return true;
 }
 
-uint32_t as_hits_drain(as_hits *hits, uint8_t *out) {
-    const uint32_t moved = hits->used;
-    memcpy(out, hits->bytes, moved);
-    hits->drained += moved;
+uint32_t as_hits_lend(as_hits *hits, const uint8_t **out) {
+    const uint32_t lent = hits->used;
+    *out = hits->bytes;
+    hits->drained += lent;
     hits->used = 0;
+    return lent;
+}
+
+uint32_t as_hits_drain(as_hits *hits, uint8_t *out) {
+    const uint8_t *lent;
+    const uint32_t moved = as_hits_lend(hits, &lent);
+    memcpy(out, lent, moved);
     return moved;
 }

@@ -41,6 +41,9 @@ uint64_t as_hits_put(as_hits *hits, uint32_t rule, const as_event_id *ids, uint3
  * before. False: it cannot be merged. */
 bool as_hits_merge(as_hits *hits, uint64_t place, uint64_t ms, uint32_t merge_ms);
 
+/* Take all waiting hits where they lie, until the next one is put. Returns their bytes. */
+uint32_t as_hits_lend(as_hits *hits, const uint8_t **out);
+
 /* Move all waiting hits to out, which holds at least `capacity` bytes. Returns the bytes moved. */
 uint32_t as_hits_drain(as_hits *hits, uint8_t *out);
 
