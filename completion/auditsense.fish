@@ -39,6 +39,7 @@ complete -c auditsense -n '__fish_seen_subcommand_from replay' -l detections -r 
 complete -c auditsense -n '__fish_seen_subcommand_from replay' -l exceptions -r -F -d 'a file of exceptions, what the detections are quiet about'
 complete -c auditsense -n '__fish_seen_subcommand_from replay' -l known-harmless -l no-known-harmless -d 'be quiet about the collectors that come with auditsense'
 complete -c auditsense -n '__fish_seen_subcommand_from replay' -F
+complete -c auditsense -n '__fish_seen_subcommand_from replay' -l rotated -d 'with each file, what was rotated from it'
 complete -c auditsense -n '__fish_seen_subcommand_from replay' -l fail-on-alert -d 'exit with 10 when there was an alert'
 complete -c auditsense -n '__fish_seen_subcommand_from record' -s h -l help -d 'show this help message and exit'
 complete -c auditsense -n '__fish_seen_subcommand_from record' -l to -r -F -d 'a new file'

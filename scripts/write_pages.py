@@ -35,7 +35,7 @@ FILES = {
 EXAMPLES = {
     "auditsense run --dry-run": "Say what watching would change on this host.",
     "auditsense run --duration 60": "Watch for a minute, and put the host back.",
-    "auditsense replay /var/log/audit/audit.log*": "Look for the same in the logs of auditd.",
+    "auditsense replay /var/log/audit": "Look for the same in the logs of auditd.",
     "auditsense units --to /etc/systemd/system": "Have systemd run it.",
 }
 

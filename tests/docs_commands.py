@@ -78,7 +78,7 @@ UNABLE: Final = {
 }
 
 PLACES: Final = (
-    "/var/log/audit/",
+    "/var/log/audit",
     "/var/log/auditsense",
     "/etc/auditsense",
     "/etc/systemd/system",

@@ -524,6 +524,10 @@ def test_streams_that_are_closed_from_the_start_are_no_traceback(log: str) -> No
     found = subprocess.run(shell, capture_output=True, text=True, check=False, timeout=60)
     assert (found.returncode, found.stdout) == (2, "")
     assert_one_error(found.stderr, "standard input is closed")
+    shell[2] = '"$0" run --source audisp --status-socket off <&-'
+    found = subprocess.run(shell, capture_output=True, text=True, check=False, timeout=60)
+    assert (found.returncode, found.stdout) == (2, "")
+    assert_one_error(found.stderr, "standard input is closed; audisp reads what auditd writes there")
     shell[2] = '"$0" replay /nonexistent 2>&-'
     found = subprocess.run(shell, capture_output=True, text=True, check=False, timeout=60)
     assert (found.returncode, found.stdout, found.stderr) == (2, "", "")

@@ -304,7 +304,17 @@ def _add_replay(commands: argparse._SubParsersAction[Parser]) -> None:
     )
     replay.set_defaults(command=_command("replay"))
     _add_output(replay, [*_VIEWS, "count"])
-    replay.add_argument("paths", metavar="PATH", nargs="+", help="a file; - is standard input")
+    replay.add_argument(
+        "paths",
+        metavar="PATH",
+        nargs="+",
+        help="a file; a folder: audit.log in it and what was rotated, oldest first; - is standard input",
+    )
+    replay.add_argument(
+        "--rotated",
+        action="store_true",
+        help="with each file, what was rotated from it (PATH.1, PATH.2.gz, PATH-20261125), oldest first",
+    )
     replay.add_argument("--fail-on-alert", action="store_true", help="exit with 10 when there was an alert")
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auditsense.cli import put, say
@@ -15,10 +16,11 @@ from auditsense.sources.replay import replay
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from auditsense.documents import Document
+    from auditsense.sources.rotated import Rotated
 
 _ALERTS_FOUND = 10
 
@@ -43,10 +45,28 @@ def _given(arguments: argparse.Namespace) -> AbstractContextManager[Callable[[Se
     return written_sinks(arguments.sink, arguments.format)
 
 
+@contextmanager
+def _inputs(arguments: argparse.Namespace) -> Iterator[list[str]]:
+    """Return the files that are meant, oldest first; say afterwards when they were rotated meanwhile."""
+    names: list[str] = []
+    logs: list[Rotated] = []
+    for path in arguments.paths:
+        if path != "-" and (arguments.rotated or Path(path).is_dir()):
+            from auditsense.sources.rotated import Rotated  # noqa: PLC0415 - a file does without
+
+            logs.append(Rotated(path, say))
+            names += logs[-1].names
+        else:
+            names.append(path)
+    yield names
+    if any(log.changed() for log in logs):
+        say("the logs were rotated meanwhile: some may have been read twice, or not at all; read them again")
+
+
 def _read(arguments: argparse.Namespace, view: View, write: Callable[[Sequence[Document]], None]) -> int:
     counting = arguments.output == "count"
-    with Detector(wanted_detections(arguments), view=view) as detector:
-        for documents in replay(arguments.paths, detector, say):
+    with Detector(wanted_detections(arguments), view=view) as detector, _inputs(arguments) as names:
+        for documents in replay(names, detector, say):
             if not counting:
                 write(documents)
         alerts = detector.alert_counts.alerts

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import select
+import sys
 
 from auditsense.errors import InputError
 from auditsense.sources.text import PIECE, Text
@@ -19,12 +20,18 @@ _BINARY = {0, 1, 16}  # first byte of a header, in either byte order
 
 
 class Audisp(Text):
-    """Standard input, as a `Source`. Ends with it."""
+    """Standard input, as a `Source`. Ends with it.
+
+    Raises:
+        InputError: standard input is closed. At once: what is opened next would get its number.
+    """
 
     name = "audisp"
 
     def __init__(self, descriptor: int = _INPUT) -> None:
         super().__init__()
+        if descriptor == _INPUT and sys.stdin is None:
+            raise InputError("standard input is closed; audisp reads what auditd writes there")
         self._descriptor = descriptor
         self._always = False  # a file is always readable, and no matter for epoll
         self._begun = False

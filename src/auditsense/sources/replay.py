@@ -5,10 +5,11 @@ from __future__ import annotations
 import io
 import itertools
 import os
+import re
 import stat
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
 
@@ -35,6 +36,7 @@ _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _GZIP_WBITS = 31  # zlib's word for gzip's header and the largest window
 _LINE_END = 0x0A
+_STAMP = re.compile(rb"msg=audit\((\d{1,12})\.(\d{3}):")
 _CHUNK = 1 << 17  # what is read at a time has to be in the cache still when the core reads it
 _PATIENCE = 1 << 24  # of a file's text, between two looks at what it led to: each hit less is work less
 _DATAGRAM = 1 << 20  # longer than any, header included
@@ -44,6 +46,9 @@ _PIECE = 1 << 12  # of compressed bytes: the most that becomes of it is some 100
 class DamagedInputError(AuditSenseError):
     """An input that ended or broke in the middle; what came before was used."""
 
+
+_Begun = tuple[str, tuple[int, int]]  # a log, its first stamp
+_NOTHING: _Begun = ("", (0, 0))
 
 _Pieces = Iterator[bytes | memoryview]  # each is valid until the next is asked for
 
@@ -133,34 +138,53 @@ def replay(names: Sequence[str], detector: Detector, warn: Callable[[str], None]
     Args:
         names: paths, or "-" for standard input.
         detector: takes the records; during a capture its host is the capture's.
-        warn: gets a line about an input that ends in the middle of something.
+        warn: gets a line about an input that ends in the middle of something, and about a log that begins
+            before the one that was read before it.
 
     Raises:
         InputError: one cannot be read, or holds no audit record.
         DamagedInputError: compressed data that ends or breaks in the middle.
     """
+    begun = _NOTHING
     try:
         for name in names:
-            yield from _replay_one(name, detector, warn)
+            begun = yield from _replay_one(name, detector, warn, begun)
     except (InputError, DamagedInputError):
         yield detector.finish()
         raise
     yield detector.finish()
 
 
-def _replay_one(name: str, detector: Detector, warn: Callable[[str], None]) -> Iterator[list[Document]]:
+def _replay_one(
+    name: str, detector: Detector, warn: Callable[[str], None], begun: _Begun
+) -> Generator[list[Document], None, _Begun]:
+    """Feed one input. Returns what the next one is compared with."""
     before = detector.stats()
     with _open(name) as (pieces, there):
         start, chunks = _ahead(pieces, len(capture.MAGIC))
         if start.startswith(capture.MAGIC):
             yield from _capture(name, chunks, detector, warn)
+            begun = _NOTHING  # of a host and a clock of its own
         else:
+            begun = _in_order(name, start, begun, warn)
             yield from _text(name, chunks, detector, warn, _PATIENCE if there else 0)
     after = detector.stats()
     if after.records == before.records and after.datagrams == before.datagrams:
         if after.lines == before.lines:
             raise InputError(f"{name} is empty: no audit record in it")
         raise InputError(f"{name} is no audit log and no capture: no audit record in it")
+    return begun
+
+
+def _in_order(name: str, start: bytes, begun: _Begun, warn: Callable[[str], None]) -> _Begun:
+    """Compare the first stamp of a log with that of the one before: names may lie, and shells sort them."""
+    found = _STAMP.search(start)
+    if found is None:
+        return begun
+    stamp = int(found[1]), int(found[2])
+    if stamp < begun[1]:
+        warn(f"{name} begins before {begun[0]}, which was read before it; logs of a host go oldest first")
+    return name, stamp
 
 
 def _text(
