@@ -5,28 +5,27 @@ import json
 import auditsense
 from auditsense import define, unlike
 
-AUDIT_RULE = "-w /etc/shadow -p r -k shadow"
-
 SHADOW = define(
     "shadow-tries",
     "Somebody tries to read the password file",
     match={
-        "auditd.data.syscall": ["open", "openat", "openat2"],
+        # The key of the rule, not file.path: that is what the process wrote, "shadow" after "cd /etc".
+        # The kernel's rule knows the file itself, by whatever path, call or link it is opened.
+        "auditd.data.key": "shadow",
         "auditd.data.success": "no",
-        "file.path": "/etc/shadow",
         "process.executable": unlike("/usr/sbin/unix_chkpwd"),
     },
     by=["user.id"],
     matches=3,
     within="60s",
     severity="medium",
-    audit_rule=AUDIT_RULE,
+    audit_rule="-w /etc/shadow -p r -k shadow",
     description="Only root may read it; whoever is refused three times in a minute is curious.",
 )
 
 
 def main() -> None:
-    with auditsense.Sensor([SHADOW], audit_rules=[AUDIT_RULE]) as sensor:
+    with auditsense.Sensor([SHADOW]) as sensor:  # with the audit rule that the detection needs
         for alert in sensor:
             print(json.dumps(alert), flush=True)
 

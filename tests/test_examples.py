@@ -154,4 +154,4 @@ def test_the_detection_and_its_test() -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_own_detection.py"]
     ended = subprocess.run(command, cwd=EXAMPLES, capture_output=True, text=True, check=False, timeout=60)
     assert ended.returncode == 0, ended.stdout
-    assert "4 passed" in ended.stdout
+    assert "6 passed" in ended.stdout

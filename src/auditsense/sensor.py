@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 from auditsense.accounts import Accounts
 from auditsense.checks import Checks
 from auditsense.clock import HostClock
+from auditsense.detections.load import shipped
 from auditsense.detector import Detector, View
 from auditsense.errors import ClosedError, UsageError
 from auditsense.iterated import Iterated, tell
@@ -27,8 +28,10 @@ from auditsense.lines import Lines
 from auditsense.living import complete
 from auditsense.probe import ProbedDetector
 from auditsense.ring import Limits
+from auditsense.sources.kernel_source import KernelSource
+from auditsense.sources.needed import rules_needed
 from auditsense.sources.text import Text
-from auditsense.sources.unicast import DEFAULT_AUDIT_RULE, Unicast
+from auditsense.sources.unicast import Unicast
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -59,12 +62,14 @@ class Sensor(Iterated):
 
     Args:
         detections: what to look for; the shipped ones unless given.
-        audit_rules: lines in auditctl syntax that must be in force meanwhile.
+        audit_rules: lines in auditctl syntax that must be in force meanwhile; those that the detections say
+            they need (`Detection.audit_rule`) unless given. []: the kernel has them already.
         view: what comes out.
         policy: when alerts are sent and when counted.
         limits: what the core may hold.
-        source: where records come from; the kernel's unicast socket unless given, and with it
-            *audit_rules* are not used. With a source of text the kernel is not asked for anything.
+        source: where records come from; the kernel's unicast socket unless given. Then *audit_rules* go to
+            it: `Unicast(["-w …"], guarded=True)`; without any it takes those of the detections as well. With
+            a source of text the kernel is not asked for anything.
         self_test: proves every now and then that records come; none unless given, because it forks.
         lean: records that no detection needs are kept out of the socket by the kernel, which costs this
             process and the kernel less. What alerts lack by it are `process.working_directory` and
@@ -79,6 +84,11 @@ class Sensor(Iterated):
     Documents are alerts and, with a `rule.id` that begins with "auditsense.", what the sensor has to
     say about itself: losses, tampering, failed self-tests (docs/alerts.md).
 
+    Raises (at once):
+        UsageError: *audit_rules* beside a *source*, or no detection that says which rule it needs.
+        DetectionError: two detections of one id, or an audit rule in one that is none.
+        AuditRuleError: an audit rule that is none.
+
     Raises (on entering):
         NoKernelAuditError: no audit here, or not for this process.
         LockedError: the kernel's configuration is locked, or would panic.
@@ -90,7 +100,7 @@ class Sensor(Iterated):
         self,
         detections: Sequence[Detection] | None = None,
         *,
-        audit_rules: Sequence[str] = (DEFAULT_AUDIT_RULE,),
+        audit_rules: Sequence[str] | None = None,
         view: View = View.ALERTS,
         policy: AlertPolicy | None = None,
         limits: Limits | None = None,
@@ -101,7 +111,9 @@ class Sensor(Iterated):
     ) -> None:
         super().__init__()
         self._clock: Clock = clock if clock is not None else HostClock()
-        self._source: Source = source if source is not None else Unicast(audit_rules)
+        if detections is None:
+            detections = shipped()
+        self._source: Source = _source(source, audit_rules, rules_needed(detections))
         self._self_test = self_test
         kind: Callable[..., Detector] = Detector
         if self_test is not None:
@@ -411,3 +423,16 @@ class Sensor(Iterated):
         if self._detector is None or (self.fileno() < 0 and not self._stopped):
             raise ClosedError("this sensor is not open; use it in a with statement")
         return self._detector
+
+
+def _source(source: Source | None, audit_rules: Sequence[str] | None, needed: Sequence[str]) -> Source:
+    if source is None:
+        source = Unicast(audit_rules)
+    elif audit_rules is not None:
+        raise UsageError(
+            "with a source of one's own the audit rules go to the source, as in "
+            f"Unicast({audit_rules!r}, guarded=True); Sensor(audit_rules=…) is without source="
+        )
+    if isinstance(source, KernelSource):
+        source.need(needed)
+    return source

@@ -3,35 +3,20 @@
 from __future__ import annotations
 
 import os
-import socket
-from typing import TYPE_CHECKING
 
 import pytest
 
 from auditsense.errors import KernelCommandError, LockedError, NoKernelAuditError, SocketTakenError
 from auditsense.kernel import auditctl
 from auditsense.kernel.commands import Commands
-from auditsense.sources import netlink
 from auditsense.sources.auto import choose
 from auditsense.sources.multicast import Multicast
 from auditsense.sources.unicast import Unicast
 from auditsense.testing import FakeKernel
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 RULE = "-w /proc/ -p r -k audit_proc"
 OTHERS = "-w /etc/passwd -p wa -k passwd"
 OWNER = 1  # a process that lives wherever there is one
-
-
-@pytest.fixture(autouse=True)
-def kernels(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
-    """Put one of a pair of local sockets where the one of the group would be; give the other."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-    monkeypatch.setattr(netlink, "open_multicast_socket", lambda _: ours)
-    with ours, theirs:
-        yield theirs
 
 
 def owned(**settings: int) -> FakeKernel:
@@ -181,16 +166,9 @@ def test_where_there_is_nothing_to_hear_nothing_is_chosen() -> None:
 # --- owning the socket, and losing it ----------------------------------------------------
 
 
-def test_an_owner_that_lost_the_socket_goes_on_by_multicast(
-    monkeypatch: pytest.MonkeyPatch, kernels: socket.socket
-) -> None:
+def test_an_owner_that_lost_the_socket_goes_on_by_multicast() -> None:
     kernel = FakeKernel(alive={OWNER})
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-    joined: list[socket.socket] = []
-    monkeypatch.setattr(netlink, "open_data_socket", lambda _: ours)
-    monkeypatch.setattr(netlink, "register", lambda _: kernel.register() or [])  # type: ignore[func-returns-value]
-    monkeypatch.setattr(netlink, "join", joined.append)
-    with ours, theirs, Unicast(commands=Commands(kernel), repair=True) as source:
+    with Unicast(commands=Commands(kernel), repair=True) as source:
         assert source.check() == []
         assert not source.audited
         kernel.pid = OWNER
@@ -198,7 +176,7 @@ def test_an_owner_that_lost_the_socket_goes_on_by_multicast(
         assert noticed.finding.message == (
             f"process {os.getpid()} no longer owns the audit socket: process 1 owns it now"
         )
-        assert (joined, source.audited, kernel.pid) == ([ours], True, OWNER)
+        (joined,) = kernel.records.joined
+        assert (joined.fileno(), source.audited, kernel.pid) == (source.fileno(), True, OWNER)
         assert source.check() == []
-    assert kernels.fileno() >= 0
     assert kernel.pid == OWNER

@@ -88,8 +88,8 @@ def define(  # noqa: PLR0913 - the keys of a file, most with a default
         by: the field that tells whose events count together, beside the host.
         severity: low, medium, high or critical.
         risk_score: 0 to 100; that of the severity (21, 47, 73, 99) unless given.
-        audit_rule: what makes the kernel report such events, in auditctl's words. A sensor installs what
-            it is given as *audit_rules*, so give it there too.
+        audit_rule: what makes the kernel report such events, in auditctl's words. A `Sensor` puts it in
+            force, unless it is given other *audit_rules*.
         version: counts up with each change.
         description: why it matters, for who gets an alert.
         references: where to read on.

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import enum
+from typing import TYPE_CHECKING
 
 from auditsense.value import value
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class Severity(enum.StrEnum):
@@ -97,6 +101,11 @@ class DetectionExcept:
     comment: str
     expires_ms: int | None = None
     origin: str = ""
+
+
+def audit_rules_of(detections: Iterable[Detection]) -> list[str]:
+    """Return the audit rules that detections need, each once; "" is none."""
+    return list(dict.fromkeys(one.audit_rule for one in detections if one.audit_rule))
 
 
 @value

@@ -63,6 +63,8 @@ class Commands:
                 Of the default transport only.
         """
         self._transport: Transport = transport or NetlinkTransport(timeout_s)
+        self.other = transport
+        """What answers instead of the real kernel; None: the real kernel does."""
 
     def status(self) -> AuditStatus:
         """Ask for settings and counters (AUDIT_GET)."""

@@ -12,12 +12,13 @@ import time
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Self
 
-from auditsense.errors import KernelCommandError
+from auditsense.errors import KernelCommandError, UsageError
 from auditsense.kernel import auditctl, leavings
 from auditsense.kernel.commands import Commands
 from auditsense.kernel.guardian import Guardian
 from auditsense.kernel.watch import Expected, Watch
 from auditsense.sources import netlink
+from auditsense.sources.records import records_of
 
 if TYPE_CHECKING:
     import socket
@@ -37,18 +38,27 @@ _RULES_COST = 50  # listing thousands of rules takes time: no more than 2 % of o
 _LONGEST_STEP = 2**31  # of the kernel's 32-bit counters between two looks
 
 
+DEFAULT_AUDIT_RULE = "-w /proc/ -p r -k audit_proc"
+
+
 class KernelSource:
     """A socket of the kernel's audit. Abstract: what is done to hear is the subclass's.
 
     Args:
-        audit_rules: lines in auditctl syntax.
+        audit_rules: lines in auditctl syntax. None: those that the detections of its sensor need; without a
+            sensor that of the shipped detection.
         receive_buffer_bytes: of the data socket; taken as needed.
-        commands: for example over `testing.FakeKernel`; the real kernel's unless given.
+        commands: the real kernel's unless given. With `Commands(FakeKernel())` of `auditsense.testing` the
+            records come from there too, and nothing of the real kernel is opened.
         polls: the same for what is asked again and again, with a short deadline; *commands* if given.
         guarded: fork a guardian that puts the host back when this process dies, and keep a journal
             below *run_folder* for the case that both die; what such a death left is put back first.
         run_folder: for those journals; /run/auditsense unless given.
         repair: set back what somebody else changed, where `kernel.watch` allows it.
+
+    Raises:
+        AuditRuleError: a line that is no audit rule.
+        UsageError: commands of another kernel that has no records, or that no guardian can put back.
     """
 
     name = ""
@@ -56,7 +66,7 @@ class KernelSource:
 
     def __init__(  # noqa: PLR0913 - each has a default that most keep
         self,
-        audit_rules: Sequence[str],
+        audit_rules: Sequence[str] | None,
         *,
         receive_buffer_bytes: int = netlink.DEFAULT_RECEIVE_BUFFER_BYTES,
         commands: Commands | None = None,
@@ -65,10 +75,12 @@ class KernelSource:
         run_folder: Path | None = None,
         repair: bool = False,
     ) -> None:
-        self._rules: list[AuditRule] = [auditctl.parse(line) for line in audit_rules]
+        self._rules_given = audit_rules is not None
+        self._rules = _parsed((DEFAULT_AUDIT_RULE,) if audit_rules is None else audit_rules)
         self._receive_buffer_bytes = receive_buffer_bytes
         self._polls = polls or commands or Commands(timeout_s=POLL_TIMEOUT_S)
         self._commands = commands if commands is not None else Commands()
+        self._records = records_of(self._commands, self._polls, guarded=guarded)
         self._guarded = guarded
         self._leavings = leavings.Leavings(run_folder or leavings.DEFAULT_FOLDER)
         self._watch = Watch(self._commands, Expected(), repair=repair)
@@ -87,8 +99,7 @@ class KernelSource:
         self.at_end: Callable[[], object] | None = None
         """The same, set before entering: called by the guardian when nothing is changed any more, also after
         SIGKILL, and as the user this process was then."""
-        self.early: list[bytes] = []
-        """Datagrams that came before the kernel's consent, to be fed first."""
+        self._early: list[bytes] = []
         self._stack = ExitStack()
         self._socket: socket.socket | None = None
         self._pid = 0  # of the process that has entered it
@@ -99,6 +110,32 @@ class KernelSource:
         self._next_rules_s = 0.0
         self._listed: list[AuditRule] = []
         self._drain_problem: Exception | None = None
+
+    def need(self, audit_rules: Sequence[str]) -> None:
+        """Take these audit rules if none were given: those of its sensor's detections. Before entering.
+
+        Raises:
+            AuditRuleError: a line that is no audit rule.
+            UsageError: there are none either.
+        """
+        if self._rules_given:
+            return
+        if not audit_rules:
+            raise UsageError(
+                "none of these detections says which audit rule it needs, so nothing might come: give "
+                "audit_rules, or [] when the kernel has the rules already"
+            )
+        self._rules = _parsed(audit_rules)
+
+    @property
+    def early(self) -> list[bytes]:
+        """Datagrams that came by another way than the socket, to be fed first."""
+        self._early += self._records.came(self._socket)
+        return self._early
+
+    @early.setter
+    def early(self, datagrams: list[bytes]) -> None:
+        self._early = datagrams
 
     def plan(self) -> list[str]:
         """Say what entering would change on this host, one line a change. Changes nothing."""
@@ -159,7 +196,7 @@ class KernelSource:
         gives up in the end is missing from the serials.
         """
         if self._socket is not None and self.audited:
-            seen = netlink.socket_drops(self._socket)
+            seen = self._records.socket_drops(self._socket)
             self._drops += (seen - self._drops_seen) % 2**32
             self._drops_seen = seen
         return self._drops
@@ -210,6 +247,7 @@ class KernelSource:
         """Let the reader take what waits on the socket. False: it cannot; its error is raised at the end."""
         if self.drain is None or self._drain_problem is not None:
             return False
+        self._early += self._records.came(self._socket)
         try:
             self.drain()
         except Exception as problem:  # noqa: BLE001 - raised when the host is put back
@@ -244,3 +282,9 @@ class KernelSource:
         if self.at_end is not None:
             self.at_end()
         self._leavings.remove()
+
+
+def _parsed(lines: Sequence[str]) -> list[AuditRule]:
+    if isinstance(lines, str):
+        raise UsageError(f"audit rules are a list of lines, not one string: [{lines!r}]")
+    return [auditctl.parse(line) for line in lines]

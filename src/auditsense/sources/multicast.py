@@ -27,9 +27,7 @@ from auditsense.kernel.plan import AddRule, missing
 from auditsense.kernel.status import Enabled, Failure
 from auditsense.kernel.undo import undo_all
 from auditsense.kernel.watch import Expected
-from auditsense.sources import netlink
 from auditsense.sources.kernel_source import KernelSource
-from auditsense.sources.unicast import DEFAULT_AUDIT_RULE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,7 +42,7 @@ class Multicast(KernelSource):
     """A member of the kernel's group of audit readers: a `Source`. A context manager.
 
     Args:
-        audit_rules: lines in auditctl syntax that must be in force.
+        audit_rules: lines in auditctl syntax that must be in force; see `KernelSource`.
         add_rules: add those that are missing, and delete them when leaving. False: their absence is
             an error.
         more: see `KernelSource`.
@@ -60,7 +58,7 @@ class Multicast(KernelSource):
 
     def __init__(
         self,
-        audit_rules: Sequence[str] = (DEFAULT_AUDIT_RULE,),
+        audit_rules: Sequence[str] | None = None,
         *,
         add_rules: bool = True,
         **more: Any,  # noqa: ANN401 - KernelSource says what
@@ -110,9 +108,9 @@ class Multicast(KernelSource):
         status = self._commands.status()
         steps = self._plan(status)
         self.off = status.enabled == Enabled.OFF
-        self._socket = stack.enter_context(netlink.open_multicast_socket(self._receive_buffer_bytes))
-        netlink.keep_out(self._socket, self.unsent)
-        self._drops_seen = netlink.socket_drops(self._socket)
+        self._socket = stack.enter_context(self._records.open_multicast_socket(self._receive_buffer_bytes))
+        self._records.keep_out(self._socket, self.unsent)
+        self._drops_seen = self._records.socket_drops(self._socket)
         stack.callback(self._settle)
         stack.callback(self._put_back, journals)
         for step in steps:

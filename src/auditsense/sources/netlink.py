@@ -211,6 +211,11 @@ def register(sock: socket.socket, timeout_s: float = DEFAULT_TIMEOUT_S) -> list[
     return early
 
 
+def came(sock: socket.socket | None) -> list[bytes]:  # noqa: ARG001 - as `testing.FakeKernel` has it
+    """Return nothing: what the kernel sends is read from the socket itself."""
+    return []
+
+
 def granted_buffer_bytes(sock: socket.socket) -> int:
     """Return the receive buffer in bytes as the kernel counts it: twice what was granted."""
     return sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)

@@ -17,8 +17,7 @@ from auditsense.kernel.plan import DEFAULT_BACKLOG_LIMIT, plan
 from auditsense.kernel.status import StatusField
 from auditsense.kernel.takeover import Takeover, refuse_owner
 from auditsense.kernel.watch import Expected
-from auditsense.sources import netlink
-from auditsense.sources.kernel_source import SETTLE_S, KernelSource
+from auditsense.sources.kernel_source import DEFAULT_AUDIT_RULE, SETTLE_S, KernelSource
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from auditsense.kernel.journal import Journal
     from auditsense.kernel.watch import Noticed
 
-DEFAULT_AUDIT_RULE = "-w /proc/ -p r -k audit_proc"
+__all__ = ["DEFAULT_AUDIT_RULE", "Unicast"]
 
 
 class Unicast(KernelSource):
@@ -42,7 +41,7 @@ class Unicast(KernelSource):
     this source has one made: it sets `backlog_limit` to what it is.
 
     Args:
-        audit_rules: lines in auditctl syntax that must be in force.
+        audit_rules: lines in auditctl syntax that must be in force; see `KernelSource`.
         backlog_limit: records the kernel may queue for us, before it loses them.
         more: see `KernelSource`.
 
@@ -55,7 +54,7 @@ class Unicast(KernelSource):
 
     def __init__(
         self,
-        audit_rules: Sequence[str] = (DEFAULT_AUDIT_RULE,),
+        audit_rules: Sequence[str] | None = None,
         *,
         backlog_limit: int = DEFAULT_BACKLOG_LIMIT,
         **more: Any,  # noqa: ANN401 - KernelSource says what
@@ -78,11 +77,11 @@ class Unicast(KernelSource):
         lost = [one for one in noticed if one.finding.id == "auditsense.tamper.owner"]
         if lost and not self.audited and self._socket is not None:
             try:
-                netlink.join(self._socket)
+                self._records.join(self._socket)
             except KernelCommandError:
                 return noticed  # what was noticed says that the socket is gone
             self.audited = True
-            self._drops_seen = netlink.socket_drops(self._socket)
+            self._drops_seen = self._records.socket_drops(self._socket)
         return noticed
 
     def _before_leaving(self) -> None:
@@ -97,7 +96,7 @@ class Unicast(KernelSource):
         """Have the kernel try again what found the socket full since the last time. False: nothing did."""
         if self._socket is None or self.audited:
             return False
-        refused = netlink.socket_drops(self._socket)
+        refused = self._records.socket_drops(self._socket)
         if refused == self._refused_seen:
             return False
         self._refused_seen = refused
@@ -107,8 +106,8 @@ class Unicast(KernelSource):
 
     def _enter(self, stack: ExitStack, journals: tuple[Journal, ...]) -> None:
         self.audited = False
-        self._socket = stack.enter_context(netlink.open_data_socket(self._receive_buffer_bytes))
-        netlink.keep_out(self._socket, self.unsent)
+        self._socket = stack.enter_context(self._records.open_data_socket(self._receive_buffer_bytes))
+        self._records.keep_out(self._socket, self.unsent)
         takeover = Takeover(
             self._commands,
             self._register,
@@ -129,4 +128,4 @@ class Unicast(KernelSource):
 
     def _register(self) -> None:
         if self._socket is not None:
-            self.early += netlink.register(self._socket)
+            self.early += self._records.register(self._socket)

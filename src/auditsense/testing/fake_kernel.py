@@ -8,7 +8,11 @@
     assert kernel.backlog_wait_time == 0
 
 It answers as a 6.18 kernel was seen to answer, errno for errno, to the
-commands this package sends; it makes no records.
+commands this package sends. It makes no records of its own: a test sends them, to whatever listens::
+
+    with Sensor(source=Unicast(commands=Commands(kernel))) as sensor:
+        kernel.send(*burst(10))
+        (alert,) = sensor.poll()
 """
 
 from __future__ import annotations
@@ -17,12 +21,17 @@ import errno
 import os
 import struct
 from collections.abc import Callable, Collection
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from auditsense.errors import ClosedError, KernelCommandError
 from auditsense.kernel import commands
 from auditsense.kernel.status import Enabled, Failure
 from auditsense.kernel.transport import Reply
+from auditsense.testing.fake_records import FakeRecords
+from auditsense.testing.records import datagrams_of
+
+if TYPE_CHECKING:
+    from auditsense.testing.records import Event
 
 __all__ = ["FakeKernel"]
 
@@ -50,6 +59,7 @@ class FakeKernel:
 
     Attributes:
         log: One readable line a command, those that failed included.
+        records: Where `Unicast` and `Multicast` over this kernel get their records from.
         before, after: Commands by position (0 is the first) whose arrival
             calls a function, before or after the kernel has acted. The
             function raises what the caller is to see; see `fail_at`.
@@ -81,6 +91,7 @@ class FakeKernel:
         self.alive = {*alive, self.caller_pid}
         self.status_bytes = status_bytes
         self.closed = False
+        self.records = FakeRecords(self.register)
         self.log: list[str] = []
         self.before: dict[int, Interruption] = {}
         self.after: dict[int, Interruption] = {}
@@ -105,6 +116,10 @@ class FakeKernel:
         """Let the command at *position* go unanswered, as after a deadline."""
         silence = KernelCommandError("the kernel's audit did not answer within 2 s")
         self.fail_at(position, silence, acted=acted)
+
+    def send(self, *given: Event | bytes) -> None:
+        """Send events, or single datagrams, to the source over this kernel, entered or not yet."""
+        self.records.send(datagrams_of(given))
 
     def register(self) -> None:
         """Register the caller as owner, as `sources.netlink.register` does on its socket."""

@@ -13,6 +13,8 @@ import struct
 from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
+from auditsense.testing.records import datagrams_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -56,12 +58,14 @@ class FakeSource:
         """Send events, or single datagrams, as the kernel would; record types in `unsent` stay away.
 
         May be called before the source is entered, and from another thread.
+
+        Raises:
+            UsageError: something is neither an event nor a datagram.
         """
-        for one in given:
-            for datagram in (one,) if isinstance(one, bytes) else one.datagrams:
-                (kind,) = struct.unpack_from("=H", datagram, 4)
-                if kind not in self.unsent:
-                    self._sent.append(datagram)
+        for datagram in datagrams_of(given):
+            (kind,) = struct.unpack_from("=H", datagram, 4)
+            if kind not in self.unsent:
+                self._sent.append(datagram)
         if self._pair is not None:
             with suppress(BlockingIOError):  # it is readable already
                 self._pair[1].send(b"!")

@@ -12,9 +12,13 @@ from __future__ import annotations
 import re
 import struct
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from auditsense import syscalls
+from auditsense.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 # linux/audit.h, by the names that daemons print; any other is written as UNKNOWN[number].
 TYPES: Final = {
@@ -112,6 +116,26 @@ class Event:
     def datagrams(self) -> tuple[bytes, ...]:
         """The event as the kernel sends it."""
         return tuple(datagram(line) for line in self.lines)
+
+
+def datagrams_of(given: Iterable[Event | bytes]) -> list[bytes]:
+    """Return the datagrams of events, and single ones as they are.
+
+    Raises:
+        UsageError: something is neither an event nor a datagram.
+    """
+    found: list[bytes] = []
+    for one in given:
+        if isinstance(one, Event):
+            found += one.datagrams
+        elif isinstance(one, bytes) and len(one) >= _HEADER.size:
+            found.append(one)
+        else:
+            raise UsageError(
+                f"only events and datagrams can be sent, not {one!r:.60}; call_event(…) makes an event, "
+                "datagrams(…) takes the lines of a log, and several are given as *several"
+            )
+    return found
 
 
 def open_event(  # noqa: PLR0913 - each is one field of a record
