@@ -85,6 +85,7 @@ def steps(peers_root: str) -> list[Step]:
             ("--events", "2000", "--turns", "1"),
             here=("--root", peers_root),
         ),
+        Step("loops", ("bench/loops.py",), ("--events", "2000", "--pairs", "1")),
         Step("bench", ("auditsense", "bench", "--offline"), ("--events", "20000")),
         Step("burst-1", burst, opens, live=True),
         Step("burst-2", (*burst, "--producers", "2"), opens, live=True),

@@ -83,7 +83,7 @@ def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]], right: int = 0
 def page(results: Results) -> str:
     """Return the whole page."""
     parts = [HEAD, _goals(results), _machine(results), METHOD]
-    makers = (("core", _core), ("counts", _counts), ("peers", _peers), ("events", _events))
+    makers = (("core", _core), ("counts", _counts), ("peers", _peers), ("events", _events), ("loops", _loops))
     parts += [make(results[name]) for name, make in makers if name in results]
     parts += [_live(results), _auditd(results), _spent(results), UNFAIR, _limit(results)]
     return "\n".join(part for part in parts if part)
@@ -168,6 +168,22 @@ def _events(figures: dict[str, Any]) -> str:
         f"{figures['bytes'] / 1e6:.0f} MB, each reader a process; {figures['turns']} turns.\n\n"
     )
     return "## Three fields of every event\n\n" + words + table(head, rows, right=6)
+
+
+def _loops(figures: dict[str, Any]) -> str:
+    rows = []
+    for one in figures["rows"]:
+        ratio = one["ratio"]
+        spread = f"{ratio['low']:.2f} to {ratio['high']:.2f}"
+        cells = (f"{one['us']:.2f}", f"{one['core_us']:.2f}", f"{ratio['median']:.2f}", spread)
+        rows.append((one["name"], *cells, f"{figures['found'][one['name']]:,}"))
+    head = ("", "µs an event", "the core beside it", "× core", "spread", "documents")
+    words = (
+        f"`{figures['command']}`: {figures['events']:,} events in memory, {figures['batch_events']} a turn, "
+        f"{figures['pairs']} pairs. All but `feed_packed` pack single datagrams, which no sensor on the "
+        "kernel's socket does.\n\n"
+    )
+    return "## The Python around the core\n\n" + words + table(head, rows, right=5)
 
 
 def _live(results: Results) -> str:

@@ -1,0 +1,166 @@
+"""What the Python around the core costs: the same datagrams through the core, a detector, a sensor's loops.
+
+    python bench/loops.py [--events N] [--pairs N] [--json FILE]
+
+In memory, in one process: no socket is read and nothing sleeps. Each is paired in turns with the core alone
+(`Ring.feed` of packed datagrams, `Ring.drain_bytes`), with the same rules; the figure is the median of the
+pairs' ratios of CPU time. All others but `feed_packed` get single datagrams, as they come from a source in memory,
+and pack them; on the kernel's socket `recvmmsg` brings them to the core without Python, so this is the most
+that a loop can cost. A sensor's bursts end by this host's clock, so its documents are more than a detector's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from auditsense import AlertPolicy, Detector, Host, Sensor, shipped_detections
+from auditsense.bench.inputs import Kind, Shape, chunks
+from auditsense.bench.report import machine
+from auditsense.bench.timing import alternate, cpu_of
+from auditsense.detections.compile import compile_all
+from auditsense.ring import PACKED_HEADER, Ring
+from auditsense.testing import FakeSource
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bench.live.ground import write_json
+else:
+    sys.path.insert(0, str(Path(__file__).resolve().parent / "live"))
+    from ground import write_json
+
+TURN_EVENTS = 200  # what a flood of 50,000 events a second brings between two looks
+KINDS = (Kind.OPEN, Kind.OPEN, Kind.LISTING, Kind.OTHER_CALL, Kind.USER)
+HOST = Host("bench", "bench")
+
+
+class Turns(FakeSource):
+    """Gives a sensor one batch of datagrams a turn, and ends it after the last."""
+
+    def __init__(self, batches: list[list[bytes]]) -> None:
+        super().__init__()
+        self._batches = iter(batches)
+        self._now = next(self._batches)
+        self.done: Callable[[], None] = lambda: None
+
+    @property
+    def early(self) -> list[bytes]:
+        """The batch of this turn."""
+        return self._now
+
+    @early.setter
+    def early(self, datagrams: list[bytes]) -> None:
+        self._now = next(self._batches, datagrams)
+        if not self._now:
+            self.done()
+
+
+def datagrams(packed: bytes) -> list[bytes]:
+    """Return what was packed, one by one."""
+    found: list[bytes] = []
+    at = 0
+    while at < len(packed):
+        start = at + PACKED_HEADER.size
+        at = start + PACKED_HEADER.unpack_from(packed, at)[1]
+        found.append(packed[start:at])
+    return found
+
+
+class Bench:
+    """The same input, in both of its forms."""
+
+    def __init__(self, events: int) -> None:
+        shape = Shape(events, pids=50, programs=8, producers=2, kinds=KINDS)
+        self.packed = list(chunks(shape, size=TURN_EVENTS))
+        self.batches = [datagrams(piece) for piece in self.packed]
+        self.found: dict[str, int] = {}
+
+    def core(self) -> None:
+        """Feed and drain the core."""
+        detections = shipped_detections()
+        rules = compile_all(detections, merge_ms=AlertPolicy().merge_ms(detections))
+        with Ring(rules) as ring:
+            for piece in self.packed:
+                ring.feed(piece)
+                ring.drain_bytes()
+            ring.finish()
+            ring.drain_bytes()
+            self.found["events"] = ring.stats().events
+
+    def detector(self) -> None:
+        """Feed a detector, which makes alerts."""
+        count = 0
+        with Detector(host=HOST) as detector:
+            for batch in self.batches:
+                count += len(detector.feed(batch))
+            count += len(detector.finish())
+        self.found["Detector.feed"] = count
+
+    def packed_detector(self) -> None:
+        """Feed a detector what is packed already."""
+        count = 0
+        with Detector(host=HOST) as detector:
+            for piece in self.packed:
+                count += len(detector.feed_packed(piece)[0])
+            count += len(detector.finish())
+        self.found["Detector.feed_packed"] = count
+
+    def loop(self) -> None:
+        """Iterate over a sensor."""
+        source = Turns(self.batches)
+        with Sensor(source=source) as sensor:
+            source.done = sensor.stop
+            self.found["for alert in sensor"] = sum(1 for _ in sensor)
+
+    def loop_of_tasks(self) -> None:
+        """Iterate over a sensor in an event loop."""
+
+        async def count() -> int:
+            source = Turns(self.batches)
+            async with Sensor(source=source) as sensor:
+                source.done = sensor.stop
+                return sum([1 async for _ in sensor])
+
+        self.found["async for alert in sensor"] = asyncio.run(count())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="The Python around the core.")
+    parser.add_argument("--events", type=int, default=100_000)
+    parser.add_argument("--pairs", type=int, default=9)
+    parser.add_argument("--json", metavar="FILE")
+    wanted = parser.parse_args()
+    bench = Bench(wanted.events)
+    bench.core()
+    assert bench.found.pop("events") > 0
+    rows = []
+    for name, work in (
+        ("Detector.feed_packed", bench.packed_detector),
+        ("Detector.feed", bench.detector),
+        ("for alert in sensor", bench.loop),
+        ("async for alert in sensor", bench.loop_of_tasks),
+    ):
+        work()
+        pairs = alternate(partial(cpu_of, work), partial(cpu_of, bench.core), wanted.pairs)
+        each_us = sorted(pairs.first)[len(pairs.first) // 2] / wanted.events * 1e6
+        core_us = sorted(pairs.second)[len(pairs.second) // 2] / wanted.events * 1e6
+        ratio = pairs.ratio
+        print(
+            f"{name:26} {each_us:6.2f} µs an event  core {core_us:5.2f}  "
+            f"{ratio.median:5.2f} × core ({ratio.low:.2f} to {ratio.high:.2f})  {bench.found[name]} documents"
+        )
+        rows.append({"name": name, "us": each_us, "core_us": core_us, "ratio": asdict(ratio)})
+    figures = {"bench": "loops", "machine": machine(), "events": wanted.events, "pairs": wanted.pairs}
+    write_json(wanted.json, {**figures, "batch_events": TURN_EVENTS, "found": bench.found, "rows": rows})
+    if not all(bench.found.values()) or bench.found["Detector.feed"] != bench.found["Detector.feed_packed"]:
+        sys.exit("something was not found")
+
+
+if __name__ == "__main__":
+    main()
