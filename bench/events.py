@@ -164,7 +164,7 @@ def main() -> int:
     """Measure, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--events", type=int, default=400_000)
-    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--turns", type=int, default=7)
     parser.add_argument("--root", type=Path, default=Path("/"))
     parser.add_argument("--json", metavar="FILE", help="write the figures there; -: print them instead")
     wanted = parser.parse_args()

@@ -4,9 +4,9 @@
 
 In memory, in one process: no socket is read and nothing sleeps. Each is paired in turns with the core alone
 (`Ring.feed` of packed datagrams, `Ring.drain_bytes`), with the same rules; the figure is the median of the
-pairs' ratios of CPU time. All others but `feed_packed` get single datagrams, as they come from a source in memory,
-and pack them; on the kernel's socket `recvmmsg` brings them to the core without Python, so this is the most
-that a loop can cost. A sensor's bursts end by this host's clock, so its documents are more than a detector's.
+pairs' ratios of CPU time. All others but `feed_packed` get single datagrams, as they come from a source in
+memory, and pack them; on the kernel's socket `recvmmsg` brings them to the core without Python. A sensor's
+bursts end by this host's clock, so its documents are more than a detector's.
 """
 
 from __future__ import annotations
@@ -132,8 +132,8 @@ class Bench:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="The Python around the core.")
-    parser.add_argument("--events", type=int, default=100_000)
-    parser.add_argument("--pairs", type=int, default=9)
+    parser.add_argument("--events", type=int, default=50_000)
+    parser.add_argument("--pairs", type=int, default=7)
     parser.add_argument("--json", metavar="FILE")
     wanted = parser.parse_args()
     bench = Bench(wanted.events)
