@@ -362,6 +362,59 @@ def snippet(language: str) -> str:
     return str(found)
 
 
+RELOADING = """
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <auditsense.h>
+#include "detections.h"
+SNIPPETS
+int main(int argc, char **argv) {
+    as_config config = {7, 256, 16384, 4096, 8192, 64, 2000, 16384, 22, 1 << 20, 0};
+    as_rules rules = as_detections();
+    uint32_t place = argc > 1 ? (uint32_t)atoi(argv[1]) : 0;
+    as_ring *ring = as_ring_new(&config, &rules);
+    uint8_t *hits = malloc(config.hit_bytes);
+    int64_t *out = malloc(config.hit_bytes);
+    char line[4096];
+    if (ring == NULL || hits == NULL || out == NULL || as_ring_keep(ring, 1ULL << AS_FIELD_PID) < 0) {
+        return 1;
+    }
+    while (fgets(line, sizeof line, stdin) != NULL) { /* another ring in the middle of each line */
+        size_t half = strlen(line) / 2;
+        as_ring_feed_text(ring, (const uint8_t *)line, half);
+        ring = reloaded(ring, &config, &rules, &place, hits, out);
+        as_ring_feed_text(ring, (const uint8_t *)line + half, strlen(line) - half);
+    }
+    as_ring_finish(ring);
+    print_pids(hits, (size_t)as_ring_drain(ring, hits, config.hit_bytes), out);
+    as_ring_free(ring);
+    free(hits);
+    free(out);
+    return 0;
+}
+"""
+
+
+@pytest.mark.parametrize("place", ["0", "5"], ids=["the same rules", "a place that is none"])
+def test_an_agent_goes_on_with_another_ring_and_reads_a_column(
+    installed: Installed, tmp_path: Path, place: str
+) -> None:
+    page = (ROOT / "docs" / "c.md").read_text(encoding="utf-8")
+    fragments = re.findall(r"^```c\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    whole = [one for one in fragments if re.match(r"(void|as_ring) \*?\w+\(", one)]
+    assert len(whole) == 2
+    source = tmp_path / "reloading.c"
+    source.write_text(RELOADING.replace("SNIPPETS", "\n".join(whole)), encoding="utf-8")
+    shutil.copy(EXAMPLE.parent / "detections.h", tmp_path)
+    program = installed.compile(source, tmp_path / "reloading", *STRICT)
+    lines, stats = expected(logs()["log"])
+    assert stats.records
+    done = installed.run(program, place, text=logs()["log"])
+    pids = list(dict.fromkeys(done.stdout.decode().split()))  # what was drained early was not merged
+    assert pids == [re.findall(r"\[(\d+)\]", one)[0] for one in lines]
+
+
 def test_the_agent_in_go(installed: Installed, tmp_path: Path) -> None:
     go = needed("go")
     (tmp_path / "main.go").write_text(snippet("go"), encoding="utf-8")
