@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auditsense import Detector, Field, Host, UsageError, View
+from auditsense import Detector, Field, Host, Sensor, UsageError, View
+from auditsense.kernel.selftest import SelfTest
 from auditsense.rows import NAMES
-from auditsense.testing import burst, call_event, open_event
+from auditsense.testing import FakeSource, burst, call_event, open_event
 
 HERE = Host("0123", "here")
 
@@ -144,3 +146,50 @@ def test_records_of_another_host_have_its_name() -> None:
         detector.rehost(Host("4567", "there"))
         detector.take_text(open_event().text)
         assert [*detector.last_rows()] == [("there",)]
+
+
+def test_a_sensor_gives_events_of_chosen_fields() -> None:
+    source = FakeSource()
+    with Sensor(source=source, view=View.EVENTS, fields=("path",)) as sensor:
+        source.send(open_event(path="/proc"), open_event(serial=4, path="/etc"))
+        sensor.stop()
+        first, second = sensor.events()
+    assert (first.path, second.path) == ("/proc", "/etc")
+    with pytest.raises(UsageError, match="exe was not asked for"):
+        _ = first.exe
+
+
+def test_a_sensor_of_chosen_fields_still_leaves_its_own_events_out() -> None:
+    source = FakeSource(audited=True)
+    with Sensor(source=source, view=View.EVENTS, fields=("path",)) as sensor:
+        source.send(open_event(pid=os.getpid()), open_event(serial=4, pid=os.getpid() + 1))
+        sensor.stop()
+        assert [event.serial for event in sensor.events()] == [4]
+
+
+@pytest.mark.parametrize(
+    ("fields", "more", "why"),
+    [
+        ((), {}, "out of ms, serial"),
+        ("pid", {}, "out of ms, serial"),
+        (("nope",), {}, "'nope' is no field"),
+        (("exe",), {"view": View.ALERTS}, r"View\.EVENTS"),
+    ],
+)
+def test_a_sensor_refuses_the_fields_that_a_detector_refuses(fields: Any, more: Any, why: str) -> None:  # noqa: ANN401 - what a user may give
+    with pytest.raises(UsageError, match=why):
+        Sensor(source=FakeSource(), fields=fields, **{"view": View.EVENTS, **more}).__enter__()
+
+
+def test_a_sensor_proves_itself_with_every_field_only() -> None:
+    with pytest.raises(UsageError, match="self-test"):
+        Sensor(source=FakeSource(), view=View.EVENTS, fields=("exe",), self_test=SelfTest())
+
+
+def test_a_sensor_has_no_documents_of_chosen_fields() -> None:
+    source = FakeSource()
+    with Sensor(source=source, view=View.EVENTS, fields=("pid",)) as sensor:
+        source.send(open_event())
+        sensor.stop()
+        with pytest.raises(UsageError, match="was not asked for"):
+            list(sensor)

@@ -67,8 +67,9 @@ def fields_of(names: Sequence[str]) -> frozenset[Field]:
     Raises:
         UsageError: no name, a name that there is not, or a name twice.
     """
-    unknown = [name for name in names if name not in NAMES]
-    if isinstance(names, str) or unknown or not names or len(set(names)) < len(names):
+    one = isinstance(names, str)
+    unknown = [] if one else [name for name in names if name not in NAMES]
+    if one or unknown or not names or len(set(names)) < len(names):
         what = f"{', '.join(map(repr, unknown))} is no field of events" if unknown else f"fields={names!r}"
         raise UsageError(f"{what}: give one or more names, each once, out of {', '.join(NAMES)}")
     fields: set[Field] = set()

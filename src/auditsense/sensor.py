@@ -74,6 +74,8 @@ class Sensor(Iterated):
         lean: records that no detection needs are kept out of the socket by the kernel, which costs this
             process and the kernel less. What alerts lack by it are `process.working_directory` and
             `process.title`.
+        fields: with `View.EVENTS`, those that events are to have, as `Detector` takes them: what nobody asks
+            for is not kept, which costs less. `pid` always is; there are no documents and no *self_test*.
         clock: this host's unless given.
 
     Not to be shared by threads, but for `stop`. After a fork only the process that opened it can use it; in
@@ -107,6 +109,7 @@ class Sensor(Iterated):
         source: Source | None = None,
         self_test: SelfTest | None = None,
         lean: bool = False,
+        fields: Sequence[str] | None = None,
         clock: Clock | None = None,
     ) -> None:
         super().__init__()
@@ -121,6 +124,12 @@ class Sensor(Iterated):
         self._lean = lean
         self._accounts = Accounts()
         self._make = partial(kind, detections, view=view, policy=policy, limits=limits, lean=lean)
+        if fields is not None:
+            if self_test is not None:
+                raise UsageError("a self-test finds its own event by all its fields: leave out fields=")
+            # The process's own events are told by it, where the kernel reports them.
+            known = not fields or isinstance(fields, str) or "pid" in fields  # the detector judges the rest
+            self._make.keywords["fields"] = fields if known else (*fields, "pid")
         limits = limits if limits is not None else Limits()
         self._event_timeout_ms = limits.event_timeout_ms
         self._lines = Lines(source, limits.event_timeout_ms) if isinstance(source, Text) else None
