@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auditsense.cli import put, say
@@ -51,7 +51,7 @@ def _inputs(arguments: argparse.Namespace) -> Iterator[list[str]]:
     names: list[str] = []
     logs: list[Rotated] = []
     for path in arguments.paths:
-        if path != "-" and (arguments.rotated or Path(path).is_dir()):
+        if path != "-" and (arguments.rotated or os.path.isdir(path)):  # noqa: PTH112 - what may not be looked at is none
             from auditsense.sources.rotated import Rotated  # noqa: PLC0415 - a file does without
 
             logs.append(Rotated(path, say))

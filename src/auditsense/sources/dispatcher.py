@@ -33,6 +33,10 @@ class Dispatcher(Text):
     def _open(self) -> None:
         try:
             self._connect()
+        except PermissionError as error:
+            raise InputError(
+                f"{self._path}: {error.strerror}; its mode is in args of auditd's plugins.d/af_unix.conf"
+            ) from None
         except OSError as error:
             raise InputError(
                 f"{self._path}: {error.strerror or error}; set active = yes in auditd's "

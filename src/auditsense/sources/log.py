@@ -46,6 +46,10 @@ class Log(Text):
     def _open(self) -> None:
         try:
             self._file = self._opened(self._path)
+        except PermissionError as error:
+            raise InputError(
+                f"{self._path}: {error.strerror}; log_group in auditd.conf names the group that may read it"
+            ) from None
         except OSError as error:
             raise InputError(f"{self._path}: {error.strerror}") from None
         if not stat.S_ISREG(os.fstat(self._file).st_mode):

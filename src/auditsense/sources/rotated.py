@@ -7,6 +7,7 @@ looked at when the files are read.
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 from contextlib import suppress
@@ -40,7 +41,7 @@ class Rotated:
 
     def __init__(self, path: str, warn: Callable[[str], None]) -> None:
         given = Path(path)
-        self._in_folder = given.is_dir()
+        self._in_folder = os.path.isdir(given)  # noqa: PTH112 - what may not be looked at is none
         self._log = given / LOG if self._in_folder else given
         self._found = self._look(warn)
         self.names = [name for name, _ in self._found]
@@ -61,7 +62,7 @@ class Rotated:
         empty: Path | None = None
         for _, age, path in sorted(self._named(warn)):  # the files themselves first
             with suppress(FileNotFoundError):  # rotated away meanwhile: `changed` will say so
-                status = path.stat()
+                status = _status(path)
                 file = status.st_dev, status.st_ino
                 if not stat.S_ISREG(status.st_mode):
                     warn(f"{path} is left out: it is no file")
@@ -91,13 +92,20 @@ class Rotated:
                 if match is None:
                     warn(f"{path} is left out: no number says where it belongs")
                 else:
-                    found.append((bool(match["packed"]) or path.is_symlink(), _age(match), path))
+                    found.append((bool(match["packed"]) or os.path.islink(path), _age(match), path))  # noqa: PTH114 - the same
         return found
 
     def _nothing(self) -> str:
         if self._in_folder:
             return f"{self._log.parent}: there is no {LOG} in this folder, and none that was rotated"
         return f"{self._log}: No such file, and none that was rotated from it"
+
+
+def _status(path: Path) -> os.stat_result:
+    try:
+        return path.stat()
+    except PermissionError as error:
+        raise InputError(f"{path}: {error.strerror}") from None
 
 
 def _age(match: re.Match[str]) -> str:
