@@ -90,7 +90,7 @@ _auditsense() {
         "/detections/check") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help" -- "$cur")); else compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); fi ;;
         "/detections/compile") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help" -- "$cur")); else compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); fi ;;
         "/doctor") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help --json --self-test -c --config --status-socket" -- "$cur")); fi ;;
-        "/schema") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help" -- "$cur")); fi ;;
+        "/schema") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help" -- "$cur")); else COMPREPLY=($(compgen -W "document status" -- "$cur")); fi ;;
         "/status") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help --json --watch -c --config --status-socket" -- "$cur")); fi ;;
         "/config") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help" -- "$cur")); else COMPREPLY=($(compgen -W "dump check sample" -- "$cur")); fi ;;
         "/config/dump") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help -c --config -o --output --format --sink --detections --exceptions --known-harmless --no-known-harmless --source --audit-rule --lean --no-lean --on-tamper --self-test --user --priority-boost --status-socket" -- "$cur")); fi ;;

@@ -357,7 +357,11 @@ def _add_schema(commands: argparse._SubParsersAction[Parser]) -> None:
         "schema",
         help="the JSON schema of every document",
         allow_abbrev=False,
-        description="Print the JSON schema (draft 2020-12) of every document that is written.",
+        description="Print the JSON schema (draft 2020-12) of every document that is written, or of what "
+        "status --json prints.",
+    )
+    schema.add_argument(
+        "of", nargs="?", choices=["document", "status"], default="document", help="(default: document)"
     )
     schema.set_defaults(command=_command("schema"))
 

@@ -1,4 +1,4 @@
-"""auditsense schema: what a document may hold."""
+"""auditsense schema: what a document, or the answer of status, may hold."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     import argparse
 
 
-def run(_: argparse.Namespace) -> int:
-    """Print the JSON schema of every document."""
-    put((Path(__file__).parents[1] / "schema" / "document.json").read_text(encoding="utf-8").rstrip("\n"))
+def run(arguments: argparse.Namespace) -> int:
+    """Print a JSON schema."""
+    file = Path(__file__).parents[1] / "schema" / f"{arguments.of}.json"
+    put(file.read_text(encoding="utf-8").rstrip("\n"))
     return 0
