@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import re
@@ -17,9 +18,9 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.live.loads import AUDITSENSE, OWN_RULE, Command, Scanner, finish, of_process, running
+    from tests.live.loads import AUDITSENSE, OWN_RULE, Command, Scanner, done, finish, of_process, running
 else:
-    from loads import AUDITSENSE, OWN_RULE, Command, Scanner, finish, of_process, running
+    from loads import AUDITSENSE, OWN_RULE, Command, Scanner, done, finish, of_process, running
 
 LIMIT_S = 10.0
 OPENS = 60_000
@@ -38,6 +39,13 @@ audit_rule = "-w /proc/ -p r -k audit_proc"
 by = ["process.pid"]
 matches = 1
 within = "1s"
+"""
+
+
+QUIET = """[[exception]]
+detection = "pspy"
+comment = "ours"
+match = { "user.id" = "65534" }
 """
 
 
@@ -127,6 +135,31 @@ def test_a_window_that_is_open_goes_on(folder: Path, scanner: Scanner) -> None:
         assert sensor.end() == 0
         (alert,) = of_process(sensor.documents(), load.pid)
         assert alert["auditsense"]["count"] == 10
+
+
+def test_an_exception_of_the_configuration_is_in_force_from_the_reload_on(
+    folder: Path, scanner: Scanner
+) -> None:
+    status = f"[status]\nsocket = '{folder / 'control'}'\n"
+    file = configured(folder, "pspy", more=status)
+    with running("run", "-c", str(file)) as sensor:
+        before = scanner.scan()
+        configured(folder, "pspy", more=status + QUIET)
+        reload(sensor)
+        after = scanner.scan(11)
+        deadline = time.monotonic() + LIMIT_S
+        while True:  # found by the configuration, like everything else
+            said = json.loads(done("status", "--json", "-c", str(file)).stdout)
+            if said["counters"]["events"] >= 21:
+                break
+            assert time.monotonic() < deadline, said
+        assert said["exceptions"] == [
+            {"detection": "pspy", "comment": "ours", "origin": f"{file}:5", "events": 11}
+        ]
+        assert sensor.end() == 0
+        assert len(of_process(sensor.documents(), before)) == 1
+        assert not of_process(sensor.documents(), after)
+        assert "excepted from pspy: 11 events (ours)" in sensor.said
 
 
 def test_a_wrong_configuration_is_said_and_the_one_before_stays(folder: Path, scanner: Scanner) -> None:

@@ -91,5 +91,5 @@ def test_files_renamed_under_a_load_have_each_document_once(
     assert len(whole) + int(lost[2]) == OPENS
     assert int(written[1]) == sum(one.read_text(encoding="utf-8").count("\n") for one in files)
     assert whole == sorted(set(whole))  # each once, and in the order of the files
-    assert sum(1 for part in found if part) >= 3
+    assert sum(1 for part in found if part) >= 2
     assert {one.stat().st_mode & 0o777 for one in files} == {0o600}
