@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -124,6 +125,8 @@ def test_a_pipe_is_read_as_auditd_fills_it(folder: Path) -> None:
     ours, theirs = os.pipe()
     try:
         with started(folder, "audisp", ours) as run:
+            run.until(lambda: "watching" in run.said)
+            run.process.send_signal(signal.SIGHUP)  # auditd passes its own on
             os.write(theirs, TEXT)
             run.until(run.states)
             run.end()
