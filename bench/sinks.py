@@ -99,7 +99,7 @@ def measure(name: str, sink: Sink, documents: list[dict[str, object]]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--documents", type=int, default=20_000)
+    parser.add_argument("--documents", type=int, default=5_000)
     count = parser.parse_args().documents
     with Detector(view=View.EVENTS) as detector:
         made = detector.feed_text(b"".join(one.text for one in burst(count))) + detector.finish()

@@ -2,8 +2,9 @@
 
 Started beside each live test: ``python guardian.py`` remembers the settings and
 rules, says "ready", waits until its standard input ends, which happens in every
-death of the test process, and puts back what then differs. It inherits the lock
-file of the live tests, so nobody else gets a turn before it is done.
+death of the test process, ends the sensor that was left behind, if one was, and
+puts back what then differs. It inherits the lock file of the live tests, so nobody
+else gets a turn before it is done.
 
 Standard library only, and nothing of auditsense: what is tested must not be what
 cleans up after the test.
@@ -14,9 +15,11 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import signal
 import socket
 import struct
 import sys
+import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -141,11 +144,24 @@ def say(line: str) -> None:
         os.write(sys.stdout.fileno(), f"{line}\n".encode())
 
 
-def main() -> int:
+def end_sensor_of(group: int, owner: int) -> None:
+    """End a sensor that the tests have left behind, which happens when they are killed."""
+    with contextlib.suppress(ProcessLookupError):
+        if owner in {0, os.getppid()} or os.getpgid(owner) != group:
+            return
+        say(f"end the sensor {owner}")
+        os.kill(owner, signal.SIGTERM)
+        for _ in range(200):
+            os.kill(owner, 0)
+            time.sleep(0.05)
+
+
+def main(group: int) -> int:
     with Kernel() as kernel:
         wanted = kernel.state()
         say("ready")
         sys.stdin.buffer.read()
+        end_sensor_of(group, kernel.state().pid)
         for line in kernel.restore(wanted):
             say(line)
         after = kernel.state()
@@ -154,6 +170,7 @@ def main() -> int:
 
 if __name__ == "__main__":
     # Ctrl-C goes to the whole process group; this one has to outlive it.
+    tests = os.getpgrp()
     with contextlib.suppress(PermissionError):  # leads a group of its own already
         os.setsid()
-    sys.exit(main())
+    sys.exit(main(tests))
