@@ -34,9 +34,9 @@ NAMESPACE = "auditsensetest"
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="not root")
 
 
-def wait_until(what: Callable[[], object]) -> None:
+def wait_until(what: Callable[[], object], limit_s: float = LIMIT_S) -> None:
     """Wait for something that is to come soon."""
-    deadline = time.monotonic() + LIMIT_S
+    deadline = time.monotonic() + limit_s
     while not what():
         assert time.monotonic() < deadline, "it did not come in time"
         time.sleep(0.02)

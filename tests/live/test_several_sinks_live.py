@@ -208,7 +208,7 @@ def test_one_sink_that_stands_still_costs_the_others_nothing_and_the_kernel_lose
         wait_until(lambda: f"the sink {peer.word} does not get all documents" in sensor.said)
         assert ask(control)["sinks"][-1]["most_queued_bytes"] <= QUEUE
         peer.read()
-        wait_until(lambda: f"the sink {peer.word} writes again" in sensor.said)
+        wait_until(lambda: f"the sink {peer.word} writes again" in sensor.said, 40)
         assert sensor.end() == 0
         lost, said = kernel_lost(sensor), sensor.said
         printed, counts = sensor.documents(), summary(sensor)
