@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.metadata
 
+from sphinx.ext.napoleon.docstring import GoogleDocstring
+
 project = "auditsense"
 author = "The auditsense authors"
 copyright = "The auditsense authors, Apache-2.0"  # noqa: A001 - Sphinx's own name
@@ -18,3 +20,12 @@ nitpicky = False  # most types are imported for type checkers only, so not every
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_default_options = {"members": True, "inherited-members": "Exception,StrEnum,IntEnum,int,str"}
+
+
+def _whole(docstring: GoogleDocstring) -> tuple[str, list[str]]:
+    """Take an attribute's docstring as it is: for napoleon what precedes a colon would be a type."""
+    lines = docstring._dedent(docstring._consume_to_end())  # noqa: SLF001 - there is no setting for it
+    return "", type(docstring)(lines, docstring._config).lines()  # noqa: SLF001 - the same
+
+
+GoogleDocstring._consume_inline_attribute = _whole  # type: ignore[method-assign]  # noqa: SLF001 - the same

@@ -1,4 +1,4 @@
-"""Every event of a log, three fields of each: pid, program and path."""
+"""Every event of a log, five fields of each: time, pid, program, call and path."""
 
 import sys
 

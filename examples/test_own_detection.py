@@ -41,9 +41,9 @@ def test_two_users_are_not_added_up_and_the_password_checker_is_let_alone() -> N
 
 def test_records_may_be_written_as_a_log_has_them() -> None:
     text = """
-        type=SYSCALL msg=audit(1795493114.674:{0}): arch=c000003e syscall=257 success=no uid=5 exe="/cat" key="shadow"
-        type=PATH msg=audit(1795493114.674:{0}): item=0 name="/etc/shadow" nametype=NORMAL
-        type=EOE msg=audit(1795493114.674:{0}):
+        type=SYSCALL msg=audit(1.000:{0}): arch=c000003e syscall=257 success=no uid=5 exe="/cat" key="shadow"
+        type=PATH msg=audit(1.000:{0}): item=0 name="/etc/shadow" nametype=NORMAL
+        type=EOE msg=audit(1.000:{0}):
     """
     with Detector([SHADOW]) as detector:
         found = [detector.feed(datagrams(text.format(serial))) for serial in (1, 2, 3)]

@@ -36,7 +36,10 @@ class Readable:
     async def wait(self, fds: Sequence[int], timeout_s: float) -> bool:
         """Wait until one is readable. False: the time is over, or `release` was called."""
         if self._came is not None:
-            raise UsageError("this sensor is iterated already; iterate it once, or give each reader a queue")
+            raise UsageError(
+                "this sensor is iterated already; one loop or one queue at a time, and whoever iterates "
+                "hands on what several readers want"
+            )
         self._loop = loop = asyncio.get_running_loop()
         self._fds = tuple(fds)
         came: asyncio.Future[bool] = loop.create_future()
@@ -107,6 +110,11 @@ class Queue(Generic[T]):
         self._task: asyncio.Task[None] | None = None
         self.dropped = 0
         """What came while the queue was full, and is gone."""
+
+    @property
+    def filling(self) -> bool:
+        """Whether its task takes what comes."""
+        return self._task is not None and not self._task.done()
 
     def __len__(self) -> int:
         """Return how many are kept at this moment."""

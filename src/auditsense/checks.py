@@ -9,7 +9,7 @@ Rule 2: what is found becomes a document, with a bound on how often.
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from auditsense.documents import (
     ALERT_DATASET,
@@ -26,13 +26,23 @@ from auditsense.probe import ProbedDetector
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from auditsense.detections.model import DetectionExcept
     from auditsense.detector import Detector
     from auditsense.kernel.selftest import SelfTest
+    from auditsense.ring import Stats
     from auditsense.sources.source import Source
 
 _EVERY_S = 1.0
 _FRESH_S = 0.1  # before an alert the kernel is asked again, but in a flood of alerts not for each
 _SOON_S = 0.02  # and while a self-test is under way
+
+
+class Kept(NamedTuple):
+    """What a sensor that was left still says."""
+
+    stats: Stats
+    losses: Losses
+    exceptions: list[tuple[DetectionExcept, int]]
 
 
 class Checks:

@@ -142,7 +142,8 @@ class Detector:
         """Take packed datagrams, as in a capture.
 
         Returns:
-            What they led to, and the bytes consumed: less than given when the end is no whole datagram.
+            What they led to, and the bytes consumed. Those are fewer than given when the end is no
+            whole datagram.
         """
         rest = memoryview(packed)
         documents: list[Document] = []

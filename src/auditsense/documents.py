@@ -32,7 +32,7 @@ _RISK = {"low": 21, "medium": 47, "high": 73, "critical": 99}  # of what no dete
 _UNSET = 0xFFFF_FFFF
 _OUTCOMES = {"yes": "success", "no": "failure"}
 _TOLD_AGAIN = frozenset({"update", "closed"})  # documents of a burst whose alert was sent
-_FILE_CALLS = frozenset({"open", "openat", "readlink", "readlinkat"})
+_FILE_CALLS = frozenset({"open", "openat", "openat2", "readlink", "readlinkat"})
 
 # Where each field goes that is neither renamed nor converted beyond its type.
 _PLACES: tuple[tuple[str, Field, bool], ...] = (  # name, field, decimal number
@@ -55,6 +55,7 @@ _PLACES: tuple[tuple[str, Field, bool], ...] = (  # name, field, decimal number
     ("user.group.id", Field.GID, False),
     ("user.effective.group.id", Field.EGID, False),
     ("user.selinux.user", Field.SUBJ, False),
+    ("file.path", Field.PATH_NAME, False),
     ("file.inode", Field.PATH_INODE, False),
     ("file.device", Field.PATH_DEV, False),
     ("file.mode", Field.PATH_MODE, False),
@@ -102,8 +103,6 @@ def _fields(hit: Hit, host: Host) -> Document:
     for name, field in (("user.audit.id", Field.AUID), ("auditd.session", Field.SES)):
         value = hit.number(field)
         _put(document, name, "unset" if value == _UNSET else hit.text(field))
-    if call in _FILE_CALLS:
-        _put(document, "file.path", hit.text(Field.PATH_NAME))
     key = hit.text(Field.KEY)
     _put(document, "tags", key.split("\x01") if key is not None else None)
     node = hit.text(Field.NODE)

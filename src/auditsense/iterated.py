@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
+from auditsense.errors import UsageError
 from auditsense.pace import GATHER_S, Pace
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class Iterated:
         self._wake = -1
         self._resources = ExitStack()
         self._readable: Readable | None = None
+        self._queue: Queue[Document] | None = None
 
     # --- what a step is ------------------------------------------------------------
 
@@ -135,11 +137,16 @@ class Iterated:
                 (`Queue.dropped`).
 
         Raises:
-            UsageError: *most* is below 1.
+            UsageError: *most* is below 1, or another queue of this sensor is in use.
         """
         from auditsense.aio import Queue  # noqa: PLC0415 - it loads asyncio
 
-        return Queue(self.abatches(), most)
+        if self._queue is not None and self._queue.filling:
+            raise UsageError(
+                "this sensor has a queue already; one at a time: share that one, or let its reader hand on"
+            )
+        self._queue = made = Queue(self.abatches(), most)
+        return made
 
     def _turns(
         self, take: Callable[[], tuple[list[_T], int]], turned: Callable[[], float | None] | None = None

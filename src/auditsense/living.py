@@ -37,7 +37,7 @@ def complete(document: dict[str, Any], accounts: Accounts, *, proc: Path = Path(
         accounts: of this host.
         proc: where procfs is.
     """
-    _name(document, accounts)
+    name(document, accounts)
     process = document.get("process", {})
     with suppress(OSError):
         _ask(document, process, proc)
@@ -47,7 +47,8 @@ def complete(document: dict[str, Any], accounts: Accounts, *, proc: Path = Path(
             process["parent"]["name"] = _text((proc / str(parent) / "comm").read_bytes()[:_COMM])
 
 
-def _name(document: dict[str, Any], accounts: Accounts) -> None:
+def name(document: dict[str, Any], accounts: Accounts) -> None:
+    """Add the names of users and groups to a document of this host."""
     user = document.get("user", {})
     for kind in _USERS:
         place = user.get(kind, {}) if kind else user

@@ -18,20 +18,18 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from auditsense.accounts import Accounts
-from auditsense.checks import Checks
+from auditsense.checks import Checks, Kept
 from auditsense.clock import HostClock
 from auditsense.detections.load import shipped
 from auditsense.detector import Detector, View
 from auditsense.errors import ClosedError, UsageError
 from auditsense.iterated import Iterated, tell
 from auditsense.lines import Lines
-from auditsense.living import complete
+from auditsense.living import complete, name
 from auditsense.probe import ProbedDetector
 from auditsense.ring import Limits
-from auditsense.sources.kernel_source import KernelSource
-from auditsense.sources.needed import rules_needed
+from auditsense.sources.needed import source_for
 from auditsense.sources.text import Text
-from auditsense.sources.unicast import Unicast
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -116,7 +114,7 @@ class Sensor(Iterated):
         self._clock: Clock = clock if clock is not None else HostClock()
         if detections is None:
             detections = shipped()
-        self._source: Source = _source(source, audit_rules, rules_needed(detections))
+        self._source: Source = source_for(source, audit_rules, detections)
         self._self_test = self_test
         kind: Callable[..., Detector] = Detector
         if self_test is not None:
@@ -136,6 +134,7 @@ class Sensor(Iterated):
         self._most_datagrams = _ROUNDS * limits.datagram_slots
         self._detector: Detector | None = None
         self._checks: Checks | None = None
+        self._kept: Kept | None = None  # when it was left
         self._pid = 0  # of the process that has entered it
         self._waiter = select.poll()
         self._others: dict[int, Callable[[], object]] = {}
@@ -153,7 +152,9 @@ class Sensor(Iterated):
         with ExitStack() as stack:
             self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
             stack.callback(self._close_wake)
+            self._kept = None
             self._detector = stack.enter_context(self._make())
+            stack.callback(self._keep)
             self._source.drain = self._receive_last
             self._source.unsent = self._detector.unsent
             stack.enter_context(self._source)
@@ -251,6 +252,7 @@ class Sensor(Iterated):
         found, checks = self._finish()
         documents = self._documents(found)
         last = checks.finish(self._clock.monotonic_s())
+        self._complete(documents)
         checks.narrow(documents, self._clock.monotonic_s())
         return documents + last
 
@@ -281,8 +283,8 @@ class Sensor(Iterated):
         return self._stopped
 
     def stats(self) -> Stats:
-        """Return the core's counters."""
-        return self._open().stats()
+        """Return the core's counters; when it was left, as they were then."""
+        return self._open().stats() if self._kept is None else self._kept.stats
 
     @property
     def detector(self) -> Detector:
@@ -296,7 +298,7 @@ class Sensor(Iterated):
 
     def exceptions(self) -> list[tuple[DetectionExcept, int]]:
         """Return the exceptions of all detections, and how many events each has taken."""
-        return self._open().exceptions()
+        return self._open().exceptions() if self._kept is None else self._kept.exceptions
 
     @property
     def kernel_lost(self) -> int:
@@ -305,8 +307,13 @@ class Sensor(Iterated):
 
     @property
     def losses(self) -> Losses:
-        """What is known to be lost since the start, by cause."""
-        return self._looking().losses()
+        """What is known to be lost since the start, by cause; when it was left, what was known then."""
+        return self._looking().losses() if self._kept is None else self._kept.losses
+
+    def _keep(self) -> None:
+        """Keep the counters: what has them is about to be closed."""
+        if self._detector is not None and self._checks is not None and self._pid == os.getpid():
+            self._kept = Kept(self._detector.stats(), self._checks.losses(), self._detector.exceptions())
 
     def _poll(self) -> tuple[list[Document], int]:
         found, total, checks = self._take()
@@ -413,8 +420,12 @@ class Sensor(Iterated):
         if self._source.audited or detector.view is not View.ALERTS:
             return
         for one in documents:
-            if one["auditsense"]["state"] == "alert" and one["host"]["id"] == detector.host.id:
+            if one["host"]["id"] != detector.host.id:
+                continue
+            if one["auditsense"]["state"] == "alert" and not self._stopped:
                 complete(one, self._accounts)
+            else:
+                name(one, self._accounts)  # of what may be over long since, the pid may be another's
 
     def _looking(self) -> Checks:
         self._open()
@@ -432,16 +443,3 @@ class Sensor(Iterated):
         if self._detector is None or (self.fileno() < 0 and not self._stopped):
             raise ClosedError("this sensor is not open; use it in a with statement")
         return self._detector
-
-
-def _source(source: Source | None, audit_rules: Sequence[str] | None, needed: Sequence[str]) -> Source:
-    if source is None:
-        source = Unicast(audit_rules)
-    elif audit_rules is not None:
-        raise UsageError(
-            "with a source of one's own the audit rules go to the source, as in "
-            f"Unicast({audit_rules!r}, guarded=True); Sensor(audit_rules=…) is without source="
-        )
-    if isinstance(source, KernelSource):
-        source.need(needed)
-    return source

@@ -45,13 +45,13 @@ class Commands:
     carries records, so answers cannot drown in them.
 
     Every method raises:
-        NoKernelAuditError: no audit in this kernel, or not for this process;
-            the message says which and what would help.
-        LockedError: the configuration is locked until the next boot.
-        KernelCommandError: refused for another reason (`errno` set), or not
-            answered within the deadline (`errno` None). After a missing answer
-            the command may have been carried out: ask for the status.
-        ClosedError: after `close()`.
+
+    - NoKernelAuditError: no audit in this kernel, or not for this process; the message says which and
+      what would help.
+    - LockedError: the configuration is locked until the next boot.
+    - KernelCommandError: refused for another reason (`errno` set), or not answered within the deadline
+      (`errno` None). After a missing answer the command may have been carried out: ask for the status.
+    - ClosedError: after `close()`.
     """
 
     def __init__(self, transport: Transport | None = None, *, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:

@@ -1,0 +1,118 @@
+"""What a sensor still says when it was left, and what it says to who iterates it twice."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from auditsense import ClosedError, Sensor, UsageError, define
+from auditsense.accounts import Accounts
+from auditsense.testing import FakeClock, FakeSource, burst, call_event
+
+if TYPE_CHECKING:
+    from auditsense import Document
+
+
+def test_the_last_counters_stay_readable() -> None:
+    source = FakeSource()
+    with Sensor(source=source, clock=FakeClock()) as sensor:
+        source.send(*burst(12))
+        source.lost = 7
+        sensor.poll()
+        sensor.finish()
+        within = (sensor.stats(), sensor.losses, sensor.exceptions(), sensor.alert_counts, sensor.kernel_lost)
+    assert within[0].events == 12
+    assert within[1].kernel_lost == 7
+    assert (
+        sensor.stats(),
+        sensor.losses,
+        sensor.exceptions(),
+        sensor.alert_counts,
+        sensor.kernel_lost,
+    ) == within
+    with pytest.raises(ClosedError):
+        sensor.poll()
+
+
+def test_what_was_counted_without_an_orderly_end_too_and_a_new_life_counts_anew() -> None:
+    source = FakeSource()
+    sensor = Sensor(source=source, clock=FakeClock())
+    source.send(*burst(3))
+    with pytest.raises(ZeroDivisionError), sensor:
+        _ = 1 / len(sensor.poll())
+    assert sensor.stats().events == 3
+    with sensor:
+        assert sensor.stats().events == 0
+
+
+def test_a_sensor_that_was_never_entered_has_no_counters() -> None:
+    with pytest.raises(ClosedError, match="use it in a with statement"):
+        _ = Sensor(source=FakeSource()).losses
+
+
+def test_a_second_queue_is_refused_when_it_is_made_and_one_after_the_other_is_not() -> None:
+    async def main() -> None:
+        async with Sensor(source=FakeSource()) as sensor:
+            async with sensor.queue(1):
+                with pytest.raises(UsageError, match="has a queue already; one at a time: share that one"):
+                    sensor.queue(1)
+            async with sensor.queue(1):
+                pass
+
+    asyncio.run(main())
+
+
+def test_who_iterates_beside_a_queue_is_told_what_is_right() -> None:
+    async def main() -> Document | None:
+        async with Sensor(source=FakeSource()) as sensor, sensor.queue(1):
+            await asyncio.sleep(0)
+            async for document in sensor:
+                return document
+        return None
+
+    with pytest.raises(UsageError, match="one loop or one queue at a time, and whoever iterates hands on"):
+        asyncio.run(main())
+
+
+def test_after_stop_what_waits_in_a_queue_still_comes_and_the_ends_of_bursts() -> None:
+    async def main() -> list[object]:
+        source = FakeSource()
+        async with Sensor(source=source) as sensor, sensor.queue(10) as queue:
+            source.send(*burst(12))
+            states = []
+            async for document in queue:
+                states.append(document["auditsense"]["state"])
+                sensor.stop()
+            return states
+
+    assert asyncio.run(main()) == ["alert", "closed"]
+
+
+def test_the_end_of_a_burst_has_the_names_of_its_alert(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Accounts, "user", lambda _, number: f"user {number}")
+    source, clock = FakeSource(), FakeClock()
+    with Sensor(source=source, clock=clock) as sensor:
+        source.send(*burst(12))
+        (alert,) = sensor.poll()
+        clock.advance(302)
+        (end,) = sensor.poll()
+        source.send(*burst(12, ms=1_795_493_114_674 + 302_000, serial=100))
+        sensor.poll()
+        (last,) = sensor.finish()
+    names = [one["user"]["name"] for one in (alert, end, last)]
+    assert ([one["auditsense"]["state"] for one in (end, last)], names) == (
+        ["closed", "closed"],
+        ["user 65534"] * 3,
+    )
+
+
+@pytest.mark.parametrize("call", ["openat2", "truncate", "unlink", "execve"])
+def test_an_alert_shows_the_path_that_its_detection_has_compared(call: str) -> None:
+    wanted = define("x", "x", match={"file.path": "/etc/shadow"}, audit_rule="-w /etc/shadow -p r -k x")
+    source = FakeSource()
+    with Sensor([wanted], source=source, clock=FakeClock()) as sensor:
+        source.send(call_event(call, path="/etc/shadow"))
+        (alert,) = sensor.poll()
+    assert alert["file"]["path"] == "/etc/shadow"
