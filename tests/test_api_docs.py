@@ -33,5 +33,10 @@ def test_the_reference_names_every_public_name(tmp_path: Path) -> None:
     described = {name.rpartition(".")[2] for name in re.findall(r'id="(auditsense[\w.]+)"', page)}
     assert {*auditsense.__all__} - NOT_DESCRIBED <= described
     assert {*auditsense.testing.__all__} <= described
-    assert re.findall(r"<dt[^>]*>Type<", page) == []  # a sentence with a colon is no type
+    types = [
+        re.sub(r"<[^>]+>", "", found)
+        for found in re.findall(r">Type<span[^>]*>:</span></dt>\s*<dd[^>]*>(.*?)</dd>", page, re.DOTALL)
+    ]
+    assert "int" in {one.strip() for one in types}
+    assert [one for one in types if re.search(r"\w \w", one)] == []  # a sentence with a colon is no type
     assert {"abatches", "aevents", "due_s", "text_events", "queue", "dropped"} <= described
