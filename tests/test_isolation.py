@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +18,9 @@ import _cffi_backend
 import pytest
 
 import auditsense
-from auditsense import AlertPolicy, Detector, Document, Host, Limits, View
+from auditsense import AlertPolicy, BusyError, ClosedError, Detector, Document, Host, Limits, View
 from auditsense._ffi import lib  # noqa: TID251 - only to know where it lies
+from auditsense.ring import Ring
 from auditsense.testing import burst
 
 HERE = Path(__file__).parent
@@ -218,11 +222,7 @@ def plain(detector: Detector, documents: list[Document]) -> tuple[str, str]:
 
 
 def test_detectors_side_by_side_find_what_each_finds_alone() -> None:
-    alone = []
-    for options, datagrams in streams():
-        with Detector(**options) as detector:
-            documents = [found for one in datagrams for found in detector.feed([one])] + detector.finish()
-            alone.append(plain(detector, documents))
+    alone = [life(*one) for one in streams()]
     together: list[list[Document]] = [[] for _ in alone]
     detectors = [Detector(**options) for options, _ in streams()]
     for step in range(max(len(datagrams) for _, datagrams in streams())):
@@ -233,6 +233,60 @@ def test_detectors_side_by_side_find_what_each_finds_alone() -> None:
         with detector:
             assert plain(detector, together[n] + detector.finish()) == alone[n]
     assert len({found for found, _ in alone}) == len(alone)
+
+
+def life(options: dict[str, Any], datagrams: list[bytes]) -> tuple[str, str]:
+    with Detector(**options) as detector:
+        documents = [found for one in datagrams for found in detector.feed([one])] + detector.finish()
+        return plain(detector, documents)
+
+
+def test_detectors_in_threads_of_their_own_find_what_each_finds_alone() -> None:
+    alone = [life(*one) for one in streams()]
+    threads = 2 * len(alone)
+    start = threading.Barrier(threads)
+
+    def lives(n: int) -> list[tuple[str, str]]:
+        start.wait(60)
+        return [life(*streams()[n % len(alone)]) for _ in range(5)]
+
+    with ThreadPoolExecutor(threads) as pool:
+        for n, found in enumerate(pool.map(lives, range(threads))):
+            assert found == [alone[n % len(alone)]] * 5
+
+
+def test_threads_in_one_detector_are_served_or_refused_and_nothing_in_between() -> None:
+    text = b"".join(event.text for event in burst(3))
+    start = threading.Barrier(4)
+
+    def served(_: int) -> int:
+        start.wait(60)
+        taken = 0
+        for _ in range(300):
+            with contextlib.suppress(BusyError):
+                detector.feed_text(text)
+                taken += 1
+        return taken
+
+    with Detector() as detector, ThreadPoolExecutor(4) as pool:
+        taken = sum(pool.map(served, range(4)))
+        assert taken
+        assert detector.stats().lines == taken * text.count(b"\n")
+
+
+def test_closing_in_several_threads_closes_once() -> None:
+    def close(_: int) -> None:
+        start.wait(60)
+        with contextlib.suppress(BusyError):
+            ring.close()
+
+    start = threading.Barrier(4)
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(50):
+            ring = Ring((), SMALL)
+            list(pool.map(close, range(4)))  # whoever comes second finds it closed, which is no error
+            with pytest.raises(ClosedError):
+                ring.stats()
 
 
 def containers() -> dict[str, str]:

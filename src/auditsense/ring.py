@@ -11,7 +11,7 @@ import struct
 import sys
 import threading
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NoReturn, Self, cast
 
 from auditsense._ffi import ffi, lib  # noqa: TID251 - this is the border the ban draws
@@ -307,9 +307,8 @@ class Ring:
 
     def close(self) -> None:
         """Give the memory back. Waiting hits are gone. A second call does nothing."""
-        if self._handle is None:
-            return
-        with self._enter() as handle:
+        # Whether it is closed is asked inside, where no other thread is closing it.
+        with suppress(ClosedError), self._enter() as handle:
             lib.as_ring_free(handle)
             self._handle = None
 
