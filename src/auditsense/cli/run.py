@@ -108,6 +108,7 @@ def run(arguments: argparse.Namespace) -> int:
         asked.format,
         shown=_shown(asked.format),
         user=asked.user,
+        boost=asked.boost,
         own_process=arguments.own_process,
     )
     with sinks as output, manager, ending(stop), reloading:

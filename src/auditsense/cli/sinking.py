@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from auditsense.cli import say
@@ -98,8 +99,14 @@ def say_document(one: Document) -> None:
 
 
 @contextmanager
-def running_sinks(
-    wanted: Sequence[Settings], form: str | None, *, shown: bool, user: User | None, own_process: bool
+def running_sinks(  # noqa: PLR0913 - all that sinks are told, once
+    wanted: Sequence[Settings],
+    form: str | None,
+    *,
+    shown: bool,
+    user: User | None,
+    boost: int,
+    own_process: bool,
 ) -> Iterator[Output]:
     """Start the sinks of `run`, each apart, before anything is taken over; end them when the block ends.
 
@@ -108,6 +115,8 @@ def running_sinks(
         form: of standard output; None: what suits it.
         shown: whether documents on standard output are readable beside what is said.
         user: whom the processes of sinks become, except those of files: who owns a file opens the next one.
+        boost: steps of nice by which the sensor runs before others; a sink has half of them, so that an
+            alert is not late there under full load, and the sensor does not wait for a sink with much to do.
         own_process: see `main`.
 
     Raises:
@@ -124,7 +133,7 @@ def running_sinks(
                 started.append(Inside(sink, str(one)))
                 continue
             apart = Apart(sink, str(one))
-            apart.start(_confinement(one, user) if own_process else None)
+            apart.start(_confinement(one, user, boost // 2) if own_process else None)
             started.append(apart)
             stack.callback(apart.close)
         sinks = Sinks(started, this_host(), needed=frozenset({"stdout"}))
@@ -151,7 +160,7 @@ def written_sinks(
         yield write
 
 
-def _confinement(one: Settings, user: User | None) -> Callable[[], None]:
+def _confinement(one: Settings, user: User | None, boost: int) -> Callable[[], None]:
     """Return what gives up, in a sink's process, all that it does not need."""
     from auditsense.kernel import privileges, seccomp  # noqa: PLC0415 - replay does without
 
@@ -160,6 +169,8 @@ def _confinement(one: Settings, user: User | None) -> Callable[[], None]:
     prepared = seccomp.prepare(families, ("memfd_create",))
 
     def confine() -> None:
+        with suppress(OSError):  # a container without CAP_SYS_NICE, which the sensor says
+            os.nice(-boost)
         privileges.keep_only(user=None if isinstance(one, FileSettings) else user)
         if prepared is not None:
             seccomp.confine(prepared)
