@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import select
 import socket
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from auditsense import AuditSenseError, Sensor, define
+from auditsense import AuditSenseError, Detector, Sensor, View, define
+from auditsense.detections.fields import FIELDS, NUMBERS, SYSCALL_NAME
 from auditsense.errors import AuditRuleError, DetectionError, SocketTakenError, UsageError
 from auditsense.kernel import auditctl
 from auditsense.kernel.commands import Commands
@@ -155,6 +157,11 @@ def test_rules_beside_a_source_are_not_ignored() -> None:
         Sensor(audit_rules=[SHADOW], source=FakeSource())
 
 
+def text(method: str, **more: Any) -> None:  # noqa: ANN401 - what a detector takes
+    with Detector(**more) as detector:
+        getattr(detector, method)("text")
+
+
 @pytest.mark.parametrize(
     ("make", "error", "sentence"),
     [
@@ -167,6 +174,29 @@ def test_rules_beside_a_source_are_not_ignored() -> None:
             DetectionError,
             "detection 'a': audit_rule: .*garbage",
         ),
+        (
+            lambda: Detector(ANY(detection("a"))),
+            UsageError,
+            r"several, also when there is one: \[detection\]",
+        ),
+        (lambda: Sensor(ANY("pspy")), UsageError, "several"),
+        (lambda: Detector(ANY([1])), UsageError, "is what define.* returns, not 1"),
+        (
+            lambda: Detector([detection("a"), detection("a")]),
+            DetectionError,
+            "two detections have the id 'a'",
+        ),
+        (lambda: Sensor([detection("a", RULE)] * 2), DetectionError, "two detections have the id 'a'"),
+        (lambda: Detector(view=ANY("nonsense")), UsageError, "no view 'nonsense'; it is one of alerts, seq"),
+        (lambda: Sensor(view=ANY("nonsense")), UsageError, "no view 'nonsense'"),
+        (lambda: define("a", "a", match={}), DetectionError, "match must have at least one field"),
+        (lambda: text("feed_text"), UsageError, "log text is bytes, not str: open the log"),
+        (lambda: text("text_events", view=View.EVENTS), UsageError, "log text is bytes, not str"),
+        (
+            lambda: text("text_rows", view=View.EVENTS, fields=["pid"]),
+            UsageError,
+            "log text is bytes, not str",
+        ),
         (lambda: FakeSource().send(ANY("x")), UsageError, "only events and datagrams can be sent, not 'x'"),
         (lambda: FakeSource().send(ANY([call_event("open")])), UsageError, r"several are given as \*several"),
         (lambda: FakeKernel().send(b"short"), UsageError, "only events and datagrams"),
@@ -175,3 +205,18 @@ def test_rules_beside_a_source_are_not_ignored() -> None:
 def test_what_cannot_be_meant_is_said_at_once(make: Any, error: type[AuditSenseError], sentence: str) -> None:  # noqa: ANN401
     with pytest.raises(error, match=sentence):
         make()
+
+
+def test_a_view_may_be_named() -> None:
+    with Detector(view=ANY("events")) as detector:
+        assert [event.pid for event in detector.text_events(burst(1)[0].text)] == [4352]
+
+
+def test_the_page_of_detections_has_every_field_and_which_are_numbers() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "detections.md").read_text(encoding="utf-8")
+    table = page.partition("<!-- fields -->")[2].partition("<!-- end of fields -->")[0]
+    rows = [[cell.strip() for cell in line.split("|")[1:4]] for line in table.strip().splitlines()[2:]]
+    assert [(name.strip("`"), number == "yes") for name, number, _ in rows] == [
+        (SYSCALL_NAME, False),
+        *((name, field in NUMBERS) for name, field in FIELDS.items()),
+    ]

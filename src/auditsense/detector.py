@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 from auditsense.alerts import AlertCounts, AlertPolicy, Alerts
 from auditsense.alone import alone
 from auditsense.detections.compile import compile_all
+from auditsense.detections.given import several
 from auditsense.detections.load import shipped
 from auditsense.documents import Document, alert_document, event_document
 from auditsense.errors import UsageError
@@ -20,7 +21,7 @@ from auditsense.host import Host, this_host
 from auditsense.lean import Lean
 from auditsense.lean import lean as without
 from auditsense.reload import going_on, places
-from auditsense.ring import Limits, Ring, Stats, pack
+from auditsense.ring import Limits, Ring, Stats, pack, piece
 from auditsense.rule_table import End, Rule, RuleTable
 
 if TYPE_CHECKING:
@@ -41,6 +42,10 @@ class View(enum.StrEnum):
     """Every completed window, as Elastic counts them."""
     EVENTS = "events"
     """Every event that has a SYSCALL record; nothing is detected."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> NoReturn:
+        raise UsageError(f"there is no view {value!r}; it is one of {', '.join(cls)}")
 
 
 _EVERY_EVENT = Rule(calls=(), tests=(), keys=(), count=1, span_ms=1)
@@ -67,7 +72,8 @@ class Detector:
 
     Raises:
         DetectionError: a detection that cannot be compiled.
-        UsageError: a limit outside its bounds; a field that there is not, or fields with another view.
+        UsageError: what is no detections or no view; a limit outside its bounds; a field that there is not,
+            or fields with another view.
     """
 
     def __init__(  # noqa: PLR0913 - each has a default that most keep
@@ -82,9 +88,9 @@ class Detector:
         fields: Sequence[str] | None = None,
     ) -> None:
         self._inside = threading.RLock()  # methods call each other
-        self.detections = tuple(shipped() if detections is None else detections)
+        self.detections = shipped() if detections is None else several(detections)
         self.host = host if host is not None else this_host()
-        self.view = view
+        self.view = View(view)
         self.lost_elsewhere = 0
         """Records lost before they reached this detector, as its owner knows; alerts say it."""
         self._rows = None if fields is None else self._rows_of(fields)
@@ -96,7 +102,7 @@ class Detector:
         self._spared = self._spared_by(self._rules)
         self.ring = self._ring_of(self._rules)
         # Now or never: where privileges were given up, nothing may be left to load.
-        self._events_in = _load_events_in() if view is View.EVENTS else None
+        self._events_in = _load_events_in() if self.view is View.EVENTS else None
         self._counted_before: Stats | None = None  # by the ring of the host before, see rehost
         self._excepted_before: tuple[int, ...] = ()
         self._alerts = Alerts(self.detections, self.host, self._policy, lambda: self.lost)
@@ -172,7 +178,7 @@ class Detector:
             What the core had no room for, in order; mostly nothing.
         """
         documents: list[Document] = []
-        rest = memoryview(text)
+        rest = piece(text)
         rest = rest[self.ring.feed_text(rest) :]
         while rest:  # the hits are full
             documents += self.drain()
@@ -193,7 +199,7 @@ class Detector:
     @alone
     def text_events(self, text: bytes | memoryview) -> Iterator[Event]:
         """Take audit.log text, cut anywhere, and yield the events it completes; see `events`."""
-        return self._events(self.ring.feed_text, text)
+        return self._events(self.ring.feed_text, piece(text))
 
     @alone
     def last_events(self) -> Iterator[Event]:
@@ -226,7 +232,7 @@ class Detector:
     @alone
     def text_rows(self, text: bytes | memoryview) -> Iterator[tuple[Any, ...]]:
         """Take audit.log text, cut anywhere, and yield a tuple for each event it completes; see `rows`."""
-        return self._only_rows().fed(self.ring, self.ring.feed_text, text)
+        return self._only_rows().fed(self.ring, self.ring.feed_text, piece(text))
 
     @alone
     def last_rows(self) -> Iterator[tuple[Any, ...]]:
@@ -377,7 +383,7 @@ class Detector:
             UsageError: a lean detector would need other records from now on: that takes a new one.
             MemoryError: there is no memory for the second ring.
         """
-        detections = tuple(detections)
+        detections = several(detections)
         policy = policy if policy is not None else self._policy
         rules = self._rules_of(detections, policy)
         if self._spared_by(rules) != self._spared:

@@ -417,3 +417,17 @@ def _to_c(rules: RuleTable, limits: Limits, end: End, seed: int) -> tuple[Any, A
 def pack(datagrams: Iterable[bytes], now_ms: int = 0) -> bytes:
     """Pack datagrams, as received from the kernel, for `Ring.feed`."""
     return b"".join(PACKED_HEADER.pack(now_ms, len(datagram), 0) + datagram for datagram in datagrams)
+
+
+def piece(text: bytes | memoryview) -> memoryview:
+    """Return a piece of log text as the core takes it.
+
+    Raises:
+        UsageError: it is no bytes.
+    """
+    try:
+        return memoryview(text)
+    except TypeError:
+        raise UsageError(
+            f"log text is bytes, not {type(text).__name__}: open the log with mode rb, or encode the text"
+        ) from None

@@ -80,12 +80,13 @@ def define(  # noqa: PLR0913 - the keys of a file, most with a default
     Args:
         id: short name, unique among those that are used together.
         name: the alert's headline.
-        match: field to value; all must hold. A value is a string (exactly), several (any of them), or made by
-            `like`, `unlike`, `is_not`, `number`. Fields have ECS names (`auditsense detections show pspy`);
-            ``auditd.data.syscall`` is compared by the call's name.
+        match: field to value, one or more; all must hold. A value is a string (exactly), several (any of
+            them), or made by `like`, `unlike`, `is_not`, `number`. Fields have ECS names
+            (docs/detections.md); ``auditd.data.syscall`` is compared by the call's name.
         matches: how many events of one *by* make an alert, 1 to 64.
         within: in what time, from ``1ms`` to ``24h``; with one match it means nothing.
-        by: the field that tells whose events count together, beside the host.
+        by: what tells whose events count together: one field of docs/detections.md but
+            ``auditd.data.syscall``, or none; the host always counts as well.
         severity: low, medium, high or critical.
         risk_score: 0 to 100; that of the severity (21, 47, 73, 99) unless given.
         audit_rule: what makes the kernel report such events, in auditctl's words. A `Sensor` puts it in

@@ -93,7 +93,11 @@ def from_table(document: dict[str, Any], where: str) -> Detection:
     risk_score = entry.take("risk_score", int)
     if not 0 <= risk_score <= _MOST_RISK:
         raise DetectionError(f"{where}: risk_score must be 0 to {_MOST_RISK}, not {risk_score}")
-    match = Table(f"{where}: match", entry.take("match", dict))
+    match = Table(f"{where}: match", given := entry.take("match", dict))
+    if not given:
+        raise DetectionError(
+            f"{where}: match must have at least one field; without any all events would match"
+        )
     name = entry.take("id", str)
     detection = Detection(
         id=name,
