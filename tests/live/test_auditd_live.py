@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -291,3 +292,22 @@ def test_auditd_logs_the_same_with_a_listener_beside_it(scanner: Scanner, tmp_pa
     ours = re.findall(rf"^type=\w+ msg=(\S+) .*\bpid={beside.pid}\b", text, re.MULTILINE)
     assert {*ours} == {stamp for stamp, _ in notes}
     assert alerts(done("replay", "--format", "jsonl", str(log)).stdout, pid) == alerts(printed, pid)
+
+
+def test_a_plugin_that_dies_is_started_again_and_a_reload_is_no_end(scanner: Scanner, tmp_path: Path) -> None:
+    said: Callable[[], str] = lambda: text_of(tmp_path / "plugin.err")  # noqa: E731
+    configure(tmp_path, "RAW")
+    add_plugins(tmp_path)
+    with auditd(tmp_path) as daemon:
+        until(lambda: said().count("watching") == 1, said)
+        (plugin,) = Path(f"/proc/{daemon.pid}/task/{daemon.pid}/children").read_text().split()
+        daemon.send_signal(signal.SIGHUP)  # passed on
+        first = scanner.scan(OPENS)
+        until(lambda: alerts(text_of(tmp_path / "plugin.out"), first), said)
+        os.kill(int(plugin), signal.SIGKILL)
+        until(lambda: not Path(f"/proc/{plugin}/fd/0").exists(), said)
+        scanner.scan(1)  # auditd notices with the next record
+        until(lambda: said().count("watching") == 2, said)
+        second = scanner.scan(OPENS)
+        until(lambda: alerts(text_of(tmp_path / "plugin.out"), second), said)
+    until(lambda: said().count("the host is as it was") == 1, said)
