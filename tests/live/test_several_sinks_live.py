@@ -40,13 +40,16 @@ else:
     from sinks_peers import NAMESPACE, PACKAGES, Rsyslogd, journald, wait_until
 
 FLOOD, PERIOD_US = 12_000, 200  # opens; as events of 1 KB more than that queue, a pipe and a socket hold
-QUEUE = 4 << 20  # bytes; with the 32 MiB of a real one it takes too long where others work as well
+QUEUE = 4 << 20  # bytes, of the peer alone; with the 32 MiB of a real one it takes too long
 SMALL = [
     sys.executable,
     "-c",
     f"""
 from auditsense.sinks.apart import Apart
-Apart.__init__.__kwdefaults__["queue_bytes"] = {QUEUE}
+init = Apart.__init__
+def small(self, sink, name, **more):
+    init(self, sink, name, **({{**more, "queue_bytes": {QUEUE}}} if name.startswith("syslog:tcp") else more))
+Apart.__init__ = small
 from auditsense.cli import main
 raise SystemExit(main())
 """,
