@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from auditsense.errors import UsageError
-from auditsense.pace import GATHER_S, Pace
+from auditsense.pace import GATHER_S, TURN_S, Pace
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
@@ -76,8 +76,9 @@ class Iterated:
         """Yield documents as they come, those together that came together; ends as iterating does.
 
         Args:
-            turned: called after every turn, when what it found has been taken: once a second at least, a
-                thousand times a second under load. May return the seconds until it wants to be called again.
+            turned: called after a turn, when what it found has been taken: once a second at least, and 20
+                times a second under a load that leads to nothing. May return the seconds until it wants to be
+                called again.
         """
         yield from self._turns(self._poll, turned)
         yield self.finish()
@@ -154,6 +155,7 @@ class Iterated:
         """Yield what there is to take, each time that there is something, until `stop`."""
         pace = Pace()
         again_s: float | None = None
+        turn_s = 0.0
         while not self._stopped:
             if pace.busy:
                 time.sleep(GATHER_S)
@@ -164,8 +166,9 @@ class Iterated:
             found, taken = take()
             if found:
                 yield found
-            if turned is not None:
+            if turned is not None and (found or not pace.busy or time.monotonic() >= turn_s):
                 again_s = turned()
+                turn_s = time.monotonic() + TURN_S
             pace.took(taken)
 
     async def _aturns(self, take: Callable[[], tuple[list[_T], int]]) -> AsyncIterator[list[_T]]:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import time
 
-GATHER_S = 0.004
+GATHER_S = 0.008
+_SOON_S = 0.004  # woken up again after less than this, and so on, is busy
+TURN_S = 0.05  # so often, while records gather and lead to nothing, the owner of the loop has his turn
 _BUSY_DATAGRAMS = 64  # so many at a time, or so often woken up at once, is busy; an event is five records
 _BUSY_WAKES = 8
 
@@ -28,7 +30,7 @@ class Pace:
 
     def woke(self) -> None:
         """Say that it is over."""
-        self._wakes = self._wakes + 1 if time.monotonic() - self._asleep < GATHER_S else 0
+        self._wakes = self._wakes + 1 if time.monotonic() - self._asleep < _SOON_S else 0
 
     def took(self, datagrams: int) -> None:
         """Say how many datagrams were taken then."""

@@ -115,8 +115,8 @@ def running_sinks(  # noqa: PLR0913 - all that sinks are told, once
         form: of standard output; None: what suits it.
         shown: whether documents on standard output are readable beside what is said.
         user: whom the processes of sinks become, except those of files: who owns a file opens the next one.
-        boost: steps of nice by which the sensor runs before others; a sink has half of them, so that an
-            alert is not late there under full load, and the sensor does not wait for a sink with much to do.
+        boost: steps of nice by which the sensor and its sinks run before others, so that an alert is not late
+            on its last step under full load.
         own_process: see `main`.
 
     Raises:
@@ -133,7 +133,7 @@ def running_sinks(  # noqa: PLR0913 - all that sinks are told, once
                 started.append(Inside(sink, str(one)))
                 continue
             apart = Apart(sink, str(one))
-            apart.start(_confinement(one, user, boost // 2) if own_process else None)
+            apart.start(_confinement(one, user, boost) if own_process else None)
             started.append(apart)
             stack.callback(apart.close)
         sinks = Sinks(started, this_host(), needed=frozenset({"stdout"}))
