@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -137,6 +137,16 @@ def test_a_window_that_is_open_goes_on(folder: Path, scanner: Scanner) -> None:
         assert alert["auditsense"]["count"] == 10
 
 
+def until_events(file: Path, count: int) -> dict[str, Any]:
+    """Wait until the sensor has read so many events; return its status, found by the configuration."""
+    deadline = time.monotonic() + LIMIT_S
+    while True:
+        said: dict[str, Any] = json.loads(done("status", "--json", "-c", str(file)).stdout)
+        if said["counters"]["events"] >= count:
+            return said
+        assert time.monotonic() < deadline, said
+
+
 def test_an_exception_of_the_configuration_is_in_force_from_the_reload_on(
     folder: Path, scanner: Scanner
 ) -> None:
@@ -144,15 +154,11 @@ def test_an_exception_of_the_configuration_is_in_force_from_the_reload_on(
     file = configured(folder, "pspy", more=status)
     with running("run", "-c", str(file)) as sensor:
         before = scanner.scan()
+        until_events(file, 10)  # what is read after the reload goes by the new configuration
         configured(folder, "pspy", more=status + QUIET)
         reload(sensor)
         after = scanner.scan(11)
-        deadline = time.monotonic() + LIMIT_S
-        while True:  # found by the configuration, like everything else
-            said = json.loads(done("status", "--json", "-c", str(file)).stdout)
-            if said["counters"]["events"] >= 21:
-                break
-            assert time.monotonic() < deadline, said
+        said = until_events(file, 21)
         assert said["exceptions"] == [
             {"detection": "pspy", "comment": "ours", "origin": f"{file}:5", "events": 11}
         ]
