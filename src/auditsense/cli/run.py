@@ -25,21 +25,15 @@ from auditsense.sensor import Sensor
 from auditsense.sinks.format import Format
 from auditsense.sources.auto import choose
 from auditsense.sources.multicast import Multicast
+from auditsense.sources.needed import rules_needed
 from auditsense.sources.text import Text
 from auditsense.sources.unicast import Unicast
 from auditsense.status.snapshot import Watched
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
 
     from auditsense.config.settings import SourceSettings
-    from auditsense.detections.model import Detection
-
-
-def audit_rules(given: Sequence[str], detections: Sequence[Detection]) -> list[str]:
-    """Return the audit rules that were given, or those the detections need, each once."""
-    return list(given) or list(dict.fromkeys(detection.audit_rule for detection in detections))
 
 
 def _source(
@@ -67,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run until a signal or the end of `--duration`."""
     asked = settings(found_for(arguments))
     wanted = wanted_sinks(arguments.sink or asked.sinks)
-    rules = audit_rules(asked.source.audit_rules, asked.detections)
+    rules = list(asked.source.audit_rules) or rules_needed(asked.detections)
     if is_text(asked.source.name):
         rules = []  # auditd's are in force
     source, why = _source(asked.source, rules, own_process=arguments.own_process)
