@@ -341,7 +341,7 @@ def test_a_dry_run_says_what_would_change_and_changes_nothing(
     assert (code, err) == (0, "")
     assert out.splitlines() == [
         "set backlog_wait_time: 15000 -> 0 jiffies",
-        "set backlog_limit: 64 -> 8192 records",
+        "set backlog_limit: 64 -> 32768 records",
         "become the owner of the audit socket",
         "add audit rule: -w /proc -p r -k audit_proc",
         "set enabled: 0 -> 1",

@@ -623,7 +623,7 @@ def test_as_json(here: Prepared, capfd: pytest.CaptureFixture[str]) -> None:
     said = json.loads(line)
     assert (said["version"], said["exit_code"], said["worst"]) == (1, 1, "warning")
     worst = [one for one in said["findings"] if one["level"] == "warning"]
-    assert [(one["id"], one["remedy"]) for one in worst] == [("backlog-limit", "auditctl -b 8192")]
+    assert [(one["id"], one["remedy"]) for one in worst] == [("backlog-limit", "auditctl -b 32768")]
     assert said["unseen"] == []
 
 

@@ -30,14 +30,14 @@ PROC = auditctl.parse("-w /proc/ -p r -k audit_proc")
 OPENAT = auditctl.parse("-a always,exit -F arch=b64 -S openat -F uid=65534 -k other")
 
 
-def taking(kernel: FakeKernel, *rules: AuditRule, limit: int = 8192) -> Takeover:
+def taking(kernel: FakeKernel, *rules: AuditRule, limit: int = 32768) -> Takeover:
     return Takeover(Commands(kernel), kernel.register, rules or (PROC, OPENAT), limit)
 
 
 # --- the plan ------------------------------------------------------------------
 
 
-def lines(kernel: FakeKernel, *rules: AuditRule, limit: int = 8192) -> list[str]:
+def lines(kernel: FakeKernel, *rules: AuditRule, limit: int = 32768) -> list[str]:
     commands = Commands(kernel)
     return [str(step) for step in plan(commands.status(), commands.rules(), rules, limit)]
 
@@ -45,7 +45,7 @@ def lines(kernel: FakeKernel, *rules: AuditRule, limit: int = 8192) -> list[str]
 def test_the_plan_of_a_booted_machine_reads_in_the_order_it_is_done() -> None:
     assert lines(FakeKernel(), PROC) == [
         "set backlog_wait_time: 15000 -> 0 jiffies",
-        "set backlog_limit: 64 -> 8192 records",
+        "set backlog_limit: 64 -> 32768 records",
         "become the owner of the audit socket",
         "add audit rule: -w /proc -p r -k audit_proc",
         "set enabled: 0 -> 1",
@@ -53,11 +53,11 @@ def test_the_plan_of_a_booted_machine_reads_in_the_order_it_is_done() -> None:
 
 
 def test_what_is_right_already_is_no_step() -> None:
-    ready = FakeKernel(enabled=1, backlog_limit=8192, backlog_wait_time=0, rules=[PROC.to_bytes()])
+    ready = FakeKernel(enabled=1, backlog_limit=32768, backlog_wait_time=0, rules=[PROC.to_bytes()])
     assert lines(ready, PROC, PROC) == ["become the owner of the audit socket"]
 
 
-@pytest.mark.parametrize("limit", [0, 10000])
+@pytest.mark.parametrize("limit", [0, 40000])
 def test_a_higher_backlog_limit_and_none_at_all_stay(limit: int) -> None:
     assert not [line for line in lines(FakeKernel(backlog_limit=limit)) if "limit" in line]
 
@@ -81,7 +81,7 @@ def test_the_commands_come_in_the_order_that_never_makes_a_process_wait() -> Non
         assert kernel.log == [
             "get",
             "set backlog_wait_time=0",
-            "set backlog_limit=8192",
+            "set backlog_limit=32768",
             f"register {os.getpid()}",
             "list",
             "add",

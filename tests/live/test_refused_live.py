@@ -155,7 +155,7 @@ def test_a_dry_run_says_what_would_change_and_changes_nothing(host_state: Callab
     lines = ended.stdout.splitlines()
     wait, limit = before.backlog_wait_time, before.backlog_limit
     assert [f"set backlog_wait_time: {wait} -> 0 jiffies"] * bool(wait) == lines[: bool(wait)]
-    assert f"set backlog_limit: {limit} -> 8192 records" in lines or limit >= 8192
+    assert f"set backlog_limit: {limit} -> 32768 records" in lines or limit >= 32768
     assert "become the owner of the audit socket" in lines
     assert len([line for line in lines if line.startswith("add audit rule: ")]) == 2
     assert lines[-1] == "set enabled: 0 -> 1" or before.enabled

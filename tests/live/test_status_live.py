@@ -54,7 +54,7 @@ def test_a_sensor_under_load_says_the_numbers_that_were_made(scanner: Scanner, u
         assert document["source"]["name"] == "netlink"
         assert document["source"]["guardian"] > 0
         kernel = document["kernel"]
-        assert (kernel["enabled"], kernel["backlog_limit"], kernel["backlog_wait_time"]) == (1, 8192, 0)
+        assert (kernel["enabled"], kernel["backlog_limit"], kernel["backlog_wait_time"]) == (1, 32768, 0)
         assert f"process {sensor.pid}" in done("status").stdout
         assert sensor.end() == 0
     assert not DEFAULT_SOCKET.parent.exists()

@@ -21,6 +21,7 @@ import pytest
 from auditsense.errors import KernelCommandError, SocketTakenError
 from auditsense.kernel import auditctl
 from auditsense.kernel.commands import Commands
+from auditsense.kernel.plan import DEFAULT_BACKLOG_LIMIT
 from auditsense.kernel.status import StatusField
 from auditsense.kernel.takeover import Takeover
 from auditsense.kernel.transport import NetlinkTransport
@@ -63,6 +64,7 @@ def python(script: str, *before: str) -> subprocess.CompletedProcess[str]:
 OWNER = """
 import sys
 from auditsense.kernel.commands import Commands
+from auditsense.kernel.plan import DEFAULT_BACKLOG_LIMIT
 from auditsense.kernel.status import StatusField
 from auditsense.sources import netlink
 with netlink.open_data_socket(1 << 20) as data:
@@ -123,6 +125,7 @@ def test_the_client_works_inside_a_running_event_loop() -> None:
     script = """
 import asyncio
 from auditsense.kernel.commands import Commands
+from auditsense.kernel.plan import DEFAULT_BACKLOG_LIMIT
 async def main():
     with Commands() as commands:
         print(commands.status().failure)
@@ -142,7 +145,7 @@ def test_a_takeover_changes_what_it_says_and_puts_it_back(
         during = host_state()
         assert (during.enabled, during.pid, during.failure) == (1, os.getpid(), before.failure)
         assert during.backlog_wait_time == 0
-        assert during.backlog_limit == max(before.backlog_limit, 8192)
+        assert during.backlog_limit == max(before.backlog_limit, DEFAULT_BACKLOG_LIMIT)
         assert len(during.rules) == len(before.rules) + 2
         assert len([line for line in held.changes() if "add audit rule" in line]) == 2
     assert host_state() == before
@@ -200,6 +203,7 @@ def test_ctrl_c_at_any_time_leaves_the_host_as_it_was(host_state: Callable[[], H
 import itertools
 from auditsense.kernel import auditctl
 from auditsense.kernel.commands import Commands
+from auditsense.kernel.plan import DEFAULT_BACKLOG_LIMIT
 from auditsense.kernel.takeover import Takeover
 from auditsense.sources import netlink
 rule = auditctl.parse("-a always,exit -F arch=b64 -S openat -F uid=65534 -k auditsense_test")
@@ -235,6 +239,7 @@ def test_the_guardian_puts_back_what_a_killed_process_left(
 import os, signal
 from auditsense.kernel import auditctl
 from auditsense.kernel.commands import Commands
+from auditsense.kernel.plan import DEFAULT_BACKLOG_LIMIT
 from auditsense.kernel.takeover import Takeover
 from auditsense.sources import netlink
 rule = auditctl.parse("-a always,exit -F arch=b64 -S openat -F uid=65534 -k auditsense_test")
@@ -277,6 +282,7 @@ def test_records_that_wait_are_counted_and_come_after_the_consent() -> None:
         limit = commands.status().backlog_limit
         script = f"""
 from auditsense.kernel.commands import Commands
+from auditsense.kernel.plan import DEFAULT_BACKLOG_LIMIT
 from auditsense.kernel.status import StatusField
 Commands().set(StatusField.BACKLOG_LIMIT, {limit})
 """
@@ -293,6 +299,7 @@ Commands().set(StatusField.BACKLOG_LIMIT, {limit})
 DROP = """
 import os
 from auditsense.kernel.commands import Commands
+from auditsense.kernel.plan import DEFAULT_BACKLOG_LIMIT
 from auditsense.sources import netlink
 Commands().status()
 os.setresgid(65534, 65534, 65534)
@@ -301,6 +308,7 @@ os.setresuid(65534, 65534, 65534)
 ASK = """
 from auditsense.errors import NoKernelAuditError
 from auditsense.kernel.commands import Commands
+from auditsense.kernel.plan import DEFAULT_BACKLOG_LIMIT
 from auditsense.sources import netlink
 try:
     Commands().status()

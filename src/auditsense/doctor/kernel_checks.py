@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _OFF: Final = frozenset({"0", "off"})
 _ON: Final = frozenset({"1", "on"})
+_SHORT_BACKLOG: Final = 8192  # what distributions set is not called short, though longer is better
 
 
 def _ours(facts: Facts) -> bool:
@@ -271,7 +272,7 @@ def backlog_limit(facts: Facts) -> Finding | None:
     if facts.status is None:
         return None
     limit = facts.status.backlog_limit
-    if not 0 < limit < DEFAULT_BACKLOG_LIMIT or facts.status.enabled == Enabled.OFF:
+    if not 0 < limit < _SHORT_BACKLOG or facts.status.enabled == Enabled.OFF:
         return Finding("backlog-limit", Level.OK, f"backlog_limit is {limit} records")
     return Finding(
         "backlog-limit",
