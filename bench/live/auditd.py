@@ -2,7 +2,7 @@
 
     python bench/live/auditd.py [--opens N] [--producers N] [--rounds N] [--root FOLDER] [--json FILE]
 
-auditd is given the same kernel settings as the sensor takes (backlog_limit 8192, nobody waits) and the same
+auditd is given the same kernel settings as the sensor takes (backlog_limit 32768, nobody waits) and the same
 audit rule, and a configuration folder of its own. Twice: once it writes its log (RAW, INCREMENTAL_ASYNC, as
 it is shipped), once it writes nothing and hands all to a plugin that counts (`grep -c`, q_depth as shipped).
 What is counted are SYSCALL records in the log, or with the plugin. CPU is that of the daemon alone, as
@@ -30,6 +30,7 @@ from auditsense.bench.readers import Reader, sensor
 from auditsense.bench.report import machine
 from auditsense.kernel import auditctl
 from auditsense.kernel.commands import Commands
+from auditsense.kernel.plan import DEFAULT_BACKLOG_LIMIT
 from auditsense.kernel.status import StatusField
 
 if TYPE_CHECKING:
@@ -42,7 +43,6 @@ else:
     from ground import ground, write_json
 
 LIBRARIES = ("usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu", "usr/lib", "lib")
-BACKLOG_LIMIT = 8192
 START_LIMIT_S = 10.0
 END_LIMIT_S = 30.0
 CONFIGURATION = """\
@@ -99,7 +99,7 @@ def settings() -> Iterator[None]:
             sys.exit("this kernel has no backlog_wait_time")
         try:
             commands.set(StatusField.BACKLOG_WAIT_TIME, 0)
-            commands.set(StatusField.BACKLOG_LIMIT, BACKLOG_LIMIT)
+            commands.set(StatusField.BACKLOG_LIMIT, DEFAULT_BACKLOG_LIMIT)
             commands.add_rule(rule)
             yield
         finally:
