@@ -53,9 +53,12 @@ def rotated(sensor: Command, file: Path, load: subprocess.Popen[str]) -> list[Pa
 
 
 def serials(file: Path, pid: int) -> list[int]:
-    """Return the serials of one process's events, as they stand in a file of whole lines."""
+    """Return the serials of one process's events, as they stand in a file of whole lines.
+
+    Of none, if it was opened again after the last of them.
+    """
     text = file.read_text(encoding="utf-8")
-    assert text.endswith("\n")
+    assert not text or text.endswith("\n")
     documents = [json.loads(line) for line in text.splitlines()]
     ours = (one["auditsense"]["events"] for one in documents if one.get("process", {}).get("pid") == pid)
     return [int(event.rpartition(":")[2]) for (event,) in ours]
