@@ -47,8 +47,7 @@ if TYPE_CHECKING:
 
 _TICK_S = 1.0  # events and bursts that wait for time to pass are looked at so often
 _EXPIRE_S = 0.1  # those that wait for time to pass while records come
-_ROUNDS = 64  # calls of recvmmsg before the hits are looked at
-_EVENT_ROUNDS = 16  # the same where every event is one, and becomes an object
+_ROUNDS = 16  # calls of recvmmsg before the hits are looked at: under full load an alert waits for all
 _MOST_TURNS = 8  # before all else is, however much comes
 
 
@@ -134,8 +133,7 @@ class Sensor(Iterated):
         limits = limits if limits is not None else Limits()
         self._event_timeout_ms = limits.event_timeout_ms
         self._lines = Lines(source, limits.event_timeout_ms) if isinstance(source, Text) else None
-        self._rounds = _EVENT_ROUNDS if view is View.EVENTS else _ROUNDS
-        self._most_datagrams = self._rounds * limits.datagram_slots
+        self._most_datagrams = _ROUNDS * limits.datagram_slots
         self._detector: Detector | None = None
         self._checks: Checks | None = None
         self._kept: Kept | None = None  # when it was left
@@ -370,7 +368,7 @@ class Sensor(Iterated):
         for _ in range(_MOST_TURNS):
             if self.fileno() < 0:
                 break
-            taken = ring.receive(self.fileno(), self._monotonic_ms(), self._rounds)
+            taken = ring.receive(self.fileno(), self._monotonic_ms(), _ROUNDS)
             total += taken
             drained = self._drain(detector)
             found += drained
