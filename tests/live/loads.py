@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Self
 
 from auditsense.bench.programs import SCANNER
+from auditsense.kernel import auditctl
+from auditsense.kernel.commands import Commands
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -136,6 +138,19 @@ def as_nobody(*command: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         command, user=NOBODY, group=NOBODY, extra_groups=[], cwd="/", stdout=subprocess.DEVNULL, text=True
     )
+
+
+@contextlib.contextmanager
+def audit_rule(text: str) -> Iterator[None]:
+    """Have somebody else add an audit rule, and take it away after the block."""
+    rule = auditctl.parse(text)
+    with Commands() as commands:
+        commands.add_rule(rule)
+    try:
+        yield
+    finally:
+        with Commands() as commands:
+            commands.delete_rule(rule)
 
 
 # --- watching ------------------------------------------------------------------

@@ -17,22 +17,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from auditsense.kernel import auditctl
-from auditsense.kernel.commands import Commands
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tests.debian import debian, environment
     from tests.docs_commands import ELSEWHERE, PAGES, steps
     from tests.live.guardian import Kernel
-    from tests.live.loads import AUDITSENSE, OWN_RULE, Scanner, command, done
+    from tests.live.loads import AUDITSENSE, OWN_RULE, Scanner, audit_rule, command, done
 else:
     sys.path.insert(0, str(Path(__file__).parents[1]))
     from debian import debian, environment
     from docs_commands import ELSEWHERE, PAGES, steps
     from guardian import Kernel
-    from loads import AUDITSENSE, OWN_RULE, Scanner, command, done
+    from loads import AUDITSENSE, OWN_RULE, Scanner, audit_rule, command, done
 
 LIMIT_S = 15.0
 OPENS = 10
@@ -90,18 +87,6 @@ def until(what: Callable[[], object], say: Callable[[], str]) -> None:
 def private(path: Path, text: str, mode: int = 0o640) -> None:
     path.write_text(text)
     path.chmod(mode)
-
-
-@contextmanager
-def audit_rule(text: str) -> Iterator[None]:
-    """Have a rule in force, as auditd's own would be."""
-    rule = auditctl.parse(text)
-    with Commands() as commands:
-        commands.add_rule(rule)
-        try:
-            yield
-        finally:
-            commands.delete_rule(rule)
 
 
 def configure(folder: Path, form: str) -> None:

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,10 +18,9 @@ import pytest
 import auditsense
 from auditsense.kernel import auditctl
 from auditsense.kernel.audit_rule import AuditRule
-from auditsense.kernel.commands import Commands
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from tests.faults import AS_BEFORE, NOTHING, Recorder
     from tests.live.guardian import HostState
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
         EXACT_RULE,
         OWN_RULE,
         Scanner,
+        audit_rule,
         command,
         done,
         of_process,
@@ -42,6 +42,7 @@ else:
         EXACT_RULE,
         OWN_RULE,
         Scanner,
+        audit_rule,
         command,
         done,
         of_process,
@@ -53,19 +54,6 @@ OTHER_RULE = "-a always,exit -F arch=b64 -S chdir -F uid=65534 -k somebody_else"
 ROUNDS = 20
 LATE_S = 1.0
 LAST_WORD = "the host is as it was\n"
-
-
-@contextmanager
-def somebody_s_rule(text: str) -> Iterator[None]:
-    """Have somebody else add an audit rule, and take it away after the block."""
-    rule = auditctl.parse(text)
-    with Commands() as commands:
-        commands.add_rule(rule)
-    try:
-        yield
-    finally:
-        with Commands() as commands:
-            commands.delete_rule(rule)
 
 
 # --- ways to end ---------------------------------------------------------------
@@ -365,7 +353,7 @@ def test_a_capture_on_a_full_disk_is_not_begun(
 def test_a_rule_of_somebody_else_stays(
     host_state: Callable[[], HostState], scanner: Scanner, fault: Recorder
 ) -> None:
-    with somebody_s_rule(OTHER_RULE):
+    with audit_rule(OTHER_RULE):
         before = host_state()
         with running("run") as sensor:
             assert len(host_state().rules) == len(before.rules) + 1
@@ -386,7 +374,7 @@ def test_a_rule_of_somebody_else_stays(
 def test_the_same_rule_added_by_somebody_else_stays(
     host_state: Callable[[], HostState], scanner: Scanner, fault: Recorder
 ) -> None:
-    with somebody_s_rule(OWN_RULE):
+    with audit_rule(OWN_RULE):
         before = host_state()
         with running("run") as sensor:
             assert host_state().rules == before.rules
@@ -408,7 +396,7 @@ def test_a_rule_added_by_somebody_else_meanwhile_stays(
     host_state: Callable[[], HostState], fault: Recorder
 ) -> None:
     before = host_state()
-    with running("run") as sensor, somebody_s_rule(OTHER_RULE):
+    with running("run") as sensor, audit_rule(OTHER_RULE):
         assert sensor.end() == 0
         after = host_state()
     (left,) = set(after.rules) - set(before.rules)
@@ -480,7 +468,7 @@ def test_the_rule_can_be_installed_checked_listed_and_removed(host_state: Callab
 def test_a_sensor_leaves_the_installed_rule_in_force(
     host_state: Callable[[], HostState], scanner: Scanner
 ) -> None:
-    with somebody_s_rule(EXACT_RULE):
+    with audit_rule(EXACT_RULE):
         before = host_state()
         with command("run") as sensor:
             sensor.wait_until_ready()

@@ -89,6 +89,7 @@ def test_files_renamed_under_a_load_have_each_document_once(
         assert lost is not None
         assert written is not None, sensor.said  # and none dropped or failed: that would be said there
     assert lost[1] == "0"
+    assert all(one.stat().st_size for one in files[:-1])  # only the last may have got nothing any more
     found = [serials(one, load.pid) for one in files]
     whole = [one for part in found for one in part]
     assert len(whole) + int(lost[2]) == OPENS
