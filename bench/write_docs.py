@@ -20,6 +20,8 @@ else:
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
+BUSY = RESULTS / "busy"
+"""The goals' results of another machine, kept as they were measured; `measure.py` does not write there."""
 PAGE = HERE.parent / "docs" / "performance.md"
 _METS = {None: "", True: "**met**", False: "**missed**"}
 
@@ -80,9 +82,9 @@ def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]], right: int = 0
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def page(results: Results) -> str:
-    """Return the whole page."""
-    parts = [HEAD, _goals(results), _machine(results), METHOD]
+def page(results: Results, busy: Results) -> str:
+    """Return the whole page; *busy*: of another machine."""
+    parts = [HEAD, _goals(results), _elsewhere(busy), _machine(results), METHOD]
     makers = (("core", _core), ("counts", _counts), ("peers", _peers), ("events", _events), ("loops", _loops))
     parts += [make(results[name]) for name, make in makers if name in results]
     parts += [_live(results), _auditd(results), _spent(results), UNFAIR, _limit(results)]
@@ -97,6 +99,22 @@ def _goals(results: Results) -> str:
         rows.append((line.goal, line.wants, line.measured, line.spread, why, command))
     head = ("goal", "wants", "measured", "spread", "", "command")
     return "## The six goals\n\n" + table(head, rows)
+
+
+def _elsewhere(busy: Results) -> str:
+    if not busy:
+        return ""
+    rows = [
+        (line.goal, line.wants, line.measured, line.spread, _METS[line.met])
+        for line in goals(busy)
+        if line.met is not None
+    ]
+    words = (
+        "Ratios do not hold everywhere. The same commands on a virtual machine of the same kind, whose host "
+        "was slower and busy, four days before:\n\n"
+    )
+    head = ("goal", "wants", "measured", "spread", "")
+    return "## The same goals in a busy hour\n\n" + words + table(head, rows)
 
 
 def _machine(results: Results) -> str:
@@ -319,16 +337,14 @@ def _live_limit(found: dict[str, Any]) -> str:
     )
 
 
-def load() -> Results:
-    """Return the committed results by name."""
-    return {
-        path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("*.json"))
-    }
+def load(folder: Path = RESULTS) -> Results:
+    """Return the committed results of a folder by name."""
+    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
 
 
 def write() -> None:
     """Write the page."""
-    PAGE.write_text(page(load()), encoding="utf-8")
+    PAGE.write_text(page(load(), load(BUSY)), encoding="utf-8")
 
 
 if __name__ == "__main__":
