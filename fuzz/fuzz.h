@@ -120,7 +120,7 @@ static inline size_t fuzz_collect(as_ring *ring, fuzz_hits *hits) {
 
 /* A column of these bytes: of hits it has a row each, of anything else it is refused, and no byte more is touched. */
 static inline void fuzz_columns(const uint8_t *bytes, size_t size, bool hits) {
-    static const uint32_t fields[] = {AS_FIELD_PID, AS_FIELD_EXE, AS_FIELD_PATH_NAME};
+    static const uint32_t fields[] = {AS_FIELD_PID, AS_FIELD_EXE, AS_FIELD_PROCTITLE};
     uint8_t *out = must(malloc(size + 1));
     uint8_t *copy = must(malloc(size + 1));
     if (size > 0) {
@@ -136,6 +136,18 @@ static inline void fuzz_columns(const uint8_t *bytes, size_t size, bool hits) {
         PROMISE(words < 0 || ((size_t)words <= size && column.words <= column.rows));
         const int64_t numbers = as_hits_column(copy, size, fields[i], AS_COLUMN_NUMBER, out, size, &column);
         PROMISE(numbers == AS_ARGUMENT ? texts == numbers : numbers == 8 * (int64_t)rows && rows == column.rows);
+        const int64_t parts = as_hits_column(copy, size, fields[i], AS_COLUMN_PARTS, out, size, &column);
+        int64_t zeros = 0;
+        for (int64_t at = 0; at < parts; at++) {
+            zeros += out[at] == 0 ? 1 : 0;
+        }
+        const int64_t counts = as_hits_column(copy, size, fields[i], AS_COLUMN_COUNTS, out, size, &column);
+        for (int64_t at = 0; at < counts; at += 8) {
+            int64_t count;
+            memcpy(&count, out + at, sizeof count);
+            zeros -= count;
+        }
+        PROMISE(counts == AS_ARGUMENT ? texts == counts : counts == 8 * (int64_t)rows && zeros == 0);
     }
     free(copy);
     free(out);

@@ -93,7 +93,7 @@ def test_several_keys_are_told_apart_and_a_node_is_the_collectors() -> None:
 
 def test_nuls_between_arguments_and_blanks_in_them_cannot_be_told_apart() -> None:
     (event,) = events_of(open_event(title="sh\0-c\0echo a"))
-    assert event.argv == ("sh", "-c", "echo", "a")
+    assert (event.argv, event.title) == (("sh", "-c", "echo a"), "sh -c echo a")
 
 
 @given(st.binary(min_size=1, max_size=60))

@@ -161,6 +161,13 @@ def test_a_title_that_an_exception_asks_for_is_waited_for_by_a_lean_sensor() -> 
         assert 1327 in detector.unsent
 
 
+def test_a_title_is_compared_with_blanks_between_its_arguments() -> None:
+    with Detector(quiet_about(**{"process.title": "sh -c a b"}), host=HOST) as detector:
+        detector.feed_text(open_event(title="sh\0-c\0a b").text)
+        detector.finish()
+        assert detector.stats().excepted == 1
+
+
 # --- from files and from code --------------------------------------------------------------
 
 MINIMAL = """

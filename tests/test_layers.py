@@ -18,7 +18,7 @@ CORE = PACKAGE / "_ring"
 
 # Each may import from those above it, and from itself.
 LAYERS = (
-    {"value"},
+    {"value", "packaged"},
     {"accounts", "errors", "syscalls", "rule_table", "clock", "pace"},
     {"hit", "trust", "alone"},
     {"ring"},
@@ -153,6 +153,23 @@ def test_reading_a_log_loads_nothing_that_takes_long(tmp_path: Path) -> None:
     loaded = loaded_by(f"from auditsense.cli import main; main({words})", prints=True)
     assert "tomllib" in loaded
     assert not loaded & SLOW
+
+
+def test_reading_a_log_takes_no_path_from_pathlib(tmp_path: Path) -> None:
+    # Told by the names in our modules: an editable install has loaded pathlib long before.
+    log = tmp_path / "audit.log"
+    log.write_bytes(b"")
+    ours = "[one for name, one in [*sys.modules.items()] if name.startswith('auditsense.')]"
+    code = (
+        f"import sys; from auditsense.cli import main; main(['replay', '-o', 'count', {str(log)!r}]); "
+        f"print(len({ours}), *(one.__name__ for one in {ours} if 'Path' in vars(one)))"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    count, *holders = found.stdout.splitlines()[-1].split()
+    assert int(count) > 20
+    assert holders == []
 
 
 def test_every_public_name_is_loaded_when_it_is_asked_for() -> None:

@@ -22,7 +22,20 @@ NUMBERS = st.sampled_from(
 )
 TEXTS = st.one_of(
     st.sampled_from(
-        ['"/bin/sh"', "(null)", '""', "?", "2F6200", "FF2F", '"a\0b"', '"\0"', '"\xff\xc3"', "2F0A"]
+        [
+            '"/bin/sh"',
+            "(null)",
+            '""',
+            "?",
+            "2F6200",
+            "FF2F",
+            "00",
+            "61006220630000",
+            '"a\0b"',
+            '"\0"',
+            '"\xff\xc3"',
+            "2F0A",
+        ]
     ),
     st.text("ABC0189", max_size=6),
 )

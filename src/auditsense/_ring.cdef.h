@@ -50,7 +50,7 @@ typedef enum {
     AS_FIELD_PATH_RDEV,
     AS_FIELD_PATH_OBJ,
     AS_FIELD_PATH_NAMETYPE,
-    AS_FIELD_PROCTITLE,     /* PROCTITLE proctitle, decoded, NULs as blanks */
+    AS_FIELD_PROCTITLE,     /* PROCTITLE proctitle, decoded; a rule compares it with blanks for its NULs, a hit has the NULs */
     AS_FIELD_NODE,          /* the node= a collector wrote before the record; empty: this host */
     AS_FIELDS
 } as_field;
@@ -232,12 +232,16 @@ int64_t as_ring_drain(as_ring *ring, uint8_t *out, size_t size);
 
 /* One column of drained hits: a value a hit, side by side. */
 typedef enum {
-    AS_COLUMN_TEXT = 0,   /* each text and a zero byte; a text may hold zeros of its own: count them */
+    AS_COLUMN_TEXT = 0,   /* each text and a zero byte; a text may hold zeros of its own (count them), but not
+                             AS_FIELD_PROCTITLE: blanks stand for them */
     AS_COLUMN_NUMBER = 1, /* int64_t each, of a field that is printed in decimal */
     AS_COLUMN_MS = 2,     /* int64_t each: the stamp of the hit's last event; field does not matter */
     AS_COLUMN_SERIAL = 3, /* int64_t each: its serial */
-    AS_COLUMN_WORDS = 4   /* for texts that come again: a byte each, the number of its text from 1 on, 0: absent; then
+    AS_COLUMN_WORDS = 4,  /* for texts that come again: a byte each, the number of its text from 1 on, 0: absent; then
                              the different texts, each with a zero byte */
+    AS_COLUMN_PARTS = 5,  /* of AS_FIELD_PROCTITLE, its arguments, each with a zero byte; of a row without, one zero byte */
+    AS_COLUMN_COUNTS = 6  /* int64_t each: how many of the parts of AS_COLUMN_PARTS are the row's, 1 and more; a row
+                             without any is absent, and has one all the same */
 } as_column_form;
 
 typedef struct {

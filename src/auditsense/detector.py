@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 from auditsense.alerts import AlertCounts, AlertPolicy, Alerts
 from auditsense.alone import alone
 from auditsense.detections.compile import compile_all
+from auditsense.detections.given import given as given_detections
 from auditsense.detections.given import several
-from auditsense.detections.load import shipped
 from auditsense.documents import Document, alert_document, event_document
 from auditsense.errors import UsageError
 from auditsense.host import Host, this_host
@@ -59,7 +59,7 @@ class Detector:
     until then. Use it as a context manager, or call `close`.
 
     Args:
-        detections: what to look for; the shipped ones unless given.
+        detections: what to look for; the shipped ones unless given, none with `View.EVENTS`.
         view: what comes out.
         host: of records that name no node; this host unless given.
         policy: when alerts are sent and when counted.
@@ -88,16 +88,16 @@ class Detector:
         fields: Sequence[str] | None = None,
     ) -> None:
         self._inside = threading.RLock()  # methods call each other
-        self.detections = shipped() if detections is None else several(detections)
         self.host = host if host is not None else this_host()
         self.view = View(view)
+        nothing = detections is None and self.view is View.EVENTS
+        self.detections = given_detections(() if nothing else detections)
         self.lost_elsewhere = 0
         """Records lost before they reached this detector, as its owner knows; alerts say it."""
         self._rows = None if fields is None else self._rows_of(fields)
         self._kept = None if self._rows is None else self._rows.fields
         self._policy = policy if policy is not None else AlertPolicy()
-        self._limits = limits
-        self._lean = lean
+        self._limits, self._lean = limits, lean
         self._rules = self._rules_of(self.detections, self._policy)
         self._spared = self._spared_by(self._rules)
         self.ring = self._ring_of(self._rules)

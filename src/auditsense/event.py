@@ -99,8 +99,9 @@ def split_keys(key: str | None) -> tuple[str, ...]:
 
 
 def split_title(title: str | None) -> tuple[str, ...]:
-    """Return what stands between the blanks of a title."""
-    return tuple(title.split(" ")) if title else ()
+    """Return the arguments that a title shows; a NUL behind the last one ends it."""
+    shown = (title or "").removesuffix("\0")
+    return tuple(shown.split("\0")) if shown else ()
 
 
 class Event:
@@ -237,14 +238,15 @@ class Event:
     @property
     def title(self) -> str | None:
         """PROCTITLE proctitle: its arguments as it shows them, 128 bytes at most, NULs as blanks."""
-        return _text(self._raw, _TITLE)
+        title = _text(self._raw, _TITLE)
+        return None if title is None else title.replace("\0", " ")
 
     @property
     def argv(self) -> tuple[str, ...]:
-        """`title`, split at its blanks; empty without one. EXECVE records are not kept by the core.
+        """PROCTITLE proctitle, split at its NULs; empty without one. EXECVE records are not kept by the core.
 
-        So an argument that holds a blank comes apart, an empty one is left out, what is past 128 bytes
-        is missing, and a process may show what it likes.
+        So what is past 128 bytes is missing, as are empty arguments at the end, and a process may show what
+        it likes: one that writes its title in one piece has one argument.
         """
         return split_title(_text(self._raw, _TITLE))
 

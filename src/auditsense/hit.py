@@ -81,9 +81,15 @@ class Hit:
         return self.rest[start : start + length]
 
     def text(self, field: Field) -> str | None:
-        """Return a field as text, undecodable bytes as hex escapes; None: absent."""
+        """Return a field as text; None: absent.
+
+        Undecodable bytes are hex escapes; in a title, NULs are blanks.
+        """
         value = self.value(field)
-        return None if value is None else value.decode("utf-8", "backslashreplace")
+        if value is None:
+            return None
+        text = value.decode("utf-8", "backslashreplace")
+        return text.replace("\0", " ") if field is Field.PROCTITLE else text
 
     def number(self, field: Field) -> int | None:
         """Return a field that the kernel prints in decimal as a number; None: absent or no number."""
@@ -104,6 +110,10 @@ class ColumnForm(enum.IntEnum):
     SERIAL = 3
     WORDS = 4
     """For texts that come again."""
+    PARTS = 5
+    """The arguments of titles, all of them one after another."""
+    COUNTS = 6
+    """How many of them each title has; None: it has none, and there is an empty one for it."""
 
 
 class Column(NamedTuple):

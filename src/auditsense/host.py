@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from auditsense.value import value
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @value
@@ -21,11 +24,12 @@ class Host:
     name: str
 
 
-def this_host(machine_id: Path = Path("/etc/machine-id")) -> Host:
+def this_host(machine_id: Path | str = "/etc/machine-id") -> Host:
     """Return the identity of this host. Reads one file, never below /proc."""
     name = os.uname().nodename
     try:
-        found = machine_id.read_text(encoding="ascii", errors="replace").strip()
+        with open(machine_id, encoding="ascii", errors="replace") as file:  # noqa: PTH123 - pathlib loads slowly
+            found = file.read().strip()
     except OSError:
         found = ""
     return Host(found or name, name)

@@ -371,10 +371,10 @@ def _column(hits: Any, size: int, wanted: tuple[Field, ColumnForm], out: Any, fo
     absent: list[int] = []
     if found.absent:
         absent = memoryview(ffi.buffer(out + size - 4 * found.absent, 4 * found.absent)).cast("I").tolist()
-    if form is ColumnForm.TEXT:
+    if form is ColumnForm.TEXT or form is ColumnForm.PARTS:
         values = cast("list[Any]", str(ffi.buffer(out, used), "utf-8", "backslashreplace").split("\0"))
         values.pop()  # behind the last NUL
-        odd = len(values) != found.rows
+        odd = form is ColumnForm.TEXT and len(values) != found.rows
     else:
         values = cast("list[Any]", memoryview(ffi.buffer(out, used)).cast("q").tolist())
     if not odd:

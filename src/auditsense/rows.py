@@ -7,7 +7,7 @@ few for every event. What a row holds is what the attributes of that name of an 
 from __future__ import annotations
 
 from functools import partial
-from itertools import chain
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Final
 
 from auditsense import event as events
@@ -52,7 +52,7 @@ _DERIVED: Final[dict[str, tuple[tuple[Field, ...], Callable[..., Any]]]] = {
     "arguments": ((Field.A0, Field.A1, Field.A2, Field.A3), lambda *registers: registers),
     "key": ((Field.KEY,), lambda key: next(iter(events.split_keys(key)), None)),
     "keys": ((Field.KEY,), events.split_keys),
-    "argv": ((Field.PROCTITLE,), events.split_title),
+    "argv": ((Field.PROCTITLE,), events.split_title),  # a batch at a time by _titles
 }
 NAMES: Final = (*_OF_ID, *_DERIVED, *_TEXTS, *_NUMBERS, "node")
 """What may be asked for: the attributes of `Event` of these names."""
@@ -160,16 +160,20 @@ class Rows:
     ) -> tuple[list[tuple[Field, ColumnForm]], Callable[[Sequence[Column]], Iterable[Any]]]:
         if name in _OF_ID:
             return [(Field.ARCH, _OF_ID[name])], _as_it_is
+        if name == "node":
+            return [(Field.NODE, ColumnForm.TEXT)], self._nodes
         if name in _TEXTS:
             return [(_TEXTS[name], ColumnForm.TEXT)], _as_it_is
         if name in _NUMBERS:
             return [(_NUMBERS[name], ColumnForm.NUMBER)], _as_it_is
-        if name == "syscall":
-            return [(Field.ARCH, ColumnForm.TEXT), (Field.SYSCALL, ColumnForm.NUMBER)], self._call_names
-        if name == "node":
-            return [(Field.NODE, ColumnForm.TEXT)], self._nodes
         fields, made = _DERIVED[name]
-        return [(field, ColumnForm.TEXT) for field in fields], partial(_made_of, made)
+        return {
+            "syscall": (
+                [(Field.ARCH, ColumnForm.TEXT), (Field.SYSCALL, ColumnForm.NUMBER)],
+                self._call_names,
+            ),
+            "argv": ([(Field.PROCTITLE, ColumnForm.PARTS), (Field.PROCTITLE, ColumnForm.COUNTS)], _titles),
+        }.get(name, ([(field, ColumnForm.TEXT) for field in fields], partial(_made_of, made)))
 
     def _nodes(self, columns: Sequence[Column]) -> Iterable[str]:
         node = self.host.name
@@ -194,6 +198,14 @@ class Rows:
 
 def _as_it_is(columns: Sequence[Column]) -> list[Any]:
     return columns[0].values
+
+
+def _titles(columns: Sequence[Column]) -> Iterable[tuple[str, ...]]:
+    parts, counts = columns
+    rest = iter(parts.values)
+    for count in counts.values:
+        arguments = tuple(islice(rest, count or 1))
+        yield arguments if count else ()
 
 
 def _made_of(made: Callable[..., Any], columns: Sequence[Column]) -> Iterable[Any]:

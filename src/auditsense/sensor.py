@@ -20,8 +20,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 from auditsense.accounts import Accounts
 from auditsense.checks import Checks, Kept
 from auditsense.clock import HostClock
-from auditsense.detections.given import several
-from auditsense.detections.load import shipped
+from auditsense.detections.given import given as given_detections
 from auditsense.detector import Detector, View
 from auditsense.errors import ClosedError, UsageError
 from auditsense.iterated import Iterated, tell
@@ -113,9 +112,7 @@ class Sensor(Iterated):
     ) -> None:
         super().__init__()
         self._clock: Clock = clock if clock is not None else HostClock()
-        if detections is None:
-            detections = shipped()
-        detections, view = several(detections), View(view)
+        detections, view = given_detections(detections), View(view)
         self._source: Source = source_for(source, audit_rules, detections)
         self._self_test = self_test
         kind: Callable[..., Detector] = Detector

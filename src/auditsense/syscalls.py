@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import os
 from functools import cache
-from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
+
+from auditsense.packaged import packaged_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -90,8 +91,7 @@ def canonical_arch(machine: str) -> str:
 
 @cache
 def _tables() -> Mapping[str, Mapping[str, int]]:
-    # Read here and not through csv and importlib.resources: to load those takes longer than to read this.
-    text = Path(__file__).with_name("syscalls.csv").read_text(encoding="ascii")
+    text = packaged_text("syscalls.csv")  # the module csv takes longer to load than this to read
     head, *rows = [line.split(",") for line in text.splitlines() if not line.startswith("#")]
     columns = [head.index(arch) for arch in ARCHES]
     tables: dict[str, dict[str, int]] = {arch: {} for arch in ARCHES}

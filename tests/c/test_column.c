@@ -91,6 +91,27 @@ static void words(void) {
     }
 }
 
+static void titles(void) {
+    as_hits hits = fresh();
+    CASE("a title has blanks for its zeros, and its arguments stand alone");
+    put(&hits, AS_FIELD_PROCTITLE, "7368002D63006120620000", AS_FORM_BARE); /* sh, -c, a b, and an empty one */
+    put(&hits, AS_FIELD_PROCTITLE, "", AS_FORM_ABSENT);
+    put(&hits, AS_FIELD_PROCTITLE, "00", AS_FORM_BARE);
+    put(&hits, AS_FIELD_PROCTITLE, "sh", AS_FORM_QUOTED);
+    const size_t len = as_hits_drain(&hits, drained);
+    CHECK_EQUAL(read_column(len, AS_FIELD_PROCTITLE, AS_COLUMN_TEXT), 12 + 1 + 2 + 3);
+    CHECK(memcmp(out, "sh -c a b  \0\0 \0sh\0", 18) == 0);
+    CHECK_EQUAL(column.absent, 1);
+    CHECK_EQUAL(read_column(len, AS_FIELD_PROCTITLE, AS_COLUMN_WORDS), 4 + 12 + 2 + 3);
+    CHECK(memcmp(out, "\1\0\2\3sh -c a b  \0 \0sh\0", 21) == 0);
+    CHECK_EQUAL(read_column(len, AS_FIELD_PROCTITLE, AS_COLUMN_PARTS), 11 + 1 + 1 + 3);
+    CHECK(memcmp(out, "sh\0-c\0a b\0\0\0\0sh\0", 16) == 0);
+    CHECK_EQUAL(read_column(len, AS_FIELD_PROCTITLE, AS_COLUMN_COUNTS), 4 * 8);
+    CHECK(number(0) == 4 && number(1) == 1 && number(2) == 1 && number(3) == 1);
+    CHECK_EQUAL(column.absent, 2);
+    CHECK(absent_row(len, 0) == 1 && absent_row(len, 1) == 2);
+}
+
 static void lent(void) {
     const uint8_t *at = NULL;
     as_hits hits = fresh();
@@ -152,7 +173,7 @@ static void no_hits(void) {
         CHECK_EQUAL(read_column(cut, AS_FIELD_EXE, AS_COLUMN_WORDS), AS_ARGUMENT);
     }
     CHECK_EQUAL(read_column(len, AS_FIELDS, AS_COLUMN_TEXT), AS_ARGUMENT);
-    CHECK_EQUAL(as_hits_column(drained, len, 0, AS_COLUMN_WORDS + 1, out, len, &column), AS_ARGUMENT);
+    CHECK_EQUAL(as_hits_column(drained, len, 0, AS_COLUMN_COUNTS + 1, out, len, &column), AS_ARGUMENT);
     CHECK_EQUAL(as_hits_column(drained, len, 0, AS_COLUMN_TEXT, out, len - 1, &column), AS_ARGUMENT);
 
     CASE("places outside of their hit");
@@ -192,6 +213,7 @@ static void kept(void) {
 int main(void) {
     texts();
     words();
+    titles();
     lent();
     numbers();
     no_hits();

@@ -63,6 +63,31 @@ static uint8_t *put_number(uint8_t *to, int64_t number) {
     return to + sizeof number;
 }
 
+/* A title as people read it. */
+static uint8_t *put_title(uint8_t *to, as_span text) {
+    uint8_t *end = put_text(to, text);
+    for (uint32_t i = 0; i < text.len; i++) {
+        to[i] = to[i] == 0 ? ' ' : to[i];
+    }
+    return end;
+}
+
+/* The arguments of a title: a zero behind the last one ends it, and is not the start of another. */
+static as_span arguments(as_span title) {
+    if (title.len > 0 && title.at[title.len - 1] == 0) {
+        title.len--;
+    }
+    return title;
+}
+
+static int64_t parts(as_span title) {
+    int64_t count = 1;
+    for (uint32_t i = 0; i < title.len; i++) {
+        count += title.at[i] == 0 ? 1 : 0;
+    }
+    return count;
+}
+
 enum { MOST_WORDS = 255, WORD_SLOTS = 1024, MOST_PROBES = 8 };
 
 /* The different texts of a column, in the order they came. */
@@ -133,7 +158,7 @@ static int64_t write_words(as_span rest, uint32_t field, uint8_t *out, as_column
     }
     column->words = all.count;
     for (uint32_t i = 0; i < all.count; i++) {
-        to = put_text(to, all.words[i]);
+        to = field == AS_FIELD_PROCTITLE ? put_title(to, all.words[i]) : put_text(to, all.words[i]);
     }
     return to - out;
 }
@@ -144,7 +169,7 @@ int64_t as_hits_column(const uint8_t *hits, size_t len, uint32_t field, uint32_t
     uint8_t *to = out;
     row now;
     *column = (as_column){0};
-    if (rest.len != len || size < len || field >= AS_FIELDS || form > AS_COLUMN_WORDS) {
+    if (rest.len != len || size < len || field >= AS_FIELDS || form > AS_COLUMN_COUNTS) {
         return AS_ARGUMENT;
     }
     if (form == AS_COLUMN_WORDS) {
@@ -156,7 +181,11 @@ int64_t as_hits_column(const uint8_t *hits, size_t len, uint32_t field, uint32_t
         if (step == 0) {
             return AS_ARGUMENT;
         }
-        const bool absent = form <= AS_COLUMN_NUMBER && now.text.at == NULL;
+        if (form >= AS_COLUMN_PARTS) {
+            now.text = arguments(now.text);
+        }
+        const bool absent = form == AS_COLUMN_COUNTS ? now.text.len == 0
+                                                     : form <= AS_COLUMN_NUMBER && now.text.at == NULL;
         int64_t number = 0;
         if (absent) {
             const uint32_t at = column->rows;
@@ -165,7 +194,13 @@ int64_t as_hits_column(const uint8_t *hits, size_t len, uint32_t field, uint32_t
         }
         switch (form) {
         case AS_COLUMN_TEXT:
+            to = field == AS_FIELD_PROCTITLE ? put_title(to, now.text) : put_text(to, now.text);
+            break;
+        case AS_COLUMN_PARTS:
             to = put_text(to, now.text);
+            break;
+        case AS_COLUMN_COUNTS:
+            to = put_number(to, parts(now.text));
             break;
         case AS_COLUMN_NUMBER:
             column->odd += absent || plain_number(now.text, &number) ? 0 : 1;

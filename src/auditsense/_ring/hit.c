@@ -52,8 +52,10 @@ uint64_t as_hits_put(as_hits *hits, uint32_t rule, const as_event_id *ids, uint3
     memcpy(field_bytes, hits->none, sizeof hits->none);
     for (uint64_t fields = hits->fields; fields != 0; fields &= fields - 1) {
         const uint32_t field = (uint32_t)__builtin_ctzll(fields);
+        const as_kind kind = as_field_kind((as_field)field);
         as_span text;
-        if (as_value_text(values[field], as_field_kind((as_field)field), start + at, &text)) {
+        if (field == AS_FIELD_PROCTITLE ? as_value_bytes(values[field], kind, start + at, &text)
+                                        : as_value_text(values[field], kind, start + at, &text)) {
             if (text.at != start + at) {
                 copy(start + at, text);
             }

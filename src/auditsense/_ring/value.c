@@ -51,8 +51,8 @@ static unsigned upper_digit(uint8_t c) {
     return c >= 'A' && c <= 'F' ? (unsigned)(c - 'A') + 10u : 255u;
 }
 
-/* Decode upper-case hex. False: it is not, and the text stands for itself. */
-static bool unhex(as_span hex, uint8_t *out) {
+/* Decode upper-case hex; nul: what stands for a NUL. False: it is not hex, and the text stands for itself. */
+static bool unhex(as_span hex, uint8_t nul, uint8_t *out) {
     for (uint32_t i = 0; i < hex.len; i += 2) {
         const unsigned high = upper_digit(hex.at[i]);
         const unsigned low = upper_digit(hex.at[i + 1]);
@@ -60,12 +60,12 @@ static bool unhex(as_span hex, uint8_t *out) {
             return false;
         }
         const uint8_t byte = (uint8_t)(high * 16 + low);
-        out[i / 2] = byte == 0 ? ' ' : byte;
+        out[i / 2] = byte == 0 ? nul : byte;
     }
     return true;
 }
 
-bool as_value_text(as_value value, as_kind kind, uint8_t *scratch, as_span *out) {
+static bool decode(as_value value, as_kind kind, uint8_t nul, uint8_t *scratch, as_span *out) {
     const as_span text = value.span;
     if (value.form == AS_FORM_ABSENT) {
         return false;
@@ -83,10 +83,18 @@ bool as_value_text(as_value value, as_kind kind, uint8_t *scratch, as_span *out)
     if (text.at[0] == '?' && text.len == 1) {
         return false;
     }
-    if (kind == AS_KIND_STRING && text.len % 2 == 0 && unhex(text, scratch)) {
+    if (kind == AS_KIND_STRING && text.len % 2 == 0 && unhex(text, nul, scratch)) {
         *out = as_span_of(scratch, text.len / 2);
     }
     return true;
+}
+
+bool as_value_text(as_value value, as_kind kind, uint8_t *scratch, as_span *out) {
+    return decode(value, kind, ' ', scratch, out);
+}
+
+bool as_value_bytes(as_value value, as_kind kind, uint8_t *scratch, as_span *out) {
+    return decode(value, kind, 0, scratch, out);
 }
 
 bool as_value_number(as_value value, as_kind kind, uint64_t *out) {

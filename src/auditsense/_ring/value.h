@@ -35,6 +35,9 @@ as_kind as_field_kind(as_field field);
  * where they stand unquoted. scratch holds at least half of the value's length. False: absent. */
 bool as_value_text(as_value value, as_kind kind, uint8_t *scratch, as_span *out);
 
+/* As as_value_text, but NULs stay what they are. */
+bool as_value_bytes(as_value value, as_kind kind, uint8_t *scratch, as_span *out);
+
 /* Read a value as a number; a negative one wraps to 64 bits. False: absent or no number. */
 bool as_value_number(as_value value, as_kind kind, uint64_t *out);
 

@@ -6,11 +6,10 @@ import os
 import signal
 import sys
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auditsense.cli import say
-from auditsense.detections.load import load, quiet, shipped
+from auditsense.detections.load import load, paths_of, quiet, shipped
 from auditsense.errors import AuditSenseError
 from auditsense.sinks.format import Format
 from auditsense.sinks.stream import StreamSink
@@ -28,8 +27,8 @@ _ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
 
 def wanted_detections(arguments: argparse.Namespace) -> tuple[Detection, ...]:
     """Return the detections of `--detections`, or the shipped ones, with the exceptions asked for."""
-    paths: list[str] = arguments.detections
-    found = [one for path in paths for one in load(Path(path))] if paths else shipped()
+    paths = paths_of(arguments.detections)
+    found = [one for path in paths for one in load(path)] if paths else shipped()
     return quiet(found, arguments.exceptions, known_harmless_too=bool(arguments.known_harmless))
 
 

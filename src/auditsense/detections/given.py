@@ -11,6 +11,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
+def given(detections: Iterable[Detection] | None) -> tuple[Detection, ...]:
+    """Return them as a tuple; None: the shipped ones. Raises what `several` does."""
+    if detections is not None:
+        return several(detections)
+    from auditsense.detections.load import shipped  # noqa: PLC0415 - who has detections needs no TOML
+
+    return tuple(shipped())
+
+
 def several(detections: Iterable[Detection]) -> tuple[Detection, ...]:
     """Return them as a tuple.
 

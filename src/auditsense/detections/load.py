@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import tomllib
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auditsense.detections.compile import MOST_MATCHES, compile_one
@@ -16,10 +15,12 @@ from auditsense.detections.fields import HOST
 from auditsense.detections.model import Detection, DetectionExcept, Named, Severity, Threat, Window
 from auditsense.detections.table import Table, conditions, duration_ms
 from auditsense.errors import DetectionError, UsageError
+from auditsense.packaged import packaged_names, packaged_text
 from auditsense.trust import refuse_folders, refuse_others
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
 _MOST_RISK = 100
 
@@ -181,11 +182,11 @@ def _exceptions(text: str, where: str, origin: str) -> list[DetectionExcept]:
 
 def known_harmless() -> list[DetectionExcept]:
     """Return the exceptions that come with the package, for `with_exceptions`; none is in force unasked."""
-    files = sorted((Path(__file__).parent / "harmless").glob("*.toml"))
+    folder = "detections/harmless"
     return [
         one
-        for file in files
-        for one in _exceptions(file.read_text(encoding="utf-8"), file.name, f"known harmless, {file.name}")
+        for name in packaged_names(folder, ".toml")
+        for one in _exceptions(packaged_text(f"{folder}/{name}"), name, f"known harmless, {name}")
     ]
 
 
@@ -201,8 +202,18 @@ def quiet(
     """
     ids = {one.id for one in detections}
     harmless = [one for one in known_harmless() if one.detection in ids] if known_harmless_too else []
-    given = [one for path in paths for one in load_exceptions(Path(path))]
+    given = [one for path in paths_of(paths) for one in load_exceptions(path)]
     return with_exceptions(detections, (*harmless, *given))
+
+
+def paths_of(given: Iterable[str]) -> list[Path]:
+    """Return names of files and folders as paths."""
+    names = list(given)
+    if not names:
+        return []
+    from pathlib import Path  # noqa: PLC0415 - most commands are given none, and it loads slowly
+
+    return [Path(name) for name in names]
 
 
 def _read(path: Path) -> str:
@@ -230,5 +241,5 @@ def _refuse_others(path: Path, status: os.stat_result) -> None:
 
 def shipped() -> list[Detection]:
     """Return the detections that come with the package."""
-    files = sorted(Path(__file__).parent.glob("*.toml"))
-    return [parse(file.read_text(encoding="utf-8"), file.name) for file in files]
+    names = packaged_names("detections", ".toml")
+    return [parse(packaged_text(f"detections/{name}"), name) for name in names]
