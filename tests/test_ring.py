@@ -192,7 +192,7 @@ def test_the_core_says_its_version() -> None:
 
 def call(ring: Ring, name: str) -> object:
     given: dict[str, object] = {"fd": -1, "now_ms": 1, "packed": b"", "text": b"", "rounds": 1}
-    given |= {"older": ring, "rules": [0], "wanted": []}
+    given |= {"older": ring, "rules": [0], "wanted": [], "only_kernel": False}
     method: Callable[..., object] = getattr(ring, name)
     return method(**{parameter: given[parameter] for parameter in inspect.signature(method).parameters})
 
@@ -315,6 +315,47 @@ def test_what_another_process_sent_is_dropped_unread(
         assert (stats.datagrams, stats.foreign, stats.records) == (5, 5, 0)
         assert ring.finish()
         assert ring.drain() == []
+
+
+def test_who_sent_is_not_asked_where_only_the_kernel_can_and_asked_again_where_others_can(
+    strangers: tuple[socket.socket, socket.socket],
+) -> None:
+    receiver, sender = strangers
+    with Ring(EVERY) as ring:
+        for only_kernel, foreign in ((False, 5), (True, 5), (True, 5), (False, 10), (True, 10)):
+            for one in open_event().datagrams:
+                sender.send(one)
+            assert ring.receive(receiver.fileno(), 1, only_kernel=only_kernel) == 5
+            assert ring.stats().foreign == foreign
+        assert ring.stats().records == 15
+
+
+def test_what_was_received_under_one_word_is_judged_by_it(
+    strangers: tuple[socket.socket, socket.socket],
+) -> None:
+    receiver, sender = strangers
+    for one in open_event().datagrams:
+        sender.send(one)
+    with Ring(EVERY) as ring, Ring(EVERY, seed=ring.seed) as after:
+        lib.as_ring_only_kernel(ring._handle, 1)
+        assert lib.as_ring_fetch(ring._handle, receiver.fileno()) == 5
+        lib.as_ring_only_kernel(ring._handle, 0)
+        assert after.adopt(ring, [0])
+        assert after.receive(receiver.fileno(), 1) == 5
+        assert (after.stats().foreign, after.stats().records) == (0, 5)
+
+
+def test_the_kernel_refuses_what_others_send_to_a_connected_socket() -> None:
+    usersock = 2  # netlink for anybody
+    with (
+        socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, usersock) as connected,
+        socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, usersock) as other,
+    ):
+        connected.bind((0, 0))
+        other.sendto(b"x", connected.getsockname())
+        connected.connect((0, 0))
+        with pytest.raises(ConnectionRefusedError):
+            other.sendto(b"x", connected.getsockname())
 
 
 def test_rounds_bound_what_one_call_takes(strangers: tuple[socket.socket, socket.socket]) -> None:

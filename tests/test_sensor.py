@@ -29,6 +29,7 @@ class FakeSource:
     """A source whose kernel is the test."""
 
     name: str = "fake"
+    only_kernel: bool = False
     audited: bool = False
     early: list[bytes] = field(default_factory=list)
     unsent: frozenset[int] = frozenset()

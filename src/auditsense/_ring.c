@@ -265,6 +265,17 @@ int64_t as_ring_keep(as_ring *ring, uint64_t fields) {
     return leave(ring, AS_OK);
 }
 
+int64_t as_ring_only_kernel(as_ring *ring, uint32_t yes) {
+    if (!enter(ring)) {
+        return AS_BUSY;
+    }
+    if (yes > 1) {
+        return leave(ring, AS_ARGUMENT);
+    }
+    ring->datagrams.only_kernel = yes == 1;
+    return leave(ring, AS_OK);
+}
+
 int64_t as_ring_receive(as_ring *ring, int fd, uint64_t now_ms, uint32_t rounds) {
     int64_t total = 0;
     if (!enter(ring)) {

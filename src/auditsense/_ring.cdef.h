@@ -199,6 +199,11 @@ void as_ring_free(as_ring *ring);
  * nobody needs is not kept either, so it costs less. Before the first input only: AS_ARGUMENT. */
 int64_t as_ring_keep(as_ring *ring, uint64_t fields);
 
+/* Say that nobody but the kernel can send to the socket that is received from: it is connected to the kernel
+ * (connect(2), nl_pid 0) and in no group. Who sent a datagram is not asked for then, which the kernel does not give
+ * away. yes: 1, or 0: ask again, as a new ring does. From the next receive or fetch on. */
+int64_t as_ring_only_kernel(as_ring *ring, uint32_t yes);
+
 /* Receive with recvmmsg(2) until the socket is empty, the hits are full, or rounds calls were made.
  * Never waits. now_ms: a clock that never steps back. Returns the datagrams taken. */
 int64_t as_ring_receive(as_ring *ring, int fd, uint64_t now_ms, uint32_t rounds);
@@ -272,7 +277,7 @@ int64_t as_ring_excepted(as_ring *ring, uint64_t *out, size_t size);
 /* Go on where another ring was, with this one's rules: for a new ring of the same as_config, its seed too.
  * rules: for each rule of from, in order, its place in this ring, or UINT32_MAX when it is gone. A rule that stays
  * keeps its windows and the events that wait; a new one sees events whose SYSCALL record comes later. All counters go
- * on but those of as_ring_excepted, and what as_ring_keep said holds on. Nothing is lost, and nothing is decided
+ * on but those of as_ring_excepted, and what as_ring_keep and as_ring_only_kernel said holds on. Nothing is lost, and nothing is decided
  * early. Afterwards from can be freed.
  * Returns 1 when done; 0 when from has hits to be drained (drain, then call again); AS_ARGUMENT: this ring was used,
  * its configuration differs, or a rule has other keys or another count than the one at its place. */

@@ -186,13 +186,15 @@ class Ring:
         self._exceptions = sum(len(rule.exceptions) for rule in rules)
         self._columns: Any = None
 
-    def receive(self, fd: int, now_ms: int, rounds: int = 64) -> int:
+    def receive(self, fd: int, now_ms: int, rounds: int = 64, *, only_kernel: bool = False) -> int:
         """Take what waits on an audit socket, without waiting for more.
 
         Args:
             fd: the socket.
             now_ms: a clock that never steps back, in ms; not 0.
             rounds: recvmmsg calls at most.
+            only_kernel: nobody else can send to this socket: it is connected to the kernel and in no group.
+                Who sent a datagram is not asked for then, which costs.
 
         Returns:
             The datagrams taken. Fewer than waited when the hits are full: drain, then call again.
@@ -201,6 +203,7 @@ class Ring:
             OSError: the socket failed.
         """
         with self._enter() as handle:
+            _checked(lib.as_ring_only_kernel(handle, only_kernel))
             return _checked(lib.as_ring_receive(handle, fd, now_ms, rounds))
 
     def fetch_packed(self, fd: int, now_ms: int) -> bytes:

@@ -365,7 +365,8 @@ class Sensor(Iterated):
         for _ in range(_MOST_TURNS):
             if self.fileno() < 0:
                 break
-            taken = ring.receive(self.fileno(), self._monotonic_ms(), _ROUNDS)
+            only_kernel = self._source.only_kernel
+            taken = ring.receive(self.fileno(), self._monotonic_ms(), _ROUNDS, only_kernel=only_kernel)
             total += taken
             drained = self._drain(detector)
             found += drained
@@ -403,7 +404,8 @@ class Sensor(Iterated):
         if self._lines is not None:
             self._last += self._lines.receive_last(detector)
             return
-        while detector.ring.receive(self.fileno(), self._monotonic_ms()):
+        only_kernel = self._source.only_kernel
+        while detector.ring.receive(self.fileno(), self._monotonic_ms(), only_kernel=only_kernel):
             self._last += self._drain(detector)
 
     def _own(self, found: list[Any]) -> list[Any]:

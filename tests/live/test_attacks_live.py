@@ -25,6 +25,8 @@ import pytest
 
 import auditsense
 from auditsense.ring import Limits
+from auditsense.sources.multicast import Multicast
+from auditsense.sources.unicast import Unicast
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -308,6 +310,45 @@ os.setgroups([]); os.setresgid(65534, 65534, 65534); os.setresuid(65534, 65534, 
 for _ in range(3000):
     os.close(os.open("/" * 3000 + "proc" + "/." * 500, os.O_RDONLY | os.O_CLOEXEC))
 """
+
+
+def forged() -> bytes:
+    """Return a SYSCALL record as the kernel would send it."""
+    text = b'audit(1.000:1): arch=c000003e syscall=257 success=yes pid=2147483 comm="evil" key="audit_proc"'
+    return struct.pack("=IHHII", 16 + len(text), 1300, 0, 0, 0) + text
+
+
+def test_the_kernel_lets_nobody_else_send_to_the_socket(scanner: Scanner) -> None:
+    source = Unicast([OWN_RULE])
+    with (
+        auditsense.Sensor(source=source) as sensor,
+        socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 9) as other,
+    ):
+        assert source.only_kernel
+        with socket.socket(fileno=os.dup(source.fileno())) as data:
+            port = data.getsockname()
+        for _ in range(10):
+            with pytest.raises(ConnectionRefusedError):
+                other.sendto(forged(), port)
+        load = scanner.start(10)
+        documents = watched(sensor, load)
+        stats = sensor.stats()
+    assert [one["process"]["pid"] for one in documents if "process" in one] == [load.pid]
+    assert (stats.matches, stats.foreign, stats.malformed) == (10, 0, 0)
+
+
+def test_what_root_sends_to_the_group_is_known_as_foreign(scanner: Scanner) -> None:
+    source = Multicast([OWN_RULE])
+    with Unicast([OWN_RULE]), auditsense.Sensor(source=source) as sensor:
+        assert not source.only_kernel
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 9) as other:
+            for _ in range(10):
+                other.sendto(forged(), (0, 1))
+        load = scanner.start(10)
+        documents = watched(sensor, load)
+        stats = sensor.stats()
+    assert [one["process"]["pid"] for one in documents if "process" in one] == [load.pid]
+    assert (stats.matches, stats.foreign, stats.malformed) == (10, 10, 0)
 
 
 def test_paths_as_long_as_the_kernel_allows_crowd_nobody_out(scanner: Scanner, fault: Recorder) -> None:

@@ -18,6 +18,8 @@ void as_datagrams_carve(as_datagrams *in, const as_config *config, as_carver *fr
     in->slot_bytes = config->datagram_bytes;
     in->fetched = 0;
     in->taken = 0;
+    in->only_kernel = false;
+    in->named = false;
     in->messages = as_carve(from, in->slots, sizeof *in->messages);
     in->vectors = as_carve(from, in->slots, sizeof *in->vectors);
     in->senders = as_carve(from, in->slots, sizeof *in->senders);
@@ -28,10 +30,17 @@ void as_datagrams_carve(as_datagrams *in, const as_config *config, as_carver *fr
     for (uint32_t i = 0; i < in->slots; i++) {
         in->vectors[i] = (struct iovec){.iov_base = in->bytes + (size_t)i * (in->slot_bytes + APART),
                                         .iov_len = in->slot_bytes};
-        in->messages[i].msg_hdr = (struct msghdr){.msg_name = &in->senders[i],
-                                                  .msg_iov = &in->vectors[i],
-                                                  .msg_iovlen = 1};
+        in->messages[i].msg_hdr = (struct msghdr){.msg_iov = &in->vectors[i], .msg_iovlen = 1};
     }
+}
+
+/* Make the slots ask who sent a datagram, or not. */
+static void ask(as_datagrams *in, bool named) {
+    for (uint32_t i = 0; i < in->slots; i++) {
+        in->messages[i].msg_hdr.msg_name = named ? &in->senders[i] : NULL;
+        in->messages[i].msg_hdr.msg_namelen = 0;
+    }
+    in->named = named;
 }
 
 int64_t as_datagrams_fetch(as_datagrams *in, int fd) {
@@ -40,7 +49,10 @@ int64_t as_datagrams_fetch(as_datagrams *in, int fd) {
     }
     in->fetched = 0;
     in->taken = 0;
-    for (uint32_t i = 0; i < in->slots; i++) {
+    if (in->named == in->only_kernel) {
+        ask(in, !in->only_kernel);
+    }
+    for (uint32_t i = 0; in->named && i < in->slots; i++) {
         /* The kernel overwrites the length with what it wrote, and leaves a missing name as it is. */
         in->messages[i].msg_hdr.msg_namelen = sizeof *in->senders;
         in->senders[i] = (struct sockaddr_nl){.nl_pid = UINT32_MAX};
@@ -62,9 +74,11 @@ bool as_datagrams_take(as_datagrams *in, as_span *bytes, uint32_t *sender, bool 
     }
     const struct mmsghdr *message = &in->messages[in->taken];
     *bytes = as_span_of(in->vectors[in->taken].iov_base, message->msg_len);
-    /* The name a socket of another family gives is no port, whatever number lies in its place. */
     const struct sockaddr_nl *name = &in->senders[in->taken];
-    *sender = name->nl_family == AF_NETLINK ? name->nl_pid : UINT32_MAX;
+    *sender = 0;
+    if (in->named) { /* the name a socket of another family gives is no port, whatever number lies in its place */
+        *sender = name->nl_family == AF_NETLINK ? name->nl_pid : UINT32_MAX;
+    }
     *cut = (message->msg_hdr.msg_flags & MSG_TRUNC) != 0;
     in->taken++;
     return true;
@@ -73,6 +87,8 @@ bool as_datagrams_take(as_datagrams *in, as_span *bytes, uint32_t *sender, bool 
 void as_datagrams_adopt(as_datagrams *in, const as_datagrams *from) {
     in->fetched = from->fetched;
     in->taken = from->taken;
+    in->only_kernel = from->only_kernel;
+    ask(in, from->named);
     for (uint32_t i = from->taken; i < from->fetched; i++) {
         in->senders[i] = from->senders[i];
         in->messages[i].msg_len = from->messages[i].msg_len;

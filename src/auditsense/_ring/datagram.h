@@ -3,7 +3,8 @@
  * Owns the receive buffers and the only system call of the core.
  * Rule 1: the length of a record is what recvmmsg says; nlmsg_len is never read, because the kernel
  *         sets it 16 too small on unicast records and right on multicast ones.
- * Rule 2: nothing is believed that the kernel did not send (nl_pid 0).
+ * Rule 2: nothing is believed that the kernel did not send (nl_pid 0); where the kernel lets nobody else send,
+ *         it is not asked who did.
  * Tested by tests/c/test_datagram.c and tests/test_ring.py. */
 #ifndef AUDITSENSE_DATAGRAM_H
 #define AUDITSENSE_DATAGRAM_H
@@ -38,6 +39,8 @@ typedef struct {
     uint32_t slot_bytes;
     uint32_t fetched; /* of the last call */
     uint32_t taken;   /* of these, handed on */
+    bool only_kernel; /* nobody else can send to the socket: the next call need not ask who did */
+    bool named;       /* the last call has asked */
 } as_datagrams;
 
 void as_datagrams_carve(as_datagrams *in, const as_config *config, as_carver *from);

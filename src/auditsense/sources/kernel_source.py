@@ -176,6 +176,11 @@ class KernelSource:
             self._socket.close()
             self._socket = None
 
+    @property
+    def only_kernel(self) -> bool:
+        """Whether nobody but the kernel can send to the descriptor: it is connected, and in no group."""
+        return not self.audited
+
     def fileno(self) -> int:
         """Return the descriptor the records come on; -1 when not entered."""
         return self._socket.fileno() if self._socket is not None else -1

@@ -15,6 +15,7 @@ import select
 import socket
 import struct
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from auditsense.errors import KernelCommandError, NoKernelAuditError, SocketTakenError
@@ -81,6 +82,7 @@ def open_data_socket(receive_buffer_bytes: int = DEFAULT_RECEIVE_BUFFER_BYTES) -
     try:
         sock.connect((0, 0))
         _prepare(sock, receive_buffer_bytes)
+        _empty(sock)
     except BaseException:
         sock.close()
         raise
@@ -118,6 +120,13 @@ def open_multicast_socket(receive_buffer_bytes: int = DEFAULT_RECEIVE_BUFFER_BYT
         sock.close()
         raise
     return sock
+
+
+def _empty(sock: socket.socket) -> None:
+    """Throw away what others sent while the socket had a port and was not connected yet."""
+    with suppress(BlockingIOError):
+        while True:
+            sock.recv(1)
 
 
 def join(sock: socket.socket) -> None:

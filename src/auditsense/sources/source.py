@@ -45,6 +45,10 @@ class Source(Protocol):
     def plan(self) -> list[str]:
         """Say what entering would change on this host, one line a change. Changes nothing."""
 
+    @property
+    def only_kernel(self) -> bool:
+        """Whether nobody but the kernel can send to the descriptor, at this moment."""
+
     def fileno(self) -> int:
         """Return the descriptor the records come on; -1 when not entered."""
 

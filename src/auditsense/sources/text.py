@@ -30,6 +30,7 @@ class Text:
     """A source of text. Abstract: where the bytes come from is the subclass's. A context manager."""
 
     name = ""
+    only_kernel = False
     audited = True  # whoever wrote the text owns the audit socket, not this process
 
     def __init__(self) -> None:

@@ -39,6 +39,7 @@ class FakeSource:
     """
 
     name = "fake"
+    only_kernel = False
 
     def __init__(self, *, audited: bool = False) -> None:
         self.audited = audited
