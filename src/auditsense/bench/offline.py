@@ -115,7 +115,7 @@ def pids_rows(events: int) -> Iterator[Row]:
     one = feed_core(packed(Shape(events)))
     for pids in (1_000, 100_000):
         many = feed_core(packed(Shape(events, pids=min(pids, events))))
-        pairs = alternate(many, one, PAIRS)
+        pairs = alternate(many, one, 3 * PAIRS)  # caches, and so neighbours, decide
         yield Row.of(
             f"pids_{pids}",
             f"{pids:,} live processes / one",
