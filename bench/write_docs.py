@@ -110,8 +110,8 @@ def _elsewhere(busy: Results) -> str:
         if line.met is not None
     ]
     words = (
-        "Ratios do not hold everywhere. The same commands on a virtual machine of the same kind, whose host "
-        "was slower and busy, four days before:\n\n"
+        "Ratios do not hold everywhere. The same commands with the version of four days before (it asked who "
+        "sent each datagram, ADR 23), on a virtual machine of the same kind whose host was slower and busy:\n\n"
     )
     head = ("goal", "wants", "measured", "spread", "")
     return "## The same goals in a busy hour\n\n" + words + table(head, rows)

@@ -28,6 +28,7 @@ LAYERS = (
     {"rows"},
     {"detector"},
     {"sources", "sinks", "probe"},
+    {"found"},
     {"checks", "iterated", "lines"},
     {"sensor"},
     {"status"},

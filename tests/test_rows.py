@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+from itertools import islice
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auditsense import Detector, Field, Host, Sensor, UsageError, View
+from auditsense import Detector, Document, Field, Host, Limits, Sensor, UsageError, View
 from auditsense.kernel.selftest import SelfTest
 from auditsense.rows import NAMES
 from auditsense.testing import FakeSource, burst, call_event, open_event
@@ -206,3 +208,79 @@ def test_a_sensor_has_no_documents_of_chosen_fields() -> None:
         sensor.stop()
         with pytest.raises(UsageError, match="was not asked for"):
             list(sensor)
+
+
+# --- of a sensor ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fields", [("path", "serial"), ("serial", "pid", "path"), ("path", "argv")])
+def test_a_sensor_gives_rows_of_what_was_asked_for(fields: tuple[str, ...]) -> None:
+    source = FakeSource()
+    found = [open_event(path="/proc", title="sh\0-c\0a b"), open_event(serial=4, path="/etc")]
+    source.send(found[0])  # comes while entering
+    with Sensor(source=source, view=View.EVENTS, fields=fields) as sensor:
+        source.send(found[1])
+        sensor.stop()
+        rows = list(sensor.rows())
+    assert rows == by_event(b"".join(one.text for one in found), *fields)
+    assert source.left == 1
+
+
+def test_a_sensor_gives_more_rows_than_its_core_holds_at_a_time() -> None:
+    source = FakeSource()
+    limits = Limits(datagram_bytes=1024, hit_bytes=8 * 1024 + 65536)
+    with Sensor(source=source, view=View.EVENTS, fields=("serial",), limits=limits) as sensor:
+        numbers = sensor.rows()
+        source.send(open_event(serial=2))
+        assert next(numbers) == (2,)
+        source.send(*burst(1000, every_ms=0))
+        assert [serial for (serial,) in islice(numbers, 1000)] == [*range(3, 1003)]
+        sensor.stop()
+        assert list(numbers) == []
+
+
+def test_a_sensor_of_rows_leaves_its_own_out_and_says_its_notices() -> None:
+    source = FakeSource(audited=True)
+    source.lost = 7
+    notices: list[Document] = []
+    with Sensor(source=source, view=View.EVENTS, fields=("serial",)) as sensor:
+        source.send(open_event(pid=os.getpid()), open_event(serial=4, pid=os.getpid() + 1))
+        sensor.stop()
+        assert list(sensor.rows(notices.append)) == [(4,)]
+    assert [one["event"]["dataset"] for one in notices] == ["auditsense.loss"]
+
+
+def test_rows_come_beside_other_tasks() -> None:
+    source = FakeSource()
+
+    async def read() -> list[tuple[Any, ...]]:
+        async with Sensor(source=source, view=View.EVENTS, fields=("path",)) as sensor:
+            source.send(open_event(path="/proc"))
+            found = []
+            async for row in sensor.arows():
+                found.append(row)
+                sensor.stop()
+            return found
+
+    assert asyncio.run(read()) == [("/proc",)]
+
+
+def test_a_sensor_without_fields_has_no_rows() -> None:
+    with (
+        Sensor(source=FakeSource(), view=View.EVENTS) as sensor,
+        pytest.raises(UsageError, match="names of their fields"),
+    ):
+        next(sensor.rows())
+
+
+def test_a_sensor_that_is_read_as_rows_gives_nothing_else() -> None:
+    source = FakeSource()
+    with Sensor(source=source, view=View.EVENTS, fields=("path",)) as sensor:
+        rows = sensor.rows()
+        source.send(open_event())
+        next(rows)
+        with pytest.raises(UsageError, match="read as rows"):
+            next(sensor.events())
+        source.send(open_event(serial=9))
+        with pytest.raises(UsageError, match="read as rows"):
+            sensor.poll()

@@ -239,6 +239,11 @@ class Detector:
         """End the input, and yield a tuple for each event that was open. More may be fed afterwards."""
         return self._only_rows().last(self.ring)
 
+    @alone
+    def drain_rows(self) -> list[tuple[Any, ...]]:
+        """Return what the core has found since the last call as rows; see `rows`."""
+        return [*self._only_rows().drain(self.ring)]
+
     def _rows_of(self, names: Sequence[str]) -> Rows:
         if self.view is not View.EVENTS:
             raise UsageError(f"fields come with View.EVENTS only; this detector's view is {self.view}")
@@ -434,13 +439,7 @@ class Detector:
     def _sequence(self, hit: Hit, lost: int) -> Document:
         detection = self.detections[hit.rule]
         return alert_document(
-            detection,
-            hit,
-            self.host,
-            state="sequence",
-            count=hit.count,
-            ids=hit.ids,
-            lost=lost,
+            detection, hit, self.host, state="sequence", count=hit.count, ids=hit.ids, lost=lost
         )
 
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from auditsense.detector import Detector, View
-
 if TYPE_CHECKING:
+    from auditsense.detector import Detector
+    from auditsense.found import Found
     from auditsense.sources.text import Text
 
 _STAMP = re.compile(rb"msg=audit\((\d{1,12})\.(\d{3}):\d+\)")
@@ -35,7 +35,7 @@ class Lines:
         self._came_s = 0.0
         self._stamp_ms = 0
 
-    def receive(self, detector: Detector, found: list[Any], now_s: float) -> int:
+    def receive(self, detector: Detector, how: Found, found: list[Any], now_s: float) -> int:
         """Take lines that wait, but no more of them once there is an alert. Returns how many."""
         total = 0
         for _ in range(_MOST_TURNS):
@@ -46,33 +46,29 @@ class Lines:
             self._came_s = now_s
             for found_stamp in _STAMP.finditer(text, max(0, len(text) - _LOOK_BACK)):
                 self._stamp_ms = max(self._stamp_ms, int(found_stamp[1]) * 1000 + int(found_stamp[2]))
-            led_to = _feed(detector, text)
+            led_to = [*how.of_text(detector, text)]
             found += led_to
             if led_to:
                 break
         return total
 
-    def receive_last(self, detector: Detector) -> list[Any]:
+    def receive_last(self, detector: Detector, how: Found) -> list[Any]:
         """Take what waits while the source is left, within bounds."""
         found: list[Any] = []
         for _ in range(_LAST_PIECES):
             text = self.source.read()
             if not text:
                 break
-            found += _feed(detector, text)
+            found += how.of_text(detector, text)
         return found
 
     def wall_ms(self, now_s: float) -> int:
         """Return the time of the text, ms since 1970 UTC; 0 before there is any."""
         return self._stamp_ms and self._stamp_ms + int((now_s - self._came_s) * 1000)
 
-    def settle(self, detector: Detector, now_s: float) -> list[Any]:
+    def settle(self, detector: Detector, how: Found, now_s: float) -> list[Any]:
         """Decide what is open, when no line has come for long enough."""
         quiet_ms = (now_s - self._came_s) * 1000
         if quiet_ms < self._timeout_ms or not detector.stats().open_events:
             return []
-        return [*detector.last_events()] if detector.view is View.EVENTS else detector.settle()
-
-
-def _feed(detector: Detector, text: bytes) -> list[Any]:
-    return [*detector.text_events(text)] if detector.view is View.EVENTS else detector.feed_text(text)
+        return [*how.settled(detector)]

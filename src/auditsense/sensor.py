@@ -23,6 +23,8 @@ from auditsense.clock import HostClock
 from auditsense.detections.given import given as given_detections
 from auditsense.detector import Detector, View
 from auditsense.errors import ClosedError, UsageError
+from auditsense.found import DOCUMENTS, EVENTS, Found
+from auditsense.found import rows as as_rows
 from auditsense.iterated import Iterated, tell
 from auditsense.lines import Lines
 from auditsense.living import complete, name
@@ -38,7 +40,6 @@ if TYPE_CHECKING:
     from auditsense.clock import Clock
     from auditsense.detections.model import Detection, DetectionExcept
     from auditsense.documents import Document
-    from auditsense.event import Event
     from auditsense.kernel.selftest import SelfTest
     from auditsense.losses import Losses
     from auditsense.ring import Stats
@@ -121,12 +122,14 @@ class Sensor(Iterated):
         self._lean = lean
         self._accounts = Accounts()
         self._make = partial(kind, detections, view=view, policy=policy, limits=limits, lean=lean)
+        self._as_rows: Found | None = None
         if fields is not None:
             if self_test is not None:
                 raise UsageError("a self-test finds its own event by all its fields: leave out fields=")
             # The process's own events are told by it, where the kernel reports them.
             known = not fields or isinstance(fields, str) or "pid" in fields  # the detector judges the rest
-            self._make.keywords["fields"] = fields if known else (*fields, "pid")
+            self._make.keywords["fields"] = kept = fields if known else (*fields, "pid")
+            self._as_rows = as_rows(kept, len(fields)) if "pid" in kept else None
         limits = limits if limits is not None else Limits()
         self._event_timeout_ms = limits.event_timeout_ms
         self._lines = Lines(source, limits.event_timeout_ms) if isinstance(source, Text) else None
@@ -139,8 +142,8 @@ class Sensor(Iterated):
         self._others: dict[int, Callable[[], object]] = {}
         self._next_expire_s = 0.0
         self._polled_s = 0.0
-        # What was found already: documents, or with View.EVENTS events, of which documents are made last.
-        self._last: list[Any] = []
+        self._found = EVENTS if view is View.EVENTS else DOCUMENTS
+        self._last: list[Any] = []  # what was found already
 
     def __enter__(self) -> Self:
         if self._lean and self._lines is not None:
@@ -249,19 +252,28 @@ class Sensor(Iterated):
     def finish(self) -> list[Document]:
         """Put the host back, take what came until then, and end all bursts."""
         found, checks = self._finish()
-        documents = self._documents(found)
+        documents = self._found.documents(found)
         last = checks.finish(self._clock.monotonic_s())
         self._complete(documents)
         checks.narrow(documents, self._clock.monotonic_s())
         return documents + last
 
     def _only_events(self) -> None:
+        if self._found is self._as_rows:
+            raise UsageError("this sensor is read as rows; make another for events")
         self._open().drain_events()  # whose error it is; nothing waits in there between two steps
 
-    def _finish_events(self, notice: Callable[[Document], object] | None) -> list[Event]:
+    def _only_rows(self) -> None:
+        self._open().drain_rows()  # whose error it is; nothing waits in there between two steps
+        if self._found is not self._as_rows and self._as_rows is not None:
+            self._found = self._as_rows
+            names = self._make.keywords["fields"]
+            self._last = [tuple(getattr(event, name) for name in names) for event in self._last]
+
+    def _finish_found(self, notice: Callable[[Document], object] | None) -> list[Any]:
         found, checks = self._finish()
         tell(notice, checks.finish(self._clock.monotonic_s()))
-        return found
+        return self._found.handed_on(found)
 
     def _finish(self) -> tuple[list[Any], Checks]:
         detector = self._open()
@@ -271,8 +283,7 @@ class Sensor(Iterated):
             self._readable.release()
         self._source.__exit__(None, None, None)
         self._feed_early(detector)
-        rest = [*detector.last_events()] if detector.view is View.EVENTS else detector.finish()
-        found = self._own(self._last + rest)
+        found = self._of_others([*self._last, *self._found.last(detector)])
         self._last = []
         return found, checks
 
@@ -316,17 +327,17 @@ class Sensor(Iterated):
 
     def _poll(self) -> tuple[list[Document], int]:
         found, total, checks = self._take()
-        documents = self._documents(found)
+        documents = self._found.documents(found)
         now_s = self._clock.monotonic_s()
         if documents:
             self._complete(documents)
             checks.narrow(documents, now_s)
         return documents + checks.look(now_s), total
 
-    def _poll_events(self, notice: Callable[[Document], object] | None) -> tuple[list[Event], int]:
+    def _poll_found(self, notice: Callable[[Document], object] | None) -> tuple[list[Any], int]:
         found, total, checks = self._take()
         tell(notice, checks.look(self._clock.monotonic_s()))
-        return found, total
+        return self._found.handed_on(found), total
 
     def _take(self) -> tuple[list[Any], int, Checks]:
         """Take what waits and let time pass. Returns what was found, and the datagrams taken."""
@@ -339,15 +350,15 @@ class Sensor(Iterated):
         if not total or now_s >= self._next_expire_s:
             self._next_expire_s = now_s + _EXPIRE_S
             if self._lines is not None:
-                found += self._lines.settle(detector, now_s)
+                found += self._lines.settle(detector, self._found, now_s)
             else:
                 detector.ring.expire(self._monotonic_ms())
-                found += self._drain(detector)
+                found += self._found.waiting(detector)
             wall_ms = self._clock.wall_ms() if self._lines is None else self._lines.wall_ms(now_s)
             found += detector.advance(wall_ms)
             if self._others:
                 self._serve(self._waiter.poll(0))
-        return self._own(found), total, checks
+        return self._of_others(found), total, checks
 
     def _serve(self, ready: Sequence[tuple[int, int]]) -> None:
         for descriptor, _ in ready:
@@ -357,7 +368,7 @@ class Sensor(Iterated):
     def _receive(self, detector: Detector, found: list[Any]) -> int:
         """Take what waits on the socket, but no more of it once there is an alert. Returns how many."""
         if self._lines is not None:
-            taken = self._lines.receive(detector, found, self._clock.monotonic_s())
+            taken = self._lines.receive(detector, self._found, found, self._clock.monotonic_s())
             self._stopped = self._stopped or self._lines.source.ended
             return taken
         ring = detector.ring
@@ -368,7 +379,7 @@ class Sensor(Iterated):
             only_kernel = self._source.only_kernel
             taken = ring.receive(self.fileno(), self._monotonic_ms(), _ROUNDS, only_kernel=only_kernel)
             total += taken
-            drained = self._drain(detector)
+            drained = self._found.waiting(detector)
             found += drained
             # Crowded: some that have left the socket may wait for room, and nothing would wake us for them.
             if not ring.crowded and (drained or taken < self._most_datagrams):
@@ -381,16 +392,7 @@ class Sensor(Iterated):
         if not early:
             return
         self._source.early = []
-        if detector.view is View.EVENTS:
-            self._last += detector.events(early, self._monotonic_ms())
-        else:
-            self._last += detector.feed(early, self._monotonic_ms())
-
-    def _documents(self, found: list[Any]) -> list[Document]:
-        return [event.document() for event in found] if self._open().view is View.EVENTS else found
-
-    def _drain(self, detector: Detector) -> list[Any]:
-        return detector.drain_events() if detector.view is View.EVENTS else detector.drain()
+        self._last += self._found.of_datagrams(detector, early, self._monotonic_ms())
 
     def _monotonic_ms(self) -> int:
         return int(self._clock.monotonic_s() * 1000)
@@ -402,18 +404,14 @@ class Sensor(Iterated):
     def _receive_last(self) -> None:
         detector = self._open()
         if self._lines is not None:
-            self._last += self._lines.receive_last(detector)
+            self._last += self._lines.receive_last(detector, self._found)
             return
         only_kernel = self._source.only_kernel
         while detector.ring.receive(self.fileno(), self._monotonic_ms(), only_kernel=only_kernel):
-            self._last += self._drain(detector)
+            self._last += self._found.waiting(detector)
 
-    def _own(self, found: list[Any]) -> list[Any]:
-        """Leave out this process's own events where the kernel reports them: writing one makes the next."""
-        if not self._source.audited or self._open().view is not View.EVENTS:
-            return found
-        own = os.getpid()
-        return [event for event in found if event.pid != own]
+    def _of_others(self, found: list[Any]) -> list[Any]:
+        return self._found.of_others(found, os.getpid()) if self._source.audited else found
 
     def _complete(self, documents: list[Document]) -> None:
         """Add to alerts what the host can be asked for; of all else there is too much."""
