@@ -110,8 +110,9 @@ def _elsewhere(busy: Results) -> str:
         if line.met is not None
     ]
     words = (
-        "Ratios do not hold everywhere. The same commands with the version of four days before (it asked who "
-        "sent each datagram, ADR 23), on a virtual machine of the same kind whose host was slower and busy:\n\n"
+        "Ratios do not hold everywhere. The same commands with the version of four days before (it asked "
+        "who sent each datagram, ADR 23), on a virtual machine of the same kind whose host was slower and "
+        "busy:\n\n"
     )
     head = ("goal", "wants", "measured", "spread", "")
     return "## The same goals in a busy hour\n\n" + words + table(head, rows)
@@ -195,11 +196,12 @@ def _loops(figures: dict[str, Any]) -> str:
         spread = f"{ratio['low']:.2f} to {ratio['high']:.2f}"
         cells = (f"{one['us']:.2f}", f"{one['core_us']:.2f}", f"{ratio['median']:.2f}", spread)
         rows.append((one["name"], *cells, f"{figures['found'][one['name']]:,}"))
-    head = ("", "µs an event", "the core beside it", "× core", "spread", "documents")
+    head = ("", "µs an event", "the core beside it", "× core", "spread", "found")
     words = (
         f"`{figures['command']}`: {figures['events']:,} events in memory, {figures['batch_events']} a turn, "
         f"{figures['pairs']} pairs. All but `feed_packed` pack single datagrams, which no sensor on the "
-        "kernel's socket does.\n\n"
+        f"kernel's socket does. For these {figures['hits']:,} hits are looked at: in a turn one of each "
+        "process whose window is complete. Of events and rows three fields are read.\n\n"
     )
     return "## The Python around the core\n\n" + words + table(head, rows, right=5)
 
