@@ -326,9 +326,7 @@ def _limit(results: Results) -> str:
         lines.append(
             f"- **Many processes**: with 100,000 an event takes {more:.0f} ns more than with 1,000. perf "
             "finds nearly all of it in two loads, one after the other, of what is in no cache: a process's "
-            "bucket, and its window. The ratio was 1.31 to 1.61 in eleven runs of one day, presumably by who "
-            "else used the host's last cache. To ask for both while the next records are read was tried: a "
-            "tenth less at best, and 10 ns more for everybody.\n"
+            "bucket, and its window (docs/adr/0024).\n"
         )
     if "burst-1" in results:
         lines.append(_live_limit(results["burst-1"]))

@@ -120,13 +120,13 @@ static inline size_t fuzz_collect(as_ring *ring, fuzz_hits *hits) {
 
 /* A column of these bytes: of hits it has a row each, of anything else it is refused, and no byte more is touched. */
 static inline void fuzz_columns(const uint8_t *bytes, size_t size, bool hits) {
-    static const uint32_t fields[] = {AS_FIELD_PID, AS_FIELD_EXE, AS_FIELD_PROCTITLE};
+    static const uint32_t fields[] = {AS_FIELD_PID, AS_FIELD_EXE, AS_FIELD_PATH_NAME, AS_FIELD_PROCTITLE};
     uint8_t *out = must(malloc(size + 1));
     uint8_t *copy = must(malloc(size + 1));
     if (size > 0) {
         memcpy(copy, bytes, size);
     }
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
         as_column column;
         const int64_t texts = as_hits_column(copy, size, fields[i], AS_COLUMN_TEXT, out, size, &column);
         PROMISE(texts >= 0 ? (size_t)texts + 4 * column.absent <= size : !hits && texts == AS_ARGUMENT);

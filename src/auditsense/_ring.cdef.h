@@ -50,7 +50,7 @@ typedef enum {
     AS_FIELD_PATH_RDEV,
     AS_FIELD_PATH_OBJ,
     AS_FIELD_PATH_NAMETYPE,
-    AS_FIELD_PROCTITLE,     /* PROCTITLE proctitle, decoded; a rule compares it with blanks for its NULs, a hit has the NULs */
+    AS_FIELD_PROCTITLE,     /* PROCTITLE proctitle, decoded: in a hit with its NULs, to a rule with blanks for them */
     AS_FIELD_NODE,          /* the node= a collector wrote before the record; empty: this host */
     AS_FIELDS
 } as_field;
@@ -244,7 +244,8 @@ typedef enum {
     AS_COLUMN_SERIAL = 3, /* int64_t each: its serial */
     AS_COLUMN_WORDS = 4,  /* for texts that come again: a byte each, the number of its text from 1 on, 0: absent; then
                              the different texts, each with a zero byte */
-    AS_COLUMN_PARTS = 5,  /* of AS_FIELD_PROCTITLE, its arguments, each with a zero byte; of a row without, one zero byte */
+    AS_COLUMN_PARTS = 5,  /* of AS_FIELD_PROCTITLE: its arguments, each with a zero byte; one zero byte of a row that
+                             has none */
     AS_COLUMN_COUNTS = 6  /* int64_t each: how many of the parts of AS_COLUMN_PARTS are the row's, 1 and more; a row
                              without any is absent, and has one all the same */
 } as_column_form;
@@ -277,8 +278,8 @@ int64_t as_ring_excepted(as_ring *ring, uint64_t *out, size_t size);
 /* Go on where another ring was, with this one's rules: for a new ring of the same as_config, its seed too.
  * rules: for each rule of from, in order, its place in this ring, or UINT32_MAX when it is gone. A rule that stays
  * keeps its windows and the events that wait; a new one sees events whose SYSCALL record comes later. All counters go
- * on but those of as_ring_excepted, and what as_ring_keep and as_ring_only_kernel said holds on. Nothing is lost, and nothing is decided
- * early. Afterwards from can be freed.
+ * on but those of as_ring_excepted, and what as_ring_keep and as_ring_only_kernel said holds on. Nothing is lost, and
+ * nothing is decided early. Afterwards from can be freed.
  * Returns 1 when done; 0 when from has hits to be drained (drain, then call again); AS_ARGUMENT: this ring was used,
  * its configuration differs, or a rule has other keys or another count than the one at its place. */
 int64_t as_ring_adopt(as_ring *ring, as_ring *from, const uint32_t *rules);
