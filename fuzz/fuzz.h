@@ -83,7 +83,8 @@ static inline as_ring *fuzz_ring(bool merge) {
                             .test_count = 4,
                             .operand_count = 2,
                             .exception_count = 2,
-                            .text_len = 6};
+                            .text_len = 6,
+                            .actor_fields = UINT64_C(1) << AS_FIELD_EXE | UINT64_C(1) << AS_FIELD_UID};
     const as_config config = {.seed = 7,
                               .datagram_slots = 1,
                               .datagram_bytes = 1024,
@@ -180,7 +181,7 @@ static inline as_stats fuzz_finish(as_ring *ring, fuzz_hits *hits) {
         PROMISE(hits->len - at >= sizeof hit);
         memcpy(&hit, hits->bytes + at, sizeof hit);
         PROMISE(hit.size % 8 == 0 && hit.size <= hits->len - at && hit.rule < 3);
-        PROMISE(hit.ids == hit.rule + 1);
+        PROMISE(hit.ids == hit.rule + 1 && hit.others < hit.ids);
         for (uint32_t field = 0; field < AS_FIELDS; field++) {
             as_hit_field place;
             memcpy(&place,

@@ -211,7 +211,7 @@ STAGES = (
     {"hit"},
     {"column"},
     {"handle"},  # beside the stages, after them: what a ring holds, and how another goes on with it
-    {"adopt"},
+    {"adopt", "decide"},
 )
 STAGE = {name: rank for rank, names in enumerate(STAGES) for name in names}
 LIBRARY = {"stdalign.h", "stdbool.h", "stddef.h", "stdint.h", "string.h", "errno.h"}

@@ -115,7 +115,7 @@ typedef struct {
     uint32_t count;      /* matches that complete a hit, 1 to 64; at 1 there is no window */
     uint32_t span_ms;    /* from the first to the last of them at most, 1 to 86400000 */
     uint32_t merge_ms;   /* 0: every completed window is a hit of its own; else a waiting hit of the
-                            same key takes in those that come at most so much later */
+                            same key and actor takes in those that come at most so much later */
     uint32_t first_exception; /* an event that any of them takes is no match of this rule */
     uint32_t exceptions;
 } as_rule;
@@ -139,6 +139,8 @@ typedef struct {
     uint32_t operand_count;
     uint32_t exception_count;
     uint32_t text_len;
+    uint64_t actor_fields; /* bits of as_field: events of one key that differ in them are of different actors, whose
+                              windows are not merged (as_hit.others); 0: a key is one actor */
 } as_rules;
 
 /* A hit as it lies in the drained bytes: as_hit, then as_event_id[ids], as_hit_field[AS_FIELDS], text. */
@@ -146,8 +148,8 @@ typedef struct {
     uint32_t size;    /* of all of it, a multiple of 8 */
     uint32_t rule;    /* index in as_rules.rules */
     uint32_t ids;
-    uint32_t unused;
-    uint64_t more;    /* completed windows of the same key that were merged into this hit */
+    uint32_t others;  /* of these, events of another actor than the event that the fields are of */
+    uint64_t more;    /* completed windows of the same key and actor that were merged into this hit */
     uint64_t last_ms; /* stamp of the newest of them */
 } as_hit;
 
@@ -281,7 +283,7 @@ int64_t as_ring_excepted(as_ring *ring, uint64_t *out, size_t size);
  * on but those of as_ring_excepted, and what as_ring_keep and as_ring_only_kernel said holds on. Nothing is lost, and
  * nothing is decided early. Afterwards from can be freed.
  * Returns 1 when done; 0 when from has hits to be drained (drain, then call again); AS_ARGUMENT: this ring was used,
- * its configuration differs, or a rule has other keys or another count than the one at its place. */
+ * its configuration or its actor_fields differ, or a rule has other keys or another count than the one at its place. */
 int64_t as_ring_adopt(as_ring *ring, as_ring *from, const uint32_t *rules);
 
 /* The version this library was built as: a stale build beside newer Python files is found at import. */

@@ -22,7 +22,7 @@ from auditsense.lean import Lean
 from auditsense.lean import lean as without
 from auditsense.reload import going_on, places
 from auditsense.ring import Limits, Ring, Stats, pack, piece
-from auditsense.rule_table import End, Rule, RuleTable
+from auditsense.rule_table import ACTOR, End, Rule, RuleTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -117,7 +117,7 @@ class Detector:
         return without(rules) if self._lean else Lean(frozenset(), End.EOE)
 
     def _ring_of(self, rules: RuleTable, seed: int | None = None) -> Ring:
-        return Ring(rules, self._limits, end=self._spared.end, fields=self._kept, seed=seed)
+        return Ring(rules, self._limits, end=self._spared.end, fields=self._kept, actor=ACTOR, seed=seed)
 
     @property
     def unsent(self) -> frozenset[int]:

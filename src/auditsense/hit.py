@@ -40,9 +40,10 @@ class Hit:
 
     Attributes:
         rule: index of the rule in the rule table.
-        more: further windows of the same key that completed before this hit was drained.
+        more: further windows of the same key and actor that completed before this hit was drained.
         last_ms: stamp of the newest of them, or of this hit's own last event.
         count: events of the window, 1 or more.
+        others: of these, events of another actor than the event that the fields are of (`Ring`).
         rest: ids, fields and text as the core laid them out behind `as_hit`.
     """
 
@@ -50,10 +51,12 @@ class Hit:
     more: int
     last_ms: int
     count: int
+    others: int
     rest: bytes
 
     def __repr__(self) -> str:
-        return f"Hit(rule={self.rule}, more={self.more}, last_ms={self.last_ms}, count={self.count})"
+        counts = f"more={self.more}, last_ms={self.last_ms}, count={self.count}, others={self.others}"
+        return f"Hit(rule={self.rule}, {counts})"
 
     @property
     def ids(self) -> tuple[EventId, ...]:
@@ -133,8 +136,8 @@ def unpack(drained: bytes) -> Iterator[Hit]:
     """Read the hits that lie one after another in the bytes that the core handed out."""
     at = 0
     while at < len(drained):
-        size, rule, count, _, more, last_ms = _HIT.unpack_from(drained, at)
-        yield Hit(rule, more, last_ms, count, drained[at + _HIT.size : at + size])
+        size, rule, count, others, more, last_ms = _HIT.unpack_from(drained, at)
+        yield Hit(rule, more, last_ms, count, others, drained[at + _HIT.size : at + size])
         at += size
 
 

@@ -8,7 +8,7 @@ from auditsense import syscalls
 from auditsense.detector import Detector, View
 from auditsense.hit import split
 from auditsense.ring import Limits, Ring
-from auditsense.rule_table import Call, End, Field, Op, Rule, RuleTable, Test
+from auditsense.rule_table import ACTOR, Call, End, Field, Op, Rule, RuleTable, Test
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,7 +44,7 @@ class _ProbedRing(Ring):
     def __init__(
         self, rules: RuleTable, limits: Limits | None, *, end: End = End.EOE, seed: int | None = None
     ) -> None:
-        super().__init__(rules, limits, end=end, seed=seed)
+        super().__init__(rules, limits, end=end, actor=ACTOR, seed=seed)
         self._probe = len(rules) - 1
         self.probed: list[Hit] = []
 

@@ -139,6 +139,8 @@ class Ring:
         limits: what it may hold.
         end: what tells that all records of an event have come.
         fields: those that hits carry; all of them unless given.
+        actor: the fields that tell actors apart. Events of one key that differ in them never merge
+            their windows (`Rule.merge_ms`), and `Hit.others` counts them; without any a key is one actor.
         seed: of the hash tables; random unless given. A fixed one makes collisions computable.
 
     Raises:
@@ -146,13 +148,14 @@ class Ring:
         MemoryError: the memory cannot be had.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a ring is made with, all but two by name
         self,
         rules: RuleTable,
         limits: Limits | None = None,
         *,
         end: End = End.EOE,
         fields: Iterable[Field] | None = None,
+        actor: Iterable[Field] = (),
         seed: int | None = None,
     ) -> None:
         self._handle: Any = None
@@ -161,7 +164,7 @@ class Ring:
         outside = f"a limit or a rule is outside its bounds: {limits}; {len(rules)} rules"
         try:
             seed = int.from_bytes(os.urandom(8), sys.byteorder) if seed is None else seed
-            config, table, keep = _to_c(rules, limits, end, seed)
+            config, table, keep = _to_c(rules, limits, end, seed, actor)
         except OverflowError:  # below 0, or past the bits that the core has for it
             raise UsageError(outside) from None
         self.memory_bytes: int = lib.as_ring_bytes(config, table)
@@ -297,7 +300,7 @@ class Ring:
         All counters go on, but those of `excepted`. Afterwards the other one is of no use; close it.
 
         Args:
-            older: of the same limits, end and seed. This one must not have been fed yet.
+            older: of the same limits, end, actor and seed. This one must not have been fed yet.
             rules: for each rule of the older one, its place in this one, None when it is gone. A rule that
                 stays keeps its windows; a new one sees events whose SYSCALL record comes from now on.
 
@@ -402,10 +405,13 @@ def _words(hits: Any, size: int, field: Field, out: Any, found: Any) -> Column |
     return Column([words[number] for number in numbers], words=words, numbers=numbers)
 
 
-def _to_c(rules: RuleTable, limits: Limits, end: End, seed: int) -> tuple[Any, Any, list[Any]]:
+def _to_c(
+    rules: RuleTable, limits: Limits, end: End, seed: int, actor: Iterable[Field] = ()
+) -> tuple[Any, Any, list[Any]]:
     """Lay the table out as C arrays; the list keeps them alive until the core has copied them."""
     config = ffi.new("as_config *", {"seed": seed, "end": end, **as_dict(limits)})
     laid_out = lay_out(rules)
+    bits = sum({1 << field for field in actor})
     arrays = {
         "rules": ffi.new("as_rule[]", laid_out.rules),
         "calls": ffi.new("as_call[]", laid_out.calls),
@@ -414,7 +420,11 @@ def _to_c(rules: RuleTable, limits: Limits, end: End, seed: int) -> tuple[Any, A
         "exceptions": ffi.new("as_exception[]", laid_out.exceptions),
         "text": ffi.new("uint8_t[]", bytes(laid_out.text)),
     }
-    return config, ffi.new("as_rules *", {**arrays, **laid_out.counts}), list(arrays.values())
+    return (
+        config,
+        ffi.new("as_rules *", {**arrays, **laid_out.counts, "actor_fields": bits}),
+        list(arrays.values()),
+    )
 
 
 def pack(datagrams: Iterable[bytes], now_ms: int = 0) -> bytes:

@@ -55,6 +55,10 @@ class Field(enum.IntEnum):
     NODE = 37
 
 
+ACTOR = (Field.EXE, Field.UID, Field.AUID, Field.SES)
+"""What tells two actors under one pid apart: an exec, another user, another session, a reused pid."""
+
+
 class End(enum.IntEnum):
     """What tells that all records of an event have come as datagrams. In log text it is always TITLE."""
 

@@ -24,7 +24,7 @@ static void put(as_hits *hits, as_field field, const char *text, as_form form) {
     const as_event_id ids[] = {{.ms = 1, .serial = 2}, {.ms = 1000 + hits->used, .serial = UINT32_MAX}};
     as_value values[AS_FIELDS] = {0};
     values[field] = (as_value){.span = as_span_of((const uint8_t *)text, strlen(text)), .form = form};
-    as_hits_put(hits, 0, ids, 2, values);
+    as_hits_put(hits, 0, ids, 2, 0, values);
 }
 
 static int64_t read_column(size_t len, as_field field, as_column_form form) {

@@ -42,13 +42,14 @@ static void written(void) {
 
     CASE("a hit carries its ids and its fields, decoded; absent ones have no place, empty ones do");
     CHECK_EQUAL(as_hits_drain(&hits, drained), 0);
-    CHECK(as_hits_put(&hits, 3, ids, 2, values) != 0);
+    CHECK(as_hits_put(&hits, 3, ids, 2, 1, values) != 0);
     const uint32_t moved = as_hits_drain(&hits, drained);
     const as_hit hit = header_at(drained);
     CHECK_EQUAL(hit.size, moved);
     CHECK_EQUAL(hit.size % 8, 0);
     CHECK_EQUAL(hit.rule, 3);
     CHECK_EQUAL(hit.ids, 2);
+    CHECK_EQUAL(hit.others, 1);
     CHECK_EQUAL(hit.more, 0);
     CHECK_EQUAL(hit.last_ms, 2000);
     CHECK(memcmp(drained + sizeof hit, ids, sizeof ids) == 0);
@@ -63,7 +64,7 @@ static void written(void) {
     CASE("no byte of a hit is left over from an earlier one");
     memset(hits.bytes, 0xee, hits.capacity);
     values[AS_FIELD_COMM] = (as_value){.span = GUARDED("x"), .form = AS_FORM_QUOTED};
-    as_hits_put(&hits, 0, ids, 2, values);
+    as_hits_put(&hits, 0, ids, 2, 0, values);
     const uint32_t size = header_at(hits.bytes).size;
     CHECK(memchr(hits.bytes, 0xee, size) == NULL);
     CHECK_EQUAL(hits.bytes[size], 0xee);
@@ -71,7 +72,7 @@ static void written(void) {
     CASE("hex that is none after all leaves nothing behind");
     values[AS_FIELD_COMM] = (as_value){.span = GUARDED("41424g"), .form = AS_FORM_BARE};
     as_hits_drain(&hits, drained);
-    as_hits_put(&hits, 0, ids, 1, values);
+    as_hits_put(&hits, 0, ids, 1, 0, values);
     CHECK_TEXT(field_at(hits.bytes, AS_FIELD_COMM), "41424g");
 }
 
@@ -82,7 +83,7 @@ static void room(void) {
     CASE("there is room until the largest hit might not fit, and again once they were drained");
     uint32_t count = 0;
     while (as_hits_room(&hits)) {
-        as_hits_put(&hits, 0, ids, 64, values);
+        as_hits_put(&hits, 0, ids, 64, 0, values);
         count++;
     }
     CHECK(count > 1);
@@ -100,7 +101,7 @@ static void room(void) {
     for (size_t i = 0; i < sizeof of_role / sizeof *of_role; i++) {
         longest[of_role[i]] = (as_value){.span = as_span_of(text, sizeof text), .form = AS_FORM_QUOTED};
     }
-    as_hits_put(&hits, 0, ids, 64, longest);
+    as_hits_put(&hits, 0, ids, 64, 0, longest);
     CHECK(header_at(hits.bytes).size <= hits.most);
 }
 
@@ -112,8 +113,8 @@ static void merged(void) {
     CHECK(!as_hits_merge(&hits, 0, 10000, 1000));
 
     CASE("a waiting hit takes in what comes within the time, counted from the last taken in");
-    const uint64_t other = as_hits_put(&hits, 0, &id, 1, values);
-    const uint64_t place = as_hits_put(&hits, 1, &id, 1, values);
+    const uint64_t other = as_hits_put(&hits, 0, &id, 1, 0, values);
+    const uint64_t place = as_hits_put(&hits, 1, &id, 1, 0, values);
     CHECK(other != 0 && place != other);
     CHECK(as_hits_merge(&hits, place, 11000, 1000));
     CHECK(as_hits_merge(&hits, place, 12000, 1000));
@@ -132,7 +133,7 @@ static void merged(void) {
     as_hits_drain(&hits, drained);
     CHECK(!as_hits_merge(&hits, place, 12000, 1000));
     for (int i = 0; i < 10; i++) {
-        CHECK(as_hits_put(&hits, 0, &id, 1, values) > place);
+        CHECK(as_hits_put(&hits, 0, &id, 1, 0, values) > place);
     }
     CHECK(!as_hits_merge(&hits, place, 12000, 1000));
 }

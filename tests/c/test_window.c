@@ -34,10 +34,15 @@ static as_windows sample(uint32_t count, uint32_t slack) {
     return sample_of(sample_config().key_slots, count, slack);
 }
 
+/* Add one match of actor 0. */
+static uint32_t put(as_windows *windows, as_window *window, uint32_t count, uint64_t ms, uint32_t serial) {
+    return as_window_add(windows, window, count, (as_entry){.ms = ms, .serial = serial});
+}
+
 /* Add one match; returns the windows it completes. */
 static uint32_t add(as_windows *windows, as_window *window, uint32_t count, uint64_t ms) {
     const as_rule rule = {.count = count, .span_ms = 5000};
-    uint32_t place = as_window_add(windows, window, count, ms, 1);
+    uint32_t place = put(windows, window, count, ms, 1);
     uint32_t first;
     uint32_t completed = 0;
     while (place != UINT32_MAX && as_window_complete(windows, window, &rule, &place, &first)) {
@@ -79,7 +84,7 @@ static void in_order(void) {
     CASE("matches of one millisecond keep the order they came in");
     window = as_windows_of(&windows, 0, (const uint64_t[]){4, 0}, &stats);
     for (uint32_t i = 0; i < 5; i++) {
-        as_window_add(&windows, window, 10, 7, i);
+        put(&windows, window, 10, 7, i);
     }
     for (uint32_t i = 0; i < 5; i++) {
         CHECK_EQUAL(as_window_entry(&windows, window, i).serial, i);
@@ -101,7 +106,7 @@ static void out_of_order(void) {
     CHECK_EQUAL(window->len, 5);
     CHECK_EQUAL(add(&windows, window, 3, 500), 0);
     CHECK_EQUAL(as_window_entry(&windows, window, 0).ms, 1000);
-    CHECK_EQUAL(as_window_add(&windows, window, 3, 999, 1), UINT32_MAX);
+    CHECK_EQUAL(put(&windows, window, 3, 999, 1), UINT32_MAX);
     CHECK_EQUAL(add(&windows, window, 3, 10001), 1);
     CHECK_EQUAL(as_window_entry(&windows, window, 0).ms, 8000);
 
@@ -191,7 +196,7 @@ static void table_of_keys(void) {
     for (uint64_t key = 0; key < 16; key++) {
         window = as_windows_of(&windows, 0, (const uint64_t[]){92, key}, &stats);
         CHECK_EQUAL(window->len, 0);
-        as_window_add(&windows, window, 2, key, 1);
+        put(&windows, window, 2, key, 1);
     }
     CHECK_EQUAL(stats.live_keys, 4 + 16 + 16);
 
@@ -201,7 +206,7 @@ static void table_of_keys(void) {
     for (uint64_t key = 1; key <= 16; key++) {
         window = as_windows_of(&windows, 0, (const uint64_t[]){key, 0}, &stats);
         window->pending = key;
-        as_window_add(&windows, window, 2, 10000 * key, 1);
+        put(&windows, window, 2, 10000 * key, 1);
     }
     as_windows_of(&windows, 0, (const uint64_t[]){1, 0}, &stats); /* used again: 2 is the oldest now */
     as_windows_of(&windows, 0, (const uint64_t[]){5, 0}, &stats); /* out of the middle */
@@ -221,7 +226,7 @@ static void table_of_keys(void) {
     for (uint64_t key = 100; key < 10100; key++) {
         window = as_windows_of(&windows, 0, (const uint64_t[]){key, key * 7}, &stats);
         window->pending = key;
-        as_window_add(&windows, window, 2, 10000 * key, 1);
+        put(&windows, window, 2, 10000 * key, 1);
     }
     CHECK_EQUAL(stats.keys_evicted, 1 + 10000);
     for (uint64_t key = 10084; key < 10100; key++) {
@@ -245,7 +250,7 @@ static bool survives(as_windows *windows, uint64_t kept, uint64_t first, uint64_
     for (uint64_t key = first; key <= last; key++) {
         as_window *window = as_windows_of(windows, 0, (const uint64_t[]){key, 0}, stats);
         for (uint32_t i = 0; i < matches_each; i++) {
-            as_window_add(windows, window, 10, ms, 1);
+            put(windows, window, 10, ms, 1);
         }
     }
     const uint64_t evicted = stats->keys_evicted;
@@ -267,7 +272,7 @@ static bool found_in_a_flood(uint32_t later, uint64_t flood, uint32_t each) {
         for (uint64_t end = next + flood; next < end; next++) {
             as_window *other = as_windows_of(&windows, 0, (const uint64_t[]){next, 0}, &stats);
             for (uint32_t match = 0; match < each; match++) {
-                as_window_add(&windows, other, 10, 50 * i, 1);
+                put(&windows, other, 10, 50 * i, 1);
             }
         }
     }
@@ -280,7 +285,7 @@ static void flood_of_keys(void) {
     CASE("as long as the last match of the oldest key is out of its span, it makes room: no other does");
     as_windows windows = sample(10, 0);
     for (uint64_t key = 1; key <= 16; key++) {
-        as_window_add(&windows, as_windows_of(&windows, 0, (const uint64_t[]){key, 0}, &stats), 10,
+        put(&windows, as_windows_of(&windows, 0, (const uint64_t[]){key, 0}, &stats), 10,
                       key <= 8 ? 1000 : 6001, 1);
     }
     for (uint64_t key = 9; key <= 16; key++) {
@@ -291,15 +296,15 @@ static void flood_of_keys(void) {
     CASE("a key with two matches outlives eight tables of one match each");
     windows = sample_of(FLOODED, 10, 0);
     window = as_windows_of(&windows, 0, (const uint64_t[]){1, 0}, &stats);
-    as_window_add(&windows, window, 10, 1000, 1);
-    as_window_add(&windows, window, 10, 1000, 2);
+    put(&windows, window, 10, 1000, 1);
+    put(&windows, window, 10, 1000, 2);
     CHECK(survives(&windows, 1, 100, 100 + 8 * FLOODED, 1000, 1, &stats));
 
     CASE("and one with ten matches as many of nine each");
     windows = sample_of(FLOODED, 10, 0);
     window = as_windows_of(&windows, 0, (const uint64_t[]){1, 0}, &stats);
     for (uint32_t i = 0; i < 10; i++) {
-        as_window_add(&windows, window, 10, 1000, i);
+        put(&windows, window, 10, 1000, i);
     }
     CHECK(survives(&windows, 1, 100, 100 + 8 * FLOODED, 1000, 9, &stats));
 
@@ -319,8 +324,8 @@ static void flood_of_keys(void) {
         windows = sample(10, 0);
         for (uint64_t key = 1; key <= 16; key++) {
             window = as_windows_of(&windows, 0, (const uint64_t[]){key, 0}, &stats);
-            as_window_add(&windows, window, 10, key <= 2 ? ms : 1000, 1);
-            as_window_add(&windows, window, 10, key <= 2 ? ms : 1000, 2);
+            put(&windows, window, 10, key <= 2 ? ms : 1000, 1);
+            put(&windows, window, 10, key <= 2 ? ms : 1000, 2);
         }
         CHECK(survives(&windows, 16, 100, 101, 1000, 1, &stats));
         CHECK(!survives(&windows, 1, 101, 101, 1000, 1, &stats));
@@ -370,6 +375,64 @@ static void keys(void) {
     CHECK(other[0] == 92 && other[1] != 0);
 }
 
+static void actors(void) {
+    const as_config config = sample_config();
+    const as_rule rule = {.count = 2, .span_ms = 5000};
+    as_rules rules = {.rules = &rule, .rule_count = 1};
+    as_value values[AS_FIELDS] = {0};
+    uint8_t scratch[64];
+    as_windows windows = fresh(&config, &rules);
+    CASE("without actor fields all events are of actor 0");
+    values[AS_FIELD_EXE] = (as_value){.span = GUARDED("/a"), .form = AS_FORM_QUOTED};
+    values[AS_FIELD_UID] = bare("0");
+    CHECK_EQUAL(as_window_actor(&windows, values, scratch), 0);
+
+    CASE("an actor is its fields as decoded texts, whatever else the event says, in 31 bits");
+    rules.actor_fields = AS_BIT(AS_FIELD_EXE) | AS_BIT(AS_FIELD_UID);
+    windows = fresh(&config, &rules);
+    const uint32_t first = as_window_actor(&windows, values, scratch);
+    CHECK(first <= UINT32_MAX >> 1);
+    values[AS_FIELD_COMM] = bare("x");
+    CHECK_EQUAL(as_window_actor(&windows, values, scratch), first);
+    values[AS_FIELD_EXE] = bare("2F61"); /* /a */
+    CHECK_EQUAL(as_window_actor(&windows, values, scratch), first);
+
+    CASE("another text of one field, an absent one, an empty one and texts in other fields are other actors");
+    const struct {
+        const char *exe; /* NULL: absent */
+        const char *uid;
+    } actors[] = {{"/a", "0"}, {"/b", "0"}, {"/a", "1"}, {NULL, "0"}, {"", "0"}, {"/a", NULL},
+                  {"/a", ""},  {"0", "/a"}, {NULL, NULL}, {"", ""},   {"a", "/0"}, {"/a0", ""}};
+    enum { ACTORS = sizeof actors / sizeof *actors };
+    uint32_t tags[ACTORS];
+    for (uint32_t i = 0; i < ACTORS; i++) {
+        values[AS_FIELD_EXE] = values[AS_FIELD_UID] = (as_value){0};
+        if (actors[i].exe != NULL) {
+            values[AS_FIELD_EXE] = bare(actors[i].exe);
+            values[AS_FIELD_EXE].form = AS_FORM_QUOTED;
+        }
+        if (actors[i].uid != NULL) {
+            values[AS_FIELD_UID] = bare(actors[i].uid);
+            values[AS_FIELD_UID].form = AS_FORM_QUOTED;
+        }
+        tags[i] = as_window_actor(&windows, values, scratch);
+        for (uint32_t j = 0; j < i; j++) {
+            CHECK(tags[i] != tags[j]);
+        }
+    }
+    CHECK_EQUAL(tags[0], first);
+
+    CASE("a window keeps the actor of each match, also of a late one");
+    as_stats stats = {0};
+    as_window *window = as_windows_of(&windows, 0, (const uint64_t[]){1, 0}, &stats);
+    for (uint32_t i = 0; i < 4; i++) {
+        as_window_add(&windows, window, 2, (as_entry){.ms = 1000 - 100 * i, .actor = (i + 1) & 7});
+    }
+    for (uint32_t i = 0; i < 4; i++) {
+        CHECK_EQUAL(as_window_entry(&windows, window, i).actor, 4 - i);
+    }
+}
+
 int main(void) {
     memory = aligned_alloc(16, EVERYTHING);
     in_order();
@@ -378,6 +441,7 @@ int main(void) {
     table_of_keys();
     flood_of_keys();
     keys();
+    actors();
     free(memory);
     return check_done();
 }

@@ -13,7 +13,8 @@ static bool same_windows(const as_rule *rule, const as_rule *other) {
 static bool fits(const as_ring *ring, const as_ring *from, const uint32_t *rules) {
     _Static_assert(sizeof(as_config) == 8 + 10 * 4, "compared as bytes, so there must be none between its values");
     const bool fresh = ring->stats.datagrams == 0 && ring->stats.lines == 0 && ring->lines.len == 0;
-    if (!fresh || memcmp(&ring->config, &from->config, sizeof ring->config) != 0) {
+    if (!fresh || memcmp(&ring->config, &from->config, sizeof ring->config) != 0 ||
+        ring->windows.actor_fields != from->windows.actor_fields) {
         return false;
     }
     for (uint32_t i = 0; i < from->match.rule_count; i++) {
@@ -104,7 +105,7 @@ bool as_adopt(as_ring *ring, const as_ring *from, const uint32_t *rules) {
     ring->lines.len = from->lines.len;
     ring->lines.cut = from->lines.cut;
     as_hits_keep(&ring->hits, from->hits.fields);
-    as_events_keep(&ring->events, from->hits.fields | ring->match.fields);
+    as_events_keep(&ring->events, from->hits.fields | as_ring_read_fields(ring));
     adopt_events(&ring->events, &from->events, rules);
     adopt_serials(&ring->serials, &from->serials);
     adopt_windows(&ring->windows, &from->windows, rules, &ring->stats);

@@ -13,8 +13,8 @@
 
 /* Move everything from a ring whose hits are drained and whose closed events are decided to a new one.
  *   rules   for each rule of from, its place in ring; UINT32_MAX: it is gone
- * False, and nothing is changed: ring has been used, the two were not made with the same as_config, or a rule and its
- * place differ in what windows are made of (count, keys). */
+ * False, and nothing is changed: ring has been used, the two were not made with the same as_config and actor_fields, or a rule
+ * and its place differ in what windows are made of (count, keys). */
 bool as_adopt(as_ring *ring, const as_ring *from, const uint32_t *rules);
 
 #endif

@@ -1,6 +1,7 @@
 /* What a handle holds: all stages, and the event between match and hit.
  *
- * Beside the stages, after them: for the door (_ring.c) and for what goes from one handle to another (adopt.c). */
+ * Beside the stages, after them: for the door (_ring.c), decisions (decide.c) and what goes from one handle to another
+ * (adopt.c). */
 #ifndef AUDITSENSE_HANDLE_H
 #define AUDITSENSE_HANDLE_H
 
@@ -22,6 +23,8 @@ typedef struct {
     uint64_t matching; /* bits of the rules still to be served */
     as_window *window; /* of the rule being served; NULL: it has not been looked for yet */
     uint32_t place;
+    uint32_t actor; /* as of as_window_actor */
+    bool actor_known;
     bool whole; /* values holds every field, not only what the rules need: until then they alone are read */
     as_value values[AS_FIELDS];
 } as_decision;
@@ -41,5 +44,10 @@ struct as_ring {
     as_decision decision;
     int put_off; /* errno of a receive that had taken datagrams before it failed */
 };
+
+/* Bits of the fields that decisions read. */
+static inline uint64_t as_ring_read_fields(const as_ring *ring) {
+    return ring->match.fields | ring->match.more_fields | ring->windows.actor_fields;
+}
 
 #endif

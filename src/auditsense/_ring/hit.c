@@ -42,7 +42,7 @@ static void copy(uint8_t *out, as_span text) {
     }
 }
 
-uint64_t as_hits_put(as_hits *hits, uint32_t rule, const as_event_id *ids, uint32_t count,
+uint64_t as_hits_put(as_hits *hits, uint32_t rule, const as_event_id *ids, uint32_t count, uint32_t others,
                      const as_value values[AS_FIELDS]) {
     uint8_t *start = hits->bytes + hits->used;
     uint8_t *id_bytes = start + sizeof(as_hit);
@@ -66,7 +66,7 @@ uint64_t as_hits_put(as_hits *hits, uint32_t rule, const as_event_id *ids, uint3
     }
     const uint32_t size = (at + 7) / 8 * 8;
     memset(start + at, 0, size - at);
-    const as_hit hit = {.size = size, .rule = rule, .ids = count, .last_ms = ids[count - 1].ms};
+    const as_hit hit = {.size = size, .rule = rule, .ids = count, .others = others, .last_ms = ids[count - 1].ms};
     memcpy(start, &hit, sizeof hit);
     const uint64_t place = hits->drained + hits->used + 1;
     hits->used += size;

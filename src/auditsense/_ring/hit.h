@@ -33,8 +33,9 @@ void as_hits_keep(as_hits *hits, uint64_t fields);
 /* True when any hit fits. */
 bool as_hits_room(const as_hits *hits);
 
-/* Write a hit of the ids' events with these values. There must be room. Returns its place, never 0. */
-uint64_t as_hits_put(as_hits *hits, uint32_t rule, const as_event_id *ids, uint32_t count,
+/* Write a hit of the ids' events, `others` of them by another actor, with these values. There must be room. Returns
+ * its place, never 0. */
+uint64_t as_hits_put(as_hits *hits, uint32_t rule, const as_event_id *ids, uint32_t count, uint32_t others,
                      const as_value values[AS_FIELDS]);
 
 /* Merge a completed window into the hit at this place, when it still waits and came at most merge_ms

@@ -27,9 +27,10 @@ static bool test_valid(const as_rules *rules, const as_test *test) {
 }
 
 bool as_rules_valid(const as_rules *rules) {
-    bool valid = rules->rule_count <= MOST_RULES && rules->call_count <= MOST_ENTRIES &&
-                 rules->test_count <= MOST_ENTRIES && rules->operand_count <= MOST_ENTRIES &&
-                 rules->exception_count <= MOST_ENTRIES && rules->text_len <= MOST_ENTRIES;
+    bool valid = (rules->actor_fields & ~AS_ALL_FIELDS) == 0 && rules->rule_count <= MOST_RULES &&
+                 rules->call_count <= MOST_ENTRIES && rules->test_count <= MOST_ENTRIES &&
+                 rules->operand_count <= MOST_ENTRIES && rules->exception_count <= MOST_ENTRIES &&
+                 rules->text_len <= MOST_ENTRIES;
     for (uint32_t i = 0; valid && i < rules->rule_count; i++) {
         valid = rule_valid(rules, &rules->rules[i]);
     }

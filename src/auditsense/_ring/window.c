@@ -18,6 +18,7 @@ void as_windows_carve(as_windows *windows, const as_config *config, const as_rul
     windows->slack = config->window_slack;
     windows->depth = as_power_of_two(most + config->window_slack);
     windows->seed = config->seed;
+    windows->actor_fields = rules->actor_fields;
     windows->keys = 0;
     windows->drawn = 0;
     windows->span_ms = span_ms;
@@ -53,6 +54,18 @@ bool as_window_key(const as_windows *windows, const as_rule *rule, const as_valu
         }
     }
     return true;
+}
+
+uint32_t as_window_actor(const as_windows *windows, const as_value values[AS_FIELDS], uint8_t *scratch) {
+    uint64_t hash = 0;
+    for (uint64_t fields = windows->actor_fields; fields != 0; fields &= fields - 1) {
+        const as_field field = (as_field)__builtin_ctzll(fields);
+        as_span text;
+        const bool present = as_value_text(values[field], as_field_kind(field), scratch, &text);
+        /* An absent value goes in as 1, a present one as an even number. */
+        hash = as_mix(windows->seed ^ hash, present ? as_hash_bytes(windows->seed, text) << 1 : 1);
+    }
+    return (uint32_t)(hash >> 33);
 }
 
 /* The table */
@@ -154,7 +167,7 @@ as_window *as_windows_of(as_windows *windows, uint32_t rule, const uint64_t key[
     }
     as_window *window = make_room(windows, stats);
     *window = (as_window){
-        .key = {key[0], key[1]}, .keys = ++windows->keys, .rule = rule, .next_in_bucket = *bucket};
+        .key = {key[0], key[1]}, .keys = ++windows->keys, .rule = (uint16_t)rule, .next_in_bucket = *bucket};
     *bucket = (uint32_t)(window - windows->slots);
     become_newest(windows, window);
     return window;
@@ -166,9 +179,9 @@ as_entry as_window_entry(const as_windows *windows, const as_window *window, uin
     return *entry_at(windows, window, place);
 }
 
-uint32_t as_window_add(as_windows *windows, as_window *window, uint32_t count, uint64_t ms, uint32_t serial) {
+uint32_t as_window_add(as_windows *windows, as_window *window, uint32_t count, as_entry entry) {
     uint32_t place = window->len;
-    while (place > 0 && entry_at(windows, window, place - 1)->ms > ms) {
+    while (place > 0 && entry_at(windows, window, place - 1)->ms > entry.ms) {
         place--;
     }
     if (window->len == count + windows->slack) {
@@ -182,9 +195,9 @@ uint32_t as_window_add(as_windows *windows, as_window *window, uint32_t count, u
     for (uint32_t i = window->len; i > place; i--) {
         *entry_at(windows, window, i) = *entry_at(windows, window, i - 1);
     }
-    *entry_at(windows, window, place) = (as_entry){.ms = ms, .serial = serial};
+    *entry_at(windows, window, place) = entry;
     window->len++;
-    window->last_ms = ms > window->last_ms ? ms : window->last_ms;
+    window->last_ms = entry.ms > window->last_ms ? entry.ms : window->last_ms;
     return place;
 }
 

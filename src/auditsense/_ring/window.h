@@ -22,7 +22,8 @@
 typedef struct {
     uint64_t ms;
     uint32_t serial;
-    uint32_t complete; /* 1: it has ended a window already */
+    uint32_t complete : 1; /* it has ended a window already */
+    uint32_t actor : 31;   /* as of as_window_actor */
 } as_entry;
 
 typedef struct {
@@ -30,12 +31,13 @@ typedef struct {
     uint64_t pending;  /* where this key's waiting hit lies, in the hits' own count; 0: nowhere */
     uint64_t keys;     /* how many had been made when it was last used */
     uint64_t last_ms;  /* of its newest match: here, because its entries are far away */
-    uint32_t rule;
+    uint32_t pending_actor; /* of the waiting hit */
     uint32_t next_in_bucket;
     uint32_t older; /* in the order of last use */
     uint32_t newer;
-    uint32_t start; /* of the ring */
-    uint32_t len;
+    uint16_t rule;
+    uint16_t start; /* of the ring; it wraps at a multiple of its depth */
+    uint16_t len;
 } as_window;
 
 typedef struct {
@@ -43,6 +45,7 @@ typedef struct {
     as_entry *entries; /* depth of them for each slot */
     uint32_t *buckets;
     uint64_t seed;
+    uint64_t actor_fields; /* as_rules.actor_fields */
     uint32_t bucket_mask;
     uint32_t slot_count;
     uint32_t used;
@@ -61,12 +64,16 @@ void as_windows_carve(as_windows *windows, const as_config *config, const as_rul
 bool as_window_key(const as_windows *windows, const as_rule *rule, const as_value values[AS_FIELDS],
                    uint8_t *scratch, uint64_t key[2]);
 
+/* A tag of who made an event: a hash of its actor_fields, 0 when there are none. An absent field differs from any
+ * text. */
+uint32_t as_window_actor(const as_windows *windows, const as_value values[AS_FIELDS], uint8_t *scratch);
+
 /* The window of a key: a new one when there is none. */
 as_window *as_windows_of(as_windows *windows, uint32_t rule, const uint64_t key[2], as_stats *stats);
 
 /* Put a match where its stamp belongs. Returns its place, to look for completed windows from;
  * UINT32_MAX: the window is full of newer ones. */
-uint32_t as_window_add(as_windows *windows, as_window *window, uint32_t count, uint64_t ms, uint32_t serial);
+uint32_t as_window_add(as_windows *windows, as_window *window, uint32_t count, as_entry entry);
 
 /* The next match at or behind *place that completes a window only now: its first match goes to *first.
  * False: none. Call again to find more. */
