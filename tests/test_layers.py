@@ -35,6 +35,7 @@ LAYERS = (
     {"config"},
     {"bench", "doctor"},
     {"cli"},
+    {"__main__"},
 )
 RANKS = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 # Beside the layers: the kernel's side knows nothing of records, and sources and command line use it.
@@ -51,7 +52,7 @@ FROM_ELSEWHERE = {
     *("dataclasses", "datetime", "difflib", "enum", "errno", "functools", "gc", "grp", "hashlib", "heapq"),
     *("importlib", "io", "itertools", "json", "os", "pathlib", "pwd", "re", "secrets", "select", "shlex"),
     *("signal", "socket", "stat", "struct", "sys", "tempfile", "textwrap", "threading", "time", "tomllib"),
-    *("operator", "types", "typing", "warnings", "weakref", "zlib"),
+    *("operator", "types", "typing", "unicodedata", "warnings", "weakref", "zlib"),
     *(
         "fcntl",
         "html",

@@ -80,14 +80,14 @@ def test_compact_lines_say_the_main_things() -> None:
     alert, closed = documents("ps py")
     assert compact(alert) == (
         "2026-11-24 04:05:15.574 alert low Potential Pspy Process Monitoring Detected: "
-        "ps py[4352] ps py user 65534 parent 4308, openat /proc 10 in 0.9 s"
+        '"ps py"[4352] "ps py" user 65534 parent 4308, openat /proc 10 in 0.9 s'
     )
     assert compact(closed) == (
         "2026-11-24 04:05:15.774 closed low Potential Pspy Process Monitoring Detected: "
-        "ps py[4352] ps py user 65534 parent 4308, openat /proc 12 in all"
+        '"ps py"[4352] "ps py" user 65534 parent 4308, openat /proc 12 in all'
     )
     assert compact(documents("ps py", View.EVENTS)[0]) == (
-        "2026-11-24 04:05:14.674 event openat /proc success: ps py[4352] ps py user 65534 parent 4308"
+        '2026-11-24 04:05:14.674 event openat /proc success: "ps py"[4352] "ps py" user 65534 parent 4308'
     )
 
 
@@ -171,6 +171,10 @@ def test_a_compact_line_of_an_event_without_fields_is_a_line() -> None:
         ("a\nb", "a\\nb"),
         ("\u202e", "\\u202e"),
         ("\\n", "\\n"),
+        ("a\u3164b", "a\\u3164b"),
+        ("\u2800", "\\u2800"),
+        ("\U000e0041", "\\U000e0041"),
+        ("\udcff", "\\udcff"),
     ],
 )
 def test_control_characters_are_escaped_and_nothing_else(text: str, expected: str) -> None:

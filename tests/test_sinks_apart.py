@@ -300,6 +300,150 @@ def test_one_that_was_killed_is_over_and_what_it_had_is_counted(tmp_path: Path, 
     )
 
 
+GOOD = b'{"written": 0, "failed": 0, "problem": "", "over": false}\n'
+NO_REPORTS = {
+    "text": b"x\n",
+    "another object": b'{"a":1}\n',
+    "a list": b"[1]\n",
+    "a number": b"7\n",
+    "null": b"null\n",
+    "nothing": b"\n",
+    "binary": bytes(range(256)) + b"\n",
+    "no text": b"\xff\xfe\n",
+    "one field more": b'{"written": 0, "failed": 0, "problem": "", "over": false, "pid": 1}\n',
+    "one field less": b'{"written": 0, "failed": 0, "problem": ""}\n',
+    "a field of another kind": b'{"written": "0", "failed": 0, "problem": "", "over": false}\n',
+    "a truth for a number": b'{"written": true, "failed": 0, "problem": "", "over": false}\n',
+    "a number for a text": b'{"written": 0, "failed": 0, "problem": 1, "over": false}\n',
+    "less than nothing": b'{"written": -1, "failed": 0, "problem": "", "over": false}\n',
+    "more than was given": b'{"written": 99, "failed": 0, "problem": "", "over": false}\n',
+    "a fraction": b'{"written": 1e400, "failed": 0, "problem": "", "over": false}\n',
+    "a huge number": b'{"written": ' + b"9" * 5000 + b', "failed": 0, "problem": "", "over": false}\n',
+    "a number of 64 bits": b'{"written": 9223372036854775808, "failed": 0, "problem": "", "over": false}\n',
+    "deep nesting": b"[" * 2000 + b"\n",
+    "very deep nesting": b"[" * 60_000 + b"\n",
+    "a long line": b" " * 60_000 + GOOD,
+    "no line end": b"x" * 60_000,
+    "a bad one between good ones": GOOD + b"x\n" + GOOD,
+}
+
+
+class Saying(Plan):
+    """A sink whose process writes to the pipe of its reports, which is the highest descriptor it has."""
+
+    said = b""
+    pause = True
+
+    def write(self, documents: Sequence[Document]) -> None:  # noqa: ARG002 - of every sink
+        open_now = [int(one.name) for one in Path("/proc/self/fd").iterdir() if one.exists()]
+        report = max(open_now)
+        os.set_blocking(report, True)
+        while True:
+            os.write(report, self.said)
+            if self.pause:
+                signal.pause()
+
+
+@pytest.mark.parametrize("said", NO_REPORTS.values(), ids=NO_REPORTS)
+def test_any_bytes_from_a_sink_end_that_sink_only(said: bytes, tmp_path: Path, fault: Recorder) -> None:
+    bad = Saying(tmp_path / "bad")
+    bad.said = said
+    with started(bad, "bad") as refused, started(FileSink(tmp_path / "good"), "good") as good:
+        sinks = Sinks([refused, good], HOST)
+        sinks.write([{"n": 1}])
+        notices: list[Document] = []
+        wait_until(lambda: more(notices, sinks) and refused.over)
+        assert refused.problem == "its process wrote something else than reports"
+        sinks.write([{"n": 2}])
+        wait_until(lambda: tended(good).counts.pending == 0)
+        assert "the sink bad is over" in notices[0]["message"]
+        wait_until(lambda: tended(refused).pid == 0)
+    assert numbers(tmp_path / "good") == [1, 2]
+    counts = refused.counts
+    assert counts.written == 0
+    assert counts.failed == counts.given
+    fault(
+        "the process of a sink writes something else than its reports",
+        how="text, other JSON, binary, half and endless lines, deep nesting, huge numbers, false counts",
+        did="ended that sink and its process; the other sink got everything",
+        lost="the documents for that sink, counted as failed",
+        said="“the sink … is over: its process wrote something else than reports”",
+        host=NO_HOST,
+    )
+
+
+@pytest.mark.parametrize("said", [GOOD, b"x" * 100], ids=["reports", "bytes"])
+def test_sink_that_floods_its_reports_keeps_nobody(said: bytes, tmp_path: Path, fault: Recorder) -> None:
+    flood = Saying(tmp_path / "flood")
+    flood.said = said * 100
+    flood.pause = False
+    with started(flood, "flood") as flooding:
+        flooding.give(line(1), 1)
+        for _ in range(200):
+            flooding.tend()  # it returns, each time
+        assert len(flooding._unread) < 1 << 18
+        if flooding.pid:  # it was not refused meanwhile
+            os.kill(flooding.pid, signal.SIGKILL)
+        wait_until(lambda: tended(flooding).over)
+    assert flooding.counts.failed == 1
+    fault(
+        "the process of a sink floods the sensor with reports",
+        how="reports, and bytes without a line end, as fast as it can",
+        did="read a bounded part of them at each turn, and went on",
+        lost="the documents for that sink",
+        said="the sink is over, and why",
+        host=NO_HOST,
+    )
+
+
+def test_stopped_sink_keeps_nobody(tmp_path: Path, fault: Recorder) -> None:
+    """A sink under SIGSTOP takes nothing; what does not fit is dropped, and the end does not wait for it."""
+    with (
+        started(FileSink(tmp_path / "stopped"), "stopped", queue_bytes=1 << 16) as stopped,
+        started(FileSink(tmp_path / "good"), "good") as good,
+    ):
+        os.kill(stopped.pid, signal.SIGSTOP)
+        sinks = Sinks([stopped, good], HOST)
+        for n in range(4000):
+            sinks.write([{"n": n, "x": "x" * 900}])
+        assert stopped.counts.dropped > 0
+        wait_until(lambda: tended(good).counts.pending == 0)
+    assert numbers(tmp_path / "good") == list(range(4000))
+    assert stopped.pid == 0
+    assert stopped.counts.failed + stopped.counts.dropped == 4000
+    fault(
+        "somebody stops the process of a sink (SIGSTOP)",
+        how="SIGSTOP, then 4,000 documents, then the end",
+        did="gave the other sink everything, dropped what found no room, and killed the process at the end",
+        lost="the documents for that sink",
+        said="“the sink … does not get all documents”, and the counts",
+        host=NO_HOST,
+    )
+
+
+def test_sink_that_may_not_be_killed_does_not_end_the_sensor(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The process of a file stays root's when the sensor becomes another user, which may not kill it."""
+    apart = Apart(FileSink(tmp_path / "out"), "one")
+    apart.start()
+    pid = apart.pid
+    os.kill(pid, signal.SIGSTOP)
+    apart.give(line(1), 1)
+    kill = os.kill
+
+    def refused(*_: int) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr("auditsense.sinks.apart._STANDSTILL_S", 0.1)
+    monkeypatch.setattr(os, "kill", refused)
+    apart.close()
+    monkeypatch.undo()
+    assert apart.counts.failed == 1
+    kill(pid, signal.SIGKILL)
+    assert os.waitpid(pid, 0)[0] == pid
+
+
 SENSOR = """
 import os, sys, time
 from pathlib import Path

@@ -2,19 +2,25 @@
 
 Standard output carries data only; everything said to a person goes to standard error, one line
 each.
+
+A standard stream that was closed from the start stays closed to the command, but its number is taken: what
+the command opens must never become its standard output.
 """
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import os
 import sys
 from typing import TYPE_CHECKING
 
-from auditsense.errors import AuditSenseError
+from auditsense.errors import AuditSenseError, UsageError
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
+    from typing import TextIO
 
 
 def say(text: str) -> None:
@@ -33,11 +39,29 @@ def put(line: str) -> None:
     """Write a line of the data asked for to standard output.
 
     Raises:
+        UsageError: standard output is closed.
         SinkError: it cannot be written.
     """
     from auditsense.sinks.stream import StreamSink  # noqa: PLC0415 - see main
 
-    StreamSink(sys.stdout).write_line(line)
+    StreamSink(open_output()).write_line(line)
+
+
+def open_output() -> TextIO:
+    """Return standard output.
+
+    Raises:
+        UsageError: it is closed, or open to read from only.
+    """
+    if sys.stdout is None:
+        raise UsageError("standard output is closed; redirect it to a file or a pipe, or to /dev/null")
+    try:
+        flags = fcntl.fcntl(sys.stdout.fileno(), fcntl.F_GETFL)
+    except (OSError, ValueError):  # it is in memory
+        return sys.stdout
+    if flags & os.O_ACCMODE == os.O_RDONLY:
+        raise UsageError("standard output is open to read from only; redirect it with > and not with <")
+    return sys.stdout
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -48,32 +72,59 @@ def main(argv: Sequence[str] | None = None) -> int:
             for good what the command does not need.
     """
     if argv is None:
+        _take_closed_numbers()
         # Modules are loaded to stay: looking for garbage in them takes a tenth of a short command's time.
         # That is why they are loaded from here on, and the collector goes on when the command begins.
         gc.disable()
     from auditsense.cli.parser import build_parser  # noqa: PLC0415
 
     words = sys.argv[1:] if argv is None else [*argv]
-    arguments = build_parser(words[0] if words else "").parse_args(words)
-    arguments.own_process = argv is None
     try:
-        code = arguments.command(arguments)
+        arguments = build_parser(words[0] if words else "").parse_args(words)
+        arguments.own_process = argv is None
+        return _code_of(arguments)
+    finally:  # also when the parser has shown its help
+        _drop_closed_output()
+
+
+def _code_of(arguments: argparse.Namespace) -> int:
+    """Run the command. Returns its exit code; what went wrong is said."""
+    from auditsense.sinks import ReaderGoneError  # noqa: PLC0415 - see main
+
+    try:
+        return int(arguments.command(arguments))
+    except ReaderGoneError as error:  # `| head`: an end, and no error
+        return error.exit_code
     except AuditSenseError as error:
         say(f"error: {error}")
         for note in getattr(error, "__notes__", ()):
             say(f"error: {note}")
-        code = error.exit_code
+        return error.exit_code
     except KeyboardInterrupt:
-        code = 130  # as a shell reports a program that SIGINT ended
-    _drop_closed_output()
-    return int(code)
+        return 130  # as a shell reports a program that SIGINT ended
+
+
+def _take_closed_numbers() -> None:
+    """Open /dev/null at each of 0, 1 and 2 that is closed: whatever is opened next would get its number."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+            os.set_inheritable(number, True)  # noqa: FBT003 - the standard library's own
 
 
 def _drop_closed_output() -> None:
     """Keep the interpreter from complaining at exit about output that its reader closed."""
-    if sys.stdout is None:
-        return
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    for stream in (sys.stdout, sys.stderr):
+        if stream is None:
+            continue
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        except ValueError:  # the caller has closed it
+            continue

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from auditsense.cli import say
+from auditsense.cli import open_output, say
 from auditsense.detections.load import load, paths_of, quiet, shipped
 from auditsense.errors import AuditSenseError
 from auditsense.sinks.format import Format
@@ -33,9 +32,13 @@ def wanted_detections(arguments: argparse.Namespace) -> tuple[Detection, ...]:
 
 
 def standard_output(form: str | None) -> StreamSink:
-    """Return standard output in the format asked for, or the one that suits it."""
-    readable = sys.stdout is not None and sys.stdout.isatty()
-    return StreamSink(sys.stdout, Format(form or (Format.COMPACT if readable else Format.JSONL)))
+    """Return standard output in the format asked for, or the one that suits it.
+
+    Raises:
+        UsageError: it is closed.
+    """
+    stream = open_output()
+    return StreamSink(stream, Format(form or (Format.COMPACT if stream.isatty() else Format.JSONL)))
 
 
 def say_put_back(source: Source) -> None:

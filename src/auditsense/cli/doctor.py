@@ -28,7 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
         facts = dataclasses.replace(facts, alive=trial.attempt(facts))
     report = examine(facts)
     if arguments.json:
-        put(json.dumps(report.document(), ensure_ascii=False))
+        put(json.dumps(report.document()))
     else:
         for line in lines(report):
             put(printable(line))

@@ -20,7 +20,7 @@ _FORMATS = [str(form) for form in Format]
 _VIEWS = [str(view) for view in View]
 _EXITS = """exit codes: 0 done; 1 failed while running; 2 usage or configuration; 3 no kernel audit here;
 4 the kernel's audit configuration is locked, or would panic; 5 another daemon owns the audit socket;
-10 alerts found, with --fail-on-alert"""
+10 alerts found, with --fail-on-alert; 130 interrupted; 141 the reader of standard output has ended"""
 
 
 _STATUS_SOCKET = (

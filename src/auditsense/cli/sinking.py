@@ -8,7 +8,7 @@ import sys
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from auditsense.cli import say
+from auditsense.cli import open_output, say
 from auditsense.errors import UsageError
 from auditsense.host import this_host
 from auditsense.sinks import Sink, SinkError
@@ -40,8 +40,13 @@ def opened(one: Settings, form: str | None) -> Sink:
     """Return a sink, open; standard output in the format asked for, or the one that suits it.
 
     Raises:
-        UsageError: it cannot be opened.
+        UsageError: it cannot be opened; standard output is closed.
     """
+    if isinstance(one, StdoutSettings):
+        try:
+            open_output()
+        except UsageError as error:
+            raise UsageError(f"{error}; or name another place for documents with --sink") from None
     readable = sys.stdout is not None and sys.stdout.isatty()
     try:
         return build(one, Format(form or (Format.COMPACT if readable else Format.JSONL)))

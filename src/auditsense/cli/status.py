@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from auditsense.cli import put, say
 from auditsense.config.settings import status_settings
-from auditsense.errors import UsageError
+from auditsense.errors import AuditSenseError, UsageError
+from auditsense.sinks.format import printable
 from auditsense.status.client import ask
 from auditsense.status.control import Control, ControlTakenError, discard
 from auditsense.status.snapshot import Snapshot
@@ -87,7 +88,7 @@ def _watch(path: Path, every_s: float, *, as_json: bool) -> None:
     clear = _CLEAR if not as_json and _can_clear() else ""
     while True:
         now = ask(path)
-        if before is not None and before["pid"] != now["pid"]:
+        if before is not None and before.get("pid") != now.get("pid"):
             before = None  # another sensor: its counters began anew
         text = _text(now, before, as_json=as_json)
         put(clear + text if clear or as_json or before is None else "\n" + text)
@@ -96,7 +97,14 @@ def _watch(path: Path, every_s: float, *, as_json: bool) -> None:
 
 
 def _text(now: dict[str, Any], before: dict[str, Any] | None, *, as_json: bool) -> str:
-    return json.dumps(now, separators=(",", ":")) if as_json else table(now, before)
+    if as_json:
+        return json.dumps(now, separators=(",", ":"))
+    try:
+        return "\n".join(map(printable, table(now, before).split("\n")))
+    except (LookupError, TypeError, ValueError, AttributeError):
+        raise AuditSenseError(
+            "the answer lacks what a table needs; is the sensor of another version? try --json"
+        ) from None
 
 
 def _can_clear() -> bool:

@@ -33,6 +33,12 @@ class SinkError(AuditSenseError):
         self.refused = refused
 
 
+class ReaderGoneError(SinkError):
+    """What read the other end of a pipe has ended: for a filter such as `head` the usual end."""
+
+    exit_code = 141  # as a shell reports a program that SIGPIPE ended
+
+
 class Sink(Protocol):
     """Takes documents, in order. May block; whoever cannot wait puts it apart."""
 

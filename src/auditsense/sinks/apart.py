@@ -6,6 +6,8 @@ block, behind a queue with a bound. What finds no room there is dropped, and cou
 Rule 1: nothing in here waits but `close`, and that not for long.
 Rule 2: each document given is in exactly one of `Counts.written`, `dropped` and `failed` in the end; until
         then it is in `pending`.
+Rule 3: the process of a sink is not trusted: it reads what others send. Whatever it writes, or does not,
+        costs a bounded amount of time and memory, and at most that sink.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from typing import TYPE_CHECKING
 
 from auditsense.errors import AuditSenseError
 from auditsense.sinks import SinkError
-from auditsense.sinks.serving import GRACE_S, IGNORED, REOPEN, Report, serve
+from auditsense.sinks.serving import GRACE_S, IGNORED, LONGEST_REPORT, REOPEN, Report, serve
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +37,9 @@ _PIPE_BYTES = 1 << 20  # fs.pipe-max-size, for anybody
 _F_SETPIPE_SZ = 1031  # linux/fcntl.h
 _STANDSTILL_S = GRACE_S + 2.0  # `close` gives up when nothing has moved for so long
 _LONGEST_CLOSE_S = 30.0
+_KILLED_S = 1.0
+_READS_AT_ONCE = 2  # of 64 KiB, which is what its pipe holds: one that writes without pause waits
+_NO_REPORT = "its process wrote something else than reports"
 
 
 @dataclass(slots=True)
@@ -168,7 +173,10 @@ class Apart:
         begun = moved = time.monotonic()
         before = (-1, -1)
         while (
-            self.pid and (now := time.monotonic()) - moved < _STANDSTILL_S and now - begun < _LONGEST_CLOSE_S
+            self.pid
+            and self._reports >= 0
+            and (now := time.monotonic()) - moved < _STANDSTILL_S
+            and now - begun < _LONGEST_CLOSE_S
         ):
             self.end()
             self._collect(os.WNOHANG)
@@ -177,14 +185,11 @@ class Apart:
                 before, moved = state, now
             if self.pid:
                 _wait_for(self._writing if self._queue else -1, self._reports, 0.05)
-        if self.pid:
-            os.kill(self.pid, signal.SIGKILL)
-            self._collect(0)
+        self._kill()
+        self._wait_for_end()
         self._hear()
         self._end_pipe()
-        if self._reports >= 0:
-            os.close(self._reports)
-            self._reports = -1
+        self._end_reports()
         self._give_up()
 
     def _put(self, lines: bytes) -> None:
@@ -208,17 +213,28 @@ class Apart:
                 self._queue[0] = self._queue[0][taken:]
 
     def _hear(self) -> None:
-        if self._reports < 0:
+        if self.over or self._reports < 0:
+            self._collect(os.WNOHANG)
             return
         report: Report | None = None
         ended = False
-        with suppress(BlockingIOError):
-            while not ended:
+        try:
+            for _ in range(_READS_AT_ONCE):
                 chunk = os.read(self._reports, 1 << 16)
                 ended = not chunk
                 *whole, self._unread = (self._unread + chunk).split(b"\n")
-                if whole:
-                    report = Report(**json.loads(whole[-1]))
+                for line in whole:
+                    report = self._checked(Report.decode(line), report)
+                if ended or len(self._unread) > LONGEST_REPORT:
+                    break
+        except BlockingIOError:
+            pass
+        except (OSError, ValueError):
+            self._refuse()
+            return
+        if len(self._unread) > LONGEST_REPORT:
+            self._refuse()
+            return
         if report is not None:
             self.counts.written, self.counts.failed = report.written, report.failed
             self.problem, self.over = report.problem, report.over
@@ -228,11 +244,58 @@ class Apart:
             self._end_pipe()
             self._give_up()
 
+    def _checked(self, report: Report, before: Report | None) -> Report:
+        """Return a report that may be true.
+
+        Raises:
+            ValueError: it counts down, or more than was given.
+        """
+        written, failed = (
+            (before.written, before.failed) if before else (self.counts.written, self.counts.failed)
+        )
+        if report.over and report.written + report.failed == 0:  # its process failed, and counts no more
+            report.written, report.failed = written, failed
+        if report.written < written or report.failed < failed:
+            raise ValueError("counts that go down")
+        if report.written + report.failed > self.counts.given - self.counts.dropped:
+            raise ValueError("more than was given")
+        return report
+
+    def _refuse(self) -> None:
+        """End a sink whose process does not keep to what was agreed."""
+        self.over = True
+        self.problem = _NO_REPORT
+        self._end_pipe()
+        self._end_reports()
+        self._kill()
+        self._collect(os.WNOHANG)
+        self._give_up()
+
+    def _kill(self) -> None:
+        """Kill its process. One of a user with more rights stays; it ends with its pipe."""
+        if self.pid:
+            with suppress(PermissionError, ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+
     def _give_up(self) -> None:
         """Count what nobody will write."""
         self._queue.clear()
         self._queued = 0
         self.counts.failed += self.counts.pending
+
+    def _wait_for_end(self) -> None:
+        """Collect what was killed; for a second at most, for it may be one that could not be."""
+        deadline = time.monotonic() + _KILLED_S
+        while self.pid:
+            self._collect(os.WNOHANG)
+            if not self.pid or time.monotonic() > deadline:
+                return
+            time.sleep(0.005)
+
+    def _end_reports(self) -> None:
+        if self._reports >= 0:
+            os.close(self._reports)
+            self._reports = -1
 
     def _end_pipe(self) -> None:
         if self._writing >= 0:

@@ -59,7 +59,9 @@ class FileSink:
         Raises:
             SinkError: the disk is full, or the file cannot be opened; only whole lines are in it.
         """
-        self.write_lines("".join(self._line(one) + "\n" for one in documents).encode())
+        self.write_lines(
+            "".join(self._line(one) + "\n" for one in documents).encode("utf-8", "backslashreplace")
+        )
 
     def write_lines(self, lines: bytes) -> None:
         """Append whole lines as they are. Raises as `write`."""

@@ -1,4 +1,7 @@
-"""Documents as lines of text."""
+"""Documents as lines of text.
+
+In a compact line no value can be read as two: what a process may have chosen is quoted (`sinks.visible`).
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,12 @@ import json
 from typing import TYPE_CHECKING
 
 from auditsense.sinks.fields import look_up
+from auditsense.sinks.visible import printable, quoted, title
 
 if TYPE_CHECKING:
     from auditsense.documents import Document
+
+__all__ = ["Format", "compact", "jsonl", "printable"]
 
 
 class Format(enum.StrEnum):
@@ -26,14 +32,9 @@ def jsonl(document: Document) -> str:
     return json.dumps(document, separators=(",", ":"))
 
 
-def printable(text: str) -> str:
-    """Return text that cannot steer a terminal: control characters are escaped."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
-
-
 def _word(document: Document, name: str) -> str:
     value = look_up(document, name)
-    return "?" if value in (None, "") else str(value)
+    return "?" if value in (None, "") else quoted(str(value))
 
 
 def _seconds(events: list[str]) -> str:
@@ -63,7 +64,8 @@ def _lost(document: Document) -> str:
 
 
 def _headline(document: Document, state: str) -> str:
-    return f"{state} {_word(document, 'auditsense.severity')} {_word(document, 'rule.name')}:"
+    name = look_up(document, "rule.name")
+    return f"{state} {_word(document, 'auditsense.severity')} {title(str(name)) if name else '?'}:"
 
 
 def _what(document: Document) -> str:
@@ -72,7 +74,7 @@ def _what(document: Document) -> str:
     message = look_up(document, "message")
     if message is not None:  # the sensor about itself: no process stands behind it
         return f"{_headline(document, kind)} {message}"
-    path = look_up(document, "file.path") or ""
+    path = _word(document, "file.path") if look_up(document, "file.path") else ""
     if kind == "event":
         call = f"{_word(document, 'auditd.data.syscall')} {path}".rstrip()
         return f"event {call} {_word(document, 'event.outcome')}: {_who(document)}"
@@ -86,5 +88,5 @@ def _what(document: Document) -> str:
 
 def compact(document: Document) -> str:
     """Return a document as one readable line, whichever the sensor made."""
-    time = _word(document, "@timestamp").replace("T", " ").rstrip("Z")
+    time = str(look_up(document, "@timestamp") or "?").replace("T", " ").rstrip("Z")
     return printable(f"{time} {_what(document)}")

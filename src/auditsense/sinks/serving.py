@@ -36,6 +36,8 @@ GRACE_S = 3
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 5.0
 _READ_BYTES = 1 << 18
 _PROBLEM = 300  # characters of one, each of which may become six or twelve
+LONGEST_REPORT = 4096  # bytes: PIPE_BUF
+_MOST = (1 << 63) - 1
 IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE, signal.SIGTSTP)
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _NAME_BYTES = 15
@@ -61,6 +63,30 @@ class Report:
         """Return it as a line, less than PIPE_BUF: it is written whole or not at all."""
         self.problem = self.problem[:_PROBLEM]
         return json.dumps(asdict(self)).encode() + b"\n"
+
+    @classmethod
+    def decode(cls, line: bytes) -> Report:
+        """Return the report of a line, which may hold anything: its process may be another program by now.
+
+        Raises:
+            ValueError: it is no report.
+        """
+        if len(line) > LONGEST_REPORT:
+            raise ValueError("too long")
+        try:
+            found = json.loads(line)
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
+        if not isinstance(found, dict) or {name: type(one) for name, one in found.items()} != _KINDS:
+            raise ValueError("other fields")
+        report = cls(**found)
+        if not (0 <= report.written <= _MOST and 0 <= report.failed <= _MOST):
+            raise ValueError("out of bounds")
+        report.problem = report.problem[:_PROBLEM]
+        return report
+
+
+_KINDS = {"written": int, "failed": int, "problem": str, "over": bool}
 
 
 class _OverError(Exception):

@@ -1,10 +1,12 @@
-"""Documents to a stream of text, such as standard output.
+r"""Documents to a stream of text, such as standard output.
 
 Rule 1: what goes to a descriptor is written by this module, to the last byte. Python's own text stream
         loses the rest of a write that a signal cut short when it is unbuffered (PYTHONUNBUFFERED), and
         what does not fit at once when the descriptor does not block.
 Rule 2: every error is final. A reader that has gone does not come back, and half a line is not mended in a
         stream.
+Rule 3: no text fails for its characters. One that the stream's encoding has not is written as \xNN, \uNNNN
+        or \UNNNNNNNN.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import os
 import select
 from typing import TYPE_CHECKING, TextIO
 
-from auditsense.sinks import SinkError
+from auditsense.sinks import ReaderGoneError, SinkError
 from auditsense.sinks.format import Format, compact, jsonl
 
 if TYPE_CHECKING:
@@ -66,11 +68,8 @@ class StreamSink:
             return -1
 
     def _write_text(self, text: str) -> None:
-        stream = self._stream
-        if stream is None or not stream.encoding:  # closed, or in memory
-            self._write(text.encode())
-        else:
-            self._write(text.encode(stream.encoding, stream.errors or "strict"))
+        encoding = getattr(self._stream, "encoding", None) or "utf-8"  # it may be closed, or in memory
+        self._write(text.encode(encoding, "backslashreplace"))
 
     def _write(self, lines: bytes) -> None:
         if not lines:
@@ -80,7 +79,7 @@ class StreamSink:
         try:
             self._write_all(self._stream, lines)
         except BrokenPipeError:
-            raise SinkError(f"{self._name} was closed by its reader", final=True) from None
+            raise ReaderGoneError(f"{self._name} was closed by its reader", final=True) from None
         except OSError as error:
             raise SinkError(f"cannot write to {self._name}: {error.strerror}", final=True) from None
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from auditsense.sinks import SinkError
 from auditsense.sinks.fields import look_up, named, priority
-from auditsense.sinks.format import Format, compact, jsonl
+from auditsense.sinks.format import Format, compact, jsonl, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -217,8 +217,7 @@ def _data(document: Document) -> str:
 
 
 def _value(text: str) -> str:
-    shown = "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
-    return shown.translate(_ESCAPED)
+    return printable(text).translate(_ESCAPED)
 
 
 def _word(value: object, most: int) -> str:
