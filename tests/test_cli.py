@@ -331,6 +331,36 @@ def test_the_audit_rule_can_be_installed_checked_listed_and_removed(
     assert machine.kernel.rules == []
 
 
+@pytest.mark.parametrize(("settings", "part"), [({"failure": 2}, "would panic"), ({"enabled": 2}, "rules.d")])
+def test_rules_install_refuses_what_run_refuses(
+    capsys: pytest.CaptureFixture[str], machine: Machine, settings: dict[str, int], part: str
+) -> None:
+    vars(machine.kernel).update(settings)
+    before = machine.kernel.host_state()
+    code, out, err = call(capsys, "rules", "install")
+    assert (code, out) == (4, "")
+    assert_one_error(err, part, f"add audit rule: {RULE.replace('/proc/', '/proc')}")
+    assert machine.kernel.host_state() == before
+
+
+def test_rules_install_says_that_the_rule_is_there_where_nothing_may_be_added(
+    capsys: pytest.CaptureFixture[str], machine: Machine
+) -> None:
+    vars(machine.kernel).update(failure=2, rules=[auditctl.parse(RULE).to_bytes()])
+    assert call(capsys, "rules", "install") == (
+        0,
+        "",
+        f"auditsense: the kernel has the audit rule {RULE} already\n",
+    )
+
+
+def test_a_rule_that_would_steer_a_terminal_is_listed_escaped(
+    capsys: pytest.CaptureFixture[str], machine: Machine
+) -> None:
+    machine.kernel.rules = [auditctl.parse("-w /tmp/x -p r -k 'a\x1b[31mb'").to_bytes()]
+    assert call(capsys, "rules", "list") == (0, "-w /tmp/x -p r -k a\\x1b[31mb\n", "")
+
+
 # --- run and record, over a kernel in memory -------------------------------------------------------
 
 
@@ -348,6 +378,14 @@ def test_a_dry_run_says_what_would_change_and_changes_nothing(
         "set enabled: 0 -> 1",
     ]
     assert machine.kernel.host_state() == before
+
+
+def test_a_dry_run_says_that_nothing_would_change(
+    capsys: pytest.CaptureFixture[str], machine: Machine
+) -> None:
+    vars(machine.kernel).update(enabled=1, pid=1, alive={1}, rules=[auditctl.parse(RULE).to_bytes()])
+    code, out, err = call(capsys, "run", "--dry-run")
+    assert (code, out, err) == (0, "", "auditsense: nothing would be changed on this host\n")
 
 
 def test_a_run_ends_after_its_duration_and_leaves_the_host_as_it_was(
@@ -416,7 +454,9 @@ def test_an_owner_that_came_in_between_is_named_and_everything_put_back(
     machine.kernel.after[2] = come
     code, out, err = call(capsys, "run")
     assert (code, out) == (5, "")
-    assert_one_error(err, "process 1 (", ") owns the audit socket; stop it or use the multicast source")
+    assert_one_error(
+        err, "process 1 (", ") owns the audit socket; stop it, or auditsense run --source multicast"
+    )
     machine.kernel.pid = 0
     assert machine.kernel.host_state() == before
 

@@ -314,6 +314,19 @@ def another_mount_namespace(host: Prepared) -> None:
     host.process("self", "doctor", mnt=2)
 
 
+def another_mount_namespace_in_the_dark(host: Prepared) -> None:
+    host.process("self", "doctor", mnt=2)
+    (host.root / "proc/1/mountinfo").unlink()
+
+
+def a_procfs_of_its_own(host: Prepared) -> None:
+    host.process("self", "doctor", mounts="40 1 0:55 / /proc rw - proc proc rw\n", mnt=2)
+
+
+def a_procfs_over_the_hosts(host: Prepared) -> None:
+    host.process("self", "doctor", mounts="63 22 0:55 / /proc rw - proc proc rw\n" + PROCFS, mnt=2)
+
+
 def no_procfs(host: Prepared) -> None:
     host.process("self", "doctor", mounts="22 1 0:30 / /proc rw - tmpfs tmpfs rw\n")
     for pid, name in ((1, "systemd"), (500, "sshd"), (600, "kworker/0:1")):
@@ -405,7 +418,10 @@ SITUATIONS: list[tuple[Callable[[Prepared], object], dict[str, Level], int]] = [
     (never_a_task, {"task-never": ERROR}, 1),
     (no_paths, {"records-excluded": ERROR}, 1),
     (a_self_test_failed, {"self-test": WARNING}, 1),
-    (another_mount_namespace, {"proc-mount": WARNING}, 1),
+    (another_mount_namespace, {}, 0),
+    (another_mount_namespace_in_the_dark, {"proc-mount": WARNING}, 1),
+    (a_procfs_of_its_own, {"proc-mount": ERROR, "other-procfs": WARNING}, 1),
+    (a_procfs_over_the_hosts, {"proc-mount": ERROR, "other-procfs": WARNING}, 1),
     (no_procfs, {"proc-mount": ERROR}, 1),
     (a_container, {"other-procfs": WARNING}, 1),
     (limited, {"rate-limit": WARNING}, 1),

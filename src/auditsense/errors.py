@@ -13,10 +13,26 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+def one_line(text: str) -> str:
+    """Return text with every character escaped that is not printable: one line that steers no terminal."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 class AuditSenseError(Exception):
-    """Root of all errors of this package. Never raised itself."""
+    """Root of all errors of this package. Never raised itself.
+
+    Messages repeat what a person or a file gave. So each message, and each note, is one line of
+    printable characters; the rest is escaped.
+    """
 
     exit_code: ClassVar[int] = 1
+
+    def __init__(self, *arguments: object) -> None:
+        super().__init__(*(one_line(one) if isinstance(one, str) else one for one in arguments))
+
+    def add_note(self, note: str, /) -> None:
+        """Add a line that belongs to the message."""
+        super().add_note(one_line(note))
 
 
 class UsageError(AuditSenseError):

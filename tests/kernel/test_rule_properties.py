@@ -178,6 +178,6 @@ def test_any_text_is_a_rule_or_one_line_of_complaint(line: str) -> None:
     try:
         rule = auditctl.parse(line, is_dir=is_dir, machine="x86_64")
     except AuditRuleError as error:
-        assert len(str(error).splitlines()) == 1  # noqa: PT017 - not raising is right as well
+        assert str(error).isprintable()  # noqa: PT017 - not raising is right as well
     else:
         assert AuditRule.from_bytes(rule.to_bytes()) == rule

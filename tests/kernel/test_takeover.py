@@ -57,9 +57,17 @@ def test_what_is_right_already_is_no_step() -> None:
     assert lines(ready, PROC, PROC) == ["become the owner of the audit socket"]
 
 
-@pytest.mark.parametrize("limit", [0, 40000])
-def test_a_higher_backlog_limit_and_none_at_all_stay(limit: int) -> None:
-    assert not [line for line in lines(FakeKernel(backlog_limit=limit)) if "limit" in line]
+def test_a_higher_backlog_limit_stays() -> None:
+    assert not [line for line in lines(FakeKernel(backlog_limit=40000)) if "limit" in line]
+
+
+def test_an_unlimited_queue_gets_a_limit_and_is_unlimited_again() -> None:
+    kernel = FakeKernel(backlog_limit=0)
+    before = kernel.host_state()
+    assert "set backlog_limit: 0 -> 32768 records" in lines(kernel)
+    with taking(kernel):
+        assert kernel.backlog_limit == 32768
+    assert kernel.host_state() == before
 
 
 @pytest.mark.parametrize("limit", [0, -1, 2**32])

@@ -35,7 +35,7 @@ def test_what_is_as_it_has_to_be_is_no_finding() -> None:
         ({"backlog_wait_time": None}, []),
         ({"backlog_limit": 64}, ["backlog-limit"]),
         ({"backlog_limit": 8191}, ["backlog-limit"]),
-        ({"backlog_limit": 0}, []),  # no limit at all
+        ({"backlog_limit": 0}, ["backlog-unlimited"]),
         ({"backlog_limit": 65536}, []),
         ({"rate_limit": 100}, ["rate-limit"]),
         ({"enabled": 0}, ["disabled"]),
@@ -55,6 +55,8 @@ def test_settings_that_are_anothers_are_left_to_it() -> None:
     beside = Expected(rules=(OURS,), owner=42, may_panic=True, locked=True, on=False, rate_limit=9)
     as_found = replace(STATUS, backlog_wait_time=15000, backlog_limit=64, failure=2, rate_limit=9)
     assert ids(beside, replace(as_found, enabled=2)) == []
+    assert ids(replace(beside, unlimited=True), replace(as_found, enabled=2, backlog_limit=0)) == []
+    assert ids(beside, replace(as_found, enabled=2, backlog_limit=0)) == ["backlog-unlimited"]
     assert ids(beside, replace(as_found, enabled=0)) == []
 
 

@@ -6,9 +6,10 @@ import errno
 from typing import TYPE_CHECKING
 
 from auditsense.cli import put, say
-from auditsense.errors import KernelCommandError
-from auditsense.kernel import auditctl
+from auditsense.errors import KernelCommandError, one_line
+from auditsense.kernel import auditctl, procfs
 from auditsense.kernel.commands import Commands
+from auditsense.kernel.plan import refuse_to_add
 from auditsense.sources.unicast import DEFAULT_AUDIT_RULE
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _list(commands: Commands) -> int:
     for rule in commands.rules():
-        put(auditctl.format(rule))
+        put(one_line(auditctl.format(rule)))
     return 0
 
 
@@ -36,6 +37,8 @@ def _there(commands: Commands) -> bool:
 
 
 def _check(commands: Commands) -> int:
+    commands.status()  # the reason why audit does not answer here comes first
+    procfs.refuse_others([auditctl.parse(DEFAULT_AUDIT_RULE)])
     if not _there(commands):
         say(f"the kernel does not have the audit rule {DEFAULT_AUDIT_RULE}")
         return 1
@@ -45,10 +48,17 @@ def _check(commands: Commands) -> int:
 
 
 def _install(commands: Commands) -> int:
+    status = commands.status()
+    rule = auditctl.parse(DEFAULT_AUDIT_RULE)
+    procfs.refuse_others([rule])
+    if _there(commands):
+        say(f"the kernel has the audit rule {DEFAULT_AUDIT_RULE} already")
+        return 0
+    refuse_to_add(status, [rule])
     try:
-        commands.add_rule(auditctl.parse(DEFAULT_AUDIT_RULE))
+        commands.add_rule(rule)
     except KernelCommandError as error:
-        if error.errno != errno.EEXIST:
+        if error.errno != errno.EEXIST:  # another process added it meanwhile
             raise
         say(f"the kernel has the audit rule {DEFAULT_AUDIT_RULE} already")
     else:

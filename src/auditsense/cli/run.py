@@ -16,6 +16,7 @@ from auditsense.cli.sinking import running_sinks, wanted_sinks
 from auditsense.cli.status import Serving
 from auditsense.cli.text import give_up_all, is_text, status_for, text_source
 from auditsense.config.settings import found_for, settings
+from auditsense.errors import one_line
 from auditsense.kernel import (
     privileges,
     seccomp,  # noqa: F401 - for give_up_privileges: nothing is loaded after the takeover
@@ -49,6 +50,15 @@ def _source(
     return made(rules, guarded=True, repair=asked.repair), ""
 
 
+def _print_plan(source: Unicast | Multicast | Text) -> int:
+    steps = source.plan()
+    for step in steps:
+        put(one_line(step))
+    if not steps:
+        say("nothing would be changed on this host")
+    return 0
+
+
 def _self_test(asked: SourceSettings) -> SelfTest | None:
     """Return the self-test asked for; it is root who opens, which a rule of one's own may not see."""
     every = asked.self_test_s
@@ -66,9 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
         rules = []  # auditd's are in force
     source, why = _source(asked.source, rules, own_process=arguments.own_process)
     if arguments.dry_run:
-        for line in source.plan():
-            put(line)
-        return 0
+        return _print_plan(source)
     self_test = _self_test(asked.source)
     sensor = Sensor(
         asked.detections,

@@ -20,12 +20,14 @@ class Mounts:
         others: a process for each other procfs that some process has, as "pid (name)".
         first_namespace: whether this process is in the machine's first mount namespace; None: unknown.
         unreadable: processes whose mounts could not be read.
+        of_host: whether the procfs at /proc is the host's; None: unknown.
     """
 
     here: str
     others: tuple[str, ...]
     first_namespace: bool | None
     unreadable: int
+    of_host: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ class Facts:
         configured: files of the configuration, in order.
         misconfigured: what is wrong with it, a line each; None: it cannot be read by this user.
         python, core, package: versions.
+        machine: name of the kernel's architecture, as uname(2) has it.
         alive: None: not tried.
     """
 
@@ -98,4 +101,5 @@ class Facts:
     python: tuple[int, int]
     core: str
     package: str
+    machine: str = ""
     alive: Alive | None = None

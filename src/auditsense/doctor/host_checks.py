@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+from auditsense import syscalls
 from auditsense.doctor.finding import Finding, Level
+from auditsense.errors import AuditRuleError
+from auditsense.kernel import auditctl
 from auditsense.kernel.privileges import CAP_AUDIT_CONTROL, CAP_AUDIT_READ, CAP_NET_ADMIN
+from auditsense.kernel.procfs import REMEDY
 from auditsense.sources.netlink import DEFAULT_RECEIVE_BUFFER_BYTES
 
 if TYPE_CHECKING:
@@ -122,16 +127,23 @@ def proc_mount(facts: Facts) -> Finding | None:
             "there is no procfs at /proc: an audit rule added here would watch something else",
             "mount -t proc proc /proc, or run the sensor on the host",
         )
-    if facts.mounts.first_namespace is False:
+    if facts.mounts.of_host is False:
+        return Finding(
+            "proc-mount",
+            Level.ERROR,
+            "/proc here is another procfs than the host's: an audit rule on /proc that is added here would "
+            "see nothing of the host, so no sensor starts here",
+            REMEDY,
+        )
+    if facts.mounts.of_host is None and facts.mounts.first_namespace is False:
         return Finding(
             "proc-mount",
             Level.WARNING,
-            "this is not the host's first mount namespace: a rule on /proc that is added here may be listed "
-            "and match nothing",
-            "run the sensor without PrivateTmp=, ProtectSystem= and the like (auditsense units); the "
-            "self-test tells whether it sees",
+            "this is not the host's first mount namespace, and it cannot be seen whether /proc is the "
+            "host's: a rule on /proc that is added here may be listed and match nothing",
+            REMEDY,
         )
-    if facts.mounts.first_namespace is None:
+    if facts.mounts.of_host is None and facts.mounts.first_namespace is None:
         return None
     return Finding("proc-mount", Level.OK, "/proc is the host's")
 
@@ -149,9 +161,20 @@ def other_procfs(facts: Facts) -> Finding | None:
         Level.WARNING,
         f"{len(others)} other procfs, as containers have: opens there are not reported by a rule on /proc; "
         f"seen at process {', '.join(others[:_SHOWN])}",
-        "add -a always,exit -F arch=b64 -S openat -F inode=1 -F perm=r -k audit_proc "
-        "(docs/troubleshooting.md)",
+        f"add {' and '.join(_rules_of_every_procfs(facts.machine))} (docs/troubleshooting.md)",
     )
+
+
+def _rules_of_every_procfs(machine: str) -> list[str]:
+    """Return the audit rules that see an open of every procfs on a machine, as auditctl takes them."""
+    arch = syscalls.canonical_arch(machine)
+    found: list[str] = []
+    for word in ("b64", "b32"):  # a 64-bit machine may run 32-bit programs as well
+        rule = f"-a always,exit -F arch={word} -S openat -F inode=1 -F perm=r -k audit_proc"
+        with suppress(AuditRuleError):  # this machine has no such programs
+            auditctl.parse(rule, machine=arch)
+            found.append(rule)
+    return found or ["-a always,exit -F inode=1 -F perm=r -k audit_proc"]
 
 
 def clock(facts: Facts) -> Finding | None:

@@ -120,7 +120,8 @@ def audit_locked(facts: Facts) -> Finding | None:
         Level.WARNING,
         "the audit configuration is locked until the next boot (enabled 2): a sensor can only listen, to "
         "what the rules that are there report",
-        "put the audit rule into /etc/audit/rules.d before the line -e 2, and reboot",
+        "put the audit rule (auditsense rules print) into /etc/audit/rules.d before the line -e 2, and "
+        "reboot",
     )
 
 
@@ -272,7 +273,15 @@ def backlog_limit(facts: Facts) -> Finding | None:
     if facts.status is None:
         return None
     limit = facts.status.backlog_limit
-    if not 0 < limit < _SHORT_BACKLOG or facts.status.enabled == Enabled.OFF:
+    if limit == 0:
+        return Finding(
+            "backlog-limit",
+            Level.WARNING,
+            "backlog_limit is 0, which is no limit: while no process reads, the kernel's queue of records "
+            "grows until the memory of the host is used up",
+            f"auditctl -b {DEFAULT_BACKLOG_LIMIT}, and remove -b 0 from /etc/audit/rules.d",
+        )
+    if limit >= _SHORT_BACKLOG or facts.status.enabled == Enabled.OFF:
         return Finding("backlog-limit", Level.OK, f"backlog_limit is {limit} records")
     return Finding(
         "backlog-limit",

@@ -95,6 +95,7 @@ def look(host: Host) -> Facts:
         python=(sys.version_info.major, sys.version_info.minor),
         core=core_version(),
         package=_package(),
+        machine=os.uname().machine,
     )
 
 

@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from auditsense.doctor.facts import Mounts
+from auditsense.kernel.procfs import mounted_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -143,11 +144,7 @@ def mounts(root: Path) -> Mounts | None:
     own = text(root / "proc/self/mountinfo", _MOST_MOUNTS)
     if own is None:
         return None
-    here = ""
-    for line in own.splitlines():
-        words = line.split()
-        if len(words) > 4 and words[4] == "/proc":  # the last one is on top
-            here = words[2] if " - proc " in line else ""
+    here = mounted_at(own)
     others: dict[str, str] = {}
     seen = {link(root / "proc/self/ns/mnt")}
     unreadable = 0
@@ -167,7 +164,15 @@ def mounts(root: Path) -> Mounts | None:
         for device, _ in _procfs(text(root / "proc" / str(pid) / "mountinfo", _MOST_MOUNTS) or ""):
             others.setdefault(device, f"{pid} ({name_of(root, pid) or '?'})")
     others.pop(here, None)
-    return Mounts(here, tuple(others.values()), first(root, "mnt"), unreadable)
+    return Mounts(here, tuple(others.values()), first(root, "mnt"), unreadable, _of_host(root, here))
+
+
+def _of_host(root: Path, here: str) -> bool | None:
+    """Tell whether the procfs *here* is the one at /proc of process 1; None: it cannot be seen."""
+    if first(root, "pid") is not True:  # then process 1 is another
+        return None
+    theirs = mounted_at(text(root / "proc/1/mountinfo", _MOST_MOUNTS) or "")
+    return here == theirs if theirs else None
 
 
 def listeners(root: Path) -> tuple[str, ...] | None:

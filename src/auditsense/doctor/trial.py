@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from auditsense.doctor.facts import Alive
 from auditsense.errors import AuditSenseError
+from auditsense.kernel import procfs
 from auditsense.kernel.selftest import DEFAULT_WITHIN_S, spelling
 from auditsense.kernel.status import Enabled
 from auditsense.kernel.vocabulary import Field, Operator
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from auditsense.doctor.facts import Facts
     from auditsense.kernel.audit_rule import AuditRule
+    from auditsense.kernel.status import AuditStatus
 
 _BUFFER_BYTES: Final = 8 << 20
 _LONGEST: Final = 1 << 16
@@ -43,18 +45,27 @@ def attempt(facts: Facts) -> Alive:
     status, rules = facts.status, facts.rules
     if status is None or rules is None:
         return Alive(problem=facts.refused)
-    if status.enabled == Enabled.OFF:
-        return Alive(problem="audit is off, and is not switched on for a test")
     there = [one for one in facts.wanted if any(rule.same_as(one) for rule in rules)]
-    if not there:
-        return Alive(problem="the audit rule is not there, and is not added for a test")
-    if "net" in facts.outside:
-        return Alive(problem="nothing is heard by multicast in this network namespace")
+    if problem := _why_not(facts, status, ruled=bool(there)):
+        return Alive(problem=problem)
     try:
         with netlink.open_multicast_socket(_BUFFER_BYTES) as listener:
             return _tried(listener, _user(there[0]))
     except (AuditSenseError, OSError) as problem:
         return Alive(problem=str(problem))
+
+
+def _why_not(facts: Facts, status: AuditStatus, *, ruled: bool) -> str:
+    """Return why it cannot be tried; "": it can."""
+    if status.enabled == Enabled.OFF:
+        return "audit is off, and is not switched on for a test"
+    if not ruled:
+        return "the audit rule is not there, and is not added for a test"
+    if procfs.is_of_host() is False:
+        return "/proc here is another procfs than the host's, and an open of it proves nothing"
+    if "net" in facts.outside:
+        return "nothing is heard by multicast in this network namespace"
+    return ""
 
 
 def _user(rule: AuditRule) -> int | None:

@@ -91,7 +91,8 @@ def _reason_for_eperm(proc: Path) -> str:
         return (
             "inside a pid namespace (a container): the kernel's audit is controlled from the "
             "machine's first one only; run on the host, or in a container with --pid=host "
-            "--cap-add=AUDIT_CONTROL"
+            "--cap-add=AUDIT_CONTROL -v /proc:/proc (without the last one the audit rule would watch the "
+            "container's own /proc)"
         )
     if has_capability(CAP_AUDIT_CONTROL, proc) is False:
         if os.geteuid() != 0:

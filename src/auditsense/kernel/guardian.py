@@ -19,7 +19,7 @@ import signal
 import time
 from typing import TYPE_CHECKING, NoReturn
 
-from auditsense.errors import AuditSenseError, InputError
+from auditsense.errors import AuditSenseError, InputError, one_line
 from auditsense.kernel import privileges
 from auditsense.kernel.commands import Commands
 from auditsense.kernel.journal import Entry, decode, encode
@@ -239,4 +239,4 @@ def _put_back(
 def _say(text: str) -> None:
     """Say it on the sensor's standard error, which may be closed by now."""
     with contextlib.suppress(OSError):
-        os.write(2, f"auditsense: {text}\n".encode())
+        os.write(2, f"auditsense: {one_line(text)}\n".encode())

@@ -14,7 +14,7 @@ from auditsense.kernel import auditctl
 from auditsense.kernel.status import AuditStatus, Enabled, Failure, StatusField
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from auditsense.kernel.audit_rule import AuditRule
 
@@ -26,6 +26,13 @@ _UNITS: Final = {
     StatusField.BACKLOG_WAIT_TIME: " jiffies",
     StatusField.BACKLOG_LIMIT: " records",
 }
+
+
+LISTEN: Final = "auditsense run --source multicast listens"
+BEFORE_LOCK: Final = (
+    "to have the rule, put what auditsense rules print says into a file of /etc/audit/rules.d that comes "
+    "before the line -e 2, and reboot"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,16 +80,43 @@ def refuse(status: AuditStatus) -> None:
     """
     if status.enabled == Enabled.LOCKED:
         raise LockedError(
-            "the audit configuration is locked until the next boot (enabled 2): nothing was "
-            "changed; use the multicast source, or reboot without the lock"
+            "the audit configuration is locked until the next boot (enabled 2): nothing was changed; "
+            f"{LISTEN} where the audit rule is there already; {BEFORE_LOCK}"
         )
     if status.failure == Failure.PANIC:
         raise LockedError(
             "the kernel would panic when it loses a record (failure 2): nothing was changed; "
-            "use the multicast source, or set the failure mode to 1 (auditctl -f 1)"
+            f"{LISTEN} where the audit rule is there already, or set the failure mode to 1 (auditctl -f 1)"
         )
     if status.backlog_wait_time is None:
         raise KernelCommandError("this kernel has no backlog wait time to set: it is older than 3.14")
+
+
+def refuse_to_add(status: AuditStatus, rules: Iterable[AuditRule]) -> None:
+    """Raise when no audit rule may be added under these settings.
+
+    Args:
+        status: what AUDIT_GET answered.
+        rules: those that would be added; named in the message.
+
+    Raises:
+        LockedError: locked until the next boot; or a record too many would stop the machine.
+    """
+    if status.enabled == Enabled.LOCKED:
+        raise LockedError(
+            "the audit configuration is locked until the next boot (enabled 2), so nothing can be added; "
+            f"needed: {_listed(rules)}; {BEFORE_LOCK}"
+        )
+    if status.failure == Failure.PANIC:
+        raise LockedError(
+            "the kernel would panic when it loses a record (failure 2), so nothing is added that makes "
+            f"records; needed: {_listed(rules)}; add it yourself (auditctl), or set the failure mode to 1 "
+            "(auditctl -f 1)"
+        )
+
+
+def _listed(rules: Iterable[AuditRule]) -> str:
+    return "; ".join(str(AddRule(rule)) for rule in rules)
 
 
 def plan(
@@ -98,7 +132,8 @@ def plan(
         rules: What AUDIT_LIST_RULES answered.
         wanted: The audit rules that have to be there.
         backlog_limit: Records the kernel is to queue, 1 to 2**32 - 1. A limit
-            that is higher already, or 0 for none, stays.
+            that is higher already stays. 0, which is no limit, does not: the
+            queue of a stalled reader would take all memory.
 
     Raises:
         LockedError, KernelCommandError: see `refuse`.
@@ -118,7 +153,7 @@ def prepare(status: AuditStatus, backlog_limit: int) -> Iterator[Step]:
         raise UsageError(f"backlog limit {backlog_limit} is not between 1 and 4294967295 records")
     if status.backlog_wait_time:
         yield ChangeSetting(StatusField.BACKLOG_WAIT_TIME, status.backlog_wait_time, 0)
-    if 0 < status.backlog_limit < backlog_limit:
+    if status.backlog_limit < backlog_limit:  # 0 is no limit: the kernel's memory would be the limit
         yield ChangeSetting(StatusField.BACKLOG_LIMIT, status.backlog_limit, backlog_limit)
     yield BecomeOwner()
 

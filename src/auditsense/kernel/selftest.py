@@ -6,7 +6,8 @@ ends. Whether that very open came through the pipeline is for the sensor to see.
 
 Rule 1: the child is no copy that is kept from before: a process that starts now is what the kernel
         has to report, whatever was hidden since.
-Rule 2: the helper has no capability and no descriptor but its end of a pair of sockets; it ends with
+Rule 2: it is the host's /proc that is opened: where the one here is another, the test fails.
+Rule 3: the helper has no capability and no descriptor but its end of a pair of sockets; it ends with
         the sensor, whatever ended that.
 """
 
@@ -21,7 +22,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NoReturn, Self
 
 from auditsense.errors import AuditSenseError
-from auditsense.kernel import privileges
+from auditsense.kernel import privileges, procfs
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -31,6 +32,7 @@ DEFAULT_WITHIN_S: Final = 2.0
 _NAME: Final = b"audit-selftest"
 _PID: Final = struct.Struct("=i")
 _TURNS: Final = 24
+_ANOTHER_PROC: Final = 0  # instead of a pid: nothing was opened
 
 WHAT_IT_MAY_MEAN: Final = (
     "the audit rule may be listed and match nothing (loaded from another mount namespace, or behind a rule "
@@ -129,6 +131,11 @@ class SelfTest:
         if self._deadline_s is None:
             return self._begin(now_s) if now_s >= self._next_s else ""
         self._hear()
+        if self._pid == _ANOTHER_PROC:
+            return self._fail(
+                "the self-test could not be made: /proc here is another procfs than the host's; "
+                + procfs.REMEDY
+            )
         if self._pid in self._seen:
             self.passed += 1
             self._deadline_s = None
@@ -186,6 +193,9 @@ def _help(descriptor: int, path: str) -> NoReturn:
         privileges.rename(_NAME)
         privileges.keep_only()
         while os.read(descriptor, 1):
+            if path.startswith("/proc") and procfs.is_of_host() is False:
+                os.write(descriptor, _PID.pack(_ANOTHER_PROC))
+                continue
             child = os.fork()
             if child == 0:
                 os.open(path, os.O_RDONLY | os.O_CLOEXEC)

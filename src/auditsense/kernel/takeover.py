@@ -20,6 +20,7 @@ from auditsense.errors import AuditSenseError, BusyError, KernelCommandError, So
 from auditsense.kernel.access import process_name
 from auditsense.kernel.plan import (
     DEFAULT_BACKLOG_LIMIT,
+    LISTEN,
     AddRule,
     BecomeOwner,
     ChangeSetting,
@@ -257,5 +258,5 @@ def refuse_owner(status: AuditStatus) -> None:
     if name is not None:
         raise SocketTakenError(
             f"process {status.pid} ({name}) owns the audit socket; nothing was changed; "
-            "stop it or use the multicast source"
+            f"stop it, or {LISTEN} beside it"
         )

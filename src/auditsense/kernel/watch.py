@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from auditsense.errors import AuditSenseError
 from auditsense.kernel import auditctl
 from auditsense.kernel.overlap import hides, silences_records, steals
-from auditsense.kernel.plan import AddRule, ChangeSetting
+from auditsense.kernel.plan import DEFAULT_BACKLOG_LIMIT, AddRule, ChangeSetting
 from auditsense.kernel.status import Enabled, Failure, StatusField
 from auditsense.kernel.vocabulary import Action, Filter
 
@@ -40,6 +40,7 @@ class Expected:
         owner: the process that has to own the socket; None: anybody, as long as somebody does who did.
         waits: whether a process may wait for room in the kernel's queue; False: `backlog_wait_time` 0.
         backlog_limit: records the kernel has to queue at least; None: not ours to say.
+        unlimited: whether `backlog_limit` was 0 already, which is no limit.
         rate_limit: `rate_limit` as it was found.
         may_panic: whether `failure` was 2 already.
         locked: whether `enabled` was 2 already.
@@ -50,6 +51,7 @@ class Expected:
     owner: int | None = None
     waits: bool = True
     backlog_limit: int | None = None
+    unlimited: bool = False
     rate_limit: int = 0
     may_panic: bool = False
     locked: bool = False
@@ -105,7 +107,19 @@ def _settings(expected: Expected, status: AuditStatus) -> Iterator[Finding]:
             ChangeSetting(StatusField.BACKLOG_WAIT_TIME, wait, 0),
         )
     limit = status.backlog_limit
-    if expected.backlog_limit is not None and 0 < limit < (expected.backlog_limit or limit + 1):
+    if limit == 0 and not expected.unlimited:
+        yield Finding(
+            f"{_ID}backlog-unlimited",
+            "Audit Queue Was Made Unlimited",
+            "high",
+            "backlog_limit is 0, which is no limit: while no process reads, the kernel's queue of records "
+            "grows until the memory of the host is used up; set a limit with auditctl -b "
+            f"{expected.backlog_limit or DEFAULT_BACKLOG_LIMIT}",
+            ChangeSetting(StatusField.BACKLOG_LIMIT, 0, expected.backlog_limit)
+            if expected.backlog_limit
+            else None,
+        )
+    if expected.backlog_limit is not None and 0 < limit < expected.backlog_limit:
         yield Finding(
             f"{_ID}backlog-limit",
             "Audit Queue Was Made Smaller",

@@ -13,7 +13,7 @@ from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Self
 
 from auditsense.errors import KernelCommandError, UsageError
-from auditsense.kernel import auditctl, leavings
+from auditsense.kernel import auditctl, leavings, procfs
 from auditsense.kernel.commands import Commands
 from auditsense.kernel.guardian import Guardian
 from auditsense.kernel.watch import Expected, Watch
@@ -149,6 +149,7 @@ class KernelSource:
             stack.callback(self._forget_socket)
             self.kernel_status = self._commands.status()
             self._lost_seen = self.kernel_status.lost
+            self._refuse_another_proc()
             journals = self._journals(stack) if self._guarded else ()
             self._enter(stack, journals)
             self._stack = stack.pop_all()
@@ -223,6 +224,15 @@ class KernelSource:
         return noticed
 
     # --- for subclasses ----------------------------------------------------------
+
+    def _refuse_another_proc(self) -> None:
+        """Raise when an audit rule that is added here would watch nothing of the host.
+
+        Raises:
+            NoKernelAuditError: see `kernel.procfs.refuse_others`.
+        """
+        if self._commands.other is None:  # the real kernel, which looks a path up in our mount namespace
+            procfs.refuse_others(self._rules)
 
     def _enter(self, stack: ExitStack, journals: tuple[Journal, ...]) -> None:
         """Open `_socket` and do what makes records come on it; all of it undone by *stack*."""

@@ -19,11 +19,10 @@ from typing import TYPE_CHECKING, Any
 from auditsense.errors import (
     AuditSenseError,
     KernelCommandError,
-    LockedError,
     NoKernelAuditError,
 )
 from auditsense.kernel.access import process_name
-from auditsense.kernel.plan import AddRule, missing
+from auditsense.kernel.plan import AddRule, missing, refuse_to_add
 from auditsense.kernel.status import Enabled, Failure
 from auditsense.kernel.undo import undo_all
 from auditsense.kernel.watch import Expected
@@ -48,7 +47,8 @@ class Multicast(KernelSource):
         more: see `KernelSource`.
 
     Raises (on entering):
-        NoKernelAuditError: no audit here, not for this process, or none that is on and has an owner.
+        NoKernelAuditError: no audit here, not for this process, or none that is on and has an owner; or a
+            rule would watch another /proc than the host's.
         LockedError: a rule is missing and must not be added.
         AuditRuleError, KernelCommandError: the host is as it was.
     """
@@ -72,7 +72,9 @@ class Multicast(KernelSource):
     def plan(self) -> list[str]:
         """Say what entering would change on this host, one line a change. Changes nothing."""
         with self._commands:
-            return [str(step) for step in self._plan(self._commands.status())]
+            status = self._commands.status()
+            self._refuse_another_proc()
+            return [str(step) for step in self._plan(status)]
 
     def _plan(self, status: AuditStatus) -> list[AddRule]:
         owned = bool(status.pid) and process_name(status.pid) is not None
@@ -85,16 +87,7 @@ class Multicast(KernelSource):
         if not steps:
             return []
         listed = "; ".join(str(step) for step in steps)
-        if status.enabled == Enabled.LOCKED:
-            raise LockedError(
-                "the audit configuration is locked until the next boot (enabled 2); "
-                f"needed to listen: {listed}"
-            )
-        if status.failure == Failure.PANIC:
-            raise LockedError(
-                "the kernel would panic when it loses a record (failure 2), so nothing is added that makes "
-                f"records; needed to listen: {listed}; add it yourself, or set the failure mode to 1"
-            )
+        refuse_to_add(status, [step.rule for step in steps])
         if not owned:
             raise NoKernelAuditError(
                 "no process owns the audit socket: the kernel would print every record to its log; use the "
@@ -119,6 +112,7 @@ class Multicast(KernelSource):
             rules=tuple(self._rules),
             owner=status.pid or None,
             rate_limit=status.rate_limit,
+            unlimited=status.backlog_limit == 0,
             may_panic=status.failure == Failure.PANIC,
             locked=status.enabled == Enabled.LOCKED,
             on=not self.off,

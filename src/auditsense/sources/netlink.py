@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final
 from auditsense.errors import KernelCommandError, NoKernelAuditError, SocketTakenError
 from auditsense.kernel import access
 from auditsense.kernel.commands import AUDIT_GET, AUDIT_SET
+from auditsense.kernel.plan import LISTEN
 from auditsense.kernel.status import AuditStatus, StatusField, setting_bytes
 from auditsense.kernel.transport import (
     DEFAULT_TIMEOUT_S,
@@ -274,7 +275,7 @@ def _taken_by(sock: socket.socket, timeout_s: float) -> str:
     if pid == os.getpid():
         return f"another socket of this process ({pid}) owns the kernel's audit"
     name = access.process_name(pid) or "gone by now"
-    return f"process {pid} ({name}) owns the audit socket; stop it or use the multicast source"
+    return f"process {pid} ({name}) owns the audit socket; stop it, or {LISTEN} beside it"
 
 
 def _refused(number: int, what: str) -> Exception:

@@ -47,7 +47,7 @@ class Unicast(KernelSource):
 
     Raises (on entering):
         NoKernelAuditError, LockedError, SocketTakenError, AuditRuleError, KernelCommandError: the
-            host is as it was.
+            host is as it was. NoKernelAuditError also where a rule would watch another /proc than the host's.
     """
 
     name = "netlink"
@@ -67,6 +67,7 @@ class Unicast(KernelSource):
         """Say what entering would change on this host, one line a change. Changes nothing."""
         with self._commands:
             refuse_owner(self._commands.status())
+            self._refuse_another_proc()
             steps = plan(self._commands.status(), self._commands.rules(), self._rules, self._backlog_limit)
         return [str(step) for step in steps]
 
@@ -122,7 +123,7 @@ class Unicast(KernelSource):
             rules=tuple(self._rules),
             owner=os.getpid(),
             waits=False,
-            backlog_limit=now.backlog_limit,
+            backlog_limit=now.backlog_limit or self._backlog_limit,  # 0: made unlimited since
             rate_limit=now.rate_limit,
         )
 

@@ -1,0 +1,152 @@
+"""Whether the /proc of this process is the host's: the one that the processes of the host open.
+
+Every `mount -t proc` makes another procfs. The kernel resolves the path of an audit rule in the mount
+namespace of the process that adds it. In a container, or in a unit with ProtectProc=, a rule on /proc
+therefore watches a procfs that no process of the host opens.
+
+Rule 1: the host's procfs is the one at /proc of process 1 of the first pid namespace.
+Rule 2: /proc/PID/mountinfo tells its device without a capability; /proc/PID/root needs CAP_SYS_PTRACE.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from auditsense.errors import NoKernelAuditError
+from auditsense.kernel import auditctl
+from auditsense.kernel.access import outside
+from auditsense.kernel.vocabulary import Field, Operator
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from auditsense.kernel.audit_rule import AuditRule
+
+PROC: Final = Path("/proc")
+_ROOT_INODE: Final = 1  # of every procfs (include/linux/proc_ns.h)
+_MOST_BYTES: Final = 4 << 20  # of a mountinfo file
+
+REMEDY: Final = (
+    "run it where /proc is the host's: in a container with -v /proc:/proc beside --pid=host (Kubernetes: "
+    "hostPID and a hostPath volume of /proc at /proc), in a systemd unit without ProtectProc= and "
+    "ProcSubset=, from a shell with nsenter --target 1 --mount"
+)
+"""How to run a sensor so that its /proc is the host's."""
+
+
+def mounted_at(mountinfo: str, place: str = "/proc") -> str:
+    """Return the device ("major:minor") of the procfs that is on top at *place*; "": there is none."""
+    layers: dict[str, tuple[str, str]] = {}
+    for line in mountinfo.splitlines():
+        before, _, after = line.partition(" - ")
+        words = before.split(" ")
+        if len(words) > 4 and words[4] == place:
+            is_whole_procfs = after.split(" ")[:1] == ["proc"] and words[3] == "/"
+            layers[words[0]] = (words[1], words[2] if is_whole_procfs else "")
+    covered = {parent for parent, _ in layers.values()}
+    top = [device for mount, (_, device) in layers.items() if mount not in covered]
+    return top[-1] if top else ""
+
+
+def device_of_host(proc: Path = PROC) -> int | None:
+    """Return the device number of the host's procfs, as `os.stat` has it; None: it cannot be seen.
+
+    Args:
+        proc: a procfs of the first pid namespace.
+    """
+    if outside("pid", proc) is not False:
+        return None
+    try:
+        with (proc / "1/mountinfo").open("rb") as file:
+            text = file.read(_MOST_BYTES).decode(errors="replace")
+    except OSError:
+        return None
+    major, _, minor = mounted_at(text).partition(":")
+    return os.makedev(int(major), int(minor)) if major else None
+
+
+def is_of_host(proc: Path = PROC) -> bool | None:
+    """Tell whether the procfs at *proc* is the host's; None: it cannot be seen.
+
+    Of a process that is in the first pid namespace: the kernel's audit answers no other.
+    """
+    try:
+        here = proc.stat()
+    except OSError:
+        return False
+    if here.st_ino != _ROOT_INODE or not (proc / "self").exists():
+        return False  # no procfs, or one of a pid namespace that this process is not in
+    host = device_of_host(proc)
+    return None if host is None else here.st_dev == host
+
+
+def refuse_others(rules: Iterable[AuditRule], proc: Path = PROC) -> None:
+    """Raise when a rule that is added here would watch another place than on the host.
+
+    Args:
+        rules: those that have to be there.
+        proc: where procfs is.
+
+    Raises:
+        NoKernelAuditError: the path of a rule leads to a procfs that is not the host's, or to another
+            file or folder than the same path of process 1.
+    """
+    for rule in rules:
+        for path in _paths(rule):
+            if difference := _difference(path, proc):
+                raise NoKernelAuditError(
+                    f"the audit rule {auditctl.format(rule)} would see nothing of the host: {difference}; "
+                    f"{REMEDY}"
+                )
+
+
+def _paths(rule: AuditRule) -> Iterator[bytes]:
+    for field in rule.fields:
+        is_place = field.field in {Field.DIR, Field.WATCH} and field.op is Operator.EQUAL
+        if is_place and isinstance(field.value, bytes):
+            yield field.value
+
+
+def _difference(path: bytes, proc: Path) -> str:
+    """Return how *path* differs from what it is on the host; "": it does not, or cannot be compared."""
+    shown = os.fsdecode(path)
+    try:
+        here = Path(shown).stat()
+    except OSError:
+        here = None
+    below_proc = path.rstrip(b"/") == b"/proc" or path.startswith(b"/proc/")
+    if below_proc and is_of_host(proc) is False:
+        return _about_proc(proc)
+    if here is None:
+        return ""
+    host = device_of_host(proc)
+    if here.st_ino == _ROOT_INODE and host is not None and here.st_dev != host and _is_procfs(path, proc):
+        return f"{shown} here is another procfs than the host's"
+    try:
+        there = (proc / "1/root" / shown.lstrip("/")).stat()
+    except OSError:
+        return ""
+    if (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino):
+        return ""
+    return f"{shown} here is another one than on the host"
+
+
+def _about_proc(proc: Path) -> str:
+    try:
+        here = proc.stat()
+    except OSError:
+        return "there is no /proc here"
+    if here.st_ino != _ROOT_INODE:
+        return "there is no procfs at /proc here"
+    return "/proc here is another procfs than the host's (this is a mount namespace with a /proc of its own)"
+
+
+def _is_procfs(path: bytes, proc: Path) -> bool:
+    try:
+        mountinfo = (proc / "self/mountinfo").read_text(errors="replace")
+    except OSError:
+        return False
+    place = os.path.realpath(path)
+    return bool(mounted_at(mountinfo, os.fsdecode(place)))

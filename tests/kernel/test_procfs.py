@@ -1,0 +1,109 @@
+"""Whether /proc is the host's: read from mountinfo, in mount namespaces of this machine."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from auditsense.errors import NoKernelAuditError
+from auditsense.kernel import auditctl, procfs
+
+PROC = "22 27 0:21 / /proc rw,relatime - proc proc rw"
+ROOT = "27 1 8:1 / / rw - ext4 /dev/sda1 rw"
+SAYS = """
+import sys
+from auditsense.errors import NoKernelAuditError
+from auditsense.kernel import auditctl, procfs
+print(procfs.is_of_host())
+for line in sys.argv[1:]:
+    try:
+        procfs.refuse_others([auditctl.parse(line)])
+        print("taken")
+    except NoKernelAuditError as error:
+        print("refused", error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("mountinfo", "device"),
+    [
+        ((ROOT, PROC), "0:21"),
+        ((ROOT,), ""),
+        ((), ""),
+        ((ROOT, PROC, "63 22 0:39 / /proc rw - proc proc rw"), "0:39"),
+        (("63 22 0:39 / /proc rw - proc proc rw", PROC), "0:39"),  # the one on top, wherever it is listed
+        ((PROC, "63 22 0:40 / /proc rw - tmpfs tmpfs rw"), ""),
+        ((PROC, "63 22 0:21 /sys /proc rw - proc proc rw"), ""),  # a part of it
+        ((PROC, "63 22 0:39 / /proc/sys rw - proc proc rw"), "0:21"),
+        ((PROC, "63 27 0:39 / /host/proc rw - proc proc rw"), "0:21"),
+        (("22 27 0:21 / /proc rw shared:5 master:1 - proc proc rw",), "0:21"),
+        (("22 27 0:21 / /proc rw - fuse.proc proc rw",), ""),
+        (("not a line", "22", " - proc"), ""),
+    ],
+)
+def test_mountinfo_tells_which_procfs_is_on_top(mountinfo: tuple[str, ...], device: str) -> None:
+    assert procfs.mounted_at("\n".join(mountinfo)) == device
+
+
+def within(script: str, *lines: str, options: str = "--mount") -> list[str]:
+    """Return what the functions say in a mount namespace that *script* has prepared."""
+    if shutil.which("unshare") is None:
+        pytest.skip("there is no unshare")
+    words = ["unshare", *options.split(), "sh", "-c", f'{script} && exec "$@"', "sh"]
+    ended = subprocess.run(
+        [*words, sys.executable, "-c", SAYS, *lines], capture_output=True, text=True, check=False, timeout=30
+    )
+    if ended.returncode:
+        pytest.skip(f"no mount namespace can be had: {ended.stderr}")
+    return ended.stdout.splitlines()
+
+
+WATCH = "-w /proc/ -p r -k audit_proc"
+EVERY = "-a always,exit -F inode=1 -F perm=r -k audit_proc"
+
+
+def test_the_hosts_is_taken_where_it_is() -> None:
+    assert within("true", WATCH, EVERY) == ["True", "taken", "taken"]
+
+
+@pytest.mark.parametrize(
+    "line", [WATCH, "-w /proc/sys -p wa -k s", "-a always,exit -F dir=/proc -F perm=r", "-w /proc/stat -p r"]
+)
+def test_a_path_in_another_procfs_is_refused(line: str) -> None:
+    said, *rest = within("mount -t proc proc /proc", line, EVERY)
+    assert (said, rest[1]) == ("False", "taken")  # a rule without a path means every procfs
+    assert rest[0].startswith("refused")
+    assert "-v /proc:/proc" in rest[0]
+
+
+def test_another_procfs_at_another_place_is_refused() -> None:
+    script = "mount -t tmpfs tmpfs /mnt && mkdir /mnt/proc && mount -t proc proc /mnt/proc"
+    said = within(script, "-w /mnt/proc -p r -k audit_proc", WATCH)
+    assert said[1].startswith("refused")
+    assert (said[0], said[2]) == ("True", "taken")
+
+
+def test_the_hosts_at_another_place_is_taken() -> None:
+    script = "mount -t tmpfs tmpfs /mnt && mkdir /mnt/p && mount --bind /proc /mnt/p"
+    assert within(script, "-w /mnt/p -p r -k audit_proc", WATCH) == ["True", "taken", "taken"]
+
+
+def test_in_another_pid_namespace_it_is_unknown() -> None:
+    assert within("mount -t proc proc /proc", options="--mount --pid --fork") == ["None"]
+
+
+def test_a_procfs_that_does_not_know_this_process_is_not_the_hosts() -> None:
+    # Mounted by a process of another pid namespace, seen by one that is not in it.
+    script = (
+        "mount -t tmpfs tmpfs /mnt && mkdir /mnt/p && mount --make-shared /mnt && "
+        "unshare --pid --fork mount -t proc proc /mnt/p && mount --bind /mnt/p /proc"
+    )
+    assert within(script, WATCH)[0] == "False"
+
+
+def test_refusing_names_the_rule() -> None:
+    with pytest.raises(NoKernelAuditError, match="the audit rule -w /proc -p r -k k would see nothing"):
+        procfs.refuse_others([auditctl.parse("-w /proc/ -p r -k k")], procfs.PROC / "self")
