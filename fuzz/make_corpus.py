@@ -58,6 +58,17 @@ RECORDS = {
     "end": record(EOE_TYPE, stamped("")),
     "line": record(0, f"node=a.example type=SYSCALL msg={stamped(SYSCALL)}\r"),
     "line-unknown-type": record(0, f"type=UNKNOWN[1334] msg={stamped('prog-id=7 op=LOAD')}"),
+    "path-objtype": record(PATH_TYPE, stamped(PATH.replace("nametype=", "objtype="))),
+    "path-separator-escaped": record(PATH_TYPE, stamped(PATH.replace("NORMAL", 'NORMAL#035OUID="root"'))),
+    "syscall-label-quoted": record(SYSCALL_TYPE, stamped(SYSCALL.replace("unconfined", '"docker-default"'))),
+    "syscall-label-is-a-quote": record(SYSCALL_TYPE, stamped(SYSCALL.replace("unconfined", '"'))),
+    "line-syslog": record(0, f"<13>Nov 24 16:00:00 a audispd[1]: node=a type=CWD msg={stamped('x')}"),
+    "line-rfc5424": record(
+        0, f"<13>1 2026-11-24T16:00:00Z a audispd - - [a b=\"\\\"]\"] type=CWD msg={stamped('x')}"
+    ),
+    "line-kernel": record(0, f"kern  :notice: [ 4.0][ T1] audit: type=1300 {stamped(SYSCALL)}"),
+    "line-grep": record(0, f"/a b-c/audit.log-1:12:node=a type=CWD msg={stamped('x')}"),
+    "line-of-types": record(0, "type=" * 80 + f"type=CWD msg={stamped('x')}"),
     "words-without-values": record(SYSCALL_TYPE, "a b c = d  =e f"),
     "numbers-at-their-limits": record(
         SYSCALL_TYPE,
@@ -155,6 +166,23 @@ TEXTS = {
     "enriched": log(event(1)).replace("\n", f"\x1d{ENRICHED}\n"),
     "forged": f"type=USER msg={stamped('pid=1 msg=')}'x type=SYSCALL msg={stamped(SYSCALL)}'\n"
     + log(event(8)),
+    "holes": "\0\0" + log(event(1)).replace("\n", "\n\0\0") + log(event(2)).replace("cwd", "\0\0type=EOE"),
+    "prefixes": "".join(
+        f"{prefix}{line}\n"
+        for prefix in (
+            "\xef\xbb\xbf \t",
+            "Nov 24 16:00:00 a audispd: ",
+            "<13>1 2026-11-24T16:00:00Z a audisp - - - ",
+            "audit.log:1:",
+            "Nov 24 16:00:00 a b: ",
+            "2026-11-24T16:00:00Z stdout F ",
+        )
+        for line in log(event(1)).splitlines()
+    ),
+    "kernel-log": "".join(
+        f"[ 4.0] audit: type={kind} {stamped(text)}\n"
+        for kind, text in ((SYSCALL_TYPE, SYSCALL), (PATH_TYPE, PATH), (TITLE_TYPE, TITLE), (EOE_TYPE, ""))
+    ),
     "other-names": "".join(
         f"type={name} msg={stamped('op=x', n)}\n"
         for n, name in enumerate(

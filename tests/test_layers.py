@@ -201,6 +201,7 @@ def test_files_stay_short_enough_to_be_read() -> None:
 STAGES = (
     {"span", "carve", "config", "pages"},
     {"hash"},
+    {"prefix", "types"},
     {"datagram", "line"},
     {"value"},
     {"record"},

@@ -147,12 +147,16 @@ static void take_datagram(as_ring *ring, as_span bytes, uint32_t sender, uint64_
 
 static void take_line(as_ring *ring, as_span line, bool cut) {
     as_line read;
+    const uint64_t before = ring->stats.malformed;
     ring->stats.lines++;
     ring->stats.truncated += cut ? 1 : 0;
     if (as_line_read(line, &read)) {
         take_record(ring, read.type, read.text, read.node, 0, true);
     } else {
         ring->stats.malformed++;
+    }
+    if (ring->stats.malformed != before) {
+        as_lines_note(&ring->lines, line);
     }
 }
 
@@ -261,6 +265,7 @@ int64_t as_ring_feed_text(as_ring *ring, const uint8_t *text, size_t len) {
     if (!enter(ring)) {
         return AS_BUSY;
     }
+    as_lines_begin(&ring->lines);
     while (rest.len > 0 && ready(ring, 0)) {
         if (as_lines_take(&ring->lines, &rest, &line, &cut)) {
             take_line(ring, line, cut);
@@ -268,6 +273,18 @@ int64_t as_ring_feed_text(as_ring *ring, const uint8_t *text, size_t len) {
     }
     settle(ring);
     return leave(ring, all - rest.len);
+}
+
+int64_t as_ring_unread_line(as_ring *ring, uint8_t *out, size_t size) {
+    if (!enter(ring)) {
+        return AS_BUSY;
+    }
+    const uint32_t len = ring->lines.sample_len < size ? ring->lines.sample_len : (uint32_t)size;
+    if (len > 0) {
+        memcpy(out, ring->lines.sample, len);
+    }
+    ring->lines.sample_len = 0;
+    return leave(ring, len);
 }
 
 int64_t as_ring_expire(as_ring *ring, uint64_t now_ms) {

@@ -227,6 +227,10 @@ int64_t as_ring_feed(as_ring *ring, const uint8_t *packed, size_t len);
  * than len when the hits are full. The newest stamp seen is the time. */
 int64_t as_ring_feed_text(as_ring *ring, const uint8_t *text, size_t len);
 
+/* Copy the start of the first line that was no record, at most 240 bytes, and forget it; blank lines are left out.
+ * Returns its length; 0: there was none since the last call. */
+int64_t as_ring_unread_line(as_ring *ring, uint8_t *out, size_t size);
+
 /* Let time pass: close events and settle serials that waited long enough. Returns the events closed. */
 int64_t as_ring_expire(as_ring *ring, uint64_t now_ms);
 

@@ -1,6 +1,7 @@
 /* Stage 1, line: log text cut anywhere becomes the same lines, and a line is a record only from its start. */
 #include "_ring/line.h"
 
+#include "_ring/prefix.h"
 #include "check.h"
 #include "samples.h"
 
@@ -8,7 +9,7 @@ enum { LONGEST = 1024 };
 
 /* Everything as_lines made of a text: lines joined by '|', a cut one with '!' behind it. */
 typedef struct {
-    char text[8 * LONGEST];
+    char text[16 * LONGEST];
     uint32_t len;
 } joined;
 
@@ -32,6 +33,7 @@ static joined lines_of(as_span text, uint32_t piece) {
         const uint32_t len = piece < text.len ? piece : text.len;
         as_span part = guarded_span(text.at, len);
         text = as_span_skip(text, len);
+        as_lines_begin(&lines);
         while (part.len > 0) {
             if (as_lines_take(&lines, &part, &line, &cut)) {
                 join(&all, line, cut);
@@ -75,6 +77,25 @@ static void cuts(void) {
         CHECK_EQUAL(all.text[LONGEST + 1], 'y');
         all = lines_of(as_span_of(fill, LONGEST + 1), pieces[i]);
         CHECK_EQUAL(all.text[LONGEST], '!');
+    }
+
+    CASE("zero bytes end a line, and those before a line are skipped, however the text is cut");
+    static const char holes[] = "\0\0one\0\0\0two\n\0\n\0three\0";
+    for (uint32_t piece = 1; piece <= sizeof holes - 1; piece++) {
+        const joined all = lines_of(as_span_of((const uint8_t *)holes, sizeof holes - 1), piece);
+        CHECK_TEXT(text_of(&all), "one|two||three|");
+    }
+
+    CASE("a zero byte is found beyond the block that is looked at ahead, and behind a line that crosses it");
+    static char large[3 * 4096];
+    memset(large, 'x', sizeof large);
+    for (size_t i = 1000; i < sizeof large; i += 1000) {
+        large[i] = i % 3000 == 0 ? '\0' : '\n';
+    }
+    const joined both = lines_of(as_span_of((const uint8_t *)large, sizeof large), sizeof large);
+    CHECK_EQUAL(both.len, sizeof large + 1);
+    for (size_t i = 0; i <= sizeof large; i++) {
+        CHECK_EQUAL(both.text[i], i == sizeof large || (i % 1000 == 0 && i > 0) ? '|' : 'x');
     }
 
     CASE("asked for the next line of no text, there is none");
@@ -125,6 +146,16 @@ static void names(void) {
                   {"SYSCAL", 0},
                   {"SYSCALLS", 0},
                   {"syscall", 0},
+                  {"FD_PAIR", 1317},
+                  {"MQ_OPEN", 1312},
+                  {"MQ_SENDRECV", 1313},
+                  {"MQ_NOTIFY", 1314},
+                  {"MQ_GETSETATTR", 1315},
+                  {"IPC_SET_PERM", 1311},
+                  {"1300", 1300},
+                  {"1327", 1327},
+                  {"65536", 0},
+                  {"13x", 0},
                   {"UNKNOWN[1334]", 1334},
                   {"UNKNOWN[65535]", UINT16_MAX},
                   {"UNKNOWN[65536]", 0},
@@ -169,7 +200,6 @@ static void starts(void) {
     CASE("what does not start as a record is none, whatever it says further on");
     CHECK_EQUAL(type_of(GUARDED("")), -1);
     CHECK_EQUAL(type_of(GUARDED("\r")), -1);
-    CHECK_EQUAL(type_of(GUARDED(" type=CWD msg=audit(1.000:2): x")), -1);
     CHECK_EQUAL(type_of(GUARDED("x type=CWD msg=audit(1.000:2): x")), -1);
     CHECK_EQUAL(type_of(GUARDED("----")), -1);
     CHECK_EQUAL(type_of(GUARDED("node=a")), -1);
@@ -185,9 +215,164 @@ static void starts(void) {
     }
 }
 
+#define RECORD "type=CWD msg=audit(1.000:2): x"
+#define PRINTK "type=1307 audit(1.000:2): x"
+
+static void prefixes(void) {
+    static const char *const known[] = {
+        "  " RECORD,
+        "\t" RECORD,
+        "\xEF\xBB\xBF" RECORD,
+        "\xEF\xBB\xBF  node=a " RECORD,
+        PRINTK,
+        "Nov 24 16:00:00 hostA audispd: node=a " RECORD,
+        "Nov  4 16:00:00 hostA audisp-syslog[985]: " RECORD,
+        "<134>Apr 20 08:43:50 server1 audisp-syslog: " RECORD,
+        "312 <134>Apr 20 08:43:50 server1 audisp-syslog: " RECORD,
+        "<134>" RECORD,
+        "Nov 24 2026 16:00:00.123 hostA auditd: " RECORD,
+        "Nov 24 16:00:00 audispd: " RECORD,
+        "Nov 24 16:00:00 audit-1 tag_audit_log: " RECORD,
+        "2026-11-24T16:00:00.000000+00:00 hostA audispd: " RECORD,
+        "2026-11-24T16:00:00Z hostA audisp-remote[1]: " RECORD,
+        "Tue 2026-11-24 16:00:00 UTC hostA kernel: audit: " PRINTK,
+        "1795536000.000000 hostA kernel: audit: " PRINTK,
+        "<165>1 2026-11-24T16:00:00.000Z hostA audispd 123 - - " RECORD,
+        "<165>1 2026-11-24T16:00:00.000Z hostA audispd - ID47 [a@1 x=\"]\\\"[\" y=\"2\"][b@2] \xEF\xBB\xBF" RECORD,
+        "<165>1 - hostA kernel - - - audit: " PRINTK,
+        "1 2026-11-24T16:00:00.000Z hostA audispd - - - node=a " RECORD,
+        "[ 4000.000000] audit: " PRINTK,
+        "[ 4000.000000] " PRINTK,
+        "[ 4000.000000] hostA kernel: audit: " PRINTK,
+        "[    4.000000][   T12] audit: " PRINTK,
+        "[Tue Nov 24 16:00:00 2026] audit: " PRINTK,
+        "[  +0.020000] audit: " PRINTK,
+        "<5>[ 4000.000000] audit: " PRINTK,
+        "kern  :notice: [ 4000.000000] audit: " PRINTK,
+        "5,1234,4000000000,-;audit: " PRINTK,
+        "2026-11-24T16:00:00,000000+00:00 audit: " PRINTK,
+        "Nov 24 16:00:00 hostA kernel: [ 4000.000000] audit: " PRINTK,
+        "Nov 24 16:00:00 hostA kernel: audit: " PRINTK,
+        "kernel: audit: " PRINTK,
+        "audit: " PRINTK,
+        "audispd: node=a " RECORD,
+        "2026-11-24T16:00:00.000000000Z stdout F " RECORD,
+        "2026-11-24T16:00:00.000000000Z " RECORD,
+        "2026 Nov 24 16:00:00 hostA->/var/log/audit/audit.log " RECORD,
+        "     1\t" RECORD,
+        "12:" RECORD,
+        "audit.log:" RECORD,
+        "audit.log:12:" RECORD,
+        "audit.log-12-" RECORD,
+        "audit.log-" RECORD,
+        "audit.log:  12:\t" RECORD,
+        "audit.log:node=a " RECORD,
+        "audit.log-20261129.1:12:node=a " RECORD,
+        "/var/log/my logs/audit.log:12:" RECORD,
+        "old audit.log:" RECORD,
+        "C:\\logs\\a:b.log:12:" RECORD,
+        "messages:12:Nov 24 16:00:00 hostA audispd: " RECORD,
+        "/var/log/syslog-1:Nov 24 16:00:00 hostA kernel: [ 4.0] audit: " PRINTK,
+        "/var/log/my logs/kern.log:[ 4000.000000] audit: " PRINTK};
+    static const char *const others[] = {
+        "x " RECORD,
+        "bob: " RECORD,
+        "bob[1]: audit: " PRINTK,
+        "hello audit: " PRINTK " y z: " RECORD,
+        "Nov 24 16:00:00 hostA bob: " RECORD,
+        "Nov 24 16:00:00 hostA bob: audispd: " RECORD,
+        "Nov 24 16:00:00 hostA bob[1]: [ 4.0] audit: " PRINTK,
+        "Nov 24 16:00:00 hostA bob: x:" RECORD,
+        "Nov 24 16:00:00 hostA bob: /audit.log:12:" RECORD,
+        "Nov 24 16:00:00 audit-host bob: x:" RECORD,
+        "Nov 24 16:00:00 hostA audispd: x " RECORD,
+        "Nov 24 16:00:00 hostA kernel: x audit: " PRINTK,
+        "messages:Nov 24 16:00:00 hostA bob: x:" RECORD,
+        "messages:12:Nov 24 16:00:00 hostA bob: audit.log:12:" RECORD,
+        "<13>Nov 24 16:00:00 hostA bob: " RECORD,
+        "<x>audispd: " RECORD,
+        "<13>1 2026-11-24T16:00:00Z hostA bob - - - " RECORD,
+        "<13>1 2026-11-24T16:00:00Z hostA bob - - - audispd: " RECORD,
+        "<13>1 2026-11-24T16:00:00Z hostA bob - - - /audit.log:12:" RECORD,
+        "1 2026-11-24T16:00:00Z audit-host bob - - - x:" RECORD,
+        "<13>1 2026-11-24T16:00:00Z hostA audispd - - [a x=\"" RECORD,
+        "<13>1 2026-11-24T16:00:00Z hostA audispd - - [a x=\"1\"] y " RECORD,
+        "type=USER msg='op=x " RECORD "'",
+        "type=USER msg='audit: " PRINTK "'",
+        "audit: type=USER " RECORD,
+        "audit.log:a=b:" RECORD,
+        "audit.log:\"x\":" RECORD,
+        "2026-11-24T16:00:00.000000000Z stdout X " RECORD,
+        "2026-11-24T16:00:00.000000000Z stdout F x " RECORD,
+        "bob said: 'audit.log:" RECORD,
+        "node=a node=b " RECORD,
+        "audit: type=CWD audit(1.000:2): x",
+        "audit: type=UNKNOWN[1307] audit(1.000:2): x",
+        "audit: type=0 audit(1.000:2): x",
+        "Nov 24 16:00:00 hostA audispd: type=cwd type=CWD x"};
+    CASE("a record is read behind what syslog, the kernel's log, containers and grep write before it");
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        as_line read;
+        const as_span line = guarded_span(known[i], strlen(known[i]));
+        if (!CHECK(as_line_read(line, &read) && read.type == 1307)) {
+            printf("# for '%s'\n", known[i]);
+            continue;
+        }
+        CHECK_TEXT(read.text, "audit(1.000:2): x");
+        if (strstr(known[i], "node=") != NULL) {
+            CHECK_TEXT(read.node, "a");
+        } else {
+            CHECK_TEXT(read.node, "");
+        }
+    }
+
+    CASE("a record in a program's message, in a value or behind another record is none");
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        if (!CHECK_EQUAL(type_of(guarded_span(others[i], strlen(others[i]))), -1)) {
+            printf("# for '%s'\n", others[i]);
+        }
+    }
+
+    CASE("of two records in a line the first is read, and nothing of the second");
+    as_line read;
+    CHECK(as_line_read(GUARDED("audispd: type=USER_CMD msg=audit(1.000:2): msg='x audispd: " RECORD "'"), &read));
+    CHECK_EQUAL(read.type, 1100);
+    CHECK_TEXT(read.text, "audit(1.000:2): msg='x audispd: " RECORD "'");
+
+    CASE("a prefix of any length up to the longest is looked at, and no longer one");
+    static char text[2 * AS_LONGEST_PREFIX];
+    for (uint32_t len = AS_LONGEST_PREFIX - 10; len < AS_LONGEST_PREFIX + 10; len++) {
+        memset(text, ' ', sizeof text);
+        memcpy(text + len, RECORD, sizeof RECORD - 1);
+        CHECK_EQUAL(type_of(guarded_span(text, len + sizeof RECORD - 1)), len <= AS_LONGEST_PREFIX ? 1307 : -1);
+    }
+}
+
+static void samples(void) {
+    const as_config config = sample_config();
+    uint8_t memory[LONGEST + 64];
+    as_lines lines;
+    as_carver from = {.base = memory};
+    as_lines_carve(&lines, &config, &from);
+    CASE("the first line that is kept as a sample is not blank, and only its start is kept");
+    as_lines_note(&lines, GUARDED(""));
+    as_lines_note(&lines, GUARDED("  \r"));
+    CHECK_EQUAL(lines.sample_len, 0);
+    as_lines_note(&lines, GUARDED("  first"));
+    as_lines_note(&lines, GUARDED("second"));
+    CHECK_TEXT(as_span_of(lines.sample, lines.sample_len), "first");
+    uint8_t fill[2 * AS_SAMPLE_BYTES];
+    memset(fill, 'x', sizeof fill);
+    lines.sample_len = 0;
+    as_lines_note(&lines, as_span_of(fill, sizeof fill));
+    CHECK_EQUAL(lines.sample_len, AS_SAMPLE_BYTES);
+}
+
 int main(void) {
     cuts();
     names();
     starts();
+    prefixes();
+    samples();
     return check_done();
 }

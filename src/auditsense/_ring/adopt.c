@@ -104,6 +104,8 @@ bool as_adopt(as_ring *ring, const as_ring *from, const uint32_t *rules) {
     memcpy(ring->lines.rest, from->lines.rest, from->lines.len);
     ring->lines.len = from->lines.len;
     ring->lines.cut = from->lines.cut;
+    ring->lines.sample_len = from->lines.sample_len;
+    memcpy(ring->lines.sample, from->lines.sample, from->lines.sample_len);
     as_hits_keep(&ring->hits, from->hits.fields);
     as_events_keep(&ring->events, from->hits.fields | as_ring_read_fields(ring));
     adopt_events(&ring->events, &from->events, rules);

@@ -1,8 +1,12 @@
 #include "line.h"
 
+#include "prefix.h"
+
 void as_lines_carve(as_lines *lines, const as_config *config, as_carver *from) {
     lines->capacity = config->datagram_bytes;
     lines->len = 0;
+    lines->clean = 0;
+    lines->sample_len = 0;
     lines->cut = false;
     lines->rest = as_carve(from, lines->capacity, 1);
 }
@@ -17,15 +21,53 @@ static void keep(as_lines *lines, as_span part) {
     lines->cut = lines->cut || len < part.len;
 }
 
+void as_lines_begin(as_lines *lines) {
+    lines->clean = 0;
+}
+
+static void skip(as_lines *lines, as_span *text, uint32_t n) {
+    *text = as_span_skip(*text, n);
+    lines->clean = lines->clean > n ? lines->clean - n : 0;
+}
+
+/* Where the line at the start of text ends: at a line feed or a zero byte; text.len: it has no end. Zero bytes are
+ * looked for in blocks ahead, which costs next to nothing where there are none. */
+static uint32_t line_end(as_lines *lines, as_span text) {
+    enum { BLOCK = 4096 };
+    uint32_t at = 0;
+    while (at < text.len) {
+        if (at >= lines->clean) {
+            const uint32_t ahead = text.len - at < BLOCK ? text.len - at : BLOCK;
+            const uint8_t *zero = memchr(text.at + at, 0, ahead);
+            if (zero == text.at + at) {
+                return at;
+            }
+            lines->clean = zero == NULL ? at + ahead : (uint32_t)(zero - text.at);
+        }
+        const uint8_t *end = memchr(text.at + at, '\n', lines->clean - at);
+        if (end != NULL) {
+            return (uint32_t)(end - text.at);
+        }
+        at = lines->clean;
+    }
+    return text.len;
+}
+
 bool as_lines_take(as_lines *lines, as_span *text, as_span *line, bool *cut) {
-    const uint8_t *end = text->len == 0 ? NULL : memchr(text->at, '\n', text->len);
-    if (end == NULL) {
-        keep(lines, *text);
-        *text = as_span_skip(*text, text->len);
+    if (lines->len == 0 && text->len > 0 && text->at[0] == 0) { /* zero bytes before a line are a hole in the file */
+        uint32_t zeros = 1;
+        while (zeros < text->len && text->at[zeros] == 0) {
+            zeros++;
+        }
+        skip(lines, text, zeros);
+    }
+    as_span head = as_span_of(text->at, line_end(lines, *text));
+    if (head.len == text->len) {
+        keep(lines, head);
+        skip(lines, text, head.len);
         return false;
     }
-    as_span head = as_span_of(text->at, (size_t)(end - text->at));
-    *text = as_span_skip(*text, head.len + 1);
+    skip(lines, text, head.len + 1);
     if (lines->len > 0) { /* as it is when it was cut */
         keep(lines, head);
         return as_lines_rest(lines, line, cut);
@@ -50,12 +92,20 @@ bool as_lines_rest(as_lines *lines, as_span *line, bool *cut) {
     return true;
 }
 
+void as_lines_note(as_lines *lines, as_span line) {
+    line = as_prefix_skip_blanks(line);
+    if (lines->sample_len == 0 && line.len > 0 && line.at[0] != '\r') {
+        lines->sample_len = line.len < AS_SAMPLE_BYTES ? line.len : AS_SAMPLE_BYTES;
+        memcpy(lines->sample, line.at, lines->sample_len);
+    }
+}
+
 #define NAME(text) text, sizeof(text) - 1
 
 /* The names that decide something: the rest of an event's records only has to be told from a stranger.
  * From linux/audit.h, as daemons print them; those that most events are made of first. */
 static const struct {
-    char name[12]; /* zeros behind it, so that it can be compared eight bytes at a time */
+    char name[16]; /* zeros behind it, so that it can be compared eight bytes at a time */
     uint32_t len;
     uint16_t type;
 } names[] = {
@@ -64,17 +114,18 @@ static const struct {
     {NAME("SOCKADDR"), 1306},  {NAME("SOCKETCALL"), 1304}, {NAME("IPC"), 1303},
     {NAME("OBJ_PID"), 1318},   {NAME("BPRM_FCAPS"), 1321}, {NAME("CAPSET"), 1322},
     {NAME("MMAP"), 1323},      {NAME("URINGOP"), 1336},    {NAME("OPENAT2"), 1337},
+    {NAME("FD_PAIR"), 1317},   {NAME("MQ_OPEN"), 1312},    {NAME("MQ_SENDRECV"), 1313},
+    {NAME("MQ_NOTIFY"), 1314}, {NAME("MQ_GETSETATTR"), 1315}, {NAME("IPC_SET_PERM"), 1311},
 };
 
-/* Daemons print a type that they have no name for as UNKNOWN[number]. */
-static uint16_t unknown_type(as_span name) {
+/* A type that has no name: the number alone, as the kernel prints it, or UNKNOWN[number], as daemons do. */
+static uint16_t numbered_type(as_span name) {
     uint64_t number = 0;
-    if (!as_span_starts(name, AS_LITERAL("UNKNOWN["))) {
-        return 0;
+    if (as_span_starts(name, AS_LITERAL("UNKNOWN[")) && name.at[name.len - 1] == ']') {
+        name = as_span_of(name.at + sizeof "UNKNOWN[" - 1, name.len - sizeof "UNKNOWN[");
     }
-    const as_span digits = as_span_skip(name, sizeof "UNKNOWN[" - 1);
-    const uint32_t read = as_span_number(digits, 10, UINT16_MAX, &number);
-    return read > 0 && read + 1 == digits.len && digits.at[read] == ']' ? (uint16_t)number : 0;
+    const uint32_t read = as_span_number(name, 10, UINT16_MAX, &number);
+    return read > 0 && read == name.len ? (uint16_t)number : 0;
 }
 
 /* There are 8 bytes and more at name.at: what follows a name was looked at before. */
@@ -97,7 +148,7 @@ static uint16_t type_of(as_span name) {
     if (as_span_starts(name, AS_LITERAL("DAEMON_"))) {
         return 1200;
     }
-    return unknown_type(name);
+    return numbered_type(name);
 }
 
 /* The bytes up to the next blank; *rest: behind it. False: no blank. Words are short: no call finds their end. */
@@ -121,12 +172,22 @@ static bool word(as_span text, as_span *head, as_span *rest) {
     return true;
 }
 
-bool as_line_read(as_span line, as_line *out) {
+/* What stands behind "type=NAME ": "msg=audit(" of daemons, or of the kernel's log "audit(" behind a number. */
+static bool read_stamp(as_span name, as_span rest, as_line *out) {
+    if (as_span_starts(rest, AS_LITERAL("msg=audit("))) {
+        out->type = type_of(name);
+        out->text = as_span_skip(rest, sizeof "msg=" - 1);
+        return true;
+    }
+    out->type = as_span_starts(rest, AS_LITERAL("audit(")) && name.at[0] != 'U' ? numbered_type(name) : 0;
+    out->text = rest;
+    return out->type != 0;
+}
+
+/* A record at the very start of the line. */
+static bool read_start(as_span line, as_line *out) {
     as_span head;
     as_span rest;
-    if (line.len > 0 && line.at[line.len - 1] == '\r') {
-        line.len--;
-    }
     out->node = as_span_of(line.at, 0);
     if (!word(line, &head, &rest)) {
         return false;
@@ -137,10 +198,67 @@ bool as_line_read(as_span line, as_line *out) {
             return false;
         }
     }
-    if (!as_span_starts(head, AS_LITERAL("type=")) || !as_span_starts(rest, AS_LITERAL("msg=audit("))) {
-        return false;
+    return as_span_starts(head, AS_LITERAL("type=")) &&
+           read_stamp(as_span_skip(head, sizeof "type=" - 1), rest, out);
+}
+
+/* The name behind "type=" at the start of text, with a blank behind it; empty: there is none. */
+static as_span type_name(as_span text) {
+    enum { LONGEST_NAME = 32 };
+    uint32_t len = 0;
+    while (len < text.len && len <= LONGEST_NAME && text.at[len] != ' ') {
+        const uint8_t c = text.at[len];
+        const bool in_names = (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '[' || c == ']';
+        if (!in_names) {
+            return as_span_of(text.at, 0);
+        }
+        len++;
     }
-    out->type = type_of(as_span_skip(head, sizeof "type=" - 1));
-    out->text = as_span_skip(rest, sizeof "msg=" - 1);
-    return true;
+    return as_span_of(text.at, len < text.len && len <= LONGEST_NAME ? len : 0);
+}
+
+/* "node=NAME " where it ends at `end`, perhaps glued to a prefix such as grep's; else empty, at `end`. */
+static as_span node_before(as_span line, uint32_t end) {
+    enum { LONGEST_NODE = 256, KEY = sizeof "node=" - 1 };
+    if (end < KEY + 1 || line.at[end - 1] != ' ') {
+        return as_span_of(line.at + end, 0);
+    }
+    for (uint32_t at = end - 1; at > 0 && line.at[at - 1] != ' ' && end - at < LONGEST_NODE; at--) {
+        if (at >= KEY && memcmp(line.at + at - KEY, "node=", KEY) == 0) {
+            return as_span_of(line.at + at - KEY, end - at + KEY);
+        }
+    }
+    return as_span_of(line.at + end, 0);
+}
+
+/* The first record in the line, when a known prefix is all that stands before it. Only the first one counts: what
+ * follows is text of that record, or of whoever wrote the line. */
+static bool read_behind_prefix(as_span line, as_line *out) {
+    const uint32_t len = sizeof "type=" - 1;
+    for (uint32_t at = 0; at < line.len && at < AS_LONGEST_PREFIX + len;) {
+        const uint8_t *equals = memchr(line.at + at, '=', line.len - at);
+        if (equals == NULL) {
+            return false;
+        }
+        at = (uint32_t)(equals - line.at) + 1;
+        if (at < len || memcmp(line.at + at - len, "type=", len) != 0) {
+            continue;
+        }
+        const as_span text = as_span_skip(line, at);
+        const as_span name = type_name(text);
+        if (name.len > 0 && read_stamp(name, as_span_skip(text, name.len + 1), out)) {
+            const as_span node = node_before(line, at - len);
+            const as_span prefix = as_span_of(line.at, (size_t)(node.at - line.at));
+            out->node = node.len == 0 ? node : as_span_of(node.at + 5, node.len - 6);
+            return as_prefix_known(prefix);
+        }
+    }
+    return false;
+}
+
+bool as_line_read(as_span line, as_line *out) {
+    if (line.len > 0 && line.at[line.len - 1] == '\r') {
+        line.len--;
+    }
+    return read_start(line, out) || read_behind_prefix(line, out);
 }

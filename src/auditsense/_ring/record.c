@@ -63,31 +63,6 @@ bool as_record_read_next(as_stamp *before, uint16_t type, as_span text, as_recor
     return true;
 }
 
-bool as_record_stands_alone(uint16_t type) {
-    /* AUDIT_USER and its families, what a daemon says of itself, and AUDIT_KERNEL. */
-    return (type >= 1100 && type <= 1299) || (type >= 2000 && type <= 2999);
-}
-
-bool as_record_of_syscall(uint16_t type) {
-    switch (type) {
-    case 1305: /* CONFIG_CHANGE, NETFILTER_CFG, SECCOMP, FEATURE_CHANGE, REPLACE, KERN_MODULE, FANOTIFY,
-                  BPF, EVENT_LISTENER, DM_*: also come alone, from kernel threads or the socket's owner */
-    case 1325:
-    case 1326:
-    case 1328:
-    case 1329:
-    case 1330:
-    case 1331:
-    case 1334:
-    case 1335:
-    case 1338:
-    case 1339:
-        return false;
-    default:
-        return type >= 1300 && type <= 1399;
-    }
-}
-
 enum { MOST_KEY = 16 };
 
 typedef struct {
@@ -147,6 +122,7 @@ static const known path_fields[] = {
     {KEY("cap_fe"), 0, 0, NULL},
     {KEY("cap_fver"), 0, 0, NULL},
     {KEY("cap_frootid"), 0, 0, NULL},
+    {KEY("objtype"), FIELD(AS_FIELD_PATH_NAMETYPE), NULL}, /* the name it had in Red Hat's 3.10 kernels */
 };
 static const known cwd_fields[] = {{KEY("cwd"), FIELD(AS_FIELD_CWD), NULL}};
 static const known proctitle_fields[] = {{KEY("proctitle"), FIELD(AS_FIELD_PROCTITLE), NULL}};
@@ -165,7 +141,20 @@ static const struct {
     {AS_TYPE_PROCTITLE, proctitle_fields, COUNT(proctitle_fields), AS_BIT(AS_FIELD_PROCTITLE)},
 };
 
-/* The names a daemon's translation starts with, in case its separator was lost on the way. */
+/* How syslog daemons write the separator, which is a control character. */
+static uint32_t without_separator(as_span value, uint32_t end) {
+    static const char *const escaped[] = {"#035", "#x1d", "#x1D", "\\x1d", "\\x1D", "\\035", "\\u001d", "\\u001D",
+                                          "^]",   "<1d>", "<1D>", "%1D",    "%1d"};
+    for (size_t i = 0; i < COUNT(escaped); i++) {
+        const uint32_t len = (uint32_t)strlen(escaped[i]);
+        if (end >= len && memcmp(value.at + end - len, escaped[i], len) == 0) {
+            return end - len;
+        }
+    }
+    return end;
+}
+
+/* The names a daemon's translation starts with, in case its separator was lost or rewritten on the way. */
 static uint32_t translated(as_span value) {
     static const char *const first[] = {"ARCH=", "OUID=", "UID=", "AUID=", "SADDR=", "OBJ_UID="};
     uint32_t cut = value.len;
@@ -177,7 +166,7 @@ static uint32_t translated(as_span value) {
             }
         }
     }
-    return cut;
+    return cut == value.len ? cut : without_separator(value, cut);
 }
 
 static uint32_t find(as_span text, uint8_t byte) {
@@ -222,6 +211,10 @@ static as_value take_value(as_span *text, const char *until) {
     }
     value.span.len = end;
     *text = as_span_skip(*text, end);
+    if (until != NULL && end >= 2 && value.span.at[0] == '"' && value.span.at[end - 1] == '"') {
+        value.form = AS_FORM_QUOTED; /* not as the kernel writes a label: a collector has quoted it */
+        value.span = as_span_of(value.span.at + 1, end - 2);
+    }
     if (assigned && until == NULL) {
         const uint32_t cut = translated(value.span);
         if (cut < value.span.len) {

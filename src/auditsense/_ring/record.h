@@ -9,17 +9,8 @@
 
 #include "../_ring.h"
 #include "span.h"
+#include "types.h"
 #include "value.h"
-
-/* The record types that a stage decides by, from linux/audit.h. */
-enum {
-    AS_TYPE_SYSCALL = 1300,
-    AS_TYPE_PATH = 1302,
-    AS_TYPE_CWD = 1307,
-    AS_TYPE_EOE = 1320,
-    AS_TYPE_PROCTITLE = 1327,
-    AS_TYPE_URINGOP = 1336
-};
 
 typedef struct {
     uint16_t type;
@@ -41,12 +32,6 @@ typedef struct {
 
 /* The same, without reading the same digits again. */
 bool as_record_read_next(as_stamp *before, uint16_t type, as_span text, as_record *out);
-
-/* True for what user space and daemons report: one record, no event around it, no end to wait for. */
-bool as_record_stands_alone(uint16_t type);
-
-/* True for what the kernel writes about one system call: its event has a SYSCALL (or URINGOP) and an EOE. */
-bool as_record_of_syscall(uint16_t type);
 
 /* A set of fields is a word with their bits; all of them: AS_ALL_FIELDS. */
 #define AS_BIT(field) (UINT64_C(1) << (field))

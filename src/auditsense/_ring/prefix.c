@@ -1,0 +1,303 @@
+#include "prefix.h"
+
+enum { LONGEST_WORD = 256, LONGEST_BRACKET = 64, MOST_DATES = 8, MOST_HOSTS = 2, MOST_SPLITS = 8 };
+
+static bool is_digit(uint8_t c) {
+    return c >= '0' && c <= '9';
+}
+
+static bool is_one_of(uint8_t c, const char *bytes, size_t len) {
+    return memchr(bytes, c, len) != NULL;
+}
+
+static bool is_blank(uint8_t c) {
+    return c == ' ' || c == '\t';
+}
+
+static uint8_t lower(uint8_t c) {
+    return c >= 'A' && c <= 'Z' ? (uint8_t)(c + ('a' - 'A')) : c;
+}
+
+as_span as_prefix_skip_blanks(as_span text) {
+    for (;;) {
+        if (text.len > 0 && is_blank(text.at[0])) {
+            text = as_span_skip(text, 1);
+        } else if (as_span_starts(text, AS_LITERAL("\xEF\xBB\xBF"))) {
+            text = as_span_skip(text, 3);
+        } else {
+            return text;
+        }
+    }
+}
+
+static as_span skip_digits(as_span text) {
+    while (text.len > 0 && is_digit(text.at[0])) {
+        text = as_span_skip(text, 1);
+    }
+    return text;
+}
+
+/* The bytes up to the next blank; *text is moved to behind the blanks. Empty: there is none of acceptable length. */
+static as_span take_word(as_span *text) {
+    uint32_t len = 0;
+    while (len < text->len && !is_blank(text->at[len])) {
+        len++;
+    }
+    const as_span found = as_span_of(text->at, len > LONGEST_WORD ? 0 : len);
+    *text = as_prefix_skip_blanks(as_span_skip(*text, len));
+    return found;
+}
+
+/* Whether a word holds this lower-case text, in either case. */
+static bool holds(as_span word, const char *text, uint32_t len) {
+    for (uint32_t at = 0; at + len <= word.len; at++) {
+        uint32_t same = 0;
+        while (same < len && lower(word.at[at + same]) == (uint8_t)text[same]) {
+            same++;
+        }
+        if (same == len) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool holds_byte(as_span word, uint8_t byte) {
+    return word.len > 0 && memchr(word.at, byte, word.len) != NULL;
+}
+
+/* Programs that pass records on have "audi" in their names, by default or by their administrator's choice. */
+static bool names_audit(as_span word) {
+    return holds(word, AS_LITERAL("audi"));
+}
+
+/* "NAME" or "NAME[PID]", as syslog has it. */
+static bool trusted_program(as_span tag) {
+    const uint8_t *pid = tag.len == 0 ? NULL : memchr(tag.at, '[', tag.len);
+    const as_span name = pid == NULL ? tag : as_span_of(tag.at, (size_t)(pid - tag.at));
+    return as_span_is(name, AS_LITERAL("kernel")) || names_audit(name);
+}
+
+/* A part of a date: numbers with their marks, "Nov", "Mon,", "UTC". */
+static bool is_dated(as_span word) {
+    bool digit = false;
+    uint32_t letters = 0;
+    for (uint32_t i = 0; i < word.len; i++) {
+        const uint8_t c = word.at[i];
+        digit = digit || is_digit(c);
+        if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')) {
+            letters++;
+        } else if (!is_digit(c) && !is_one_of(c, AS_LITERAL("-:.,+/"))) {
+            return false;
+        }
+    }
+    if (digit) { /* "2026-11-24T16:00:00Z" has two letters */
+        return letters == 0 || (letters <= 2 && (holds_byte(word, 'T') || holds_byte(word, 'Z')));
+    }
+    const bool three = letters == 3 && (word.len == 3 || (word.len == 4 && word.at[3] == ','));
+    return three && word.at[0] >= 'A' && word.at[0] <= 'Z';
+}
+
+/* "[ 4000.000000]", "[Mon Nov 24 16:00:00 2026]", "[ T1234]": any number of them. */
+static as_span skip_brackets(as_span text) {
+    while (text.len > 0 && text.at[0] == '[') {
+        uint32_t at = 1;
+        while (at < text.len && at < LONGEST_BRACKET && text.at[at] != ']') {
+            const uint8_t c = text.at[at];
+            const bool letter = lower(c) >= 'a' && lower(c) <= 'z';
+            if (!letter && !is_digit(c) && !is_one_of(c, AS_LITERAL(" .:,+<>"))) {
+                return text;
+            }
+            at++;
+        }
+        if (at == text.len || text.at[at] != ']') {
+            return text;
+        }
+        text = as_prefix_skip_blanks(as_span_skip(text, at + 1));
+    }
+    return text;
+}
+
+/* What stands between the name of a trusted program and a record: nothing, or what the kernel's printk adds. */
+static bool only_printk(as_span text) {
+    text = skip_brackets(as_prefix_skip_blanks(text));
+    if (as_span_starts(text, AS_LITERAL("audit:"))) {
+        text = as_prefix_skip_blanks(as_span_skip(text, sizeof "audit:" - 1));
+    }
+    return text.len == 0;
+}
+
+/* Structured data of RFC 5424 at the start of text: "-" or "[id name=\"value\"]…". Behind it; *whole: it has an end. */
+static as_span skip_structured(as_span text, bool *whole) {
+    *whole = false;
+    if (text.len > 0 && text.at[0] == '-') {
+        *whole = true;
+        return as_span_skip(text, 1);
+    }
+    while (text.len > 0 && text.at[0] == '[') {
+        bool quoted = false;
+        uint32_t at = 1;
+        while (at < text.len && (quoted || text.at[at] != ']')) {
+            if (text.at[at] == '\\' && quoted) {
+                at++;
+            } else if (text.at[at] == '"') {
+                quoted = !quoted;
+            }
+            at++;
+        }
+        if (at >= text.len) {
+            return text;
+        }
+        *whole = true;
+        text = as_span_skip(text, at + 1);
+    }
+    return text;
+}
+
+/* "TIME HOST PROGRAM PID MESSAGE-ID STRUCTURED-DATA" behind the version. */
+static bool is_rfc5424(as_span text) {
+    bool whole = false;
+    const as_span time = take_word(&text);
+    const as_span host = take_word(&text);
+    const as_span program = take_word(&text);
+    const as_span pid = take_word(&text);
+    const as_span id = take_word(&text);
+    if (host.len == 0 || pid.len == 0 || id.len == 0 || !trusted_program(program)) {
+        return false;
+    }
+    text = skip_structured(text, &whole);
+    return whole && (is_dated(time) || as_span_is(time, AS_LITERAL("-"))) && only_printk(text);
+}
+
+/* "5,1234,4000000000,-;", as /dev/kmsg has it; text unchanged: it is not so. */
+static as_span skip_kmsg(as_span text) {
+    for (uint32_t at = 0; at < text.len && at < LONGEST_BRACKET && !is_blank(text.at[at]); at++) {
+        if (text.at[at] == ';') {
+            return at > 0 && is_digit(text.at[0]) ? as_prefix_skip_blanks(as_span_skip(text, at + 1)) : text;
+        }
+    }
+    return text;
+}
+
+/* "kern  :notice: ", as dmesg -x has it; text unchanged: it is not so. */
+static as_span skip_facility(as_span text) {
+    if (!as_span_starts(text, AS_LITERAL("kern "))) {
+        return text;
+    }
+    as_span level = as_prefix_skip_blanks(as_span_skip(text, sizeof "kern " - 1));
+    const as_span word = take_word(&level);
+    const bool fits = word.len > 2 && word.at[0] == ':' && word.at[word.len - 1] == ':';
+    return fits ? level : text;
+}
+
+/* "[DATE… [HOST]] PROGRAM:"; also "DATE stdout F" of containers, "DATE HOST->FILE". dates: how many parts of a date
+ * stand before the text already. */
+static bool is_dated_header(as_span text, uint32_t dates) {
+    uint32_t hosts = 0;
+    while (text.len > 0) {
+        const as_span word = take_word(&text);
+        if (hosts == 0 && dates < MOST_DATES && is_dated(word)) {
+            dates++;
+            continue;
+        }
+        if (word.len == 0 || holds_byte(word, '=') || holds_byte(word, '"')) {
+            return false;
+        }
+        if (word.at[word.len - 1] == ':') { /* the first such word is the program, whatever comes behind it */
+            return trusted_program(as_span_of(word.at, word.len - 1)) && only_printk(text);
+        }
+        if (holds(word, AS_LITERAL("->"))) {
+            return names_audit(word) && text.len == 0;
+        }
+        if (dates > 0 && (as_span_is(word, AS_LITERAL("stdout")) || as_span_is(word, AS_LITERAL("stderr")))) {
+            const as_span tag = take_word(&text);
+            return text.len == 0 && (as_span_is(tag, AS_LITERAL("F")) || as_span_is(tag, AS_LITERAL("P")));
+        }
+        hosts++;
+        if (hosts > MOST_HOSTS || dates == 0) {
+            return false;
+        }
+    }
+    return dates > 0 && hosts == 0;
+}
+
+/* Skip "<134>", with the length that syslog over TCP has before it. False: what starts so is no priority. */
+static bool skip_priority(as_span *text) {
+    const as_span framed = as_prefix_skip_blanks(skip_digits(*text));
+    if (framed.len > 0 && framed.at[0] == '<') {
+        *text = framed;
+    }
+    if (text->len == 0 || text->at[0] != '<') {
+        return true;
+    }
+    const as_span behind = skip_digits(as_span_skip(*text, 1));
+    if (behind.len == 0 || behind.at[0] != '>') {
+        return false;
+    }
+    *text = as_prefix_skip_blanks(as_span_skip(behind, 1));
+    return true;
+}
+
+static bool is_header(as_span text) {
+    text = as_prefix_skip_blanks(text);
+    if (!skip_priority(&text)) {
+        return false;
+    }
+    if (text.len > 1 && text.at[0] == '1' && text.at[1] == ' ' && is_rfc5424(as_span_skip(text, 2))) {
+        return true;
+    }
+    const as_span behind = skip_brackets(skip_facility(skip_kmsg(text)));
+    return only_printk(behind) || is_dated_header(behind, behind.len < text.len ? 1 : 0);
+}
+
+/* Whether the word before `end` ends so, in either case. */
+static bool ends_with(as_span text, uint32_t end, const char *word, uint32_t len) {
+    return end >= len && holds(as_span_of(text.at + end - len, len), word, len);
+}
+
+/* Behind "FILE:" or "FILE-": what follows the line number, if there is one. */
+static as_span skip_line_number(as_span text) {
+    const as_span number = as_prefix_skip_blanks(text);
+    const as_span behind = skip_digits(number);
+    const bool ends = behind.len > 0 && behind.len < number.len && (behind.at[0] == ':' || behind.at[0] == '-');
+    return ends ? as_span_skip(behind, 1) : text;
+}
+
+/* A file name that grep wrote ends at a ':' or '-', and a line number may follow. Names hold both as well, so each
+ * place is tried. ": " behind a program's name and " - " end a syslog header: what follows is text of a program. */
+static bool is_behind_file(as_span text) {
+    uint32_t splits = 0;
+    bool blank = false;
+    bool file = false; /* what was seen so far looks like the name of a log file */
+    for (uint32_t at = 0; at < text.len && splits < MOST_SPLITS; at++) {
+        const uint8_t c = text.at[at];
+        file = file || c == '/' || ends_with(text, at, AS_LITERAL("audi")) || ends_with(text, at, AS_LITERAL(".log"));
+        if (c < ' ' || is_one_of(c, AS_LITERAL("=\"'<>|"))) {
+            return false;
+        }
+        blank = blank || c == ' ';
+        if (c != ':' && c != '-') {
+            continue;
+        }
+        const as_span rest = as_span_skip(text, at + 1);
+        const bool blank_behind = rest.len > 0 && rest.at[0] == ' ';
+        if (blank_behind && (blank || !file) && (c == ':' || text.at[at == 0 ? 0 : at - 1] == ' ')) {
+            return false;
+        }
+        if (!blank || file) {
+            if (is_header(skip_line_number(rest))) {
+                return true;
+            }
+            splits++;
+        }
+    }
+    return false;
+}
+
+bool as_prefix_known(as_span prefix) {
+    if (prefix.len > AS_LONGEST_PREFIX) {
+        return false;
+    }
+    prefix = as_prefix_skip_blanks(prefix);
+    return is_header(prefix) || is_behind_file(prefix);
+}

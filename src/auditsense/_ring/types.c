@@ -1,0 +1,36 @@
+#include "types.h"
+
+bool as_record_stands_alone(uint16_t type) {
+    /* AUDIT_USER and its families, what a daemon says of itself, and AUDIT_KERNEL. */
+    return (type >= 1100 && type <= 1299) || (type >= 2000 && type <= 2999);
+}
+
+bool as_record_of_syscall(uint16_t type) {
+    switch (type) {
+    case AS_TYPE_SYSCALL:
+    case AS_TYPE_PATH:
+    case 1303: /* IPC, SOCKETCALL */
+    case 1304:
+    case 1306: /* SOCKADDR */
+    case AS_TYPE_CWD:
+    case 1309: /* EXECVE */
+    case 1311: /* IPC_SET_PERM, MQ_OPEN, MQ_SENDRECV, MQ_NOTIFY, MQ_GETSETATTR */
+    case 1312:
+    case 1313:
+    case 1314:
+    case 1315:
+    case 1317: /* FD_PAIR, OBJ_PID */
+    case 1318:
+    case AS_TYPE_EOE:
+    case 1321: /* BPRM_FCAPS, CAPSET, MMAP */
+    case 1322:
+    case 1323:
+    case AS_TYPE_PROCTITLE:
+    case AS_TYPE_URINGOP:
+    case 1337: /* OPENAT2 */
+        return true;
+    default: /* the others, and those of kernels to come, also come alone: from kernel threads, of a call that no
+                rule asks for, from the owner of the socket */
+        return false;
+    }
+}

@@ -1,0 +1,27 @@
+/* Record types: those that a stage decides by, and which of them belong to a system call.
+ *
+ * Part of stage 2. The numbers are those of linux/audit.h.
+ * Tested by tests/c/test_record.c. */
+#ifndef AUDITSENSE_TYPES_H
+#define AUDITSENSE_TYPES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* The record types that a stage decides by. */
+enum {
+    AS_TYPE_SYSCALL = 1300,
+    AS_TYPE_PATH = 1302,
+    AS_TYPE_CWD = 1307,
+    AS_TYPE_EOE = 1320,
+    AS_TYPE_PROCTITLE = 1327,
+    AS_TYPE_URINGOP = 1336
+};
+
+/* True for what user space and daemons report: one record, no event around it, no end to wait for. */
+bool as_record_stands_alone(uint16_t type);
+
+/* True for what the kernel writes about one system call: its event has a SYSCALL (or URINGOP) and an EOE. */
+bool as_record_of_syscall(uint16_t type);
+
+#endif
