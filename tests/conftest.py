@@ -1,4 +1,4 @@
-"""What all tests share: how hard hypothesis tries, and the fault table."""
+"""What all tests share: how hard hypothesis tries, the fault table, and the signals that tests start with."""
 
 from __future__ import annotations
 
@@ -18,13 +18,18 @@ if TYPE_CHECKING:
     from tests.faults import fault, pytest_configure
     from tests.faults import pytest_addoption as add_fault_options
     from tests.schema import MAKERS, checked
+    from tests.started import mark_run, restore_signals
 else:  # beside this file, whatever pytest's import mode
     sys.path.insert(0, str(Path(__file__).parent))
     from faults import fault, pytest_configure
     from faults import pytest_addoption as add_fault_options
     from schema import MAKERS, checked
+    from started import mark_run, restore_signals
 
 __all__ = ["every_document_is_valid", "fault", "pytest_addoption", "pytest_configure"]
+
+restore_signals()  # before anything is started
+mark_run()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -38,6 +38,7 @@ MASK_BIT = {"enabled": 0, "pid": 2, "rate_limit": 3, "backlog_limit": 4, "backlo
 WORD = {"enabled": 1, "pid": 3, "rate_limit": 4, "backlog_limit": 5, "backlog_wait_time": 9}
 FAILURE_WORD = 2
 TIMEOUT_MS = 2000
+MARK = "AUDITSENSE_TEST_RUN"
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ class Kernel:
             attempt("delete a rule", partial(self.ask, DEL_RULE, rule))
         for rule in (rule for rule in wanted.rules if rule not in now.rules):
             attempt("add a rule again", partial(self.ask, ADD_RULE, rule))
-        if now.pid and not Path(f"/proc/{now.pid}").exists():
+        if now.pid and not alive(now.pid):
             attempt(f"release dead owner {now.pid}", self.release_dead_owner)
         for name in ("rate_limit", "backlog_limit", "backlog_wait_time"):
             setting(name)
@@ -144,24 +145,44 @@ def say(line: str) -> None:
         os.write(sys.stdout.fileno(), f"{line}\n".encode())
 
 
-def end_sensor_of(group: int, owner: int) -> None:
+def alive(pid: int) -> bool:
+    """Tell whether a process exists and has not ended; a zombie has."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2]
+    except OSError:
+        return False
+    return fields.split()[0] not in {"X", "Z"}
+
+
+def carries(pid: int, mark: str) -> bool:
+    """Tell whether a process was started by this run of the tests; see tests/started.py."""
+    try:
+        environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    marks = next((one for one in environment if one.startswith(f"{MARK}=".encode())), b"")
+    return bool(mark) and mark.encode() in marks.partition(b"=")[2].split(b",")
+
+
+def end_sensor_of(mark: str, owner: int) -> None:
     """End a sensor that the tests have left behind, which happens when they are killed."""
+    if owner in {0, os.getppid()} or not carries(owner, mark):
+        return
+    say(f"end the sensor {owner}")
     with contextlib.suppress(ProcessLookupError):
-        if owner in {0, os.getppid()} or os.getpgid(owner) != group:
-            return
-        say(f"end the sensor {owner}")
-        os.kill(owner, signal.SIGTERM)
-        for _ in range(200):
-            os.kill(owner, 0)
-            time.sleep(0.05)
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            os.kill(owner, number)
+            for _ in range(200):
+                os.kill(owner, 0)
+                time.sleep(0.05)
 
 
-def main(group: int) -> int:
+def main(mark: str) -> int:
     with Kernel() as kernel:
         wanted = kernel.state()
         say("ready")
         sys.stdin.buffer.read()
-        end_sensor_of(group, kernel.state().pid)
+        end_sensor_of(mark, kernel.state().pid)
         for line in kernel.restore(wanted):
             say(line)
         after = kernel.state()
@@ -170,7 +191,6 @@ def main(group: int) -> int:
 
 if __name__ == "__main__":
     # Ctrl-C goes to the whole process group; this one has to outlive it.
-    tests = os.getpgrp()
     with contextlib.suppress(PermissionError):  # leads a group of its own already
         os.setsid()
-    sys.exit(main(tests))
+    sys.exit(main(os.environ.get(MARK, "").rpartition(",")[2]))

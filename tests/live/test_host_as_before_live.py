@@ -296,6 +296,8 @@ def on_small_disk(folder: Path, kilobytes: int, full: int) -> tuple[str, ...]:
     """Return what to put before a command so that *folder* is a disk of its own, *full* kB of it used."""
     if shutil.which("unshare") is None:
         pytest.skip("unshare is not installed")
+    if subprocess.run(["unshare", "-m", "true"], check=False).returncode:
+        pytest.skip("no mount namespace of its own here, as in a chroot")
     script = f"mount -t tmpfs -o size={kilobytes}k small {folder} && head -c {full}k /dev/zero >{folder}/used"
     return ("unshare", "-m", "sh", "-c", f'{script}; exec "$@"', "sh")
 

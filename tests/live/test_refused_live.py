@@ -6,35 +6,24 @@ import os
 import shutil
 import subprocess
 import sys
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from tests.faults import AS_BEFORE, Recorder
     from tests.live.guardian import HostState
     from tests.live.loads import EXACT_RULE, OWN_RULE, done
+    from tests.live.owner import other_owner
 else:
     sys.path.insert(0, str(Path(__file__).parents[1]))
     from faults import AS_BEFORE
     from loads import EXACT_RULE, OWN_RULE, done
+    from owner import other_owner
 
-OWNER = """
-import os, socket, struct, sys
-kernel = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 9)
-def set_pid(pid):
-    words = [4, 0, 0, pid, 0, 0, 0, 0, 0, 0, 0]  # AUDIT_STATUS_PID
-    kernel.send(struct.pack("=IHHII11I", 60, 1001, 5, 1, 0, *words))
-    assert struct.unpack_from("=i", kernel.recv(8192), 16) == (0,)
-set_pid(os.getpid())
-print("ready", flush=True)
-sys.stdin.read()
-set_pid(0)
-"""
 # The interpreter may lie where only root can read: all that is needed is imported before.
 NOT_ROOT = """
 import locale, os, shutil, sys  # argparse asks for two of them late, when their files may be out of reach
@@ -57,19 +46,6 @@ COMMANDS = [
     ["rules", "install"],
     ["rules", "list"],
 ]
-
-
-@contextmanager
-def other_owner() -> Iterator[subprocess.Popen[str]]:
-    """Let a process that is no auditsense own the audit socket."""
-    pipe = subprocess.PIPE
-    owner = [sys.executable, "-I", "-S", "-c", OWNER]
-    with subprocess.Popen(owner, stdin=pipe, stdout=pipe, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdin is not None
-        assert process.stdout.readline() == "ready\n"
-        yield process
-        process.stdin.close()
 
 
 def assert_refused(ended: subprocess.CompletedProcess[str], code: int, sentence: str) -> None:

@@ -331,6 +331,8 @@ except NoKernelAuditError as problem:
     ids=["user namespace", "pid namespace", "user 65534"],
 )
 def test_the_reason_for_having_no_access_is_named(before: list[str], sentence: str) -> None:
+    if before and subprocess.run([*before, "true"], check=False).returncode:
+        pytest.skip(f"{' '.join(before)} is not allowed here")
     # The interpreter may lie where only root can read: what is needed is imported
     # first, root's rights are dropped afterwards.
     done = python(ASK if before else DROP + ASK, *before)
