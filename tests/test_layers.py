@@ -207,7 +207,7 @@ STAGES = (
     {"record"},
     {"texts"},
     {"event"},
-    {"serial"},
+    {"serial", "steps"},
     {"match"},
     {"window"},
     {"hit"},

@@ -53,6 +53,7 @@ as_ring *as_ring_new(const as_config *config, const as_rules *rules) {
     as_carver from = {.base = (uint8_t *)ring, .used = sizeof(as_ring)};
     ring->config = *config;
     atomic_flag_clear(&ring->busy);
+    as_steps_start(&ring->steps, config->seed);
     carve(ring, config, rules, &from);
     return ring;
 }
@@ -117,10 +118,11 @@ static void take_record(as_ring *ring, uint16_t type, as_span text, as_span node
         return;
     }
     ring->stats.records++;
+    ring->stats.stamp_steps += as_steps_see(&ring->steps, record.ms, record.serial, node) ? 1 : 0;
     if (!line) {
         const uint64_t now = now_ms == 0 ? record.ms : now_ms;
-        ring->stats.serials_missing += as_serials_see(&ring->serials, record.serial, now);
-        ring->stats.serials_missing += as_serials_settle(&ring->serials, now);
+        as_serials_see(&ring->serials, record.serial, record.ms, now, &ring->stats);
+        as_serials_settle(&ring->serials, now, &ring->stats);
     }
     const uint64_t wanted = as_match_wants(&ring->match, &record);
     as_events_add(&ring->events, &record, node, wanted, now_ms, line, &ring->stats);
@@ -295,7 +297,7 @@ int64_t as_ring_expire(as_ring *ring, uint64_t now_ms) {
     while (settle(ring) && as_events_expire(&ring->events, now_ms, &ring->stats)) {
         closed++;
     }
-    ring->stats.serials_missing += as_serials_settle(&ring->serials, now_ms);
+    as_serials_settle(&ring->serials, now_ms, &ring->stats);
     return leave(ring, closed);
 }
 
@@ -313,7 +315,7 @@ int64_t as_ring_finish(as_ring *ring) {
     }
     while (settle(ring)) {
         if (!as_events_close_oldest(&ring->events, &ring->stats)) {
-            ring->stats.serials_missing += as_serials_finish(&ring->serials);
+            as_serials_finish(&ring->serials, &ring->stats);
             return leave(ring, 1);
         }
     }

@@ -179,10 +179,13 @@ typedef struct {
     uint64_t late;               /* records of an event that was closed already */
     uint64_t duplicate;          /* records that their event had already */
     uint64_t serials_missing;    /* numbers the kernel gave out and that never came (datagrams only) */
+    uint64_t serial_restarts;    /* times that they began again: another boot */
+    uint64_t stamp_steps;        /* times that the stamps of a host went back by more than 5 s and stayed there */
     uint64_t matches;            /* events a rule wanted */
     uint64_t excepted;           /* events a rule would have wanted, but for one of its exceptions */
     uint64_t keyless;            /* matches that lack a key field: not counted in any window */
-    uint64_t stale;              /* matches older than all that a full window keeps */
+    uint64_t stale;              /* matches that are older than all of a full window, which are within the span of them:
+                                    not counted in it */
     uint64_t keys_evicted;       /* windows given up because key_slots were full */
     uint64_t sequences;          /* completed windows */
     uint64_t hits;               /* of these: entries to drain; the others were merged into one */

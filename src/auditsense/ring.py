@@ -85,10 +85,12 @@ class Stats:
         late: records of an event that was closed already.
         duplicate: records that their event had already.
         serials_missing: numbers the kernel gave out and that never came (datagrams only).
+        serial_restarts: times that these numbers began again, which another boot does.
+        stamp_steps: times that the stamps of a host went back by more than 5 s and stayed there.
         matches: events that a rule wanted.
         excepted: events that a rule would have wanted, but for one of its exceptions.
         keyless: matches that lack a key field.
-        stale: matches older than all that a full window keeps.
+        stale: matches older than all of a full window that are within the span of them; not counted in it.
         keys_evicted: windows given up because all key slots were in use.
         sequences: completed windows.
         hits: of these, handed out one by one; the others were merged.
@@ -109,6 +111,8 @@ class Stats:
     late: int
     duplicate: int
     serials_missing: int
+    serial_restarts: int
+    stamp_steps: int
     matches: int
     excepted: int
     keyless: int

@@ -110,6 +110,7 @@ bool as_adopt(as_ring *ring, const as_ring *from, const uint32_t *rules) {
     as_events_keep(&ring->events, from->hits.fields | as_ring_read_fields(ring));
     adopt_events(&ring->events, &from->events, rules);
     adopt_serials(&ring->serials, &from->serials);
+    ring->steps = from->steps;
     adopt_windows(&ring->windows, &from->windows, rules, &ring->stats);
     return true;
 }

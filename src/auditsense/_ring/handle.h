@@ -15,6 +15,7 @@
 #include "match.h"
 #include "record.h"
 #include "serial.h"
+#include "steps.h"
 #include "window.h"
 
 /* The event being decided: kept between calls, because the hits can be full in the middle of it. */
@@ -38,6 +39,7 @@ struct as_ring {
     as_stamp stamp;
     as_events events;
     as_serials serials;
+    as_steps steps;
     as_match match;
     as_windows windows;
     as_hits hits;

@@ -6,8 +6,10 @@
 
 #include "span.h"
 
-/* Two rounds of multiply and fold: every input bit reaches every output bit. Without the seed,
- * colliding keys cannot be computed; it never leaves the process. */
+/* Two rounds of multiply and fold: fast, and not cryptographic. Without the seed, which never leaves the process,
+ * colliding keys cannot be chosen in advance; that nobody can learn it from how long lookups take is not proven. So no
+ * result depends on the seed, and a lookup visits at most the used slots of its table. Not every input bit reaches the
+ * two lowest output bits. */
 static inline uint64_t as_mix(uint64_t seed, uint64_t word) {
     uint64_t x = (word ^ seed) * UINT64_C(0x9e3779b97f4a7c15);
     x ^= x >> 32;
@@ -17,10 +19,15 @@ static inline uint64_t as_mix(uint64_t seed, uint64_t word) {
 
 static inline uint64_t as_hash_bytes(uint64_t seed, as_span span) {
     uint64_t hash = as_mix(seed, span.len);
-    for (uint32_t i = 0; i < span.len; i++) {
-        hash = as_mix(hash ^ seed, span.at[i]);
+    uint32_t at = 0;
+    for (; span.len - at >= 8; at += 8) {
+        hash = as_mix(hash ^ seed, as_load8(span.at + at));
     }
-    return hash;
+    uint64_t rest = 0;
+    for (uint32_t i = 0; at + i < span.len; i++) {
+        rest |= (uint64_t)span.at[at + i] << (8 * i);
+    }
+    return as_mix(hash ^ seed, rest);
 }
 
 #endif

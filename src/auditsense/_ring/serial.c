@@ -2,7 +2,10 @@
 
 #include <string.h>
 
-enum { WORDS = AS_SERIAL_WINDOW / 64 };
+enum { WORD_BITS = 64, WORDS = AS_SERIAL_WINDOW / WORD_BITS };
+
+/* A serial this small that lies so far ahead over the wrap is rather the first of another boot. */
+enum { FIRST_OF_A_BOOT = AS_SERIAL_WINDOW, FAR_AHEAD = 16 * AS_SERIAL_WINDOW };
 
 void as_serials_carve(as_serials *serials, const as_config *config, as_carver *from) {
     *serials = (as_serials){.timeout_ms = config->event_timeout_ms};
@@ -10,31 +13,51 @@ void as_serials_carve(as_serials *serials, const as_config *config, as_carver *f
 }
 
 static uint64_t *word_of(const as_serials *serials, uint32_t serial) {
-    return &serials->seen[serial % AS_SERIAL_WINDOW / 64];
+    return &serials->seen[serial % AS_SERIAL_WINDOW / WORD_BITS];
 }
 
 static uint64_t bit_of(uint32_t serial) {
-    return UINT64_C(1) << (serial % 64);
+    return UINT64_C(1) << (serial % WORD_BITS);
+}
+
+static bool is_behind(uint32_t serial, uint32_t base) {
+    return serial - base > UINT32_MAX / 2;
+}
+
+/* Forget these bits of a word. Returns how many were set. */
+static uint32_t take_bits(uint64_t *word, uint64_t bits) {
+    const uint64_t set = *word & bits;
+    if (set == 0) {
+        return 0; /* mostly, where serials are missing: it has to be fast */
+    }
+    *word &= ~bits;
+    return (uint32_t)__builtin_popcountll(set);
 }
 
 /* Judge every serial below `to`, which is at most 2^31 ahead of base. */
-static uint64_t judge(as_serials *serials, uint32_t to) {
-    uint64_t missing = 0;
-    if (to - serials->base >= AS_SERIAL_WINDOW) {
-        missing = to - serials->base;
+static void judge(as_serials *serials, uint32_t to, as_stats *stats) {
+    uint64_t came = 0;
+    const uint32_t count = to - serials->base;
+    if (count >= AS_SERIAL_WINDOW) {
         for (uint32_t i = 0; i < WORDS; i++) {
-            missing -= (uint64_t)__builtin_popcountll(serials->seen[i]);
+            came += take_bits(&serials->seen[i], UINT64_MAX);
         }
-        memset(serials->seen, 0, WORDS * sizeof *serials->seen);
-        serials->base = to;
-        return missing;
+    } else {
+        for (uint32_t left = count, at = serials->base; left > 0;) {
+            const uint32_t room = WORD_BITS - at % WORD_BITS;
+            const uint32_t bits = left < room ? left : room;
+            came += take_bits(word_of(serials, at), UINT64_MAX >> (WORD_BITS - bits) << (at % WORD_BITS));
+            at += bits;
+            left -= bits;
+        }
     }
-    for (; serials->base != to; serials->base++) {
-        uint64_t *word = word_of(serials, serials->base);
-        missing += (*word & bit_of(serials->base)) == 0 ? 1 : 0;
-        *word &= ~bit_of(serials->base);
-    }
-    return missing;
+    serials->base = to;
+    stats->serials_missing += count - came;
+}
+
+static void forget_strays(as_serials *serials) {
+    serials->stray_count = 0;
+    serials->newer_strays = 0;
 }
 
 static void start(as_serials *serials, uint32_t serial, uint64_t now_ms) {
@@ -43,50 +66,94 @@ static void start(as_serials *serials, uint32_t serial, uint64_t now_ms) {
     serials->highest = serial;
     serials->mark = serial;
     serials->mark_ms = now_ms;
+    serials->newest_ms = 0;
+    forget_strays(serials);
 }
 
-uint64_t as_serials_see(as_serials *serials, uint32_t serial, uint64_t now_ms) {
-    uint64_t missing = 0;
-    if (!serials->started) {
-        start(serials, serial, now_ms);
-    }
-    const uint32_t ahead = serial - serials->base;
-    if (ahead > UINT32_MAX / 2) {
-        const bool judged = serials->base - serial <= AS_SERIAL_WINDOW;
-        if (judged) {
-            return 0; /* it came after all, or was given out before the first one seen */
-        }
-        missing = as_serials_finish(serials); /* another boot: its serials start again */
-        start(serials, serial, now_ms);
-    } else if (ahead >= AS_SERIAL_WINDOW) {
-        missing = judge(serials, serial - AS_SERIAL_WINDOW + 1);
+static void take(as_serials *serials, uint32_t serial, as_stats *stats) {
+    if (serial - serials->base >= AS_SERIAL_WINDOW) {
+        judge(serials, serial - AS_SERIAL_WINDOW + 1, stats);
     }
     *word_of(serials, serial) |= bit_of(serial);
     /* Seen from highest, which lies before base once all was judged. */
-    if (serial - serials->highest <= UINT32_MAX / 2) {
+    if (!is_behind(serial, serials->highest)) {
         serials->highest = serial;
     }
-    return missing;
 }
 
-uint64_t as_serials_settle(as_serials *serials, uint64_t now_ms) {
-    uint64_t missing = 0;
-    if (!serials->started || now_ms < serials->mark_ms || now_ms - serials->mark_ms < serials->timeout_ms) {
-        return 0;
+/* Start with the strays, of whatever order. */
+static void restart(as_serials *serials, uint64_t now_ms, as_stats *stats) {
+    uint32_t strays[AS_SERIALS_OLDER];
+    const uint32_t count = serials->stray_count;
+    uint32_t lowest = serials->strays[0];
+    memcpy(strays, serials->strays, sizeof strays);
+    for (uint32_t i = 1; i < count; i++) {
+        lowest = is_behind(strays[i], lowest) ? strays[i] : lowest;
     }
-    if (serials->mark - serials->base <= UINT32_MAX / 2) {
-        missing = judge(serials, serials->mark + 1);
+    as_serials_finish(serials, stats);
+    start(serials, lowest, now_ms);
+    for (uint32_t i = 0; i < count; i++) {
+        take(serials, strays[i], stats);
+    }
+    stats->serial_restarts++;
+}
+
+/* Remember a serial that may be of another boot. True: now it is certain. */
+static bool stray(as_serials *serials, uint32_t serial, bool newer) {
+    for (uint32_t i = 0; i < serials->stray_count; i++) {
+        if (serials->strays[i] == serial) {
+            return false; /* another record of the same event */
+        }
+        const uint32_t apart = serial - serials->strays[i];
+        if (apart >= AS_SERIAL_WINDOW && 0 - apart >= AS_SERIAL_WINDOW) {
+            forget_strays(serials);
+        }
+    }
+    serials->strays[serials->stray_count++] = serial;
+    serials->newer_strays += newer ? 1 : 0;
+    return serials->newer_strays == AS_SERIALS_NEWER || serials->stray_count == AS_SERIALS_OLDER;
+}
+
+void as_serials_see(as_serials *serials, uint32_t serial, uint64_t stamp_ms, uint64_t now_ms, as_stats *stats) {
+    if (!serials->started) {
+        start(serials, serial, now_ms);
+    }
+    const bool judged = is_behind(serial, serials->base);
+    const bool newer = stamp_ms > serials->newest_ms + serials->timeout_ms;
+    const bool wrapped = !judged && serial < FIRST_OF_A_BOOT && serial < serials->base &&
+                         serial - serials->base >= FAR_AHEAD;
+    if (judged || wrapped || (newer && is_behind(serial, serials->highest))) {
+        const bool far = wrapped || (judged && serials->base - serial > AS_SERIAL_WINDOW);
+        if (!judged && !wrapped) {
+            *word_of(serials, serial) |= bit_of(serial); /* it may be of this boot all the same */
+        }
+        if (!newer && !far) {
+            forget_strays(serials);
+        } else if (stray(serials, serial, newer)) {
+            restart(serials, now_ms, stats);
+            serials->newest_ms = stamp_ms;
+        }
+        return;
+    }
+    forget_strays(serials);
+    serials->newest_ms = stamp_ms > serials->newest_ms ? stamp_ms : serials->newest_ms;
+    take(serials, serial, stats);
+}
+
+void as_serials_settle(as_serials *serials, uint64_t now_ms, as_stats *stats) {
+    if (!serials->started || now_ms < serials->mark_ms || now_ms - serials->mark_ms < serials->timeout_ms) {
+        return;
+    }
+    if (!is_behind(serials->mark, serials->base)) {
+        judge(serials, serials->mark + 1, stats);
     }
     serials->mark = serials->highest;
     serials->mark_ms = now_ms;
-    return missing;
 }
 
-uint64_t as_serials_finish(as_serials *serials) {
-    uint64_t missing = 0;
-    if (serials->started && serials->highest - serials->base <= UINT32_MAX / 2) {
-        missing = judge(serials, serials->highest + 1);
+void as_serials_finish(as_serials *serials, as_stats *stats) {
+    if (serials->started && !is_behind(serials->highest, serials->base)) {
+        judge(serials, serials->highest + 1, stats);
     }
     serials->started = false;
-    return missing;
 }
