@@ -451,7 +451,7 @@ def test_an_owner_that_came_in_between_is_named_and_everything_put_back(
     def come() -> None:
         machine.kernel.pid = 1
 
-    machine.kernel.after[2] = come
+    machine.kernel.after[len(["get", "look: get", "look: list", "get", "set wait"])] = come
     code, out, err = call(capsys, "run")
     assert (code, out) == (5, "")
     assert_one_error(

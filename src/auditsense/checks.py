@@ -147,19 +147,20 @@ class Checks:
             if not guardian.watch():
                 self._unguarded = False
                 return []
-            message = "the process that would put this host back was ended"
-            repaired = "another one was started"
+            happened, repaired = guardian.incident
+            message = f"the process that would put this host back {happened}"
         except AuditSenseError as problem:
             if self._unguarded:
                 return []
             self._unguarded = True
-            message, repaired = f"the process that would put this host back was ended: {problem}", ""
+            happened, repaired = "was ended", ""
+            message = f"the process that would put this host back was ended: {problem}"
         return [
             tamper_document(
                 self._detector.host,
                 ms=self._wall_ms(),
                 rule_id="auditsense.tamper.guardian",
-                name="The Guardian Was Ended",
+                name=f"The Guardian {happened.title()}",
                 severity="high",
                 message=message,
                 repaired=repaired,

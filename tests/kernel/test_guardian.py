@@ -1,8 +1,4 @@
-"""The guardian: what it does when the sensor dies, and that it does nothing else.
-
-The sensor here is a process that evaluates what the test sends it; the kernel is a `FakeKernel` in the
-guardian. It ends when its standard error does: the guardian keeps that, and nothing else of its parent.
-"""
+"""The guardian: what it does when the sensor dies, and that it does nothing else; see guarded_sensor.py."""
 
 from __future__ import annotations
 
@@ -12,7 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -20,107 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.faults import Recorder
+    from tests.kernel.guarded_sensor import CAP_AUDIT_CONTROL, LIMIT_S, SENSOR, Sensor, status
+else:
+    sys.path.insert(0, str(Path(__file__).parent))
+    from guarded_sensor import CAP_AUDIT_CONTROL, LIMIT_S, SENSOR, Sensor, status
 
-SENSOR = """
-import os, signal, sys
-from pathlib import Path
-from auditsense.kernel import auditctl
-from auditsense.kernel.commands import Commands
-from auditsense.kernel.guardian import Guardian
-from auditsense.kernel.journal import Entry, encode
-from auditsense.kernel.plan import AddRule, BecomeOwner, ChangeSetting
-from auditsense.kernel.status import StatusField
-from auditsense.testing import FakeKernel
-
-RULE = auditctl.parse("-w /proc/ -p r -k audit_proc")
-STEPS = (
-    ChangeSetting(StatusField.BACKLOG_WAIT_TIME, 15000, 0),
-    ChangeSetting(StatusField.BACKLOG_LIMIT, 64, 8192),
-    BecomeOwner(),
-    AddRule(RULE),
-    ChangeSetting(StatusField.ENABLED, 0, 1),
-)
-BEFORE = FakeKernel().host_state()
-owner, enabled, result, kernels = os.getpid(), int(sys.argv[2]), Path(sys.argv[1]), []
-
-def commands():
-    kernels.append(FakeKernel(enabled=enabled, pid=owner, backlog_limit=8192, backlog_wait_time=0,
-                              rules=[RULE.to_bytes()]))
-    return Commands(kernels[-1])
-
-def done():
-    state = "nothing asked" if not kernels else kernels[-1].host_state() == BEFORE
-    result.write_text(f"as before: {state}")
-
-def half(steps):
-    line = encode(Entry(owner, steps))
-    return os.write(guardian._pipe, line[: len(line) // 2])
-
-guardian = Guardian(commands, done)
-"""
-LOOP = """
-for line in sys.stdin:
-    try:
-        said = eval(line)
-    except Exception as problem:
-        said = f"{type(problem).__name__}: {problem}"
-    print(said, flush=True)
-"""
-LIMIT_S = 30.0
-CAP_AUDIT_CONTROL = 30
 GONE = "AuditSenseError: the guardian is gone; start auditsense again"
-
-
-class Sensor:
-    def __init__(self, result: Path, enabled: int = 1) -> None:
-        self.result = result
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", SENSOR + LOOP, str(result), str(enabled)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.process.kill()
-        self.process.communicate(timeout=LIMIT_S)
-
-    def do(self, expression: str) -> str:
-        """Let the sensor evaluate this; return what came of it."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(expression + "\n")
-        self.process.stdin.flush()
-        return self.process.stdout.readline().rstrip("\n")
-
-    def start(self) -> int:
-        """Start the guardian; wait until it watches. Returns its pid."""
-        assert self.do("guardian.start()") == "None"
-        pid = int(self.do("guardian.pid"))
-        until_it_watches(pid)
-        return pid
-
-    def die(self) -> str:
-        """Kill the sensor; return what was said until the guardian had ended as well."""
-        self.process.kill()
-        return self.process.communicate(timeout=LIMIT_S)[1]
-
-
-def status(pid: int) -> dict[str, str]:
-    text = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
-    return dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
-
-
-def until_it_watches(pid: int) -> None:
-    """Wait until it has given up what it does not need: the last thing before it waits."""
-    deadline = time.monotonic() + LIMIT_S
-    while status(pid)["NoNewPrivs"] != "1" or int(status(pid)["CapEff"], 16) & ~(1 << CAP_AUDIT_CONTROL):
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 @pytest.fixture
@@ -164,7 +65,7 @@ def test_it_may_change_the_audit_configuration_and_nothing_else(sensor: Sensor) 
 def test_what_ends_the_sensor_does_not_end_it(sensor: Sensor) -> None:
     pid = sensor.start()
     sensor.do("guardian.write(STEPS)")
-    sent = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE)
+    sent = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGABRT, signal.SIGPIPE)
     ignored = int(status(pid)["SigIgn"], 16)
     for number in sent:
         assert ignored >> (number - 1) & 1

@@ -189,6 +189,17 @@ def test_what_a_dead_sensor_left_is_undone_and_its_file_goes(folder: Path) -> No
     assert not folder.exists()
 
 
+def test_only_what_was_undone_here_is_named(folder: Path) -> None:
+    owner = dead()
+    left(folder, owner)
+    kernel = taken(owner)
+    kernel.pid, kernel.rules = 0, []  # its guardian came so far
+    undone = Leavings(folder).put_back(Commands(kernel))
+    assert undone == tuple(step for step in STEPS if isinstance(step, ChangeSetting))
+    assert kernel.host_state() == BEFORE
+    assert not folder.exists()
+
+
 def test_a_sensor_that_is_dead_but_not_collected_is_dead(folder: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-I", "-S", "-c", "input()"], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL

@@ -241,6 +241,34 @@ def test_rules_of_somebody_else_from_before_and_from_meanwhile_stay_as_they_are(
     )
 
 
+REPEAT = int(os.environ.get("AUDITSENSE_REPEAT", "40"))
+BATCH = 40  # ends with time to spare before the watchdog of a test does
+
+
+@pytest.mark.parametrize("first", range(0, REPEAT, BATCH))
+def test_killed_while_ending_gives_the_socket_back(
+    host_state: Callable[[], HostState], first: int, fault: Recorder
+) -> None:
+    before = host_state()
+    for turn in range(first, min(first + BATCH, REPEAT)):
+        process = start()
+        until_watching(process)
+        process.send_signal(signal.SIGINT)
+        time.sleep(random.random() * 0.03)  # noqa: S311 - spread over its end
+        said = kill(process)
+        assert host_state() == before, f"turn {turn}: {said}"
+        assert not DEFAULT_FOLDER.exists(), f"turn {turn}: {said}"
+        assert "error" not in said, f"turn {turn}: {said}"
+    fault(
+        "the sensor is killed while it ends",
+        how="SIGINT, then SIGKILL 0 to 30 ms later, 40 times (600 on request); live",
+        did="its guardian waited until the kernel saw the death, undid what was left, asked the kernel",
+        lost="what was not read yet",
+        said="“the sensor (PID) died; the host is as it was”, where something was left to undo",
+        host=AS_BEFORE + "; no owner of the socket, no /run/auditsense",
+    )
+
+
 # --- the guardian ----------------------------------------------------------------
 
 EMBEDDING = f"""
@@ -280,6 +308,47 @@ def test_when_the_guardian_is_killed_another_one_takes_its_place(
         said="the new one's pid; “the sensor (PID) died; the host is as it was”",
         host=AS_BEFORE,
     )
+
+
+def test_a_stopped_guardian_does_not_hold_the_sensor_up(
+    host_state: Callable[[], HostState], fault: Recorder
+) -> None:
+    before = host_state()
+    process = start()
+    until_watching(process)
+    os.kill(guardian_of(process.pid), signal.SIGSTOP)
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=LIMIT_S)[1]
+    assert (process.returncode, said.splitlines()[-1].endswith("the host is as it was")) == (0, True), said
+    assert host_state() == before
+    assert not DEFAULT_FOLDER.exists()
+    fault(
+        "the guardian is stopped",
+        how="SIGSTOP to it, SIGINT to the sensor; live",
+        did="put the host back itself, continued the guardian, ended with 0",
+        lost=NOTHING,
+        said=NOTHING,
+        host=AS_BEFORE,
+    )
+
+
+def test_a_stopped_guardian_of_another_user_is_left_and_said(host_state: Callable[[], HostState]) -> None:
+    before = host_state()
+    process = start("--user", "nobody")
+    until_watching(process)
+    guardian = guardian_of(process.pid)
+    try:
+        os.kill(guardian, signal.SIGSTOP)
+        process.send_signal(signal.SIGINT)
+        ended = process.wait(LIMIT_S)
+        assert host_state() == before
+    finally:
+        os.kill(guardian, signal.SIGCONT)
+    said = process.communicate(timeout=LIMIT_S)[1]
+    assert ended == 1
+    assert f"the guardian ({guardian}) did not end within 10 s" in said
+    assert "the host is as it was" in said
+    assert not DEFAULT_FOLDER.exists()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])

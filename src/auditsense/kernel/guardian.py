@@ -8,19 +8,23 @@ Rule 1: it does nothing while the sensor lives, and lives no longer than putting
 Rule 2: it leaves the sensor's process group and ignores what a terminal or a service manager sends
         to all, so that what ends the sensor does not end it as well.
 Rule 3: it keeps the capability to change the audit configuration, and gives up every other.
-Rule 4: who ends it gets another one: `Guardian.watch`.
+Rule 4: when it is ended, another one is started: `Guardian.watch`. One that is stopped is continued; where
+        that is not allowed, another one is started as well.
+Rule 5: the sensor waits for it no longer than a limit, at any moment: it may be stopped or frozen.
+Rule 6: it asks the kernel before it says that the host is as it was.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import time
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from auditsense.errors import AuditSenseError, InputError, one_line
-from auditsense.kernel import privileges
+from auditsense.kernel import before, privileges
 from auditsense.kernel.commands import Commands
 from auditsense.kernel.journal import Entry, decode, encode
 from auditsense.kernel.undo import undo_all
@@ -30,6 +34,9 @@ if TYPE_CHECKING:
 
     from auditsense.kernel.plan import Step
 
+_END_S = 10.0  # for its end, which takes a few milliseconds on a host that has time for it
+_WRITE_S = 2.0  # for a journal line, which the pipe takes at once unless it is full
+_LONGEST_PAUSE_S = 0.02
 _TRIES = 5
 _PAUSE_S = 0.2
 _NAME = b"audit-guardian"
@@ -48,18 +55,36 @@ class Guardian:
     Args:
         commands: makes the command client that the guardian uses, in its own process.
         done: called in the guardian when nothing is changed any more, for example to remove a file.
+        image: the kernel's audit before the first step: what it has to be when all is undone. None: only
+            the steps are compared.
+        end_s: the longest that `close` waits.
     """
 
     def __init__(
-        self, commands: Callable[[], Commands] = Commands, done: Callable[[], None] | None = None
+        self,
+        commands: Callable[[], Commands] = Commands,
+        done: Callable[[], None] | None = None,
+        image: before.Image | None = None,
+        *,
+        end_s: float = _END_S,
     ) -> None:
         self._make = commands
         self._done = done
+        self._image = image
+        self._end_s = end_s
         self._pipe = -1
+        self._replaced: list[int] = []
         self._wanted = False
         self._steps: tuple[Step, ...] = ()
         self.pid = 0
         """Of the guardian; 0 when there is none."""
+        self.incident = ("", "")
+        """What happened to the guardian that `watch` returned True for last, and what was done about it."""
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """What it was told last: the steps that may be in effect."""
+        return self._steps
 
     def start(self) -> None:
         """Fork. The process should have one thread: in the child only this one goes on.
@@ -80,12 +105,13 @@ class Guardian:
                 raise
             if self.pid == 0:
                 os.close(writing)
-                _guard(reading, owner, self._steps, self._make, self._done)
+                _guard(reading, _Sensor(owner, self._steps, self._image), self._make, self._done)
         except OSError as error:
             raise AuditSenseError(f"cannot start the guardian: {error.strerror}") from None
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         os.close(reading)
+        os.set_blocking(writing, False)
         self._pipe = writing
         self._wanted = True
 
@@ -93,33 +119,66 @@ class Guardian:
         """Tell the guardian what may be in effect now.
 
         Raises:
-            AuditSenseError: the guardian is gone; nothing must be changed without it.
+            AuditSenseError: the guardian is gone, or does not read; nothing must be changed without it.
         """
         self._steps = tuple(steps)
         if not self._wanted:
             return
-        # The line end before it: an interruption may have left the one before unfinished.
-        rest = memoryview(b"\n" + encode(Entry(os.getpid(), self._steps)))
         try:
-            while rest:
-                rest = rest[os.write(self._pipe, rest) :]
+            self._send(self._steps)
+        except TimeoutError:
+            if steps:
+                raise AuditSenseError(
+                    f"the guardian ({self.pid}) does not read what it is told: it is stopped or frozen; "
+                    "end it and start auditsense again"
+                ) from None
         except OSError:
             if self.pid and steps:
                 self.alive()
             if steps:
                 raise AuditSenseError("the guardian is gone; start auditsense again") from None
 
+    def _send(self, steps: tuple[Step, ...], wait_s: float | None = None) -> None:
+        """Write a journal line; wait no longer than *wait_s*, usually `_WRITE_S`, for room in the pipe.
+
+        Raises:
+            TimeoutError: the pipe was full, and nothing was read for a while.
+            OSError: nothing reads the pipe.
+        """
+        # The line end before it: an interruption may have left the one before unfinished.
+        rest = memoryview(b"\n" + encode(Entry(os.getpid(), steps)))
+        while rest:
+            try:
+                rest = rest[os.write(self._pipe, rest) :]
+            except BlockingIOError:
+                self._continue()
+                room = select.poll()
+                room.register(self._pipe, select.POLLOUT)
+                if not room.poll(1000 * (_WRITE_S if wait_s is None else wait_s)):
+                    raise TimeoutError from None
+
     def watch(self) -> bool:
         """See to it that there is a guardian: to be called every few seconds. Waits for nothing.
 
         Returns:
-            Whether it had died. Another one was started then, which knows what is changed now.
+            Whether it had died or was stopped. Then it was continued, or another one was started, which
+            knows what is changed now; `incident` says which.
 
         Raises:
-            AuditSenseError: it had died, and another one cannot be started; calling again tries again.
+            AuditSenseError: another one was needed and cannot be started; calling again tries again.
         """
-        if not self._wanted or self.alive():
+        if not self._wanted:
             return False
+        if self.alive():
+            if not _stopped(self.pid):
+                return False
+            if self._continue():
+                self.incident = ("was stopped", "it was continued")
+                return True
+            self._replace()
+            self.incident = ("was stopped", "another one was started")
+            return True
+        self.incident = ("was ended", "another one was started")
         if self._pipe >= 0:
             os.close(self._pipe)
             self._pipe = -1
@@ -132,15 +191,53 @@ class Guardian:
             self.pid = 0
         return self.pid != 0
 
+    def _continue(self) -> bool:
+        """Let a stopped guardian go on. False: this process is not allowed to (it is another user)."""
+        try:
+            if self.pid:  # 0 would be this process and its group
+                os.kill(self.pid, signal.SIGCONT)
+        except OSError:
+            return False
+        return self.pid != 0
+
+    def _replace(self) -> None:
+        """Start another guardian instead of a stopped one, which then has nothing to undo."""
+        stopped, pipe = self.pid, self._pipe
+        with contextlib.suppress(OSError):
+            self._send((), wait_s=0)
+        self._pipe, self.pid = -1, 0
+        try:
+            self.start()
+        except AuditSenseError:
+            self._pipe, self.pid = pipe, stopped
+            raise
+        self._replaced.append(pipe)  # open until the end: it must not take this sensor for dead
+
     def close(self) -> None:
-        """End the guardian, and wait for that. It puts back what the last journal still names."""
+        """End the guardian, and wait for that. It puts back what the last journal still names.
+
+        Raises:
+            AuditSenseError: it did not end in time, so `steps` may still be in effect. It is killed
+                where that is allowed.
+        """
         self._wanted = False
-        if self._pipe >= 0:
-            os.close(self._pipe)
-            self._pipe = -1
-        if self.pid:
-            _ended(self.pid, 0)
-            self.pid = 0
+        for pipe in (self._pipe, *self._replaced):
+            if pipe >= 0:
+                os.close(pipe)
+        self._pipe = -1
+        self._replaced.clear()
+        pid, self.pid = self.pid, 0
+        if not pid or _ends_within(pid, self._end_s):
+            return
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except OSError:
+            what = "it is left"
+        else:
+            what = "it was killed" if _ends_within(pid, self._end_s) else "it was sent SIGKILL"
+        raise AuditSenseError(
+            f"the guardian ({pid}) did not end within {self._end_s:g} s: it was stopped or frozen; {what}"
+        )
 
 
 def _ended(pid: int, options: int) -> bool:
@@ -149,6 +246,30 @@ def _ended(pid: int, options: int) -> bool:
         return os.waitpid(pid, options) != (0, 0)
     except ChildProcessError:
         return True
+
+
+def _ends_within(pid: int, limit_s: float) -> bool:
+    """Wait for the end of a child; continue it when it is stopped. False: it has not ended in time."""
+    deadline_s = time.monotonic() + limit_s
+    pause_s = 0.0005
+    while not _ended(pid, os.WNOHANG):
+        if time.monotonic() > deadline_s:
+            return False
+        if _stopped(pid):
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGCONT)
+        time.sleep(pause_s)
+        pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+    return True
+
+
+def _stopped(pid: int) -> bool:
+    """Tell whether a child is stopped. Asks the kernel, not /proc: reading there would be audited."""
+    try:
+        found = os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return found is not None and found.si_code == os.CLD_STOPPED
 
 
 def _pipe() -> tuple[int, int]:
@@ -167,10 +288,17 @@ def _pipe() -> tuple[int, int]:
     return ends[0], ends[1]
 
 
+class _Sensor(NamedTuple):
+    """What the guardian knows when it starts: the sensor, its steps until then, the kernel before them."""
+
+    pid: int
+    steps: tuple[Step, ...]
+    image: before.Image | None
+
+
 def _guard(
     reading: int,
-    owner: int,
-    steps: tuple[Step, ...],
+    sensor: _Sensor,
     make: Callable[[], Commands],
     done: Callable[[], None] | None,
 ) -> NoReturn:
@@ -184,7 +312,7 @@ def _guard(
         privileges.rename(_NAME)
         _close_all_but(reading)
         privileges.keep_only(privileges.CAP_AUDIT_CONTROL)
-        code = _put_back(_last_journal(reading, steps), owner, make, done)
+        code = _put_back(sensor._replace(steps=_last_journal(reading, sensor.steps)), make, done)
     except BaseException as problem:  # noqa: BLE001 - there is nobody above who could say it
         _say(f"error: the guardian failed: {problem!r}; see what is left with auditctl -s and auditctl -l")
     finally:
@@ -213,9 +341,8 @@ def _last_journal(reading: int, steps: tuple[Step, ...]) -> tuple[Step, ...]:
     return steps
 
 
-def _put_back(
-    steps: tuple[Step, ...], owner: int, make: Callable[[], Commands], done: Callable[[], None] | None
-) -> int:
+def _put_back(sensor: _Sensor, make: Callable[[], Commands], done: Callable[[], None] | None) -> int:
+    steps, owner = sensor.steps, sensor.pid
     failures: dict[Step, Exception] = {}
     for turn in range(_TRIES if steps else 0):
         if turn:
@@ -228,12 +355,31 @@ def _put_back(
         _say(f"error: not put back: {step} ({failure})")
     if failures:
         return 1
+    said, remain = _compared(sensor, make) if steps else ("", [])
+    if remain:  # the file stays, for the next start
+        _say(f"error: the sensor ({owner}) died; the host is not as it was: {'; '.join(remain)}")
+        return 1
     # Also when there was nothing to undo: the sensor may have died between one journal and the next.
     if done is not None:
         done()
     if steps:
-        _say(f"the sensor ({owner}) died; the host is as it was")
+        _say(f"the sensor ({owner}) died; {said}")
     return 0
+
+
+def _compared(sensor: _Sensor, make: Callable[[], Commands]) -> tuple[str, list[str]]:
+    """Ask the kernel whether the host is as it was. Returns a sentence, and what is not undone."""
+    try:
+        with make() as commands:
+            now = before.look(commands)
+    except AuditSenseError as problem:
+        return f"all steps are undone, but the host could not be compared: {problem}", []
+    remain = before.remains(now, sensor.steps, sensor.pid)
+    changed = before.changed_by_others(sensor.image, now) if sensor.image is not None and not remain else []
+    if changed:
+        others = "; ".join(changed)
+        return f"the host is as it was, but for what other processes changed meanwhile: {others}", remain
+    return "the host is as it was", remain
 
 
 def _say(text: str) -> None:

@@ -100,7 +100,7 @@ class Leavings:
         self._remove_folder()
 
     def put_back(self, commands: Commands) -> tuple[Step, ...]:
-        """Undo what dead sensors left. Returns the steps; () when there was nothing to do.
+        """Undo what dead sensors left. Returns the steps that were undone here; () when none was.
 
         Raises:
             KernelCommandError: some could not be undone; their file stays.
@@ -198,9 +198,10 @@ def _put_back(path: Path, commands: Commands) -> tuple[Step, ...]:
     birth, entry = _read(path)
     if birth and _birth(entry.owner) == birth:
         return ()  # that sensor lives
-    failures = undo_all(commands, entry.steps, entry.owner)
+    undone: list[Step] = []
+    failures = undo_all(commands, entry.steps, entry.owner, undone)
     if failures:
         listed = "; ".join(f"{step} ({failure})" for step, failure in failures.items())
         raise KernelCommandError(f"what a killed sensor left cannot be put back: {listed}")
     path.unlink(missing_ok=True)
-    return entry.steps
+    return tuple(undone)

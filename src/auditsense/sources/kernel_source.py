@@ -12,10 +12,11 @@ import time
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Self
 
-from auditsense.errors import KernelCommandError, UsageError
-from auditsense.kernel import auditctl, leavings, procfs
+from auditsense.errors import AuditSenseError, KernelCommandError, UsageError
+from auditsense.kernel import auditctl, before, leavings, procfs
 from auditsense.kernel.commands import Commands
 from auditsense.kernel.guardian import Guardian
+from auditsense.kernel.undo import undo_all
 from auditsense.kernel.watch import Expected, Watch
 from auditsense.sources import netlink
 from auditsense.sources.records import records_of
@@ -282,12 +283,30 @@ class KernelSource:
     def _journals(self, stack: ExitStack) -> tuple[Journal, ...]:
         """Put back what is left from before, and see to it that nothing will be."""
         self.put_back = tuple(str(step) for step in self._leavings.put_back(self._commands))
-        guardian = Guardian(done=self._last)
+        guardian = Guardian(done=self._last, image=before.look(self._commands))
         guardian.start()  # before the data socket is open: no copy of it may live on in there
-        stack.callback(guardian.close)
+        stack.callback(self._end_guardian, guardian)
         stack.callback(self._before_end)
         self.guardian = guardian
         return (self._leavings, guardian)
+
+    def _end_guardian(self, guardian: Guardian) -> None:
+        """End the guardian; do what it had to do when it does not end.
+
+        Raises:
+            AuditSenseError: it did not end in time.
+        """
+        try:
+            guardian.close()
+        except AuditSenseError as problem:
+            failures = undo_all(self._commands, guardian.steps, os.getpid())
+            remain = before.remains(before.look(self._commands), guardian.steps, os.getpid())
+            remain += [f"{step} ({failure})" for step, failure in failures.items()]
+            if remain:
+                problem.add_note(f"not put back: {'; '.join(remain)}")
+                raise
+            self._last()
+            raise AuditSenseError(f"{problem}; the host is as it was") from None
 
     def _before_end(self) -> None:
         if self.at_leaving is not None:

@@ -1,0 +1,162 @@
+"""The guardian: what it says of the host, and what a stopped one holds up: nothing; see guarded_sensor.py."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.faults import Recorder
+    from tests.kernel.guarded_sensor import LIMIT_S, Sensor, status
+else:
+    sys.path.insert(0, str(Path(__file__).parent))
+    from guarded_sensor import LIMIT_S, Sensor, status
+
+
+@pytest.fixture
+def sensor(tmp_path: Path) -> Iterator[Sensor]:
+    with Sensor(tmp_path / "result") as started:
+        yield started
+
+
+# --- what it says of the host -----------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("", "the host is as it was\n"),
+        ("rate_limit=5", "as it was, but for what other processes changed meanwhile: rate_limit is 5,"),
+        ("failure=2", "changed meanwhile: failure is 2, it was 1"),
+        ("backlog_limit=100", "changed meanwhile: backlog_limit is 100, it was 64"),
+        ("rules=[RULE.to_bytes(), OTHER.to_bytes()]", "changed meanwhile: audit rules added: 1"),
+        ("pid=1", "changed meanwhile: process 1 owns the audit socket now"),
+    ],
+)
+def test_it_compares_the_host_before_it_says_that_it_is_as_it_was(
+    sensor: Sensor, change: str, words: str
+) -> None:
+    assert sensor.do(f"changes.update({change})") == "None"
+    assert sensor.do("setattr(guardian, '_image', look(Commands(FakeKernel())))") == "None"
+    sensor.start()
+    sensor.do("guardian.write(STEPS)")
+    assert words in sensor.die()
+
+
+def test_it_waits_until_the_kernel_sees_that_the_owner_is_dead(sensor: Sensor) -> None:
+    sensor.do("refusals.append(3)")
+    sensor.start()
+    sensor.do("guardian.write(STEPS)")
+    assert sensor.die().endswith("the host is as it was\n")
+    assert sensor.result.read_text() == "as before: True"
+
+
+def test_it_says_when_the_dead_owner_stays(sensor: Sensor, fault: Recorder) -> None:
+    sensor.do("refusals.append(10**9)")
+    sensor.do("setattr(undo, '_DYING_S', 0.05)")
+    sensor.start()
+    sensor.do("guardian.write(STEPS)")
+    said = sensor.die()
+    assert "error: not put back: become the owner of the audit socket" in said
+    assert "as it was" not in said
+    assert not sensor.result.exists()
+    fault(
+        "the kernel does not let the dead sensor go",
+        how="EACCES to the guardian, again and again; a kernel in memory",
+        did="the guardian tried again for as long as it may, five times, kept the journal for the next start",
+        lost="what was not read yet",
+        said="“not put back: become the owner of the audit socket”; not that the host is as it was",
+        host="as before but for the owner of the socket",
+    )
+
+
+# --- when it is stopped -----------------------------------------------------------
+
+
+def stop(sensor: Sensor) -> int:
+    pid = sensor.start()
+    os.kill(pid, signal.SIGSTOP)
+    deadline = time.monotonic() + LIMIT_S
+    while status(pid)["State"][0] != "T":
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    return pid
+
+
+FORBID = "setattr(os, 'kill', lambda pid, number: (_ for _ in ()).throw(PermissionError(1, 'no')))"
+
+
+def test_a_stopped_guardian_is_continued_at_the_end(sensor: Sensor) -> None:
+    pid = stop(sensor)
+    assert sensor.do("guardian.close()") == "None"
+    assert not Path(f"/proc/{pid}").exists()
+    assert sensor.result.read_text() == "as before: nothing asked"
+
+
+def test_a_stopped_guardian_is_continued_while_the_sensor_runs(sensor: Sensor) -> None:
+    pid = stop(sensor)
+    assert sensor.do("(guardian.watch(), *guardian.incident)") == "(True, 'was stopped', 'it was continued')"
+    assert sensor.do("guardian.pid") == str(pid)
+    assert sensor.do("guardian.watch()") == "False"
+    sensor.do("guardian.write(STEPS)")
+    assert "the host is as it was" in sensor.die()
+
+
+def test_a_guardian_that_may_not_be_continued_is_replaced(sensor: Sensor) -> None:
+    first = stop(sensor)
+    sensor.do("guardian.write(STEPS)")
+    sensor.do(FORBID)
+    said = sensor.do("(guardian.watch(), *guardian.incident)")
+    assert said == "(True, 'was stopped', 'another one was started')"
+    assert int(sensor.do("guardian.pid")) != first
+    assert sensor.do("guardian.watch()") == "False"
+    sensor.process.kill()
+    deadline = time.monotonic() + LIMIT_S
+    while not sensor.result.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    os.kill(first, signal.SIGCONT)  # it has nothing to undo any more
+    said = sensor.process.communicate(timeout=LIMIT_S)[1]
+    assert said.count("died") == 1
+
+
+def test_a_guardian_that_does_not_end_is_left_after_a_while(sensor: Sensor) -> None:
+    pid = stop(sensor)
+    sensor.do("setattr(guardian, '_end_s', 0.2)")
+    sensor.do(FORBID)
+    said = sensor.do("guardian.close()")
+    os.kill(pid, signal.SIGCONT)
+    assert said == (
+        f"AuditSenseError: the guardian ({pid}) did not end within 0.2 s: "
+        "it was stopped or frozen; it is left"
+    )
+
+
+def test_a_guardian_that_does_not_read_holds_nothing_up(sensor: Sensor, fault: Recorder) -> None:
+    pid = stop(sensor)
+    sensor.do(FORBID)
+    sensor.do("setattr(sys.modules[Guardian.__module__], '_WRITE_S', 0.1)")
+    said = ""
+    for _ in range(1000):  # until the pipe is full
+        said = sensor.do("guardian.write(STEPS)")
+        if said != "None":
+            break
+    assert said.startswith(f"AuditSenseError: the guardian ({pid}) does not read what it is told")
+    assert sensor.do("guardian.write(())") == "None"
+    os.kill(pid, signal.SIGKILL)
+    fault(
+        "the guardian is stopped and cannot be continued",
+        how="SIGSTOP to it, SIGCONT refused; journal lines until the pipe is full",
+        did="waited two seconds at most, changed nothing more; while it runs, another guardian is started",
+        lost="everything, when it comes before the takeover: it did not run",
+        said="“the guardian … does not read what it is told”",
+        host="as before",
+    )
