@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,8 +20,6 @@ from auditsense.rule_table import Test as Comparing
 from auditsense.testing import open_event
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from auditsense import Detection
     from auditsense.testing import Event
 
@@ -41,6 +40,7 @@ matches = 3
 within = "2s"
 """
 
+PSPY = (Path(__file__).parents[1] / "src/auditsense/detections/pspy.toml").read_text(encoding="utf-8")
 _KEYS = {Field.PATH_NAME: "name"}  # where the key of a record is not the field's own name
 
 
@@ -87,16 +87,10 @@ def test_pspy_is_ten_in_five_seconds_by_process_and_host() -> None:
 
 def test_pspy_compiles_to_openat_of_every_architecture() -> None:
     rule = compile_one(pspy(), merge_ms=7)
-    assert {(call.arch, call.syscall) for call in rule.calls} == {
-        (0xC000003E, 257),
-        (0x40000003, 295),
-        (0xC00000B7, 56),
-        (0x40000028, 322),
-        (0xC00000F3, 56),
-        (0xC0000015, 286),
-        (0x80000016, 288),
-        (0xC0000102, 56),
-    }
+    calls = {(call.arch, call.syscall) for call in rule.calls}
+    assert calls == set(syscalls.calls("openat"))
+    assert {arch for arch, _ in calls} == set(syscalls.ARCHES.values())
+    assert {(0xC000003E, 257), (0xC000003E, 0x4000_0101), (0x40000003, 295), (0x8, 4288)} < calls
     assert rule.keys == (Field.PID, Field.NODE)
     assert (rule.count, rule.span_ms, rule.merge_ms) == (10, 5000, 7)
 
@@ -189,9 +183,68 @@ def test_registers_are_compared_as_text_and_nothing_else_counts(event: Event, ma
 @pytest.mark.parametrize("arch", list(syscalls.ARCHES))
 def test_openat_counts_by_the_number_of_its_own_architecture(arch: str) -> None:
     audit_arch = syscalls.ARCHES[arch]
-    numbers = {257, 295, 56, 322, 286, 288, 437}
+    numbers = {number for _, number in syscalls.calls("openat")} | {437}
     matching = {n for n in numbers if matches(open_event(arch=audit_arch, syscall=n).text)}
-    assert matching == {syscalls.number("openat", arch)}
+    x32 = {0x4000_0101} if arch == "x86_64" else set()
+    assert matching == {syscalls.number("openat", arch)} | x32
+
+
+# What Go's os.Open and C's open(…, O_CLOEXEC) pass on an architecture whose flags are not those of x86.
+FLAGS = {
+    "arm": ("80000", "a0000"),
+    "armeb": ("80000", "a0000"),
+    "aarch64": ("80000", "a0000"),
+    "m68k": ("80000", "a0000"),
+    "mips": ("80000", "82000"),
+    "mipsel": ("80000", "82000"),
+    "mips64": ("80000", "82000"),
+    "mipsel64": ("80000", "82000"),
+    "mipsel64n32": ("80000", "82000"),
+    "mips64n32": ("80000", "82000"),
+    "ppc": ("80000", "90000"),
+    "ppc64": ("80000", "90000"),
+    "ppc64le": ("80000", "90000"),
+    "sparc": ("400000", "440000"),
+    "sparc64": ("400000", "440000"),
+    "parisc": ("200000", "200800"),
+    "parisc64": ("200000", "200800"),
+    "alpha": ("200000", "220000"),
+}
+
+
+@pytest.mark.parametrize("arch", list(syscalls.ARCHES))
+def test_flags_of_an_open_are_those_of_its_architecture(arch: str) -> None:
+    """Elastic's two numbers match everywhere; any other only where it means the same."""
+    tried = {"80000", "88000", *(text for texts in FLAGS.values() for text in texts)}
+    tried |= {"0", "90800", "98000", "1a0000", "80001", "A0000", "0a0000"}
+    number = syscalls.number("openat", arch)
+    assert number is not None
+    matching = {
+        a2
+        for a2 in tried
+        if matches(open_event(arch=syscalls.ARCHES[arch], syscall=number, a0="ffffff9c", a2=a2).text)
+    }
+    assert matching == {"80000", "88000", *FLAGS.get(arch, ())}
+
+
+def test_flags_without_names_are_what_elastic_compares() -> None:
+    text = PSPY.replace(', "O_CLOEXEC", "O_CLOEXEC|O_LARGEFILE"]', "]")
+    assert text != PSPY
+    (test,) = (test for test in compile_one(parse(text, "x"), merge_ms=0).tests if test.field is Field.A2)
+    assert test.operands == (b"80000", b"88000")
+
+
+@pytest.mark.parametrize("value", ["O_NONSENSE", "0x80000", "80000|O_CLOEXEC", "", "O_CLOEXEC|", "080000"])
+def test_unknown_flags_are_refused(value: str) -> None:
+    text = PSPY.replace('"O_CLOEXEC|O_LARGEFILE"', f'"{value}"')
+    with pytest.raises(DetectionError, match="is no flag of open"):
+        parse(text, "x")
+
+
+def test_flags_are_of_registers_only() -> None:
+    text = PSPY.replace('"auditd.data.a2"', '"auditd.data.exit"')
+    with pytest.raises(DetectionError, match="holds no flags of open"):
+        parse(text, "x")
 
 
 def test_an_open_without_its_end_counts_and_one_without_its_system_call_does_not() -> None:

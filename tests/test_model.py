@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from auditsense import Detector, Host, Limits, Stats, View
 from auditsense.hit import EventId, Hit
 from auditsense.ring import PACKED_HEADER, Ring, pack
-from auditsense.rule_table import Call, Exempting, Field, Masked, Op, Rule, RuleTable
+from auditsense.rule_table import Call, Exempting, Field, Masked, OnArch, Op, Rule, RuleTable
 from auditsense.rule_table import Test as FieldTest
 from auditsense.testing import burst, datagram, quoted
 
@@ -436,7 +436,8 @@ def field_tests(draw: st.DrawFn) -> FieldTest:
     if op is Op.PRESENT:
         return FieldTest(draw(st.sampled_from([*NUMBERS, *TEXTS])), op, (), negated)
     operands = _patterns.map(b"".join) if op is Op.LIKE else _names | _words
-    return FieldTest(draw(st.sampled_from(TEXTS)), op, tuple(draw(st.lists(operands, max_size=3))), negated)
+    some = operands | st.builds(OnArch, operands, st.sampled_from([3, 62]), st.just(0xFFFF))
+    return FieldTest(draw(st.sampled_from(TEXTS)), op, tuple(draw(st.lists(some, max_size=3))), negated)
 
 
 exceptings = st.builds(
@@ -467,13 +468,14 @@ def like(pattern: bytes, text: bytes) -> bool:
     return re.fullmatch(expression, text, re.DOTALL | re.IGNORECASE) is not None
 
 
-def holds(test: FieldTest, value: Value) -> bool:
+def holds(test: FieldTest, value: Value, arch: int) -> bool:
     fits = False
     if test.op is Op.PRESENT:
         return (value is not None) != test.negated
     if value is None or (isinstance(value, bytes) and test.op is Op.NUMBER):
         return False  # absent, or no number: negated or not
-    for operand in test.operands:
+    for one in test.operands:
+        operand = one.text if isinstance(one, OnArch) and arch & one.mask == one.arch else one
         if isinstance(value, int) and isinstance(operand, Masked):
             fits |= (value & ALL_BITS) & operand.mask == operand.number
         elif isinstance(value, bytes) and isinstance(operand, bytes):
@@ -481,11 +483,11 @@ def holds(test: FieldTest, value: Value) -> bool:
     return fits != test.negated
 
 
-def taking_exception(rule: Rule, given: dict[Field, Value]) -> int | None:
+def taking_exception(rule: Rule, given: dict[Field, Value], arch: int) -> int | None:
     """Return which exception of a matching rule takes an event stamped START, the first that fits."""
     for index, one in enumerate(rule.exceptions):
         in_force = one.until_ms is None or one.until_ms == ALL_BITS or one.until_ms > START
-        if in_force and all(holds(test, given[test.field]) for test in one.tests):
+        if in_force and all(holds(test, given[test.field], arch) for test in one.tests):
             return index
     return None
 
@@ -517,8 +519,8 @@ def test_rules_match_what_the_model_matches(rules: RuleTable, given: dict[Field,
     for index, rule in enumerate(rules):
         took = [0] * len(rule.exceptions)
         calls = not rule.calls or call in rule.calls
-        if calls and all(holds(test, given[test.field]) for test in rule.tests):
-            taking = taking_exception(rule, given)
+        if calls and all(holds(test, given[test.field], call.arch) for test in rule.tests):
+            taking = taking_exception(rule, given, call.arch)
             if taking is None:
                 expected.append(index)
             else:
@@ -568,7 +570,7 @@ def test_numbers_are_compared_in_the_bits_of_the_mask(
     assert matching(test, value) is not negated
     for other in (bits ^ 1, bits ^ 2**63, ~bits & ALL_BITS):
         test = FieldTest(field, Op.NUMBER, (Masked(other & mask, mask),), negated)
-        assert matching(test, value) is holds(test, value)
+        assert matching(test, value) is holds(test, value, CALLS[0].arch)
 
 
 @given(

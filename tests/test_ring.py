@@ -59,7 +59,7 @@ METHODS = [
 
 def memory_of(limits: Limits, rules: RuleTable = EVERY) -> int:
     """Ask what a ring would take, without taking it; 0: refused."""
-    config, table, _keep = ring_module._to_c(rules, limits, End.EOE, 0)
+    config, table, _keep = ring_module._to_c(rules, limits, End.EOE, 0, ())
     return int(lib.as_ring_bytes(config, table))
 
 
@@ -162,9 +162,8 @@ def test_limits_and_stats_are_the_structs_of_the_core() -> None:
     assert ["seed", *(one.name for one in dataclasses.fields(Limits)), "end"] == [
         name for name, _ in ffi.typeof("as_config").fields
     ]
-    assert [one.name for one in dataclasses.fields(Stats)] == [
-        name for name, _ in ffi.typeof("as_stats").fields
-    ]
+    counters = [one.name for one in dataclasses.fields(Stats) if one.name != "unknown_arches"]
+    assert counters == [name for name, _ in ffi.typeof("as_stats").fields]
 
 
 @pytest.mark.parametrize(

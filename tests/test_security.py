@@ -97,34 +97,34 @@ def of(arch: str, name: str, *arguments: int) -> str | int:
 LOOKED_INTO = {"clone", "clone3", "ioctl", "socket"}
 
 
-@pytest.mark.parametrize("arch", syscalls.ARCHES)
+@pytest.mark.parametrize("arch", seccomp.ARCHES)
 def test_the_filter_allows_what_is_listed_and_nothing_else(arch: str) -> None:
     for name in syscalls.names(arch) - LOOKED_INTO:
         assert of(arch, name) == (ALLOW if name in seccomp.ALLOWED else errno.EPERM), name
 
 
-@pytest.mark.parametrize("arch", syscalls.ARCHES)
+@pytest.mark.parametrize("arch", seccomp.ARCHES)
 def test_a_call_newer_than_the_tables_looks_like_one_of_an_old_kernel(arch: str) -> None:
     newest = max(syscalls.number(name, arch) or 0 for name in syscalls.names(arch))
     for number in (newest + 1, 0x4000_0000, 0xFFFF_FFFF):  # the second: x32's way to call read
         assert verdict(arch, number) == errno.ENOSYS
 
 
-@pytest.mark.parametrize("arch", syscalls.ARCHES)
+@pytest.mark.parametrize("arch", seccomp.ARCHES)
 def test_a_call_by_the_numbers_of_another_architecture_ends_the_process(arch: str) -> None:
     for other, seen in syscalls.ARCHES.items():
         if other != arch:
             assert verdict(arch, 0, seen_arch=seen) == KILL
 
 
-@pytest.mark.parametrize("arch", syscalls.ARCHES)
+@pytest.mark.parametrize("arch", seccomp.ARCHES)
 def test_sockets_reach_this_machine_only(arch: str) -> None:
     families = {family for family in range(50) if of(arch, "socket", family) == ALLOW}
     assert families == {1, 16}
     assert of(arch, "socket", 2) == errno.EAFNOSUPPORT
 
 
-@pytest.mark.parametrize("arch", syscalls.ARCHES)
+@pytest.mark.parametrize("arch", seccomp.ARCHES)
 def test_threads_and_children_are_allowed_and_namespaces_are_not(arch: str) -> None:
     def clone(flags: int) -> str | int:
         return of(arch, "clone", *((0, flags) if arch == "s390x" else (flags, 0)))
@@ -136,7 +136,7 @@ def test_threads_and_children_are_allowed_and_namespaces_are_not(arch: str) -> N
     assert of(arch, "clone3") == errno.ENOSYS
 
 
-@pytest.mark.parametrize("arch", syscalls.ARCHES)
+@pytest.mark.parametrize("arch", seccomp.ARCHES)
 def test_a_terminal_is_asked_and_never_typed_into(arch: str) -> None:
     assert of(arch, "ioctl", 0, 0x5401) == ALLOW  # TCGETS, which is isatty
     assert of(arch, "ioctl", 0, 0x5412) == errno.EPERM
@@ -154,7 +154,7 @@ def test_what_an_intruder_would_want_is_not_listed() -> None:
 
 
 def test_every_listed_call_exists_somewhere() -> None:
-    known = {name for arch in syscalls.ARCHES for name in syscalls.names(arch)}
+    known = syscalls.all_names()
     assert known >= seccomp.ALLOWED
 
 

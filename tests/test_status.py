@@ -344,6 +344,11 @@ DOCUMENT = {
 }
 
 
+def test_unknown_architectures_are_in_the_table() -> None:
+    document = {**DOCUMENT, "unknown_arches": [{"arch": "0xdeadbeef", "records": 12}]}
+    assert "no call table  architecture 0xdeadbeef: 12 events" in table(document)
+
+
 def test_a_person_reads_a_table() -> None:
     assert table(DOCUMENT).splitlines() == [
         "sensor       auditsense 0.1.0, process 7, up 1 min 1 s",

@@ -8,7 +8,7 @@
 static const char *const as_detection_ids[] = {"pspy"};
 
 static const as_rule as_detection_rules[] = {
-    {.calls = 8, .tests = 3, .keys = {AS_FIELD_PID, AS_FIELD_NODE}, .key_count = 2, .count = 10, .span_ms = 5000, .merge_ms = 300000},
+    {.calls = 54, .tests = 3, .keys = {AS_FIELD_PID, AS_FIELD_NODE}, .key_count = 2, .count = 10, .span_ms = 5000, .merge_ms = 300000},
 };
 
 static const as_call as_detection_calls[] = {
@@ -16,16 +16,62 @@ static const as_call as_detection_calls[] = {
     {.arch = 0x40000003, .syscall = 295},
     {.arch = 0xc00000b7, .syscall = 56},
     {.arch = 0x40000028, .syscall = 322},
+    {.arch = 0x28, .syscall = 322},
     {.arch = 0xc00000f3, .syscall = 56},
+    {.arch = 0x400000f3, .syscall = 56},
     {.arch = 0xc0000015, .syscall = 286},
+    {.arch = 0x80000015, .syscall = 286},
+    {.arch = 0x14, .syscall = 286},
     {.arch = 0x80000016, .syscall = 288},
+    {.arch = 0x16, .syscall = 288},
     {.arch = 0xc0000102, .syscall = 56},
+    {.arch = 0x40000102, .syscall = 56},
+    {.arch = 0x8, .syscall = 4288},
+    {.arch = 0x40000008, .syscall = 4288},
+    {.arch = 0x80000008, .syscall = 5247},
+    {.arch = 0xc0000008, .syscall = 5247},
+    {.arch = 0xa0000008, .syscall = 6251},
+    {.arch = 0xe0000008, .syscall = 6251},
+    {.arch = 0x2, .syscall = 284},
+    {.arch = 0x8000002b, .syscall = 284},
+    {.arch = 0xf, .syscall = 275},
+    {.arch = 0x8000000f, .syscall = 275},
+    {.arch = 0xc0009026, .syscall = 450},
+    {.arch = 0xc0000032, .syscall = 1281},
+    {.arch = 0x4, .syscall = 288},
+    {.arch = 0x2a, .syscall = 295},
+    {.arch = 0x4000002a, .syscall = 295},
+    {.arch = 0x8000002a, .syscall = 323},
+    {.arch = 0xc000002a, .syscall = 323},
+    {.arch = 0x4000005d, .syscall = 56},
+    {.arch = 0x5d, .syscall = 56},
+    {.arch = 0x400000c3, .syscall = 56},
+    {.arch = 0xc3, .syscall = 56},
+    {.arch = 0x400000fc, .syscall = 56},
+    {.arch = 0xa4, .syscall = 56},
+    {.arch = 0xbd, .syscall = 295},
+    {.arch = 0x40000071, .syscall = 56},
+    {.arch = 0x5c, .syscall = 56},
+    {.arch = 0x5e, .syscall = 288},
+    {.arch = 0x4000008c, .syscall = 56},
+    {.arch = 0x8c, .syscall = 56},
+    {.arch = 0x4000004c, .syscall = 295},
+    {.arch = 0x5441, .syscall = 295},
+    {.arch = 0x2e, .syscall = 56},
+    {.arch = 0x58, .syscall = 295},
+    {.arch = 0x400000a7, .syscall = 56},
+    {.arch = 0xa7, .syscall = 56},
+    {.arch = 0xc00000bf, .syscall = 56},
+    {.arch = 0x400000bf, .syscall = 56},
+    {.arch = 0x400000bc, .syscall = 56},
+    {.arch = 0x4000006e, .syscall = 56},
+    {.arch = 0xc000003e, .syscall = 1073742081},
 };
 
 static const as_test as_detection_tests[] = {
     {.field = AS_FIELD_PATH_NAME, .op = AS_OP_TEXT, .operands = 1},
     {.field = AS_FIELD_A0, .op = AS_OP_LIKE, .first_operand = 1, .operands = 2},
-    {.field = AS_FIELD_A2, .op = AS_OP_LIKE, .first_operand = 3, .operands = 2},
+    {.field = AS_FIELD_A2, .op = AS_OP_TEXT, .first_operand = 3, .operands = 16},
 };
 
 static const as_operand as_detection_operands[] = {
@@ -34,12 +80,88 @@ static const as_operand as_detection_operands[] = {
     {.at = 21, .len = 8},
     {.at = 29, .len = 5},
     {.at = 34, .len = 5},
+    {.at = 39, .len = 6, .number = UINT64_C(0x2), .mask = UINT64_C(0xffff)},
+    {.at = 45, .len = 6, .number = UINT64_C(0x2b), .mask = UINT64_C(0xffff)},
+    {.at = 51, .len = 6, .number = UINT64_C(0xf), .mask = UINT64_C(0xffff)},
+    {.at = 57, .len = 6, .number = UINT64_C(0x9026), .mask = UINT64_C(0xffff)},
+    {.at = 63, .len = 5, .number = UINT64_C(0xb7), .mask = UINT64_C(0xffff)},
+    {.at = 68, .len = 5, .number = UINT64_C(0x28), .mask = UINT64_C(0xffff)},
+    {.at = 73, .len = 5, .number = UINT64_C(0x15), .mask = UINT64_C(0xffff)},
+    {.at = 78, .len = 5, .number = UINT64_C(0x14), .mask = UINT64_C(0xffff)},
+    {.at = 83, .len = 5, .number = UINT64_C(0x8), .mask = UINT64_C(0xffff)},
+    {.at = 88, .len = 6, .number = UINT64_C(0x2), .mask = UINT64_C(0xffff)},
+    {.at = 94, .len = 6, .number = UINT64_C(0x2b), .mask = UINT64_C(0xffff)},
+    {.at = 100, .len = 6, .number = UINT64_C(0xf), .mask = UINT64_C(0xffff)},
+    {.at = 106, .len = 6, .number = UINT64_C(0x9026), .mask = UINT64_C(0xffff)},
+    {.at = 112, .len = 5, .number = UINT64_C(0x4), .mask = UINT64_C(0xffff)},
 };
 
 static const uint8_t as_detection_text[] = {
     47, 112, 114, 111, 99, 102, 102, 102, 102, 102, 102, 102, 102, 102, 102, 102,
     102, 102, 102, 57, 99, 102, 102, 102, 102, 102, 102, 57, 99, 56, 48, 48,
-    48, 48, 56, 56, 48, 48, 48,
+    48, 48, 56, 56, 48, 48, 48, 52, 48, 48, 48, 48, 48, 52, 48, 48,
+    48, 48, 48, 50, 48, 48, 48, 48, 48, 50, 48, 48, 48, 48, 48, 97,
+    48, 48, 48, 48, 97, 48, 48, 48, 48, 57, 48, 48, 48, 48, 57, 48,
+    48, 48, 48, 56, 50, 48, 48, 48, 52, 52, 48, 48, 48, 48, 52, 52,
+    48, 48, 48, 48, 50, 48, 48, 56, 48, 48, 50, 50, 48, 48, 48, 48,
+    97, 48, 48, 48, 48,
+};
+
+/* Whose calls are known. */
+static const uint32_t as_detection_arches[] = {
+    0xc000003e,
+    0x40000003,
+    0xc00000b7,
+    0x40000028,
+    0x28,
+    0xc00000f3,
+    0x400000f3,
+    0xc0000015,
+    0x80000015,
+    0x14,
+    0x80000016,
+    0x16,
+    0xc0000102,
+    0x40000102,
+    0x8,
+    0x40000008,
+    0x80000008,
+    0xc0000008,
+    0xa0000008,
+    0xe0000008,
+    0x2,
+    0x8000002b,
+    0xf,
+    0x8000000f,
+    0xc0009026,
+    0xc0000032,
+    0x4,
+    0x2a,
+    0x4000002a,
+    0x8000002a,
+    0xc000002a,
+    0x4000005d,
+    0x5d,
+    0x400000c3,
+    0xc3,
+    0x400000fc,
+    0xa4,
+    0xbd,
+    0x40000071,
+    0x5c,
+    0x5e,
+    0x4000008c,
+    0x8c,
+    0x4000004c,
+    0x5441,
+    0x2e,
+    0x58,
+    0x400000a7,
+    0xa7,
+    0xc00000bf,
+    0x400000bf,
+    0x400000bc,
+    0x4000006e,
 };
 
 /* as_ring_new copies it all. */
@@ -50,12 +172,14 @@ static inline as_rules as_detections(void) {
     table.tests = as_detection_tests;
     table.operands = as_detection_operands;
     table.text = as_detection_text;
+    table.arches = as_detection_arches;
     table.rule_count = 1;
-    table.call_count = 8;
+    table.call_count = 54;
     table.test_count = 3;
-    table.operand_count = 5;
+    table.operand_count = 19;
     table.exception_count = 0;
-    table.text_len = 39;
+    table.text_len = 117;
+    table.arch_count = 53;
     return table;
 }
 

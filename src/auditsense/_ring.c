@@ -62,16 +62,6 @@ void as_ring_free(as_ring *ring) {
     free(ring);
 }
 
-/* Every public call is one of these pairs: a second thread inside gets an error, never a race. */
-static bool enter(as_ring *ring) {
-    return !atomic_flag_test_and_set_explicit(&ring->busy, memory_order_acquire);
-}
-
-static int64_t leave(as_ring *ring, int64_t result) {
-    atomic_flag_clear_explicit(&ring->busy, memory_order_release);
-    return result;
-}
-
 /* Event to hit */
 
 /* Decide the closed events. False: the hits are full before all are decided. */
@@ -337,21 +327,6 @@ int64_t as_ring_lend(as_ring *ring, const uint8_t **out) {
         return AS_BUSY;
     }
     return leave(ring, as_hits_lend(&ring->hits, out));
-}
-
-int64_t as_ring_stats(as_ring *ring, as_stats *out) {
-    if (!enter(ring)) {
-        return AS_BUSY;
-    }
-    *out = ring->stats;
-    return leave(ring, AS_OK);
-}
-
-int64_t as_ring_excepted(as_ring *ring, uint64_t *out, size_t size) {
-    if (!enter(ring)) {
-        return AS_BUSY;
-    }
-    return leave(ring, as_match_excepted(&ring->match, out, size));
 }
 
 int64_t as_ring_adopt(as_ring *ring, as_ring *from, const uint32_t *rules) {

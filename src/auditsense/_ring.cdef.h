@@ -86,8 +86,9 @@ typedef enum {
 } as_op;
 
 typedef struct {
-    uint64_t number; /* AS_OP_NUMBER */
-    uint64_t mask;   /* AS_OP_NUMBER */
+    uint64_t number; /* AS_OP_NUMBER; for texts see mask */
+    uint64_t mask;   /* AS_OP_NUMBER. AS_OP_TEXT, AS_OP_LIKE: 0, or the operand fits only events with
+                        (arch & mask) == number: the flags of open(2) differ by architecture */
     uint32_t at;     /* AS_OP_TEXT, AS_OP_LIKE: in as_rules.text */
     uint32_t len;
 } as_operand;
@@ -133,12 +134,14 @@ typedef struct {
     const as_operand *operands;
     const as_exception *exceptions;
     const uint8_t *text;
+    const uint32_t *arches; /* SYSCALL arch: whose calls are known; records of others are counted. None: all are */
     uint32_t rule_count;
     uint32_t call_count;
     uint32_t test_count;
     uint32_t operand_count;
     uint32_t exception_count;
     uint32_t text_len;
+    uint32_t arch_count;
     uint64_t actor_fields; /* bits of as_field: events of one key that differ in them are of different actors, whose
                               windows are not merged (as_hit.others); 0: a key is one actor */
 } as_rules;
@@ -189,6 +192,7 @@ typedef struct {
     uint64_t keys_evicted;       /* windows given up because key_slots were full */
     uint64_t sequences;          /* completed windows */
     uint64_t hits;               /* of these: entries to drain; the others were merged into one */
+    uint64_t unknown_arch;       /* SYSCALL records of architectures outside as_rules.arches */
     uint64_t open_events;        /* at this moment: being put together */
     uint64_t live_keys;          /* at this moment: with a window */
 } as_stats;
@@ -283,6 +287,17 @@ int64_t as_ring_stats(as_ring *ring, as_stats *out);
 /* How many events each exception took, by index in as_rules.exceptions; the first of a rule that fits takes it.
  * Their sum is as_stats.excepted. size: of out, in counters; at least exception_count. Returns exception_count. */
 int64_t as_ring_excepted(as_ring *ring, uint64_t *out, size_t size);
+
+/* SYSCALL records of one architecture outside as_rules.arches. */
+typedef struct {
+    uint64_t records;
+    uint32_t arch;
+    uint32_t unused;
+} as_unknown_arch;
+
+/* Which architectures as_stats.unknown_arch counts: the first 8 that came. size: of out, in entries; at least 8.
+ * Returns how many. */
+int64_t as_ring_unknown_arches(as_ring *ring, as_unknown_arch *out, size_t size);
 
 /* Go on where another ring was, with this one's rules: for a new ring of the same as_config, its seed too.
  * rules: for each rule of from, in order, its place in this ring, or UINT32_MAX when it is gone. A rule that stays

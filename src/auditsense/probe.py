@@ -23,12 +23,7 @@ _OPENS = ("open", "openat")  # what a libc makes of an open
 
 def probe_rule(path: str) -> Rule:
     """Return the rule that every open of exactly this path is a hit of."""
-    calls = [
-        Call(audit_arch, number)
-        for arch, audit_arch in syscalls.ARCHES.items()
-        for name in _OPENS
-        if (number := syscalls.number(name, arch)) is not None
-    ]
+    calls = [Call(arch, number) for name in _OPENS for arch, number in syscalls.calls(name)]
     return Rule(
         calls=tuple(calls),
         tests=(Test(Field.PATH_NAME, Op.TEXT, (path.encode(),)),),

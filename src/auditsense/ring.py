@@ -11,9 +11,11 @@ import struct
 import sys
 import threading
 import warnings
+from collections import Counter
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NoReturn, Self, cast
 
+from auditsense import syscalls
 from auditsense._ffi import ffi, lib  # noqa: TID251 - this is the border the ban draws
 from auditsense.errors import AuditSenseError, BusyError, ClosedError, UsageError
 from auditsense.hit import Column, ColumnForm, Hit, unpack
@@ -94,8 +96,10 @@ class Stats:
         keys_evicted: windows given up because all key slots were in use.
         sequences: completed windows.
         hits: of these, handed out one by one; the others were merged.
+        unknown_arch: SYSCALL records of architectures that `syscalls.ARCHES` lacks: no call has a name there.
         open_events: events being put together at this moment.
         live_keys: windows at this moment.
+        unknown_arches: what `unknown_arch` counts: value of the record and number of records; 8 at most.
     """
 
     datagrams: int
@@ -120,17 +124,21 @@ class Stats:
     keys_evicted: int
     sequences: int
     hits: int
+    unknown_arch: int
     open_events: int
     live_keys: int
+    unknown_arches: tuple[tuple[int, int], ...] = ()
 
     def as_dict(self) -> dict[str, int]:
         """Return the counters by name, in the order above."""
-        return as_dict(self)
+        return {name: getattr(self, name) for name in _STATS}
 
     def __add__(self, later: Stats) -> Stats:
         """Return what both counted together; of what is at this moment, what is in the later one."""
         both = {name: value + getattr(later, name) for name, value in self.as_dict().items()}
-        return Stats(**{**both, "open_events": later.open_events, "live_keys": later.live_keys})
+        both |= {"open_events": later.open_events, "live_keys": later.live_keys}
+        arches = Counter(dict(self.unknown_arches)) + Counter(dict(later.unknown_arches))
+        return Stats(**both, unknown_arches=tuple(arches.items()))
 
 
 class Ring:
@@ -189,7 +197,7 @@ class Ring:
         self._out = ffi.new("uint8_t[]", limits.hit_bytes)
         self.crowded = False
         """Whether so many hits lay there at the last drain that input may have had to wait for it."""
-        self._stats = ffi.new("as_stats *")
+        self._stats, self._arches = ffi.new("as_stats *"), ffi.new("as_unknown_arch[8]")
         self._exceptions = sum(len(rule.exceptions) for rule in rules)
         self._columns: Any = None
 
@@ -288,8 +296,9 @@ class Ring:
         """Return the counters as they are now."""
         with self._enter() as handle:
             _checked(lib.as_ring_stats(handle, self._stats))
-            counted = self._stats
-            return Stats(**{name: int(getattr(counted, name)) for name in _STATS})
+            found = self._arches[0 : _checked(lib.as_ring_unknown_arches(handle, self._arches, 8))]
+            arches = tuple((int(one.arch), int(one.records)) for one in found)
+            return Stats(**{name: int(getattr(self._stats, name)) for name in _STATS}, unknown_arches=arches)
 
     def excepted(self) -> tuple[int, ...]:
         """Return how many events each exception took, in the order of the rule table."""
@@ -353,10 +362,9 @@ class Ring:
             self._lock.release()
 
 
-# Input waits when there is no room for the largest hit (hit.c), which at the least takes less than
-# three quarters of all room.
+# Input waits when the largest hit (hit.c) has no room; it takes less than three quarters of all room.
 _CROWDED = 8
-_STATS = names(Stats)
+_STATS = names(Stats)[:-1]  # the counters: all but unknown_arches
 
 
 def _checked(result: int) -> int:
@@ -409,12 +417,10 @@ def _words(hits: Any, size: int, field: Field, out: Any, found: Any) -> Column |
     return Column([words[number] for number in numbers], words=words, numbers=numbers)
 
 
-def _to_c(
-    rules: RuleTable, limits: Limits, end: End, seed: int, actor: Iterable[Field] = ()
-) -> tuple[Any, Any, list[Any]]:
+def _to_c(rules: RuleTable, limits: Limits, end: End, seed: int, actor: Iterable[Field]) -> tuple[Any, ...]:
     """Lay the table out as C arrays; the list keeps them alive until the core has copied them."""
     config = ffi.new("as_config *", {"seed": seed, "end": end, **as_dict(limits)})
-    laid_out = lay_out(rules)
+    laid_out = lay_out(rules, syscalls.ARCHES.values())
     bits = sum({1 << field for field in actor})
     arrays = {
         "rules": ffi.new("as_rule[]", laid_out.rules),
@@ -423,12 +429,10 @@ def _to_c(
         "operands": ffi.new("as_operand[]", laid_out.operands),
         "exceptions": ffi.new("as_exception[]", laid_out.exceptions),
         "text": ffi.new("uint8_t[]", bytes(laid_out.text)),
+        "arches": ffi.new("uint32_t[]", laid_out.arches),
     }
-    return (
-        config,
-        ffi.new("as_rules *", {**arrays, **laid_out.counts, "actor_fields": bits}),
-        list(arrays.values()),
-    )
+    table = ffi.new("as_rules *", {**arrays, **laid_out.counts, "actor_fields": bits})
+    return config, table, list(arrays.values())
 
 
 def pack(datagrams: Iterable[bytes], now_ms: int = 0) -> bytes:

@@ -8,8 +8,12 @@ copies them into the core once, at creation. Bounds are the core's: 64 rules,
 from __future__ import annotations
 
 import enum
+from typing import TYPE_CHECKING
 
 from auditsense.value import made, value
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class Field(enum.IntEnum):
@@ -92,6 +96,15 @@ class Masked:
 
 
 @value
+class OnArch:
+    """A text to compare with in events whose architecture is *arch* in the bits of *mask* (SYSCALL arch)."""
+
+    text: bytes
+    arch: int
+    mask: int
+
+
+@value
 class Test:
     """One comparison: it holds when any operand fits, or none if *negated*.
 
@@ -100,7 +113,7 @@ class Test:
 
     field: Field
     op: Op
-    operands: tuple[bytes | Masked, ...]
+    operands: tuple[bytes | OnArch | Masked, ...]
     negated: bool = False
 
 
@@ -166,6 +179,7 @@ class Layout:
     operands: list[dict[str, int]] = made(default_factory=list)
     exceptions: list[dict[str, int]] = made(default_factory=list)
     text: bytearray = made(default_factory=bytearray)
+    arches: list[int] = made(default_factory=list)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -177,12 +191,18 @@ class Layout:
             "operand_count": len(self.operands),
             "exception_count": len(self.exceptions),
             "text_len": len(self.text),
+            "arch_count": len(self.arches),
         }
 
 
-def lay_out(rules: RuleTable) -> Layout:
-    """Return the arrays that the core takes for these rules, in their order."""
-    out = Layout()
+def lay_out(rules: RuleTable, arches: Iterable[int] = ()) -> Layout:
+    """Return the arrays that the core takes for these rules, in their order.
+
+    Args:
+        rules: the rules.
+        arches: whose system calls are known: records of others are counted. None: they are not.
+    """
+    out = Layout(arches=[*arches])
     for rule in rules:
         out.rules.append(
             {
@@ -224,6 +244,10 @@ def _lay_out_tests(out: Layout, tests: tuple[Test, ...]) -> None:
         for operand in test.operands:
             if isinstance(operand, Masked):
                 out.operands.append({"number": operand.number, "mask": operand.mask})
-            else:
-                out.operands.append({"at": len(out.text), "len": len(operand)})
-                out.text += operand
+                continue
+            text = operand.text if isinstance(operand, OnArch) else operand
+            row = {"at": len(out.text), "len": len(text)}
+            if isinstance(operand, OnArch):
+                row |= {"number": operand.arch, "mask": operand.mask}
+            out.operands.append(row)
+            out.text += text

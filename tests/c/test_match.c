@@ -348,10 +348,123 @@ static void events(void) {
     CHECK_EQUAL(as_match_event(&match, 0, values), 0);
 }
 
+/* A text operand that is for some architectures only. */
+static void operands_of_an_architecture(void) {
+    static const uint8_t text[] = "80000a0000";
+    static const as_operand operands[] = {{.at = 0, .len = 5}, {.number = 40, .mask = 0xffff, .at = 5, .len = 5}};
+    const as_test test = {.field = AS_FIELD_A2, .op = AS_OP_TEXT, .operands = 2};
+    const as_rule rule = {.tests = 1, .count = 1, .span_ms = 1};
+    const as_rules rules = {.rules = &rule, .tests = &test, .operands = operands, .text = text,
+                            .rule_count = 1, .test_count = 1, .operand_count = 2, .text_len = 10};
+    const as_match match = match_of(&rules);
+    static const struct {
+        const char *arch; /* NULL: absent */
+        const char *flags;
+        bool fits;
+    } events[] = {{"40000028", "a0000", true},  {"28", "a0000", true},         {"c000003e", "a0000", false},
+                  {"c00000b7", "a0000", false}, {"c000003e", "80000", true},   {"40000028", "80000", true},
+                  {"40000028", "A0000", false}, {NULL, "80000", true},         {NULL, "a0000", false},
+                  {"nonsense", "a0000", false}, {"100000028", "a0000", true},  {"4000002", "a0000", false}};
+
+    CASE("an operand of an architecture fits its events only; the architecture is read for it");
+    CHECK((match.fields & AS_BIT(AS_FIELD_ARCH)) != 0);
+    for (size_t i = 0; i < sizeof events / sizeof *events; i++) {
+        as_value values[AS_FIELDS] = {0};
+        values[AS_FIELD_A2] = (as_value){.span = guarded_span(events[i].flags, strlen(events[i].flags)), .form = AS_FORM_BARE};
+        if (events[i].arch != NULL) {
+            values[AS_FIELD_ARCH] =
+                (as_value){.span = guarded_span(events[i].arch, strlen(events[i].arch)), .form = AS_FORM_BARE};
+        }
+        CHECK_EQUAL(as_match_event(&match, 1, values), events[i].fits ? 1 : 0);
+    }
+
+    CASE("negated it is another test: an operand of another architecture is none of those");
+    const as_test not = {.field = AS_FIELD_A2, .op = AS_OP_TEXT, .negated = 1, .operands = 2};
+    as_rules negated = rules;
+    negated.tests = &not;
+    const as_match other = match_of(&negated);
+    as_value values[AS_FIELDS] = {0};
+    values[AS_FIELD_A2] = (as_value){.span = GUARDED("a0000"), .form = AS_FORM_BARE};
+    values[AS_FIELD_ARCH] = (as_value){.span = GUARDED("c000003e"), .form = AS_FORM_BARE};
+    CHECK_EQUAL(as_match_event(&other, 1, values), 1);
+    values[AS_FIELD_ARCH].span = GUARDED("40000028");
+    CHECK_EQUAL(as_match_event(&other, 1, values), 0);
+
+    CASE("no architecture is read for operands without one, nor for numbers with a mask");
+    const as_operand number = {.number = 1, .mask = 1};
+    const as_test numeric = {.field = AS_FIELD_A2, .op = AS_OP_NUMBER, .operands = 1};
+    as_rules plain = rules;
+    plain.tests = &numeric;
+    plain.operands = &number;
+    plain.operand_count = 1;
+    const as_match third = match_of(&plain);
+    CHECK_EQUAL(third.fields & AS_BIT(AS_FIELD_ARCH), 0);
+}
+
+static void see(as_match *match, const char *body) {
+    const as_record record = syscall_record(guarded_span(body, strlen(body)));
+    (void)as_match_wants(match, &record);
+}
+
+static void unknown_architectures(void) {
+    const as_call call = {.arch = 0xc000003e, .syscall = 257};
+    const as_rule rule = {.calls = 1, .count = 1, .span_ms = 1};
+    const uint32_t arches[] = {0xc000003e, 0x28};
+    as_rules rules = {.rules = &rule, .calls = &call, .arches = arches, .rule_count = 1, .call_count = 1, .arch_count = 2};
+    as_match match = match_of(&rules);
+    as_unknown_arch out[AS_UNKNOWN_ARCHES + 1] = {0};
+
+    CASE("records of known architectures are not counted, whatever their call");
+    see(&match, "arch=c000003e syscall=257 success=yes");
+    see(&match, "arch=c000003e syscall=1 success=yes");
+    see(&match, "arch=28 syscall=9999 success=yes");
+    see(&match, "success=yes");
+    CHECK_EQUAL(match.unknown_records, 0);
+    CHECK_EQUAL(as_match_unknown_arches(&match, out, AS_UNKNOWN_ARCHES), 0);
+
+    CASE("others are, also when the same call comes again, and also architecture 0");
+    for (int i = 0; i < 3; i++) {
+        see(&match, "arch=deadbeef syscall=5 success=yes");
+    }
+    see(&match, "arch=deadbeef syscall=6 success=yes");
+    see(&match, "arch=0 syscall=6 success=yes");
+    see(&match, "arch=c000003e syscall=257 success=yes");
+    see(&match, "arch=deadbeef syscall=5 success=yes");
+    CHECK_EQUAL(as_match_unknown_arches(&match, out, AS_UNKNOWN_ARCHES), 2);
+    CHECK_EQUAL(out[0].arch, 0xdeadbeef);
+    CHECK_EQUAL(out[0].records, 5);
+    CHECK_EQUAL(out[1].arch, 0);
+    CHECK_EQUAL(out[1].records, 1);
+    CHECK_EQUAL(match.unknown_records, 6);
+
+    CASE("eight are told apart, more are counted together");
+    for (uint32_t arch = 100; arch < 120; arch++) {
+        char body[64];
+        (void)snprintf(body, sizeof body, "arch=%x syscall=1 success=yes", arch);
+        see(&match, body);
+    }
+    out[AS_UNKNOWN_ARCHES].records = 77;
+    CHECK_EQUAL(as_match_unknown_arches(&match, out, AS_UNKNOWN_ARCHES + 1), AS_UNKNOWN_ARCHES);
+    CHECK_EQUAL(out[AS_UNKNOWN_ARCHES - 1].arch, 105);
+    CHECK_EQUAL(out[AS_UNKNOWN_ARCHES].records, 77);
+    CHECK_EQUAL(match.unknown_records, 26);
+    CHECK_EQUAL(as_match_unknown_arches(&match, out, AS_UNKNOWN_ARCHES - 1), AS_ARGUMENT);
+
+    CASE("a table that names no architecture counts none");
+    rules.arches = NULL;
+    rules.arch_count = 0;
+    match = match_of(&rules);
+    see(&match, "arch=deadbeef syscall=5 success=yes");
+    see(&match, "arch=0 syscall=5 success=yes");
+    CHECK_EQUAL(match.unknown_records, 0);
+}
+
 int main(void) {
     valid_tables();
     wants();
     operators();
     events();
+    operands_of_an_architecture();
+    unknown_architectures();
     return check_done();
 }

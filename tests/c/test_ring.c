@@ -855,6 +855,7 @@ static void second_thread(void) {
     CHECK_EQUAL(as_ring_drain(ring, drained, sizeof drained), AS_BUSY);
     CHECK_EQUAL(as_ring_stats(ring, &stats), AS_BUSY);
     CHECK_EQUAL(as_ring_excepted(ring, NULL, 0), AS_BUSY);
+    CHECK_EQUAL(as_ring_unknown_arches(ring, NULL, 0), AS_BUSY);
     wrapped.blocks = false;
     sem_post(&wrapped.go_on);
     pthread_join(thread, &result);

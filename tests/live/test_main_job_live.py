@@ -66,6 +66,7 @@ LOSSES = (
     "malformed",
     "foreign",
     "keyless",
+    "unknown_arch",
     "stale",
     "keys_evicted",
 )

@@ -100,6 +100,9 @@ bool as_adopt(as_ring *ring, const as_ring *from, const uint32_t *rules) {
     ring->stats.live_keys = 0;
     ring->stamp = from->stamp;
     ring->put_off = from->put_off;
+    memcpy(ring->match.unknown, from->match.unknown, sizeof from->match.unknown);
+    ring->match.unknown_count = from->match.unknown_count;
+    ring->match.unknown_records = from->match.unknown_records;
     as_datagrams_adopt(&ring->datagrams, &from->datagrams);
     memcpy(ring->lines.rest, from->lines.rest, from->lines.len);
     ring->lines.len = from->lines.len;

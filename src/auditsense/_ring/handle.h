@@ -52,4 +52,14 @@ static inline uint64_t as_ring_read_fields(const as_ring *ring) {
     return ring->match.fields | ring->match.more_fields | ring->windows.actor_fields;
 }
 
+/* Every public call is one of these pairs: a second thread inside gets an error, never a race. */
+static inline bool enter(as_ring *ring) {
+    return !atomic_flag_test_and_set_explicit(&ring->busy, memory_order_acquire);
+}
+
+static inline int64_t leave(as_ring *ring, int64_t result) {
+    atomic_flag_clear_explicit(&ring->busy, memory_order_release);
+    return result;
+}
+
 #endif

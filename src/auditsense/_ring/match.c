@@ -30,7 +30,7 @@ bool as_rules_valid(const as_rules *rules) {
     bool valid = (rules->actor_fields & ~AS_ALL_FIELDS) == 0 && rules->rule_count <= MOST_RULES &&
                  rules->call_count <= MOST_ENTRIES && rules->test_count <= MOST_ENTRIES &&
                  rules->operand_count <= MOST_ENTRIES && rules->exception_count <= MOST_ENTRIES &&
-                 rules->text_len <= MOST_ENTRIES;
+                 rules->text_len <= MOST_ENTRIES && rules->arch_count <= MOST_ENTRIES;
     for (uint32_t i = 0; valid && i < rules->rule_count; i++) {
         valid = rule_valid(rules, &rules->rules[i]);
     }
@@ -62,10 +62,20 @@ static void copy(void *to, const void *from, size_t n, size_t size) {
     }
 }
 
+/* True when an operand is for some architectures only. */
+static bool depends_on_arch(const as_match *match, const as_test *test) {
+    bool depends = false;
+    for (uint32_t i = 0; test->op < AS_OP_NUMBER && i < test->operands; i++) {
+        depends |= match->operands[test->first_operand + i].mask != 0;
+    }
+    return depends;
+}
+
 static uint64_t tested_fields(const as_match *match, uint32_t first, uint32_t count) {
     uint64_t fields = 0;
     for (uint32_t i = 0; i < count; i++) {
-        fields |= AS_BIT(match->tests[first + i].field);
+        const as_test *test = &match->tests[first + i];
+        fields |= AS_BIT(test->field) | (depends_on_arch(match, test) ? AS_BIT(AS_FIELD_ARCH) : 0);
     }
     return fields;
 }
@@ -97,11 +107,16 @@ void as_match_carve(as_match *match, const as_config *config, const as_rules *ru
     match->call_mask = call_slots - 1;
     match->rule_count = rules->rule_count;
     match->exception_count = rules->exception_count;
+    match->arch_count = rules->arch_count;
+    match->usual_arch = rules->arch_count > 0 ? rules->arches[0] : 0;
+    match->unknown_count = 0;
+    match->unknown_records = 0;
     match->rules = as_carve(from, rules->rule_count, sizeof *rules->rules);
     match->tests = as_carve(from, rules->test_count, sizeof *rules->tests);
     match->operands = as_carve(from, rules->operand_count, sizeof *rules->operands);
     match->exceptions = as_carve(from, rules->exception_count, sizeof *rules->exceptions);
     match->excepted = as_carve(from, rules->exception_count, sizeof *match->excepted);
+    match->arches = as_carve(from, rules->arch_count, sizeof *rules->arches);
     match->text = as_carve(from, rules->text_len, 1);
     match->calls = as_carve(from, call_slots, sizeof *match->calls);
     match->scratch = as_carve(from, config->datagram_bytes, 1);
@@ -113,6 +128,7 @@ void as_match_carve(as_match *match, const as_config *config, const as_rules *ru
     copy(match->operands, rules->operands, rules->operand_count, sizeof *rules->operands);
     copy(match->exceptions, rules->exceptions, rules->exception_count, sizeof *rules->exceptions);
     copy(match->text, rules->text, rules->text_len, 1);
+    copy(match->arches, rules->arches, rules->arch_count, sizeof *rules->arches);
     find_fields(match);
     for (uint32_t i = 0; i < rules->rule_count; i++) {
         const as_rule *rule = &rules->rules[i];
@@ -127,6 +143,31 @@ void as_match_carve(as_match *match, const as_config *config, const as_rules *ru
     }
 }
 
+static bool arch_known(as_match *match, uint32_t arch) {
+    bool known = match->arch_count == 0 || arch == match->usual_arch;
+    for (uint32_t i = 0; !known && i < match->arch_count; i++) {
+        known = match->arches[i] == arch;
+    }
+    match->usual_arch = known ? arch : match->usual_arch;
+    return known;
+}
+
+static void count_unknown(as_match *match, uint32_t arch) {
+    uint32_t at = 0;
+    while (at < match->unknown_count && match->unknown[at].arch != arch) {
+        at++;
+    }
+    match->unknown_records++;
+    if (at == AS_UNKNOWN_ARCHES) {
+        return;
+    }
+    if (at == match->unknown_count) {
+        match->unknown[at] = (as_unknown_arch){.arch = arch};
+        match->unknown_count++;
+    }
+    match->unknown[at].records++;
+}
+
 uint64_t as_match_wants(as_match *match, const as_record *record) {
     if (record->type == AS_TYPE_URINGOP) {
         return 0; /* it names an io_uring operation, no system call: no field of a rule is in it */
@@ -136,6 +177,9 @@ uint64_t as_match_wants(as_match *match, const as_record *record) {
     }
     as_last_call *last = &match->last;
     if (last->len > 0 && as_span_starts_as(record->body, last->text, last->len)) {
+        if (last->unknown) {
+            count_unknown(match, last->arch);
+        }
         return last->rules;
     }
     as_call call;
@@ -144,9 +188,15 @@ uint64_t as_match_wants(as_match *match, const as_record *record) {
         return match->any_call;
     }
     const uint64_t rules = call_slot(match, call)->rules | match->any_call;
+    const bool unknown = !arch_known(match, call.arch);
+    if (unknown) {
+        count_unknown(match, call.arch);
+    }
     if (len > 0 && len <= sizeof last->text) {
         memcpy(last->text, record->body.at, len);
         last->len = len;
+        last->arch = call.arch;
+        last->unknown = unknown;
         last->rules = rules;
     }
     return rules;
@@ -182,12 +232,20 @@ static bool like(as_span pattern, as_span text) {
     return p == pattern.len;
 }
 
-static bool any_text(const as_match *match, const as_test *test, as_span text) {
+/* True when an operand is for the architecture of this event. */
+static bool of_arch(const as_operand *operand, as_value arch) {
+    uint64_t number = 0;
+    return operand->mask == 0 || (as_value_number(arch, as_field_kind(AS_FIELD_ARCH), &number) &&
+                                  (number & operand->mask) == operand->number);
+}
+
+static bool any_text(const as_match *match, const as_test *test, as_span text, as_value arch) {
     for (uint32_t i = 0; i < test->operands; i++) {
         const as_operand *operand = &match->operands[test->first_operand + i];
         const as_span wanted = as_span_of(match->text + operand->at, operand->len);
         /* The same bytes are alike as well, whatever they are: mostly that is all there is to compare. */
-        if (as_span_same(text, wanted) || (test->op == AS_OP_LIKE && like(wanted, text))) {
+        const bool same = as_span_same(text, wanted) || (test->op == AS_OP_LIKE && like(wanted, text));
+        if (same && of_arch(operand, arch)) {
             return true;
         }
     }
@@ -223,7 +281,7 @@ static inline bool holds(const as_match *match, const as_test *test, const as_va
         return other_holds(test, value, match);
     }
     return as_value_text(value, as_field_kind((as_field)test->field), match->scratch, &text) &&
-           any_text(match, test, text) != (test->negated == 1);
+           any_text(match, test, text, values[AS_FIELD_ARCH]) != (test->negated == 1);
 }
 
 static inline bool all_hold(const as_match *match, uint32_t first, uint32_t count, const as_value values[AS_FIELDS]) {
@@ -280,4 +338,12 @@ int64_t as_match_excepted(const as_match *match, uint64_t *out, size_t size) {
     }
     copy(out, match->excepted, match->exception_count, sizeof *out);
     return match->exception_count;
+}
+
+int64_t as_match_unknown_arches(const as_match *match, as_unknown_arch *out, size_t size) {
+    if (size < AS_UNKNOWN_ARCHES) {
+        return AS_ARGUMENT;
+    }
+    copy(out, match->unknown, match->unknown_count, sizeof *out);
+    return match->unknown_count;
 }

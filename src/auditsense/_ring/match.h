@@ -3,7 +3,9 @@
  * Owns the copied rule table and the index of its system calls.
  * Rule 1: the SYSCALL record alone rejects most events (as_match_wants), by arch and number.
  * Rule 2: an absent field fails its test, negated or not; only AS_OP_PRESENT asks whether it is there.
- * Rule 3: exceptions are looked at last, and their fields are read only for an event that a rule with exceptions
+ * Rule 3: an architecture that is not among as_rules.arches is counted, by name up to a bound: no rule by call can
+ *         match it, and that must not go unnoticed.
+ * Rule 4: exceptions are looked at last, and their fields are read only for an event that a rule with exceptions
  *         matches: a rule without any does not pay for them.
  * Tested by tests/c/test_match.c and, against a Python model, tests/test_model.py. */
 #ifndef AUDITSENSE_MATCH_H
@@ -23,8 +25,12 @@ typedef struct {
 typedef struct {
     uint8_t text[32];
     uint32_t len; /* 0: none */
+    uint32_t arch;
+    bool unknown; /* the architecture */
     uint64_t rules;
 } as_last_call;
+
+enum { AS_UNKNOWN_ARCHES = 8 };
 
 typedef struct {
     as_rule *rules;
@@ -35,6 +41,7 @@ typedef struct {
     uint8_t *text;
     as_call_slot *calls; /* open addressing, at most half full */
     uint8_t *scratch;    /* for one decoded value */
+    uint32_t *arches;    /* whose calls are known */
     uint64_t seed;
     uint64_t fields;      /* bits of the fields that a rule's test or key needs */
     uint64_t more_fields; /* bits of the others that an exception needs */
@@ -43,6 +50,11 @@ typedef struct {
     uint32_t call_mask;
     uint32_t rule_count;
     uint32_t exception_count;
+    uint32_t arch_count;
+    uint32_t usual_arch; /* the known one that came last */
+    uint32_t unknown_count;
+    uint64_t unknown_records; /* of all unknown architectures */
+    as_unknown_arch unknown[AS_UNKNOWN_ARCHES];
     as_last_call last;
 } as_match;
 
@@ -62,6 +74,9 @@ uint64_t as_match_event(const as_match *match, uint64_t wanted, const as_value v
  * with more_fields. What an exception takes is counted, in `excepted` and in the stats. */
 uint64_t as_match_except(const as_match *match, const as_events *events, const as_event *event, uint64_t matching,
                          as_value values[AS_FIELDS], as_stats *stats);
+
+/* Copy the counters of unknown architectures. Returns how many; AS_ARGUMENT: out has no room for all. */
+int64_t as_match_unknown_arches(const as_match *match, as_unknown_arch *out, size_t size);
 
 /* Copy the counters of all exceptions. Returns how many; AS_ARGUMENT: out has no room for them. */
 int64_t as_match_excepted(const as_match *match, uint64_t *out, size_t size);

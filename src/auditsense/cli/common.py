@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from auditsense.detections.model import Detection
     from auditsense.kernel.privileges import User
+    from auditsense.ring import Stats
     from auditsense.sources.source import Source
 
 _ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
@@ -91,3 +92,15 @@ def ending(stop: Callable[[], None]) -> Iterator[None]:
         signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def unknown_arches(stats: Stats) -> list[str]:
+    """Return a sentence for each architecture whose events no detection by system call can match."""
+    lines = [
+        f"{count} events of architecture {arch:#x} have no call table: detections cannot match them"
+        for arch, count in stats.unknown_arches
+    ]
+    rest = stats.unknown_arch - sum(count for _, count in stats.unknown_arches)
+    if rest:
+        lines.append(f"{rest} events of other architectures have no call table: detections cannot match them")
+    return lines

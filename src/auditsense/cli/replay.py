@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from auditsense.cli import put, say
-from auditsense.cli.common import standard_output, wanted_detections
+from auditsense.cli.common import standard_output, unknown_arches, wanted_detections
 from auditsense.detections.exceptions import excepted_by
 from auditsense.detector import Detector, View
 from auditsense.errors import UsageError
@@ -76,5 +76,7 @@ def _read(arguments: argparse.Namespace, view: View, write: Callable[[Sequence[D
             if excepted := excepted_by(detector.exceptions()):
                 counts["excepted_by"] = excepted
             put(json.dumps(counts))
+        for line in unknown_arches(detector.stats()):
+            say(line)
     found = sequences if view is View.SEQUENCES else alerts
     return _ALERTS_FOUND if arguments.fail_on_alert and found else 0

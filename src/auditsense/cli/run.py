@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from auditsense.cli import put, say
-from auditsense.cli.common import ending, give_up_privileges, say_put_back
+from auditsense.cli.common import ending, give_up_privileges, say_put_back, unknown_arches
 from auditsense.cli.notify import Manager
 from auditsense.cli.reloading import Reloading
 from auditsense.cli.sinking import running_sinks, wanted_sinks
@@ -182,6 +182,8 @@ def _summary(sensor: Sensor, self_test: SelfTest | None, seconds: float) -> str:
     for one, count in sensor.exceptions():
         if count:
             said += f"; excepted from {one.detection}: {count} events ({one.comment})"
+    for line in unknown_arches(stats):
+        said += f"; {line}"
     if counts.withheld:
         said += f"; {counts.withheld} alerts withheld, over the limit of the interval"
     return said

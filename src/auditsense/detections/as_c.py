@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from auditsense import syscalls
 from auditsense.rule_table import FOR_EVER, Field, Op, lay_out
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def as_c(rules: RuleTable, ids: Sequence[str]) -> str:
         rules: the compiled detections.
         ids: of the detections, in the same order; said in the header for whoever gets a hit.
     """
-    layout = lay_out(rules)
+    layout = lay_out(rules, syscalls.ARCHES.values())
     kinds = {"rules": "as_rule", "calls": "as_call", "tests": "as_test", "operands": "as_operand"}
     kinds["exceptions"] = "as_exception"
     # They come from files: nothing of theirs may end the comment or the string.
@@ -92,6 +93,11 @@ def as_c(rules: RuleTable, ids: Sequence[str]) -> str:
         lines = "".join(f"    {', '.join(str(byte) for byte in chunk)},\n" for chunk in chunks)
         parts.append(f"\nstatic const uint8_t as_detection_text[] = {{\n{lines}}};\n")
         members.append("    table.text = as_detection_text;")
+    arches = "".join(f"    {arch:#x},\n" for arch in layout.arches)
+    parts.append(
+        f"\n/* Whose calls are known. */\nstatic const uint32_t as_detection_arches[] = {{\n{arches}}};\n"
+    )
+    members.append("    table.arches = as_detection_arches;")
     members += [f"    table.{name} = {count};" for name, count in layout.counts.items()]
     parts.append(_TAIL.format(members="\n".join(members)))
     return "".join(parts)

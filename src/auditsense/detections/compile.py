@@ -5,21 +5,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from auditsense import syscalls
+from auditsense.detections import open_flags
 from auditsense.detections.fields import HOST, NUMBERS, SYSCALL_NAME, field, nearest
 from auditsense.detections.model import Comparison, Condition, Detection, DetectionExcept
 from auditsense.errors import DetectionError
-from auditsense.rule_table import Call, Exempting, Masked, Op, Rule, RuleTable, Test
+from auditsense.rule_table import Call, Exempting, Field, Masked, Op, Rule, RuleTable, Test
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _MOST_KEYS = 2
+_REGISTERS = frozenset({Field.A0, Field.A1, Field.A2, Field.A3})
 MOST_MATCHES = 64
 MOST_SPAN_MS = 86_400_000
 _OPS = {
     Comparison.IS: Op.TEXT,
     Comparison.LIKE: Op.LIKE,
     Comparison.NUMBER: Op.NUMBER,
+    Comparison.OPEN_FLAGS: Op.TEXT,
     Comparison.EXISTS: Op.PRESENT,
 }
 
@@ -29,14 +32,10 @@ def _calls(condition: Condition) -> tuple[Call, ...]:
         raise DetectionError(f'{SYSCALL_NAME} can only be compared with names, as in: = "openat"')
     calls: list[Call] = []
     for name in condition.values:
-        found = [
-            Call(audit_arch, number)
-            for arch, audit_arch in syscalls.ARCHES.items()
-            if (number := syscalls.number(str(name), arch)) is not None
-        ]
+        found = [Call(arch, number) for arch, number in syscalls.calls(str(name))]
         if not found:
-            known = sorted(set[str]().union(*map(syscalls.names, syscalls.ARCHES)))
-            raise DetectionError(f"no architecture has a system call {name!r}{nearest(str(name), known)}")
+            hint = nearest(str(name), sorted(syscalls.all_names()))
+            raise DetectionError(f"no architecture has a system call {name!r}{hint}")
         calls += found
     return tuple(calls)
 
@@ -64,6 +63,11 @@ def _test(condition: Condition) -> Test:
     compared = field(condition.field)
     if condition.comparison is Comparison.NUMBER and compared not in NUMBERS:
         raise DetectionError(f"{condition.field} is no number; compare it with is or like")
+    if condition.comparison is Comparison.OPEN_FLAGS:
+        if compared not in _REGISTERS:
+            raise DetectionError(f"{condition.field} holds no flags of open(2): use auditd.data.a1 or .a2")
+        flags = open_flags.operands([str(value) for value in condition.values])
+        return Test(compared, Op.TEXT, flags, condition.negated)
     operands = tuple(
         Masked(value & condition.mask, condition.mask) if isinstance(value, int) else value.encode()
         for value in condition.values

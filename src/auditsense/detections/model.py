@@ -46,6 +46,9 @@ class Comparison(enum.StrEnum):
     """One of the values without regard to case; `*` is any run of characters, `?` any one."""
     NUMBER = "number"
     """One of the values as a number, cut to the bits of `Condition.mask`."""
+    OPEN_FLAGS = "open_flags"
+    """One of the values as the flags of open(2): names (``O_CLOEXEC|O_LARGEFILE``), which stand for another
+    number on some architectures, or the text that the kernel prints (``88000``), the same on all of them."""
     EXISTS = "exists"
     """The field is there, whatever it says; it has no values. Negated: it is absent."""
 

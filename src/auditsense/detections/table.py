@@ -29,6 +29,7 @@ _COMPARISONS = {
     "not_like": (Comparison.LIKE, True),
     "number": (Comparison.NUMBER, False),
     "not_number": (Comparison.NUMBER, True),
+    "open_flags": (Comparison.OPEN_FLAGS, False),
     "exists": (Comparison.EXISTS, False),
 }
 # What others call them.

@@ -30,7 +30,6 @@ _CONDITION = re.compile(
 )
 _BARE_ARCH = re.compile(r"[a-f][0-9a-f]{7}")  # c000003e, as a record shows it
 _64BIT = 0x8000_0000
-_COMPANIONS = {"x86_64": "i386", "aarch64": "arm"}
 
 
 def to_bytes(text: str) -> bytes:
@@ -137,8 +136,9 @@ class FieldText:
     def _of_width(self, width: str) -> str | None:
         """Return the name of this machine's b64 or b32, None where it has none."""
         wide = bool(syscalls.ARCHES.get(self.machine, 0) & _64BIT)
-        name = self.machine if wide == (width == "b64") else _COMPANIONS.get(self.machine)
-        return name if name in syscalls.ARCHES else None
+        if self.machine not in syscalls.ARCHES:
+            return None
+        return self.machine if wide == (width == "b64") else syscalls.narrow_arch(self.machine)
 
 
 def _split(text: str, option: str) -> tuple[str, Operator, str]:

@@ -89,9 +89,15 @@ def _of_opens(rule: AuditRule) -> bool:
     if rule.syscalls is None:
         return True
     arch = next((field.value for field in rule.fields if field.field is Field.ARCH), None)
-    names = [syscalls.arch_name(arch)] if isinstance(arch, int) else [*syscalls.ARCHES]
+    names = [syscalls.arch_name(arch)] if isinstance(arch, int) else _host_arches()
     opens = {syscalls.number(call, name) for name in names if name is not None for call in _OPENS}
     return bool(opens & rule.syscalls)
+
+
+def _host_arches() -> list[str | None]:
+    """Return the architectures whose programs this host runs: a rule without one is for all of them."""
+    native = syscalls.native_arch()
+    return [native, syscalls.narrow_arch(native)]
 
 
 def _calls_meet(one: AuditRule, other: AuditRule) -> bool:

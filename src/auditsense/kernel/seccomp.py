@@ -90,14 +90,17 @@ _SET_MODE_FILTER, _ALL_THREADS = 1, 1
 
 _AF_UNIX, _AF_NETLINK = 1, 16
 _NEW_NAMESPACES = 0x7E020000  # linux/sched.h: CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET
-_TIOCSTI, _TIOCLINUX = 0x5412, 0x541C  # asm-generic/ioctls.h; the same on all of syscalls.ARCHES
+_TIOCSTI, _TIOCLINUX = 0x5412, 0x541C  # asm-generic/ioctls.h; the same on all of ARCHES
+
+ARCHES = ("x86_64", "i386", "aarch64", "arm", "riscv64", "ppc64le", "s390x", "loongarch64")
+"""Architectures that have a filter: their calls and ioctls were looked through one by one."""
 
 Instruction = tuple[int, int, int, int]
 """Code, how many to skip when true and when false, operand."""
 
 
 def program(arch: str, families: Sequence[int] = (), also: Sequence[str] = ()) -> list[Instruction]:
-    """Return the filter for one of `syscalls.ARCHES`, as instructions of classic BPF.
+    """Return the filter for one of `ARCHES`, as instructions of classic BPF.
 
     Args:
         arch: whose numbers.
@@ -200,14 +203,14 @@ def confine(prepared: Filter) -> bool:
 
 
 def abi() -> str | None:
-    """Return whose numbers this process uses; None when they are not among `syscalls.ARCHES`.
+    """Return whose numbers this process uses; None when they are not among `ARCHES`.
 
     Not the kernel's: a program of 32 bits may run on a kernel of 64.
     """
     short = struct.calcsize("P") == 4
     arch = syscalls.native_arch()
     arch = {"x86_64": "i386", "aarch64": "arm"}.get(arch, arch) if short else arch
-    return arch if arch in syscalls.ARCHES and short == (arch in {"i386", "arm"}) else None
+    return arch if arch in ARCHES and short == (arch in {"i386", "arm"}) else None
 
 
 class _Program(ctypes.Structure):

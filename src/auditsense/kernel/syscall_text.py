@@ -62,6 +62,6 @@ def _unknown(name: str, filter_: Filter, arch: str) -> str:
         return f"unknown io_uring operation {name!r}{hint(name, IO_URING_OPS)}"
     if arch not in syscalls.ARCHES:
         return f"no syscall names are known for {arch}: use the number of {name!r}"
-    if any(syscalls.number(name, other) is not None for other in syscalls.ARCHES):
+    if syscalls.calls(name):
         return f"{arch} has no syscall {name!r}: other architectures have"
     return f"unknown syscall {name!r}{hint(name, syscalls.names(arch))}"

@@ -90,7 +90,7 @@ class Snapshot:
             "audit_rules": [*self._of.audit_rules],
             "detections": [one.name for one in sensor.detector.detections],
             "kernel": _kernel(source),
-            "counters": dataclasses.asdict(stats),
+            "counters": stats.as_dict(),
             "alerts": dataclasses.asdict(alerts),
             "events": {"open": stats.open_events, "limit": limits.event_slots, "evicted": stats.evicted},
             "windows": {"used": stats.live_keys, "limit": limits.key_slots, "evicted": stats.keys_evicted},
@@ -99,6 +99,9 @@ class Snapshot:
             "process": _process(sensor.detector.memory_bytes),
             "sinks": [*self._of.sinks()],
             "exceptions": _exceptions(sensor),
+            "unknown_arches": [
+                {"arch": f"{arch:#x}", "records": count} for arch, count in stats.unknown_arches
+            ],
         }
 
     def answer(self) -> bytes:

@@ -57,6 +57,8 @@ def _rows(now: Mapping[str, Any], before: Mapping[str, Any] | None) -> Iterator[
         yield "sink", f"{sink.get('name', '?')}: {rest}"
     for one in now.get("exceptions", ()):
         yield "excepted", f"{one['events']} from {one['detection']}: {one['comment']} ({one['origin']})"
+    for one in now.get("unknown_arches", ()):
+        yield "no call table", f"architecture {one['arch']}: {one['records']} events"
     cpu = _cpu(now, before)
     yield "process", f"CPU {process.get('cpu_s', 0):.2f} s{cpu}, memory {_mib(process)} at most"
 
