@@ -19,13 +19,14 @@ from auditsense.cli import main
 from auditsense.cli.parser import build_parser
 from auditsense.config.declared import KEYS, REPEATED, TABLES
 from auditsense.config.key import Key, Kind, WrongValueError, duration
-from auditsense.config.place import line_of
-from auditsense.config.read import MOST_BYTES, files_of, read
+from auditsense.config.read import files_of, read
 from auditsense.config.settings import found_for, needs_restart, settings
 from auditsense.config.show import dump, reference, sample
 from auditsense.errors import ConfigError
 from auditsense.ring import Limits, Ring
 from auditsense.sinks.spec import FileSettings
+from auditsense.toml_text import Places
+from auditsense.trust import MOST_BYTES
 from auditsense.value import changed
 
 if TYPE_CHECKING:
@@ -426,7 +427,7 @@ def test_everything_wrong_with_exceptions_is_said_at_once(tmp_path: Path) -> Non
 )
 def test_the_line_of_a_key_is_found(text: str, where: tuple[Any, ...], line: int) -> None:
     tomllib.loads(text)
-    assert line_of(text, *where) == line
+    assert Places(text).line_of(*where) == line
 
 
 # --- what comes out again -----------------------------------------------------------

@@ -359,7 +359,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         load_detections(tmp_path / "none.toml")
     latin = tmp_path / "latin.toml"
     latin.write_bytes(b"id = '\xe9'")
-    with pytest.raises(DetectionError, match=r"latin\.toml: not UTF-8 text"):
+    with pytest.raises(DetectionError, match=r"latin\.toml:1: not UTF-8 text"):
         load_detections(latin)
 
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import auditsense
 from auditsense import Detector, Host, View, shipped_detections
 from auditsense.documents import timestamp
 from auditsense.testing import burst, open_event
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from auditsense import Document
 
 from auditsense.host import this_host
@@ -305,10 +306,29 @@ def test_a_node_of_a_collector_is_the_host() -> None:
         (253_402_300_799_999, "9999-12-31T23:59:59.999Z"),
         (253_402_300_800_000, "9999-12-31T23:59:59.999Z"),
         (2**53 * 1000, "9999-12-31T23:59:59.999Z"),
+        (2**64 - 1, "9999-12-31T23:59:59.999Z"),
+        (-1, "1969-12-31T23:59:59.999Z"),
+        (-(2**63), "0001-01-01T00:00:00.000Z"),
     ],
 )
 def test_timestamps_are_utc_with_milliseconds(ms: int, expected: str) -> None:
     assert timestamp(ms) == expected
+
+
+def test_no_stamp_goes_through_the_c_library() -> None:
+    """Its time_t has 32 bits on some machines: from 2038 on it overflows there."""
+    package = Path(auditsense.__file__).parent
+    for path in package.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            name = node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
+            assert name not in {
+                "fromtimestamp",
+                "utcfromtimestamp",
+                "gmtime",
+                "localtime",
+                "mktime",
+                "ctime",
+            }, path
 
 
 def test_the_furthest_stamp_of_a_log_is_a_document() -> None:

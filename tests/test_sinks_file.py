@@ -22,7 +22,7 @@ from auditsense.sinks.file import FileSink
 from auditsense.sinks.format import Format
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from auditsense import Document
     from tests.faults import NO_HOST, Recorder
@@ -118,6 +118,110 @@ def test_what_could_be_somebody_elses_trap_is_not_written_to(
     with pytest.raises(SinkError) as refused:
         FileSink(path)
     assert str(refused.value) == f"cannot open {path}: {reason}"
+
+
+def theirs(folder: Path) -> Path:
+    """Return a folder that another user owns."""
+    folder.mkdir()
+    os.chown(folder, NOBODY, NOBODY)
+    return folder
+
+
+def fill(sink: FileSink) -> None:
+    for n in range(99):
+        sink.write([{"n": n, "x": "x" * 100}])
+
+
+def write_anew(sink: FileSink) -> None:
+    sink.close()
+    sink.write([{"n": 1}])
+
+
+HOW: dict[str, Callable[[Path, FileSink], object]] = {
+    "start": lambda path, _: FileSink(path),
+    "reopen": lambda _, sink: sink.reopen(),
+    "rotation": lambda _, sink: fill(sink),
+    "write after a failure": lambda _, sink: write_anew(sink),
+}
+
+
+@as_root
+@pytest.mark.parametrize("when", HOW)
+@pytest.mark.parametrize("depth", [1, 2])
+def test_folder_that_became_a_link_is_not_followed(
+    when: str, depth: int, tmp_path: Path, fault: Recorder
+) -> None:
+    home = theirs(tmp_path / "home")
+    logs = theirs(home / "logs")
+    folder = logs if depth == 1 else theirs(logs / "deeper")
+    secret = tmp_path / "secret"
+    secret.mkdir(mode=0o700)
+    if depth == 2:
+        (secret / "deeper").mkdir()
+    path = folder / "out"
+    sink = FileSink(path, size=4096 if when == "rotation" else 0)
+    logs.rename(home / "before")
+    logs.symlink_to(secret)
+    os.chown(logs, NOBODY, NOBODY, follow_symlinks=False)
+    with pytest.raises(SinkError, match=rf"cannot open {path}: .*may change it") as refused:
+        HOW[when](path, sink)
+    assert "\n" not in str(refused.value)
+    assert [one for one in secret.rglob("*") if one.is_file()] == []
+    sink.close()
+    fault(
+        "the folder of a sink's file becomes a link to a folder of root",
+        how="its owner makes it a link: at the start, at SIGHUP, at a rotation, one folder higher",
+        did="did not follow the link, and created nothing",
+        lost="the documents for that sink, until the folder is there again",
+        said="which folder another user may change",
+        host=NO_HOST,
+    )
+
+
+def test_link_that_only_its_user_can_change_is_followed(tmp_path: Path) -> None:
+    """/var/log may be a link to a volume of its own, absolute or not, and lead on to another."""
+    (tmp_path / "volume" / "log").mkdir(parents=True)
+    (tmp_path / "var").mkdir()
+    (tmp_path / "data").symlink_to("volume")
+    (tmp_path / "var" / "log").symlink_to("../data/log")
+    (tmp_path / "var" / "absolute").symlink_to(tmp_path / "data" / "log" / "")
+    for name in ("log", "absolute"):
+        path = tmp_path / "var" / name / name
+        sink = FileSink(path, size=4096, keep=1)
+        for n in range(60):
+            sink.write([{"n": n, "x": "x" * 100}])
+        sink.reopen()
+        sink.close()
+        there = sorted(one.name for one in (tmp_path / "volume" / "log").iterdir() if name in one.name)
+        assert there == [name, f"{name}.1"]
+
+
+@pytest.mark.parametrize("given", ["a/../out", "./out", "a//out"])
+def test_path_may_be_written_in_any_way(given: str, tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    sink = FileSink(Path(f"{tmp_path}/{given}"))
+    sink.write([{"n": 1}])
+    sink.close()
+    assert (tmp_path / given).exists()
+
+
+@as_root
+def test_link_in_a_folder_of_all_is_followed_when_the_sticky_bit_keeps_it(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open" / "link").symlink_to(tmp_path / "real")
+    (tmp_path / "open").chmod(0o1777)
+    FileSink(tmp_path / "open" / "link" / "out").close()
+    (tmp_path / "open").chmod(0o777)
+    with pytest.raises(SinkError, match="others may change it"):
+        FileSink(tmp_path / "open" / "link" / "out")
+
+
+def test_links_in_a_circle_are_said(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    with pytest.raises(SinkError, match="Too many levels of symbolic links"):
+        FileSink(tmp_path / "a" / "out")
 
 
 def test_a_folder_that_is_not_there_is_said(tmp_path: Path) -> None:

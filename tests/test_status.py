@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import stat
+import sys
 import threading
 import time
 from contextlib import ExitStack, contextmanager
@@ -29,7 +30,14 @@ from auditsense.status.table import span, table
 from auditsense.testing import FakeSource, burst
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from tests.faults import NO_HOST, Recorder
+else:
+    sys.path.insert(0, str(Path(__file__).parent))
+    from faults import NO_HOST, Recorder
+
+NOBODY = 65534
 
 
 @contextmanager
@@ -135,6 +143,68 @@ def test_a_folder_that_others_may_write_is_refused(path: Path, mode: int) -> Non
     with pytest.raises(ControlError, match="others may write"), Control(path, bytes):
         pass
     assert not path.exists()
+
+
+def chown(path: Path) -> None:
+    os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
+
+
+def make_sticky_and_theirs(path: Path) -> None:
+    path.chmod(0o1777)
+    chown(path)
+
+
+SPOILED_ABOVE: dict[str, Callable[[Path], None]] = {
+    "all may write it": lambda above: above.chmod(0o777),
+    "its group may write it": lambda above: above.chmod(0o770),
+    "it is another user's": chown,
+    "it is another user's, with the sticky bit": make_sticky_and_theirs,
+}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+@pytest.mark.parametrize("how", SPOILED_ABOVE)
+@pytest.mark.parametrize("higher", [0, 1])
+@pytest.mark.parametrize("made", [False, True])
+def test_folder_above_that_others_may_change_is_refused(
+    how: str, higher: int, tmp_path: Path, fault: Recorder, *, made: bool
+) -> None:
+    path = tmp_path / "a" / "b" / "run" / "control"
+    path.parents[1].mkdir(parents=True)
+    if made:
+        path.parent.mkdir(mode=0o700)
+    SPOILED_ABOVE[how](path.parents[1 + higher])
+    with pytest.raises(ControlError, match="may change it; choose a folder that is root's alone"):
+        Control(path, bytes).__enter__()
+    assert not path.exists()
+    fault(
+        "a folder above that of the status socket belongs to another user",
+        how="one and two folders above; of all, of a group, of another user, with and without the sticky bit",
+        did="made no socket there, and did not start",
+        lost="nothing",
+        said="which folder others may change",
+        host=NO_HOST,
+    )
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a link away")
+def test_folder_above_that_is_another_users_link_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    with Control(tmp_path / "link" / "run" / "control", bytes):
+        pass
+    chown(tmp_path / "link")
+    with pytest.raises(ControlError, match="a symbolic link that user 65534 may change"):
+        Control(tmp_path / "link" / "run" / "control", bytes).__enter__()
+
+
+def test_folder_above_of_all_with_the_sticky_bit_is_taken(tmp_path: Path) -> None:
+    """What lies in /tmp stays its owner's."""
+    (tmp_path / "tmp").mkdir()
+    (tmp_path / "tmp").chmod(0o1777)
+    with Control(tmp_path / "tmp" / "run" / "control", bytes) as control:
+        assert control.path.exists()
+    assert not control.path.parent.exists()
 
 
 @pytest.mark.parametrize("folder", ["missing/deeper", "file"])

@@ -5,7 +5,7 @@ A field that a record did not carry is left out; nothing is made up, nothing is 
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from auditsense import syscalls
@@ -30,6 +30,8 @@ SINK_DATASET = "auditsense.sink"
 
 _RISK = {"low": 21, "medium": 47, "high": 73, "critical": 99}  # of what no detection gives a score
 _UNSET = 0xFFFF_FFFF
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - UTC, and written with its Z
+_LEAST_MS, _MOST_MS = -62_135_596_800_000, 253_402_300_799_999  # the years 1 and 9999
 _OUTCOMES = {"yes": "success", "no": "failure"}
 _TOLD_AGAIN = frozenset({"update", "closed"})  # documents of a burst whose alert was sent
 _FILE_CALLS = frozenset({"open", "openat", "openat2", "readlink", "readlinkat"})
@@ -65,10 +67,12 @@ _PLACES: tuple[tuple[str, Field, bool], ...] = (  # name, field, decimal number
 
 
 def timestamp(ms: int) -> str:
-    """Return ms since 1970 UTC as ISO 8601 with milliseconds; years past 9999 stay at its end."""
-    most = 253_402_300_799_999
-    moment = datetime.fromtimestamp(min(ms, most) // 1000, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{min(ms, most) % 1000:03}Z"
+    """Return ms since 1970 UTC as ISO 8601 with milliseconds; years past 9999 stay at its end.
+
+    By a sum and not by the C library, whose time_t may have 32 bits.
+    """
+    moment = _EPOCH + timedelta(milliseconds=max(_LEAST_MS, min(ms, _MOST_MS)))
+    return f"{moment.isoformat(timespec='milliseconds')}Z"
 
 
 def _put(document: Document, name: str, value: object) -> None:

@@ -4,28 +4,36 @@ Rule 1: the new configuration is read and checked first. When anything is wrong 
         stays.
 Rule 2: a signal handler only notes; the work is done between two turns of the loop, when nothing is half
         done.
-Rule 3: what was loaded at the start is all there is: privileges are gone, and files may be out of reach.
+Rule 3: what was loaded at the start is all there is: privileges are gone, and the files of this package and
+        of Python may be out of reach.
+Rule 4: whatever the files hold, the sensor goes on: what a reload raises is said, and reading that takes more
+        than some seconds of CPU time is given up.
 """
 
 from __future__ import annotations
 
-import difflib  # noqa: F401 - for the nearest right name of a wrong key, see rule 3
 import os
 import select
 import signal
-from typing import TYPE_CHECKING, Self
+from contextlib import contextmanager
+from importlib import import_module
+from typing import TYPE_CHECKING, Final, Self
 
 from auditsense.cli import say
 from auditsense.config.settings import found_for, needs_restart, settings
+from auditsense.detections.load import known_harmless, shipped
 from auditsense.errors import AuditSenseError, ConfigError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from auditsense.cli.notify import Manager
     from auditsense.config.settings import Settings
     from auditsense.sensor import Sensor
+
+_MOST_CPU_S: Final = 5.0
+_LOADED_LATE: Final = ("difflib", "auditsense.kernel.users", "auditsense.sinks.syslog", "auditsense.reload")
 
 
 class Reloading:
@@ -57,6 +65,10 @@ class Reloading:
         """Has the files of sinks opened again, if there are any: that is what SIGHUP means to logrotate."""
 
     def __enter__(self) -> Self:
+        for name in _LOADED_LATE:  # see rule 3
+            import_module(name)
+        shipped()
+        known_harmless()
         self._ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
         try:
             self._terminal = os.open("/dev/tty", os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
@@ -99,12 +111,12 @@ class Reloading:
 
     def _reload(self, sensor: Sensor) -> None:
         try:
-            new = settings(found_for(self._arguments))
-            later = [*needs_restart(self._start, new)]
+            with _bounded():
+                new = settings(found_for(self._arguments))
+                later = [*needs_restart(self._start, new)]
             sensor.reload(new.detections, new.policy)
-        except (AuditSenseError, MemoryError) as error:
-            problems = error.problems if isinstance(error, ConfigError) else [str(error) or "no memory"]
-            for problem in problems:
+        except Exception as error:  # noqa: BLE001 - see rule 4
+            for problem in _problems(error):
                 say(f"error: {problem}")
             say("the configuration was not reloaded; the one before stays in force")
             return
@@ -117,3 +129,36 @@ class Reloading:
             say(f"audit rules that are not in force, needs a restart: {'; '.join(sorted(needed))}")
         read = ", ".join(map(str, new.files)) or "no configuration file"
         say(f"configuration reloaded: {read}; detections: {', '.join(one.id for one in new.detections)}")
+
+
+class _TooLongError(AuditSenseError):
+    """Reading the configuration takes too long."""
+
+
+@contextmanager
+def _bounded() -> Iterator[None]:
+    """End what takes too long. By CPU time: on a busy machine a reload may wait, and the sensor with it."""
+
+    def give_up(*_: object) -> None:
+        raise _TooLongError(f"reading the configuration took more than {_MOST_CPU_S:g} s of CPU time")
+
+    before = signal.signal(signal.SIGVTALRM, give_up)
+    signal.setitimer(signal.ITIMER_VIRTUAL, _MOST_CPU_S)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
+
+
+def _problems(error: Exception) -> list[str]:
+    """Return what to say of an error: what files are wrong about has its own words."""
+    if isinstance(error, ConfigError):
+        return list(error.problems)
+    if isinstance(error, AuditSenseError):
+        return [str(error)]
+    if isinstance(error, MemoryError):
+        return ["no memory"]
+    what = error.strerror or "" if isinstance(error, OSError) else str(error)
+    where = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
+    return [f"the configuration could not be read: {where}{what or type(error).__name__}"]

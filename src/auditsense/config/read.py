@@ -1,30 +1,28 @@
 """Configuration files to checked values, each with the place it came from.
 
-Rule 1: every error of every file is found, not only the first, and each names its file and line.
+Rule 1: every error of every file is found, not only the first, and each names its file and line; of one file
+        100 at the most.
 Rule 2: a file that others could have written is not read, whoever reads it.
 Rule 3: of two files that set a key the later counts; of tables that may stand several times all count.
+Rule 4: whatever a file holds, looking at it takes a time that its size bounds: a running sensor waits for it.
 """
 
 from __future__ import annotations
 
-import io
 import os
-import re
-import stat
-import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from auditsense.config.declared import BY_PATH, KEYS, REPEATED, TABLES
 from auditsense.config.key import WrongValueError
-from auditsense.config.place import line_of
 from auditsense.detections.fields import nearest
 from auditsense.errors import ConfigError, UsageError
-from auditsense.trust import refuse_folders, refuse_others
+from auditsense.toml_text import Places, TomlError, parse
+from auditsense.trust import read_text
 
 FOLDER: Final = Path("/etc/auditsense")
-MOST_BYTES: Final = 1 << 20
+_MOST_PROBLEMS: Final = 100  # of one file
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,69 +102,28 @@ def read(files: list[Path], only: str = "") -> Read:
     """
     into = Read()
     for file in files:
-        text = ""
         try:
-            text = _text(file)
-            document = tomllib.loads(text)
-        except (UsageError, tomllib.TOMLDecodeError, RecursionError) as error:
-            into.problems.append(_said(file, text.count("\n") + 1, error))
+            text = read_text(file, everybody=True)
+            document = parse(text)
+        except UsageError as error:
+            into.problems.append(str(error))
+            continue
+        except TomlError as error:
+            place = f"{file}:{error.line}" if error.line else str(file)
+            into.problems.append(f"{place}: {error.reason}")
             continue
         into.files.append(file)
-        _Reader(file, text, into).take(
-            {name: entry for name, entry in document.items() if only in ("", name)}
-        )
+        try:
+            _Reader(file, text, into).take(
+                {name: entry for name, entry in document.items() if only in ("", name)}
+            )
+        except _TooManyError:
+            into.problems.append(f"{file}: more than {_MOST_PROBLEMS} problems; the rest is not looked at")
     return into
 
 
-def _said(file: Path, lines: int, error: Exception) -> str:
-    if isinstance(error, RecursionError):
-        return f"{file}: nested too deeply"
-    if isinstance(error, UsageError):
-        return str(error)
-    # "Invalid value (at line 3, column 8)", or "(at end of document)"
-    found = re.search(r"^(.*) \(at (?:line (\d+), column \d+|end of document)\)$", str(error))
-    if found is None:
-        return f"{file}: {error}"
-    return f"{file}:{found[2] or lines}: {found[1][0].lower()}{found[1][1:]}"
-
-
-def _text(file: Path) -> str:
-    """Return what a file holds.
-
-    Raises:
-        UsageError: it cannot be read, is no text, is too large, or is not only ours to write.
-    """
-    if os.geteuid() == 0:
-        refuse_folders(file)
-    try:
-        # Without waiting: a FIFO is refused below, and would never open.
-        descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
-        with io.FileIO(descriptor) as opened:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                raise UsageError(f"{file}: not a regular file")
-            refuse_others(file, status)
-            content = _all(opened)
-    except IsADirectoryError:
-        raise UsageError(f"{file}: a folder, not a file; name a file in it") from None
-    except OSError as error:
-        raise UsageError(f"{file}: {error.strerror}") from None
-    except ValueError:  # a NUL in the name
-        raise UsageError(f"{str(file)!r}: no name of a file") from None
-    if len(content) > MOST_BYTES:
-        raise UsageError(f"{file}: larger than {MOST_BYTES >> 20} MiB; this is no configuration")
-    try:
-        return content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        raise UsageError(f"{file}:{line}: not UTF-8 text") from None
-
-
-def _all(opened: io.FileIO) -> bytes:
-    content = b""
-    while len(content) <= MOST_BYTES and (more := opened.read(MOST_BYTES + 1)):
-        content += more
-    return content
+class _TooManyError(Exception):
+    """A file has so many problems that the rest would help nobody."""
 
 
 class _Reader:
@@ -174,8 +131,9 @@ class _Reader:
 
     def __init__(self, file: Path, text: str, into: Read) -> None:
         self._file = file
-        self._text = text
+        self._places = Places(text)
         self._into = into
+        self._wrongs = 0
 
     def take(self, document: dict[str, Any]) -> None:
         for table, entry in document.items():
@@ -227,10 +185,13 @@ class _Reader:
         return values
 
     def _at(self, table: str, name: str, number: int) -> str:
-        line = line_of(self._text, table, name, number)
+        line = self._places.line_of(table, name, number)
         return f"{self._file}:{line}" if line else str(self._file)
 
     def _wrong(self, table: str, name: str, what: str, number: int = 0, *, named: bool = True) -> None:
+        self._wrongs += 1
+        if self._wrongs > _MOST_PROBLEMS:
+            raise _TooManyError
         path = ".".join(part for part in (table, name) if part)
         said = f"{path}: {what}" if named else what
         self._into.problems.append(f"{self._at(table, name, number)}: {said}")

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from auditsense.kernel.privileges import User
     from auditsense.sinks.spec import Settings as SinkSettings
 
+_MOST_SINKS = 64
+_MOST_WRONG = 100
+
 
 @dataclass(frozen=True, slots=True)
 class SourceSettings:
@@ -226,6 +229,7 @@ def _exceptions(
 ) -> list[DetectionExcept]:
     """Return the exceptions that stand in the files; say what is wrong with the others."""
     made: list[DetectionExcept] = []
+    wrong = 0
     needed = {key.name for key in KEYS if key.table == "exception" and key.required}
     for table in found.tables.get("exception", []):
         if not needed <= set(table.values):
@@ -235,6 +239,10 @@ def _exceptions(
             if detections is not None:
                 with_exceptions(detections, [one])
         except AuditSenseError as error:
+            wrong += 1
+            if wrong > _MOST_WRONG:
+                problems.append(f"{table.origin}: more than {_MOST_WRONG} exceptions are wrong")
+                break
             problems.append(str(error))
         else:
             made.append(one)
@@ -251,6 +259,9 @@ def _sinks(found: Read, problems: list[str]) -> list[SinkSettings]:
         except AuditSenseError as error:
             problems.append(f"{table.origin}: sink: {error}")
             continue
+        if len(made) == _MOST_SINKS:
+            problems.append(f"{table.origin}: sink: more than {_MOST_SINKS} of them; each is a process")
+            break
         if str(one) in map(str, made):
             problems.append(f"{table.origin}: sink: {one} is given twice")
         made.append(one)

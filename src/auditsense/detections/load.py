@@ -5,7 +5,6 @@ Every error names the file, the key and what is expected there.
 
 from __future__ import annotations
 
-import os
 import tomllib
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +15,16 @@ from auditsense.detections.model import Detection, DetectionExcept, Named, Sever
 from auditsense.detections.table import Table, conditions, duration_ms
 from auditsense.errors import DetectionError, UsageError
 from auditsense.packaged import packaged_names, packaged_text
-from auditsense.trust import refuse_folders, refuse_others
+from auditsense.toml_text import TomlError
+from auditsense.toml_text import parse as parse_toml
+from auditsense.trust import read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
 _MOST_RISK = 100
+_MOST_FILES = 4096  # of a folder
 
 
 def _named(where: str, table: object) -> Named:
@@ -72,8 +74,8 @@ def parse(text: str, where: str) -> Detection:
 
 def _toml(text: str, where: str) -> dict[str, Any]:
     try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        return parse_toml(text)
+    except TomlError as error:
         raise DetectionError(f"{where}: {error}") from None
 
 
@@ -139,20 +141,20 @@ def load(path: Path) -> list[Detection]:
     Raises:
         DetectionError: it cannot be read, holds no detection, or others may write it.
     """
-    if os.geteuid() == 0:
-        _refuse_folders(path)
-    files = sorted(path.glob("*.toml")) if path.is_dir() else [path]
+    return [parse(_read(file), str(file)) for file in _files(path)]
+
+
+def _files(path: Path) -> list[Path]:
+    """Return the file, or those of a folder in the order of their names."""
+    try:
+        files = sorted(path.glob("*.toml")) if path.is_dir() else [path]
+    except OSError as error:
+        raise DetectionError(f"{path}: {error.strerror}") from None
     if not files:
         raise DetectionError(f"{path}: no .toml file in this folder")
-    detections = []
-    for file in files:
-        try:
-            text = _read(file)
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-            raise DetectionError(f"{file}: {reason}") from None
-        detections.append(parse(text, str(file)))
-    return detections
+    if len(files) > _MOST_FILES:
+        raise DetectionError(f"{path}: more than {_MOST_FILES} files; name another folder")
+    return files
 
 
 def load_exceptions(path: Path) -> list[DetectionExcept]:
@@ -163,18 +165,11 @@ def load_exceptions(path: Path) -> list[DetectionExcept]:
     Raises:
         DetectionError: it cannot be read, holds something else, or others may write it.
     """
-    if os.geteuid() == 0:
-        _refuse_folders(path)
-    try:
-        text = _read(path)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise DetectionError(f"{path}: {reason}") from None
-    return _exceptions(text, str(path), str(path))
+    return _exceptions(_toml(_read(path), str(path)), str(path), str(path))
 
 
-def _exceptions(text: str, where: str, origin: str) -> list[DetectionExcept]:
-    entry = Table(where, _toml(text, where))
+def _exceptions(document: dict[str, Any], where: str, origin: str) -> list[DetectionExcept]:
+    entry = Table(where, document)
     rows = entry.take("exception", list)
     entry.done()
     return [exception_from(row, f"{where}: exception {n}", origin=origin) for n, row in enumerate(rows, 1)]
@@ -186,7 +181,9 @@ def known_harmless() -> list[DetectionExcept]:
     return [
         one
         for name in packaged_names(folder, ".toml")
-        for one in _exceptions(packaged_text(f"{folder}/{name}"), name, f"known harmless, {name}")
+        for one in _exceptions(
+            tomllib.loads(packaged_text(f"{folder}/{name}")), name, f"known harmless, {name}"
+        )
     ]
 
 
@@ -217,24 +214,8 @@ def paths_of(given: Iterable[str]) -> list[Path]:
 
 
 def _read(path: Path) -> str:
-    if os.geteuid() == 0 and path.is_symlink():
-        _refuse_folders(path)  # of what it leads to
-    with path.open(encoding="utf-8") as file:
-        if os.geteuid() == 0:  # asked of the open file: it cannot be another one by now
-            _refuse_others(path, os.fstat(file.fileno()))
-        return file.read()
-
-
-def _refuse_folders(path: Path) -> None:
     try:
-        refuse_folders(path)
-    except UsageError as error:
-        raise DetectionError(str(error)) from None
-
-
-def _refuse_others(path: Path, status: os.stat_result) -> None:
-    try:
-        refuse_others(path, status)
+        return read_text(path, everybody=False)
     except UsageError as error:
         raise DetectionError(str(error)) from None
 
@@ -242,4 +223,4 @@ def _refuse_others(path: Path, status: os.stat_result) -> None:
 def shipped() -> list[Detection]:
     """Return the detections that come with the package."""
     names = packaged_names("detections", ".toml")
-    return [parse(packaged_text(f"detections/{name}"), name) for name in names]
+    return [from_table(tomllib.loads(packaged_text(f"detections/{name}")), name) for name in names]

@@ -1,7 +1,9 @@
 """Documents to a file: whole lines, with rotation by size, or by logrotate.
 
-Rule 1: what it is told to open is opened safely: mode 0600 when it is new, nothing through a symbolic
-        link, only a regular file, only one that belongs to root or to this user and has no other name.
+Rule 1: what it is told to open is opened safely, at the start and each time it is opened again: mode 0600
+        when it is new, only a regular file, only one that belongs to root or to this user and has no other
+        name. The file is no symbolic link. A folder above it may be a link that only root or this user can
+        change, such as /var/log on a volume of its own.
 Rule 2: a line that was cut, by a full disk or by a crash before this start, is no part of the next one.
 Rule 3: what was there stays there. It takes back only what it wrote itself a moment ago.
 """
@@ -11,14 +13,16 @@ from __future__ import annotations
 import os
 import stat
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from auditsense.errors import UsageError
 from auditsense.sinks import SinkError
 from auditsense.sinks.format import Format, compact, jsonl
+from auditsense.trust import open_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from auditsense.documents import Document
 
@@ -40,6 +44,7 @@ class FileSink:
 
     def __init__(self, path: Path, *, size: int = 0, keep: int = 5, form: Format = Format.JSONL) -> None:
         self._path = path
+        self._name = path.name
         self._limit = size
         self._keep = keep
         self._line = jsonl if form is Format.JSONL else compact
@@ -98,14 +103,15 @@ class FileSink:
             self._descriptor = -1
 
     def _open(self) -> None:
+        folder = self._open_folder()
         try:
-            descriptor = os.open(self._path, _FLAGS, 0o600)
-        except FileNotFoundError:
-            raise SinkError(f"cannot open {self._path}: there is no folder {self._path.parent}") from None
+            descriptor = os.open(self._name, _FLAGS, 0o600, dir_fd=folder)
         except OSError as error:
-            link = self._path.is_symlink()
+            link = _is_link(self._name, folder)
             reason = "it is a symbolic link; name the file itself" if link else error.strerror
             raise SinkError(f"cannot open {self._path}: {reason}") from None
+        finally:
+            os.close(folder)
         found = os.fstat(descriptor)
         if wrong := _unsafe(found):
             os.close(descriptor)
@@ -114,6 +120,17 @@ class FileSink:
         self._descriptor = descriptor
         self._size = found.st_size
         self._cut = bool(found.st_size) and os.pread(descriptor, 1, found.st_size - 1) != b"\n"
+
+    def _open_folder(self) -> int:
+        """Return a descriptor of the folder that the path leads to now."""
+        try:
+            return open_folder(str(self._path.parent), alone=False)
+        except FileNotFoundError:
+            raise SinkError(f"cannot open {self._path}: there is no folder {self._path.parent}") from None
+        except OSError as error:
+            raise SinkError(f"cannot open {self._path}: {self._path.parent}: {error.strerror}") from None
+        except UsageError as error:
+            raise SinkError(f"cannot open {self._path}: {error}") from None
 
     def _fitting(self, lines: bytes, begin: int) -> int:
         """Return the end of the lines that have room before it is time for another file."""
@@ -168,22 +185,33 @@ class FileSink:
     def _rotate(self) -> None:
         """Rename the file and those before it, and begin another one."""
         mine = os.fstat(self._descriptor)
-        with suppress(FileNotFoundError):
-            there = self._path.lstat()
-            if (there.st_dev, there.st_ino) == (mine.st_dev, mine.st_ino):  # else somebody renamed it already
-                self._rename_all()
+        folder = self._open_folder()
+        try:
+            with suppress(FileNotFoundError):
+                there = os.stat(self._name, dir_fd=folder, follow_symlinks=False)
+                if (there.st_dev, there.st_ino) == (mine.st_dev, mine.st_ino):  # else it was renamed already
+                    self._rename_all(folder)
+        finally:
+            os.close(folder)
         self.reopen()
         if self._size >= self._limit:  # a folder where nothing can be renamed any more
             raise SinkError(f"cannot begin another file at {self._path}")
 
-    def _rename_all(self) -> None:
-        names = [self._path, *(Path(f"{self._path}.{number}") for number in range(1, self._keep + 1))]
+    def _rename_all(self, folder: int) -> None:
+        names = [self._name, *(f"{self._name}.{number}" for number in range(1, self._keep + 1))]
         try:
             for older, newer in zip(reversed(names[1:]), reversed(names[:-1]), strict=True):
                 with suppress(FileNotFoundError):
-                    newer.rename(older)
+                    os.rename(newer, older, src_dir_fd=folder, dst_dir_fd=folder)
         except OSError as error:
             raise SinkError(f"cannot rename {self._path} to {self._path}.1: {error.strerror}") from None
+
+
+def _is_link(name: str, folder: int) -> bool:
+    try:
+        return stat.S_ISLNK(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
+    except OSError:
+        return False
 
 
 class _CutError(Exception):

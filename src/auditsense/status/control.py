@@ -3,7 +3,8 @@
 Rule 1: nothing is kept of a client. An answer goes into the client's own buffer at once and the connection is
         closed; who does not read it, or what does not fit, costs the sensor nothing.
 Rule 2: nothing waits, and a few answers at most are given before the records have their turn again.
-Rule 3: root only: the folder, the file, and then the credentials that the kernel took down (SO_PEERCRED).
+Rule 3: root only: the folder and all those above it, the file, and then the credentials that the kernel took
+        down (SO_PEERCRED).
 Rule 4: nothing is read from a client. There is nothing to ask but the one question.
 """
 
@@ -18,7 +19,8 @@ import struct
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final, Self
 
-from auditsense.errors import AuditSenseError
+from auditsense.errors import AuditSenseError, UsageError
+from auditsense.trust import open_folder, refuse_replaceable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -136,10 +138,26 @@ class Control:
 
     def _make_folder(self) -> None:
         folder = self.path.parent
+        try:
+            above = open_folder(str(folder.parent), alone=True)
+            try:
+                refuse_replaceable(str(folder.parent), os.fstat(above))
+                self._make_or_check(folder, above)
+            finally:
+                os.close(above)
+        except UsageError as error:
+            place = str(error).partition(": ")
+            raise ControlError(
+                f"cannot make the status socket {self.path}: {place[0]}: {place[2].partition('; ')[0]}; "
+                "choose a folder that is root's alone"
+            ) from None
+
+    def _make_or_check(self, folder: Path, above: int) -> None:
         with suppress(FileExistsError):
-            folder.mkdir(mode=0o700)
-            self._made_folder = True
-        found = folder.lstat()
+            if folder.name:  # it is not /
+                os.mkdir(folder.name, mode=0o700, dir_fd=above)
+                self._made_folder = True
+        found = os.stat(folder.name or ".", dir_fd=above, follow_symlinks=False)
         if not stat.S_ISDIR(found.st_mode):
             raise ControlError(f"cannot make the status socket {self.path}: {folder} is no folder")
         if found.st_uid not in self._users or found.st_mode & _NOT_OURS:
