@@ -75,6 +75,9 @@ def test_settings_that_are_anothers_are_left_to_it() -> None:
         ("-a never,exit -F dir=/\nours", ["rule-hidden"]),
         ("-a never,exit -F path=/etc/passwd\nours", []),
         ("-a always,exit -F arch=b64 -S openat -k opens\nours", ["key-stolen"]),
+        ("-a always,exit -F arch=b64 -S openat -F perm=w -k opens\nours", []),
+        ("-a always,exit -F arch=b64 -S execve -k starts\nours", []),
+        ("-a never,exit -S 257\nours", ["rule-hidden"]),
         ("-a always,exit -F arch=b32 -S open -k opens\nours", ["key-stolen"]),
         ("-a always,exit -F arch=b64 -S openat -F exit=-EACCES -k access\nours", []),
         ("-a always,exit -F arch=b64 -S openat -F success=0 -k access\nours", []),
@@ -95,6 +98,59 @@ def test_settings_that_are_anothers_are_left_to_it() -> None:
 )
 def test_each_rule_that_takes_our_sight_is_found_and_no_other(rules: str, found: list[str]) -> None:
     assert ids(rules=rules) == found
+
+
+EXEC = "-a always,exit -F arch=b64 -S execve -S execveat -k audit_exec"
+WRITES = "-w /etc/passwd -p wa -k passwd"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "earlier", "found"),
+    [
+        (EXEC, "-w /etc/shadow -p r -k shadow", []),
+        (EXEC, "-w /etc/shadow -p wa -k shadow", []),
+        (EXEC, "-w /etc/shadow -p rwa -k shadow", []),
+        (EXEC, "-w /etc/shadow -p x -k shadow", ["key-stolen"]),
+        (EXEC, "-w /etc/shadow -k shadow", ["key-stolen"]),  # rwxa
+        (EXEC, "-a always,exit -F dir=/usr/bin -F perm=x -k bin", ["key-stolen"]),
+        (EXEC, "-a never,exit -F arch=b64 -S execve -F uid=0", ["rule-hidden"]),
+        (EXEC, "-a never,exit -F arch=b64 -S execve -F exit=-ENOENT", []),
+        (EXEC, "-a never,exit -F arch=b32 -S execve", []),
+        (EXEC, "-a never,exit -F arch=b64 -S openat", []),
+        (EXEC, "-a never,exit -F arch=b64 -S execveat -F perm=x", ["rule-hidden"]),
+        (EXEC, "-a never,exit -F arch=b64 -S execve -F perm=r", []),
+        (EXEC, "-a always,exit -F inode=7 -F perm=x -k one", ["key-stolen"]),
+        (EXEC, "-w /proc/ -p r -k audit_proc", []),
+        (
+            "-a always,exit -F arch=b64 -S execve -F success=0 -k e",
+            "-a never,exit -F exit=-ENOENT",
+            ["rule-hidden"],
+        ),
+        (WRITES, "-w /etc/ -p r -k reads", ["key-stolen"]),  # an open for both
+        (WRITES, "-w /etc/ -p x -k starts", []),
+        (WRITES, "-w /etc/ -p a -k changes", ["key-stolen"]),
+        (WRITES, "-a always,exit -F arch=b64 -S openat -k opens", ["key-stolen"]),
+        (WRITES, "-a always,exit -F arch=b64 -S execve -k e", []),
+        (WRITES, "-a always,exit -F arch=b64 -S getxattr -k e", []),
+        (WRITES, "-a always,exit -F arch=b64 -S chmod -k e", ["key-stolen"]),
+        (WRITES, "-a always,exit -F arch=b64 -S rename -k e", ["key-stolen"]),
+        (WRITES, "-a always,exit -F arch=b64 -S read -k e", []),  # no permission matches it
+        ("-w /proc/ -p r -k audit_proc", EXEC, []),
+        ("-w /proc/ -p r -k audit_proc", "-a never,exit -F arch=b64 -S readlink", []),
+        ("-a always,exit -F dir=/proc -k all", "-a never,exit -F arch=b64 -S connect", []),
+        (
+            "-a always,exit -F arch=b64 -S connect -k net",
+            "-a never,exit -F arch=b64 -S connect",
+            ["rule-hidden"],
+        ),
+        ("-a always,exit -F arch=b64 -S connect -k net", "-w /etc/ -k etc", []),
+    ],
+)
+def test_a_permission_meets_only_the_calls_of_its_class(wanted: str, earlier: str, found: list[str]) -> None:
+    rules = [auditctl.parse(line, machine="x86_64") for line in (earlier, wanted)]
+    expected = replace(EXPECTED, rules=(rules[1],))
+    said = [one.id.removeprefix("auditsense.tamper.") for one in compare(expected, STATUS, rules)]
+    assert said == found
 
 
 def test_a_rule_for_one_user_is_not_hidden_by_one_for_another() -> None:

@@ -2,7 +2,8 @@
 
 The kernel asks the rules of a list in order and takes the first that matches. Which calls two rules
 both match cannot always be told from the rules, so the answers lean one way: a condition that may
-hold counts as one that does. Only opens that read matter here, and calls that succeed.
+hold counts as one that does. Only calls that succeed matter here, unless the rule is about failures. Of a
+rule on /proc only opens that read matter: nothing else can be done to its root.
 """
 
 from __future__ import annotations
@@ -11,13 +12,12 @@ import operator
 from typing import TYPE_CHECKING, Final
 
 from auditsense import syscalls
+from auditsense.kernel.permission import OPENS, READ, matched
 from auditsense.kernel.vocabulary import Action, Field, Filter, Operator
 
 if TYPE_CHECKING:
     from auditsense.kernel.audit_rule import AuditRule
 
-_OPENS: Final = ("open", "openat", "openat2")
-_PERM_READ: Final = 4
 _ROOT_INODE: Final = 1  # of every procfs
 _SIGN: Final = 0x8000_0000
 # Without one of these records there is no event to detect anything in: SYSCALL, PATH, EOE.
@@ -63,12 +63,13 @@ def _keys(rule: AuditRule) -> list[int | bytes]:
 
 
 def _meet(one: AuditRule, other: AuditRule) -> bool:
-    """Tell whether there may be a successful reading open that both rules match."""
+    """Tell whether there may be a call that both rules match: *one* earlier, *other* wanted."""
     if one.filter is not Filter.EXIT or other.filter is not Filter.EXIT:
         return False
-    return _of_opens(one) and _calls_meet(one, other) and _fields_meet(one, other)
+    return _outcomes_meet(one, other) and _fields_meet(one, other) and _calls_meet(one, other)
 
 
+<<<<<<< HEAD
 def _of_opens(rule: AuditRule) -> bool:
     """Tell whether a rule may match an open that reads and succeeds."""
     for field in rule.fields:
@@ -102,6 +103,59 @@ def _host_arches() -> list[str | None]:
 
 def _calls_meet(one: AuditRule, other: AuditRule) -> bool:
     return one.syscalls is None or other.syscalls is None or bool(one.syscalls & other.syscalls)
+=======
+def _values(rule: AuditRule, which: Field) -> list[int]:
+    """Return the numbers that a field of a rule has to be equal to."""
+    return [
+        field.value
+        for field in rule.fields
+        if field.field is which and field.op is Operator.EQUAL and isinstance(field.value, int)
+    ]
+
+
+def _about_proc(rule: AuditRule) -> bool:
+    """Tell whether a rule is there to report opens of the root of procfs."""
+    places = [bytes(field.value) for field in rule.fields if field.field is Field.DIR]
+    return b"/proc" in [place.rstrip(b"/") for place in places] or _ROOT_INODE in _values(rule, Field.INODE)
+
+
+def _about_failures(rule: AuditRule) -> bool:
+    """Tell whether a rule matches only calls that fail."""
+    return 0 in _values(rule, Field.SUCCESS) or any(value & _SIGN for value in _values(rule, Field.EXIT))
+
+
+def _outcomes_meet(earlier: AuditRule, wanted: AuditRule) -> bool:
+    if _about_failures(earlier) and not _about_failures(wanted):
+        return False
+    return not _about_proc(wanted) or all(inode == _ROOT_INODE for inode in _values(earlier, Field.INODE))
+
+
+def _calls_meet(earlier: AuditRule, wanted: AuditRule) -> bool:
+    """Tell whether there is a call that both rules are about, by their call lists and permissions."""
+    masks = [rule.syscalls for rule in (earlier, wanted) if rule.syscalls is not None]
+    perms = _values(earlier, Field.PERM) + _values(wanted, Field.PERM)
+    only_opens = _about_proc(wanted)
+    if not perms and not only_opens:
+        return not masks or bool(frozenset.intersection(*masks))
+    return any(_calls_meet_on(arch, masks, perms, only_opens=only_opens) for arch in _arches(earlier, wanted))
+
+
+def _arches(earlier: AuditRule, wanted: AuditRule) -> list[str]:
+    named = _values(earlier, Field.ARCH) + _values(wanted, Field.ARCH)
+    known = [name for value in named if (name := syscalls.arch_name(value)) is not None]
+    return known[:1] or [*syscalls.ARCHES]  # where both name one, it is the same: see _fields_meet
+
+
+def _calls_meet_on(arch: str, masks: list[frozenset[int]], perms: list[int], *, only_opens: bool) -> bool:
+    ways = matched(arch)
+    if only_opens:
+        opens = {syscalls.number(name, arch) for name in OPENS}
+        ways = {number: (READ,) for number in ways if number in opens}
+    return any(
+        all(number in mask for mask in masks) and any(all(perm & way for perm in perms) for way in possible)
+        for number, possible in ways.items()
+    )
+>>>>>>> b856f4d (kernel: match permissions with the calls of their class)
 
 
 def _fields_meet(one: AuditRule, other: AuditRule) -> bool:
