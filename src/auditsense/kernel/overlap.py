@@ -69,41 +69,6 @@ def _meet(one: AuditRule, other: AuditRule) -> bool:
     return _outcomes_meet(one, other) and _fields_meet(one, other) and _calls_meet(one, other)
 
 
-<<<<<<< HEAD
-def _of_opens(rule: AuditRule) -> bool:
-    """Tell whether a rule may match an open that reads and succeeds."""
-    for field in rule.fields:
-        equal, value = field.op is Operator.EQUAL, field.value
-        if not isinstance(value, int):
-            continue
-        match field.field:
-            case Field.PERM if not value & _PERM_READ:
-                return False
-            case Field.SUCCESS if equal and value == 0:
-                return False
-            case Field.EXIT if equal and value & _SIGN:  # a negative one: an error
-                return False
-            case Field.INODE if equal and value != _ROOT_INODE:
-                return False
-            case _:
-                pass
-    if rule.syscalls is None:
-        return True
-    arch = next((field.value for field in rule.fields if field.field is Field.ARCH), None)
-    names = [syscalls.arch_name(arch)] if isinstance(arch, int) else _host_arches()
-    opens = {syscalls.number(call, name) for name in names if name is not None for call in _OPENS}
-    return bool(opens & rule.syscalls)
-
-
-def _host_arches() -> list[str | None]:
-    """Return the architectures whose programs this host runs: a rule without one is for all of them."""
-    native = syscalls.native_arch()
-    return [native, syscalls.narrow_arch(native)]
-
-
-def _calls_meet(one: AuditRule, other: AuditRule) -> bool:
-    return one.syscalls is None or other.syscalls is None or bool(one.syscalls & other.syscalls)
-=======
 def _values(rule: AuditRule, which: Field) -> list[int]:
     """Return the numbers that a field of a rule has to be equal to."""
     return [
@@ -143,7 +108,10 @@ def _calls_meet(earlier: AuditRule, wanted: AuditRule) -> bool:
 def _arches(earlier: AuditRule, wanted: AuditRule) -> list[str]:
     named = _values(earlier, Field.ARCH) + _values(wanted, Field.ARCH)
     known = [name for value in named if (name := syscalls.arch_name(value)) is not None]
-    return known[:1] or [*syscalls.ARCHES]  # where both name one, it is the same: see _fields_meet
+    if known:
+        return known[:1]  # where both name one, it is the same: see _fields_meet
+    native = syscalls.native_arch()  # a rule without one is for all programs that this host runs
+    return [arch for arch in (native, syscalls.narrow_arch(native)) if arch is not None]
 
 
 def _calls_meet_on(arch: str, masks: list[frozenset[int]], perms: list[int], *, only_opens: bool) -> bool:
@@ -155,7 +123,6 @@ def _calls_meet_on(arch: str, masks: list[frozenset[int]], perms: list[int], *, 
         all(number in mask for mask in masks) and any(all(perm & way for perm in perms) for way in possible)
         for number, possible in ways.items()
     )
->>>>>>> b856f4d (kernel: match permissions with the calls of their class)
 
 
 def _fields_meet(one: AuditRule, other: AuditRule) -> bool:
