@@ -377,3 +377,35 @@ def test_while_nobody_drains_input_waits_and_nothing_is_dropped(fault: Recorder)
         said="how much it took, each time",
         host=NO_HOST,
     )
+
+
+def sequences(detector: Detector, text: bytes) -> int:
+    return sum(one["auditsense"]["state"] == "sequence" for one in detector.feed_text(text))
+
+
+def test_a_clock_set_back_blinds_no_process(fault: Recorder) -> None:
+    with Detector(view=View.SEQUENCES, host=HERE) as detector:
+        for event in burst(40, ms=START_MS + 3_600_000):
+            sequences(detector, event.text)
+        found = sum(sequences(detector, event.text) for event in burst(200, serial=1000))
+        assert found == 191
+        stats = detector.stats()
+        assert (stats.stale, stats.stamp_steps) == (0, 1)
+    fault(
+        "the clock is set back by an hour",
+        how="40 opens of a process stamped an hour ahead, then 200 of the same process, replayed",
+        did="completed all 191 sequences of the 200",
+        lost=NOTHING,
+        said="`stamp_steps` 1",
+        host=NO_HOST,
+    )
+
+
+@pytest.mark.parametrize("back_s", [6, 60, 3600, 86400 * 365])
+def test_a_pid_that_another_process_got_after_a_step_is_seen(back_s: int) -> None:
+    scanner = [event.text.replace(b"pspy64", b"scan64") for event in burst(20, serial=1000)]
+    with Detector(view=View.SEQUENCES, host=HERE) as detector:
+        for event in burst(40, ms=START_MS + 1000 * back_s):
+            sequences(detector, event.text)
+        assert sum(sequences(detector, text) for text in scanner) == 11
+        assert detector.stats().stale == 0

@@ -20,7 +20,7 @@ CORE = PACKAGE / "_ring"
 LAYERS = (
     {"value", "packaged"},
     {"accounts", "errors", "syscalls", "rule_table", "clock", "pace"},
-    {"hit", "trust", "toml_text", "alone"},
+    {"hit", "stats", "trust", "toml_text", "alone"},
     {"ring"},
     {"detections", "host", "lean", "living", "losses"},
     {"documents", "reload"},

@@ -49,7 +49,7 @@ def test_the_counters_of_a_core_are_taken_over() -> None:
         (Losses(socket_drops=50), 10, 50),
         (Losses(socket_drops=50, serials_missing=10), 10, 50),
         (Losses(socket_drops=53, serials_missing=10, incomplete=1), 11, 53),
-        (Losses(truncated=3, foreign=4, keys_evicted=5, alerts_withheld=6), 0, 0),
+        (Losses(truncated=3, foreign=4, keys_evicted=5, stale=7, alerts_withheld=6), 0, 0),
     ],
 )
 def test_lost_events_and_records_are_estimated_without_counting_twice(

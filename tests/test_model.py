@@ -7,6 +7,7 @@ from bisect import insort
 from collections import defaultdict
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -242,22 +243,79 @@ def test_times_and_disorder_of_the_written_cases(what: str, times: list[int], se
 
 
 @pytest.mark.parametrize("slack", [0, 1, 3, 22])
-def test_a_latecomer_may_be_overtaken_by_as_many_as_the_slack(slack: int) -> None:
+@pytest.mark.parametrize("apart_ms", [1, 10_000])
+def test_a_latecomer_may_be_overtaken_by_as_many_as_the_slack_and_by_any_that_are_far(
+    slack: int, apart_ms: int
+) -> None:
     limits = Limits(window_slack=slack, key_slots=16, hit_bytes=1 << 19)
-    for newer, sequences in ((slack, 1), (slack + 1, 0)):
+    for newer in (slack, slack + 1):
         opens = [Open(START + n * 100, 1) for n in range(9)]
-        opens += [Open(START + 100_000 + n * 10_000, 1) for n in range(newer)]
+        opens += [Open(START + 900 + (n + 1) * apart_ms, 1) for n in range(newer)]
         opens = numbered([*opens, Open(START + 900, 1)])
         assert most_overtaken(opens) == newer
         hits, stats = run(everything(), [part for one in opens for part in one.records()], limits)
-        assert (len(hits), stats.stale) == (sequences, 0)
+        found = opens[-1].id in {hit.ids[-1] for hit in hits}
+        assert (found, stats.stale) == (newer == slack or apart_ms > 5000, 0)
 
 
-def test_a_match_older_than_all_that_a_full_window_keeps_is_counted() -> None:
+@pytest.mark.parametrize(("older_ms", "stale"), [(1, 1), (3900, 1), (3901, 0), (10_000, 0)])
+def test_a_match_older_than_a_full_window_is_stale_when_all_of_it_is_within_the_span(
+    older_ms: int, stale: int
+) -> None:
     limits = Limits(window_slack=2, key_slots=16, hit_bytes=1 << 19)
-    opens = numbered([*(Open(START + n * 10_000, 1) for n in range(12)), Open(START - 1, 1)])
+    opens = numbered([*(Open(START + n * 100, 1) for n in range(12)), Open(START - older_ms, 1)])
     _, stats = run(everything(), [part for one in opens for part in one.records()], limits)
-    assert (stats.matches, stats.stale) == (13, 1)
+    assert (stats.matches, stats.stale) == (13, stale)
+
+
+# --- stamps that step ------------------------------------------------------------
+
+
+@st.composite
+def stepping_opens(draw: st.DrawFn) -> list[list[Open]]:
+    """Return parts, in each of which time goes on; each begins elsewhere, farther than a window is long."""
+    parts: list[list[Open]] = []
+    for _ in range(draw(st.integers(1, 4))):
+        part = draw(sorted_opens(most=50))
+        taken = [(one[0].ms - 90_000, one[-1].ms + 90_000) for one in parts if one]
+        shift = draw(st.integers(-20, 20)) * 3_600_000
+        moved = [Open(one.ms + shift, one.pid) for one in part]
+        if moved and not any(
+            low <= moved[0].ms <= high or low <= moved[-1].ms <= high for low, high in taken
+        ):
+            parts.append(moved)
+    opens = iter(numbered(one for part in parts for one in part))
+    return [[next(opens) for _ in part] for part in parts]
+
+
+@given(parts=stepping_opens(), slack=st.sampled_from([0, 3, 22]))
+def test_a_clock_that_is_set_hides_no_window(parts: list[list[Open]], slack: int) -> None:
+    limits = Limits(window_slack=slack, key_slots=16, hit_bytes=1 << 19)
+    hits, stats = run(everything(), [x for part in parts for one in part for x in one.records()], limits)
+    expected = [window for part in parts for window in completed(part, 10, 5000)]
+    assert [hit.ids for hit in hits] == [tuple(one.id for one in window) for window in expected]
+    assert stats.stale == 0
+    # A step needs three events to be certain, and a part that is short is as good as late.
+    backwards = sum(b[0].ms < a[-1].ms for a, b in pairwise(parts))
+    assert stats.stamp_steps <= backwards
+    note(f"steps back: {backwards}")
+
+
+@given(opens=sorted_opens(most=60), data=st.data())
+def test_single_late_matches_of_the_past_take_no_window_from_the_others(
+    opens: list[Open], data: st.DataObject
+) -> None:
+    # At most two calls that blocked for a minute or more between two that did not.
+    late = data.draw(st.dictionaries(st.integers(0, len(opens)), st.integers(1, 2), max_size=20))
+    stream: list[Open] = []
+    for number, one in enumerate(opens):
+        stream += [Open(START - 60_000 - 6_000 * number, one.pid)] * late.get(number, 0)
+        stream.append(one)
+    stream = numbered(stream)
+    hits, _ = run(everything(), [part for one in stream for part in one.records()])
+    in_time = [one for one in stream if one.ms >= START]
+    expected = {window[-1].id for window in completed(in_time, 10, 5000)}
+    assert {hit.ids[-1] for hit in hits} == expected
 
 
 def test_a_far_stamp_of_another_process_does_not_reach_into_a_window() -> None:
@@ -667,7 +725,7 @@ JUNK = [
 
 
 @st.composite
-def mixed_streams(draw: st.DrawFn) -> list[bytes]:
+def mixed_streams(draw: st.DrawFn, *, steps: bool) -> list[bytes]:
     """Scanners, harmless opens, junk; nothing in a sensible order."""
     datagrams = [
         part
@@ -678,6 +736,13 @@ def mixed_streams(draw: st.DrawFn) -> list[bytes]:
     datagrams += draw(st.lists(st.sampled_from(JUNK), max_size=10))
     if draw(st.booleans()):
         datagrams = draw(st.permutations(datagrams))
+    for hours in draw(st.lists(st.sampled_from([-1, 1, 24]), max_size=2 if steps else 0)):  # the clock is set
+        serial = 10_000 * (hours + 2)
+        datagrams += [
+            part
+            for one in burst(15, ms=START + hours * 3_600_000, pid=draw(st.integers(1, 3)), serial=serial)
+            for part in one.datagrams
+        ]
     return datagrams
 
 
@@ -695,9 +760,14 @@ def in_pieces(
         return documents, counted(detector)
 
 
+WHATEVER_THE_STAMPS = {View.SEQUENCES, View.EVENTS}
+
+
 @pytest.mark.parametrize("view", list(View))
-@given(datagrams=mixed_streams())
-def test_any_batches_of_datagrams_lead_to_the_same(view: View, datagrams: list[bytes]) -> None:
+@given(data=st.data())
+def test_any_batches_of_datagrams_lead_to_the_same(view: View, data: st.DataObject) -> None:
+    datagrams = data.draw(mixed_streams(steps=view in WHATEVER_THE_STAMPS))
+
     def feed(detector: Detector, size: int) -> Iterable[list[dict[str, object]]]:
         for at in range(0, len(datagrams), size):
             yield detector.feed(datagrams[at : at + size])

@@ -34,6 +34,7 @@ class Losses:
         foreign: datagrams of other processes, dropped unread (`Stats.foreign`).
         evicted: of the incomplete: events given up because a table was full (`Stats.evicted`).
         keys_evicted: windows given up because there were too many (`Stats.keys_evicted`).
+        stale: matches that came too late for a full window (`Stats.stale`).
         alerts_withheld: alerts over the limit of their interval (`AlertCounts.withheld`).
     """
 
@@ -45,6 +46,7 @@ class Losses:
     foreign: int = 0
     evicted: int = 0
     keys_evicted: int = 0
+    stale: int = 0
     alerts_withheld: int = 0
 
     @classmethod
@@ -61,6 +63,7 @@ class Losses:
             foreign=stats.foreign,
             evicted=stats.evicted,
             keys_evicted=stats.keys_evicted,
+            stale=stats.stale,
             alerts_withheld=alerts_withheld,
         )
 

@@ -34,18 +34,23 @@ static as_windows sample(uint32_t count, uint32_t slack) {
     return sample_of(sample_config().key_slots, count, slack);
 }
 
-/* Add one match of actor 0. */
-static uint32_t put(as_windows *windows, as_window *window, uint32_t count, uint64_t ms, uint32_t serial) {
-    return as_window_add(windows, window, count, (as_entry){.ms = ms, .serial = serial});
+/* Add one match of actor 0. False: the window has no place for it. */
+static bool put(as_windows *windows, as_window *window, uint32_t count, uint64_t ms, uint32_t serial) {
+    const as_rule rule = {.count = count, .span_ms = 5000};
+    as_search search;
+    return as_window_add(windows, window, &rule, (as_entry){.ms = ms, .serial = serial}, &search);
 }
 
 /* Add one match; returns the windows it completes. */
 static uint32_t add(as_windows *windows, as_window *window, uint32_t count, uint64_t ms) {
     const as_rule rule = {.count = count, .span_ms = 5000};
-    uint32_t place = put(windows, window, count, ms, 1);
+    as_search search;
+    if (!as_window_add(windows, window, &rule, (as_entry){.ms = ms, .serial = 1}, &search)) {
+        return 0;
+    }
     uint32_t first;
     uint32_t completed = 0;
-    while (place != UINT32_MAX && as_window_complete(windows, window, &rule, &place, &first)) {
+    while (as_window_complete(windows, window, &rule, &search, &first)) {
         const as_entry last = as_window_entry(windows, window, first + count - 1);
         CHECK(last.ms - as_window_entry(windows, window, first).ms <= 5000);
         completed++;
@@ -55,6 +60,13 @@ static uint32_t add(as_windows *windows, as_window *window, uint32_t count, uint
     }
     CHECK(window->len <= count + windows->slack);
     return completed;
+}
+
+static void check_stamps(const as_windows *windows, const as_window *window, const uint64_t *stamps, uint32_t count) {
+    CHECK_EQUAL(window->len, count);
+    for (uint32_t i = 0; i < count; i++) {
+        CHECK_EQUAL(as_window_entry(windows, window, i).ms, stamps[i]);
+    }
 }
 
 static void in_order(void) {
@@ -102,13 +114,23 @@ static void out_of_order(void) {
     CHECK_EQUAL(add(&windows, window, 3, 8000), 1);
     CHECK_EQUAL(add(&windows, window, 3, 8500), 1); /* now 9000 has two before it */
 
-    CASE("a full window drops its oldest; what is older than all it keeps is stale");
+    CASE("a full window drops its oldest");
     CHECK_EQUAL(window->len, 5);
-    CHECK_EQUAL(add(&windows, window, 3, 500), 0);
-    CHECK_EQUAL(as_window_entry(&windows, window, 0).ms, 1000);
-    CHECK_EQUAL(put(&windows, window, 3, 999, 1), UINT32_MAX);
     CHECK_EQUAL(add(&windows, window, 3, 10001), 1);
     CHECK_EQUAL(as_window_entry(&windows, window, 0).ms, 8000);
+    CHECK_EQUAL(add(&windows, window, 3, 8001), 0); /* one place behind 8000, which falls out */
+    CHECK_EQUAL(as_window_entry(&windows, window, 0).ms, 8001);
+
+    CASE("what is older than all of a full window, and all of it within the span, is stale");
+    CHECK(!put(&windows, window, 3, 8000, 1));
+    CHECK(!put(&windows, window, 3, 5001, 1));
+    CHECK_EQUAL(as_window_entry(&windows, window, 0).ms, 8001);
+
+    CASE("what is older by more than the span takes the place of the oldest that is too far from it");
+    CHECK(put(&windows, window, 3, 5000, 1)); /* 10001 is */
+    check_stamps(&windows, window, (const uint64_t[]){5000, 8001, 8500, 9000, 10000}, 5);
+    CHECK(put(&windows, window, 3, 100, 1));
+    check_stamps(&windows, window, (const uint64_t[]){100, 5000, 8500, 9000, 10000}, 5); /* 5000 is 4,900 away */
 
     CASE("without slack, in order, windows are whole");
     windows = sample(64, 0);
@@ -118,6 +140,50 @@ static void out_of_order(void) {
         total += add(&windows, window, 64, i);
     }
     CHECK_EQUAL(total, 137);
+}
+
+/* Matches 100 ms apart from `ms` on; returns the windows they complete. */
+static uint32_t scan(as_windows *windows, as_window *window, uint64_t ms, uint32_t matches) {
+    uint32_t completed = 0;
+    for (uint32_t i = 0; i < matches; i++) {
+        completed += add(windows, window, 10, ms + 100 * i);
+    }
+    return completed;
+}
+
+static void clock_steps(void) {
+    as_stats stats = {0};
+    CASE("after the clock was set back, by however much more than a window is long, all of a new scan counts");
+    for (uint32_t slack = 0; slack <= 22; slack += 11) {
+        for (uint64_t back = 10000; back < UINT64_C(1) << 40; back *= 10) {
+            as_windows windows = sample(10, slack);
+            as_window *window = as_windows_of(&windows, 0, (const uint64_t[]){1, 0}, &stats);
+            const uint64_t ahead = back + 1000000;
+            CHECK_EQUAL(scan(&windows, window, ahead, 40), 31);
+            CHECK_EQUAL(scan(&windows, window, ahead - back, 30), 21);
+            CHECK_EQUAL(scan(&windows, window, ahead - back - 100000, 200), 191); /* and once more */
+        }
+    }
+
+    CASE("a step back within the span is not blind for longer than the step");
+    as_windows windows = sample(10, 22);
+    as_window *window = as_windows_of(&windows, 0, (const uint64_t[]){1, 0}, &stats);
+    scan(&windows, window, 1004000, 40);
+    CHECK(scan(&windows, window, 1000000, 200) >= 200 - 40);
+
+    CASE("single late matches, or a few of them in a row, take no window from those that come in time");
+    for (uint32_t each = 1; each <= 22; each++) {
+        windows = sample(10, 22);
+        window = as_windows_of(&windows, 0, (const uint64_t[]){1, 0}, &stats);
+        uint32_t completed = scan(&windows, window, 10000000, 40);
+        for (uint32_t i = 0; i < 400; i++) {
+            completed += scan(&windows, window, 10004000 + 100 * i, 1);
+            for (uint32_t late = 0; late < each; late++) {
+                CHECK(put(&windows, window, 10, 6000 * ((i * each + late) * 7919 % 1000), 1));
+            }
+        }
+        CHECK_EQUAL(completed, 431);
+    }
 }
 
 static int by_ms(const void *a, const void *b) {
@@ -426,7 +492,8 @@ static void actors(void) {
     as_stats stats = {0};
     as_window *window = as_windows_of(&windows, 0, (const uint64_t[]){1, 0}, &stats);
     for (uint32_t i = 0; i < 4; i++) {
-        as_window_add(&windows, window, 2, (as_entry){.ms = 1000 - 100 * i, .actor = (i + 1) & 7});
+        as_search search;
+        as_window_add(&windows, window, &rule, (as_entry){.ms = 1000 - 100 * i, .actor = (i + 1) & 7}, &search);
     }
     for (uint32_t i = 0; i < 4; i++) {
         CHECK_EQUAL(as_window_entry(&windows, window, i).actor, 4 - i);
@@ -437,6 +504,7 @@ int main(void) {
     memory = aligned_alloc(16, EVERYTHING);
     in_order();
     out_of_order();
+    clock_steps();
     model();
     table_of_keys();
     flood_of_keys();

@@ -45,7 +45,7 @@ static void find_actor(as_ring *ring) {
     }
 }
 
-/* Put the event into the window of this rule's key. False: it has no key, or comes too late for it. */
+/* Put the event into the window of this rule's key. False: it has no key, or the window has no place for it. */
 static bool enter_window(as_ring *ring, uint32_t index) {
     as_decision *decision = &ring->decision;
     const as_rule *rule = &ring->match.rules[index];
@@ -58,9 +58,9 @@ static bool enter_window(as_ring *ring, uint32_t index) {
     const as_entry entry = {
         .ms = decision->event->ms, .serial = decision->event->serial, .actor = decision->actor & (UINT32_MAX >> 1)};
     decision->window = as_windows_of(&ring->windows, index, key, &ring->stats);
-    decision->place = as_window_add(&ring->windows, decision->window, rule->count, entry);
-    ring->stats.stale += decision->place == UINT32_MAX ? 1 : 0;
-    return decision->place != UINT32_MAX;
+    const bool added = as_window_add(&ring->windows, decision->window, rule, entry, &decision->search);
+    ring->stats.stale += added ? 0 : 1;
+    return added;
 }
 
 /* Serve one rule with the event. False: the hits are full; call again when they were drained. */
@@ -85,7 +85,7 @@ static bool serve(as_ring *ring, uint32_t index) {
         }
     }
     while (as_hits_room(&ring->hits)) {
-        if (!as_window_complete(&ring->windows, decision->window, rule, &decision->place, &first)) {
+        if (!as_window_complete(&ring->windows, decision->window, rule, &decision->search, &first)) {
             return true;
         }
         complete(ring, index, first);

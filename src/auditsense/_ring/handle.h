@@ -23,7 +23,7 @@ typedef struct {
     as_event *event;   /* NULL: none */
     uint64_t matching; /* bits of the rules still to be served */
     as_window *window; /* of the rule being served; NULL: it has not been looked for yet */
-    uint32_t place;
+    as_search search;  /* for the windows that it completes */
     uint32_t actor; /* as of as_window_actor */
     bool actor_known;
     bool whole; /* values holds every field, not only what the rules need: until then they alone are read */

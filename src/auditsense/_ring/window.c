@@ -105,12 +105,18 @@ static void become_newest(as_windows *windows, as_window *window) {
     windows->newest = at;
 }
 
-/* The last match of the oldest key could still be part of a window that is completed now. Now is the last
- * match of the newest key; either way, because a clock may be set back. */
-static bool oldest_counts(const as_windows *windows) {
+/* The last match of the oldest key could still be part of a window that is completed at the time of this one; either
+ * way, because a clock may be set back. */
+static bool oldest_counts_at(const as_windows *windows, uint32_t slot) {
     const uint64_t oldest = windows->slots[windows->oldest].last_ms;
-    const uint64_t now = windows->slots[windows->newest].last_ms;
+    const uint64_t now = windows->slots[slot].last_ms;
     return (now > oldest ? now - oldest : oldest - now) <= windows->span_ms;
+}
+
+/* Now is the last match of one of the two keys that were used last: the match of one of them may have come late. */
+static bool oldest_counts(const as_windows *windows) {
+    const uint32_t newest = windows->newest;
+    return oldest_counts_at(windows, newest) || oldest_counts_at(windows, windows->slots[newest].older);
 }
 
 static bool recent(const as_windows *windows, uint32_t slot) {
@@ -179,39 +185,101 @@ as_entry as_window_entry(const as_windows *windows, const as_window *window, uin
     return *entry_at(windows, window, place);
 }
 
-uint32_t as_window_add(as_windows *windows, as_window *window, uint32_t count, as_entry entry) {
-    uint32_t place = window->len;
-    while (place > 0 && entry_at(windows, window, place - 1)->ms > entry.ms) {
-        place--;
+/* The first place whose match is newer than ms; len: none is. Mostly it is the end. */
+static uint32_t place_behind(const as_windows *windows, const as_window *window, uint64_t ms) {
+    uint32_t low = 0;
+    uint32_t high = window->len;
+    if (high == 0 || entry_at(windows, window, high - 1)->ms <= ms) {
+        return high;
     }
-    if (window->len == count + windows->slack) {
-        if (place == 0) {
-            return UINT32_MAX;
+    while (low < high) {
+        const uint32_t middle = (low + high) / 2;
+        if (entry_at(windows, window, middle)->ms <= ms) {
+            low = middle + 1;
+        } else {
+            high = middle;
         }
-        window->start++; /* the oldest falls out; the mask keeps it in the ring */
-        window->len--;
-        place--;
     }
-    for (uint32_t i = window->len; i > place; i--) {
-        *entry_at(windows, window, i) = *entry_at(windows, window, i - 1);
-    }
-    *entry_at(windows, window, place) = entry;
-    window->len++;
-    window->last_ms = entry.ms > window->last_ms ? entry.ms : window->last_ms;
-    return place;
+    return low;
 }
 
-bool as_window_complete(as_windows *windows, as_window *window, const as_rule *rule, uint32_t *place,
+/* The oldest match that can be in no window with one of this stamp; len: there is none. */
+static uint32_t oldest_far_from(const as_windows *windows, const as_window *window, uint64_t ms, uint32_t span_ms) {
+    const uint64_t oldest = entry_at(windows, window, 0)->ms;
+    return oldest < ms && ms - oldest > span_ms ? 0 : place_behind(windows, window, ms + span_ms);
+}
+
+/* Which match of a full window makes room for one that belongs at `place`; len: none may. */
+static uint32_t match_to_drop(const as_windows *windows, const as_window *window, const as_rule *rule, uint64_t ms,
+                              uint32_t place) {
+    if (place >= rule->count) {
+        return 0;
+    }
+    /* More matches are newer than there is slack: they may be what a clock that was ahead has left. */
+    const uint32_t far = oldest_far_from(windows, window, ms, rule->span_ms);
+    return far == window->len && place > 0 ? 0 : far;
+}
+
+/* Move the matches from `place` up to the free place behind them. */
+static void move_up(const as_windows *windows, const as_window *window, uint32_t place, uint32_t free) {
+    for (uint32_t i = free; i > place; i--) {
+        *entry_at(windows, window, i) = *entry_at(windows, window, i - 1);
+    }
+}
+
+/* Make `place` free in a window that is not full, from its nearer end. */
+static void open_place(const as_windows *windows, as_window *window, uint32_t place) {
+    window->len++;
+    if (place >= window->len / 2) {
+        move_up(windows, window, place, window->len - 1u);
+        return;
+    }
+    window->start--; /* the mask keeps it in the ring */
+    for (uint32_t i = 0; i < place; i++) {
+        *entry_at(windows, window, i) = *entry_at(windows, window, i + 1);
+    }
+}
+
+bool as_window_add(as_windows *windows, as_window *window, const as_rule *rule, as_entry entry, as_search *search) {
+    uint32_t place = place_behind(windows, window, entry.ms);
+    const bool full = window->len == rule->count + windows->slack;
+    const uint32_t dropped = full ? match_to_drop(windows, window, rule, entry.ms, place) : 0;
+    if (full && dropped == window->len) {
+        return false;
+    }
+    if (full && dropped == 0) {
+        window->start++;
+        window->len--;
+        place -= place > 0 ? 1 : 0;
+    }
+    if (dropped == 0) {
+        open_place(windows, window, place);
+    } else {
+        move_up(windows, window, place, dropped); /* it is newer */
+    }
+    *entry_at(windows, window, place) = entry;
+    /* A match a little late does not make its key look older; one from far back says what time it is. */
+    if (entry.ms > window->last_ms || window->last_ms - entry.ms > rule->span_ms) {
+        window->last_ms = entry.ms;
+    }
+    search->next = place;
+    /* No window that ends later holds it. */
+    search->end = window->len - place < rule->count ? window->len : place + rule->count;
+    return true;
+}
+
+bool as_window_complete(as_windows *windows, as_window *window, const as_rule *rule, as_search *search,
                         uint32_t *first) {
-    for (uint32_t i = *place; i < window->len; i++) {
-        as_entry *last = entry_at(windows, window, i);
-        if (i + 1 >= rule->count && last->complete == 0 &&
-            last->ms - entry_at(windows, window, i + 1 - rule->count)->ms <= rule->span_ms) {
+    uint32_t at = search->next + 1 < rule->count ? rule->count - 1 : search->next;
+    for (; at < search->end; at++) {
+        as_entry *last = entry_at(windows, window, at);
+        if (last->complete == 0 && last->ms - entry_at(windows, window, at + 1 - rule->count)->ms <= rule->span_ms) {
             last->complete = 1;
-            *first = i + 1 - rule->count;
-            *place = i + 1;
+            *first = at + 1 - rule->count;
+            search->next = at + 1;
             return true;
         }
     }
+    search->next = search->end;
     return false;
 }

@@ -10,7 +10,10 @@
  *         complete nothing any more. If it still could, the table is being flooded with keys: then it is the
  *         one with the fewest matches of some that half a table of new keys came after, so that keys of one
  *         match each push nobody out who has more.
- * Late matches are exact as long as a key keeps the matches that overtook them: count + window_slack.
+ * Rule 4: late matches are exact as long as a key keeps the matches that overtook them: count + window_slack. A match
+ *         that more of them overtook takes the place of the oldest match that is too far from it to be in a window with
+ *         it. So after a clock was set back a full window counts from the first match on; and a few single late matches,
+ *         of system calls that blocked, cost the window little.
  * Tested by tests/cases/windows.txt and, against a ten-line model, tests/test_model.py. */
 #ifndef AUDITSENSE_WINDOW_H
 #define AUDITSENSE_WINDOW_H
@@ -30,7 +33,7 @@ typedef struct {
     uint64_t key[2];
     uint64_t pending;  /* where this key's waiting hit lies, in the hits' own count; 0: nowhere */
     uint64_t keys;     /* how many had been made when it was last used */
-    uint64_t last_ms;  /* of its newest match: here, because its entries are far away */
+    uint64_t last_ms;  /* when it was used last, by the stamps of its matches: here, because its entries are far away */
     uint32_t pending_actor; /* of the waiting hit */
     uint32_t next_in_bucket;
     uint32_t older; /* in the order of last use */
@@ -71,13 +74,19 @@ uint32_t as_window_actor(const as_windows *windows, const as_value values[AS_FIE
 /* The window of a key: a new one when there is none. */
 as_window *as_windows_of(as_windows *windows, uint32_t rule, const uint64_t key[2], as_stats *stats);
 
-/* Put a match where its stamp belongs. Returns its place, to look for completed windows from;
- * UINT32_MAX: the window is full of newer ones. */
-uint32_t as_window_add(as_windows *windows, as_window *window, uint32_t count, as_entry entry);
+/* The places of a window where a match may complete one only now. */
+typedef struct {
+    uint32_t next;
+    uint32_t end;
+} as_search;
 
-/* The next match at or behind *place that completes a window only now: its first match goes to *first.
- * False: none. Call again to find more. */
-bool as_window_complete(as_windows *windows, as_window *window, const as_rule *rule, uint32_t *place,
+/* Put a match where its stamp belongs, and say where to look for completed windows. False: the window is full of newer
+ * ones within the span, and it was not put anywhere. */
+bool as_window_add(as_windows *windows, as_window *window, const as_rule *rule, as_entry entry, as_search *search);
+
+/* Find the next match that completes a window only now: its first match goes to *first, and search->next is behind the
+ * last. False: none. Call again to find more. */
+bool as_window_complete(as_windows *windows, as_window *window, const as_rule *rule, as_search *search,
                         uint32_t *first);
 
 as_entry as_window_entry(const as_windows *windows, const as_window *window, uint32_t place);

@@ -174,7 +174,7 @@ def _summary(sensor: Sensor, self_test: SelfTest | None, seconds: float) -> str:
         f"incomplete {stats.incomplete}"
     )
     rest = sensor.losses.by_cause()
-    for name in ("socket_drops", "truncated", "foreign", "keys_evicted"):
+    for name in ("socket_drops", "truncated", "foreign", "keys_evicted", "stale"):
         if name in rest:
             said += f", {name.replace('_', ' ')} {rest[name]}"
     if self_test is not None and self_test.failed:
