@@ -64,7 +64,7 @@ RECORDS = {
     "syscall-label-is-a-quote": record(SYSCALL_TYPE, stamped(SYSCALL.replace("unconfined", '"'))),
     "line-syslog": record(0, f"<13>Nov 24 16:00:00 a audispd[1]: node=a type=CWD msg={stamped('x')}"),
     "line-rfc5424": record(
-        0, f"<13>1 2026-11-24T16:00:00Z a audispd - - [a b=\"\\\"]\"] type=CWD msg={stamped('x')}"
+        0, f'<13>1 2026-11-24T16:00:00Z a audispd - - [a b="\\"]"] type=CWD msg={stamped("x")}'
     ),
     "line-kernel": record(0, f"kern  :notice: [ 4.0][ T1] audit: type=1300 {stamped(SYSCALL)}"),
     "line-grep": record(0, f"/a b-c/audit.log-1:12:node=a type=CWD msg={stamped('x')}"),

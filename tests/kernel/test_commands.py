@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 PROC = auditctl.parse("-w /proc/ -p r -k audit_proc")
-OPENAT = auditctl.parse("-a always,exit -F arch=b64 -S openat -F uid=65534 -k other")
+OPENAT = auditctl.parse("-a always,exit -F arch=b64 -S openat -F uid=65534 -k other", machine="x86_64")
 
 
 # --- settings ------------------------------------------------------------------
