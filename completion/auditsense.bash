@@ -30,6 +30,7 @@ _auditsense() {
         "/replay --sink") COMPREPLY=(); return ;;
         "/replay --detections") compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
         "/replay --exceptions") compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
+        "/replay --max-alerts") COMPREPLY=(); return ;;
         "/record --to") compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
         "/record --audit-rule") COMPREPLY=(); return ;;
         "/record --duration") COMPREPLY=(); return ;;
@@ -76,7 +77,7 @@ _auditsense() {
     case $path in
         "") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help --version" -- "$cur")); else COMPREPLY=($(compgen -W "run replay record rules detections doctor schema status config bench units" -- "$cur")); fi ;;
         "/run") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help -c --config -o --output --format --sink --detections --exceptions --known-harmless --no-known-harmless --source --audit-rule --lean --no-lean --on-tamper --self-test --user --priority-boost --status-socket --duration --dry-run" -- "$cur")); fi ;;
-        "/replay") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help -o --output --format --sink --detections --exceptions --known-harmless --no-known-harmless --rotated --fail-on-alert" -- "$cur")); else compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); fi ;;
+        "/replay") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help -o --output --format --sink --detections --exceptions --known-harmless --no-known-harmless --rotated --fail-on-alert --max-alerts" -- "$cur")); else compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); fi ;;
         "/record") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help --to --audit-rule --duration --user" -- "$cur")); fi ;;
         "/rules") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help" -- "$cur")); else COMPREPLY=($(compgen -W "install remove check list print" -- "$cur")); fi ;;
         "/rules/install") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help" -- "$cur")); fi ;;

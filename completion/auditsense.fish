@@ -41,6 +41,7 @@ complete -c auditsense -n '__fish_seen_subcommand_from replay' -l known-harmless
 complete -c auditsense -n '__fish_seen_subcommand_from replay' -F
 complete -c auditsense -n '__fish_seen_subcommand_from replay' -l rotated -d 'with each file, what was rotated from it'
 complete -c auditsense -n '__fish_seen_subcommand_from replay' -l fail-on-alert -d 'exit with 10 when there was an alert'
+complete -c auditsense -n '__fish_seen_subcommand_from replay' -l max-alerts -x -d 'send at most so many alerts per five minutes of the input'
 complete -c auditsense -n '__fish_seen_subcommand_from record' -s h -l help -d 'show this help message and exit'
 complete -c auditsense -n '__fish_seen_subcommand_from record' -l to -r -F -d 'a new file'
 complete -c auditsense -n '__fish_seen_subcommand_from record' -l audit-rule -x -d 'as in run'

@@ -25,8 +25,8 @@ def received(audit: socket.socket) -> Iterator[bytes]:
 def step(detector: auditsense.Detector, datagrams: Iterator[bytes]) -> list[auditsense.Document]:
     """Do what has to be done each time that something came, and once a second if nothing does."""
     now_ms = time.monotonic_ns() // 1_000_000
-    documents = detector.feed(datagrams, now_ms) + detector.expire(now_ms)
-    return documents + detector.advance(time.time_ns() // 1_000_000)  # bursts end by the records' clock
+    documents = detector.tick(now_ms)  # ends bursts that were quiet long enough
+    return documents + detector.feed(datagrams, now_ms) + detector.expire(now_ms)
 
 
 def main() -> None:

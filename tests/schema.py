@@ -18,12 +18,12 @@ PATH: Final = Path(__file__).parents[1] / "src" / "auditsense" / "schema" / "doc
 SCHEMA: Final[dict[str, Any]] = json.loads(PATH.read_text(encoding="utf-8"))
 MAKERS: Final = {
     "auditsense.detector": ("alert_document", "event_document"),
-    "auditsense.alerts": ("alert_document",),
+    "auditsense.alerts": ("alert_document", "withheld_document"),
     "auditsense.event": ("event_document",),
-    "auditsense.checks": ("loss_document", "tamper_document", "self_test_document"),
+    "auditsense.checks": ("loss_document", "tamper_document", "self_test_document", "clock_document"),
     "auditsense.sinks.several": ("sink_document",),
 }
-"""Who makes documents, by the names that `auditsense.documents` gives them."""
+"""Who makes documents, by the names that `auditsense.documents` and `auditsense.notices` give them."""
 _VALIDATOR: Final = Draft202012Validator(SCHEMA)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from auditsense import AlertPolicy, Detector, Host, Limits, View, shipped_detections
 from auditsense.detections.model import Window
-from auditsense.testing import burst, open_event
+from auditsense.testing import open_event
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -33,6 +33,11 @@ def said(documents: Iterable[Document]) -> list[tuple[Any, ...]]:
     ]
 
 
+def told(documents: Iterable[Document]) -> list[tuple[Any, ...]]:
+    """Return what `said` does, without what the sensor reports about itself."""
+    return said(one for one in documents if one["rule"]["id"] == "pspy")
+
+
 def in_order(*events: Iterable[Event]) -> list[Event]:
     return sorted((one for some in events for one in some), key=lambda one: one.ms)
 
@@ -42,8 +47,12 @@ def feed(one: Detector, events: Iterable[Event]) -> list[Document]:
     return [document for event in events for document in one.feed_text(event.text)]
 
 
-def scan(pid: int, at_ms: int, times: int = 10, every_ms: int = 100) -> list[Event]:
-    return burst(times, ms=START + at_ms, serial=1 + at_ms + 10_000_000 * pid, pid=pid, every_ms=every_ms)
+def scan(pid: int, at_ms: int, times: int = 10, every_ms: int = 100, **fields: Any) -> list[Event]:  # noqa: ANN401 - those of open_event
+    serial = 1 + at_ms + 10_000_000 * pid
+    return [
+        open_event(ms=START + at_ms + n * every_ms, serial=serial + n, pid=pid, **fields)
+        for n in range(times)
+    ]
 
 
 # --- a burst -----------------------------------------------------------------------------
@@ -79,14 +88,11 @@ def test_updates_say_that_a_burst_goes_on_each_time_so_much_time_has_passed() ->
     with detector(AlertPolicy(update_ms=1000)) as one:
         documents = feed(one, scan(1, 0, 40))  # the tenth comes after 0.9 s, the last after 3.9 s
         updates = documents[1:]
-        assert said(documents) == [
-            ("alert", 1, 10),
-            ("update", 1, 20),
-            ("update", 1, 30),
-            ("update", 1, 40),
-        ]
-        assert one.alert_counts.updates == 3
-        assert len({update["event"]["id"] for update in updates}) == 3
+        # An update comes where a second of the stamps ends, with all matches of that second.
+        assert said(documents) == [("alert", 1, 10), ("update", 1, 24), ("update", 1, 34)]
+        assert one.alert_counts.updates == 2
+        assert len({update["event"]["id"] for update in updates}) == 2
+        assert {update["event"]["kind"] for update in updates} == {"state"}
         assert said(one.finish()) == [("closed", 1, 40)]
 
 
@@ -158,26 +164,36 @@ def scans(pids: Sequence[int], at_ms: int, times: int = 10) -> list[Event]:
 
 
 def test_no_more_than_max_alerts_are_sent_in_an_interval_and_the_rest_is_counted() -> None:
-    policy = AlertPolicy(max_alerts=3, interval_ms=10_000)
+    policy = AlertPolicy(max_alerts=5, interval_ms=10_000)
     with detector(policy) as one:
-        documents = feed(one, scans(range(1, 6), 0))
-        assert said(documents) == [("alert", pid, 10) for pid in (1, 2, 3)]
-        assert (one.alert_counts.alerts, one.alert_counts.withheld) == (3, 2)
-        assert said(feed(one, scans([11], 10_000))) == [("alert", 11, 10)]
+        events = [event for uid in range(6) for event in scan(10 + uid, uid, uid=uid)]
+        assert said(feed(one, events)) == [("alert", 10 + uid, 10) for uid in range(4)]
+        assert (one.alert_counts.alerts, one.alert_counts.withheld) == (4, 2)
+        withheld, *late, new = feed(one, scan(20, 10_010, uid=7))
+        assert [row["pid"] for row in withheld["auditsense"]["withheld"]["processes"]] == [14, 15]
+        assert said([*late, new]) == [("alert", 14, 10), ("alert", 15, 10), ("alert", 20, 10)]
+        assert one.alert_counts.delayed == 2
 
 
-def test_a_burst_whose_alert_was_withheld_has_no_end_to_tell() -> None:
+def test_a_burst_withheld_until_the_end_is_named_at_the_end() -> None:
     with detector(AlertPolicy(max_alerts=1)) as one:
         feed(one, scans([1, 2], 0, 30))
-        assert said(one.finish()) == [("closed", 1, 30)]
+        closed, withheld = one.finish()
+        assert said([closed]) == [("closed", 1, 30)]
+        (row,) = withheld["auditsense"]["withheld"]["processes"]
+        assert (row["pid"], row["count"], row["user"]) == (2, 30, "65534")
         assert one.alert_counts.withheld == 1
+        assert one.finish() == []
 
 
-def test_a_clock_that_was_set_back_does_not_withhold_alerts_until_it_catches_up() -> None:
+def test_alert_limit_recovers_from_clock_step_back() -> None:
+    """A clock set back by an hour must not withhold alerts of other processes until it catches up."""
     policy = AlertPolicy(max_alerts=1, interval_ms=10_000)
     with detector(policy) as one:
-        documents = feed(one, scans([1, 2], 3_600_000) + scans([3, 4], 0))
-        assert [pid for _, pid, _ in said(documents)] == [1, 3]
+        documents = feed(one, scans([1, 2], 3_600_000) + scans([3, 4], 0) + scans([5], 20_000))
+        assert [pid for state, pid, _ in told(documents) if state == "alert"] == [1, 2]  # the oldest waits
+        documents = feed(one, scans([6], 40_000) + scans([7], 60_000))
+        assert [pid for state, pid, _ in told(documents) if state == "alert"] == [3, 4]
 
 
 def test_of_too_many_bursts_the_one_that_was_quiet_longest_is_closed_early() -> None:
@@ -314,8 +330,9 @@ def test_hits_that_do_not_fit_at_once_are_no_loss() -> None:
     limits = Limits(datagram_bytes=1024, hit_bytes=8 * 1024 + 65536)
     with Detector(host=HOST, limits=limits) as one:
         documents = one.feed_text(b"".join(event.text for event in scans(range(1, 400), 0)))
-        assert [pid for _, pid, _ in said(documents)] == list(range(1, 101))
-        assert (one.alert_counts.alerts, one.alert_counts.withheld) == (100, 299)
+        # A fifth of 100 for one executable of one user.
+        assert [pid for _, pid, _ in said(documents)] == list(range(1, 21))
+        assert (one.alert_counts.alerts, one.alert_counts.withheld) == (20, 379)
 
 
 def test_text_may_be_taken_without_looking_at_what_it_led_to() -> None:

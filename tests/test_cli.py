@@ -177,7 +177,7 @@ def test_counting_prints_one_object_with_every_counter(capsys: pytest.CaptureFix
     code, out, err = call(capsys, "replay", "-o", "count", log)
     assert (code, err, out.count("\n")) == (0, "", 1)
     counts = json.loads(out)
-    assert set(counts) == {"alerts", *Stats.__dataclass_fields__} - {"unknown_arches"}
+    assert set(counts) == {"alerts", "withheld", *Stats.__dataclass_fields__} - {"unknown_arches"}
     named = ("records", "events", "matches", "sequences", "alerts", "malformed", "incomplete", "lines")
     assert {name: counts[name] for name in named} == {
         "records": 48,

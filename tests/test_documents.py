@@ -97,6 +97,7 @@ def test_an_alert_is_the_tenth_event_and_what_was_detected() -> None:
     threat = alert.pop("threat")
     description = alert["rule"].pop("description")
     identity = alert["event"].pop("id")
+    burst_id = alert["auditsense"].pop("burst")["id"]
     advice = [alert["auditsense"].pop(name) for name in ("note", "investigate", "respond")]
     assert alert == {
         **EVENT,
@@ -158,7 +159,7 @@ def test_an_alert_is_the_tenth_event_and_what_was_detected() -> None:
         }
     ]
     assert description.startswith("pspy lists what other users run")
-    assert len(identity) == 32
+    assert len(identity) == len(burst_id) == 32
     one = shipped_detections()[0]
     assert advice == [one.note, list(one.investigate), list(one.respond)]
 
@@ -193,7 +194,9 @@ def test_every_alert_and_sequence_has_the_promised_fields(view: View) -> None:
     assert [get(one, "auditsense.state") for one in documents] == states
     for one in documents:
         assert all(get(one, name) not in (None, "", []) for name in PROMISED if name != "auditsense.lost")
-        assert get(one, "event.kind") == "alert"
+        closed = get(one, "auditsense.state") == "closed"
+        assert get(one, "event.kind") == ("state" if closed else "alert")
+        assert get(one, "event.dataset") == ("auditsense.burst" if closed else "auditsense.alert")
         assert json.loads(json.dumps(one)) == one
 
 

@@ -253,6 +253,7 @@ GIVEN = {
     "packed": b"",
     "text": b"",
     "now_ms": 1,
+    "monotonic_ms": 1,
     "host": Host("other", "other"),
     "detections": (),
     "policy": None,

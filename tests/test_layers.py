@@ -20,10 +20,11 @@ CORE = PACKAGE / "_ring"
 LAYERS = (
     {"value", "packaged"},
     {"accounts", "errors", "syscalls", "rule_table", "clock", "pace"},
-    {"hit", "stats", "trust", "toml_text", "alone"},
+    {"hit", "stats", "trust", "toml_text", "alone", "view"},
     {"ring"},
     {"detections", "host", "lean", "living", "losses"},
-    {"documents", "reload"},
+    {"documents", "reload", "burst", "stream_time"},
+    {"fair_limit", "notices", "alert_policy"},
     {"alerts", "event", "aio"},
     {"rows"},
     {"detector"},

@@ -505,9 +505,9 @@ def test_finishing_waits_for_room_for_the_hits() -> None:
 
 
 def test_windows_of_one_process_are_merged_into_the_hit_that_waits() -> None:
-    rule = Rule((), (), (Field.PID,), 10, 5000, merge_ms=1000)
-    events = burst(15)
-    later = burst(1, ms=events[-1].ms + 1000, serial=100) + burst(1, ms=events[-1].ms + 2001, serial=200)
+    rule = Rule((), (), (Field.PID,), 10, 5000, merge_ms=300)
+    events = burst(15, ms=1_795_493_114_000, every_ms=10)
+    later = burst(1, ms=events[-1].ms + 300, serial=100) + burst(1, ms=events[-1].ms + 601, serial=200)
     with Ring((rule,), TINY) as ring:
         for one in events + later:
             assert ring.feed(pack(one.datagrams)) > 0
@@ -516,3 +516,16 @@ def test_windows_of_one_process_are_merged_into_the_hit_that_waits() -> None:
         assert (second.more, second.last_ms) == (0, later[1].ms)
         assert [str(one) for one in first.ids] == [one.id for one in events[:10]]
         assert (ring.stats().sequences, ring.stats().hits) == (8, 2)
+
+
+def test_windows_of_two_seconds_are_not_merged() -> None:
+    """A run of completions ends with the second of their stamps, of whichever key, however often drained."""
+    rule = Rule((), (), (Field.PID,), 2, 5000, merge_ms=60_000)
+    start = 1_795_493_114_000
+    stamps = [(1, 0), (1, 1), (2, 2), (2, 3), (1, 999), (1, 1000), (1, 1001), (2, 998), (1, 1002), (1, 1003)]
+    with Ring((rule,), TINY) as ring:
+        for serial, (pid, ms) in enumerate(stamps, 1):
+            (one,) = burst(1, ms=start + ms, serial=serial, pid=pid)
+            assert ring.feed(pack(one.datagrams)) > 0
+        found = [(hit.number(Field.PID), hit.ms - start, hit.more) for hit in ring.drain()]
+    assert found == [(1, 1, 1), (2, 3, 0), (1, 1000, 1), (2, 998, 0), (1, 1002, 1)]

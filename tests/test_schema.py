@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from auditsense import AlertPolicy, Detector, Host, View, documents
+from auditsense import AlertPolicy, Detector, Host, View, documents, notices
 from auditsense.cli import main
 from auditsense.documents import self_test_document, tamper_document
 from auditsense.testing import burst, open_event
@@ -49,13 +49,15 @@ def test_what_a_detector_makes_is_valid(view: View) -> None:
 
 
 def test_whatever_makes_a_document_is_watched() -> None:
-    made = {name for name in vars(documents) if name.endswith("_document")}
+    made = {name for module in (documents, notices) for name in vars(module) if name.endswith("_document")}
     assert made == {name for names in MAKERS.values() for name in names}
     package = Path(documents.__file__).parent
     for path in package.rglob("*.py"):
         used = set(re.findall(r"\b(\w+_document)\(", path.read_text(encoding="utf-8"))) & made
         module = ".".join(("auditsense", *path.relative_to(package).with_suffix("").parts))
-        assert module == "auditsense.documents" or used <= set(MAKERS.get(module, ())), module
+        assert module in {"auditsense.documents", "auditsense.notices"} or used <= set(
+            MAKERS.get(module, ())
+        ), module
 
 
 def spoilt(document: Document, name: str, value: object) -> Document:

@@ -342,7 +342,14 @@ def test_a_sensor_says_what_it_counts_and_asks_nobody_for_it(path: Path) -> None
                 sensor.wait(1)
             (said,) = asked
     assert said["counters"] == {**said["counters"], "events": 10, "matches": 10, "sequences": 1}  # type: ignore[dict-item]
-    assert said["alerts"] == {"alerts": 1, "suppressed": 0, "updates": 0, "closed": 0, "withheld": 0}
+    assert said["alerts"] == {
+        "alerts": 1,
+        "suppressed": 0,
+        "updates": 0,
+        "closed": 0,
+        "withheld": 0,
+        "delayed": 0,
+    }
     assert said["source"] == {"name": "fake", "why": "because", "owner": True, "guardian": 0}
     assert said["windows"] == {"used": 1, "limit": 16384, "evicted": 0}
     assert (said["uptime_s"], said["detections"], said["kernel"]) == (1.0, [shipped()[0].name], None)

@@ -1,101 +1,61 @@
-"""Hits to alerts: what a person needs, made of what the core says.
+"""Alert policy: which hits become alerts, and what is reported of the rest.
 
-A process that goes on and on completes a sequence with every open. One alert says it when it
-starts; the rest of the burst is counted, and one closing document gives the total when nothing
-more came for the suppression time.
+A process that goes on completes a window with every open. One alert reports that a burst has begun; the rest
+of the burst is counted, and one closing document gives the total when nothing more came for the suppression
+time. See docs/adr/0030-alert-policy.md.
 
-Rule 1: time is event time; `advance` is how whoever has a clock lets it pass.
-Rule 2: nothing grows without bound: bursts and alerts per interval have a limit, and what is
-        over it is counted.
+Rule 1: a burst belongs to one actor. What another executable, user, login or session did is another burst.
+Rule 2: time never runs backwards. An owner with a clock passes it on (`tick`); otherwise it follows the
+        stamps, one host at a time (`StreamTime`).
+Rule 3: what depends on time is decided where a run of hits begins. A run is a row of hits within one second
+        of their stamps; the core merges windows within a run only. So batches change nothing.
+Rule 4: an alert over the limit is withheld, not dropped: its burst waits (`FairLimit`), and each interval in
+        which something was withheld ends with a document that names who waits.
+Rule 5: nothing grows without bound: bursts, what waits, and alerts per interval have a limit.
 """
 
 from __future__ import annotations
 
 import itertools
-from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
+from auditsense.alert_policy import AlertCounts, AlertPolicy
+from auditsense.burst import MOST_WINDOWS, Burst, account_of, actor_of
 from auditsense.detections.fields import HOST, field
 from auditsense.documents import Document, alert_document
-from auditsense.value import changed, value
+from auditsense.fair_limit import FairLimit
+from auditsense.notices import withheld_document, withheld_row
+from auditsense.rule_table import ACTOR, Field
+from auditsense.stream_time import LATE_MS, StreamTime
+from auditsense.value import changed
+
+__all__ = ("AlertCounts", "AlertPolicy", "Alerts")
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from auditsense.burst import BurstKey
     from auditsense.detections.model import Detection
     from auditsense.hit import Hit
     from auditsense.host import Host
 
-
-@value
-class AlertPolicy:
-    """When to speak.
-
-    Attributes:
-        suppress_ms: further sequences of a burst are counted, not sent, until none came for so long.
-        max_alerts: alerts sent per interval at most.
-        interval_ms: that interval, of event time.
-        max_bursts: bursts followed at a time; when there are more, the one that was quiet longest is
-            closed early.
-        update_ms: while a burst goes on, an update says its count so far each time so much event time has
-            passed since it was last spoken of; 0: no updates. What an update counts depends on how often
-            the hits are drained; alerts and closing documents do not.
-        by: the fields that tell which sequences are one burst, beside the detection and the host, as
-            ``("user.id",)`` or ``("process.executable",)``; empty: those of the detection's window. An
-            absent field is a value of its own.
-    """
-
-    suppress_ms: int = 300_000
-    max_alerts: int = 100
-    interval_ms: int = 300_000
-    max_bursts: int = 10_000
-    update_ms: int = 0
-    by: tuple[str, ...] = ()
-
-    def merge_ms(self, detections: Iterable[Detection]) -> int:
-        """Return how long the core may merge completed windows, `Rule.merge_ms`.
-
-        Only while all windows of one key are of one burst: it merges without looking at other fields.
-        """
-        return self.suppress_ms if all({*self.by} <= {*one.window.by} for one in detections) else 0
+_RUN_MS = 1000  # as in _ring/hit.c
+_MOST_HOSTS = 1024  # whose times are told apart; the rest shares one
+_OTHER_HOSTS = b"\n"  # no line holds it
+_MOST_LISTED = 100  # of those who wait, in one document
 
 
-@value(frozen=False)
-class AlertCounts:
-    """What became of the sequences.
+class _HostTime:
+    """The time of one host, and its bursts: the one whose last run came longest ago is first."""
 
-    Attributes:
-        alerts: sent.
-        suppressed: sequences counted into a burst instead of being sent.
-        updates: updates sent.
-        closed: closing documents sent.
-        withheld: alerts not sent because max_alerts of the interval were.
-    """
+    __slots__ = ("bursts", "run", "run_stamp_ms", "seen_ms", "stream")
 
-    alerts: int = 0
-    suppressed: int = 0
-    updates: int = 0
-    closed: int = 0
-    withheld: int = 0
-
-
-_Values = tuple[bytes | None, ...]
-_MOST_WINDOWS = 1024  # that one burst tells apart
-
-
-@value(frozen=False)
-class _Burst:
-    first: Hit
-    last_ms: int
-    count: int
-    told: bool  # an alert was sent, so the burst has an end to tell as well
-    told_count: int
-    told_ms: int  # when it was last spoken of, in event time
-    suppressed: int  # sequences that made no alert
-    windows: set[_Values]  # whose sequences are in it, the first of them
-
-
-_Key = tuple[int, tuple[bytes | None, ...]]  # the rule, and the values of the fields that tell bursts apart
+    def __init__(self, stream: StreamTime, seen_ms: int) -> None:
+        self.stream = stream
+        self.bursts: dict[BurstKey, Burst] = {}
+        self.run = -1  # in which it was last observed
+        self.run_stamp_ms = 0  # its first stamp there
+        self.seen_ms = seen_ms  # when that was, in the time of all
 
 
 class Alerts:
@@ -104,7 +64,7 @@ class Alerts:
     Args:
         detections: in the order of the rule table.
         host: where events without a node come from.
-        policy: when to speak.
+        policy: when to send.
         lost: tells how many records are known to be lost so far; asked for each document, which says it.
     """
 
@@ -122,32 +82,62 @@ class Alerts:
         self._set_fields()
         self.host = host
         """Where events that name no node come from."""
-        self._bursts: dict[_Key, _Burst] = {}
-        # One entry a burst: when it was quiet since, as last looked at. Ordered by event time, not by
-        # the order of calls, so that the same records in any batches close bursts in the same order.
-        self._quiet: list[tuple[int, int, _Key]] = []
-        self._begun = itertools.count()
-        self._interval_start = 0
-        self._sent = 0
-        self._now = 0
+        self._limit = FairLimit(self._policy.max_alerts)
+        self._bursts: dict[BurstKey, Burst] = {}
+        self._hosts: dict[bytes | None, _HostTime] = {}
+        self._began = itertools.count()
+        self._used = itertools.count()
+        self._now_ms = 0  # of the host that is furthest, or of the owner's clock
+        self._clock_ms: int | None = None  # what the owner's clock showed at time 0
+        self._interval_start_ms: int | None = None
+        self._run = 0
+        self._second = -1  # of the run's stamps
+        self._touched: list[Burst] = []  # in this run
+
+    @property
+    def steps(self) -> int:
+        """Steps of the stamps, back or far ahead, that more than one event confirmed."""
+        return sum(one.stream.steps_back + one.stream.leaps for one in self._hosts.values())
 
     def take(self, hits: Iterable[Hit]) -> list[Document]:
         """Return the alerts and closing documents that these hits, as drained, cause, in order."""
         documents: list[Document] = []
         for hit in hits:
-            documents += self.advance(hit.ms)
-            documents += self._take(hit)
+            second = hit.ms // _RUN_MS
+            if second != self._second:
+                self._second = second
+                documents += self._end_run()
+            host = self._host_at(hit.value(Field.NODE), hit.ms)
+            if host.run != self._run:
+                documents += self._observe(host, hit)
+            documents += self._take(hit, host)
         return documents
 
+    def tick(self, monotonic_ms: int) -> list[Document]:
+        """Let time pass by the owner's clock, which from now on counts instead of the stamps.
+
+        Args:
+            monotonic_ms: a clock that never steps.
+        """
+        documents = self._end_run()
+        if self._clock_ms is None:
+            self._clock_ms = monotonic_ms - self._now_ms
+        self._now_ms = max(self._now_ms, monotonic_ms - self._clock_ms)
+        return documents + self._pass_time(self._hosts.values())
+
     def advance(self, now_ms: int) -> list[Document]:
-        """Let event time pass: close the bursts that were quiet for the suppression time."""
-        self._now = max(self._now, now_ms)
-        documents: list[Document] = []
-        while (quietest := self._quietest()) is not None:
-            if self._now - self._bursts[quietest].last_ms <= self._policy.suppress_ms:
-                break
-            documents += self._close(quietest)
-        return documents
+        """Let event time pass: close the bursts that were quiet for the suppression time.
+
+        Args:
+            now_ms: as a stamp of this host.
+        """
+        documents = self._end_run()
+        if self._clock_ms is None:
+            host = self._host_at(None, now_ms)
+            host.stream.observe(now_ms, confirmed=False)
+            self._now_ms = max(self._now_ms, host.stream.now_ms)
+            host.seen_ms = self._now_ms
+        return documents + self._pass_time(self._hosts.values())
 
     def reload(
         self, detections: Sequence[Detection], policy: AlertPolicy, places: Sequence[int | None]
@@ -156,127 +146,211 @@ class Alerts:
 
         Args:
             detections: in the order of the new rule table.
-            policy: when to speak from now on.
+            policy: when to send from now on.
             places: for each detection before, where it is now; the bursts of one that is gone (None) end,
                 and all when the policy tells bursts apart by other fields.
 
         Returns:
-            The closing documents of those, and of bursts that are more than may be followed now.
+            The closing documents of those, and of bursts that are more than may be followed now. When bursts
+            that wait for an alert are among them, also the document that names who waits.
         """
+        documents = self._end_run()
         if policy.by != self._policy.by:
             places = [None] * len(places)
-        documents: list[Document] = []
-        kept: list[tuple[int, int, _Key]] = []
-        while (quietest := self._quietest()) is not None:
-            place = places[quietest[0]]
-            if place is None:
-                documents += self._close(quietest)
-                continue
-            last_ms, begun, key = heappop(self._quiet)
-            kept.append((last_ms, begun, (place, key[1])))
-        moved = {key: self._bursts[key] for key in self._bursts}
-        self._bursts = {}
-        for (rule, values), burst in moved.items():
-            place = places[rule]
+        documents += self._close([one for one in self._bursts.values() if places[one.key[0]] is None])
+        waiting = self._limit.listed(self._limit.waiting)
+        if any(places[one.key[0]] is None for one in waiting):
+            documents += self._report_withheld()
+            self._limit.keep(one for one in waiting if places[one.key[0]] is not None)
+        for burst in {id(one): one for one in (*self._bursts.values(), *waiting)}.values():
+            place = places[burst.key[0]]
             if place is not None:
                 burst.first = changed(burst.first, rule=place)
-                self._bursts[place, values] = burst
-        self._quiet = kept  # in order, so it is a heap
+                burst.key = (place, burst.key[1])
+        self._bursts = {one.key: one for one in self._bursts.values()}
+        for host in self._hosts.values():
+            host.bursts = {one.key: one for one in host.bursts.values()}
         self._detections = detections
         self._policy = policy
         self._set_fields()
-        while len(self._bursts) > policy.max_bursts and (quietest := self._quietest()) is not None:
-            documents += self._close(quietest)
+        self._limit.set_most(policy.max_alerts)
+        while len(self._bursts) > policy.max_bursts:
+            documents += self._evict()
+        return documents
+
+    def finish(self) -> list[Document]:
+        """Close all bursts, at the end of the stream, and report who was withheld."""
+        documents = self._end_run(last=True)
+        documents += self._close([*self._bursts.values()])
+        documents += self._report_withheld()
+        self._limit.keep(())
         return documents
 
     def _set_fields(self) -> None:
         """Find which fields tell windows and bursts apart, for each detection."""
         self._windows_by = [tuple(field(name) for name in one.window.by) for one in self._detections]
         by = tuple(field(name) for name in dict.fromkeys((*self._policy.by, HOST)))
-        self._by = [by if self._policy.by else one for one in self._windows_by]
-
-    def finish(self) -> list[Document]:
-        """Close all bursts, at the end of the stream."""
-        documents: list[Document] = []
-        while (quietest := self._quietest()) is not None:
-            documents += self._close(quietest)
-        return documents
-
-    def _take(self, hit: Hit) -> list[Document]:
-        key = (hit.rule, tuple(hit.value(by) for by in self._by[hit.rule]))
-        burst = self._bursts.get(key)
-        window = tuple(hit.value(by) for by in self._windows_by[hit.rule])
-        if burst is not None:
-            # The first sequence of a window is all its matches, each later one is one match more.
-            known = window in burst.windows or len(burst.windows) >= _MOST_WINDOWS
-            burst.count += (1 if known else hit.count) + hit.more
-            if not known:
-                burst.windows.add(window)
-            burst.suppressed += 1 + hit.more
-            burst.last_ms = max(burst.last_ms, hit.last_ms)
-            self.counts.suppressed += 1 + hit.more
-            return self._update(burst)
-        documents: list[Document] = []
-        quietest = self._quietest()
-        if quietest is not None and len(self._bursts) >= self._policy.max_bursts:
-            documents += self._close(quietest)
-        told = self._may_send(hit.ms)
-        matches = hit.count
-        self._bursts[key] = _Burst(
-            hit, hit.last_ms, matches + hit.more, told, matches, hit.ms, hit.more, {window}
-        )
-        heappush(self._quiet, (hit.last_ms, next(self._begun), key))
-        self.counts.suppressed += hit.more
-        if told:
-            self.counts.alerts += 1
-            first = changed(hit, last_ms=hit.ms)
-            documents.append(self._document(first, "alert", matches, 0))
-        return documents
-
-    def _update(self, burst: _Burst) -> list[Document]:
-        """Say that a burst goes on, when it is time to."""
-        every_ms = self._policy.update_ms
-        if not every_ms or not burst.told or burst.last_ms - burst.told_ms < every_ms:
-            return []
-        burst.told_ms = burst.last_ms
-        self.counts.updates += 1
-        return [
-            self._document(
-                changed(burst.first, last_ms=burst.last_ms), "update", burst.count, burst.suppressed
-            )
+        self._by = [
+            by if self._policy.by else tuple(dict.fromkeys((*one, Field.NODE, *ACTOR)))
+            for one in self._windows_by
         ]
 
-    def _may_send(self, ms: int) -> bool:
-        # Either way: after the host's clock was set back, the interval must not last until it catches up.
-        if abs(ms - self._interval_start) >= self._policy.interval_ms:
-            self._interval_start = ms
-            self._sent = 0
-        self._sent += 1
-        if self._sent > self._policy.max_alerts:
-            self.counts.withheld += 1
-            return False
-        return True
+    # --- time --------------------------------------------------------------------------
 
-    def _quietest(self) -> _Key | None:
-        """Return the burst that nothing came to for longest; it is first in line afterwards."""
-        while self._quiet:
-            last_ms, begun, key = self._quiet[0]
-            if self._bursts[key].last_ms == last_ms:
-                return key
-            heappop(self._quiet)
-            heappush(self._quiet, (self._bursts[key].last_ms, begun, key))
-        return None
+    def _host_at(self, node: bytes | None, stamp_ms: int) -> _HostTime:
+        host = self._hosts.get(node)
+        if host is None:
+            if len(self._hosts) >= _MOST_HOSTS:
+                node = _OTHER_HOSTS
+                if (host := self._hosts.get(node)) is not None:
+                    return host
+            host = self._hosts[node] = _HostTime(StreamTime(stamp_ms, self._now_ms), self._now_ms)
+        return host
 
-    def _close(self, quietest: _Key) -> list[Document]:
-        heappop(self._quiet)
-        burst = self._bursts.pop(quietest)
-        if not burst.told or burst.count == burst.told_count:
+    def _host_of(self, burst: Burst) -> _HostTime:
+        return self._hosts.get(burst.first.value(Field.NODE)) or self._hosts[_OTHER_HOSTS]
+
+    def _time(self, host: _HostTime, stamp_ms: int | None = None) -> int:
+        """Return the time at a host; *stamp_ms*: of an event of its present run."""
+        if self._clock_ms is not None:
+            return self._now_ms
+        since_ms = 0 if stamp_ms is None else min(max(stamp_ms - host.run_stamp_ms, 0), _RUN_MS - 1)
+        return host.stream.now_ms + since_ms
+
+    def _observe(self, host: _HostTime, hit: Hit) -> list[Document]:
+        """Let time follow the first hit of a host in a run."""
+        host.run = self._run
+        host.run_stamp_ms = hit.ms
+        if self._clock_ms is None:
+            host.stream.observe(hit.ms, confirmed=hit.count > 1 and hit.ms - hit.ids[-2].ms <= LATE_MS)
+            self._now_ms = max(self._now_ms, host.stream.now_ms)
+            host.seen_ms = self._now_ms
+        return self._pass_time((host,))
+
+    def _pass_time(self, hosts: Iterable[_HostTime]) -> list[Document]:
+        quiet: list[Burst] = []
+        for host in hosts:
+            idle_ms = 0 if self._clock_ms is not None else self._now_ms - host.seen_ms
+            now_ms = self._time(host) + idle_ms
+            for burst in host.bursts.values():
+                if now_ms - burst.quiet_ms <= self._policy.suppress_ms:
+                    break
+                quiet.append(burst)
+        return (self._close(quiet) if quiet else []) + self._pass_interval()
+
+    def _pass_interval(self) -> list[Document]:
+        """End the interval when it is over: report who was withheld, and send alerts of some of them."""
+        start_ms = self._interval_start_ms
+        if start_ms is None or self._now_ms - start_ms < self._policy.interval_ms:
             return []
-        self.counts.closed += 1
-        last = changed(burst.first, last_ms=burst.last_ms)
-        return [self._document(last, "closed", burst.count, burst.suppressed)]
+        documents = self._report_withheld()
+        chosen = self._limit.begin_interval()
+        documents += [self._tell(burst, late=True) for burst in chosen]
+        # Without alerts in it, the next interval begins with the next burst.
+        self._interval_start_ms = self._now_ms if chosen or self._limit.waiting else None
+        return documents
 
-    def _document(self, hit: Hit, state: str, count: int, suppressed: int) -> Document:
+    def _end_run(self, *, last: bool = False) -> list[Document]:
+        """End a run of hits: send what depends on how the bursts of the run have grown."""
+        self._run += 1
+        documents: list[Document] = []
+        for burst in self._touched:
+            if burst.ended:
+                continue
+            if not burst.told:
+                if self._limit.admit_grown(burst):
+                    documents.append(self._tell(burst, late=True))
+            elif not last and self._update_due(burst):
+                self.counts.updates += 1
+                documents.append(self._document(burst, "update"))
+        self._touched.clear()
+        return documents
+
+    def _update_due(self, burst: Burst) -> bool:
+        every_ms = self._policy.update_ms
+        return every_ms > 0 and burst.count > burst.told_count and burst.quiet_ms - burst.told_ms >= every_ms
+
+    # --- bursts ------------------------------------------------------------------------
+
+    def _take(self, hit: Hit, host: _HostTime) -> list[Document]:
+        documents: list[Document] = []
+        key = (hit.rule, tuple(hit.value(by) for by in self._by[hit.rule]))
+        window = tuple(hit.value(by) for by in self._windows_by[hit.rule])
+        burst = self._bursts.get(key)
+        if burst is not None and burst.run != self._run:
+            now_ms = self._time(host, hit.ms) + (host.stream.pending_ms if self._clock_ms is None else 0)
+            if now_ms - burst.quiet_ms > self._policy.suppress_ms:
+                documents += self._close([burst])
+                burst = None
+        if burst is None:
+            if len(self._bursts) >= self._policy.max_bursts:
+                documents += self._evict()
+            burst = self._begin(key, hit)
+            self._count(burst, hit, hit.count - hit.others)
+            self._touch(burst, host, hit)
+            burst.windows.add(window)
+            self.counts.suppressed += hit.more
+            if self._interval_start_ms is None:
+                self._interval_start_ms = self._now_ms
+            if self._limit.admit(burst):
+                documents.append(self._tell(burst, hit=hit))
+            else:
+                self.counts.withheld += 1
+            return documents
+        # The first sequence of a window is all its matches, each later one is one match more.
+        known = window in burst.windows or len(burst.windows) >= MOST_WINDOWS
+        if not known:
+            burst.windows.add(window)
+        self._count(burst, hit, 1 if known else hit.count - hit.others)
+        self._touch(burst, host, hit)
+        burst.suppressed += 1
+        self.counts.suppressed += 1 + hit.more
+        return documents
+
+    def _begin(self, key: BurstKey, hit: Hit) -> Burst:
+        account = account_of(hit)
+        group = (account, hit.value(Field.UID), hit.value(Field.EXE))
+        burst = Burst(key, hit, next(self._began), 0, hit.last_ms, 0, -1, 0, account, group)
+        burst.actors = {} if self._policy.by else None
+        self._bursts[key] = burst
+        return burst
+
+    @staticmethod
+    def _count(burst: Burst, hit: Hit, matches: int) -> None:
+        """Count what a hit stands for: matches of the window it is about, and one for each merged window."""
+        burst.add(actor_of(hit) if burst.actors is not None else (), matches + hit.more)
+        burst.suppressed += hit.more
+        burst.last_ms = max(burst.last_ms, hit.last_ms)
+
+    def _touch(self, burst: Burst, host: _HostTime, hit: Hit) -> None:
+        """Note when the burst was last active."""
+        burst.quiet_ms = max(burst.quiet_ms, self._time(host, hit.last_ms))
+        if burst.run != self._run:
+            burst.run = self._run
+            burst.used = next(self._used)
+            host.bursts.pop(burst.key, None)
+            host.bursts[burst.key] = burst
+            self._touched.append(burst)
+
+    def _tell(self, burst: Burst, *, hit: Hit | None = None, late: bool = False) -> Document:
+        """Return the alert of a burst: of its first hit alone, or a late one of all that came since."""
+        self.counts.alerts += 1
+        self.counts.delayed += late
+        burst.told = True
+        if hit is None:
+            return self._document(burst, "alert")
+        burst.told_count = hit.count - hit.others
+        burst.told_ms = burst.quiet_ms
+        return self._document_of(burst, "alert", hit.ms, burst.told_count, 0)
+
+    def _document(self, burst: Burst, state: str) -> Document:
+        """Return a document of all that a burst is so far."""
+        burst.told_count = burst.count
+        burst.told_ms = burst.quiet_ms
+        return self._document_of(burst, state, burst.last_ms, burst.count, burst.suppressed)
+
+    def _document_of(self, burst: Burst, state: str, last_ms: int, count: int, suppressed: int) -> Document:
+        hit = burst.first if burst.first.last_ms == last_ms else changed(burst.first, last_ms=last_ms)
         return alert_document(
             self._detections[hit.rule],
             hit,
@@ -286,4 +360,42 @@ class Alerts:
             ids=hit.ids,
             lost=self._lost(),
             suppressed=suppressed,
+            actors=None if burst.actors is None or state == "alert" else burst.actors,
+            more_actors=burst.more_actors,
         )
+
+    def _close(self, bursts: Sequence[Burst]) -> list[Document]:
+        """End bursts, in the order in which they went quiet. Returns the closing documents."""
+        documents: list[Document] = []
+        for burst in sorted(bursts, key=lambda one: (one.last_ms, one.began)):
+            del self._bursts[burst.key]
+            del self._host_of(burst).bursts[burst.key]
+            burst.ended = True
+            if not burst.told:
+                self._limit.end(burst)
+            elif burst.count != burst.told_count:
+                self.counts.closed += 1
+                documents.append(self._document(burst, "closed"))
+        return documents
+
+    def _evict(self) -> list[Document]:
+        """Close the burst that was quiet longest."""
+        longest = min(
+            (next(iter(host.bursts.values())) for host in self._hosts.values() if host.bursts),
+            key=lambda burst: burst.used,
+        )
+        return self._close([longest])
+
+    def _report_withheld(self) -> list[Document]:
+        """Return the document that names whose alerts are withheld, if there are any."""
+        limit = self._limit
+        listed = limit.listed(_MOST_LISTED)
+        if not listed:
+            return []
+        rows = [
+            withheld_row(self._detections[one.first.rule].id, one.first, one.count, one.last_ms)
+            for one in listed
+        ]
+        newest_ms = max(one.last_ms for one in listed)
+        count = limit.waiting + limit.forgotten
+        return [withheld_document(self.host, rows=rows, ms=newest_ms, count=count)]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from auditsense.documents import (
     ALERT_DATASET,
+    BURST_DATASET,
     Document,
     loss_document,
     narrow_lost,
@@ -20,12 +21,14 @@ from auditsense.documents import (
     tamper_document,
 )
 from auditsense.errors import AuditSenseError, KernelCommandError
-from auditsense.losses import Ledger, Losses
+from auditsense.losses import Budget, Ledger, Losses
+from auditsense.notices import clock_document
 from auditsense.probe import ProbedDetector
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
+    from auditsense.clock import Clock
     from auditsense.detections.model import DetectionExcept
     from auditsense.detector import Detector
     from auditsense.kernel.selftest import SelfTest
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     from auditsense.sources.source import Source
 
 _EVERY_S = 1.0
+_CLOCK_STEP_MS = 1000
 _FRESH_S = 0.1  # before an alert the kernel is asked again, but in a flood of alerts not for each
 _SOON_S = 0.02  # and while a self-test is under way
 
@@ -52,7 +56,7 @@ class Checks:
         source: asked for losses and findings.
         detector: asked for its counters; told what was lost elsewhere.
         self_test: None: none.
-        wall_ms: the clock that documents are dated by.
+        clock: its wall clock dates documents; a step of it is reported.
         event_timeout_ms: of the detector.
     """
 
@@ -61,14 +65,18 @@ class Checks:
         source: Source,
         detector: Detector,
         self_test: SelfTest | None,
-        wall_ms: Callable[[], int],
+        clock: Clock,
         event_timeout_ms: int,
     ) -> None:
         self._source = source
         self._detector = detector
         self._self_test = self_test
-        self._wall_ms = wall_ms
-        self.ledger = Ledger(wall_ms(), notice_ms=2 * event_timeout_ms)
+        self._wall_ms = clock.wall_ms
+        self.ledger = Ledger(clock.wall_ms(), notice_ms=2 * event_timeout_ms)
+        self.clock_steps = 0
+        """Steps of the wall clock, by a second or more."""
+        self._clock_reports = Budget()
+        self._wall_ahead_ms = clock.wall_ms() - round(clock.monotonic_s() * 1000)
         self._next_s = 0.0
         self._asked_s = 0.0
         self._kernel_lost = 0
@@ -93,12 +101,13 @@ class Checks:
         self._next_s = now_s + _EVERY_S
         documents += self._guarding()
         documents += self._tampering()
+        documents += self._clock_step(now_s)
         self._count(now_s)
         return documents + self._gap(now_s)
 
     def narrow(self, documents: Sequence[Document], now_s: float) -> None:
         """Let alerts say what was lost in their own window, as far as it is known by now."""
-        alerts = [one for one in documents if one["event"]["dataset"] == ALERT_DATASET]
+        alerts = [one for one in documents if one["event"]["dataset"] in {ALERT_DATASET, BURST_DATASET}]
         if not alerts:
             return
         if now_s - self._asked_s >= _FRESH_S:
@@ -166,6 +175,20 @@ class Checks:
                 repaired=repaired,
             )
         ]
+
+    def _clock_step(self, now_s: float) -> list[Document]:
+        """Compare the wall clock with the one that never steps."""
+        wall_ms = self._wall_ms()
+        ahead_ms = wall_ms - round(now_s * 1000)
+        step_ms = ahead_ms - self._wall_ahead_ms
+        self._wall_ahead_ms = ahead_ms
+        if abs(step_ms) < _CLOCK_STEP_MS:
+            return []  # set by a little, as time services do all the time
+        self.clock_steps += 1
+        if not self._clock_reports.take(now_s):
+            return []
+        host = self._detector.host
+        return [clock_document(host, ms=wall_ms, step_ms=step_ms, before_ms=wall_ms - step_ms)]
 
     def _tampering(self) -> list[Document]:
         documents: list[Document] = []

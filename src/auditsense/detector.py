@@ -6,7 +6,6 @@ gives it what it has received itself.
 
 from __future__ import annotations
 
-import enum
 import threading
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
@@ -23,6 +22,7 @@ from auditsense.lean import lean as without
 from auditsense.reload import going_on, places
 from auditsense.ring import Limits, Ring, Stats, pack, piece
 from auditsense.rule_table import ACTOR, End, Rule, RuleTable
+from auditsense.view import View
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -32,21 +32,7 @@ if TYPE_CHECKING:
     from auditsense.hit import Hit
     from auditsense.rows import Rows
 
-
-class View(enum.StrEnum):
-    """What comes out."""
-
-    ALERTS = "alerts"
-    """What a person needs: one alert a burst, and its end."""
-    SEQUENCES = "sequences"
-    """Every completed window, as Elastic counts them."""
-    EVENTS = "events"
-    """Every event that has a SYSCALL record; nothing is detected."""
-
-    @classmethod
-    def _missing_(cls, value: object) -> NoReturn:
-        raise UsageError(f"there is no view {value!r}; it is one of {', '.join(cls)}")
-
+__all__ = ("Detector", "View")
 
 _EVERY_EVENT = Rule(calls=(), tests=(), keys=(), count=1, span_ms=1)
 
@@ -304,8 +290,20 @@ class Detector:
 
     @alone
     def advance(self, now_ms: int) -> list[Document]:
-        """Let event time pass to *now_ms* (ms since 1970 UTC): close the bursts that ended."""
+        """Let event time pass to *now_ms* (ms since 1970 UTC): close the bursts that ended.
+
+        A leap by more than a minute must be confirmed by a second call or record. Live, use `tick`.
+        """
         return self._alerts.advance(now_ms)
+
+    @alone
+    def tick(self, monotonic_ms: int) -> list[Document]:
+        """Let time pass by a clock that never steps: close the bursts that ended, end intervals of alerts.
+
+        From the first call on that clock alone counts, as ``time.monotonic_ns() // 1_000_000``; stamps only
+        date documents. Call it before each feed, and once a second while nothing comes.
+        """
+        return self._alerts.tick(monotonic_ms)
 
     @alone
     def drain(self) -> list[Document]:

@@ -12,7 +12,7 @@ from auditsense import syscalls
 from auditsense.rule_table import Field
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from auditsense.detections.model import Detection, Named
     from auditsense.hit import EventId, Hit
@@ -23,13 +23,16 @@ Document = dict[str, Any]
 
 EVENT_DATASET = "auditd_manager.auditd"
 ALERT_DATASET = "auditsense.alert"
+BURST_DATASET = "auditsense.burst"
+WITHHELD_DATASET = "auditsense.withheld"
+CLOCK_DATASET = "auditsense.clock"
 LOSS_DATASET = "auditsense.loss"
 TAMPER_DATASET = "auditsense.tamper"
 SELF_TEST_DATASET = "auditsense.self_test"
 SINK_DATASET = "auditsense.sink"
 
 _RISK = {"low": 21, "medium": 47, "high": 73, "critical": 99}  # of what no detection gives a score
-_UNSET = 0xFFFF_FFFF
+UNSET = 0xFFFF_FFFF
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - UTC, and written with its Z
 _LEAST_MS, _MOST_MS = -62_135_596_800_000, 253_402_300_799_999  # the years 1 and 9999
 _OUTCOMES = {"yes": "success", "no": "failure"}
@@ -75,7 +78,8 @@ def timestamp(ms: int) -> str:
     return f"{moment.isoformat(timespec='milliseconds')}Z"
 
 
-def _put(document: Document, name: str, value: object) -> None:
+def put(document: Document, name: str, value: object) -> None:
+    """Set a field by its dotted name; None leaves it out."""
     if value is None:
         return
     *parents, last = name.split(".")
@@ -100,20 +104,20 @@ def _call(hit: Hit) -> tuple[str | None, str | None]:
 def _fields(hit: Hit, host: Host) -> Document:
     document: Document = {"@timestamp": timestamp(hit.ms), "event": {}}
     for name, field, decimal in _PLACES:
-        _put(document, name, hit.number(field) if decimal else hit.text(field))
+        put(document, name, hit.number(field) if decimal else hit.text(field))
     arch, call = _call(hit)
-    _put(document, "auditd.data.arch", arch or hit.text(Field.ARCH))
-    _put(document, "auditd.data.syscall", call)
+    put(document, "auditd.data.arch", arch or hit.text(Field.ARCH))
+    put(document, "auditd.data.syscall", call)
     for name, field in (("user.audit.id", Field.AUID), ("auditd.session", Field.SES)):
         value = hit.number(field)
-        _put(document, name, "unset" if value == _UNSET else hit.text(field))
+        put(document, name, "unset" if value == UNSET else hit.text(field))
     key = hit.text(Field.KEY)
-    _put(document, "tags", key.split("\x01") if key is not None else None)
+    put(document, "tags", key.split("\x01") if key is not None else None)
     node = hit.text(Field.NODE)
     document["host"] = {"id": node or host.id, "name": node or host.name, "os": {"type": "linux"}}
     success = hit.text(Field.SUCCESS)
-    _put(document, "event.outcome", _OUTCOMES.get(success or "", "unknown"))
-    _put(document, "event.action", call)
+    put(document, "event.outcome", _OUTCOMES.get(success or "", "unknown"))
+    put(document, "event.action", call)
     return document
 
 
@@ -163,8 +167,10 @@ def alert_document(  # noqa: PLR0913 - one value of the document each
     ids: tuple[EventId, ...],
     lost: int,
     suppressed: int = 0,
+    actors: Mapping[tuple[bytes | None, ...], int] | None = None,
+    more_actors: int = 0,
 ) -> Document:
-    """Return an alert, a sequence or a closing word as a document.
+    """Return an alert, a sequence, an update or a closing document.
 
     Args:
         detection: what was detected.
@@ -175,15 +181,18 @@ def alert_document(  # noqa: PLR0913 - one value of the document each
         ids: the events of the window, oldest first.
         lost: records known to be lost since the sensor started.
         suppressed: sequences of the burst that made no alert.
+        actors: matches of each actor (`rule_table.ACTOR`), where a burst may have several.
+        more_actors: matches of actors that are not listed.
     """
     document = _fields(hit, host)
     pid = document.get("process", {}).get("pid")
     document["@timestamp"] = timestamp(hit.last_ms)
-    again = [hit.last_ms] if state == "update" else []  # the only state that a burst can have more than once
+    again = [hit.last_ms, count] if state == "update" else []  # a burst can have several of them
+    told_again = state in _TOLD_AGAIN
     document["event"] |= {
         "id": stable_id([detection.id, document["host"]["id"], pid, state, *ids, *again]),
-        "kind": "alert",
-        "dataset": ALERT_DATASET,
+        "kind": "state" if told_again else "alert",
+        "dataset": BURST_DATASET if told_again else ALERT_DATASET,
         "module": "auditsense",
         "category": ["process"],
         "type": ["info"],
@@ -198,7 +207,7 @@ def alert_document(  # noqa: PLR0913 - one value of the document each
         "version": str(detection.version),
         "description": detection.description,
     }
-    _put(document, "rule.reference", next(iter(detection.references), None))
+    put(document, "rule.reference", next(iter(detection.references), None))
     document["threat"] = _threat(detection)
     document["tags"] = [*document.get("tags", []), *detection.tags]
     document["auditsense"] = {
@@ -208,11 +217,29 @@ def alert_document(  # noqa: PLR0913 - one value of the document each
         "events": [str(event) for event in ids],
         "lost": lost,
     }
-    if state in _TOLD_AGAIN:
-        document["auditsense"]["suppressed"] = suppressed
+    own = document["auditsense"]
+    if hit.others:
+        own["others"] = hit.others
+    if state != "sequence":
+        own["burst"] = {"id": stable_id([detection.id, document["host"]["id"], pid, "burst", *ids])}
+    if told_again:
+        own["suppressed"] = suppressed
+        if actors is not None:
+            own["actors"] = [_actor_row(actor, matches) for actor, matches in actors.items()]
+        if more_actors:
+            own["more_actors"] = more_actors
     elif state == "alert":
-        _advise(document["auditsense"], detection)
+        _advise(own, detection)
     return document
+
+
+def _actor_row(actor: tuple[bytes | None, ...], matches: int) -> Document:
+    row: Document = {}
+    for name, one in zip(("executable", "user", "login", "session"), actor, strict=True):
+        if one is not None:
+            unset = name in {"login", "session"} and one == str(UNSET).encode()
+            row[name] = "unset" if unset else one.decode("utf-8", "backslashreplace")
+    return {**row, "count": matches}
 
 
 def _advise(own: Document, detection: Detection) -> None:
@@ -231,7 +258,7 @@ def narrow_lost(document: Document, lost: int) -> None:
     own["lost"] = lost
 
 
-def _notice(  # noqa: PLR0913 - one value of the document each
+def notice(  # noqa: PLR0913 - one value of the document each
     host: Host,
     *,
     kind: str,
@@ -274,7 +301,7 @@ def loss_document(gap: Gap, host: Host, *, lost_total: int) -> Document:
     causes = gap.losses.by_cause()
     listed = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in causes.items())
     seconds = (gap.end_ms - gap.start_ms) / 1000
-    document = _notice(
+    document = notice(
         host,
         kind="state",
         dataset=LOSS_DATASET,
@@ -311,7 +338,7 @@ def tamper_document(  # noqa: PLR0913 - one value of the document each
         message: what is, and what that means.
         repaired: what was done about it; "" for nothing.
     """
-    document = _notice(
+    document = notice(
         host,
         kind="alert",
         dataset=TAMPER_DATASET,
@@ -327,7 +354,7 @@ def tamper_document(  # noqa: PLR0913 - one value of the document each
 
 def self_test_document(host: Host, *, ms: int, message: str) -> Document:
     """Return a failed self-test as a document: what the sensor must have seen, it has not."""
-    return _notice(
+    return notice(
         host,
         kind="alert",
         dataset=SELF_TEST_DATASET,
@@ -350,7 +377,7 @@ def sink_document(host: Host, *, ms: int, state: str, message: str, sink: dict[s
         sink: its name, and what became of the documents that it was given.
     """
     names = {"failing": "A Sink Fails", "dropping": "Documents Were Dropped", "over": "A Sink Is Over"}
-    document = _notice(
+    document = notice(
         host,
         kind="state",
         dataset=SINK_DATASET,

@@ -1,8 +1,8 @@
 """The lines of a source of text, through a detector.
 
-The newest stamp in them is the time, and goes on while none comes: a daemon may be late, and this host's
-clock would end bursts of which it has not written the rest. When no line has come for long, what is open is
-decided.
+The last stamp in them is the time, and goes on while none comes: a daemon may be late, and this host's
+clock would end bursts of which it has not written the rest. A stamp far from the one before counts only when
+the next event confirms it. When no line has come for long, what is open is decided.
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from auditsense.stream_time import LEAP_MS
+
 if TYPE_CHECKING:
     from auditsense.detector import Detector
     from auditsense.found import Found
     from auditsense.sources.text import Text
 
-_STAMP = re.compile(rb"msg=audit\((\d{1,12})\.(\d{3}):\d+\)")
+_STAMP = re.compile(rb"audit\((\d{1,12})\.(\d{3}):(\d{1,10})\)")
 _LOOK_BACK = 1 << 14  # bytes in which the last stamp is looked for: the longest record is shorter
 _MOST_TURNS = 8  # before all else is, however much comes
 _LAST_PIECES = 64  # while leaving: whoever writes may never end
@@ -33,7 +35,9 @@ class Lines:
         self.source = source
         self._timeout_ms = timeout_ms
         self._came_s = 0.0
-        self._stamp_ms = 0
+        self._stamp_ms = 0  # accepted as the time
+        self._stamp_s = 0.0  # when that was
+        self._last = (0, b"")  # the stamp and the serial of the last event
 
     def receive(self, detector: Detector, how: Found, found: list[Any], now_s: float) -> int:
         """Take lines that wait, but no more of them once there is an alert. Returns how many."""
@@ -45,7 +49,7 @@ class Lines:
             total += text.count(b"\n")
             self._came_s = now_s
             for found_stamp in _STAMP.finditer(text, max(0, len(text) - _LOOK_BACK)):
-                self._stamp_ms = max(self._stamp_ms, int(found_stamp[1]) * 1000 + int(found_stamp[2]))
+                self._observe(int(found_stamp[1]) * 1000 + int(found_stamp[2]), found_stamp[3], now_s)
             led_to = [*how.of_text(detector, text)]
             found += led_to
             if led_to:
@@ -64,7 +68,16 @@ class Lines:
 
     def wall_ms(self, now_s: float) -> int:
         """Return the time of the text, ms since 1970 UTC; 0 before there is any."""
-        return self._stamp_ms and self._stamp_ms + int((now_s - self._came_s) * 1000)
+        return self._stamp_ms and self._stamp_ms + int((now_s - self._stamp_s) * 1000)
+
+    def _observe(self, stamp_ms: int, serial: bytes, now_s: float) -> None:
+        before_ms, last = self._last[0], self._last
+        self._last = stamp_ms, serial
+        if self._last == last:
+            return  # another record of the same event
+        if not self._stamp_ms or abs(stamp_ms - before_ms) <= LEAP_MS:
+            self._stamp_ms = stamp_ms
+            self._stamp_s = now_s
 
     def settle(self, detector: Detector, how: Found, now_s: float) -> list[Any]:
         """Decide what is open, when no line has come for long enough."""

@@ -211,7 +211,7 @@ class Ledger:
         events = max(0, self.total.events(per_event, unsent) - self._said_events)
         records = max(0, self.total.records(per_event) - self._said_records)
         gap = Gap(
-            self._gap_start_ms,
+            min(self._gap_start_ms, self._looked_ms),  # a clock that was set back
             self._looked_ms,
             self.total - self._said,
             self.total.known - self._said.known,

@@ -150,7 +150,8 @@ class Rule:
         count: matches that complete a hit, 1 to 64. At 1 every match is a hit.
         span_ms: from the first to the last of them at most, 1 to 86,400,000 ms of event time.
         merge_ms: 0: every completed window is a hit. Else a hit that waits to be drained takes in
-            the windows of its key that complete at most so many ms after the last (`Hit.more`).
+            the windows of its key that complete at most so many ms after the last (`Hit.more`), as long
+            as the stamps of completions, of any key, stay within one second.
         exceptions: an event that any of them takes is no match; the first that fits counts it.
     """
 

@@ -166,9 +166,11 @@ class Sensor(Iterated):
                 self._waiter.register(descriptor, select.POLLIN)
             if self._self_test is not None:
                 stack.enter_context(self._self_test)
+            if self._lines is None:
+                self._detector.tick(self._monotonic_ms())
             self._feed_early(self._detector)
             self._checks = Checks(
-                self._source, self._detector, self._self_test, self._clock.wall_ms, self._event_timeout_ms
+                self._source, self._detector, self._self_test, self._clock, self._event_timeout_ms
             )
             stack.callback(self._let_go)
             self._resources = stack.pop_all()
@@ -343,8 +345,12 @@ class Sensor(Iterated):
         """Take what waits and let time pass. Returns what was found, and the datagrams taken."""
         detector = self._open()
         checks = self._looking()
-        self._feed_early(detector)
         found, self._last = self._last, []
+        if self._lines is None:
+            found += detector.tick(self._monotonic_ms())
+        self._feed_early(detector)
+        found += self._last
+        self._last = []
         total = self._receive(detector, found)
         now_s = self._polled_s = self._clock.monotonic_s()
         if not total or now_s >= self._next_expire_s:
@@ -354,8 +360,8 @@ class Sensor(Iterated):
             else:
                 detector.ring.expire(self._monotonic_ms())
                 found += self._found.waiting(detector)
-            wall_ms = self._clock.wall_ms() if self._lines is None else self._lines.wall_ms(now_s)
-            found += detector.advance(wall_ms)
+            if self._lines is not None and (stamp_ms := self._lines.wall_ms(now_s)):
+                found += detector.advance(stamp_ms)
             if self._others:
                 self._serve(self._waiter.poll(0))
         return self._of_others(found), total, checks

@@ -116,26 +116,33 @@ static void merged(void) {
     const uint64_t other = as_hits_put(&hits, 0, &id, 1, 0, values);
     const uint64_t place = as_hits_put(&hits, 1, &id, 1, 0, values);
     CHECK(other != 0 && place != other);
-    CHECK(as_hits_merge(&hits, place, 11000, 1000));
-    CHECK(as_hits_merge(&hits, place, 12000, 1000));
-    CHECK(!as_hits_merge(&hits, place, 13001, 1000));
+    CHECK(as_hits_merge(&hits, place, 10100, 100));
+    CHECK(as_hits_merge(&hits, place, 10200, 100));
+    CHECK(!as_hits_merge(&hits, place, 10301, 100));
     const uint8_t *second = hits.bytes + header_at(hits.bytes).size;
     CHECK_EQUAL(header_at(second).more, 2);
-    CHECK_EQUAL(header_at(second).last_ms, 12000);
+    CHECK_EQUAL(header_at(second).last_ms, 10200);
     CHECK_EQUAL(header_at(hits.bytes).more, 0);
 
     CASE("an older one is taken in and does not turn time back");
-    CHECK(as_hits_merge(&hits, place, 500, 1000));
+    CHECK(as_hits_merge(&hits, place, 10000, 100));
     CHECK_EQUAL(header_at(second).more, 3);
-    CHECK_EQUAL(header_at(second).last_ms, 12000);
+    CHECK_EQUAL(header_at(second).last_ms, 10200);
+
+    CASE("another second of the stamps begins another run, and so does coming back");
+    CHECK(!as_hits_merge(&hits, place, 11000, 1000));
+    CHECK(!as_hits_merge(&hits, place, 10999, 1000));
+    CHECK_EQUAL(header_at(second).more, 3);
+    const uint64_t again = as_hits_put(&hits, 1, &id, 1, 0, values);
+    CHECK(as_hits_merge(&hits, again, 10999, 1000));
 
     CASE("a drained hit takes in nothing, and its place is never another's");
     as_hits_drain(&hits, drained);
-    CHECK(!as_hits_merge(&hits, place, 12000, 1000));
+    CHECK(!as_hits_merge(&hits, place, 10200, 1000));
     for (int i = 0; i < 10; i++) {
         CHECK(as_hits_put(&hits, 0, &id, 1, 0, values) > place);
     }
-    CHECK(!as_hits_merge(&hits, place, 12000, 1000));
+    CHECK(!as_hits_merge(&hits, place, 10200, 1000));
 }
 
 int main(void) {

@@ -490,14 +490,14 @@ static void windows(void) {
     as_ring_free(ring);
 
     CASE("windows that complete while their hit waits are merged into it, when the rule says so");
-    as_rule rule = {.keys = {AS_FIELD_PID}, .key_count = 1, .count = 2, .span_ms = 5000, .merge_ms = 1000};
+    as_rule rule = {.keys = {AS_FIELD_PID}, .key_count = 1, .count = 2, .span_ms = 5000, .merge_ms = 300};
     const as_rules table = {.rules = &rule, .rule_count = 1};
     ring = as_ring_new(&config, &table);
     in.len = 0;
     pack_event(&in, 1000, 1000, 1);
     pack_event(&in, 1000, 1100, 2);
-    pack_event(&in, 1000, 2100, 3);
-    pack_event(&in, 1000, 3101, 4);
+    pack_event(&in, 1000, 1400, 3);
+    pack_event(&in, 1000, 1701, 4);
     CHECK_EQUAL(feed(ring), in.len);
     CHECK_EQUAL(hits_of(ring), 2);
     stats = stats_of(ring);

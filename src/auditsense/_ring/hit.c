@@ -1,12 +1,14 @@
 #include "hit.h"
 
 /* A hit's text is made of at most one text of each kept role, decoded to no more than its own length. */
-enum { FIXED_BYTES = 65536, MOST_TEXTS = 6 };
+enum { FIXED_BYTES = 65536, MOST_TEXTS = 6, RUN_MS = 1000 };
 
 void as_hits_carve(as_hits *hits, const as_config *config, as_carver *from) {
     hits->capacity = config->hit_bytes;
     hits->used = 0;
     hits->drained = 0;
+    hits->second = 0;
+    hits->run_start = 0;
     hits->most = MOST_TEXTS * config->datagram_bytes + (uint32_t)sizeof(as_hit) +
                  64 * (uint32_t)sizeof(as_event_id) + AS_FIELDS * (uint32_t)sizeof(as_hit_field) + 8;
     hits->bytes = as_carve(from, hits->capacity, 1);
@@ -27,6 +29,15 @@ bool as_hits_room(const as_hits *hits) {
     return hits->capacity - hits->used >= hits->most;
 }
 
+/* Begin a new run when a window completes in another second than the one before. */
+static void see_completion(as_hits *hits, uint64_t ms) {
+    const uint64_t second = ms / RUN_MS;
+    if (second != hits->second) {
+        hits->second = second;
+        hits->run_start = hits->drained + hits->used + 1;
+    }
+}
+
 /* Most values are a few bytes: for those a call costs more than the copy. */
 static void copy(uint8_t *out, as_span text) {
     if (text.len >= 32) {
@@ -44,6 +55,7 @@ static void copy(uint8_t *out, as_span text) {
 
 uint64_t as_hits_put(as_hits *hits, uint32_t rule, const as_event_id *ids, uint32_t count, uint32_t others,
                      const as_value values[AS_FIELDS]) {
+    see_completion(hits, ids[count - 1].ms);
     uint8_t *start = hits->bytes + hits->used;
     uint8_t *id_bytes = start + sizeof(as_hit);
     uint8_t *field_bytes = id_bytes + count * sizeof *ids;
@@ -74,7 +86,8 @@ uint64_t as_hits_put(as_hits *hits, uint32_t rule, const as_event_id *ids, uint3
 }
 
 bool as_hits_merge(as_hits *hits, uint64_t place, uint64_t ms, uint32_t merge_ms) {
-    if (place <= hits->drained) {
+    see_completion(hits, ms);
+    if (place <= hits->drained || place < hits->run_start) {
         return false;
     }
     uint8_t *start = hits->bytes + (place - 1 - hits->drained);

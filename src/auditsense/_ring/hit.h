@@ -7,6 +7,8 @@
  *         Of the values only those of kept fields are looked at.
  * Rule 3: merged windows change only `more` and `last_ms`, so what a hit says first does not depend on
  *         when it is drained.
+ * Rule 4: windows of two runs never merge. A run is a row of completions, of any keys, within one second of their
+ *         stamps. So a reader that looks at time only where a run begins decides the same for any draining.
  * Tested by tests/c/test_ring.c and tests/test_ring.py. */
 #ifndef AUDITSENSE_HIT_H
 #define AUDITSENSE_HIT_H
@@ -21,6 +23,8 @@ typedef struct {
     uint32_t used;
     uint32_t most;       /* the largest hit possible */
     uint64_t drained;    /* bytes handed out so far: makes the place of a hit unique for ever */
+    uint64_t second;     /* of the run's stamps */
+    uint64_t run_start;  /* the place of the run's first hit, or where it would be */
     uint64_t fields;     /* bits of those that a hit carries */
     as_hit_field none[AS_FIELDS]; /* the table of a hit without any */
 } as_hits;
@@ -38,8 +42,8 @@ bool as_hits_room(const as_hits *hits);
 uint64_t as_hits_put(as_hits *hits, uint32_t rule, const as_event_id *ids, uint32_t count, uint32_t others,
                      const as_value values[AS_FIELDS]);
 
-/* Merge a completed window into the hit at this place, when it still waits and came at most merge_ms
- * before. False: it cannot be merged. */
+/* Merge a completed window into the hit at this place, when it still waits, belongs to the same run and came at
+ * most merge_ms before. False: it cannot be merged. */
 bool as_hits_merge(as_hits *hits, uint64_t place, uint64_t ms, uint32_t merge_ms);
 
 /* Take all waiting hits where they lie, until the next one is put. Returns their bytes. */

@@ -316,6 +316,12 @@ def _add_replay(commands: argparse._SubParsersAction[Parser]) -> None:
         help="with each file, what was rotated from it (PATH.1, PATH.2.gz, PATH-20261125), oldest first",
     )
     replay.add_argument("--fail-on-alert", action="store_true", help="exit with 10 when there was an alert")
+    replay.add_argument(
+        "--max-alerts",
+        metavar="N",
+        type=words.count,
+        help="send at most so many alerts per five minutes of the input; no limit unless given",
+    )
 
 
 def _add_record(commands: argparse._SubParsersAction[Parser]) -> None:

@@ -7,6 +7,7 @@ import os
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
+from auditsense.alerts import AlertPolicy
 from auditsense.cli import put, say
 from auditsense.cli.common import standard_output, unknown_arches, wanted_detections
 from auditsense.detections.exceptions import excepted_by
@@ -65,17 +66,22 @@ def _inputs(arguments: argparse.Namespace) -> Iterator[list[str]]:
 
 def _read(arguments: argparse.Namespace, view: View, write: Callable[[Sequence[Document]], None]) -> int:
     counting = arguments.output == "count"
-    with Detector(wanted_detections(arguments), view=view) as detector, _inputs(arguments) as names:
+    policy = AlertPolicy(max_alerts=arguments.max_alerts)
+    detections = wanted_detections(arguments)
+    with Detector(detections, view=view, policy=policy) as detector, _inputs(arguments) as names:
         for documents in replay(names, detector, say):
             if not counting:
                 write(documents)
         alerts = detector.alert_counts.alerts
+        unsent = detector.alert_counts.withheld - detector.alert_counts.delayed
         sequences = detector.stats().sequences
         if counting:
-            counts: dict[str, object] = {"alerts": alerts, **detector.stats().as_dict()}
+            counts: dict[str, object] = {"alerts": alerts, "withheld": unsent, **detector.stats().as_dict()}
             if excepted := excepted_by(detector.exceptions()):
                 counts["excepted_by"] = excepted
             put(json.dumps(counts))
+        if unsent:
+            say(f"{unsent} alerts withheld: more than {arguments.max_alerts} in five minutes (--max-alerts)")
         for line in unknown_arches(detector.stats()):
             say(line)
     found = sequences if view is View.SEQUENCES else alerts

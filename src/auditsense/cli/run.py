@@ -186,4 +186,5 @@ def _summary(sensor: Sensor, self_test: SelfTest | None, seconds: float) -> str:
         said += f"; {line}"
     if counts.withheld:
         said += f"; {counts.withheld} alerts withheld, over the limit of the interval"
+        said += f", {counts.delayed} of them sent later" if counts.delayed else ""
     return said

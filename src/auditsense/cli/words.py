@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from auditsense.kernel.privileges import User
     from auditsense.sinks.spec import Settings
 
+_MOST_DIGITS = 9
+
 
 class _Formatter(argparse.HelpFormatter):
     """Knows its width: argparse makes one for each option, and would load shutil to ask."""
@@ -56,6 +58,17 @@ def positive(text: str) -> float:
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text} is not a number of seconds above 0")
     return value
+
+
+def count(text: str) -> int:
+    """Return a whole number, 0 or more.
+
+    Raises:
+        ArgumentTypeError: it is none.
+    """
+    if not text.isascii() or not text.isdigit() or len(text) > _MOST_DIGITS:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number of 0 or more")
+    return int(text)
 
 
 def seconds(text: str) -> float:

@@ -81,7 +81,8 @@ def _what(document: Document) -> str:
     state = _word(document, "auditsense.state")
     count = _word(document, "auditsense.count")
     events = look_up(document, "auditsense.events")
-    window = f"{count} in all" if state == "closed" or not events else f"{count} in {_seconds(events)}"
+    whole = state == "closed" or not events or int(count) > len(events)  # more than the window it names
+    window = f"{count} in all" if whole else f"{count} in {_seconds(events)}"
     call = f"{_word(document, 'event.action')} {path}".rstrip()
     return f"{_headline(document, state)} {_who(document)}, {call} {window}{_lost(document)}"
 

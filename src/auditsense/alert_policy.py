@@ -1,0 +1,69 @@
+"""When alerts are sent, and what became of the sequences."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from auditsense.value import value
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from auditsense.detections.model import Detection
+
+
+@value
+class AlertPolicy:
+    """When to send an alert, and what one burst is.
+
+    Attributes:
+        suppress_ms: further sequences of a burst are counted, not sent, until none came for so long.
+        max_alerts: alerts sent per interval at most; None: no limit. No account (a login, or a user without
+            one) gets all of them (docs/alerts.md, Bursts).
+        interval_ms: that interval.
+        max_bursts: bursts followed at a time; when there are more, the one that was quiet longest is
+            closed early.
+        update_ms: while a burst goes on, an update reports its count each time so much time has passed since
+            it was last reported; 0: no updates.
+        by: the fields that tell which sequences are one burst, in addition to the detection and the host, as
+            ``("user.id",)`` or ``("process.executable",)``. Then a burst may have several actors, which its
+            closing document lists. Empty: those of the detection's window and of the actor: executable,
+            user, login and session. An absent field is a value of its own.
+    """
+
+    suppress_ms: int = 300_000
+    max_alerts: int | None = 100
+    interval_ms: int = 300_000
+    max_bursts: int = 10_000
+    update_ms: int = 0
+    by: tuple[str, ...] = ()
+
+    def merge_ms(self, detections: Iterable[Detection]) -> int:
+        """Return how long the core may merge completed windows, `Rule.merge_ms`.
+
+        Only while all windows of one key and actor are of one burst: it merges without looking at other
+        fields.
+        """
+        actor = {"process.executable", "user.id", "user.audit.id", "auditd.session"}
+        return self.suppress_ms if all({*self.by} <= {*one.window.by} | actor for one in detections) else 0
+
+
+@value(frozen=False)
+class AlertCounts:
+    """What became of the sequences.
+
+    Attributes:
+        alerts: sent.
+        suppressed: sequences counted into a burst instead of being sent.
+        updates: updates sent.
+        closed: closing documents sent.
+        withheld: bursts whose alert was not sent when they began, because of max_alerts.
+        delayed: of these, bursts whose alert was sent later.
+    """
+
+    alerts: int = 0
+    suppressed: int = 0
+    updates: int = 0
+    closed: int = 0
+    withheld: int = 0
+    delayed: int = 0
