@@ -226,7 +226,7 @@ class Folder:
 
     def _interrupt(self, process: subprocess.Popen[bytes]) -> None:
         """Press Ctrl-C once it says that it watches; what ends by itself before is let end."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 300
         while process.poll() is None and time.monotonic() < deadline:
             said = (self.folder / ".err").read_text(encoding="utf-8", errors="replace")
             if re.search(r"^auditsense: (watching|capturing)", said, re.MULTILINE):

@@ -27,7 +27,7 @@ else:
     sys.path.insert(0, str(Path(__file__).parent))
     from debian import environment
 
-LIMIT_S = 20.0
+LIMIT_S = 300.0
 JOURNALD = Path("/lib/systemd/systemd-journald")
 NAMESPACE = "auditsensetest"
 

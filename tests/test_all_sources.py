@@ -40,7 +40,7 @@ ENRICHED = b"".join(
     else line + b"\n"
     for line in RAW.splitlines()
 )
-LIMIT_S = 10.0
+LIMIT_S = 300.0
 
 
 def alerts(documents: Iterable[Any]) -> list[tuple[list[str], int]]:

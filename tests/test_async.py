@@ -304,14 +304,14 @@ def test_ctrl_c_puts_the_host_back() -> None:
         assert one.stdout is not None
         assert one.stdout.readline() == b"watching\n"
         one.send_signal(signal.SIGINT)
-        out, _ = one.communicate(timeout=30)
+        out, _ = one.communicate(timeout=300)
     assert out == b"put back\n"
     assert one.returncode == -signal.SIGINT
 
 
 def test_the_end_of_the_interpreter_puts_the_host_back_once_and_not_in_a_child() -> None:
     ended = subprocess.run(
-        [sys.executable, "-c", ENDINGS.format(bare=True)], capture_output=True, check=False, timeout=60
+        [sys.executable, "-c", ENDINGS.format(bare=True)], capture_output=True, check=False, timeout=300
     )
     assert ended.stdout == b"the end\nput back\n"
 

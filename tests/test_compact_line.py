@@ -215,7 +215,7 @@ def run(*words: str | bytes, locale: dict[str, str]) -> subprocess.CompletedProc
         capture_output=True,
         stdin=subprocess.DEVNULL,
         check=False,
-        timeout=60,
+        timeout=300,
     )
 
 

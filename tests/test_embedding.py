@@ -280,14 +280,14 @@ def test_a_detector_refuses_a_second_thread_also_between_two_calls_of_the_core(n
 
         def slowly(hits: object) -> object:
             inside.set()  # the core has been left, and its hits are on their way
-            assert go_on.wait(60)
+            assert go_on.wait(300)
             return take(hits)  # type: ignore[arg-type]
 
         detector._alerts.take = slowly  # type: ignore[method-assign, assignment]
         thread = threading.Thread(target=lambda: documents.extend(detector.feed(DATAGRAMS)))
         thread.start()
         try:
-            assert inside.wait(60)
+            assert inside.wait(300)
             with pytest.raises(BusyError, match="another thread is inside this detector"):
                 call(detector, name)
         finally:

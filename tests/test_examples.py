@@ -112,7 +112,7 @@ def run(name: str, *arguments: str, given: bytes = b"") -> subprocess.CompletedP
         input=given,
         capture_output=True,
         check=True,
-        timeout=60,
+        timeout=300,
     )
 
 
@@ -132,7 +132,7 @@ def test_the_pipeline_does_not_wait_for_more_than_it_needs() -> None:
         assert one.stdout is not None
         os.write(one.stdin.fileno(), LOG)
         assert b'"alert"' in one.stdout.readline()
-        one.communicate(timeout=30)
+        one.communicate(timeout=300)
 
 
 def test_every_event(tmp_path: Path) -> None:
@@ -152,6 +152,6 @@ def test_a_few_fields_of_every_event(tmp_path: Path) -> None:
 def test_the_detection_and_its_test() -> None:
     assert example("own_detection").SHADOW.window.matches == 3
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_own_detection.py"]
-    ended = subprocess.run(command, cwd=EXAMPLES, capture_output=True, text=True, check=False, timeout=60)
+    ended = subprocess.run(command, cwd=EXAMPLES, capture_output=True, text=True, check=False, timeout=300)
     assert ended.returncode == 0, ended.stdout
     assert "6 passed" in ended.stdout

@@ -313,7 +313,7 @@ def test_reload_reads_nothing_of_the_package(tmp_path: Path, fault: Recorder) ->
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=300,
     )
     assert ended.returncode == 0, ended.stderr
     assert "Traceback" not in ended.stderr

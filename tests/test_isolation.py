@@ -247,7 +247,7 @@ def test_detectors_in_threads_of_their_own_find_what_each_finds_alone() -> None:
     start = threading.Barrier(threads)
 
     def lives(n: int) -> list[tuple[str, str]]:
-        start.wait(60)
+        start.wait(300)
         return [life(*streams()[n % len(alone)]) for _ in range(5)]
 
     with ThreadPoolExecutor(threads) as pool:
@@ -260,7 +260,7 @@ def test_threads_in_one_detector_are_served_or_refused_and_nothing_in_between() 
     start = threading.Barrier(4)
 
     def served(_: int) -> int:
-        start.wait(60)
+        start.wait(300)
         taken = 0
         for _ in range(300):
             with contextlib.suppress(BusyError):
@@ -276,7 +276,7 @@ def test_threads_in_one_detector_are_served_or_refused_and_nothing_in_between() 
 
 def test_closing_in_several_threads_closes_once() -> None:
     def close(_: int) -> None:
-        start.wait(60)
+        start.wait(300)
         with contextlib.suppress(BusyError):
             ring.close()
 

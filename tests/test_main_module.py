@@ -14,7 +14,7 @@ PROGRAM = Path(sys.executable).with_name("auditsense")
 @pytest.mark.parametrize("words", [["--help"], ["--version"], ["rules", "print"], ["nonsense"]])
 def test_module_does_what_the_program_does(words: list[str]) -> None:
     ended = [
-        subprocess.run([*command, *words], capture_output=True, text=True, check=False, timeout=60)
+        subprocess.run([*command, *words], capture_output=True, text=True, check=False, timeout=300)
         for command in ([PROGRAM], [sys.executable, "-I", "-m", "auditsense"])
     ]
     assert ended[0].returncode == ended[1].returncode
@@ -30,6 +30,6 @@ def test_module_loads_nothing_more_from_the_current_folder(tmp_path: Path) -> No
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=300,
     )
     assert (ended.returncode, ended.stderr) == (0, "")

@@ -34,7 +34,7 @@ def tool(name: str) -> str:
 
 
 def said_by(*command: str) -> str:
-    found = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    found = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     return found.stdout + found.stderr
 
 
@@ -90,7 +90,7 @@ def completed(*words: str, folder: Path | None = None) -> set[str]:
         [tool("bash"), "-c", script, "bash", "auditsense", *words],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=300,
         check=True,
         cwd=folder,
     )

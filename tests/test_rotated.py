@@ -159,7 +159,7 @@ def test_a_number_that_lies_is_said(logs: Path, capsys: pytest.CaptureFixture[st
 
 def test_an_empty_folder_is_one_line(tmp_path: Path) -> None:
     ran = subprocess.run(
-        [PROGRAM, "replay", tmp_path], capture_output=True, text=True, timeout=60, check=False
+        [PROGRAM, "replay", tmp_path], capture_output=True, text=True, timeout=300, check=False
     )
     assert (ran.returncode, ran.stdout) == (2, "")
     assert ran.stderr.count("\n") == 1

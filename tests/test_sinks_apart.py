@@ -35,7 +35,7 @@ else:
     from faults import NO_HOST, NOTHING, Recorder
 
 HOST = Host("0123456789abcdef0123456789abcdef", "here")
-LIMIT_S = 20.0
+LIMIT_S = 300.0
 
 
 def wait_until(what: Callable[[], object]) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-LIMIT_S = 30.0
+LIMIT_S = 300.0
 TURNS = 5
 EVENTS = 400
 RUN = [sys.executable, "-c", "from auditsense.cli import main; raise SystemExit(main())", "run"]

@@ -70,7 +70,7 @@ def analyze(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
         [program, *arguments],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
         env={**os.environ, "SYSTEMD_COLORS": "0", **environment},
     )

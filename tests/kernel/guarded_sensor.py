@@ -74,7 +74,7 @@ for line in sys.stdin:
         said = f"{type(problem).__name__}: {problem}"
     print(said, flush=True)
 """
-LIMIT_S = 30.0
+LIMIT_S = 300.0
 CAP_AUDIT_CONTROL = 30
 
 

@@ -29,7 +29,7 @@ def run(*capabilities: int, then: str = "") -> dict[str, str]:
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=300,
     )
     return dict(line.split(":\t", 1) for line in ended.stdout.splitlines() if ":\t" in line)
 
@@ -93,6 +93,6 @@ print(open("/proc/self/comm").read())
 
 def test_a_process_can_be_given_a_name() -> None:
     ended = subprocess.run(
-        [sys.executable, "-c", NAMED], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", NAMED], capture_output=True, text=True, check=True, timeout=300
     )
     assert ended.stdout.strip() == "audit-guardian"

@@ -54,7 +54,7 @@ def within(script: str, *lines: str, options: str = "--mount") -> list[str]:
         pytest.skip("there is no unshare")
     words = ["unshare", *options.split(), "sh", "-c", f'{script} && exec "$@"', "sh"]
     ended = subprocess.run(
-        [*words, sys.executable, "-c", SAYS, *lines], capture_output=True, text=True, check=False, timeout=30
+        [*words, sys.executable, "-c", SAYS, *lines], capture_output=True, text=True, check=False, timeout=300
     )
     if ended.returncode:
         pytest.skip(f"no mount namespace can be had: {ended.stderr}")

@@ -38,8 +38,8 @@ OWN_RULE = f"-a always,exit -F dir=/proc -F perm=r -F uid={NOBODY} -k audit_proc
 """The same for our own loads only."""
 EVENT_ID = re.compile(r"\d+\.\d{3}:\d+")
 
-START_LIMIT_S = 20.0
-END_LIMIT_S = 20.0
+START_LIMIT_S = 300.0
+END_LIMIT_S = 300.0
 PAUSE_S = 0.01
 
 AUDITSENSE = [sys.executable, "-c", "from auditsense.cli import main; raise SystemExit(main())"]
@@ -101,7 +101,7 @@ def compiled(source: Path, folder: Path) -> Path | None:
     if compiler is None:
         return None
     program = folder / source.stem
-    subprocess.run([compiler, "-O2", "-o", program, source], check=True, timeout=60)
+    subprocess.run([compiler, "-O2", "-o", program, source], check=True, timeout=300)
     return program
 
 
@@ -121,7 +121,7 @@ def python_scanner() -> Scanner:
     return Scanner(command, compiled=False, exe=str(exe), comm=Path(sys.executable).name[:15])
 
 
-def finish(process: subprocess.Popen[str], limit_s: float = 40.0) -> str:
+def finish(process: subprocess.Popen[str], limit_s: float = 600.0) -> str:
     """Wait until a load has ended well; return what it printed."""
     try:
         printed, _ = process.communicate(timeout=limit_s)

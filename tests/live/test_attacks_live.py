@@ -17,7 +17,6 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -29,12 +28,11 @@ from auditsense.sources.multicast import Multicast
 from auditsense.sources.unicast import Unicast
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from tests.faults import AS_BEFORE, NOTHING, Recorder
     from tests.live.guardian import HostState
     from tests.live.loads import (
-        NOBODY,
         OWN_RULE,
         Scanner,
         command,
@@ -43,10 +41,12 @@ if TYPE_CHECKING:
         watched,
         witnessing,
     )
+    from tests.live.probe import probing
 else:
     sys.path.insert(0, str(Path(__file__).parents[1]))
     from faults import AS_BEFORE, NOTHING
-    from loads import NOBODY, OWN_RULE, Scanner, command, finish, of_process, watched, witnessing
+    from loads import OWN_RULE, Scanner, command, finish, of_process, watched, witnessing
+    from probe import probing
 
 LONGEST_OPEN_S = 5.0
 QUIET_S = 1.5
@@ -55,39 +55,6 @@ STALLED_OPENS = 400_000
 STRAY = 100  # records of others that the kernel had no room for meanwhile
 PAGE = os.sysconf("SC_PAGESIZE")
 SUMMARY = re.compile(r"lost: kernel (\d+), serials (\d+), incomplete (\d+)")
-
-PROBE = f"""
-import os, select, sys, time
-os.setgroups([]); os.setresgid({NOBODY}, {NOBODY}, {NOBODY}); os.setresuid({NOBODY}, {NOBODY}, {NOBODY})
-longest, count = 0.0, 0
-print("ready", flush=True)
-while not select.select([sys.stdin], [], [], 0.001)[0]:
-    begun = time.perf_counter()
-    descriptor = os.open("/proc", os.O_RDONLY | os.O_CLOEXEC)
-    longest = max(longest, time.perf_counter() - begun)
-    os.close(descriptor)
-    count += 1
-print(longest, count)
-"""
-
-
-@contextmanager
-def probing() -> Iterator[Callable[[], tuple[float, int]]]:
-    """Open /proc as the loads do, for as long as the block lasts; call what is given for the longest open."""
-    pipe = subprocess.PIPE
-    command_line = [sys.executable, "-I", "-S", "-c", PROBE]
-    with subprocess.Popen(command_line, stdin=pipe, stdout=pipe, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-
-        def ended() -> tuple[float, int]:
-            longest, count = process.communicate("\n", timeout=40)[0].split()
-            return float(longest), int(count)
-
-        try:
-            yield ended
-        finally:
-            process.kill()
 
 
 def states(documents: list[auditsense.Document], pid: int) -> list[str]:

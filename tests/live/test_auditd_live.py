@@ -31,7 +31,7 @@ else:
     from guardian import Kernel
     from loads import AUDITSENSE, OWN_RULE, Scanner, audit_rule, command, done
 
-LIMIT_S = 15.0
+LIMIT_S = 300.0
 OPENS = 10
 MANY = 200
 PERIOD_US = 2000  # so slow that auditd loses nothing

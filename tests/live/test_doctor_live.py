@@ -112,7 +112,7 @@ def test_what_a_killed_sensor_and_its_guardian_left() -> None:
         sensor.process.kill()
         sensor.process.wait()
         os.kill(guardian, signal.SIGKILL)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 300
         while Path(f"/proc/{guardian}").exists() and "Z" not in Path(f"/proc/{guardian}/stat").read_text():
             assert time.monotonic() < deadline
             time.sleep(0.02)

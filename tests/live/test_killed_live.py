@@ -35,7 +35,7 @@ else:
 OTHER_RULE = "-a always,exit -F arch=b64 -S chdir -F uid=65534 -k somebody_else"
 LATER_RULE = "-a always,exit -F arch=b64 -S fchdir -F uid=65534 -k somebody_later"
 MOMENTS = 20
-LIMIT_S = 20.0
+LIMIT_S = 300.0
 PAUSE_S = 0.01
 
 PREPARED = """

@@ -51,8 +51,8 @@ else:
     )
 
 MANY = 200_000
-AGAIN_S = 25.0  # half of what a test may take
-SEEN_LIMIT_S = 5.0
+AGAIN_S = 600.0  # half of what a test may take
+SEEN_LIMIT_S = 300.0
 TICK_S = 0.01  # the kernel's stamps are those of its last tick
 
 
@@ -134,7 +134,7 @@ def test_the_alert_tells_who_it_was_and_names_the_ten_events(each_scanner: Scann
 
 def test_an_alert_comes_while_the_scan_goes_on(scanner: Scanner) -> None:
     with running("run") as sensor:
-        load = scanner.start(600, period_us=20_000)
+        load = scanner.start(50_000, period_us=20_000)
         try:
             deadline = time.monotonic() + SEEN_LIMIT_S
             while not sensor.documents() and time.monotonic() < deadline:

@@ -73,7 +73,7 @@ class Owner:
         assert self.process.stdout is not None
         self.process.stdin.close()
         self.seen = int(self.process.stdout.read())
-        assert self.process.wait(20) == 0
+        assert self.process.wait(300) == 0
 
 
 @contextmanager

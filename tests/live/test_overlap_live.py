@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 else:
     from loads import NOBODY, Listener, as_nobody, audit_rule, command
 
-LIMIT_S = 20.0
+LIMIT_S = 300.0
 BITS = {"r": READ, "w": WRITE, "x": EXEC, "a": 8}
 KEY = re.compile(rb' key="([a-z]+)"')
 

@@ -57,7 +57,7 @@ def taken(processor: int, seconds: float, free_s: float) -> Iterator[None]:
             assert said == "ready\n"
             yield
         finally:
-            process.communicate("", timeout=10)
+            process.communicate("", timeout=300)
 
 
 def test_two_producers_at_full_rate_while_processors_are_taken_away_lose_no_event(scanner: Scanner) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 else:
     from loads import AUDITSENSE, OWN_RULE, Command, Scanner, done, finish, of_process, running
 
-LIMIT_S = 10.0
+LIMIT_S = 300.0
 OPENS = 60_000
 OTHERS = 5
 """Events that no load made: what the kernel says of its own settings."""

@@ -124,7 +124,7 @@ class Peer:
 
     def documents(self) -> list[Document]:
         """Return what came until the other end closed, in frames that must be whole (RFC 6587)."""
-        self._thread.join(20)
+        self._thread.join(300)
         assert not self._thread.is_alive()
         data, at, found = b"".join(self._received), 0, []
         while at < len(data):

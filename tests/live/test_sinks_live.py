@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 else:
     from loads import Command, Scanner, finish, running
 
-LIMIT_S = 10.0
+LIMIT_S = 300.0
 OPENS = 15_000
 
 

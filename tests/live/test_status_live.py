@@ -35,7 +35,7 @@ def asked() -> dict[str, Any]:
 
 def asked_when(events: int) -> dict[str, Any]:
     """Ask until so many events are counted."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 300
     while (document := asked())["counters"]["matches"] < events:
         assert time.monotonic() < deadline, document
     return document
@@ -94,7 +94,7 @@ def test_who_is_not_root_is_refused() -> None:
 
 def test_watching_ends_well_by_a_signal_and_says_when_the_sensor_ends() -> None:
     with running("run") as sensor, command("status", "--watch", "0.1", "--json") as watching:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 300
         while watching.printed.count("\n") < 2:
             assert time.monotonic() < deadline, watching.said
             time.sleep(0.02)
@@ -114,7 +114,7 @@ def test_a_killed_sensor_leaves_no_socket() -> None:
     with running("run", "--user", "nobody") as sensor:
         assert DEFAULT_SOCKET.exists()
         sensor.process.kill()
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 300
         while DEFAULT_SOCKET.parent.exists():
             assert time.monotonic() < deadline
             time.sleep(0.05)

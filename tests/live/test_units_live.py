@@ -29,7 +29,7 @@ else:
     from loads import OWN_RULE, Scanner
 
 PROGRAM = Path(sys.executable).with_name("auditsense")
-LIMIT_S = 20.0
+LIMIT_S = 300.0
 
 # Runs with the words of the command line: capabilities, address families, allowed calls, then the program.
 CONFINE = """
@@ -82,7 +82,7 @@ def call_set(name: str) -> set[str]:
         capture_output=True,
         text=True,
         check=True,
-        timeout=30,
+        timeout=300,
     ).stdout
     words = [line.strip() for line in said.splitlines()[1:]]
     return {one for word in words if word and not word.startswith("#") for one in call_set(word)}

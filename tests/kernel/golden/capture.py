@@ -93,7 +93,7 @@ def ask(line: str, root: Path, shim: Path, sent: Path) -> str:
         cwd="/",
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=300,
         check=False,
     )
     if os.environ.get("AUDITCTL_VERBOSE"):
