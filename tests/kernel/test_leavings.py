@@ -99,6 +99,19 @@ def test_the_file_says_what_is_changed_and_belongs_to_us_alone(folder: Path) -> 
     assert decode(line) == Entry(os.getpid(), STEPS)
 
 
+@pytest.mark.parametrize("steps", [(), STEPS])
+def test_a_sensor_that_is_another_user_now_leaves_the_file_alone(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, steps: Sequence[Step]
+) -> None:
+    leavings_of_root = Leavings(folder)
+    leavings_of_root.write(STEPS[:1])
+    (path,) = folder.iterdir()
+    before = path.read_bytes()
+    monkeypatch.setattr(os, "geteuid", lambda: 4711)
+    leavings_of_root.write(steps)
+    assert path.read_bytes() == before
+
+
 def test_the_folder_goes_with_the_last_file(folder: Path) -> None:
     journal = Leavings(folder)
     journal.write(STEPS)

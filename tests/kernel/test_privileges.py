@@ -84,6 +84,51 @@ except PermissionError:
     assert status["Uid"].strip() == "the same"
 
 
+AMBIENT = """
+import ctypes, sys
+from auditsense.kernel import privileges
+libc = ctypes.CDLL(None, use_errno=True)
+header, data = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+assert libc.capget(header, data) == 0
+data[2], data[5] = data[1], data[4]  # inheritable: all that is permitted
+assert libc.capset(header, data) == 0
+for number in (10, 30):
+    assert libc.prctl(47, 2, number, 0, 0) == 0  # PR_CAP_AMBIENT_RAISE
+before = next(line for line in open("/proc/self/status") if line.startswith("CapAmb"))
+assert int(before.split()[1], 16) == 1 << 10 | 1 << 30
+privileges.keep_only(30)
+print(open("/proc/self/status").read())
+"""
+GROUPS = """
+import os
+from auditsense.kernel import privileges
+os.setgroups([4, 24, 27])
+privileges.keep_only(30, user=privileges.User(65534, 65534))
+print(open("/proc/self/status").read())
+"""
+
+
+def status_of(script: str) -> dict[str, str]:
+    ended = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
+    )
+    return dict(line.split(":\t", 1) for line in ended.stdout.splitlines() if ":\t" in line)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make some capabilities ambient")
+def test_ambient_capabilities_are_given_up_also_those_kept() -> None:
+    sets = capabilities(status_of(AMBIENT))
+    assert sets["CapAmb"] == sets["CapInh"] == set()
+    assert sets["CapEff"] == {30}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_another_user_has_none_of_the_groups_of_this_one() -> None:
+    status = status_of(GROUPS)
+    assert status["Groups"].split() == []
+    assert {*status["Uid"].split(), *status["Gid"].split()} == {"65534"}
+
+
 NAMED = """
 from auditsense.kernel import privileges
 privileges.rename(b"audit-guardian")

@@ -209,6 +209,23 @@ def test_repair_sets_back_what_was_ours() -> None:
     assert look(watch, commands) == []
 
 
+def test_a_queue_made_unlimited_is_bounded_again() -> None:
+    kernel = FakeKernel()
+    watch, commands = watching(kernel, repair=True)
+    kernel.backlog_limit = 0
+    assert look(watch, commands) == [("backlog-unlimited", "repaired: set backlog_limit: 0 -> 8192 records")]
+    assert kernel.backlog_limit == 8192
+    assert look(watch, commands) == []
+
+
+def test_a_change_that_comes_back_after_its_repair_is_said_and_repaired_again() -> None:
+    kernel = FakeKernel()
+    watch, commands = watching(kernel, repair=True)
+    for _ in range(3):  # between two looks, so that no look sees it well
+        kernel.backlog_wait_time = 15000
+        assert look(watch, commands) == [("wait-time", "repaired: set backlog_wait_time: 15000 -> 0 jiffies")]
+
+
 def test_nobody_may_be_made_to_wait_before_audit_is_on_again() -> None:
     kernel = FakeKernel()
     watch, commands = watching(kernel, repair=True)

@@ -116,6 +116,8 @@ def _arches(earlier: AuditRule, wanted: AuditRule) -> list[str]:
 
 def _calls_meet_on(arch: str, masks: list[frozenset[int]], perms: list[int], *, only_opens: bool) -> bool:
     ways = matched(arch)
+    if not ways:  # no table of this architecture
+        return not masks or bool(frozenset.intersection(*masks))
     if only_opens:
         opens = {syscalls.number(name, arch) for name in OPENS}
         ways = {number: (READ,) for number in ways if number in opens}

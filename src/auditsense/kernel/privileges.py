@@ -24,8 +24,6 @@ _PR_SET_NAME = 15
 _PR_CAPBSET_READ = 23
 _PR_CAPBSET_DROP = 24
 _PR_SET_NO_NEW_PRIVS = 38
-_PR_CAP_AMBIENT = 47
-_PR_CAP_AMBIENT_CLEAR_ALL = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +78,6 @@ def keep_only(*capabilities: int, user: User | None = None) -> None:
     libc = _libc()
     if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0):
         raise _failed("set no_new_privs")
-    libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)  # fails before Linux 4.3: none there
     # Lowering the bounding set needs CAP_SETPCAP, so it comes first; without it there is no need:
     # what is not permitted cannot come back under no_new_privs.
     for number in range(64):
@@ -95,7 +92,7 @@ def keep_only(*capabilities: int, user: User | None = None) -> None:
     for word in (0, 1):
         wanted = sum(1 << (number % 32) for number in capabilities if number // 32 == word)
         kept = data[word].permitted & wanted
-        data[word] = _Data(kept, kept, 0)
+        data[word] = _Data(kept, kept, 0)  # what is not inheritable leaves the ambient set as well
     if libc.capset(ctypes.byref(header), data):
         raise _failed("give up capabilities")
 
