@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from auditsense import syscalls
 from auditsense.cli import doctor as command
 from auditsense.cli import main
 from auditsense.detections.load import shipped
@@ -49,7 +50,9 @@ CONTROL, READ, NET_ADMIN = 1 << 30, 1 << 37, 1 << 12
 NETLINK = "sk               Eth Pid        Groups   Rmem     Wmem     Dump  Locks    Drops    Inode\n"
 PROCFS = "22 1 0:21 / /proc rw - proc proc rw\n"
 BOOTED_S = 1_700_000_000
-EVERY_RULE = "-a always,exit -F arch=b64 -S openat -k other"
+WIDE = 0x8000_0000  # of an AUDIT_ARCH value: 64 bits
+WORD = "b64" if syscalls.ARCHES[syscalls.native_arch()] & WIDE else "b32"
+EVERY_RULE = f"-a always,exit -F arch={WORD} -S openat -k other"
 
 
 class Prepared:
@@ -291,11 +294,11 @@ def a_rule_stolen(host: Prepared) -> None:
 
 def a_rule_hidden(host: Prepared) -> None:
     host.running()
-    host.rules("-a never,exit -F arch=b64 -S openat", DEFAULT_AUDIT_RULE)
+    host.rules(f"-a never,exit -F arch={WORD} -S openat", DEFAULT_AUDIT_RULE)
 
 
 def a_rule_that_would_be_hidden(host: Prepared) -> None:
-    host.rules("-a never,exit -F arch=b64 -S openat")
+    host.rules(f"-a never,exit -F arch={WORD} -S openat")
 
 
 def never_a_task(host: Prepared) -> None:

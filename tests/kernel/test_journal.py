@@ -16,7 +16,7 @@ from auditsense.kernel.plan import AddRule, BecomeOwner, ChangeSetting, Step
 from auditsense.kernel.status import StatusField
 
 RULES = [
-    auditctl.parse(line)
+    auditctl.parse(line, machine="x86_64")
     for line in (
         "-w /proc/ -p r -k audit_proc",
         "-a always,exit -F arch=b64 -S openat -F dir=/proc -F perm=r -F uid=65534 -k audit_proc",

@@ -33,7 +33,7 @@ else:
     from faults import NOTHING
 
 PROC = auditctl.parse("-w /proc/ -p r -k audit_proc")
-OTHER = auditctl.parse("-a always,exit -F arch=b64 -S openat -F uid=65534 -k other")
+OTHER = auditctl.parse("-a always,exit -F arch=b64 -S openat -F uid=65534 -k other", machine="x86_64")
 WAIT = ChangeSetting(StatusField.BACKLOG_WAIT_TIME, 15000, 0)
 LIMIT = ChangeSetting(StatusField.BACKLOG_LIMIT, 64, 8192)
 ON = ChangeSetting(StatusField.ENABLED, 0, 1)

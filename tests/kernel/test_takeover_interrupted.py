@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from auditsense.kernel.audit_rule import AuditRule
 
 PROC = auditctl.parse("-w /proc/ -p r -k audit_proc")
-OPENAT = auditctl.parse("-a always,exit -F arch=b64 -S openat -F uid=65534 -k other")
+OPENAT = auditctl.parse("-a always,exit -F arch=b64 -S openat -F uid=65534 -k other", machine="x86_64")
 
 
 def taking(kernel: FakeKernel, *rules: AuditRule, limit: int = 8192) -> Takeover:

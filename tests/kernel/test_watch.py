@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from auditsense import syscalls
 from auditsense.kernel import auditctl
 from auditsense.kernel.commands import Commands
 from auditsense.kernel.status import AuditStatus
@@ -16,6 +17,12 @@ from auditsense.testing import FakeKernel
 OURS = auditctl.parse("-w /proc/ -p r -k audit_proc")
 STATUS = AuditStatus(0, 1, 1, 42, 0, 8192, 0, 0, 0x7F, 0, 0)
 EXPECTED = Expected(rules=(OURS,), owner=42, waits=False, backlog_limit=8192)
+
+
+@pytest.fixture(autouse=True)
+def on_x86_64(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let b64, b32 and call numbers be those of x86-64, wherever this runs."""
+    monkeypatch.setattr(syscalls, "native_arch", lambda: "x86_64")
 
 
 def ids(expected: Expected = EXPECTED, status: AuditStatus = STATUS, rules: str = "") -> list[str]:
