@@ -36,7 +36,7 @@ size_t as_ring_bytes(const as_config *config, const as_rules *rules) {
         return 0;
     }
     carve(&counting, config, rules, &from);
-    return from.used;
+    return from.too_large ? 0 : from.used;
 }
 
 as_ring *as_ring_new(const as_config *config, const as_rules *rules) {

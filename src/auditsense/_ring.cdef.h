@@ -198,10 +198,12 @@ typedef struct {
     uint64_t live_keys;          /* at this moment: with a window */
 } as_stats;
 
-/* Bytes a ring of this size takes, all at once; 0 when a value is outside its bounds. */
+/* Bytes a ring of this size takes, all at once; 0 when a value is outside its bounds, or all together are more than
+ * this machine can address. */
 size_t as_ring_bytes(const as_config *config, const as_rules *rules);
 
-/* Take the memory and copy the rules. NULL: EINVAL (a bound, an index) or ENOMEM in errno. */
+/* Take the memory and copy the rules. NULL: EINVAL (a bound, an index, as_ring_bytes 0) or ENOMEM in
+ * errno. */
 as_ring *as_ring_new(const as_config *config, const as_rules *rules);
 void as_ring_free(as_ring *ring);
 

@@ -14,7 +14,9 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "_ring/carve.h"
 #include "_ring/datagram.h"
+#include "_ring/window.h"
 #include "check.h"
 #include "samples.h"
 
@@ -164,7 +166,9 @@ static void bounds(void) {
     BOUND(small_texts, 16, 1048576);
     BOUND(large_texts, 4, 4096);
     BOUND(event_timeout_ms, 1, 60000);
-    BOUND(key_slots, 16, 4194304);
+    if (SIZE_MAX > UINT32_MAX) { /* elsewhere so many are more than can be addressed */
+        BOUND(key_slots, 16, 4194304);
+    }
     BOUND(hit_bytes, 8 * 1024 + 65536, 1 << 30);
     as_config config = sample_config();
     config.window_slack = 0;
@@ -178,6 +182,40 @@ static void bounds(void) {
     config.end = AS_END_EOE;
     config.window_slack = 1025;
     CHECK_EQUAL(as_ring_bytes(&config, &rules), 0);
+
+    CASE("what is more than this machine can address is refused, with EINVAL, not made smaller");
+    config = sample_config();
+    config.key_slots = 4194304;
+    config.window_slack = 1024; /* 32 KiB each: 128 GiB */
+    const uint64_t wanted = UINT64_C(4194304) * (32768 + sizeof(as_window));
+    if (wanted > PTRDIFF_MAX) {
+        CHECK_EQUAL(as_ring_bytes(&config, &rules), 0);
+        errno = 0;
+        CHECK(as_ring_new(&config, &rules) == NULL);
+        CHECK_EQUAL(errno, EINVAL);
+    } else {
+        CHECK(as_ring_bytes(&config, &rules) > wanted);
+    }
+
+    CASE("no size wraps: neither a product, nor a sum, nor the padding");
+    const struct {
+        size_t used;
+        size_t n;
+        size_t size;
+    } sizes[] = {{0, SIZE_MAX / 2, 3},       {0, 3, SIZE_MAX / 2},          {0, SIZE_MAX / 16 + 2, 16},
+                 {SIZE_MAX - 100, 200, 1},   {SIZE_MAX - 3, 0, 1},          {PTRDIFF_MAX - 100, 101, 1},
+                 {0, (size_t)PTRDIFF_MAX + 1, 1}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        as_carver from = {.used = sizes[i].used};
+        CHECK(as_carve(&from, sizes[i].n, sizes[i].size) == NULL);
+        CHECK(from.too_large);
+        CHECK_EQUAL(from.used, sizes[i].used);
+        as_carve(&from, 1, 1); /* it stays so */
+        CHECK(from.too_large);
+    }
+    as_carver whole = {.used = 0};
+    as_carve(&whole, 1, PTRDIFF_MAX);
+    CHECK(!whole.too_large);
 
     CASE("the longest datagram has bounds, and the hits' bytes follow from it");
     config = sample_config();

@@ -6,21 +6,30 @@
 #define AUDITSENSE_CARVE_H
 
 #include <stdalign.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 typedef struct {
     uint8_t *base; /* NULL while counting */
     size_t used;
+    bool too_large; /* more was asked for than an object can be large; nothing can be carved then */
 } as_carver;
 
-/* Room for n things of this size, aligned for anything; NULL while counting. The bounds of as_config
- * keep n * size far below SIZE_MAX. */
+/* Room for n things of this size, aligned for anything; NULL while counting. The bounds of as_config alone do not keep
+ * n * size, or the sum, within a size_t of 32 bits, so it is checked here. */
 static inline void *as_carve(as_carver *from, size_t n, size_t size) {
     const size_t align = alignof(max_align_t);
-    const size_t at = (from->used + align - 1) / align * align;
-    from->used = at + n * size;
-    return from->base == NULL ? NULL : (void *)(from->base + at);
+    size_t at;
+    size_t bytes;
+    size_t end;
+    if (__builtin_add_overflow(from->used, align - 1, &at) || __builtin_mul_overflow(n, size, &bytes) ||
+        __builtin_add_overflow(at / align * align, bytes, &end) || end > PTRDIFF_MAX) {
+        from->too_large = true;
+        return NULL;
+    }
+    from->used = end;
+    return from->base == NULL ? NULL : (void *)(from->base + at / align * align);
 }
 
 /* The smallest power of two that is not below n; n is at most 2^31. */

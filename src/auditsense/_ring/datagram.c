@@ -141,14 +141,14 @@ uint32_t as_packed_read(as_span span, as_packed *out) {
     if (span.len < AS_PACKED_HEADER) {
         return 0;
     }
-    const uint64_t len = get_little(span.at + 8, 4);
+    const uint32_t len = (uint32_t)get_little(span.at + 8, 4);
     if (len > span.len - AS_PACKED_HEADER) {
         return 0;
     }
     out->ms = get_little(span.at, 8);
     out->sender = (uint32_t)get_little(span.at + 12, 4);
     out->bytes = as_span_of(span.at + AS_PACKED_HEADER, len);
-    return AS_PACKED_HEADER + (uint32_t)len;
+    return AS_PACKED_HEADER + len;
 }
 
 int64_t as_datagrams_pack(as_datagrams *in, uint8_t *out, size_t size, uint64_t now_ms, as_stats *stats) {

@@ -28,7 +28,8 @@ void as_windows_carve(as_windows *windows, const as_config *config, const as_rul
     const uint32_t buckets = as_power_of_two(windows->slot_count);
     windows->bucket_mask = buckets - 1;
     windows->slots = as_carve(from, windows->slot_count, sizeof *windows->slots);
-    windows->entries = as_carve(from, (size_t)windows->slot_count * windows->depth, sizeof *windows->entries);
+    /* The matches of one key are at most 2,048 times 16 bytes. */
+    windows->entries = as_carve(from, windows->slot_count, windows->depth * sizeof *windows->entries);
     windows->buckets = as_carve(from, buckets, sizeof *windows->buckets);
     for (uint32_t i = 0; windows->buckets != NULL && i < buckets; i++) {
         windows->buckets[i] = NONE;
