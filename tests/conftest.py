@@ -1,4 +1,4 @@
-"""What all tests share: how hard hypothesis tries, the fault table, and the signals that tests start with."""
+"""What all tests share: how hard hypothesis tries, the fault table, and what tests start with."""
 
 from __future__ import annotations
 
@@ -17,12 +17,16 @@ if TYPE_CHECKING:
     from auditsense import Document
     from tests.faults import fault, pytest_configure
     from tests.faults import pytest_addoption as add_fault_options
+    from tests.readable import use_readable_package
     from tests.schema import MAKERS, checked
     from tests.started import mark_run, restore_signals
 else:  # beside this file, whatever pytest's import mode
     sys.path.insert(0, str(Path(__file__).parent))
     from faults import fault, pytest_configure
     from faults import pytest_addoption as add_fault_options
+    from readable import use_readable_package
+
+    use_readable_package()  # before anything of it is imported
     from schema import MAKERS, checked
     from started import mark_run, restore_signals
 

@@ -55,11 +55,11 @@ def test_limits_are_found_in_each_form() -> None:
     source = (
         "LIMIT_S = 10.0\n"
         "_LIMIT_S: Final = 11\n"
-        "subprocess.run(words, timeout=300)\n"
+        "subprocess.run(words, timeout=12)\n"
         "process.wait(13)\n"
-        "process.communicate('', timeout=300)\n"
-        "peer.settimeout(300)\n"
-        "deadline = time.monotonic() + 300\n"
+        "process.communicate('', timeout=14)\n"
+        "peer.settimeout(15)\n"
+        "deadline = time.monotonic() + 16\n"
         "finish(load, limit_s=17)\n"
         "deadline = time.monotonic() + LIMIT_S\n"
     )
