@@ -53,7 +53,7 @@ FROM_ELSEWHERE = {
     *("dataclasses", "datetime", "difflib", "enum", "errno", "functools", "gc", "grp", "hashlib", "heapq"),
     *("importlib", "io", "itertools", "json", "os", "pathlib", "pwd", "re", "secrets", "select", "shlex"),
     *("signal", "socket", "stat", "struct", "sys", "tempfile", "textwrap", "threading", "time", "tomllib"),
-    *("operator", "types", "typing", "unicodedata", "warnings", "weakref", "zlib"),
+    *("bz2", "lzma", "operator", "types", "typing", "unicodedata", "warnings", "weakref", "zlib"),
     *(
         "fcntl",
         "html",
@@ -69,7 +69,20 @@ FROM_ELSEWHERE = {
 }
 HEAVY = {
     *("asyncio", "concurrent", "email", "http", "logging", "multiprocessing", "pdb", "pydoc"),
-    *("sqlite3", "ssl", "tkinter", "unittest", "urllib3", "xml", "argparse", "pyroute2", "zstandard", "cffi"),
+    *(
+        "bz2",
+        "lzma",
+        "sqlite3",
+        "ssl",
+        "tkinter",
+        "unittest",
+        "urllib3",
+        "xml",
+        "argparse",
+        "pyroute2",
+        "zstandard",
+        "cffi",
+    ),
 }
 
 SLOW = {"dataclasses", "inspect", "ast", "shutil", "tempfile", "hashlib", "subprocess"}  # docs/adr/0021

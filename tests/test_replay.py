@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from auditsense import AlertPolicy, Detector, Host, InputError, UsageError, View
 from auditsense.ring import pack
 from auditsense.sources import capture
-from auditsense.sources.replay import DamagedInputError, replay
+from auditsense.sources.replay import replay
+from auditsense.sources.unpack import DamagedInputError
 from auditsense.testing import burst, datagrams, open_event
 
 if TYPE_CHECKING:
@@ -290,14 +291,19 @@ def test_an_empty_file_is_said(tmp_path: Path, data: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "data",
-    [b"\n", b"Nov 24 03:45:14 here sshd[1]: hello\n", bytes(range(256)) * 99, b"\x7fELF" + bytes(9999)],
+    ("data", "begins"),
+    [
+        (b"\n", ""),
+        (b"\nNov 24 03:45:14 here sshd[1]: hello\n", "; it begins: Nov 24 03:45:14 here sshd[1]: hello"),
+        (b"\xff\xfdx\n", r"; it begins: \xff\xfdx"),
+        (b"x" * 101, f"; it begins: {'x' * 100}…"),
+    ],
 )
-def test_a_file_of_something_else_is_said(tmp_path: Path, data: bytes) -> None:
+def test_a_file_of_something_else_is_said(tmp_path: Path, data: bytes, begins: str) -> None:
     path = written(tmp_path / "log", data)
     outcome = run([path])
     assert isinstance(outcome.error, InputError)
-    assert str(outcome.error) == f"{path} is no audit log and no capture: no audit record in it"
+    assert str(outcome.error) == f"{path} is no audit log and no capture: no audit record in it{begins}"
 
 
 @given(data=st.binary(max_size=300))
@@ -320,7 +326,12 @@ def test_a_log_that_ends_in_the_middle_of_a_record_is_read_to_there(tmp_path: Pa
     outcome = run([written(tmp_path / "log", TEXT[: cut + 30] + newline)])
     assert outcome.error is None
     assert outcome.said == [("alert", 10), ("closed", 11)]
-    assert len(outcome.warnings) == (0 if newline else 1)
+    reason = "(a record whose stamp cannot be read)"
+    no_end = [f"{tmp_path}/log: the last line has no end; it was read as it stands"]
+    assert outcome.warnings == [
+        *([] if newline else no_end),
+        f"{tmp_path}/log: 1 of 47 lines is no audit record; the first: {TEXT[cut:][:30].decode()} {reason}",
+    ]
     assert outcome.stats is not None
     assert (outcome.stats.events, outcome.stats.incomplete) == (12, 1)
 

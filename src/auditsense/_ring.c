@@ -141,10 +141,12 @@ static void take_line(as_ring *ring, as_span line, bool cut) {
     as_line read;
     const uint64_t before = ring->stats.malformed;
     ring->stats.lines++;
-    ring->stats.truncated += cut ? 1 : 0;
     if (as_line_read(line, &read)) {
+        /* Of a record of user space nothing is needed but its type. */
+        ring->stats.truncated += cut && !as_record_stands_alone(read.type) ? 1 : 0;
         take_record(ring, read.type, read.text, read.node, 0, true);
     } else {
+        ring->stats.truncated += cut ? 1 : 0;
         ring->stats.malformed++;
     }
     if (ring->stats.malformed != before) {

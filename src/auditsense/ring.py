@@ -182,6 +182,11 @@ class Ring:
             given = ffi.from_buffer(text)
             return _checked(lib.as_ring_feed_text(handle, given, len(text)))
 
+    def unread_line(self) -> bytes:
+        """Return the start of the first line since the last call that was no record; b"": none was."""
+        with self._enter() as handle:
+            return bytes(ffi.buffer(self._out, _checked(lib.as_ring_unread_line(handle, self._out, 240))))
+
     def expire(self, now_ms: int) -> int:
         """Let time pass: close the events that waited too long. Returns how many."""
         with self._enter() as handle:

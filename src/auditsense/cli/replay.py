@@ -14,6 +14,7 @@ from auditsense.detections.exceptions import excepted_by
 from auditsense.detector import Detector, View
 from auditsense.errors import UsageError
 from auditsense.sources.replay import replay
+from auditsense.sources.unpack import DamagedInputError
 
 if TYPE_CHECKING:
     import argparse
@@ -24,6 +25,18 @@ if TYPE_CHECKING:
     from auditsense.sources.rotated import Rotated
 
 _ALERTS_FOUND = 10
+_LIMITS = (
+    ("truncated", "lines or datagrams were longer than the limit and were cut"),
+    ("incomplete", "events lack their end or their SYSCALL record"),
+    ("evicted", "events were decided early, because the table of events was full"),
+    ("late", "records came after their event was decided"),
+    ("serials_missing", "events are missing between those that came"),
+    ("foreign", "datagrams were not sent by the kernel and were not read"),
+    ("keyless", "matches lack the process that a window belongs to"),
+    ("stale", "matches came too late for their window"),
+    ("keys_evicted", "windows were given up, because there were more processes than key_slots"),
+)
+"""What a replay says of its counters when they are not 0."""
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -68,10 +81,15 @@ def _read(arguments: argparse.Namespace, view: View, write: Callable[[Sequence[D
     counting = arguments.output == "count"
     policy = AlertPolicy(max_alerts=arguments.max_alerts)
     detections = wanted_detections(arguments)
+    failure: DamagedInputError | None = None
     with Detector(detections, view=view, policy=policy) as detector, _inputs(arguments) as names:
-        for documents in replay(names, detector, say):
-            if not counting:
-                write(documents)
+        try:
+            for documents in replay(names, detector, say):
+                if not counting:
+                    write(documents)
+        except DamagedInputError as problem:  # what could be read is counted first
+            failure = problem
+        _say_limits(detector)
         alerts = detector.alert_counts.alerts
         unsent = detector.alert_counts.withheld - detector.alert_counts.delayed
         sequences = detector.stats().sequences
@@ -84,5 +102,15 @@ def _read(arguments: argparse.Namespace, view: View, write: Callable[[Sequence[D
             say(f"{unsent} alerts withheld: more than {arguments.max_alerts} in five minutes (--max-alerts)")
         for line in unknown_arches(detector.stats()):
             say(line)
+    if failure is not None:
+        raise failure
     found = sequences if view is View.SEQUENCES else alerts
     return _ALERTS_FOUND if arguments.fail_on_alert and found else 0
+
+
+def _say_limits(detector: Detector) -> None:
+    """Say what was lost, and which limits decided, a line for each cause."""
+    stats = detector.stats().as_dict()
+    for name, what in _LIMITS:
+        if stats[name]:
+            say(f"{name}: {stats[name]} {what}")

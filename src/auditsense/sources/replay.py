@@ -3,58 +3,50 @@
 from __future__ import annotations
 
 import io
-import itertools
 import os
 import re
 import stat
 import sys
-import zlib
-from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
 
-from auditsense.errors import AuditSenseError, InputError, UsageError
+from auditsense.errors import InputError, UsageError
 from auditsense.sources import capture
+from auditsense.sources.unpack import DamagedInputError, decompressed, look_ahead
+from auditsense.sources.unread import describe_binary, describe_line, shown, unread
+from auditsense.sources.wrapped import unwrapper_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from typing import Protocol
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     from auditsense.detector import Detector
     from auditsense.documents import Document
+    from auditsense.errors import AuditSenseError
     from auditsense.host import Host
+    from auditsense.sources.unpack import Pieces
+    from auditsense.sources.wrapped import Unwrapper
 
-    class _Unpacker(Protocol):
-        @property
-        def eof(self) -> bool: ...
-        @property
-        def unused_data(self) -> bytes: ...
-        def decompress(self, data: bytes, /) -> bytes: ...
-
-
-_GZIP = b"\x1f\x8b"
-_ZSTD = b"\x28\xb5\x2f\xfd"
-_GZIP_WBITS = 31  # zlib's word for gzip's header and the largest window
-_LINE_END = 0x0A
-_STAMP = re.compile(rb"msg=audit\((\d{1,12})\.(\d{3}):")
+_LINE_ENDS = {0x0A, 0}  # zero bytes are what a crash leaves; the core takes them for an end
+_STAMP = re.compile(rb"type=\S+ (?:msg=)?audit\((\d{1,12})\.(\d{3}):")
 _CHUNK = 1 << 17  # what is read at a time has to be in the cache still when the core reads it
 _PATIENCE = 1 << 24  # of a file's text, between two looks at what it led to: each hit less is work less
 _DATAGRAM = 1 << 20  # longer than any, header included
-_PIECE = 1 << 12  # of compressed bytes: the most that becomes of it is some 100 MB, however made
 
 
-class DamagedInputError(AuditSenseError):
-    """An input that ended or broke in the middle; what came before was used."""
+class PartlyReadError(DamagedInputError):
+    """Some inputs could not be read; the others were."""
+
+
+class _EmptyInputError(InputError):
+    """There is nothing in an input."""
 
 
 _Begun = tuple[str, tuple[int, int]]  # a log, its first stamp
 _NOTHING: _Begun = ("", (0, 0))
 
-_Pieces = Iterator[bytes | memoryview]  # each is valid until the next is asked for
-
 
 @contextmanager
-def _open(name: str) -> Iterator[tuple[_Pieces, bool]]:
+def _open(name: str) -> Iterator[tuple[Pieces, bool]]:
     """Open a file, or standard input for "-"; give its bytes in pieces, without their compression.
 
     Also says whether all of it is there: then nobody waits for what its first piece leads to.
@@ -62,18 +54,27 @@ def _open(name: str) -> Iterator[tuple[_Pieces, bool]]:
     if name == "-":
         if sys.stdin is None:
             raise InputError("standard input is closed")
-        yield _decompressed(name, _read(name, cast("io.BufferedReader", sys.stdin.buffer))), False
+        yield decompressed(name, _read(name, cast("io.BufferedReader", sys.stdin.buffer))), False
         return
     try:
+        mode = os.stat(name).st_mode  # noqa: PTH116 - a file does without pathlib
+        if stat.S_ISBLK(mode) or (stat.S_ISCHR(mode) and not _is_terminal(name)):
+            raise InputError(f"{name} is a device, and no log")
         file = open(name, "rb")  # noqa: SIM115, PTH123 - closed below; "-" and paths share a name
     except OSError as error:
         raise InputError(f"{name}: {error.strerror}") from None
+    except ValueError:  # a zero byte in the name
+        raise InputError(f"{name!r} is no name of a file") from None
     with file:
         there = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
-        yield _decompressed(name, _read(name, file)), there
+        yield decompressed(name, _read(name, file)), there
 
 
-def _read(name: str, file: io.BufferedReader) -> _Pieces:
+def _is_terminal(name: str) -> bool:
+    return os.path.realpath(name).startswith(("/dev/tty", "/dev/pts/"))
+
+
+def _read(name: str, file: io.BufferedReader) -> Pieces:
     """Read into the same memory again and again. Not mapped: a file that is cut meanwhile would end us."""
     buffer = memoryview(bytearray(_CHUNK))
     try:
@@ -83,76 +84,49 @@ def _read(name: str, file: io.BufferedReader) -> _Pieces:
         raise InputError(f"{name}: {error.strerror or error}") from None
 
 
-def _ahead(chunks: _Pieces, n: int) -> tuple[bytes, _Pieces]:
-    """Return the first n bytes or more, and all chunks, those bytes included."""
-    start = b""
-    while len(start) < n and (chunk := next(chunks, None)) is not None:
-        start += chunk
-    return start, itertools.chain([start], chunks)
-
-
-def _decompressed(name: str, chunks: _Pieces) -> _Pieces:
-    start, chunks = _ahead(chunks, len(_ZSTD))
-    if start.startswith(_GZIP):
-        return _unpacked(name, chunks, lambda: zlib.decompressobj(_GZIP_WBITS), zlib.error)
-    if start.startswith(_ZSTD):
-        try:
-            import zstandard  # noqa: PLC0415 - an extra, and only for such files
-        except ImportError:
-            raise UsageError(
-                f"{name} is zstd-compressed; pip install 'auditsense[zstd]', or use zstdcat | … -"
-            ) from None
-        unpacker = zstandard.ZstdDecompressor()
-        return _unpacked(name, chunks, unpacker.decompressobj, zstandard.ZstdError)
-    return chunks
-
-
-def _unpacked(
-    name: str, chunks: _Pieces, begin: Callable[[], _Unpacker], failure: type[Exception]
-) -> _Pieces:
-    """Undo a compression; an input may be several compressed ones in a row."""
-    part = begin()
-    for chunk in chunks:
-        for at in range(0, len(chunk), _PIECE):
-            data = bytes(chunk[at : at + _PIECE])
-            while data:
-                if part.eof:
-                    data = data.lstrip(b"\0")  # some tools pad
-                    part = begin() if data else part
-                    continue
-                try:
-                    yield part.decompress(data)
-                except failure as error:
-                    raise DamagedInputError(f"{name}: the compressed data is damaged: {error}") from None
-                data = part.unused_data if part.eof else b""
-    if not part.eof:
-        raise DamagedInputError(f"{name}: the compressed data ends in the middle")
-
-
 def replay(names: Sequence[str], detector: Detector, warn: Callable[[str], None]) -> Iterator[list[Document]]:
     """Feed inputs in order, as one stream, to its end. Yields what they lead to, as it comes.
 
-    An event whose records a log rotation has put into two files is one event. What one input leads
-    to is not lost when the next one cannot be read.
+    An event whose records a log rotation has put into two files is one event. An input that cannot be read
+    does not keep the others from being read, and an empty one is passed over.
 
     Args:
         names: paths, or "-" for standard input.
         detector: takes the records; during a capture its host is the capture's.
-        warn: gets a line about an input that ends in the middle of something, and about a log that begins
-            before the one that was read before it.
+        warn: gets a line about an input that ends in the middle of something, about a log that begins before
+            the one that was read before it, and about lines that are no record.
 
-    Raises:
-        InputError: one cannot be read, or holds no audit record.
+    Raises (at the end):
+        InputError: none can be read, or none holds an audit record.
         DamagedInputError: compressed data that ends or breaks in the middle.
+        PartlyReadError: some cannot be read; the first of them is told, the others are its notes.
     """
     begun = _NOTHING
-    try:
-        for name in names:
+    home = detector.host
+    failures: list[AuditSenseError] = []
+    empty: list[_EmptyInputError] = []
+    used = 0
+    for name in names:
+        try:
             begun = yield from _replay_one(name, detector, warn, begun)
-    except (InputError, DamagedInputError):
-        yield detector.finish()
-        raise
+            used += 1
+        except _EmptyInputError as problem:
+            empty.append(problem)
+        except (UsageError, DamagedInputError) as problem:
+            failures.append(problem)
+        if detector.host != home:  # a capture that ended too early
+            yield _change_host(detector, home)
     yield detector.finish()
+    if failures or not used:
+        raise _failure(failures or [*empty], partly=used > 0)
+
+
+def _failure(failures: Sequence[AuditSenseError], *, partly: bool) -> AuditSenseError:
+    """Return one error that tells of all."""
+    failure = PartlyReadError(str(failures[0])) if partly else failures[0]
+    for more in failures[1:]:
+        failure.add_note(str(more))
+    return failure
 
 
 def _replay_one(
@@ -161,19 +135,34 @@ def _replay_one(
     """Feed one input. Returns what the next one is compared with."""
     before = detector.stats()
     with _open(name) as (pieces, there):
-        start, chunks = _ahead(pieces, len(capture.MAGIC))
+        start, chunks = look_ahead(pieces, len(capture.MAGIC))
         if start.startswith(capture.MAGIC):
             yield from _capture(name, chunks, detector, warn)
             begun = _NOTHING  # of a host and a clock of its own
         else:
+            if start and (what := describe_binary(name, start)):
+                raise InputError(f"{name} is {what}")
             begun = _in_order(name, start, begun, warn)
-            yield from _text(name, chunks, detector, warn, _PATIENCE if there else 0)
+            yield from _text(name, start, chunks, detector, warn, _PATIENCE if there else 0)
     after = detector.stats()
+    lines, malformed = after.lines - before.lines, after.malformed - before.malformed
+    first = detector.ring.unread_line()
     if after.records == before.records and after.datagrams == before.datagrams:
-        if after.lines == before.lines:
-            raise InputError(f"{name} is empty: no audit record in it")
-        raise InputError(f"{name} is no audit log and no capture: no audit record in it")
+        if not lines:
+            raise _EmptyInputError(f"{name} is empty: no audit record in it")
+        raise InputError(_no_log(name, first))
+    if lines and first:
+        warn(f"{name}: {unread(malformed, lines, first)}")
     return begun
+
+
+def _no_log(name: str, first: bytes) -> str:
+    if not first:
+        return f"{name} is no audit log and no capture: no audit record in it"
+    what = describe_line(first)
+    if what:
+        return f"{name}: no audit record in it: this is {what}"
+    return f"{name} is no audit log and no capture: no audit record in it; it begins: {shown(first)}"
 
 
 def _in_order(name: str, start: bytes, begun: _Begun, warn: Callable[[str], None]) -> _Begun:
@@ -187,27 +176,51 @@ def _in_order(name: str, start: bytes, begun: _Begun, warn: Callable[[str], None
     return name, stamp
 
 
-def _text(
-    name: str, chunks: _Pieces, detector: Detector, warn: Callable[[str], None], patience: int
+def _text(  # noqa: PLR0913, PLR0917 - what is read, what reads it, and how
+    name: str,
+    start: bytes,
+    chunks: Pieces,
+    detector: Detector,
+    warn: Callable[[str], None],
+    patience: int,
 ) -> Iterator[list[Document]]:
     whole = True
     taken = 0
-    for chunk in chunks:
-        if chunk:
-            whole = chunk[-1] == _LINE_END
-        taken += len(chunk)
-        if taken < patience:
-            yield detector.take_text(chunk)
-        else:
-            yield detector.feed_text(chunk)
-            taken = 0
+    unwrapper = unwrapper_for(
+        start,
+        detector.host,
+        lambda field: warn(f"{name}: reading audit records inside {_wrapping(start)} (field {field})"),
+    )
+    try:
+        for chunk in chunks if unwrapper is None else _unwrapped(chunks, unwrapper):
+            if chunk:
+                whole = chunk[-1] in _LINE_ENDS
+            taken += len(chunk)
+            if taken < patience:
+                yield detector.take_text(chunk)
+            else:
+                yield detector.feed_text(chunk)
+                taken = 0
+    except DamagedInputError:
+        yield detector.feed_text(b"" if whole else b"\n")  # the next input begins with a line of its own
+        raise
     if not whole:
         warn(f"{name}: the last line has no end; it was read as it stands")
     yield detector.feed_text(b"" if whole else b"\n")
 
 
+def _wrapping(start: bytes) -> str:
+    return "JSON" if b"{" in start[:8] else "an export of the journal"
+
+
+def _unwrapped(chunks: Pieces, unwrapper: Unwrapper) -> Pieces:
+    for chunk in chunks:
+        yield unwrapper.feed(chunk)
+    yield unwrapper.finish()
+
+
 def _capture(
-    name: str, chunks: _Pieces, detector: Detector, warn: Callable[[str], None]
+    name: str, chunks: Pieces, detector: Detector, warn: Callable[[str], None]
 ) -> Iterator[list[Document]]:
     start = b""
     longest = len(capture.MAGIC) + capture.LONGEST_HEADER

@@ -22,14 +22,17 @@ if TYPE_CHECKING:
 LOG = "audit.log"
 """What is looked for in a folder."""
 
-_ROTATED = re.compile(r"(?:\.(?P<number>\d{1,9})|-(?P<date>\d{8}(?:-\d+)?))?(?P<packed>\.gz|\.zst)?")
+_ROTATED = re.compile(
+    r"(?:\.(?P<number>\d{1,9})|-(?P<date>\d{8}(?:-\d+)?))?(?P<packed>\.(?:gz|zst|xz|bz2|lz4|lzo|Z))?"
+)
 
 
 class Rotated:
     """The files of one log, oldest first: by date, then by falling number, then the log itself.
 
     A file under two names is taken once, and so is a number that is there packed and unpacked. Files that
-    are empty are not taken: a log is, just after it was rotated.
+    are empty are not taken: a log is, just after it was rotated. A file that cannot be looked at is taken:
+    opening it gives the reason.
 
     Args:
         path: a folder with audit.log in it, or a log; that itself need not be there.
@@ -60,9 +63,16 @@ class Rotated:
         """Return paths and what tells the files apart, oldest first."""
         taken: dict[str, tuple[str, tuple[int, int]]] = {}
         empty: Path | None = None
+        unknown: list[tuple[str, Path, int]] = []
         for _, age, path in sorted(self._named(warn)):  # the files themselves first
             with suppress(FileNotFoundError):  # rotated away meanwhile: `changed` will say so
-                status = _status(path)
+                try:
+                    status = path.stat()
+                except FileNotFoundError:
+                    raise
+                except OSError as error:  # not permitted, or a link in a loop
+                    unknown.append((age, path, error.errno or 0))
+                    continue
                 file = status.st_dev, status.st_ino
                 if not stat.S_ISREG(status.st_mode):
                     warn(f"{path} is left out: it is no file")
@@ -74,6 +84,8 @@ class Rotated:
                     warn(f"{path} is left out: it is another file's second name")
                 else:
                     taken[age] = str(path), file
+        for age, path, reason in unknown:
+            taken.setdefault(age, (str(path), (-1, reason)))
         if not taken:
             raise InputError(f"{empty} is empty: no audit record in it" if empty else self._nothing())
         return [taken[age] for age in sorted(taken)]
@@ -99,13 +111,6 @@ class Rotated:
         if self._in_folder:
             return f"{self._log.parent}: there is no {LOG} in this folder, and none that was rotated"
         return f"{self._log}: No such file, and none that was rotated from it"
-
-
-def _status(path: Path) -> os.stat_result:
-    try:
-        return path.stat()
-    except PermissionError as error:
-        raise InputError(f"{path}: {error.strerror}") from None
 
 
 def _age(match: re.Match[str]) -> str:

@@ -1,0 +1,105 @@
+"""Say what an input is when it is no audit log: by its first bytes, or by a line that is no record."""
+
+from __future__ import annotations
+
+import re
+
+_LONGEST_SHOWN = 100
+
+_BINARY = (
+    (b"SQLite format 3\0", "an SQLite database"),
+    (b"\xd4\xc3\xb2\xa1", "a packet capture"),
+    (b"\xa1\xb2\xc3\xd4", "a packet capture"),
+    (b"\x4d\x3c\xb2\xa1", "a packet capture"),
+    (b"\x0a\x0d\x0d\x0a", "a packet capture"),
+    (b"\x7fELF", "a program"),
+    (b"ElfFile\0", "an event log of Windows"),
+    (b"%PDF-", "a PDF document"),
+)
+_ENCODINGS = tuple(
+    (re.compile(mark), encoding)
+    for mark, encoding in (
+        (rb"\xff\xfe\0\0|\0\0\xfe\xff", "UTF-32"),
+        (rb"\xff\xfe|\xfe\xff", "UTF-16"),
+        (rb"(?:[a-z ]\0){4}", "UTF-16LE"),
+        (rb"(?:\0[a-z ]){4}", "UTF-16BE"),
+    )
+)
+
+_RECORD = re.compile(rb"type=\S+ (?:msg=)?audit\(")
+_DATED = rb"(?:\w{3} +\d+ [\d:.]+|\d{4}-\d\d-\d\dT\S+|\w{3} [\d-]+ [\d:.]+ \w+|\[ *[\d.]+\]|[\d.]+)"
+_TEXTS = (
+    (
+        rb"(?:node=\S+ )?type=\S+ msg=audit\([^)]*[/ ][^)]*\)|(?:node=\S+ )?type=\S+ msg=audit\([^)]*\) :",
+        "output of ausearch -i, in which names stand for numbers and dates for stamps; use ausearch --raw",
+    ),
+    (rb"----$|time->", "what ausearch writes between events; use ausearch --raw"),
+    (rb"At \d\d:\d\d:\d\d \d", "output of ausearch --format text; use ausearch --raw"),
+    (rb"NODE,EVENT,DATE|(?:NODE,)?EVENT,DATE,TIME", "output of ausearch --format csv; use ausearch --raw"),
+    (
+        rb"={5,}$|[A-Z][\w ]+ (?:Report|Summary)\b|# +date +time|\d+\. \d\d/\d\d/\d{2,4} \d\d:\d\d:\d\d ",
+        "output of aureport, which sums records up; use ausearch --raw",
+    ),
+    (
+        _DATED + rb" (?:\S+ )?audit(?:\[\d+\])?: [A-Z][A-Z0-9_]+(?:\[\d+\])? ",
+        "journal output without stamp and serial; use journalctl _TRANSPORT=audit -o export (or -o json)",
+    ),
+    (rb".*kauditd_printk_skb: \d+ callbacks suppressed", "the kernel's word that its log left records out"),
+    (rb"\{[^\n]*\"auditsense\":", "a document that auditsense wrote itself, not a log it can read"),
+    (
+        rb"\{\"ID\": ?\"\d+\.\d+:\d+\"|\{\"(?:NODE|SYSCALL|ID)\":",
+        "JSON of laurel, which holds fields instead of records",
+    ),
+    (
+        rb"\{[^\n]*\"(?:auditd\.|auditd\"|ecs\.version|ecs\"|@timestamp\")",
+        "JSON without the record it was made of; keep the record in event.original, or read audit.log",
+    ),
+    (rb"[\[{]\s*$|\[\s*\{", "JSON over several lines; write one object a line, as jq -c does"),
+    (rb"\{", "JSON without an audit record in a field that is known, such as message, log or event.original"),
+    (rb"<\?xml|<!DOCTYPE|<html", "XML or HTML"),
+    (rb"type=\S+ msg=audit\(", "a record whose stamp cannot be read"),
+)
+_PATTERNS = tuple((re.compile(pattern), what) for pattern, what in _TEXTS)
+
+
+def describe_binary(name: str, start: bytes) -> str:
+    """Return what an input is that begins so and cannot be read, and what to do; "": none that is known."""
+    for magic, what in _BINARY:
+        if start.startswith(magic):
+            return what
+    program = ""
+    if start.startswith(b"LPKSHHRH"):
+        what, program = "a journal of systemd", f"journalctl --file {name} _TRANSPORT=audit -o export"
+    elif start[257:262] == b"ustar":
+        what, program = "a tar archive", f"tar -xOf {name}"
+    else:
+        encoding = next((code for mark, code in _ENCODINGS if mark.match(start)), "")
+        what, program = f"{encoding[:6]} text", f"iconv -f {encoding} -t UTF-8 {name}" if encoding else ""
+    return f"{what}; use {program} | auditsense replay -" if program else ""
+
+
+def describe_line(line: bytes) -> str:
+    """Return what a line is that is no record, and what to do; "": nothing that is known."""
+    for pattern, what in _PATTERNS:
+        if pattern.match(line):
+            return what
+    if _RECORD.search(line):
+        return (
+            "a record in the message of a program that is neither the kernel nor an audit daemon; "
+            "any user can write such a message, so it is not read"
+        )
+    return ""
+
+
+def shown(line: bytes) -> str:
+    """Return the start of a line for a person."""
+    text = line.decode("utf-8", "backslashreplace").rstrip()
+    return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "…"
+
+
+def unread(malformed: int, lines: int, first: bytes) -> str:
+    """Return a sentence about lines that are no record."""
+    what = describe_line(first)
+    noun, verb = ("line" if lines == 1 else "lines"), ("is" if malformed == 1 else "are")
+    said = f"{malformed} of {lines} {noun} {verb} no audit record; the first: {shown(first)}"
+    return f"{said} ({what})" if what else said
