@@ -52,6 +52,8 @@ def within(script: str, *lines: str, options: str = "--mount") -> list[str]:
     """Return what the functions say in a mount namespace that *script* has prepared."""
     if shutil.which("unshare") is None:
         pytest.skip("there is no unshare")
+    if procfs.is_of_host() is not True:
+        pytest.skip("the tests run where /proc is not the host's")
     words = ["unshare", *options.split(), "sh", "-c", f'{script} && exec "$@"', "sh"]
     ended = subprocess.run(
         [*words, sys.executable, "-c", SAYS, *lines], capture_output=True, text=True, check=False, timeout=300
