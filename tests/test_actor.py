@@ -180,3 +180,18 @@ def test_fields_of_actors_and_exceptions_are_kept() -> None:
         (hit,) = ring.drain()
         assert ring.stats().excepted == 1
         assert ([one.serial for one in hit.ids], hit.others) == ([1, 3], 1)
+
+
+@pytest.mark.parametrize(
+    "form", ["arch=c000003e syscall=257 items=0 pid=1 {} key=x", "{} items=0 pid=1 key=x"]
+)
+def test_actors_are_told_apart_wherever_their_fields_are(form: str) -> None:
+    """What is remembered of one event never stands in for another that says something else."""
+    who = ["uid=1", "uid=2", "uid=1", "uid=1 exe=(null)", "uid=12", "", "uid=1"]
+    with Ring((Rule((), (), (Field.PID,), 2, SPAN_MS),), SMALL, actor=ACTOR, seed=1) as ring:
+        for serial, one in enumerate(who, 1):
+            head = f"msg=audit({START // 1000}.{START % 1000:03}:{serial}):"
+            ring.feed(
+                pack([datagram(f"type=SYSCALL {head} {form.format(one)}"), datagram(f"type=EOE {head}")])
+            )
+        assert [hit.others for hit in ring.drain()] == [1, 1, 0, 1, 1, 1]

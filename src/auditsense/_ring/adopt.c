@@ -114,6 +114,7 @@ bool as_adopt(as_ring *ring, const as_ring *from, const uint32_t *rules) {
     adopt_events(&ring->events, &from->events, rules);
     adopt_serials(&ring->serials, &from->serials);
     ring->steps = from->steps;
+    memcpy(ring->actors, from->actors, sizeof ring->actors);
     adopt_windows(&ring->windows, &from->windows, rules, &ring->stats);
     return true;
 }

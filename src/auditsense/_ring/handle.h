@@ -30,6 +30,15 @@ typedef struct {
     as_value values[AS_FIELDS];
 } as_decision;
 
+/* The ends of SYSCALL records that were looked at, and the actors they name: those of one process are mostly the same. */
+enum { AS_ACTORS = 32, AS_ACTOR_TEXT = 504 };
+
+typedef struct {
+    uint32_t len; /* 0: none */
+    uint32_t actor;
+    uint8_t text[AS_ACTOR_TEXT];
+} as_known_actor;
+
 struct as_ring {
     atomic_flag busy;
     as_config config; /* as it was made with */
@@ -44,6 +53,7 @@ struct as_ring {
     as_windows windows;
     as_hits hits;
     as_decision decision;
+    as_known_actor actors[AS_ACTORS];
     int put_off; /* errno of a receive that had taken datagrams before it failed */
 };
 
