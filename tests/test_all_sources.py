@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import socket
+import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,9 +26,12 @@ from auditsense.testing import FakeSource, burst
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from pathlib import Path
 
     from auditsense.sources.text import Text
+    from tests.faults import NO_HOST, Recorder
+else:
+    sys.path.insert(0, str(Path(__file__).parent))
+    from faults import NO_HOST
 
 EVENTS = [
     *burst(25, every_ms=40),
@@ -267,3 +273,52 @@ def test_what_cannot_be_read_is_said_at_the_start(source: Text) -> None:
 def test_text_has_nothing_to_be_lean_about() -> None:
     with pytest.raises(UsageError, match="lean"), Sensor(source=Log("/nowhere"), lean=True):
         pass
+
+
+def log_with(path: Path, data: bytes) -> tuple[list[Any], list[str]]:
+    """Return what a sensor that follows a log tells when this is written: documents and messages."""
+    path.write_bytes(b"")
+    source = Log(str(path))
+    messages: list[str] = []
+    with Sensor(source=source) as sensor:
+        path.write_bytes(data)
+        found = polled(sensor, lambda: sensor.stats().lines >= data.count(b"\n"))
+        deadline = time.monotonic() + LIMIT_S
+        while not (messages or sensor.stats().records) and time.monotonic() < deadline:
+            sensor.wait(0.05)
+            found += sensor.poll()
+            messages += source.take_messages()
+        messages += source.take_messages()
+        found += sensor.finish()
+    return found, messages
+
+
+@pytest.mark.parametrize("lines", [1, 50])
+def test_text_without_records_is_said_at_once(tmp_path: Path, lines: int, fault: Recorder) -> None:
+    path = tmp_path / "kern.log"
+    found, messages = log_with(path, b"Nov 24 16:00:00 a kernel: eth0: up\n" * lines)
+    noun = "1 of 1 line is" if lines == 1 else "50 of 50 lines are"
+    wanted = f"log:{path}: {noun} no audit record; the first: Nov 24 16:00:00 a kernel: eth0: up"
+    assert messages == [wanted]
+    assert said(found) == ["No Audit Records"]
+    fault(
+        "a followed log holds no audit records",
+        how="run --source log:PATH on a log of something else",
+        did="went on reading",
+        lost="nothing",
+        said="once, that nothing is understood and what the first line looks like",
+        host=NO_HOST,
+    )
+
+
+def test_text_with_records_among_others_says_nothing(tmp_path: Path) -> None:
+    found, messages = log_with(tmp_path / "x", b"other\n" * 3 + EVENTS[0].text + b"other\n" * 99)
+    assert (said(found), messages) == ([], [])
+
+
+def test_wrapped_text_is_read_live(tmp_path: Path) -> None:
+    wrapped = b"".join(b'{"message": %s}\n' % json.dumps(line.decode()).encode() for line in RAW.splitlines())
+    path = tmp_path / "x"
+    found, messages = log_with(path, wrapped)
+    assert alerts(found) == expected()
+    assert messages == [f"log:{path}: reading records inside field message"]

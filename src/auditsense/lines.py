@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from auditsense.sources.unread import unread
 from auditsense.stream_time import LEAP_MS
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 _STAMP = re.compile(rb"audit\((\d{1,12})\.(\d{3}):(\d{1,10})\)")
 _LOOK_BACK = 1 << 14  # bytes in which the last stamp is looked for: the longest record is shorter
 _MOST_TURNS = 8  # before all else is, however much comes
+_MOST_UNREAD = 3  # lines at the start that may be no record before that is reported
+_QUIET_S = 2.0  # nothing else came for so long
 _LAST_PIECES = 64  # while leaving: whoever writes may never end
 
 
@@ -37,6 +40,7 @@ class Lines:
         self._came_s = 0.0
         self._stamp_ms = 0  # accepted as the time
         self._stamp_s = 0.0  # when that was
+        self._began = False  # a record has come, or it was reported that none has
         self._last = (0, b"")  # the stamp and the serial of the last event
 
     def receive(self, detector: Detector, how: Found, found: list[Any], now_s: float) -> int:
@@ -54,6 +58,8 @@ class Lines:
             found += led_to
             if led_to:
                 break
+        if total:
+            self._report_unread(detector, now_s)
         return total
 
     def receive_last(self, detector: Detector, how: Found) -> list[Any]:
@@ -79,8 +85,21 @@ class Lines:
             self._stamp_ms = stamp_ms
             self._stamp_s = now_s
 
+    def _report_unread(self, detector: Detector, now_s: float) -> None:
+        """Report once that only lines came which are no record: then nothing is ever detected."""
+        if self._began:
+            return
+        stats = detector.stats()
+        enough = stats.malformed > _MOST_UNREAD or now_s - self._came_s >= _QUIET_S
+        if not stats.records and not (stats.malformed and enough):
+            return
+        self._began = True
+        if not stats.records and (first := detector.ring.unread_line()):
+            self.source.report(unread(stats.malformed, stats.lines, first))
+
     def settle(self, detector: Detector, how: Found, now_s: float) -> list[Any]:
         """Decide what is open, when no line has come for long enough."""
+        self._report_unread(detector, now_s)
         quiet_ms = (now_s - self._came_s) * 1000
         if quiet_ms < self._timeout_ms or not detector.stats().open_events:
             return []

@@ -102,6 +102,7 @@ def run(arguments: argparse.Namespace) -> int:
     def turned() -> float:
         reloading.turned(sensor, lambda: _counts(sensor))
         manager.turned(lambda: _counts(sensor))
+        _say_messages(source)
         return output.tend()
 
     # The sinks first: their processes must have nothing of what comes now.
@@ -151,6 +152,13 @@ def _boost(steps: int, *, own_process: bool) -> None:
         say(f"cannot run before others: {error.strerror}; under full load alerts may be late")
 
 
+def _say_messages(source: Unicast | Multicast | Text) -> None:
+    """Say what a source of text has to say to a person, such as that nothing in it is understood."""
+    if isinstance(source, Text):
+        for message in source.take_messages():
+            say(message)
+
+
 def _shown(form: str | None) -> bool:
     """Return whether the person who reads standard error has readable documents beside it, on a terminal."""
     if form not in (None, Format.COMPACT):
@@ -177,6 +185,8 @@ def _summary(sensor: Sensor, self_test: SelfTest | None, seconds: float) -> str:
     for name in ("socket_drops", "truncated", "foreign", "keys_evicted", "stale"):
         if name in rest:
             said += f", {name.replace('_', ' ')} {rest[name]}"
+    if stats.malformed and stats.lines:
+        said += f"; {stats.malformed} of {stats.lines} lines were no audit record"
     if self_test is not None and self_test.failed:
         said += f"; {self_test.failed} of {passed + self_test.failed} self-tests failed"
     for one, count in sensor.exceptions():

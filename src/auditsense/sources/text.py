@@ -14,12 +14,15 @@ import re
 import select
 from typing import TYPE_CHECKING, Self
 
+from auditsense.host import this_host
 from auditsense.kernel.watch import Finding, Noticed
+from auditsense.sources.wrapped import unwrapper_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from auditsense.kernel.guardian import Guardian
+    from auditsense.sources.wrapped import Unwrapper
 
 PIECE = 1 << 18  # bytes read at a time
 _LONGEST_TAIL = 1 << 16  # of a line without its end; the core cuts it anyway
@@ -50,6 +53,9 @@ class Text:
         self._noticed: list[Noticed] = []
         self._last_serial: int | None = None  # before the break, while nothing came after it
         self._recent = b""
+        self._looked = False
+        self._unwrapper: Unwrapper | None = None
+        self._messages: list[str] = []
 
     @property
     def early(self) -> list[bytes]:
@@ -104,6 +110,16 @@ class Text:
         noticed, self._noticed = self._noticed, []
         return noticed
 
+    def report(self, unread: str) -> None:
+        """Take a sentence about lines that are no record, when only such lines came."""
+        self._notice("No Audit Records", f"{self.name}: {unread}; nothing is detected until records come")
+        self._messages.append(f"{self.name}: {unread}")
+
+    def take_messages(self) -> list[str]:
+        """Return what is to be said to a person, since the last call."""
+        messages, self._messages = self._messages, []
+        return messages
+
     def read(self) -> bytes:
         """Return whole lines that wait, without waiting; nothing when there are none.
 
@@ -114,7 +130,7 @@ class Text:
             piece = self._read()
             if not piece:
                 break
-            whole = self._whole(piece)
+            whole = self._unwrapped(self._whole(piece))
             if whole:
                 self._across(whole)
                 return whole
@@ -149,6 +165,16 @@ class Text:
             self._last_serial = int(serials[-1]) if serials else None
 
     # --- own ---------------------------------------------------------------------------
+
+    def _unwrapped(self, lines: bytes) -> bytes:
+        if lines and not self._looked:
+            self._looked = True
+            self._unwrapper = unwrapper_for(
+                lines,
+                this_host(),
+                lambda field: self._messages.append(f"{self.name}: reading records inside field {field}"),
+            )
+        return lines if self._unwrapper is None else self._unwrapper.feed(lines)
 
     def _across(self, whole: bytes) -> None:
         if self._last_serial is not None and (found := _SERIAL.search(whole)):

@@ -40,6 +40,8 @@ def _rows(now: Mapping[str, Any], before: Mapping[str, Any] | None) -> Iterator[
     yield from _kernel(now.get("kernel"))
     for name in _COUNTERS:
         yield name, _count(now, before, name)
+    if unread := now["counters"].get("malformed"):
+        yield "not understood", f"{unread} of {now['counters']['lines']} lines are no audit record"
     alerts = now.get("alerts", {})
     yield "alerts", ", ".join(f"{count} {name}" for name, count in alerts.items())
     for name, used in (("windows", "used"), ("events", "open")):
