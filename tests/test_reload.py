@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import random
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +13,17 @@ from hypothesis import strategies as st
 from auditsense import Detector, Limits, Sensor, define
 from auditsense.alerts import AlertPolicy
 from auditsense.detections.load import shipped
-from auditsense.detections.model import Comparison, Condition, DetectionExcept
+from auditsense.detections.model import Comparison, Condition, DetectionExcept, Window
 from auditsense.detector import View
 from auditsense.errors import DetectionError, UsageError
+from auditsense.kernel import auditctl
+from auditsense.kernel.audit_rule import AuditRule
+from auditsense.kernel.commands import Commands
 from auditsense.probe import ProbedDetector
 from auditsense.ring import Ring
-from auditsense.testing import FakeClock, FakeSource, burst, call_event, open_event
+from auditsense.sources.multicast import Multicast
+from auditsense.sources.unicast import Unicast
+from auditsense.testing import FakeClock, FakeKernel, FakeSource, burst, call_event, open_event
 from auditsense.value import changed
 
 if TYPE_CHECKING:
@@ -297,3 +303,50 @@ def test_a_ring_goes_on_only_where_one_of_the_same_kind_was() -> None:
             assert fewer.adopt(older, [None])
         with pytest.raises(Exception, match="another thread"):
             older.adopt(older, [0])
+
+
+# --- audit rules -----------------------------------------------------------------------------
+
+ETC = "-w /etc -p w -k etc"
+
+
+def needing(rule: str) -> list[Detection]:
+    (pspy,) = shipped()
+    return [pspy, changed(pspy, id="other", audit_rule=rule)]
+
+
+def listed(kernel: FakeKernel) -> list[str]:
+    return [auditctl.format(AuditRule.from_bytes(rule)) for rule in kernel.rules]
+
+
+@pytest.mark.parametrize("kind", [Unicast, Multicast])
+def test_reload_adds_an_audit_rule_until_the_sensor_is_left(kind: type[Unicast | Multicast]) -> None:
+    kernel = FakeKernel() if kind is Unicast else FakeKernel(enabled=1, pid=1, alive={1})
+    with Sensor(source=kind(commands=Commands(kernel))) as sensor:
+        for _ in range(2):
+            sensor.reload(needing(ETC))
+            assert [len(kernel.rules), listed(kernel)[-1]] == [2, ETC]
+        assert sensor.poll() == []  # the watch expects the new rule as well
+    assert kernel.rules == []
+
+
+def test_reload_refuses_an_audit_rule_that_cannot_be_added() -> None:
+    kernel = FakeKernel()
+    with Sensor(source=Unicast(commands=Commands(kernel))) as sensor:
+        detections, rules = sensor.detector.detections, [*kernel.rules]
+        kernel.fail_at(len(kernel.log) + 1, errno.EPERM)  # after the rules are listed
+        with pytest.raises(UsageError, match="-w /etc -p w -k etc"):
+            sensor.reload(needing(ETC))
+        assert sensor.detector.detections is detections
+        assert kernel.rules == rules
+        sensor.reload(needing(ETC))
+        assert len(kernel.rules) == 2
+
+
+def test_reload_that_fails_takes_the_audit_rule_back() -> None:
+    kernel = FakeKernel()
+    with Sensor(source=Unicast(commands=Commands(kernel))) as sensor:
+        rules, twice = [*kernel.rules], needing(ETC)
+        with pytest.raises(DetectionError):
+            sensor.reload([twice[0], changed(twice[1], window=Window(("process.pid",), 65, 1000))])
+        assert kernel.rules == rules

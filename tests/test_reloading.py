@@ -103,7 +103,7 @@ def test_what_is_wrong_is_said_and_nothing_changes(file: Path, capsys: pytest.Ca
     assert one.stopped == 0
 
 
-def test_an_audit_rule_that_is_not_in_force_is_said(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_reload_adds_audit_rule(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     other = write(
         file.with_name("other.toml"),
         'id = "o"\nname = "O"\nversion = 1\nseverity = "low"\nrisk_score = 1\naudit_rule = "-w /etc/ -p w"\n'
@@ -113,9 +113,8 @@ def test_an_audit_rule_that_is_not_in_force_is_said(file: Path, capsys: pytest.C
     with ending(one.stop), one.reloading, one.sensor:
         write(file, f"[detections]\npaths = ['{other}']\n")
         one.hang_up()
-        assert (
-            "audit rules that are not in force, needs a restart: -w /etc/ -p w\n" in capsys.readouterr().err
-        )
+        assert "audit rules added: -w /etc/ -p w\n" in capsys.readouterr().err
+        assert one.source.audit_rules == ["-w /etc/ -p w"]
 
 
 def test_without_a_configuration_it_is_a_hang_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -293,6 +293,7 @@ class Alerts:
             if self._interval_start_ms is None:
                 self._interval_start_ms = self._now_ms
             if self._limit.admit(burst):
+                burst.told_ms = self._time(host, hit.ms)
                 documents.append(self._tell(burst, hit=hit))
             else:
                 self.counts.withheld += 1
@@ -340,7 +341,6 @@ class Alerts:
         if hit is None:
             return self._document(burst, "alert")
         burst.told_count = hit.count - hit.others
-        burst.told_ms = burst.quiet_ms
         return self._document_of(burst, "alert", hit.ms, burst.told_count, 0)
 
     def _document(self, burst: Burst, state: str) -> Document:

@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from auditsense.accounts import Accounts
 
 _CGROUP: Final = 4096
@@ -96,3 +98,18 @@ def _text(line: bytes) -> str:
 
 def _decoded(found: bytes) -> str:
     return found.decode("utf-8", "backslashreplace")
+
+
+def enrich(documents: Iterable[dict[str, Any]], accounts: Accounts, host_id: str, *, running: bool) -> None:
+    """Add to documents what the host can be asked for.
+
+    Args:
+        documents: changed in place; those of other hosts stay as they are.
+        accounts: names of this host's users.
+        host_id: of this host.
+        running: the processes of alerts may be running still. Those of other documents may have ended long
+            ago, and their pids may be used again.
+    """
+    for one in documents:
+        if one["host"]["id"] == host_id:
+            (complete if running and one["auditsense"]["state"] == "alert" else name)(one, accounts)

@@ -27,10 +27,10 @@ from auditsense.found import DOCUMENTS, EVENTS, Found
 from auditsense.found import rows as as_rows
 from auditsense.iterated import Iterated, tell
 from auditsense.lines import Lines
-from auditsense.living import complete, name
+from auditsense.living import enrich
 from auditsense.probe import ProbedDetector
 from auditsense.ring import Limits
-from auditsense.sources.needed import source_for
+from auditsense.sources.needed import extended_rules, source_for
 from auditsense.sources.text import Text
 
 if TYPE_CHECKING:
@@ -166,8 +166,6 @@ class Sensor(Iterated):
                 self._waiter.register(descriptor, select.POLLIN)
             if self._self_test is not None:
                 stack.enter_context(self._self_test)
-            if self._lines is None:
-                self._detector.tick(self._monotonic_ms())
             self._feed_early(self._detector)
             self._checks = Checks(
                 self._source, self._detector, self._self_test, self._clock, self._event_timeout_ms
@@ -242,12 +240,20 @@ class Sensor(Iterated):
         if self._wake >= 0 and self._pid == os.getpid():
             os.eventfd_write(self._wake, 1)
 
-    def reload(self, detections: Sequence[Detection], policy: AlertPolicy | None = None) -> None:
+    def reload(
+        self,
+        detections: Sequence[Detection],
+        policy: AlertPolicy | None = None,
+        *,
+        audit_rules: Sequence[str] | None = None,
+    ) -> None:
         """Go on with other detections and another policy; see `Detector.reload`. Between two polls.
 
-        What it leads to comes with the next poll. The audit rules stay as they are.
+        What it leads to comes with the next poll. Audit rules that the new detections need, or *audit_rules*
+        if given, are added until it is left. UsageError: one cannot be added. Errors change nothing.
         """
-        self._last += self._open().reload(detections, policy)
+        with extended_rules(self._source, self._open().detections, detections, audit_rules):
+            self._last += self._open().reload(detections, policy)
         kept = self._make.keywords if policy is None else {**self._make.keywords, "policy": policy}
         self._make = partial(self._make.func, detections, **kept)
 
@@ -322,8 +328,12 @@ class Sensor(Iterated):
         """What is known to be lost since the start, by cause; when it was left, what was known then."""
         return self._looking().losses() if self._kept is None else self._kept.losses
 
+    @property
+    def clock_steps(self) -> int:
+        """Steps of the wall clock, by a second or more, while it was open."""
+        return self._looking().clock_steps
+
     def _keep(self) -> None:
-        """Keep the counters: what has them is about to be closed."""
         if self._detector is not None and self._checks is not None and self._pid == os.getpid():
             self._kept = Kept(self._detector.stats(), self._checks.losses(), self._detector.exceptions())
 
@@ -345,12 +355,10 @@ class Sensor(Iterated):
         """Take what waits and let time pass. Returns what was found, and the datagrams taken."""
         detector = self._open()
         checks = self._looking()
+        self._feed_early(detector)
         found, self._last = self._last, []
         if self._lines is None:
             found += detector.tick(self._monotonic_ms())
-        self._feed_early(detector)
-        found += self._last
-        self._last = []
         total = self._receive(detector, found)
         now_s = self._polled_s = self._clock.monotonic_s()
         if not total or now_s >= self._next_expire_s:
@@ -420,17 +428,9 @@ class Sensor(Iterated):
         return self._found.of_others(found, os.getpid()) if self._source.audited else found
 
     def _complete(self, documents: list[Document]) -> None:
-        """Add to alerts what the host can be asked for; of all else there is too much."""
         detector = self._open()
-        if self._source.audited or detector.view is not View.ALERTS:
-            return
-        for one in documents:
-            if one["host"]["id"] != detector.host.id:
-                continue
-            if one["auditsense"]["state"] == "alert" and not self._stopped:
-                complete(one, self._accounts)
-            else:
-                name(one, self._accounts)  # of what may be over long since, the pid may be another's
+        if not self._source.audited and detector.view is View.ALERTS:
+            enrich(documents, self._accounts, detector.host.id, running=not self._stopped)
 
     def _looking(self) -> Checks:
         self._open()

@@ -20,8 +20,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final, Self
 
 from auditsense.cli import say
+from auditsense.cli.text import is_text
 from auditsense.config.settings import found_for, needs_restart, settings
 from auditsense.detections.load import known_harmless, shipped
+from auditsense.detections.model import audit_rules_of
 from auditsense.errors import AuditSenseError, ConfigError
 
 if TYPE_CHECKING:
@@ -111,22 +113,23 @@ class Reloading:
 
     def _reload(self, sensor: Sensor) -> None:
         try:
+            before = audit_rules_of(sensor.detector.detections)
             with _bounded():
                 new = settings(found_for(self._arguments))
                 later = [*needs_restart(self._start, new)]
-            sensor.reload(new.detections, new.policy)
+            rules = new.source.audit_rules or None
+            sensor.reload(new.detections, new.policy, audit_rules=rules)
         except Exception as error:  # noqa: BLE001 - see rule 4
             for problem in _problems(error):
                 say(f"error: {problem}")
             say("the configuration was not reloaded; the one before stays in force")
             return
-        needed = {one.audit_rule for one in new.detections} - {
-            one.audit_rule for one in self._start.detections
-        }
+        needed = [line for line in audit_rules_of(new.detections) if line not in before]
         for path in later:
             say(f"{path}: changed, needs a restart")
-        if needed and not new.source.audit_rules:
-            say(f"audit rules that are not in force, needs a restart: {'; '.join(sorted(needed))}")
+        if needed and rules is None:
+            done = "needed, for auditd to set" if is_text(self._start.source.name) else "added"
+            say(f"audit rules {done}: {'; '.join(needed)}")
         read = ", ".join(map(str, new.files)) or "no configuration file"
         say(f"configuration reloaded: {read}; detections: {', '.join(one.id for one in new.detections)}")
 

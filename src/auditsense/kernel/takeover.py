@@ -126,6 +126,34 @@ class Takeover:
             self._leave(problem)
             raise
 
+    def add(self, rules: Sequence[AuditRule]) -> tuple[AuditRule, ...]:
+        """Add audit rules while taken over; those in force already are left alone. Undone at the exit.
+
+        Returns:
+            The rules that were added, for `drop`.
+
+        Raises:
+            AuditSenseError: see `Commands`; the rules are as before.
+        """
+        added: list[AuditRule] = []
+        try:
+            for step in missing(self._commands.rules(), rules):
+                if isinstance(step, AddRule):
+                    added.append(step.rule)
+                    self._do(step)
+        except BaseException:
+            self.drop(added)
+            raise
+        return tuple(rule for rule in added if AddRule(rule) in self._journal)
+
+    def drop(self, rules: Sequence[AuditRule]) -> None:
+        """Delete rules that `add` has added."""
+        for step in map(AddRule, rules):
+            if step in self._journal:
+                undo(self._commands, step, self._pid)
+                self._journal.remove(step)
+        self._tell()
+
     def __exit__(
         self,
         kind: type[BaseException] | None,

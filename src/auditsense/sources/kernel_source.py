@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import time
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 from auditsense.errors import AuditSenseError, KernelCommandError, UsageError
@@ -111,6 +112,13 @@ class KernelSource:
         self._next_rules_s = 0.0
         self._listed: list[AuditRule] = []
         self._drain_problem: Exception | None = None
+        # Add audit rules, and take back those that were added; while entered.
+        self._adding: (
+            tuple[
+                Callable[[Sequence[AuditRule]], tuple[AuditRule, ...]], Callable[[Sequence[AuditRule]], None]
+            ]
+            | None
+        ) = None
 
     def need(self, audit_rules: Sequence[str]) -> None:
         """Take these audit rules if none were given: those of its sensor's detections. Before entering.
@@ -127,6 +135,33 @@ class KernelSource:
                 "audit_rules, or [] when the kernel has the rules already"
             )
         self._rules = _parsed(audit_rules)
+
+    def extend_rules(self, audit_rules: Sequence[str]) -> Callable[[], None]:
+        """Have more audit rules in force while entered. They are undone on leaving, as all others.
+
+        Returns:
+            What takes them back.
+
+        Raises:
+            AuditRuleError: a line that is no audit rule.
+            AuditSenseError: one cannot be added; all are as before.
+        """
+        rules = [one for one in _parsed(audit_rules) if one not in self._rules]
+        if self._adding is None or not rules:
+            return lambda: None
+        if self._commands.other is None:
+            procfs.refuse_others(rules)
+        add, drop = self._adding
+        added, before, expected = add(rules), self._rules, self._watch.expected
+        self._rules = [*before, *rules]
+        self._watch.expected = replace(expected, rules=(*expected.rules, *rules))
+        self._next_rules_s = 0.0
+
+        def take_back() -> None:
+            drop(added)
+            self._rules, self._watch.expected = before, expected
+
+        return take_back
 
     @property
     def early(self) -> list[bytes]:

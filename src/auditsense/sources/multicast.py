@@ -14,12 +14,14 @@ Rule 3: the kernel reports what this process does as well, so nothing below /pro
 from __future__ import annotations
 
 import errno
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from auditsense.errors import (
     AuditSenseError,
     KernelCommandError,
     NoKernelAuditError,
+    UsageError,
 )
 from auditsense.kernel.access import process_name
 from auditsense.kernel.plan import AddRule, missing, refuse_to_add
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from contextlib import ExitStack
 
+    from auditsense.kernel.audit_rule import AuditRule
     from auditsense.kernel.journal import Journal
     from auditsense.kernel.plan import Step
     from auditsense.kernel.status import AuditStatus
@@ -108,6 +111,7 @@ class Multicast(KernelSource):
         stack.callback(self._put_back, journals)
         for step in steps:
             self._add(step, journals)
+        self._adding = partial(self._add_more, journals), partial(self._drop, journals)
         self._watch.expected = Expected(
             rules=tuple(self._rules),
             owner=status.pid or None,
@@ -128,6 +132,26 @@ class Multicast(KernelSource):
                 raise
             self._steps.remove(step)  # somebody was faster: it is theirs
             _tell(journals, self._steps)
+
+    def _add_more(self, journals: tuple[Journal, ...], rules: Sequence[AuditRule]) -> tuple[AuditRule, ...]:
+        steps = [step for step in missing(self._commands.rules(), rules) if isinstance(step, AddRule)]
+        listed = "; ".join(str(step) for step in steps)
+        if steps and not self._add_rules:
+            raise UsageError(f"not allowed to change the audit rules; needed to listen: {listed}")
+        refuse_to_add(self._commands.status(), [step.rule for step in steps])
+        try:
+            for step in steps:
+                self._add(step, journals)
+        except BaseException:
+            self._drop(journals, [step.rule for step in steps])
+            raise
+        return tuple(step.rule for step in steps if step in self._steps)
+
+    def _drop(self, journals: tuple[Journal, ...], rules: Sequence[AuditRule]) -> None:
+        steps = [step for step in map(AddRule, rules) if step in self._steps]
+        failures = undo_all(self._commands, steps, 0)
+        self._steps = [step for step in self._steps if step not in steps or step in failures]
+        _tell(journals, self._steps)
 
     def _put_back(self, journals: tuple[Journal, ...]) -> None:
         failures = undo_all(self._commands, self._steps, 0)

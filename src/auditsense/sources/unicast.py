@@ -118,6 +118,7 @@ class Unicast(KernelSource):
             journals=journals,
         )
         stack.enter_context(takeover)
+        self._adding = takeover.add, takeover.drop
         now = self._commands.status()  # as it is when all is set up
         self._watch.expected = Expected(
             rules=tuple(self._rules),

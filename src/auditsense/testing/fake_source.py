@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Self
 from auditsense.testing.records import datagrams_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from auditsense.kernel.guardian import Guardian
     from auditsense.kernel.watch import Noticed
@@ -35,6 +35,7 @@ class FakeSource:
         lost: records that the kernel says it lost.
         dropped: records that found the socket full.
         noticed: changes of the kernel's audit that the next check finds.
+        audit_rules: those that a reload asked for.
         entered, left: how often the host was taken over, and put back.
     """
 
@@ -50,6 +51,7 @@ class FakeSource:
         self.lost = 0
         self.dropped = 0
         self.noticed: list[Noticed] = []
+        self.audit_rules: list[str] = []
         self.entered = 0
         self.left = 0
         self._sent: list[bytes] = []
@@ -100,6 +102,16 @@ class FakeSource:
         self.left += 1
         ours.close()
         kernels.close()
+
+    def extend_rules(self, audit_rules: Sequence[str]) -> Callable[[], None]:
+        """Take more audit rules into `audit_rules`. Returns what takes them back."""
+        before = [*self.audit_rules]
+        self.audit_rules += audit_rules
+
+        def take_back() -> None:
+            self.audit_rules = before
+
+        return take_back
 
     def plan(self) -> list[str]:
         """Return nothing: no host is changed."""
