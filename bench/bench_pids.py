@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from auditsense.bench.flood import Flood
 from auditsense.bench.inputs import Kind, Shape
+from auditsense.bench.interpreter import python
 from auditsense.ring import Limits
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def test_processes_that_never_match(feed: Callable[..., Stats], pids: int) -> No
 
 
 def test_a_flood_of_a_million_processes_stays_in_its_memory() -> None:
-    command = [sys.executable, "-m", "auditsense.bench.flood", str(FLOOD)]
+    command = python("from auditsense.bench.flood import main; main()", str(FLOOD))
     printed = subprocess.run(command, capture_output=True, check=True, timeout=120).stdout
     found = Flood(**json.loads(printed))
     print(found)

@@ -53,7 +53,7 @@ class Count:
 def drive(path: Path, before: list[str], **environment: str) -> tuple[int, str]:
     """Feed a file in one piece. Returns the allocations that the driver saw, and its standard error."""
     done = subprocess.run(
-        [*before, sys.executable, str(DRIVER), str(path)],
+        [*before, sys.executable, "-E", "-s", str(DRIVER), str(path)],
         env={**os.environ, "PYTHONHASHSEED": "0", **environment},
         capture_output=True,
         text=True,

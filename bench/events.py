@@ -87,8 +87,8 @@ IMPORT_THEIRS = "import auparse"
 ROWS_NAME, AUPARSE_NAME = "rows (Detector.text_rows)", "python3-audit (auparse)"
 
 
-def python3_audit(root: Path) -> tuple[str, dict[str, str]] | str:
-    """Return an interpreter and an environment that import auparse, or the word why there is none."""
+def python3_audit(root: Path) -> tuple[str, dict[str, str], str] | str:
+    """Return an interpreter, its environment and the folder of auparse, or the word why there is none."""
     module = next(iter(sorted(root.glob("usr/lib/python3/dist-packages/auparse.*.so"))), None)
     interpreter = shutil.which("python3", path="/usr/bin")
     if module is None:
@@ -97,7 +97,7 @@ def python3_audit(root: Path) -> tuple[str, dict[str, str]] | str:
         return "there is no /usr/bin/python3, which python3-audit is for"
     machine = os.uname().machine
     libraries = [str(root / name / f"{machine}-linux-gnu") for name in ("lib", "usr/lib")]
-    return interpreter, {"PYTHONPATH": str(module.parent), "LD_LIBRARY_PATH": ":".join(libraries)}
+    return interpreter, {"LD_LIBRARY_PATH": ":".join(libraries)}, str(module.parent)
 
 
 @dataclass(frozen=True)
@@ -123,17 +123,21 @@ def readers(root: Path) -> tuple[dict[str, Reader], str]:
     theirs = python3_audit(root)
     if isinstance(theirs, str):
         return found, theirs
-    interpreter, environment = theirs
+    interpreter, environment, folder = theirs
     return {
         **found,
-        AUPARSE_NAME: Reader(interpreter, HEAD + IMPORT_THEIRS + AUPARSE + TAIL, environment),
+        AUPARSE_NAME: Reader(
+            interpreter,
+            HEAD + f"import sys; sys.path.insert(0, {folder!r})\n" + IMPORT_THEIRS + AUPARSE + TAIL,
+            environment,
+        ),
     }, ""
 
 
 def run(reader: Reader, log: Path) -> dict[str, float]:
     """Run one reader to its end. Returns what it printed."""
     ended = subprocess.run(
-        [reader.interpreter, "-c", reader.code, str(log)],
+        [reader.interpreter, "-I", "-c", reader.code, str(log)],
         env={**os.environ, **reader.environment},
         capture_output=True,
         text=True,

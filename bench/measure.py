@@ -62,7 +62,7 @@ class Step:
         """The words that start it."""
         if self.words[0] == "auditsense":
             return (str(Path(sys.executable).with_name("auditsense")), *self.words[1:])
-        return (sys.executable, *self.words)
+        return (sys.executable, "-E", "-s", *self.words)
 
 
 def steps(peers_root: str) -> list[Step]:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from auditsense.bench.inputs import hot, write_log
+from auditsense.bench.interpreter import auditsense, bare_python, python
 from auditsense.bench.report import machine
 from auditsense.bench.timing import Spread, cpu_of_program
 
@@ -29,7 +30,6 @@ else:
     sys.path.insert(0, str(Path(__file__).parent / "live"))
     from ground import write_json
 
-PROGRAM: Final = (sys.executable, "-c", "from auditsense.cli import main; raise SystemExit(main())")
 COUNT: Final = ("replay", "-o", "count")
 OBJECT: Final = re.compile(r"^\s*([\d.]+)%\s+(\S+)")
 KINDS: Final = {
@@ -69,10 +69,10 @@ def main() -> None:
         write_log(hot(1), short)
         steps: dict[str, tuple[str, ...]] = {
             "grep -c of the log": ("grep", "-c", 'key="audit_proc"', str(log)),
-            "Python alone": (sys.executable, "-c", "pass"),
-            "import auditsense": (sys.executable, "-c", "import auditsense"),
-            "replay of one event": (*PROGRAM, *COUNT, str(short)),
-            "replay of the log": (*PROGRAM, *COUNT, str(log)),
+            "Python alone": bare_python("-c", "pass"),
+            "import auditsense": python("import auditsense"),
+            "replay of one event": auditsense(*COUNT, str(short)),
+            "replay of the log": auditsense(*COUNT, str(log)),
         }
         taken: dict[str, list[float]] = {step: [] for step in steps}
         for _ in range(wanted.rounds):

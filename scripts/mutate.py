@@ -107,7 +107,7 @@ class Worker:
             if name and (ROOT / name).is_file():
                 (self.root / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, self.root / name)
-        subprocess.run([sys.executable, "-m", "venv", "--without-pip", self.root / ".venv"], check=True)
+        subprocess.run([sys.executable, "-I", "-m", "venv", "--without-pip", self.root / ".venv"], check=True)
         version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
         # Not through the editable installation, where there is one: the copy comes first.
         packages = [one for one in sys.path if one.endswith("site-packages")]
@@ -286,6 +286,8 @@ def apart(arguments: list[str]) -> int | None:
         "--mount-proc",
         "--kill-child",
         sys.executable,
+        "-E",
+        "-s",
         __file__,
         *arguments,
     ]

@@ -20,7 +20,7 @@ NOT_DESCRIBED = {"__version__", "Document"}  # a string, and a name for dict[str
 def test_the_reference_names_every_public_name(tmp_path: Path) -> None:
     if importlib.util.find_spec("sphinx") is None or importlib.util.find_spec("furo") is None:
         pytest.skip("Sphinx is not installed (pip install --group docs)")
-    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html"]
+    command = [sys.executable, "-I", "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html"]
     ended = subprocess.run(
         [*command, "-d", str(tmp_path / "trees"), str(ROOT / "docs"), str(tmp_path / "html")],
         capture_output=True,

@@ -299,7 +299,7 @@ else:
 def test_ctrl_c_puts_the_host_back() -> None:
     code = ENDINGS.format(bare=False)
     with subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-P", "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as one:
         assert one.stdout is not None
         assert one.stdout.readline() == b"watching\n"
@@ -311,7 +311,7 @@ def test_ctrl_c_puts_the_host_back() -> None:
 
 def test_the_end_of_the_interpreter_puts_the_host_back_once_and_not_in_a_child() -> None:
     ended = subprocess.run(
-        [sys.executable, "-c", ENDINGS.format(bare=True)], capture_output=True, check=False, timeout=300
+        [sys.executable, "-P", "-c", ENDINGS.format(bare=True)], capture_output=True, check=False, timeout=300
     )
     assert ended.stdout == b"the end\nput back\n"
 

@@ -273,7 +273,7 @@ def test_where_the_kernel_s_audit_is_not_to_be_had_the_offline_part_is_there_all
 def test_a_program_that_fails_is_one_line(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("auditsense.bench.offline._PROGRAM", ("false",))
+    monkeypatch.setattr("auditsense.bench.offline.auditsense", lambda *_: ("false",))
     code, _, err = call(capsys, "--offline", "--events", "1000")
     assert code == 1
     assert err.startswith("auditsense: error: false failed")
@@ -281,7 +281,7 @@ def test_a_program_that_fails_is_one_line(
 
 
 def test_a_missing_grep_is_a_row_that_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("auditsense.bench.offline.shutil.which", lambda _: None)
+    monkeypatch.setattr("auditsense.bench.offline.find", lambda _: None)
     rows = {row.key: row for row in offline(1000, Progress(0, io.StringIO()))}
     assert rows["replay"].note == "not measured: there is no grep"
 
@@ -327,10 +327,10 @@ def test_a_host_that_is_not_as_before_is_an_error(monkeypatch: pytest.MonkeyPatc
 
 
 def test_without_a_compiler_every_live_row_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("auditsense.bench.programs.shutil.which", lambda _: None)
+    monkeypatch.setattr("auditsense.bench.programs.find", lambda _: None)
     rows = list(live.live(live.Plan(), Progress(0, io.StringIO())))
     assert len(rows) >= 6
-    assert {row.note for row in rows} == {"not measured: there is no C compiler (cc, gcc or clang)"}
+    assert {row.note for row in rows} == {f"not measured: {programs.NO_COMPILER}"}
 
 
 def test_the_programs_of_the_live_part_are_part_of_the_package(tmp_path: Path) -> None:

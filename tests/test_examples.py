@@ -108,7 +108,7 @@ def test_the_agent_that_owns_its_socket() -> None:
 
 def run(name: str, *arguments: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
-        [sys.executable, EXAMPLES / name, *arguments],
+        [sys.executable, "-E", "-s", EXAMPLES / name, *arguments],
         input=given,
         capture_output=True,
         check=True,
@@ -126,7 +126,7 @@ def test_the_pipeline() -> None:
 
 
 def test_the_pipeline_does_not_wait_for_more_than_it_needs() -> None:
-    command = [sys.executable, str(EXAMPLES / "pipeline.py")]
+    command = [sys.executable, "-E", "-s", str(EXAMPLES / "pipeline.py")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as one:
         assert one.stdin is not None
         assert one.stdout is not None
@@ -151,7 +151,17 @@ def test_a_few_fields_of_every_event(tmp_path: Path) -> None:
 
 def test_the_detection_and_its_test() -> None:
     assert example("own_detection").SHADOW.window.matches == 3
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_own_detection.py"]
+    command = [
+        sys.executable,
+        "-E",
+        "-s",
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "test_own_detection.py",
+    ]
     ended = subprocess.run(command, cwd=EXAMPLES, capture_output=True, text=True, check=False, timeout=300)
     assert ended.returncode == 0, ended.stdout
     assert "6 passed" in ended.stdout

@@ -307,7 +307,7 @@ def test_reload_reads_nothing_of_the_package(tmp_path: Path, fault: Recorder) ->
     ]
     bad = ["[alerts]\nmax_alert = 1\n", "[alert]\n", "x = [", "[[sink]]\ntype = 'sylog'\n"]
     ended = subprocess.run(
-        [sys.executable, "-I", "-c", RELOADS],
+        [sys.executable, "-P", "-c", RELOADS],
         input="\0".join([*good, *bad]),
         env={**os.environ, "CONFIG": str(config)},
         capture_output=True,

@@ -149,7 +149,7 @@ def test_what_comes_from_elsewhere_is_listed() -> None:
 def loaded_by(statement: str, *, prints: bool = False) -> set[str]:
     code = f"import sys; before = {{*sys.modules}}; {statement}; print(*({{*sys.modules}} - before))"
     found = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True, timeout=300
     )
     last = found.stdout.splitlines()[-1] if prints else found.stdout
     return {name.split(".")[0] for name in last.split()}
@@ -181,7 +181,7 @@ def test_reading_a_log_takes_no_path_from_pathlib(tmp_path: Path) -> None:
         f"print(len({ours}), *(one.__name__ for one in {ours} if 'Path' in vars(one)))"
     )
     found = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True, timeout=300
     )
     count, *holders = found.stdout.splitlines()[-1].split()
     assert int(count) > 20

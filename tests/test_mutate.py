@@ -95,7 +95,7 @@ def test_equivalent_mutants_exist_and_have_a_reason() -> None:
 
 
 def test_a_mutation_run_lists_what_it_would_try() -> None:
-    words = [sys.executable, str(SCRIPTS / "mutate.py"), "--list", "--sample", "7", "--seed", "3"]
+    words = [sys.executable, "-E", "-s", str(SCRIPTS / "mutate.py"), "--list", "--sample", "7", "--seed", "3"]
     first, second = (
         subprocess.run(words, capture_output=True, text=True, check=True).stdout for _ in range(2)
     )

@@ -225,7 +225,7 @@ def test_a_confined_process_works_and_can_start_nothing() -> None:
     if seccomp.abi() is None:
         pytest.skip("the calls of this machine are not known")
     ended = subprocess.run(
-        [sys.executable, "-c", CONFINED], capture_output=True, text=True, check=True, timeout=300
+        [sys.executable, "-P", "-c", CONFINED], capture_output=True, text=True, check=True, timeout=300
     )
     assert json.loads(ended.stdout) == {
         "older": "EAFNOSUPPORT",
@@ -269,7 +269,11 @@ def test_becoming_another_user_keeps_one_capability_and_no_way_back(tmp_path: Pa
     file = tmp_path / "root's"
     file.touch(0o600)
     ended = subprocess.run(
-        [sys.executable, "-c", BECOMING, str(file)], capture_output=True, text=True, check=True, timeout=300
+        [sys.executable, "-P", "-c", BECOMING, str(file)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=300,
     )
     found = json.loads(ended.stdout)
     assert found["Uid"] == ["65534"] * 4

@@ -472,7 +472,9 @@ def test_when_the_sensor_is_killed_its_sinks_write_what_they_have_and_end(
     path = tmp_path / "out"
     reading, writing = os.pipe()
     with subprocess.Popen(
-        [sys.executable, "-c", SENSOR, str(path), str(writing)], stdout=subprocess.PIPE, pass_fds=[writing]
+        [sys.executable, "-P", "-c", SENSOR, str(path), str(writing)],
+        stdout=subprocess.PIPE,
+        pass_fds=[writing],
     ) as sensor:
         os.close(writing)
         assert sensor.stdout is not None

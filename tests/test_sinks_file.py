@@ -381,7 +381,7 @@ def test_a_disk_that_is_really_full_is_waited_for(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
     script = (
-        f'mount -t tmpfs -o size=64k none {disk} && exec {sys.executable} -c "\n'
+        f'mount -t tmpfs -o size=64k none {disk} && exec {sys.executable} -I -c "\n'
         "import os, sys, pathlib\n"
         "from auditsense.sinks import SinkError\n"
         "from auditsense.sinks.file import FileSink\n"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 LIMIT_S = 300.0
 TURNS = 5
 EVENTS = 400
-RUN = [sys.executable, "-c", "from auditsense.cli import main; raise SystemExit(main())", "run"]
+RUN = [sys.executable, "-P", "-c", "from auditsense.cli import main; raise SystemExit(main())", "run"]
 
 
 def until(holds: Callable[[], bool], process: subprocess.Popen[str]) -> None:

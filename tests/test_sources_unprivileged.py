@@ -26,7 +26,7 @@ else:
     sys.path.insert(0, str(Path(__file__).parent))
     from as_nobody import NOBODY
 
-PROGRAM = [sys.executable, str(Path(__file__).with_name("as_nobody.py"))]
+PROGRAM = [sys.executable, "-E", "-s", str(Path(__file__).with_name("as_nobody.py"))]
 TEXT = b"".join(event.text for event in burst(12))
 LIMIT_S = 300.0
 

@@ -70,7 +70,7 @@ os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 def dispositions(word: str) -> dict[str, int]:
     """Return the ignored and the blocked signals of a program that pytest would start."""
     ran = subprocess.run(
-        [sys.executable, "-c", STARTER, "-c", SHOWN, str(HERE), word],
+        [sys.executable, "-P", "-c", STARTER, "-c", SHOWN, str(HERE), word],
         capture_output=True,
         text=True,
         timeout=LIMIT_S,
@@ -108,7 +108,11 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 def test_a_run_under_nohup_outlives_a_hangup_and_its_forks_do_not() -> None:
     ran = subprocess.run(
-        [sys.executable, "-c", FORKED, str(HERE)], capture_output=True, text=True, timeout=LIMIT_S, check=True
+        [sys.executable, "-P", "-c", FORKED, str(HERE)],
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=True,
     )
     assert ran.stdout == f"{-signal.SIGHUP}\n"
 
@@ -192,7 +196,7 @@ for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
 print("ready", flush=True)
 time.sleep(1000)
 """
-LEAVING = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1], 'LEFT'])"
+LEAVING = "import subprocess, sys; subprocess.run([sys.executable, '-P', '-c', sys.argv[1], 'LEFT'])"
 
 
 def test_what_a_test_leaves_is_ended_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,9 +204,12 @@ def test_what_a_test_leaves_is_ended_and_named(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("started.ENDS_WHEN_ASKED_S", 0.2)
     mark = mark_of_this_run()
     before = of_this_run(mark)
-    others = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)"], env={})
+    others = subprocess.Popen([sys.executable, "-P", "-c", "import time; time.sleep(1000)"], env={})
     with subprocess.Popen(
-        [sys.executable, "-c", LEAVING, STUBBORN], stdout=subprocess.PIPE, text=True, start_new_session=True
+        [sys.executable, "-P", "-c", LEAVING, STUBBORN],
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     ) as parent:
         assert parent.stdout is not None
         assert parent.stdout.readline() == "ready\n"

@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from auditsense.bench.interpreter import python
 from auditsense.bench.report import machine
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def run(seconds: float, producers: int) -> Slice:
     with (
         ground() as (scanner, _),
         subprocess.Popen(
-            [sys.executable, "-c", SENSOR, OWN_RULE],
+            python(SENSOR, OWN_RULE),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             text=True,

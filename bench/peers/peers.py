@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from auditsense.bench.programs import AUDITSENSE, compiled, compiler
+from auditsense.bench.interpreter import auditsense as ours
+from auditsense.bench.programs import compiled, compiler
 from auditsense.errors import AuditSenseError
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def auditsense(_: Place) -> Peer:
     return Peer(
         "auditsense replay -o count",
         "puts events together, detects, counts",
-        (*AUDITSENSE, "replay", "-o", "count"),
+        ours("replay", "-o", "count"),
     )
 
 

@@ -82,7 +82,7 @@ class Sensor:
     def __init__(self, result: Path, enabled: int = 1) -> None:
         self.result = result
         self.process = subprocess.Popen(
-            [sys.executable, "-c", SENSOR + LOOP, str(result), str(enabled)],
+            [sys.executable, "-P", "-c", SENSOR + LOOP, str(result), str(enabled)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -236,7 +236,7 @@ def test_an_unreadable_proc_is_not_known_rather_than_wrong(tmp_path: Path) -> No
 
 def test_a_process_has_a_name_while_it_lives() -> None:
     assert access.process_name(os.getpid()) == Path("/proc/self/comm").read_text().rstrip()
-    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+    with subprocess.Popen([sys.executable, "-P", "-c", ""]) as gone:
         gone.wait()
     assert access.process_name(gone.pid) is None
 
@@ -257,4 +257,4 @@ import pyroute2
 assert pyroute2.IPRoute
 """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    subprocess.run([sys.executable, "-c", script], check=True, env=environment)
+    subprocess.run([sys.executable, "-P", "-c", script], check=True, env=environment)

@@ -231,7 +231,7 @@ def test_closed_standard_descriptors_do_not_get_in_the_way(
     result = tmp_path / "result"
     reading, writing = os.pipe()
     with subprocess.Popen(
-        [sys.executable, "-c", SENSOR + CLOSED, str(result), "1", closed],
+        [sys.executable, "-P", "-c", SENSOR + CLOSED, str(result), "1", closed],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=writing,

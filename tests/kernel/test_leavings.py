@@ -429,7 +429,9 @@ while True:
 
 def test_a_sensor_killed_while_writing_leaves_a_whole_file_or_none(folder: Path) -> None:
     for turn in range(15):
-        with subprocess.Popen([sys.executable, "-c", WRITES, str(folder)], stdout=subprocess.PIPE) as process:
+        with subprocess.Popen(
+            [sys.executable, "-P", "-c", WRITES, str(folder)], stdout=subprocess.PIPE
+        ) as process:
             assert process.stdout is not None
             process.stdout.readline()
             with pytest.raises(subprocess.TimeoutExpired):

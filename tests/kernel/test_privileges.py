@@ -24,7 +24,7 @@ CAP_AUDIT_CONTROL, CAP_AUDIT_READ = 30, 37
 def run(*capabilities: int, then: str = "") -> dict[str, str]:
     """Return /proc/self/status of a process that kept only these, or of what it became."""
     ended = subprocess.run(
-        [sys.executable, "-c", KEEP, *map(str, capabilities)],
+        [sys.executable, "-P", "-c", KEEP, *map(str, capabilities)],
         env={**os.environ, "THEN": then},
         capture_output=True,
         text=True,
@@ -110,7 +110,7 @@ print(open("/proc/self/status").read())
 
 def status_of(script: str) -> dict[str, str]:
     ended = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-P", "-c", script], capture_output=True, text=True, check=True, timeout=60
     )
     return dict(line.split(":\t", 1) for line in ended.stdout.splitlines() if ":\t" in line)
 
@@ -138,6 +138,6 @@ print(open("/proc/self/comm").read())
 
 def test_a_process_can_be_given_a_name() -> None:
     ended = subprocess.run(
-        [sys.executable, "-c", NAMED], capture_output=True, text=True, check=True, timeout=300
+        [sys.executable, "-P", "-c", NAMED], capture_output=True, text=True, check=True, timeout=300
     )
     assert ended.stdout.strip() == "audit-guardian"

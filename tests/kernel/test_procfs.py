@@ -56,7 +56,11 @@ def within(script: str, *lines: str, options: str = "--mount") -> list[str]:
         pytest.skip("the tests run where /proc is not the host's")
     words = ["unshare", *options.split(), "sh", "-c", f'{script} && exec "$@"', "sh"]
     ended = subprocess.run(
-        [*words, sys.executable, "-c", SAYS, *lines], capture_output=True, text=True, check=False, timeout=300
+        [*words, sys.executable, "-P", "-c", SAYS, *lines],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
     )
     if ended.returncode:
         pytest.skip(f"no mount namespace can be had: {ended.stderr}")

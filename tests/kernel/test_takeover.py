@@ -189,7 +189,7 @@ def test_a_host_that_must_not_be_touched_is_only_looked_at(
 
 
 def test_a_dead_owner_is_no_obstacle() -> None:
-    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+    with subprocess.Popen([sys.executable, "-P", "-c", ""]) as gone:
         gone.wait()
     kernel = FakeKernel(pid=gone.pid)
     with taking(kernel):

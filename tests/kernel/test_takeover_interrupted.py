@@ -223,6 +223,6 @@ Takeover(Commands(kernel), kernel.register, []).__enter__()
 assert kernel.enabled
 """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    run_it = [sys.executable, "-c", script]
+    run_it = [sys.executable, "-P", "-c", script]
     done = subprocess.run(run_it, check=True, env=environment, capture_output=True, text=True)
     assert done.stdout == "True\n"

@@ -42,7 +42,7 @@ START_LIMIT_S = 300.0
 END_LIMIT_S = 300.0
 PAUSE_S = 0.01
 
-AUDITSENSE = [sys.executable, "-c", "from auditsense.cli import main; raise SystemExit(main())"]
+AUDITSENSE = [sys.executable, "-P", "-c", "from auditsense.cli import main; raise SystemExit(main())"]
 
 _PYTHON_SCANNER = """
 import os, sys, time

@@ -58,7 +58,7 @@ def self_test() -> tuple[str, str]:
 @contextmanager
 def another_owner() -> Iterator[None]:
     with subprocess.Popen(
-        [sys.executable, "-c", OWNER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-P", "-c", OWNER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as owner:
         assert owner.stdout is not None
         assert owner.stdout.readline() == "0\n"

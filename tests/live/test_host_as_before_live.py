@@ -137,7 +137,7 @@ def test_a_signal_at_any_moment_of_the_start_leaves_the_host_as_before(
     taken = 0
     for turn in range(ROUNDS):
         with subprocess.Popen(
-            [sys.executable, "-c", PREPARED, "run", "--audit-rule", OWN_RULE],
+            [sys.executable, "-P", "-c", PREPARED, "run", "--audit-rule", OWN_RULE],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

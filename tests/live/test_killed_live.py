@@ -63,7 +63,7 @@ def none_left() -> Iterator[None]:
 def start(*arguments: str) -> subprocess.Popen[str]:
     """Start a sensor; what takes long has been done when this returns, and nothing is changed yet."""
     process = subprocess.Popen(
-        [sys.executable, "-c", PREPARED, "run", "--audit-rule", OWN_RULE, *arguments],
+        [sys.executable, "-P", "-c", PREPARED, "run", "--audit-rule", OWN_RULE, *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -288,7 +288,9 @@ def test_when_the_guardian_is_killed_another_one_takes_its_place(
 ) -> None:
     before = host_state()
     pipe = subprocess.PIPE
-    with subprocess.Popen([sys.executable, "-c", EMBEDDING], stdout=pipe, stderr=pipe, text=True) as process:
+    with subprocess.Popen(
+        [sys.executable, "-P", "-c", EMBEDDING], stdout=pipe, stderr=pipe, text=True
+    ) as process:
         assert process.stdout is not None
         first = int(process.stdout.readline())
         during = host_state()

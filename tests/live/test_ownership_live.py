@@ -61,6 +61,7 @@ def ran(folder: Path, text: str, **environment: str) -> subprocess.CompletedProc
     return subprocess.run(
         [
             sys.executable,
+            "-I",
             "-m",
             "pytest",
             "-p",

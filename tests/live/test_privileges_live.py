@@ -132,7 +132,7 @@ def attempt(*_):
             found.append("done")
         except OSError as refused:
             found.append(errno.errorcode[refused.errno])
-    print("attempted", *found, file=sys.stderr, flush=True)
+    os.write(2, f"attempted {' '.join(found)}\\n".encode())  # print may be under way
 signal.signal(signal.SIGUSR1, attempt)
 from auditsense.cli import main
 raise SystemExit(main())
@@ -143,7 +143,7 @@ def test_what_a_running_sensor_must_not_do_is_refused(host_state: Callable[[], H
     before = host_state()
     arguments = ["run", "--user", name_of_nobody(), "--audit-rule", OWN_RULE]
     with subprocess.Popen(
-        [sys.executable, "-c", ATTEMPTS, *arguments],
+        [sys.executable, "-P", "-c", ATTEMPTS, *arguments],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -279,7 +279,7 @@ def test_a_user_that_cannot_be_had_is_one_line_and_the_host_as_before(
     ended = subprocess.run(
         [
             *("setpriv", "--bounding-set=-setuid", "--inh-caps=-setuid", "--"),
-            *(sys.executable, "-c", "from auditsense.cli import main; raise SystemExit(main())"),
+            *(sys.executable, "-P", "-c", "from auditsense.cli import main; raise SystemExit(main())"),
             *("run", "--user", name_of_nobody(), "--audit-rule", OWN_RULE),
         ],
         stdin=subprocess.DEVNULL,

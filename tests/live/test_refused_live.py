@@ -60,7 +60,11 @@ def test_without_root_the_sentence_says_so(
 ) -> None:
     before = host_state()
     ended = subprocess.run(
-        [sys.executable, "-c", NOT_ROOT, *arguments], capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, "-P", "-c", NOT_ROOT, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
     assert_refused(ended, 3, "not root")
     assert host_state() == before

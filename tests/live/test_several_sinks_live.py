@@ -43,6 +43,7 @@ FLOOD, PERIOD_US = 12_000, 200  # opens; as events of 1 KB more than that queue,
 QUEUE = 4 << 20  # bytes, of the peer alone; with the 32 MiB of a real one it takes too long
 SMALL = [
     sys.executable,
+    "-P",
     "-c",
     f"""
 from auditsense.sinks.apart import Apart

@@ -57,7 +57,7 @@ def void(_early: list[bytes]) -> None:
 
 def python(script: str, *before: str) -> subprocess.CompletedProcess[str]:
     """Run a script with this interpreter, to the end."""
-    command = [*before, sys.executable, "-c", script]
+    command = [*before, sys.executable, "-P", "-c", script]
     return subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=300, check=False)
 
 
@@ -80,7 +80,7 @@ def other_owner() -> Iterator[subprocess.Popen[str]]:
     """Let another process own the audit socket, until the block ends or it is killed."""
     pipe = subprocess.PIPE
     with subprocess.Popen(
-        [sys.executable, "-c", OWNER], env=ENVIRONMENT, stdin=pipe, stdout=pipe, text=True
+        [sys.executable, "-P", "-c", OWNER], env=ENVIRONMENT, stdin=pipe, stdout=pipe, text=True
     ) as process:
         assert process.stdout is not None
         assert process.stdin is not None
@@ -217,7 +217,7 @@ with netlink.open_data_socket(1 << 20) as data, Commands() as commands:
     before = host_state()
     for _ in range(12):
         with subprocess.Popen(
-            [sys.executable, "-c", script],
+            [sys.executable, "-P", "-c", script],
             env=ENVIRONMENT,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -117,7 +117,7 @@ class Service:
             " ".join(str(int(families[name])) for name in values("RestrictAddressFamilies")[0].split()),
             " ".join(sorted(allowed_calls())),
         ]
-        program = [sys.executable, str(PROGRAM), "run", "--audit-rule", OWN_RULE, *options]
+        program = [sys.executable, "-E", "-s", str(PROGRAM), "run", "--audit-rule", OWN_RULE, *options]
         files = int(values("LimitNOFILE")[0])
         nice = 20 - int(values("LimitNICE")[0])
 
@@ -135,7 +135,7 @@ class Service:
         self.err = folder / "err"
         with self.out.open("wb") as out, self.err.open("wb") as err:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", CONFINE, *given, *program],
+                [sys.executable, "-P", "-c", CONFINE, *given, *program],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,

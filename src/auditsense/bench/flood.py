@@ -1,6 +1,6 @@
 """A million processes, one open each: does the memory stay what it was said to be?
 
-Run as a program of its own (`python -m auditsense.bench.flood EVENTS`), so that nothing else is in the
+Run as a program of its own (`python -I -m auditsense.bench.flood EVENTS`), so that nothing else is in the
 memory it looks at. Prints one JSON object: see `Flood`.
 """
 
@@ -59,5 +59,10 @@ def flood(pids: int) -> Flood:
     return Flood(pids, configured, after - before, stats.events, stats.keys_evicted)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Print what a flood of so many processes did."""
     print(json.dumps(asdict(flood(int(sys.argv[1])))))  # noqa: T201 - its purpose
+
+
+if __name__ == "__main__":
+    main()

@@ -13,12 +13,13 @@ import os
 import select
 import struct
 import subprocess
-import sys
 import time
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Final
 
+from auditsense.bench.interpreter import environment, python
+from auditsense.bench.interpreter import program as find
 from auditsense.bench.programs import OWN_RULE, finish, scan
 from auditsense.bench.readers import LIMITED, MODES, started
 from auditsense.errors import AuditSenseError
@@ -85,11 +86,12 @@ class TimedSensor:
 @contextmanager
 def timed_sensor(mode: str) -> Iterator[TimedSensor]:
     """Run one; it has ended when the block has."""
-    theirs = (sys.executable, "-c", _TIMED_SENSOR)
     words = ("run", "--source", "netlink", "--audit-rule", OWN_RULE, *LIMITED, *MODES[mode])
     reading, moments = os.pipe()
     try:
-        with started((*theirs, str(moments), *words), stdout=subprocess.PIPE, pass_fds=[moments]) as (
+        with started(
+            python(_TIMED_SENSOR, str(moments), *words), stdout=subprocess.PIPE, pass_fds=[moments]
+        ) as (
             process,
             _,
         ):
@@ -103,8 +105,10 @@ def timed_sensor(mode: str) -> Iterator[TimedSensor]:
 @contextmanager
 def flood(scanner: Sequence[str]) -> Iterator[None]:
     """Open /proc without pause during the block; one minute at most."""
-    command = ["timeout", _FLOOD_LIMIT_S, *scanner, "-n", "1000000000"]
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    limit = find("timeout")
+    command = [*((limit, _FLOOD_LIMIT_S) if limit else ()), *scanner, "-n", "1000000000"]
+    null = subprocess.DEVNULL
+    process = subprocess.Popen(command, stdin=null, stdout=null, env=environment())
     try:
         yield
     finally:

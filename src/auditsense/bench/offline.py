@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +12,8 @@ from typing import TYPE_CHECKING
 from auditsense.alerts import AlertPolicy
 from auditsense.bench.flood import Flood
 from auditsense.bench.inputs import RECORDS_AN_EVENT, Shape, cold, hot, packed, write_log
+from auditsense.bench.interpreter import auditsense, bare_python, python
+from auditsense.bench.interpreter import program as find
 from auditsense.bench.report import TIMES, Goal, Row
 from auditsense.bench.timing import Spread, alternate, cpu_of, cpu_of_program
 from auditsense.detections.compile import compile_all
@@ -35,7 +35,7 @@ MANY_HIT_BYTES = 1 << 23
 MANY_KEYS = 1 << 17  # places for windows: all of 100,000 processes live at the same time
 FLOOD_FACTOR = 5  # processes of the flood, by the events of the rest: a million
 _HERE = Host("0" * 32, "bench")
-_PROGRAM = (sys.executable, "-c", "from auditsense.cli import main; raise SystemExit(main())")
+_FLOOD = "from auditsense.bench.flood import main; main()"
 _MIB = 1 << 20
 
 
@@ -129,8 +129,7 @@ def pids_rows(events: int) -> Iterator[Row]:
 
 def flood_row(pids: int) -> Row:
     """Return the memory after a flood of processes, by what the core said that it may take."""
-    command = [sys.executable, "-m", "auditsense.bench.flood", str(pids)]
-    found = Flood(**json.loads(program_output(command)))
+    found = Flood(**json.loads(program_output(python(_FLOOD, str(pids)))))
     return Row(
         "flood_memory",
         f"memory after {pids:,} processes / configured",
@@ -145,14 +144,14 @@ def flood_row(pids: int) -> Row:
 def replay_row(path: Path, events: int) -> Row:
     """Return what `auditsense replay -o count` takes, by what `grep -c` takes; whole processes."""
     key, question = "replay", "replay -o count / grep -c, whole processes"
-    grep = shutil.which("grep")
+    grep = find("grep")
     if grep is None:
         return Row(key, question, TIMES, note="not measured: there is no grep")
-    command = (*_PROGRAM, "replay", "-o", "count", str(path))
+    command = auditsense("replay", "-o", "count", str(path))
     counted = json.loads(program_output(command))  # and the file is in the cache
     if counted["matches"] != events:
         raise AuditSenseError(f"replay counted {counted['matches']} of {events} events: this is a defect")
-    other = ("env", "LC_ALL=C", grep, "-c", "audit_proc", str(path))
+    other = (grep, "-c", "audit_proc", str(path))
     pairs = alternate(lambda: cpu_of_program(command)[0], lambda: cpu_of_program(other)[0], PAIRS)
     return Row.of(
         key,
@@ -170,8 +169,8 @@ def replay_row(path: Path, events: int) -> Row:
 
 def start_row() -> Row:
     """Return what starting the program and ending it takes, by what starting Python takes."""
-    command = (*_PROGRAM, "rules", "print")
-    other = (sys.executable, "-c", "")
+    command = auditsense("rules", "print")
+    other = bare_python("-c", "")
     program_output(command)
     pairs = alternate(lambda: cpu_of_program(command)[0], lambda: cpu_of_program(other)[0], 2 * PAIRS)
     return Row.of(

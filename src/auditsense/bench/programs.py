@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from auditsense.bench.interpreter import environment
+from auditsense.bench.interpreter import program as find
 from auditsense.errors import AuditSenseError
 
 if TYPE_CHECKING:
@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 SOURCES: Final = Path(__file__).parent
 SCANNER: Final = SOURCES / "scanner.c"
 DRAIN: Final = SOURCES / "drain.c"
-AUDITSENSE: Final = (sys.executable, "-c", "from auditsense.cli import main; raise SystemExit(main())")
-NO_COMPILER: Final = "there is no C compiler (cc, gcc or clang)"
+NO_COMPILER: Final = "there is no C compiler (cc, gcc or clang) in a folder of PATH that only root can change"
 OWN_RULE: Final = "-a always,exit -F dir=/proc -F perm=r -F uid=65534 -k audit_proc"
 """The audit rule of the detection, for our own loads only: they run as the user 65534."""
 _COMPILE_LIMIT_S: Final = 60
@@ -26,7 +25,7 @@ _LOAD_LIMIT_S: Final = 60
 
 def compiler() -> str | None:
     """Return the C compiler of this machine, if there is one."""
-    return shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    return find("cc") or find("gcc") or find("clang")
 
 
 def compiled(source: Path, folder: Path, *options: str) -> str:
@@ -45,6 +44,7 @@ def compiled(source: Path, folder: Path, *options: str) -> str:
             check=True,
             timeout=_COMPILE_LIMIT_S,
             capture_output=True,
+            env=environment(),
         )
     except subprocess.CalledProcessError as error:
         said = error.stderr.decode(errors="replace").strip().partition("\n")[0]
@@ -62,7 +62,9 @@ def scan(scanner: Sequence[str], opens: int, *, period_us: int = 0, timed: int =
         timed: which open's return is timed; 0: none.
     """
     command = [*scanner, "-n", str(opens), "-p", str(period_us), "-t", str(timed)]
-    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, env=environment()
+    )
 
 
 def stop(*loads: subprocess.Popen[str]) -> None:

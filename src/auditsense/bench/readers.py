@@ -17,7 +17,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Final
 
-from auditsense.bench.programs import AUDITSENSE, OWN_RULE
+from auditsense.bench.interpreter import auditsense, environment
+from auditsense.bench.programs import OWN_RULE
 from auditsense.errors import AuditSenseError
 from auditsense.sources.unicast import Unicast
 
@@ -48,7 +49,12 @@ class Reader:
 def has_mode(mode: str) -> bool:
     """Tell whether `auditsense run` of this build knows the words of a mode."""
     said = subprocess.run(
-        [*AUDITSENSE, "run", "--help"], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        auditsense("run", "--help"),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment(),
     ).stdout
     return all(word in said for word in MODES[mode])
 
@@ -66,7 +72,12 @@ def started(
         AuditSenseError: it did not start; what it said is in the message.
     """
     process = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.PIPE, pass_fds=pass_fds
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        pass_fds=pass_fds,
+        env=environment(),
     )
 
     def end() -> str:
@@ -117,7 +128,7 @@ def _last(said: bytes) -> str:
 @contextmanager
 def sensor(mode: str = "default") -> Iterator[Reader]:
     """Run `auditsense run` for our own loads."""
-    command = (*AUDITSENSE, "run", "--source", "netlink", "--audit-rule", OWN_RULE, *LIMITED, *MODES[mode])
+    command = auditsense("run", "--source", "netlink", "--audit-rule", OWN_RULE, *LIMITED, *MODES[mode])
     with tempfile.TemporaryFile() as output, started(command, stdout=output) as (process, end):
 
         def counted() -> dict[str, int]:
@@ -136,7 +147,9 @@ def drain(program: str) -> Iterator[Reader]:
     pipe = subprocess.PIPE
     with Unicast([OWN_RULE], guarded=True) as source:
         fd = source.fileno()
-        process = subprocess.Popen([program, str(fd)], stdin=pipe, stdout=pipe, text=True, pass_fds=[fd])
+        process = subprocess.Popen(
+            [program, str(fd)], stdin=pipe, stdout=pipe, text=True, pass_fds=[fd], env=environment()
+        )
         try:
             assert process.stdout is not None  # noqa: S101 - a pipe was asked for
             if process.stdout.readline() != "ready\n":

@@ -8,8 +8,9 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from auditsense.bench.interpreter import auditsense
 from auditsense.bench.process import resident
-from auditsense.bench.programs import AUDITSENSE, OWN_RULE, scan
+from auditsense.bench.programs import OWN_RULE, scan
 from auditsense.bench.readers import LIMITED, MODES, started
 from auditsense.errors import AuditSenseError
 
@@ -44,7 +45,7 @@ def startup(scanner: Sequence[str], mode: str = "default") -> Startup:
         AuditSenseError: it did not start, or gave nothing within 10 s.
     """
     load = scan(scanner, _LOAD_OPENS, period_us=_LOAD_PERIOD_US)
-    command = (*AUDITSENSE, "run", "--source", "netlink", "--audit-rule", OWN_RULE, "-o", "events", *LIMITED)
+    command = auditsense("run", "--source", "netlink", "--audit-rule", OWN_RULE, "-o", "events", *LIMITED)
     try:
         since = time.monotonic()
         with started((*command, *MODES[mode]), stdout=subprocess.PIPE) as (process, _):

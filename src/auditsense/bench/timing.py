@@ -14,6 +14,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
+from auditsense.bench.interpreter import environment
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -69,7 +71,14 @@ def cpu_of_program(command: Sequence[str], limit_s: float = 120.0) -> tuple[floa
         subprocess.TimeoutExpired: it did not end in time, and was killed.
     """
     before = _children_cpu()
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=True, timeout=limit_s)
+    done = subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=True,
+        timeout=limit_s,
+        env=environment(),
+    )
     return max(_children_cpu() - before, 1e-6), done.stdout
 
 
