@@ -92,7 +92,8 @@ _C_SWAPS: Final = (
 )
 _C_NUMBER: Final = re.compile(r"(?<![\w.{])(?:0x[0-9a-fA-F]+|\d+)(?=u?\b)")
 _C_STATEMENT: Final = re.compile(
-    r"(?<=[;{}\n])[ \t]*((?!return|break|continue|goto|case|default)[\w*(][^;{}\n]*;)[ \t]*(?=\n)"
+    r"(?<=[;{}\n])[ \t]*((?!return|break|continue|goto|case|default|_Static_assert|as_span_prefetch)"
+    r"[\w*(][^;{}\n]*;)[ \t]*(?=\n)"
 )
 _C_DECLARATION: Final = re.compile(
     r"(?:(?:const|static|unsigned) |u?int\w*|size_t|bool|char|as_\w+)[\w ]*[ *]\w+(?:\[[^\]]*\])?(?: =|;)"

@@ -361,10 +361,10 @@ def tried(mutants: list[Mutant], options: argparse.Namespace) -> list[Outcome]:
                     flush=True,
                 )
 
-    with tempfile.TemporaryDirectory(prefix="auditsense-mutants-") as folder:
+    with tempfile.TemporaryDirectory(prefix="auditsense-mutants-", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o755)
         workers = prepared(Path(folder), mutants, options)
-        threads = [threading.Thread(target=work, args=(worker,)) for worker in workers]
+        threads = [threading.Thread(target=work, args=(worker,), daemon=True) for worker in workers]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -383,6 +383,9 @@ def main(arguments: list[str]) -> int:
     code = apart(arguments)
     if code is not None:
         return code
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit(143)
+    )  # the first process of a namespace ignores it else
     begun = time.monotonic()
     outcomes = tried(mutants, options)
     counts = {

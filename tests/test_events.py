@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auditsense import Detector, Event, Field, Host, Sensor, UsageError, View
+from auditsense import Detector, Event, Field, Host, Limits, Sensor, UsageError, View
 from auditsense.kernel.selftest import SelfTest
 from auditsense.testing import Event as Records
 from auditsense.testing import FakeSource, burst, call_event, datagrams, open_event
@@ -23,6 +23,16 @@ def events_of(*records: Records | bytes) -> list[Event]:
     text = b"".join(one if isinstance(one, bytes) else one.text for one in records)
     with Detector(view=View.EVENTS, host=HERE) as detector:
         return [*detector.text_events(text), *detector.last_events()]
+
+
+def test_text_is_decided_whole_where_hits_are_full_at_its_end() -> None:
+    """The last line fits, its event does not: it must not wait for the next text."""
+    limits = Limits(datagram_bytes=1024, hit_bytes=8 * 1024 + 65536)
+    text = [open_event(serial=n + 1, ms=1_795_493_114_674 + n).text for n in range(150)]
+    for count in range(60, 150):
+        with Detector(view=View.EVENTS, host=HERE, limits=limits) as detector:
+            assert len(detector.feed_text(b"".join(text[:count]))) == count
+            assert detector.feed_text(b"") == []
 
 
 def test_every_field_is_what_the_records_say() -> None:

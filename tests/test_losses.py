@@ -12,6 +12,7 @@ from auditsense.detector import Detector
 from auditsense.documents import loss_document
 from auditsense.host import Host
 from auditsense.losses import Budget, Ledger, Losses
+from auditsense.ring import Limits
 
 FIVE = 5.0  # records of an event
 T0 = 1_795_493_114_674
@@ -31,6 +32,14 @@ def test_the_counters_of_a_core_are_taken_over() -> None:
     with Detector([]) as detector:
         losses = Losses.of(detector.stats(), kernel_lost=3, socket_drops=4, alerts_withheld=5)
     assert losses.by_cause() == {"kernel_lost": 3, "socket_drops": 4, "alerts_withheld": 5}
+
+
+def test_cut_records_are_lost() -> None:
+    with Detector(limits=Limits(datagram_bytes=1024)) as detector:
+        detector.feed_text(b"type=SYSCALL msg=audit(1.000:1): " + b"a" * 2000 + b"\n")
+        before = detector.stats()
+        assert before.truncated == 1
+        assert detector.lost == before.serials_missing + before.incomplete + 1
 
 
 @pytest.mark.parametrize(

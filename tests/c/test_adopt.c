@@ -1,0 +1,274 @@
+/* Going on in another ring: everything that a later decision depends on is the same there. */
+#include "_ring/adopt.h"
+
+#include <stdlib.h>
+
+#include "_ring/handle.h"
+#include "check.h"
+#include "samples.h"
+
+enum { NONE = UINT32_MAX };
+
+static as_ring *ring_of(uint32_t first, uint32_t count) {
+    const as_config config = sample_config();
+    const as_rules rules = sample_rules(first, count);
+    return as_ring_new(&config, &rules);
+}
+
+static void feed(as_ring *ring, const char *text) {
+    CHECK_EQUAL(as_ring_feed_text(ring, (const uint8_t *)text, strlen(text)), strlen(text));
+}
+
+/* An event of /proc opened, at this second, which is its serial as well. */
+static void open_proc(as_ring *ring, int second, int pid) {
+    char text[512];
+    (void)snprintf(text, sizeof text,
+                   "type=SYSCALL msg=audit(%d.%03d:%d): arch=c000003e syscall=257 a0=ffffff9c a2=80000 items=1 pid=%d\n"
+                   "type=PATH msg=audit(%d.%03d:%d): item=0 name=\"/proc\" nametype=NORMAL\n"
+                   "type=PROCTITLE msg=audit(%d.%03d:%d): proctitle=\"x\"\n",
+                   second, second, second, pid, second, second, second, second, second, second);
+    feed(ring, text);
+}
+
+/* A ring that has seen an open by each of three processes, an open event, half a line and a line that is none. */
+static as_ring *used_ring(void) {
+    as_ring *ring = ring_of(0, 1);
+    for (int pid = 1; pid <= 3; pid++) {
+        open_proc(ring, pid, pid);
+    }
+    open_proc(ring, 4, 3); /* and a second one by the last */
+    feed(ring, "no record at all\n");
+    feed(ring, "type=SYSCALL msg=audit(9.000:9): arch=c000003e syscall=257 a0=ffffff9c a2=80000 items=1 pid=4\n"
+               "type=PATH msg=audit(9.000:9): item");
+    CHECK_EQUAL(ring->windows.used, 3);
+    ring->put_off = 5;
+    ring->lines.cut = true;
+    ring->windows.keys = 1234;
+    ring->windows.drawn = 77;
+    ring->match.unknown[0] = (as_unknown_arch){.arch = 9, .records = 8};
+    ring->match.unknown_count = 1;
+    ring->match.unknown_records = 10;
+    ring->steps.hosts[3].newest_ms = 99;
+    ring->steps.last_serial = 98;
+    ring->serials.started = true;
+    ring->serials.base = 5;
+    ring->serials.seen[1] = 6;
+    ring->serials.seen[AS_SERIAL_WINDOW / 64 - 1] = 7;
+    ring->stamp.ms = 4321;
+    for (uint32_t i = 0; i < 3; i++) {
+        ring->windows.slots[i].keys = 100 + i;
+        ring->windows.slots[i].last_ms = 1000 + i;
+        ring->windows.slots[i].pending = 0;
+    }
+    return ring;
+}
+
+static void all_that_counts_is_the_same(void) {
+    CASE("tables, counters and what is unfinished are those of the ring before");
+    as_ring *before = used_ring();
+    as_ring *after = ring_of(0, 2);
+    const uint32_t stays[] = {0};
+    const uint64_t live_keys = before->stats.live_keys;
+    CHECK(as_adopt(after, before, stays));
+    CHECK_EQUAL(after->put_off, 5);
+    CHECK_EQUAL(after->stamp.ms, 4321);
+    CHECK_EQUAL(after->stats.records, before->stats.records);
+    CHECK_EQUAL(after->stats.malformed, 1);
+    CHECK_EQUAL(after->stats.live_keys, live_keys);
+
+    CHECK(after->lines.cut);
+    CHECK(after->lines.len > 0);
+    CHECK_EQUAL(after->lines.len, before->lines.len);
+    CHECK(memcmp(after->lines.rest, before->lines.rest, before->lines.len) == 0);
+    CHECK_EQUAL(after->lines.sample_len, 16);
+    CHECK(memcmp(after->lines.sample, before->lines.sample, 16) == 0);
+
+    CHECK_EQUAL(after->match.unknown_count, 1);
+    CHECK_EQUAL(after->match.unknown_records, 10);
+    CHECK_EQUAL(after->match.unknown[0].arch, 9);
+    CHECK_EQUAL(after->match.unknown[0].records, 8);
+    CHECK_EQUAL(after->steps.hosts[3].newest_ms, 99);
+    CHECK_EQUAL(after->steps.last_serial, 98);
+
+    CHECK(after->serials.seen != before->serials.seen);
+    CHECK(after->serials.started);
+    CHECK_EQUAL(after->serials.base, 5);
+    CHECK_EQUAL(after->serials.seen[1], 6);
+    CHECK_EQUAL(after->serials.seen[AS_SERIAL_WINDOW / 64 - 1], 7);
+
+    CHECK_EQUAL(after->windows.used, 3);
+    CHECK_EQUAL(after->windows.keys, 1234);
+    CHECK_EQUAL(after->windows.drawn, 77);
+    uint32_t at = after->windows.oldest;
+    for (uint32_t i = 0; i < 3; i++) {
+        const as_window *window = &after->windows.slots[i];
+        CHECK(window->key[0] == before->windows.slots[i].key[0] && window->key[1] == before->windows.slots[i].key[1]);
+        CHECK_EQUAL(window->keys, 100 + i);
+        CHECK_EQUAL(window->last_ms, 1000 + i);
+        CHECK_EQUAL(window->rule, 0);
+        CHECK_EQUAL(window->len, i == 2 ? 2 : 1);
+        for (uint32_t j = 0; j < window->len; j++) {
+            const as_entry entry = as_window_entry(&after->windows, window, j);
+            CHECK_EQUAL(entry.ms, 1001 * (i + j + 1));
+            CHECK_EQUAL(entry.serial, i + j + 1);
+        }
+        CHECK_EQUAL(at, i);
+        at = window->newer;
+    }
+
+    CHECK_EQUAL(after->events.newest_ms, before->events.newest_ms);
+    CHECK_EQUAL(after->events.latest, before->events.latest);
+    CHECK_EQUAL(after->events.texts.small.free_count, before->events.texts.small.free_count);
+    const uint32_t open = after->events.lists[AS_OPEN].first;
+    CHECK(open != NONE);
+    const as_event *event = &after->events.slots[open];
+    CHECK_EQUAL(event->serial, 9);
+    CHECK_EQUAL(event->wanted & 1, 1);
+    const as_span text = as_texts_span(&after->events.texts, event->texts[AS_ROLE_SYSCALL]);
+    CHECK(text.len > 4 && memcmp(text.at, "arch", 4) == 0);
+    as_ring_free(before);
+
+    CASE("and the new ring finishes the line and the event without the old one");
+    feed(after, "=0 name=\"/proc\" nametype=NORMAL\n");
+    CHECK_EQUAL(as_ring_finish(after), 1);
+    CHECK_EQUAL(after->stats.truncated, 1);
+    as_ring_free(after);
+}
+
+static void rules_move(void) {
+    CASE("windows and open events follow their rule to its new place");
+    as_ring *before = ring_of(0, 2);
+    as_ring *after = ring_of(0, 2);
+    feed(before, "type=SYSCALL msg=audit(9.000:9): arch=c000003e syscall=257 a0=ffffff9c a2=80000 items=1 pid=4\n");
+    const uint32_t second_is_gone[] = {0, NONE};
+    CHECK(as_adopt(after, before, second_is_gone));
+    CHECK_EQUAL(after->events.slots[after->events.lists[AS_OPEN].first].wanted, 1);
+    as_ring_free(after);
+
+    after = ring_of(0, 2);
+    const uint32_t first_is_gone[] = {NONE, 1};
+    CHECK(as_adopt(after, before, first_is_gone));
+    CHECK_EQUAL(after->events.slots[after->events.lists[AS_OPEN].first].wanted, 2);
+    as_ring_free(after);
+    as_ring_free(before);
+
+    CASE("an event that one rule wants is wanted by that rule only");
+    before = ring_of(0, 2);
+    after = ring_of(0, 2);
+    feed(before, "type=SYSCALL msg=audit(9.000:9): arch=c000003e syscall=1 items=1 pid=4\n");
+    const uint32_t both_stay[] = {0, 1};
+    CHECK(as_adopt(after, before, both_stay));
+    CHECK_EQUAL(after->events.slots[after->events.lists[AS_OPEN].first].wanted, 2);
+    as_ring_free(after);
+    as_ring_free(before);
+
+    CASE("before its SYSCALL record has come, every rule of the new table may want an event");
+    before = ring_of(0, 1);
+    feed(before, "type=PATH msg=audit(9.000:9): item=0 name=\"/proc\" nametype=NORMAL\n");
+    after = ring_of(0, 2);
+    const uint32_t stays[] = {0};
+    CHECK(as_adopt(after, before, stays));
+    CHECK_EQUAL(after->events.slots[after->events.lists[AS_OPEN].first].wanted & 3, 3);
+    as_ring_free(after);
+    as_ring_free(before);
+
+    CASE("one window goes on as well, and none stays none");
+    for (int windows = 0; windows < 2; windows++) {
+        before = ring_of(0, 1);
+        if (windows == 1) {
+            open_proc(before, 1, 1);
+            before->windows.slots[0].keys = 100;
+        }
+        after = ring_of(0, 1);
+        CHECK(as_adopt(after, before, stays));
+        CHECK_EQUAL(after->windows.used, (uint32_t)windows);
+        CHECK(windows == 0 || after->windows.slots[0].keys == 100);
+        as_ring_free(after);
+        as_ring_free(before);
+    }
+
+    CASE("a window of a rule that is gone is forgotten");
+    before = used_ring();
+    after = ring_of(0, 1);
+    const uint32_t gone[] = {NONE};
+    CHECK(as_adopt(after, before, gone));
+    CHECK_EQUAL(after->windows.used, 0);
+    CHECK_EQUAL(after->stats.live_keys, 0);
+    CHECK_EQUAL(after->windows.keys, 1234);
+    as_ring_free(after);
+    as_ring_free(before);
+}
+
+static void what_does_not_fit(void) {
+    CASE("places outside the new table, and rules whose windows differ, are refused");
+    as_ring *before = ring_of(0, 2);
+    const uint32_t outside[] = {0, 2};
+    const uint32_t swapped[] = {1, NONE};
+    const uint32_t fits[] = {0, 1};
+    as_ring *after = ring_of(0, 2);
+    CHECK(!as_adopt(after, before, outside));
+    CHECK(!as_adopt(after, before, swapped));
+    after->stats.lines = 1;
+    CHECK(!as_adopt(after, before, fits));
+    after->stats.lines = 0;
+    after->stats.datagrams = 1;
+    CHECK(!as_adopt(after, before, fits));
+    after->stats.datagrams = 0;
+    after->lines.len = 1;
+    CHECK(!as_adopt(after, before, fits));
+    after->lines.len = 0;
+    CHECK(as_adopt(after, before, fits));
+    as_ring_free(after);
+    as_ring_free(before);
+
+    CASE("rules of the same count but other keys are refused, and the other way round");
+    const as_config config = sample_config();
+    as_rule rule = {.keys = {AS_FIELD_PID, AS_FIELD_NODE}, .key_count = 2, .count = 3, .span_ms = 9};
+    const as_rules rules = {.rules = &rule, .rule_count = 1};
+    before = as_ring_new(&config, &rules);
+    const uint32_t stays[] = {0};
+    as_rule others[4] = {rule, rule, rule, rule};
+    others[0].keys[0] = AS_FIELD_UID;
+    others[1].keys[1] = AS_FIELD_UID;
+    others[2].key_count = 1;
+    others[3].count = 4;
+    for (size_t i = 0; i < 4; i++) {
+        rule = others[i];
+        after = as_ring_new(&config, &rules);
+        CHECK(!as_adopt(after, before, stays));
+        as_ring_free(after);
+    }
+    rule = (as_rule){.keys = {AS_FIELD_PID, AS_FIELD_NODE}, .key_count = 2, .count = 3, .span_ms = 10};
+    after = as_ring_new(&config, &rules);
+    CHECK(as_adopt(after, before, stays));
+    as_ring_free(after);
+    as_ring_free(before);
+
+    CASE("keys that are not used are not compared");
+    rule = (as_rule){.keys = {AS_FIELD_PID, AS_FIELD_UID}, .key_count = 1, .count = 3, .span_ms = 9};
+    before = as_ring_new(&config, &rules);
+    rule.keys[1] = AS_FIELD_NODE;
+    after = as_ring_new(&config, &rules);
+    CHECK(as_adopt(after, before, stays));
+    as_ring_free(after);
+    as_ring_free(before);
+
+    CASE("the place behind the last rule is none, whatever lies there: here the tests, which look like the same rule");
+    static const as_test tests[] = {{.field = AS_FIELD_UID, .op = AS_OP_PRESENT}, {.op = AS_OP_TEXT, .negated = 1}};
+    const as_rule plain = {.count = 1, .span_ms = 1};
+    const as_rules table = {.rules = &plain, .tests = tests, .rule_count = 1, .test_count = 2};
+    before = as_ring_new(&config, &table);
+    after = as_ring_new(&config, &table);
+    const uint32_t behind[] = {1};
+    CHECK(!as_adopt(after, before, behind));
+    CHECK(as_adopt(after, before, stays));
+    as_ring_free(after);
+    as_ring_free(before);
+}
+
+int main(void) {
+    all_that_counts_is_the_same();
+    rules_move();
+    what_does_not_fit();
+    return check_done();
+}
