@@ -2,7 +2,7 @@
 
 A process that goes on completes a window with every open. One alert reports that a burst has begun; the rest
 of the burst is counted, and one closing document gives the total when nothing more came for the suppression
-time. See docs/adr/0030-alert-policy.md.
+time. See docs/adr/0025-alert-policy.md.
 
 Rule 1: a burst belongs to one actor. What another executable, user, login or session did is another burst.
 Rule 2: time never runs backwards. An owner with a clock passes it on (`tick`); otherwise it follows the
