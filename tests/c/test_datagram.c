@@ -2,6 +2,7 @@
 #include "_ring/datagram.h"
 
 #include <linux/netlink.h>
+#include <sys/socket.h>
 
 #include "check.h"
 #include "samples.h"
@@ -55,6 +56,26 @@ static void types(void) {
     }
 }
 
+static void slots(void) {
+    CASE("each slot has bytes of its own, in the order of the slots");
+    static _Alignas(16) uint8_t memory[1 << 16];
+    const as_config config = sample_config();
+    as_datagrams in;
+    as_carver from = {.base = memory};
+    as_datagrams_carve(&in, &config, &from);
+    CHECK(from.used <= sizeof memory);
+    const uint8_t *behind = in.bytes;
+    for (uint32_t i = 0; i < config.datagram_slots; i++) {
+        const uint8_t *base = in.vectors[i].iov_base;
+        CHECK(base >= behind);
+        CHECK_EQUAL(in.vectors[i].iov_len, config.datagram_bytes);
+        CHECK(in.messages[i].msg_hdr.msg_iov == &in.vectors[i]);
+        CHECK_EQUAL(in.messages[i].msg_hdr.msg_iovlen, 1);
+        behind = base + config.datagram_bytes;
+    }
+    CHECK(behind <= memory + from.used);
+}
+
 static void packed(void) {
     uint8_t bytes[AS_PACKED_HEADER + 5];
     const as_packed entry = {
@@ -92,6 +113,7 @@ int main(void) {
     senders();
     lengths();
     types();
+    slots();
     packed();
     return check_done();
 }

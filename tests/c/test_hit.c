@@ -76,6 +76,38 @@ static void written(void) {
     CHECK_TEXT(field_at(hits.bytes, AS_FIELD_COMM), "41424g");
 }
 
+static void lengths(void) {
+    CASE("a text of any length is copied whole, and nothing behind it");
+    const as_event_id id = {.ms = 1, .serial = 1};
+    uint8_t text[100];
+    for (uint32_t i = 0; i < sizeof text; i++) {
+        text[i] = (uint8_t)('A' + i % 50);
+    }
+    for (uint32_t len = 0; len <= sizeof text; len++) {
+        as_hits hits = fresh();
+        as_value values[AS_FIELDS] = {0};
+        values[AS_FIELD_COMM] = (as_value){.span = guarded_span(text, len), .form = AS_FORM_QUOTED};
+        as_hits_put(&hits, 0, &id, 1, 0, values);
+        const as_span found = field_at(hits.bytes, AS_FIELD_COMM);
+        CHECK_EQUAL(found.len, len);
+        CHECK(len == 0 || memcmp(found.at, text, len) == 0);
+    }
+
+    CASE("a hit that was drained takes nothing in, however many were drained before it");
+    as_hits hits = fresh();
+    const as_value values[AS_FIELDS] = {0};
+    uint64_t places[3];
+    for (int i = 0; i < 3; i++) {
+        places[i] = as_hits_put(&hits, 0, &id, 1, 0, values);
+        CHECK(as_hits_merge(&hits, places[i], 1, 9));
+        CHECK(as_hits_drain(&hits, drained) > 0);
+        for (int j = 0; j <= i; j++) {
+            CHECK(!as_hits_merge(&hits, places[j], 1, 9));
+        }
+    }
+    CHECK(places[0] < places[1] && places[1] < places[2]);
+}
+
 static void room(void) {
     as_hits hits = fresh();
     const as_value values[AS_FIELDS] = {0};
@@ -147,6 +179,7 @@ static void merged(void) {
 
 int main(void) {
     written();
+    lengths();
     room();
     merged();
     return check_done();

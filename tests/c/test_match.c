@@ -113,6 +113,26 @@ static void valid_tables(void) {
     SPOILT(test.op, AS_OP_PRESENT + 1);
     SPOILT(test.negated, 2);
 
+    CASE("every entry of a table is looked at, the last one too");
+    for (int spoilt = 0; spoilt <= 4; spoilt++) {
+        const spoilable *good = good_table();
+        as_rule rules[3] = {good->rule, good->rule, good->rule};
+        as_test tests[3] = {good->test, good->test, good->test};
+        as_operand operands[3] = {good->operand, good->operand, good->operand};
+        as_exception exceptions[3] = {good->exception, good->exception, good->exception};
+        as_rules table = good->rules;
+        table.rules = rules;
+        table.tests = tests;
+        table.operands = operands;
+        table.exceptions = exceptions;
+        table.rule_count = table.test_count = table.operand_count = table.exception_count = 3;
+        rules[2].count = spoilt == 1 ? 0 : rules[2].count;
+        tests[2].field = spoilt == 2 ? AS_FIELDS : tests[2].field;
+        operands[2].at = spoilt == 3 ? 1 : operands[2].at;
+        exceptions[2].tests = spoilt == 4 ? 4 : exceptions[2].tests;
+        CHECK(as_rules_valid(&table) == (spoilt == 0));
+    }
+
     CASE("a table has at most 64 rules and 65,536 of everything else");
     SPOILT(rules.rule_count, 65);
     SPOILT(rules.call_count, 65537);
