@@ -312,8 +312,8 @@ def test_alerts_say_what_is_known_to_be_lost() -> None:
         one.lost_elsewhere = 1000
         # An open without its end, and three serials that never come.
         cut_short = open_event(ms=START - 5000, serial=events[0].serial - 4, pid=7)
-        one.feed(cut_short.datagrams[:3])
-        documents = one.feed(part for event in events for part in event.datagrams)
+        one.feed(cut_short.datagrams[:3], 1000)
+        documents = one.feed((part for event in events for part in event.datagrams), 6000)
         (closed,) = one.finish()
         assert one.lost == 1004
     assert closed["auditsense"]["lost"] == 1004

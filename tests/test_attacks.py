@@ -183,11 +183,11 @@ def test_events_that_never_end_make_room_for_those_that_do(fault: Recorder) -> N
         before = resident()
         for serial in range(3, 100_003):
             endless = open_event(ms=START_MS, serial=serial, pid=serial).datagrams[:1]
-            detector.feed(endless)
+            detector.feed(endless, 1000)
         documents = []
         for n, event in enumerate(scan):
             endless = open_event(ms=event.ms, serial=1_000_000 + n, pid=n + 1).datagrams[:3]
-            documents += detector.feed([*event.datagrams, *endless])
+            documents += detector.feed([*event.datagrams, *endless], 1000)
         documents += detector.finish()
         grown = resident() - before
         stats = detector.stats().as_dict()

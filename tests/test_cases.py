@@ -255,7 +255,7 @@ def test_a_record_says_what_its_case_says(case: Case, *, by_log: bool) -> None:
 
 # Events
 
-EVENT = re.compile(r"(?:node=(\S+) )?(\d+\.\d{3}):(\d+) ([A-Z_0-9]+)(?: (.*))?")
+EVENT = re.compile(r"(?:node=(\S+) )?(\d+\.\d{3}):(\d+) ([A-Z_0-9]+(?:\[\d+\])?)(?: (.*))?")
 EACH = re.compile(r"for N in (\d+)\.\.(\d+): (.*)")
 
 
@@ -265,6 +265,7 @@ class EventRun:
     def __init__(self, case: Case) -> None:
         """Create the ring that the case asks for."""
         end = End.EOE
+        order = 0
         limits = {"event_slots": 16, "small_texts": 64, "large_texts": 4, "datagram_bytes": 16384}
         self.by_log = any(row.text == "log" for row in case.rows)
         for row in case.rows:
@@ -272,9 +273,11 @@ class EventRun:
                 limits |= {
                     name: int(value) for name, value in (word.split("=") for word in row.text.split()[1:])
                 }
+            if row.text.startswith("order "):
+                order = int(row.text.split()[1])
             if row.text.startswith("ends "):
                 end = End[row.text.removeprefix("ends ").upper()]
-        self.ring = Ring((EVERY_EVENT,), Limits(**limits), end=end)
+        self.ring = Ring((EVERY_EVENT,), Limits(**limits), end=end, order=order)
         self.now_ms = 1000
         self.decided: list[Hit] = []
         self.last: Hit | None = None
@@ -291,7 +294,7 @@ class EventRun:
 
     def step(self, row: Row) -> None:
         word, _, rest = row.text.partition(" ")
-        if word in {"log", "limits", "ends"} or self.passed(word, rest):
+        if word in {"log", "limits", "ends", "order"} or self.passed(word, rest):
             return
         if row.text.startswith("=> counts "):
             check_counts(row, self.ring)

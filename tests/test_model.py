@@ -337,6 +337,8 @@ class Reassembly:
 
     timeout_ms: int
     text: bool = False
+    paths: bool = False  # there was a PATH record
+    announced: int = 0  # calls so far
     events: int = 0
     incomplete: int = 0
     late: int = 0
@@ -352,6 +354,7 @@ class Reassembly:
         if kind == "USER_AUTH":
             self.events += 1  # one record, nothing around it
             return
+        self.paths |= kind.startswith("PATH")
         if serial in self.closed:
             expected = kind == "EOE" and self.text and not self.closed[serial]
             self.late += 0 if expected else 1
@@ -359,9 +362,11 @@ class Reassembly:
             return
         seen = self.open.setdefault(serial, [])
         self.born.setdefault(serial, now)
+        self.announced += kind == "SYSCALL" and kind not in seen
         self.duplicate += kind in seen and kind != "CONFIG_CHANGE"
         seen.append(kind)
-        if "SYSCALL" in seen and self.ended(seen) and {"PATH 0", "PATH 1"} & {*seen}:
+        paths = {"PATH 0", "PATH 1"} & {*seen}
+        if "SYSCALL" in seen and self.ended(seen) and len(paths) > self.text:
             self.close(serial)
 
     def ended(self, seen: list[str]) -> bool:
@@ -372,7 +377,12 @@ class Reassembly:
         self.closed[serial] = "EOE" in seen
         self.events += 1
         whole = "SYSCALL" in seen and self.ended(seen)
-        self.incomplete += not whole and {*seen} != {"CONFIG_CHANGE"}
+        if self.text and "SYSCALL" in seen:
+            paths = len({"PATH 0", "PATH 1"} & {*seen})
+            expected = self.paths or self.announced < 2
+            self.incomplete += expected and paths < 2 and not (paths and self.ended(seen))
+        else:
+            self.incomplete += not whole and {*seen} != {"CONFIG_CHANGE"}
         if "SYSCALL" in seen:
             self.decided.append(serial)
 

@@ -489,7 +489,7 @@ def test_finishing_waits_for_room_for_the_hits() -> None:
     padding = "x" * 400
     lines = [f"type=SYSCALL msg=audit(1.000:{n}): {call} comm={padding} exe={padding}\n" for n in range(300)]
     limits = dataclasses.replace(
-        TINY, event_slots=1024, small_texts=1024, large_texts=1024, event_timeout_ms=9
+        TINY, event_slots=16384, small_texts=65536, large_texts=1024, event_timeout_ms=9
     )
     hits, finished = 0, 0
     with Ring(EVERY, limits) as ring:

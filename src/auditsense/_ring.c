@@ -25,6 +25,7 @@ static void carve(as_ring *ring, const as_config *config, const as_rules *rules,
     as_events_carve(&ring->events, config, from);
     as_serials_carve(&ring->serials, config, from);
     as_match_carve(&ring->match, config, rules, from);
+    as_order_carve(&ring->order, config, from);
     as_windows_carve(&ring->windows, config, rules, from);
     as_hits_carve(&ring->hits, config, from);
 }
@@ -64,38 +65,61 @@ void as_ring_free(as_ring *ring) {
 
 /* Event to hit */
 
+/* Let one held event go, to be decided next. False: none is held. */
+static bool release(as_ring *ring) {
+    if (ring->order.count == 0) {
+        return false;
+    }
+    as_decide_again(ring, as_order_release(&ring->order, &ring->events, &ring->stats));
+    return true;
+}
+
+/* The next event to be decided, if there is one. What is held has been matched before. */
+static bool next_event(as_ring *ring) {
+    as_decision *decision = &ring->decision;
+    for (;;) {
+        as_event *event = as_events_closed(&ring->events);
+        if (event == NULL) {
+            return ring->order.count > ring->order.limit && release(ring);
+        }
+        as_decide_begin(ring, event);
+        if (ring->order.limit == 0 || decision->matching == 0) {
+            return true;
+        }
+        as_order_hold(&ring->order, &ring->events, event, decision->matching);
+        decision->event = NULL;
+    }
+}
+
 /* Decide the closed events. False: the hits are full before all are decided. */
 static bool settle(as_ring *ring) {
     as_decision *decision = &ring->decision;
-    for (;;) {
-        if (decision->event == NULL) {
-            as_event *event = as_events_closed(&ring->events);
-            if (event == NULL) {
-                return true;
-            }
-            as_decide_begin(ring, event);
-        }
+    while (decision->event != NULL || next_event(ring)) {
         if (!as_decide(ring)) {
             return false;
         }
         as_events_forget(&ring->events, decision->event);
         decision->event = NULL;
     }
+    return true;
 }
 
 /* Make sure that the next record can be taken. False: the hits are full. */
 static bool ready(as_ring *ring, uint64_t now_ms) {
+    as_events_tick(&ring->events, now_ms);
     for (;;) {
         if (!settle(ring)) {
             return false;
         }
-        if (as_events_expire(&ring->events, now_ms, &ring->stats)) {
+        if (as_events_expire(&ring->events, &ring->stats)) {
             continue;
         }
         if (as_events_room(&ring->events)) {
             return true;
         }
-        as_events_evict(&ring->events, &ring->stats);
+        if (!release(ring)) {
+            as_events_evict(&ring->events, &ring->stats);
+        }
     }
 }
 
@@ -115,12 +139,13 @@ static void take_record(as_ring *ring, uint16_t type, as_span text, as_span node
         as_serials_settle(&ring->serials, now, &ring->stats);
     }
     const uint64_t wanted = as_match_wants(&ring->match, &record);
-    as_events_add(&ring->events, &record, node, wanted, now_ms, line, &ring->stats);
+    as_events_add(&ring->events, &record, node, wanted, now_ms != 0, line, &ring->stats);
 }
 
-static void take_datagram(as_ring *ring, as_span bytes, uint32_t sender, uint64_t now_ms) {
+static void take_datagram(as_ring *ring, as_span bytes, uint32_t sender, uint64_t now_ms, bool cut) {
     const as_datagram datagram = as_datagram_read(bytes, sender);
     ring->stats.datagrams++;
+    ring->stats.truncated += cut && (datagram.kind != AS_DATAGRAM_RECORD || as_record_has_fields(datagram.type)) ? 1 : 0;
     switch (datagram.kind) {
     case AS_DATAGRAM_RECORD:
         take_record(ring, datagram.type, datagram.text, (as_span){0}, now_ms, false);
@@ -142,8 +167,8 @@ static void take_line(as_ring *ring, as_span line, bool cut) {
     const uint64_t before = ring->stats.malformed;
     ring->stats.lines++;
     if (as_line_read(line, &read)) {
-        /* Of a record of user space nothing is needed but its type. */
-        ring->stats.truncated += cut && !as_record_stands_alone(read.type) ? 1 : 0;
+        /* Of a record that no field is read from nothing is needed but its type. */
+        ring->stats.truncated += cut && as_record_has_fields(read.type) ? 1 : 0;
         take_record(ring, read.type, read.text, read.node, 0, true);
     } else {
         ring->stats.truncated += cut ? 1 : 0;
@@ -166,6 +191,14 @@ int64_t as_ring_keep(as_ring *ring, uint64_t fields) {
     as_hits_keep(&ring->hits, fields);
     as_events_keep(&ring->events, fields | as_ring_read_fields(ring));
     return leave(ring, AS_OK);
+}
+
+int64_t as_ring_order(as_ring *ring, uint32_t order) {
+    if (!enter(ring)) {
+        return AS_BUSY;
+    }
+    const bool fresh = ring->stats.datagrams == 0 && ring->stats.lines == 0;
+    return leave(ring, fresh && as_order_begin(&ring->order, &ring->events, order) ? AS_OK : AS_ARGUMENT);
 }
 
 int64_t as_ring_only_kernel(as_ring *ring, uint32_t yes) {
@@ -202,8 +235,7 @@ int64_t as_ring_receive(as_ring *ring, int fd, uint64_t now_ms, uint32_t rounds)
             return leave(ring, total);
         }
         while (ready(ring, now_ms) && as_datagrams_take(&ring->datagrams, &bytes, &sender, &cut)) {
-            ring->stats.truncated += cut ? 1 : 0;
-            take_datagram(ring, bytes, sender, now_ms);
+            take_datagram(ring, bytes, sender, now_ms, cut);
             total++;
         }
         const bool full = ring->datagrams.taken < ring->datagrams.fetched;
@@ -241,11 +273,9 @@ int64_t as_ring_feed(as_ring *ring, const uint8_t *packed, size_t len) {
         if (size == 0 || !ready(ring, entry.ms)) {
             break;
         }
-        if (entry.bytes.len > ring->datagrams.slot_bytes) {
-            entry.bytes.len = ring->datagrams.slot_bytes;
-            ring->stats.truncated++;
-        }
-        take_datagram(ring, entry.bytes, entry.sender, entry.ms);
+        const bool cut = entry.bytes.len > ring->datagrams.slot_bytes;
+        entry.bytes.len = cut ? ring->datagrams.slot_bytes : entry.bytes.len;
+        take_datagram(ring, entry.bytes, entry.sender, entry.ms, cut);
     }
     settle(ring);
     return leave(ring, all - rest.len);
@@ -286,7 +316,8 @@ int64_t as_ring_expire(as_ring *ring, uint64_t now_ms) {
     if (!enter(ring)) {
         return AS_BUSY;
     }
-    while (settle(ring) && as_events_expire(&ring->events, now_ms, &ring->stats)) {
+    as_events_tick(&ring->events, now_ms);
+    while (settle(ring) && as_events_expire(&ring->events, &ring->stats)) {
         closed++;
     }
     as_serials_settle(&ring->serials, now_ms, &ring->stats);
@@ -306,7 +337,7 @@ int64_t as_ring_finish(as_ring *ring) {
         take_line(ring, line, cut);
     }
     while (settle(ring)) {
-        if (!as_events_close_oldest(&ring->events, &ring->stats)) {
+        if (!as_events_close_oldest(&ring->events, &ring->stats) && !release(ring)) {
             as_serials_finish(&ring->serials, &ring->stats);
             return leave(ring, 1);
         }

@@ -63,14 +63,16 @@ typedef struct {
     uint32_t event_slots;      /* events being put together or remembered, 16 to 1048576 */
     uint32_t small_texts;      /* records kept of at most 512 bytes, 16 to 1048576 */
     uint32_t large_texts;      /* records kept of at most datagram_bytes, 4 to 4096 */
-    uint32_t event_timeout_ms; /* an event without its end is closed after this, 1 to 60000 */
+    uint32_t event_timeout_ms; /* an event without its end is closed after this, 1 to 60000; without a clock (text, a
+                                  now_ms of 0): when so many later ones have begun, see as_ring_feed_text */
     uint32_t key_slots;        /* keys with a window, 16 to 4194304 */
     uint32_t window_slack;     /* matches kept beyond a rule's count, for late ones, 0 to 1024 */
     uint32_t hit_bytes;        /* hits waiting to be drained; at least 8 * datagram_bytes + 65536 */
     uint32_t end;              /* as_end, of events that come as datagrams */
 } as_config;
 
-/* What tells that all records of an event have come. Log files hold no EOE: there it is AS_END_TITLE. */
+/* What tells that all records of an event have come. In log files it is PROCTITLE or EOE, or, where a host writes
+ * neither, the PATH records that SYSCALL announces. */
 typedef enum {
     AS_END_EOE = 0,
     AS_END_TITLE = 1, /* PROCTITLE, the last but EOE */
@@ -172,13 +174,15 @@ typedef struct {
 typedef struct {
     uint64_t datagrams;          /* received or fed, whatever became of them */
     uint64_t foreign;            /* not sent by the kernel: dropped unread */
-    uint64_t truncated;          /* longer than datagram_bytes: the rest is lost, the start was used */
+    uint64_t truncated;          /* longer than datagram_bytes: the rest is lost, the start was used. Records of a
+                                    type that no field is read from are not counted */
     uint64_t control;            /* answers and notices on the same socket: no records */
     uint64_t lines;              /* of log text */
     uint64_t records;            /* with a stamp that could be read */
     uint64_t malformed;          /* datagrams and lines without one */
     uint64_t events;             /* closed, for whatever reason */
-    uint64_t incomplete;         /* of these: without their end or their SYSCALL record */
+    uint64_t incomplete;         /* of these: without their end or their SYSCALL record; of text: without SYSCALL, or
+                                    without PATH records that it announces */
     uint64_t evicted;            /* of the incomplete: given up because a table was full */
     uint64_t late;               /* records of an event that was closed already */
     uint64_t duplicate;          /* records that their event had already */
@@ -196,6 +200,7 @@ typedef struct {
     uint64_t unknown_arch;       /* SYSCALL records of architectures outside as_rules.arches */
     uint64_t open_events;        /* at this moment: being put together */
     uint64_t live_keys;          /* at this moment: with a window */
+    uint64_t disordered;         /* matches decided after a later one of their host: as_ring_order was too small */
 } as_stats;
 
 /* Bytes a ring of this size takes, all at once; 0 when a value is outside its bounds, or all together are more than
@@ -210,6 +215,11 @@ void as_ring_free(as_ring *ring);
 /* Let hits carry these fields only, a bit 1 << as_field each; the fields of rules need not be among them. What
  * nobody needs is not kept either, so it costs less. Before the first input only: AS_ARGUMENT. */
 int64_t as_ring_keep(as_ring *ring, uint64_t fields);
+
+/* Hold back so many matching events, and decide them by stamp and serial: for recorded input. 0, as a new ring does:
+ * each event is decided as it ends. At most half of event_slots and an eighth of small_texts. Before the first input
+ * only: AS_ARGUMENT. as_ring_finish decides all. */
+int64_t as_ring_order(as_ring *ring, uint32_t order);
 
 /* Say that nobody but the kernel can send to the socket that is received from: it is connected to the kernel
  * (connect(2), nl_pid 0) and in no group. Who sent a datagram is not asked for then, which the kernel does not give
@@ -228,20 +238,23 @@ int64_t as_ring_fetch(as_ring *ring, int fd);
  * (datagram_bytes + 16) at most. */
 int64_t as_ring_pack(as_ring *ring, uint8_t *out, size_t size, uint64_t now_ms);
 
-/* Feed packed datagrams. A now_ms of 0 in a header means: the newest stamp seen is the time.
+/* Feed packed datagrams. A now_ms of 0 in a header means: there is no clock; stamps are none.
  * Returns the bytes consumed: less than len when the hits are full (drain, then go on with the rest) or
  * when the rest is not a whole entry. */
 int64_t as_ring_feed(as_ring *ring, const uint8_t *packed, size_t len);
 
 /* Feed log text cut anywhere; an unfinished line waits for its rest. Returns the bytes consumed: less
- * than len when the hits are full. The newest stamp seen is the time. */
+ * than len when the hits are full. Text has no clock: an event whose end does not come is closed when
+ * min(event_slots, small_texts / 4) / 2 later ones have begun (what as_ring_order holds is taken off before the
+ * division), or by as_ring_expire. */
 int64_t as_ring_feed_text(as_ring *ring, const uint8_t *text, size_t len);
 
 /* Copy the start of the first line that was no record, at most 240 bytes, and forget it; blank lines are left out.
  * Returns its length; 0: there was none since the last call. */
 int64_t as_ring_unread_line(as_ring *ring, uint8_t *out, size_t size);
 
-/* Let time pass: close events and settle serials that waited long enough. Returns the events closed. */
+/* Let time pass: close events and settle serials that waited long enough. Returns the events closed. The first time
+ * that a ring without a clock is told is its beginning. */
 int64_t as_ring_expire(as_ring *ring, uint64_t now_ms);
 
 /* The input has ended: take the unfinished line, close all events, settle all serials. Returns 1 when

@@ -52,6 +52,7 @@ class Detector:
         limits: what the core may hold.
         lean: records of the types in `unsent` need not come, and are not waited for; what an alert would
             say of them (`process.title`, `process.working_directory`) it does not.
+        order: for recorded input, as of `Ring`; with 0 no alert waits.
         fields: with `View.EVENTS`, the attributes of `Event` that will be asked for, in the order of `rows`
             (`auditsense.rows.NAMES`); all of them unless given. The core keeps no other, which is faster, and
             asking an event for one is a UsageError. Documents need all, so there are none.
@@ -71,6 +72,7 @@ class Detector:
         policy: AlertPolicy | None = None,
         limits: Limits | None = None,
         lean: bool = False,
+        order: int = 0,
         fields: Sequence[str] | None = None,
     ) -> None:
         self._inside = threading.RLock()  # methods call each other
@@ -83,7 +85,7 @@ class Detector:
         self._rows = None if fields is None else self._rows_of(fields)
         self._kept = None if self._rows is None else self._rows.fields
         self._policy = policy if policy is not None else AlertPolicy()
-        self._limits, self._lean = limits, lean
+        self._limits, self._lean, self._order = limits, lean, order
         self._rules = self._rules_of(self.detections, self._policy)
         self._spared = self._spared_by(self._rules)
         self.ring = self._ring_of(self._rules)
@@ -103,7 +105,8 @@ class Detector:
         return without(rules) if self._lean else Lean(frozenset(), End.EOE)
 
     def _ring_of(self, rules: RuleTable, seed: int | None = None) -> Ring:
-        return Ring(rules, self._limits, end=self._spared.end, fields=self._kept, actor=ACTOR, seed=seed)
+        end, order, kept = self._spared.end, self._order, self._kept
+        return Ring(rules, self._limits, end=end, order=order, fields=kept, actor=ACTOR, seed=seed)
 
     @property
     def unsent(self) -> frozenset[int]:
@@ -121,8 +124,7 @@ class Detector:
 
         Args:
             datagrams: any number; how they are split over calls changes nothing.
-            now_ms: when they came, by a clock that never steps back, in ms; 0: the newest stamp in
-                the records is the time.
+            now_ms: when they came, by a clock that never steps back, in ms; 0: there is no clock.
 
         Returns:
             What they led to, in order.
@@ -279,11 +281,7 @@ class Detector:
     def expire(self, now_ms: int) -> list[Document]:
         """Let time pass although no datagram comes: decide the events whose end has not come in time.
 
-        Args:
-            now_ms: by the clock of `feed`.
-
-        Returns:
-            What that led to, in order.
+        Returns what that led to, in order; *now_ms* is of the clock of `feed`.
         """
         self.ring.expire(now_ms)
         return self.drain()

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["PACKED_HEADER", "Limits", "Ring", "Stats", "core_version", "pack", "piece"]
 
 PACKED_HEADER = struct.Struct("<QII")
-"""Header of a packed datagram: receive time in ms (0: use the stamps), length, sender's port."""
+"""Header of a packed datagram: receive time in ms (0: no clock), length, sender's port."""
 
 
 def core_version() -> str:
@@ -52,9 +52,8 @@ class Limits:
         small_texts: kept records of at most 512 bytes, 16 to 1,048,576; bounded as event_slots.
         large_texts: kept records of at most datagram_bytes, 4 to 4,096; bounded as event_slots.
         event_timeout_ms: an event whose end does not come is closed after this, 1 to 60,000 ms.
-        key_slots: processes with a window at a time, 16 to 4,194,304, about 600 bytes each; when all are
-            in use the one whose last match is oldest is given up, or, when that is too recent to be given
-            up, one of those with the fewest matches (`keys_evicted`).
+        key_slots: processes with a window at a time, 16 to 4,194,304, about 600 bytes each; a full table
+            gives up one of them (ADR 6, `keys_evicted`).
         window_slack: matches a window keeps beyond those it needs, for late ones, 0 to 1,024.
         hit_bytes: hits waiting to be drained, 8 * datagram_bytes + 65,536 to 2^30; when they are full
             the ring takes no more input until they are drained.
@@ -80,6 +79,8 @@ class Ring:
         rules: what to look for.
         limits: what it may hold.
         end: what tells that all records of an event have come.
+        order: matching events held back to be decided by stamp and serial, for recorded input; half of
+            event_slots and an eighth of small_texts at most.
         fields: those that hits carry; all of them unless given.
         actor: the fields that tell actors apart. Events of one key that differ in them never merge
             their windows (`Rule.merge_ms`), and `Hit.others` counts them; without any a key is one actor.
@@ -96,6 +97,7 @@ class Ring:
         limits: Limits | None = None,
         *,
         end: End = End.EOE,
+        order: int = 0,
         fields: Iterable[Field] | None = None,
         actor: Iterable[Field] = (),
         seed: int | None = None,
@@ -116,6 +118,9 @@ class Ring:
         del keep  # the core has copied what these arrays held
         if handle == ffi.NULL:
             raise MemoryError(f"the ring needs {self.memory_bytes} bytes")
+        if not 0 <= order < 1 << 32 or lib.as_ring_order(handle, order) < 0:
+            lib.as_ring_free(handle)
+            raise UsageError(f"an order of {order} is outside its bounds for {limits}")
         self._handle = handle
         self.rules = rules
         """As they were given."""
@@ -164,20 +169,14 @@ class Ring:
     def feed(self, packed: bytes | memoryview) -> int:
         """Take packed datagrams; the time is what their headers say.
 
-        Returns:
-            The bytes consumed. Less than given when the hits are full, or when the rest is no whole
-            datagram; nothing is lost either way.
+        Returns the bytes consumed: fewer when the hits are full, or when the rest is no whole datagram.
         """
         with self._enter() as handle:
             given = ffi.from_buffer(packed)
             return _checked(lib.as_ring_feed(handle, given, len(packed)))
 
     def feed_text(self, text: bytes | memoryview) -> int:
-        """Take log text, cut anywhere; the time is the newest stamp in it.
-
-        Returns:
-            The bytes consumed; less than given when the hits are full.
-        """
+        """Take log text, cut anywhere. Returns the bytes consumed: fewer when the hits are full."""
         with self._enter() as handle:
             given = ffi.from_buffer(text)
             return _checked(lib.as_ring_feed_text(handle, given, len(text)))

@@ -20,7 +20,7 @@ class Stats:
         records: records whose stamp could be read.
         malformed: datagrams and lines that are no record.
         events: events closed, for whatever reason.
-        incomplete: of these, without their end or their SYSCALL record.
+        incomplete: of these, without their end or SYSCALL record; of text, without that or its PATHs.
         evicted: of the incomplete, given up because a table was full.
         late: records of an event that was closed already.
         duplicate: records that their event had already.
@@ -37,6 +37,7 @@ class Stats:
         unknown_arch: SYSCALL records of architectures that `syscalls.ARCHES` lacks: no call has a name there.
         open_events: events being put together at this moment.
         live_keys: windows at this moment.
+        disordered: matches decided after a later one of their host, in a ring with an order.
         unknown_arches: what `unknown_arch` counts: value of the record and number of records; 8 at most.
     """
 
@@ -65,6 +66,7 @@ class Stats:
     unknown_arch: int
     open_events: int
     live_keys: int
+    disordered: int
     unknown_arches: tuple[tuple[int, int], ...] = ()
 
     def as_dict(self) -> dict[str, int]:

@@ -55,6 +55,9 @@ static as_ring *used_ring(void) {
     ring->serials.seen[1] = 6;
     ring->serials.seen[AS_SERIAL_WINDOW / 64 - 1] = 7;
     ring->stamp.ms = 4321;
+    ring->events.clock_ms = 31;
+    ring->events.now_ms = 32;
+    ring->events.ripe = ring->events.latest;
     for (uint32_t i = 0; i < 3; i++) {
         ring->windows.slots[i].keys = 100 + i;
         ring->windows.slots[i].last_ms = 1000 + i;
@@ -116,10 +119,16 @@ static void all_that_counts_is_the_same(void) {
         at = window->newer;
     }
 
-    CHECK_EQUAL(after->events.newest_ms, before->events.newest_ms);
+    CHECK_EQUAL(after->events.clock_ms, 31);
+    CHECK_EQUAL(after->events.now_ms, 32);
+    CHECK_EQUAL(after->events.begun, before->events.begun);
+    CHECK(before->events.begun > 0);
+    CHECK_EQUAL(after->events.ripe, before->events.latest);
+    CHECK(memcmp(after->events.habits, before->events.habits, sizeof before->events.habits) == 0);
+    CHECK(after->events.habits[0].paths);
     CHECK_EQUAL(after->events.latest, before->events.latest);
     CHECK_EQUAL(after->events.texts.small.free_count, before->events.texts.small.free_count);
-    const uint32_t open = after->events.lists[AS_OPEN].first;
+    const uint32_t open = after->events.lists[AS_LIST_ALL][AS_OPEN].first;
     CHECK(open != NONE);
     const as_event *event = &after->events.slots[open];
     CHECK_EQUAL(event->serial, 9);
@@ -142,13 +151,13 @@ static void rules_move(void) {
     feed(before, "type=SYSCALL msg=audit(9.000:9): arch=c000003e syscall=257 a0=ffffff9c a2=80000 items=1 pid=4\n");
     const uint32_t second_is_gone[] = {0, NONE};
     CHECK(as_adopt(after, before, second_is_gone));
-    CHECK_EQUAL(after->events.slots[after->events.lists[AS_OPEN].first].wanted, 1);
+    CHECK_EQUAL(after->events.slots[after->events.lists[AS_LIST_ALL][AS_OPEN].first].wanted, 1);
     as_ring_free(after);
 
     after = ring_of(0, 2);
     const uint32_t first_is_gone[] = {NONE, 1};
     CHECK(as_adopt(after, before, first_is_gone));
-    CHECK_EQUAL(after->events.slots[after->events.lists[AS_OPEN].first].wanted, 2);
+    CHECK_EQUAL(after->events.slots[after->events.lists[AS_LIST_ALL][AS_OPEN].first].wanted, 2);
     as_ring_free(after);
     as_ring_free(before);
 
@@ -158,7 +167,7 @@ static void rules_move(void) {
     feed(before, "type=SYSCALL msg=audit(9.000:9): arch=c000003e syscall=1 items=1 pid=4\n");
     const uint32_t both_stay[] = {0, 1};
     CHECK(as_adopt(after, before, both_stay));
-    CHECK_EQUAL(after->events.slots[after->events.lists[AS_OPEN].first].wanted, 2);
+    CHECK_EQUAL(after->events.slots[after->events.lists[AS_LIST_ALL][AS_OPEN].first].wanted, 2);
     as_ring_free(after);
     as_ring_free(before);
 
@@ -168,7 +177,7 @@ static void rules_move(void) {
     after = ring_of(0, 2);
     const uint32_t stays[] = {0};
     CHECK(as_adopt(after, before, stays));
-    CHECK_EQUAL(after->events.slots[after->events.lists[AS_OPEN].first].wanted & 3, 3);
+    CHECK_EQUAL(after->events.slots[after->events.lists[AS_LIST_ALL][AS_OPEN].first].wanted & 3, 3);
     as_ring_free(after);
     as_ring_free(before);
 
@@ -197,6 +206,36 @@ static void rules_move(void) {
     CHECK_EQUAL(after->windows.keys, 1234);
     as_ring_free(after);
     as_ring_free(before);
+}
+
+static void held_events(void) {
+    CASE("held events go on in their order, for the rules that stay");
+    as_ring *before = ring_of(0, 2);
+    CHECK_EQUAL(as_ring_order(before, 2), AS_OK);
+    open_proc(before, 9, 1);
+    open_proc(before, 8, 1);
+    as_ring *after = ring_of(0, 2);
+    const uint32_t second_is_gone[] = {0, NONE};
+    CHECK(as_adopt(after, before, second_is_gone));
+    as_ring_free(before);
+    CHECK_EQUAL(after->order.count, 2);
+    CHECK_EQUAL(after->stats.matches, 0);
+    open_proc(after, 7, 1);
+    CHECK_EQUAL(after->stats.matches, 2); /* 7, by both rules: it came since */
+    CHECK_EQUAL(as_ring_finish(after), 1);
+    CHECK_EQUAL(after->stats.matches, 4);
+    CHECK_EQUAL(after->stats.disordered, 0);
+    CHECK_EQUAL(after->stats.hits, 1);
+    as_ring_free(after);
+
+    CASE("an order is asked for before the first input, and within its bounds");
+    after = ring_of(0, 2);
+    CHECK_EQUAL(as_ring_order(after, 9), AS_ARGUMENT);
+    CHECK_EQUAL(as_ring_order(after, 8), AS_OK);
+    CHECK_EQUAL(as_ring_order(after, 0), AS_OK);
+    feed(after, "x\n");
+    CHECK_EQUAL(as_ring_order(after, 1), AS_ARGUMENT);
+    as_ring_free(after);
 }
 
 static void what_does_not_fit(void) {
@@ -269,6 +308,7 @@ static void what_does_not_fit(void) {
 int main(void) {
     all_that_counts_is_the_same();
     rules_move();
+    held_events();
     what_does_not_fit();
     return check_done();
 }

@@ -36,14 +36,10 @@ static uint64_t moved(uint64_t wanted, const uint32_t *rules) {
     return found;
 }
 
-static void adopt_events(as_events *events, const as_events *from, const uint32_t *rules) {
-    memcpy(events->slots, from->slots, (size_t)from->slot_count * sizeof *from->slots);
-    memcpy(events->buckets, from->buckets, ((size_t)from->bucket_mask + 1) * sizeof *from->buckets);
-    memcpy(events->lists, from->lists, sizeof from->lists);
-    events->newest_ms = from->newest_ms;
-    events->latest = from->latest;
-    as_texts_adopt(&events->texts, &from->texts);
-    for (uint32_t at = events->lists[AS_OPEN].first; at != NONE; at = events->slots[at].next) {
+/* The texts of the events in this state, and the rules that want them. */
+static void adopt_waiting(as_events *events, const as_events *from, as_event_state state, const uint32_t *rules) {
+    uint32_t at = events->lists[AS_LIST_ALL][state].first;
+    for (; at != NONE; at = events->slots[at].links[AS_LIST_ALL].next) {
         as_event *event = &events->slots[at];
         for (unsigned role = 0; role < AS_ROLES; role++) {
             if ((event->kept & (1u << role)) != 0) {
@@ -55,6 +51,22 @@ static void adopt_events(as_events *events, const as_events *from, const uint32_
             event->wanted = moved(event->wanted, rules);
         }
     }
+}
+
+static void adopt_events(as_events *events, const as_events *from, const uint32_t *rules) {
+    memcpy(events->slots, from->slots, (size_t)from->slot_count * sizeof *from->slots);
+    memcpy(events->buckets, from->buckets, ((size_t)from->bucket_mask + 1) * sizeof *from->buckets);
+    memcpy(events->lists, from->lists, sizeof from->lists);
+    memcpy(events->habits, from->habits, sizeof from->habits);
+    events->clock_ms = from->clock_ms;
+    events->now_ms = from->now_ms;
+    events->begun = from->begun;
+    events->latest = from->latest;
+    events->ripe = from->ripe;
+    as_events_hold(events, from->held);
+    as_texts_adopt(&events->texts, &from->texts);
+    adopt_waiting(events, from, AS_OPEN, rules);
+    adopt_waiting(events, from, AS_HELD, rules);
 }
 
 static void adopt_serials(as_serials *serials, const as_serials *from) {
@@ -112,6 +124,7 @@ bool as_adopt(as_ring *ring, const as_ring *from, const uint32_t *rules) {
     as_hits_keep(&ring->hits, from->hits.fields);
     as_events_keep(&ring->events, from->hits.fields | as_ring_read_fields(ring));
     adopt_events(&ring->events, &from->events, rules);
+    as_order_adopt(&ring->order, &from->order);
     adopt_serials(&ring->serials, &from->serials);
     ring->steps = from->steps;
     memcpy(ring->actors, from->actors, sizeof ring->actors);

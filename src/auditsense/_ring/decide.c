@@ -167,6 +167,15 @@ void as_decide_begin(as_ring *ring, as_event *event) {
     }
 }
 
+void as_decide_again(as_ring *ring, as_event *event) {
+    as_decision *decision = &ring->decision;
+    memset(decision, 0, offsetof(as_decision, values));
+    decision->event = event;
+    decision->matching = event->wanted;
+    as_values_clear(decision->values, ring->match.fields);
+    as_event_fields(&ring->events, event, ring->match.fields, decision->values);
+}
+
 bool as_decide(as_ring *ring) {
     as_decision *decision = &ring->decision;
     while (decision->matching != 0) {

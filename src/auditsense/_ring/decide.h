@@ -14,6 +14,9 @@
 /* Begin with a closed event: find the rules that it matches. */
 void as_decide_begin(as_ring *ring, as_event *event);
 
+/* Begin with a closed event that was held, and that the rules in its `wanted` match. */
+void as_decide_again(as_ring *ring, as_event *event);
+
 /* Serve the rules that the event matches. False: the hits are full; call again when they were drained. */
 bool as_decide(as_ring *ring);
 

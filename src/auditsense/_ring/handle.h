@@ -13,7 +13,9 @@
 #include "hit.h"
 #include "line.h"
 #include "match.h"
+#include "order.h"
 #include "record.h"
+#include "room.h"
 #include "serial.h"
 #include "steps.h"
 #include "window.h"
@@ -50,6 +52,7 @@ struct as_ring {
     as_serials serials;
     as_steps steps;
     as_match match;
+    as_order order;
     as_windows windows;
     as_hits hits;
     as_decision decision;

@@ -5,6 +5,10 @@ bool as_record_stands_alone(uint16_t type) {
     return (type >= 1100 && type <= 1299) || (type >= 2000 && type <= 2999);
 }
 
+bool as_record_has_fields(uint16_t type) {
+    return type == AS_TYPE_SYSCALL || type == AS_TYPE_PATH || type == AS_TYPE_CWD || type == AS_TYPE_PROCTITLE;
+}
+
 bool as_record_of_syscall(uint16_t type) {
     switch (type) {
     case AS_TYPE_SYSCALL:

@@ -24,4 +24,7 @@ bool as_record_stands_alone(uint16_t type);
 /* True for what the kernel writes about one system call: its event has a SYSCALL (or URINGOP) and an EOE. */
 bool as_record_of_syscall(uint16_t type);
 
+/* True for the types that a field can come from. */
+bool as_record_has_fields(uint16_t type);
+
 #endif

@@ -13,7 +13,7 @@ from auditsense.cli.common import standard_output, unknown_arches, wanted_detect
 from auditsense.detections.exceptions import excepted_by
 from auditsense.detector import Detector, View
 from auditsense.errors import UsageError
-from auditsense.sources.replay import replay
+from auditsense.sources.replay import LIMITS, ORDER, replay
 from auditsense.sources.unpack import DamagedInputError
 
 if TYPE_CHECKING:
@@ -27,12 +27,13 @@ if TYPE_CHECKING:
 _ALERTS_FOUND = 10
 _LIMITS = (
     ("truncated", "lines or datagrams were longer than the limit and were cut"),
-    ("incomplete", "events lack their end or their SYSCALL record"),
+    ("incomplete", "events lack their end, their SYSCALL record or PATH records that it announces"),
     ("evicted", "events were decided early, because the table of events was full"),
     ("late", "records came after their event was decided"),
     ("serials_missing", "events are missing between those that came"),
     ("foreign", "datagrams were not sent by the kernel and were not read"),
     ("keyless", "matches lack the process that a window belongs to"),
+    ("disordered", f"matches came after {ORDER:,} later ones, so some sequences may have other members"),
     ("stale", "matches came too late for their window"),
     ("keys_evicted", "windows were given up, because there were more processes than key_slots"),
 )
@@ -82,7 +83,10 @@ def _read(arguments: argparse.Namespace, view: View, write: Callable[[Sequence[D
     policy = AlertPolicy(max_alerts=arguments.max_alerts)
     detections = wanted_detections(arguments)
     failure: DamagedInputError | None = None
-    with Detector(detections, view=view, policy=policy) as detector, _inputs(arguments) as names:
+    with (
+        Detector(detections, view=view, policy=policy, limits=LIMITS, order=ORDER) as detector,
+        _inputs(arguments) as names,
+    ):
         try:
             for documents in replay(names, detector, say):
                 if not counting:

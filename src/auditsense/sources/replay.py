@@ -8,9 +8,10 @@ import re
 import stat
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from auditsense.errors import InputError, UsageError
+from auditsense.ring import Limits
 from auditsense.sources import capture
 from auditsense.sources.unpack import DamagedInputError, decompressed, look_ahead
 from auditsense.sources.unread import describe_binary, describe_line, shown, unread
@@ -31,6 +32,13 @@ _STAMP = re.compile(rb"type=\S+ (?:msg=)?audit\((\d{1,12})\.(\d{3}):")
 _CHUNK = 1 << 17  # what is read at a time has to be in the cache still when the core reads it
 _PATIENCE = 1 << 24  # of a file's text, between two looks at what it led to: each hit less is work less
 _DATAGRAM = 1 << 20  # longer than any, header included
+
+
+ORDER: Final = 4096
+"""How many matching events a replay holds back, to decide them by stamp and serial."""
+
+LIMITS: Final = Limits(event_slots=16384, small_texts=65536, large_texts=4096)
+"""What a replay's core may hold: the texts of all events that are held back, and of those that are open."""
 
 
 class PartlyReadError(DamagedInputError):
