@@ -402,6 +402,18 @@ def test_a_run_ends_after_its_duration_and_leaves_the_host_as_it_was(
     assert machine.kernel.host_state() == before
 
 
+def test_a_run_names_what_others_have_changed_meanwhile(
+    capsys: pytest.CaptureFixture[str], machine: Machine
+) -> None:
+    position = len(["get", "look: get", "look: list", "get", "set wait", "set limit", "register"])
+    machine.kernel.after[position] = lambda: setattr(machine.kernel, "rate_limit", 7)
+    code, _, err = call(capsys, "run", "--duration", "0.05")
+    assert code == 0
+    assert err.endswith(
+        "; the host is as it was, but for what other processes changed meanwhile: rate_limit is 7, it was 0\n"
+    )
+
+
 def test_a_signal_ends_a_run_as_its_duration_does(
     capsys: pytest.CaptureFixture[str], machine: Machine
 ) -> None:

@@ -85,5 +85,5 @@ def run(arguments: argparse.Namespace) -> int:
                     path.unlink(missing_ok=True)
                     recorder.size = 0
     seconds = time.monotonic() - started
-    say(f"{seconds:.1f} s, {datagrams} datagrams, {recorder.size} bytes in {path}; the host is as it was")
+    say(f"{seconds:.1f} s, {datagrams} datagrams, {recorder.size} bytes in {path}; {source.afterwards}")
     return 0

@@ -138,7 +138,8 @@ def run(arguments: argparse.Namespace) -> int:
                 output.write(documents)
             summary = _summary(sensor, self_test, time.monotonic() - started)
         output.close()
-        say(f"{summary}{output.summary()}; the host is as it was")
+        afterwards = "the host is as it was" if isinstance(source, Text) else source.afterwards
+        say(f"{summary}{output.summary()}; {afterwards}")
     return 0
 
 

@@ -83,6 +83,18 @@ def changed_by_others(before: Image, now: Image) -> list[str]:
     return found
 
 
+def sentence(before: Image | None, now: Image) -> str:
+    """Return what is true of the host when nothing `remains`.
+
+    Args:
+        before: None: not known.
+        now: after all is undone.
+    """
+    changed = changed_by_others(before, now) if before is not None else []
+    but = f", but for what other processes changed meanwhile: {'; '.join(changed)}" if changed else ""
+    return f"the host is as it was{but}"
+
+
 def _owned(image: Image) -> bool:
     """Tell whether a living process owns the socket. One that had died before is no loss."""
     return image.status.pid != 0 and process_name(image.status.pid) is not None

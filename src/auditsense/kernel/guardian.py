@@ -375,11 +375,7 @@ def _compared(sensor: _Sensor, make: Callable[[], Commands]) -> tuple[str, list[
     except AuditSenseError as problem:
         return f"all steps are undone, but the host could not be compared: {problem}", []
     remain = before.remains(now, sensor.steps, sensor.pid)
-    changed = before.changed_by_others(sensor.image, now) if sensor.image is not None and not remain else []
-    if changed:
-        others = "; ".join(changed)
-        return f"the host is as it was, but for what other processes changed meanwhile: {others}", remain
-    return "the host is as it was", remain
+    return "" if remain else before.sentence(sensor.image, now), remain
 
 
 def _say(text: str) -> None:

@@ -90,6 +90,8 @@ class KernelSource:
         """While entered, when guarded."""
         self.put_back: tuple[str, ...] = ()
         """What an earlier sensor had left and was undone on entering, one line a change."""
+        self.afterwards = "the host is as it was"
+        """What is true of the host after leaving without an error; compared with before when guarded."""
         self.unsent: frozenset[int] = frozenset()
         """Record types that are kept out of the socket."""
         self.drain: Callable[[], object] | None = None
@@ -318,12 +320,21 @@ class KernelSource:
     def _journals(self, stack: ExitStack) -> tuple[Journal, ...]:
         """Put back what is left from before, and see to it that nothing will be."""
         self.put_back = tuple(str(step) for step in self._leavings.put_back(self._commands))
-        guardian = Guardian(done=self._last, image=before.look(self._commands))
+        image = before.look(self._commands)
+        guardian = Guardian(done=self._last, image=image)
         guardian.start()  # before the data socket is open: no copy of it may live on in there
         stack.callback(self._end_guardian, guardian)
+        stack.callback(self._compare, image)
         stack.callback(self._before_end)
         self.guardian = guardian
         return (self._leavings, guardian)
+
+    def _compare(self, image: before.Image) -> None:
+        """Compare the host with what it was, when all is undone."""
+        try:
+            self.afterwards = before.sentence(image, before.look(self._commands))
+        except AuditSenseError as problem:
+            self.afterwards = f"all is undone, but the host could not be compared: {problem}"
 
     def _end_guardian(self, guardian: Guardian) -> None:
         """End the guardian; do what it had to do when it does not end.
