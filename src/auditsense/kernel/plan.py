@@ -97,26 +97,25 @@ def refuse_to_add(status: AuditStatus, rules: Iterable[AuditRule]) -> None:
 
     Args:
         status: what AUDIT_GET answered.
-        rules: those that would be added; named in the message.
+        rules: those that would be added; named in the message. Without any, nothing is refused.
 
     Raises:
         LockedError: locked until the next boot; or a record too many would stop the machine.
     """
+    listed = "; ".join(str(AddRule(rule)) for rule in rules)
+    if not listed:
+        return
     if status.enabled == Enabled.LOCKED:
         raise LockedError(
             "the audit configuration is locked until the next boot (enabled 2), so nothing can be added; "
-            f"needed: {_listed(rules)}; {BEFORE_LOCK}"
+            f"needed: {listed}; {BEFORE_LOCK}"
         )
     if status.failure == Failure.PANIC:
         raise LockedError(
             "the kernel would panic when it loses a record (failure 2), so nothing is added that makes "
-            f"records; needed: {_listed(rules)}; add it yourself (auditctl), or set the failure mode to 1 "
+            f"records; needed: {listed}; add it yourself (auditctl), or set the failure mode to 1 "
             "(auditctl -f 1)"
         )
-
-
-def _listed(rules: Iterable[AuditRule]) -> str:
-    return "; ".join(str(AddRule(rule)) for rule in rules)
 
 
 def plan(
