@@ -3,11 +3,12 @@
 #
 #     -w /proc/ -p r -k audit_proc
 #
-# Two rules for this file:
+# Three rules for this file:
 #   1. It touches nothing but that one rule and its own two files. Every other audit rule and every kernel
 #      setting stays as it is: no -D, -e, -f, -b or -r, and no `augenrules --load` (see regenerate()).
 #   2. It believes listings, not exit codes: a rule is in force when the kernel lists it, and persistent when
 #      the file that is read at boot has it.
+#   3. It runs, and names in a unit, only programs that nobody but root can change.
 #
 # With auditd: auditctl for now, /etc/audit/rules.d/50-auditsense.rules for later.
 # Without: `auditsense rules install` for now, a systemd unit that runs the same command for later.
@@ -299,9 +300,6 @@ enable_unit() {
         return
     fi
     say "enabled $UNIT_NAME"
-    if [ -n "$LIVE" ] && [ -z "$(find -L "$SENSOR" -prune -user 0 2>/dev/null)" ]; then
-        note "$SENSOR does not belong to root: its owner decides what root runs at boot"
-    fi
 }
 
 # --- the three actions ------------------------------------------------------------------------------------
@@ -407,6 +405,60 @@ find_program() {
     done
 }
 
+# changeable PATH: says which file or folder, of the path and of all that its links lead to, somebody but root
+# could change or replace; nothing when that is none. In a subshell, so that it can call itself.
+changeable() (
+    at=$1 depth=$((${2:-0} + 1))
+    [ "$depth" -le 40 ] || { say "$at"; exit; }
+    while :; do
+        others=$(find "$at" -prune ! -user 0 2>/dev/null)
+        if [ ! -L "$at" ]; then
+            # shellcheck disable=SC3067 # -O: every shell here has it
+            if [ -O "$at" ]; then others=''; fi # root's, or of the user who tries a dry run
+            others=$others$(find "$at" -prune \( -perm -0020 -o -perm -0002 \) ! \( -type d -perm -1000 \) 2>/dev/null)
+        elif [ -z "$others" ] || [ "$(id -u)" != 0 ]; then
+            target=$(readlink "$at") || { say "$at"; exit; }
+            case $target in /*) ;; *) target=${at%/*}/$target ;; esac
+            others=$(changeable "$target" "$depth")
+            [ -z "$others" ] || { say "$others"; exit; }
+        fi
+        [ -z "$others" ] || { say "$at"; exit; }
+        [ "$at" != / ] || exit
+        at=${at%/*} at=${at:-/}
+    done
+)
+
+# refuse_changeable WHAT PATH: ends it when somebody but root decides what that program does.
+refuse_changeable() {
+    [ -n "$2" ] || return 0
+    where=$(changeable "$2")
+    [ -z "$where" ] || die "$FAILED" "$1: others than root may change $where, and with it what root runs;" \
+        'install it where only root can write'
+}
+
+# With nothing but what the shell itself can do: no program is run before this.
+refuse_relative_path() {
+    case :$PATH: in
+        *::* | *:[!/]*)
+            die "$USAGE" 'PATH has a folder that is not absolute, so anybody could name the programs that run;' \
+                'set PATH=/usr/sbin:/usr/bin:/sbin:/bin'
+            ;;
+    esac
+}
+
+refuse_changeable_programs() {
+    old_ifs=$IFS IFS=:
+    for folder in $PATH; do
+        IFS=$old_ifs
+        if [ -d "$folder" ]; then refuse_changeable "PATH" "$folder"; fi
+    done
+    IFS=$old_ifs
+    refuse_changeable auditctl "$HAVE_AUDITCTL"
+    refuse_changeable augenrules "$HAVE_AUGENRULES"
+    refuse_changeable systemctl "$(find_program systemctl)"
+    refuse_changeable auditsense "$SENSOR"
+}
+
 find_sensor() {
     if [ -n "${AUDITSENSE:-}" ]; then
         if [ -n "$LIVE" ]; then command -v "$AUDITSENSE"; else say "$AUDITSENSE"; fi
@@ -470,9 +522,13 @@ parse() {
 main() {
     parse "$@"
     # Where auditctl lives, and what a shell made by su may not have.
-    [ -z "$LIVE" ] || PATH=$PATH:$ROOT/usr/sbin:$ROOT/sbin
+    if [ -n "$LIVE" ]; then
+        refuse_relative_path
+        PATH=$PATH:$ROOT/usr/sbin:$ROOT/sbin
+    fi
     look_around
     if [ -n "$LIVE" ]; then
+        refuse_changeable_programs
         [ -n "$DRY" ] || [ "$(id -u)" = 0 ] || die "$NO_AUDIT" 'needs root (try --dry-run, or --root DIR)'
         [ -n "$HAVE_AUDITCTL$SENSOR" ] || die "$FAILED" "neither auditctl nor auditsense is here; $GET_ONE"
     fi

@@ -25,11 +25,30 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from tests.faults import NO_HOST, Recorder
+else:
+    sys.path.insert(0, str(Path(__file__).parent))
+    from faults import NO_HOST, Recorder
 
 SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "install_rules.sh"
 RULE = "-w /proc/ -p r -k audit_proc"
-TOOLS = ("awk", "cat", "chmod", "dirname", "find", "grep", "ln", "mkdir", "mktemp", "mv", "rm", "sed")
+TOOLS = (
+    "awk",
+    "cat",
+    "chmod",
+    "dirname",
+    "find",
+    "grep",
+    "ln",
+    "mkdir",
+    "mktemp",
+    "mv",
+    "readlink",
+    "rm",
+    "sed",
+)
 SHELLS = {
     "sh": ["sh"],
     "dash": ["dash"],
@@ -502,12 +521,83 @@ def test_the_unit_is_enabled_by_hand_when_systemctl_reaches_no_manager(host: Hos
     assert host.rules == []
 
 
-def test_a_sensor_that_root_does_not_own_is_pointed_out(host: Host) -> None:
+def theirs(path: Path) -> None:
+    os.chown(path, 65534, -1, follow_symlinks=False)
+
+
+def linked(path: Path) -> None:
+    """Replace it by another user's link to it."""
+    path.rename(path.with_name("it"))
+    path.symlink_to("it")
+    theirs(path)
+
+
+SPOILED: dict[str, Callable[[Path], object]] = {
+    "another user's": theirs,
+    "of a group": lambda path: path.chmod(0o775),
+    "of all": lambda path: path.chmod(0o757),
+    "another user's link": linked,
+    "in another user's folder": lambda path: theirs(path.parent),
+    "in a folder of all": lambda path: path.parent.chmod(0o777),
+    "below another user's folder": lambda path: theirs(path.parents[1]),
+}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+@pytest.mark.parametrize("how", SPOILED)
+@pytest.mark.parametrize("which", ["auditsense", "AUDITSENSE", "systemctl", "auditctl"])
+def test_program_that_others_may_change_is_refused(
+    how: str, which: str, host: Host, tmp_path: Path, fault: Recorder
+) -> None:
     host.with_systemd().with_sensor()
-    if os.geteuid() == 0:
-        os.chown(host.bin / "auditsense", 65534, -1)
-    error, _ = host.fails(0)
-    assert f"{host.bin}/auditsense does not belong to root" in error
+    if which == "auditctl":
+        host.with_auditd()
+    named: dict[str, str] = {}
+    path = host.bin / which
+    if which == "AUDITSENSE":
+        path = tmp_path / "elsewhere" / "bin" / "auditsense"
+        host.fake("auditsense", where=path.parent)
+        named = {"AUDITSENSE": str(path)}
+    before = host.snapshot()
+    SPOILED[how](path)
+    for arguments in ([], ["--remove"], ["--dry-run"]):
+        error, out = host.fails(1, *arguments, live=True, **named)
+        assert "others than root may change /" in error
+        assert "install it where only root can write" in error
+        assert out == ""
+    assert host.snapshot() == before
+    assert host.calls == []
+    fault(
+        "a program that a boot unit would start can be changed by another user",
+        how="the program, a link to it, its folder or one above: of another user, of a group, of all",
+        did="wrote no unit, ran none of those programs, and ended with 1",
+        lost="nothing",
+        said="what others may change, and where to install it",
+        host=NO_HOST,
+    )
+
+
+@pytest.mark.parametrize("path", [".:{}", "{}:", ":{}", "{}::/bin", "{}:bin", "./:{}", "{}:..", ""])
+@pytest.mark.parametrize("arguments", [[], ["--remove"], ["--check"], ["--dry-run"]])
+def test_relative_path_is_refused(host: Host, path: str, arguments: list[str], tmp_path: Path) -> None:
+    host.with_systemd().with_sensor()
+    for name in ("id", "auditctl", "auditsense", "find"):
+        host.program(name, 'echo "hijacked" >>"$STATE/calls"', where=tmp_path / "here")
+    before = host.snapshot()
+    ended = subprocess.run(
+        [*host.shell, str(host.script), *arguments],
+        env=host.environment(AUDITSENSE_SYSROOT=str(host.root)) | {"PATH": path.format(host.bin)},
+        cwd=tmp_path / "here",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 2
+    assert ended.stdout == ""
+    assert "PATH has a folder that is not absolute" in ended.stderr
+    assert host.snapshot() == before
+    assert host.calls == []
 
 
 def test_removing_without_auditd_takes_the_unit_its_link_and_the_rule(host: Host) -> None:

@@ -19,7 +19,7 @@ from auditsense.cli.parser import build_parser
 from auditsense.cli.units import units
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 ROOT = Path(__file__).parents[1]
 PROGRAM = Path(sys.executable).with_name("auditsense")
@@ -170,6 +170,85 @@ def test_a_path_that_would_mean_something_else_to_systemd_is_refused(
     assert cli.main(["units", "--to", str(tmp_path), "--program", path]) == 2
     assert "name an absolute path" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def theirs(path: Path) -> None:
+    os.chown(path, 65534, 65534, follow_symlinks=False)
+
+
+def linked(path: Path) -> None:
+    path.rename(path.with_name("it"))
+    path.symlink_to("it")
+    theirs(path)
+
+
+def interpreted(path: Path) -> None:
+    """Let its interpreter be another user's."""
+    interpreter = path.with_name("python")
+    shutil.copy("/bin/sh", interpreter)
+    theirs(interpreter)
+    path.write_text(f"#!{interpreter} -I\n")
+
+
+SPOILED: dict[str, Callable[[Path], object]] = {
+    "another user's": theirs,
+    "of a group": lambda path: path.chmod(0o775),
+    "of all": lambda path: path.chmod(0o757),
+    "another user's link": linked,
+    "another user's interpreter": interpreted,
+    "in another user's folder": lambda path: theirs(path.parent),
+    "in a folder of all": lambda path: path.parent.chmod(0o777),
+    "below another user's folder": lambda path: theirs(path.parents[1]),
+}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+@pytest.mark.parametrize("how", SPOILED)
+@pytest.mark.parametrize("named", [False, True])
+def test_unit_for_a_program_that_others_may_change_is_refused(
+    how: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    named: bool,
+) -> None:
+    program = tmp_path / "opt" / "bin" / "auditsense"
+    program.parent.mkdir(parents=True)
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    to = tmp_path / "units"
+    to.mkdir()
+    monkeypatch.setattr("sys.argv", [str(program)])
+    words = ["units", "--to", str(to), *(["--program", str(program)] if named else [])]
+    assert cli.main(words) == 0
+    for unit in to.iterdir():
+        unit.unlink()
+    capsys.readouterr()
+    SPOILED[how](program)
+    assert cli.main(words) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"auditsense: error: no unit for {program}: /")
+    assert err.endswith("; install auditsense where root alone may write\n")
+    assert "may change" in err
+    assert err.count("\n") == 1
+    assert list(to.iterdir()) == []
+
+
+def test_unit_for_a_program_of_the_current_folder_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With PATH=.:… the program that runs may be one of the current folder."""
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    (folder / "auditsense").write_text("#!/bin/sh\n")
+    (folder / "auditsense").chmod(0o755)
+    folder.chmod(0o777)
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr("sys.argv", ["auditsense"])
+    assert cli.main(["units"]) == 2
+    assert capsys.readouterr().out == ""
 
 
 def test_a_unit_that_somebody_else_wrote_stays(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

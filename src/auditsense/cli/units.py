@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from auditsense.cli import put, say
 from auditsense.errors import AuditSenseError, UsageError
+from auditsense.trust import refuse_folders, refuse_others
 
 if TYPE_CHECKING:
     import argparse
@@ -23,7 +24,10 @@ _PLAIN_PATH: Final = re.compile(r"/[\w/.+@:,=~ -]+", re.ASCII)
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the units to a folder, or print them."""
-    texts = units(_program(arguments.program))
+    program = _program(arguments.program)
+    if os.path.lexists(program):  # else it is for an image, or for another machine
+        _refuse_changeable(program)
+    texts = units(program)
     if arguments.to is None:
         for name, text in texts.items():
             put(f"# {name}\n{text}".rstrip("\n"))
@@ -52,6 +56,49 @@ def _program(given: str | None) -> str:
     if given is None and not os.access(path, os.X_OK):
         raise UsageError(f"{path} is not the program auditsense; name it with --program")
     return path
+
+
+def _refuse_changeable(program: str) -> None:
+    """Look at the program, at its interpreter and, when it is this one, at this package.
+
+    Raises:
+        UsageError: somebody but root could change what root would run at boot.
+    """
+    started = [program, *_interpreter(program)]
+    if _is_running(program):
+        started.append(str(_FOLDER.parent))
+    for path in started:
+        try:
+            refuse_folders(Path(path))
+            status = os.stat(path)  # noqa: PTH116 - beside the path as text
+            refuse_others(path, status)
+        except UsageError as error:
+            reason = str(error).partition("; ")[0]
+        except OSError as error:
+            reason = f"{path}: {error.strerror}"
+        else:
+            if status.st_uid != 0:
+                say(f"{path} is not root's: its owner decides what the unit runs as root")
+            continue
+        raise UsageError(f"no unit for {program}: {reason}; install auditsense where root alone may write")
+
+
+def _is_running(program: str) -> bool:
+    try:
+        return os.path.samefile(program, sys.argv[0])  # noqa: PTH121 - beside the path as text
+    except OSError:
+        return False
+
+
+def _interpreter(program: str) -> list[str]:
+    """Return the interpreter that the first line of a script names, if it is one."""
+    try:
+        with open(program, "rb") as file:  # noqa: PTH123 - beside the path as text
+            line = file.readline(4096)
+    except OSError:
+        return []
+    words = line.removeprefix(b"#!").split() if line.startswith(b"#!") else []
+    return [os.fsdecode(words[0])] if words and words[0].startswith(b"/") else []
 
 
 def _refuse_others(folder: Path, names: list[str]) -> None:
