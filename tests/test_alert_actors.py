@@ -145,3 +145,15 @@ def test_sequences_name_what_others_did() -> None:
         found = detector.feed_text(b"".join(text))
     assert [one["auditsense"].get("others", 0) for one in found] == [0, 9, 8, 7, 6, 5]
     assert {one["auditsense"]["count"] for one in found} == {10}
+
+
+def test_windows_beyond_the_bound_count_one_match_each() -> None:
+    """1,024 windows of a burst are told apart; of any further one only its completions count."""
+    text = [
+        open_event(ms=START + 20 * pid + n, serial=1 + 20 * pid + n, pid=1 + pid, uid=3).text
+        for pid in range(1030)
+        for n in range(10)
+    ]
+    for policy in (AlertPolicy(by=("user.id",)), AlertPolicy(by=("process.executable",))):
+        _, closed = documents(text, policy)
+        assert closed["auditsense"]["count"] == 1024 * 10 + 6

@@ -94,11 +94,6 @@ class Alerts:
         self._second = -1  # of the run's stamps
         self._touched: list[Burst] = []  # in this run
 
-    @property
-    def steps(self) -> int:
-        """Steps of the stamps, back or far ahead, that more than one event confirmed."""
-        return sum(one.stream.steps_back + one.stream.leaps for one in self._hosts.values())
-
     def take(self, hits: Iterable[Hit]) -> list[Document]:
         """Return the alerts and closing documents that these hits, as drained, cause, in order."""
         documents: list[Document] = []

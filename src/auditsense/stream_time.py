@@ -30,10 +30,8 @@ class StreamTime:
         "_left",
         "_newest_ms",
         "_rejected_ms",
-        "leaps",
         "now_ms",
         "pending_ms",
-        "steps_back",
     )
 
     def __init__(self, stamp_ms: int, now_ms: int) -> None:
@@ -41,10 +39,6 @@ class StreamTime:
         """Time passed, in ms; only differences mean anything."""
         self.pending_ms = 0
         """What would have passed if the last stamp, a leap that nothing has confirmed yet, is right."""
-        self.steps_back = 0
-        """Confirmed stamps that were older by more than `LATE_MS`."""
-        self.leaps = 0
-        """Confirmed stamps that were newer by more than `LEAP_MS`."""
         self._newest_ms = stamp_ms  # since the last step back
         self._doubtful_ms: int | None = None  # a stamp far away, until another one confirms or rejects it
         self._rejected_ms: int | None = None  # the last leap that was rejected
@@ -68,11 +62,9 @@ class StreamTime:
                 self._pass(stamp_ms)
         elif confirmed or (doubtful_ms is not None and abs(stamp_ms - doubtful_ms) <= LEAP_MS):
             if ahead_ms < 0:
-                self.steps_back += 1
                 self._left.append((self._newest_ms, self.now_ms))
                 self._newest_ms = stamp_ms
             else:
-                self.leaps += 1
                 self._pass(stamp_ms)
         else:
             self._doubtful_ms = stamp_ms

@@ -28,11 +28,11 @@ OPENS = 600
 
 _BURN = """
 import os, sys
-os.setgroups([])
-os.setresgid(65534, 65534, 65534)
-os.setresuid(65534, 65534, 65534)
 for _ in range(int(sys.argv[1])):
     if os.fork() == 0:
+        os.setgroups([])
+        os.setresgid(65534, 65534, 65534)
+        os.setresuid(65534, 65534, 65534)
         for _ in range(12):
             os.close(os.open("/proc", os.O_RDONLY | os.O_CLOEXEC))
         os._exit(0)

@@ -195,6 +195,10 @@ def _summary(sensor: Sensor, self_test: SelfTest | None, seconds: float) -> str:
             said += f"; excepted from {one.detection}: {count} events ({one.comment})"
     for line in unknown_arches(stats):
         said += f"; {line}"
+    if sensor.clock_steps:
+        said += f"; the clock was set {sensor.clock_steps} times"
+    if stats.stamp_steps:
+        said += f"; stamps of records went back {stats.stamp_steps} times"
     if counts.withheld:
         said += f"; {counts.withheld} alerts withheld, over the limit of the interval"
         said += f", {counts.delayed} of them sent later" if counts.delayed else ""

@@ -94,6 +94,7 @@ class Snapshot:
             "alerts": dataclasses.asdict(alerts),
             "events": {"open": stats.open_events, "limit": limits.event_slots, "evicted": stats.evicted},
             "windows": {"used": stats.live_keys, "limit": limits.key_slots, "evicted": stats.keys_evicted},
+            "clock_steps": sensor.clock_steps,
             "losses": {"known": sensor.detector.lost, "by_cause": sensor.losses.by_cause()},
             "self_test": {"passed": test.passed, "failed": test.failed} if test is not None else None,
             "process": _process(sensor.detector.memory_bytes),
