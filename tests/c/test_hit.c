@@ -124,6 +124,13 @@ static void room(void) {
     CHECK_EQUAL(moved, count * header_at(drained).size);
     CHECK(as_hits_room(&hits));
 
+    CASE("there is room for a hit that fits exactly, and not for one byte more");
+    hits.used = hits.capacity - hits.most;
+    CHECK(as_hits_room(&hits));
+    hits.used++;
+    CHECK(!as_hits_room(&hits));
+    hits.used = 0;
+
     CASE("the largest hit, every kept text as long as a datagram may be, fits where there is room");
     as_value longest[AS_FIELDS] = {0};
     static const as_field of_role[] = {AS_FIELD_COMM,      AS_FIELD_CWD,  AS_FIELD_PATH_NAME,

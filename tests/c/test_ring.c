@@ -1028,7 +1028,88 @@ static void adopting(void) {
     as_ring_free(ring);
 }
 
+/* Opens of forty processes through sixteen windows, with serials missing, late matches and steps of the clock. Returns
+ * a sum of the hits' bytes. */
+static uint64_t flood(as_ring *ring, uint32_t from, uint32_t to) {
+    uint64_t sum = 0;
+    for (uint32_t i = from; i < to; i++) {
+        const uint32_t random = i * UINT32_C(2654435761);
+        const uint64_t ms = 1000000 + 40 * i - (random >> 8) % 60 * 100 - (i % 500 > 400 ? 900000 : 0);
+        char call[128];
+        snprintf(call, sizeof call, "arch=c000003e syscall=257 items=0 pid=%u exe=\"/%u\"", (random >> 16) % (i % 2 == 0 ? 6 : 40),
+                 (random >> 24) % 3);
+        in.len = 0;
+        pack(&in, 1000 + 10 * i, 0, 1300, ms, i + i / 7, call);
+        pack(&in, 1000 + 10 * i, 0, 1320, ms, i + i / 7, "");
+        CHECK_EQUAL(feed(ring), in.len);
+        const int64_t bytes = as_ring_drain(ring, drained, sizeof drained);
+        for (int64_t at = 0; at < bytes; at++) {
+            sum = (sum ^ drained[at]) * UINT64_C(0x100000001b3);
+        }
+    }
+    return sum;
+}
+
+static void adopted_is_stayed(void) {
+    const as_rule rule = {.keys = {AS_FIELD_PID}, .key_count = 1, .count = 3, .span_ms = 5000};
+    const as_rules table = {.rules = &rule, .rule_count = 1, .actor_fields = UINT64_C(1) << AS_FIELD_EXE};
+    const uint32_t same[1] = {0};
+    as_config config = sample_config();
+    config.window_slack = 3;
+    CASE("wherever a ring is adopted, in a flood as well, it goes on as if it had stayed");
+    static const uint32_t cuts[] = {50, 147, 341, 402, 403, 404, 405, 438, 902, 903, 904, 905, 1200};
+    for (size_t i = 0; i < sizeof cuts / sizeof *cuts; i++) {
+        const uint32_t cut = cuts[i];
+        as_ring *stays = as_ring_new(&config, &table);
+        as_ring *first = as_ring_new(&config, &table);
+        as_ring *second = as_ring_new(&config, &table);
+        CHECK(flood(stays, 1, cut) == flood(first, 1, cut));
+        CHECK_EQUAL(as_ring_adopt(second, first, same), 1);
+        as_ring_free(first);
+        CHECK(flood(stays, cut, 2000) == flood(second, cut, 2000));
+        const as_stats a = stats_of(stays);
+        const as_stats b = stats_of(second);
+        CHECK(a.keys_evicted > 100);
+        CHECK(a.serials_missing > 0);
+        CHECK(a.stamp_steps > 0);
+        CHECK(a.sequences > 100);
+        CHECK(memcmp(&a, &b, sizeof a) == 0);
+        as_ring_free(stays);
+        as_ring_free(second);
+    }
+
+    CASE("an error that was put off, and a line that was cut, are told by the next ring");
+    int pair[2];
+    CHECK(socketpair(AF_UNIX, SOCK_DGRAM, 0, pair) == 0);
+    as_ring *before = sample_ring();
+    as_ring *after = sample_ring();
+    const uint32_t stayed[1] = {0};
+    wrapped.as_kernel = true;
+    send_event(pair[1], 1);
+    wrapped.successes = 1;
+    wrapped.failures = 1;
+    wrapped.failure = EIO;
+    CHECK(as_ring_receive(before, pair[0], 1, 100) > 0);
+    wrapped.as_kernel = false;
+    static uint8_t line[3000];
+    memset(line, 'x', sizeof line);
+    CHECK_EQUAL(as_ring_feed_text(before, line, sizeof line), sizeof line);
+    hits_of(before);
+    CHECK_EQUAL(stats_of(before).truncated, 0);
+    CHECK_EQUAL(as_ring_adopt(after, before, stayed), 1);
+    errno = 0;
+    CHECK_EQUAL(as_ring_receive(after, pair[0], 1, 100), AS_SYSTEM);
+    CHECK_EQUAL(errno, EIO);
+    CHECK_EQUAL(as_ring_feed_text(after, (const uint8_t *)"\n", 1), 1);
+    CHECK_EQUAL(stats_of(after).truncated, 1);
+    as_ring_free(before);
+    as_ring_free(after);
+    close(pair[0]);
+    close(pair[1]);
+}
+
 int main(void) {
+    adopted_is_stayed();
     adopting();
     excepting();
     bounds();

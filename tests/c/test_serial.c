@@ -230,6 +230,15 @@ static void late_or_another_boot(void) {
     as_serials_finish(&serials, &stats);
     CHECK_EQUAL(stats.serials_missing, 1);
 
+    CASE("what lies a window back is late, however many before it lie farther back");
+    serials = fresh();
+    stats = (as_stats){0};
+    see(&serials, 1000000, 10000, &stats);
+    for (uint32_t i = 1; i < 2 * AS_SERIALS_OLDER; i++) {
+        see(&serials, 1000000 - AS_SERIAL_WINDOW - (i % (AS_SERIALS_OLDER - 1) == 0 ? 0 : i), 9000, &stats);
+    }
+    CHECK_EQUAL(stats.serial_restarts, 0);
+
     CASE("a boot after more than 2^31 serials does not lose the rest of them; a gap over the wrap is one");
     serials = fresh();
     stats = (as_stats){0};

@@ -1,5 +1,6 @@
 /* Stage 5, window: enough matches of one key close together, in the order of their stamps. The table of cases
  * is tests/cases/windows.txt; here are the keys, the bounds, and a list to compare with. */
+#include "_ring/hash.h"
 #include "_ring/window.h"
 
 #include "check.h"
@@ -398,6 +399,52 @@ static void flood_of_keys(void) {
     }
 }
 
+/* A table whose oldest key, 1, has matches at these stamps, and the others one at `now_ms`, but the newest of them at
+ * `newest_ms`. Returns whether key 1 is there after one more key came. */
+static bool oldest_stays(const uint64_t *stamps, uint32_t count, uint64_t now_ms, uint64_t newest_ms) {
+    as_stats stats = {0};
+    as_windows windows = sample(10, 0);
+    as_window *window = as_windows_of(&windows, 0, (const uint64_t[]){1, 0}, &stats);
+    for (uint32_t i = 0; i < count; i++) {
+        put(&windows, window, 10, stamps[i], i);
+    }
+    for (uint64_t key = 2; key <= 16; key++) {
+        window = as_windows_of(&windows, 0, (const uint64_t[]){key, 0}, &stats);
+        put(&windows, window, 10, key == 16 ? newest_ms : now_ms, 1);
+    }
+    return survives(&windows, 1, 100, 100, now_ms, 1, &stats);
+}
+
+static void time_of_keys(void) {
+    CASE("a match a little late does not make its key look older than it is");
+    CHECK(oldest_stays((const uint64_t[]){10000, 6000}, 2, 15000, 15000));
+    CHECK(oldest_stays((const uint64_t[]){10000, 5000}, 2, 15000, 15000));
+    CHECK(!oldest_stays((const uint64_t[]){10000, 6000}, 2, 15001, 15001));
+
+    CASE("after the clock was set back a key is as old as its last match");
+    CHECK(oldest_stays((const uint64_t[]){100000, 1000}, 2, 1000, 1000));
+    CHECK(!oldest_stays((const uint64_t[]){100000, 1000}, 2, 100000, 100000));
+
+    CASE("one late match of another key does not make the oldest look old");
+    CHECK(oldest_stays((const uint64_t[]){20000, 20000}, 2, 20000, 1000));
+    CHECK(!oldest_stays((const uint64_t[]){20000, 20000}, 2, 1000, 1000));
+
+    CASE("among keys with as many matches the first that is drawn goes");
+    as_stats stats = {0};
+    as_windows windows = sample_of(FLOODED, 10, 0);
+    for (uint64_t key = 0; key < FLOODED; key++) {
+        put(&windows, as_windows_of(&windows, 0, (const uint64_t[]){key, 0}, &stats), 10, 1000, 1);
+    }
+    for (uint64_t drawn = 1, evicted = 0; evicted == 0; drawn++) {
+        const uint32_t at = (uint32_t)((as_mix(0, drawn) >> 32) * FLOODED >> 32);
+        if (at < FLOODED / 2 - 1) { /* older than half a table of new keys */
+            as_windows_of(&windows, 0, (const uint64_t[]){99999, 0}, &stats);
+            CHECK_EQUAL(windows.slots[at].key[0], 99999);
+            evicted = 1;
+        }
+    }
+}
+
 static as_value bare(const char *text) {
     return (as_value){.span = guarded_span(text, strlen(text)), .form = AS_FORM_BARE};
 }
@@ -508,6 +555,7 @@ int main(void) {
     model();
     table_of_keys();
     flood_of_keys();
+    time_of_keys();
     keys();
     actors();
     free(memory);
