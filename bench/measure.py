@@ -73,6 +73,7 @@ def steps(peers_root: str) -> list[Step]:
     found = [
         Step("core", ("-m", "pytest", "bench", "-q", "--benchmark-quiet"), ("-k", "record")),
         Step("counts", ("bench/counts.py",), ("--events", "1000")),
+        Step("adversarial", ("bench/adversarial.py",), ("--records", "3000", "--pairs", "1")),
         Step(
             "peers",
             ("bench/peers/run.py", "--rounds", "3"),

@@ -87,6 +87,7 @@ def page(results: Results, busy: Results) -> str:
     parts = [HEAD, _goals(results), _elsewhere(busy), _machine(results), METHOD]
     makers = (("core", _core), ("counts", _counts), ("peers", _peers), ("events", _events), ("loops", _loops))
     parts += [make(results[name]) for name, make in makers if name in results]
+    parts.append(_adversarial(results))
     parts += [_live(results), _auditd(results), _spent(results), UNFAIR, _limit(results)]
     return "\n".join(part for part in parts if part)
 
@@ -151,6 +152,34 @@ def _counts(figures: dict[str, Any]) -> str:
     ]
     head = ("an event", "form", "instructions", "allocations")
     return f"## Counts\n\n`{figures['command']}`\n\n" + table(head, rows, right=2)
+
+
+def _adversarial(results: Results) -> str:
+    found, older = (results.get(name) for name in ("adversarial", "adversarial-before"))
+    if found is None:
+        return ""
+    before = {row["name"]: row["ratio"] for row in older["rows"]} if older else {}
+    most = found["most"]
+    rows = [
+        (
+            one["name"],
+            f"{one['ns']:,.0f}",
+            f"{one['ordinary_ns']:,.0f}",
+            f"{one['ratio']:.1f}" if one["ratio"] <= most else f"**{one['ratio']:.1f}**",
+            f"{before[one['name']]:.1f}" if one["name"] in before else "",
+        )
+        for one in sorted(found["rows"], key=lambda row: -row["ratio"])
+    ]
+    over = sum(one["ratio"] > most for one in found["rows"])
+    limit = f"more than {most:g} times the ordinary one"
+    words = (
+        f"`{found['command']}`: the least CPU time of a record, by that of an ordinary record to the same "
+        "core. A record longer than an ordinary one counts as many as would take its place. `before`: the "
+        f"ratio with the version of 2026-11-29. **{over or 'No'} input{'s make' if over > 1 else ' makes'} a "
+        f"record cost {limit}.**\n\n"
+    )
+    head = ("a record of", "ns", "ordinary, ns", "ratio", "before")
+    return "## Hostile input\n\n" + words + table(head, rows, right=4)
 
 
 def _peers(figures: dict[str, Any]) -> str:
