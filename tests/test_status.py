@@ -562,3 +562,25 @@ def test_watching_goes_on_until_sigint_and_ends_well(
         assert capfd.readouterr().out.count("sensor ") == 2
     assert "\x1b" not in out
     assert err == ""
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b'{"version":1}\n',
+        b'{"version":1,"uptime_s":"x"}\n',
+        b'{"version":1,"uptime_s":1,"counters":[]}\n',
+        b'{"version":1,"uptime_s":1,"counters":{},"kernel":{}}\n',
+        b'{"version":1,"uptime_s":1e999}\n',
+        b'{"version":1,"uptime_s":1,"source":7}\n',
+    ],
+)
+def test_answer_that_lacks_what_a_table_needs_is_one_line(
+    answer: bytes, path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with answering(path, answer):
+        assert main(["status", "--status-socket", str(path)]) == 1
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err.startswith("auditsense: error: ")
+    assert err.count("\n") == 1

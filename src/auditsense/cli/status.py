@@ -101,7 +101,7 @@ def _text(now: dict[str, Any], before: dict[str, Any] | None, *, as_json: bool) 
         return json.dumps(now, separators=(",", ":"))
     try:
         return "\n".join(map(printable, table(now, before).split("\n")))
-    except (LookupError, TypeError, ValueError, AttributeError):
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError):
         raise AuditSenseError(
             "the answer lacks what a table needs; is the sensor of another version? try --json"
         ) from None

@@ -18,6 +18,7 @@ import secrets
 import signal
 import socket
 import struct
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NoReturn, Self
 
@@ -32,6 +33,7 @@ DEFAULT_WITHIN_S: Final = 2.0
 _NAME: Final = b"audit-selftest"
 _PID: Final = struct.Struct("=i")
 _TURNS: Final = 24
+_END_S: Final = 1.0
 _ANOTHER_PROC: Final = 0  # instead of a pid: nothing was opened
 
 WHAT_IT_MAY_MEAN: Final = (
@@ -104,14 +106,15 @@ class SelfTest:
         value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """End the helper, and wait for that."""
+        """End the helper, and wait for that; for a second at most, for it may have been stopped."""
         if self._ours is not None:
             self._ours.close()
             self._ours = None
-        if self._helper:
-            with suppress(ChildProcessError):
-                os.waitpid(self._helper, 0)
-            self._helper = 0
+        if self._helper and not _ends_within(self._helper, _END_S):
+            with suppress(PermissionError, ProcessLookupError):  # it stays root when the sensor does not
+                os.kill(self._helper, signal.SIGKILL)
+            _ends_within(self._helper, _END_S)
+        self._helper = 0
 
     def saw(self, pid: int) -> None:
         """Tell that an open of `path` by this process came through the pipeline."""
@@ -166,7 +169,7 @@ class SelfTest:
 
     def _hear(self) -> None:
         if self._pid is None and self._ours is not None:
-            with suppress(BlockingIOError):
+            with suppress(OSError):  # nothing yet, or its helper has ended: then no answer comes
                 answer = self._ours.recv(_PID.size)
                 if len(answer) == _PID.size:
                     (self._pid,) = _PID.unpack(answer)
@@ -175,6 +178,19 @@ class SelfTest:
         self.failed += 1
         self._deadline_s = None
         return what
+
+
+def _ends_within(pid: int, limit_s: float) -> bool:
+    """Wait for the end of a child. A stopped one does not end before it goes on."""
+    deadline_s = time.monotonic() + limit_s
+    try:
+        while os.waitpid(pid, os.WNOHANG) == (0, 0):
+            if time.monotonic() > deadline_s:
+                return False
+            time.sleep(0.002)
+    except ChildProcessError:  # SIGCHLD may be ignored
+        return True
+    return True
 
 
 def _help(descriptor: int, path: str) -> NoReturn:

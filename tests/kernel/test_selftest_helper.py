@@ -1,0 +1,75 @@
+"""The helper of the self-test: whatever becomes of it, the sensor goes on and ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from auditsense.kernel.selftest import SelfTest
+
+if TYPE_CHECKING:
+    from tests.faults import NO_HOST, Recorder
+else:
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    from faults import NO_HOST, Recorder
+
+
+def helper(test: SelfTest) -> int:
+    """Return the pid of its helper, which nothing else tells."""
+    pid: int = test._helper
+    return pid
+
+
+def test_stopped_helper_does_not_keep_the_sensor(fault: Recorder) -> None:
+    test = SelfTest()
+    with test:
+        pid = helper(test)
+        os.kill(pid, signal.SIGSTOP)
+        assert test.step(0.0) == ""
+        assert "no record came" in test.step(10.0)
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+    fault(
+        "somebody stops the helper of the self-test (SIGSTOP)",
+        how="SIGSTOP, then a test, then the end of the sensor",
+        did="the test failed in its time; at the end the helper was killed",
+        lost="nothing",
+        said="that no record came of the open made on purpose",
+        host=NO_HOST,
+    )
+
+
+def test_helper_that_may_not_be_killed_does_not_keep_the_sensor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stays root; a sensor that has become another user may not kill it."""
+
+    def refused(*_: int) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr("auditsense.kernel.selftest._END_S", 0.05)
+    test = SelfTest()
+    with test:
+        pid = helper(test)
+        os.kill(pid, signal.SIGSTOP)
+        monkeypatch.setattr(os, "kill", refused)
+    monkeypatch.undo()
+    os.kill(pid, signal.SIGKILL)
+    assert os.waitpid(pid, 0)[0] == pid
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_killed_helper_is_a_failed_test(*, asked: bool) -> None:
+    test = SelfTest()
+    with test:
+        if asked:  # what it has not read is a reset connection
+            os.kill(helper(test), signal.SIGSTOP)
+            assert test.step(0.0) == ""
+        os.kill(helper(test), signal.SIGKILL)
+        os.waitpid(helper(test), 0)
+        said = test.step(0.0) or test.step(10.0)
+        assert said
+        assert test.failed == 1
