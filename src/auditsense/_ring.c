@@ -291,6 +291,7 @@ int64_t as_ring_feed_text(as_ring *ring, const uint8_t *text, size_t len) {
     }
     as_lines_begin(&ring->lines);
     while (rest.len > 0 && ready(ring, 0)) {
+        as_span_prefetch(rest);
         if (as_lines_take(&ring->lines, &rest, &line, &cut)) {
             take_line(ring, line, cut);
         }
