@@ -590,7 +590,7 @@ def test_relative_path_is_refused(host: Host, path: str, arguments: list[str], t
         cwd=tmp_path / "here",
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert ended.returncode == 2

@@ -128,7 +128,7 @@ def test_interpreter_takes_nothing_from_the_callers_folder(
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=300,
         )
         assert (done.returncode, done.stderr) == (0, "")
     for name, value in hijacked(hostile).items():

@@ -110,7 +110,7 @@ print(open("/proc/self/status").read())
 
 def status_of(script: str) -> dict[str, str]:
     ended = subprocess.run(
-        [sys.executable, "-P", "-c", script], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-P", "-c", script], capture_output=True, text=True, check=True, timeout=300
     )
     return dict(line.split(":\t", 1) for line in ended.stdout.splitlines() if ":\t" in line)
 
