@@ -43,13 +43,8 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 PACKAGE: Final = "src/auditsense"
 EQUIVALENT: Final = ROOT / "scripts" / "equivalent_mutants.txt"
 DEFAULT: Final = (
-    "_ring.c",
-    "_ring/*.c",
-    "kernel/*.py",
-    "alerts.py",
-    "burst.py",
-    "fair_limit.py",
-    "stream_time.py",
+    *("_ring.c", "_ring/*.c", "kernel/*.py"),
+    *("alerts.py", "alert_policy.py", "burst.py", "fair_limit.py", "stream_time.py"),
 )
 INSIDE: Final = "AUDITSENSE_MUTATE_INSIDE"
 
@@ -75,8 +70,8 @@ TESTS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "": (
         *("tests/test_{name}.py", "tests/test_alerts.py", "tests/test_alert_actors.py"),
-        *("tests/test_alert_time.py", "tests/test_alert_limit.py"),
-        *("tests/test_actor.py", "tests/test_sensor.py", "tests/test_replay.py"),
+        *("tests/test_alert_limit.py", "tests/test_alert_time.py", "tests/test_actor.py"),
+        *("tests/test_sensor.py", "tests/test_replay.py"),
         *("tests/test_reload.py", "tests/test_embedding.py"),
     ),
 }

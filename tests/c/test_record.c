@@ -437,6 +437,21 @@ static void pathological(void) {
     CHECK(true);
 }
 
+static void unknown_fields(void) {
+    CASE("what stands in the value of a field that nobody knows is no field");
+    static const char *const bodies[] = {"arch=1 syscall=2 strange=\"a pid=7 b\" comm=\"x\"",
+                                         "strange=\"a pid=7 b\" arch=1 syscall=2 comm=\"x\"",
+                                         "arch=1 strange=\"a pid=7\" syscall=2 word comm=\"x\""};
+    for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++) {
+        const as_record record = {.type = AS_TYPE_SYSCALL, .body = guarded_span(bodies[i], strlen(bodies[i]))};
+        as_value values[AS_FIELDS] = {0};
+        as_record_fields(&record, AS_ALL_FIELDS, values);
+        CHECK_EQUAL(values[AS_FIELD_PID].form, AS_FORM_ABSENT);
+        CHECK_TEXT(values[AS_FIELD_COMM].span, "x");
+        CHECK_TEXT(values[AS_FIELD_SYSCALL].span, "2");
+    }
+}
+
 int main(void) {
     stamps();
     one_after_another();
@@ -450,5 +465,6 @@ int main(void) {
     decoding();
     numbers();
     pathological();
+    unknown_fields();
     return check_done();
 }
