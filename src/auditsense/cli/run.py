@@ -193,8 +193,7 @@ def _summary(sensor: Sensor, self_test: SelfTest | None, seconds: float) -> str:
     for one, count in sensor.exceptions():
         if count:
             said += f"; excepted from {one.detection}: {count} events ({one.comment})"
-    for line in unknown_arches(stats):
-        said += f"; {line}"
+    said += "".join(f"; {line}" for line in unknown_arches(stats))
     if sensor.clock_steps:
         said += f"; the clock was set {sensor.clock_steps} times"
     if stats.stamp_steps:
