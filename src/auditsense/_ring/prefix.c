@@ -40,7 +40,7 @@ static as_span skip_digits(as_span text) {
 /* The bytes up to the next blank; *text is moved to behind the blanks. Empty: there is none of acceptable length. */
 static as_span take_word(as_span *text) {
     uint32_t len = 0;
-    while (len < text->len && !is_blank(text->at[len])) {
+    while (len < text->len && len <= LONGEST_WORD && !is_blank(text->at[len])) {
         len++;
     }
     const as_span found = as_span_of(text->at, len > LONGEST_WORD ? 0 : len);
@@ -271,7 +271,9 @@ static bool is_behind_file(as_span text) {
     bool file = false; /* what was seen so far looks like the name of a log file */
     for (uint32_t at = 0; at < text.len && splits < MOST_SPLITS; at++) {
         const uint8_t c = text.at[at];
-        file = file || c == '/' || ends_with(text, at, AS_LITERAL("audi")) || ends_with(text, at, AS_LITERAL(".log"));
+        const uint8_t last = at == 0 ? 0 : lower(text.at[at - 1]);
+        file = file || c == '/' || (last == 'i' && ends_with(text, at, AS_LITERAL("audi"))) ||
+               (last == 'g' && ends_with(text, at, AS_LITERAL(".log")));
         if (c < ' ' || is_one_of(c, AS_LITERAL("=\"'<>|"))) {
             return false;
         }
