@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from auditsense import AlertPolicy, Detector, Host, Sensor, shipped_detections
 from auditsense.detections.model import Window
+from auditsense.found import DOCUMENTS
+from auditsense.lines import Lines
 from auditsense.stream_time import LATE_MS, LEAP_MS, StreamTime
 from auditsense.testing import FakeClock, FakeSource, burst, open_event
 
@@ -241,6 +243,51 @@ def test_sensor_ends_bursts_on_its_own_clock() -> None:
         assert all(one["rule"]["id"] == "auditsense.clock" for one in sensor.poll())
         clock.advance(2)
         assert "closed" in [one["auditsense"]["state"] for one in sensor.poll()]
+
+
+# --- a source of text ----------------------------------------------------------------------
+
+
+class Pieces:
+    """A source of text that has what a test gives it."""
+
+    def __init__(self) -> None:
+        self.waiting: list[bytes] = []
+
+    def fileno(self) -> int:
+        return 0
+
+    def read(self) -> bytes:
+        return self.waiting.pop(0) if self.waiting else b""
+
+
+@pytest.mark.parametrize("wrong_ms", [YEAR_2096, 0])
+def test_wrong_stamp_in_a_followed_log_moves_no_time(wrong_ms: int) -> None:
+    source = Pieces()
+    lines = Lines(source, 2000)  # type: ignore[arg-type]
+    with Detector(host=HOST) as detector:
+        stamps = [START, START + 125, wrong_ms, START + 250, START + 375]
+        shown = []
+        for n, ms in enumerate(stamps):
+            source.waiting.append(single(7, ms, n + 1).text)
+            lines.receive(detector, DOCUMENTS, [], 10 + n / 8)
+            shown.append(lines.wall_ms(10 + n / 8) - START)
+        assert shown == [0, 125, 250, 375, 375]
+        assert lines.wall_ms(15.5) - START == 5375
+
+
+def test_time_of_a_followed_log_steps_back_with_it() -> None:
+    source = Pieces()
+    lines = Lines(source, 2000)  # type: ignore[arg-type]
+    with Detector(host=HOST) as detector:
+        documents: list[Document] = []
+        for n in range(200):
+            at = START + n * 100 - (HOUR if n >= 100 else 0)
+            source.waiting.append(single(7, at, n + 1).text)
+            lines.receive(detector, DOCUMENTS, documents, 10 + n / 10)
+            documents += detector.advance(lines.wall_ms(10 + n / 10))
+        assert lines.wall_ms(10 + 19.9) == START + 19_900 - HOUR
+    assert [one["event"]["kind"] for one in documents] == ["alert"]
 
 
 # --- any batches ---------------------------------------------------------------------------

@@ -191,6 +191,49 @@ def test_counting_prints_one_object_with_every_counter(capsys: pytest.CaptureFix
     }
 
 
+@pytest.fixture
+def crowded(tmp_path: Path) -> str:
+    """Return a log of 200 processes, each a burst."""
+    path = tmp_path / "crowded.log"
+    path.write_bytes(
+        b"".join(
+            event.text
+            for n in range(200)
+            for event in burst(10, ms=1_795_493_114_000 + n, serial=1 + 10 * n, pid=1 + n, every_ms=1)
+        )
+    )
+    return str(path)
+
+
+def test_replay_sends_every_alert(capsys: pytest.CaptureFixture[str], crowded: str) -> None:
+    code, out, err = call(capsys, "replay", "--format", "jsonl", crowded)
+    assert (code, out.count("\n"), err) == (0, 200, "")
+
+
+@pytest.mark.parametrize(("most", "sent"), [(100, 20), (5, 1), (0, 0)])
+def test_replay_reports_what_it_withheld(
+    capsys: pytest.CaptureFixture[str], crowded: str, most: int, sent: int
+) -> None:
+    asked = ("replay", "--max-alerts", str(most))
+    code, out, err = call(capsys, *asked, "--format", "jsonl", crowded)
+    kinds = [json.loads(line)["event"]["kind"] for line in out.splitlines()]
+    assert (code, kinds) == (0, ["alert"] * sent + ["state"])
+    assert (
+        err == f"auditsense: {200 - sent} alerts withheld: more than {most} in five minutes (--max-alerts)\n"
+    )
+    _, out, err = call(capsys, *asked, "-o", "count", crowded)
+    counts = json.loads(out)
+    assert (counts["alerts"], counts["withheld"]) == (sent, 200 - sent)
+    assert f"{200 - sent} alerts withheld" in err
+
+
+@pytest.mark.parametrize("given", ["-1", "x", "1.5", "", "9999999999"])
+def test_max_alerts_is_a_whole_number(capsys: pytest.CaptureFixture[str], crowded: str, given: str) -> None:
+    code, _, err = call(capsys, "replay", f"--max-alerts={given}", crowded)
+    assert code == 2
+    assert "is not a whole number of 0 or more" in err
+
+
 @pytest.mark.parametrize("view", ["alerts", "sequences", "count"])
 def test_alerts_can_be_an_exit_code(
     capsys: pytest.CaptureFixture[str], log: str, calm: str, view: str

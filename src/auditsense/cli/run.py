@@ -34,6 +34,7 @@ from auditsense.status.snapshot import Watched
 if TYPE_CHECKING:
     import argparse
 
+    from auditsense.alerts import AlertCounts
     from auditsense.config.settings import SourceSettings
 
 
@@ -194,11 +195,17 @@ def _summary(sensor: Sensor, self_test: SelfTest | None, seconds: float) -> str:
         if count:
             said += f"; excepted from {one.detection}: {count} events ({one.comment})"
     said += "".join(f"; {line}" for line in unknown_arches(stats))
-    if sensor.clock_steps:
-        said += f"; the clock was set {sensor.clock_steps} times"
-    if stats.stamp_steps:
-        said += f"; stamps of records went back {stats.stamp_steps} times"
-    if counts.withheld:
-        said += f"; {counts.withheld} alerts withheld, over the limit of the interval"
-        said += f", {counts.delayed} of them sent later" if counts.delayed else ""
-    return said
+    return said + _clocks(sensor) + _withheld(sensor.alert_counts)
+
+
+def _clocks(sensor: Sensor) -> str:
+    set_ = f"; the clock was set {sensor.clock_steps} times" if sensor.clock_steps else ""
+    back = sensor.stats().stamp_steps
+    return f"{set_}; stamps of records went back {back} times" if back else set_
+
+
+def _withheld(counts: AlertCounts) -> str:
+    if not counts.withheld:
+        return ""
+    later = f", {counts.delayed} of them sent later" if counts.delayed else ""
+    return f"; {counts.withheld} alerts withheld, over the limit of the interval{later}"
