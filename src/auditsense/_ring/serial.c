@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-enum { WORD_BITS = 64, WORDS = AS_SERIAL_WINDOW / WORD_BITS };
+enum { WORD_BITS = 64, WORDS = AS_SERIAL_WINDOW / WORD_BITS, GROUP_BITS = WORD_BITS * WORD_BITS };
 
 /* A serial this small that lies so far ahead over the wrap is rather the first of another boot. */
 enum { FIRST_OF_A_BOOT = AS_SERIAL_WINDOW, FAR_AHEAD = 16 * AS_SERIAL_WINDOW };
@@ -20,6 +20,12 @@ static uint64_t bit_of(uint32_t serial) {
     return UINT64_C(1) << (serial % WORD_BITS);
 }
 
+static void mark_seen(as_serials *serials, uint32_t serial) {
+    const uint32_t word = serial % AS_SERIAL_WINDOW / WORD_BITS;
+    serials->seen[word] |= bit_of(serial);
+    serials->filled[word / WORD_BITS] |= UINT64_C(1) << (word % WORD_BITS);
+}
+
 static bool is_behind(uint32_t serial, uint32_t base) {
     return serial - base > UINT32_MAX / 2;
 }
@@ -34,22 +40,30 @@ static uint32_t take_bits(uint64_t *word, uint64_t bits) {
     return (uint32_t)__builtin_popcountll(set);
 }
 
+/* Forget the bits of a group of words. Returns how many were set. */
+static uint32_t take_group(as_serials *serials, uint32_t group) {
+    uint32_t came = 0;
+    for (uint64_t words = serials->filled[group]; words != 0; words &= words - 1) {
+        came += take_bits(&serials->seen[group * WORD_BITS + (uint32_t)__builtin_ctzll(words)], UINT64_MAX);
+    }
+    serials->filled[group] = 0;
+    return came;
+}
+
 /* Judge every serial below `to`, which is at most 2^31 ahead of base. */
 static void judge(as_serials *serials, uint32_t to, as_stats *stats) {
     uint64_t came = 0;
     const uint32_t count = to - serials->base;
-    if (count >= AS_SERIAL_WINDOW) {
-        for (uint32_t i = 0; i < WORDS; i++) {
-            came += take_bits(&serials->seen[i], UINT64_MAX);
+    uint32_t left = count < AS_SERIAL_WINDOW ? count : AS_SERIAL_WINDOW; /* beyond, each has its turn already */
+    for (uint32_t step, at = serials->base; left > 0; at += step, left -= step) {
+        if (at % GROUP_BITS == 0 && left >= GROUP_BITS) {
+            step = GROUP_BITS;
+            came += take_group(serials, at % AS_SERIAL_WINDOW / GROUP_BITS);
+            continue;
         }
-    } else {
-        for (uint32_t left = count, at = serials->base; left > 0;) {
-            const uint32_t room = WORD_BITS - at % WORD_BITS;
-            const uint32_t bits = left < room ? left : room;
-            came += take_bits(word_of(serials, at), UINT64_MAX >> (WORD_BITS - bits) << (at % WORD_BITS));
-            at += bits;
-            left -= bits;
-        }
+        const uint32_t room = WORD_BITS - at % WORD_BITS;
+        step = left < room ? left : room;
+        came += take_bits(word_of(serials, at), UINT64_MAX >> (WORD_BITS - step) << (at % WORD_BITS));
     }
     serials->base = to;
     stats->serials_missing += count - came;
@@ -74,7 +88,7 @@ static void take(as_serials *serials, uint32_t serial, as_stats *stats) {
     if (serial - serials->base >= AS_SERIAL_WINDOW) {
         judge(serials, serial - AS_SERIAL_WINDOW + 1, stats);
     }
-    *word_of(serials, serial) |= bit_of(serial);
+    mark_seen(serials, serial);
     /* Seen from highest, which lies before base once all was judged. */
     if (!is_behind(serial, serials->highest)) {
         serials->highest = serial;
@@ -125,7 +139,7 @@ void as_serials_see(as_serials *serials, uint32_t serial, uint64_t stamp_ms, uin
     if (judged || wrapped || (newer && is_behind(serial, serials->highest))) {
         const bool far = wrapped || (judged && serials->base - serial > AS_SERIAL_WINDOW);
         if (!judged && !wrapped) {
-            *word_of(serials, serial) |= bit_of(serial); /* it may be of this boot all the same */
+            mark_seen(serials, serial); /* it may be of this boot all the same */
         }
         if (!newer && !far) {
             forget_strays(serials);

@@ -19,6 +19,7 @@ enum { AS_SERIAL_WINDOW = 65536, AS_SERIALS_NEWER = 2, AS_SERIALS_OLDER = 256 };
 
 typedef struct {
     uint64_t *seen;     /* a bit for each of the AS_SERIAL_WINDOW serials from base on, at serial % window */
+    uint64_t filled[AS_SERIAL_WINDOW / 4096]; /* a bit for each word of seen that may have one set */
     uint64_t mark_ms;   /* when highest was mark */
     uint64_t timeout_ms;
     uint64_t newest_ms; /* the newest stamp since the start, but of strays */
