@@ -1,5 +1,5 @@
 /* A stream of datagrams gives the same hits, byte for byte, and the same counters, fed in one call or cut
- * anywhere; and every datagram is accounted for.
+ * anywhere, whatever the stamps do; and every datagram is accounted for.
  *
  * Input: lines. The first byte of a line is the time that passes (a digit: that many times 256 ms; '-': back
  * 1 s; '?': no clock), the second is the type ('S'YSCALL, 'P'ATH, 'C'WD, 'T'itle, 'E'OE, 'U'RINGOP, e'X'ECVE,

@@ -107,6 +107,16 @@ STREAMS = {
     ),
     "duplicates-and-late": stream(*event(1), *event(1), *event(2)[:3], *event(2)[:3], *event(2)[3:]),
     "time-steps-back": stream(*event(1, "9.000", step="9")[:3], *event(2, "1.000", step="-"), *event(3)),
+    # The clock is ahead, is set back by an hour, and once more by a day; then another boot.
+    "stamps-step": stream(
+        *(
+            row
+            for start in (9_003_600, 9_000_000, 8_913_600)
+            for n in range(12)
+            for row in event(start % 1000 + n, f"{start + n // 4}.{n % 4}00")
+        ),
+        *(row for n in range(1, 9) for row in event(n, f"9009000.{n:03}")),
+    ),
     "serials-wrap": stream(*(row for n in (4294967294, 4294967295, 0, 1) for row in event(n))),
     "serials-leap": stream(*event(1), *event(70000), *event(5), *event(2000000000), *event(4000000000)),
     "table-full": stream(*(("0", "S", stamped(SYSCALL, n)) for n in range(1, 40)), *event(50)),
