@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 OPENS: Final = 10
-TRIALS_A_SENSOR: Final = 50  # a sensor sends 100 alerts in 5 minutes at most, the flood's own included
+TRIALS_A_SENSOR: Final = 15  # a sensor sends 20 alerts of one program at once, with the flood's
 _ALERT_LIMIT_S: Final = 5.0
 _FLOOD_LIMIT_S: Final = "60"
 _MOMENT: Final = struct.Struct("=qq")  # bytes written so far, when
@@ -123,7 +123,7 @@ def trials(
 
     Args:
         scanner: the command of the processes that open, and of the flood.
-        times: how many trials; a new sensor after every 50.
+        times: how many trials; a new sensor after every 15.
         period_us: from one open to the next, in microseconds.
         flooded: another process opens /proc without pause meanwhile.
         mode: of the sensor, one of `readers.MODES`.
