@@ -15,11 +15,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from auditsense.host import Host
+from auditsense.notices import withheld_document
 from auditsense.sinks.file import FileSink
 from auditsense.sinks.format import Format, compact
 from auditsense.sinks.stream import StreamSink
-from auditsense.sinks.visible import quoted, title
 from auditsense.testing import burst, open_event
+from auditsense.visible import quoted, title
 
 if TYPE_CHECKING:
     from auditsense import Document
@@ -148,6 +150,12 @@ def test_what_nobody_sees_is_escaped(mark: str, fault: Recorder) -> None:
         said="nothing",
         host="not touched: no kernel is involved",
     )
+
+
+def test_message_about_withheld_alerts_quotes_names() -> None:
+    row = {"rule": "pspy", "pid": 1, "name": "a[1] x", "executable": FORGED, "user": "7", "count": 3}
+    document = withheld_document(Host("0" * 32, "here"), rows=[row], ms=0, count=1)
+    assert document["message"].endswith(f'first: "a[1] x"[1] "{FORGED}" user 7, 3 matches')
 
 
 @pytest.mark.parametrize("mark", LOOKS_LIKE_A_QUOTE, ids=ascii)

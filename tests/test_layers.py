@@ -18,7 +18,7 @@ CORE = PACKAGE / "_ring"
 
 # Each may import from those above it, and from itself.
 LAYERS = (
-    {"value", "packaged"},
+    {"value", "packaged", "visible"},
     {"accounts", "errors", "syscalls", "rule_table", "clock", "pace"},
     {"hit", "stats", "trust", "toml_text", "alone", "view"},
     {"ring"},

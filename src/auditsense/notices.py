@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from auditsense.documents import CLOCK_DATASET, UNSET, WITHHELD_DATASET, Document, notice, put, timestamp
 from auditsense.rule_table import Field
+from auditsense.visible import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,8 +62,11 @@ def withheld_document(host: Host, *, rows: Sequence[Document], ms: int, count: i
 
 
 def _who(row: Document) -> str:
-    process = f"{row.get('name', '?')}[{row.get('pid', '?')}] {row.get('executable', '?')}"
-    return f"{process} user {row.get('user', '?')}, {row['count']} matches"
+    """Say who it is; what a process chose itself is quoted, as in a compact line."""
+    name, pid, executable, user = (
+        quoted(str(row[key])) if key in row else "?" for key in ("name", "pid", "executable", "user")
+    )
+    return f"{name}[{pid}] {executable} user {user}, {row['count']} matches"
 
 
 def clock_document(host: Host, *, ms: int, step_ms: int, before_ms: int) -> Document:

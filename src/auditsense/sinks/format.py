@@ -1,6 +1,6 @@
 """Documents as lines of text.
 
-In a compact line no value can be read as two: what a process may have chosen is quoted (`sinks.visible`).
+In a compact line no value can be read as two: what a process may have chosen is quoted (`visible`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 from typing import TYPE_CHECKING
 
 from auditsense.sinks.fields import look_up
-from auditsense.sinks.visible import printable, quoted, title
+from auditsense.visible import printable, quoted, title
 
 if TYPE_CHECKING:
     from auditsense.documents import Document
