@@ -11,7 +11,10 @@ import codecs
 import importlib
 import os
 import pkgutil
+import sys
 
+if "AUDITSENSE_READABLE" in os.environ:  # what readable.py has copied; -E leaves PYTHONPATH out
+    sys.path.insert(0, os.environ["AUDITSENSE_READABLE"])
 import auditsense
 from auditsense.cli import main
 

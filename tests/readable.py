@@ -18,6 +18,8 @@ from typing import Final
 OTHERS_ENTER: Final = 0o001
 COPIED: Final = ("auditsense", "auditsense-*.dist-info", "cffi", "_cffi_backend*", "pycparser", "pyroute2")
 ROOT_OWNED: Final = 0o755
+PLACE: Final = "AUDITSENSE_READABLE"
+"""Where the copy is, for interpreters that are started without PYTHONPATH; see as_nobody.py."""
 
 
 def others_enter(folder: Path) -> bool:
@@ -56,6 +58,7 @@ def use_readable_package() -> None:
     atexit.register(remove, target, os.getpid())
     copy(Path(found.origin).parents[1], target)
     sys.path.insert(0, str(target))
+    os.environ[PLACE] = str(target)
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(target), os.environ.get("PYTHONPATH"))))
 
 
