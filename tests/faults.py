@@ -56,23 +56,27 @@ def fault(request: pytest.FixtureRequest) -> Recorder:
 
 
 class Faults:
-    """Collects the rows of the tests that passed, for as long as pytest runs."""
+    """Collects the rows of the tests that passed, for as long as pytest runs.
+
+    A test with parameters has a row when no case of it has failed.
+    """
 
     def __init__(self) -> None:
         self.rows: dict[str, tuple[str, ...]] = {}
         self.failed: set[str] = set()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.outcome != "passed":
-            self.failed.add(report.nodeid)
-        elif report.when == "teardown" and report.nodeid not in self.failed:
+        if report.outcome == "failed":
+            self.failed.add(report.nodeid.partition("[")[0])
+        elif report.when == "teardown":
             for name, row in report.user_properties:
                 if name == _PROPERTY and isinstance(row, tuple):
                     self.rows[row[0]] = row
 
     def pytest_sessionfinish(self) -> None:
         told = names_in_tests()
-        rows = {row[0]: row for row in written() if row[0] in told} | self.rows
+        passed = {name: row for name, row in self.rows.items() if row[-1] not in self.failed}
+        rows = {row[0]: row for row in written() if row[0] in told} | passed
         ordered = sorted(rows.values(), key=lambda row: (row[-1], row[0]))
         lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |\n" for row in ordered]
         TABLE.write_text(_HEAD + "".join(lines), encoding="utf-8")
