@@ -106,7 +106,9 @@ static bool settle(as_ring *ring) {
 
 /* Make sure that the next record can be taken. False: the hits are full. */
 static bool ready(as_ring *ring, uint64_t now_ms) {
-    as_events_tick(&ring->events, now_ms);
+    if (now_ms != ring->events.now_ms) {
+        as_events_tick(&ring->events, now_ms);
+    }
     for (;;) {
         if (!settle(ring)) {
             return false;

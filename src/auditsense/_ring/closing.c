@@ -146,10 +146,8 @@ bool as_events_expire(as_events *events, as_stats *stats) {
     return learned;
 }
 
-void as_events_close_ripe(as_events *events, const as_event *current, as_stats *stats) {
-    if (events->ripe != AS_NO_SLOT && &events->slots[events->ripe] != current) {
-        close_ripe(events, &events->slots[events->ripe], stats);
-    }
+void as_events_close_ripe(as_events *events, as_stats *stats) {
+    close_ripe(events, &events->slots[events->ripe], stats);
 }
 
 void as_events_judge(as_events *events, as_event *event, as_end end, as_stats *stats) {

@@ -48,7 +48,7 @@ uint32_t as_event_items(const as_events *events, as_event *event);
 /* Close the event, or note that it is ripe, if its last record made it so. */
 void as_events_judge(as_events *events, as_event *event, as_end end, as_stats *stats);
 
-/* Close the ripe event, if that is another one than this. */
-void as_events_close_ripe(as_events *events, const as_event *current, as_stats *stats);
+/* Close the ripe event. There must be one. */
+void as_events_close_ripe(as_events *events, as_stats *stats);
 
 #endif

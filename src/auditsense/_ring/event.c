@@ -95,17 +95,34 @@ static bool expected_after(const as_event *event, uint16_t type, as_end end) {
     }
 }
 
+/* Mostly it is the event of the record before. */
+static as_event *find(const as_events *events, const as_record *record, uint64_t host) {
+    as_event *latest = &events->slots[events->latest];
+    if (latest->serial == record->serial && latest->ms == record->ms && latest->node == host &&
+        latest->state != AS_FRESH) {
+        return latest;
+    }
+    return as_events_find(events, record->ms, record->serial, host);
+}
+
+/* Close the ripe event, if there is one and it is another one than this. */
+static void close_ripe(as_events *events, const as_event *current, as_stats *stats) {
+    if (events->ripe != AS_NO_SLOT && &events->slots[events->ripe] != current) {
+        as_events_close_ripe(events, stats);
+    }
+}
+
 void as_events_add(as_events *events, const as_record *record, as_span node, uint64_t wanted, bool clocked,
                    bool text, as_stats *stats) {
     const as_end end = text ? AS_END_TITLE : events->end;
     if (as_record_stands_alone(record->type)) {
-        as_events_close_ripe(events, NULL, stats);
+        close_ripe(events, NULL, stats);
         stats->events++;
         return;
     }
     const uint64_t host = node.len == 0 ? 0 : as_hash_bytes(events->seed, node);
-    as_event *event = as_events_find(events, record->ms, record->serial, host);
-    as_events_close_ripe(events, event, stats);
+    as_event *event = find(events, record, host);
+    close_ripe(events, event, stats);
     if (text) {
         as_events_learn(events, host, record->type);
     }
@@ -162,5 +179,8 @@ void as_events_add(as_events *events, const as_record *record, as_span node, uin
     default:
         break;
     }
-    as_events_judge(events, event, end, stats);
+    /* Without a main record it cannot have ended, and a datagram ends by an end only. */
+    if ((event->seen & SEEN_MAIN) != 0 && (text || (event->seen & SEEN_END) != 0)) {
+        as_events_judge(events, event, end, stats);
+    }
 }

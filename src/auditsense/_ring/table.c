@@ -67,10 +67,6 @@ static uint32_t *bucket_of(const as_events *events, uint64_t ms, uint32_t serial
 }
 
 as_event *as_events_find(const as_events *events, uint64_t ms, uint32_t serial, uint64_t node) {
-    as_event *latest = &events->slots[events->latest];
-    if (latest->serial == serial && latest->ms == ms && latest->node == node && latest->state != AS_FRESH) {
-        return latest;
-    }
     uint32_t at = *bucket_of(events, ms, serial, node);
     while (at != NONE) {
         as_event *event = &events->slots[at];
