@@ -50,7 +50,7 @@ static inline size_t fuzz_pick(fuzz_random *random, size_t most) {
 
 /* Every event with a SYSCALL; two of one process and host, merged or not; three of one command, but for programs
  * below /proc, and until some time for those without a terminal. */
-static inline as_ring *fuzz_ring(bool merge) {
+static inline as_ring *fuzz_ring(bool merge, uint32_t order) {
     static const uint8_t text[] = "/proc*";
     static const as_operand operands[] = {{.at = 0, .len = 6}, {.number = 0x80000, .mask = UINT32_MAX}};
     static const as_test tests[] = {
@@ -95,7 +95,9 @@ static inline as_ring *fuzz_ring(bool merge) {
                               .key_slots = 16,
                               .window_slack = 3,
                               .hit_bytes = 8 * 1024 + 65536};
-    return must(as_ring_new(&config, &table));
+    as_ring *ring = must(as_ring_new(&config, &table));
+    PROMISE(as_ring_order(ring, order) == AS_OK);
+    return ring;
 }
 
 /* The hits of a whole run, one after another. */

@@ -1,5 +1,6 @@
 /* A stream of datagrams gives the same hits, byte for byte, and the same counters, fed in one call or cut
- * anywhere, whatever the stamps do; and every datagram is accounted for.
+ * anywhere, whatever the stamps do; every datagram is accounted for; and in a ring with an order events come by
+ * stamp and serial, unless it counts that they did not.
  *
  * Input: lines. The first byte of a line is the time that passes (a digit: that many times 256 ms; '-': back
  * 1 s; '?': no clock), the second is the type ('S'YSCALL, 'P'ATH, 'C'WD, 'T'itle, 'E'OE, 'U'RINGOP, e'X'ECVE,
@@ -62,9 +63,9 @@ static stream stream_of(const uint8_t *data, size_t size) {
 
 /* Feed in cuts of at most `most` bytes; hits are taken only when there is no other way on, or, eager, always.
  */
-static as_stats run(const stream *in, bool merge, size_t most, bool eager, fuzz_random random,
+static as_stats run(const stream *in, unsigned mode, size_t most, bool eager, fuzz_random random,
                     fuzz_hits *hits) {
-    as_ring *ring = fuzz_ring(merge);
+    as_ring *ring = fuzz_ring((mode & 1) != 0, (mode & 2) != 0 ? 3 : 0);
     size_t at = 0;
     size_t offered = 0;
     while (at < in->len) {
@@ -91,22 +92,42 @@ static bool same_but_hits(as_stats a, as_stats b) {
     return memcmp(&a, &b, sizeof a) == 0;
 }
 
+/* Whether the single events, the hits of the first rule, are sorted by stamp and serial. */
+static bool in_order(const fuzz_hits *hits) {
+    as_event_id last = {0};
+    bool sorted = true;
+    for (size_t at = 0; at < hits->len;) {
+        as_hit hit;
+        memcpy(&hit, hits->bytes + at, sizeof hit);
+        if (hit.rule == 0) {
+            as_event_id id;
+            memcpy(&id, hits->bytes + at + sizeof hit, sizeof id);
+            sorted = sorted && (id.ms > last.ms || (id.ms == last.ms && id.serial >= last.serial));
+            last = id;
+        }
+        at += hit.size;
+    }
+    return sorted;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (size == 0 || size > 65536) {
         return 0;
     }
     const stream in = stream_of(data, size);
     const fuzz_random random = fuzz_random_of(data, size);
-    for (int merge = 0; merge < 2; merge++) {
+    for (unsigned mode = 0; mode < 4; mode++) {
+        const bool merge = (mode & 1) != 0;
         fuzz_hits whole = {0};
         fuzz_hits cut = {0};
         fuzz_hits eager = {0};
-        const as_stats a = run(&in, merge, 0, false, random, &whole);
-        const as_stats b = run(&in, merge, 300, false, random, &cut);
-        const as_stats c = run(&in, merge, 900, true, random, &eager);
+        const as_stats a = run(&in, mode, 0, false, random, &whole);
+        const as_stats b = run(&in, mode, 300, false, random, &cut);
+        const as_stats c = run(&in, mode, 900, true, random, &eager);
         PROMISE(memcmp(&a, &b, sizeof a) == 0);
         PROMISE(whole.len == cut.len && memcmp(whole.bytes, cut.bytes, whole.len) == 0);
         PROMISE(same_but_hits(a, c));
+        PROMISE((mode & 2) != 0 ? a.disordered > 0 || in_order(&whole) : a.disordered == 0);
         /* How far windows are merged depends on when they are taken; without merging nothing does. */
         PROMISE(merge || (whole.len == eager.len && memcmp(whole.bytes, eager.bytes, whole.len) == 0));
         free(whole.bytes);

@@ -1,12 +1,13 @@
 /* Log text gives the same hits, byte for byte, and the same counters, fed in one piece, byte by byte or cut
- * anywhere.
+ * anywhere, live and in the order of stamps.
  *
  * Input: the text. */
 #include "fuzz.h"
 
 /* most: 0 for one piece, else the longest cut. */
-static as_stats run(const uint8_t *data, size_t size, size_t most, fuzz_random random, fuzz_hits *hits) {
-    as_ring *ring = fuzz_ring(true);
+static as_stats run(const uint8_t *data, size_t size, size_t most, uint32_t order, fuzz_random random,
+                    fuzz_hits *hits) {
+    as_ring *ring = fuzz_ring(true, order);
     for (size_t at = 0; at < size;) {
         size_t len = most == 0 ? size - at : fuzz_pick(&random, most);
         len = len > size - at ? size - at : len;
@@ -30,15 +31,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     }
     const fuzz_random random = fuzz_random_of(data, size);
     const size_t cuts[] = {0, 1, 700};
-    fuzz_hits whole = {0};
-    const as_stats wanted = run(data, size, cuts[0], random, &whole);
-    for (size_t i = 1; i < sizeof cuts / sizeof *cuts; i++) {
-        fuzz_hits hits = {0};
-        const as_stats stats = run(data, size, cuts[i], random, &hits);
-        PROMISE(memcmp(&stats, &wanted, sizeof stats) == 0);
-        PROMISE(hits.len == whole.len && memcmp(hits.bytes, whole.bytes, whole.len) == 0);
-        free(hits.bytes);
+    for (uint32_t order = 0; order <= 3; order += 3) {
+        fuzz_hits whole = {0};
+        const as_stats wanted = run(data, size, cuts[0], order, random, &whole);
+        for (size_t i = 1; i < sizeof cuts / sizeof *cuts; i++) {
+            fuzz_hits hits = {0};
+            const as_stats stats = run(data, size, cuts[i], order, random, &hits);
+            PROMISE(memcmp(&stats, &wanted, sizeof stats) == 0);
+            PROMISE(hits.len == whole.len && memcmp(hits.bytes, whole.bytes, whole.len) == 0);
+            free(hits.bytes);
+        }
+        PROMISE(order > 0 || wanted.disordered == 0);
+        free(whole.bytes);
     }
-    free(whole.bytes);
     return 0;
 }

@@ -54,6 +54,7 @@ class Lines:
             self._came_s = now_s
             for found_stamp in _STAMP.finditer(text, max(0, len(text) - _LOOK_BACK)):
                 self._observe(int(found_stamp[1]) * 1000 + int(found_stamp[2]), found_stamp[3], now_s)
+            detector.ring.expire(int(now_s * 1000))  # events of these lines begin now
             led_to = [*how.of_text(detector, text)]
             found += led_to
             if led_to:
@@ -98,9 +99,11 @@ class Lines:
             self.source.report(unread(stats.malformed, stats.lines, first))
 
     def settle(self, detector: Detector, how: Found, now_s: float) -> list[Any]:
-        """Decide what is open, when no line has come for long enough."""
+        """Decide the events that have been open for long enough, and all when no line has come for as long."""
         self._report_unread(detector, now_s)
+        detector.ring.expire(int(now_s * 1000))
+        found = [*how.waiting(detector)]
         quiet_ms = (now_s - self._came_s) * 1000
-        if quiet_ms < self._timeout_ms or not detector.stats().open_events:
-            return []
-        return [*how.settled(detector)]
+        if quiet_ms >= self._timeout_ms and detector.stats().open_events:
+            found += how.settled(detector)
+        return found
