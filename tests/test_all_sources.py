@@ -22,7 +22,7 @@ from auditsense.sources.audisp import Audisp
 from auditsense.sources.dispatcher import Dispatcher
 from auditsense.sources.log import Log
 from auditsense.sources.replay import replay
-from auditsense.testing import FakeSource, burst
+from auditsense.testing import FakeClock, FakeSource, burst
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -322,3 +322,22 @@ def test_wrapped_text_is_read_live(tmp_path: Path) -> None:
     found, messages = log_with(path, wrapped)
     assert alerts(found) == expected()
     assert messages == [f"log:{path}: reading records inside field message"]
+
+
+def test_a_host_without_titles_gets_its_alert_while_other_lines_come(tmp_path: Path) -> None:
+    """Its events end by the clock, although the log never falls silent."""
+    path = tmp_path / "audit.log"
+    path.write_bytes(b"")
+    lines = [line for event in burst(10) for line in event.text.splitlines(keepends=True)]
+    clock = FakeClock()
+    with Sensor(source=Log(str(path)), clock=clock) as sensor:
+        path.write_bytes(b"".join(line for line in lines if b"type=PROCTITLE" not in line))
+        polled(sensor, lambda: sensor.stats().lines == 30)
+        found = []
+        for serial in range(1000, 1006):
+            with path.open("ab") as log:
+                log.write(b"type=USER_AUTH msg=audit(1795493115.000:%d): pid=1\n" % serial)
+            clock.advance(0.5)
+            found += sensor.poll()
+        assert [one["auditsense"]["state"] for one in found] == ["alert"]
+        assert sensor.losses.incomplete == 0

@@ -99,7 +99,7 @@ class Lines:
             self.source.report(unread(stats.malformed, stats.lines, first))
 
     def settle(self, detector: Detector, how: Found, now_s: float) -> list[Any]:
-        """Decide the events that have been open for long enough, and all when no line has come for as long."""
+        """Decide events that have been open for long enough, and all when no line has come for as long."""
         self._report_unread(detector, now_s)
         detector.ring.expire(int(now_s * 1000))
         found = [*how.waiting(detector)]
