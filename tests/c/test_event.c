@@ -435,6 +435,40 @@ static void full_tables(void) {
     CHECK_EQUAL(decide(&t), 2);
     CHECK(as_events_room(&t.events));
 
+    CASE("and finding it takes no walk past those that hold none");
+    t = fresh(sample_config());
+    for (uint32_t serial = 1; serial <= 4; serial++) {
+        add_from(&t, serial, AS_TYPE_SYSCALL, GUARDED(SAMPLE_SYSCALL), 1, "");
+    }
+    for (uint32_t serial = 5; serial <= 8; serial++) {
+        add_from(&t, serial, AS_TYPE_PATH, long_body(AS_SMALL_TEXT + 1), UINT64_MAX, "");
+    }
+    as_link *passed = &t.events.slots[1].links[AS_LIST_ALL];
+    const as_link right = *passed;
+    passed->next = INT32_MAX; /* who follows it leaves the table */
+    as_events_evict(&t.events, &t.stats);
+    *passed = right;
+    check_invariant(&t);
+    CHECK_EQUAL(decide(&t), 5);
+
+    CASE("items and the first PATH are read once, however many records come behind");
+    t = fresh(sample_config());
+    add(&t, 1, AS_TYPE_EOE, "");
+    add(&t, 1, AS_TYPE_SYSCALL, "arch=c000003e syscall=257 items=9");
+    as_event *event = &t.events.slots[t.events.latest];
+    uint8_t *bytes = t.events.texts.small.bytes;
+    memset(bytes + (size_t)event->texts[AS_ROLE_SYSCALL].slot * AS_SMALL_TEXT, 'x', AS_SMALL_TEXT);
+    add(&t, 1, AS_TYPE_EOE, "");
+    CHECK_EQUAL(t.stats.open_events, 1); /* without items= it would have ended */
+    t = fresh(sample_config());
+    add(&t, 1, AS_TYPE_SYSCALL, "arch=c000003e syscall=257 items=9");
+    add(&t, 1, AS_TYPE_PATH, "item=0 name=\"/a\" nametype=NORMAL");
+    add(&t, 1, AS_TYPE_PATH, "item=1 name=\"/b\" nametype=NORMAL");
+    event = &t.events.slots[t.events.latest];
+    memset(t.events.texts.small.bytes + (size_t)event->texts[AS_ROLE_FIRST_PATH].slot * AS_SMALL_TEXT, 'x', AS_SMALL_TEXT);
+    add(&t, 1, AS_TYPE_PATH, "item=2 name=\"/c\" nametype=NORMAL");
+    CHECK_EQUAL(event->kept & 1u << AS_ROLE_PATH, 0); /* the first one is known to be preferred */
+
     CASE("also when it is the newest of all");
     t = fresh(sample_config());
     for (uint32_t serial = 1; serial <= 3; serial++) {
