@@ -19,7 +19,7 @@ from auditsense import AlertPolicy, __version__, shipped_detections
 from auditsense.detections.as_c import as_c
 from auditsense.detections.compile import compile_all
 from auditsense.ring import Ring
-from auditsense.rule_table import Call, Field, Masked, Op, Rule, lay_out
+from auditsense.rule_table import ACTOR, Call, Field, Masked, Op, Rule, lay_out
 from auditsense.rule_table import Test as Compared
 from auditsense.testing import burst, open_event
 
@@ -109,7 +109,7 @@ def agent(installed: Installed, tmp_path_factory: pytest.TempPathFactory) -> Pat
 def test_nothing_of_python_is_installed(installed: Installed) -> None:
     names = {path.name for path in installed.prefix.rglob("*") if not path.is_dir()}
     assert names == {
-        *("auditsense.h", "auditsense.pc", "libauditsense.a", "libauditsense.so", "libauditsense.so.0"),
+        *("auditsense.h", "auditsense.pc", "libauditsense.a", "libauditsense.so", "libauditsense.so.1"),
     }
 
 
@@ -137,11 +137,11 @@ def test_only_the_functions_of_the_header_are_exported_each_with_its_version(ins
     assert len(FUNCTIONS) == 22
     shared = installed.run(needed("nm"), "-D", "--defined-only", installed.libdir / "libauditsense.so").stdout
     names = {line.split()[-1] for line in shared.decode().splitlines()}
-    assert names == {"AUDITSENSE_0.1", *(f"{name}@@AUDITSENSE_0.1" for name in FUNCTIONS)}
-    listed = re.findall(
-        r"^ {4}(\w+);", (ROOT / "library" / "auditsense.map").read_text(encoding="utf-8"), re.MULTILINE
-    )
-    assert sorted(listed) == sorted(FUNCTIONS)
+    text = (ROOT / "library" / "auditsense.map").read_text(encoding="utf-8")
+    nodes = re.findall(r"^(AUDITSENSE_[\d.]+) \{\n(.*?)^\}", text, re.MULTILINE | re.DOTALL)
+    listed = [(name, node) for node, body in nodes for name in re.findall(r"^ {4}(\w+);", body, re.MULTILINE)]
+    assert names == {*(node for node, _ in nodes), *(f"{name}@@{node}" for name, node in listed)}
+    assert sorted(name for name, _ in listed) == sorted(FUNCTIONS)
 
 
 def test_the_archive_has_no_other_names_to_collide_with(installed: Installed) -> None:
@@ -172,7 +172,7 @@ def test_the_library_has_no_state_and_asks_the_system_for_little(installed: Inst
 def expected(data: bytes) -> tuple[list[str], Stats]:
     """Return what the agent has to print of this input, by way of Python."""
     lines = []
-    with Ring(compile_all(shipped_detections(), merge_ms=AlertPolicy().suppress_ms)) as ring:
+    with Ring(compile_all(shipped_detections(), merge_ms=AlertPolicy().suppress_ms), actor=ACTOR) as ring:
         if data.startswith(b"auditsense capture"):
             packed = data.split(b"\n", 2)[2]
             assert ring.feed(packed) == len(packed)
@@ -183,7 +183,8 @@ def expected(data: bytes) -> tuple[list[str], Stats]:
         for hit in hits + ring.drain():
             comm, pid, exe, uid = (hit.text(one) for one in (Field.COMM, Field.PID, Field.EXE, Field.UID))
             ids = " ".join(map(str, hit.ids))
-            lines.append(f"pspy: {comm}[{pid}] {exe} user {uid}, {hit.more} more, events {ids}")
+            others = f" {hit.others} by others," if hit.others else ""
+            lines.append(f"pspy: {comm}[{pid}] {exe} user {uid}, {hit.more} more,{others} events {ids}")
         return lines, ring.stats()
 
 
@@ -201,9 +202,19 @@ def logs() -> dict[str, bytes]:
     """Return inputs that are told apart by their content."""
     many = [burst(12, pid=pid, serial=1000 * pid, ms=1_700_000_000_000) for pid in range(2, 9)]
     few = burst(9, pid=99, ms=1_700_000_000_000, serial=50_000)
+    execed = [
+        open_event(
+            pid=77,
+            ms=1_700_000_000_000 + n,
+            serial=60_000 + n,
+            exe="/usr/bin/one" if n < 5 else "/usr/bin/other",
+        )
+        for n in range(20)
+    ]
     return {
         "capture": CAPTURE.read_bytes(),
         "log": b"".join(one.text for events in [*many, few] for one in events),
+        "exec": b"".join(one.text for one in execed),
         "empty": b"",
         "short": b"type=",
         "no log": b"\0\xff" * 5000,
@@ -221,7 +232,7 @@ def test_the_agent_says_what_python_says(
     lines, stats = expected(data)
     assert done.returncode == 0
     assert done.stdout.decode().splitlines() == lines
-    assert len(lines) == {"capture": 1, "log": 14}.get(name, 0)
+    assert len(lines) == {"capture": 1, "exec": 1, "log": 14}.get(name, 0)
     counted = said(done.stderr)
     assert counted == {key: value for key, value in stats.as_dict().items() if key in counted}
     assert {"serials_missing", "incomplete", "truncated", "keys_evicted"} <= counted.keys()
@@ -323,6 +334,7 @@ int main(void) {
         printf("%" PRIu64 " %" PRIu64 " %u %u ", o.number, o.mask, o.at, o.len);
     }
     for (uint32_t i = 0; i < t.text_len; i++) printf("%u ", t.text[i]);
+    printf("%" PRIu64 "\n", t.actor_fields);
     return 0;
 }
 """
@@ -349,7 +361,8 @@ def test_a_rule_table_as_c_is_the_table_the_core_gets_from_python(
     members = ("field", "op", "negated", "first_operand", "operands")
     wanted += [int(row[member]) for row in layout.tests for member in members]
     wanted += [row.get(member, 0) for row in layout.operands for member in ("number", "mask", "at", "len")]
-    assert [int(one) for one in numbers.split()] == [*wanted, *layout.text]
+    actor = sum(1 << field for field in ACTOR)  # as a Detector's Ring has it
+    assert [int(one) for one in numbers.split()] == [*wanted, *layout.text, actor]
     assert name == "a____b"
 
 
@@ -453,6 +466,36 @@ def test_the_agent_in_rust(installed: Installed, tmp_path: Path) -> None:
     _, stats = expected(logs()["log"])
     done = installed.run(tmp_path / "agent", text=logs()["log"])
     assert done.stdout.decode().split() == [__version__, str(stats.records), str(stats.events)]
+
+
+def test_rust_structures_have_the_sizes_of_the_header(installed: Installed, tmp_path: Path) -> None:
+    """Compare the layouts that docs/c.md writes by hand, also where there is no Rust compiler."""
+    page = snippet("rust")
+
+    def length(before: str) -> int:
+        (found,) = re.findall(re.escape(before) + r"(\d+)\]", page)
+        return int(found)
+
+    counts = length("counts: [u32; ")
+    facts = [
+        f"offsetof(as_config, end) + 4 == 8 + 4 * {length('sizes: [u32; ')}",
+        f"sizeof(as_rule) == 4 * {length('rules: *const [u32; ')}",
+        f"offsetof(as_rules, rule_count) == {1 + length('others: [*const c_void; ')} * sizeof(void *)",
+        f"offsetof(as_rules, arch_count) + 4 == offsetof(as_rules, rule_count) + 4 * {counts}",
+        "offsetof(as_rules, actor_fields) + 8 == sizeof(as_rules)",
+        f"sizeof(as_stats) == 8 * {length('out: *mut [u64; ')}",
+    ]
+    printed = re.findall(r"stats\[(\d+)\]", page)
+    facts += [
+        f"offsetof(as_stats, {name}) == 8 * {at}"
+        for name, at in zip(("records", "matches"), printed, strict=True)
+    ]
+    lines = [f'_Static_assert({fact}, "docs/c.md");' for fact in facts]
+    source = "\n".join(
+        ["#include <stddef.h>", "#include <auditsense.h>", *lines, "int main(void) { return 0; }", ""]
+    )
+    (tmp_path / "sizes.c").write_text(source, encoding="ascii")
+    installed.compile(tmp_path / "sizes.c", tmp_path / "sizes", *STRICT)
 
 
 def test_the_page_names_what_is_installed() -> None:

@@ -180,6 +180,10 @@ static inline as_rules as_detections(void) {
     table.exception_count = 0;
     table.text_len = 117;
     table.arch_count = 53;
+    table.actor_fields |= UINT64_C(1) << AS_FIELD_EXE;
+    table.actor_fields |= UINT64_C(1) << AS_FIELD_UID;
+    table.actor_fields |= UINT64_C(1) << AS_FIELD_AUID;
+    table.actor_fields |= UINT64_C(1) << AS_FIELD_SES;
     return table;
 }
 

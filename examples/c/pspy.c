@@ -71,7 +71,11 @@ static void print_hit(const uint8_t *at) {
     put(at, fields[AS_FIELD_EXE]);
     printf(" user ");
     put(at, fields[AS_FIELD_UID]);
-    printf(", %" PRIu64 " more, events", hit.more);
+    printf(", %" PRIu64 " more, ", hit.more);
+    if (hit.others > 0) { /* of other programs, users or sessions under this pid */
+        printf("%" PRIu32 " by others, ", hit.others);
+    }
+    printf("events");
     for (uint32_t i = 0; i < hit.ids; i++) {
         as_event_id id;
         memcpy(&id, ids + i * sizeof id, sizeof id);

@@ -116,10 +116,17 @@ class Checks:
             stamp = str(alert["auditsense"]["events"][0]).partition(":")[0]  # SECONDS.MILLIS
             narrow_lost(alert, self.ledger.since(int(stamp.replace(".", ""))))
 
-    def finish(self, now_s: float) -> list[Document]:
-        """Count what there is to count at the end. Returns the last gap, if there is one."""
+    def finish(self, now_s: float, *, notices: bool) -> list[Document]:
+        """Count what there is to count at the end. Returns the last gap, if there is one.
+
+        Args:
+            now_s: a clock that never steps back.
+            notices: return what the source has noticed since the last look, too. Not for the kernel's
+                sources: the host is restored by now, and differs from what they watch for.
+        """
+        documents = self._tampering() if notices else []
         self._count(now_s)
-        return self._gap(now_s, final=True)
+        return documents + self._gap(now_s, final=True)
 
     def losses(self) -> Losses:
         """Return what is known to be lost since the start, by cause, without asking the kernel."""

@@ -261,7 +261,7 @@ class Sensor(Iterated):
         """Put the host back, take what came until then, and end all bursts."""
         found, checks = self._finish()
         documents = self._found.documents(found)
-        last = checks.finish(self._clock.monotonic_s())
+        last = checks.finish(self._clock.monotonic_s(), notices=self._lines is not None)
         self._complete(documents)
         checks.narrow(documents, self._clock.monotonic_s())
         return documents + last
@@ -280,7 +280,7 @@ class Sensor(Iterated):
 
     def _finish_found(self, notice: Callable[[Document], object] | None) -> list[Any]:
         found, checks = self._finish()
-        tell(notice, checks.finish(self._clock.monotonic_s()))
+        tell(notice, checks.finish(self._clock.monotonic_s(), notices=self._lines is not None))
         return self._found.handed_on(found)
 
     def _finish(self) -> tuple[list[Any], Checks]:

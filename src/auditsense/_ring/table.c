@@ -24,7 +24,8 @@ void as_events_hold(as_events *events, uint32_t held) {
     const uint32_t room = (texts < events->slot_count ? texts : events->slot_count) - held;
     events->held = held;
     events->patience = room / 2;
-    events->habit = room / 32 < LEAST_HABIT ? LEAST_HABIT : room / 32;
+    /* So many events can be under way at once without being taken for events of a host that writes less. */
+    events->habit = room / 4 < LEAST_HABIT ? LEAST_HABIT : room / 4;
 }
 
 void as_events_carve(as_events *events, const as_config *config, as_carver *from) {

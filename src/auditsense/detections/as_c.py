@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from auditsense import syscalls
-from auditsense.rule_table import FOR_EVER, Field, Op, lay_out
+from auditsense.rule_table import ACTOR, FOR_EVER, Field, Op, lay_out
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -65,7 +65,7 @@ def _array(kind: str, array: str, rows: Sequence[Mapping[str, int | list[int]]])
 
 
 def as_c(rules: RuleTable, ids: Sequence[str]) -> str:
-    """Return a header in C11 that says these rules.
+    """Return a header in C11 of these rules, with the actors that a `Detector` tells apart.
 
     Args:
         rules: the compiled detections.
@@ -99,5 +99,6 @@ def as_c(rules: RuleTable, ids: Sequence[str]) -> str:
     )
     members.append("    table.arches = as_detection_arches;")
     members += [f"    table.{name} = {count};" for name, count in layout.counts.items()]
+    members += [f"    table.actor_fields |= UINT64_C(1) << AS_FIELD_{field.name};" for field in ACTOR]
     parts.append(_TAIL.format(members="\n".join(members)))
     return "".join(parts)
