@@ -300,7 +300,8 @@ def _add_replay(commands: argparse._SubParsersAction[Parser]) -> None:
         "replay",
         help="read logs and captures",
         allow_abbrev=False,
-        description="Read audit logs (plain, .gz, .zst) and captures, told apart by content.",
+        description="Read audit logs (plain, .gz, .zst, .xz, .bz2; also in JSON and journal exports) and "
+        "captures, told apart by content.",
     )
     replay.set_defaults(command=_command("replay"))
     _add_output(replay, [*_VIEWS, "count"])

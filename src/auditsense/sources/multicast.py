@@ -50,8 +50,7 @@ class Multicast(KernelSource):
         more: see `KernelSource`.
 
     Raises (on entering):
-        NoKernelAuditError: no audit here, not for this process, or none that is on and has an owner; or a
-            rule would watch another /proc than the host's.
+        NoKernelAuditError: no audit for this process, none that is on and owned, or not the host's /proc.
         LockedError: a rule is missing and must not be added.
         AuditRuleError, KernelCommandError: the host is as it was.
     """
