@@ -198,7 +198,7 @@ def filled(unit: bytes, size: int = 15_000) -> Maker:
 
     def made(records: int) -> Iterator[Record]:
         body = b"arch=c000003e syscall=257 " + unit * (size // len(unit))
-        for serial in range(1, records // 100 + 1):
+        for serial in range(1, records * 150 // max(size, 1000) + 1):
             yield Record(SYSCALL, serial, body)
             yield Record(EOE, serial)
 
@@ -256,7 +256,11 @@ INPUTS = (
     Input("ends of an event with a SYSCALL record of 14,000 bytes", ends_again),
     *(
         Input(f"15,000 bytes of `{unit.decode()}`", filled(unit))
-        for unit in (b"a=", b"=", b'"', b'x="a" ', b"key=", b"type=", b"name=a=UID= ")
+        for unit in (b"a=", b"=", b'"', b'x="a" ', b"key=", b"type=", b"name=a=UID= ", b"subj= ", b"a=41 ")
+    ),
+    *(
+        Input(f"150 bytes of `{unit.decode()}`", filled(unit, 150))
+        for unit in (b"a=", b"=", b"a ", b'x="a" ', b"pid=1 ", b"subj= ")
     ),
     Input("64 KB lines of `type=`", filled(b"type=", 65_000), limits=LONG, lines=True),
     Input("64 KB lines of `msg=audit(`", filled(b"msg=audit(", 65_000), limits=LONG, lines=True),

@@ -175,7 +175,9 @@ typedef struct {
     uint64_t datagrams;          /* received or fed, whatever became of them */
     uint64_t foreign;            /* not sent by the kernel: dropped unread */
     uint64_t truncated;          /* longer than datagram_bytes: the rest is lost, the start was used. Records of a
-                                    type that no field is read from are not counted */
+                                    type that no field is read from are not counted. Also events a rule may want that
+                                    have a record with 16 fields and words that are none of the kernel's: what
+                                    follows is not read */
     uint64_t control;            /* answers and notices on the same socket: no records */
     uint64_t lines;              /* of log text */
     uint64_t records;            /* with a stamp that could be read */

@@ -28,7 +28,8 @@ class Losses:
             can stand for a whole event: without its first record the others are never made.
         serials_missing: events of which nothing came (`Stats.serials_missing`).
         incomplete: events without their end or their SYSCALL record (`Stats.incomplete`).
-        truncated: records whose end was cut off and that fields are read from (`Stats.truncated`).
+        truncated: records whose end was cut off or not read, and that fields are read from
+            (`Stats.truncated`).
         socket_drops: records that found a multicast socket full (SO_MEMINFO). They are missing in
             serials_missing and incomplete as well, later.
         foreign: datagrams of other processes, dropped unread (`Stats.foreign`).

@@ -14,7 +14,8 @@ class Stats:
     Attributes:
         datagrams: received or fed.
         foreign: of these, not sent by the kernel; dropped unread.
-        truncated: datagrams and lines longer than the limit; their start was used.
+        truncated: datagrams and lines longer than the limit; their start was used. Also events that a
+            detection may want with a record of 16 fields and words that are none of the kernel's.
         control: datagrams that are answers or notices, not records.
         lines: lines of log text.
         records: records whose stamp could be read.

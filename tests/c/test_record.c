@@ -452,6 +452,51 @@ static void unknown_fields(void) {
     }
 }
 
+/* Whether the key of a record is found behind so many of one word, and whether all of it was read. */
+static void key_behind(const char *word, unsigned count, bool found) {
+    char body[512] = "";
+    size_t at = 0;
+    for (unsigned i = 0; i < count; i++) {
+        at += (size_t)snprintf(body + at, sizeof body - at, "%s", word);
+    }
+    at += (size_t)snprintf(body + at, sizeof body - at, "key=\"k\"");
+    const as_record record = {.type = AS_TYPE_SYSCALL, .body = guarded_span(body, at)};
+    as_value values[AS_FIELDS] = {0};
+    if (!CHECK_EQUAL(as_record_fields(&record, AS_BIT(AS_FIELD_KEY), values), found) ||
+        !CHECK_EQUAL(values[AS_FIELD_KEY].form == AS_FORM_QUOTED, found)) {
+        printf("# behind %u of '%s'\n", count, word);
+    }
+}
+
+static void others(void) {
+    static const char *const words[] = {"x=1 ", "word ", "x=\"a\" ", "== ", "cap_fp=0 ", "keys=\"\" ", "x= "};
+    CASE("fields and words that the kernel does not write are read over up to a bound, whatever they are");
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        key_behind(words[i], AS_MOST_OTHERS - 1, true);
+        key_behind(words[i], AS_MOST_OTHERS, false);
+    }
+
+    CASE("a field that comes again is one of them, but not its first time; blanks are none");
+    key_behind("pid= 1 ", (AS_MOST_OTHERS - 1) / 2, true);
+    key_behind("subj=a ", AS_MOST_OTHERS, true); /* a label goes on up to the key */
+    key_behind("   ", 40, true);
+
+    CASE("all fields of the kernel are found in any order");
+    const fields found = SYSCALL("key=\"k\" exe=\"/x\" comm=\"x\" ses=1 tty=a fsgid=1 sgid=2 egid=3 fsuid=4 suid=5 euid=6 gid=7 "
+                                 "uid=8 auid=9 pid=10 ppid=11 items=12 a3=1 a2=2 a1=3 a0=4 exit=5 success=yes syscall=6 "
+                                 "arch=7");
+    CHECK_TEXT(text_of(&found, AS_FIELD_ARCH), "7");
+    CHECK_TEXT(text_of(&found, AS_FIELD_KEY), "k");
+
+    CASE("a translation is looked for up to as many equal signs of a value");
+    const fields near = SYSCALL("tty=a====UID=b key=\"k\"");
+    CHECK_TEXT(text_of(&near, AS_FIELD_TTY), "a====");
+    const fields longest = SYSCALL("tty=aOBJ_UID=b key=\"k\"");
+    CHECK_TEXT(text_of(&longest, AS_FIELD_TTY), "a");
+    const fields far = SYSCALL("tty=a================UID=b key=\"k\"");
+    CHECK_TEXT(text_of(&far, AS_FIELD_TTY), "a================UID=b");
+}
+
 int main(void) {
     stamps();
     one_after_another();
@@ -466,5 +511,6 @@ int main(void) {
     numbers();
     pathological();
     unknown_fields();
+    others();
     return check_done();
 }

@@ -364,6 +364,22 @@ static void feeding(void) {
     CHECK_EQUAL(stats_of(ring).truncated, 1);
     as_ring_free(ring);
 
+    CASE("an event that a rule may want, with a record of more unknown fields than are read, is counted");
+    const as_config limits = sample_config();
+    ring = ring_of(&limits, 0, 1);
+    in.len = 0;
+    size_t at_end = (size_t)snprintf(body, sizeof body, "arch=c000003e syscall=257");
+    for (unsigned i = 0; i < AS_MOST_OTHERS; i++) {
+        at_end += (size_t)snprintf(body + at_end, sizeof body - at_end, " x=%u", i);
+    }
+    snprintf(body + at_end, sizeof body - at_end, " items=0 pid=7");
+    pack(&in, 1, 0, 1300, 1, 1, body);
+    pack(&in, 1, 0, 1320, 1, 1, "");
+    CHECK_EQUAL(feed(ring), in.len);
+    CHECK_EQUAL(stats_of(ring).truncated, 1);
+    CHECK_EQUAL(stats_of(ring).events, 1);
+    as_ring_free(ring);
+
     CASE("an event whose SYSCALL is missing is decided by nobody");
     ring = sample_ring();
     in.len = 0;

@@ -158,7 +158,9 @@ void as_decide_begin(as_ring *ring, as_event *event) {
     /* Without its SYSCALL record nobody can say which call it was. */
     if (event->wanted != 0 && (event->kept & (1u << AS_ROLE_SYSCALL)) != 0) {
         as_values_clear(decision->values, ring->match.fields);
-        as_event_fields(&ring->events, event, ring->match.fields, decision->values);
+        if (!as_event_fields(&ring->events, event, ring->match.fields, decision->values)) {
+            ring->stats.truncated++;
+        }
         decision->matching = as_match_event(&ring->match, event->wanted, decision->values);
         if ((decision->matching & ring->match.excepting) != 0) {
             decision->matching = as_match_except(&ring->match, &ring->events, event, decision->matching,

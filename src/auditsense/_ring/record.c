@@ -154,19 +154,26 @@ static uint32_t without_separator(as_span value, uint32_t end) {
     return end;
 }
 
-/* The names a daemon's translation starts with, in case its separator was lost or rewritten on the way. */
+/* The names a daemon's translation starts with, in case its separator was lost or rewritten on the way. Each ends at
+ * the first '=' that can end one, so the longest is the one that starts first. */
 static uint32_t translated(as_span value) {
-    static const char *const first[] = {"ARCH=", "OUID=", "UID=", "AUID=", "SADDR=", "OBJ_UID="};
-    uint32_t cut = value.len;
-    for (size_t i = 0; i < COUNT(first); i++) {
-        const uint32_t len = (uint32_t)strlen(first[i]);
-        for (uint32_t at = 0; at + len <= value.len && at < cut; at++) {
-            if (memcmp(value.at + at, first[i], len) == 0) {
-                cut = at;
+    static const char *const first[] = {"OBJ_UID=", "SADDR=", "ARCH=", "OUID=", "AUID=", "UID="};
+    enum { MOST_EQUALS = 16 };
+    uint32_t end = 0;
+    for (unsigned equals = 0; equals < MOST_EQUALS; equals++) {
+        const uint8_t *found = end == value.len ? NULL : memchr(value.at + end, '=', value.len - end);
+        if (found == NULL) {
+            break;
+        }
+        end = (uint32_t)(found - value.at) + 1;
+        for (size_t i = 0; i < COUNT(first); i++) {
+            const uint32_t len = (uint32_t)strlen(first[i]);
+            if (end >= len && memcmp(value.at + end - len, first[i], len) == 0) {
+                return without_separator(value, end - len);
             }
         }
     }
-    return cut == value.len ? cut : without_separator(value, cut);
+    return value.len;
 }
 
 static uint32_t find(as_span text, uint8_t byte) {
@@ -174,11 +181,37 @@ static uint32_t find(as_span text, uint8_t byte) {
     return at == NULL ? text.len : (uint32_t)(at - text.at);
 }
 
+/* Where the first '=' or blank stands, or text.len. */
+static uint32_t find_key_end(as_span text) {
+    uint32_t at = 0;
+    for (; text.len - at >= 8; at += 8) {
+        const uint64_t word = as_load8(text.at + at);
+        const uint64_t found = as_bytes_equal(word, '=') | as_bytes_equal(word, ' ');
+        if (found != 0) {
+            return at + as_first_byte(found);
+        }
+    }
+    while (at < text.len && text.at[at] != '=' && text.at[at] != ' ') {
+        at++;
+    }
+    return at;
+}
+
+static as_span skip_blanks(as_span text) {
+    while (text.len >= 8 && as_load8(text.at) == AS_EACH_BYTE * ' ') {
+        text = as_span_skip(text, 8);
+    }
+    while (text.len > 0 && text.at[0] == ' ') {
+        text = as_span_skip(text, 1);
+    }
+    return text;
+}
+
 /* Where the last of these words starts, or text.len. */
 static uint32_t find_last(as_span text, const char *until) {
     const uint32_t len = (uint32_t)strlen(until);
     for (uint32_t at = text.len >= len ? text.len - len + 1 : 0; at > 0; at--) {
-        if (memcmp(text.at + at - 1, until, len) == 0) {
+        if (text.at[at + len - 2] == '=' && memcmp(text.at + at - 1, until, len) == 0) {
             return at - 1;
         }
     }
@@ -203,11 +236,8 @@ static as_value take_value(as_span *text, const char *until) {
         return value;
     }
     uint32_t end = until == NULL ? text->len : find_last(*text, until);
-    bool assigned = false; /* a second '=': a translation is glued to the value */
     if (end == text->len) {
-        for (end = 0; end < text->len && text->at[end] != ' '; end++) {
-            assigned = assigned || text->at[end] == '=';
-        }
+        end = find(*text, ' ');
     }
     value.span.len = end;
     *text = as_span_skip(*text, end);
@@ -215,7 +245,7 @@ static as_value take_value(as_span *text, const char *until) {
         value.form = AS_FORM_QUOTED; /* not as the kernel writes a label: a collector has quoted it */
         value.span = as_span_of(value.span.at + 1, end - 2);
     }
-    if (assigned && until == NULL) {
+    if (until == NULL) { /* a second '=': a translation is glued to the value */
         const uint32_t cut = translated(value.span);
         if (cut < value.span.len) {
             value.span.len = cut;
@@ -225,29 +255,12 @@ static as_value take_value(as_span *text, const char *until) {
     return value;
 }
 
-/* True when text goes on with this field's key and its '='. Keys are a few bytes: a call would cost more. */
-static inline bool at_key(as_span text, const known *field) {
-    if (text.len < field->len || text.at[field->len - 1] != '=') {
-        return false;
-    }
-    for (uint32_t i = 0; i + 1 < field->len; i++) {
-        if (text.at[i] != (uint8_t)field->key[i]) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* The field whose key text goes on with, looked for from `expected` on; NULL: none of these. */
-static const known *field_at(as_span text, const known *fields, uint32_t count, uint32_t expected) {
-    for (uint32_t i = expected; i < count; i++) {
-        if (at_key(text, &fields[i])) {
-            return &fields[i];
-        }
-    }
-    for (uint32_t i = 0; i < expected; i++) {
-        if (at_key(text, &fields[i])) {
-            return &fields[i];
+/* The field with this key and its '=', looked for from `expected` on; NULL: none of these. */
+static const known *field_of(as_span key, const known *fields, uint32_t count, uint32_t expected) {
+    for (uint32_t i = 0; i < count; i++) {
+        const known *field = &fields[expected + i < count ? expected + i : expected + i - count];
+        if (field->len == key.len && field->key[0] == (char)key.at[0] && memcmp(field->key, key.at, key.len) == 0) {
+            return field;
         }
     }
     return NULL;
@@ -326,36 +339,23 @@ static const known *take_expected(as_span *text, const known *field, const known
     return field;
 }
 
-/* A blank, or any field, expected or not, or a word without a value. *found: the known field whose value it
- * was, else NULL. */
-static void take_any(as_span *text, const known *fields, uint32_t count, uint32_t expected,
-                     uint64_t *passed, const known **found, as_value *value) {
-    if (text->at[0] == ' ') {
-        *text = as_span_skip(*text, 1);
-        return;
+/* Any field, expected or not, or a word without a value. Returns the known field whose value it was, else NULL. */
+static const known *take_any(as_span *text, const known *fields, uint32_t count, uint32_t expected, uint64_t *passed,
+                             as_value *value) {
+    const uint32_t key = find_key_end(*text);
+    if (key == text->len || text->at[key] == ' ') {
+        *text = as_span_skip(*text, key); /* a word without a value */
+        return NULL;
     }
-    const known *field = field_at(*text, fields, count, expected);
-    uint32_t key = 0;
-    *found = field;
-    if (field == NULL) {
-        while (key < text->len && text->at[key] != '=' && text->at[key] != ' ') {
-            key++;
-        }
-        if (key == text->len || text->at[key] == ' ') {
-            *text = as_span_skip(*text, key); /* a word without a value */
-            return;
-        }
-        key++;
-    } else {
-        key = field->len;
-    }
-    *text = as_span_skip(*text, key);
+    const known *field = field_of(as_span_of(text->at, key + 1), fields, count, expected);
     const bool first = field != NULL && (*passed & field->bit) == 0;
+    *text = as_span_skip(*text, key + 1);
     *passed |= field == NULL ? 0 : field->bit;
     *value = take_value(text, first ? field->until : NULL);
+    return field;
 }
 
-void as_record_fields(const as_record *record, uint64_t wanted, as_value values[AS_FIELDS]) {
+bool as_record_fields(const as_record *record, uint64_t wanted, as_value values[AS_FIELDS]) {
     const known *fields = NULL;
     uint32_t count = 0;
     for (size_t i = 0; i < COUNT(grammar); i++) {
@@ -366,26 +366,33 @@ void as_record_fields(const as_record *record, uint64_t wanted, as_value values[
         }
     }
     if (fields == NULL || wanted == 0) {
-        return;
+        return true;
     }
     as_span text = record->body;
     const known *expected = fields;
     uint64_t passed = 0; /* bits of the fields that were met, of those that take_expected leaves alone */
+    uint32_t others = 0; /* fields and words that told nothing new */
     bool cut = false; /* the daemon's translation is off; what is as expected ends before it anyway */
-    for (;;) {
+    while (others < AS_MOST_OTHERS) {
         expected = take_expected(&text, expected, &fields[count - 1], &wanted, values);
-        if (wanted == 0 || text.len == 0) {
-            return;
+        if (wanted == 0) {
+            return true;
         }
         if (!cut) {
             text.len = find(text, TRANSLATION);
             cut = true;
         }
-        const known *field = NULL;
-        as_value value;
-        if (text.len > 0) {
-            take_any(&text, fields, count, (uint32_t)(expected - fields), &passed, &field, &value);
+        if (text.len > 0 && text.at[0] == ' ') {
+            text = skip_blanks(text);
+            continue;
         }
+        if (text.len == 0) {
+            return true;
+        }
+        const uint64_t before = passed;
+        as_value value;
+        const known *field = take_any(&text, fields, count, (uint32_t)(expected - fields), &passed, &value);
+        others += passed == before ? 1 : 0;
         if (field == NULL) {
             continue;
         }
@@ -395,6 +402,7 @@ void as_record_fields(const as_record *record, uint64_t wanted, as_value values[
             wanted &= ~field->bit;
         }
     }
+    return false;
 }
 
 /* The number behind this key at the start of text, when a blank ends it; *text is moved to behind that. */

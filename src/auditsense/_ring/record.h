@@ -41,10 +41,15 @@ bool as_record_read_next(as_stamp *before, uint16_t type, as_span text, as_recor
 #define AS_RANGE(from, to) ((AS_BIT(to) | (AS_BIT(to) - 1)) & ~(AS_BIT(from) - 1))
 #define AS_PATH_FIELDS AS_RANGE(AS_FIELD_PATH_NAME, AS_FIELD_PATH_NAMETYPE)
 
-/* Find fields of this record's type in its body: one pass, that ends when all the wanted ones are found.
+/* How many fields and words that tell nothing new are read over in a record. The kernel writes one at most (per=), and
+ * its own fields before anything a program chose. */
+enum { AS_MOST_OTHERS = 16 };
+
+/* Find fields of this record's type in its body: one pass, that ends when all the wanted ones are found, or behind
+ * AS_MOST_OTHERS. False: some may stand in the rest, which was not read.
  * Nothing else of values is touched or looked at. Values that are there already are left as they are, so that
  * records of several types fill one array of AS_FIELDS values; the first of two equal keys counts. */
-void as_record_fields(const as_record *record, uint64_t wanted, as_value values[AS_FIELDS]);
+bool as_record_fields(const as_record *record, uint64_t wanted, as_value values[AS_FIELDS]);
 
 /* Make these fields absent. Nothing else of an absent value is ever read. */
 static inline void as_values_clear(as_value values[AS_FIELDS], uint64_t fields) {

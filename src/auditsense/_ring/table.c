@@ -148,12 +148,13 @@ void as_event_keep(as_events *events, as_event *event, as_role role, as_span tex
     }
 }
 
-void as_event_fields(const as_events *events, const as_event *event, uint64_t wanted, as_value values[AS_FIELDS]) {
+bool as_event_fields(const as_events *events, const as_event *event, uint64_t wanted, as_value values[AS_FIELDS]) {
     static const uint16_t types[] = {[AS_ROLE_SYSCALL] = AS_TYPE_SYSCALL,
                                      [AS_ROLE_CWD] = AS_TYPE_CWD,
                                      [AS_ROLE_PATH] = AS_TYPE_PATH,
                                      [AS_ROLE_FIRST_PATH] = AS_TYPE_PATH,
                                      [AS_ROLE_PROCTITLE] = AS_TYPE_PROCTITLE};
+    bool whole = true;
     for (unsigned role = 0; role < AS_ROLES; role++) {
         const bool outranked = role == AS_ROLE_FIRST_PATH && (event->kept & (1u << AS_ROLE_PATH)) != 0;
         if ((event->kept & (1u << role)) == 0 || outranked) {
@@ -164,7 +165,8 @@ void as_event_fields(const as_events *events, const as_event *event, uint64_t wa
             values[AS_FIELD_NODE] = (as_value){.span = text, .form = AS_FORM_QUOTED};
         } else {
             const as_record record = {.type = types[role], .body = text};
-            as_record_fields(&record, wanted, values);
+            whole = as_record_fields(&record, wanted, values) && whole;
         }
     }
+    return whole;
 }

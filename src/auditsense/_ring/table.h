@@ -110,8 +110,8 @@ as_event *as_events_closed(as_events *events);
 void as_events_forget(as_events *events, as_event *event);
 
 /* The wanted values of a closed event, and some that lie before them; absent where it has none. They point
- * into kept texts. */
-void as_event_fields(const as_events *events, const as_event *event, uint64_t wanted, as_value values[AS_FIELDS]);
+ * into kept texts. False: the rest of a record was not read. */
+bool as_event_fields(const as_events *events, const as_event *event, uint64_t wanted, as_value values[AS_FIELDS]);
 
 /* Lists: each event is in the one of its state; those with large texts are in a second one as well. */
 

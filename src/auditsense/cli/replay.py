@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _ALERTS_FOUND = 10
 _LIMITS = (
-    ("truncated", "lines or datagrams were longer than the limit and were cut"),
+    ("truncated", "lines or datagrams were longer than the limit and were cut, or full of unknown fields"),
     ("incomplete", "events lack their end, their SYSCALL record or PATH records that it announces"),
     ("evicted", "events were decided early, because the table of events was full"),
     ("late", "records came after their event was decided"),
