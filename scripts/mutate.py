@@ -5,9 +5,10 @@
     python scripts/mutate.py --list src/auditsense/alerts.py               # say what would be tried
 
 Each mutant is built in a copy of the checkout. A mutant of C runs the C tests first, its own stage's before
-the others, and only then the Python tests; one of Python runs the tests of its module. Time is limited, so a
-mutant that loops is killed and counts as noticed. As root, all of it runs in PID and mount namespaces of its
-own: a defect in kernel/ can then change no audit setting and end no process of the host.
+the others, and only then the Python tests. One of Python first runs the tests that reach its line, as a run
+with coverage has found, and then the files of tests that reach its module or start processes. Time is
+limited, so a mutant that loops is killed and counts as noticed. As root, all of it runs in PID and mount
+namespaces of its own: a defect in kernel/ can then change no audit setting and end no process of the host.
 
 scripts/equivalent_mutants.txt lists mutants that change nothing that can be seen, each with its reason.
 
@@ -20,6 +21,7 @@ import argparse
 import os
 import queue
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -28,6 +30,7 @@ import tempfile
 import threading
 import time
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -44,8 +47,10 @@ PACKAGE: Final = "src/auditsense"
 EQUIVALENT: Final = ROOT / "scripts" / "equivalent_mutants.txt"
 DEFAULT: Final = (
     *("_ring.c", "_ring/*.c", "kernel/*.py"),
-    *("alerts.py", "alert_policy.py", "burst.py", "fair_limit.py", "stream_time.py"),
+    *("alerts.py", "alert_policy.py", "burst.py", "fair_limit.py", "stream_time.py", "notices.py"),
 )
+STARTS_PROCESSES: Final = re.compile(r"\b(subprocess|os\.fork|started|isolated|as_nobody)\b")
+MOST_NEAR: Final = 60  # tests that reach the line of a mutant, before all tests of its module
 INSIDE: Final = "AUDITSENSE_MUTATE_INSIDE"
 
 # The Python tests that a mutant runs, in this order. {name} is the module's.
@@ -94,6 +99,11 @@ class Worker:
     options: argparse.Namespace
     deselected: list[str] = field(default_factory=list)
     baseline_s: dict[str, float] = field(default_factory=dict)
+    reached: dict[tuple[str, int], list[str]] = field(default_factory=dict)
+    """The tests that reach a line of a file, those of the files named first in TESTS first."""
+
+    touching: dict[str, set[str]] = field(default_factory=dict)
+    """The files of tests that reach a file."""
 
     @property
     def build(self) -> Path:
@@ -105,8 +115,8 @@ class Worker:
         """The interpreter whose packages are this copy and those of the environment."""
         return self.root / ".venv" / "bin" / "python"
 
-    def prepare(self) -> None:
-        """Copy what git tracks, and build it."""
+    def prepare(self, built: Worker | None = None) -> None:
+        """Copy what git tracks, and build it; or use what another one has built, for mutants of Python."""
         listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True)
         for name in listed.stdout.decode().split("\0"):
             if name and (ROOT / name).is_file():
@@ -125,6 +135,9 @@ class Worker:
             f"#!{self.python}\nimport sys\nfrom auditsense.cli import main\nsys.exit(main())\n", "utf-8"
         )
         program.chmod(0o755)
+        if built is not None:
+            shutil.copy2(built.root / PACKAGE / "_ffi.abi3.so", self.root / PACKAGE)
+            return
         checks = ["-Db_sanitize=address,undefined"] if self.options.sanitize else []
         setup = [
             "meson",
@@ -136,7 +149,7 @@ class Worker:
             *checks,
         ]
         subprocess.run(setup, cwd=self.root, check=True, stdout=subprocess.DEVNULL)
-        if not self.compiled(module=True):
+        if not self.compiled(module=not self.options.sanitize):
             raise SystemExit("the copy of the checkout does not build")
 
     def compiled(self, *, module: bool) -> bool:
@@ -188,22 +201,90 @@ class Worker:
 
     def failing(self, tests: Iterable[str]) -> list[str]:
         """Return the tests that fail in the copy as it is: they tell nothing about a mutant."""
-        words: list[str | Path] = [self.python, "-m", "pytest", "-q", "-rfE", "-p", "no:cacheprovider"]
+        words: list[str | Path] = [
+            self.python,
+            "-m",
+            "coverage",
+            "run",
+            "--append",
+            f"--rcfile={self.coverage}",
+        ]
+        words += ["-m", "pytest", "-q", "-rfE", "-p", "no:cacheprovider", "--hypothesis-seed=1"]
+        words += ["--durations=0", "-vv"]
         done = subprocess.run(
-            [*words, "--hypothesis-seed=1", *tests],
+            [*words, "-m", "not live", *tests],
             cwd=self.root,
+            env={**os.environ, "COVERAGE_CORE": "ctrace"},
             capture_output=True,
             text=True,
             check=False,
         )
         if done.returncode not in {0, 1}:
             raise SystemExit(f"the tests do not run in the copy:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+        for found in re.finditer(
+            r"^([0-9.]+)s (?:setup|call|teardown) +([^:\s]+)::", done.stdout, re.MULTILINE
+        ):
+            self.baseline_s[found[2]] = self.baseline_s.get(found[2], 2) + float(found[1])
         lines = [
             line.split(" - ")[0]
             for line in done.stdout.splitlines()
             if line.startswith(("FAILED ", "ERROR "))
         ]
         return [line.split(" ", 1)[1] for line in lines]
+
+    @property
+    def coverage(self) -> Path:
+        """The configuration of the run that finds which test reaches which line."""
+        path = self.root / ".build" / "coverage.ini"
+        if not path.exists():
+            data = self.root / ".build" / "coverage"
+            path.write_text(
+                f"[run]\ndata_file = {data}\nsource = src/auditsense\ndynamic_context = test_function\n",
+                encoding="utf-8",
+            )
+        return path
+
+    def note_reached(self, tests: Sequence[str]) -> None:
+        """Read what `failing` has found; of files of tests given, in their order."""
+        from coverage import CoverageData  # noqa: PLC0415 - only in the group of the tests
+
+        data = CoverageData(str(self.root / ".build" / "coverage"))
+        data.read()
+        for file in data.measured_files():
+            path = str(Path(file).relative_to(self.root))
+            for line, contexts in data.contexts_by_lineno(file).items():
+                found = [self._test_of(one) for one in contexts]
+                names = sorted({one for one in found if one is not None})
+                self.reached[path, line] = names
+                self.touching.setdefault(path, set()).update(name.split("::")[0] for name in names)
+        order = {name: number for number, name in enumerate(tests)}
+        for names in self.reached.values():
+            names.sort(key=lambda name: order.get(name.split("::", maxsplit=1)[0], len(order)))
+
+    def files_of(self, tests: Iterable[str]) -> list[str]:
+        """Return the files of these tests, each once; a folder stands for those in it."""
+        found: list[str] = []
+        for one in tests:
+            path = self.root / one
+            inside = sorted(path.rglob("test_*.py")) if path.is_dir() else [path]
+            found += [str(file.relative_to(self.root)) for file in inside]
+        return list(dict.fromkeys(found))
+
+    def _may_reach(self, test: str, path: str) -> bool:
+        """Tell whether a file of tests reaches a module, as far as coverage can tell."""
+        if Path(test).stem == f"test_{Path(path).stem}" or test in self.touching.get(path, ()):
+            return True
+        return STARTS_PROCESSES.search((self.root / test).read_text(encoding="utf-8")) is not None
+
+    def _test_of(self, context: str) -> str | None:
+        """Return the test of a context of coverage, as `tests.test_alerts.test_one`."""
+        parts = context.split(".")
+        for folder in ("", "tests", "tests/kernel", "tests/sources"):
+            for size in range(1, len(parts)):
+                path = Path(folder, *parts[:size]).with_suffix(".py")
+                if (self.root / path).is_file():
+                    return "::".join((str(path), *parts[size:]))
+        return None
 
     def try_one(self, mutant: Mutant) -> Outcome:
         """Build a mutant, test it, and restore the file."""
@@ -230,8 +311,13 @@ class Worker:
         return self._by_pytest(mutant, tests)
 
     def _by_pytest(self, mutant: Mutant, tests: list[str]) -> Outcome:
-        for some in tests:
-            why = self.pytest([some], 60 + 4 * self.baseline_s.get(some, 60))
+        source = (self.root / mutant.path).read_text(encoding="utf-8")
+        near, files = self.reached.get((mutant.path, mutant.line(source)), []), tests
+        if mutant.path.endswith(".py"):
+            files = [one for one in self.files_of(tests) if self._may_reach(one, mutant.path)]
+        for some in (near[:MOST_NEAR], files):
+            allowed_s = sum(self.baseline_s.get(one, 5) for one in {one.split("::")[0] for one in some})
+            why = self.pytest(some, 30 + 3 * allowed_s) if some else None
             if why is not None:
                 return Outcome(mutant, "timeout" if why == "timeout" else "killed", why)
         return Outcome(mutant, "survived")
@@ -254,6 +340,12 @@ def equivalent() -> set[tuple[str, str, str]]:
     return found
 
 
+@cache
+def source_of(path: str) -> str:
+    """Return a file as it was when it was read first: it may be edited during the run."""
+    return (ROOT / path).read_text(encoding="utf-8")
+
+
 def chosen(options: argparse.Namespace) -> tuple[list[Mutant], int]:
     """Return the mutants to try, and how many there are."""
     paths = [str(path.resolve().relative_to(ROOT)) for path in options.files]
@@ -265,7 +357,7 @@ def chosen(options: argparse.Namespace) -> tuple[list[Mutant], int]:
         ]
     same, found = equivalent(), []
     for path in paths:
-        source = (ROOT / path).read_text(encoding="utf-8")
+        source = source_of(path)
         found += [one for one in mutants_of(path, source) if (path, *one.lines(source)) not in same]
     every = len(found)
     if options.sample and options.sample < every:
@@ -275,7 +367,7 @@ def chosen(options: argparse.Namespace) -> tuple[list[Mutant], int]:
 
 def shown(mutant: Mutant) -> str:
     """Return a mutant as a person reads it."""
-    source = (ROOT / mutant.path).read_text(encoding="utf-8")
+    source = source_of(mutant.path)
     before, after = mutant.lines(source)
     return f"{mutant.path}:{mutant.line(source)}: {mutant.kind}\n  - {before}\n  + {after}"
 
@@ -328,18 +420,20 @@ def prepared(folder: Path, mutants: list[Mutant], options: argparse.Namespace) -
     workers = [Worker(folder / str(number), options) for number in range(options.jobs)]
     for worker in workers:
         worker.root.mkdir()
-        worker.prepare()
+        python = worker is not workers[0] and all(one.path.endswith(".py") for one in mutants)
+        worker.prepare(workers[0] if python else None)
     first = workers[0]
-    needed = () if options.c_only else [test for one in mutants for test in tests_of(one.path, first.root)]
-    for test in dict.fromkeys(needed):
-        begun = time.monotonic()
-        first.deselected += first.failing([test])
-        first.baseline_s[test] = time.monotonic() - begun
+    needed = [] if options.c_only else [test for one in mutants for test in tests_of(one.path, first.root)]
+    needed = first.files_of(needed)
+    first.deselected += first.failing(needed) if needed else []
     if first.deselected:
         names = " ".join(dict.fromkeys(first.deselected))
         print(f"left out, they fail without a mutant here: {names}", flush=True)
+    if needed:
+        first.note_reached(needed)
     for worker in workers[1:]:
         worker.deselected, worker.baseline_s = first.deselected, first.baseline_s
+        worker.reached, worker.touching = first.reached, first.touching
     return workers
 
 
@@ -391,6 +485,8 @@ def main(arguments: list[str]) -> int:
     signal.signal(
         signal.SIGTERM, lambda *_: sys.exit(143)
     )  # the first process of a namespace ignores it else
+    # meson and ninja of the environment, also when it is not activated.
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     begun = time.monotonic()
     outcomes = tried(mutants, options)
     counts = {

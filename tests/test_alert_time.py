@@ -169,6 +169,23 @@ def test_hosts_have_times_of_their_own() -> None:
         assert [one["host"]["name"] for one in documents] == ["web1", "web2"]
 
 
+def test_hosts_beyond_the_bound_share_one_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("auditsense.alerts._MOST_HOSTS", 2)
+
+    def fed_by(detector: Detector, node: str, at_ms: int) -> list[tuple[str, str]]:
+        events = burst(12, ms=START + at_ms, serial=1 + at_ms, pid=7)
+        documents = fed(detector, [dataclasses.replace(event, node=node) for event in events])
+        return [(one["auditsense"]["state"], one["host"]["name"]) for one in documents]
+
+    with Detector(host=HOST) as detector:
+        for node in ("web1", "web2", "web3", "web4"):
+            assert fed_by(detector, node, 0) == [("alert", node)]
+        assert fed_by(detector, "web2", HOUR) == [("closed", "web2"), ("alert", "web2")]
+        shared = [("closed", "web3"), ("closed", "web4"), ("alert", "web3")]
+        assert fed_by(detector, "web3", HOUR) == shared
+        assert fed_by(detector, "web1", HOUR) == [("closed", "web1"), ("alert", "web1")]
+
+
 def test_silent_host_is_closed_when_time_passes_elsewhere() -> None:
     events = [dataclasses.replace(event, node="web1") for event in burst(12, ms=START, serial=1, pid=7)]
     with Detector(host=HOST, policy=AlertPolicy(suppress_ms=20_000)) as detector:
@@ -176,6 +193,61 @@ def test_silent_host_is_closed_when_time_passes_elsewhere() -> None:
         assert detector.advance(START + 1000) == []
         (closed,) = [one for at in range(2, 40) for one in detector.advance(START + at * 1000)]
         assert closed["auditsense"]["state"] == "closed"
+
+
+def states(documents: Iterable[Document]) -> list[str]:
+    return [one["auditsense"]["state"] for one in documents]
+
+
+def test_owner_clock_that_goes_back_does_not_move_time() -> None:
+    with Detector(host=HOST, policy=AlertPolicy(suppress_ms=10_000)) as detector:
+        for now_ms in (1_000_000, 1_020_000, 1_000_000):
+            detector.tick(now_ms)
+        assert states(fed(detector, burst(12, ms=START, serial=1))) == ["alert"]
+        assert detector.tick(1_030_000) == []
+        assert states(detector.tick(1_030_001)) == ["closed"]
+
+
+def test_burst_goes_on_after_exactly_the_suppression_on_the_owner_clock() -> None:
+    with Detector(host=HOST, policy=AlertPolicy(suppress_ms=10_000)) as detector:
+        detector.tick(1_000_000)
+        assert states(fed(detector, burst(10, ms=START, serial=1))) == ["alert"]
+        assert detector.tick(1_010_000) == []
+        assert fed(detector, burst(10, ms=START + 10_000, serial=50)) == []
+        assert detector.alert_counts.suppressed == 1
+
+
+def test_host_whose_clock_is_behind_does_not_move_the_time_of_all_back() -> None:
+    """Otherwise the next advance would count the difference as silence of that host."""
+    behind = [dataclasses.replace(event, node="web1") for event in burst(12, ms=START, serial=1)]
+    later = [dataclasses.replace(event, node="web1") for event in burst(12, ms=START + 5000, serial=50)]
+    with Detector(host=HOST, policy=AlertPolicy(suppress_ms=20_000)) as detector:
+        fed(detector, behind)
+        for second in range(0, 101, 10):
+            detector.advance(START + second * 1000)
+        assert states(fed(detector, later)) == ["alert"]
+        assert detector.advance(START + 110_000) == []
+        assert detector.advance(START + 120_000) == []
+        assert states(detector.advance(START + 121_000)) == ["closed"]
+
+
+def test_advance_of_a_host_that_is_behind_does_not_begin_an_interval_in_the_past() -> None:
+    ahead = [
+        dataclasses.replace(event, node="web1")
+        for second in (0, 50, 100)
+        for event in burst(12, ms=START + second * 1000, serial=1 + second * 100)
+    ]
+    with Detector(host=HOST, policy=AlertPolicy(interval_ms=40_000, max_alerts=5)) as detector:
+        detector.advance(START)
+        fed(detector, ahead)
+        detector.advance(START + 5000)
+        for pid in (1, 2):  # one alert, one withheld, in an interval that begins at 100 s
+            fed(detector, burst(12, ms=START + 5100, serial=100_000 * pid, pid=pid))
+        more = [
+            dataclasses.replace(event, node="web1")
+            for event in burst(12, ms=START + 110_000, serial=90_000, pid=3)
+        ]
+        assert "withheld" not in states(fed(detector, more))
 
 
 # --- a sensor ------------------------------------------------------------------------------

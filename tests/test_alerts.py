@@ -204,6 +204,13 @@ def test_of_too_many_bursts_the_one_that_was_quiet_longest_is_closed_early() -> 
         assert said(feed(one, scan(2, 4000)))[-1] == ("alert", 2, 10)
 
 
+def test_of_too_many_bursts_the_one_quiet_longest_on_any_host_is_closed_early() -> None:
+    with detector(AlertPolicy(max_bursts=2)) as one:
+        feed(one, in_order(on("web1", scan(1, 0, 12)), on("web2", scan(2, 2000, 12))))
+        assert said(feed(one, on("web2", scan(3, 4000)))) == [("closed", 1, 12), ("alert", 3, 10)]
+        assert said(feed(one, on("web1", scan(4, 6000)))) == [("closed", 2, 12), ("alert", 4, 10)]
+
+
 # --- who ---------------------------------------------------------------------------------------
 
 

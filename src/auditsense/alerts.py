@@ -72,13 +72,13 @@ class Alerts:
         self,
         detections: Sequence[Detection],
         host: Host,
-        policy: AlertPolicy | None = None,
-        lost: Callable[[], int] = lambda: 0,
+        policy: AlertPolicy,
+        lost: Callable[[], int],
     ) -> None:
         self.counts = AlertCounts()
         self._lost = lost
         self._detections = detections
-        self._policy = policy if policy is not None else AlertPolicy()
+        self._policy = policy
         self._set_fields()
         self.host = host
         """Where events that name no node come from."""

@@ -137,7 +137,6 @@ class FairLimit:
             accounts.setdefault(burst.account, {}).setdefault(burst.group, []).append(burst)
         keys = {*accounts, *(group for groups in accounts.values() for group in groups)}
         served = {key: turn for key, turn in self._served.items() if key in keys}
-        turns = self._turns if serve else itertools.count(1 + max(served.values(), default=0))
         picked = {group: times for group, times in self._picked.items() if group in keys}
         if serve:
             self._served, self._picked = served, picked
@@ -157,7 +156,7 @@ class FairLimit:
                 groups = groups_of[account]
                 group = groups.pop(0)
                 for burst in itertools.islice(queues[account][group], 1):
-                    served[account] = served[group] = next(turns)
+                    served[account] = served[group] = next(self._turns)
                     picked[group] = picked.get(group, 0) + 1
                     groups.append(group)
                     yield burst

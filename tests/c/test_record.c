@@ -427,6 +427,21 @@ static void one_after_another(void) {
     }
 }
 
+static void longest_stamp(void) {
+    CASE("a stamp of as many bytes as there is room for is remembered, a longer one is not");
+    for (int zeros = 20; zeros < 60; zeros++) {
+        char text[128];
+        const int len = snprintf(text, sizeof text, "audit(%0*d.000:7): a=1", zeros, 1) - 4;
+        const as_span span = guarded_span(text, strlen(text));
+        as_stamp before = {0};
+        as_record record;
+        CHECK(as_record_read_next(&before, 1300, span, &record));
+        CHECK_EQUAL(before.len, (size_t)len <= sizeof before.text ? len : 0);
+        CHECK_EQUAL(record.serial, 7);
+        CHECK_EQUAL(record.ms, 1000);
+    }
+}
+
 static void pathological(void) {
     static const char *const units[] = {"a ",     "a a a=", "subj=a ", "subj=",    "=",     "\"", "comm=\"",
                                         "pid=7 ", "x=AUID", "x=y=",    "x=OUID= ", " key=", "41"};
@@ -500,6 +515,7 @@ static void others(void) {
 int main(void) {
     stamps();
     one_after_another();
+    longest_stamp();
     kinds_of_record();
     kinds_of_field();
     whole_records();
