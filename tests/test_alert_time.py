@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from auditsense import Document
+    from auditsense.kernel.watch import Noticed
     from auditsense.testing import Event
     from tests.faults import NO_HOST, NOTHING, Recorder
 else:  # beside this file, whatever pytest's import mode
@@ -301,6 +302,55 @@ def test_small_corrections_of_the_clock_are_no_steps() -> None:
             clock.advance(1)
             assert sensor.poll() == []
         assert sensor.clock_steps == 0
+
+
+class SlowSource(FakeSource):
+    """A source whose kernel takes its time to answer."""
+
+    def __init__(self, clock: FakeClock, took_s: float) -> None:
+        super().__init__()
+        self._clock, self._took_s = clock, took_s
+
+    def check(self) -> list[Noticed]:
+        self._clock.advance(self._took_s)
+        return super().check()
+
+
+def test_kernel_that_answers_late_is_no_clock_step() -> None:
+    clock = FakeClock()
+    with Sensor(source=SlowSource(clock, 1.7), clock=clock) as sensor:
+        documents = []
+        for n in range(20):
+            clock.step(60 if n == 10 else 0)
+            clock.advance(1)
+            documents += sensor.poll()
+        assert sensor.clock_steps == 1
+    assert [one["auditsense"]["clock"]["step_ms"] for one in documents] == [60_000]
+
+
+class InterruptedClock(FakeClock):
+    """A clock whose reader is stopped for some time each time it has read the wall clock."""
+
+    stopped_s = 0.0
+
+    def wall_ms(self) -> int:
+        shown = super().wall_ms()
+        self.advance(self.stopped_s)
+        return shown
+
+
+def test_reader_that_is_stopped_is_no_clock_step() -> None:
+    clock = InterruptedClock()
+    with Sensor(source=FakeSource(), clock=clock) as sensor:
+        for n in range(20):
+            clock.stopped_s = 30 if n % 3 == 1 else 0
+            clock.advance(1)
+            assert sensor.poll() == []
+        clock.stopped_s = 0
+        clock.step(-60)
+        clock.advance(1)
+        assert [one["auditsense"]["clock"]["step_ms"] for one in sensor.poll()] == [-60_000]
+        assert sensor.clock_steps == 1
 
 
 def test_sensor_ends_bursts_on_its_own_clock() -> None:

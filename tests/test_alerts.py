@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from auditsense import AlertPolicy, Detector, Host, Limits, View, shipped_detections
 from auditsense.detections.model import Window
@@ -299,6 +302,43 @@ def test_sequences_that_were_merged_are_counted_as_if_they_came_one_by_one() -> 
     alert, closed = documents
     assert alert["@timestamp"] < closed["@timestamp"]
     assert closed["event"]["end"] == "2026-11-24T04:05:44.574Z"
+
+
+@pytest.mark.parametrize("size", [1, 3, 1 << 20])
+@pytest.mark.parametrize("pause_ms", [5_100, 60_000, 299_000])
+def test_matches_after_a_pause_are_counted(pause_ms: int, size: int) -> None:
+    """After a pause ten matches are one window: all ten are new."""
+    events = in_order(*(scan(1, n * (pause_ms + 2000), 20) for n in range(4)))
+    assert totals(events, size) == {1: 80}
+
+
+@given(
+    gaps=st.lists(st.sampled_from([0, 1, 40, 300, 480, 620, 900, 1700, 5100, 40_000]), max_size=80),
+    size=st.sampled_from([1, 2, 7, 1 << 20]),
+)
+def test_count_is_matches_that_are_in_windows(gaps: list[int], size: int) -> None:
+    stamps = list(itertools.accumulate(gaps, initial=START))
+    in_windows = {
+        stamp_at
+        for end in range(9, len(stamps))
+        if stamps[end] - stamps[end - 9] <= 5000
+        for stamp_at in range(end - 9, end + 1)
+    }
+    events = [open_event(ms=ms, serial=1 + n, pid=7) for n, ms in enumerate(stamps)]
+    assert totals(events, size) == ({7: len(in_windows)} if in_windows else {})
+
+
+def totals(events: Sequence[Event], size: int) -> dict[int, int]:
+    """Return the last count of each process, with so many events at a time."""
+    with detector() as one:
+        documents = [
+            document
+            for at in range(0, len(events), size)
+            for document in one.feed_text(b"".join(event.text for event in events[at : at + size]))
+        ]
+        documents += one.finish()
+        assert one.alert_counts.suppressed == max(0, one.stats().sequences - one.alert_counts.alerts)
+    return {pid: count for _, pid, count in said(documents)}
 
 
 def test_every_sequence_is_a_document_in_the_view_of_sequences() -> None:

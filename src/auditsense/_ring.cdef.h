@@ -119,7 +119,8 @@ typedef struct {
     uint32_t span_ms;    /* from the first to the last of them at most, 1 to 86400000 */
     uint32_t merge_ms;   /* 0: every completed window is a hit of its own; else a waiting hit of the
                             same key and actor takes in those that come at most so much later, as long as
-                            the stamps of completions stay within one second */
+                            the stamps of completions stay within one second and no match between them
+                            completed none: so each window it takes in is one match more */
     uint32_t first_exception; /* an event that any of them takes is no match of this rule */
     uint32_t exceptions;
 } as_rule;

@@ -20,7 +20,7 @@ import itertools
 from typing import TYPE_CHECKING
 
 from auditsense.alert_policy import AlertCounts, AlertPolicy
-from auditsense.burst import MOST_WINDOWS, Burst, account_of, actor_of
+from auditsense.burst import Burst, account_of, actor_of
 from auditsense.detections.fields import HOST, field
 from auditsense.documents import Document, alert_document
 from auditsense.fair_limit import FairLimit
@@ -281,9 +281,8 @@ class Alerts:
             if len(self._bursts) >= self._policy.max_bursts:
                 documents += self._evict()
             burst = self._begin(key, hit)
-            self._count(burst, hit, hit.count - hit.others)
+            self._count(burst, hit, burst.complete(window, hit))
             self._touch(burst, host, hit)
-            burst.windows.add(window)
             self.counts.suppressed += hit.more
             if self._interval_start_ms is None:
                 self._interval_start_ms = self._now_ms
@@ -293,11 +292,7 @@ class Alerts:
             else:
                 self.counts.withheld += 1
             return documents
-        # The first sequence of a window is all its matches, each later one is one match more.
-        known = window in burst.windows or len(burst.windows) >= MOST_WINDOWS
-        if not known:
-            burst.windows.add(window)
-        self._count(burst, hit, 1 if known else hit.count - hit.others)
+        self._count(burst, hit, burst.complete(window, hit))
         self._touch(burst, host, hit)
         burst.suppressed += 1
         self.counts.suppressed += 1 + hit.more

@@ -52,7 +52,8 @@ class Burst:
         quiet_ms: when it was quiet since, in the time of its stream.
         run: the run of hits it was last part of.
         used: its place in the order in which bursts were last used.
-        windows: whose sequences are in it, the first of them.
+        windows: whose sequences are in it, the first `MOST_WINDOWS`; of each, the newest stamp of the events
+            that completed it.
         told: an alert was sent.
         told_count: `count` as last reported.
         told_ms: when it was last reported, in the time of its stream.
@@ -74,7 +75,7 @@ class Burst:
     used: int
     account: tuple[str, bytes | None]
     group: tuple[object, ...]
-    windows: set[Values] = made(default_factory=set)
+    windows: dict[Values, int] = made(default_factory=dict)
     told: bool = False
     told_count: int = 0
     told_ms: int = 0
@@ -82,6 +83,22 @@ class Burst:
     ended: bool = False
     actors: dict[Values, int] | None = None
     more_actors: int = 0
+
+    def complete(self, window: Values, hit: Hit) -> int:
+        """Note that a window completed. Returns the matches of its actor that no hit before had.
+
+        Between two completions a window may get matches that complete none: after a pause, or from a slow
+        scanner. The hit's events tell them; windows that the core has merged had one new match each.
+        """
+        newest_ms = self.windows.get(window)
+        if newest_ms is None:
+            if len(self.windows) >= MOST_WINDOWS:
+                return 1
+            self.windows[window] = hit.last_ms
+            return hit.count - hit.others
+        self.windows[window] = max(newest_ms, hit.last_ms)
+        newer = sum(1 for one in hit.ids if one.ms > newest_ms)
+        return max(1, newer - hit.others)  # each of the others may be among them
 
     def add(self, actor: Values, matches: int) -> None:
         """Count matches of an actor."""

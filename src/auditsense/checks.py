@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 _EVERY_S = 1.0
 _CLOCK_STEP_MS = 1000
+_CLOSE_S = 0.1  # between reading two clocks that are compared
 _FRESH_S = 0.1  # before an alert the kernel is asked again, but in a flood of alerts not for each
 _SOON_S = 0.02  # and while a self-test is under way
 
@@ -76,7 +77,9 @@ class Checks:
         self.clock_steps = 0
         """Steps of the wall clock, by a second or more."""
         self._clock_reports = Budget()
-        self._wall_ahead_ms = clock.wall_ms() - round(clock.monotonic_s() * 1000)
+        self._clock = clock
+        self._wall_ahead_ms: int | None = None  # of the clock that never steps, when last compared
+        self._clock_step(0.0)  # the first comparison reports nothing
         self._next_s = 0.0
         self._asked_s = 0.0
         self._kernel_lost = 0
@@ -184,10 +187,18 @@ class Checks:
         ]
 
     def _clock_step(self, now_s: float) -> list[Document]:
-        """Compare the wall clock with the one that never steps."""
+        """Compare the wall clock with the one that never steps.
+
+        Both are read close to each other: time that passes between them, while the kernel does not answer or
+        this process is stopped, is no step. Where that cannot be told the next look compares them again.
+        """
+        before_s = self._clock.monotonic_s()
         wall_ms = self._wall_ms()
-        ahead_ms = wall_ms - round(now_s * 1000)
-        step_ms = ahead_ms - self._wall_ahead_ms
+        after_s = self._clock.monotonic_s()
+        if after_s - before_s > _CLOSE_S:
+            return []
+        ahead_ms = wall_ms - round(before_s * 1000)
+        step_ms = 0 if self._wall_ahead_ms is None else ahead_ms - self._wall_ahead_ms
         self._wall_ahead_ms = ahead_ms
         if abs(step_ms) < _CLOCK_STEP_MS:
             return []  # set by a little, as time services do all the time

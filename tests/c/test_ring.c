@@ -558,6 +558,20 @@ static void windows(void) {
     CHECK_EQUAL(stats.sequences, 3);
     CHECK_EQUAL(stats.hits, 2);
     as_ring_free(ring);
+
+    CASE("a window behind a match that completed none is a hit of its own: its ids tell that match");
+    rule.span_ms = 300;
+    ring = as_ring_new(&config, &table);
+    in.len = 0;
+    pack_event(&in, 1000, 1000, 1);
+    pack_event(&in, 1000, 1100, 2);
+    pack_event(&in, 1000, 1401, 3);
+    pack_event(&in, 1000, 1402, 4);
+    pack_event(&in, 1000, 1403, 5);
+    CHECK_EQUAL(feed(ring), in.len);
+    CHECK_EQUAL(hits_of(ring), 2);
+    CHECK_EQUAL(stats_of(ring).sequences, 3);
+    as_ring_free(ring);
 }
 
 /* Log text */

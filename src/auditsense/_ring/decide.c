@@ -19,7 +19,10 @@ static void complete(as_ring *ring, uint32_t index, uint32_t first) {
     as_window *window = ring->decision.window;
     const uint64_t ms = as_window_entry(&ring->windows, window, first + rule->count - 1).ms;
     ring->stats.sequences++;
+    /* A merged window stands for one match. Where the match before this one completed none, its events tell how many
+     * came in between. */
     if (rule->merge_ms != 0 && window->pending_actor == ring->decision.actor &&
+        as_window_entry(&ring->windows, window, first + rule->count - 2).complete != 0 &&
         as_hits_merge(&ring->hits, window->pending, ms, rule->merge_ms)) {
         return;
     }
