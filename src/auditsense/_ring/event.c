@@ -10,17 +10,19 @@ static bool first_time(as_event *event, uint8_t bit, as_stats *stats) {
     return first;
 }
 
-static void add_syscall(as_events *events, as_event *event, const as_record *record, uint64_t wanted,
+/* False: the event has one already. */
+static bool add_syscall(as_events *events, as_event *event, const as_record *record, uint64_t wanted,
                         as_stats *stats) {
     if (!first_time(event, SEEN_SYSCALL, stats)) {
-        return;
+        return false;
     }
     event->wanted = wanted;
     if (wanted == 0) {
         as_event_release(events, event); /* what came before it is not needed either */
-        return;
+        return true;
     }
     as_event_keep(events, event, AS_ROLE_SYSCALL, record->body);
+    return true;
 }
 
 /* Where PATH is the end, it is that of a call which announces none as well, and of one that nobody wants. */
@@ -146,7 +148,9 @@ void as_events_add(as_events *events, const as_record *record, as_span node, uin
     event->seen |= as_record_of_syscall(record->type) && record->type != AS_TYPE_EOE ? SEEN_OF_SYSCALL : 0;
     switch (record->type) {
     case AS_TYPE_SYSCALL:
-        add_syscall(events, event, record, wanted, stats);
+        if (!add_syscall(events, event, record, wanted, stats)) {
+            break;
+        }
         if (text) {
             as_events_learn_paths(events, event);
         } else if (end == AS_END_PATHS) {
