@@ -172,7 +172,7 @@ static void take_line(as_ring *ring, as_span line, bool cut) {
         /* Of a record that no field is read from nothing is needed but its type. */
         ring->stats.truncated += cut && as_record_has_fields(read.type) ? 1 : 0;
         take_record(ring, read.type, read.text, read.node, 0, true);
-    } else {
+    } else if (!as_line_separates(line)) {
         ring->stats.truncated += cut ? 1 : 0;
         ring->stats.malformed++;
     }

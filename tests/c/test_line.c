@@ -145,7 +145,10 @@ static void names(void) {
                   {"", 0},
                   {"SYSCAL", 0},
                   {"SYSCALLS", 0},
-                  {"syscall", 0},
+                  {"syscall", 1300},
+                  {"user_cmd", 1100},
+                  {"syscal", 0},
+                  {"sysCALL_of_more_than_any_name_is_long", 0},
                   {"FD_PAIR", 1317},
                   {"MQ_OPEN", 1312},
                   {"MQ_SENDRECV", 1313},
@@ -273,8 +276,46 @@ static void prefixes(void) {
         "C:\\logs\\a:b.log:12:" RECORD,
         "messages:12:Nov 24 16:00:00 hostA audispd: " RECORD,
         "/var/log/syslog-1:Nov 24 16:00:00 hostA kernel: [ 4.0] audit: " PRINTK,
-        "/var/log/my logs/kern.log:[ 4000.000000] audit: " PRINTK};
+        "/var/log/my logs/kern.log:[ 4000.000000] audit: " PRINTK,
+        "/tmp/it's a=b.log:12:" RECORD,
+        "(standard input):" RECORD,
+        "(standard input):12:node=a " RECORD,
+        "Nov 24 16:00:00 hostA " RECORD,
+        "Nov 24 16:00:00 fe80::1 node=a " RECORD,
+        "<13>2026-11-24T16:00:00.1+01:00 hostA " RECORD,
+        "Nov 24 16:00:00 hostA audispd " RECORD,
+        "Nov 24 16:00:00 hostA auditd[12]  " RECORD,
+        "Tue Nov 24 16:00:00 CEST 2026 hostA audispd: " RECORD,
+        "M\xC3\xA4r 24 16:00:00 hostA audispd: " RECORD,
+        "okt. 24 16:00:00 hostA kernel: audit: " PRINTK,
+        "Nov 24 16:00:00 relay Nov 24 16:00:00 hostA audispd: " RECORD,
+        "Nov 24 16:00:00 relay <13>Nov 24 16:00:00 hostA audispd: " RECORD,
+        "2026-11-24T16:00:00Z hostA audispd - - - " RECORD,
+        "2026-11-24T16:00:00Z hostA audispd 12 ID - node=a " RECORD,
+        "<13>1 2026-11-24T16:00:00Z hostA - - - - " RECORD,
+        "[pod/auditd-x7_y/auditd] " RECORD,
+        "[pod/auditd-x7/auditd] 2026-11-24T16:00:00Z " RECORD,
+        "auditd-1  | node=a " RECORD,
+        "type=CWD  msg=audit(1.000:2): x",
+        "type=CWD\tmsg=audit(1.000:2): x",
+        "node=a  type=CWD \t msg=audit(1.000:2): x",
+        "type=cwd msg=audit(1.000:2): x",
+        "<13>node=a\ttype=cwd\tmsg=audit(1.000:2): x"};
     static const char *const others[] = {
+        "/usr/lib/bob: " RECORD,
+        "/usr/lib/bob's: " RECORD,
+        "Nov 24 16:00:00 hostA bob " RECORD,
+        "Nov 24 16:00:00 hostA Nov 24 16:00:00 hostB bob: " RECORD,
+        "Nov 24 16:00:00 a Nov 24 16:00:00 b Nov 24 16:00:00 c audispd: " RECORD,
+        "2026-11-24T16:00:00Z hostA bob - - - " RECORD,
+        "2026-11-24T16:00:00Z hostA - - - - " RECORD,
+        "2026-11-24 16:00:00 audit-host bob: - - " RECORD,
+        "[pod/x y] " RECORD,
+        "[bob/x/y] " RECORD,
+        "bob | " RECORD,
+        "auditd | bob: " RECORD,
+        "audit.log:a='b':" RECORD,
+        "(standard input): bob: " RECORD,
         "x " RECORD,
         "bob: " RECORD,
         "bob[1]: audit: " PRINTK,
@@ -368,7 +409,22 @@ static void samples(void) {
     CHECK_EQUAL(lines.sample_len, AS_SAMPLE_BYTES);
 }
 
+static void separators(void) {
+    CASE("what programs write between records is told from other lines");
+    CHECK(as_line_separates(GUARDED("----")));
+    CHECK(as_line_separates(GUARDED("----\r")));
+    CHECK(as_line_separates(GUARDED("time->Tue Nov 24 16:00:00 2026")));
+    CHECK(as_line_separates(GUARDED("==> /var/log/audit/audit.log <==")));
+    CHECK(!as_line_separates(GUARDED("==> ")));
+    CHECK(!as_line_separates(GUARDED("==> x")));
+    CHECK(!as_line_separates(GUARDED("-----")));
+    CHECK(!as_line_separates(GUARDED("time")));
+    CHECK(!as_line_separates(GUARDED("")));
+    CHECK(!as_line_separates(GUARDED("\r")));
+}
+
 int main(void) {
+    separators();
     cuts();
     names();
     starts();

@@ -377,8 +377,9 @@ static void numbers(void) {
     CHECK(!number_of(GUARDED("18446744073709551616"), AS_FORM_BARE, AS_KIND_DECIMAL, &number));
     CHECK(!number_of(GUARDED("10000000000000000"), AS_FORM_BARE, AS_KIND_HEX, &number));
 
-    CASE("a quoted, an absent value and a word are no numbers");
-    CHECK(!number_of(GUARDED("7"), AS_FORM_QUOTED, AS_KIND_DECIMAL, &number));
+    CASE("a number may be quoted; an absent value and a word are no numbers");
+    CHECK(number_of(GUARDED("7"), AS_FORM_QUOTED, AS_KIND_DECIMAL, &number) && number == 7);
+    CHECK(!number_of(GUARDED(""), AS_FORM_QUOTED, AS_KIND_DECIMAL, &number));
     CHECK(!number_of(GUARDED("7"), AS_FORM_ABSENT, AS_KIND_DECIMAL, &number));
     CHECK(!number_of(GUARDED("7"), AS_FORM_BARE, AS_KIND_WORD, &number));
     CHECK(!number_of(GUARDED("7"), AS_FORM_BARE, AS_KIND_STRING, &number));

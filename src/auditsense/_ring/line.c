@@ -100,6 +100,8 @@ void as_lines_note(as_lines *lines, as_span line) {
     }
 }
 
+enum { LONGEST_NAME = 32 };
+
 #define NAME(text) text, sizeof(text) - 1
 
 /* The names that decide something: the rest of an event's records only has to be told from a stranger.
@@ -128,6 +130,21 @@ static uint16_t numbered_type(as_span name) {
     return read > 0 && read == name.len ? (uint16_t)number : 0;
 }
 
+static uint16_t type_of(as_span name);
+
+/* Some collectors turn all names into lower case. */
+__attribute__((noinline, cold)) static uint16_t lower_type(as_span name) {
+    uint8_t upper[2 * LONGEST_NAME] = {0}; /* type_of reads on behind the name */
+    if (name.len > LONGEST_NAME) {
+        return 0;
+    }
+    for (uint32_t i = 0; i < name.len; i++) {
+        const uint8_t c = name.at[i];
+        upper[i] = c >= 'a' && c <= 'z' ? (uint8_t)(c - ('a' - 'A')) : c;
+    }
+    return type_of(as_span_of(upper, name.len));
+}
+
 /* There are 8 bytes and more at name.at: what follows a name was looked at before. */
 static uint16_t type_of(as_span name) {
     if (name.len == 0) {
@@ -148,7 +165,7 @@ static uint16_t type_of(as_span name) {
     if (as_span_starts(name, AS_LITERAL("DAEMON_"))) {
         return 1200;
     }
-    return numbered_type(name);
+    return name.at[0] >= 'a' && name.at[0] <= 'z' ? lower_type(name) : numbered_type(name);
 }
 
 /* The bytes up to the next blank; *rest: behind it. False: no blank. Words are short: no call finds their end. */
@@ -202,13 +219,16 @@ static bool read_start(as_span line, as_line *out) {
            read_stamp(as_span_skip(head, sizeof "type=" - 1), rest, out);
 }
 
+static bool is_blank(uint8_t c) {
+    return c == ' ' || c == '\t';
+}
+
 /* The name behind "type=" at the start of text, with a blank behind it; empty: there is none. */
 static as_span type_name(as_span text) {
-    enum { LONGEST_NAME = 32 };
     uint32_t len = 0;
-    while (len < text.len && len <= LONGEST_NAME && text.at[len] != ' ') {
+    while (len < text.len && len <= LONGEST_NAME && !is_blank(text.at[len])) {
         const uint8_t c = text.at[len];
-        const bool in_names = (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '[' || c == ']';
+        const bool in_names = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '[' || c == ']';
         if (!in_names) {
             return as_span_of(text.at, 0);
         }
@@ -217,15 +237,22 @@ static as_span type_name(as_span text) {
     return as_span_of(text.at, len < text.len && len <= LONGEST_NAME ? len : 0);
 }
 
-/* "node=NAME " where it ends at `end`, perhaps glued to a prefix such as grep's; else empty, at `end`. */
+/* "node=NAME" where only blanks follow up to `end`, perhaps glued to a prefix such as grep's; else empty, at `end`. */
 static as_span node_before(as_span line, uint32_t end) {
     enum { LONGEST_NODE = 256, KEY = sizeof "node=" - 1 };
-    if (end < KEY + 1 || line.at[end - 1] != ' ') {
+    uint32_t behind = end;
+    while (behind > 0 && is_blank(line.at[behind - 1])) {
+        behind--;
+    }
+    if (behind == end) {
         return as_span_of(line.at + end, 0);
     }
-    for (uint32_t at = end - 1; at > 0 && line.at[at - 1] != ' ' && end - at < LONGEST_NODE; at--) {
-        if (at >= KEY && memcmp(line.at + at - KEY, "node=", KEY) == 0) {
-            return as_span_of(line.at + at - KEY, end - at + KEY);
+    for (uint32_t at = behind; at >= KEY && behind - at < LONGEST_NODE; at--) {
+        if (memcmp(line.at + at - KEY, "node=", KEY) == 0) {
+            return as_span_of(line.at + at - KEY, behind - at + KEY);
+        }
+        if (is_blank(line.at[at - 1])) {
+            break;
         }
     }
     return as_span_of(line.at + end, 0);
@@ -246,14 +273,22 @@ __attribute__((noinline, cold)) static bool read_behind_prefix(as_span line, as_
         }
         const as_span text = as_span_skip(line, at);
         const as_span name = type_name(text);
-        if (name.len > 0 && read_stamp(name, as_span_skip(text, name.len + 1), out)) {
+        if (name.len > 0 && read_stamp(name, as_prefix_skip_blanks(as_span_skip(text, name.len)), out)) {
             const as_span node = node_before(line, at - len);
             const as_span prefix = as_span_of(line.at, (size_t)(node.at - line.at));
-            out->node = node.len == 0 ? node : as_span_of(node.at + 5, node.len - 6);
+            out->node = node.len == 0 ? node : as_span_of(node.at + 5, node.len - 5);
             return as_prefix_known(prefix);
         }
     }
     return false;
+}
+
+bool as_line_separates(as_span line) {
+    if (line.len > 0 && line.at[line.len - 1] == '\r') {
+        line.len--;
+    }
+    const bool file = as_span_starts(line, AS_LITERAL("==> ")) && memcmp(line.at + line.len - 4, " <==", 4) == 0;
+    return file || as_span_is(line, AS_LITERAL("----")) || as_span_starts(line, AS_LITERAL("time->"));
 }
 
 bool as_line_read(as_span line, as_line *out) {

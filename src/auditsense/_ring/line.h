@@ -50,4 +50,7 @@ void as_lines_note(as_lines *lines, as_span line);
  * record. */
 bool as_line_read(as_span line, as_line *out);
 
+/* True for a line that ausearch, tail or head writes between records: "----", "time->DATE", "==> FILE <==". */
+bool as_line_separates(as_span line);
+
 #endif

@@ -1,6 +1,9 @@
 #include "prefix.h"
 
-enum { LONGEST_WORD = 256, LONGEST_BRACKET = 64, MOST_DATES = 8, MOST_HOSTS = 2, MOST_SPLITS = 8 };
+enum { LONGEST_WORD = 256, LONGEST_BRACKET = 64, LONGEST_POD = 400, MOST_DATES = 8, MOST_HOSTS = 2, MOST_SPLITS = 8 };
+
+/* How many relays may have put a header of their own before the one that came. */
+enum { MOST_RELAYS = 1 };
 
 static bool is_digit(uint8_t c) {
     return c >= '0' && c <= '9';
@@ -98,6 +101,46 @@ static bool is_dated(as_span word) {
     return three && word.at[0] >= 'A' && word.at[0] <= 'Z';
 }
 
+/* "CEST": the name of a time zone, which stands behind a date. */
+static bool is_zone(as_span word) {
+    bool upper = word.len >= 3 && word.len <= 5;
+    for (uint32_t i = 0; upper && i < word.len; i++) {
+        upper = word.at[i] >= 'A' && word.at[i] <= 'Z';
+    }
+    return upper;
+}
+
+/* "Mär", "okt.": a month in another language, with the day behind it. */
+static bool is_month(as_span word, as_span behind) {
+    bool letters = word.len >= 3 && word.len <= 12 && behind.len > 0 && is_digit(behind.at[0]);
+    for (uint32_t i = 0; letters && i < word.len; i++) {
+        const uint8_t c = lower(word.at[i]);
+        letters = (c >= 'a' && c <= 'z') || c >= 0x80 || (c == '.' && i + 1 == word.len);
+    }
+    return letters;
+}
+
+/* "[pod/auditd-x7/auditd] ", as kubectl logs --prefix has it. */
+static as_span skip_pod(as_span text) {
+    if (!as_span_starts(text, AS_LITERAL("[pod/"))) {
+        return text;
+    }
+    for (uint32_t at = 0; at < text.len && at < LONGEST_POD && !is_blank(text.at[at]); at++) {
+        if (text.at[at] == ']') {
+            return as_prefix_skip_blanks(as_span_skip(text, at + 1));
+        }
+    }
+    return text;
+}
+
+/* "auditd-1  | ", as docker compose has it. */
+static as_span skip_service(as_span text) {
+    as_span behind = text;
+    const as_span name = take_word(&behind);
+    const bool fits = names_audit(name) && behind.len > 0 && behind.at[0] == '|';
+    return fits ? as_prefix_skip_blanks(as_span_skip(behind, 1)) : text;
+}
+
 /* "[ 4000.000000]", "[Mon Nov 24 16:00:00 2026]", "[ T1234]": any number of them. */
 static as_span skip_brackets(as_span text) {
     while (text.len > 0 && text.at[0] == '[') {
@@ -154,15 +197,22 @@ static as_span skip_structured(as_span text, bool *whole) {
     return text;
 }
 
-/* "TIME HOST PROGRAM PID MESSAGE-ID STRUCTURED-DATA" behind the version. */
+/* "TIME HOST PROGRAM PID MESSAGE-ID STRUCTURED-DATA". Without the version before it, which files often lack, a
+ * program must be named, and a PID be a number. */
 static bool is_rfc5424(as_span text) {
     bool whole = false;
+    const bool version = as_span_starts(text, AS_LITERAL("1 "));
+    if (version) {
+        text = as_span_skip(text, 2);
+    }
     const as_span time = take_word(&text);
     const as_span host = take_word(&text);
     const as_span program = take_word(&text);
     const as_span pid = take_word(&text);
     const as_span id = take_word(&text);
-    if (host.len == 0 || pid.len == 0 || id.len == 0 || !trusted_program(program)) {
+    const bool unnamed = version && as_span_is(program, AS_LITERAL("-"));
+    if (host.len == 0 || pid.len == 0 || id.len == 0 || !(unnamed || trusted_program(program)) ||
+        !(version || as_span_is(pid, AS_LITERAL("-")) || skip_digits(pid).len == 0)) {
         return false;
     }
     text = skip_structured(text, &whole);
@@ -190,15 +240,24 @@ static as_span skip_facility(as_span text) {
     return fits ? level : text;
 }
 
-/* "[DATE… [HOST]] PROGRAM:"; also "DATE stdout F" of containers, "DATE HOST->FILE". dates: how many parts of a date
- * stand before the text already. */
-static bool is_dated_header(as_span text, uint32_t dates) {
+static bool is_header(as_span text, uint32_t relays);
+
+/* "[DATE… [HOST]] PROGRAM:"; also "DATE HOST" and "DATE HOST PROGRAM" of templates without a tag or its colon, "DATE
+ * stdout F" of containers, "DATE HOST->FILE". Behind a relay's DATE and HOST the whole may stand again. dates: how
+ * many parts of a date stand before the text already. */
+static bool is_dated_header(as_span text, uint32_t dates, uint32_t relays) {
     uint32_t hosts = 0;
+    as_span word = as_span_of(text.at, 0);
     while (text.len > 0) {
-        const as_span word = take_word(&text);
-        if (hosts == 0 && dates < MOST_DATES && is_dated(word)) {
+        const as_span from_word = text;
+        word = take_word(&text);
+        if (hosts == 0 && dates < MOST_DATES &&
+            (is_dated(word) || (dates > 0 ? is_zone(word) : is_month(word, text)))) {
             dates++;
             continue;
+        }
+        if (hosts > 0 && relays > 0 && (as_span_starts(word, AS_LITERAL("<")) || is_dated(word))) {
+            return is_header(from_word, relays - 1);
         }
         if (word.len == 0 || holds_byte(word, '=') || holds_byte(word, '"')) {
             return false;
@@ -218,7 +277,7 @@ static bool is_dated_header(as_span text, uint32_t dates) {
             return false;
         }
     }
-    return dates > 0 && hosts == 0;
+    return dates > 0 && (hosts < MOST_HOSTS || trusted_program(word));
 }
 
 /* Skip "<134>", with the length that syslog over TCP has before it. False: what starts so is no priority. */
@@ -238,16 +297,16 @@ static bool skip_priority(as_span *text) {
     return true;
 }
 
-static bool is_header(as_span text) {
-    text = as_prefix_skip_blanks(text);
+static bool is_header(as_span text, uint32_t relays) {
+    text = skip_service(skip_pod(as_prefix_skip_blanks(text)));
     if (!skip_priority(&text)) {
         return false;
     }
-    if (text.len > 1 && text.at[0] == '1' && text.at[1] == ' ' && is_rfc5424(as_span_skip(text, 2))) {
+    if (is_rfc5424(text)) {
         return true;
     }
     const as_span behind = skip_brackets(skip_facility(skip_kmsg(text)));
-    return only_printk(behind) || is_dated_header(behind, behind.len < text.len ? 1 : 0);
+    return only_printk(behind) || is_dated_header(behind, behind.len < text.len ? 1 : 0, relays);
 }
 
 /* Whether the word before `end` ends so, in either case. */
@@ -269,12 +328,18 @@ static bool is_behind_file(as_span text) {
     uint32_t splits = 0;
     bool blank = false;
     bool file = false; /* what was seen so far looks like the name of a log file */
+    bool log = false;  /* not only because a '/' is in it, which names of programs have as well */
+    const bool path = as_span_starts(text, AS_LITERAL("/")) || as_span_starts(text, AS_LITERAL("./"));
+    if (as_span_starts(text, AS_LITERAL("(standard input):"))) {
+        return is_header(skip_line_number(as_span_skip(text, sizeof "(standard input):" - 1)), MOST_RELAYS);
+    }
     for (uint32_t at = 0; at < text.len && splits < MOST_SPLITS; at++) {
         const uint8_t c = text.at[at];
         const uint8_t last = at == 0 ? 0 : lower(text.at[at - 1]);
-        file = file || c == '/' || (last == 'i' && ends_with(text, at, AS_LITERAL("audi"))) ||
-               (last == 'g' && ends_with(text, at, AS_LITERAL(".log")));
-        if (c < ' ' || is_one_of(c, AS_LITERAL("=\"'<>|"))) {
+        log = log || (last == 'i' && ends_with(text, at, AS_LITERAL("audi"))) ||
+              (last == 'g' && ends_with(text, at, AS_LITERAL(".log")));
+        file = file || log || c == '/';
+        if (c < ' ' || (is_one_of(c, AS_LITERAL("=\"'<>|")) && !(path && splits == 0))) {
             return false;
         }
         blank = blank || c == ' ';
@@ -283,11 +348,11 @@ static bool is_behind_file(as_span text) {
         }
         const as_span rest = as_span_skip(text, at + 1);
         const bool blank_behind = rest.len > 0 && rest.at[0] == ' ';
-        if (blank_behind && (blank || !file) && (c == ':' || text.at[at == 0 ? 0 : at - 1] == ' ')) {
+        if (blank_behind && (blank || !log) && (c == ':' || text.at[at == 0 ? 0 : at - 1] == ' ')) {
             return false;
         }
         if (!blank || file) {
-            if (is_header(skip_line_number(rest))) {
+            if (is_header(skip_line_number(rest), MOST_RELAYS)) {
                 return true;
             }
             splits++;
@@ -301,5 +366,5 @@ bool as_prefix_known(as_span prefix) {
         return false;
     }
     prefix = as_prefix_skip_blanks(prefix);
-    return is_header(prefix) || is_behind_file(prefix);
+    return is_header(prefix, MOST_RELAYS) || is_behind_file(prefix);
 }

@@ -101,7 +101,7 @@ bool as_value_number(as_value value, as_kind kind, uint64_t *out) {
     static const unsigned bases[] = {[AS_KIND_DECIMAL] = 10, [AS_KIND_OCTAL] = 8, [AS_KIND_HEX] = 16};
     const bool number = kind == AS_KIND_DECIMAL || kind == AS_KIND_OCTAL || kind == AS_KIND_HEX;
     as_span text = value.span;
-    if (value.form != AS_FORM_BARE || !number || text.len == 0) {
+    if (value.form == AS_FORM_ABSENT || !number || text.len == 0) {
         return false;
     }
     const bool negative = kind == AS_KIND_DECIMAL && text.at[0] == '-';

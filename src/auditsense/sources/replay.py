@@ -194,11 +194,7 @@ def _text(  # noqa: PLR0913, PLR0917 - what is read, what reads it, and how
 ) -> Iterator[list[Document]]:
     whole = True
     taken = 0
-    unwrapper = unwrapper_for(
-        start,
-        detector.host,
-        lambda field: warn(f"{name}: reading audit records inside {_wrapping(start)} (field {field})"),
-    )
+    unwrapper = unwrapper_for(start, detector.host, lambda field: warn(_found_in(name, unwrapper, field)))
     try:
         for chunk in chunks if unwrapper is None else _unwrapped(chunks, unwrapper):
             if chunk:
@@ -217,8 +213,8 @@ def _text(  # noqa: PLR0913, PLR0917 - what is read, what reads it, and how
     yield detector.feed_text(b"" if whole else b"\n")
 
 
-def _wrapping(start: bytes) -> str:
-    return "JSON" if b"{" in start[:8] else "an export of the journal"
+def _found_in(name: str, unwrapper: Unwrapper | None, field: str) -> str:
+    return f"{name}: reading audit records inside {unwrapper.what if unwrapper else ''} (field {field})"
 
 
 def _unwrapped(chunks: Pieces, unwrapper: Unwrapper) -> Pieces:

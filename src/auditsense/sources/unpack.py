@@ -22,6 +22,7 @@ _ZSTD = b"\x28\xb5\x2f\xfd"
 _XZ = b"\xfd7zXZ\0"
 _BZIP2 = b"BZh"
 LONGEST_MAGIC = 6
+_MOST_PACKINGS = 3  # around one another, as when a rotated log is compressed again for an archive
 
 # What is recognised, but has no library here: the name, and the program that unpacks it.
 _OTHERS = (
@@ -78,22 +79,25 @@ def look_ahead(pieces: Pieces, n: int) -> tuple[bytes, Pieces]:
     return start, itertools.chain([start], pieces)
 
 
-def decompressed(name: str, pieces: Pieces) -> Pieces:
-    """Return the bytes of an input without its compression, if it has one.
+def decompressed(name: str, pieces: Pieces, packings: int = _MOST_PACKINGS) -> Pieces:
+    """Return the bytes of an input without its compression, if it has one, and without one inside it.
 
     Raises:
         UsageError: the compression has no library here; the message says what to do.
         DamagedInputError (while iterating): the data ends or breaks in the middle.
     """
     start, pieces = look_ahead(pieces, LONGEST_MAGIC)
+    inner: Pieces | None = None
     if start.startswith(_GZIP):
-        return _unpacked(name, pieces, _Gzip, (zlib.error,))
-    if start.startswith(_XZ):
-        return _unpacked(name, pieces, *_lzma(name))
-    if start.startswith(_BZIP2) and start[3:4].isdigit() and start[4:5] in (b"1", b"\x17"):
-        return _unpacked(name, pieces, *_bz2(name))
-    if start.startswith(_ZSTD):
-        return _zstd(name, pieces)
+        inner = _unpacked(name, pieces, _Gzip, (zlib.error,))
+    elif start.startswith(_XZ):
+        inner = _unpacked(name, pieces, *_lzma(name))
+    elif start.startswith(_BZIP2) and start[3:4].isdigit() and start[4:5] in (b"1", b"\x17"):
+        inner = _unpacked(name, pieces, *_bz2(name))
+    elif start.startswith(_ZSTD):
+        inner = _zstd(name, pieces)
+    if inner is not None:
+        return decompressed(name, inner, packings - 1) if packings > 1 else inner
     for magic, what, program in _OTHERS:
         if start.startswith(magic):
             raise UsageError(f"{name} is {what}; use {program} {name} | auditsense replay -")

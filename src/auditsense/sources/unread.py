@@ -44,6 +44,16 @@ _TEXTS = (
         _DATED + rb" (?:\S+ )?audit(?:\[\d+\])?: [A-Z][A-Z0-9_]+(?:\[\d+\])? ",
         "journal output without stamp and serial; use journalctl _TRANSPORT=audit -o export (or -o json)",
     ),
+    (
+        rb"\w{3} \d{4}-\d\d-\d\d [\d:.]+ \S+ \[s=",
+        "output of journalctl -o verbose; use journalctl _TRANSPORT=audit -o export (or -o json)",
+    ),
+    (
+        rb"(?:SYSCALL|CWD|PATH|PROCTITLE|EXECVE|EOE|AVC|USER_\w+|CRED_\w+|SERVICE_\w+) (?:\w+=|$)",
+        "journal output without stamp and serial; use journalctl _TRANSPORT=audit -o export (or -o json)",
+    ),
+    (rb"-(?:[aA] [a-z]+,[a-z]+ |w /|[Def])", "audit rules, as auditctl -l prints them, and no log"),
+    (rb"\[\d+\] \S+: \[", "what Fluent Bit writes for people; use its format json_lines"),
     (rb".*kauditd_printk_skb: \d+ callbacks suppressed", "the kernel's word that its log left records out"),
     (rb"\{[^\n]*\"auditsense\":", "a document that auditsense wrote itself, not a log it can read"),
     (
@@ -85,7 +95,7 @@ def describe_line(line: bytes) -> str:
             return what
     if _RECORD.search(line):
         return (
-            "a record in the message of a program that is neither the kernel nor an audit daemon; "
+            "a record behind other text than a header of the kernel or of an audit daemon; "
             "any user can write such a message, so it is not read"
         )
     return ""
