@@ -184,7 +184,8 @@ class _Python:
             case ast.If(test=test) | ast.While(test=test) | ast.IfExp(test=test):
                 yield self._whole(test, f"(not ({self._text(test)}))", "negation")
             case ast.Return(value=ast.expr() as value) if self._text(value) != "None":
-                yield self._whole(value, "None", "return")
+                if self._text(value) != "False":  # None is as false, and no caller can tell
+                    yield self._whole(value, "None", "return")
                 yield self._whole(value, f"not ({self._text(value)})", "return")
             case ast.Call(func=ast.Name(id="min" | "max" as name) as function):
                 yield self._whole(function, "max" if name == "min" else "min", "choice")

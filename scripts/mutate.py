@@ -58,6 +58,7 @@ TESTS: Final[dict[str, tuple[str, ...]]] = {
     "_ring": (
         *("tests/test_cases.py", "tests/test_ring.py", "tests/test_model.py", "tests/test_reload.py"),
         *("tests/test_rows.py", "tests/test_attacks.py", "tests/test_detections.py"),
+        *("tests/test_order.py", "tests/test_losses.py", "tests/test_text_forms.py"),
     ),
     "kernel": (
         *(

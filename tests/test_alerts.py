@@ -153,6 +153,28 @@ def test_another_process_lets_time_pass_as_well() -> None:
         assert said(documents) == [("alert", 1, 10), ("closed", 1, 20), ("alert", 2, 10)]
 
 
+@pytest.mark.parametrize(("later_ms", "closed"), [(300_000, []), (300_001, [("closed", 1, 11)])])
+def test_burst_is_closed_right_after_the_suppression_by_another_process(
+    later_ms: int, closed: list[Any]
+) -> None:
+    with detector() as one:
+        feed(one, [*scan(1, 0), *scan(1, 2900, 1)])
+        documents = feed(one, scan(2, 2900 + later_ms - 900))  # its tenth open comes then
+        assert said(documents) == [*closed, ("alert", 2, 10)]
+
+
+def test_nothing_is_kept_of_runs_that_are_over() -> None:
+    with detector() as one:
+        feed(one, in_order(scan(1, 0, 100), scan(2, 10, 100)))
+        assert len(one._alerts._touched) == 2  # of the last second
+
+
+def test_updates_may_come_with_every_second() -> None:
+    with detector(AlertPolicy(update_ms=1)) as one:
+        feed(one, scan(1, 0, 40))
+        assert one.alert_counts.updates == 3
+
+
 def test_bursts_are_closed_in_the_order_in_which_they_went_quiet() -> None:
     with detector() as one:
         feed(one, in_order(scan(1, 0, 60), scan(2, 50, 20), scan(3, 70, 40)))

@@ -63,6 +63,7 @@ def test_text_that_is_no_c_code_has_no_mutants(source: str) -> None:
             "def f() -> int:\n    return 1",
             {f"def f() -> int:\n    return {one}" for one in ("2", "None", "not (1)")},
         ),
+        ("def f():\n    return False", {"def f():\n    return True", "def f():\n    return not (False)"}),
         ("raise X", {"pass"}),
         ("x: Literal[1] = True", {"x: Literal[1] = False"}),
         ('"""1 < 2"""', set()),

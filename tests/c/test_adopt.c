@@ -175,7 +175,10 @@ static void rules_move(void) {
     before = ring_of(0, 1);
     feed(before, "type=PATH msg=audit(9.000:9): item=0 name=\"/proc\" nametype=NORMAL\n");
     after = ring_of(0, 2);
-    const uint32_t stays[] = {0};
+    uint32_t stays[64] = {0};
+    for (uint32_t i = 1; i < 64; i++) {
+        stays[i] = NONE; /* read by none: there is one rule */
+    }
     CHECK(as_adopt(after, before, stays));
     CHECK_EQUAL(after->events.slots[after->events.lists[AS_LIST_ALL][AS_OPEN].first].wanted & 3, 3);
     as_ring_free(after);

@@ -91,6 +91,42 @@ static void words(void) {
     }
 }
 
+static void any_length(void) {
+    CASE("a text of any length is copied whole");
+    for (size_t len = 0; len < 70; len++) {
+        char text[80] = {0};
+        for (size_t i = 0; i < len; i++) {
+            text[i] = (char)('0' + i);
+        }
+        as_hits hits = fresh();
+        put(&hits, AS_FIELD_EXE, text, AS_FORM_QUOTED);
+        memset(out, 1, sizeof out);
+        const size_t drained_len = as_hits_drain(&hits, drained);
+        CHECK_EQUAL(read_column(drained_len, AS_FIELD_EXE, AS_COLUMN_TEXT), len + 1);
+        CHECK(memcmp(out, text, len + 1) == 0 && out[len + 1] == 1);
+    }
+
+    CASE("a text is the same one whatever stands behind it, and other texts of its length are not");
+    for (size_t len = 1; len < 40; len++) {
+        as_hits hits = fresh();
+        for (int i = 0; i < 6; i++) {
+            const as_event_id id = {.ms = 1, .serial = 2};
+            as_value values[AS_FIELDS] = {0};
+            char text[40] = "1234567890123456789012345678901234567890";
+            const char *const subj[] = {"a", "b", "cc", "ddd", "a", "b"};
+            text[len - 1] = i < 4 ? 'x' : 'y';
+            values[AS_FIELD_EXE] = (as_value){.span = as_span_of((const uint8_t *)text, len), .form = AS_FORM_QUOTED};
+            values[AS_FIELD_SUBJ] = (as_value){.span = as_span_of((const uint8_t *)subj[i], strlen(subj[i])),
+                                               .form = AS_FORM_BARE};
+            as_hits_put(&hits, 0, &id, 1, 0, values);
+        }
+        const size_t drained_len = as_hits_drain(&hits, drained);
+        CHECK_EQUAL(read_column(drained_len, AS_FIELD_EXE, AS_COLUMN_WORDS), 6 + 2 * (len + 1));
+        CHECK(memcmp(out, "\1\1\1\1\2\2", 6) == 0);
+        CHECK_EQUAL(column.words, 2);
+    }
+}
+
 static void titles(void) {
     as_hits hits = fresh();
     CASE("a title has blanks for its zeros, and its arguments stand alone");
@@ -213,6 +249,7 @@ static void kept(void) {
 int main(void) {
     texts();
     words();
+    any_length();
     titles();
     lent();
     numbers();

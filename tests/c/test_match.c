@@ -133,6 +133,25 @@ static void valid_tables(void) {
         CHECK(as_rules_valid(&table) == (spoilt == 0));
     }
 
+    CASE("a table may have 65,536 of everything but rules");
+    enum { MOST = 65536 };
+    as_test *tests = calloc(MOST, sizeof *tests);
+    as_operand *operands = calloc(MOST, sizeof *operands);
+    as_exception *exceptions = calloc(MOST, sizeof *exceptions);
+    const as_rules largest = {.tests = tests,
+                              .operands = operands,
+                              .exceptions = exceptions,
+                              .call_count = MOST,
+                              .test_count = MOST,
+                              .operand_count = MOST,
+                              .exception_count = MOST,
+                              .text_len = MOST,
+                              .arch_count = MOST};
+    CHECK(as_rules_valid(&largest));
+    free(tests);
+    free(operands);
+    free(exceptions);
+
     CASE("a table has at most 64 rules and 65,536 of everything else");
     SPOILT(rules.rule_count, 65);
     SPOILT(rules.call_count, 65537);

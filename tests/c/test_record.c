@@ -443,6 +443,40 @@ static void longest_stamp(void) {
     }
 }
 
+static void only_what_is_wanted(void) {
+    CASE("a field that is not wanted is not touched");
+    const char *const body = "arch=c000003e syscall=257 pid=7 uid=8 comm=\"x\" exe=\"/x\" key=\"k\"";
+    const as_record record = {.type = AS_TYPE_SYSCALL, .body = guarded_span(body, strlen(body))};
+    as_value values[AS_FIELDS] = {0};
+    CHECK(as_record_fields(&record, AS_BIT(AS_FIELD_PID) | AS_BIT(AS_FIELD_EXE), values));
+    for (uint32_t field = 0; field < AS_FIELDS; field++) {
+        CHECK_EQUAL(values[field].form != AS_FORM_ABSENT, field == AS_FIELD_PID || field == AS_FIELD_EXE);
+    }
+}
+
+static void start_of_a_call(void) {
+    static const struct {
+        const char *body;
+        bool read;
+        uint32_t len; /* of what the kernel writes first; 0: it stands there in another way */
+    } cases[] = {
+        {"arch=c000003e syscall=257 a0=1", true, 26}, {"arch=4 syscall=2 a0=1", true, 17}, {"arch=4 syscall=2", true, 0},
+        {"arch=4 syscall=2 ", true, 17},              {"arch= syscall=2 a0=1", false, 0},  {"arch=4 syscall= a0=1", false, 0},
+        {"arch=4 a0=1 syscall=2 ", true, 0},          {"syscall=2 arch=4 ", true, 0},      {"arch=4x syscall=2 ", false, 0},
+    };
+    CASE("how much of a record tells the call is known where the kernel wrote it");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const as_record record = {.type = AS_TYPE_SYSCALL, .body = guarded_span(cases[i].body, strlen(cases[i].body))};
+        uint32_t arch = 0;
+        uint32_t number = 0;
+        uint32_t len = 99;
+        if (!CHECK_EQUAL(as_record_call(&record, &arch, &number, &len), cases[i].read) ||
+            !CHECK_EQUAL(len, cases[i].len)) {
+            printf("# for '%s'\n", cases[i].body);
+        }
+    }
+}
+
 static void pathological(void) {
     static const char *const units[] = {"a ",     "a a a=", "subj=a ", "subj=",    "=",     "\"", "comm=\"",
                                         "pid=7 ", "x=AUID", "x=y=",    "x=OUID= ", " key=", "41"};
@@ -517,6 +551,8 @@ int main(void) {
     stamps();
     one_after_another();
     longest_stamp();
+    only_what_is_wanted();
+    start_of_a_call();
     kinds_of_record();
     kinds_of_field();
     whole_records();

@@ -47,6 +47,11 @@ static void one_host(void) {
     CHECK_EQUAL(SEE(steps, here, 15003, 15003, 15003), 0);
     CHECK_EQUAL(SEE(steps, here, 15002, 15002, 15002), 1);
 
+    CASE("a step is measured from the newest stamp, which a late event is not");
+    steps = fresh();
+    CHECK_EQUAL(SEE(steps, here, 10000, 14000, 18000, 14000, 13000, 13000, 13000), 0);
+    CHECK_EQUAL(SEE(steps, here, 12999, 12999, 12999), 1);
+
     CASE("late events that do not agree, or that others come between, are no step");
     steps = fresh();
     CHECK_EQUAL(SEE(steps, here, 100000, 90000, 80000, 70000, 60000), 0);

@@ -443,6 +443,21 @@ static void time_of_keys(void) {
             evicted = 1;
         }
     }
+
+    CASE("a key is recent while no more than half a table of keys came after it");
+    for (uint32_t place = FLOODED / 2 - 3; place < FLOODED / 2 + 1; place++) {
+        windows = sample_of(FLOODED, 10, 0);
+        for (uint64_t key = 0; key < FLOODED; key++) {
+            put(&windows, as_windows_of(&windows, 0, (const uint64_t[]){key, 0}, &stats), 10, 1000, 1);
+        }
+        uint64_t drawn = 1;
+        while ((uint32_t)((as_mix(0, drawn) >> 32) * FLOODED >> 32) != place) {
+            drawn++;
+        }
+        windows.drawn = drawn - 1;
+        as_windows_of(&windows, 0, (const uint64_t[]){99999, 0}, &stats);
+        CHECK_EQUAL(windows.slots[place].key[0], place < FLOODED / 2 - 1 ? 99999 : place);
+    }
 }
 
 static as_value bare(const char *text) {

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import base64
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auditsense.errors import InputError
+from auditsense.errors import AuditSenseError, InputError
 from auditsense.kernel import auditctl
 from auditsense.kernel.journal import Entry, decode, encode
+from auditsense.kernel.leavings import Leavings, left
 from auditsense.kernel.plan import AddRule, BecomeOwner, ChangeSetting, Step
 from auditsense.kernel.status import StatusField
 
@@ -138,3 +140,18 @@ def test_a_hostile_line_is_refused(line: bytes) -> None:
 )
 def test_a_line_cannot_ask_for_what_no_takeover_does(step: dict[str, object]) -> None:
     refused(json.dumps({"owner": 1, "steps": [step]}).encode())
+
+
+def test_reading_journal_files_leaves_none_open(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    journal = Leavings(folder)
+    journal.write((BecomeOwner(),))
+    (folder / "takeover.1.json").mkdir(mode=0o700)
+    before = sorted(Path("/proc/self/fd").iterdir())
+    with pytest.raises(AuditSenseError, match="it is no file"):
+        left(folder)
+    (folder / "takeover.1.json").rmdir()
+    (found,) = left(folder)
+    assert found.steps == (BecomeOwner(),)
+    assert sorted(Path("/proc/self/fd").iterdir()) == before
+    journal.remove()

@@ -107,7 +107,7 @@ def test_a_takeover_can_be_used_again_but_not_twice_at_once() -> None:
     once = taking(kernel)
     for _ in range(2):
         with once:
-            with pytest.raises(BusyError):
+            with pytest.raises(BusyError, match="in effect already"):
                 once.__enter__()
             assert kernel.enabled == 1
         assert kernel.host_state() == before

@@ -1,0 +1,240 @@
+"""The kernel's audit before and after: what a sensor left, what others changed, and the sentence about it."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from auditsense.errors import AuditSenseError
+from auditsense.kernel import auditctl, before, guardian
+from auditsense.kernel.commands import Commands
+from auditsense.kernel.plan import AddRule, BecomeOwner, ChangeSetting, Step
+from auditsense.kernel.status import StatusField
+from auditsense.testing import FakeKernel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PROC = auditctl.parse("-w /proc/ -p r -k audit_proc")
+OTHER = auditctl.parse("-a always,exit -F arch=b64 -S openat -F uid=65534 -k other", machine="x86_64")
+WAIT = ChangeSetting(StatusField.BACKLOG_WAIT_TIME, 15000, 0)
+STEPS: tuple[Step, ...] = (WAIT, BecomeOwner(), AddRule(PROC))
+DEAD = 2**22 + 1  # beyond the largest pid
+
+
+def look(**changes: Any) -> before.Image:  # noqa: ANN401 - those of FakeKernel
+    with Commands(FakeKernel(**changes)) as commands:
+        return before.look(commands)
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({}, []),
+        ({"backlog_wait_time": 0}, ["backlog_wait_time is still 0, it was 15000"]),
+        ({"backlog_wait_time": 7}, []),
+        ({"pid": 42}, ["process 42 still owns the audit socket"]),
+        ({"pid": 43}, []),
+        (
+            {"rules": [OTHER.to_bytes(), PROC.to_bytes()]},
+            ["the audit rule of this step is still there: add audit rule: -w /proc -p r -k audit_proc"],
+        ),
+        ({"rules": [OTHER.to_bytes()]}, []),
+    ],
+)
+def test_what_a_step_changed_remains_until_it_is_undone(changes: dict[str, Any], found: list[str]) -> None:
+    assert before.remains(look(**changes), STEPS, 42) == found
+
+
+def test_setting_that_was_so_before_does_not_remain() -> None:
+    same = ChangeSetting(StatusField.BACKLOG_WAIT_TIME, 0, 0)
+    assert before.remains(look(backlog_wait_time=0), (same,), 42) == []
+
+
+def test_nothing_remains_of_no_steps() -> None:
+    assert before.remains(look(backlog_wait_time=0, pid=42, rules=[PROC.to_bytes()]), (), 42) == []
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "found"),
+    [
+        ({}, {}, []),
+        ({"rate_limit": 1}, {"rate_limit": 5}, ["rate_limit is 5, it was 1"]),
+        ({"enabled": 0}, {"enabled": 1}, ["enabled is 1, it was 0"]),
+        ({"pid": 0}, {"pid": 1}, ["process 1 owns the audit socket now"]),
+        ({"pid": 1}, {"pid": 0}, ["no process owns the audit socket now"]),
+        ({"pid": DEAD}, {"pid": 0}, []),
+        ({"pid": 0}, {"pid": DEAD}, []),
+        ({"pid": DEAD}, {"pid": 1}, ["process 1 owns the audit socket now"]),
+        ({"pid": 1}, {"pid": 1}, []),
+        ({"rules": []}, {"rules": [PROC.to_bytes(), OTHER.to_bytes()]}, ["audit rules added: 2"]),
+        ({"rules": [PROC.to_bytes(), OTHER.to_bytes()]}, {"rules": []}, ["audit rules removed: 2"]),
+        (
+            {"rules": [PROC.to_bytes()]},
+            {"rules": [OTHER.to_bytes()]},
+            ["audit rules added: 1", "audit rules removed: 1"],
+        ),
+        (
+            {"rules": [PROC.to_bytes(), OTHER.to_bytes()]},
+            {"rules": [OTHER.to_bytes(), PROC.to_bytes()]},
+            ["the audit rules are in another order"],
+        ),
+    ],
+)
+def test_what_others_changed_is_named(first: dict[str, Any], then: dict[str, Any], found: list[str]) -> None:
+    assert before.changed_by_others(look(**first), look(**then)) == found
+
+
+def test_sentence_names_what_others_changed() -> None:
+    assert before.sentence(None, look()) == "the host is as it was"
+    assert before.sentence(look(), look()) == "the host is as it was"
+    assert before.sentence(look(), look(rate_limit=5, failure=2)) == (
+        "the host is as it was, but for what other processes changed meanwhile: "
+        "failure is 2, it was 1; rate_limit is 5, it was 0"
+    )
+
+
+class Kernel(FakeKernel):
+    """A kernel that more than one socket is opened to, one after the other."""
+
+    def close(self) -> None:
+        """Stay as it is, for the next one."""
+
+
+# --- what the guardian does with it ------------------------------------------------------------
+
+
+def put_back(
+    kernel: FakeKernel, steps: tuple[Step, ...] = STEPS, image: before.Image | None = None
+) -> tuple[int, list[str]]:
+    """Return the exit code, and whether `done` was called."""
+    called: list[str] = []
+    sensor = guardian._Sensor(42, steps, image)
+    return guardian._put_back(sensor, lambda: Commands(kernel), lambda: called.append("done")), called
+
+
+def test_guardian_puts_back_and_says_so(capfd: pytest.CaptureFixture[str]) -> None:
+    kernel = Kernel(backlog_wait_time=0, rules=[PROC.to_bytes()])
+    assert put_back(kernel) == (0, ["done"])
+    assert (kernel.backlog_wait_time, kernel.rules) == (15000, [])
+    assert capfd.readouterr().err == "auditsense: the sensor (42) died; the host is as it was\n"
+
+
+def test_guardian_without_steps_only_removes_the_file(capfd: pytest.CaptureFixture[str]) -> None:
+    assert put_back(Kernel(backlog_wait_time=0), ()) == (0, ["done"])
+    assert capfd.readouterr().err == ""
+
+
+def test_guardian_keeps_the_file_when_something_remains(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(guardian, "undo_all", lambda *_: {})
+    assert put_back(Kernel(backlog_wait_time=0, pid=42)) == (1, [])
+    assert capfd.readouterr().err == (
+        "auditsense: error: the sensor (42) died; the host is not as it was: "
+        "backlog_wait_time is still 0, it was 15000; process 42 still owns the audit socket\n"
+    )
+
+
+def test_guardian_tries_five_times_and_lists_what_failed(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    tries: list[int] = []
+    pauses: list[float] = []
+
+    def fails(*_: object) -> dict[Step, Exception]:
+        tries.append(1)
+        return {WAIT: AuditSenseError("no")}
+
+    monkeypatch.setattr(guardian, "undo_all", fails)
+    monkeypatch.setattr("auditsense.kernel.guardian.time.sleep", pauses.append)
+    assert put_back(Kernel()) == (1, [])
+    assert (len(tries), len(pauses)) == (5, 4)
+    assert capfd.readouterr().err == (
+        "auditsense: error: not put back: set backlog_wait_time: 15000 -> 0 jiffies (no)\n"
+    )
+
+
+def test_guardian_says_when_the_host_could_not_be_compared(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def refused(_: Commands) -> before.Image:
+        raise AuditSenseError("refused")
+
+    monkeypatch.setattr(before, "look", refused)
+    assert put_back(Kernel(backlog_wait_time=0)) == (0, ["done"])
+    assert capfd.readouterr().err == (
+        "auditsense: the sensor (42) died; "
+        "all steps are undone, but the host could not be compared: refused\n"
+    )
+
+
+def piped(*chunks: bytes) -> int:
+    reading, writing = os.pipe()
+    for chunk in chunks:
+        os.write(writing, chunk)
+    os.close(writing)
+    return reading
+
+
+@pytest.mark.parametrize("told", [b"", b"\n", b"no journal\n", b"\x00\n\n"])
+def test_guardian_that_was_told_nothing_knows_its_first_steps(told: bytes) -> None:
+    reading = piped(told)
+    assert guardian._last_journal(reading, STEPS) == STEPS
+    os.close(reading)
+
+
+def test_stopped_child_is_told_from_a_running_and_an_ended_one() -> None:
+    child = os.fork()
+    if child == 0:
+        signal.pause()
+        os._exit(0)
+    try:
+        assert not guardian._stopped(child)
+        os.kill(child, signal.SIGSTOP)
+        os.waitid(os.P_PID, child, os.WSTOPPED | os.WNOWAIT)
+        assert guardian._stopped(child)
+        assert not guardian._ended(child, os.WNOHANG)
+    finally:
+        os.kill(child, signal.SIGKILL)
+        assert guardian._ends_within(child, 60)
+    assert guardian._ended(child, os.WNOHANG)
+    assert not guardian._stopped(child)
+
+
+def closed_low_ends(pipe: Callable[[], tuple[int, int]]) -> tuple[list[int], list[bool]]:
+    """Return the ends of a pipe made while 0, 1 and 2 are closed, and which of those are open after it."""
+    saved = [os.dup(number) for number in range(3)]
+    for number in range(3):
+        os.close(number)
+    try:
+        ends = list(pipe())
+        there = []
+        for number in range(3):
+            try:
+                os.fstat(number)
+            except OSError:
+                there.append(False)
+            else:
+                there.append(True)
+    finally:
+        for number, copy in enumerate(saved):
+            os.dup2(copy, number)
+            os.close(copy)
+    return ends, there
+
+
+def test_pipe_has_none_of_the_standard_descriptors() -> None:
+    ends, there = closed_low_ends(guardian._pipe)
+    try:
+        assert min(ends) > 2
+        assert there == [False, False, False]
+        assert [os.get_inheritable(end) for end in ends] == [False, False]
+        os.write(ends[1], b"x")
+        assert os.read(ends[0], 9) == b"x"
+    finally:
+        for end in ends:
+            os.close(end)
