@@ -104,13 +104,19 @@ static bool settle(as_ring *ring) {
     return true;
 }
 
+/* True when settle has something to do. */
+static inline bool unsettled(const as_ring *ring) {
+    return ring->decision.event != NULL || as_list_first(&ring->events, AS_LIST_ALL, AS_CLOSED) != NULL ||
+           ring->order.count > ring->order.limit;
+}
+
 /* Make sure that the next record can be taken. False: the hits are full. */
 static bool ready(as_ring *ring, uint64_t now_ms) {
     if (now_ms != ring->events.now_ms) {
         as_events_tick(&ring->events, now_ms);
     }
     for (;;) {
-        if (!settle(ring)) {
+        if (unsettled(ring) && !settle(ring)) {
             return false;
         }
         if (as_events_expire(&ring->events, &ring->stats)) {
@@ -127,21 +133,27 @@ static bool ready(as_ring *ring, uint64_t now_ms) {
 
 /* Datagram and line to event */
 
-static void take_record(as_ring *ring, uint16_t type, as_span text, as_span node, uint64_t now_ms, bool line) {
+/* False: it has no stamp. */
+static bool take_record(as_ring *ring, uint16_t type, as_span text, as_span node, uint64_t now_ms, bool line) {
     as_record record;
     if (!as_record_read_next(&ring->stamp, type, text, &record)) {
         ring->stats.malformed++;
-        return;
+        return false;
     }
     ring->stats.records++;
-    ring->stats.stamp_steps += as_steps_see(&ring->steps, record.ms, record.serial, node) ? 1 : 0;
+    if (!record.repeated) {
+        ring->stats.stamp_steps += as_steps_see(&ring->steps, record.ms, record.serial, node) ? 1 : 0;
+    }
     if (!line) {
         const uint64_t now = now_ms == 0 ? record.ms : now_ms;
-        as_serials_see(&ring->serials, record.serial, record.ms, now, &ring->stats);
+        if (!as_serials_saw(&ring->serials, record.serial, record.ms)) {
+            as_serials_see(&ring->serials, record.serial, record.ms, now, &ring->stats);
+        }
         as_serials_settle(&ring->serials, now, &ring->stats);
     }
     const uint64_t wanted = as_match_wants(&ring->match, &record);
     as_events_add(&ring->events, &record, node, wanted, now_ms != 0, line, &ring->stats);
+    return true;
 }
 
 static void take_datagram(as_ring *ring, as_span bytes, uint32_t sender, uint64_t now_ms, bool cut) {
@@ -166,17 +178,13 @@ static void take_datagram(as_ring *ring, as_span bytes, uint32_t sender, uint64_
 
 static void take_line(as_ring *ring, as_span line, bool cut) {
     as_line read;
-    const uint64_t before = ring->stats.malformed;
+    const bool record = as_line_read(line, &read);
     ring->stats.lines++;
-    if (as_line_read(line, &read)) {
-        /* Of a record that no field is read from nothing is needed but its type. */
-        ring->stats.truncated += cut && as_record_has_fields(read.type) ? 1 : 0;
-        take_record(ring, read.type, read.text, read.node, 0, true);
-    } else if (!as_line_separates(line)) {
-        ring->stats.truncated += cut ? 1 : 0;
-        ring->stats.malformed++;
-    }
-    if (ring->stats.malformed != before) {
+    const bool malformed = !record && !as_line_separates(line);
+    /* Of a record that no field is read from nothing is needed but its type. */
+    ring->stats.truncated += cut && (malformed || (record && as_record_has_fields(read.type))) ? 1 : 0;
+    ring->stats.malformed += malformed ? 1 : 0;
+    if (malformed || (record && !take_record(ring, read.type, read.text, read.node, 0, true))) {
         as_lines_note(&ring->lines, line);
     }
 }
@@ -293,7 +301,6 @@ int64_t as_ring_feed_text(as_ring *ring, const uint8_t *text, size_t len) {
     }
     as_lines_begin(&ring->lines);
     while (rest.len > 0 && ready(ring, 0)) {
-        as_span_prefetch(rest);
         if (as_lines_take(&ring->lines, &rest, &line, &cut)) {
             take_line(ring, line, cut);
         }

@@ -63,6 +63,7 @@ static void adopt_events(as_events *events, const as_events *from, const uint32_
     events->begun = from->begun;
     events->latest = from->latest;
     events->ripe = from->ripe;
+    events->lacking = from->lacking;
     as_events_hold(events, from->held);
     as_texts_adopt(&events->texts, &from->texts);
     adopt_waiting(events, from, AS_OPEN, rules);

@@ -6,6 +6,7 @@ void as_events_learn(as_events *events, uint64_t node, uint16_t type) {
     as_habits *habits = &events->habits[node % AS_HABITS];
     if (type == AS_TYPE_SYSCALL) {
         habits->untitled += habits->untitled < events->habit ? 1 : 0;
+        events->lacking = events->lacking || habits->untitled == events->habit;
     } else if (type == AS_TYPE_PROCTITLE) {
         habits->untitled = 0;
     } else if (type == AS_TYPE_PATH) {
@@ -24,12 +25,18 @@ static bool paths_come(const as_events *events, const as_event *event) {
 
 uint32_t as_event_items(const as_events *events, as_event *event) {
     if ((event->seen & KNOWS_ITEMS) == 0) {
-        as_value values[AS_FIELDS] = {0};
+        if ((event->kept & (1u << AS_ROLE_SYSCALL)) == 0) {
+            return 0;
+        }
+        const as_record syscall = {.type = AS_TYPE_SYSCALL,
+                                   .body = as_texts_span(&events->texts, event->texts[AS_ROLE_SYSCALL])};
+        as_value values[AS_FIELDS];
         uint64_t count = 0;
-        as_event_fields(events, event, AS_BIT(AS_FIELD_ITEMS), values);
+        as_values_clear(values, AS_BIT(AS_FIELD_ITEMS));
+        as_record_fields(&syscall, AS_BIT(AS_FIELD_ITEMS), values);
         as_value_number(values[AS_FIELD_ITEMS], AS_KIND_DECIMAL, &count);
         event->items = count > UINT16_MAX ? UINT16_MAX : (uint16_t)count;
-        event->seen |= (event->kept & (1u << AS_ROLE_SYSCALL)) != 0 ? KNOWS_ITEMS : 0;
+        event->seen |= KNOWS_ITEMS;
     }
     return event->items;
 }
@@ -39,6 +46,7 @@ void as_events_learn_paths(as_events *events, as_event *event) {
     as_habits *habits = &events->habits[event->node % AS_HABITS];
     if (event->wanted != 0 && as_event_items(events, event) > event->path_count) {
         habits->pathless += habits->pathless < events->habit ? 1 : 0;
+        events->lacking = events->lacking || habits->pathless == events->habit;
     }
 }
 
@@ -119,7 +127,8 @@ static bool ended(const as_events *events, as_event *event, as_end end) {
 
 /* Whether an event of text has all that its host writes, without an end. */
 static bool ripe(const as_events *events, as_event *event) {
-    return (event->seen & IS_TEXT) != 0 && !titles_come(events, event) && all_announced(events, event);
+    return events->lacking && (event->seen & IS_TEXT) != 0 && !titles_come(events, event) &&
+           all_announced(events, event);
 }
 
 static void close_ripe(as_events *events, as_event *event, as_stats *stats) {
@@ -138,7 +147,7 @@ bool as_events_expire(as_events *events, as_stats *stats) {
         return true;
     }
     /* What it waited for is not written by its host, as was learned since. */
-    const bool learned = (oldest->seen & IS_TEXT) != 0 && as_slot_of(events, oldest) != events->ripe &&
+    const bool learned = events->lacking && (oldest->seen & IS_TEXT) != 0 && as_slot_of(events, oldest) != events->ripe &&
                          ((oldest->seen & SEEN_END) != 0 ? all_announced(events, oldest) : ripe(events, oldest));
     if (learned) {
         close_ripe(events, oldest, stats);

@@ -145,9 +145,9 @@ void as_events_add(as_events *events, const as_record *record, as_span node, uin
         event->seen |= record->type == AS_TYPE_PROCTITLE ? SEEN_PROCTITLE : 0;
         return;
     }
-    event->seen |= as_record_of_syscall(record->type) && record->type != AS_TYPE_EOE ? SEEN_OF_SYSCALL : 0;
     switch (record->type) {
     case AS_TYPE_SYSCALL:
+        event->seen |= SEEN_OF_SYSCALL;
         if (!add_syscall(events, event, record, wanted, stats)) {
             break;
         }
@@ -158,18 +158,20 @@ void as_events_add(as_events *events, const as_record *record, as_span node, uin
         }
         break;
     case AS_TYPE_URINGOP: /* one for each operation that the call submitted: none is a duplicate */
-        event->seen |= SEEN_URINGOP;
+        event->seen |= SEEN_URINGOP | SEEN_OF_SYSCALL;
         break;
     case AS_TYPE_PATH:
         add_path(events, event, record, stats);
-        event->seen |= end == AS_END_PATHS ? SEEN_END : 0;
+        event->seen |= end == AS_END_PATHS ? SEEN_OF_SYSCALL | SEEN_END : SEEN_OF_SYSCALL;
         break;
     case AS_TYPE_CWD:
+        event->seen |= SEEN_OF_SYSCALL;
         if (first_time(event, SEEN_CWD, stats)) {
             as_event_keep(events, event, AS_ROLE_CWD, record->body);
         }
         break;
     case AS_TYPE_PROCTITLE:
+        event->seen |= SEEN_OF_SYSCALL;
         if (first_time(event, SEEN_PROCTITLE, stats)) {
             as_event_keep(events, event, AS_ROLE_PROCTITLE, record->body);
             event->seen |= end == AS_END_TITLE ? SEEN_END : 0;
@@ -181,6 +183,7 @@ void as_events_add(as_events *events, const as_record *record, as_span node, uin
         }
         break;
     default:
+        event->seen |= as_record_of_syscall(record->type) ? SEEN_OF_SYSCALL : 0;
         break;
     }
     /* Without a main record it cannot have ended, and a datagram ends by an end only. */

@@ -232,20 +232,22 @@ static bool like(as_span pattern, as_span text) {
     return p == pattern.len;
 }
 
-/* True when an operand is for the architecture of this event. */
-static bool of_arch(const as_operand *operand, as_value arch) {
+/* True when an operand for some architectures is for that of this event. */
+static bool of_arch(const as_operand *operand, const as_value *arch) {
     uint64_t number = 0;
-    return operand->mask == 0 || (as_value_number(arch, as_field_kind(AS_FIELD_ARCH), &number) &&
-                                  (number & operand->mask) == operand->number);
+    return as_value_number(*arch, as_field_kind(AS_FIELD_ARCH), &number) &&
+           (number & operand->mask) == operand->number;
 }
 
-static bool any_text(const as_match *match, const as_test *test, as_span text, as_value arch) {
-    for (uint32_t i = 0; i < test->operands; i++) {
-        const as_operand *operand = &match->operands[test->first_operand + i];
+static bool any_text(const as_match *match, const as_test *test, as_span text, const as_value *arch) {
+    const as_operand *operand = &match->operands[test->first_operand];
+    const as_operand *const end = operand + test->operands;
+    for (; operand < end; operand++) {
         const as_span wanted = as_span_of(match->text + operand->at, operand->len);
         /* The same bytes are alike as well, whatever they are: mostly that is all there is to compare. */
-        const bool same = as_span_same(text, wanted) || (test->op == AS_OP_LIKE && like(wanted, text));
-        if (same && of_arch(operand, arch)) {
+        const bool same = (text.len == wanted.len && as_span_same(text, wanted)) ||
+                          (test->op == AS_OP_LIKE && like(wanted, text));
+        if (same && (operand->mask == 0 || of_arch(operand, arch))) {
             return true;
         }
     }
@@ -281,7 +283,7 @@ static inline bool holds(const as_match *match, const as_test *test, const as_va
         return other_holds(test, value, match);
     }
     return as_value_text(value, as_field_kind((as_field)test->field), match->scratch, &text) &&
-           any_text(match, test, text, values[AS_FIELD_ARCH]) != (test->negated == 1);
+           any_text(match, test, text, &values[AS_FIELD_ARCH]) != (test->negated == 1);
 }
 
 static inline bool all_hold(const as_match *match, uint32_t first, uint32_t count, const as_value values[AS_FIELDS]) {

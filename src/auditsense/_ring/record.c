@@ -6,25 +6,32 @@
 /* What daemons put between the kernel's text and their own translation of it. */
 #define TRANSLATION 0x1D
 
-bool as_record_read(uint16_t type, as_span text, as_record *out) {
+/* "audit(SECONDS.MILLIS:"; *text is moved to behind it. */
+static bool take_time(as_span *text, uint64_t *ms) {
     uint64_t seconds = 0;
     uint64_t millis = 0;
+    if (!as_span_starts(*text, AS_LITERAL("audit("))) {
+        return false;
+    }
+    *text = as_span_skip(*text, sizeof "audit(" - 1);
+    uint32_t digits = as_span_number(*text, 10, MOST_SECONDS, &seconds);
+    if (digits == 0 || digits == text->len || text->at[digits] != '.') {
+        return false;
+    }
+    *text = as_span_skip(*text, digits + 1);
+    digits = as_span_number(*text, 10, 999, &millis);
+    if (digits != 3 || digits == text->len || text->at[digits] != ':') {
+        return false;
+    }
+    *text = as_span_skip(*text, digits + 1);
+    *ms = seconds * 1000 + millis;
+    return true;
+}
+
+/* "SERIAL): " and the body. */
+static bool read_behind_time(uint16_t type, as_span text, uint64_t ms, as_record *out) {
     uint64_t serial = 0;
-    if (!as_span_starts(text, AS_LITERAL("audit("))) {
-        return false;
-    }
-    text = as_span_skip(text, sizeof "audit(" - 1);
-    uint32_t digits = as_span_number(text, 10, MOST_SECONDS, &seconds);
-    if (digits == 0 || digits == text.len || text.at[digits] != '.') {
-        return false;
-    }
-    text = as_span_skip(text, digits + 1);
-    digits = as_span_number(text, 10, 999, &millis);
-    if (digits != 3 || digits == text.len || text.at[digits] != ':') {
-        return false;
-    }
-    text = as_span_skip(text, digits + 1);
-    digits = as_span_number(text, 10, UINT32_MAX, &serial);
+    const uint32_t digits = as_span_number(text, 10, UINT32_MAX, &serial);
     if (digits == 0 || !as_span_starts(as_span_skip(text, digits), AS_LITERAL("):"))) {
         return false;
     }
@@ -32,8 +39,13 @@ bool as_record_read(uint16_t type, as_span text, as_record *out) {
     if (text.len > 0 && text.at[0] == ' ') {
         text = as_span_skip(text, 1);
     }
-    *out = (as_record){.type = type, .serial = (uint32_t)serial, .ms = seconds * 1000 + millis, .body = text};
+    *out = (as_record){.type = type, .serial = (uint32_t)serial, .ms = ms, .body = text};
     return true;
+}
+
+bool as_record_read(uint16_t type, as_span text, as_record *out) {
+    uint64_t ms = 0;
+    return take_time(&text, &ms) && read_behind_time(type, text, ms, out);
 }
 
 bool as_record_read_next(as_stamp *before, uint16_t type, as_span text, as_record *out) {
@@ -42,12 +54,22 @@ bool as_record_read_next(as_stamp *before, uint16_t type, as_span text, as_recor
         if (body.len > 0 && body.at[0] == ' ') {
             body = as_span_skip(body, 1);
         }
-        *out = (as_record){.type = type, .serial = before->serial, .ms = before->ms, .body = body};
+        *out = (as_record){
+            .type = type, .repeated = true, .serial = before->serial, .ms = before->ms, .body = body};
         return true;
     }
-    if (!as_record_read(type, text, out)) {
+    as_span rest = text;
+    uint64_t ms = before->ms; /* mostly the next event is of the same millisecond */
+    if (before->len > 0 && as_span_starts_as(text, before->text, before->time_len)) {
+        rest = as_span_skip(text, before->time_len);
+    } else if (!take_time(&rest, &ms)) {
         return false;
     }
+    const uint32_t time_len = text.len - rest.len;
+    if (!read_behind_time(type, rest, ms, out)) {
+        return false;
+    }
+    before->time_len = time_len;
     before->len = text.len - out->body.len;
     if (text.at[before->len - 1] == ' ') {
         before->len--;
@@ -69,12 +91,14 @@ typedef struct {
     char key[MOST_KEY]; /* with its '=', and zeros behind it, so that eight bytes can be compared at a time */
     uint8_t len;        /* with its '=' */
     uint8_t ignored;    /* bits of the first eight bytes that are behind it */
+    uint8_t least;      /* bytes that key and value take at the least, and 8 in any case */
     uint8_t field;      /* as_field */
     uint64_t bit;       /* of it; 0: of no interest, but in the way */
     const char *until;  /* a value printed raw ends before the last of these, not at a blank */
 } known;
 
-#define KEY(text) text "=", sizeof(text), 64 - 8 * (sizeof(text) < 8 ? sizeof(text) : 8)
+#define KEY(text)                                                                                                      \
+    text "=", sizeof(text), 64 - 8 * (sizeof(text) < 8 ? sizeof(text) : 8), sizeof(text) < 8 ? 8 : sizeof(text) + 1
 #define FIELD(field) field, AS_BIT(field)
 
 /* In the kernel's order, which makes each search one comparison. */
@@ -294,17 +318,14 @@ static const known *take_expected(as_span *text, const known *field, const known
     const uint8_t *at = text->at;
     const uint8_t *const stop = at + text->len;
     for (; field <= last && *wanted != 0; field++) {
-        if (stop - at < 8 || stop - at <= field->len) {
+        if (stop - at < field->least) {
             break;
         }
-        if (field->until != NULL) {
-            /* Not every kernel writes a label. */
-            if (memcmp(at, field->key, 4) == 0) {
-                break;
-            }
-            continue;
+        const bool differs = (as_load8(at) ^ as_load8((const uint8_t *)field->key)) << field->ignored != 0;
+        if (differs && field->until != NULL) {
+            continue; /* not every kernel writes a label */
         }
-        if ((as_load8(at) ^ as_load8((const uint8_t *)field->key)) << field->ignored != 0 ||
+        if (differs || field->until != NULL ||
             (field->len > 8 && memcmp(at + 8, field->key + 8, field->len - 8u) != 0)) {
             break;
         }
@@ -321,19 +342,22 @@ static const known *take_expected(as_span *text, const known *field, const known
             if (end == stop || *end != '"' || (stop - end > 1 && end[1] != ' ')) {
                 break;
             }
-            next = end + 1;
+            next = stop - end > 1 ? end + 2 : stop;
         } else {
             end = end_of(start, stop, '=');
-            if (end < stop && *end != ' ') {
+            if (end == stop) {
+                next = stop;
+            } else if (*end == ' ') {
+                next = end + 1;
+            } else {
                 break;
             }
-            next = end;
         }
         if ((*wanted & field->bit) != 0) {
             put(values, field, (as_value){.span = as_span_of(start, (size_t)(end - start)), .form = form});
             *wanted &= ~field->bit;
         }
-        at = next == stop ? stop : next + 1;
+        at = next;
     }
     *text = as_span_of(at, (size_t)(stop - at));
     return field;

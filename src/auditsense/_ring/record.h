@@ -14,6 +14,7 @@
 
 typedef struct {
     uint16_t type;
+    bool repeated; /* the record before had the same stamp: as_record_read_next */
     uint32_t serial;
     uint64_t ms;  /* since 1970 UTC */
     as_span body; /* behind the stamp; empty in an EOE */
@@ -26,6 +27,7 @@ bool as_record_read(uint16_t type, as_span text, as_record *out);
 typedef struct {
     uint8_t text[48]; /* "audit(SECONDS.MILLIS:SERIAL):", at most 39 bytes */
     uint32_t len;     /* 0: none yet */
+    uint32_t time_len; /* of it, "audit(SECONDS.MILLIS:" */
     uint32_t serial;
     uint64_t ms;
 } as_stamp;

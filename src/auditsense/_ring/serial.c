@@ -132,6 +132,8 @@ void as_serials_see(as_serials *serials, uint32_t serial, uint64_t stamp_ms, uin
     if (!serials->started) {
         start(serials, serial, now_ms);
     }
+    serials->last = serial;
+    serials->last_ms = stamp_ms;
     const bool judged = is_behind(serial, serials->base);
     const bool newer = stamp_ms > serials->newest_ms + serials->timeout_ms;
     const bool wrapped = !judged && serial < FIRST_OF_A_BOOT && serial < serials->base &&

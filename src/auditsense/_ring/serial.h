@@ -23,6 +23,8 @@ typedef struct {
     uint64_t mark_ms;   /* when highest was mark */
     uint64_t timeout_ms;
     uint64_t newest_ms; /* the newest stamp since the start, but of strays */
+    uint64_t last_ms;   /* stamp of the last record */
+    uint32_t last;      /* serial of the last record */
     uint32_t base;      /* the lowest serial not judged yet */
     uint32_t highest;
     uint32_t mark;
@@ -33,6 +35,11 @@ typedef struct {
 } as_serials;
 
 void as_serials_carve(as_serials *serials, const as_config *config, as_carver *from);
+
+/* True when the last record had this serial and stamp: another record of the same event changes nothing. */
+static inline bool as_serials_saw(const as_serials *serials, uint32_t serial, uint64_t stamp_ms) {
+    return serials->last == serial && serials->last_ms == stamp_ms && serials->started;
+}
 
 /* A record with this serial and stamp came. The serials found missing by it, and restarts, are counted. */
 void as_serials_see(as_serials *serials, uint32_t serial, uint64_t stamp_ms, uint64_t now_ms, as_stats *stats);

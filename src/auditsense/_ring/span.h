@@ -115,17 +115,22 @@ static inline uint32_t as_first_byte(uint64_t found) {
 
 /* Read the number at the start of span. Returns the digits read; 0 when there is none or it passes max. */
 static inline uint32_t as_span_number(as_span span, unsigned base, uint64_t max, uint64_t *out) {
+    enum { SAFE = 15 }; /* so many digits of any base up to 16 fit */
     uint64_t value = 0;
     uint32_t i = 0;
-    for (; i < span.len; i++) {
-        const unsigned digit = as_digit(span.at[i]);
-        if (digit >= base) {
-            break;
-        }
-        if (__builtin_mul_overflow(value, base, &value) || __builtin_add_overflow(value, digit, &value) ||
-            value > max) {
+    const uint32_t safe = span.len < SAFE ? span.len : SAFE;
+    unsigned digit = 0;
+    while (i < safe && (digit = as_digit(span.at[i])) < base) {
+        value = value * base + digit;
+        i++;
+    }
+    for (; i >= SAFE && i < span.len && (digit = as_digit(span.at[i])) < base; i++) {
+        if (__builtin_mul_overflow(value, base, &value) || __builtin_add_overflow(value, digit, &value)) {
             return 0;
         }
+    }
+    if (value > max) {
+        return 0;
     }
     *out = value;
     return i;

@@ -84,6 +84,7 @@ typedef struct {
     uint32_t latest; /* the event of the last record: mostly that of the next one as well */
     uint32_t ripe;   /* the open event of text that ends with the next record of another one */
     uint8_t roles;   /* bits of those whose texts are needed */
+    bool lacking;    /* a habit has been reached: until then events of text end by their end alone */
     as_habits habits[AS_HABITS]; /* by hash of the node; hosts that share a place share their habits */
 } as_events;
 
