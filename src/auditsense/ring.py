@@ -14,7 +14,6 @@ import warnings
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NoReturn, Self, cast
 
-from auditsense import syscalls
 from auditsense._ffi import ffi, lib  # noqa: TID251 - this is the border the ban draws
 from auditsense.errors import AuditSenseError, BusyError, ClosedError, UsageError
 from auditsense.hit import Column, ColumnForm, Hit, unpack
@@ -355,7 +354,9 @@ def _words(hits: Any, size: int, field: Field, out: Any, found: Any) -> Column |
 def _to_c(rules: RuleTable, limits: Limits, end: End, seed: int, actor: Iterable[Field]) -> tuple[Any, ...]:
     """Lay the table out as C arrays; the list keeps them alive until the core has copied them."""
     config = ffi.new("as_config *", {"seed": seed, "end": end, **as_dict(limits)})
-    laid_out = lay_out(rules, syscalls.ARCHES.values())
+    from auditsense.syscalls import ARCHES  # noqa: PLC0415 - only for who makes one
+
+    laid_out = lay_out(rules, ARCHES.values())
     bits = sum({1 << field for field in actor})
     arrays = {
         "rules": ffi.new("as_rule[]", laid_out.rules),
