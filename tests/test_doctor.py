@@ -26,7 +26,7 @@ from auditsense.cli import doctor as command
 from auditsense.cli import main
 from auditsense.detections.load import shipped
 from auditsense.doctor import look as looking
-from auditsense.doctor import trial
+from auditsense.doctor import proc, trial
 from auditsense.doctor.examine import CHECKS, examine, id_of
 from auditsense.doctor.facts import Alive
 from auditsense.doctor.finding import Finding, Level, Report
@@ -764,3 +764,11 @@ def test_the_clock_of_this_host_is_asked_without_harm() -> None:
 def test_a_report_of_nothing_is_well() -> None:
     assert Report((), ()).exit_code == 0
     assert command.lines(Report((Finding("a", OK, "b"),), ()))[0] == "ok       a  b"
+
+
+def test_an_empty_proc_is_no_procfs(tmp_path: Path) -> None:
+    assert proc.mounts(tmp_path) is None  # nothing is known of a host without the folder
+    (tmp_path / "proc").mkdir()
+    found = proc.mounts(tmp_path)
+    assert found is not None
+    assert (found.here, found.of_host) == ("", False)

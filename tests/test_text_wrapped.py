@@ -5,8 +5,10 @@ from __future__ import annotations
 import gzip
 import json
 import lzma
+import os
 import re
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,9 +21,11 @@ from auditsense.sources.wrapped import unwrapper_for
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tests.faults import NO_HOST, Recorder
     from tests.test_text_forms import EVENTS, LINES, TEXT, each, journal, objects, printk, replayed, written
 else:
     sys.path.insert(0, str(Path(__file__).parent))
+    from faults import NO_HOST
     from test_text_forms import EVENTS, LINES, TEXT, each, journal, objects, printk, replayed, written
 
 DATE = "Nov 24 16:00:00"
@@ -164,6 +168,38 @@ def test_brace_alone_hides_no_record() -> None:
     assert unwrapper.feed(b"{\nx\n" + line).endswith(line)
     assert unwrapper.feed(b"{\nx\n") == b""
     assert unwrapper.finish() == b"{\nx\n"
+
+
+def test_fifo_without_a_writer_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, fault: Recorder
+) -> None:
+    monkeypatch.setattr("auditsense.sources.replay._SILENCE_MS", 0)
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    heard = threading.Event()
+
+    def said(line: str) -> None:
+        sys.stderr.write(f"{line}\n")
+        heard.set()
+
+    def write() -> None:
+        heard.wait()
+        fifo.write_text(TEXT)
+
+    monkeypatch.setattr("auditsense.cli.replay.say", said)
+    writer = threading.Thread(target=write)
+    writer.start()
+    counts, lines = replayed(capsys, fifo)
+    writer.join()
+    assert (counts["alerts"], lines) == (1, [f"{fifo} is a FIFO, and nothing was written to it yet; waiting"])
+    fault(
+        "a log is a FIFO that no program writes to",
+        how="replay of a FIFO without a writer",
+        did="waited, and read it when a program wrote",
+        lost="nothing",
+        said="that nothing was written yet, after a second",
+        host=NO_HOST,
+    )
 
 
 @pytest.mark.parametrize(

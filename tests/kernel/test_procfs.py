@@ -48,6 +48,20 @@ def test_mountinfo_tells_which_procfs_is_on_top(mountinfo: tuple[str, ...], devi
     assert procfs.mounted_at("\n".join(mountinfo)) == device
 
 
+@pytest.mark.parametrize(
+    ("mountinfo", "device"),
+    [
+        ((ROOT, PROC), ""),
+        ((), ""),
+        ((ROOT, PROC, "63 22 0:39 / /proc rw - proc proc rw"), "0:21"),
+        (("70 63 0:40 / /proc rw - proc proc rw", "63 22 0:39 / /proc rw - proc proc rw", PROC), "0:21"),
+        ((PROC, "63 27 0:39 / /proc rw - proc proc rw"), ""),  # it cannot be told which is below
+    ],
+)
+def test_mountinfo_tells_which_procfs_is_covered(mountinfo: tuple[str, ...], device: str) -> None:
+    assert procfs.covered_at("\n".join(mountinfo)) == device
+
+
 def within(script: str, *lines: str, options: str = "--mount") -> list[str]:
     """Return what the functions say in a mount namespace that *script* has prepared."""
     if shutil.which("unshare") is None:
@@ -73,6 +87,17 @@ EVERY = "-a always,exit -F inode=1 -F perm=r -k audit_proc"
 
 def test_the_hosts_is_taken_where_it_is() -> None:
     assert within("true", WATCH, EVERY) == ["True", "taken", "taken"]
+
+
+def test_another_procfs_is_refused_when_process_1_is_hidden() -> None:
+    script = "mount -t proc proc /proc && mount -t tmpfs tmpfs /proc/1"
+    said, refused = within(script, WATCH)
+    assert said == "False"
+    assert "another procfs than the host's" in refused
+
+
+def test_the_hosts_is_taken_when_process_1_is_hidden() -> None:
+    assert within("mount -t tmpfs tmpfs /proc/1", WATCH) == ["None", "taken"]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from auditsense.doctor.facts import Mounts
-from auditsense.kernel.procfs import mounted_at
+from auditsense.kernel.procfs import covered_at, mounted_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -143,7 +143,8 @@ def mounts(root: Path) -> Mounts | None:
     """Return where procfs is, in the mount namespaces of all processes."""
     own = text(root / "proc/self/mountinfo", _MOST_MOUNTS)
     if own is None:
-        return None
+        nothing = (root / "proc").is_dir() and not (root / "proc/self").is_symlink()
+        return Mounts("", (), None, 0, of_host=False) if nothing else None
     here = mounted_at(own)
     others: dict[str, str] = {}
     seen = {link(root / "proc/self/ns/mnt")}
@@ -171,7 +172,9 @@ def _of_host(root: Path, here: str) -> bool | None:
     """Tell whether the procfs *here* is the one at /proc of process 1; None: it cannot be seen."""
     if first(root, "pid") is not True:  # then process 1 is another
         return None
-    theirs = mounted_at(text(root / "proc/1/mountinfo", _MOST_MOUNTS) or "")
+    theirs = mounted_at(text(root / "proc/1/mountinfo", _MOST_MOUNTS) or "") or covered_at(
+        text(root / "proc/self/mountinfo", _MOST_MOUNTS) or ""
+    )
     return here == theirs if theirs else None
 
 

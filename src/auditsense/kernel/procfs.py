@@ -38,6 +38,24 @@ REMEDY: Final = (
 
 def mounted_at(mountinfo: str, place: str = "/proc") -> str:
     """Return the device ("major:minor") of the procfs that is on top at *place*; "": there is none."""
+    layers = _layers(mountinfo, place)
+    covered = {parent for parent, _ in layers.values()}
+    top = [device for mount, (_, device) in layers.items() if mount not in covered]
+    return top[-1] if top else ""
+
+
+def covered_at(mountinfo: str, place: str = "/proc") -> str:
+    """Return the device of the procfs at *place* that all other mounts there cover; "": there is none.
+
+    A process that has mounted its own procfs over the host's still has the host's below.
+    """
+    layers = _layers(mountinfo, place)
+    bottom = [device for parent, device in layers.values() if parent not in layers]
+    return bottom[0] if len(layers) > 1 and len(bottom) == 1 else ""
+
+
+def _layers(mountinfo: str, place: str) -> dict[str, tuple[str, str]]:
+    """Return the mounts at *place* by number: the parent's number, and the device of a whole procfs."""
     layers: dict[str, tuple[str, str]] = {}
     for line in mountinfo.splitlines():
         before, _, after = line.partition(" - ")
@@ -45,9 +63,7 @@ def mounted_at(mountinfo: str, place: str = "/proc") -> str:
         if len(words) > 4 and words[4] == place:
             is_whole_procfs = after.split(" ")[:1] == ["proc"] and words[3] == "/"
             layers[words[0]] = (words[1], words[2] if is_whole_procfs else "")
-    covered = {parent for parent, _ in layers.values()}
-    top = [device for mount, (_, device) in layers.items() if mount not in covered]
-    return top[-1] if top else ""
+    return layers
 
 
 def device_of_host(proc: Path = PROC) -> int | None:
@@ -58,13 +74,18 @@ def device_of_host(proc: Path = PROC) -> int | None:
     """
     if outside("pid", proc) is not False:
         return None
-    try:
-        with (proc / "1/mountinfo").open("rb") as file:
-            text = file.read(_MOST_BYTES).decode(errors="replace")
-    except OSError:
-        return None
-    major, _, minor = mounted_at(text).partition(":")
+    device = mounted_at(_mounts(proc, "1")) or covered_at(_mounts(proc, "self"))
+    major, _, minor = device.partition(":")
     return os.makedev(int(major), int(minor)) if major else None
+
+
+def _mounts(proc: Path, pid: str) -> str:
+    """Return the mounts that a process has; "": they cannot be seen, as with hidepid."""
+    try:
+        with (proc / pid / "mountinfo").open("rb") as file:
+            return file.read(_MOST_BYTES).decode(errors="replace")
+    except OSError:
+        return ""
 
 
 def is_of_host(proc: Path = PROC) -> bool | None:

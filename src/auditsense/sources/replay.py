@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import select
 import stat
 import sys
 from contextlib import contextmanager
@@ -31,6 +32,7 @@ _LINE_ENDS = {0x0A, 0}  # zero bytes are what a crash leaves; the core takes the
 _STAMP = re.compile(rb"type=\S+ (?:msg=)?audit\((\d{1,12})\.(\d{3}):")
 _CHUNK = 1 << 17  # what is read at a time has to be in the cache still when the core reads it
 _PATIENCE = 1 << 24  # of a file's text, between two looks at what it led to: each hit less is work less
+_SILENCE_MS = 1000  # of a FIFO, until that is said
 _DATAGRAM = 1 << 20  # longer than any, header included
 
 
@@ -54,7 +56,7 @@ _NOTHING: _Begun = ("", (0, 0))
 
 
 @contextmanager
-def _open(name: str) -> Iterator[tuple[Pieces, bool]]:
+def _open(name: str, warn: Callable[[str], None]) -> Iterator[tuple[Pieces, bool]]:
     """Open a file, or standard input for "-"; give its bytes in pieces, without their compression.
 
     Also says whether all of it is there: then nobody waits for what its first piece leads to.
@@ -68,7 +70,8 @@ def _open(name: str) -> Iterator[tuple[Pieces, bool]]:
         mode = os.stat(name).st_mode  # noqa: PTH116 - a file does without pathlib
         if stat.S_ISBLK(mode) or (stat.S_ISCHR(mode) and not _is_terminal(name)):
             raise InputError(f"{name} is a device, and no log")
-        file = open(name, "rb")  # noqa: SIM115, PTH123 - closed below; "-" and paths share a name
+        # Closed below; "-" and paths share a name.
+        file = _open_fifo(name, warn) if stat.S_ISFIFO(mode) else open(name, "rb")  # noqa: SIM115, PTH123
     except OSError as error:
         raise InputError(f"{name}: {error.strerror}") from None
     except ValueError:  # a zero byte in the name
@@ -76,6 +79,19 @@ def _open(name: str) -> Iterator[tuple[Pieces, bool]]:
     with file:
         there = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
         yield decompressed(name, _read(name, file)), there
+
+
+def _open_fifo(name: str, warn: Callable[[str], None]) -> io.BufferedReader:
+    """Open a FIFO, and wait until something comes; say so when that takes longer than _SILENCE_MS."""
+    descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    file = open(descriptor, "rb")  # noqa: SIM115, PTH123 - closed by the caller
+    waiter = select.poll()
+    waiter.register(descriptor, select.POLLIN)
+    if not waiter.poll(_SILENCE_MS):
+        warn(f"{name} is a FIFO, and nothing was written to it yet; waiting")
+        waiter.poll()
+    os.set_blocking(descriptor, True)
+    return file
 
 
 def _is_terminal(name: str) -> bool:
@@ -142,7 +158,7 @@ def _replay_one(
 ) -> Generator[list[Document], None, _Begun]:
     """Feed one input. Returns what the next one is compared with."""
     before = detector.stats()
-    with _open(name) as (pieces, there):
+    with _open(name, warn) as (pieces, there):
         start, chunks = look_ahead(pieces, len(capture.MAGIC))
         if start.startswith(capture.MAGIC):
             yield from _capture(name, chunks, detector, warn)
