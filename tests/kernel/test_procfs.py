@@ -5,11 +5,15 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
 
 from auditsense.errors import NoKernelAuditError
 from auditsense.kernel import auditctl, procfs
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PROC = "22 27 0:21 / /proc rw,relatime - proc proc rw"
 ROOT = "27 1 8:1 / / rw - ext4 /dev/sda1 rw"
@@ -138,3 +142,34 @@ def test_a_procfs_that_does_not_know_this_process_is_not_the_hosts() -> None:
 def test_refusing_names_the_rule() -> None:
     with pytest.raises(NoKernelAuditError, match="the audit rule -w /proc -p r -k k would see nothing"):
         procfs.refuse_others([auditctl.parse("-w /proc/ -p r -k k")], procfs.PROC / "self")
+
+
+def test_what_is_wrong_with_proc_is_said(tmp_path: Path) -> None:
+    assert procfs.is_of_host(tmp_path) is False
+    assert procfs.is_of_host(tmp_path / "none") is False
+    assert procfs._about_proc(tmp_path / "none") == "there is no /proc here"
+    assert procfs._about_proc(tmp_path) == "there is no procfs at /proc here"
+    assert procfs._about_proc(procfs.PROC).startswith("/proc here is another procfs than the host's")
+    for path in (b"/proc", b"/proc/", b"/proc/1/mem"):
+        assert procfs._difference(path, tmp_path) == "there is no procfs at /proc here"
+    for path in (b"/procfs", b"/no/such/place"):
+        assert procfs._difference(path, tmp_path) == ""
+
+
+def test_paths_are_compared_with_those_of_process_1(tmp_path: Path) -> None:
+    root = tmp_path / "1" / "root"
+    (root / tmp_path.relative_to("/")).mkdir(parents=True)
+    here = bytes(tmp_path)
+    assert procfs._difference(here, tmp_path) == f"{tmp_path} here is another one than on the host"
+    (root / tmp_path.relative_to("/")).rmdir()
+    assert procfs._difference(here, tmp_path) == ""
+    (root / tmp_path.relative_to("/")).symlink_to(tmp_path)
+    assert procfs._difference(here, tmp_path) == ""
+
+
+def test_place_of_a_procfs_is_one_that_mountinfo_has(tmp_path: Path) -> None:
+    (tmp_path / "self").mkdir()
+    assert procfs._is_procfs(b"/proc", tmp_path) is False
+    (tmp_path / "self" / "mountinfo").write_text("25 1 0:23 / /proc rw - proc proc rw\n")
+    assert procfs._is_procfs(b"/proc/", tmp_path)
+    assert not procfs._is_procfs(b"/dev", tmp_path)

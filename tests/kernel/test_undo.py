@@ -1,16 +1,31 @@
-"""Whether the owner of the socket lives: a process that has begun to end does not."""
+"""Undoing a step: who owns the socket and lives, and what is still as it was set."""
 
 from __future__ import annotations
 
+import errno
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from auditsense.kernel.undo import lives
+from auditsense.errors import KernelCommandError
+from auditsense.kernel import auditctl
+from auditsense.kernel.commands import Commands
+from auditsense.kernel.plan import AddRule, BecomeOwner, ChangeSetting, Step
+from auditsense.kernel.status import StatusField
+from auditsense.kernel.undo import lives, undo, undo_all
+from auditsense.testing import FakeKernel
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from auditsense.kernel.status import AuditStatus
+
+PROC = auditctl.parse("-w /proc/ -p r -k audit_proc")
+WAIT = ChangeSetting(StatusField.BACKLOG_WAIT_TIME, 15000, 0)
+LIMIT = ChangeSetting(StatusField.BACKLOG_LIMIT, 64, 8192)
+DEAD = 2**22 + 1  # beyond the largest pid
 
 
 @pytest.mark.parametrize(
@@ -37,3 +52,103 @@ def test_a_pid_that_no_process_has_does_not_live(tmp_path: Path) -> None:
 
 def test_this_process_lives() -> None:
     assert lives(os.getpid())
+
+
+# --- undoing a step ---------------------------------------------------------------------------
+
+
+class Answers:
+    """Commands that answer as a kernel does whose socket a process owns, which may be about to end."""
+
+    def __init__(
+        self, pid: int, refusals: int = 0, number: int = errno.EACCES, heir: int | None = None
+    ) -> None:
+        self.pid, self.refusals, self.number, self.heir = pid, refusals, number, heir
+        self.asked = 0
+
+    def status(self) -> AuditStatus:
+        return replace(Commands(FakeKernel()).status(), pid=self.pid)
+
+    def set(self, field: StatusField, value: int) -> None:
+        assert (field, value) == (StatusField.PID, 0)
+        self.asked += 1
+        if self.asked <= self.refusals:
+            if self.heir is not None:
+                self.pid = self.heir
+            raise KernelCommandError("refused", self.number)
+        self.pid = 0
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Let no time pass but that of pauses, and return them."""
+    found: list[float] = []
+    monkeypatch.setattr("auditsense.kernel.undo.time.sleep", found.append)
+    monkeypatch.setattr("auditsense.kernel.undo.time.monotonic", lambda: 5 + sum(found))
+    return found
+
+
+def release(answers: Answers) -> bool:
+    return undo(answers, BecomeOwner(), DEAD)  # type: ignore[arg-type]
+
+
+def test_socket_of_a_dead_owner_is_taken_when_the_kernel_knows_of_its_death(pauses: list[float]) -> None:
+    answers = Answers(DEAD, refusals=3)
+    assert release(answers)
+    assert (answers.asked, answers.pid, len(pauses)) == (4, 0, 3)
+
+
+def test_socket_of_a_living_owner_is_left(pauses: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("auditsense.kernel.undo.lives", lambda _: True)
+    answers = Answers(DEAD, refusals=1)
+    assert not release(answers)
+    assert (answers.asked, pauses) == (1, [])
+
+
+def test_socket_that_has_another_owner_is_left(pauses: list[float]) -> None:
+    assert not release(Answers(DEAD + 1))
+    answers = Answers(DEAD, refusals=9, heir=DEAD + 1)
+    assert release(answers)  # its own ownership is over
+    assert (answers.asked, len(pauses)) == (1, 1)
+
+
+def test_refusal_for_another_reason_is_an_error_at_once(pauses: list[float]) -> None:
+    with pytest.raises(KernelCommandError):
+        release(Answers(DEAD, refusals=1, number=errno.EPERM))
+    assert pauses == []
+
+
+def test_death_that_the_kernel_never_sees_is_an_error_in_the_end(pauses: list[float]) -> None:
+    answers = Answers(DEAD, refusals=10**9)
+    with pytest.raises(KernelCommandError):
+        release(answers)
+    assert 10 <= sum(pauses) <= 10.1
+
+
+def test_step_is_undone_only_where_it_is_still_in_effect() -> None:
+    kernel = FakeKernel(backlog_wait_time=0, rules=[PROC.to_bytes()])
+    with Commands(kernel) as commands:
+        for step in (WAIT, AddRule(PROC)):
+            assert undo(commands, step, DEAD)
+            assert not undo(commands, step, DEAD)
+    assert (kernel.backlog_wait_time, kernel.rules) == (15000, [])
+
+
+def test_steps_are_undone_last_first_and_all_are_tried() -> None:
+    kernel = FakeKernel(backlog_wait_time=0, backlog_limit=8192, rules=[PROC.to_bytes()])
+    tried: list[object] = []
+
+    class Failing(Commands):
+        def set(self, field: StatusField, value: int) -> None:
+            tried.append(field)
+            if field is StatusField.BACKLOG_LIMIT:
+                raise KernelCommandError("no", errno.EPERM)
+            super().set(field, value)
+
+    undone: list[Step] = []
+    with Failing(kernel) as commands:
+        failures = undo_all(commands, [WAIT, LIMIT, AddRule(PROC), AddRule(PROC)], DEAD, undone)
+        assert [(step, str(failure)) for step, failure in failures.items()] == [(LIMIT, "no")]
+        assert undone == [WAIT, AddRule(PROC)]
+        assert undo_all(commands, [WAIT], DEAD) == {}
+    assert tried == [StatusField.BACKLOG_LIMIT, StatusField.BACKLOG_WAIT_TIME]

@@ -1,0 +1,107 @@
+"""What a takeover will change: each step at its bounds, and what is refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from auditsense.errors import KernelCommandError, LockedError, UsageError
+from auditsense.kernel import auditctl
+from auditsense.kernel.commands import Commands
+from auditsense.kernel.plan import (
+    AddRule,
+    BecomeOwner,
+    ChangeSetting,
+    missing,
+    plan,
+    prepare,
+    refuse,
+    refuse_to_add,
+    switch_on,
+)
+from auditsense.kernel.status import AuditStatus, StatusField
+from auditsense.testing import FakeKernel
+
+PROC = auditctl.parse("-w /proc/ -p r -k audit_proc")
+OTHER = auditctl.parse("-w /etc/ -p wa -k etc")
+
+
+def status(**changes: Any) -> AuditStatus:  # noqa: ANN401 - those of AuditStatus
+    with Commands(FakeKernel()) as commands:
+        return replace(commands.status(), **changes)
+
+
+@pytest.mark.parametrize("limit", [1, 2, 0xFFFFFFFE, 0xFFFFFFFF])
+def test_backlog_limit_within_its_range_is_taken(limit: int) -> None:
+    (step, owner) = prepare(status(backlog_wait_time=0, backlog_limit=0), limit)
+    assert step == ChangeSetting(StatusField.BACKLOG_LIMIT, 0, limit)
+    assert owner == BecomeOwner()
+
+
+@pytest.mark.parametrize("limit", [-1, 0, 0x100000000])
+def test_backlog_limit_out_of_its_range_is_refused(limit: int) -> None:
+    with pytest.raises(UsageError, match=f"backlog limit {limit} is not between 1 and 4294967295 records"):
+        list(prepare(status(), limit))
+
+
+@pytest.mark.parametrize(("found", "steps"), [(63, 1), (64, 0), (65, 0)])
+def test_backlog_limit_that_is_high_enough_stays(found: int, steps: int) -> None:
+    changes = [*prepare(status(backlog_wait_time=0, backlog_limit=found), 64)]
+    assert len(changes) == steps + 1
+
+
+@pytest.mark.parametrize(("found", "steps"), [(0, 0), (1, 1), (15000, 1)])
+def test_wait_time_is_set_to_0_unless_it_is(found: int, steps: int) -> None:
+    changes = [*prepare(status(backlog_wait_time=found, backlog_limit=64), 64)]
+    assert changes[:-1] == [ChangeSetting(StatusField.BACKLOG_WAIT_TIME, found, 0)] * steps
+
+
+def test_missing_rules_are_added_once_each() -> None:
+    assert [*missing([OTHER], [PROC, OTHER, PROC])] == [AddRule(PROC)]
+    assert [*missing([PROC, OTHER], [PROC, OTHER])] == []
+    assert [*missing([], [PROC, OTHER])] == [AddRule(PROC), AddRule(OTHER)]
+
+
+def test_audit_is_switched_on_only_where_it_is_off() -> None:
+    assert [*switch_on(status(enabled=0))] == [ChangeSetting(StatusField.ENABLED, 0, 1)]
+    assert [*switch_on(status(enabled=1))] == []
+    assert [*switch_on(status(enabled=2))] == []
+
+
+def test_steps_come_in_order_and_say_what_they_do() -> None:
+    found = status(enabled=0, backlog_limit=64, backlog_wait_time=15000)
+    assert [str(step) for step in plan(found, [OTHER], [PROC], 8192)] == [
+        "set backlog_wait_time: 15000 -> 0 jiffies",
+        "set backlog_limit: 64 -> 8192 records",
+        "become the owner of the audit socket",
+        "add audit rule: -w /proc -p r -k audit_proc",
+        "set enabled: 0 -> 1",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "words"),
+    [
+        ({"enabled": 2}, LockedError, "locked until the next boot"),
+        ({"failure": 2}, LockedError, "would panic"),
+        ({"backlog_wait_time": None}, KernelCommandError, "older than 3.14"),
+    ],
+)
+def test_what_must_not_be_touched_is_refused(
+    changes: dict[str, Any], error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        refuse(status(**changes))
+    with pytest.raises(error, match=words):
+        plan(status(**changes), [], [PROC])
+    refuse(status(enabled=1, failure=1))
+
+
+@pytest.mark.parametrize("changes", [{"enabled": 2}, {"failure": 2}])
+def test_adding_nothing_is_never_refused(changes: dict[str, Any]) -> None:
+    refuse_to_add(status(**changes), [])
+    refuse_to_add(status(), [PROC])
+    with pytest.raises(LockedError, match="add audit rule: -w /proc -p r -k audit_proc; add audit rule: -w"):
+        refuse_to_add(status(**changes), [PROC, OTHER])
