@@ -412,6 +412,24 @@ def test_time_of_a_followed_log_steps_back_with_it() -> None:
     assert [one["event"]["kind"] for one in documents] == ["alert"]
 
 
+@pytest.mark.parametrize("step", [HOUR, 24 * HOUR])
+def test_clock_of_a_followed_log_that_is_set_ahead_is_no_silence(step: int) -> None:
+    """One process goes on while the clock is set ahead each ten seconds; then it is silent for long."""
+    source = Pieces()
+    lines = Lines(source, 2000)  # type: ignore[arg-type]
+    documents: list[Document] = []
+    with Detector(host=HOST) as detector:
+        for n in range(600):
+            if n == 500:
+                assert alerted(documents) == [7]
+            at_s = 10 + n / 10 + (400 if n >= 500 else 0)
+            at = START + int(at_s * 1000) + n // 100 * step
+            source.waiting.append(single(7, at, n + 1).text)
+            lines.receive(detector, DOCUMENTS, documents, at_s)
+            documents += detector.advance(lines.wall_ms(at_s))
+    assert alerted(documents) == [7, 7]
+
+
 # --- any batches ---------------------------------------------------------------------------
 
 _GAPS = st.sampled_from([0, 1, 40, 300, 400, 900, 1000, 1001, 6000, 20_000, 70_000, -50, -900, -9000])

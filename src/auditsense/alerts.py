@@ -89,6 +89,7 @@ class Alerts:
         self._used = itertools.count()
         self._now_ms = 0  # of the host that is furthest, or of the owner's clock
         self._clock_ms: int | None = None  # what the owner's clock showed at time 0
+        self._bound_ms: int | None = None  # what the clock shows that bounds leaps of the stamps
         self._interval_start_ms: int | None = None
         self._run = 0
         self._second = -1  # of the run's stamps
@@ -120,6 +121,10 @@ class Alerts:
         self._now_ms = max(self._now_ms, monotonic_ms - self._clock_ms)
         return documents + self._pass_time(self._hosts.values())
 
+    def bound(self, monotonic_ms: int) -> None:
+        """Let no leap of the stamps be longer than this clock, which never steps, says."""
+        self._bound_ms = monotonic_ms
+
     def advance(self, now_ms: int) -> list[Document]:
         """Let event time pass: close the bursts that were quiet for the suppression time.
 
@@ -129,7 +134,7 @@ class Alerts:
         documents = self._end_run()
         if self._clock_ms is None:
             host = self._host_at(None, now_ms)
-            host.stream.observe(now_ms, confirmed=False)
+            host.stream.observe(now_ms, confirmed=False, clock_ms=self._bound_ms)
             self._now_ms = max(self._now_ms, host.stream.now_ms)
             host.seen_ms = self._now_ms
         return documents + self._pass_time(self._hosts.values())
@@ -217,7 +222,8 @@ class Alerts:
         host.run = self._run
         host.run_stamp_ms = hit.ms
         if self._clock_ms is None:
-            host.stream.observe(hit.ms, confirmed=hit.count > 1 and hit.ms - hit.ids[-2].ms <= LATE_MS)
+            confirmed = hit.count > 1 and hit.ms - hit.ids[-2].ms <= LATE_MS
+            host.stream.observe(hit.ms, confirmed=confirmed, clock_ms=self._bound_ms)
             self._now_ms = max(self._now_ms, host.stream.now_ms)
             host.seen_ms = self._now_ms
         return self._pass_time((host,))

@@ -295,6 +295,11 @@ class Detector:
         return self._alerts.advance(now_ms)
 
     @alone
+    def bound(self, monotonic_ms: int) -> None:
+        """Let no leap of stamps be longer than this clock says: a log's clock set ahead is no silence."""
+        self._alerts.bound(monotonic_ms)
+
+    @alone
     def tick(self, monotonic_ms: int) -> list[Document]:
         """Let time pass by a clock that never steps: close the bursts that ended, end intervals of alerts.
 

@@ -46,6 +46,7 @@ class Lines:
     def receive(self, detector: Detector, how: Found, found: list[Any], now_s: float) -> int:
         """Take lines that wait, but no more of them once there is an alert. Returns how many."""
         total = 0
+        detector.bound(int(now_s * 1000))
         for _ in range(_MOST_TURNS):
             text = self.source.read() if self.source.fileno() >= 0 else b""
             if not text:

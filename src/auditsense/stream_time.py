@@ -26,8 +26,10 @@ class StreamTime:
     """
 
     __slots__ = (
+        "_clock_ms",
         "_doubtful_ms",
         "_left",
+        "_newest_clock_ms",
         "_newest_ms",
         "_rejected_ms",
         "now_ms",
@@ -40,18 +42,22 @@ class StreamTime:
         self.pending_ms = 0
         """What would have passed if the last stamp, a leap that nothing has confirmed yet, is right."""
         self._newest_ms = stamp_ms  # since the last step back
+        self._clock_ms: int | None = None  # what the owner's clock shows
+        self._newest_clock_ms: int | None = None  # and showed at the newest stamp
         self._doubtful_ms: int | None = None  # a stamp far away, until another one confirms or rejects it
         self._rejected_ms: int | None = None  # the last leap that was rejected
         # Where steps back led away from: the newest stamp, and the time then.
         self._left: deque[tuple[int, int]] = deque(maxlen=_MOST_LEFT)
 
-    def observe(self, stamp_ms: int, *, confirmed: bool) -> None:
+    def observe(self, stamp_ms: int, *, confirmed: bool, clock_ms: int | None = None) -> None:
         """Let time follow a stamp.
 
         Args:
             stamp_ms: of a completed event.
             confirmed: another event near it is known, as in a window of several events.
+            clock_ms: what a clock of the owner shows that never steps; a leap is no longer than it says.
         """
+        self._clock_ms = clock_ms
         ahead_ms = stamp_ms - self._newest_ms
         doubtful_ms, self._doubtful_ms = self._doubtful_ms, None
         self.pending_ms = 0
@@ -63,7 +69,7 @@ class StreamTime:
         elif confirmed or (doubtful_ms is not None and abs(stamp_ms - doubtful_ms) <= LEAP_MS):
             if ahead_ms < 0:
                 self._left.append((self._newest_ms, self.now_ms))
-                self._newest_ms = stamp_ms
+                self._newest_ms, self._newest_clock_ms = stamp_ms, clock_ms
             else:
                 self._pass(stamp_ms)
         else:
@@ -73,7 +79,7 @@ class StreamTime:
 
     def _pass(self, stamp_ms: int) -> None:
         self.now_ms += self._gain(stamp_ms)
-        self._newest_ms = stamp_ms
+        self._newest_ms, self._newest_clock_ms = stamp_ms, self._clock_ms
 
     def _gain(self, stamp_ms: int) -> int:
         """Return how much time passes from the newest stamp to this newer one."""
@@ -82,4 +88,6 @@ class StreamTime:
             for left_ms, then_ms in self._left:
                 if abs(stamp_ms - left_ms - (self.now_ms - then_ms)) <= LATE_MS:
                     return 0
+        if ahead_ms > LEAP_MS and self._clock_ms is not None and self._newest_clock_ms is not None:
+            return min(ahead_ms, max(0, self._clock_ms - self._newest_clock_ms))
         return ahead_ms
