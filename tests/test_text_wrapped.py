@@ -205,6 +205,16 @@ def test_fifo_without_a_writer_is_said(
 @pytest.mark.parametrize(
     ("what", "line"),
     [
+        (
+            "output of ausearch -i",
+            b"Nov 24 16:00:00 a audispd: type=CWD msg=audit(11/24/2026 16:00:00.0:5) : x",
+        ),
+        (
+            "stamp cannot be read",
+            b"Nov 24 16:00:00 a audispd: node=a type=CWD msg=audit(99999999999999999.0:5): ",
+        ),
+        ("stamp cannot be read", b"type=CWD msg=audit(17950"),
+        ("any user can write", b"Nov 24 16:00:00 a bob: type=CWD msg=audit(1795493114.674:3): cwd=/"),
         ("journalctl -o verbose", b"Tue 2026-11-24 16:00:00.000000 UTC [s=1;i=2]"),
         ("journal output without stamp", b"SYSCALL arch=c000003e syscall=257"),
         ("audit rules", b"-a always,exit -F arch=b64 -S openat -F key=x"),

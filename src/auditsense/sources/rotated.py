@@ -62,6 +62,7 @@ class Rotated:
     def _look(self, warn: Callable[[str], None]) -> list[tuple[str, tuple[int, int]]]:
         """Return paths and what tells the files apart, oldest first."""
         taken: dict[str, tuple[str, tuple[int, int]]] = {}
+        files: set[tuple[int, int]] = set()
         empty: Path | None = None
         unknown: list[tuple[str, Path, int]] = []
         for _, age, path in sorted(self._named(warn)):  # the files themselves first
@@ -80,10 +81,11 @@ class Rotated:
                     empty = path
                 elif age in taken:
                     warn(f"{path} is left out: {taken[age][0]} is there")
-                elif any(file == other for _, other in taken.values()):
+                elif file in files:
                     warn(f"{path} is left out: it is another file's second name")
                 else:
                     taken[age] = str(path), file
+                    files.add(file)
         for age, path, reason in unknown:
             taken.setdefault(age, (str(path), (-1, reason)))
         if not taken:

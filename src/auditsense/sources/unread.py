@@ -28,9 +28,10 @@ _ENCODINGS = tuple(
 
 _RECORD = re.compile(rb"type=\S+ (?:msg=)?audit\(")
 _DATED = rb"(?:\w{3} +\d+ [\d:.]+|\d{4}-\d\d-\d\dT\S+|\w{3} [\d-]+ [\d:.]+ \w+|\[ *[\d.]+\]|[\d.]+)"
+_BEFORE = rb"(?:[^=\n]{0,200}[ :])?(?:node=\S+ )?"  # a header
 _TEXTS = (
     (
-        rb"(?:node=\S+ )?type=\S+ msg=audit\([^)]*[/ ][^)]*\)|(?:node=\S+ )?type=\S+ msg=audit\([^)]*\) :",
+        _BEFORE + rb"type=\S+ msg=audit\((?:[^)]*[/ ][^)]*\)|[^)]*\) :)",
         "output of ausearch -i, in which names stand for numbers and dates for stamps; use ausearch --raw",
     ),
     (rb"----$|time->", "what ausearch writes between events; use ausearch --raw"),
@@ -67,7 +68,10 @@ _TEXTS = (
     (rb"[\[{]\s*$|\[\s*\{", "JSON over several lines; write one object a line, as jq -c does"),
     (rb"\{", "JSON without an audit record in a field that is known, such as message, log or event.original"),
     (rb"<\?xml|<!DOCTYPE|<html", "XML or HTML"),
-    (rb"type=\S+ msg=audit\(", "a record whose stamp cannot be read"),
+    (
+        _BEFORE + rb"type=\S+ msg=audit\((?!\d{1,16}\.\d{3}:\d{1,10}\):)|type=\S+ msg=audit\(",
+        "a record whose stamp cannot be read",
+    ),
 )
 _PATTERNS = tuple((re.compile(pattern), what) for pattern, what in _TEXTS)
 
