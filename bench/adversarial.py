@@ -205,13 +205,6 @@ def filled(unit: bytes, size: int = 15_000) -> Maker:
     return made
 
 
-def long_names(records: int) -> Iterator[Record]:
-    for serial in range(1, records // 3 + 1):
-        yield call(serial, exe=b"/" + b"a" * 4000)
-        yield path(serial)
-        yield Record(EOE, serial)
-
-
 @dataclass(frozen=True)
 class Input:
     """A hostile input: what is fed, before that what makes it hostile, and the core it is fed to."""
@@ -225,16 +218,30 @@ class Input:
     pieces: int = PIECE
 
 
-def wildcards() -> RuleTable:
-    """Return a table of 50 exceptions whose patterns nearly match."""
+def long_name(exe: bytes, records: int) -> Iterator[Record]:
+    """Make events of one program; its name is in quotes, or in hex where it has a blank."""
+    for serial in range(1, records // 3 + 1):
+        if b" " in exe:
+            made = call(serial)
+            yield Record(SYSCALL, serial, made.body.replace(b'"/usr/bin/x"', exe.hex().upper().encode()))
+        else:
+            yield call(serial, exe=exe)
+        yield path(serial)
+        yield Record(EOE, serial)
+
+
+def wildcards(pattern: str = "*a*a*a*a*a*a*a*a*b{}", count: int = 50) -> RuleTable:
+    """Return a table of exceptions whose patterns nearly match."""
     exceptions = [
-        {"comment": "x", "match": {"process.executable": {"like": f"*a*a*a*a*a*a*a*a*b{n}"}}}
-        for n in range(50)
+        {"comment": "x", "match": {"process.executable": {"like": pattern.format(n)}}} for n in range(count)
     ]
     one = define("x", "x", match={"file.path": "/proc"}, matches=10, within="5s", exceptions=exceptions)
     return compile_all([one], merge_ms=AlertPolicy().suppress_ms)
 
 
+AS = b"/" + b"a" * 4000
+PAIRS = b"/ab" + b"".join(b"b%d" % n for n in range(50)) + b"a" * 3800
+LONG_WILDCARDS = partial(wildcards, "*" + "a" * 45 + "*" + "a" * 45 + "b{}*")
 SLACK = Limits(window_slack=1024)
 LONG = Limits(datagram_bytes=65_536, hit_bytes=1 << 20)
 INPUTS = (
@@ -265,7 +272,16 @@ INPUTS = (
     Input("64 KB lines of `type=`", filled(b"type=", 65_000), limits=LONG, lines=True),
     Input("64 KB lines of `msg=audit(`", filled(b"msg=audit(", 65_000), limits=LONG, lines=True),
     Input("64 KB lines of blanks", filled(b" ", 65_000), limits=LONG, lines=True),
-    Input("50 exceptions with wildcards, a program of 4,000 bytes", long_names, rules=wildcards),
+    Input("50 exceptions with wildcards, a program of 4,000 bytes", partial(long_name, AS), rules=wildcards),
+    Input("the same, in hex", partial(long_name, AS + b" "), rules=wildcards),
+    Input("the same, a program of 60 bytes", partial(long_name, AS[:60]), rules=wildcards),
+    Input(
+        "50 exceptions with long wildcards, a program of 4,000 bytes",
+        partial(long_name, AS),
+        rules=LONG_WILDCARDS,
+    ),
+    Input("the same, a program that has each pair of bytes", partial(long_name, PAIRS), rules=LONG_WILDCARDS),
+    Input("the same, a program of 100 bytes", partial(long_name, AS[:100]), rules=LONG_WILDCARDS),
     Input("a call with one byte of text, by a call with none", ordinary, lines=True, pieces=1),
 )
 

@@ -432,3 +432,38 @@ def test_a_compiled_header_says_the_exceptions_too() -> None:
     assert ".op = AS_OP_PRESENT" in header
     assert "table.exceptions = as_detection_exceptions;" in header
     assert "table.exception_count = 2;" in header
+
+
+# --- hostile names -------------------------------------------------------------------------
+
+
+def like_exception(pattern: str) -> DetectionExcept:
+    given = {"comment": "x", "match": {"process.executable": {"like": pattern}}}
+    return exception_from(given, "x", detection="opens")
+
+
+def excepted(exe: str, *exceptions: DetectionExcept) -> int:
+    """Return how many of one event the exceptions take."""
+    with Detector([opens(*exceptions)], host=HOST, view=View.SEQUENCES) as detector:
+        detector.feed_text(open_event(exe=exe).text)
+        detector.finish()
+        return detector.stats().excepted
+
+
+NEAR = "/ab" + "".join(f"b{n}" for n in range(50)) + "a" * 3800  # all that a pattern has, but never in a row
+NEARLY = [like_exception("*" + "a" * 45 + "*" + "a" * 45 + f"b{n}*") for n in range(50)]
+
+
+def test_a_name_that_nearly_fits_all_patterns_is_refused_what_its_event_cannot_afford() -> None:
+    assert excepted(NEAR + "z", like_exception("/ab*a?z")) == 1
+    assert excepted(NEAR + "z", *NEARLY) == 0
+    assert excepted(NEAR + "z", *NEARLY, like_exception("/ab*a?z")) == 0
+    assert excepted(NEAR + "z", *NEARLY[:2], like_exception("/ab*a?z")) == 1
+    negated = {"comment": "x", "match": {"process.executable": {"not_like": "/ab*b"}}}
+    assert excepted(NEAR + "z", *NEARLY, exception_from(negated, "x", detection="opens")) == 0
+
+
+def test_a_refused_pattern_leaves_other_exceptions_alone() -> None:
+    other = exception_from({"comment": "x", "match": {"process.name": "pspy64"}}, "x", detection="opens")
+    assert excepted(NEAR, *NEARLY, other) == 1
+    assert excepted("/usr/" + "a" * 100, *NEARLY, like_exception("/usr/*")) == 1

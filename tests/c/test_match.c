@@ -361,6 +361,47 @@ static void operators(void) {
     CHECK(fits(AS_FIELD_COMM, AS_OP_PRESENT, "", 0, 0, 1, AS_FORM_ABSENT, ""));
 }
 
+/* Write so many times one byte in the kernel's hex. */
+static as_span hex_of(char *out, char byte, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++) {
+        snprintf(out + 2 * i, 3, "%02X", (unsigned)byte);
+    }
+    return guarded_span(out, 2 * count);
+}
+
+static void long_texts(void) {
+    static const uint8_t text[] = "*a*b*/";
+    static const as_operand operands[] = {{.at = 0, .len = 3}, {.at = 2, .len = 3}, {.at = 4, .len = 2}};
+    static const as_test tests[] = {
+        {.field = AS_FIELD_EXE, .op = AS_OP_LIKE, .first_operand = 0, .operands = 1},
+        {.field = AS_FIELD_CWD, .op = AS_OP_LIKE, .first_operand = 1, .operands = 1},
+        {.field = AS_FIELD_EXE, .op = AS_OP_LIKE, .first_operand = 2, .operands = 1, .negated = 1},
+        {.field = AS_FIELD_EXE, .op = AS_OP_LIKE, .first_operand = 0, .operands = 1},
+        {.field = AS_FIELD_PROCTITLE, .op = AS_OP_LIKE, .first_operand = 0, .operands = 1}};
+    static const as_rule rules[] = {{.tests = 4, .count = 1, .span_ms = 1}, {.first_test = 4, .tests = 1, .count = 1, .span_ms = 1}};
+    const as_rules table = {.rules = rules, .tests = tests, .operands = operands, .text = text, .rule_count = 2,
+                            .test_count = 5, .operand_count = 3, .text_len = 6};
+    const as_match match = match_of(&table);
+    char exe[1200];
+    char cwd[1200];
+    as_value values[AS_FIELDS] = {0};
+
+    CASE("long texts of several fields are decoded for all of their tests, up to the longest record there is");
+    for (uint32_t len = 30; len <= 512; len += 241) {
+        values[AS_FIELD_EXE] = (as_value){.span = hex_of(exe, 'a', len), .form = AS_FORM_BARE};
+        values[AS_FIELD_EXE].span = (memmove(exe, values[AS_FIELD_EXE].span.at, 2 * len), as_span_of((uint8_t *)exe, 2 * len));
+        values[AS_FIELD_CWD] = (as_value){.span = hex_of(cwd, 'b', len), .form = AS_FORM_BARE};
+        values[AS_FIELD_PROCTITLE] = values[AS_FIELD_EXE];
+        CHECK_EQUAL(as_match_event(&match, 3, values), 3);
+    }
+
+    CASE("what is known of a text is not known of that of the next event");
+    values[AS_FIELD_EXE] = values[AS_FIELD_CWD];
+    CHECK_EQUAL(as_match_event(&match, 3, values), 2);
+    values[AS_FIELD_PROCTITLE] = values[AS_FIELD_CWD];
+    CHECK_EQUAL(as_match_event(&match, 3, values), 0);
+}
+
 static void events(void) {
     const as_rules rules = sample_rules(0, 2);
     const as_match match = match_of(&rules);
@@ -502,6 +543,7 @@ int main(void) {
     valid_tables();
     wants();
     operators();
+    long_texts();
     events();
     operands_of_an_architecture();
     unknown_architectures();

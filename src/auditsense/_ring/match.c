@@ -2,6 +2,10 @@
 
 #include "hash.h"
 
+/* An event's strings are hex of at most four records, which have half as many bytes. */
+enum { DECODED = 2, LONG = 64 };
+/* How much work there is in the exceptions for one event (like.h). One that is refused takes nothing. */
+enum { EXCEPTION_STEPS = 49152 };
 enum { MOST_RULES = 64, MOST_COUNT = 64, MOST_ENTRIES = 65536, MOST_SPAN_MS = 86400000 };
 
 /* True when [first, first + count) lies inside an array of this size. */
@@ -119,7 +123,9 @@ void as_match_carve(as_match *match, const as_config *config, const as_rules *ru
     match->arches = as_carve(from, rules->arch_count, sizeof *rules->arches);
     match->text = as_carve(from, rules->text_len, 1);
     match->calls = as_carve(from, call_slots, sizeof *match->calls);
-    match->scratch = as_carve(from, config->datagram_bytes, 1);
+    match->scratch_bytes = DECODED * config->datagram_bytes;
+    match->scratch = as_carve(from, match->scratch_bytes + LONG, 1);
+    match->read = as_carve(from, 1, sizeof *match->read);
     if (match->scratch == NULL) {
         return;
     }
@@ -202,41 +208,48 @@ uint64_t as_match_wants(as_match *match, const as_record *record) {
     return rules;
 }
 
-static uint8_t lower(uint8_t c) {
-    return c >= 'A' && c <= 'Z' ? (uint8_t)(c + ('a' - 'A')) : c;
-}
-
-/* Wildcards without recursion: the last * seen is where matching goes on after a mismatch. */
-static bool like(as_span pattern, as_span text) {
-    uint32_t p = 0;
-    uint32_t t = 0;
-    uint32_t star = UINT32_MAX;
-    uint32_t resume = 0;
-    while (t < text.len) {
-        if (p < pattern.len && pattern.at[p] == '*') {
-            star = p++;
-            resume = t;
-        } else if (p < pattern.len && (pattern.at[p] == '?' || lower(pattern.at[p]) == lower(text.at[t]))) {
-            p++;
-            t++;
-        } else if (star != UINT32_MAX) {
-            p = star + 1;
-            t = ++resume;
-        } else {
-            return false;
-        }
-    }
-    while (p < pattern.len && pattern.at[p] == '*') {
-        p++;
-    }
-    return p == pattern.len;
-}
-
 /* True when an operand for some architectures is for that of this event. */
 static bool of_arch(const as_operand *operand, const as_value *arch) {
     uint64_t number = 0;
     return as_value_number(*arch, as_field_kind(AS_FIELD_ARCH), &number) &&
            (number & operand->mask) == operand->number;
+}
+
+/* The text of a value. A long one is decoded once an event, however many tests there are of it. */
+static inline bool text_of(const as_match *match, uint32_t field, as_value value, as_span *text) {
+    const as_kind kind = as_field_kind((as_field)field);
+    if (value.form != AS_FORM_BARE || kind != AS_KIND_STRING || value.span.len < LONG) {
+        return as_value_text(value, kind, match->scratch + match->scratch_bytes, text);
+    }
+    as_read *read = match->read;
+    if ((read->decoded & AS_BIT(field)) == 0) {
+        if (value.span.len / 2 > match->scratch_bytes - read->used) {
+            read->decoded = 0;
+            read->used = 0;
+        }
+        as_value_text(value, kind, match->scratch + read->used, &read->texts[field]); /* so long a text is one */
+        read->used += value.span.len / 2;
+        read->decoded |= AS_BIT(field);
+    }
+    *text = read->texts[field];
+    return true;
+}
+
+static bool like(const as_match *match, uint32_t field, as_span pattern, as_span text) {
+    as_read *read = match->read;
+    if ((read->liked & AS_BIT(field)) == 0) {
+        as_liked_clear(&read->likes[field]);
+        read->liked |= AS_BIT(field);
+    }
+    return as_like(pattern, text, &read->likes[field], &read->work);
+}
+
+/* Another event: nothing is known of its texts. */
+static void begin_reading(const as_match *match, uint64_t steps) {
+    match->read->decoded = 0;
+    match->read->liked = 0;
+    match->read->used = 0;
+    match->read->work = (as_like_work){.left = steps};
 }
 
 static bool any_text(const as_match *match, const as_test *test, as_span text, const as_value *arch) {
@@ -246,7 +259,7 @@ static bool any_text(const as_match *match, const as_test *test, as_span text, c
         const as_span wanted = as_span_of(match->text + operand->at, operand->len);
         /* The same bytes are alike as well, whatever they are: mostly that is all there is to compare. */
         const bool same = (text.len == wanted.len && as_span_same(text, wanted)) ||
-                          (test->op == AS_OP_LIKE && like(wanted, text));
+                          (test->op == AS_OP_LIKE && like(match, test->field, wanted, text));
         if (same && (operand->mask == 0 || of_arch(operand, arch))) {
             return true;
         }
@@ -271,7 +284,7 @@ static bool other_holds(const as_test *test, as_value value, const as_match *mat
     uint64_t number = 0;
     if (test->op == AS_OP_PRESENT) {
         as_span text;
-        return as_value_text(value, kind, match->scratch, &text) != negated;
+        return text_of(match, test->field, value, &text) != negated;
     }
     return as_value_number(value, kind, &number) && any_number(match, test, number) != negated;
 }
@@ -282,7 +295,7 @@ static inline bool holds(const as_match *match, const as_test *test, const as_va
     if (test->op >= AS_OP_NUMBER) {
         return other_holds(test, value, match);
     }
-    return as_value_text(value, as_field_kind((as_field)test->field), match->scratch, &text) &&
+    return text_of(match, test->field, value, &text) &&
            any_text(match, test, text, &values[AS_FIELD_ARCH]) != (test->negated == 1);
 }
 
@@ -296,6 +309,7 @@ static inline bool all_hold(const as_match *match, uint32_t first, uint32_t coun
 
 uint64_t as_match_event(const as_match *match, uint64_t wanted, const as_value values[AS_FIELDS]) {
     uint64_t matching = 0;
+    begin_reading(match, UINT64_MAX);
     for (uint32_t i = 0; i < match->rule_count; i++) {
         const as_rule *rule = &match->rules[i];
         const bool all = (wanted >> i & 1) != 0 && all_hold(match, rule->first_test, rule->tests, values);
@@ -310,7 +324,8 @@ static const as_exception *exception_for(const as_match *match, const as_rule *r
     for (uint32_t i = 0; i < rule->exceptions; i++) {
         const as_exception *exception = &match->exceptions[rule->first_exception + i];
         const bool in_force = exception->until_ms == UINT64_MAX || ms < exception->until_ms;
-        if (in_force && all_hold(match, exception->first_test, exception->tests, values)) {
+        match->read->work.refused = false;
+        if (in_force && all_hold(match, exception->first_test, exception->tests, values) && !match->read->work.refused) {
             return exception;
         }
     }
@@ -320,6 +335,7 @@ static const as_exception *exception_for(const as_match *match, const as_rule *r
 uint64_t as_match_except(const as_match *match, const as_events *events, const as_event *event, uint64_t matching,
                          as_value values[AS_FIELDS], as_stats *stats) {
     uint64_t left = matching;
+    begin_reading(match, EXCEPTION_STEPS);
     as_values_clear(values, match->more_fields);
     as_event_fields(events, event, match->more_fields, values);
     for (uint64_t rest = matching & match->excepting; rest != 0; rest &= rest - 1) {

@@ -7,6 +7,7 @@
  *         match it, and that must not go unnoticed.
  * Rule 4: exceptions are looked at last, and their fields are read only for an event that a rule with exceptions
  *         matches: a rule without any does not pay for them.
+ * Rule 5: a text costs no more than its bytes a pattern (like.h), and is decoded once an event.
  * Tested by tests/c/test_match.c and, against a Python model, tests/test_model.py. */
 #ifndef AUDITSENSE_MATCH_H
 #define AUDITSENSE_MATCH_H
@@ -14,6 +15,7 @@
 #include "../_ring.h"
 #include "carve.h"
 #include "event.h"
+#include "like.h"
 #include "record.h"
 
 typedef struct {
@@ -32,6 +34,16 @@ typedef struct {
 
 enum { AS_UNKNOWN_ARCHES = 8 };
 
+/* What is known of the texts of the event under way. */
+typedef struct {
+    uint64_t decoded; /* bits of the fields whose text is here */
+    uint64_t liked;   /* bits of the fields that were compared with a pattern */
+    uint32_t used;    /* bytes of scratch */
+    as_like_work work;
+    as_span texts[AS_FIELDS];
+    as_liked likes[AS_FIELDS];
+} as_read;
+
 typedef struct {
     as_rule *rules;
     as_test *tests;
@@ -40,7 +52,8 @@ typedef struct {
     uint64_t *excepted; /* events each exception took */
     uint8_t *text;
     as_call_slot *calls; /* open addressing, at most half full */
-    uint8_t *scratch;    /* for one decoded value */
+    uint8_t *scratch;    /* for decoded values */
+    as_read *read;
     uint32_t *arches;    /* whose calls are known */
     uint64_t seed;
     uint64_t fields;      /* bits of the fields that a rule's test or key needs */
@@ -51,6 +64,7 @@ typedef struct {
     uint32_t rule_count;
     uint32_t exception_count;
     uint32_t arch_count;
+    uint32_t scratch_bytes; /* for those that are kept; there is room for a short one behind them */
     uint32_t usual_arch; /* the known one that came last */
     uint32_t unknown_count;
     uint64_t unknown_records; /* of all unknown architectures */

@@ -1,0 +1,174 @@
+#include "like.h"
+
+/* Bits of the states of an automaton: that so many tokens of a pattern, bytes or ?, were found. */
+enum { STATE_WORDS = (AS_LIKE_TOKENS + 1) / 64, BYTES = 256 };
+
+static uint8_t lower(uint8_t c) {
+    return c >= 'A' && c <= 'Z' ? (uint8_t)(c + ('a' - 'A')) : c;
+}
+
+static uint32_t pair_of(uint8_t first, uint8_t second) {
+    return ((uint32_t)lower(first) << 5 ^ lower(second)) & 4095;
+}
+
+static void set(uint64_t *bits, uint32_t at) {
+    bits[at / 64] |= UINT64_C(1) << at % 64;
+}
+
+static bool has(const uint64_t *bits, uint32_t at) {
+    return (bits[at / 64] >> at % 64 & 1) != 0;
+}
+
+static void find_grams(as_grams *grams, as_span text) {
+    memset(grams, 0, sizeof *grams);
+    for (uint32_t i = 0; i < text.len; i++) {
+        set(grams->bytes, lower(text.at[i]));
+        if (i > 0) {
+            set(grams->pairs, pair_of(text.at[i - 1], text.at[i]));
+        }
+    }
+}
+
+static bool is_wild(uint8_t c) {
+    return c == '*' || c == '?';
+}
+
+/* Whether a text with these grams may be like the pattern. */
+static bool may_be(const as_grams *grams, as_span pattern) {
+    bool may = true;
+    for (uint32_t i = 0; may && i < pattern.len; i++) {
+        const uint8_t c = pattern.at[i];
+        const bool paired = i > 0 && !is_wild(pattern.at[i - 1]);
+        may = is_wild(c) || (has(grams->bytes, lower(c)) && (!paired || has(grams->pairs, pair_of(pattern.at[i - 1], c))));
+    }
+    return may;
+}
+
+/* By hand, as long as it takes at most so many steps: the last * seen is where matching goes on after a mismatch.
+ * False: it is not known. */
+static bool try_like(as_span pattern, as_span text, uint32_t *steps, bool *like) {
+    uint32_t p = 0;
+    uint32_t t = 0;
+    uint32_t star = UINT32_MAX;
+    uint32_t resume = 0;
+    *like = false;
+    while (t < text.len) {
+        if (*steps == 0) {
+            return false;
+        }
+        --*steps;
+        if (p < pattern.len && pattern.at[p] == '*') {
+            star = p++;
+            resume = t;
+        } else if (p < pattern.len && (pattern.at[p] == '?' || lower(pattern.at[p]) == lower(text.at[t]))) {
+            p++;
+            t++;
+        } else if (star != UINT32_MAX) {
+            p = star + 1;
+            t = ++resume;
+        } else {
+            return true;
+        }
+    }
+    while (p < pattern.len && pattern.at[p] == '*') {
+        p++;
+    }
+    *like = p == pattern.len;
+    return true;
+}
+
+static uint32_t count_tokens(as_span pattern) {
+    uint32_t tokens = 0;
+    for (uint32_t i = 0; i < pattern.len; i++) {
+        tokens += pattern.at[i] != '*' ? 1 : 0;
+    }
+    return tokens;
+}
+
+/* All ways through a pattern at a time, a bit each: one step a byte of the text, for each 64 tokens. */
+static bool run(as_span pattern, as_span text, uint32_t tokens, as_like_work *work) {
+    const uint32_t words = tokens / 64 + 1;
+    uint64_t moves[BYTES][STATE_WORDS]; /* the states that a byte leads to */
+    uint64_t any[STATE_WORDS] = {0};
+    uint64_t stays[STATE_WORDS] = {0};
+    uint64_t states[STATE_WORDS] = {1};
+    uint32_t token = 0;
+    for (uint32_t i = 0; i < pattern.len; i++) {
+        if (pattern.at[i] == '*') {
+            set(stays, token);
+        } else {
+            token++;
+            if (pattern.at[i] == '?') {
+                set(any, token);
+            }
+        }
+    }
+    for (uint32_t c = 0; c < BYTES; c++) {
+        for (uint32_t w = 0; w < words; w++) {
+            moves[c][w] = any[w];
+        }
+    }
+    token = 0;
+    for (uint32_t i = 0; i < pattern.len; i++) {
+        const uint8_t c = lower(pattern.at[i]);
+        token += c != '*' ? 1 : 0;
+        if (!is_wild(c)) {
+            set(moves[c], token);
+            set(moves[c >= 'a' && c <= 'z' ? c - ('a' - 'A') : c], token);
+        }
+    }
+    uint64_t alive = 1;
+    uint32_t t = 0;
+    for (; t < text.len && alive != 0; t++) {
+        const uint64_t *to = moves[text.at[t]];
+        uint64_t carry = 0;
+        alive = 0;
+        for (uint32_t w = 0; w < words; w++) {
+            const uint64_t from = states[w];
+            states[w] = ((from << 1 | carry) & to[w]) | (from & stays[w]);
+            carry = from >> 63;
+            alive |= states[w];
+        }
+    }
+    const uint64_t steps = (uint64_t)t * words;
+    work->left -= steps < work->left ? steps : work->left;
+    return has(states, tokens);
+}
+
+/* More than most texts take, of all patterns. */
+static uint32_t usual_steps(as_span text) {
+    return 4 * text.len + 256;
+}
+
+bool as_like(as_span pattern, as_span text, as_liked *liked, as_like_work *work) {
+    const uint32_t most = usual_steps(text);
+    bool like = false;
+    if (liked->steps < most) {
+        uint32_t left = most - liked->steps;
+        const bool known = try_like(pattern, text, &left, &like);
+        liked->steps = most - left;
+        if (known) {
+            return like;
+        }
+    }
+    if (!liked->known) {
+        find_grams(&liked->grams, text);
+        liked->known = true;
+    }
+    if (!may_be(&liked->grams, pattern)) {
+        return false;
+    }
+    const uint32_t tokens = count_tokens(pattern);
+    if (tokens > text.len) {
+        return false;
+    }
+    if (work->left == 0) {
+        work->refused = true;
+        return false;
+    }
+    if (tokens <= AS_LIKE_TOKENS) {
+        return run(pattern, text, tokens, work);
+    }
+    uint32_t endless = UINT32_MAX;
+    return try_like(pattern, text, &endless, &like) && like;
+}
