@@ -1,10 +1,9 @@
 #include "record.h"
 
+#include "translation.h"
+
 /* 2^53 seconds is past every calendar; times 1000 it still fits 64 bits. */
 #define MOST_SECONDS (UINT64_C(1) << 53)
-
-/* What daemons put between the kernel's text and their own translation of it. */
-#define TRANSLATION 0x1D
 
 /* "audit(SECONDS.MILLIS:"; *text is moved to behind it. */
 static bool take_time(as_span *text, uint64_t *ms) {
@@ -165,41 +164,6 @@ static const struct {
     {AS_TYPE_PROCTITLE, proctitle_fields, COUNT(proctitle_fields), AS_BIT(AS_FIELD_PROCTITLE)},
 };
 
-/* How syslog daemons write the separator, which is a control character. */
-static uint32_t without_separator(as_span value, uint32_t end) {
-    static const char *const escaped[] = {"#035", "#x1d", "#x1D", "\\x1d", "\\x1D", "\\035", "\\u001d", "\\u001D",
-                                          "^]",   "<1d>", "<1D>", "%1D",    "%1d"};
-    for (size_t i = 0; i < COUNT(escaped); i++) {
-        const uint32_t len = (uint32_t)strlen(escaped[i]);
-        if (end >= len && memcmp(value.at + end - len, escaped[i], len) == 0) {
-            return end - len;
-        }
-    }
-    return end;
-}
-
-/* The names a daemon's translation starts with, in case its separator was lost or rewritten on the way. Each ends at
- * the first '=' that can end one, so the longest is the one that starts first. */
-static uint32_t translated(as_span value) {
-    static const char *const first[] = {"OBJ_UID=", "SADDR=", "ARCH=", "OUID=", "AUID=", "UID="};
-    enum { MOST_EQUALS = 16 };
-    uint32_t end = 0;
-    for (unsigned equals = 0; equals < MOST_EQUALS; equals++) {
-        const uint8_t *found = end == value.len ? NULL : memchr(value.at + end, '=', value.len - end);
-        if (found == NULL) {
-            break;
-        }
-        end = (uint32_t)(found - value.at) + 1;
-        for (size_t i = 0; i < COUNT(first); i++) {
-            const uint32_t len = (uint32_t)strlen(first[i]);
-            if (end >= len && memcmp(value.at + end - len, first[i], len) == 0) {
-                return without_separator(value, end - len);
-            }
-        }
-    }
-    return value.len;
-}
-
 static uint32_t find(as_span text, uint8_t byte) {
     const uint8_t *at = text.len == 0 ? NULL : memchr(text.at, byte, text.len);
     return at == NULL ? text.len : (uint32_t)(at - text.at);
@@ -270,7 +234,7 @@ static as_value take_value(as_span *text, const char *until) {
         value.span = as_span_of(value.span.at + 1, end - 2);
     }
     if (until == NULL) { /* a second '=': a translation is glued to the value */
-        const uint32_t cut = translated(value.span);
+        const uint32_t cut = as_translation_start(value.span);
         if (cut < value.span.len) {
             value.span.len = cut;
             *text = as_span_skip(*text, text->len);
@@ -403,7 +367,7 @@ bool as_record_fields(const as_record *record, uint64_t wanted, as_value values[
             return true;
         }
         if (!cut) {
-            text.len = find(text, TRANSLATION);
+            text.len = find(text, AS_TRANSLATION);
             cut = true;
         }
         if (text.len > 0 && text.at[0] == ' ') {
