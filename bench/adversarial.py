@@ -273,15 +273,29 @@ INPUTS = (
     Input("64 KB lines of `msg=audit(`", filled(b"msg=audit(", 65_000), limits=LONG, lines=True),
     Input("64 KB lines of blanks", filled(b" ", 65_000), limits=LONG, lines=True),
     Input("50 exceptions with wildcards, a program of 4,000 bytes", partial(long_name, AS), rules=wildcards),
-    Input("the same, in hex", partial(long_name, AS + b" "), rules=wildcards),
-    Input("the same, a program of 60 bytes", partial(long_name, AS[:60]), rules=wildcards),
+    Input(
+        "50 exceptions with wildcards, a program of 4,000 bytes in hex",
+        partial(long_name, AS + b" "),
+        rules=wildcards,
+    ),
+    Input(
+        "50 exceptions with wildcards, a program of 60 bytes", partial(long_name, AS[:60]), rules=wildcards
+    ),
     Input(
         "50 exceptions with long wildcards, a program of 4,000 bytes",
         partial(long_name, AS),
         rules=LONG_WILDCARDS,
     ),
-    Input("the same, a program that has each pair of bytes", partial(long_name, PAIRS), rules=LONG_WILDCARDS),
-    Input("the same, a program of 100 bytes", partial(long_name, AS[:100]), rules=LONG_WILDCARDS),
+    Input(
+        "50 exceptions with long wildcards that a program nearly fits",
+        partial(long_name, PAIRS),
+        rules=LONG_WILDCARDS,
+    ),
+    Input(
+        "50 exceptions with long wildcards, a program of 100 bytes",
+        partial(long_name, AS[:100]),
+        rules=LONG_WILDCARDS,
+    ),
     Input("a call with one byte of text, by a call with none", ordinary, lines=True, pieces=1),
 )
 
