@@ -311,6 +311,7 @@ class Cost:
     records: float
     ns: float
     ordinary_ns: float
+    each: float  # as how many ordinary records one counts, by its length
 
     @property
     def ratio(self) -> float:
@@ -325,6 +326,7 @@ class Prepared:
     pieces: Sequence[bytes]
     lines: bool
     records: float
+    each: float = 1.0
 
 
 def prepared(records: Sequence[Record], ordinary_bytes: float, *, lines: bool, size: int = PIECE) -> Prepared:
@@ -334,7 +336,12 @@ def prepared(records: Sequence[Record], ordinary_bytes: float, *, lines: bool, s
     if lines and size < PIECE:
         text = b"".join(made)
         return Prepared([text[at : at + size] for at in range(0, len(text), size)], lines, len(text) / size)
-    return Prepared([b"".join(made[at : at + 1000]) for at in range(0, len(made), 1000)], lines, counted)
+    return Prepared(
+        [b"".join(made[at : at + 1000]) for at in range(0, len(made), 1000)],
+        lines,
+        counted,
+        counted / max(1, len(made)),
+    )
 
 
 def feed(ring: Ring, given: Prepared) -> None:
@@ -365,7 +372,7 @@ def measure(one: Input, records: int, pairs: int) -> Cost:
             return cpu_of(lambda: feed(ring, what)) / what.records * 1e9
 
     found = alternate(lambda: turn(hostile, before), lambda: turn(beside, None), pairs)
-    return Cost(one.name, hostile.records, min(found.first), min(found.second))
+    return Cost(one.name, hostile.records, min(found.first), min(found.second), hostile.each)
 
 
 def bomb(pairs: int, megabytes: int = 64) -> Cost:
@@ -386,7 +393,7 @@ def bomb(pairs: int, megabytes: int = 64) -> Cost:
 
         counted = (megabytes << 20) / size
         found = alternate(lambda: turn("bomb", counted), lambda: turn("usual", 300_000), pairs)
-    return Cost(BOMB, counted, min(found.first), min(found.second))
+    return Cost(BOMB, counted, min(found.first), min(found.second), counted)
 
 
 def main() -> int:

@@ -165,6 +165,7 @@ def _adversarial(results: Results) -> str:
             one["name"],
             f"{one['ns']:,.0f}",
             f"{one['ordinary_ns']:,.0f}",
+            f"{one['ratio'] * one['each']:,.1f}",
             f"{one['ratio']:.1f}" if one["ratio"] <= most else f"**{one['ratio']:.1f}**",
             f"{before[one['name']]:.1f}" if one["name"] in before else "",
         )
@@ -174,12 +175,13 @@ def _adversarial(results: Results) -> str:
     limit = f"more than {most:g} times the ordinary one"
     words = (
         f"`{found['command']}`: the least CPU time of a record, by that of an ordinary record to the same "
-        "core. A record longer than an ordinary one counts as many as would take its place. `before`: the "
+        "core. A record longer than an ordinary one counts as many as would take its place. `whole`: the "
+        "same for a record of the input, however long it is. `before`: the "
         f"ratio with the version of 2026-11-29. **{over or 'No'} input{'s make' if over > 1 else ' makes'} a "
         f"record cost {limit}.**\n\n"
     )
-    head = ("a record of", "ns", "ordinary, ns", "ratio", "before")
-    return "## Hostile input\n\n" + words + table(head, rows, right=4)
+    head = ("a record of", "ns", "ordinary, ns", "whole", "ratio", "before")
+    return "## Hostile input\n\n" + words + table(head, rows, right=5)
 
 
 def _peers(figures: dict[str, Any]) -> str:
