@@ -424,6 +424,9 @@ def prepared(folder: Path, mutants: list[Mutant], options: argparse.Namespace) -
         python = worker is not workers[0] and all(one.path.endswith(".py") for one in mutants)
         worker.prepare(workers[0] if python else None)
     first = workers[0]
+    for name in first.programs() if any(one.path.endswith((".c", ".h")) for one in mutants) else ():
+        if first.run([first.build / "tests" / "c" / name], 120) is not None:
+            raise SystemExit(f"{name} fails without any mutant")
     needed = [] if options.c_only else [test for one in mutants for test in tests_of(one.path, first.root)]
     needed = first.files_of(needed)
     first.deselected += first.failing(needed) if needed else []

@@ -181,6 +181,7 @@ def test_another_one_is_started_that_knows_what_is_changed(sensor: Sensor) -> No
     first = sensor.start()
     sensor.do("guardian.write(STEPS)")
     assert sensor.do("guardian.watch()") == "False"
+    descriptors = sensor.do("len(os.listdir('/proc/self/fd'))")
     os.kill(first, signal.SIGKILL)
     deadline = time.monotonic() + LIMIT_S
     while sensor.do("guardian.watch()") == "False":
@@ -188,6 +189,7 @@ def test_another_one_is_started_that_knows_what_is_changed(sensor: Sensor) -> No
     second = int(sensor.do("guardian.pid"))
     assert second != first
     assert sensor.do("guardian.watch()") == "False"
+    assert sensor.do("len(os.listdir('/proc/self/fd'))") == descriptors
     assert "the host is as it was" in sensor.die()
     assert sensor.result.read_text() == "as before: True"
 
