@@ -116,13 +116,14 @@ class Worker:
         """The interpreter whose packages are this copy and those of the environment."""
         return self.root / ".venv" / "bin" / "python"
 
-    def prepare(self, built: Worker | None = None) -> None:
-        """Copy what git tracks, and build it; or use what another one has built, for mutants of Python."""
+    def prepare(self, first: Worker | None = None, *, build: bool) -> None:
+        """Copy what git tracks, or what the first worker has of it. Build it, or use what that one built."""
         listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True)
         for name in listed.stdout.decode().split("\0"):
-            if name and (ROOT / name).is_file():
+            source = (ROOT if first is None else first.root) / name
+            if name and source.is_file():
                 (self.root / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(ROOT / name, self.root / name)
+                shutil.copy2(source, self.root / name)
         subprocess.run([sys.executable, "-I", "-m", "venv", "--without-pip", self.root / ".venv"], check=True)
         version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
         # Not through the editable installation, where there is one: the copy comes first.
@@ -136,8 +137,8 @@ class Worker:
             f"#!{self.python}\nimport sys\nfrom auditsense.cli import main\nsys.exit(main())\n", "utf-8"
         )
         program.chmod(0o755)
-        if built is not None:
-            shutil.copy2(built.root / PACKAGE / "_ffi.abi3.so", self.root / PACKAGE)
+        if first is not None and not build:
+            shutil.copy2(first.root / PACKAGE / "_ffi.abi3.so", self.root / PACKAGE)
             return
         checks = ["-Db_sanitize=address,undefined"] if self.options.sanitize else []
         setup = [
@@ -421,8 +422,9 @@ def prepared(folder: Path, mutants: list[Mutant], options: argparse.Namespace) -
     workers = [Worker(folder / str(number), options) for number in range(options.jobs)]
     for worker in workers:
         worker.root.mkdir()
-        python = worker is not workers[0] and all(one.path.endswith(".py") for one in mutants)
-        worker.prepare(workers[0] if python else None)
+        is_first = worker is workers[0]
+        build = is_first or not all(one.path.endswith(".py") for one in mutants)
+        worker.prepare(None if is_first else workers[0], build=build)
     first = workers[0]
     for name in first.programs() if any(one.path.endswith((".c", ".h")) for one in mutants) else ():
         if first.run([first.build / "tests" / "c" / name], 120) is not None:

@@ -163,6 +163,13 @@ def test_burst_is_closed_right_after_the_suppression_by_another_process(
         assert said(documents) == [*closed, ("alert", 2, 10)]
 
 
+def test_first_update_counts_from_the_alert() -> None:
+    with detector(AlertPolicy(update_ms=1000)) as one:
+        feed(one, scan(1, 0))
+        documents = feed(one, scan(2, 100_000, 40))
+        assert said(documents) == [("alert", 2, 10), ("update", 2, 24), ("update", 2, 34)]
+
+
 def test_nothing_is_kept_of_runs_that_are_over() -> None:
     with detector() as one:
         feed(one, in_order(scan(1, 0, 100), scan(2, 10, 100)))

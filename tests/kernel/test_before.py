@@ -238,3 +238,17 @@ def test_pipe_has_none_of_the_standard_descriptors() -> None:
     finally:
         for end in ends:
             os.close(end)
+
+
+def test_guardian_that_cannot_be_replaced_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(_: guardian.Guardian) -> None:
+        raise AuditSenseError("no process")
+
+    monkeypatch.setattr(guardian.Guardian, "start", fails)
+    stopped = guardian.Guardian()
+    stopped.pid, stopped._pipe = 4711, os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+    pipe = stopped._pipe
+    with pytest.raises(AuditSenseError, match="no process"):
+        stopped._replace()
+    assert (stopped.pid, stopped._pipe, stopped._replaced) == (4711, pipe, [])
+    os.close(pipe)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from auditsense.errors import KernelCommandError, LockedError, UsageError
-from auditsense.kernel import auditctl
+from auditsense.kernel import auditctl, overlap
 from auditsense.kernel.commands import Commands
 from auditsense.kernel.plan import (
     AddRule,
@@ -105,3 +105,14 @@ def test_adding_nothing_is_never_refused(changes: dict[str, Any]) -> None:
     refuse_to_add(status(), [PROC])
     with pytest.raises(LockedError, match="add audit rule: -w /proc -p r -k audit_proc; add audit rule: -w"):
         refuse_to_add(status(**changes), [PROC, OTHER])
+
+
+@pytest.mark.parametrize(
+    ("masks", "meet"),
+    [([], True), ([{1}], True), ([{1}, {1, 2}], True), ([{1}, {2}], False)],
+)
+def test_calls_of_an_architecture_without_a_table_meet_by_number(
+    masks: list[set[int]], *, meet: bool
+) -> None:
+    found = overlap._calls_meet_on("none", [frozenset(one) for one in masks], [4], only_opens=False)
+    assert found is meet
