@@ -53,7 +53,7 @@ static void look_at_call(const as_record *record) {
     static const as_rule rules[] = {{.calls = 1, .count = 1, .span_ms = 1}, {.count = 1, .span_ms = 1}};
     static const as_rules table = {.rules = rules, .calls = calls, .rule_count = 2, .call_count = 1};
     static const as_config config = {.datagram_bytes = 1024};
-    static _Alignas(16) uint8_t memory[8192];
+    static _Alignas(16) uint8_t memory[65536];
     static as_match match;
     if (match.rules == NULL) {
         as_carver from = {.base = memory};
