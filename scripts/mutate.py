@@ -426,7 +426,8 @@ def prepared(folder: Path, mutants: list[Mutant], options: argparse.Namespace) -
         build = is_first or not all(one.path.endswith(".py") for one in mutants)
         worker.prepare(None if is_first else workers[0], build=build)
     first = workers[0]
-    for name in first.programs() if any(one.path.endswith((".c", ".h")) for one in mutants) else ():
+    of_c = any(one.path.endswith((".c", ".h")) for one in mutants) and first.compiled(module=False)
+    for name in first.programs() if of_c else ():
         if first.run([first.build / "tests" / "c" / name], 120) is not None:
             raise SystemExit(f"{name} fails without any mutant")
     needed = [] if options.c_only else [test for one in mutants for test in tests_of(one.path, first.root)]

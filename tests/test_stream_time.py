@@ -32,6 +32,12 @@ def test_stamp_counts_at_once_up_to_the_bound(stamp: int, passed: int, pending: 
     assert (time.now_ms, time.pending_ms) == (passed, pending)
 
 
+def test_bounds_are_ten_seconds_and_a_minute() -> None:
+    assert observed(-10_000, -10_000, 7).now_ms == 7
+    assert observed(-10_001, -10_001, -10_000).now_ms == 1
+    assert (observed(60_000).now_ms, observed(60_001).now_ms) == (60_000, 0)
+
+
 def test_late_stamp_is_no_step_and_a_later_one_is() -> None:
     assert observed(-LATE_MS, -LATE_MS, 5).now_ms == 5
     assert observed(-LATE_MS - 1, -LATE_MS - 1, -1).now_ms == LATE_MS
