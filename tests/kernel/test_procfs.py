@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -173,3 +174,27 @@ def test_place_of_a_procfs_is_one_that_mountinfo_has(tmp_path: Path) -> None:
     (tmp_path / "self" / "mountinfo").write_text("25 1 0:23 / /proc rw - proc proc rw\n")
     assert procfs._is_procfs(b"/proc/", tmp_path)
     assert not procfs._is_procfs(b"/dev", tmp_path)
+
+
+@pytest.mark.parametrize("outside", [True, None])
+def test_device_of_host_is_unknown_outside_its_pid_namespace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, outside: bool | None
+) -> None:
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "mountinfo").write_text(f"{ROOT}\n{PROC}\n")
+    monkeypatch.setattr(procfs, "outside", lambda *_: outside)
+    assert procfs.device_of_host(tmp_path) is None
+
+
+def test_device_of_host_is_what_process_1_has_at_proc(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(procfs, "outside", lambda *_: False)
+    assert procfs.device_of_host(tmp_path) is None
+    (tmp_path / "1").mkdir()
+    mountinfo = tmp_path / "1" / "mountinfo"
+    mountinfo.write_text(f"{ROOT}\n")
+    assert procfs.device_of_host(tmp_path) is None
+    others = "".join(f"{n} 27 8:2 / /mnt/{n} rw - ext4 /dev/sdb rw\n" for n in range(1000, 20_000))
+    mountinfo.write_text(f"{ROOT}\n{others}{PROC}\n")
+    assert procfs.device_of_host(tmp_path) == os.makedev(0, 21)
