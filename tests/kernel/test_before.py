@@ -252,3 +252,14 @@ def test_guardian_that_cannot_be_replaced_stays(monkeypatch: pytest.MonkeyPatch)
         stopped._replace()
     assert (stopped.pid, stopped._pipe, stopped._replaced) == (4711, pipe, [])
     os.close(pipe)
+
+
+def test_closed_guardian_has_no_pid() -> None:
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    ended = guardian.Guardian()
+    ended.pid = child
+    ended.close()
+    assert ended.pid == 0
+    assert not ended.alive()

@@ -1,0 +1,33 @@
+"""The alert policy: when the core may merge what it completes."""
+
+from __future__ import annotations
+
+import pytest
+
+from auditsense import AlertPolicy, alerts, shipped_detections
+
+
+@pytest.mark.parametrize(
+    ("by", "merged"),
+    [
+        ((), True),
+        (("process.pid",), True),
+        (("process.executable", "user.id", "user.audit.id", "auditd.session", "process.pid"), True),
+        (("process.name",), False),
+        (("process.executable", "process.name"), False),
+    ],
+)
+def test_windows_are_merged_only_within_a_burst(by: tuple[str, ...], *, merged: bool) -> None:
+    policy = AlertPolicy(suppress_ms=777, by=by)
+    assert policy.merge_ms(shipped_detections()) == (777 if merged else 0)
+    assert policy.merge_ms([]) == 777
+
+
+def test_policy_without_settings() -> None:
+    policy = AlertPolicy()
+    assert (policy.suppress_ms, policy.interval_ms, policy.update_ms) == (300_000, 300_000, 0)
+    assert (policy.max_alerts, policy.max_bursts, policy.by) == (100, 10_000, ())
+
+
+def test_bounds_of_what_is_kept() -> None:
+    assert (alerts._MOST_HOSTS, alerts._MOST_LISTED) == (1024, 100)
