@@ -66,15 +66,18 @@ def merged(opens: Sequence[Open], drains: set[int]) -> list[Found]:
     waiting: dict[int, Found] = {}
     of_pid: dict[int, list[Open]] = defaultdict(list)
     second = 0
+    before: dict[int, bool] = {}  # whether the match before completed a window too
     for number, one in enumerate(opens):
         waiting = {} if number in drains else waiting
         of_pid[one.pid].append(one)
         window = of_pid[one.pid][-COUNT:]
-        if len(window) == COUNT and one.ms - window[0].ms <= SPAN_MS:
+        complete = len(window) == COUNT and one.ms - window[0].ms <= SPAN_MS
+        one_more, before[one.pid] = before.get(one.pid, False), complete
+        if complete:
             if one.ms // 1000 != second:
                 second, waiting = one.ms // 1000, {}
             hit = waiting.get(one.pid)
-            if hit is not None and hit.actor == one.actor and one.ms - hit.last_ms <= MERGE_MS:
+            if hit and one_more and hit.actor == one.actor and one.ms - hit.last_ms <= MERGE_MS:
                 hit.more, hit.last_ms = hit.more + 1, one.ms
             else:
                 others = sum(other.actor != one.actor for other in window)

@@ -55,7 +55,7 @@ static uint32_t line_end(as_lines *lines, as_span text) {
 
 bool as_lines_take(as_lines *lines, as_span *text, as_span *line, bool *cut) {
     const uint8_t *end = lines->clean == 0 || lines->len > 0 ? NULL : memchr(text->at, '\n', lines->clean);
-    if (end != NULL && end - text->at <= lines->capacity) { /* mostly: a whole line, without a zero byte before its end */
+    if (end != NULL && (size_t)(end - text->at) <= lines->capacity) { /* mostly: a whole line, without a zero byte before its end */
         *line = as_span_of(text->at, (size_t)(end - text->at));
         *cut = false;
         *text = as_span_skip(*text, line->len + 1);
