@@ -6,6 +6,7 @@ import json
 import os
 import re
 import tomllib
+from dataclasses import replace
 from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,6 @@ from auditsense.ring import Limits, Ring
 from auditsense.sinks.spec import FileSettings
 from auditsense.toml_text import Places
 from auditsense.trust import MOST_BYTES
-from auditsense.value import changed
 
 if TYPE_CHECKING:
     import argparse
@@ -347,8 +347,8 @@ def test_the_exceptions_of_all_files_add_up_and_a_dump_has_them(
     again = (
         settings(read([written(tmp_path, capsys.readouterr().out, "again.toml")])).detections[0].exceptions
     )
-    assert [changed(one, origin="") for one in again] == [
-        changed(one, origin="") for one in detection.exceptions[:2]
+    assert [replace(one, origin="") for one in again] == [
+        replace(one, origin="") for one in detection.exceptions[:2]
     ]
     assert not [*needs_restart(settings(read([])), settings(read([file])))]
 

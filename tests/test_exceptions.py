@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -32,7 +33,6 @@ from auditsense.detections.compile import compile_all
 from auditsense.detections.exceptions import exception_from, expiry_ms
 from auditsense.detections.load import parse
 from auditsense.testing import burst, open_event
-from auditsense.value import changed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,7 +45,7 @@ USUAL = {"pid": "92", "uid": "0", "tty": "pts0", "comm": '"init"', "exe": '"/ini
 def opens(*exceptions: DetectionExcept) -> Detection:
     """Return a detection that wants every openat, and is quiet about these."""
     one = define("opens", "Somebody opens something", match={"auditd.data.syscall": "openat"})
-    return changed(one, exceptions=exceptions)
+    return replace(one, exceptions=exceptions)
 
 
 # --- readable cases ------------------------------------------------------------------------
@@ -89,7 +89,7 @@ def read_cases() -> list[Case]:
             cases[-1].exceptions.append(exception_from(table, f"line {number}", detection="opens"))
         elif line.startswith("until "):
             last = cases[-1].exceptions.pop()
-            cases[-1].exceptions.append(changed(last, expires_ms=int(line.removeprefix("until "))))
+            cases[-1].exceptions.append(replace(last, expires_ms=int(line.removeprefix("until "))))
         elif line and not line.startswith("#"):
             given, _, expected = line.rpartition(" -> ")
             assert expected in {"excepted", "match"}, f"line {number}"

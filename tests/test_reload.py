@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import random
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -24,7 +25,6 @@ from auditsense.ring import Ring
 from auditsense.sources.multicast import Multicast
 from auditsense.sources.unicast import Unicast
 from auditsense.testing import FakeClock, FakeKernel, FakeSource, burst, call_event, open_event
-from auditsense.value import changed
 
 if TYPE_CHECKING:
     from auditsense.detections.model import Detection
@@ -87,7 +87,7 @@ def test_a_reload_anywhere_changes_nothing_for_what_stays(
     seed: int, opens: int, cuts: list[tuple[float, int]], view: View
 ) -> None:
     (pspy,) = shipped()
-    tables = [[pspy], [never(), pspy], [pspy, never("a"), never("b")], [changed(pspy, description="Other")]]
+    tables = [[pspy], [never(), pspy], [pspy, never("a"), never("b")], [replace(pspy, description="Other")]]
     given_ = datagrams_of(seed, opens)
     policy = AlertPolicy(suppress_ms=3000)
     with (
@@ -134,7 +134,7 @@ def test_a_burst_goes_on_over_a_reload_and_is_closed_once() -> None:
     (pspy,) = shipped()
     with Detector([pspy]) as detector:
         (alert,) = detector.feed(opens(15))
-        assert detector.reload([never(), changed(pspy, name="Other")]) == []
+        assert detector.reload([never(), replace(pspy, name="Other")]) == []
         assert detector.feed(opens(5, first=15)) == []
         (closed,) = detector.finish()
         assert (alert["auditsense"]["state"], closed["auditsense"]["state"]) == ("alert", "closed")
@@ -156,7 +156,7 @@ def test_what_is_gone_closes_its_bursts_and_what_matches_otherwise_begins_anew()
         assert alert["auditsense"]["count"] == 10
     with Detector([pspy]) as detector:
         detector.feed(opens(9))
-        detector.reload([changed(pspy, window=changed(pspy.window, within_ms=4000))])
+        detector.reload([replace(pspy, window=replace(pspy.window, within_ms=4000))])
         assert detector.feed(opens(9, first=9)) == []
 
 
@@ -201,11 +201,11 @@ def test_a_new_exception_leaves_the_window_and_the_counts_of_the_others_go_on() 
     (pspy,) = shipped()
     one = DetectionExcept("pspy", (Condition("process.parent.pid", Comparison.IS, ("1",)),), "c")
     two = DetectionExcept("pspy", (Condition("process.name", Comparison.IS, ("harmless",)),), "d")
-    with Detector([changed(pspy, exceptions=(one,))]) as detector:
+    with Detector([replace(pspy, exceptions=(one,))]) as detector:
         detector.feed(opens(9))
         detector.feed(open_event(ppid=1, serial=900).datagrams)
         assert detector.exceptions() == [(one, 1)]
-        detector.reload([changed(pspy, exceptions=(two, one))])
+        detector.reload([replace(pspy, exceptions=(two, one))])
         assert detector.exceptions() == [(two, 0), (one, 1)]
         detector.feed(open_event(ppid=1, serial=901).datagrams)
         detector.feed(open_event(comm="harmless", serial=902).datagrams)
@@ -218,10 +218,10 @@ def test_an_exception_that_stands_in_another_line_goes_on_counting() -> None:
     pspy = shipped()[0]
     one = DetectionExcept(pspy.id, (Condition("process.pid", Comparison.IS, ("7",)),), "7", origin="a:3")
     other = DetectionExcept(pspy.id, (Condition("process.pid", Comparison.IS, ("8",)),), "8", origin="a:3")
-    same = changed(one, origin="a:9")
-    with Detector([changed(pspy, exceptions=(one, changed(one, origin="b:1")))]) as detector:
+    same = replace(one, origin="a:9")
+    with Detector([replace(pspy, exceptions=(one, replace(one, origin="b:1")))]) as detector:
         detector.feed(open_event(pid=7).datagrams)
-        detector.reload([changed(pspy, exceptions=(other, same))])
+        detector.reload([replace(pspy, exceptions=(other, same))])
         assert detector.exceptions() == [(other, 0), (same, 1)]
 
 
@@ -295,7 +295,7 @@ def test_a_ring_goes_on_only_where_one_of_the_same_kind_was() -> None:
             other.adopt(older, [0])
         with Ring(rules, seed=1) as larger, pytest.raises(Exception, match="core refused"):
             larger.adopt(older, [0])
-        with Ring((changed(rules[0], count=3),), SMALL, seed=1) as fewer:
+        with Ring((replace(rules[0], count=3),), SMALL, seed=1) as fewer:
             with pytest.raises(Exception, match="core refused"):
                 fewer.adopt(older, [0])
             with pytest.raises(Exception, match="core refused"):
@@ -312,7 +312,7 @@ ETC = "-w /etc -p w -k etc"
 
 def needing(rule: str) -> list[Detection]:
     (pspy,) = shipped()
-    return [pspy, changed(pspy, id="other", audit_rule=rule)]
+    return [pspy, replace(pspy, id="other", audit_rule=rule)]
 
 
 def listed(kernel: FakeKernel) -> list[str]:
@@ -348,5 +348,5 @@ def test_reload_that_fails_takes_the_audit_rule_back() -> None:
     with Sensor(source=Unicast(commands=Commands(kernel))) as sensor:
         rules, twice = [*kernel.rules], needing(ETC)
         with pytest.raises(DetectionError):
-            sensor.reload([twice[0], changed(twice[1], window=Window(("process.pid",), 65, 1000))])
+            sensor.reload([twice[0], replace(twice[1], window=Window(("process.pid",), 65, 1000))])
         assert kernel.rules == rules

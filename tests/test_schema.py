@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,6 @@ from auditsense import AlertPolicy, Detector, Host, View, documents, notices
 from auditsense.cli import main
 from auditsense.documents import self_test_document, tamper_document
 from auditsense.testing import burst, open_event
-from auditsense.value import changed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -196,6 +196,6 @@ def test_a_burst_by_program_counts_all_that_run_it() -> None:
 def test_other_fields_end_the_bursts_so_far() -> None:
     with Detector(host=HOST) as detector:
         documents = detector.feed_text(b"".join(one.text for one in burst(11)))
-        policy = changed(AlertPolicy(), by=("user.id",))
+        policy = replace(AlertPolicy(), by=("user.id",))
         documents += detector.reload(detector.detections, policy)
     assert [one["auditsense"]["state"] for one in documents] == ["alert", "closed"]

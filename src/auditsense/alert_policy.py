@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-from auditsense.value import value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -12,7 +11,7 @@ if TYPE_CHECKING:
     from auditsense.detections.model import Detection
 
 
-@value
+@dataclass(frozen=True, slots=True)
 class AlertPolicy:
     """When to send an alert, and what one burst is.
 
@@ -48,7 +47,7 @@ class AlertPolicy:
         return self.suppress_ms if all({*self.by} <= {*one.window.by} | actor for one in detections) else 0
 
 
-@value(frozen=False)
+@dataclass(slots=True)
 class AlertCounts:
     """What became of the sequences.
 

@@ -17,6 +17,7 @@ Rule 5: nothing grows without bound: bursts, what waits, and alerts per interval
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from auditsense.alert_policy import AlertCounts, AlertPolicy
@@ -27,7 +28,6 @@ from auditsense.fair_limit import FairLimit
 from auditsense.notices import withheld_document, withheld_row
 from auditsense.rule_table import ACTOR, Field
 from auditsense.stream_time import LATE_MS, StreamTime
-from auditsense.value import changed
 
 __all__ = ("AlertCounts", "AlertPolicy", "Alerts")
 
@@ -165,7 +165,7 @@ class Alerts:
         for burst in {id(one): one for one in (*self._bursts.values(), *waiting)}.values():
             place = places[burst.key[0]]
             if place is not None:
-                burst.first = changed(burst.first, rule=place)
+                burst.first = replace(burst.first, rule=place)
                 burst.key = (place, burst.key[1])
         self._bursts = {one.key: one for one in self._bursts.values()}
         for host in self._hosts.values():
@@ -346,7 +346,7 @@ class Alerts:
         return self._document_of(burst, state, burst.last_ms, burst.count, burst.suppressed)
 
     def _document_of(self, burst: Burst, state: str, last_ms: int, count: int, suppressed: int) -> Document:
-        hit = burst.first if burst.first.last_ms == last_ms else changed(burst.first, last_ms=last_ms)
+        hit = burst.first if burst.first.last_ms == last_ms else replace(burst.first, last_ms=last_ms)
         return alert_document(
             self._detections[hit.rule],
             hit,

@@ -5,10 +5,10 @@ One alert reports it and, when more came, one closing document.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from auditsense.rule_table import ACTOR, Field
-from auditsense.value import made, value
 
 if TYPE_CHECKING:
     from auditsense.hit import Hit
@@ -39,7 +39,7 @@ def account_of(hit: Hit) -> tuple[str, bytes | None]:
     return ("user", uid) if uid == b"0" or login in {None, _UNSET} else ("login", login)
 
 
-@value(frozen=False)
+@dataclass(slots=True)
 class Burst:
     """The state of one burst.
 
@@ -75,7 +75,7 @@ class Burst:
     used: int
     account: tuple[str, bytes | None]
     group: tuple[object, ...]
-    windows: dict[Values, int] = made(default_factory=dict)
+    windows: dict[Values, int] = field(default_factory=dict)
     told: bool = False
     told_count: int = 0
     told_ms: int = 0

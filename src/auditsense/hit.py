@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import enum
 import struct
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from auditsense.rule_table import Field
-from auditsense.value import value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +22,7 @@ PLACE_BYTES = _PLACE.size
 _LONGEST_NUMBER = len(str(-(2**63)))  # a log may hold anything, and Python refuses to read 4,301 digits
 
 
-@value(order=True)
+@dataclass(frozen=True, slots=True, order=True)
 class EventId:
     """An event's stamp in ms since 1970 UTC and its serial, as the kernel printed them."""
 
@@ -34,7 +34,7 @@ class EventId:
         return f"{self.ms // 1000}.{self.ms % 1000:03}:{self.serial}"
 
 
-@value
+@dataclass(frozen=True, slots=True)
 class Hit:
     """A completed window. Its parts are read out of the core's bytes when they are asked for.
 

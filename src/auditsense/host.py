@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-from auditsense.value import value
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-@value
+@dataclass(frozen=True, slots=True)
 class Host:
     """A host's identity.
 

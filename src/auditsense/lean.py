@@ -9,10 +9,10 @@ Rule: no loss becomes invisible by it. Every event keeps its SYSCALL record, so 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from auditsense.rule_table import End, Field
-from auditsense.value import value
 
 if TYPE_CHECKING:
     from auditsense.rule_table import RuleTable
@@ -22,7 +22,7 @@ _EOE: Final = 1320
 _PROCTITLE: Final = 1327
 
 
-@value
+@dataclass(frozen=True, slots=True)
 class Lean:
     """What can be left out.
 

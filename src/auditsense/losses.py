@@ -9,9 +9,8 @@ Rule 2: loss is said when it is noticed; what may not be said yet is part of wha
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Self
-
-from auditsense.value import as_dict, names, value
 
 if TYPE_CHECKING:
     from auditsense.ring import Stats
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 _SAMPLES = 4096  # at one a second more than an hour; a window that began before gets the total
 
 
-@value
+@dataclass(frozen=True, slots=True)
 class Losses:
     """What was lost since some moment, by cause. Each counts what its unit says, from 0 on.
 
@@ -102,18 +101,27 @@ class Losses:
 
     def by_cause(self) -> dict[str, int]:
         """Return the causes that have a count, in the order above."""
-        return {name: count for name, count in as_dict(self).items() if count}
+        return {
+            name: count
+            for name, count in {item.name: getattr(self, item.name) for item in fields(self)}.items()
+            if count
+        }
 
     def __sub__(self, earlier: Losses) -> Losses:
         """Return what was lost since *earlier*, a state of the same counters."""
-        return Losses(**{name: getattr(self, name) - getattr(earlier, name) for name in names(Losses)})
+        return Losses(
+            **{
+                name: getattr(self, name) - getattr(earlier, name)
+                for name in tuple(item.name for item in fields(Losses))
+            }
+        )
 
     def __bool__(self) -> bool:
         """Tell whether anything was lost."""
-        return any(as_dict(self).values())
+        return any({item.name: getattr(self, item.name) for item in fields(self)}.values())
 
 
-@value
+@dataclass(frozen=True, slots=True)
 class Gap:
     """A time in which something was lost.
 
@@ -134,7 +142,7 @@ class Gap:
     records: int
 
 
-@value(frozen=False)
+@dataclass(slots=True)
 class Budget:
     """A token bucket: how often something may be said.
 

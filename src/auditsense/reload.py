@@ -6,9 +6,8 @@ Rule: a detection is the same when its windows are: its id, what it matches, how
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
-
-from auditsense.value import changed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -27,10 +26,10 @@ def going_on(
     """
     before: dict[DetectionExcept, int] = {}
     for one, count in taken:
-        same = changed(one, origin="")
+        same = replace(one, origin="")
         before[same] = before.get(same, 0) + count
     return tuple(
-        before.pop(changed(one, origin=""), 0) for detection in detections for one in detection.exceptions
+        before.pop(replace(one, origin=""), 0) for detection in detections for one in detection.exceptions
     )
 
 
@@ -54,4 +53,4 @@ def places(
 
 
 def _windows(rule: Rule) -> Rule:
-    return changed(rule, merge_ms=0, exceptions=())
+    return replace(rule, merge_ms=0, exceptions=())

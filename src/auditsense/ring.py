@@ -12,6 +12,7 @@ import sys
 import threading
 import warnings
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, NoReturn, Self, cast
 
 from auditsense._ffi import ffi, lib  # noqa: TID251 - this is the border the ban draws
@@ -19,7 +20,6 @@ from auditsense.errors import AuditSenseError, BusyError, ClosedError, UsageErro
 from auditsense.hit import Column, ColumnForm, Hit, unpack
 from auditsense.rule_table import End, RuleTable, lay_out
 from auditsense.stats import COUNTERS, Stats
-from auditsense.value import as_dict, value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -38,7 +38,7 @@ def core_version() -> str:
     return version.decode() if isinstance(version, bytes) else version
 
 
-@value
+@dataclass(frozen=True, slots=True)
 class Limits:
     """What a ring may hold. All of it is taken at creation, in one piece; see `Ring.memory_bytes`.
 
@@ -353,7 +353,10 @@ def _words(hits: Any, size: int, field: Field, out: Any, found: Any) -> Column |
 
 def _to_c(rules: RuleTable, limits: Limits, end: End, seed: int, actor: Iterable[Field]) -> tuple[Any, ...]:
     """Lay the table out as C arrays; the list keeps them alive until the core has copied them."""
-    config = ffi.new("as_config *", {"seed": seed, "end": end, **as_dict(limits)})
+    config = ffi.new(
+        "as_config *",
+        {"seed": seed, "end": end, **{item.name: getattr(limits, item.name) for item in fields(limits)}},
+    )
     from auditsense.syscalls import ARCHES  # noqa: PLC0415 - only for who makes one
 
     laid_out = lay_out(rules, ARCHES.values())

@@ -8,9 +8,8 @@ copies them into the core once, at creation. Bounds are the core's: 64 rules,
 from __future__ import annotations
 
 import enum
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-
-from auditsense.value import made, value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -87,7 +86,7 @@ class Op(enum.IntEnum):
     """The field is there. It has no operands; negated it holds for an absent field."""
 
 
-@value
+@dataclass(frozen=True, slots=True)
 class Masked:
     """A number to compare with, after the value was cut to the bits of *mask* (64 bits)."""
 
@@ -95,7 +94,7 @@ class Masked:
     mask: int = 0xFFFF_FFFF_FFFF_FFFF
 
 
-@value
+@dataclass(frozen=True, slots=True)
 class OnArch:
     """A text to compare with in events whose architecture is *arch* in the bits of *mask* (SYSCALL arch)."""
 
@@ -104,7 +103,7 @@ class OnArch:
     mask: int
 
 
-@value
+@dataclass(frozen=True, slots=True)
 class Test:
     """One comparison: it holds when any operand fits, or none if *negated*.
 
@@ -117,7 +116,7 @@ class Test:
     negated: bool = False
 
 
-@value
+@dataclass(frozen=True, slots=True)
 class Call:
     """A system call as a SYSCALL record names it: `arch` and `syscall`."""
 
@@ -125,7 +124,7 @@ class Call:
     syscall: int
 
 
-@value
+@dataclass(frozen=True, slots=True)
 class Exempting:
     """What is no match of a rule, although the rule's tests hold.
 
@@ -138,7 +137,7 @@ class Exempting:
     until_ms: int | None = None
 
 
-@value
+@dataclass(frozen=True, slots=True)
 class Rule:
     """What makes a match, and how many matches of one key in what time make a hit.
 
@@ -170,17 +169,17 @@ FOR_EVER = 0xFFFF_FFFF_FFFF_FFFF
 """`as_exception.until_ms` of an exception that does not end."""
 
 
-@value(frozen=False)
+@dataclass(slots=True)
 class Layout:
     """A rule table as the arrays of `as_rules`: each row has the names of its structure in `_ring.cdef.h`."""
 
-    rules: list[dict[str, int | list[int]]] = made(default_factory=list)
-    calls: list[dict[str, int]] = made(default_factory=list)
-    tests: list[dict[str, int]] = made(default_factory=list)
-    operands: list[dict[str, int]] = made(default_factory=list)
-    exceptions: list[dict[str, int]] = made(default_factory=list)
-    text: bytearray = made(default_factory=bytearray)
-    arches: list[int] = made(default_factory=list)
+    rules: list[dict[str, int | list[int]]] = field(default_factory=list)
+    calls: list[dict[str, int]] = field(default_factory=list)
+    tests: list[dict[str, int]] = field(default_factory=list)
+    operands: list[dict[str, int]] = field(default_factory=list)
+    exceptions: list[dict[str, int]] = field(default_factory=list)
+    text: bytearray = field(default_factory=bytearray)
+    arches: list[int] = field(default_factory=list)
 
     @property
     def counts(self) -> dict[str, int]:

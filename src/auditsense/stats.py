@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass, fields
 
-from auditsense.value import names, value
 
-
-@value
+@dataclass(frozen=True, slots=True)
 class Stats:
     """Everything that came in and where it went, counted since creation; `_ring.cdef.h` says more.
 
@@ -82,4 +81,4 @@ class Stats:
         return Stats(**both, unknown_arches=tuple(arches.items()))
 
 
-COUNTERS = names(Stats)[:-1]  # all but unknown_arches
+COUNTERS = tuple(item.name for item in fields(Stats))[:-1]  # all but unknown_arches

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,6 @@ from auditsense.detections.fields import nearest
 from auditsense.detections.load import known_harmless, load, shipped
 from auditsense.documents import timestamp
 from auditsense.errors import DetectionError
-from auditsense.value import as_dict
 
 if TYPE_CHECKING:
     import argparse
@@ -61,8 +61,8 @@ def _show(arguments: argparse.Namespace) -> None:
         "known_harmless": [
             {**_exception(each), "state": harmless} for each in known_harmless() if each.detection == one.id
         ],
-        "alerts": as_dict(asked.policy),
-        "limits": as_dict(asked.limits),
+        "alerts": asdict(asked.policy),
+        "limits": asdict(asked.limits),
     }
     put(json.dumps(shown, indent=2))
 

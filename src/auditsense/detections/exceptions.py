@@ -9,6 +9,7 @@ Rule 2: whether an exception has expired is decided by the event's own stamp: no
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,6 @@ from auditsense.detections.fields import nearest
 from auditsense.detections.model import Detection, DetectionExcept
 from auditsense.detections.table import Table, conditions
 from auditsense.errors import DetectionError
-from auditsense.value import changed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -135,7 +135,7 @@ def with_exceptions(
             )
         more[one.detection].append(one)
     return tuple(
-        changed(one, exceptions=(*one.exceptions, *more[one.id])) if more[one.id] else one
+        replace(one, exceptions=(*one.exceptions, *more[one.id])) if more[one.id] else one
         for one in detections
     )
 

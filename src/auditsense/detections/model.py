@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import enum
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-from auditsense.value import value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,7 +19,7 @@ class Severity(enum.StrEnum):
     CRITICAL = "critical"
 
 
-@value
+@dataclass(frozen=True, slots=True)
 class Named:
     """An entry of MITRE ATT&CK."""
 
@@ -29,7 +28,7 @@ class Named:
     reference: str
 
 
-@value
+@dataclass(frozen=True, slots=True)
 class Threat:
     """A tactic, and the techniques by which it is followed."""
 
@@ -53,7 +52,7 @@ class Comparison(enum.StrEnum):
     """The field is there, whatever it says; it has no values. Negated: it is absent."""
 
 
-@value
+@dataclass(frozen=True, slots=True)
 class Condition:
     """One comparison of a field with values; for an absent field only a negated EXISTS holds.
 
@@ -72,7 +71,7 @@ class Condition:
     mask: int = 0xFFFF_FFFF_FFFF_FFFF
 
 
-@value
+@dataclass(frozen=True, slots=True)
 class Window:
     """How many matches of one key, in what time, complete a sequence.
 
@@ -87,7 +86,7 @@ class Window:
     within_ms: int
 
 
-@value
+@dataclass(frozen=True, slots=True)
 class DetectionExcept:
     """What a detection is quiet about: an event that it takes is no match.
 
@@ -111,7 +110,7 @@ def audit_rules_of(detections: Iterable[Detection]) -> list[str]:
     return list(dict.fromkeys(one.audit_rule for one in detections if one.audit_rule))
 
 
-@value
+@dataclass(frozen=True, slots=True)
 class Detection:
     """What is suspicious, and what is said about it.
 

@@ -12,11 +12,11 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 from auditsense.errors import InputError
 from auditsense.host import Host
-from auditsense.value import value
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +25,7 @@ MAGIC = b"auditsense capture 1\n"
 LONGEST_HEADER = 65536
 
 
-@value
+@dataclass(frozen=True, slots=True)
 class CaptureHeader:
     """What line 2 says.
 
