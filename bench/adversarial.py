@@ -22,16 +22,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from auditsense.alerts import AlertPolicy
 from auditsense.bench.report import machine
 from auditsense.bench.timing import alternate, cpu_of, cpu_of_program
-from auditsense.detections.compile import compile_all
-from auditsense.detections.define import define
-from auditsense.detections.load import shipped
-from auditsense.ring import PACKED_HEADER, Limits, Ring
+from auditsense.core.ring import PACKED_HEADER, Limits, Ring
+from auditsense.detect.alerts import AlertPolicy
+from auditsense.detections.builder import define
+from auditsense.detections.compiler import compile_all
+from auditsense.detections.loader import shipped
 
 if TYPE_CHECKING:
-    from auditsense.rule_table import RuleTable
+    from auditsense.core.rule_table import RuleTable
     from bench.live.ground import write_json
 else:
     sys.path.insert(0, str(Path(__file__).resolve().parent / "live"))

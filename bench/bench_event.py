@@ -15,7 +15,7 @@ from auditsense.bench.inputs import Kind, Shape
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from auditsense.ring import Stats
+    from auditsense.core.ring import Stats
 
 EVENTS = 200_000
 

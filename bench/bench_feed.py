@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from auditsense.bench.inputs import Shape
-    from auditsense.ring import Stats
+    from auditsense.core.ring import Stats
 
 EVENTS = 200_000
 SETS = pytest.mark.parametrize("shape", [hot(EVENTS), cold(EVENTS)], ids=["hot", "cold"])

@@ -17,12 +17,12 @@ import pytest
 from auditsense.bench.flood import Flood
 from auditsense.bench.inputs import Kind, Shape
 from auditsense.bench.interpreter import python
-from auditsense.ring import Limits
+from auditsense.core.ring import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from auditsense.ring import Stats
+    from auditsense.core.ring import Stats
 
 EVENTS = 200_000
 FLOOD = 1_000_000

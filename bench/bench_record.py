@@ -13,7 +13,7 @@ from auditsense.bench.inputs import Kind, Shape
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from auditsense.ring import Stats
+    from auditsense.core.ring import Stats
 
 EVENTS = 500_000
 

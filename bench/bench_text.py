@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from auditsense.bench.inputs import cold, hot, log
-from auditsense.ring import Ring
+from auditsense.core.ring import Ring
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from auditsense.bench.inputs import Shape
-    from auditsense.rule_table import RuleTable
+    from auditsense.core.rule_table import RuleTable
 
 EVENTS = 200_000
 PIECE = 1 << 20

@@ -17,8 +17,8 @@ from auditsense.bench.inputs import Shape
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from auditsense.ring import Stats
-    from auditsense.rule_table import RuleTable
+    from auditsense.core.ring import Stats
+    from auditsense.core.rule_table import RuleTable
 
 EVENTS = 200_000
 

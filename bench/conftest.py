@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from auditsense.alerts import AlertPolicy
 from auditsense.bench.inputs import packed
-from auditsense.detections.compile import compile_all
-from auditsense.detections.load import shipped
-from auditsense.ring import Limits, Ring
+from auditsense.core.ring import Limits, Ring
+from auditsense.detect.alerts import AlertPolicy
+from auditsense.detections.compiler import compile_all
+from auditsense.detections.loader import shipped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from pytest_benchmark.fixture import BenchmarkFixture
 
     from auditsense.bench.inputs import Shape
-    from auditsense.ring import Stats
-    from auditsense.rule_table import RuleTable
+    from auditsense.core.ring import Stats
+    from auditsense.core.rule_table import RuleTable
 
 ROUNDS = 7
 _FIGURES: list[tuple[str, float]] = []

@@ -21,8 +21,8 @@ import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from auditsense.bench.c_helpers import compiled, compiler
 from auditsense.bench.inputs import Kind, Shape, chunks, cold, hot
-from auditsense.bench.programs import compiled, compiler
 from auditsense.bench.report import machine
 
 HERE = Path(__file__).parent

@@ -11,10 +11,10 @@ import ctypes
 import sys
 from pathlib import Path
 
-from auditsense.alerts import AlertPolicy
-from auditsense.detections.compile import compile_all
-from auditsense.detections.load import shipped
-from auditsense.ring import Limits, Ring
+from auditsense.core.ring import Limits, Ring
+from auditsense.detect.alerts import AlertPolicy
+from auditsense.detections.compiler import compile_all
+from auditsense.detections.loader import shipped
 
 
 def allocations() -> int:

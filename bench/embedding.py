@@ -22,14 +22,14 @@ from typing import TYPE_CHECKING
 from auditsense import Detector, Host, Sensor, shipped_detections
 from auditsense.bench.inputs import Kind, Shape, chunks
 from auditsense.bench.report import machine
-from auditsense.detections.compile import compile_all
-from auditsense.ring import Ring
+from auditsense.core.ring import Ring
+from auditsense.detections.compiler import compile_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from auditsense import Document
-    from auditsense.ring import Stats
+    from auditsense.core.ring import Stats
     from bench.live.ground import write_json
     from tests.in_memory import audit
 else:

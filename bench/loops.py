@@ -23,8 +23,8 @@ from auditsense import AlertPolicy, Detector, Host, Sensor, View, shipped_detect
 from auditsense.bench.inputs import Kind, Shape, chunks
 from auditsense.bench.report import machine
 from auditsense.bench.timing import alternate, cpu_of
-from auditsense.detections.compile import compile_all
-from auditsense.ring import PACKED_HEADER, Ring
+from auditsense.core.ring import PACKED_HEADER, Ring
+from auditsense.detections.compiler import compile_all
 from auditsense.testing import FakeSource
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from auditsense.bench.readers import has_mode
+from auditsense.bench.consumers import has_mode
 from auditsense.bench.report import machine
 
 if TYPE_CHECKING:

@@ -22,12 +22,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auditsense import Detector, View
-from auditsense.sinks.apart import Apart
+from auditsense.sinks.fanout import Sinks
 from auditsense.sinks.file import FileSink
 from auditsense.sinks.format import Format
 from auditsense.sinks.journald import JournaldSink
-from auditsense.sinks.several import Sinks
 from auditsense.sinks.stream import StreamSink
+from auditsense.sinks.subprocess_sink import Apart
 from auditsense.sinks.syslog import Receiver, SyslogSink
 from auditsense.testing import burst
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auditsense import Detector, Host
-from auditsense.ring import pack
+from auditsense.core.ring import pack
 from auditsense.testing import datagram, open_event
 
 if TYPE_CHECKING:

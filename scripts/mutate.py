@@ -2,7 +2,7 @@
 
     python scripts/mutate.py                       # 200 of the C core, kernel/ and the alert policy
     python scripts/mutate.py --sample 0 src/auditsense/_ring/window.c      # all of one file
-    python scripts/mutate.py --list src/auditsense/alerts.py               # say what would be tried
+    python scripts/mutate.py --list src/auditsense/detect/alerts.py               # say what would be tried
 
 Each mutant is built in a copy of the checkout. A mutant of C runs the C tests first, its own stage's before
 the others, and only then the Python tests. One of Python first runs the tests that reach its line, as a run

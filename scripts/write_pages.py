@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from auditsense.cli.parser import build_parser
-from auditsense.config.declared import KEYS, REPEATED, TABLES
-from auditsense.ring import core_version
+from auditsense.config.schema import KEYS, REPEATED, TABLES
+from auditsense.core.ring import core_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from auditsense.config.key import Key
+    from auditsense.config.option import Key
     from scripts import shells
 else:  # beside this file
     sys.path.insert(0, str(Path(__file__).parent))

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 PATH: Final = Path(__file__).parents[1] / "src" / "auditsense" / "schema" / "document.json"
 SCHEMA: Final[dict[str, Any]] = json.loads(PATH.read_text(encoding="utf-8"))
 MAKERS: Final = {
-    "auditsense.detector": ("alert_document", "event_document"),
-    "auditsense.alerts": ("alert_document", "withheld_document"),
-    "auditsense.event": ("event_document",),
-    "auditsense.checks": ("loss_document", "tamper_document", "self_test_document", "clock_document"),
-    "auditsense.sinks.several": ("sink_document",),
+    "auditsense.detect.detector": ("alert_document", "event_document"),
+    "auditsense.detect.alerts": ("alert_document", "withheld_document"),
+    "auditsense.detect.events": ("event_document",),
+    "auditsense.sensor.health": ("loss_document", "tamper_document", "self_test_document", "clock_document"),
+    "auditsense.sinks.fanout": ("sink_document",),
 }
-"""Who makes documents, by the names that `auditsense.documents` and `auditsense.notices` give them."""
+"""Modules that build documents, with the functions of `detect.ecs` and `detect.notices` that they call."""
 _VALIDATOR: Final = Draft202012Validator(SCHEMA)
 
 

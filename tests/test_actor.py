@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from auditsense.core.hit import EventId, Hit
+from auditsense.core.ring import Limits, Ring, pack
+from auditsense.core.rule_table import ACTOR, Exempting, Field, Op, Rule
+from auditsense.core.rule_table import Test as FieldTest
 from auditsense.errors import AuditSenseError, UsageError
-from auditsense.hit import EventId, Hit
-from auditsense.ring import Limits, Ring, pack
-from auditsense.rule_table import ACTOR, Exempting, Field, Op, Rule
-from auditsense.rule_table import Test as FieldTest
 from auditsense.testing import datagram
 
 if TYPE_CHECKING:

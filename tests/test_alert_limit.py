@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from auditsense import AlertPolicy, Detector, Host
-from auditsense.fair_limit import FairLimit
+from auditsense.detect.fair_limit import FairLimit
 from auditsense.testing import open_event
 
 if TYPE_CHECKING:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from auditsense import AlertPolicy, alerts, shipped_detections
+from auditsense import AlertPolicy, shipped_detections
+from auditsense.detect import alerts
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auditsense import AlertPolicy, Detector, Host, Sensor, shipped_detections
+from auditsense.detect.stream_time import LATE_MS, LEAP_MS, StreamTime
 from auditsense.detections.model import Window
-from auditsense.found import DOCUMENTS
-from auditsense.lines import Lines
-from auditsense.stream_time import LATE_MS, LEAP_MS, StreamTime
+from auditsense.sensor.output_mode import DOCUMENTS
+from auditsense.sensor.text_feed import Lines
 from auditsense.testing import FakeClock, FakeSource, burst, open_event
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def test_hosts_have_times_of_their_own() -> None:
 
 
 def test_hosts_beyond_the_bound_share_one_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("auditsense.alerts._MOST_HOSTS", 2)
+    monkeypatch.setattr("auditsense.detect.alerts._MOST_HOSTS", 2)
 
     def fed_by(detector: Detector, node: str, at_ms: int) -> list[tuple[str, str]]:
         events = burst(12, ms=START + at_ms, serial=1 + at_ms, pid=7)
@@ -277,7 +277,7 @@ def test_sensor_counts_on_while_the_wall_clock_steps(step_s: int, fault: Recorde
         how="a fake clock steps by seconds to a day, ahead and back, while a process scans",
         did="went on with the burst: quiet time is measured on a clock that never steps",
         lost=NOTHING,
-        said="one alert, and each step (`auditsense.clock`)",
+        said="one alert, and each step (`auditsense.sensor.clock`)",
         host=NO_HOST,
     )
 

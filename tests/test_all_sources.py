@@ -14,20 +14,20 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from auditsense import Detector, Sensor
+from auditsense.core.ring import pack
+from auditsense.detect.host import this_host
 from auditsense.errors import InputError, UsageError
-from auditsense.host import this_host
-from auditsense.ring import pack
-from auditsense.sources import capture
+from auditsense.replay import capture
+from auditsense.replay.replay import replay
+from auditsense.sources.af_unix import Dispatcher
 from auditsense.sources.audisp import Audisp
-from auditsense.sources.dispatcher import Dispatcher
-from auditsense.sources.log import Log
-from auditsense.sources.replay import replay
+from auditsense.sources.tail import Log
 from auditsense.testing import FakeClock, FakeSource, burst
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from auditsense.sources.text import Text
+    from auditsense.sources.text_source import Text
     from tests.faults import NO_HOST, Recorder
 else:
     sys.path.insert(0, str(Path(__file__).parent))

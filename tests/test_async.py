@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from auditsense import AlertPolicy, ClosedError, Sensor, UsageError, View
-from auditsense.aio import Queue
 from auditsense.errors import KernelCommandError
+from auditsense.sensor.aio import Queue
 from auditsense.testing import FakeClock, FakeSource, burst, open_event
 
 if TYPE_CHECKING:

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from auditsense import Detector, Host, View
-from auditsense.ring import Limits, Ring, pack
-from auditsense.rule_table import Field, Rule
+from auditsense.core.ring import Limits, Ring, pack
+from auditsense.core.rule_table import Field, Rule
 from auditsense.testing import burst, datagram, open_event
 
 if TYPE_CHECKING:
@@ -343,7 +343,7 @@ def test_every_ring_has_a_seed_of_its_own(monkeypatch: pytest.MonkeyPatch) -> No
         asked.append(count)
         return bytes(count)
 
-    monkeypatch.setattr("auditsense.ring.os.urandom", urandom)
+    monkeypatch.setattr("auditsense.core.ring.os.urandom", urandom)
     for _ in range(3):
         Ring(BY_PID, Limits()).close()
     assert asked == [8] * 3

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from auditsense import Detector, Host
-from auditsense.bench import live, programs, table, turn
+from auditsense.bench import audit_lock as turn
+from auditsense.bench import c_helpers as programs
+from auditsense.bench import live, table
 from auditsense.bench.flood import flood
 from auditsense.bench.html import page
 from auditsense.bench.inputs import Kind, Shape, chunks, cold, hot, log, packed
@@ -327,7 +329,7 @@ def test_a_host_that_is_not_as_before_is_an_error(monkeypatch: pytest.MonkeyPatc
 
 
 def test_without_a_compiler_every_live_row_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("auditsense.bench.programs.find", lambda _: None)
+    monkeypatch.setattr("auditsense.bench.c_helpers.find", lambda _: None)
     rows = list(live.live(live.Plan(), Progress(0, io.StringIO())))
     assert len(rows) >= 6
     assert {row.note for row in rows} == {f"not measured: {programs.NO_COMPILER}"}

@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from auditsense import AlertPolicy, __version__, shipped_detections
-from auditsense.detections.as_c import as_c
-from auditsense.detections.compile import compile_all
-from auditsense.ring import Ring
-from auditsense.rule_table import ACTOR, Call, Field, Masked, Op, Rule, lay_out
-from auditsense.rule_table import Test as Compared
+from auditsense.core.ring import Ring
+from auditsense.core.rule_table import ACTOR, Call, Field, Masked, Op, Rule, lay_out
+from auditsense.core.rule_table import Test as Compared
+from auditsense.detections.compiler import compile_all
+from auditsense.detections.emit_c import as_c
 from auditsense.testing import burst, open_event
 
 if TYPE_CHECKING:
-    from auditsense.ring import Stats
+    from auditsense.core.ring import Stats
 
 ROOT = Path(__file__).parents[1]
 CDEF = ROOT / "src" / "auditsense" / "_ring.cdef.h"

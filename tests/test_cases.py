@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
-from auditsense.ring import PACKED_HEADER, Limits, Ring
-from auditsense.rule_table import Call, End, Field, Op, Rule, RuleTable
-from auditsense.rule_table import Test as Comparison
+from auditsense.core.ring import PACKED_HEADER, Limits, Ring
+from auditsense.core.rule_table import Call, End, Field, Op, Rule, RuleTable
+from auditsense.core.rule_table import Test as Comparison
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from auditsense.hit import Hit
+    from auditsense.core.hit import Hit
 
 CASES = Path(__file__).parent / "cases"
 

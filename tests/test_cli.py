@@ -21,11 +21,13 @@ import pytest
 from auditsense import Host, Stats, __version__, shipped_detections
 from auditsense.cli import main
 from auditsense.cli.parser import build_parser
+from auditsense.core.ring import pack
 from auditsense.errors import KernelCommandError
-from auditsense.kernel import auditctl, commands
-from auditsense.ring import pack
-from auditsense.sources import capture, netlink
-from auditsense.status.spec import StatusSettings
+from auditsense.kernel import commands
+from auditsense.kernel.rules import auditctl
+from auditsense.replay import capture
+from auditsense.sources import netlink
+from auditsense.status.config import StatusSettings
 from auditsense.testing import FakeKernel, burst
 
 if TYPE_CHECKING:
@@ -334,9 +336,9 @@ class Machine:
 
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Machine]:
-    monkeypatch.setattr("auditsense.kernel.leavings.DEFAULT_FOLDER", tmp_path / "journals")
+    monkeypatch.setattr("auditsense.kernel.journal_file.DEFAULT_FOLDER", tmp_path / "journals")
     settings = StatusSettings(tmp_path / "control")
-    monkeypatch.setattr("auditsense.status.spec.StatusSettings.of", lambda _: settings)
+    monkeypatch.setattr("auditsense.status.config.StatusSettings.of", lambda _: settings)
     one = Machine(monkeypatch)
     with one.ours, one.kernels:
         yield one

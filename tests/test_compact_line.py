@@ -15,13 +15,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auditsense.host import Host
-from auditsense.notices import withheld_document
+from auditsense._escape import quoted, title
+from auditsense.detect.host import Host
+from auditsense.detect.notices import withheld_document
 from auditsense.sinks.file import FileSink
 from auditsense.sinks.format import Format, compact
 from auditsense.sinks.stream import StreamSink
 from auditsense.testing import burst, open_event
-from auditsense.visible import quoted, title
 
 if TYPE_CHECKING:
     from auditsense import Document

@@ -15,19 +15,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auditsense.alerts import AlertPolicy
+from auditsense._file_trust import MOST_BYTES
+from auditsense._toml import Places
 from auditsense.cli import main
 from auditsense.cli.parser import build_parser
-from auditsense.config.declared import KEYS, REPEATED, TABLES
-from auditsense.config.key import Key, Kind, WrongValueError, duration
-from auditsense.config.read import files_of, read
+from auditsense.config.loader import files_of, read
+from auditsense.config.option import Key, Kind, WrongValueError, duration
+from auditsense.config.render import dump, reference, sample
+from auditsense.config.schema import KEYS, REPEATED, TABLES
 from auditsense.config.settings import found_for, needs_restart, settings
-from auditsense.config.show import dump, reference, sample
+from auditsense.core.ring import Limits, Ring
+from auditsense.detect.alerts import AlertPolicy
 from auditsense.errors import ConfigError
-from auditsense.ring import Limits, Ring
-from auditsense.sinks.spec import FileSettings
-from auditsense.toml_text import Places
-from auditsense.trust import MOST_BYTES
+from auditsense.sinks.config import FileSettings
 
 if TYPE_CHECKING:
     import argparse

@@ -18,7 +18,7 @@ from auditsense import (
     shipped_detections,
     unlike,
 )
-from auditsense.detections.load import parse
+from auditsense.detections.loader import parse
 from auditsense.detections.model import Comparison, Condition, Window
 from auditsense.testing import FakeClock, FakeSource, burst, call_event
 

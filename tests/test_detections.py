@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from auditsense import DetectionError, Detector, Host, View, load_detections, shipped_detections, syscalls
-from auditsense.detections.compile import compile_all, compile_one
+from auditsense.core.ring import Ring
+from auditsense.core.rule_table import Call, Field, Masked, Op, Rule
+from auditsense.core.rule_table import Test as Comparing
+from auditsense.detections.compiler import compile_all, compile_one
 from auditsense.detections.fields import FIELDS, NUMBERS
-from auditsense.detections.load import parse
+from auditsense.detections.loader import parse
 from auditsense.detections.model import Severity
-from auditsense.kernel import auditctl
-from auditsense.ring import Ring
-from auditsense.rule_table import Call, Field, Masked, Op, Rule
-from auditsense.rule_table import Test as Comparing
+from auditsense.kernel.rules import auditctl
 from auditsense.testing import open_event
 
 if TYPE_CHECKING:

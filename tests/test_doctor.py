@@ -24,18 +24,19 @@ import pytest
 from auditsense import syscalls
 from auditsense.cli import doctor as command
 from auditsense.cli import main
-from auditsense.detections.load import shipped
-from auditsense.doctor import look as looking
-from auditsense.doctor import proc, trial
-from auditsense.doctor.examine import CHECKS, examine, id_of
+from auditsense.detections.loader import shipped
+from auditsense.doctor import active_probe as trial
+from auditsense.doctor import collect as looking
+from auditsense.doctor import proc
+from auditsense.doctor.collect import Host, look
 from auditsense.doctor.facts import Alive
 from auditsense.doctor.finding import Finding, Level, Report
-from auditsense.doctor.look import Host, look
-from auditsense.kernel import auditctl
+from auditsense.doctor.run import CHECKS, examine, id_of
+from auditsense.kernel.audit_status import StatusField
 from auditsense.kernel.commands import Commands
 from auditsense.kernel.journal import Entry, encode
 from auditsense.kernel.plan import BecomeOwner, ChangeSetting
-from auditsense.kernel.status import StatusField
+from auditsense.kernel.rules import auditctl
 from auditsense.sources.unicast import DEFAULT_AUDIT_RULE
 from auditsense.testing import FakeKernel
 

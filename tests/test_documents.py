@@ -11,13 +11,13 @@ import pytest
 
 import auditsense
 from auditsense import Detector, Host, View, shipped_detections
-from auditsense.documents import timestamp
+from auditsense.detect.ecs import timestamp
 from auditsense.testing import burst, open_event
 
 if TYPE_CHECKING:
     from auditsense import Document
 
-from auditsense.host import this_host
+from auditsense.detect.host import this_host
 
 HOST = Host("0123456789abcdef0123456789abcdef", "here")
 

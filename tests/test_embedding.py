@@ -28,13 +28,13 @@ from auditsense import (
     View,
     shipped_detections,
 )
-from auditsense.detections.compile import compile_all
-from auditsense.kernel import auditctl
+from auditsense.core.ring import Ring
+from auditsense.core.rule_table import Call, Field, Masked, Op, Rule
+from auditsense.core.rule_table import Test as Compared
+from auditsense.detections.compiler import compile_all
 from auditsense.kernel.commands import Commands
 from auditsense.kernel.guardian import Guardian
-from auditsense.ring import Ring
-from auditsense.rule_table import Call, Field, Masked, Op, Rule
-from auditsense.rule_table import Test as Compared
+from auditsense.kernel.rules import auditctl
 from auditsense.sources.multicast import Multicast
 from auditsense.testing import FakeKernel, burst
 

@@ -28,10 +28,10 @@ from auditsense import (
     with_exceptions,
 )
 from auditsense.cli import main
-from auditsense.detections.as_c import as_c
-from auditsense.detections.compile import compile_all
+from auditsense.detections.compiler import compile_all
+from auditsense.detections.emit_c import as_c
 from auditsense.detections.exceptions import exception_from, expiry_ms
-from auditsense.detections.load import parse
+from auditsense.detections.loader import parse
 from auditsense.testing import burst, open_event
 
 if TYPE_CHECKING:

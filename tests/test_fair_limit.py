@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from auditsense.fair_limit import FairLimit
+from auditsense.detect.fair_limit import FairLimit
 
 
 @dataclass

@@ -12,8 +12,8 @@ import pytest
 from auditsense import AuditSenseError, Detector, Sensor, View, define
 from auditsense.detections.fields import FIELDS, NUMBERS, SYSCALL_NAME
 from auditsense.errors import AuditRuleError, DetectionError, SocketTakenError, UsageError
-from auditsense.kernel import auditctl
 from auditsense.kernel.commands import Commands
+from auditsense.kernel.rules import auditctl
 from auditsense.sources.multicast import Multicast
 from auditsense.sources.unicast import Unicast
 from auditsense.testing import FakeClock, FakeKernel, FakeSource, burst, call_event
@@ -47,7 +47,7 @@ def detection(name: str, audit_rule: str = "") -> Detection:
 
 
 def rules(kernel: FakeKernel) -> list[str]:
-    from auditsense.kernel.audit_rule import AuditRule  # noqa: PLC0415 - here only
+    from auditsense.kernel.rules.rule import AuditRule  # noqa: PLC0415 - here only
 
     return [auditctl.format(AuditRule.from_bytes(rule)) for rule in kernel.rules]
 

@@ -17,14 +17,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auditsense import Sensor
+from auditsense._toml import MOST_DEPTH, MOST_KEY_PARTS, Places, TomlError, parse
 from auditsense.cli import main
 from auditsense.cli.common import ending
-from auditsense.cli.notify import Manager
 from auditsense.cli.parser import build_parser
-from auditsense.cli.reloading import Reloading
+from auditsense.cli.sd_notify import Manager
+from auditsense.cli.sighup import Reloading
 from auditsense.config.settings import found_for, settings
 from auditsense.testing import FakeClock, FakeSource, burst
-from auditsense.toml_text import MOST_DEPTH, MOST_KEY_PARTS, Places, TomlError, parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -224,8 +224,8 @@ def test_reload_that_takes_too_long_is_given_up(
             pass
 
     with one.running():
-        monkeypatch.setattr("auditsense.cli.reloading._MOST_CPU_S", 0.1)
-        monkeypatch.setattr("auditsense.cli.reloading.settings", forever)
+        monkeypatch.setattr("auditsense.cli.sighup._MOST_CPU_S", 0.1)
+        monkeypatch.setattr("auditsense.cli.sighup.settings", forever)
         one.hang_up()
         said = capsys.readouterr().err.splitlines()
         assert said[0] == "auditsense: error: reading the configuration took more than 0.1 s of CPU time"
@@ -246,7 +246,7 @@ def test_reload_that_fails_for_any_reason_changes_nothing(
 
     with one.running():
         detections = one.sensor.detector.detections
-        monkeypatch.setattr("auditsense.cli.reloading.settings", failing)
+        monkeypatch.setattr("auditsense.cli.sighup.settings", failing)
         one.hang_up()
         said = capsys.readouterr().err.splitlines()
         assert len(said) == 2
@@ -261,9 +261,9 @@ import os, signal, sys
 from pathlib import Path
 from auditsense import Sensor
 from auditsense.cli.common import ending
-from auditsense.cli.notify import Manager
+from auditsense.cli.sd_notify import Manager
 from auditsense.cli.parser import build_parser
-from auditsense.cli.reloading import Reloading
+from auditsense.cli.sighup import Reloading
 from auditsense.cli import run  # all that `run` loads
 from auditsense.config.settings import found_for, settings
 from auditsense.testing import FakeClock, FakeSource

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from auditsense.bench.c_helpers import DRAIN, compiled, compiler
 from auditsense.bench.interpreter import auditsense, bare_python, environment, program, python
-from auditsense.bench.programs import DRAIN, compiled, compiler
 from auditsense.errors import AuditSenseError
 
 if TYPE_CHECKING:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-import ast
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from scripts.import_graph import ORDER, cycles, graph, group_of, imports, levels, upward
+else:  # a script, not a package
+    sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
+    from import_graph import ORDER, cycles, graph, group_of, imports, levels, upward
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "auditsense"
@@ -16,35 +22,9 @@ CORE = PACKAGE / "_ring"
 
 # --- Python ------------------------------------------------------------------------------
 
-# Each may import from those above it, and from itself.
-LAYERS = (
-    {"packaged", "visible"},
-    {"accounts", "errors", "syscalls", "rule_table", "clock", "pace"},
-    {"hit", "stats", "trust", "toml_text", "alone", "view"},
-    {"ring"},
-    {"detections", "host", "lean", "living", "losses"},
-    {"documents", "reload", "burst", "stream_time"},
-    {"fair_limit", "notices", "alert_policy"},
-    {"alerts", "event", "aio"},
-    {"rows"},
-    {"detector"},
-    {"sources", "sinks", "probe"},
-    {"found"},
-    {"checks", "iterated", "lines"},
-    {"sensor"},
-    {"status"},
-    {"config"},
-    {"bench", "doctor"},
-    {"cli"},
-    {"__main__"},
-)
-RANKS = {name: rank for rank, names in enumerate(LAYERS) for name in names}
-# Beside the layers: the kernel's side knows nothing of records, and sources and command line use it.
+# kernel/ knows nothing of records. What uses it is listed, and a new user is a decision.
 KERNEL_MAY_IMPORT = {"kernel", "errors", "syscalls"}
-MAY_IMPORT_KERNEL = {
-    *("kernel", "sources", "checks", "sensor", "config"),
-    *("bench", "status", "doctor", "cli", "testing"),
-}
+MAY_IMPORT_KERNEL = {"kernel", "sources", "sensor", "config", "bench", "status", "doctor", "cli", "testing"}
 TESTING_MAY_IMPORT = {"testing", "kernel", "errors", "syscalls"}
 
 # What the whole package takes from elsewhere; a new name is a decision.
@@ -89,51 +69,48 @@ HEAVY = {
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
-def imports(path: Path) -> set[str]:
-    """Return the full names of what a module imports, also for types only and inside functions."""
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: a relative import"
-            found |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return found
-
-
-def own(path: Path) -> str:
-    """Return the part of the package that a module belongs to."""
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-
-
-def parts(path: Path) -> set[str]:
-    """Return the parts of the package that a module imports from."""
+def used_groups(path: Path) -> set[str]:
+    """Return the groups of the package that a module imports from."""
     return {name.split(".")[1] for name in imports(path) if name.startswith("auditsense.")}
 
 
-def test_every_module_has_its_place() -> None:
-    assert {own(path) for path in MODULES} == {*RANKS, "kernel", "testing", "__init__"}
+def test_every_group_has_its_place_in_the_order() -> None:
+    assert {*graph()} == {*ORDER}
+
+
+def test_no_import_points_up_the_pipeline() -> None:
+    assert upward(graph()) == []
+
+
+def test_no_groups_import_each_other() -> None:
+    assert cycles(graph()) == []
+
+
+def test_import_graph_stays_small() -> None:
+    """Bounds of the drawn graph; scripts/import_graph.py prints it."""
+    arrows = graph()
+    assert len(arrows) <= 26
+    assert max(levels(arrows).values()) <= 12
+    assert sum(len(targets) for targets in arrows.values()) <= 100
 
 
 @pytest.mark.parametrize("path", MODULES, ids=[str(path.relative_to(PACKAGE)) for path in MODULES])
-def test_a_module_imports_from_layers_above_it_only(path: Path) -> None:
-    part, used = own(path), parts(path)
-    assert "testing" not in used or part == "testing"
-    if part == "__init__":
+def test_module_imports_what_its_group_may(path: Path) -> None:
+    group, used = group_of(path), used_groups(path)
+    assert "testing" not in used or group == "testing"
+    if group == "__init__":
         assert not used & {"cli", "testing", "kernel"}
-    elif part == "kernel":
+    elif group == "kernel":
         assert used <= KERNEL_MAY_IMPORT
-    elif part == "testing":
+    elif group == "testing":
         assert used <= TESTING_MAY_IMPORT
     else:
-        assert "kernel" not in used or part in MAY_IMPORT_KERNEL
-        for name in used - {"kernel", "_ffi"}:
-            assert RANKS[name] < RANKS[part] or name == part, f"{part} knows {name}"
-    assert ("_ffi" in used) == (part == "ring")
+        assert "kernel" not in used or group in MAY_IMPORT_KERNEL
+    assert ("_ffi" in used) == (path == PACKAGE / "core" / "ring.py")
 
 
 def test_detections_are_layered_as_well() -> None:
-    order = ("model", "fields", "open_flags", "compile", "table", "exceptions", "load")
+    order = ("model", "fields", "open_flags", "compiler", "toml_reader", "exceptions", "loader")
     for rank, name in enumerate(order):
         for used in imports(PACKAGE / "detections" / f"{name}.py"):
             if used.startswith("auditsense.detections."):
@@ -168,7 +145,7 @@ def test_every_public_name_is_loaded_when_it_is_asked_for() -> None:
     assert "tomllib" in loaded_by(everything + "; assert {*auditsense.__all__} <= {*dir(auditsense)}")
 
 
-@pytest.mark.parametrize("module", ["cli", "sources.unicast", "sources.replay", "testing", "kernel.commands"])
+@pytest.mark.parametrize("module", ["cli", "sources.unicast", "replay.replay", "testing", "kernel.commands"])
 def test_nothing_but_a_request_to_the_kernel_loads_pyroute2(module: str) -> None:
     loaded = loaded_by(f"import auditsense.{module}")
     assert "auditsense" in loaded

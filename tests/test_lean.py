@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auditsense import Detector, KernelCommandError, Sensor, View
-from auditsense.detections.compile import compile_all
-from auditsense.detections.load import shipped
-from auditsense.lean import Lean, lean
-from auditsense.rule_table import End, Field, Op, Rule
-from auditsense.rule_table import Test as Comparison
+from auditsense.core.rule_table import End, Field, Op, Rule
+from auditsense.core.rule_table import Test as Comparison
+from auditsense.detections.compiler import compile_all
+from auditsense.detections.loader import shipped
+from auditsense.detections.record_filter import Lean, lean
 from auditsense.sources import netlink
 from auditsense.testing import FakeSource, burst, open_event
 

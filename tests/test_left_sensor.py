@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from auditsense import ClosedError, Sensor, UsageError, define
-from auditsense.accounts import Accounts
+from auditsense.sensor.passwd import Accounts
 from auditsense.testing import FakeClock, FakeSource, burst, call_event
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from auditsense import Sensor
-from auditsense.accounts import MOST_BYTES, Accounts
-from auditsense.host import Host, this_host
-from auditsense.living import complete
+from auditsense.detect.host import Host, this_host
+from auditsense.sensor.enrich import complete
+from auditsense.sensor.passwd import MOST_BYTES, Accounts
 from auditsense.testing import FakeSource, burst
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def test_only_the_owner_of_the_socket_looks(audited: bool, named: bool) -> None:
 
 
 def test_numbers_of_another_host_are_not_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("auditsense.detector.this_host", lambda: Host("elsewhere", "elsewhere"))
+    monkeypatch.setattr("auditsense.detect.detector.this_host", lambda: Host("elsewhere", "elsewhere"))
     source = FakeSource()
     source.send(*burst(10))
     with Sensor(source=source) as sensor:

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auditsense.detector import Detector
-from auditsense.documents import loss_document
-from auditsense.host import Host
-from auditsense.losses import Budget, Ledger, Losses
-from auditsense.ring import Limits
+from auditsense.core.ring import Limits
+from auditsense.detect.detector import Detector
+from auditsense.detect.ecs import loss_document
+from auditsense.detect.host import Host
+from auditsense.detect.losses import Budget, Ledger, Losses
 
 FIVE = 5.0  # records of an event
 T0 = 1_795_493_114_674

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from auditsense.cli.parser import build_parser
-from auditsense.config.declared import KEYS
+from auditsense.config.schema import KEYS
 
 ROOT = Path(__file__).parents[1]
 

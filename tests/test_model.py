@@ -16,10 +16,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from auditsense import Detector, Host, Limits, Stats, View
-from auditsense.hit import EventId, Hit
-from auditsense.ring import PACKED_HEADER, Ring, pack
-from auditsense.rule_table import Call, Exempting, Field, Masked, OnArch, Op, Rule, RuleTable
-from auditsense.rule_table import Test as FieldTest
+from auditsense.core.hit import EventId, Hit
+from auditsense.core.ring import PACKED_HEADER, Ring, pack
+from auditsense.core.rule_table import Call, Exempting, Field, Masked, OnArch, Op, Rule, RuleTable
+from auditsense.core.rule_table import Test as FieldTest
 from auditsense.testing import burst, datagram, quoted
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from auditsense import AlertPolicy, Detector, Host
-from auditsense.notices import clock_document, withheld_document
+from auditsense.detect.notices import clock_document, withheld_document
 from auditsense.testing import open_event
 
 HOST = Host("0123456789abcdef0123456789abcdef", "here")

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from auditsense import Detector, Host, Limits, View
-from auditsense.ring import PACKED_HEADER
-from auditsense.sources import capture
-from auditsense.sources.replay import LIMITS, ORDER, replay
+from auditsense.core.ring import PACKED_HEADER
+from auditsense.replay import capture
+from auditsense.replay.replay import LIMITS, ORDER, replay
 from auditsense.testing import datagram
 
 if TYPE_CHECKING:

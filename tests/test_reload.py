@@ -12,16 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auditsense import Detector, Limits, Sensor, define
-from auditsense.alerts import AlertPolicy
-from auditsense.detections.load import shipped
+from auditsense.core.ring import Ring
+from auditsense.detect.alerts import AlertPolicy
+from auditsense.detect.detector import View
+from auditsense.detections.loader import shipped
 from auditsense.detections.model import Comparison, Condition, DetectionExcept, Window
-from auditsense.detector import View
 from auditsense.errors import DetectionError, UsageError
-from auditsense.kernel import auditctl
-from auditsense.kernel.audit_rule import AuditRule
 from auditsense.kernel.commands import Commands
-from auditsense.probe import ProbedDetector
-from auditsense.ring import Ring
+from auditsense.kernel.rules import auditctl
+from auditsense.kernel.rules.rule import AuditRule
+from auditsense.sensor.self_test import ProbedDetector
 from auditsense.sources.multicast import Multicast
 from auditsense.sources.unicast import Unicast
 from auditsense.testing import FakeClock, FakeKernel, FakeSource, burst, call_event, open_event

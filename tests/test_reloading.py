@@ -11,9 +11,9 @@ import pytest
 
 from auditsense import Sensor
 from auditsense.cli.common import ending
-from auditsense.cli.notify import Manager
 from auditsense.cli.parser import build_parser
-from auditsense.cli.reloading import Reloading
+from auditsense.cli.sd_notify import Manager
+from auditsense.cli.sighup import Reloading
 from auditsense.config.settings import found_for, settings
 from auditsense.testing import FakeClock, FakeSource, burst
 
@@ -118,8 +118,8 @@ def test_reload_adds_audit_rule(file: Path, capsys: pytest.CaptureFixture[str]) 
 
 
 def test_without_a_configuration_it_is_a_hang_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("auditsense.config.read.FOLDER", tmp_path)
-    monkeypatch.setattr("auditsense.config.read.files_of.__defaults__", (tmp_path,))
+    monkeypatch.setattr("auditsense.config.loader.FOLDER", tmp_path)
+    monkeypatch.setattr("auditsense.config.loader.files_of.__defaults__", (tmp_path,))
     one = Running(None)
     with ending(one.stop), one.reloading, one.sensor:
         one.hang_up()

@@ -18,10 +18,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auditsense import AlertPolicy, Detector, Host, InputError, UsageError, View
-from auditsense.ring import pack
-from auditsense.sources import capture
-from auditsense.sources.replay import replay
-from auditsense.sources.unpack import DamagedInputError
+from auditsense.core.ring import pack
+from auditsense.replay import capture
+from auditsense.replay.decompress import DamagedInputError
+from auditsense.replay.replay import replay
 from auditsense.testing import burst, datagrams, open_event
 
 if TYPE_CHECKING:
@@ -159,8 +159,8 @@ def test_how_a_log_is_read_changes_nothing(
     log = tmp_path / "audit.log"
     log.write_bytes(b"".join(event.text for event in (*burst(12, pid=7), *burst(30, pid=8, serial=100))))
     wanted = run([log])
-    monkeypatch.setattr("auditsense.sources.replay._CHUNK", chunk)
-    monkeypatch.setattr("auditsense.sources.replay._PATIENCE", patience)
+    monkeypatch.setattr("auditsense.replay.replay._CHUNK", chunk)
+    monkeypatch.setattr("auditsense.replay.replay._PATIENCE", patience)
     found = run([log])
     assert found.documents == wanted.documents
     assert found.said == [("alert", 10), ("alert", 10), ("closed", 12), ("closed", 30)]

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from auditsense import ring as ring_module
 from auditsense._ffi import ffi, lib  # noqa: TID251 - sizes and names can only be compared there
+from auditsense.core import ring as ring_module
+from auditsense.core.ring import PACKED_HEADER, Limits, Ring, Stats, core_version, pack
+from auditsense.core.rule_table import Call, End, Field, Masked, Op, Rule, RuleTable
+from auditsense.core.rule_table import Test as FieldTest
 from auditsense.errors import BusyError, ClosedError, UsageError
-from auditsense.ring import PACKED_HEADER, Limits, Ring, Stats, core_version, pack
-from auditsense.rule_table import Call, End, Field, Masked, Op, Rule, RuleTable
-from auditsense.rule_table import Test as FieldTest
 from auditsense.testing import burst, datagrams, open_event
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from auditsense import InputError
 from auditsense.cli import main
-from auditsense.sources.rotated import Rotated
+from auditsense.replay.logrotate import Rotated
 from auditsense.testing import burst
 
 PROGRAM = Path(sys.executable).with_name("auditsense")

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auditsense import Detector, Document, Field, Host, Limits, Sensor, UsageError, View
-from auditsense.kernel.selftest import SelfTest
-from auditsense.rows import NAMES
+from auditsense.detect.rows import NAMES
+from auditsense.kernel.self_test import SelfTest
 from auditsense.testing import FakeSource, burst, call_event, open_event
 
 HERE = Host("0123", "here")

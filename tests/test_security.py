@@ -21,10 +21,10 @@ import pytest
 from auditsense import Detector, Host, syscalls
 from auditsense.cli import common, main
 from auditsense.cli.parser import build_parser
-from auditsense.detections.load import load
+from auditsense.detections.loader import load
 from auditsense.errors import AuditSenseError, DetectionError
 from auditsense.kernel import privileges, seccomp
-from auditsense.sources import capture
+from auditsense.replay import capture
 from auditsense.testing import burst
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import pytest
 
 from auditsense import AlertPolicy, ClosedError, Sensor, View
 from auditsense.errors import KernelCommandError
-from auditsense.kernel.selftest import SelfTest
+from auditsense.kernel.self_test import SelfTest
 from auditsense.kernel.watch import Finding, Noticed
 from auditsense.testing.records import burst, datagram, open_event
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auditsense import Detector
-from auditsense.ring import Limits, Ring, Stats, pack
+from auditsense.core.ring import Limits, Ring, Stats, pack
 from auditsense.testing import datagram
 
 if TYPE_CHECKING:

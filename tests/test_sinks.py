@@ -16,15 +16,15 @@ import pytest
 
 from auditsense import AuditSenseError, Detector, Host, View
 from auditsense.cli import run
+from auditsense.cli.output import Output
 from auditsense.cli.parser import build_parser
-from auditsense.cli.sinking import Output
-from auditsense.documents import loss_document, narrow_lost, self_test_document, tamper_document
-from auditsense.losses import Gap, Losses
+from auditsense.detect.ecs import loss_document, narrow_lost, self_test_document, tamper_document
+from auditsense.detect.losses import Gap, Losses
 from auditsense.sinks import SinkError
-from auditsense.sinks.apart import Apart
+from auditsense.sinks.fanout import Sinks
 from auditsense.sinks.format import Format, compact, jsonl, printable
-from auditsense.sinks.several import Sinks
 from auditsense.sinks.stream import StreamSink
+from auditsense.sinks.subprocess_sink import Apart
 from auditsense.testing import burst, open_event
 
 if TYPE_CHECKING:

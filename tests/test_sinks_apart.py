@@ -18,12 +18,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auditsense import Host
-from auditsense.documents import SINK_DATASET
-from auditsense.sinks import SinkError, several
-from auditsense.sinks.apart import Apart
+from auditsense.detect.ecs import SINK_DATASET
+from auditsense.sinks import SinkError
+from auditsense.sinks import fanout as several
+from auditsense.sinks.fanout import Sinks
 from auditsense.sinks.file import FileSink
-from auditsense.sinks.several import Sinks
 from auditsense.sinks.stream import StreamSink
+from auditsense.sinks.subprocess_sink import Apart
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -435,7 +436,7 @@ def test_sink_that_may_not_be_killed_does_not_end_the_sensor(
     def refused(*_: int) -> None:
         raise PermissionError
 
-    monkeypatch.setattr("auditsense.sinks.apart._STANDSTILL_S", 0.1)
+    monkeypatch.setattr("auditsense.sinks.subprocess_sink._STANDSTILL_S", 0.1)
     monkeypatch.setattr(os, "kill", refused)
     apart.close()
     monkeypatch.undo()
@@ -447,7 +448,7 @@ def test_sink_that_may_not_be_killed_does_not_end_the_sensor(
 SENSOR = """
 import os, sys, time
 from pathlib import Path
-from auditsense.sinks.apart import Apart
+from auditsense.sinks.subprocess_sink import Apart
 from auditsense.sinks.file import FileSink
 from auditsense.sinks.stream import StreamSink
 held = os.fdopen(int(sys.argv[2]), "w")

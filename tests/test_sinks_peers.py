@@ -16,11 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auditsense import Host
-from auditsense.documents import sink_document
+from auditsense.detect.ecs import sink_document
 from auditsense.sinks import SinkError, syslog
-from auditsense.sinks.apart import Apart
 from auditsense.sinks.format import Format, compact
 from auditsense.sinks.journald import JournaldSink
+from auditsense.sinks.subprocess_sink import Apart
 from auditsense.sinks.syslog import Receiver, SyslogSink, message
 
 if TYPE_CHECKING:

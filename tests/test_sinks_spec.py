@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from auditsense.errors import UsageError
-from auditsense.sinks.format import Format
-from auditsense.sinks.spec import (
+from auditsense.sinks.config import (
     FileSettings,
     JournaldSettings,
     Settings,
@@ -18,6 +17,7 @@ from auditsense.sinks.spec import (
     parse,
     settings,
 )
+from auditsense.sinks.format import Format
 
 CASES: list[tuple[str, dict[str, Any], Settings]] = [
     ("stdout", {"type": "stdout"}, StdoutSettings()),

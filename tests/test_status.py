@@ -20,12 +20,12 @@ import pytest
 from auditsense import AuditSenseError, Sensor, UsageError, except_for, with_exceptions
 from auditsense.cli import main
 from auditsense.config.settings import status_settings
-from auditsense.detections.load import shipped
-from auditsense.kernel.selftest import SelfTest
+from auditsense.detections.loader import shipped
+from auditsense.kernel.self_test import SelfTest
 from auditsense.status.client import NotRunningError, ask
-from auditsense.status.control import Control, ControlError, ControlTakenError, discard
+from auditsense.status.config import DEFAULT_SOCKET, StatusSettings
+from auditsense.status.server import Control, ControlError, ControlTakenError, discard
 from auditsense.status.snapshot import Snapshot, Watched
-from auditsense.status.spec import DEFAULT_SOCKET, StatusSettings
 from auditsense.status.table import span, table
 from auditsense.testing import FakeSource, burst
 

@@ -13,8 +13,8 @@ from jsonschema import Draft202012Validator
 
 from auditsense import Sensor, except_for, with_exceptions
 from auditsense.cli import main
-from auditsense.detections.load import shipped
-from auditsense.kernel.selftest import SelfTest
+from auditsense.detections.loader import shipped
+from auditsense.kernel.self_test import SelfTest
 from auditsense.status.snapshot import Snapshot, Watched
 from auditsense.testing import FakeSource
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from auditsense.stream_time import LATE_MS, LEAP_MS, StreamTime
+from auditsense.detect.stream_time import LATE_MS, LEAP_MS, StreamTime
 
 START = 1_795_493_114_674
 HOUR = 3_600_000

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from auditsense.cli import main
-from auditsense.host import this_host
-from auditsense.sources.unread import describe_line
+from auditsense.detect.host import this_host
+from auditsense.sources.unrecognized import describe_line
 from auditsense.testing import burst
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def test_form_is_read(tmp_path: Path, capsys: pytest.CaptureFixture[str], data: 
 def test_wrapped_input_may_be_cut_anywhere(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str, chunk: int
 ) -> None:
-    monkeypatch.setattr("auditsense.sources.replay._CHUNK", chunk)
+    monkeypatch.setattr("auditsense.replay.replay._CHUNK", chunk)
     counts, _ = replayed(capsys, written(tmp_path / "x", READ[name]))
     assert (counts["alerts"], counts["matches"], counts["malformed"]) == (1, EVENTS, 0)
 

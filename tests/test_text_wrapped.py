@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from auditsense.host import this_host
-from auditsense.sources.unread import describe_line
-from auditsense.sources.wrapped import unwrapper_for
+from auditsense.detect.host import this_host
+from auditsense.sources.unrecognized import describe_line
+from auditsense.sources.unwrap import unwrapper_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -173,7 +173,7 @@ def test_brace_alone_hides_no_record() -> None:
 def test_fifo_without_a_writer_is_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, fault: Recorder
 ) -> None:
-    monkeypatch.setattr("auditsense.sources.replay._SILENCE_MS", 0)
+    monkeypatch.setattr("auditsense.replay.replay._SILENCE_MS", 0)
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     heard = threading.Event()

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from auditsense import cli
-from auditsense.cli.notify import Manager
 from auditsense.cli.parser import build_parser
-from auditsense.cli.units import units
+from auditsense.cli.sd_notify import Manager
+from auditsense.cli.systemd import units
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

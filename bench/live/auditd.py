@@ -25,13 +25,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auditsense.bench.burst import burst
-from auditsense.bench.programs import OWN_RULE
-from auditsense.bench.readers import Reader, sensor
+from auditsense.bench.c_helpers import OWN_RULE
+from auditsense.bench.consumers import Reader, sensor
 from auditsense.bench.report import machine
-from auditsense.kernel import auditctl
+from auditsense.kernel.audit_status import StatusField
 from auditsense.kernel.commands import Commands
 from auditsense.kernel.plan import DEFAULT_BACKLOG_LIMIT
-from auditsense.kernel.status import StatusField
+from auditsense.kernel.rules import auditctl
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -17,8 +17,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from auditsense.bench.burst import cpu_ratio, pairs
-from auditsense.bench.programs import DRAIN, compiled
-from auditsense.bench.readers import MODES, has_mode
+from auditsense.bench.c_helpers import DRAIN, compiled
+from auditsense.bench.consumers import MODES, has_mode
 from auditsense.bench.report import machine
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from auditsense.bench import latency
-from auditsense.bench.readers import MODES, has_mode
+from auditsense.bench.consumers import MODES, has_mode
 from auditsense.bench.report import machine
 from auditsense.bench.timing import percentile
 

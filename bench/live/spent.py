@@ -19,8 +19,8 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from auditsense.bench.burst import burst
-from auditsense.bench.programs import DRAIN, compiled
-from auditsense.bench.readers import MODES, drain, sensor
+from auditsense.bench.c_helpers import DRAIN, compiled
+from auditsense.bench.consumers import MODES, drain, sensor
 from auditsense.bench.report import machine
 
 if TYPE_CHECKING:

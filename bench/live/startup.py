@@ -13,7 +13,7 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from auditsense.bench.readers import MODES, has_mode
+from auditsense.bench.consumers import MODES, has_mode
 from auditsense.bench.report import machine
 from auditsense.bench.startup import startup
 from auditsense.bench.timing import Spread

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from auditsense.bench.c_helpers import compiled, compiler
 from auditsense.bench.interpreter import auditsense as ours
-from auditsense.bench.programs import compiled, compiler
 from auditsense.errors import AuditSenseError
 
 if TYPE_CHECKING:

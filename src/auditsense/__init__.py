@@ -10,18 +10,21 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from auditsense.ring import Limits, Stats, core_version
+from auditsense.core.ring import Limits, Stats, core_version
 
 if TYPE_CHECKING:
-    from auditsense.alerts import AlertPolicy
-    from auditsense.detections.define import define, exists, is_not, like, number, unlike
+    from auditsense.core.rule_table import Field
+    from auditsense.detect.alerts import AlertPolicy
+    from auditsense.detect.detector import Detector, View
+    from auditsense.detect.ecs import Document
+    from auditsense.detect.events import Event
+    from auditsense.detect.host import Host
+    from auditsense.detections.builder import define, exists, is_not, like, number, unlike
     from auditsense.detections.exceptions import except_for, with_exceptions
-    from auditsense.detections.load import known_harmless, load_exceptions
-    from auditsense.detections.load import load as load_detections
-    from auditsense.detections.load import shipped as shipped_detections
+    from auditsense.detections.loader import known_harmless, load_exceptions
+    from auditsense.detections.loader import load as load_detections
+    from auditsense.detections.loader import shipped as shipped_detections
     from auditsense.detections.model import Detection, DetectionExcept
-    from auditsense.detector import Detector, View
-    from auditsense.documents import Document
     from auditsense.errors import (
         AuditRuleError,
         AuditSenseError,
@@ -35,10 +38,7 @@ if TYPE_CHECKING:
         SocketTakenError,
         UsageError,
     )
-    from auditsense.event import Event
-    from auditsense.host import Host
-    from auditsense.rule_table import Field
-    from auditsense.sensor import Sensor
+    from auditsense.sensor.sensor import Sensor
 
 __version__ = core_version()
 
@@ -83,28 +83,28 @@ __all__ = [
 
 # Where a name is at home, and what it is called there when that is something else.
 _HOMES = {
-    "AlertPolicy": "alerts",
+    "AlertPolicy": "detect.alerts",
     "Detection": "detections.model",
     "DetectionExcept": "detections.model",
-    "Detector": "detector",
-    "Document": "documents",
-    "Event": "event",
-    "Field": "rule_table",
-    "Host": "host",
-    "Sensor": "sensor",
-    "View": "detector",
-    "define": "detections.define",
+    "Detector": "detect.detector",
+    "Document": "detect.ecs",
+    "Event": "detect.events",
+    "Field": "core.rule_table",
+    "Host": "detect.host",
+    "Sensor": "sensor.sensor",
+    "View": "detect.detector",
+    "define": "detections.builder",
     "except_for": "detections.exceptions",
-    "exists": "detections.define",
-    "is_not": "detections.define",
-    "like": "detections.define",
-    "number": "detections.define",
-    "unlike": "detections.define",
-    "known_harmless": "detections.load",
-    "load_exceptions": "detections.load",
+    "exists": "detections.builder",
+    "is_not": "detections.builder",
+    "like": "detections.builder",
+    "number": "detections.builder",
+    "unlike": "detections.builder",
+    "known_harmless": "detections.loader",
+    "load_exceptions": "detections.loader",
     "with_exceptions": "detections.exceptions",
-    "load_detections": "detections.load:load",
-    "shipped_detections": "detections.load:shipped",
+    "load_detections": "detections.loader:load",
+    "shipped_detections": "detections.loader:shipped",
 }
 
 

@@ -1,4 +1,4 @@
-# The compiled module, as ring.py sees it; _ring.cdef.h says what each does.
+# The compiled module, as core/ring.py sees it; _ring.cdef.h says what each does.
 
 from cffi import FFI
 

@@ -15,7 +15,7 @@ from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from auditsense.packaged import packaged_text
+from auditsense._resources import packaged_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -17,13 +17,13 @@ import errno, os, signal, sys
 from pathlib import Path
 from auditsense.errors import KernelCommandError
 from auditsense.kernel import undo
-from auditsense.kernel.before import look
-from auditsense.kernel import auditctl
+from auditsense.kernel.host_state import look
+from auditsense.kernel.rules import auditctl
 from auditsense.kernel.commands import Commands
 from auditsense.kernel.guardian import Guardian
 from auditsense.kernel.journal import Entry, encode
 from auditsense.kernel.plan import AddRule, BecomeOwner, ChangeSetting
-from auditsense.kernel.status import StatusField
+from auditsense.kernel.audit_status import StatusField
 from auditsense.testing import FakeKernel
 
 RULE = auditctl.parse("-w /proc/ -p r -k audit_proc")

@@ -1,4 +1,4 @@
-"""The audit rule as a value and as bytes: `auditsense.kernel.audit_rule`."""
+"""The audit rule as a value and as bytes: `auditsense.kernel.rules.rule`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 from auditsense.errors import AuditRuleError
-from auditsense.kernel.audit_rule import AuditRule
-from auditsense.kernel.rule_field import RuleField
-from auditsense.kernel.vocabulary import Action, Field, Filter, Operator
+from auditsense.kernel.rules.constants import Action, Field, Filter, Operator
+from auditsense.kernel.rules.field import RuleField
+from auditsense.kernel.rules.rule import AuditRule
 
 DIR = RuleField(Field.DIR, Operator.EQUAL, b"/proc")
 PERM = RuleField(Field.PERM, Operator.EQUAL, 4)

@@ -1,4 +1,4 @@
-"""Audit rules as text: `auditsense.kernel.auditctl`.
+"""Audit rules as text: `auditsense.kernel.rules.auditctl`.
 
 The cases of `auditctl.cases` say what each kind of line means; `auditctl_golden.txt` says
 what auditctl itself makes of more than 200 lines (golden/capture.py recorded it).
@@ -16,10 +16,10 @@ from types import SimpleNamespace
 import pytest
 
 from auditsense.errors import AuditRuleError
-from auditsense.kernel import auditctl
-from auditsense.kernel.audit_rule import AuditRule
-from auditsense.kernel.rule_field import RuleField
-from auditsense.kernel.vocabulary import Action, Field, Filter, Operator
+from auditsense.kernel.rules import auditctl
+from auditsense.kernel.rules.constants import Action, Field, Filter, Operator
+from auditsense.kernel.rules.field import RuleField
+from auditsense.kernel.rules.rule import AuditRule
 
 HERE = Path(__file__).resolve().parent
 DIRECTORIES = {"/", "/proc", "/etc"}

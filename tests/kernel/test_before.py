@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from auditsense.errors import AuditSenseError
-from auditsense.kernel import auditctl, before, guardian
+from auditsense.kernel import guardian
+from auditsense.kernel import host_state as before
+from auditsense.kernel.audit_status import StatusField
 from auditsense.kernel.commands import Commands
 from auditsense.kernel.plan import AddRule, BecomeOwner, ChangeSetting, Step
-from auditsense.kernel.status import StatusField
+from auditsense.kernel.rules import auditctl
 from auditsense.testing import FakeKernel
 
 if TYPE_CHECKING:

@@ -18,9 +18,10 @@ from auditsense.errors import (
     NoKernelAuditError,
     UsageError,
 )
-from auditsense.kernel import access, auditctl
+from auditsense.kernel import access
+from auditsense.kernel.audit_status import StatusField
 from auditsense.kernel.commands import Commands
-from auditsense.kernel.status import StatusField
+from auditsense.kernel.rules import auditctl
 from auditsense.testing import FakeKernel
 
 if TYPE_CHECKING:

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auditsense.errors import AuditSenseError, InputError
-from auditsense.kernel import auditctl
+from auditsense.kernel.audit_status import StatusField
 from auditsense.kernel.journal import Entry, decode, encode
-from auditsense.kernel.leavings import Leavings, left
+from auditsense.kernel.journal_file import Leavings, left
 from auditsense.kernel.plan import AddRule, BecomeOwner, ChangeSetting, Step
-from auditsense.kernel.status import StatusField
+from auditsense.kernel.rules import auditctl
 
 RULES = [
     auditctl.parse(line, machine="x86_64")

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from auditsense.errors import AuditSenseError, KernelCommandError
-from auditsense.kernel import auditctl, leavings
+from auditsense.kernel import journal_file as leavings
+from auditsense.kernel.audit_status import StatusField
 from auditsense.kernel.commands import Commands
 from auditsense.kernel.journal import Entry, decode, encode
-from auditsense.kernel.leavings import Leavings
+from auditsense.kernel.journal_file import Leavings
 from auditsense.kernel.plan import AddRule, BecomeOwner, ChangeSetting, Step
-from auditsense.kernel.status import StatusField
+from auditsense.kernel.rules import auditctl
 from auditsense.kernel.takeover import Takeover
 from auditsense.kernel.undo import undo_all
 from auditsense.testing import FakeKernel
@@ -416,7 +417,7 @@ def test_a_damaged_file_is_left_and_what_to_do_is_said(folder: Path, content: by
 WRITES = """
 import sys
 from pathlib import Path
-from auditsense.kernel.leavings import Leavings
+from auditsense.kernel.journal_file import Leavings
 from auditsense.kernel.plan import BecomeOwner
 journal = Leavings(Path(sys.argv[1]))
 print("ready", flush=True)

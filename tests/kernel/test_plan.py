@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from auditsense.errors import KernelCommandError, LockedError, UsageError
-from auditsense.kernel import auditctl, overlap
+from auditsense.kernel.audit_status import AuditStatus, StatusField
 from auditsense.kernel.commands import Commands
 from auditsense.kernel.plan import (
     AddRule,
@@ -21,7 +21,8 @@ from auditsense.kernel.plan import (
     refuse_to_add,
     switch_on,
 )
-from auditsense.kernel.status import AuditStatus, StatusField
+from auditsense.kernel.rules import auditctl
+from auditsense.kernel.rules import shadowing as overlap
 from auditsense.testing import FakeKernel
 
 PROC = auditctl.parse("-w /proc/ -p r -k audit_proc")

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from auditsense.errors import NoKernelAuditError
-from auditsense.kernel import auditctl, procfs
+from auditsense.kernel import procfs
+from auditsense.kernel.rules import auditctl
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +22,8 @@ ROOT = "27 1 8:1 / / rw - ext4 /dev/sda1 rw"
 SAYS = """
 import sys
 from auditsense.errors import NoKernelAuditError
-from auditsense.kernel import auditctl, procfs
+from auditsense.kernel.rules import auditctl
+from auditsense.kernel import procfs
 print(procfs.is_of_host())
 for line in sys.argv[1:]:
     try:

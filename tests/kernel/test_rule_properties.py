@@ -12,10 +12,8 @@ from hypothesis import strategies as st
 
 from auditsense import syscalls
 from auditsense.errors import AuditRuleError
-from auditsense.kernel import auditctl
-from auditsense.kernel.audit_rule import AuditRule
-from auditsense.kernel.rule_field import PATH_FIELDS, STRING_FIELDS, RuleField
-from auditsense.kernel.vocabulary import (
+from auditsense.kernel.rules import auditctl
+from auditsense.kernel.rules.constants import (
     COMPARISONS,
     FILETYPES,
     SYSCALL_LISTS,
@@ -24,6 +22,8 @@ from auditsense.kernel.vocabulary import (
     Filter,
     Operator,
 )
+from auditsense.kernel.rules.field import PATH_FIELDS, STRING_FIELDS, RuleField
+from auditsense.kernel.rules.rule import AuditRule
 
 _SINGLE = {Field.ARCH, Field.EXE}
 _PLACING = {Field.INODE, Field.WATCH, Field.DIR}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from auditsense.kernel.selftest import SelfTest
+from auditsense.kernel.self_test import SelfTest
 
 if TYPE_CHECKING:
     from tests.faults import NO_HOST, Recorder
@@ -50,7 +50,7 @@ def test_helper_that_may_not_be_killed_does_not_keep_the_sensor(monkeypatch: pyt
     def refused(*_: int) -> None:
         raise PermissionError
 
-    monkeypatch.setattr("auditsense.kernel.selftest._END_S", 0.05)
+    monkeypatch.setattr("auditsense.kernel.self_test._END_S", 0.05)
     test = SelfTest()
     with test:
         pid = helper(test)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auditsense.errors import KernelCommandError
-from auditsense.kernel.status import AuditStatus, StatusField, setting_bytes
+from auditsense.kernel.audit_status import AuditStatus, StatusField, setting_bytes
 
 NAMES = [field.name for field in dataclasses.fields(AuditStatus)]
 # As a 6.18 kernel answered AUDIT_GET after boot.

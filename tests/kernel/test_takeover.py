@@ -17,14 +17,14 @@ from auditsense.errors import (
     SocketTakenError,
     UsageError,
 )
-from auditsense.kernel import auditctl
 from auditsense.kernel.commands import Commands
 from auditsense.kernel.plan import plan
+from auditsense.kernel.rules import auditctl
 from auditsense.kernel.takeover import Takeover
 from auditsense.testing import FakeKernel
 
 if TYPE_CHECKING:
-    from auditsense.kernel.audit_rule import AuditRule
+    from auditsense.kernel.rules.rule import AuditRule
 
 PROC = auditctl.parse("-w /proc/ -p r -k audit_proc")
 OPENAT = auditctl.parse("-a always,exit -F arch=b64 -S openat -F uid=65534 -k other", machine="x86_64")

@@ -14,8 +14,9 @@ import pytest
 from auditsense.errors import (
     KernelCommandError,
 )
-from auditsense.kernel import auditctl, takeover
+from auditsense.kernel import takeover
 from auditsense.kernel.commands import Commands
+from auditsense.kernel.rules import auditctl
 from auditsense.kernel.takeover import Takeover
 from auditsense.testing import FakeKernel
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
 
-    from auditsense.kernel.audit_rule import AuditRule
+    from auditsense.kernel.rules.rule import AuditRule
 
 PROC = auditctl.parse("-w /proc/ -p r -k audit_proc")
 OPENAT = auditctl.parse("-a always,exit -F arch=b64 -S openat -F uid=65534 -k other", machine="x86_64")

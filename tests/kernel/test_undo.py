@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from auditsense.errors import KernelCommandError
-from auditsense.kernel import auditctl
+from auditsense.kernel.audit_status import StatusField
 from auditsense.kernel.commands import Commands
 from auditsense.kernel.plan import AddRule, BecomeOwner, ChangeSetting, Step
-from auditsense.kernel.status import StatusField
+from auditsense.kernel.rules import auditctl
 from auditsense.kernel.undo import lives, undo, undo_all
 from auditsense.testing import FakeKernel
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from auditsense.kernel.status import AuditStatus
+    from auditsense.kernel.audit_status import AuditStatus
 
 PROC = auditctl.parse("-w /proc/ -p r -k audit_proc")
 WAIT = ChangeSetting(StatusField.BACKLOG_WAIT_TIME, 15000, 0)

@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 from auditsense import syscalls
-from auditsense.kernel import auditctl
+from auditsense.kernel.audit_status import AuditStatus
 from auditsense.kernel.commands import Commands
-from auditsense.kernel.status import AuditStatus
+from auditsense.kernel.rules import auditctl
 from auditsense.kernel.watch import Expected, Watch, compare
 from auditsense.testing import FakeKernel
 

@@ -22,9 +22,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Self
 
-from auditsense.bench.programs import SCANNER
-from auditsense.kernel import auditctl
+from auditsense.bench.c_helpers import SCANNER
 from auditsense.kernel.commands import Commands
+from auditsense.kernel.rules import auditctl
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

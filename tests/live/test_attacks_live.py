@@ -23,7 +23,7 @@ from typing import IO, TYPE_CHECKING, Any
 import pytest
 
 import auditsense
-from auditsense.ring import Limits
+from auditsense.core.ring import Limits
 from auditsense.sources.multicast import Multicast
 from auditsense.sources.unicast import Unicast
 

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from auditsense.bench import live, programs, turn
+from auditsense.bench import audit_lock as turn
+from auditsense.bench import c_helpers as programs
+from auditsense.bench import live
 from auditsense.bench.progress import Progress
 
 if TYPE_CHECKING:

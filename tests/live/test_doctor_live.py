@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from auditsense.kernel import auditctl
+from auditsense.kernel.audit_status import StatusField
 from auditsense.kernel.commands import Commands
-from auditsense.kernel.leavings import DEFAULT_FOLDER
-from auditsense.kernel.status import StatusField
+from auditsense.kernel.journal_file import DEFAULT_FOLDER
+from auditsense.kernel.rules import auditctl
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 import auditsense
-from auditsense.kernel import auditctl
-from auditsense.kernel.audit_rule import AuditRule
+from auditsense.kernel.rules import auditctl
+from auditsense.kernel.rules.rule import AuditRule
 
 if TYPE_CHECKING:
     from collections.abc import Callable

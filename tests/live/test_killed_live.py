@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from auditsense.kernel import auditctl
 from auditsense.kernel.commands import Commands
-from auditsense.kernel.leavings import DEFAULT_FOLDER
+from auditsense.kernel.journal_file import DEFAULT_FOLDER
+from auditsense.kernel.rules import auditctl
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

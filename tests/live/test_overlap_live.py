@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from auditsense.kernel import auditctl
-from auditsense.kernel.overlap import steals
-from auditsense.kernel.permission import EXEC, READ, WRITE
+from auditsense.kernel.rules import auditctl
+from auditsense.kernel.rules.permission import EXEC, READ, WRITE
+from auditsense.kernel.rules.shadowing import steals
 
 if TYPE_CHECKING:
     from tests.live.loads import NOBODY, Listener, as_nobody, audit_rule, command

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from auditsense.kernel import leavings
+from auditsense.kernel import journal_file as leavings
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -29,8 +29,8 @@ NOT_ROOT = """
 import locale, os, shutil, sys  # argparse asks for two of them late, when their files may be out of reach
 import auditsense.cli.parser, auditsense.cli.record, auditsense.cli.rules, auditsense.cli.run
 from auditsense.cli import main
-from auditsense.detections.load import shipped
-from auditsense.host import this_host
+from auditsense.detections.loader import shipped
+from auditsense.detect.host import this_host
 from auditsense.kernel.commands import Commands
 Commands().status()
 shipped(), this_host()

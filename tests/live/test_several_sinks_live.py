@@ -46,7 +46,7 @@ SMALL = [
     "-P",
     "-c",
     f"""
-from auditsense.sinks.apart import Apart
+from auditsense.sinks.subprocess_sink import Apart
 init = Apart.__init__
 def small(self, sink, name, **more):
     init(self, sink, name, **({{**more, "queue_bytes": {QUEUE}}} if name.startswith("syslog:tcp") else more))

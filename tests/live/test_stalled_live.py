@@ -23,7 +23,7 @@ from auditsense.sources.unicast import Unicast
 
 if TYPE_CHECKING:
     from auditsense import Document
-    from auditsense.ring import Stats
+    from auditsense.core.ring import Stats
     from tests.faults import AS_BEFORE, Recorder
     from tests.live.loads import (
         OWN_RULE,

@@ -15,7 +15,7 @@ import pytest
 
 import auditsense.cli.status  # noqa: F401 - loaded before a child becomes somebody who cannot read it
 from auditsense.cli import main
-from auditsense.status.spec import DEFAULT_SOCKET
+from auditsense.status.config import DEFAULT_SOCKET
 
 if TYPE_CHECKING:
     from tests.live.loads import OWN_RULE, Scanner, command, done, of_process, running

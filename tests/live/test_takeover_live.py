@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from auditsense.errors import KernelCommandError, SocketTakenError
-from auditsense.kernel import auditctl
+from auditsense.kernel.audit_status import StatusField
 from auditsense.kernel.commands import Commands
 from auditsense.kernel.plan import DEFAULT_BACKLOG_LIMIT
-from auditsense.kernel.status import StatusField
+from auditsense.kernel.rules import auditctl
 from auditsense.kernel.takeover import Takeover
 from auditsense.kernel.transport import NetlinkTransport
 from auditsense.sources import netlink
@@ -65,7 +65,7 @@ OWNER = """
 import sys
 from auditsense.kernel.commands import Commands
 from auditsense.kernel.plan import DEFAULT_BACKLOG_LIMIT
-from auditsense.kernel.status import StatusField
+from auditsense.kernel.audit_status import StatusField
 from auditsense.sources import netlink
 with netlink.open_data_socket(1 << 20) as data:
     netlink.register(data)
@@ -201,7 +201,7 @@ def test_a_dead_owner_is_no_obstacle(host_state: Callable[[], HostState]) -> Non
 def test_ctrl_c_at_any_time_leaves_the_host_as_it_was(host_state: Callable[[], HostState]) -> None:
     script = """
 import itertools
-from auditsense.kernel import auditctl
+from auditsense.kernel.rules import auditctl
 from auditsense.kernel.commands import Commands
 from auditsense.kernel.plan import DEFAULT_BACKLOG_LIMIT
 from auditsense.kernel.takeover import Takeover
@@ -237,7 +237,7 @@ def test_the_guardian_puts_back_what_a_killed_process_left(
 ) -> None:
     script = """
 import os, signal
-from auditsense.kernel import auditctl
+from auditsense.kernel.rules import auditctl
 from auditsense.kernel.commands import Commands
 from auditsense.kernel.plan import DEFAULT_BACKLOG_LIMIT
 from auditsense.kernel.takeover import Takeover
@@ -283,7 +283,7 @@ def test_records_that_wait_are_counted_and_come_after_the_consent() -> None:
         script = f"""
 from auditsense.kernel.commands import Commands
 from auditsense.kernel.plan import DEFAULT_BACKLOG_LIMIT
-from auditsense.kernel.status import StatusField
+from auditsense.kernel.audit_status import StatusField
 Commands().set(StatusField.BACKLOG_LIMIT, {limit})
 """
         assert python(script).returncode == 0

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Self
 
 import pytest
 
-from auditsense.cli.units import units
+from auditsense.cli.systemd import units
 
 if TYPE_CHECKING:
     from tests.live.loads import OWN_RULE, Scanner

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from auditsense.kernel import auditctl
+from auditsense.kernel.rules import auditctl
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from auditsense import Document
-    from auditsense.kernel.audit_rule import AuditRule
+    from auditsense.kernel.rules.rule import AuditRule
     from tests.faults import AS_BEFORE, Recorder
     from tests.live.guardian import ADD_RULE, DEL_RULE, HostState, Kernel
     from tests.live.loads import OWN_RULE, Command, Scanner, of_process, running

@@ -7,8 +7,8 @@ import os
 import pytest
 
 from auditsense.errors import KernelCommandError, LockedError, NoKernelAuditError, SocketTakenError
-from auditsense.kernel import auditctl
 from auditsense.kernel.commands import Commands
+from auditsense.kernel.rules import auditctl
 from auditsense.sources.auto import choose
 from auditsense.sources.multicast import Multicast
 from auditsense.sources.unicast import Unicast

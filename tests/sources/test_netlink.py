@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from auditsense.errors import KernelCommandError, NoKernelAuditError, SocketTakenError
-from auditsense.kernel.status import AuditStatus
+from auditsense.kernel.audit_status import AuditStatus
 from auditsense.sources import netlink
 
 if TYPE_CHECKING:

@@ -6,20 +6,20 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from auditsense.bench.process import Cost, cost, find_kauditd, resident, resident_in_mapping, wait_for_rest
-from auditsense.bench.programs import finish, scan, stop
-from auditsense.bench.readers import drain, sensor
+from auditsense.bench.c_helpers import finish, scan, stop
+from auditsense.bench.consumers import drain, sensor
+from auditsense.bench.procfs import Cost, cost, find_kauditd, resident, resident_in_mapping, wait_for_rest
 from auditsense.bench.timing import Spread
-from auditsense.detector import Detector
+from auditsense.detect.detector import Detector
+from auditsense.detect.host import Host
 from auditsense.errors import AuditSenseError
-from auditsense.host import Host
 from auditsense.kernel.commands import Commands
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Iterator, Sequence
 
-    from auditsense.bench.readers import Reader
+    from auditsense.bench.consumers import Reader
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ import sys
 from dataclasses import asdict, dataclass
 
 from auditsense.bench.inputs import Shape, chunks
-from auditsense.detector import Detector
-from auditsense.host import Host
+from auditsense.detect.detector import Detector
+from auditsense.detect.host import Host
 
 _HERE = Host("0" * 32, "bench")
 _PAGE = os.sysconf("SC_PAGESIZE")

@@ -13,7 +13,7 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from auditsense.ring import PACKED_HEADER
+from auditsense.core.ring import PACKED_HEADER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

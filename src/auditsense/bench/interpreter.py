@@ -17,8 +17,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from auditsense._file_trust import refuse_folders, refuse_others
 from auditsense.errors import UsageError
-from auditsense.trust import refuse_folders, refuse_others
 
 # Appended, for an installation that the interpreter does not find by itself. It is where this runs from.
 _FIND: Final = f"import sys; sys.path.append({str(Path(__file__).parents[2])!r})\n"

@@ -18,10 +18,10 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Final
 
+from auditsense.bench.c_helpers import OWN_RULE, finish, scan
+from auditsense.bench.consumers import LIMITED, MODES, started
 from auditsense.bench.interpreter import environment, python
 from auditsense.bench.interpreter import program as find
-from auditsense.bench.programs import OWN_RULE, finish, scan
-from auditsense.bench.readers import LIMITED, MODES, started
 from auditsense.errors import AuditSenseError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ _FLOOD_LIMIT_S: Final = "60"
 _MOMENT: Final = struct.Struct("=qq")  # bytes written so far, when
 _TIMED_SENSOR: Final = """
 import os, struct, sys, time
-from auditsense.sinks import serving
+from auditsense.sinks import worker as serving
 from auditsense.sinks.stream import StreamSink
 moments, written, write_all = int(sys.argv.pop(1)), 0, StreamSink._write_all
 close_all_but = serving._close_all_but

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from auditsense.bench import latency
+from auditsense.bench.audit_lock import turn
 from auditsense.bench.burst import Burst, core_bytes_configured, cpu_ratio, pairs
-from auditsense.bench.programs import DRAIN, NO_COMPILER, SCANNER, compiled, compiler
-from auditsense.bench.readers import has_mode
+from auditsense.bench.c_helpers import DRAIN, NO_COMPILER, SCANNER, compiled, compiler
+from auditsense.bench.consumers import has_mode
 from auditsense.bench.report import TIMES, Goal, Row
 from auditsense.bench.startup import startup
 from auditsense.bench.timing import Spread, percentile
-from auditsense.bench.turn import turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

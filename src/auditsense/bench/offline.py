@@ -9,19 +9,19 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from auditsense.alerts import AlertPolicy
 from auditsense.bench.flood import Flood
 from auditsense.bench.inputs import RECORDS_AN_EVENT, Shape, cold, hot, packed, write_log
 from auditsense.bench.interpreter import auditsense, bare_python, python
 from auditsense.bench.interpreter import program as find
 from auditsense.bench.report import TIMES, Goal, Row
 from auditsense.bench.timing import Spread, alternate, cpu_of, cpu_of_program
-from auditsense.detections.compile import compile_all
-from auditsense.detections.load import shipped
-from auditsense.detector import Detector
+from auditsense.core.ring import Limits, Ring
+from auditsense.detect.alerts import AlertPolicy
+from auditsense.detect.detector import Detector
+from auditsense.detect.host import Host
+from auditsense.detections.compiler import compile_all
+from auditsense.detections.loader import shipped
 from auditsense.errors import AuditSenseError
-from auditsense.host import Host
-from auditsense.ring import Limits, Ring
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -8,10 +8,10 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from auditsense.bench.c_helpers import OWN_RULE, scan
+from auditsense.bench.consumers import LIMITED, MODES, started
 from auditsense.bench.interpreter import auditsense
-from auditsense.bench.process import resident
-from auditsense.bench.programs import OWN_RULE, scan
-from auditsense.bench.readers import LIMITED, MODES, started
+from auditsense.bench.procfs import resident
 from auditsense.errors import AuditSenseError
 
 if TYPE_CHECKING:

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auditsense.bench import live, offline, table
+from auditsense.bench.audit_lock import unprivileged
 from auditsense.bench.html import page
 from auditsense.bench.progress import Progress
 from auditsense.bench.report import Report, machine
-from auditsense.bench.turn import unprivileged
 from auditsense.cli import put, say
+from auditsense.core.ring import core_version
 from auditsense.errors import AuditSenseError, NoKernelAuditError, UsageError
-from auditsense.ring import core_version
 
 if TYPE_CHECKING:
     import argparse

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from auditsense.cli import open_output, say
-from auditsense.detections.load import load, paths_of, quiet, shipped
+from auditsense.detections.loader import load, paths_of, quiet, shipped
 from auditsense.errors import AuditSenseError
 from auditsense.sinks.format import Format
 from auditsense.sinks.stream import StreamSink
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterator
 
+    from auditsense.core.ring import Stats
     from auditsense.detections.model import Detection
     from auditsense.kernel.privileges import User
-    from auditsense.ring import Stats
-    from auditsense.sources.source import Source
+    from auditsense.sources.base import Source
 
 _ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
 

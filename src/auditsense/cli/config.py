@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from auditsense.cli import put, say
+from auditsense.config.render import dump, sample
 from auditsense.config.settings import found_for, settings
-from auditsense.config.show import dump, sample
 from auditsense.errors import ConfigError
 
 if TYPE_CHECKING:

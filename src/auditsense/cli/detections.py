@@ -9,14 +9,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from auditsense.alerts import AlertPolicy
 from auditsense.cli import put, say
 from auditsense.config.settings import found_for, settings
-from auditsense.detections.as_c import as_c
-from auditsense.detections.compile import compile_all
+from auditsense.detect.alerts import AlertPolicy
+from auditsense.detect.ecs import timestamp
+from auditsense.detections.compiler import compile_all
+from auditsense.detections.emit_c import as_c
 from auditsense.detections.fields import nearest
-from auditsense.detections.load import known_harmless, load, shipped
-from auditsense.documents import timestamp
+from auditsense.detections.loader import known_harmless, load, shipped
 from auditsense.errors import DetectionError
 
 if TYPE_CHECKING:

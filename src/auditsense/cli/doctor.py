@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from auditsense.cli import put
 from auditsense.config.settings import status_settings
-from auditsense.doctor import trial
-from auditsense.doctor.examine import examine
+from auditsense.doctor import active_probe as trial
+from auditsense.doctor.collect import Host, look
 from auditsense.doctor.finding import Level, Report
-from auditsense.doctor.look import Host, look
+from auditsense.doctor.run import examine
 from auditsense.errors import ConfigError
 from auditsense.sinks.format import printable
-from auditsense.status.spec import DEFAULT_SOCKET
+from auditsense.status.config import DEFAULT_SOCKET
 
 if TYPE_CHECKING:
     import argparse

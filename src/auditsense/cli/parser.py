@@ -7,10 +7,10 @@ import gc
 import importlib
 from typing import TYPE_CHECKING, Final
 
-from auditsense.cli import words
-from auditsense.cli.words import Parser
-from auditsense.detector import View
-from auditsense.ring import core_version
+from auditsense.cli import argtypes as words
+from auditsense.cli.argtypes import Parser
+from auditsense.core.ring import core_version
+from auditsense.detect.detector import View
 from auditsense.sinks.format import Format
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def _add_units(commands: argparse._SubParsersAction[Parser]) -> None:
         allow_abbrev=False,
         description="Print the systemd units of the sensor and of its audit rule, or write them to a folder.",
     )
-    units.set_defaults(command=_command("units"))
+    units.set_defaults(command=_command("systemd"))
     units.add_argument("--to", metavar="DIR", help="write them there, best /etc/systemd/system")
     units.add_argument(
         "--program", metavar="PATH", help="what they start (default: the auditsense that runs now)"

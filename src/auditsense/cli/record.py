@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from auditsense.cli import say
 from auditsense.cli.common import ending, give_up_privileges, say_put_back
+from auditsense.core.ring import Limits, Ring, pack
+from auditsense.detect.host import this_host
 from auditsense.errors import AuditSenseError
-from auditsense.host import this_host
 from auditsense.kernel import privileges, seccomp  # noqa: F401 - for give_up_privileges, as in run
-from auditsense.ring import Limits, Ring, pack
-from auditsense.sources import capture
+from auditsense.replay import capture
 from auditsense.sources.unicast import DEFAULT_AUDIT_RULE, Unicast
 
 if TYPE_CHECKING:

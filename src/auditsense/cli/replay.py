@@ -7,22 +7,22 @@ import os
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from auditsense.alerts import AlertPolicy
 from auditsense.cli import put, say
 from auditsense.cli.common import standard_output, unknown_arches, wanted_detections
+from auditsense.detect.alerts import AlertPolicy
+from auditsense.detect.detector import Detector, View
 from auditsense.detections.exceptions import excepted_by
-from auditsense.detector import Detector, View
 from auditsense.errors import UsageError
-from auditsense.sources.replay import LIMITS, ORDER, replay
-from auditsense.sources.unpack import DamagedInputError
+from auditsense.replay.decompress import DamagedInputError
+from auditsense.replay.replay import LIMITS, ORDER, replay
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
-    from auditsense.documents import Document
-    from auditsense.sources.rotated import Rotated
+    from auditsense.detect.ecs import Document
+    from auditsense.replay.logrotate import Rotated
 
 _ALERTS_FOUND = 10
 _LIMITS = (
@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _given(arguments: argparse.Namespace) -> AbstractContextManager[Callable[[Sequence[Document]], None]]:
-    from auditsense.cli.sinking import written_sinks  # noqa: PLC0415 - standard output does without
+    from auditsense.cli.output import written_sinks  # noqa: PLC0415 - standard output does without
 
     return written_sinks(arguments.sink, arguments.format)
 
@@ -67,7 +67,7 @@ def _inputs(arguments: argparse.Namespace) -> Iterator[list[str]]:
     logs: list[Rotated] = []
     for path in arguments.paths:
         if path != "-" and (arguments.rotated or os.path.isdir(path)):  # noqa: PTH112 - what may not be looked at is none
-            from auditsense.sources.rotated import Rotated  # noqa: PLC0415 - a file does without
+            from auditsense.replay.logrotate import Rotated  # noqa: PLC0415 - a file does without
 
             logs.append(Rotated(path, say))
             names += logs[-1].names

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from auditsense.cli import put, say
 from auditsense.errors import KernelCommandError, one_line
-from auditsense.kernel import auditctl, procfs
+from auditsense.kernel import procfs
 from auditsense.kernel.commands import Commands
 from auditsense.kernel.plan import refuse_to_add
+from auditsense.kernel.rules import auditctl
 from auditsense.sources.unicast import DEFAULT_AUDIT_RULE
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from auditsense.cli import put, say
 from auditsense.cli.common import ending, give_up_privileges, say_put_back, unknown_arches
-from auditsense.cli.notify import Manager
-from auditsense.cli.reloading import Reloading
-from auditsense.cli.sinking import running_sinks, wanted_sinks
+from auditsense.cli.output import running_sinks, wanted_sinks
+from auditsense.cli.sd_notify import Manager
+from auditsense.cli.sighup import Reloading
 from auditsense.cli.status import Serving
 from auditsense.cli.text import give_up_all, is_text, status_for, text_source
 from auditsense.config.settings import found_for, settings
@@ -21,21 +21,21 @@ from auditsense.kernel import (
     privileges,
     seccomp,  # noqa: F401 - for give_up_privileges: nothing is loaded after the takeover
 )
-from auditsense.kernel.selftest import DEFAULT_EVERY_S, SelfTest
-from auditsense.sensor import Sensor
+from auditsense.kernel.self_test import DEFAULT_EVERY_S, SelfTest
+from auditsense.sensor.sensor import Sensor
 from auditsense.sinks.format import Format
 from auditsense.sources.auto import choose
+from auditsense.sources.factory import rules_needed
 from auditsense.sources.multicast import Multicast
-from auditsense.sources.needed import rules_needed
-from auditsense.sources.text import Text
+from auditsense.sources.text_source import Text
 from auditsense.sources.unicast import Unicast
 from auditsense.status.snapshot import Watched
 
 if TYPE_CHECKING:
     import argparse
 
-    from auditsense.alerts import AlertCounts
     from auditsense.config.settings import SourceSettings
+    from auditsense.detect.alerts import AlertCounts
 
 
 def _source(

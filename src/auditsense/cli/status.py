@@ -14,7 +14,7 @@ from auditsense.config.settings import status_settings
 from auditsense.errors import AuditSenseError, UsageError
 from auditsense.sinks.format import printable
 from auditsense.status.client import ask
-from auditsense.status.control import Control, ControlTakenError, discard
+from auditsense.status.server import Control, ControlTakenError, discard
 from auditsense.status.snapshot import Snapshot
 from auditsense.status.table import table
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from auditsense.sources.kernel_source import KernelSource
-    from auditsense.sources.text import Text
+    from auditsense.sources.text_source import Text
+    from auditsense.status.config import StatusSettings
     from auditsense.status.snapshot import Watched
-    from auditsense.status.spec import StatusSettings
 
 _CLEAR = "\x1b[H\x1b[J"
 

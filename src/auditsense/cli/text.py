@@ -7,12 +7,12 @@ import signal
 from typing import TYPE_CHECKING
 
 from auditsense.errors import UsageError
-from auditsense.status.spec import DEFAULT_SOCKET, StatusSettings
+from auditsense.status.config import DEFAULT_SOCKET, StatusSettings
 
 if TYPE_CHECKING:
     from auditsense.config.settings import Settings, SourceSettings
     from auditsense.kernel.privileges import User
-    from auditsense.sources.text import Text
+    from auditsense.sources.text_source import Text
 
 
 def is_text(name: str) -> bool:
@@ -39,11 +39,11 @@ def text_source(asked: SourceSettings, *, own_process: bool) -> Text | None:
                 f"{what} is for the kernel's own sockets; with source {asked.name} auditd decides what comes"
             )
     if name == "unix":
-        from auditsense.sources.dispatcher import Dispatcher  # noqa: PLC0415 - the one that is used
+        from auditsense.sources.af_unix import Dispatcher  # noqa: PLC0415 - the one that is used
 
         return Dispatcher(path)
     if name == "log":
-        from auditsense.sources.log import Log  # noqa: PLC0415 - the same
+        from auditsense.sources.tail import Log  # noqa: PLC0415 - the same
 
         return Log(path)
     from auditsense.sources.audisp import Audisp  # noqa: PLC0415 - the same

@@ -9,21 +9,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from auditsense.alerts import AlertPolicy
-from auditsense.config.declared import BY_PATH, KEYS, TABLES
-from auditsense.config.key import WrongValueError
-from auditsense.config.read import FOLDER, Found, Read, files_of, read
-from auditsense.detections.compile import compile_all
+from auditsense.config.loader import FOLDER, Found, Read, files_of, read
+from auditsense.config.option import WrongValueError
+from auditsense.config.schema import BY_PATH, KEYS, TABLES
+from auditsense.core.ring import Limits
+from auditsense.detect.alerts import AlertPolicy
+from auditsense.detect.detector import View
+from auditsense.detections.compiler import compile_all
 from auditsense.detections.exceptions import exception_from, with_exceptions
 from auditsense.detections.fields import field
-from auditsense.detections.load import load, quiet, shipped
-from auditsense.detector import View
+from auditsense.detections.loader import load, quiet, shipped
 from auditsense.errors import AuditSenseError, ConfigError, UsageError
-from auditsense.kernel.auditctl import parse as parse_audit_rule
-from auditsense.kernel.users import user_named
-from auditsense.ring import Limits
-from auditsense.sinks.spec import settings as sink_settings
-from auditsense.status.spec import StatusSettings
+from auditsense.kernel.rules.auditctl import parse as parse_audit_rule
+from auditsense.kernel.user_account import user_named
+from auditsense.sinks.config import settings as sink_settings
+from auditsense.status.config import StatusSettings
 
 if TYPE_CHECKING:
     import argparse
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from auditsense.detections.model import Detection, DetectionExcept
     from auditsense.kernel.privileges import User
-    from auditsense.sinks.spec import Settings as SinkSettings
+    from auditsense.sinks.config import Settings as SinkSettings
 
 _MOST_SINKS = 64
 _MOST_WRONG = 100

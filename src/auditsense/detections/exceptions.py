@@ -13,10 +13,10 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
-from auditsense.detections.compile import compile_exception
+from auditsense.detections.compiler import compile_exception
 from auditsense.detections.fields import nearest
 from auditsense.detections.model import Detection, DetectionExcept
-from auditsense.detections.table import Table, conditions
+from auditsense.detections.toml_reader import Table, conditions
 from auditsense.errors import DetectionError
 
 if TYPE_CHECKING:

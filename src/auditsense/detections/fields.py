@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from auditsense.core.rule_table import Field
 from auditsense.errors import DetectionError
-from auditsense.rule_table import Field
 
 SYSCALL_NAME = "auditd.data.syscall"
 """Compared by name: it becomes the rule's calls, one for each architecture that has the call."""

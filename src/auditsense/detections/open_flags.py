@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from auditsense import syscalls
+from auditsense.core.rule_table import OnArch
 from auditsense.detections.fields import nearest
 from auditsense.errors import DetectionError
-from auditsense.rule_table import OnArch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from auditsense.kernel.audit_rule import AuditRule
-    from auditsense.kernel.leavings import Left
-    from auditsense.kernel.status import AuditStatus
+    from auditsense.kernel.audit_status import AuditStatus
+    from auditsense.kernel.journal_file import Left
+    from auditsense.kernel.rules.rule import AuditRule
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final
 from auditsense import syscalls
 from auditsense.doctor.finding import Finding, Level
 from auditsense.errors import AuditRuleError
-from auditsense.kernel import auditctl
 from auditsense.kernel.privileges import CAP_AUDIT_CONTROL, CAP_AUDIT_READ, CAP_NET_ADMIN
 from auditsense.kernel.procfs import REMEDY
+from auditsense.kernel.rules import auditctl
 from auditsense.sources.netlink import DEFAULT_RECEIVE_BUFFER_BYTES
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from auditsense.doctor.finding import Finding, Level
-from auditsense.kernel import auditctl
+from auditsense.kernel.audit_status import Enabled, Failure
 from auditsense.kernel.plan import DEFAULT_BACKLOG_LIMIT
-from auditsense.kernel.status import Enabled, Failure
+from auditsense.kernel.rules import auditctl
 from auditsense.kernel.watch import Expected, compare
 
 if TYPE_CHECKING:

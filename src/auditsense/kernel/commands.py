@@ -20,9 +20,10 @@ from auditsense.errors import (
     NoKernelAuditError,
     UsageError,
 )
-from auditsense.kernel import access, auditctl
-from auditsense.kernel.audit_rule import AuditRule
-from auditsense.kernel.status import AuditStatus, Enabled, StatusField, setting_bytes
+from auditsense.kernel import access
+from auditsense.kernel.audit_status import AuditStatus, Enabled, StatusField, setting_bytes
+from auditsense.kernel.rules import auditctl
+from auditsense.kernel.rules.rule import AuditRule
 from auditsense.kernel.transport import DEFAULT_TIMEOUT_S, NetlinkTransport, Reply, Transport
 
 if TYPE_CHECKING:

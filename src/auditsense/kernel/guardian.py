@@ -24,7 +24,8 @@ import time
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from auditsense.errors import AuditSenseError, InputError, one_line
-from auditsense.kernel import before, privileges
+from auditsense.kernel import host_state as before
+from auditsense.kernel import privileges
 from auditsense.kernel.commands import Commands
 from auditsense.kernel.journal import Entry, decode, encode
 from auditsense.kernel.undo import undo_all

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from auditsense.errors import AuditRuleError, InputError
-from auditsense.kernel.audit_rule import AuditRule
+from auditsense.kernel.audit_status import Enabled, StatusField
 from auditsense.kernel.plan import AddRule, BecomeOwner, ChangeSetting, Step
-from auditsense.kernel.status import Enabled, StatusField
+from auditsense.kernel.rules.rule import AuditRule
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

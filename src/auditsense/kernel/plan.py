@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from auditsense.errors import KernelCommandError, LockedError, UsageError
-from auditsense.kernel import auditctl
-from auditsense.kernel.status import AuditStatus, Enabled, Failure, StatusField
+from auditsense.kernel.audit_status import AuditStatus, Enabled, Failure, StatusField
+from auditsense.kernel.rules import auditctl
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from auditsense.kernel.audit_rule import AuditRule
+    from auditsense.kernel.rules.rule import AuditRule
 
 # Some 100 ms of the fastest stream two processors can produce, and at most 76 MB of kernel memory, which is
 # only taken while the queue is that long. A quarter of it lost thousands of records in 4 of 6 bursts while

@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from auditsense.errors import NoKernelAuditError
-from auditsense.kernel import auditctl
 from auditsense.kernel.access import outside
-from auditsense.kernel.vocabulary import Field, Operator
+from auditsense.kernel.rules import auditctl
+from auditsense.kernel.rules.constants import Field, Operator
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from auditsense.kernel.audit_rule import AuditRule
+    from auditsense.kernel.rules.rule import AuditRule
 
 PROC: Final = Path("/proc")
 _ROOT_INODE: Final = 1  # of every procfs (include/linux/proc_ns.h)

@@ -37,10 +37,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import TracebackType
 
-    from auditsense.kernel.audit_rule import AuditRule
+    from auditsense.kernel.audit_status import AuditStatus
     from auditsense.kernel.commands import Commands
     from auditsense.kernel.journal import Journal
-    from auditsense.kernel.status import AuditStatus
+    from auditsense.kernel.rules.rule import AuditRule
 
 __all__ = ["Takeover", "plan"]
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from auditsense.errors import KernelCommandError
+from auditsense.kernel.audit_status import StatusField
 from auditsense.kernel.plan import AddRule, BecomeOwner, ChangeSetting, Step
-from auditsense.kernel.status import StatusField
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -15,18 +15,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from auditsense.errors import AuditSenseError
-from auditsense.kernel import auditctl
-from auditsense.kernel.overlap import hides, silences_records, steals
+from auditsense.kernel.audit_status import Enabled, Failure, StatusField
 from auditsense.kernel.plan import DEFAULT_BACKLOG_LIMIT, AddRule, ChangeSetting
-from auditsense.kernel.status import Enabled, Failure, StatusField
-from auditsense.kernel.vocabulary import Action, Filter
+from auditsense.kernel.rules import auditctl
+from auditsense.kernel.rules.constants import Action, Filter
+from auditsense.kernel.rules.shadowing import hides, silences_records, steals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from auditsense.kernel.audit_rule import AuditRule
+    from auditsense.kernel.audit_status import AuditStatus
     from auditsense.kernel.commands import Commands
-    from auditsense.kernel.status import AuditStatus
+    from auditsense.kernel.rules.rule import AuditRule
 
 _ID: Final = "auditsense.tamper."
 

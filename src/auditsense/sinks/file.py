@@ -15,16 +15,16 @@ import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from auditsense._file_trust import open_folder
 from auditsense.errors import UsageError
 from auditsense.sinks import SinkError
 from auditsense.sinks.format import Format, compact, jsonl
-from auditsense.trust import open_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from auditsense.documents import Document
+    from auditsense.detect.ecs import Document
 
 _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NOCTTY | os.O_NONBLOCK
 

@@ -9,11 +9,11 @@ import enum
 import json
 from typing import TYPE_CHECKING
 
+from auditsense._escape import printable, quoted, title
 from auditsense.sinks.fields import look_up
-from auditsense.visible import printable, quoted, title
 
 if TYPE_CHECKING:
-    from auditsense.documents import Document
+    from auditsense.detect.ecs import Document
 
 __all__ = ["Format", "compact", "jsonl", "printable"]
 

@@ -22,7 +22,7 @@ from auditsense.sinks.format import compact, jsonl
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from auditsense.documents import Document
+    from auditsense.detect.ecs import Document
 
 SOCKET = "/run/systemd/journal/socket"
 IDENTIFIER = "auditsense"

@@ -21,7 +21,7 @@ from auditsense.sinks.format import Format, compact, jsonl, printable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from auditsense.documents import Document
+    from auditsense.detect.ecs import Document
 
 LOCAL = "/dev/log"
 FACILITIES = {

@@ -13,7 +13,7 @@ import select
 import sys
 
 from auditsense.errors import InputError
-from auditsense.sources.text import PIECE, Text
+from auditsense.sources.text_source import PIECE, Text
 
 _INPUT = 0
 _BINARY = {0, 1, 16}  # first byte of a header, in either byte order

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from auditsense.errors import SocketTakenError
-from auditsense.kernel import auditctl
 from auditsense.kernel.access import process_name
+from auditsense.kernel.audit_status import Enabled, Failure
 from auditsense.kernel.commands import Commands
 from auditsense.kernel.plan import refuse
-from auditsense.kernel.status import Enabled, Failure
+from auditsense.kernel.rules import auditctl
 from auditsense.sources.kernel_source import POLL_TIMEOUT_S
 from auditsense.sources.multicast import Multicast
 from auditsense.sources.unicast import Unicast
@@ -17,7 +17,7 @@ from auditsense.sources.unicast import Unicast
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from auditsense.kernel.status import AuditStatus
+    from auditsense.kernel.audit_status import AuditStatus
 
 
 def why_multicast(status: AuditStatus) -> str:

@@ -14,9 +14,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 from auditsense.errors import AuditSenseError, KernelCommandError, UsageError
-from auditsense.kernel import auditctl, before, leavings, procfs
+from auditsense.kernel import host_state as before
+from auditsense.kernel import journal_file as leavings
+from auditsense.kernel import procfs
 from auditsense.kernel.commands import Commands
 from auditsense.kernel.guardian import Guardian
+from auditsense.kernel.rules import auditctl
 from auditsense.kernel.undo import undo_all
 from auditsense.kernel.watch import Expected, Watch
 from auditsense.sources import netlink
@@ -27,9 +30,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from auditsense.kernel.audit_rule import AuditRule
+    from auditsense.kernel.audit_status import AuditStatus
     from auditsense.kernel.journal import Journal
-    from auditsense.kernel.status import AuditStatus
+    from auditsense.kernel.rules.rule import AuditRule
     from auditsense.kernel.watch import Noticed
 
 SETTLE_S = 1.0  # how long the kernel's queue may take to empty when we leave

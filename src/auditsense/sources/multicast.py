@@ -24,8 +24,8 @@ from auditsense.errors import (
     UsageError,
 )
 from auditsense.kernel.access import process_name
+from auditsense.kernel.audit_status import Enabled, Failure
 from auditsense.kernel.plan import AddRule, missing, refuse_to_add
-from auditsense.kernel.status import Enabled, Failure
 from auditsense.kernel.undo import undo_all
 from auditsense.kernel.watch import Expected
 from auditsense.sources.kernel_source import KernelSource
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from contextlib import ExitStack
 
-    from auditsense.kernel.audit_rule import AuditRule
+    from auditsense.kernel.audit_status import AuditStatus
     from auditsense.kernel.journal import Journal
     from auditsense.kernel.plan import Step
-    from auditsense.kernel.status import AuditStatus
+    from auditsense.kernel.rules.rule import AuditRule
 
 
 class Multicast(KernelSource):

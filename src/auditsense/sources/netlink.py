@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Final
 
 from auditsense.errors import KernelCommandError, NoKernelAuditError, SocketTakenError
 from auditsense.kernel import access
+from auditsense.kernel.audit_status import AuditStatus, StatusField, setting_bytes
 from auditsense.kernel.commands import AUDIT_GET, AUDIT_SET
 from auditsense.kernel.plan import LISTEN
-from auditsense.kernel.status import AuditStatus, StatusField, setting_bytes
 from auditsense.kernel.transport import (
     DEFAULT_TIMEOUT_S,
     HEADER_BYTES,

@@ -13,8 +13,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from auditsense.errors import KernelCommandError
+from auditsense.kernel.audit_status import StatusField
 from auditsense.kernel.plan import DEFAULT_BACKLOG_LIMIT, plan
-from auditsense.kernel.status import StatusField
 from auditsense.kernel.takeover import Takeover, refuse_owner
 from auditsense.kernel.watch import Expected
 from auditsense.sources.kernel_source import DEFAULT_AUDIT_RULE, SETTLE_S, KernelSource

@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from auditsense.errors import AuditSenseError
-from auditsense.status.control import peer_user
+from auditsense.status.server import peer_user
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,16 +12,16 @@ import os
 import resource
 from typing import TYPE_CHECKING, Any, Final
 
+from auditsense.core.ring import Limits, core_version
 from auditsense.detections.exceptions import excepted_by
-from auditsense.ring import Limits, core_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from auditsense.kernel.selftest import SelfTest
-    from auditsense.kernel.status import AuditStatus
-    from auditsense.sensor import Sensor
-    from auditsense.sources.source import Source
+    from auditsense.kernel.audit_status import AuditStatus
+    from auditsense.kernel.self_test import SelfTest
+    from auditsense.sensor.sensor import Sensor
+    from auditsense.sources.base import Source
 
 VERSION: Final = 1
 """Of the document. Fields may be added to it; one that goes or changes its meaning is a new version."""

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Final
 
 from auditsense.errors import ClosedError, KernelCommandError
 from auditsense.kernel import commands
-from auditsense.kernel.status import Enabled, Failure
+from auditsense.kernel.audit_status import Enabled, Failure
 from auditsense.kernel.transport import Reply
 from auditsense.testing.fake_records import FakeRecords
 from auditsense.testing.records import datagrams_of

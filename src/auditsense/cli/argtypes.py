@@ -1,0 +1,130 @@
+"""The words of a command line: how a parser says what is wrong, and what a value may be."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from auditsense.errors import UsageError
+from auditsense.sinks.format import printable
+
+if TYPE_CHECKING:
+    from auditsense.kernel.privileges import User
+    from auditsense.sinks.config import Settings
+
+_MOST_DIGITS = 9
+
+
+class _Formatter(argparse.HelpFormatter):
+    """Knows its width: argparse makes one for each option, and would load shutil to ask."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=_columns() - 2)
+
+
+def _columns() -> int:
+    try:
+        return int(os.environ.get("COLUMNS", "")) or 80
+    except ValueError:
+        pass
+    try:
+        return os.get_terminal_size(1).columns or 80
+    except OSError:  # it is no terminal
+        return 80
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def __init__(self, **more: Any) -> None:  # noqa: ANN401 - ArgumentParser's own
+        super().__init__(**{"formatter_class": _Formatter, **more})
+
+    def error(self, message: str) -> NoReturn:
+        """End with exit code 2."""
+        self.exit(2, f"auditsense: error: {printable(message)}; try {self.prog} --help\n")
+
+
+def positive(text: str) -> float:
+    """Return a number of seconds above 0.
+
+    Raises:
+        ArgumentTypeError: it is none; the message says what is.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds above 0")
+    return value
+
+
+def count(text: str) -> int:
+    """Return a whole number, 0 or more.
+
+    Raises:
+        ArgumentTypeError: it is none.
+    """
+    if not text.isascii() or not text.isdigit() or len(text) > _MOST_DIGITS:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number of 0 or more")
+    return int(text)
+
+
+def seconds(text: str) -> float:
+    """Return a number of seconds, or 0.
+
+    Raises:
+        ArgumentTypeError: it is none; the message says what is.
+    """
+    return 0.0 if text == "0" else positive(text)
+
+
+def events(text: str) -> int:
+    """Return a number of events of a bench.
+
+    Raises:
+        ArgumentTypeError: it is none; the message says what is.
+    """
+    if not text.isascii() or not text.isdigit() or not 1_000 <= int(text) <= 600_000:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of events from 1000 to 600000")
+    return int(text)
+
+
+def boost(text: str) -> int:
+    """Return steps of nice(2).
+
+    Raises:
+        ArgumentTypeError: it is none; the message says what is.
+    """
+    if not text.isascii() or not text.isdigit() or int(text) > 20:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of steps from 0 to 20")
+    return int(text)
+
+
+def user(name: str) -> User:
+    """Return the user of this name, who is not root.
+
+    Raises:
+        ArgumentTypeError: it is none; the message says what is.
+    """
+    from auditsense.kernel.user_account import user_named  # noqa: PLC0415 - this and ctypes are only for --user
+
+    try:
+        return user_named(name)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def sink(text: str) -> Settings:
+    """Return the settings of a sink.
+
+    Raises:
+        ArgumentTypeError: it is none; the message says what is.
+    """
+    from auditsense.sinks.config import parse  # noqa: PLC0415 - this is only for --sink
+
+    try:
+        return parse(text)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None

@@ -1,0 +1,136 @@
+"""auditsense units: the files that make systemd run it."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from auditsense._file_trust import refuse_folders, refuse_others
+from auditsense.cli import put, say
+from auditsense.errors import AuditSenseError, UsageError
+
+if TYPE_CHECKING:
+    import argparse
+
+_FOLDER: Final = Path(__file__).parents[1] / "systemd"
+_PACKAGED: Final = "/usr/bin/auditsense"
+_MARK: Final = "# Written by auditsense units; written again by the next one.\n"
+# What means nothing to systemd, to its specifiers and to the shell, within quotes.
+_PLAIN_PATH: Final = re.compile(r"/[\w/.+@:,=~ -]+", re.ASCII)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write the units to a folder, or print them."""
+    program = _program(arguments.program)
+    if os.path.lexists(program):  # else it is for an image, or for another machine
+        _refuse_changeable(program)
+    texts = units(program)
+    if arguments.to is None:
+        for name, text in texts.items():
+            put(f"# {name}\n{text}".rstrip("\n"))
+        return 0
+    folder = Path(arguments.to)
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: there is no such folder")
+    _refuse_others(folder, list(texts))
+    for name, text in texts.items():
+        _write(folder / name, _MARK + text)
+        say(f"wrote {folder / name}")
+    return 0
+
+
+def units(program: str) -> dict[str, str]:
+    """Return the text of each unit by its file name, for a program at an absolute path."""
+    paths = sorted(_FOLDER.glob("*.service"))
+    return {path.name: path.read_text(encoding="utf-8").replace(_PACKAGED, program) for path in paths}
+
+
+def _program(given: str | None) -> str:
+    """Return the path that systemd shall start: the one given, else the one that runs now."""
+    path = given if given is not None else os.path.abspath(sys.argv[0])  # noqa: PTH100 - keeps links
+    if not _PLAIN_PATH.fullmatch(path):
+        raise UsageError(f"{path!r} cannot stand in a unit; name an absolute path of plain characters")
+    if given is None and not os.access(path, os.X_OK):
+        raise UsageError(f"{path} is not the program auditsense; name it with --program")
+    return path
+
+
+def _refuse_changeable(program: str) -> None:
+    """Look at the program, at its interpreter and, when it is this one, at this package.
+
+    Raises:
+        UsageError: somebody but root could change what root would run at boot.
+    """
+    started = [program, *_interpreter(program)]
+    if _is_running(program):
+        started.append(str(_FOLDER.parent))
+    for path in started:
+        try:
+            refuse_folders(Path(path))
+            status = os.stat(path)  # noqa: PTH116 - beside the path as text
+            refuse_others(path, status)
+        except UsageError as error:
+            reason = str(error).partition("; ")[0]
+        except OSError as error:
+            reason = f"{path}: {error.strerror}"
+        else:
+            if status.st_uid != 0:
+                say(f"{path} is not root's: its owner decides what the unit runs as root")
+            continue
+        raise UsageError(f"no unit for {program}: {reason}; install auditsense where root alone may write")
+
+
+def _is_running(program: str) -> bool:
+    try:
+        return os.path.samefile(program, sys.argv[0])  # noqa: PTH121 - beside the path as text
+    except OSError:
+        return False
+
+
+def _interpreter(program: str) -> list[str]:
+    """Return the interpreter that the first line of a script names, if it is one."""
+    try:
+        with open(program, "rb") as file:  # noqa: PTH123 - beside the path as text
+            line = file.readline(4096)
+    except OSError:
+        return []
+    words = line.removeprefix(b"#!").split() if line.startswith(b"#!") else []
+    return [os.fsdecode(words[0])] if words and words[0].startswith(b"/") else []
+
+
+def _refuse_others(folder: Path, names: list[str]) -> None:
+    """Look before anything is written: what somebody else wrote stays.
+
+    Raises:
+        AuditSenseError: there is such a file.
+    """
+    for name in names:
+        try:
+            text = (folder / name).read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise AuditSenseError(f"{folder / name}: {error.strerror}") from None
+        if not text.startswith(_MARK):
+            raise AuditSenseError(
+                f"{folder / name} was not written by this command; remove it, or use another folder"
+            )
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file whole or not at all; mode 0644, as systemd wants it."""
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        try:
+            with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644), "w") as file:
+                file.write(text)
+                os.fchmod(file.fileno(), 0o644)
+            unfinished.replace(path)
+        except BaseException:
+            unfinished.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise AuditSenseError(f"cannot write {path}: {error.strerror}") from None

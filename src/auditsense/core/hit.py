@@ -1,0 +1,157 @@
+"""A hit as Python sees it: the value that crosses from the core."""
+
+from __future__ import annotations
+
+import enum
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from auditsense.core.rule_table import Field
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# as_hit, as_event_id and as_hit_field of _ring.cdef.h, in the machine's own byte order.
+_HIT = struct.Struct("=IIIIQQ")
+_ID = struct.Struct("=QII")
+_PLACE = struct.Struct("=II")
+HIT_BYTES = _HIT.size
+ID_BYTES = _ID.size
+PLACE_BYTES = _PLACE.size
+_LONGEST_NUMBER = len(str(-(2**63)))  # a log may hold anything, and Python refuses to read 4,301 digits
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class EventId:
+    """An event's stamp in ms since 1970 UTC and its serial, as the kernel printed them."""
+
+    ms: int
+    serial: int
+
+    def __str__(self) -> str:
+        """Return the kernel's own form, SECONDS.MILLIS:SERIAL."""
+        return f"{self.ms // 1000}.{self.ms % 1000:03}:{self.serial}"
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A completed window. Its parts are read out of the core's bytes when they are asked for.
+
+    Attributes:
+        rule: index of the rule in the rule table.
+        more: further windows of the same key and actor that completed before this hit was drained.
+        last_ms: stamp of the newest of them, or of this hit's own last event.
+        count: events of the window, 1 or more.
+        others: of these, events of another actor than the event that the fields are of (`Ring`).
+        rest: ids, fields and text as the core laid them out behind `as_hit`.
+    """
+
+    rule: int
+    more: int
+    last_ms: int
+    count: int
+    others: int
+    rest: bytes
+
+    def __repr__(self) -> str:
+        counts = f"more={self.more}, last_ms={self.last_ms}, count={self.count}, others={self.others}"
+        return f"Hit(rule={self.rule}, {counts})"
+
+    @property
+    def ids(self) -> tuple[EventId, ...]:
+        """The events of the window, oldest first."""
+        ids = self.rest[: self.count * _ID.size]
+        return tuple(EventId(ms, serial) for ms, serial, _ in _ID.iter_unpack(ids))
+
+    @property
+    def ms(self) -> int:
+        """The stamp of the event that completed the window."""
+        ms: int = _ID.unpack_from(self.rest, (self.count - 1) * _ID.size)[0]
+        return ms
+
+    @property
+    def values(self) -> tuple[bytes | None, ...]:
+        """All fields, indexed by `Field`; see `value`."""
+        return tuple(self.value(field) for field in Field)
+
+    def value(self, field: Field) -> bytes | None:
+        """Return a field of the event that completed the window, decoded; None: absent."""
+        at, length = _PLACE.unpack_from(self.rest, self.count * _ID.size + field * _PLACE.size)
+        if not at:
+            return None
+        start = at - _HIT.size
+        return self.rest[start : start + length]
+
+    def text(self, field: Field) -> str | None:
+        """Return a field as text; None: absent.
+
+        Undecodable bytes are hex escapes; in a title, NULs are blanks.
+        """
+        value = self.value(field)
+        if value is None:
+            return None
+        text = value.decode("utf-8", "backslashreplace")
+        return text.replace("\0", " ") if field is Field.PROCTITLE else text
+
+    def number(self, field: Field) -> int | None:
+        """Return a field that the kernel prints in decimal as a number; None: absent or no number."""
+        value = self.value(field)
+        if value is None or len(value) > _LONGEST_NUMBER or not value.removeprefix(b"-").isdigit():
+            return None
+        return int(value)
+
+
+class ColumnForm(enum.IntEnum):
+    """How the values of a column are read; as_column_form."""
+
+    TEXT = 0
+    NUMBER = 1
+    """Of a field that is printed in decimal."""
+    MS = 2
+    """The stamp, whatever the field."""
+    SERIAL = 3
+    WORDS = 4
+    """For texts that come again."""
+    PARTS = 5
+    """The arguments of titles, all of them one after another."""
+    COUNTS = 6
+    """How many of them each title has; None: it has none, and there is an empty one for it."""
+
+
+class Column(NamedTuple):
+    """One field of many hits."""
+
+    values: list[Any]
+    """A text or a number each; None where it is absent."""
+    odd: bool = False
+    """Whether it cannot be read as a column: a NUL in a text, a number written as no kernel does."""
+    words: list[str | None] | None = None
+    """The different values, where there are few; the first is None, whether or not a row lacks the field."""
+    numbers: bytes = b""
+    """Which of them each row has."""
+
+
+def unpack(drained: bytes) -> Iterator[Hit]:
+    """Read the hits that lie one after another in the bytes that the core handed out."""
+    at = 0
+    while at < len(drained):
+        size, rule, count, others, more, last_ms = _HIT.unpack_from(drained, at)
+        yield Hit(rule, more, last_ms, count, others, drained[at + _HIT.size : at + size])
+        at += size
+
+
+def split(drained: bytes, rule: int) -> tuple[bytes, list[Hit]]:
+    """Take the hits of one rule out of the bytes that the core handed out. Returns the rest, and them."""
+    rest: list[bytes] = []
+    taken: list[Hit] = []
+    at = 0
+    while at < len(drained):
+        size, found = _HIT.unpack_from(drained, at)[:2]
+        one = drained[at : at + size]
+        if found == rule:
+            taken += unpack(one)
+        else:
+            rest.append(one)
+        at += size
+    return (b"".join(rest) if taken else drained), taken

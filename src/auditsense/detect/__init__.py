@@ -1,0 +1,1 @@
+"""Bytes to documents: no I/O, no clock, no privileges."""

@@ -1,0 +1,391 @@
+"""Hits and alerts as documents: nested objects with the names of the Elastic Common Schema.
+
+A field that a record did not carry is left out; nothing is made up, nothing is looked up.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from auditsense import syscalls
+from auditsense.core.rule_table import Field
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from auditsense.core.hit import EventId, Hit
+    from auditsense.detect.host import Host
+    from auditsense.detect.losses import Gap
+    from auditsense.detections.model import Detection, Named
+
+Document = dict[str, Any]
+
+EVENT_DATASET = "auditd_manager.auditd"
+ALERT_DATASET = "auditsense.alert"
+BURST_DATASET = "auditsense.burst"
+WITHHELD_DATASET = "auditsense.withheld"
+CLOCK_DATASET = "auditsense.clock"
+LOSS_DATASET = "auditsense.loss"
+TAMPER_DATASET = "auditsense.tamper"
+SELF_TEST_DATASET = "auditsense.self_test"
+SINK_DATASET = "auditsense.sink"
+
+_RISK = {"low": 21, "medium": 47, "high": 73, "critical": 99}  # of what no detection gives a score
+UNSET = 0xFFFF_FFFF
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - UTC, and written with its Z
+_LEAST_MS, _MOST_MS = -62_135_596_800_000, 253_402_300_799_999  # the years 1 and 9999
+_OUTCOMES = {"yes": "success", "no": "failure"}
+_TOLD_AGAIN = frozenset({"update", "closed"})  # documents of a burst whose alert was sent
+_FILE_CALLS = frozenset({"open", "openat", "openat2", "readlink", "readlinkat"})
+
+# Where each field goes that is neither renamed nor converted beyond its type.
+_PLACES: tuple[tuple[str, Field, bool], ...] = (  # name, field, decimal number
+    ("auditd.data.a0", Field.A0, False),
+    ("auditd.data.a1", Field.A1, False),
+    ("auditd.data.a2", Field.A2, False),
+    ("auditd.data.a3", Field.A3, False),
+    ("auditd.data.exit", Field.EXIT, False),
+    ("auditd.data.tty", Field.TTY, False),
+    ("process.pid", Field.PID, True),
+    ("process.parent.pid", Field.PPID, True),
+    ("process.name", Field.COMM, False),
+    ("process.executable", Field.EXE, False),
+    ("process.title", Field.PROCTITLE, False),
+    ("process.working_directory", Field.CWD, False),
+    ("user.id", Field.UID, False),
+    ("user.effective.id", Field.EUID, False),
+    ("user.saved.id", Field.SUID, False),
+    ("user.filesystem.id", Field.FSUID, False),
+    ("user.group.id", Field.GID, False),
+    ("user.effective.group.id", Field.EGID, False),
+    ("user.selinux.user", Field.SUBJ, False),
+    ("file.path", Field.PATH_NAME, False),
+    ("file.inode", Field.PATH_INODE, False),
+    ("file.device", Field.PATH_DEV, False),
+    ("file.mode", Field.PATH_MODE, False),
+    ("file.uid", Field.PATH_OUID, False),
+    ("file.gid", Field.PATH_OGID, False),
+)
+
+
+def timestamp(ms: int) -> str:
+    """Return ms since 1970 UTC as ISO 8601 with milliseconds; years past 9999 stay at its end.
+
+    By a sum and not by the C library, whose time_t may have 32 bits.
+    """
+    moment = _EPOCH + timedelta(milliseconds=max(_LEAST_MS, min(ms, _MOST_MS)))
+    return f"{moment.isoformat(timespec='milliseconds')}Z"
+
+
+def put(document: Document, name: str, value: object) -> None:
+    """Set a field by its dotted name; None leaves it out."""
+    if value is None:
+        return
+    *parents, last = name.split(".")
+    for parent in parents:
+        document = document.setdefault(parent, {})
+    document[last] = value
+
+
+def _call(hit: Hit) -> tuple[str | None, str | None]:
+    arch = hit.text(Field.ARCH)
+    number = hit.number(Field.SYSCALL)
+    try:
+        arch_name = syscalls.arch_name(int(arch or "", 16))
+    except ValueError:
+        arch_name = None
+    if number is None:
+        return arch_name, None
+    # An unknown call keeps its number.
+    return arch_name, (syscalls.name(number, arch_name) if arch_name else None) or str(number)
+
+
+def _fields(hit: Hit, host: Host) -> Document:
+    document: Document = {"@timestamp": timestamp(hit.ms), "event": {}}
+    for name, field, decimal in _PLACES:
+        put(document, name, hit.number(field) if decimal else hit.text(field))
+    arch, call = _call(hit)
+    put(document, "auditd.data.arch", arch or hit.text(Field.ARCH))
+    put(document, "auditd.data.syscall", call)
+    for name, field in (("user.audit.id", Field.AUID), ("auditd.session", Field.SES)):
+        value = hit.number(field)
+        put(document, name, "unset" if value == UNSET else hit.text(field))
+    key = hit.text(Field.KEY)
+    put(document, "tags", key.split("\x01") if key is not None else None)
+    node = hit.text(Field.NODE)
+    document["host"] = {"id": node or host.id, "name": node or host.name, "os": {"type": "linux"}}
+    success = hit.text(Field.SUCCESS)
+    put(document, "event.outcome", _OUTCOMES.get(success or "", "unknown"))
+    put(document, "event.action", call)
+    return document
+
+
+def event_document(hit: Hit, host: Host) -> Document:
+    """Return one event as a document, from a hit of a rule that counts to one."""
+    document = _fields(hit, host)
+    file_call = document["event"].get("action") in _FILE_CALLS
+    document["event"] |= {
+        "kind": "event",
+        "dataset": EVENT_DATASET,
+        "module": "auditsense",
+        "category": ["file"] if file_call else [],
+    }
+    document["auditsense"] = {"events": [str(hit.ids[0])], "state": "event"}
+    return document
+
+
+def _named(entry: Named) -> Document:
+    return {"id": entry.id, "name": entry.name, "reference": entry.reference}
+
+
+def _threat(detection: Detection) -> list[Document]:
+    return [
+        {
+            "framework": "MITRE ATT&CK",
+            "tactic": _named(threat.tactic),
+            "technique": [_named(technique) for technique in threat.technique],
+        }
+        for threat in detection.threat
+    ]
+
+
+def stable_id(parts: Iterable[object]) -> str:
+    """Return an id that is the same for the same parts, on every host and in every run."""
+    import hashlib  # noqa: PLC0415 - it loads OpenSSL; whoever only counts does without
+
+    return hashlib.sha256("\0".join(str(part) for part in parts).encode()).hexdigest()[:32]
+
+
+def alert_document(  # noqa: PLR0913 - one value of the document each
+    detection: Detection,
+    hit: Hit,
+    host: Host,
+    *,
+    state: str,
+    count: int,
+    ids: tuple[EventId, ...],
+    lost: int,
+    suppressed: int = 0,
+    actors: Mapping[tuple[bytes | None, ...], int] | None = None,
+    more_actors: int = 0,
+) -> Document:
+    """Return an alert, a sequence, an update or a closing document.
+
+    Args:
+        detection: what was detected.
+        hit: the completed window; its fields are those of the event that completed it.
+        host: this host, for events that name no node.
+        state: sequence, alert, update or closed.
+        count: matches of the burst so far.
+        ids: the events of the window, oldest first.
+        lost: records known to be lost since the sensor started.
+        suppressed: sequences of the burst that made no alert.
+        actors: matches of each actor (`rule_table.ACTOR`), where a burst may have several.
+        more_actors: matches of actors that are not listed.
+    """
+    document = _fields(hit, host)
+    pid = document.get("process", {}).get("pid")
+    document["@timestamp"] = timestamp(hit.last_ms)
+    again = [hit.last_ms, count] if state == "update" else []  # a burst can have several of them
+    told_again = state in _TOLD_AGAIN
+    document["event"] |= {
+        "id": stable_id([detection.id, document["host"]["id"], pid, state, *ids, *again]),
+        "kind": "state" if told_again else "alert",
+        "dataset": BURST_DATASET if told_again else ALERT_DATASET,
+        "module": "auditsense",
+        "category": ["process"],
+        "type": ["info"],
+        "risk_score": detection.risk_score,
+        "severity": detection.risk_score,
+        "start": timestamp(ids[0].ms),
+        "end": timestamp(hit.last_ms),
+    }
+    document["rule"] = {
+        "id": detection.id,
+        "name": detection.name,
+        "version": str(detection.version),
+        "description": detection.description,
+    }
+    put(document, "rule.reference", next(iter(detection.references), None))
+    document["threat"] = _threat(detection)
+    document["tags"] = [*document.get("tags", []), *detection.tags]
+    document["auditsense"] = {
+        "state": state,
+        "severity": str(detection.severity),
+        "count": count,
+        "events": [str(event) for event in ids],
+        "lost": lost,
+    }
+    own = document["auditsense"]
+    if hit.others:
+        own["others"] = hit.others
+    if state != "sequence":
+        own["burst"] = {"id": stable_id([detection.id, document["host"]["id"], pid, "burst", *ids])}
+    if told_again:
+        own["suppressed"] = suppressed
+        if actors is not None:
+            own["actors"] = [_actor_row(actor, matches) for actor, matches in actors.items()]
+        if more_actors:
+            own["more_actors"] = more_actors
+    elif state == "alert":
+        _advise(own, detection)
+    return document
+
+
+def _actor_row(actor: tuple[bytes | None, ...], matches: int) -> Document:
+    row: Document = {}
+    for name, one in zip(("executable", "user", "login", "session"), actor, strict=True):
+        if one is not None:
+            unset = name in {"login", "session"} and one == str(UNSET).encode()
+            row[name] = "unset" if unset else one.decode("utf-8", "backslashreplace")
+    return {**row, "count": matches}
+
+
+def _advise(own: Document, detection: Detection) -> None:
+    """Say what whoever gets the alert may do about it; its updates and its end do not say it again."""
+    if detection.note:
+        own["note"] = detection.note
+    for name, steps in (("investigate", detection.investigate), ("respond", detection.respond)):
+        if steps:
+            own[name] = list(steps)
+
+
+def narrow_lost(document: Document, lost: int) -> None:
+    """Let an alert say what was lost in its own window; `lost_total` keeps what was since the start."""
+    own = document["auditsense"]
+    own["lost_total"] = own["lost"]
+    own["lost"] = lost
+
+
+def notice(  # noqa: PLR0913 - one value of the document each
+    host: Host,
+    *,
+    kind: str,
+    dataset: str,
+    ms: int,
+    rule: tuple[str, str],
+    severity: str,
+    state: str,
+    message: str,
+) -> Document:
+    """Return a document about the sensor itself: no event of the kernel stands behind it."""
+    rule_id, name = rule
+    return {
+        "@timestamp": timestamp(ms),
+        "message": message,
+        "event": {
+            "id": stable_id([rule_id, host.id, ms, message]),
+            "kind": kind,
+            "dataset": dataset,
+            "module": "auditsense",
+            "category": ["configuration" if dataset == TAMPER_DATASET else "host"],
+            "type": ["change" if dataset == TAMPER_DATASET else "info"],
+            "risk_score": _RISK[severity],
+            "severity": _RISK[severity],
+        },
+        "rule": {"id": rule_id, "name": name},
+        "host": {"id": host.id, "name": host.name, "os": {"type": "linux"}},
+        "auditsense": {"state": state, "severity": severity, "events": []},
+    }
+
+
+def loss_document(gap: Gap, host: Host, *, lost_total: int) -> Document:
+    """Return a time in which something was lost as a document.
+
+    Args:
+        gap: when and what.
+        host: this host.
+        lost_total: records and events known to be lost since the sensor started.
+    """
+    causes = gap.losses.by_cause()
+    listed = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in causes.items())
+    seconds = (gap.end_ms - gap.start_ms) / 1000
+    document = notice(
+        host,
+        kind="state",
+        dataset=LOSS_DATASET,
+        ms=gap.end_ms,
+        rule=("auditsense.loss", "Audit Records Were Lost"),
+        severity="medium",
+        state="loss",
+        message=f"lost within {seconds:.1f} s: about {gap.events} events ({listed})",
+    )
+    document["event"] |= {
+        "start": timestamp(gap.start_ms),
+        "end": timestamp(gap.end_ms),
+        "duration": (gap.end_ms - gap.start_ms) * 1_000_000,  # ECS: nanoseconds
+    }
+    document["auditsense"] |= {
+        "lost": gap.known,
+        "lost_total": lost_total,
+        "loss": {"events": gap.events, "records": gap.records, "by_cause": causes},
+    }
+    return document
+
+
+def tamper_document(  # noqa: PLR0913 - one value of the document each
+    host: Host, *, ms: int, rule_id: str, name: str, severity: str, message: str, repaired: str
+) -> Document:
+    """Return a change of the kernel's audit that takes the sensor's sight, as a document.
+
+    Args:
+        host: this host.
+        ms: when it was noticed, ms since 1970 UTC.
+        rule_id: of the finding (`kernel.watch`), as what follows.
+        name: its headline.
+        severity: low, medium, high or critical.
+        message: what is, and what that means.
+        repaired: what was done about it; "" for nothing.
+    """
+    document = notice(
+        host,
+        kind="alert",
+        dataset=TAMPER_DATASET,
+        ms=ms,
+        rule=(rule_id, name),
+        severity=severity,
+        state="tamper",
+        message=f"{message}; {repaired}" if repaired else message,
+    )
+    document["auditsense"]["repaired"] = repaired
+    return document
+
+
+def self_test_document(host: Host, *, ms: int, message: str) -> Document:
+    """Return a failed self-test as a document: what the sensor must have seen, it has not."""
+    return notice(
+        host,
+        kind="alert",
+        dataset=SELF_TEST_DATASET,
+        ms=ms,
+        rule=("auditsense.self-test", "The Sensor Does Not See Its Own Test"),
+        severity="high",
+        state="error",
+        message=message,
+    )
+
+
+def sink_document(host: Host, *, ms: int, state: str, message: str, sink: dict[str, str | int]) -> Document:
+    """Return what is wrong with a sink, or that it is well again, as a document.
+
+    Args:
+        host: this host.
+        ms: when it was noticed, ms since 1970 UTC.
+        state: failing, dropping, over or recovered.
+        message: which sink, and what that means.
+        sink: its name, and what became of the documents that it was given.
+    """
+    names = {"failing": "A Sink Fails", "dropping": "Documents Were Dropped", "over": "A Sink Is Over"}
+    document = notice(
+        host,
+        kind="state",
+        dataset=SINK_DATASET,
+        ms=ms,
+        rule=(f"auditsense.sink.{state}", names.get(state, "A Sink Writes Again")),
+        severity={"recovered": "low", "failing": "medium"}.get(state, "high"),
+        state="sink",
+        message=message,
+    )
+    document["auditsense"]["sink"] = sink
+    return document

@@ -1,0 +1,147 @@
+"""A detection from Python values: the same words, checks and errors as in a file.
+
+brute = define(
+"shadow",
+"Somebody reads the password file again and again",
+match={"auditd.data.syscall": ["open", "openat"], "file.path": "/etc/shadow"},
+matches=3,
+within="10s",
+)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from auditsense.detections.loader import from_table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from auditsense.detections.model import Detection
+
+Comparing = dict[str, Any]
+"""What a field is compared with when it is more than a value: see `like`, `unlike`, `is_not`, `number`."""
+
+_RISK = {"low": 21, "medium": 47, "high": 73, "critical": 99}
+_NO_SCORE = 0  # with a severity that is none, which is the error that is said
+
+
+def like(*patterns: str) -> Comparing:
+    """Compare without regard to case; `*` is any run of characters, `?` any one. Any pattern is enough."""
+    return {"like": list(patterns)}
+
+
+def unlike(*patterns: str) -> Comparing:
+    """Hold when none of the patterns of `like` fits; a field that is absent fails."""
+    return {"not_like": list(patterns)}
+
+
+def is_not(*values: str) -> Comparing:
+    """Hold when the field is none of these; a field that is absent fails."""
+    return {"is_not": list(values)}
+
+
+def exists(*, there: bool = True) -> Comparing:
+    """Hold when the field is there, whatever it says; with ``there=False``, when it is absent."""
+    return {"exists": there}
+
+
+def number(*values: int, mask: int = 0xFFFF_FFFF_FFFF_FFFF) -> Comparing:
+    """Compare as a number, after the field was cut to the bits of *mask*. Any value is enough."""
+    return {"number": list(values), "mask": mask}
+
+
+def define(  # noqa: PLR0913 - the keys of a file, most with a default
+    id: str,  # noqa: A002 - what it is called in a file and in every alert
+    name: str,
+    *,
+    match: Mapping[str, str | Sequence[str] | Comparing],
+    matches: int = 1,
+    within: str = "1s",
+    by: Sequence[str] = ("process.pid",),
+    severity: str = "low",
+    risk_score: int | None = None,
+    audit_rule: str = "",
+    version: int = 1,
+    description: str = "",
+    references: Sequence[str] = (),
+    tags: Sequence[str] = (),
+    false_positives: Sequence[str] = (),
+    threat: Sequence[Mapping[str, Any]] = (),
+    note: str = "",
+    investigate: Sequence[str] = (),
+    respond: Sequence[str] = (),
+    exceptions: Sequence[Mapping[str, Any]] = (),
+) -> Detection:
+    """Return a detection, checked and ready for `Detector` and `Sensor`.
+
+    Args:
+        id: short name, unique among those that are used together.
+        name: the alert's headline.
+        match: field to value, one or more; all must hold. A value is a string (exactly), several (any of
+            them), or made by `like`, `unlike`, `is_not`, `number`. Fields have ECS names
+            (docs/detections.md); ``auditd.data.syscall`` is compared by the call's name.
+        matches: how many events of one *by* make an alert, 1 to 64.
+        within: in what time, from ``1ms`` to ``24h``; with one match it means nothing.
+        by: what tells whose events count together: one field of docs/detections.md but
+            ``auditd.data.syscall``, or none; the host always counts as well.
+        severity: low, medium, high or critical.
+        risk_score: 0 to 100; that of the severity (21, 47, 73, 99) unless given.
+        audit_rule: what makes the kernel report such events, in auditctl's words. A `Sensor` puts it in
+            force, unless it is given other *audit_rules*.
+        version: counts up with each change.
+        description: why it matters, for who gets an alert.
+        references: where to read on.
+        tags: free words.
+        false_positives: what does the same and means no harm.
+        threat: places in MITRE ATT&CK: ``{"tactic": entry, "technique": [entry, …]}``, an entry being
+            ``{"id": …, "name": …, "reference": …}``.
+        note: what else to know about an alert.
+        investigate: how to find out whether it is harmless, step by step.
+        respond: what to do when it is not, step by step.
+        exceptions: what is no match: ``{"match": …, "comment": …, "expires": …}``, the match as above, the
+            comment saying why it is harmless, and a date or a time with its zone, or nothing. See
+            `except_for` for those of a detection that exists already.
+
+    Raises:
+        DetectionError: a value is not what it must be; the message says which, and what is expected there.
+    """
+    return from_table(
+        {
+            "id": id,
+            "name": name,
+            "version": version,
+            "severity": severity,
+            "risk_score": _RISK.get(severity, _NO_SCORE) if risk_score is None else risk_score,
+            "description": description,
+            "audit_rule": audit_rule,
+            "references": _list(references),
+            "tags": _list(tags),
+            "false_positives": _list(false_positives),
+            "threat": _list(threat),
+            "match": {field: _plain(value) for field, value in dict(match).items()},
+            "note": note,
+            "investigate": _list(investigate),
+            "respond": _list(respond),
+            "exception": [_plain_exception(one) for one in exceptions],
+            "window": {"by": _list(by), "matches": matches, "within": within},
+        },
+        f"detection {id!r}",
+    )
+
+
+def _plain_exception(one: Mapping[str, Any]) -> dict[str, Any]:
+    table = dict(one)
+    if isinstance(match := table.get("match"), Mapping):
+        table["match"] = {field: _plain(value) for field, value in match.items()}
+    return table
+
+
+def _plain(value: object) -> object:
+    return list(value) if isinstance(value, tuple | set | frozenset) else value
+
+
+def _list(values: Sequence[Any]) -> object:
+    return values if isinstance(values, str) else list(values)  # a string is refused as what it is

@@ -1,0 +1,141 @@
+"""Detections to the core's rule table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from auditsense import syscalls
+from auditsense.core.rule_table import Call, Exempting, Field, Masked, Op, Rule, RuleTable, Test
+from auditsense.detections import open_flags
+from auditsense.detections.fields import HOST, NUMBERS, SYSCALL_NAME, field, nearest
+from auditsense.detections.model import Comparison, Condition, Detection, DetectionExcept
+from auditsense.errors import DetectionError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_MOST_KEYS = 2
+_REGISTERS = frozenset({Field.A0, Field.A1, Field.A2, Field.A3})
+MOST_MATCHES = 64
+MOST_SPAN_MS = 86_400_000
+_OPS = {
+    Comparison.IS: Op.TEXT,
+    Comparison.LIKE: Op.LIKE,
+    Comparison.NUMBER: Op.NUMBER,
+    Comparison.OPEN_FLAGS: Op.TEXT,
+    Comparison.EXISTS: Op.PRESENT,
+}
+
+
+def _calls(condition: Condition) -> tuple[Call, ...]:
+    if condition.comparison is not Comparison.IS or condition.negated:
+        raise DetectionError(f'{SYSCALL_NAME} can only be compared with names, as in: = "openat"')
+    calls: list[Call] = []
+    for name in condition.values:
+        found = [Call(arch, number) for arch, number in syscalls.calls(str(name))]
+        if not found:
+            hint = nearest(str(name), sorted(syscalls.all_names()))
+            raise DetectionError(f"no architecture has a system call {name!r}{hint}")
+        calls += found
+    return tuple(calls)
+
+
+def _check(condition: Condition) -> None:
+    """Raise for values that cannot be compared with; a file cannot say them, but code can."""
+    # A string is a sequence of strings: without this, one would be compared with its letters.
+    values: object = condition.values
+    if condition.comparison is Comparison.EXISTS:
+        if values != ():
+            raise DetectionError(f"{condition.field}: exists has no values")
+        return
+    if not isinstance(values, tuple) or not values:
+        raise DetectionError(f'{condition.field}: values must be a tuple with something in it, as ("/proc",)')
+    number = condition.comparison is Comparison.NUMBER
+    for value in condition.values:
+        if isinstance(value, bool) or isinstance(value, int) is not number:
+            kind = "whole numbers" if number else "strings"
+            raise DetectionError(
+                f"{condition.field}: {condition.comparison} compares with {kind}, not {value!r}"
+            )
+
+
+def _test(condition: Condition) -> Test:
+    compared = field(condition.field)
+    if condition.comparison is Comparison.NUMBER and compared not in NUMBERS:
+        raise DetectionError(f"{condition.field} is no number; compare it with is or like")
+    if condition.comparison is Comparison.OPEN_FLAGS:
+        if compared not in _REGISTERS:
+            raise DetectionError(f"{condition.field} holds no flags of open(2): use auditd.data.a1 or .a2")
+        flags = open_flags.operands([str(value) for value in condition.values])
+        return Test(compared, Op.TEXT, flags, condition.negated)
+    operands = tuple(
+        Masked(value & condition.mask, condition.mask) if isinstance(value, int) else value.encode()
+        for value in condition.values
+    )
+    return Test(compared, _OPS[condition.comparison], operands, condition.negated)
+
+
+def compile_exception(one: DetectionExcept) -> Exempting:
+    """Compile one exception.
+
+    Raises:
+        DetectionError: it has no condition, an unknown field, or compares the system call.
+    """
+    if not one.match:
+        raise DetectionError("an exception without a condition takes everything; remove the detection")
+    for condition in one.match:
+        _check(condition)
+        if condition.field == SYSCALL_NAME:
+            raise DetectionError(f"{SYSCALL_NAME} cannot be in an exception; narrow the detection's match")
+    return Exempting(tuple(_test(condition) for condition in one.match), one.expires_ms)
+
+
+def compile_one(detection: Detection, *, merge_ms: int) -> Rule:
+    """Compile one detection.
+
+    Args:
+        detection: what to look for.
+        merge_ms: see `Rule.merge_ms`; 0 hands out every completed sequence.
+
+    Raises:
+        DetectionError: an unknown field or system call, or too many key fields.
+    """
+    by = detection.window.by
+    if HOST not in by or len(by) > _MOST_KEYS:
+        raise DetectionError(f"{detection.id}: a window is by {HOST} and at most one more field")
+    if SYSCALL_NAME in by:
+        raise DetectionError(f"{detection.id}: a window cannot be by {SYSCALL_NAME}")
+    calls: tuple[Call, ...] = ()
+    tests: list[Test] = []
+    if not 1 <= detection.window.matches <= MOST_MATCHES:
+        raise DetectionError(f"{detection.id}: matches must be 1 to {MOST_MATCHES}")
+    if not 1 <= detection.window.within_ms <= MOST_SPAN_MS:
+        raise DetectionError(f"{detection.id}: within_ms must be 1 to {MOST_SPAN_MS}")
+    for condition in detection.match:
+        _check(condition)
+        if condition.field == SYSCALL_NAME:
+            calls += _calls(condition)
+        else:
+            tests.append(_test(condition))
+    return Rule(
+        calls=calls,
+        tests=tuple(tests),
+        keys=tuple(field(name) for name in by),
+        count=detection.window.matches,
+        span_ms=detection.window.within_ms,
+        merge_ms=merge_ms,
+        exceptions=tuple(compile_exception(one) for one in detection.exceptions),
+    )
+
+
+def compile_all(detections: Sequence[Detection], *, merge_ms: int) -> RuleTable:
+    """Compile detections in order: rule *n* of the table is detection *n*.
+
+    Raises:
+        DetectionError: as `compile_one`; two detections of one id.
+    """
+    ids = [detection.id for detection in detections]
+    twice = sorted({name for name in ids if ids.count(name) > 1})
+    if twice:
+        raise DetectionError(f"two detections have the id {twice[0]!r}")
+    return tuple(compile_one(detection, merge_ms=merge_ms) for detection in detections)

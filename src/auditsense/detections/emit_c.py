@@ -1,0 +1,104 @@
+"""A rule table as C source, for a program that embeds the core without Python (docs/c.md)."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from auditsense import syscalls
+from auditsense.core.rule_table import ACTOR, FOR_EVER, Field, Op, lay_out
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from auditsense.core.rule_table import RuleTable
+
+_HEAD = """/* Made by `auditsense detections compile`: {ids}. Do not edit; compile again. */
+#ifndef AUDITSENSE_DETECTIONS_H
+#define AUDITSENSE_DETECTIONS_H
+
+#include <auditsense.h>
+
+/* By as_hit.rule. */
+static const char *const as_detection_ids[] = {{{names}}};
+"""
+_TAIL = """
+/* as_ring_new copies it all. */
+static inline as_rules as_detections(void) {{
+    as_rules table = {{0}};
+{members}
+    return table;
+}}
+
+#endif
+"""
+_BYTES_A_LINE = 16
+_ALWAYS_SAID = {"field", "op", "len", "number", "count"}  # also when they are 0, which C does not need
+
+
+def _c_value(name: str, value: int | list[int]) -> str:
+    """Return a member's value as C says it: fields, operations and masks by what they mean."""
+    if isinstance(value, list):
+        return "{" + ", ".join(f"AS_FIELD_{Field(one).name}" for one in value) + "}"
+    match name:
+        case "field":
+            return f"AS_FIELD_{Field(value).name}"
+        case "op":
+            return f"AS_OP_{Op(value).name}"
+        case "arch":
+            return f"{value:#x}"
+        case "number" | "mask" | "until_ms":
+            return "UINT64_MAX" if value == FOR_EVER else f"UINT64_C({value:#x})"
+        case _:
+            return str(value)
+
+
+def _array(kind: str, array: str, rows: Sequence[Mapping[str, int | list[int]]]) -> str:
+    if not rows:
+        return ""
+    lines = []
+    for row in rows:
+        said = {name: value for name, value in row.items() if value or name in _ALWAYS_SAID}
+        members = ", ".join(f".{name} = {_c_value(name, value)}" for name, value in said.items())
+        lines.append(f"    {{{members}}},\n")
+    return f"\nstatic const {kind} {array}[] = {{\n{''.join(lines)}}};\n"
+
+
+def as_c(rules: RuleTable, ids: Sequence[str]) -> str:
+    """Return a header in C11 of these rules, with the actors that a `Detector` tells apart.
+
+    Args:
+        rules: the compiled detections.
+        ids: of the detections, in the same order; said in the header for whoever gets a hit.
+    """
+    layout = lay_out(rules, syscalls.ARCHES.values())
+    kinds = {"rules": "as_rule", "calls": "as_call", "tests": "as_test", "operands": "as_operand"}
+    kinds["exceptions"] = "as_exception"
+    # They come from files: nothing of theirs may end the comment or the string.
+    plain = [re.sub(r"[^\w.-]", "_", one, flags=re.ASCII) for one in ids]
+    parts = [
+        _HEAD.format(
+            ids=", ".join(plain),
+            names=", ".join(f'"{one}"' for one in plain),
+        )
+    ]
+    members = []
+    for name, kind in kinds.items():
+        rows: Sequence[Mapping[str, int | list[int]]] = getattr(layout, name)
+        parts.append(_array(kind, f"as_detection_{name}", rows))
+        if rows:
+            members.append(f"    table.{name} = as_detection_{name};")
+    if layout.text:
+        chunks = [layout.text[at : at + _BYTES_A_LINE] for at in range(0, len(layout.text), _BYTES_A_LINE)]
+        lines = "".join(f"    {', '.join(str(byte) for byte in chunk)},\n" for chunk in chunks)
+        parts.append(f"\nstatic const uint8_t as_detection_text[] = {{\n{lines}}};\n")
+        members.append("    table.text = as_detection_text;")
+    arches = "".join(f"    {arch:#x},\n" for arch in layout.arches)
+    parts.append(
+        f"\n/* Whose calls are known. */\nstatic const uint32_t as_detection_arches[] = {{\n{arches}}};\n"
+    )
+    members.append("    table.arches = as_detection_arches;")
+    members += [f"    table.{name} = {count};" for name, count in layout.counts.items()]
+    members += [f"    table.actor_fields |= UINT64_C(1) << AS_FIELD_{field.name};" for field in ACTOR]
+    parts.append(_TAIL.format(members="\n".join(members)))
+    return "".join(parts)

@@ -1,0 +1,112 @@
+"""An open of /proc on purpose, and a listener for its record. Not made unless asked for.
+
+It is made where audit is on and the audit rule is there, and nowhere else: nothing is switched on for it. It
+leaves the record of the open, and two that tell of the listener, with everybody who reads audit records.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import sys
+import time
+from typing import TYPE_CHECKING, Final
+
+from auditsense.doctor.facts import Alive
+from auditsense.errors import AuditSenseError
+from auditsense.kernel import procfs
+from auditsense.kernel.audit_status import Enabled
+from auditsense.kernel.rules.constants import Field, Operator
+from auditsense.kernel.self_test import DEFAULT_WITHIN_S, spelling
+from auditsense.sources import netlink
+
+if TYPE_CHECKING:
+    import socket
+
+    from auditsense.doctor.facts import Facts
+    from auditsense.kernel.audit_status import AuditStatus
+    from auditsense.kernel.rules.rule import AuditRule
+
+_BUFFER_BYTES: Final = 8 << 20
+_LONGEST: Final = 1 << 16
+_SYSCALL, _PATH = 1300, 1302
+_ORDER: Final = sys.byteorder
+_STAMP: Final = re.compile(rb"audit\(([\d.:]+)\)")
+_KEY: Final = re.compile(rb' key="([^"]*)"')
+
+
+def attempt(facts: Facts) -> Alive:
+    """Try it, where it can be tried.
+
+    Returns:
+        With a `problem` where it could not be tried. Raises nothing.
+    """
+    status, rules = facts.status, facts.rules
+    if status is None or rules is None:
+        return Alive(problem=facts.refused)
+    there = [one for one in facts.wanted if any(rule.same_as(one) for rule in rules)]
+    if problem := _why_not(facts, status, ruled=bool(there)):
+        return Alive(problem=problem)
+    try:
+        with netlink.open_multicast_socket(_BUFFER_BYTES) as listener:
+            return _tried(listener, _user(there[0]))
+    except (AuditSenseError, OSError) as problem:
+        return Alive(problem=str(problem))
+
+
+def _why_not(facts: Facts, status: AuditStatus, *, ruled: bool) -> str:
+    """Return why it cannot be tried; "": it can."""
+    if status.enabled == Enabled.OFF:
+        return "audit is off, and is not switched on for a test"
+    if not ruled:
+        return "the audit rule is not there, and is not added for a test"
+    if procfs.is_of_host() is False:
+        return "/proc here is another procfs than the host's, and an open of it proves nothing"
+    if "net" in facts.outside:
+        return "nothing is heard by multicast in this network namespace"
+    return ""
+
+
+def _user(rule: AuditRule) -> int | None:
+    """Return the only user whom a rule is about; None: it is about everybody."""
+    for one in rule.fields:
+        if one.field is Field.UID and one.op is Operator.EQUAL and isinstance(one.value, int):
+            return one.value
+    return None
+
+
+def _tried(listener: socket.socket, user: int | None) -> Alive:
+    path = spelling()
+    child = os.fork()
+    if child == 0:
+        _open(path, user)
+    os.waitpid(child, 0)
+    wanted = b'name="' + path.encode() + b'"'
+    keys: dict[bytes, str] = {}
+    poll = select.poll()
+    poll.register(listener, select.POLLIN)
+    deadline = time.monotonic() + DEFAULT_WITHIN_S
+    while (left_s := deadline - time.monotonic()) > 0 and poll.poll(left_s * 1000):
+        datagram = listener.recv(_LONGEST)
+        kind = int.from_bytes(datagram[4:6], _ORDER)
+        stamp = _STAMP.match(datagram, 16)
+        if stamp is None:
+            continue
+        if kind == _SYSCALL:
+            key = _KEY.search(datagram)
+            keys[stamp[1]] = key[1].decode(errors="replace") if key is not None else ""
+        elif kind == _PATH and wanted in datagram:
+            return Alive(seen=True, key=keys.get(stamp[1], ""))
+    return Alive()
+
+
+def _open(path: str, user: int | None) -> None:
+    """Be the child: open, and end without running what its parent has left to run."""
+    try:
+        if user:
+            os.setgroups([])
+            os.setresuid(user, user, user)
+        os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    finally:
+        os._exit(0)

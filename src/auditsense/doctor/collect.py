@@ -1,0 +1,156 @@
+"""Looks at a host: the kernel's audit, /proc, what is below /run, the running sensor. Changes nothing."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import importlib.metadata
+import os
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from auditsense.config.loader import FOLDER, files_of, read
+from auditsense.config.settings import settings
+from auditsense.core.ring import core_version
+from auditsense.doctor import proc
+from auditsense.doctor.facts import Facts
+from auditsense.errors import AuditSenseError, ConfigError, KernelCommandError
+from auditsense.kernel import journal_file as leavings
+from auditsense.kernel.commands import Commands
+from auditsense.kernel.rules import auditctl
+from auditsense.sources.unicast import DEFAULT_AUDIT_RULE
+from auditsense.status.client import NotRunningError, ask
+from auditsense.status.config import DEFAULT_SOCKET
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from auditsense.kernel.audit_status import AuditStatus
+    from auditsense.kernel.journal_file import Left
+    from auditsense.kernel.rules.rule import AuditRule
+
+_TIME_ERROR: Final = 5  # adjtimex(2)
+_TIMEX_BYTES: Final = 512  # more than struct timex has anywhere
+_ASK_S: Final = 2.0
+
+
+def clock_synchronised() -> bool | None:
+    """Tell whether somebody keeps this host's clock right (adjtimex(2), which here only reads)."""
+    try:
+        state = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES))
+    except (AttributeError, OSError):
+        return None
+    return None if state < 0 else state != _TIME_ERROR
+
+
+@dataclass(frozen=True)
+class Host:
+    """Where to look.
+
+    Attributes:
+        root: of the file system.
+        commands: makes the client of the kernel's audit.
+        socket: of the running sensor; None: it is not asked.
+        clock: tells whether the clock is synchronised.
+        config: the only configuration file; None: the usual ones, below root.
+    """
+
+    root: Path = Path("/")
+    commands: Callable[[], Commands] = Commands
+    socket: Path | None = DEFAULT_SOCKET
+    clock: Callable[[], bool | None] = field(default=clock_synchronised)
+    config: str | None = None
+
+
+def look(host: Host) -> Facts:
+    """Return what could be seen. Raises nothing: what cannot be seen is a fact too."""
+    root = host.root
+    refused, no_audit, status, rules = _kernel(host.commands)
+    sensor, problem, stale = _sensor(host.socket)
+    configured, misconfigured = _configuration(host)
+    return Facts(
+        refused=refused,
+        no_audit=no_audit,
+        status=status,
+        rules=rules,
+        wanted=_wanted(sensor),
+        boot=proc.boot_parameter(root),
+        owner=proc.name_of(root, status.pid) if status is not None and status.pid else "",
+        listeners=proc.listeners(root),
+        effective=proc.capabilities(root, "CapEff"),
+        bounding=proc.capabilities(root, "CapBnd"),
+        outside=proc.outside(root),
+        container=proc.container(root),
+        processes=proc.starts(root),
+        mounts=proc.mounts(root),
+        rmem_max=proc.number(root, "net/core/rmem_max"),
+        clock=host.clock(),
+        left=_left(root),
+        sensor=sensor,
+        sensor_problem=problem,
+        stale_socket=stale,
+        configured=configured,
+        misconfigured=misconfigured,
+        python=(sys.version_info.major, sys.version_info.minor),
+        core=core_version(),
+        package=_package(),
+        machine=os.uname().machine,
+    )
+
+
+def _kernel(
+    commands: Callable[[], Commands],
+) -> tuple[str, bool, AuditStatus | None, tuple[AuditRule, ...] | None]:
+    try:
+        with commands() as kernel:
+            return "", False, kernel.status(), tuple(kernel.rules())
+    except AuditSenseError as problem:
+        cause = problem.__cause__
+        none = isinstance(cause, KernelCommandError) and cause.errno == errno.EPROTONOSUPPORT
+        return str(problem), none, None, None
+
+
+def _sensor(path: Path | None) -> tuple[dict[str, Any] | None, str, bool]:
+    if path is None:
+        return None, "", False
+    try:
+        return ask(path, _ASK_S), "", False
+    except NotRunningError:
+        return None, "", os.path.lexists(path)
+    except AuditSenseError as problem:
+        return None, str(problem), False
+
+
+def _configuration(host: Host) -> tuple[tuple[str, ...], tuple[str, ...] | None]:
+    try:
+        found = read(files_of(host.config, host.root / FOLDER.relative_to("/")))
+        settings(found)
+    except ConfigError as wrong:
+        # To others it may be closed, and what stands in it with it: then nothing is known.
+        closed = os.geteuid() != 0 and any(one.endswith(os.strerror(errno.EACCES)) for one in wrong.problems)
+        return (), None if closed else wrong.problems
+    return tuple(map(str, found.files)), ()
+
+
+def _wanted(sensor: dict[str, Any] | None) -> tuple[AuditRule, ...]:
+    lines = sensor["audit_rules"] if sensor is not None else [DEFAULT_AUDIT_RULE]
+    return tuple(auditctl.parse(line) for line in lines)
+
+
+def _left(root: Path) -> tuple[Left, ...] | str | None:
+    folder = root / leavings.DEFAULT_FOLDER.relative_to("/")
+    if os.path.lexists(folder) and not os.access(folder, os.R_OK | os.X_OK):
+        return None
+    try:
+        return leavings.left(folder)
+    except AuditSenseError as problem:
+        return str(problem)
+
+
+def _package() -> str:
+    try:
+        return importlib.metadata.version("auditsense")
+    except importlib.metadata.PackageNotFoundError:
+        return ""

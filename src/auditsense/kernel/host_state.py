@@ -1,0 +1,100 @@
+"""The kernel's audit before a takeover, and whether it is so again.
+
+Pure but for `look`. What differs is told apart: what the sensor changed and is still so, and what
+other processes changed meanwhile, which stays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from auditsense.kernel.access import process_name
+from auditsense.kernel.plan import AddRule, BecomeOwner, ChangeSetting
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from auditsense.kernel.audit_status import AuditStatus
+    from auditsense.kernel.commands import Commands
+    from auditsense.kernel.plan import Step
+    from auditsense.kernel.rules.rule import AuditRule
+
+_COMPARED: Final = ("enabled", "failure", "rate_limit", "backlog_limit", "backlog_wait_time")
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """Settings, owner and audit rules at one moment.
+
+    Attributes:
+        status: what AUDIT_GET answered.
+        rules: what AUDIT_LIST_RULES answered, in order.
+    """
+
+    status: AuditStatus
+    rules: tuple[AuditRule, ...]
+
+
+def look(commands: Commands) -> Image:
+    """Ask the kernel.
+
+    Raises:
+        AuditSenseError: see `Commands`.
+    """
+    return Image(commands.status(), tuple(commands.rules()))
+
+
+def remains(now: Image, steps: Sequence[Step], owner: int) -> list[str]:
+    """Return what the process *owner* changed by *steps* and is still so, one line a change."""
+    found: list[str] = []
+    for step in steps:
+        match step:
+            case ChangeSetting():
+                if now.status.value_of(step.field) == step.new != step.old:
+                    found.append(f"{step.field.name.lower()} is still {step.new}, it was {step.old}")
+            case BecomeOwner():
+                if now.status.pid == owner:
+                    found.append(f"process {owner} still owns the audit socket")
+            case AddRule():
+                if any(step.rule.same_as(rule) for rule in now.rules):
+                    found.append(f"the audit rule of this step is still there: {step}")
+    return found
+
+
+def changed_by_others(before: Image, now: Image) -> list[str]:
+    """Return what else differs, when nothing `remains`: one line a change."""
+    found: list[str] = []
+    for name in _COMPARED:
+        was, is_now = getattr(before.status, name), getattr(now.status, name)
+        if was != is_now:
+            found.append(f"{name} is {is_now}, it was {was}")
+    if now.status.pid != before.status.pid and _owned(before) | _owned(now):
+        owner = f"process {now.status.pid}" if now.status.pid else "no process"
+        found.append(f"{owner} owns the audit socket now")
+    added = [rule for rule in now.rules if rule not in before.rules]
+    gone = [rule for rule in before.rules if rule not in now.rules]
+    if added:
+        found.append(f"audit rules added: {len(added)}")
+    if gone:
+        found.append(f"audit rules removed: {len(gone)}")
+    if not added and not gone and now.rules != before.rules:
+        found.append("the audit rules are in another order")
+    return found
+
+
+def sentence(before: Image | None, now: Image) -> str:
+    """Return what is true of the host when nothing `remains`.
+
+    Args:
+        before: None: not known.
+        now: after all is undone.
+    """
+    changed = changed_by_others(before, now) if before is not None else []
+    but = f", but for what other processes changed meanwhile: {'; '.join(changed)}" if changed else ""
+    return f"the host is as it was{but}"
+
+
+def _owned(image: Image) -> bool:
+    """Tell whether a living process owns the socket. One that had died before is no loss."""
+    return image.status.pid != 0 and process_name(image.status.pid) is not None

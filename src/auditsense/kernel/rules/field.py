@@ -1,0 +1,195 @@
+"""One condition of an audit rule, checked as the kernel would check it.
+
+Checking here turns the kernel's bare EINVAL into a sentence. What the kernel
+takes but can never match (a key on the exclude list, a syscall argument on the task
+list) is refused as well: such a rule looks as if it worked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from auditsense.errors import AuditRuleError
+from auditsense.kernel.rules.constants import (
+    COMPARISONS,
+    FIELD_NAMES,
+    FILETYPES,
+    MAX_KEY_LEN,
+    MAX_STRING_LEN,
+    OPERATOR_SIGNS,
+    UNSET,
+    Field,
+    Filter,
+    Operator,
+)
+
+PATH_FIELDS = frozenset({Field.DIR, Field.WATCH, Field.EXE})
+SUBJECT_FIELDS = frozenset(
+    {Field.SUBJ_USER, Field.SUBJ_ROLE, Field.SUBJ_TYPE, Field.SUBJ_SEN, Field.SUBJ_CLR},
+)
+OBJECT_FIELDS = frozenset(
+    {
+        Field.OBJ_USER,
+        Field.OBJ_ROLE,
+        Field.OBJ_TYPE,
+        Field.OBJ_LEV_LOW,
+        Field.OBJ_LEV_HIGH,
+    },
+)
+# Their value is the length of a piece of the rule's string buffer.
+STRING_FIELDS = PATH_FIELDS | SUBJECT_FIELDS | OBJECT_FIELDS | {Field.FILTERKEY}
+
+UID_FIELDS = frozenset(
+    {Field.UID, Field.EUID, Field.SUID, Field.FSUID, Field.LOGINUID, Field.OBJ_UID},
+)
+GID_FIELDS = frozenset({Field.GID, Field.EGID, Field.SGID, Field.FSGID, Field.OBJ_GID})
+ARGUMENT_FIELDS = frozenset({Field.ARG0, Field.ARG1, Field.ARG2, Field.ARG3})
+
+_EQUAL = frozenset({Operator.EQUAL})
+_EQUALITY = frozenset({Operator.EQUAL, Operator.NOT_EQUAL})
+_EVERY = frozenset(Operator)
+_ORDER = _EVERY - {Operator.BIT_MASK, Operator.BIT_TEST}
+_EQUAL_ONLY = frozenset({Field.DIR, Field.WATCH, Field.PERM})
+_EQUALITY_ONLY = frozenset(
+    {
+        Field.SUBJ_USER,
+        Field.SUBJ_ROLE,
+        Field.SUBJ_TYPE,
+        Field.OBJ_USER,
+        Field.OBJ_ROLE,
+        Field.OBJ_TYPE,
+        Field.FILTERKEY,
+        Field.LOGINUID_SET,
+        Field.ARCH,
+        Field.FSTYPE,
+        Field.FILETYPE,
+        Field.FIELD_COMPARE,
+        Field.EXE,
+        Field.INODE,
+    },
+)
+_EVERY_OPERATOR = ARGUMENT_FIELDS | {Field.PERS, Field.DEVMINOR}
+
+# A user or exclude rule sees one record and its task; a field beyond these makes the kernel
+# give up on the whole list (audit_filter). A task rule sees no syscall, hence no context.
+_RECORD_FIELDS = SUBJECT_FIELDS | {
+    Field.PID,
+    Field.UID,
+    Field.GID,
+    Field.LOGINUID,
+    Field.LOGINUID_SET,
+    Field.MSGTYPE,
+    Field.EXE,
+}
+_SYSCALL_FIELDS = frozenset(Field) - {Field.MSGTYPE, Field.FSTYPE}
+_FIELDS_OF = {
+    Filter.USER: _RECORD_FIELDS,
+    Filter.EXCLUDE: _RECORD_FIELDS,
+    Filter.TASK: SUBJECT_FIELDS
+    | UID_FIELDS - {Field.OBJ_UID}
+    | GID_FIELDS - {Field.OBJ_GID}
+    | {Field.PID, Field.PERS, Field.LOGINUID_SET, Field.EXE},
+    Filter.EXIT: _SYSCALL_FIELDS,
+    Filter.IO_URING: _SYSCALL_FIELDS - {Field.PERM},
+    Filter.FILESYSTEM: frozenset({Field.FSTYPE, Field.FILTERKEY}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RuleField:
+    """A field, how it compares, and with what.
+
+    Attributes:
+        field: `audit_rule_data.fields[i]`.
+        op: `audit_rule_data.fieldflags[i]`.
+        value: For a field of `STRING_FIELDS` its bytes, 1 to 4,096 (a key 1 to 256), cut
+            from `audit_rule_data.buf`; no NUL. For any other `values[i]`, unsigned 32
+            bits: a negative exit or argument is kept as the kernel gets it, modulo 2**32.
+
+    Raises:
+        AuditRuleError: the kernel would refuse the field, or it could match nothing.
+    """
+
+    field: Field
+    op: Operator
+    value: int | bytes
+
+    def __post_init__(self) -> None:
+        """Refuse what the kernel would refuse."""
+        _check_operator(self)
+        if isinstance(self.value, bytes):
+            _check_string(self, self.value)
+        else:
+            _check_number(self, self.value)
+
+    @property
+    def name(self) -> str:
+        """The field's name in auditctl text."""
+        return FIELD_NAMES[self.field]
+
+    def check_filter(self, which: Filter) -> None:
+        """Raise AuditRuleError when a rule of that list cannot have this field."""
+        if self.field not in _FIELDS_OF[which]:
+            lists = [other.name.lower() for other in Filter if self.field in _FIELDS_OF[other]]
+            raise AuditRuleError(
+                f"{self.name} cannot be used on the {which.name.lower()} list, only on: {', '.join(lists)}",
+            )
+
+
+def _check_operator(field: RuleField) -> None:
+    allowed = _ORDER
+    if field.field in _EQUAL_ONLY:
+        allowed = _EQUAL
+    elif field.field in _EQUALITY_ONLY:
+        allowed = _EQUALITY
+    elif field.field in _EVERY_OPERATOR:
+        allowed = _EVERY
+    if field.op not in allowed:
+        signs = " ".join(OPERATOR_SIGNS[op] for op in Operator if op in allowed)
+        raise AuditRuleError(f"{field.name} takes {signs} only, not {OPERATOR_SIGNS[field.op]}")
+
+
+def _check_string(field: RuleField, value: bytes) -> None:
+    if field.field not in STRING_FIELDS:
+        raise AuditRuleError(f"{field.name} takes a number, not {value!r}")
+    if not value:
+        raise AuditRuleError(f"{field.name} is empty")
+    if b"\0" in value:
+        raise AuditRuleError(f"{field.name} contains a NUL byte: {value!r}")
+    limit = MAX_KEY_LEN if field.field is Field.FILTERKEY else MAX_STRING_LEN
+    if len(value) > limit:
+        raise AuditRuleError(f"{field.name} is {len(value)} bytes long, the kernel takes {limit}")
+    if field.field in PATH_FIELDS:
+        _check_path(field, value)
+
+
+def _check_path(field: RuleField, path: bytes) -> None:
+    shown = f"{field.name} {path.decode(errors='surrogateescape')!r}"
+    if not path.startswith(b"/"):
+        raise AuditRuleError(f"{shown} is relative: write the absolute path")
+    if b".." in path.split(b"/"):
+        raise AuditRuleError(f"{shown} contains '..': write the path it leads to")
+    # A directory tree may end in a slash, though "/proc" and "/proc/" are two rules then.
+    if field.field is not Field.DIR and path.endswith(b"/"):
+        raise AuditRuleError(f"{shown} ends in '/': leave it out, or use dir")
+
+
+def _check_number(field: RuleField, value: int) -> None:
+    if field.field in STRING_FIELDS:
+        raise AuditRuleError(f"{field.name} takes text, not the number {value}")
+    if not 0 <= value <= UNSET:
+        raise AuditRuleError(f"{field.name} {value} does not fit the kernel's 32 bits")
+    if value == UNSET and field.field in UID_FIELDS | GID_FIELDS:
+        if field.field is not Field.LOGINUID:
+            raise AuditRuleError(f"{field.name} cannot be unset: only auid and sessionid can")
+        if field.op not in _EQUALITY:
+            raise AuditRuleError("auid can be compared with unset by = and != only")
+    choices = {
+        Field.PERM: range(1, 16),
+        Field.FILETYPE: FILETYPES.values(),
+        Field.FIELD_COMPARE: COMPARISONS.keys(),
+        Field.LOGINUID_SET: range(2),
+        Field.SUCCESS: range(2),
+    }
+    if field.field in choices and value not in choices[field.field]:
+        raise AuditRuleError(f"{field.name} {value:#x} is none of the kernel's values for it")

@@ -1,0 +1,153 @@
+"""Whether an audit rule takes events from one that stands behind it.
+
+The kernel asks the rules of a list in order and takes the first that matches. Which calls two rules
+both match cannot always be told from the rules, so the answers lean one way: a condition that may
+hold counts as one that does. Only calls that succeed matter here, unless the rule is about failures. Of a
+rule on /proc only opens that read matter: nothing else can be done to its root.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import TYPE_CHECKING, Final
+
+from auditsense import syscalls
+from auditsense.kernel.rules.constants import Action, Field, Filter, Operator
+from auditsense.kernel.rules.permission import OPENS, READ, matched
+
+if TYPE_CHECKING:
+    from auditsense.kernel.rules.rule import AuditRule
+
+_ROOT_INODE: Final = 1  # of every procfs
+_SIGN: Final = 0x8000_0000
+# Without one of these records there is no event to detect anything in: SYSCALL, PATH, EOE.
+_NEEDED_RECORDS: Final = frozenset({1300, 1302, 1320})
+_COMPARE: Final = {
+    Operator.EQUAL: operator.eq,
+    Operator.NOT_EQUAL: operator.ne,
+    Operator.LESS: operator.lt,
+    Operator.LESS_EQUAL: operator.le,
+    Operator.GREATER: operator.gt,
+    Operator.GREATER_EQUAL: operator.ge,
+}
+_SAME_SUBJECT: Final = frozenset(
+    {Field.UID, Field.EUID, Field.SUID, Field.FSUID, Field.GID, Field.EGID, Field.SGID, Field.FSGID}
+    | {Field.PID, Field.PPID, Field.LOGINUID, Field.ARCH, Field.SESSIONID, Field.EXE}
+)
+
+
+def hides(earlier: AuditRule, wanted: AuditRule) -> bool:
+    """Tell whether *earlier*, a rule before *wanted*, keeps events from being reported at all."""
+    return earlier.action is Action.NEVER and _meet(earlier, wanted)
+
+
+def steals(earlier: AuditRule, wanted: AuditRule) -> bool:
+    """Tell whether *earlier*, a rule before *wanted*, gives its own key to events of both."""
+    return earlier.action is Action.ALWAYS and _keys(earlier) != _keys(wanted) and _meet(earlier, wanted)
+
+
+def silences_records(rule: AuditRule) -> bool:
+    """Tell whether a rule of the exclude list drops records that every event needs."""
+    if rule.filter is not Filter.EXCLUDE:
+        return False
+    tests = [
+        (_COMPARE[field.op], field.value)
+        for field in rule.fields
+        if field.field is Field.MSGTYPE and field.op in _COMPARE and isinstance(field.value, int)
+    ]
+    return any(all(holds(kind, value) for holds, value in tests) for kind in _NEEDED_RECORDS)
+
+
+def _keys(rule: AuditRule) -> list[int | bytes]:
+    return [field.value for field in rule.fields if field.field is Field.FILTERKEY]
+
+
+def _meet(one: AuditRule, other: AuditRule) -> bool:
+    """Tell whether there may be a call that both rules match: *one* earlier, *other* wanted."""
+    if one.filter is not Filter.EXIT or other.filter is not Filter.EXIT:
+        return False
+    return _outcomes_meet(one, other) and _fields_meet(one, other) and _calls_meet(one, other)
+
+
+def _values(rule: AuditRule, which: Field) -> list[int]:
+    """Return the numbers that a field of a rule has to be equal to."""
+    return [
+        field.value
+        for field in rule.fields
+        if field.field is which and field.op is Operator.EQUAL and isinstance(field.value, int)
+    ]
+
+
+def _about_proc(rule: AuditRule) -> bool:
+    """Tell whether a rule is there to report opens of the root of procfs."""
+    places = [bytes(field.value) for field in rule.fields if field.field is Field.DIR]
+    return b"/proc" in [place.rstrip(b"/") for place in places] or _ROOT_INODE in _values(rule, Field.INODE)
+
+
+def _about_failures(rule: AuditRule) -> bool:
+    """Tell whether a rule matches only calls that fail."""
+    return 0 in _values(rule, Field.SUCCESS) or any(value & _SIGN for value in _values(rule, Field.EXIT))
+
+
+def _outcomes_meet(earlier: AuditRule, wanted: AuditRule) -> bool:
+    if _about_failures(earlier) and not _about_failures(wanted):
+        return False
+    return not _about_proc(wanted) or all(inode == _ROOT_INODE for inode in _values(earlier, Field.INODE))
+
+
+def _calls_meet(earlier: AuditRule, wanted: AuditRule) -> bool:
+    """Tell whether there is a call that both rules are about, by their call lists and permissions."""
+    masks = [rule.syscalls for rule in (earlier, wanted) if rule.syscalls is not None]
+    perms = _values(earlier, Field.PERM) + _values(wanted, Field.PERM)
+    only_opens = _about_proc(wanted)
+    if not perms and not only_opens:
+        return not masks or bool(frozenset.intersection(*masks))
+    return any(_calls_meet_on(arch, masks, perms, only_opens=only_opens) for arch in _arches(earlier, wanted))
+
+
+def _arches(earlier: AuditRule, wanted: AuditRule) -> list[str]:
+    named = _values(earlier, Field.ARCH) + _values(wanted, Field.ARCH)
+    known = [name for value in named if (name := syscalls.arch_name(value)) is not None]
+    if known:
+        return known[:1]  # where both name one, it is the same: see _fields_meet
+    native = syscalls.native_arch()  # a rule without one is for all programs that this host runs
+    return [arch for arch in (native, syscalls.narrow_arch(native)) if arch is not None]
+
+
+def _calls_meet_on(arch: str, masks: list[frozenset[int]], perms: list[int], *, only_opens: bool) -> bool:
+    ways = matched(arch)
+    if not ways:  # no table of this architecture
+        return not masks or bool(frozenset.intersection(*masks))
+    if only_opens:
+        opens = {syscalls.number(name, arch) for name in OPENS}
+        ways = {number: (READ,) for number in ways if number in opens}
+    return any(
+        all(number in mask for mask in masks) and any(all(perm & way for perm in perms) for way in possible)
+        for number, possible in ways.items()
+    )
+
+
+def _fields_meet(one: AuditRule, other: AuditRule) -> bool:
+    for mine in one.fields:
+        for theirs in other.fields:
+            if mine.op is not Operator.EQUAL or theirs.op is not Operator.EQUAL:
+                continue
+            if mine.field in _SAME_SUBJECT and mine.field is theirs.field and mine.value != theirs.value:
+                return False
+            if not _places_meet(mine.field, mine.value, theirs.field, theirs.value):
+                return False
+    return True
+
+
+def _places_meet(mine: Field, my_value: int | bytes, theirs: Field, their_value: int | bytes) -> bool:
+    """Tell whether two places may be one: each a tree (DIR) or a file (WATCH)."""
+    places = {Field.DIR, Field.WATCH}
+    if mine not in places or theirs not in places:
+        return True
+    one, other = bytes(my_value).rstrip(b"/"), bytes(their_value).rstrip(b"/")
+    within = (one + b"/").startswith(other + b"/"), (other + b"/").startswith(one + b"/")
+    if mine is theirs is Field.DIR:
+        return any(within)
+    if mine is theirs:
+        return one == other
+    return within[0] if mine is Field.WATCH else within[1]

@@ -1,0 +1,1 @@
+"""Recorded sources: captures, logs and rotated logs."""

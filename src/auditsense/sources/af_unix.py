@@ -1,0 +1,99 @@
+"""auditd's af_unix plugin: its lines on a Unix socket, connected again when it goes away."""
+
+from __future__ import annotations
+
+import select
+import socket
+import time
+
+from auditsense.errors import InputError
+from auditsense.sources.text_source import PIECE, Text
+
+_FIRST_S = 0.5
+_LONGEST_S = 8.0
+
+
+class Dispatcher(Text):
+    """The socket at a path, as a `Source`. Never ends.
+
+    While nobody is there it is tried again, each time after twice as long, up to 8 s.
+
+    Raises (on entering):
+        InputError: nobody listens there, or this process may not connect.
+    """
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self.name = f"unix:{path}"
+        self._path = path
+        self._socket: socket.socket | None = None
+        self._pause_s = _FIRST_S
+        self._next_s = 0.0
+
+    def _open(self) -> None:
+        try:
+            self._connect()
+        except PermissionError as error:
+            raise InputError(
+                f"{self._path}: {error.strerror}; its mode is in args of auditd's plugins.d/af_unix.conf"
+            ) from None
+        except OSError as error:
+            raise InputError(
+                f"{self._path}: {error.strerror or error}; set active = yes in auditd's "
+                "plugins.d/af_unix.conf and restart auditd"
+            ) from None
+
+    def _close(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def _connect(self) -> None:
+        made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        try:
+            made.connect(self._path)
+        except BaseException:
+            made.close()
+            raise
+        self._socket = made
+        assert self._ready is not None  # noqa: S101 - for the type
+        self._ready.register(made, select.EPOLLIN)
+        self._pause_s = _FIRST_S
+
+    def _read(self) -> bytes:
+        if self._socket is None and not self._again():
+            return b""
+        assert self._socket is not None  # noqa: S101 - for the type
+        try:
+            piece = self._socket.recv(PIECE)
+        except BlockingIOError:
+            return b""
+        except OSError:
+            piece = b""
+        if not piece:
+            self._gone()
+        return piece
+
+    def _gone(self) -> None:
+        self._close()
+        self._tail = b""  # the rest of that line will not come
+        self._broken()
+        self._next_s = time.monotonic() + self._pause_s
+        self._notice(
+            "The Source Is Gone",
+            f"auditd has closed {self._path}; nothing is seen until it is back, and it is tried again",
+            "high",
+        )
+
+    def _again(self) -> bool:
+        now_s = time.monotonic()
+        if now_s < self._next_s:
+            return False
+        try:
+            self._connect()
+        except OSError:
+            self._pause_s = min(2 * self._pause_s, _LONGEST_S)
+            self._next_s = now_s + self._pause_s
+            return False
+        self._notice("The Source Is Back", f"{self._path} is connected again", "low")
+        return True
