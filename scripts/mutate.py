@@ -2,7 +2,7 @@
 
     python scripts/mutate.py                       # 200 of the C core, kernel/ and the alert policy
     python scripts/mutate.py --sample 0 src/auditsense/_ring/window.c      # all of one file
-    python scripts/mutate.py --list src/auditsense/detect/alerts.py               # say what would be tried
+    python scripts/mutate.py --list src/auditsense/detect/alerts.py  # say what would be tried
 
 Each mutant is built in a copy of the checkout. A mutant of C runs the C tests first, its own stage's before
 the others, and only then the Python tests. One of Python first runs the tests that reach its line, as a run
@@ -46,8 +46,9 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 PACKAGE: Final = "src/auditsense"
 EQUIVALENT: Final = ROOT / "scripts" / "equivalent_mutants.txt"
 DEFAULT: Final = (
-    *("_ring.c", "_ring/*.c", "kernel/*.py"),
-    *("alerts.py", "alert_policy.py", "burst.py", "fair_limit.py", "stream_time.py", "notices.py"),
+    *("_ring.c", "_ring/*.c", "kernel/**/*.py"),
+    *("detect/alerts.py", "detect/alert_policy.py", "detect/burst.py"),
+    *("detect/fair_limit.py", "detect/stream_time.py", "detect/notices.py"),
 )
 STARTS_PROCESSES: Final = re.compile(r"\b(subprocess|os\.fork|started|isolated|as_nobody)\b")
 MOST_NEAR: Final = 60  # tests that reach the line of a mutant, before all tests of its module

@@ -167,6 +167,19 @@ def test_ended_and_evicted_bursts_are_still_named() -> None:
     assert {row["pid"] for row in listed["processes"]} == {5, *range(1001, 1010)}
 
 
+def test_burst_that_grew_and_was_evicted_at_once_is_named_as_withheld() -> None:
+    """A withheld burst grows tenfold and makes room for others, all before the run of its hits is over."""
+    policy = AlertPolicy(max_alerts=5, max_bursts=2)
+    with Detector(host=HOST, policy=policy) as detector:
+        documents = fed(detector, opens(1, 0))
+        text = b"".join(event.text for event in (*opens(2, 20, 150), *opens(3, 200), *opens(4, 220)))
+        documents += detector.feed_text(text)
+        documents += detector.finish()
+    assert pids(documents) == {1}
+    (listed,) = withheld(documents)
+    assert {row["pid"]: row["count"] for row in listed["processes"]} == {2: 150, 3: 10, 4: 10}
+
+
 def test_ended_bursts_beyond_the_bound_are_counted() -> None:
     policy = AlertPolicy(max_alerts=5, suppress_ms=1000, max_bursts=3)
     with Detector(host=HOST, policy=policy) as detector:

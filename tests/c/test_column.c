@@ -209,6 +209,7 @@ static void no_hits(void) {
         CHECK_EQUAL(read_column(cut, AS_FIELD_EXE, AS_COLUMN_WORDS), AS_ARGUMENT);
     }
     CHECK_EQUAL(read_column(len, AS_FIELDS, AS_COLUMN_TEXT), AS_ARGUMENT);
+    CHECK_EQUAL(read_column(0, AS_FIELDS, AS_COLUMN_TEXT), AS_ARGUMENT);
     CHECK_EQUAL(as_hits_column(drained, len, 0, AS_COLUMN_COUNTS + 1, out, len, &column), AS_ARGUMENT);
     CHECK_EQUAL(as_hits_column(drained, len, 0, AS_COLUMN_TEXT, out, len - 1, &column), AS_ARGUMENT);
 

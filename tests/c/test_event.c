@@ -136,6 +136,15 @@ static void whole_events(void) {
     CHECK_EQUAL(t.stats.late, 2);
     CHECK_EQUAL(t.stats.open_events, 0);
 
+    CASE("so is what comes behind the end of an event that no rule wants");
+    t = fresh(sample_config());
+    add_from(&t, 1, AS_TYPE_SYSCALL, GUARDED(SAMPLE_SYSCALL), 0, "");
+    add(&t, 1, AS_TYPE_EOE, "");
+    add(&t, 1, AS_TYPE_PATH, SAMPLE_PATH);
+    add(&t, 1, AS_TYPE_CWD, SAMPLE_CWD);
+    add(&t, 1, 1309, "argc=1");
+    CHECK_EQUAL(t.stats.late, 3);
+
     CASE("an event waits for the PATH its SYSCALL announces, when the end overtook it");
     t = fresh(sample_config());
     add(&t, 1, AS_TYPE_EOE, "");

@@ -98,14 +98,40 @@ static void cuts(void) {
         CHECK_EQUAL(both.text[i], i == sizeof large || (i % 1000 == 0 && i > 0) ? '|' : 'x');
     }
 
+    CASE("behind the first block, neither what follows the text nor what follows a zero byte ends a line");
+    enum { BLOCK = 8192 };
+    static uint8_t long_line[BLOCK + 32];
+    for (uint32_t has_zero = 0; has_zero < 2; has_zero++) {
+        memset(long_line, 'x', sizeof long_line);
+        long_line[BLOCK + 10] = has_zero ? '\0' : 'x';
+        long_line[BLOCK + 20] = '\n';
+        const joined one = lines_of(as_span_of(long_line, BLOCK + 15), BLOCK + 15);
+        CHECK_EQUAL(one.len, LONGEST + 1 + (has_zero ? 5 : 0));
+    }
+    as_config large_config = sample_config();
+    large_config.datagram_bytes = 2 * BLOCK;
+    static uint8_t large_memory[2 * BLOCK + 64];
+    as_lines lines;
+    as_carver from = {.base = large_memory};
+    as_span line;
+    bool cut;
+    as_lines_carve(&lines, &large_config, &from);
+    as_lines_begin(&lines);
+    as_span rest = as_span_of(long_line, BLOCK + 30);
+    CHECK(as_lines_take(&lines, &rest, &line, &cut));
+    CHECK_EQUAL(line.len, BLOCK + 10);
+    long_line[BLOCK + 10] = 'x';
+    as_lines_begin(&lines);
+    rest = as_span_of(long_line, BLOCK + 15);
+    CHECK(!as_lines_take(&lines, &rest, &line, &cut));
+    CHECK(as_lines_rest(&lines, &line, &cut));
+    CHECK_EQUAL(line.len, BLOCK + 15);
+
     CASE("asked for the next line of no text, there is none");
     const as_config config = sample_config();
     uint8_t memory[LONGEST + 64];
-    as_lines lines;
-    as_carver from = {.base = memory};
+    from = (as_carver){.base = memory};
     as_span nothing = GUARDED("");
-    as_span line;
-    bool cut;
     as_lines_carve(&lines, &config, &from);
     CHECK(!as_lines_take(&lines, &nothing, &line, &cut));
 }

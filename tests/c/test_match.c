@@ -232,6 +232,17 @@ static void wants(void) {
         }
     }
 
+    CASE("a call is remembered when its text has room, and only then");
+    for (int zeros = 8; zeros < 40; zeros++) {
+        char body[128];
+        const int len = snprintf(body, sizeof body, "arch=%0*x syscall=257 ", zeros, 0xc000003e);
+        const uint32_t read = (uint32_t)len;
+        (void)snprintf(body + len, sizeof body - (size_t)len, "x=y");
+        match = match_of(&table);
+        CHECK_EQUAL(WANTS(&match, body), 5);
+        CHECK_EQUAL(match.last.len, read <= sizeof match.last.text ? read : 0);
+    }
+
     CASE("64 rules and thousands of calls are told apart");
     static as_call many[8192];
     static as_rule all[64];
@@ -469,6 +480,13 @@ static void operands_of_an_architecture(void) {
     CHECK_EQUAL(as_match_event(&other, 1, values), 1);
     values[AS_FIELD_ARCH].span = GUARDED("40000028");
     CHECK_EQUAL(as_match_event(&other, 1, values), 0);
+
+    CASE("the architecture is read for a single operand of one");
+    const as_test only = {.field = AS_FIELD_A2, .op = AS_OP_TEXT, .first_operand = 1, .operands = 1};
+    as_rules single = rules;
+    single.tests = &only;
+    const as_match second = match_of(&single);
+    CHECK_EQUAL(second.fields, AS_BIT(AS_FIELD_A2) | AS_BIT(AS_FIELD_ARCH));
 
     CASE("no architecture is read for operands without one, nor for numbers with a mask");
     const as_operand number = {.number = 1, .mask = 1};

@@ -39,7 +39,7 @@ static void dates(void) {
             "Nov; stdout F ", "Nov,, stdout F ", "No,, stdout F ", "N,v stdout F ", "Mon-, stdout F ", "[ov stdout F ",
             "Nov, stdout", "@ov stdout F ", "stdout F ", "stderr P ", ", stdout F ", ",,, stdout F ", "-:- stdout F ");
     KNOWN("a number may have the marks and the letters of a time", "2026-11-24T16:00:00Z stdout F ", "1-:.,+/1 stdout F ",
-          "20261124T160000 stdout F ", "160000Z stderr P ", "2026Zz stdout F ", "1T stdout F ", "Nov stdout F ",
+          "20261124T160000 stdout F ", "Sat stdout F ", "160000Z stderr P ", "2026Zz stdout F ", "1T stdout F ", "Nov stdout F ",
           "1z1Z stderr F ");
     UNKNOWN("and no others", "2026x stdout F ", "2026xy stdout F ", "1TZa stdout F ", "1TTZ stdout F ", "1_1 stdout F ",
             "16:00PM stdout F ", "1` stdout F ", "1{ stdout F ", "1@ stdout F ");

@@ -177,6 +177,14 @@ static void nearly_expected(void) {
     CHECK_TEXT(behind("xitems=2", AS_TYPE_SYSCALL, AS_FIELD_ITEMS), "1");
     CHECK_TEXT(behind("items", AS_TYPE_SYSCALL, AS_FIELD_ITEMS), "1");
 
+    CASE("a byte that differs from the equals sign in its highest bit alone is none");
+    fields found = SYSCALL("arch=c000003e syscall=257 success\xbdyes exit=1 pid\xbd" "7 comm=\"a\"");
+    CHECK(absent(&found, AS_FIELD_SUCCESS));
+    CHECK(absent(&found, AS_FIELD_PID));
+    CHECK_TEXT(text_of(&found, AS_FIELD_COMM), "a");
+    found = SYSCALL("arch\xbd" "c000003e syscall=257");
+    CHECK(absent(&found, AS_FIELD_ARCH));
+
     CASE("an expected key may come with a value nobody expects");
     CHECK_TEXT(behind("items=", AS_TYPE_SYSCALL, AS_FIELD_PID), "92");
     CHECK_TEXT(behind("items=\"2\"", AS_TYPE_SYSCALL, AS_FIELD_ITEMS), "2");
@@ -302,6 +310,9 @@ static void odd_shapes(void) {
     CHECK_TEXT(text_of(&found, AS_FIELD_PID), "7");
     found = SYSCALL("subj=a");
     CHECK_TEXT(text_of(&found, AS_FIELD_SUBJ), "a");
+    found = SYSCALL("subj=\"a b\" key=\"k\"");
+    CHECK_TEXT(text_of(&found, AS_FIELD_SUBJ), "a b");
+    CHECK_TEXT(text_of(&found, AS_FIELD_KEY), "k");
 
     CASE("of two equal keys the first counts");
     found = SYSCALL("pid=7 pid=8");
@@ -428,6 +439,15 @@ static void one_after_another(void) {
     }
 }
 
+static void no_stamp_of_zeros(void) {
+    CASE("zero bytes are no stamp, whatever stamp came before");
+    static const char zeros[64];
+    as_stamp before = {0};
+    as_record record;
+    CHECK(as_record_read_next(&before, 1300, GUARDED("audit(1.000:1): a=1"), &record));
+    CHECK(!as_record_read_next(&before, 1300, guarded_span(zeros, sizeof zeros), &record));
+}
+
 static void longest_stamp(void) {
     CASE("a stamp of as many bytes as there is room for is remembered, a longer one is not");
     for (int zeros = 20; zeros < 60; zeros++) {
@@ -550,6 +570,7 @@ static void others(void) {
 int main(void) {
     stamps();
     one_after_another();
+    no_stamp_of_zeros();
     longest_stamp();
     only_what_is_wanted();
     start_of_a_call();

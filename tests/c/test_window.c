@@ -301,6 +301,16 @@ static void table_of_keys(void) {
     }
     CHECK_EQUAL(stats.keys_evicted, 1 + 10000);
 
+    CASE("a table of one place holds the key that was used last");
+    windows = sample_of(1, 2, 0);
+    memset(&stats, 0, sizeof stats);
+    for (uint64_t key = 1; key <= 4; key++) {
+        window = as_windows_of(&windows, 0, (const uint64_t[]){key, 0}, &stats);
+        put(&windows, window, 2, 10000 * key, 1);
+        CHECK(as_windows_of(&windows, 0, (const uint64_t[]){key, 0}, &stats) == window);
+    }
+    CHECK_EQUAL(stats.keys_evicted, 3);
+
     CASE("rules that count to one need no windows");
     const as_rule rule = {.count = 1, .span_ms = 1};
     const as_rules rules = {.rules = &rule, .rule_count = 1};

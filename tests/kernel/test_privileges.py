@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import pytest
+
+from auditsense.errors import AuditSenseError
+from auditsense.kernel import privileges
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 KEEP = """
 import os, sys
@@ -127,6 +137,19 @@ def test_another_user_has_none_of_the_groups_of_this_one() -> None:
     status = status_of(GROUPS)
     assert status["Groups"].split() == []
     assert {*status["Uid"].split(), *status["Gid"].split()} == {"65534"}
+
+
+@pytest.mark.parametrize("give_up", [lambda: privileges.rename(b"audit-guardian"), privileges.keep_only])
+def test_refusal_of_the_kernel_is_an_error_that_says_why(
+    give_up: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> int:
+        ctypes.set_errno(errno.EPERM)
+        return -1
+
+    monkeypatch.setattr(privileges, "_libc", lambda: SimpleNamespace(prctl=refuse))
+    with pytest.raises(AuditSenseError, match=r"^cannot .+: Operation not permitted$"):
+        give_up()
 
 
 NAMED = """
