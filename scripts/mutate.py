@@ -76,7 +76,8 @@ TESTS: Final[dict[str, tuple[str, ...]]] = {
         ),
     ),
     "": (
-        *("tests/test_{name}.py", "tests/test_alerts.py", "tests/test_alert_actors.py"),
+        *("tests/test_{name}.py", "tests/test_alerts.py", "tests/test_alert_policy.py"),
+        "tests/test_alert_actors.py",
         *("tests/test_alert_limit.py", "tests/test_alert_time.py", "tests/test_actor.py"),
         *("tests/test_sensor.py", "tests/test_replay.py"),
         *("tests/test_reload.py", "tests/test_embedding.py"),

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from auditsense import AlertPolicy, shipped_detections
 from auditsense.detect import alerts
+from auditsense.detect.alert_policy import AlertCounts
+from auditsense.detect.burst import Burst
 
 
 @pytest.mark.parametrize(
@@ -32,3 +36,14 @@ def test_policy_without_settings() -> None:
 
 def test_bounds_of_what_is_kept() -> None:
     assert (alerts._MOST_HOSTS, alerts._MOST_LISTED) == (1024, 100)
+
+
+@pytest.mark.parametrize("kept", [AlertPolicy, AlertCounts, Burst])
+def test_what_is_kept_has_no_other_attributes(kept: type[object]) -> None:
+    assert "__dict__" not in dir(kept)
+    assert {one.name for one in dataclasses.fields(kept)} == {*kept.__slots__}  # type: ignore[arg-type, attr-defined]
+
+
+def test_policy_cannot_be_changed() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        AlertPolicy().max_alerts = 1  # type: ignore[misc]

@@ -1,7 +1,9 @@
 /* Going on in another ring: everything that a later decision depends on is the same there. */
 #include "_ring/adopt.h"
 
+#include <linux/netlink.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 #include "_ring/handle.h"
 #include "check.h"
@@ -136,6 +138,20 @@ static void all_that_counts_is_the_same(void) {
     const as_span text = as_texts_span(&after->events.texts, event->texts[AS_ROLE_SYSCALL]);
     CHECK(text.len > 4 && memcmp(text.at, "arch", 4) == 0);
     as_ring_free(before);
+
+    CASE("the new ring keeps no records but those that the old one kept, and asks for senders as it did");
+    as_ring *few = ring_of(1, 1);
+    as_ring *next = ring_of(1, 1);
+    CHECK_EQUAL(as_ring_keep(few, AS_BIT(AS_FIELD_PID)), AS_OK);
+    CHECK(few->events.roles != next->events.roles);
+    few->datagrams.named = true;
+    CHECK(as_adopt(next, few, stays));
+    CHECK_EQUAL(next->hits.fields, AS_BIT(AS_FIELD_PID));
+    CHECK_EQUAL(next->events.roles, few->events.roles);
+    CHECK(next->datagrams.named);
+    CHECK(next->datagrams.messages[0].msg_hdr.msg_name == &next->datagrams.senders[0]);
+    as_ring_free(few);
+    as_ring_free(next);
 
     CASE("and the new ring finishes the line and the event without the old one");
     feed(after, "=0 name=\"/proc\" nametype=NORMAL\n");

@@ -271,6 +271,47 @@ static void in_log_files(void) {
     CHECK_EQUAL(decide(&t), 2);
 }
 
+static void what_a_log_lacks(void) {
+    table t = fresh(sample_config());
+    t.text = true;
+    t.clocked = false;
+    CASE("a PATH record that is announced and does not come is counted for wanted events only");
+    add_from(&t, 1, AS_TYPE_SYSCALL, GUARDED(SAMPLE_SYSCALL), 0, "");
+    CHECK_EQUAL(t.events.habits[0].pathless, 0);
+    add(&t, 2, AS_TYPE_SYSCALL, SAMPLE_SYSCALL);
+    CHECK_EQUAL(t.events.habits[0].pathless, 1);
+
+    CASE("an event of text with all that its SYSCALL record announces lacks nothing without its end");
+    t = fresh(sample_config());
+    t.text = true;
+    t.clocked = true;
+    add(&t, 1, AS_TYPE_SYSCALL, SAMPLE_SYSCALL);
+    add(&t, 1, AS_TYPE_PATH, SAMPLE_PATH);
+    CHECK(!expire(&t, 1000));
+    CHECK(expire(&t, 3000));
+    CHECK_EQUAL(decide(&t), 1);
+    CHECK_EQUAL(t.stats.incomplete, 0);
+
+    CASE("where no event has a PROCTITLE, one ends with the first record of the next event, not with its own");
+    t = fresh(sample_config());
+    t.text = true;
+    t.clocked = false;
+    for (uint32_t i = 1; i <= t.events.habit; i++) {
+        add(&t, i, AS_TYPE_SYSCALL, "arch=c000003e syscall=257 items=0");
+        while (decide(&t) != 0) {
+        }
+    }
+    const uint32_t serial = t.events.habit + 1;
+    add(&t, serial, AS_TYPE_SYSCALL, "arch=c000003e syscall=257 items=0");
+    while (expire(&t, 0) || decide(&t) != 0) {
+    }
+    CHECK_EQUAL(t.stats.open_events, 1);
+    add(&t, serial, AS_TYPE_CWD, SAMPLE_CWD);
+    CHECK_EQUAL(decide(&t), 0);
+    add(&t, serial + 1, AS_TYPE_SYSCALL, "arch=c000003e syscall=257 items=0");
+    CHECK_EQUAL(decide(&t), serial);
+}
+
 /* The readable cases have what happens to events that somebody wants. */
 static void where_paths_are_the_end(void) {
     as_config config = sample_config();
@@ -556,6 +597,7 @@ int main(void) {
     duplicates();
     ring_operations();
     in_log_files();
+    what_a_log_lacks();
     where_paths_are_the_end();
     hosts();
     timeouts();

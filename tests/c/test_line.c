@@ -181,6 +181,7 @@ static void names(void) {
                   {"MQ_NOTIFY", 1314},
                   {"MQ_GETSETATTR", 1315},
                   {"IPC_SET_PERM", 1311},
+                  {"5", 5},
                   {"1300", 1300},
                   {"1327", 1327},
                   {"65536", 0},

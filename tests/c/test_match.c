@@ -557,8 +557,24 @@ static void unknown_architectures(void) {
     CHECK_EQUAL(match.unknown_records, 0);
 }
 
+/* Which rules have exceptions is found when the table is carved, whatever lay there before. */
+static void exceptions(void) {
+    const as_rules *const whole = &good_table()->rules;
+    const as_rules empty = {0};
+    const as_config config = sample_config();
+    CASE("a rule with a single exception is looked at again, and no other rule");
+    const as_match match = match_of(whole);
+    CHECK_EQUAL(match.excepting, 1);
+    as_match used;
+    as_carver from = {.base = memory};
+    memset(&used, 0xff, sizeof used);
+    as_match_carve(&used, &config, &empty, &from);
+    CHECK_EQUAL(used.excepting, 0);
+}
+
 int main(void) {
     valid_tables();
+    exceptions();
     wants();
     operators();
     long_texts();

@@ -63,6 +63,8 @@ static void programs(void) {
             "kernel: [1_0] ", "kernel: [1@] ", "kernel: [1{] ", "kernel: [`] ", "kernel: x[1] ", "kernel: [] x");
     KNOWN("brackets are empty or hold letters, digits and marks", "[] ", "[azAZ09] ", "[ .:,+<>] ", "[][][] ", "[1]audit:");
     UNKNOWN("brackets that do not end are text", "[", "[1", "[1 ", "][", "[/] ", "[;] ", "[=] ");
+    KNOWN("docker compose writes the service and a bar", "auditd-1  | ", "audit |", "audit | Nov 24 audispd: ");
+    UNKNOWN("a service without a bar, or of another name, is text", "audit x ", "audit ", "bob | ");
     KNOWN("a word with a quote or = is none of a header", "1 audispd: ");
     UNKNOWN("", "1 a=b audispd: ", "1 a\"b audispd: ", "1 audi=: ", "1 audi\": ");
     KNOWN("a host and a file behind an arrow name audit", "1 hostA->/var/log/audit/a ", "a->audi ", "1 h->AUDIT");

@@ -276,6 +276,12 @@ static void odd_shapes(void) {
     found = SYSCALL("   ");
     CHECK(absent(&found, AS_FIELD_PID));
 
+    CASE("a record is read to its end, a blank there included");
+    const as_record blank = {.type = AS_TYPE_SYSCALL, .body = GUARDED("pid=7 unknown=1 ")};
+    fields behind_it = {0};
+    CHECK(as_record_fields(&blank, AS_ALL_FIELDS, behind_it.values));
+    CHECK_TEXT(text_of(&behind_it, AS_FIELD_PID), "7");
+
     CASE("an empty key is no field, an empty value is absent, empty quotes are an empty text");
     found = SYSCALL("=7 ppid= pid=8 comm=\"\"");
     CHECK_TEXT(text_of(&found, AS_FIELD_PID), "8");
@@ -357,6 +363,10 @@ static void decoding(void) {
     CASE("markers are absent where they stand bare, and text where they are quoted");
     found = SYSCALL("comm=(null) exe=(none) key=?");
     CHECK(absent(&found, AS_FIELD_COMM) && absent(&found, AS_FIELD_EXE) && absent(&found, AS_FIELD_KEY));
+    found = SYSCALL("comm=(nul) exe=(none key=??");
+    CHECK_TEXT(text_of(&found, AS_FIELD_COMM), "(nul)");
+    CHECK_TEXT(text_of(&found, AS_FIELD_EXE), "(none");
+    CHECK_TEXT(text_of(&found, AS_FIELD_KEY), "??");
     found = SYSCALL("comm=\"(null)\" exe=\"(none)\" key=\"?\"");
     CHECK_TEXT(text_of(&found, AS_FIELD_COMM), "(null)");
     CHECK_TEXT(text_of(&found, AS_FIELD_EXE), "(none)");

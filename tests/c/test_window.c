@@ -19,6 +19,7 @@ static as_windows fresh(const as_config *config, const as_rules *rules) {
     memset(memory, 0, EVERYTHING);
     as_windows_carve(&windows, config, rules, &from);
     CHECK_EQUAL(counting.used, from.used);
+    CHECK_EQUAL(windows.seed, config->seed);
     return windows;
 }
 
