@@ -164,6 +164,11 @@ TEXTS = {
     "one-event": log(event(1)),
     "no-end-of-line": log(event(1)).removesuffix("\n"),
     "without-ends": log(*(event(n, f"{n}.000")[:4] for n in range(1, 5))),
+    "separators": "----\ntime->Tue Nov 24 16:00:00 2026\n"
+    + log(event(1))
+    + "==> audit.log.1 <==\n"
+    + log(event(2))
+    + "time->no date, since it goes on for too long\n",
     "nodes": log(event(1), event(2), node="node=a ") + log(event(1), event(2), node="node=b.example "),
     "carriage-returns": log(event(1), event(2)).replace("\n", "\r\n"),
     "empty-lines": f"\n\n{log(event(1))}\n\n",

@@ -179,8 +179,11 @@ static void take_datagram(as_ring *ring, as_span bytes, uint32_t sender, uint64_
 static void take_line(as_ring *ring, as_span line, bool cut) {
     as_line read;
     const bool record = as_line_read(line, &read);
+    if (!record && as_line_separates(line)) {
+        return;
+    }
+    const bool malformed = !record;
     ring->stats.lines++;
-    const bool malformed = !record && !as_line_separates(line);
     /* Of a record that no field is read from nothing is needed but its type. */
     ring->stats.truncated += cut && (malformed || (record && as_record_has_fields(read.type))) ? 1 : 0;
     ring->stats.malformed += malformed ? 1 : 0;

@@ -180,7 +180,7 @@ typedef struct {
                                     have a record with 16 fields and words that are none of the kernel's: what
                                     follows is not read */
     uint64_t control;            /* answers and notices on the same socket: no records */
-    uint64_t lines;              /* of log text */
+    uint64_t lines;              /* of log text, without those that ausearch and tail write between records */
     uint64_t records;            /* with a stamp that could be read */
     uint64_t malformed;          /* datagrams and lines without one */
     uint64_t events;             /* closed, for whatever reason */

@@ -442,6 +442,7 @@ static void separators(void) {
     CHECK(as_line_separates(GUARDED("----\r")));
     CHECK(as_line_separates(GUARDED("time->Tue Nov 24 16:00:00 2026")));
     CHECK(as_line_separates(GUARDED("==> /var/log/audit/audit.log <==")));
+    CHECK(!as_line_separates(GUARDED("time->SYSCALL msg=audit(1.000:1): arch=c000003e")));
     CHECK(!as_line_separates(GUARDED("==> ")));
     CHECK(!as_line_separates(GUARDED("==> x")));
     CHECK(!as_line_separates(GUARDED("-----")));

@@ -299,7 +299,9 @@ bool as_line_separates(as_span line) {
         line.len--;
     }
     const bool file = as_span_starts(line, AS_LITERAL("==> ")) && memcmp(line.at + line.len - 4, " <==", 4) == 0;
-    return file || as_span_is(line, AS_LITERAL("----")) || as_span_starts(line, AS_LITERAL("time->"));
+    /* The date is 24 bytes long; a longer line is something else. */
+    const bool date = line.len <= LONGEST_NAME && as_span_starts(line, AS_LITERAL("time->"));
+    return file || date || as_span_is(line, AS_LITERAL("----"));
 }
 
 bool as_line_read(as_span line, as_line *out) {

@@ -16,7 +16,7 @@ class Stats:
         truncated: datagrams and lines longer than the limit; their start was used. Also events that a
             detection may want with a record of 16 fields and words that are none of the kernel's.
         control: datagrams that are answers or notices, not records.
-        lines: lines of log text.
+        lines: lines of log text, without the separators of ausearch and tail.
         records: records whose stamp could be read.
         malformed: datagrams and lines that are no record.
         events: events closed, for whatever reason.
