@@ -143,6 +143,16 @@ def test_a_burst_goes_on_over_a_reload_and_is_closed_once() -> None:
         assert detector.alert_counts.alerts == 1
 
 
+def test_burst_that_only_a_reload_moved_is_closed_once() -> None:
+    (pspy,) = shipped()
+    with Detector() as detector:
+        (alert,) = detector.feed(opens(12))
+        assert detector.reload([never(), pspy]) == []
+        (closed,) = detector.finish()
+        assert (alert["auditsense"]["state"], closed["auditsense"]["state"]) == ("alert", "closed")
+        assert detector.finish() == []
+
+
 def test_what_is_gone_closes_its_bursts_and_what_matches_otherwise_begins_anew() -> None:
     (pspy,) = shipped()
     with Detector([pspy]) as detector:

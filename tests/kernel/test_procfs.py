@@ -200,3 +200,16 @@ def test_device_of_host_is_what_process_1_has_at_proc(
     others = "".join(f"{n} 27 8:2 / /mnt/{n} rw - ext4 /dev/sdb rw\n" for n in range(1000, 20_000))
     mountinfo.write_text(f"{ROOT}\n{others}{PROC}\n")
     assert procfs.device_of_host(tmp_path) == os.makedev(0, 21)
+
+
+@pytest.mark.parametrize(("host", "refused"), [(1, True), (0, False), (None, False)])
+def test_root_of_procfs_on_another_device_is_refused(
+    host: int | None, *, refused: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The place stands for the root of a procfs; *host*: the distance of the host's device, if known."""
+    here = tmp_path.stat()
+    monkeypatch.setattr(procfs, "_ROOT_INODE", here.st_ino)
+    monkeypatch.setattr(procfs, "_is_procfs", lambda *_: True)
+    monkeypatch.setattr(procfs, "device_of_host", lambda _: None if host is None else here.st_dev + host)
+    expected = f"{tmp_path} here is another procfs than the host's" if refused else ""
+    assert procfs._difference(os.fsencode(tmp_path), procfs.PROC) == expected
