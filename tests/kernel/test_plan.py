@@ -117,3 +117,9 @@ def test_calls_of_an_architecture_without_a_table_meet_by_number(
 ) -> None:
     found = overlap._calls_meet_on("none", [frozenset(one) for one in masks], [4], only_opens=False)
     assert found is meet
+
+
+@pytest.mark.parametrize("kind", [1299, 1300, 1301, 1302, 1303, 1307, 1319, 1320, 1321, 1327])
+def test_records_that_every_event_needs_are_not_to_be_excluded(kind: int) -> None:
+    excluding = auditctl.parse(f"-a always,exclude -F msgtype={kind}")
+    assert overlap.silences_records(excluding) is (kind in {1300, 1302, 1320})
