@@ -1138,7 +1138,36 @@ static void adopted_is_stayed(void) {
     close(pair[1]);
 }
 
+/* Of the matches of each window, how many are of another actor than the last. */
+static void actors(void) {
+    const as_rule rule = {.keys = {AS_FIELD_PID}, .key_count = 1, .count = 2, .span_ms = 5000};
+    const as_rules table = {.rules = &rule, .rule_count = 1, .actor_fields = AS_BIT(AS_FIELD_UID) | AS_BIT(AS_FIELD_EXE)};
+    static const struct {
+        const char *body;
+        uint32_t others;
+    } opens[] = {{"pid=7 uid=0 exe=\"/a\"", 0}, {"pid=7 uid=0 exe=\"/a\"", 0}, {"pid=7 uid=0 exe=\"/b\"", 1},
+                 {"pid=7 uid=0 exe=\"/b\"", 0}, {"pid=7 uid=1 exe=\"/b\"", 1}, {"pid=7 uid=1 exe=\"/b\"", 0},
+                 {"pid=7 exe=\"/b\"", 1},       {"pid=7 exe=\"/b\"", 0},       {"pid=7 uid=0 exe=\"/a\"", 1}};
+    const as_config config = sample_config();
+    CASE("each window tells how many of its matches are of other actors, whatever actors came before");
+    as_ring *ring = as_ring_new(&config, &table);
+    for (uint32_t i = 0; i < sizeof opens / sizeof *opens; i++) {
+        char body[128];
+        (void)snprintf(body, sizeof body, "arch=c000003e syscall=257 %s", opens[i].body);
+        in.len = 0;
+        pack(&in, 1000, 0, 1300, 2000 + i, i + 1, body);
+        pack(&in, 1000, 0, 1320, 2000 + i, i + 1, "");
+        CHECK_EQUAL(feed(ring), in.len);
+        CHECK_EQUAL(hits_of(ring), i > 0 ? 1 : 0);
+        as_hit hit;
+        memcpy(&hit, drained, sizeof hit);
+        CHECK_EQUAL(i > 0 ? hit.others : 0, opens[i].others);
+    }
+    as_ring_free(ring);
+}
+
 int main(void) {
+    actors();
     adopted_is_stayed();
     adopting();
     excepting();
