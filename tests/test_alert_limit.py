@@ -184,6 +184,7 @@ def test_ended_bursts_beyond_the_bound_are_counted() -> None:
     policy = AlertPolicy(max_alerts=5, suppress_ms=1000, max_bursts=3)
     with Detector(host=HOST, policy=policy) as detector:
         fed(detector, throwaways(3000))
+        assert detector._alerts._limit.waiting <= 2 * 1024 + policy.max_bursts
         (listed,) = withheld(detector.finish())
     assert listed["count"] == 2999
     assert len(listed["processes"]) == 100

@@ -83,6 +83,7 @@ def test_a_closing_document_tells_the_total_when_something_came_after_the_alert(
         assert said(feed(one, scan(1, 0, 25))) == [("alert", 1, 10)]
         (closed,) = one.finish()
     assert said([closed]) == [("closed", 1, 25)]
+    assert one.alert_counts.closed == 1
     assert closed["@timestamp"] == closed["event"]["end"]
     assert closed["auditsense"]["events"] == [event.id for event in scan(1, 0, 10)]
 

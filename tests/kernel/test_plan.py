@@ -123,3 +123,19 @@ def test_calls_of_an_architecture_without_a_table_meet_by_number(
 def test_records_that_every_event_needs_are_not_to_be_excluded(kind: int) -> None:
     excluding = auditctl.parse(f"-a always,exclude -F msgtype={kind}")
     assert overlap.silences_records(excluding) is (kind in {1300, 1302, 1320})
+
+
+@pytest.mark.parametrize(
+    ("outcome", "hides"),
+    [
+        ("", True),
+        ("-F success=1", True),
+        ("-F success=0", False),
+        ("-F exit=3", True),
+        ("-F exit=-13", False),
+    ],
+)
+def test_rule_about_failures_hides_no_call_that_succeeds(outcome: str, *, hides: bool) -> None:
+    earlier = auditctl.parse(f"-a never,exit -F arch=b64 -S openat {outcome}".strip())
+    wanted = auditctl.parse("-a always,exit -F arch=b64 -S openat -F key=k")
+    assert overlap.hides(earlier, wanted) is hides

@@ -100,6 +100,15 @@ def test_ctrl_c_again_and_again_while_putting_back_is_survived() -> None:
     assert kernel.host_state() == before
 
 
+def test_ctrl_c_without_end_ends_putting_back() -> None:
+    kernel = FakeKernel()
+    for position in range(ENTRY, ENTRY + 100):
+        kernel.fail_at(position, KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        run(kernel)
+    assert len(kernel.log) == ENTRY + 2 * (takeover._TRIES + 8)
+
+
 def test_an_error_in_the_block_is_what_the_caller_sees() -> None:
     kernel = FakeKernel()
     before = kernel.host_state()
