@@ -105,6 +105,7 @@ def test_it_does_nothing_while_the_sensor_lives_and_nothing_after_a_clean_end(se
         assert sensor.do("guardian.alive()") == "True"
         assert not sensor.result.exists()
     assert sensor.do("guardian.close()") == "None"
+    assert sensor.do("guardian.pid") == "0"
     assert not Path(f"/proc/{pid}").exists()
     assert sensor.result.read_text() == "as before: nothing asked"
     assert sensor.do("guardian.write(STEPS)") == "None"  # nobody is to be told any more

@@ -109,6 +109,17 @@ def test_ctrl_c_without_end_ends_putting_back() -> None:
     assert len(kernel.log) == ENTRY + 2 * (takeover._TRIES + 8)
 
 
+@pytest.mark.parametrize("owner", [None, 1])
+def test_last_records_are_taken_while_the_sensor_is_the_owner(owner: int | None) -> None:
+    kernel, calls = FakeKernel(), []
+    with Takeover(
+        Commands(kernel), kernel.register, (PROC,), before_release=lambda: calls.append(kernel.pid)
+    ):
+        kernel.alive.add(1)
+        kernel.pid = kernel.pid if owner is None else owner
+    assert calls == ([kernel.caller_pid] if owner is None else [])
+
+
 def test_an_error_in_the_block_is_what_the_caller_sees() -> None:
     kernel = FakeKernel()
     before = kernel.host_state()
