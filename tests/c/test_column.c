@@ -181,6 +181,12 @@ static void numbers(void) {
         CHECK(cases[i].odd != 0 || number(0) == cases[i].value);
     }
 
+    as_hits empty = fresh();
+    put(&empty, AS_FIELD_EXIT, "", AS_FORM_QUOTED);
+    const size_t size = as_hits_drain(&empty, drained);
+    CHECK_EQUAL(read_column(size, AS_FIELD_EXIT, AS_COLUMN_NUMBER), 8);
+    CHECK_EQUAL(column.odd, 1);
+
     CASE("stamp and serial are those of the last event");
     as_hits hits = fresh();
     put(&hits, AS_FIELD_EXIT, "", AS_FORM_ABSENT);

@@ -310,6 +310,23 @@ static void what_a_log_lacks(void) {
     CHECK_EQUAL(decide(&t), 0);
     add(&t, serial + 1, AS_TYPE_SYSCALL, "arch=c000003e syscall=257 items=0");
     CHECK_EQUAL(decide(&t), serial);
+
+    CASE("what a log lacks says nothing of datagrams: their events wait for what is announced");
+    t = fresh(sample_config());
+    t.text = true;
+    for (uint32_t i = 1; i <= t.events.habit; i++) {
+        add(&t, i, AS_TYPE_SYSCALL, SAMPLE_SYSCALL);
+        while (expire(&t, 0) || decide(&t) != 0) {
+        }
+    }
+    CHECK(t.events.lacking);
+    t.text = false;
+    add(&t, serial, AS_TYPE_EOE, "");
+    add(&t, serial, AS_TYPE_SYSCALL, SAMPLE_SYSCALL);
+    while (expire(&t, 0) || decide(&t) != 0) {
+    }
+    add(&t, serial + 1, AS_TYPE_SYSCALL, SAMPLE_SYSCALL);
+    CHECK_EQUAL(decide(&t), 0);
 }
 
 /* The readable cases have what happens to events that somebody wants. */
