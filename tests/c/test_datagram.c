@@ -105,6 +105,7 @@ static void packed(void) {
     CASE("an empty datagram packs to a header");
     const as_packed nothing = {.ms = 1, .bytes = GUARDED("")};
     as_packed_write(bytes, &nothing);
+    CHECK(memcmp(bytes + AS_PACKED_HEADER, "hello", 5) == 0);
     CHECK_EQUAL(as_packed_read(guarded_span(bytes, sizeof bytes), &back), AS_PACKED_HEADER);
     CHECK_EQUAL(back.bytes.len, 0);
 }

@@ -35,6 +35,7 @@ static joined lines_of(as_span text, uint32_t piece) {
         text = as_span_skip(text, len);
         as_lines_begin(&lines);
         while (part.len > 0) {
+            cut = true;
             if (as_lines_take(&lines, &part, &line, &cut)) {
                 join(&all, line, cut);
             }
@@ -171,6 +172,7 @@ static void names(void) {
                   {"", 0},
                   {"SYSCAL", 0},
                   {"SYSCALLS", 0},
+                  {"SOCKADD\xd2", 0},
                   {"syscall", 1300},
                   {"user_cmd", 1100},
                   {"syscal", 0},

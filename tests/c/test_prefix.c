@@ -45,7 +45,8 @@ static void dates(void) {
             "16:00PM stdout F ", "1` stdout F ", "1{ stdout F ", "1@ stdout F ");
     KNOWN("a date has at most eight parts, and two hosts may follow", "1 2 3 4 5 6 7 8 audispd: ",
           "1 2 3 4 5 6 7 8 a audispd: ", "1 2 3 4 5 6 7 8 a b audispd: ", "1 2 3 4 5 6 7 8 9 a audispd: ");
-    UNKNOWN("more of them are text", "1 2 3 4 5 6 7 8 a b c audispd: ", "1 2 3 4 5 6 7 8 9 a b audispd: ",
+    KNOWN("a time zone is part of a date", "1 NZST a b audispd: ", "1 AAA a b audispd: ");
+    UNKNOWN("more of them are text", "1 NzST a b audispd: ", "1 2 3 4 5 6 7 8 a b c audispd: ", "1 2 3 4 5 6 7 8 9 a b audispd: ",
             "a audispd: ", "1 a b ", "1 a 2 b 3 c audispd: ");
     KNOWN("a date alone is enough", "1 ", "1", "Nov 24 16:00:00 ", "1 2 3 4 5 6 7 8 ");
     KNOWN("so are a date and a host, and a program that may be trusted", "1 a ", "1 2 3 4 5 6 7 8 9 ", "1 a audispd ",
