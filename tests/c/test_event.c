@@ -272,6 +272,13 @@ static void in_log_files(void) {
 }
 
 static void what_a_log_lacks(void) {
+    CASE("a habit takes a quarter of the events that can be open, and eight at the least");
+    as_config config = sample_config();
+    CHECK_EQUAL(fresh(config).events.habit, 8);
+    config.event_slots = 64;
+    config.small_texts = 256;
+    CHECK_EQUAL(fresh(config).events.habit, 16);
+
     table t = fresh(sample_config());
     t.text = true;
     t.clocked = false;
