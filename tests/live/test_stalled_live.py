@@ -84,6 +84,9 @@ class Stall:
         return sum(one["auditsense"]["loss"]["by_cause"].get(name, 0) for one in self.said)
 
 
+OPENS_AFTERWARDS = 20
+
+
 def until_read() -> None:
     """Wait until no audit record waits to be read: in the kernel's queue, or in any socket."""
     deadline = time.monotonic() + READ_LIMIT_S
@@ -112,6 +115,10 @@ def stalled(sensor: Command, scanner: Scanner, witness: Witness, opens: int, per
         finally:
             sensor.process.send_signal(signal.SIGCONT)
     opens += count
+    until_read()
+    # What is missing at the end of a load shows with the next serial.
+    finish(scanner.start(OPENS_AFTERWARDS, period_us=1000))
+    opens += OPENS_AFTERWARDS
     until_read()
     time.sleep(NOTICED_S)
     assert sensor.end() == 0
