@@ -64,7 +64,7 @@ def test_another_user_imports_the_copy() -> None:
         ran = subprocess.run(
             [
                 *(Path(sys.executable).resolve(), "-S", "-c"),
-                "import auditsense, auditsense.cli, auditsense.ring; print(auditsense.__file__)",
+                "import auditsense, auditsense.cli, auditsense.core.ring; print(auditsense.__file__)",
             ],
             env={"PYTHONPATH": name, "PATH": os.environ["PATH"]},
             user=NOBODY,
