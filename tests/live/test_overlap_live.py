@@ -1,4 +1,4 @@
-"""Which of two audit rules gives a call its key: as `kernel.overlap` says, so the kernel; see conftest.py."""
+"""Which of two audit rules gives a call its key: as `kernel.rules.shadowing` says, so the kernel; see conftest.py."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ class Takeover:
     their content, the ownership, each setting.
 
     SIGKILL leaves no time for any of this: the journals tell somebody else
-    (`kernel.guardian`, `kernel.leavings`).
+    (`kernel.guardian`, `kernel.journal_file`).
     """
 
     def __init__(  # noqa: PLR0913 - the last two are for whoever needs more than the takeover itself

@@ -1,7 +1,7 @@
 """Sinks: where documents go.
 
 A sink is one object with three methods, simple and blocking; the next one is one file (docs/sinks.md). What
-keeps a slow one from being waited for is `sinks.apart`, and no sink knows of it.
+keeps a slow one from being waited for is `sinks.subprocess_sink`, and no sink knows of it.
 """
 
 from __future__ import annotations

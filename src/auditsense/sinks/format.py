@@ -1,6 +1,6 @@
 """Documents as lines of text.
 
-In a compact line no value can be read as two: what a process may have chosen is quoted (`visible`).
+In a compact line no value can be read as two: what a process may have chosen is quoted (`_escape`).
 """
 
 from __future__ import annotations
