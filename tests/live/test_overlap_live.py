@@ -1,4 +1,4 @@
-"""Which of two audit rules gives a call its key: as `kernel.rules.shadowing` says, so the kernel; see conftest.py."""
+"""Which of two audit rules gives a call its key: `kernel.rules.shadowing` against the kernel."""
 
 from __future__ import annotations
 
