@@ -130,7 +130,7 @@ def test_what_ends_the_sensor_leaves_the_guardian_its_moment_and_the_journal_its
     from auditsense.kernel import guardian  # noqa: PLC0415 - only here
 
     assert setting(SENSOR, "KillMode") == "control-group"
-    names = {number.name for number in guardian._LEFT_TO_THE_SENSOR}
+    names = {number.name for number in guardian.IGNORED_SIGNALS}
     assert {"SIGTERM", "SIGABRT"} <= names  # of a stop, and of the watchdog
     assert not {"RuntimeDirectory", "FinalKillSignal", "WatchdogSignal"} & {
         key for key, _ in settings(SENSOR)

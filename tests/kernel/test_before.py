@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import signal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -16,9 +15,6 @@ from auditsense.kernel.commands import Commands
 from auditsense.kernel.plan import AddRule, BecomeOwner, ChangeSetting, Step
 from auditsense.kernel.rules import auditctl
 from auditsense.testing import FakeKernel
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 PROC = auditctl.parse("-w /proc/ -p r -k audit_proc")
 OTHER = auditctl.parse("-a always,exit -F arch=b64 -S openat -F uid=65534 -k other", machine="x86_64")
@@ -187,59 +183,6 @@ def test_guardian_that_was_told_nothing_knows_its_first_steps(told: bytes) -> No
     reading = piped(told)
     assert guardian._last_journal(reading, STEPS) == STEPS
     os.close(reading)
-
-
-def test_stopped_child_is_told_from_a_running_and_an_ended_one() -> None:
-    child = os.fork()
-    if child == 0:
-        signal.pause()
-        os._exit(0)
-    try:
-        assert not guardian._stopped(child)
-        os.kill(child, signal.SIGSTOP)
-        os.waitid(os.P_PID, child, os.WSTOPPED | os.WNOWAIT)
-        assert guardian._stopped(child)
-        assert not guardian._ended(child, os.WNOHANG)
-    finally:
-        os.kill(child, signal.SIGKILL)
-        assert guardian._ends_within(child, 60)
-    assert guardian._ended(child, os.WNOHANG)
-    assert not guardian._stopped(child)
-
-
-def closed_low_ends(pipe: Callable[[], tuple[int, int]]) -> tuple[list[int], list[bool]]:
-    """Return the ends of a pipe made while 0, 1 and 2 are closed, and which of those are open after it."""
-    saved = [os.dup(number) for number in range(3)]
-    for number in range(3):
-        os.close(number)
-    try:
-        ends = list(pipe())
-        there = []
-        for number in range(3):
-            try:
-                os.fstat(number)
-            except OSError:
-                there.append(False)
-            else:
-                there.append(True)
-    finally:
-        for number, copy in enumerate(saved):
-            os.dup2(copy, number)
-            os.close(copy)
-    return ends, there
-
-
-def test_pipe_has_none_of_the_standard_descriptors() -> None:
-    ends, there = closed_low_ends(guardian._pipe)
-    try:
-        assert min(ends) > 2
-        assert there == [False, False, False]
-        assert [os.get_inheritable(end) for end in ends] == [False, False]
-        os.write(ends[1], b"x")
-        assert os.read(ends[0], 9) == b"x"
-    finally:
-        for end in ends:
-            os.close(end)
 
 
 def test_guardian_that_cannot_be_replaced_stays(monkeypatch: pytest.MonkeyPatch) -> None:

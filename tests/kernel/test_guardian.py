@@ -52,26 +52,6 @@ def test_it_holds_nothing_of_its_parent_but_the_pipe_and_standard_error(sensor: 
     assert sensor.do("os.get_inheritable(guardian._pipe)") == "False"
 
 
-NEIGHBOURS = """
-import os
-from auditsense.kernel import guardian
-reading, writing = os.pipe()
-for number in (10, 19, 20, 21, 22, 40):
-    os.dup2(reading if number == 20 else writing, number)
-guardian._close_all_but(20)
-os.write(2, " ".join(sorted(os.listdir("/proc/self/fd"))).encode())
-"""
-
-
-def test_it_closes_the_descriptors_next_to_its_pipe() -> None:
-    ended = subprocess.run(
-        [sys.executable, "-P", "-c", NEIGHBOURS], capture_output=True, text=True, check=True, timeout=300
-    )
-    held = {int(number) for number in ended.stderr.split()}
-    assert {0, 1, 2, 20} <= held
-    assert held.isdisjoint({10, 19, 21, 22, 40})
-
-
 def test_it_may_change_the_audit_configuration_and_nothing_else(sensor: Sensor) -> None:
     found = status(sensor.start())
     own = int(status(os.getpid())["CapPrm"], 16)

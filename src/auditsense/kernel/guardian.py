@@ -23,6 +23,7 @@ import signal
 import time
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
+from auditsense import _child_process as child
 from auditsense.errors import AuditSenseError, InputError, one_line
 from auditsense.kernel import host_state as before
 from auditsense.kernel import privileges
@@ -37,17 +38,10 @@ if TYPE_CHECKING:
 
 _END_S = 10.0  # for its end, which takes a few milliseconds on a host that has time for it
 _WRITE_S = 2.0  # for a journal line, which the pipe takes at once unless it is full
-_LONGEST_PAUSE_S = 0.02
 _TRIES = 5
 _PAUSE_S = 0.2
-_NAME = b"audit-guardian"
-_LEFT_TO_THE_SENSOR = (
-    signal.SIGINT,
-    signal.SIGTERM,
-    signal.SIGHUP,
-    signal.SIGQUIT,
-    signal.SIGABRT,  # of a watchdog
-)
+IGNORED_SIGNALS = (*child.GROUP_SIGNALS, signal.SIGABRT)
+"""Signals that end the sensor and not the guardian. A service manager's watchdog sends SIGABRT."""
 
 
 class Guardian:
@@ -94,23 +88,20 @@ class Guardian:
             AuditSenseError: no process or pipe can be had.
         """
         owner = os.getpid()
-        # Until it ignores them, what is sent to all must not end it.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, _LEFT_TO_THE_SENSOR)
         try:
-            reading, writing = _pipe()
-            try:
-                self.pid = os.fork()
-            except OSError:
-                os.close(reading)
-                os.close(writing)
-                raise
-            if self.pid == 0:
-                os.close(writing)
-                _guard(reading, _Sensor(owner, self._steps, self._image), self._make, self._done)
+            with child.signals_blocked(IGNORED_SIGNALS):
+                reading, writing = child.pipe()
+                try:
+                    self.pid = os.fork()
+                except OSError:
+                    os.close(reading)
+                    os.close(writing)
+                    raise
+                if self.pid == 0:
+                    os.close(writing)
+                    _guard(reading, _Sensor(owner, self._steps, self._image), self._make, self._done)
         except OSError as error:
             raise AuditSenseError(f"cannot start the guardian: {error.strerror}") from None
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         os.close(reading)
         os.set_blocking(writing, False)
         self._pipe = writing
@@ -171,7 +162,7 @@ class Guardian:
         if not self._wanted:
             return False
         if self.alive():
-            if not _stopped(self.pid):
+            if not child.is_stopped(self.pid):
                 return False
             if self._continue():
                 self.incident = ("was stopped", "it was continued")
@@ -188,7 +179,7 @@ class Guardian:
 
     def alive(self) -> bool:
         """Return whether the guardian still watches; collects it when not."""
-        if self.pid and _ended(self.pid, os.WNOHANG):
+        if self.pid and child.has_exited(self.pid):
             self.pid = 0
         return self.pid != 0
 
@@ -228,65 +219,21 @@ class Guardian:
         self._pipe = -1
         self._replaced.clear()
         pid, self.pid = self.pid, 0
-        if not pid or _ends_within(pid, self._end_s):
+        if not pid or child.wait_for_exit(pid, self._end_s, resume=True):
             return
         try:
             os.kill(pid, signal.SIGKILL)
         except OSError:
             what = "it is left"
         else:
-            what = "it was killed" if _ends_within(pid, self._end_s) else "it was sent SIGKILL"
+            what = (
+                "it was killed"
+                if child.wait_for_exit(pid, self._end_s, resume=True)
+                else "it was sent SIGKILL"
+            )
         raise AuditSenseError(
             f"the guardian ({pid}) did not end within {self._end_s:g} s: it was stopped or frozen; {what}"
         )
-
-
-def _ended(pid: int, options: int) -> bool:
-    """Collect a child that has ended. True as well when the system has: SIGCHLD may be ignored."""
-    try:
-        return os.waitpid(pid, options) != (0, 0)
-    except ChildProcessError:
-        return True
-
-
-def _ends_within(pid: int, limit_s: float) -> bool:
-    """Wait for the end of a child; continue it when it is stopped. False: it has not ended in time."""
-    deadline_s = time.monotonic() + limit_s
-    pause_s = 0.0005
-    while not _ended(pid, os.WNOHANG):
-        if time.monotonic() > deadline_s:
-            return False
-        if _stopped(pid):
-            with contextlib.suppress(OSError):
-                os.kill(pid, signal.SIGCONT)
-        time.sleep(pause_s)
-        pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
-    return True
-
-
-def _stopped(pid: int) -> bool:
-    """Tell whether a child is stopped. Asks the kernel, not /proc: reading there would be audited."""
-    try:
-        found = os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT)
-    except ChildProcessError:
-        return False
-    return found is not None and found.si_code == os.CLD_STOPPED
-
-
-def _pipe() -> tuple[int, int]:
-    """Return a pipe whose ends are none of 0, 1, 2: those may be closed, and something printed there."""
-    reading, writing = os.pipe2(os.O_CLOEXEC)
-    low: list[int] = []
-    ends: list[int] = []
-    for end in (reading, writing):
-        place = end
-        while place <= 2:
-            low.append(place)
-            place = os.dup(place)  # close-on-exec as well
-        ends.append(place)
-    for place in low:
-        os.close(place)
-    return ends[0], ends[1]
 
 
 class _Sensor(NamedTuple):
@@ -307,28 +254,16 @@ def _guard(
     code = 1
     try:
         os.setsid()
-        for number in (*_LEFT_TO_THE_SENSOR, signal.SIGPIPE):
-            signal.signal(number, signal.SIG_IGN)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _LEFT_TO_THE_SENSOR)
-        privileges.rename(_NAME)
-        _close_all_but(reading)
+        child.ignore((*IGNORED_SIGNALS, signal.SIGPIPE))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED_SIGNALS)
+        child.set_name("audit-guardian")
+        child.close_inherited(reading)
         privileges.keep_only(privileges.CAP_AUDIT_CONTROL)
         code = _put_back(sensor._replace(steps=_last_journal(reading, sensor.steps)), make, done)
     except BaseException as problem:  # noqa: BLE001 - there is nobody above who could say it
         _say(f"error: the guardian failed: {problem!r}; see what is left with auditctl -s and auditctl -l")
     finally:
         os._exit(code)
-
-
-def _close_all_but(reading: int) -> None:
-    """Close what was inherited: the sensor's sockets and output must not live on in here."""
-    os.closerange(3, reading)
-    os.closerange(reading + 1, os.sysconf("SC_OPEN_MAX"))
-    null = os.open(os.devnull, os.O_RDWR)
-    os.dup2(null, 0)
-    os.dup2(null, 1)
-    if null > 2:
-        os.close(null)
 
 
 def _last_journal(reading: int, steps: tuple[Step, ...]) -> tuple[Step, ...]:

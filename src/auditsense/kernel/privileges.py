@@ -20,7 +20,6 @@ _VERSION_3 = 0x20080522
 
 # linux/prctl.h
 _PR_SET_KEEPCAPS = 8
-_PR_SET_NAME = 15
 _PR_CAPBSET_READ = 23
 _PR_CAPBSET_DROP = 24
 _PR_SET_NO_NEW_PRIVS = 38
@@ -53,12 +52,6 @@ def _libc() -> ctypes.CDLL:
 
 def _failed(what: str) -> AuditSenseError:
     return AuditSenseError(f"cannot {what}: {os.strerror(ctypes.get_errno())}")
-
-
-def rename(name: bytes) -> None:
-    """Set this thread's name (comm), of at most 15 bytes."""
-    if _libc().prctl(_PR_SET_NAME, ctypes.c_char_p(name), 0, 0, 0):
-        raise _failed("rename this process")
 
 
 def keep_only(*capabilities: int, user: User | None = None) -> None:

@@ -18,10 +18,10 @@ import secrets
 import signal
 import socket
 import struct
-import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NoReturn, Self
 
+from auditsense import _child_process as child
 from auditsense.errors import AuditSenseError
 from auditsense.kernel import privileges, procfs
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 DEFAULT_EVERY_S: Final = 300.0
 DEFAULT_WITHIN_S: Final = 2.0
-_NAME: Final = b"audit-selftest"
 _PID: Final = struct.Struct("=i")
 _TURNS: Final = 24
 _END_S: Final = 1.0
@@ -110,10 +109,10 @@ class SelfTest:
         if self._ours is not None:
             self._ours.close()
             self._ours = None
-        if self._helper and not _ends_within(self._helper, _END_S):
+        if self._helper and not child.wait_for_exit(self._helper, _END_S):
             with suppress(PermissionError, ProcessLookupError):  # it stays root when the sensor does not
                 os.kill(self._helper, signal.SIGKILL)
-            _ends_within(self._helper, _END_S)
+            child.wait_for_exit(self._helper, _END_S)
         self._helper = 0
 
     def saw(self, pid: int) -> None:
@@ -180,44 +179,26 @@ class SelfTest:
         return what
 
 
-def _ends_within(pid: int, limit_s: float) -> bool:
-    """Wait for the end of a child. A stopped one does not end before it goes on."""
-    deadline_s = time.monotonic() + limit_s
-    try:
-        while os.waitpid(pid, os.WNOHANG) == (0, 0):
-            if time.monotonic() > deadline_s:
-                return False
-            time.sleep(0.002)
-    except ChildProcessError:  # SIGCHLD may be ignored
-        return True
-    return True
-
-
 def _help(descriptor: int, path: str) -> NoReturn:
     """Be the helper. Never returns, and never runs what the sensor has left to run at its exit."""
     code = 1
     try:
         os.setsid()
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE):
-            signal.signal(number, signal.SIG_IGN)
+        child.ignore((*child.GROUP_SIGNALS, signal.SIGPIPE))
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        os.closerange(3, descriptor)
-        os.closerange(descriptor + 1, os.sysconf("SC_OPEN_MAX"))
-        null = os.open(os.devnull, os.O_RDWR)
-        for standard in (0, 1, 2):
-            os.dup2(null, standard)
-        privileges.rename(_NAME)
+        child.close_inherited(descriptor, stderr=False)
+        child.set_name("audit-selftest")
         privileges.keep_only()
         while os.read(descriptor, 1):
             if path.startswith("/proc") and procfs.is_of_host() is False:
                 os.write(descriptor, _PID.pack(_ANOTHER_PROC))
                 continue
-            child = os.fork()
-            if child == 0:
+            pid = os.fork()
+            if pid == 0:
                 os.open(path, os.O_RDONLY | os.O_CLOEXEC)
                 os._exit(0)
-            os.waitpid(child, 0)
-            os.write(descriptor, _PID.pack(child))
+            os.waitpid(pid, 0)
+            os.write(descriptor, _PID.pack(pid))
         code = 0
     finally:
         os._exit(code)
