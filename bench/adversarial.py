@@ -28,7 +28,7 @@ from auditsense.core.ring import PACKED_HEADER, Limits, Ring
 from auditsense.detect.alerts import AlertPolicy
 from auditsense.detections.builder import define
 from auditsense.detections.compiler import compile_all
-from auditsense.detections.loader import shipped
+from auditsense.detections.loader import shipped_detections
 
 if TYPE_CHECKING:
     from auditsense.core.rule_table import RuleTable
@@ -213,7 +213,9 @@ class Input:
     made: Maker
     before: Maker = lambda _records: ()
     limits: Limits = field(default_factory=Limits)
-    rules: Callable[[], RuleTable] = lambda: compile_all(shipped(), merge_ms=AlertPolicy().suppress_ms)
+    rules: Callable[[], RuleTable] = lambda: compile_all(
+        shipped_detections(), merge_ms=AlertPolicy().suppress_ms
+    )
     lines: bool = False
     pieces: int = PIECE
 

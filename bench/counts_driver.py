@@ -14,7 +14,7 @@ from pathlib import Path
 from auditsense.core.ring import Limits, Ring
 from auditsense.detect.alerts import AlertPolicy
 from auditsense.detections.compiler import compile_all
-from auditsense.detections.loader import shipped
+from auditsense.detections.loader import shipped_detections
 
 
 def allocations() -> int:
@@ -26,7 +26,7 @@ def allocations() -> int:
 def main() -> None:
     path = Path(sys.argv[1])
     data = path.read_bytes()
-    rules = compile_all(shipped(), merge_ms=AlertPolicy().suppress_ms)
+    rules = compile_all(shipped_detections(), merge_ms=AlertPolicy().suppress_ms)
     # Room for all hits: none is drained meanwhile.
     with Ring(rules, Limits(hit_bytes=1 << 23), seed=1) as ring:
         take = ring.feed_text if path.suffix == ".text" else ring.feed

@@ -3,7 +3,7 @@
 import json
 
 import auditsense
-from auditsense import define, unlike
+from auditsense.detections import define, unlike
 
 SHADOW = define(
     "shadow-tries",

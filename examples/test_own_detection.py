@@ -2,9 +2,8 @@
 
 from own_detection import SHADOW
 
-from auditsense import Detector, Sensor
+from auditsense import Detector, Sensor, Unicast
 from auditsense.kernel.commands import Commands
-from auditsense.sources.unicast import Unicast
 from auditsense.testing import FakeClock, FakeKernel, FakeSource, call_event, datagrams
 
 

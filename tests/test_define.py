@@ -7,17 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from auditsense import (
-    DetectionError,
-    Detector,
-    Sensor,
-    define,
-    is_not,
-    like,
-    number,
-    shipped_detections,
-    unlike,
-)
+from auditsense import DetectionError, Detector, Sensor, shipped_detections
+from auditsense.detections import define, is_not, like, number, unlike
 from auditsense.detections.loader import parse
 from auditsense.detections.model import Comparison, Condition, Window
 from auditsense.testing import FakeClock, FakeSource, burst, call_event

@@ -24,7 +24,7 @@ import pytest
 from auditsense import syscalls
 from auditsense.cli import doctor as command
 from auditsense.cli import main
-from auditsense.detections.loader import shipped
+from auditsense.detections.loader import shipped_detections
 from auditsense.doctor import active_probe as trial
 from auditsense.doctor import collect as looking
 from auditsense.doctor import proc
@@ -755,7 +755,7 @@ def test_the_page_has_an_entry_for_every_check_and_for_no_other() -> None:
 
 def test_the_usual_rule_is_the_one_of_the_shipped_detections(host: Prepared) -> None:
     (wanted,) = host.facts().wanted
-    assert {auditctl.parse(one.audit_rule).to_bytes() for one in shipped()} == {wanted.to_bytes()}
+    assert {auditctl.parse(one.audit_rule).to_bytes() for one in shipped_detections()} == {wanted.to_bytes()}
 
 
 def test_the_clock_of_this_host_is_asked_without_harm() -> None:

@@ -12,22 +12,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from auditsense import (
-    Detection,
-    DetectionError,
-    DetectionExcept,
-    Detector,
-    Host,
-    View,
+from auditsense import Detection, DetectionError, Detector, Host, View, shipped_detections
+from auditsense.cli import main
+from auditsense.detections import (
+    DetectionException,
     define,
     except_for,
     exists,
     known_harmless,
     load_exceptions,
-    shipped_detections,
     with_exceptions,
 )
-from auditsense.cli import main
 from auditsense.detections.compiler import compile_all
 from auditsense.detections.emit_c import as_c
 from auditsense.detections.exceptions import exception_from, expiry_ms
@@ -42,7 +37,7 @@ CASES = Path(__file__).parent / "cases" / "exceptions.txt"
 USUAL = {"pid": "92", "uid": "0", "tty": "pts0", "comm": '"init"', "exe": '"/init"'}
 
 
-def opens(*exceptions: DetectionExcept) -> Detection:
+def opens(*exceptions: DetectionException) -> Detection:
     """Return a detection that wants every openat, and is quiet about these."""
     one = define("opens", "Somebody opens something", match={"auditd.data.syscall": "openat"})
     return replace(one, exceptions=exceptions)
@@ -63,7 +58,7 @@ class Case(NamedTuple):
     """A title, the exceptions, and events in order."""
 
     title: str
-    exceptions: list[DetectionExcept]
+    exceptions: list[DetectionException]
     steps: list[Step]
 
 
@@ -437,12 +432,12 @@ def test_a_compiled_header_says_the_exceptions_too() -> None:
 # --- hostile names -------------------------------------------------------------------------
 
 
-def like_exception(pattern: str) -> DetectionExcept:
+def like_exception(pattern: str) -> DetectionException:
     given = {"comment": "x", "match": {"process.executable": {"like": pattern}}}
     return exception_from(given, "x", detection="opens")
 
 
-def excepted(exe: str, *exceptions: DetectionExcept) -> int:
+def excepted(exe: str, *exceptions: DetectionException) -> int:
     """Return how many of one event the exceptions take."""
     with Detector([opens(*exceptions)], host=HOST, view=View.SEQUENCES) as detector:
         detector.feed_text(open_event(exe=exe).text)

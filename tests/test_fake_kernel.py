@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from auditsense import AuditSenseError, Detector, Sensor, View, define
+from auditsense import AuditSenseError, Detector, Sensor, View
+from auditsense.detections import define
 from auditsense.detections.fields import FIELDS, NUMBERS, SYSCALL_NAME
 from auditsense.errors import AuditRuleError, DetectionError, SocketTakenError, UsageError
 from auditsense.kernel.commands import Commands

@@ -174,6 +174,7 @@ def test_importing_loads_the_core_and_little_else(report: Report) -> None:
         "auditsense",
         "auditsense.errors",
         "auditsense._ffi",
+        "auditsense._lazy",
         "auditsense._ffi.lib",
         "auditsense.core",
         *(f"auditsense.core.{module}" for module in ("hit", "ring", "rule_table", "stats")),

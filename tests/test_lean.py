@@ -15,7 +15,7 @@ from auditsense import Detector, KernelCommandError, Sensor, View
 from auditsense.core.rule_table import End, Field, Op, Rule
 from auditsense.core.rule_table import Test as Comparison
 from auditsense.detections.compiler import compile_all
-from auditsense.detections.loader import shipped
+from auditsense.detections.loader import shipped_detections
 from auditsense.detections.record_filter import Lean, lean
 from auditsense.sources import netlink
 from auditsense.testing import FakeSource, burst, open_event
@@ -35,7 +35,7 @@ def rule(*fields: Field, keys: tuple[Field, ...] = ()) -> Rule:
 
 
 def test_the_shipped_detections_need_two_records_of_five() -> None:
-    found = lean(compile_all(shipped(), merge_ms=0))
+    found = lean(compile_all(shipped_detections(), merge_ms=0))
     assert found == Lean(frozenset({CWD, EOE, PROCTITLE}), End.PATHS)
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from auditsense import ClosedError, Sensor, UsageError, define
+from auditsense import ClosedError, Sensor, UsageError
+from auditsense.detections import define
 from auditsense.sensor.passwd import Accounts
 from auditsense.testing import FakeClock, FakeSource, burst, call_event
 

@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from auditsense import Detector, Limits, Sensor, define
+from auditsense import Detector, Limits, Sensor
 from auditsense.core.ring import Ring
 from auditsense.detect.alerts import AlertPolicy
 from auditsense.detect.detector import View
-from auditsense.detections.loader import shipped
-from auditsense.detections.model import Comparison, Condition, DetectionExcept, Window
+from auditsense.detections import define
+from auditsense.detections.loader import shipped_detections
+from auditsense.detections.model import Comparison, Condition, DetectionException, Window
 from auditsense.errors import DetectionError, UsageError
 from auditsense.kernel.commands import Commands
 from auditsense.kernel.rules import auditctl
@@ -86,7 +87,7 @@ def told(documents: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
 def test_a_reload_anywhere_changes_nothing_for_what_stays(
     seed: int, opens: int, cuts: list[tuple[float, int]], view: View
 ) -> None:
-    (pspy,) = shipped()
+    (pspy,) = shipped_detections()
     tables = [[pspy], [never(), pspy], [pspy, never("a"), never("b")], [replace(pspy, description="Other")]]
     given_ = datagrams_of(seed, opens)
     policy = AlertPolicy(suppress_ms=3000)
@@ -121,7 +122,7 @@ def opens(times: int, *, first: int = 0, pid: int = 4352) -> list[bytes]:
 
 @pytest.mark.parametrize("others", [[], [never()], [never("a"), never("b")]])
 def test_nine_matches_before_and_one_after_are_an_alert(others: list[Detection]) -> None:
-    (pspy,) = shipped()
+    (pspy,) = shipped_detections()
     with Detector([pspy]) as detector:
         assert detector.feed(opens(9)) == []
         assert detector.reload([*others, pspy]) == []
@@ -131,7 +132,7 @@ def test_nine_matches_before_and_one_after_are_an_alert(others: list[Detection])
 
 
 def test_a_burst_goes_on_over_a_reload_and_is_closed_once() -> None:
-    (pspy,) = shipped()
+    (pspy,) = shipped_detections()
     with Detector([pspy]) as detector:
         (alert,) = detector.feed(opens(15))
         assert detector.reload([never(), replace(pspy, name="Other")]) == []
@@ -144,7 +145,7 @@ def test_a_burst_goes_on_over_a_reload_and_is_closed_once() -> None:
 
 
 def test_burst_that_only_a_reload_moved_is_closed_once() -> None:
-    (pspy,) = shipped()
+    (pspy,) = shipped_detections()
     with Detector() as detector:
         (alert,) = detector.feed(opens(12))
         assert detector.reload([never(), pspy]) == []
@@ -154,7 +155,7 @@ def test_burst_that_only_a_reload_moved_is_closed_once() -> None:
 
 
 def test_what_is_gone_closes_its_bursts_and_what_matches_otherwise_begins_anew() -> None:
-    (pspy,) = shipped()
+    (pspy,) = shipped_detections()
     with Detector([pspy]) as detector:
         detector.feed(opens(15))
         (closed,) = detector.reload([never()])
@@ -197,7 +198,7 @@ def _packed(datagram: bytes) -> bytes:
 
 def test_a_line_cut_by_a_reload_is_one_line() -> None:
     text = b"".join(event.text for event in burst(10))
-    (pspy,) = shipped()
+    (pspy,) = shipped_detections()
     for at in range(0, len(text), 97):
         with Detector([pspy]) as detector:
             found = detector.feed_text(text[:at])
@@ -208,9 +209,9 @@ def test_a_line_cut_by_a_reload_is_one_line() -> None:
 
 
 def test_a_new_exception_leaves_the_window_and_the_counts_of_the_others_go_on() -> None:
-    (pspy,) = shipped()
-    one = DetectionExcept("pspy", (Condition("process.parent.pid", Comparison.IS, ("1",)),), "c")
-    two = DetectionExcept("pspy", (Condition("process.name", Comparison.IS, ("harmless",)),), "d")
+    (pspy,) = shipped_detections()
+    one = DetectionException("pspy", (Condition("process.parent.pid", Comparison.IS, ("1",)),), "c")
+    two = DetectionException("pspy", (Condition("process.name", Comparison.IS, ("harmless",)),), "d")
     with Detector([replace(pspy, exceptions=(one,))]) as detector:
         detector.feed(opens(9))
         detector.feed(open_event(ppid=1, serial=900).datagrams)
@@ -225,9 +226,9 @@ def test_a_new_exception_leaves_the_window_and_the_counts_of_the_others_go_on() 
 
 
 def test_an_exception_that_stands_in_another_line_goes_on_counting() -> None:
-    pspy = shipped()[0]
-    one = DetectionExcept(pspy.id, (Condition("process.pid", Comparison.IS, ("7",)),), "7", origin="a:3")
-    other = DetectionExcept(pspy.id, (Condition("process.pid", Comparison.IS, ("8",)),), "8", origin="a:3")
+    pspy = shipped_detections()[0]
+    one = DetectionException(pspy.id, (Condition("process.pid", Comparison.IS, ("7",)),), "7", origin="a:3")
+    other = DetectionException(pspy.id, (Condition("process.pid", Comparison.IS, ("8",)),), "8", origin="a:3")
     same = replace(one, origin="a:9")
     with Detector([replace(pspy, exceptions=(one, replace(one, origin="b:1")))]) as detector:
         detector.feed(open_event(pid=7).datagrams)
@@ -236,7 +237,7 @@ def test_an_exception_that_stands_in_another_line_goes_on_counting() -> None:
 
 
 def test_what_is_wrong_changes_nothing() -> None:
-    (pspy,) = shipped()
+    (pspy,) = shipped_detections()
     with Detector([pspy]) as detector:
         detector.feed(opens(9))
         with pytest.raises(DetectionError):
@@ -245,7 +246,7 @@ def test_what_is_wrong_changes_nothing() -> None:
 
 
 def test_a_lean_detector_says_when_it_would_need_other_records() -> None:
-    (pspy,) = shipped()
+    (pspy,) = shipped_detections()
     with Detector([pspy], lean=True) as detector:
         detector.reload([never(), pspy])
         with pytest.raises(UsageError, match="needs a restart"):
@@ -253,7 +254,7 @@ def test_a_lean_detector_says_when_it_would_need_other_records() -> None:
 
 
 def test_another_policy_counts_from_now_on_and_too_many_bursts_are_closed() -> None:
-    (pspy,) = shipped()
+    (pspy,) = shipped_detections()
     with Detector([pspy]) as detector:
         for pid in (1, 2, 3):
             detector.feed(opens(12, first=12 * pid, pid=pid))
@@ -263,7 +264,7 @@ def test_another_policy_counts_from_now_on_and_too_many_bursts_are_closed() -> N
 
 
 def test_the_probe_goes_on() -> None:
-    (pspy,) = shipped()
+    (pspy,) = shipped_detections()
     with ProbedDetector([pspy], path="/proc/./.") as detector:
         probe = open_event(path="/proc/./.", pid=11, serial=900).datagrams
         detector.feed(opens(9))
@@ -277,7 +278,7 @@ def test_the_probe_goes_on() -> None:
 
 def test_a_sensor_gives_what_a_reload_leads_to_with_the_next_poll() -> None:
     source = FakeSource()
-    (pspy,) = shipped()
+    (pspy,) = shipped_detections()
     with Sensor([pspy], source=source, clock=FakeClock()) as sensor:
         source.send(*burst(15))
         assert [one["auditsense"]["state"] for one in sensor.poll()] == ["alert"]
@@ -297,7 +298,7 @@ def test_events_go_on_whatever_the_detections() -> None:
 
 
 def test_a_ring_goes_on_only_where_one_of_the_same_kind_was() -> None:
-    (pspy,) = shipped()
+    (pspy,) = shipped_detections()
     with Detector([pspy]) as detector:
         rules = detector.ring.rules
     with Ring(rules, SMALL, seed=1) as older:
@@ -321,7 +322,7 @@ ETC = "-w /etc -p w -k etc"
 
 
 def needing(rule: str) -> list[Detection]:
-    (pspy,) = shipped()
+    (pspy,) = shipped_detections()
     return [pspy, replace(pspy, id="other", audit_rule=rule)]
 
 

@@ -21,7 +21,7 @@ import pytest
 from auditsense import Detector, Host, syscalls
 from auditsense.cli import common, main
 from auditsense.cli.parser import build_parser
-from auditsense.detections.loader import load
+from auditsense.detections.loader import load_detections
 from auditsense.errors import AuditSenseError, DetectionError
 from auditsense.kernel import privileges, seccomp
 from auditsense.replay import capture
@@ -429,10 +429,10 @@ def test_root_refuses_a_detection_that_others_may_change(
     detection: Path, capsys: pytest.CaptureFixture[str], how: str, named: str
 ) -> None:
     path = detection if named == "file" else detection.parent
-    assert len(load(path)) == 1
+    assert len(load_detections(path)) == 1
     SPOILED[how](detection)
     with pytest.raises(DetectionError, match=r"may change it; root loads only what root alone may write$"):
-        load(path)
+        load_detections(path)
     for command in (["detections", "check", str(path)], ["run", "--dry-run", "--detections", str(path)]):
         assert main(command) == 2
         out, err = capsys.readouterr()
@@ -447,8 +447,8 @@ def test_anybody_else_may_load_what_they_like(
 ) -> None:
     SPOILED[how](detection)
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    assert len(load(detection)) == 1
-    assert len(load(detection.parent)) == 1
+    assert len(load_detections(detection)) == 1
+    assert len(load_detections(detection.parent)) == 1
 
 
 @as_root
@@ -456,7 +456,7 @@ def test_links_in_a_circle_are_an_error_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "a.toml").symlink_to(tmp_path / "b.toml")
     (tmp_path / "b.toml").symlink_to(tmp_path / "a.toml")
     with pytest.raises(DetectionError, match=r"a\.toml"):
-        load(tmp_path / "a.toml")
+        load_detections(tmp_path / "a.toml")
 
 
 def test_a_capture_is_its_owner_s_and_replaces_nothing(tmp_path: Path) -> None:

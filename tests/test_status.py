@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from auditsense import AuditSenseError, Sensor, UsageError, except_for, with_exceptions
+from auditsense import AuditSenseError, Sensor, UsageError
 from auditsense.cli import main
 from auditsense.config.settings import status_settings
-from auditsense.detections.loader import shipped
+from auditsense.detections import except_for, with_exceptions
+from auditsense.detections.loader import shipped_detections
 from auditsense.kernel.self_test import SelfTest
 from auditsense.status.client import NotRunningError, ask
 from auditsense.status.config import DEFAULT_SOCKET, StatusSettings
@@ -352,7 +353,11 @@ def test_a_sensor_says_what_it_counts_and_asks_nobody_for_it(path: Path) -> None
     }
     assert said["source"] == {"name": "fake", "why": "because", "owner": True, "guardian": 0}
     assert said["windows"] == {"used": 1, "limit": 16384, "evicted": 0}
-    assert (said["uptime_s"], said["detections"], said["kernel"]) == (1.0, [shipped()[0].name], None)
+    assert (said["uptime_s"], said["detections"], said["kernel"]) == (
+        1.0,
+        [shipped_detections()[0].name],
+        None,
+    )
 
 
 def test_a_sensor_that_is_never_idle_answers_too(path: Path) -> None:
@@ -475,7 +480,7 @@ def test_a_self_test_is_counted() -> None:
 def test_each_exception_is_counted() -> None:
     source = FakeSource()
     quiet = [except_for("pspy", match={"process.pid": str(pid)}, comment="x" * 900) for pid in range(3, 100)]
-    sensor = Sensor(with_exceptions(shipped(), quiet), source=source)
+    sensor = Sensor(with_exceptions(shipped_detections(), quiet), source=source)
     with sensor:
         source.send(*burst(4, pid=90), *burst(5, pid=91, serial=90))
         sensor.poll()

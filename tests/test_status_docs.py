@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from auditsense import Sensor, except_for, with_exceptions
+from auditsense import Sensor
 from auditsense.cli import main
-from auditsense.detections.loader import shipped
+from auditsense.detections import except_for, with_exceptions
+from auditsense.detections.loader import shipped_detections
 from auditsense.kernel.self_test import SelfTest
 from auditsense.status.snapshot import Snapshot, Watched
 from auditsense.testing import FakeSource
@@ -50,7 +51,7 @@ def test_the_schema_is_printed_and_is_one(capsys: pytest.CaptureFixture[str]) ->
 def test_what_a_sensor_says_is_valid_and_all_of_it_is_in_the_schema(*, full: bool) -> None:
     source = FakeSource()
     quiet = [except_for("pspy", match={"process.pid": "7"}, comment="x")] if full else []
-    sensor = Sensor(with_exceptions(shipped(), quiet), source=source)
+    sensor = Sensor(with_exceptions(shipped_detections(), quiet), source=source)
     counts = {"given": 1, "written": 1, "dropped": 0, "failed": 0, "queued_bytes": 0, "most_queued_bytes": 0}
     sinks = [{"name": "stdout", **counts, "problem": "full"}] if full else []
     test = SelfTest(1) if full else None

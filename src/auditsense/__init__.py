@@ -1,122 +1,84 @@
 """auditsense: a native Linux audit sensor. These names are the public interface.
 
-Importing loads the core and what it needs; every other name is loaded when it is first used, so that a
-command that ends soon does not wait for what it never asks for. What talks to the kernel is loaded when a
-`Sensor` is entered.
+Detections are built and loaded with `auditsense.detections`; `auditsense.testing` is for tests of embedders.
+Importing loads the core; every other name is loaded when it is first used.
 """
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
 
-from auditsense.core.ring import Limits, Stats, core_version
+from auditsense._lazy import lazy_names
+from auditsense.core.ring import core_version
 
-if TYPE_CHECKING:
-    from auditsense.core.rule_table import Field
-    from auditsense.detect.alerts import AlertPolicy
-    from auditsense.detect.detector import Detector, View
-    from auditsense.detect.ecs import Document
-    from auditsense.detect.events import Event
-    from auditsense.detect.host import Host
-    from auditsense.detections.builder import define, exists, is_not, like, number, unlike
-    from auditsense.detections.exceptions import except_for, with_exceptions
-    from auditsense.detections.loader import known_harmless, load_exceptions
-    from auditsense.detections.loader import load as load_detections
-    from auditsense.detections.loader import shipped as shipped_detections
-    from auditsense.detections.model import Detection, DetectionExcept
-    from auditsense.errors import (
-        AuditRuleError,
-        AuditSenseError,
-        BusyError,
-        ClosedError,
-        DetectionError,
-        InputError,
-        KernelCommandError,
-        LockedError,
-        NoKernelAuditError,
-        SocketTakenError,
-        UsageError,
-    )
-    from auditsense.sensor.sensor import Sensor
+if TYPE_CHECKING:  # for type checkers, the same names: tests/test_public_api.py compares them
+    from auditsense.core.ring import Limits as Limits
+    from auditsense.core.rule_table import Field as Field
+    from auditsense.core.stats import Stats as Stats
+    from auditsense.detect.alert_policy import AlertCounts as AlertCounts
+    from auditsense.detect.alert_policy import AlertPolicy as AlertPolicy
+    from auditsense.detect.detector import Detector as Detector
+    from auditsense.detect.ecs import Document as Document
+    from auditsense.detect.events import Event as Event
+    from auditsense.detect.host import Host as Host
+    from auditsense.detect.losses import Losses as Losses
+    from auditsense.detect.view import View as View
+    from auditsense.detections.loader import load_detections as load_detections
+    from auditsense.detections.loader import shipped_detections as shipped_detections
+    from auditsense.detections.model import Detection as Detection
+    from auditsense.errors import AuditRuleError as AuditRuleError
+    from auditsense.errors import AuditSenseError as AuditSenseError
+    from auditsense.errors import BusyError as BusyError
+    from auditsense.errors import ClosedError as ClosedError
+    from auditsense.errors import DetectionError as DetectionError
+    from auditsense.errors import InputError as InputError
+    from auditsense.errors import KernelCommandError as KernelCommandError
+    from auditsense.errors import LockedError as LockedError
+    from auditsense.errors import NoKernelAuditError as NoKernelAuditError
+    from auditsense.errors import SocketTakenError as SocketTakenError
+    from auditsense.errors import UsageError as UsageError
+    from auditsense.sensor.aio import Queue as Queue
+    from auditsense.sensor.clock import Clock as Clock
+    from auditsense.sensor.sensor import Sensor as Sensor
+    from auditsense.sources.base import Source as Source
+    from auditsense.sources.multicast import Multicast as Multicast
+    from auditsense.sources.unicast import Unicast as Unicast
 
-__version__ = core_version()
-
-__all__ = [
-    "AlertPolicy",
-    "AuditRuleError",
-    "AuditSenseError",
-    "BusyError",
-    "ClosedError",
-    "Detection",
-    "DetectionError",
-    "DetectionExcept",
-    "Detector",
-    "Document",
-    "Event",
-    "Field",
-    "Host",
-    "InputError",
-    "KernelCommandError",
-    "Limits",
-    "LockedError",
-    "NoKernelAuditError",
-    "Sensor",
-    "SocketTakenError",
-    "Stats",
-    "UsageError",
-    "View",
-    "__version__",
-    "define",
-    "except_for",
-    "exists",
-    "is_not",
-    "known_harmless",
-    "like",
-    "load_detections",
-    "load_exceptions",
-    "number",
-    "shipped_detections",
-    "unlike",
-    "with_exceptions",
-]
-
-# Where a name is at home, and what it is called there when that is something else.
-_HOMES = {
-    "AlertPolicy": "detect.alerts",
+_MODULES = {
+    "AlertCounts": "detect.alert_policy",
+    "AlertPolicy": "detect.alert_policy",
+    "AuditRuleError": "errors",
+    "AuditSenseError": "errors",
+    "BusyError": "errors",
+    "Clock": "sensor.clock",
+    "ClosedError": "errors",
     "Detection": "detections.model",
-    "DetectionExcept": "detections.model",
+    "DetectionError": "errors",
     "Detector": "detect.detector",
     "Document": "detect.ecs",
     "Event": "detect.events",
     "Field": "core.rule_table",
     "Host": "detect.host",
+    "InputError": "errors",
+    "KernelCommandError": "errors",
+    "Limits": "core.ring",
+    "LockedError": "errors",
+    "Losses": "detect.losses",
+    "Multicast": "sources.multicast",
+    "NoKernelAuditError": "errors",
+    "Queue": "sensor.aio",
     "Sensor": "sensor.sensor",
-    "View": "detect.detector",
-    "define": "detections.builder",
-    "except_for": "detections.exceptions",
-    "exists": "detections.builder",
-    "is_not": "detections.builder",
-    "like": "detections.builder",
-    "number": "detections.builder",
-    "unlike": "detections.builder",
-    "known_harmless": "detections.loader",
-    "load_exceptions": "detections.loader",
-    "with_exceptions": "detections.exceptions",
-    "load_detections": "detections.loader:load",
-    "shipped_detections": "detections.loader:shipped",
+    "SocketTakenError": "errors",
+    "Source": "sources.base",
+    "Stats": "core.stats",
+    "Unicast": "sources.unicast",
+    "UsageError": "errors",
+    "View": "detect.view",
+    "load_detections": "detections.loader",
+    "shipped_detections": "detections.loader",
 }
 
-
-def __getattr__(name: str) -> object:
-    """Load a public name when it is first asked for; afterwards it is here."""
-    if name not in __all__:
-        raise AttributeError(f"module 'auditsense' has no attribute {name!r}")
-    home, _, there = _HOMES.get(name, "errors").partition(":")
-    value = getattr(importlib.import_module(f"auditsense.{home}"), there or name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__version__ = core_version()
+__all__ = [*_MODULES, "__version__"]  # noqa: PLE0604 - names, all of them
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazy_names(__name__, _MODULES)

@@ -29,11 +29,11 @@ NOT_ROOT = """
 import locale, os, shutil, sys  # argparse asks for two of them late, when their files may be out of reach
 import auditsense.cli.parser, auditsense.cli.record, auditsense.cli.rules, auditsense.cli.run
 from auditsense.cli import main
-from auditsense.detections.loader import shipped
+from auditsense.detections.loader import shipped_detections
 from auditsense.detect.host import this_host
 from auditsense.kernel.commands import Commands
 Commands().status()
-shipped(), this_host()
+shipped_detections(), this_host()
 os.setgroups([])
 os.setresgid(65534, 65534, 65534)
 os.setresuid(65534, 65534, 65534)

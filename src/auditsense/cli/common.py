@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from auditsense.cli import open_output, say
-from auditsense.detections.loader import load, paths_of, quiet, shipped
+from auditsense.detections.loader import load_detections, paths_of, quiet, shipped_detections
 from auditsense.errors import AuditSenseError
 from auditsense.sinks.format import Format
 from auditsense.sinks.stream import StreamSink
@@ -28,7 +28,7 @@ _ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
 def wanted_detections(arguments: argparse.Namespace) -> tuple[Detection, ...]:
     """Return the detections of `--detections`, or the shipped ones, with the exceptions asked for."""
     paths = paths_of(arguments.detections)
-    found = [one for path in paths for one in load(path)] if paths else shipped()
+    found = [one for path in paths for one in load_detections(path)] if paths else shipped_detections()
     return quiet(found, arguments.exceptions, known_harmless_too=bool(arguments.known_harmless))
 
 

@@ -16,27 +16,27 @@ from auditsense.detect.ecs import timestamp
 from auditsense.detections.compiler import compile_all
 from auditsense.detections.emit_c import as_c
 from auditsense.detections.fields import nearest
-from auditsense.detections.loader import known_harmless, load, shipped
+from auditsense.detections.loader import known_harmless, load_detections, shipped_detections
 from auditsense.errors import DetectionError
 
 if TYPE_CHECKING:
     import argparse
 
-    from auditsense.detections.model import DetectionExcept
+    from auditsense.detections.model import DetectionException
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Do one action."""
     if arguments.action == "check":
-        found = load(Path(arguments.path))
+        found = load_detections(Path(arguments.path))
         say(f"{arguments.path}: {len(found)} detections, nothing wrong")
         return 0
     if arguments.action == "compile":
-        found = load(Path(arguments.path)) if arguments.path else shipped()
+        found = load_detections(Path(arguments.path)) if arguments.path else shipped_detections()
         rules = compile_all(found, merge_ms=AlertPolicy().suppress_ms)
         put(as_c(rules, [one.id for one in found]).rstrip("\n"))
         return 0
-    known = {detection.id: detection for detection in shipped()}
+    known = {detection.id: detection for detection in shipped_detections()}
     if arguments.action == "list":
         for one in known.values():
             put(f"{one.id}\t{one.severity}\t{one.name}")
@@ -67,7 +67,7 @@ def _show(arguments: argparse.Namespace) -> None:
     put(json.dumps(shown, indent=2))
 
 
-def _exception(one: DetectionExcept) -> dict[str, object]:
+def _exception(one: DetectionException) -> dict[str, object]:
     expired = one.expires_ms is not None and one.expires_ms <= time.time() * 1000
     return {
         "match": [dataclasses.asdict(condition) for condition in one.match],

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final, Self
 from auditsense.cli import say
 from auditsense.cli.text import is_text
 from auditsense.config.settings import found_for, needs_restart, settings
-from auditsense.detections.loader import known_harmless, shipped
+from auditsense.detections.loader import known_harmless, shipped_detections
 from auditsense.detections.model import audit_rules_of
 from auditsense.errors import AuditSenseError, ConfigError
 
@@ -74,7 +74,7 @@ class Reloading:
     def __enter__(self) -> Self:
         for name in _LOADED_LATE:  # see rule 3
             import_module(name)
-        shipped()
+        shipped_detections()
         known_harmless()
         self._ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
         try:

@@ -18,7 +18,7 @@ from auditsense.detect.detector import View
 from auditsense.detections.compiler import compile_all
 from auditsense.detections.exceptions import exception_from, with_exceptions
 from auditsense.detections.fields import field
-from auditsense.detections.loader import load, quiet, shipped
+from auditsense.detections.loader import load_detections, quiet, shipped_detections
 from auditsense.errors import AuditSenseError, ConfigError, UsageError
 from auditsense.kernel.rules.auditctl import parse as parse_audit_rule
 from auditsense.kernel.user_account import user_named
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterator, Sequence
 
-    from auditsense.detections.model import Detection, DetectionExcept
+    from auditsense.detections.model import Detection, DetectionException
     from auditsense.kernel.privileges import User
     from auditsense.sinks.config import Settings as SinkSettings
 
@@ -226,9 +226,9 @@ def _made(found: Read, problems: list[str]) -> Settings | None:
 
 def _exceptions(
     found: Read, detections: Sequence[Detection] | None, problems: list[str]
-) -> list[DetectionExcept]:
+) -> list[DetectionException]:
     """Return the exceptions that stand in the files; say what is wrong with the others."""
-    made: list[DetectionExcept] = []
+    made: list[DetectionException] = []
     wrong = 0
     needed = {key.name for key in KEYS if key.table == "exception" and key.required}
     for table in found.tables.get("exception", []):
@@ -269,7 +269,11 @@ def _sinks(found: Read, problems: list[str]) -> list[SinkSettings]:
 
 
 def _detections(paths: tuple[str, ...]) -> tuple[Detection, ...]:
-    found = tuple(one for path in paths for one in load(Path(path))) if paths else tuple(shipped())
+    found = (
+        tuple(one for path in paths for one in load_detections(Path(path)))
+        if paths
+        else tuple(shipped_detections())
+    )
     compile_all(found, merge_ms=0)  # two of one id, and what only all of them together show
     return found
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from auditsense.core.hit import Hit
     from auditsense.detect.events import Event
     from auditsense.detect.rows import Rows
-    from auditsense.detections.model import Detection, DetectionExcept
+    from auditsense.detections.model import Detection, DetectionException
 
 __all__ = ("Detector", "View")
 
@@ -330,7 +330,7 @@ class Detector:
         return stats if self._counted_before is None else self._counted_before + stats
 
     @alone
-    def exceptions(self) -> list[tuple[DetectionExcept, int]]:
+    def exceptions(self) -> list[tuple[DetectionException, int]]:
         """Return the exceptions of all detections, and how many events each has taken."""
         known = [one for detection in self.detections for one in detection.exceptions]
         if not known or self.view is View.EVENTS:

@@ -13,18 +13,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from auditsense.core.rule_table import Rule, RuleTable
-    from auditsense.detections.model import Detection, DetectionExcept
+    from auditsense.detections.model import Detection, DetectionException
 
 
 def going_on(
-    taken: Iterable[tuple[DetectionExcept, int]], detections: Sequence[Detection]
+    taken: Iterable[tuple[DetectionException, int]], detections: Sequence[Detection]
 ) -> tuple[int, ...]:
     """Return with how many events each exception begins: with those that the same one had taken before.
 
     Where it stands does not matter: a line above it may have come or gone. Of two that are the same, the
     first goes on.
     """
-    before: dict[DetectionExcept, int] = {}
+    before: dict[DetectionException, int] = {}
     for one, count in taken:
         same = replace(one, origin="")
         before[same] = before.get(same, 0) + count

@@ -8,7 +8,7 @@ from auditsense import syscalls
 from auditsense.core.rule_table import Call, Exempting, Field, Masked, Op, Rule, RuleTable, Test
 from auditsense.detections import open_flags
 from auditsense.detections.fields import HOST, NUMBERS, SYSCALL_NAME, field, nearest
-from auditsense.detections.model import Comparison, Condition, Detection, DetectionExcept
+from auditsense.detections.model import Comparison, Condition, Detection, DetectionException
 from auditsense.errors import DetectionError
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def _test(condition: Condition) -> Test:
     return Test(compared, _OPS[condition.comparison], operands, condition.negated)
 
 
-def compile_exception(one: DetectionExcept) -> Exempting:
+def compile_exception(one: DetectionException) -> Exempting:
     """Compile one exception.
 
     Raises:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from auditsense.detections.compiler import compile_exception
 from auditsense.detections.fields import nearest
-from auditsense.detections.model import Detection, DetectionExcept
+from auditsense.detections.model import Detection, DetectionException
 from auditsense.detections.toml_reader import Table, conditions
 from auditsense.errors import DetectionError
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def exception_from(
     table: object, where: str, *, detection: str | None = None, origin: str = ""
-) -> DetectionExcept:
+) -> DetectionException:
     """Read one exception from what its TOML would hold.
 
     Args:
@@ -47,7 +47,7 @@ def exception_from(
     entry.done()
     if not comment:
         raise DetectionError(f"{where}: comment must say why this is harmless")
-    one = DetectionExcept(
+    one = DetectionException(
         detection=of,
         match=found,
         comment=comment,
@@ -65,7 +65,7 @@ def except_for(
     comment: str,
     expires: date | datetime | str | None = None,
     origin: str = "code",
-) -> DetectionExcept:
+) -> DetectionException:
     """Return an exception from Python values: the same words, checks and errors as in a file.
 
     Args:
@@ -114,7 +114,7 @@ def expiry_ms(where: str, given: object) -> int:
 
 
 def with_exceptions(
-    detections: Sequence[Detection], exceptions: Iterable[DetectionExcept]
+    detections: Sequence[Detection], exceptions: Iterable[DetectionException]
 ) -> tuple[Detection, ...]:
     """Return the detections with these exceptions beside their own.
 
@@ -125,7 +125,7 @@ def with_exceptions(
     Raises:
         DetectionError: an exception of a detection that is not among them.
     """
-    more: dict[str, list[DetectionExcept]] = {one.id: [] for one in detections}
+    more: dict[str, list[DetectionException]] = {one.id: [] for one in detections}
     for one in exceptions:
         if one.detection not in more:
             where = f"{one.origin}: " if one.origin else ""
@@ -140,7 +140,7 @@ def with_exceptions(
     )
 
 
-def excepted_by(counted: Iterable[tuple[DetectionExcept, int]]) -> list[dict[str, object]]:
+def excepted_by(counted: Iterable[tuple[DetectionException, int]]) -> list[dict[str, object]]:
     """Return what each exception took as plain values; nothing where there is no exception."""
     return [
         {"detection": one.detection, "comment": one.comment, "origin": one.origin, "events": count}
@@ -148,7 +148,7 @@ def excepted_by(counted: Iterable[tuple[DetectionExcept, int]]) -> list[dict[str
     ]
 
 
-def _check(one: DetectionExcept, where: str) -> None:
+def _check(one: DetectionException, where: str) -> None:
     try:
         compile_exception(one)
     except DetectionError as error:

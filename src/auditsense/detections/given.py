@@ -15,9 +15,9 @@ def given(detections: Iterable[Detection] | None) -> tuple[Detection, ...]:
     """Return them as a tuple; None: the shipped ones. Raises what `several` does."""
     if detections is not None:
         return several(detections)
-    from auditsense.detections.loader import shipped  # noqa: PLC0415 - who has detections needs no TOML
+    from auditsense.detections.loader import shipped_detections  # noqa: PLC0415 - who has detections needs no TOML
 
-    return tuple(shipped())
+    return tuple(shipped_detections())
 
 
 def several(detections: Iterable[Detection]) -> tuple[Detection, ...]:

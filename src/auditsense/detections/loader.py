@@ -15,12 +15,13 @@ from auditsense._toml import parse as parse_toml
 from auditsense.detections.compiler import MOST_MATCHES, compile_one
 from auditsense.detections.exceptions import exception_from, with_exceptions
 from auditsense.detections.fields import HOST
-from auditsense.detections.model import Detection, DetectionExcept, Named, Severity, Threat, Window
+from auditsense.detections.model import Detection, DetectionException, Named, Severity, Threat, Window
 from auditsense.detections.toml_reader import Table, conditions, duration_ms
 from auditsense.errors import DetectionError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from os import PathLike
     from pathlib import Path
 
 _MOST_RISK = 100
@@ -132,16 +133,31 @@ def from_table(document: dict[str, Any], where: str) -> Detection:
     return detection
 
 
-def load(path: Path) -> list[Detection]:
+def load_detections(path: str | PathLike[str]) -> list[Detection]:
     """Load the detection of a file, or all `*.toml` of a folder in the order of their names.
 
-    Root loads only what root alone may write: whoever can change a detection decides what is seen,
-    and which audit rule the kernel gets.
+    Root loads only files that root alone may write: a detection decides what is seen, and which audit
+    rule the kernel gets.
+
+    Args:
+        path: a file of 1 MiB at most, or a folder of 4,096 files at most.
 
     Raises:
         DetectionError: it cannot be read, holds no detection, or others may write it.
+        UsageError: *path* is not a path.
     """
-    return [parse(_read(file), str(file)) for file in _files(path)]
+    return [parse(_read(file), str(file)) for file in _files(_path(path))]
+
+
+def _path(path: object) -> Path:
+    from pathlib import Path  # noqa: PLC0415 - most commands load no file, and it loads slowly
+
+    try:
+        return Path(path)  # type: ignore[arg-type]
+    except TypeError:
+        raise UsageError(
+            f"a path is a string or a pathlib.Path, not {type(path).__name__}: name one file or folder"
+        ) from None
 
 
 def _files(path: Path) -> list[Path]:
@@ -157,25 +173,28 @@ def _files(path: Path) -> list[Path]:
     return files
 
 
-def load_exceptions(path: Path) -> list[DetectionExcept]:
+def load_exceptions(path: str | PathLike[str]) -> list[DetectionException]:
     """Load the exceptions of a file that holds nothing else; each names its detection.
 
-    Root loads only what root alone may write, as with detections.
+    Args:
+        path: a file of 1 MiB at most. Root loads only a file that root alone may write.
 
     Raises:
         DetectionError: it cannot be read, holds something else, or others may write it.
+        UsageError: *path* is not a path.
     """
-    return _exceptions(_toml(_read(path), str(path)), str(path), str(path))
+    file = _path(path)
+    return _exceptions(_toml(_read(file), str(file)), str(file), str(file))
 
 
-def _exceptions(document: dict[str, Any], where: str, origin: str) -> list[DetectionExcept]:
+def _exceptions(document: dict[str, Any], where: str, origin: str) -> list[DetectionException]:
     entry = Table(where, document)
     rows = entry.take("exception", list)
     entry.done()
     return [exception_from(row, f"{where}: exception {n}", origin=origin) for n, row in enumerate(rows, 1)]
 
 
-def known_harmless() -> list[DetectionExcept]:
+def known_harmless() -> list[DetectionException]:
     """Return the exceptions that come with the package, for `with_exceptions`; none is in force unasked."""
     folder = "detections/harmless"
     return [
@@ -220,7 +239,7 @@ def _read(path: Path) -> str:
         raise DetectionError(str(error)) from None
 
 
-def shipped() -> list[Detection]:
+def shipped_detections() -> list[Detection]:
     """Return the detections that come with the package."""
     names = packaged_names("detections", ".toml")
     return [from_table(tomllib.loads(packaged_text(f"detections/{name}")), name) for name in names]

@@ -87,7 +87,7 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
-class DetectionExcept:
+class DetectionException:
     """What a detection is quiet about: an event that it takes is no match.
 
     Attributes:
@@ -150,4 +150,4 @@ class Detection:
     note: str = ""
     investigate: tuple[str, ...] = ()
     respond: tuple[str, ...] = ()
-    exceptions: tuple[DetectionExcept, ...] = ()
+    exceptions: tuple[DetectionException, ...] = ()

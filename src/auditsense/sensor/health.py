@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from auditsense.core.ring import Stats
     from auditsense.detect.detector import Detector
-    from auditsense.detections.model import DetectionExcept
+    from auditsense.detections.model import DetectionException
     from auditsense.kernel.self_test import SelfTest
     from auditsense.sensor.clock import Clock
     from auditsense.sources.base import Source
@@ -47,7 +47,7 @@ class Kept(NamedTuple):
 
     stats: Stats
     losses: Losses
-    exceptions: list[tuple[DetectionExcept, int]]
+    exceptions: list[tuple[DetectionException, int]]
 
 
 class Checks:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from auditsense.detect.alerts import AlertCounts, AlertPolicy
     from auditsense.detect.ecs import Document
     from auditsense.detect.losses import Losses
-    from auditsense.detections.model import Detection, DetectionExcept
+    from auditsense.detections.model import Detection, DetectionException
     from auditsense.kernel.self_test import SelfTest
     from auditsense.sensor.clock import Clock
     from auditsense.sources.base import Source
@@ -314,7 +314,7 @@ class Sensor(Iterated):
         """What became of the sequences."""
         return self._open().alert_counts
 
-    def exceptions(self) -> list[tuple[DetectionExcept, int]]:
+    def exceptions(self) -> list[tuple[DetectionException, int]]:
         """Return the exceptions of all detections, and how many events each has taken."""
         return self._open().exceptions() if self._kept is None else self._kept.exceptions
 

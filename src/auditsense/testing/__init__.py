@@ -1,7 +1,4 @@
-"""For tests of programs that embed this package: a kernel, a source and a clock in memory, and records.
-
-The names here are public, as those of `auditsense` itself.
-"""
+"""For tests of embedders: a kernel, a source and a clock in memory, and records from readable text."""
 
 from auditsense.testing.fake_clock import FakeClock
 from auditsense.testing.fake_kernel import FakeKernel
@@ -20,3 +17,7 @@ __all__ = [
     "open_event",
     "quoted",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
