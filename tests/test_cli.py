@@ -326,11 +326,10 @@ class Machine:
         except KernelCommandError as refused:
             answer = refused.errno or 0
         header = struct.Struct("=IHHII")
-        sequence = netlink._SEQUENCE
-        self.kernels.send(header.pack(36, 2, 0, sequence, 0) + struct.pack("=i", -answer) + bytes(16))
+        self.kernels.send(header.pack(36, 2, 0, 1, 0) + struct.pack("=i", -answer) + bytes(16))
         status = struct.pack("=11I", 0, 1, 1, self.kernel.pid, 0, 64, 0, 0, 0, 0, 0)
         if answer:  # then it is asked who it is that owns the socket
-            self.kernels.send(header.pack(60, 1000, 0, sequence, 0) + status)
+            self.kernels.send(header.pack(60, 1000, 0, 2, 0) + status)
         return self._ask(sock)
 
 

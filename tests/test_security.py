@@ -295,7 +295,7 @@ def test_a_kernel_without_filters_is_told_from_one_that_refuses(
 
     monkeypatch.setattr("auditsense.kernel.seccomp.ctypes.CDLL", lambda *_, **__: Libc())
     monkeypatch.setattr("auditsense.kernel.seccomp.ctypes.get_errno", lambda: code)
-    prepared = seccomp.Filter(1, bytes(8))
+    prepared = seccomp.SystemCallFilter(1, bytes(8))
     if code == errno.EACCES:
         with pytest.raises(AuditSenseError, match=r"Permission denied$"):
             seccomp.confine(prepared)
@@ -325,9 +325,11 @@ def test_what_belongs_to_a_thread_is_not_given_up_by_halves(monkeypatch: pytest.
         thread.join()
 
 
-@pytest.mark.parametrize("prepared", [None, seccomp.Filter(0, b"")])
+@pytest.mark.parametrize("prepared", [None, seccomp.SystemCallFilter(0, b"")])
 def test_going_on_without_a_filter_is_said(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], prepared: seccomp.Filter | None
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    prepared: seccomp.SystemCallFilter | None,
 ) -> None:
     kept: list[object] = []
     monkeypatch.setattr(os, "listdir", lambda _: ["1"])

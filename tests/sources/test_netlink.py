@@ -31,12 +31,12 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
         yield ours, kernels
 
 
-def answer(kind: int, payload: bytes) -> bytes:
-    return HEADER.pack(16 + len(payload), kind, 0, netlink._SEQUENCE, 0) + payload
+def answer(kind: int, payload: bytes, sequence: int) -> bytes:
+    return HEADER.pack(16 + len(payload), kind, 0, sequence, 0) + payload
 
 
 def consent(number: int = 0) -> bytes:
-    return answer(2, struct.pack("=i", -number) + bytes(16))
+    return answer(2, struct.pack("=i", -number) + bytes(16), 1)
 
 
 def test_registering_asks_for_this_process_and_an_ack(
@@ -78,7 +78,7 @@ def test_an_owner_that_is_gone_again_is_named_by_its_number(
 ) -> None:
     ours, kernels = pair
     kernels.send(consent(errno.EEXIST))
-    kernels.send(answer(1000, struct.pack("=11I", 0, 1, 1, 2**22 + 1, *[0] * 7)))
+    kernels.send(answer(1000, struct.pack("=11I", 0, 1, 1, 2**22 + 1, *[0] * 7), 2))
     with pytest.raises(SocketTakenError, match="process 4194305 "):
         netlink.register(ours)
 

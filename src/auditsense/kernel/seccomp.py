@@ -22,6 +22,16 @@ from typing import TYPE_CHECKING
 
 from auditsense import syscalls
 from auditsense.errors import AuditSenseError
+from auditsense.kernel import bpf
+from auditsense.kernel.bpf import (
+    IF_ANY_BIT,
+    IF_AT_LEAST,
+    IF_EQUAL,
+    IF_GREATER,
+    LOAD_WORD,
+    RETURN,
+    Instruction,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,11 +87,6 @@ _ALL = (_MEMORY, _PROCESSES, _USERS, _SIGNALS, _TIME, _WAITING, _DESCRIPTORS, _F
 ALLOWED = frozenset(name for family in _ALL for name in family.split())
 """Names of the calls that may be made with any argument, on the architectures that have them."""
 
-# linux/filter.h, linux/bpf_common.h: classic BPF
-_LOAD_WORD, _RETURN = 0x20, 0x06
-_IF_EQUAL, _IF_GREATER, _IF_AT_LEAST, _IF_ANY_BIT = 0x15, 0x25, 0x35, 0x45
-_INSTRUCTION = struct.Struct("=HBBI")
-
 # linux/seccomp.h: struct seccomp_data and what a filter returns
 _AT_NUMBER, _AT_ARCH, _AT_ARGUMENTS = 0, 4, 16
 _LOW_WORD = 0 if sys.byteorder == "little" else 4
@@ -94,9 +99,6 @@ _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C  # asm-generic/ioctls.h; the same on all o
 
 ARCHES = ("x86_64", "i386", "aarch64", "arm", "riscv64", "ppc64le", "s390x", "loongarch64")
 """Architectures that have a filter: their calls and ioctls were looked through one by one."""
-
-Instruction = tuple[int, int, int, int]
-"""Code, how many to skip when true and when false, operand."""
 
 
 def program(arch: str, families: Sequence[int] = (), also: Sequence[str] = ()) -> list[Instruction]:
@@ -111,45 +113,45 @@ def program(arch: str, families: Sequence[int] = (), also: Sequence[str] = ()) -
     numbers = {name: number for name, number in known.items() if number is not None}
     flags = 1 if arch == "s390x" else 0  # which argument of clone(2) they are
     return [
-        (_LOAD_WORD, 0, 0, _AT_ARCH),
-        (_IF_EQUAL, 1, 0, syscalls.ARCHES[arch]),
-        (_RETURN, 0, 0, _KILL_PROCESS),
-        (_LOAD_WORD, 0, 0, _AT_NUMBER),
+        (LOAD_WORD, 0, 0, _AT_ARCH),
+        (IF_EQUAL, 1, 0, syscalls.ARCHES[arch]),
+        (RETURN, 0, 0, _KILL_PROCESS),
+        (LOAD_WORD, 0, 0, _AT_NUMBER),
         # Its flags lie in memory, where a filter cannot look. Every libc goes on to clone(2) then.
         *_when(numbers["clone3"], _refuse(errno.ENOSYS)),
         *_when(
             numbers["socket"],
             _argument(0),
-            *((_IF_EQUAL, 2 + place, 0, family) for place, family in reversed([*enumerate(families)])),
-            (_IF_EQUAL, 1, 0, _AF_UNIX),
-            (_IF_EQUAL, 0, 1, _AF_NETLINK),
-            (_RETURN, 0, 0, _ALLOW),
+            *((IF_EQUAL, 2 + place, 0, family) for place, family in reversed([*enumerate(families)])),
+            (IF_EQUAL, 1, 0, _AF_UNIX),
+            (IF_EQUAL, 0, 1, _AF_NETLINK),
+            (RETURN, 0, 0, _ALLOW),
             _refuse(errno.EAFNOSUPPORT),
         ),
         *_when(
             numbers["clone"],
             _argument(flags),
-            (_IF_ANY_BIT, 0, 1, _NEW_NAMESPACES),
+            (IF_ANY_BIT, 0, 1, _NEW_NAMESPACES),
             _refuse(errno.EPERM),
-            (_RETURN, 0, 0, _ALLOW),
+            (RETURN, 0, 0, _ALLOW),
         ),
         *_when(
             numbers["ioctl"],
             _argument(1),
-            (_IF_EQUAL, 1, 0, _TIOCSTI),
-            (_IF_EQUAL, 0, 1, _TIOCLINUX),
+            (IF_EQUAL, 1, 0, _TIOCSTI),
+            (IF_EQUAL, 0, 1, _TIOCLINUX),
             _refuse(errno.EPERM),
-            (_RETURN, 0, 0, _ALLOW),
+            (RETURN, 0, 0, _ALLOW),
         ),
         *_allow(sorted(number for name, number in numbers.items() if name in ALLOWED or name in also)),
-        (_IF_GREATER, 0, 1, max(numbers.values())),
+        (IF_GREATER, 0, 1, max(numbers.values())),
         _refuse(errno.ENOSYS),
         _refuse(errno.EPERM),
     ]
 
 
 @dataclass(frozen=True, slots=True)
-class Filter:
+class SystemCallFilter:
     """A filter ready to be installed.
 
     Attributes:
@@ -161,7 +163,7 @@ class Filter:
     instructions: bytes
 
 
-def prepare(families: Sequence[int] = (), also: Sequence[str] = ()) -> Filter | None:
+def prepare(families: Sequence[int] = (), also: Sequence[str] = ()) -> SystemCallFilter | None:
     """Return the filter for this process; None when this machine's calls are not known. See `program`.
 
     Reads our tables: to be called before privileges are given up, the files may be out of reach then.
@@ -170,12 +172,10 @@ def prepare(families: Sequence[int] = (), also: Sequence[str] = ()) -> Filter | 
     call = syscalls.number("seccomp", arch) if arch is not None else None
     if arch is None or call is None:
         return None
-    return Filter(
-        call, b"".join(_INSTRUCTION.pack(*instruction) for instruction in program(arch, families, also))
-    )
+    return SystemCallFilter(call, bpf.pack(program(arch, families, also)))
 
 
-def confine(prepared: Filter) -> bool:
+def confine(prepared: SystemCallFilter) -> bool:
     """Allow this process, all its threads and its children no more than the list, for good.
 
     Needs no_new_privs (`privileges.keep_only`) or CAP_SYS_ADMIN.
@@ -186,12 +186,10 @@ def confine(prepared: Filter) -> bool:
     Raises:
         AuditSenseError: the kernel refused for another reason.
     """
-    packed = prepared.instructions
-    instructions = ctypes.create_string_buffer(packed, len(packed))
-    header = _Program(len(packed) // _INSTRUCTION.size, ctypes.addressof(instructions))
+    code = bpf.Program(prepared.instructions)
     libc = ctypes.CDLL(None, use_errno=True)
     mode, scope = ctypes.c_ulong(_SET_MODE_FILTER), ctypes.c_ulong(_ALL_THREADS)
-    result = libc.syscall(ctypes.c_long(prepared.call), mode, scope, ctypes.byref(header))
+    result = libc.syscall(ctypes.c_long(prepared.call), mode, scope, ctypes.byref(code))
     if result == 0:
         return True
     if result > 0:
@@ -213,22 +211,18 @@ def abi() -> str | None:
     return arch if arch in ARCHES and short == (arch in {"i386", "arm"}) else None
 
 
-class _Program(ctypes.Structure):
-    _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_void_p))
-
-
 def _argument(number: int) -> Instruction:
     """Load an argument's low 32 bits, which is all that the kernel looks at where we do."""
-    return (_LOAD_WORD, 0, 0, _AT_ARGUMENTS + 8 * number + _LOW_WORD)
+    return (LOAD_WORD, 0, 0, _AT_ARGUMENTS + 8 * number + _LOW_WORD)
 
 
 def _refuse(number: int) -> Instruction:
-    return (_RETURN, 0, 0, _ERRNO | number)
+    return (RETURN, 0, 0, _ERRNO | number)
 
 
 def _when(number: int, *then: Instruction) -> list[Instruction]:
     """Decide one call; *then* must end in a return on every way."""
-    return [(_IF_EQUAL, 0, len(then), number), *then]
+    return [(IF_EQUAL, 0, len(then), number), *then]
 
 
 def _allow(numbers: list[int]) -> list[Instruction]:
@@ -237,8 +231,8 @@ def _allow(numbers: list[int]) -> list[Instruction]:
     for _, group in groupby(enumerate(numbers), lambda pair: pair[1] - pair[0]):
         run = [number for _, number in group]
         instructions += [
-            (_IF_AT_LEAST, 0, 2, run[0]),
-            (_IF_GREATER, 1, 0, run[-1]),
-            (_RETURN, 0, 0, _ALLOW),
+            (IF_AT_LEAST, 0, 2, run[0]),
+            (IF_GREATER, 1, 0, run[-1]),
+            (RETURN, 0, 0, _ALLOW),
         ]
     return instructions

@@ -8,28 +8,23 @@ since answers sent into a stream of records get lost.
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
-import select
 import socket
 import struct
-import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from auditsense.errors import KernelCommandError, NoKernelAuditError, SocketTakenError
-from auditsense.kernel import access
+from auditsense.kernel import access, bpf
 from auditsense.kernel.audit_status import AuditStatus, StatusField, setting_bytes
 from auditsense.kernel.commands import AUDIT_GET, AUDIT_SET
 from auditsense.kernel.plan import LISTEN
 from auditsense.kernel.transport import (
     DEFAULT_TIMEOUT_S,
-    HEADER_BYTES,
-    NETLINK_AUDIT,
-    NLM_F_ACK,
-    NLM_F_REQUEST,
-    NLMSG_ERROR,
+    NetlinkTransport,
+    open_audit_socket,
+    set_receive_buffer,
 )
 
 if TYPE_CHECKING:
@@ -38,27 +33,17 @@ if TYPE_CHECKING:
 # Some 300,000 records: what comes in one second at the highest rate measured.
 DEFAULT_RECEIVE_BUFFER_BYTES: Final = 128 << 20
 
-_DATAGRAM_BYTES: Final = 64 << 10  # the longest record stays well below 16 KiB
 _SOL_NETLINK: Final = 270  # linux/socket.h
 _NETLINK_ADD_MEMBERSHIP: Final = 1  # linux/netlink.h
 _NETLINK_NO_ENOBUFS: Final = 5
 _GROUP_READLOG: Final = 1  # linux/audit.h: AUDIT_NLGRP_READLOG
-_RAW: Final = socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
 _SO_ATTACH_FILTER: Final = 26  # asm-generic/socket.h
-_SO_RCVBUFFORCE: Final = 33
 _SO_MEMINFO: Final = 55  # asm-generic/socket.h; the array is in linux/sock_diag.h
 _MEMINFO: Final = struct.Struct("=9I")
 _MEMINFO_RMEM_ALLOC: Final = 0
 _MEMINFO_DROPS: Final = 8
-# linux/filter.h, linux/bpf_common.h: code, how many to skip when true and when false, operand
-_INSTRUCTION: Final = struct.Struct("=HBBI")
-_LOAD_HALF: Final = 0x28
-_IF_EQUAL: Final = 0x15
-_RETURN: Final = 0x06
 _WHOLE: Final = 0xFFFFFFFF
 _TYPE_AT: Final = 4  # in struct nlmsghdr
-_HEADER: Final = struct.Struct("=IHHII")  # struct nlmsghdr: length, type, flags, sequence, port
-_SEQUENCE: Final = 0x61756469  # any number but 0, which is what records carry
 
 
 def open_data_socket(receive_buffer_bytes: int = DEFAULT_RECEIVE_BUFFER_BYTES) -> socket.socket:
@@ -162,13 +147,11 @@ def keep_out(sock: socket.socket, types: Iterable[int]) -> None:
     # Words are loaded as the network orders them, and the kernel writes the header in its own order.
     numbers = [int.from_bytes(struct.pack("=H", kind), "big") for kind in wanted]
     left = len(numbers)
-    program = [(_LOAD_HALF, 0, 0, _TYPE_AT)]
-    program += [(_IF_EQUAL, left - n, 0, number) for n, number in enumerate(numbers)]
-    program += [(_RETURN, 0, 0, _WHOLE), (_RETURN, 0, 0, 0)]
-    code = ctypes.create_string_buffer(b"".join(_INSTRUCTION.pack(*one) for one in program))
-    fprog = struct.pack("HP", len(program), ctypes.addressof(code))
+    program = [(bpf.LOAD_HALF, 0, 0, _TYPE_AT)]
+    program += [(bpf.IF_EQUAL, left - n, 0, number) for n, number in enumerate(numbers)]
+    program += [(bpf.RETURN, 0, 0, _WHOLE), (bpf.RETURN, 0, 0, 0)]
     try:
-        sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, fprog)
+        sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, bpf.Program(bpf.pack(program)))
     except OSError as problem:
         what = f"cannot keep records out of the socket: {problem.strerror}"
         raise KernelCommandError(what, problem.errno) from problem
@@ -176,17 +159,14 @@ def keep_out(sock: socket.socket, types: Iterable[int]) -> None:
 
 def _open() -> socket.socket:
     try:
-        return socket.socket(socket.AF_NETLINK, _RAW, NETLINK_AUDIT)
-    except OSError as problem:
-        raise _refused(problem.errno or 0, "open an audit socket") from problem
+        return open_audit_socket()
+    except KernelCommandError as error:
+        raise _refused(error.errno or 0, "open an audit socket") from error.__cause__
 
 
 def _prepare(sock: socket.socket, receive_buffer_bytes: int) -> None:
     sock.setsockopt(_SOL_NETLINK, _NETLINK_NO_ENOBUFS, 1)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, receive_buffer_bytes)
-    except PermissionError:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
+    set_receive_buffer(sock, receive_buffer_bytes)
 
 
 def register(sock: socket.socket, timeout_s: float = DEFAULT_TIMEOUT_S) -> list[bytes]:
@@ -211,13 +191,15 @@ def register(sock: socket.socket, timeout_s: float = DEFAULT_TIMEOUT_S) -> list[
             process may be registered then, AUDIT_GET tells.
     """
     early: list[bytes] = []
-    payload = setting_bytes(StatusField.PID, os.getpid())
-    consent = _ask(sock, AUDIT_SET, payload, early, timeout_s)
-    (result,) = struct.unpack_from("=i", consent, HEADER_BYTES)
-    if result == -errno.EEXIST:
-        raise SocketTakenError(_taken_by(sock, timeout_s))
-    if result < 0:
-        raise _refused(-result, "register for audit records")
+    client = NetlinkTransport(timeout_s, sock=sock, unrelated=early)
+    try:
+        client.request(AUDIT_SET, setting_bytes(StatusField.PID, os.getpid()), ack=True)
+    except KernelCommandError as error:
+        if error.errno is None:
+            raise
+        if error.errno == errno.EEXIST:
+            raise SocketTakenError(_taken_by(client)) from None
+        raise _refused(error.errno, "register for audit records") from None
     return early
 
 
@@ -252,26 +234,9 @@ def _meminfo(sock: socket.socket) -> tuple[int, ...]:
     return _MEMINFO.unpack(sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size))
 
 
-def _ask(sock: socket.socket, kind: int, payload: bytes, others: list[bytes], timeout_s: float) -> bytes:
-    """Send one message and return its answer; everything else goes to *others*."""
-    flags = NLM_F_REQUEST | (NLM_F_ACK if kind != AUDIT_GET else 0)
-    length = HEADER_BYTES + len(payload)
-    sock.send(_HEADER.pack(length, kind, flags, _SEQUENCE, 0) + payload)
-    deadline = time.monotonic() + timeout_s
-    poll = select.poll()
-    poll.register(sock, select.POLLIN)
-    while (left_s := deadline - time.monotonic()) > 0 and poll.poll(left_s * 1000):
-        datagram = sock.recv(_DATAGRAM_BYTES)
-        _length, arrived, _flags, sequence, _port = _HEADER.unpack_from(datagram)
-        if sequence == _SEQUENCE and arrived in {NLMSG_ERROR, AUDIT_GET}:
-            return datagram
-        others.append(datagram)
-    raise KernelCommandError(f"the kernel's audit did not answer within {timeout_s:g} s")
-
-
-def _taken_by(sock: socket.socket, timeout_s: float) -> str:
-    answer = _ask(sock, AUDIT_GET, b"", [], timeout_s)
-    pid = AuditStatus.from_bytes(answer[HEADER_BYTES:]).pid
+def _taken_by(client: NetlinkTransport) -> str:
+    (reply,) = client.request(AUDIT_GET, b"", ack=False)
+    pid = AuditStatus.from_bytes(reply.payload).pid
     if pid == os.getpid():
         return f"another socket of this process ({pid}) owns the kernel's audit"
     name = access.process_name(pid) or "gone by now"
