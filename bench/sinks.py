@@ -22,13 +22,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auditsense import Detector, View
-from auditsense.sinks.fanout import Sinks
+from auditsense.sinks.config import SyslogSettings
+from auditsense.sinks.fanout import SinkSet
 from auditsense.sinks.file import FileSink
 from auditsense.sinks.format import Format
 from auditsense.sinks.journald import JournaldSink
 from auditsense.sinks.stream import StreamSink
-from auditsense.sinks.subprocess_sink import Apart
-from auditsense.sinks.syslog import Receiver, SyslogSink
+from auditsense.sinks.subprocess_sink import SinkProcess
+from auditsense.sinks.syslog import SyslogSink
 from auditsense.testing import burst
 
 if TYPE_CHECKING:
@@ -77,17 +78,17 @@ def row(name: str, count: int, seconds: float, own_s: float, child_s: float | No
 
 
 def measure(name: str, sink: Sink, documents: list[dict[str, object]]) -> None:
-    apart = Apart(sink, name, queue_bytes=1 << 30)
+    apart = SinkProcess(sink, name, queue_bytes=1 << 30)
     apart.start()
-    sinks = Sinks([apart], Detector().host)
+    sinks = SinkSet([apart], Detector().host)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     begun, own = time.monotonic(), time.process_time()
     for at in range(0, len(documents), BATCH):
-        sinks.write(documents[at : at + BATCH])
-        sinks.tend()
+        sinks.send(documents[at : at + BATCH])
+        sinks.poll()
     own = time.process_time() - own
-    while apart.queued or apart.counts.written < len(documents):
-        apart.tend()
+    while apart.queued_bytes or apart.counts.written < len(documents):
+        apart.poll()
         time.sleep(0.001)
     seconds = time.monotonic() - begun
     apart.close()
@@ -122,13 +123,15 @@ def main() -> None:
             peer.bind(path)
             with discarded(peer):
                 measure("journald", JournaldSink(path), documents)
-                measure("syslog", SyslogSink(Receiver("local", path)), documents)
+                measure("syslog", SyslogSink(SyslogSettings("local", path)), documents)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
         udp.bind(("127.0.0.1", 0))
         with discarded(udp):
-            measure("syslog udp", SyslogSink(Receiver("udp", "127.0.0.1", udp.getsockname()[1])), documents)
+            measure(
+                "syslog udp", SyslogSink(SyslogSettings("udp", "127.0.0.1", udp.getsockname()[1])), documents
+            )
     with socket.create_server(("127.0.0.1", 0)) as tcp, discarded(tcp):
-        measure("syslog tcp", SyslogSink(Receiver("tcp", "127.0.0.1", tcp.getsockname()[1])), documents)
+        measure("syslog tcp", SyslogSink(SyslogSettings("tcp", "127.0.0.1", tcp.getsockname()[1])), documents)
 
 
 if __name__ == "__main__":

@@ -21,10 +21,10 @@ from auditsense.cli.parser import build_parser
 from auditsense.detect.ecs import loss_document, narrow_lost, self_test_document, tamper_document
 from auditsense.detect.losses import Gap, Losses
 from auditsense.sinks import SinkError
-from auditsense.sinks.fanout import Sinks
+from auditsense.sinks.fanout import SinkSet
 from auditsense.sinks.format import Format, compact, jsonl, printable
 from auditsense.sinks.stream import StreamSink
-from auditsense.sinks.subprocess_sink import Apart
+from auditsense.sinks.subprocess_sink import SinkProcess
 from auditsense.testing import burst, open_event
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def test_a_compact_line_of_a_replay_says_what_was_lost_so_far() -> None:
 @pytest.mark.parametrize(
     ("lost", "before", "end"),
     [
-        (7, 2, " in 0.9 s, 7 records or events lost meanwhile, 9 since the start"),
+        (7, 2, " in 0.9 s, 7 records or events lost in that time, 9 since the start"),
         (0, 9, " in 0.9 s"),  # what was lost before has a document of its own
         (0, 0, " in 0.9 s"),
     ],
@@ -304,9 +304,9 @@ def test_run_writes_every_document_to_standard_output_and_says_the_sensors_own_a
 ) -> None:
     found = [*documents("x"), *(document for document, _ in NOTICES)]
     with os.fdopen(os.dup(1), "w") as stream:
-        apart = Apart(StreamSink(stream, form), "stdout")
+        apart = SinkProcess(StreamSink(stream, form), "stdout")
         apart.start()
-        output = Output(Sinks([apart], HOST), shown=shown, named=False, files=False)
+        output = Output(SinkSet([apart], HOST), shown=shown, named=False, files=False)
         output.write(found)
         output.close()
     out, err = capfd.readouterr()

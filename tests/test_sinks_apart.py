@@ -21,10 +21,10 @@ from auditsense import Host
 from auditsense.detect.ecs import SINK_DATASET
 from auditsense.sinks import SinkError
 from auditsense.sinks import fanout as several
-from auditsense.sinks.fanout import Sinks
+from auditsense.sinks.fanout import SinkSet
 from auditsense.sinks.file import FileSink
 from auditsense.sinks.stream import StreamSink
-from auditsense.sinks.subprocess_sink import Apart
+from auditsense.sinks.subprocess_sink import SinkProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -46,13 +46,13 @@ def wait_until(what: Callable[[], object]) -> None:
         time.sleep(0.01)
 
 
-def tended(apart: Apart) -> Apart:
-    apart.tend()
+def tended(apart: SinkProcess) -> SinkProcess:
+    apart.poll()
     return apart
 
 
-def more(said: list[Document], sinks: Sinks) -> list[Document]:
-    said += sinks.tend()
+def more(said: list[Document], sinks: SinkSet) -> list[Document]:
+    said += sinks.poll()
     return said
 
 
@@ -126,8 +126,8 @@ class Away:
 
 
 @contextlib.contextmanager
-def started(sink: Any, name: str = "one", **options: int) -> Iterator[Apart]:  # noqa: ANN401 - any sink
-    apart = Apart(sink, name, **options)
+def started(sink: Any, name: str = "one", **options: int) -> Iterator[SinkProcess]:  # noqa: ANN401 - any sink
+    apart = SinkProcess(sink, name, **options)
     apart.start()
     try:
         yield apart
@@ -144,24 +144,24 @@ def test_everything_gets_there_in_order_before_it_ends(tmp_path: Path) -> None:
     path = tmp_path / "out"
     with started(FileSink(path)) as apart:
         for n in range(0, 20_000, 100):
-            apart.give(b"".join(line(n + i) for i in range(100)), 100)
+            apart.send(b"".join(line(n + i) for i in range(100)), 100)
     assert numbers(path) == list(range(20_000))
     assert (apart.counts.written, apart.counts.dropped, apart.counts.failed) == (20_000, 0, 0)
     assert not apart.problem
-    assert not apart.over
+    assert not apart.stopped
 
 
 def test_a_sink_that_looks_into_documents_gets_documents(tmp_path: Path) -> None:
     with started(Plan(tmp_path / "out")) as apart:
-        apart.give(line(1, 300_000) + line(2), 2)
+        apart.send(line(1, 300_000) + line(2), 2)
     assert numbers(tmp_path / "out") == [1, 2]
 
 
 def test_it_is_opened_again_after_what_it_was_given_before(tmp_path: Path) -> None:
     with started(Plan(tmp_path / "out")) as apart:
-        apart.give(line(1), 1)
+        apart.send(line(1), 1)
         apart.reopen()
-        apart.give(line(2), 1)
+        apart.send(line(2), 1)
     assert numbers(tmp_path / "out") == [1, -1, 2]
 
 
@@ -183,7 +183,7 @@ def test_with_any_errors_each_document_is_written_once_or_counted(
     with started(Plan(path, *planned)) as apart:
         n = 0
         for count in batches:
-            apart.give(b"".join(line(n + i) for i in range(count)), count)
+            apart.send(b"".join(line(n + i) for i in range(count)), count)
             n += count
     found = numbers(path)
     assert found == sorted(set(found))
@@ -202,15 +202,15 @@ def test_a_sink_that_takes_nothing_is_not_waited_for_and_what_is_dropped_is_coun
     fcntl.fcntl(writing, 1031, 4096)  # F_SETPIPE_SZ
     with os.fdopen(writing, "w") as stream, started(StreamSink(stream), queue_bytes=1 << 20) as apart:
         for n in range(10_000):
-            apart.give(line(n, 1000), 1)
-            assert apart.queued <= 1 << 20
+            apart.send(line(n, 1000), 1)
+            assert apart.queued_bytes <= 1 << 20
         assert apart.counts.dropped > 1000
         dropped = apart.counts.dropped
-        assert apart.counts.most_queued <= 1 << 20
+        assert apart.counts.max_queued_bytes <= 1 << 20
         stream.close()
         reader = read_into(tmp_path / "read", reading)
-        wait_until(lambda: not tended(apart).queued)
-        apart.give(line(10_000), 1)
+        wait_until(lambda: not tended(apart).queued_bytes)
+        apart.send(line(10_000), 1)
         apart.close()
         reader.wait(LIMIT_S)
     found = numbers(tmp_path / "read")
@@ -231,7 +231,7 @@ def test_a_sink_that_stands_still_to_the_end_is_ended_and_the_rest_counted_as_fa
     reading, writing = os.pipe()
     with os.fdopen(writing, "w") as stream, started(StreamSink(stream)) as apart:
         stream.close()
-        apart.give(b"".join(line(n, 1000) for n in range(1000)), 1000)
+        apart.send(b"".join(line(n, 1000) for n in range(1000)), 1000)
     assert apart.counts.failed == 1000 - apart.counts.written > 0
     os.close(reading)
 
@@ -239,10 +239,10 @@ def test_a_sink_that_stands_still_to_the_end_is_ended_and_the_rest_counted_as_fa
 def test_a_sink_that_is_away_gets_everything_when_it_is_back(tmp_path: Path) -> None:
     there, path = tmp_path / "there", tmp_path / "out"
     with started(Away(there, path)) as apart:
-        apart.give(line(1) + line(2), 2)
+        apart.send(line(1) + line(2), 2)
         wait_until(lambda: tended(apart).problem)
         assert apart.problem == "nobody is there"
-        apart.give(line(3), 1)
+        apart.send(line(3), 1)
         there.touch()
         wait_until(lambda: tended(apart).counts.written == 3)
         assert not apart.problem
@@ -251,7 +251,7 @@ def test_a_sink_that_is_away_gets_everything_when_it_is_back(tmp_path: Path) -> 
 
 def test_a_sink_that_is_away_to_the_end_does_not_keep_the_sensor(tmp_path: Path) -> None:
     with started(Away(tmp_path / "there", tmp_path / "out")) as apart:
-        apart.give(line(1) + line(2), 2)
+        apart.send(line(1) + line(2), 2)
     assert apart.counts.failed == 2
     assert apart.problem == "nobody is there"
 
@@ -264,7 +264,7 @@ def test_what_is_sent_to_all_does_not_end_it(tmp_path: Path, number: signal.Sign
     path = tmp_path / "out"
     with started(FileSink(path)) as apart:
         os.kill(apart.pid, number)
-        apart.give(line(1), 1)
+        apart.send(line(1), 1)
     assert numbers(path) == [1]
 
 
@@ -272,7 +272,7 @@ def test_it_keeps_no_descriptor_but_its_own(tmp_path: Path) -> None:
     path = tmp_path / "out"
     secret = (tmp_path / "secret").open("w")
     with secret, started(FileSink(tmp_path / "first"), "first"), started(FileSink(path), "second") as apart:
-        apart.give(line(1), 1)
+        apart.send(line(1), 1)
         wait_until(lambda: tended(apart).counts.written)
         folder = Path(f"/proc/{apart.pid}/fd")
         found = {int(one.name): str(one.readlink()) for one in folder.iterdir()}
@@ -284,13 +284,13 @@ def test_it_keeps_no_descriptor_but_its_own(tmp_path: Path) -> None:
 
 def test_one_that_was_killed_is_over_and_what_it_had_is_counted(tmp_path: Path, fault: Recorder) -> None:
     with started(FileSink(tmp_path / "out")) as apart:
-        apart.give(line(1), 1)
+        apart.send(line(1), 1)
         wait_until(lambda: tended(apart).counts.written)
         os.kill(apart.pid, signal.SIGKILL)
-        wait_until(lambda: tended(apart).over)
+        wait_until(lambda: tended(apart).stopped)
         assert apart.problem == "its process was ended"
-        apart.give(line(2) + line(3), 2)
-    assert (apart.counts.given, apart.counts.written, apart.counts.failed) == (3, 1, 2)
+        apart.send(line(2) + line(3), 2)
+    assert (apart.counts.submitted, apart.counts.written, apart.counts.failed) == (3, 1, 2)
     fault(
         "somebody kills the process of a sink",
         how="SIGKILL to it, then two documents",
@@ -301,7 +301,7 @@ def test_one_that_was_killed_is_over_and_what_it_had_is_counted(tmp_path: Path, 
     )
 
 
-GOOD = b'{"written": 0, "failed": 0, "problem": "", "over": false}\n'
+GOOD = b'{"written": 0, "failed": 0, "problem": "", "stopped": false}\n'
 NO_REPORTS = {
     "text": b"x\n",
     "another object": b'{"a":1}\n',
@@ -311,16 +311,16 @@ NO_REPORTS = {
     "nothing": b"\n",
     "binary": bytes(range(256)) + b"\n",
     "no text": b"\xff\xfe\n",
-    "one field more": b'{"written": 0, "failed": 0, "problem": "", "over": false, "pid": 1}\n',
+    "one field more": b'{"written": 0, "failed": 0, "problem": "", "stopped": false, "pid": 1}\n',
     "one field less": b'{"written": 0, "failed": 0, "problem": ""}\n',
-    "a field of another kind": b'{"written": "0", "failed": 0, "problem": "", "over": false}\n',
-    "a truth for a number": b'{"written": true, "failed": 0, "problem": "", "over": false}\n',
-    "a number for a text": b'{"written": 0, "failed": 0, "problem": 1, "over": false}\n',
-    "less than nothing": b'{"written": -1, "failed": 0, "problem": "", "over": false}\n',
-    "more than was given": b'{"written": 99, "failed": 0, "problem": "", "over": false}\n',
-    "a fraction": b'{"written": 1e400, "failed": 0, "problem": "", "over": false}\n',
-    "a huge number": b'{"written": ' + b"9" * 5000 + b', "failed": 0, "problem": "", "over": false}\n',
-    "a number of 64 bits": b'{"written": 9223372036854775808, "failed": 0, "problem": "", "over": false}\n',
+    "a field of another kind": b'{"written": "0", "failed": 0, "problem": "", "stopped": false}\n',
+    "a truth for a number": b'{"written": true, "failed": 0, "problem": "", "stopped": false}\n',
+    "a number for a text": b'{"written": 0, "failed": 0, "problem": 1, "stopped": false}\n',
+    "less than nothing": b'{"written": -1, "failed": 0, "problem": "", "stopped": false}\n',
+    "more than was given": b'{"written": 99, "failed": 0, "problem": "", "stopped": false}\n',
+    "a fraction": b'{"written": 1e400, "failed": 0, "problem": "", "stopped": false}\n',
+    "a huge number": b'{"written": ' + b"9" * 5000 + b', "failed": 0, "problem": "", "stopped": false}\n',
+    "a number of 64 bits": GOOD.replace(b"0", b"%d" % (1 << 63), 1),
     "deep nesting": b"[" * 2000 + b"\n",
     "very deep nesting": b"[" * 60_000 + b"\n",
     "a long line": b" " * 60_000 + GOOD,
@@ -350,25 +350,25 @@ def test_any_bytes_from_a_sink_end_that_sink_only(said: bytes, tmp_path: Path, f
     bad = Saying(tmp_path / "bad")
     bad.said = said
     with started(bad, "bad") as refused, started(FileSink(tmp_path / "good"), "good") as good:
-        sinks = Sinks([refused, good], HOST)
-        sinks.write([{"n": 1}])
+        sinks = SinkSet([refused, good], HOST)
+        sinks.send([{"n": 1}])
         notices: list[Document] = []
-        wait_until(lambda: more(notices, sinks) and refused.over)
-        assert refused.problem == "its process wrote something else than reports"
-        sinks.write([{"n": 2}])
+        wait_until(lambda: more(notices, sinks) and refused.stopped)
+        assert refused.problem == "its process sent an invalid report"
+        sinks.send([{"n": 2}])
         wait_until(lambda: tended(good).counts.pending == 0)
-        assert "the sink bad is over" in notices[0]["message"]
+        assert "sink bad stopped" in notices[0]["message"]
         wait_until(lambda: tended(refused).pid == 0)
     assert numbers(tmp_path / "good") == [1, 2]
     counts = refused.counts
     assert counts.written == 0
-    assert counts.failed == counts.given
+    assert counts.failed == counts.submitted
     fault(
         "the process of a sink writes something else than its reports",
         how="text, other JSON, binary, half and endless lines, deep nesting, huge numbers, false counts",
         did="ended that sink and its process; the other sink got everything",
         lost="the documents for that sink, counted as failed",
-        said="“the sink … is over: its process wrote something else than reports”",
+        said="“sink … stopped: its process sent an invalid report”",
         host=NO_HOST,
     )
 
@@ -379,13 +379,13 @@ def test_sink_that_floods_its_reports_keeps_nobody(said: bytes, tmp_path: Path, 
     flood.said = said * 100
     flood.pause = False
     with started(flood, "flood") as flooding:
-        flooding.give(line(1), 1)
+        flooding.send(line(1), 1)
         for _ in range(200):
-            flooding.tend()  # it returns, each time
+            flooding.poll()  # it returns, each time
         assert len(flooding._unread) < 1 << 18
         if flooding.pid:  # it was not refused meanwhile
             os.kill(flooding.pid, signal.SIGKILL)
-        wait_until(lambda: tended(flooding).over)
+        wait_until(lambda: tended(flooding).stopped)
     assert flooding.counts.failed == 1
     fault(
         "the process of a sink floods the sensor with reports",
@@ -404,9 +404,9 @@ def test_stopped_sink_keeps_nobody(tmp_path: Path, fault: Recorder) -> None:
         started(FileSink(tmp_path / "good"), "good") as good,
     ):
         os.kill(stopped.pid, signal.SIGSTOP)
-        sinks = Sinks([stopped, good], HOST)
+        sinks = SinkSet([stopped, good], HOST)
         for n in range(4000):
-            sinks.write([{"n": n, "x": "x" * 900}])
+            sinks.send([{"n": n, "x": "x" * 900}])
         assert stopped.counts.dropped > 0
         wait_until(lambda: tended(good).counts.pending == 0)
     assert numbers(tmp_path / "good") == list(range(4000))
@@ -417,7 +417,7 @@ def test_stopped_sink_keeps_nobody(tmp_path: Path, fault: Recorder) -> None:
         how="SIGSTOP, then 4,000 documents, then the end",
         did="gave the other sink everything, dropped what found no room, and killed the process at the end",
         lost="the documents for that sink",
-        said="“the sink … does not get all documents”, and the counts",
+        said="“sink … drops documents”, and the counts",
         host=NO_HOST,
     )
 
@@ -426,17 +426,17 @@ def test_sink_that_may_not_be_killed_does_not_end_the_sensor(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """The process of a file stays root's when the sensor becomes another user, which may not kill it."""
-    apart = Apart(FileSink(tmp_path / "out"), "one")
+    apart = SinkProcess(FileSink(tmp_path / "out"), "one")
     apart.start()
     pid = apart.pid
     os.kill(pid, signal.SIGSTOP)
-    apart.give(line(1), 1)
+    apart.send(line(1), 1)
     kill = os.kill
 
     def refused(*_: int) -> None:
         raise PermissionError
 
-    monkeypatch.setattr("auditsense.sinks.subprocess_sink._STANDSTILL_S", 0.1)
+    monkeypatch.setattr("auditsense.sinks.subprocess_sink._STALL_S", 0.1)
     monkeypatch.setattr(os, "kill", refused)
     apart.close()
     monkeypatch.undo()
@@ -448,11 +448,11 @@ def test_sink_that_may_not_be_killed_does_not_end_the_sensor(
 SENSOR = """
 import os, sys, time
 from pathlib import Path
-from auditsense.sinks.subprocess_sink import Apart
+from auditsense.sinks.subprocess_sink import SinkProcess
 from auditsense.sinks.file import FileSink
 from auditsense.sinks.stream import StreamSink
 held = os.fdopen(int(sys.argv[2]), "w")
-parts = [Apart(FileSink(Path(sys.argv[1])), "file"), Apart(StreamSink(held), "stuck")]
+parts = [SinkProcess(FileSink(Path(sys.argv[1])), "file"), SinkProcess(StreamSink(held), "stuck")]
 for one in parts:
     one.start()
 held.close()
@@ -462,7 +462,7 @@ while True:
     lines = b"".join(b'{"n":%d,"x":"%s"}\\n' % (n + i, b"x" * 900) for i in range(50))
     n += 50
     for one in parts:
-        one.give(lines, 50)
+        one.send(lines, 50)
     time.sleep(0.001)
 """
 
@@ -507,7 +507,7 @@ def documents(first: int, count: int, size: int = 0) -> list[Document]:
 def test_while_one_is_blocked_the_other_gets_everything_and_it_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Recorder
 ) -> None:
-    monkeypatch.setattr(several, "_QUIET_S", 0.2)
+    monkeypatch.setattr(several, "_RECOVERY_S", 0.2)
     path = tmp_path / "out"
     reading, writing = os.pipe()
     said: list[Document] = []
@@ -517,25 +517,23 @@ def test_while_one_is_blocked_the_other_gets_everything_and_it_is_said(
         started(FileSink(path), "file:out") as other,
     ):
         stream.close()
-        sinks = Sinks([blocked, other], HOST)
+        sinks = SinkSet([blocked, other], HOST)
         for n in range(0, 5000, 10):
-            sinks.write(documents(n, 10, 1000))
-            said += sinks.tend()
+            sinks.send(documents(n, 10, 1000))
+            said += sinks.poll()
         reader = read_into(tmp_path / "read", reading)
         deadline = time.monotonic() + LIMIT_S
         while len(said) < 2 and time.monotonic() < deadline:
-            said += sinks.tend()
-            time.sleep(sinks.wait_s() / 10)
-        sinks.write(documents(5000, 1))
+            said += sinks.poll()
+            time.sleep(sinks.timeout_s() / 10)
+        sinks.send(documents(5000, 1))
         sinks.close()
         reader.wait(LIMIT_S)
     assert numbers(path) == list(range(5001))
     assert [one["rule"]["id"] for one in said] == ["auditsense.sink.dropping", "auditsense.sink.recovered"]
     assert all(one["event"]["dataset"] == SINK_DATASET for one in said)
     dropped = said[1]["auditsense"]["sink"]["dropped"]
-    assert said[1]["message"] == (
-        f"the sink blocked writes again; {dropped} documents were dropped and 0 failed meanwhile"
-    )
+    assert said[1]["message"] == (f"sink blocked recovered; {dropped} documents were dropped and 0 failed")
     # The one that dropped says so itself, where documents are missing.
     rest = [json.loads(one) for one in (tmp_path / "read").read_text().splitlines()]
     assert [one.get("message") for one in rest[-2:]] == [said[1]["message"], None]
@@ -557,23 +555,23 @@ def test_while_one_is_blocked_the_other_gets_everything_and_it_is_said(
 def test_a_sink_that_fails_is_said_to_all_of_them_once_and_again_when_it_writes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(several, "_QUIET_S", 0.2)
+    monkeypatch.setattr(several, "_RECOVERY_S", 0.2)
     said: list[Document] = []
     there = tmp_path / "there"
     away = Away(there, tmp_path / "away")
     with started(away, "away") as one, started(FileSink(tmp_path / "out"), "file") as other:
-        sinks = Sinks([one, other], HOST)
-        sinks.write(documents(0, 1))
+        sinks = SinkSet([one, other], HOST)
+        sinks.send(documents(0, 1))
         wait_until(lambda: more(said, sinks))
         for _ in range(20):
-            said += sinks.tend()
+            said += sinks.poll()
         there.write_text("")
         away.plan.path = tmp_path / "away"
         wait_until(lambda: len(more(said, sinks)) > 1)
         assert not sinks.lossy()
     assert [doc["message"] for doc in said] == [
-        "the sink away fails: nobody is there; documents wait in its queue",
-        "the sink away writes again; 0 documents were dropped and 0 failed meanwhile",
+        "sink away fails: nobody is there; documents wait in its queue",
+        "sink away recovered; 0 documents were dropped and 0 failed",
     ]
     assert [doc["auditsense"]["severity"] for doc in said] == ["medium", "low"]
     kept = [json.loads(one).get("message") for one in (tmp_path / "out").read_text().splitlines()]
@@ -584,34 +582,34 @@ def test_one_that_is_needed_ends_it_with_its_own_words() -> None:
     reading, writing = os.pipe()
     os.close(reading)
     with os.fdopen(writing, "w") as stream, started(StreamSink(stream), "stdout") as apart:
-        sinks = Sinks([apart], HOST, needed=frozenset({"stdout"}))
-        sinks.write(documents(0, 1))
+        sinks = SinkSet([apart], HOST, required=frozenset({"stdout"}))
+        sinks.send(documents(0, 1))
         with pytest.raises(SinkError, match=r"^standard output was closed by its reader$"):
-            wait_until(sinks.tend)
+            wait_until(sinks.poll)
 
 
 def test_when_none_is_left_it_ends(tmp_path: Path) -> None:
     with started(FileSink(tmp_path / "a"), "a") as one, started(FileSink(tmp_path / "b"), "b") as other:
-        sinks = Sinks([one, other], HOST)
+        sinks = SinkSet([one, other], HOST)
         os.kill(one.pid, signal.SIGKILL)
         said: list[Document] = []
         wait_until(lambda: more(said, sinks))
-        assert said[0]["message"] == ("the sink a is over: its process was ended; it gets nothing any more")
+        assert said[0]["message"] == "sink a stopped: its process was ended; no more documents are sent to it"
         os.kill(other.pid, signal.SIGKILL)
         with pytest.raises(SinkError) as none_left:
-            wait_until(lambda: sinks.tend() and False)
+            wait_until(lambda: sinks.poll() and False)
     assert str(none_left.value) == "no sink is left; a: its process was ended; b: its process was ended"
 
 
 def test_asked_to_reopen_all_of_them_do(tmp_path: Path) -> None:
     path = tmp_path / "out"
     with started(FileSink(path)) as apart:
-        sinks = Sinks([apart], HOST)
-        sinks.write(documents(0, 1))
-        wait_until(lambda: sinks.tend() or apart.counts.written)
+        sinks = SinkSet([apart], HOST)
+        sinks.send(documents(0, 1))
+        wait_until(lambda: sinks.poll() or apart.counts.written)
         path.rename(tmp_path / "out.1")
-        sinks.ask_to_reopen()
-        sinks.tend()
-        sinks.write(documents(1, 1))
+        sinks.request_reopen()
+        sinks.poll()
+        sinks.send(documents(1, 1))
     assert numbers(tmp_path / "out.1") == [0]
     assert numbers(path) == [1]

@@ -9,7 +9,7 @@ import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 
 from auditsense import Host
 from auditsense.detect.ecs import sink_document
-from auditsense.sinks import SinkError, syslog
+from auditsense.sinks import SinkError, socket_sink
+from auditsense.sinks.config import SyslogSettings
 from auditsense.sinks.format import Format, compact
 from auditsense.sinks.journald import JournaldSink
-from auditsense.sinks.subprocess_sink import Apart
-from auditsense.sinks.syslog import Receiver, SyslogSink, message
+from auditsense.sinks.subprocess_sink import SinkProcess
+from auditsense.sinks.syslog import SyslogSink, encode_message
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,8 +55,8 @@ def numbers(documents: list[Document]) -> list[int]:
 
 
 @contextmanager
-def started(sink: Sink, name: str) -> Iterator[Apart]:
-    apart = Apart(sink, name)
+def started(sink: Sink, name: str) -> Iterator[SinkProcess]:
+    apart = SinkProcess(sink, name)
     apart.start()
     try:
         yield apart
@@ -64,12 +65,12 @@ def started(sink: Sink, name: str) -> Iterator[Apart]:
         assert apart.counts.pending == 0
 
 
-def give(apart: Apart, *documents: Document) -> None:
-    apart.give("".join(json.dumps(one) + "\n" for one in documents).encode(), len(documents))
+def give(apart: SinkProcess, *documents: Document) -> None:
+    apart.send("".join(json.dumps(one) + "\n" for one in documents).encode(), len(documents))
 
 
-def tended(apart: Apart) -> Apart:
-    apart.tend()
+def tended(apart: SinkProcess) -> SinkProcess:
+    apart.poll()
     return apart
 
 
@@ -103,9 +104,7 @@ def test_journald_that_is_not_there_is_waited_for(tmp_path: Path, fault: Recorde
     with journald(tmp_path) as receiver, started(JournaldSink(receiver.path), "journald") as apart:
         give(apart, alert(0))
         wait_until(lambda: tended(apart).problem)
-        assert apart.problem == (
-            f"journald is not to be reached at {receiver.path}: No such file or directory"
-        )
+        assert apart.problem == (f"cannot reach journald at {receiver.path}: No such file or directory")
         receiver.start()
         give(apart, alert(1))
         wait_until(lambda: tended(apart).counts.written == 2)
@@ -123,7 +122,7 @@ def test_journald_that_is_not_there_is_waited_for(tmp_path: Path, fault: Recorde
         how="a sink before journald is started, and after it was stopped; then it is started again",
         did="kept the documents, tried again up to every 5 s, and wrote them",
         lost=NOTHING,
-        said="“journald is not to be reached at PATH: …”",
+        said="“cannot reach journald at PATH: …”",
         host=NO_HOST,
     )
 
@@ -137,7 +136,7 @@ def test_where_dev_log_is_that_of_journald_a_message_is_one_text(tmp_path: Path)
         receiver.start()
         dev_log = str(Path(receiver.path).with_name("dev-log"))
         wait_until(lambda: Path(dev_log).exists())
-        sink = SyslogSink(Receiver("local", dev_log))
+        sink = SyslogSink(SyslogSettings("local", dev_log))
         sink.write([alert(0)])
         sink.close()
         wait_until(lambda: receiver.entries("_TRANSPORT=syslog"))
@@ -156,17 +155,17 @@ def rsyslogd(tmp_path: Path) -> Iterator[Rsyslogd]:
         one.stop()
 
 
-def receiver_of(rsyslogd: Rsyslogd, transport: str, most: int = 8192) -> Receiver:
+def receiver_of(rsyslogd: Rsyslogd, transport: str, **options: Any) -> SyslogSettings:  # noqa: ANN401 - any field
     if transport == "local":
-        return Receiver("local", rsyslogd.path, 0, most)
-    return Receiver(transport, "127.0.0.1", getattr(rsyslogd, transport), most)
+        return SyslogSettings("local", rsyslogd.path, **options)
+    return SyslogSettings(transport, "127.0.0.1", getattr(rsyslogd, transport), **options)
 
 
 @pytest.mark.parametrize("transport", ["local", "udp", "tcp"])
 def test_rsyslogd_takes_every_part_of_a_message_for_what_it_is(rsyslogd: Rsyslogd, transport: str) -> None:
     rsyslogd.start()
     found = [alert(0, "critical", NASTY), alert(1, "high"), alert(2, "none"), alert(3, text="z" * 5000)]
-    sink = SyslogSink(receiver_of(rsyslogd, transport, 32_000), facility="local3")
+    sink = SyslogSink(receiver_of(rsyslogd, transport, most=32_000, facility="local3"))
     sink.write(found)
     sink.close()
     wait_until(lambda: len(rsyslogd.received()) == len(found))
@@ -188,9 +187,7 @@ def test_over_tcp_a_daemon_that_goes_away_gets_the_rest_when_it_is_back(
     with started(SyslogSink(receiver_of(rsyslogd, "tcp")), "syslog") as apart:
         give(apart, alert(0))
         wait_until(lambda: tended(apart).problem)
-        assert apart.problem == (
-            f"syslog tcp://127.0.0.1:{rsyslogd.tcp} is not to be reached: Connection refused"
-        )
+        assert apart.problem == (f"cannot reach syslog:tcp://127.0.0.1:{rsyslogd.tcp}: Connection refused")
         rsyslogd.start()
         wait_until(lambda: tended(apart).counts.written == 1)
         wait_until(lambda: len(rsyslogd.received()) == 1)
@@ -207,7 +204,7 @@ def test_over_tcp_a_daemon_that_goes_away_gets_the_rest_when_it_is_back(
         how="rsyslogd by TCP, not started yet, then stopped, then started again",
         did="kept the documents, connected again, and sent them",
         lost=NOTHING,
-        said="“syslog tcp://… is not to be reached: Connection refused”",
+        said="“cannot reach syslog:tcp://…: Connection refused”",
         host=NO_HOST,
     )
 
@@ -226,15 +223,15 @@ def frames(data: bytes) -> list[bytes]:
 def test_a_peer_that_stops_reading_gets_each_frame_whole_and_once(
     monkeypatch: pytest.MonkeyPatch, fault: Recorder
 ) -> None:
-    monkeypatch.setattr(syslog, "_PATIENCE_S", 0.1)
+    monkeypatch.setattr(socket_sink, "_TIMEOUT_S", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        with started(SyslogSink(Receiver("tcp", "127.0.0.1", port, 60_000)), "syslog") as apart:
+        with started(SyslogSink(SyslogSettings("tcp", "127.0.0.1", port, most=60_000)), "syslog") as apart:
             for n in range(400):
                 give(apart, alert(n, text="x" * 8_000))
             peer, _ = server.accept()
             wait_until(lambda: tended(apart).problem)
-            assert apart.problem == f"syslog tcp://127.0.0.1:{port} takes nothing"
+            assert apart.problem == f"syslog:tcp://127.0.0.1:{port} accepts nothing"
             time.sleep(0.5)
             received = b""
             peer.settimeout(0.05)
@@ -255,7 +252,7 @@ def test_a_peer_that_stops_reading_gets_each_frame_whole_and_once(
         how="a TCP peer that reads nothing until 8 MB wait, then all of it",
         did="did not wait; went on in the middle of the message where it had stopped, on the same connection",
         lost=NOTHING,
-        said="“syslog tcp://… takes nothing”",
+        said="“syslog:tcp://… accepts nothing”",
         host=NO_HOST,
     )
 
@@ -264,17 +261,17 @@ def test_a_port_where_nobody_listens_is_noticed_by_udp_with_the_next_message() -
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
-    sink = SyslogSink(Receiver("udp", "127.0.0.1", port))
+    sink = SyslogSink(SyslogSettings("udp", "127.0.0.1", port))
     sink.write([alert(0)])
     time.sleep(0.1)
-    with pytest.raises(SinkError, match=r"is not to be reached: Connection refused$"):
+    with pytest.raises(SinkError, match=r"^cannot reach syslog:udp://.*: Connection refused$"):
         sink.write([alert(1)])
 
 
 @pytest.mark.parametrize("form", list(Format))
 @given(text=st.text(max_size=3000), most=st.integers(480, 4000))
 def test_a_message_fits_and_is_text_that_can_be_taken_apart(text: str, most: int, form: Format) -> None:
-    made = message(alert(0, text=text), 10, form, most)
+    made = encode_message(alert(0, text=text), 10, form, most)
     assert len(made) <= most
     head, _, rest = made.decode().partition(" [auditsense@32473")
     assert head.startswith("<85>1 2026-09-21T14:13:20.123Z here auditsense ")

@@ -11,15 +11,15 @@ from auditsense.errors import UsageError
 from auditsense.sinks.config import (
     FileSettings,
     JournaldSettings,
-    Settings,
+    SinkSettings,
     StdoutSettings,
     SyslogSettings,
-    parse,
-    settings,
+    parse_sink,
+    sink_settings,
 )
 from auditsense.sinks.format import Format
 
-CASES: list[tuple[str, dict[str, Any], Settings]] = [
+CASES: list[tuple[str, dict[str, Any], SinkSettings]] = [
     ("stdout", {"type": "stdout"}, StdoutSettings()),
     (
         "stdout,format=compact",
@@ -53,20 +53,20 @@ CASES: list[tuple[str, dict[str, Any], Settings]] = [
 
 
 @pytest.mark.parametrize(("word", "table", "expected"), CASES)
-def test_a_word_and_a_table_say_the_same(word: str, table: dict[str, Any], expected: Settings) -> None:
-    assert parse(word) == settings(table) == expected
+def test_a_word_and_a_table_say_the_same(word: str, table: dict[str, Any], expected: SinkSettings) -> None:
+    assert parse_sink(word) == sink_settings(table) == expected
 
 
 @pytest.mark.parametrize(("word", "_table", "expected"), CASES)
 def test_its_name_is_a_word_that_asks_for_the_same_place(
-    word: str, _table: dict[str, Any], expected: Settings
+    word: str, _table: dict[str, Any], expected: SinkSettings
 ) -> None:
     assert word.startswith(str(expected))
-    assert str(parse(str(expected))) == str(expected)
+    assert str(parse_sink(str(expected))) == str(expected)
 
 
 def test_a_relative_path_is_of_the_folder_it_was_said_in() -> None:
-    assert parse("file:x") == FileSettings(Path.cwd() / "x")
+    assert parse_sink("file:x") == FileSettings(Path.cwd() / "x")
 
 
 WRONG = [
@@ -101,7 +101,7 @@ WRONG = [
 @pytest.mark.parametrize(("word", "message"), WRONG)
 def test_what_is_none_is_refused_in_one_line_that_says_what_is_right(word: str, message: str) -> None:
     with pytest.raises(UsageError) as refused:
-        parse(word)
+        parse_sink(word)
     assert str(refused.value).startswith(message)
     assert "\n" not in str(refused.value)
 
@@ -122,4 +122,4 @@ def test_what_is_none_is_refused_in_one_line_that_says_what_is_right(word: str, 
 )
 def test_a_value_of_another_kind_is_refused(table: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
-        settings(table)
+        sink_settings(table)

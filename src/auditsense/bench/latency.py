@@ -34,17 +34,17 @@ _FLOOD_LIMIT_S: Final = "60"
 _MOMENT: Final = struct.Struct("=qq")  # bytes written so far, when
 _TIMED_SENSOR: Final = """
 import os, struct, sys, time
-from auditsense.sinks import worker as serving
+from auditsense.sinks import worker
 from auditsense.sinks.stream import StreamSink
 moments, written, write_all = int(sys.argv.pop(1)), 0, StreamSink._write_all
-close_all_but = serving._close_all_but
+close_inherited = worker.close_inherited
 def timed(sink, output, lines):
     global written
     write_all(sink, output, lines)
     written += len(lines)
     os.write(moments, struct.pack("=qq", written, time.monotonic_ns()))
 StreamSink._write_all = timed
-serving._close_all_but = lambda *kept: close_all_but(moments, *kept)
+worker.close_inherited = lambda *keep: close_inherited(moments, *keep)
 from auditsense.cli import main
 raise SystemExit(main())
 """

@@ -11,7 +11,7 @@ from auditsense.sinks.format import printable
 
 if TYPE_CHECKING:
     from auditsense.kernel.privileges import User
-    from auditsense.sinks.config import Settings
+    from auditsense.sinks.config import SinkSettings
 
 _MOST_DIGITS = 9
 
@@ -116,15 +116,15 @@ def user(name: str) -> User:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-def sink(text: str) -> Settings:
+def sink(text: str) -> SinkSettings:
     """Return the settings of a sink.
 
     Raises:
         ArgumentTypeError: it is none; the message says what is.
     """
-    from auditsense.sinks.config import parse  # noqa: PLC0415 - this is only for --sink
+    from auditsense.sinks.config import parse_sink  # noqa: PLC0415 - this is only for --sink
 
     try:
-        return parse(text)
+        return parse_sink(text)
     except UsageError as error:
         raise argparse.ArgumentTypeError(str(error)) from None

@@ -12,7 +12,7 @@ from auditsense.cli import open_output, say
 from auditsense.detect.host import this_host
 from auditsense.errors import UsageError
 from auditsense.sinks import Sink, SinkError
-from auditsense.sinks.config import FileSettings, Settings, StdoutSettings, SyslogSettings, build
+from auditsense.sinks.config import FileSettings, SinkSettings, StdoutSettings, SyslogSettings, open_sink
 from auditsense.sinks.format import Format
 
 if TYPE_CHECKING:
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
     from auditsense.detect.ecs import Document
     from auditsense.kernel.privileges import User
-    from auditsense.sinks.fanout import Sinks
+    from auditsense.sinks.fanout import SinkSet
 
 
-def wanted_sinks(given: Sequence[Settings]) -> list[Settings]:
+def wanted_sinks(given: Sequence[SinkSettings]) -> list[SinkSettings]:
     """Return the sinks that were asked for, or standard output.
 
     Raises:
@@ -36,7 +36,7 @@ def wanted_sinks(given: Sequence[Settings]) -> list[Settings]:
     return list(given) or [StdoutSettings()]
 
 
-def opened(one: Settings, form: str | None) -> Sink:
+def opened(one: SinkSettings, form: str | None) -> Sink:
     """Return a sink, open; standard output in the format asked for, or the one that suits it.
 
     Raises:
@@ -49,7 +49,7 @@ def opened(one: Settings, form: str | None) -> Sink:
             raise UsageError(f"{error}; or name another place for documents with --sink") from None
     readable = sys.stdout is not None and sys.stdout.isatty()
     try:
-        return build(one, Format(form or (Format.COMPACT if readable else Format.JSONL)))
+        return open_sink(one, Format(form or (Format.COMPACT if readable else Format.JSONL)))
     except SinkError as error:
         raise UsageError(str(error)) from None
 
@@ -61,7 +61,7 @@ class Output:
         sinks: as they are running.
     """
 
-    def __init__(self, sinks: Sinks, *, shown: bool, named: bool, files: bool) -> None:
+    def __init__(self, sinks: SinkSet, *, shown: bool, named: bool, files: bool) -> None:
         self.sinks = sinks
         self._shown = shown
         self._named = named
@@ -69,7 +69,7 @@ class Output:
 
     def write(self, documents: Sequence[Document]) -> None:
         """Write documents out; what the sensor says of itself is said to the person too, unless shown."""
-        self.sinks.write(documents)
+        self.sinks.send(documents)
         for one in documents:
             if "message" in one and not self._shown:
                 say_document(one)
@@ -80,12 +80,12 @@ class Output:
         Raises:
             SinkError: standard output is closed or full, or no sink is left.
         """
-        for one in self.sinks.tend():
+        for one in self.sinks.poll():
             say_document(one)  # whoever is shown documents may be shown none right now
-        return self.sinks.wait_s()
+        return self.sinks.timeout_s()
 
     def close(self) -> None:
-        """Let the sinks write what they were given, and end them; see `Sinks.close`."""
+        """Let the sinks write what they were given, and end them; see `SinkSet.close`."""
         self.sinks.close()
 
     def summary(self) -> str:
@@ -95,7 +95,7 @@ class Output:
     @property
     def reopen(self) -> Callable[[], None] | None:
         """What has the files of the sinks opened again, for a signal handler; None: there are none."""
-        return self.sinks.ask_to_reopen if self._files else None
+        return self.sinks.request_reopen if self._files else None
 
 
 def say_document(one: Document) -> None:
@@ -105,7 +105,7 @@ def say_document(one: Document) -> None:
 
 @contextmanager
 def running_sinks(  # noqa: PLR0913 - all that sinks are told, once
-    wanted: Sequence[Settings],
+    wanted: Sequence[SinkSettings],
     form: str | None,
     *,
     shown: bool,
@@ -127,21 +127,22 @@ def running_sinks(  # noqa: PLR0913 - all that sinks are told, once
     Raises:
         UsageError: one cannot be opened; nothing was changed.
     """
-    from auditsense.sinks.fanout import Sinks  # noqa: PLC0415
-    from auditsense.sinks.subprocess_sink import Apart, Inside  # noqa: PLC0415 - replay does without
+    from auditsense.sinks.fanout import SinkSet  # noqa: PLC0415
+    from auditsense.sinks.handle import InProcessSink, SinkHandle  # noqa: PLC0415
+    from auditsense.sinks.subprocess_sink import SinkProcess  # noqa: PLC0415 - replay does without
 
-    started: list[Apart | Inside] = []
+    started: list[SinkHandle] = []
     with ExitStack() as stack:
         for one in wanted:
             sink = opened(one, form)
             if isinstance(one, StdoutSettings) and sys.stdout is not None and sink.fileno() < 0:
-                started.append(Inside(sink, str(one)))
+                started.append(InProcessSink(sink, str(one)))
                 continue
-            apart = Apart(sink, str(one))
-            apart.start(_confinement(one, user, boost) if own_process else None)
-            started.append(apart)
-            stack.callback(apart.close)
-        sinks = Sinks(started, this_host(), needed=frozenset({"stdout"}))
+            process = SinkProcess(sink, str(one))
+            process.start(_confinement(one, user, boost) if own_process else None)
+            started.append(process)
+            stack.callback(process.close)
+        sinks = SinkSet(started, this_host(), required=frozenset({"stdout"}))
         streams = [one for one in wanted if isinstance(one, StdoutSettings)]
         shown = shown and any(one.format is not Format.JSONL for one in streams)
         files = any(isinstance(one, FileSettings) for one in wanted)
@@ -150,7 +151,7 @@ def running_sinks(  # noqa: PLR0913 - all that sinks are told, once
 
 @contextmanager
 def written_sinks(
-    given: Sequence[Settings], form: str | None
+    given: Sequence[SinkSettings], form: str | None
 ) -> Iterator[Callable[[Sequence[Document]], None]]:
     """Open the sinks of `replay`, which waits for them. Gives what writes documents to all of them."""
     with ExitStack() as stack:
@@ -165,7 +166,7 @@ def written_sinks(
         yield write
 
 
-def _confinement(one: Settings, user: User | None, boost: int) -> Callable[[], None]:
+def _confinement(one: SinkSettings, user: User | None, boost: int) -> Callable[[], None]:
     """Return what gives up, in a sink's process, all that it does not need."""
     from auditsense.kernel import privileges, seccomp  # noqa: PLC0415 - replay does without
 

@@ -22,7 +22,7 @@ from auditsense.detections.loader import load_detections, quiet, shipped_detecti
 from auditsense.errors import AuditSenseError, ConfigError, UsageError
 from auditsense.kernel.rules.auditctl import parse as parse_audit_rule
 from auditsense.kernel.user_account import user_named
-from auditsense.sinks.config import settings as sink_settings
+from auditsense.sinks.config import sink_settings
 from auditsense.status.config import StatusSettings
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from auditsense.detections.model import Detection, DetectionException
     from auditsense.kernel.privileges import User
-    from auditsense.sinks.config import Settings as SinkSettings
+    from auditsense.sinks.config import SinkSettings
 
 _MOST_SINKS = 64
 _MOST_WRONG = 100

@@ -1,7 +1,7 @@
-"""Sinks: where documents go.
+"""Sinks: destinations of documents.
 
-A sink is one object with three methods, simple and blocking; the next one is one file (docs/sinks.md). What
-keeps a slow one from being waited for is `sinks.subprocess_sink`, and no sink knows of it.
+A sink is one object with simple, blocking methods; a new one is one file (docs/sinks.md).
+`sinks.subprocess_sink` keeps slow sinks from blocking the sensor; sinks are unaware of it.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ class SinkError(AuditSenseError):
 
     Args:
         message: where and why, in one line.
-        written: how many of the call's documents were written all the same, counted from the first one.
-        final: trying again is of no use, ever: the reader has gone.
-        refused: this document, the first one not written, will never be taken; those after it may be.
+        written: how many of the call's documents were written, counted from the first one.
+        final: a retry can never succeed: the reader has gone.
+        refused: the first document that was not written will never be accepted; those after it may be.
     """
 
     def __init__(self, message: str, *, written: int = 0, final: bool = False, refused: bool = False) -> None:
@@ -34,43 +34,43 @@ class SinkError(AuditSenseError):
 
 
 class ReaderGoneError(SinkError):
-    """What read the other end of a pipe has ended: for a filter such as `head` the usual end."""
+    """The reader of a pipe has ended, as a filter such as `head` usually does."""
 
     exit_code = 141  # as a shell reports a program that SIGPIPE ended
 
 
 class Sink(Protocol):
-    """Takes documents, in order. May block; whoever cannot wait puts it apart."""
+    """Accepts documents, in order. May block; `SinkProcess` runs it where blocking is not allowed."""
 
     def write(self, documents: Sequence[Document]) -> None:
         """Write documents out; when it returns, they have left this process.
 
-        May be called again after an error, with what was not written: connecting again is part of it.
+        May be called again after an error with the rest of the documents: it then reconnects.
 
         Raises:
-            SinkError: not all of them could be written; it says how many were.
+            SinkError: not all of them could be written; `written` counts those that were.
         """
 
     def fileno(self) -> int:
-        """Return the descriptor that it must keep in a process of its own; -1 when it has none right now."""
+        """Return the descriptor to keep open in the sink's process; -1 if there is none right now."""
 
     def reopen(self) -> None:
-        """Begin anew at the same place: the file was renamed, the address of a host may have changed.
+        """Reopen the destination: the file was renamed, the address of a host may have changed.
 
         Raises:
             SinkError: it cannot be opened; the next `write` tries again.
         """
 
     def close(self) -> None:
-        """Give up what the sink holds. A second call does nothing."""
+        """Release the sink's resources. A second call does nothing."""
 
 
 @runtime_checkable
 class LineSink(Sink, Protocol):
-    """A sink that may write documents as the lines of JSON they come as, without looking into them."""
+    """A sink that can write lines of JSON without parsing them."""
 
     as_lines: bool
-    """Whether it does."""
+    """Whether it does, in its present format."""
 
     def write_lines(self, lines: bytes) -> None:
-        """Write whole lines, one a document. Raises as `write`."""
+        """Write complete lines, one per document. Raises as `write`."""

@@ -1,7 +1,7 @@
-"""Several sinks at once, each apart: what one cannot take the others get all the same.
+"""Fan-out of documents to several sinks; a sink that fails does not affect the others.
 
-Says when a sink begins to fail or to drop, and when it is well again, as documents that go to all of them: to
-the sink in question when it takes something again, after what it still gets and before what comes then.
+Documents report when a sink begins to fail or to drop, and when it has recovered. They go to all sinks. The
+affected sink gets them once it accepts documents again, between those before and after the gap.
 """
 
 from __future__ import annotations
@@ -19,185 +19,161 @@ if TYPE_CHECKING:
 
     from auditsense.detect.ecs import Document
     from auditsense.detect.host import Host
-    from auditsense.sinks.subprocess_sink import Apart, Inside
+    from auditsense.sinks.handle import SinkHandle
 
-_SOON_S = 0.05  # with a pipe of 1 MiB that is 20 MiB a second, of what had to wait
-_QUIET_S = 5.0  # without trouble, until it is over
-_RANKS = ("", "failing", "dropping", "over")
+_QUEUED_POLL_S = 0.05  # a pipe of 1 MiB then drains a queue at 20 MiB/s
+_RECOVERY_S = 5.0  # without trouble
+_STATES = ("", "failing", "dropping", "over")
+"""In order of severity; part of a document's rule id."""
 
 
 @dataclass(slots=True)
 class _Trouble:
-    """What was said of one sink.
+    """Trouble of one sink, as far as it was reported.
 
     Attributes:
-        said: one of `_RANKS`.
-        since: documents dropped and failed before that began.
-        seen: the same at the last look.
-        last_s: when there was trouble last.
+        reported: one of `_STATES`.
+        base: documents dropped and failed before the trouble began.
+        lost: documents dropped and failed at the last poll.
+        last_s: time of the last trouble.
     """
 
-    said: str = ""
-    since: tuple[int, int] = (0, 0)
-    seen: tuple[int, int] = (0, 0)
+    reported: str = ""
+    base: tuple[int, int] = (0, 0)
+    lost: tuple[int, int] = (0, 0)
     last_s: float = 0.0
 
+    def update(self, sink: SinkHandle, now_s: float) -> str:
+        """Return a message about a change that was not reported yet; "" if there is none."""
+        lost = (sink.counts.dropped, sink.counts.failed)
+        if sink.stopped:
+            state = "over"
+        elif lost != self.lost:
+            state = "dropping"
+        else:
+            state = "failing" if sink.problem else ""
+        before, self.lost = self.lost, lost
+        if state:
+            self.last_s = now_s
+        if _STATES.index(state) > _STATES.index(self.reported):
+            if not self.reported:
+                self.base = before
+            self.reported = state
+            return _message(sink, state)
+        if state or not self.reported or sink.queued_bytes or now_s - self.last_s < _RECOVERY_S:
+            return ""
+        self.reported = ""
+        dropped, failed = (now - base for now, base in zip(lost, self.base, strict=True))
+        return f"sink {sink.name} recovered; {dropped} documents were dropped and {failed} failed"
 
-class Sinks:
-    """Gives documents to several sinks, and waits for none of them.
+
+def _message(sink: SinkHandle, state: str) -> str:
+    reason = f": {sink.problem}" if sink.problem else ""
+    if state == "over":
+        return f"sink {sink.name} stopped{reason}; no more documents are sent to it"
+    if state == "failing":
+        return f"sink {sink.name} fails{reason}; documents wait in its queue"
+    return f"sink {sink.name} drops documents{reason or ', because it is too slow'}"
+
+
+class SinkSet:
+    """Send documents to several sinks without blocking.
 
     Args:
-        sinks: that were started.
-        host: this host, for what is said about them.
-        needed: names of those without which there is no sense in going on.
+        sinks: started sinks.
+        host: this host, for documents about sinks.
+        required: names of the sinks whose end is an error.
         wall_ms: the time, ms since 1970 UTC.
     """
 
     def __init__(
         self,
-        sinks: Sequence[Apart | Inside],
+        sinks: Sequence[SinkHandle],
         host: Host,
         *,
-        needed: frozenset[str] = frozenset(),
+        required: frozenset[str] = frozenset(),
         wall_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self.sinks = tuple(sinks)
         self._host = host
-        self._needed = needed
+        self._required = required
         self._wall_ms = wall_ms
         self._troubles = [_Trouble() for _ in self.sinks]
         self._reopen = False
 
-    def write(self, documents: Sequence[Document]) -> None:
-        """Give all of them documents. Does not wait."""
+    def send(self, documents: Sequence[Document]) -> None:
+        """Send documents to all sinks. Does not block."""
         if not documents:
             return
         lines = "".join(jsonl(document) + "\n" for document in documents).encode()
-        for one in self.sinks:
-            one.give(lines, len(documents))
+        for sink in self.sinks:
+            sink.send(lines, len(documents))
 
-    def tend(self) -> list[Document]:
-        """Look after the sinks: to be called every second at least. Does not wait.
+    def poll(self) -> list[Document]:
+        """Poll the sinks; call it every second at least. Does not block.
 
         Returns:
-            What had to be said about them; they were given it as well.
+            Documents about sinks, which were sent to the sinks too.
 
         Raises:
-            SinkError: one that is needed is over, or all of them are.
+            SinkError: a required sink has stopped, or all sinks have.
         """
         if self._reopen:
             self._reopen = False
-            for one in self.sinks:
-                one.reopen()
+            for sink in self.sinks:
+                sink.reopen()
         now_s = time.monotonic()
-        said: list[Document] = []
-        for one, trouble in zip(self.sinks, self._troubles, strict=True):
-            one.tend()
-            message = _change(one, trouble, now_s)
+        documents: list[Document] = []
+        for sink, trouble in zip(self.sinks, self._troubles, strict=True):
+            sink.poll()
+            message = trouble.update(sink, now_s)
             if message:
-                said.append(self._document(one, trouble.said or "recovered", message))
+                state = trouble.reported or "recovered"
+                documents.append(
+                    sink_document(
+                        self._host, ms=self._wall_ms(), state=state, message=message, sink=sink.as_dict()
+                    )
+                )
         self._check()
-        self.write(said)
-        return said
+        self.send(documents)
+        return documents
 
-    def wait_s(self) -> float:
-        """Return the seconds until `tend` wants to be called."""
-        return _SOON_S if any(one.queued for one in self.sinks) else 1.0
+    def timeout_s(self) -> float:
+        """Return the seconds until the next `poll` is due."""
+        return _QUEUED_POLL_S if any(sink.queued_bytes for sink in self.sinks) else 1.0
 
-    def ask_to_reopen(self) -> None:
-        """Have the next `tend` make all of them begin anew at the same place. For a signal handler."""
+    def request_reopen(self) -> None:
+        """Have the next `poll` reopen all sinks. For a signal handler."""
         self._reopen = True
 
     def close(self) -> None:
-        """Let them write what they were given, and end them, side by side; see `Apart.close`.
+        """Wait for pending documents, in parallel, and stop all sinks; see `SinkProcess.close`.
 
         Raises:
-            SinkError: as `tend`; they have ended all the same.
+            SinkError: as `poll`; all sinks have stopped nevertheless.
         """
-        for one in self.sinks:
-            one.end()
-        for one in self.sinks:
-            one.close()
+        for sink in self.sinks:
+            sink.finish()
+        for sink in self.sinks:
+            sink.close()
         self._check()
 
     def _check(self) -> None:
-        for one in self.sinks:
-            if one.over and one.name in self._needed:
-                raise SinkError(one.problem)
-        if self.sinks and all(one.over for one in self.sinks):
-            raise SinkError(
-                "no sink is left; " + "; ".join(f"{one.name}: {one.problem}" for one in self.sinks)
-            )
+        for sink in self.sinks:
+            if sink.stopped and sink.name in self._required:
+                raise SinkError(sink.problem)
+        if self.sinks and all(sink.stopped for sink in self.sinks):
+            problems = (f"{sink.name}: {sink.problem}" for sink in self.sinks)
+            raise SinkError(f"no sink is left; {'; '.join(problems)}")
 
     def summary(self) -> str:
-        """Return what became of the documents, in one line; names and counts of each sink."""
-        return "; ".join(f"{one.name}: {_counted(one)}" for one in self.sinks)
+        """Return the outcome of the documents of each sink, in one line."""
+        return "; ".join(sink.summary() for sink in self.sinks)
 
     def lossy(self) -> bool:
-        """Return whether any sink has not got everything."""
-        return any(one.counts.dropped or one.counts.failed for one in self.sinks)
+        """Return whether any sink has dropped or failed documents."""
+        return any(sink.counts.dropped or sink.counts.failed for sink in self.sinks)
 
     def counts(self) -> list[dict[str, str | int]]:
-        """Return the name and the counters of each sink; `problem` where there is one."""
-        return [_counts(one) for one in self.sinks]
-
-    def _document(self, one: Apart | Inside, state: str, message: str) -> Document:
-        return sink_document(self._host, ms=self._wall_ms(), state=state, message=message, sink=_counts(one))
-
-
-def _counts(one: Apart | Inside) -> dict[str, str | int]:
-    counts = one.counts
-    found: dict[str, str | int] = {
-        "name": one.name,
-        "given": counts.given,
-        "written": counts.written,
-        "dropped": counts.dropped,
-        "failed": counts.failed,
-        "queued_bytes": one.queued,
-        "most_queued_bytes": counts.most_queued,
-    }
-    return found | {"problem": one.problem} if one.problem else found
-
-
-def _change(one: Apart | Inside, trouble: _Trouble, now_s: float) -> str:
-    """Return what there is to say about a sink that was not said yet; "" for nothing."""
-    lost = (one.counts.dropped, one.counts.failed)
-    if one.over:
-        state = "over"
-    elif lost != trouble.seen:
-        state = "dropping"
-    else:
-        state = "failing" if one.problem else ""
-    before, trouble.seen = trouble.seen, lost
-    if state:
-        trouble.last_s = now_s
-    if _RANKS.index(state) > _RANKS.index(trouble.said):
-        if not trouble.said:
-            trouble.since = before
-        trouble.said = state
-        return _begins(one, state)
-    if state or not trouble.said or one.queued or now_s - trouble.last_s < _QUIET_S:
-        return ""
-    trouble.said = ""
-    dropped, failed = (now - then for now, then in zip(lost, trouble.since, strict=True))
-    return f"the sink {one.name} writes again; {dropped} documents were dropped and {failed} failed meanwhile"
-
-
-def _begins(one: Apart | Inside, state: str) -> str:
-    why = f": {one.problem}" if one.problem else ""
-    if state == "over":
-        return f"the sink {one.name} is over{why}; it gets nothing any more"
-    if state == "failing":
-        return f"the sink {one.name} fails{why}; documents wait in its queue"
-    why = why or ", because it takes less than comes"
-    return f"the sink {one.name} does not get all documents{why}"
-
-
-def _counted(one: Apart | Inside) -> str:
-    counts = one.counts
-    said = f"{counts.written} documents written"
-    if counts.dropped:
-        said += f", {counts.dropped} dropped"
-    if counts.failed:
-        said += f", {counts.failed} failed"
-    return f"{said} ({one.problem})" if one.problem else said
+        """Return the name and the counters of each sink; see `SinkHandle.as_dict`."""
+        return [sink.as_dict() for sink in self.sinks]

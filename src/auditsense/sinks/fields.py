@@ -1,4 +1,4 @@
-"""What journald and syslog want to know of a document besides its text."""
+"""Searchable fields and priority of a document, for journald and syslog."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ NAMES = (
     "auditsense.count",
     "auditsense.lost",
 )
-"""Fields that are worth a name of their own where documents are searched by name."""
+"""Fields by which documents are searched."""
 
 
-def look_up(document: Document, name: str) -> Any:  # noqa: ANN401 - a document holds what it holds
-    """Return a field by its dotted name; None where there is none."""
+def look_up(document: Document, name: str) -> Any:  # noqa: ANN401 - any value of a document
+    """Return a field by its dotted name; None if it is missing."""
     value: Any = document
     for part in name.split("."):
         value = value.get(part) if isinstance(value, dict) else None
@@ -44,11 +44,11 @@ def look_up(document: Document, name: str) -> Any:  # noqa: ANN401 - a document 
 
 
 def priority(document: Document) -> int:
-    """Return the severity as syslog numbers it: 2 critical to 6 informational, which events are."""
+    """Return the severity as syslog numbers it: 2 (critical) to 6 (informational, for events)."""
     return _PRIORITIES.get(str(look_up(document, "auditsense.severity")), _INFORMATIONAL)
 
 
-def named(document: Document) -> Iterator[tuple[str, str]]:
+def named_fields(document: Document) -> Iterator[tuple[str, str]]:
     """Yield those of `NAMES` that the document has, as text."""
     for name in NAMES:
         value = look_up(document, name)

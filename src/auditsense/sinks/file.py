@@ -1,11 +1,10 @@
-"""Documents to a file: whole lines, with rotation by size, or by logrotate.
+"""A file of complete lines, rotated by size or by logrotate.
 
-Rule 1: what it is told to open is opened safely, at the start and each time it is opened again: mode 0600
-        when it is new, only a regular file, only one that belongs to root or to this user and has no other
-        name. The file is no symbolic link. A folder above it may be a link that only root or this user can
-        change, such as /var/log on a volume of its own.
-Rule 2: a line that was cut, by a full disk or by a crash before this start, is no part of the next one.
-Rule 3: what was there stays there. It takes back only what it wrote itself a moment ago.
+Rule 1: every open is safe: a new file gets mode 0600, and the file must be regular, belong to root or to this
+        user, and have one name. It must not be a symbolic link. A folder above it may be a link that only
+        root or this user can change, such as /var/log on a separate volume.
+Rule 2: a line that a full disk or an earlier crash has cut off is terminated before the next line.
+Rule 3: existing content stays. Only bytes that were just appended are removed again.
 """
 
 from __future__ import annotations
@@ -30,13 +29,13 @@ _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | o
 
 
 class FileSink:
-    """Appends one line a document.
+    """Append one line per document.
 
     Args:
-        path: where to; its folder must be there.
-        size: of the file in bytes when another one is begun; 0: never. A longer line has a file of its own.
-        keep: how many older ones are kept then, as PATH.1 (the newest) to PATH.KEEP; 1 or more.
-        form: how.
+        path: in an existing folder.
+        size: bytes at which the file is rotated; 0: never. A longer line gets a separate file.
+        keep: number of rotated files, PATH.1 (the newest) to PATH.KEEP; 1 or more.
+        form: format of the lines.
 
     Raises:
         SinkError: it cannot be opened safely.
@@ -51,47 +50,46 @@ class FileSink:
         self.as_lines = form is Format.JSONL
         self._descriptor = -1
         self._size = 0
-        self._cut = False  # whether the file does not end with a line end
+        self._cut = False  # whether the file ends within a line
         self._open()
 
     def fileno(self) -> int:
-        """Return the descriptor of the file; -1 when it is not open."""
+        """Return the descriptor of the file; -1 if it is not open."""
         return self._descriptor
 
     def write(self, documents: Sequence[Document]) -> None:
-        """Append, and rotate when it is time.
+        """Append, and rotate if needed.
 
         Raises:
-            SinkError: the disk is full, or the file cannot be opened; only whole lines are in it.
+            SinkError: the disk is full, or the file cannot be opened; it contains complete lines only.
         """
-        self.write_lines(
-            "".join(self._line(one) + "\n" for one in documents).encode("utf-8", "backslashreplace")
-        )
+        text = "".join(self._line(document) + "\n" for document in documents)
+        self.write_lines(text.encode("utf-8", "backslashreplace"))
 
     def write_lines(self, lines: bytes) -> None:
-        """Append whole lines as they are. Raises as `write`."""
+        """Append complete lines. Raises as `write`."""
         begin = 0
         try:
             if self._descriptor < 0:
                 self._open()
             while begin < len(lines):
-                end = self._fitting(lines, begin)
+                end = self._fitting_end(lines, begin)
                 if end == begin:
                     self._rotate()
                     continue
                 begin += self._append(memoryview(lines)[begin:end])
         except _CutError as cut:
-            written = lines.count(b"\n", 0, begin + cut.whole)
+            written = lines.count(b"\n", 0, begin + cut.complete)
             raise SinkError(f"cannot write to {self._path}: {cut.reason}", written=written) from None
         except SinkError as error:
             error.written = lines.count(b"\n", 0, begin)
             raise
 
     def reopen(self) -> None:
-        """Close the file and open what has its name now, or make it anew.
+        """Close the file, and open or create the one that has its name now.
 
         Raises:
-            SinkError: it cannot be opened; the next `write` tries again.
+            SinkError: it cannot be opened; the next `write` retries.
         """
         self.close()
         self._open()
@@ -112,17 +110,17 @@ class FileSink:
             raise SinkError(f"cannot open {self._path}: {reason}") from None
         finally:
             os.close(folder)
-        found = os.fstat(descriptor)
-        if wrong := _unsafe(found):
+        status = os.fstat(descriptor)
+        if reason := _unsafe(status):
             os.close(descriptor)
-            raise SinkError(f"cannot open {self._path}: {wrong}")
+            raise SinkError(f"cannot open {self._path}: {reason}")
         os.set_blocking(descriptor, True)
         self._descriptor = descriptor
-        self._size = found.st_size
-        self._cut = bool(found.st_size) and os.pread(descriptor, 1, found.st_size - 1) != b"\n"
+        self._size = status.st_size
+        self._cut = bool(status.st_size) and os.pread(descriptor, 1, status.st_size - 1) != b"\n"
 
     def _open_folder(self) -> int:
-        """Return a descriptor of the folder that the path leads to now."""
+        """Return a descriptor of the file's folder."""
         try:
             return open_folder(str(self._path.parent), alone=False)
         except FileNotFoundError:
@@ -132,35 +130,35 @@ class FileSink:
         except UsageError as error:
             raise SinkError(f"cannot open {self._path}: {error}") from None
 
-    def _fitting(self, lines: bytes, begin: int) -> int:
-        """Return the end of the lines that have room before it is time for another file."""
+    def _fitting_end(self, lines: bytes, begin: int) -> int:
+        """Return the end of the lines that fit into the file before it is rotated."""
         if not self._limit:
             return len(lines)
-        room = self._limit - self._size
-        if len(lines) - begin <= room:
+        free = self._limit - self._size
+        if len(lines) - begin <= free:
             return len(lines)
-        end = lines.rfind(b"\n", begin, begin + max(0, room)) + 1
+        end = lines.rfind(b"\n", begin, begin + max(0, free)) + 1
         if end:
             return end
         return begin if self._size else lines.index(b"\n", begin) + 1
 
     def _append(self, lines: memoryview) -> int:
-        """Append lines. Returns their bytes."""
+        """Append lines; return their size."""
         if self._cut:
-            self._end_the_cut_line()
+            self._terminate_cut_line()
         written = 0
         try:
             while written < len(lines):
                 written += os.write(self._descriptor, lines[written:])
         except OSError as error:
-            whole = bytes(lines[:written]).rfind(b"\n") + 1
-            self._take_back(written - whole)
-            self._size += whole
-            raise _CutError(whole, error.strerror) from None
+            complete = bytes(lines[:written]).rfind(b"\n") + 1
+            self._remove_last(written - complete)
+            self._size += complete
+            raise _CutError(complete, error.strerror) from None
         self._size += written
         return written
 
-    def _end_the_cut_line(self) -> None:
+    def _terminate_cut_line(self) -> None:
         try:
             os.write(self._descriptor, b"\n")
         except OSError as error:
@@ -168,13 +166,13 @@ class FileSink:
         self._cut = False
         self._size += 1
 
-    def _take_back(self, count: int) -> None:
-        """Take the last bytes back, which are the start of a line that found no room."""
+    def _remove_last(self, count: int) -> None:
+        """Remove the last bytes, the start of a line that did not fit."""
         if not count:
             return
         end = os.lseek(self._descriptor, 0, os.SEEK_CUR)
         try:
-            if os.fstat(self._descriptor).st_size == end:  # nobody else has appended since
+            if os.fstat(self._descriptor).st_size == end:  # no other process has appended since
                 os.ftruncate(self._descriptor, end - count)
                 return
         except OSError:  # a file that may only grow (chattr +a)
@@ -183,19 +181,19 @@ class FileSink:
         self._cut = True
 
     def _rotate(self) -> None:
-        """Rename the file and those before it, and begin another one."""
-        mine = os.fstat(self._descriptor)
+        """Rename the file and its predecessors, and begin a new one."""
+        own = os.fstat(self._descriptor)
         folder = self._open_folder()
         try:
             with suppress(FileNotFoundError):
-                there = os.stat(self._name, dir_fd=folder, follow_symlinks=False)
-                if (there.st_dev, there.st_ino) == (mine.st_dev, mine.st_ino):  # else it was renamed already
+                current = os.stat(self._name, dir_fd=folder, follow_symlinks=False)
+                if (current.st_dev, current.st_ino) == (own.st_dev, own.st_ino):  # else already renamed
                     self._rename_all(folder)
         finally:
             os.close(folder)
         self.reopen()
-        if self._size >= self._limit:  # a folder where nothing can be renamed any more
-            raise SinkError(f"cannot begin another file at {self._path}")
+        if self._size >= self._limit:  # files in the folder cannot be renamed any more
+            raise SinkError(f"cannot rotate {self._path}")
 
     def _rename_all(self, folder: int) -> None:
         names = [self._name, *(f"{self._name}.{number}" for number in range(1, self._keep + 1))]
@@ -215,20 +213,20 @@ def _is_link(name: str, folder: int) -> bool:
 
 
 class _CutError(Exception):
-    """Not all was written: *whole* bytes of whole lines are in the file."""
+    """A write was cut short after *complete* bytes of complete lines."""
 
-    def __init__(self, whole: int, reason: str | None) -> None:
+    def __init__(self, complete: int, reason: str | None) -> None:
         super().__init__(reason)
-        self.whole = whole
+        self.complete = complete
         self.reason = reason
 
 
-def _unsafe(found: os.stat_result) -> str:
-    """Return why a file that is open must not be written to; "" when it may."""
-    if not stat.S_ISREG(found.st_mode):
+def _unsafe(status: os.stat_result) -> str:
+    """Return why an open file must not be written; "" if it may be."""
+    if not stat.S_ISREG(status.st_mode):
         return "it is no regular file"
-    if found.st_uid not in {0, os.geteuid()}:
-        return f"it belongs to another user ({found.st_uid})"
-    if found.st_nlink > 1:
+    if status.st_uid not in {0, os.geteuid()}:
+        return f"it belongs to another user ({status.st_uid})"
+    if status.st_nlink > 1:
         return "it has another name as well (a hard link)"
     return ""

@@ -1,6 +1,7 @@
-"""Documents as lines of text.
+"""Formats of documents: lines of JSON, and compact lines for people.
 
-In a compact line no value can be read as two: what a process may have chosen is quoted (`_escape`).
+A compact line quotes values that a process may have chosen, so that one value cannot look like two
+(`_escape`).
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ __all__ = ["Format", "compact", "jsonl", "printable"]
 
 
 class Format(enum.StrEnum):
-    """How a document is written."""
+    """Format of written documents."""
 
     JSONL = "jsonl"
-    """One JSON object a line."""
+    """One JSON object per line."""
     COMPACT = "compact"
-    """One line a person can read."""
+    """One readable line per document."""
 
 
 def jsonl(document: Document) -> str:
@@ -39,12 +40,12 @@ def _word(document: Document, name: str) -> str:
 
 def _seconds(events: list[str]) -> str:
     first, last = (events[i].partition(":")[0] for i in (0, -1))
-    # Stamps are SECONDS.MILLIS: whole milliseconds again, so that nothing is rounded.
+    # Stamps are SECONDS.MILLIS; integers avoid rounding.
     span_ms = int(last.replace(".", "")) - int(first.replace(".", ""))
     return f"{span_ms / 1000:.1f} s"
 
 
-def _who(document: Document) -> str:
+def _actor(document: Document) -> str:
     return (
         f"{_word(document, 'process.name')}[{_word(document, 'process.pid')}]"
         f" {_word(document, 'process.executable')}"
@@ -53,14 +54,14 @@ def _who(document: Document) -> str:
 
 
 def _lost(document: Document) -> str:
-    """Say what was lost as far as it concerns this alert; the rest has documents of its own."""
+    """Return the losses that may affect this alert; separate documents report all losses."""
     lost = look_up(document, "auditsense.lost")
     if not lost:
         return ""
     total = look_up(document, "auditsense.lost_total")
-    if total is None:  # of a replay: nobody knows when it was lost
+    if total is None:  # of a replay, which does not know the time of a loss
         return f", {lost} records or events lost so far"
-    return f", {lost} records or events lost meanwhile, {total} since the start"
+    return f", {lost} records or events lost in that time, {total} since the start"
 
 
 def _headline(document: Document, state: str) -> str:
@@ -68,26 +69,26 @@ def _headline(document: Document, state: str) -> str:
     return f"{state} {_word(document, 'auditsense.severity')} {title(str(name)) if name else '?'}:"
 
 
-def _what(document: Document) -> str:
-    """Return all of a line but its time."""
+def _text(document: Document) -> str:
+    """Return a compact line without its time."""
     kind = _word(document, "event.kind")
     message = look_up(document, "message")
-    if message is not None:  # the sensor about itself: no process stands behind it
+    if message is not None:  # a notice about the sensor itself
         return f"{_headline(document, kind)} {message}"
     path = _word(document, "file.path") if look_up(document, "file.path") else ""
     if kind == "event":
         call = f"{_word(document, 'auditd.data.syscall')} {path}".rstrip()
-        return f"event {call} {_word(document, 'event.outcome')}: {_who(document)}"
+        return f"event {call} {_word(document, 'event.outcome')}: {_actor(document)}"
     state = _word(document, "auditsense.state")
     count = _word(document, "auditsense.count")
     events = look_up(document, "auditsense.events")
-    whole = state == "closed" or not events or int(count) > len(events)  # more than the window it names
-    window = f"{count} in all" if whole else f"{count} in {_seconds(events)}"
+    is_total = state == "closed" or not events or int(count) > len(events)  # more than the listed window
+    window = f"{count} in all" if is_total else f"{count} in {_seconds(events)}"
     call = f"{_word(document, 'event.action')} {path}".rstrip()
-    return f"{_headline(document, state)} {_who(document)}, {call} {window}{_lost(document)}"
+    return f"{_headline(document, state)} {_actor(document)}, {call} {window}{_lost(document)}"
 
 
 def compact(document: Document) -> str:
-    """Return a document as one readable line, whichever the sensor made."""
+    """Return any document of the sensor as one readable line."""
     time = str(look_up(document, "@timestamp") or "?").replace("T", " ").rstrip("Z")
-    return printable(f"{time} {_what(document)}")
+    return printable(f"{time} {_text(document)}")

@@ -1,12 +1,12 @@
-r"""Documents to a stream of text, such as standard output.
+r"""A text stream, such as standard output.
 
-Rule 1: what goes to a descriptor is written by this module, to the last byte. Python's own text stream
-        loses the rest of a write that a signal cut short when it is unbuffered (PYTHONUNBUFFERED), and
-        what does not fit at once when the descriptor does not block.
-Rule 2: every error is final. A reader that has gone does not come back, and half a line is not mended in a
-        stream.
-Rule 3: no text fails for its characters. One that the stream's encoding has not is written as \xNN, \uNNNN
-        or \UNNNNNNNN.
+Rule 1: this module writes to the descriptor itself, to the last byte. An unbuffered text stream of Python
+        (PYTHONUNBUFFERED) loses the rest of a write that a signal interrupts, and of one that does not fit
+        into a non-blocking descriptor.
+Rule 2: every error is final. A reader that has gone does not come back, and half a line cannot be repaired in
+        a stream.
+Rule 3: no character fails. Characters outside the stream's encoding are written as \xNN, \uNNNN or
+        \UNNNNNNNN.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 
 class StreamSink:
-    """Writes one line a document; each batch is written when `write` returns.
+    """Write one line per document, without buffering.
 
     Args:
-        stream: where to; stays open, it belongs to the caller. None: it was closed already.
-        form: how.
+        stream: the caller's; stays open. None: it is closed already.
+        form: format of the lines.
         name: of the stream, for errors.
     """
 
@@ -43,7 +43,7 @@ class StreamSink:
         self.as_lines = form is Format.JSONL
 
     def write(self, documents: Sequence[Document]) -> None:
-        """Write, and wait for as long as the reader takes none of it.
+        """Write; blocks while the reader reads nothing.
 
         Raises:
             SinkError: the reader has gone, or the disk is full.
@@ -51,15 +51,15 @@ class StreamSink:
         self._write_text("".join(self._line(document) + "\n" for document in documents))
 
     def write_line(self, line: str) -> None:
-        """Write a line that is no document. Waits and raises as `write`."""
+        """Write a line that is not a document. Blocks and raises as `write`."""
         self._write_text(line + "\n")
 
     def write_lines(self, lines: bytes) -> None:
-        """Write lines of JSON as they are. Waits and raises as `write`."""
+        """Write lines of JSON. Blocks and raises as `write`."""
         self._write(lines)
 
     def fileno(self) -> int:
-        """Return the descriptor that must stay open; -1 when there is none."""
+        """Return the descriptor that must stay open; -1 if there is none."""
         if self._stream is None:
             return -1
         try:
@@ -68,7 +68,7 @@ class StreamSink:
             return -1
 
     def _write_text(self, text: str) -> None:
-        encoding = getattr(self._stream, "encoding", None) or "utf-8"  # it may be closed, or in memory
+        encoding = getattr(self._stream, "encoding", None) or "utf-8"  # None if closed or in memory
         self._write(text.encode(encoding, "backslashreplace"))
 
     def _write(self, lines: bytes) -> None:
@@ -84,17 +84,17 @@ class StreamSink:
             raise SinkError(f"cannot write to {self._name}: {error.strerror}", final=True) from None
 
     def reopen(self) -> None:
-        """Do nothing: a stream has no name to open it by."""
+        """Do nothing: a stream has no path."""
 
     def close(self) -> None:
-        """Do nothing: nothing is kept back, and the stream is the caller's."""
+        """Do nothing: nothing is buffered, and the stream is the caller's."""
 
     def _write_all(self, stream: TextIO, lines: bytes) -> None:
         descriptor = self.fileno()
-        if descriptor < 0:  # it is in memory
+        if descriptor < 0:  # in memory
             stream.write(lines.decode(stream.encoding or "utf-8"))
             return
-        stream.flush()  # what others wrote before
+        stream.flush()  # earlier output of the caller
         rest = memoryview(lines)
         while rest:
             try:

@@ -1,12 +1,13 @@
-"""The process that a sink has to itself: it waits so that the sensor need not.
+"""The child process of a sink: it may block, so that the sensor never does.
 
-It reads lines from a pipe, one a document (or a command, which begins with "!"), and writes reports into
-another, which the sensor reads when it has time.
+It reads lines from a pipe, one per document (or a command, which begins with "!"), and writes reports into
+another pipe, which the sensor polls.
 
-Rule 1: it ends when the pipe does, whatever ended the sensor, after writing what came through it; but it
-        waits for a sink that fails or stands still for a few seconds only then.
-Rule 2: it ignores what a terminal or a service manager sends to all, so that the last documents get out.
-Rule 3: it keeps no capability and no descriptor that is not its sink's.
+Rule 1: it ends when the pipe does, whatever ended the sensor, after writing what came through the pipe. Only
+        then, a sink that fails or stalls gets a few seconds at most.
+Rule 2: it ignores signals that a terminal or a service manager sends to the whole process group, so that the
+        last documents get out.
+Rule 3: it keeps no capability and no descriptor except its sink's.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, NoReturn
 
+from auditsense._child_process import GROUP_SIGNALS, close_inherited, ignore, set_name
 from auditsense.errors import AuditSenseError
 from auditsense.sinks import LineSink, SinkError
 
@@ -31,114 +33,109 @@ if TYPE_CHECKING:
 
 REOPEN = b"!reopen\n"
 GRACE_S = 3
-"""How long a sink may go on to fail, or to stand still, when the sensor has ended."""
+"""How long a sink may fail or stall after the sensor has ended."""
+IGNORED = (*GROUP_SIGNALS, signal.SIGPIPE, signal.SIGTSTP)
+MAX_REPORT_BYTES = 4096  # PIPE_BUF: a report is written completely or not at all
 
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 5.0
+_FIRST_PAUSE_S, _MAX_PAUSE_S = 0.1, 5.0
 _READ_BYTES = 1 << 18
-_PROBLEM = 300  # characters of one, each of which may become six or twelve
-LONGEST_REPORT = 4096  # bytes: PIPE_BUF
-_MOST = (1 << 63) - 1
-IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE, signal.SIGTSTP)
+_MAX_PROBLEM = 300  # characters; JSON escapes one as 6 or 12
+_MAX_COUNT = (1 << 63) - 1
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
-_NAME_BYTES = 15
 
 
 @dataclass(slots=True)
-class Report:
-    """How a sink fares.
+class SinkReport:
+    """State of a sink, as its process reports it.
 
     Attributes:
         written: documents, since the start.
-        failed: documents that the sink will never take, or that were left when it was over.
-        problem: why it writes nothing at the moment; "" when it does.
-        over: whether it is of no use to go on.
+        failed: documents that the sink refused, or had not written when it stopped.
+        problem: why it writes nothing at the moment; "" if it writes.
+        stopped: whether it has stopped for good.
     """
 
     written: int = 0
     failed: int = 0
     problem: str = ""
-    over: bool = False
+    stopped: bool = False
 
     def encode(self) -> bytes:
-        """Return it as a line, less than PIPE_BUF: it is written whole or not at all."""
-        self.problem = self.problem[:_PROBLEM]
+        """Return a line of less than `MAX_REPORT_BYTES`."""
+        self.problem = self.problem[:_MAX_PROBLEM]
         return json.dumps(asdict(self)).encode() + b"\n"
 
     @classmethod
-    def decode(cls, line: bytes) -> Report:
-        """Return the report of a line, which may hold anything: its process may be another program by now.
+    def decode(cls, line: bytes) -> SinkReport:
+        """Return the report in a line. The line is not trusted.
 
         Raises:
-            ValueError: it is no report.
+            ValueError: it is not a report.
         """
-        if len(line) > LONGEST_REPORT:
+        if len(line) > MAX_REPORT_BYTES:
             raise ValueError("too long")
         try:
-            found = json.loads(line)
+            fields = json.loads(line)
         except RecursionError:
             raise ValueError("nested too deeply") from None
-        if not isinstance(found, dict) or {name: type(one) for name, one in found.items()} != _KINDS:
+        if not isinstance(fields, dict) or {name: type(fields[name]) for name in fields} != _FIELD_TYPES:
             raise ValueError("other fields")
-        report = cls(**found)
-        if not (0 <= report.written <= _MOST and 0 <= report.failed <= _MOST):
+        report = cls(**fields)
+        if not (0 <= report.written <= _MAX_COUNT and 0 <= report.failed <= _MAX_COUNT):
             raise ValueError("out of bounds")
-        report.problem = report.problem[:_PROBLEM]
+        report.problem = report.problem[:_MAX_PROBLEM]
         return report
 
 
-_KINDS = {"written": int, "failed": int, "problem": str, "over": bool}
+_FIELD_TYPES = {"written": int, "failed": int, "problem": str, "stopped": bool}
 
 
-class _OverError(Exception):
-    """There is no sense in going on."""
+class _SinkStoppedError(Exception):
+    """The sink will not write any more."""
 
 
-class Server:
-    """Writes what comes through the pipe. `run` returns when there is nothing to come.
+class SinkWorker:
+    """Write the documents that come through a pipe.
 
     Args:
-        sink: where to.
-        reading: the pipe with the lines.
-        reporting: the pipe for reports; does not block.
+        sink: the destination.
+        pipe: the pipe with the lines.
+        reports: the pipe for reports; does not block.
     """
 
-    def __init__(self, sink: Sink, reading: int, reporting: int) -> None:
+    def __init__(self, sink: Sink, pipe: int, reports: int) -> None:
         self._sink = sink
-        self._reading = reading
-        self._reporting = reporting
-        self._report = Report()
-        self._lines = isinstance(sink, LineSink) and sink.as_lines
-        self._hung_up = select.poll()
-        self._hung_up.register(
-            reading, 0
-        )  # POLLHUP comes unasked, and while there is still something to read
+        self._pipe = pipe
+        self._reports = reports
+        self._report = SinkReport()
+        self._line_sink = sink if isinstance(sink, LineSink) and sink.as_lines else None
+        self._hangup = select.poll()
+        self._hangup.register(pipe, 0)  # POLLHUP is always reported, even while there is data to read
 
     def run(self) -> None:
         """Write until the pipe ends."""
         unread = b""
         try:
-            while chunk := os.read(self._reading, _READ_BYTES):
-                whole, end, rest = chunk.rpartition(b"\n")
+            while chunk := os.read(self._pipe, _READ_BYTES):
+                lines, end, rest = chunk.rpartition(b"\n")
                 if not end:
                     unread += chunk
                     continue
-                self._take(unread + whole + end)
+                self._process(unread + lines + end)
                 unread = rest
-        except _OverError:
-            self._report.over = True
-        os.set_blocking(self._reporting, True)  # the last one must not be lost
-        self._tell()
+        except _SinkStoppedError:
+            self._report.stopped = True
+        os.set_blocking(self._reports, True)  # the last report must arrive
+        self._send_report()
         self._sink.close()
 
-    def _take(self, lines: bytes) -> None:
+    def _process(self, lines: bytes) -> None:
         while lines:
             if lines.startswith(REOPEN):
                 lines = lines[len(REOPEN) :]
                 self._reopen()
                 continue
-            end = lines.find(b"\n!") + 1 or len(
-                lines
-            )  # no line of JSON begins like this, or has a line end in it
+            end = lines.find(b"\n!") + 1 or len(lines)  # a line of JSON never begins with "!"
             self._deliver(lines[:end])
             lines = lines[end:]
 
@@ -147,10 +144,10 @@ class Server:
             self._sink.reopen()
         except SinkError as error:
             self._report.problem = str(error)
-            self._tell()
+            self._send_report()
 
     def _deliver(self, lines: bytes) -> None:
-        """Write lines, and try again for as long as it takes."""
+        """Write lines; retry until the sink accepts them or stops."""
         pause = _FIRST_PAUSE_S
         deadline: float | None = None
         while lines:
@@ -159,99 +156,87 @@ class Server:
             except SinkError as error:
                 self._report.problem = str(error)
                 self._report.written += error.written
-                lines = _without(lines, error.written)
+                lines = _skip(lines, error.written)
                 if error.refused:
                     self._report.failed += 1
-                    lines = _without(lines, 1)
+                    lines = _skip(lines, 1)
                     continue
-                self._tell()
+                self._send_report()
                 if error.written:
                     pause, deadline = _FIRST_PAUSE_S, None
-                if deadline is None and self._hung_up.poll(0):
+                if deadline is None and self._hangup.poll(0):
                     deadline = time.monotonic() + GRACE_S
                 if error.final or (deadline is not None and time.monotonic() > deadline):
                     self._report.failed += lines.count(b"\n")
-                    raise _OverError from None
-                self._pause(pause, ended=deadline is not None)
-                pause = min(_LONGEST_PAUSE_S, 2 * pause)
+                    raise _SinkStoppedError from None
+                if deadline is None:
+                    self._hangup.poll(pause * 1000)
+                else:
+                    time.sleep(min(pause, 0.2))
+                pause = min(_MAX_PAUSE_S, 2 * pause)
             else:
                 self._report.written += lines.count(b"\n")
                 self._report.problem = ""
                 break
-        self._tell()
+        self._send_report()
 
     def _write(self, lines: bytes) -> None:
-        if self._lines:
-            assert isinstance(self._sink, LineSink)  # noqa: S101 - see __init__
-            self._sink.write_lines(lines)
+        if self._line_sink is not None:
+            self._line_sink.write_lines(lines)
         else:
             self._sink.write([json.loads(line) for line in lines.splitlines()])
 
-    def _pause(self, seconds: float, *, ended: bool) -> None:
-        """Wait, but no longer than until the sensor has ended, once."""
-        if ended:
-            time.sleep(min(seconds, 0.2))
-        else:
-            self._hung_up.poll(seconds * 1000)
-
-    def _tell(self) -> None:
-        with suppress(OSError):  # nobody is there to read it, or nobody has time: the next one says it all
-            os.write(self._reporting, self._report.encode())
+    def _send_report(self) -> None:
+        with suppress(OSError):  # the sensor has ended or is busy; the next report has all counts
+            os.write(self._reports, self._report.encode())
 
 
-def _without(lines: bytes, count: int) -> bytes:
+def _skip(lines: bytes, count: int) -> bytes:
     """Return lines without the first *count*."""
-    at = 0
+    start = 0
     for _ in range(count):
-        at = lines.index(b"\n", at) + 1
-    return lines[at:]
+        start = lines.index(b"\n", start) + 1
+    return lines[start:]
 
 
-def serve(
+def run_worker(
     sink: Sink, pipes: tuple[int, int], *, name: str, owner: int, confine: Callable[[], None] | None
 ) -> NoReturn:
-    """Be the process of a sink. Never returns, and never runs what the sensor has left to run at its exit.
+    """Run a sink's process. Never returns, so no exit handler of the sensor runs here.
 
     Args:
         sink: its descriptor stays open.
-        pipes: to read lines from, and to report into; see `Server`.
+        pipes: for lines and for reports; see `SinkWorker`.
         name: of the sink.
         owner: the sensor's pid.
-        confine: gives up what this process does not need.
+        confine: drops the privileges that this process does not need.
     """
     code = 1
-    reading, reporting = pipes
+    pipe, reports = pipes
     try:
-        for number in IGNORED:
-            signal.signal(number, signal.SIG_IGN)
+        ignore(IGNORED)
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        _close_all_but(reading, reporting, sink.fileno())
-        _rename(f"sink-{name}")
+        close_inherited(pipe, reports, sink.fileno())
+        set_name(f"sink-{name}")
         if confine is not None:
             confine()
-        _end_with(owner)
-        Server(sink, reading, reporting).run()
+        _limit_time_after(owner)
+        SinkWorker(sink, pipe, reports).run()
         code = 0
-    except BaseException as problem:  # noqa: BLE001 - there is nobody above who could say it
+    except BaseException as error:  # noqa: BLE001 - no caller is left to report it
         with suppress(OSError):
-            said = (
-                str(problem) if isinstance(problem, AuditSenseError) else f"its process failed: {problem!r}"
-            )
-            os.write(reporting, Report(problem=said, over=True).encode())
+            problem = str(error) if isinstance(error, AuditSenseError) else f"its process failed: {error!r}"
+            os.write(reports, SinkReport(problem=problem, stopped=True).encode())
     finally:
         os._exit(code)
 
 
-def _rename(name: str) -> None:
-    ctypes.CDLL(None).prctl(15, ctypes.c_char_p(name.encode()[:_NAME_BYTES]), 0, 0, 0)  # PR_SET_NAME
+def _limit_time_after(owner: int) -> None:
+    """Have a stalled write end this process some seconds after the sensor has ended.
 
-
-def _end_with(owner: int) -> None:
-    """Let the end of the sensor begin the time in which a write that stands still ends this process.
-
-    After privileges are given up, which takes the request back.
+    Call it after privileges are dropped, which clears the request.
     """
 
     def owner_ended(*_: object) -> None:
@@ -261,15 +246,3 @@ def _end_with(owner: int) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGUSR1), 0, 0, 0)
     if os.getppid() != owner:
         owner_ended()
-
-
-def _close_all_but(*kept: int) -> None:
-    """Close what was inherited: the sensor's sockets and other sinks' pipes must not live on in here."""
-    null = os.open(os.devnull, os.O_RDWR)
-    for standard in {0, 1} - set(kept):
-        os.dup2(null, standard)
-    at = 3
-    for descriptor in sorted({one for one in kept if one > 2}):
-        os.closerange(at, descriptor)
-        at = descriptor + 1
-    os.closerange(at, os.sysconf("SC_OPEN_MAX"))
