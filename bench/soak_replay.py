@@ -28,7 +28,7 @@ from auditsense.testing import datagram, open_event
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from auditsense.testing import Event
+    from auditsense.testing import EventRecords
 
 START_MS = 1_795_493_114_674
 SCAN_EVERY_S = 900
@@ -61,7 +61,7 @@ class Made:
         self.serial += 1
         return self.serial
 
-    def everyday(self, ms: int) -> Event:
+    def everyday(self, ms: int) -> EventRecords:
         """Return one event of a host that has nothing to hide."""
         what = self.random.random()
         if what < 0.7:  # ls, ps, top: O_DIRECTORY among the flags
@@ -71,7 +71,7 @@ class Made:
             return open_event(ms=ms, serial=self.number(), pid=pid, comm="monitor", exe="/m")
         return open_event(ms=ms, serial=self.number(), pid=self.process(), path="/proc/self/stat", a2="0")
 
-    def datagrams(self, event: Event) -> list[bytes]:
+    def datagrams(self, event: EventRecords) -> list[bytes]:
         """Return the event as it may arrive, and count what that has to come to."""
         parts = list(event.datagrams)
         self.counts["events"] += 1

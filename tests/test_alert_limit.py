@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from auditsense import Document
-    from auditsense.testing import Event
+    from auditsense.testing import EventRecords
     from tests.faults import NO_HOST, NOTHING, Recorder
 else:  # beside this file, whatever pytest's import mode
     from faults import NO_HOST, NOTHING
@@ -25,7 +25,7 @@ MINUTE = 60_000
 NOBODY = 65534
 
 
-def opens(pid: int, at_ms: int, times: int = 10, every_ms: int = 1, **fields: Any) -> list[Event]:  # noqa: ANN401 - those of open_event
+def opens(pid: int, at_ms: int, times: int = 10, every_ms: int = 1, **fields: Any) -> list[EventRecords]:  # noqa: ANN401 - those of open_event
     serial = 100_000 * pid
     return [
         open_event(ms=START + at_ms + n * every_ms, serial=serial + n, pid=pid, **fields)
@@ -33,11 +33,11 @@ def opens(pid: int, at_ms: int, times: int = 10, every_ms: int = 1, **fields: An
     ]
 
 
-def throwaways(count: int, at_ms: int = 0, times: int = 10, **fields: Any) -> list[Event]:  # noqa: ANN401 - those of open_event
+def throwaways(count: int, at_ms: int = 0, times: int = 10, **fields: Any) -> list[EventRecords]:  # noqa: ANN401 - those of open_event
     return [event for pid in range(count) for event in opens(1000 + pid, at_ms + pid, times, **fields)]
 
 
-def fed(detector: Detector, events: Iterable[Event]) -> list[Document]:
+def fed(detector: Detector, events: Iterable[EventRecords]) -> list[Document]:
     return [
         document
         for event in sorted(events, key=lambda one: one.ms)

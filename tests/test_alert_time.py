@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from auditsense import Document
     from auditsense.kernel.watch import Noticed
-    from auditsense.testing import Event
+    from auditsense.testing import EventRecords
     from tests.faults import NO_HOST, NOTHING, Recorder
 else:  # beside this file, whatever pytest's import mode
     from faults import NO_HOST, NOTHING
@@ -33,7 +33,7 @@ YEAR_2096 = 4_000_000_000_000
 STEPS = (-24 * HOUR, -HOUR, -360_000, -36_000, -11_000, 36_000, HOUR, 24 * HOUR)
 
 
-def fed(detector: Detector, events: Iterable[Event]) -> list[Document]:
+def fed(detector: Detector, events: Iterable[EventRecords]) -> list[Document]:
     return [document for event in events for document in detector.feed_text(event.text)]
 
 
@@ -133,7 +133,7 @@ def test_stamps_that_swing_do_not_flood() -> None:
     assert len(alerted(documents)) <= 2
 
 
-def single(pid: int, at_ms: int, serial: int) -> Event:
+def single(pid: int, at_ms: int, serial: int) -> EventRecords:
     return open_event(ms=at_ms, serial=serial, pid=pid)
 
 

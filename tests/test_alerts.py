@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from auditsense import Document
-    from auditsense.testing import Event
+    from auditsense.testing import EventRecords
 
 HOST = Host("0123456789abcdef0123456789abcdef", "here")
 START = 1_795_493_114_674
@@ -41,16 +41,16 @@ def told(documents: Iterable[Document]) -> list[tuple[Any, ...]]:
     return said(one for one in documents if one["rule"]["id"] == "pspy")
 
 
-def in_order(*events: Iterable[Event]) -> list[Event]:
+def in_order(*events: Iterable[EventRecords]) -> list[EventRecords]:
     return sorted((one for some in events for one in some), key=lambda one: one.ms)
 
 
-def feed(one: Detector, events: Iterable[Event]) -> list[Document]:
+def feed(one: Detector, events: Iterable[EventRecords]) -> list[Document]:
     """Feed each event on its own, as a live sensor would."""
     return [document for event in events for document in one.feed_text(event.text)]
 
 
-def scan(pid: int, at_ms: int, times: int = 10, every_ms: int = 100, **fields: Any) -> list[Event]:  # noqa: ANN401 - those of open_event
+def scan(pid: int, at_ms: int, times: int = 10, every_ms: int = 100, **fields: Any) -> list[EventRecords]:  # noqa: ANN401 - those of open_event
     serial = 1 + at_ms + 10_000_000 * pid
     return [
         open_event(ms=START + at_ms + n * every_ms, serial=serial + n, pid=pid, **fields)
@@ -192,7 +192,7 @@ def test_bursts_are_closed_in_the_order_in_which_they_went_quiet() -> None:
 # --- bounds ----------------------------------------------------------------------------------
 
 
-def scans(pids: Sequence[int], at_ms: int, times: int = 10) -> list[Event]:
+def scans(pids: Sequence[int], at_ms: int, times: int = 10) -> list[EventRecords]:
     return [event for n, pid in enumerate(pids) for event in scan(pid, at_ms + n, times, every_ms=1)]
 
 
@@ -254,7 +254,7 @@ def test_two_processes_are_two_bursts() -> None:
         assert said(one.finish()) == [("closed", 1, 20), ("closed", 2, 20)]
 
 
-def on(node: str, events: Iterable[Event]) -> list[Event]:
+def on(node: str, events: Iterable[EventRecords]) -> list[EventRecords]:
     return [dataclasses.replace(event, node=node) for event in events]
 
 
@@ -358,7 +358,7 @@ def test_count_is_matches_that_are_in_windows(gaps: list[int], size: int) -> Non
     assert totals(events, size) == ({7: len(in_windows)} if in_windows else {})
 
 
-def totals(events: Sequence[Event], size: int) -> dict[int, int]:
+def totals(events: Sequence[EventRecords], size: int) -> dict[int, int]:
     """Return the last count of each process, with so many events at a time."""
     with detector() as one:
         documents = [

@@ -19,15 +19,15 @@ from auditsense.detect.host import this_host
 from auditsense.errors import InputError, UsageError
 from auditsense.replay import capture
 from auditsense.replay.replay import replay
-from auditsense.sources.af_unix import Dispatcher
+from auditsense.sources.af_unix import AuditdSocket
 from auditsense.sources.audisp import Audisp
-from auditsense.sources.tail import Log
+from auditsense.sources.tail import LogTail
 from auditsense.testing import FakeClock, FakeSource, burst
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from auditsense.sources.text_source import Text
+    from auditsense.sources.text_source import TextSource
     from tests.faults import NO_HOST, Recorder
 else:
     sys.path.insert(0, str(Path(__file__).parent))
@@ -106,7 +106,7 @@ def by_socket(folder: Path, text: bytes) -> list[Any]:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
         listener.listen()
-        with Sensor(source=Dispatcher(str(path))) as sensor:
+        with Sensor(source=AuditdSocket(str(path))) as sensor:
             theirs, _ = listener.accept()
             with theirs:
                 theirs.sendall(text[:30_001])
@@ -122,7 +122,7 @@ def by_socket(folder: Path, text: bytes) -> list[Any]:
 def by_log(folder: Path, text: bytes) -> list[Any]:
     path = folder / "audit.log"
     path.write_bytes(b"type=SYSCALL msg=audit(1.000:1): what was there before\n")
-    with Sensor(source=Log(str(path))) as sensor:
+    with Sensor(source=LogTail(str(path))) as sensor:
         with path.open("ab", buffering=0) as file:
             file.write(text[:10_007])
             found = polled(sensor, lambda: sensor.stats().lines >= text[:10_007].count(b"\n"))
@@ -193,7 +193,7 @@ def test_a_socket_that_goes_away_is_said_and_connected_again(tmp_path: Path) -> 
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
         listener.listen()
-        with Sensor(source=Dispatcher(str(path))) as sensor:
+        with Sensor(source=AuditdSocket(str(path))) as sensor:
             theirs, _ = listener.accept()
             theirs.sendall(EVENTS[0].text)
             polled(sensor, lambda: sensor.stats().lines > 0)
@@ -223,7 +223,7 @@ def test_a_socket_that_goes_away_is_said_and_connected_again(tmp_path: Path) -> 
 def test_a_truncated_log_is_read_from_its_start(tmp_path: Path) -> None:
     path = tmp_path / "audit.log"
     path.write_bytes(RAW)
-    with Sensor(source=Log(str(path))) as sensor:
+    with Sensor(source=LogTail(str(path))) as sensor:
         os.truncate(path, 0)
         sensor.poll()
         with path.open("ab") as file:
@@ -234,7 +234,7 @@ def test_a_truncated_log_is_read_from_its_start(tmp_path: Path) -> None:
 def test_a_log_that_is_removed_and_comes_back_goes_on(tmp_path: Path) -> None:
     path = tmp_path / "audit.log"
     path.write_bytes(b"")
-    with Sensor(source=Log(str(path))) as sensor:
+    with Sensor(source=LogTail(str(path))) as sensor:
         path.unlink()
         found = polled(sensor, lambda: bool(sensor.due_s() and not path.exists()))
         path.write_bytes(EVENTS[0].text)
@@ -245,7 +245,7 @@ def test_a_log_that_is_removed_and_comes_back_goes_on(tmp_path: Path) -> None:
 def test_an_event_without_its_end_is_decided_when_nothing_comes(tmp_path: Path) -> None:
     path = tmp_path / "audit.log"
     path.write_bytes(b"")
-    with Sensor(source=Log(str(path))) as sensor:
+    with Sensor(source=LogTail(str(path))) as sensor:
         path.write_bytes(EVENTS[0].lines[0].encode() + b"\n")
         polled(sensor, lambda: sensor.stats().lines == 1)
         polled(sensor, lambda: sensor.stats().open_events == 0)
@@ -263,22 +263,24 @@ def test_the_binary_format_is_refused() -> None:
         os.close(ours)
 
 
-@pytest.mark.parametrize("source", [Log("/nowhere/audit.log"), Log("/"), Dispatcher("/nowhere/events")])
-def test_what_cannot_be_read_is_said_at_the_start(source: Text) -> None:
-    with pytest.raises(InputError, match=r"nowhere|no file"), Sensor(source=source):
+@pytest.mark.parametrize(
+    "source", [LogTail("/nowhere/audit.log"), LogTail("/"), AuditdSocket("/nowhere/events")]
+)
+def test_what_cannot_be_read_is_said_at_the_start(source: TextSource) -> None:
+    with pytest.raises(InputError, match=r"nowhere|not a file"), Sensor(source=source):
         pass
     assert source.fileno() == -1
 
 
 def test_text_has_nothing_to_be_lean_about() -> None:
-    with pytest.raises(UsageError, match="lean"), Sensor(source=Log("/nowhere"), lean=True):
+    with pytest.raises(UsageError, match="lean"), Sensor(source=LogTail("/nowhere"), lean=True):
         pass
 
 
 def log_with(path: Path, data: bytes) -> tuple[list[Any], list[str]]:
     """Return what a sensor that follows a log tells when this is written: documents and messages."""
     path.write_bytes(b"")
-    source = Log(str(path))
+    source = LogTail(str(path))
     messages: list[str] = []
     with Sensor(source=source) as sensor:
         path.write_bytes(data)
@@ -330,7 +332,7 @@ def test_a_host_without_titles_gets_its_alert_while_other_lines_come(tmp_path: P
     path.write_bytes(b"")
     lines = [line for event in burst(10) for line in event.text.splitlines(keepends=True)]
     clock = FakeClock()
-    with Sensor(source=Log(str(path)), clock=clock) as sensor:
+    with Sensor(source=LogTail(str(path)), clock=clock) as sensor:
         path.write_bytes(b"".join(line for line in lines if b"type=PROCTITLE" not in line))
         polled(sensor, lambda: sensor.stats().lines == 30)
         found = []

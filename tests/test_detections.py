@@ -21,7 +21,7 @@ from auditsense.testing import open_event
 
 if TYPE_CHECKING:
     from auditsense import Detection
-    from auditsense.testing import Event
+    from auditsense.testing import EventRecords
 
 HOST = Host("0123456789abcdef0123456789abcdef", "here")
 MINIMAL = """
@@ -176,7 +176,7 @@ def test_the_path_that_counts_is_the_chosen_record_verbatim(text: bytes, matchin
         (open_event(exe=None), True),
     ],
 )
-def test_registers_are_compared_as_text_and_nothing_else_counts(event: Event, matching: bool) -> None:  # noqa: FBT001 - a case's column
+def test_registers_are_compared_as_text_and_nothing_else_counts(event: EventRecords, matching: bool) -> None:  # noqa: FBT001 - a case's column
     assert matches(event.text) == int(matching)
 
 

@@ -157,7 +157,7 @@ def test_a_sensor_that_ends_in_a_child_leaves_the_host_to_its_parent(end: str) -
 def test_what_waits_on_the_socket_is_not_taken_by_a_child_that_ends() -> None:
     with audit() as (_, source), Sensor(source=source()) as sensor:
         drained: list[object] = []
-        sensor._source.drain = lambda: drained.append(1)
+        sensor._source.attach(lambda: drained.append(1), frozenset())
 
         def child() -> int:
             sensor.close()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from auditsense import Detector, Event, Field, Host, Limits, Sensor, UsageError, View
 from auditsense.kernel.self_test import SelfTest
-from auditsense.testing import Event as Records
+from auditsense.testing import EventRecords as Records
 from auditsense.testing import FakeSource, burst, call_event, datagrams, open_event
 
 HERE = Host("0123", "here")

@@ -119,11 +119,11 @@ class Half:
 
 @pytest.mark.parametrize("source", [Unicast, Multicast])
 def test_half_a_kernel_is_refused_before_anything_is_opened(source: type[Unicast | Multicast]) -> None:
-    with pytest.raises(UsageError, match="Half has no records of its own, and the real ones are not taken"):
+    with pytest.raises(UsageError, match="Half has no records, and the real ones are not used"):
         source(commands=Commands(Half()))
     with pytest.raises(UsageError, match="go to two kernels"):
         source(polls=Commands(FakeKernel()))
-    with pytest.raises(UsageError, match="puts back the real kernel and no other"):
+    with pytest.raises(UsageError, match="restores only the real kernel"):
         source(commands=Commands(FakeKernel()), guarded=True)
 
 
@@ -154,7 +154,7 @@ def test_a_sensor_that_would_never_fire_is_an_error(source: Unicast | None) -> N
 
 
 def test_rules_beside_a_source_are_not_ignored() -> None:
-    with pytest.raises(UsageError, match=r"go to the source, as in Unicast\(\['-w /etc/shadow"):
+    with pytest.raises(UsageError, match=r"give the rules to the source, as in Unicast\(\['-w /etc/shadow"):
         Sensor(audit_rules=[SHADOW], source=FakeSource())
 
 
@@ -199,7 +199,7 @@ def text(method: str, **more: Any) -> None:  # noqa: ANN401 - what a detector ta
             "log text is bytes, not str",
         ),
         (lambda: FakeSource().send(ANY("x")), UsageError, "only events and datagrams can be sent, not 'x'"),
-        (lambda: FakeSource().send(ANY([call_event("open")])), UsageError, r"several are given as \*several"),
+        (lambda: FakeSource().send(ANY([call_event("open")])), UsageError, r"unpack a list with \*"),
         (lambda: FakeKernel().send(b"short"), UsageError, "only events and datagrams"),
     ],
 )

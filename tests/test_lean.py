@@ -124,7 +124,7 @@ def test_the_kernel_keeps_out_what_it_was_asked_to_and_nothing_else(
     pair: tuple[socket.socket, socket.socket],
 ) -> None:
     ours, kernels = pair
-    netlink.keep_out(ours, {CWD, EOE, PROCTITLE})
+    netlink.filter_out(ours, {CWD, EOE, PROCTITLE})
     one = open_event(ms=1000, serial=1)
     for datagram in (*one.datagrams, b"", b"short", struct.pack("=IHHII", 16, 65535, 0, 0, 0)):
         kernels.send(datagram)
@@ -140,7 +140,7 @@ def test_the_kernel_keeps_out_what_it_was_asked_to_and_nothing_else(
 
 def test_nothing_to_keep_out_leaves_a_socket_as_it_is(pair: tuple[socket.socket, socket.socket]) -> None:
     ours, kernels = pair
-    netlink.keep_out(ours, ())
+    netlink.filter_out(ours, ())
     kernels.send(b"short")
     assert ours.recv(10) == b"short"
 
@@ -149,7 +149,7 @@ def test_a_filter_that_the_kernel_refuses_is_an_error_that_says_so() -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.setsockopt(socket.SOL_SOCKET, 44, 1)  # SO_LOCK_FILTER
         with pytest.raises(KernelCommandError, match="cannot keep records out of the socket: "):
-            netlink.keep_out(sock, {EOE})
+            netlink.filter_out(sock, {EOE})
 
 
 # --- loss --------------------------------------------------------------------------

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from auditsense import Document
     from auditsense.kernel.guardian import Guardian
-    from auditsense.testing.records import Event
+    from auditsense.testing.records import EventRecords
 
 
 @dataclass
@@ -32,9 +32,8 @@ class FakeSource:
     only_kernel: bool = False
     audited: bool = False
     early: list[bytes] = field(default_factory=list)
-    unsent: frozenset[int] = frozenset()
     drain: Callable[[], object] | None = None
-    put_back: tuple[str, ...] = ()
+    restored: tuple[str, ...] = ()
     guardian: Guardian | None = None
     lost: int = 0
     dropped: int = 0
@@ -59,6 +58,13 @@ class FakeSource:
         self.ours.close()
         self.kernels.close()
 
+    def attach(self, drain: Callable[[], object], unneeded: frozenset[int]) -> None:  # noqa: ARG002
+        self.drain = drain
+
+    def take_early(self) -> list[bytes]:
+        early, self.early = self.early, []
+        return early
+
     def plan(self) -> list[str]:
         return []
 
@@ -79,7 +85,7 @@ class FakeSource:
             raise KernelCommandError("the kernel's audit did not answer within 0.25 s")
         return noticed
 
-    def send(self, *events: Event) -> None:
+    def send(self, *events: EventRecords) -> None:
         for event in events:
             for one in event.datagrams:
                 self.kernels.send(one)

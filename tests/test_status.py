@@ -25,8 +25,8 @@ from auditsense.detections.loader import shipped_detections
 from auditsense.kernel.self_test import SelfTest
 from auditsense.status.client import NotRunningError, ask
 from auditsense.status.config import DEFAULT_SOCKET, StatusSettings
-from auditsense.status.server import Control, ControlError, ControlTakenError, discard
-from auditsense.status.snapshot import Snapshot, Watched
+from auditsense.status.server import StatusServer, StatusSocketError, StatusSocketTakenError, discard
+from auditsense.status.snapshot import Snapshot, StatusContext
 from auditsense.status.table import span, table
 from auditsense.testing import FakeSource, burst
 
@@ -42,9 +42,9 @@ NOBODY = 65534
 
 
 @contextmanager
-def answering(path: Path, answer: bytes = b'{"version":1}\n') -> Iterator[Control]:
+def answering(path: Path, answer: bytes = b'{"version":1}\n') -> Iterator[StatusServer]:
     """Answer at a path, in a thread that stands for the sensor's loop."""
-    with Control(path, lambda: answer) as control:
+    with StatusServer(path, lambda: answer) as control:
         done = threading.Event()
 
         def loop() -> None:
@@ -70,7 +70,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_the_socket_is_its_owners_alone_and_gone_afterwards(path: Path) -> None:
-    with Control(path, bytes):
+    with StatusServer(path, bytes):
         assert stat.filemode(path.lstat().st_mode) == "srw-------"
         assert stat.filemode(path.parent.lstat().st_mode) == "drwx------"
     assert not path.parent.exists()
@@ -78,7 +78,7 @@ def test_the_socket_is_its_owners_alone_and_gone_afterwards(path: Path) -> None:
 
 def test_a_folder_that_was_there_stays(path: Path) -> None:
     path.parent.mkdir(mode=0o700)
-    with Control(path, bytes):
+    with StatusServer(path, bytes):
         pass
     assert [*path.parent.iterdir()] == []
 
@@ -101,14 +101,14 @@ def test_what_a_killed_sensor_left_is_replaced(path: Path) -> None:
 
 def test_a_second_sensor_leaves_the_first_alone(path: Path) -> None:
     with answering(path):
-        with pytest.raises(ControlTakenError, match="another sensor answers"), Control(path, bytes):
+        with pytest.raises(StatusSocketTakenError, match="another sensor answers"), StatusServer(path, bytes):
             pass
         assert ask(path) == {"version": 1}
 
 
 def test_a_socket_of_somebody_else_by_now_is_not_removed(path: Path) -> None:
     path.parent.mkdir(mode=0o700)
-    with Control(path, bytes):
+    with StatusServer(path, bytes):
         path.unlink()
         path.write_text("theirs")
     assert path.read_text() == "theirs"
@@ -132,7 +132,7 @@ def test_who_outlives_a_sensor_removes_its_socket_and_no_living_one(path: Path) 
 def test_a_file_in_the_way_is_not_replaced(path: Path) -> None:
     path.parent.mkdir(mode=0o700)
     path.write_text("precious")
-    with pytest.raises(ControlError, match="is no socket; remove it"), Control(path, bytes):
+    with pytest.raises(StatusSocketError, match="is not a socket; remove it"), StatusServer(path, bytes):
         pass
     assert path.read_text() == "precious"
 
@@ -141,7 +141,7 @@ def test_a_file_in_the_way_is_not_replaced(path: Path) -> None:
 def test_a_folder_that_others_may_write_is_refused(path: Path, mode: int) -> None:
     path.parent.mkdir()
     path.parent.chmod(mode)
-    with pytest.raises(ControlError, match="others may write"), Control(path, bytes):
+    with pytest.raises(StatusSocketError, match="others may write"), StatusServer(path, bytes):
         pass
     assert not path.exists()
 
@@ -175,8 +175,8 @@ def test_folder_above_that_others_may_change_is_refused(
     if made:
         path.parent.mkdir(mode=0o700)
     SPOILED_ABOVE[how](path.parents[1 + higher])
-    with pytest.raises(ControlError, match="may change it; choose a folder that is root's alone"):
-        Control(path, bytes).__enter__()
+    with pytest.raises(StatusSocketError, match="may change it; choose a folder that is root's alone"):
+        StatusServer(path, bytes).__enter__()
     assert not path.exists()
     fault(
         "a folder above that of the status socket belongs to another user",
@@ -192,18 +192,18 @@ def test_folder_above_that_others_may_change_is_refused(
 def test_folder_above_that_is_another_users_link_is_refused(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
-    with Control(tmp_path / "link" / "run" / "control", bytes):
+    with StatusServer(tmp_path / "link" / "run" / "control", bytes):
         pass
     chown(tmp_path / "link")
-    with pytest.raises(ControlError, match="a symbolic link that user 65534 may change"):
-        Control(tmp_path / "link" / "run" / "control", bytes).__enter__()
+    with pytest.raises(StatusSocketError, match="a symbolic link that user 65534 may change"):
+        StatusServer(tmp_path / "link" / "run" / "control", bytes).__enter__()
 
 
 def test_folder_above_of_all_with_the_sticky_bit_is_taken(tmp_path: Path) -> None:
     """What lies in /tmp stays its owner's."""
     (tmp_path / "tmp").mkdir()
     (tmp_path / "tmp").chmod(0o1777)
-    with Control(tmp_path / "tmp" / "run" / "control", bytes) as control:
+    with StatusServer(tmp_path / "tmp" / "run" / "control", bytes) as control:
         assert control.path.exists()
     assert not control.path.parent.exists()
 
@@ -211,8 +211,8 @@ def test_folder_above_of_all_with_the_sticky_bit_is_taken(tmp_path: Path) -> Non
 @pytest.mark.parametrize("folder", ["missing/deeper", "file"])
 def test_a_folder_that_cannot_be_had_is_said(tmp_path: Path, folder: str) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(ControlError, match="cannot make the status socket"):
-        Control(tmp_path / folder / "control", bytes).__enter__()
+    with pytest.raises(StatusSocketError, match="cannot create the status socket"):
+        StatusServer(tmp_path / folder / "control", bytes).__enter__()
 
 
 def test_clients_that_never_read_keep_nobody_waiting(path: Path) -> None:
@@ -226,13 +226,13 @@ def test_clients_that_never_read_keep_nobody_waiting(path: Path) -> None:
 
 def test_an_answer_that_does_not_fit_the_clients_buffer_is_given_up(path: Path) -> None:
     with answering(path, b'{"version":1,"long":"' + b"x" * 4_000_000) as control:
-        with pytest.raises(AuditSenseError, match="is none of a sensor"):
+        with pytest.raises(AuditSenseError, match="unexpected answer at"):
             ask(path)
         assert control.refused == 1
 
 
 def test_a_client_that_has_gone_before_the_answer_is_survived(path: Path) -> None:
-    with Control(path, lambda: b'{"version":1}\n') as control:
+    with StatusServer(path, lambda: b'{"version":1}\n') as control:
         with socket.socket(socket.AF_UNIX) as gone:
             gone.connect(bytes(path))
         control.serve()
@@ -240,7 +240,7 @@ def test_a_client_that_has_gone_before_the_answer_is_survived(path: Path) -> Non
 
 
 def test_only_some_are_answered_before_the_records_have_their_turn(path: Path) -> None:
-    with Control(path, lambda: b"{}\n") as control:
+    with StatusServer(path, lambda: b"{}\n") as control:
         waiting = [socket.socket(socket.AF_UNIX) for _ in range(7)]
         for one in waiting:
             one.connect(bytes(path))
@@ -275,7 +275,7 @@ def test_another_user_gets_no_answer(open_to_all: bool) -> None:  # noqa: FBT001
         said = os.read(reading, 4096).decode()
         os.close(reading)
         os.close(writing)
-    assert ("is none of a sensor" if open_to_all else "only root is") in said
+    assert ("unexpected answer at" if open_to_all else "only root is") in said
     assert (control.answered, control.refused) == (0, int(open_to_all))
 
 
@@ -286,11 +286,11 @@ def test_nobody_there_is_one_line_and_an_exit_code(path: Path, capfd: pytest.Cap
     assert main(["status", "--status-socket", str(path)]) == 1
     out, err = capfd.readouterr()
     assert out == ""
-    assert err == f"auditsense: error: no sensor answers at {path}; auditsense doctor says how this host is\n"
+    assert err == f"auditsense: error: no sensor answers at {path}; auditsense doctor diagnoses this host\n"
 
 
 def test_a_sensor_that_does_not_answer_is_not_waited_for(path: Path) -> None:
-    with Control(path, bytes), pytest.raises(AuditSenseError, match="did not answer within"):
+    with StatusServer(path, bytes), pytest.raises(AuditSenseError, match="did not answer within"):
         ask(path, timeout_s=0.05)
 
 
@@ -298,7 +298,7 @@ def test_a_sensor_that_does_not_answer_is_not_waited_for(path: Path) -> None:
     "answer", [b"", b"nonsense\n", b"[]\n", b"\x00\xff", b'{"version":"x"}\n', b"[" * 9000]
 )
 def test_what_is_no_answer_is_said(path: Path, answer: bytes) -> None:
-    with answering(path, answer), pytest.raises(AuditSenseError, match="is none of a sensor"):
+    with answering(path, answer), pytest.raises(AuditSenseError, match="unexpected answer at"):
         ask(path)
 
 
@@ -328,10 +328,10 @@ def test_a_sensor_says_what_it_counts_and_asks_nobody_for_it(path: Path) -> None
     source = FakeSource()
     sensor = Sensor(source=source)
     clock = iter(range(100, 1000))
-    snapshot = Snapshot(Watched(sensor, source, "because", ["-w /proc/"], lambda: float(next(clock))))
+    snapshot = Snapshot(StatusContext(sensor, source, "because", ["-w /proc/"], lambda: float(next(clock))))
     with pytest.raises(AuditSenseError, match="not open"):
         snapshot.answer()
-    with Control(path, snapshot.answer) as control:
+    with StatusServer(path, snapshot.answer) as control:
         sensor.also(control.fileno(), control.serve)
         with sensor:
             source.send(*burst(10))
@@ -363,7 +363,7 @@ def test_a_sensor_says_what_it_counts_and_asks_nobody_for_it(path: Path) -> None
 def test_a_sensor_that_is_never_idle_answers_too(path: Path) -> None:
     source = FakeSource()
     sensor = Sensor(source=source)
-    with Control(path, lambda: b'{"version":1}\n') as control:
+    with StatusServer(path, lambda: b'{"version":1}\n') as control:
         sensor.also(control.fileno(), control.serve)
         with sensor, socket.socket(socket.AF_UNIX) as client:
             client.connect(bytes(path))
@@ -378,7 +378,7 @@ def test_a_sensor_that_is_never_idle_answers_too(path: Path) -> None:
 
 def test_a_descriptor_may_come_when_the_sensor_is_open(path: Path) -> None:
     sensor = Sensor(source=FakeSource())
-    with sensor, Control(path, lambda: b"{}\n") as control, socket.socket(socket.AF_UNIX) as client:
+    with sensor, StatusServer(path, lambda: b"{}\n") as control, socket.socket(socket.AF_UNIX) as client:
         sensor.also(control.fileno(), control.serve)
         client.connect(bytes(path))
         sensor.wait(5)
@@ -387,7 +387,7 @@ def test_a_descriptor_may_come_when_the_sensor_is_open(path: Path) -> None:
 
 def test_who_waits_for_a_sensor_is_not_told_of_clients(path: Path) -> None:
     sensor = Sensor(source=FakeSource())
-    with Control(path, lambda: b"{}\n") as control:
+    with StatusServer(path, lambda: b"{}\n") as control:
         sensor.also(control.fileno(), control.serve)
         with sensor, socket.socket(socket.AF_UNIX) as client:
             client.connect(bytes(path))
@@ -473,7 +473,7 @@ def test_a_self_test_is_counted() -> None:
     sensor = Sensor(source=source)
     test.passed = 4
     with sensor:
-        said = Snapshot(Watched(sensor, source, "", [], time.time, test)).document()
+        said = Snapshot(StatusContext(sensor, source, "", [], time.time, test)).document()
     assert said["self_test"] == {"passed": 4, "failed": 0}
 
 
@@ -484,7 +484,7 @@ def test_each_exception_is_counted() -> None:
     with sensor:
         source.send(*burst(4, pid=90), *burst(5, pid=91, serial=90))
         sensor.poll()
-        snapshot = Snapshot(Watched(sensor, source, "", [], time.time))
+        snapshot = Snapshot(StatusContext(sensor, source, "", [], time.time))
         said = snapshot.document()["exceptions"]
         assert [one["events"] for one in said] == [5, 4] + [0] * 48
         assert said[0] == {"detection": "pspy", "comment": "x" * 200, "origin": "code", "events": 5}

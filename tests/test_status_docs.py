@@ -16,7 +16,7 @@ from auditsense.cli import main
 from auditsense.detections import except_for, with_exceptions
 from auditsense.detections.loader import shipped_detections
 from auditsense.kernel.self_test import SelfTest
-from auditsense.status.snapshot import Snapshot, Watched
+from auditsense.status.snapshot import Snapshot, StatusContext
 from auditsense.testing import FakeSource
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def test_the_page_names_every_field_and_no_other() -> None:
     source = FakeSource()
     sensor = Sensor(source=source)
     with sensor:
-        document = Snapshot(Watched(sensor, source, "", [], time.time)).document()
+        document = Snapshot(StatusContext(sensor, source, "", [], time.time)).document()
     rows = [line.split("|")[1] for line in PAGE.read_text().splitlines() if line.startswith("| `")]
     named = {name.partition(".")[0] for row in rows for name in re.findall(r"`([\w.]+)`", row)}
     assert named == {*document}
@@ -56,7 +56,7 @@ def test_what_a_sensor_says_is_valid_and_all_of_it_is_in_the_schema(*, full: boo
     sinks = [{"name": "stdout", **counts, "problem": "full"}] if full else []
     test = SelfTest(1) if full else None
     with sensor:
-        watched = Watched(sensor, source, "", ["-w /proc/"], time.time, test, sinks=lambda: sinks)
+        watched = StatusContext(sensor, source, "", ["-w /proc/"], time.time, test, sinks=lambda: sinks)
         document = json.loads(Snapshot(watched).answer())
     assert [error.message for error in Draft202012Validator(SCHEMA).iter_errors(document)] == []
     assert [*unknown(document, SCHEMA)] == []

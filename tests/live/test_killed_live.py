@@ -179,7 +179,7 @@ def test_when_sensor_and_guardian_are_killed_the_next_start_puts_back(
     ended = done("run", "--duration", "1", "--audit-rule", OWN_RULE)
     assert ended.returncode == 0
     first, *_ = ended.stderr.splitlines()
-    assert first.startswith("auditsense: an earlier sensor was killed; put back what it had left: ")
+    assert first.startswith("auditsense: an earlier sensor was killed; restored what it had changed: ")
     for words in ("set enabled: 0 -> 1", "add audit rule: ", "set backlog_wait_time: "):
         assert words in first or words.startswith("set enabled") <= bool(before.enabled)
     assert host_state() == before
@@ -189,7 +189,7 @@ def test_when_sensor_and_guardian_are_killed_the_next_start_puts_back(
         how="SIGSTOP to the sensor, SIGKILL to both; then `auditsense run --duration 1`; live",
         did="the next start found the journal below /run/auditsense and undid every step first",
         lost="everything until then",
-        said="“an earlier sensor was killed; put back what it had left: …”, each step",
+        said="“an earlier sensor was killed; restored what it had changed: …”, each step",
         host="changed until the next start, then " + AS_BEFORE,
     )
 

@@ -87,7 +87,10 @@ def test_who_is_not_root_is_refused() -> None:
                 os._exit(code)
         os.close(writing)
         with os.fdopen(reading) as said:
-            assert said.read() == f"auditsense: error: not allowed to ask at {DEFAULT_SOCKET}: only root is\n"
+            assert (
+                said.read()
+                == f"auditsense: error: not allowed to connect to {DEFAULT_SOCKET}: only root is\n"
+            )
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
         assert asked()["pid"] == sensor.pid
 

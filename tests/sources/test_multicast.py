@@ -9,7 +9,7 @@ import pytest
 from auditsense.errors import KernelCommandError, LockedError, NoKernelAuditError, SocketTakenError
 from auditsense.kernel.commands import Commands
 from auditsense.kernel.rules import auditctl
-from auditsense.sources.auto import choose
+from auditsense.sources.factory import choose
 from auditsense.sources.multicast import Multicast
 from auditsense.sources.unicast import Unicast
 from auditsense.testing import FakeKernel

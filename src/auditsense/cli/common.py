@@ -42,10 +42,10 @@ def standard_output(form: str | None) -> StreamSink:
     return StreamSink(stream, Format(form or (Format.COMPACT if stream.isatty() else Format.JSONL)))
 
 
-def say_put_back(source: Source) -> None:
+def report_restored(source: Source) -> None:
     """Say what a sensor that was killed had left on this host, and is undone now."""
-    if source.put_back:
-        say(f"an earlier sensor was killed; put back what it had left: {'; '.join(source.put_back)}")
+    if source.restored:
+        say(f"an earlier sensor was killed; restored what it had changed: {'; '.join(source.restored)}")
 
 
 def give_up_privileges(user: User | None, *also: int, own_process: bool) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auditsense.cli import say
-from auditsense.cli.common import ending, give_up_privileges, say_put_back
+from auditsense.cli.common import ending, give_up_privileges, report_restored
 from auditsense.core.ring import Limits, Ring, pack
 from auditsense.detect.host import this_host
 from auditsense.errors import AuditSenseError
@@ -35,6 +35,8 @@ class _Recorder:
         self.stopped = False
         self.size = file.tell()
         """Of the file, in bytes."""
+        self.early = 0
+        """Datagrams that did not arrive on the socket."""
 
     def stop(self) -> None:
         self.stopped = True
@@ -48,6 +50,12 @@ class _Recorder:
                 rest = rest[taken:]
         except OSError as error:
             raise AuditSenseError(f"cannot write to {self._path}: {error.strerror}") from None
+
+    def write_early(self) -> None:
+        """Write the datagrams that arrived while the source was entered."""
+        early = self._source.take_early()
+        self.early += len(early)
+        self.write(pack(early, time.monotonic_ns() // 1_000_000))
 
     def copy(self) -> None:
         """Take all that waits."""
@@ -66,20 +74,20 @@ def run(arguments: argparse.Namespace) -> int:
     with Ring((), Limits()) as ring:
         file = capture.create(path, this_host(), time.time_ns() // 1_000_000)
         recorder = _Recorder(source, ring, file, path)
-        source.drain = recorder.copy
+        source.attach(recorder.copy)
         try:
             with file, ending(recorder.stop), source:
-                say_put_back(source)
+                report_restored(source)
                 give_up_privileges(arguments.user, own_process=arguments.own_process)
                 say(f"capturing to {path}; audit rules: {'; '.join(rules)}")
-                recorder.write(pack(source.early, int(started * 1000)))
+                recorder.write_early()
                 waiter = select.poll()
                 waiter.register(source.fileno(), select.POLLIN)
                 while not recorder.stopped and (left := deadline - time.monotonic()) > 0:
                     waiter.poll(min(_TICK_MS, left * 1000))
                     recorder.copy()
         finally:
-            datagrams = len(source.early) + ring.stats().datagrams
+            datagrams = recorder.early + ring.stats().datagrams
             if not datagrams:  # for example because we may not listen
                 with suppress(PermissionError):  # not allowed any more: it stays, with a header only
                     path.unlink(missing_ok=True)

@@ -9,14 +9,13 @@ import time
 from typing import TYPE_CHECKING
 
 from auditsense.cli import put, say
-from auditsense.cli.common import ending, give_up_privileges, say_put_back, unknown_arches
+from auditsense.cli.common import ending, give_up_privileges, report_restored, unknown_arches
 from auditsense.cli.output import running_sinks, wanted_sinks
 from auditsense.cli.sd_notify import Manager
 from auditsense.cli.sighup import Reloading
 from auditsense.cli.status import Serving
-from auditsense.cli.text import give_up_all, is_text, status_for, text_source
 from auditsense.config.settings import found_for, settings
-from auditsense.errors import one_line
+from auditsense.errors import UsageError, one_line
 from auditsense.kernel import (
     privileges,
     seccomp,  # noqa: F401 - for give_up_privileges: nothing is loaded after the takeover
@@ -24,34 +23,65 @@ from auditsense.kernel import (
 from auditsense.kernel.self_test import DEFAULT_EVERY_S, SelfTest
 from auditsense.sensor.sensor import Sensor
 from auditsense.sinks.format import Format
-from auditsense.sources.auto import choose
-from auditsense.sources.factory import rules_needed
+from auditsense.sources.factory import is_text, kernel_source, rules_needed, text_source
 from auditsense.sources.multicast import Multicast
-from auditsense.sources.text_source import Text
-from auditsense.sources.unicast import Unicast
-from auditsense.status.snapshot import Watched
+from auditsense.sources.text_source import TextSource
+from auditsense.status.config import DEFAULT_SOCKET, StatusSettings
+from auditsense.status.snapshot import StatusContext
 
 if TYPE_CHECKING:
     import argparse
 
-    from auditsense.config.settings import SourceSettings
+    from auditsense.config.settings import Settings, SourceSettings
     from auditsense.detect.alerts import AlertCounts
+    from auditsense.kernel.privileges import User
+    from auditsense.sources.base import Cleanup
+    from auditsense.sources.kernel_source import KernelSource
 
 
 def _source(
-    asked: SourceSettings, rules: list[str], *, own_process: bool
-) -> tuple[Unicast | Multicast | Text, str]:
-    """Return the source asked for, and why it is another one than usual, if it was not asked for."""
-    text = text_source(asked, own_process=own_process)
-    if text is not None:
-        return text, ""
-    if asked.name == "auto":
-        return choose(rules, guarded=True, repair=asked.repair)
-    made = Multicast if asked.name == "multicast" else Unicast
-    return made(rules, guarded=True, repair=asked.repair), ""
+    asked: SourceSettings, rules: list[str], cleanup: Cleanup | None, *, own_process: bool
+) -> tuple[KernelSource | TextSource, str]:
+    """Return the source asked for, and for "auto" why it is not the usual one.
+
+    Raises:
+        UsageError: an option that only the kernel's sources have.
+    """
+    if not is_text(asked.name):
+        return kernel_source(asked.name, rules, guarded=True, repair=asked.repair, cleanup=cleanup)
+    for value, option in (
+        (asked.audit_rules, "--audit-rule"),
+        (asked.lean, "--lean"),
+        (asked.repair, "repair"),
+    ):
+        if value:
+            raise UsageError(
+                f"{option} is for the kernel's own sockets; "
+                f"with source {asked.name} auditd decides what comes"
+            )
+    if asked.name == "audisp" and own_process:  # auditd sends it when it reloads its configuration
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    return text_source(asked.name), ""
 
 
-def _print_plan(source: Unicast | Multicast | Text) -> int:
+def _status_settings(asked: Settings) -> StatusSettings:
+    """Return the status socket; none where the user may not create the default one."""
+    if is_text(asked.source.name) and os.geteuid() != 0 and asked.status.socket == DEFAULT_SOCKET:
+        return StatusSettings(None)
+    return asked.status
+
+
+def _drop_all_privileges(user: User | None, *, own_process: bool) -> None:
+    """Keep no capability. No system call filter: a log or a socket has to be opened again.
+
+    Raises:
+        AuditSenseError: the kernel refused.
+    """
+    if own_process:
+        privileges.keep_only(user=user)
+
+
+def _print_plan(source: KernelSource | TextSource) -> int:
     steps = source.plan()
     for step in steps:
         put(one_line(step))
@@ -75,7 +105,8 @@ def run(arguments: argparse.Namespace) -> int:
     rules = list(asked.source.audit_rules) or rules_needed(asked.detections)
     if is_text(asked.source.name):
         rules = []  # auditd's are in force
-    source, why = _source(asked.source, rules, own_process=arguments.own_process)
+    serving = Serving(_status_settings(asked))
+    source, why = _source(asked.source, rules, serving.cleanup, own_process=arguments.own_process)
     if arguments.dry_run:
         return _print_plan(source)
     self_test = _self_test(asked.source)
@@ -88,10 +119,10 @@ def run(arguments: argparse.Namespace) -> int:
         self_test=self_test,
         lean=asked.source.lean,
     )
-    watched = Watched(
+    context = StatusContext(
         sensor, source, why, rules, time.time, self_test, asked.limits, lambda: [*output.sinks.counts()]
     )
-    serving = Serving(status_for(asked), watched, source)
+    serving.watch(context)
     manager = Manager()
 
     def stop() -> None:
@@ -119,11 +150,11 @@ def run(arguments: argparse.Namespace) -> int:
         reloading.reopen = output.reopen
         started = time.monotonic()
         with sensor, serving:
-            say_put_back(source)
+            report_restored(source)
             _boost(asked.boost, own_process=arguments.own_process)
             # The one more lets it go on by multicast when the socket is lost.
-            if isinstance(source, Text):
-                give_up_all(asked.user, own_process=arguments.own_process)
+            if isinstance(source, TextSource):
+                _drop_all_privileges(asked.user, own_process=arguments.own_process)
             else:
                 give_up_privileges(asked.user, privileges.CAP_AUDIT_READ, own_process=arguments.own_process)
             chosen = f"{source.name} ({why})" if why else source.name
@@ -139,7 +170,7 @@ def run(arguments: argparse.Namespace) -> int:
                 output.write(documents)
             summary = _summary(sensor, self_test, time.monotonic() - started)
         output.close()
-        afterwards = "the host is as it was" if isinstance(source, Text) else source.afterwards
+        afterwards = "the host is as it was" if isinstance(source, TextSource) else source.afterwards
         say(f"{summary}{output.summary()}; {afterwards}")
     return 0
 
@@ -154,9 +185,9 @@ def _boost(steps: int, *, own_process: bool) -> None:
         say(f"cannot run before others: {error.strerror}; under full load alerts may be late")
 
 
-def _say_messages(source: Unicast | Multicast | Text) -> None:
+def _say_messages(source: KernelSource | TextSource) -> None:
     """Say what a source of text has to say to a person, such as that nothing in it is understood."""
-    if isinstance(source, Text):
+    if isinstance(source, TextSource):
         for message in source.take_messages():
             say(message)
 

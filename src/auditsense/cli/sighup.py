@@ -20,11 +20,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final, Self
 
 from auditsense.cli import say
-from auditsense.cli.text import is_text
 from auditsense.config.settings import found_for, needs_restart, settings
 from auditsense.detections.loader import known_harmless, shipped_detections
 from auditsense.detections.model import audit_rules_of
 from auditsense.errors import AuditSenseError, ConfigError
+from auditsense.sources.factory import is_text
 
 if TYPE_CHECKING:
     import argparse

@@ -13,8 +13,9 @@ from auditsense.cli import put, say
 from auditsense.config.settings import status_settings
 from auditsense.errors import AuditSenseError, UsageError
 from auditsense.sinks.format import printable
+from auditsense.sources.base import Cleanup
 from auditsense.status.client import ask
-from auditsense.status.server import Control, ControlTakenError, discard
+from auditsense.status.server import StatusServer, StatusSocketTakenError, discard
 from auditsense.status.snapshot import Snapshot
 from auditsense.status.table import table
 
@@ -22,10 +23,9 @@ if TYPE_CHECKING:
     import argparse
     from pathlib import Path
 
-    from auditsense.sources.kernel_source import KernelSource
-    from auditsense.sources.text_source import Text
+    from auditsense.sensor.sensor import Sensor
     from auditsense.status.config import StatusSettings
-    from auditsense.status.snapshot import Watched
+    from auditsense.status.snapshot import StatusContext
 
 _CLEAR = "\x1b[H\x1b[J"
 
@@ -33,31 +33,36 @@ _CLEAR = "\x1b[H\x1b[J"
 class Serving:
     """Lets a sensor answer `auditsense status`. A context manager, to be entered when the sensor is.
 
-    Made before the sensor is entered: the guardian is told then what to remove. Entered after it, when there
-    is a guardian, and before privileges are given up; so at no moment a file could be left.
+    Made before the source, whose guardian removes the socket after SIGKILL (`cleanup`). Entered after the
+    sensor, when there is a guardian, and before privileges are dropped; so at no moment a file could be left.
 
     Args:
-        settings: where.
-        watched: what of.
-        source: the sensor's.
+        settings: path of the socket.
 
     Raises (on entering):
-        ControlError: there can be no socket at that path. That another sensor has it is only said.
+        StatusSocketError: there can be no socket at that path. That another sensor has it is only logged.
     """
 
-    def __init__(self, settings: StatusSettings, watched: Watched, source: KernelSource | Text) -> None:
-        self._sensor = watched.sensor
-        self._control: Control | None = None
+    def __init__(self, settings: StatusSettings) -> None:
+        self._control: StatusServer | None = None
+        self._sensor: Sensor | None = None
+        self.cleanup: Cleanup | None = None
+        """For the source."""
         if settings.socket is not None:
-            self._control = Control(settings.socket, Snapshot(watched).answer)
-            source.at_leaving = self._control.close
-            source.at_end = partial(discard, settings.socket)
+            self._control = StatusServer(settings.socket)
+            self.cleanup = Cleanup(self._control.close, partial(discard, settings.socket))
+
+    def watch(self, context: StatusContext) -> None:
+        """Answer with the state of this sensor. Before entering."""
+        self._sensor = context.sensor
+        if self._control is not None:
+            self._control.answer = Snapshot(context).answer
 
     def __enter__(self) -> Self:
-        if self._control is not None:
+        if self._control is not None and self._sensor is not None:
             try:
                 self._control.__enter__()
-            except ControlTakenError as problem:
+            except StatusSocketTakenError as problem:
                 say(f"{problem}; this one has no status socket (--status-socket names another)")
             else:
                 self._sensor.also(self._control.fileno(), self._control.serve)

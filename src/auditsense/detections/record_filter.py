@@ -1,7 +1,7 @@
 """Which records a sensor can do without, so that the kernel need not send them to it.
 
 Of the five records of an open, three say nothing that most detections ask for. A filter on the sensor's
-own socket (`sources.netlink.keep_out`) leaves them out; what others are sent is not changed by it.
+own socket (`sources.netlink.filter_out`) leaves them out; what others are sent is not changed by it.
 
 Rule: no loss becomes invisible by it. Every event keeps its SYSCALL record, so its serial is seen, and an
       event without the PATH records it announces is incomplete.

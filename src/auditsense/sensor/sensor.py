@@ -31,7 +31,7 @@ from auditsense.sensor.passwd import Accounts
 from auditsense.sensor.self_test import ProbedDetector
 from auditsense.sensor.text_feed import Lines
 from auditsense.sources.factory import extended_rules, source_for
-from auditsense.sources.text_source import Text
+from auditsense.sources.text_source import TextSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -132,7 +132,7 @@ class Sensor(Iterated):
             self._as_rows = as_rows(kept, len(fields)) if "pid" in kept else None
         limits = limits if limits is not None else Limits()
         self._event_timeout_ms = limits.event_timeout_ms
-        self._lines = Lines(source, limits.event_timeout_ms) if isinstance(source, Text) else None
+        self._lines = Lines(source, limits.event_timeout_ms) if isinstance(source, TextSource) else None
         self._most_datagrams = _ROUNDS * limits.datagram_slots
         self._detector: Detector | None = None
         self._checks: Checks | None = None
@@ -157,8 +157,7 @@ class Sensor(Iterated):
             self._kept = None
             self._detector = stack.enter_context(self._make())
             stack.callback(self._keep)
-            self._source.drain = self._receive_last
-            self._source.unsent = self._detector.unsent
+            self._source.attach(self._receive_last, self._detector.unsent)
             stack.enter_context(self._source)
             self._waiter = select.poll()
             self._waiter.register(self._source.fileno(), select.POLLIN)
@@ -213,7 +212,7 @@ class Sensor(Iterated):
         detector, checks = self._open(), self._looking()
         if self.fileno() < 0:
             raise ClosedError("this sensor is not open any more")
-        if self._last or self._source.early or detector.ring.crowded:
+        if self._last or detector.ring.crowded:
             return 0.0
         now_s = self._clock.monotonic_s()
         return max(0.0, min(self._polled_s + _TICK_S - now_s, checks.due_s(now_s)))
@@ -402,10 +401,9 @@ class Sensor(Iterated):
 
     def _feed_early(self, detector: Detector) -> None:
         """Take what came by another way than the socket."""
-        early = self._source.early
+        early = self._source.take_early()
         if not early:
             return
-        self._source.early = []
         self._last += self._found.of_datagrams(detector, early, self._monotonic_ms())
 
     def _monotonic_ms(self) -> int:

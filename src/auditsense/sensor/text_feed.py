@@ -16,7 +16,7 @@ from auditsense.sources.unrecognized import unread
 if TYPE_CHECKING:
     from auditsense.detect.detector import Detector
     from auditsense.sensor.output_mode import Found
-    from auditsense.sources.text_source import Text
+    from auditsense.sources.text_source import TextSource
 
 _STAMP = re.compile(rb"audit\((\d{1,12})\.(\d{3}):(\d{1,10})\)")
 _LOOK_BACK = 1 << 14  # bytes in which the last stamp is looked for: the longest record is shorter
@@ -34,7 +34,7 @@ class Lines:
         timeout_ms: how long without a line an event is waited for.
     """
 
-    def __init__(self, source: Text, timeout_ms: int) -> None:
+    def __init__(self, source: TextSource, timeout_ms: int) -> None:
         self.source = source
         self._timeout_ms = timeout_ms
         self._came_s = 0.0
@@ -97,7 +97,7 @@ class Lines:
             return
         self._began = True
         if not stats.records and (first := detector.ring.unread_line()):
-            self.source.report(unread(stats.malformed, stats.lines, first))
+            self.source.report_unread(unread(stats.malformed, stats.lines, first))
 
     def settle(self, detector: Detector, how: Found, now_s: float) -> list[Any]:
         """Decide events that have been open for long enough, and all when no line has come for as long."""

@@ -1,1 +1,1 @@
-"""Where audit records come from: the kernel's socket, a log file, a capture."""
+"""Live sources of audit records: the kernel's sockets, and text that a daemon writes."""

@@ -1,4 +1,4 @@
-"""auditd's af_unix plugin: its lines on a Unix socket, connected again when it goes away."""
+"""auditd's af_unix plugin: lines on a Unix socket, with reconnection."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import socket
 import time
 
 from auditsense.errors import InputError
-from auditsense.sources.text_source import PIECE, Text
+from auditsense.sources.text_source import CHUNK, TextSource
 
 _FIRST_S = 0.5
 _LONGEST_S = 8.0
 
 
-class Dispatcher(Text):
+class AuditdSocket(TextSource):
     """The socket at a path, as a `Source`. Never ends.
 
-    While nobody is there it is tried again, each time after twice as long, up to 8 s.
+    While auditd is gone, the pause between two attempts to connect doubles, up to 8 s.
 
     Raises (on entering):
-        InputError: nobody listens there, or this process may not connect.
+        InputError: no process listens there, or this process may not connect.
     """
 
     def __init__(self, path: str) -> None:
@@ -49,43 +49,43 @@ class Dispatcher(Text):
             self._socket = None
 
     def _connect(self) -> None:
-        made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         try:
-            made.connect(self._path)
+            connection.connect(self._path)
         except BaseException:
-            made.close()
+            connection.close()
             raise
-        self._socket = made
+        self._socket = connection
         assert self._ready is not None  # noqa: S101 - for the type
-        self._ready.register(made, select.EPOLLIN)
+        self._ready.register(connection, select.EPOLLIN)
         self._pause_s = _FIRST_S
 
     def _read(self) -> bytes:
-        if self._socket is None and not self._again():
+        if self._socket is None and not self._reconnect():
             return b""
         assert self._socket is not None  # noqa: S101 - for the type
         try:
-            piece = self._socket.recv(PIECE)
+            chunk = self._socket.recv(CHUNK)
         except BlockingIOError:
             return b""
         except OSError:
-            piece = b""
-        if not piece:
-            self._gone()
-        return piece
+            chunk = b""
+        if not chunk:
+            self._disconnected()
+        return chunk
 
-    def _gone(self) -> None:
+    def _disconnected(self) -> None:
         self._close()
         self._tail = b""  # the rest of that line will not come
-        self._broken()
+        self._mark_break()
         self._next_s = time.monotonic() + self._pause_s
-        self._notice(
+        self._report(
             "The Source Is Gone",
             f"auditd has closed {self._path}; nothing is seen until it is back, and it is tried again",
             "high",
         )
 
-    def _again(self) -> bool:
+    def _reconnect(self) -> bool:
         now_s = time.monotonic()
         if now_s < self._next_s:
             return False
@@ -95,5 +95,5 @@ class Dispatcher(Text):
             self._pause_s = min(2 * self._pause_s, _LONGEST_S)
             self._next_s = now_s + self._pause_s
             return False
-        self._notice("The Source Is Back", f"{self._path} is connected again", "low")
+        self._report("The Source Is Back", f"{self._path} is connected again", "low")
         return True

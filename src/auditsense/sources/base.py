@@ -1,8 +1,8 @@
-"""What a sensor needs of a place that records come from."""
+"""The interface of a source: where a sensor's records come from."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -11,62 +11,74 @@ if TYPE_CHECKING:
     from auditsense.kernel.watch import Noticed
 
 
-class Source(Protocol):
-    """A socket with audit records, one a datagram, for as long as it is entered. A context manager.
+class Cleanup(NamedTuple):
+    """What the owner of a guarded source removes when the source is left, a socket file for example."""
 
-    Entering changes what has to be changed on the host, leaving puts it back.
+    before_release: Callable[[], object]
+    """Called in this process before the guardian ends."""
+    after_restore: Callable[[], object]
+    """Called by the guardian once the host is restored, also after SIGKILL, as the user that entered."""
+
+
+class Source(Protocol):
+    """A socket with audit records, one per datagram, while it is entered. A context manager.
+
+    Entering changes on the host what has to be changed; leaving restores it.
     """
 
     name: str
     """As on the command line."""
     audited: bool
-    """Whether the kernel reports what this process does: then its own events must not become work."""
-    unsent: frozenset[int]
-    """Set by the reader before entering: record types that need not come."""
-    drain: Callable[[], object] | None
-    """Set by the reader; called while leaving, when no new records are made but some still wait."""
-    put_back: tuple[str, ...]
-    """What an earlier sensor had left and was undone on entering, one line a change."""
-    guardian: Guardian | None
-    """Puts the host back when this process dies; None when there is none."""
+    """Whether the kernel audits this process: then its own events must not become work."""
 
     @property
-    def early(self) -> list[bytes]:
-        """Datagrams that came by another way than the descriptor, as those while entering."""
+    def restored(self) -> tuple[str, ...]:
+        """Changes of an earlier, killed sensor that entering has undone, one line each."""
 
-    @early.setter
-    def early(self, datagrams: list[bytes]) -> None:
-        """Set by the reader to nothing when it has taken them."""
+    @property
+    def guardian(self) -> Guardian | None:
+        """The process that restores the host when this one dies; None: there is none."""
+
+    def attach(self, drain: Callable[[], object], unneeded: frozenset[int]) -> None:
+        """Connect the reader, before entering.
+
+        Args:
+            drain: reads what waits on the descriptor; called while leaving, when no new records are made.
+            unneeded: record types that need not be delivered.
+        """
 
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *exception: object) -> None: ...
 
+    def take_early(self) -> list[bytes]:
+        """Return datagrams that did not arrive on the descriptor, each once; for example while entering."""
+
     def plan(self) -> list[str]:
-        """Say what entering would change on this host, one line a change. Changes nothing."""
+        """Return the changes that entering would make on this host, one line each. Changes nothing."""
 
     @property
     def only_kernel(self) -> bool:
-        """Whether nobody but the kernel can send to the descriptor, at this moment."""
+        """Whether only the kernel can send to the descriptor at this moment; False when in doubt."""
 
     def fileno(self) -> int:
-        """Return the descriptor the records come on; -1 when not entered."""
+        """Return the descriptor that records arrive on; -1 when not entered."""
 
     def kernel_lost(self) -> int:
-        """Ask the kernel how many records it says it lost since entering.
+        """Ask the kernel how many records it has lost since entering.
 
         Raises:
             KernelCommandError: it did not answer; ask again later.
         """
 
     def drops(self) -> int:
-        """Return the records that found this socket full and are gone, since entering.
+        """Return the records that were lost because this socket was full, since entering.
 
-        0 where the kernel tries again: what it gives up then, the core sees as missing.
+        0 where the kernel tries again: what it evicts then, the core sees as missing serials.
         """
 
     def check(self) -> list[Noticed]:
-        """Compare the kernel's audit with what it has to be; return what has changed since the last call.
+        """Compare the kernel's audit with the expected state; return what changed since the last call.
 
         Repairs it where that was asked for.
 

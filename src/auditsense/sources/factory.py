@@ -1,30 +1,129 @@
-"""The source of a sensor, with the audit rules that its detections say they need."""
+"""Creation of sources: by name, the best one for this host, and with the audit rules of detections."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from auditsense.detections.given import several
 from auditsense.detections.model import audit_rules_of
-from auditsense.errors import AuditRuleError, AuditSenseError, DetectionError, UsageError
+from auditsense.errors import AuditRuleError, AuditSenseError, DetectionError, SocketTakenError, UsageError
+from auditsense.kernel.access import process_name
+from auditsense.kernel.audit_status import Enabled, Failure
+from auditsense.kernel.commands import Commands
+from auditsense.kernel.plan import refuse
 from auditsense.kernel.rules import auditctl
-from auditsense.sources.kernel_source import KernelSource
-from auditsense.sources.text_source import Text
+from auditsense.sources.kernel_source import POLL_TIMEOUT_S, KernelSource
+from auditsense.sources.multicast import Multicast
+from auditsense.sources.text_source import TextSource
 from auditsense.sources.unicast import Unicast
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from auditsense.detections.model import Detection
+    from auditsense.kernel.audit_status import AuditStatus
     from auditsense.sources.base import Source
+
+
+# --- by name ---------------------------------------------------------------------------
+
+
+def is_text(name: str) -> bool:
+    """Return whether a source of this name reads text."""
+    return name == "audisp" or name.startswith(("unix:", "log:"))
+
+
+def text_source(name: str) -> TextSource:
+    """Return the text source of this name; see `is_text`."""
+    kind, _, path = name.partition(":")
+    if kind == "unix":
+        from auditsense.sources.af_unix import AuditdSocket  # noqa: PLC0415 - load only the one in use
+
+        return AuditdSocket(path)
+    if kind == "log":
+        from auditsense.sources.tail import LogTail  # noqa: PLC0415 - the same
+
+        return LogTail(path)
+    from auditsense.sources.audisp import Audisp  # noqa: PLC0415 - the same
+
+    return Audisp()
+
+
+def kernel_source(
+    name: str,
+    audit_rules: Sequence[str],
+    **more: Any,  # noqa: ANN401 - see KernelSource
+) -> tuple[KernelSource, str]:
+    """Return the source "netlink", "multicast" or "auto", and for "auto" why it is not the usual one."""
+    if name == "auto":
+        return choose(audit_rules, **more)
+    source = Multicast if name == "multicast" else Unicast
+    return source(audit_rules, **more), ""
+
+
+def why_multicast(status: AuditStatus) -> str:
+    """Return why this process must not own the audit socket, in a few words; "": it may."""
+    if status.enabled == Enabled.LOCKED:
+        return "the audit configuration is locked until the next boot"
+    if status.failure == Failure.PANIC:
+        return "the kernel would panic when it loses a record, so nothing is changed"
+    name = process_name(status.pid) if status.pid else None
+    return "" if name is None else f"process {status.pid} ({name}) owns the audit socket"
+
+
+def choose(
+    audit_rules: Sequence[str],
+    commands: Commands | None = None,
+    **more: Any,  # noqa: ANN401 - see KernelSource
+) -> tuple[Unicast | Multicast, str]:
+    """Return the source for this host, not entered, and why it is not the usual one; "": it is.
+
+    Owning the socket is better where it is possible: the kernel prints nothing, does not audit this process,
+    and makes no process wait.
+
+    Args:
+        audit_rules: see `Unicast`.
+        commands: asked here, and passed to the source; the real kernel's unless given.
+        more: see `KernelSource`.
+
+    Raises:
+        AuditRuleError: an invalid audit rule.
+        LockedError: the kernel would panic on loss, and audit is off: no record would come.
+        SocketTakenError: another process owns the socket, and audit is off: no record would come.
+        NoKernelAuditError, KernelCommandError: see `Commands`.
+    """
+    for line in audit_rules:
+        auditctl.parse(line)  # report a wrong one before asking the kernel
+    if commands is None:
+        commands, more["polls"] = Commands(), Commands(timeout_s=POLL_TIMEOUT_S)
+    try:
+        status = commands.status()
+        why = why_multicast(status)
+        _refuse_silence(status, why)
+        source = Multicast if why else Unicast
+        return source(audit_rules, commands=commands, **more), why
+    except BaseException:
+        commands.close()
+        raise
+
+
+def _refuse_silence(status: AuditStatus, why: str) -> None:
+    if why and status.enabled == Enabled.OFF:
+        refuse(status)
+        raise SocketTakenError(
+            f"{why}; stop it or use the multicast source, which hears nothing until audit is on"
+        )
+
+
+# --- with the audit rules of detections --------------------------------------------------
 
 
 def rules_needed(detections: Sequence[Detection]) -> list[str]:
     """Return the audit rules that these detections need, each once.
 
     Raises:
-        DetectionError: one of them is no audit rule; the message says whose.
+        DetectionError: an invalid audit rule, with its detection.
     """
     for detection in detections:
         if not detection.audit_rule:
@@ -36,31 +135,58 @@ def rules_needed(detections: Sequence[Detection]) -> list[str]:
     return audit_rules_of(detections)
 
 
+def source_for(
+    source: Source | None, audit_rules: Sequence[str] | None, detections: Sequence[Detection]
+) -> Source:
+    """Return the source of a sensor: the given one, or the kernel's unicast socket.
+
+    Args:
+        source: given by the caller.
+        audit_rules: given by the caller, without a source; those that the detections need unless given.
+        detections: of the sensor.
+
+    Raises:
+        UsageError: both are given, or no detection states which audit rule it needs.
+        AuditRuleError, DetectionError: an invalid audit rule.
+    """
+    needed = rules_needed(detections)
+    if source is None:
+        source = Unicast(audit_rules)
+    elif audit_rules is not None:
+        raise UsageError(
+            "audit_rules is only for a sensor without source=; "
+            f"give the rules to the source, as in Unicast({audit_rules!r}, guarded=True)"
+        )
+    if isinstance(source, KernelSource):
+        source.use_rules_of_detections(needed)
+    return source
+
+
 @contextmanager
 def extended_rules(
     source: Source, before: Sequence[Detection], after: Sequence[Detection], audit_rules: Sequence[str] | None
 ) -> Iterator[None]:
-    """Have in force what a source's new detections need and those before did not; after an error, no more.
+    """Add the audit rules that new detections need and those before did not; after an error, remove them.
 
     Args:
-        source: entered by its owner. Of a source of text nothing is asked: another program sets its rules.
+        source: entered by its owner. A text source is left alone: another program sets its rules.
         before: detections so far.
         after: detections from now on.
-        audit_rules: that must be in force from now on; those that the new detections need unless given.
+        audit_rules: required from now on; those that the new detections need unless given.
 
     Raises:
-        DetectionError, AuditRuleError: an audit rule that is none.
-        UsageError: a rule is not in force and cannot be added. Everything is as before.
+        DetectionError, AuditRuleError: an invalid audit rule.
+        UsageError: a rule is not active and cannot be added. Everything is as before.
     """
     needed = rules_needed(several(after)) if audit_rules is None else audit_rules
     old = rules_needed(before)
     new = [line for line in needed if line not in old]
-    take_back = _extend(source, new) if new and not isinstance(source, Text) else None
+    remove = _extend(source, new) if new and not isinstance(source, TextSource) else None
     try:
         yield
     except BaseException:
-        if take_back is not None:
-            take_back()
+        if remove is not None:
+            remove()
         raise
 
 
@@ -77,30 +203,3 @@ def _extend(source: Source, new: Sequence[str]) -> Callable[[], None]:
         raise
     except AuditSenseError as problem:
         raise UsageError(f"audit rules not in force: {listed}: {problem}") from None
-
-
-def source_for(
-    source: Source | None, audit_rules: Sequence[str] | None, detections: Sequence[Detection]
-) -> Source:
-    """Return the source to take records from: this one, or the kernel's unicast socket.
-
-    Args:
-        source: that was asked for.
-        audit_rules: that were asked for, without a source; those that the detections need unless given.
-        detections: of the sensor.
-
-    Raises:
-        UsageError: both are given, or no detection says which audit rule it needs.
-        AuditRuleError, DetectionError: an audit rule that is none.
-    """
-    needed = rules_needed(detections)
-    if source is None:
-        source = Unicast(audit_rules)
-    elif audit_rules is not None:
-        raise UsageError(
-            "with a source of one's own the audit rules go to the source, as in "
-            f"Unicast({audit_rules!r}, guarded=True); Sensor(audit_rules=…) is without source="
-        )
-    if isinstance(source, KernelSource):
-        source.need(needed)
-    return source

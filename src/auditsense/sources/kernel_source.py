@@ -1,8 +1,8 @@
-"""What both ways to listen to the kernel share: commands, journals, counters, the watch, the leaving.
+"""Common part of the kernel's sources: commands, protection of the host, loss counters, watch, leaving.
 
-Rule 1: what is asked again and again goes over a socket of its own with a short deadline, so that a
-        kernel that does not answer holds the reader up for a quarter of a second and not longer.
-Rule 2: asking can make no process wait, this one included, while `backlog_wait_time` is 0.
+Polling goes over a separate socket with a short deadline, so that a kernel that does not answer delays the
+reader by a quarter of a second at most. While `backlog_wait_time` is 0, a request makes no process wait, not
+even this one.
 """
 
 from __future__ import annotations
@@ -11,19 +11,15 @@ import os
 import time
 from contextlib import ExitStack, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
-from auditsense.errors import AuditSenseError, KernelCommandError, UsageError
-from auditsense.kernel import host_state as before
-from auditsense.kernel import journal_file as leavings
+from auditsense.errors import KernelCommandError, UsageError
 from auditsense.kernel import procfs
 from auditsense.kernel.commands import Commands
-from auditsense.kernel.guardian import Guardian
 from auditsense.kernel.rules import auditctl
-from auditsense.kernel.undo import undo_all
 from auditsense.kernel.watch import Expected, Watch
 from auditsense.sources import netlink
-from auditsense.sources.records import records_of
+from auditsense.sources.host_guard import UNCHANGED, HostGuard
 
 if TYPE_CHECKING:
     import socket
@@ -31,39 +27,52 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from auditsense.kernel.audit_status import AuditStatus
+    from auditsense.kernel.guardian import Guardian
     from auditsense.kernel.journal import Journal
     from auditsense.kernel.rules.rule import AuditRule
     from auditsense.kernel.watch import Noticed
+    from auditsense.sources.base import Cleanup
+    from auditsense.sources.netlink import NetlinkApi
 
-SETTLE_S = 1.0  # how long the kernel's queue may take to empty when we leave
+SETTLE_S = 1.0  # limit for the kernel's queue to empty while leaving
 _SETTLE_STEP_S = 0.002
 POLL_TIMEOUT_S = 0.25
 _RULES_EVERY_S = 2.0
-_RULES_COST = 50  # listing thousands of rules takes time: no more than 2 % of ours
-_LONGEST_STEP = 2**31  # of the kernel's 32-bit counters between two looks
+_RULES_COST = 50  # listing thousands of rules takes time: at most 2 % of ours
+_LONGEST_STEP = 2**31  # of the kernel's 32-bit counters between two polls
 
 
 DEFAULT_AUDIT_RULE = "-w /proc/ -p r -k audit_proc"
 
 
+class RuleChanger(NamedTuple):
+    """How a source changes audit rules while it is entered."""
+
+    add: Callable[[Sequence[AuditRule]], tuple[AuditRule, ...]]
+    """Add rules; return those that were missing."""
+    drop: Callable[[Sequence[AuditRule]], None]
+    """Remove rules that `add` returned."""
+
+
 class KernelSource:
-    """A socket of the kernel's audit. Abstract: what is done to hear is the subclass's.
+    """A socket of the kernel's audit. Abstract: the subclass makes the kernel send records to it.
 
     Args:
-        audit_rules: lines in auditctl syntax. None: those that the detections of its sensor need; without a
-            sensor that of the shipped detection.
-        receive_buffer_bytes: of the data socket; taken as needed.
+        audit_rules: lines in auditctl syntax. None: those that the sensor's detections need; without a
+            sensor, that of the shipped detection.
+        receive_buffer_bytes: of the data socket; allocated as needed.
         commands: the real kernel's unless given. With `Commands(FakeKernel())` of `auditsense.testing` the
             records come from there too, and nothing of the real kernel is opened.
-        polls: the same for what is asked again and again, with a short deadline; *commands* if given.
-        guarded: fork a guardian that puts the host back when this process dies, and keep a journal
-            below *run_folder* for the case that both die; what such a death left is put back first.
+        polls: commands with a short deadline, for polling; *commands* if given.
+        guarded: fork a guardian that restores the host when this process dies, and keep a journal
+            below *run_folder* in case both die. Entering first restores what such a death left.
         run_folder: for those journals; /run/auditsense unless given.
-        repair: set back what somebody else changed, where `kernel.watch` allows it.
+        repair: revert changes by other processes, where `kernel.watch` allows it.
+        cleanup: called while a guarded source is left.
 
     Raises:
-        AuditRuleError: a line that is no audit rule.
-        UsageError: commands of another kernel that has no records, or that no guardian can put back.
+        AuditRuleError: an invalid audit rule.
+        UsageError: commands of another kernel that has no records, or that no guardian can restore.
     """
 
     name = ""
@@ -79,57 +88,55 @@ class KernelSource:
         guarded: bool = False,
         run_folder: Path | None = None,
         repair: bool = False,
+        cleanup: Cleanup | None = None,
     ) -> None:
         self._rules_given = audit_rules is not None
         self._rules = _parsed((DEFAULT_AUDIT_RULE,) if audit_rules is None else audit_rules)
         self._receive_buffer_bytes = receive_buffer_bytes
         self._polls = polls or commands or Commands(timeout_s=POLL_TIMEOUT_S)
         self._commands = commands if commands is not None else Commands()
-        self._records = records_of(self._commands, self._polls, guarded=guarded)
-        self._guarded = guarded
-        self._leavings = leavings.Leavings(run_folder or leavings.DEFAULT_FOLDER)
+        self._netlink = _netlink_of(self._commands, self._polls, guarded=guarded)
+        self._guard = HostGuard(self._commands, run_folder, cleanup) if guarded else None
         self._watch = Watch(self._commands, Expected(), repair=repair)
-        self.guardian: Guardian | None = None
-        """While entered, when guarded."""
-        self.put_back: tuple[str, ...] = ()
-        """What an earlier sensor had left and was undone on entering, one line a change."""
-        self.afterwards = "the host is as it was"
-        """What is true of the host after leaving without an error; compared with before when guarded."""
-        self.unsent: frozenset[int] = frozenset()
-        """Record types that are kept out of the socket."""
-        self.drain: Callable[[], object] | None = None
-        """Called while leaving, when no new records are made but some still wait on the socket."""
         self.kernel_status: AuditStatus | None = None
-        """What the kernel answered when it was last asked."""
-        self.at_leaving: Callable[[], object] | None = None
-        """Set by the owner, for a guarded source: called in this process before the guardian is let go."""
-        self.at_end: Callable[[], object] | None = None
-        """The same, set before entering: called by the guardian when nothing is changed any more, also after
-        SIGKILL, and as the user this process was then."""
+        """The kernel's answer to the last poll."""
+        self._drain: Callable[[], object] | None = None
+        self._drain_error: Exception | None = None
+        self._unneeded: frozenset[int] = frozenset()
         self._early: list[bytes] = []
         self._stack = ExitStack()
         self._socket: socket.socket | None = None
         self._pid = 0  # of the process that has entered it
-        self._lost_seen = 0
-        self._lost = 0
-        self._drops_seen = 0
-        self._drops = 0
+        self._counters = _LossCounters()
         self._next_rules_s = 0.0
         self._listed: list[AuditRule] = []
-        self._drain_problem: Exception | None = None
-        # Add audit rules, and take back those that were added; while entered.
-        self._adding: (
-            tuple[
-                Callable[[Sequence[AuditRule]], tuple[AuditRule, ...]], Callable[[Sequence[AuditRule]], None]
-            ]
-            | None
-        ) = None
+        self._rule_changer: RuleChanger | None = None  # while entered
 
-    def need(self, audit_rules: Sequence[str]) -> None:
-        """Take these audit rules if none were given: those of its sensor's detections. Before entering.
+    @property
+    def guardian(self) -> Guardian | None:
+        """The guardian, when guarded and entered once."""
+        return None if self._guard is None else self._guard.guardian
+
+    @property
+    def restored(self) -> tuple[str, ...]:
+        """Changes of an earlier, killed sensor that entering has undone, one line each."""
+        return () if self._guard is None else self._guard.restored
+
+    @property
+    def afterwards(self) -> str:
+        """State of the host after leaving without an error; compared with the state before when guarded."""
+        return UNCHANGED if self._guard is None else self._guard.afterwards
+
+    def attach(self, drain: Callable[[], object], unneeded: frozenset[int] = frozenset()) -> None:
+        """See `Source.attach`; the kernel keeps *unneeded* records out of the socket."""
+        self._drain = drain
+        self._unneeded = unneeded
+
+    def use_rules_of_detections(self, audit_rules: Sequence[str]) -> None:
+        """Use these audit rules if none were given. Before entering.
 
         Raises:
-            AuditRuleError: a line that is no audit rule.
+            AuditRuleError: an invalid audit rule.
             UsageError: there are none either.
         """
         if self._rules_given:
@@ -142,44 +149,39 @@ class KernelSource:
         self._rules = _parsed(audit_rules)
 
     def extend_rules(self, audit_rules: Sequence[str]) -> Callable[[], None]:
-        """Have more audit rules in force while entered. They are undone on leaving, as all others.
+        """Add audit rules while entered. They are undone on leaving, as all others.
 
         Returns:
-            What takes them back.
+            A function that removes them.
 
         Raises:
-            AuditRuleError: a line that is no audit rule.
+            AuditRuleError: an invalid audit rule.
             AuditSenseError: one cannot be added; all are as before.
         """
-        rules = [one for one in _parsed(audit_rules) if one not in self._rules]
-        if self._adding is None or not rules:
+        rules = [rule for rule in _parsed(audit_rules) if rule not in self._rules]
+        if self._rule_changer is None or not rules:
             return lambda: None
         if self._commands.other is None:
             procfs.refuse_others(rules)
-        add, drop = self._adding
-        added, before, expected = add(rules), self._rules, self._watch.expected
+        changer = self._rule_changer
+        added, before, expected = changer.add(rules), self._rules, self._watch.expected
         self._rules = [*before, *rules]
         self._watch.expected = replace(expected, rules=(*expected.rules, *rules))
         self._next_rules_s = 0.0
 
-        def take_back() -> None:
-            drop(added)
+        def remove() -> None:
+            changer.drop(added)
             self._rules, self._watch.expected = before, expected
 
-        return take_back
+        return remove
 
-    @property
-    def early(self) -> list[bytes]:
-        """Datagrams that came by another way than the socket, to be fed first."""
-        self._early += self._records.came(self._socket)
-        return self._early
-
-    @early.setter
-    def early(self, datagrams: list[bytes]) -> None:
-        self._early = datagrams
+    def take_early(self) -> list[bytes]:
+        """Return datagrams that did not arrive on the socket, each once."""
+        early, self._early = self._early + self._netlink.take_early(self._socket), []
+        return early
 
     def plan(self) -> list[str]:
-        """Say what entering would change on this host, one line a change. Changes nothing."""
+        """Return the changes that entering would make on this host, one line each. Changes nothing."""
         raise NotImplementedError
 
     def __enter__(self) -> Self:
@@ -189,9 +191,9 @@ class KernelSource:
             stack.enter_context(self._commands)
             stack.callback(self._forget_socket)
             self.kernel_status = self._commands.status()
-            self._lost_seen = self.kernel_status.lost
-            self._refuse_another_proc()
-            journals = self._journals(stack) if self._guarded else ()
+            self._counters = _LossCounters(lost_seen=self.kernel_status.lost)
+            self._refuse_foreign_proc()
+            journals = self._guard.start(stack) if self._guard is not None else ()
             self._enter(stack, journals)
             self._stack = stack.pop_all()
         return self
@@ -200,56 +202,54 @@ class KernelSource:
         if self._pid not in {0, os.getpid()}:
             self._abandon()
             return
-        self._drain_problem = None
+        self._drain_error = None
         if self._socket is not None:
             self._before_leaving()
         self._stack.__exit__(*exception)  # type: ignore[arg-type]
-        if self._drain_problem is not None and not any(exception):
-            raise self._drain_problem
+        if self._drain_error is not None and not any(exception):
+            raise self._drain_error
 
     def _abandon(self) -> None:
-        """Give up the descriptors of a forked child; all else is its parent's, what waits there too."""
-        self._stack.pop_all()  # what it would undo is not to be undone
+        """Close the descriptors in a forked child; everything else belongs to its parent."""
+        self._stack.pop_all()  # the parent undoes it
         self._polls.close()
         self._commands.close()
         if self.guardian is not None:
-            self.guardian.close()  # or the guardian would not see the parent die while the child lives
+            self.guardian.close()  # or the guardian would not notice the parent's death while the child lives
         if self._socket is not None:
             self._socket.close()
             self._socket = None
 
     @property
     def only_kernel(self) -> bool:
-        """Whether nobody but the kernel can send to the descriptor: it is connected, and in no group."""
+        """Whether only the kernel can send to the descriptor: it is connected, and in no group."""
         return not self.audited
 
     def fileno(self) -> int:
-        """Return the descriptor the records come on; -1 when not entered."""
+        """Return the descriptor that records arrive on; -1 when not entered."""
         return self._socket.fileno() if self._socket is not None else -1
 
     def kernel_lost(self) -> int:
-        """Ask the kernel how many records it says it lost since entering.
+        """Ask the kernel how many records it has lost since entering.
 
-        The kernel does not count all it loses: `Stats.serials_missing` tells of the rest.
+        The kernel does not count every loss: `Stats.serials_missing` shows the rest.
         """
         if self._socket is not None:
             self._count(self._polls.status())
-        return self._lost
+        return self._counters.lost
 
     def drops(self) -> int:
-        """Return the records that found this socket full and are gone. 0 for the owner's socket.
+        """Return the records that were lost because this socket was full. 0 for the owner's socket.
 
-        There a full socket makes the kernel try again, and its count is one of attempts; what it
-        gives up in the end is missing from the serials.
+        There a full socket makes the kernel try again, and its count is one of attempts. What it evicts
+        in the end is missing from the serials.
         """
         if self._socket is not None and self.audited:
-            seen = self._records.socket_drops(self._socket)
-            self._drops += (seen - self._drops_seen) % 2**32
-            self._drops_seen = seen
-        return self._drops
+            self._counters.count_drops(self._netlink.socket_drops(self._socket))
+        return self._counters.drops
 
     def check(self) -> list[Noticed]:
-        """Compare the kernel's audit with what it has to be; return what is new. See `kernel.watch`."""
+        """Compare the kernel's audit with the expected state; return what changed. See `kernel.watch`."""
         if self._socket is None:
             return []
         status = self._polls.status()
@@ -259,112 +259,108 @@ class KernelSource:
             self._listed = self._polls.rules()
             ended = time.monotonic()
             self._next_rules_s = ended + max(_RULES_EVERY_S, _RULES_COST * (ended - started))
-        noticed = self._watch.look(status, self._listed)
-        if any(one.repaired for one in noticed):
-            self._next_rules_s = 0.0  # look at once whether it helped
-        return noticed
+        changes = self._watch.look(status, self._listed)
+        if any(change.repaired for change in changes):
+            self._next_rules_s = 0.0  # list the rules at once to see whether it helped
+        return changes
 
     # --- for subclasses ----------------------------------------------------------
 
-    def _refuse_another_proc(self) -> None:
+    def _refuse_foreign_proc(self) -> None:
         """Raise when an audit rule that is added here would watch nothing of the host.
 
         Raises:
             NoKernelAuditError: see `kernel.procfs.refuse_others`.
         """
-        if self._commands.other is None:  # the real kernel, which looks a path up in our mount namespace
+        if self._commands.other is None:  # the real kernel resolves paths in our mount namespace
             procfs.refuse_others(self._rules)
 
     def _enter(self, stack: ExitStack, journals: tuple[Journal, ...]) -> None:
-        """Open `_socket` and do what makes records come on it; all of it undone by *stack*."""
+        """Open `_socket` and make records arrive on it; *stack* undoes all of it."""
         raise NotImplementedError
 
     def _before_leaving(self) -> None:
-        """Take what comes only while audit is as it was set. Here: nothing."""
+        """Read what arrives only while audit is still set up. Here: nothing."""
 
     def _settle(self) -> None:
-        """Take what the kernel has queued, before it goes elsewhere; count what was lost until then."""
-        if self.drain is None:
+        """Read what the kernel has queued, before it goes elsewhere; count what was lost until then."""
+        if self._drain is None:
             return
-        self._take_queued(time.monotonic() + SETTLE_S)
+        self._drain_queue(time.monotonic() + SETTLE_S)
         with suppress(KernelCommandError):  # the last moment to ask while the socket is ours
             self._count(self._commands.status())
         self.drops()
 
-    def _take_queued(self, deadline_s: float) -> None:
-        """Drain until the kernel has nothing queued for the socket, or until *deadline_s* at the latest."""
-        with suppress(KernelCommandError):  # leaving goes on; what could not be asked cannot be waited for
-            # Asked before draining: what was queued then is on the socket soon, and taken the next time.
-            while self._commands.status().backlog and time.monotonic() < deadline_s and self._drain():
+    def _drain_queue(self, deadline_s: float) -> None:
+        """Drain until the kernel has nothing queued for the socket, or until *deadline_s*."""
+        with suppress(KernelCommandError):  # leave anyway: without an answer there is nothing to wait for
+            # Ask before draining: what was queued then is on the socket soon, and read the next time.
+            while self._commands.status().backlog and time.monotonic() < deadline_s and self._drain_socket():
                 time.sleep(_SETTLE_STEP_S)
-        self._drain()
+        self._drain_socket()
 
-    def _drain(self) -> bool:
-        """Let the reader take what waits on the socket. False: it cannot; its error is raised at the end."""
-        if self.drain is None or self._drain_problem is not None:
+    def _drain_socket(self) -> bool:
+        """Let the reader drain the socket. False: it failed; its error is raised at the end."""
+        if self._drain is None or self._drain_error is not None:
             return False
-        self._early += self._records.came(self._socket)
+        self._early = self.take_early()
         try:
-            self.drain()
-        except Exception as problem:  # noqa: BLE001 - raised when the host is put back
-            self._drain_problem = problem
-        return self._drain_problem is None
+            self._drain()
+        except Exception as error:  # noqa: BLE001 - raised when the host is restored
+            self._drain_error = error
+        return self._drain_error is None
 
     def _count(self, status: AuditStatus) -> None:
-        step = (status.lost - self._lost_seen) % 2**32
-        # So long a step is none: somebody has set the counter back to 0, for everybody.
-        self._lost += step if step < _LONGEST_STEP else status.lost
-        self._lost_seen = status.lost
+        self._counters.count_lost(status.lost)
         self.kernel_status = status
 
     def _forget_socket(self) -> None:
         self._socket = None
 
-    def _journals(self, stack: ExitStack) -> tuple[Journal, ...]:
-        """Put back what is left from before, and see to it that nothing will be."""
-        self.put_back = tuple(str(step) for step in self._leavings.put_back(self._commands))
-        image = before.look(self._commands)
-        guardian = Guardian(done=self._last, image=image)
-        guardian.start()  # before the data socket is open: no copy of it may live on in there
-        stack.callback(self._end_guardian, guardian)
-        stack.callback(self._compare, image)
-        stack.callback(self._before_end)
-        self.guardian = guardian
-        return (self._leavings, guardian)
 
-    def _compare(self, image: before.Image) -> None:
-        """Compare the host with what it was, when all is undone."""
-        try:
-            self.afterwards = before.sentence(image, before.look(self._commands))
-        except AuditSenseError as problem:
-            self.afterwards = f"all is undone, but the host could not be compared: {problem}"
+class _LossCounters:
+    """Losses since entering, from counters of the kernel that began before and may be reset."""
 
-    def _end_guardian(self, guardian: Guardian) -> None:
-        """End the guardian; do what it had to do when it does not end.
+    def __init__(self, lost_seen: int = 0) -> None:
+        self.lost = 0
+        self.drops = 0
+        self.drops_seen = 0
+        self._lost_seen = lost_seen
 
-        Raises:
-            AuditSenseError: it did not end in time.
-        """
-        try:
-            guardian.close()
-        except AuditSenseError as problem:
-            failures = undo_all(self._commands, guardian.steps, os.getpid())
-            remain = before.remains(before.look(self._commands), guardian.steps, os.getpid())
-            remain += [f"{step} ({failure})" for step, failure in failures.items()]
-            if remain:
-                problem.add_note(f"not put back: {'; '.join(remain)}")
-                raise
-            self._last()
-            raise AuditSenseError(f"{problem}; the host is as it was") from None
+    def count_lost(self, lost: int) -> None:
+        step = (lost - self._lost_seen) % 2**32
+        # A longer step means that another process has reset the counter, for all readers.
+        self.lost += step if step < _LONGEST_STEP else lost
+        self._lost_seen = lost
 
-    def _before_end(self) -> None:
-        if self.at_leaving is not None:
-            self.at_leaving()
+    def count_drops(self, drops: int) -> None:
+        self.drops += (drops - self.drops_seen) % 2**32
+        self.drops_seen = drops
 
-    def _last(self) -> None:
-        if self.at_end is not None:
-            self.at_end()
-        self._leavings.remove()
+
+def _netlink_of(commands: Commands, polls: Commands, *, guarded: bool) -> NetlinkApi:
+    """Return the record sockets of the kernel that these commands go to.
+
+    Commands and records belong to one kernel: a test whose commands go to a kernel in memory never gets the
+    real audit socket.
+
+    Raises:
+        UsageError: one would be the real kernel's, and another not.
+    """
+    other = commands.other
+    if (other is None) != (polls.other is None):
+        raise UsageError("commands and polls go to two kernels; give both, or commands alone")
+    if other is None:
+        return netlink
+    if guarded:
+        raise UsageError("a guardian restores only the real kernel; leave guarded out here")
+    records: NetlinkApi | None = getattr(other, "records", None)
+    if records is None:
+        raise UsageError(
+            f"these commands do not go to the real kernel, but {type(other).__name__} has no records, "
+            "and the real ones are not used instead; auditsense.testing.FakeKernel has both"
+        )
+    return records
 
 
 def _parsed(lines: Sequence[str]) -> list[AuditRule]:

@@ -1,14 +1,12 @@
-"""The kernel as a source, beside another owner: a listener to what it reports to everybody.
+"""The kernel's multicast source: listen alongside another owner of the audit socket.
 
-Owns: its socket, and the audit rules it had to add. It registers as nothing and changes no setting,
-so it works where the configuration is locked, would panic, or belongs to auditd, and it can slow
-nobody: what does not fit its socket is dropped for it alone, and counted exactly.
+Owns its socket, and the audit rules that it had to add. It does not register and changes no setting, so it
+works where the configuration is locked, would panic, or belongs to auditd. It slows no process: records
+that do not fit into its socket are dropped for it alone, and counted exactly.
 
-Rule 1: it never is the reason that audit is on without an owner: the kernel prints every record to
-        its log then.
-Rule 2: where nothing may be changed, no rule is added either: a rule makes records, and with failure 2
-        a record too many stops the machine.
-Rule 3: the kernel reports what this process does as well, so nothing below /proc is read per event.
+It never leaves audit on without an owner: the kernel would print every record to its log. Where nothing may
+be changed, it adds no rule either: rules create records, and with failure 2 one record too many stops the
+machine. The kernel audits this process as well, so nothing below /proc is read per event.
 """
 
 from __future__ import annotations
@@ -28,7 +26,7 @@ from auditsense.kernel.audit_status import Enabled, Failure
 from auditsense.kernel.plan import AddRule, missing, refuse_to_add
 from auditsense.kernel.undo import undo_all
 from auditsense.kernel.watch import Expected
-from auditsense.sources.kernel_source import KernelSource
+from auditsense.sources.kernel_source import KernelSource, RuleChanger
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,13 +42,12 @@ class Multicast(KernelSource):
     """A member of the kernel's group of audit readers: a `Source`. A context manager.
 
     Args:
-        audit_rules: lines in auditctl syntax that must be in force; see `KernelSource`.
-        add_rules: add those that are missing, and delete them when leaving. False: their absence is
-            an error.
+        audit_rules: lines in auditctl syntax that must be active; see `KernelSource`.
+        add_rules: add missing ones, and delete them when leaving. False: a missing rule is an error.
         more: see `KernelSource`.
 
     Raises (on entering):
-        NoKernelAuditError: no audit for this process, none that is on and owned, or not the host's /proc.
+        NoKernelAuditError: no audit for this process, audit is off or has no owner, or not the host's /proc.
         LockedError: a rule is missing and must not be added.
         AuditRuleError, KernelCommandError: the host is as it was.
     """
@@ -63,7 +60,7 @@ class Multicast(KernelSource):
         audit_rules: Sequence[str] | None = None,
         *,
         add_rules: bool = True,
-        **more: Any,  # noqa: ANN401 - KernelSource says what
+        **more: Any,  # noqa: ANN401 - see KernelSource
     ) -> None:
         super().__init__(audit_rules, **more)
         self._add_rules = add_rules
@@ -72,10 +69,10 @@ class Multicast(KernelSource):
         """Whether audit was off when it was entered: nothing comes until its owner turns it on."""
 
     def plan(self) -> list[str]:
-        """Say what entering would change on this host, one line a change. Changes nothing."""
+        """Return the changes that entering would make on this host, one line each. Changes nothing."""
         with self._commands:
             status = self._commands.status()
-            self._refuse_another_proc()
+            self._refuse_foreign_proc()
             return [str(step) for step in self._plan(status)]
 
     def _plan(self, status: AuditStatus) -> list[AddRule]:
@@ -103,14 +100,14 @@ class Multicast(KernelSource):
         status = self._commands.status()
         steps = self._plan(status)
         self.off = status.enabled == Enabled.OFF
-        self._socket = stack.enter_context(self._records.open_multicast_socket(self._receive_buffer_bytes))
-        self._records.keep_out(self._socket, self.unsent)
-        self._drops_seen = self._records.socket_drops(self._socket)
+        self._socket = stack.enter_context(self._netlink.open_multicast_socket(self._receive_buffer_bytes))
+        self._netlink.filter_out(self._socket, self._unneeded)
+        self._counters.drops_seen = self._netlink.socket_drops(self._socket)
         stack.callback(self._settle)
-        stack.callback(self._put_back, journals)
+        stack.callback(self._restore, journals)
         for step in steps:
             self._add(step, journals)
-        self._adding = partial(self._add_more, journals), partial(self._drop, journals)
+        self._rule_changer = RuleChanger(partial(self._add_more, journals), partial(self._drop, journals))
         self._watch.expected = Expected(
             rules=tuple(self._rules),
             owner=status.pid or None,
@@ -122,15 +119,15 @@ class Multicast(KernelSource):
         )
 
     def _add(self, step: AddRule, journals: tuple[Journal, ...]) -> None:
-        self._steps.append(step)  # before it is taken: the answer may get lost
-        _tell(journals, self._steps)
+        self._steps.append(step)  # before the command: its reply may get lost
+        _write(journals, self._steps)
         try:
             self._commands.add_rule(step.rule)
         except KernelCommandError as problem:
             if problem.errno != errno.EEXIST:
                 raise
-            self._steps.remove(step)  # somebody was faster: it is theirs
-            _tell(journals, self._steps)
+            self._steps.remove(step)  # another process has added it since
+            _write(journals, self._steps)
 
     def _add_more(self, journals: tuple[Journal, ...], rules: Sequence[AuditRule]) -> tuple[AuditRule, ...]:
         steps = [step for step in missing(self._commands.rules(), rules) if isinstance(step, AddRule)]
@@ -150,18 +147,18 @@ class Multicast(KernelSource):
         steps = [step for step in map(AddRule, rules) if step in self._steps]
         failures = undo_all(self._commands, steps, 0)
         self._steps = [step for step in self._steps if step not in steps or step in failures]
-        _tell(journals, self._steps)
+        _write(journals, self._steps)
 
-    def _put_back(self, journals: tuple[Journal, ...]) -> None:
+    def _restore(self, journals: tuple[Journal, ...]) -> None:
         failures = undo_all(self._commands, self._steps, 0)
         self._steps = list(failures)
-        _tell(journals, self._steps)
+        _write(journals, self._steps)
         if failures:
             listed = "; ".join(f"{step} ({failure})" for step, failure in failures.items())
-            raise KernelCommandError(f"not put back: {listed}")
+            raise KernelCommandError(f"not restored: {listed}")
 
 
-def _tell(journals: tuple[Journal, ...], steps: Sequence[Step]) -> None:
+def _write(journals: tuple[Journal, ...], steps: Sequence[Step]) -> None:
     for journal in journals:
         try:
             journal.write(steps)

@@ -1,9 +1,8 @@
-"""The socket the kernel sends audit records to, and how a process gets to own it.
+"""Sockets that the kernel sends audit records to: open, register as owner, filter, counters.
 
-A plain socket: the core in C reads the records from this descriptor with
-recvmmsg(2). Python speaks on it once, to register, and afterwards only asks it
-for its counters. Commands go over a socket of their own (`kernel.commands`),
-since answers sent into a stream of records get lost.
+Plain sockets: the core in C reads the records from the descriptor with recvmmsg(2). Python sends on it
+once, to register, and then only reads its counters. Commands go over a separate socket
+(`kernel.commands`), because replies get lost in a stream of records.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import os
 import socket
 import struct
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from auditsense.errors import KernelCommandError, NoKernelAuditError, SocketTakenError
 from auditsense.kernel import access, bpf
@@ -30,7 +29,7 @@ from auditsense.kernel.transport import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# Some 300,000 records: what comes in one second at the highest rate measured.
+# About 300,000 records: one second at the highest rate measured.
 DEFAULT_RECEIVE_BUFFER_BYTES: Final = 128 << 20
 
 _SOL_NETLINK: Final = 270  # linux/socket.h
@@ -42,23 +41,45 @@ _SO_MEMINFO: Final = 55  # asm-generic/socket.h; the array is in linux/sock_diag
 _MEMINFO: Final = struct.Struct("=9I")
 _MEMINFO_RMEM_ALLOC: Final = 0
 _MEMINFO_DROPS: Final = 8
-_WHOLE: Final = 0xFFFFFFFF
-_TYPE_AT: Final = 4  # in struct nlmsghdr
+_ALL_BYTES: Final = 0xFFFFFFFF
+_TYPE_OFFSET: Final = 4  # in struct nlmsghdr
+
+
+class NetlinkApi(Protocol):
+    """This module, or the replacement that a kernel in memory brings. Each function is described below."""
+
+    def open_data_socket(self, receive_buffer_bytes: int, /) -> socket.socket:
+        """Open a socket for `register`."""
+
+    def open_multicast_socket(self, receive_buffer_bytes: int, /) -> socket.socket:
+        """Open a socket that receives every record."""
+
+    def register(self, sock: socket.socket, /) -> list[bytes]:
+        """Become the owner; return what arrived before the reply."""
+
+    def join_multicast(self, sock: socket.socket, /) -> None:
+        """Make an owner's socket receive every record."""
+
+    def filter_out(self, sock: socket.socket, types: Iterable[int], /) -> None:
+        """Keep records of these types out."""
+
+    def socket_drops(self, sock: socket.socket, /) -> int:
+        """Return how often the socket was full."""
+
+    def take_early(self, sock: socket.socket | None, /) -> list[bytes]:
+        """Return datagrams that did not arrive on the socket, each once."""
 
 
 def open_data_socket(receive_buffer_bytes: int = DEFAULT_RECEIVE_BUFFER_BYTES) -> socket.socket:
     """Open a socket ready to receive records; nothing arrives before `register`.
 
-    Non-blocking, close-on-exec; connected to the kernel, so that no other
-    process can put anything into it; without ENOBUFS, which would make the
-    kernel send nothing until the socket was drained to empty.
+    Non-blocking, close-on-exec; connected to the kernel, so that no other process can send to it; without
+    ENOBUFS, which would make the kernel send nothing until the socket is drained.
 
     Args:
-        receive_buffer_bytes: Wanted size, 1 to 2**30. Kernel memory that is
-            taken as records wait, about 900 bytes a record, not before.
-            Beyond the system's limit it needs CAP_NET_ADMIN; without, the
-            system's limit (net.core.rmem_max) is what is granted.
-            `granted_buffer_bytes` tells.
+        receive_buffer_bytes: requested size, 1 to 2**30. The kernel allocates it as records wait, about
+            900 bytes a record. More than net.core.rmem_max needs CAP_NET_ADMIN; without it that limit is
+            granted (`granted_buffer_bytes`).
 
     Raises:
         NoKernelAuditError: this kernel has no audit.
@@ -68,7 +89,7 @@ def open_data_socket(receive_buffer_bytes: int = DEFAULT_RECEIVE_BUFFER_BYTES) -
     try:
         sock.connect((0, 0))
         _prepare(sock, receive_buffer_bytes)
-        _empty(sock)
+        _discard_foreign(sock)
     except BaseException:
         sock.close()
         raise
@@ -76,14 +97,13 @@ def open_data_socket(receive_buffer_bytes: int = DEFAULT_RECEIVE_BUFFER_BYTES) -
 
 
 def open_multicast_socket(receive_buffer_bytes: int = DEFAULT_RECEIVE_BUFFER_BYTES) -> socket.socket:
-    """Open a socket that hears every record from now on, whoever owns the kernel's audit.
+    """Open a socket that receives every record from now on, independent of the owner of the kernel's audit.
 
-    Non-blocking, close-on-exec, no use to other processes, and without ENOBUFS,
-    as `open_data_socket`. A record that finds it full is dropped, for this
-    socket alone; `socket_drops` counts them exactly.
+    Non-blocking, close-on-exec, closed to other processes, and without ENOBUFS, as `open_data_socket`. When
+    it is full, records are dropped for this socket alone; `socket_drops` counts them exactly.
 
     Args:
-        receive_buffer_bytes: See `open_data_socket`.
+        receive_buffer_bytes: see `open_data_socket`.
 
     Raises:
         NoKernelAuditError: no audit in this kernel, or no CAP_AUDIT_READ.
@@ -108,15 +128,15 @@ def open_multicast_socket(receive_buffer_bytes: int = DEFAULT_RECEIVE_BUFFER_BYT
     return sock
 
 
-def _empty(sock: socket.socket) -> None:
-    """Throw away what others sent while the socket had a port and was not connected yet."""
+def _discard_foreign(sock: socket.socket) -> None:
+    """Discard what other processes sent while the socket had a port and was not connected yet."""
     with suppress(BlockingIOError):
         while True:
             sock.recv(1)
 
 
-def join(sock: socket.socket) -> None:
-    """Make a socket of `open_data_socket` hear every record, as `open_multicast_socket` does.
+def join_multicast(sock: socket.socket) -> None:
+    """Make a socket of `open_data_socket` receive every record, as `open_multicast_socket` does.
 
     Raises:
         KernelCommandError: the kernel refused (CAP_AUDIT_READ).
@@ -124,37 +144,35 @@ def join(sock: socket.socket) -> None:
     try:
         sock.setsockopt(_SOL_NETLINK, _NETLINK_ADD_MEMBERSHIP, _GROUP_READLOG)
     except OSError as problem:
-        what = f"cannot listen by multicast: {problem.strerror}"
-        raise KernelCommandError(what, problem.errno) from problem
+        message = f"cannot listen by multicast: {problem.strerror}"
+        raise KernelCommandError(message, problem.errno) from problem
 
 
-def keep_out(sock: socket.socket, types: Iterable[int]) -> None:
-    """Have the kernel leave records of these types out of this socket; to everybody else they go on.
+def filter_out(sock: socket.socket, types: Iterable[int]) -> None:
+    """Keep records of these types out of this socket; other sockets still receive them.
 
-    A filter in the kernel (classic BPF, socket(7)) on the type of the message. The kernel takes a record
-    that it keeps out for delivered: it counts no loss and tries no second time. May be called once.
+    A filter in the kernel (classic BPF, socket(7)) on the type of the message. For the kernel a filtered
+    record is delivered: it counts no loss and does not retry. May be called once.
 
     Args:
-        sock: of this module's making.
-        types: 1 to 65,535 each; 200 at most. None of them: nothing is done.
+        sock: opened by this module.
+        types: 1 to 65,535 each; at most 200. Empty: no filter.
 
     Raises:
         KernelCommandError: the kernel refused.
     """
-    wanted = sorted(types)
-    if not wanted:
+    # BPF loads words in network order, and the kernel writes the header in native order.
+    numbers = [int.from_bytes(struct.pack("=H", kind), "big") for kind in sorted(types)]
+    if not numbers:
         return
-    # Words are loaded as the network orders them, and the kernel writes the header in its own order.
-    numbers = [int.from_bytes(struct.pack("=H", kind), "big") for kind in wanted]
-    left = len(numbers)
-    program = [(bpf.LOAD_HALF, 0, 0, _TYPE_AT)]
-    program += [(bpf.IF_EQUAL, left - n, 0, number) for n, number in enumerate(numbers)]
-    program += [(bpf.RETURN, 0, 0, _WHOLE), (bpf.RETURN, 0, 0, 0)]
+    program = [(bpf.LOAD_HALF, 0, 0, _TYPE_OFFSET)]
+    program += [(bpf.IF_EQUAL, len(numbers) - n, 0, number) for n, number in enumerate(numbers)]
+    program += [(bpf.RETURN, 0, 0, _ALL_BYTES), (bpf.RETURN, 0, 0, 0)]
     try:
         sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, bpf.Program(bpf.pack(program)))
     except OSError as problem:
-        what = f"cannot keep records out of the socket: {problem.strerror}"
-        raise KernelCommandError(what, problem.errno) from problem
+        message = f"cannot keep records out of the socket: {problem.strerror}"
+        raise KernelCommandError(message, problem.errno) from problem
 
 
 def _open() -> socket.socket:
@@ -170,25 +188,22 @@ def _prepare(sock: socket.socket, receive_buffer_bytes: int) -> None:
 
 
 def register(sock: socket.socket, timeout_s: float = DEFAULT_TIMEOUT_S) -> list[bytes]:
-    """Make this process the owner of the kernel's records, to be sent to *sock*.
+    """Make this process the owner of the kernel's records, which are sent to *sock*.
 
-    From here on the kernel does not audit this process itself. What arrives
-    before the kernel's consent is not lost but returned.
+    From here on the kernel does not audit this process. Records that arrive before the reply are returned.
 
     Args:
-        sock: From `open_data_socket`, with nobody else reading it yet.
-        timeout_s: Longest wait for each of the kernel's answers, in seconds.
+        sock: from `open_data_socket`, not read by anyone else yet.
+        timeout_s: longest wait for each of the kernel's replies, in seconds.
 
     Returns:
-        Datagrams, header included, in order of arrival, to be fed before what
-        is received next. Usually none.
+        Datagrams, header included, in order of arrival, to be fed before those received next. Usually none.
 
     Raises:
-        SocketTakenError: another process (it is named), or another socket of
-            this one, is the owner.
-        NoKernelAuditError: not allowed; the message says why.
-        KernelCommandError: refused otherwise, or no answer (`errno` None): the
-            process may be registered then, AUDIT_GET tells.
+        SocketTakenError: another process (named in the message), or another socket of this one, is the owner.
+        NoKernelAuditError: not allowed, with the reason.
+        KernelCommandError: refused otherwise, or no reply (`errno` None): the process may be registered then;
+            AUDIT_GET shows it.
     """
     early: list[bytes] = []
     client = NetlinkTransport(timeout_s, sock=sock, unrelated=early)
@@ -203,27 +218,27 @@ def register(sock: socket.socket, timeout_s: float = DEFAULT_TIMEOUT_S) -> list[
     return early
 
 
-def came(sock: socket.socket | None) -> list[bytes]:  # noqa: ARG001 - as `testing.FakeKernel` has it
-    """Return nothing: what the kernel sends is read from the socket itself."""
+def take_early(sock: socket.socket | None) -> list[bytes]:  # noqa: ARG001 - see `NetlinkApi`
+    """Return nothing: the kernel sends everything on the socket."""
     return []
 
 
 def granted_buffer_bytes(sock: socket.socket) -> int:
-    """Return the receive buffer in bytes as the kernel counts it: twice what was granted."""
+    """Return the receive buffer in bytes as the kernel counts it: twice the granted size."""
     return sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
 
 
 def socket_drops(sock: socket.socket) -> int:
     """Return how often this socket was full, modulo 2**32 (SO_MEMINFO, SK_MEMINFO_DROPS).
 
-    For a multicast socket that is the number of records lost, exactly. For the
-    owner's socket it counts attempts: the kernel may try a record again.
+    For a multicast socket that is exactly the number of records lost. For the owner's socket it counts
+    attempts: the kernel may retry a record.
     """
     return _meminfo(sock)[_MEMINFO_DROPS]
 
 
 def queued_bytes(sock: socket.socket) -> int:
-    """Return the kernel memory in bytes that waiting records take (SK_MEMINFO_RMEM_ALLOC).
+    """Return the kernel memory in bytes used by waiting records (SK_MEMINFO_RMEM_ALLOC).
 
     Comparable with `granted_buffer_bytes`; about 900 bytes a record.
     """
@@ -240,12 +255,12 @@ def _taken_by(client: NetlinkTransport) -> str:
     if pid == os.getpid():
         return f"another socket of this process ({pid}) owns the kernel's audit"
     name = access.process_name(pid) or "gone by now"
-    return f"process {pid} ({name}) owns the audit socket; stop it, or {LISTEN} beside it"
+    return f"process {pid} ({name}) owns the audit socket; stop it, or {LISTEN} alongside it"
 
 
-def _refused(number: int, what: str) -> Exception:
+def _refused(number: int, action: str) -> Exception:
     explained = access.explain(number)
     if explained is not None:
         return explained
     name = errno.errorcode.get(number, str(number))
-    return KernelCommandError(f"cannot {what}: {name}: {os.strerror(number)}", number)
+    return KernelCommandError(f"cannot {action}: {name}: {os.strerror(number)}", number)

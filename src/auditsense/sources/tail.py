@@ -1,7 +1,7 @@
-"""A log file, followed: renamed, truncated, removed and back.
+"""Follow a log file across renames, truncation and removal.
 
-Begins at its end: what it holds already is for `auditsense replay`. A folder watch of inotify wakes the
-reader; where there is none, the sensor's own tick of a second does.
+Starts at the end of the file: use `auditsense replay` for its content. An inotify watch on the folder wakes
+the reader; without inotify, the sensor's tick of one second does.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from contextlib import suppress
 from pathlib import Path
 
 from auditsense.errors import InputError
-from auditsense.sources.text_source import PIECE, Text
+from auditsense.sources.text_source import CHUNK, TextSource
 
 _NONBLOCK = os.O_NONBLOCK | os.O_CLOEXEC
-_CHANGES = 0x2 | 0x40 | 0x80 | 0x100 | 0x200  # IN_MODIFY, MOVED_FROM, MOVED_TO, CREATE, DELETE
-_MOST_ROTATED = 100  # looked at for the file that was read until now
+_EVENTS = 0x2 | 0x40 | 0x80 | 0x100 | 0x200  # IN_MODIFY, MOVED_FROM, MOVED_TO, CREATE, DELETE
+_MOST_ROTATED = 100  # searched for the file that was read until now
 
 
-class Log(Text):
+class LogTail(TextSource):
     """A file that a daemon appends to, as a `Source`. Never ends.
 
-    Files that were rotated away between two looks are read as well, as far as they are named PATH.1, PATH.2
-    and not compressed. A file that is truncated and has grown past its old size before it is looked at
-    cannot be told from one that has only grown.
+    Files that were rotated between two polls are read as well if they are named PATH.1, PATH.2 and not
+    compressed. A file that is truncated and grows past its old size between two polls cannot be distinguished
+    from one that has only grown.
 
     Raises (on entering):
-        InputError: it is no file, or cannot be read.
+        InputError: it is not a file, or cannot be read.
     """
 
     def __init__(self, path: str) -> None:
@@ -37,15 +37,15 @@ class Log(Text):
         self.name = f"log:{path}"
         self._path = Path(path)
         self._file = -1
-        self._at = 0
-        self._changes = -1
-        self._awake = -1
-        self._rest: list[int] = []  # rotated away unread, oldest first
-        self._said: str | None = None
+        self._offset = 0
+        self._inotify = -1
+        self._wake = -1
+        self._rotated: list[int] = []  # not read yet, oldest first
+        self._problem: str | None = None  # that was reported
 
     def _open(self) -> None:
         try:
-            self._file = self._opened(self._path)
+            self._file = _open_file(self._path)
         except PermissionError as error:
             raise InputError(
                 f"{self._path}: {error.strerror}; log_group in auditd.conf names the group that may read it"
@@ -53,113 +53,112 @@ class Log(Text):
         except OSError as error:
             raise InputError(f"{self._path}: {error.strerror}") from None
         if not stat.S_ISREG(os.fstat(self._file).st_mode):
-            raise InputError(f"{self._path} is no file; what comes through a pipe is for audisp")
-        self._at = os.lseek(self._file, 0, os.SEEK_END)
-        # In the middle of a line its rest is no record: it comes as a line that the core counts as malformed.
-        self._awake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+            raise InputError(f"{self._path} is not a file; use audisp for a pipe")
+        # In the middle of a line, the core counts its rest as malformed.
+        self._offset = os.lseek(self._file, 0, os.SEEK_END)
+        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._watch()
         assert self._ready is not None  # noqa: S101 - for the type
-        for descriptor in (self._awake, self._changes):
+        for descriptor in (self._wake, self._inotify):
             if descriptor >= 0:
                 self._ready.register(descriptor, select.EPOLLIN)
 
     def _watch(self) -> None:
         libc = ctypes.CDLL(None, use_errno=True)
-        self._changes = libc.inotify_init1(_NONBLOCK)
-        if self._changes >= 0:
-            libc.inotify_add_watch(self._changes, os.fsencode(self._path.absolute().parent), _CHANGES)
+        self._inotify = libc.inotify_init1(_NONBLOCK)
+        if self._inotify >= 0:
+            libc.inotify_add_watch(self._inotify, os.fsencode(self._path.absolute().parent), _EVENTS)
 
     def _close(self) -> None:
-        for descriptor in (self._file, self._changes, self._awake, *self._rest):
+        for descriptor in (self._file, self._inotify, self._wake, *self._rotated):
             if descriptor >= 0:
                 os.close(descriptor)
-        self._file = self._changes = self._awake = -1
-        self._rest = []
-
-    def _opened(self, path: Path) -> int:
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO would hold us up
+        self._file = self._inotify = self._wake = -1
+        self._rotated = []
 
     def _read(self) -> bytes:
-        self._forget_changes()
+        self._clear_events()
         while True:
-            piece = self._piece()
-            if piece:
-                os.eventfd_write(self._awake, 1)  # there may be more, and no change would tell
-                return piece
+            chunk = self._read_file()
+            if chunk:
+                os.eventfd_write(self._wake, 1)  # there may be more, without another inotify event
+                return chunk
             if not self._next_file():
                 return b""
-            piece = self._cut_off()
-            if piece:
-                return piece
+            chunk = self._end_line()
+            if chunk:
+                return chunk
 
-    def _piece(self) -> bytes:
+    def _read_file(self) -> bytes:
         try:
-            piece = os.read(self._file, PIECE)
-            if not piece and os.fstat(self._file).st_size < self._at:
-                self._broken()
-                self._notice(
+            chunk = os.read(self._file, CHUNK)
+            if not chunk and os.fstat(self._file).st_size < self._offset:
+                self._mark_break()
+                self._report(
                     "The Log Was Truncated", f"{self._path} was truncated, and is read from its start"
                 )
-                self._at = os.lseek(self._file, 0, os.SEEK_SET)
+                self._offset = os.lseek(self._file, 0, os.SEEK_SET)
                 self._tail = b""
-                piece = os.read(self._file, PIECE)
+                chunk = os.read(self._file, CHUNK)
         except OSError as error:
             raise InputError(f"{self._path}: {error.strerror}") from None
-        self._at += len(piece)
-        return piece
+        self._offset += len(chunk)
+        return chunk
 
-    def _forget_changes(self) -> None:
+    def _clear_events(self) -> None:
         with suppress(BlockingIOError):
-            os.eventfd_read(self._awake)
-        if self._changes >= 0:
+            os.eventfd_read(self._wake)
+        if self._inotify >= 0:
             with suppress(BlockingIOError):
-                while os.read(self._changes, PIECE):
+                while os.read(self._inotify, CHUNK):
                     pass
 
     def _next_file(self) -> bool:
-        """Go on with the file that is there now, when it is another one and this one was read to its end."""
-        if not self._rest:
+        """Continue with the file now at the path, if it is another one and this one was read to its end."""
+        if not self._rotated:
             try:
-                now = self._path.stat()
                 before = os.fstat(self._file)
-                if (now.st_dev, now.st_ino) == (before.st_dev, before.st_ino):
-                    self._say(None)
+                if os.path.samestat(self._path.stat(), before):
+                    self._problem = None
                     return False
-                self._rest = self._unread(before)
-                self._say(None)
+                self._rotated = self._open_newer(before)
+                self._problem = None
             except FileNotFoundError:
-                self._say("is gone; it is read again when it is back")
+                self._report_once("is gone; it is read again when it is back")
                 return False
             except OSError as error:
-                self._say(f"cannot be read: {error.strerror}")
+                self._report_once(f"cannot be read: {error.strerror}")
                 return False
-            self._broken()
-        late = os.read(self._file, PIECE)  # written between the last look and the rename
+            self._mark_break()
+        late = os.read(self._file, CHUNK)  # written between the last poll and the rename
         if late:
             os.lseek(self._file, -len(late), os.SEEK_CUR)
             return True
         os.close(self._file)
-        self._file, self._at = self._rest.pop(0), 0
+        self._file, self._offset = self._rotated.pop(0), 0
         return True
 
-    def _unread(self, before: os.stat_result) -> list[int]:
-        """Open what came after the file read until now, oldest first."""
-        made = [self._opened(self._path)]
+    def _open_newer(self, before: os.stat_result) -> list[int]:
+        """Open the files that are newer than the one read until now, oldest first."""
+        files = [_open_file(self._path)]
         for number in range(1, _MOST_ROTATED):
             try:
-                one = self._opened(Path(f"{self._path}.{number}"))
+                file = _open_file(Path(f"{self._path}.{number}"))
             except OSError:
                 break
-            found = os.fstat(one)
-            if (found.st_dev, found.st_ino) == (before.st_dev, before.st_ino):
-                os.close(one)
-                return made[::-1]
-            made.append(one)
-        for one in made[1:]:  # the one before is not among them: these may be older than it
-            os.close(one)
-        return made[:1]
+            if os.path.samestat(os.fstat(file), before):
+                os.close(file)
+                return files[::-1]
+            files.append(file)
+        for file in files[1:]:  # the one before is not among them: these may be older than it
+            os.close(file)
+        return files[:1]
 
-    def _say(self, what: str | None) -> None:
-        if what is not None and what != self._said:
-            self._notice("The Source Is Gone", f"{self._path} {what}", "high")
-        self._said = what
+    def _report_once(self, problem: str) -> None:
+        if problem != self._problem:
+            self._report("The Source Is Gone", f"{self._path} {problem}", "high")
+        self._problem = problem
+
+
+def _open_file(path: Path) -> int:
+    return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # opening a FIFO must not block

@@ -1,10 +1,7 @@
-"""What all sources of text share: lines that a daemon wrote, for whoever may read them.
+"""Common part of the text sources: lines that a daemon wrote.
 
-Nothing is changed on the host, and the kernel is not asked: how much was lost on the way to the daemon is
-its knowledge, so a text source claims no kernel loss and no drops.
-
-Rule 1: what `read` returns ends with a line end; the start of a line is kept until its end comes.
-Rule 2: the descriptor is the source's own, and stays the same when what is read does not.
+Nothing is changed on the host, and the kernel is not asked. Only the daemon knows how much was lost on the
+way to it, so a text source reports no kernel loss and no drops.
 """
 
 from __future__ import annotations
@@ -24,47 +21,44 @@ if TYPE_CHECKING:
     from auditsense.kernel.guardian import Guardian
     from auditsense.sources.unwrap import Unwrapper
 
-PIECE = 1 << 18  # bytes read at a time
+CHUNK = 1 << 18  # bytes read at a time
 _LONGEST_TAIL = 1 << 16  # of a line without its end; the core cuts it anyway
 _SERIAL = re.compile(rb"^(?:node=\S+ )?type=(?!DAEMON)\S+ msg=audit\(\d+\.\d+:(\d+)\)", re.MULTILINE)
 
 
-class Text:
-    """A source of text. Abstract: where the bytes come from is the subclass's. A context manager."""
+class TextSource:
+    """A text source. Abstract: the subclass reads the bytes. A context manager.
+
+    The descriptor belongs to the source, and stays the same when the file or socket behind it changes.
+    """
 
     name = ""
     only_kernel = False
-    audited = True  # whoever wrote the text owns the audit socket, not this process
+    audited = True  # the writer of the text owns the audit socket, not this process
+    restored: tuple[str, ...] = ()
+    guardian: Guardian | None = None
 
     def __init__(self) -> None:
-        self.unsent: frozenset[int] = frozenset()
-        self.drain: Callable[[], object] | None = None
-        self.put_back: tuple[str, ...] = ()
-        self.guardian: Guardian | None = None
-        self.at_end: Callable[[], object] | None = None
-        """For a guardian, which there is none of."""
-        self.at_leaving: Callable[[], object] | None = None
-        """Set by the owner: called when it is left."""
         self.ended = False
-        """Whether nothing will ever come any more."""
+        """Whether no more text will come."""
+        self._drain: Callable[[], object] | None = None
         self._pid = 0
         self._ready: select.epoll | None = None
-        self._tail = b""
-        self._noticed: list[Noticed] = []
-        self._last_serial: int | None = None  # before the break, while nothing came after it
+        self._tail = b""  # of a line whose end has not come yet
+        self._changes: list[Noticed] = []
+        self._last_serial: int | None = None  # before the break, until text follows it
         self._recent = b""
-        self._looked = False
+        self._format_checked = False
         self._unwrapper: Unwrapper | None = None
         self._messages: list[str] = []
 
-    @property
-    def early(self) -> list[bytes]:
-        """Nothing: text comes by `read` alone."""
-        return []
+    def attach(self, drain: Callable[[], object], unneeded: frozenset[int] = frozenset()) -> None:  # noqa: ARG002
+        """See `Source.attach`; all records are delivered."""
+        self._drain = drain
 
-    @early.setter
-    def early(self, datagrams: list[bytes]) -> None:
-        """Take nothing."""
+    def take_early(self) -> list[bytes]:
+        """Return nothing: text comes from `read` alone."""
+        return []
 
     def __enter__(self) -> Self:
         self._pid = os.getpid()
@@ -73,24 +67,21 @@ class Text:
         try:
             self._open()
         except BaseException:
-            self._shut()
+            self._close_all()
             raise
         return self
 
     def __exit__(self, *exception: object) -> None:
         if self._ready is None:
             return
-        own = self._pid == os.getpid()
         try:
-            if own and self.drain is not None and not any(exception):
-                self.drain()
+            if self._pid == os.getpid() and self._drain is not None and not any(exception):
+                self._drain()
         finally:
-            self._shut()
-            if own and self.at_leaving is not None:
-                self.at_leaving()
+            self._close_all()
 
     def plan(self) -> list[str]:
-        """Return nothing: no host is changed."""
+        """Return nothing: the host is not changed."""
         return []
 
     def fileno(self) -> int:
@@ -106,69 +97,69 @@ class Text:
         return 0
 
     def check(self) -> list[Noticed]:
-        """Return what has happened to the place the text comes from since the last call."""
-        noticed, self._noticed = self._noticed, []
-        return noticed
+        """Return what has happened to the file or socket since the last call."""
+        changes, self._changes = self._changes, []
+        return changes
 
-    def report(self, unread: str) -> None:
-        """Take a sentence about lines that are no record, when only such lines came."""
-        self._notice("No Audit Records", f"{self.name}: {unread}; nothing is detected until records come")
-        self._messages.append(f"{self.name}: {unread}")
+    def report_unread(self, sentence: str) -> None:
+        """Report that only lines came that are not records."""
+        self._report("No Audit Records", f"{self.name}: {sentence}; nothing is detected until records come")
+        self._messages.append(f"{self.name}: {sentence}")
 
     def take_messages(self) -> list[str]:
-        """Return what is to be said to a person, since the last call."""
+        """Return messages to the operator since the last call."""
         messages, self._messages = self._messages, []
         return messages
 
     def read(self) -> bytes:
-        """Return whole lines that wait, without waiting; nothing when there are none.
+        """Return complete lines that wait, without waiting; empty when there are none.
 
         Raises:
-            InputError: what comes is no text, or cannot be read any more.
+            InputError: the input is not text, or cannot be read any more.
         """
         while not self.ended:
-            piece = self._read()
-            if not piece:
+            chunk = self._read()
+            if not chunk:
                 break
-            whole = self._unwrapped(self._whole(piece))
-            if whole:
-                self._across(whole)
-                return whole
-        return self._cut_off() if self.ended else b""
+            lines = self._unwrapped(self._complete_lines(chunk))
+            if lines:
+                self._check_gap(lines)
+                return lines
+        return self._end_line() if self.ended else b""
 
     # --- for subclasses ---------------------------------------------------------------
 
     def _open(self) -> None:
-        """Open what is read, and register it with `_ready`."""
+        """Open the input, and register it with `_ready`."""
         raise NotImplementedError
 
     def _close(self) -> None:
-        """Close what is read."""
+        """Close the input."""
         raise NotImplementedError
 
     def _read(self) -> bytes:
-        """Return what waits, PIECE at most, without waiting; set `ended` at the end."""
+        """Return at most CHUNK bytes that wait, without waiting; set `ended` at the end."""
         raise NotImplementedError
 
-    def _cut_off(self) -> bytes:
+    def _end_line(self) -> bytes:
         """Return the start of a line whose end will not come, as a line."""
         tail, self._tail = self._tail, b""
         return tail + b"\n" if tail else b""
 
-    def _notice(self, name: str, message: str, severity: str = "medium") -> None:
-        self._noticed.append(Noticed(Finding("auditsense.tamper.source", name, severity, message)))
+    def _report(self, name: str, message: str, severity: str = "medium") -> None:
+        self._changes.append(Noticed(Finding("auditsense.tamper.source", name, severity, message)))
 
-    def _broken(self) -> None:
-        """Remember where the text broke off, to say what did not come."""
+    def _mark_break(self) -> None:
+        """Remember where the text broke off, to report missing events."""
         if self._last_serial is None:
             serials = _SERIAL.findall(self._recent)
             self._last_serial = int(serials[-1]) if serials else None
 
-    # --- own ---------------------------------------------------------------------------
+    # --- internal ----------------------------------------------------------------------
 
     def _unwrapped(self, lines: bytes) -> bytes:
-        if lines and not self._looked:
-            self._looked = True
+        if lines and not self._format_checked:
+            self._format_checked = True
             self._unwrapper = unwrapper_for(
                 lines,
                 this_host(),
@@ -176,29 +167,30 @@ class Text:
             )
         return lines if self._unwrapper is None else self._unwrapper.feed(lines)
 
-    def _across(self, whole: bytes) -> None:
-        if self._last_serial is not None and (found := _SERIAL.search(whole)):
-            before, after = self._last_serial, int(found[1])
+    def _check_gap(self, lines: bytes) -> None:
+        """Report events that are missing across a break."""
+        if self._last_serial is not None and (match := _SERIAL.search(lines)):
+            before, after = self._last_serial, int(match[1])
             if after - before > 1:
-                self._notice(
+                self._report(
                     "Records Did Not Come",
                     f"{after - before - 1} events between serial {before} and {after} were not in the text; "
                     "some may never have been meant for it",
                 )
             self._last_serial = None
-        self._recent = whole[-PIECE // 8 :]
+        self._recent = lines[-CHUNK // 8 :]
 
-    def _whole(self, piece: bytes) -> bytes:
-        end = piece.rfind(b"\n") + 1
+    def _complete_lines(self, chunk: bytes) -> bytes:
+        end = chunk.rfind(b"\n") + 1
         if not end:
-            self._tail += piece
+            self._tail += chunk
             if len(self._tail) > _LONGEST_TAIL:
-                return self._cut_off()
+                return self._end_line()
             return b""
-        whole, self._tail = self._tail + piece[:end], piece[end:]
-        return whole
+        lines, self._tail = self._tail + chunk[:end], chunk[end:]
+        return lines
 
-    def _shut(self) -> None:
+    def _close_all(self) -> None:
         self._close()
         if self._ready is not None:
             self._ready.close()

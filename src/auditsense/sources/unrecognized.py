@@ -1,4 +1,4 @@
-"""Say what an input is when it is no audit log: by its first bytes, or by a line that is no record."""
+"""Describe an input that is not an audit log, by its first bytes or by a line that is not a record."""
 
 from __future__ import annotations
 
@@ -73,30 +73,31 @@ _TEXTS = (
         "a record whose stamp cannot be read",
     ),
 )
-_PATTERNS = tuple((re.compile(pattern), what) for pattern, what in _TEXTS)
+_PATTERNS = tuple((re.compile(pattern), description) for pattern, description in _TEXTS)
 
 
 def describe_binary(name: str, start: bytes) -> str:
-    """Return what an input is that begins so and cannot be read, and what to do; "": none that is known."""
-    for magic, what in _BINARY:
+    """Return the format of an unreadable input that starts with these bytes, and a remedy; "": unknown."""
+    for magic, description in _BINARY:
         if start.startswith(magic):
-            return what
+            return description
     program = ""
     if start.startswith(b"LPKSHHRH"):
-        what, program = "a journal of systemd", f"journalctl --file {name} _TRANSPORT=audit -o export"
+        description, program = "a journal of systemd", f"journalctl --file {name} _TRANSPORT=audit -o export"
     elif start[257:262] == b"ustar":
-        what, program = "a tar archive", f"tar -xOf {name}"
+        description, program = "a tar archive", f"tar -xOf {name}"
     else:
         encoding = next((code for mark, code in _ENCODINGS if mark.match(start)), "")
-        what, program = f"{encoding[:6]} text", f"iconv -f {encoding} -t UTF-8 {name}" if encoding else ""
-    return f"{what}; use {program} | auditsense replay -" if program else ""
+        description = f"{encoding[:6]} text"
+        program = f"iconv -f {encoding} -t UTF-8 {name}" if encoding else ""
+    return f"{description}; use {program} | auditsense replay -" if program else ""
 
 
 def describe_line(line: bytes) -> str:
-    """Return what a line is that is no record, and what to do; "": nothing that is known."""
-    for pattern, what in _PATTERNS:
+    """Return the format of a line that is not a record, and a remedy; "": unknown."""
+    for pattern, description in _PATTERNS:
         if pattern.match(line):
-            return what
+            return description
     if _RECORD.search(line):
         return (
             "a record behind other text than a header of the kernel or of an audit daemon; "
@@ -112,8 +113,8 @@ def shown(line: bytes) -> str:
 
 
 def unread(malformed: int, lines: int, first: bytes) -> str:
-    """Return a sentence about lines that are no record."""
-    what = describe_line(first)
+    """Return a sentence about lines that are not records."""
+    description = describe_line(first)
     noun, verb = ("line" if lines == 1 else "lines"), ("is" if malformed == 1 else "are")
-    said = f"{malformed} of {lines} {noun} {verb} no audit record; the first: {shown(first)}"
-    return f"{said} ({what})" if what else said
+    sentence = f"{malformed} of {lines} {noun} {verb} no audit record; the first: {shown(first)}"
+    return f"{sentence} ({description})" if description else sentence

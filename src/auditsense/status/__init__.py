@@ -1,1 +1,1 @@
-"""What a running sensor says of itself when asked: settings, socket, document, and who reads it."""
+"""Status of a running sensor: settings, server, document, client and table."""

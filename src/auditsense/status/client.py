@@ -1,4 +1,4 @@
-"""The asking side of the control socket."""
+"""Client of the status socket."""
 
 from __future__ import annotations
 
@@ -16,52 +16,50 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DEFAULT_TIMEOUT_S: Final = 5.0
-"""A sensor answers between two batches of records; this is how long that may take."""
+"""A sensor answers between two batches of records."""
 _LONGEST: Final = 1 << 20
 
 
 class NotRunningError(AuditSenseError):
-    """Nobody answers there."""
+    """No sensor listens at this path."""
 
 
 def ask(path: Path, timeout_s: float = DEFAULT_TIMEOUT_S) -> dict[str, Any]:
-    """Ask a running sensor how it is.
+    """Request the status of a running sensor.
 
     Args:
-        path: of its control socket.
-        timeout_s: the longest wait for the whole answer, in seconds.
+        path: of its status socket.
+        timeout_s: longest wait for the complete answer, in seconds.
 
     Returns:
         The document of `status.snapshot`.
 
     Raises:
-        NotRunningError: nobody listens there.
-        AuditSenseError: not allowed, no answer in time, or one that is none.
+        NotRunningError: no sensor listens there.
+        AuditSenseError: not allowed, no answer in time, or an unexpected one.
     """
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asked:
-            # Not settimeout: to connect to a socket whose queue is full fails at once then.
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            # Not settimeout: it would make connect() fail at once on a full queue.
             for option in (socket.SO_SNDTIMEO, socket.SO_RCVTIMEO):
-                asked.setsockopt(socket.SOL_SOCKET, option, _timeval(timeout_s))
-            asked.connect(bytes(path))
-            if peer_user(asked) not in {0, os.geteuid()}:
-                raise AuditSenseError(f"what answers at {path} is not root's: not believed")
-            answer = _all_of(asked, time.monotonic() + timeout_s)
+                connection.setsockopt(socket.SOL_SOCKET, option, _timeval(timeout_s))
+            connection.connect(bytes(path))
+            if peer_user(connection) not in {0, os.geteuid()}:
+                raise AuditSenseError(f"refusing to trust {path}: the process listening there is not root's")
+            answer = _receive(connection, time.monotonic() + timeout_s)
     except PermissionError:
-        raise AuditSenseError(f"not allowed to ask at {path}: only root is") from None
+        raise AuditSenseError(f"not allowed to connect to {path}: only root is") from None
     except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
-        raise NotRunningError(
-            f"no sensor answers at {path}; auditsense doctor says how this host is"
-        ) from None
+        raise NotRunningError(f"no sensor answers at {path}; auditsense doctor diagnoses this host") from None
     except (TimeoutError, BlockingIOError):
         raise AuditSenseError(f"the sensor at {path} did not answer within {timeout_s:g} s") from None
     except OSError as error:
-        raise AuditSenseError(f"cannot ask at {path}: {error.strerror or error}") from None
+        raise AuditSenseError(f"cannot connect to {path}: {error.strerror or error}") from None
     try:
         document: dict[str, Any] = json.loads(answer)
         document["version"] += 0
     except (ValueError, LookupError, TypeError, RecursionError):
-        raise AuditSenseError(f"the answer at {path} is none of a sensor; is it another program?") from None
+        raise AuditSenseError(f"unexpected answer at {path}; is another program listening there?") from None
     return document
 
 
@@ -69,9 +67,9 @@ def _timeval(seconds: float) -> bytes:
     return struct.pack("@ll", int(seconds), int(seconds % 1 * 1e6))
 
 
-def _all_of(asked: socket.socket, deadline_s: float) -> bytes:
+def _receive(connection: socket.socket, deadline_s: float) -> bytes:
     answer = b""
-    while chunk := asked.recv(1 << 16):
+    while chunk := connection.recv(1 << 16):
         answer += chunk
         if len(answer) > _LONGEST or time.monotonic() > deadline_s:
             raise TimeoutError

@@ -1,4 +1,4 @@
-"""Where a running sensor may be asked how it is."""
+"""Settings of the status socket."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ class StatusSettings:
     """The table `[status]`.
 
     Attributes:
-        socket: the control socket, an absolute path of at most 107 bytes; None: there is none.
+        socket: an absolute path of at most 107 bytes; None: no socket.
     """
 
     socket: Path | None = DEFAULT_SOCKET
 
     @classmethod
     def of(cls, socket: str | None = None) -> StatusSettings:
-        """Make settings of plain values.
+        """Make settings from plain values.
 
         Args:
-            socket: a path; "off": none; None: the usual one.
+            socket: a path; "off": none; None: the default.
 
         Raises:
-            UsageError: it is no path for a socket.
+            UsageError: not a path for a socket.
         """
         if socket is None:
             return cls()

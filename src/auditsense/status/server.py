@@ -1,11 +1,12 @@
-"""The control socket of a running sensor: whoever may connect gets one answer, and that is all.
+"""The status socket of a running sensor: each client gets one answer, and the connection is closed.
 
-Rule 1: nothing is kept of a client. An answer goes into the client's own buffer at once and the connection is
-        closed; who does not read it, or what does not fit, costs the sensor nothing.
-Rule 2: nothing waits, and a few answers at most are given before the records have their turn again.
-Rule 3: root only: the folder and all those above it, the file, and then the credentials that the kernel took
-        down (SO_PEERCRED).
-Rule 4: nothing is read from a client. There is nothing to ask but the one question.
+No state per client: the answer goes into the client's buffer at once, and one that does not fit is dropped.
+A client that does not read costs the sensor nothing.
+
+Nothing blocks, and a few answers at most are sent before records are read again. Nothing is read from a
+client.
+
+Root only: the folder and all folders above it, the file, and the client's credentials (SO_PEERCRED).
 """
 
 from __future__ import annotations
@@ -26,57 +27,57 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-_WAITING: Final = 8  # connections the kernel keeps until they are accepted; more wait or are refused
+_BACKLOG: Final = 8  # connections that the kernel queues; more wait or are refused
 _AT_ONCE: Final = 4
 _CREDENTIALS: Final = struct.Struct("=iII")  # struct ucred: pid, uid, gid
-_NOT_OURS: Final = 0o022
+_WRITABLE_BY_OTHERS: Final = 0o022
 
 
-class ControlError(AuditSenseError):
-    """There can be no control socket here."""
+class StatusSocketError(AuditSenseError):
+    """The status socket cannot be created."""
 
 
-class ControlTakenError(ControlError):
+class StatusSocketTakenError(StatusSocketError):
     """Another sensor answers at this path."""
 
 
-class Control:
-    """A control socket. A context manager: the file is there from entering to leaving.
+class StatusServer:
+    """A status socket. A context manager: the file exists while it is entered.
 
     Args:
-        path: of the socket. Its folder is made with mode 0700 where it is missing.
-        answer: makes the answer, some kilobytes; called when somebody asks.
+        path: of the socket. A missing folder is created with mode 0700.
+        answer: makes the answer, some kilobytes; called per client.
 
     Attributes:
         answered: clients that got an answer.
         refused: clients that are not root, and those that an answer did not reach.
 
     Raises (on entering):
-        ControlTakenError: a living process answers there.
-        ControlError: the path is something else, or others may write its folder.
+        StatusSocketTakenError: a living process answers there.
+        StatusSocketError: the path is something else, or others may write its folder.
     """
 
-    def __init__(self, path: Path, answer: Callable[[], bytes]) -> None:
+    def __init__(self, path: Path, answer: Callable[[], bytes] = bytes) -> None:
         self.path = path
+        self.answer = answer
         self.answered = 0
         self.refused = 0
-        self._answer = answer
         self._users = {0, os.geteuid()}
         self._socket: socket.socket | None = None
         self._file: tuple[int, int] | None = None
-        self._made_folder = False
+        self._folder_created = False
 
     def __enter__(self) -> Self:
-        """Make the socket. Before privileges are given up: the folder is root's."""
+        """Create the socket. Before privileges are dropped: the folder is root's."""
         try:
-            self._make_folder()
+            self._prepare_folder()
             with _locked(self.path.parent):
                 self._replace_stale()
                 self._listen()
         except OSError as error:
             self.close()
-            raise ControlError(
-                f"cannot make the status socket {self.path}: {error.strerror or error}"
+            raise StatusSocketError(
+                f"cannot create the status socket {self.path}: {error.strerror or error}"
             ) from None
         except BaseException:
             self.close()
@@ -94,29 +95,29 @@ class Control:
         self.remove()
 
     def remove(self) -> None:
-        """Remove the file while it is this socket's. Never raises."""
+        """Remove the file if it is still this socket's. Never raises."""
         if self._file is None:
             return
         with suppress(OSError):
-            found = self.path.lstat()
-            if (found.st_dev, found.st_ino) == self._file:
+            status = self.path.lstat()
+            if (status.st_dev, status.st_ino) == self._file:
                 self.path.unlink()
-        if self._made_folder:
+        if self._folder_created:
             with suppress(OSError):
                 self.path.parent.rmdir()
 
     def fileno(self) -> int:
-        """Return the descriptor that is readable when somebody asks; -1 when there is none."""
+        """Return the descriptor that is readable when a client connects; -1 when closed."""
         return self._socket.fileno() if self._socket is not None else -1
 
     def serve(self) -> None:
-        """Answer who waits, a few at most. Never blocks, never raises."""
+        """Answer a few waiting clients. Never blocks, never raises."""
         for _ in range(_AT_ONCE):
             if self._socket is None:
                 return
             try:
                 client, _address = self._socket.accept()
-            except OSError:  # nobody waits any more, or there are no descriptors left: asked again later
+            except OSError:  # no client waits, or no descriptors are left: retried later
                 return
             with client:
                 self._serve(client)
@@ -127,93 +128,94 @@ class Control:
             if peer_user(client) not in self._users:
                 self.refused += 1
                 return
-            answer = self._answer()
-            # At once or not at all: a client sees by the missing end of the line that it got a part.
+            answer = self.answer()
+            # No retry: a client notices a partial answer by the missing end of the line.
             if client.send(answer) == len(answer):
                 self.answered += 1
             else:
                 self.refused += 1
-        except (OSError, AuditSenseError):  # it has gone, or the sensor is leaving
+        except (OSError, AuditSenseError):  # the client is gone, or the sensor is closing
             self.refused += 1
 
-    def _make_folder(self) -> None:
+    def _prepare_folder(self) -> None:
         folder = self.path.parent
         try:
             above = open_folder(str(folder.parent), alone=True)
             try:
                 refuse_replaceable(str(folder.parent), os.fstat(above))
-                self._make_or_check(folder, above)
+                self._create_or_check(folder, above)
             finally:
                 os.close(above)
         except UsageError as error:
             place = str(error).partition(": ")
-            raise ControlError(
-                f"cannot make the status socket {self.path}: {place[0]}: {place[2].partition('; ')[0]}; "
+            raise StatusSocketError(
+                f"cannot create the status socket {self.path}: {place[0]}: {place[2].partition('; ')[0]}; "
                 "choose a folder that is root's alone"
             ) from None
 
-    def _make_or_check(self, folder: Path, above: int) -> None:
+    def _create_or_check(self, folder: Path, above: int) -> None:
         with suppress(FileExistsError):
             if folder.name:  # it is not /
                 os.mkdir(folder.name, mode=0o700, dir_fd=above)
-                self._made_folder = True
-        found = os.stat(folder.name or ".", dir_fd=above, follow_symlinks=False)
-        if not stat.S_ISDIR(found.st_mode):
-            raise ControlError(f"cannot make the status socket {self.path}: {folder} is no folder")
-        if found.st_uid not in self._users or found.st_mode & _NOT_OURS:
-            raise ControlError(
-                f"cannot make the status socket {self.path}: others may write {folder}; "
+                self._folder_created = True
+        status = os.stat(folder.name or ".", dir_fd=above, follow_symlinks=False)
+        if not stat.S_ISDIR(status.st_mode):
+            raise StatusSocketError(f"cannot create the status socket {self.path}: {folder} is not a folder")
+        if status.st_uid not in self._users or status.st_mode & _WRITABLE_BY_OTHERS:
+            raise StatusSocketError(
+                f"cannot create the status socket {self.path}: others may write {folder}; "
                 "choose a folder that is root's alone"
             )
 
     def _replace_stale(self) -> None:
-        """Remove what a dead sensor left at the path."""
+        """Remove the socket of a dead sensor."""
         try:
-            found = self.path.lstat()
+            status = self.path.lstat()
         except FileNotFoundError:
             return
-        if not stat.S_ISSOCK(found.st_mode):
-            raise ControlError(f"{self.path} is there and is no socket; remove it, or choose another path")
+        if not stat.S_ISSOCK(status.st_mode):
+            raise StatusSocketError(
+                f"{self.path} exists and is not a socket; remove it, or choose another path"
+            )
         if answers(self.path):
-            raise ControlTakenError(f"another sensor answers at {self.path}")
+            raise StatusSocketTakenError(f"another sensor answers at {self.path}")
         self.path.unlink()
 
     def _listen(self) -> None:
-        made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        self._socket = made
-        before = os.umask(0o177)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        umask = os.umask(0o177)
         try:
-            made.bind(bytes(self.path))
+            self._socket.bind(bytes(self.path))
         finally:
-            os.umask(before)
-        found = self.path.lstat()
-        self._file = (found.st_dev, found.st_ino)
-        made.listen(_WAITING)
+            os.umask(umask)
+        status = self.path.lstat()
+        self._file = (status.st_dev, status.st_ino)
+        self._socket.listen(_BACKLOG)
 
 
 def discard(path: Path) -> None:
-    """Remove a socket that nobody answers at, for whoever outlives a sensor. Never raises."""
+    """Remove the socket of a dead sensor, for a process that outlives it. Never raises."""
     with suppress(OSError):
         if stat.S_ISSOCK(path.lstat().st_mode) and not answers(path):
             path.unlink()
 
 
 def answers(path: Path) -> bool:
-    """Tell whether a living process listens on a socket."""
+    """Return whether a living process listens on a socket."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as probe:
         return probe.connect_ex(bytes(path)) not in {errno.ECONNREFUSED, errno.ENOENT}
 
 
 def peer_user(connection: socket.socket) -> int:
-    """Return the effective user of the process at the other end, as it was when it connected or listened."""
-    found = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    _pid, user, _group = _CREDENTIALS.unpack(found)
+    """Return the effective user of the peer at the time it connected or listened."""
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    _pid, user, _group = _CREDENTIALS.unpack(credentials)
     return int(user)
 
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Keep two sensors from replacing the same stale socket."""
+    """Prevent two sensors from replacing the same stale socket."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

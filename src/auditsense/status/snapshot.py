@@ -1,7 +1,7 @@
-"""How a running sensor is, as one document. docs/status.md lists its fields.
+"""The status document of a running sensor. docs/status.md lists its fields.
 
-Rule 1: nothing is asked of the kernel for it, and no file is opened: what the sensor found at its last look
-        (once a second) is said. A client cannot make it work.
+It reports the results of the last health check (once a second): no request to the kernel, no file. So a
+client cannot cause load.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from auditsense.sources.base import Source
 
 VERSION: Final = 1
-"""Of the document. Fields may be added to it; one that goes or changes its meaning is a new version."""
+"""Version of the document. Adding a field keeps it; removing or redefining one increments it."""
 _MOST_EXCEPTIONS: Final = 50
 _LONGEST_TEXT: Final = 200  # characters of each text of an exception; in JSON one may become six bytes
 _KERNEL: Final = (
@@ -34,18 +34,18 @@ _KERNEL: Final = (
 
 
 @dataclasses.dataclass(frozen=True)
-class Watched:
-    """What a status document is made of.
+class StatusContext:
+    """The objects that a status document describes.
 
     Attributes:
         sensor: while it is open.
         source: its source.
-        why: why it is no other source, in a few words; "": the usual one.
-        audit_rules: those that must be in force.
-        wall_s: seconds since 1970 UTC.
+        why: why it is not the usual source, in a few words; "": it is.
+        audit_rules: that must be active.
+        wall_s: returns seconds since 1970 UTC.
         self_test: None: none.
         limits: of the sensor.
-        sinks: gives the counters of the sinks, one object each.
+        sinks: returns the counters of the sinks, one object each.
     """
 
     sensor: Sensor
@@ -59,21 +59,22 @@ class Watched:
 
 
 class Snapshot:
-    """Makes the document. Made when the sensor begins to watch."""
+    """Makes the document. Created when the sensor starts."""
 
-    def __init__(self, watched: Watched) -> None:
-        self._of = watched
-        self._started_s = watched.wall_s()
+    def __init__(self, context: StatusContext) -> None:
+        self._context = context
+        self._started_s = context.wall_s()
 
     def document(self) -> dict[str, Any]:
-        """Return the document of this moment.
+        """Return the current document.
 
         Raises:
             ClosedError: the sensor is not open.
         """
-        sensor, source, limits = self._of.sensor, self._of.source, self._of.limits
-        stats, alerts, test = sensor.stats(), sensor.alert_counts, self._of.self_test
-        now_s = self._of.wall_s()
+        context = self._context
+        sensor, source, limits = context.sensor, context.source, context.limits
+        stats, alerts, test = sensor.stats(), sensor.alert_counts, context.self_test
+        now_s = context.wall_s()
         return {
             "version": VERSION,
             "auditsense": core_version(),
@@ -83,12 +84,12 @@ class Snapshot:
             "uptime_s": round(now_s - self._started_s, 3),
             "source": {
                 "name": source.name,
-                "why": self._of.why,
+                "why": context.why,
                 "owner": not source.audited,
                 "guardian": source.guardian.pid if source.guardian is not None else 0,
             },
-            "audit_rules": [*self._of.audit_rules],
-            "detections": [one.name for one in sensor.detector.detections],
+            "audit_rules": [*context.audit_rules],
+            "detections": [detection.name for detection in sensor.detector.detections],
             "kernel": _kernel(source),
             "counters": stats.as_dict(),
             "alerts": dataclasses.asdict(alerts),
@@ -98,7 +99,7 @@ class Snapshot:
             "losses": {"known": sensor.detector.lost, "by_cause": sensor.losses.by_cause()},
             "self_test": {"passed": test.passed, "failed": test.failed} if test is not None else None,
             "process": _process(sensor.detector.memory_bytes),
-            "sinks": [*self._of.sinks()],
+            "sinks": [*context.sinks()],
             "exceptions": _exceptions(sensor),
             "unknown_arches": [
                 {"arch": f"{arch:#x}", "records": count} for arch, count in stats.unknown_arches
@@ -116,10 +117,12 @@ def _kernel(source: Source) -> dict[str, int | None] | None:
 
 
 def _exceptions(sensor: Sensor) -> list[dict[str, object]]:
-    """Return what exceptions took; bounded, because an answer has to fit into the kernel's buffer."""
-    most = sorted(sensor.exceptions(), key=lambda one: -one[1])[:_MOST_EXCEPTIONS]
+    """Return the exceptions with the most events; bounded, because an answer has to fit into a buffer."""
+    most = sorted(sensor.exceptions(), key=lambda pair: -pair[1])[:_MOST_EXCEPTIONS]
     texts = ("detection", "comment", "origin")
-    return [{**one, **{name: str(one[name])[:_LONGEST_TEXT] for name in texts}} for one in excepted_by(most)]
+    return [
+        {**entry, **{name: str(entry[name])[:_LONGEST_TEXT] for name in texts}} for entry in excepted_by(most)
+    ]
 
 
 def _process(core_bytes: int) -> dict[str, int | float]:

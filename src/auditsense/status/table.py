@@ -1,4 +1,4 @@
-"""A status document as lines for a person, with rates where an earlier one is known."""
+"""Readable lines of a status document, with rates where an earlier one is known."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def table(now: Mapping[str, Any], before: Mapping[str, Any] | None = None) -> st
     """Return a document as lines "name  value", without the last line end.
 
     Args:
-        now: as `client.ask` returned it. What a document of another version lacks is left out.
-        before: an earlier one of the same sensor: then counters have rates.
+        now: returned by `client.ask`. Fields that another version lacks are left out.
+        before: an earlier one of the same sensor, for rates.
     """
     rows = [*_rows(now, before)]
     width = max(len(name) for name, _ in rows)
@@ -57,10 +57,11 @@ def _rows(now: Mapping[str, Any], before: Mapping[str, Any] | None) -> Iterator[
     for sink in now.get("sinks", ()):
         rest = ", ".join(f"{name} {value}" for name, value in sink.items() if name != "name")
         yield "sink", f"{sink.get('name', '?')}: {rest}"
-    for one in now.get("exceptions", ()):
-        yield "excepted", f"{one['events']} from {one['detection']}: {one['comment']} ({one['origin']})"
-    for one in now.get("unknown_arches", ()):
-        yield "no call table", f"architecture {one['arch']}: {one['records']} events"
+    for entry in now.get("exceptions", ()):
+        text = f"{entry['events']} from {entry['detection']}: {entry['comment']} ({entry['origin']})"
+        yield "excepted", text
+    for entry in now.get("unknown_arches", ()):
+        yield "no call table", f"architecture {entry['arch']}: {entry['records']} events"
     cpu = _cpu(now, before)
     yield "process", f"CPU {process.get('cpu_s', 0):.2f} s{cpu}, memory {_mib(process)} at most"
 
@@ -70,7 +71,7 @@ def _kernel(kernel: Mapping[str, Any] | None) -> Iterator[tuple[str, str]]:
         yield "kernel", "not asked yet"
         return
     enabled, failure = kernel["enabled"], kernel["failure"]
-    owner = f"process {kernel['pid']}" if kernel["pid"] else "nobody"
+    owner = f"process {kernel['pid']}" if kernel["pid"] else "none"
     audit = f"audit {_ENABLED.get(enabled, enabled)}, failure {_FAILURE.get(failure, failure)}"
     yield "kernel", f"{audit}, owner {owner}, lost {kernel['lost']}"
     limit = kernel["backlog_limit"] or "unlimited"
@@ -97,12 +98,12 @@ def _mib(process: Mapping[str, Any]) -> str:
 
 
 def span(seconds: float) -> str:
-    """Return a length of time in its two largest units."""
-    whole = int(seconds)
-    if whole < _MINUTE:
-        return f"{whole} s"
-    if whole < _HOUR:
-        return f"{whole // _MINUTE} min {whole % _MINUTE} s"
-    if whole < _DAY:
-        return f"{whole // _HOUR} h {whole % _HOUR // _MINUTE} min"
-    return f"{whole // _DAY} d {whole % _DAY // _HOUR} h"
+    """Return a duration in its two largest units."""
+    total = int(seconds)
+    if total < _MINUTE:
+        return f"{total} s"
+    if total < _HOUR:
+        return f"{total // _MINUTE} min {total % _MINUTE} s"
+    if total < _DAY:
+        return f"{total // _HOUR} h {total % _HOUR // _MINUTE} min"
+    return f"{total // _DAY} d {total % _DAY // _HOUR} h"

@@ -3,10 +3,18 @@
 from auditsense.testing.fake_clock import FakeClock
 from auditsense.testing.fake_kernel import FakeKernel
 from auditsense.testing.fake_source import FakeSource
-from auditsense.testing.records import Event, burst, call_event, datagram, datagrams, open_event, quoted
+from auditsense.testing.records import (
+    EventRecords,
+    burst,
+    call_event,
+    datagram,
+    datagrams,
+    open_event,
+    quoted,
+)
 
 __all__ = [
-    "Event",
+    "EventRecords",
     "FakeClock",
     "FakeKernel",
     "FakeSource",

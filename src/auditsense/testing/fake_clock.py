@@ -1,21 +1,19 @@
-"""A clock that stands until a test moves it."""
+"""A clock that a test moves."""
 
 from __future__ import annotations
 
 from typing import Final
 
-START_MS: Final = (
-    1_795_493_114_674  # what the records of this package are stamped with, unless told otherwise
-)
+START_MS: Final = 1_795_493_114_674  # default stamp of this package's records
 
 
 class FakeClock:
-    """A `Clock` for `Sensor(clock=…)`: bursts end, losses settle and checks come due when the test says so.
+    """A `Clock` for `Sensor(clock=…)`: bursts end, losses settle and checks are due as the test advances it.
 
-    It has two clocks, as a host has: one that never steps, and the wall clock, which `step` sets alone.
+    Like a host it has two clocks: a monotonic one, and the wall clock, which `step` sets alone.
 
     Args:
-        ms: what the wall clock shows, ms since 1970 UTC.
+        ms: wall clock at the start, ms since 1970 UTC.
     """
 
     def __init__(self, ms: int = START_MS) -> None:
@@ -23,24 +21,24 @@ class FakeClock:
         self._monotonic_ms = 1000
 
     def advance(self, seconds: float) -> None:
-        """Let time pass on both clocks, 0 or more seconds, to the millisecond.
+        """Advance both clocks by 0 or more seconds, to the millisecond.
 
         Raises:
-            ValueError: time does not run backwards; `step` sets the wall clock back.
+            ValueError: *seconds* is negative; `step` sets the wall clock back.
         """
         if seconds < 0:
-            raise ValueError(f"time does not run backwards: {seconds} s")
+            raise ValueError(f"cannot advance by {seconds} s; step() sets the wall clock back")
         self.ms += round(seconds * 1000)
         self._monotonic_ms += round(seconds * 1000)
 
     def step(self, seconds: float) -> None:
-        """Set the wall clock ahead, or back with negative seconds; no time passes."""
+        """Set the wall clock ahead, or back with negative seconds; the monotonic clock stays."""
         self.ms += round(seconds * 1000)
 
     def wall_ms(self) -> int:
-        """Return what the wall clock shows, ms since 1970 UTC."""
+        """Return the wall clock, ms since 1970 UTC."""
         return self.ms
 
     def monotonic_s(self) -> float:
-        """Return seconds since shortly before it was made."""
+        """Return the monotonic clock in seconds; 1 at the start."""
         return self._monotonic_ms / 1000

@@ -1,14 +1,14 @@
 """A kernel audit subsystem in memory, for tests that must not touch the real one.
 
-`FakeKernel` stands where the netlink socket stands::
+`FakeKernel` replaces the netlink socket::
 
     kernel = FakeKernel(enabled=1)
     with Commands(kernel) as commands:
         commands.set(StatusField.BACKLOG_WAIT_TIME, 0)
     assert kernel.backlog_wait_time == 0
 
-It answers as a 6.18 kernel was seen to answer, errno for errno, to the
-commands this package sends. It makes no records of its own: a test sends them, to whatever listens::
+It answers this package's commands as a 6.18 kernel does, errno for errno. It creates no records; a test
+sends them to the source that listens::
 
     with Sensor(source=Unicast(commands=Commands(kernel))) as sensor:
         kernel.send(*burst(10))
@@ -31,12 +31,12 @@ from auditsense.testing.fake_records import FakeRecords
 from auditsense.testing.records import datagrams_of
 
 if TYPE_CHECKING:
-    from auditsense.testing.records import Event
+    from auditsense.testing.records import EventRecords
 
 __all__ = ["FakeKernel"]
 
 _PREPEND: Final = 0x10
-_LAST_MASK_WORD: Final = 12 + 63 * 4  # behind flags, action, field_count
+_LAST_MASK_WORD: Final = 12 + 63 * 4  # after flags, action, field_count
 _CLASS_BITS: Final = 0xFFFF0000  # of that word: syscall classes, expanded when a rule is added
 _MAX_WAIT_JIFFIES: Final = 600 * 250
 _SETTABLE: Final = 0x7F
@@ -48,24 +48,21 @@ class FakeKernel:
     """In-memory audit state; a `kernel.transport.Transport`.
 
     Args:
-        enabled, failure, pid, rate_limit, backlog_limit, backlog_wait_time:
-            The settings to begin with, as in `AuditStatus`. The defaults are
-            those of a freshly booted machine.
+        enabled, failure, pid, rate_limit, backlog_limit, backlog_wait_time: initial settings, as in
+            `AuditStatus`. The defaults are those of a freshly booted machine.
         rules: `struct audit_rule_data` as bytes, in list order.
-        caller_pid: The process the commands come from.
-        alive: Processes that live; an owner that is not among them is dead,
-            and its registration lapses when another process registers.
-        status_bytes: Length of the status this kernel sends; old ones send less.
+        caller_pid: the process that the commands come from.
+        alive: living processes; the registration of any other owner lapses when another process registers.
+        status_bytes: length of the status that this kernel sends; old kernels send less.
 
     Attributes:
-        log: One readable line a command, those that failed included.
-        records: Where `Unicast` and `Multicast` over this kernel get their records from.
-        before, after: Commands by position (0 is the first) whose arrival
-            calls a function, before or after the kernel has acted. The
-            function raises what the caller is to see; see `fail_at`.
+        log: one readable line per command, failed ones included.
+        records: the record sockets of `Unicast` and `Multicast` over this kernel.
+        before, after: functions by the position of a command (0 is the first), called before or after the
+            kernel acts on it. The function raises the caller's error; see `fail_at`.
     """
 
-    def __init__(  # noqa: PLR0913  (each is one setting of the kernel)
+    def __init__(  # noqa: PLR0913 - each is one setting of the kernel
         self,
         *,
         enabled: int = 0,
@@ -96,44 +93,44 @@ class FakeKernel:
         self.before: dict[int, Interruption] = {}
         self.after: dict[int, Interruption] = {}
 
-    # --- what a test does ------------------------------------------------------
+    # --- for tests -------------------------------------------------------------
 
-    def fail_at(self, position: int, what: int | BaseException, *, acted: bool = False) -> None:
-        """Let the command at *position* (counted from the first ever) fail.
+    def fail_at(self, position: int, error: int | BaseException, *, acted: bool = False) -> None:
+        """Make the command at *position* fail.
 
         Args:
-            position: Index into `log` that the command will have.
-            what: An errno, or the exception to raise.
-            acted: The kernel carries the command out first; only the answer fails.
+            position: index into `log` that the command will have.
+            error: an errno, or the exception to raise.
+            acted: the kernel executes the command first; only the reply fails.
         """
 
         def fail() -> None:
-            raise _refusal(what) if isinstance(what, int) else what
+            raise _refusal(error) if isinstance(error, int) else error
 
         (self.after if acted else self.before)[position] = fail
 
     def stay_silent_at(self, position: int, *, acted: bool = False) -> None:
-        """Let the command at *position* go unanswered, as after a deadline."""
+        """Leave the command at *position* without a reply, as after a deadline."""
         silence = KernelCommandError("the kernel's audit did not answer within 2 s")
         self.fail_at(position, silence, acted=acted)
 
-    def send(self, *given: Event | bytes) -> None:
+    def send(self, *events: EventRecords | bytes) -> None:
         """Send events, or single datagrams, to the source over this kernel, entered or not yet."""
-        self.records.send(datagrams_of(given))
+        self.records.send(datagrams_of(events))
 
     def register(self) -> None:
         """Register the caller as owner, as `sources.netlink.register` does on its socket."""
         self._command(f"register {self.caller_pid}", lambda: self._set_pid(self.caller_pid))
 
     def host_state(self) -> tuple[int | tuple[bytes, ...], ...]:
-        """Everything a takeover may change, for comparing before and after."""
+        """Return everything a takeover may change, for comparing before and after."""
         settings = (self.enabled, self.failure, self.pid, self.rate_limit, self.backlog_limit)
         return (*settings, self.backlog_wait_time, tuple(self.rules))
 
     # --- Transport -------------------------------------------------------------
 
     def request(self, kind: int, payload: bytes, *, ack: bool) -> list[Reply]:
-        """Carry one command out. GET and LIST ask for no ACK, the others do."""
+        """Execute one command. GET and LIST request no ACK, the others do."""
         if self.closed:
             raise ClosedError("the audit command socket is closed")
         if ack == (kind in {commands.AUDIT_GET, commands.AUDIT_LIST_RULES}):
@@ -159,7 +156,7 @@ class FakeKernel:
         """Refuse all further commands."""
         self.closed = True
 
-    # --- what the kernel does --------------------------------------------------
+    # --- the kernel's side -----------------------------------------------------
 
     def _command(self, text: str, act: Callable[[], object]) -> None:
         position = len(self.log)
@@ -180,7 +177,7 @@ class FakeKernel:
         mask, enabled, failure, pid, rate, limit, _lost, _backlog, _features, wait, _actual = words
         if mask & ~_SETTABLE:
             raise _refusal(errno.EINVAL)
-        # Field by field, each kept although a later one is refused: not atomic.
+        # Not atomic: fields before a refused one stay changed.
         if mask & 0x01:
             self._change("enabled", enabled, valid=enabled <= Enabled.LOCKED)
         if mask & 0x02:
@@ -233,7 +230,7 @@ class FakeKernel:
 
 
 def _listed(rule: bytes) -> bytes:
-    """Return a rule as the kernel keeps and lists it: no PREPEND, no class bits."""
+    """Return a rule as the kernel stores and lists it: no PREPEND, no class bits."""
     data = bytearray(rule)
     for offset, clear in ((0, _PREPEND), (_LAST_MASK_WORD, _CLASS_BITS)):
         (word,) = struct.unpack_from("=I", data, offset)

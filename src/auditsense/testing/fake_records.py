@@ -1,7 +1,7 @@
-"""The side of a `FakeKernel` that records come on: a local socket where the kernel's would be.
+"""The record sockets of a `FakeKernel`.
 
-What is sent waits in a list; the socket is there to be waited for. It is connected to itself, so that
-whoever closes it has closed everything.
+Datagrams wait in a list; the local socket only signals them. It is connected to itself, so closing it closes
+everything.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ if TYPE_CHECKING:
 
 
 class FakeRecords:
-    """What `sources.netlink` is for the real kernel.
+    """A replacement of `sources.netlink`.
 
     Args:
-        consent: registers the caller as owner, or raises what the kernel answers.
+        register: registers the caller as owner, or raises the kernel's error.
 
     Attributes:
-        joined: sockets that an owner has made hear what all readers hear.
+        joined: sockets of an owner that joined the multicast group.
         dropped: how often a socket was full.
     """
 
-    def __init__(self, consent: Callable[[], object]) -> None:
+    def __init__(self, register: Callable[[], object]) -> None:
         self.joined: list[socket.socket] = []
         self.dropped = 0
-        self._consent = consent
-        self._unsent: frozenset[int] = frozenset()
+        self._register = register
+        self._filtered: frozenset[int] = frozenset()
         self._waiting: list[bytes] = []
         self._socket: socket.socket | None = None
 
     def send(self, datagrams: Iterable[bytes]) -> None:
-        """Let them wait for whoever listens, now or later."""
+        """Queue datagrams for the listener, present or future."""
         self._waiting += datagrams
         if self._waiting and self._socket is not None and self._socket.fileno() >= 0:
-            with suppress(BlockingIOError):  # it is readable already
+            with suppress(BlockingIOError):  # already readable
                 self._socket.send(b"!")
 
     # --- as in sources.netlink -----------------------------------------------------
@@ -49,14 +49,14 @@ class FakeRecords:
     def open_data_socket(self, _receive_buffer_bytes: int) -> socket.socket:
         """Return a socket for `register`."""
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-        sock.bind("")  # to a name that the system chooses, in no folder
+        sock.bind("")  # an abstract address that the system chooses
         sock.connect(sock.getsockname())
         self._socket = sock
-        self._unsent = frozenset()
+        self._filtered = frozenset()
         return sock
 
     def open_multicast_socket(self, receive_buffer_bytes: int) -> socket.socket:
-        """Return a socket that hears everything."""
+        """Return a socket that receives every record."""
         sock = self.open_data_socket(receive_buffer_bytes)
         self.send(())
         return sock
@@ -68,7 +68,7 @@ class FakeRecords:
             SocketTakenError: another process is.
         """
         try:
-            self._consent()
+            self._register()
         except KernelCommandError as problem:
             if problem.errno == errno.EEXIST:
                 raise SocketTakenError("another process owns the audit socket of this FakeKernel") from None
@@ -76,23 +76,23 @@ class FakeRecords:
         self.send(())
         return []
 
-    def join(self, sock: socket.socket) -> None:
-        """Note that the socket hears everything from now on."""
+    def join_multicast(self, sock: socket.socket) -> None:
+        """Add the socket to `joined`."""
         self.joined.append(sock)
 
-    def keep_out(self, _sock: socket.socket, types: Iterable[int]) -> None:
-        """Leave records of these types out."""
-        self._unsent = frozenset(types)
+    def filter_out(self, _sock: socket.socket, types: Iterable[int]) -> None:
+        """Keep records of these types out."""
+        self._filtered = frozenset(types)
 
     def socket_drops(self, _sock: socket.socket) -> int:
         """Return `dropped`."""
         return self.dropped
 
-    def came(self, sock: socket.socket | None) -> list[bytes]:
-        """Return what waits, and make the socket unreadable again."""
+    def take_early(self, sock: socket.socket | None) -> list[bytes]:
+        """Return the waiting datagrams, and make the socket unreadable again."""
         if sock is not None:
             with suppress(BlockingIOError):
                 while sock.recv(64):
                     pass
-        came, self._waiting = self._waiting, []
-        return [one for one in came if struct.unpack_from("=H", one, 4)[0] not in self._unsent]
+        waiting, self._waiting = self._waiting, []
+        return [data for data in waiting if struct.unpack_from("=H", data, 4)[0] not in self._filtered]

@@ -1,4 +1,4 @@
-"""A source whose kernel is the test.
+"""A source in memory; the test sends its records.
 
 source = FakeSource()
 with Sensor(source=source) as sensor:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from auditsense.kernel.guardian import Guardian
     from auditsense.kernel.watch import Noticed
-    from auditsense.testing.records import Event
+    from auditsense.testing.records import EventRecords
 
 
 class FakeSource:
@@ -29,62 +29,64 @@ class FakeSource:
     Its descriptor becomes readable when something is sent, so every way to wait for a sensor works.
 
     Args:
-        audited: whether the sensor is to think that its own process is reported too.
+        audited: whether the kernel audits the sensor's process as well.
 
     Attributes:
-        lost: records that the kernel says it lost.
-        dropped: records that found the socket full.
-        noticed: changes of the kernel's audit that the next check finds.
-        audit_rules: those that a reload asked for.
-        entered, left: how often the host was taken over, and put back.
+        lost: records that the kernel reports as lost.
+        dropped: records that were lost because the socket was full.
+        noticed: changes of the kernel's audit that the next check reports.
+        audit_rules: added by a reload.
+        entered, left: how often the host was taken over, and restored.
+        unneeded: record types that the sensor does not need; `send` omits them.
     """
 
     name = "fake"
     only_kernel = False
+    restored: tuple[str, ...] = ()
+    guardian: Guardian | None = None
 
     def __init__(self, *, audited: bool = False) -> None:
         self.audited = audited
-        self.unsent: frozenset[int] = frozenset()
-        self.drain: Callable[[], object] | None = None
-        self.put_back: tuple[str, ...] = ()
-        self.guardian: Guardian | None = None
+        self.unneeded: frozenset[int] = frozenset()
         self.lost = 0
         self.dropped = 0
         self.noticed: list[Noticed] = []
         self.audit_rules: list[str] = []
         self.entered = 0
         self.left = 0
+        self._drain: Callable[[], object] | None = None
         self._sent: list[bytes] = []
         self._pair: tuple[socket.socket, socket.socket] | None = None
 
-    def send(self, *given: Event | bytes) -> None:
-        """Send events, or single datagrams, as the kernel would; record types in `unsent` stay away.
+    def send(self, *events: EventRecords | bytes) -> None:
+        """Send events, or single datagrams, as the kernel would; without record types in `unneeded`.
 
         May be called before the source is entered, and from another thread.
 
         Raises:
             UsageError: something is neither an event nor a datagram.
         """
-        for datagram in datagrams_of(given):
+        for datagram in datagrams_of(events):
             (kind,) = struct.unpack_from("=H", datagram, 4)
-            if kind not in self.unsent:
+            if kind not in self.unneeded:
                 self._sent.append(datagram)
         if self._pair is not None:
-            with suppress(BlockingIOError):  # it is readable already
+            with suppress(BlockingIOError):  # already readable
                 self._pair[1].send(b"!")
 
-    @property
-    def early(self) -> list[bytes]:
-        """What was sent and not taken. To read it makes the descriptor unreadable again."""
+    def attach(self, drain: Callable[[], object], unneeded: frozenset[int] = frozenset()) -> None:
+        """See `Source.attach`."""
+        self._drain = drain
+        self.unneeded = unneeded
+
+    def take_early(self) -> list[bytes]:
+        """Return what was sent, each once, and make the descriptor unreadable again."""
         if self._pair is not None:
             with suppress(BlockingIOError):
                 while self._pair[0].recv(64):
                     pass
-        return self._sent
-
-    @early.setter
-    def early(self, datagrams: list[bytes]) -> None:
-        self._sent = datagrams
+        sent, self._sent = self._sent, []
+        return sent
 
     def __enter__(self) -> Self:
         self._pair = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
@@ -94,27 +96,26 @@ class FakeSource:
     def __exit__(self, *exception: object) -> None:
         if self._pair is None:
             return
-        ours, kernels = self._pair
-        self.early  # noqa: B018 - makes it unreadable: what waits is taken through `early`
-        if self.drain is not None:
-            self.drain()
+        self._sent = self.take_early()  # makes the descriptor unreadable for `drain`
+        if self._drain is not None:
+            self._drain()
+        for end in self._pair:
+            end.close()
         self._pair = None
         self.left += 1
-        ours.close()
-        kernels.close()
 
     def extend_rules(self, audit_rules: Sequence[str]) -> Callable[[], None]:
-        """Take more audit rules into `audit_rules`. Returns what takes them back."""
+        """Add to `audit_rules`. Returns a function that removes them."""
         before = [*self.audit_rules]
         self.audit_rules += audit_rules
 
-        def take_back() -> None:
+        def remove() -> None:
             self.audit_rules = before
 
-        return take_back
+        return remove
 
     def plan(self) -> list[str]:
-        """Return nothing: no host is changed."""
+        """Return nothing: the host is not changed."""
         return []
 
     def fileno(self) -> int:

@@ -1,10 +1,10 @@
-"""Audit records made to order: as lines of a log, and as datagrams of the kernel.
+"""Audit records for tests, as lines of a log and as datagrams of the kernel.
 
 detector.feed(datagrams('''
     type=SYSCALL msg=audit(1795493114.674:3): arch=c000003e syscall=257 …
     type=EOE msg=audit(1795493114.674:3):
 '''))
-detector.feed(one for event in burst(10, pid=4352) for one in event.datagrams)
+detector.feed(data for event in burst(10, pid=4352) for data in event.datagrams)
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from auditsense.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# linux/audit.h, by the names that daemons print; any other is written as UNKNOWN[number].
+# linux/audit.h, by the names that daemons print; others are written as UNKNOWN[number].
 TYPES: Final = {
     "LOGIN": 1006,
     "USER": 1005,
@@ -54,46 +54,43 @@ def datagram(line: str | bytes) -> bytes:
     As from the kernel, the length in its header is 16 too small.
 
     Raises:
-        ValueError: it is no such line. The kernel sends no node, so a line with one is none either.
+        ValueError: not such a line. The kernel sends no node, so a line with one is refused as well.
     """
-    found = _LINE.fullmatch(line.encode() if isinstance(line, str) else line)
-    if found is None:
+    match = _LINE.fullmatch(line.encode() if isinstance(line, str) else line)
+    if match is None:
         raise ValueError(f"this is no record: {line!r}")
-    number, name, text = found.groups()
+    number, name, text = match.groups()
     kind = int(number) if number else TYPES[name.decode()]
     if text.endswith(b"):"):
-        text += b" "  # as every record of the kernel, also one that says nothing more
+        text += b" "  # the kernel adds it even to a record without fields
     return _HEADER.pack(len(text), kind, 0, 0, 0) + bytes(text)
 
 
 def datagrams(text: str | bytes) -> list[bytes]:
-    """Return the datagrams of the records in a text, one a line; indents and empty lines do not count."""
-    given = text.encode() if isinstance(text, str) else text
-    return [datagram(line) for line in (line.lstrip() for line in given.split(b"\n")) if line.strip()]
+    """Return the datagrams of the records in a text, one per line; indents and empty lines are ignored."""
+    data = text.encode() if isinstance(text, str) else text
+    return [datagram(line.lstrip()) for line in data.split(b"\n") if line.strip()]
 
 
 def quoted(value: str | bytes | None) -> str:
-    """Return a string as the kernel writes what a user may have chosen: in quotes, or as hex.
-
-    None is `(null)`: there is no such string.
-    """
+    """Return an untrusted string as the kernel writes it: in quotes, or as hex. None is `(null)`."""
     if value is None:
         return "(null)"
-    given = value.encode() if isinstance(value, str) else value
-    if all(0x21 <= byte <= 0x7E and byte != ord('"') for byte in given):
-        return f'"{given.decode("ascii")}"'
-    return given.hex().upper()
+    data = value.encode() if isinstance(value, str) else value
+    if all(0x21 <= byte <= 0x7E and byte != ord('"') for byte in data):
+        return f'"{data.decode("ascii")}"'
+    return data.hex().upper()
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class EventRecords:
     """The records of one event, in the kernel's order.
 
     Attributes:
         ms: its stamp, ms since 1970 UTC.
         serial: its number.
         lines: its records as lines, without node and line end; the last is the EOE.
-        node: as a collector would write it into a log; the kernel does not.
+        node: prefix that a collector writes into a log; the kernel does not.
     """
 
     ms: int
@@ -118,24 +115,24 @@ class Event:
         return tuple(datagram(line) for line in self.lines)
 
 
-def datagrams_of(given: Iterable[Event | bytes]) -> list[bytes]:
+def datagrams_of(events: Iterable[EventRecords | bytes]) -> list[bytes]:
     """Return the datagrams of events, and single ones as they are.
 
     Raises:
         UsageError: something is neither an event nor a datagram.
     """
-    found: list[bytes] = []
-    for one in given:
-        if isinstance(one, Event):
-            found += one.datagrams
-        elif isinstance(one, bytes) and len(one) >= _HEADER.size:
-            found.append(one)
+    sent: list[bytes] = []
+    for event in events:
+        if isinstance(event, EventRecords):
+            sent += event.datagrams
+        elif isinstance(event, bytes) and len(event) >= _HEADER.size:
+            sent.append(event)
         else:
             raise UsageError(
-                f"only events and datagrams can be sent, not {one!r:.60}; call_event(…) makes an event, "
-                "datagrams(…) takes the lines of a log, and several are given as *several"
+                f"only events and datagrams can be sent, not {event!r:.60}; call_event(…) makes an event, "
+                "datagrams(…) parses the lines of a log; unpack a list with *"
             )
-    return found
+    return sent
 
 
 def open_event(  # noqa: PLR0913 - each is one field of a record
@@ -158,8 +155,8 @@ def open_event(  # noqa: PLR0913 - each is one field of a record
     title: str | bytes = "pspy64",
     key: str | bytes | None = "audit_proc",
     node: str = "",
-) -> Event:
-    """Return an open of a path, as the kernel reports it; by default what pspy does on x86_64.
+) -> EventRecords:
+    """Return an open of a path, as the kernel reports it; by default one by pspy on x86_64.
 
     Args:
         ms: stamp, ms since 1970 UTC.
@@ -171,15 +168,15 @@ def open_event(  # noqa: PLR0913 - each is one field of a record
         exe: its program; None for a kernel thread.
         arch: AUDIT_ARCH_*.
         syscall: the call's number there.
-        success: or refused, with EACCES.
+        success: False: refused with EACCES.
         a0: the register, as the kernel prints it: the directory's descriptor.
-        a2: the same: the flags.
-        path: as the process passed it; None: none.
+        a2: the flags, likewise.
+        path: as the process passed it; None: no path.
         nametype: of the PATH record.
-        cwd: where the process is.
+        cwd: working directory of the process.
         title: of the process; NULs separate its arguments.
-        key: of the audit rule; None: another one.
-        node: see `Event`.
+        key: of the audit rule; None: no key.
+        node: see `EventRecords`.
     """
     result = "success=yes exit=5" if success else "success=no exit=-13"
     ids = " ".join(f"{name}={uid}" for name in _IDS)
@@ -200,7 +197,7 @@ def open_event(  # noqa: PLR0913 - each is one field of a record
         ("EOE", ""),
     )
     stamp = f"audit({ms // 1000}.{ms % 1000:03}:{serial}): "
-    return Event(ms, serial, tuple(f"type={kind} msg={stamp}{body}" for kind, body in records), node)
+    return EventRecords(ms, serial, tuple(f"type={kind} msg={stamp}{body}" for kind, body in records), node)
 
 
 def call_event(  # noqa: PLR0913 - each is one field of a record
@@ -221,26 +218,26 @@ def call_event(  # noqa: PLR0913 - each is one field of a record
     cwd: str | bytes = "/",
     title: str | bytes = "test",
     key: str | bytes | None = None,
-) -> Event:
+) -> EventRecords:
     """Return any system call with one path, by its name.
 
     Args:
         call: its name.
         arch: audit's name of the architecture.
-        ms: see `open_event`, as what follows.
+        ms: see `open_event`, also for the following.
         serial: number of the event.
         pid: the process.
         ppid: its parent.
         uid: all its user and group ids.
         comm: its name.
         exe: its program; None for a kernel thread.
-        success: or refused, with EACCES.
+        success: False: refused with EACCES.
         a0: the first register, in hex.
         a2: the third.
-        path: as the process passed it; None: none.
-        cwd: where the process is.
+        path: as the process passed it; None: no path.
+        cwd: working directory of the process.
         title: of the process; NULs separate its arguments.
-        key: of the audit rule; None: another one.
+        key: of the audit rule; None: no key.
 
     Raises:
         ValueError: that architecture has no such call.
@@ -276,15 +273,15 @@ def burst(  # noqa: PLR0913 - as open_event
     serial: int = 3,
     pid: int = 4352,
     node: str = "",
-) -> list[Event]:
-    """Return the opens of /proc by one process, *every_ms* apart, with serials that count up.
+) -> list[EventRecords]:
+    """Return opens of /proc by one process, *every_ms* apart, with serials that count up.
 
     Args:
-        times: how many.
-        every_ms: from one to the next.
+        times: number of opens.
+        every_ms: interval between two.
         ms: of the first.
         serial: of the first.
         pid: the process.
-        node: see `Event`.
+        node: see `EventRecords`.
     """
     return [open_event(ms=ms + n * every_ms, serial=serial + n, pid=pid, node=node) for n in range(times)]
