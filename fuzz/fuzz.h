@@ -134,17 +134,17 @@ static inline void fuzz_columns(const uint8_t *bytes, size_t size, bool hits) {
         const int64_t texts = as_hits_column(copy, size, fields[i], AS_COLUMN_TEXT, out, size, &column);
         PROMISE(texts >= 0 ? (size_t)texts + 4 * column.absent <= size : !hits && texts == AS_ARGUMENT);
         const uint32_t rows = column.rows;
-        const int64_t words = as_hits_column(copy, size, fields[i], AS_COLUMN_WORDS, out, size, &column);
-        PROMISE(words == AS_ARGUMENT ? texts == words : column.odd == 1 || (words >= 0 && rows == column.rows));
-        PROMISE(words < 0 || ((size_t)words <= size && column.words <= column.rows));
+        const int64_t words = as_hits_column(copy, size, fields[i], AS_COLUMN_DICT, out, size, &column);
+        PROMISE(words == AS_ARGUMENT ? texts == words : column.fallback == 1 || (words >= 0 && rows == column.rows));
+        PROMISE(words < 0 || ((size_t)words <= size && column.dict_size <= column.rows));
         const int64_t numbers = as_hits_column(copy, size, fields[i], AS_COLUMN_NUMBER, out, size, &column);
         PROMISE(numbers == AS_ARGUMENT ? texts == numbers : numbers == 8 * (int64_t)rows && rows == column.rows);
-        const int64_t parts = as_hits_column(copy, size, fields[i], AS_COLUMN_PARTS, out, size, &column);
+        const int64_t parts = as_hits_column(copy, size, fields[i], AS_COLUMN_ARGUMENTS, out, size, &column);
         int64_t zeros = 0;
         for (int64_t at = 0; at < parts; at++) {
             zeros += out[at] == 0 ? 1 : 0;
         }
-        const int64_t counts = as_hits_column(copy, size, fields[i], AS_COLUMN_COUNTS, out, size, &column);
+        const int64_t counts = as_hits_column(copy, size, fields[i], AS_COLUMN_ARGUMENT_COUNTS, out, size, &column);
         for (int64_t at = 0; at < counts; at += 8) {
             int64_t count;
             memcpy(&count, out + at, sizeof count);

@@ -56,8 +56,8 @@ static void look_at_call(const as_record *record) {
     static _Alignas(16) uint8_t memory[65536];
     static as_match match;
     if (match.rules == NULL) {
-        as_carver from = {.base = memory};
-        as_match_carve(&match, &config, &table, &from);
+        as_arena from = {.base = memory};
+        as_match_init(&match, &config, &table, &from);
         PROMISE(from.used <= sizeof memory);
     }
     as_value values[AS_FIELDS] = {0};
@@ -66,7 +66,7 @@ static void look_at_call(const as_record *record) {
     as_record_fields(record, AS_ALL_FIELDS, values);
     const bool openat = as_value_number(values[AS_FIELD_ARCH], AS_KIND_HEX, &arch) && arch == 0xc000003e &&
                         as_value_number(values[AS_FIELD_SYSCALL], AS_KIND_DECIMAL, &number) && number == 257;
-    PROMISE(as_match_wants(&match, record) == (openat ? 3 : 2));
+    PROMISE(as_match_candidates(&match, record) == (openat ? 3 : 2));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

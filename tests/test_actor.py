@@ -124,7 +124,7 @@ def test_merging_stays_within_an_actor(opens: list[Open], drains: set[int], data
         if number in adopts:
             older, ring = ring, Ring(RULES, SMALL, actor=ACTOR, seed=1)
             with older:
-                assert ring.adopt(older, [0])
+                assert ring.migrate_from(older, [0])
         packed = pack(one.records())
         assert ring.feed(packed) == len(packed)
     with ring:
@@ -163,7 +163,7 @@ def test_rings_of_different_actors_are_not_adopted() -> None:
         Ring(RULES, SMALL, seed=1) as ring,
         pytest.raises(AuditSenseError, match="refused"),
     ):
-        ring.adopt(older, [0])
+        ring.migrate_from(older, [0])
 
 
 def test_fields_of_actors_and_exceptions_are_kept() -> None:

@@ -134,7 +134,7 @@ def test_the_header_stands_alone(installed: Installed, compiler: str, language: 
 
 
 def test_only_the_functions_of_the_header_are_exported_each_with_its_version(installed: Installed) -> None:
-    assert len(FUNCTIONS) == 22
+    assert len(FUNCTIONS) == 21
     shared = installed.run(needed("nm"), "-D", "--defined-only", installed.libdir / "libauditsense.so").stdout
     names = {line.split()[-1] for line in shared.decode().splitlines()}
     text = (ROOT / "library" / "auditsense.map").read_text(encoding="utf-8")
@@ -390,7 +390,8 @@ int main(int argc, char **argv) {
     uint8_t *hits = malloc(config.hit_bytes);
     int64_t *out = malloc(config.hit_bytes);
     char line[4096];
-    if (ring == NULL || hits == NULL || out == NULL || as_ring_keep(ring, 1ULL << AS_FIELD_PID) < 0) {
+    if (ring == NULL || hits == NULL || out == NULL ||
+        as_ring_select_fields(ring, 1ULL << AS_FIELD_PID) < 0) {
         return 1;
     }
     while (fgets(line, sizeof line, stdin) != NULL) { /* another ring in the middle of each line */

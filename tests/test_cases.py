@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 import pytest
 
 from auditsense.core.ring import PACKED_HEADER, Limits, Ring
-from auditsense.core.rule_table import Call, End, Field, Op, Rule, RuleTable
+from auditsense.core.rule_table import Call, EventEnd, Field, Op, Rule, RuleTable
 from auditsense.core.rule_table import Test as Comparison
 
 if TYPE_CHECKING:
@@ -264,7 +264,7 @@ class EventRun:
 
     def __init__(self, case: Case) -> None:
         """Create the ring that the case asks for."""
-        end = End.EOE
+        end = EventEnd.EOE
         order = 0
         limits = {"event_slots": 16, "small_texts": 64, "large_texts": 4, "datagram_bytes": 16384}
         self.by_log = any(row.text == "log" for row in case.rows)
@@ -276,7 +276,7 @@ class EventRun:
             if row.text.startswith("order "):
                 order = int(row.text.split()[1])
             if row.text.startswith("ends "):
-                end = End[row.text.removeprefix("ends ").upper()]
+                end = EventEnd[row.text.removeprefix("ends ").upper()]
         self.ring = Ring((EVERY_EVENT,), Limits(**limits), end=end, order=order)
         self.now_ms = 1000
         self.decided: list[Hit] = []

@@ -156,32 +156,32 @@ def test_nothing_but_a_request_to_the_kernel_loads_pyroute2(module: str) -> None
 
 # In the order of the way through them: a stage knows those before it. Two in one place: neither the other.
 STAGES = (
-    {"span", "carve", "config", "pages"},
+    {"span", "arena", "config", "hugepages"},
     {"hash", "like", "translation"},
     {"prefix", "types"},
     {"datagram", "line"},
     {"value"},
     {"record"},
-    {"texts"},
-    {"table"},
+    {"slab"},
+    {"event_table"},
     {"closing"},
-    {"room", "event"},
+    {"event"},
     {"serial", "steps"},
     {"match"},
     {"order"},
     {"window"},
     {"hit"},
     {"column"},
-    {"handle"},  # beside the stages, after them: what a ring holds, and how another goes on with it
-    {"adopt", "decide"},
+    {"ring_state"},  # all stages together
+    {"migrate", "decide"},
 )
 STAGE = {name: rank for rank, names in enumerate(STAGES) for name in names}
 LIBRARY = {"stdalign.h", "stdbool.h", "stddef.h", "stdint.h", "string.h", "errno.h"}
 MORE = {
     "_ring.c": {"stdlib.h"},
-    "handle.h": {"stdatomic.h"},
+    "ring_state.h": {"stdatomic.h"},
     "datagram.c": {"linux/netlink.h", "sys/socket.h"},
-    "pages.c": {"sys/mman.h"},
+    "hugepages.c": {"sys/mman.h"},
 }
 SOURCES = sorted([PACKAGE / "_ring.c", PACKAGE / "_ring.h", *CORE.glob("*.[ch]")])
 IDS = [path.name for path in SOURCES]
@@ -214,7 +214,7 @@ def includes(path: Path, marks: str) -> set[str]:
 
 def test_every_stage_has_its_place_and_a_header() -> None:
     assert {path.stem for path in CORE.glob("*.h")} == {*STAGE}
-    assert {path.stem for path in CORE.glob("*.c")} == {*STAGE} - {"span", "carve", "hash"}
+    assert {path.stem for path in CORE.glob("*.c")} == {*STAGE} - {"span", "arena", "hash", "ring_state"}
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=IDS)
@@ -231,7 +231,9 @@ def test_a_stage_includes_those_before_it_only(path: Path) -> None:
 @pytest.mark.parametrize("path", SOURCES, ids=IDS)
 def test_only_the_datagrams_talk_to_the_system_and_once_at_creation_the_pages(path: Path) -> None:
     assert includes(path, "<>") <= LIBRARY | MORE.get(path.name, set())
-    assert calls(path, SYSTEM) == {"datagram.c": {"recvmmsg"}, "pages.c": {"madvise"}}.get(path.name, set())
+    assert calls(path, SYSTEM) == {"datagram.c": {"recvmmsg"}, "hugepages.c": {"madvise"}}.get(
+        path.name, set()
+    )
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=IDS)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auditsense import Detector, KernelCommandError, Sensor, View
-from auditsense.core.rule_table import End, Field, Op, Rule
+from auditsense.core.rule_table import EventEnd, Field, Op, Rule
 from auditsense.core.rule_table import Test as Comparison
 from auditsense.detections.compiler import compile_all
 from auditsense.detections.loader import shipped_detections
@@ -36,19 +36,19 @@ def rule(*fields: Field, keys: tuple[Field, ...] = ()) -> Rule:
 
 def test_the_shipped_detections_need_two_records_of_five() -> None:
     found = lean(compile_all(shipped_detections(), merge_ms=0))
-    assert found == Lean(frozenset({CWD, EOE, PROCTITLE}), End.PATHS)
+    assert found == Lean(frozenset({CWD, EOE, PROCTITLE}), EventEnd.PATHS)
 
 
 @pytest.mark.parametrize(
     ("rules", "unsent", "end"),
     [
-        ([rule(Field.CWD)], {EOE, PROCTITLE}, End.PATHS),
-        ([rule(keys=(Field.CWD,))], {EOE, PROCTITLE}, End.PATHS),
-        ([rule(Field.PROCTITLE)], {EOE, CWD}, End.TITLE),
-        ([rule(Field.PATH_NAME), rule(Field.PROCTITLE, Field.CWD)], {EOE}, End.TITLE),
+        ([rule(Field.CWD)], {EOE, PROCTITLE}, EventEnd.PATHS),
+        ([rule(keys=(Field.CWD,))], {EOE, PROCTITLE}, EventEnd.PATHS),
+        ([rule(Field.PROCTITLE)], {EOE, CWD}, EventEnd.PROCTITLE),
+        ([rule(Field.PATH_NAME), rule(Field.PROCTITLE, Field.CWD)], {EOE}, EventEnd.PROCTITLE),
     ],
 )
-def test_what_a_rule_asks_for_is_sent(rules: list[Rule], unsent: set[int], end: End) -> None:
+def test_what_a_rule_asks_for_is_sent(rules: list[Rule], unsent: set[int], end: EventEnd) -> None:
     assert lean(tuple(rules)) == Lean(frozenset(unsent), end)
 
 

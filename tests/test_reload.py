@@ -303,17 +303,17 @@ def test_a_ring_goes_on_only_where_one_of_the_same_kind_was() -> None:
         rules = detector.ring.rules
     with Ring(rules, SMALL, seed=1) as older:
         with Ring(rules, SMALL, seed=2) as other, pytest.raises(Exception, match="core refused"):
-            other.adopt(older, [0])
+            other.migrate_from(older, [0])
         with Ring(rules, seed=1) as larger, pytest.raises(Exception, match="core refused"):
-            larger.adopt(older, [0])
+            larger.migrate_from(older, [0])
         with Ring((replace(rules[0], count=3),), SMALL, seed=1) as fewer:
             with pytest.raises(Exception, match="core refused"):
-                fewer.adopt(older, [0])
+                fewer.migrate_from(older, [0])
             with pytest.raises(Exception, match="core refused"):
-                fewer.adopt(older, [1])
-            assert fewer.adopt(older, [None])
+                fewer.migrate_from(older, [1])
+            assert fewer.migrate_from(older, [None])
         with pytest.raises(Exception, match="another thread"):
-            older.adopt(older, [0])
+            older.migrate_from(older, [0])
 
 
 # --- audit rules -----------------------------------------------------------------------------

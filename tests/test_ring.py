@@ -19,7 +19,7 @@ import pytest
 from auditsense._ffi import ffi, lib  # noqa: TID251 - sizes and names can only be compared there
 from auditsense.core import ring as ring_module
 from auditsense.core.ring import PACKED_HEADER, Limits, Ring, Stats, core_version, pack
-from auditsense.core.rule_table import Call, End, Field, Masked, Op, Rule, RuleTable
+from auditsense.core.rule_table import Call, EventEnd, Field, Masked, Op, Rule, RuleTable
 from auditsense.core.rule_table import Test as FieldTest
 from auditsense.errors import BusyError, ClosedError, UsageError
 from auditsense.testing import burst, datagrams, open_event
@@ -59,7 +59,7 @@ METHODS = [
 
 def memory_of(limits: Limits, rules: RuleTable = EVERY) -> int:
     """Ask what a ring would take, without taking it; 0: refused."""
-    config, table, _keep = ring_module._to_c(rules, limits, End.EOE, 0, ())
+    config, table, _keep = ring_module._to_c(rules, limits, EventEnd.EOE, 0, ())
     return int(lib.as_ring_bytes(config, table))
 
 
@@ -168,9 +168,9 @@ def test_limits_and_stats_are_the_structs_of_the_core() -> None:
 
 @pytest.mark.parametrize(
     ("python", "core", "prefix"),
-    [(Field, "as_field", "AS_FIELD_"), (Op, "as_op", "AS_OP_"), (End, "as_end", "AS_END_")],
+    [(Field, "as_field", "AS_FIELD_"), (Op, "as_op", "AS_OP_"), (EventEnd, "as_event_end", "AS_END_")],
 )
-def test_enums_are_those_of_the_core(python: type[Field | Op | End], core: str, prefix: str) -> None:
+def test_enums_are_those_of_the_core(python: type[Field | Op | EventEnd], core: str, prefix: str) -> None:
     names = {name: value for name, value in ffi.typeof(core).relements.items() if name != "AS_FIELDS"}
     assert {f"{prefix}{one.name}": one.value for one in python} == names
 
@@ -336,12 +336,10 @@ def test_what_was_received_under_one_word_is_judged_by_it(
     for one in open_event().datagrams:
         sender.send(one)
     with Ring(EVERY) as ring, Ring(EVERY, seed=ring.seed) as after:
-        lib.as_ring_only_kernel(ring._handle, 1)
         assert lib.as_ring_fetch(ring._handle, receiver.fileno()) == 5
-        lib.as_ring_only_kernel(ring._handle, 0)
-        assert after.adopt(ring, [0])
-        assert after.receive(receiver.fileno(), 1) == 5
-        assert (after.stats().foreign, after.stats().records) == (0, 5)
+        assert after.migrate_from(ring, [0])
+        assert after.receive(receiver.fileno(), 1, only_kernel=True) == 5
+        assert (after.stats().foreign, after.stats().records) == (5, 0)
 
 
 def test_the_kernel_refuses_what_others_send_to_a_connected_socket() -> None:

@@ -151,7 +151,7 @@ static int from_socket(agent *self, int fd) {
             return die("poll");
         }
         /* Fewer than wait when the hits are full: draining makes room, and poll returns at once. */
-        if (as_ring_receive(self->ring, fd, now_ms(), 64) < 0 && errno != ENOBUFS) {
+        if (as_ring_receive(self->ring, fd, now_ms(), 64, 0) < 0 && errno != ENOBUFS) {
             return die("receive"); /* ENOBUFS: this socket was full, which as_stats.serials_missing will say */
         }
         as_ring_expire(self->ring, now_ms()); /* events whose end was lost are not waited for for ever */

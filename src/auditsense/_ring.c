@@ -4,7 +4,7 @@
  *
  * Each stage is a file in _ring/ that knows those before it only; this file alone knows all of them.
  * Rule 1: one allocation, at creation. Rule 2: no clock, and no system call after that but recvmmsg.
- * Rule 3: no input is taken before there is room for whatever it may cause (ready), so nothing is dropped
+ * Rule 3: no input is taken before there is room for whatever it may cause (make_room), so nothing is dropped
  *         between stages, and any batching of the same bytes gives the same hits.
  * Tested by tests/c/test_ring.c, tests/test_ring.py, tests/test_model.py, fuzz/. */
 #include "_ring.h"
@@ -12,32 +12,32 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "_ring/adopt.h"
-#include "_ring/carve.h"
+#include "_ring/migrate.h"
+#include "_ring/arena.h"
 #include "_ring/config.h"
 #include "_ring/decide.h"
-#include "_ring/handle.h"
-#include "_ring/pages.h"
+#include "_ring/ring_state.h"
+#include "_ring/hugepages.h"
 
-static void carve(as_ring *ring, const as_config *config, const as_rules *rules, as_carver *from) {
-    as_datagrams_carve(&ring->datagrams, config, from);
-    as_lines_carve(&ring->lines, config, from);
-    as_events_carve(&ring->events, config, from);
-    as_serials_carve(&ring->serials, config, from);
-    as_match_carve(&ring->match, config, rules, from);
-    as_order_carve(&ring->order, config, from);
-    as_windows_carve(&ring->windows, config, rules, from);
-    as_hits_carve(&ring->hits, config, from);
+static void init_stages(as_ring *ring, const as_config *config, const as_rules *rules, as_arena *arena) {
+    as_datagrams_init(&ring->datagrams, config, arena);
+    as_lines_init(&ring->lines, config, arena);
+    as_events_init(&ring->events, config, arena);
+    as_serials_init(&ring->serials, config, arena);
+    as_match_init(&ring->match, config, rules, arena);
+    as_order_init(&ring->order, config, arena);
+    as_windows_init(&ring->windows, config, rules, arena);
+    as_hits_init(&ring->hits, config, arena);
 }
 
 size_t as_ring_bytes(const as_config *config, const as_rules *rules) {
     as_ring counting = {0};
-    as_carver from = {.base = NULL, .used = sizeof(as_ring)};
+    as_arena arena = {.base = NULL, .used = sizeof(as_ring)};
     if (!as_config_valid(config) || !as_rules_valid(rules)) {
         return 0;
     }
-    carve(&counting, config, rules, &from);
-    return from.too_large ? 0 : from.used;
+    init_stages(&counting, config, rules, &arena);
+    return arena.too_large ? 0 : arena.used;
 }
 
 as_ring *as_ring_new(const as_config *config, const as_rules *rules) {
@@ -47,15 +47,15 @@ as_ring *as_ring_new(const as_config *config, const as_rules *rules) {
         return NULL;
     }
     /* calloc leaves what is never used without a page of its own, and says ENOMEM. */
-    as_ring *ring = as_pages_prepare(calloc(1, bytes), bytes);
+    as_ring *ring = as_hugepages_advise(calloc(1, bytes), bytes);
     if (ring == NULL) {
         return NULL;
     }
-    as_carver from = {.base = (uint8_t *)ring, .used = sizeof(as_ring)};
+    as_arena arena = {.base = (uint8_t *)ring, .used = sizeof(as_ring)};
     ring->config = *config;
     atomic_flag_clear(&ring->busy);
-    as_steps_start(&ring->steps, config->seed);
-    carve(ring, config, rules, &from);
+    as_steps_init(&ring->steps, config->seed);
+    init_stages(ring, config, rules, &arena);
     return ring;
 }
 
@@ -66,11 +66,11 @@ void as_ring_free(as_ring *ring) {
 /* Event to hit */
 
 /* Let one held event go, to be decided next. False: none is held. */
-static bool release(as_ring *ring) {
+static bool release_held(as_ring *ring) {
     if (ring->order.count == 0) {
         return false;
     }
-    as_decide_again(ring, as_order_release(&ring->order, &ring->events, &ring->stats));
+    as_decision_resume(ring, as_order_release(&ring->order, &ring->events, &ring->stats));
     return true;
 }
 
@@ -80,9 +80,9 @@ static bool next_event(as_ring *ring) {
     for (;;) {
         as_event *event = as_events_closed(&ring->events);
         if (event == NULL) {
-            return ring->order.count > ring->order.limit && release(ring);
+            return ring->order.count > ring->order.limit && release_held(ring);
         }
-        as_decide_begin(ring, event);
+        as_decision_begin(ring, event);
         if (ring->order.limit == 0 || decision->matching == 0) {
             return true;
         }
@@ -92,40 +92,40 @@ static bool next_event(as_ring *ring) {
 }
 
 /* Decide the closed events. False: the hits are full before all are decided. */
-static bool settle(as_ring *ring) {
+static bool decide_closed(as_ring *ring) {
     as_decision *decision = &ring->decision;
     while (decision->event != NULL || next_event(ring)) {
-        if (!as_decide(ring)) {
+        if (!as_decision_run(ring)) {
             return false;
         }
-        as_events_forget(&ring->events, decision->event);
+        as_events_mark_decided(&ring->events, decision->event);
         decision->event = NULL;
     }
     return true;
 }
 
-/* True when settle has something to do. */
-static inline bool unsettled(const as_ring *ring) {
+/* True when decide_closed has something to do. */
+static inline bool has_undecided(const as_ring *ring) {
     return ring->decision.event != NULL || as_list_first(&ring->events, AS_LIST_ALL, AS_CLOSED) != NULL ||
            ring->order.count > ring->order.limit;
 }
 
 /* Make sure that the next record can be taken. False: the hits are full. */
-static bool ready(as_ring *ring, uint64_t now_ms) {
+static bool make_room(as_ring *ring, uint64_t now_ms) {
     if (now_ms != ring->events.now_ms) {
         as_events_tick(&ring->events, now_ms);
     }
     for (;;) {
-        if (unsettled(ring) && !settle(ring)) {
+        if (has_undecided(ring) && !decide_closed(ring)) {
             return false;
         }
         if (as_events_expire(&ring->events, &ring->stats)) {
             continue;
         }
-        if (as_events_room(&ring->events)) {
+        if (as_events_has_space(&ring->events)) {
             return true;
         }
-        if (!release(ring)) {
+        if (!release_held(ring)) {
             as_events_evict(&ring->events, &ring->stats);
         }
     }
@@ -134,7 +134,7 @@ static bool ready(as_ring *ring, uint64_t now_ms) {
 /* Datagram and line to event */
 
 /* False: it has no stamp. */
-static bool take_record(as_ring *ring, uint16_t type, as_span text, as_span node, uint64_t now_ms, bool line) {
+static bool add_record(as_ring *ring, uint16_t type, as_span text, as_span node, uint64_t now_ms, bool line) {
     as_record record;
     if (!as_record_read_next(&ring->stamp, type, text, &record)) {
         ring->stats.malformed++;
@@ -142,27 +142,27 @@ static bool take_record(as_ring *ring, uint16_t type, as_span text, as_span node
     }
     ring->stats.records++;
     if (!record.repeated) {
-        ring->stats.stamp_steps += as_steps_see(&ring->steps, record.ms, record.serial, node) ? 1 : 0;
+        ring->stats.stamp_steps += as_steps_observe(&ring->steps, record.ms, record.serial, node) ? 1 : 0;
     }
     if (!line) {
         const uint64_t now = now_ms == 0 ? record.ms : now_ms;
-        if (!as_serials_saw(&ring->serials, record.serial, record.ms)) {
-            as_serials_see(&ring->serials, record.serial, record.ms, now, &ring->stats);
+        if (!as_serials_is_repeat(&ring->serials, record.serial, record.ms)) {
+            as_serials_observe(&ring->serials, record.serial, record.ms, now, &ring->stats);
         }
-        as_serials_settle(&ring->serials, now, &ring->stats);
+        as_serials_expire(&ring->serials, now, &ring->stats);
     }
-    const uint64_t wanted = as_match_wants(&ring->match, &record);
+    const uint64_t wanted = as_match_candidates(&ring->match, &record);
     as_events_add(&ring->events, &record, node, wanted, now_ms != 0, line, &ring->stats);
     return true;
 }
 
-static void take_datagram(as_ring *ring, as_span bytes, uint32_t sender, uint64_t now_ms, bool cut) {
+static void process_datagram(as_ring *ring, as_span bytes, uint32_t sender, uint64_t now_ms, bool cut) {
     const as_datagram datagram = as_datagram_read(bytes, sender);
     ring->stats.datagrams++;
     ring->stats.truncated += cut && (datagram.kind != AS_DATAGRAM_RECORD || as_record_has_fields(datagram.type)) ? 1 : 0;
     switch (datagram.kind) {
     case AS_DATAGRAM_RECORD:
-        take_record(ring, datagram.type, datagram.text, (as_span){0}, now_ms, false);
+        add_record(ring, datagram.type, datagram.text, (as_span){0}, now_ms, false);
         break;
     case AS_DATAGRAM_CONTROL:
         ring->stats.control++;
@@ -176,7 +176,7 @@ static void take_datagram(as_ring *ring, as_span bytes, uint32_t sender, uint64_
     }
 }
 
-static void take_line(as_ring *ring, as_span line, bool cut) {
+static void process_line(as_ring *ring, as_span line, bool cut) {
     as_line read;
     const bool record = as_line_read(line, &read);
     if (!record && as_line_separates(line)) {
@@ -187,22 +187,22 @@ static void take_line(as_ring *ring, as_span line, bool cut) {
     /* Of a record that no field is read from nothing is needed but its type. */
     ring->stats.truncated += cut && (malformed || (record && as_record_has_fields(read.type))) ? 1 : 0;
     ring->stats.malformed += malformed ? 1 : 0;
-    if (malformed || (record && !take_record(ring, read.type, read.text, read.node, 0, true))) {
-        as_lines_note(&ring->lines, line);
+    if (malformed || (record && !add_record(ring, read.type, read.text, read.node, 0, true))) {
+        as_lines_sample(&ring->lines, line);
     }
 }
 
 /* Public */
 
-int64_t as_ring_keep(as_ring *ring, uint64_t fields) {
+int64_t as_ring_select_fields(as_ring *ring, uint64_t fields) {
     if (!enter(ring)) {
         return AS_BUSY;
     }
     if ((fields & ~AS_ALL_FIELDS) != 0 || ring->stats.datagrams != 0 || ring->stats.lines != 0) {
         return leave(ring, AS_ARGUMENT);
     }
-    as_hits_keep(&ring->hits, fields);
-    as_events_keep(&ring->events, fields | as_ring_read_fields(ring));
+    as_hits_select_fields(&ring->hits, fields);
+    as_events_select_fields(&ring->events, fields | as_ring_read_fields(ring));
     return leave(ring, AS_OK);
 }
 
@@ -214,41 +214,33 @@ int64_t as_ring_order(as_ring *ring, uint32_t order) {
     return leave(ring, fresh && as_order_begin(&ring->order, &ring->events, order) ? AS_OK : AS_ARGUMENT);
 }
 
-int64_t as_ring_only_kernel(as_ring *ring, uint32_t yes) {
-    if (!enter(ring)) {
-        return AS_BUSY;
-    }
-    if (yes > 1) {
-        return leave(ring, AS_ARGUMENT);
-    }
-    ring->datagrams.only_kernel = yes == 1;
-    return leave(ring, AS_OK);
-}
-
-int64_t as_ring_receive(as_ring *ring, int fd, uint64_t now_ms, uint32_t rounds) {
+int64_t as_ring_receive(as_ring *ring, int fd, uint64_t now_ms, uint32_t rounds, uint32_t flags) {
     int64_t total = 0;
     if (!enter(ring)) {
         return AS_BUSY;
     }
-    if (ring->put_off != 0) {
-        errno = ring->put_off;
-        ring->put_off = 0;
+    if (flags > AS_RECEIVE_TRUSTED) {
+        return leave(ring, AS_ARGUMENT);
+    }
+    if (ring->deferred_errno != 0) {
+        errno = ring->deferred_errno;
+        ring->deferred_errno = 0;
         return leave(ring, AS_SYSTEM);
     }
     for (uint32_t round = 0; round < rounds; round++) {
         as_span bytes;
         uint32_t sender;
         bool cut;
-        const int64_t got = as_datagrams_fetch(&ring->datagrams, fd);
+        const int64_t got = as_datagrams_fetch(&ring->datagrams, fd, flags == AS_RECEIVE_TRUSTED);
         if (got < 0 && got != AS_UNREAD) {
             if (total == 0) {
                 return leave(ring, got);
             }
-            ring->put_off = errno; /* the kernel tells an error once: the next call says it */
+            ring->deferred_errno = errno; /* the kernel tells an error once: the next call says it */
             return leave(ring, total);
         }
-        while (ready(ring, now_ms) && as_datagrams_take(&ring->datagrams, &bytes, &sender, &cut)) {
-            take_datagram(ring, bytes, sender, now_ms, cut);
+        while (make_room(ring, now_ms) && as_datagrams_next(&ring->datagrams, &bytes, &sender, &cut)) {
+            process_datagram(ring, bytes, sender, now_ms, cut);
             total++;
         }
         const bool full = ring->datagrams.taken < ring->datagrams.fetched;
@@ -263,7 +255,7 @@ int64_t as_ring_fetch(as_ring *ring, int fd) {
     if (!enter(ring)) {
         return AS_BUSY;
     }
-    return leave(ring, as_datagrams_fetch(&ring->datagrams, fd));
+    return leave(ring, as_datagrams_fetch(&ring->datagrams, fd, false));
 }
 
 int64_t as_ring_pack(as_ring *ring, uint8_t *out, size_t size, uint64_t now_ms) {
@@ -283,14 +275,14 @@ int64_t as_ring_feed(as_ring *ring, const uint8_t *packed, size_t len) {
     for (uint32_t size; rest.len > 0; rest = as_span_skip(rest, size)) {
         as_span_prefetch(rest);
         size = as_packed_read(rest, &entry);
-        if (size == 0 || !ready(ring, entry.ms)) {
+        if (size == 0 || !make_room(ring, entry.ms)) {
             break;
         }
         const bool cut = entry.bytes.len > ring->datagrams.slot_bytes;
         entry.bytes.len = cut ? ring->datagrams.slot_bytes : entry.bytes.len;
-        take_datagram(ring, entry.bytes, entry.sender, entry.ms, cut);
+        process_datagram(ring, entry.bytes, entry.sender, entry.ms, cut);
     }
-    settle(ring);
+    decide_closed(ring);
     return leave(ring, all - rest.len);
 }
 
@@ -303,12 +295,12 @@ int64_t as_ring_feed_text(as_ring *ring, const uint8_t *text, size_t len) {
         return AS_BUSY;
     }
     as_lines_begin(&ring->lines);
-    while (rest.len > 0 && ready(ring, 0)) {
-        if (as_lines_take(&ring->lines, &rest, &line, &cut)) {
-            take_line(ring, line, cut);
+    while (rest.len > 0 && make_room(ring, 0)) {
+        if (as_lines_next(&ring->lines, &rest, &line, &cut)) {
+            process_line(ring, line, cut);
         }
     }
-    settle(ring);
+    decide_closed(ring);
     return leave(ring, all - rest.len);
 }
 
@@ -330,10 +322,10 @@ int64_t as_ring_expire(as_ring *ring, uint64_t now_ms) {
         return AS_BUSY;
     }
     as_events_tick(&ring->events, now_ms);
-    while (settle(ring) && as_events_expire(&ring->events, &ring->stats)) {
+    while (decide_closed(ring) && as_events_expire(&ring->events, &ring->stats)) {
         closed++;
     }
-    as_serials_settle(&ring->serials, now_ms, &ring->stats);
+    as_serials_expire(&ring->serials, now_ms, &ring->stats);
     return leave(ring, closed);
 }
 
@@ -343,14 +335,14 @@ int64_t as_ring_finish(as_ring *ring) {
     if (!enter(ring)) {
         return AS_BUSY;
     }
-    if (!ready(ring, 0)) {
+    if (!make_room(ring, 0)) {
         return leave(ring, 0);
     }
-    if (as_lines_rest(&ring->lines, &line, &cut)) {
-        take_line(ring, line, cut);
+    if (as_lines_last(&ring->lines, &line, &cut)) {
+        process_line(ring, line, cut);
     }
-    while (settle(ring)) {
-        if (!as_events_close_oldest(&ring->events, &ring->stats) && !release(ring)) {
+    while (decide_closed(ring)) {
+        if (!as_events_close_oldest(&ring->events, &ring->stats) && !release_held(ring)) {
             as_serials_finish(&ring->serials, &ring->stats);
             return leave(ring, 1);
         }
@@ -368,14 +360,37 @@ int64_t as_ring_drain(as_ring *ring, uint8_t *out, size_t size) {
     return leave(ring, as_hits_drain(&ring->hits, out));
 }
 
-int64_t as_ring_lend(as_ring *ring, const uint8_t **out) {
+int64_t as_ring_borrow(as_ring *ring, const uint8_t **out) {
     if (!enter(ring)) {
         return AS_BUSY;
     }
-    return leave(ring, as_hits_lend(&ring->hits, out));
+    return leave(ring, as_hits_borrow(&ring->hits, out));
 }
 
-int64_t as_ring_adopt(as_ring *ring, as_ring *from, const uint32_t *rules) {
+int64_t as_ring_stats(as_ring *ring, as_stats *out) {
+    if (!enter(ring)) {
+        return AS_BUSY;
+    }
+    *out = ring->stats;
+    out->unknown_arch = ring->match.unknown_records;
+    return leave(ring, AS_OK);
+}
+
+int64_t as_ring_exception_counts(as_ring *ring, uint64_t *out, size_t size) {
+    if (!enter(ring)) {
+        return AS_BUSY;
+    }
+    return leave(ring, as_match_exception_counts(&ring->match, out, size));
+}
+
+int64_t as_ring_unknown_arches(as_ring *ring, as_unknown_arch *out, size_t size) {
+    if (!enter(ring)) {
+        return AS_BUSY;
+    }
+    return leave(ring, as_match_unknown_arches(&ring->match, out, size));
+}
+
+int64_t as_ring_migrate(as_ring *ring, as_ring *from, const uint32_t *rules) {
     if (ring == from || !enter(ring)) {
         return ring == from ? AS_ARGUMENT : AS_BUSY;
     }
@@ -383,8 +398,8 @@ int64_t as_ring_adopt(as_ring *ring, as_ring *from, const uint32_t *rules) {
         return leave(ring, AS_BUSY);
     }
     int64_t result = 0;
-    if (settle(from) && from->hits.used == 0) {
-        result = as_adopt(ring, from, rules) ? 1 : AS_ARGUMENT;
+    if (decide_closed(from) && from->hits.used == 0) {
+        result = as_migrate(ring, from, rules) ? 1 : AS_ARGUMENT;
     }
     leave(from, 0);
     return leave(ring, result);

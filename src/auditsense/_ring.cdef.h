@@ -68,16 +68,16 @@ typedef struct {
     uint32_t key_slots;        /* keys with a window, 16 to 4194304 */
     uint32_t window_slack;     /* matches kept beyond a rule's count, for late ones, 0 to 1024 */
     uint32_t hit_bytes;        /* hits waiting to be drained; at least 8 * datagram_bytes + 65536 */
-    uint32_t end;              /* as_end, of events that come as datagrams */
+    uint32_t end;              /* as_event_end, of events that come as datagrams */
 } as_config;
 
 /* What tells that all records of an event have come. In log files it is PROCTITLE or EOE, or, where a host writes
  * neither, the PATH records that SYSCALL announces. */
 typedef enum {
     AS_END_EOE = 0,
-    AS_END_TITLE = 1, /* PROCTITLE, the last but EOE */
+    AS_END_PROCTITLE = 1, /* PROCTITLE, the last but EOE */
     AS_END_PATHS = 2  /* as many PATH records as SYSCALL announces: for those who are sent none of the later ones */
-} as_end;
+} as_event_end;
 
 /* The rule table: data made by the detection compiler. Offsets count from the arrays of as_rules. */
 typedef enum {
@@ -168,7 +168,7 @@ typedef struct {
 
 typedef struct {
     uint32_t at;  /* from the start of the as_hit; 0: the field is absent */
-    uint32_t len; /* where it is absent: 1 when it was not kept (as_ring_keep), else 0 */
+    uint32_t len; /* where it is absent: 1 when it was not kept (as_ring_select_fields), else 0 */
 } as_hit_field;
 
 /* Loss is data: everything that came in, and where it went. Never reset. */
@@ -217,23 +217,24 @@ void as_ring_free(as_ring *ring);
 
 /* Let hits carry these fields only, a bit 1 << as_field each; the fields of rules need not be among them. What
  * nobody needs is not kept either, so it costs less. Before the first input only: AS_ARGUMENT. */
-int64_t as_ring_keep(as_ring *ring, uint64_t fields);
+int64_t as_ring_select_fields(as_ring *ring, uint64_t fields);
 
 /* Hold back so many matching events, and decide them by stamp and serial: for recorded input. 0, as a new ring does:
  * each event is decided as it ends. At most half of event_slots and an eighth of small_texts. Before the first input
  * only: AS_ARGUMENT. as_ring_finish decides all. */
 int64_t as_ring_order(as_ring *ring, uint32_t order);
 
-/* Say that nobody but the kernel can send to the socket that is received from: it is connected to the kernel
- * (connect(2), nl_pid 0) and in no group. Who sent a datagram is not asked for then, which the kernel does not give
- * away. yes: 1, or 0: ask again, as a new ring does. From the next receive or fetch on. */
-int64_t as_ring_only_kernel(as_ring *ring, uint32_t yes);
+/* Flags of as_ring_receive. */
+typedef enum {
+    AS_RECEIVE_TRUSTED = 1 /* skip the per-datagram sender check, which is expensive. Only for a socket that accepts
+                              nothing but the kernel's datagrams: connected to nl_pid 0 (connect(2)) and in no group */
+} as_receive_flags;
 
-/* Receive with recvmmsg(2) until the socket is empty, the hits are full, or rounds calls were made.
- * Never waits. now_ms: a clock that never steps back. Returns the datagrams taken. */
-int64_t as_ring_receive(as_ring *ring, int fd, uint64_t now_ms, uint32_t rounds);
+/* Receive with recvmmsg(2) until the socket is empty, the hit buffer is full, or `rounds` calls were made. Never
+ * blocks. now_ms: a monotonic clock. flags: as_receive_flags, or 0. Returns the number of datagrams processed. */
+int64_t as_ring_receive(as_ring *ring, int fd, uint64_t now_ms, uint32_t rounds, uint32_t flags);
 
-/* One recvmmsg(2) call whose datagrams stay in the ring's buffers, for as_ring_pack. */
+/* Make one recvmmsg(2) call and leave the datagrams in the ring's buffers, for as_ring_pack. Returns their number. */
 int64_t as_ring_fetch(as_ring *ring, int fd);
 
 /* Write the fetched datagrams in packed form: each a 16-byte little-endian header (u64 now_ms,
@@ -274,29 +275,29 @@ typedef enum {
     AS_COLUMN_NUMBER = 1, /* int64_t each, of a field that is printed in decimal */
     AS_COLUMN_MS = 2,     /* int64_t each: the stamp of the hit's last event; field does not matter */
     AS_COLUMN_SERIAL = 3, /* int64_t each: its serial */
-    AS_COLUMN_WORDS = 4,  /* for texts that come again: a byte each, the number of its text from 1 on, 0: absent; then
+    AS_COLUMN_DICT = 4,  /* for texts that come again: a byte each, the number of its text from 1 on, 0: absent; then
                              the different texts, each with a zero byte */
-    AS_COLUMN_PARTS = 5,  /* of AS_FIELD_PROCTITLE: its arguments, each with a zero byte; one zero byte of a row that
+    AS_COLUMN_ARGUMENTS = 5,  /* of AS_FIELD_PROCTITLE: its arguments, each with a zero byte; one zero byte of a row that
                              has none */
-    AS_COLUMN_COUNTS = 6  /* int64_t each: how many of the parts of AS_COLUMN_PARTS are the row's, 1 and more; a row
+    AS_COLUMN_ARGUMENT_COUNTS = 6  /* int64_t each: how many of the parts of AS_COLUMN_ARGUMENTS are the row's, 1 and more; a row
                              without any is absent, and has one all the same */
 } as_column_form;
 
 typedef struct {
     uint32_t rows;   /* hits */
     uint32_t absent; /* rows without the field, with an empty text or a 0 */
-    uint32_t odd;    /* AS_COLUMN_NUMBER: rows that are no number as the kernel prints one, or past 63 bits: 0;
-                        AS_COLUMN_WORDS: 1 when there are more than 255, or too many of one hash: take AS_COLUMN_TEXT */
-    uint32_t words;  /* AS_COLUMN_WORDS: different texts */
+    uint32_t fallback; /* AS_COLUMN_NUMBER: rows that are no number as the kernel prints one, or past 63 bits: 0;
+                        AS_COLUMN_DICT: 1 when there are more than 255, or too many of one hash: take AS_COLUMN_TEXT */
+    uint32_t dict_size; /* AS_COLUMN_DICT: different texts */
 } as_column;
 
 /* Take the waiting hits, oldest first, where they lie: as as_ring_drain, but nothing is copied. *out stays as it is
- * until the next call with this ring that takes input, lets time pass or ends it, as_ring_adopt or as_ring_free.
+ * until the next call with this ring that takes input, lets time pass or ends it, as_ring_migrate or as_ring_free.
  * Returns their bytes. */
-int64_t as_ring_lend(as_ring *ring, const uint8_t **out);
+int64_t as_ring_borrow(as_ring *ring, const uint8_t **out);
 
-/* Write a column of the hits that as_ring_drain wrote or as_ring_lend gave. size: at least len. Returns the bytes written from the start
- * of out; the numbers of the absent rows, uint32_t each, stand at its end, the first one last (but AS_COLUMN_WORDS). AS_ARGUMENT: these are
+/* Write a column of the hits that as_ring_drain wrote or as_ring_borrow gave. size: at least len. Returns the bytes written from the start
+ * of out; the numbers of the absent rows, uint32_t each, stand at its end, the first one last (but AS_COLUMN_DICT). AS_ARGUMENT: these are
  * no hits. It needs no ring, and any thread may call it. */
 int64_t as_hits_column(const uint8_t *hits, size_t len, uint32_t field, uint32_t form, uint8_t *out, size_t size,
                        as_column *column);
@@ -305,7 +306,7 @@ int64_t as_ring_stats(as_ring *ring, as_stats *out);
 
 /* How many events each exception took, by index in as_rules.exceptions; the first of a rule that fits takes it.
  * Their sum is as_stats.excepted. size: of out, in counters; at least exception_count. Returns exception_count. */
-int64_t as_ring_excepted(as_ring *ring, uint64_t *out, size_t size);
+int64_t as_ring_exception_counts(as_ring *ring, uint64_t *out, size_t size);
 
 /* SYSCALL records of one architecture outside as_rules.arches. */
 typedef struct {
@@ -321,11 +322,11 @@ int64_t as_ring_unknown_arches(as_ring *ring, as_unknown_arch *out, size_t size)
 /* Go on where another ring was, with this one's rules: for a new ring of the same as_config, its seed too.
  * rules: for each rule of from, in order, its place in this ring, or UINT32_MAX when it is gone. A rule that stays
  * keeps its windows and the events that wait; a new one sees events whose SYSCALL record comes later. All counters go
- * on but those of as_ring_excepted, and what as_ring_keep and as_ring_only_kernel said holds on. Nothing is lost, and
+ * on but those of as_ring_exception_counts, and what as_ring_select_fields and as_ring_only_kernel said holds on. Nothing is lost, and
  * nothing is decided early. Afterwards from can be freed.
  * Returns 1 when done; 0 when from has hits to be drained (drain, then call again); AS_ARGUMENT: this ring was used,
  * its configuration or its actor_fields differ, or a rule has other keys or another count than the one at its place. */
-int64_t as_ring_adopt(as_ring *ring, as_ring *from, const uint32_t *rules);
+int64_t as_ring_migrate(as_ring *ring, as_ring *from, const uint32_t *rules);
 
 /* The version this library was built as: a stale build beside newer Python files is found at import. */
 const char *as_version(void);

@@ -15,8 +15,8 @@ static as_column column;
 static as_hits fresh(void) {
     const as_config config = sample_config();
     as_hits hits;
-    as_carver from = {.base = memory};
-    as_hits_carve(&hits, &config, &from);
+    as_arena from = {.base = memory};
+    as_hits_init(&hits, &config, &from);
     return hits;
 }
 
@@ -24,7 +24,7 @@ static void put(as_hits *hits, as_field field, const char *text, as_form form) {
     const as_event_id ids[] = {{.ms = 1, .serial = 2}, {.ms = 1000 + hits->used, .serial = UINT32_MAX}};
     as_value values[AS_FIELDS] = {0};
     values[field] = (as_value){.span = as_span_of((const uint8_t *)text, strlen(text)), .form = form};
-    as_hits_put(hits, 0, ids, 2, 0, values);
+    as_hits_append(hits, 0, ids, 2, 0, values);
 }
 
 static int64_t read_column(size_t len, as_field field, as_column_form form) {
@@ -69,12 +69,12 @@ static void words(void) {
     put(&hits, AS_FIELD_EXE, "/bin/longer/a", AS_FORM_QUOTED);
     put(&hits, AS_FIELD_EXE, "/bin/longer/b", AS_FORM_QUOTED);
     size_t len = as_hits_drain(&hits, drained);
-    CHECK_EQUAL(read_column(len, AS_FIELD_EXE, AS_COLUMN_WORDS), 5 + 14 + 1 + 14);
+    CHECK_EQUAL(read_column(len, AS_FIELD_EXE, AS_COLUMN_DICT), 5 + 14 + 1 + 14);
     CHECK(memcmp(out, "\1\0\2\1\3/bin/longer/a\0\0/bin/longer/b\0", 5 + 14 + 1 + 14) == 0);
     CHECK_EQUAL(column.rows, 5);
     CHECK_EQUAL(column.absent, 1);
-    CHECK_EQUAL(column.words, 3);
-    CHECK_EQUAL(column.odd, 0);
+    CHECK_EQUAL(column.dict_size, 3);
+    CHECK_EQUAL(column.fallback, 0);
 
     CASE("more texts than a byte can number are left to the other form");
     for (unsigned more = 0; more < 2; more++) {
@@ -85,9 +85,9 @@ static void words(void) {
             put(&hits, AS_FIELD_EXE, text, AS_FORM_QUOTED);
         }
         len = as_hits_drain(&hits, drained);
-        read_column(len, AS_FIELD_EXE, AS_COLUMN_WORDS);
-        CHECK_EQUAL(column.odd, more);
-        CHECK(more == 1 || (column.words == 255 && out[254] == 255));
+        read_column(len, AS_FIELD_EXE, AS_COLUMN_DICT);
+        CHECK_EQUAL(column.fallback, more);
+        CHECK(more == 1 || (column.dict_size == 255 && out[254] == 255));
     }
 }
 
@@ -118,12 +118,12 @@ static void any_length(void) {
             values[AS_FIELD_EXE] = (as_value){.span = as_span_of((const uint8_t *)text, len), .form = AS_FORM_QUOTED};
             values[AS_FIELD_SUBJ] = (as_value){.span = as_span_of((const uint8_t *)subj[i], strlen(subj[i])),
                                                .form = AS_FORM_BARE};
-            as_hits_put(&hits, 0, &id, 1, 0, values);
+            as_hits_append(&hits, 0, &id, 1, 0, values);
         }
         const size_t drained_len = as_hits_drain(&hits, drained);
-        CHECK_EQUAL(read_column(drained_len, AS_FIELD_EXE, AS_COLUMN_WORDS), 6 + 2 * (len + 1));
+        CHECK_EQUAL(read_column(drained_len, AS_FIELD_EXE, AS_COLUMN_DICT), 6 + 2 * (len + 1));
         CHECK(memcmp(out, "\1\1\1\1\2\2", 6) == 0);
-        CHECK_EQUAL(column.words, 2);
+        CHECK_EQUAL(column.dict_size, 2);
     }
 }
 
@@ -138,11 +138,11 @@ static void titles(void) {
     CHECK_EQUAL(read_column(len, AS_FIELD_PROCTITLE, AS_COLUMN_TEXT), 12 + 1 + 2 + 3);
     CHECK(memcmp(out, "sh -c a b  \0\0 \0sh\0", 18) == 0);
     CHECK_EQUAL(column.absent, 1);
-    CHECK_EQUAL(read_column(len, AS_FIELD_PROCTITLE, AS_COLUMN_WORDS), 4 + 12 + 2 + 3);
+    CHECK_EQUAL(read_column(len, AS_FIELD_PROCTITLE, AS_COLUMN_DICT), 4 + 12 + 2 + 3);
     CHECK(memcmp(out, "\1\0\2\3sh -c a b  \0 \0sh\0", 21) == 0);
-    CHECK_EQUAL(read_column(len, AS_FIELD_PROCTITLE, AS_COLUMN_PARTS), 11 + 1 + 1 + 3);
+    CHECK_EQUAL(read_column(len, AS_FIELD_PROCTITLE, AS_COLUMN_ARGUMENTS), 11 + 1 + 1 + 3);
     CHECK(memcmp(out, "sh\0-c\0a b\0\0\0\0sh\0", 16) == 0);
-    CHECK_EQUAL(read_column(len, AS_FIELD_PROCTITLE, AS_COLUMN_COUNTS), 4 * 8);
+    CHECK_EQUAL(read_column(len, AS_FIELD_PROCTITLE, AS_COLUMN_ARGUMENT_COUNTS), 4 * 8);
     CHECK(number(0) == 4 && number(1) == 1 && number(2) == 1 && number(3) == 1);
     CHECK_EQUAL(column.absent, 2);
     CHECK(absent_row(len, 0) == 1 && absent_row(len, 1) == 2);
@@ -154,11 +154,11 @@ static void lent(void) {
     CASE("what is lent is what is drained, and is gone afterwards");
     put(&hits, AS_FIELD_EXE, "/bin/a", AS_FORM_QUOTED);
     as_hits again = hits;
-    const size_t len = as_hits_lend(&hits, &at);
+    const size_t len = as_hits_borrow(&hits, &at);
     CHECK_EQUAL(as_hits_drain(&again, drained), len);
     CHECK(memcmp(at, drained, len) == 0);
     CHECK_EQUAL(hits.drained, again.drained);
-    CHECK_EQUAL(as_hits_lend(&hits, &at), 0);
+    CHECK_EQUAL(as_hits_borrow(&hits, &at), 0);
 }
 
 static void numbers(void) {
@@ -177,7 +177,7 @@ static void numbers(void) {
         put(&hits, AS_FIELD_EXIT, cases[i].text, AS_FORM_BARE);
         const size_t len = as_hits_drain(&hits, drained);
         CHECK_EQUAL(read_column(len, AS_FIELD_EXIT, AS_COLUMN_NUMBER), 8);
-        CHECK_EQUAL(column.odd, cases[i].odd);
+        CHECK_EQUAL(column.fallback, cases[i].odd);
         CHECK(cases[i].odd != 0 || number(0) == cases[i].value);
     }
 
@@ -185,7 +185,7 @@ static void numbers(void) {
     put(&empty, AS_FIELD_EXIT, "", AS_FORM_QUOTED);
     const size_t size = as_hits_drain(&empty, drained);
     CHECK_EQUAL(read_column(size, AS_FIELD_EXIT, AS_COLUMN_NUMBER), 8);
-    CHECK_EQUAL(column.odd, 1);
+    CHECK_EQUAL(column.fallback, 1);
 
     CASE("stamp and serial are those of the last event");
     as_hits hits = fresh();
@@ -198,7 +198,7 @@ static void numbers(void) {
     CHECK_EQUAL(column.absent, 0);
     CHECK_EQUAL(read_column(len, AS_FIELD_EXIT, AS_COLUMN_NUMBER), 8);
     CHECK_EQUAL(column.absent, 1);
-    CHECK_EQUAL(column.odd, 0);
+    CHECK_EQUAL(column.fallback, 0);
 }
 
 static void no_hits(void) {
@@ -212,11 +212,11 @@ static void no_hits(void) {
     CASE("a hit that is cut, a field or form that there is not, too little room");
     for (size_t cut = 1; cut < len; cut++) {
         CHECK_EQUAL(read_column(cut, AS_FIELD_EXE, AS_COLUMN_TEXT), AS_ARGUMENT);
-        CHECK_EQUAL(read_column(cut, AS_FIELD_EXE, AS_COLUMN_WORDS), AS_ARGUMENT);
+        CHECK_EQUAL(read_column(cut, AS_FIELD_EXE, AS_COLUMN_DICT), AS_ARGUMENT);
     }
     CHECK_EQUAL(read_column(len, AS_FIELDS, AS_COLUMN_TEXT), AS_ARGUMENT);
     CHECK_EQUAL(read_column(0, AS_FIELDS, AS_COLUMN_TEXT), AS_ARGUMENT);
-    CHECK_EQUAL(as_hits_column(drained, len, 0, AS_COLUMN_COUNTS + 1, out, len, &column), AS_ARGUMENT);
+    CHECK_EQUAL(as_hits_column(drained, len, 0, AS_COLUMN_ARGUMENT_COUNTS + 1, out, len, &column), AS_ARGUMENT);
     CHECK_EQUAL(as_hits_column(drained, len, 0, AS_COLUMN_TEXT, out, len - 1, &column), AS_ARGUMENT);
 
     CASE("places outside of their hit");
@@ -238,7 +238,7 @@ static void no_hits(void) {
 static void kept(void) {
     as_hits hits = fresh();
     CASE("a field that is not kept is absent, and says why");
-    as_hits_keep(&hits, AS_BIT(AS_FIELD_EXE));
+    as_hits_select_fields(&hits, AS_BIT(AS_FIELD_EXE));
     put(&hits, AS_FIELD_COMM, "a", AS_FORM_QUOTED);
     const size_t len = as_hits_drain(&hits, drained);
     as_hit_field place;

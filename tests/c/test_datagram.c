@@ -61,8 +61,8 @@ static void slots(void) {
     static _Alignas(16) uint8_t memory[1 << 16];
     const as_config config = sample_config();
     as_datagrams in;
-    as_carver from = {.base = memory};
-    as_datagrams_carve(&in, &config, &from);
+    as_arena from = {.base = memory};
+    as_datagrams_init(&in, &config, &from);
     CHECK(from.used <= sizeof memory);
     const uint8_t *behind = in.bytes;
     for (uint32_t i = 0; i < config.datagram_slots; i++) {

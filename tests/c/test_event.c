@@ -1,7 +1,7 @@
 /* Stage 3, event: records of one stamp and serial are put together however they arrive. The readable cases
  * are in tests/cases/events.txt; here are the invariants of the table, and what happens when it is full. */
 #include "_ring/event.h"
-#include "_ring/room.h"
+#include "_ring/closing.h"
 
 #include "check.h"
 #include "samples.h"
@@ -19,12 +19,12 @@ static uint8_t *memory;
 
 static table fresh(as_config config) {
     table made = {.clocked = true};
-    as_carver counting = {.base = NULL};
-    as_carver from = {.base = memory};
-    as_events_carve(&made.events, &config, &counting);
+    as_arena counting = {.base = NULL};
+    as_arena from = {.base = memory};
+    as_events_init(&made.events, &config, &counting);
     CHECK(counting.used <= EVERYTHING);
     memset(memory, 0, EVERYTHING);
-    as_events_carve(&made.events, &config, &from);
+    as_events_init(&made.events, &config, &from);
     CHECK_EQUAL(counting.used, from.used);
     return made;
 }
@@ -46,9 +46,9 @@ static void check_invariant(const table *t) {
                 CHECK_EQUAL(event->links[which].previous, previous);
                 holders[which] += event->large_texts > 0 ? 1 : 0;
                 CHECK(which == AS_LIST_ALL || event->large_texts > 0);
-                CHECK(state == AS_OPEN || state == AS_CLOSED || state == AS_HELD || event->kept == 0);
+                CHECK(state == AS_OPEN || state == AS_CLOSED || state == AS_HELD || event->stored == 0);
                 for (unsigned role = 0; which == AS_LIST_ALL && role < AS_ROLES; role++) {
-                    const bool kept = (event->kept & (1u << role)) != 0;
+                    const bool kept = (event->stored & (1u << role)) != 0;
                     small += kept && event->texts[role].len <= AS_SMALL_TEXT ? 1 : 0;
                     large += kept && event->texts[role].len > AS_SMALL_TEXT ? 1 : 0;
                 }
@@ -60,8 +60,8 @@ static void check_invariant(const table *t) {
     }
     CHECK_EQUAL(slots, t->events.slot_count);
     CHECK_EQUAL(holders[AS_LIST_ALL], holders[AS_LIST_LARGE]);
-    CHECK_EQUAL(small + t->events.texts.small.free_count, t->events.texts.small.slots);
-    CHECK_EQUAL(large + t->events.texts.large.free_count, t->events.texts.large.slots);
+    CHECK_EQUAL(small + t->events.slab.small.free_count, t->events.slab.small.slots);
+    CHECK_EQUAL(large + t->events.slab.large.free_count, t->events.slab.large.slots);
 }
 
 static bool expire(table *t, uint64_t now_ms) {
@@ -72,7 +72,7 @@ static bool expire(table *t, uint64_t now_ms) {
 static void add_from(table *t, uint32_t serial, uint16_t type, as_span body, uint64_t wanted,
                      const char *node) {
     const as_record record = {.type = type, .serial = serial, .ms = 5000, .body = body};
-    CHECK(as_events_room(&t->events));
+    CHECK(as_events_has_space(&t->events));
     as_events_add(&t->events, &record, guarded_span(node, strlen(node)), wanted, t->clocked, t->text, &t->stats);
     check_invariant(t);
 }
@@ -96,7 +96,7 @@ static uint32_t decide(table *t) {
         return 0;
     }
     const uint32_t serial = event->serial;
-    as_events_forget(&t->events, event);
+    as_events_mark_decided(&t->events, event);
     check_invariant(t);
     return serial;
 }
@@ -158,9 +158,9 @@ static void whole_events(void) {
     t = fresh(sample_config());
     add_from(&t, 1, AS_TYPE_CWD, GUARDED(SAMPLE_CWD), UINT64_MAX, "a");
     add_from(&t, 1, AS_TYPE_SYSCALL, GUARDED(SAMPLE_SYSCALL), 0, "a");
-    CHECK_EQUAL(t.events.texts.small.free_count, t.events.texts.small.slots);
+    CHECK_EQUAL(t.events.slab.small.free_count, t.events.slab.small.slots);
     add_from(&t, 1, AS_TYPE_PATH, GUARDED(SAMPLE_PATH), UINT64_MAX, "a");
-    CHECK_EQUAL(t.events.texts.small.free_count, t.events.texts.small.slots);
+    CHECK_EQUAL(t.events.slab.small.free_count, t.events.slab.small.slots);
     add_from(&t, 1, AS_TYPE_EOE, GUARDED(""), UINT64_MAX, "a");
     CHECK_EQUAL(decide(&t), 1);
 
@@ -235,7 +235,7 @@ static void ring_operations(void) {
     add(&t, 1, AS_TYPE_PATH, SAMPLE_PATH);
     add(&t, 1, AS_TYPE_EOE, "");
     CHECK(as_events_closed(&t.events) != NULL);
-    CHECK_EQUAL(as_events_closed(&t.events)->kept & 1u << AS_ROLE_SYSCALL, 0);
+    CHECK_EQUAL(as_events_closed(&t.events)->stored & 1u << AS_ROLE_SYSCALL, 0);
     CHECK_EQUAL(decide(&t), 1);
     CHECK_EQUAL(t.stats.incomplete, 0);
 
@@ -274,19 +274,19 @@ static void in_log_files(void) {
 static void what_a_log_lacks(void) {
     CASE("a habit takes a quarter of the events that can be open, and eight at the least");
     as_config config = sample_config();
-    CHECK_EQUAL(fresh(config).events.habit, 8);
+    CHECK_EQUAL(fresh(config).events.absence_events, 8);
     config.event_slots = 64;
     config.small_texts = 256;
-    CHECK_EQUAL(fresh(config).events.habit, 16);
+    CHECK_EQUAL(fresh(config).events.absence_events, 16);
 
     table t = fresh(sample_config());
     t.text = true;
     t.clocked = false;
     CASE("a PATH record that is announced and does not come is counted for wanted events only");
     add_from(&t, 1, AS_TYPE_SYSCALL, GUARDED(SAMPLE_SYSCALL), 0, "");
-    CHECK_EQUAL(t.events.habits[0].pathless, 0);
+    CHECK_EQUAL(t.events.profiles[0].since_path, 0);
     add(&t, 2, AS_TYPE_SYSCALL, SAMPLE_SYSCALL);
-    CHECK_EQUAL(t.events.habits[0].pathless, 1);
+    CHECK_EQUAL(t.events.profiles[0].since_path, 1);
 
     CASE("an event of text with all that its SYSCALL record announces lacks nothing without its end");
     t = fresh(sample_config());
@@ -303,12 +303,12 @@ static void what_a_log_lacks(void) {
     t = fresh(sample_config());
     t.text = true;
     t.clocked = false;
-    for (uint32_t i = 1; i <= t.events.habit; i++) {
+    for (uint32_t i = 1; i <= t.events.absence_events; i++) {
         add(&t, i, AS_TYPE_SYSCALL, "arch=c000003e syscall=257 items=0");
         while (decide(&t) != 0) {
         }
     }
-    const uint32_t serial = t.events.habit + 1;
+    const uint32_t serial = t.events.absence_events + 1;
     add(&t, serial, AS_TYPE_SYSCALL, "arch=c000003e syscall=257 items=0");
     while (expire(&t, 0) || decide(&t) != 0) {
     }
@@ -321,12 +321,12 @@ static void what_a_log_lacks(void) {
     CASE("what a log lacks says nothing of datagrams: their events wait for what is announced");
     t = fresh(sample_config());
     t.text = true;
-    for (uint32_t i = 1; i <= t.events.habit; i++) {
+    for (uint32_t i = 1; i <= t.events.absence_events; i++) {
         add(&t, i, AS_TYPE_SYSCALL, SAMPLE_SYSCALL);
         while (expire(&t, 0) || decide(&t) != 0) {
         }
     }
-    CHECK(t.events.lacking);
+    CHECK(t.events.some_absent);
     t.text = false;
     add(&t, serial, AS_TYPE_EOE, "");
     add(&t, serial, AS_TYPE_SYSCALL, SAMPLE_SYSCALL);
@@ -437,7 +437,7 @@ static void timeouts(void) {
     CASE("without a clock so many later events close it, whatever their stamps say");
     t = fresh(sample_config());
     t.clocked = false;
-    CHECK_EQUAL(t.events.patience, 8);
+    CHECK_EQUAL(t.events.timeout_events, 8);
     add(&t, 1, AS_TYPE_SYSCALL, SAMPLE_SYSCALL);
     for (uint32_t serial = 2; serial <= 8; serial++) {
         const as_record later = {.type = AS_TYPE_CWD, .serial = serial, .ms = UINT64_MAX / serial, .body = GUARDED(SAMPLE_CWD)};
@@ -456,12 +456,12 @@ static void full_tables(void) {
     for (uint32_t serial = 1; serial <= 16; serial++) {
         add_from(&t, serial, AS_TYPE_SYSCALL, GUARDED(SAMPLE_SYSCALL), 0, "");
     }
-    CHECK(!as_events_room(&t.events));
+    CHECK(!as_events_has_space(&t.events));
     as_events_evict(&t.events, &t.stats);
     check_invariant(&t);
-    CHECK(!as_events_room(&t.events));
+    CHECK(!as_events_has_space(&t.events));
     CHECK_EQUAL(decide(&t), 1);
-    CHECK(as_events_room(&t.events));
+    CHECK(as_events_has_space(&t.events));
     CHECK_EQUAL(t.stats.evicted, 1);
     CHECK_EQUAL(t.stats.incomplete, 1);
 
@@ -493,10 +493,10 @@ static void full_tables(void) {
         add_from(&t, serial, AS_TYPE_SYSCALL, GUARDED(SAMPLE_SYSCALL), 1, "n");
     }
     add_from(&t, 8, AS_TYPE_SYSCALL, GUARDED(SAMPLE_SYSCALL), 1, "");
-    CHECK(!as_events_room(&t.events));
+    CHECK(!as_events_has_space(&t.events));
     as_events_evict(&t.events, &t.stats);
     CHECK_EQUAL(decide(&t), 1);
-    CHECK(as_events_room(&t.events));
+    CHECK(as_events_has_space(&t.events));
 
     CASE("when large texts are short the oldest that holds one is given up");
     t = fresh(sample_config());
@@ -504,10 +504,10 @@ static void full_tables(void) {
     for (uint32_t serial = 2; serial <= 5; serial++) {
         add_from(&t, serial, AS_TYPE_PATH, long_body(AS_SMALL_TEXT + 1), UINT64_MAX, "");
     }
-    CHECK(!as_events_room(&t.events));
+    CHECK(!as_events_has_space(&t.events));
     as_events_evict(&t.events, &t.stats);
     CHECK_EQUAL(decide(&t), 2);
-    CHECK(as_events_room(&t.events));
+    CHECK(as_events_has_space(&t.events));
 
     CASE("and finding it takes no walk past those that hold none");
     t = fresh(sample_config());
@@ -530,7 +530,7 @@ static void full_tables(void) {
     add(&t, 1, AS_TYPE_EOE, "");
     add(&t, 1, AS_TYPE_SYSCALL, "arch=c000003e syscall=257 items=9");
     as_event *event = &t.events.slots[t.events.latest];
-    uint8_t *bytes = t.events.texts.small.bytes;
+    uint8_t *bytes = t.events.slab.small.bytes;
     memset(bytes + (size_t)event->texts[AS_ROLE_SYSCALL].slot * AS_SMALL_TEXT, 'x', AS_SMALL_TEXT);
     add(&t, 1, AS_TYPE_EOE, "");
     CHECK_EQUAL(t.stats.open_events, 1); /* without items= it would have ended */
@@ -539,9 +539,9 @@ static void full_tables(void) {
     add(&t, 1, AS_TYPE_PATH, "item=0 name=\"/a\" nametype=NORMAL");
     add(&t, 1, AS_TYPE_PATH, "item=1 name=\"/b\" nametype=NORMAL");
     event = &t.events.slots[t.events.latest];
-    memset(t.events.texts.small.bytes + (size_t)event->texts[AS_ROLE_FIRST_PATH].slot * AS_SMALL_TEXT, 'x', AS_SMALL_TEXT);
+    memset(t.events.slab.small.bytes + (size_t)event->texts[AS_ROLE_FIRST_PATH].slot * AS_SMALL_TEXT, 'x', AS_SMALL_TEXT);
     add(&t, 1, AS_TYPE_PATH, "item=2 name=\"/c\" nametype=NORMAL");
-    CHECK_EQUAL(event->kept & 1u << AS_ROLE_PATH, 0); /* the first one is known to be preferred */
+    CHECK_EQUAL(event->stored & 1u << AS_ROLE_PATH, 0); /* the first one is known to be preferred */
 
     CASE("also when it is the newest of all");
     t = fresh(sample_config());
@@ -552,27 +552,27 @@ static void full_tables(void) {
     add_from(&t, 4, AS_TYPE_CWD, long_body(AS_SMALL_TEXT + 1), UINT64_MAX, "");
     add_from(&t, 4, AS_TYPE_PATH, long_body(1024), UINT64_MAX, "");
     add_from(&t, 4, AS_TYPE_PROCTITLE, long_body(1024), UINT64_MAX, "");
-    CHECK(!as_events_room(&t.events));
+    CHECK(!as_events_has_space(&t.events));
     as_events_evict(&t.events, &t.stats);
     CHECK_EQUAL(decide(&t), 4);
     CHECK_EQUAL(t.stats.open_events, 3);
 
     CASE("a text of 512 bytes is small, an empty one too, and both come back as they were");
-    as_text kept;
-    CHECK(as_texts_keep(&t.events.texts, long_body(AS_SMALL_TEXT), &kept));
-    const as_span back = as_texts_span(&t.events.texts, kept);
+    as_slab_ref kept;
+    CHECK(as_slab_store(&t.events.slab, long_body(AS_SMALL_TEXT), &kept));
+    const as_span back = as_slab_span(&t.events.slab, kept);
     CHECK(back.len == AS_SMALL_TEXT && memcmp(back.at, long_body(AS_SMALL_TEXT).at, AS_SMALL_TEXT) == 0);
-    as_texts_release(&t.events.texts, kept);
-    CHECK(as_texts_keep(&t.events.texts, GUARDED(""), &kept));
-    CHECK_EQUAL(as_texts_span(&t.events.texts, kept).len, 0);
-    as_texts_release(&t.events.texts, kept);
+    as_slab_release(&t.events.slab, kept);
+    CHECK(as_slab_store(&t.events.slab, GUARDED(""), &kept));
+    CHECK_EQUAL(as_slab_span(&t.events.slab, kept).len, 0);
+    as_slab_release(&t.events.slab, kept);
     check_invariant(&t);
 
     CASE("without a free slot of its size a text is refused");
     for (uint32_t i = 0; i < 4; i++) {
-        CHECK(as_texts_keep(&t.events.texts, long_body(1024), &kept));
+        CHECK(as_slab_store(&t.events.slab, long_body(1024), &kept));
     }
-    CHECK(!as_texts_keep(&t.events.texts, long_body(1024), &kept));
+    CHECK(!as_slab_store(&t.events.slab, long_body(1024), &kept));
 }
 
 /* Random records of few events in a small table: after each the invariant holds. */
@@ -596,7 +596,7 @@ static void storm(bool text) {
             while (decide(&t) != 0) {
             }
         }
-        while (!as_events_room(&t.events)) {
+        while (!as_events_has_space(&t.events)) {
             as_events_evict(&t.events, &t.stats);
             while (decide(&t) != 0) {
             }
@@ -611,7 +611,7 @@ static void storm(bool text) {
     while (decide(&t) != 0) {
     }
     CHECK_EQUAL(t.stats.open_events, 0);
-    CHECK_EQUAL(t.events.texts.small.free_count, t.events.texts.small.slots);
+    CHECK_EQUAL(t.events.slab.small.free_count, t.events.slab.small.slots);
     CHECK(t.stats.late > 0 && t.stats.duplicate > 0 && (text || t.stats.evicted > 0));
 }
 

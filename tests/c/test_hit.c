@@ -10,8 +10,8 @@ static uint8_t drained[1 << 18];
 static as_hits fresh(void) {
     const as_config config = sample_config();
     as_hits hits;
-    as_carver from = {.base = memory};
-    as_hits_carve(&hits, &config, &from);
+    as_arena from = {.base = memory};
+    as_hits_init(&hits, &config, &from);
     CHECK(from.used <= sizeof memory);
     return hits;
 }
@@ -42,7 +42,7 @@ static void written(void) {
 
     CASE("a hit carries its ids and its fields, decoded; absent ones have no place, empty ones do");
     CHECK_EQUAL(as_hits_drain(&hits, drained), 0);
-    CHECK(as_hits_put(&hits, 3, ids, 2, 1, values) != 0);
+    CHECK(as_hits_append(&hits, 3, ids, 2, 1, values) != 0);
     const uint32_t moved = as_hits_drain(&hits, drained);
     const as_hit hit = header_at(drained);
     CHECK_EQUAL(hit.size, moved);
@@ -64,7 +64,7 @@ static void written(void) {
     CASE("no byte of a hit is left over from an earlier one");
     memset(hits.bytes, 0xee, hits.capacity);
     values[AS_FIELD_COMM] = (as_value){.span = GUARDED("x"), .form = AS_FORM_QUOTED};
-    as_hits_put(&hits, 0, ids, 2, 0, values);
+    as_hits_append(&hits, 0, ids, 2, 0, values);
     const uint32_t size = header_at(hits.bytes).size;
     CHECK(memchr(hits.bytes, 0xee, size) == NULL);
     CHECK_EQUAL(hits.bytes[size], 0xee);
@@ -72,7 +72,7 @@ static void written(void) {
     CASE("hex that is none after all leaves nothing behind");
     values[AS_FIELD_COMM] = (as_value){.span = GUARDED("41424g"), .form = AS_FORM_BARE};
     as_hits_drain(&hits, drained);
-    as_hits_put(&hits, 0, ids, 1, 0, values);
+    as_hits_append(&hits, 0, ids, 1, 0, values);
     CHECK_TEXT(field_at(hits.bytes, AS_FIELD_COMM), "41424g");
 }
 
@@ -87,7 +87,7 @@ static void lengths(void) {
         as_hits hits = fresh();
         as_value values[AS_FIELDS] = {0};
         values[AS_FIELD_COMM] = (as_value){.span = guarded_span(text, len), .form = AS_FORM_QUOTED};
-        as_hits_put(&hits, 0, &id, 1, 0, values);
+        as_hits_append(&hits, 0, &id, 1, 0, values);
         const as_span found = field_at(hits.bytes, AS_FIELD_COMM);
         CHECK_EQUAL(found.len, len);
         CHECK(len == 0 || memcmp(found.at, text, len) == 0);
@@ -98,7 +98,7 @@ static void lengths(void) {
     const as_value values[AS_FIELDS] = {0};
     uint64_t places[3];
     for (int i = 0; i < 3; i++) {
-        places[i] = as_hits_put(&hits, 0, &id, 1, 0, values);
+        places[i] = as_hits_append(&hits, 0, &id, 1, 0, values);
         CHECK(as_hits_merge(&hits, places[i], 1, 9));
         CHECK(as_hits_drain(&hits, drained) > 0);
         for (int j = 0; j <= i; j++) {
@@ -114,21 +114,21 @@ static void room(void) {
     const as_event_id ids[64] = {{.ms = 1}};
     CASE("there is room until the largest hit might not fit, and again once they were drained");
     uint32_t count = 0;
-    while (as_hits_room(&hits)) {
-        as_hits_put(&hits, 0, ids, 64, 0, values);
+    while (as_hits_has_space(&hits)) {
+        as_hits_append(&hits, 0, ids, 64, 0, values);
         count++;
     }
     CHECK(count > 1);
     CHECK(hits.capacity - hits.used < hits.most);
     const uint32_t moved = as_hits_drain(&hits, drained);
     CHECK_EQUAL(moved, count * header_at(drained).size);
-    CHECK(as_hits_room(&hits));
+    CHECK(as_hits_has_space(&hits));
 
     CASE("there is room for a hit that fits exactly, and not for one byte more");
     hits.used = hits.capacity - hits.most;
-    CHECK(as_hits_room(&hits));
+    CHECK(as_hits_has_space(&hits));
     hits.used++;
-    CHECK(!as_hits_room(&hits));
+    CHECK(!as_hits_has_space(&hits));
     hits.used = 0;
 
     CASE("the largest hit, every kept text as long as a datagram may be, fits where there is room");
@@ -140,7 +140,7 @@ static void room(void) {
     for (size_t i = 0; i < sizeof of_role / sizeof *of_role; i++) {
         longest[of_role[i]] = (as_value){.span = as_span_of(text, sizeof text), .form = AS_FORM_QUOTED};
     }
-    as_hits_put(&hits, 0, ids, 64, 0, longest);
+    as_hits_append(&hits, 0, ids, 64, 0, longest);
     CHECK(header_at(hits.bytes).size <= hits.most);
 }
 
@@ -152,8 +152,8 @@ static void merged(void) {
     CHECK(!as_hits_merge(&hits, 0, 10000, 1000));
 
     CASE("a waiting hit takes in what comes within the time, counted from the last taken in");
-    const uint64_t other = as_hits_put(&hits, 0, &id, 1, 0, values);
-    const uint64_t place = as_hits_put(&hits, 1, &id, 1, 0, values);
+    const uint64_t other = as_hits_append(&hits, 0, &id, 1, 0, values);
+    const uint64_t place = as_hits_append(&hits, 1, &id, 1, 0, values);
     CHECK(other != 0 && place != other);
     CHECK(as_hits_merge(&hits, place, 10100, 100));
     CHECK(as_hits_merge(&hits, place, 10200, 100));
@@ -172,14 +172,14 @@ static void merged(void) {
     CHECK(!as_hits_merge(&hits, place, 11000, 1000));
     CHECK(!as_hits_merge(&hits, place, 10999, 1000));
     CHECK_EQUAL(header_at(second).more, 3);
-    const uint64_t again = as_hits_put(&hits, 1, &id, 1, 0, values);
+    const uint64_t again = as_hits_append(&hits, 1, &id, 1, 0, values);
     CHECK(as_hits_merge(&hits, again, 10999, 1000));
 
     CASE("a drained hit takes in nothing, and its place is never another's");
     as_hits_drain(&hits, drained);
     CHECK(!as_hits_merge(&hits, place, 10200, 1000));
     for (int i = 0; i < 10; i++) {
-        CHECK(as_hits_put(&hits, 0, &id, 1, 0, values) > place);
+        CHECK(as_hits_append(&hits, 0, &id, 1, 0, values) > place);
     }
     CHECK(!as_hits_merge(&hits, place, 10200, 1000));
 }

@@ -39,7 +39,7 @@ static as_span drawn(uint8_t *out, uint32_t len, const char *alphabet) {
     return guarded_span((const char *)out, len);
 }
 
-static as_like_work endless = {.left = UINT64_MAX};
+static as_like_budget endless = {.left = UINT64_MAX};
 
 static const uint32_t lengths[] = {0, 1, 2, 5, 20, 62, 63, 64, 65, 126, 127, 128, 254, 255, 256, 300, 500};
 enum { LENGTHS = sizeof lengths / sizeof *lengths };
@@ -50,7 +50,7 @@ static void as_defined(void) {
     CASE("a text is like a pattern as the definition says, whatever was compared with it before");
     unsigned alike = 0;
     for (unsigned round = 0; round < 20000; round++) {
-        as_liked liked = {0};
+        as_like_cache liked = {0};
         as_span text = drawn(bytes, round % 50 == 0 ? lengths[draw(LENGTHS)] : draw(12), "aAbB");
         memcpy(bytes, text.at, text.len);
         text = as_span_of(bytes, text.len);
@@ -73,13 +73,13 @@ static void as_defined(void) {
 
     CASE("as many tokens as the automaton has states for, and one more, are found to the last");
     for (size_t i = 0; i < LENGTHS; i++) {
-        as_liked liked = {.steps = UINT32_MAX};
+        as_like_cache liked = {.steps = UINT32_MAX};
         memset(wanted, 'a', lengths[i]);
         memset(bytes, 'A', lengths[i]);
         const as_span pattern = as_span_of(wanted, lengths[i]);
         CHECK(as_like(pattern, as_span_of(bytes, lengths[i]), &liked, &endless));
         if (lengths[i] > 0) {
-            as_liked other = {.steps = UINT32_MAX};
+            as_like_cache other = {.steps = UINT32_MAX};
             bytes[lengths[i] - 1] = 'b';
             CHECK(!as_like(pattern, as_span_of(bytes, lengths[i]), &other, &endless));
         }
@@ -94,7 +94,7 @@ static void bounded(void) {
     const as_span text = as_span_of(bytes, sizeof bytes);
 
     CASE("a pattern that nearly fits everywhere takes a few steps a byte by hand, and no more in all");
-    as_liked liked = {0};
+    as_like_cache liked = {0};
     for (unsigned i = 0; i < 1000; i++) {
         memset(wanted, 'a', 100);
         wanted[0] = '*';
@@ -108,8 +108,8 @@ static void bounded(void) {
     CASE("what no grams exclude is work that is counted, and refused when it is used up");
     bytes[0] = 'b';
     wanted[100] = 'b';
-    as_like_work work = {.left = 2 * LONG + 1};
-    as_liked near = {.steps = UINT32_MAX};
+    as_like_budget work = {.left = 2 * LONG + 1};
+    as_like_cache near = {.steps = UINT32_MAX};
     for (unsigned i = 0; i < 3; i++) {
         bytes[1] = 'a';
         bytes[2] = 'b'; /* the pair is there, far from the end */
@@ -122,14 +122,14 @@ static void bounded(void) {
 
     CASE("a pattern that is found late is found after that");
     bytes[LONG - 1] = 'b';
-    as_liked again = {0};
+    as_like_cache again = {0};
     wanted[100] = 'b';
     CHECK(as_like(as_span_of(wanted, 101), text, &again, &endless));
     wanted[99] = 'b';
     CHECK(!as_like(as_span_of(wanted, 101), text, &again, &endless));
 
     CASE("a text that is compared once or twice is looked at for nothing else");
-    as_liked usual = {0};
+    as_like_cache usual = {0};
     CHECK(as_like((as_span){(const uint8_t *)"/usr/*/x", 8}, GUARDED("/usr/bin/x"), &usual, &endless));
     CHECK(!as_like((as_span){(const uint8_t *)"/opt/*/x", 8}, GUARDED("/usr/bin/x"), &usual, &endless));
     CHECK(!usual.known);

@@ -24,11 +24,11 @@ static joined lines_of(as_span text, uint32_t piece) {
     const as_config config = sample_config();
     uint8_t memory[LONGEST + 64];
     as_lines lines;
-    as_carver from = {.base = memory};
+    as_arena from = {.base = memory};
     joined all = {.len = 0};
     as_span line;
     bool cut;
-    as_lines_carve(&lines, &config, &from);
+    as_lines_init(&lines, &config, &from);
     while (text.len > 0) {
         const uint32_t len = piece < text.len ? piece : text.len;
         as_span part = guarded_span(text.at, len);
@@ -36,15 +36,15 @@ static joined lines_of(as_span text, uint32_t piece) {
         as_lines_begin(&lines);
         while (part.len > 0) {
             cut = true;
-            if (as_lines_take(&lines, &part, &line, &cut)) {
+            if (as_lines_next(&lines, &part, &line, &cut)) {
                 join(&all, line, cut);
             }
         }
     }
-    if (as_lines_rest(&lines, &line, &cut)) {
+    if (as_lines_last(&lines, &line, &cut)) {
         join(&all, line, cut);
     }
-    CHECK(!as_lines_rest(&lines, &line, &cut));
+    CHECK(!as_lines_last(&lines, &line, &cut));
     return all;
 }
 
@@ -113,28 +113,28 @@ static void cuts(void) {
     large_config.datagram_bytes = 2 * BLOCK;
     static uint8_t large_memory[2 * BLOCK + 64];
     as_lines lines;
-    as_carver from = {.base = large_memory};
+    as_arena from = {.base = large_memory};
     as_span line;
     bool cut;
-    as_lines_carve(&lines, &large_config, &from);
+    as_lines_init(&lines, &large_config, &from);
     as_lines_begin(&lines);
     as_span rest = as_span_of(long_line, BLOCK + 30);
-    CHECK(as_lines_take(&lines, &rest, &line, &cut));
+    CHECK(as_lines_next(&lines, &rest, &line, &cut));
     CHECK_EQUAL(line.len, BLOCK + 10);
     long_line[BLOCK + 10] = 'x';
     as_lines_begin(&lines);
     rest = as_span_of(long_line, BLOCK + 15);
-    CHECK(!as_lines_take(&lines, &rest, &line, &cut));
-    CHECK(as_lines_rest(&lines, &line, &cut));
+    CHECK(!as_lines_next(&lines, &rest, &line, &cut));
+    CHECK(as_lines_last(&lines, &line, &cut));
     CHECK_EQUAL(line.len, BLOCK + 15);
 
     CASE("asked for the next line of no text, there is none");
     const as_config config = sample_config();
     uint8_t memory[LONGEST + 64];
-    from = (as_carver){.base = memory};
+    from = (as_arena){.base = memory};
     as_span nothing = GUARDED("");
-    as_lines_carve(&lines, &config, &from);
-    CHECK(!as_lines_take(&lines, &nothing, &line, &cut));
+    as_lines_init(&lines, &config, &from);
+    CHECK(!as_lines_next(&lines, &nothing, &line, &cut));
 }
 
 /* The type a line's name stands for; -1: no record. */
@@ -422,19 +422,19 @@ static void samples(void) {
     const as_config config = sample_config();
     uint8_t memory[LONGEST + 64];
     as_lines lines;
-    as_carver from = {.base = memory};
-    as_lines_carve(&lines, &config, &from);
+    as_arena from = {.base = memory};
+    as_lines_init(&lines, &config, &from);
     CASE("the first line that is kept as a sample is not blank, and only its start is kept");
-    as_lines_note(&lines, GUARDED(""));
-    as_lines_note(&lines, GUARDED("  \r"));
+    as_lines_sample(&lines, GUARDED(""));
+    as_lines_sample(&lines, GUARDED("  \r"));
     CHECK_EQUAL(lines.sample_len, 0);
-    as_lines_note(&lines, GUARDED("  first"));
-    as_lines_note(&lines, GUARDED("second"));
+    as_lines_sample(&lines, GUARDED("  first"));
+    as_lines_sample(&lines, GUARDED("second"));
     CHECK_TEXT(as_span_of(lines.sample, lines.sample_len), "first");
     uint8_t fill[2 * AS_SAMPLE_BYTES];
     memset(fill, 'x', sizeof fill);
     lines.sample_len = 0;
-    as_lines_note(&lines, as_span_of(fill, sizeof fill));
+    as_lines_sample(&lines, as_span_of(fill, sizeof fill));
     CHECK_EQUAL(lines.sample_len, AS_SAMPLE_BYTES);
 }
 

@@ -9,13 +9,13 @@ static _Alignas(16) uint8_t memory[1 << 20];
 static as_match match_of(const as_rules *rules) {
     const as_config config = sample_config();
     as_match match;
-    as_carver counting = {.base = NULL};
-    as_carver from = {.base = memory};
+    as_arena counting = {.base = NULL};
+    as_arena from = {.base = memory};
     memset(memory, 0, sizeof memory);
     CHECK(as_rules_valid(rules));
-    as_match_carve(&match, &config, rules, &counting);
+    as_match_init(&match, &config, rules, &counting);
     CHECK(counting.used <= sizeof memory);
-    as_match_carve(&match, &config, rules, &from);
+    as_match_init(&match, &config, rules, &from);
     CHECK_EQUAL(counting.used, from.used);
     return match;
 }
@@ -166,7 +166,7 @@ static as_record syscall_record(as_span body) {
 }
 
 #define WANTS(match, text)                                                                                   \
-    as_match_wants((match), &(as_record){.type = AS_TYPE_SYSCALL, .body = GUARDED(text)})
+    as_match_candidates((match), &(as_record){.type = AS_TYPE_SYSCALL, .body = GUARDED(text)})
 
 static void wants(void) {
     static const as_call calls[] = {{0xc000003e, 257}, {0xc000003e, 2}, {0x40000003, 295}};
@@ -208,8 +208,8 @@ static void wants(void) {
     CASE("a record of another type tells nothing, a ring operation names no system call");
     const as_record path = {.type = AS_TYPE_PATH, .body = GUARDED("item=0")};
     const as_record uring = {.type = AS_TYPE_URINGOP, .body = GUARDED("uring_op=18")};
-    CHECK(as_match_wants(&match, &path) == UINT64_MAX);
-    CHECK_EQUAL(as_match_wants(&match, &uring), 0);
+    CHECK(as_match_candidates(&match, &path) == UINT64_MAX);
+    CHECK_EQUAL(as_match_candidates(&match, &uring), 0);
 
     CASE("a rule without calls wants every one");
     table.rule_count = 3;
@@ -228,7 +228,7 @@ static void wants(void) {
         const size_t pair[] = {i / 7, i % 7};
         for (size_t j = 0; j < 2; j++) {
             const as_record record = syscall_record(guarded_span(odd[pair[j]], strlen(odd[pair[j]])));
-            CHECK_EQUAL(as_match_wants(&match, &record), wanted[pair[j]]);
+            CHECK_EQUAL(as_match_candidates(&match, &record), wanted[pair[j]]);
         }
     }
 
@@ -258,7 +258,7 @@ static void wants(void) {
         char body[64];
         const int len = snprintf(body, sizeof body, "arch=%x syscall=%u success=yes", 0xc000003e + i % 3, i);
         const as_record record = syscall_record(guarded_span(body, (size_t)len));
-        CHECK(as_match_wants(&match, &record) == UINT64_C(1) << i / 128);
+        CHECK(as_match_candidates(&match, &record) == UINT64_C(1) << i / 128);
     }
 }
 
@@ -501,7 +501,7 @@ static void operands_of_an_architecture(void) {
 
 static void see(as_match *match, const char *body) {
     const as_record record = syscall_record(guarded_span(body, strlen(body)));
-    (void)as_match_wants(match, &record);
+    (void)as_match_candidates(match, &record);
 }
 
 static void unknown_architectures(void) {
@@ -564,12 +564,12 @@ static void exceptions(void) {
     const as_config config = sample_config();
     CASE("a rule with a single exception is looked at again, and no other rule");
     const as_match match = match_of(whole);
-    CHECK_EQUAL(match.excepting, 1);
+    CHECK_EQUAL(match.with_exceptions, 1);
     as_match used;
-    as_carver from = {.base = memory};
+    as_arena from = {.base = memory};
     memset(&used, 0xff, sizeof used);
-    as_match_carve(&used, &config, &empty, &from);
-    CHECK_EQUAL(used.excepting, 0);
+    as_match_init(&used, &config, &empty, &from);
+    CHECK_EQUAL(used.with_exceptions, 0);
 }
 
 int main(void) {

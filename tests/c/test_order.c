@@ -17,11 +17,11 @@ static uint8_t *memory;
 
 static void fresh(table *t) {
     as_config config = sample_config();
-    as_carver from = {.base = memory};
+    as_arena from = {.base = memory};
     memset(memory, 0, EVERYTHING);
     memset(t, 0, sizeof *t);
-    as_events_carve(&t->events, &config, &from);
-    as_order_carve(&t->order, &config, &from);
+    as_events_init(&t->events, &config, &from);
+    as_order_init(&t->order, &config, &from);
     CHECK(from.used <= EVERYTHING);
     CHECK(as_order_begin(&t->order, &t->events, LIMIT));
 }
@@ -37,7 +37,7 @@ static void hold(table *t, uint64_t ms, uint32_t serial, uint64_t node) {
 static as_event released(table *t) {
     as_event *event = as_order_release(&t->order, &t->events, &t->stats);
     const as_event copy = *event;
-    as_events_forget(&t->events, event);
+    as_events_mark_decided(&t->events, event);
     return copy;
 }
 

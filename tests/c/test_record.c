@@ -552,13 +552,13 @@ static void others(void) {
     static const char *const words[] = {"x=1 ", "word ", "x=\"a\" ", "== ", "cap_fp=0 ", "keys=\"\" ", "x= "};
     CASE("fields and words that the kernel does not write are read over up to a bound, whatever they are");
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
-        key_behind(words[i], AS_MOST_OTHERS - 1, true);
-        key_behind(words[i], AS_MOST_OTHERS, false);
+        key_behind(words[i], AS_MAX_UNKNOWN - 1, true);
+        key_behind(words[i], AS_MAX_UNKNOWN, false);
     }
 
     CASE("a field that comes again is one of them, but not its first time; blanks are none");
-    key_behind("pid= 1 ", (AS_MOST_OTHERS - 1) / 2, true);
-    key_behind("subj=a ", AS_MOST_OTHERS, true); /* a label goes on up to the key */
+    key_behind("pid= 1 ", (AS_MAX_UNKNOWN - 1) / 2, true);
+    key_behind("subj=a ", AS_MAX_UNKNOWN, true); /* a label goes on up to the key */
     key_behind("   ", 40, true);
 
     CASE("all fields of the kernel are found in any order");

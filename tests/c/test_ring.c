@@ -14,7 +14,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#include "_ring/carve.h"
+#include "_ring/arena.h"
 #include "_ring/datagram.h"
 #include "_ring/window.h"
 #include "check.h"
@@ -206,15 +206,15 @@ static void bounds(void) {
                  {SIZE_MAX - 100, 200, 1},   {SIZE_MAX - 3, 0, 1},          {PTRDIFF_MAX - 100, 101, 1},
                  {0, (size_t)PTRDIFF_MAX + 1, 1}};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        as_carver from = {.used = sizes[i].used};
-        CHECK(as_carve(&from, sizes[i].n, sizes[i].size) == NULL);
+        as_arena from = {.used = sizes[i].used};
+        CHECK(as_arena_alloc(&from, sizes[i].n, sizes[i].size) == NULL);
         CHECK(from.too_large);
         CHECK_EQUAL(from.used, sizes[i].used);
-        as_carve(&from, 1, 1); /* it stays so */
+        as_arena_alloc(&from, 1, 1); /* it stays so */
         CHECK(from.too_large);
     }
-    as_carver whole = {.used = 0};
-    as_carve(&whole, 1, PTRDIFF_MAX);
+    as_arena whole = {.used = 0};
+    as_arena_alloc(&whole, 1, PTRDIFF_MAX);
     CHECK(!whole.too_large);
 
     CASE("the longest datagram has bounds, and the hits' bytes follow from it");
@@ -369,7 +369,7 @@ static void feeding(void) {
     ring = ring_of(&limits, 0, 1);
     in.len = 0;
     size_t at_end = (size_t)snprintf(body, sizeof body, "arch=c000003e syscall=257");
-    for (unsigned i = 0; i < AS_MOST_OTHERS; i++) {
+    for (unsigned i = 0; i < AS_MAX_UNKNOWN; i++) {
         at_end += (size_t)snprintf(body + at_end, sizeof body - at_end, " x=%u", i);
     }
     snprintf(body + at_end, sizeof body - at_end, " items=0 pid=7");
@@ -675,7 +675,7 @@ static void receiving(void) {
     CASE("without a sender's port a datagram is foreign, as is one of any other family");
     as_ring *ring = sample_ring();
     send_event(pair[1], 1);
-    CHECK_EQUAL(as_ring_receive(ring, pair[0], 1, 100), 5);
+    CHECK_EQUAL(as_ring_receive(ring, pair[0], 1, 100, 0), 5);
     CHECK_EQUAL(stats_of(ring).foreign, 5);
     as_ring_free(ring);
 
@@ -696,7 +696,7 @@ static void receiving(void) {
     } else {
         CHECK(connect(named, (struct sockaddr *)&here, here_len) == 0);
         send_event(named, 1);
-        CHECK_EQUAL(as_ring_receive(ring, to, 1, 100), 5);
+        CHECK_EQUAL(as_ring_receive(ring, to, 1, 100, 0), 5);
         CHECK_EQUAL(stats_of(ring).foreign, 5);
         CHECK_EQUAL(stats_of(ring).records, 0);
     }
@@ -707,14 +707,14 @@ static void receiving(void) {
     CASE("the socket is read until it is empty, in as many calls as it takes");
     wrapped.as_kernel = true;
     ring = sample_ring();
-    CHECK_EQUAL(as_ring_receive(ring, pair[0], 1, 100), 0);
+    CHECK_EQUAL(as_ring_receive(ring, pair[0], 1, 100, 0), 0);
     send_event(pair[1], 1);
-    CHECK_EQUAL(as_ring_receive(ring, pair[0], 1, 0), 0);
-    CHECK_EQUAL(as_ring_receive(ring, pair[0], 1, 1), 4);
-    CHECK_EQUAL(as_ring_receive(ring, pair[0], 1, 100), 1);
+    CHECK_EQUAL(as_ring_receive(ring, pair[0], 1, 0, 0), 0);
+    CHECK_EQUAL(as_ring_receive(ring, pair[0], 1, 1, 0), 4);
+    CHECK_EQUAL(as_ring_receive(ring, pair[0], 1, 100, 0), 1);
     CHECK_EQUAL(hits_of(ring), 1);
     send_event(pair[1], 2);
-    CHECK_EQUAL(as_ring_receive(ring, pair[0], 1, 100), 5);
+    CHECK_EQUAL(as_ring_receive(ring, pair[0], 1, 100, 0), 5);
     CHECK_EQUAL(hits_of(ring), 1);
     CHECK_EQUAL(stats_of(ring).datagrams, 10);
     CHECK_EQUAL(stats_of(ring).records, 10);
@@ -723,24 +723,24 @@ static void receiving(void) {
     wrapped.failures = 3;
     wrapped.failure = EINTR;
     send_event(pair[1], 3);
-    CHECK_EQUAL(as_ring_receive(ring, pair[0], 1, 100), 5);
+    CHECK_EQUAL(as_ring_receive(ring, pair[0], 1, 100, 0), 5);
     wrapped.failures = 1;
     wrapped.failure = EIO;
     errno = 0;
-    CHECK_EQUAL(as_ring_receive(ring, pair[0], 1, 100), AS_SYSTEM);
+    CHECK_EQUAL(as_ring_receive(ring, pair[0], 1, 100, 0), AS_SYSTEM);
     CHECK_EQUAL(errno, EIO);
     send_event(pair[1], 4);
     wrapped.successes = 1;
     wrapped.failures = 1;
-    CHECK_EQUAL(as_ring_receive(ring, pair[0], 1, 100), 4);
+    CHECK_EQUAL(as_ring_receive(ring, pair[0], 1, 100, 0), 4);
     errno = 0;
-    CHECK_EQUAL(as_ring_receive(ring, pair[0], 1, 100), AS_SYSTEM);
+    CHECK_EQUAL(as_ring_receive(ring, pair[0], 1, 100, 0), AS_SYSTEM);
     CHECK_EQUAL(errno, EIO);
-    CHECK_EQUAL(as_ring_receive(ring, pair[0], 1, 100), 1);
+    CHECK_EQUAL(as_ring_receive(ring, pair[0], 1, 100, 0), 1);
     wrapped.failures = 1;
     wrapped.failure = EAGAIN;
-    CHECK_EQUAL(as_ring_receive(ring, pair[0], 1, 100), 0);
-    CHECK_EQUAL(as_ring_receive(ring, -1, 1, 100), AS_SYSTEM);
+    CHECK_EQUAL(as_ring_receive(ring, pair[0], 1, 100, 0), 0);
+    CHECK_EQUAL(as_ring_receive(ring, -1, 1, 100, 0), AS_SYSTEM);
     CHECK_EQUAL(errno, EBADF);
     hits_of(ring);
 
@@ -749,7 +749,7 @@ static void receiving(void) {
     size_t len = make_datagram(datagram, 1300, 1000, 9, "arch=c000003e syscall=257 items=0 comm=");
     memset(datagram + len, 'x', sizeof datagram - len);
     CHECK(send(pair[1], datagram, sizeof datagram, 0) == sizeof datagram);
-    CHECK_EQUAL(as_ring_receive(ring, pair[0], 1, 100), 1);
+    CHECK_EQUAL(as_ring_receive(ring, pair[0], 1, 100, 0), 1);
     CHECK_EQUAL(stats_of(ring).truncated, 1);
     as_ring_free(ring);
 
@@ -763,15 +763,15 @@ static void receiving(void) {
     bool stopped = false;
     while (sent < 400) {
         send_event(pair[1], ++sent);
-        const int64_t got = as_ring_receive(ring, pair[0], 1, 100);
+        const int64_t got = as_ring_receive(ring, pair[0], 1, 100, 0);
         CHECK(got >= 0);
         received += got;
         if (got < 5) {
             stopped = true;
-            CHECK_EQUAL(as_ring_receive(ring, pair[0], 1, 100), 0);
+            CHECK_EQUAL(as_ring_receive(ring, pair[0], 1, 100, 0), 0);
             CHECK_EQUAL(as_ring_fetch(ring, pair[0]), AS_UNREAD);
             hits += hits_of(ring);
-            received += as_ring_receive(ring, pair[0], 1, 100);
+            received += as_ring_receive(ring, pair[0], 1, 100, 0);
         }
     }
     hits += hits_of(ring);
@@ -838,7 +838,7 @@ static void fetching(void) {
     send_event(pair[1], 1);
     send_event(pair[1], 2);
     CHECK_EQUAL(as_ring_fetch(ring, pair[0]), 4);
-    CHECK_EQUAL(as_ring_receive(ring, pair[0], 1, 100), 10);
+    CHECK_EQUAL(as_ring_receive(ring, pair[0], 1, 100, 0), 10);
     CHECK_EQUAL(stats_of(ring).datagrams, 10);
     CHECK_EQUAL(hits_of(ring), 2);
     as_ring_free(ring);
@@ -861,7 +861,7 @@ static void netlink(void) {
         sendto(theirs, datagram, size, 0, (struct sockaddr *)&at, len) != (ssize_t)size) {
         check_skip("no user netlink here");
     } else {
-        CHECK_EQUAL(as_ring_receive(ring, mine, 1, 100), 1);
+        CHECK_EQUAL(as_ring_receive(ring, mine, 1, 100, 0), 1);
         CHECK_EQUAL(stats_of(ring).foreign, 1);
         CHECK_EQUAL(stats_of(ring).records, 0);
     }
@@ -883,7 +883,7 @@ static void netlink(void) {
     } else {
         int64_t got = 0;
         for (int tries = 0; tries < 100 && got == 0; tries++) {
-            got = as_ring_receive(ring, route, 1, 100);
+            got = as_ring_receive(ring, route, 1, 100, 0);
             usleep(1000);
         }
         CHECK(got > 0);
@@ -897,7 +897,7 @@ static void netlink(void) {
 /* A second thread */
 
 static void *receive_in_thread(void *ring) {
-    const int64_t got = as_ring_receive(ring, -1, 1, 1);
+    const int64_t got = as_ring_receive(ring, -1, 1, 1, 0);
     return got == AS_SYSTEM ? ring : NULL;
 }
 
@@ -913,7 +913,7 @@ static void second_thread(void) {
     wrapped.blocks = true;
     CHECK(pthread_create(&thread, NULL, receive_in_thread, ring) == 0);
     sem_wait(&wrapped.inside);
-    CHECK_EQUAL(as_ring_receive(ring, -1, 1, 1), AS_BUSY);
+    CHECK_EQUAL(as_ring_receive(ring, -1, 1, 1, 0), AS_BUSY);
     CHECK_EQUAL(as_ring_fetch(ring, -1), AS_BUSY);
     CHECK_EQUAL(as_ring_pack(ring, out, sizeof out, 1), AS_BUSY);
     CHECK_EQUAL(as_ring_feed(ring, out, 0), AS_BUSY);
@@ -922,7 +922,7 @@ static void second_thread(void) {
     CHECK_EQUAL(as_ring_finish(ring), AS_BUSY);
     CHECK_EQUAL(as_ring_drain(ring, drained, sizeof drained), AS_BUSY);
     CHECK_EQUAL(as_ring_stats(ring, &stats), AS_BUSY);
-    CHECK_EQUAL(as_ring_excepted(ring, NULL, 0), AS_BUSY);
+    CHECK_EQUAL(as_ring_exception_counts(ring, NULL, 0), AS_BUSY);
     CHECK_EQUAL(as_ring_unknown_arches(ring, NULL, 0), AS_BUSY);
     wrapped.blocks = false;
     sem_post(&wrapped.go_on);
@@ -969,7 +969,7 @@ static as_ring *excepting_ring(void) {
     return ring;
 }
 
-static void excepting(void) {
+static void with_exceptions(void) {
     static const char log[] =
         "type=SYSCALL msg=audit(4.999:1): arch=c000003e syscall=257 pid=1 comm=\"init\" exe=\"/init\"\n"
         "type=SYSCALL msg=audit(5.000:2): arch=c000003e syscall=257 pid=1 comm=\"init\" exe=\"/init\"\n"
@@ -984,19 +984,19 @@ static void excepting(void) {
     CHECK_EQUAL(as_ring_finish(ring), 1);
     CHECK_EQUAL(stats_of(ring).matches, 5 + 1);
     CHECK_EQUAL(stats_of(ring).excepted, 4);
-    CHECK_EQUAL(as_ring_excepted(ring, taken, 4), 3);
+    CHECK_EQUAL(as_ring_exception_counts(ring, taken, 4), 3);
     CHECK_EQUAL(taken[0], 2);
     CHECK_EQUAL(taken[1], 1);
     CHECK_EQUAL(taken[2], 1);
     CHECK_EQUAL(taken[3], 9);
 
     CASE("their counters are copied only where there is room for all");
-    CHECK_EQUAL(as_ring_excepted(ring, taken, 2), AS_ARGUMENT);
+    CHECK_EQUAL(as_ring_exception_counts(ring, taken, 2), AS_ARGUMENT);
     as_ring_free(ring);
 
     CASE("a ring without exceptions has no counters");
     ring = sample_ring();
-    CHECK_EQUAL(as_ring_excepted(ring, NULL, 0), 0);
+    CHECK_EQUAL(as_ring_exception_counts(ring, NULL, 0), 0);
     as_ring_free(ring);
 }
 
@@ -1015,9 +1015,9 @@ static void adopting(void) {
     send_event(pair[1], 1);
     CHECK_EQUAL(as_ring_fetch(before, pair[0]), config.datagram_slots < 5 ? config.datagram_slots : 5);
     as_ring *ring = ring_of(&config, 0, 2);
-    CHECK_EQUAL(as_ring_adopt(ring, before, stays), 1);
+    CHECK_EQUAL(as_ring_migrate(ring, before, stays), 1);
     as_ring_free(before);
-    CHECK(as_ring_receive(ring, pair[0], 1, 100) > 0);
+    CHECK(as_ring_receive(ring, pair[0], 1, 100, 0) > 0);
     wrapped.as_kernel = false;
     CHECK_EQUAL(hits_of(ring), 1);
     as_hit hit;
@@ -1034,25 +1034,25 @@ static void adopting(void) {
     pack(&in, 2000, 0, 1300, 2001, 3, SAMPLE_SYSCALL);
     CHECK_EQUAL(feed(ring), in.len);
     const uint32_t both[2] = {0, UINT32_MAX};
-    CHECK_EQUAL(as_ring_adopt(next, ring, both), 0);
+    CHECK_EQUAL(as_ring_migrate(next, ring, both), 0);
     CHECK_EQUAL(hits_of(ring), 1);
-    CHECK_EQUAL(as_ring_adopt(next, ring, both), 1);
+    CHECK_EQUAL(as_ring_migrate(next, ring, both), 1);
     CHECK_EQUAL(as_ring_finish(next), 1);
     CHECK_EQUAL(hits_of(next), 0);
     CHECK_EQUAL(stats_of(next).events, 3);
 
     CASE("not from itself, not into one that was used, and not where seed or places do not fit");
-    CHECK_EQUAL(as_ring_adopt(next, next, both), AS_ARGUMENT);
-    CHECK_EQUAL(as_ring_adopt(next, ring, both), AS_ARGUMENT);
+    CHECK_EQUAL(as_ring_migrate(next, next, both), AS_ARGUMENT);
+    CHECK_EQUAL(as_ring_migrate(next, ring, both), AS_ARGUMENT);
     as_config other = config;
     other.seed++;
     as_ring *fresh = ring_of(&other, 0, 2);
-    CHECK_EQUAL(as_ring_adopt(fresh, ring, both), AS_ARGUMENT);
+    CHECK_EQUAL(as_ring_migrate(fresh, ring, both), AS_ARGUMENT);
     as_ring_free(fresh);
     fresh = ring_of(&config, 1, 1);
     const uint32_t outside[2] = {UINT32_MAX, 1};
-    CHECK_EQUAL(as_ring_adopt(fresh, ring, outside), AS_ARGUMENT);
-    CHECK_EQUAL(as_ring_adopt(fresh, next, gone), 1);
+    CHECK_EQUAL(as_ring_migrate(fresh, ring, outside), AS_ARGUMENT);
+    CHECK_EQUAL(as_ring_migrate(fresh, next, gone), 1);
     as_ring_free(fresh);
     as_ring_free(next);
     as_ring_free(ring);
@@ -1094,7 +1094,7 @@ static void adopted_is_stayed(void) {
         as_ring *first = as_ring_new(&config, &table);
         as_ring *second = as_ring_new(&config, &table);
         CHECK(flood(stays, 1, cut) == flood(first, 1, cut));
-        CHECK_EQUAL(as_ring_adopt(second, first, same), 1);
+        CHECK_EQUAL(as_ring_migrate(second, first, same), 1);
         as_ring_free(first);
         CHECK(flood(stays, cut, 2000) == flood(second, cut, 2000));
         const as_stats a = stats_of(stays);
@@ -1119,16 +1119,16 @@ static void adopted_is_stayed(void) {
     wrapped.successes = 1;
     wrapped.failures = 1;
     wrapped.failure = EIO;
-    CHECK(as_ring_receive(before, pair[0], 1, 100) > 0);
+    CHECK(as_ring_receive(before, pair[0], 1, 100, 0) > 0);
     wrapped.as_kernel = false;
     static uint8_t line[3000];
     memset(line, 'x', sizeof line);
     CHECK_EQUAL(as_ring_feed_text(before, line, sizeof line), sizeof line);
     hits_of(before);
     CHECK_EQUAL(stats_of(before).truncated, 0);
-    CHECK_EQUAL(as_ring_adopt(after, before, stayed), 1);
+    CHECK_EQUAL(as_ring_migrate(after, before, stayed), 1);
     errno = 0;
-    CHECK_EQUAL(as_ring_receive(after, pair[0], 1, 100), AS_SYSTEM);
+    CHECK_EQUAL(as_ring_receive(after, pair[0], 1, 100, 0), AS_SYSTEM);
     CHECK_EQUAL(errno, EIO);
     CHECK_EQUAL(as_ring_feed_text(after, (const uint8_t *)"\n", 1), 1);
     CHECK_EQUAL(stats_of(after).truncated, 1);
@@ -1170,7 +1170,7 @@ int main(void) {
     actors();
     adopted_is_stayed();
     adopting();
-    excepting();
+    with_exceptions();
     bounds();
     memory();
     feeding();

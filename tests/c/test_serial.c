@@ -10,9 +10,9 @@ static as_serials fresh(void) {
     static _Alignas(16) uint8_t memory[AS_SERIAL_WINDOW / 8 + 64];
     const as_config config = sample_config();
     as_serials serials;
-    as_carver from = {.base = memory};
+    as_arena from = {.base = memory};
     memset(memory, 0, sizeof memory);
-    as_serials_carve(&serials, &config, &from);
+    as_serials_init(&serials, &config, &from);
     CHECK(from.used <= sizeof memory);
     return serials;
 }
@@ -21,7 +21,7 @@ static as_serials fresh(void) {
 static uint64_t see_all(as_serials *serials, const uint32_t *numbers, size_t count, uint64_t now_ms) {
     as_stats stats = {0};
     for (size_t i = 0; i < count; i++) {
-        as_serials_see(serials, numbers[i], now_ms, now_ms, &stats);
+        as_serials_observe(serials, numbers[i], now_ms, now_ms, &stats);
     }
     CHECK_EQUAL(stats.serial_restarts, 0);
     return stats.serials_missing;
@@ -33,7 +33,7 @@ static uint64_t see_all(as_serials *serials, const uint32_t *numbers, size_t cou
 
 static uint64_t settle(as_serials *serials, uint64_t now_ms) {
     as_stats stats = {0};
-    as_serials_settle(serials, now_ms, &stats);
+    as_serials_expire(serials, now_ms, &stats);
     return stats.serials_missing;
 }
 
@@ -152,7 +152,7 @@ static void leaps(void) {
 
 /* A record with this serial and stamp; now is the stamp. */
 static void see(as_serials *serials, uint32_t serial, uint64_t stamp_ms, as_stats *stats) {
-    as_serials_see(serials, serial, stamp_ms, stamp_ms, stats);
+    as_serials_observe(serials, serial, stamp_ms, stamp_ms, stats);
 }
 
 static void late_or_another_boot(void) {
@@ -198,8 +198,8 @@ static void late_or_another_boot(void) {
         see(&serials, 1000, 10000, &stats);
         see(&serials, 1002, 10000, &stats);
         if (judged == 1) {
-            as_serials_settle(&serials, 10000 + TIMEOUT, &stats);
-            as_serials_settle(&serials, 10000 + 2 * TIMEOUT, &stats);
+            as_serials_expire(&serials, 10000 + TIMEOUT, &stats);
+            as_serials_expire(&serials, 10000 + 2 * TIMEOUT, &stats);
         }
         see(&serials, 1, 60000, &stats);
         see(&serials, 3, 60000, &stats);
@@ -283,7 +283,7 @@ static void words(void) {
             left_out += gap - 1;
             see(&serials, serial, 10000, &stats);
             if ((random & 0x1000) != 0) {
-                as_serials_settle(&serials, 10000 + (i + 1) * UINT64_C(2) * TIMEOUT, &stats);
+                as_serials_expire(&serials, 10000 + (i + 1) * UINT64_C(2) * TIMEOUT, &stats);
             }
         }
         as_serials_finish(&serials, &stats);

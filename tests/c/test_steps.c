@@ -10,7 +10,7 @@ static uint32_t see_all(as_steps *steps, as_span node, const uint64_t *stamps, s
     static uint32_t serial;
     uint32_t found = 0;
     for (size_t i = 0; i < count; i++) {
-        found += as_steps_see(steps, stamps[i], ++serial, node) ? 1 : 0;
+        found += as_steps_observe(steps, stamps[i], ++serial, node) ? 1 : 0;
     }
     return found;
 }
@@ -21,7 +21,7 @@ static uint32_t see_all(as_steps *steps, as_span node, const uint64_t *stamps, s
 
 static as_steps fresh(void) {
     as_steps steps;
-    as_steps_start(&steps, 7);
+    as_steps_init(&steps, 7);
     return steps;
 }
 
@@ -66,7 +66,7 @@ static void one_host(void) {
     steps = fresh();
     CHECK_EQUAL(SEE(steps, here, 100000), 0);
     for (int i = 0; i < 9; i++) {
-        CHECK(!as_steps_see(&steps, 1000, 99, here));
+        CHECK(!as_steps_observe(&steps, 1000, 99, here));
     }
 }
 

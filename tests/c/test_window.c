@@ -12,12 +12,12 @@ static uint8_t *memory;
 
 static as_windows fresh(const as_config *config, const as_rules *rules) {
     as_windows windows;
-    as_carver counting = {.base = NULL};
-    as_carver from = {.base = memory};
-    as_windows_carve(&windows, config, rules, &counting);
+    as_arena counting = {.base = NULL};
+    as_arena from = {.base = memory};
+    as_windows_init(&windows, config, rules, &counting);
     CHECK(counting.used <= EVERYTHING);
     memset(memory, 0, EVERYTHING);
-    as_windows_carve(&windows, config, rules, &from);
+    as_windows_init(&windows, config, rules, &from);
     CHECK_EQUAL(counting.used, from.used);
     CHECK_EQUAL(windows.seed, config->seed);
     return windows;

@@ -2,58 +2,58 @@
 
 /* What the text of a host is made of */
 
-void as_events_learn(as_events *events, uint64_t node, uint16_t type) {
-    as_habits *habits = &events->habits[node % AS_HABITS];
+void as_events_observe_host(as_events *events, uint64_t node, uint16_t type) {
+    as_host_profile *profile = &events->profiles[node % AS_HOST_PROFILES];
     if (type == AS_TYPE_SYSCALL) {
-        habits->untitled += habits->untitled < events->habit ? 1 : 0;
-        events->lacking = events->lacking || habits->untitled == events->habit;
+        profile->since_proctitle += profile->since_proctitle < events->absence_events ? 1 : 0;
+        events->some_absent = events->some_absent || profile->since_proctitle == events->absence_events;
     } else if (type == AS_TYPE_PROCTITLE) {
-        habits->untitled = 0;
+        profile->since_proctitle = 0;
     } else if (type == AS_TYPE_PATH) {
-        habits->pathless = 0;
-        habits->paths = true;
+        profile->since_path = 0;
+        profile->saw_path = true;
     }
 }
 
-static bool titles_come(const as_events *events, const as_event *event) {
-    return events->habits[event->node % AS_HABITS].untitled < events->habit;
+static bool expects_proctitle(const as_events *events, const as_event *event) {
+    return events->profiles[event->node % AS_HOST_PROFILES].since_proctitle < events->absence_events;
 }
 
-static bool paths_come(const as_events *events, const as_event *event) {
-    return events->habits[event->node % AS_HABITS].pathless < events->habit;
+static bool expects_paths(const as_events *events, const as_event *event) {
+    return events->profiles[event->node % AS_HOST_PROFILES].since_path < events->absence_events;
 }
 
-uint32_t as_event_items(const as_events *events, as_event *event) {
-    if ((event->seen & KNOWS_ITEMS) == 0) {
-        if ((event->kept & (1u << AS_ROLE_SYSCALL)) == 0) {
+uint32_t as_event_announced_paths(const as_events *events, as_event *event) {
+    if ((event->seen & ITEMS_READ) == 0) {
+        if ((event->stored & (1u << AS_ROLE_SYSCALL)) == 0) {
             return 0;
         }
         const as_record syscall = {.type = AS_TYPE_SYSCALL,
-                                   .body = as_texts_span(&events->texts, event->texts[AS_ROLE_SYSCALL])};
+                                   .body = as_slab_span(&events->slab, event->texts[AS_ROLE_SYSCALL])};
         as_value values[AS_FIELDS];
         uint64_t count = 0;
         as_values_clear(values, AS_BIT(AS_FIELD_ITEMS));
         as_record_fields(&syscall, AS_BIT(AS_FIELD_ITEMS), values);
         as_value_number(values[AS_FIELD_ITEMS], AS_KIND_DECIMAL, &count);
         event->items = count > UINT16_MAX ? UINT16_MAX : (uint16_t)count;
-        event->seen |= KNOWS_ITEMS;
+        event->seen |= ITEMS_READ;
     }
     return event->items;
 }
 
 /* Where a call announces PATH records, they have to come some time. */
-void as_events_learn_paths(as_events *events, as_event *event) {
-    as_habits *habits = &events->habits[event->node % AS_HABITS];
-    if (event->wanted != 0 && as_event_items(events, event) > event->path_count) {
-        habits->pathless += habits->pathless < events->habit ? 1 : 0;
-        events->lacking = events->lacking || habits->pathless == events->habit;
+void as_events_observe_paths(as_events *events, as_event *event) {
+    as_host_profile *profile = &events->profiles[event->node % AS_HOST_PROFILES];
+    if (event->candidates != 0 && as_event_announced_paths(events, event) > event->path_count) {
+        profile->since_path += profile->since_path < events->absence_events ? 1 : 0;
+        events->some_absent = events->some_absent || profile->since_path == events->absence_events;
     }
 }
 
 /* Whether an event of text has its SYSCALL record and all PATH records that are to come. */
 static bool all_announced(const as_events *events, as_event *event) {
     return (event->seen & SEEN_MAIN) != 0 &&
-           (event->wanted == 0 || event->path_count >= as_event_items(events, event) || !paths_come(events, event));
+           (event->candidates == 0 || event->path_count >= as_event_announced_paths(events, event) || !expects_paths(events, event));
 }
 
 /* Closing */
@@ -61,13 +61,13 @@ static bool all_announced(const as_events *events, as_event *event) {
 /* Whether something of an event of text is known to be missing: its SYSCALL record; or PATH records, all of them or
  * those behind which it was cut. The kernel announces hidden ones as well, so with an end one is enough. Where several
  * events announced them and none ever came, none was written. */
-static bool lacks(const as_events *events, as_event *event) {
+static bool is_incomplete(const as_events *events, as_event *event) {
     enum { SEVERAL = 2 };
     if ((event->seen & SEEN_MAIN) == 0) {
         return (event->seen & (SEEN_OF_SYSCALL | SEEN_END)) != 0;
     }
-    const as_habits *habits = &events->habits[event->node % AS_HABITS];
-    const bool paths = habits->paths || habits->pathless < SEVERAL;
+    const as_host_profile *profile = &events->profiles[event->node % AS_HOST_PROFILES];
+    const bool paths = profile->saw_path || profile->since_path < SEVERAL;
     return !all_announced(events, event) && paths &&
            (event->path_count == 0 || (event->seen & SEEN_END) == 0);
 }
@@ -75,9 +75,9 @@ static bool lacks(const as_events *events, as_event *event) {
 void as_events_close(as_events *events, as_event *event, as_stats *stats) {
     const bool whole = (event->seen & SEEN_MAIN) != 0 && (event->seen & SEEN_END) != 0;
     const bool partial = (event->seen & IS_TEXT) != 0
-                             ? lacks(events, event)
+                             ? is_incomplete(events, event)
                              : !whole && (event->seen & (SEEN_OF_SYSCALL | SEEN_END)) != 0;
-    events->ripe = events->ripe == as_slot_of(events, event) ? AS_NO_SLOT : events->ripe;
+    events->ready = events->ready == as_slot_of(events, event) ? AS_NO_SLOT : events->ready;
     stats->events++;
     stats->incomplete += partial ? 1 : 0;
     stats->open_events--;
@@ -106,11 +106,11 @@ void as_events_tick(as_events *events, uint64_t now_ms) {
 /* The end has come when the end record is there and nothing that decides can still be missing: records that overtook
  * each other on the way are waited for, until the timeout. So are hidden PATH records, which are announced and never
  * come, but not live, where the kernel's EOE comes behind all PATH records. */
-static bool ended(const as_events *events, as_event *event, as_end end) {
+static bool has_ended(const as_events *events, as_event *event, as_event_end end) {
     if ((event->seen & SEEN_MAIN) == 0 || (event->seen & SEEN_END) == 0) {
         return false;
     }
-    if (event->wanted == 0) {
+    if (event->candidates == 0) {
         return true;
     }
     if ((event->seen & IS_TEXT) != 0) {
@@ -122,17 +122,17 @@ static bool ended(const as_events *events, as_event *event, as_end end) {
     if ((event->seen & SEEN_PATH) != 0 && events->held == 0) {
         return true;
     }
-    return event->path_count >= as_event_items(events, event);
+    return event->path_count >= as_event_announced_paths(events, event);
 }
 
 /* Whether an event of text has all that its host writes, without an end. */
-static bool ripe(const as_events *events, as_event *event) {
-    return events->lacking && (event->seen & IS_TEXT) != 0 && !titles_come(events, event) &&
+static bool is_ready(const as_events *events, as_event *event) {
+    return events->some_absent && (event->seen & IS_TEXT) != 0 && !expects_proctitle(events, event) &&
            all_announced(events, event);
 }
 
-static void close_ripe(as_events *events, as_event *event, as_stats *stats) {
-    event->seen |= (event->seen & SEEN_END) == 0 ? IS_RIPE : 0;
+static void close_ready(as_events *events, as_event *event, as_stats *stats) {
+    event->seen |= (event->seen & SEEN_END) == 0 ? CLOSED_WITHOUT_END : 0;
     as_events_close(events, event, stats);
 }
 
@@ -142,27 +142,52 @@ bool as_events_expire(as_events *events, as_stats *stats) {
         return false;
     }
     if (events->clock_ms - oldest->born_ms >= events->timeout_ms ||
-        events->begun - oldest->begun >= events->patience) {
+        events->begun - oldest->begun >= events->timeout_events) {
         as_events_close(events, oldest, stats);
         return true;
     }
     /* What it waited for is not written by its host, as was learned since. */
-    const bool learned = events->lacking && (oldest->seen & IS_TEXT) != 0 && as_slot_of(events, oldest) != events->ripe &&
-                         ((oldest->seen & SEEN_END) != 0 ? all_announced(events, oldest) : ripe(events, oldest));
+    const bool learned = events->some_absent && (oldest->seen & IS_TEXT) != 0 && as_slot_of(events, oldest) != events->ready &&
+                         ((oldest->seen & SEEN_END) != 0 ? all_announced(events, oldest) : is_ready(events, oldest));
     if (learned) {
-        close_ripe(events, oldest, stats);
+        close_ready(events, oldest, stats);
     }
     return learned;
 }
 
-void as_events_close_ripe(as_events *events, as_stats *stats) {
-    close_ripe(events, &events->slots[events->ripe], stats);
+void as_events_close_ready(as_events *events, as_stats *stats) {
+    close_ready(events, &events->slots[events->ready], stats);
 }
 
-void as_events_judge(as_events *events, as_event *event, as_end end, as_stats *stats) {
-    if (ended(events, event, end)) {
+void as_events_check_end(as_events *events, as_event *event, as_event_end end, as_stats *stats) {
+    if (has_ended(events, event, end)) {
         as_events_close(events, event, stats);
-    } else if (ripe(events, event)) {
-        events->ripe = as_slot_of(events, event);
+    } else if (is_ready(events, event)) {
+        events->ready = as_slot_of(events, event);
     }
+}
+
+/* Space */
+
+/* Records kept by one as_events_add: the record itself and the node before it. */
+enum { SMALL_NEEDED = 2, LARGE_NEEDED = 1 };
+
+bool as_events_lacks_large(const as_events *events) {
+    return events->slab.large.free_count < LARGE_NEEDED;
+}
+
+bool as_events_has_space(const as_events *events) {
+    const bool slot =
+        as_list_first(events, AS_LIST_ALL, AS_FRESH) != NULL || as_list_first(events, AS_LIST_ALL, AS_DECIDED) != NULL;
+    return slot && events->slab.small.free_count >= SMALL_NEEDED && !as_events_lacks_large(events);
+}
+
+as_event *as_events_oldest_holder(const as_events *events, as_event_state state) {
+    return as_list_first(events, as_events_lacks_large(events) ? AS_LIST_LARGE : AS_LIST_ALL, state);
+}
+
+void as_events_evict(as_events *events, as_stats *stats) {
+    const uint64_t before = stats->incomplete;
+    as_events_close(events, as_events_oldest_holder(events, AS_OPEN), stats);
+    stats->evicted += stats->incomplete - before;
 }

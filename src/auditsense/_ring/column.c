@@ -46,7 +46,7 @@ static bool plain_number(as_span text, int64_t *out) {
 }
 
 /* Most values are a few bytes: for those a call costs more than the copy. */
-static uint8_t *put_text(uint8_t *to, as_span text) {
+static uint8_t *write_text(uint8_t *to, as_span text) {
     if (text.len >= 32) {
         memcpy(to, text.at, text.len);
     } else {
@@ -58,14 +58,14 @@ static uint8_t *put_text(uint8_t *to, as_span text) {
     return to + text.len + 1;
 }
 
-static uint8_t *put_number(uint8_t *to, int64_t number) {
+static uint8_t *write_number(uint8_t *to, int64_t number) {
     memcpy(to, &number, sizeof number);
     return to + sizeof number;
 }
 
 /* A title as people read it. */
-static uint8_t *put_title(uint8_t *to, as_span text) {
-    uint8_t *end = put_text(to, text);
+static uint8_t *write_title(uint8_t *to, as_span text) {
+    uint8_t *end = write_text(to, text);
     for (uint32_t i = 0; i < text.len; i++) {
         to[i] = to[i] == 0 ? ' ' : to[i];
     }
@@ -88,14 +88,14 @@ static int64_t parts(as_span title) {
     return count;
 }
 
-enum { MOST_WORDS = 255, WORD_SLOTS = 1024, MOST_PROBES = 8 };
+enum { MAX_TEXTS = 255, DICT_SLOTS = 1024, MAX_PROBES = 8 };
 
 /* The different texts of a column, in the order they came. */
 typedef struct {
-    as_span words[MOST_WORDS];
-    uint8_t slots[WORD_SLOTS]; /* number of a word, 0: none */
+    as_span texts[MAX_TEXTS];
+    uint8_t slots[DICT_SLOTS]; /* number of a word, 0: none */
     uint32_t count;
-} lexicon;
+} dictionary;
 
 /* Without a seed: who makes texts collide gets the slower form. */
 static uint32_t slot_of(as_span text) {
@@ -114,29 +114,29 @@ static uint32_t slot_of(as_span text) {
 }
 
 /* The number of this text, from 1 on. 0: there are too many, or too many of one slot. */
-static uint8_t word_number(lexicon *all, as_span text) {
-    _Static_assert(WORD_SLOTS == 1 << (64 - 54), "slot_of gives as many bits");
+static uint8_t dict_code(dictionary *all, as_span text) {
+    _Static_assert(DICT_SLOTS == 1 << (64 - 54), "slot_of gives as many bits");
     uint32_t slot = slot_of(text);
-    for (uint32_t probe = 0; probe < MOST_PROBES; probe++, slot = (slot + 1) % WORD_SLOTS) {
+    for (uint32_t probe = 0; probe < MAX_PROBES; probe++, slot = (slot + 1) % DICT_SLOTS) {
         const uint8_t number = all->slots[slot];
         if (number == 0) {
-            if (all->count == MOST_WORDS) {
+            if (all->count == MAX_TEXTS) {
                 return 0;
             }
-            all->words[all->count++] = text;
+            all->texts[all->count++] = text;
             all->slots[slot] = (uint8_t)all->count;
             return (uint8_t)all->count;
         }
-        if (as_span_same(all->words[number - 1], text)) {
+        if (as_span_same(all->texts[number - 1], text)) {
             return number;
         }
     }
     return 0;
 }
 
-/* AS_COLUMN_WORDS: a byte a row, then the words. Each row's hit is larger than its byte and its text. */
-static int64_t write_words(as_span rest, uint32_t field, uint8_t *out, as_column *column) {
-    lexicon all;
+/* AS_COLUMN_DICT: a byte a row, then the texts. Each row's hit is larger than its byte and its text. */
+static int64_t write_dict(as_span rest, uint32_t field, uint8_t *out, as_column *column) {
+    dictionary all;
     row now;
     uint8_t *to = out;
     memset(all.slots, 0, sizeof all.slots);
@@ -149,16 +149,16 @@ static int64_t write_words(as_span rest, uint32_t field, uint8_t *out, as_column
         *to = 0;
         if (now.text.at == NULL) {
             column->absent++;
-        } else if ((*to = word_number(&all, now.text)) == 0) {
-            column->odd = 1;
+        } else if ((*to = dict_code(&all, now.text)) == 0) {
+            column->fallback = 1;
             return 0;
         }
         to++;
         column->rows++;
     }
-    column->words = all.count;
+    column->dict_size = all.count;
     for (uint32_t i = 0; i < all.count; i++) {
-        to = field == AS_FIELD_PROCTITLE ? put_title(to, all.words[i]) : put_text(to, all.words[i]);
+        to = field == AS_FIELD_PROCTITLE ? write_title(to, all.texts[i]) : write_text(to, all.texts[i]);
     }
     return to - out;
 }
@@ -169,11 +169,11 @@ int64_t as_hits_column(const uint8_t *hits, size_t len, uint32_t field, uint32_t
     uint8_t *to = out;
     row now;
     *column = (as_column){0};
-    if (rest.len != len || size < len || field >= AS_FIELDS || form > AS_COLUMN_COUNTS) {
+    if (rest.len != len || size < len || field >= AS_FIELDS || form > AS_COLUMN_ARGUMENT_COUNTS) {
         return AS_ARGUMENT;
     }
-    if (form == AS_COLUMN_WORDS) {
-        return write_words(rest, field, out, column);
+    if (form == AS_COLUMN_DICT) {
+        return write_dict(rest, field, out, column);
     }
     /* What a row takes, its number where it is absent included, is less than its hit: out is long enough. */
     for (uint32_t step; rest.len > 0; rest = as_span_skip(rest, step)) {
@@ -181,10 +181,10 @@ int64_t as_hits_column(const uint8_t *hits, size_t len, uint32_t field, uint32_t
         if (step == 0) {
             return AS_ARGUMENT;
         }
-        if (form >= AS_COLUMN_PARTS) {
+        if (form >= AS_COLUMN_ARGUMENTS) {
             now.text = arguments(now.text);
         }
-        const bool absent = form == AS_COLUMN_COUNTS ? now.text.len == 0
+        const bool absent = form == AS_COLUMN_ARGUMENT_COUNTS ? now.text.len == 0
                                                      : form <= AS_COLUMN_NUMBER && now.text.at == NULL;
         int64_t number = 0;
         if (absent) {
@@ -194,23 +194,23 @@ int64_t as_hits_column(const uint8_t *hits, size_t len, uint32_t field, uint32_t
         }
         switch (form) {
         case AS_COLUMN_TEXT:
-            to = field == AS_FIELD_PROCTITLE ? put_title(to, now.text) : put_text(to, now.text);
+            to = field == AS_FIELD_PROCTITLE ? write_title(to, now.text) : write_text(to, now.text);
             break;
-        case AS_COLUMN_PARTS:
-            to = put_text(to, now.text);
+        case AS_COLUMN_ARGUMENTS:
+            to = write_text(to, now.text);
             break;
-        case AS_COLUMN_COUNTS:
-            to = put_number(to, parts(now.text));
+        case AS_COLUMN_ARGUMENT_COUNTS:
+            to = write_number(to, parts(now.text));
             break;
         case AS_COLUMN_NUMBER:
-            column->odd += absent || plain_number(now.text, &number) ? 0 : 1;
-            to = put_number(to, number);
+            column->fallback += absent || plain_number(now.text, &number) ? 0 : 1;
+            to = write_number(to, number);
             break;
         case AS_COLUMN_MS:
-            to = put_number(to, (int64_t)now.id.ms);
+            to = write_number(to, (int64_t)now.id.ms);
             break;
         default:
-            to = put_number(to, now.id.serial);
+            to = write_number(to, now.id.serial);
             break;
         }
         column->rows++;

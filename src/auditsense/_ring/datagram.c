@@ -7,52 +7,51 @@
 
 /* Slots a power of two apart begin in the same few sets of every cache, and push each other out of them
  * between the kernel's writing and our reading. A record is five lines of 64 bytes at most, usually. */
-enum { APART = 5 * 64 };
+enum { SLOT_PADDING = 5 * 64 };
 
 /* From linux/audit.h. Below 1100 are commands and their answers, except LOGIN; 1329 tells the owner of
  * the socket that another process asked for it. */
 enum { AUDIT_LOGIN_TYPE = 1006, AUDIT_REPLACE_TYPE = 1329, FIRST_RECORD_TYPE = 1100 };
 
-void as_datagrams_carve(as_datagrams *in, const as_config *config, as_carver *from) {
+void as_datagrams_init(as_datagrams *in, const as_config *config, as_arena *arena) {
     in->slots = config->datagram_slots;
     in->slot_bytes = config->datagram_bytes;
     in->fetched = 0;
     in->taken = 0;
-    in->only_kernel = false;
-    in->named = false;
-    in->messages = as_carve(from, in->slots, sizeof *in->messages);
-    in->vectors = as_carve(from, in->slots, sizeof *in->vectors);
-    in->senders = as_carve(from, in->slots, sizeof *in->senders);
-    in->bytes = as_carve(from, in->slots, in->slot_bytes + APART);
+    in->senders_known = false;
+    in->messages = as_arena_alloc(arena, in->slots, sizeof *in->messages);
+    in->vectors = as_arena_alloc(arena, in->slots, sizeof *in->vectors);
+    in->senders = as_arena_alloc(arena, in->slots, sizeof *in->senders);
+    in->bytes = as_arena_alloc(arena, in->slots, in->slot_bytes + SLOT_PADDING);
     if (in->bytes == NULL) {
         return;
     }
     for (uint32_t i = 0; i < in->slots; i++) {
-        in->vectors[i] = (struct iovec){.iov_base = in->bytes + (size_t)i * (in->slot_bytes + APART),
+        in->vectors[i] = (struct iovec){.iov_base = in->bytes + (size_t)i * (in->slot_bytes + SLOT_PADDING),
                                         .iov_len = in->slot_bytes};
         in->messages[i].msg_hdr = (struct msghdr){.msg_iov = &in->vectors[i], .msg_iovlen = 1};
     }
 }
 
-/* Make the slots ask who sent a datagram, or not. */
-static void ask(as_datagrams *in, bool named) {
+/* Make the slots request_senders who sent a datagram, or not. */
+static void request_senders(as_datagrams *in, bool wanted) {
     for (uint32_t i = 0; i < in->slots; i++) {
-        in->messages[i].msg_hdr.msg_name = named ? &in->senders[i] : NULL;
+        in->messages[i].msg_hdr.msg_name = wanted ? &in->senders[i] : NULL;
         in->messages[i].msg_hdr.msg_namelen = 0;
     }
-    in->named = named;
+    in->senders_known = wanted;
 }
 
-int64_t as_datagrams_fetch(as_datagrams *in, int fd) {
+int64_t as_datagrams_fetch(as_datagrams *in, int fd, bool trusted) {
     if (in->taken < in->fetched) {
         return AS_UNREAD;
     }
     in->fetched = 0;
     in->taken = 0;
-    if (in->named == in->only_kernel) {
-        ask(in, !in->only_kernel);
+    if (in->senders_known == trusted) {
+        request_senders(in, !trusted);
     }
-    for (uint32_t i = 0; in->named && i < in->slots; i++) {
+    for (uint32_t i = 0; in->senders_known && i < in->slots; i++) {
         /* The kernel overwrites the length with what it wrote, and leaves a missing name as it is. */
         in->messages[i].msg_hdr.msg_namelen = sizeof *in->senders;
         in->senders[i] = (struct sockaddr_nl){.nl_pid = UINT32_MAX};
@@ -68,7 +67,7 @@ int64_t as_datagrams_fetch(as_datagrams *in, int fd) {
     return got;
 }
 
-bool as_datagrams_take(as_datagrams *in, as_span *bytes, uint32_t *sender, bool *cut) {
+bool as_datagrams_next(as_datagrams *in, as_span *bytes, uint32_t *sender, bool *cut) {
     if (in->taken == in->fetched) {
         return false;
     }
@@ -76,7 +75,7 @@ bool as_datagrams_take(as_datagrams *in, as_span *bytes, uint32_t *sender, bool 
     *bytes = as_span_of(in->vectors[in->taken].iov_base, message->msg_len);
     const struct sockaddr_nl *name = &in->senders[in->taken];
     *sender = 0;
-    if (in->named) { /* the name a socket of another family gives is no port, whatever number lies in its place */
+    if (in->senders_known) { /* the name a socket of another family gives is no port, whatever number lies in its place */
         *sender = name->nl_family == AF_NETLINK ? name->nl_pid : UINT32_MAX;
     }
     *cut = (message->msg_hdr.msg_flags & MSG_TRUNC) != 0;
@@ -84,11 +83,10 @@ bool as_datagrams_take(as_datagrams *in, as_span *bytes, uint32_t *sender, bool 
     return true;
 }
 
-void as_datagrams_adopt(as_datagrams *in, const as_datagrams *from) {
+void as_datagrams_migrate(as_datagrams *in, const as_datagrams *from) {
     in->fetched = from->fetched;
     in->taken = from->taken;
-    in->only_kernel = from->only_kernel;
-    ask(in, from->named);
+    request_senders(in, from->senders_known);
     for (uint32_t i = from->taken; i < from->fetched; i++) {
         in->senders[i] = from->senders[i];
         in->messages[i].msg_len = from->messages[i].msg_len;
@@ -158,7 +156,7 @@ int64_t as_datagrams_pack(as_datagrams *in, uint8_t *out, size_t size, uint64_t 
     if (size < (size_t)in->slots * (in->slot_bytes + AS_PACKED_HEADER)) {
         return AS_ARGUMENT;
     }
-    while (as_datagrams_take(in, &entry.bytes, &entry.sender, &cut)) {
+    while (as_datagrams_next(in, &entry.bytes, &entry.sender, &cut)) {
         stats->datagrams++;
         stats->truncated += cut ? 1 : 0;
         as_packed_write(out + used, &entry);

@@ -10,7 +10,7 @@
 #define AUDITSENSE_DATAGRAM_H
 
 #include "../_ring.h"
-#include "carve.h"
+#include "arena.h"
 #include "span.h"
 
 struct mmsghdr;
@@ -39,21 +39,20 @@ typedef struct {
     uint32_t slot_bytes;
     uint32_t fetched; /* of the last call */
     uint32_t taken;   /* of these, handed on */
-    bool only_kernel; /* nobody else can send to the socket: the next call need not ask who did */
-    bool named;       /* the last call has asked */
+    bool senders_known; /* the last call asked for senders */
 } as_datagrams;
 
-void as_datagrams_carve(as_datagrams *in, const as_config *config, as_carver *from);
+void as_datagrams_init(as_datagrams *in, const as_config *config, as_arena *arena);
 
 /* One recvmmsg call that never waits. Returns the datagrams fetched, 0 when there are none, or
  * AS_SYSTEM with errno; AS_UNREAD while earlier ones are not taken. */
-int64_t as_datagrams_fetch(as_datagrams *in, int fd);
+int64_t as_datagrams_fetch(as_datagrams *in, int fd, bool trusted);
 
 /* The next fetched datagram: its bytes, its sender's port, whether it was cut. False: none left. */
-bool as_datagrams_take(as_datagrams *in, as_span *bytes, uint32_t *sender, bool *cut);
+bool as_datagrams_next(as_datagrams *in, as_span *bytes, uint32_t *sender, bool *cut);
 
 /* Take over what another of the same size has fetched and not handed on. */
-void as_datagrams_adopt(as_datagrams *in, const as_datagrams *from);
+void as_datagrams_migrate(as_datagrams *in, const as_datagrams *from);
 
 /* Look at a datagram's header. */
 as_datagram as_datagram_read(as_span bytes, uint32_t sender);

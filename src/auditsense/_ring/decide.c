@@ -1,12 +1,12 @@
 #include "decide.h"
 
-static void put_hit(as_ring *ring, uint32_t rule, const as_event_id *ids, uint32_t count, uint32_t others) {
-    if (!ring->decision.whole) {
-        ring->decision.whole = true;
+static void emit_hit(as_ring *ring, uint32_t rule, const as_event_id *ids, uint32_t count, uint32_t others) {
+    if (!ring->decision.all_fields_loaded) {
+        ring->decision.all_fields_loaded = true;
         as_values_clear(ring->decision.values, ring->hits.fields);
         as_event_fields(&ring->events, ring->decision.event, ring->hits.fields, ring->decision.values);
     }
-    const uint64_t place = as_hits_put(&ring->hits, rule, ids, count, others, ring->decision.values);
+    const uint64_t place = as_hits_append(&ring->hits, rule, ids, count, others, ring->decision.values);
     ring->stats.hits++;
     if (ring->decision.window != NULL) {
         ring->decision.window->pending = place;
@@ -14,7 +14,7 @@ static void put_hit(as_ring *ring, uint32_t rule, const as_event_id *ids, uint32
     }
 }
 
-static void complete(as_ring *ring, uint32_t index, uint32_t first) {
+static void emit_window(as_ring *ring, uint32_t index, uint32_t first) {
     const as_rule *rule = &ring->match.rules[index];
     as_window *window = ring->decision.window;
     const uint64_t ms = as_window_entry(&ring->windows, window, first + rule->count - 1).ms;
@@ -33,7 +33,7 @@ static void complete(as_ring *ring, uint32_t index, uint32_t first) {
         ids[i] = (as_event_id){.ms = entry.ms, .serial = entry.serial};
         others += entry.actor != ring->decision.actor ? 1 : 0;
     }
-    put_hit(ring, index, ids, rule->count, others);
+    emit_hit(ring, index, ids, rule->count, others);
 }
 
 /* The fields that a SYSCALL record has. */
@@ -41,9 +41,9 @@ static void complete(as_ring *ring, uint32_t index, uint32_t first) {
 
 /* The SYSCALL record behind the values that were read of it. In the kernel's order those are a call and its arguments,
  * which change from event to event, and what follows is who made it. */
-static as_span rest_of_call(const as_ring *ring) {
+static as_span unread_syscall_text(const as_ring *ring) {
     const as_decision *decision = &ring->decision;
-    const as_span text = as_texts_span(&ring->events.texts, decision->event->texts[AS_ROLE_SYSCALL]);
+    const as_span text = as_slab_span(&ring->events.slab, decision->event->texts[AS_ROLE_SYSCALL]);
     uint32_t read = 0;
     for (uint64_t fields = ring->match.fields & CALL_FIELDS; fields != 0; fields &= fields - 1) {
         const as_value value = decision->values[__builtin_ctzll(fields)];
@@ -56,7 +56,7 @@ static as_span rest_of_call(const as_ring *ring) {
 }
 
 /* Where an actor told by this text is remembered. Programs differ near the end, users near the start. */
-static uint32_t place_of(as_span text) {
+static uint32_t cache_slot(as_span text) {
     uint64_t mixed = text.len;
     if (text.len >= 64) {
         mixed += as_load8(text.at + 16) + as_load8(text.at + text.len - 40) + as_load8(text.at + text.len - 48);
@@ -66,7 +66,7 @@ static uint32_t place_of(as_span text) {
 
 /* True when an actor's values are all there and lie in this text: then another record that the kernel ends with it has
  * the same actor. */
-static bool told_by(const as_ring *ring, as_span text) {
+static bool values_lie_in(const as_ring *ring, as_span text) {
     for (uint64_t fields = ring->windows.actor_fields; fields != 0; fields &= fields - 1) {
         const as_value value = ring->decision.values[__builtin_ctzll(fields)];
         if (value.form == AS_FORM_ABSENT || value.span.at < text.at) {
@@ -76,7 +76,7 @@ static bool told_by(const as_ring *ring, as_span text) {
     return true;
 }
 
-static uint32_t read_actor(as_ring *ring) {
+static uint32_t compute_actor(as_ring *ring) {
     as_decision *decision = &ring->decision;
     const uint64_t unread = ring->windows.actor_fields & ~ring->match.fields;
     as_values_clear(decision->values, unread);
@@ -91,14 +91,14 @@ static void find_actor(as_ring *ring) {
         return;
     }
     decision->actor_known = true;
-    const as_span rest = rest_of_call(ring);
-    as_known_actor *known = &ring->actors[place_of(rest)];
+    const as_span rest = unread_syscall_text(ring);
+    as_cached_actor *known = &ring->actors[cache_slot(rest)];
     if (rest.len > 0 && known->len == rest.len && memcmp(known->text, rest.at, rest.len) == 0) {
         decision->actor = known->actor;
         return;
     }
-    decision->actor = read_actor(ring);
-    if ((ring->windows.actor_fields & ~CALL_FIELDS) == 0 && rest.len <= AS_ACTOR_TEXT && told_by(ring, rest)) {
+    decision->actor = compute_actor(ring);
+    if ((ring->windows.actor_fields & ~CALL_FIELDS) == 0 && rest.len <= AS_ACTOR_TEXT && values_lie_in(ring, rest)) {
         known->len = rest.len;
         known->actor = decision->actor;
         memcpy(known->text, rest.at, rest.len);
@@ -124,18 +124,18 @@ static bool enter_window(as_ring *ring, uint32_t index) {
 }
 
 /* Serve one rule with the event. False: the hits are full; call again when they were drained. */
-static bool serve(as_ring *ring, uint32_t index) {
+static bool apply_rule(as_ring *ring, uint32_t index) {
     as_decision *decision = &ring->decision;
     const as_rule *rule = &ring->match.rules[index];
     uint32_t first = 0;
-    if (!as_hits_room(&ring->hits)) {
+    if (!as_hits_has_space(&ring->hits)) {
         return false;
     }
     if (rule->count == 1) {
         const as_event_id id = {.ms = decision->event->ms, .serial = decision->event->serial};
         ring->stats.matches++;
         ring->stats.sequences++;
-        put_hit(ring, index, &id, 1, 0);
+        emit_hit(ring, index, &id, 1, 0);
         return true;
     }
     if (decision->window == NULL) {
@@ -144,47 +144,47 @@ static bool serve(as_ring *ring, uint32_t index) {
             return true;
         }
     }
-    while (as_hits_room(&ring->hits)) {
+    while (as_hits_has_space(&ring->hits)) {
         if (!as_window_complete(&ring->windows, decision->window, rule, &decision->search, &first)) {
             return true;
         }
-        complete(ring, index, first);
+        emit_window(ring, index, first);
     }
     return false;
 }
 
-void as_decide_begin(as_ring *ring, as_event *event) {
+void as_decision_begin(as_ring *ring, as_event *event) {
     as_decision *decision = &ring->decision;
     /* values is large, and mostly little of it is needed: see as_values_clear. */
     memset(decision, 0, offsetof(as_decision, values));
     decision->event = event;
     /* Without its SYSCALL record nobody can say which call it was. */
-    if (event->wanted != 0 && (event->kept & (1u << AS_ROLE_SYSCALL)) != 0) {
+    if (event->candidates != 0 && (event->stored & (1u << AS_ROLE_SYSCALL)) != 0) {
         as_values_clear(decision->values, ring->match.fields);
         if (!as_event_fields(&ring->events, event, ring->match.fields, decision->values)) {
             ring->stats.truncated++;
         }
-        decision->matching = as_match_event(&ring->match, event->wanted, decision->values);
-        if ((decision->matching & ring->match.excepting) != 0) {
+        decision->matching = as_match_event(&ring->match, event->candidates, decision->values);
+        if ((decision->matching & ring->match.with_exceptions) != 0) {
             decision->matching = as_match_except(&ring->match, &ring->events, event, decision->matching,
                                                  decision->values, &ring->stats);
         }
     }
 }
 
-void as_decide_again(as_ring *ring, as_event *event) {
+void as_decision_resume(as_ring *ring, as_event *event) {
     as_decision *decision = &ring->decision;
     memset(decision, 0, offsetof(as_decision, values));
     decision->event = event;
-    decision->matching = event->wanted;
+    decision->matching = event->candidates;
     as_values_clear(decision->values, ring->match.fields);
     as_event_fields(&ring->events, event, ring->match.fields, decision->values);
 }
 
-bool as_decide(as_ring *ring) {
+bool as_decision_run(as_ring *ring) {
     as_decision *decision = &ring->decision;
     while (decision->matching != 0) {
-        if (!serve(ring, (uint32_t)__builtin_ctzll(decision->matching))) {
+        if (!apply_rule(ring, (uint32_t)__builtin_ctzll(decision->matching))) {
             return false;
         }
         decision->matching &= decision->matching - 1;

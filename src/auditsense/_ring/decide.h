@@ -9,15 +9,15 @@
 #ifndef AUDITSENSE_DECIDE_H
 #define AUDITSENSE_DECIDE_H
 
-#include "handle.h"
+#include "ring_state.h"
 
 /* Begin with a closed event: find the rules that it matches. */
-void as_decide_begin(as_ring *ring, as_event *event);
+void as_decision_begin(as_ring *ring, as_event *event);
 
 /* Begin with a closed event that was held, and that the rules in its `wanted` match. */
-void as_decide_again(as_ring *ring, as_event *event);
+void as_decision_resume(as_ring *ring, as_event *event);
 
 /* Serve the rules that the event matches. False: the hits are full; call again when they were drained. */
-bool as_decide(as_ring *ring);
+bool as_decision_run(as_ring *ring);
 
 #endif

@@ -16,18 +16,18 @@ static bool add_syscall(as_events *events, as_event *event, const as_record *rec
     if (!first_time(event, SEEN_SYSCALL, stats)) {
         return false;
     }
-    event->wanted = wanted;
+    event->candidates = wanted;
     if (wanted == 0) {
         as_event_release(events, event); /* what came before it is not needed either */
         return true;
     }
-    as_event_keep(events, event, AS_ROLE_SYSCALL, record->body);
+    as_event_store(events, event, AS_ROLE_SYSCALL, record->body);
     return true;
 }
 
 /* Where PATH is the end, it is that of a call which announces none as well, and of one that nobody wants. */
 static void look_for_paths(as_events *events, as_event *event) {
-    const uint32_t announced = event->wanted == 0 ? 0 : as_event_items(events, event);
+    const uint32_t announced = event->candidates == 0 ? 0 : as_event_announced_paths(events, event);
     event->seen |= announced == 0 ? SEEN_END : 0;
 }
 
@@ -42,9 +42,9 @@ static bool preferred(as_span path) {
 
 /* Whether the first kept PATH is preferred to all later ones: asked once, however many come. */
 static bool first_is_preferred(const as_events *events, as_event *event) {
-    if ((event->seen & KNOWS_FIRST_PATH) == 0) {
-        const bool yes = preferred(as_texts_span(&events->texts, event->texts[AS_ROLE_FIRST_PATH]));
-        event->seen |= KNOWS_FIRST_PATH | (yes ? FIRST_PATH_PREFERRED : 0);
+    if ((event->seen & FIRST_PATH_CHECKED) == 0) {
+        const bool yes = preferred(as_slab_span(&events->slab, event->texts[AS_ROLE_FIRST_PATH]));
+        event->seen |= FIRST_PATH_CHECKED | (yes ? FIRST_PATH_PREFERRED : 0);
     }
     return (event->seen & FIRST_PATH_PREFERRED) != 0;
 }
@@ -67,21 +67,21 @@ static void add_path(as_events *events, as_event *event, const as_record *record
     if (event->path_count < UINT16_MAX) {
         event->path_count++;
     }
-    if (event->wanted == 0 || (events->roles & (1u << AS_ROLE_PATH)) == 0) {
+    if (event->candidates == 0 || (events->roles & (1u << AS_ROLE_PATH)) == 0) {
         return;
     }
     /* One PATH needs no choice, and most events have one. */
-    if ((event->kept & (1u << AS_ROLE_FIRST_PATH)) == 0) {
-        as_event_keep(events, event, AS_ROLE_FIRST_PATH, record->body);
-    } else if ((event->kept & (1u << AS_ROLE_PATH)) == 0 && !first_is_preferred(events, event) &&
+    if ((event->stored & (1u << AS_ROLE_FIRST_PATH)) == 0) {
+        as_event_store(events, event, AS_ROLE_FIRST_PATH, record->body);
+    } else if ((event->stored & (1u << AS_ROLE_PATH)) == 0 && !first_is_preferred(events, event) &&
                preferred(record->body)) {
-        as_event_keep(events, event, AS_ROLE_PATH, record->body);
+        as_event_store(events, event, AS_ROLE_PATH, record->body);
     }
 }
 
 /* Whether a record of a closed event had to be expected: its end was something else, or it is not wanted. */
-static bool expected_after(const as_event *event, uint16_t type, as_end end) {
-    const bool paths_ended = end == AS_END_PATHS || (event->seen & IS_RIPE) != 0;
+static bool expected_after(const as_event *event, uint16_t type, as_event_end end) {
+    const bool paths_ended = end == AS_END_PATHS || (event->seen & CLOSED_WITHOUT_END) != 0;
     switch (type) {
     case AS_TYPE_EOE:
         return end != AS_END_EOE && (event->seen & SEEN_EOE) == 0;
@@ -89,7 +89,7 @@ static bool expected_after(const as_event *event, uint16_t type, as_end end) {
         return end == AS_END_PATHS && (event->seen & SEEN_PROCTITLE) == 0;
     case AS_TYPE_PATH:
     case AS_TYPE_CWD:
-        return paths_ended && event->wanted == 0;
+        return paths_ended && event->candidates == 0;
     case AS_TYPE_SYSCALL:
         return false;
     default: /* between SYSCALL and PATH, of calls without one */
@@ -107,26 +107,26 @@ static as_event *find(const as_events *events, const as_record *record, uint64_t
     return as_events_find(events, record->ms, record->serial, host);
 }
 
-/* Close the ripe event, if there is one and it is another one than this. */
-static void close_ripe(as_events *events, const as_event *current, as_stats *stats) {
-    if (events->ripe != AS_NO_SLOT && &events->slots[events->ripe] != current) {
-        as_events_close_ripe(events, stats);
+/* Close the ready event, if there is one and it is another one than this. */
+static void close_ready(as_events *events, const as_event *current, as_stats *stats) {
+    if (events->ready != AS_NO_SLOT && &events->slots[events->ready] != current) {
+        as_events_close_ready(events, stats);
     }
 }
 
 void as_events_add(as_events *events, const as_record *record, as_span node, uint64_t wanted, bool clocked,
                    bool text, as_stats *stats) {
-    const as_end end = text ? AS_END_TITLE : events->end;
+    const as_event_end end = text ? AS_END_PROCTITLE : events->end;
     if (as_record_stands_alone(record->type)) {
-        close_ripe(events, NULL, stats);
+        close_ready(events, NULL, stats);
         stats->events++;
         return;
     }
     const uint64_t host = node.len == 0 ? 0 : as_hash_bytes(events->seed, node);
     as_event *event = find(events, record, host);
-    close_ripe(events, event, stats);
+    close_ready(events, event, stats);
     if (text) {
-        as_events_learn(events, host, record->type);
+        as_events_observe_host(events, host, record->type);
     }
     if (event == NULL) {
         events->begun += clocked ? 0 : 1;
@@ -135,7 +135,7 @@ void as_events_add(as_events *events, const as_record *record, as_span node, uin
         stats->open_events++;
         if (node.len > 0) {
             node.len = node.len > AS_SMALL_TEXT ? AS_SMALL_TEXT : node.len;
-            as_event_keep(events, event, AS_ROLE_NODE, node);
+            as_event_store(events, event, AS_ROLE_NODE, node);
         }
     }
     events->latest = as_slot_of(events, event);
@@ -152,7 +152,7 @@ void as_events_add(as_events *events, const as_record *record, as_span node, uin
             break;
         }
         if (text) {
-            as_events_learn_paths(events, event);
+            as_events_observe_paths(events, event);
         } else if (end == AS_END_PATHS) {
             look_for_paths(events, event);
         }
@@ -167,14 +167,14 @@ void as_events_add(as_events *events, const as_record *record, as_span node, uin
     case AS_TYPE_CWD:
         event->seen |= SEEN_OF_SYSCALL;
         if (first_time(event, SEEN_CWD, stats)) {
-            as_event_keep(events, event, AS_ROLE_CWD, record->body);
+            as_event_store(events, event, AS_ROLE_CWD, record->body);
         }
         break;
     case AS_TYPE_PROCTITLE:
         event->seen |= SEEN_OF_SYSCALL;
         if (first_time(event, SEEN_PROCTITLE, stats)) {
-            as_event_keep(events, event, AS_ROLE_PROCTITLE, record->body);
-            event->seen |= end == AS_END_TITLE ? SEEN_END : 0;
+            as_event_store(events, event, AS_ROLE_PROCTITLE, record->body);
+            event->seen |= end == AS_END_PROCTITLE ? SEEN_END : 0;
         }
         break;
     case AS_TYPE_EOE:
@@ -188,6 +188,6 @@ void as_events_add(as_events *events, const as_record *record, as_span node, uin
     }
     /* Without a main record it cannot have ended, and a datagram ends by an end only. */
     if ((event->seen & SEEN_MAIN) != 0 && (text || (event->seen & SEEN_END) != 0)) {
-        as_events_judge(events, event, end, stats);
+        as_events_check_end(events, event, end, stats);
     }
 }

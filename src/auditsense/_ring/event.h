@@ -6,7 +6,7 @@
  * Owns the table of events, their kept texts, and the reasons for closing.
  * Rule 1: an event waits for nobody but itself; one that never ends delays no other.
  * Rule 2: the stamp of an event decides nothing about another event. An event without its end is closed when the
- *         receive clock has gone on for the timeout, or, where there is no clock, when `patience` later events have
+ *         receive clock has gone on for the timeout, or, where there is no clock, when `timeout_events` later events have
  *         begun. A clock that steps back goes on from where it was.
  * Rule 3: an event of text ends with EOE or PROCTITLE once all PATH records that its SYSCALL announces are there. Where
  *         the last `habit` events of a host had no PROCTITLE, it ends with its PATH records, as soon as a record of
@@ -21,7 +21,7 @@
 #define AUDITSENSE_EVENT_H
 
 #include "closing.h"
-#include "table.h"
+#include "event_table.h"
 
 /* Add a record to its event, opening or closing it as it takes. There must be room.
  *   wanted   rules that may want the event, judged by this record alone (all bits: it tells nothing)

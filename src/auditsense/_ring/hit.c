@@ -1,36 +1,36 @@
 #include "hit.h"
 
 /* A hit's text is made of at most one text of each kept role, decoded to no more than its own length. */
-enum { FIXED_BYTES = 65536, MOST_TEXTS = 6, RUN_MS = 1000 };
+enum { FIXED_BYTES = 65536, MAX_TEXTS = 6, RUN_MS = 1000 };
 
-void as_hits_carve(as_hits *hits, const as_config *config, as_carver *from) {
+void as_hits_init(as_hits *hits, const as_config *config, as_arena *arena) {
     hits->capacity = config->hit_bytes;
     hits->used = 0;
     hits->drained = 0;
     hits->second = 0;
     hits->run_start = 0;
-    hits->most = MOST_TEXTS * config->datagram_bytes + (uint32_t)sizeof(as_hit) +
+    hits->most = MAX_TEXTS * config->datagram_bytes + (uint32_t)sizeof(as_hit) +
                  64 * (uint32_t)sizeof(as_event_id) + AS_FIELDS * (uint32_t)sizeof(as_hit_field) + 8;
-    hits->bytes = as_carve(from, hits->capacity, 1);
-    as_hits_keep(hits, AS_ALL_FIELDS);
+    hits->bytes = as_arena_alloc(arena, hits->capacity, 1);
+    as_hits_select_fields(hits, AS_ALL_FIELDS);
     _Static_assert(sizeof(as_hit) + 64 * sizeof(as_event_id) + AS_FIELDS * sizeof(as_hit_field) + 8 <=
                        FIXED_BYTES,
                    "as_config.hit_bytes promises room for one hit");
 }
 
-void as_hits_keep(as_hits *hits, uint64_t fields) {
+void as_hits_select_fields(as_hits *hits, uint64_t fields) {
     hits->fields = fields;
     for (uint32_t field = 0; field < AS_FIELDS; field++) {
         hits->none[field] = (as_hit_field){.at = 0, .len = (fields & AS_BIT(field)) != 0 ? 0 : 1};
     }
 }
 
-bool as_hits_room(const as_hits *hits) {
+bool as_hits_has_space(const as_hits *hits) {
     return hits->capacity - hits->used >= hits->most;
 }
 
 /* Begin a new run when a window completes in another second than the one before. */
-static void see_completion(as_hits *hits, uint64_t ms) {
+static void update_run(as_hits *hits, uint64_t ms) {
     const uint64_t second = ms / RUN_MS;
     if (second != hits->second) {
         hits->second = second;
@@ -53,9 +53,9 @@ static void copy(uint8_t *out, as_span text) {
     }
 }
 
-uint64_t as_hits_put(as_hits *hits, uint32_t rule, const as_event_id *ids, uint32_t count, uint32_t others,
+uint64_t as_hits_append(as_hits *hits, uint32_t rule, const as_event_id *ids, uint32_t count, uint32_t others,
                      const as_value values[AS_FIELDS]) {
-    see_completion(hits, ids[count - 1].ms);
+    update_run(hits, ids[count - 1].ms);
     uint8_t *start = hits->bytes + hits->used;
     uint8_t *id_bytes = start + sizeof(as_hit);
     uint8_t *field_bytes = id_bytes + count * sizeof *ids;
@@ -86,7 +86,7 @@ uint64_t as_hits_put(as_hits *hits, uint32_t rule, const as_event_id *ids, uint3
 }
 
 bool as_hits_merge(as_hits *hits, uint64_t place, uint64_t ms, uint32_t merge_ms) {
-    see_completion(hits, ms);
+    update_run(hits, ms);
     if (place <= hits->drained || place < hits->run_start) {
         return false;
     }
@@ -102,7 +102,7 @@ bool as_hits_merge(as_hits *hits, uint64_t place, uint64_t ms, uint32_t merge_ms
     return true;
 }
 
-uint32_t as_hits_lend(as_hits *hits, const uint8_t **out) {
+uint32_t as_hits_borrow(as_hits *hits, const uint8_t **out) {
     const uint32_t lent = hits->used;
     *out = hits->bytes;
     hits->drained += lent;
@@ -112,7 +112,7 @@ uint32_t as_hits_lend(as_hits *hits, const uint8_t **out) {
 
 uint32_t as_hits_drain(as_hits *hits, uint8_t *out) {
     const uint8_t *lent;
-    const uint32_t moved = as_hits_lend(hits, &lent);
+    const uint32_t moved = as_hits_borrow(hits, &lent);
     memcpy(out, lent, moved);
     return moved;
 }

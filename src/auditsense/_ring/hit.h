@@ -1,7 +1,7 @@
 /* Stage 6, hit: completed windows, as bytes that wait to be drained.
  *
  * Owns the buffer of waiting hits: filled from its start, emptied as a whole.
- * Rule 1: nothing is dropped. When the next hit might not fit, as_hits_room says so, and the stages
+ * Rule 1: nothing is dropped. When the next hit might not fit, as_hits_has_space says so, and the stages
  *         before take no more input until the hits were drained.
  * Rule 2: a hit carries the fields of the event that completed it, decoded, and the ids of all its events.
  *         Of the values only those of kept fields are looked at.
@@ -14,7 +14,7 @@
 #define AUDITSENSE_HIT_H
 
 #include "../_ring.h"
-#include "carve.h"
+#include "arena.h"
 #include "record.h"
 
 typedef struct {
@@ -29,17 +29,17 @@ typedef struct {
     as_hit_field none[AS_FIELDS]; /* the table of a hit without any */
 } as_hits;
 
-void as_hits_carve(as_hits *hits, const as_config *config, as_carver *from);
+void as_hits_init(as_hits *hits, const as_config *config, as_arena *arena);
 
-/* Let the hits to come carry these fields only; as_hits_carve: all of them. */
-void as_hits_keep(as_hits *hits, uint64_t fields);
+/* Let the hits to come carry these fields only; as_hits_init: all of them. */
+void as_hits_select_fields(as_hits *hits, uint64_t fields);
 
 /* True when any hit fits. */
-bool as_hits_room(const as_hits *hits);
+bool as_hits_has_space(const as_hits *hits);
 
 /* Write a hit of the ids' events, `others` of them by another actor, with these values. There must be room. Returns
  * its place, never 0. */
-uint64_t as_hits_put(as_hits *hits, uint32_t rule, const as_event_id *ids, uint32_t count, uint32_t others,
+uint64_t as_hits_append(as_hits *hits, uint32_t rule, const as_event_id *ids, uint32_t count, uint32_t others,
                      const as_value values[AS_FIELDS]);
 
 /* Merge a completed window into the hit at this place, when it still waits, belongs to the same run and came at
@@ -47,7 +47,7 @@ uint64_t as_hits_put(as_hits *hits, uint32_t rule, const as_event_id *ids, uint3
 bool as_hits_merge(as_hits *hits, uint64_t place, uint64_t ms, uint32_t merge_ms);
 
 /* Take all waiting hits where they lie, until the next one is put. Returns their bytes. */
-uint32_t as_hits_lend(as_hits *hits, const uint8_t **out);
+uint32_t as_hits_borrow(as_hits *hits, const uint8_t **out);
 
 /* Move all waiting hits to out, which holds at least `capacity` bytes. Returns the bytes moved. */
 uint32_t as_hits_drain(as_hits *hits, uint8_t *out);

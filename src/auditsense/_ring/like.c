@@ -34,7 +34,7 @@ static bool is_wild(uint8_t c) {
 }
 
 /* Whether a text with these grams may be like the pattern. */
-static bool may_be(const as_grams *grams, as_span pattern) {
+static bool may_match(const as_grams *grams, as_span pattern) {
     bool may = true;
     for (uint32_t i = 0; may && i < pattern.len; i++) {
         const uint8_t c = pattern.at[i];
@@ -46,7 +46,7 @@ static bool may_be(const as_grams *grams, as_span pattern) {
 
 /* By hand, as long as it takes at most so many steps: the last * seen is where matching goes on after a mismatch.
  * False: it is not known. */
-static bool try_like(as_span pattern, as_span text, uint32_t *steps, bool *like) {
+static bool match_directly(as_span pattern, as_span text, uint32_t *steps, bool *like) {
     uint32_t p = 0;
     uint32_t t = 0;
     uint32_t star = UINT32_MAX;
@@ -86,7 +86,7 @@ static uint32_t count_tokens(as_span pattern) {
 }
 
 /* All ways through a pattern at a time, a bit each: one step a byte of the text, for each 64 tokens. */
-static bool run(as_span pattern, as_span text, uint32_t tokens, as_like_work *work) {
+static bool match_by_automaton(as_span pattern, as_span text, uint32_t tokens, as_like_budget *budget) {
     const uint32_t words = tokens / 64 + 1;
     uint64_t moves[BYTES][STATE_WORDS]; /* the states that a byte leads to */
     uint64_t any[STATE_WORDS] = {0};
@@ -131,7 +131,7 @@ static bool run(as_span pattern, as_span text, uint32_t tokens, as_like_work *wo
         }
     }
     const uint64_t steps = (uint64_t)t * words;
-    work->left -= steps < work->left ? steps : work->left;
+    budget->left -= steps < budget->left ? steps : budget->left;
     return has(states, tokens);
 }
 
@@ -140,35 +140,35 @@ static uint32_t usual_steps(as_span text) {
     return 4 * text.len + 256;
 }
 
-bool as_like(as_span pattern, as_span text, as_liked *liked, as_like_work *work) {
+bool as_like(as_span pattern, as_span text, as_like_cache *cache, as_like_budget *budget) {
     const uint32_t most = usual_steps(text);
     bool like = false;
-    if (liked->steps < most) {
-        uint32_t left = most - liked->steps;
-        const bool known = try_like(pattern, text, &left, &like);
-        liked->steps = most - left;
+    if (cache->steps < most) {
+        uint32_t left = most - cache->steps;
+        const bool known = match_directly(pattern, text, &left, &like);
+        cache->steps = most - left;
         if (known) {
             return like;
         }
     }
-    if (!liked->known) {
-        find_grams(&liked->grams, text);
-        liked->known = true;
+    if (!cache->known) {
+        find_grams(&cache->grams, text);
+        cache->known = true;
     }
-    if (!may_be(&liked->grams, pattern)) {
+    if (!may_match(&cache->grams, pattern)) {
         return false;
     }
     const uint32_t tokens = count_tokens(pattern);
     if (tokens > text.len) {
         return false;
     }
-    if (work->left == 0) {
-        work->refused = true;
+    if (budget->left == 0) {
+        budget->refused = true;
         return false;
     }
     if (tokens <= AS_LIKE_TOKENS) {
-        return run(pattern, text, tokens, work);
+        return match_by_automaton(pattern, text, tokens, budget);
     }
     uint32_t endless = UINT32_MAX;
-    return try_like(pattern, text, &endless, &like) && like;
+    return match_directly(pattern, text, &endless, &like) && like;
 }

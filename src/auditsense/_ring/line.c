@@ -2,16 +2,16 @@
 
 #include "prefix.h"
 
-void as_lines_carve(as_lines *lines, const as_config *config, as_carver *from) {
+void as_lines_init(as_lines *lines, const as_config *config, as_arena *arena) {
     lines->capacity = config->datagram_bytes;
     lines->len = 0;
     lines->clean = 0;
     lines->sample_len = 0;
     lines->cut = false;
-    lines->rest = as_carve(from, lines->capacity, 1);
+    lines->rest = as_arena_alloc(arena, lines->capacity, 1);
 }
 
-static void keep(as_lines *lines, as_span part) {
+static void append(as_lines *lines, as_span part) {
     const uint32_t room = lines->capacity - lines->len;
     const uint32_t len = part.len < room ? part.len : room;
     if (len > 0) {
@@ -53,7 +53,7 @@ static uint32_t line_end(as_lines *lines, as_span text) {
     return text.len;
 }
 
-bool as_lines_take(as_lines *lines, as_span *text, as_span *line, bool *cut) {
+bool as_lines_next(as_lines *lines, as_span *text, as_span *line, bool *cut) {
     const uint8_t *end = lines->clean == 0 || lines->len > 0 ? NULL : memchr(text->at, '\n', lines->clean);
     if (end != NULL && (size_t)(end - text->at) <= lines->capacity) { /* mostly: a whole line, without a zero byte before its end */
         *line = as_span_of(text->at, (size_t)(end - text->at));
@@ -71,14 +71,14 @@ bool as_lines_take(as_lines *lines, as_span *text, as_span *line, bool *cut) {
     }
     as_span head = as_span_of(text->at, line_end(lines, *text));
     if (head.len == text->len) {
-        keep(lines, head);
+        append(lines, head);
         skip(lines, text, head.len);
         return false;
     }
     skip(lines, text, head.len + 1);
     if (lines->len > 0) { /* as it is when it was cut */
-        keep(lines, head);
-        return as_lines_rest(lines, line, cut);
+        append(lines, head);
+        return as_lines_last(lines, line, cut);
     }
     *cut = head.len > lines->capacity;
     if (*cut) {
@@ -88,7 +88,7 @@ bool as_lines_take(as_lines *lines, as_span *text, as_span *line, bool *cut) {
     return true;
 }
 
-bool as_lines_rest(as_lines *lines, as_span *line, bool *cut) {
+bool as_lines_last(as_lines *lines, as_span *line, bool *cut) {
     if (lines->len == 0) {
         return false;
     }
@@ -100,7 +100,7 @@ bool as_lines_rest(as_lines *lines, as_span *line, bool *cut) {
     return true;
 }
 
-void as_lines_note(as_lines *lines, as_span line) {
+void as_lines_sample(as_lines *lines, as_span line) {
     line = as_prefix_skip_blanks(line);
     if (lines->sample_len == 0 && line.len > 0 && line.at[0] != '\r') {
         lines->sample_len = line.len < AS_SAMPLE_BYTES ? line.len : AS_SAMPLE_BYTES;

@@ -10,7 +10,7 @@
 #define AUDITSENSE_LINE_H
 
 #include "../_ring.h"
-#include "carve.h"
+#include "arena.h"
 #include "span.h"
 
 enum { AS_SAMPLE_BYTES = 240 };
@@ -31,20 +31,20 @@ typedef struct {
     bool cut; /* the unfinished line was longer than capacity */
 } as_lines;
 
-void as_lines_carve(as_lines *lines, const as_config *config, as_carver *from);
+void as_lines_init(as_lines *lines, const as_config *config, as_arena *arena);
 
 /* Begin with another text. */
 void as_lines_begin(as_lines *lines);
 
 /* The next whole line at the start of *text, without its end; moves *text behind it. False: only a part
  * of a line is left; it was kept and *text is empty. *cut: the line was longer than fits. */
-bool as_lines_take(as_lines *lines, as_span *text, as_span *line, bool *cut);
+bool as_lines_next(as_lines *lines, as_span *text, as_span *line, bool *cut);
 
 /* The unfinished line, at the end of the input. False: there is none. */
-bool as_lines_rest(as_lines *lines, as_span *line, bool *cut);
+bool as_lines_last(as_lines *lines, as_span *line, bool *cut);
 
 /* Keep the start of a line that was no record, unless one is kept already or this one is blank. */
-void as_lines_note(as_lines *lines, as_span line);
+void as_lines_sample(as_lines *lines, as_span line);
 
 /* Read "[node=NAME ]type=NAME msg=audit(…" or the kernel's "type=NUMBER audit(…", behind a known prefix. False: no
  * record. */

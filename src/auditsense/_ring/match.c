@@ -6,7 +6,7 @@
 enum { DECODED = 2, LONG = 64 };
 /* How much work there is in the exceptions for one event (like.h). One that is refused takes nothing. */
 enum { EXCEPTION_STEPS = 49152 };
-enum { MOST_RULES = 64, MOST_COUNT = 64, MOST_ENTRIES = 65536, MOST_SPAN_MS = 86400000 };
+enum { MAX_RULES = 64, MAX_COUNT = 64, MAX_ENTRIES = 65536, MAX_SPAN_MS = 86400000 };
 
 /* True when [first, first + count) lies inside an array of this size. */
 static bool inside(uint32_t first, uint32_t count, uint32_t size) {
@@ -16,8 +16,8 @@ static bool inside(uint32_t first, uint32_t count, uint32_t size) {
 static bool rule_valid(const as_rules *rules, const as_rule *rule) {
     bool valid = inside(rule->first_call, rule->calls, rules->call_count) &&
                  inside(rule->first_test, rule->tests, rules->test_count) && rule->key_count <= 2 &&
-                 rule->count >= 1 && rule->count <= MOST_COUNT && rule->span_ms >= 1 &&
-                 rule->span_ms <= MOST_SPAN_MS && rule->merge_ms <= MOST_SPAN_MS &&
+                 rule->count >= 1 && rule->count <= MAX_COUNT && rule->span_ms >= 1 &&
+                 rule->span_ms <= MAX_SPAN_MS && rule->merge_ms <= MAX_SPAN_MS &&
                  inside(rule->first_exception, rule->exceptions, rules->exception_count);
     for (uint32_t i = 0; valid && i < rule->key_count; i++) {
         valid = rule->keys[i] < AS_FIELDS;
@@ -31,10 +31,10 @@ static bool test_valid(const as_rules *rules, const as_test *test) {
 }
 
 bool as_rules_valid(const as_rules *rules) {
-    bool valid = (rules->actor_fields & ~AS_ALL_FIELDS) == 0 && rules->rule_count <= MOST_RULES &&
-                 rules->call_count <= MOST_ENTRIES && rules->test_count <= MOST_ENTRIES &&
-                 rules->operand_count <= MOST_ENTRIES && rules->exception_count <= MOST_ENTRIES &&
-                 rules->text_len <= MOST_ENTRIES && rules->arch_count <= MOST_ENTRIES;
+    bool valid = (rules->actor_fields & ~AS_ALL_FIELDS) == 0 && rules->rule_count <= MAX_RULES &&
+                 rules->call_count <= MAX_ENTRIES && rules->test_count <= MAX_ENTRIES &&
+                 rules->operand_count <= MAX_ENTRIES && rules->exception_count <= MAX_ENTRIES &&
+                 rules->text_len <= MAX_ENTRIES && rules->arch_count <= MAX_ENTRIES;
     for (uint32_t i = 0; valid && i < rules->rule_count; i++) {
         valid = rule_valid(rules, &rules->rules[i]);
     }
@@ -92,40 +92,40 @@ static void find_fields(as_match *match) {
         for (uint32_t j = 0; j < rule->key_count; j++) {
             match->fields |= AS_BIT(rule->keys[j]);
         }
-        match->excepting |= rule->exceptions > 0 ? UINT64_C(1) << i : 0;
+        match->with_exceptions |= rule->exceptions > 0 ? UINT64_C(1) << i : 0;
     }
     for (uint32_t i = 0; i < match->exception_count; i++) {
-        match->more_fields |= tested_fields(match, match->exceptions[i].first_test, match->exceptions[i].tests);
+        match->exception_fields |= tested_fields(match, match->exceptions[i].first_test, match->exceptions[i].tests);
     }
-    match->more_fields &= ~match->fields;
+    match->exception_fields &= ~match->fields;
 }
 
-void as_match_carve(as_match *match, const as_config *config, const as_rules *rules, as_carver *from) {
+void as_match_init(as_match *match, const as_config *config, const as_rules *rules, as_arena *arena) {
     const uint32_t call_slots = as_power_of_two(2 * rules->call_count + 1);
     match->seed = config->seed;
     match->any_call = 0;
     match->last.len = 0;
     match->fields = 0;
-    match->more_fields = 0;
-    match->excepting = 0;
+    match->exception_fields = 0;
+    match->with_exceptions = 0;
     match->call_mask = call_slots - 1;
     match->rule_count = rules->rule_count;
     match->exception_count = rules->exception_count;
     match->arch_count = rules->arch_count;
-    match->usual_arch = rules->arch_count > 0 ? rules->arches[0] : 0;
+    match->last_known_arch = rules->arch_count > 0 ? rules->arches[0] : 0;
     match->unknown_count = 0;
     match->unknown_records = 0;
-    match->rules = as_carve(from, rules->rule_count, sizeof *rules->rules);
-    match->tests = as_carve(from, rules->test_count, sizeof *rules->tests);
-    match->operands = as_carve(from, rules->operand_count, sizeof *rules->operands);
-    match->exceptions = as_carve(from, rules->exception_count, sizeof *rules->exceptions);
-    match->excepted = as_carve(from, rules->exception_count, sizeof *match->excepted);
-    match->arches = as_carve(from, rules->arch_count, sizeof *rules->arches);
-    match->text = as_carve(from, rules->text_len, 1);
-    match->calls = as_carve(from, call_slots, sizeof *match->calls);
+    match->rules = as_arena_alloc(arena, rules->rule_count, sizeof *rules->rules);
+    match->tests = as_arena_alloc(arena, rules->test_count, sizeof *rules->tests);
+    match->operands = as_arena_alloc(arena, rules->operand_count, sizeof *rules->operands);
+    match->exceptions = as_arena_alloc(arena, rules->exception_count, sizeof *rules->exceptions);
+    match->exception_counts = as_arena_alloc(arena, rules->exception_count, sizeof *match->exception_counts);
+    match->arches = as_arena_alloc(arena, rules->arch_count, sizeof *rules->arches);
+    match->text = as_arena_alloc(arena, rules->text_len, 1);
+    match->calls = as_arena_alloc(arena, call_slots, sizeof *match->calls);
     match->scratch_bytes = DECODED * config->datagram_bytes;
-    match->scratch = as_carve(from, match->scratch_bytes + LONG, 1);
-    match->read = as_carve(from, 1, sizeof *match->read);
+    match->scratch = as_arena_alloc(arena, match->scratch_bytes + LONG, 1);
+    match->cache = as_arena_alloc(arena, 1, sizeof *match->cache);
     if (match->scratch == NULL) {
         return;
     }
@@ -150,11 +150,11 @@ void as_match_carve(as_match *match, const as_config *config, const as_rules *ru
 }
 
 static bool arch_known(as_match *match, uint32_t arch) {
-    bool known = match->arch_count == 0 || arch == match->usual_arch;
+    bool known = match->arch_count == 0 || arch == match->last_known_arch;
     for (uint32_t i = 0; !known && i < match->arch_count; i++) {
         known = match->arches[i] == arch;
     }
-    match->usual_arch = known ? arch : match->usual_arch;
+    match->last_known_arch = known ? arch : match->last_known_arch;
     return known;
 }
 
@@ -174,7 +174,7 @@ static void count_unknown(as_match *match, uint32_t arch) {
     match->unknown[at].records++;
 }
 
-uint64_t as_match_wants(as_match *match, const as_record *record) {
+uint64_t as_match_candidates(as_match *match, const as_record *record) {
     if (record->type == AS_TYPE_URINGOP) {
         return 0; /* it names an io_uring operation, no system call: no field of a rule is in it */
     }
@@ -209,7 +209,7 @@ uint64_t as_match_wants(as_match *match, const as_record *record) {
 }
 
 /* True when an operand for some architectures is for that of this event. */
-static bool of_arch(const as_operand *operand, const as_value *arch) {
+static bool is_for_arch(const as_operand *operand, const as_value *arch) {
     uint64_t number = 0;
     return as_value_number(*arch, as_field_kind(AS_FIELD_ARCH), &number) &&
            (number & operand->mask) == operand->number;
@@ -221,35 +221,35 @@ static inline bool text_of(const as_match *match, uint32_t field, as_value value
     if (value.form != AS_FORM_BARE || kind != AS_KIND_STRING || value.span.len < LONG) {
         return as_value_text(value, kind, match->scratch + match->scratch_bytes, text);
     }
-    as_read *read = match->read;
-    if ((read->decoded & AS_BIT(field)) == 0) {
-        if (value.span.len / 2 > match->scratch_bytes - read->used) {
-            read->decoded = 0;
-            read->used = 0;
+    as_text_cache *cache = match->cache;
+    if ((cache->decoded & AS_BIT(field)) == 0) {
+        if (value.span.len / 2 > match->scratch_bytes - cache->used) {
+            cache->decoded = 0;
+            cache->used = 0;
         }
-        as_value_text(value, kind, match->scratch + read->used, &read->texts[field]); /* so long a text is one */
-        read->used += value.span.len / 2;
-        read->decoded |= AS_BIT(field);
+        as_value_text(value, kind, match->scratch + cache->used, &cache->texts[field]); /* so long a text is one */
+        cache->used += value.span.len / 2;
+        cache->decoded |= AS_BIT(field);
     }
-    *text = read->texts[field];
+    *text = cache->texts[field];
     return true;
 }
 
 static bool like(const as_match *match, uint32_t field, as_span pattern, as_span text) {
-    as_read *read = match->read;
-    if ((read->liked & AS_BIT(field)) == 0) {
-        as_liked_clear(&read->likes[field]);
-        read->liked |= AS_BIT(field);
+    as_text_cache *cache = match->cache;
+    if ((cache->compared & AS_BIT(field)) == 0) {
+        as_like_cache_clear(&cache->like_caches[field]);
+        cache->compared |= AS_BIT(field);
     }
-    return as_like(pattern, text, &read->likes[field], &read->work);
+    return as_like(pattern, text, &cache->like_caches[field], &cache->budget);
 }
 
 /* Another event: nothing is known of its texts. */
-static void begin_reading(const as_match *match, uint64_t steps) {
-    match->read->decoded = 0;
-    match->read->liked = 0;
-    match->read->used = 0;
-    match->read->work = (as_like_work){.left = steps};
+static void clear_cache(const as_match *match, uint64_t steps) {
+    match->cache->decoded = 0;
+    match->cache->compared = 0;
+    match->cache->used = 0;
+    match->cache->budget = (as_like_budget){.left = steps};
 }
 
 static bool any_text(const as_match *match, const as_test *test, as_span text, const as_value *arch) {
@@ -260,7 +260,7 @@ static bool any_text(const as_match *match, const as_test *test, as_span text, c
         /* The same bytes are alike as well, whatever they are: mostly that is all there is to compare. */
         const bool same = (text.len == wanted.len && as_span_same(text, wanted)) ||
                           (test->op == AS_OP_LIKE && like(match, test->field, wanted, text));
-        if (same && (operand->mask == 0 || of_arch(operand, arch))) {
+        if (same && (operand->mask == 0 || is_for_arch(operand, arch))) {
             return true;
         }
     }
@@ -309,7 +309,7 @@ static inline bool all_hold(const as_match *match, uint32_t first, uint32_t coun
 
 uint64_t as_match_event(const as_match *match, uint64_t wanted, const as_value values[AS_FIELDS]) {
     uint64_t matching = 0;
-    begin_reading(match, UINT64_MAX);
+    clear_cache(match, UINT64_MAX);
     for (uint32_t i = 0; i < match->rule_count; i++) {
         const as_rule *rule = &match->rules[i];
         const bool all = (wanted >> i & 1) != 0 && all_hold(match, rule->first_test, rule->tests, values);
@@ -324,8 +324,8 @@ static const as_exception *exception_for(const as_match *match, const as_rule *r
     for (uint32_t i = 0; i < rule->exceptions; i++) {
         const as_exception *exception = &match->exceptions[rule->first_exception + i];
         const bool in_force = exception->until_ms == UINT64_MAX || ms < exception->until_ms;
-        match->read->work.refused = false;
-        if (in_force && all_hold(match, exception->first_test, exception->tests, values) && !match->read->work.refused) {
+        match->cache->budget.refused = false;
+        if (in_force && all_hold(match, exception->first_test, exception->tests, values) && !match->cache->budget.refused) {
             return exception;
         }
     }
@@ -335,14 +335,14 @@ static const as_exception *exception_for(const as_match *match, const as_rule *r
 uint64_t as_match_except(const as_match *match, const as_events *events, const as_event *event, uint64_t matching,
                          as_value values[AS_FIELDS], as_stats *stats) {
     uint64_t left = matching;
-    begin_reading(match, EXCEPTION_STEPS);
-    as_values_clear(values, match->more_fields);
-    as_event_fields(events, event, match->more_fields, values);
-    for (uint64_t rest = matching & match->excepting; rest != 0; rest &= rest - 1) {
+    clear_cache(match, EXCEPTION_STEPS);
+    as_values_clear(values, match->exception_fields);
+    as_event_fields(events, event, match->exception_fields, values);
+    for (uint64_t rest = matching & match->with_exceptions; rest != 0; rest &= rest - 1) {
         const as_rule *rule = &match->rules[__builtin_ctzll(rest)];
         const as_exception *found = exception_for(match, rule, event->ms, values);
         if (found != NULL) {
-            match->excepted[found - match->exceptions]++;
+            match->exception_counts[found - match->exceptions]++;
             stats->excepted++;
             left &= ~(rest & (0 - rest));
         }
@@ -350,11 +350,11 @@ uint64_t as_match_except(const as_match *match, const as_events *events, const a
     return left;
 }
 
-int64_t as_match_excepted(const as_match *match, uint64_t *out, size_t size) {
+int64_t as_match_exception_counts(const as_match *match, uint64_t *out, size_t size) {
     if (size < match->exception_count) {
         return AS_ARGUMENT;
     }
-    copy(out, match->excepted, match->exception_count, sizeof *out);
+    copy(out, match->exception_counts, match->exception_count, sizeof *out);
     return match->exception_count;
 }
 

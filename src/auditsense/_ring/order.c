@@ -9,15 +9,15 @@ static uint32_t most_hosts(const as_order *order) {
     return order->most + 2;
 }
 
-void as_order_carve(as_order *order, const as_config *config, as_carver *from) {
+void as_order_init(as_order *order, const as_config *config, as_arena *arena) {
     memset(order, 0, sizeof *order);
     order->slots = config->event_slots;
     order->most = config->event_slots / 2;
     order->most = order->most < config->small_texts / 8 ? order->most : config->small_texts / 8;
     order->bucket_mask = as_power_of_two(2 * order->most) - 1;
-    order->held = as_carve(from, order->slots, sizeof *order->held);
-    order->hosts = as_carve(from, most_hosts(order), sizeof *order->hosts);
-    order->buckets = as_carve(from, (size_t)order->bucket_mask + 1, sizeof *order->buckets);
+    order->held = as_arena_alloc(arena, order->slots, sizeof *order->held);
+    order->hosts = as_arena_alloc(arena, most_hosts(order), sizeof *order->hosts);
+    order->buckets = as_arena_alloc(arena, (size_t)order->bucket_mask + 1, sizeof *order->buckets);
 }
 
 /* Only now is the memory written to: live it gets no page. */
@@ -30,7 +30,7 @@ bool as_order_begin(as_order *order, as_events *events, uint32_t limit) {
     for (uint32_t i = 0; limit > 0 && i <= order->bucket_mask; i++) {
         order->buckets[i] = NONE;
     }
-    as_events_hold(events, limit);
+    as_events_reserve(events, limit);
     return true;
 }
 
@@ -70,7 +70,7 @@ static bool is_idle(const as_held_host *host) {
 }
 
 /* A place for another host: a new one, or that of the host which has been idle longest. */
-static uint32_t free_place(as_order *order) {
+static uint32_t free_slot(as_order *order) {
     if (order->hosts_used < most_hosts(order)) {
         return order->hosts_used++;
     }
@@ -94,7 +94,7 @@ static uint32_t host_of(as_order *order, uint64_t node) {
             return at;
         }
     }
-    const uint32_t at = free_place(order);
+    const uint32_t at = free_slot(order);
     order->hosts[at] = (as_held_host){
         .node = node, .first = NONE, .last = NONE, .heap = NONE, .next_in_bucket = *bucket};
     *bucket = at;
@@ -153,7 +153,7 @@ void as_order_hold(as_order *order, as_events *events, as_event *event, uint64_t
     as_held *held = &order->held[at];
     *held = (as_held){.number = order->number++, .host = host_of(order, event->node), .child = NONE, .next = NONE};
     as_held_host *host = &order->hosts[held->host];
-    event->wanted = matching;
+    event->candidates = matching;
     as_list_move(events, event, AS_HELD);
     order->count++;
     if (host->first == NONE) {
@@ -166,7 +166,7 @@ void as_order_hold(as_order *order, as_events *events, as_event *event, uint64_t
     }
 }
 
-static uint32_t take_smallest(as_order *order, const as_events *events, as_held_host *host) {
+static uint32_t remove_smallest(as_order *order, const as_events *events, as_held_host *host) {
     const uint32_t first = host->first;
     const uint32_t heap = host->heap;
     if (heap == NONE || (first != NONE && smaller(order, events, first, heap))) {
@@ -179,12 +179,12 @@ static uint32_t take_smallest(as_order *order, const as_events *events, as_held_
 }
 
 /* Ask for what will be read of the event that has been held longest: it was written thousands of events ago. */
-static void prefetch_longest(const as_events *events) {
+static void prefetch_oldest(const as_events *events) {
     enum { LINE = 64, MOST = 512 };
     const as_event *event = as_list_first(events, AS_LIST_ALL, AS_HELD);
     for (unsigned role = 0; event != NULL && role < AS_ROLES; role++) {
-        if ((event->kept & (1u << role)) != 0) {
-            const as_span text = as_texts_span(&events->texts, event->texts[role]);
+        if ((event->stored & (1u << role)) != 0) {
+            const as_span text = as_slab_span(&events->slab, event->texts[role]);
             for (uint32_t at = 0; at < text.len && at < MOST; at += LINE) {
                 __builtin_prefetch(text.at + at);
             }
@@ -193,13 +193,13 @@ static void prefetch_longest(const as_events *events) {
 }
 
 as_event *as_order_release(as_order *order, as_events *events, as_stats *stats) {
-    const as_event *longest = as_events_holder(events, AS_HELD);
+    const as_event *longest = as_events_oldest_holder(events, AS_HELD);
     if (longest == NULL) {
         longest = as_list_first(events, AS_LIST_ALL, AS_HELD);
     }
     const uint32_t at = order->held[as_slot_of(events, longest)].host;
     as_held_host *host = &order->hosts[at];
-    as_event *event = &events->slots[take_smallest(order, events, host)];
+    as_event *event = &events->slots[remove_smallest(order, events, host)];
     order->count--;
     const bool late =
         host->decided && (event->ms < host->ms || (event->ms == host->ms && event->serial < host->serial));
@@ -213,11 +213,11 @@ as_event *as_order_release(as_order *order, as_events *events, as_stats *stats) 
         become_idle(order, at);
     }
     as_list_move(events, event, AS_CLOSED);
-    prefetch_longest(events);
+    prefetch_oldest(events);
     return event;
 }
 
-void as_order_adopt(as_order *order, const as_order *from) {
+void as_order_migrate(as_order *order, const as_order *from) {
     const as_order to = *order;
     if (from->limit == 0) {
         return;

@@ -11,8 +11,8 @@
 #ifndef AUDITSENSE_ORDER_H
 #define AUDITSENSE_ORDER_H
 
-#include "room.h"
-#include "table.h"
+#include "closing.h"
+#include "event_table.h"
 
 typedef struct {
     uint64_t number; /* of held events, as they came */
@@ -48,7 +48,7 @@ typedef struct {
     uint32_t hosts_used;
 } as_order;
 
-void as_order_carve(as_order *order, const as_config *config, as_carver *from);
+void as_order_init(as_order *order, const as_config *config, as_arena *arena);
 
 /* Hold so many from now on; none is held yet. False: they are more than there is room for. */
 bool as_order_begin(as_order *order, as_events *events, uint32_t limit);
@@ -57,10 +57,10 @@ bool as_order_begin(as_order *order, as_events *events, uint32_t limit);
 void as_order_hold(as_order *order, as_events *events, as_event *event, uint64_t matching);
 
 /* Take the smallest event of the host whose events wait longest, or, when room is short, of one that holds what is
- * short. It is closed again, and to be decided for as_event.wanted. There must be one held. */
+ * short. It is closed again, and to be decided for as_event.candidates. There must be one held. */
 as_event *as_order_release(as_order *order, as_events *events, as_stats *stats);
 
 /* Go on where another one was, of the same configuration. */
-void as_order_adopt(as_order *order, const as_order *from);
+void as_order_migrate(as_order *order, const as_order *from);
 
 #endif

@@ -1,9 +1,9 @@
 #include "prefix.h"
 
-enum { LONGEST_WORD = 256, LONGEST_BRACKET = 64, LONGEST_POD = 400, MOST_DATES = 8, MOST_HOSTS = 2, MOST_SPLITS = 8 };
+enum { LONGEST_WORD = 256, LONGEST_BRACKET = 64, LONGEST_POD = 400, MAX_DATES = 8, MAX_HOSTS = 2, MAX_SPLITS = 8 };
 
 /* How many relays may have put a header of their own before the one that came. */
-enum { MOST_RELAYS = 1 };
+enum { MAX_RELAYS = 1 };
 
 static bool is_digit(uint8_t c) {
     return c >= '0' && c <= '9';
@@ -251,7 +251,7 @@ static bool is_dated_header(as_span text, uint32_t dates, uint32_t relays) {
     while (text.len > 0) {
         const as_span from_word = text;
         word = take_word(&text);
-        if (hosts == 0 && dates < MOST_DATES &&
+        if (hosts == 0 && dates < MAX_DATES &&
             (is_dated(word) || (dates > 0 ? is_zone(word) : is_month(word, text)))) {
             dates++;
             continue;
@@ -273,11 +273,11 @@ static bool is_dated_header(as_span text, uint32_t dates, uint32_t relays) {
             return text.len == 0 && (as_span_is(tag, AS_LITERAL("F")) || as_span_is(tag, AS_LITERAL("P")));
         }
         hosts++;
-        if (hosts > MOST_HOSTS || dates == 0) {
+        if (hosts > MAX_HOSTS || dates == 0) {
             return false;
         }
     }
-    return dates > 0 && (hosts < MOST_HOSTS || trusted_program(word));
+    return dates > 0 && (hosts < MAX_HOSTS || trusted_program(word));
 }
 
 /* Skip "<134>", with the length that syslog over TCP has before it. False: what starts so is no priority. */
@@ -331,9 +331,9 @@ static bool is_behind_file(as_span text) {
     bool log = false;  /* not only because a '/' is in it, which names of programs have as well */
     const bool path = as_span_starts(text, AS_LITERAL("/")) || as_span_starts(text, AS_LITERAL("./"));
     if (as_span_starts(text, AS_LITERAL("(standard input):"))) {
-        return is_header(skip_line_number(as_span_skip(text, sizeof "(standard input):" - 1)), MOST_RELAYS);
+        return is_header(skip_line_number(as_span_skip(text, sizeof "(standard input):" - 1)), MAX_RELAYS);
     }
-    for (uint32_t at = 0; at < text.len && splits < MOST_SPLITS; at++) {
+    for (uint32_t at = 0; at < text.len && splits < MAX_SPLITS; at++) {
         const uint8_t c = text.at[at];
         const uint8_t last = at == 0 ? 0 : lower(text.at[at - 1]);
         log = log || (last == 'i' && ends_with(text, at, AS_LITERAL("audi"))) ||
@@ -352,7 +352,7 @@ static bool is_behind_file(as_span text) {
             return false;
         }
         if (!blank || file) {
-            if (is_header(skip_line_number(rest), MOST_RELAYS)) {
+            if (is_header(skip_line_number(rest), MAX_RELAYS)) {
                 return true;
             }
             splits++;
@@ -366,5 +366,5 @@ bool as_prefix_known(as_span prefix) {
         return false;
     }
     prefix = as_prefix_skip_blanks(prefix);
-    return is_header(prefix, MOST_RELAYS) || is_behind_file(prefix);
+    return is_header(prefix, MAX_RELAYS) || is_behind_file(prefix);
 }

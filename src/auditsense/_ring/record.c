@@ -6,7 +6,7 @@
 #define MOST_SECONDS (UINT64_C(1) << 53)
 
 /* "audit(SECONDS.MILLIS:"; *text is moved to behind it. */
-static bool take_time(as_span *text, uint64_t *ms) {
+static bool read_time(as_span *text, uint64_t *ms) {
     uint64_t seconds = 0;
     uint64_t millis = 0;
     if (!as_span_starts(*text, AS_LITERAL("audit("))) {
@@ -44,7 +44,7 @@ static bool read_behind_time(uint16_t type, as_span text, uint64_t ms, as_record
 
 bool as_record_read(uint16_t type, as_span text, as_record *out) {
     uint64_t ms = 0;
-    return take_time(&text, &ms) && read_behind_time(type, text, ms, out);
+    return read_time(&text, &ms) && read_behind_time(type, text, ms, out);
 }
 
 bool as_record_read_next(as_stamp *before, uint16_t type, as_span text, as_record *out) {
@@ -61,7 +61,7 @@ bool as_record_read_next(as_stamp *before, uint16_t type, as_span text, as_recor
     uint64_t ms = before->ms; /* mostly the next event is of the same millisecond */
     if (before->len > 0 && as_span_starts_as(text, before->text, before->time_len)) {
         rest = as_span_skip(text, before->time_len);
-    } else if (!take_time(&rest, &ms)) {
+    } else if (!read_time(&rest, &ms)) {
         return false;
     }
     const uint32_t time_len = text.len - rest.len;
@@ -93,15 +93,15 @@ typedef struct {
     uint8_t least;      /* bytes that key and value take at the least, and 8 in any case */
     uint8_t field;      /* as_field */
     uint64_t bit;       /* of it; 0: of no interest, but in the way */
-    const char *until;  /* a value printed raw ends before the last of these, not at a blank */
-} known;
+    const char *terminator;  /* a value printed raw ends before the last of these, not at a blank */
+} field_spec;
 
 #define KEY(text)                                                                                                      \
     text "=", sizeof(text), 64 - 8 * (sizeof(text) < 8 ? sizeof(text) : 8), sizeof(text) < 8 ? 8 : sizeof(text) + 1
 #define FIELD(field) field, AS_BIT(field)
 
 /* In the kernel's order, which makes each search one comparison. */
-static const known syscall_fields[] = {
+static const field_spec syscall_fields[] = {
     {KEY("arch"), FIELD(AS_FIELD_ARCH), NULL},
     {KEY("syscall"), FIELD(AS_FIELD_SYSCALL), NULL},
     {KEY("success"), FIELD(AS_FIELD_SUCCESS), NULL},
@@ -129,7 +129,7 @@ static const known syscall_fields[] = {
     {KEY("subj"), FIELD(AS_FIELD_SUBJ), " key="},
     {KEY("key"), FIELD(AS_FIELD_KEY), NULL},
 };
-static const known path_fields[] = {
+static const field_spec path_fields[] = {
     {KEY("item"), 0, 0, NULL},
     {KEY("name"), FIELD(AS_FIELD_PATH_NAME), NULL},
     {KEY("inode"), FIELD(AS_FIELD_PATH_INODE), NULL},
@@ -147,14 +147,14 @@ static const known path_fields[] = {
     {KEY("cap_frootid"), 0, 0, NULL},
     {KEY("objtype"), FIELD(AS_FIELD_PATH_NAMETYPE), NULL}, /* the name it had in Red Hat's 3.10 kernels */
 };
-static const known cwd_fields[] = {{KEY("cwd"), FIELD(AS_FIELD_CWD), NULL}};
-static const known proctitle_fields[] = {{KEY("proctitle"), FIELD(AS_FIELD_PROCTITLE), NULL}};
+static const field_spec cwd_fields[] = {{KEY("cwd"), FIELD(AS_FIELD_CWD), NULL}};
+static const field_spec proctitle_fields[] = {{KEY("proctitle"), FIELD(AS_FIELD_PROCTITLE), NULL}};
 
 #define COUNT(table) (sizeof(table) / sizeof *(table))
 
 static const struct {
     uint16_t type;
-    const known *fields;
+    const field_spec *fields;
     uint32_t count;
     uint64_t all; /* bits of the fields */
 } grammar[] = {
@@ -196,10 +196,10 @@ static as_span skip_blanks(as_span text) {
 }
 
 /* Where the last of these words starts, or text.len. */
-static uint32_t find_last(as_span text, const char *until) {
-    const uint32_t len = (uint32_t)strlen(until);
+static uint32_t find_last(as_span text, const char *terminator) {
+    const uint32_t len = (uint32_t)strlen(terminator);
     for (uint32_t at = text.len >= len ? text.len - len + 1 : 0; at > 0; at--) {
-        if (text.at[at + len - 2] == '=' && memcmp(text.at + at - 1, until, len) == 0) {
+        if (text.at[at + len - 2] == '=' && memcmp(text.at + at - 1, terminator, len) == 0) {
             return at - 1;
         }
     }
@@ -208,9 +208,9 @@ static uint32_t find_last(as_span text, const char *until) {
 
 /* The value at the start of text, which is moved to behind it. What stands between a closing quote and
  * the next blank is not the kernel's: a translation follows, so nothing more is read. */
-static as_value take_value(as_span *text, const char *until) {
+static as_value read_value(as_span *text, const char *terminator) {
     as_value value = {.span = *text, .form = AS_FORM_BARE};
-    if (until == NULL && text->len > 0 && text->at[0] == '"') {
+    if (terminator == NULL && text->len > 0 && text->at[0] == '"') {
         const as_span inside = as_span_skip(*text, 1);
         const uint32_t end = find(inside, '"');
         value.form = AS_FORM_QUOTED;
@@ -223,17 +223,17 @@ static as_value take_value(as_span *text, const char *until) {
         }
         return value;
     }
-    uint32_t end = until == NULL ? text->len : find_last(*text, until);
+    uint32_t end = terminator == NULL ? text->len : find_last(*text, terminator);
     if (end == text->len) {
         end = find(*text, ' ');
     }
     value.span.len = end;
     *text = as_span_skip(*text, end);
-    if (until != NULL && end >= 2 && value.span.at[0] == '"' && value.span.at[end - 1] == '"') {
+    if (terminator != NULL && end >= 2 && value.span.at[0] == '"' && value.span.at[end - 1] == '"') {
         value.form = AS_FORM_QUOTED; /* not as the kernel writes a label: a collector has quoted it */
         value.span = as_span_of(value.span.at + 1, end - 2);
     }
-    if (until == NULL) { /* a second '=': a translation is glued to the value */
+    if (terminator == NULL) { /* a second '=': a translation is glued to the value */
         const uint32_t cut = as_translation_start(value.span);
         if (cut < value.span.len) {
             value.span.len = cut;
@@ -244,9 +244,9 @@ static as_value take_value(as_span *text, const char *until) {
 }
 
 /* The field with this key and its '=', looked for from `expected` on; NULL: none of these. */
-static const known *field_of(as_span key, const known *fields, uint32_t count, uint32_t expected) {
+static const field_spec *field_of(as_span key, const field_spec *fields, uint32_t count, uint32_t expected) {
     for (uint32_t i = 0; i < count; i++) {
-        const known *field = &fields[expected + i < count ? expected + i : expected + i - count];
+        const field_spec *field = &fields[expected + i < count ? expected + i : expected + i - count];
         if (field->len == key.len && field->key[0] == (char)key.at[0] && memcmp(field->key, key.at, key.len) == 0) {
             return field;
         }
@@ -269,15 +269,15 @@ static inline const uint8_t *end_of(const uint8_t *at, const uint8_t *stop, uint
     return at;
 }
 
-static inline void put(as_value values[AS_FIELDS], const known *field, as_value value) {
+static inline void put(as_value values[AS_FIELDS], const field_spec *field, as_value value) {
     if (values[field->field].form == AS_FORM_ABSENT) {
         values[field->field] = value;
     }
 }
 
-/* What take_any does, for as long as text goes on as the kernel writes it: with the next field, and a value
+/* What read_any does, for as long as text goes on as the kernel writes it: with the next field, and a value
  * that a blank ends and that nobody has touched. Returns the first field that is not so, or not surely. */
-static const known *take_expected(as_span *text, const known *field, const known *last, uint64_t *wanted,
+static const field_spec *read_expected(as_span *text, const field_spec *field, const field_spec *last, uint64_t *wanted,
                                   as_value values[AS_FIELDS]) {
     const uint8_t *at = text->at;
     const uint8_t *const stop = at + text->len;
@@ -286,10 +286,10 @@ static const known *take_expected(as_span *text, const known *field, const known
             break;
         }
         const bool differs = (as_load8(at) ^ as_load8((const uint8_t *)field->key)) << field->ignored != 0;
-        if (differs && field->until != NULL) {
+        if (differs && field->terminator != NULL) {
             continue; /* not every kernel writes a label */
         }
-        if (differs || field->until != NULL ||
+        if (differs || field->terminator != NULL ||
             (field->len > 8 && memcmp(at + 8, field->key + 8, field->len - 8u) != 0)) {
             break;
         }
@@ -327,24 +327,24 @@ static const known *take_expected(as_span *text, const known *field, const known
     return field;
 }
 
-/* Any field, expected or not, or a word without a value. Returns the known field whose value it was, else NULL. */
-static const known *take_any(as_span *text, const known *fields, uint32_t count, uint32_t expected, uint64_t *passed,
+/* Any field, expected or not, or a word without a value. Returns the field_spec field whose value it was, else NULL. */
+static const field_spec *read_any(as_span *text, const field_spec *fields, uint32_t count, uint32_t expected, uint64_t *passed,
                              as_value *value) {
     const uint32_t key = find_key_end(*text);
     if (key == text->len || text->at[key] == ' ') {
         *text = as_span_skip(*text, key); /* a word without a value */
         return NULL;
     }
-    const known *field = field_of(as_span_of(text->at, key + 1), fields, count, expected);
+    const field_spec *field = field_of(as_span_of(text->at, key + 1), fields, count, expected);
     const bool first = field != NULL && (*passed & field->bit) == 0;
     *text = as_span_skip(*text, key + 1);
     *passed |= field == NULL ? 0 : field->bit;
-    *value = take_value(text, first ? field->until : NULL);
+    *value = read_value(text, first ? field->terminator : NULL);
     return field;
 }
 
 bool as_record_fields(const as_record *record, uint64_t wanted, as_value values[AS_FIELDS]) {
-    const known *fields = NULL;
+    const field_spec *fields = NULL;
     uint32_t count = 0;
     for (size_t i = 0; i < COUNT(grammar); i++) {
         if (grammar[i].type == record->type) {
@@ -357,12 +357,12 @@ bool as_record_fields(const as_record *record, uint64_t wanted, as_value values[
         return true;
     }
     as_span text = record->body;
-    const known *expected = fields;
-    uint64_t passed = 0; /* bits of the fields that were met, of those that take_expected leaves alone */
+    const field_spec *expected = fields;
+    uint64_t passed = 0; /* bits of the fields that were met, of those that read_expected leaves alone */
     uint32_t others = 0; /* fields and words that told nothing new */
     bool cut = false; /* the daemon's translation is off; what is as expected ends before it anyway */
-    while (others < AS_MOST_OTHERS) {
-        expected = take_expected(&text, expected, &fields[count - 1], &wanted, values);
+    while (others < AS_MAX_UNKNOWN) {
+        expected = read_expected(&text, expected, &fields[count - 1], &wanted, values);
         if (wanted == 0) {
             return true;
         }
@@ -379,7 +379,7 @@ bool as_record_fields(const as_record *record, uint64_t wanted, as_value values[
         }
         const uint64_t before = passed;
         as_value value;
-        const known *field = take_any(&text, fields, count, (uint32_t)(expected - fields), &passed, &value);
+        const field_spec *field = read_any(&text, fields, count, (uint32_t)(expected - fields), &passed, &value);
         others += passed == before ? 1 : 0;
         if (field == NULL) {
             continue;
@@ -394,7 +394,7 @@ bool as_record_fields(const as_record *record, uint64_t wanted, as_value values[
 }
 
 /* The number behind this key at the start of text, when a blank ends it; *text is moved to behind that. */
-static bool take_number(as_span *text, const char *key, size_t len, unsigned base, uint32_t *out) {
+static bool read_number(as_span *text, const char *key, size_t len, unsigned base, uint32_t *out) {
     uint64_t number = 0;
     if (!as_span_starts(*text, key, len)) {
         return false;
@@ -412,8 +412,8 @@ static bool take_number(as_span *text, const char *key, size_t len, unsigned bas
 bool as_record_call(const as_record *record, uint32_t *arch, uint32_t *number, uint32_t *len) {
     as_span text = record->body;
     *len = 0;
-    if (take_number(&text, AS_LITERAL("arch="), 16, arch) &&
-        take_number(&text, AS_LITERAL("syscall="), 10, number)) {
+    if (read_number(&text, AS_LITERAL("arch="), 16, arch) &&
+        read_number(&text, AS_LITERAL("syscall="), 10, number)) {
         *len = record->body.len - text.len;
         return true; /* as the kernel writes it */
     }

@@ -45,10 +45,10 @@ bool as_record_read_next(as_stamp *before, uint16_t type, as_span text, as_recor
 
 /* How many fields and words that tell nothing new are read over in a record. The kernel writes one at most (per=), and
  * its own fields before anything a program chose. */
-enum { AS_MOST_OTHERS = 16 };
+enum { AS_MAX_UNKNOWN = 16 };
 
 /* Find fields of this record's type in its body: one pass, that ends when all the wanted ones are found, or behind
- * AS_MOST_OTHERS. False: some may stand in the rest, which was not read.
+ * AS_MAX_UNKNOWN. False: some may stand in the rest, which was not read.
  * Nothing else of values is touched or looked at. Values that are there already are left as they are, so that
  * records of several types fill one array of AS_FIELDS values; the first of two equal keys counts. */
 bool as_record_fields(const as_record *record, uint64_t wanted, as_value values[AS_FIELDS]);

@@ -7,9 +7,9 @@ enum { WORD_BITS = 64, WORDS = AS_SERIAL_WINDOW / WORD_BITS, GROUP_BITS = WORD_B
 /* A serial this small that lies so far ahead over the wrap is rather the first of another boot. */
 enum { FIRST_OF_A_BOOT = AS_SERIAL_WINDOW, FAR_AHEAD = 16 * AS_SERIAL_WINDOW };
 
-void as_serials_carve(as_serials *serials, const as_config *config, as_carver *from) {
+void as_serials_init(as_serials *serials, const as_config *config, as_arena *arena) {
     *serials = (as_serials){.timeout_ms = config->event_timeout_ms};
-    serials->seen = as_carve(from, WORDS, sizeof *serials->seen);
+    serials->seen = as_arena_alloc(arena, WORDS, sizeof *serials->seen);
 }
 
 static uint64_t *word_of(const as_serials *serials, uint32_t serial) {
@@ -31,7 +31,7 @@ static bool is_behind(uint32_t serial, uint32_t base) {
 }
 
 /* Forget these bits of a word. Returns how many were set. */
-static uint32_t take_bits(uint64_t *word, uint64_t bits) {
+static uint32_t clear_bits(uint64_t *word, uint64_t bits) {
     const uint64_t set = *word & bits;
     if (set == 0) {
         return 0; /* mostly, where serials are missing: it has to be fast */
@@ -41,29 +41,29 @@ static uint32_t take_bits(uint64_t *word, uint64_t bits) {
 }
 
 /* Forget the bits of a group of words. Returns how many were set. */
-static uint32_t take_group(as_serials *serials, uint32_t group) {
+static uint32_t clear_group(as_serials *serials, uint32_t group) {
     uint32_t came = 0;
     for (uint64_t words = serials->filled[group]; words != 0; words &= words - 1) {
-        came += take_bits(&serials->seen[group * WORD_BITS + (uint32_t)__builtin_ctzll(words)], UINT64_MAX);
+        came += clear_bits(&serials->seen[group * WORD_BITS + (uint32_t)__builtin_ctzll(words)], UINT64_MAX);
     }
     serials->filled[group] = 0;
     return came;
 }
 
 /* Judge every serial below `to`, which is at most 2^31 ahead of base. */
-static void judge(as_serials *serials, uint32_t to, as_stats *stats) {
+static void count_missing(as_serials *serials, uint32_t to, as_stats *stats) {
     uint64_t came = 0;
     const uint32_t count = to - serials->base;
     uint32_t left = count < AS_SERIAL_WINDOW ? count : AS_SERIAL_WINDOW; /* beyond, each has its turn already */
     for (uint32_t step, at = serials->base; left > 0; at += step, left -= step) {
         if (at % GROUP_BITS == 0 && left >= GROUP_BITS) {
             step = GROUP_BITS;
-            came += take_group(serials, at % AS_SERIAL_WINDOW / GROUP_BITS);
+            came += clear_group(serials, at % AS_SERIAL_WINDOW / GROUP_BITS);
             continue;
         }
         const uint32_t room = WORD_BITS - at % WORD_BITS;
         step = left < room ? left : room;
-        came += take_bits(word_of(serials, at), UINT64_MAX >> (WORD_BITS - step) << (at % WORD_BITS));
+        came += clear_bits(word_of(serials, at), UINT64_MAX >> (WORD_BITS - step) << (at % WORD_BITS));
     }
     serials->base = to;
     stats->serials_missing += count - came;
@@ -84,9 +84,9 @@ static void start(as_serials *serials, uint32_t serial, uint64_t now_ms) {
     forget_strays(serials);
 }
 
-static void take(as_serials *serials, uint32_t serial, as_stats *stats) {
+static void insert(as_serials *serials, uint32_t serial, as_stats *stats) {
     if (serial - serials->base >= AS_SERIAL_WINDOW) {
-        judge(serials, serial - AS_SERIAL_WINDOW + 1, stats);
+        count_missing(serials, serial - AS_SERIAL_WINDOW + 1, stats);
     }
     mark_seen(serials, serial);
     /* Seen from highest, which lies before base once all was judged. */
@@ -107,13 +107,13 @@ static void restart(as_serials *serials, uint64_t now_ms, as_stats *stats) {
     as_serials_finish(serials, stats);
     start(serials, lowest, now_ms);
     for (uint32_t i = 0; i < count; i++) {
-        take(serials, strays[i], stats);
+        insert(serials, strays[i], stats);
     }
     stats->serial_restarts++;
 }
 
 /* Remember a serial that may be of another boot. True: now it is certain. */
-static bool stray(as_serials *serials, uint32_t serial, bool newer) {
+static bool add_stray(as_serials *serials, uint32_t serial, bool newer) {
     for (uint32_t i = 0; i < serials->stray_count; i++) {
         if (serials->strays[i] == serial) {
             return false; /* another record of the same event */
@@ -128,7 +128,7 @@ static bool stray(as_serials *serials, uint32_t serial, bool newer) {
     return serials->newer_strays == AS_SERIALS_NEWER || serials->stray_count == AS_SERIALS_OLDER;
 }
 
-void as_serials_see(as_serials *serials, uint32_t serial, uint64_t stamp_ms, uint64_t now_ms, as_stats *stats) {
+void as_serials_observe(as_serials *serials, uint32_t serial, uint64_t stamp_ms, uint64_t now_ms, as_stats *stats) {
     if (!serials->started) {
         start(serials, serial, now_ms);
     }
@@ -145,7 +145,7 @@ void as_serials_see(as_serials *serials, uint32_t serial, uint64_t stamp_ms, uin
         }
         if (!newer && !far) {
             forget_strays(serials);
-        } else if (stray(serials, serial, newer)) {
+        } else if (add_stray(serials, serial, newer)) {
             restart(serials, now_ms, stats);
             serials->newest_ms = stamp_ms;
         }
@@ -153,15 +153,15 @@ void as_serials_see(as_serials *serials, uint32_t serial, uint64_t stamp_ms, uin
     }
     forget_strays(serials);
     serials->newest_ms = stamp_ms > serials->newest_ms ? stamp_ms : serials->newest_ms;
-    take(serials, serial, stats);
+    insert(serials, serial, stats);
 }
 
-void as_serials_settle(as_serials *serials, uint64_t now_ms, as_stats *stats) {
+void as_serials_expire(as_serials *serials, uint64_t now_ms, as_stats *stats) {
     if (!serials->started || now_ms < serials->mark_ms || now_ms - serials->mark_ms < serials->timeout_ms) {
         return;
     }
     if (!is_behind(serials->mark, serials->base)) {
-        judge(serials, serials->mark + 1, stats);
+        count_missing(serials, serials->mark + 1, stats);
     }
     serials->mark = serials->highest;
     serials->mark_ms = now_ms;
@@ -169,7 +169,7 @@ void as_serials_settle(as_serials *serials, uint64_t now_ms, as_stats *stats) {
 
 void as_serials_finish(as_serials *serials, as_stats *stats) {
     if (serials->started && !is_behind(serials->highest, serials->base)) {
-        judge(serials, serials->highest + 1, stats);
+        count_missing(serials, serials->highest + 1, stats);
     }
     serials->started = false;
 }

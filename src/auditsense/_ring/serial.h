@@ -13,7 +13,7 @@
 #include <stdbool.h>
 
 #include "../_ring.h"
-#include "carve.h"
+#include "arena.h"
 
 enum { AS_SERIAL_WINDOW = 65536, AS_SERIALS_NEWER = 2, AS_SERIALS_OLDER = 256 };
 
@@ -34,18 +34,18 @@ typedef struct {
     bool started;
 } as_serials;
 
-void as_serials_carve(as_serials *serials, const as_config *config, as_carver *from);
+void as_serials_init(as_serials *serials, const as_config *config, as_arena *arena);
 
 /* True when the last record had this serial and stamp: another record of the same event changes nothing. */
-static inline bool as_serials_saw(const as_serials *serials, uint32_t serial, uint64_t stamp_ms) {
+static inline bool as_serials_is_repeat(const as_serials *serials, uint32_t serial, uint64_t stamp_ms) {
     return serials->last == serial && serials->last_ms == stamp_ms && serials->started;
 }
 
 /* A record with this serial and stamp came. The serials found missing by it, and restarts, are counted. */
-void as_serials_see(as_serials *serials, uint32_t serial, uint64_t stamp_ms, uint64_t now_ms, as_stats *stats);
+void as_serials_observe(as_serials *serials, uint32_t serial, uint64_t stamp_ms, uint64_t now_ms, as_stats *stats);
 
 /* Judge what has waited long enough. Missing serials are counted. */
-void as_serials_settle(as_serials *serials, uint64_t now_ms, as_stats *stats);
+void as_serials_expire(as_serials *serials, uint64_t now_ms, as_stats *stats);
 
 /* Judge everything and start anew with the next serial. Missing serials are counted. */
 void as_serials_finish(as_serials *serials, as_stats *stats);

@@ -2,7 +2,7 @@
 
 #include "hash.h"
 
-void as_steps_start(as_steps *steps, uint64_t seed) {
+void as_steps_init(as_steps *steps, uint64_t seed) {
     *steps = (as_steps){.seed = seed};
 }
 
@@ -21,7 +21,7 @@ static bool agrees(const as_host_time *host, uint64_t ms) {
     return host->others > 0 && same_side && ms + AS_STEP_MS >= host->other_ms;
 }
 
-bool as_steps_see(as_steps *steps, uint64_t ms, uint32_t serial, as_span node) {
+bool as_steps_observe(as_steps *steps, uint64_t ms, uint32_t serial, as_span node) {
     if (ms == steps->last_ms && serial == steps->last_serial) {
         return false; /* another record of the same event */
     }

@@ -28,9 +28,9 @@ typedef struct {
     uint32_t last_serial;
 } as_steps;
 
-void as_steps_start(as_steps *steps, uint64_t seed);
+void as_steps_init(as_steps *steps, uint64_t seed);
 
 /* A record of an event came. True: its host's clock was set back, and this event makes it certain. */
-bool as_steps_see(as_steps *steps, uint64_t ms, uint32_t serial, as_span node);
+bool as_steps_observe(as_steps *steps, uint64_t ms, uint32_t serial, as_span node);
 
 #endif

@@ -18,9 +18,9 @@ static uint32_t without_separator(as_span value, uint32_t end) {
 /* Each name ends at the first '=' that can end one, so the longest is the one that starts first. */
 uint32_t as_translation_start(as_span value) {
     static const char *const first[] = {"OBJ_UID=", "SADDR=", "ARCH=", "OUID=", "AUID=", "UID="};
-    enum { MOST_EQUALS = 16 };
+    enum { MAX_EQUALS = 16 };
     uint32_t end = 0;
-    for (unsigned equals = 0; equals < MOST_EQUALS; equals++) {
+    for (unsigned equals = 0; equals < MAX_EQUALS; equals++) {
         const uint8_t *found = end == value.len ? NULL : memchr(value.at + end, '=', value.len - end);
         if (found == NULL) {
             break;

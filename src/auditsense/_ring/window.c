@@ -4,9 +4,9 @@
 
 #define NONE UINT32_MAX
 
-enum { CANDIDATES = 4, DRAWS = 16 };
+enum { SAMPLES = 4, MAX_DRAWS = 16 };
 
-void as_windows_carve(as_windows *windows, const as_config *config, const as_rules *rules, as_carver *from) {
+void as_windows_init(as_windows *windows, const as_config *config, const as_rules *rules, as_arena *arena) {
     uint32_t most = 0;
     uint32_t span_ms = 0;
     for (uint32_t i = 0; i < rules->rule_count; i++) {
@@ -27,10 +27,10 @@ void as_windows_carve(as_windows *windows, const as_config *config, const as_rul
     windows->newest = NONE;
     const uint32_t buckets = as_power_of_two(windows->slot_count);
     windows->bucket_mask = buckets - 1;
-    windows->slots = as_carve(from, windows->slot_count, sizeof *windows->slots);
+    windows->slots = as_arena_alloc(arena, windows->slot_count, sizeof *windows->slots);
     /* The matches of one key are at most 2,048 times 16 bytes. */
-    windows->entries = as_carve(from, windows->slot_count, windows->depth * sizeof *windows->entries);
-    windows->buckets = as_carve(from, buckets, sizeof *windows->buckets);
+    windows->entries = as_arena_alloc(arena, windows->slot_count, windows->depth * sizeof *windows->entries);
+    windows->buckets = as_arena_alloc(arena, buckets, sizeof *windows->buckets);
     for (uint32_t i = 0; windows->buckets != NULL && i < buckets; i++) {
         windows->buckets[i] = NONE;
     }
@@ -132,19 +132,19 @@ static uint32_t victim(as_windows *windows) {
     if (!oldest_counts(windows)) {
         return chosen;
     }
-    uint32_t candidates = 0;
-    for (uint32_t i = 0; i < DRAWS && candidates < CANDIDATES; i++) {
+    uint32_t samples = 0;
+    for (uint32_t i = 0; i < MAX_DRAWS && samples < SAMPLES; i++) {
         const uint32_t at = (uint32_t)((as_mix(0, ++windows->drawn) >> 32) * windows->slot_count >> 32);
         if (!recent(windows, at)) {
             const bool fewer = windows->slots[at].len < windows->slots[chosen].len;
-            chosen = candidates == 0 || fewer ? at : chosen;
-            candidates++;
+            chosen = samples == 0 || fewer ? at : chosen;
+            samples++;
         }
     }
     return chosen;
 }
 
-static as_window *make_room(as_windows *windows, as_stats *stats) {
+static as_window *take_slot(as_windows *windows, as_stats *stats) {
     if (windows->used < windows->slot_count) {
         stats->live_keys++;
         return &windows->slots[windows->used++];
@@ -172,7 +172,7 @@ as_window *as_windows_of(as_windows *windows, uint32_t rule, const uint64_t key[
             return window;
         }
     }
-    as_window *window = make_room(windows, stats);
+    as_window *window = take_slot(windows, stats);
     *window = (as_window){
         .key = {key[0], key[1]}, .keys = ++windows->keys, .rule = (uint16_t)rule, .next_in_bucket = *bucket};
     *bucket = (uint32_t)(window - windows->slots);
@@ -187,7 +187,7 @@ as_entry as_window_entry(const as_windows *windows, const as_window *window, uin
 }
 
 /* The first place whose match is newer than ms; len: none is. Mostly it is the end. */
-static uint32_t place_behind(const as_windows *windows, const as_window *window, uint64_t ms) {
+static uint32_t slot_after(const as_windows *windows, const as_window *window, uint64_t ms) {
     uint32_t low = 0;
     uint32_t high = window->len;
     if (high == 0 || entry_at(windows, window, high - 1)->ms <= ms) {
@@ -207,7 +207,7 @@ static uint32_t place_behind(const as_windows *windows, const as_window *window,
 /* The oldest match that can be in no window with one of this stamp; len: there is none. */
 static uint32_t oldest_far_from(const as_windows *windows, const as_window *window, uint64_t ms, uint32_t span_ms) {
     const uint64_t oldest = entry_at(windows, window, 0)->ms;
-    return oldest < ms && ms - oldest > span_ms ? 0 : place_behind(windows, window, ms + span_ms);
+    return oldest < ms && ms - oldest > span_ms ? 0 : slot_after(windows, window, ms + span_ms);
 }
 
 /* Which match of a full window makes room for one that belongs at `place`; len: none may. */
@@ -229,7 +229,7 @@ static void move_up(const as_windows *windows, const as_window *window, uint32_t
 }
 
 /* Make `place` free in a window that is not full, from its nearer end. */
-static void open_place(const as_windows *windows, as_window *window, uint32_t place) {
+static void open_slot(const as_windows *windows, as_window *window, uint32_t place) {
     window->len++;
     if (place >= window->len / 2) {
         move_up(windows, window, place, window->len - 1u);
@@ -242,7 +242,7 @@ static void open_place(const as_windows *windows, as_window *window, uint32_t pl
 }
 
 bool as_window_add(as_windows *windows, as_window *window, const as_rule *rule, as_entry entry, as_search *search) {
-    uint32_t place = place_behind(windows, window, entry.ms);
+    uint32_t place = slot_after(windows, window, entry.ms);
     const bool full = window->len == rule->count + windows->slack;
     const uint32_t dropped = full ? match_to_drop(windows, window, rule, entry.ms, place) : 0;
     if (full && dropped == window->len) {
@@ -254,7 +254,7 @@ bool as_window_add(as_windows *windows, as_window *window, const as_rule *rule, 
         place -= place > 0 ? 1 : 0;
     }
     if (dropped == 0) {
-        open_place(windows, window, place);
+        open_slot(windows, window, place);
     } else {
         move_up(windows, window, place, dropped); /* it is newer */
     }

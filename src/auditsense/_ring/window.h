@@ -19,7 +19,7 @@
 #define AUDITSENSE_WINDOW_H
 
 #include "../_ring.h"
-#include "carve.h"
+#include "arena.h"
 #include "record.h"
 
 typedef struct {
@@ -61,7 +61,7 @@ typedef struct {
     uint32_t newest;
 } as_windows;
 
-void as_windows_carve(as_windows *windows, const as_config *config, const as_rules *rules, as_carver *from);
+void as_windows_init(as_windows *windows, const as_config *config, const as_rules *rules, as_arena *arena);
 
 /* The key of an event under a rule. False: it lacks a key field. */
 bool as_window_key(const as_windows *windows, const as_rule *rule, const as_value values[AS_FIELDS],

@@ -111,12 +111,12 @@ class ColumnForm(enum.IntEnum):
     MS = 2
     """The stamp, whatever the field."""
     SERIAL = 3
-    WORDS = 4
-    """For texts that come again."""
-    PARTS = 5
-    """The arguments of titles, all of them one after another."""
-    COUNTS = 6
-    """How many of them each title has; None: it has none, and there is an empty one for it."""
+    DICT = 4
+    """Dictionary-encoded texts, for values that repeat."""
+    ARGUMENTS = 5
+    """The arguments of all titles, one after another."""
+    ARGUMENT_COUNTS = 6
+    """Number of arguments of each title; None: no arguments, while ARGUMENTS holds one empty text."""
 
 
 class Column(NamedTuple):
@@ -124,12 +124,12 @@ class Column(NamedTuple):
 
     values: list[Any]
     """A text or a number each; None where it is absent."""
-    odd: bool = False
-    """Whether it cannot be read as a column: a NUL in a text, a number written as no kernel does."""
-    words: list[str | None] | None = None
-    """The different values, where there are few; the first is None, whether or not a row lacks the field."""
-    numbers: bytes = b""
-    """Which of them each row has."""
+    fallback: bool = False
+    """Whether to read the hits one by one: a text holds a NUL, or a number is not in kernel form."""
+    dictionary: list[str | None] | None = None
+    """The distinct values, if there are few. The first is always None, for rows without the field."""
+    codes: bytes = b""
+    """Index into `dictionary` for each row."""
 
 
 def unpack(drained: bytes) -> Iterator[Hit]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self, cast
 
 from auditsense._ffi import ffi, lib  # noqa: TID251 - this is the border the ban draws
 from auditsense.core.hit import Column, ColumnForm, Hit, unpack
-from auditsense.core.rule_table import End, RuleTable, lay_out
+from auditsense.core.rule_table import EventEnd, RuleTable, lay_out
 from auditsense.core.stats import COUNTERS, Stats
 from auditsense.errors import AuditSenseError, BusyError, ClosedError, UsageError
 
@@ -95,7 +95,7 @@ class Ring:
         rules: RuleTable,
         limits: Limits | None = None,
         *,
-        end: End = End.EOE,
+        end: EventEnd = EventEnd.EOE,
         order: int = 0,
         fields: Iterable[Field] | None = None,
         actor: Iterable[Field] = (),
@@ -126,7 +126,7 @@ class Ring:
         self.seed = seed
         """Of the hash tables; not to be shown to anybody."""
         if fields is not None:
-            _checked(lib.as_ring_keep(handle, sum({1 << field for field in fields})))
+            _checked(lib.as_ring_select_fields(handle, sum({1 << field for field in fields})))
         self._limits = limits
         self._out = ffi.new("uint8_t[]", limits.hit_bytes)
         self.crowded = False
@@ -142,8 +142,8 @@ class Ring:
             fd: the socket.
             now_ms: a clock that never steps back, in ms; not 0.
             rounds: recvmmsg calls at most.
-            only_kernel: nobody else can send to this socket: it is connected to the kernel and in no group.
-                Who sent a datagram is not asked for then, which costs.
+            only_kernel: the socket accepts datagrams from the kernel only (connected to it, in no group).
+                Skips the per-datagram sender check, which is expensive.
 
         Returns:
             The datagrams taken. Fewer than waited when the hits are full: drain, then call again.
@@ -152,8 +152,8 @@ class Ring:
             OSError: the socket failed.
         """
         with self._enter() as handle:
-            _checked(lib.as_ring_only_kernel(handle, only_kernel))
-            return _checked(lib.as_ring_receive(handle, fd, now_ms, rounds))
+            flags = lib.AS_RECEIVE_TRUSTED if only_kernel else 0
+            return _checked(lib.as_ring_receive(handle, fd, now_ms, rounds, flags))
 
     def fetch_packed(self, fd: int, now_ms: int) -> bytes:
         """Take what waits on an audit socket, up to datagram_slots, and return it packed, undecided."""
@@ -211,19 +211,19 @@ class Ring:
         """Take the waiting hits as columns.
 
         Returns:
-            A column for each one wanted, none when no hit waits; and, when one of them is odd, the hits as of
+            The columns, none when no hit waits; and, if one of them needs the fallback, the hits as of
             `drain_bytes`, to be read one by one.
         """
         with self._enter() as handle:
             if self._columns is None:  # for who asks for columns only
                 self._columns = ffi.new("uint8_t[]", self._limits.hit_bytes), ffi.new("as_column *")
-            lent = ffi.new("const uint8_t **")
-            used = _checked(lib.as_ring_lend(handle, lent))
-            hits = lent[0]
+            borrowed = ffi.new("const uint8_t **")
+            used = _checked(lib.as_ring_borrow(handle, borrowed))
+            hits = borrowed[0]
             self.crowded = used > self._limits.hit_bytes // _CROWDED
             columns = [_column(hits, used, one, *self._columns) for one in wanted] if used else []
-            odd = any(column.odd for column in columns)
-            return columns, bytes(ffi.buffer(hits, used)) if odd else b""
+            fallback = any(column.fallback for column in columns)
+            return columns, bytes(ffi.buffer(hits, used)) if fallback else b""
 
     def stats(self) -> Stats:
         """Return the counters as they are now."""
@@ -235,17 +235,17 @@ class Ring:
                 **{name: int(getattr(self._stats, name)) for name in COUNTERS}, unknown_arches=arches
             )
 
-    def excepted(self) -> tuple[int, ...]:
+    def exception_counts(self) -> tuple[int, ...]:
         """Return how many events each exception took, in the order of the rule table."""
         out = ffi.new("uint64_t[]", self._exceptions)
         with self._enter() as handle:
-            _checked(lib.as_ring_excepted(handle, out, self._exceptions))
+            _checked(lib.as_ring_exception_counts(handle, out, self._exceptions))
         return tuple(int(count) for count in out)
 
-    def adopt(self, older: Ring, rules: Sequence[int | None]) -> bool:
+    def migrate_from(self, older: Ring, rules: Sequence[int | None]) -> bool:
         """Go on where another ring was, with this one's rules; nothing is lost or decided early by it.
 
-        All counters go on, but those of `excepted`. Afterwards the other one is of no use; close it.
+        All counters go on, but those of `exception_counts`. Afterwards the other one is of no use; close it.
 
         Args:
             older: of the same limits, end, actor and seed. This one must not have been fed yet.
@@ -257,7 +257,7 @@ class Ring:
         """
         places = ffi.new("uint32_t[]", [0xFFFF_FFFF if place is None else place for place in rules])
         with older._enter() as other, self._enter() as handle:
-            return _checked(lib.as_ring_adopt(handle, other, places)) == 1
+            return _checked(lib.as_ring_migrate(handle, other, places)) == 1
 
     def close(self) -> None:
         """Give the memory back. Waiting hits are gone. A second call does nothing."""
@@ -314,44 +314,46 @@ def _checked(result: int) -> int:
 def _column(hits: Any, size: int, wanted: tuple[Field, ColumnForm], out: Any, found: Any) -> Column:  # noqa: ANN401 - C's
     field, form = wanted
     if form is ColumnForm.TEXT:
-        column = _words(hits, size, field, out, found)
+        column = _dictionary(hits, size, field, out, found)
         if column is not None:
             return column
     used = _checked(lib.as_hits_column(hits, size, field, form, out, size, found))
-    odd = found.odd > 0
+    fallback = found.fallback > 0
     values: list[Any]
     absent: list[int] = []
     if found.absent:
         absent = memoryview(ffi.buffer(out + size - 4 * found.absent, 4 * found.absent)).cast("I").tolist()
-    if form is ColumnForm.TEXT or form is ColumnForm.PARTS:
+    if form is ColumnForm.TEXT or form is ColumnForm.ARGUMENTS:
         values = cast("list[Any]", str(ffi.buffer(out, used), "utf-8", "backslashreplace").split("\0"))
         values.pop()  # behind the last NUL
-        odd = form is ColumnForm.TEXT and len(values) != found.rows
+        fallback = form is ColumnForm.TEXT and len(values) != found.rows
     else:
         values = cast("list[Any]", memoryview(ffi.buffer(out, used)).cast("q").tolist())
-    if not odd:
+    if not fallback:
         for row in absent:
             values[row] = None
-    return Column(values, odd)
+    return Column(values, fallback)
 
 
-def _words(hits: Any, size: int, field: Field, out: Any, found: Any) -> Column | None:  # noqa: ANN401 - C's
+def _dictionary(hits: Any, size: int, field: Field, out: Any, found: Any) -> Column | None:  # noqa: ANN401 - C's
     """Read a column of texts that come again, each of them once. None: there are too many for that."""
-    used = _checked(lib.as_hits_column(hits, size, field, ColumnForm.WORDS, out, size, found))
-    if found.odd:
+    used = _checked(lib.as_hits_column(hits, size, field, ColumnForm.DICT, out, size, found))
+    if found.fallback:
         return None
     rows: int = found.rows
-    numbers = bytes(ffi.buffer(out, rows))
+    codes = bytes(ffi.buffer(out, rows))
     texts = str(ffi.buffer(out + rows, used - rows), "utf-8", "backslashreplace").split("\0")
-    if len(texts) != found.words + 1:
-        return Column([], odd=True)
-    words = [None, *texts[:-1]]
-    if len(words) == 2 and not found.absent:
-        return Column(words[1:] * rows, words=words, numbers=numbers)
-    return Column([words[number] for number in numbers], words=words, numbers=numbers)
+    if len(texts) != found.dict_size + 1:
+        return Column([], fallback=True)
+    dictionary = [None, *texts[:-1]]
+    if len(dictionary) == 2 and not found.absent:
+        return Column(dictionary[1:] * rows, dictionary=dictionary, codes=codes)
+    return Column([dictionary[code] for code in codes], dictionary=dictionary, codes=codes)
 
 
-def _to_c(rules: RuleTable, limits: Limits, end: End, seed: int, actor: Iterable[Field]) -> tuple[Any, ...]:
+def _to_c(
+    rules: RuleTable, limits: Limits, end: EventEnd, seed: int, actor: Iterable[Field]
+) -> tuple[Any, ...]:
     """Lay the table out as C arrays; the list keeps them alive until the core has copied them."""
     config = ffi.new(
         "as_config *",

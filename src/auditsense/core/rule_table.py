@@ -62,12 +62,12 @@ ACTOR = (Field.EXE, Field.UID, Field.AUID, Field.SES)
 """What tells two actors under one pid apart: an exec, another user, another session, a reused pid."""
 
 
-class End(enum.IntEnum):
-    """What tells that all records of an event have come as datagrams. In log text it is always TITLE."""
+class EventEnd(enum.IntEnum):
+    """What tells that all records of an event have come as datagrams. In log text it is always PROCTITLE."""
 
     EOE = 0
     """The record that says so."""
-    TITLE = 1
+    PROCTITLE = 1
     """PROCTITLE, the last before it."""
     PATHS = 2
     """As many PATH records as SYSCALL announces, for those who are sent none of the later ones."""

@@ -10,7 +10,7 @@ import threading
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from auditsense.core.ring import Limits, Ring, Stats, pack, piece
-from auditsense.core.rule_table import ACTOR, End, Rule, RuleTable
+from auditsense.core.rule_table import ACTOR, EventEnd, Rule, RuleTable
 from auditsense.detect._exclusive import alone
 from auditsense.detect.alerts import AlertCounts, AlertPolicy, Alerts
 from auditsense.detect.ecs import Document, alert_document, event_document
@@ -102,7 +102,7 @@ class Detector:
         return compile_all(detections, merge_ms=merge_ms)
 
     def _spared_by(self, rules: RuleTable) -> Lean:
-        return without(rules) if self._lean else Lean(frozenset(), End.EOE)
+        return without(rules) if self._lean else Lean(frozenset(), EventEnd.EOE)
 
     def _ring_of(self, rules: RuleTable, seed: int | None = None) -> Ring:
         end, order, kept = self._spared.end, self._order, self._kept
@@ -335,7 +335,7 @@ class Detector:
         known = [one for detection in self.detections for one in detection.exceptions]
         if not known or self.view is View.EVENTS:
             return []
-        taken = self.ring.excepted()
+        taken = self.ring.exception_counts()
         before = self._excepted_before or (0,) * len(known)
         return [(one, now + then) for one, now, then in zip(known, taken, before, strict=True)]
 
@@ -411,7 +411,7 @@ class Detector:
         """Go on with another ring; returns what the one before had found."""
         documents: list[Document] = []
         try:
-            while not ring.adopt(self.ring, moved):
+            while not ring.migrate_from(self.ring, moved):
                 documents += self.drain()
         except BaseException:
             ring.close()

@@ -172,7 +172,10 @@ class Rows:
                 [(Field.ARCH, ColumnForm.TEXT), (Field.SYSCALL, ColumnForm.NUMBER)],
                 self._call_names,
             ),
-            "argv": ([(Field.PROCTITLE, ColumnForm.PARTS), (Field.PROCTITLE, ColumnForm.COUNTS)], _titles),
+            "argv": (
+                [(Field.PROCTITLE, ColumnForm.ARGUMENTS), (Field.PROCTITLE, ColumnForm.ARGUMENT_COUNTS)],
+                _titles,
+            ),
         }.get(name, ([(field, ColumnForm.TEXT) for field in fields], partial(_made_of, made)))
 
     def _nodes(self, columns: Sequence[Column]) -> Iterable[str]:
@@ -181,7 +184,7 @@ class Rows:
 
     def _call_names(self, columns: Sequence[Column]) -> Iterable[str | None]:
         archs, numbers = columns
-        if archs.words is not None and len(set(archs.numbers)) == 1:
+        if archs.dictionary is not None and len(set(archs.codes)) == 1:
             return map(self._calls_of(archs.values[0]), numbers.values)
         return [
             self._calls_of(arch)(number) for arch, number in zip(archs.values, numbers.values, strict=True)
@@ -209,8 +212,8 @@ def _titles(columns: Sequence[Column]) -> Iterable[tuple[str, ...]]:
 
 
 def _made_of(made: Callable[..., Any], columns: Sequence[Column]) -> Iterable[Any]:
-    words = columns[0].words
-    if len(columns) == 1 and words is not None:
-        values = [made(word) for word in words]
-        return [values[number] for number in columns[0].numbers]
+    dictionary = columns[0].dictionary
+    if len(columns) == 1 and dictionary is not None:
+        values = [made(text) for text in dictionary]
+        return [values[code] for code in columns[0].codes]
     return map(made, *(column.values for column in columns))

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from auditsense.core.rule_table import End, Field
+from auditsense.core.rule_table import EventEnd, Field
 
 if TYPE_CHECKING:
     from auditsense.core.rule_table import RuleTable
@@ -32,7 +32,7 @@ class Lean:
     """
 
     unsent: frozenset[int]
-    end: End
+    end: EventEnd
 
 
 def lean(rules: RuleTable) -> Lean:
@@ -44,5 +44,5 @@ def lean(rules: RuleTable) -> Lean:
     if Field.CWD not in asked:
         unsent.add(_CWD)
     if Field.PROCTITLE in asked:
-        return Lean(frozenset(unsent), End.TITLE)
-    return Lean(frozenset(unsent | {_PROCTITLE}), End.PATHS)
+        return Lean(frozenset(unsent), EventEnd.PROCTITLE)
+    return Lean(frozenset(unsent | {_PROCTITLE}), EventEnd.PATHS)

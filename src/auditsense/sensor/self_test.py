@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from auditsense import syscalls
 from auditsense.core.hit import split
 from auditsense.core.ring import Limits, Ring
-from auditsense.core.rule_table import ACTOR, Call, End, Field, Op, Rule, RuleTable, Test
+from auditsense.core.rule_table import ACTOR, Call, EventEnd, Field, Op, Rule, RuleTable, Test
 from auditsense.detect.detector import Detector, View
 
 if TYPE_CHECKING:
@@ -37,7 +37,12 @@ class _ProbedRing(Ring):
     """A ring whose last rule is the probe; its hits go aside."""
 
     def __init__(
-        self, rules: RuleTable, limits: Limits | None, *, end: End = End.EOE, seed: int | None = None
+        self,
+        rules: RuleTable,
+        limits: Limits | None,
+        *,
+        end: EventEnd = EventEnd.EOE,
+        seed: int | None = None,
     ) -> None:
         super().__init__(rules, limits, end=end, actor=ACTOR, seed=seed)
         self._probe = len(rules) - 1

@@ -1,10 +1,10 @@
-#include "table.h"
+#include "event_table.h"
 
 #include "hash.h"
 
 #define NONE AS_NO_SLOT
 
-void as_events_keep(as_events *events, uint64_t fields) {
+void as_events_select_fields(as_events *events, uint64_t fields) {
     static const uint64_t of_role[] = {[AS_ROLE_SYSCALL] = AS_ALL_FIELDS, /* which call it is, and how many PATHs */
                                        [AS_ROLE_CWD] = AS_BIT(AS_FIELD_CWD),
                                        [AS_ROLE_PATH] = AS_PATH_FIELDS,
@@ -17,18 +17,18 @@ void as_events_keep(as_events *events, uint64_t fields) {
     }
 }
 
-void as_events_hold(as_events *events, uint32_t held) {
+void as_events_reserve(as_events *events, uint32_t held) {
     enum { LEAST_HABIT = 8 };
     /* Slots and small texts have to last for the open events, each with four texts, beside those that are held. */
-    const uint32_t texts = events->texts.small.slots / 4;
+    const uint32_t texts = events->slab.small.slots / 4;
     const uint32_t room = (texts < events->slot_count ? texts : events->slot_count) - held;
     events->held = held;
-    events->patience = room / 2;
+    events->timeout_events = room / 2;
     /* So many events can be under way at once without being taken for events of a host that writes less. */
-    events->habit = room / 4 < LEAST_HABIT ? LEAST_HABIT : room / 4;
+    events->absence_events = room / 4 < LEAST_HABIT ? LEAST_HABIT : room / 4;
 }
 
-void as_events_carve(as_events *events, const as_config *config, as_carver *from) {
+void as_events_init(as_events *events, const as_config *config, as_arena *arena) {
     /* Remembered events fill the table for good, and most lookups are of an event that is not there: four
      * buckets a slot let those end at an empty one, instead of at a slot that is in no cache. */
     const uint32_t buckets = as_power_of_two(4 * config->event_slots);
@@ -37,13 +37,13 @@ void as_events_carve(as_events *events, const as_config *config, as_carver *from
     events->bucket_mask = buckets - 1;
     events->seed = config->seed;
     events->timeout_ms = config->event_timeout_ms;
-    events->end = (as_end)config->end;
-    events->ripe = NONE;
-    as_events_keep(events, AS_ALL_FIELDS);
-    events->slots = as_carve(from, events->slot_count, sizeof *events->slots);
-    events->buckets = as_carve(from, buckets, sizeof *events->buckets);
-    as_texts_carve(&events->texts, config, from);
-    as_events_hold(events, 0);
+    events->end = (as_event_end)config->end;
+    events->ready = NONE;
+    as_events_select_fields(events, AS_ALL_FIELDS);
+    events->slots = as_arena_alloc(arena, events->slot_count, sizeof *events->slots);
+    events->buckets = as_arena_alloc(arena, buckets, sizeof *events->buckets);
+    as_slab_init(&events->slab, config, arena);
+    as_events_reserve(events, 0);
     if (events->slots == NULL) {
         return;
     }
@@ -93,7 +93,7 @@ static void unlink_bucket(as_events *events, const as_event *event) {
 as_event *as_events_open(as_events *events, const as_record *record, uint64_t node) {
     as_event *event = as_list_first(events, AS_LIST_ALL, AS_FRESH);
     if (event == NULL) {
-        event = as_list_first(events, AS_LIST_ALL, AS_REMEMBERED);
+        event = as_list_first(events, AS_LIST_ALL, AS_DECIDED);
         unlink_bucket(events, event);
     }
     as_list_move(events, event, AS_OPEN);
@@ -102,11 +102,11 @@ as_event *as_events_open(as_events *events, const as_record *record, uint64_t no
     event->node = node;
     event->born_ms = events->clock_ms;
     event->begun = events->begun;
-    event->wanted = UINT64_MAX;
+    event->candidates = UINT64_MAX;
     event->paths = 0;
     event->path_count = 0;
     event->items = 0;
-    event->kept = 0;
+    event->stored = 0;
     event->seen = 0;
     uint32_t *bucket = bucket_of(events, event->ms, event->serial, node);
     event->next_in_bucket = *bucket;
@@ -119,10 +119,10 @@ as_event *as_events_closed(as_events *events) {
 }
 
 void as_event_release(as_events *events, as_event *event) {
-    for (unsigned role = 0; event->kept != 0; role++) {
-        if ((event->kept & (1u << role)) != 0) {
-            as_texts_release(&events->texts, event->texts[role]);
-            event->kept &= (uint8_t)~(1u << role);
+    for (unsigned role = 0; event->stored != 0; role++) {
+        if ((event->stored & (1u << role)) != 0) {
+            as_slab_release(&events->slab, event->texts[role]);
+            event->stored &= (uint8_t)~(1u << role);
         }
     }
     if (event->large_texts > 0) {
@@ -131,17 +131,17 @@ void as_event_release(as_events *events, as_event *event) {
     }
 }
 
-void as_events_forget(as_events *events, as_event *event) {
+void as_events_mark_decided(as_events *events, as_event *event) {
     as_event_release(events, event);
-    as_list_move(events, event, AS_REMEMBERED);
+    as_list_move(events, event, AS_DECIDED);
 }
 
-void as_event_keep(as_events *events, as_event *event, as_role role, as_span text) {
-    if (event->wanted == 0 || (events->roles & (1u << role)) == 0) {
+void as_event_store(as_events *events, as_event *event, as_role role, as_span text) {
+    if (event->candidates == 0 || (events->roles & (1u << role)) == 0) {
         return;
     }
-    if (as_texts_keep(&events->texts, text, &event->texts[role])) {
-        event->kept |= (uint8_t)(1u << role);
+    if (as_slab_store(&events->slab, text, &event->texts[role])) {
+        event->stored |= (uint8_t)(1u << role);
         if (text.len > AS_SMALL_TEXT && event->large_texts++ == 0) {
             as_list_join(events, AS_LIST_LARGE, event);
         }
@@ -156,11 +156,11 @@ bool as_event_fields(const as_events *events, const as_event *event, uint64_t wa
                                      [AS_ROLE_PROCTITLE] = AS_TYPE_PROCTITLE};
     bool whole = true;
     for (unsigned role = 0; role < AS_ROLES; role++) {
-        const bool outranked = role == AS_ROLE_FIRST_PATH && (event->kept & (1u << AS_ROLE_PATH)) != 0;
-        if ((event->kept & (1u << role)) == 0 || outranked) {
+        const bool outranked = role == AS_ROLE_FIRST_PATH && (event->stored & (1u << AS_ROLE_PATH)) != 0;
+        if ((event->stored & (1u << role)) == 0 || outranked) {
             continue;
         }
-        const as_span text = as_texts_span(&events->texts, event->texts[role]);
+        const as_span text = as_slab_span(&events->slab, event->texts[role]);
         if (role == AS_ROLE_NODE) {
             values[AS_FIELD_NODE] = (as_value){.span = text, .form = AS_FORM_QUOTED};
         } else {

@@ -2,13 +2,13 @@
  *
  * Part of stage 3; event.h says how an event lives. Owns the slots, the buckets and the kept texts.
  * Tested by tests/c/test_event.c. */
-#ifndef AUDITSENSE_TABLE_H
-#define AUDITSENSE_TABLE_H
+#ifndef AUDITSENSE_EVENT_TABLE_H
+#define AUDITSENSE_EVENT_TABLE_H
 
 #include "../_ring.h"
-#include "carve.h"
+#include "arena.h"
 #include "record.h"
-#include "texts.h"
+#include "slab.h"
 
 /* What of an event is kept. Of its PATH records only the two that a field can come from: the first, and
  * the first that is neither PARENT nor UNKNOWN, which is preferred; AS_ROLE_PATH is kept only when that is
@@ -30,13 +30,13 @@ typedef struct {
     uint32_t previous;
 } as_link;
 
-typedef enum { AS_FRESH, AS_OPEN, AS_CLOSED, AS_HELD, AS_REMEMBERED, AS_STATES } as_event_state;
+typedef enum { AS_FRESH, AS_OPEN, AS_CLOSED, AS_HELD, AS_DECIDED, AS_STATES } as_event_state;
 
 typedef struct {
     uint64_t ms;
     uint64_t node;    /* seeded hash of the node= before the record; 0 without one */
     uint64_t born_ms; /* as_events.clock_ms when its first record came */
-    uint64_t wanted;  /* rules that may want it: all, until the SYSCALL record tells more; of a held one: that do */
+    uint64_t candidates; /* rules that may want it: all, until the SYSCALL record tells more; of a held one: that do */
     uint64_t paths;   /* PATH items seen, by number, the first 64 */
     uint32_t serial;
     uint32_t begun; /* as_events.begun when its first record came */
@@ -46,9 +46,9 @@ typedef struct {
     uint16_t items;      /* how many PATH records SYSCALL announces, once that was asked */
     uint16_t path_count; /* how many came */
     uint8_t state;
-    uint8_t kept;        /* bits by as_role */
+    uint8_t stored;      /* bits by as_role */
     uint8_t large_texts; /* of the kept ones; while there are any, the event is in a list of AS_LIST_LARGE */
-    as_text texts[AS_ROLES];
+    as_slab_ref texts[AS_ROLES];
 } as_event;
 
 typedef struct {
@@ -58,43 +58,43 @@ typedef struct {
 
 /* What the text of a host is made of: how many SYSCALL records came since the last record of a type. */
 typedef struct {
-    uint32_t untitled; /* since PROCTITLE */
-    uint32_t pathless; /* since PATH, of those that announce one and that a rule may want */
-    bool paths;        /* there was a PATH */
-} as_habits;
+    uint32_t since_proctitle; /* since PROCTITLE */
+    uint32_t since_path; /* since PATH, of those that announce one and that a rule may want */
+    bool saw_path;
+} as_host_profile;
 
-enum { AS_HABITS = 256 };
+enum { AS_HOST_PROFILES = 256 };
 
 typedef struct {
     as_event *slots;
     uint32_t *buckets;
-    as_texts texts;
+    as_slab slab;
     as_event_list lists[AS_LISTS][AS_STATES];
     uint64_t seed;
     uint64_t timeout_ms;
     uint64_t clock_ms; /* what the receive clock went forwards, each step up to the timeout */
     uint64_t now_ms;   /* what it showed last; 0: nothing yet */
     uint32_t begun;    /* events that began without a clock */
-    uint32_t patience; /* so many later ones begin before one that does not end is closed */
-    uint32_t habit;    /* so many events without a record of a type say that there are none */
+    uint32_t timeout_events; /* so many later ones begin before one that does not end is closed */
+    uint32_t absence_events; /* so many events without a record of a type say that there are none */
     uint32_t bucket_mask;
     uint32_t slot_count;
     uint32_t held;   /* at most; 0: live. Else nothing waits for an event, and it can wait for all its PATH records */
-    as_end end;      /* of events that do not come from log files */
+    as_event_end end;      /* of events that do not come from log files */
     uint32_t latest; /* the event of the last record: mostly that of the next one as well */
-    uint32_t ripe;   /* the open event of text that ends with the next record of another one */
+    uint32_t ready;   /* the open event of text that ends with the next record of another one */
     uint8_t roles;   /* bits of those whose texts are needed */
-    bool lacking;    /* a habit has been reached: until then events of text end by their end alone */
-    as_habits habits[AS_HABITS]; /* by hash of the node; hosts that share a place share their habits */
+    bool some_absent;    /* a habit has been reached: until then events of text end by their end alone */
+    as_host_profile profiles[AS_HOST_PROFILES]; /* by hash of the node; hosts that share a place share their habits */
 } as_events;
 
-void as_events_carve(as_events *events, const as_config *config, as_carver *from);
+void as_events_init(as_events *events, const as_config *config, as_arena *arena);
 
-/* Keep from now on only the texts that these fields need, and what decides about events; as_events_carve: all. */
-void as_events_keep(as_events *events, uint64_t fields);
+/* Keep from now on only the texts that these fields need, and what decides about events; as_events_init: all. */
+void as_events_select_fields(as_events *events, uint64_t fields);
 
 /* Leave slots and texts for so many held events. */
-void as_events_hold(as_events *events, uint32_t held);
+void as_events_reserve(as_events *events, uint32_t held);
 
 /* The event of this stamp, serial and node, in whatever state; NULL: there is none. */
 as_event *as_events_find(const as_events *events, uint64_t ms, uint32_t serial, uint64_t node);
@@ -103,12 +103,12 @@ as_event *as_events_find(const as_events *events, uint64_t ms, uint32_t serial, 
 as_event *as_events_open(as_events *events, const as_record *record, uint64_t node);
 
 /* Keep a text of the event, if a rule may want it and its role is needed. There must be room. */
-void as_event_keep(as_events *events, as_event *event, as_role role, as_span text);
+void as_event_store(as_events *events, as_event *event, as_role role, as_span text);
 void as_event_release(as_events *events, as_event *event);
 
 /* The oldest closed event, to be decided; it must be forgotten before the next is asked for. */
 as_event *as_events_closed(as_events *events);
-void as_events_forget(as_events *events, as_event *event);
+void as_events_mark_decided(as_events *events, as_event *event);
 
 /* The wanted values of a closed event, and some that lie before them; absent where it has none. They point
  * into kept texts. False: the rest of a record was not read. */

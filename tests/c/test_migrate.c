@@ -1,11 +1,11 @@
 /* Going on in another ring: everything that a later decision depends on is the same there. */
-#include "_ring/adopt.h"
+#include "_ring/migrate.h"
 
 #include <linux/netlink.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 
-#include "_ring/handle.h"
+#include "_ring/ring_state.h"
 #include "check.h"
 #include "samples.h"
 
@@ -43,7 +43,7 @@ static as_ring *used_ring(void) {
     feed(ring, "type=SYSCALL msg=audit(9.000:9): arch=c000003e syscall=257 a0=ffffff9c a2=80000 items=1 pid=4\n"
                "type=PATH msg=audit(9.000:9): item");
     CHECK_EQUAL(ring->windows.used, 3);
-    ring->put_off = 5;
+    ring->deferred_errno = 5;
     ring->lines.cut = true;
     ring->windows.keys = 1234;
     ring->windows.drawn = 77;
@@ -59,7 +59,7 @@ static as_ring *used_ring(void) {
     ring->stamp.ms = 4321;
     ring->events.clock_ms = 31;
     ring->events.now_ms = 32;
-    ring->events.ripe = ring->events.latest;
+    ring->events.ready = ring->events.latest;
     for (uint32_t i = 0; i < 3; i++) {
         ring->windows.slots[i].keys = 100 + i;
         ring->windows.slots[i].last_ms = 1000 + i;
@@ -74,8 +74,8 @@ static void all_that_counts_is_the_same(void) {
     as_ring *after = ring_of(0, 2);
     const uint32_t stays[] = {0};
     const uint64_t live_keys = before->stats.live_keys;
-    CHECK(as_adopt(after, before, stays));
-    CHECK_EQUAL(after->put_off, 5);
+    CHECK(as_migrate(after, before, stays));
+    CHECK_EQUAL(after->deferred_errno, 5);
     CHECK_EQUAL(after->stamp.ms, 4321);
     CHECK_EQUAL(after->stats.records, before->stats.records);
     CHECK_EQUAL(after->stats.malformed, 1);
@@ -125,30 +125,30 @@ static void all_that_counts_is_the_same(void) {
     CHECK_EQUAL(after->events.now_ms, 32);
     CHECK_EQUAL(after->events.begun, before->events.begun);
     CHECK(before->events.begun > 0);
-    CHECK_EQUAL(after->events.ripe, before->events.latest);
-    CHECK(memcmp(after->events.habits, before->events.habits, sizeof before->events.habits) == 0);
-    CHECK(after->events.habits[0].paths);
+    CHECK_EQUAL(after->events.ready, before->events.latest);
+    CHECK(memcmp(after->events.profiles, before->events.profiles, sizeof before->events.profiles) == 0);
+    CHECK(after->events.profiles[0].saw_path);
     CHECK_EQUAL(after->events.latest, before->events.latest);
-    CHECK_EQUAL(after->events.texts.small.free_count, before->events.texts.small.free_count);
+    CHECK_EQUAL(after->events.slab.small.free_count, before->events.slab.small.free_count);
     const uint32_t open = after->events.lists[AS_LIST_ALL][AS_OPEN].first;
     CHECK(open != NONE);
     const as_event *event = &after->events.slots[open];
     CHECK_EQUAL(event->serial, 9);
-    CHECK_EQUAL(event->wanted & 1, 1);
-    const as_span text = as_texts_span(&after->events.texts, event->texts[AS_ROLE_SYSCALL]);
+    CHECK_EQUAL(event->candidates & 1, 1);
+    const as_span text = as_slab_span(&after->events.slab, event->texts[AS_ROLE_SYSCALL]);
     CHECK(text.len > 4 && memcmp(text.at, "arch", 4) == 0);
     as_ring_free(before);
 
     CASE("the new ring keeps no records but those that the old one kept, and asks for senders as it did");
     as_ring *few = ring_of(1, 1);
     as_ring *next = ring_of(1, 1);
-    CHECK_EQUAL(as_ring_keep(few, AS_BIT(AS_FIELD_PID)), AS_OK);
+    CHECK_EQUAL(as_ring_select_fields(few, AS_BIT(AS_FIELD_PID)), AS_OK);
     CHECK(few->events.roles != next->events.roles);
-    few->datagrams.named = true;
-    CHECK(as_adopt(next, few, stays));
+    few->datagrams.senders_known = true;
+    CHECK(as_migrate(next, few, stays));
     CHECK_EQUAL(next->hits.fields, AS_BIT(AS_FIELD_PID));
     CHECK_EQUAL(next->events.roles, few->events.roles);
-    CHECK(next->datagrams.named);
+    CHECK(next->datagrams.senders_known);
     CHECK(next->datagrams.messages[0].msg_hdr.msg_name == &next->datagrams.senders[0]);
     as_ring_free(few);
     as_ring_free(next);
@@ -166,14 +166,14 @@ static void rules_move(void) {
     as_ring *after = ring_of(0, 2);
     feed(before, "type=SYSCALL msg=audit(9.000:9): arch=c000003e syscall=257 a0=ffffff9c a2=80000 items=1 pid=4\n");
     const uint32_t second_is_gone[] = {0, NONE};
-    CHECK(as_adopt(after, before, second_is_gone));
-    CHECK_EQUAL(after->events.slots[after->events.lists[AS_LIST_ALL][AS_OPEN].first].wanted, 1);
+    CHECK(as_migrate(after, before, second_is_gone));
+    CHECK_EQUAL(after->events.slots[after->events.lists[AS_LIST_ALL][AS_OPEN].first].candidates, 1);
     as_ring_free(after);
 
     after = ring_of(0, 2);
     const uint32_t first_is_gone[] = {NONE, 1};
-    CHECK(as_adopt(after, before, first_is_gone));
-    CHECK_EQUAL(after->events.slots[after->events.lists[AS_LIST_ALL][AS_OPEN].first].wanted, 2);
+    CHECK(as_migrate(after, before, first_is_gone));
+    CHECK_EQUAL(after->events.slots[after->events.lists[AS_LIST_ALL][AS_OPEN].first].candidates, 2);
     as_ring_free(after);
     as_ring_free(before);
 
@@ -182,8 +182,8 @@ static void rules_move(void) {
     after = ring_of(0, 2);
     feed(before, "type=SYSCALL msg=audit(9.000:9): arch=c000003e syscall=1 items=1 pid=4\n");
     const uint32_t both_stay[] = {0, 1};
-    CHECK(as_adopt(after, before, both_stay));
-    CHECK_EQUAL(after->events.slots[after->events.lists[AS_LIST_ALL][AS_OPEN].first].wanted, 2);
+    CHECK(as_migrate(after, before, both_stay));
+    CHECK_EQUAL(after->events.slots[after->events.lists[AS_LIST_ALL][AS_OPEN].first].candidates, 2);
     as_ring_free(after);
     as_ring_free(before);
 
@@ -195,8 +195,8 @@ static void rules_move(void) {
     for (uint32_t i = 1; i < 64; i++) {
         stays[i] = NONE; /* read by none: there is one rule */
     }
-    CHECK(as_adopt(after, before, stays));
-    CHECK_EQUAL(after->events.slots[after->events.lists[AS_LIST_ALL][AS_OPEN].first].wanted & 3, 3);
+    CHECK(as_migrate(after, before, stays));
+    CHECK_EQUAL(after->events.slots[after->events.lists[AS_LIST_ALL][AS_OPEN].first].candidates & 3, 3);
     as_ring_free(after);
     as_ring_free(before);
 
@@ -208,7 +208,7 @@ static void rules_move(void) {
             before->windows.slots[0].keys = 100;
         }
         after = ring_of(0, 1);
-        CHECK(as_adopt(after, before, stays));
+        CHECK(as_migrate(after, before, stays));
         CHECK_EQUAL(after->windows.used, (uint32_t)windows);
         CHECK(windows == 0 || after->windows.slots[0].keys == 100);
         as_ring_free(after);
@@ -219,7 +219,7 @@ static void rules_move(void) {
     before = used_ring();
     after = ring_of(0, 1);
     const uint32_t gone[] = {NONE};
-    CHECK(as_adopt(after, before, gone));
+    CHECK(as_migrate(after, before, gone));
     CHECK_EQUAL(after->windows.used, 0);
     CHECK_EQUAL(after->stats.live_keys, 0);
     CHECK_EQUAL(after->windows.keys, 1234);
@@ -235,7 +235,7 @@ static void held_events(void) {
     open_proc(before, 8, 1);
     as_ring *after = ring_of(0, 2);
     const uint32_t second_is_gone[] = {0, NONE};
-    CHECK(as_adopt(after, before, second_is_gone));
+    CHECK(as_migrate(after, before, second_is_gone));
     as_ring_free(before);
     CHECK_EQUAL(after->order.count, 2);
     CHECK_EQUAL(after->stats.matches, 0);
@@ -264,18 +264,18 @@ static void what_does_not_fit(void) {
     const uint32_t swapped[] = {1, NONE};
     const uint32_t fits[] = {0, 1};
     as_ring *after = ring_of(0, 2);
-    CHECK(!as_adopt(after, before, outside));
-    CHECK(!as_adopt(after, before, swapped));
+    CHECK(!as_migrate(after, before, outside));
+    CHECK(!as_migrate(after, before, swapped));
     after->stats.lines = 1;
-    CHECK(!as_adopt(after, before, fits));
+    CHECK(!as_migrate(after, before, fits));
     after->stats.lines = 0;
     after->stats.datagrams = 1;
-    CHECK(!as_adopt(after, before, fits));
+    CHECK(!as_migrate(after, before, fits));
     after->stats.datagrams = 0;
     after->lines.len = 1;
-    CHECK(!as_adopt(after, before, fits));
+    CHECK(!as_migrate(after, before, fits));
     after->lines.len = 0;
-    CHECK(as_adopt(after, before, fits));
+    CHECK(as_migrate(after, before, fits));
     as_ring_free(after);
     as_ring_free(before);
 
@@ -293,12 +293,12 @@ static void what_does_not_fit(void) {
     for (size_t i = 0; i < 4; i++) {
         rule = others[i];
         after = as_ring_new(&config, &rules);
-        CHECK(!as_adopt(after, before, stays));
+        CHECK(!as_migrate(after, before, stays));
         as_ring_free(after);
     }
     rule = (as_rule){.keys = {AS_FIELD_PID, AS_FIELD_NODE}, .key_count = 2, .count = 3, .span_ms = 10};
     after = as_ring_new(&config, &rules);
-    CHECK(as_adopt(after, before, stays));
+    CHECK(as_migrate(after, before, stays));
     as_ring_free(after);
     as_ring_free(before);
 
@@ -307,7 +307,7 @@ static void what_does_not_fit(void) {
     before = as_ring_new(&config, &rules);
     rule.keys[1] = AS_FIELD_NODE;
     after = as_ring_new(&config, &rules);
-    CHECK(as_adopt(after, before, stays));
+    CHECK(as_migrate(after, before, stays));
     as_ring_free(after);
     as_ring_free(before);
 
@@ -318,8 +318,8 @@ static void what_does_not_fit(void) {
     before = as_ring_new(&config, &table);
     after = as_ring_new(&config, &table);
     const uint32_t behind[] = {1};
-    CHECK(!as_adopt(after, before, behind));
-    CHECK(as_adopt(after, before, stays));
+    CHECK(!as_migrate(after, before, behind));
+    CHECK(as_migrate(after, before, stays));
     as_ring_free(after);
     as_ring_free(before);
 }

@@ -2,8 +2,8 @@
  *
  * The first pass has no memory and only counts (as_ring_bytes), the second hands out addresses; so the
  * size that is printed is the size that is taken, by construction. */
-#ifndef AUDITSENSE_CARVE_H
-#define AUDITSENSE_CARVE_H
+#ifndef AUDITSENSE_ARENA_H
+#define AUDITSENSE_ARENA_H
 
 #include <stdalign.h>
 #include <stdbool.h>
@@ -14,22 +14,22 @@ typedef struct {
     uint8_t *base; /* NULL while counting */
     size_t used;
     bool too_large; /* more was asked for than an object can be large; nothing can be carved then */
-} as_carver;
+} as_arena;
 
 /* Room for n things of this size, aligned for anything; NULL while counting. The bounds of as_config alone do not keep
  * n * size, or the sum, within a size_t of 32 bits, so it is checked here. */
-static inline void *as_carve(as_carver *from, size_t n, size_t size) {
+static inline void *as_arena_alloc(as_arena *arena, size_t n, size_t size) {
     const size_t align = alignof(max_align_t);
     size_t at;
     size_t bytes;
     size_t end;
-    if (__builtin_add_overflow(from->used, align - 1, &at) || __builtin_mul_overflow(n, size, &bytes) ||
+    if (__builtin_add_overflow(arena->used, align - 1, &at) || __builtin_mul_overflow(n, size, &bytes) ||
         __builtin_add_overflow(at / align * align, bytes, &end) || end > PTRDIFF_MAX) {
-        from->too_large = true;
+        arena->too_large = true;
         return NULL;
     }
-    from->used = end;
-    return from->base == NULL ? NULL : (void *)(from->base + at / align * align);
+    arena->used = end;
+    return arena->base == NULL ? NULL : (void *)(arena->base + at / align * align);
 }
 
 /* The smallest power of two that is not below n; n is at most 2^31. */

@@ -1,4 +1,4 @@
-#include "adopt.h"
+#include "migrate.h"
 
 #define NONE UINT32_MAX
 
@@ -27,7 +27,7 @@ static bool fits(const as_ring *ring, const as_ring *from, const uint32_t *rules
 }
 
 /* Bits of the rules that stay, at their new places. */
-static uint64_t moved(uint64_t wanted, const uint32_t *rules) {
+static uint64_t renumber(uint64_t wanted, const uint32_t *rules) {
     uint64_t found = 0;
     for (; wanted != 0; wanted &= wanted - 1) {
         const uint32_t to = rules[__builtin_ctzll(wanted)];
@@ -37,47 +37,47 @@ static uint64_t moved(uint64_t wanted, const uint32_t *rules) {
 }
 
 /* The texts of the events in this state, and the rules that want them. */
-static void adopt_waiting(as_events *events, const as_events *from, as_event_state state, const uint32_t *rules) {
+static void migrate_pending(as_events *events, const as_events *from, as_event_state state, const uint32_t *rules) {
     uint32_t at = events->lists[AS_LIST_ALL][state].first;
     for (; at != NONE; at = events->slots[at].links[AS_LIST_ALL].next) {
         as_event *event = &events->slots[at];
         for (unsigned role = 0; role < AS_ROLES; role++) {
-            if ((event->kept & (1u << role)) != 0) {
-                as_texts_copy(&events->texts, &from->texts, event->texts[role]);
+            if ((event->stored & (1u << role)) != 0) {
+                as_slab_copy(&events->slab, &from->slab, event->texts[role]);
             }
         }
         /* Before its SYSCALL record every rule may want it, the new ones too. */
-        if ((event->kept & (1u << AS_ROLE_SYSCALL)) != 0) {
-            event->wanted = moved(event->wanted, rules);
+        if ((event->stored & (1u << AS_ROLE_SYSCALL)) != 0) {
+            event->candidates = renumber(event->candidates, rules);
         }
     }
 }
 
-static void adopt_events(as_events *events, const as_events *from, const uint32_t *rules) {
+static void migrate_events(as_events *events, const as_events *from, const uint32_t *rules) {
     memcpy(events->slots, from->slots, (size_t)from->slot_count * sizeof *from->slots);
     memcpy(events->buckets, from->buckets, ((size_t)from->bucket_mask + 1) * sizeof *from->buckets);
     memcpy(events->lists, from->lists, sizeof from->lists);
-    memcpy(events->habits, from->habits, sizeof from->habits);
+    memcpy(events->profiles, from->profiles, sizeof from->profiles);
     events->clock_ms = from->clock_ms;
     events->now_ms = from->now_ms;
     events->begun = from->begun;
     events->latest = from->latest;
-    events->ripe = from->ripe;
-    events->lacking = from->lacking;
-    as_events_hold(events, from->held);
-    as_texts_adopt(&events->texts, &from->texts);
-    adopt_waiting(events, from, AS_OPEN, rules);
-    adopt_waiting(events, from, AS_HELD, rules);
+    events->ready = from->ready;
+    events->some_absent = from->some_absent;
+    as_events_reserve(events, from->held);
+    as_slab_migrate(&events->slab, &from->slab);
+    migrate_pending(events, from, AS_OPEN, rules);
+    migrate_pending(events, from, AS_HELD, rules);
 }
 
-static void adopt_serials(as_serials *serials, const as_serials *from) {
+static void migrate_serials(as_serials *serials, const as_serials *from) {
     uint64_t *seen = serials->seen;
     memcpy(seen, from->seen, AS_SERIAL_WINDOW / 8);
     *serials = *from;
     serials->seen = seen;
 }
 
-static void adopt_window(as_windows *windows, const as_windows *from, const as_window *old, uint32_t rule,
+static void migrate_window(as_windows *windows, const as_windows *from, const as_window *old, uint32_t rule,
                          as_stats *stats) {
     as_window *window = as_windows_of(windows, rule, old->key, stats);
     as_entry *entries = &windows->entries[(size_t)(window - windows->slots) * windows->depth];
@@ -89,10 +89,10 @@ static void adopt_window(as_windows *windows, const as_windows *from, const as_w
 }
 
 /* Slot by slot, so that where none is gone each keeps its number; then in the order of their last use. */
-static void adopt_windows(as_windows *windows, const as_windows *from, const uint32_t *rules, as_stats *stats) {
+static void migrate_windows(as_windows *windows, const as_windows *from, const uint32_t *rules, as_stats *stats) {
     for (uint32_t i = 0; i < from->used; i++) {
         if (rules[from->slots[i].rule] != NONE) {
-            adopt_window(windows, from, &from->slots[i], rules[from->slots[i].rule], stats);
+            migrate_window(windows, from, &from->slots[i], rules[from->slots[i].rule], stats);
         }
     }
     for (uint32_t at = from->used == 0 ? NONE : from->oldest; at != NONE; at = from->slots[at].newer) {
@@ -105,30 +105,30 @@ static void adopt_windows(as_windows *windows, const as_windows *from, const uin
     windows->drawn = from->drawn;
 }
 
-bool as_adopt(as_ring *ring, const as_ring *from, const uint32_t *rules) {
+bool as_migrate(as_ring *ring, const as_ring *from, const uint32_t *rules) {
     if (!fits(ring, from, rules)) {
         return false;
     }
     ring->stats = from->stats;
     ring->stats.live_keys = 0;
     ring->stamp = from->stamp;
-    ring->put_off = from->put_off;
+    ring->deferred_errno = from->deferred_errno;
     memcpy(ring->match.unknown, from->match.unknown, sizeof from->match.unknown);
     ring->match.unknown_count = from->match.unknown_count;
     ring->match.unknown_records = from->match.unknown_records;
-    as_datagrams_adopt(&ring->datagrams, &from->datagrams);
+    as_datagrams_migrate(&ring->datagrams, &from->datagrams);
     memcpy(ring->lines.rest, from->lines.rest, from->lines.len);
     ring->lines.len = from->lines.len;
     ring->lines.cut = from->lines.cut;
     ring->lines.sample_len = from->lines.sample_len;
     memcpy(ring->lines.sample, from->lines.sample, from->lines.sample_len);
-    as_hits_keep(&ring->hits, from->hits.fields);
-    as_events_keep(&ring->events, from->hits.fields | as_ring_read_fields(ring));
-    adopt_events(&ring->events, &from->events, rules);
-    as_order_adopt(&ring->order, &from->order);
-    adopt_serials(&ring->serials, &from->serials);
+    as_hits_select_fields(&ring->hits, from->hits.fields);
+    as_events_select_fields(&ring->events, from->hits.fields | as_ring_read_fields(ring));
+    migrate_events(&ring->events, &from->events, rules);
+    as_order_migrate(&ring->order, &from->order);
+    migrate_serials(&ring->serials, &from->serials);
     ring->steps = from->steps;
     memcpy(ring->actors, from->actors, sizeof ring->actors);
-    adopt_windows(&ring->windows, &from->windows, rules, &ring->stats);
+    migrate_windows(&ring->windows, &from->windows, rules, &ring->stats);
     return true;
 }

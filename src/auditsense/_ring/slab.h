@@ -3,11 +3,11 @@
  * Part of stage 3. Most records fit 512 bytes; those that a long path or label makes longer take one of
  * the few large slots. A freed slot is the next one taken, so the bytes in use stay in the cache.
  * Rule: a text is one piece, so that a value in it can be looked at where it lies. */
-#ifndef AUDITSENSE_TEXTS_H
-#define AUDITSENSE_TEXTS_H
+#ifndef AUDITSENSE_SLAB_H
+#define AUDITSENSE_SLAB_H
 
 #include "../_ring.h"
-#include "carve.h"
+#include "arena.h"
 #include "span.h"
 
 enum { AS_SMALL_TEXT = 512 };
@@ -18,28 +18,28 @@ typedef struct {
     uint32_t free_count;
     uint32_t slots;
     uint32_t slot_bytes;
-} as_text_pool;
+} as_slab_pool;
 
 typedef struct {
-    as_text_pool small;
-    as_text_pool large;
-} as_texts;
+    as_slab_pool small;
+    as_slab_pool large;
+} as_slab;
 
 /* A kept text: slot number, and in the top bit the pool it lies in. */
 typedef struct {
     uint32_t slot;
     uint32_t len;
-} as_text;
+} as_slab_ref;
 
-void as_texts_carve(as_texts *texts, const as_config *config, as_carver *from);
+void as_slab_init(as_slab *slab, const as_config *config, as_arena *arena);
 
 /* Copy a text of at most datagram_bytes. False: no slot of its size is free. */
-bool as_texts_keep(as_texts *texts, as_span text, as_text *out);
-as_span as_texts_span(const as_texts *texts, as_text text);
-void as_texts_release(as_texts *texts, as_text text);
+bool as_slab_store(as_slab *slab, as_span text, as_slab_ref *out);
+as_span as_slab_span(const as_slab *slab, as_slab_ref text);
+void as_slab_release(as_slab *slab, as_slab_ref text);
 
-/* Take over from pools of the same size which slots are free, and then, one by one, the texts in the others. */
-void as_texts_adopt(as_texts *texts, const as_texts *from);
-void as_texts_copy(as_texts *texts, const as_texts *from, as_text text);
+/* Take over from pools of the same size which slots are free, and then, one by one, the slab in the others. */
+void as_slab_migrate(as_slab *slab, const as_slab *from);
+void as_slab_copy(as_slab *slab, const as_slab *from, as_slab_ref text);
 
 #endif

@@ -2,8 +2,8 @@
  *
  * Beside the stages, after them: for the door (_ring.c), decisions (decide.c) and what goes from one handle to another
  * (adopt.c). */
-#ifndef AUDITSENSE_HANDLE_H
-#define AUDITSENSE_HANDLE_H
+#ifndef AUDITSENSE_RING_STATE_H
+#define AUDITSENSE_RING_STATE_H
 
 #include <stdatomic.h>
 
@@ -15,7 +15,6 @@
 #include "match.h"
 #include "order.h"
 #include "record.h"
-#include "room.h"
 #include "serial.h"
 #include "steps.h"
 #include "window.h"
@@ -28,7 +27,7 @@ typedef struct {
     as_search search;  /* for the windows that it completes */
     uint32_t actor; /* as of as_window_actor */
     bool actor_known;
-    bool whole; /* values holds every field, not only what the rules need: until then they alone are read */
+    bool all_fields_loaded; /* values holds every field, not only what the rules need: until then they alone are read */
     as_value values[AS_FIELDS];
 } as_decision;
 
@@ -39,7 +38,7 @@ typedef struct {
     uint32_t len; /* 0: none */
     uint32_t actor;
     uint8_t text[AS_ACTOR_TEXT];
-} as_known_actor;
+} as_cached_actor;
 
 struct as_ring {
     atomic_flag busy;
@@ -56,13 +55,13 @@ struct as_ring {
     as_windows windows;
     as_hits hits;
     as_decision decision;
-    as_known_actor actors[AS_ACTORS];
-    int put_off; /* errno of a receive that had taken datagrams before it failed */
+    as_cached_actor actors[AS_ACTORS];
+    int deferred_errno; /* errno of a receive that had taken datagrams before it failed */
 };
 
 /* Bits of the fields that decisions read. */
 static inline uint64_t as_ring_read_fields(const as_ring *ring) {
-    return ring->match.fields | ring->match.more_fields | ring->windows.actor_fields;
+    return ring->match.fields | ring->match.exception_fields | ring->windows.actor_fields;
 }
 
 /* Every public call is one of these pairs: a second thread inside gets an error, never a race. */
