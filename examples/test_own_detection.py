@@ -3,7 +3,6 @@
 from own_detection import SHADOW
 
 from auditsense import Detector, Sensor, Unicast
-from auditsense.kernel.commands import Commands
 from auditsense.testing import FakeClock, FakeKernel, FakeSource, call_event, datagrams
 
 
@@ -64,7 +63,7 @@ def test_the_burst_ends_five_minutes_after_the_last_try() -> None:
 def test_the_host_is_put_back() -> None:
     kernel = FakeKernel()  # commands and records: nothing of the real kernel is opened
     before = kernel.host_state()
-    with Sensor([SHADOW], source=Unicast(commands=Commands(kernel)), clock=FakeClock()) as sensor:
+    with Sensor([SHADOW], source=Unicast(kernel=kernel), clock=FakeClock()) as sensor:
         assert (kernel.enabled, len(kernel.rules)) == (1, 1)
         kernel.send(*refused(1), *refused(2), *refused(3))
         assert len(sensor.poll()) == 1

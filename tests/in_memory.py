@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from auditsense.kernel.commands import Commands
 from auditsense.sources.unicast import Unicast
 from auditsense.testing import FakeKernel
 
@@ -26,6 +25,6 @@ def audit(early: Sequence[bytes] = ()) -> Iterator[tuple[FakeKernel, Callable[[]
         kernel.closed = False  # what the source before has closed was its own way to it
         kernel.log.clear()
         kernel.send(*early)
-        return Unicast(commands=Commands(kernel))
+        return Unicast(kernel=kernel)
 
     yield kernel, source

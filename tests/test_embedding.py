@@ -169,7 +169,7 @@ def test_what_waits_on_the_socket_is_not_taken_by_a_child_that_ends() -> None:
 
 def test_a_listener_that_ends_in_a_child_leaves_the_rule_it_has_added() -> None:
     kernel = FakeKernel(enabled=1, pid=1, alive={1}, rules=[auditctl.parse("-w /etc/x -p wa").to_bytes()])
-    with Sensor(source=Multicast(commands=Commands(kernel))) as sensor:
+    with Sensor(source=Multicast(kernel=kernel)) as sensor:
 
         def child() -> int:
             sensor.close()

@@ -13,7 +13,6 @@ from auditsense import AuditSenseError, Detector, Sensor, View
 from auditsense.detections import define
 from auditsense.detections.fields import FIELDS, NUMBERS, SYSCALL_NAME
 from auditsense.errors import AuditRuleError, DetectionError, SocketTakenError, UsageError
-from auditsense.kernel.commands import Commands
 from auditsense.kernel.rules import auditctl
 from auditsense.sources.multicast import Multicast
 from auditsense.sources.unicast import Unicast
@@ -63,7 +62,7 @@ def written(*lines: str) -> list[str]:
 def test_what_the_test_sends_is_detected_and_the_kernel_is_as_before() -> None:
     kernel = FakeKernel()
     before = kernel.host_state()
-    with Sensor(source=Unicast(commands=Commands(kernel)), clock=FakeClock()) as sensor:
+    with Sensor(source=Unicast(kernel=kernel), clock=FakeClock()) as sensor:
         assert (kernel.enabled, kernel.pid, rules(kernel)) == (1, kernel.caller_pid, written(RULE))
         kernel.send(*burst(12))
         assert select.select([sensor], [], [], 0)[0] == [sensor]
@@ -80,14 +79,14 @@ def test_what_the_test_sends_is_detected_and_the_kernel_is_as_before() -> None:
 def test_what_was_sent_before_is_there_when_somebody_listens() -> None:
     kernel = FakeKernel()
     kernel.send(*burst(10))
-    with Sensor(source=Unicast(commands=Commands(kernel)), clock=FakeClock()) as sensor:
+    with Sensor(source=Unicast(kernel=kernel), clock=FakeClock()) as sensor:
         assert len(sensor.poll()) == 1
 
 
 def test_beside_another_owner_too() -> None:
     kernel = FakeKernel(enabled=1, pid=1, alive={1}, rules=[auditctl.parse(RULE).to_bytes()])
     before = kernel.host_state()
-    with Sensor(source=Multicast(commands=Commands(kernel)), clock=FakeClock()) as sensor:
+    with Sensor(source=Multicast(kernel=kernel), clock=FakeClock()) as sensor:
         kernel.send(*burst(10))
         assert len(sensor.poll()) == 1
     assert kernel.host_state() == before
@@ -95,14 +94,14 @@ def test_beside_another_owner_too() -> None:
 
 def test_a_lean_sensor_is_not_sent_what_it_does_without() -> None:
     kernel = FakeKernel()
-    with Sensor(source=Unicast(commands=Commands(kernel)), lean=True, clock=FakeClock()) as sensor:
+    with Sensor(source=Unicast(kernel=kernel), lean=True, clock=FakeClock()) as sensor:
         kernel.send(*burst(10))
         assert len(sensor.poll()) == 1
         assert sensor.stats().datagrams < 50
 
 
 def test_an_owner_is_not_fought() -> None:
-    source = Unicast(commands=Commands(FakeKernel(pid=1, alive={1})))
+    source = Unicast(kernel=FakeKernel(pid=1, alive={1}))
     with pytest.raises(SocketTakenError), source:
         pass
 
@@ -119,12 +118,10 @@ class Half:
 
 @pytest.mark.parametrize("source", [Unicast, Multicast])
 def test_half_a_kernel_is_refused_before_anything_is_opened(source: type[Unicast | Multicast]) -> None:
-    with pytest.raises(UsageError, match="Half has no records, and the real ones are not used"):
-        source(commands=Commands(Half()))
-    with pytest.raises(UsageError, match="go to two kernels"):
-        source(polls=Commands(FakeKernel()))
-    with pytest.raises(UsageError, match="restores only the real kernel"):
-        source(commands=Commands(FakeKernel()), guarded=True)
+    with pytest.raises(UsageError, match=r"Half object .*supplies no audit records: pass an"):
+        source(kernel=Half())
+    with pytest.raises(UsageError, match="restores only the real kernel: leave out guarded=True"):
+        source(kernel=FakeKernel(), guarded=True)
 
 
 # --- which audit rules ------------------------------------------------------------------------
@@ -132,7 +129,7 @@ def test_half_a_kernel_is_refused_before_anything_is_opened(source: type[Unicast
 
 def with_rules(detections: Sequence[Detection], *given: Sequence[str] | None) -> list[str]:
     kernel = FakeKernel()
-    with Sensor(detections, source=Unicast(*given, commands=Commands(kernel))):
+    with Sensor(detections, source=Unicast(*given, kernel=kernel)):
         return rules(kernel)
 
 

@@ -19,7 +19,6 @@ from auditsense.detections import define
 from auditsense.detections.loader import shipped_detections
 from auditsense.detections.model import Comparison, Condition, DetectionException, Window
 from auditsense.errors import DetectionError, UsageError
-from auditsense.kernel.commands import Commands
 from auditsense.kernel.rules import auditctl
 from auditsense.kernel.rules.rule import AuditRule
 from auditsense.sensor.self_test import ProbedDetector
@@ -333,7 +332,7 @@ def listed(kernel: FakeKernel) -> list[str]:
 @pytest.mark.parametrize("kind", [Unicast, Multicast])
 def test_reload_adds_an_audit_rule_until_the_sensor_is_left(kind: type[Unicast | Multicast]) -> None:
     kernel = FakeKernel() if kind is Unicast else FakeKernel(enabled=1, pid=1, alive={1})
-    with Sensor(source=kind(commands=Commands(kernel))) as sensor:
+    with Sensor(source=kind(kernel=kernel)) as sensor:
         for _ in range(2):
             sensor.reload(needing(ETC))
             assert [len(kernel.rules), listed(kernel)[-1]] == [2, ETC]
@@ -343,7 +342,7 @@ def test_reload_adds_an_audit_rule_until_the_sensor_is_left(kind: type[Unicast |
 
 def test_reload_refuses_an_audit_rule_that_cannot_be_added() -> None:
     kernel = FakeKernel()
-    with Sensor(source=Unicast(commands=Commands(kernel))) as sensor:
+    with Sensor(source=Unicast(kernel=kernel)) as sensor:
         detections, rules = sensor.detector.detections, [*kernel.rules]
         kernel.fail_at(len(kernel.log) + 1, errno.EPERM)  # after the rules are listed
         with pytest.raises(UsageError, match="-w /etc -p w -k etc"):
@@ -356,7 +355,7 @@ def test_reload_refuses_an_audit_rule_that_cannot_be_added() -> None:
 
 def test_reload_that_fails_takes_the_audit_rule_back() -> None:
     kernel = FakeKernel()
-    with Sensor(source=Unicast(commands=Commands(kernel))) as sensor:
+    with Sensor(source=Unicast(kernel=kernel)) as sensor:
         rules, twice = [*kernel.rules], needing(ETC)
         with pytest.raises(DetectionError):
             sensor.reload([twice[0], replace(twice[1], window=Window(("process.pid",), 65, 1000))])

@@ -7,7 +7,6 @@ import os
 import pytest
 
 from auditsense.errors import KernelCommandError, LockedError, NoKernelAuditError, SocketTakenError
-from auditsense.kernel.commands import Commands
 from auditsense.kernel.rules import auditctl
 from auditsense.sources.factory import choose
 from auditsense.sources.multicast import Multicast
@@ -27,7 +26,7 @@ def owned(**settings: int) -> FakeKernel:
 def test_it_adds_the_missing_rule_changes_no_setting_and_deletes_it_again() -> None:
     kernel = owned()
     before = kernel.host_state()
-    with Multicast(commands=Commands(kernel)) as source:
+    with Multicast(kernel=kernel) as source:
         assert source.fileno() >= 0
         assert len(kernel.rules) == 2
         assert kernel.host_state()[:-1] == before[:-1]
@@ -39,7 +38,7 @@ def test_it_adds_the_missing_rule_changes_no_setting_and_deletes_it_again() -> N
 def test_a_rule_that_is_there_is_left_there() -> None:
     kernel = owned()
     before = kernel.host_state()
-    with Multicast([OTHERS], commands=Commands(kernel)):
+    with Multicast([OTHERS], kernel=kernel):
         assert kernel.host_state() == before
     assert kernel.host_state() == before
     assert "add" not in kernel.log
@@ -50,7 +49,7 @@ def test_a_rule_that_somebody_adds_in_between_is_theirs() -> None:
     theirs = auditctl.parse(RULE)
     position = len(["get", "get", "list"])
     kernel.before[position] = lambda: kernel.rules.append(theirs.to_bytes()) if not kernel.rules[1:] else None
-    with Multicast(commands=Commands(kernel)):
+    with Multicast(kernel=kernel):
         pass
     assert "delete" not in kernel.log or len(kernel.rules) == 2
 
@@ -60,7 +59,7 @@ def test_an_answer_that_gets_lost_leaves_nothing_behind(*, acted: bool) -> None:
     kernel = owned()
     before = kernel.host_state()
     kernel.stay_silent_at(len(["get", "get", "list"]), acted=acted)
-    with pytest.raises(KernelCommandError, match="did not answer"), Multicast(commands=Commands(kernel)):
+    with pytest.raises(KernelCommandError, match="did not answer"), Multicast(kernel=kernel):
         pass
     assert kernel.host_state() == before
 
@@ -79,7 +78,7 @@ def test_where_it_must_not_be_it_refuses_and_changes_nothing(
     kernel: FakeKernel, error: type[Exception], sentence: str
 ) -> None:
     before = kernel.host_state()
-    with pytest.raises(error, match=sentence), Multicast(commands=Commands(kernel)):
+    with pytest.raises(error, match=sentence), Multicast(kernel=kernel):
         pass
     assert kernel.host_state() == before
 
@@ -88,7 +87,7 @@ def test_where_it_must_not_be_it_refuses_and_changes_nothing(
 def test_where_nothing_may_be_changed_it_listens_when_the_rule_is_there(settings: dict[str, int]) -> None:
     kernel = owned(**settings)
     before = kernel.host_state()
-    with Multicast([OTHERS], commands=Commands(kernel)) as source:
+    with Multicast([OTHERS], kernel=kernel) as source:
         assert source.check() == []
     assert kernel.host_state() == before
 
@@ -98,13 +97,13 @@ def test_without_leave_to_add_rules_their_absence_is_an_error() -> None:
         pytest.raises(
             NoKernelAuditError, match="not allowed to change the audit rules; needed to listen: add"
         ),
-        Multicast(add_rules=False, commands=Commands(owned())),
+        Multicast(add_rules=False, kernel=owned()),
     ):
         pass
 
 
 def test_it_says_when_audit_is_off_and_an_owner_could_turn_it_on() -> None:
-    with Multicast(commands=Commands(owned(enabled=0))) as source:
+    with Multicast(kernel=owned(enabled=0)) as source:
         assert source.off
         assert source.check() == []
 
@@ -112,7 +111,7 @@ def test_it_says_when_audit_is_off_and_an_owner_could_turn_it_on() -> None:
 def test_a_counter_that_somebody_sets_back_to_zero_is_no_loss_of_four_billion() -> None:
     kernel = owned()
     kernel.lost = 1000
-    with Multicast(commands=Commands(kernel)) as source:
+    with Multicast(kernel=kernel) as source:
         kernel.lost = 1010
         assert source.kernel_lost() == 10
         kernel.lost = 3  # reset, and three since
@@ -124,7 +123,7 @@ def test_a_counter_that_somebody_sets_back_to_zero_is_no_loss_of_four_billion() 
 def test_the_kernels_counter_may_wrap() -> None:
     kernel = owned()
     kernel.lost = 2**32 - 1
-    with Multicast(commands=Commands(kernel)) as source:
+    with Multicast(kernel=kernel) as source:
         kernel.lost = 4
         assert source.kernel_lost() == 5
 
@@ -133,7 +132,7 @@ def test_the_kernels_counter_may_wrap() -> None:
 
 
 def test_a_socket_that_is_free_is_owned() -> None:
-    source, why = choose([RULE], Commands(FakeKernel()))
+    source, why = choose([RULE], kernel=FakeKernel())
     assert (type(source), why) == (Unicast, "")
 
 
@@ -146,21 +145,21 @@ def test_a_socket_that_is_free_is_owned() -> None:
     ],
 )
 def test_a_socket_that_is_not_is_left_alone_and_why_is_said(settings: dict[str, int], why: str) -> None:
-    source, said = choose([RULE], Commands(owned(**settings)))
+    source, said = choose([RULE], kernel=owned(**settings))
     assert type(source) is Multicast
     assert said.startswith(why)
 
 
 def test_a_dead_owner_is_none() -> None:
-    source, _ = choose([RULE], Commands(FakeKernel(pid=4_194_305)))
+    source, _ = choose([RULE], kernel=FakeKernel(pid=4_194_305))
     assert type(source) is Unicast
 
 
 def test_where_there_is_nothing_to_hear_nothing_is_chosen() -> None:
     with pytest.raises(SocketTakenError, match=r"process 1 \(.* hears nothing until audit is on"):
-        choose([RULE], Commands(owned(enabled=0)))
+        choose([RULE], kernel=owned(enabled=0))
     with pytest.raises(LockedError, match="would panic"):
-        choose([RULE], Commands(owned(enabled=0, failure=2)))
+        choose([RULE], kernel=owned(enabled=0, failure=2))
 
 
 # --- owning the socket, and losing it ----------------------------------------------------
@@ -168,7 +167,7 @@ def test_where_there_is_nothing_to_hear_nothing_is_chosen() -> None:
 
 def test_an_owner_that_lost_the_socket_goes_on_by_multicast() -> None:
     kernel = FakeKernel(alive={OWNER})
-    with Unicast(commands=Commands(kernel), repair=True) as source:
+    with Unicast(kernel=kernel, repair=True) as source:
         assert source.check() == []
         assert not source.audited
         kernel.pid = OWNER

@@ -13,7 +13,7 @@ from auditsense.kernel.audit_status import Enabled, Failure
 from auditsense.kernel.commands import Commands
 from auditsense.kernel.plan import refuse
 from auditsense.kernel.rules import auditctl
-from auditsense.sources.kernel_source import POLL_TIMEOUT_S, KernelSource
+from auditsense.sources.kernel_source import KernelSource
 from auditsense.sources.multicast import Multicast
 from auditsense.sources.text_source import TextSource
 from auditsense.sources.unicast import Unicast
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from auditsense.detections.model import Detection
     from auditsense.kernel.audit_status import AuditStatus
+    from auditsense.kernel.transport import Transport
     from auditsense.sources.base import Source
 
 
@@ -53,7 +54,7 @@ def text_source(name: str) -> TextSource:
 def kernel_source(
     name: str,
     audit_rules: Sequence[str],
-    **more: Any,  # noqa: ANN401 - see KernelSource
+    **more: Any,  # noqa: ANN401 - see Unicast
 ) -> tuple[KernelSource, str]:
     """Return the source "netlink", "multicast" or "auto", and for "auto" why it is not the usual one."""
     if name == "auto":
@@ -74,8 +75,9 @@ def why_multicast(status: AuditStatus) -> str:
 
 def choose(
     audit_rules: Sequence[str],
-    commands: Commands | None = None,
-    **more: Any,  # noqa: ANN401 - see KernelSource
+    *,
+    kernel: Transport | None = None,
+    **more: Any,  # noqa: ANN401 - see Unicast
 ) -> tuple[Unicast | Multicast, str]:
     """Return the source for this host, not entered, and why it is not the usual one; "": it is.
 
@@ -84,8 +86,8 @@ def choose(
 
     Args:
         audit_rules: see `Unicast`.
-        commands: asked here, and passed to the source; the real kernel's unless given.
-        more: see `KernelSource`.
+        kernel: see `Unicast`.
+        more: see `Unicast`.
 
     Raises:
         AuditRuleError: an invalid audit rule.
@@ -95,17 +97,16 @@ def choose(
     """
     for line in audit_rules:
         auditctl.parse(line)  # report a wrong one before asking the kernel
-    if commands is None:
-        commands, more["polls"] = Commands(), Commands(timeout_s=POLL_TIMEOUT_S)
+    commands = Commands(kernel)
     try:
         status = commands.status()
-        why = why_multicast(status)
-        _refuse_silence(status, why)
-        source = Multicast if why else Unicast
-        return source(audit_rules, commands=commands, **more), why
-    except BaseException:
-        commands.close()
-        raise
+    finally:
+        if kernel is None:
+            commands.close()
+    why = why_multicast(status)
+    _refuse_silence(status, why)
+    source = Multicast if why else Unicast
+    return source(audit_rules, kernel=kernel, **more), why
 
 
 def _refuse_silence(status: AuditStatus, why: str) -> None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from auditsense.kernel.guardian import Guardian
     from auditsense.kernel.journal import Journal
     from auditsense.kernel.rules.rule import AuditRule
+    from auditsense.kernel.transport import Transport
     from auditsense.kernel.watch import Noticed
     from auditsense.sources.base import Cleanup
     from auditsense.sources.netlink import NetlinkApi
@@ -57,45 +58,29 @@ class RuleChanger(NamedTuple):
 class KernelSource:
     """A socket of the kernel's audit. Abstract: the subclass makes the kernel send records to it.
 
-    Args:
-        audit_rules: lines in auditctl syntax. None: those that the sensor's detections need; without a
-            sensor, that of the shipped detection.
-        receive_buffer_bytes: of the data socket; allocated as needed.
-        commands: the real kernel's unless given. With `Commands(FakeKernel())` of `auditsense.testing` the
-            records come from there too, and nothing of the real kernel is opened.
-        polls: commands with a short deadline, for polling; *commands* if given.
-        guarded: fork a guardian that restores the host when this process dies, and keep a journal
-            below *run_folder* in case both die. Entering first restores what such a death left.
-        run_folder: for those journals; /run/auditsense unless given.
-        repair: revert changes by other processes, where `kernel.watch` allows it.
-        cleanup: called while a guarded source is left.
-
-    Raises:
-        AuditRuleError: an invalid audit rule.
-        UsageError: commands of another kernel that has no records, or that no guardian can restore.
+    `Unicast` and `Multicast` document the arguments.
     """
 
     name = ""
     audited = False
 
-    def __init__(  # noqa: PLR0913 - each has a default that most keep
+    def __init__(  # noqa: PLR0913 - the subclasses have defaults
         self,
         audit_rules: Sequence[str] | None,
         *,
-        receive_buffer_bytes: int = netlink.DEFAULT_RECEIVE_BUFFER_BYTES,
-        commands: Commands | None = None,
-        polls: Commands | None = None,
-        guarded: bool = False,
-        run_folder: Path | None = None,
-        repair: bool = False,
-        cleanup: Cleanup | None = None,
+        receive_buffer_bytes: int,
+        guarded: bool,
+        run_folder: Path | None,
+        repair: bool,
+        cleanup: Cleanup | None,
+        kernel: Transport | None,
     ) -> None:
         self._rules_given = audit_rules is not None
         self._rules = _parsed((DEFAULT_AUDIT_RULE,) if audit_rules is None else audit_rules)
         self._receive_buffer_bytes = receive_buffer_bytes
-        self._polls = polls or commands or Commands(timeout_s=POLL_TIMEOUT_S)
-        self._commands = commands if commands is not None else Commands()
-        self._netlink = _netlink_of(self._commands, self._polls, guarded=guarded)
+        self._commands = Commands(kernel)
+        self._polls = Commands(timeout_s=POLL_TIMEOUT_S) if kernel is None else self._commands
+        self._netlink = _netlink_of(kernel, guarded=guarded)
         self._guard = HostGuard(self._commands, run_folder, cleanup) if guarded else None
         self._watch = Watch(self._commands, Expected(), repair=repair)
         self.kernel_status: AuditStatus | None = None
@@ -338,27 +323,23 @@ class _LossCounters:
         self.drops_seen = drops
 
 
-def _netlink_of(commands: Commands, polls: Commands, *, guarded: bool) -> NetlinkApi:
-    """Return the record sockets of the kernel that these commands go to.
+def _netlink_of(kernel: Transport | None, *, guarded: bool) -> NetlinkApi:
+    """Return the record sockets of a kernel; None is the real one.
 
-    Commands and records belong to one kernel: a test whose commands go to a kernel in memory never gets the
-    real audit socket.
+    Commands and records belong to one kernel: a test with a kernel in memory never opens the real audit
+    socket.
 
     Raises:
-        UsageError: one would be the real kernel's, and another not.
+        UsageError: the kernel has no records, or a guardian cannot restore it.
     """
-    other = commands.other
-    if (other is None) != (polls.other is None):
-        raise UsageError("commands and polls go to two kernels; give both, or commands alone")
-    if other is None:
+    if kernel is None:
         return netlink
     if guarded:
-        raise UsageError("a guardian restores only the real kernel; leave guarded out here")
-    records: NetlinkApi | None = getattr(other, "records", None)
+        raise UsageError("a guardian restores only the real kernel: leave out guarded=True with kernel=")
+    records: NetlinkApi | None = getattr(kernel, "records", None)
     if records is None:
         raise UsageError(
-            f"these commands do not go to the real kernel, but {type(other).__name__} has no records, "
-            "and the real ones are not used instead; auditsense.testing.FakeKernel has both"
+            f"kernel={kernel!r:.60} supplies no audit records: pass an auditsense.testing.FakeKernel()"
         )
     return records
 

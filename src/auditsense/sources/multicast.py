@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import errno
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from auditsense.errors import (
     AuditSenseError,
@@ -27,42 +27,71 @@ from auditsense.kernel.plan import AddRule, missing, refuse_to_add
 from auditsense.kernel.undo import undo_all
 from auditsense.kernel.watch import Expected
 from auditsense.sources.kernel_source import KernelSource, RuleChanger
+from auditsense.sources.netlink import DEFAULT_RECEIVE_BUFFER_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from contextlib import ExitStack
+    from pathlib import Path
 
     from auditsense.kernel.audit_status import AuditStatus
     from auditsense.kernel.journal import Journal
     from auditsense.kernel.plan import Step
     from auditsense.kernel.rules.rule import AuditRule
+    from auditsense.kernel.transport import Transport
+    from auditsense.sources.base import Cleanup
 
 
 class Multicast(KernelSource):
-    """A member of the kernel's group of audit readers: a `Source`. A context manager.
+    """Listen to the kernel's audit next to its owner, such as auditd. A `Source` and a context manager.
 
     Args:
-        audit_rules: lines in auditctl syntax that must be active; see `KernelSource`.
+        audit_rules: lines in auditctl syntax that must be active. By default those that the sensor's
+            detections need; without a sensor that of the shipped detection.
         add_rules: add missing ones, and delete them when leaving. False: a missing rule is an error.
-        more: see `KernelSource`.
+        receive_buffer_bytes: size of the data socket's buffer; memory is allocated as needed.
+        guarded: fork a guardian that restores the host when this process dies, and keep a journal in
+            *run_folder* in case both die. Entering first restores what such a death left.
+        run_folder: folder of the journals, /run/auditsense by default.
+        repair: revert changes of audit settings by other processes where that is safe (docs/alerts.md).
+        cleanup: called while a guarded source is left.
+        kernel: an `auditsense.testing.FakeKernel` for tests, which then supplies records too; by default the
+            real kernel.
 
-    Raises (on entering):
-        NoKernelAuditError: no audit for this process, audit is off or has no owner, or not the host's /proc.
-        LockedError: a rule is missing and must not be added.
-        AuditRuleError, KernelCommandError: the host is as it was.
+    Raises:
+        AuditRuleError: an invalid audit rule.
+        UsageError: *audit_rules* is not a list, or *kernel* has no records or is combined with *guarded*: a
+            guardian can restore only the real kernel.
+
+    Entering raises NoKernelAuditError (no audit for this process, audit is off or has no owner, or not the
+    host's /proc), LockedError (a rule is missing and must not be added) or KernelCommandError. The host is
+    as it was then.
     """
 
     name = "multicast"
     audited = True
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each has a default that most keep
         self,
         audit_rules: Sequence[str] | None = None,
         *,
         add_rules: bool = True,
-        **more: Any,  # noqa: ANN401 - see KernelSource
+        receive_buffer_bytes: int = DEFAULT_RECEIVE_BUFFER_BYTES,
+        guarded: bool = False,
+        run_folder: Path | None = None,
+        repair: bool = False,
+        cleanup: Cleanup | None = None,
+        kernel: Transport | None = None,
     ) -> None:
-        super().__init__(audit_rules, **more)
+        super().__init__(
+            audit_rules,
+            receive_buffer_bytes=receive_buffer_bytes,
+            guarded=guarded,
+            run_folder=run_folder,
+            repair=repair,
+            cleanup=cleanup,
+            kernel=kernel,
+        )
         self._add_rules = add_rules
         self._steps: list[Step] = []
         self.off = False

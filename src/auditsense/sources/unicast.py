@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from auditsense.errors import KernelCommandError
 from auditsense.kernel.audit_status import StatusField
@@ -17,48 +17,77 @@ from auditsense.kernel.plan import DEFAULT_BACKLOG_LIMIT, plan
 from auditsense.kernel.takeover import Takeover, refuse_owner
 from auditsense.kernel.watch import Expected
 from auditsense.sources.kernel_source import DEFAULT_AUDIT_RULE, SETTLE_S, KernelSource, RuleChanger
+from auditsense.sources.netlink import DEFAULT_RECEIVE_BUFFER_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from contextlib import ExitStack
+    from pathlib import Path
 
     from auditsense.kernel.commands import Commands
     from auditsense.kernel.journal import Journal
+    from auditsense.kernel.transport import Transport
     from auditsense.kernel.watch import Noticed
+    from auditsense.sources.base import Cleanup
 
 __all__ = ["DEFAULT_AUDIT_RULE", "Unicast"]
 
 
 class Unicast(KernelSource):
-    """A takeover with the socket its records arrive on: a `Source`. A context manager.
+    """Own the kernel's audit socket while entered. A `Source` and a context manager.
 
-    When it loses the ownership, it continues on the same socket as a multicast listener. It does not fight
-    for the ownership: a sensor that ended there would be blind exactly where an intruder wants it to be.
+    When another process becomes the owner, it continues on the same socket as a multicast listener. It does
+    not fight for the ownership, and does not end: an intruder could blind it that way.
 
     When the socket was full, the kernel keeps records in a queue that cannot be inspected, and retries them
     with its next record. On a quiet host that can be never. So once the socket has space, this source
     triggers a record: it sets `backlog_limit` to its current value.
 
     Args:
-        audit_rules: lines in auditctl syntax that must be active; see `KernelSource`.
+        audit_rules: lines in auditctl syntax that must be active. By default those that the sensor's
+            detections need; without a sensor that of the shipped detection.
         backlog_limit: records that the kernel may queue before it loses them.
-        more: see `KernelSource`.
+        receive_buffer_bytes: size of the data socket's buffer; memory is allocated as needed.
+        guarded: fork a guardian that restores the host when this process dies, and keep a journal in
+            *run_folder* in case both die. Entering first restores what such a death left.
+        run_folder: folder of the journals, /run/auditsense by default.
+        repair: revert changes of audit settings by other processes where that is safe (docs/alerts.md).
+        cleanup: called while a guarded source is left.
+        kernel: an `auditsense.testing.FakeKernel` for tests, which then supplies records too; by default the
+            real kernel.
 
-    Raises (on entering):
-        NoKernelAuditError, LockedError, SocketTakenError, AuditRuleError, KernelCommandError: the
-            host is as it was. NoKernelAuditError also where a rule would watch another /proc.
+    Raises:
+        AuditRuleError: an invalid audit rule.
+        UsageError: *audit_rules* is not a list, or *kernel* has no records or is combined with *guarded*: a
+            guardian can restore only the real kernel.
+
+    Entering raises NoKernelAuditError (also where a rule would watch another /proc), LockedError,
+    SocketTakenError or KernelCommandError, and the host is as it was.
     """
 
     name = "netlink"
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each has a default that most keep
         self,
         audit_rules: Sequence[str] | None = None,
         *,
         backlog_limit: int = DEFAULT_BACKLOG_LIMIT,
-        **more: Any,  # noqa: ANN401 - see KernelSource
+        receive_buffer_bytes: int = DEFAULT_RECEIVE_BUFFER_BYTES,
+        guarded: bool = False,
+        run_folder: Path | None = None,
+        repair: bool = False,
+        cleanup: Cleanup | None = None,
+        kernel: Transport | None = None,
     ) -> None:
-        super().__init__(audit_rules, **more)
+        super().__init__(
+            audit_rules,
+            receive_buffer_bytes=receive_buffer_bytes,
+            guarded=guarded,
+            run_folder=run_folder,
+            repair=repair,
+            cleanup=cleanup,
+            kernel=kernel,
+        )
         self._backlog_limit = backlog_limit
         self._refused_seen = 0
 

@@ -1,16 +1,10 @@
 """A kernel audit subsystem in memory, for tests that must not touch the real one.
 
-`FakeKernel` replaces the netlink socket::
-
-    kernel = FakeKernel(enabled=1)
-    with Commands(kernel) as commands:
-        commands.set(StatusField.BACKLOG_WAIT_TIME, 0)
-    assert kernel.backlog_wait_time == 0
-
 It answers this package's commands as a 6.18 kernel does, errno for errno. It creates no records; a test
 sends them to the source that listens::
 
-    with Sensor(source=Unicast(commands=Commands(kernel))) as sensor:
+    kernel = FakeKernel()
+    with Sensor(source=Unicast(kernel=kernel)) as sensor:
         kernel.send(*burst(10))
         (alert,) = sensor.poll()
 """
