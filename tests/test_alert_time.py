@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from auditsense import Document
-    from auditsense.kernel.watch import Noticed
+    from auditsense.kernel.watch import Change
     from auditsense.testing import EventRecords
     from tests.faults import NO_HOST, NOTHING, Recorder
 else:  # beside this file, whatever pytest's import mode
@@ -311,7 +311,7 @@ class SlowSource(FakeSource):
         super().__init__()
         self._clock, self._took_s = clock, took_s
 
-    def check(self) -> list[Noticed]:
+    def check(self) -> list[Change]:
         self._clock.advance(self._took_s)
         return super().check()
 

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auditsense._file_trust import MOST_BYTES
+from auditsense._file_trust import MAX_BYTES
 from auditsense._toml import Places
 from auditsense.cli import main
 from auditsense.cli.parser import build_parser
@@ -217,7 +217,7 @@ def test_nothing_wrong_is_said_too(tmp_path: Path, capsys: pytest.CaptureFixture
             lambda path: path.write_bytes(b"\x7fELF\x02\x01\x00"),
             "illegal character|invalid|Invalid|statement",
         ),
-        (lambda path: path.write_bytes(b"#" * (MOST_BYTES + 1)), "larger than 1 MiB"),
+        (lambda path: path.write_bytes(b"#" * (MAX_BYTES + 1)), "larger than 1 MiB"),
         (lambda path: path.symlink_to(path), "Too many levels of symbolic links|Symlink loop"),
         (lambda path: path.write_text("x = " + "[" * 5000), "nested too deeply|line 1"),
     ],

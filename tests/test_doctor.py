@@ -25,13 +25,12 @@ from auditsense import syscalls
 from auditsense.cli import doctor as command
 from auditsense.cli import main
 from auditsense.detections.loader import shipped_detections
-from auditsense.doctor import active_probe as trial
+from auditsense.doctor import active_probe, proc
 from auditsense.doctor import collect as looking
-from auditsense.doctor import proc
-from auditsense.doctor.collect import Host, look
-from auditsense.doctor.facts import Alive
-from auditsense.doctor.finding import Finding, Level, Report
-from auditsense.doctor.run import CHECKS, examine, id_of
+from auditsense.doctor.collect import HostAccess, collect
+from auditsense.doctor.facts import ProbeResult
+from auditsense.doctor.finding import Diagnosis, Finding, Level
+from auditsense.doctor.run import CHECKS, diagnose, id_of
 from auditsense.kernel.audit_status import StatusField
 from auditsense.kernel.commands import Commands
 from auditsense.kernel.journal import Entry, encode
@@ -154,12 +153,14 @@ class Prepared:
         with ExitStack() as stack:
             if self.sensor is not None:
                 stack.enter_context(answering(socket_path, json.dumps(self.sensor).encode()))
-            return look(
-                Host(self.root, lambda: Commands(self.kernel), socket_path, lambda: self.clock, self.config)
+            return collect(
+                HostAccess(
+                    self.root, lambda: Commands(self.kernel), socket_path, lambda: self.clock, self.config
+                )
             )
 
-    def report(self) -> Report:
-        return examine(self.facts())
+    def report(self) -> Diagnosis:
+        return diagnose(self.facts())
 
 
 class answering:  # noqa: N801 - reads as a verb
@@ -193,7 +194,7 @@ def host(tmp_path: Path) -> Prepared:
     return Prepared(tmp_path)
 
 
-def other_than_ok(report: Report) -> dict[str, Level]:
+def other_than_ok(report: Diagnosis) -> dict[str, Level]:
     return {one.id: one.level for one in report.findings if one.level is not OK}
 
 
@@ -455,7 +456,7 @@ def test_what_is_wrong_is_found_and_nothing_else(
 
 
 def configuration(facts: Facts) -> Finding:
-    return next(one for one in examine(facts).findings if one.id == "configuration")
+    return next(one for one in diagnose(facts).findings if one.id == "configuration")
 
 
 def test_a_wrong_configuration_is_said_with_its_line(host: Prepared) -> None:
@@ -510,7 +511,7 @@ def test_every_check_is_worth_more_than_ok_in_some_situation() -> None:
     ],
 )
 def test_a_build_that_does_not_fit(host: Prepared, versions: dict[str, Any], level: Level) -> None:
-    report = examine(replace(host.facts(), **versions))
+    report = diagnose(replace(host.facts(), **versions))
     assert next(one for one in report.findings if one.id == "build").level is level
 
 
@@ -524,7 +525,7 @@ def test_what_could_not_be_seen_is_named_and_not_judged(host: Prepared) -> None:
 def test_a_host_of_which_nothing_can_be_read(tmp_path: Path) -> None:
     kernel = FakeKernel()
     kernel.fail_at(0, errno.EPERM)
-    report = examine(look(Host(tmp_path / "missing", lambda: Commands(kernel), None, lambda: None)))
+    report = diagnose(collect(HostAccess(tmp_path / "missing", lambda: Commands(kernel), None, lambda: None)))
     assert other_than_ok(report) == {"kernel-audit": ERROR}
     assert {"boot-parameter", "capabilities", "proc-mount", "other-procfs", "clock"} <= {*report.unseen}
 
@@ -605,22 +606,24 @@ def test_nothing_is_changed_for_a_self_test(
     change(host)
     facts = host.facts()
     log = [*host.kernel.log]
-    alive = trial.attempt(facts)
-    assert problem in alive.problem
+    probe = active_probe.run_probe(facts)
+    assert problem in probe.problem
     assert host.kernel.log == log
-    assert "self-test" in examine(replace(facts, alive=alive)).unseen
+    assert "self-test" in diagnose(replace(facts, probe=probe)).unseen
 
 
 @pytest.mark.parametrize(
-    ("alive", "level", "found"),
+    ("probe", "level", "found"),
     [
-        (Alive(seen=True, key="audit_proc"), OK, "was reported with the key audit_proc"),
-        (Alive(seen=True), OK, "was reported without a key"),
-        (Alive(), ERROR, "was not reported"),
+        (ProbeResult(seen=True, key="audit_proc"), OK, "was reported with the key audit_proc"),
+        (ProbeResult(seen=True), OK, "was reported without a key"),
+        (ProbeResult(), ERROR, "was not reported"),
     ],
 )
-def test_a_self_test_says_what_became_of_it(host: Prepared, alive: Alive, level: Level, found: str) -> None:
-    report = examine(replace(host.facts(), alive=alive))
+def test_a_self_test_says_what_became_of_it(
+    host: Prepared, probe: ProbeResult, level: Level, found: str
+) -> None:
+    report = diagnose(replace(host.facts(), probe=probe))
     (one,) = (one for one in report.findings if one.id == "self-test")
     assert one.level is level
     assert found in one.found
@@ -632,7 +635,7 @@ def test_a_self_test_says_what_became_of_it(host: Prepared, alive: Alive, level:
 @pytest.fixture
 def here(host: Prepared, monkeypatch: pytest.MonkeyPatch) -> Prepared:
     """Let the command look at the prepared host."""
-    monkeypatch.setattr(command, "look", lambda _: host.facts())
+    monkeypatch.setattr(command, "collect", lambda _: host.facts())
     return host
 
 
@@ -763,8 +766,8 @@ def test_the_clock_of_this_host_is_asked_without_harm() -> None:
 
 
 def test_a_report_of_nothing_is_well() -> None:
-    assert Report((), ()).exit_code == 0
-    assert command.lines(Report((Finding("a", OK, "b"),), ()))[0] == "ok       a  b"
+    assert Diagnosis((), ()).exit_code == 0
+    assert command.lines(Diagnosis((Finding("a", OK, "b"),), ()))[0] == "ok       a  b"
 
 
 def test_an_empty_proc_is_no_procfs(tmp_path: Path) -> None:

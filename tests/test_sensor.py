@@ -13,7 +13,7 @@ import pytest
 from auditsense import AlertPolicy, ClosedError, Sensor, View
 from auditsense.errors import KernelCommandError
 from auditsense.kernel.self_test import SelfTest
-from auditsense.kernel.watch import Finding, Noticed
+from auditsense.kernel.watch import Change, Deviation
 from auditsense.testing.records import burst, datagram, open_event
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class FakeSource:
     lost: int = 0
     dropped: int = 0
     silent: bool = False
-    noticed: list[Noticed] = field(default_factory=list)
+    noticed: list[Change] = field(default_factory=list)
     last: list[bytes] = field(default_factory=list)
     """Datagrams that come while leaving."""
     left: int = 0
@@ -79,7 +79,7 @@ class FakeSource:
     def drops(self) -> int:
         return self.dropped
 
-    def check(self) -> list[Noticed]:
+    def check(self) -> list[Change]:
         noticed, self.noticed = self.noticed, []
         if self.silent:
             raise KernelCommandError("the kernel's audit did not answer within 0.25 s")
@@ -184,8 +184,8 @@ def test_a_kernel_that_does_not_answer_ends_nothing() -> None:
 
 
 def test_tampering_is_a_document() -> None:
-    finding = Finding("auditsense.tamper.disabled", "Audit Was Switched Off", "critical", "audit is off")
-    source = FakeSource(noticed=[Noticed(finding), Noticed(finding, "repaired: set enabled: 0 -> 1")])
+    deviation = Deviation("auditsense.tamper.disabled", "Audit Was Switched Off", "critical", "audit is off")
+    source = FakeSource(noticed=[Change(deviation), Change(deviation, "repaired: set enabled: 0 -> 1")])
     with Sensor(source=source) as sensor:
         plain, repaired = of_dataset(sensor.poll(), "tamper")
     assert plain["event"]["kind"] == "alert"

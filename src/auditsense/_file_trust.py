@@ -22,7 +22,7 @@ from auditsense.errors import UsageError
 if TYPE_CHECKING:
     from pathlib import Path
 
-MOST_BYTES = 1 << 20
+MAX_BYTES = 1 << 20
 """Of a file of settings or detections."""
 
 _OTHERS = stat.S_IWGRP | stat.S_IWOTH
@@ -31,12 +31,12 @@ _FILE = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 _MOST_LINKS = 40  # as the kernel
 
 
-def open_folder(path: str, *, alone: bool) -> int:
+def open_directory(path: str, *, trusted: bool) -> int:
     """Return a descriptor for use as `dir_fd`.
 
     Args:
         path: of the folder.
-        alone: whether all folders above it must be such that nobody else could replace what lies in them.
+        trusted: whether all folders above it must be such that nobody else could replace what lies in them.
 
     Raises:
         UsageError: somebody else could make the path lead elsewhere.
@@ -50,8 +50,8 @@ def open_folder(path: str, *, alone: bool) -> int:
             name = left.pop()
             if name in {"", "."}:
                 continue
-            if alone:
-                refuse_replaceable(place, os.fstat(at))
+            if trusted:
+                require_not_replaceable(place, os.fstat(at))
             found = os.stat(name, dir_fd=at, follow_symlinks=False)
             if stat.S_ISLNK(found.st_mode):
                 _refuse_link(place, os.fstat(at), name, found)
@@ -70,7 +70,7 @@ def open_folder(path: str, *, alone: bool) -> int:
     return at
 
 
-def refuse_folders(path: Path) -> None:
+def require_trusted_path(path: Path) -> None:
     """Raise when somebody but root could put another file at *path*, or another folder above it.
 
     In a folder above, as /tmp, the sticky bit is enough: what lies there stays its owner's.
@@ -82,16 +82,16 @@ def refuse_folders(path: Path) -> None:
     try:
         for _ in range(_MOST_LINKS):
             above, _, name = _absolute(here).rstrip("/").rpartition("/")
-            at = open_folder(above or "/", alone=True)
+            at = open_directory(above or "/", trusted=True)
             try:
                 status = os.fstat(at)
-                refuse_others(above or "/", status)
+                require_owned(above or "/", status)
                 if not name:
                     return
                 found = os.stat(name, dir_fd=at, follow_symlinks=False)
                 if not stat.S_ISLNK(found.st_mode):
                     if stat.S_ISDIR(found.st_mode):
-                        refuse_others(here, found)
+                        require_owned(here, found)
                     return
                 _refuse_link(above, status, name, found)
                 here = os.path.join(above, os.readlink(name, dir_fd=at))  # noqa: PTH118 - see _resources.py
@@ -104,7 +104,7 @@ def refuse_folders(path: Path) -> None:
         raise UsageError(f"{str(path)!r}: no name of a file") from None
 
 
-def refuse_others(path: Path | str, status: os.stat_result) -> None:
+def require_owned(path: Path | str, status: os.stat_result) -> None:
     """Raise when the owner is not this process's user, or when others than the owner may write it.
 
     Raises:
@@ -118,18 +118,18 @@ def refuse_others(path: Path | str, status: os.stat_result) -> None:
     raise UsageError(f"{path}: {who} may change it; {reader} loads only what {alone} may write")
 
 
-def refuse_replaceable(path: str, status: os.stat_result) -> None:
+def require_not_replaceable(path: str, status: os.stat_result) -> None:
     """Raise when somebody else could replace what lies in a folder; the sticky bit keeps others from it.
 
     Raises:
         UsageError: so it is.
     """
     if status.st_uid not in {0, os.geteuid()} or not status.st_mode & stat.S_ISVTX:
-        refuse_others(path, status)
+        require_owned(path, status)
 
 
 def _refuse_link(place: str, folder: os.stat_result, name: str, link: os.stat_result) -> None:
-    refuse_replaceable(place, folder)
+    require_not_replaceable(place, folder)
     if link.st_uid not in {0, os.geteuid()}:
         raise UsageError(
             f"{os.path.normpath(f'{place}/{name}')}: a symbolic link that user {link.st_uid} may change; "
@@ -145,27 +145,27 @@ def _absolute(path: str) -> str:
     return path if path.startswith("/") else f"{os.getcwd()}/{path}"  # noqa: PTH109 - see _resources.py
 
 
-def read_text(path: Path, *, everybody: bool) -> str:
+def read_trusted_text(path: Path, *, always: bool) -> str:
     """Return what a file of settings holds: a regular file of UTF-8 text, of 1 MiB at most.
 
     Args:
         path: of the file.
-        everybody: whether a file that others may change is refused whoever reads it, and not by root only.
+        always: whether a file that others may change is refused whoever reads it, and not by root only.
 
     Raises:
         UsageError: it cannot be read, is no such file, or others may change it.
     """
     root = os.geteuid() == 0
     if root:
-        refuse_folders(path)
+        require_trusted_path(path)
     try:
         descriptor = os.open(path, _FILE)
         try:
             status = os.fstat(descriptor)
             # Asked of the open file: it cannot be another one by now.
             _refuse_irregular(path, status)
-            if root or everybody:
-                refuse_others(path, status)
+            if root or always:
+                require_owned(path, status)
             content = _read(descriptor)
         finally:
             os.close(descriptor)
@@ -173,8 +173,8 @@ def read_text(path: Path, *, everybody: bool) -> str:
         raise UsageError(f"{path}: {error.strerror}") from None
     except ValueError:  # a NUL in the name
         raise UsageError(f"{str(path)!r}: no name of a file") from None
-    if len(content) > MOST_BYTES:
-        raise UsageError(f"{path}: larger than {MOST_BYTES >> 20} MiB; this is no file of settings")
+    if len(content) > MAX_BYTES:
+        raise UsageError(f"{path}: larger than {MAX_BYTES >> 20} MiB; this is no file of settings")
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -190,8 +190,8 @@ def _refuse_irregular(path: Path, status: os.stat_result) -> None:
 
 
 def _read(descriptor: int) -> bytes:
-    """Return a file's bytes, a few more than `MOST_BYTES` at most: some files never end."""
+    """Return a file's bytes, a few more than `MAX_BYTES` at most: some files never end."""
     content = b""
-    while len(content) <= MOST_BYTES and (more := os.read(descriptor, 1 << 16)):
+    while len(content) <= MAX_BYTES and (more := os.read(descriptor, 1 << 16)):
         content += more
     return content

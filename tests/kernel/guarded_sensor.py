@@ -17,7 +17,7 @@ import errno, os, signal, sys
 from pathlib import Path
 from auditsense.errors import KernelCommandError
 from auditsense.kernel import undo
-from auditsense.kernel.host_state import look
+from auditsense.kernel.host_state import read_state
 from auditsense.kernel.rules import auditctl
 from auditsense.kernel.commands import Commands
 from auditsense.kernel.guardian import Guardian

@@ -8,13 +8,13 @@ from dataclasses import replace
 import pytest
 
 from auditsense.errors import AuditRuleError
-from auditsense.kernel.rules.constants import Action, Field, Filter, Operator
+from auditsense.kernel.rules.constants import Action, FieldId, Filter, Operator
 from auditsense.kernel.rules.field import RuleField
 from auditsense.kernel.rules.rule import AuditRule
 
-DIR = RuleField(Field.DIR, Operator.EQUAL, b"/proc")
-PERM = RuleField(Field.PERM, Operator.EQUAL, 4)
-KEY = RuleField(Field.FILTERKEY, Operator.EQUAL, b"audit_proc")
+DIR = RuleField(FieldId.DIR, Operator.EQUAL, b"/proc")
+PERM = RuleField(FieldId.PERM, Operator.EQUAL, 4)
+KEY = RuleField(FieldId.FILTERKEY, Operator.EQUAL, b"audit_proc")
 WATCH = AuditRule(Filter.EXIT, Action.ALWAYS, (DIR, PERM, KEY))
 OPENS = AuditRule(Filter.EXIT, Action.ALWAYS, (KEY,), frozenset({2, 257, 437}))
 
@@ -86,10 +86,10 @@ def test_the_place_in_the_list_makes_no_other_rule() -> None:
         replace(WATCH, syscalls=frozenset({257})),
         replace(WATCH, fields=(PERM, DIR, KEY)),
         replace(WATCH, fields=(DIR, PERM)),
-        replace(WATCH, fields=(RuleField(Field.DIR, Operator.EQUAL, b"/proc/"), PERM, KEY)),
-        replace(WATCH, fields=(DIR, RuleField(Field.PERM, Operator.EQUAL, 5), KEY)),
-        replace(WATCH, fields=(DIR, PERM, RuleField(Field.FILTERKEY, Operator.EQUAL, b"other"))),
-        replace(WATCH, fields=(DIR, PERM, RuleField(Field.FILTERKEY, Operator.NOT_EQUAL, b"x"))),
+        replace(WATCH, fields=(RuleField(FieldId.DIR, Operator.EQUAL, b"/proc/"), PERM, KEY)),
+        replace(WATCH, fields=(DIR, RuleField(FieldId.PERM, Operator.EQUAL, 5), KEY)),
+        replace(WATCH, fields=(DIR, PERM, RuleField(FieldId.FILTERKEY, Operator.EQUAL, b"other"))),
+        replace(WATCH, fields=(DIR, PERM, RuleField(FieldId.FILTERKEY, Operator.NOT_EQUAL, b"x"))),
     ],
 )
 def test_any_other_difference_makes_another_rule(other: AuditRule) -> None:
@@ -146,12 +146,12 @@ def test_a_mask_is_neither_empty_nor_beyond_its_end(calls: frozenset[int], messa
 
 def test_text_and_numbers_are_not_confused() -> None:
     with pytest.raises(AuditRuleError, match="dir takes text"):
-        RuleField(Field.DIR, Operator.EQUAL, 5)
+        RuleField(FieldId.DIR, Operator.EQUAL, 5)
     with pytest.raises(AuditRuleError, match="uid takes a number"):
-        RuleField(Field.UID, Operator.EQUAL, b"0")
+        RuleField(FieldId.UID, Operator.EQUAL, b"0")
 
 
 def test_a_path_may_be_4096_bytes_and_no_more() -> None:
-    RuleField(Field.DIR, Operator.EQUAL, b"/" + b"a" * 4095)
+    RuleField(FieldId.DIR, Operator.EQUAL, b"/" + b"a" * 4095)
     with pytest.raises(AuditRuleError, match="dir is 4097 bytes long, the kernel takes 4096"):
-        RuleField(Field.DIR, Operator.EQUAL, b"/" + b"a" * 4096)
+        RuleField(FieldId.DIR, Operator.EQUAL, b"/" + b"a" * 4096)

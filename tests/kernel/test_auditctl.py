@@ -17,7 +17,7 @@ import pytest
 
 from auditsense.errors import AuditRuleError
 from auditsense.kernel.rules import auditctl
-from auditsense.kernel.rules.constants import Action, Field, Filter, Operator
+from auditsense.kernel.rules.constants import Action, FieldId, Filter, Operator
 from auditsense.kernel.rules.field import RuleField
 from auditsense.kernel.rules.rule import AuditRule
 
@@ -195,7 +195,7 @@ def test_the_golden_lines_reach_every_field_and_operator() -> None:
     rules_sent = [AuditRule.from_bytes(sent) for _, sent in SENT]
     fields = [field for rule in rules_sent for field in rule.fields]
     assert len(SENT) >= 130
-    assert {field.field for field in fields} == set(Field) - {Field.LOGINUID_SET}
+    assert {field.field for field in fields} == set(FieldId) - {FieldId.LOGINUID_SET}
     assert {field.op for field in fields} == set(Operator)
     assert {rule.filter for rule in rules_sent} == set(Filter) - {Filter.IO_URING}
     assert {rule.action for rule in rules_sent} == set(Action)
@@ -239,8 +239,8 @@ def test_a_rule_has_one_way_to_be_written(line: str, text: str) -> None:
 
 
 def test_a_directory_watched_as_a_file_is_not_written_as_a_watch() -> None:
-    path = RuleField(Field.WATCH, Operator.EQUAL, b"/proc")
-    rule = AuditRule(Filter.EXIT, Action.ALWAYS, (path, RuleField(Field.PERM, Operator.EQUAL, 4)))
+    path = RuleField(FieldId.WATCH, Operator.EQUAL, b"/proc")
+    rule = AuditRule(Filter.EXIT, Action.ALWAYS, (path, RuleField(FieldId.PERM, Operator.EQUAL, 4)))
     assert written(rule) == "-a always,exit -S all -F path=/proc -F perm=r"
     assert auditctl.format(rule, is_dir=lambda _: False) == "-w /proc -p r"
 
@@ -255,7 +255,7 @@ def test_the_machine_is_this_one_unless_told_otherwise(monkeypatch: pytest.Monke
 
 def test_the_real_file_system_is_asked_unless_told_otherwise() -> None:
     (path, *_) = auditctl.parse("-w /proc").fields
-    assert path.field is Field.DIR
+    assert path.field is FieldId.DIR
 
 
 def test_keys_may_be_256_bytes_together_and_no_more() -> None:

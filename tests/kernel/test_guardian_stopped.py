@@ -45,7 +45,7 @@ def test_it_compares_the_host_before_it_says_that_it_is_as_it_was(
     sensor: Sensor, change: str, words: str
 ) -> None:
     assert sensor.do(f"changes.update({change})") == "None"
-    assert sensor.do("setattr(guardian, '_image', look(Commands(FakeKernel())))") == "None"
+    assert sensor.do("setattr(guardian, '_image', read_state(Commands(FakeKernel())))") == "None"
     sensor.start()
     sensor.do("guardian.write(STEPS)")
     assert words in sensor.die()

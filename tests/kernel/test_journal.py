@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from auditsense.errors import AuditSenseError, InputError
 from auditsense.kernel.audit_status import StatusField
 from auditsense.kernel.journal import Entry, decode, encode
-from auditsense.kernel.journal_file import Leavings, left
+from auditsense.kernel.journal_file import JournalFile, find_journals
 from auditsense.kernel.plan import AddRule, BecomeOwner, ChangeSetting, Step
 from auditsense.kernel.rules import auditctl
 
@@ -144,14 +144,14 @@ def test_a_line_cannot_ask_for_what_no_takeover_does(step: dict[str, object]) ->
 
 def test_reading_journal_files_leaves_none_open(tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    journal = Leavings(folder)
+    journal = JournalFile(folder)
     journal.write((BecomeOwner(),))
     (folder / "takeover.1.json").mkdir(mode=0o700)
     before = sorted(Path("/proc/self/fd").iterdir())
     with pytest.raises(AuditSenseError, match="it is no file"):
-        left(folder)
+        find_journals(folder)
     (folder / "takeover.1.json").rmdir()
-    (found,) = left(folder)
+    (found,) = find_journals(folder)
     assert found.steps == (BecomeOwner(),)
     assert sorted(Path("/proc/self/fd").iterdir()) == before
     journal.remove()

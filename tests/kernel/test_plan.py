@@ -14,11 +14,11 @@ from auditsense.kernel.plan import (
     AddRule,
     BecomeOwner,
     ChangeSetting,
+    check_allowed,
+    check_may_add,
     missing,
     plan,
     prepare,
-    refuse,
-    refuse_to_add,
     switch_on,
 )
 from auditsense.kernel.rules import auditctl
@@ -94,18 +94,18 @@ def test_what_must_not_be_touched_is_refused(
     changes: dict[str, Any], error: type[Exception], words: str
 ) -> None:
     with pytest.raises(error, match=words):
-        refuse(status(**changes))
+        check_allowed(status(**changes))
     with pytest.raises(error, match=words):
         plan(status(**changes), [], [PROC])
-    refuse(status(enabled=1, failure=1))
+    check_allowed(status(enabled=1, failure=1))
 
 
 @pytest.mark.parametrize("changes", [{"enabled": 2}, {"failure": 2}])
 def test_adding_nothing_is_never_refused(changes: dict[str, Any]) -> None:
-    refuse_to_add(status(**changes), [])
-    refuse_to_add(status(), [PROC])
+    check_may_add(status(**changes), [])
+    check_may_add(status(), [PROC])
     with pytest.raises(LockedError, match="add audit rule: -w /proc -p r -k audit_proc; add audit rule: -w"):
-        refuse_to_add(status(**changes), [PROC, OTHER])
+        check_may_add(status(**changes), [PROC, OTHER])
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from auditsense.kernel import procfs
 print(procfs.is_of_host())
 for line in sys.argv[1:]:
     try:
-        procfs.refuse_others([auditctl.parse(line)])
+        procfs.require_host_proc([auditctl.parse(line)])
         print("taken")
     except NoKernelAuditError as error:
         print("refused", error)
@@ -144,7 +144,7 @@ def test_a_procfs_that_does_not_know_this_process_is_not_the_hosts() -> None:
 
 def test_refusing_names_the_rule() -> None:
     with pytest.raises(NoKernelAuditError, match="the audit rule -w /proc -p r -k k would see nothing"):
-        procfs.refuse_others([auditctl.parse("-w /proc/ -p r -k k")], procfs.PROC / "self")
+        procfs.require_host_proc([auditctl.parse("-w /proc/ -p r -k k")], procfs.PROC / "self")
 
 
 def test_what_is_wrong_with_proc_is_said(tmp_path: Path) -> None:

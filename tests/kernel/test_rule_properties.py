@@ -18,15 +18,15 @@ from auditsense.kernel.rules.constants import (
     FILETYPES,
     SYSCALL_LISTS,
     Action,
-    Field,
+    FieldId,
     Filter,
     Operator,
 )
 from auditsense.kernel.rules.field import PATH_FIELDS, STRING_FIELDS, RuleField
 from auditsense.kernel.rules.rule import AuditRule
 
-_SINGLE = {Field.ARCH, Field.EXE}
-_PLACING = {Field.INODE, Field.WATCH, Field.DIR}
+_SINGLE = {FieldId.ARCH, FieldId.EXE}
+_PLACING = {FieldId.INODE, FieldId.WATCH, FieldId.DIR}
 
 _TEXT = st.binary(min_size=1, max_size=20).filter(lambda text: not {0, 1} & set(text))
 _PATH = st.lists(_TEXT.filter(lambda part: b"/" not in part and part != b".."), min_size=1).map(
@@ -35,22 +35,22 @@ _PATH = st.lists(_TEXT.filter(lambda part: b"/" not in part and part != b".."), 
 _WORD = st.integers(0, 0xFFFF_FFFF) | st.integers(0, 70) | st.integers(0xFFFF_FF80, 0xFFFF_FFFF)
 _KEYS = st.lists(_TEXT, min_size=1, max_size=3).map(b"\x01".join)
 _NUMBERS = {
-    Field.PERM: st.integers(1, 15),
-    Field.FILETYPE: st.sampled_from(sorted(FILETYPES.values())),
-    Field.FIELD_COMPARE: st.sampled_from(sorted(COMPARISONS)),
-    Field.SUCCESS: st.integers(0, 1),
-    Field.LOGINUID_SET: st.integers(0, 1),
-    Field.ARCH: st.sampled_from(sorted(syscalls.ARCHES.values())) | _WORD,
+    FieldId.PERM: st.integers(1, 15),
+    FieldId.FILETYPE: st.sampled_from(sorted(FILETYPES.values())),
+    FieldId.FIELD_COMPARE: st.sampled_from(sorted(COMPARISONS)),
+    FieldId.SUCCESS: st.integers(0, 1),
+    FieldId.LOGINUID_SET: st.integers(0, 1),
+    FieldId.ARCH: st.sampled_from(sorted(syscalls.ARCHES.values())) | _WORD,
 }
 
 
-def _sample(field: Field) -> int | bytes:
+def _sample(field: FieldId) -> int | bytes:
     if field in STRING_FIELDS:
         return b"/sample"
-    return 0o100000 if field is Field.FILETYPE else 1
+    return 0o100000 if field is FieldId.FILETYPE else 1
 
 
-def _operators(field: Field) -> list[Operator]:
+def _operators(field: FieldId) -> list[Operator]:
     found = []
     for op in Operator:
         try:
@@ -61,9 +61,9 @@ def _operators(field: Field) -> list[Operator]:
     return found
 
 
-def _allowed(which: Filter) -> list[Field]:
+def _allowed(which: Filter) -> list[FieldId]:
     found = []
-    for field in set(Field) - {Field.FILTERKEY}:
+    for field in set(FieldId) - {FieldId.FILTERKEY}:
         try:
             RuleField(field, _operators(field)[0], _sample(field)).check_filter(which)
         except AuditRuleError:
@@ -93,7 +93,7 @@ def _fields(draw: st.DrawFn, which: Filter) -> tuple[RuleField, ...]:
         except AuditRuleError:  # the id of nobody
             fields.append(RuleField(kind, op, 0))
     if which in {Filter.EXIT, Filter.IO_URING, Filter.FILESYSTEM} and draw(st.booleans()):
-        fields.append(RuleField(Field.FILTERKEY, Operator.EQUAL, draw(_KEYS)))
+        fields.append(RuleField(FieldId.FILTERKEY, Operator.EQUAL, draw(_KEYS)))
     return tuple(fields)
 
 

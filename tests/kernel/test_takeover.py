@@ -111,7 +111,7 @@ def test_a_takeover_can_be_used_again_but_not_twice_at_once() -> None:
                 once.__enter__()
             assert kernel.enabled == 1
         assert kernel.host_state() == before
-    once.put_back()  # nothing is left to do
+    once.restore()  # nothing is left to do
     assert kernel.host_state() == before
 
 
@@ -160,7 +160,7 @@ def test_a_forked_child_puts_nothing_back(monkeypatch: pytest.MonkeyPatch) -> No
     with taking(kernel) as held:
         with monkeypatch.context() as child:
             child.setattr(os, "getpid", lambda: 1)
-            held.put_back()
+            held.restore()
         assert kernel.enabled == 1
 
 

@@ -224,7 +224,7 @@ def test_ctrl_c_at_any_instruction_leaves_the_host_as_it_was() -> None:
             break
         if kernel.host_state() != before:
             broken.append(position)
-            with_rules.put_back()
+            with_rules.restore()
     else:
         pytest.fail("the takeover does not end")
     assert position > 100

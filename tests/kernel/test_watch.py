@@ -168,8 +168,8 @@ def test_a_rule_for_one_user_is_not_hidden_by_one_for_another() -> None:
 
 def test_thousands_of_rules_before_ours_are_one_finding() -> None:
     rules = [auditctl.parse(f"-a never,exit -F pid={pid}") for pid in range(1, 1000)]
-    (finding,) = compare(EXPECTED, STATUS, [*rules, OURS])
-    assert "-F pid=1 and 998 more" in finding.message
+    (deviation,) = compare(EXPECTED, STATUS, [*rules, OURS])
+    assert "-F pid=1 and 998 more" in deviation.message
 
 
 # --- saying it once, and setting it back -------------------------------------------------
@@ -184,7 +184,7 @@ def watching(kernel: FakeKernel, *, repair: bool = False) -> tuple[Watch, Comman
 
 def look(watch: Watch, commands: Commands) -> list[tuple[str, str]]:
     noticed = watch.look(commands.status(), commands.rules())
-    return [(one.finding.id.removeprefix("auditsense.tamper."), one.repaired) for one in noticed]
+    return [(one.deviation.id.removeprefix("auditsense.tamper."), one.repaired) for one in noticed]
 
 
 def test_a_change_is_said_once_and_again_when_it_changes_or_comes_back() -> None:

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from auditsense.kernel.rules import auditctl
-from auditsense.kernel.rules.permission import EXEC, READ, WRITE
-from auditsense.kernel.rules.shadowing import steals
+from auditsense.kernel.rules.shadowing import EXEC, READ, WRITE, steals
 
 if TYPE_CHECKING:
     from tests.live.loads import NOBODY, Listener, as_nobody, audit_rule, command

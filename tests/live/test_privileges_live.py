@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from auditsense.kernel import journal_file as leavings
+from auditsense.kernel import journal_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -233,7 +233,7 @@ def test_with_what_is_left_the_host_is_put_back_and_nothing_stays(
     before = host_state()
     with running(*both) as sensor:
         guardian = guardian_of(sensor)
-        journal = leavings.DEFAULT_FOLDER / f"takeover.{sensor.pid}.json"
+        journal = journal_file.DEFAULT_FOLDER / f"takeover.{sensor.pid}.json"
         assert (journal.stat().st_uid, journal.stat().st_mode & 0o777) == (0, 0o600)
         assert host_state() != before
         assert sensor.end(number) == 0
@@ -249,7 +249,7 @@ def test_killed_with_what_is_left_the_guardian_puts_the_host_back(
 ) -> None:
     before = host_state()
     with running(*both) as sensor:
-        journal = leavings.DEFAULT_FOLDER / f"takeover.{sensor.pid}.json"
+        journal = journal_file.DEFAULT_FOLDER / f"takeover.{sensor.pid}.json"
         sensor.process.kill()
         sensor.process.wait()
         wait_until(lambda: not journal.exists())
@@ -269,7 +269,7 @@ def test_with_the_guardian_killed_before_the_host_is_put_back_all_the_same(
     with running("run") as sensor:
         assert sensor.end() == 0
     assert host_state() == before
-    assert not leavings.DEFAULT_FOLDER.exists()
+    assert not journal_file.DEFAULT_FOLDER.exists()
 
 
 def test_a_user_that_cannot_be_had_is_one_line_and_the_host_as_before(
@@ -291,4 +291,4 @@ def test_a_user_that_cannot_be_had_is_one_line_and_the_host_as_before(
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr == f"auditsense: error: cannot become user {NOBODY}: Operation not permitted\n"
     assert host_state() == before
-    assert not leavings.DEFAULT_FOLDER.exists()
+    assert not journal_file.DEFAULT_FOLDER.exists()

@@ -172,7 +172,7 @@ def test_an_owner_that_lost_the_socket_goes_on_by_multicast() -> None:
         assert not source.audited
         kernel.pid = OWNER
         (noticed,) = source.check()
-        assert noticed.finding.message == (
+        assert noticed.deviation.message == (
             f"process {os.getpid()} no longer owns the audit socket: process 1 owns it now"
         )
         (joined,) = kernel.records.joined

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Final
 
 from auditsense.errors import AuditSenseError, NoKernelAuditError
 from auditsense.kernel.commands import Commands
-from auditsense.kernel.plan import refuse
-from auditsense.kernel.takeover import refuse_owner
+from auditsense.kernel.plan import check_allowed
+from auditsense.kernel.takeover import check_no_owner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -56,8 +56,8 @@ def why_not() -> str:
     try:
         with Commands() as commands:
             status = commands.status()
-            refuse(status)
-            refuse_owner(status)
+            check_allowed(status)
+            check_no_owner(status)
     except AuditSenseError as error:
         return str(error)
     return ""

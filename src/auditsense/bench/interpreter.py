@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from auditsense._file_trust import refuse_folders, refuse_others
+from auditsense._file_trust import require_owned, require_trusted_path
 from auditsense.errors import UsageError
 
 # Appended, for an installation that the interpreter does not find by itself. It is where this runs from.
@@ -70,7 +70,7 @@ def _folders() -> list[str]:
 
 def _is_alone(folder: str) -> bool:
     try:
-        refuse_folders(Path(folder))
+        require_trusted_path(Path(folder))
     except UsageError:
         return False
     return True
@@ -80,8 +80,8 @@ def _trusted(path: str) -> bool:
     if os.geteuid() != 0:
         return True
     try:
-        refuse_folders(Path(path))
-        refuse_others(path, os.stat(path))  # noqa: PTH116 - beside the path as text
+        require_trusted_path(Path(path))
+        require_owned(path, os.stat(path))  # noqa: PTH116 - beside the path as text
     except (UsageError, OSError):
         return False
     return True

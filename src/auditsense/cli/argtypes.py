@@ -108,7 +108,7 @@ def user(name: str) -> User:
     Raises:
         ArgumentTypeError: it is none; the message says what is.
     """
-    from auditsense.kernel.user_account import user_named  # noqa: PLC0415 - this and ctypes are only for --user
+    from auditsense.kernel.privileges import user_named  # noqa: PLC0415 - this and ctypes are only for --user
 
     try:
         return user_named(name)

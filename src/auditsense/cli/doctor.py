@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from auditsense.cli import put
 from auditsense.config.settings import status_settings
-from auditsense.doctor import active_probe as trial
-from auditsense.doctor.collect import Host, look
-from auditsense.doctor.finding import Level, Report
-from auditsense.doctor.run import examine
+from auditsense.doctor import active_probe
+from auditsense.doctor.collect import HostAccess, collect
+from auditsense.doctor.finding import Diagnosis, Level
+from auditsense.doctor.run import diagnose
 from auditsense.errors import ConfigError
 from auditsense.sinks.format import printable
 from auditsense.status.config import DEFAULT_SOCKET
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 
 def run(arguments: argparse.Namespace) -> int:
     """Look, judge, print."""
-    facts = look(Host(socket=_socket(arguments), config=arguments.config))
+    facts = collect(HostAccess(socket=_socket(arguments), config=arguments.config))
     if arguments.self_test:
-        facts = dataclasses.replace(facts, alive=trial.attempt(facts))
-    report = examine(facts)
+        facts = dataclasses.replace(facts, probe=active_probe.run_probe(facts))
+    report = diagnose(facts)
     if arguments.json:
         put(json.dumps(report.document()))
     else:
         for line in lines(report):
             put(printable(line))
-        problem = facts.alive.problem if facts.alive is not None else facts.sensor_problem
+        problem = facts.probe.problem if facts.probe is not None else facts.sensor_problem
         if problem:
             put(printable(f"         {problem}"))
     return report.exit_code
@@ -46,7 +46,7 @@ def _socket(arguments: argparse.Namespace) -> Path | None:
         return DEFAULT_SOCKET
 
 
-def lines(report: Report) -> list[str]:
+def lines(report: Diagnosis) -> list[str]:
     """Return a report as lines for a person: the worst first, then what is well, then what was not seen."""
     found = sorted(report.findings, key=lambda one: -one.level)
     width = max((len(one.id) for one in found), default=0)

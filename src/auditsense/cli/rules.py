@@ -9,7 +9,7 @@ from auditsense.cli import put, say
 from auditsense.errors import KernelCommandError, one_line
 from auditsense.kernel import procfs
 from auditsense.kernel.commands import Commands
-from auditsense.kernel.plan import refuse_to_add
+from auditsense.kernel.plan import check_may_add
 from auditsense.kernel.rules import auditctl
 from auditsense.sources.unicast import DEFAULT_AUDIT_RULE
 
@@ -39,7 +39,7 @@ def _there(commands: Commands) -> bool:
 
 def _check(commands: Commands) -> int:
     commands.status()  # the reason why audit does not answer here comes first
-    procfs.refuse_others([auditctl.parse(DEFAULT_AUDIT_RULE)])
+    procfs.require_host_proc([auditctl.parse(DEFAULT_AUDIT_RULE)])
     if not _there(commands):
         say(f"the kernel does not have the audit rule {DEFAULT_AUDIT_RULE}")
         return 1
@@ -51,11 +51,11 @@ def _check(commands: Commands) -> int:
 def _install(commands: Commands) -> int:
     status = commands.status()
     rule = auditctl.parse(DEFAULT_AUDIT_RULE)
-    procfs.refuse_others([rule])
+    procfs.require_host_proc([rule])
     if _there(commands):
         say(f"the kernel has the audit rule {DEFAULT_AUDIT_RULE} already")
         return 0
-    refuse_to_add(status, [rule])
+    check_may_add(status, [rule])
     try:
         commands.add_rule(rule)
     except KernelCommandError as error:

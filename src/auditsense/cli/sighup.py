@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 _MOST_CPU_S: Final = 5.0
 _LOADED_LATE: Final = (
     "difflib",
-    "auditsense.kernel.user_account",
+    "auditsense.kernel.privileges",
     "auditsense.sinks.syslog",
     "auditsense.detect.rule_migration",
 )

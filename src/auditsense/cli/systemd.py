@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from auditsense._file_trust import refuse_folders, refuse_others
+from auditsense._file_trust import require_owned, require_trusted_path
 from auditsense.cli import put, say
 from auditsense.errors import AuditSenseError, UsageError
 
@@ -69,9 +69,9 @@ def _refuse_changeable(program: str) -> None:
         started.append(str(_FOLDER.parent))
     for path in started:
         try:
-            refuse_folders(Path(path))
+            require_trusted_path(Path(path))
             status = os.stat(path)  # noqa: PTH116 - beside the path as text
-            refuse_others(path, status)
+            require_owned(path, status)
         except UsageError as error:
             reason = str(error).partition("; ")[0]
         except OSError as error:

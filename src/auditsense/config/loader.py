@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from auditsense._file_trust import read_text
+from auditsense._file_trust import read_trusted_text
 from auditsense._toml import Places, TomlError, parse
 from auditsense.config.option import WrongValueError
 from auditsense.config.schema import BY_PATH, KEYS, REPEATED, TABLES
@@ -103,7 +103,7 @@ def read(files: list[Path], only: str = "") -> Read:
     into = Read()
     for file in files:
         try:
-            text = read_text(file, everybody=True)
+            text = read_trusted_text(file, always=True)
             document = parse(text)
         except UsageError as error:
             into.problems.append(str(error))

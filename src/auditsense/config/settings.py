@@ -20,8 +20,8 @@ from auditsense.detections.exceptions import exception_from, with_exceptions
 from auditsense.detections.fields import field
 from auditsense.detections.loader import load_detections, quiet, shipped_detections
 from auditsense.errors import AuditSenseError, ConfigError, UsageError
+from auditsense.kernel.privileges import user_named
 from auditsense.kernel.rules.auditctl import parse as parse_audit_rule
-from auditsense.kernel.user_account import user_named
 from auditsense.sinks.config import sink_settings
 from auditsense.status.config import StatusSettings
 

@@ -332,7 +332,7 @@ def tamper_document(  # noqa: PLR0913 - one value of the document each
     Args:
         host: this host.
         ms: when it was noticed, ms since 1970 UTC.
-        rule_id: of the finding (`kernel.watch`), as what follows.
+        rule_id: of the deviation (`kernel.watch`), as what follows.
         name: its headline.
         severity: low, medium, high or critical.
         message: what is, and what that means.

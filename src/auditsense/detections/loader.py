@@ -8,7 +8,7 @@ from __future__ import annotations
 import tomllib
 from typing import TYPE_CHECKING, Any
 
-from auditsense._file_trust import read_text
+from auditsense._file_trust import read_trusted_text
 from auditsense._resources import packaged_names, packaged_text
 from auditsense._toml import TomlError
 from auditsense._toml import parse as parse_toml
@@ -234,7 +234,7 @@ def paths_of(given: Iterable[str]) -> list[Path]:
 
 def _read(path: Path) -> str:
     try:
-        return read_text(path, everybody=False)
+        return read_trusted_text(path, always=False)
     except UsageError as error:
         raise DetectionError(str(error)) from None
 

@@ -13,11 +13,11 @@ import sys
 import time
 from typing import TYPE_CHECKING, Final
 
-from auditsense.doctor.facts import Alive
+from auditsense.doctor.facts import ProbeResult
 from auditsense.errors import AuditSenseError
 from auditsense.kernel import procfs
 from auditsense.kernel.audit_status import Enabled
-from auditsense.kernel.rules.constants import Field, Operator
+from auditsense.kernel.rules.constants import FieldId, Operator
 from auditsense.kernel.self_test import DEFAULT_WITHIN_S, spelling
 from auditsense.sources import netlink
 
@@ -36,7 +36,7 @@ _STAMP: Final = re.compile(rb"audit\(([\d.:]+)\)")
 _KEY: Final = re.compile(rb' key="([^"]*)"')
 
 
-def attempt(facts: Facts) -> Alive:
+def run_probe(facts: Facts) -> ProbeResult:
     """Try it, where it can be tried.
 
     Returns:
@@ -44,15 +44,15 @@ def attempt(facts: Facts) -> Alive:
     """
     status, rules = facts.status, facts.rules
     if status is None or rules is None:
-        return Alive(problem=facts.refused)
+        return ProbeResult(problem=facts.refused)
     there = [one for one in facts.wanted if any(rule.same_as(one) for rule in rules)]
     if problem := _why_not(facts, status, ruled=bool(there)):
-        return Alive(problem=problem)
+        return ProbeResult(problem=problem)
     try:
         with netlink.open_multicast_socket(_BUFFER_BYTES) as listener:
             return _tried(listener, _user(there[0]))
     except (AuditSenseError, OSError) as problem:
-        return Alive(problem=str(problem))
+        return ProbeResult(problem=str(problem))
 
 
 def _why_not(facts: Facts, status: AuditStatus, *, ruled: bool) -> str:
@@ -71,12 +71,12 @@ def _why_not(facts: Facts, status: AuditStatus, *, ruled: bool) -> str:
 def _user(rule: AuditRule) -> int | None:
     """Return the only user whom a rule is about; None: it is about everybody."""
     for one in rule.fields:
-        if one.field is Field.UID and one.op is Operator.EQUAL and isinstance(one.value, int):
+        if one.field is FieldId.UID and one.op is Operator.EQUAL and isinstance(one.value, int):
             return one.value
     return None
 
 
-def _tried(listener: socket.socket, user: int | None) -> Alive:
+def _tried(listener: socket.socket, user: int | None) -> ProbeResult:
     path = spelling()
     child = os.fork()
     if child == 0:
@@ -97,8 +97,8 @@ def _tried(listener: socket.socket, user: int | None) -> Alive:
             key = _KEY.search(datagram)
             keys[stamp[1]] = key[1].decode(errors="replace") if key is not None else ""
         elif kind == _PATH and wanted in datagram:
-            return Alive(seen=True, key=keys.get(stamp[1], ""))
-    return Alive()
+            return ProbeResult(seen=True, key=keys.get(stamp[1], ""))
+    return ProbeResult()
 
 
 def _open(path: str, user: int | None) -> None:

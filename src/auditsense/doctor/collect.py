@@ -17,7 +17,7 @@ from auditsense.core.ring import core_version
 from auditsense.doctor import proc
 from auditsense.doctor.facts import Facts
 from auditsense.errors import AuditSenseError, ConfigError, KernelCommandError
-from auditsense.kernel import journal_file as leavings
+from auditsense.kernel import journal_file
 from auditsense.kernel.commands import Commands
 from auditsense.kernel.rules import auditctl
 from auditsense.sources.unicast import DEFAULT_AUDIT_RULE
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from auditsense.kernel.audit_status import AuditStatus
-    from auditsense.kernel.journal_file import Left
+    from auditsense.kernel.journal_file import StaleJournal
     from auditsense.kernel.rules.rule import AuditRule
 
 _TIME_ERROR: Final = 5  # adjtimex(2)
@@ -46,7 +46,7 @@ def clock_synchronised() -> bool | None:
 
 
 @dataclass(frozen=True)
-class Host:
+class HostAccess:
     """Where to look.
 
     Attributes:
@@ -64,7 +64,7 @@ class Host:
     config: str | None = None
 
 
-def look(host: Host) -> Facts:
+def collect(host: HostAccess) -> Facts:
     """Return what could be seen. Raises nothing: what cannot be seen is a fact too."""
     root = host.root
     refused, no_audit, status, rules = _kernel(host.commands)
@@ -123,7 +123,7 @@ def _sensor(path: Path | None) -> tuple[dict[str, Any] | None, str, bool]:
         return None, str(problem), False
 
 
-def _configuration(host: Host) -> tuple[tuple[str, ...], tuple[str, ...] | None]:
+def _configuration(host: HostAccess) -> tuple[tuple[str, ...], tuple[str, ...] | None]:
     try:
         found = read(files_of(host.config, host.root / FOLDER.relative_to("/")))
         settings(found)
@@ -139,12 +139,12 @@ def _wanted(sensor: dict[str, Any] | None) -> tuple[AuditRule, ...]:
     return tuple(auditctl.parse(line) for line in lines)
 
 
-def _left(root: Path) -> tuple[Left, ...] | str | None:
-    folder = root / leavings.DEFAULT_FOLDER.relative_to("/")
+def _left(root: Path) -> tuple[StaleJournal, ...] | str | None:
+    folder = root / journal_file.DEFAULT_FOLDER.relative_to("/")
     if os.path.lexists(folder) and not os.access(folder, os.R_OK | os.X_OK):
         return None
     try:
-        return leavings.left(folder)
+        return journal_file.find_journals(folder)
     except AuditSenseError as problem:
         return str(problem)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from auditsense.kernel.audit_status import AuditStatus
-    from auditsense.kernel.journal_file import Left
+    from auditsense.kernel.journal_file import StaleJournal
     from auditsense.kernel.rules.rule import AuditRule
 
 
@@ -31,7 +31,7 @@ class Mounts:
 
 
 @dataclass(frozen=True, slots=True)
-class Alive:
+class ProbeResult:
     """What became of an open of /proc that was made on purpose.
 
     Attributes:
@@ -92,7 +92,7 @@ class Facts:
     mounts: Mounts | None
     rmem_max: int | None
     clock: bool | None
-    left: tuple[Left, ...] | str | None
+    left: tuple[StaleJournal, ...] | str | None
     sensor: dict[str, Any] | None
     sensor_problem: str
     stale_socket: bool
@@ -102,4 +102,4 @@ class Facts:
     core: str
     package: str
     machine: str = ""
-    alive: Alive | None = None
+    probe: ProbeResult | None = None

@@ -313,9 +313,9 @@ def records_lost(facts: Facts) -> Finding | None:
 def self_test(facts: Facts) -> Finding | None:
     """Whether an open of /proc made on purpose is reported: by --self-test, or by the running sensor."""
     remedy = "see the other findings; where there is none, add the rule in the host's mount namespace"
-    if facts.alive is not None and not facts.alive.problem:
-        if facts.alive.seen:
-            key = f"with the key {facts.alive.key}" if facts.alive.key else "without a key"
+    if facts.probe is not None and not facts.probe.problem:
+        if facts.probe.seen:
+            key = f"with the key {facts.probe.key}" if facts.probe.key else "without a key"
             return Finding("self-test", Level.OK, f"an open of /proc on purpose was reported {key}")
         return Finding("self-test", Level.ERROR, "an open of /proc on purpose was not reported", remedy)
     test = facts.sensor.get("self_test") if facts.sensor is not None else None

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from auditsense.doctor import host_checks as host
 from auditsense.doctor import kernel_checks as kernel
-from auditsense.doctor.finding import Finding, Report
+from auditsense.doctor.finding import Diagnosis, Finding
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,10 +52,10 @@ def id_of(check: Callable[[Facts], Finding | None]) -> str:
     return check.__name__.replace("_", "-")
 
 
-def examine(facts: Facts) -> Report:
+def diagnose(facts: Facts) -> Diagnosis:
     """Judge facts."""
     made = [(id_of(check), check(facts)) for check in CHECKS]
-    return Report(
+    return Diagnosis(
         tuple(finding for _, finding in made if finding is not None),
         tuple(name for name, finding in made if finding is None),
     )

@@ -25,8 +25,7 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from auditsense import _child_process as child
 from auditsense.errors import AuditSenseError, InputError, one_line
-from auditsense.kernel import host_state as before
-from auditsense.kernel import privileges
+from auditsense.kernel import host_state, privileges
 from auditsense.kernel.commands import Commands
 from auditsense.kernel.journal import Entry, decode, encode
 from auditsense.kernel.undo import undo_all
@@ -59,7 +58,7 @@ class Guardian:
         self,
         commands: Callable[[], Commands] = Commands,
         done: Callable[[], None] | None = None,
-        image: before.Image | None = None,
+        image: host_state.AuditState | None = None,
         *,
         end_s: float = _END_S,
     ) -> None:
@@ -241,7 +240,7 @@ class _Sensor(NamedTuple):
 
     pid: int
     steps: tuple[Step, ...]
-    image: before.Image | None
+    image: host_state.AuditState | None
 
 
 def _guard(
@@ -307,11 +306,11 @@ def _compared(sensor: _Sensor, make: Callable[[], Commands]) -> tuple[str, list[
     """Ask the kernel whether the host is as it was. Returns a sentence, and what is not undone."""
     try:
         with make() as commands:
-            now = before.look(commands)
+            now = host_state.read_state(commands)
     except AuditSenseError as problem:
         return f"all steps are undone, but the host could not be compared: {problem}", []
-    remain = before.remains(now, sensor.steps, sensor.pid)
-    return "" if remain else before.sentence(sensor.image, now), remain
+    remain = host_state.remaining_changes(now, sensor.steps, sensor.pid)
+    return "" if remain else host_state.describe(sensor.image, now), remain
 
 
 def _say(text: str) -> None:

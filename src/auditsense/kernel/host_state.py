@@ -1,6 +1,6 @@
 """The kernel's audit before a takeover, and whether it is so again.
 
-Pure but for `look`. What differs is told apart: what the sensor changed and is still so, and what
+Pure except `read_state`. What differs is told apart: what the sensor changed and is still so, and what
 other processes changed meanwhile, which stays.
 """
 
@@ -24,7 +24,7 @@ _COMPARED: Final = ("enabled", "failure", "rate_limit", "backlog_limit", "backlo
 
 
 @dataclass(frozen=True, slots=True)
-class Image:
+class AuditState:
     """Settings, owner and audit rules at one moment.
 
     Attributes:
@@ -36,16 +36,16 @@ class Image:
     rules: tuple[AuditRule, ...]
 
 
-def look(commands: Commands) -> Image:
+def read_state(commands: Commands) -> AuditState:
     """Ask the kernel.
 
     Raises:
         AuditSenseError: see `Commands`.
     """
-    return Image(commands.status(), tuple(commands.rules()))
+    return AuditState(commands.status(), tuple(commands.rules()))
 
 
-def remains(now: Image, steps: Sequence[Step], owner: int) -> list[str]:
+def remaining_changes(now: AuditState, steps: Sequence[Step], owner: int) -> list[str]:
     """Return what the process *owner* changed by *steps* and is still so, one line a change."""
     found: list[str] = []
     for step in steps:
@@ -62,8 +62,8 @@ def remains(now: Image, steps: Sequence[Step], owner: int) -> list[str]:
     return found
 
 
-def changed_by_others(before: Image, now: Image) -> list[str]:
-    """Return what else differs, when nothing `remains`: one line a change."""
+def changed_by_others(before: AuditState, now: AuditState) -> list[str]:
+    """Return what else differs, when nothing `remaining_changes`: one line a change."""
     found: list[str] = []
     for name in _COMPARED:
         was, is_now = getattr(before.status, name), getattr(now.status, name)
@@ -83,8 +83,8 @@ def changed_by_others(before: Image, now: Image) -> list[str]:
     return found
 
 
-def sentence(before: Image | None, now: Image) -> str:
-    """Return what is true of the host when nothing `remains`.
+def describe(before: AuditState | None, now: AuditState) -> str:
+    """Return what is true of the host when nothing `remaining_changes`.
 
     Args:
         before: None: not known.
@@ -95,6 +95,6 @@ def sentence(before: Image | None, now: Image) -> str:
     return f"the host is as it was{but}"
 
 
-def _owned(image: Image) -> bool:
+def _owned(state: AuditState) -> bool:
     """Tell whether a living process owns the socket. One that had died before is no loss."""
-    return image.status.pid != 0 and process_name(image.status.pid) is not None
+    return state.status.pid != 0 and process_name(state.status.pid) is not None

@@ -30,7 +30,7 @@ DEFAULT_FOLDER = Path("/run/auditsense")
 _MOST_BYTES = 1 << 22  # of a journal: some thousand audit rules
 
 
-def _birth(pid: int) -> bytes:
+def _start_time(pid: int) -> bytes:
     """Return what tells this process from a later one with its pid: its start time, since boot.
 
     Of a process that has ended, also when nobody has collected it yet: b"".
@@ -44,7 +44,7 @@ def _birth(pid: int) -> bytes:
     return b"" if words[0] in {b"Z", b"X"} else words[19]
 
 
-class Leavings:
+class JournalFile:
     """The journal as a file of this process, and those of earlier ones: a `Journal`.
 
     Args:
@@ -55,7 +55,7 @@ class Leavings:
         self._folder = folder
         self._path = folder / f"takeover.{os.getpid()}.json"
         self._unfinished = folder / f"takeover.{os.getpid()}.new"
-        self._birth = _birth(os.getpid())
+        self._start_time = _start_time(os.getpid())
         self._user = os.geteuid()
 
     def write(self, steps: Sequence[Step]) -> None:
@@ -72,10 +72,10 @@ class Leavings:
         if not steps:
             self.remove()
             return
-        line = self._birth + b"\n" + encode(Entry(os.getpid(), tuple(steps)))
+        line = self._start_time + b"\n" + encode(Entry(os.getpid(), tuple(steps)))
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _refuse_others(self._folder.lstat(), stat.S_IFDIR)
+            _require_owned(self._folder.lstat(), stat.S_IFDIR)
             with contextlib.suppress(FileNotFoundError):
                 self._unfinished.unlink()
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -99,7 +99,7 @@ class Leavings:
                 path.unlink()
         self._remove_folder()
 
-    def put_back(self, commands: Commands) -> tuple[Step, ...]:
+    def undo_stale(self, commands: Commands) -> tuple[Step, ...]:
         """Undo what dead sensors left. Returns the steps that were undone here; () when none was.
 
         Raises:
@@ -108,16 +108,16 @@ class Leavings:
         """
         undone: tuple[Step, ...] = ()
         try:
-            _refuse_others(self._folder.lstat(), stat.S_IFDIR)
+            _require_owned(self._folder.lstat(), stat.S_IFDIR)
         except FileNotFoundError:
             return ()
         except (OSError, InputError) as problem:
             raise _unreadable(self._folder, problem) from None
         for path in sorted(self._folder.glob("takeover.*.json")):
-            undone += _put_back(path, commands)
+            undone += _undo_journal(path, commands)
         for path in self._folder.glob("takeover.*.new"):
             with contextlib.suppress(ValueError, OSError):
-                if not _birth(int(path.name.split(".")[1])):
+                if not _start_time(int(path.name.split(".")[1])):
                     path.unlink()  # died while writing it: the step it tells of was not taken
         self._remove_folder()
         return undone
@@ -128,7 +128,7 @@ class Leavings:
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
+class StaleJournal:
     """A journal that was found.
 
     Attributes:
@@ -144,37 +144,37 @@ class Left:
     steps: tuple[Step, ...]
 
 
-def left(folder: Path = DEFAULT_FOLDER) -> tuple[Left, ...]:
+def find_journals(folder: Path = DEFAULT_FOLDER) -> tuple[StaleJournal, ...]:
     """Return the journals there are, of living sensors and of dead ones. Changes nothing.
 
     Raises:
         AuditSenseError: one cannot be read, or another user could have written it.
     """
     try:
-        _refuse_others(folder.lstat(), stat.S_IFDIR)
+        _require_owned(folder.lstat(), stat.S_IFDIR)
     except FileNotFoundError:
         return ()
     except (OSError, InputError) as problem:
         raise _unreadable(folder, problem) from None
-    found: list[Left] = []
+    found: list[StaleJournal] = []
     for path in sorted(folder.glob("takeover.*.json")):
-        birth, entry = _read(path)
-        lives = bool(birth) and _birth(entry.owner) == birth
-        found.append(Left(path, entry.owner, lives, entry.steps))
+        start_time, entry = _read(path)
+        lives = bool(start_time) and _start_time(entry.owner) == start_time
+        found.append(StaleJournal(path, entry.owner, lives, entry.steps))
     return tuple(found)
 
 
 def _read(path: Path) -> tuple[bytes, Entry]:
-    """Read a journal file: the birth of its process, and the entry."""
+    """Read a journal file: the start_time of its process, and the entry."""
     try:
         # Whatever lies there instead of a file, nobody waits for it and no link is followed.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
-            _refuse_others(os.fstat(descriptor), stat.S_IFREG)
-            birth, _, line = os.read(descriptor, _MOST_BYTES).partition(b"\n")
+            _require_owned(os.fstat(descriptor), stat.S_IFREG)
+            start_time, _, line = os.read(descriptor, _MOST_BYTES).partition(b"\n")
         finally:
             os.close(descriptor)
-        return birth, decode(line)
+        return start_time, decode(line)
     except (OSError, InputError) as problem:
         raise _unreadable(path, problem) from None
 
@@ -186,7 +186,7 @@ def _unreadable(path: Path, problem: Exception) -> AuditSenseError:
     )
 
 
-def _refuse_others(status: os.stat_result, kind: int) -> None:
+def _require_owned(status: os.stat_result, kind: int) -> None:
     """Raise when another user could have written this: what it says would be done as root."""
     if stat.S_IFMT(status.st_mode) != kind:
         raise InputError("it is no folder" if kind == stat.S_IFDIR else "it is no file")
@@ -194,9 +194,9 @@ def _refuse_others(status: os.stat_result, kind: int) -> None:
         raise InputError("others may write it")
 
 
-def _put_back(path: Path, commands: Commands) -> tuple[Step, ...]:
-    birth, entry = _read(path)
-    if birth and _birth(entry.owner) == birth:
+def _undo_journal(path: Path, commands: Commands) -> tuple[Step, ...]:
+    start_time, entry = _read(path)
+    if start_time and _start_time(entry.owner) == start_time:
         return ()  # that sensor lives
     undone: list[Step] = []
     failures = undo_all(commands, entry.steps, entry.owner, undone)

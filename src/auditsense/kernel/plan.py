@@ -68,7 +68,7 @@ class AddRule:
 Step = ChangeSetting | BecomeOwner | AddRule
 
 
-def refuse(status: AuditStatus) -> None:
+def check_allowed(status: AuditStatus) -> None:
     """Raise when these settings must not be touched.
 
     Raises:
@@ -92,7 +92,7 @@ def refuse(status: AuditStatus) -> None:
         raise KernelCommandError("this kernel has no backlog wait time to set: it is older than 3.14")
 
 
-def refuse_to_add(status: AuditStatus, rules: Iterable[AuditRule]) -> None:
+def check_may_add(status: AuditStatus, rules: Iterable[AuditRule]) -> None:
     """Raise when no audit rule may be added under these settings.
 
     Args:
@@ -135,10 +135,10 @@ def plan(
             queue of a stalled reader would take all memory.
 
     Raises:
-        LockedError, KernelCommandError: see `refuse`.
+        LockedError, KernelCommandError: see `check_allowed`.
         UsageError: *backlog_limit* out of its range.
     """
-    refuse(status)
+    check_allowed(status)
     return (
         *prepare(status, backlog_limit),
         *missing(rules, wanted),

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import ctypes
 import os
+import pwd
 from dataclasses import dataclass
 
-from auditsense.errors import AuditSenseError
+from auditsense.errors import AuditSenseError, UsageError
 
 # linux/capability.h
 CAP_NET_ADMIN = 12
@@ -101,3 +102,18 @@ def _become(libc: ctypes.CDLL, user: User) -> None:
     except OSError as error:
         raise AuditSenseError(f"cannot become user {user.uid}: {error.strerror}") from None
     libc.prctl(_PR_SET_KEEPCAPS, 0, 0, 0, 0)
+
+
+def user_named(name: str) -> User:
+    """Return an unprivileged user and its group.
+
+    Raises:
+        UsageError: there is none of this name, or it is root.
+    """
+    try:
+        entry = pwd.getpwnam(name)
+    except (KeyError, UnicodeError, ValueError):
+        raise UsageError(f"there is no user {name}") from None
+    if entry.pw_uid == 0:
+        raise UsageError(f"{name} is root; name a user without privileges")
+    return User(entry.pw_uid, entry.pw_gid, name)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from auditsense.errors import NoKernelAuditError
 from auditsense.kernel.access import outside
 from auditsense.kernel.rules import auditctl
-from auditsense.kernel.rules.constants import Field, Operator
+from auditsense.kernel.rules.constants import FieldId, Operator
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -103,7 +103,7 @@ def is_of_host(proc: Path = PROC) -> bool | None:
     return None if host is None else here.st_dev == host
 
 
-def refuse_others(rules: Iterable[AuditRule], proc: Path = PROC) -> None:
+def require_host_proc(rules: Iterable[AuditRule], proc: Path = PROC) -> None:
     """Raise when a rule that is added here would watch another place than on the host.
 
     Args:
@@ -125,7 +125,7 @@ def refuse_others(rules: Iterable[AuditRule], proc: Path = PROC) -> None:
 
 def _paths(rule: AuditRule) -> Iterator[bytes]:
     for field in rule.fields:
-        is_place = field.field in {Field.DIR, Field.WATCH} and field.op is Operator.EQUAL
+        is_place = field.field in {FieldId.DIR, FieldId.WATCH} and field.op is Operator.EQUAL
         if is_place and isinstance(field.value, bytes):
             yield field.value
 

@@ -5,7 +5,7 @@ Rule 1: a step enters the journal before it is taken. It may then have been
 taken or not (the answer got lost, Ctrl-C came in between), so undoing it asks
 the kernel first and touches only what still is as we set it.
 Rule 2: what somebody else changed meanwhile is theirs and stays.
-The invariant: when `put_back` has returned, the host is as before.
+The invariant: when `restore` has returned, the host is as before.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from auditsense.kernel.plan import (
     BecomeOwner,
     ChangeSetting,
     Step,
+    check_allowed,
     missing,
     plan,
     prepare,
-    refuse,
     switch_on,
 )
 from auditsense.kernel.undo import undo
@@ -113,12 +113,12 @@ class Takeover:
         if self._journal:
             raise BusyError("this takeover is in effect already")
         status = self._commands.status()
-        refuse(status)
-        refuse_owner(status)
+        check_allowed(status)
+        check_no_owner(status)
         self._pid = os.getpid()
         # The one moment no try can cover is the very first of __exit__: an
         # interruption there is made up for when the interpreter ends.
-        atexit.register(self.put_back)
+        atexit.register(self.restore)
         try:
             self._take(status)
             return self  # noqa: TRY300  (inside: an interruption here has to be undone as well)
@@ -163,17 +163,17 @@ class Takeover:
         """Put back. What fails is a note on the exception in flight, or else raised.
 
         Raises:
-            KernelCommandError: see `put_back`.
+            KernelCommandError: see `restore`.
         """
         try:
             self._leave(value)
         except KernelCommandError:
             raise
         except BaseException:
-            self.put_back()  # in case the interruption came before put_back could catch it
+            self.restore()  # in case the interruption came before restore could catch it
             raise
 
-    def put_back(self) -> None:
+    def restore(self) -> None:
         """Undo every change that is still as it was set, the last one first.
 
         Each one is attempted, whatever happened to the others, and those that
@@ -198,7 +198,7 @@ class Takeover:
                 tries -= 1
             except BaseException as problem:  # noqa: BLE001  (raised below)
                 interruption = problem
-        atexit.unregister(self.put_back)  # whatever is left now, the caller hears of it
+        atexit.unregister(self.restore)  # whatever is left now, the caller hears of it
         if interruption is not None:
             for step, failure in failures.items():
                 interruption.add_note(f"not put back: {step} ({failure})")
@@ -270,14 +270,14 @@ class Takeover:
     def _leave(self, in_flight: BaseException | None) -> None:
         """Put back; what fails is raised, or becomes a note on the error in flight."""
         try:
-            self.put_back()
+            self.restore()
         except KernelCommandError as failure:
             if in_flight is None:
                 raise
             in_flight.add_note(str(failure))
 
 
-def refuse_owner(status: AuditStatus) -> None:
+def check_no_owner(status: AuditStatus) -> None:
     """Raise when a living process owns the socket, this one included.
 
     A dead owner is no obstacle: the kernel drops it when another registers.

@@ -59,7 +59,7 @@ class Expected:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Deviation:
     """One thing that is not as it has to be. Equal as long as it stays as it is.
 
     Attributes:
@@ -78,14 +78,14 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Noticed:
-    """A finding that is new, and what was done about it; "" for nothing."""
+class Change:
+    """A deviation that is new, and what was done about it; "" for nothing."""
 
-    finding: Finding
+    deviation: Deviation
     repaired: str = ""
 
 
-def compare(expected: Expected, status: AuditStatus, rules: Sequence[AuditRule]) -> tuple[Finding, ...]:
+def compare(expected: Expected, status: AuditStatus, rules: Sequence[AuditRule]) -> tuple[Deviation, ...]:
     """Return what is not as it has to be, in order of urgency of a repair.
 
     Args:
@@ -96,10 +96,10 @@ def compare(expected: Expected, status: AuditStatus, rules: Sequence[AuditRule])
     return (*_settings(expected, status), *_rules(expected, rules))
 
 
-def _settings(expected: Expected, status: AuditStatus) -> Iterator[Finding]:
+def _settings(expected: Expected, status: AuditStatus) -> Iterator[Deviation]:
     wait = status.backlog_wait_time
     if wait and not expected.waits:
-        yield Finding(
+        yield Deviation(
             f"{_ID}wait-time",
             "Processes May Be Made To Wait For Audit",
             "high",
@@ -108,7 +108,7 @@ def _settings(expected: Expected, status: AuditStatus) -> Iterator[Finding]:
         )
     limit = status.backlog_limit
     if limit == 0 and not expected.unlimited:
-        yield Finding(
+        yield Deviation(
             f"{_ID}backlog-unlimited",
             "Audit Queue Was Made Unlimited",
             "high",
@@ -120,7 +120,7 @@ def _settings(expected: Expected, status: AuditStatus) -> Iterator[Finding]:
             else None,
         )
     if expected.backlog_limit is not None and 0 < limit < expected.backlog_limit:
-        yield Finding(
+        yield Deviation(
             f"{_ID}backlog-limit",
             "Audit Queue Was Made Smaller",
             "medium",
@@ -128,7 +128,7 @@ def _settings(expected: Expected, status: AuditStatus) -> Iterator[Finding]:
             ChangeSetting(StatusField.BACKLOG_LIMIT, limit, expected.backlog_limit),
         )
     if status.rate_limit and status.rate_limit != expected.rate_limit:
-        yield Finding(
+        yield Deviation(
             f"{_ID}rate-limit",
             "Audit Was Limited To A Rate",
             "medium",
@@ -137,7 +137,7 @@ def _settings(expected: Expected, status: AuditStatus) -> Iterator[Finding]:
         )
     yield from _owner(expected, status)
     if status.enabled == Enabled.OFF and expected.on:
-        yield Finding(
+        yield Deviation(
             f"{_ID}disabled",
             "Audit Was Switched Off",
             "critical",
@@ -145,14 +145,14 @@ def _settings(expected: Expected, status: AuditStatus) -> Iterator[Finding]:
             ChangeSetting(StatusField.ENABLED, Enabled.OFF, Enabled.ON),
         )
     if status.enabled == Enabled.LOCKED and not expected.locked:
-        yield Finding(
+        yield Deviation(
             f"{_ID}locked",
             "Audit Configuration Was Locked",
             "medium",
             "the audit configuration was locked until the next boot (enabled 2): nothing can be put back",
         )
     if status.failure == Failure.PANIC and not expected.may_panic:
-        yield Finding(
+        yield Deviation(
             f"{_ID}panic",
             "Audit Was Set To Panic On Loss",
             "critical",
@@ -160,11 +160,11 @@ def _settings(expected: Expected, status: AuditStatus) -> Iterator[Finding]:
         )
 
 
-def _owner(expected: Expected, status: AuditStatus) -> Iterator[Finding]:
+def _owner(expected: Expected, status: AuditStatus) -> Iterator[Deviation]:
     if expected.owner is None or status.pid == expected.owner:
         return
     now = f"process {status.pid} owns it" if status.pid else "nobody owns it"
-    yield Finding(
+    yield Deviation(
         f"{_ID}owner",
         "Audit Socket Was Lost",
         "critical",
@@ -172,12 +172,12 @@ def _owner(expected: Expected, status: AuditStatus) -> Iterator[Finding]:
     )
 
 
-def _rules(expected: Expected, rules: Sequence[AuditRule]) -> Iterator[Finding]:
+def _rules(expected: Expected, rules: Sequence[AuditRule]) -> Iterator[Deviation]:
     for wanted in expected.rules:
         text = auditctl.format(wanted)
         place = next((n for n, rule in enumerate(rules) if rule.same_as(wanted)), None)
         if place is None:
-            yield Finding(
+            yield Deviation(
                 f"{_ID}rule-gone",
                 "Audit Rule Was Removed",
                 "critical",
@@ -187,28 +187,28 @@ def _rules(expected: Expected, rules: Sequence[AuditRule]) -> Iterator[Finding]:
             continue
         before = rules[:place]
         if hiding := [rule for rule in before if hides(rule, wanted)]:
-            yield Finding(
+            yield Deviation(
                 f"{_ID}rule-hidden",
                 "Audit Rule Is Made Blind By Another",
                 "high",
                 f"before {text} comes {_listed(hiding)}, which keeps from it what it would report",
             )
         if stealing := [rule for rule in before if steals(rule, wanted)]:
-            yield Finding(
+            yield Deviation(
                 f"{_ID}key-stolen",
                 "Audit Rule Loses Its Key To Another",
                 "low",
                 f"before {text} comes {_listed(stealing)}, which gives its own key to what both match",
             )
     if never := [one for one in rules if one.filter is Filter.TASK and one.action is Action.NEVER]:
-        yield Finding(
+        yield Deviation(
             f"{_ID}task-never",
             "New Processes Are Hidden From Audit",
             "high",
             f"with {_listed(never)} processes that start now are never reported, not even when it is gone",
         )
     if silencing := [rule for rule in rules if silences_records(rule)]:
-        yield Finding(
+        yield Deviation(
             f"{_ID}exclude",
             "Audit Records Are Excluded",
             "high",
@@ -235,31 +235,31 @@ class Watch:
         self._commands = commands
         self.expected = expected
         self._repair = repair
-        self._known: frozenset[Finding] = frozenset()
+        self._known: frozenset[Deviation] = frozenset()
 
-    def look(self, status: AuditStatus, rules: Sequence[AuditRule]) -> list[Noticed]:
+    def look(self, status: AuditStatus, rules: Sequence[AuditRule]) -> list[Change]:
         """Return what is new since the last look. What was healed and comes back is new again."""
         found = compare(self.expected, status, rules)
-        new = [finding for finding in found if finding not in self._known]
+        new = [deviation for deviation in found if deviation not in self._known]
         self._known = frozenset(found)
-        return [Noticed(finding, self._repaired(finding, status)) for finding in new]
+        return [Change(deviation, self._repaired(deviation, status)) for deviation in new]
 
-    def _repaired(self, finding: Finding, status: AuditStatus) -> str:
-        if not self._repair or finding.repair is None:
+    def _repaired(self, deviation: Deviation, status: AuditStatus) -> str:
+        if not self._repair or deviation.repair is None:
             return ""
         if status.enabled == Enabled.LOCKED or status.failure == Failure.PANIC:
             return "not repaired: where audit is locked, or would panic, nothing is changed"
         ours = self.expected.owner == os.getpid() == status.pid
-        if isinstance(finding.repair, ChangeSetting) and not ours:
+        if isinstance(deviation.repair, ChangeSetting) and not ours:
             return "not repaired: the settings are those of another owner"
         try:
-            match finding.repair:
+            match deviation.repair:
                 case ChangeSetting():
-                    self._commands.set(finding.repair.field, finding.repair.new)
+                    self._commands.set(deviation.repair.field, deviation.repair.new)
                 case AddRule():
-                    self._commands.add_rule(finding.repair.rule)
+                    self._commands.add_rule(deviation.repair.rule)
         except AuditSenseError as problem:
             return f"not repaired: {problem}"
         # Seen whole at the next look; the same again is then a new change.
-        self._known -= {finding}
-        return f"repaired: {finding.repair}"
+        self._known -= {deviation}
+        return f"repaired: {deviation.repair}"

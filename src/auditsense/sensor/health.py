@@ -216,7 +216,7 @@ class Checks:
         except KernelCommandError:
             return []  # compared again soon
         for one in noticed:
-            found = one.finding
+            found = one.deviation
             documents.append(
                 tamper_document(
                     host,

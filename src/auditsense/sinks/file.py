@@ -14,7 +14,7 @@ import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from auditsense._file_trust import open_folder
+from auditsense._file_trust import open_directory
 from auditsense.errors import UsageError
 from auditsense.sinks import SinkError
 from auditsense.sinks.format import Format, compact, jsonl
@@ -122,7 +122,7 @@ class FileSink:
     def _open_folder(self) -> int:
         """Return a descriptor of the file's folder."""
         try:
-            return open_folder(str(self._path.parent), alone=False)
+            return open_directory(str(self._path.parent), trusted=False)
         except FileNotFoundError:
             raise SinkError(f"cannot open {self._path}: there is no folder {self._path.parent}") from None
         except OSError as error:

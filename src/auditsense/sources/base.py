@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from auditsense.kernel.guardian import Guardian
-    from auditsense.kernel.watch import Noticed
+    from auditsense.kernel.watch import Change
 
 
 class Cleanup(NamedTuple):
@@ -77,7 +77,7 @@ class Source(Protocol):
         0 where the kernel tries again: what it evicts then, the core sees as missing serials.
         """
 
-    def check(self) -> list[Noticed]:
+    def check(self) -> list[Change]:
         """Compare the kernel's audit with the expected state; return what changed since the last call.
 
         Repairs it where that was asked for.

@@ -11,7 +11,7 @@ from auditsense.errors import AuditRuleError, AuditSenseError, DetectionError, S
 from auditsense.kernel.access import process_name
 from auditsense.kernel.audit_status import Enabled, Failure
 from auditsense.kernel.commands import Commands
-from auditsense.kernel.plan import refuse
+from auditsense.kernel.plan import check_allowed
 from auditsense.kernel.rules import auditctl
 from auditsense.sources.kernel_source import KernelSource
 from auditsense.sources.multicast import Multicast
@@ -111,7 +111,7 @@ def choose(
 
 def _refuse_silence(status: AuditStatus, why: str) -> None:
     if why and status.enabled == Enabled.OFF:
-        refuse(status)
+        check_allowed(status)
         raise SocketTakenError(
             f"{why}; stop it or use the multicast source, which hears nothing until audit is on"
         )

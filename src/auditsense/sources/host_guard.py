@@ -32,7 +32,7 @@ class HostGuard:
 
     def __init__(self, commands: Commands, folder: Path | None, cleanup: Cleanup | None) -> None:
         self._commands = commands
-        self._journal = journal_file.Leavings(folder or journal_file.DEFAULT_FOLDER)
+        self._journal = journal_file.JournalFile(folder or journal_file.DEFAULT_FOLDER)
         self._cleanup = cleanup
         self.guardian: Guardian | None = None
         self.restored: tuple[str, ...] = ()
@@ -40,20 +40,20 @@ class HostGuard:
 
     def start(self, stack: ExitStack) -> tuple[Journal, ...]:
         """Restore the host and fork the guardian; *stack* ends it. Returns the journals to write."""
-        self.restored = tuple(str(step) for step in self._journal.put_back(self._commands))
-        image = host_state.look(self._commands)
-        guardian = Guardian(done=self._finish, image=image)
+        self.restored = tuple(str(step) for step in self._journal.undo_stale(self._commands))
+        state = host_state.read_state(self._commands)
+        guardian = Guardian(done=self._finish, image=state)
         guardian.start()  # before the data socket is open: the child must not inherit it
         stack.callback(self._end, guardian)
-        stack.callback(self._compare, image)
+        stack.callback(self._compare, state)
         if self._cleanup is not None:
             stack.callback(self._cleanup.before_release)
         self.guardian = guardian
         return (self._journal, guardian)
 
-    def _compare(self, image: host_state.Image) -> None:
+    def _compare(self, state: host_state.AuditState) -> None:
         try:
-            self.afterwards = host_state.sentence(image, host_state.look(self._commands))
+            self.afterwards = host_state.describe(state, host_state.read_state(self._commands))
         except AuditSenseError as error:
             self.afterwards = f"all is undone, but the host could not be compared: {error}"
 
@@ -67,8 +67,8 @@ class HostGuard:
             guardian.close()
         except AuditSenseError as error:
             failures = undo_all(self._commands, guardian.steps, os.getpid())
-            state = host_state.look(self._commands)
-            remaining = host_state.remains(state, guardian.steps, os.getpid())
+            state = host_state.read_state(self._commands)
+            remaining = host_state.remaining_changes(state, guardian.steps, os.getpid())
             remaining += [f"{step} ({failure})" for step, failure in failures.items()]
             if remaining:
                 error.add_note(f"not restored: {'; '.join(remaining)}")

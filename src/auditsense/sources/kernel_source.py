@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from auditsense.kernel.journal import Journal
     from auditsense.kernel.rules.rule import AuditRule
     from auditsense.kernel.transport import Transport
-    from auditsense.kernel.watch import Noticed
+    from auditsense.kernel.watch import Change
     from auditsense.sources.base import Cleanup
     from auditsense.sources.netlink import NetlinkApi
 
@@ -147,7 +147,7 @@ class KernelSource:
         if self._rule_changer is None or not rules:
             return lambda: None
         if self._commands.other is None:
-            procfs.refuse_others(rules)
+            procfs.require_host_proc(rules)
         changer = self._rule_changer
         added, before, expected = changer.add(rules), self._rules, self._watch.expected
         self._rules = [*before, *rules]
@@ -233,7 +233,7 @@ class KernelSource:
             self._counters.count_drops(self._netlink.socket_drops(self._socket))
         return self._counters.drops
 
-    def check(self) -> list[Noticed]:
+    def check(self) -> list[Change]:
         """Compare the kernel's audit with the expected state; return what changed. See `kernel.watch`."""
         if self._socket is None:
             return []
@@ -255,10 +255,10 @@ class KernelSource:
         """Raise when an audit rule that is added here would watch nothing of the host.
 
         Raises:
-            NoKernelAuditError: see `kernel.procfs.refuse_others`.
+            NoKernelAuditError: see `kernel.procfs.require_host_proc`.
         """
         if self._commands.other is None:  # the real kernel resolves paths in our mount namespace
-            procfs.refuse_others(self._rules)
+            procfs.require_host_proc(self._rules)
 
     def _enter(self, stack: ExitStack, journals: tuple[Journal, ...]) -> None:
         """Open `_socket` and make records arrive on it; *stack* undoes all of it."""

@@ -23,7 +23,7 @@ from auditsense.errors import (
 )
 from auditsense.kernel.access import process_name
 from auditsense.kernel.audit_status import Enabled, Failure
-from auditsense.kernel.plan import AddRule, missing, refuse_to_add
+from auditsense.kernel.plan import AddRule, check_may_add, missing
 from auditsense.kernel.undo import undo_all
 from auditsense.kernel.watch import Expected
 from auditsense.sources.kernel_source import KernelSource, RuleChanger
@@ -115,7 +115,7 @@ class Multicast(KernelSource):
         if not steps:
             return []
         listed = "; ".join(str(step) for step in steps)
-        refuse_to_add(status, [step.rule for step in steps])
+        check_may_add(status, [step.rule for step in steps])
         if not owned:
             raise NoKernelAuditError(
                 "no process owns the audit socket: the kernel would print every record to its log; use the "
@@ -163,7 +163,7 @@ class Multicast(KernelSource):
         listed = "; ".join(str(step) for step in steps)
         if steps and not self._add_rules:
             raise UsageError(f"not allowed to change the audit rules; needed to listen: {listed}")
-        refuse_to_add(self._commands.status(), [step.rule for step in steps])
+        check_may_add(self._commands.status(), [step.rule for step in steps])
         try:
             for step in steps:
                 self._add(step, journals)

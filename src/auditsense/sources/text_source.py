@@ -12,7 +12,7 @@ import select
 from typing import TYPE_CHECKING, Self
 
 from auditsense.detect.host import this_host
-from auditsense.kernel.watch import Finding, Noticed
+from auditsense.kernel.watch import Change, Deviation
 from auditsense.sources.unwrap import unwrapper_for
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class TextSource:
         self._pid = 0
         self._ready: select.epoll | None = None
         self._tail = b""  # of a line whose end has not come yet
-        self._changes: list[Noticed] = []
+        self._changes: list[Change] = []
         self._last_serial: int | None = None  # before the break, until text follows it
         self._recent = b""
         self._format_checked = False
@@ -96,7 +96,7 @@ class TextSource:
         """Return 0: this process has no audit socket."""
         return 0
 
-    def check(self) -> list[Noticed]:
+    def check(self) -> list[Change]:
         """Return what has happened to the file or socket since the last call."""
         changes, self._changes = self._changes, []
         return changes
@@ -147,7 +147,7 @@ class TextSource:
         return tail + b"\n" if tail else b""
 
     def _report(self, name: str, message: str, severity: str = "medium") -> None:
-        self._changes.append(Noticed(Finding("auditsense.tamper.source", name, severity, message)))
+        self._changes.append(Change(Deviation("auditsense.tamper.source", name, severity, message)))
 
     def _mark_break(self) -> None:
         """Remember where the text broke off, to report missing events."""

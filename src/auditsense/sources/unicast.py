@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from auditsense.errors import KernelCommandError
 from auditsense.kernel.audit_status import StatusField
 from auditsense.kernel.plan import DEFAULT_BACKLOG_LIMIT, plan
-from auditsense.kernel.takeover import Takeover, refuse_owner
+from auditsense.kernel.takeover import Takeover, check_no_owner
 from auditsense.kernel.watch import Expected
 from auditsense.sources.kernel_source import DEFAULT_AUDIT_RULE, SETTLE_S, KernelSource, RuleChanger
 from auditsense.sources.netlink import DEFAULT_RECEIVE_BUFFER_BYTES
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from auditsense.kernel.commands import Commands
     from auditsense.kernel.journal import Journal
     from auditsense.kernel.transport import Transport
-    from auditsense.kernel.watch import Noticed
+    from auditsense.kernel.watch import Change
     from auditsense.sources.base import Cleanup
 
 __all__ = ["DEFAULT_AUDIT_RULE", "Unicast"]
@@ -94,16 +94,16 @@ class Unicast(KernelSource):
     def plan(self) -> list[str]:
         """Return the changes that entering would make on this host, one line each. Changes nothing."""
         with self._commands:
-            refuse_owner(self._commands.status())
+            check_no_owner(self._commands.status())
             self._refuse_foreign_proc()
             steps = plan(self._commands.status(), self._commands.rules(), self._rules, self._backlog_limit)
         return [str(step) for step in steps]
 
-    def check(self) -> list[Noticed]:
+    def check(self) -> list[Change]:
         """See `KernelSource.check`; after the loss of the socket, listen by multicast."""
         changes = super().check()
         self._trigger_retry(self._polls)
-        lost = any(change.finding.id == "auditsense.tamper.owner" for change in changes)
+        lost = any(change.deviation.id == "auditsense.tamper.owner" for change in changes)
         if lost and not self.audited and self._socket is not None:
             try:
                 self._netlink.join_multicast(self._socket)

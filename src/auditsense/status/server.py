@@ -20,7 +20,7 @@ import struct
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final, Self
 
-from auditsense._file_trust import open_folder, refuse_replaceable
+from auditsense._file_trust import open_directory, require_not_replaceable
 from auditsense.errors import AuditSenseError, UsageError
 
 if TYPE_CHECKING:
@@ -140,9 +140,9 @@ class StatusServer:
     def _prepare_folder(self) -> None:
         folder = self.path.parent
         try:
-            above = open_folder(str(folder.parent), alone=True)
+            above = open_directory(str(folder.parent), trusted=True)
             try:
-                refuse_replaceable(str(folder.parent), os.fstat(above))
+                require_not_replaceable(str(folder.parent), os.fstat(above))
                 self._create_or_check(folder, above)
             finally:
                 os.close(above)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from auditsense.kernel.guardian import Guardian
-    from auditsense.kernel.watch import Noticed
+    from auditsense.kernel.watch import Change
     from auditsense.testing.records import EventRecords
 
 
@@ -50,7 +50,7 @@ class FakeSource:
         self.unneeded: frozenset[int] = frozenset()
         self.lost = 0
         self.dropped = 0
-        self.noticed: list[Noticed] = []
+        self.noticed: list[Change] = []
         self.audit_rules: list[str] = []
         self.entered = 0
         self.left = 0
@@ -130,7 +130,7 @@ class FakeSource:
         """Return `dropped`."""
         return self.dropped
 
-    def check(self) -> list[Noticed]:
+    def check(self) -> list[Change]:
         """Return `noticed`, once."""
         noticed, self.noticed = self.noticed, []
         return noticed

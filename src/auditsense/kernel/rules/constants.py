@@ -59,7 +59,7 @@ class Operator(enum.IntEnum):
     GREATER_EQUAL = 0x6000_0000
 
 
-class Field(enum.IntEnum):
+class FieldId(enum.IntEnum):
     """What a field compares: the values of `fields`."""
 
     PID = 0
@@ -110,23 +110,23 @@ class Field(enum.IntEnum):
     FILTERKEY = 210
 
 
-# Field names are the kernel's in lower case, but for these.
+# FieldId names are the kernel's in lower case, but for these.
 _RENAMED = {
-    Field.LOGINUID: "auid",
-    Field.WATCH: "path",
-    Field.FILTERKEY: "key",
-    Field.ARG0: "a0",
-    Field.ARG1: "a1",
-    Field.ARG2: "a2",
-    Field.ARG3: "a3",
-    Field.FIELD_COMPARE: "-C",
+    FieldId.LOGINUID: "auid",
+    FieldId.WATCH: "path",
+    FieldId.FILTERKEY: "key",
+    FieldId.ARG0: "a0",
+    FieldId.ARG1: "a1",
+    FieldId.ARG2: "a2",
+    FieldId.ARG3: "a3",
+    FieldId.FIELD_COMPARE: "-C",
 }
-FIELD_NAMES: Mapping[Field, str] = MappingProxyType(
-    {field: _RENAMED.get(field, field.name.lower()) for field in Field},
+FIELD_NAMES: Mapping[FieldId, str] = MappingProxyType(
+    {field: _RENAMED.get(field, field.name.lower()) for field in FieldId},
 )
 # What can follow -F.
-FIELDS: Mapping[str, Field] = MappingProxyType(
-    {name: field for field, name in FIELD_NAMES.items() if name != "-C"} | {"loginuid": Field.LOGINUID},
+FIELDS: Mapping[str, FieldId] = MappingProxyType(
+    {name: field for field, name in FIELD_NAMES.items() if name != "-C"} | {"loginuid": FieldId.LOGINUID},
 )
 
 # Two-character signs first: a reader of text takes the first that fits.

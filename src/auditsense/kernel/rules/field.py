@@ -18,80 +18,80 @@ from auditsense.kernel.rules.constants import (
     MAX_STRING_LEN,
     OPERATOR_SIGNS,
     UNSET,
-    Field,
+    FieldId,
     Filter,
     Operator,
 )
 
-PATH_FIELDS = frozenset({Field.DIR, Field.WATCH, Field.EXE})
+PATH_FIELDS = frozenset({FieldId.DIR, FieldId.WATCH, FieldId.EXE})
 SUBJECT_FIELDS = frozenset(
-    {Field.SUBJ_USER, Field.SUBJ_ROLE, Field.SUBJ_TYPE, Field.SUBJ_SEN, Field.SUBJ_CLR},
+    {FieldId.SUBJ_USER, FieldId.SUBJ_ROLE, FieldId.SUBJ_TYPE, FieldId.SUBJ_SEN, FieldId.SUBJ_CLR},
 )
 OBJECT_FIELDS = frozenset(
     {
-        Field.OBJ_USER,
-        Field.OBJ_ROLE,
-        Field.OBJ_TYPE,
-        Field.OBJ_LEV_LOW,
-        Field.OBJ_LEV_HIGH,
+        FieldId.OBJ_USER,
+        FieldId.OBJ_ROLE,
+        FieldId.OBJ_TYPE,
+        FieldId.OBJ_LEV_LOW,
+        FieldId.OBJ_LEV_HIGH,
     },
 )
 # Their value is the length of a piece of the rule's string buffer.
-STRING_FIELDS = PATH_FIELDS | SUBJECT_FIELDS | OBJECT_FIELDS | {Field.FILTERKEY}
+STRING_FIELDS = PATH_FIELDS | SUBJECT_FIELDS | OBJECT_FIELDS | {FieldId.FILTERKEY}
 
 UID_FIELDS = frozenset(
-    {Field.UID, Field.EUID, Field.SUID, Field.FSUID, Field.LOGINUID, Field.OBJ_UID},
+    {FieldId.UID, FieldId.EUID, FieldId.SUID, FieldId.FSUID, FieldId.LOGINUID, FieldId.OBJ_UID},
 )
-GID_FIELDS = frozenset({Field.GID, Field.EGID, Field.SGID, Field.FSGID, Field.OBJ_GID})
-ARGUMENT_FIELDS = frozenset({Field.ARG0, Field.ARG1, Field.ARG2, Field.ARG3})
+GID_FIELDS = frozenset({FieldId.GID, FieldId.EGID, FieldId.SGID, FieldId.FSGID, FieldId.OBJ_GID})
+ARGUMENT_FIELDS = frozenset({FieldId.ARG0, FieldId.ARG1, FieldId.ARG2, FieldId.ARG3})
 
 _EQUAL = frozenset({Operator.EQUAL})
 _EQUALITY = frozenset({Operator.EQUAL, Operator.NOT_EQUAL})
 _EVERY = frozenset(Operator)
 _ORDER = _EVERY - {Operator.BIT_MASK, Operator.BIT_TEST}
-_EQUAL_ONLY = frozenset({Field.DIR, Field.WATCH, Field.PERM})
+_EQUAL_ONLY = frozenset({FieldId.DIR, FieldId.WATCH, FieldId.PERM})
 _EQUALITY_ONLY = frozenset(
     {
-        Field.SUBJ_USER,
-        Field.SUBJ_ROLE,
-        Field.SUBJ_TYPE,
-        Field.OBJ_USER,
-        Field.OBJ_ROLE,
-        Field.OBJ_TYPE,
-        Field.FILTERKEY,
-        Field.LOGINUID_SET,
-        Field.ARCH,
-        Field.FSTYPE,
-        Field.FILETYPE,
-        Field.FIELD_COMPARE,
-        Field.EXE,
-        Field.INODE,
+        FieldId.SUBJ_USER,
+        FieldId.SUBJ_ROLE,
+        FieldId.SUBJ_TYPE,
+        FieldId.OBJ_USER,
+        FieldId.OBJ_ROLE,
+        FieldId.OBJ_TYPE,
+        FieldId.FILTERKEY,
+        FieldId.LOGINUID_SET,
+        FieldId.ARCH,
+        FieldId.FSTYPE,
+        FieldId.FILETYPE,
+        FieldId.FIELD_COMPARE,
+        FieldId.EXE,
+        FieldId.INODE,
     },
 )
-_EVERY_OPERATOR = ARGUMENT_FIELDS | {Field.PERS, Field.DEVMINOR}
+_EVERY_OPERATOR = ARGUMENT_FIELDS | {FieldId.PERS, FieldId.DEVMINOR}
 
 # A user or exclude rule sees one record and its task; a field beyond these makes the kernel
 # give up on the whole list (audit_filter). A task rule sees no syscall, hence no context.
 _RECORD_FIELDS = SUBJECT_FIELDS | {
-    Field.PID,
-    Field.UID,
-    Field.GID,
-    Field.LOGINUID,
-    Field.LOGINUID_SET,
-    Field.MSGTYPE,
-    Field.EXE,
+    FieldId.PID,
+    FieldId.UID,
+    FieldId.GID,
+    FieldId.LOGINUID,
+    FieldId.LOGINUID_SET,
+    FieldId.MSGTYPE,
+    FieldId.EXE,
 }
-_SYSCALL_FIELDS = frozenset(Field) - {Field.MSGTYPE, Field.FSTYPE}
+_SYSCALL_FIELDS = frozenset(FieldId) - {FieldId.MSGTYPE, FieldId.FSTYPE}
 _FIELDS_OF = {
     Filter.USER: _RECORD_FIELDS,
     Filter.EXCLUDE: _RECORD_FIELDS,
     Filter.TASK: SUBJECT_FIELDS
-    | UID_FIELDS - {Field.OBJ_UID}
-    | GID_FIELDS - {Field.OBJ_GID}
-    | {Field.PID, Field.PERS, Field.LOGINUID_SET, Field.EXE},
+    | UID_FIELDS - {FieldId.OBJ_UID}
+    | GID_FIELDS - {FieldId.OBJ_GID}
+    | {FieldId.PID, FieldId.PERS, FieldId.LOGINUID_SET, FieldId.EXE},
     Filter.EXIT: _SYSCALL_FIELDS,
-    Filter.IO_URING: _SYSCALL_FIELDS - {Field.PERM},
-    Filter.FILESYSTEM: frozenset({Field.FSTYPE, Field.FILTERKEY}),
+    Filter.IO_URING: _SYSCALL_FIELDS - {FieldId.PERM},
+    Filter.FILESYSTEM: frozenset({FieldId.FSTYPE, FieldId.FILTERKEY}),
 }
 
 
@@ -110,7 +110,7 @@ class RuleField:
         AuditRuleError: the kernel would refuse the field, or it could match nothing.
     """
 
-    field: Field
+    field: FieldId
     op: Operator
     value: int | bytes
 
@@ -156,7 +156,7 @@ def _check_string(field: RuleField, value: bytes) -> None:
         raise AuditRuleError(f"{field.name} is empty")
     if b"\0" in value:
         raise AuditRuleError(f"{field.name} contains a NUL byte: {value!r}")
-    limit = MAX_KEY_LEN if field.field is Field.FILTERKEY else MAX_STRING_LEN
+    limit = MAX_KEY_LEN if field.field is FieldId.FILTERKEY else MAX_STRING_LEN
     if len(value) > limit:
         raise AuditRuleError(f"{field.name} is {len(value)} bytes long, the kernel takes {limit}")
     if field.field in PATH_FIELDS:
@@ -170,7 +170,7 @@ def _check_path(field: RuleField, path: bytes) -> None:
     if b".." in path.split(b"/"):
         raise AuditRuleError(f"{shown} contains '..': write the path it leads to")
     # A directory tree may end in a slash, though "/proc" and "/proc/" are two rules then.
-    if field.field is not Field.DIR and path.endswith(b"/"):
+    if field.field is not FieldId.DIR and path.endswith(b"/"):
         raise AuditRuleError(f"{shown} ends in '/': leave it out, or use dir")
 
 
@@ -180,16 +180,16 @@ def _check_number(field: RuleField, value: int) -> None:
     if not 0 <= value <= UNSET:
         raise AuditRuleError(f"{field.name} {value} does not fit the kernel's 32 bits")
     if value == UNSET and field.field in UID_FIELDS | GID_FIELDS:
-        if field.field is not Field.LOGINUID:
+        if field.field is not FieldId.LOGINUID:
             raise AuditRuleError(f"{field.name} cannot be unset: only auid and sessionid can")
         if field.op not in _EQUALITY:
             raise AuditRuleError("auid can be compared with unset by = and != only")
     choices = {
-        Field.PERM: range(1, 16),
-        Field.FILETYPE: FILETYPES.values(),
-        Field.FIELD_COMPARE: COMPARISONS.keys(),
-        Field.LOGINUID_SET: range(2),
-        Field.SUCCESS: range(2),
+        FieldId.PERM: range(1, 16),
+        FieldId.FILETYPE: FILETYPES.values(),
+        FieldId.FIELD_COMPARE: COMPARISONS.keys(),
+        FieldId.LOGINUID_SET: range(2),
+        FieldId.SUCCESS: range(2),
     }
     if field.field in choices and value not in choices[field.field]:
         raise AuditRuleError(f"{field.name} {value:#x} is none of the kernel's values for it")

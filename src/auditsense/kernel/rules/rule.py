@@ -21,7 +21,7 @@ from auditsense.kernel.rules.constants import (
     PREPEND,
     SYSCALL_LISTS,
     Action,
-    Field,
+    FieldId,
     Filter,
     Operator,
 )
@@ -39,9 +39,9 @@ _LAST_WORD = 0x0000_FFFF
 _CLASS_BITS = _FULL_WORD ^ _LAST_WORD
 _MAX_PADDING = 3  # netlink aligns to 4 bytes; recvmsg may give the filling as well
 
-_SINGLE = frozenset({Field.ARCH, Field.EXE, Field.FILTERKEY})
+_SINGLE = frozenset({FieldId.ARCH, FieldId.EXE, FieldId.FILTERKEY})
 # The kernel keeps a rule with one of these in a place of its own, so there can be one.
-_PLACING = frozenset({Field.INODE, Field.WATCH, Field.DIR})
+_PLACING = frozenset({FieldId.INODE, FieldId.WATCH, FieldId.DIR})
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +201,7 @@ def _fields(triples: Iterable[tuple[int, int, int]], strings: bytes) -> tuple[Ru
     """Make fields of their numbers; those with text take theirs from the front of `strings`."""
     fields = []
     for kind, sign, number in triples:
-        field = _member(Field, kind, "field")
+        field = _member(FieldId, kind, "field")
         op = _member(Operator, sign, "operator")
         value: int | bytes = number
         if field in STRING_FIELDS:
@@ -216,7 +216,7 @@ def _fields(triples: Iterable[tuple[int, int, int]], strings: bytes) -> tuple[Ru
     return tuple(fields)
 
 
-_Number = TypeVar("_Number", Filter, Action, Field, Operator)
+_Number = TypeVar("_Number", Filter, Action, FieldId, Operator)
 
 
 def _member(numbers: type[_Number], value: int, what: str) -> _Number:

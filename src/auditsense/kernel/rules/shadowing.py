@@ -9,14 +9,39 @@ rule on /proc only opens that read matter: nothing else can be done to its root.
 from __future__ import annotations
 
 import operator
+from functools import cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from auditsense import syscalls
-from auditsense.kernel.rules.constants import Action, Field, Filter, Operator
-from auditsense.kernel.rules.permission import OPENS, READ, matched
+from auditsense.kernel.rules.constants import Action, FieldId, Filter, Operator
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from auditsense.kernel.rules.rule import AuditRule
+
+# linux/audit.h
+EXEC: Final = 1
+WRITE: Final = 2
+READ: Final = 4
+CHANGE_ATTRIBUTES: Final = 8
+
+OPENS: Final = ("open", "openat", "openat2")
+_EXECS: Final = ("execve", "execveat")
+_READS: Final = (
+    "readlink readlinkat quotactl listxattr llistxattr flistxattr listxattrat getxattr lgetxattr fgetxattr "
+    "getxattrat file_getattr"
+)
+_WRITES: Final = (
+    "rename renameat renameat2 mkdir mkdirat rmdir creat link linkat unlink unlinkat symlink symlinkat mknod "
+    "mknodat acct swapon quotactl truncate truncate64 ftruncate ftruncate64 bind fallocate socketcall"
+)
+_CHANGES: Final = (
+    "chmod fchmod fchmodat fchmodat2 chown fchown lchown fchownat chown32 fchown32 lchown32 setxattr "
+    "lsetxattr fsetxattr setxattrat removexattr lremovexattr fremovexattr removexattrat link linkat "
+    "file_setattr"
+)
 
 _ROOT_INODE: Final = 1  # of every procfs
 _SIGN: Final = 0x8000_0000
@@ -31,8 +56,17 @@ _COMPARE: Final = {
     Operator.GREATER_EQUAL: operator.ge,
 }
 _SAME_SUBJECT: Final = frozenset(
-    {Field.UID, Field.EUID, Field.SUID, Field.FSUID, Field.GID, Field.EGID, Field.SGID, Field.FSGID}
-    | {Field.PID, Field.PPID, Field.LOGINUID, Field.ARCH, Field.SESSIONID, Field.EXE}
+    {
+        FieldId.UID,
+        FieldId.EUID,
+        FieldId.SUID,
+        FieldId.FSUID,
+        FieldId.GID,
+        FieldId.EGID,
+        FieldId.SGID,
+        FieldId.FSGID,
+    }
+    | {FieldId.PID, FieldId.PPID, FieldId.LOGINUID, FieldId.ARCH, FieldId.SESSIONID, FieldId.EXE}
 )
 
 
@@ -53,13 +87,13 @@ def silences_records(rule: AuditRule) -> bool:
     tests = [
         (_COMPARE[field.op], field.value)
         for field in rule.fields
-        if field.field is Field.MSGTYPE and field.op in _COMPARE and isinstance(field.value, int)
+        if field.field is FieldId.MSGTYPE and field.op in _COMPARE and isinstance(field.value, int)
     ]
     return any(all(holds(kind, value) for holds, value in tests) for kind in _NEEDED_RECORDS)
 
 
 def _keys(rule: AuditRule) -> list[int | bytes]:
-    return [field.value for field in rule.fields if field.field is Field.FILTERKEY]
+    return [field.value for field in rule.fields if field.field is FieldId.FILTERKEY]
 
 
 def _meet(one: AuditRule, other: AuditRule) -> bool:
@@ -69,7 +103,7 @@ def _meet(one: AuditRule, other: AuditRule) -> bool:
     return _outcomes_meet(one, other) and _fields_meet(one, other) and _calls_meet(one, other)
 
 
-def _values(rule: AuditRule, which: Field) -> list[int]:
+def _values(rule: AuditRule, which: FieldId) -> list[int]:
     """Return the numbers that a field of a rule has to be equal to."""
     return [
         field.value
@@ -80,25 +114,25 @@ def _values(rule: AuditRule, which: Field) -> list[int]:
 
 def _about_proc(rule: AuditRule) -> bool:
     """Tell whether a rule is there to report opens of the root of procfs."""
-    places = [bytes(field.value) for field in rule.fields if field.field is Field.DIR]
-    return b"/proc" in [place.rstrip(b"/") for place in places] or _ROOT_INODE in _values(rule, Field.INODE)
+    places = [bytes(field.value) for field in rule.fields if field.field is FieldId.DIR]
+    return b"/proc" in [place.rstrip(b"/") for place in places] or _ROOT_INODE in _values(rule, FieldId.INODE)
 
 
 def _about_failures(rule: AuditRule) -> bool:
     """Tell whether a rule matches only calls that fail."""
-    return 0 in _values(rule, Field.SUCCESS) or any(value & _SIGN for value in _values(rule, Field.EXIT))
+    return 0 in _values(rule, FieldId.SUCCESS) or any(value & _SIGN for value in _values(rule, FieldId.EXIT))
 
 
 def _outcomes_meet(earlier: AuditRule, wanted: AuditRule) -> bool:
     if _about_failures(earlier) and not _about_failures(wanted):
         return False
-    return not _about_proc(wanted) or all(inode == _ROOT_INODE for inode in _values(earlier, Field.INODE))
+    return not _about_proc(wanted) or all(inode == _ROOT_INODE for inode in _values(earlier, FieldId.INODE))
 
 
 def _calls_meet(earlier: AuditRule, wanted: AuditRule) -> bool:
     """Tell whether there is a call that both rules are about, by their call lists and permissions."""
     masks = [rule.syscalls for rule in (earlier, wanted) if rule.syscalls is not None]
-    perms = _values(earlier, Field.PERM) + _values(wanted, Field.PERM)
+    perms = _values(earlier, FieldId.PERM) + _values(wanted, FieldId.PERM)
     only_opens = _about_proc(wanted)
     if not perms and not only_opens:
         return not masks or bool(frozenset.intersection(*masks))
@@ -106,7 +140,7 @@ def _calls_meet(earlier: AuditRule, wanted: AuditRule) -> bool:
 
 
 def _arches(earlier: AuditRule, wanted: AuditRule) -> list[str]:
-    named = _values(earlier, Field.ARCH) + _values(wanted, Field.ARCH)
+    named = _values(earlier, FieldId.ARCH) + _values(wanted, FieldId.ARCH)
     known = [name for value in named if (name := syscalls.arch_name(value)) is not None]
     if known:
         return known[:1]  # where both name one, it is the same: see _fields_meet
@@ -139,15 +173,41 @@ def _fields_meet(one: AuditRule, other: AuditRule) -> bool:
     return True
 
 
-def _places_meet(mine: Field, my_value: int | bytes, theirs: Field, their_value: int | bytes) -> bool:
+def _places_meet(mine: FieldId, my_value: int | bytes, theirs: FieldId, their_value: int | bytes) -> bool:
     """Tell whether two places may be one: each a tree (DIR) or a file (WATCH)."""
-    places = {Field.DIR, Field.WATCH}
+    places = {FieldId.DIR, FieldId.WATCH}
     if mine not in places or theirs not in places:
         return True
     one, other = bytes(my_value).rstrip(b"/"), bytes(their_value).rstrip(b"/")
     within = (one + b"/").startswith(other + b"/"), (other + b"/").startswith(one + b"/")
-    if mine is theirs is Field.DIR:
+    if mine is theirs is FieldId.DIR:
         return any(within)
     if mine is theirs:
         return one == other
-    return within[0] if mine is Field.WATCH else within[1]
+    return within[0] if mine is FieldId.WATCH else within[1]
+
+
+@cache
+def matched(arch: str) -> Mapping[int, tuple[int, ...]]:
+    """Return the calls that a permission can match on *arch*: number to the ways in which it can be made.
+
+    A way is a set of bits. A rule with the permissions *perm* matches a call made in that way when they
+    have a bit in common. Calls that are not here match no permission.
+
+    >>> matched("x86_64")[59], matched("x86_64")[257]
+    ((1,), (4, 2, 6))
+    """
+    found: dict[int, int] = {}
+    for bit, names in ((READ, _READS), (WRITE, _WRITES), (CHANGE_ATTRIBUTES, _CHANGES)):
+        for name in names.split():
+            number = syscalls.number(name, arch)
+            if number is not None:
+                found[number] = found.get(number, 0) | bit
+    ways: dict[int, tuple[int, ...]] = {number: (bits,) for number, bits in found.items()}
+    for name in _EXECS:
+        if (number := syscalls.number(name, arch)) is not None:
+            ways[number] = (EXEC,)
+    for name in OPENS:
+        if (number := syscalls.number(name, arch)) is not None:
+            ways[number] = (READ, WRITE, READ | WRITE)
+    return MappingProxyType(ways)

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from auditsense.errors import AuditSenseError, KernelCommandError
-from auditsense.kernel import journal_file as leavings
+from auditsense.kernel import journal_file
 from auditsense.kernel.audit_status import StatusField
 from auditsense.kernel.commands import Commands
 from auditsense.kernel.journal import Entry, decode, encode
-from auditsense.kernel.journal_file import Leavings
+from auditsense.kernel.journal_file import JournalFile
 from auditsense.kernel.plan import AddRule, BecomeOwner, ChangeSetting, Step
 from auditsense.kernel.rules import auditctl
 from auditsense.kernel.takeover import Takeover
@@ -73,11 +73,11 @@ def alive() -> Iterator[subprocess.Popen[bytes]]:
         process.kill()
 
 
-def left(folder: Path, owner: int, steps: Sequence[Step] = STEPS, birth: bytes = b"12345") -> Path:
+def left(folder: Path, owner: int, steps: Sequence[Step] = STEPS, start_time: bytes = b"12345") -> Path:
     """Write what a sensor leaves that dies."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = folder / f"takeover.{owner}.json"
-    path.write_bytes(birth + b"\n" + encode(Entry(owner, tuple(steps))))
+    path.write_bytes(start_time + b"\n" + encode(Entry(owner, tuple(steps))))
     path.chmod(0o600)
     return path
 
@@ -88,15 +88,15 @@ def left(folder: Path, owner: int, steps: Sequence[Step] = STEPS, birth: bytes =
 def test_the_file_says_what_is_changed_and_belongs_to_us_alone(folder: Path) -> None:
     before = os.umask(0)
     try:
-        Leavings(folder).write(STEPS)
+        JournalFile(folder).write(STEPS)
     finally:
         os.umask(before)
     (path,) = folder.iterdir()
     assert path.name == f"takeover.{os.getpid()}.json"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    birth, line = path.read_bytes().split(b"\n", 1)
-    assert birth == leavings._birth(os.getpid()) != b""
+    start_time, line = path.read_bytes().split(b"\n", 1)
+    assert start_time == journal_file._start_time(os.getpid()) != b""
     assert decode(line) == Entry(os.getpid(), STEPS)
 
 
@@ -104,17 +104,17 @@ def test_the_file_says_what_is_changed_and_belongs_to_us_alone(folder: Path) -> 
 def test_a_sensor_that_is_another_user_now_leaves_the_file_alone(
     folder: Path, monkeypatch: pytest.MonkeyPatch, steps: Sequence[Step]
 ) -> None:
-    leavings_of_root = Leavings(folder)
-    leavings_of_root.write(STEPS[:1])
+    journal_of_root = JournalFile(folder)
+    journal_of_root.write(STEPS[:1])
     (path,) = folder.iterdir()
     before = path.read_bytes()
     monkeypatch.setattr(os, "geteuid", lambda: 4711)
-    leavings_of_root.write(steps)
+    journal_of_root.write(steps)
     assert path.read_bytes() == before
 
 
 def test_the_folder_goes_with_the_last_file(folder: Path) -> None:
-    journal = Leavings(folder)
+    journal = JournalFile(folder)
     journal.write(STEPS)
     other = left(folder, 1)
     journal.write(())
@@ -131,7 +131,7 @@ def test_the_folder_goes_with_the_last_file(folder: Path) -> None:
 def test_what_cannot_be_written_leaves_the_file_as_it_was(
     folder: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    journal = Leavings(folder)
+    journal = JournalFile(folder)
     journal.write(STEPS[:1])
     (path,) = folder.iterdir()
     content = path.read_bytes()
@@ -151,8 +151,8 @@ def test_what_cannot_be_written_leaves_the_file_as_it_was(
 
 def test_without_the_file_nothing_is_changed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kernel = FakeKernel()
-    monkeypatch.setattr(leavings, "encode", lambda _: 1 / 0)
-    journals = [Leavings(folder)]
+    monkeypatch.setattr(journal_file, "encode", lambda _: 1 / 0)
+    journals = [JournalFile(folder)]
     with pytest.raises(ZeroDivisionError):
         Takeover(Commands(kernel), kernel.register, [PROC], journals=journals).__enter__()
     assert kernel.host_state() == BEFORE
@@ -166,7 +166,7 @@ def test_a_journal_that_fails_on_the_way_out_keeps_nothing_from_being_put_back(f
             if self.fails and not steps:
                 raise AuditSenseError("no")
 
-    failing, journal, kernel = Failing(), Leavings(folder), FakeKernel()
+    failing, journal, kernel = Failing(), JournalFile(folder), FakeKernel()
     with Takeover(Commands(kernel), kernel.register, [PROC], journals=[failing, journal]):
         failing.fails = True
         assert folder.exists()
@@ -176,7 +176,7 @@ def test_a_journal_that_fails_on_the_way_out_keeps_nothing_from_being_put_back(f
 
 def test_a_takeover_has_a_file_for_as_long_as_something_is_changed(folder: Path) -> None:
     kernel = FakeKernel()
-    with Takeover(Commands(kernel), kernel.register, [PROC], journals=[Leavings(folder)]) as held:
+    with Takeover(Commands(kernel), kernel.register, [PROC], journals=[JournalFile(folder)]) as held:
         (path,) = folder.iterdir()
         steps = decode(path.read_bytes().split(b"\n", 1)[1]).steps
         assert tuple(str(step) for step in steps) == held.changes()
@@ -189,7 +189,7 @@ def test_a_takeover_has_a_file_for_as_long_as_something_is_changed(folder: Path)
 
 def test_without_a_folder_there_is_nothing_to_do(folder: Path) -> None:
     kernel = FakeKernel()
-    assert Leavings(folder).put_back(Commands(kernel)) == ()
+    assert JournalFile(folder).undo_stale(Commands(kernel)) == ()
     assert kernel.log == []
     assert not folder.exists()
 
@@ -198,7 +198,7 @@ def test_what_a_dead_sensor_left_is_undone_and_its_file_goes(folder: Path) -> No
     owner = dead()
     left(folder, owner)
     kernel = taken(owner)
-    assert Leavings(folder).put_back(Commands(kernel)) == STEPS
+    assert JournalFile(folder).undo_stale(Commands(kernel)) == STEPS
     assert kernel.host_state() == BEFORE
     assert not folder.exists()
 
@@ -208,7 +208,7 @@ def test_only_what_was_undone_here_is_named(folder: Path) -> None:
     left(folder, owner)
     kernel = taken(owner)
     kernel.pid, kernel.rules = 0, []  # its guardian came so far
-    undone = Leavings(folder).put_back(Commands(kernel))
+    undone = JournalFile(folder).undo_stale(Commands(kernel))
     assert undone == tuple(step for step in STEPS if isinstance(step, ChangeSetting))
     assert kernel.host_state() == BEFORE
     assert not folder.exists()
@@ -218,21 +218,21 @@ def test_a_sensor_that_is_dead_but_not_collected_is_dead(folder: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-I", "-S", "-c", "input()"], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL
     ) as process:
-        birth = leavings._birth(process.pid)
-        assert birth
-        left(folder, process.pid, birth=birth)
+        start_time = journal_file._start_time(process.pid)
+        assert start_time
+        left(folder, process.pid, start_time=start_time)
         process.kill()
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # a zombie from here on
         kernel = taken(process.pid)
-        assert Leavings(folder).put_back(Commands(kernel)) == STEPS
+        assert JournalFile(folder).undo_stale(Commands(kernel)) == STEPS
     assert kernel.host_state() == BEFORE
 
 
 def test_the_file_of_a_living_sensor_is_left_alone(folder: Path, alive: subprocess.Popen[bytes]) -> None:
-    path = left(folder, alive.pid, birth=leavings._birth(alive.pid))
+    path = left(folder, alive.pid, start_time=journal_file._start_time(alive.pid))
     kernel = taken(alive.pid)
     during = kernel.host_state()
-    assert Leavings(folder).put_back(Commands(kernel)) == ()
+    assert JournalFile(folder).undo_stale(Commands(kernel)) == ()
     assert kernel.host_state() == during
     assert path.exists()
 
@@ -240,9 +240,9 @@ def test_the_file_of_a_living_sensor_is_left_alone(folder: Path, alive: subproce
 def test_a_living_process_that_has_the_pid_of_a_dead_sensor_is_told_apart(
     folder: Path, alive: subprocess.Popen[bytes]
 ) -> None:
-    left(folder, alive.pid, birth=b"1" + leavings._birth(alive.pid))
+    left(folder, alive.pid, start_time=b"1" + journal_file._start_time(alive.pid))
     kernel = taken(alive.pid)
-    assert Leavings(folder).put_back(Commands(kernel)) == STEPS
+    assert JournalFile(folder).undo_stale(Commands(kernel)) == STEPS
     assert kernel.host_state() == BEFORE
     assert not folder.exists()
 
@@ -250,16 +250,16 @@ def test_a_living_process_that_has_the_pid_of_a_dead_sensor_is_told_apart(
 def test_the_audit_socket_of_a_living_process_with_that_pid_stays_its_own(
     folder: Path, alive: subprocess.Popen[bytes]
 ) -> None:
-    left(folder, alive.pid, birth=b"1" + leavings._birth(alive.pid))
+    left(folder, alive.pid, start_time=b"1" + journal_file._start_time(alive.pid))
     kernel = taken(alive.pid)
     kernel.alive.add(alive.pid)
-    Leavings(folder).put_back(Commands(kernel))
+    JournalFile(folder).undo_stale(Commands(kernel))
     assert kernel.pid == alive.pid
     kernel.pid = 0
     assert kernel.host_state() == BEFORE
 
 
-def test_a_name_with_anything_in_it_does_not_hide_the_birth() -> None:
+def test_a_name_with_anything_in_it_does_not_hide_the_start_time() -> None:
     script = "open('/proc/self/comm', 'w').write('a) Z 1 (b'); print(flush=True); input()"
     with subprocess.Popen(
         [sys.executable, "-I", "-S", "-c", script],
@@ -268,9 +268,9 @@ def test_a_name_with_anything_in_it_does_not_hide_the_birth() -> None:
         stderr=subprocess.DEVNULL,
     ) as process:
         assert process.stdout is not None
-        before = leavings._birth(process.pid)
+        before = journal_file._start_time(process.pid)
         process.stdout.readline()
-        assert leavings._birth(process.pid) == before != b""
+        assert journal_file._start_time(process.pid) == before != b""
         process.kill()
 
 
@@ -281,7 +281,7 @@ def test_the_files_of_two_dead_sensors_are_both_undone(folder: Path) -> None:
     kernel = taken(second)
     with Commands(kernel) as commands:
         commands.add_rule(OTHER)
-        undone = Leavings(folder).put_back(commands)
+        undone = JournalFile(folder).undo_stale(commands)
     assert undone == (WAIT, AddRule(OTHER), *STEPS[1:])
     assert kernel.host_state() == BEFORE
     assert not folder.exists()
@@ -293,7 +293,7 @@ def test_what_somebody_else_changed_meanwhile_is_not_touched(folder: Path, fault
     kernel.rules = [OTHER.to_bytes()]
     theirs = kernel.host_state()
     kernel.log.clear()
-    Leavings(folder).put_back(Commands(kernel))
+    JournalFile(folder).undo_stale(Commands(kernel))
     assert [line for line in kernel.log if line not in {"get", "list"}] == ["set enabled=0"]
     kernel.enabled = 1
     assert kernel.host_state() == theirs
@@ -322,7 +322,7 @@ def test_what_cannot_be_undone_is_said_and_its_file_stays(folder: Path) -> None:
     kernel = taken(owner)
     kernel.enabled = 2
     with pytest.raises(KernelCommandError, match="what a killed sensor left cannot be put back: add audit"):
-        Leavings(folder).put_back(Commands(kernel))
+        JournalFile(folder).undo_stale(Commands(kernel))
     assert path.exists()
 
 
@@ -333,7 +333,7 @@ def refused(folder: Path, words: str) -> None:
     kernel = taken(1)
     during = kernel.host_state()
     with pytest.raises(AuditSenseError, match=words) as error:
-        Leavings(folder).put_back(Commands(kernel))
+        JournalFile(folder).undo_stale(Commands(kernel))
     assert "auditctl -s" in str(error.value)
     assert "\n" not in str(error.value)
     assert kernel.host_state() == during
@@ -366,7 +366,7 @@ def test_a_folder_that_others_may_write_is_refused(folder: Path, mode: int) -> N
     folder.chmod(mode)
     refused(folder, "others may write it")
     with pytest.raises(AuditSenseError, match="others may write it"):
-        Leavings(folder).write(STEPS)
+        JournalFile(folder).write(STEPS)
     assert len(list(folder.iterdir())) == 1
 
 
@@ -377,7 +377,7 @@ def test_a_link_instead_of_the_folder_is_refused(folder: Path, tmp_path: Path) -
     folder.symlink_to(elsewhere)
     refused(folder, "it is no folder")
     with pytest.raises(AuditSenseError, match="it is no folder"):
-        Leavings(folder).write(STEPS)
+        JournalFile(folder).write(STEPS)
 
 
 @pytest.mark.parametrize("what", ["link", "pipe", "folder"])
@@ -417,9 +417,9 @@ def test_a_damaged_file_is_left_and_what_to_do_is_said(folder: Path, content: by
 WRITES = """
 import sys
 from pathlib import Path
-from auditsense.kernel.journal_file import Leavings
+from auditsense.kernel.journal_file import JournalFile
 from auditsense.kernel.plan import BecomeOwner
-journal = Leavings(Path(sys.argv[1]))
+journal = JournalFile(Path(sys.argv[1]))
 print("ready", flush=True)
 while True:
     for n in range(1, 200):
@@ -439,7 +439,7 @@ def test_a_sensor_killed_while_writing_leaves_a_whole_file_or_none(folder: Path)
                 process.wait(0.003 * turn)
             process.send_signal(signal.SIGKILL)
             process.wait()
-        steps = Leavings(folder).put_back(Commands(FakeKernel()))
+        steps = JournalFile(folder).undo_stale(Commands(FakeKernel()))
         assert {*steps} <= {BecomeOwner()}
         assert not folder.exists()
 
@@ -449,5 +449,5 @@ def test_an_unfinished_file_of_a_living_sensor_stays(folder: Path, alive: subpro
     names = [f"takeover.{pid}.new" for pid in (alive.pid, dead())] + ["takeover.x.new", "anything"]
     for name in names:
         (folder / name).touch()
-    assert Leavings(folder).put_back(Commands(FakeKernel())) == ()
+    assert JournalFile(folder).undo_stale(Commands(FakeKernel())) == ()
     assert sorted(path.name for path in folder.iterdir()) == sorted(names[:1] + names[2:])

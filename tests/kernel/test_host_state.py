@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from auditsense.errors import AuditSenseError
-from auditsense.kernel import guardian
-from auditsense.kernel import host_state as before
+from auditsense.kernel import guardian, host_state
 from auditsense.kernel.audit_status import StatusField
 from auditsense.kernel.commands import Commands
 from auditsense.kernel.plan import AddRule, BecomeOwner, ChangeSetting, Step
@@ -23,9 +22,9 @@ STEPS: tuple[Step, ...] = (WAIT, BecomeOwner(), AddRule(PROC))
 DEAD = 2**22 + 1  # beyond the largest pid
 
 
-def look(**changes: Any) -> before.Image:  # noqa: ANN401 - those of FakeKernel
+def look(**changes: Any) -> host_state.AuditState:  # noqa: ANN401 - those of FakeKernel
     with Commands(FakeKernel(**changes)) as commands:
-        return before.look(commands)
+        return host_state.read_state(commands)
 
 
 @pytest.mark.parametrize(
@@ -44,16 +43,18 @@ def look(**changes: Any) -> before.Image:  # noqa: ANN401 - those of FakeKernel
     ],
 )
 def test_what_a_step_changed_remains_until_it_is_undone(changes: dict[str, Any], found: list[str]) -> None:
-    assert before.remains(look(**changes), STEPS, 42) == found
+    assert host_state.remaining_changes(look(**changes), STEPS, 42) == found
 
 
 def test_setting_that_was_so_before_does_not_remain() -> None:
     same = ChangeSetting(StatusField.BACKLOG_WAIT_TIME, 0, 0)
-    assert before.remains(look(backlog_wait_time=0), (same,), 42) == []
+    assert host_state.remaining_changes(look(backlog_wait_time=0), (same,), 42) == []
 
 
 def test_nothing_remains_of_no_steps() -> None:
-    assert before.remains(look(backlog_wait_time=0, pid=42, rules=[PROC.to_bytes()]), (), 42) == []
+    assert (
+        host_state.remaining_changes(look(backlog_wait_time=0, pid=42, rules=[PROC.to_bytes()]), (), 42) == []
+    )
 
 
 @pytest.mark.parametrize(
@@ -83,13 +84,13 @@ def test_nothing_remains_of_no_steps() -> None:
     ],
 )
 def test_what_others_changed_is_named(first: dict[str, Any], then: dict[str, Any], found: list[str]) -> None:
-    assert before.changed_by_others(look(**first), look(**then)) == found
+    assert host_state.changed_by_others(look(**first), look(**then)) == found
 
 
 def test_sentence_names_what_others_changed() -> None:
-    assert before.sentence(None, look()) == "the host is as it was"
-    assert before.sentence(look(), look()) == "the host is as it was"
-    assert before.sentence(look(), look(rate_limit=5, failure=2)) == (
+    assert host_state.describe(None, look()) == "the host is as it was"
+    assert host_state.describe(look(), look()) == "the host is as it was"
+    assert host_state.describe(look(), look(rate_limit=5, failure=2)) == (
         "the host is as it was, but for what other processes changed meanwhile: "
         "failure is 2, it was 1; rate_limit is 5, it was 0"
     )
@@ -106,7 +107,7 @@ class Kernel(FakeKernel):
 
 
 def put_back(
-    kernel: FakeKernel, steps: tuple[Step, ...] = STEPS, image: before.Image | None = None
+    kernel: FakeKernel, steps: tuple[Step, ...] = STEPS, image: host_state.AuditState | None = None
 ) -> tuple[int, list[str]]:
     """Return the exit code, and whether `done` was called."""
     called: list[str] = []
@@ -159,10 +160,10 @@ def test_guardian_tries_five_times_and_lists_what_failed(
 def test_guardian_says_when_the_host_could_not_be_compared(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    def refused(_: Commands) -> before.Image:
+    def refused(_: Commands) -> host_state.AuditState:
         raise AuditSenseError("refused")
 
-    monkeypatch.setattr(before, "look", refused)
+    monkeypatch.setattr(host_state, "read_state", refused)
     assert put_back(Kernel(backlog_wait_time=0)) == (0, ["done"])
     assert capfd.readouterr().err == (
         "auditsense: the sensor (42) died; "
