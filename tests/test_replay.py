@@ -160,7 +160,7 @@ def test_how_a_log_is_read_changes_nothing(
     log.write_bytes(b"".join(event.text for event in (*burst(12, pid=7), *burst(30, pid=8, serial=100))))
     wanted = run([log])
     monkeypatch.setattr("auditsense.replay.replay._CHUNK", chunk)
-    monkeypatch.setattr("auditsense.replay.replay._PATIENCE", patience)
+    monkeypatch.setattr("auditsense.replay.replay._DRAIN_BYTES", patience)
     found = run([log])
     assert found.documents == wanted.documents
     assert found.said == [("alert", 10), ("alert", 10), ("closed", 12), ("closed", 30)]
@@ -379,7 +379,7 @@ def test_a_capture_that_ends_in_the_middle_of_a_datagram_is_read_to_there(tmp_pa
     path = written(tmp_path / "cut", whole[:-10])
     outcome = run([path])
     left = 16 + len(SCAN[-1].datagrams[-1]) - 10
-    assert outcome.warnings == [f"{path}: ends in the middle of a datagram; {left} bytes were left"]
+    assert outcome.warnings == [f"{path}: ends in the middle of a datagram; {left} bytes were ignored"]
     assert (outcome.error, outcome.said) == (None, SAID)
 
 

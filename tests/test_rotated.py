@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from auditsense import InputError
 from auditsense.cli import main
-from auditsense.replay.logrotate import Rotated
+from auditsense.replay.logrotate import RotatedLog
 from auditsense.testing import burst
 
 PROGRAM = Path(sys.executable).with_name("auditsense")
@@ -33,7 +33,7 @@ def files(folder: Path, *names: str) -> Path:
 def found(folder: Path, name: str = "") -> tuple[list[str], list[str]]:
     """Return the names taken, in order, and what was said."""
     said: list[str] = []
-    names = Rotated(str(folder / name), said.append).names
+    names = RotatedLog(str(folder / name), said.append).names
     return [Path(one).name for one in names], [one.replace(f"{folder}/", "") for one in said]
 
 
@@ -79,10 +79,10 @@ def test_each_is_taken_once_and_what_is_left_out_is_said(tmp_path: Path) -> None
     assert names == ["audit.log.2.gz", "audit.log.1", "audit.log"]
     assert said == [
         "audit.log.bak is left out: no number says where it belongs",
-        "audit.log.5 is left out: it is no file",
-        "audit.log.4 is left out: it is no file",
+        "audit.log.5 is left out: it is not a file",
+        "audit.log.4 is left out: it is not a file",
         "audit.log.3 is left out: it is another file's second name",
-        "audit.log.1.gz is left out: audit.log.1 is there",
+        "audit.log.1.gz is left out: audit.log.1 exists",
     ]
 
 
@@ -93,7 +93,7 @@ def test_one_that_is_empty_is_none(tmp_path: Path) -> None:
 
 
 def test_a_rotation_meanwhile_is_noticed(tmp_path: Path) -> None:
-    logs = Rotated(str(files(tmp_path, "audit.log", "audit.log.1")), print)
+    logs = RotatedLog(str(files(tmp_path, "audit.log", "audit.log.1")), print)
     with (tmp_path / "audit.log").open("ab") as file:
         file.write(b"more\n")
     assert not logs.changed()
@@ -112,11 +112,11 @@ def test_nothing_is_an_error(tmp_path: Path) -> None:
         (tmp_path / "none" / "some.log", f"{tmp_path}/none: No such file"),
     ):
         with pytest.raises(InputError) as raised:
-            Rotated(str(path), print)
+            RotatedLog(str(path), print)
         assert str(raised.value).startswith(what)
     (tmp_path / "audit.log").touch()
     with pytest.raises(InputError, match=r"audit\.log is empty"):
-        Rotated(str(tmp_path), print)
+        RotatedLog(str(tmp_path), print)
 
 
 # --- the command -----------------------------------------------------------------------------

@@ -295,7 +295,7 @@ def unreadable(folder: Path) -> dict[str, tuple[Path, str]]:
         "missing": (folder / "none", "No such file or directory"),
         "loop": (loop, "Too many levels of symbolic links"),
         "folder without logs": (folder, "there is no audit.log in this folder"),
-        "device": (Path("/dev/zero"), "is a device, and no log"),
+        "device": (Path("/dev/zero"), "is a device, not a log"),
         "damaged": (written(folder / "damaged", lzma.compress(TEXT.encode())[:99]), "ends in the middle"),
         "other": (written(folder / "other", b"hello\n"), "it begins: hello"),
     }

@@ -191,7 +191,7 @@ def test_fifo_without_a_writer_is_said(
     writer.start()
     counts, lines = replayed(capsys, fifo)
     writer.join()
-    assert (counts["alerts"], lines) == (1, [f"{fifo} is a FIFO, and nothing was written to it yet; waiting"])
+    assert (counts["alerts"], lines) == (1, [f"{fifo} is a FIFO without data so far; waiting"])
     fault(
         "a log is a FIFO that no program writes to",
         how="replay of a FIFO without a writer",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from auditsense.detect.ecs import Document
-    from auditsense.replay.logrotate import Rotated
+    from auditsense.replay.logrotate import RotatedLog
 
 _ALERTS_FOUND = 10
 _LIMITS = (
@@ -64,12 +64,12 @@ def _given(arguments: argparse.Namespace) -> AbstractContextManager[Callable[[Se
 def _inputs(arguments: argparse.Namespace) -> Iterator[list[str]]:
     """Return the files that are meant, oldest first; say afterwards when they were rotated meanwhile."""
     names: list[str] = []
-    logs: list[Rotated] = []
+    logs: list[RotatedLog] = []
     for path in arguments.paths:
         if path != "-" and (arguments.rotated or os.path.isdir(path)):  # noqa: PTH112 - what may not be looked at is none
-            from auditsense.replay.logrotate import Rotated  # noqa: PLC0415 - a file does without
+            from auditsense.replay.logrotate import RotatedLog  # noqa: PLC0415 - a file does without
 
-            logs.append(Rotated(path, say))
+            logs.append(RotatedLog(path, say))
             names += logs[-1].names
         else:
             names.append(path)

@@ -1,1 +1,1 @@
-"""Recorded sources: captures, logs and rotated logs."""
+"""Recorded input: captures, logs and rotated logs."""

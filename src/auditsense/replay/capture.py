@@ -1,4 +1,4 @@
-"""A capture: datagrams as the kernel sent them, with the time each came, in one file.
+"""Capture file: datagrams as the kernel sent them, with their times of arrival.
 
     line 1   auditsense capture 1
     line 2   one JSON object: host.id, host.name, byteorder, release, machine, started
@@ -27,10 +27,10 @@ LONGEST_HEADER = 65536
 
 @dataclass(frozen=True, slots=True)
 class CaptureHeader:
-    """What line 2 says.
+    """Line 2 of a capture.
 
     Attributes:
-        host: where the records come from.
+        host: origin of the records.
         started: ms since 1970 UTC.
     """
 
@@ -69,10 +69,10 @@ def create(path: Path, host: Host, started_ms: int) -> BinaryIO:
 
 
 def read_header(name: str, stream: BinaryIO) -> CaptureHeader:
-    """Read line 2, behind the magic.
+    """Read line 2, after the magic.
 
     Raises:
-        InputError: it is no header, or of a machine of the other byte order.
+        InputError: damaged, or from a machine of the other byte order.
     """
     line = stream.readline(LONGEST_HEADER)
     try:

@@ -1,8 +1,7 @@
-"""A log with what was rotated away from it: which files, in which order.
+"""Find the files of a rotated log, in order.
 
-auditd renames audit.log to audit.log.1, that to audit.log.2; logrotate does so too, compresses, and can put
-a date there instead (`dateext`: audit.log-20261125). The names give the order. Whether the stamps agree is
-looked at when the files are read.
+auditd renames audit.log to audit.log.1, that to audit.log.2. logrotate does so too, compresses, and can
+append a date instead (`dateext`: audit.log-20261125). The names give the order; the reader compares stamps.
 """
 
 from __future__ import annotations
@@ -20,85 +19,85 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 LOG = "audit.log"
-"""What is looked for in a folder."""
+"""Name of the log in a folder."""
 
 _ROTATED = re.compile(
     r"(?:\.(?P<number>\d{1,9})|-(?P<date>\d{8}(?:-\d+)?))?(?P<packed>\.(?:gz|zst|xz|bz2|lz4|lzo|Z))?"
 )
 
 
-class Rotated:
-    """The files of one log, oldest first: by date, then by falling number, then the log itself.
+class RotatedLog:
+    """The files of one log, oldest first: by date, then by descending number, then the log itself.
 
-    A file under two names is taken once, and so is a number that is there packed and unpacked. Files that
-    are empty are not taken: a log is, just after it was rotated. A file that cannot be looked at is taken:
-    opening it gives the reason.
+    A file under two names is listed once, and so is a number that exists compressed and uncompressed. Empty
+    files are not listed: a log is empty just after rotation. One that cannot be inspected is listed: opening
+    it gives the reason.
 
     Args:
-        path: a folder with audit.log in it, or a log; that itself need not be there.
-        warn: gets a line about each file that begins with the log's name and is not taken.
+        path: a folder with audit.log in it, or a log, which itself may be missing.
+        warn: receives a line about each file that begins with the log's name and is left out.
 
     Raises:
-        InputError: the folder cannot be read, or nothing in it holds anything.
+        InputError: the folder cannot be read, or holds no data.
     """
 
     def __init__(self, path: str, warn: Callable[[str], None]) -> None:
-        given = Path(path)
-        self._in_folder = os.path.isdir(given)  # noqa: PTH112 - what may not be looked at is none
-        self._log = given / LOG if self._in_folder else given
-        self._found = self._look(warn)
-        self.names = [name for name, _ in self._found]
-        """Their paths, oldest first; one at least."""
+        folder_or_log = Path(path)
+        self._in_folder = os.path.isdir(folder_or_log)  # noqa: PTH112 - False when it may not be inspected
+        self._log = folder_or_log / LOG if self._in_folder else folder_or_log
+        self._files = self._list(warn)
+        self.names = [name for name, _ in self._files]
+        """Their paths, oldest first; at least one."""
 
     def changed(self) -> bool:
         """Return whether they were rotated since: some may have been read twice, or not at all."""
-        before = dict(self._found)
+        before = dict(self._files)
         try:
-            now = dict(self._look(lambda _: None))
+            now = dict(self._list(lambda _: None))
         except InputError:
             return True
         return any(now.get(name) != file for name, file in before.items())
 
-    def _look(self, warn: Callable[[str], None]) -> list[tuple[str, tuple[int, int]]]:
-        """Return paths and what tells the files apart, oldest first."""
-        taken: dict[str, tuple[str, tuple[int, int]]] = {}
+    def _list(self, warn: Callable[[str], None]) -> list[tuple[str, tuple[int, int]]]:
+        """Return paths with device and inode, oldest first."""
+        by_age: dict[str, tuple[str, tuple[int, int]]] = {}
         files: set[tuple[int, int]] = set()
         empty: Path | None = None
         unknown: list[tuple[str, Path, int]] = []
         for _, age, path in sorted(self._named(warn)):  # the files themselves first
-            with suppress(FileNotFoundError):  # rotated away meanwhile: `changed` will say so
+            with suppress(FileNotFoundError):  # rotated since: `changed` will notice
                 try:
                     status = path.stat()
                 except FileNotFoundError:
                     raise
-                except OSError as error:  # not permitted, or a link in a loop
+                except OSError as error:  # not permitted, or a symlink loop
                     unknown.append((age, path, error.errno or 0))
                     continue
                 file = status.st_dev, status.st_ino
                 if not stat.S_ISREG(status.st_mode):
-                    warn(f"{path} is left out: it is no file")
+                    warn(f"{path} is left out: it is not a file")
                 elif not status.st_size:
                     empty = path
-                elif age in taken:
-                    warn(f"{path} is left out: {taken[age][0]} is there")
+                elif age in by_age:
+                    warn(f"{path} is left out: {by_age[age][0]} exists")
                 elif file in files:
                     warn(f"{path} is left out: it is another file's second name")
                 else:
-                    taken[age] = str(path), file
+                    by_age[age] = str(path), file
                     files.add(file)
         for age, path, reason in unknown:
-            taken.setdefault(age, (str(path), (-1, reason)))
-        if not taken:
-            raise InputError(f"{empty} is empty: no audit record in it" if empty else self._nothing())
-        return [taken[age] for age in sorted(taken)]
+            by_age.setdefault(age, (str(path), (-1, reason)))
+        if not by_age:
+            raise InputError(f"{empty} is empty: no audit record in it" if empty else self._missing())
+        return [by_age[age] for age in sorted(by_age)]
 
     def _named(self, warn: Callable[[str], None]) -> list[tuple[bool, str, Path]]:
-        """Return what is there by its name: whether it is packed or a link, its age, its path."""
+        """Return the files with the log's name: whether compressed or a link, age, path."""
         try:
-            names = sorted(one.name for one in self._log.parent.iterdir())
+            names = sorted(path.name for path in self._log.parent.iterdir())
         except OSError as error:
             raise InputError(f"{self._log.parent}: {error.strerror}") from None
-        found: list[tuple[bool, str, Path]] = []
+        files: list[tuple[bool, str, Path]] = []
         for name in names:
             if name.startswith(self._log.name):
                 path = self._log.with_name(name)
@@ -106,17 +105,17 @@ class Rotated:
                 if match is None:
                     warn(f"{path} is left out: no number says where it belongs")
                 else:
-                    found.append((bool(match["packed"]) or os.path.islink(path), _age(match), path))  # noqa: PTH114 - the same
-        return found
+                    files.append((bool(match["packed"]) or os.path.islink(path), _age(match), path))  # noqa: PTH114 - the same
+        return files
 
-    def _nothing(self) -> str:
+    def _missing(self) -> str:
         if self._in_folder:
             return f"{self._log.parent}: there is no {LOG} in this folder, and none that was rotated"
         return f"{self._log}: No such file, and none that was rotated from it"
 
 
 def _age(match: re.Match[str]) -> str:
-    """Return what sorts files, oldest first."""
+    """Return a sort key, oldest first."""
     if match["date"]:
         return f"0 {match['date']}"
     if match["number"]:

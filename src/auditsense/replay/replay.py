@@ -1,4 +1,4 @@
-"""Files to the detector: log text and captures, plain or compressed, told apart by content."""
+"""Replay of files: log text and captures, plain or compressed, detected by content."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ if TYPE_CHECKING:
     from auditsense.detect.ecs import Document
     from auditsense.detect.host import Host
     from auditsense.errors import AuditSenseError
-    from auditsense.replay.decompress import Pieces
+    from auditsense.replay.decompress import Chunks
     from auditsense.sources.unwrap import Unwrapper
 
-_LINE_ENDS = {0x0A, 0}  # zero bytes are what a crash leaves; the core takes them for an end
+_LINE_ENDS = {0x0A, 0}  # a crash leaves zero bytes; the core treats them as an end
 _STAMP = re.compile(rb"type=\S+ (?:msg=)?audit\((\d{1,12})\.(\d{3}):")
-_CHUNK = 1 << 17  # what is read at a time has to be in the cache still when the core reads it
-_PATIENCE = 1 << 24  # of a file's text, between two looks at what it led to: each hit less is work less
-_SILENCE_MS = 1000  # of a FIFO, until that is said
+_CHUNK = 1 << 17  # small enough to be still in the cache when the core reads it
+_DRAIN_BYTES = 1 << 24  # of a file's text between two drains: fewer, larger hits are less work
+_SILENCE_MS = 1000  # of a FIFO, until that is reported
 _DATAGRAM = 1 << 20  # longer than any, header included
 
 
 ORDER: Final = 4096
-"""How many matching events a replay holds back, to decide them by stamp and serial."""
+"""Matching events that a replay holds back, to decide them by stamp and serial."""
 
 LIMITS: Final = Limits(event_slots=16384, small_texts=65536, large_texts=4096)
-"""What a replay's core may hold: the texts of all events that are held back, and of those that are open."""
+"""Limits of a replay's core: space for the texts of all events held back, and of those that are open."""
 
 
 class PartlyReadError(DamagedInputError):
@@ -48,18 +48,18 @@ class PartlyReadError(DamagedInputError):
 
 
 class _EmptyInputError(InputError):
-    """There is nothing in an input."""
+    """An input without data."""
 
 
-_Begun = tuple[str, tuple[int, int]]  # a log, its first stamp
-_NOTHING: _Begun = ("", (0, 0))
+_FirstStamp = tuple[str, tuple[int, int]]  # of a log, after its name
+_NO_STAMP: _FirstStamp = ("", (0, 0))
 
 
 @contextmanager
-def _open(name: str, warn: Callable[[str], None]) -> Iterator[tuple[Pieces, bool]]:
-    """Open a file, or standard input for "-"; give its bytes in pieces, without their compression.
+def _open(name: str, warn: Callable[[str], None]) -> Iterator[tuple[Chunks, bool]]:
+    """Open a file, or standard input for "-"; return its decompressed chunks, and whether it is complete.
 
-    Also says whether all of it is there: then nobody waits for what its first piece leads to.
+    Alerts of a complete file may be late: all of it is read at once.
     """
     if name == "-":
         if sys.stdin is None:
@@ -69,26 +69,26 @@ def _open(name: str, warn: Callable[[str], None]) -> Iterator[tuple[Pieces, bool
     try:
         mode = os.stat(name).st_mode  # noqa: PTH116 - a file does without pathlib
         if stat.S_ISBLK(mode) or (stat.S_ISCHR(mode) and not _is_terminal(name)):
-            raise InputError(f"{name} is a device, and no log")
+            raise InputError(f"{name} is a device, not a log")
         # Closed below; "-" and paths share a name.
         file = _open_fifo(name, warn) if stat.S_ISFIFO(mode) else open(name, "rb")  # noqa: SIM115, PTH123
     except OSError as error:
         raise InputError(f"{name}: {error.strerror}") from None
     except ValueError:  # a zero byte in the name
-        raise InputError(f"{name!r} is no name of a file") from None
+        raise InputError(f"{name!r} is not a file name") from None
     with file:
-        there = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
-        yield decompressed(name, _read(name, file)), there
+        complete = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+        yield decompressed(name, _read(name, file)), complete
 
 
 def _open_fifo(name: str, warn: Callable[[str], None]) -> io.BufferedReader:
-    """Open a FIFO, and wait until something comes; say so when that takes longer than _SILENCE_MS."""
+    """Open a FIFO, and wait for data; warn when that takes longer than _SILENCE_MS."""
     descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     file = open(descriptor, "rb")  # noqa: SIM115, PTH123 - closed by the caller
     waiter = select.poll()
     waiter.register(descriptor, select.POLLIN)
     if not waiter.poll(_SILENCE_MS):
-        warn(f"{name} is a FIFO, and nothing was written to it yet; waiting")
+        warn(f"{name} is a FIFO without data so far; waiting")
         waiter.poll()
     os.set_blocking(descriptor, True)
     return file
@@ -98,8 +98,8 @@ def _is_terminal(name: str) -> bool:
     return os.path.realpath(name).startswith(("/dev/tty", "/dev/pts/"))
 
 
-def _read(name: str, file: io.BufferedReader) -> Pieces:
-    """Read into the same memory again and again. Not mapped: a file that is cut meanwhile would end us."""
+def _read(name: str, file: io.BufferedReader) -> Chunks:
+    """Read into one buffer. Not mapped: truncation of the file would kill this process."""
     buffer = memoryview(bytearray(_CHUNK))
     try:
         while size := file.readinto1(buffer):
@@ -109,30 +109,30 @@ def _read(name: str, file: io.BufferedReader) -> Pieces:
 
 
 def replay(names: Sequence[str], detector: Detector, warn: Callable[[str], None]) -> Iterator[list[Document]]:
-    """Feed inputs in order, as one stream, to its end. Yields what they lead to, as it comes.
+    """Feed inputs in order, as one stream, to its end. Yields documents as they come.
 
-    An event whose records a log rotation has put into two files is one event. An input that cannot be read
-    does not keep the others from being read, and an empty one is passed over.
+    An event whose records log rotation has split into two files is one event. An unreadable input does not
+    prevent the others from being read, and an empty one is skipped.
 
     Args:
         names: paths, or "-" for standard input.
-        detector: takes the records; during a capture its host is the capture's.
-        warn: gets a line about an input that ends in the middle of something, about a log that begins before
-            the one that was read before it, and about lines that are no record.
+        detector: receives the records; during a capture its host is the capture's.
+        warn: receives a line about an input that ends in the middle of a record, a log that begins before the
+            previous one, and lines that are not records.
 
     Raises (at the end):
         InputError: none can be read, or none holds an audit record.
         DamagedInputError: compressed data that ends or breaks in the middle.
-        PartlyReadError: some cannot be read; the first of them is told, the others are its notes.
+        PartlyReadError: some cannot be read; the message is that of the first, the others are its notes.
     """
-    begun = _NOTHING
+    first_stamp = _NO_STAMP
     home = detector.host
     failures: list[AuditSenseError] = []
     empty: list[_EmptyInputError] = []
     used = 0
     for name in names:
         try:
-            begun = yield from _replay_one(name, detector, warn, begun)
+            first_stamp = yield from _replay_one(name, detector, warn, first_stamp)
             used += 1
         except _EmptyInputError as problem:
             empty.append(problem)
@@ -146,7 +146,7 @@ def replay(names: Sequence[str], detector: Detector, warn: Callable[[str], None]
 
 
 def _failure(failures: Sequence[AuditSenseError], *, partly: bool) -> AuditSenseError:
-    """Return one error that tells of all."""
+    """Return one error with the others as notes."""
     failure = PartlyReadError(str(failures[0])) if partly else failures[0]
     for more in failures[1:]:
         failure.add_note(str(more))
@@ -154,93 +154,94 @@ def _failure(failures: Sequence[AuditSenseError], *, partly: bool) -> AuditSense
 
 
 def _replay_one(
-    name: str, detector: Detector, warn: Callable[[str], None], begun: _Begun
-) -> Generator[list[Document], None, _Begun]:
-    """Feed one input. Returns what the next one is compared with."""
+    name: str, detector: Detector, warn: Callable[[str], None], first_stamp: _FirstStamp
+) -> Generator[list[Document], None, _FirstStamp]:
+    """Feed one input. Returns its first stamp, to compare the next one with."""
     before = detector.stats()
-    with _open(name, warn) as (pieces, there):
-        start, chunks = look_ahead(pieces, len(capture.MAGIC))
+    with _open(name, warn) as (contents, complete):
+        start, chunks = look_ahead(contents, len(capture.MAGIC))
         if start.startswith(capture.MAGIC):
             yield from _capture(name, chunks, detector, warn)
-            begun = _NOTHING  # of a host and a clock of its own
+            first_stamp = _NO_STAMP  # a capture has its own host and clock
         else:
-            if start and (what := describe_binary(name, start)):
-                raise InputError(f"{name} is {what}")
-            begun = _in_order(name, start, begun, warn)
-            yield from _text(name, start, chunks, detector, warn, _PATIENCE if there else 0)
+            if start and (description := describe_binary(name, start)):
+                raise InputError(f"{name} is {description}")
+            first_stamp = _check_order(name, start, first_stamp, warn)
+            yield from _text(name, start, chunks, detector, warn, _DRAIN_BYTES if complete else 0)
     after = detector.stats()
     lines, malformed = after.lines - before.lines, after.malformed - before.malformed
     first = detector.ring.unread_line()
     if after.records == before.records and after.datagrams == before.datagrams:
         if not lines:
             raise _EmptyInputError(f"{name} is empty: no audit record in it")
-        raise InputError(_no_log(name, first))
+        raise InputError(_no_records(name, first))
     if lines and first:
         warn(f"{name}: {unread(malformed, lines, first)}")
-    return begun
+    return first_stamp
 
 
-def _no_log(name: str, first: bytes) -> str:
+def _no_records(name: str, first: bytes) -> str:
     if not first:
         return f"{name} is no audit log and no capture: no audit record in it"
-    what = describe_line(first)
-    if what:
-        return f"{name}: no audit record in it: this is {what}"
+    description = describe_line(first)
+    if description:
+        return f"{name}: no audit record in it: this is {description}"
     return f"{name} is no audit log and no capture: no audit record in it; it begins: {shown(first)}"
 
 
-def _in_order(name: str, start: bytes, begun: _Begun, warn: Callable[[str], None]) -> _Begun:
-    """Compare the first stamp of a log with that of the one before: names may lie, and shells sort them."""
-    found = _STAMP.search(start)
-    if found is None:
-        return begun
-    stamp = int(found[1]), int(found[2])
-    if stamp < begun[1]:
-        warn(f"{name} begins before {begun[0]}, which was read before it; logs of a host go oldest first")
+def _check_order(name: str, start: bytes, previous: _FirstStamp, warn: Callable[[str], None]) -> _FirstStamp:
+    """Compare the first stamp of a log with that of the previous one: names may lie, and shells sort them."""
+    match = _STAMP.search(start)
+    if match is None:
+        return previous
+    stamp = int(match[1]), int(match[2])
+    if stamp < previous[1]:
+        warn(f"{name} begins before {previous[0]}, which was read before it; logs of a host go oldest first")
     return name, stamp
 
 
-def _text(  # noqa: PLR0913, PLR0917 - what is read, what reads it, and how
+def _text(  # noqa: PLR0913, PLR0917 - input, reader and mode
     name: str,
     start: bytes,
-    chunks: Pieces,
+    chunks: Chunks,
     detector: Detector,
     warn: Callable[[str], None],
-    patience: int,
+    drain_bytes: int,
 ) -> Iterator[list[Document]]:
-    whole = True
-    taken = 0
-    unwrapper = unwrapper_for(start, detector.host, lambda field: warn(_found_in(name, unwrapper, field)))
+    line_ended = True
+    undrained = 0
+
+    def warn_field(field: str) -> None:
+        container = unwrapper.format if unwrapper else ""
+        warn(f"{name}: reading audit records inside {container} (field {field})")
+
+    unwrapper = unwrapper_for(start, detector.host, warn_field)
     try:
         for chunk in chunks if unwrapper is None else _unwrapped(chunks, unwrapper):
             if chunk:
-                whole = chunk[-1] in _LINE_ENDS
-            taken += len(chunk)
-            if taken < patience:
+                line_ended = chunk[-1] in _LINE_ENDS
+            undrained += len(chunk)
+            if undrained < drain_bytes:
                 yield detector.take_text(chunk)
             else:
                 yield detector.feed_text(chunk)
-                taken = 0
+                undrained = 0
     except DamagedInputError:
-        yield detector.feed_text(b"" if whole else b"\n")  # the next input begins with a line of its own
+        yield detector.feed_text(b"" if line_ended else b"\n")  # the next input begins with a new line
         raise
-    if not whole:
+    if not line_ended:
         warn(f"{name}: the last line has no end; it was read as it stands")
-    yield detector.feed_text(b"" if whole else b"\n")
+    yield detector.feed_text(b"" if line_ended else b"\n")
 
 
-def _found_in(name: str, unwrapper: Unwrapper | None, field: str) -> str:
-    return f"{name}: reading audit records inside {unwrapper.what if unwrapper else ''} (field {field})"
-
-
-def _unwrapped(chunks: Pieces, unwrapper: Unwrapper) -> Pieces:
+def _unwrapped(chunks: Chunks, unwrapper: Unwrapper) -> Chunks:
     for chunk in chunks:
         yield unwrapper.feed(chunk)
     yield unwrapper.finish()
 
 
 def _capture(
-    name: str, chunks: Pieces, detector: Detector, warn: Callable[[str], None]
+    name: str, chunks: Chunks, detector: Detector, warn: Callable[[str], None]
 ) -> Iterator[list[Document]]:
     start = b""
     longest = len(capture.MAGIC) + capture.LONGEST_HEADER
@@ -251,21 +252,21 @@ def _capture(
     yield _change_host(detector, host)
     rest = body.read()
     for chunk in chunks:
-        given = rest + chunk
-        documents, consumed = detector.feed_packed(given)
-        rest = given[consumed:]
+        data = rest + chunk
+        documents, consumed = detector.feed_packed(data)
+        rest = data[consumed:]
         yield documents
         if len(rest) > _DATAGRAM:
             raise DamagedInputError(f"{name}: this capture is damaged: no datagram is {len(rest)} bytes long")
     documents, consumed = detector.feed_packed(rest)
     yield documents
     if consumed < len(rest):
-        warn(f"{name}: ends in the middle of a datagram; {len(rest) - consumed} bytes were left")
+        warn(f"{name}: ends in the middle of a datagram; {len(rest) - consumed} bytes were ignored")
     yield _change_host(detector, home)
 
 
 def _change_host(detector: Detector, host: Host) -> list[Document]:
-    """Decide what is open, for a capture has a clock of its own; a burst stays with its host."""
+    """Decide open events, because a capture has its own clock; a burst stays with its host."""
     documents = detector.settle() if host == detector.host else detector.finish()
     detector.rehost(host)
     return documents
