@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from auditsense.bench.inputs import Kind, Shape
+from auditsense.bench.inputs import EventKind, InputShape
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,5 +22,5 @@ EVENTS = 200_000
 
 @pytest.mark.parametrize("producers", [1, 4, 64])
 def test_an_event_of_another_call(feed: Callable[..., Stats], producers: int) -> None:
-    stats = feed(Shape(EVENTS, kinds=(Kind.OTHER_CALL,), producers=producers))
+    stats = feed(InputShape(EVENTS, kinds=(EventKind.OTHER_CALL,), producers=producers))
     assert (stats.events, stats.incomplete, stats.matches) == (EVENTS, 0, 0)

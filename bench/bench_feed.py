@@ -17,7 +17,7 @@ from auditsense.bench.inputs import cold, hot, packed
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from auditsense.bench.inputs import Shape
+    from auditsense.bench.inputs import InputShape
     from auditsense.core.ring import Stats
 
 EVENTS = 200_000
@@ -25,13 +25,13 @@ SETS = pytest.mark.parametrize("shape", [hot(EVENTS), cold(EVENTS)], ids=["hot",
 
 
 @SETS
-def test_an_event(feed: Callable[..., Stats], shape: Shape) -> None:
+def test_an_event(feed: Callable[..., Stats], shape: InputShape) -> None:
     stats = feed(shape)
     assert stats.events == EVENTS
     assert stats.incomplete == stats.malformed == stats.serials_missing == 0
 
 
 @SETS
-def test_a_scan_of_the_same_memory(timed: Callable[..., None], shape: Shape) -> None:
+def test_a_scan_of_the_same_memory(timed: Callable[..., None], shape: InputShape) -> None:
     data = packed(shape)
     timed(lambda given: given.count(b"\n"), lambda: (data,), EVENTS)

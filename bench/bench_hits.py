@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from auditsense import AlertPolicy, Detector, Host, View
-from auditsense.bench.inputs import Shape, packed
+from auditsense.bench.inputs import InputShape, packed
 from auditsense.sinks.format import jsonl
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ POLICY = AlertPolicy(max_alerts=None)
 @pytest.mark.parametrize("view", [View.SEQUENCES, View.ALERTS], ids=str)
 @pytest.mark.parametrize("written", [False, True], ids=["documents", "as JSON"])
 def test_a_hit(timed: Callable[..., None], view: View, *, written: bool) -> None:
-    data = packed(Shape(EVENTS, pids=DOCUMENTS))
+    data = packed(InputShape(EVENTS, pids=DOCUMENTS))
     made: list[Detector] = []
     found: list[int] = []
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from auditsense.bench.inputs import Kind, Shape
+from auditsense.bench.inputs import EventKind, InputShape
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,5 +22,5 @@ EVENTS = 200_000
 
 @pytest.mark.parametrize("producers", [1, 4])
 def test_an_open_with_other_flags(feed: Callable[..., Stats], producers: int) -> None:
-    stats = feed(Shape(EVENTS, kinds=(Kind.LISTING,), producers=producers))
+    stats = feed(InputShape(EVENTS, kinds=(EventKind.LISTING,), producers=producers))
     assert (stats.events, stats.matches) == (EVENTS, 0)

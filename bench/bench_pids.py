@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from auditsense.bench.flood import Flood
-from auditsense.bench.inputs import Kind, Shape
+from auditsense.bench.flood import FloodResult
+from auditsense.bench.inputs import EventKind, InputShape
 from auditsense.bench.interpreter import python
 from auditsense.core.ring import Limits
 
@@ -33,27 +33,27 @@ PIDS = pytest.mark.parametrize("pids", [1, 1_000, 100_000])
 
 @PIDS
 def test_live_processes(feed: Callable[..., Stats], pids: int) -> None:
-    stats = feed(Shape(EVENTS, pids=pids), limits=ROOM)
+    stats = feed(InputShape(EVENTS, pids=pids), limits=ROOM)
     assert (stats.matches, stats.live_keys, stats.keys_evicted) == (EVENTS, pids, 0)
 
 
 @PIDS
 def test_processes_with_the_default_room(feed: Callable[..., Stats], pids: int) -> None:
-    stats = feed(Shape(EVENTS, pids=pids), limits=DEFAULT)
+    stats = feed(InputShape(EVENTS, pids=pids), limits=DEFAULT)
     assert stats.matches == EVENTS
     assert stats.live_keys <= DEFAULT.key_slots
 
 
 @PIDS
 def test_processes_that_never_match(feed: Callable[..., Stats], pids: int) -> None:
-    stats = feed(Shape(EVENTS, pids=pids, kinds=(Kind.LISTING,)), limits=ROOM)
+    stats = feed(InputShape(EVENTS, pids=pids, kinds=(EventKind.LISTING,)), limits=ROOM)
     assert (stats.matches, stats.live_keys) == (0, 0)
 
 
 def test_a_flood_of_a_million_processes_stays_in_its_memory() -> None:
     command = python("from auditsense.bench.flood import main; main()", str(FLOOD))
     printed = subprocess.run(command, capture_output=True, check=True, timeout=120).stdout
-    found = Flood(**json.loads(printed))
+    found = FloodResult(**json.loads(printed))
     print(found)
     assert found.counted == FLOOD
     assert found.core <= found.configured

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from auditsense.bench.inputs import Kind, Shape
+from auditsense.bench.inputs import EventKind, InputShape
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,5 +19,5 @@ EVENTS = 500_000
 
 
 def test_a_record_of_no_interest(feed: Callable[..., Stats]) -> None:
-    stats = feed(Shape(EVENTS, kinds=(Kind.USER,)))
+    stats = feed(InputShape(EVENTS, kinds=(EventKind.USER,)))
     assert (stats.records, stats.events, stats.matches) == (EVENTS, EVENTS, 0)

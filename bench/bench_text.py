@@ -16,7 +16,7 @@ from auditsense.core.ring import Ring
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from auditsense.bench.inputs import Shape
+    from auditsense.bench.inputs import InputShape
     from auditsense.core.rule_table import RuleTable
 
 EVENTS = 200_000
@@ -24,7 +24,7 @@ PIECE = 1 << 20
 
 
 @pytest.mark.parametrize("shape", [hot(EVENTS), cold(EVENTS)], ids=["hot", "cold"])
-def test_an_event_as_text(timed: Callable[..., None], rules: RuleTable, shape: Shape) -> None:
+def test_an_event_as_text(timed: Callable[..., None], rules: RuleTable, shape: InputShape) -> None:
     text = log(shape)
     pieces = [text[at : at + PIECE] for at in range(0, len(text), PIECE)]
     made: list[Ring] = []

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from auditsense.bench.inputs import Shape
+from auditsense.bench.inputs import InputShape
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,5 +26,5 @@ EVENTS = 200_000
 @pytest.mark.parametrize("pids", [1, 10_000])
 def test_a_match_that_completes_nothing(feed: Callable[..., Stats], rules: RuleTable, pids: int) -> None:
     never = tuple(replace(rule, count=64, span_ms=1) for rule in rules)
-    stats = feed(Shape(EVENTS, pids=pids, per_ms=20), table=never)
+    stats = feed(InputShape(EVENTS, pids=pids, per_ms=20), table=never)
     assert (stats.matches, stats.sequences) == (EVENTS, 0)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from pytest_benchmark.fixture import BenchmarkFixture
 
-    from auditsense.bench.inputs import Shape
+    from auditsense.bench.inputs import InputShape
     from auditsense.core.ring import Stats
     from auditsense.core.rule_table import RuleTable
 
@@ -72,7 +72,7 @@ def feed(timed: Callable[..., None], rules: RuleTable) -> Iterator[Callable[...,
         while made:
             made.pop().close()
 
-    def run(shape: Shape, *, table: RuleTable | None = None, limits: Limits | None = None) -> Stats:
+    def run(shape: InputShape, *, table: RuleTable | None = None, limits: Limits | None = None) -> Stats:
         data = packed(shape)
 
         def setup() -> tuple[object, ...]:

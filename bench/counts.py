@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from auditsense.bench.c_helpers import compiled, compiler
-from auditsense.bench.inputs import Kind, Shape, chunks, cold, hot
+from auditsense.bench.inputs import EventKind, InputShape, chunks, cold, hot
 from auditsense.bench.report import machine
 
 HERE = Path(__file__).parent
@@ -30,11 +30,11 @@ DRIVER = HERE / "counts_driver.py"
 COUNTER = HERE / "counts_malloc.c"
 COLLECTED = re.compile(r"Collected *: (\d+)")
 SETS = {
-    "record of no interest": lambda events: Shape(events, kinds=(Kind.USER,)),
-    "event of another call": lambda events: Shape(events, kinds=(Kind.OTHER_CALL,)),
-    "open with other flags": lambda events: Shape(events, kinds=(Kind.LISTING,)),
+    "record of no interest": lambda events: InputShape(events, kinds=(EventKind.USER,)),
+    "event of another call": lambda events: InputShape(events, kinds=(EventKind.OTHER_CALL,)),
+    "open with other flags": lambda events: InputShape(events, kinds=(EventKind.LISTING,)),
     "open that counts, hot": hot,
-    "open that counts, 1,000 processes": lambda events: Shape(events, pids=1_000),
+    "open that counts, 1,000 processes": lambda events: InputShape(events, pids=1_000),
     "cold set": cold,
 }
 AS_TEXT = {"open that counts, hot", "cold set"}

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auditsense import Detector, Host, Sensor, shipped_detections
-from auditsense.bench.inputs import Kind, Shape, chunks
+from auditsense.bench.inputs import EventKind, InputShape, chunks
 from auditsense.bench.report import machine
 from auditsense.core.ring import Ring
 from auditsense.detections.compiler import compile_all
@@ -84,8 +84,10 @@ class Together:
 
 def stream(number: int, events: int) -> list[bytes]:
     """Return a stream that no other detector gets, in turns; the processes are the same in all of them."""
-    kinds = (Kind.OPEN, Kind.OPEN, Kind.LISTING, Kind.OTHER_CALL, Kind.USER)
-    shape = Shape(events, pids=8 + number, programs=8, producers=1 + number % 4, kinds=kinds, seed=number)
+    kinds = (EventKind.OPEN, EventKind.OPEN, EventKind.LISTING, EventKind.OTHER_CALL, EventKind.USER)
+    shape = InputShape(
+        events, pids=8 + number, programs=8, producers=1 + number % 4, kinds=kinds, seed=number
+    )
     return list(chunks(shape, size=TURN_EVENTS))
 
 
@@ -177,7 +179,7 @@ def lives(name: str, cycles: int, live: Callable[[], bool]) -> Lives:
 def all_lives(cycles: int) -> list[Lives]:
     """Return the lives of a ring, a detector and a sensor, each with an alert in it."""
     rules = compile_all(shipped_detections(), merge_ms=0)
-    piece = b"".join(chunks(Shape(12, per_ms=1)))
+    piece = b"".join(chunks(InputShape(12, per_ms=1)))
     datagrams = [piece[at + 16 : end] for at, end in _entries(piece)]
 
     def ring() -> bool:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auditsense import AlertPolicy, Detector, Host, Sensor, View, shipped_detections
-from auditsense.bench.inputs import Kind, Shape, chunks
+from auditsense.bench.inputs import EventKind, InputShape, chunks
 from auditsense.bench.report import machine
 from auditsense.bench.timing import alternate, cpu_of
 from auditsense.core.ring import PACKED_HEADER, Ring
@@ -36,7 +36,7 @@ else:
     from ground import write_json
 
 TURN_EVENTS = 200  # what a flood of 50,000 events a second brings between two looks
-KINDS = (Kind.OPEN, Kind.OPEN, Kind.LISTING, Kind.OTHER_CALL, Kind.USER)
+KINDS = (EventKind.OPEN, EventKind.OPEN, EventKind.LISTING, EventKind.OTHER_CALL, EventKind.USER)
 HOST = Host("bench", "bench")
 EVENTS = "for event in sensor.events()"
 ROWS = "for row in sensor.rows()"
@@ -78,7 +78,7 @@ class Bench:
     """The same input, in both of its forms."""
 
     def __init__(self, events: int) -> None:
-        shape = Shape(events, pids=50, programs=8, producers=2, kinds=KINDS)
+        shape = InputShape(events, pids=50, programs=8, producers=2, kinds=KINDS)
         self.packed = list(chunks(shape, size=TURN_EVENTS))
         self.batches = [datagrams(piece) for piece in self.packed]
         self.found: dict[str, int] = {}

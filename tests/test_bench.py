@@ -16,12 +16,11 @@ from auditsense.bench import c_helpers as programs
 from auditsense.bench import live, table
 from auditsense.bench.flood import flood
 from auditsense.bench.html import page
-from auditsense.bench.inputs import Kind, Shape, chunks, cold, hot, log, packed
+from auditsense.bench.inputs import EventKind, InputShape, chunks, cold, hot, log, packed
 from auditsense.bench.offline import offline
-from auditsense.bench.progress import Progress
-from auditsense.bench.report import Goal, Report, Row
-from auditsense.bench.timing import Pairs, Spread, alternate, cpu_of, percentile
-from auditsense.cli import main
+from auditsense.bench.report import BenchReport, Goal, Row
+from auditsense.bench.timing import PairedTimes, Spread, alternate, cpu_of, percentile
+from auditsense.cli import bench, main
 from auditsense.errors import AuditSenseError, NoKernelAuditError
 
 if TYPE_CHECKING:
@@ -34,8 +33,8 @@ EVENTS = 3000
 SHAPES = {
     "hot": hot(EVENTS),
     "cold": cold(EVENTS),
-    **{kind.name: Shape(EVENTS, kinds=(kind,)) for kind in Kind},
-    "interleaved": Shape(EVENTS, pids=7, producers=64),
+    **{kind.name: InputShape(EVENTS, kinds=(kind,)) for kind in EventKind},
+    "interleaved": InputShape(EVENTS, pids=7, producers=64),
 }
 
 
@@ -50,7 +49,7 @@ class Terminal(io.StringIO):
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
-def test_every_event_that_was_made_is_counted_in_either_form(shape: Shape) -> None:
+def test_every_event_that_was_made_is_counted_in_either_form(shape: InputShape) -> None:
     counted = []
     for text in (False, True):
         with Detector(host=HERE) as detector:
@@ -67,11 +66,11 @@ def test_every_event_that_was_made_is_counted_in_either_form(shape: Shape) -> No
     assert counted[0] == counted[1]
 
 
-@pytest.mark.parametrize("kind", Kind)
-def test_only_the_open_is_wanted(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", EventKind)
+def test_only_the_open_is_wanted(kind: EventKind) -> None:
     with Detector(host=HERE) as detector:
-        detector.feed_packed(packed(Shape(100, kinds=(kind,))))
-        assert detector.stats().matches == (100 if kind is Kind.OPEN else 0)
+        detector.feed_packed(packed(InputShape(100, kinds=(kind,))))
+        assert detector.stats().matches == (100 if kind is EventKind.OPEN else 0)
 
 
 def test_a_seed_decides_everything_and_the_size_of_the_pieces_nothing() -> None:
@@ -87,7 +86,7 @@ def test_a_seed_decides_everything_and_the_size_of_the_pieces_nothing() -> None:
     [{"events": 0}, {"pids": 0}, {"pids": 4_000_000}, {"programs": 10_001}, {"producers": 0}, {"kinds": ()}],
 )
 def test_a_shape_outside_its_bounds_is_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="outside its bounds"):
+    with pytest.raises(ValueError, match="out of bounds"):
         replace(hot(10), **wrong)
 
 
@@ -122,7 +121,7 @@ def test_a_percentile_is_one_of_the_values() -> None:
 
 def test_cpu_time_is_never_nothing() -> None:
     assert cpu_of(lambda: None) > 0
-    assert Pairs((1.0,), (cpu_of(lambda: None),)).ratio.median > 0
+    assert PairedTimes((1.0,), (cpu_of(lambda: None),)).ratio.median > 0
 
 
 @pytest.mark.parametrize(
@@ -143,8 +142,8 @@ def test_a_goal_is_met_missed_or_not_known(goal: Goal | None, value: float | Non
 # --- what a person sees ----------------------------------------------------------------------
 
 
-def report(*rows: Row, why: str = "not root") -> Report:
-    return Report("1.2.3", MACHINE, rows, (), why)
+def report(*rows: Row, why: str = "not root") -> BenchReport:
+    return BenchReport("1.2.3", MACHINE, rows, (), why)
 
 
 def test_the_table_is_aligned_and_says_why_there_is_no_live_part() -> None:
@@ -173,7 +172,7 @@ def test_the_page_needs_nothing_from_elsewhere_and_shows_every_row() -> None:
     assert "src=" not in text
     assert "href=" not in text
     assert "url(" not in text
-    assert text.count("<svg") == text.count("</svg>") == 2
+    assert text.count("<meter") == 1
     assert "a &lt;CPU&gt;" in text
     assert "alert &lt;b&gt;" in text
     assert "<b>" not in text
@@ -184,16 +183,11 @@ def test_a_page_can_be_made_of_nothing() -> None:
     assert page(report()).startswith("<!doctype html>")
 
 
-def test_progress_is_for_terminals() -> None:
-    pipe, terminal = io.StringIO(), Terminal()
-    for stream in (pipe, terminal):
-        progress = Progress(2, stream)
-        progress.step("the first")
-        progress.step("the second")
-        progress.clear()
-    assert pipe.getvalue() == ""
-    assert "the first" in terminal.getvalue()
-    assert "\n" not in terminal.getvalue()
+def test_steps_are_printed_to_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    for stream, expected in ((io.StringIO(), ""), (Terminal(), "auditsense: the first\n"), (None, "")):
+        monkeypatch.setattr("sys.stderr", stream)
+        bench._print_step("the first")
+        assert stream is None or stream.getvalue() == expected
 
 
 # --- the command -----------------------------------------------------------------------------
@@ -263,7 +257,7 @@ def test_where_the_kernel_s_audit_is_not_to_be_had_the_offline_part_is_there_all
     monkeypatch.setattr("os.geteuid", lambda: 0)
     monkeypatch.setattr("auditsense.bench.offline.offline", lambda *_: iter([ROW]))
     monkeypatch.setattr(turn, "LOCK", str(tmp_path / "lock"))
-    monkeypatch.setattr(turn, "why_not", lambda: "process 7 (auditd) owns the audit socket")
+    monkeypatch.setattr(turn, "unavailable", lambda: "process 7 (auditd) owns the audit socket")
     monkeypatch.setattr(live, "compiler", lambda: "cc")
     monkeypatch.setattr(live, "compiled", lambda *_: pytest.fail("before the kernel was asked"))
     code, out, err = call(capsys)
@@ -284,7 +278,7 @@ def test_a_program_that_fails_is_one_line(
 
 def test_a_missing_grep_is_a_row_that_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("auditsense.bench.offline.find", lambda _: None)
-    rows = {row.key: row for row in offline(1000, Progress(0, io.StringIO()))}
+    rows = {row.key: row for row in offline(1000, print)}
     assert rows["replay"].note == "not measured: there is no grep"
 
 
@@ -293,7 +287,7 @@ def test_a_missing_grep_is_a_row_that_says_so(monkeypatch: pytest.MonkeyPatch) -
 
 def test_only_root_gets_a_live_part(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 1000)
-    assert turn.why_not() == "not root"
+    assert turn.unavailable() == "not root"
 
 
 def test_a_lock_that_another_run_holds_is_waited_for_and_then_an_error(
@@ -306,7 +300,10 @@ def test_a_lock_that_another_run_holds_is_waited_for_and_then_an_error(
     said: list[str] = []
     with path.open("wb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        with pytest.raises(NoKernelAuditError, match="another live run"), turn.turn(said.append, wait_s=0):
+        with (
+            pytest.raises(NoKernelAuditError, match="another live run"),
+            turn.exclusive_audit(said.append, wait_s=0),
+        ):
             pytest.fail("two at a time")
     assert len(said) == 1
 
@@ -314,7 +311,7 @@ def test_a_lock_that_another_run_holds_is_waited_for_and_then_an_error(
 def test_a_lock_that_is_a_link_is_not_followed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "lock").symlink_to(tmp_path / "somebody_else_s")
     monkeypatch.setattr(turn, "LOCK", str(tmp_path / "lock"))
-    with pytest.raises(OSError, match="symbolic links"), turn.turn(print):
+    with pytest.raises(OSError, match="symbolic links"), turn.exclusive_audit(print):
         pytest.fail("followed")
     assert not (tmp_path / "somebody_else_s").exists()
 
@@ -322,15 +319,15 @@ def test_a_lock_that_is_a_link_is_not_followed(monkeypatch: pytest.MonkeyPatch, 
 def test_a_host_that_is_not_as_before_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     states = iter([((0, 1, 0, 0, 64, 60), ()), ((1, 1, 0, 0, 64, 60), ())])
     monkeypatch.setattr(turn, "LOCK", str(tmp_path / "lock"))
-    monkeypatch.setattr(turn, "why_not", lambda: "")
-    monkeypatch.setattr(turn, "settings", lambda: next(states))
-    with pytest.raises(AuditSenseError, match="not as it was"), turn.turn(print):
+    monkeypatch.setattr(turn, "unavailable", lambda: "")
+    monkeypatch.setattr(turn, "audit_state", lambda: next(states))
+    with pytest.raises(AuditSenseError, match="not restored"), turn.exclusive_audit(print):
         pass
 
 
 def test_without_a_compiler_every_live_row_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("auditsense.bench.c_helpers.find", lambda _: None)
-    rows = list(live.live(live.Plan(), Progress(0, io.StringIO())))
+    rows = list(live.live(live.LivePlan(), print))
     assert len(rows) >= 6
     assert {row.note for row in rows} == {f"not measured: {programs.NO_COMPILER}"}
 

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 
 from auditsense.bench.burst import burst
 from auditsense.bench.c_helpers import OWN_RULE
-from auditsense.bench.consumers import Reader, sensor
+from auditsense.bench.consumers import Consumer, sensor
 from auditsense.bench.report import machine
 from auditsense.kernel.audit_status import StatusField
 from auditsense.kernel.commands import Commands
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
-    from auditsense.bench.burst import Burst
+    from auditsense.bench.burst import BurstResult
     from bench.live.ground import ground, write_json
 else:
     from ground import ground, write_json
@@ -110,7 +110,7 @@ def settings() -> Iterator[None]:
 
 
 @contextmanager
-def auditd(program: Path, libraries: str, folder: Path, *, writes: bool) -> Iterator[Reader]:
+def auditd(program: Path, libraries: str, folder: Path, *, writes: bool) -> Iterator[Consumer]:
     """Run auditd as the owner of the audit socket; it has ended when the block has."""
     configured(folder, writes=writes)
     environment = {**os.environ, "LD_LIBRARY_PATH": libraries}
@@ -130,7 +130,7 @@ def auditd(program: Path, libraries: str, folder: Path, *, writes: bool) -> Iter
                 if process.poll() is not None or time.monotonic() > deadline:
                     sys.exit(f"auditd did not start: {(folder / 'said').read_text(errors='replace').strip()}")
                 time.sleep(0.01)
-            yield Reader("auditd, its log" if writes else "auditd, a plugin", process.pid, end)
+            yield Consumer("auditd, its log" if writes else "auditd, a plugin", process.pid, end)
         finally:
             if process.poll() is None:
                 process.kill()
@@ -151,7 +151,7 @@ def counted(folder: Path, *, writes: bool) -> int:
     return int(text)
 
 
-def row(one: Burst) -> dict[str, object]:
+def row(one: BurstResult) -> dict[str, object]:
     """Return a burst for the table: what the reader saw, what it did not."""
     seen = one.sensor["matches"] if one.sensor else one.records
     return {**asdict(one), "seen": seen, "unseen": one.opens - seen}
@@ -179,7 +179,7 @@ def main() -> None:
     with ground() as (scanner, folder):
         for turn in range(wanted.rounds):
             daemon = partial(auditd, program, libraries)
-            readers: list[Callable[[], AbstractContextManager[Reader]]] = [
+            readers: list[Callable[[], AbstractContextManager[Consumer]]] = [
                 partial(daemon, folder / f"log-{turn}", writes=True),
                 partial(daemon, folder / f"plugin-{turn}", writes=False),
                 sensor,

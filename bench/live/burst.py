@@ -22,13 +22,13 @@ from auditsense.bench.consumers import MODES, has_mode
 from auditsense.bench.report import machine
 
 if TYPE_CHECKING:
-    from auditsense.bench.burst import Burst
+    from auditsense.bench.burst import BurstResult
     from bench.live.ground import ground, write_json
 else:
     from ground import ground, write_json
 
 
-def print_row(one: Burst) -> None:
+def print_row(one: BurstResult) -> None:
     counted = f"{one.sensor['events']:>9}" if one.sensor else f"{'':>9}"
     lost = f"{one.sensor['serials']:>9}{one.sensor['incomplete']:>11}" if one.sensor else f"{'':>20}"
     print(
@@ -54,7 +54,7 @@ def main() -> None:
         f"{'reader':<7}{'opens/s':>9}{'records/s':>10}{'records':>9}{'events':>9}"
         f"{'kernel':>8}{'serials':>9}{'incomplete':>11}{'user':>8}{'system':>8}{'both':>8}{'kauditd':>9}"
     )
-    found: list[tuple[Burst, Burst]] = []
+    found: list[tuple[BurstResult, BurstResult]] = []
     with ground() as (scanner, folder):
         program = compiled(DRAIN, folder)
         plan = {"opens": wanted.opens, "producers": wanted.producers}

@@ -25,7 +25,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from auditsense.bench.inputs import Shape, write_log
+from auditsense.bench.inputs import InputShape, write_log
 from auditsense.bench.report import machine
 from auditsense.bench.timing import Spread
 
@@ -86,7 +86,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="auditsense-peers-") as name:
         work = Path(name)
         log = work / "audit.log"
-        size = write_log(Shape(wanted.events, per_ms=1), log)
+        size = write_log(InputShape(wanted.events, per_ms=1), log)
         peers: list[Peer] = []
         for one in all_peers(Place(wanted.root.resolve(), work)):
             if isinstance(one, tuple):

@@ -1,4 +1,4 @@
-"""What auditsense costs on this machine, as ratios to what the machine can do at least.
+"""Cost of auditsense on this machine, as ratios to the least work that the same machine can do.
 
-One noun a file. Nothing here is loaded by the sensor; `auditsense bench` and the folder bench/ use it.
+Used by `auditsense bench` and the folder bench/. The sensor imports nothing of it.
 """

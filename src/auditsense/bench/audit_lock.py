@@ -1,7 +1,7 @@
-"""The kernel's audit for ourselves: one at a time, only where nobody has it, and as before afterwards.
+"""Exclusive use of the kernel's audit: one live run at a time, no other owner, unchanged afterwards.
 
-Nothing is changed here. What is changed, the sensor and `Unicast` change and put back, each with its
-guardian; here it is only looked whether they did.
+This module changes nothing: the sensor and `Unicast` restore their changes, each with a guardian. It checks
+that they did.
 """
 
 from __future__ import annotations
@@ -26,30 +26,30 @@ LOCK: Final = "/run/lock/auditsense-live.lock"
 WAIT_S: Final = 240.0
 _STEP_S: Final = 0.2
 
-Settings = tuple[tuple[int | None, ...], tuple["AuditRule", ...]]
+AuditState = tuple[tuple[int | None, ...], tuple["AuditRule", ...]]
 
 
-def settings() -> Settings:
-    """Return what a run could leave behind: settings, owner and audit rules."""
+def audit_state() -> AuditState:
+    """Return the state that a run must restore: settings, owner and audit rules."""
     with Commands() as commands:
         now = commands.status()
-        kept = (now.enabled, now.failure, now.pid, now.rate_limit, now.backlog_limit, now.backlog_wait_time)
-        return kept, tuple(commands.rules())
+        limits = (now.rate_limit, now.backlog_limit, now.backlog_wait_time)
+        return (now.enabled, now.failure, now.pid, *limits), tuple(commands.rules())
 
 
 def lost_by_kernel() -> int:
-    """Return how many records the kernel says that it lost, since boot or a reset."""
+    """Return the kernel's count of lost records, since boot or a reset."""
     with Commands() as commands:
         return commands.status().lost
 
 
 def unprivileged() -> str:
-    """Return why this process need not even ask for the kernel's audit; "": it may."""
+    """Return why this process cannot use the kernel's audit at all; "": it can."""
     return "" if os.geteuid() == 0 else "not root"
 
 
-def why_not() -> str:
-    """Return why the kernel's audit cannot be used now; "": it can be. Ask with the lock held."""
+def unavailable() -> str:
+    """Return why the kernel's audit cannot be used now; "": it can. Call it with the lock held."""
     reason = unprivileged()
     if reason:
         return reason
@@ -64,36 +64,38 @@ def why_not() -> str:
 
 
 @contextmanager
-def turn(waiting: Callable[[str], None], wait_s: float = WAIT_S) -> Iterator[None]:
-    """Hold the lock that live runs of this host share, and look that all is as before afterwards.
+def exclusive_audit(notify: Callable[[str], None], wait_s: float = WAIT_S) -> Iterator[None]:
+    """Hold the lock that live runs of this host share; check that the audit state is restored.
 
     Args:
-        waiting: is told, once, that another run has the lock.
-        wait_s: for how long to wait for it.
+        notify: called once if another run has the lock.
+        wait_s: limit of the wait for the lock.
 
     Raises:
-        NoKernelAuditError: another run kept the lock, or the kernel's audit is not to be had.
-        AuditSenseError: the host is not as it was.
+        NoKernelAuditError: another run kept the lock, or the kernel's audit is unavailable.
+        AuditSenseError: the audit state has changed.
     """
-    os.makedirs(os.path.dirname(LOCK), exist_ok=True)  # noqa: PTH103, PTH120 - words, no paths
-    # The folder may be everybody's: a link that somebody laid there is not followed.
+    os.makedirs(os.path.dirname(LOCK), exist_ok=True)  # noqa: PTH103, PTH120 - LOCK is a string
+    # Any user may write to the folder: do not follow a link there.
     lock = os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
-        _wait_for(lock, waiting, wait_s)
-        reason = why_not()
+        _acquire(lock, notify, wait_s)
+        reason = unavailable()
         if reason:
             raise NoKernelAuditError(reason)
-        before = settings()
+        before = audit_state()
         yield
-        if settings() != before:
-            raise AuditSenseError("the kernel's audit is not as it was; look with: auditctl -s; auditctl -l")
+        if audit_state() != before:
+            raise AuditSenseError(
+                "the kernel's audit state was not restored; compare: auditctl -s; auditctl -l"
+            )
     finally:
         os.close(lock)
 
 
-def _wait_for(lock: int, waiting: Callable[[str], None], wait_s: float) -> None:
+def _acquire(lock: int, notify: Callable[[str], None], wait_s: float) -> None:
     deadline = time.monotonic() + wait_s
-    said = False
+    notified = False
     while True:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -101,9 +103,9 @@ def _wait_for(lock: int, waiting: Callable[[str], None], wait_s: float) -> None:
             pass
         else:
             return
-        if not said:
-            waiting("waiting for another live run on this host")
-            said = True
+        if not notified:
+            notify("waiting for another live run on this host")
+            notified = True
         if time.monotonic() > deadline:
-            raise NoKernelAuditError(f"another live run holds {LOCK} for more than {wait_s:g} s; try later")
+            raise NoKernelAuditError(f"another live run has held {LOCK} for {wait_s:g} s; try later")
         time.sleep(_STEP_S)

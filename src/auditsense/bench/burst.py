@@ -1,4 +1,4 @@
-"""One burst of opens and one reader: what it cost, what was lost, and how fast the opens went."""
+"""One burst of opens and one consumer: CPU, losses and rates."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 
 from auditsense.bench.c_helpers import finish, scan, stop
 from auditsense.bench.consumers import drain, sensor
-from auditsense.bench.procfs import Cost, cost, find_kauditd, resident, resident_in_mapping, wait_for_rest
+from auditsense.bench.procfs import (
+    CpuTime,
+    cost,
+    find_kauditd,
+    resident,
+    resident_in_mapping,
+    wait_until_idle,
+)
 from auditsense.bench.timing import Spread
 from auditsense.detect.detector import Detector
 from auditsense.detect.host import Host
@@ -19,25 +26,25 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import Iterator, Sequence
 
-    from auditsense.bench.consumers import Reader
+    from auditsense.bench.consumers import Consumer
 
 
 @dataclass(frozen=True, slots=True)
-class Burst:
-    """One burst and its reader.
+class BurstResult:
+    """Result of one burst.
 
     Attributes:
-        reader: whose costs these are.
-        opens: that the producers made in all.
-        opens_s: that they made a second.
-        records: that the reader counted.
-        records_s: of these, a second, to the last one.
-        cpu: of the reader.
-        kauditd: CPU of the kernel's audit thread meanwhile.
-        lost_kernel: what the kernel counted as lost meanwhile.
-        resident_bytes: memory of the reader after the burst.
-        core_bytes: of these, at most so much of the core; None: it cannot be told apart.
-        sensor: what the sensor said that it counted; None: it was not the sensor.
+        reader: name of the consumer.
+        opens: of all producers.
+        opens_s: opens per second.
+        records: that the consumer counted.
+        records_s: records per second, until the last one.
+        cpu: of the consumer.
+        kauditd: CPU of the kernel's audit thread during the burst.
+        lost_kernel: the kernel's count of lost records during the burst.
+        resident_bytes: memory of the consumer after the burst.
+        core_bytes: upper bound of the core's part of it; None: unknown.
+        sensor: the sensor's counters; None: another consumer.
     """
 
     reader: str
@@ -45,8 +52,8 @@ class Burst:
     opens_s: int
     records: int
     records_s: int
-    cpu: Cost
-    kauditd: Cost
+    cpu: CpuTime
+    kauditd: CpuTime
     lost_kernel: int
     resident_bytes: int
     core_bytes: int | None
@@ -54,29 +61,29 @@ class Burst:
 
     @property
     def missing(self) -> int | None:
-        """Opens that the sensor did not count; None: it was not the sensor."""
+        """Opens that the sensor did not count; None: another consumer."""
         return None if self.sensor is None else self.opens - self.sensor["matches"]
 
 
 def core_bytes_configured() -> int:
-    """Return what the core of a sensor with default limits may take."""
+    """Return the memory limit of the core of a sensor with default limits."""
     with Detector(host=Host("0" * 32, "bench")) as detector:
         return detector.memory_bytes
 
 
-def burst(reader: Reader, scanner: Sequence[str], opens: int, producers: int) -> Burst:
-    """Let a reader that is ready read one burst, and end it.
+def burst(consumer: Consumer, scanner: Sequence[str], opens: int, producers: int) -> BurstResult:
+    """Run one burst against a started consumer, and end the consumer.
 
     Args:
-        reader: see `sensor` and `drain`.
+        consumer: see `sensor` and `drain`.
         scanner: the command of the producers.
         opens: of all producers together.
-        producers: at the same time, from 1 on.
+        producers: parallel processes, 1 or more.
     """
     kauditd = find_kauditd()
-    pids = (reader.pid, kauditd)
+    pids = (consumer.pid, kauditd)
     with Commands() as commands:
-        wait_for_rest(commands, *pids)
+        wait_until_idle(commands, *pids)
         before, lost = [cost(pid) for pid in pids], commands.status().lost
         started = time.monotonic()
         loads: list[subprocess.Popen[str]] = []
@@ -88,13 +95,13 @@ def burst(reader: Reader, scanner: Sequence[str], opens: int, producers: int) ->
             stop(*(load for load in loads if load.returncode is None))
             raise
         produced = time.monotonic() - started
-        read = wait_for_rest(commands, *pids) - started
+        read = wait_until_idle(commands, *pids) - started
         spent = [cost(pid) - cost_before for pid, cost_before in zip(pids, before, strict=True)]
         lost = commands.status().lost - lost
-    memory, core = resident(reader.pid), resident_in_mapping(reader.pid, core_bytes_configured())
-    counted = reader.end()
-    return Burst(
-        reader=reader.name,
+    memory, core = resident(consumer.pid), resident_in_mapping(consumer.pid, core_bytes_configured())
+    counted = consumer.end()
+    return BurstResult(
+        reader=consumer.name,
         opens=opens // producers * producers,
         opens_s=round(opens / produced),
         records=counted["records"],
@@ -108,39 +115,39 @@ def burst(reader: Reader, scanner: Sequence[str], opens: int, producers: int) ->
     )
 
 
-def pairs(  # noqa: PLR0913 - each is one number of the plan
+def pairs(  # noqa: PLR0913 - one number of the plan each
     scanner: Sequence[str], program: str, times: int, *, opens: int, producers: int = 1, mode: str = "default"
-) -> Iterator[tuple[Burst, Burst]]:
-    """Yield pairs of bursts, read by the sensor and by the draining loop, each pair in the other order.
+) -> Iterator[tuple[BurstResult, BurstResult]]:
+    """Yield pairs of bursts, consumed by the sensor and by the drain loop in alternating order.
 
     Args:
         scanner: the command of the producers.
         program: the compiled drain.c.
-        times: how many pairs.
-        opens: a burst.
-        producers: at the same time.
-        mode: of the sensor, one of `readers.MODES`.
+        times: number of pairs.
+        opens: per burst.
+        producers: parallel processes.
+        mode: of the sensor, one of `consumers.MODES`.
     """
     for turn in range(times):
-        found: dict[bool, Burst] = {}
-        for sensing in (True, False) if turn % 2 == 0 else (False, True):
-            with sensor(mode) if sensing else drain(program) as reader:
-                found[sensing] = burst(reader, scanner, opens, producers)
-        yield found[True], found[False]
+        results: dict[bool, BurstResult] = {}
+        for is_sensor in (True, False) if turn % 2 == 0 else (False, True):
+            with sensor(mode) if is_sensor else drain(program) as consumer:
+                results[is_sensor] = burst(consumer, scanner, opens, producers)
+        yield results[True], results[False]
 
 
-def cpu_ratio(found: Sequence[tuple[Burst, Burst]], *, kauditd: bool = False) -> Spread:
-    """Return the CPU of the sensor (or of kauditd beside it) by that of the draining loop.
+def cpu_ratio(results: Sequence[tuple[BurstResult, BurstResult]], *, kauditd: bool = False) -> Spread:
+    """Return the CPU of the sensor (or of kauditd during its run), divided by that of the drain loop.
 
-    By the opens that were made, not by the records that came: losing some makes nobody cheaper.
+    Relative to opens, not to records that arrived: losing records must not look cheaper.
 
     Raises:
         AuditSenseError: a burst was too short to be measured.
     """
     ratios = []
-    for one, other in found:
-        mine, plain = (one.kauditd, other.kauditd) if kauditd else (one.cpu, other.cpu)
-        if not plain.total:
+    for sensed, drained in results:
+        ours, reference = (sensed.kauditd, drained.kauditd) if kauditd else (sensed.cpu, drained.cpu)
+        if not reference.total:
             raise AuditSenseError("the burst is too short to be measured; use more opens")
-        ratios.append(mine.total / plain.total)
+        ratios.append(ours.total / reference.total)
     return Spread.of(ratios)

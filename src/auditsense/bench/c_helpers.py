@@ -1,4 +1,4 @@
-"""The two C programs of the live part, compiled where they are used: a load, and a loop that drains."""
+"""The two C programs of the live part, compiled on use: a load, and a loop that drains the socket."""
 
 from __future__ import annotations
 
@@ -18,48 +18,48 @@ SCANNER: Final = SOURCES / "scanner.c"
 DRAIN: Final = SOURCES / "drain.c"
 NO_COMPILER: Final = "there is no C compiler (cc, gcc or clang) in a folder of PATH that only root can change"
 OWN_RULE: Final = "-a always,exit -F dir=/proc -F perm=r -F uid=65534 -k audit_proc"
-"""The audit rule of the detection, for our own loads only: they run as the user 65534."""
+"""The audit rule of the detection, restricted to our loads: they run as the user 65534."""
 _COMPILE_LIMIT_S: Final = 60
 _LOAD_LIMIT_S: Final = 60
 
 
 def compiler() -> str | None:
-    """Return the C compiler of this machine, if there is one."""
+    """Return the C compiler of this machine; None: there is none."""
     return find("cc") or find("gcc") or find("clang")
 
 
 def compiled(source: Path, folder: Path, *options: str) -> str:
-    """Compile one C file into a folder that only we may write to; return the program.
+    """Compile a C file into a folder that only we can write; return the program.
 
     Raises:
-        AuditSenseError: there is no compiler, or it says no.
+        AuditSenseError: there is no compiler, or it failed.
     """
     program = folder / source.stem
-    found = compiler()
-    if found is None:
+    command = compiler()
+    if command is None:
         raise AuditSenseError(NO_COMPILER)
     try:
         subprocess.run(
-            [found, "-O2", *options, "-o", program, source],
+            [command, "-O2", *options, "-o", program, source],
             check=True,
             timeout=_COMPILE_LIMIT_S,
             capture_output=True,
             env=environment(),
         )
     except subprocess.CalledProcessError as error:
-        said = error.stderr.decode(errors="replace").strip().partition("\n")[0]
-        raise AuditSenseError(f"{source.name} cannot be compiled: {said}") from None
+        message = error.stderr.decode(errors="replace").strip().partition("\n")[0]
+        raise AuditSenseError(f"{source.name} cannot be compiled: {message}") from None
     return str(program)
 
 
 def scan(scanner: Sequence[str], opens: int, *, period_us: int = 0, timed: int = 0) -> subprocess.Popen[str]:
-    """Start a process that opens /proc so often; it prints the moment of the open *timed*, if any.
+    """Start a process that opens /proc *opens* times, and prints the time of the open *timed*.
 
     Args:
-        scanner: the command of scanner.c, or of what understands the same words.
-        opens: how often.
-        period_us: from one open to the next, in microseconds; 0: at once.
-        timed: which open's return is timed; 0: none.
+        scanner: the command of scanner.c, or of a program with the same options.
+        opens: number of opens.
+        period_us: microseconds from one open to the next; 0: no pause.
+        timed: number of the open whose return is timed; 0: none.
     """
     command = [*scanner, "-n", str(opens), "-p", str(period_us), "-t", str(timed)]
     return subprocess.Popen(
@@ -68,17 +68,17 @@ def scan(scanner: Sequence[str], opens: int, *, period_us: int = 0, timed: int =
 
 
 def stop(*loads: subprocess.Popen[str]) -> None:
-    """End loads that still run."""
+    """Kill loads."""
     for load in loads:
         load.kill()
         load.communicate()
 
 
 def finish(load: subprocess.Popen[str]) -> str:
-    """Wait until a load has ended well; return what it printed.
+    """Wait for a load; return its output.
 
     Raises:
-        AuditSenseError: it did not end well.
+        AuditSenseError: it failed, or did not end in time.
     """
     try:
         printed, _ = load.communicate(timeout=_LOAD_LIMIT_S)

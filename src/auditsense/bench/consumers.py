@@ -1,7 +1,7 @@
-"""Who reads the kernel's records in a live bench: the sensor, or a loop that throws everything away.
+"""Consumers of the kernel's records in a live bench: the sensor, and a loop that discards everything.
 
-Both own the audit socket with the same settings and the same audit rule. Both are processes of their
-own, so that /proc says what they took, and both have put the host back when the block ends.
+Both own the audit socket with the same settings and audit rule, run as separate processes (so that /proc has
+their costs), and restore the host when the block ends.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 MODES: Final[dict[str, tuple[str, ...]]] = {"default": (), "lean": ("--lean",)}
-"""What the sensor is told besides, by name; a mode that this build does not have is not measured."""
+"""Further options of the sensor by mode; a mode that this build lacks is not measured."""
 LIMITED: Final = ("--duration", "60")
-"""For every sensor of a bench: if the bench is killed, it ends by itself, and puts the host back."""
+"""Options of every sensor: if the bench is killed, the sensor ends and restores the host."""
 START_LIMIT_S: Final = 20.0
 END_LIMIT_S: Final = 20.0
 _SUMMARY: Final = re.compile(
@@ -38,8 +38,8 @@ _SUMMARY: Final = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
-    """A process that reads, ready for the first record; `end` ends it and returns what it counted."""
+class Consumer:
+    """A started consumer; `end` ends it and returns its counts."""
 
     name: str
     pid: int
@@ -47,8 +47,8 @@ class Reader:
 
 
 def has_mode(mode: str) -> bool:
-    """Tell whether `auditsense run` of this build knows the words of a mode."""
-    said = subprocess.run(
+    """Return whether `auditsense run` of this build has the options of a mode."""
+    usage = subprocess.run(
         auditsense("run", "--help"),
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -56,20 +56,20 @@ def has_mode(mode: str) -> bool:
         check=False,
         env=environment(),
     ).stdout
-    return all(word in said for word in MODES[mode])
+    return all(word in usage for word in MODES[mode])
 
 
 @contextmanager
 def started(
     command: Sequence[str], *, stdout: IO[bytes] | int, pass_fds: Sequence[int] = ()
 ) -> Iterator[tuple[subprocess.Popen[bytes], Callable[[], str]]]:
-    """Start `auditsense run` in some form, and wait until it watches; it has ended when the block has.
+    """Run `auditsense run` during the block; wait until it watches.
 
     Yields:
-        The process, and what ends it gently and returns its last word.
+        The process, and a function that ends it gently and returns its last line.
 
     Raises:
-        AuditSenseError: it did not start; what it said is in the message.
+        AuditSenseError: it did not start; the message has its last line.
     """
     process = subprocess.Popen(
         command,
@@ -82,10 +82,10 @@ def started(
 
     def end() -> str:
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=END_LIMIT_S)
+        _, errors = process.communicate(timeout=END_LIMIT_S)
         if process.returncode:
-            raise AuditSenseError(f"the sensor ended with {process.returncode}: {_last(said)}")
-        return _last(said)
+            raise AuditSenseError(f"the sensor ended with {process.returncode}: {_last_line(errors)}")
+        return _last_line(errors)
 
     try:
         _wait_until_it_watches(process)
@@ -95,13 +95,13 @@ def started(
 
 
 def _end_gently(process: subprocess.Popen[bytes]) -> None:
-    """End a sensor, whatever is in flight here; on Ctrl-C it may be on its way already."""
+    """End a sensor, even during an exception; after Ctrl-C it may be ending already."""
     try:
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
             process.communicate(timeout=END_LIMIT_S)
     except subprocess.TimeoutExpired:
-        pass  # its guardian puts back what it cannot
+        pass  # its guardian restores the host
     finally:
         process.kill()
         process.communicate()
@@ -118,32 +118,32 @@ def _wait_until_it_watches(process: subprocess.Popen[bytes]) -> None:
         if not line:
             process.wait(END_LIMIT_S)
             break
-    raise AuditSenseError(f"the sensor did not start: {_last(line) or 'it said nothing'}")
+    raise AuditSenseError(f"the sensor did not start: {_last_line(line) or 'no message'}")
 
 
-def _last(said: bytes) -> str:
-    return said.decode(errors="replace").strip().rpartition("\n")[2]
+def _last_line(text: bytes) -> str:
+    return text.decode(errors="replace").strip().rpartition("\n")[2]
 
 
 @contextmanager
-def sensor(mode: str = "default") -> Iterator[Reader]:
-    """Run `auditsense run` for our own loads."""
+def sensor(mode: str = "default") -> Iterator[Consumer]:
+    """Run `auditsense run`, restricted to our loads."""
     command = auditsense("run", "--source", "netlink", "--audit-rule", OWN_RULE, *LIMITED, *MODES[mode])
     with tempfile.TemporaryFile() as output, started(command, stdout=output) as (process, end):
 
         def counted() -> dict[str, int]:
-            said = end()
-            found = _SUMMARY.search(said)
-            if found is None:
-                raise AuditSenseError(f"the sensor said: {said}")
-            return {name: int(value) for name, value in found.groupdict().items()}
+            line = end()
+            match = _SUMMARY.search(line)
+            if match is None:
+                raise AuditSenseError(f"the sensor printed no summary: {line}")
+            return {name: int(value) for name, value in match.groupdict().items()}
 
-        yield Reader("sensor" if mode == "default" else mode, process.pid, counted)
+        yield Consumer("sensor" if mode == "default" else mode, process.pid, counted)
 
 
 @contextmanager
-def drain(program: str) -> Iterator[Reader]:
-    """Run drain.c on a socket that this process owns, and puts back with all that belongs to it."""
+def drain(program: str) -> Iterator[Consumer]:
+    """Run drain.c on a socket of this process, which restores the host afterwards."""
     pipe = subprocess.PIPE
     with Unicast([OWN_RULE], guarded=True) as source:
         fd = source.fileno()
@@ -153,14 +153,14 @@ def drain(program: str) -> Iterator[Reader]:
         try:
             assert process.stdout is not None  # noqa: S101 - a pipe was asked for
             if process.stdout.readline() != "ready\n":
-                raise AuditSenseError("the draining loop did not start")
+                raise AuditSenseError("the drain loop did not start")
 
             def counted() -> dict[str, int]:
                 printed, _ = process.communicate(timeout=END_LIMIT_S)
                 figures: dict[str, int] = json.loads(printed)
                 return {"records": figures["datagrams"], "calls": figures["calls"]}
 
-            yield Reader("drain", process.pid, counted)
+            yield Consumer("drain", process.pid, counted)
         finally:
             process.kill()
             process.communicate()

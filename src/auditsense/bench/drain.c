@@ -1,10 +1,10 @@
-/* The least a reader of the kernel's audit can do: own the socket, poll, recvmmsg, throw away, count.
- * What a sensor is measured against. Rules and settings are the caller's.
+/* Minimal reader of the kernel's audit, the reference for a sensor: own the socket, poll, recvmmsg, discard, count.
+ * The caller sets rules and settings.
  *
  *   drain [FD] prints "ready", drains until standard input ends, then prints
  *              {"datagrams": N, "bytes": N, "calls": N}
  *
- *   FD         the audit socket, opened and registered by whoever started this; else one of its own
+ *   FD         the audit socket, opened and registered by the caller; default: a new one
  */
 #define _GNU_SOURCE
 #include <errno.h>

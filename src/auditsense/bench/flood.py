@@ -1,7 +1,7 @@
-"""A million processes, one open each: does the memory stay what it was said to be?
+"""Memory of the core after a flood of a million processes with one open each.
 
-Run as a program of its own (`python -I -m auditsense.bench.flood EVENTS`), so that nothing else is in the
-memory it looks at. Prints one JSON object: see `Flood`.
+Runs as a separate program (`python -I -m auditsense.bench.flood EVENTS`), so that nothing else is in the
+measured memory. Prints one JSON object: see `FloodResult`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import sys
 from dataclasses import asdict, dataclass
 
-from auditsense.bench.inputs import Shape, chunks
+from auditsense.bench.inputs import InputShape, chunks
 from auditsense.detect.detector import Detector
 from auditsense.detect.host import Host
 
@@ -20,15 +20,15 @@ _PAGE = os.sysconf("SC_PAGESIZE")
 
 
 @dataclass(frozen=True, slots=True)
-class Flood:
-    """What a flood did, in bytes and counts.
+class FloodResult:
+    """Result of a flood, in bytes and counts.
 
     Attributes:
         pids: processes, each with one event.
-        configured: what the core said that it may take, before it took it.
-        core: pages of this process after the flood, less those before the core was made.
+        configured: limit that the core reports in advance.
+        core: resident memory of this process after the flood, less that before the core was created.
         counted: events that the core counted.
-        evicted: windows that it gave up.
+        evicted: windows.
     """
 
     pids: int
@@ -39,13 +39,13 @@ class Flood:
 
 
 def _resident() -> int:
-    with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123 - no pathlib beside what is measured
+    with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123 - pathlib would be measured too
         return int(file.read().split()[1]) * _PAGE
 
 
-def flood(pids: int) -> Flood:
-    """Feed one event of each of so many processes, in pieces. The pids repeat after 3,194,304."""
-    pieces = chunks(Shape(pids, pids=min(pids, 3_000_000), programs=10_000), size=2000)
+def flood(pids: int) -> FloodResult:
+    """Feed one event per process, in pieces. The pids repeat after 3,194,304."""
+    pieces = chunks(InputShape(pids, pids=min(pids, 3_000_000), programs=10_000), size=2000)
     piece = next(pieces)
     before = _resident()
     with Detector(host=_HERE) as detector:
@@ -56,12 +56,12 @@ def flood(pids: int) -> Flood:
         detector.finish()
         stats = detector.stats()
         configured = detector.memory_bytes
-    return Flood(pids, configured, after - before, stats.events, stats.keys_evicted)
+    return FloodResult(pids, configured, after - before, stats.events, stats.keys_evicted)
 
 
 def main() -> None:
-    """Print what a flood of so many processes did."""
-    print(json.dumps(asdict(flood(int(sys.argv[1])))))  # noqa: T201 - its purpose
+    """Print the result of a flood."""
+    print(json.dumps(asdict(flood(int(sys.argv[1])))))  # noqa: T201 - read by the bench
 
 
 if __name__ == "__main__":

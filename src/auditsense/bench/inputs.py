@@ -1,8 +1,8 @@
-"""Made input: the same records for the same shape, as the kernel sends them and as a daemon logs them.
+"""Generated input: records as the kernel sends them and as a daemon logs them.
 
-Rule 1: every number in a record has a fixed width, so that a record of one kind has one length and a
-whole event is one formatting. A million events take seconds, and are never in memory at once.
-Rule 2: a seed decides everything; two runs compare the same bytes.
+Rule 1: every number in a record has a fixed width, so that an event is formatted in one operation. A million
+        events take seconds, and are never in memory at once.
+Rule 2: the shape and its seed determine every byte; two runs compare the same input.
 """
 
 from __future__ import annotations
@@ -47,38 +47,38 @@ _TITLE = (1327, b"PROCTITLE", b"proctitle=707974686F6E33002F746D702F74312E7079")
 _END = (1320, b"EOE", b"")
 
 
-class Kind(enum.Enum):
-    """What an event is, by its records: type, name, text."""
+class EventKind(enum.Enum):
+    """Kinds of events, as the type, name and text of their records."""
 
     OPEN = ((1300, b"SYSCALL", _CALL % (b"257", b"80000")), _CWD, _PATH, _TITLE, _END)
-    """What the detection counts: an open of /proc."""
+    """An open of /proc, which the detection counts."""
     LISTING = ((1300, b"SYSCALL", _CALL % (b"257", b"90800")), _CWD, _PATH, _TITLE, _END)
-    """The same call with the flags of opendir: looked at, and not wanted."""
+    """The same call with the flags of opendir: inspected, and rejected."""
     OTHER_CALL = ((1300, b"SYSCALL", _CALL % (b"059", b"80000")), _CWD, _PATH, _TITLE, _END)
-    """Another system call: decided by its number."""
+    """Another system call: rejected by its number."""
     USER = ((1112, b"USER_LOGIN", _LOGIN),)
-    """One record of a type that no detection asks for."""
+    """One record of a type that no detection uses."""
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
-    """What a stream is made of.
+class InputShape:
+    """Composition of a stream.
 
     Attributes:
-        events: how many, from 1 on.
-        pids: processes, in turns; 1 to 3,194,304 (the kernel's limit less the first).
-        programs: names of programs, 1 to 10,000; a process keeps its own.
-        producers: events whose records interleave, from 1 on.
-        kinds: what the events are: one of these, by the seed.
-        per_ms: events with the same stamp; 0: all of them have one stamp.
-        seed: of everything that is by chance.
+        events: 1 or more.
+        pids: processes, in turn; 1 to 3,194,304 (the kernel's limit minus the first).
+        programs: names of programs, 1 to 10,000; a process keeps its name.
+        producers: events whose records interleave, 1 or more.
+        kinds: the seed chooses among these for each event.
+        per_ms: events with the same stamp; 0: all events have one stamp.
+        seed: of random choices.
     """
 
     events: int
     pids: int = 1
     programs: int = 1
     producers: int = 1
-    kinds: tuple[Kind, ...] = (Kind.OPEN,)
+    kinds: tuple[EventKind, ...] = (EventKind.OPEN,)
     per_ms: int = 50
     seed: int = 1
 
@@ -91,23 +91,23 @@ class Shape:
             and self.kinds
             and self.per_ms >= 0
         ):
-            raise ValueError(f"outside its bounds: {self}")
+            raise ValueError(f"out of bounds: {self}")
 
 
-def hot(events: int) -> Shape:
-    """Return one process that opens /proc, every event with the same stamp: all in the cache."""
-    return Shape(events, per_ms=0)
+def hot(events: int) -> InputShape:
+    """Return one process that opens /proc, with one stamp: all tables stay in the cache."""
+    return InputShape(events, per_ms=0)
 
 
-def cold(events: int) -> Shape:
-    """Return many processes and programs, four producers, and other events among the opens."""
-    kinds = (Kind.OPEN, Kind.OPEN, Kind.LISTING, Kind.OTHER_CALL, Kind.USER)
-    return Shape(events, pids=20_000, programs=5_000, producers=4, kinds=kinds)
+def cold(events: int) -> InputShape:
+    """Return many processes and programs, four producers, and other events between the opens."""
+    kinds = (EventKind.OPEN, EventKind.OPEN, EventKind.LISTING, EventKind.OTHER_CALL, EventKind.USER)
+    return InputShape(events, pids=20_000, programs=5_000, producers=4, kinds=kinds)
 
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """An event's bytes before its numbers are filled in, and where its records end afterwards."""
+    """An event's bytes before its numbers are filled in, and the ends of its records afterwards."""
 
     template: bytes
     ends: tuple[int, ...]
@@ -117,7 +117,7 @@ _SAMPLE: Final = {b"seconds": 0, b"ms": 0, b"serial": FIRST_SERIAL, b"pid": FIRS
 _STAMP: Final = b"audit(%(seconds)010d.%(ms)03d:%(serial)08d): "
 
 
-def _form(kind: Kind, *, text: bool) -> _Form:
+def _form(kind: EventKind, *, text: bool) -> _Form:
     template, ends = b"", []
     for number, name, body in kind.value:
         record = _STAMP + body
@@ -125,7 +125,7 @@ def _form(kind: Kind, *, text: bool) -> _Form:
             record = b"type=" + name + b" msg=" + record + b"\n"
         else:
             length = len(record % _SAMPLE)
-            # As from the kernel: the length in its header is 16 too small.
+            # As from the kernel: the length in the header is 16 too small.
             header = PACKED_HEADER.pack(0, length + 16, 0) + _NETLINK.pack(length, number, 0, 0, 0)
             record = header.replace(b"%", b"%%") + record
         template += record
@@ -142,18 +142,18 @@ def _interleaved(group: Iterable[tuple[bytes, _Form]]) -> Iterator[bytes]:
         yield from (records[turn] for records in parts if turn < len(records))
 
 
-def chunks(shape: Shape, *, text: bool = False, size: int = CHUNK_EVENTS) -> Iterator[bytes]:
-    """Yield the stream in pieces of whole events.
+def chunks(shape: InputShape, *, text: bool = False, size: int = CHUNK_EVENTS) -> Iterator[bytes]:
+    """Yield the stream in pieces of complete events.
 
     Args:
-        shape: what it is made of.
-        text: as lines of a log, EOE included; else as packed datagrams without a time of arrival.
-        size: events a piece, from 1 on; rounded up to a whole number of producers.
+        shape: of the stream.
+        text: as lines of a log, including EOE; else as packed datagrams without a time of arrival.
+        size: events per piece, 1 or more; rounded up to a multiple of the producers.
     """
     chance = random.Random(shape.seed)  # noqa: S311 - the same input every time
     forms = [_form(kind, text=text) for kind in shape.kinds]
     waiting: list[tuple[bytes, _Form]] = []
-    made: list[bytes] = []
+    piece: list[bytes] = []
     for n in range(shape.events):
         ms = START_MS + (n // shape.per_ms if shape.per_ms else 0)
         turn = n % shape.pids
@@ -167,28 +167,28 @@ def chunks(shape: Shape, *, text: bool = False, size: int = CHUNK_EVENTS) -> Ite
         }
         event = form.template % numbers
         if shape.producers == 1:
-            made.append(event)
+            piece.append(event)
         else:
             waiting.append((event, form))
             if len(waiting) == shape.producers or n + 1 == shape.events:
-                made += _interleaved(waiting)
+                piece += _interleaved(waiting)
                 waiting.clear()
         if not waiting and ((n + 1) % size < shape.producers or n + 1 == shape.events):
-            yield b"".join(made)
-            made.clear()
+            yield b"".join(piece)
+            piece.clear()
 
 
-def packed(shape: Shape) -> bytes:
-    """Return the stream as packed datagrams, in one piece: about 1 KB an event."""
+def packed(shape: InputShape) -> bytes:
+    """Return the stream as packed datagrams, in one piece: about 1 KB per event."""
     return b"".join(chunks(shape))
 
 
-def log(shape: Shape) -> bytes:
-    """Return the stream as log text, in one piece: about 0.8 KB an event."""
+def log(shape: InputShape) -> bytes:
+    """Return the stream as log text, in one piece: about 0.8 KB per event."""
     return b"".join(chunks(shape, text=True))
 
 
-def write_log(shape: Shape, path: Path) -> int:
-    """Write the stream as a log. Returns its bytes."""
+def write_log(shape: InputShape, path: Path) -> int:
+    """Write the stream as a log; return its size."""
     with path.open("wb") as file:
         return sum(file.write(chunk) for chunk in chunks(shape, text=True))

@@ -1,13 +1,12 @@
-"""How the bench starts other programs: the one place that knows this interpreter, and looks along PATH.
+"""Commands of other programs: this interpreter, and programs on PATH.
 
-A bench runs as root as well, from any folder, and with any environment. What it starts must be what it
-means to measure.
+A bench may run as root, in any folder and with any environment. It must start the programs that it means to
+measure.
 
-Rule 1: an interpreter is isolated (-I): it takes no module from the current folder, from PYTHONPATH or from
-        a user's own packages, and runs no PYTHONSTARTUP.
-Rule 2: a program is taken from an absolute folder of PATH; by root only when nobody else could change it.
-Rule 3: what is started has a small environment: no variable of the caller tells a compiler or a loader where
-        to look.
+Rule 1: an interpreter is isolated (-I): it ignores the current folder, PYTHONPATH, PYTHONSTARTUP and a user's
+        packages.
+Rule 2: a program comes from an absolute folder of PATH; for root, only if no other user can change it.
+Rule 3: a program gets a small environment, without variables that direct a compiler or a loader.
 """
 
 from __future__ import annotations
@@ -20,41 +19,41 @@ from typing import Final
 from auditsense._file_trust import require_owned, require_trusted_path
 from auditsense.errors import UsageError
 
-# Appended, for an installation that the interpreter does not find by itself. It is where this runs from.
-_FIND: Final = f"import sys; sys.path.append({str(Path(__file__).parents[2])!r})\n"
+# For an installation that the interpreter does not find by itself.
+_ADD_PATH: Final = f"import sys; sys.path.append({str(Path(__file__).parents[2])!r})\n"
 _MAIN: Final = "from auditsense.cli import main; raise SystemExit(main())"
-_PASSED_ON: Final = ("HOME", "TMPDIR", "TERM", "TZ")
-_USUAL: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_KEPT_VARIABLES: Final = ("HOME", "TMPDIR", "TERM", "TZ")
+_DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def python(code: str, *words: str) -> tuple[str, ...]:
-    """Return the command of an interpreter that runs code with this package, and nothing else of the caller.
+    """Return the command of an isolated interpreter that runs code with this package.
 
     Args:
-        code: what it runs.
+        code: Python code.
         words: its `sys.argv[1:]`.
     """
-    return (sys.executable, "-I", "-c", _FIND + code, *words)
+    return (sys.executable, "-I", "-c", _ADD_PATH + code, *words)
 
 
 def bare_python(*words: str) -> tuple[str, ...]:
-    """Return the command of an interpreter that runs what *words* say, without this package."""
+    """Return the command of an isolated interpreter with these arguments, without this package."""
     return (sys.executable, "-I", *words)
 
 
 def auditsense(*words: str) -> tuple[str, ...]:
-    """Return the command of `auditsense`, as it is installed here."""
+    """Return the command of the installed `auditsense`."""
     return python(_MAIN, *words)
 
 
 def environment() -> dict[str, str]:
-    """Return the environment of what a bench starts."""
-    kept = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    """Return the environment of started programs."""
+    kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
     return kept | {"PATH": os.pathsep.join(_folders()), "LC_ALL": "C"}
 
 
 def program(name: str) -> str | None:
-    """Return where a program is; None: nowhere, or only where somebody else could change it."""
+    """Return the path of a program; None: it is missing, or another user could change it."""
     for folder in _folders():
         path = f"{folder}/{name}"
         if Path(path).is_file() and os.access(path, os.X_OK) and _trusted(path):
@@ -63,12 +62,12 @@ def program(name: str) -> str | None:
 
 
 def _folders() -> list[str]:
-    """Return the folders of PATH that are absolute, and for root those that nobody else could change."""
-    named = os.environ.get("PATH", _USUAL).split(os.pathsep)
-    return [one for one in named if one.startswith("/") and (os.geteuid() != 0 or _is_alone(one))]
+    """Return the absolute folders of PATH; for root, only those that no other user can change."""
+    folders = os.environ.get("PATH", _DEFAULT_PATH).split(os.pathsep)
+    return [path for path in folders if path.startswith("/") and (os.geteuid() != 0 or _is_safe(path))]
 
 
-def _is_alone(folder: str) -> bool:
+def _is_safe(folder: str) -> bool:
     try:
         require_trusted_path(Path(folder))
     except UsageError:
@@ -81,7 +80,7 @@ def _trusted(path: str) -> bool:
         return True
     try:
         require_trusted_path(Path(path))
-        require_owned(path, os.stat(path))  # noqa: PTH116 - beside the path as text
+        require_owned(path, os.stat(path))  # noqa: PTH116 - the path is a string
     except (UsageError, OSError):
         return False
     return True

@@ -1,9 +1,9 @@
-"""How long an alert takes, from the return of the tenth open to the line on the sensor's standard output.
+"""Latency of an alert, from the return of the tenth open to the line on the sensor's standard output.
 
-Each trial is a new process that opens /proc ten times and takes CLOCK_MONOTONIC right after the tenth
-open has returned. Two moments are set against it, on the same clock: when the write to standard output has
-returned (taken in the sensor's process for that sink: it is `auditsense run` with a sink that tells the time
-of each write), and when this process, waiting on the pipe, has read the line.
+Each trial is a new process that opens /proc ten times and reads CLOCK_MONOTONIC when the tenth open has
+returned. The same clock is read twice more: when the write to standard output has returned (in the process of
+that sink, of an `auditsense run` whose sink reports the time of each write), and when this process has read
+the line from the pipe.
 """
 
 from __future__ import annotations
@@ -28,46 +28,46 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 OPENS: Final = 10
-TRIALS_A_SENSOR: Final = 15  # a sensor sends 20 alerts of one program at once, with the flood's
+TRIALS_PER_SENSOR: Final = 15  # a sensor sends 20 alerts of one program at once, including the flood's
 _ALERT_LIMIT_S: Final = 5.0
 _FLOOD_LIMIT_S: Final = "60"
-_MOMENT: Final = struct.Struct("=qq")  # bytes written so far, when
+_TIMESTAMP: Final = struct.Struct("=qq")  # bytes written so far, time
 _TIMED_SENSOR: Final = """
 import os, struct, sys, time
 from auditsense.sinks import worker
 from auditsense.sinks.stream import StreamSink
-moments, written, write_all = int(sys.argv.pop(1)), 0, StreamSink._write_all
+timestamps, written, write_all = int(sys.argv.pop(1)), 0, StreamSink._write_all
 close_inherited = worker.close_inherited
 def timed(sink, output, lines):
     global written
     write_all(sink, output, lines)
     written += len(lines)
-    os.write(moments, struct.pack("=qq", written, time.monotonic_ns()))
+    os.write(timestamps, struct.pack("=qq", written, time.monotonic_ns()))
 StreamSink._write_all = timed
-worker.close_inherited = lambda *keep: close_inherited(moments, *keep)
+worker.close_inherited = lambda *keep: close_inherited(timestamps, *keep)
 from auditsense.cli import main
 raise SystemExit(main())
 """
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
-    """One alert, in ns from the return of the tenth open; 0 is the clock read right after it."""
+class LatencyTrial:
+    """Latency of one alert until it was written and read, in ns from the return of the tenth open."""
 
     written: int
     read: int
 
 
 class TimedSensor:
-    """`auditsense run`, its output on a pipe whose reader knows when each line was written."""
+    """`auditsense run` that reports the time of each write to its output."""
 
-    def __init__(self, output: IO[bytes], moments: int) -> None:
+    def __init__(self, output: IO[bytes], timestamps: int) -> None:
         self._output = output
-        self._moments = moments
+        self._timestamps = timestamps
         self._read = 0
 
     def alert_of(self, pid: int) -> tuple[int, int] | None:
-        """Wait for the alert about a process; return when it was written and when read. None: none came."""
+        """Wait for the alert about a process; return when it was written and read; None: no alert."""
         deadline = time.monotonic() + _ALERT_LIMIT_S
         while (left := deadline - time.monotonic()) > 0 and select.select([self._output], [], [], left)[0]:
             lines = os.read(self._output.fileno(), 1 << 20)
@@ -76,8 +76,8 @@ class TimedSensor:
                 return None
             self._read += len(lines)
             reached = written = 0
-            while reached < self._read:  # the write that these lines came with
-                reached, written = _MOMENT.unpack(os.read(self._moments, _MOMENT.size))
+            while reached < self._read:  # the write of these lines
+                reached, written = _TIMESTAMP.unpack(os.read(self._timestamps, _TIMESTAMP.size))
             if any(json.loads(line).get("process", {}).get("pid") == pid for line in lines.splitlines()):
                 return written, read
         return None
@@ -85,12 +85,12 @@ class TimedSensor:
 
 @contextmanager
 def timed_sensor(mode: str) -> Iterator[TimedSensor]:
-    """Run one; it has ended when the block has."""
+    """Run a timed sensor during the block."""
     words = ("run", "--source", "netlink", "--audit-rule", OWN_RULE, *LIMITED, *MODES[mode])
-    reading, moments = os.pipe()
+    reading, timestamps = os.pipe()
     try:
         with started(
-            python(_TIMED_SENSOR, str(moments), *words), stdout=subprocess.PIPE, pass_fds=[moments]
+            python(_TIMED_SENSOR, str(timestamps), *words), stdout=subprocess.PIPE, pass_fds=[timestamps]
         ) as (
             process,
             _,
@@ -99,12 +99,12 @@ def timed_sensor(mode: str) -> Iterator[TimedSensor]:
             yield TimedSensor(process.stdout, reading)
     finally:
         os.close(reading)
-        os.close(moments)
+        os.close(timestamps)
 
 
 @contextmanager
 def flood(scanner: Sequence[str]) -> Iterator[None]:
-    """Open /proc without pause during the block; one minute at most."""
+    """Open /proc without pause during the block, for one minute at most."""
     limit = find("timeout")
     command = [*((limit, _FLOOD_LIMIT_S) if limit else ()), *scanner, "-n", "1000000000"]
     null = subprocess.DEVNULL
@@ -118,31 +118,31 @@ def flood(scanner: Sequence[str]) -> Iterator[None]:
 
 def trials(
     scanner: Sequence[str], times: int, *, period_us: int, flooded: bool = False, mode: str = "default"
-) -> Iterator[Trial | None]:
-    """Yield one trial after the other; None: no alert came within 5 s.
+) -> Iterator[LatencyTrial | None]:
+    """Yield trials; None: no alert within 5 s.
 
     Args:
-        scanner: the command of the processes that open, and of the flood.
-        times: how many trials; a new sensor after every 15.
-        period_us: from one open to the next, in microseconds.
-        flooded: another process opens /proc without pause meanwhile.
-        mode: of the sensor, one of `readers.MODES`.
+        scanner: the command of the scanning processes, and of the flood.
+        times: number of trials; a new sensor after every 15.
+        period_us: microseconds from one open to the next.
+        flooded: whether another process opens /proc without pause.
+        mode: of the sensor, one of `consumers.MODES`.
     """
     done = 0
     while done < times:
         with timed_sensor(mode) as sensor, flood(scanner) if flooded else nullcontext():
-            for _ in range(min(TRIALS_A_SENSOR, times - done)):
+            for _ in range(min(TRIALS_PER_SENSOR, times - done)):
                 yield _trial(sensor, scanner, period_us)
                 done += 1
 
 
-def _trial(sensor: TimedSensor, scanner: Sequence[str], period_us: int) -> Trial | None:
+def _trial(sensor: TimedSensor, scanner: Sequence[str], period_us: int) -> LatencyTrial | None:
     load = scan(scanner, OPENS, period_us=period_us, timed=OPENS)
-    moments = sensor.alert_of(load.pid)
+    timestamps = sensor.alert_of(load.pid)
     printed = finish(load).split()
     if not printed:
-        raise AuditSenseError("the load did not say when its tenth open returned")
-    if moments is None:
+        raise AuditSenseError("the load did not print the time of its tenth open")
+    if timestamps is None:
         return None
     tenth = int(printed[0])
-    return Trial(written=moments[0] - tenth, read=moments[1] - tenth)
+    return LatencyTrial(written=timestamps[0] - tenth, read=timestamps[1] - tenth)

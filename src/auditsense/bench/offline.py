@@ -1,16 +1,15 @@
-"""The part that anybody can run: no privilege, no kernel audit, made input, CPU time."""
+"""The part without privileges and kernel audit: CPU time for generated input."""
 
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from auditsense.bench.flood import Flood
-from auditsense.bench.inputs import RECORDS_AN_EVENT, Shape, cold, hot, packed, write_log
+from auditsense.bench.flood import FloodResult
+from auditsense.bench.inputs import RECORDS_AN_EVENT, InputShape, cold, hot, packed, write_log
 from auditsense.bench.interpreter import auditsense, bare_python, python
 from auditsense.bench.interpreter import program as find
 from auditsense.bench.report import TIMES, Goal, Row
@@ -26,48 +25,45 @@ from auditsense.errors import AuditSenseError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from auditsense.bench.progress import Progress
-
-STEPS = 7
 DEFAULT_EVENTS = 200_000
 PAIRS = 5
 MANY_HIT_BYTES = 1 << 23
-MANY_KEYS = 1 << 17  # places for windows: all of 100,000 processes live at the same time
-FLOOD_FACTOR = 5  # processes of the flood, by the events of the rest: a million
+MANY_KEYS = 1 << 17  # window slots, enough for 100,000 processes
+FLOOD_FACTOR = 5  # processes of the flood per event of the other inputs: a million
 _HERE = Host("0" * 32, "bench")
 _FLOOD = "from auditsense.bench.flood import main; main()"
 _MIB = 1 << 20
 
 
-def offline(events: int, progress: Progress) -> Iterator[Row]:
+def offline(events: int, notify: Callable[[str], None]) -> Iterator[Row]:
     """Yield the rows of this part.
 
     Args:
-        events: of each input, at least 1; 200,000 take about 170 MB of memory, and of a temporary file.
-        progress: is told of each step.
+        events: of each input, 1 or more; 200,000 take about 170 MB of memory, and of a temporary file.
+        notify: called with the name of each step.
 
     Raises:
-        AuditSenseError: a program that was started failed.
+        AuditSenseError: a started program failed.
     """
     for name, shape in (("hot", hot(events)), ("cold", cold(events))):
-        progress.step(f"the core, {name} input")
+        notify(f"the core, {name} input")
         yield from feed_rows(name, shape)
-    progress.step("as many processes as you like")
+    notify("many processes")
     yield from pids_rows(events)
-    progress.step("a flood of processes")
+    notify("a flood of processes")
     yield flood_row(events * FLOOD_FACTOR)
     with tempfile.TemporaryDirectory(prefix="auditsense-bench-") as folder:
         path = Path(folder) / "audit.log"
-        progress.step("writing a log")
+        notify("writing a log")
         write_log(hot(events), path)
-        progress.step("replay, and grep beside it")
+        notify("replay and grep")
         yield replay_row(path, events)
-    progress.step("the start of the program")
+    notify("the start of the program")
     yield start_row()
 
 
 def feed(data: bytes) -> Callable[[], object]:
-    """Return what makes a detector, feeds it packed datagrams, and ends it."""
+    """Return a function that creates a detector, feeds it packed datagrams, and finishes it."""
 
     def work() -> None:
         with Detector(host=_HERE) as detector:
@@ -78,7 +74,7 @@ def feed(data: bytes) -> Callable[[], object]:
 
 
 def feed_core(data: bytes) -> Callable[[], float]:
-    """Return what gives the CPU time, in s, of a new core that is fed; no hit reaches Python."""
+    """Return a function that feeds a new core and returns its CPU time in s; no hit reaches Python."""
     rules = compile_all(shipped_detections(), merge_ms=AlertPolicy().suppress_ms)
     limits = Limits(key_slots=MANY_KEYS, hit_bytes=MANY_HIT_BYTES)
 
@@ -86,14 +82,14 @@ def feed_core(data: bytes) -> Callable[[], float]:
         with Ring(rules, limits, seed=1) as ring:
             spent = cpu_of(lambda: ring.feed(data))
             if ring.stats().open_events:
-                raise AuditSenseError("the core had no room for its hits: this is a defect of the bench")
+                raise AuditSenseError("the hit buffer is too small: this is a defect of the bench")
             return spent
 
     return work
 
 
-def feed_rows(name: str, shape: Shape) -> Iterator[Row]:
-    """Yield what the core takes, by what one look at every byte of the same input takes; and its rate."""
+def feed_rows(name: str, shape: InputShape) -> Iterator[Row]:
+    """Yield the CPU time of the core relative to one scan of the same input; and its rate."""
     data = packed(shape)
     work = feed(data)
     pairs = alternate(lambda: cpu_of(work), lambda: cpu_of(lambda: data.count(b"\n")), PAIRS)
@@ -111,44 +107,44 @@ def feed_rows(name: str, shape: Shape) -> Iterator[Row]:
 
 
 def pids_rows(events: int) -> Iterator[Row]:
-    """Yield what an event costs with many live processes, by what it costs with one."""
-    one = feed_core(packed(Shape(events)))
+    """Yield the cost of an event with many live processes relative to one process."""
+    one = feed_core(packed(InputShape(events)))
     for pids in (1_000, 100_000):
-        many = feed_core(packed(Shape(events, pids=min(pids, events))))
-        pairs = alternate(many, one, 3 * PAIRS)  # caches, and so neighbours, decide
+        many = feed_core(packed(InputShape(events, pids=min(pids, events))))
+        pairs = alternate(many, one, 3 * PAIRS)  # depends on caches, and so on other processes
         yield Row.of(
             f"pids_{pids}",
             f"{pids:,} live processes / one",
             TIMES,
             pairs.ratio,
             goal=Goal(1.5),
-            note=f"room for {MANY_KEYS:,} windows",
+            note=f"{MANY_KEYS:,} window slots",
             details={"ns_per_event": round(min(pairs.first) * 1e9 / events, 1)},
         )
 
 
 def flood_row(pids: int) -> Row:
-    """Return the memory after a flood of processes, by what the core said that it may take."""
-    found = Flood(**json.loads(program_output(python(_FLOOD, str(pids)))))
+    """Return the memory after a flood of processes relative to the configured limit."""
+    flood = FloodResult(**json.loads(program_output(python(_FLOOD, str(pids)))))
     return Row(
         "flood_memory",
         f"memory after {pids:,} processes / configured",
         TIMES,
-        found.core / found.configured,
+        flood.core / flood.configured,
         goal=Goal(1.0),
-        note=f"{found.counted:,} events counted, {found.evicted:,} windows given up",
-        details={"configured_bytes": found.configured, "core_bytes": found.core},
+        note=f"{flood.counted:,} events counted, {flood.evicted:,} windows evicted",
+        details={"configured_bytes": flood.configured, "core_bytes": flood.core},
     )
 
 
 def replay_row(path: Path, events: int) -> Row:
-    """Return what `auditsense replay -o count` takes, by what `grep -c` takes; whole processes."""
+    """Return the CPU time of `auditsense replay -o count` relative to `grep -c`; whole processes."""
     key, question = "replay", "replay -o count / grep -c, whole processes"
     grep = find("grep")
     if grep is None:
         return Row(key, question, TIMES, note="not measured: there is no grep")
     command = auditsense("replay", "-o", "count", str(path))
-    counted = json.loads(program_output(command))  # and the file is in the cache
+    counted = json.loads(program_output(command))  # loads the file into the cache
     if counted["matches"] != events:
         raise AuditSenseError(f"replay counted {counted['matches']} of {events} events: this is a defect")
     other = (grep, "-c", "audit_proc", str(path))
@@ -168,7 +164,7 @@ def replay_row(path: Path, events: int) -> Row:
 
 
 def start_row() -> Row:
-    """Return what starting the program and ending it takes, by what starting Python takes."""
+    """Return the CPU time of starting and ending the program relative to Python."""
     command = auditsense("rules", "print")
     other = bare_python("-c", "")
     program_output(command)
@@ -184,7 +180,7 @@ def start_row() -> Row:
 
 
 def program_output(command: list[str] | tuple[str, ...]) -> bytes:
-    """Run a program of our own; return what it printed.
+    """Run a program of auditsense; return its output.
 
     Raises:
         AuditSenseError: it failed.
@@ -192,7 +188,7 @@ def program_output(command: list[str] | tuple[str, ...]) -> bytes:
     try:
         return cpu_of_program(command)[1]
     except subprocess.CalledProcessError as error:
-        said = error.stderr.decode(errors="replace").strip().rpartition("\n")[2]
-        raise AuditSenseError(f"{os.path.basename(command[0])} failed: {said}") from None  # noqa: PTH119 - a word
+        message = error.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+        raise AuditSenseError(f"{Path(command[0]).name} failed: {message}") from None
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise AuditSenseError(f"a program of the bench did not work: {error}") from None
+        raise AuditSenseError(f"a program of the bench failed: {error}") from None

@@ -1,4 +1,4 @@
-"""What /proc says of a process: its CPU time and its memory."""
+"""CPU time and memory of a process, from /proc."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ if TYPE_CHECKING:
     from auditsense.kernel.commands import Commands
 
 TICKS: Final = os.sysconf("SC_CLK_TCK")
-REST_S: Final = 0.3
-REST_LIMIT_S: Final = 30.0
+IDLE_S: Final = 0.3
+IDLE_LIMIT_S: Final = 30.0
 _STEP_S: Final = 0.01
 _KIB: Final = 1 << 10
 _MAPPING: Final = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) ")
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
-    """Seconds of CPU, in steps of the kernel's clock tick (by rule 0.01 s)."""
+class CpuTime:
+    """Seconds of CPU, in clock ticks of the kernel (usually 0.01 s)."""
 
     user: float
     system: float
 
     @property
     def total(self) -> float:
-        """Both."""
+        """User and system time."""
         return self.user + self.system
 
-    def __sub__(self, other: Cost) -> Cost:
-        return Cost(round(self.user - other.user, 3), round(self.system - other.system, 3))
+    def __sub__(self, other: CpuTime) -> CpuTime:
+        return CpuTime(round(self.user - other.user, 3), round(self.system - other.system, 3))
 
 
-def cost(pid: int) -> Cost:
+def cost(pid: int) -> CpuTime:
     """Return the CPU time of a process so far."""
     text = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
     words = text.rpartition(") ")[2].split()
-    return Cost(int(words[11]) / TICKS, int(words[12]) / TICKS)
+    return CpuTime(int(words[11]) / TICKS, int(words[12]) / TICKS)
 
 
 def find_kauditd() -> int:
@@ -56,47 +56,47 @@ def find_kauditd() -> int:
             if folder.name.isdigit() and (folder / "comm").read_text(encoding="utf-8") == "kauditd\n":
                 return int(folder.name)
         except OSError:
-            continue  # it has ended meanwhile
-    raise AuditSenseError("the kernel's thread kauditd is not to be seen from here")
+            continue  # it has ended
+    raise AuditSenseError("the kernel's thread kauditd is not visible here; run in the host's PID namespace")
 
 
-def wait_for_rest(commands: Commands, *pids: int) -> float:
+def wait_until_idle(commands: Commands, *pids: int) -> float:
     """Wait until these processes use no CPU time and the kernel's queue is empty; return since when.
 
     Raises:
-        AuditSenseError: they do not come to rest within half a minute.
+        AuditSenseError: they were busy for half a minute.
     """
     costs = [cost(pid) for pid in pids]
     since = time.monotonic()
-    limit = since + REST_LIMIT_S
-    while time.monotonic() - since < REST_S or commands.status().backlog:
+    limit = since + IDLE_LIMIT_S
+    while time.monotonic() - since < IDLE_S or commands.status().backlog:
         time.sleep(_STEP_S)
         now = [cost(pid) for pid in pids]
         if now != costs:
             costs, since = now, time.monotonic()
         if time.monotonic() > limit:
-            raise AuditSenseError("the readers do not come to rest; is something else audited a lot?")
+            raise AuditSenseError("audit load never settled; is another program producing many events?")
     return since
 
 
 def resident(pid: int) -> int:
-    """Return the memory of a process that has pages, in bytes."""
+    """Return the resident memory of a process, in bytes."""
     return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGESIZE")
 
 
 def resident_in_mapping(pid: int, size: int) -> int | None:
-    """Return the pages of the smallest mapping of at least *size* bytes without a file; None: there is none.
+    """Return the resident bytes of the smallest anonymous mapping of *size* bytes or more; None: missing.
 
-    Source: /proc/PID/smaps. The kernel puts neighbours together, so this is the most that it can be.
+    Source: /proc/PID/smaps. The kernel merges neighbouring mappings, so this is an upper bound.
     """
-    found: dict[int, int] = {}
+    resident_by_length: dict[int, int] = {}
     length = 0
     for line in Path(f"/proc/{pid}/smaps").read_text(encoding="utf-8", errors="replace").splitlines():
         mapping = _MAPPING.match(line)
         if mapping:
             length = int(mapping[2], 16) - int(mapping[1], 16)
-            if len(line.split()) > 5:  # of a file, or the heap, or the stack
+            if len(line.split()) > 5:  # file, heap or stack
                 length = 0
         elif line.startswith("Rss:") and length >= size:
-            found.setdefault(length, int(line.split()[1]) * _KIB)
-    return found[min(found)] if found else None
+            resident_by_length.setdefault(length, int(line.split()[1]) * _KIB)
+    return resident_by_length[min(resident_by_length)] if resident_by_length else None

@@ -1,4 +1,4 @@
-"""What a bench says: rows of one figure each, most of them ratios, with the goal beside it."""
+"""Bench reports: rows of one figure each, most of them ratios, with their goals."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ TIMES = "x"
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """What a figure has to be: at most so much, or at least."""
+    """Upper or lower limit of a figure."""
 
     limit: float
     at_least: bool = False
 
     def met_by(self, value: float) -> bool:
-        """Tell whether a figure is as it has to be."""
+        """Return whether a figure keeps the limit."""
         return value >= self.limit if self.at_least else value <= self.limit
 
 
@@ -34,10 +34,10 @@ class Row:
         key: names the row for machines; never changes.
         question: names it for people, a few words.
         unit: of the figures; `TIMES` for a ratio.
-        value: the figure, by rule a median; None: not measured, and `note` says why.
-        low, high: the spread of what the figure is the middle of; None: there is one value only.
-        goal: what it has to be; None: it stands for itself.
-        note: what it was measured against, or why not.
+        value: the figure, usually a median; None: not measured, and `note` has the reason.
+        low, high: the spread of the values; None: there is one value only.
+        goal: None: the figure has no limit.
+        note: the reference of the measurement, or why there is none.
         details: more figures, the unit in each name.
         samples: the single values, in the row's unit, for plots; may be empty.
     """
@@ -54,19 +54,19 @@ class Row:
     samples: tuple[float, ...] = ()
 
     @classmethod
-    def of(cls, key: str, question: str, unit: str, spread: Spread, **more: Any) -> Self:  # noqa: ANN401 - see above
-        """Return a row whose figure is the middle of a spread."""
+    def of(cls, key: str, question: str, unit: str, spread: Spread, **more: Any) -> Self:  # noqa: ANN401 - the other fields
+        """Return a row whose figure is the median of a spread."""
         return cls(key, question, unit, spread.median, spread.low, spread.high, **more)
 
     @property
     def met(self) -> bool | None:
-        """Whether the goal is met; None where there is no goal or no figure."""
+        """Whether the goal is met; None without a goal or a figure."""
         return None if self.goal is None or self.value is None else self.goal.met_by(self.value)
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """All rows of one run, and where they come from."""
+class BenchReport:
+    """All rows of one run, and the machine."""
 
     version: str
     machine: dict[str, Any]
@@ -80,7 +80,7 @@ class Report:
         return self.offline + self.live
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what `--json` writes."""
+        """Return the report as `--json` writes it."""
         return {
             "auditsense": self.version,
             "machine": self.machine,
@@ -90,7 +90,7 @@ class Report:
 
 
 def machine() -> dict[str, Any]:
-    """Say where figures come from; they mean little elsewhere."""
+    """Describe this machine; figures mean little elsewhere."""
     return {
         "cpu": _cpu_model(),
         "cpus": os.cpu_count(),
@@ -103,7 +103,7 @@ def machine() -> dict[str, Any]:
 
 def _cpu_model() -> str:
     try:
-        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:  # noqa: PTH123 - one line of it
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:  # noqa: PTH123 - reads a few lines
             names = (line.partition(":")[2].strip() for line in file if line.startswith("model name"))
             return next(names, "unknown")
     except OSError:

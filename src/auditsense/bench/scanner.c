@@ -1,13 +1,13 @@
 /* Opens /proc as a process scanner written in Go does: one raw openat(2), AT_FDCWD as a whole register,
- * O_RDONLY|O_CLOEXEC, and nothing else. Gives up root first. For tests and benchmarks.
+ * O_RDONLY|O_CLOEXEC, and nothing else. Drops root first. For tests and benchmarks.
  *
  *   scanner [-n COUNT] [-p PERIOD_US] [-r READERS] [-t NTH] [-f FLAGS]
  *
  *   -n  opens of each reader (10)
  *   -p  microseconds from one open to the next (0: at once)
- *   -r  processes that do so at the same time, children of this one; 0: this one itself (0)
- *   -t  print "MONOTONIC_NS REALTIME_NS", the moment the NTH open had returned, when all are done
- *   -f  flags of the opens instead, hexadecimal
+ *   -r  number of child processes that scan in parallel; 0: this process scans (0)
+ *   -t  print "MONOTONIC_NS REALTIME_NS" of the return of the NTH open, at the end
+ *   -f  flags of the opens, hexadecimal
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -21,7 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { NOBODY = 65534, MAX_READERS = 64 };
+enum { UNPRIVILEGED_ID = 65534, MAX_READERS = 64 };
 
 typedef struct {
     long opens;
@@ -31,16 +31,16 @@ typedef struct {
     long flags;
 } plan;
 
-static void fail(const char *what)
+static void fail(const char *action)
 {
-    perror(what);
+    perror(action);
     exit(1);
 }
 
 static long long nanoseconds(clockid_t clock)
 {
     struct timespec now;
-    clock_gettime(clock, &now); /* answered in user space: no system call of its own */
+    clock_gettime(clock, &now); /* vDSO: no system call */
     return now.tv_sec * 1000000000LL + now.tv_nsec;
 }
 
@@ -99,14 +99,14 @@ static void scan_in_children(const plan *wanted)
     exit(good ? 0 : 1);
 }
 
-static void give_up_root(void)
+static void drop_root(void)
 {
     if (geteuid() != 0) {
         return;
     }
-    if (setgroups(0, NULL) != 0 || setresgid(NOBODY, NOBODY, NOBODY) != 0 ||
-        setresuid(NOBODY, NOBODY, NOBODY) != 0) {
-        fail("give up root");
+    if (setgroups(0, NULL) != 0 || setresgid(UNPRIVILEGED_ID, UNPRIVILEGED_ID, UNPRIVILEGED_ID) != 0 ||
+        setresuid(UNPRIVILEGED_ID, UNPRIVILEGED_ID, UNPRIVILEGED_ID) != 0) {
+        fail("drop root");
     }
 }
 
@@ -116,7 +116,7 @@ static long number(const char *text, int base)
     errno = 0;
     long value = strtol(text, &end, base);
     if (errno != 0 || end == text || *end != '\0' || value < 0) {
-        fprintf(stderr, "scanner: %s is not a number from 0 on\n", text);
+        fprintf(stderr, "scanner: %s is not a number of 0 or more\n", text);
         exit(2);
     }
     return value;
@@ -124,36 +124,36 @@ static long number(const char *text, int base)
 
 int main(int argc, char **argv)
 {
-    plan wanted = {.opens = 10, .flags = O_RDONLY | O_CLOEXEC};
+    plan options = {.opens = 10, .flags = O_RDONLY | O_CLOEXEC};
     for (int option; (option = getopt(argc, argv, "n:p:r:t:f:")) != -1;) {
         switch (option) {
         case 'n':
-            wanted.opens = number(optarg, 10);
+            options.opens = number(optarg, 10);
             break;
         case 'p':
-            wanted.period_us = number(optarg, 10);
+            options.period_us = number(optarg, 10);
             break;
         case 'r':
-            wanted.readers = number(optarg, 10);
+            options.readers = number(optarg, 10);
             break;
         case 't':
-            wanted.timed = number(optarg, 10);
+            options.timed = number(optarg, 10);
             break;
         case 'f':
-            wanted.flags = number(optarg, 16);
+            options.flags = number(optarg, 16);
             break;
         default:
             return 2;
         }
     }
-    if (optind != argc || wanted.readers > MAX_READERS) {
-        fputs("scanner: too much was asked for\n", stderr);
+    if (optind != argc || options.readers > MAX_READERS) {
+        fputs("scanner: too many arguments or readers\n", stderr);
         return 2;
     }
-    give_up_root();
-    if (wanted.readers > 0) {
-        scan_in_children(&wanted);
+    drop_root();
+    if (options.readers > 0) {
+        scan_in_children(&options);
     }
-    scan(&wanted);
+    scan(&options);
     return 0;
 }

@@ -1,4 +1,4 @@
-"""From the start of the program to the first record that it has seen, and the memory it has then."""
+"""Time from the start of the program to its first record, and its memory then."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _LIMIT_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Startup:
+class StartupResult:
     """One start.
 
     Attributes:
-        record_s: from the fork to the first event on standard output, in s, with an open every ms.
+        record_s: seconds from the fork to the first event on standard output, with an open every ms.
         resident_bytes: memory of the process then.
     """
 
@@ -35,14 +35,13 @@ class Startup:
     resident_bytes: int
 
 
-def startup(scanner: Sequence[str], mode: str = "default") -> Startup:
-    """Start a sensor while a process opens /proc every ms; see `Startup`.
+def startup(scanner: Sequence[str], mode: str = "default") -> StartupResult:
+    """Start a sensor while a process opens /proc every ms.
 
-    That process is older than the sensor: audit has to have been on once since boot, or the kernel
-    never reports it.
+    That process is older than the sensor. The kernel reports it only if audit has been on once since boot.
 
     Raises:
-        AuditSenseError: it did not start, or gave nothing within 10 s.
+        AuditSenseError: the sensor did not start, or reported nothing within 10 s.
     """
     load = scan(scanner, _LOAD_OPENS, period_us=_LOAD_PERIOD_US)
     command = auditsense("run", "--source", "netlink", "--audit-rule", OWN_RULE, "-o", "events", *LIMITED)
@@ -51,11 +50,11 @@ def startup(scanner: Sequence[str], mode: str = "default") -> Startup:
         with started((*command, *MODES[mode]), stdout=subprocess.PIPE) as (process, _):
             assert process.stdout is not None  # noqa: S101 - a pipe was asked for
             if not select.select([process.stdout], [], [], _LIMIT_S)[0]:
-                raise AuditSenseError(f"the sensor gave no event within {_LIMIT_S:g} s")
+                raise AuditSenseError(f"the sensor reported no event within {_LIMIT_S:g} s")
             first = time.monotonic() - since
             memory = resident(process.pid)
-            load.kill()  # or the sensor would wait for a reader of its events
-            return Startup(first, memory)
+            load.kill()  # else the sensor would wait for a reader of its events
+            return StartupResult(first, memory)
     finally:
         load.kill()
         load.communicate()

@@ -1,4 +1,4 @@
-"""A report as aligned text."""
+"""A bench report as aligned text."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from auditsense.bench.report import TIMES
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from auditsense.bench.report import Report, Row
+    from auditsense.bench.report import BenchReport, Row
 
 _HEAD = ("", "median", "from", "to", "goal", "")
-_METS = {None: "", True: "met", False: "missed"}
+_VERDICTS = {None: "", True: "met", False: "missed"}
 
 
 def figure(value: float | None, unit: str = "") -> str:
-    """Return a figure with three digits that mean something, and its unit."""
+    """Return a figure with three significant digits and its unit."""
     if value is None:
         return "-"
     digits = 0 if abs(value) >= 100 or value == int(value) else 1 if abs(value) >= 10 else 2
-    words = f"{value:,.{digits}f}"
-    return words + (f" {unit}" if unit not in ("", TIMES) else unit)
+    text = f"{value:,.{digits}f}"
+    return text + (f" {unit}" if unit not in ("", TIMES) else unit)
 
 
-def goal_words(row: Row) -> str:
-    """Return what a figure has to be, in words; "" for none."""
+def goal_text(row: Row) -> str:
+    """Return the goal of a row; "" if it has none."""
     if row.goal is None:
         return ""
     return f"{'≥' if row.goal.at_least else '≤'} {figure(row.goal.limit, row.unit)}"
 
 
-def lines(report: Report) -> Iterator[str]:
-    """Yield the lines of the table: each figure, its spread, its goal, and under it what else is known."""
+def lines(report: BenchReport) -> Iterator[str]:
+    """Yield the lines of the table: each figure with its spread and goal, and its details below."""
     machine = report.machine
     yield (
         f"auditsense {report.version}, Linux {machine['kernel']}, {machine['cpus']} x {machine['cpu']}, "
@@ -55,8 +55,8 @@ def _part(name: str, rows: Sequence[Row]) -> Iterator[str]:
             figure(row.value, row.unit),
             figure(row.low, row.unit) if row.low is not None else "",
             figure(row.high, row.unit) if row.high is not None else "",
-            goal_words(row),
-            _METS[row.met],
+            goal_text(row),
+            _VERDICTS[row.met],
         )
         for row in rows
     ]
@@ -65,11 +65,12 @@ def _part(name: str, rows: Sequence[Row]) -> Iterator[str]:
         aligned = [row[0].ljust(widths[0])]
         aligned += [cell.rjust(width) for cell, width in zip(row[1:5], widths[1:5], strict=True)]
         yield "  ".join([*aligned, row[5]]).rstrip()
-        more = _more(rows[number - 1]) if number else ""
+        more = details(rows[number - 1]) if number else ""
         if more:
             yield f"    {more}"
 
 
-def _more(row: Row) -> str:
-    details = [f"{name.replace('_', ' ')} {figure(value)}" for name, value in row.details.items()]
-    return "; ".join([row.note] * bool(row.note) + details)
+def details(row: Row) -> str:
+    """Return the note and the further figures of a row."""
+    figures = (f"{name.replace('_', ' ')} {figure(value)}" for name, value in row.details.items())
+    return "; ".join(filter(None, (row.note, *figures)))

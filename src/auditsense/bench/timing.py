@@ -1,7 +1,7 @@
-"""How a figure is taken: two things in turns, the CPU time of each, and the middle of the ratios.
+"""Paired measurements: alternating runs of two functions, their CPU times, and the median of the ratios.
 
-Wall time on a machine that others use says little; CPU time and a neighbour measured in the same moments
-say more. Every ratio is that of one pair, run one right after the other, and the order changes each time.
+Wall time says little on a shared machine. CPU time relative to a neighbouring run says more. Every ratio
+compares one pair of consecutive runs, whose order alternates.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """The least, the middle and the most of some figures."""
+    """Minimum, median and maximum of some figures."""
 
     low: float
     median: float
@@ -35,29 +35,29 @@ class Spread:
 
 
 @dataclass(frozen=True, slots=True)
-class Pairs:
-    """What two things took, in seconds of CPU; the same place in both is the same pair."""
+class PairedTimes:
+    """CPU seconds of two functions; the same index is the same pair."""
 
     first: tuple[float, ...]
     second: tuple[float, ...]
 
     @property
     def ratio(self) -> Spread:
-        """The first by the second, pair by pair."""
+        """The first divided by the second, per pair."""
         return Spread.of([one / other for one, other in zip(self.first, self.second, strict=True)])
 
 
-def alternate(first: Callable[[], float], second: Callable[[], float], pairs: int) -> Pairs:
-    """Run both in turns, each pair in the other order. Each returns the seconds that count, above 0."""
-    taken: tuple[list[float], list[float]] = ([], [])
+def alternate(first: Callable[[], float], second: Callable[[], float], pairs: int) -> PairedTimes:
+    """Run both alternately, in alternating order. Each returns its seconds, above 0."""
+    times: tuple[list[float], list[float]] = ([], [])
     for turn in range(pairs):
         for which in (0, 1) if turn % 2 == 0 else (1, 0):
-            taken[which].append((first, second)[which]())
-    return Pairs(tuple(taken[0]), tuple(taken[1]))
+            times[which].append((first, second)[which]())
+    return PairedTimes(tuple(times[0]), tuple(times[1]))
 
 
 def cpu_of(work: Callable[[], object]) -> float:
-    """Return the CPU time that this process needs for a call, in s; never 0."""
+    """Return the CPU time of a call in this process, in s; never 0."""
     started = time.process_time_ns()
     work()
     return max(time.process_time_ns() - started, 1) / 1e9
@@ -67,7 +67,7 @@ def cpu_of_program(command: Sequence[str], limit_s: float = 120.0) -> tuple[floa
     """Run a program to its end. Returns its CPU time in s, never 0, and its standard output.
 
     Raises:
-        subprocess.CalledProcessError: it failed; its standard error is in there.
+        subprocess.CalledProcessError: it failed; the error has its standard error.
         subprocess.TimeoutExpired: it did not end in time, and was killed.
     """
     before = _children_cpu()
@@ -88,6 +88,6 @@ def _children_cpu() -> float:
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """Return the smallest value that so many per cent of the values do not exceed."""
+    """Return the smallest value that *percent* per cent of the values do not exceed."""
     ordered = sorted(values)
     return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auditsense.bench import live, offline, table
 from auditsense.bench.audit_lock import unprivileged
-from auditsense.bench.html import page
-from auditsense.bench.progress import Progress
-from auditsense.bench.report import Report, machine
+from auditsense.bench.report import BenchReport, machine
 from auditsense.cli import put, say
 from auditsense.core.ring import core_version
 from auditsense.errors import AuditSenseError, NoKernelAuditError, UsageError
@@ -37,6 +36,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         _write(arguments.json, json.dumps(report.as_dict(), indent=1) + "\n")
     if arguments.html:
+        from auditsense.bench.html import page  # noqa: PLC0415 - for this flag only
+
         _write(arguments.html, page(report))
     return 0
 
@@ -55,22 +56,25 @@ def _ending_as_ctrl_c() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _measured(arguments: argparse.Namespace) -> Report:
+def _measured(arguments: argparse.Namespace) -> BenchReport:
     reason = "--offline was given" if arguments.offline else unprivileged()
-    progress = Progress(offline.STEPS + (0 if reason else live.STEPS))
     off: list[Row] = []
     on: list[Row] = []
     try:
-        off += offline.offline(arguments.events, progress)
+        off += offline.offline(arguments.events, _print_step)
         if not reason:
-            on += live.live(live.Plan(opens=arguments.events), progress)
+            on += live.live(live.LivePlan(opens=arguments.events), _print_step)
     except NoKernelAuditError as error:
         reason = str(error)
-    finally:
-        progress.clear()
     if reason and not arguments.offline:
         say(f"without the live part: {reason}")
-    return Report(core_version(), machine(), tuple(off), tuple(on), reason)
+    return BenchReport(core_version(), machine(), tuple(off), tuple(on), reason)
+
+
+def _print_step(step: str) -> None:
+    """Print the present step, for a person at a terminal."""
+    if sys.stderr is not None and sys.stderr.isatty():
+        say(step)
 
 
 def _check_writable(name: str | None) -> None:
