@@ -9,7 +9,7 @@ import pytest
 
 from auditsense import ClosedError, Sensor, UsageError
 from auditsense.detections import define
-from auditsense.sensor.passwd import Accounts
+from auditsense.sensor.enrich import NameFile
 from auditsense.testing import FakeClock, FakeSource, burst, call_event
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def test_who_iterates_beside_a_queue_is_told_what_is_right() -> None:
                 return document
         return None
 
-    with pytest.raises(UsageError, match="one loop or one queue at a time, and whoever iterates hands on"):
+    with pytest.raises(UsageError, match="one loop or one queue at a time, and pass its documents"):
         asyncio.run(main())
 
 
@@ -92,7 +92,7 @@ def test_after_stop_what_waits_in_a_queue_still_comes_and_the_ends_of_bursts() -
 
 
 def test_the_end_of_a_burst_has_the_names_of_its_alert(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Accounts, "user", lambda _, number: f"user {number}")
+    monkeypatch.setattr(NameFile, "name_of", lambda _, number: f"user {number}")
     source, clock = FakeSource(), FakeClock()
     with Sensor(source=source, clock=clock) as sensor:
         source.send(*burst(12))

@@ -9,8 +9,7 @@ import pytest
 
 from auditsense import Sensor
 from auditsense.detect.host import Host, this_host
-from auditsense.sensor.enrich import complete
-from auditsense.sensor.passwd import MOST_BYTES, Accounts
+from auditsense.sensor.enrich import MOST_BYTES, UserNames, enrich
 from auditsense.testing import FakeSource, burst
 
 if TYPE_CHECKING:
@@ -19,14 +18,14 @@ if TYPE_CHECKING:
 CONTAINER = "0123456789abcdef" * 4
 
 
-@pytest.fixture(name="accounts")
-def accounts_fixture(tmp_path: Path) -> Accounts:
+@pytest.fixture(name="names")
+def names_fixture(tmp_path: Path) -> UserNames:
     users, groups = tmp_path / "passwd", tmp_path / "group"
     users.write_text(
         "root:x:0:0:root:/root:/bin/sh\ntoor:x:0:0::/:\n\nbad\nme:x:1000:1000::/:\n", encoding="utf-8"
     )
     groups.write_text("root:x:0:\nusers:x:1000:me\n", encoding="utf-8")
-    return Accounts(users, groups)
+    return UserNames(users, groups)
 
 
 def proc_of(tmp_path: Path, *, comm: str = "pspy64", cgroup: str = "0::/\n", parent: str = "sh") -> Path:
@@ -57,40 +56,40 @@ def alert(**more: object) -> dict[str, Any]:
     ],
 )
 def test_a_container_has_its_id_in_the_path_of_the_control_group(
-    tmp_path: Path, accounts: Accounts, cgroup: str
+    tmp_path: Path, names: UserNames, cgroup: str
 ) -> None:
     one = alert()
-    complete(one, accounts, proc=proc_of(tmp_path, cgroup=cgroup))
+    enrich(one, names, proc=proc_of(tmp_path, cgroup=cgroup))
     assert one["container"] == {"id": CONTAINER}
     assert one["process"]["parent"] == {"pid": 6, "name": "sh"}
 
 
 @pytest.mark.parametrize("cgroup", ["0::/user.slice\n", f"0::/{CONTAINER}0\n", f"0::/{CONTAINER[:-1]}\n", ""])
-def test_what_is_no_container_has_no_id(tmp_path: Path, accounts: Accounts, cgroup: str) -> None:
+def test_what_is_no_container_has_no_id(tmp_path: Path, names: UserNames, cgroup: str) -> None:
     one = alert()
-    complete(one, accounts, proc=proc_of(tmp_path, cgroup=cgroup))
+    enrich(one, names, proc=proc_of(tmp_path, cgroup=cgroup))
     assert "container" not in one
 
 
-def test_a_process_of_another_name_is_another_process(tmp_path: Path, accounts: Accounts) -> None:
+def test_a_process_of_another_name_is_another_process(tmp_path: Path, names: UserNames) -> None:
     one = alert()
-    complete(one, accounts, proc=proc_of(tmp_path, comm="other", cgroup=f"0::/{CONTAINER}\n"))
+    enrich(one, names, proc=proc_of(tmp_path, comm="other", cgroup=f"0::/{CONTAINER}\n"))
     assert one == alert(process={"pid": 7, "name": "pspy64", "parent": {"pid": 6, "name": "sh"}})
 
 
-def test_what_has_ended_adds_nothing(tmp_path: Path, accounts: Accounts) -> None:
+def test_what_has_ended_adds_nothing(tmp_path: Path, names: UserNames) -> None:
     one = alert()
-    complete(one, accounts, proc=tmp_path / "none")
+    enrich(one, names, proc=tmp_path / "none")
     assert one == alert()
     nothing: dict[str, Any] = {}
-    complete(nothing, accounts, proc=tmp_path / "none")
+    enrich(nothing, names, proc=tmp_path / "none")
     assert nothing == {}
 
 
 # --- names -----------------------------------------------------------------------------
 
 
-def test_every_number_keeps_its_place_and_gets_a_name_where_there_is_one(accounts: Accounts) -> None:
+def test_every_number_keeps_its_place_and_gets_a_name_where_there_is_one(names: UserNames) -> None:
     one: dict[str, Any] = {
         "user": {
             "id": "1000",
@@ -101,7 +100,7 @@ def test_every_number_keeps_its_place_and_gets_a_name_where_there_is_one(account
         },
         "file": {"uid": "0", "gid": "9"},
     }
-    complete(one, accounts)
+    enrich(one, names)
     assert one == {
         "user": {
             "id": "1000",
@@ -115,19 +114,23 @@ def test_every_number_keeps_its_place_and_gets_a_name_where_there_is_one(account
     }
 
 
-def test_the_files_are_read_again_when_they_have_changed_or_gone(tmp_path: Path, accounts: Accounts) -> None:
-    assert accounts.user("2000") is None
+def test_the_files_are_read_again_when_they_have_changed_or_gone(tmp_path: Path, names: UserNames) -> None:
+    assert names.users.name_of("2000") is None
     (tmp_path / "passwd").write_text("new:x:2000:2000::/:\n", encoding="utf-8")
-    assert (accounts.user("2000"), accounts.user("0")) == ("new", None)
+    assert (names.users.name_of("2000"), names.users.name_of("0")) == ("new", None)
     (tmp_path / "passwd").unlink()
-    assert accounts.user("2000") is None
+    assert names.users.name_of("2000") is None
 
 
 def test_no_more_of_a_file_is_read_than_its_bound(tmp_path: Path) -> None:
     users = tmp_path / "passwd"
     users.write_bytes(b"first:x:1:1::/:\n" + b"#" * MOST_BYTES + b"\nlast:x:2:2::/:\n")
-    accounts = Accounts(users, users)
-    assert (accounts.user("1"), accounts.user("2"), accounts.user("²")) == ("first", None, None)
+    names = UserNames(users, users)
+    assert (names.users.name_of("1"), names.users.name_of("2"), names.users.name_of("²")) == (
+        "first",
+        None,
+        None,
+    )
 
 
 # --- a sensor --------------------------------------------------------------------------
@@ -140,7 +143,7 @@ def test_only_the_owner_of_the_socket_looks(audited: bool, named: bool) -> None:
     with Sensor(source=source) as sensor:
         (one,) = [each for each in sensor.poll() if each["event"]["dataset"] == "auditsense.alert"]
     assert one["user"]["id"] == "65534"
-    assert ("name" in one["user"]) == (named and Accounts().user("65534") is not None)
+    assert ("name" in one["user"]) == (named and UserNames().users.name_of("65534") is not None)
     assert one["host"]["id"] == this_host().id
 
 

@@ -1,10 +1,9 @@
-"""What asyncio needs of a sensor: waiting for its descriptors, and a queue that never holds the loop up.
+"""asyncio support for a sensor: wait for descriptors, and a queue that never blocks the loop.
 
-Loaded when a sensor is first iterated with `async for`, so that nobody else loads asyncio.
+Imported by the first `async for`, so that only those who use it load asyncio.
 
-Rule 1: nothing stays with the loop between two waits. While its owner is busy the sensor does not read, and
-        a loop that is torn down has nothing of it left.
-Rule 2: nothing here waits without being told when to stop, and a cancellation goes through.
+Nothing is registered with the event loop between two waits: while its owner is busy the sensor does not read,
+and a loop that is torn down holds nothing of it. Every wait ends on request, and cancellation passes through.
 """
 
 from __future__ import annotations
@@ -24,137 +23,137 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Readable:
-    """Waits until one of some descriptors is readable. One wait at a time."""
+class DescriptorWait:
+    """Wait until one of several descriptors is readable. One wait at a time."""
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._fds: tuple[int, ...] = ()
-        # Weak: through it the sensor, which `at_exit` holds on to, would keep a task that all others forgot.
-        self._came: weakref.ref[asyncio.Future[bool]] | None = None
+        # Weak, because `call_at_exit` references the sensor: it would keep a forgotten task alive.
+        self._future: weakref.ref[asyncio.Future[bool]] | None = None
 
     async def wait(self, fds: Sequence[int], timeout_s: float) -> bool:
-        """Wait until one is readable. False: the time is over, or `release` was called."""
-        if self._came is not None:
+        """Wait until one is readable. False: timeout, or `release` was called."""
+        if self._future is not None:
             raise UsageError(
-                "this sensor is iterated already; one loop or one queue at a time, and whoever iterates "
-                "hands on what several readers want"
+                "this sensor is iterated already: use one loop or one queue at a time, and pass its "
+                "documents to several readers"
             )
         self._loop = loop = asyncio.get_running_loop()
         self._fds = tuple(fds)
-        came: asyncio.Future[bool] = loop.create_future()
-        self._came = weakref.ref(came)
-        timer = loop.call_later(max(0.0, timeout_s), _settle, came, False)  # noqa: FBT003 - the future's value
+        future: asyncio.Future[bool] = loop.create_future()
+        self._future = weakref.ref(future)
+        timer = loop.call_later(max(0.0, timeout_s), _set_result, future, False)  # noqa: FBT003 - the future's value
         try:
             for fd in self._fds:
-                loop.add_reader(fd, _settle, came, True)  # noqa: FBT003 - the same
-            return await came
+                loop.add_reader(fd, _set_result, future, True)  # noqa: FBT003 - the same
+            return await future
         finally:
             timer.cancel()
             self.release()
 
     def release(self) -> None:
-        """Let go of the descriptors at once: before they are closed, and their numbers are another's."""
-        loop, fds, came = self._loop, self._fds, self._came
-        self._loop, self._fds, self._came = None, (), None
+        """Release the descriptors, before they are closed and their numbers are reused."""
+        loop, fds, reference = self._loop, self._fds, self._future
+        self._loop, self._fds, self._future = None, (), None
         if loop is None or loop.is_closed():
             return
         for fd in fds:
             loop.remove_reader(fd)
-        if came is not None and (future := came()) is not None:
-            _settle(future, False)  # noqa: FBT003 - the same
+        if reference is not None and (future := reference()) is not None:
+            _set_result(future, False)  # noqa: FBT003 - the same
 
 
-def at_exit(close: Callable[[], object]) -> Callable[[], object]:
-    """Have *close* called when the interpreter ends, in this process only. Returns what calls that off.
+def call_at_exit(close: Callable[[], object]) -> Callable[[], object]:
+    """Call *close* when the interpreter exits, in this process only. Returns a function that cancels it.
 
-    A task that nobody waits for any more, of a loop that nobody runs any more, leaves no with statement.
+    A task of an abandoned event loop never leaves its `with` statement.
     """
-    own = os.getpid()
+    pid = os.getpid()
 
     def close_here() -> None:
-        if os.getpid() == own:  # and not in a child that was forked without exec
+        if os.getpid() == pid:  # not in a child that was forked without exec
             close()
 
     atexit.register(close_here)
     return lambda: atexit.unregister(close_here)
 
 
-def _settle(future: asyncio.Future[bool], value: bool) -> None:  # noqa: FBT001 - a future's value
+def _set_result(future: asyncio.Future[bool], value: bool) -> None:  # noqa: FBT001 - a future's value
     if not future.done():
         future.set_result(value)
 
 
 class Queue(Generic[T]):
-    """What a sensor finds, taken by a task of its own and kept until it is asked for, up to a number.
+    """A bounded queue that a separate task fills from a sensor.
 
-    For owners who may be away longer than the socket's buffer lasts. What does not fit is dropped and
-    counted: what came first stays, since it says how it began. An asynchronous context manager and iterator;
-    the iteration ends after `Sensor.stop`, and raises what the sensor raised.
+    For owners who may be away longer than the socket's buffer lasts. When it is full, new items are dropped
+    and counted; the oldest stay, because they show how it began. An asynchronous context manager and
+    iterator; the iteration ends after `Sensor.stop`, and raises the sensor's errors.
 
     Args:
-        batches: where it comes from.
-        most: things kept, 1 or more.
+        batches: of the sensor.
+        size: capacity, 1 or more.
 
     Raises:
-        UsageError: *most* is below 1.
+        UsageError: *size* is below 1.
     """
 
-    def __init__(self, batches: AsyncGenerator[list[T], None], most: int) -> None:
-        if most < 1:
-            raise UsageError(f"a queue holds 1 or more, not {most}")
+    def __init__(self, batches: AsyncGenerator[list[T], None], size: int) -> None:
+        if size < 1:
+            raise UsageError(f"a queue holds 1 or more, not {size}")
         self._batches = batches
-        self._most = most
-        self._kept: deque[T] = deque()
-        self._came = asyncio.Event()
+        self._size = size
+        self._items: deque[T] = deque()
+        self._filled = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self.dropped = 0
-        """What came while the queue was full, and is gone."""
+        """Items that were dropped because the queue was full."""
 
     @property
     def filling(self) -> bool:
-        """Whether its task takes what comes."""
+        """Whether its task is running."""
         return self._task is not None and not self._task.done()
 
     def __len__(self) -> int:
-        """Return how many are kept at this moment."""
-        return len(self._kept)
+        """Return the number of items in the queue."""
+        return len(self._items)
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._fill())
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """End the task. What is kept can still be iterated; the sensor stays open."""
+        """End the task. The remaining items can still be iterated; the sensor stays open."""
         if self._task is None:
             return
         self._task.cancel()
-        await asyncio.wait([self._task])  # its error, if it had one, is raised by the iteration
+        await asyncio.wait([self._task])  # the iteration raises its error
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> T:
-        while not self._kept:
+        while not self._items:
             if self._task is None:
                 raise UsageError("this queue is not open; use it in an async with statement")
             if self._task.done():
-                if not self._task.cancelled() and (problem := self._task.exception()) is not None:
-                    raise problem
+                if not self._task.cancelled() and (error := self._task.exception()) is not None:
+                    raise error
                 raise StopAsyncIteration
-            self._came.clear()
-            await self._came.wait()
-        return self._kept.popleft()
+            self._filled.clear()
+            await self._filled.wait()
+        return self._items.popleft()
 
     async def _fill(self) -> None:
         try:
             async for batch in self._batches:
-                for one in batch:
-                    if len(self._kept) >= self._most:
+                for item in batch:
+                    if len(self._items) >= self._size:
                         self.dropped += 1
                     else:
-                        self._kept.append(one)
-                self._came.set()
+                        self._items.append(item)
+                self._filled.set()
         finally:
             await self._batches.aclose()
-            asyncio.get_running_loop().call_soon(self._came.set)  # when this task is done
+            asyncio.get_running_loop().call_soon(self._filled.set)  # when this task is done

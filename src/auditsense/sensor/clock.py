@@ -1,4 +1,4 @@
-"""What time it is, for whoever has to ask: in tests, what the test says."""
+"""The clocks of a sensor; a test can replace them."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Two clocks. `testing.FakeClock` is one that stands until a test moves it."""
+    """A monotonic clock and a wall clock. `testing.FakeClock` is one that a test moves."""
 
     def monotonic_s(self) -> float:
-        """Return seconds of a clock that never steps back; only differences mean anything. Never 0."""
+        """Return seconds of a clock that never steps back and is never 0; only differences have a meaning."""
 
     def wall_ms(self) -> int:
-        """Return ms since 1970 UTC, as documents are dated."""
+        """Return ms since 1970 UTC, for the dates of documents."""
 
 
 class HostClock:
     """This host's clocks: a `Clock`."""
 
     def monotonic_s(self) -> float:
-        """See `Clock.monotonic_s`: CLOCK_MONOTONIC."""
+        """Return CLOCK_MONOTONIC."""
         return time.monotonic()
 
     def wall_ms(self) -> int:
-        """See `Clock.wall_ms`: CLOCK_REALTIME."""
+        """Return CLOCK_REALTIME."""
         return time.time_ns() // 1_000_000

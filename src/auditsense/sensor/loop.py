@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from auditsense.detect.ecs import Document
     from auditsense.detect.events import Event
-    from auditsense.sensor.aio import Queue, Readable
+    from auditsense.sensor.aio import DescriptorWait, Queue
 
 _T = TypeVar("_T")
 
@@ -27,7 +27,7 @@ class Iterated:
         self._stopped = False
         self._wake = -1
         self._resources = ExitStack()
-        self._readable: Readable | None = None
+        self._readable: DescriptorWait | None = None
         self._queue: Queue[Document] | None = None
 
     # --- what a step is ------------------------------------------------------------
@@ -206,13 +206,13 @@ class Iterated:
     async def _aturns(self, take: Callable[[], tuple[list[_T], int]]) -> AsyncIterator[list[_T]]:
         import asyncio  # noqa: PLC0415 - nobody else loads it
 
-        from auditsense.sensor.aio import Readable, at_exit  # noqa: PLC0415 - the same
+        from auditsense.sensor.aio import DescriptorWait, call_at_exit  # noqa: PLC0415 - the same
 
         self.due_s()  # raises when it is not open
         readable = self._readable
         if readable is None:
-            self._readable = readable = Readable()
-            self._resources.callback(at_exit(self.close))
+            self._readable = readable = DescriptorWait()
+            self._resources.callback(call_at_exit(self.close))
         pace = Pace()
         while not self._stopped and self.fileno() >= 0:
             if pace.busy:

@@ -22,12 +22,11 @@ from auditsense.detect.detector import Detector, View
 from auditsense.detections.given import given as given_detections
 from auditsense.errors import ClosedError, UsageError
 from auditsense.sensor.clock import HostClock
-from auditsense.sensor.enrich import enrich
+from auditsense.sensor.enrich import UserNames, enrich_all
 from auditsense.sensor.health import Checks, Kept
 from auditsense.sensor.loop import Iterated, tell
 from auditsense.sensor.output_mode import DOCUMENTS, EVENTS, Found
 from auditsense.sensor.output_mode import rows as as_rows
-from auditsense.sensor.passwd import Accounts
 from auditsense.sensor.self_test import ProbedDetector
 from auditsense.sensor.text_feed import Lines
 from auditsense.sources.factory import extended_rules, source_for
@@ -120,7 +119,7 @@ class Sensor(Iterated):
         if self_test is not None:
             kind = partial(ProbedDetector, path=self_test.path)
         self._lean = lean
-        self._accounts = Accounts()
+        self._user_names = UserNames()
         self._make = partial(kind, detections, view=view, policy=policy, limits=limits, lean=lean)
         self._as_rows: Found | None = None
         if fields is not None:
@@ -428,7 +427,7 @@ class Sensor(Iterated):
     def _complete(self, documents: list[Document]) -> None:
         detector = self._open()
         if not self._source.audited and detector.view is View.ALERTS:
-            enrich(documents, self._accounts, detector.host.id, running=not self._stopped)
+            enrich_all(documents, self._user_names, detector.host.id, running=not self._stopped)
 
     def _looking(self) -> Checks:
         self._open()
