@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from auditsense import AlertPolicy, Detector, Host, View
+from auditsense import AlertPolicy, Detector, Host
 from auditsense.bench.inputs import InputShape, packed
 from auditsense.sinks.format import jsonl
 
@@ -24,9 +24,9 @@ HERE = Host("0" * 32, "bench")
 POLICY = AlertPolicy(max_alerts=None)
 
 
-@pytest.mark.parametrize("view", [View.SEQUENCES, View.ALERTS], ids=str)
+@pytest.mark.parametrize("sequences", [True, False], ids=["sequences", "alerts"])
 @pytest.mark.parametrize("written", [False, True], ids=["documents", "as JSON"])
-def test_a_hit(timed: Callable[..., None], view: View, *, written: bool) -> None:
+def test_a_hit(timed: Callable[..., None], *, sequences: bool, written: bool) -> None:
     data = packed(InputShape(EVENTS, pids=DOCUMENTS))
     made: list[Detector] = []
     found: list[int] = []
@@ -34,7 +34,7 @@ def test_a_hit(timed: Callable[..., None], view: View, *, written: bool) -> None
     def setup() -> tuple[object, ...]:
         while made:
             made.pop().close()
-        made.append(Detector(view=view, host=HERE, policy=POLICY))
+        made.append(Detector(sequences=sequences, host=HERE, policy=POLICY))
         return (made[0],)
 
     def work(detector: Detector) -> None:

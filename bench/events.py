@@ -31,26 +31,26 @@ if TYPE_CHECKING:
 OURS = """
 def read(log):
     count = total = 0
-    with Detector(view=View.EVENTS) as detector:
+    with EventReader() as reader:
         while piece := log.read(1 << 19):
-            for event in detector.text_events(piece):
+            for event in reader.feed_text(piece):
                 count += 1
                 total += event.pid + len(event.exe) + len(event.path)
-        for event in detector.last_events():
+        for event in reader.finish():
             count += 1
             total += event.pid + len(event.exe) + len(event.path)
     return count, total
 """
-CHOSEN = OURS.replace("View.EVENTS", 'View.EVENTS, fields=("pid", "exe", "path")')
+CHOSEN = OURS.replace("EventReader()", 'EventReader(fields=("pid", "exe", "path"))')
 ROWS = """
 def read(log):
     count = total = 0
-    with Detector(view=View.EVENTS, fields=("pid", "exe", "path")) as detector:
+    with RowReader(("pid", "exe", "path")) as reader:
         while piece := log.read(1 << 19):
-            for pid, exe, path in detector.text_rows(piece):
+            for pid, exe, path in reader.feed_text(piece):
                 count += 1
                 total += pid + len(exe) + len(path)
-        for pid, exe, path in detector.last_rows():
+        for pid, exe, path in reader.finish():
             count += 1
             total += pid + len(exe) + len(path)
     return count, total
@@ -82,9 +82,9 @@ with open(sys.argv[1], "rb") as log:
     count, total = read(log)
 print(json.dumps({"count": count, "total": total, "cpu_s": cpu_s(), "start_s": begun}))
 """
-IMPORT_OURS = "from auditsense import Detector, View"
+IMPORT_OURS = "from auditsense import EventReader, RowReader"
 IMPORT_THEIRS = "import auparse"
-ROWS_NAME, AUPARSE_NAME = "rows (Detector.text_rows)", "python3-audit (auparse)"
+ROWS_NAME, AUPARSE_NAME = "rows (RowReader)", "python3-audit (auparse)"
 
 
 def python3_audit(root: Path) -> tuple[str, dict[str, str], str] | str:
@@ -118,7 +118,7 @@ def readers(root: Path) -> tuple[dict[str, Reader], str]:
     found = {
         ROWS_NAME: ours(ROWS),
         "Event of three fields": ours(CHOSEN),
-        "Event (Detector.text_events)": ours(OURS),
+        "Event (EventReader)": ours(OURS),
     }
     theirs = python3_audit(root)
     if isinstance(theirs, str):

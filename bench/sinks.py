@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from auditsense import Detector, View
+from auditsense import Detector, EventReader
 from auditsense.sinks.config import SyslogSettings
 from auditsense.sinks.fanout import SinkSet
 from auditsense.sinks.file import FileSink
@@ -102,9 +102,9 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--documents", type=int, default=5_000)
     count = parser.parse_args().documents
-    with Detector(view=View.EVENTS) as detector:
-        made = detector.feed_text(b"".join(one.text for one in burst(count))) + detector.finish()
-    documents = made[:count]
+    with EventReader() as detector:
+        events = detector.feed_text(b"".join(one.text for one in burst(count))) + detector.finish()
+    documents = [event.document() for event in events[:count]]
     print(f"{len(documents)} events, Python {sys.version.split()[0]}, {os.cpu_count()} processors\n")
     print(f"{'sink':16} {'docs/s':>9} {'µs here':>8} {'µs there':>8}")
     with to_cat() as sink:

@@ -2,7 +2,7 @@
 
 import sys
 
-from auditsense import Detector, Event, View
+from auditsense import Event, EventReader
 
 
 def show(event: Event) -> None:
@@ -10,11 +10,11 @@ def show(event: Event) -> None:
 
 
 def main() -> None:
-    with open(sys.argv[1], "rb") as log, Detector(view=View.EVENTS) as detector:
+    with open(sys.argv[1], "rb") as log, EventReader() as reader:
         while piece := log.read(1 << 17):
-            for event in detector.text_events(piece):
+            for event in reader.feed_text(piece):
                 show(event)
-        for event in detector.last_events():
+        for event in reader.finish():
             show(event)
 
 

@@ -24,9 +24,7 @@ def received(audit: socket.socket) -> Iterator[bytes]:
 
 def step(detector: auditsense.Detector, datagrams: Iterator[bytes]) -> list[auditsense.Document]:
     """Do what has to be done each time that something came, and once a second if nothing does."""
-    now_ms = time.monotonic_ns() // 1_000_000
-    documents = detector.tick(now_ms)  # ends bursts that were quiet long enough
-    return documents + detector.feed(datagrams, now_ms) + detector.expire(now_ms)
+    return detector.feed(datagrams, time.monotonic_ns() // 1_000_000)
 
 
 def main() -> None:

@@ -3,17 +3,17 @@
 import sys
 from collections import Counter
 
-from auditsense import Detector, View
+from auditsense import RowReader
 
 FIELDS = ("syscall", "exe", "path")
 
 
 def main() -> None:
     opened: Counter[tuple[str, str]] = Counter()
-    with open(sys.argv[1], "rb") as log, Detector(view=View.EVENTS, fields=FIELDS) as detector:
+    with open(sys.argv[1], "rb") as log, RowReader(FIELDS) as reader:
         while piece := log.read(1 << 19):  # large pieces: what is decoded together costs less
-            opened.update((exe, path) for call, exe, path in detector.text_rows(piece) if call == "openat")
-        opened.update((exe, path) for call, exe, path in detector.last_rows() if call == "openat")
+            opened.update((exe, path) for call, exe, path in reader.feed_text(piece) if call == "openat")
+        opened.update((exe, path) for call, exe, path in reader.finish() if call == "openat")
     for (exe, path), count in opened.most_common(10):
         print(count, exe, path)
 

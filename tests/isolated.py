@@ -75,7 +75,7 @@ def main(report: str) -> None:
     documents = detector.feed(datagrams)
     phase = "detect"
     documents += detector.feed_text(b"".join(event.text for event in burst(12, pid=7, serial=900)))
-    documents += detector.advance(2_000_000_000_000) + detector.finish()
+    documents += detector.tick(log_ms=2_000_000_000_000) + detector.finish()
     detector.stats()
     detector.close()
     phase = "before"

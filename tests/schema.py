@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 PATH: Final = Path(__file__).parents[1] / "src" / "auditsense" / "schema" / "document.json"
 SCHEMA: Final[dict[str, Any]] = json.loads(PATH.read_text(encoding="utf-8"))
 MAKERS: Final = {
-    "auditsense.detect.detector": ("alert_document", "event_document"),
+    "auditsense.detect.detector": ("alert_document",),
     "auditsense.detect.alerts": ("alert_document", "withheld_document"),
     "auditsense.detect.events": ("event_document",),
     "auditsense.sensor.health": ("loss_document", "tamper_document", "self_test_document", "clock_document"),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from auditsense import AlertPolicy, Detector, Host, View
+from auditsense import AlertPolicy, Detector, Host
 from auditsense.testing import open_event
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def test_actors_beyond_the_bound_are_counted() -> None:
 
 def test_sequences_name_what_others_did() -> None:
     text = opens(1, 10, exe="/a") + opens(20, 5, exe="/b")
-    with Detector(host=HOST, view=View.SEQUENCES) as detector:
+    with Detector(host=HOST, sequences=True) as detector:
         found = detector.feed_text(b"".join(text))
     assert [one["auditsense"].get("others", 0) for one in found] == [0, 9, 8, 7, 6, 5]
     assert {one["auditsense"]["count"] for one in found} == {10}

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from auditsense import AlertPolicy, Detector, Host, Sensor, shipped_detections
 from auditsense.detect.stream_time import LATE_MS, LEAP_MS, StreamTime
 from auditsense.detections.model import Window
-from auditsense.sensor.output_mode import DOCUMENTS
 from auditsense.sensor.text_feed import Lines
 from auditsense.testing import FakeClock, FakeSource, burst, open_event
 
@@ -191,8 +190,8 @@ def test_silent_host_is_closed_when_time_passes_elsewhere() -> None:
     events = [dataclasses.replace(event, node="web1") for event in burst(12, ms=START, serial=1, pid=7)]
     with Detector(host=HOST, policy=AlertPolicy(suppress_ms=20_000)) as detector:
         fed(detector, events)
-        assert detector.advance(START + 1000) == []
-        (closed,) = [one for at in range(2, 40) for one in detector.advance(START + at * 1000)]
+        assert detector.tick(log_ms=START + 1000) == []
+        (closed,) = [one for at in range(2, 40) for one in detector.tick(log_ms=START + at * 1000)]
         assert closed["auditsense"]["state"] == "closed"
 
 
@@ -225,11 +224,11 @@ def test_host_whose_clock_is_behind_does_not_move_the_time_of_all_back() -> None
     with Detector(host=HOST, policy=AlertPolicy(suppress_ms=20_000)) as detector:
         fed(detector, behind)
         for second in range(0, 101, 10):
-            detector.advance(START + second * 1000)
+            detector.tick(log_ms=START + second * 1000)
         assert states(fed(detector, later)) == ["alert"]
-        assert detector.advance(START + 110_000) == []
-        assert detector.advance(START + 120_000) == []
-        assert states(detector.advance(START + 121_000)) == ["closed"]
+        assert detector.tick(log_ms=START + 110_000) == []
+        assert detector.tick(log_ms=START + 120_000) == []
+        assert states(detector.tick(log_ms=START + 121_000)) == ["closed"]
 
 
 def test_advance_of_a_host_that_is_behind_does_not_begin_an_interval_in_the_past() -> None:
@@ -239,9 +238,9 @@ def test_advance_of_a_host_that_is_behind_does_not_begin_an_interval_in_the_past
         for event in burst(12, ms=START + second * 1000, serial=1 + second * 100)
     ]
     with Detector(host=HOST, policy=AlertPolicy(interval_ms=40_000, max_alerts=5)) as detector:
-        detector.advance(START)
+        detector.tick(log_ms=START)
         fed(detector, ahead)
-        detector.advance(START + 5000)
+        detector.tick(log_ms=START + 5000)
         for pid in (1, 2):  # one alert, one withheld, in an interval that begins at 100 s
             fed(detector, burst(12, ms=START + 5100, serial=100_000 * pid, pid=pid))
         more = [
@@ -392,7 +391,7 @@ def test_wrong_stamp_in_a_followed_log_moves_no_time(wrong_ms: int) -> None:
         shown = []
         for n, ms in enumerate(stamps):
             source.waiting.append(single(7, ms, n + 1).text)
-            lines.receive(detector, DOCUMENTS, [], 10 + n / 8)
+            lines.receive(detector, [], 10 + n / 8)
             shown.append(lines.wall_ms(10 + n / 8) - START)
         assert shown == [0, 125, 250, 375, 375]
         assert lines.wall_ms(15.5) - START == 5375
@@ -406,8 +405,8 @@ def test_time_of_a_followed_log_steps_back_with_it() -> None:
         for n in range(200):
             at = START + n * 100 - (HOUR if n >= 100 else 0)
             source.waiting.append(single(7, at, n + 1).text)
-            lines.receive(detector, DOCUMENTS, documents, 10 + n / 10)
-            documents += detector.advance(lines.wall_ms(10 + n / 10))
+            lines.receive(detector, documents, 10 + n / 10)
+            documents += detector.tick(log_ms=lines.wall_ms(10 + n / 10))
         assert lines.wall_ms(10 + 19.9) == START + 19_900 - HOUR
     assert [one["event"]["kind"] for one in documents] == ["alert"]
 
@@ -425,8 +424,8 @@ def test_clock_of_a_followed_log_that_is_set_ahead_is_no_silence(step: int) -> N
             at_s = 10 + n / 10 + (400 if n >= 500 else 0)
             at = START + int(at_s * 1000) + n // 100 * step
             source.waiting.append(single(7, at, n + 1).text)
-            lines.receive(detector, DOCUMENTS, documents, at_s)
-            documents += detector.advance(lines.wall_ms(at_s))
+            lines.receive(detector, documents, at_s)
+            documents += detector.tick(log_ms=lines.wall_ms(at_s))
     assert alerted(documents) == [7, 7]
 
 

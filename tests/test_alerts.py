@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auditsense import AlertPolicy, Detector, Host, Limits, View, shipped_detections
+from auditsense import AlertPolicy, Detector, EventReader, Host, Limits, shipped_detections
 from auditsense.detections.model import Window
 from auditsense.testing import open_event
 
@@ -25,8 +25,8 @@ START = 1_795_493_114_674
 MINUTE = 60_000
 
 
-def detector(policy: AlertPolicy | None = None, view: View = View.ALERTS) -> Detector:
-    return Detector(host=HOST, view=view, policy=policy)
+def detector(policy: AlertPolicy | None = None, *, sequences: bool = False) -> Detector:
+    return Detector(host=HOST, sequences=sequences, policy=policy)
 
 
 def said(documents: Iterable[Document]) -> list[tuple[Any, ...]]:
@@ -142,10 +142,10 @@ def test_letting_time_pass_closes_what_was_quiet_long_enough() -> None:
     with detector(AlertPolicy(suppress_ms=1000)) as one:
         feed(one, scan(1, 0, 11) + scan(2, 500, 11))
         last = START + 1000
-        assert one.advance(last + 1000) == []
-        assert said(one.advance(last + 1001)) == [("closed", 1, 11)]
-        assert said(one.advance(last + 1501)) == [("closed", 2, 11)]
-        assert one.advance(last + 9999) == []
+        assert one.tick(log_ms=last + 1000) == []
+        assert said(one.tick(log_ms=last + 1001)) == [("closed", 1, 11)]
+        assert said(one.tick(log_ms=last + 1501)) == [("closed", 2, 11)]
+        assert one.tick(log_ms=last + 9999) == []
 
 
 def test_another_process_lets_time_pass_as_well() -> None:
@@ -295,14 +295,14 @@ def without_lost(documents: list[Document]) -> list[Document]:
     return documents
 
 
-@pytest.mark.parametrize("view", [View.ALERTS, View.SEQUENCES])
-def test_the_same_records_in_any_batches_give_the_same_documents(view: View) -> None:
+@pytest.mark.parametrize("sequences", [False, True])
+def test_the_same_records_in_any_batches_give_the_same_documents(*, sequences: bool) -> None:
     events = in_order(
         scan(1, 0, 200), scan(2, 30, 40), scan(3, 5000, 15), scan(1, 400_000, 20), scan(2, 401_000, 11)
     )
     found = []
     for batch in (1, 7, len(events)):
-        with detector(view=view) as one:
+        with detector(sequences=sequences) as one:
             documents: list[Document] = []
             for at in range(0, len(events), batch):
                 documents += one.feed(part for event in events[at : at + batch] for part in event.datagrams)
@@ -373,7 +373,7 @@ def totals(events: Sequence[EventRecords], size: int) -> dict[int, int]:
 
 def test_every_sequence_is_a_document_in_the_view_of_sequences() -> None:
     events = scan(1, 0, 25)
-    with detector(view=View.SEQUENCES) as one:
+    with detector(sequences=True) as one:
         documents = feed(one, events) + one.finish()
     assert said(documents) == [("sequence", 1, 10)] * 16
     for n, document in enumerate(documents):
@@ -417,7 +417,7 @@ def test_text_may_be_taken_without_looking_at_what_it_led_to() -> None:
     text = b"".join(event.text for event in scans(range(1, 400), 0))
     with Detector(host=HOST, limits=limits) as one, Detector(host=HOST, limits=limits) as other:
         documents = [
-            document for at in range(0, len(text), 999) for document in one.take_text(text[at : at + 999])
+            document for at in range(0, len(text), 999) for document in one.buffer_text(text[at : at + 999])
         ]
         assert documents  # what there was no room for
         assert documents + one.drain() + one.finish() == other.feed_text(text) + other.finish()
@@ -431,12 +431,12 @@ def test_nothing_that_is_decided_waits_for_the_next_call(form: str) -> None:
     took_all_at_once = set()
     for times in range(100, 150):
         text = b"".join(event.text for event in events[:times])
-        with Detector(host=HOST, view=View.EVENTS, limits=limits) as one:
+        with EventReader(host=HOST, limits=limits) as one:
             if form == "text":
                 documents = one.feed_text(text)
             else:
                 documents = one.feed(part for event in events[:times] for part in event.datagrams)
             assert len(documents) == times
-        with Detector(host=HOST, view=View.EVENTS, limits=limits) as one:
+        with EventReader(host=HOST, limits=limits) as one:
             took_all_at_once.add(one.ring.feed_text(text) == len(text))
     assert took_all_at_once == {True, False}

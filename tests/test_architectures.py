@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from auditsense import Detector, Host, View, syscalls
+from auditsense import Detector, EventReader, Host, syscalls
 from auditsense.cli import main
 from auditsense.testing import call_event, open_event
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from auditsense.detect.record_reader import RecordReader
     from tests.faults import Recorder
 
 UNKNOWN = (0xDEADBEEF, 0, 0xC0000EEE)
@@ -102,16 +103,16 @@ def test_more_unknown_architectures_than_are_told_apart(
 
 
 def test_unknown_architectures_outlive_a_change_of_host_and_of_detections() -> None:
-    def feed(detector: Detector, arch: int, serial: int) -> None:
+    def feed(detector: RecordReader[Any], arch: int, serial: int) -> None:
         detector.feed(open_event(arch=arch, serial=serial).datagrams, 0)
 
-    with Detector(view=View.EVENTS) as detector:
-        feed(detector, 0xDEADBEEF, 1)
-        detector.rehost(HOST)
-        feed(detector, 0xDEADBEEF, 2)
-        feed(detector, 0xABC, 3)
-        assert detector.stats().unknown_arches == ((0xDEADBEEF, 2), (0xABC, 1))
-        assert detector.stats().unknown_arch == 3
+    with EventReader() as reader:
+        feed(reader, 0xDEADBEEF, 1)
+        reader.set_host(HOST)
+        feed(reader, 0xDEADBEEF, 2)
+        feed(reader, 0xABC, 3)
+        assert reader.stats().unknown_arches == ((0xDEADBEEF, 2), (0xABC, 1))
+        assert reader.stats().unknown_arch == 3
     with Detector() as detector:
         feed(detector, 0xDEADBEEF, 1)
         detector.reload(detector.detections)
@@ -121,10 +122,11 @@ def test_unknown_architectures_outlive_a_change_of_host_and_of_detections() -> N
 
 @pytest.mark.parametrize("number", [9999, 0x4000_0000 + 9999])
 def test_a_call_without_a_name_keeps_its_number(number: int) -> None:
-    with Detector(view=View.EVENTS) as detector:
-        documents = detector.feed(open_event(syscall=number).datagrams, 0) + detector.finish()
-    assert documents[0]["auditd"]["data"]["syscall"] == str(number)
-    assert documents[0]["event"]["category"] == []
+    with EventReader() as reader:
+        (event,) = reader.feed(open_event(syscall=number).datagrams, 0) + reader.finish()
+    document = event.document()
+    assert document["auditd"]["data"]["syscall"] == str(number)
+    assert document["event"]["category"] == []
 
 
 def test_made_records_are_of_any_architecture() -> None:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from auditsense import Detector, Host, View
+from auditsense import Detector, Host
 from auditsense.core.ring import Limits, Ring, pack
 from auditsense.core.rule_table import Field, Rule
 from auditsense.testing import burst, datagram, open_event
@@ -128,7 +128,7 @@ def test_a_flood_of_processes_stays_within_the_memory_it_was_given(pids: int, fa
 def scan_in_a_flood(opens_of_scanner: int, flood: int, limits: Limits) -> int:
     """Return how many documents tell of pid 7, which opens once every *flood* processes."""
     documents = []
-    with Detector(host=HERE, limits=limits, view=View.SEQUENCES) as detector:
+    with Detector(host=HERE, limits=limits, sequences=True) as detector:
         pids = (7 if n % (flood + 1) == 0 else 1000 + n for n in range(opens_of_scanner * (flood + 1)))
         for packed in opens(pids, per_ms=max(1, flood // 50)):
             documents += detector.feed_packed(packed)[0]
@@ -384,7 +384,7 @@ def sequences(detector: Detector, text: bytes) -> int:
 
 
 def test_a_clock_set_back_blinds_no_process(fault: Recorder) -> None:
-    with Detector(view=View.SEQUENCES, host=HERE) as detector:
+    with Detector(host=HERE, sequences=True) as detector:
         for event in burst(40, ms=START_MS + 3_600_000):
             sequences(detector, event.text)
         found = sum(sequences(detector, event.text) for event in burst(200, serial=1000))
@@ -404,7 +404,7 @@ def test_a_clock_set_back_blinds_no_process(fault: Recorder) -> None:
 @pytest.mark.parametrize("back_s", [6, 60, 3600, 86400 * 365])
 def test_a_pid_that_another_process_got_after_a_step_is_seen(back_s: int) -> None:
     scanner = [event.text.replace(b"pspy64", b"scan64") for event in burst(20, serial=1000)]
-    with Detector(view=View.SEQUENCES, host=HERE) as detector:
+    with Detector(host=HERE, sequences=True) as detector:
         for event in burst(40, ms=START_MS + 1000 * back_s):
             sequences(detector, event.text)
         assert sum(sequences(detector, text) for text in scanner) == 11

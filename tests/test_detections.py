@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from auditsense import DetectionError, Detector, Host, View, load_detections, shipped_detections, syscalls
+from auditsense import DetectionError, Detector, Host, load_detections, shipped_detections, syscalls
 from auditsense.core.ring import Ring
 from auditsense.core.rule_table import Call, Field, Masked, Op, Rule
 from auditsense.core.rule_table import Test as Comparing
@@ -104,7 +104,7 @@ def test_the_audit_rule_of_every_shipped_detection_can_be_installed() -> None:
 
 
 def matches(text: bytes) -> int:
-    with Detector([pspy()], host=HOST, view=View.SEQUENCES) as detector:
+    with Detector([pspy()], host=HOST, sequences=True) as detector:
         detector.feed_text(text)
         detector.finish()
         return detector.stats().matches

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import auditsense
-from auditsense import Detector, Host, View, shipped_detections
+from auditsense import Detector, EventReader, Host, shipped_detections
 from auditsense.detect.ecs import timestamp
 from auditsense.testing import burst, open_event
 
@@ -23,9 +23,9 @@ HOST = Host("0123456789abcdef0123456789abcdef", "here")
 
 
 def event_of(text: bytes) -> Document:
-    with Detector(host=HOST, view=View.EVENTS) as detector:
-        (document,) = detector.feed_text(text) + detector.finish()
-        return document
+    with EventReader(host=HOST) as detector:
+        (event,) = detector.feed_text(text) + detector.finish()
+        return event.document()
 
 
 def get(document: Document, name: str) -> Any:  # noqa: ANN401 - a document holds what it holds
@@ -86,8 +86,8 @@ def test_an_event_is_this_document() -> None:
 
 
 def test_datagrams_and_log_lines_give_the_same_document() -> None:
-    with Detector(host=HOST, view=View.EVENTS) as detector:
-        assert detector.feed(open_event().datagrams) == [EVENT]
+    with EventReader(host=HOST) as detector:
+        assert [event.document() for event in detector.feed(open_event().datagrams)] == [EVENT]
 
 
 def test_an_alert_is_the_tenth_event_and_what_was_detected() -> None:
@@ -186,11 +186,11 @@ PROMISED = [
 ]
 
 
-@pytest.mark.parametrize("view", [View.ALERTS, View.SEQUENCES])
-def test_every_alert_and_sequence_has_the_promised_fields(view: View) -> None:
-    with Detector(host=HOST, view=view) as detector:
+@pytest.mark.parametrize("sequences", [False, True])
+def test_every_alert_and_sequence_has_the_promised_fields(*, sequences: bool) -> None:
+    with Detector(host=HOST, sequences=sequences) as detector:
         documents = detector.feed_text(b"".join(event.text for event in burst(12))) + detector.finish()
-    states = ["alert", "closed"] if view is View.ALERTS else ["sequence"] * 3
+    states = ["sequence"] * 3 if sequences else ["alert", "closed"]
     assert [get(one, "auditsense.state") for one in documents] == states
     for one in documents:
         assert all(get(one, name) not in (None, "", []) for name in PROMISED if name != "auditsense.lost")

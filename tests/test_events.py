@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auditsense import Detector, Event, Field, Host, Limits, Sensor, UsageError, View
+from auditsense import Event, EventReader, Field, Host, Limits, Sensor, View
 from auditsense.kernel.self_test import SelfTest
 from auditsense.testing import EventRecords as Records
 from auditsense.testing import FakeSource, burst, call_event, datagrams, open_event
@@ -21,8 +21,8 @@ HERE = Host("0123", "here")
 def events_of(*records: Records | bytes) -> list[Event]:
     """Return the events of log text."""
     text = b"".join(one if isinstance(one, bytes) else one.text for one in records)
-    with Detector(view=View.EVENTS, host=HERE) as detector:
-        return [*detector.text_events(text), *detector.last_events()]
+    with EventReader(host=HERE) as detector:
+        return [*detector.feed_text(text), *detector.finish()]
 
 
 def test_text_is_decided_whole_where_hits_are_full_at_its_end() -> None:
@@ -30,7 +30,7 @@ def test_text_is_decided_whole_where_hits_are_full_at_its_end() -> None:
     limits = Limits(datagram_bytes=1024, hit_bytes=8 * 1024 + 65536)
     text = [open_event(serial=n + 1, ms=1_795_493_114_674 + n).text for n in range(150)]
     for count in range(60, 150):
-        with Detector(view=View.EVENTS, host=HERE, limits=limits) as detector:
+        with EventReader(host=HERE, limits=limits) as detector:
             assert len(detector.feed_text(b"".join(text[:count]))) == count
             assert detector.feed_text(b"") == []
 
@@ -57,8 +57,11 @@ def test_every_field_is_what_the_records_say() -> None:
 def test_the_document_is_the_one_that_is_printed() -> None:
     records = open_event()
     (event,) = events_of(records)
-    with Detector(view=View.EVENTS, host=HERE) as detector:
-        assert [event.document()] == detector.feed(records.datagrams) + detector.finish()
+    with EventReader(host=HERE) as reader:
+        assert [event] == reader.feed(records.datagrams) + reader.finish()
+    document = event.document()
+    assert document["event"]["dataset"] == "auditd_manager.auditd"
+    assert document["auditsense"] == {"events": [event.id], "state": "event"}
 
 
 def test_what_no_record_carried_is_none() -> None:
@@ -132,32 +135,23 @@ def test_equal_events_are_equal_and_can_be_kept() -> None:
 def test_text_and_datagrams_cut_anywhere_give_the_same_events(size: int) -> None:
     records = [one for pid in range(1, 4) for one in burst(3, pid=pid, serial=10 * pid)]
     text = b"".join(one.text for one in records)
-    with Detector(view=View.EVENTS, host=HERE) as detector:
-        events = [
-            one for at in range(0, len(text), size) for one in detector.text_events(text[at : at + size])
-        ]
-        events += detector.last_events()
-    with Detector(view=View.EVENTS, host=HERE) as detector:
+    with EventReader(host=HERE) as detector:
+        events = [one for at in range(0, len(text), size) for one in detector.feed_text(text[at : at + size])]
+        events += detector.finish()
+    with EventReader(host=HERE) as detector:
         given = [one for record in records for one in record.datagrams]
-        received = [
-            one for at in range(0, len(given), size) for one in detector.events(given[at : at + size])
-        ]
-        received += detector.last_events()
+        received = [one for at in range(0, len(given), size) for one in detector.feed(given[at : at + size])]
+        received += detector.finish()
     assert events == received
     assert [one.id for one in events] == [one.id for one in records]
 
 
 def test_more_events_than_the_core_holds_at_a_time_all_come() -> None:
-    with Detector(view=View.EVENTS) as detector:
+    with EventReader() as detector:
         text = b"".join(one.text for one in burst(5000, every_ms=0))
-        events = [*detector.text_events(text), *detector.last_events()]
+        events = [*detector.feed_text(text), *detector.finish()]
         assert [one.serial for one in events] == [*range(3, 5003)]
         assert detector.stats().incomplete == 0
-
-
-def test_events_need_their_view() -> None:
-    with Detector() as detector, pytest.raises(UsageError, match=r"View\.EVENTS"):
-        [*detector.events([])]
 
 
 # --- from a sensor -----------------------------------------------------------------------
@@ -209,8 +203,8 @@ def test_the_hits_of_the_self_test_go_aside() -> None:
 
 
 def test_readable_text_is_enough_for_an_event() -> None:
-    with Detector(view=View.EVENTS) as detector:
-        (event,) = detector.events(
+    with EventReader() as detector:
+        (event,) = detector.feed(
             datagrams("""
                 type=SYSCALL msg=audit(1795493114.674:3): arch=c000003e syscall=87 success=no exit=-13 pid=7
                 type=PATH msg=audit(1795493114.674:3): item=0 name="/etc/passwd" nametype=DELETE

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from auditsense import Detection, DetectionError, Detector, Host, View, shipped_detections
+from auditsense import Detection, DetectionError, Detector, Host, shipped_detections
 from auditsense.cli import main
 from auditsense.detections import (
     DetectionException,
@@ -96,7 +96,7 @@ def read_cases() -> list[Case]:
 def test_an_exception_takes_what_its_case_says(case: Case) -> None:
     assert case.steps
     for step in case.steps:
-        with Detector([opens(*case.exceptions)], host=HOST, view=View.SEQUENCES) as detector:
+        with Detector([opens(*case.exceptions)], host=HOST, sequences=True) as detector:
             found = detector.feed_text(step.record) + detector.finish()
             assert len(found) == int(not step.excepted), f"{CASES.name}:{step.line}"
             assert detector.stats().excepted == int(step.excepted)
@@ -136,17 +136,11 @@ def test_what_each_exception_took_is_told_with_the_exception() -> None:
 def test_the_counts_go_on_when_the_records_are_of_another_host() -> None:
     with Detector(quiet_about(**{"process.name": "agent"}), host=HOST) as detector:
         for host in (HOST, Host("other", "other"), HOST):
-            detector.rehost(host)
+            detector.set_host(host)
             detector.feed_text(open_event(comm="agent").text)
-            detector.settle()
+            detector.flush()
         assert [count for _, count in detector.exceptions()] == [3]
         assert detector.stats().excepted == 3
-
-
-def test_events_are_shown_whatever_is_excepted() -> None:
-    with Detector(quiet_about(**{"process.name": "agent"}), host=HOST, view=View.EVENTS) as detector:
-        assert len(detector.feed_text(open_event(comm="agent").text)) == 1
-        assert detector.exceptions() == []
 
 
 def test_a_title_that_an_exception_asks_for_is_waited_for_by_a_lean_sensor() -> None:
@@ -439,7 +433,7 @@ def like_exception(pattern: str) -> DetectionException:
 
 def excepted(exe: str, *exceptions: DetectionException) -> int:
     """Return how many of one event the exceptions take."""
-    with Detector([opens(*exceptions)], host=HOST, view=View.SEQUENCES) as detector:
+    with Detector([opens(*exceptions)], host=HOST, sequences=True) as detector:
         detector.feed_text(open_event(exe=exe).text)
         detector.finish()
         return detector.stats().excepted

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from auditsense import AuditSenseError, Detector, Sensor, View
+from auditsense import AuditSenseError, Detector, EventReader, RowReader, Sensor
 from auditsense.detections import define
 from auditsense.detections.fields import FIELDS, NUMBERS, SYSCALL_NAME
 from auditsense.errors import AuditRuleError, DetectionError, SocketTakenError, UsageError
@@ -155,9 +155,10 @@ def test_rules_beside_a_source_are_not_ignored() -> None:
         Sensor(audit_rules=[SHADOW], source=FakeSource())
 
 
-def text(method: str, **more: Any) -> None:  # noqa: ANN401 - what a detector takes
-    with Detector(**more) as detector:
-        getattr(detector, method)("text")
+def feed(reader: Any, **data: Any) -> None:  # noqa: ANN401 - a wrong value
+    with reader:
+        for method, value in data.items():
+            getattr(reader, method)(value)
 
 
 @pytest.mark.parametrize(
@@ -185,16 +186,14 @@ def text(method: str, **more: Any) -> None:  # noqa: ANN401 - what a detector ta
             "two detections have the id 'a'",
         ),
         (lambda: Sensor([detection("a", RULE)] * 2), DetectionError, "two detections have the id 'a'"),
-        (lambda: Detector(view=ANY("nonsense")), UsageError, "no view 'nonsense'; it is one of alerts, seq"),
-        (lambda: Sensor(view=ANY("nonsense")), UsageError, "no view 'nonsense'"),
+        (lambda: Sensor(view=ANY("nonsense")), UsageError, "unknown view 'nonsense' .choose alerts, seq"),
         (lambda: define("a", "a", match={}), DetectionError, "match must have at least one field"),
-        (lambda: text("feed_text"), UsageError, "log text is bytes, not str: open the log"),
-        (lambda: text("text_events", view=View.EVENTS), UsageError, "log text is bytes, not str"),
-        (
-            lambda: text("text_rows", view=View.EVENTS, fields=["pid"]),
-            UsageError,
-            "log text is bytes, not str",
-        ),
+        (lambda: feed(Detector(), feed_text="x"), UsageError, "log text is bytes, not str: open the log"),
+        (lambda: feed(EventReader(), feed_text="x"), UsageError, "log text is bytes, not str"),
+        (lambda: feed(RowReader(["pid"]), feed_text="x"), UsageError, "log text is bytes, not str"),
+        (lambda: feed(Detector(), feed=b"abc"), UsageError, r"each a datagram: pass \[datagram\]"),
+        (lambda: feed(Detector(), feed=["abc"]), UsageError, "expected an iterable of bytes"),
+        (lambda: feed(RowReader(["pid"]), feed=7), UsageError, "expected an iterable of bytes"),
         (lambda: FakeSource().send(ANY("x")), UsageError, "only events and datagrams can be sent, not 'x'"),
         (lambda: FakeSource().send(ANY([call_event("open")])), UsageError, r"unpack a list with \*"),
         (lambda: FakeKernel().send(b"short"), UsageError, "only events and datagrams"),
@@ -203,11 +202,6 @@ def text(method: str, **more: Any) -> None:  # noqa: ANN401 - what a detector ta
 def test_what_cannot_be_meant_is_said_at_once(make: Any, error: type[AuditSenseError], sentence: str) -> None:  # noqa: ANN401
     with pytest.raises(error, match=sentence):
         make()
-
-
-def test_a_view_may_be_named() -> None:
-    with Detector(view=ANY("events")) as detector:
-        assert [event.pid for event in detector.text_events(burst(1)[0].text)] == [4352]
 
 
 def test_the_page_of_detections_has_every_field_and_which_are_numbers() -> None:

@@ -26,8 +26,8 @@ from auditsense import _ffi
 
 def use():
     barrier.wait()
-    with auditsense.Detector() as alerts, auditsense.Detector(view=auditsense.View.EVENTS) as events:
-        calls = [event.syscall for event in events.text_events(text)]
+    with auditsense.Detector() as alerts, auditsense.EventReader() as events:
+        calls = [event.syscall for event in events.feed_text(text)]
         found.append((alerts.feed_text(text) + alerts.finish(), calls))
 
 with open(sys.argv[1], "rb") as file:

@@ -155,7 +155,7 @@ def test_reload_of_a_hostile_file_changes_nothing(
     hostile: str, place: str, one: Running, capsys: pytest.CaptureFixture[str], fault: Recorder
 ) -> None:
     with one.running():
-        detections = one.sensor.detector.detections
+        detections = one.sensor.detections
         path: Path = getattr(one, place)
         remove(path)
         HOSTILE[hostile](path)
@@ -171,7 +171,7 @@ def test_reload_of_a_hostile_file_changes_nothing(
             assert all(line.startswith("auditsense: error: ") for line in said[:-1])
             assert 2 <= len(said) <= 202
             assert max(map(len, said)) < 1000
-            assert one.sensor.detector.detections is detections
+            assert one.sensor.detections is detections
         one.source.send(*burst(10))
         assert len(one.sensor.poll()) == 1
         one.write()
@@ -245,13 +245,13 @@ def test_reload_that_fails_for_any_reason_changes_nothing(
         raise problem
 
     with one.running():
-        detections = one.sensor.detector.detections
+        detections = one.sensor.detections
         monkeypatch.setattr("auditsense.cli.sighup.settings", failing)
         one.hang_up()
         said = capsys.readouterr().err.splitlines()
         assert len(said) == 2
         assert said[-1].endswith("the one before stays in force")
-        assert one.sensor.detector.detections is detections
+        assert one.sensor.detections is detections
 
 
 # --- a package that cannot be read any more -------------------------------------------------------

@@ -12,16 +12,22 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import _cffi_backend
 import pytest
 
 import auditsense
-from auditsense import AlertPolicy, BusyError, ClosedError, Detector, Document, Host, Limits, View
+from auditsense import AlertPolicy, BusyError, ClosedError, Detector, Host, Limits, View
 from auditsense._ffi import lib  # noqa: TID251 - only to know where it lies
 from auditsense.core.ring import Ring
 from auditsense.testing import burst
+
+if TYPE_CHECKING:
+    from auditsense.detect.record_reader import RecordReader
+    from tests.outputs import as_documents, reader_of
+else:  # beside this file, whatever pytest's import mode
+    from outputs import as_documents, reader_of
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -219,14 +225,14 @@ def streams() -> list[tuple[dict[str, Any], list[bytes]]]:
     return made
 
 
-def plain(detector: Detector, documents: list[Document]) -> tuple[str, str]:
-    return json.dumps(documents), str(detector.stats())
+def plain(detector: RecordReader[Any], results: list[Any]) -> tuple[str, str]:
+    return json.dumps(as_documents(results)), str(detector.stats())
 
 
 def test_detectors_side_by_side_find_what_each_finds_alone() -> None:
     alone = [life(*one) for one in streams()]
-    together: list[list[Document]] = [[] for _ in alone]
-    detectors = [Detector(**options) for options, _ in streams()]
+    together: list[list[Any]] = [[] for _ in alone]
+    detectors = [reader_of(**options) for options, _ in streams()]
     for step in range(max(len(datagrams) for _, datagrams in streams())):
         for n, (_, datagrams) in enumerate(streams()):
             if step < len(datagrams):
@@ -238,9 +244,9 @@ def test_detectors_side_by_side_find_what_each_finds_alone() -> None:
 
 
 def life(options: dict[str, Any], datagrams: list[bytes]) -> tuple[str, str]:
-    with Detector(**options) as detector:
-        documents = [found for one in datagrams for found in detector.feed([one])] + detector.finish()
-        return plain(detector, documents)
+    with reader_of(**options) as detector:
+        results = [found for one in datagrams for found in detector.feed([one])] + detector.finish()
+        return plain(detector, results)
 
 
 def test_detectors_in_threads_of_their_own_find_what_each_finds_alone() -> None:
@@ -309,7 +315,7 @@ def test_what_modules_and_classes_hold_is_constant() -> None:
     before = containers()
     assert any("FIELDS" in name for name in before)
     for options, datagrams in streams():
-        with Detector(**options) as detector:
+        with reader_of(**options) as detector:
             detector.feed(datagrams)
             detector.finish()
     assert containers() == before

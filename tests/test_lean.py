@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auditsense import Detector, KernelCommandError, Sensor, View
+from auditsense import Detector, KernelCommandError, Sensor
 from auditsense.core.rule_table import EventEnd, Field, Op, Rule
 from auditsense.core.rule_table import Test as Comparison
 from auditsense.detections.compiler import compile_all
@@ -78,7 +78,7 @@ def streams(draw: st.DrawFn) -> list[bytes]:
 
 @given(stream=streams())
 def test_without_the_records_it_is_spared_a_lean_detector_finds_the_same(stream: list[bytes]) -> None:
-    with Detector(view=View.SEQUENCES) as full, Detector(view=View.SEQUENCES, lean=True) as spared:
+    with Detector(sequences=True) as full, Detector(lean=True, sequences=True) as spared:
         expected = full.feed(stream) + full.finish()
         sent = [one for one in stream if kind(one) not in spared.unsent]
         found = spared.feed(sent) + spared.finish()

@@ -148,10 +148,10 @@ def test_only_the_owner_of_the_socket_looks(audited: bool, named: bool) -> None:
 
 
 def test_numbers_of_another_host_are_not_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("auditsense.detect.detector.this_host", lambda: Host("elsewhere", "elsewhere"))
+    monkeypatch.setattr("auditsense.detect.record_reader.this_host", lambda: Host("elsewhere", "elsewhere"))
     source = FakeSource()
     source.send(*burst(10))
     with Sensor(source=source) as sensor:
-        sensor.detector.host = Host("another", "another")
+        sensor.reader.host = Host("another", "another")
         (one,) = [each for each in sensor.poll() if each["event"]["dataset"] == "auditsense.alert"]
     assert "name" not in one["user"]

@@ -8,7 +8,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import event as note
@@ -24,6 +24,11 @@ from auditsense.testing import burst, datagram, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+
+    from auditsense.detect.record_reader import RecordReader
+    from tests.outputs import as_documents, reader_of
+else:  # beside this file, whatever pytest's import mode
+    from outputs import as_documents, reader_of
 
 X86_64 = 0xC000003E
 START = 1_795_493_114_000
@@ -757,31 +762,31 @@ def mixed_streams(draw: st.DrawFn) -> list[bytes]:
     return datagrams
 
 
-def counted(detector: Detector) -> tuple[Stats, object]:
-    return detector.stats(), detector.alert_counts
+def counted(detector: RecordReader[Any]) -> tuple[Stats, object]:
+    return detector.stats(), detector.alert_counts if isinstance(detector, Detector) else None
 
 
 def in_pieces(
-    feed: Callable[[Detector, int], Iterable[list[dict[str, object]]]], view: View, size: int
-) -> tuple[list[dict[str, object]], tuple[Stats, object]]:
-    with Detector(view=view, host=HOST) as detector:
-        documents = [one for batch in feed(detector, size) for one in batch] + detector.finish()
-        for document in documents:  # what was lost until it was said depends on when it was said
-            document["auditsense"].pop("lost", None)  # type: ignore[attr-defined]
-        return documents, counted(detector)
+    feed: Callable[[RecordReader[Any], int], Iterable[list[Any]]], view: View, size: int
+) -> tuple[list[dict[str, Any]], tuple[Stats, object]]:
+    with reader_of(view, host=HOST) as detector:
+        results = as_documents([one for batch in feed(detector, size) for one in batch] + detector.finish())
+        for document in results:  # what was lost until it was said depends on when it was said
+            document["auditsense"].pop("lost", None)
+        return results, counted(detector)
 
 
 @pytest.mark.parametrize("view", list(View))
 @given(datagrams=mixed_streams())
 def test_any_batches_of_datagrams_lead_to_the_same(view: View, datagrams: list[bytes]) -> None:
-    def feed(detector: Detector, size: int) -> Iterable[list[dict[str, object]]]:
+    def feed(detector: RecordReader[Any], size: int) -> Iterable[list[Any]]:
         for at in range(0, len(datagrams), size):
             yield detector.feed(datagrams[at : at + size])
 
     at_once, stats = in_pieces(feed, view, 1024)
     for size in (1, 7):
-        documents, again = in_pieces(feed, view, size)
-        assert documents == at_once
+        results, again = in_pieces(feed, view, size)
+        assert results == at_once
         # Hits that were drained take no more in: how many there are depends on the batches, no other count.
         assert again[1] == stats[1]
         assert {**again[0].as_dict(), "hits": 0} == {**stats[0].as_dict(), "hits": 0}
@@ -813,14 +818,14 @@ def texts(draw: st.DrawFn) -> bytes:
 @pytest.mark.parametrize("view", list(View))
 @given(text=texts(), size=st.integers(2, 300))
 def test_text_cut_anywhere_leads_to_the_same(view: View, text: bytes, size: int) -> None:
-    def feed(detector: Detector, size: int) -> Iterable[list[dict[str, object]]]:
+    def feed(detector: RecordReader[Any], size: int) -> Iterable[list[Any]]:
         for at in range(0, len(text), size):
             yield detector.feed_text(text[at : at + size])
 
     at_once, stats = in_pieces(feed, view, 1 << 30)
     for pieces in (1, size):
-        documents, again = in_pieces(feed, view, pieces)
-        assert documents == at_once
+        results, again = in_pieces(feed, view, pieces)
+        assert results == at_once
         assert again[1] == stats[1]
         assert {**again[0].as_dict(), "hits": 0} == {**stats[0].as_dict(), "hits": 0}
 

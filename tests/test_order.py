@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from auditsense import Detector, Host, Limits, View
+from auditsense import Detector, EventReader, Host, Limits, View
 from auditsense.core.ring import PACKED_HEADER
 from auditsense.replay import capture
 from auditsense.replay.replay import LIMITS, ORDER, replay
@@ -22,9 +22,11 @@ if TYPE_CHECKING:
 
     from auditsense import Stats
     from tests.faults import NO_HOST, Recorder
+    from tests.outputs import as_documents, reader_of
 else:
     sys.path.insert(0, str(Path(__file__).parent))
     from faults import NO_HOST
+    from outputs import as_documents, reader_of
 
 START_MS = 1_795_493_114_000
 HERE = Host("0123456789abcdef0123456789abcdef", "here")
@@ -112,11 +114,11 @@ def interleaved(
 
 def replayed(names: Iterable[Path], view: View = View.SEQUENCES) -> tuple[list[Any], Stats, list[str]]:
     said: list[str] = []
-    with Detector(view=view, host=HERE, limits=LIMITS, order=ORDER) as detector:
-        documents = [
+    with reader_of(view, host=HERE, limits=LIMITS, order=ORDER) as detector:
+        results = [
             one for batch in replay([str(name) for name in names], detector, said.append) for one in batch
         ]
-        return documents, detector.stats(), said
+        return as_documents(results), detector.stats(), said
 
 
 def sequences(documents: Iterable[Any]) -> list[tuple[str, ...]]:
@@ -217,10 +219,10 @@ def test_stamp_of_another_event_closes_nothing() -> None:
     other = Open(START_MS + 2500, 2, "", 7, matches=True).lines(chance, titles=True, ends=False)
     far = Open(4_000_000_000_000, 3, "", 7, matches=True).lines(chance, titles=True, ends=False)
     for feed_text in (True, False):
-        with Detector(view=View.EVENTS, host=HERE) as detector:
+        with EventReader(host=HERE) as detector:
             lines = [one[0], far[0], other[0], *far[1:], *other[1:], *one[1:]]
             if feed_text:
-                documents = detector.feed_text("".join(line + "\n" for line in lines).encode())
+                events = detector.feed_text("".join(line + "\n" for line in lines).encode())
             else:
                 ends = [
                     f"type=EOE msg=audit({stamp}):"
@@ -230,9 +232,9 @@ def test_stamp_of_another_event_closes_nothing() -> None:
                         f"{START_MS // 1000}.000:1",
                     )
                 ]
-                documents = detector.feed([datagram(line) for line in [*lines, *ends]])
+                events = detector.feed([datagram(line) for line in [*lines, *ends]])
             stats = detector.stats()
-        assert len(documents) == 3
+        assert len(events) == 3
         assert (stats.late, stats.incomplete, stats.open_events) == (0, 0, 0)
 
 
@@ -305,7 +307,7 @@ def test_large_paths_do_not_end_the_order(tmp_path: Path) -> None:
 
 def test_too_late_for_the_order_is_counted() -> None:
     limits = Limits(event_slots=64, small_texts=256)
-    with Detector(view=View.SEQUENCES, host=HERE, limits=limits, order=8) as detector:
+    with Detector(host=HERE, limits=limits, order=8, sequences=True) as detector:
         kinds = ("SYSCALL", "PATH", "PROCTITLE")
         detector.feed_text(scan_text([*range(2, 10), 1], kinds).encode())
         assert detector.stats().disordered == 0

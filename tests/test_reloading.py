@@ -89,14 +89,14 @@ def test_a_reload_is_done_between_two_turns_and_said(file: Path, capsys: pytest.
 def test_what_is_wrong_is_said_and_nothing_changes(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     one = Running(file)
     with ending(one.stop), one.reloading, one.sensor:
-        detections = one.sensor.detector.detections
+        detections = one.sensor.detections
         write(file, "[alerts]\nmax_alert = 1\nmax_bursts = 0\n[detections]\npaths = ['/nonexistent']\n")
         one.hang_up()
         said = capsys.readouterr().err.splitlines()
         assert said[0].startswith(f"auditsense: error: {file}:2: alerts.max_alert: ")
         assert said[1].startswith(f"auditsense: error: {file}:3: alerts.max_bursts: ")
         assert said[-1] == "auditsense: the configuration was not reloaded; the one before stays in force"
-        assert one.sensor.detector.detections is detections
+        assert one.sensor.detections is detections
         file.unlink()
         one.hang_up()
         assert "No such file or directory" in capsys.readouterr().err

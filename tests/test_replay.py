@@ -29,9 +29,11 @@ if TYPE_CHECKING:
 
     from auditsense import Document, Stats
     from tests.faults import NO_HOST, Recorder
+    from tests.outputs import as_documents, reader_of
 else:
     sys.path.insert(0, str(Path(__file__).parent))
     from faults import NO_HOST
+    from outputs import as_documents, reader_of
 
 HERE = Host("0123456789abcdef0123456789abcdef", "here")
 THERE = Host("fedcba9876543210fedcba9876543210", "there")
@@ -58,10 +60,10 @@ class Outcome:
 
 def run(names: Sequence[object], view: View = View.ALERTS, policy: AlertPolicy | None = None) -> Outcome:
     outcome = Outcome()
-    with Detector(host=HERE, view=view, policy=policy) as detector:
+    with reader_of(view, host=HERE, policy=policy) as detector:
         try:
             for some in replay([str(name) for name in names], detector, outcome.warnings.append):
-                outcome.documents += some
+                outcome.documents += as_documents(some)
         except (InputError, DamagedInputError, UsageError) as error:
             outcome.error = error
         outcome.stats = detector.stats()

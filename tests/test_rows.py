@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auditsense import Detector, Document, Field, Host, Limits, Sensor, UsageError, View
+from auditsense import Document, EventReader, Field, Host, Limits, RowReader, Sensor, UsageError, View
 from auditsense.detect.rows import NAMES
 from auditsense.kernel.self_test import SelfTest
 from auditsense.testing import FakeSource, burst, call_event, open_event
@@ -62,15 +62,15 @@ LINES = st.builds(
 
 def rows_of(text: bytes, *fields: str, size: int = 1 << 20) -> list[tuple[Any, ...]]:
     """Return the rows of log text that is fed in pieces."""
-    with Detector(view=View.EVENTS, host=HERE, fields=fields) as detector:
+    with RowReader(fields, host=HERE) as detector:
         pieces = (text[at : at + size] for at in range(0, len(text), size))
-        return [*(row for piece in pieces for row in detector.text_rows(piece)), *detector.last_rows()]
+        return [*(row for piece in pieces for row in detector.feed_text(piece)), *detector.finish()]
 
 
 def by_event(text: bytes, *fields: str) -> list[tuple[Any, ...]]:
     """Return the same, one event at a time, with everything kept."""
-    with Detector(view=View.EVENTS, host=HERE) as detector:
-        events = [*detector.text_events(text), *detector.last_events()]
+    with EventReader(host=HERE) as detector:
+        events = [*detector.feed_text(text), *detector.finish()]
         return [tuple(getattr(event, name) for name in fields) for event in events]
 
 
@@ -96,9 +96,9 @@ def test_text_cut_anywhere_gives_the_same_rows(lines: list[str], size: int) -> N
 
 def test_datagrams_give_the_rows_that_text_gives() -> None:
     records = [*burst(5), call_event("execve", serial=90, exe="/bin/sh")]
-    with Detector(view=View.EVENTS, host=HERE, fields=NAMES) as detector:
+    with RowReader(NAMES, host=HERE) as detector:
         given_ = [one for record in records for one in record.datagrams]
-        rows = [*detector.rows(given_), *detector.last_rows()]
+        rows = [*detector.feed(given_), *detector.finish()]
     assert rows == by_event(b"".join(one.text for one in records), *NAMES)
 
 
@@ -113,9 +113,9 @@ def test_rows_can_be_kept() -> None:
 
 
 def test_events_with_chosen_fields_have_these() -> None:
-    with Detector(view=View.EVENTS, host=HERE, fields=("syscall", "path", "key")) as detector:
-        detector.take_text(open_event(path="/proc").text)
-        (event,) = detector.last_events()
+    with EventReader(host=HERE, fields=("syscall", "path", "key")) as detector:
+        detector.buffer_text(open_event(path="/proc").text)
+        (event,) = detector.finish()
     assert (event.syscall, event.path, event.key, event.serial) == ("openat", "/proc", "audit_proc", 3)
     assert event.text(Field.ARCH) == "c000003e"
     assert repr(event) == "Event(1795493114.674:3)"
@@ -123,12 +123,12 @@ def test_events_with_chosen_fields_have_these() -> None:
 
 @pytest.mark.parametrize("name", ["pid", "exe", "cwd", "title", "argv", "node", "success", "arguments"])
 def test_a_field_that_was_not_asked_for_is_an_error_and_not_none(name: str) -> None:
-    with Detector(view=View.EVENTS, fields=("path",)) as detector:
-        detector.take_text(open_event().text)
-        (event,) = detector.last_events()
+    with EventReader(fields=("path",)) as detector:
+        detector.buffer_text(open_event().text)
+        (event,) = detector.finish()
     with pytest.raises(UsageError, match="was not asked for"):
         getattr(event, name)
-    with pytest.raises(UsageError, match="was not asked for"):
+    with pytest.raises(UsageError, match="a document needs all fields"):
         event.document()
 
 
@@ -140,46 +140,22 @@ def test_a_field_that_no_record_carried_is_still_none() -> None:
 @pytest.mark.parametrize("fields", [(), ("pid", "pid"), ("process.pid",), ("id",), "pid"])
 def test_names_that_there_are_not_are_refused(fields: Any) -> None:  # noqa: ANN401 - what a user may give
     with pytest.raises(UsageError, match="out of ms, serial"):
-        Detector(view=View.EVENTS, fields=fields)
+        RowReader(fields)
+    with pytest.raises(UsageError, match="out of ms, serial"):
+        EventReader(fields=fields)
 
 
-def test_fields_need_the_view_of_events_and_rows_need_fields() -> None:
-    with pytest.raises(UsageError, match=r"View\.EVENTS"):
-        Detector(fields=("pid",))
-    with Detector(view=View.EVENTS) as detector, pytest.raises(UsageError, match="fields="):
-        [*detector.text_rows(b"")]
-
-
-def test_there_are_no_documents_of_chosen_fields() -> None:
-    detector = Detector(view=View.EVENTS, fields=("pid",))
-    with detector, pytest.raises(UsageError, match="documents need every field"):
-        detector.feed_text(open_event().text + open_event(serial=4).text)
+def test_document_needs_all_fields() -> None:
+    with EventReader(fields=("pid",)) as reader:
+        (event,) = reader.feed(open_event().datagrams)
+    with pytest.raises(UsageError, match="a document needs all fields"):
+        event.document()
 
 
 def test_records_of_another_host_have_its_name() -> None:
-    with Detector(view=View.EVENTS, host=HERE, fields=("node",)) as detector:
-        detector.rehost(Host("4567", "there"))
-        detector.take_text(open_event().text)
-        assert [*detector.last_rows()] == [("there",)]
-
-
-def test_a_sensor_gives_events_of_chosen_fields() -> None:
-    source = FakeSource()
-    with Sensor(source=source, view=View.EVENTS, fields=("path",)) as sensor:
-        source.send(open_event(path="/proc"), open_event(serial=4, path="/etc"))
-        sensor.stop()
-        first, second = sensor.events()
-    assert (first.path, second.path) == ("/proc", "/etc")
-    with pytest.raises(UsageError, match="exe was not asked for"):
-        _ = first.exe
-
-
-def test_a_sensor_of_chosen_fields_still_leaves_its_own_events_out() -> None:
-    source = FakeSource(audited=True)
-    with Sensor(source=source, view=View.EVENTS, fields=("path",)) as sensor:
-        source.send(open_event(pid=os.getpid()), open_event(serial=4, pid=os.getpid() + 1))
-        sensor.stop()
-        assert [event.serial for event in sensor.events()] == [4]
+    with RowReader(("node",), host=HERE) as detector:
+        detector.set_host(Host("4567", "there"))
+        assert [*detector.feed_text(open_event().text), *detector.finish()] == [("there",)]
 
 
 @pytest.mark.parametrize(
@@ -206,7 +182,7 @@ def test_a_sensor_has_no_documents_of_chosen_fields() -> None:
     with Sensor(source=source, view=View.EVENTS, fields=("pid",)) as sensor:
         source.send(open_event())
         sensor.stop()
-        with pytest.raises(UsageError, match="was not asked for"):
+        with pytest.raises(UsageError, match="reads rows"):
             list(sensor)
 
 
@@ -268,7 +244,7 @@ def test_rows_come_beside_other_tasks() -> None:
 def test_a_sensor_without_fields_has_no_rows() -> None:
     with (
         Sensor(source=FakeSource(), view=View.EVENTS) as sensor,
-        pytest.raises(UsageError, match="names of their fields"),
+        pytest.raises(UsageError, match="does not read rows"),
     ):
         next(sensor.rows())
 
@@ -279,8 +255,8 @@ def test_a_sensor_that_is_read_as_rows_gives_nothing_else() -> None:
         rows = sensor.rows()
         source.send(open_event())
         next(rows)
-        with pytest.raises(UsageError, match="read as rows"):
+        with pytest.raises(UsageError, match="does not read events"):
             next(sensor.events())
         source.send(open_event(serial=9))
-        with pytest.raises(UsageError, match="read as rows"):
+        with pytest.raises(UsageError, match="reads rows"):
             sensor.poll()

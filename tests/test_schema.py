@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from auditsense import Document
+    from tests.outputs import as_documents, reader_of
     from tests.schema import MAKERS, PATH, SCHEMA, problems
 else:  # beside this file, whatever pytest's import mode
+    from outputs import as_documents, reader_of
     from schema import MAKERS, PATH, SCHEMA, problems
 
 PAGE = Path(__file__).parents[1] / "docs" / "alerts.md"
@@ -31,8 +33,9 @@ HOST = Host("0123456789abcdef0123456789abcdef", "here")
 
 
 def one_alert(view: View = View.ALERTS) -> Document:
-    with Detector(host=HOST, view=view) as detector:
-        return detector.feed_text(b"".join(one.text for one in burst(10)))[0]
+    with reader_of(view, host=HOST) as detector:
+        (document,) = as_documents(detector.feed_text(b"".join(one.text for one in burst(10)))[:1])
+        return document
 
 
 def test_the_schema_is_one() -> None:

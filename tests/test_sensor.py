@@ -138,7 +138,7 @@ def test_a_loss_long_before_the_window_is_in_the_total_only() -> None:
         assert of_dataset(sensor.poll(), "loss")
         time.sleep(0.05)
         events = burst(10, ms=now_ms() + 20, every_ms=1)
-        documents = sensor.detector.feed([one for event in events for one in event.datagrams])
+        documents = sensor.reader.feed([one for event in events for one in event.datagrams])
         sensor._last += documents
         (alert,) = of_dataset(sensor.poll(), "alert")
     assert (alert["auditsense"]["lost"], alert["auditsense"]["lost_total"]) == (0, 7)
@@ -199,7 +199,7 @@ def test_who_asks_for_the_socket_and_does_not_get_it_is_said() -> None:
     source = FakeSource()
     with Sensor(source=source) as sensor:
         assert sensor.poll() == []
-        sensor.detector.feed([b"\x14\x00\x00\x00\x31\x05" + bytes(10) + b"\x01\x00\x00\x00"])  # AUDIT_REPLACE
+        sensor.reader.feed([b"\x14\x00\x00\x00\x31\x05" + bytes(10) + b"\x01\x00\x00\x00"])  # AUDIT_REPLACE
         (document,) = of_dataset(poll_for(sensor, 1.2), "tamper")
     assert document["rule"]["id"] == "auditsense.tamper.challenge"
 
@@ -243,7 +243,7 @@ def test_the_self_test_passes_when_its_record_comes_and_makes_no_document() -> N
             assert poll_for(sensor, 0.05) == []
         assert test._pid is not None
         event = open_event(pid=test._pid, path=test.path, a2="80000", comm="python")
-        assert sensor.detector.feed(event.datagrams) == []
+        assert sensor.reader.feed(event.datagrams) == []
         assert sensor.poll() == []
         assert (test.passed, test.failed, test.pending) == (1, 0, False)
 
@@ -252,7 +252,7 @@ def test_the_self_test_fails_when_only_others_open_that_name() -> None:
     test = SelfTest(60, within_s=0.3)
     with Sensor(source=FakeSource(), self_test=test) as sensor:
         sensor.poll()
-        sensor.detector.feed(open_event(pid=1, path=test.path).datagrams)
+        sensor.reader.feed(open_event(pid=1, path=test.path).datagrams)
         (document,) = of_dataset(poll_for(sensor, 0.6), "self_test")
         assert (test.passed, test.failed) == (0, 1)
     assert (document["auditsense"]["state"], document["event"]["kind"]) == ("error", "alert")

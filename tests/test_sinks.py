@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from auditsense import AuditSenseError, Detector, Host, View
+from auditsense import AuditSenseError, EventReader, Host, View
 from auditsense.cli import run
 from auditsense.cli.output import Output
 from auditsense.cli.parser import build_parser
@@ -29,6 +29,9 @@ from auditsense.testing import burst, open_event
 
 if TYPE_CHECKING:
     from auditsense import Document
+    from tests.outputs import as_documents, reader_of
+else:  # beside this file, whatever pytest's import mode
+    from outputs import as_documents, reader_of
 
 HOST = Host("0123456789abcdef0123456789abcdef", "here")
 NASTY = [
@@ -50,11 +53,11 @@ NASTY = [
 
 def documents(comm: str | bytes, view: View = View.ALERTS) -> list[Document]:
     """Return the alert and the end of a burst by a process of this name."""
-    with Detector(host=HOST, view=view) as detector:
+    with reader_of(view, host=HOST) as detector:
         events = [
             open_event(ms=one.ms, serial=one.serial, comm=comm, exe=comm, key=comm) for one in burst(12)
         ]
-        return detector.feed_text(b"".join(one.text for one in events)) + detector.finish()
+        return as_documents(detector.feed_text(b"".join(one.text for one in events)) + detector.finish())
 
 
 @pytest.mark.parametrize("comm", NASTY)
@@ -157,9 +160,9 @@ def test_a_compact_line_of_an_alert_with_nothing_in_it_is_a_line() -> None:
 
 
 def test_a_compact_line_of_an_event_without_fields_is_a_line() -> None:
-    with Detector(host=HOST, view=View.EVENTS) as detector:
-        (document,) = detector.feed_text(b"type=SYSCALL msg=audit(1.000:1): \n") + detector.finish()
-    assert compact(document).startswith("1970-01-01 00:00:01.000 event")
+    with EventReader(host=HOST) as detector:
+        (event,) = detector.feed_text(b"type=SYSCALL msg=audit(1.000:1): \n") + detector.finish()
+    assert compact(event.document()).startswith("1970-01-01 00:00:01.000 event")
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ with auditsense.Sensor(source=Unicast([sys.argv[1]], guarded=True)) as sensor:
     signal.signal(signal.SIGINT, lambda *_: sensor.stop())
     print("ready", flush=True)
     documents = sum(1 for _ in sensor)
-    said = {"documents": documents, "memory_bytes": sensor.detector.memory_bytes, **sensor.stats().as_dict()}
+    said = {"documents": documents, "memory_bytes": sensor.reader.memory_bytes, **sensor.stats().as_dict()}
     said["kernel_lost"] = sensor.kernel_lost
     said["by_cause"] = sensor.losses.by_cause()
 print(json.dumps(said), flush=True)

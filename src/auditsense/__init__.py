@@ -19,9 +19,11 @@ if TYPE_CHECKING:  # for type checkers, the same names: tests/test_public_api.py
     from auditsense.detect.alert_policy import AlertPolicy as AlertPolicy
     from auditsense.detect.detector import Detector as Detector
     from auditsense.detect.ecs import Document as Document
+    from auditsense.detect.event_reader import EventReader as EventReader
     from auditsense.detect.events import Event as Event
     from auditsense.detect.host import Host as Host
     from auditsense.detect.losses import Losses as Losses
+    from auditsense.detect.rows import RowReader as RowReader
     from auditsense.detect.view import View as View
     from auditsense.detections.loader import load_detections as load_detections
     from auditsense.detections.loader import shipped_detections as shipped_detections
@@ -57,6 +59,7 @@ _MODULES = {
     "Detector": "detect.detector",
     "Document": "detect.ecs",
     "Event": "detect.events",
+    "EventReader": "detect.event_reader",
     "Field": "core.rule_table",
     "Host": "detect.host",
     "InputError": "errors",
@@ -67,6 +70,7 @@ _MODULES = {
     "Multicast": "sources.multicast",
     "NoKernelAuditError": "errors",
     "Queue": "sensor.aio",
+    "RowReader": "detect.rows",
     "Sensor": "sensor.sensor",
     "SocketTakenError": "errors",
     "Source": "sources.base",

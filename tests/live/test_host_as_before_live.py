@@ -208,7 +208,7 @@ def test_after_a_defect_inside_the_sensor_the_host_is_as_before(
     raised = False
     with suppress(ZeroDivisionError), auditsense.Sensor(audit_rules=[OWN_RULE]) as sensor:
         scanner.scan()
-        monkeypatch.setattr(sensor.detector, "drain", defect)
+        monkeypatch.setattr(sensor.reader, "drain", defect)
         raised = True
         list(sensor)
         raised = False

@@ -77,7 +77,9 @@ def classes() -> dict[str, set[str]]:
         for node in ast.walk(tree):
             if isinstance(node, ast.ClassDef):
                 own.setdefault(node.name, set()).update(names_in(node.body))
-                bases.setdefault(node.name, set()).update(ast.unparse(base) for base in node.bases)
+                bases.setdefault(node.name, set()).update(
+                    ast.unparse(base).partition("[")[0] for base in node.bases
+                )
 
     def members(name: str) -> set[str]:
         return own.get(name, set()).union(*(members(base) for base in bases.get(name, ())))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from auditsense.cli import argtypes as words
 from auditsense.cli.argtypes import Parser
 from auditsense.core.ring import core_version
-from auditsense.detect.detector import View
+from auditsense.detect.view import View
 from auditsense.sinks.format import Format
 
 if TYPE_CHECKING:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from auditsense.cli import put, say
 from auditsense.cli.common import standard_output, unknown_arches, wanted_detections
 from auditsense.detect.alerts import AlertPolicy
-from auditsense.detect.detector import Detector, View
+from auditsense.detect.detector import Detector
+from auditsense.detect.view import View
 from auditsense.detections.exceptions import excepted_by
 from auditsense.errors import UsageError
 from auditsense.replay.decompress import DamagedInputError
@@ -21,8 +22,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
+    from auditsense.core.stats import Stats
     from auditsense.detect.ecs import Document
+    from auditsense.detect.record_reader import RecordReader
     from auditsense.replay.logrotate import RotatedLog
+
+_T = TypeVar("_T")
 
 _ALERTS_FOUND = 10
 _LIMITS = (
@@ -79,24 +84,17 @@ def _inputs(arguments: argparse.Namespace) -> Iterator[list[str]]:
 
 
 def _read(arguments: argparse.Namespace, view: View, write: Callable[[Sequence[Document]], None]) -> int:
+    if view is View.EVENTS:
+        return _read_events(arguments, write)
     counting = arguments.output == "count"
     policy = AlertPolicy(max_alerts=arguments.max_alerts)
     detections = wanted_detections(arguments)
-    failure: DamagedInputError | None = None
-    with (
-        Detector(detections, view=view, policy=policy, limits=LIMITS, order=ORDER) as detector,
-        _inputs(arguments) as names,
-    ):
-        try:
-            for documents in replay(names, detector, say):
-                if not counting:
-                    write(documents)
-        except DamagedInputError as problem:  # what could be read is counted first
-            failure = problem
-        _say_limits(detector)
+    sequences = view is View.SEQUENCES
+    with Detector(detections, sequences=sequences, policy=policy, limits=LIMITS, order=ORDER) as detector:
+        failure = _replay(arguments, detector, write if not counting else None)
         alerts = detector.alert_counts.alerts
         unsent = detector.alert_counts.withheld - detector.alert_counts.delayed
-        sequences = detector.stats().sequences
+        found = detector.stats().sequences if sequences else alerts
         if counting:
             counts: dict[str, object] = {"alerts": alerts, "withheld": unsent, **detector.stats().as_dict()}
             if excepted := excepted_by(detector.exceptions()):
@@ -108,13 +106,43 @@ def _read(arguments: argparse.Namespace, view: View, write: Callable[[Sequence[D
             say(line)
     if failure is not None:
         raise failure
-    found = sequences if view is View.SEQUENCES else alerts
     return _ALERTS_FOUND if arguments.fail_on_alert and found else 0
 
 
-def _say_limits(detector: Detector) -> None:
+def _read_events(arguments: argparse.Namespace, write: Callable[[Sequence[Document]], None]) -> int:
+    from auditsense.detect.event_reader import EventReader  # noqa: PLC0415 - other outputs do without
+
+    wanted_detections(arguments)  # a wrong option is an error here as well
+    with EventReader(limits=LIMITS, order=ORDER) as reader:
+        failure = _replay(arguments, reader, lambda events: write([event.document() for event in events]))
+        for line in unknown_arches(reader.stats()):
+            say(line)
+    if failure is not None:
+        raise failure
+    return 0
+
+
+def _replay(
+    arguments: argparse.Namespace,
+    reader: RecordReader[_T],
+    write: Callable[[list[_T]], None] | None,
+) -> DamagedInputError | None:
+    """Read all inputs, and say what was lost. Returns the error to raise when all is reported."""
+    failure: DamagedInputError | None = None
+    with _inputs(arguments) as names:
+        try:
+            for results in replay(names, reader, say):
+                if write is not None:
+                    write(results)
+        except DamagedInputError as error:
+            failure = error
+        _say_limits(reader.stats())
+    return failure
+
+
+def _say_limits(stats: Stats) -> None:
     """Say what was lost, and which limits decided, a line for each cause."""
-    stats = detector.stats().as_dict()
+    counts = stats.as_dict()
     for name, what in _LIMITS:
-        if stats[name]:
-            say(f"{name}: {stats[name]} {what}")
+        if counts[name]:
+            say(f"{name}: {counts[name]} {what}")

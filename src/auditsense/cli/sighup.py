@@ -118,7 +118,7 @@ class Reloading:
 
     def _reload(self, sensor: Sensor) -> None:
         try:
-            before = audit_rules_of(sensor.detector.detections)
+            before = audit_rules_of(sensor.detections)
             with _bounded():
                 new = settings(found_for(self._arguments))
                 later = [*needs_restart(self._start, new)]

@@ -14,7 +14,7 @@ from auditsense.config.option import WrongValueError
 from auditsense.config.schema import BY_PATH, KEYS, TABLES
 from auditsense.core.ring import Limits
 from auditsense.detect.alerts import AlertPolicy
-from auditsense.detect.detector import View
+from auditsense.detect.view import View
 from auditsense.detections.compiler import compile_all
 from auditsense.detections.exceptions import exception_from, with_exceptions
 from auditsense.detections.fields import field

@@ -37,12 +37,14 @@ _FIRST: Final = HIT_BYTES + ID_BYTES
 )
 _TITLE: Final = _FIRST + PLACE_BYTES * Field.PROCTITLE
 _NODE: Final = _FIRST + PLACE_BYTES * Field.NODE
+_END: Final = _FIRST + PLACE_BYTES * len(Field)
+(_NOT_KEPT,) = struct.unpack("=Q", struct.pack("=II", 0, 1))  # the place of such a field
 
 
 def _kept(not_kept: int, place: int) -> None:
     if not_kept:
         name = Field((place - _FIRST) // PLACE_BYTES).name.lower()
-        raise UsageError(f"{name} was not asked for: this event's detector keeps what its fields= name")
+        raise UsageError(f"{name} was not asked for: this event's reader keeps what its fields= name")
 
 
 def _text(raw: bytes, place: int) -> str | None:
@@ -108,9 +110,9 @@ class Event:
     r"""One event of the kernel's audit: its SYSCALL record, and what CWD, PATH and PROCTITLE add to it.
 
     Numbers are those of the initial namespaces; every field is None when no record carried it, and nothing
-    is looked up or made up. A field that its detector's `fields` left out is a UsageError. Text is as the
+    is looked up or made up. A field that its reader's `fields` left out is a UsageError. Text is as the
     kernel wrote it, hex decoded; bytes that are no UTF-8 become ``\xNN``. Immutable, and holds on to its own
-    bytes only (some hundred), so keep as many as there is memory for. Made by `Detector.events` and
+    bytes only (some hundred), so keep as many as there is memory for. Returned by `EventReader` and
     `Sensor.events`; equal when its bytes are.
     """
 
@@ -321,8 +323,8 @@ class Event:
 
     def document(self) -> Document:
         """Return the event with ECS names, as `auditsense run -o events` prints it. Needs every field."""
-        for field in Field:  # each was asked for, or it would look as if no record carried it
-            self.text(field)
+        if _NOT_KEPT in memoryview(self._raw)[_FIRST:_END].cast("Q"):
+            raise UsageError("a document needs all fields: make the EventReader without fields=")
         (hit,) = unpack(self._raw)
         return event_document(hit, self._host)
 

@@ -1,4 +1,4 @@
-"""What a detector gives."""
+"""Output of a sensor or a replay, as `-o` names it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from auditsense.errors import UsageError
 
 
 class View(enum.StrEnum):
-    """What comes out."""
+    """Kind of output."""
 
     ALERTS = "alerts"
-    """What a person needs: one alert a burst, and its end."""
+    """One alert per burst, and its end."""
     SEQUENCES = "sequences"
     """Every completed window, as Elastic counts them."""
     EVENTS = "events"
@@ -20,4 +20,4 @@ class View(enum.StrEnum):
 
     @classmethod
     def _missing_(cls, value: object) -> NoReturn:
-        raise UsageError(f"there is no view {value!r}; it is one of {', '.join(cls)}")
+        raise UsageError(f"unknown view {value!r} (choose {', '.join(cls)})")

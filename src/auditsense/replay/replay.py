@@ -9,7 +9,7 @@ import select
 import stat
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 from auditsense.core.ring import Limits
 from auditsense.errors import InputError, UsageError
@@ -21,12 +21,13 @@ from auditsense.sources.unwrap import unwrapper_for
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
 
-    from auditsense.detect.detector import Detector
-    from auditsense.detect.ecs import Document
     from auditsense.detect.host import Host
+    from auditsense.detect.record_reader import RecordReader
     from auditsense.errors import AuditSenseError
     from auditsense.replay.decompress import Chunks
     from auditsense.sources.unwrap import Unwrapper
+
+_T = TypeVar("_T")
 
 _LINE_ENDS = {0x0A, 0}  # a crash leaves zero bytes; the core treats them as an end
 _STAMP = re.compile(rb"type=\S+ (?:msg=)?audit\((\d{1,12})\.(\d{3}):")
@@ -108,15 +109,15 @@ def _read(name: str, file: io.BufferedReader) -> Chunks:
         raise InputError(f"{name}: {error.strerror or error}") from None
 
 
-def replay(names: Sequence[str], detector: Detector, warn: Callable[[str], None]) -> Iterator[list[Document]]:
-    """Feed inputs in order, as one stream, to its end. Yields documents as they come.
+def replay(names: Sequence[str], reader: RecordReader[_T], warn: Callable[[str], None]) -> Iterator[list[_T]]:
+    """Feed inputs in order, as one stream, to its end. Yields results as they come.
 
     An event whose records log rotation has split into two files is one event. An unreadable input does not
     prevent the others from being read, and an empty one is skipped.
 
     Args:
         names: paths, or "-" for standard input.
-        detector: receives the records; during a capture its host is the capture's.
+        reader: receives the records; during a capture its host is the capture's.
         warn: receives a line about an input that ends in the middle of a record, a log that begins before the
             previous one, and lines that are not records.
 
@@ -126,21 +127,21 @@ def replay(names: Sequence[str], detector: Detector, warn: Callable[[str], None]
         PartlyReadError: some cannot be read; the message is that of the first, the others are its notes.
     """
     first_stamp = _NO_STAMP
-    home = detector.host
+    home = reader.host
     failures: list[AuditSenseError] = []
     empty: list[_EmptyInputError] = []
     used = 0
     for name in names:
         try:
-            first_stamp = yield from _replay_one(name, detector, warn, first_stamp)
+            first_stamp = yield from _replay_one(name, reader, warn, first_stamp)
             used += 1
         except _EmptyInputError as problem:
             empty.append(problem)
         except (UsageError, DamagedInputError) as problem:
             failures.append(problem)
-        if detector.host != home:  # a capture that ended too early
-            yield _change_host(detector, home)
-    yield detector.finish()
+        if reader.host != home:  # a capture that ended too early
+            yield _change_host(reader, home)
+    yield reader.finish()
     if failures or not used:
         raise _failure(failures or [*empty], partly=used > 0)
 
@@ -154,23 +155,23 @@ def _failure(failures: Sequence[AuditSenseError], *, partly: bool) -> AuditSense
 
 
 def _replay_one(
-    name: str, detector: Detector, warn: Callable[[str], None], first_stamp: _FirstStamp
-) -> Generator[list[Document], None, _FirstStamp]:
+    name: str, reader: RecordReader[_T], warn: Callable[[str], None], first_stamp: _FirstStamp
+) -> Generator[list[_T], None, _FirstStamp]:
     """Feed one input. Returns its first stamp, to compare the next one with."""
-    before = detector.stats()
+    before = reader.stats()
     with _open(name, warn) as (contents, complete):
         start, chunks = look_ahead(contents, len(capture.MAGIC))
         if start.startswith(capture.MAGIC):
-            yield from _capture(name, chunks, detector, warn)
+            yield from _capture(name, chunks, reader, warn)
             first_stamp = _NO_STAMP  # a capture has its own host and clock
         else:
             if start and (description := describe_binary(name, start)):
                 raise InputError(f"{name} is {description}")
             first_stamp = _check_order(name, start, first_stamp, warn)
-            yield from _text(name, start, chunks, detector, warn, _DRAIN_BYTES if complete else 0)
-    after = detector.stats()
+            yield from _text(name, start, chunks, reader, warn, _DRAIN_BYTES if complete else 0)
+    after = reader.stats()
     lines, malformed = after.lines - before.lines, after.malformed - before.malformed
-    first = detector.ring.unread_line()
+    first = reader.ring.unread_line()
     if after.records == before.records and after.datagrams == before.datagrams:
         if not lines:
             raise _EmptyInputError(f"{name} is empty: no audit record in it")
@@ -204,10 +205,10 @@ def _text(  # noqa: PLR0913, PLR0917 - input, reader and mode
     name: str,
     start: bytes,
     chunks: Chunks,
-    detector: Detector,
+    reader: RecordReader[_T],
     warn: Callable[[str], None],
     drain_bytes: int,
-) -> Iterator[list[Document]]:
+) -> Iterator[list[_T]]:
     line_ended = True
     undrained = 0
 
@@ -215,23 +216,23 @@ def _text(  # noqa: PLR0913, PLR0917 - input, reader and mode
         container = unwrapper.format if unwrapper else ""
         warn(f"{name}: reading audit records inside {container} (field {field})")
 
-    unwrapper = unwrapper_for(start, detector.host, warn_field)
+    unwrapper = unwrapper_for(start, reader.host, warn_field)
     try:
         for chunk in chunks if unwrapper is None else _unwrapped(chunks, unwrapper):
             if chunk:
                 line_ended = chunk[-1] in _LINE_ENDS
             undrained += len(chunk)
             if undrained < drain_bytes:
-                yield detector.take_text(chunk)
+                yield reader.buffer_text(chunk)
             else:
-                yield detector.feed_text(chunk)
+                yield reader.feed_text(chunk)
                 undrained = 0
     except DamagedInputError:
-        yield detector.feed_text(b"" if line_ended else b"\n")  # the next input begins with a new line
+        yield reader.feed_text(b"" if line_ended else b"\n")  # the next input begins with a new line
         raise
     if not line_ended:
         warn(f"{name}: the last line has no end; it was read as it stands")
-    yield detector.feed_text(b"" if line_ended else b"\n")
+    yield reader.feed_text(b"" if line_ended else b"\n")
 
 
 def _unwrapped(chunks: Chunks, unwrapper: Unwrapper) -> Chunks:
@@ -241,32 +242,32 @@ def _unwrapped(chunks: Chunks, unwrapper: Unwrapper) -> Chunks:
 
 
 def _capture(
-    name: str, chunks: Chunks, detector: Detector, warn: Callable[[str], None]
-) -> Iterator[list[Document]]:
+    name: str, chunks: Chunks, reader: RecordReader[_T], warn: Callable[[str], None]
+) -> Iterator[list[_T]]:
     start = b""
     longest = len(capture.MAGIC) + capture.LONGEST_HEADER
     while start.count(b"\n") < 2 and len(start) < longest and (chunk := next(chunks, None)) is not None:
         start += chunk
     body = io.BytesIO(start[len(capture.MAGIC) :])
-    home, host = detector.host, capture.read_header(name, body).host
-    yield _change_host(detector, host)
+    home, host = reader.host, capture.read_header(name, body).host
+    yield _change_host(reader, host)
     rest = body.read()
     for chunk in chunks:
         data = rest + chunk
-        documents, consumed = detector.feed_packed(data)
+        results, consumed = reader.feed_packed(data)
         rest = data[consumed:]
-        yield documents
+        yield results
         if len(rest) > _DATAGRAM:
             raise DamagedInputError(f"{name}: this capture is damaged: no datagram is {len(rest)} bytes long")
-    documents, consumed = detector.feed_packed(rest)
-    yield documents
+    results, consumed = reader.feed_packed(rest)
+    yield results
     if consumed < len(rest):
         warn(f"{name}: ends in the middle of a datagram; {len(rest) - consumed} bytes were ignored")
-    yield _change_host(detector, home)
+    yield _change_host(reader, home)
 
 
-def _change_host(detector: Detector, host: Host) -> list[Document]:
+def _change_host(reader: RecordReader[_T], host: Host) -> list[_T]:
     """Decide open events, because a capture has its own clock; a burst stays with its host."""
-    documents = detector.settle() if host == detector.host else detector.finish()
-    detector.rehost(host)
-    return documents
+    results = reader.flush() if host == reader.host else reader.finish()
+    reader.set_host(host)
+    return results

@@ -11,6 +11,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
+from auditsense.detect.detector import Detector
 from auditsense.detect.ecs import (
     ALERT_DATASET,
     BURST_DATASET,
@@ -23,13 +24,13 @@ from auditsense.detect.ecs import (
 from auditsense.detect.losses import Budget, Ledger, Losses
 from auditsense.detect.notices import clock_document
 from auditsense.errors import AuditSenseError, KernelCommandError
-from auditsense.sensor.self_test import ProbedDetector
+from auditsense.sensor.self_test import SelfTestRing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from auditsense.core.ring import Stats
-    from auditsense.detect.detector import Detector
+    from auditsense.detect.record_reader import RingReader
     from auditsense.detections.model import DetectionException
     from auditsense.kernel.self_test import SelfTest
     from auditsense.sensor.clock import Clock
@@ -64,7 +65,7 @@ class Checks:
     def __init__(
         self,
         source: Source,
-        detector: Detector,
+        detector: RingReader,
         self_test: SelfTest | None,
         clock: Clock,
         event_timeout_ms: int,
@@ -133,11 +134,13 @@ class Checks:
 
     def losses(self) -> Losses:
         """Return what is known to be lost since the start, by cause, without asking the kernel."""
+        detector = self._detector
+        withheld = detector.alert_counts.withheld if isinstance(detector, Detector) else 0
         return Losses.of(
-            self._detector.stats(),
+            detector.stats(),
             kernel_lost=self._kernel_lost,
             socket_drops=self._source.drops(),
-            alerts_withheld=self._detector.alert_counts.withheld,
+            alerts_withheld=withheld,
         )
 
     def _count(self, now_s: float) -> None:
@@ -248,8 +251,8 @@ class Checks:
     def _test(self, now_s: float) -> list[Document]:
         if self._self_test is None:
             return []
-        if isinstance(self._detector, ProbedDetector):
-            for pid in self._detector.probed():
+        if isinstance(self._detector.ring, SelfTestRing):
+            for pid in self._detector.ring.pids():
                 self._self_test.saw(pid)
         wrong = self._self_test.step(now_s)
         return [self_test_document(self._detector.host, ms=self._wall_ms(), message=wrong)] if wrong else []

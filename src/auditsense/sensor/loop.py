@@ -103,9 +103,7 @@ class Iterated:
         yield from self._finish_found(notice)
 
     def rows(self, notice: Callable[[Document], object] | None = None) -> Iterator[tuple[Any, ...]]:
-        """Yield a tuple of the sensor's `fields` for every event, as `events` does; see `Detector.rows`.
-
-        The quickest way to read them. From the first one on this sensor gives rows only.
+        """Yield a tuple of the sensor's `fields` for every event, as `events` does; see `RowReader`.
 
         Args:
             notice: as `events`.

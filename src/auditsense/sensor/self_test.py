@@ -1,28 +1,22 @@
-"""A detector that looks for one thing more, which is no detection: the sensor's own self-test."""
+"""A ring that also recognises the sensor's own self-test, which is no detection."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from auditsense import syscalls
 from auditsense.core.hit import split
 from auditsense.core.ring import Limits, Ring
-from auditsense.core.rule_table import ACTOR, Call, EventEnd, Field, Op, Rule, RuleTable, Test
-from auditsense.detect.detector import Detector, View
+from auditsense.core.rule_table import Call, Field, Op, Rule, RuleTable, Test
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from auditsense.core.hit import Hit
-    from auditsense.detect.alerts import AlertPolicy
-    from auditsense.detect.ecs import Document
-    from auditsense.detections.model import Detection
-
-_OPENS = ("open", "openat")  # what a libc makes of an open
+_OPENS = ("open", "openat")  # the calls that a libc makes for an open
 
 
 def probe_rule(path: str) -> Rule:
-    """Return the rule that every open of exactly this path is a hit of."""
+    """Return the rule that selects every open of exactly this path."""
     calls = [Call(arch, number) for name in _OPENS for arch, number in syscalls.calls(name)]
     return Rule(
         calls=tuple(calls),
@@ -33,63 +27,34 @@ def probe_rule(path: str) -> Rule:
     )
 
 
-class _ProbedRing(Ring):
-    """A ring whose last rule is the probe; its hits go aside."""
-
-    def __init__(
-        self,
-        rules: RuleTable,
-        limits: Limits | None,
-        *,
-        end: EventEnd = EventEnd.EOE,
-        seed: int | None = None,
-    ) -> None:
-        super().__init__(rules, limits, end=end, actor=ACTOR, seed=seed)
-        self._probe = len(rules) - 1
-        self.probed: list[Hit] = []
-
-    def drain_bytes(self) -> bytes:
-        """Take the waiting hits but those of the probe."""
-        rest, probed = split(super().drain_bytes(), self._probe)
-        self.probed += probed
-        return rest
-
-
-class ProbedDetector(Detector):
-    """A `Detector` that also sees opens of one path, and never makes a document of them.
+class SelfTestRing(Ring):
+    """A `Ring` that sets the opens of one path aside.
 
     Args:
-        detections, view, policy, limits, lean: see `Detector`.
+        rules, limits, options: as for `Ring`.
         path: the path.
     """
 
-    def __init__(  # noqa: PLR0913 - those of Detector, and one
-        self,
-        detections: Sequence[Detection] | None = None,
-        *,
-        view: View = View.ALERTS,
-        policy: AlertPolicy | None = None,
-        limits: Limits | None = None,
-        lean: bool = False,
-        path: str,
-    ) -> None:
-        self._probe = probe_rule(path)
-        super().__init__(detections, view=view, policy=policy, limits=limits, lean=lean)
+    def __init__(self, rules: RuleTable, limits: Limits | None = None, *, path: str, **options: Any) -> None:  # noqa: ANN401 - those of Ring
+        super().__init__((*rules, probe_rule(path)), limits, **options)
+        self._probe = len(rules)
+        self._pids: list[int] = []
 
-    def _ring_of(self, rules: RuleTable, seed: int | None = None) -> Ring:
-        return _ProbedRing((*rules, self._probe), self._limits, end=self._spared.end, seed=seed)
+    def drain_bytes(self) -> bytes:
+        """Return the waiting hits, without those of the self-test."""
+        rest, hits = split(super().drain_bytes(), self._probe)
+        self._pids += [pid for hit in hits if (pid := hit.number(Field.PID)) is not None]
+        return rest
 
-    def _go_on(self, ring: Ring, moved: Sequence[int | None]) -> list[Document]:
-        before = self.ring
-        documents = super()._go_on(ring, [*moved, len(ring.rules) - 1])
-        if isinstance(before, _ProbedRing) and isinstance(ring, _ProbedRing):
-            ring.probed = before.probed
-        return documents
+    def migrate_from(self, older: Ring, rules: Sequence[int | None]) -> bool:
+        """Continue where another ring was; see `Ring.migrate_from`."""
+        if not super().migrate_from(older, [*rules, self._probe]):
+            return False
+        if isinstance(older, SelfTestRing):
+            self._pids = older.pids()
+        return True
 
-    def probed(self) -> list[int]:
+    def pids(self) -> list[int]:
         """Return the processes that opened the path since the last call."""
-        ring = self.ring
-        if not isinstance(ring, _ProbedRing):
-            return []
-        hits, ring.probed = ring.probed, []
-        return [pid for hit in hits if (pid := hit.number(Field.PID)) is not None]
+        pids, self._pids = self._pids, []
+        return pids

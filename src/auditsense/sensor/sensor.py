@@ -17,17 +17,20 @@ from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
-from auditsense.core.ring import Limits
-from auditsense.detect.detector import Detector, View
+from auditsense.core.ring import Limits, Ring
+from auditsense.detect.alerts import AlertCounts
+from auditsense.detect.detector import Detector
+from auditsense.detect.event_reader import EventReader
+from auditsense.detect.rows import RowReader, fields_of
+from auditsense.detect.view import View
 from auditsense.detections.given import given as given_detections
+from auditsense.detections.given import several
 from auditsense.errors import ClosedError, UsageError
 from auditsense.sensor.clock import HostClock
 from auditsense.sensor.enrich import UserNames, enrich_all
 from auditsense.sensor.health import Checks, Kept
 from auditsense.sensor.loop import Iterated, tell
-from auditsense.sensor.output_mode import DOCUMENTS, EVENTS, Found
-from auditsense.sensor.output_mode import rows as as_rows
-from auditsense.sensor.self_test import ProbedDetector
+from auditsense.sensor.self_test import SelfTestRing
 from auditsense.sensor.text_feed import Lines
 from auditsense.sources.factory import extended_rules, source_for
 from auditsense.sources.text_source import TextSource
@@ -36,18 +39,33 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from auditsense.core.ring import Stats
-    from auditsense.detect.alerts import AlertCounts, AlertPolicy
+    from auditsense.detect.alerts import AlertPolicy
     from auditsense.detect.ecs import Document
     from auditsense.detect.losses import Losses
     from auditsense.detections.model import Detection, DetectionException
     from auditsense.kernel.self_test import SelfTest
     from auditsense.sensor.clock import Clock
+    from auditsense.sensor.text_feed import Reader
     from auditsense.sources.base import Source
 
 _TICK_S = 1.0  # events and bursts that wait for time to pass are looked at so often
 _EXPIRE_S = 0.1  # those that wait for time to pass while records come
 _ROUNDS = 16  # calls of recvmmsg before the hits are looked at: under full load an alert waits for all
 _MOST_TURNS = 8  # before all else is, however much comes
+
+
+def _with_pid(fields: Sequence[str], view: View, self_test: SelfTest | None) -> tuple[str, ...]:
+    """Return the fields and "pid", which tells the process's own events where the kernel audits it."""
+    if view is not View.EVENTS:
+        raise UsageError(f"fields come with View.EVENTS only; this sensor's view is {view}")
+    if self_test is not None:
+        raise UsageError("a self-test finds its own event by all its fields: leave out fields=")
+    fields_of(fields)
+    return (*fields, *(["pid"] if "pid" not in fields else []))
+
+
+def _exceptions_of(reader: Reader) -> list[tuple[DetectionException, int]]:
+    return reader.exceptions() if isinstance(reader, Detector) else []
 
 
 class Sensor(Iterated):
@@ -72,8 +90,8 @@ class Sensor(Iterated):
         lean: records that no detection needs are kept out of the socket by the kernel, which costs this
             process and the kernel less. What alerts lack by it are `process.working_directory` and
             `process.title`.
-        fields: with `View.EVENTS`, those that events are to have, as `Detector` takes them: what nobody asks
-            for is not kept, which costs less. `pid` always is; there are no documents and no *self_test*.
+        fields: with `View.EVENTS`, the fields of the rows to read, as for `RowReader`. Then there are neither
+            events nor documents, and no *self_test*.
         clock: this host's unless given.
 
     Not to be shared by threads, but for `stop`. After a fork only the process that opened it can use it; in
@@ -115,25 +133,15 @@ class Sensor(Iterated):
         detections, view = given_detections(detections), View(view)
         self._source: Source = source_for(source, audit_rules, detections)
         self._self_test = self_test
-        kind: Callable[..., Detector] = Detector
-        if self_test is not None:
-            kind = partial(ProbedDetector, path=self_test.path)
-        self._lean = lean
+        self._detections, self._view, self._policy, self._lean = detections, view, policy, lean
+        self._fields = None if fields is None else _with_pid(fields, view, self_test)
+        self._asked = len(fields or ())
         self._user_names = UserNames()
-        self._make = partial(kind, detections, view=view, policy=policy, limits=limits, lean=lean)
-        self._as_rows: Found | None = None
-        if fields is not None:
-            if self_test is not None:
-                raise UsageError("a self-test finds its own event by all its fields: leave out fields=")
-            # The process's own events are told by it, where the kernel reports them.
-            known = not fields or isinstance(fields, str) or "pid" in fields  # the detector judges the rest
-            self._make.keywords["fields"] = kept = fields if known else (*fields, "pid")
-            self._as_rows = as_rows(kept, len(fields)) if "pid" in kept else None
-        limits = limits if limits is not None else Limits()
+        self._limits = limits = limits if limits is not None else Limits()
         self._event_timeout_ms = limits.event_timeout_ms
         self._lines = Lines(source, limits.event_timeout_ms) if isinstance(source, TextSource) else None
         self._most_datagrams = _ROUNDS * limits.datagram_slots
-        self._detector: Detector | None = None
+        self._reader: Reader | None = None
         self._checks: Checks | None = None
         self._kept: Kept | None = None  # when it was left
         self._pid = 0  # of the process that has entered it
@@ -141,7 +149,6 @@ class Sensor(Iterated):
         self._others: dict[int, Callable[[], object]] = {}
         self._next_expire_s = 0.0
         self._polled_s = 0.0
-        self._found = EVENTS if view is View.EVENTS else DOCUMENTS
         self._last: list[Any] = []  # what was found already
 
     def __enter__(self) -> Self:
@@ -154,9 +161,10 @@ class Sensor(Iterated):
             self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
             stack.callback(self._close_wake)
             self._kept = None
-            self._detector = stack.enter_context(self._make())
+            self._reader = reader = self._make_reader()
+            stack.enter_context(reader)
             stack.callback(self._keep)
-            self._source.attach(self._receive_last, self._detector.unsent)
+            self._source.attach(self._receive_last, reader.unsent)
             stack.enter_context(self._source)
             self._waiter = select.poll()
             self._waiter.register(self._source.fileno(), select.POLLIN)
@@ -164,13 +172,26 @@ class Sensor(Iterated):
                 self._waiter.register(descriptor, select.POLLIN)
             if self._self_test is not None:
                 stack.enter_context(self._self_test)
-            self._feed_early(self._detector)
-            self._checks = Checks(
-                self._source, self._detector, self._self_test, self._clock, self._event_timeout_ms
-            )
+            self._feed_early(reader)
+            self._checks = Checks(self._source, reader, self._self_test, self._clock, self._event_timeout_ms)
             stack.callback(self._let_go)
             self._resources = stack.pop_all()
         return self
+
+    def _make_reader(self) -> Reader:
+        if self._fields is not None:
+            return RowReader(self._fields, limits=self._limits, lean=self._lean)
+        make_ring = Ring if self._self_test is None else partial(SelfTestRing, path=self._self_test.path)
+        if self._view is View.EVENTS:
+            return EventReader(limits=self._limits, lean=self._lean, make_ring=make_ring)
+        return Detector(
+            self._detections,
+            sequences=self._view is View.SEQUENCES,
+            policy=self._policy,
+            limits=self._limits,
+            lean=self._lean,
+            make_ring=make_ring,
+        )
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
@@ -250,36 +271,34 @@ class Sensor(Iterated):
         What it leads to comes with the next poll. Audit rules that the new detections need, or *audit_rules*
         if given, are added until it is left. UsageError: one cannot be added. Errors change nothing.
         """
-        with extended_rules(self._source, self._open().detections, detections, audit_rules):
-            self._last += self._open().reload(detections, policy)
-        kept = self._make.keywords if policy is None else {**self._make.keywords, "policy": policy}
-        self._make = partial(self._make.func, detections, **kept)
+        reader, detections = self._open(), several(detections)
+        with extended_rules(self._source, self._detections, detections, audit_rules):
+            if isinstance(reader, Detector):
+                self._last += reader.reload(detections, policy)
+        self._detections = detections
+        self._policy = policy if policy is not None else self._policy
 
     def finish(self) -> list[Document]:
         """Put the host back, take what came until then, and end all bursts."""
         found, checks = self._finish()
-        documents = self._found.documents(found)
+        documents = self._documents(found)
         last = checks.finish(self._clock.monotonic_s(), notices=self._lines is not None)
         self._complete(documents)
         checks.narrow(documents, self._clock.monotonic_s())
         return documents + last
 
     def _only_events(self) -> None:
-        if self._found is self._as_rows:
-            raise UsageError("this sensor is read as rows; make another for events")
-        self._open().drain_events()  # whose error it is; nothing waits in there between two steps
+        if not isinstance(self._open(), EventReader):
+            raise UsageError("this sensor does not read events; make one with view=View.EVENTS, no fields=")
 
     def _only_rows(self) -> None:
-        self._open().drain_rows()  # whose error it is; nothing waits in there between two steps
-        if self._found is not self._as_rows and self._as_rows is not None:
-            self._found = self._as_rows
-            names = self._make.keywords["fields"]
-            self._last = [tuple(getattr(event, name) for name in names) for event in self._last]
+        if not isinstance(self._open(), RowReader):
+            raise UsageError("this sensor does not read rows; make one with view=View.EVENTS, fields=(...)")
 
     def _finish_found(self, notice: Callable[[Document], object] | None) -> list[Any]:
         found, checks = self._finish()
         tell(notice, checks.finish(self._clock.monotonic_s(), notices=self._lines is not None))
-        return self._found.handed_on(found)
+        return self._rows(found)
 
     def _finish(self) -> tuple[list[Any], Checks]:
         detector = self._open()
@@ -289,7 +308,7 @@ class Sensor(Iterated):
             self._readable.release()
         self._source.__exit__(None, None, None)
         self._feed_early(detector)
-        found = self._of_others([*self._last, *self._found.last(detector)])
+        found = self._of_others([*self._last, *detector.finish()])
         self._last = []
         return found, checks
 
@@ -303,18 +322,24 @@ class Sensor(Iterated):
         return self._open().stats() if self._kept is None else self._kept.stats
 
     @property
-    def detector(self) -> Detector:
-        """The detector inside, while the sensor is open."""
+    def reader(self) -> Reader:
+        """The reader inside, while the sensor is open: a Detector, EventReader or RowReader."""
         return self._open()
 
     @property
+    def detections(self) -> tuple[Detection, ...]:
+        """The active detections."""
+        return self._detections
+
+    @property
     def alert_counts(self) -> AlertCounts:
-        """What became of the sequences."""
-        return self._open().alert_counts
+        """Counters of sequences by outcome."""
+        reader = self._open()
+        return reader.alert_counts if isinstance(reader, Detector) else AlertCounts()
 
     def exceptions(self) -> list[tuple[DetectionException, int]]:
         """Return the exceptions of all detections, and how many events each has taken."""
-        return self._open().exceptions() if self._kept is None else self._kept.exceptions
+        return _exceptions_of(self._open()) if self._kept is None else self._kept.exceptions
 
     @property
     def kernel_lost(self) -> int:
@@ -332,12 +357,12 @@ class Sensor(Iterated):
         return self._looking().clock_steps
 
     def _keep(self) -> None:
-        if self._detector is not None and self._checks is not None and self._pid == os.getpid():
-            self._kept = Kept(self._detector.stats(), self._checks.losses(), self._detector.exceptions())
+        if self._reader is not None and self._checks is not None and self._pid == os.getpid():
+            self._kept = Kept(self._reader.stats(), self._checks.losses(), _exceptions_of(self._reader))
 
     def _poll(self) -> tuple[list[Document], int]:
         found, total, checks = self._take()
-        documents = self._found.documents(found)
+        documents = self._documents(found)
         now_s = self._clock.monotonic_s()
         if documents:
             self._complete(documents)
@@ -347,7 +372,7 @@ class Sensor(Iterated):
     def _poll_found(self, notice: Callable[[Document], object] | None) -> tuple[list[Any], int]:
         found, total, checks = self._take()
         tell(notice, checks.look(self._clock.monotonic_s()))
-        return self._found.handed_on(found), total
+        return self._rows(found), total
 
     def _take(self) -> tuple[list[Any], int, Checks]:
         """Take what waits and let time pass. Returns what was found, and the datagrams taken."""
@@ -355,19 +380,17 @@ class Sensor(Iterated):
         checks = self._looking()
         self._feed_early(detector)
         found, self._last = self._last, []
-        if self._lines is None:
-            found += detector.tick(self._monotonic_ms())
+        if self._lines is None and isinstance(detector, Detector):
+            found += detector.advance_clock(self._monotonic_ms())
         total = self._receive(detector, found)
         now_s = self._polled_s = self._clock.monotonic_s()
         if not total or now_s >= self._next_expire_s:
             self._next_expire_s = now_s + _EXPIRE_S
             if self._lines is not None:
-                found += self._lines.settle(detector, self._found, now_s)
+                found += self._lines.tick(detector, now_s)
             else:
                 detector.ring.expire(self._monotonic_ms())
-                found += self._found.waiting(detector)
-            if self._lines is not None and (stamp_ms := self._lines.wall_ms(now_s)):
-                found += detector.advance(stamp_ms)
+                found += detector.drain()
             if self._others:
                 self._serve(self._waiter.poll(0))
         return self._of_others(found), total, checks
@@ -377,10 +400,10 @@ class Sensor(Iterated):
             if descriptor in self._others:
                 self._others[descriptor]()
 
-    def _receive(self, detector: Detector, found: list[Any]) -> int:
+    def _receive(self, detector: Reader, found: list[Any]) -> int:
         """Take what waits on the socket, but no more of it once there is an alert. Returns how many."""
         if self._lines is not None:
-            taken = self._lines.receive(detector, self._found, found, self._clock.monotonic_s())
+            taken = self._lines.receive(detector, found, self._clock.monotonic_s())
             self._stopped = self._stopped or self._lines.source.ended
             return taken
         ring = detector.ring
@@ -391,19 +414,19 @@ class Sensor(Iterated):
             only_kernel = self._source.only_kernel
             taken = ring.receive(self.fileno(), self._monotonic_ms(), _ROUNDS, only_kernel=only_kernel)
             total += taken
-            drained = self._found.waiting(detector)
+            drained = detector.drain()
             found += drained
             # Crowded: some that have left the socket may wait for room, and nothing would wake us for them.
             if not ring.crowded and (drained or taken < self._most_datagrams):
                 break
         return total
 
-    def _feed_early(self, detector: Detector) -> None:
+    def _feed_early(self, detector: Reader) -> None:
         """Take what came by another way than the socket."""
         early = self._source.take_early()
         if not early:
             return
-        self._last += self._found.of_datagrams(detector, early, self._monotonic_ms())
+        self._last += detector.feed(early, self._monotonic_ms())
 
     def _monotonic_ms(self) -> int:
         return int(self._clock.monotonic_s() * 1000)
@@ -415,18 +438,34 @@ class Sensor(Iterated):
     def _receive_last(self) -> None:
         detector = self._open()
         if self._lines is not None:
-            self._last += self._lines.receive_last(detector, self._found)
+            self._last += self._lines.receive_last(detector)
             return
         only_kernel = self._source.only_kernel
         while detector.ring.receive(self.fileno(), self._monotonic_ms(), only_kernel=only_kernel):
-            self._last += self._found.waiting(detector)
+            self._last += detector.drain()
 
     def _of_others(self, found: list[Any]) -> list[Any]:
-        return self._found.of_others(found, os.getpid()) if self._source.audited else found
+        """Leave out the events of this process where the kernel audits it: writing one makes the next."""
+        if not self._source.audited or self._view is not View.EVENTS:
+            return found
+        own = os.getpid()
+        if self._fields is None:
+            return [event for event in found if event.pid != own]
+        at = self._fields.index("pid")
+        return [row for row in found if row[at] != own]
+
+    def _documents(self, found: list[Any]) -> list[Document]:
+        if self._fields is not None:
+            raise UsageError("this sensor reads rows: make another without fields= for documents")
+        return found if self._view is not View.EVENTS else [event.document() for event in found]
+
+    def _rows(self, found: list[Any]) -> list[Any]:
+        """Leave out the pid that was not asked for."""
+        return [row[: self._asked] for row in found] if self._asked < len(self._fields or ()) else found
 
     def _complete(self, documents: list[Document]) -> None:
         detector = self._open()
-        if not self._source.audited and detector.view is View.ALERTS:
+        if not self._source.audited and self._view is View.ALERTS:
             enrich_all(documents, self._user_names, detector.host.id, running=not self._stopped)
 
     def _looking(self) -> Checks:
@@ -439,9 +478,9 @@ class Sensor(Iterated):
         """Refuse to be pickled or copied: there is one audit socket."""
         raise TypeError("a Sensor cannot be pickled or copied; send its configuration, and make another")
 
-    def _open(self) -> Detector:
+    def _open(self) -> Reader:
         if self._pid not in {0, os.getpid()}:
             raise ClosedError(f"this sensor was opened by process {self._pid}; after a fork, open another")
-        if self._detector is None or (self.fileno() < 0 and not self._stopped):
+        if self._reader is None or (self.fileno() < 0 and not self._stopped):
             raise ClosedError("this sensor is not open; use it in a with statement")
-        return self._detector
+        return self._reader

@@ -1,0 +1,58 @@
+"""Read every event of a stream of audit records."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from auditsense.core.ring import Limits, Ring
+from auditsense.detect.events import Event, events_in
+from auditsense.detect.record_reader import EVERY_EVENT, RecordReader
+from auditsense.detect.rows import fields_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from auditsense.detect.host import Host
+
+
+class EventReader(RecordReader[Event]):
+    """Read every event that has a SYSCALL record. Nothing is detected.
+
+    `feed`, `feed_packed` and `feed_text` return the events that the input completes; `tick` those whose end
+    has not come in time; `finish` those that are open. `RowReader` reads a few fields of many events faster.
+
+    Args:
+        host: host of the records that name no node; this host by default.
+        limits: capacity of the core.
+        lean: records of the types in `unsent` need not come and are not awaited; events lack them.
+        order: for recorded input, as for `Ring`; with 0 no event is delayed.
+        fields: the attributes of `Event` that will be read (`auditsense.detect.rows.NAMES`); all by default.
+            The core keeps no others, which is faster. Reading another one is a UsageError.
+        make_ring: `Ring` or a subclass of it.
+
+    Raises:
+        UsageError: an unknown field, or a limit outside its bounds.
+    """
+
+    def __init__(  # noqa: PLR0913 - each has a default that most keep
+        self,
+        *,
+        host: Host | None = None,
+        limits: Limits | None = None,
+        lean: bool = False,
+        order: int = 0,
+        fields: Sequence[str] | None = None,
+        make_ring: Callable[..., Ring] = Ring,
+    ) -> None:
+        super().__init__(
+            EVERY_EVENT,
+            host=host,
+            limits=limits,
+            lean=lean,
+            order=order,
+            fields=None if fields is None else fields_of(fields),
+            make_ring=make_ring,
+        )
+
+    def _decode(self, drained: bytes) -> list[Event]:
+        return events_in(drained, self.host)
