@@ -454,7 +454,7 @@ def test_a_run_names_what_others_have_changed_meanwhile(
     code, _, err = call(capsys, "run", "--duration", "0.05")
     assert code == 0
     assert err.endswith(
-        "; the host is as it was, but for what other processes changed meanwhile: rate_limit is 7, it was 0\n"
+        "; the host is as it was, except for changes by other processes: rate_limit is 7, it was 0\n"
     )
 
 

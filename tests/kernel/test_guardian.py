@@ -138,7 +138,7 @@ def test_what_it_cannot_put_back_it_says_and_leaves_the_file_for_the_next_start(
         lines = sensor.die().splitlines()
     assert len(lines) == 3  # the owner can be released, and ENABLED is not as it was set
     for line in lines:
-        assert line.startswith("auditsense: error: not put back: ")
+        assert line.startswith("auditsense: error: not restored: ")
         assert "locked" in line
     assert not (tmp_path / "result").exists()
     fault(

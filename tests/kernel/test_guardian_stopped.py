@@ -34,11 +34,11 @@ def sensor(tmp_path: Path) -> Iterator[Sensor]:
     ("change", "words"),
     [
         ("", "the host is as it was\n"),
-        ("rate_limit=5", "as it was, but for what other processes changed meanwhile: rate_limit is 5,"),
-        ("failure=2", "changed meanwhile: failure is 2, it was 1"),
-        ("backlog_limit=100", "changed meanwhile: backlog_limit is 100, it was 64"),
-        ("rules=[RULE.to_bytes(), OTHER.to_bytes()]", "changed meanwhile: audit rules added: 1"),
-        ("pid=1", "changed meanwhile: process 1 owns the audit socket now"),
+        ("rate_limit=5", "as it was, except for changes by other processes: rate_limit is 5,"),
+        ("failure=2", "changes by other processes: failure is 2, it was 1"),
+        ("backlog_limit=100", "changes by other processes: backlog_limit is 100, it was 64"),
+        ("rules=[RULE.to_bytes(), OTHER.to_bytes()]", "changes by other processes: audit rules added: 1"),
+        ("pid=1", "changes by other processes: process 1 owns the audit socket now"),
     ],
 )
 def test_it_compares_the_host_before_it_says_that_it_is_as_it_was(
@@ -65,7 +65,7 @@ def test_it_says_when_the_dead_owner_stays(sensor: Sensor, fault: Recorder) -> N
     sensor.start()
     sensor.do("guardian.write(STEPS)")
     said = sensor.die()
-    assert "error: not put back: become the owner of the audit socket" in said
+    assert "error: not restored: become the owner of the audit socket" in said
     assert "as it was" not in said
     assert not sensor.result.exists()
     fault(
@@ -73,7 +73,7 @@ def test_it_says_when_the_dead_owner_stays(sensor: Sensor, fault: Recorder) -> N
         how="EACCES to the guardian, again and again; a kernel in memory",
         did="the guardian tried again for as long as it may, five times, kept the journal for the next start",
         lost="what was not read yet",
-        said="“not put back: become the owner of the audit socket”; not that the host is as it was",
+        said="“not restored: become the owner of the audit socket”; not that the host is as it was",
         host="as before but for the owner of the socket",
     )
 
@@ -149,7 +149,7 @@ def test_a_guardian_that_does_not_read_holds_nothing_up(sensor: Sensor, fault: R
         said = sensor.do("guardian.write(STEPS)")
         if said != "None":
             break
-    assert said.startswith(f"AuditSenseError: the guardian ({pid}) does not read what it is told")
+    assert said.startswith(f"AuditSenseError: the guardian ({pid}) does not read its pipe")
     assert sensor.do("guardian.write(())") == "None"
     os.kill(pid, signal.SIGKILL)
     fault(
@@ -157,6 +157,6 @@ def test_a_guardian_that_does_not_read_holds_nothing_up(sensor: Sensor, fault: R
         how="SIGSTOP to it, SIGCONT refused; journal lines until the pipe is full",
         did="waited two seconds at most, changed nothing more; while it runs, another guardian is started",
         lost="everything, when it comes before the takeover: it did not run",
-        said="“the guardian … does not read what it is told”",
+        said="“the guardian … does not read its pipe”",
         host="as before",
     )

@@ -91,7 +91,7 @@ def test_sentence_names_what_others_changed() -> None:
     assert host_state.describe(None, look()) == "the host is as it was"
     assert host_state.describe(look(), look()) == "the host is as it was"
     assert host_state.describe(look(), look(rate_limit=5, failure=2)) == (
-        "the host is as it was, but for what other processes changed meanwhile: "
+        "the host is as it was, except for changes by other processes: "
         "failure is 2, it was 1; rate_limit is 5, it was 0"
     )
 
@@ -112,7 +112,7 @@ def put_back(
     """Return the exit code, and whether `done` was called."""
     called: list[str] = []
     sensor = guardian._Sensor(42, steps, image)
-    return guardian._put_back(sensor, lambda: Commands(kernel), lambda: called.append("done")), called
+    return guardian._restore(sensor, lambda: Commands(kernel), lambda: called.append("done")), called
 
 
 def test_guardian_puts_back_and_says_so(capfd: pytest.CaptureFixture[str]) -> None:
@@ -153,7 +153,7 @@ def test_guardian_tries_five_times_and_lists_what_failed(
     assert put_back(Kernel()) == (1, [])
     assert (len(tries), len(pauses)) == (5, 4)
     assert capfd.readouterr().err == (
-        "auditsense: error: not put back: set backlog_wait_time: 15000 -> 0 jiffies (no)\n"
+        "auditsense: error: not restored: set backlog_wait_time: 15000 -> 0 jiffies (no)\n"
     )
 
 

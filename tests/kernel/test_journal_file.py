@@ -321,7 +321,7 @@ def test_what_cannot_be_undone_is_said_and_its_file_stays(folder: Path) -> None:
     path = left(folder, owner)
     kernel = taken(owner)
     kernel.enabled = 2
-    with pytest.raises(KernelCommandError, match="what a killed sensor left cannot be put back: add audit"):
+    with pytest.raises(KernelCommandError, match="changes of a killed sensor cannot be undone: add audit"):
         JournalFile(folder).undo_stale(Commands(kernel))
     assert path.exists()
 

@@ -137,7 +137,7 @@ def test_what_cannot_be_put_back_is_reported_once_and_the_rest_is_done() -> None
     refused = undisturbed.log.index("set backlog_limit=64")
     kernel.stay_silent_at(refused)
     kernel.stay_silent_at(ALL + 1)
-    with pytest.raises(KernelCommandError, match="not put back: set backlog_limit") as caught:
+    with pytest.raises(KernelCommandError, match="not restored: set backlog_limit") as caught:
         run(kernel)
     assert str(caught.value).count("set backlog_limit") == 2  # the change, and the command
     state = (kernel.enabled, kernel.pid, kernel.backlog_limit, kernel.backlog_wait_time)
@@ -156,7 +156,7 @@ def test_what_cannot_be_put_back_is_a_note_on_the_error_in_flight() -> None:
     with pytest.raises(ZeroDivisionError) as caught:
         locked_and_broken()
     (note,) = caught.value.__notes__
-    assert note.startswith("not put back: ")
+    assert note.startswith("not restored: ")
 
 
 # --- interruptions at every instruction ----------------------------------------

@@ -1,1 +1,1 @@
-"""The kernel's audit subsystem: commands, audit rules, taking over and putting back."""
+"""The kernel's audit subsystem: commands, audit rules, takeover and restore."""

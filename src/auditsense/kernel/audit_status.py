@@ -57,13 +57,13 @@ class AuditStatus:
         mask: Always 0 in an answer; the valid fields in a request.
         enabled: See `Enabled`.
         failure: See `Failure`.
-        pid: Process that owns the audit socket, as this process' pid namespace
-            numbers it; 0 for nobody. A dead owner stays here until the kernel
-            next tries to send it a record.
+        pid: Process that owns the audit socket, in this process' pid namespace;
+            0 for none. A dead owner stays here until the kernel next tries to
+            send it a record.
         rate_limit: Records a second; 0 for no limit.
         backlog_limit: Records the kernel queues before it loses or waits; 0
             for no limit. It may overshoot by a few records.
-        lost: Records lost since boot or since somebody reset it. Not all loss:
+        lost: Records lost since boot or since the last reset. Not all loss:
             on a kernel booted without ``audit=1``, what a slow reader misses
             is dropped without being counted.
         backlog: Records queued now, in the main queue only.

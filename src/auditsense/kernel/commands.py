@@ -1,9 +1,9 @@
-"""The audit commands: ask for the status, change one setting, list and change rules.
+"""The audit commands: read the status, change one setting, list and change rules.
 
-Owns: which command is sent and what its errno means. Rule 1: one setting per
-command, because the kernel applies a combined one in its own order, not
-atomically. Rule 2: what could panic or lock the host cannot be said here.
-Rule 3: every command ends, by an answer or by the deadline.
+Owns: which command is sent and what its errno means.
+Rule 1: one setting per command, because the kernel applies a combined one in its own order, not atomically.
+Rule 2: no method can make the host panic or lock its audit configuration.
+Rule 3: every command ends, with an answer or at the deadline.
 """
 
 from __future__ import annotations
@@ -81,11 +81,10 @@ class Commands:
         Args:
             field: What to change. The failure mode is not among the choices.
             value: 0 to 2**32 - 1, in the unit of the field in `AuditStatus`.
-                ENABLED takes 0 and 1: 2 would lock the host until its next
-                boot. PID takes 0, which gives the audit socket up (the kernel
-                answers EACCES when another process owns it): to own it,
-                `sources.netlink.register` asks on the socket that is to
-                receive the records.
+                ENABLED takes 0 and 1: 2 would lock the host until its next boot.
+                PID takes 0, which releases the audit socket (EACCES when another
+                process owns it). `sources.netlink.register` acquires it, on the
+                socket that is to receive the records.
 
         Raises:
             UsageError: a value that is not allowed here. Nothing was sent.
@@ -99,7 +98,7 @@ class Commands:
     def rules(self) -> list[AuditRule]:
         """List the audit rules in the kernel's order (AUDIT_LIST_RULES).
 
-        A rule that `AuditRule` cannot hold is somebody else's and left out.
+        A rule that `AuditRule` cannot represent is not ours and is left out.
 
         The kernel does not check whether its answer fits the socket's buffer
         (here: some 3,000 rules); beyond that the end is missing and this call

@@ -1,17 +1,17 @@
-"""A small process that puts the host back when the sensor dies.
+"""Child process that restores the host when the sensor dies.
 
-Forked before the first change, it holds the reading end of a pipe and the journal that comes
-through it. The pipe ends with the sensor, whatever ended it, SIGKILL included: no polling, no pid
-that could be another's by now. When the journal is empty then, there is nothing to do.
+Forked before the first change, it holds the read end of a pipe and the journal that arrives through it.
+The pipe ends with the sensor, also after SIGKILL, so nothing is polled and no pid can be mistaken for a
+reused one. An empty journal means that there is nothing to undo.
 
-Rule 1: it does nothing while the sensor lives, and lives no longer than putting back takes.
-Rule 2: it leaves the sensor's process group and ignores what a terminal or a service manager sends
-        to all, so that what ends the sensor does not end it as well.
-Rule 3: it keeps the capability to change the audit configuration, and gives up every other.
-Rule 4: when it is ended, another one is started: `Guardian.watch`. One that is stopped is continued; where
-        that is not allowed, another one is started as well.
-Rule 5: the sensor waits for it no longer than a limit, at any moment: it may be stopped or frozen.
-Rule 6: it asks the kernel before it says that the host is as it was.
+Rule 1: it does nothing while the sensor lives, and exits as soon as the host is restored.
+Rule 2: it leaves the sensor's process group and ignores what a terminal or a service manager sends to the
+        group: a signal that ends the sensor must not end the guardian.
+Rule 3: it keeps the capability to change the audit configuration and drops all others.
+Rule 4: `Guardian.watch` replaces a guardian that died, and resumes one that was stopped. Where resuming is
+        not allowed, it starts another one.
+Rule 5: every wait of the sensor for the guardian has a limit: the guardian may be stopped or frozen.
+Rule 6: it asks the kernel before it reports that the host is as it was.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
     from auditsense.kernel.plan import Step
 
-_END_S = 10.0  # for its end, which takes a few milliseconds on a host that has time for it
-_WRITE_S = 2.0  # for a journal line, which the pipe takes at once unless it is full
+_END_S = 10.0  # limit for its exit, which takes a few milliseconds on an idle host
+_WRITE_S = 2.0  # limit for a journal line: the pipe accepts it at once unless it is full
 _TRIES = 5
 _PAUSE_S = 0.2
 IGNORED_SIGNALS = (*child.GROUP_SIGNALS, signal.SIGABRT)
@@ -44,14 +44,14 @@ IGNORED_SIGNALS = (*child.GROUP_SIGNALS, signal.SIGABRT)
 
 
 class Guardian:
-    """The sensor's side of it: a `Journal`. Start it, give it to the takeover, close it last.
+    """Handle of the guardian process; a `Journal`. Start it, pass it to the takeover, close it last.
 
     Args:
-        commands: makes the command client that the guardian uses, in its own process.
-        done: called in the guardian when nothing is changed any more, for example to remove a file.
-        image: the kernel's audit before the first step: what it has to be when all is undone. None: only
-            the steps are compared.
-        end_s: the longest that `close` waits.
+        commands: creates the command client, in the guardian's process.
+        done: called in the guardian when every change is undone, for example to remove a file.
+        image: the kernel's audit before the first step, to compare with when all is undone. None: only the
+            steps are compared.
+        end_s: limit of `close`.
     """
 
     def __init__(
@@ -73,18 +73,18 @@ class Guardian:
         self.pid = 0
         """Of the guardian; 0 when there is none."""
         self.incident = ("", "")
-        """What happened to the guardian that `watch` returned True for last, and what was done about it."""
+        """What happened to the guardian when `watch` last returned True, and what was done about it."""
 
     @property
     def steps(self) -> tuple[Step, ...]:
-        """What it was told last: the steps that may be in effect."""
+        """Steps of the last journal line: those that may be in effect."""
         return self._steps
 
     def start(self) -> None:
-        """Fork. The process should have one thread: in the child only this one goes on.
+        """Fork. The process should have one thread: the child has only the one that forks.
 
         Raises:
-            AuditSenseError: no process or pipe can be had.
+            AuditSenseError: no process or pipe can be created.
         """
         owner = os.getpid()
         try:
@@ -107,10 +107,10 @@ class Guardian:
         self._wanted = True
 
     def write(self, steps: Sequence[Step]) -> None:
-        """Tell the guardian what may be in effect now.
+        """Send the steps that may be in effect now.
 
         Raises:
-            AuditSenseError: the guardian is gone, or does not read; nothing must be changed without it.
+            AuditSenseError: the guardian is gone or does not read. Nothing must be changed without it.
         """
         self._steps = tuple(steps)
         if not self._wanted:
@@ -120,7 +120,7 @@ class Guardian:
         except TimeoutError:
             if steps:
                 raise AuditSenseError(
-                    f"the guardian ({self.pid}) does not read what it is told: it is stopped or frozen; "
+                    f"the guardian ({self.pid}) does not read its pipe: it is stopped or frozen; "
                     "end it and start auditsense again"
                 ) from None
         except OSError:
@@ -130,33 +130,34 @@ class Guardian:
                 raise AuditSenseError("the guardian is gone; start auditsense again") from None
 
     def _send(self, steps: tuple[Step, ...], wait_s: float | None = None) -> None:
-        """Write a journal line; wait no longer than *wait_s*, usually `_WRITE_S`, for room in the pipe.
+        """Write a journal line; wait at most *wait_s* (by default `_WRITE_S`) for space in the pipe.
 
         Raises:
-            TimeoutError: the pipe was full, and nothing was read for a while.
-            OSError: nothing reads the pipe.
+            TimeoutError: the pipe stayed full.
+            OSError: the pipe has no reader.
         """
-        # The line end before it: an interruption may have left the one before unfinished.
+        # An interruption may have left the previous line unfinished, so a line end comes first.
         rest = memoryview(b"\n" + encode(Entry(os.getpid(), steps)))
         while rest:
             try:
                 rest = rest[os.write(self._pipe, rest) :]
             except BlockingIOError:
                 self._continue()
-                room = select.poll()
-                room.register(self._pipe, select.POLLOUT)
-                if not room.poll(1000 * (_WRITE_S if wait_s is None else wait_s)):
+                space = select.poll()
+                space.register(self._pipe, select.POLLOUT)
+                if not space.poll(1000 * (_WRITE_S if wait_s is None else wait_s)):
                     raise TimeoutError from None
 
     def watch(self) -> bool:
-        """See to it that there is a guardian: to be called every few seconds. Waits for nothing.
+        """Replace a guardian that died; resume or replace one that was stopped. Call it every few seconds.
+
+        Never waits.
 
         Returns:
-            Whether it had died or was stopped. Then it was continued, or another one was started, which
-            knows what is changed now; `incident` says which.
+            Whether it had died or was stopped; see `incident`. Another one knows the current steps.
 
         Raises:
-            AuditSenseError: another one was needed and cannot be started; calling again tries again.
+            AuditSenseError: another one cannot be started; calling again tries again.
         """
         if not self._wanted:
             return False
@@ -177,13 +178,13 @@ class Guardian:
         return True
 
     def alive(self) -> bool:
-        """Return whether the guardian still watches; collects it when not."""
+        """Return whether the guardian is running; reap it when it is not."""
         if self.pid and child.has_exited(self.pid):
             self.pid = 0
         return self.pid != 0
 
     def _continue(self) -> bool:
-        """Let a stopped guardian go on. False: this process is not allowed to (it is another user)."""
+        """Resume a stopped guardian. False: not permitted, because this process has another user."""
         try:
             if self.pid:  # 0 would be this process and its group
                 os.kill(self.pid, signal.SIGCONT)
@@ -192,7 +193,7 @@ class Guardian:
         return self.pid != 0
 
     def _replace(self) -> None:
-        """Start another guardian instead of a stopped one, which then has nothing to undo."""
+        """Start another guardian and leave the stopped one nothing to undo."""
         stopped, pipe = self.pid, self._pipe
         with contextlib.suppress(OSError):
             self._send((), wait_s=0)
@@ -202,14 +203,14 @@ class Guardian:
         except AuditSenseError:
             self._pipe, self.pid = pipe, stopped
             raise
-        self._replaced.append(pipe)  # open until the end: it must not take this sensor for dead
+        self._replaced.append(pipe)  # open until the end, or the stopped one would take this sensor for dead
 
     def close(self) -> None:
-        """End the guardian, and wait for that. It puts back what the last journal still names.
+        """End the guardian and wait for its exit. It undoes the steps of the last journal line.
 
         Raises:
-            AuditSenseError: it did not end in time, so `steps` may still be in effect. It is killed
-                where that is allowed.
+            AuditSenseError: it did not exit in time, so `steps` may still be in effect. It is killed where
+                that is permitted.
         """
         self._wanted = False
         for pipe in (self._pipe, *self._replaced):
@@ -223,20 +224,20 @@ class Guardian:
         try:
             os.kill(pid, signal.SIGKILL)
         except OSError:
-            what = "it is left"
+            outcome = "it is left"
         else:
-            what = (
+            outcome = (
                 "it was killed"
                 if child.wait_for_exit(pid, self._end_s, resume=True)
                 else "it was sent SIGKILL"
             )
         raise AuditSenseError(
-            f"the guardian ({pid}) did not end within {self._end_s:g} s: it was stopped or frozen; {what}"
+            f"the guardian ({pid}) did not end within {self._end_s:g} s: it was stopped or frozen; {outcome}"
         )
 
 
 class _Sensor(NamedTuple):
-    """What the guardian knows when it starts: the sensor, its steps until then, the kernel before them."""
+    """What a new guardian knows: the sensor, its steps until now, the kernel's audit before them."""
 
     pid: int
     steps: tuple[Step, ...]
@@ -249,7 +250,7 @@ def _guard(
     make: Callable[[], Commands],
     done: Callable[[], None] | None,
 ) -> NoReturn:
-    """Be the guardian. Never returns, and never runs what the sensor has left to run at its exit."""
+    """Run the guardian. Never returns, so none of the sensor's exit handlers run here."""
     code = 1
     try:
         os.setsid()
@@ -258,25 +259,25 @@ def _guard(
         child.set_name("audit-guardian")
         child.close_inherited(reading)
         privileges.keep_only(privileges.CAP_AUDIT_CONTROL)
-        code = _put_back(sensor._replace(steps=_last_journal(reading, sensor.steps)), make, done)
-    except BaseException as problem:  # noqa: BLE001 - there is nobody above who could say it
-        _say(f"error: the guardian failed: {problem!r}; see what is left with auditctl -s and auditctl -l")
+        code = _restore(sensor._replace(steps=_last_journal(reading, sensor.steps)), make, done)
+    except BaseException as error:  # noqa: BLE001 - the last frame: nothing above could report it
+        _print(f"error: the guardian failed: {error!r}; see what is left with auditctl -s and auditctl -l")
     finally:
         os._exit(code)
 
 
 def _last_journal(reading: int, steps: tuple[Step, ...]) -> tuple[Step, ...]:
-    """Wait for the end of the pipe. Returns what the last whole line says; before any, *steps*."""
+    """Wait for the end of the pipe. Returns the steps of the last complete line; without any, *steps*."""
     unread = b""
     while chunk := os.read(reading, 65536):
-        *whole, unread = (unread + chunk).split(b"\n")
-        for line in whole:
-            with contextlib.suppress(InputError):  # empty, or left unfinished by an interruption
+        *lines, unread = (unread + chunk).split(b"\n")
+        for line in lines:
+            with contextlib.suppress(InputError):  # empty, or unfinished because of an interruption
                 steps = decode(line).steps
     return steps
 
 
-def _put_back(sensor: _Sensor, make: Callable[[], Commands], done: Callable[[], None] | None) -> int:
+def _restore(sensor: _Sensor, make: Callable[[], Commands], done: Callable[[], None] | None) -> int:
     steps, owner = sensor.steps, sensor.pid
     failures: dict[Step, Exception] = {}
     for turn in range(_TRIES if steps else 0):
@@ -287,33 +288,33 @@ def _put_back(sensor: _Sensor, make: Callable[[], Commands], done: Callable[[], 
         if not failures:
             break
     for step, failure in failures.items():
-        _say(f"error: not put back: {step} ({failure})")
+        _print(f"error: not restored: {step} ({failure})")
     if failures:
         return 1
-    said, remain = _compared(sensor, make) if steps else ("", [])
-    if remain:  # the file stays, for the next start
-        _say(f"error: the sensor ({owner}) died; the host is not as it was: {'; '.join(remain)}")
+    state, remaining = _compare(sensor, make) if steps else ("", [])
+    if remaining:  # the journal file stays for the next start
+        _print(f"error: the sensor ({owner}) died; the host is not as it was: {'; '.join(remaining)}")
         return 1
     # Also when there was nothing to undo: the sensor may have died between one journal and the next.
     if done is not None:
         done()
     if steps:
-        _say(f"the sensor ({owner}) died; {said}")
+        _print(f"the sensor ({owner}) died; {state}")
     return 0
 
 
-def _compared(sensor: _Sensor, make: Callable[[], Commands]) -> tuple[str, list[str]]:
-    """Ask the kernel whether the host is as it was. Returns a sentence, and what is not undone."""
+def _compare(sensor: _Sensor, make: Callable[[], Commands]) -> tuple[str, list[str]]:
+    """Compare the kernel's audit with its state before. Returns a sentence, and what is not undone."""
     try:
         with make() as commands:
             now = host_state.read_state(commands)
-    except AuditSenseError as problem:
-        return f"all steps are undone, but the host could not be compared: {problem}", []
-    remain = host_state.remaining_changes(now, sensor.steps, sensor.pid)
-    return "" if remain else host_state.describe(sensor.image, now), remain
+    except AuditSenseError as error:
+        return f"all steps are undone, but the host could not be compared: {error}", []
+    remaining = host_state.remaining_changes(now, sensor.steps, sensor.pid)
+    return "" if remaining else host_state.describe(sensor.image, now), remaining
 
 
-def _say(text: str) -> None:
-    """Say it on the sensor's standard error, which may be closed by now."""
+def _print(text: str) -> None:
+    """Write to the sensor's standard error, which may be closed by now."""
     with contextlib.suppress(OSError):
         os.write(2, f"auditsense: {one_line(text)}\n".encode())

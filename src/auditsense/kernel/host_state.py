@@ -1,7 +1,7 @@
 """The kernel's audit before a takeover, and whether it is so again.
 
-Pure except `read_state`. What differs is told apart: what the sensor changed and is still so, and what
-other processes changed meanwhile, which stays.
+Pure except `read_state`. Distinguishes what the sensor changed and is still so from what other processes
+changed, which stays.
 """
 
 from __future__ import annotations
@@ -46,52 +46,52 @@ def read_state(commands: Commands) -> AuditState:
 
 
 def remaining_changes(now: AuditState, steps: Sequence[Step], owner: int) -> list[str]:
-    """Return what the process *owner* changed by *steps* and is still so, one line a change."""
-    found: list[str] = []
+    """Return what the process *owner* changed by *steps* and is still so, one line per change."""
+    remaining: list[str] = []
     for step in steps:
         match step:
             case ChangeSetting():
                 if now.status.value_of(step.field) == step.new != step.old:
-                    found.append(f"{step.field.name.lower()} is still {step.new}, it was {step.old}")
+                    remaining.append(f"{step.field.name.lower()} is still {step.new}, it was {step.old}")
             case BecomeOwner():
                 if now.status.pid == owner:
-                    found.append(f"process {owner} still owns the audit socket")
+                    remaining.append(f"process {owner} still owns the audit socket")
             case AddRule():
                 if any(step.rule.same_as(rule) for rule in now.rules):
-                    found.append(f"the audit rule of this step is still there: {step}")
-    return found
+                    remaining.append(f"the audit rule of this step is still there: {step}")
+    return remaining
 
 
 def changed_by_others(before: AuditState, now: AuditState) -> list[str]:
-    """Return what else differs, when nothing `remaining_changes`: one line a change."""
-    found: list[str] = []
+    """Return what differs when no `remaining_changes` are left, one line per change."""
+    changes: list[str] = []
     for name in _COMPARED:
         was, is_now = getattr(before.status, name), getattr(now.status, name)
         if was != is_now:
-            found.append(f"{name} is {is_now}, it was {was}")
+            changes.append(f"{name} is {is_now}, it was {was}")
     if now.status.pid != before.status.pid and _owned(before) | _owned(now):
         owner = f"process {now.status.pid}" if now.status.pid else "no process"
-        found.append(f"{owner} owns the audit socket now")
+        changes.append(f"{owner} owns the audit socket now")
     added = [rule for rule in now.rules if rule not in before.rules]
     gone = [rule for rule in before.rules if rule not in now.rules]
     if added:
-        found.append(f"audit rules added: {len(added)}")
+        changes.append(f"audit rules added: {len(added)}")
     if gone:
-        found.append(f"audit rules removed: {len(gone)}")
+        changes.append(f"audit rules removed: {len(gone)}")
     if not added and not gone and now.rules != before.rules:
-        found.append("the audit rules are in another order")
-    return found
+        changes.append("the audit rules are in another order")
+    return changes
 
 
 def describe(before: AuditState | None, now: AuditState) -> str:
-    """Return what is true of the host when nothing `remaining_changes`.
+    """Return a sentence about the host when no `remaining_changes` are left.
 
     Args:
         before: None: not known.
         now: after all is undone.
     """
     changed = changed_by_others(before, now) if before is not None else []
-    but = f", but for what other processes changed meanwhile: {'; '.join(changed)}" if changed else ""
+    but = f", except for changes by other processes: {'; '.join(changed)}" if changed else ""
     return f"the host is as it was{but}"
 
 

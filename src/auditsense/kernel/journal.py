@@ -1,7 +1,7 @@
-"""The steps a takeover has taken, told to somebody who outlives it.
+"""Journal of a takeover's steps, for a process that outlives it.
 
-One line of JSON says all that is changed at this moment, so that the last whole line is the truth
-and nothing has to be replayed: ``{"owner": pid, "steps": [...]}``.
+Each line of JSON lists everything that is changed at that moment, so the last complete line suffices and
+nothing has to be replayed: ``{"owner": pid, "steps": [...]}``.
 """
 
 from __future__ import annotations
@@ -25,23 +25,22 @@ _SETTINGS: Final = {
     StatusField.BACKLOG_LIMIT: _U32_MAX,
     StatusField.ENABLED: int(Enabled.ON),
 }
-"""What a takeover sets, and the highest value it may have had: a line that says more is none of ours."""
+"""Settings that a takeover changes, with the highest value of each; other lines are not ours."""
 
 
 class Journal(Protocol):
-    """Told of every step before it is taken, and of its undoing after it."""
+    """Receives every step before it is taken, and again when it is undone."""
 
     def write(self, steps: Sequence[Step]) -> None:
-        """Remember that exactly these steps may be in effect now.
+        """Record that exactly these steps may be in effect now.
 
-        Must have reached whoever outlives this process when it returns, or raise: the takeover
-        then does not go on.
+        When this returns, they must be out of this process. If that fails, raise: the takeover stops.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What a line says: the process that took over, and the steps in effect, in order."""
+    """Content of a line: the process that took over, and the steps in effect, in order."""
 
     owner: int
     steps: tuple[Step, ...]
@@ -71,8 +70,8 @@ def decode(line: bytes) -> Entry:
         document = json.loads(line)
         owner = _number(document["owner"], 0x7FFFFFFF)
         return Entry(owner, tuple(_step(step) for step in document["steps"]))
-    except (ValueError, LookupError, TypeError, RecursionError, AuditRuleError) as problem:
-        raise InputError(f"no takeover journal: {problem}") from None
+    except (ValueError, LookupError, TypeError, RecursionError, AuditRuleError) as error:
+        raise InputError(f"no takeover journal: {error}") from None
 
 
 def _step(step: dict[str, Any]) -> Step:

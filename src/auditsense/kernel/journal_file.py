@@ -1,7 +1,7 @@
-"""What a sensor left behind that died together with its guardian.
+"""The journal as a file below /run, for the case that a sensor dies together with its guardian.
 
-The journal as a file: written before each step, removed when nothing is changed any more. A start
-that finds one of a process that is no more puts the host back first.
+Written before each step, removed when every step is undone. A sensor that starts and finds the journal of
+a dead process restores the host first.
 """
 
 from __future__ import annotations
@@ -24,16 +24,15 @@ if TYPE_CHECKING:
     from auditsense.kernel.plan import Step
 
 DEFAULT_FOLDER = Path("/run/auditsense")
-"""Below /run, so that a reboot, which resets the kernel, removes it as well."""
-
+"""Below /run: a reboot, which resets the kernel, also removes it."""
 
 _MOST_BYTES = 1 << 22  # of a journal: some thousand audit rules
 
 
 def _start_time(pid: int) -> bytes:
-    """Return what tells this process from a later one with its pid: its start time, since boot.
+    """Return the start time of a process since boot, which differs when its pid is reused.
 
-    Of a process that has ended, also when nobody has collected it yet: b"".
+    b"" for a process that has exited, reaped or not.
     """
     try:
         text = Path(f"/proc/{pid}/stat").read_bytes()
@@ -45,7 +44,7 @@ def _start_time(pid: int) -> bytes:
 
 
 class JournalFile:
-    """The journal as a file of this process, and those of earlier ones: a `Journal`.
+    """Journal file of this process, and those of earlier ones; a `Journal`.
 
     Args:
         folder: for the files, made with mode 0700; each file is ``takeover.PID.json``, mode 0600.
@@ -59,13 +58,13 @@ class JournalFile:
         self._user = os.geteuid()
 
     def write(self, steps: Sequence[Step]) -> None:
-        """Replace the file, whole or not at all; remove it when there are no steps.
+        """Replace the file atomically; remove it when there are no steps.
 
-        A sensor that has become another user since leaves it alone: the file is what a later start
-        does as root, so it names what was changed before, and the guardian removes it.
+        After the sensor has become another user, the file stays as it is: a later start executes it as
+        root, and the guardian removes it.
 
         Raises:
-            AuditSenseError: it cannot be written; nothing must be changed without it.
+            AuditSenseError: it cannot be written. Nothing must be changed without it.
         """
         if os.geteuid() != self._user:
             return
@@ -89,36 +88,36 @@ class JournalFile:
                 raise
         except OSError as error:
             raise AuditSenseError(f"cannot write {self._path}: {error.strerror}") from None
-        except InputError as problem:
-            raise AuditSenseError(f"cannot use the folder {self._folder}: {problem}") from None
+        except InputError as error:
+            raise AuditSenseError(f"cannot use the folder {self._folder}: {error}") from None
 
     def remove(self) -> None:
-        """Remove the file, and the folder with the last one; nothing happens when there is none."""
+        """Remove the file, and the folder if it is empty. Does nothing when there is no file."""
         for path in (self._unfinished, self._path):
             with contextlib.suppress(OSError):
                 path.unlink()
         self._remove_folder()
 
     def undo_stale(self, commands: Commands) -> tuple[Step, ...]:
-        """Undo what dead sensors left. Returns the steps that were undone here; () when none was.
+        """Undo the changes of dead sensors. Returns the steps that were undone.
 
         Raises:
             KernelCommandError: some could not be undone; their file stays.
-            AuditSenseError: a file that cannot be read, or that another user could have written.
+            AuditSenseError: a file cannot be read, or another user could have written it.
         """
         undone: tuple[Step, ...] = ()
         try:
             _require_owned(self._folder.lstat(), stat.S_IFDIR)
         except FileNotFoundError:
             return ()
-        except (OSError, InputError) as problem:
-            raise _unreadable(self._folder, problem) from None
+        except (OSError, InputError) as error:
+            raise _unreadable(self._folder, error) from None
         for path in sorted(self._folder.glob("takeover.*.json")):
             undone += _undo_journal(path, commands)
         for path in self._folder.glob("takeover.*.new"):
             with contextlib.suppress(ValueError, OSError):
                 if not _start_time(int(path.name.split(".")[1])):
-                    path.unlink()  # died while writing it: the step it tells of was not taken
+                    path.unlink()  # it died while writing, so the step was not taken
         self._remove_folder()
         return undone
 
@@ -129,13 +128,13 @@ class JournalFile:
 
 @dataclass(frozen=True, slots=True)
 class StaleJournal:
-    """A journal that was found.
+    """Journal file of a process, usually a dead one.
 
     Attributes:
         path: of the file.
-        owner: the process that wrote it.
-        lives: whether that is still there.
-        steps: what it had changed, in order.
+        owner: process that wrote it.
+        lives: whether that process is running.
+        steps: what it changed, in order.
     """
 
     path: Path
@@ -145,7 +144,7 @@ class StaleJournal:
 
 
 def find_journals(folder: Path = DEFAULT_FOLDER) -> tuple[StaleJournal, ...]:
-    """Return the journals there are, of living sensors and of dead ones. Changes nothing.
+    """Return all journals, of running sensors and of dead ones. Changes nothing.
 
     Raises:
         AuditSenseError: one cannot be read, or another user could have written it.
@@ -154,20 +153,20 @@ def find_journals(folder: Path = DEFAULT_FOLDER) -> tuple[StaleJournal, ...]:
         _require_owned(folder.lstat(), stat.S_IFDIR)
     except FileNotFoundError:
         return ()
-    except (OSError, InputError) as problem:
-        raise _unreadable(folder, problem) from None
-    found: list[StaleJournal] = []
+    except (OSError, InputError) as error:
+        raise _unreadable(folder, error) from None
+    journals: list[StaleJournal] = []
     for path in sorted(folder.glob("takeover.*.json")):
         start_time, entry = _read(path)
         lives = bool(start_time) and _start_time(entry.owner) == start_time
-        found.append(StaleJournal(path, entry.owner, lives, entry.steps))
-    return tuple(found)
+        journals.append(StaleJournal(path, entry.owner, lives, entry.steps))
+    return tuple(journals)
 
 
 def _read(path: Path) -> tuple[bytes, Entry]:
-    """Read a journal file: the start_time of its process, and the entry."""
+    """Read a journal file: the start time of its process, and the entry."""
     try:
-        # Whatever lies there instead of a file, nobody waits for it and no link is followed.
+        # Neither follows a link nor waits for a FIFO.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             _require_owned(os.fstat(descriptor), stat.S_IFREG)
@@ -175,19 +174,18 @@ def _read(path: Path) -> tuple[bytes, Entry]:
         finally:
             os.close(descriptor)
         return start_time, decode(line)
-    except (OSError, InputError) as problem:
-        raise _unreadable(path, problem) from None
+    except (OSError, InputError) as error:
+        raise _unreadable(path, error) from None
 
 
-def _unreadable(path: Path, problem: Exception) -> AuditSenseError:
+def _unreadable(path: Path, error: Exception) -> AuditSenseError:
     return AuditSenseError(
-        f"{path} cannot be read ({problem}): see what is left with auditctl -s and auditctl -l, "
-        "then remove it"
+        f"{path} cannot be read ({error}): see what is left with auditctl -s and auditctl -l, then remove it"
     )
 
 
 def _require_owned(status: os.stat_result, kind: int) -> None:
-    """Raise when another user could have written this: what it says would be done as root."""
+    """Raise when another user could have written this: its content is executed as root."""
     if stat.S_IFMT(status.st_mode) != kind:
         raise InputError("it is no folder" if kind == stat.S_IFDIR else "it is no file")
     if status.st_uid != os.geteuid() or status.st_mode & 0o022:
@@ -197,11 +195,11 @@ def _require_owned(status: os.stat_result, kind: int) -> None:
 def _undo_journal(path: Path, commands: Commands) -> tuple[Step, ...]:
     start_time, entry = _read(path)
     if start_time and _start_time(entry.owner) == start_time:
-        return ()  # that sensor lives
+        return ()  # that sensor is running
     undone: list[Step] = []
     failures = undo_all(commands, entry.steps, entry.owner, undone)
     if failures:
         listed = "; ".join(f"{step} ({failure})" for step, failure in failures.items())
-        raise KernelCommandError(f"what a killed sensor left cannot be put back: {listed}")
+        raise KernelCommandError(f"changes of a killed sensor cannot be undone: {listed}")
     path.unlink(missing_ok=True)
     return tuple(undone)

@@ -1,7 +1,6 @@
-"""What a takeover will change on this host, as data that can be read before it is done.
+"""The steps of a takeover, as data that can be read before they are taken.
 
-Pure: a status and a list of rules go in, steps come out; nothing is asked and
-nothing is changed here.
+Pure: turns a status and a list of rules into steps, and neither asks nor changes the kernel.
 """
 
 from __future__ import annotations
@@ -73,10 +72,8 @@ def check_allowed(status: AuditStatus) -> None:
 
     Raises:
         LockedError: locked until the next boot; or set to panic on loss, where
-            not waiting (`backlog_wait_time` 0) would make the first overflow
-            stop the machine.
-        KernelCommandError: a kernel so old (before 3.14) that it cannot be told
-            to let no process wait.
+            `backlog_wait_time` 0 would make the first overflow stop the machine.
+        KernelCommandError: a kernel before 3.14, which has no `backlog_wait_time`.
     """
     if status.enabled == Enabled.LOCKED:
         raise LockedError(

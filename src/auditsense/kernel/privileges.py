@@ -1,7 +1,7 @@
-"""What this process may do: capabilities given up, another user, a name, no new privileges.
+"""Drop privileges: capabilities, user and groups, new privileges by execve.
 
-The calls that Python does not have (capget(2), capset(2), prctl(2)), through libc. Which system
-calls it may make at all: `kernel.seccomp`.
+Calls capget(2), capset(2) and prctl(2) of libc, which Python does not have. System calls are limited by
+`kernel.seccomp`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _PR_SET_NO_NEW_PRIVS = 38
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Who to become: an unprivileged user and its group, without any other group."""
+    """Unprivileged user to become, with its group and no other group."""
 
     uid: int
     gid: int
@@ -56,18 +56,18 @@ def _failed(what: str) -> AuditSenseError:
 
 
 def keep_only(*capabilities: int, user: User | None = None) -> None:
-    """Give up every capability but these, for good: permitted, effective, inheritable, ambient, bounding.
+    """Drop all other capabilities for good: permitted, effective, inheritable, ambient, bounding.
 
-    Those that this process does not have are not gained. Nothing that it executes later gets more
-    (no_new_privs). Applies to the calling thread: call it while there is only one.
+    Gains none that this process does not have. Programs that it executes get no more (no_new_privs).
+    Applies to the calling thread: call it while there is only one.
 
     Args:
         capabilities: numbers from linux/capability.h.
-        user: to become on the way, with the capabilities kept: root's files and root's processes are
-            out of reach then, which they are not for a root without capabilities.
+        user: to become; the capabilities are kept. Even without capabilities, root could access root's
+            files and processes.
 
     Raises:
-        AuditSenseError: the kernel refused; some may be given up already, so end the process.
+        AuditSenseError: the kernel refused. Some may be dropped already, so end the process.
     """
     libc = _libc()
     if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0):
@@ -88,7 +88,7 @@ def keep_only(*capabilities: int, user: User | None = None) -> None:
         kept = data[word].permitted & wanted
         data[word] = _Data(kept, kept, 0)  # what is not inheritable leaves the ambient set as well
     if libc.capset(ctypes.byref(header), data):
-        raise _failed("give up capabilities")
+        raise _failed("drop capabilities")
 
 
 def _become(libc: ctypes.CDLL, user: User) -> None:
@@ -108,7 +108,7 @@ def user_named(name: str) -> User:
     """Return an unprivileged user and its group.
 
     Raises:
-        UsageError: there is none of this name, or it is root.
+        UsageError: the user does not exist or is root.
     """
     try:
         entry = pwd.getpwnam(name)

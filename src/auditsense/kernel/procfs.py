@@ -1,4 +1,4 @@
-"""Whether the /proc of this process is the host's: the one that the processes of the host open.
+"""Check that the /proc of this process is the host's: the one that the processes of the host open.
 
 Every `mount -t proc` makes another procfs. The kernel resolves the path of an audit rule in the mount
 namespace of the process that adds it. In a container, or in a unit with ProtectProc=, a rule on /proc
@@ -29,7 +29,7 @@ _ROOT_INODE: Final = 1  # of every procfs (include/linux/proc_ns.h)
 _MOST_BYTES: Final = 4 << 20  # of a mountinfo file
 
 REMEDY: Final = (
-    "run it where /proc is the host's: in a container with -v /proc:/proc beside --pid=host (Kubernetes: "
+    "run it where /proc is the host's: in a container with -v /proc:/proc and --pid=host (Kubernetes: "
     "hostPID and a hostPath volume of /proc at /proc), in a systemd unit without ProtectProc= and "
     "ProcSubset=, from a shell with nsenter --target 1 --mount"
 )
@@ -161,7 +161,7 @@ def _about_proc(proc: Path) -> str:
         return "there is no /proc here"
     if here.st_ino != _ROOT_INODE:
         return "there is no procfs at /proc here"
-    return "/proc here is another procfs than the host's (this is a mount namespace with a /proc of its own)"
+    return "/proc here is another procfs than the host's (this mount namespace has its own /proc)"
 
 
 def _is_procfs(path: bytes, proc: Path) -> bool:

@@ -1,12 +1,12 @@
-"""Which system calls a running sensor may still make: a filter in the kernel, for good.
+"""Limit a running sensor to a list of system calls, with a filter in the kernel, for good.
 
-Owns: the list. What is on it can be made, with three exceptions that look at an argument: sockets
-of this machine only, no new namespaces, no keystrokes for a terminal. The rest is answered with
-EPERM, or with ENOSYS when it is newer than our tables, which is what an old kernel would answer and
-what every libc is ready for. A call by another architecture's numbers ends the process.
+Owns: the list. Three calls on it are limited by an argument: sockets to this machine only, no new
+namespaces, no keystrokes into a terminal. Other calls get EPERM, or ENOSYS when they are newer than our
+tables: an old kernel answers so, and every libc handles it. A call by another architecture's numbers ends
+the process.
 
-The list holds whole families (memory, threads, time, files, sockets) instead of what one interpreter
-was seen to use: another one may use the next call of the same family.
+The list holds whole families (memory, threads, time, files, sockets), because another interpreter may use
+the next call of a family.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ _SOCKETS = (
 _ALL = (_MEMORY, _PROCESSES, _USERS, _SIGNALS, _TIME, _WAITING, _DESCRIPTORS, _FILES, _SOCKETS)
 
 ALLOWED = frozenset(name for family in _ALL for name in family.split())
-"""Names of the calls that may be made with any argument, on the architectures that have them."""
+"""Names of the calls that are allowed with any argument, on the architectures that have them."""
 
 # linux/seccomp.h: struct seccomp_data and what a filter returns
 _AT_NUMBER, _AT_ARCH, _AT_ARGUMENTS = 0, 4, 16
@@ -98,7 +98,7 @@ _NEW_NAMESPACES = 0x7E020000  # linux/sched.h: CLONE_NEWNS, NEWCGROUP, NEWUTS, N
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C  # asm-generic/ioctls.h; the same on all of ARCHES
 
 ARCHES = ("x86_64", "i386", "aarch64", "arm", "riscv64", "ppc64le", "s390x", "loongarch64")
-"""Architectures that have a filter: their calls and ioctls were looked through one by one."""
+"""Architectures that have a filter: their calls and ioctls were reviewed one by one."""
 
 
 def program(arch: str, families: Sequence[int] = (), also: Sequence[str] = ()) -> list[Instruction]:
@@ -106,8 +106,8 @@ def program(arch: str, families: Sequence[int] = (), also: Sequence[str] = ()) -
 
     Args:
         arch: whose numbers.
-        families: of sockets that may be made besides those of this machine (socket(2), AF_*).
-        also: names of calls that may be made besides `ALLOWED`.
+        families: of sockets that are allowed in addition to those of this machine (socket(2), AF_*).
+        also: names of calls that are allowed in addition to `ALLOWED`.
     """
     known = {name: syscalls.number(name, arch) for name in syscalls.names(arch)}
     numbers = {name: number for name, number in known.items() if number is not None}
@@ -117,7 +117,7 @@ def program(arch: str, families: Sequence[int] = (), also: Sequence[str] = ()) -
         (IF_EQUAL, 1, 0, syscalls.ARCHES[arch]),
         (RETURN, 0, 0, _KILL_PROCESS),
         (LOAD_WORD, 0, 0, _AT_NUMBER),
-        # Its flags lie in memory, where a filter cannot look. Every libc goes on to clone(2) then.
+        # Its flags are in memory, which a filter cannot read. Every libc then falls back to clone(2).
         *_when(numbers["clone3"], _refuse(errno.ENOSYS)),
         *_when(
             numbers["socket"],
@@ -166,7 +166,7 @@ class SystemCallFilter:
 def prepare(families: Sequence[int] = (), also: Sequence[str] = ()) -> SystemCallFilter | None:
     """Return the filter for this process; None when this machine's calls are not known. See `program`.
 
-    Reads our tables: to be called before privileges are given up, the files may be out of reach then.
+    Reads our tables, so call it before privileges are dropped.
     """
     arch = abi()
     call = syscalls.number("seccomp", arch) if arch is not None else None
@@ -176,7 +176,7 @@ def prepare(families: Sequence[int] = (), also: Sequence[str] = ()) -> SystemCal
 
 
 def confine(prepared: SystemCallFilter) -> bool:
-    """Allow this process, all its threads and its children no more than the list, for good.
+    """Limit this process, all its threads and its children to the list, for good.
 
     Needs no_new_privs (`privileges.keep_only`) or CAP_SYS_ADMIN.
 
@@ -201,9 +201,9 @@ def confine(prepared: SystemCallFilter) -> bool:
 
 
 def abi() -> str | None:
-    """Return whose numbers this process uses; None when they are not among `ARCHES`.
+    """Return the architecture whose numbers this process uses; None when it is not among `ARCHES`.
 
-    Not the kernel's: a program of 32 bits may run on a kernel of 64.
+    Not the kernel's: a 32-bit program may run on a 64-bit kernel.
     """
     short = struct.calcsize("P") == 4
     arch = syscalls.native_arch()
@@ -212,7 +212,7 @@ def abi() -> str | None:
 
 
 def _argument(number: int) -> Instruction:
-    """Load an argument's low 32 bits, which is all that the kernel looks at where we do."""
+    """Load an argument's low 32 bits: the kernel reads no others of these arguments."""
     return (LOAD_WORD, 0, 0, _AT_ARGUMENTS + 8 * number + _LOW_WORD)
 
 
@@ -221,7 +221,7 @@ def _refuse(number: int) -> Instruction:
 
 
 def _when(number: int, *then: Instruction) -> list[Instruction]:
-    """Decide one call; *then* must end in a return on every way."""
+    """Decide one call; every path through *then* must end in a return."""
     return [(IF_EQUAL, 0, len(then), number), *then]
 
 

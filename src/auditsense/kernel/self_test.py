@@ -1,14 +1,13 @@
-"""An open of /proc on purpose, by a process that the kernel reports: proof that records come.
+"""Self-test: open /proc on purpose and wait for the record of that open.
 
-A listed audit rule proves nothing (docs/loss.md says what it may miss). So a helper, forked when all
-is set up, forks a child for each test; the child opens /proc by a spelling that nobody else uses and
-ends. Whether that very open came through the pipeline is for the sensor to see.
+A listed audit rule proves nothing (docs/loss.md lists what it may miss). A helper, forked when all is set
+up, forks a child for each test. The child opens /proc by a random spelling and exits. The sensor checks
+whether that open comes through the pipeline.
 
-Rule 1: the child is no copy that is kept from before: a process that starts now is what the kernel
-        has to report, whatever was hidden since.
-Rule 2: it is the host's /proc that is opened: where the one here is another, the test fails.
-Rule 3: the helper has no capability and no descriptor but its end of a pair of sockets; it ends with
-        the sensor, whatever ended that.
+Rule 1: every test forks a new child, because the kernel may hide processes that start from now on.
+Rule 2: the child opens the host's /proc; where /proc here is another one, the test fails.
+Rule 3: the helper has no capability and one descriptor, its end of a socket pair. It exits when the sensor
+        does, for any reason.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ DEFAULT_WITHIN_S: Final = 2.0
 _PID: Final = struct.Struct("=i")
 _TURNS: Final = 24
 _END_S: Final = 1.0
-_ANOTHER_PROC: Final = 0  # instead of a pid: nothing was opened
+_ANOTHER_PROC: Final = 0  # in place of a pid: /proc is not the host's, so nothing was opened
 
 WHAT_IT_MAY_MEAN: Final = (
     "the audit rule may be listed and match nothing (loaded from another mount namespace, or behind a rule "
@@ -42,22 +41,20 @@ WHAT_IT_MAY_MEAN: Final = (
 
 
 def spelling() -> str:
-    """Return a name of /proc that nobody else uses: each turn after it is /. or //. by chance.
+    """Return a name of /proc that no other process uses: followed by 24 times /. or //. at random.
 
-    By chance, so that no process can make the sensor work on purpose.
+    Random, so that no process can cause the sensor extra work on purpose.
     """
     return "/proc" + "".join(secrets.choice(("/.", "//.")) for _ in range(_TURNS))
 
 
 class SelfTest:
-    """Opens /proc on purpose every now and then. A context manager.
-
-    Pure towards the clock: the caller says what time it is, and what it saw.
+    """Periodic self-test. A context manager without a clock: the caller passes the time and the pids it saw.
 
     Args:
         every_s: from one test to the next, above 0.
-        within_s: how long the record may take.
-        path: what is opened.
+        within_s: limit for the record to arrive.
+        path: to open.
     """
 
     def __init__(
@@ -68,35 +65,35 @@ class SelfTest:
         path: str | None = None,
     ) -> None:
         self.path = path if path is not None else spelling()
-        """What the record has to name."""
+        """Path that the record has to name."""
         self.passed = 0
-        """Tests whose record came in time."""
+        """Tests whose record arrived in time."""
         self.failed = 0
-        """Tests whose record did not."""
+        """All other tests."""
         self._every_s = every_s
         self._within_s = within_s
         self._next_s = 0.0
         self._deadline_s: float | None = None
         self._pid: int | None = None
         self._seen: set[int] = set()
-        self._ours: socket.socket | None = None
+        self._socket: socket.socket | None = None
         self._helper = 0
 
     def __enter__(self) -> Self:
-        """Fork the helper. The process should have one thread: in the child only this one goes on.
+        """Fork the helper. The process should have one thread: the child has only the one that forks.
 
         Raises:
-            AuditSenseError: no process or socket can be had.
+            AuditSenseError: no process or socket can be created.
         """
         try:
-            self._ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+            self._socket, helper_socket = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
             self._helper = os.fork()
         except OSError as error:
             raise AuditSenseError(f"cannot start the self-test: {error.strerror}") from None
         if self._helper == 0:
-            _help(theirs.fileno(), self.path)
-        theirs.close()
-        self._ours.setblocking(False)  # noqa: FBT003 - the standard library's own
+            _run_helper(helper_socket.fileno(), self.path)
+        helper_socket.close()
+        self._socket.settimeout(0)
         return self
 
     def __exit__(
@@ -105,34 +102,34 @@ class SelfTest:
         value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """End the helper, and wait for that; for a second at most, for it may have been stopped."""
-        if self._ours is not None:
-            self._ours.close()
-            self._ours = None
+        """End the helper and wait for its exit, at most 1 s each before and after SIGKILL."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
         if self._helper and not child.wait_for_exit(self._helper, _END_S):
-            with suppress(PermissionError, ProcessLookupError):  # it stays root when the sensor does not
+            with suppress(PermissionError, ProcessLookupError):  # the helper is root, the sensor may not be
                 os.kill(self._helper, signal.SIGKILL)
             child.wait_for_exit(self._helper, _END_S)
         self._helper = 0
 
     def saw(self, pid: int) -> None:
-        """Tell that an open of `path` by this process came through the pipeline."""
+        """Report that an open of `path` by this process came through the pipeline."""
         self._seen.add(pid)
 
     def step(self, now_s: float) -> str:
-        """Begin a test when it is time, judge one that is under way.
+        """Start a test when it is due; judge the one in progress.
 
         Args:
             now_s: a clock that never steps back.
 
         Returns:
-            What is wrong; "" when nothing is, or not yet.
+            Why a test failed; "" otherwise.
         """
-        if self._ours is None:
+        if self._socket is None:
             return ""
         if self._deadline_s is None:
-            return self._begin(now_s) if now_s >= self._next_s else ""
-        self._hear()
+            return self._start(now_s) if now_s >= self._next_s else ""
+        self._read_answer()
         if self._pid == _ANOTHER_PROC:
             return self._fail(
                 "the self-test could not be made: /proc here is another procfs than the host's; "
@@ -151,36 +148,36 @@ class SelfTest:
 
     @property
     def pending(self) -> bool:
-        """Whether a test is under way: then `step` wants to be called soon."""
+        """Whether a test is in progress, so that `step` has to be called soon."""
         return self._deadline_s is not None
 
-    def _begin(self, now_s: float) -> str:
+    def _start(self, now_s: float) -> str:
         self._next_s = now_s + self._every_s
         self._deadline_s = now_s + self._within_s
         self._pid = None
         self._seen.clear()
         try:
-            if self._ours is not None:
-                self._ours.send(b"\n")
+            if self._socket is not None:
+                self._socket.send(b"\n")
         except OSError as error:
             return self._fail(f"the self-test could not be made: its helper is gone ({error.strerror})")
         return ""
 
-    def _hear(self) -> None:
-        if self._pid is None and self._ours is not None:
-            with suppress(OSError):  # nothing yet, or its helper has ended: then no answer comes
-                answer = self._ours.recv(_PID.size)
+    def _read_answer(self) -> None:
+        if self._pid is None and self._socket is not None:
+            with suppress(OSError):  # no answer yet, or none at all because the helper has exited
+                answer = self._socket.recv(_PID.size)
                 if len(answer) == _PID.size:
                     (self._pid,) = _PID.unpack(answer)
 
-    def _fail(self, what: str) -> str:
+    def _fail(self, reason: str) -> str:
         self.failed += 1
         self._deadline_s = None
-        return what
+        return reason
 
 
-def _help(descriptor: int, path: str) -> NoReturn:
-    """Be the helper. Never returns, and never runs what the sensor has left to run at its exit."""
+def _run_helper(descriptor: int, path: str) -> NoReturn:
+    """Run the helper. Never returns, so none of the sensor's exit handlers run here."""
     code = 1
     try:
         os.setsid()

@@ -1,11 +1,10 @@
-"""Become the owner of the kernel's audit, and put everything back afterwards.
+"""Own the kernel's audit for a time, and restore the host afterwards.
 
 Owns: the order of the steps, and the journal of what has to be undone.
-Rule 1: a step enters the journal before it is taken. It may then have been
-taken or not (the answer got lost, Ctrl-C came in between), so undoing it asks
-the kernel first and touches only what still is as we set it.
-Rule 2: what somebody else changed meanwhile is theirs and stays.
-The invariant: when `restore` has returned, the host is as before.
+Rule 1: a step enters the journal before it is taken. An answer may get lost, or Ctrl-C may come in between,
+        so undoing asks the kernel first and reverts only what is still as it was set.
+Rule 2: what other processes changed in the meantime stays.
+Invariant: when `restore` has returned, the host is as before.
 """
 
 from __future__ import annotations
@@ -44,22 +43,20 @@ if TYPE_CHECKING:
 
 __all__ = ["Takeover", "plan"]
 
-_TRIES: Final = 2  # of putting back what failed: a lost answer is worth a second one
-_INTERRUPTIONS: Final = 8  # this many Ctrl-C during putting back are survived
+_TRIES: Final = 2  # of undoing a step: the first answer may have been lost
+_INTERRUPTIONS: Final = 8  # of `restore` that are survived (Ctrl-C)
 
 
 class Takeover:
-    """The time during which the kernel's audit works for this process.
+    """Ownership of the kernel's audit. A context manager.
 
-    A context manager. Entering leaves the host either taken over or as it was;
-    leaving puts back what was changed and is still as it was set: own rules by
-    their content, the ownership, each setting.
+    Entering leaves the host either taken over or as it was. Leaving reverts what is still as it was set:
+    own rules by their content, the ownership, each setting.
 
-    SIGKILL leaves no time for any of this: the journals tell somebody else
-    (`kernel.guardian`, `kernel.journal_file`).
+    After SIGKILL, the readers of the journals do this: `kernel.guardian`, `kernel.journal_file`.
     """
 
-    def __init__(  # noqa: PLR0913 - the last two are for whoever needs more than the takeover itself
+    def __init__(  # noqa: PLR0913 - the last two are optional hooks
         self,
         commands: Commands,
         register: Callable[[], None],
@@ -72,19 +69,15 @@ class Takeover:
         """Prepare; nothing is asked or changed before entering.
 
         Args:
-            commands: Control socket; has to stay open until the exit.
-            register: Makes this process the owner, on the socket that is to
-                receive the records (`sources.netlink.register`). Called once,
-                with a reader ready for what comes.
-            rules: Audit rules that have to be there. One that exists is left
-                alone, at the exit too.
-            backlog_limit: Records the kernel is to queue at least; see `plan`.
-            before_release: Called while putting back, when the rules are gone and
-                the ownership is not: the time to take what is still queued. Must
-                return soon, and has to keep its own errors: they would hold nothing
-                up, and be forgotten.
-            journals: Told of each step before it is taken, and after it is undone:
-                who puts the host back when this process cannot.
+            commands: command client; has to stay open until the exit.
+            register: makes this process the owner, on the socket that is to receive the records
+                (`sources.netlink.register`). Called once, when its reader is ready.
+            rules: required audit rules. Existing ones are left alone, at the exit too.
+            backlog_limit: records the kernel is to queue at least; see `plan`.
+            before_release: called during `restore`, after the rules are deleted and before the ownership is
+                released: reads what is still queued. Must return soon. Its errors are ignored.
+            journals: receive the steps before each one is taken and after it is undone; their readers
+                restore the host when this process cannot.
         """
         self._commands = commands
         self._register = register
@@ -96,7 +89,7 @@ class Takeover:
         self._pid = 0
 
     def changes(self) -> tuple[str, ...]:
-        """Return what is changed on this host now, one line a change, in order; () when nothing."""
+        """Return what is changed on this host now, one line per change, in order."""
         return tuple(str(step) for step in self._journal)
 
     def __enter__(self) -> Self:
@@ -104,11 +97,11 @@ class Takeover:
 
         Raises:
             LockedError: locked, or set to panic. Nothing was changed.
-            SocketTakenError: a living process owns the audit socket. Nothing was
-                changed, or (it came in between) everything was put back.
+            SocketTakenError: a living process owns the audit socket. Nothing was changed, or everything
+                was restored.
             BusyError: this takeover is in effect already.
-            AuditSenseError: see `Commands`; everything was put back, and what
-                could not be is in a note on the error.
+            AuditSenseError: see `Commands`. Everything was restored; what could not be restored is in a
+                note on the error.
         """
         if self._journal:
             raise BusyError("this takeover is in effect already")
@@ -116,18 +109,18 @@ class Takeover:
         check_allowed(status)
         check_no_owner(status)
         self._pid = os.getpid()
-        # The one moment no try can cover is the very first of __exit__: an
-        # interruption there is made up for when the interpreter ends.
+        # No try covers the first moment of __exit__: after an interruption there, this restores the host
+        # when the interpreter exits.
         atexit.register(self.restore)
         try:
             self._take(status)
-            return self  # noqa: TRY300  (inside: an interruption here has to be undone as well)
-        except BaseException as problem:
-            self._leave(problem)
+            return self  # noqa: TRY300 - inside: an interruption here has to be undone as well
+        except BaseException as error:
+            self._restore_during(error)
             raise
 
     def add(self, rules: Sequence[AuditRule]) -> tuple[AuditRule, ...]:
-        """Add audit rules while taken over; those in force already are left alone. Undone at the exit.
+        """Add audit rules while taken over; existing ones are left alone. Undone at the exit.
 
         Returns:
             The rules that were added, for `drop`.
@@ -152,7 +145,7 @@ class Takeover:
             if step in self._journal:
                 undo(self._commands, step, self._pid)
                 self._journal.remove(step)
-        self._tell()
+        self._write_journals()
 
     def __exit__(
         self,
@@ -160,30 +153,28 @@ class Takeover:
         value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Put back. What fails is a note on the exception in flight, or else raised.
+        """Restore the host. Failures become a note on the exception in flight, or are raised.
 
         Raises:
             KernelCommandError: see `restore`.
         """
         try:
-            self._leave(value)
+            self._restore_during(value)
         except KernelCommandError:
             raise
         except BaseException:
-            self.restore()  # in case the interruption came before restore could catch it
+            self.restore()  # the interruption may have come before restore could catch it
             raise
 
     def restore(self) -> None:
         """Undo every change that is still as it was set, the last one first.
 
-        Each one is attempted, whatever happened to the others, and those that
-        failed once more. Does nothing when nothing is changed, and in a forked
-        child. An interruption (Ctrl-C) is raised again once all is done.
+        Attempts each one, and a second time those that failed. Does nothing when nothing is changed, and in
+        a forked child. An interruption (Ctrl-C) is raised again when all is done.
 
         Raises:
-            KernelCommandError: some could not be undone; the message lists
-                them, `errno` is the first one's. They stay in `changes()`, and
-                calling again tries again.
+            KernelCommandError: some could not be undone. The message lists them, and `errno` is that of the
+                first. They stay in `changes()`; calling again tries again.
         """
         interruption: BaseException | None = None
         failures: dict[Step, Exception] = {}
@@ -196,24 +187,24 @@ class Takeover:
             try:
                 failures = self._undo_all()
                 tries -= 1
-            except BaseException as problem:  # noqa: BLE001  (raised below)
-                interruption = problem
-        atexit.unregister(self.restore)  # whatever is left now, the caller hears of it
+            except BaseException as error:  # noqa: BLE001 - raised below
+                interruption = error
+        atexit.unregister(self.restore)  # the caller is informed of what is left
         if interruption is not None:
             for step, failure in failures.items():
-                interruption.add_note(f"not put back: {step} ({failure})")
+                interruption.add_note(f"not restored: {step} ({failure})")
             raise interruption
         if failures:
             listed = "; ".join(f"{step} ({failure})" for step, failure in failures.items())
             numbers = [getattr(failure, "errno", None) for failure in failures.values()]
-            raise KernelCommandError(f"not put back: {listed}", numbers[0])
+            raise KernelCommandError(f"not restored: {listed}", numbers[0])
 
-    # --- taking ----------------------------------------------------------------
+    # --- taking over -----------------------------------------------------------
 
     def _take(self, status: AuditStatus) -> None:
         for step in prepare(status, self._backlog_limit):
             self._do(step)
-        # Listed only now: what happened since the first look shall not count as ours.
+        # Listed only now: rules that other processes have added since must not count as ours.
         for step in missing(self._commands.rules(), self._rules):
             self._do(step)
         for step in switch_on(status):
@@ -221,7 +212,7 @@ class Takeover:
 
     def _do(self, step: Step) -> None:
         self._journal.append(step)
-        self._tell()
+        self._write_journals()
         match step:
             case ChangeSetting():
                 self._commands.set(step.field, step.new)
@@ -230,25 +221,25 @@ class Takeover:
             case AddRule():
                 try:
                     self._commands.add_rule(step.rule)
-                except KernelCommandError as problem:
-                    if problem.errno != errno.EEXIST:
+                except KernelCommandError as error:
+                    if error.errno != errno.EEXIST:
                         raise
-                    self._journal.remove(step)  # somebody was faster: it is theirs
-                    self._tell()
+                    self._journal.remove(step)  # another process was faster, so it is not ours
+                    self._write_journals()
 
-    # --- putting back ----------------------------------------------------------
+    # --- restoring -------------------------------------------------------------
 
     def _undo_all(self) -> dict[Step, Exception]:
         failures: dict[Step, Exception] = {}
         for step in tuple(reversed(self._journal)):
             try:
                 self._undo(step)
-            except Exception as problem:  # noqa: BLE001  (reported together)
-                failures[step] = problem
+            except Exception as error:  # noqa: BLE001 - reported together
+                failures[step] = error
             else:
                 self._journal.remove(step)
         for journal in self._journals:
-            with contextlib.suppress(AuditSenseError):  # then it names too much, which undoing asks about
+            with contextlib.suppress(AuditSenseError):  # it then lists too much; undoing asks the kernel
                 journal.write(self._journal)
         return failures
 
@@ -260,15 +251,15 @@ class Takeover:
                 and self._commands.status().pid == self._pid
             ):
                 self._before_release()
-        finally:  # the ownership goes, whatever became of the last records
+        finally:  # release the ownership even if the last records could not be read
             undo(self._commands, step, self._pid)
 
-    def _tell(self) -> None:
+    def _write_journals(self) -> None:
         for journal in self._journals:
             journal.write(self._journal)
 
-    def _leave(self, in_flight: BaseException | None) -> None:
-        """Put back; what fails is raised, or becomes a note on the error in flight."""
+    def _restore_during(self, in_flight: BaseException | None) -> None:
+        """Restore the host; a failure becomes a note on the error in flight, or is raised."""
         try:
             self.restore()
         except KernelCommandError as failure:
@@ -286,5 +277,5 @@ def check_no_owner(status: AuditStatus) -> None:
     if name is not None:
         raise SocketTakenError(
             f"process {status.pid} ({name}) owns the audit socket; nothing was changed; "
-            f"stop it, or {LISTEN} beside it"
+            f"stop it, or {LISTEN} alongside it"
         )

@@ -1,7 +1,7 @@
 """Undo one step of a takeover, if it still is as it was set.
 
-For each process that may have to: the sensor itself, its guardian after its death, the next start after
-both died. Each asks the kernel first and touches nothing that another process changed meanwhile.
+Used by the sensor, by its guardian after its death, and by the next start after both died. Each asks the
+kernel first and leaves alone what another process has changed since.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ def _release(commands: Commands, owner: int) -> bool:
     while True:
         try:
             commands.set(StatusField.PID, 0)
-        except KernelCommandError as problem:
-            if problem.errno != errno.EACCES:
+        except KernelCommandError as error:
+            if error.errno != errno.EACCES:
                 raise
             if lives(owner):
                 return False
@@ -103,8 +103,8 @@ def undo_all(
     for step in reversed(tuple(steps)):
         try:
             had_effect = undo(commands, step, owner)
-        except Exception as problem:  # noqa: BLE001 - reported together by the caller
-            failures[step] = problem
+        except Exception as error:  # noqa: BLE001 - the caller reports them together
+            failures[step] = error
         else:
             if had_effect and undone is not None:
                 undone.insert(0, step)

@@ -1,11 +1,11 @@
-"""Whether the kernel's audit still is as a sensor needs it: who changed it, found by looking.
+"""Detect and repair changes of the kernel's audit that a sensor needs undone.
 
-`compare` is pure: what has to be, what is, out come findings. `Watch` remembers what it found, so
-that each change is said once, and repairs what may be repaired.
+`compare` is pure: it returns how the kernel's audit deviates from the expected state. `Watch` remembers the
+deviations, reports each once, and repairs what it may.
 
-Rule 1: polling, not CONFIG_CHANGE records: those can be lost, excluded, or made up by nobody at all.
-Rule 2: a repair sets back what was the sensor's own. It never takes the socket from an owner, never
-        puts a rule before another one, and never touches what is locked.
+Rule 1: poll. CONFIG_CHANGE records can be lost, excluded or forged.
+Rule 2: a repair restores only what the sensor had set. It never takes the socket from an owner, never puts a
+        rule before another one, and never touches what is locked.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ _ID: Final = "auditsense.tamper."
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What has to be.
+    """The state that a sensor needs.
 
     Attributes:
-        rules: the audit rules that the sensor's sight hangs on.
-        owner: the process that has to own the socket; None: anybody, as long as somebody does who did.
-        waits: whether a process may wait for room in the kernel's queue; False: `backlog_wait_time` 0.
-        backlog_limit: records the kernel has to queue at least; None: not ours to say.
+        rules: audit rules that the sensor depends on.
+        owner: process that has to own the socket; None: not checked.
+        waits: whether a process may wait for space in the kernel's queue; False: `backlog_wait_time` 0.
+        backlog_limit: records the kernel has to queue at least; None: not checked.
         unlimited: whether `backlog_limit` was 0 already, which is no limit.
         rate_limit: `rate_limit` as it was found.
         may_panic: whether `failure` was 2 already.
@@ -60,14 +60,14 @@ class Expected:
 
 @dataclass(frozen=True, slots=True)
 class Deviation:
-    """One thing that is not as it has to be. Equal as long as it stays as it is.
+    """One difference from the expected state. Equal while it stays the same.
 
     Attributes:
-        id: short name, "auditsense.tamper." and what.
-        name: the headline.
+        id: "auditsense.tamper." and a short name.
+        name: headline.
         severity: low, medium, high or critical.
-        message: what is, and what that means.
-        repair: what would set it back; None: nothing the sensor may do.
+        message: the present state and its effect.
+        repair: step that would repair it; None: nothing that the sensor may do.
     """
 
     id: str
@@ -79,17 +79,17 @@ class Deviation:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A deviation that is new, and what was done about it; "" for nothing."""
+    """A new deviation, and what was done about it; "" for nothing."""
 
     deviation: Deviation
     repaired: str = ""
 
 
 def compare(expected: Expected, status: AuditStatus, rules: Sequence[AuditRule]) -> tuple[Deviation, ...]:
-    """Return what is not as it has to be, in order of urgency of a repair.
+    """Return the deviations, most urgent repair first.
 
     Args:
-        expected: what has to be.
+        expected: the state that is needed.
         status: what AUDIT_GET answered.
         rules: what AUDIT_LIST_RULES answered, in the kernel's order.
     """
@@ -149,7 +149,7 @@ def _settings(expected: Expected, status: AuditStatus) -> Iterator[Deviation]:
             f"{_ID}locked",
             "Audit Configuration Was Locked",
             "medium",
-            "the audit configuration was locked until the next boot (enabled 2): nothing can be put back",
+            "the audit configuration was locked until the next boot (enabled 2): nothing can be restored",
         )
     if status.failure == Failure.PANIC and not expected.may_panic:
         yield Deviation(
@@ -163,7 +163,7 @@ def _settings(expected: Expected, status: AuditStatus) -> Iterator[Deviation]:
 def _owner(expected: Expected, status: AuditStatus) -> Iterator[Deviation]:
     if expected.owner is None or status.pid == expected.owner:
         return
-    now = f"process {status.pid} owns it" if status.pid else "nobody owns it"
+    now = f"process {status.pid} owns it" if status.pid else "no process owns it"
     yield Deviation(
         f"{_ID}owner",
         "Audit Socket Was Lost",
@@ -200,7 +200,7 @@ def _rules(expected: Expected, rules: Sequence[AuditRule]) -> Iterator[Deviation
                 "low",
                 f"before {text} comes {_listed(stealing)}, which gives its own key to what both match",
             )
-    if never := [one for one in rules if one.filter is Filter.TASK and one.action is Action.NEVER]:
+    if never := [rule for rule in rules if rule.filter is Filter.TASK and rule.action is Action.NEVER]:
         yield Deviation(
             f"{_ID}task-never",
             "New Processes Are Hidden From Audit",
@@ -212,23 +212,23 @@ def _rules(expected: Expected, rules: Sequence[AuditRule]) -> Iterator[Deviation
             f"{_ID}exclude",
             "Audit Records Are Excluded",
             "high",
-            f"{_listed(silencing)} keeps records from everybody that an event needs",
+            f"{_listed(silencing)} drops records that an event needs, for all readers",
         )
 
 
 def _listed(rules: Sequence[AuditRule]) -> str:
-    """Name the first of some rules and count the rest: somebody may have added thousands."""
+    """Name the first rule and count the rest, of which there may be thousands."""
     more = f" and {len(rules) - 1} more" if len(rules) > 1 else ""
     return f"the audit rule {auditctl.format(rules[0])}{more}"
 
 
 class Watch:
-    """Compares again and again, and says each change once.
+    """Compare periodically and report each change once.
 
     Args:
-        commands: asked, and told what to repair.
-        expected: what has to be; may be replaced.
-        repair: set back what may be set back, instead of only saying it.
+        commands: for repairs.
+        expected: the state that is needed; may be replaced.
+        repair: repair what may be repaired, instead of only reporting it.
     """
 
     def __init__(self, commands: Commands, expected: Expected, *, repair: bool) -> None:
@@ -238,10 +238,10 @@ class Watch:
         self._known: frozenset[Deviation] = frozenset()
 
     def look(self, status: AuditStatus, rules: Sequence[AuditRule]) -> list[Change]:
-        """Return what is new since the last look. What was healed and comes back is new again."""
-        found = compare(self.expected, status, rules)
-        new = [deviation for deviation in found if deviation not in self._known]
-        self._known = frozenset(found)
+        """Return what is new since the last call. A deviation that went away and comes back is new again."""
+        deviations = compare(self.expected, status, rules)
+        new = [deviation for deviation in deviations if deviation not in self._known]
+        self._known = frozenset(deviations)
         return [Change(deviation, self._repaired(deviation, status)) for deviation in new]
 
     def _repaired(self, deviation: Deviation, status: AuditStatus) -> str:
@@ -258,8 +258,8 @@ class Watch:
                     self._commands.set(deviation.repair.field, deviation.repair.new)
                 case AddRule():
                     self._commands.add_rule(deviation.repair.rule)
-        except AuditSenseError as problem:
-            return f"not repaired: {problem}"
-        # Seen whole at the next look; the same again is then a new change.
+        except AuditSenseError as error:
+            return f"not repaired: {error}"
+        # Should be gone at the next call; if it is still there, it is a new change.
         self._known -= {deviation}
         return f"repaired: {deviation.repair}"

@@ -49,7 +49,7 @@ _GONE = {
 }
 _EVERY_PERM = "rwxa"
 _TAKES_VALUE = "AaCFSkpw"
-# What else auditctl can be told, and why a file of rules may not tell it here.
+# Other options of auditctl, and why they are refused in a rule.
 _REFUSED = {
     "-D": "deletes every audit rule of the host",
     "-d": "deletes a rule of the host",
@@ -88,7 +88,7 @@ def parse(
             when None.
 
     Raises:
-        AuditRuleError: one line that says what is wrong with which part.
+        AuditRuleError: one line that names the wrong part and the reason.
 
     >>> parse("-a always,exit -F arch=b64 -S openat -k files", machine="x86_64").syscalls
     frozenset({257})
@@ -258,7 +258,7 @@ class _RuleBuilder:
 
     def _only_one(self, option: str) -> None:
         if self._filter is not None:
-            raise AuditRuleError(f"{option} is a second rule: give each a line of its own")
+            raise AuditRuleError(f"{option} is a second rule: give each its own line")
 
 
 def _options(line: str) -> Iterator[tuple[str, str]]:
@@ -283,7 +283,7 @@ def _options(line: str) -> Iterator[tuple[str, str]]:
 
 
 def _watch_words(rule: AuditRule, is_dir: Callable[[str], bool]) -> list[str]:
-    """Return the words of a -w, or none when the rule cannot be said as one."""
+    """Return the words of a -w; [] when the rule cannot be written as one."""
     if (rule.filter, rule.action) != (Filter.EXIT, Action.ALWAYS) or rule.prepend:
         return []
     if rule.syscalls is not None or any(field.op != Operator.EQUAL for field in rule.fields):

@@ -19,7 +19,7 @@ MAX_STRING_LEN = 4096  # bytes, PATH_MAX: the kernel takes no longer string in a
 MASK_WORDS = 64
 # The top 16 bits of the mask are no syscalls: each asks the kernel to add a class of them.
 MAX_SYSCALL = MASK_WORDS * 32 - 16 - 1
-UNSET = 0xFFFF_FFFF  # the auid and the session of a process that nobody logged in
+UNSET = 0xFFFF_FFFF  # auid and session of a process without a login
 PREPEND = 0x10
 KEY_SEPARATOR = b"\x01"
 

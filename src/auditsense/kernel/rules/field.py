@@ -70,8 +70,8 @@ _EQUALITY_ONLY = frozenset(
 )
 _EVERY_OPERATOR = ARGUMENT_FIELDS | {FieldId.PERS, FieldId.DEVMINOR}
 
-# A user or exclude rule sees one record and its task; a field beyond these makes the kernel
-# give up on the whole list (audit_filter). A task rule sees no syscall, hence no context.
+# A user or exclude rule sees one record and its task; any other field makes the kernel
+# skip the whole list (audit_filter). A task rule sees no syscall, hence no context.
 _RECORD_FIELDS = SUBJECT_FIELDS | {
     FieldId.PID,
     FieldId.UID,
@@ -192,4 +192,4 @@ def _check_number(field: RuleField, value: int) -> None:
         FieldId.SUCCESS: range(2),
     }
     if field.field in choices and value not in choices[field.field]:
-        raise AuditRuleError(f"{field.name} {value:#x} is none of the kernel's values for it")
+        raise AuditRuleError(f"{field.name} {value:#x} is not a value that the kernel knows")

@@ -1,4 +1,4 @@
-"""An audit rule: what the kernel is told to report, as a value and as bytes.
+"""An audit rule as a value and as bytes.
 
 The bytes are `struct audit_rule_data` of linux/audit.h, in host byte order: flags,
 action, field_count, mask[64], fields[64], values[64], fieldflags[64], buflen, then buf
@@ -40,7 +40,7 @@ _CLASS_BITS = _FULL_WORD ^ _LAST_WORD
 _MAX_PADDING = 3  # netlink aligns to 4 bytes; recvmsg may give the filling as well
 
 _SINGLE = frozenset({FieldId.ARCH, FieldId.EXE, FieldId.FILTERKEY})
-# The kernel keeps a rule with one of these in a place of its own, so there can be one.
+# The kernel indexes a rule by one of these, so it can have only one.
 _PLACING = frozenset({FieldId.INODE, FieldId.WATCH, FieldId.DIR})
 
 
@@ -121,8 +121,8 @@ class AuditRule:
         read outside `data`, whatever the lengths in it say.
 
         Raises:
-            AuditRuleError: these bytes are no rule, or one this class cannot hold. A rule
-                of somebody else can be such, so skip it; do not give up on the list.
+            AuditRuleError: these bytes are not a rule, or one that this class cannot
+                represent. Another program's rule can be one: skip it and read on.
         """
         if len(data) < _FIXED.size:
             raise AuditRuleError(f"an audit rule is {_FIXED.size} bytes or more, not {len(data)}")
@@ -134,10 +134,10 @@ class AuditRule:
         )
         (buflen,) = words
         if count > MAX_FIELDS:
-            raise AuditRuleError(f"the rule says it has {count} fields, there can be {MAX_FIELDS}")
+            raise AuditRuleError(f"the rule claims {count} fields, the limit is {MAX_FIELDS}")
         if not buflen <= len(data) - _FIXED.size <= buflen + _MAX_PADDING:
             raise AuditRuleError(
-                f"the rule says it has {buflen} bytes of text, {len(data) - _FIXED.size} came",
+                f"the rule claims {buflen} bytes of text, it has {len(data) - _FIXED.size}",
             )
         return cls(
             filter=_member(Filter, flags & ~PREPEND, "list"),
@@ -207,7 +207,7 @@ def _fields(triples: Iterable[tuple[int, int, int]], strings: bytes) -> tuple[Ru
         if field in STRING_FIELDS:
             if number > len(strings):
                 raise AuditRuleError(
-                    f"{FIELD_NAMES[field]} says it is {number} bytes, {len(strings)} are left",
+                    f"{FIELD_NAMES[field]} claims {number} bytes, {len(strings)} are left",
                 )
             value, strings = strings[:number], strings[number:]
         fields.append(RuleField(field, op, value))

@@ -1,9 +1,13 @@
-"""Whether an audit rule takes events from one that stands behind it.
+"""Detect audit rules that take events from a later rule.
 
-The kernel asks the rules of a list in order and takes the first that matches. Which calls two rules
-both match cannot always be told from the rules, so the answers lean one way: a condition that may
-hold counts as one that does. Only calls that succeed matter here, unless the rule is about failures. Of a
-rule on /proc only opens that read matter: nothing else can be done to its root.
+The kernel checks the rules of a list in order and takes the first that matches. The rules do not always show
+which calls two of them match, so a condition that may hold counts as one that does. Only successful calls
+matter, unless the rule is about failures. For a rule on /proc only opens for reading matter: nothing else can
+be done to its root.
+
+The calls that a permission (`-p`, `-F perm=`) matches are the kernel's: opens by their mode, execve by x, and
+all other calls by fixed classes (include/asm-generic/audit_*.h, `audit_match_perm` in kernel/auditsc.c). The
+classes have grown; the tables hold the calls of every version.
 """
 
 from __future__ import annotations

@@ -116,7 +116,7 @@ def read_perm(text: str) -> int:
     bits = 0
     for letter in text.lower():
         if letter not in PERMS:
-            raise AuditRuleError(f"permission {letter!r} in {text!r} is none of r w x a")
+            raise AuditRuleError(f"permission {letter!r} in {text!r} is not one of r w x a")
         bits |= PERMS[letter]
     if not bits:
         raise AuditRuleError("no permission given: one or more of r w x a")
