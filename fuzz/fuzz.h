@@ -126,32 +126,58 @@ static inline void fuzz_columns(const uint8_t *bytes, size_t size, bool hits) {
     static const uint32_t fields[] = {AS_FIELD_PID, AS_FIELD_EXE, AS_FIELD_PATH_NAME, AS_FIELD_PROCTITLE};
     uint8_t *out = must(malloc(size + 1));
     uint8_t *copy = must(malloc(size + 1));
+    uint8_t *rows = must(malloc(size / 256 + 1));
+    int64_t *numbers = must(malloc(size + 8));
     if (size > 0) {
         memcpy(copy, bytes, size);
     }
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
         as_column column;
-        const int64_t texts = as_hits_column(copy, size, fields[i], AS_COLUMN_TEXT, out, size, &column);
-        PROMISE(texts >= 0 ? (size_t)texts + 4 * column.absent <= size : !hits && texts == AS_ARGUMENT);
-        const uint32_t rows = column.rows;
-        const int64_t words = as_hits_column(copy, size, fields[i], AS_COLUMN_DICT, out, size, &column);
-        PROMISE(words == AS_ARGUMENT ? texts == words : column.fallback == 1 || (words >= 0 && rows == column.rows));
-        PROMISE(words < 0 || ((size_t)words <= size && column.dict_size <= column.rows));
-        const int64_t numbers = as_hits_column(copy, size, fields[i], AS_COLUMN_NUMBER, out, size, &column);
-        PROMISE(numbers == AS_ARGUMENT ? texts == numbers : numbers == 8 * (int64_t)rows && rows == column.rows);
-        const int64_t parts = as_hits_column(copy, size, fields[i], AS_COLUMN_ARGUMENTS, out, size, &column);
+        const uint32_t field = fields[i];
+        const int64_t texts = as_hits_texts(copy, size, field, AS_COLUMN_TEXT, rows, out, size, &column);
+        PROMISE(texts >= 0 ? (size_t)texts <= size && column.rows <= size / 256 : !hits && texts == AS_ARGUMENT);
+        const uint32_t count = column.rows;
+        const int64_t dict = as_hits_texts(copy, size, field, AS_COLUMN_DICT, rows, out, size, &column);
+        PROMISE(dict == AS_ARGUMENT ? texts == dict : column.fallback == 1 || (dict >= 0 && count == column.rows));
+        PROMISE(dict < 0 || ((size_t)dict <= size && column.dict_size <= column.rows));
+        const int64_t seen = as_hits_numbers(copy, size, field, AS_COLUMN_NUMBER, rows, numbers, size, &column);
+        PROMISE(seen == AS_ARGUMENT ? texts == seen : seen == (int64_t)count && count == column.rows);
+        const int64_t parts = as_hits_texts(copy, size, field, AS_COLUMN_ARGUMENTS, rows, out, size, &column);
         int64_t zeros = 0;
         for (int64_t at = 0; at < parts; at++) {
             zeros += out[at] == 0 ? 1 : 0;
         }
-        const int64_t counts = as_hits_column(copy, size, fields[i], AS_COLUMN_ARGUMENT_COUNTS, out, size, &column);
-        for (int64_t at = 0; at < counts; at += 8) {
-            int64_t count;
-            memcpy(&count, out + at, sizeof count);
-            zeros -= count;
+        const int64_t counts =
+            as_hits_numbers(copy, size, field, AS_COLUMN_ARGUMENT_COUNTS, rows, numbers, size, &column);
+        for (int64_t row = 0; row < counts; row++) {
+            zeros -= numbers[row];
         }
-        PROMISE(counts == AS_ARGUMENT ? texts == counts : counts == 8 * (int64_t)rows && zeros == 0);
+        PROMISE(counts == AS_ARGUMENT ? texts == counts : counts == (int64_t)count && zeros == 0);
     }
+    /* The accessors: every hit that as_hit_next finds can be read, and of whole hits it finds all. */
+    size_t found = 0;
+    const uint8_t *hit = NULL;
+    const uint8_t *last = NULL;
+    while ((hit = as_hit_next(copy, size, hit)) != NULL) {
+        as_event_id id;
+        const uint8_t *text;
+        int64_t number;
+        PROMISE(as_hit_event(hit, as_hit_count(hit) - 1, &id) == AS_OK);
+        PROMISE(as_hit_event(hit, as_hit_count(hit), &id) == AS_ARGUMENT);
+        for (uint32_t field = 0; field < AS_FIELDS; field++) {
+            const int64_t len = as_hit_text(hit, field, &text);
+            PROMISE(len < 0 || (text > hit && text + len <= copy + size));
+            PROMISE(!hits || len != AS_ARGUMENT);
+            PROMISE(as_hit_number(hit, field, &number) <= 0);
+        }
+        last = hit;
+        found++;
+    }
+    as_column column;
+    PROMISE(!hits || as_hits_numbers(copy, size, 0, AS_COLUMN_MS, rows, numbers, size, &column) == (int64_t)found);
+    PROMISE(last == NULL || last < copy + size);
+    free(rows);
+    free(numbers);
     free(copy);
     free(out);
 }

@@ -134,7 +134,7 @@ def test_the_header_stands_alone(installed: Installed, compiler: str, language: 
 
 
 def test_only_the_functions_of_the_header_are_exported_each_with_its_version(installed: Installed) -> None:
-    assert len(FUNCTIONS) == 21
+    assert len(FUNCTIONS) == 34
     shared = installed.run(needed("nm"), "-D", "--defined-only", installed.libdir / "libauditsense.so").stdout
     names = {line.split()[-1] for line in shared.decode().splitlines()}
     text = (ROOT / "library" / "auditsense.map").read_text(encoding="utf-8")
@@ -383,28 +383,31 @@ RELOADING = """
 #include "detections.h"
 SNIPPETS
 int main(int argc, char **argv) {
-    as_config config = {7, 256, 16384, 4096, 8192, 64, 2000, 16384, 22, 1 << 20, 0};
+    as_config config;
+    as_config_default(&config);
     as_rules rules = as_detections();
     uint32_t place = argc > 1 ? (uint32_t)atoi(argv[1]) : 0;
     as_ring *ring = as_ring_new(&config, &rules);
     uint8_t *hits = malloc(config.hit_bytes);
     int64_t *out = malloc(config.hit_bytes);
+    uint8_t *rows = malloc(config.hit_bytes / 256);
     char line[4096];
-    if (ring == NULL || hits == NULL || out == NULL ||
+    if (ring == NULL || hits == NULL || out == NULL || rows == NULL ||
         as_ring_select_fields(ring, 1ULL << AS_FIELD_PID) < 0) {
         return 1;
     }
     while (fgets(line, sizeof line, stdin) != NULL) { /* another ring in the middle of each line */
         size_t half = strlen(line) / 2;
         as_ring_feed_text(ring, (const uint8_t *)line, half);
-        ring = reloaded(ring, &config, &rules, &place, hits, out);
+        ring = reloaded(ring, &config, &rules, &place, hits, out, rows);
         as_ring_feed_text(ring, (const uint8_t *)line + half, strlen(line) - half);
     }
     as_ring_finish(ring);
-    print_pids(hits, (size_t)as_ring_drain(ring, hits, config.hit_bytes), out);
+    print_pids(hits, (size_t)as_ring_drain(ring, hits, config.hit_bytes), out, rows);
     as_ring_free(ring);
     free(hits);
     free(out);
+    free(rows);
     return 0;
 }
 """

@@ -171,6 +171,7 @@ STAGES = (
     {"order"},
     {"window"},
     {"hit"},
+    {"hit_view"},
     {"column"},
     {"ring_state"},  # all stages together
     {"migrate", "decide"},

@@ -12,12 +12,13 @@ import socket
 import struct
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from auditsense._ffi import ffi, lib  # noqa: TID251 - sizes and names can only be compared there
 from auditsense.core import ring as ring_module
+from auditsense.core.hit import ColumnForm
 from auditsense.core.ring import PACKED_HEADER, Limits, Ring, Stats, core_version, pack
 from auditsense.core.rule_table import Call, EventEnd, Field, Masked, Op, Rule, RuleTable
 from auditsense.core.rule_table import Test as FieldTest
@@ -184,6 +185,18 @@ def test_every_limit_and_counter_is_explained() -> None:
 
 def test_the_core_says_its_version() -> None:
     assert core_version().count(".") == 2
+
+
+def test_column_forms_are_those_of_the_core() -> None:
+    forms = ffi.typeof("as_column_form").relements
+    assert {f"AS_COLUMN_{form.name}": form.value for form in ColumnForm} == forms
+
+
+def test_defaults_of_the_library_are_those_of_limits() -> None:
+    config: Any = ffi.new("as_config *", {"seed": 9})
+    lib.as_config_default(config)
+    assert {name: getattr(config, name) for name in BOUNDS} == dataclasses.asdict(Limits())
+    assert (config.seed, config.end) == (0, EventEnd.EOE)
 
 
 # --- lifetime and threads ------------------------------------------------------------

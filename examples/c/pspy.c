@@ -1,12 +1,12 @@
-/* An agent that finds pspy without Python: records in, one line a hit out, and at the end what was lost.
+/* An agent that finds pspy without Python: records in, one line per hit out, and the losses at the end.
  *
  *     cc -O2 -o pspy pspy.c $(pkg-config --cflags --libs auditsense)
  *
  *     ./pspy FILE      log text, or a capture of `auditsense record`; - is standard input
- *     ./pspy fd:3      an audit socket that whoever started this has opened; until SIGTERM. With systemd, that is a
- *                      socket unit with ListenNetlink=audit 1, and this needs no privilege.
+ *     ./pspy fd:3      an inherited audit socket; until SIGTERM. With systemd that is a socket unit with
+ *                      ListenNetlink=audit 1, and the agent needs no privilege.
  *
- * What it looks for is in detections.h: `auditsense detections compile > detections.h`. */
+ * The detections are in detections.h: `auditsense detections compile > detections.h`. */
 #define _POSIX_C_SOURCE 200809L
 
 #include <ctype.h>
@@ -43,65 +43,58 @@ static int die(const char *what) {
     return 1;
 }
 
-/* A field as others wrote it: nothing of it may reach a terminal as a command. Bytes from at on, in `hit`. */
-static void put(const uint8_t *hit, as_hit_field field) {
-    for (uint32_t i = 0; i < field.len; i++) {
-        const uint8_t byte = hit[field.at + i];
-        if (isprint(byte) && byte != '\\') {
-            putchar(byte);
+/* Print a field. Another process chose its bytes, so none of them may reach a terminal as a command. */
+static void print_field(const uint8_t *hit, as_field field) {
+    const uint8_t *text;
+    const int64_t len = as_hit_text(hit, field, &text); /* AS_ABSENT prints nothing */
+    for (int64_t i = 0; i < len; i++) {
+        if (isprint(text[i]) && text[i] != '\\') {
+            putchar(text[i]);
         } else {
-            printf("\\x%02x", byte);
+            printf("\\x%02x", text[i]);
         }
     }
 }
 
-static void print_hit(const uint8_t *at) {
-    /* Copied rather than pointed at: the bytes are as they are, whatever the alignment of the buffer. */
-    as_hit hit;
-    as_hit_field fields[AS_FIELDS];
-    memcpy(&hit, at, sizeof hit);
-    const uint8_t *ids = at + sizeof hit;
-    memcpy(fields, ids + hit.ids * sizeof(as_event_id), sizeof fields);
-
-    printf("%s: ", as_detection_ids[hit.rule]);
-    put(at, fields[AS_FIELD_COMM]);
+static void print_hit(const uint8_t *hit) {
+    printf("%s: ", as_detection_ids[as_hit_rule(hit)]);
+    print_field(hit, AS_FIELD_COMM);
     printf("[");
-    put(at, fields[AS_FIELD_PID]);
+    print_field(hit, AS_FIELD_PID);
     printf("] ");
-    put(at, fields[AS_FIELD_EXE]);
+    print_field(hit, AS_FIELD_EXE);
     printf(" user ");
-    put(at, fields[AS_FIELD_UID]);
-    printf(", %" PRIu64 " more, ", hit.more);
-    if (hit.others > 0) { /* of other programs, users or sessions under this pid */
-        printf("%" PRIu32 " by others, ", hit.others);
+    print_field(hit, AS_FIELD_UID);
+    printf(", %" PRIu64 " more, ", as_hit_more(hit));
+    if (as_hit_others(hit) > 0) { /* of other programs, users or sessions under this pid */
+        printf("%" PRIu32 " by others, ", as_hit_others(hit));
     }
     printf("events");
-    for (uint32_t i = 0; i < hit.ids; i++) {
+    for (uint32_t i = 0; i < as_hit_count(hit); i++) {
         as_event_id id;
-        memcpy(&id, ids + i * sizeof id, sizeof id);
+        as_hit_event(hit, i, &id);
         printf(" %" PRIu64 ".%03" PRIu64 ":%" PRIu32, id.ms / 1000, id.ms % 1000, id.serial);
     }
     printf("\n");
 }
 
-/* Print what waits. Returns how many, or an as_status. */
+/* Print all hits. Returns how many, or an as_status. */
 static int64_t drain(agent *self) {
     int64_t count = 0;
     const int64_t size = as_ring_drain(self->ring, self->hits, self->hit_bytes);
     if (size < 0) {
         return size;
     }
-    for (const uint8_t *at = self->hits; at < self->hits + size; count++) {
-        uint32_t step;
-        memcpy(&step, at, sizeof step); /* as_hit.size */
-        print_hit(at);
-        at += step;
+    const uint8_t *hit = NULL;
+    while ((hit = as_hit_next(self->hits, (size_t)size, hit)) != NULL) {
+        print_hit(hit);
+        count++;
     }
     fflush(stdout);
     return count;
 }
 
-/* Feed a stream that is read in pieces: what is not consumed waits in front of the next piece. */
+/* Feed a stream piece by piece: bytes that were not consumed come before the next piece. */
 static int from_stream(agent *self, FILE *file) {
     static uint8_t buffer[1 << 18];
     size_t kept = fread(buffer, 1, sizeof magic - 1, file);
@@ -109,7 +102,7 @@ static int from_stream(agent *self, FILE *file) {
     if (packed) {
         kept = 0;
         for (int c = getc(file); c != '\n' && c != EOF; c = getc(file)) {
-            /* line 2 of a capture says where it was taken */
+            /* line 2 of a capture names its host */
         }
     }
     for (;;) {
@@ -122,7 +115,7 @@ static int from_stream(agent *self, FILE *file) {
         }
         kept -= (size_t)used;
         memmove(buffer, buffer + used, kept);
-        /* Nothing read, nothing taken and nothing found: the end, or what is left is no whole datagram. */
+        /* Nothing read, consumed or found: the end, or the rest is not a whole datagram. */
         if (drain(self) <= 0 && got == 0 && used == 0) {
             break;
         }
@@ -150,11 +143,11 @@ static int from_socket(agent *self, int fd) {
         if (poll(&waiting, 1, 100) < 0 && errno != EINTR) {
             return die("poll");
         }
-        /* Fewer than wait when the hits are full: draining makes room, and poll returns at once. */
+        /* A full hit buffer leaves datagrams on the socket: drain empties it, and poll returns at once. */
         if (as_ring_receive(self->ring, fd, now_ms(), 64, 0) < 0 && errno != ENOBUFS) {
-            return die("receive"); /* ENOBUFS: this socket was full, which as_stats.serials_missing will say */
+            return die("receive"); /* ENOBUFS: the socket overflowed; counted in as_stats.serials_missing */
         }
-        as_ring_expire(self->ring, now_ms()); /* events whose end was lost are not waited for for ever */
+        as_ring_expire(self->ring, now_ms()); /* close events whose end was lost */
         drain(self);
         if ((waiting.revents & (POLLHUP | POLLNVAL)) != 0) {
             break;
@@ -189,17 +182,7 @@ static int run(agent *self, const char *from) {
 }
 
 int main(int argc, char **argv) {
-    as_config config = {
-        .datagram_slots = 256,
-        .datagram_bytes = 16384,
-        .event_slots = 4096,
-        .small_texts = 8192,
-        .large_texts = 64,
-        .event_timeout_ms = 2000,
-        .key_slots = 16384,
-        .window_slack = 22,
-        .hit_bytes = 1 << 20,
-    };
+    as_config config;
     const as_rules rules = as_detections();
     if (argc != 2) {
         fprintf(stderr, "usage: pspy FILE | - | fd:N\n");
@@ -208,7 +191,8 @@ int main(int argc, char **argv) {
     if (strcmp(as_version(), AUDITSENSE_HEADER_VERSION) != 0) {
         fprintf(stderr, "pspy: built with auditsense %s, runs with %s\n", AUDITSENSE_HEADER_VERSION, as_version());
     }
-    FILE *random = fopen("/dev/urandom", "rb"); /* with a known seed, collisions can be made on purpose */
+    as_config_default(&config);
+    FILE *random = fopen("/dev/urandom", "rb"); /* with a known seed, an attacker can construct collisions */
     if (random == NULL || fread(&config.seed, sizeof config.seed, 1, random) != 1) {
         return die("/dev/urandom");
     }

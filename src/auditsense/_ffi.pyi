@@ -10,6 +10,7 @@ class _Lib:
     AS_SYSTEM: int
     AS_UNREAD: int
     AS_RECEIVE_TRUSTED: int
+    def as_config_default(self, config: FFI.CData) -> None: ...
     def as_ring_bytes(self, config: FFI.CData, rules: FFI.CData) -> int: ...
     def as_ring_new(self, config: FFI.CData, rules: FFI.CData) -> FFI.CData: ...
     def as_ring_free(self, ring: FFI.CData) -> None: ...
@@ -25,12 +26,24 @@ class _Lib:
     def as_ring_finish(self, ring: FFI.CData) -> int: ...
     def as_ring_drain(self, ring: FFI.CData, out: FFI.CData, size: int) -> int: ...
     def as_ring_borrow(self, ring: FFI.CData, out: FFI.CData) -> int: ...
-    def as_hits_column(
+    def as_hits_texts(
         self,
         hits: FFI.CData,
         length: int,
         field: int,
         form: int,
+        rows: FFI.CData,
+        out: FFI.CData,
+        size: int,
+        column: FFI.CData,
+    ) -> int: ...
+    def as_hits_numbers(
+        self,
+        hits: FFI.CData,
+        length: int,
+        field: int,
+        form: int,
+        rows: FFI.CData,
         out: FFI.CData,
         size: int,
         column: FFI.CData,

@@ -76,6 +76,64 @@ static void written(void) {
     CHECK_TEXT(field_at(hits.bytes, AS_FIELD_COMM), "41424g");
 }
 
+static void accessors(void) {
+    as_hits hits = fresh();
+    const as_event_id ids[] = {{.ms = 1000, .serial = 1}, {.ms = 2000, .serial = UINT32_MAX}};
+    const as_rule rules[] = {{.key_count = 0}, {.keys = {AS_FIELD_PID, AS_FIELD_NODE}, .key_count = 2}};
+    const as_rules table = {.rules = rules, .rule_count = 2};
+    const uint8_t *text = NULL;
+    int64_t number = 0;
+    as_event_id id;
+    as_value values[AS_FIELDS] = {0};
+    const as_record call = {.type = AS_TYPE_SYSCALL, .body = GUARDED(SAMPLE_SYSCALL)};
+    as_record_fields(&call, AS_ALL_FIELDS, values);
+    const uint64_t place = as_hits_append(&hits, 1, ids, 2, 1, values);
+    CHECK(as_hits_merge(&hits, place, 2500, 1000));
+    as_hits_append(&hits, 7, ids, 1, 0, values);
+    const uint32_t len = as_hits_drain(&hits, drained + 1); /* at an odd address */
+    const uint8_t *const first = as_hit_next(drained + 1, len, NULL);
+    const uint8_t *const second = as_hit_next(drained + 1, len, first);
+
+    CASE("hits follow each other, and nothing follows the last one");
+    CHECK(first == drained + 1 && second > first);
+    CHECK(as_hit_next(drained + 1, len, second) == NULL);
+    CHECK(as_hit_next(drained + 1, 0, NULL) == NULL);
+    CHECK(as_hit_next(drained + 1, len - 1, first) == NULL);
+
+    CASE("accessors read the head, the events and the fields of a hit");
+    CHECK_EQUAL(as_hit_rule(first), 1);
+    CHECK_EQUAL(as_hit_rule(second), 7);
+    CHECK_EQUAL(as_hit_count(first), 2);
+    CHECK_EQUAL(as_hit_count(second), 1);
+    CHECK_EQUAL(as_hit_others(first), 1);
+    CHECK_EQUAL(as_hit_more(first), 1);
+    CHECK_EQUAL(as_hit_first_ms(first), 1000);
+    CHECK_EQUAL(as_hit_last_ms(first), 2500);
+    CHECK_EQUAL(as_hit_event(first, 1, &id), AS_OK);
+    CHECK(id.ms == 2000 && id.serial == UINT32_MAX);
+    CHECK_EQUAL(as_hit_event(first, 2, &id), AS_ARGUMENT);
+    CHECK_EQUAL(as_hit_text(first, AS_FIELD_EXE, &text), 5);
+    CHECK(memcmp(text, "/init", 5) == 0);
+    CHECK_EQUAL(as_hit_text(first, AS_FIELD_CWD, &text), AS_ABSENT);
+    CHECK_EQUAL(as_hit_text(first, AS_FIELDS, &text), AS_ARGUMENT);
+
+    CASE("numbers are read in the base that the kernel prints the field in");
+    CHECK_EQUAL(as_hit_number(first, AS_FIELD_PID, &number), AS_OK);
+    CHECK_EQUAL(number, 92);
+    CHECK_EQUAL(as_hit_number(first, AS_FIELD_A0, &number), AS_OK);
+    CHECK_EQUAL(number, -100);
+    CHECK_EQUAL(as_hit_number(first, AS_FIELD_EXE, &number), AS_ABSENT);
+    CHECK_EQUAL(as_hit_number(first, AS_FIELD_PATH_MODE, &number), AS_ABSENT);
+    CHECK_EQUAL(as_hit_number(first, AS_FIELDS, &number), AS_ARGUMENT);
+
+    CASE("keys are those of the hit's rule");
+    CHECK_EQUAL(as_hit_key(first, &table, 0, &text), 2);
+    CHECK(memcmp(text, "92", 2) == 0);
+    CHECK_EQUAL(as_hit_key(first, &table, 1, &text), AS_ABSENT);
+    CHECK_EQUAL(as_hit_key(first, &table, 2, &text), AS_ARGUMENT);
+    CHECK_EQUAL(as_hit_key(second, &table, 0, &text), AS_ARGUMENT);
+}
+
 static void lengths(void) {
     CASE("a text of any length is copied whole, and nothing behind it");
     const as_event_id id = {.ms = 1, .serial = 1};
@@ -186,6 +244,7 @@ static void merged(void) {
 
 int main(void) {
     written();
+    accessors();
     lengths();
     room();
     merged();

@@ -160,6 +160,12 @@ static int64_t feed(as_ring *ring) {
 
 static void bounds(void) {
     const as_rules rules = sample_rules(0, 2);
+    as_config defaults;
+    CASE("the default configuration is valid, and its seed is left to the caller");
+    as_config_default(&defaults);
+    CHECK(as_ring_bytes(&defaults, &rules) > 0);
+    CHECK_EQUAL(defaults.seed, 0);
+
     CASE("each number of the configuration is taken at both its bounds and refused beyond them");
     BOUND(datagram_slots, 1, 1024);
     BOUND(event_slots, 16, 1048576);

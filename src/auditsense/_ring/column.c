@@ -1,49 +1,25 @@
 #include "column.h"
 
+#include "hit_view.h"
 #include "span.h"
 
-typedef struct {
-    as_span text; /* at NULL: absent */
-    as_event_id id;
-} row;
+/* as_hits_texts and as_hits_numbers take a byte of `rows` for each ROW_BYTES of hits. */
+enum { ROW_BYTES = 256 };
+_Static_assert(sizeof(as_hit) + sizeof(as_event_id) + AS_FIELDS * sizeof(as_hit_field) > ROW_BYTES,
+               "a hit is larger than what its row takes");
 
-/* The row of the hit at the start of rest. Returns the hit's size; 0: it is none. */
-static uint32_t row_at(as_span rest, uint32_t field, row *out) {
+static bool valid(size_t len, uint32_t field, size_t size) {
+    return as_span_bounded(NULL, len).len == len && size >= len && field < AS_FIELDS;
+}
+
+/* Read the field of the hit at the start of rest; at NULL: absent. Returns the hit's size; 0: not a valid hit. */
+static inline uint32_t text_at(as_span rest, uint32_t field, as_span *text) {
     as_hit hit;
-    as_hit_field place = {0};
-    if (rest.len < sizeof hit) {
-        return 0;
-    }
-    memcpy(&hit, rest.at, sizeof hit);
-    const uint64_t ids = sizeof hit + (uint64_t)hit.ids * sizeof(as_event_id);
-    const uint64_t fixed = ids + AS_FIELDS * sizeof place;
-    if (hit.ids == 0 || hit.size > rest.len || hit.size < fixed) {
-        return 0;
-    }
-    memcpy(&out->id, rest.at + ids - sizeof out->id, sizeof out->id);
-    memcpy(&place, rest.at + ids + field * sizeof place, sizeof place);
-    out->text = (as_span){0};
-    if (place.at != 0) {
-        if (place.at < fixed || place.at > hit.size || place.len > hit.size - place.at) {
-            return 0;
-        }
-        out->text = as_span_of(rest.at + place.at, place.len);
-    }
-    return hit.size;
+    const uint32_t size = as_hit_check(rest, &hit);
+    return size != 0 && as_hit_span(rest.at, &hit, field, text) ? size : 0;
 }
 
-/* Read a number as the kernel prints it. False: it is written in another way, or is past 63 bits. */
-static bool plain_number(as_span text, int64_t *out) {
-    uint64_t value = 0;
-    const bool negative = text.len > 0 && text.at[0] == '-';
-    if (negative) {
-        text = as_span_skip(text, 1);
-    }
-    const bool padded = text.len > 1 && text.at[0] == '0';
-    const uint32_t digits = as_span_number(text, 10, INT64_MAX, &value);
-    *out = negative ? -(int64_t)value : (int64_t)value;
-    return digits > 0 && digits == text.len && !padded && !(negative && value == 0);
-}
+/* Texts */
 
 /* Most values are a few bytes: for those a call costs more than the copy. */
 static uint8_t *write_text(uint8_t *to, as_span text) {
@@ -58,12 +34,7 @@ static uint8_t *write_text(uint8_t *to, as_span text) {
     return to + text.len + 1;
 }
 
-static uint8_t *write_number(uint8_t *to, int64_t number) {
-    memcpy(to, &number, sizeof number);
-    return to + sizeof number;
-}
-
-/* A title as people read it. */
+/* A proctitle in readable form: blanks instead of the NULs between arguments. */
 static uint8_t *write_title(uint8_t *to, as_span text) {
     uint8_t *end = write_text(to, text);
     for (uint32_t i = 0; i < text.len; i++) {
@@ -72,7 +43,7 @@ static uint8_t *write_title(uint8_t *to, as_span text) {
     return end;
 }
 
-/* The arguments of a title: a zero behind the last one ends it, and is not the start of another. */
+/* The arguments of a proctitle. A NUL behind the last one ends it; it does not start another. */
 static as_span arguments(as_span title) {
     if (title.len > 0 && title.at[title.len - 1] == 0) {
         title.len--;
@@ -80,24 +51,16 @@ static as_span arguments(as_span title) {
     return title;
 }
 
-static int64_t parts(as_span title) {
-    int64_t count = 1;
-    for (uint32_t i = 0; i < title.len; i++) {
-        count += title.at[i] == 0 ? 1 : 0;
-    }
-    return count;
-}
-
 enum { MAX_TEXTS = 255, DICT_SLOTS = 1024, MAX_PROBES = 8 };
 
-/* The different texts of a column, in the order they came. */
+/* The distinct texts of a column, in order of first occurrence. */
 typedef struct {
     as_span texts[MAX_TEXTS];
-    uint8_t slots[DICT_SLOTS]; /* number of a word, 0: none */
+    uint8_t slots[DICT_SLOTS]; /* code of a text; 0: empty */
     uint32_t count;
 } dictionary;
 
-/* Without a seed: who makes texts collide gets the slower form. */
+/* Unseeded on purpose: on collisions the caller falls back to AS_COLUMN_TEXT. */
 static uint32_t slot_of(as_span text) {
     uint64_t hash = text.len;
     uint32_t at = 0;
@@ -113,13 +76,13 @@ static uint32_t slot_of(as_span text) {
     return (uint32_t)(hash >> 54); /* ten bits */
 }
 
-/* The number of this text, from 1 on. 0: there are too many, or too many of one slot. */
+/* The code of this text, from 1. 0: too many texts, or too many in one slot. */
 static uint8_t dict_code(dictionary *all, as_span text) {
-    _Static_assert(DICT_SLOTS == 1 << (64 - 54), "slot_of gives as many bits");
+    _Static_assert(DICT_SLOTS == 1 << (64 - 54), "slot_of returns this many bits");
     uint32_t slot = slot_of(text);
     for (uint32_t probe = 0; probe < MAX_PROBES; probe++, slot = (slot + 1) % DICT_SLOTS) {
-        const uint8_t number = all->slots[slot];
-        if (number == 0) {
+        const uint8_t code = all->slots[slot];
+        if (code == 0) {
             if (all->count == MAX_TEXTS) {
                 return 0;
             }
@@ -127,34 +90,33 @@ static uint8_t dict_code(dictionary *all, as_span text) {
             all->slots[slot] = (uint8_t)all->count;
             return (uint8_t)all->count;
         }
-        if (as_span_same(all->texts[number - 1], text)) {
-            return number;
+        if (as_span_same(all->texts[code - 1], text)) {
+            return code;
         }
     }
     return 0;
 }
 
-/* AS_COLUMN_DICT: a byte a row, then the texts. Each row's hit is larger than its byte and its text. */
-static int64_t write_dict(as_span rest, uint32_t field, uint8_t *out, as_column *column) {
+/* AS_COLUMN_DICT */
+static int64_t write_dict(as_span rest, uint32_t field, uint8_t *rows, uint8_t *out, as_column *column) {
     dictionary all;
-    row now;
+    as_span text;
     uint8_t *to = out;
     memset(all.slots, 0, sizeof all.slots);
     all.count = 0;
     for (uint32_t step; rest.len > 0; rest = as_span_skip(rest, step)) {
-        step = row_at(rest, field, &now);
+        step = text_at(rest, field, &text);
         if (step == 0) {
             return AS_ARGUMENT;
         }
-        *to = 0;
-        if (now.text.at == NULL) {
+        uint8_t code = 0;
+        if (text.at == NULL) {
             column->absent++;
-        } else if ((*to = dict_code(&all, now.text)) == 0) {
+        } else if ((code = dict_code(&all, text)) == 0) {
             column->fallback = 1;
             return 0;
         }
-        to++;
-        column->rows++;
+        rows[column->rows++] = code;
     }
     column->dict_size = all.count;
     for (uint32_t i = 0; i < all.count; i++) {
@@ -163,57 +125,101 @@ static int64_t write_dict(as_span rest, uint32_t field, uint8_t *out, as_column 
     return to - out;
 }
 
-int64_t as_hits_column(const uint8_t *hits, size_t len, uint32_t field, uint32_t form, uint8_t *out, size_t size,
-                       as_column *column) {
+int64_t as_hits_texts(const uint8_t *hits, size_t len, uint32_t field, uint32_t form, uint8_t *rows, uint8_t *out,
+                      size_t size, as_column *column) {
     as_span rest = as_span_bounded(hits, len);
+    as_span text;
     uint8_t *to = out;
-    row now;
     *column = (as_column){0};
-    if (rest.len != len || size < len || field >= AS_FIELDS || form > AS_COLUMN_ARGUMENT_COUNTS) {
+    if (!valid(len, field, size) || form > AS_COLUMN_ARGUMENTS) {
         return AS_ARGUMENT;
     }
     if (form == AS_COLUMN_DICT) {
-        return write_dict(rest, field, out, column);
+        return write_dict(rest, field, rows, out, column);
     }
-    /* What a row takes, its number where it is absent included, is less than its hit: out is long enough. */
     for (uint32_t step; rest.len > 0; rest = as_span_skip(rest, step)) {
-        step = row_at(rest, field, &now);
+        step = text_at(rest, field, &text);
         if (step == 0) {
             return AS_ARGUMENT;
         }
-        if (form >= AS_COLUMN_ARGUMENTS) {
-            now.text = arguments(now.text);
+        const bool absent = text.at == NULL;
+        column->absent += absent ? 1 : 0;
+        rows[column->rows++] = absent ? 0 : 1;
+        if (form == AS_COLUMN_ARGUMENTS) {
+            to = write_text(to, arguments(text));
+        } else {
+            to = field == AS_FIELD_PROCTITLE ? write_title(to, text) : write_text(to, text);
         }
-        const bool absent = form == AS_COLUMN_ARGUMENT_COUNTS ? now.text.len == 0
-                                                     : form <= AS_COLUMN_NUMBER && now.text.at == NULL;
-        int64_t number = 0;
-        if (absent) {
-            const uint32_t at = column->rows;
-            column->absent++;
-            memcpy(out + size - column->absent * sizeof at, &at, sizeof at);
-        }
-        switch (form) {
-        case AS_COLUMN_TEXT:
-            to = field == AS_FIELD_PROCTITLE ? write_title(to, now.text) : write_text(to, now.text);
-            break;
-        case AS_COLUMN_ARGUMENTS:
-            to = write_text(to, now.text);
-            break;
-        case AS_COLUMN_ARGUMENT_COUNTS:
-            to = write_number(to, parts(now.text));
-            break;
-        case AS_COLUMN_NUMBER:
-            column->fallback += absent || plain_number(now.text, &number) ? 0 : 1;
-            to = write_number(to, number);
-            break;
-        case AS_COLUMN_MS:
-            to = write_number(to, (int64_t)now.id.ms);
-            break;
-        default:
-            to = write_number(to, now.id.serial);
-            break;
-        }
-        column->rows++;
     }
     return to - out;
+}
+
+/* Numbers */
+
+/* Read a number in the kernel's decimal form. False: it is in another form, or exceeds 63 bits. */
+static bool plain_number(as_span text, int64_t *out) {
+    uint64_t value = 0;
+    const bool negative = text.len > 0 && text.at[0] == '-';
+    if (negative) {
+        text = as_span_skip(text, 1);
+    }
+    const bool padded = text.len > 1 && text.at[0] == '0';
+    const uint32_t digits = as_span_number(text, 10, INT64_MAX, &value);
+    *out = negative ? -(int64_t)value : (int64_t)value;
+    return digits > 0 && digits == text.len && !padded && !(negative && value == 0);
+}
+
+static int64_t count_arguments(as_span title) {
+    int64_t count = 1;
+    for (uint32_t i = 0; i < title.len; i++) {
+        count += title.at[i] == 0 ? 1 : 0;
+    }
+    return count;
+}
+
+/* The completing event of the checked hit. */
+static as_event_id last_event(const uint8_t *start, const as_hit *hit) {
+    as_event_id id;
+    memcpy(&id, start + as_hit_table(hit) - sizeof id, sizeof id);
+    return id;
+}
+
+int64_t as_hits_numbers(const uint8_t *hits, size_t len, uint32_t field, uint32_t form, uint8_t *rows, int64_t *out,
+                        size_t size, as_column *column) {
+    as_span rest = as_span_bounded(hits, len);
+    *column = (as_column){0};
+    if (!valid(len, field, size) || form < AS_COLUMN_NUMBER || form > AS_COLUMN_ARGUMENT_COUNTS) {
+        return AS_ARGUMENT;
+    }
+    for (uint32_t step; rest.len > 0; rest = as_span_skip(rest, step)) {
+        as_hit hit;
+        as_span text;
+        step = as_hit_check(rest, &hit);
+        if (step == 0 || !as_hit_span(rest.at, &hit, field, &text)) {
+            return AS_ARGUMENT;
+        }
+        bool absent = false;
+        int64_t number = 0;
+        switch (form) {
+        case AS_COLUMN_NUMBER:
+            absent = text.at == NULL;
+            column->fallback += absent || plain_number(text, &number) ? 0 : 1;
+            break;
+        case AS_COLUMN_ARGUMENT_COUNTS:
+            text = arguments(text);
+            absent = text.len == 0;
+            number = count_arguments(text);
+            break;
+        case AS_COLUMN_MS:
+            number = (int64_t)last_event(rest.at, &hit).ms;
+            break;
+        default:
+            number = last_event(rest.at, &hit).serial;
+            break;
+        }
+        column->absent += absent ? 1 : 0;
+        rows[column->rows] = absent ? 0 : 1;
+        out[column->rows++] = number;
+    }
+    return column->rows;
 }

@@ -1,7 +1,22 @@
 #include "config.h"
 
-static bool within(uint32_t value, uint32_t least, uint32_t most) {
-    return value >= least && value <= most;
+void as_config_default(as_config *config) {
+    *config = (as_config){
+        .datagram_slots = 256,
+        .datagram_bytes = 16384,
+        .event_slots = 4096,
+        .small_texts = 8192,
+        .large_texts = 64,
+        .event_timeout_ms = 2000,
+        .key_slots = 16384,
+        .window_slack = 22,
+        .hit_bytes = 1 << 20,
+        .end = AS_END_EOE,
+    };
+}
+
+static bool within(uint32_t value, uint32_t min, uint32_t max) {
+    return value >= min && value <= max;
 }
 
 bool as_config_valid(const as_config *config) {

@@ -1,6 +1,4 @@
-/* The bounds of as_config: what a ring can be made with.
- *
- * Beside the stages. Tested by tests/c/test_ring.c. */
+/* Defaults and bounds of as_config. Tested by tests/c/test_ring.c and tests/test_ring.py. */
 #ifndef AUDITSENSE_CONFIG_H
 #define AUDITSENSE_CONFIG_H
 

@@ -103,18 +103,18 @@ class Hit:
 
 
 class ColumnForm(enum.IntEnum):
-    """How the values of a column are read; as_column_form."""
+    """Form of a column's values: as_column_form of `_ring.cdef.h`, texts before numbers."""
 
     TEXT = 0
-    NUMBER = 1
-    """Of a field that is printed in decimal."""
-    MS = 2
-    """The stamp, whatever the field."""
-    SERIAL = 3
-    DICT = 4
-    """Dictionary-encoded texts, for values that repeat."""
-    ARGUMENTS = 5
+    DICT = 1
+    """Dictionary-encoded, for values that repeat."""
+    ARGUMENTS = 2
     """The arguments of all titles, one after another."""
+    NUMBER = 3
+    """A field that is printed in decimal."""
+    MS = 4
+    """The stamp, regardless of the field."""
+    SERIAL = 5
     ARGUMENT_COUNTS = 6
     """Number of arguments of each title; None: no arguments, while ARGUMENTS holds one empty text."""
 

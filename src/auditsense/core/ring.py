@@ -133,7 +133,7 @@ class Ring:
         """Whether so many hits lay there at the last drain that input may have had to wait for it."""
         self._stats, self._arches = ffi.new("as_stats *"), ffi.new("as_unknown_arch[8]")
         self._exceptions = sum(len(rule.exceptions) for rule in rules)
-        self._columns: Any = None
+        self._columns: _Columns | None = None
 
     def receive(self, fd: int, now_ms: int, rounds: int = 64, *, only_kernel: bool = False) -> int:
         """Take what waits on an audit socket, without waiting for more.
@@ -215,13 +215,14 @@ class Ring:
             `drain_bytes`, to be read one by one.
         """
         with self._enter() as handle:
-            if self._columns is None:  # for who asks for columns only
-                self._columns = ffi.new("uint8_t[]", self._limits.hit_bytes), ffi.new("as_column *")
+            if self._columns is None:  # allocated on first use
+                self._columns = _Columns(self._limits.hit_bytes)
             borrowed = ffi.new("const uint8_t **")
             used = _checked(lib.as_ring_borrow(handle, borrowed))
             hits = borrowed[0]
             self.crowded = used > self._limits.hit_bytes // _CROWDED
-            columns = [_column(hits, used, one, *self._columns) for one in wanted] if used else []
+            read = self._columns.read
+            columns = [read(hits, used, field, form) for field, form in wanted] if used else []
             fallback = any(column.fallback for column in columns)
             return columns, bytes(ffi.buffer(hits, used)) if fallback else b""
 
@@ -311,44 +312,58 @@ def _checked(result: int) -> int:
     raise AuditSenseError(f"the core refused a call ({result}): this is a defect of auditsense")
 
 
-def _column(hits: Any, size: int, wanted: tuple[Field, ColumnForm], out: Any, found: Any) -> Column:  # noqa: ANN401 - C's
-    field, form = wanted
-    if form is ColumnForm.TEXT:
-        column = _dictionary(hits, size, field, out, found)
-        if column is not None:
-            return column
-    used = _checked(lib.as_hits_column(hits, size, field, form, out, size, found))
-    fallback = found.fallback > 0
-    values: list[Any]
-    absent: list[int] = []
-    if found.absent:
-        absent = memoryview(ffi.buffer(out + size - 4 * found.absent, 4 * found.absent)).cast("I").tolist()
-    if form is ColumnForm.TEXT or form is ColumnForm.ARGUMENTS:
-        values = cast("list[Any]", str(ffi.buffer(out, used), "utf-8", "backslashreplace").split("\0"))
-        values.pop()  # behind the last NUL
-        fallback = form is ColumnForm.TEXT and len(values) != found.rows
-    else:
-        values = cast("list[Any]", memoryview(ffi.buffer(out, used)).cast("q").tolist())
-    if not fallback:
-        for row in absent:
-            values[row] = None
-    return Column(values, fallback)
+class _Columns:
+    """Reads columns of hits, with buffers as large as the hits may be."""
 
+    def __init__(self, hit_bytes: int) -> None:
+        self._rows = ffi.new("uint8_t[]", hit_bytes // 256)  # a hit is larger than 256 bytes
+        self._out = ffi.new("uint8_t[]", hit_bytes)
+        self._numbers = ffi.cast("int64_t *", self._out)
+        self._column: Any = ffi.new("as_column *")
 
-def _dictionary(hits: Any, size: int, field: Field, out: Any, found: Any) -> Column | None:  # noqa: ANN401 - C's
-    """Read a column of texts that come again, each of them once. None: there are too many for that."""
-    used = _checked(lib.as_hits_column(hits, size, field, ColumnForm.DICT, out, size, found))
-    if found.fallback:
-        return None
-    rows: int = found.rows
-    codes = bytes(ffi.buffer(out, rows))
-    texts = str(ffi.buffer(out + rows, used - rows), "utf-8", "backslashreplace").split("\0")
-    if len(texts) != found.dict_size + 1:
-        return Column([], fallback=True)
-    dictionary = [None, *texts[:-1]]
-    if len(dictionary) == 2 and not found.absent:
-        return Column(dictionary[1:] * rows, dictionary=dictionary, codes=codes)
-    return Column([dictionary[code] for code in codes], dictionary=dictionary, codes=codes)
+    def read(self, hits: Any, size: int, field: Field, form: ColumnForm) -> Column:  # noqa: ANN401 - C's
+        column = self._column
+        if form is ColumnForm.TEXT:
+            encoded = self._dictionary(hits, size, field)
+            if encoded is not None:
+                return encoded
+        values: list[Any]
+        if form <= ColumnForm.ARGUMENTS:
+            used = _checked(lib.as_hits_texts(hits, size, field, form, self._rows, self._out, size, column))
+            values = cast(
+                "list[Any]", str(ffi.buffer(self._out, used), "utf-8", "backslashreplace").split("\0")
+            )
+            values.pop()  # behind the last NUL
+            if form is ColumnForm.ARGUMENTS:
+                return Column(values)
+            fallback = len(values) != column.rows
+        else:
+            rows = _checked(
+                lib.as_hits_numbers(hits, size, field, form, self._rows, self._numbers, size, column)
+            )
+            values = cast("list[Any]", memoryview(ffi.buffer(self._out, 8 * rows)).cast("q").tolist())
+            fallback = column.fallback > 0
+        if column.absent and not fallback:
+            present = bytes(ffi.buffer(self._rows, column.rows))
+            values = [value if there else None for value, there in zip(values, present, strict=True)]
+        return Column(values, fallback)
+
+    def _dictionary(self, hits: Any, size: int, field: Field) -> Column | None:  # noqa: ANN401 - C's
+        """Read a dictionary-encoded column. None: it has too many distinct texts for that."""
+        column = self._column
+        used = _checked(
+            lib.as_hits_texts(hits, size, field, ColumnForm.DICT, self._rows, self._out, size, column)
+        )
+        if column.fallback:
+            return None
+        codes = bytes(ffi.buffer(self._rows, column.rows))
+        texts = str(ffi.buffer(self._out, used), "utf-8", "backslashreplace").split("\0")
+        if len(texts) != column.dict_size + 1:
+            return Column([], fallback=True)
+        dictionary = [None, *texts[:-1]]
+        if len(dictionary) == 2 and not column.absent:
+            return Column(dictionary[1:] * column.rows, dictionary=dictionary, codes=codes)
+        return Column([dictionary[code] for code in codes], dictionary=dictionary, codes=codes)
 
 
 def _to_c(
