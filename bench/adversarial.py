@@ -1,13 +1,12 @@
-"""What a record of a hostile input costs, as a ratio to an ordinary record in the same run.
+"""Cost of a record of hostile input, as a ratio to an ordinary record in the same run.
 
     python bench/adversarial.py [--records N] [--pairs N] [--only WORD] [--json FILE]
 
-Each hostile input is fed in turns with an ordinary one, of opens that count, to a core with the same rule
-table and the same limits; the figure is the least CPU time of the one by the least of the other. What an
-input needs beforehand, such as a table full of open events, is fed before the clock starts.
-The unit is a record (in one row, a call). A record longer than an ordinary one counts as many records as
-would take its place: it has to be read in any case. Exit status 1: an input makes a record cost more than
-10 ordinary ones.
+Hostile and ordinary input (opens that match) alternate, each on a new core with the same rule table and
+limits. The figure is the ratio of their lowest CPU times. Preparation, such as a table full of open events,
+is not timed. The unit is a record (in one row, a call). A record longer than an ordinary one counts as the
+number of ordinary records of the same size, because it must be read in any case. Exit status 1: a record
+costs more than 10 ordinary ones.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ BOMB = "a compressed file that unpacks to one line"
 
 @dataclass(frozen=True)
 class Record:
-    """One record; `ms` is the stamp, `now_ms` the time at which it comes."""
+    """One record; `ms` is its stamp, `now_ms` the time of its arrival."""
 
     kind: int
     serial: int
@@ -57,7 +56,7 @@ class Record:
 
     @property
     def text(self) -> bytes:
-        """Return what the kernel sends."""
+        """Return the text that the kernel sends."""
         return b"audit(%d.%03d:%d): %s" % (
             self.ms // 1000,
             self.ms % 1000,
@@ -74,11 +73,11 @@ class Record:
 
     @property
     def line(self) -> bytes:
-        """Return it as a daemon writes it."""
+        """Return the line that a daemon writes."""
         return b"type=%s msg=%s\n" % (NAMES[self.kind], self.text)
 
 
-def call(  # noqa: PLR0913 - what differs between the inputs
+def call(  # noqa: PLR0913 - one difference between inputs each
     serial: int,
     pid: int = 7,
     *,
@@ -87,7 +86,7 @@ def call(  # noqa: PLR0913 - what differs between the inputs
     more: bytes = b"",
     ms: int = START_MS,
 ) -> Record:
-    """Return the SYSCALL record of an open that counts."""
+    """Return the SYSCALL record of an open that matches."""
     body = (
         b"arch=c000003e syscall=257 success=yes exit=3 a0=ffffff9c a1=7f a2=80000 a3=0 items=%d ppid=1 "
         b"pid=%d auid=0 uid=0 gid=0 euid=0 suid=0 fsuid=0 egid=0 sgid=0 fsgid=0 tty=pts0 ses=1 "
@@ -133,11 +132,11 @@ def many_open(_records: int) -> Iterator[Record]:
 
 
 def leaps(step: int) -> Maker:
-    def made(records: int) -> Iterator[Record]:
+    def make(records: int) -> Iterator[Record]:
         for number in range(records):
             yield Record(USER, 1 + number * step, b"pid=1", ms=START_MS + number)
 
-    return made
+    return make
 
 
 def serials_there_and_back(records: int) -> Iterator[Record]:
@@ -196,21 +195,21 @@ def interleaved(records: int) -> Iterator[Record]:
 def filled(unit: bytes, size: int = 15_000) -> Maker:
     """Make records whose text is full of one unit."""
 
-    def made(records: int) -> Iterator[Record]:
+    def make(records: int) -> Iterator[Record]:
         body = b"arch=c000003e syscall=257 " + unit * (size // len(unit))
         for serial in range(1, records * 150 // max(size, 1000) + 1):
             yield Record(SYSCALL, serial, body)
             yield Record(EOE, serial)
 
-    return made
+    return make
 
 
 @dataclass(frozen=True)
 class Input:
-    """A hostile input: what is fed, before that what makes it hostile, and the core it is fed to."""
+    """A hostile input, its preparation, and the configuration of the core."""
 
     name: str
-    made: Maker
+    make: Maker
     before: Maker = lambda _records: ()
     limits: Limits = field(default_factory=Limits)
     rules: Callable[[], RuleTable] = lambda: compile_all(
@@ -221,11 +220,11 @@ class Input:
 
 
 def long_name(exe: bytes, records: int) -> Iterator[Record]:
-    """Make events of one program; its name is in quotes, or in hex where it has a blank."""
+    """Make events of one program; its name is in quotes, or in hex if it has a blank."""
     for serial in range(1, records // 3 + 1):
         if b" " in exe:
-            made = call(serial)
-            yield Record(SYSCALL, serial, made.body.replace(b'"/usr/bin/x"', exe.hex().upper().encode()))
+            body = call(serial).body
+            yield Record(SYSCALL, serial, body.replace(b'"/usr/bin/x"', exe.hex().upper().encode()))
         else:
             yield call(serial, exe=exe)
         yield path(serial)
@@ -237,8 +236,8 @@ def wildcards(pattern: str = "*a*a*a*a*a*a*a*a*b{}", count: int = 50) -> RuleTab
     exceptions = [
         {"comment": "x", "match": {"process.executable": {"like": pattern.format(n)}}} for n in range(count)
     ]
-    one = define("x", "x", match={"file.path": "/proc"}, matches=10, within="5s", exceptions=exceptions)
-    return compile_all([one], merge_ms=AlertPolicy().suppress_ms)
+    detection = define("x", "x", match={"file.path": "/proc"}, matches=10, within="5s", exceptions=exceptions)
+    return compile_all([detection], merge_ms=AlertPolicy().suppress_ms)
 
 
 AS = b"/" + b"a" * 4000
@@ -306,14 +305,14 @@ INPUTS = (
 
 
 @dataclass(frozen=True)
-class Cost:
-    """What came of one input, in ns of CPU a record."""
+class RecordCost:
+    """Result of one input, in ns of CPU per record."""
 
     name: str
     records: float
     ns: float
     ordinary_ns: float
-    each: float  # as how many ordinary records one counts, by its length
+    each: float  # ordinary records of the same size
 
     @property
     def ratio(self) -> float:
@@ -323,7 +322,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What is fed, in pieces, and as how many records it counts."""
+    """Input in pieces, and the number of ordinary records of its size."""
 
     pieces: Sequence[bytes]
     lines: bool
@@ -332,54 +331,55 @@ class Prepared:
 
 
 def prepared(records: Sequence[Record], ordinary_bytes: float, *, lines: bool, size: int = PIECE) -> Prepared:
-    """Put records into the form that is fed; *size*: bytes of text a call."""
-    made = [one.line if lines else one.packed for one in records]
-    counted = sum(max(1.0, len(one) / ordinary_bytes) for one in made)
+    """Encode records; *size*: bytes of text per call."""
+    encoded = [record.line if lines else record.packed for record in records]
+    counted = sum(max(1.0, len(data) / ordinary_bytes) for data in encoded)
     if lines and size < PIECE:
-        text = b"".join(made)
+        text = b"".join(encoded)
         return Prepared([text[at : at + size] for at in range(0, len(text), size)], lines, len(text) / size)
     return Prepared(
-        [b"".join(made[at : at + 1000]) for at in range(0, len(made), 1000)],
+        [b"".join(encoded[at : at + 1000]) for at in range(0, len(encoded), 1000)],
         lines,
         counted,
-        counted / max(1, len(made)),
+        counted / max(1, len(encoded)),
     )
 
 
-def feed(ring: Ring, given: Prepared) -> None:
-    """Feed all of it; hits are taken away as a sensor does it."""
-    take = ring.feed_text if given.lines else ring.feed
-    for one in given.pieces:
-        used = take(one)
-        while used < len(one):
+def feed(ring: Ring, data: Prepared) -> None:
+    """Feed everything; drain hits as a sensor does."""
+    feed_piece = ring.feed_text if data.lines else ring.feed
+    for piece in data.pieces:
+        used = feed_piece(piece)
+        while used < len(piece):
             ring.drain_bytes()
-            used += take(memoryview(one)[used:])
+            used += feed_piece(memoryview(piece)[used:])
 
 
-def measure(one: Input, records: int, pairs: int) -> Cost:
-    rules = one.rules()
+def measure(hostile: Input, records: int, pairs: int) -> RecordCost:
+    rules = hostile.rules()
+    records_of = partial(prepared, lines=hostile.lines)
     usual = list(ordinary(records))
-    forms = [len(record.line if one.lines else record.packed) for record in usual]
-    ordinary_bytes = sum(forms) / len(forms)
-    hostile = prepared(list(one.made(records)), ordinary_bytes, lines=one.lines, size=one.pieces)
-    beside = prepared(usual, ordinary_bytes, lines=one.lines)
-    if one.pieces < PIECE:
-        beside = Prepared([b""] * len(hostile.pieces), one.lines, hostile.records)
-    before = prepared(list(one.before(records)), ordinary_bytes, lines=one.lines)
+    sizes = [len(record.line if hostile.lines else record.packed) for record in usual]
+    size = sum(sizes) / len(sizes)
+    data = records_of(list(hostile.make(records)), size, size=hostile.pieces)
+    reference = records_of(usual, size)
+    if hostile.pieces < PIECE:
+        reference = Prepared([b""] * len(data.pieces), hostile.lines, data.records)
+    before = records_of(list(hostile.before(records)), size)
 
-    def turn(what: Prepared, first: Prepared | None) -> float:
-        with Ring(rules, one.limits, seed=1) as ring:
+    def run(timed: Prepared, first: Prepared | None) -> float:
+        with Ring(rules, hostile.limits, seed=1) as ring:
             if first is not None:
                 feed(ring, first)
-            return cpu_of(lambda: feed(ring, what)) / what.records * 1e9
+            return cpu_of(lambda: feed(ring, timed)) / timed.records * 1e9
 
-    found = alternate(lambda: turn(hostile, before), lambda: turn(beside, None), pairs)
-    return Cost(one.name, hostile.records, min(found.first), min(found.second), hostile.each)
+    times = alternate(lambda: run(data, before), lambda: run(reference, None), pairs)
+    return RecordCost(hostile.name, data.records, min(times.first), min(times.second), data.each)
 
 
-def bomb(pairs: int, megabytes: int = 64) -> Cost:
-    """Measure a replay of a compressed file that unpacks to one endless line, by a file of ordinary lines."""
-    lines = b"".join(one.line for one in ordinary(300_000))
+def bomb(pairs: int, megabytes: int = 64) -> RecordCost:
+    """Measure a replay of a compressed file that unpacks to one endless line, relative to ordinary lines."""
+    lines = b"".join(record.line for record in ordinary(300_000))
     size = len(lines) / 300_000
     program = "from auditsense.cli import main; raise SystemExit(main())"
     replay = (sys.executable, "-I", "-c", program, "replay", "-o", "count")
@@ -390,38 +390,40 @@ def bomb(pairs: int, megabytes: int = 64) -> Cost:
         files["short"].write_bytes(gzip.compress(lines[: lines.index(b"\n") + 1]))
         start = min(cpu_of_program((*replay, str(files["short"])))[0] for _ in range(pairs))
 
-        def turn(name: str, records: float) -> float:
+        def run(name: str, records: float) -> float:
             return max(cpu_of_program((*replay, str(files[name])))[0] - start, 1e-6) / records * 1e9
 
         counted = (megabytes << 20) / size
-        found = alternate(lambda: turn("bomb", counted), lambda: turn("usual", 300_000), pairs)
-    return Cost(BOMB, counted, min(found.first), min(found.second), counted)
+        times = alternate(lambda: run("bomb", counted), lambda: run("usual", 300_000), pairs)
+    return RecordCost(BOMB, counted, min(times.first), min(times.second), counted)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="What a record of a hostile input costs.")
+    parser = argparse.ArgumentParser(description="Cost of a record of hostile input.")
     parser.add_argument("--records", type=int, default=30_000)
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--only", default="", metavar="WORD", help="the inputs whose name has this")
     parser.add_argument("--json", metavar="FILE")
-    wanted = parser.parse_args()
+    arguments = parser.parse_args()
     print(f"{'a record of':<60}{'ns':>12}{'ordinary':>12}{'ratio':>9}", flush=True)
-    found: list[Cost] = []
-    works: list[Callable[[], Cost]] = [
-        partial(measure, one, wanted.records, wanted.pairs) for one in INPUTS if wanted.only in one.name
+    costs: list[RecordCost] = []
+    works: list[Callable[[], RecordCost]] = [
+        partial(measure, hostile, arguments.records, arguments.pairs)
+        for hostile in INPUTS
+        if arguments.only in hostile.name
     ]
-    if wanted.only in BOMB:
-        works.append(partial(bomb, wanted.pairs))
+    if arguments.only in BOMB:
+        works.append(partial(bomb, arguments.pairs))
     for work in works:
-        found.append(work())
-        one = found[-1]
-        print(f"{one.name:<60}{one.ns:>12.0f}{one.ordinary_ns:>12.0f}{one.ratio:>9.2f}", flush=True)
-    rows = [{**asdict(one), "ratio": one.ratio} for one in found]
-    write_json(wanted.json, {"bench": "adversarial", "machine": machine(), "most": MOST, "rows": rows})
-    bad = [one for one in found if one.ratio > MOST]
-    for one in bad:
-        print(f"NOT SO: {one.name}: {one.ratio:.1f} ordinary records, more than {MOST:g}")
-    return 1 if bad else 0
+        cost = work()
+        costs.append(cost)
+        print(f"{cost.name:<60}{cost.ns:>12.0f}{cost.ordinary_ns:>12.0f}{cost.ratio:>9.2f}", flush=True)
+    rows = [{**asdict(cost), "ratio": cost.ratio} for cost in costs]
+    write_json(arguments.json, {"bench": "adversarial", "machine": machine(), "most": MOST, "rows": rows})
+    failed = [cost for cost in costs if cost.ratio > MOST]
+    for cost in failed:
+        print(f"FAILED: {cost.name}: {cost.ratio:.1f} ordinary records, more than {MOST:g}")
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""What does it cost to put an event together?
+"""Cost of reassembling an event.
 
-Isolates the event stage: events of five records whose system call no detection asks for, so that the
-first two fields decide. Alone, and with the records of four or 64 producers interleaved.
+Isolates the event stage: events of five records with a system call that no detection uses, so that the first
+two fields decide. Alone, and with the records of four or 64 producers interleaved.
 """
 
 from __future__ import annotations

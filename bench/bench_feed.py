@@ -1,9 +1,8 @@
-"""What does an event cost the whole core?
+"""Cost of an event in the complete core.
 
-Packed datagrams, as a capture has them and as recvmmsg brings them, through every stage: one process
-whose burst is one hit ("hot": all tables in the cache), and many processes, programs, producers and kinds
-of events ("cold"). The floor is one look at every byte of the same memory. The input itself is read once
-from memory in either case.
+Packed datagrams, as in a capture and from recvmmsg, through every stage: one process whose burst is one hit
+("hot": all tables in the cache), and many processes, programs, producers and kinds of events ("cold"). The
+reference is one scan of every byte of the same memory. Both read the input once from memory.
 """
 
 from __future__ import annotations
@@ -34,4 +33,4 @@ def test_an_event(feed: Callable[..., Stats], shape: InputShape) -> None:
 @SETS
 def test_a_scan_of_the_same_memory(timed: Callable[..., None], shape: InputShape) -> None:
     data = packed(shape)
-    timed(lambda given: given.count(b"\n"), lambda: (data,), EVENTS)
+    timed(lambda packets: packets.count(b"\n"), lambda: (data,), EVENTS)

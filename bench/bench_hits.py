@@ -1,8 +1,8 @@
-"""What does a hit cost on its way to a Python document?
+"""Cost of a hit until it is a Python document.
 
-Every process opens /proc ten times, which is one hit and one document each: with `-o sequences` every
-completed window, with alerts one for each process. The unit is the event; a document is ten of them. The
-difference to bench_feed.py is draining, unpacking and writing the document.
+Every process opens /proc ten times, which is one hit and one document: with `-o sequences` for every
+completed window, with alerts for each process. The unit is the event, a tenth of a document. The difference
+to bench_feed.py is draining, unpacking and writing the document.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ POLICY = AlertPolicy(max_alerts=None)
 @pytest.mark.parametrize("written", [False, True], ids=["documents", "as JSON"])
 def test_a_hit(timed: Callable[..., None], *, sequences: bool, written: bool) -> None:
     data = packed(InputShape(EVENTS, pids=DOCUMENTS))
-    made: list[Detector] = []
-    found: list[int] = []
+    detectors: list[Detector] = []
+    counts: list[int] = []
 
     def setup() -> tuple[object, ...]:
-        while made:
-            made.pop().close()
-        made.append(Detector(sequences=sequences, host=HERE, policy=POLICY))
-        return (made[0],)
+        while detectors:
+            detectors.pop().close()
+        detectors.append(Detector(sequences=sequences, host=HERE, policy=POLICY))
+        return (detectors[0],)
 
     def work(detector: Detector) -> None:
         documents = detector.feed_packed(data)[0]
         if written:
             for document in documents:
                 jsonl(document)
-        found.append(len(documents))
+        counts.append(len(documents))
 
     timed(work, setup, EVENTS)
-    made.pop().close()
-    assert set(found) == {DOCUMENTS}
+    detectors.pop().close()
+    assert set(counts) == {DOCUMENTS}

@@ -1,7 +1,7 @@
-"""What does it cost to look at an event and not want it?
+"""Cost of inspecting and rejecting an event.
 
-Isolates the match stage, together with the texts kept for it: opens with the flags of opendir, as ls and
-ps make them. Against bench_event.py the difference is what keeping and comparing cost.
+Isolates the match stage, including the storage of record texts: opens with the flags of opendir, as ls and ps
+make them. The difference to bench_event.py is storing and comparing.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""Does the cost of an event stay the same with many live processes?
+"""Cost of an event with many live processes.
 
-1, 1,000 and 100,000 processes in turns, with room for a window of each; then the same where there is room
-for 16,384 (the default), so that windows are given up; then a detection that never matches, which must not
-see a difference. Only the core: hits stay in it. A flood of a million processes is looked at for memory,
-in a process of its own.
+1, 1,000 and 100,000 processes in turn: with a window slot for each; with the default of 16,384 slots, so that
+windows are evicted; and with a detection that never matches, whose cost must not change. Only the core: hits
+stay in it. A separate process checks the memory of a flood of a million processes.
 """
 
 from __future__ import annotations
@@ -26,14 +25,14 @@ if TYPE_CHECKING:
 
 EVENTS = 200_000
 FLOOD = 1_000_000
-ROOM = Limits(key_slots=1 << 17, hit_bytes=1 << 23)
+SLOTS = Limits(key_slots=1 << 17, hit_bytes=1 << 23)
 DEFAULT = Limits(hit_bytes=1 << 23)
 PIDS = pytest.mark.parametrize("pids", [1, 1_000, 100_000])
 
 
 @PIDS
 def test_live_processes(feed: Callable[..., Stats], pids: int) -> None:
-    stats = feed(InputShape(EVENTS, pids=pids), limits=ROOM)
+    stats = feed(InputShape(EVENTS, pids=pids), limits=SLOTS)
     assert (stats.matches, stats.live_keys, stats.keys_evicted) == (EVENTS, pids, 0)
 
 
@@ -46,14 +45,14 @@ def test_processes_with_the_default_room(feed: Callable[..., Stats], pids: int) 
 
 @PIDS
 def test_processes_that_never_match(feed: Callable[..., Stats], pids: int) -> None:
-    stats = feed(InputShape(EVENTS, pids=pids, kinds=(EventKind.LISTING,)), limits=ROOM)
+    stats = feed(InputShape(EVENTS, pids=pids, kinds=(EventKind.LISTING,)), limits=SLOTS)
     assert (stats.matches, stats.live_keys) == (0, 0)
 
 
 def test_a_flood_of_a_million_processes_stays_in_its_memory() -> None:
     command = python("from auditsense.bench.flood import main; main()", str(FLOOD))
     printed = subprocess.run(command, capture_output=True, check=True, timeout=120).stdout
-    found = FloodResult(**json.loads(printed))
-    print(found)
-    assert found.counted == FLOOD
-    assert found.core <= found.configured
+    result = FloodResult(**json.loads(printed))
+    print(result)
+    assert result.counted == FLOOD
+    assert result.core <= result.configured

@@ -1,7 +1,7 @@
-"""What does a record cost that nobody wants?
+"""Cost of a record that no detection uses.
 
-Isolates the record stage: each event is one USER_LOGIN record, whose type no detection asks for. What is
-left is unpacking the datagram, reading the stamp, and counting the event.
+Isolates the record stage: each event is one USER_LOGIN record. The rest is unpacking the datagram, reading
+the stamp, and counting the event.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What does an event cost that comes as lines of audit.log?
+"""Cost of an event as lines of audit.log.
 
-The same events as in bench_feed.py, as text, in pieces of 1 MiB as replay reads them. The difference is
-finding the lines and reading the type by its name.
+The events of bench_feed.py as text, in pieces of 1 MiB as replay reads them. The difference is finding lines,
+and reading the type by its name.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ PIECE = 1 << 20
 def test_an_event_as_text(timed: Callable[..., None], rules: RuleTable, shape: InputShape) -> None:
     text = log(shape)
     pieces = [text[at : at + PIECE] for at in range(0, len(text), PIECE)]
-    made: list[Ring] = []
+    rings: list[Ring] = []
 
     def setup() -> tuple[object, ...]:
-        while made:
-            made.pop().close()
-        made.append(Ring(rules, seed=1))
-        return made[0], pieces
+        while rings:
+            rings.pop().close()
+        rings.append(Ring(rules, seed=1))
+        return rings[0], pieces
 
-    def work(ring: Ring, given: Sequence[bytes]) -> None:
-        for piece in given:
+    def work(ring: Ring, texts: Sequence[bytes]) -> None:
+        for piece in texts:
             ring.feed_text(piece)
 
     timed(work, setup, EVENTS)
-    assert made[0].stats().events == EVENTS
-    made.pop().close()
+    assert rings[0].stats().events == EVENTS
+    rings.pop().close()

@@ -1,8 +1,8 @@
-"""What does it cost to count a match?
+"""Cost of counting a match.
 
-Isolates the window stage: every event matches, and no window is ever completed, for the rule wants 64 of
-them within a millisecond. Against bench_match.py the difference is the window; with 10,000 processes in
-turns it is a window that is not in the cache.
+Isolates the window stage: every event matches, and no window completes, because the rule requires 64 matches
+within a millisecond. The difference to bench_match.py is the window; with 10,000 processes, a window that is
+not in the cache.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""What the benches of the core share: CPU time, enough rounds, the cost of one event beside the seconds.
+"""Fixtures of the benches of the core: CPU time, enough rounds, and the cost of one event.
 
     pytest bench [-k WORD] [--benchmark-json FILE]
 
-Each round makes a new core and feeds it all of the input; only the feeding is timed. The figure to look
-at is the least of the rounds, in ns an event (`extra_info` in the JSON, last lines of the output).
+Each round creates a new core and feeds it the input; only feeding is timed. The relevant figure is the
+minimum of the rounds, in ns per event (`extra_info` in the JSON, last lines of the output).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for name, figure in _FIGURES:
-        terminalreporter.write_line(f"{name:<60}{figure:>10.1f} ns an event, at least")
+        terminalreporter.write_line(f"{name:<60}{figure:>10.1f} ns an event, minimum")
 
 
 @pytest.fixture(scope="session")
@@ -49,39 +49,39 @@ def rules() -> RuleTable:
 
 @pytest.fixture
 def timed(benchmark: BenchmarkFixture, request: pytest.FixtureRequest) -> Callable[..., None]:
-    """Time a call, each round with what a set-up gives it, and note what an event costs."""
+    """Time a call, with the arguments of a set-up in each round, and record the cost of an event."""
 
     def run(work: Callable[..., object], setup: Callable[[], tuple[object, ...]], events: int) -> None:
-        pedantic: Callable[..., object] = benchmark.pedantic  # which has no types
+        pedantic: Callable[..., object] = benchmark.pedantic  # untyped
         pedantic(work, setup=lambda: (setup(), {}), rounds=ROUNDS, iterations=1, warmup_rounds=1)
         benchmark.extra_info["events"] = events
         if benchmark.stats is not None:  # --benchmark-disable
-            least = benchmark.stats.stats.min / events * 1e9
-            benchmark.extra_info["ns_per_event"] = round(least, 1)
-            _FIGURES.append((request.node.name, least))
+            minimum = benchmark.stats.stats.min / events * 1e9
+            benchmark.extra_info["ns_per_event"] = round(minimum, 1)
+            _FIGURES.append((request.node.name, minimum))
 
     return run
 
 
 @pytest.fixture
 def feed(timed: Callable[..., None], rules: RuleTable) -> Iterator[Callable[..., Stats]]:
-    """Time a new core that is fed packed datagrams. Gives back what it counted."""
-    made: list[Ring] = []
+    """Time feeding packed datagrams to a new core; return its counts."""
+    rings: list[Ring] = []
 
     def close() -> None:
-        while made:
-            made.pop().close()
+        while rings:
+            rings.pop().close()
 
     def run(shape: InputShape, *, table: RuleTable | None = None, limits: Limits | None = None) -> Stats:
         data = packed(shape)
 
         def setup() -> tuple[object, ...]:
             close()
-            made.append(Ring(rules if table is None else table, limits, seed=1))
-            return made[-1], data
+            rings.append(Ring(rules if table is None else table, limits, seed=1))
+            return rings[-1], data
 
-        timed(lambda ring, given: ring.feed(given), setup, shape.events)
-        return made[-1].stats()
+        timed(lambda ring, packets: ring.feed(packets), setup, shape.events)
+        return rings[-1].stats()
 
     yield run
     close()

@@ -1,17 +1,15 @@
-"""Counts instead of seconds: instructions and allocations an event, the same whatever else the machine does.
+"""Instructions and allocations per event: counts that do not depend on the load of the machine.
 
     python bench/counts.py [--events N] [--json FILE]
 
-Instructions by valgrind's callgrind, allocations by a library that counts calls of malloc and its kin
-(compiled here, LD_PRELOAD). Both from two runs of the same program, one with twice the events: the
-difference is what the events cost, and nothing of the interpreter, the start or the end is in it.
-What is not installed is named, and its column stays empty. Exit status 1: an event allocates memory.
+valgrind's callgrind counts instructions; a preloaded library, compiled here, counts calls of malloc and its
+variants. Both compare two runs of the same program, one with twice the events, so that the interpreter, start
+and end cancel out. The column of a missing tool stays empty. Exit status 1: an event allocates memory.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
 import shutil
@@ -20,10 +18,17 @@ import sys
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from auditsense.bench.c_helpers import compiled, compiler
 from auditsense.bench.inputs import EventKind, InputShape, chunks, cold, hot
 from auditsense.bench.report import machine
+
+if TYPE_CHECKING:
+    from bench.live.ground import write_json
+else:
+    sys.path.insert(0, str(Path(__file__).resolve().parent / "live"))
+    from ground import write_json
 
 HERE = Path(__file__).parent
 DRIVER = HERE / "counts_driver.py"
@@ -42,7 +47,7 @@ AS_TEXT = {"open that counts, hot", "cold set"}
 
 @dataclass(frozen=True)
 class Count:
-    """What one event costs; None: not counted, for want of a tool."""
+    """Counts of one event; None: the tool is missing."""
 
     name: str
     form: str
@@ -51,7 +56,7 @@ class Count:
 
 
 def drive(path: Path, before: list[str], **environment: str) -> tuple[int, str]:
-    """Feed a file in one piece. Returns the allocations that the driver saw, and its standard error."""
+    """Feed a file in one piece; return the allocations of the driver, and its standard error."""
     done = subprocess.run(
         [*before, sys.executable, "-E", "-s", str(DRIVER), str(path)],
         env={**os.environ, "PYTHONHASHSEED": "0", **environment},
@@ -65,9 +70,9 @@ def drive(path: Path, before: list[str], **environment: str) -> tuple[int, str]:
 
 def instructions(path: Path) -> int:
     command = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]
-    found = COLLECTED.search(drive(path, command)[1])
-    assert found is not None
-    return int(found[1])
+    match = COLLECTED.search(drive(path, command)[1])
+    assert match is not None
+    return int(match[1])
 
 
 def count(name: str, form: str, events: int, folder: Path, counter: str | None) -> Count:
@@ -88,7 +93,7 @@ def count(name: str, form: str, events: int, folder: Path, counter: str | None) 
 
 
 def library(folder: Path) -> str | None:
-    """Compile the counter as a library; None: there is no compiler."""
+    """Compile the counting library; None: there is no compiler."""
     if compiler() is None:
         print("no allocations: there is no C compiler", file=sys.stderr)
         return None
@@ -97,32 +102,31 @@ def library(folder: Path) -> str | None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Instructions and allocations an event.")
+    parser = argparse.ArgumentParser(description="Instructions and allocations per event.")
     parser.add_argument("--events", type=int, default=10_000)
     parser.add_argument("--json", metavar="FILE")
-    wanted = parser.parse_args()
+    arguments = parser.parse_args()
     if not shutil.which("valgrind"):
         print("no instructions: valgrind is not installed (apt-get install valgrind)", file=sys.stderr)
     print(f"{'an event':<36}{'form':<8}{'instructions':>14}{'allocations':>14}", flush=True)
-    found: list[Count] = []
+    counts: list[Count] = []
     with tempfile.TemporaryDirectory(prefix="auditsense-counts-") as name:
         folder = Path(name)
         counter = library(folder)
-        for one in SETS:
-            for form in ("packed", "text") if one in AS_TEXT else ("packed",):
-                found.append(count(one, form, wanted.events, folder, counter))
+        for event in SETS:
+            for form in ("packed", "text") if event in AS_TEXT else ("packed",):
+                counts.append(count(event, form, arguments.events, folder, counter))
                 cells = [
                     "-" if cell is None else f"{cell:g}"
-                    for cell in (found[-1].instructions, found[-1].allocations)
+                    for cell in (counts[-1].instructions, counts[-1].allocations)
                 ]
-                print(f"{one:<36}{form:<8}{cells[0]:>14}{cells[1]:>14}", flush=True)
-    if wanted.json is not None:
-        figures = {"bench": "counts", "machine": machine(), "counts": [asdict(one) for one in found]}
-        Path(wanted.json).write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-    bad = [row for row in found if row.allocations]
-    for row in bad:
-        print(f"NOT SO: {row.name} ({row.form}) allocates {row.allocations:g} times an event")
-    return 1 if bad else 0
+                print(f"{event:<36}{form:<8}{cells[0]:>14}{cells[1]:>14}", flush=True)
+    rows = [asdict(row) for row in counts]
+    write_json(arguments.json, {"bench": "counts", "machine": machine(), "counts": rows})
+    failed = [row for row in counts if row.allocations]
+    for row in failed:
+        print(f"FAILED: {row.name} ({row.form}) allocates {row.allocations:g} times per event")
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Feed one file to a new core, in one call, and print how often that call allocated memory.
+"""Feed one file to a new core in one call, and print the number of allocations of that call.
 
 python bench/counts_driver.py FILE.packed|FILE.text
 
-Started by counts.py, alone and under its tools. Without the counting library the number is 0.
+Started by counts.py, with and without its tools. Without the counting library the number is 0.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from auditsense.detections.loader import shipped_detections
 
 
 def allocations() -> int:
-    """Return how often this process has called malloc and its kin."""
+    """Return the number of calls of malloc and its variants in this process."""
     counter = getattr(ctypes.CDLL(None), "allocations_so_far", None)
     return int(counter()) if counter is not None else 0
 
@@ -27,12 +27,12 @@ def main() -> None:
     path = Path(sys.argv[1])
     data = path.read_bytes()
     rules = compile_all(shipped_detections(), merge_ms=AlertPolicy().suppress_ms)
-    # Room for all hits: none is drained meanwhile.
+    # The buffer holds all hits: none is drained during the call.
     with Ring(rules, Limits(hit_bytes=1 << 23), seed=1) as ring:
-        take = ring.feed_text if path.suffix == ".text" else ring.feed
-        allocations()  # what the first call of it takes is not the core's
+        feed = ring.feed_text if path.suffix == ".text" else ring.feed
+        allocations()  # the first call allocates too
         before = allocations()
-        consumed = take(data)
+        consumed = feed(data)
         allocated = allocations() - before
         assert consumed == len(data), (consumed, len(data))
     print(allocated)

@@ -1,4 +1,4 @@
-/* Counts calls of malloc and its kin: LD_PRELOAD this, and ask allocations_so_far. */
+/* Counts calls of malloc and its variants: LD_PRELOAD this, and call allocations_so_far. */
 #define _GNU_SOURCE
 #include <stdatomic.h>
 #include <stddef.h>

@@ -2,10 +2,10 @@
 
     python bench/events.py [--events N] [--turns N] [--root FOLDER] [--json FILE]
 
-Each reader reads pid, exe and path of every event, decoded, from the same log, in a process of its own, its
-start included; in turns. The figure is the median of its CPU seconds, the ratio that of the turns' ratios.
-FOLDER is where the Debian packages python3-audit, libaudit1 and libauparse0 were unpacked (`apt-get
-download`, `dpkg -x`); / unless given. An editable install makes the start several times as long.
+Each reader reads pid, exe and path of every event, decoded, from the same log. It runs in a separate process,
+whose start is included, in turn with the others. The figure is the median of its CPU seconds, the ratio the
+median of the turns' ratios. FOLDER has the unpacked Debian packages python3-audit, libaudit1 and libauparse0
+(`apt-get download`, `dpkg -x`); default: /. An editable install makes the start several times as long.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def read(log):
         total += len(parser.interpret_field())
     return count, total
 """
-# A reader is a function: Python finds the names of a module more slowly, and that would be the half of a row.
+# A reader is a function, because lookups of module names would take half the time of a row.
 HEAD = """
 import json, resource, sys
 def cpu_s():
@@ -88,7 +88,7 @@ ROWS_NAME, AUPARSE_NAME = "rows (RowReader)", "python3-audit (auparse)"
 
 
 def python3_audit(root: Path) -> tuple[str, dict[str, str], str] | str:
-    """Return an interpreter, its environment and the folder of auparse, or the word why there is none."""
+    """Return an interpreter, its environment and the folder of auparse, or why there is none."""
     module = next(iter(sorted(root.glob("usr/lib/python3/dist-packages/auparse.*.so"))), None)
     interpreter = shutil.which("python3", path="/usr/bin")
     if module is None:
@@ -102,30 +102,30 @@ def python3_audit(root: Path) -> tuple[str, dict[str, str], str] | str:
 
 @dataclass(frozen=True)
 class Reader:
-    """One way to read the three fields."""
+    """A program that reads the three fields."""
 
     interpreter: str
     code: str
     environment: dict[str, str]
 
 
-def readers(root: Path) -> tuple[dict[str, Reader], str]:
-    """Return the readers by name, and why there is no python3-audit; empty when there is."""
+def all_readers(root: Path) -> tuple[dict[str, Reader], str]:
+    """Return the readers by name, and why python3-audit is missing; "" if it is there."""
 
     def ours(code: str) -> Reader:
         return Reader(sys.executable, HEAD + IMPORT_OURS + code + TAIL, {})
 
-    found = {
+    readers = {
         ROWS_NAME: ours(ROWS),
         "Event of three fields": ours(CHOSEN),
         "Event (EventReader)": ours(OURS),
     }
     theirs = python3_audit(root)
     if isinstance(theirs, str):
-        return found, theirs
+        return readers, theirs
     interpreter, environment, folder = theirs
     return {
-        **found,
+        **readers,
         AUPARSE_NAME: Reader(
             interpreter,
             HEAD + f"import sys; sys.path.insert(0, {folder!r})\n" + IMPORT_THEIRS + AUPARSE + TAIL,
@@ -135,7 +135,7 @@ def readers(root: Path) -> tuple[dict[str, Reader], str]:
 
 
 def run(reader: Reader, log: Path) -> dict[str, float]:
-    """Run one reader to its end. Returns what it printed."""
+    """Run one reader to its end; return its figures."""
     ended = subprocess.run(
         [reader.interpreter, "-I", "-c", reader.code, str(log)],
         env={**os.environ, **reader.environment},
@@ -143,72 +143,72 @@ def run(reader: Reader, log: Path) -> dict[str, float]:
         text=True,
         check=True,
     )
-    found: dict[str, float] = json.loads(ended.stdout)
-    return found
+    figures: dict[str, float] = json.loads(ended.stdout)
+    return figures
 
 
 def write_log(log: Path, events: int) -> int:
-    """Write a log of opens by 500 processes of seven programs, of 100 paths. Returns its bytes."""
+    """Write a log of opens of 100 paths by 500 processes of seven programs; return its size."""
     with log.open("wb") as file:
         for n in range(events):
             stamp, path = 1_795_493_114_674 + n, f"/etc/file-{n % 100}"
-            exe = f"/usr/bin/program-{n % 7}"  # a batch of one program would be read by one look
+            exe = f"/usr/bin/program-{n % 7}"  # one program would need one lookup per batch
             record = open_event(ms=stamp, serial=n + 3, pid=1000 + n % 500, path=path, exe=exe)
             file.write(record.text)
     return log.stat().st_size
 
 
 def spread(values: Iterable[float]) -> dict[str, float]:
-    """Return the median, the least and the most."""
+    """Return the median, the minimum and the maximum."""
     values = sorted(values)
     return {"median": statistics.median(values), "low": values[0], "high": values[-1]}
 
 
 def main() -> int:
-    """Measure, and print a table."""
+    """Measure and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--events", type=int, default=400_000)
     parser.add_argument("--turns", type=int, default=7)
     parser.add_argument("--root", type=Path, default=Path("/"))
-    parser.add_argument("--json", metavar="FILE", help="write the figures there; -: print them instead")
-    wanted = parser.parse_args()
-    known, missing = readers(wanted.root)
+    parser.add_argument("--json", metavar="FILE", help="write the figures to FILE; -: print them")
+    arguments = parser.parse_args()
+    known, missing = all_readers(arguments.root)
     if missing:
-        print(f"python3-audit: left out: {missing}", file=sys.stderr)
+        print(f"python3-audit: skipped: {missing}", file=sys.stderr)
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "audit.log"
-        size = write_log(log, wanted.events)
-        runs = [{name: run(reader, log) for name, reader in known.items()} for _ in range(wanted.turns)]
+        size = write_log(log, arguments.events)
+        runs = [{name: run(reader, log) for name, reader in known.items()} for _ in range(arguments.turns)]
     for name in known:
-        assert {one[name]["count"] for one in runs} == {wanted.events}, name
-    assert len({one[name]["total"] for one in runs for name in known}) == 1
+        assert {turn[name]["count"] for turn in runs} == {arguments.events}, name
+    assert len({turn[name]["total"] for turn in runs for name in known}) == 1
     rows = [
         {
             "name": name,
-            "cpu_s": spread(one[name]["cpu_s"] for one in runs),
-            "start_s": spread(one[name]["start_s"] for one in runs),
-            # Of the same turn: two in one minute are slowed down alike.
-            "ratio": spread(one[name]["cpu_s"] / one[ROWS_NAME]["cpu_s"] for one in runs),
+            "cpu_s": spread(turn[name]["cpu_s"] for turn in runs),
+            "start_s": spread(turn[name]["start_s"] for turn in runs),
+            # Of the same turn: load then affects both readers.
+            "ratio": spread(turn[name]["cpu_s"] / turn[ROWS_NAME]["cpu_s"] for turn in runs),
         }
         for name in known
     ]
     figures = {
         "bench": "events",
         "machine": machine(),
-        "events": wanted.events,
+        "events": arguments.events,
         "bytes": size,
-        "turns": wanted.turns,
+        "turns": arguments.turns,
         "skipped": missing,
         "rows": rows,
     }
     text = json.dumps(figures, indent=1)
-    if wanted.json == "-":
+    if arguments.json == "-":
         print(text)
         return 0
-    if wanted.json:
-        Path(wanted.json).write_text(text + "\n", encoding="utf-8")
+    if arguments.json:
+        Path(arguments.json).write_text(text + "\n", encoding="utf-8")
     for row in rows:
-        print(line(row, wanted.events))
+        print(line(row, arguments.events))
     return 0
 
 

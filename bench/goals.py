@@ -1,6 +1,6 @@
-"""The six goals: what each wants, what was measured, and why it is missed where it is.
+"""The six goals with their measured figures, and the reasons.
 
-Everything is computed from the committed results, the reasons too: a figure that changes changes its reason.
+Everything is computed from the committed results, including the reasons.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ NOT_MEASURED = "not measured"
 
 
 @dataclass(frozen=True)
-class Line:
-    """One part of a goal; `met` is None where there is no result."""
+class GoalLine:
+    """One part of a goal; `met` is None without a result."""
 
     goal: str
     wants: str
@@ -29,8 +29,8 @@ class Line:
     why: str = ""
 
 
-def goals(results: Results) -> Iterator[Line]:
-    """Yield the lines of the table."""
+def goals(results: Results) -> Iterator[GoalLine]:
+    """Yield the lines of the table of goals."""
     for producers, words in ((1, "one producer"), (2, "two producers")):
         yield from _burst(results.get(f"burst-{producers}"), f"1 live, {words}", 1.0)
     for producers, words in ((1, "one producer"), (2, "two producers")):
@@ -48,45 +48,45 @@ def _median(values: list[float]) -> float:
     return statistics.median(values)
 
 
-def _burst(found: dict[str, Any] | None, goal: str, limit: float) -> Iterator[Line]:
+def _burst(result: dict[str, Any] | None, goal: str, limit: float) -> Iterator[GoalLine]:
     wants, lost_wants = f"CPU an event ≤ {limit:g} × the plain loop", "0 records lost by the kernel"
-    if found is None:
-        yield Line(goal, wants)
-        yield Line(goal, lost_wants)
+    if result is None:
+        yield GoalLine(goal, wants)
+        yield GoalLine(goal, lost_wants)
         return
-    ratio = found["cpu_ratio"]
-    sensed, drained = zip(*found["pairs"], strict=True)
+    ratio = result["cpu_ratio"]
+    sensed, drained = zip(*result["pairs"], strict=True)
     met = ratio["median"] <= limit
-    user = _median([one["cpu"]["user"] for one in sensed]) / found["opens"] * 1e6
-    system = _median([one["cpu"]["system"] for one in sensed]) / found["opens"] * 1e6
-    loop = _median([one["cpu"]["user"] + one["cpu"]["system"] for one in drained]) / found["opens"] * 1e6
+    user = _median([one["cpu"]["user"] for one in sensed]) / result["opens"] * 1e6
+    system = _median([one["cpu"]["system"] for one in sensed]) / result["opens"] * 1e6
+    loop = _median([one["cpu"]["user"] + one["cpu"]["system"] for one in drained]) / result["opens"] * 1e6
     why = (
-        f"an event costs the sensor {user:.2f} µs of its own and {system:.2f} µs in the kernel, "
-        f"the loop {loop:.2f} µs in all"
+        f"an event costs the sensor {user:.2f} µs in user space and {system:.2f} µs in the kernel, "
+        f"and the loop {loop:.2f} µs in total"
     )
     spread = f"{ratio['low']:.2f} to {ratio['high']:.2f} in {len(sensed)} pairs"
-    yield Line(goal, wants, f"{ratio['median']:.2f} ×", spread, found["command"], met, why)
+    yield GoalLine(goal, wants, f"{ratio['median']:.2f} ×", spread, result["command"], met, why)
     lost = [one["lost_kernel"] for one in sensed]
-    missing = sum(found["opens"] - one["sensor"]["matches"] for one in sensed)
-    why = f"{missing:,} of {found['opens'] * len(sensed):,} opens were not counted"
+    missing = sum(result["opens"] - one["sensor"]["matches"] for one in sensed)
+    why = f"{missing:,} of {result['opens'] * len(sensed):,} opens were not counted"
     measured = f"{sum(lost):,}"
-    yield Line(
+    yield GoalLine(
         goal,
         lost_wants,
         measured,
         f"{min(lost):,} to {max(lost):,} a burst",
-        found["command"],
+        result["command"],
         not sum(lost),
         why,
     )
 
 
-def _rows(found: dict[str, Any] | None) -> dict[str, dict[str, Any]]:
-    return {row["key"]: row for row in found["rows"]} if found else {}
+def _rows(result: dict[str, Any] | None) -> dict[str, dict[str, Any]]:
+    return {row["key"]: row for row in result["rows"]} if result else {}
 
 
-def _offline(found: dict[str, Any] | None) -> Iterator[Line]:
-    rows, command = _rows(found), found["command"] if found else ""
+def _offline(result: dict[str, Any] | None) -> Iterator[GoalLine]:
+    rows, command = _rows(result), result["command"] if result else ""
     for key, goal, wants, form, limit in (
         ("replay", "3 replay", "≤ 3 × `grep -c`, whole processes, 1,000,000 records", "{:.1f} ×", 3.0),
         ("rate_hot", "3 the core", "≥ 1.5 M events/s on one CPU", "{:.2f} M events/s", 1.5),
@@ -96,11 +96,11 @@ def _offline(found: dict[str, Any] | None) -> Iterator[Line]:
     ):
         row = rows.get(key)
         if row is None or row["value"] is None:
-            yield Line(goal, wants)
+            yield GoalLine(goal, wants)
             continue
         met = row["value"] >= limit if key == "rate_hot" else row["value"] <= limit
         spread = "" if row["low"] is None else f"{row['low']:.2f} to {row['high']:.2f}"
-        yield Line(goal, wants, form.format(row["value"]), spread, command, met, _why_offline(key, rows))
+        yield GoalLine(goal, wants, form.format(row["value"]), spread, command, met, _why_offline(key, rows))
 
 
 def _why_offline(key: str, rows: dict[str, dict[str, Any]]) -> str:
@@ -114,18 +114,18 @@ def _why_offline(key: str, rows: dict[str, dict[str, Any]]) -> str:
     if key == "rate_hot":
         scan = rows["feed_hot"]
         return (
-            f"{scan['details']['ns_per_event']:.0f} ns an event, {scan['value']:.1f} × one look at every byte"
+            f"{scan['details']['ns_per_event']:.0f} ns an event, {scan['value']:.1f} × one scan of every byte"
         )
     if key == "flood_memory":
         return f"{details['core_bytes'] / 1e6:.1f} of {details['configured_bytes'] / 1e6:.1f} MB"
     return f"{details['ns_per_event']:.0f} ns an event"
 
 
-def _memory(results: Results) -> Iterator[Line]:
+def _memory(results: Results) -> Iterator[GoalLine]:
     burst, start, counts = (results.get(name) for name in ("burst-1", "startup", "counts"))
     wants = "memory of `run` < 40 MB"
     if burst is None:
-        yield Line("5 memory", wants)
+        yield GoalLine("5 memory", wants)
     else:
         sensed = [pair[0] for pair in burst["pairs"]]
         sizes = [one["resident_bytes"] / 1e6 for one in sensed]
@@ -133,39 +133,39 @@ def _memory(results: Results) -> Iterator[Line]:
         why = f"after a burst of {burst['opens']:,} opens; of these at most {core:.1f} MB are the core's"
         spread = f"{min(sizes):.1f} to {max(sizes):.1f}"
         size = _median(sizes)
-        yield Line("5 memory", wants, f"{size:.1f} MB", spread, burst["command"], max(sizes) < 40, why)
+        yield GoalLine("5 memory", wants, f"{size:.1f} MB", spread, burst["command"], max(sizes) < 40, why)
     wants = "no heap allocation per event"
     rows = [row for row in counts["counts"] if row["allocations"] is not None] if counts else []
     if counts is None or not rows:
-        yield Line("5 allocations", wants)
+        yield GoalLine("5 allocations", wants)
     else:
         most = max(row["allocations"] for row in rows)
         why = f"counted in {len(rows)} inputs, as the difference of two runs"
-        yield Line("5 allocations", wants, f"{most:g}", "", counts["command"], most == 0, why)
+        yield GoalLine("5 allocations", wants, f"{most:g}", "", counts["command"], most == 0, why)
     wants = "start to first record < 0.3 s"
     if start is None:
-        yield Line("5 start", wants)
+        yield GoalLine("5 start", wants)
     else:
         took = start["record_s"]
         spread = f"{took['low']:.3f} to {took['high']:.3f} of {len(start['starts'])}"
         measured = f"{took['median']:.3f} s"
-        yield Line("5 start", wants, measured, spread, start["command"], took["median"] < 0.3)
+        yield GoalLine("5 start", wants, measured, spread, start["command"], took["median"] < 0.3)
 
 
-def _latency(found: dict[str, Any] | None, goal: str, limit: float) -> Iterator[Line]:
+def _latency(result: dict[str, Any] | None, goal: str, limit: float) -> Iterator[GoalLine]:
     wants, found_wants = f"99th percentile < {limit:g} ms after the tenth open", "found every time"
-    if found is None:
-        yield Line(goal, wants)
-        yield Line(goal, found_wants)
+    if result is None:
+        yield GoalLine(goal, wants)
+        yield GoalLine(goal, found_wants)
         return
-    read = found["ms"]["read"]
-    yield Line(
+    read = result["ms"]["read"]
+    yield GoalLine(
         goal,
         wants,
         f"{read['p99']:.1f} ms",
         f"median {read['median']:.1f}, most {read['max']:.1f}",
-        found["command"],
+        result["command"],
         read["p99"] < limit,
     )
-    alerts, trials = found["alerts"], found["trials"]
-    yield Line(goal, found_wants, f"{alerts} of {trials}", "", found["command"], alerts == trials)
+    alerts, trials = result["alerts"], result["trials"]
+    yield GoalLine(goal, found_wants, f"{alerts} of {trials}", "", result["command"], alerts == trials)

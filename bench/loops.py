@@ -1,12 +1,12 @@
-"""What the Python around the core costs: the same datagrams through the core, a detector, a sensor's loops.
+"""Cost of the Python around the core: the same datagrams through the core, a detector, and a sensor's loops.
 
     python bench/loops.py [--events N] [--pairs N] [--json FILE]
 
-In memory, in one process: no socket is read and nothing sleeps. Each is paired in turns with the core alone
-(`Ring.feed` of packed datagrams, `Ring.drain_bytes`), with the same rules; the figure is the median of the
-pairs' ratios of CPU time. All others but `feed_packed` get single datagrams, as they come from a source in
-memory, and pack them; on the kernel's socket `recvmmsg` brings them to the core without Python. A sensor's
-bursts end by this host's clock, so its documents are more than a detector's.
+Runs in memory, in one process, without sockets and sleeps. Each loop alternates with the core alone
+(`Ring.feed` of packed datagrams, `Ring.drain_bytes`) with the same rules. The figure is the median of the
+pairs' ratios of CPU time. All but `feed_packed` get single datagrams from a source in memory and pack them;
+with the kernel's socket, `recvmmsg` passes them to the core without Python. A sensor's bursts end by this
+host's clock, so it has more documents than a detector.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ else:
     sys.path.insert(0, str(Path(__file__).resolve().parent / "live"))
     from ground import write_json
 
-TURN_EVENTS = 200  # what a flood of 50,000 events a second brings between two looks
+TURN_EVENTS = 200  # that a flood of 50,000 events/s brings between two polls
 KINDS = (EventKind.OPEN, EventKind.OPEN, EventKind.LISTING, EventKind.OTHER_CALL, EventKind.USER)
 HOST = Host("bench", "bench")
 EVENTS = "for event in sensor.events()"
@@ -43,7 +43,7 @@ ROWS = "for row in sensor.rows()"
 
 
 class Turns(FakeSource):
-    """Gives a sensor one batch of datagrams a turn, and ends it after the last."""
+    """Source with one batch of datagrams per turn; ends the sensor after the last."""
 
     def __init__(self, batches: list[list[bytes]]) -> None:
         super().__init__()
@@ -64,18 +64,18 @@ class Turns(FakeSource):
 
 
 def datagrams(packed: bytes) -> list[bytes]:
-    """Return what was packed, one by one."""
-    found: list[bytes] = []
+    """Return the single datagrams."""
+    single: list[bytes] = []
     at = 0
     while at < len(packed):
         start = at + PACKED_HEADER.size
         at = start + PACKED_HEADER.unpack_from(packed, at)[1]
-        found.append(packed[start:at])
-    return found
+        single.append(packed[start:at])
+    return single
 
 
-class Bench:
-    """The same input, in both of its forms."""
+class Loops:
+    """Loops over the same input."""
 
     def __init__(self, events: int) -> None:
         shape = InputShape(events, pids=50, programs=8, producers=2, kinds=KINDS)
@@ -97,7 +97,7 @@ class Bench:
             self.found["events"], self.found["hits"] = stats.events, stats.hits
 
     def detector(self) -> None:
-        """Feed a detector, which makes alerts."""
+        """Feed a detector that creates alerts."""
         count = 0
         with Detector(host=HOST) as detector:
             for batch in self.batches:
@@ -106,7 +106,7 @@ class Bench:
         self.found["Detector.feed"] = count
 
     def packed_detector(self) -> None:
-        """Feed a detector what is packed already."""
+        """Feed a detector packed datagrams."""
         count = 0
         with Detector(host=HOST) as detector:
             for piece in self.packed:
@@ -150,12 +150,12 @@ class Bench:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="The Python around the core.")
+    parser = argparse.ArgumentParser(description="Cost of the Python around the core.")
     parser.add_argument("--events", type=int, default=50_000)
     parser.add_argument("--pairs", type=int, default=7)
     parser.add_argument("--json", metavar="FILE")
-    wanted = parser.parse_args()
-    bench = Bench(wanted.events)
+    arguments = parser.parse_args()
+    bench = Loops(arguments.events)
     bench.core()
     assert bench.found.pop("events") > 0
     hits = bench.found.pop("hits")
@@ -169,21 +169,21 @@ def main() -> None:
         (ROWS, bench.rows),
     ):
         work()
-        pairs = alternate(partial(cpu_of, work), partial(cpu_of, bench.core), wanted.pairs)
-        each_us = sorted(pairs.first)[len(pairs.first) // 2] / wanted.events * 1e6
-        core_us = sorted(pairs.second)[len(pairs.second) // 2] / wanted.events * 1e6
+        pairs = alternate(partial(cpu_of, work), partial(cpu_of, bench.core), arguments.pairs)
+        each_us = sorted(pairs.first)[len(pairs.first) // 2] / arguments.events * 1e6
+        core_us = sorted(pairs.second)[len(pairs.second) // 2] / arguments.events * 1e6
         ratio = pairs.ratio
         print(
             f"{name:30} {each_us:6.2f} µs an event  core {core_us:5.2f}  "
             f"{ratio.median:5.2f} × core ({ratio.low:.2f} to {ratio.high:.2f})  {bench.found[name]} found"
         )
         rows.append({"name": name, "us": each_us, "core_us": core_us, "ratio": asdict(ratio)})
-    figures = {"bench": "loops", "machine": machine(), "events": wanted.events, "pairs": wanted.pairs}
+    figures = {"bench": "loops", "machine": machine(), "events": arguments.events, "pairs": arguments.pairs}
     bench.found.pop("events"), bench.found.pop("hits")
     figures |= {"batch_events": TURN_EVENTS, "hits": hits}
-    write_json(wanted.json, {**figures, "found": bench.found, "rows": rows})
+    write_json(arguments.json, {**figures, "found": bench.found, "rows": rows})
     if not all(bench.found.values()) or bench.found["Detector.feed"] != bench.found["Detector.feed_packed"]:
-        sys.exit("something was not found")
+        sys.exit("a loop found nothing, or the detectors differ")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,10 @@
-"""Measure everything again: bench/results/*.json and docs/performance.md, in one command.
+"""Repeat all measurements: bench/results/*.json and docs/performance.md.
 
     python bench/measure.py [--only WORD] [--peers-root FOLDER] [--quick]
 
-About 20 minutes, as root with a usable kernel audit; elsewhere the live figures stay as they were
-committed. Each step is a command that can be run alone, and is printed. A step that fails is said, its
-result is left as it was, and the exit status is 1. --quick: a few events of everything, into a temporary
-folder, to see that the steps work.
+Takes about 20 minutes, as root with a usable kernel audit; without it, the committed live figures stay. Each
+step is a command that is printed and can be run alone. A failed step is reported, its result stays, and the
+exit status is 1. --quick: a few events of everything, into a temporary folder, to check that the steps work.
 """
 
 from __future__ import annotations
@@ -36,14 +35,14 @@ LIMIT_S = 1200
 
 @dataclass(frozen=True)
 class Step:
-    """One command; its last word will be the file that its figures go to.
+    """One command; the file for its figures is appended.
 
     Attributes:
         name: of the result.
-        words: the command, without the interpreter in front of a script.
-        quick: added for --quick.
-        live: needs the kernel's audit.
-        here: added on this machine, and of no interest to a reader.
+        words: the command, without the interpreter of a script.
+        quick: options for --quick.
+        live: whether it needs the kernel's audit.
+        here: options for this machine, not shown in the published command.
     """
 
     name: str
@@ -54,23 +53,23 @@ class Step:
 
     @property
     def command(self) -> str:
-        """The command as a person types it."""
+        """The command as published."""
         return " ".join((() if self.words[0] == "auditsense" else ("python",)) + self.words)
 
     @property
     def start(self) -> tuple[str, ...]:
-        """The words that start it."""
+        """The command to start."""
         if self.words[0] == "auditsense":
             return (str(Path(sys.executable).with_name("auditsense")), *self.words[1:])
         return (sys.executable, "-E", "-s", *self.words)
 
 
-def steps(peers_root: str) -> list[Step]:
+def all_steps(peers_root: str) -> list[Step]:
     live = "bench/live"
     burst = (f"{live}/burst.py", "--pairs", "5")
     opens = ("--opens", "20000", "--pairs", "1")
     trials = ("--trials", "5")
-    found = [
+    steps = [
         Step("core", ("-m", "pytest", "bench", "-q", "--benchmark-quiet"), ("-k", "record")),
         Step("counts", ("bench/counts.py",), ("--events", "1000")),
         Step("adversarial", ("bench/adversarial.py",), ("--records", "3000", "--pairs", "1")),
@@ -114,7 +113,7 @@ def steps(peers_root: str) -> list[Step]:
         Step("startup", (f"{live}/startup.py", "--starts", "15"), ("--starts", "2"), live=True),
     ]
     if has_mode("lean"):
-        found += [
+        steps += [
             Step("burst-lean-1", (*burst, "--mode", "lean"), opens, live=True),
             Step("burst-lean-2", (*burst, "--mode", "lean", "--producers", "2"), opens, live=True),
             Step(
@@ -124,41 +123,41 @@ def steps(peers_root: str) -> list[Step]:
                 live=True,
             ),
         ]
-    return found
+    return steps
 
 
 def condensed(figures: dict[str, Any]) -> dict[str, Any]:
-    """Return what is kept of pytest-benchmark's figures: they hold every round."""
+    """Return pytest-benchmark's figures without those of single rounds."""
     rows = [
         {
-            "name": f"{one['fullname'].partition('::')[0].rpartition('/')[2]} {one['name']}",
-            "events": one["extra_info"].get("events"),
-            "ns_per_event": one["extra_info"].get("ns_per_event"),
-            "least_s": one["stats"]["min"],
-            "median_s": one["stats"]["median"],
-            "most_s": one["stats"]["max"],
-            "rounds": one["stats"]["rounds"],
+            "name": f"{row['fullname'].partition('::')[0].rpartition('/')[2]} {row['name']}",
+            "events": row["extra_info"].get("events"),
+            "ns_per_event": row["extra_info"].get("ns_per_event"),
+            "least_s": row["stats"]["min"],
+            "median_s": row["stats"]["median"],
+            "most_s": row["stats"]["max"],
+            "rounds": row["stats"]["rounds"],
         }
-        for one in figures["benchmarks"]
+        for row in figures["benchmarks"]
     ]
     return {"bench": "core", "machine": machine(), "rows": rows}
 
 
 def run(step: Step, folder: Path, *, quick: bool) -> bool:
-    """Run one step; keep its result only when it has ended well."""
+    """Run one step; keep its result if it has one."""
     with tempfile.TemporaryDirectory(prefix="auditsense-measure-") as name:
-        made = Path(name) / "result.json"
-        target = ("--benchmark-json", str(made)) if step.name == "core" else ("--json", str(made))
+        result = Path(name) / "result.json"
+        target = ("--benchmark-json", str(result)) if step.name == "core" else ("--json", str(result))
         print(f"== {step.name}: {step.command}", flush=True)
         started = time.monotonic()
         command = [*step.start, *step.here, *(step.quick if quick else ()), *target]
         code = subprocess.run(command, cwd=ROOT, check=False, timeout=LIMIT_S).returncode
         print(f"   {time.monotonic() - started:.0f} s", flush=True)
-        # A count that is not as it has to be, or an alert that did not come, is a result as well.
-        if not made.exists():
+        # A wrong count or a missing alert is a result too.
+        if not result.exists():
             print(f"FAILED: {step.name} ended with {code} and no figures", flush=True)
             return False
-        figures = json.loads(made.read_text(encoding="utf-8"))
+        figures = json.loads(result.read_text(encoding="utf-8"))
     figures = condensed(figures) if step.name == "core" else figures
     figures["command"] = step.command
     (folder / f"{step.name}.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
@@ -166,25 +165,25 @@ def run(step: Step, folder: Path, *, quick: bool) -> bool:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Measure everything again.")
-    parser.add_argument("--only", default="", metavar="WORD", help="the steps whose name has this")
+    parser = argparse.ArgumentParser(description="Repeat all measurements.")
+    parser.add_argument("--only", default="", metavar="WORD", help="only steps whose name contains WORD")
     parser.add_argument("--peers-root", default="/", metavar="FOLDER", help="see bench/peers/run.py")
-    parser.add_argument("--quick", action="store_true", help="few events, nothing kept")
-    wanted = parser.parse_args()
-    good = True
+    parser.add_argument("--quick", action="store_true", help="few events, no results kept")
+    arguments = parser.parse_args()
+    succeeded = True
     with tempfile.TemporaryDirectory(prefix="auditsense-quick-") as name:
-        folder = Path(name) if wanted.quick else RESULTS
+        folder = Path(name) if arguments.quick else RESULTS
         folder.mkdir(exist_ok=True)
-        for step in steps(wanted.peers_root):
-            if wanted.only not in step.name:
+        for step in all_steps(arguments.peers_root):
+            if arguments.only not in step.name:
                 continue
             if step.live and os.geteuid() != 0:
-                print(f"== {step.name}: left as it was: not root")
+                print(f"== {step.name}: skipped: not root")
                 continue
-            good = run(step, folder, quick=wanted.quick) and good
-        if not wanted.quick:
+            succeeded = run(step, folder, quick=arguments.quick) and succeeded
+        if not arguments.quick:
             write()
-    return 0 if good else 1
+    return 0 if succeeded else 1
 
 
 if __name__ == "__main__":

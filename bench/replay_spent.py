@@ -1,10 +1,9 @@
-"""Where the CPU of `auditsense replay -o count` goes: the start step by step, and perf by what runs.
+"""CPU profile of `auditsense replay -o count`: the start step by step, and perf by shared object.
 
     python bench/replay_spent.py [--events N] [--rounds N] [--json FILE]
 
-Each step is a process of its own, in turns through all of them; what a step has more than the one before is
-what it adds. Measure an installed wheel: an editable install starts slower. perf's part is left
-out where it is not.
+Each step is a separate process; the difference to the previous step is its cost. The steps alternate. Measure
+an installed wheel: an editable install starts more slowly. Without perf, its part is skipped.
 """
 
 from __future__ import annotations
@@ -48,24 +47,24 @@ def by_object(command: tuple[str, ...], folder: Path) -> dict[str, float]:
     record = ["perf", "record", "-q", "-e", "cpu-clock", "-F", "5000", "-o", data, *command]
     subprocess.run(record, check=True, capture_output=True, timeout=120)
     report = ["perf", "report", "-i", data, "--stdio", "--sort", "dso"]
-    said = subprocess.run(report, check=True, capture_output=True, text=True, timeout=120).stdout
-    lines = [OBJECT.match(line) for line in said.splitlines()]
-    found = [(float(one[1]), one[2]) for one in lines if one is not None]
+    printed = subprocess.run(report, check=True, capture_output=True, text=True, timeout=120).stdout
+    matches = [OBJECT.match(line) for line in printed.splitlines()]
+    objects = [(float(match[1]), match[2]) for match in matches if match is not None]
     return {
-        kind: sum(share for share, name in found if re.search(pattern, name)) / 100
+        kind: sum(share for share, name in objects if re.search(pattern, name)) / 100
         for kind, pattern in KINDS.items()
     }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Where the CPU of a replay goes.")
+    parser = argparse.ArgumentParser(description="CPU profile of a replay.")
     parser.add_argument("--events", type=int, default=200_000)
     parser.add_argument("--rounds", type=int, default=11)
     parser.add_argument("--json", metavar="FILE")
-    wanted = parser.parse_args()
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="auditsense-bench-") as name:
         log, short = Path(name) / "audit.log", Path(name) / "short.log"
-        write_log(hot(wanted.events), log)
+        write_log(hot(arguments.events), log)
         write_log(hot(1), short)
         steps: dict[str, tuple[str, ...]] = {
             "grep -c of the log": ("grep", "-c", 'key="audit_proc"', str(log)),
@@ -74,22 +73,22 @@ def main() -> None:
             "replay of one event": auditsense(*COUNT, str(short)),
             "replay of the log": auditsense(*COUNT, str(log)),
         }
-        taken: dict[str, list[float]] = {step: [] for step in steps}
-        for _ in range(wanted.rounds):
+        times: dict[str, list[float]] = {step: [] for step in steps}
+        for _ in range(arguments.rounds):
             for step, command in steps.items():
-                taken[step].append(cpu_of_program(command)[0])
-        spreads = {step: Spread.of(values) for step, values in taken.items()}
+                times[step].append(cpu_of_program(command)[0])
+        spreads = {step: Spread.of(values) for step, values in times.items()}
         objects = by_object(steps["replay of the log"], Path(name))
     for step, spread in spreads.items():
         print(f"{spread.median * 1e3:7.1f} ms ({spread.low * 1e3:.1f} to {spread.high * 1e3:.1f})  {step}")
     for kind, share in objects.items():
         print(f"{share * 100:7.1f} %  {kind}")
     write_json(
-        wanted.json,
+        arguments.json,
         {
             "bench": "replay-spent",
             "machine": machine(),
-            "events": wanted.events,
+            "events": arguments.events,
             "steps": {step: asdict(spread) for step, spread in spreads.items()},
             "objects": objects,
         },

@@ -1,10 +1,9 @@
-"""What a document costs in each sink: documents a second, CPU of the sensor and of the sink's process.
+"""Cost of a document in each sink: documents per second, CPU of the sensor and of the sink's process.
 
     python bench/sinks.py [--documents N]
 
-Events in batches of 50 are given to one sink apart at a time; "inside" is what writing to a pipe in this
-process costs, as `run` did before sinks had processes. The peers are sockets of this machine that read and
-throw away, so nothing here is a figure about rsyslog or journald.
+One sink process at a time gets events in batches of 50; "inside" writes to a pipe in this process. The peers
+are sockets of this machine that discard what they read, so no figure is about rsyslog or journald.
 """
 
 from __future__ import annotations
@@ -49,7 +48,7 @@ while one.recv(1 << 20):
 
 @contextmanager
 def discarded(peer: socket.socket) -> Iterator[None]:
-    """Read and throw away what comes, in a process of its own: a thread would be measured as well."""
+    """Discard all input in a separate process: a thread would be measured too."""
     command = [sys.executable, "-I", "-S", "-c", READER, str(peer.fileno())]
     with subprocess.Popen(command, pass_fds=[peer.fileno()]) as reader:
         try:
@@ -60,7 +59,7 @@ def discarded(peer: socket.socket) -> Iterator[None]:
 
 @contextmanager
 def to_cat(form: Format = Format.JSONL) -> Iterator[StreamSink]:
-    """Give a sink whose stream is read and thrown away."""
+    """Yield a sink whose output is discarded."""
     with (
         subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as reader,
         os.fdopen(os.dup(reader.stdin.fileno() if reader.stdin else -1), "w") as stream,
@@ -78,23 +77,23 @@ def row(name: str, count: int, seconds: float, own_s: float, child_s: float | No
 
 
 def measure(name: str, sink: Sink, documents: list[dict[str, object]]) -> None:
-    apart = SinkProcess(sink, name, queue_bytes=1 << 30)
-    apart.start()
-    sinks = SinkSet([apart], Detector().host)
+    process = SinkProcess(sink, name, queue_bytes=1 << 30)
+    process.start()
+    sinks = SinkSet([process], Detector().host)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     begun, own = time.monotonic(), time.process_time()
     for at in range(0, len(documents), BATCH):
         sinks.send(documents[at : at + BATCH])
         sinks.poll()
     own = time.process_time() - own
-    while apart.queued_bytes or apart.counts.written < len(documents):
-        apart.poll()
+    while process.queued_bytes or process.counts.written < len(documents):
+        process.poll()
         time.sleep(0.001)
     seconds = time.monotonic() - begun
-    apart.close()
+    process.close()
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     child = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    assert apart.counts.written == len(documents), apart.counts
+    assert process.counts.written == len(documents), process.counts
     row(name, len(documents), seconds, own, child)
 
 
@@ -102,8 +101,9 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--documents", type=int, default=5_000)
     count = parser.parse_args().documents
-    with EventReader() as detector:
-        events = detector.feed_text(b"".join(one.text for one in burst(count))) + detector.finish()
+    with EventReader() as reader:
+        text = b"".join(event.text for event in burst(count))
+        events = reader.feed_text(text) + reader.finish()
     documents = [event.document() for event in events[:count]]
     print(f"{len(documents)} events, Python {sys.version.split()[0]}, {os.cpu_count()} processors\n")
     print(f"{'sink':16} {'docs/s':>9} {'µs here':>8} {'µs there':>8}")
@@ -127,11 +127,9 @@ def main() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
         udp.bind(("127.0.0.1", 0))
         with discarded(udp):
-            measure(
-                "syslog udp", SyslogSink(SyslogSettings("udp", "127.0.0.1", udp.getsockname()[1])), documents
-            )
+            measure("syslog udp", SyslogSink(SyslogSettings("udp", *udp.getsockname())), documents)
     with socket.create_server(("127.0.0.1", 0)) as tcp, discarded(tcp):
-        measure("syslog tcp", SyslogSink(SyslogSettings("tcp", "127.0.0.1", tcp.getsockname()[1])), documents)
+        measure("syslog tcp", SyslogSink(SyslogSettings("tcp", *tcp.getsockname())), documents)
 
 
 if __name__ == "__main__":

@@ -32,16 +32,16 @@ def test_lives_leave_nothing_behind() -> None:
 
 def test_the_table_says_all_of_it_and_the_end_is_judged_by_counts() -> None:
     one = embedding.Together(2, 3, 0, 4, 20 << 20, 1 << 20, 100.0, 150.0)
-    life = embedding.Lives("Ring", 5, 0, 4096, 0, 0, 0.5)
+    life = embedding.Lifetimes("Ring", 5, 0, 4096, 0, 0, 0.5)
     said = "\n".join(embedding.table(one, [life]))
     for figure in ("20.0 MiB", "1.00 MiB", "1.50", "+4", "+0"):
         assert figure in said
     assert embedding.sound(one, [life])
     for worse in (
         (embedding.Together(2, 3, 1, 4, 1, 1, 1.0, 1.0), life),
-        (one, embedding.Lives("Ring", 5, 0, embedding.GROWTH_BYTES + 1, 0, 0, 0.5)),
-        (one, embedding.Lives("Ring", 5, 0, 0, 1, 0, 0.5)),
-        (one, embedding.Lives("Ring", 5, 0, 0, 0, 1, 0.5)),
+        (one, embedding.Lifetimes("Ring", 5, 0, embedding.GROWTH_BYTES + 1, 0, 0, 0.5)),
+        (one, embedding.Lifetimes("Ring", 5, 0, 0, 1, 0, 0.5)),
+        (one, embedding.Lifetimes("Ring", 5, 0, 0, 0, 1, 0.5)),
     ):
         assert not embedding.sound(worse[0], [worse[1]])
 

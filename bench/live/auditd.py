@@ -1,12 +1,12 @@
-"""The same burst through auditd: what it loses and costs, the sensor beside it in turns.
+"""Losses and CPU of auditd in bursts that alternate with those of the sensor.
 
     python bench/live/auditd.py [--opens N] [--producers N] [--rounds N] [--root FOLDER] [--json FILE]
 
-auditd is given the same kernel settings as the sensor takes (backlog_limit 32768, nobody waits) and the same
-audit rule, and a configuration folder of its own. Twice: once it writes its log (RAW, INCREMENTAL_ASYNC, as
-it is shipped), once it writes nothing and hands all to a plugin that counts (`grep -c`, q_depth as shipped).
-What is counted are SYSCALL records in the log, or with the plugin. CPU is that of the daemon alone, as
-/proc/PID/stat says. --root: a folder with Debian's auditd, libaudit1 and libauparse0 unpacked into it (see
+auditd gets the kernel settings of the sensor (backlog_limit 32768, no process waits), the same audit rule,
+and a separate configuration folder. It runs twice: once it writes its log (RAW, INCREMENTAL_ASYNC, the
+defaults), once it writes nothing and passes all records to a plugin that counts (`grep -c`, default q_depth).
+Counted are SYSCALL records in the log, or by the plugin. CPU is that of the daemon alone, from
+/proc/PID/stat. --root: a folder with Debian's auditd, libaudit1 and libauparse0 unpacked (see
 bench/peers/run.py).
 """
 
@@ -69,7 +69,7 @@ overflow_action = IGNORE
 plugin_dir = {folder}/plugins.d
 """
 PLUGIN = "active = yes\ndirection = out\npath = {program}\ntype = always\nformat = string\n"
-# It ends when its input does: what is queued then still counts.
+# It ends with its input, so queued records count.
 COUNTER = "#!/bin/sh\ntrap '' TERM HUP\nexec grep -c '^type=SYSCALL' >{folder}/counted\n"
 
 
@@ -90,7 +90,7 @@ def configured(folder: Path, *, writes: bool) -> None:
 
 @contextmanager
 def settings() -> Iterator[None]:
-    """Give the kernel the settings that the sensor would, and the rule; take them back."""
+    """Apply the settings of the sensor and the rule during the block."""
     rule = auditctl.parse(OWN_RULE)
     with Commands() as commands:
         before = commands.status()
@@ -111,12 +111,16 @@ def settings() -> Iterator[None]:
 
 @contextmanager
 def auditd(program: Path, libraries: str, folder: Path, *, writes: bool) -> Iterator[Consumer]:
-    """Run auditd as the owner of the audit socket; it has ended when the block has."""
+    """Run auditd as the owner of the audit socket during the block."""
     configured(folder, writes=writes)
     environment = {**os.environ, "LD_LIBRARY_PATH": libraries}
-    with (folder / "said").open("wb") as said, settings(), Commands() as commands:
+    with (folder / "output").open("wb") as output, settings(), Commands() as commands:
         process = subprocess.Popen(
-            [program, "-n", "-c", folder], stdin=subprocess.DEVNULL, stdout=said, stderr=said, env=environment
+            [program, "-n", "-c", folder],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=environment,
         )
 
         def end() -> dict[str, int]:
@@ -128,7 +132,8 @@ def auditd(program: Path, libraries: str, folder: Path, *, writes: bool) -> Iter
             deadline = time.monotonic() + START_LIMIT_S
             while commands.status().pid != process.pid or not commands.status().enabled:
                 if process.poll() is not None or time.monotonic() > deadline:
-                    sys.exit(f"auditd did not start: {(folder / 'said').read_text(errors='replace').strip()}")
+                    message = (folder / "output").read_text(errors="replace").strip()
+                    sys.exit(f"auditd did not start: {message}")
                 time.sleep(0.01)
             yield Consumer("auditd, its log" if writes else "auditd, a plugin", process.pid, end)
         finally:
@@ -138,46 +143,46 @@ def auditd(program: Path, libraries: str, folder: Path, *, writes: bool) -> Iter
 
 
 def counted(folder: Path, *, writes: bool) -> int:
-    """Return the SYSCALL records of our rule in the log, or what the plugin has counted."""
+    """Return the number of SYSCALL records of our rule in the log, or that of the plugin."""
     if writes:
         with (folder / "audit.log").open("rb") as log:
             return sum(line.startswith(b"type=SYSCALL") and b'key="audit_proc"' in line for line in log)
-    found = folder / "counted"
+    result = folder / "counted"
     deadline = time.monotonic() + END_LIMIT_S
-    while not (text := found.read_text(encoding="ascii").strip()):
+    while not (text := result.read_text(encoding="ascii").strip()):
         if time.monotonic() > deadline:
-            sys.exit("the plugin of auditd has counted nothing")
+            sys.exit("auditd's plugin counted nothing")
         time.sleep(0.05)
     return int(text)
 
 
-def row(one: BurstResult) -> dict[str, object]:
-    """Return a burst for the table: what the reader saw, what it did not."""
-    seen = one.sensor["matches"] if one.sensor else one.records
-    return {**asdict(one), "seen": seen, "unseen": one.opens - seen}
+def row(result: BurstResult) -> dict[str, object]:
+    """Return a burst with the number of seen and unseen opens."""
+    seen = result.sensor["matches"] if result.sensor else result.records
+    return {**asdict(result), "seen": seen, "unseen": result.opens - seen}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="A burst through auditd, and through the sensor.")
+    parser = argparse.ArgumentParser(description="Bursts with auditd and with the sensor.")
     parser.add_argument("--opens", type=int, default=200_000)
     parser.add_argument("--producers", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--root", type=Path, default=Path("/"), metavar="FOLDER")
     parser.add_argument("--json", metavar="FILE")
-    wanted = parser.parse_args()
+    arguments = parser.parse_args()
     program = next(
-        (p for p in (wanted.root / "sbin/auditd", wanted.root / "usr/sbin/auditd") if p.exists()), None
+        (p for p in (arguments.root / "sbin/auditd", arguments.root / "usr/sbin/auditd") if p.exists()), None
     )
     if program is None:
-        sys.exit(f"there is no auditd in {wanted.root}: apt-get download auditd …, see bench/peers/run.py")
-    libraries = ":".join(str(wanted.root / name) for name in LIBRARIES)
+        sys.exit(f"there is no auditd in {arguments.root}: apt-get download auditd …, see bench/peers/run.py")
+    libraries = ":".join(str(arguments.root / name) for name in LIBRARIES)
     print(
         f"{'reader':<18}{'opens':>8}{'seen':>8}{'unseen':>8}{'kernel lost':>12}"
         f"{'opens/s':>9}{'CPU s':>7}{'kauditd':>9}"
     )
     rows = []
     with ground() as (scanner, folder):
-        for turn in range(wanted.rounds):
+        for turn in range(arguments.rounds):
             daemon = partial(auditd, program, libraries)
             readers: list[Callable[[], AbstractContextManager[Consumer]]] = [
                 partial(daemon, folder / f"log-{turn}", writes=True),
@@ -186,20 +191,20 @@ def main() -> None:
             ]
             for reader in readers if turn % 2 == 0 else readers[::-1]:
                 with reader() as running:
-                    one = burst(running, scanner.command, wanted.opens, wanted.producers)
-                rows.append(found := row(one))
+                    result = burst(running, scanner.command, arguments.opens, arguments.producers)
+                rows.append(figures := row(result))
                 print(
-                    f"{one.reader:<18}{one.opens:>8}{found['seen']:>8}{found['unseen']:>8}{one.lost_kernel:>12}"
-                    f"{one.opens_s:>9}{one.cpu.total:>7.2f}{one.kauditd.total:>9.2f}",
+                    f"{result.reader:<18}{result.opens:>8}{figures['seen']:>8}{figures['unseen']:>8}{result.lost_kernel:>12}"
+                    f"{result.opens_s:>9}{result.cpu.total:>7.2f}{result.kauditd.total:>9.2f}",
                     flush=True,
                 )
     write_json(
-        wanted.json,
+        arguments.json,
         {
             "bench": "auditd",
             "machine": machine(),
-            "opens": wanted.opens,
-            "producers": wanted.producers,
+            "opens": arguments.opens,
+            "producers": arguments.producers,
             "rows": rows,
         },
     )

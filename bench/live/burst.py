@@ -1,12 +1,12 @@
-"""What a burst costs and loses: 200,000 opens of /proc, the sensor beside a loop that throws all away.
+"""CPU and losses of a burst of 200,000 opens of /proc: the sensor, and a loop that discards everything.
 
     python bench/live/burst.py [--opens N] [--producers N] [--pairs N] [--mode NAME] [--json FILE]
 
 Each pair is one burst read by `auditsense run` and one read by drain.c (poll, recvmmsg, count; in
-src/auditsense/bench), in turns of order, with the same settings and audit rule. CPU time is what
-/proc/PID/stat says of the reader, and of the kernel thread kauditd, from before the burst until both rest.
-`opens/s` is how fast the audited processes went meanwhile. --mode: how the sensor is run (`default`, or
-`lean` where `auditsense run` has it); the loop stays the same.
+src/auditsense/bench), in alternating order, with the same settings and audit rule. CPU time is that of the
+reader and of the kernel thread kauditd in /proc/PID/stat, from before the burst until both are idle.
+`opens/s` is the rate of the audited processes. --mode: of the sensor (`default`, or `lean` if `auditsense
+run` has it).
 """
 
 from __future__ import annotations
@@ -28,53 +28,55 @@ else:
     from ground import ground, write_json
 
 
-def print_row(one: BurstResult) -> None:
-    counted = f"{one.sensor['events']:>9}" if one.sensor else f"{'':>9}"
-    lost = f"{one.sensor['serials']:>9}{one.sensor['incomplete']:>11}" if one.sensor else f"{'':>20}"
+def print_row(result: BurstResult) -> None:
+    counted = f"{result.sensor['events']:>9}" if result.sensor else f"{'':>9}"
+    lost = f"{result.sensor['serials']:>9}{result.sensor['incomplete']:>11}" if result.sensor else f"{'':>20}"
     print(
-        f"{one.reader:<7}{one.opens_s:>9.0f}{one.records_s:>10.0f}{one.records:>9}{counted}"
-        f"{one.lost_kernel:>8}{lost}"
-        f"{one.cpu.user:>8.2f}{one.cpu.system:>8.2f}{one.cpu.total:>8.2f}{one.kauditd.total:>9.2f}",
+        f"{result.reader:<7}{result.opens_s:>9.0f}{result.records_s:>10.0f}{result.records:>9}{counted}"
+        f"{result.lost_kernel:>8}{lost}"
+        f"{result.cpu.user:>8.2f}{result.cpu.system:>8.2f}{result.cpu.total:>8.2f}{result.kauditd.total:>9.2f}",
         flush=True,
     )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Cost and loss of a burst, beside a loop that only drains.")
+    parser = argparse.ArgumentParser(
+        description="CPU and losses of a burst, compared with a loop that drains."
+    )
     parser.add_argument("--opens", type=int, default=200_000)
     parser.add_argument("--producers", type=int, default=1)
     parser.add_argument("--pairs", type=int, default=4)
     parser.add_argument("--mode", choices=MODES, default="default")
     parser.add_argument("--json", metavar="FILE")
-    wanted = parser.parse_args()
-    if not has_mode(wanted.mode):
-        sys.exit(f"auditsense run of this build has no {' '.join(MODES[wanted.mode])}")
+    arguments = parser.parse_args()
+    if not has_mode(arguments.mode):
+        sys.exit(f"auditsense run of this build has no {' '.join(MODES[arguments.mode])}")
     print("                                               lost: by    CPU s of the reader")
     print(
         f"{'reader':<7}{'opens/s':>9}{'records/s':>10}{'records':>9}{'events':>9}"
         f"{'kernel':>8}{'serials':>9}{'incomplete':>11}{'user':>8}{'system':>8}{'both':>8}{'kauditd':>9}"
     )
-    found: list[tuple[BurstResult, BurstResult]] = []
+    results: list[tuple[BurstResult, BurstResult]] = []
     with ground() as (scanner, folder):
         program = compiled(DRAIN, folder)
-        plan = {"opens": wanted.opens, "producers": wanted.producers}
-        for pair in pairs(scanner.command, program, wanted.pairs, mode=wanted.mode, **plan):
-            for one in pair:
-                print_row(one)
-            found.append(pair)
-    reader, kauditd = cpu_ratio(found), cpu_ratio(found, kauditd=True)
-    print(f"CPU of the sensor / of the draining loop: median {reader.median:.2f}", end="")
+        plan = {"opens": arguments.opens, "producers": arguments.producers}
+        for pair in pairs(scanner.command, program, arguments.pairs, mode=arguments.mode, **plan):
+            for result in pair:
+                print_row(result)
+            results.append(pair)
+    reader, kauditd = cpu_ratio(results), cpu_ratio(results, kauditd=True)
+    print(f"CPU of the sensor / of the drain loop: median {reader.median:.2f}", end="")
     print(f" ({reader.low:.2f} to {reader.high:.2f}); of kauditd: median {kauditd.median:.2f}")
     figures = {
         "bench": "burst",
         "machine": machine(),
-        "mode": wanted.mode,
+        "mode": arguments.mode,
         **plan,
-        "pairs": [[asdict(one) for one in pair] for pair in found],
+        "pairs": [[asdict(result) for result in pair] for pair in results],
         "cpu_ratio": asdict(reader),
         "kauditd_ratio": asdict(kauditd),
     }
-    write_json(wanted.json, figures)
+    write_json(arguments.json, figures)
 
 
 if __name__ == "__main__":

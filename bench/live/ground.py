@@ -1,4 +1,4 @@
-"""What the live benchmarks share: the machine for themselves, put back afterwards, and figures."""
+"""Shared parts of the live benchmarks: exclusive use of the kernel's audit, and the file of figures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from tests.live.guarded import exclusive, guardian, host_state, why_not
     from tests.live.loads import Scanner, compiled_scanner
-else:  # the lock, the guardian and the loads are those of the live tests
+else:  # from the live tests
     sys.path.insert(0, str(LIVE_TESTS))
     from guarded import exclusive, guardian, host_state, why_not
     from loads import Scanner, compiled_scanner
@@ -25,9 +25,9 @@ else:  # the lock, the guardian and the loads are those of the live tests
 
 @contextmanager
 def ground() -> Iterator[tuple[Scanner, Path]]:
-    """Have the kernel's audit to ourselves; give a scanner and a folder for what is compiled.
+    """Hold the kernel's audit exclusively; yield a scanner and a folder for compiled programs.
 
-    However the block ends, a process beside this one puts the host back.
+    However the block ends, a separate process restores the host.
     """
     if os.geteuid() != 0:
         sys.exit("live benchmarks need root")
@@ -42,10 +42,10 @@ def ground() -> Iterator[tuple[Scanner, Path]]:
         with guardian(lock.fileno()):
             yield scanner, Path(folder)
         if host_state() != before:
-            sys.exit("the host is not as it was before")
+            sys.exit("the host was not restored")
 
 
 def write_json(path: str | None, figures: dict[str, Any]) -> None:
-    """Write figures to a file, if one is wanted."""
+    """Write figures to a file, if there is one."""
     if path is not None:
         Path(path).write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")

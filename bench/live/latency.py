@@ -1,9 +1,9 @@
-"""How long an alert takes, from the tenth open to the line on the sensor's standard output.
+"""Latency of an alert, from the tenth open to the line on the sensor's standard output.
 
     python bench/live/latency.py [--trials N] [--period-ms N] [--flood] [--mode NAME] [--json FILE]
 
-What is timed, and how: see src/auditsense/bench/latency.py. --flood: another process opens /proc without
-pause meanwhile. Exit status 1: an alert did not come.
+src/auditsense/bench/latency.py describes the method. --flood: another process opens /proc without pause. Exit
+status 1: an alert is missing.
 """
 
 from __future__ import annotations
@@ -41,41 +41,41 @@ def main() -> None:
     parser.add_argument("--flood", action="store_true", help="with another producer at full speed")
     parser.add_argument("--mode", choices=MODES, default="default")
     parser.add_argument("--json", metavar="FILE")
-    wanted = parser.parse_args()
-    if not has_mode(wanted.mode):
-        sys.exit(f"auditsense run of this build has no {' '.join(MODES[wanted.mode])}")
+    arguments = parser.parse_args()
+    if not has_mode(arguments.mode):
+        sys.exit(f"auditsense run of this build has no {' '.join(MODES[arguments.mode])}")
     with ground() as (scanner, _folder):
         trials = list(
             latency.trials(
                 scanner.command,
-                wanted.trials,
-                period_us=int(wanted.period_ms * 1000),
-                flooded=wanted.flood,
-                mode=wanted.mode,
+                arguments.trials,
+                period_us=int(arguments.period_ms * 1000),
+                flooded=arguments.flood,
+                mode=arguments.mode,
             )
         )
-    good = [one for one in trials if one is not None]
-    print(f"{len(good)} alerts in {len(trials)} trials{', flooded' if wanted.flood else ''}")
-    if good:
+    alerts = [trial for trial in trials if trial is not None]
+    print(f"{len(alerts)} alerts in {len(trials)} trials{', flooded' if arguments.flood else ''}")
+    if alerts:
         print(f"{'ms after the tenth open':<24}{'median':>10}{'99 %':>10}{'max':>10}")
         table = {
-            "written": row("written by the sensor", [one.written for one in good]),
-            "read": row("read from its pipe", [one.read for one in good]),
+            "written": row("written by the sensor", [alert.written for alert in alerts]),
+            "read": row("read from its pipe", [alert.read for alert in alerts]),
         }
         figures = {
             "bench": "latency",
             "machine": machine(),
-            "mode": wanted.mode,
-            "flood": wanted.flood,
-            "period_ms": wanted.period_ms,
+            "mode": arguments.mode,
+            "flood": arguments.flood,
+            "period_ms": arguments.period_ms,
             "trials": len(trials),
-            "alerts": len(good),
+            "alerts": len(alerts),
             "ms": table,
-            "read_ns": [one.read for one in good],
+            "read_ns": [alert.read for alert in alerts],
         }
-        write_json(wanted.json, figures)
-    if len(good) != len(trials):
-        sys.exit(f"{len(trials) - len(good)} alerts did not come")
+        write_json(arguments.json, figures)
+    if len(alerts) != len(trials):
+        sys.exit(f"{len(trials) - len(alerts)} alerts are missing")
 
 
 if __name__ == "__main__":

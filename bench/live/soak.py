@@ -1,27 +1,25 @@
-"""A long time at full load: memory flat, counters consistent, and what was lost by cause.
+"""Soak test at full load: flat memory, consistent counters, and losses by cause.
 
     python bench/live/soak.py [--seconds N] [--slice N] [--producers N] [--json FILE]
 
-Runs of a minute back to back, each a sensor of its own that reads what the producers make as fast as they
-can; between two of them others get their turn with the kernel's audit. The number of opens is known, so
-what is missing is known as well, and has to be explained by what the sensor says was lost.
-Exit status 1: memory grew, or a sum does not come out.
+Consecutive runs of a minute, each with a new sensor and producers at full speed. Between runs, other programs
+get the kernel's audit. The number of opens is known; the losses that the sensor reports must explain all
+missing ones. Exit status 1: memory grew, or a sum is wrong.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auditsense.bench.interpreter import python
+from auditsense.bench.procfs import resident
 from auditsense.bench.report import machine
 
 if TYPE_CHECKING:
@@ -34,9 +32,8 @@ else:  # the first import makes the others possible
 OPENS = 100_000  # of one producer, before it is started again
 SAMPLE_S = 1.0
 SETTLE_S = 1.0
-OTHERS_S = 1.0  # for who else waits for the kernel's audit
+OTHERS_S = 1.0  # for other programs that wait for the kernel's audit
 GROWTH_BYTES = 4 << 20
-PAGE = os.sysconf("SC_PAGESIZE")
 
 SENSOR = """
 import json, signal, sys
@@ -47,16 +44,17 @@ with auditsense.Sensor(source=Unicast([sys.argv[1]], guarded=True)) as sensor:
     signal.signal(signal.SIGINT, lambda *_: sensor.stop())
     print("ready", flush=True)
     documents = sum(1 for _ in sensor)
-    said = {"documents": documents, "memory_bytes": sensor.reader.memory_bytes, **sensor.stats().as_dict()}
-    said["kernel_lost"] = sensor.kernel_lost
-    said["by_cause"] = sensor.losses.by_cause()
-print(json.dumps(said), flush=True)
+    counts = {"documents": documents, "memory_bytes": sensor.reader.memory_bytes}
+    counts |= sensor.stats().as_dict()
+    counts["kernel_lost"] = sensor.kernel_lost
+    counts["by_cause"] = sensor.losses.by_cause()
+print(json.dumps(counts), flush=True)
 """
 
 
 @dataclass(frozen=True)
 class Slice:
-    """One run: what was made, what the sensor counted, and its memory in bytes."""
+    """One run: opens, counters of the sensor, and its memory in bytes."""
 
     seconds: float
     opens: int
@@ -66,7 +64,7 @@ class Slice:
 
     @property
     def half(self) -> int:
-        """Memory after half the time: by then every page that this load uses has been touched."""
+        """Memory after half the time, when the load has touched all its pages."""
         return next(size for moment, size in self.samples if moment >= self.seconds / 2)
 
     @property
@@ -80,36 +78,31 @@ class Slice:
         return self.opens - self.counted["matches"]
 
     def problems(self) -> list[str]:
-        """Return what does not come out."""
-        one = self.counted
-        parts = one["records"] + one["malformed"] + one["foreign"] + one["control"]
-        explained = one["kernel_lost"] + one["serials_missing"] + one["incomplete"]
-        wrong = {
-            "datagrams are not records + malformed + foreign + control": one["datagrams"] != parts,
-            "events are still open": one["open_events"] != 0,
-            "more is missing than was said to be lost": not 0 <= self.missing <= explained,
+        """Return the failed checks."""
+        counts = self.counted
+        parts = counts["records"] + counts["malformed"] + counts["foreign"] + counts["control"]
+        explained = counts["kernel_lost"] + counts["serials_missing"] + counts["incomplete"]
+        checks = {
+            "datagrams are not records + malformed + foreign + control": counts["datagrams"] != parts,
+            "events are still open": counts["open_events"] != 0,
+            "more is missing than was reported as lost": not 0 <= self.missing <= explained,
             "memory grew": self.last - self.half > GROWTH_BYTES,
-            "memory is more than was promised": self.last - self.samples[0][1] > one["memory_bytes"],
-            "something not sent by the kernel came": one["foreign"] + one["malformed"] != 0,
+            "memory exceeds the configured limit": self.last - self.samples[0][1] > counts["memory_bytes"],
+            "records did not come from the kernel": counts["foreign"] + counts["malformed"] != 0,
         }
-        return [words for words, is_so in wrong.items() if is_so]
-
-
-def resident(pid: int) -> int:
-    """Return the memory of a process that has pages, in bytes."""
-    return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * PAGE
+        return [problem for problem, failed in checks.items() if failed]
 
 
 def load(scanner: Scanner, producers: int, pid: int, seconds: float) -> tuple[int, list[tuple[float, int]]]:
-    """Keep the producers busy; return how many opens they made, and samples of the sensor's memory."""
+    """Run the producers; return the number of opens, and samples of the sensor's memory."""
     started = time.monotonic()
     running: list[subprocess.Popen[str]] = []
     samples: list[tuple[float, int]] = []
     opens, next_sample = 0, 0.0
     while (passed := time.monotonic() - started) < seconds or running:
-        for one in [one for one in running if one.poll() is not None]:
-            finish(one)
-            running.remove(one)
+        for producer in [producer for producer in running if producer.poll() is not None]:
+            finish(producer)
+            running.remove(producer)
         while passed < seconds and len(running) < producers:
             running.append(scanner.start(OPENS))
             opens += OPENS
@@ -152,12 +145,12 @@ def run(seconds: float, producers: int) -> Slice:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="A long time at full load.")
+    parser = argparse.ArgumentParser(description="Soak test at full load.")
     parser.add_argument("--seconds", type=float, default=600)
-    parser.add_argument("--slice", type=float, default=55, help="of load in one run; below a minute")
+    parser.add_argument("--slice", type=float, default=55, help="seconds of load per run; below a minute")
     parser.add_argument("--producers", type=int, default=2)
     parser.add_argument("--json", metavar="FILE")
-    wanted = parser.parse_args()
+    arguments = parser.parse_args()
     names = (
         "run",
         "opens",
@@ -174,30 +167,30 @@ def main() -> int:
     slices: list[Slice] = []
     problems: list[str] = []
     loaded = 0.0
-    while loaded < wanted.seconds:
+    while loaded < arguments.seconds:
         time.sleep(OTHERS_S)
-        one = run(min(wanted.slice, wanted.seconds - loaded), wanted.producers)
-        loaded += one.seconds
-        slices.append(one)
-        sizes = [f"{size / (1 << 20):.1f}" for size in (one.samples[0][1], one.half, one.last)]
-        lost = [one.counted[name] for name in ("kernel_lost", "serials_missing", "incomplete")]
-        row = (len(slices), one.opens, one.counted["matches"], one.missing, *lost, *sizes)
+        current = run(min(arguments.slice, arguments.seconds - loaded), arguments.producers)
+        loaded += current.seconds
+        slices.append(current)
+        sizes = [f"{size / (1 << 20):.1f}" for size in (current.samples[0][1], current.half, current.last)]
+        lost = [current.counted[name] for name in ("kernel_lost", "serials_missing", "incomplete")]
+        row = (len(slices), current.opens, current.counted["matches"], current.missing, *lost, *sizes)
         print("".join(f"{cell:>11}" for cell in row), flush=True)
-        problems += [f"run {len(slices)}: {words}" for words in one.problems()]
-    ends = [one.last for one in slices]
+        problems += [f"run {len(slices)}: {problem}" for problem in current.problems()]
+    ends = [part.last for part in slices]
     if max(ends) - min(ends) > GROWTH_BYTES:
-        problems.append("the runs did not end with the same memory")
-    opens, missing = sum(one.opens for one in slices), sum(one.missing for one in slices)
+        problems.append("the runs ended with different memory")
+    opens, missing = sum(part.opens for part in slices), sum(part.missing for part in slices)
     print(
         f"{loaded:g} s under load, {opens} opens ({opens / loaded:.0f} a second), {missing} not seen; ",
         end="",
     )
-    causes = sorted({name for one in slices for name in one.by_cause})
-    print(", ".join(f"{name} {sum(one.by_cause.get(name, 0) for one in slices)}" for name in causes))
+    causes = sorted({name for part in slices for name in part.by_cause})
+    print(", ".join(f"{name} {sum(part.by_cause.get(name, 0) for part in slices)}" for name in causes))
     for problem in problems:
-        print(f"NOT SO: {problem}")
-    figures = {"bench": "soak", "machine": machine(), "slices": [asdict(one) for one in slices]}
-    write_json(wanted.json, {**figures, "problems": problems})
+        print(f"FAILED: {problem}")
+    figures = {"bench": "soak", "machine": machine(), "slices": [asdict(part) for part in slices]}
+    write_json(arguments.json, {**figures, "problems": problems})
     return 1 if problems else 0
 
 

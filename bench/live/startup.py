@@ -1,4 +1,4 @@
-"""From the start of `auditsense run` to the first record it has seen, and its memory then.
+"""Time from the start of `auditsense run` to its first record, and its memory then.
 
     python bench/live/startup.py [--starts N] [--mode NAME] [--json FILE]
 
@@ -31,25 +31,27 @@ def main() -> None:
     parser.add_argument("--starts", type=int, default=10)
     parser.add_argument("--mode", choices=MODES, default="default")
     parser.add_argument("--json", metavar="FILE")
-    wanted = parser.parse_args()
-    if not has_mode(wanted.mode):
-        sys.exit(f"auditsense run of this build has no {' '.join(MODES[wanted.mode])}")
+    arguments = parser.parse_args()
+    if not has_mode(arguments.mode):
+        sys.exit(f"auditsense run of this build has no {' '.join(MODES[arguments.mode])}")
     with ground() as (scanner, _folder):
-        startup(scanner.command, wanted.mode)  # audit has been on once, and the files are in the cache
-        found = [startup(scanner.command, wanted.mode) for _ in range(wanted.starts)]
-    took = Spread.of([one.record_s for one in found])
-    memory = Spread.of([one.resident_bytes for one in found])
-    print(f"start to first record: median {took.median:.3f} s ({took.low:.3f} to {took.high:.3f})")
+        startup(scanner.command, arguments.mode)  # enables audit once, and loads files into the cache
+        starts = [startup(scanner.command, arguments.mode) for _ in range(arguments.starts)]
+    duration = Spread.of([start.record_s for start in starts])
+    memory = Spread.of([start.resident_bytes for start in starts])
+    print(
+        f"start to first record: median {duration.median:.3f} s ({duration.low:.3f} to {duration.high:.3f})"
+    )
     print(f"memory: median {memory.median / MIB:.1f} MiB")
     figures = {
         "bench": "startup",
         "machine": machine(),
-        "mode": wanted.mode,
-        "starts": [asdict(one) for one in found],
-        "record_s": asdict(took),
+        "mode": arguments.mode,
+        "starts": [asdict(start) for start in starts],
+        "record_s": asdict(duration),
         "resident_bytes": asdict(memory),
     }
-    write_json(wanted.json, figures)
+    write_json(arguments.json, figures)
 
 
 if __name__ == "__main__":

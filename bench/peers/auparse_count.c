@@ -1,4 +1,4 @@
-/* Reads a log through libauparse: each event, its key, pid and path asked for as a detection would; counts.
+/* Reads a log with libauparse, looks up key, pid and path of each event as a detection would, and counts.
  *
  *   auparse_count FILE    prints {"records": N, "events": N, "matches": N}
  */

@@ -1,6 +1,6 @@
-"""The same as auparse_count.c through the Python bindings of Debian's python3-audit: FILE; prints counts.
+"""Port of auparse_count.c to the Python bindings of Debian's python3-audit: FILE; prints counts.
 
-Run with the interpreter that the bindings are built for, not with that of a virtual environment.
+Runs with the interpreter of the bindings, not with that of a virtual environment.
 """
 
 import json
@@ -10,16 +10,16 @@ import auparse
 
 
 def main() -> None:
-    """Count what one log has."""
+    """Print the counts of one log."""
     records = events = matches = 0
     parser = auparse.AuParser(auparse.AUSOURCE_FILE, sys.argv[1])
     while parser.parse_next_event():
         events += 1
         records += parser.get_num_records()
         parser.first_record()
-        wanted = parser.find_field("syscall") == "257" and parser.find_field("a2") == "80000"
-        wanted = wanted and parser.find_field("pid") and parser.find_field("key")
-        matches += bool(wanted and parser.first_record() and parser.find_field("name"))
+        selected = parser.find_field("syscall") == "257" and parser.find_field("a2") == "80000"
+        selected = selected and parser.find_field("pid") and parser.find_field("key")
+        matches += bool(selected and parser.first_record() and parser.find_field("name"))
     print(json.dumps({"records": records, "events": events, "matches": matches}))
 
 

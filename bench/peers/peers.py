@@ -1,4 +1,4 @@
-"""The peers, each as a command that reads one log, or the word why it cannot be run here."""
+"""Peers, each as a command that reads one log, or the reason why it cannot run here."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ GO_LIMIT_S = 300
 
 
 class MissingError(Exception):
-    """This peer cannot be run here; the message says why, in a few words."""
+    """A peer cannot run here."""
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where Debian's packages are: installed (/), or unpacked into a folder with `dpkg -x`.
+class Packages:
+    """Debian's packages: installed (/), or unpacked into a folder with `dpkg -x`.
 
     Attributes:
         root: that folder.
-        work: a folder for what is compiled.
+        work: a folder for compiled programs.
     """
 
     root: Path
     work: Path
 
     def find(self, *names: str) -> Path:
-        """Return the first of these paths, below the root, that there is."""
-        found = next((path for name in names for path in sorted(self.root.glob(name))), None)
-        if found is None:
+        """Return the first existing path of these, below the root."""
+        path = next((path for name in names for path in sorted(self.root.glob(name))), None)
+        if path is None:
             raise MissingError(f"{names[0].rpartition('/')[2]} is not installed")
-        return found
+        return path
 
     def libraries(self) -> dict[str, str]:
-        """Return the environment in which its programs find its libraries."""
+        """Return the environment for programs to find the libraries."""
         if self.root == Path("/"):
             return {}
         folders = [str(self.root / name) for name in ("lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu")]
@@ -58,10 +58,10 @@ class Peer:
 
     Attributes:
         name: for people.
-        does: what it does with the log, since no two do the same.
-        command: what is run; the log's path comes last, unless it is read from standard input.
+        does: its work, which differs between peers.
+        command: the log's path is appended, unless it is read from standard input.
         environment: added to ours.
-        reads_input: the log comes on standard input.
+        reads_input: whether the log is its standard input.
     """
 
     name: str
@@ -71,14 +71,14 @@ class Peer:
     reads_input: bool = False
 
 
-def grep(_: Place) -> Peer:
+def grep(_: Packages) -> Peer:
     path = shutil.which("grep")
     if path is None:
         raise MissingError("there is no grep")
     return Peer("grep -c", "finds the key", (path, "-c", "audit_proc"), {"LC_ALL": "C"})
 
 
-def auditsense(_: Place) -> Peer:
+def auditsense(_: Packages) -> Peer:
     return Peer(
         "auditsense replay -o count",
         "puts events together, detects, counts",
@@ -86,52 +86,53 @@ def auditsense(_: Place) -> Peer:
     )
 
 
-def ausearch(place: Place) -> Peer:
-    program = place.find("usr/sbin/ausearch", "sbin/ausearch")
+def ausearch(packages: Packages) -> Peer:
+    program = packages.find("usr/sbin/ausearch", "sbin/ausearch")
     does = "puts events together, finds the key, prints them"
     return Peer(
-        "ausearch -k --raw", does, (str(program), "-k", "audit_proc", "--raw", "-if"), place.libraries()
+        "ausearch -k --raw", does, (str(program), "-k", "audit_proc", "--raw", "-if"), packages.libraries()
     )
 
 
-def libauparse(place: Place) -> Peer:
+def libauparse(packages: Packages) -> Peer:
     if compiler() is None:
         raise MissingError("there is no C compiler")
-    header = place.find("usr/include/auparse.h")
-    library = place.find("lib/x86_64-linux-gnu/libauparse.so.0", "usr/lib/x86_64-linux-gnu/libauparse.so.0")
-    audit = place.find("lib/x86_64-linux-gnu/libaudit.so.1", "usr/lib/x86_64-linux-gnu/libaudit.so.1")
-    # -x none: what follows are libraries, after the file that needs them.
+    header = packages.find("usr/include/auparse.h")
+    library = packages.find(
+        "lib/x86_64-linux-gnu/libauparse.so.0", "usr/lib/x86_64-linux-gnu/libauparse.so.0"
+    )
+    audit = packages.find("lib/x86_64-linux-gnu/libaudit.so.1", "usr/lib/x86_64-linux-gnu/libaudit.so.1")
     options = (f"-I{header.parent}", str(HERE / "auparse_count.c"), str(library), str(audit))
     try:
-        program = compiled(_empty(place.work), place.work, *options, "-Wl,--allow-shlib-undefined")
+        program = compiled(_empty(packages.work), packages.work, *options, "-Wl,--allow-shlib-undefined")
     except AuditSenseError as error:
         raise MissingError(str(error)) from None
-    return Peer("libauparse", "puts events together, looks at five fields", (program,), place.libraries())
+    return Peer("libauparse", "puts events together, looks at five fields", (program,), packages.libraries())
 
 
 def _empty(folder: Path) -> Path:
-    """Return an empty C file that gives the program its name: libraries have to come after what uses them."""
+    """Return an empty C file that names the program: libraries must follow the file that uses them."""
     path = folder / "auparse_count.c"
     path.write_text("typedef int nothing;\n", encoding="ascii")
     return path
 
 
-def python_audit(place: Place) -> Peer:
-    module = place.find("usr/lib/python3/dist-packages/auparse.*.so")
+def python_audit(packages: Packages) -> Peer:
+    module = packages.find("usr/lib/python3/dist-packages/auparse.*.so")
     interpreter = shutil.which("python3", path="/usr/bin")
     if interpreter is None:
         raise MissingError("there is no /usr/bin/python3, which the bindings are for")
-    environment = {**place.libraries(), "PYTHONPATH": str(module.parent)}
+    environment = {**packages.libraries(), "PYTHONPATH": str(module.parent)}
     command = (interpreter, str(HERE / "auparse_count.py"))
     return Peer("python3-audit (auparse)", "the same, from Python", command, environment)
 
 
-def laurel(place: Place) -> Peer:
-    program = place.find("usr/sbin/laurel")
-    # It needs a configuration that is not writable for others, a user to become, and a folder for its log.
-    folder = place.work / "laurel"
+def laurel(packages: Packages) -> Peer:
+    program = packages.find("usr/sbin/laurel")
+    # laurel requires a configuration that others cannot write, a user, and a folder for its log.
+    folder = packages.work / "laurel"
     folder.mkdir(mode=0o755, exist_ok=True)
-    config = place.work / "laurel.toml"
+    config = packages.work / "laurel.toml"
     text = f'directory = "{folder}"\nuser = "root"\n[auditlog]\nfile = "audit.log"\nsize = 4000000000\n'
     config.write_text(text, encoding="utf-8")
     config.chmod(0o644)
@@ -139,11 +140,11 @@ def laurel(place: Place) -> Peer:
     return Peer("laurel", "puts events together, writes each as JSON", command, reads_input=True)
 
 
-def go_libaudit(place: Place) -> Peer:
+def go_libaudit(packages: Packages) -> Peer:
     go = shutil.which("go")
     if go is None:
         raise MissingError("Go is not installed")
-    folder = place.work / "go"
+    folder = packages.work / "go"
     shutil.copytree(HERE / "go", folder, dirs_exist_ok=True)
     environment = {**os.environ, "GOTOOLCHAIN": "local"}
     try:
@@ -157,14 +158,14 @@ def go_libaudit(place: Place) -> Peer:
             timeout=GO_LIMIT_S,
         )
     except subprocess.CalledProcessError as error:
-        said = error.stderr.strip().rpartition("\n")[2]
-        raise MissingError(f"go build failed: {said}") from None
+        message = error.stderr.strip().rpartition("\n")[2]
+        raise MissingError(f"go build failed: {message}") from None
     return Peer("go-libaudit", "puts events together, looks at two fields", (str(folder / "go_libaudit"),))
 
 
-def all_peers(place: Place) -> Iterator[Peer | tuple[str, str]]:
-    """Yield each peer, or its name and why it is left out."""
-    makers: tuple[Callable[[Place], Peer], ...] = (
+def all_peers(packages: Packages) -> Iterator[Peer | tuple[str, str]]:
+    """Yield each peer, or its name and why it is skipped."""
+    makers: tuple[Callable[[Packages], Peer], ...] = (
         grep,
         auditsense,
         libauparse,
@@ -175,7 +176,7 @@ def all_peers(place: Place) -> Iterator[Peer | tuple[str, str]]:
     )
     for make in makers:
         try:
-            yield make(place)
+            yield make(packages)
         except MissingError as problem:
             name = make.__name__.replace("_", "-")
             print(f"{name}: skipped: {problem}", file=sys.stderr)

@@ -1,4 +1,4 @@
-// Reads a log through go-libaudit: parse each line, put events together, ask each for three fields, count.
+// Reads a log with go-libaudit: parses each line, reassembles events, looks up three fields of each, and counts.
 package main
 
 import (
