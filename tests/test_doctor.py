@@ -434,8 +434,8 @@ SITUATIONS: list[tuple[Callable[[Prepared], object], dict[str, Level], int]] = [
     (a_short_queue, {"backlog-limit": WARNING}, 1),
     (lost, {"records-lost": NOTE}, 0),
     (no_time_service, {"clock": NOTE}, 0),
-    (killed, {"leavings": WARNING}, 1),
-    (killed_and_spoiled, {"leavings": ERROR}, 1),
+    (killed, {"stale-journal": WARNING}, 1),
+    (killed_and_spoiled, {"stale-journal": ERROR}, 1),
     (misconfigured, {"configuration": ERROR}, 1),
     (a_stale_socket, {"sensor": NOTE}, 0),
 ]

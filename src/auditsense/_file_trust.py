@@ -1,13 +1,12 @@
-"""Who else could have written a file: root reads settings only from what root alone may write.
+"""Refuse files that another user could have written: root reads settings only from what root alone may write.
 
-Whoever can change what decides is in charge of it, and what is read here decides what is seen, and which
-audit rule the kernel gets.
+Settings and detections decide what a sensor sees and which audit rule the kernel gets.
 
-Rule 1: a path is walked folder by folder, each opened in the one before, so that what was looked at is what
-        is used.
-Rule 2: a symbolic link on the way is followed only when nobody else could make it lead elsewhere.
-Rule 3: a file may be anything and of any size until it is open: a FIFO or a device is neither waited for
-        nor read.
+Rule 1: a path is walked folder by folder, each opened relative to the previous one, so the folder that was
+        checked is the one that is used.
+Rule 2: a symbolic link is followed only when no other user could make it lead elsewhere.
+Rule 3: a path may be a FIFO, a device or a file of any size: never wait for one, and never read more than
+        the limit.
 """
 
 from __future__ import annotations
@@ -23,12 +22,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MAX_BYTES = 1 << 20
-"""Of a file of settings or detections."""
+"""Limit of a file of settings or detections."""
 
 _OTHERS = stat.S_IWGRP | stat.S_IWOTH
 _FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
-_MOST_LINKS = 40  # as the kernel
+_MAX_LINKS = 40  # as in the kernel
 
 
 def open_directory(path: str, *, trusted: bool) -> int:
@@ -36,34 +35,34 @@ def open_directory(path: str, *, trusted: bool) -> int:
 
     Args:
         path: of the folder.
-        trusted: whether all folders above it must be such that nobody else could replace what lies in them.
+        trusted: whether to require that no other user can replace an entry of a folder above it.
 
     Raises:
-        UsageError: somebody else could make the path lead elsewhere.
+        UsageError: another user could make the path lead elsewhere.
         OSError: it cannot be opened.
     """
-    left = _absolute(path).split("/")[::-1]
+    parts = _absolute(path).split("/")[::-1]
     links = 0
-    place, at = "/", os.open("/", _FOLDER)
+    folder, at = "/", os.open("/", _FOLDER)
     try:
-        while left:
-            name = left.pop()
+        while parts:
+            name = parts.pop()
             if name in {"", "."}:
                 continue
             if trusted:
-                require_not_replaceable(place, os.fstat(at))
-            found = os.stat(name, dir_fd=at, follow_symlinks=False)
-            if stat.S_ISLNK(found.st_mode):
-                _refuse_link(place, os.fstat(at), name, found)
+                require_not_replaceable(folder, os.fstat(at))
+            status = os.stat(name, dir_fd=at, follow_symlinks=False)
+            if stat.S_ISLNK(status.st_mode):
+                _refuse_link(folder, os.fstat(at), name, status)
                 links += 1
-                if links > _MOST_LINKS:
-                    _refuse_circle()
+                if links > _MAX_LINKS:
+                    _refuse_loop()
                 target = os.readlink(name, dir_fd=at)
-                left += target.split("/")[::-1]
+                parts += target.split("/")[::-1]
                 name = "/" if target.startswith("/") else "."
             below = os.open(name, _FOLDER, dir_fd=at)
             os.close(at)
-            at, place = below, os.path.normpath(f"{place}/{name}") if name != "/" else "/"
+            at, folder = below, os.path.normpath(f"{folder}/{name}") if name != "/" else "/"
     except BaseException:
         os.close(at)
         raise
@@ -71,16 +70,16 @@ def open_directory(path: str, *, trusted: bool) -> int:
 
 
 def require_trusted_path(path: Path) -> None:
-    """Raise when somebody but root could put another file at *path*, or another folder above it.
+    """Raise when another user could replace *path* or a folder above it.
 
-    In a folder above, as /tmp, the sticky bit is enough: what lies there stays its owner's.
+    The sticky bit of a folder above it, such as /tmp, suffices: only an owner can replace an entry there.
 
     Raises:
-        UsageError: somebody could, or it cannot be looked at.
+        UsageError: another user could, or the path cannot be read.
     """
     here = os.fspath(path)
     try:
-        for _ in range(_MOST_LINKS):
+        for _ in range(_MAX_LINKS):
             above, _, name = _absolute(here).rstrip("/").rpartition("/")
             at = open_directory(above or "/", trusted=True)
             try:
@@ -88,16 +87,17 @@ def require_trusted_path(path: Path) -> None:
                 require_owned(above or "/", status)
                 if not name:
                     return
-                found = os.stat(name, dir_fd=at, follow_symlinks=False)
-                if not stat.S_ISLNK(found.st_mode):
-                    if stat.S_ISDIR(found.st_mode):
-                        require_owned(here, found)
+                entry = os.stat(name, dir_fd=at, follow_symlinks=False)
+                if not stat.S_ISLNK(entry.st_mode):
+                    if stat.S_ISDIR(entry.st_mode):
+                        require_owned(here, entry)
                     return
-                _refuse_link(above, status, name, found)
-                here = os.path.join(above, os.readlink(name, dir_fd=at))  # noqa: PTH118 - see _resources.py
+                _refuse_link(above, status, name, entry)
+                target = os.readlink(name, dir_fd=at)
+                here = target if target.startswith("/") else f"{above}/{target}"
             finally:
                 os.close(at)
-        _refuse_circle()
+        _refuse_loop()
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from None
     except ValueError:  # a NUL in the name
@@ -105,10 +105,10 @@ def require_trusted_path(path: Path) -> None:
 
 
 def require_owned(path: Path | str, status: os.stat_result) -> None:
-    """Raise when the owner is not this process's user, or when others than the owner may write it.
+    """Raise when the owner is neither root nor this process's user, or when others may write it.
 
     Raises:
-        UsageError: so it is.
+        UsageError: another user may change it.
     """
     own = os.geteuid()
     if status.st_uid in {0, own} and not status.st_mode & _OTHERS:
@@ -119,41 +119,41 @@ def require_owned(path: Path | str, status: os.stat_result) -> None:
 
 
 def require_not_replaceable(path: str, status: os.stat_result) -> None:
-    """Raise when somebody else could replace what lies in a folder; the sticky bit keeps others from it.
+    """Raise when another user could replace an entry of a folder; the sticky bit prevents that.
 
     Raises:
-        UsageError: so it is.
+        UsageError: another user could.
     """
     if status.st_uid not in {0, os.geteuid()} or not status.st_mode & stat.S_ISVTX:
         require_owned(path, status)
 
 
-def _refuse_link(place: str, folder: os.stat_result, name: str, link: os.stat_result) -> None:
-    require_not_replaceable(place, folder)
+def _refuse_link(folder: str, status: os.stat_result, name: str, link: os.stat_result) -> None:
+    require_not_replaceable(folder, status)
     if link.st_uid not in {0, os.geteuid()}:
         raise UsageError(
-            f"{os.path.normpath(f'{place}/{name}')}: a symbolic link that user {link.st_uid} may change; "
+            f"{os.path.normpath(f'{folder}/{name}')}: a symbolic link that user {link.st_uid} may change; "
             "name what it leads to"
         )
 
 
-def _refuse_circle() -> NoReturn:
+def _refuse_loop() -> NoReturn:
     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
 
 
 def _absolute(path: str) -> str:
-    return path if path.startswith("/") else f"{os.getcwd()}/{path}"  # noqa: PTH109 - see _resources.py
+    return path if path.startswith("/") else f"{os.getcwd()}/{path}"  # noqa: PTH109 - pathlib loads slowly, see _resources
 
 
 def read_trusted_text(path: Path, *, always: bool) -> str:
-    """Return what a file of settings holds: a regular file of UTF-8 text, of 1 MiB at most.
+    """Return the content of a file of settings: a regular file of UTF-8 text, at most 1 MiB.
 
     Args:
         path: of the file.
-        always: whether a file that others may change is refused whoever reads it, and not by root only.
+        always: whether any reader, and not only root, refuses a file that others may change.
 
     Raises:
-        UsageError: it cannot be read, is no such file, or others may change it.
+        UsageError: it cannot be read, is not such a file, or others may change it.
     """
     root = os.geteuid() == 0
     if root:
@@ -162,7 +162,7 @@ def read_trusted_text(path: Path, *, always: bool) -> str:
         descriptor = os.open(path, _FILE)
         try:
             status = os.fstat(descriptor)
-            # Asked of the open file: it cannot be another one by now.
+            # Of the open descriptor: the path may lead to another file by now.
             _refuse_irregular(path, status)
             if root or always:
                 require_owned(path, status)
@@ -190,7 +190,7 @@ def _refuse_irregular(path: Path, status: os.stat_result) -> None:
 
 
 def _read(descriptor: int) -> bytes:
-    """Return a file's bytes, a few more than `MAX_BYTES` at most: some files never end."""
+    """Return a file's bytes, at most a few more than `MAX_BYTES`: some files never end."""
     content = b""
     while len(content) <= MAX_BYTES and (more := os.read(descriptor, 1 << 16)):
         content += more

@@ -117,7 +117,7 @@ def test_what_a_killed_sensor_and_its_guardian_left() -> None:
             assert time.monotonic() < deadline
             time.sleep(0.02)
         left = beyond(before)
-        assert (left["leavings"], left["sensor"]) == ("warning", "note")
+        assert (left["stale-journal"], left["sensor"]) == ("warning", "note")
         assert done("run", "--duration", "0.1", "--audit-rule", OWN_RULE).returncode == 0
     assert not DEFAULT_FOLDER.exists()
     assert beyond(before) == {}

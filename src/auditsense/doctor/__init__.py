@@ -1,1 +1,1 @@
-"""What keeps a sensor from seeing on this host, found by looking: facts, and checks that judge them."""
+"""Diagnosis of a host: facts about it, and checks that judge them."""

@@ -1,7 +1,7 @@
-"""An open of /proc on purpose, and a listener for its record. Not made unless asked for.
+"""Open /proc on purpose and listen for the record, on request only.
 
-It is made where audit is on and the audit rule is there, and nowhere else: nothing is switched on for it. It
-leaves the record of the open, and two that tell of the listener, with everybody who reads audit records.
+Needs audit switched on and the audit rule in place, and changes neither. All readers of audit records see the
+record of the open, and two about the listener.
 """
 
 from __future__ import annotations
@@ -37,29 +37,25 @@ _KEY: Final = re.compile(rb' key="([^"]*)"')
 
 
 def run_probe(facts: Facts) -> ProbeResult:
-    """Try it, where it can be tried.
-
-    Returns:
-        With a `problem` where it could not be tried. Raises nothing.
-    """
+    """Make the probe if possible. Raises nothing: the result has a `problem` if it could not be made."""
     status, rules = facts.status, facts.rules
     if status is None or rules is None:
         return ProbeResult(problem=facts.refused)
-    there = [one for one in facts.wanted if any(rule.same_as(one) for rule in rules)]
-    if problem := _why_not(facts, status, ruled=bool(there)):
+    present = [wanted for wanted in facts.wanted if any(rule.same_as(wanted) for rule in rules)]
+    if problem := _why_not(facts, status, has_rule=bool(present)):
         return ProbeResult(problem=problem)
     try:
         with netlink.open_multicast_socket(_BUFFER_BYTES) as listener:
-            return _tried(listener, _user(there[0]))
-    except (AuditSenseError, OSError) as problem:
-        return ProbeResult(problem=str(problem))
+            return _probe(listener, _user(present[0]))
+    except (AuditSenseError, OSError) as error:
+        return ProbeResult(problem=str(error))
 
 
-def _why_not(facts: Facts, status: AuditStatus, *, ruled: bool) -> str:
-    """Return why it cannot be tried; "": it can."""
+def _why_not(facts: Facts, status: AuditStatus, *, has_rule: bool) -> str:
+    """Return why the probe cannot be made; "": it can."""
     if status.enabled == Enabled.OFF:
         return "audit is off, and is not switched on for a test"
-    if not ruled:
+    if not has_rule:
         return "the audit rule is not there, and is not added for a test"
     if procfs.is_of_host() is False:
         return "/proc here is another procfs than the host's, and an open of it proves nothing"
@@ -69,14 +65,18 @@ def _why_not(facts: Facts, status: AuditStatus, *, ruled: bool) -> str:
 
 
 def _user(rule: AuditRule) -> int | None:
-    """Return the only user whom a rule is about; None: it is about everybody."""
-    for one in rule.fields:
-        if one.field is FieldId.UID and one.op is Operator.EQUAL and isinstance(one.value, int):
-            return one.value
+    """Return the only user that a rule matches; None: all users."""
+    for condition in rule.fields:
+        if (
+            condition.field is FieldId.UID
+            and condition.op is Operator.EQUAL
+            and isinstance(condition.value, int)
+        ):
+            return condition.value
     return None
 
 
-def _tried(listener: socket.socket, user: int | None) -> ProbeResult:
+def _probe(listener: socket.socket, user: int | None) -> ProbeResult:
     path = spelling()
     child = os.fork()
     if child == 0:
@@ -102,7 +102,7 @@ def _tried(listener: socket.socket, user: int | None) -> ProbeResult:
 
 
 def _open(path: str, user: int | None) -> None:
-    """Be the child: open, and end without running what its parent has left to run."""
+    """Run the child: open, and exit without the parent's exit handlers."""
     try:
         if user:
             os.setgroups([])

@@ -1,4 +1,4 @@
-"""Looks at a host: the kernel's audit, /proc, what is below /run, the running sensor. Changes nothing."""
+"""Collect facts about a host: the kernel's audit, /proc, journals, the running sensor. Read-only."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _ASK_S: Final = 2.0
 
 
 def clock_synchronised() -> bool | None:
-    """Tell whether somebody keeps this host's clock right (adjtimex(2), which here only reads)."""
+    """Return whether the clock is synchronised (adjtimex(2), which here only reads); None: unknown."""
     try:
         state = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES))
     except (AttributeError, OSError):
@@ -47,13 +47,13 @@ def clock_synchronised() -> bool | None:
 
 @dataclass(frozen=True)
 class HostAccess:
-    """Where to look.
+    """How to reach the host.
 
     Attributes:
         root: of the file system.
-        commands: makes the client of the kernel's audit.
+        commands: creates the client of the kernel's audit.
         socket: of the running sensor; None: it is not asked.
-        clock: tells whether the clock is synchronised.
+        clock: returns whether the clock is synchronised.
         config: the only configuration file; None: the usual ones, below root.
     """
 
@@ -65,7 +65,7 @@ class HostAccess:
 
 
 def collect(host: HostAccess) -> Facts:
-    """Return what could be seen. Raises nothing: what cannot be seen is a fact too."""
+    """Return the facts. Raises nothing: what cannot be read becomes a fact too."""
     root = host.root
     refused, no_audit, status, rules = _kernel(host.commands)
     sensor, problem, stale = _sensor(host.socket)
@@ -87,7 +87,7 @@ def collect(host: HostAccess) -> Facts:
         mounts=proc.mounts(root),
         rmem_max=proc.number(root, "net/core/rmem_max"),
         clock=host.clock(),
-        left=_left(root),
+        journals=_journals(root),
         sensor=sensor,
         sensor_problem=problem,
         stale_socket=stale,
@@ -125,13 +125,15 @@ def _sensor(path: Path | None) -> tuple[dict[str, Any] | None, str, bool]:
 
 def _configuration(host: HostAccess) -> tuple[tuple[str, ...], tuple[str, ...] | None]:
     try:
-        found = read(files_of(host.config, host.root / FOLDER.relative_to("/")))
-        settings(found)
-    except ConfigError as wrong:
-        # To others it may be closed, and what stands in it with it: then nothing is known.
-        closed = os.geteuid() != 0 and any(one.endswith(os.strerror(errno.EACCES)) for one in wrong.problems)
-        return (), None if closed else wrong.problems
-    return tuple(map(str, found.files)), ()
+        config = read(files_of(host.config, host.root / FOLDER.relative_to("/")))
+        settings(config)
+    except ConfigError as error:
+        # Other users may not be allowed to read it.
+        unreadable = os.geteuid() != 0 and any(
+            line.endswith(os.strerror(errno.EACCES)) for line in error.problems
+        )
+        return (), None if unreadable else error.problems
+    return tuple(map(str, config.files)), ()
 
 
 def _wanted(sensor: dict[str, Any] | None) -> tuple[AuditRule, ...]:
@@ -139,7 +141,7 @@ def _wanted(sensor: dict[str, Any] | None) -> tuple[AuditRule, ...]:
     return tuple(auditctl.parse(line) for line in lines)
 
 
-def _left(root: Path) -> tuple[StaleJournal, ...] | str | None:
+def _journals(root: Path) -> tuple[StaleJournal, ...] | str | None:
     folder = root / journal_file.DEFAULT_FOLDER.relative_to("/")
     if os.path.lexists(folder) and not os.access(folder, os.R_OK | os.X_OK):
         return None

@@ -1,4 +1,4 @@
-"""What a look at the host gives: values that checks judge. None always means "could not be seen"."""
+"""Facts about a host, for checks to judge. None always means that it could not be read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Mounts:
     """Where procfs is mounted.
 
     Attributes:
-        here: device ("major:minor") of the procfs at /proc; "": what is there is none.
+        here: device ("major:minor") of the procfs at /proc; "": there is no procfs.
         others: a process for each other procfs that some process has, as "pid (name)".
         first_namespace: whether this process is in the machine's first mount namespace; None: unknown.
         unreadable: processes whose mounts could not be read.
@@ -32,12 +32,12 @@ class Mounts:
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """What became of an open of /proc that was made on purpose.
+    """Result of an open of /proc on purpose.
 
     Attributes:
         seen: whether it was reported.
         key: of the audit rule that reported it; "" for none.
-        problem: why it could not be tried; "": it was.
+        problem: why it could not be made; "": it was made.
     """
 
     seen: bool = False
@@ -47,7 +47,7 @@ class ProbeResult:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """A host, as far as it could be seen.
+    """A host, as far as it could be read.
 
     Attributes:
         refused: why the kernel's audit does not answer; "": it does.
@@ -56,7 +56,7 @@ class Facts:
         rules: what AUDIT_LIST_RULES answered, in order.
         wanted: the audit rules a sensor needs: those of the running one, or the usual one.
         boot: value of the last audit= on the kernel's command line; "" where there is none.
-        owner: command name of the process that owns the audit socket; "": it has ended, or nobody does.
+        owner: command name of the process that owns the audit socket; "": it has exited, or no process does.
         listeners: command names of the processes that listen by multicast; "?" where it is unknown whose.
         effective, bounding: capabilities of this process, as bits.
         outside: namespaces of this process that are not the machine's first: user, pid, net; or "net?".
@@ -65,15 +65,15 @@ class Facts:
         mounts: where procfs is.
         rmem_max: bytes, net.core.rmem_max.
         clock: whether the clock is synchronised.
-        left: what killed sensors left; the text of an error when it cannot be read.
-        sensor: what the running sensor says of itself; None: none answers.
+        journals: journal files of sensors; the text of an error when one cannot be read.
+        sensor: status of the running sensor; None: none answers.
         sensor_problem: why it is unknown whether one runs; "": it is known.
-        stale_socket: whether a status socket is there that nobody answers at.
+        stale_socket: whether a status socket exists and no sensor answers there.
         configured: files of the configuration, in order.
-        misconfigured: what is wrong with it, a line each; None: it cannot be read by this user.
+        misconfigured: its problems, one per line; None: this user cannot read it.
         python, core, package: versions.
         machine: name of the kernel's architecture, as uname(2) has it.
-        alive: None: not tried.
+        probe: result of the self-test; None: not made.
     """
 
     refused: str
@@ -92,7 +92,7 @@ class Facts:
     mounts: Mounts | None
     rmem_max: int | None
     clock: bool | None
-    left: tuple[StaleJournal, ...] | str | None
+    journals: tuple[StaleJournal, ...] | str | None
     sensor: dict[str, Any] | None
     sensor_problem: str
     stale_socket: bool

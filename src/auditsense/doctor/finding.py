@@ -1,4 +1,4 @@
-"""What a check finds, and all of it together."""
+"""Findings of the checks, and the diagnosis that they add up to."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ class Level(IntEnum):
 
     OK = 0
     NOTE = 1
-    """Worth knowing; the sensor sees what it is to see."""
+    """Worth knowing; the sensor works."""
     WARNING = 2
-    """It sees less, or the host is at risk."""
+    """The sensor sees less, or the host is at risk."""
     ERROR = 3
-    """It cannot run, or it is blind."""
+    """The sensor cannot run, or sees nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Finding:
     Attributes:
         id: of the check; stable, and a heading of docs/troubleshooting.md.
         level: how much it matters.
-        found: what is.
+        found: the state.
         remedy: what to do; "" when there is nothing to do.
     """
 
@@ -51,7 +51,7 @@ class Diagnosis:
     @property
     def worst(self) -> Level:
         """The highest level."""
-        return max((one.level for one in self.findings), default=Level.OK)
+        return max((finding.level for finding in self.findings), default=Level.OK)
 
     @property
     def exit_code(self) -> int:
@@ -65,8 +65,13 @@ class Diagnosis:
             "exit_code": self.exit_code,
             "worst": self.worst.name.lower(),
             "findings": [
-                {"id": one.id, "level": one.level.name.lower(), "found": one.found, "remedy": one.remedy}
-                for one in self.findings
+                {
+                    "id": finding.id,
+                    "level": finding.level.name.lower(),
+                    "found": finding.found,
+                    "remedy": finding.remedy,
+                }
+                for finding in self.findings
             ],
             "unseen": [*self.unseen],
         }

@@ -1,4 +1,4 @@
-"""Checks of what is around the kernel's audit: this process, the host, the sensor. See kernel_checks."""
+"""Checks of this process, the host and the sensor. See kernel_checks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SHOWN: Final = 3
 def container(facts: Facts) -> Finding | None:
     """Whether this is a container."""
     inside = sorted(facts.outside & {"user", "pid"})
-    # Images leave their markers on hosts that are made of them: what the kernel says comes first.
+    # Hosts made from container images keep the markers, so the kernel decides.
     apart = facts.mounts is not None and facts.mounts.first_namespace is False
     if inside or (facts.container and apart):
         kind = facts.container or f"another {' and '.join(inside)} namespace"
@@ -81,7 +81,7 @@ def receive_buffer(facts: Facts) -> Finding | None:
         Level.WARNING,
         f"without CAP_NET_ADMIN the receive buffer is {facts.rmem_max} bytes instead of {wanted}: a burst "
         "overflows it sooner",
-        f"start with CAP_NET_ADMIN (given up afterwards), or sysctl net.core.rmem_max={wanted}",
+        f"start with CAP_NET_ADMIN (dropped afterwards), or sysctl net.core.rmem_max={wanted}",
     )
 
 
@@ -89,11 +89,11 @@ def multicast_listeners(facts: Facts) -> Finding | None:
     """Who else hears every record."""
     if facts.listeners is None:
         return None
-    others = [one for one in facts.listeners if not one.startswith("systemd-journal")]
+    others = [name for name in facts.listeners if not name.startswith("systemd-journal")]
     if facts.sensor is not None and facts.sensor.get("source", {}).get("name") == "multicast" and others:
         others.pop()  # one of them is the sensor
     if not others:
-        return Finding("multicast-listeners", Level.OK, "nobody else listens by multicast")
+        return Finding("multicast-listeners", Level.OK, "no other process listens by multicast")
     return Finding(
         "multicast-listeners",
         Level.NOTE,
@@ -106,7 +106,7 @@ def journald_audit(facts: Facts) -> Finding | None:
     """Whether the journal collects every record."""
     if facts.listeners is None:
         return None
-    if not any(one.startswith("systemd-journal") for one in facts.listeners):
+    if not any(name.startswith("systemd-journal") for name in facts.listeners):
         return Finding("journald-audit", Level.OK, "systemd-journald does not collect audit records")
     return Finding(
         "journald-audit",
@@ -154,7 +154,7 @@ def other_procfs(facts: Facts) -> Finding | None:
         return None
     others = facts.mounts.others
     if not others:
-        # Who may not look at others has not seen that there is none.
+        # Without access to other processes, it is unknown.
         return None if facts.mounts.unreadable else Finding("other-procfs", Level.OK, "there is one procfs")
     return Finding(
         "other-procfs",
@@ -168,13 +168,13 @@ def other_procfs(facts: Facts) -> Finding | None:
 def _rules_of_every_procfs(machine: str) -> list[str]:
     """Return the audit rules that see an open of every procfs on a machine, as auditctl takes them."""
     arch = syscalls.canonical_arch(machine)
-    found: list[str] = []
+    rules: list[str] = []
     for word in ("b64", "b32"):  # a 64-bit machine may run 32-bit programs as well
         rule = f"-a always,exit -F arch={word} -S openat -F inode=1 -F perm=r -k audit_proc"
         with suppress(AuditRuleError):  # this machine has no such programs
             auditctl.parse(rule, machine=arch)
-            found.append(rule)
-    return found or ["-a always,exit -F inode=1 -F perm=r -k audit_proc"]
+            rules.append(rule)
+    return rules or ["-a always,exit -F inode=1 -F perm=r -k audit_proc"]
 
 
 def clock(facts: Facts) -> Finding | None:
@@ -192,21 +192,23 @@ def clock(facts: Facts) -> Finding | None:
     )
 
 
-def leavings(facts: Facts) -> Finding | None:
-    """Whether a sensor that was killed left something changed."""
-    if facts.left is None:
+def stale_journal(facts: Facts) -> Finding | None:
+    """Whether changes of a killed sensor are still there."""
+    if facts.journals is None:
         return None
-    if isinstance(facts.left, str):
-        return Finding("leavings", Level.ERROR, facts.left, "the sensor does not start before that is done")
-    dead = [one for one in facts.left if not one.lives]
+    if isinstance(facts.journals, str):
+        return Finding(
+            "stale-journal", Level.ERROR, facts.journals, "the sensor does not start before that is done"
+        )
+    dead = [journal for journal in facts.journals if not journal.lives]
     if not dead:
-        return Finding("leavings", Level.OK, "no killed sensor has left anything")
-    what = "; ".join(f"process {one.owner}: {', '.join(str(step) for step in one.steps)}" for one in dead)
+        return Finding("stale-journal", Level.OK, "no killed sensor left changes behind")
+    changes = "; ".join(f"process {stale.owner}: {', '.join(map(str, stale.steps))}" for stale in dead)
     return Finding(
-        "leavings",
+        "stale-journal",
         Level.WARNING,
-        f"a sensor and its guardian were killed, and this is still changed: {what}",
-        "start a sensor: it puts that back first",
+        f"a sensor and its guardian were killed, and this is still changed: {changes}",
+        "start a sensor: it undoes that first",
     )
 
 
@@ -222,8 +224,8 @@ def configuration(facts: Facts) -> Finding | None:
         "configuration",
         Level.ERROR,
         f"{first}; and {len(more)} more" if more else first,
-        "auditsense config check says everything; a sensor that runs goes on with what it has read, and does "
-        "not start again",
+        "auditsense config check lists everything; a running sensor keeps the configuration it has read, but "
+        "cannot start again",
     )
 
 
@@ -237,7 +239,7 @@ def sensor(facts: Facts) -> Finding | None:
         return Finding(
             "sensor",
             Level.NOTE,
-            "a status socket is there and nobody answers: the sensor and its guardian were killed",
+            "a status socket is there and no sensor answers: the sensor and its guardian were killed",
             "nothing: the next sensor replaces it",
         )
     return Finding("sensor", Level.OK, "no sensor answers at the status socket")
@@ -246,8 +248,8 @@ def sensor(facts: Facts) -> Finding | None:
 def build(facts: Facts) -> Finding | None:
     """Whether Python and the core fit."""
     if facts.python < _LEAST_PYTHON:
-        found = f"Python {facts.python[0]}.{facts.python[1]}"
-        return Finding("build", Level.ERROR, f"{found} is too old", "use Python 3.11 or later")
+        version = f"Python {facts.python[0]}.{facts.python[1]}"
+        return Finding("build", Level.ERROR, f"{version} is too old", "use Python 3.11 or later")
     if facts.package and facts.package != facts.core:
         return Finding(
             "build",

@@ -1,6 +1,6 @@
-"""Checks of the kernel's audit: can it be reached, is it on, who owns it, does its rule see.
+"""Checks of the kernel's audit: access, settings, owner, rules.
 
-A check judges facts and returns one finding; None where what it judges could not be seen. Its name is its id.
+A check judges facts and returns one finding; None where a fact is missing. Its name is its id.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _OFF: Final = frozenset({"0", "off"})
 _ON: Final = frozenset({"1", "on"})
-_SHORT_BACKLOG: Final = 8192  # what distributions set is not called short, though longer is better
+_SHORT_BACKLOG: Final = 8192  # the value of distributions; longer is better
 
 
 def _ours(facts: Facts) -> bool:
@@ -38,7 +38,7 @@ def kernel_audit(facts: Facts) -> Finding | None:
     if not facts.refused:
         return Finding("kernel-audit", Level.OK, "the kernel's audit answers")
     if facts.no_audit and facts.boot in _OFF:
-        return None  # boot-parameter says it
+        return None  # boot-parameter reports it
     return Finding(
         "kernel-audit",
         Level.ERROR,
@@ -60,8 +60,8 @@ def boot_parameter(facts: Facts) -> Finding | None:
             f"the kernel was booted with audit={facts.boot}: it has no audit until the next boot",
             "remove it from the kernel's command line, best put audit=1 there, and reboot",
         )
-    said = f"audit={facts.boot}" if facts.boot else "no audit="
-    return Finding("boot-parameter", Level.OK, f"{said} on the kernel's command line")
+    parameter = f"audit={facts.boot}" if facts.boot else "no audit="
+    return Finding("boot-parameter", Level.OK, f"{parameter} on the kernel's command line")
 
 
 def unaudited_processes(facts: Facts) -> Finding | None:
@@ -72,7 +72,7 @@ def unaudited_processes(facts: Facts) -> Finding | None:
         return Finding("unaudited-processes", Level.OK, "audit was on from the boot: none is older")
     started = facts.sensor.get("started") if facts.sensor is not None else None
     if isinstance(started, int | float):
-        older = sum(one < started for one in facts.processes)
+        older = sum(start < started for start in facts.processes)
         most = f"{older} of {len(facts.processes)} (those older than the running sensor)"
     else:
         most = f"all {len(facts.processes)} that run now"
@@ -96,7 +96,7 @@ def audit_enabled(facts: Facts) -> Finding | None:
             "audit-enabled",
             Level.ERROR,
             "audit is off (enabled 0) although a sensor runs: it hears nothing",
-            "find who switched it off (the sensor has said when); auditctl -e 1, or restart the sensor",
+            "find who switched it off (the sensor has reported when); auditctl -e 1, or restart the sensor",
         )
     if _owned(facts):
         return Finding(
@@ -147,11 +147,11 @@ def socket_owner(facts: Facts) -> Finding | None:
     pid = facts.status.pid
     if not pid:
         if facts.status.enabled == Enabled.OFF:
-            return Finding("socket-owner", Level.OK, "nobody owns the audit socket")
+            return Finding("socket-owner", Level.OK, "no process owns the audit socket")
         return Finding(
             "socket-owner",
             Level.WARNING,
-            "audit is on and nobody owns the audit socket: the kernel prints every record to its log",
+            "audit is on and no process owns the audit socket: the kernel prints every record to its log",
             "start auditd or a sensor, or switch audit off: auditctl -e 0",
         )
     if _ours(facts):
@@ -167,23 +167,23 @@ def socket_owner(facts: Facts) -> Finding | None:
     return Finding(
         "socket-owner",
         Level.NOTE,
-        f"process {pid} ({facts.owner}) owns the audit socket; a sensor listens beside it by multicast",
+        f"process {pid} ({facts.owner}) owns the audit socket; a sensor listens alongside it by multicast",
         "nothing; or stop it, for a sensor that owns the socket, costs less and is not reported itself",
     )
 
 
 def _rules(facts: Facts, part: str) -> str | None:
-    """Return what `kernel.watch` finds of one kind, with rules at the end where a sensor would add them.
+    """Return the deviations of one kind (`kernel.watch`), with rules where a sensor would add them.
 
-    None: it could not be seen.
+    None: unknown.
     """
     if facts.status is None or facts.rules is None:
         return None
     listed = list(facts.rules)
     if facts.sensor is None:
-        listed += [one for one in facts.wanted if not any(rule.same_as(one) for rule in listed)]
-    found = compare(Expected(rules=facts.wanted), facts.status, listed)
-    return "; ".join(one.message for one in found if one.id.rpartition(".")[2] == part)
+        listed += [wanted for wanted in facts.wanted if not any(rule.same_as(wanted) for rule in listed)]
+    deviations = compare(Expected(rules=facts.wanted), facts.status, listed)
+    return "; ".join(deviation.message for deviation in deviations if deviation.id.rpartition(".")[2] == part)
 
 
 def audit_rule(facts: Facts) -> Finding | None:
@@ -192,12 +192,12 @@ def audit_rule(facts: Facts) -> Finding | None:
     if found is None or facts.rules is None:
         return None
     if found:
-        remedy = "find who removed it (the sensor has said when), and restart the sensor"
+        remedy = "find who removed it (the sensor has reported when), and restart the sensor"
         return Finding("audit-rule", Level.ERROR, found, remedy)
-    there = all(any(rule.same_as(one) for rule in facts.rules) for one in facts.wanted)
-    wanted = "; ".join(auditctl.format(one) for one in facts.wanted)
-    said = "is there" if there else "is not there; a sensor adds it while it runs"
-    return Finding("audit-rule", Level.OK, f"{wanted} {said}")
+    present = all(any(rule.same_as(wanted) for rule in facts.rules) for wanted in facts.wanted)
+    listed = "; ".join(auditctl.format(rule) for rule in facts.wanted)
+    state = "is there" if present else "is not there; a sensor adds it while it runs"
+    return Finding("audit-rule", Level.OK, f"{listed} {state}")
 
 
 def rule_hidden(facts: Facts) -> Finding | None:
@@ -223,7 +223,7 @@ def task_never(facts: Facts) -> Finding | None:
     if not found:
         return None if found is None else Finding("task-never", Level.OK, "no rule hides new processes")
     remedy = (
-        "auditctl -d task,never, and remove it from /etc/audit/rules.d; what was started meanwhile stays "
+        "auditctl -d task,never, and remove it from /etc/audit/rules.d; processes started until then stay "
         "hidden until it is restarted"
     )
     return Finding("task-never", Level.ERROR, found, remedy)
@@ -257,13 +257,13 @@ def backlog_wait_time(facts: Facts) -> Finding | None:
         return None
     wait = facts.status.backlog_wait_time
     if not wait or facts.status.enabled == Enabled.OFF:
-        said = "0" if not wait else f"{wait} jiffies, and audit is off; a sensor sets it to 0 first"
-        return Finding("backlog-wait-time", Level.OK, f"backlog_wait_time is {said}")
+        value = "0" if not wait else f"{wait} jiffies, and audit is off; a sensor sets it to 0 first"
+        return Finding("backlog-wait-time", Level.OK, f"backlog_wait_time is {value}")
     return Finding(
         "backlog-wait-time",
         Level.WARNING,
         f"backlog_wait_time is {wait} jiffies (15000 are a minute at 250 Hz) and audit is on: any process "
-        "that makes a record may sleep so long when the kernel's queue is full",
+        "that makes a record may sleep that long when the kernel's queue is full",
         "auditctl --backlog_wait_time 0",
     )
 
@@ -287,7 +287,7 @@ def backlog_limit(facts: Facts) -> Finding | None:
         "backlog-limit",
         Level.WARNING,
         f"backlog_limit is {limit} records and audit is on: a burst is soon more than that, and what "
-        "finds no room is lost or waits",
+        "does not fit is lost or waits",
         f"auditctl -b {DEFAULT_BACKLOG_LIMIT}",
     )
 
@@ -298,14 +298,12 @@ def records_lost(facts: Facts) -> Finding | None:
         return None
     lost, waited = facts.status.lost, facts.status.backlog_wait_time_actual or 0
     if not lost and not waited:
-        return Finding(
-            "records-lost", Level.OK, "the kernel says that it lost no record; it does not count all"
-        )
+        return Finding("records-lost", Level.OK, "the kernel counted no lost record; it does not count all")
     return Finding(
         "records-lost",
         Level.NOTE,
-        f"since the boot, or since somebody reset it, the kernel lost {lost} records, and processes slept "
-        f"for {waited} jiffies for audit",
+        f"since the boot, or since the counter was reset, the kernel lost {lost} records, and processes "
+        f"slept for {waited} jiffies for audit",
         "look whether it grows: auditsense status --watch; docs/loss.md",
     )
 
@@ -321,7 +319,7 @@ def self_test(facts: Facts) -> Finding | None:
     test = facts.sensor.get("self_test") if facts.sensor is not None else None
     if not test:
         return None
-    said = f"{test['passed']} of the running sensor's self-tests passed, {test['failed']} failed"
+    counts = f"{test['passed']} of the running sensor's self-tests passed, {test['failed']} failed"
     return Finding(
-        "self-test", Level.WARNING if test["failed"] else Level.OK, said, remedy if test["failed"] else ""
+        "self-test", Level.WARNING if test["failed"] else Level.OK, counts, remedy if test["failed"] else ""
     )

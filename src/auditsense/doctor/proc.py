@@ -88,16 +88,16 @@ def first(root: Path, name: str) -> bool | None:
 
 def outside(root: Path) -> frozenset[str]:
     """Return which of the namespaces user, pid and net are not the machine's first; "net?": unknown."""
-    found = {name for name in _FIRST if first(root, name) is False}
+    outside = {name for name in _FIRST if first(root, name) is False}
     known = first(root, "net")
-    return frozenset(found | ({"net?"} if known is None else set() if known else {"net"}))
+    return frozenset(outside | ({"net?"} if known is None else set() if known else {"net"}))
 
 
 def container(root: Path) -> str:
-    """Return what kind of container this says to be; "" for none."""
-    said = text(root / "run/systemd/container") or text(root / "run/host/container-manager")
-    if said:
-        return said.strip() or "container"
+    """Return the kind of container by its markers; "" for none."""
+    manager = text(root / "run/systemd/container") or text(root / "run/host/container-manager")
+    if manager:
+        return manager.strip() or "container"
     for marker, kind in ((".dockerenv", "docker"), ("run/.containerenv", "podman")):
         if (root / marker).exists():
             return kind
@@ -105,9 +105,9 @@ def container(root: Path) -> str:
 
 
 def pids(root: Path) -> list[int]:
-    """Return the processes there are."""
+    """Return the pids of all processes."""
     with suppress(OSError):
-        return sorted(int(name) for name in os.listdir(root / "proc") if name.isdigit())  # noqa: PTH208 - names
+        return sorted(int(path.name) for path in (root / "proc").iterdir() if path.name.isdigit())
     return []
 
 
@@ -120,14 +120,14 @@ def starts(root: Path) -> tuple[float, ...] | None:
     if booted is None:
         return None
     tick = os.sysconf("SC_CLK_TCK")
-    found: list[float] = []
+    starts: list[float] = []
     for pid in pids(root):
         # Behind the name, which may hold anything; field 9 is flags, field 22 the start.
         words = (text(root / "proc" / str(pid) / "stat") or "").rpartition(")")[2].split()
         with suppress(ValueError, IndexError):
             if not int(words[6]) & _KERNEL_THREAD:
-                found.append(booted + int(words[19]) / tick)
-    return tuple(found)
+                starts.append(booted + int(words[19]) / tick)
+    return tuple(starts)
 
 
 def _procfs(mountinfo: str) -> Iterator[tuple[str, str]]:
@@ -179,7 +179,7 @@ def _of_host(root: Path, here: str) -> bool | None:
 
 
 def listeners(root: Path) -> tuple[str, ...] | None:
-    """Return the command names of those who listen to audit by multicast; "?" where it is unknown whose."""
+    """Return the command names of the multicast listeners; "?" where the process is unknown."""
     table = text(root / "proc/net/netlink")
     if table is None:
         return None
@@ -198,8 +198,8 @@ def _name_sockets(root: Path, inodes: dict[str, str]) -> None:
     for pid in pids(root):
         folder = root / "proc" / str(pid) / "fd"
         with suppress(OSError):
-            for one in os.listdir(folder):  # noqa: PTH208 - names are enough
-                inode = (link(folder / one) or "").removeprefix("socket:[").rstrip("]")
+            for path in folder.iterdir():
+                inode = (link(path) or "").removeprefix("socket:[").rstrip("]")
                 if inode in inodes:
                     inodes[inode] = name_of(root, pid) or "?"
 

@@ -1,4 +1,4 @@
-"""All checks, in the order in which a person wants to read them."""
+"""Run all checks, in the order in which a person reads them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ CHECKS: Final[tuple[Callable[[Facts], Finding | None], ...]] = (
     kernel.backlog_limit,
     kernel.records_lost,
     host.clock,
-    host.leavings,
+    host.stale_journal,
     host.configuration,
     host.sensor,
     host.build,
@@ -48,14 +48,14 @@ CHECKS: Final[tuple[Callable[[Facts], Finding | None], ...]] = (
 
 
 def id_of(check: Callable[[Facts], Finding | None]) -> str:
-    """Return the id of what a check finds."""
+    """Return the id of a check's findings."""
     return check.__name__.replace("_", "-")
 
 
 def diagnose(facts: Facts) -> Diagnosis:
     """Judge facts."""
-    made = [(id_of(check), check(facts)) for check in CHECKS]
+    results = [(id_of(check), check(facts)) for check in CHECKS]
     return Diagnosis(
-        tuple(finding for _, finding in made if finding is not None),
-        tuple(name for name, finding in made if finding is None),
+        tuple(finding for _, finding in results if finding is not None),
+        tuple(name for name, finding in results if finding is None),
     )
