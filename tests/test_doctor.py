@@ -444,7 +444,7 @@ SITUATIONS: list[tuple[Callable[[Prepared], object], dict[str, Level], int]] = [
 @pytest.mark.parametrize(
     ("change", "found", "code"), SITUATIONS, ids=[one[0].__name__.replace("_", " ") for one in SITUATIONS]
 )
-def test_what_is_wrong_is_found_and_nothing_else(
+def test_each_problem_is_found_and_nothing_else(
     host: Prepared, change: Callable[[Prepared], object], found: dict[str, Level], code: int
 ) -> None:
     change(host)
@@ -459,7 +459,7 @@ def configuration(facts: Facts) -> Finding:
     return next(one for one in diagnose(facts).findings if one.id == "configuration")
 
 
-def test_a_wrong_configuration_is_said_with_its_line(host: Prepared) -> None:
+def test_wrong_configuration_is_reported_with_its_line(host: Prepared) -> None:
     assert configuration(host.facts()).found == "the configuration: there is none"
     misconfigured(host)
     file = host.root / "etc/auditsense/auditsense.toml"
@@ -471,7 +471,7 @@ def test_a_wrong_configuration_is_said_with_its_line(host: Prepared) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
-def test_a_configuration_that_is_not_to_be_read_is_not_judged() -> None:
+def test_unreadable_configuration_is_not_judged() -> None:
     with TemporaryDirectory(dir="/tmp") as folder:  # those of pytest are root's alone
         Path(folder).chmod(0o755)
         host = Prepared(Path(folder))
@@ -485,7 +485,7 @@ def test_a_configuration_that_is_not_to_be_read_is_not_judged() -> None:
     assert "configuration" in report.unseen
 
 
-def test_looking_changes_nothing(host: Prepared) -> None:
+def test_collecting_changes_nothing(host: Prepared) -> None:
     a_rule_removed(host)
     before = host.kernel.host_state()
     host.facts()
@@ -496,7 +496,7 @@ def test_looking_changes_nothing(host: Prepared) -> None:
     assert sorted(host.root.rglob("*")) == files
 
 
-def test_every_check_is_worth_more_than_ok_in_some_situation() -> None:
+def test_every_check_fails_in_some_case() -> None:
     met = {name for _, found, _ in SITUATIONS for name in found}
     assert {id_of(check) for check in CHECKS} - met == {"build"}  # below
     assert len({id_of(check) for check in CHECKS}) == len(CHECKS)
@@ -510,19 +510,19 @@ def test_every_check_is_worth_more_than_ok_in_some_situation() -> None:
         ({"package": ""}, OK),
     ],
 )
-def test_a_build_that_does_not_fit(host: Prepared, versions: dict[str, Any], level: Level) -> None:
+def test_mismatched_build_is_found(host: Prepared, versions: dict[str, Any], level: Level) -> None:
     report = diagnose(replace(host.facts(), **versions))
     assert next(one for one in report.findings if one.id == "build").level is level
 
 
-def test_what_could_not_be_seen_is_named_and_not_judged(host: Prepared) -> None:
+def test_missing_facts_are_named_and_not_judged(host: Prepared) -> None:
     no_audit_in_the_kernel(host)
     report = host.report()
     assert {"audit-enabled", "audit-rule", "backlog-limit", "self-test"} <= {*report.unseen}
     assert not {one.id for one in report.findings} & {*report.unseen}
 
 
-def test_a_host_of_which_nothing_can_be_read(tmp_path: Path) -> None:
+def test_unreadable_host_has_no_findings(tmp_path: Path) -> None:
     kernel = FakeKernel()
     kernel.fail_at(0, errno.EPERM)
     report = diagnose(collect(HostAccess(tmp_path / "missing", lambda: Commands(kernel), None, lambda: None)))
@@ -530,7 +530,7 @@ def test_a_host_of_which_nothing_can_be_read(tmp_path: Path) -> None:
     assert {"boot-parameter", "capabilities", "proc-mount", "other-procfs", "clock"} <= {*report.unseen}
 
 
-def test_broken_files_below_proc_are_survived(host: Prepared) -> None:
+def test_broken_proc_files_are_survived(host: Prepared) -> None:
     for path in ("cmdline", "stat", "net/netlink", "sys/net/core/rmem_max", "self/status", "self/mountinfo"):
         host.write(f"proc/{path}", "\ufffd nonsense 9 x\n9 9\n - proc\n")
     host.write("proc/500/stat", "500")
@@ -551,7 +551,7 @@ def test_broken_files_below_proc_are_survived(host: Prepared) -> None:
         (None, 4026531840, "6.1.0", None),
     ],
 )
-def test_the_first_network_namespace_is_known_by_process_1_or_by_its_number(
+def test_first_network_namespace_is_recognised(
     host: Prepared, mine: int | None, theirs: int | None, release: str, *, known: bool | None
 ) -> None:
     host.write("proc/sys/kernel/osrelease", release)
@@ -572,19 +572,19 @@ def blind(host: Prepared) -> str:
     return next(one.found for one in host.report().findings if one.id == "unaudited-processes")
 
 
-def test_without_audit_from_the_boot_only_bounds_are_known(host: Prepared) -> None:
+def test_unaudited_processes_are_bounded(host: Prepared) -> None:
     booted_without(host)
     assert "at least process 1, at most all 2 that run now" in blind(host)  # kernel threads are none
 
 
-def test_a_running_sensor_makes_the_bound_tighter(host: Prepared) -> None:
+def test_running_sensor_tightens_the_bound(host: Prepared) -> None:
     booted_without(host)
     host.running(started=BOOTED_S + 50.0)  # sshd started at 100, the sensor's process at 5
     assert "at most 2 of 3 (those older than the running sensor)" in blind(host)
 
 
 @pytest.mark.parametrize("given", ["audit=on", "audit=1", "audit=0 audit=1"])
-def test_the_last_word_on_the_kernels_command_line_counts(host: Prepared, given: str) -> None:
+def test_last_audit_parameter_counts(host: Prepared, given: str) -> None:
     host.write("proc/cmdline", given)
     assert blind(host) == "audit was on from the boot: none is older"
 
@@ -600,7 +600,7 @@ def test_the_last_word_on_the_kernels_command_line_counts(host: Prepared, given:
         (no_audit_in_the_kernel, "this kernel has no audit"),
     ],
 )
-def test_nothing_is_changed_for_a_self_test(
+def test_self_test_changes_nothing(
     host: Prepared, change: Callable[[Prepared], object], problem: str
 ) -> None:
     change(host)
@@ -620,9 +620,7 @@ def test_nothing_is_changed_for_a_self_test(
         (ProbeResult(), ERROR, "was not reported"),
     ],
 )
-def test_a_self_test_says_what_became_of_it(
-    host: Prepared, probe: ProbeResult, level: Level, found: str
-) -> None:
+def test_self_test_result_is_reported(host: Prepared, probe: ProbeResult, level: Level, found: str) -> None:
     report = diagnose(replace(host.facts(), probe=probe))
     (one,) = (one for one in report.findings if one.id == "self-test")
     assert one.level is level
@@ -639,7 +637,7 @@ def here(host: Prepared, monkeypatch: pytest.MonkeyPatch) -> Prepared:
     return host
 
 
-def test_as_json(here: Prepared, capfd: pytest.CaptureFixture[str]) -> None:
+def test_json_output(here: Prepared, capfd: pytest.CaptureFixture[str]) -> None:
     a_short_queue(here)
     assert main(["doctor", "--json"]) == 1
     (line,) = capfd.readouterr().out.splitlines()
@@ -650,7 +648,7 @@ def test_as_json(here: Prepared, capfd: pytest.CaptureFixture[str]) -> None:
     assert said["unseen"] == []
 
 
-def test_for_a_person_the_worst_comes_first(here: Prepared, capfd: pytest.CaptureFixture[str]) -> None:
+def test_text_output_lists_worst_first(here: Prepared, capfd: pytest.CaptureFixture[str]) -> None:
     auditd(here)
     limited(here)
     assert main(["doctor"]) == 1
@@ -659,7 +657,7 @@ def test_for_a_person_the_worst_comes_first(here: Prepared, capfd: pytest.Captur
     assert lines[-1] == "unseen   self-test"
 
 
-def test_a_healthy_host_is_said_to_be_one(here: Prepared, capfd: pytest.CaptureFixture[str]) -> None:
+def test_healthy_host_is_reported_as_such(here: Prepared, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor"]) == 0
     out, err = capfd.readouterr()
     assert "nothing keeps a sensor from seeing" in out
@@ -667,16 +665,14 @@ def test_a_healthy_host_is_said_to_be_one(here: Prepared, capfd: pytest.CaptureF
     assert here.kernel.closed
 
 
-def test_a_name_of_an_owner_cannot_write_to_the_terminal(
-    here: Prepared, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_owner_name_is_escaped_for_the_terminal(here: Prepared, capfd: pytest.CaptureFixture[str]) -> None:
     here.owner(300, "a\x1b[2Jb")
     assert main(["doctor"]) == 0
     assert "\x1b" not in capfd.readouterr().out
 
 
 @pytest.mark.parametrize("wrong", [["--jsn"], ["more"], ["--status-socket", "relative"]])
-def test_wrong_words_are_a_usage_error(wrong: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+def test_unknown_arguments_are_a_usage_error(wrong: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     try:
         code: object = main(["doctor", *wrong])
     except SystemExit as end:
@@ -723,7 +719,7 @@ def unshare(flags: int) -> None:
 
 
 @as_root
-def test_who_is_not_root_is_told_what_he_does_not_see() -> None:
+def test_unprivileged_user_sees_what_is_unseen() -> None:
     code, found, unseen = asked_after(lambda: os.setresuid(65534, 65534, 65534))
     assert code == 1
     assert (found["kernel-audit"], found["capabilities"]) == (ERROR, ERROR)
@@ -731,7 +727,7 @@ def test_who_is_not_root_is_told_what_he_does_not_see() -> None:
 
 
 @as_root
-def test_in_a_new_network_namespace() -> None:
+def test_new_network_namespace_is_found() -> None:
     _, here, _ = asked_after(lambda: None)
     if "kernel-audit" in here:
         pytest.skip("no kernel audit here")
@@ -743,34 +739,34 @@ def test_in_a_new_network_namespace() -> None:
 
 
 @as_root
-def test_in_a_new_user_namespace() -> None:
+def test_new_user_namespace_is_found() -> None:
     code, found, unseen = asked_after(lambda: unshare(0x1000_0000))  # CLONE_NEWUSER
     assert code == 1
     assert (found["kernel-audit"], found["container"]) == (ERROR, NOTE)
     assert "audit-enabled" in unseen
 
 
-def test_the_page_has_an_entry_for_every_check_and_for_no_other() -> None:
+def test_troubleshooting_page_lists_exactly_the_checks() -> None:
     page = (Path(__file__).parents[1] / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
     headings = [line.removeprefix("### ") for line in page.splitlines() if line.startswith("### ")]
     assert headings == [id_of(check) for check in CHECKS]
 
 
-def test_the_usual_rule_is_the_one_of_the_shipped_detections(host: Prepared) -> None:
+def test_default_rule_is_that_of_shipped_detections(host: Prepared) -> None:
     (wanted,) = host.facts().wanted
     assert {auditctl.parse(one.audit_rule).to_bytes() for one in shipped_detections()} == {wanted.to_bytes()}
 
 
-def test_the_clock_of_this_host_is_asked_without_harm() -> None:
+def test_clock_check_reads_only() -> None:
     assert looking.clock_synchronised() in {True, False, None}
 
 
-def test_a_report_of_nothing_is_well() -> None:
+def test_empty_diagnosis_is_ok() -> None:
     assert Diagnosis((), ()).exit_code == 0
     assert command.lines(Diagnosis((Finding("a", OK, "b"),), ()))[0] == "ok       a  b"
 
 
-def test_an_empty_proc_is_no_procfs(tmp_path: Path) -> None:
+def test_empty_proc_is_no_procfs(tmp_path: Path) -> None:
     assert proc.mounts(tmp_path) is None  # nothing is known of a host without the folder
     (tmp_path / "proc").mkdir()
     found = proc.mounts(tmp_path)

@@ -260,7 +260,7 @@ def host(request: pytest.FixtureRequest, tmp_path: Path) -> Host:
 
 
 @every_shell
-def test_with_auditd_the_rule_is_put_in_force_and_into_rules_d(host: Host) -> None:
+def test_auditd_host_gets_rule_in_kernel_and_rules_d(host: Host) -> None:
     host.with_auditd().set(rules=OTHER + "\n")
     out = host.ok()
     assert host.rules == [OTHER, LISTED]
@@ -274,7 +274,7 @@ def test_with_auditd_the_rule_is_put_in_force_and_into_rules_d(host: Host) -> No
     assert host.temporaries() == []
 
 
-def test_no_program_is_ever_called_with_an_option_that_touches_more_than_the_rule(host: Host) -> None:
+def test_programs_get_only_options_about_the_rule(host: Host) -> None:
     host.with_auditd().with_systemd().with_sensor()
     for arguments in ([], ["--check"], [], ["--remove"], ["--remove"]):
         host.run(*arguments)
@@ -290,7 +290,7 @@ def test_no_program_is_ever_called_with_an_option_that_touches_more_than_the_rul
 
 
 @every_shell
-def test_installing_twice_changes_nothing_the_second_time(host: Host) -> None:
+def test_second_install_changes_nothing(host: Host) -> None:
     host.with_auditd().ok()
     before = host.snapshot()
     host.set(calls="")
@@ -301,7 +301,7 @@ def test_installing_twice_changes_nothing_the_second_time(host: Host) -> None:
 
 
 @every_shell
-def test_files_of_others_stay_byte_for_byte(host: Host) -> None:
+def test_other_files_stay_byte_for_byte(host: Host) -> None:
     host.with_auditd()
     theirs = [name for name in host.snapshot() if name.startswith("etc/audit/rules.d/")]
     before = {name: host.snapshot()[name] for name in theirs}
@@ -324,7 +324,7 @@ def test_files_of_others_stay_byte_for_byte(host: Host) -> None:
         "-a always,exit -F dir=/proc/ -F perm=r -k audit_proc",
     ],
 )
-def test_the_rule_counts_as_in_force_however_the_kernel_lists_it(host: Host, listed: str) -> None:
+def test_rule_is_recognised_in_any_listing(host: Host, listed: str) -> None:
     host.with_auditd().set(rules=f"{OTHER}\n{listed}\n")
     assert f"already in force: {RULE}" in host.ok()
     assert f"auditctl {RULE}" not in host.calls
@@ -342,14 +342,14 @@ def test_the_rule_counts_as_in_force_however_the_kernel_lists_it(host: Host, lis
         "-w /proc -p r -k more -k audit_proc",
     ],
 )
-def test_a_rule_that_only_looks_like_ours_does_not_count(host: Host, listed: str) -> None:
+def test_similar_rule_does_not_count(host: Host, listed: str) -> None:
     host.with_auditd().set(rules=listed + "\n")
     host.ok()
     assert host.rules == [listed, LISTED]
 
 
 @every_shell
-def test_an_equivalent_line_in_another_file_is_enough_and_no_second_one_is_written(host: Host) -> None:
+def test_equivalent_line_in_another_file_is_enough(host: Host) -> None:
     host.with_auditd().file("etc/audit/rules.d/30-site.rules", "  -w /proc  -p r -k audit_proc\n")
     out = host.ok()
     assert f"already persistent: {host.root}/etc/audit/rules.d/30-site.rules has the rule" in out
@@ -361,20 +361,20 @@ def test_an_equivalent_line_in_another_file_is_enough_and_no_second_one_is_writt
     assert host.snapshot() == before
 
 
-def test_a_commented_line_in_another_file_is_not_enough(host: Host) -> None:
+def test_commented_line_is_not_enough(host: Host) -> None:
     host.with_auditd().file("etc/audit/rules.d/30-site.rules", f"# {RULE}\n")
     host.ok()
     assert (host.root / RULES_FILE).exists()
 
 
-def test_a_duplicate_of_our_own_making_is_taken_away_again(host: Host) -> None:
+def test_own_duplicate_is_removed(host: Host) -> None:
     host.with_auditd().ok()
     host.file("etc/audit/rules.d/30-site.rules", RULE + "\n")
     assert f"removed {host.root / RULES_FILE}" in host.ok()
     assert not (host.root / RULES_FILE).exists()
 
 
-def test_removing_our_file_leaves_the_rule_that_another_file_has_too(host: Host) -> None:
+def test_remove_keeps_rule_of_another_file(host: Host) -> None:
     host.with_auditd().ok()
     host.file("etc/audit/rules.d/30-site.rules", RULE + "\n")
     assert f"left in force: {host.root}/etc/audit/rules.d/30-site.rules has the rule too" in host.ok(
@@ -385,7 +385,7 @@ def test_removing_our_file_leaves_the_rule_that_another_file_has_too(host: Host)
     assert RULE in host.read(AUDIT_RULES)
 
 
-def test_rules_somebody_added_to_our_file_are_left_alone(host: Host) -> None:
+def test_rules_added_to_our_file_stay(host: Host) -> None:
     host.with_auditd().file(RULES_FILE, OTHER + "\n")
     error, _ = host.fails(1)
     assert "has other rules in it: left alone" in error
@@ -396,7 +396,7 @@ def test_rules_somebody_added_to_our_file_are_left_alone(host: Host) -> None:
 
 
 @every_shell
-def test_an_audit_rules_file_edited_by_hand_is_not_made_anew(host: Host) -> None:
+def test_edited_audit_rules_file_is_not_regenerated(host: Host) -> None:
     host.with_auditd().file(AUDIT_RULES, f"-D\n{OTHER}\n-w /by/hand -p wa\n")
     before = host.read(AUDIT_RULES)
     error, _ = host.fails(1)
@@ -406,7 +406,7 @@ def test_an_audit_rules_file_edited_by_hand_is_not_made_anew(host: Host) -> None
     assert "augenrules " not in host.calls
 
 
-def test_auditd_that_is_not_enabled_makes_nothing_persistent(host: Host) -> None:
+def test_disabled_auditd_is_reported_as_not_persistent(host: Host) -> None:
     host.with_auditd().with_systemd().set(units="")
     error, _ = host.fails(1)
     assert "not persistent: neither auditd nor audit-rules is enabled" in error
@@ -416,7 +416,7 @@ def test_auditd_that_is_not_enabled_makes_nothing_persistent(host: Host) -> None
     host.ok("--check")
 
 
-def test_a_rules_d_left_behind_by_an_uninstalled_auditd_is_not_written_to(host: Host) -> None:
+def test_rules_d_without_auditd_is_not_written(host: Host) -> None:
     host.with_systemd().with_sensor().file("etc/audit/rules.d/30-site.rules", RULE + "\n")
     assert host.run().returncode == 0
     assert not (host.root / RULES_FILE).exists()
@@ -425,7 +425,7 @@ def test_a_rules_d_left_behind_by_an_uninstalled_auditd_is_not_written_to(host: 
     assert host.rules == []
 
 
-def test_a_rule_the_kernel_refuses_gets_into_no_file(host: Host) -> None:
+def test_refused_rule_gets_into_no_file(host: Host) -> None:
     host.with_auditd().set(refuses="")
     before = host.snapshot()
     error, _ = host.fails(1)
@@ -437,7 +437,7 @@ def test_a_rule_the_kernel_refuses_gets_into_no_file(host: Host) -> None:
 
 
 @every_shell
-def test_removing_takes_only_our_rule(host: Host) -> None:
+def test_remove_deletes_only_our_rule(host: Host) -> None:
     host.with_auditd().set(rules=OTHER + "\n")
     host.ok()
     out = host.ok("--remove")
@@ -448,7 +448,7 @@ def test_removing_takes_only_our_rule(host: Host) -> None:
     assert host.snapshot() == before
 
 
-def test_a_rule_the_kernel_keeps_keeps_its_file_too_so_that_a_second_run_can_finish(host: Host) -> None:
+def test_failed_delete_keeps_the_file(host: Host) -> None:
     host.with_auditd().ok()
     host.set(refuses="")
     before = host.snapshot()
@@ -460,7 +460,7 @@ def test_a_rule_the_kernel_keeps_keeps_its_file_too_so_that_a_second_run_can_fin
     assert host.rules == []
 
 
-def test_removing_leaves_a_rule_that_somebody_else_loaded(host: Host) -> None:
+def test_remove_keeps_rule_loaded_by_others(host: Host) -> None:
     host.with_auditd().set(rules=LISTED + "\n")
     assert "left in force: no file of ours is here" in host.ok("--remove")
     assert host.rules == [LISTED]
@@ -470,7 +470,7 @@ def test_removing_leaves_a_rule_that_somebody_else_loaded(host: Host) -> None:
 
 
 @every_shell
-def test_without_auditd_a_unit_runs_the_sensor_at_boot(host: Host) -> None:
+def test_host_without_auditd_gets_a_unit(host: Host) -> None:
     host.with_systemd().with_sensor()
     out = host.run().stdout
     assert host.rules == [LISTED]
@@ -490,7 +490,7 @@ def test_without_auditd_a_unit_runs_the_sensor_at_boot(host: Host) -> None:
     assert host.snapshot() == before
 
 
-def test_the_unit_has_no_mount_namespace_of_its_own(host: Host) -> None:
+def test_unit_shares_the_hosts_mount_namespace(host: Host) -> None:
     host.with_systemd().with_sensor().run()
     options = [line.partition("=")[0] for line in host.read(UNIT).splitlines() if not line.startswith("#")]
     assert "ExecStart" in options
@@ -510,7 +510,7 @@ def test_the_unit_has_no_mount_namespace_of_its_own(host: Host) -> None:
 
 
 @every_shell
-def test_the_unit_is_enabled_by_hand_when_systemctl_reaches_no_manager(host: Host) -> None:
+def test_unit_is_linked_without_a_manager(host: Host) -> None:
     host.with_systemd().with_sensor().set(no_manager="")
     host.run()
     assert str((host.root / UNIT_LINK).readlink()) == "/etc/systemd/system/auditsense-rules.service"
@@ -546,7 +546,7 @@ SPOILED: dict[str, Callable[[Path], object]] = {
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
 @pytest.mark.parametrize("how", SPOILED)
 @pytest.mark.parametrize("which", ["auditsense", "AUDITSENSE", "systemctl", "auditctl"])
-def test_program_that_others_may_change_is_refused(
+def test_program_writable_by_others_is_refused(
     how: str, which: str, host: Host, tmp_path: Path, fault: Recorder
 ) -> None:
     host.with_systemd().with_sensor()
@@ -600,7 +600,7 @@ def test_relative_path_is_refused(host: Host, path: str, arguments: list[str], t
     assert host.calls == []
 
 
-def test_removing_without_auditd_takes_the_unit_its_link_and_the_rule(host: Host) -> None:
+def test_remove_deletes_unit_link_and_rule(host: Host) -> None:
     host.with_systemd().with_sensor().set(rules=OTHER + "\n")
     before = host.snapshot()
     host.run()
@@ -612,7 +612,7 @@ def test_removing_without_auditd_takes_the_unit_its_link_and_the_rule(host: Host
     assert host.rules == [OTHER]
 
 
-def test_a_masked_unit_stays_masked(host: Host) -> None:
+def test_masked_unit_stays_masked(host: Host) -> None:
     host.with_systemd().with_sensor()
     (host.root / UNIT).parent.mkdir(parents=True)
     (host.root / UNIT).symlink_to("/dev/null")
@@ -621,7 +621,7 @@ def test_a_masked_unit_stays_masked(host: Host) -> None:
     assert str((host.root / UNIT).readlink()) == "/dev/null"
 
 
-def test_a_unit_of_that_name_by_somebody_else_is_left_alone(host: Host) -> None:
+def test_foreign_unit_of_that_name_is_left_alone(host: Host) -> None:
     host.with_systemd().with_sensor().file(UNIT, "[Service]\nExecStart=/bin/true\n")
     before = host.read(UNIT)
     error, _ = host.fails(1)
@@ -631,7 +631,7 @@ def test_a_unit_of_that_name_by_somebody_else_is_left_alone(host: Host) -> None:
 
 
 @every_shell
-def test_a_path_that_a_unit_cannot_hold_is_refused(host: Host) -> None:
+def test_path_not_representable_in_a_unit_is_refused(host: Host) -> None:
     host.with_systemd()
     sensor = host.bin / "odd$dir"
     host.fake("auditsense", where=sensor)
@@ -640,7 +640,7 @@ def test_a_path_that_a_unit_cannot_hold_is_refused(host: Host) -> None:
     assert not (host.root / UNIT).exists()
 
 
-def test_without_auditd_and_systemd_the_rule_is_in_force_and_the_gap_is_named(host: Host) -> None:
+def test_host_without_init_gets_rule_and_a_warning(host: Host) -> None:
     host.with_sensor()
     error, out = host.fails(1)
     assert host.rules == [LISTED]
@@ -658,19 +658,19 @@ def test_auditctl_alone_cannot_make_a_unit(host: Host) -> None:
     assert "a unit needs the auditsense command" in error
 
 
-def test_with_nothing_to_set_rules_one_line_says_what_to_install(host: Host) -> None:
+def test_missing_programs_are_named_in_one_line(host: Host) -> None:
     error, _ = host.fails(1)
     assert "install auditd or auditsense" in error
 
 
-def test_the_sensor_in_the_checkouts_venv_is_found(host: Host) -> None:
+def test_sensor_in_checkout_venv_is_found(host: Host) -> None:
     host.with_systemd().fake("auditsense", where=host.script.parents[1] / ".venv/bin")
     host.run()
     assert host.rules == [LISTED]
     assert f'ExecStart="{host.script.parents[1]}/.venv/bin/auditsense" rules install' in host.read(UNIT)
 
 
-def test_the_environment_names_the_sensor_before_path_does(host: Host, tmp_path: Path) -> None:
+def test_environment_overrides_path(host: Host, tmp_path: Path) -> None:
     host.with_systemd().with_sensor().fake("auditsense", where=tmp_path / "my own")
     host.run(AUDITSENSE=str(tmp_path / "my own/auditsense"))
     assert f'ExecStart="{tmp_path}/my own/auditsense" rules install' in host.read(UNIT)
@@ -682,7 +682,7 @@ def test_the_environment_names_the_sensor_before_path_does(host: Host, tmp_path:
 @pytest.mark.parametrize("listed", [True, False])
 @pytest.mark.parametrize("persistent", [True, False])
 @pytest.mark.parametrize("auditd", [True, False])
-def test_check_says_which_half_is_missing_and_changes_nothing(
+def test_check_names_missing_half_and_changes_nothing(
     host: Host, *, auditd: bool, persistent: bool, listed: bool
 ) -> None:
     host.with_auditd() if auditd else host.with_systemd().with_sensor()
@@ -699,7 +699,7 @@ def test_check_says_which_half_is_missing_and_changes_nothing(
 
 
 @every_shell
-def test_check_notices_that_the_file_read_at_boot_lacks_the_rule(host: Host) -> None:
+def test_check_notices_outdated_audit_rules_file(host: Host) -> None:
     host.with_auditd().ok()
     host.file(AUDIT_RULES, PACKAGED)
     error, _ = host.fails(1, "--check")
@@ -707,7 +707,7 @@ def test_check_notices_that_the_file_read_at_boot_lacks_the_rule(host: Host) -> 
     assert "run augenrules" in error
 
 
-def test_check_notices_a_unit_that_is_not_enabled(host: Host) -> None:
+def test_check_notices_disabled_unit(host: Host) -> None:
     host.with_systemd().with_sensor().run()
     (host.root / UNIT_LINK).unlink()
     error, _ = host.fails(1, "--check")
@@ -718,7 +718,7 @@ def test_check_notices_a_unit_that_is_not_enabled(host: Host) -> None:
 
 
 @pytest.mark.parametrize("auditd", [True, False])
-def test_a_locked_kernel_gets_the_file_and_the_message_says_next_boot(host: Host, *, auditd: bool) -> None:
+def test_locked_kernel_gets_file_for_next_boot(host: Host, *, auditd: bool) -> None:
     host.with_auditd() if auditd else host.with_systemd().with_sensor()
     host.set(enabled="2\n")
     result = host.run()
@@ -732,13 +732,13 @@ def test_a_locked_kernel_gets_the_file_and_the_message_says_next_boot(host: Host
 
 
 @every_shell
-def test_a_lock_that_only_shows_when_the_rule_is_added_is_a_lock_all_the_same(host: Host) -> None:
+def test_lock_found_on_adding_counts(host: Host) -> None:
     host.with_systemd().with_sensor().set(enabled="2\n", coy="")
     assert host.run().returncode == 4
     assert (host.root / UNIT).exists()
 
 
-def test_a_locked_kernel_is_not_even_asked_to_add_the_rule(host: Host) -> None:
+def test_locked_kernel_is_not_asked_to_add(host: Host) -> None:
     host.with_auditd().set(enabled="2\n")
     result = host.run("--dry-run")
     assert result.returncode == 4
@@ -748,7 +748,7 @@ def test_a_locked_kernel_is_not_even_asked_to_add_the_rule(host: Host) -> None:
 
 
 @pytest.mark.parametrize("auditd", [True, False])
-def test_removing_from_a_locked_kernel_takes_the_file_and_says_so(host: Host, *, auditd: bool) -> None:
+def test_remove_on_locked_kernel_deletes_the_file(host: Host, *, auditd: bool) -> None:
     host.with_auditd() if auditd else host.with_systemd().with_sensor()
     host.run()
     host.set(enabled="2\n")
@@ -758,7 +758,7 @@ def test_removing_from_a_locked_kernel_takes_the_file_and_says_so(host: Host, *,
     assert not (host.root / (RULES_FILE if auditd else UNIT)).exists()
 
 
-def test_locked_with_the_rule_in_force_is_no_trouble(host: Host) -> None:
+def test_locked_kernel_with_rule_is_fine(host: Host) -> None:
     host.with_auditd().ok()
     host.set(enabled="2\n")
     host.ok()
@@ -766,7 +766,7 @@ def test_locked_with_the_rule_in_force_is_no_trouble(host: Host) -> None:
 
 
 @pytest.mark.parametrize("auditd", [True, False])
-def test_disabled_audit_is_said_and_not_changed(host: Host, *, auditd: bool) -> None:
+def test_disabled_audit_is_reported_and_not_changed(host: Host, *, auditd: bool) -> None:
     host.with_auditd() if auditd else host.with_systemd().with_sensor()
     host.set(enabled="0\n")
     result = host.run()
@@ -787,7 +787,7 @@ def test_without_kernel_audit_nothing_is_changed(host: Host, arguments: list[str
 
 
 @pytest.mark.parametrize("arguments", [[], ["--remove"], ["--check"]])
-def test_not_being_root_is_one_line_and_code_3(host: Host, arguments: list[str]) -> None:
+def test_unprivileged_run_is_one_line_and_code_3(host: Host, arguments: list[str]) -> None:
     host.with_auditd().set(uid="1000\n")
     before = host.snapshot()
     error, _ = host.fails(3, *arguments)
@@ -797,7 +797,7 @@ def test_not_being_root_is_one_line_and_code_3(host: Host, arguments: list[str])
 
 
 @every_shell
-def test_an_ordinary_user_of_this_machine_is_told_that_root_is_needed(host: Host) -> None:
+def test_real_unprivileged_user_gets_code_3(host: Host) -> None:
     nobody = 65534 if os.geteuid() == 0 else None
     result = subprocess.run(
         [*host.shell, "-s"],
@@ -822,7 +822,7 @@ def test_an_ordinary_user_of_this_machine_is_told_that_root_is_needed(host: Host
 @pytest.mark.parametrize("installed", [True, False])
 @pytest.mark.parametrize("auditd", [True, False])
 @pytest.mark.parametrize("arguments", [["--dry-run"], ["--remove", "--dry-run"]])
-def test_a_dry_run_changes_nothing_and_says_what_it_would_do(
+def test_dry_run_changes_nothing_and_lists_actions(
     host: Host, arguments: list[str], *, auditd: bool, installed: bool, live: bool
 ) -> None:
     host.with_auditd() if auditd else host.with_systemd().with_sensor()
@@ -848,7 +848,7 @@ def test_a_dry_run_changes_nothing_and_says_what_it_would_do(
 
 
 @every_shell
-def test_a_dry_run_needs_no_root(host: Host) -> None:
+def test_dry_run_needs_no_root(host: Host) -> None:
     host.with_auditd().set(uid="1000\n")
     assert f"would put in force: {RULE}" in host.ok("--dry-run")
 
@@ -857,7 +857,7 @@ def test_a_dry_run_needs_no_root(host: Host) -> None:
 
 
 @every_shell
-def test_an_image_with_auditd_gets_the_file_and_no_program_is_run(host: Host) -> None:
+def test_image_with_auditd_gets_file_without_programs(host: Host) -> None:
     host.with_auditd().with_systemd().with_sensor()
     assert host.ok(live=False).splitlines() == [f"wrote {host.root / RULES_FILE}"]
     assert RULE in host.read(RULES_FILE)
@@ -872,7 +872,7 @@ def test_an_image_with_auditd_gets_the_file_and_no_program_is_run(host: Host) ->
 
 
 @pytest.mark.parametrize("where", ["lib", "usr/lib"])
-def test_an_image_with_systemd_gets_the_unit_and_its_link(host: Host, where: str) -> None:
+def test_image_with_systemd_gets_unit_and_link(host: Host, where: str) -> None:
     (host.root / where / "systemd/system").mkdir(parents=True)
     host.fake("auditsense", where=host.root / "usr/bin")
     host.ok(live=False)
@@ -888,14 +888,14 @@ def test_an_image_with_systemd_gets_the_unit_and_its_link(host: Host, where: str
     assert host.calls == []
 
 
-def test_an_image_with_neither_is_told_that_nothing_re_adds_the_rule(host: Host) -> None:
+def test_image_without_init_gets_a_warning(host: Host) -> None:
     before = host.snapshot()
     error, _ = host.fails(1, live=False)
     assert "nothing re-adds the rule after a reboot" in error
     assert host.snapshot() == before
 
 
-def test_an_image_needs_no_root(host: Host) -> None:
+def test_image_needs_no_root(host: Host) -> None:
     host.with_auditd().set(uid="1000\n")
     host.ok(live=False)
 
@@ -910,7 +910,7 @@ def no_file_may_grow() -> None:
 
 
 @every_shell
-def test_a_write_that_fails_leaves_neither_file_nor_temporary(host: Host) -> None:
+def test_failed_write_leaves_no_file(host: Host) -> None:
     host.with_auditd()
     before = sorted(host.snapshot())
     # Only a fork can lower the limit of the child alone.
@@ -944,7 +944,7 @@ def tiny_disk(host: Host) -> Iterator[Path]:
     subprocess.run(["umount", directory], check=True)
 
 
-def test_a_full_disk_is_one_clear_line(host: Host, tiny_disk: Path) -> None:
+def test_full_disk_is_one_line(host: Host, tiny_disk: Path) -> None:
     host.fake("auditctl", "augenrules")
     (tiny_disk / "filler.rules").write_bytes(b"#" * 4096)
     error, _ = host.fails(1)
@@ -953,7 +953,7 @@ def test_a_full_disk_is_one_clear_line(host: Host, tiny_disk: Path) -> None:
     assert host.rules == [LISTED]
 
 
-def test_a_read_only_disk_is_one_clear_line(host: Host, request: pytest.FixtureRequest) -> None:
+def test_read_only_disk_is_one_line(host: Host, request: pytest.FixtureRequest) -> None:
     if os.geteuid() == 0:
         directory = request.getfixturevalue("tiny_disk")
         subprocess.run(["mount", "-o", "remount,ro", directory], check=True)
@@ -967,7 +967,7 @@ def test_a_read_only_disk_is_one_clear_line(host: Host, request: pytest.FixtureR
     assert list(directory.iterdir()) == []
 
 
-def test_a_failing_rename_leaves_no_temporary(host: Host) -> None:
+def test_failing_rename_leaves_no_temporary(host: Host) -> None:
     host.with_auditd()
     host.program("mv", "echo 'mv: no' >&2; exit 1")
     error, _ = host.fails(1, live=False)
@@ -977,7 +977,7 @@ def test_a_failing_rename_leaves_no_temporary(host: Host) -> None:
 
 
 @every_shell
-def test_being_terminated_half_way_leaves_no_temporary(host: Host, tmp_path: Path) -> None:
+def test_sigterm_leaves_no_temporary(host: Host, tmp_path: Path) -> None:
     host.with_auditd()
     reached = tmp_path / "reached"
     host.program("chmod", f": >{reached}\nwhile [ -e {reached} ]; do :; done")
@@ -1011,7 +1011,7 @@ def test_being_terminated_half_way_leaves_no_temporary(host: Host, tmp_path: Pat
         ["--dry-run", "-x"],
     ],
 )
-def test_a_wrong_command_line_is_one_line_and_code_2(host: Host, arguments: list[str]) -> None:
+def test_wrong_command_line_is_one_line_and_code_2(host: Host, arguments: list[str]) -> None:
     host.with_auditd()
     before = host.snapshot()
     host.fails(2, *arguments)
@@ -1030,7 +1030,7 @@ def test_help_names_every_option_and_needs_no_root(host: Host) -> None:
 # --- the script as text -------------------------------------------------------------------------------------
 
 
-def test_shellcheck_has_nothing_to_say() -> None:
+def test_shellcheck_reports_nothing() -> None:
     beside = Path(sys.executable).with_name("shellcheck")
     shellcheck = str(beside) if beside.exists() else shutil.which("shellcheck")
     if not shellcheck:
@@ -1039,5 +1039,5 @@ def test_shellcheck_has_nothing_to_say() -> None:
     assert (result.returncode, result.stdout) == (0, "")
 
 
-def test_the_script_can_be_executed() -> None:
+def test_script_can_be_executed() -> None:
     assert os.access(SCRIPT, os.X_OK)

@@ -46,7 +46,7 @@ USER_TYPES = (1100, 1112, 1123, 1199, 2100, 2999)
 
 @pytest.mark.parametrize("kind", USER_TYPES)
 @pytest.mark.parametrize("before", [b"", b"pid=1 uid=0 msg='op=x\n"])
-def test_text_that_a_process_may_write_makes_no_event(kind: int, before: bytes) -> None:
+def test_forged_text_makes_no_event(kind: int, before: bytes) -> None:
     with Detector() as detector:
         for event in burst(20):
             for datagram in event.datagrams:
@@ -98,20 +98,20 @@ LOOKED_INTO = {"clone", "clone3", "ioctl", "socket"}
 
 
 @pytest.mark.parametrize("arch", seccomp.ARCHES)
-def test_the_filter_allows_what_is_listed_and_nothing_else(arch: str) -> None:
+def test_filter_allows_only_listed_calls(arch: str) -> None:
     for name in syscalls.names(arch) - LOOKED_INTO:
         assert of(arch, name) == (ALLOW if name in seccomp.ALLOWED else errno.EPERM), name
 
 
 @pytest.mark.parametrize("arch", seccomp.ARCHES)
-def test_a_call_newer_than_the_tables_looks_like_one_of_an_old_kernel(arch: str) -> None:
+def test_call_newer_than_tables_gets_enosys(arch: str) -> None:
     newest = max(syscalls.number(name, arch) or 0 for name in syscalls.names(arch))
     for number in (newest + 1, 0x4000_0000, 0xFFFF_FFFF):  # the second: x32's way to call read
         assert verdict(arch, number) == errno.ENOSYS
 
 
 @pytest.mark.parametrize("arch", seccomp.ARCHES)
-def test_a_call_by_the_numbers_of_another_architecture_ends_the_process(arch: str) -> None:
+def test_foreign_architecture_call_kills_the_process(arch: str) -> None:
     for other, seen in syscalls.ARCHES.items():
         if other != arch:
             assert verdict(arch, 0, seen_arch=seen) == KILL
@@ -125,7 +125,7 @@ def test_sockets_reach_this_machine_only(arch: str) -> None:
 
 
 @pytest.mark.parametrize("arch", seccomp.ARCHES)
-def test_threads_and_children_are_allowed_and_namespaces_are_not(arch: str) -> None:
+def test_threads_are_allowed_and_namespaces_are_not(arch: str) -> None:
     def clone(flags: int) -> str | int:
         return of(arch, "clone", *((0, flags) if arch == "s390x" else (flags, 0)))
 
@@ -137,13 +137,13 @@ def test_threads_and_children_are_allowed_and_namespaces_are_not(arch: str) -> N
 
 
 @pytest.mark.parametrize("arch", seccomp.ARCHES)
-def test_a_terminal_is_asked_and_never_typed_into(arch: str) -> None:
+def test_terminal_ioctls_cannot_inject_input(arch: str) -> None:
     assert of(arch, "ioctl", 0, 0x5401) == ALLOW  # TCGETS, which is isatty
     assert of(arch, "ioctl", 0, 0x5412) == errno.EPERM
     assert of(arch, "ioctl", 0, 0x541C) == errno.EPERM
 
 
-def test_what_an_intruder_would_want_is_not_listed() -> None:
+def test_dangerous_calls_are_not_listed() -> None:
     wanted = """execve execveat ptrace process_vm_readv process_vm_writev pidfd_getfd bpf perf_event_open
     userfaultfd io_uring_setup init_module finit_module delete_module kexec_load kexec_file_load reboot mount
     move_mount fsopen umount2 pivot_root chroot setns unshare open_by_handle_at name_to_handle_at keyctl
@@ -221,7 +221,7 @@ print(json.dumps(found))
 """
 
 
-def test_a_confined_process_works_and_can_start_nothing() -> None:
+def test_confined_process_works_and_starts_nothing() -> None:
     if seccomp.abi() is None:
         pytest.skip("the calls of this machine are not known")
     ended = subprocess.run(
@@ -265,7 +265,7 @@ print(json.dumps({name: word.split() for name, word in words.items()}))
 
 
 @as_root
-def test_becoming_another_user_keeps_one_capability_and_no_way_back(tmp_path: Path) -> None:
+def test_new_user_keeps_one_capability_for_good(tmp_path: Path) -> None:
     file = tmp_path / "root's"
     file.touch(0o600)
     ended = subprocess.run(
@@ -286,9 +286,7 @@ def test_becoming_another_user_keeps_one_capability_and_no_way_back(tmp_path: Pa
 
 
 @pytest.mark.parametrize("code", [errno.EINVAL, errno.ENOSYS, errno.EACCES])
-def test_a_kernel_without_filters_is_told_from_one_that_refuses(
-    monkeypatch: pytest.MonkeyPatch, code: int
-) -> None:
+def test_missing_seccomp_differs_from_refusal(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
     class Libc:
         def syscall(self, *_: object) -> int:
             return -1
@@ -303,7 +301,7 @@ def test_a_kernel_without_filters_is_told_from_one_that_refuses(
         assert not seccomp.confine(prepared)
 
 
-def test_a_process_that_only_calls_main_keeps_its_privileges(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_caller_of_main_keeps_privileges(monkeypatch: pytest.MonkeyPatch) -> None:
     def never(*_: object, **__: object) -> None:
         pytest.fail("privileges were given up")
 
@@ -312,7 +310,7 @@ def test_a_process_that_only_calls_main_keeps_its_privileges(monkeypatch: pytest
     common.give_up_privileges(None, own_process=False)
 
 
-def test_what_belongs_to_a_thread_is_not_given_up_by_halves(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threaded_process_drops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(privileges, "keep_only", lambda *_, **__: pytest.fail("given up"))
     over = threading.Event()
     thread = threading.Thread(target=over.wait)
@@ -326,7 +324,7 @@ def test_what_belongs_to_a_thread_is_not_given_up_by_halves(monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("prepared", [None, seccomp.SystemCallFilter(0, b"")])
-def test_going_on_without_a_filter_is_said(
+def test_running_without_a_filter_is_reported(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     prepared: seccomp.SystemCallFilter | None,
@@ -359,7 +357,7 @@ def test_going_on_without_a_filter_is_said(
         ("sparc64", 8, None),
     ],
 )
-def test_the_filter_is_for_the_numbers_this_process_uses(
+def test_filter_uses_this_processes_numbers(
     monkeypatch: pytest.MonkeyPatch, machine: str, pointer: int, expected: str | None
 ) -> None:
     monkeypatch.setattr("auditsense.kernel.seccomp.struct.calcsize", lambda _: pointer)
@@ -382,7 +380,7 @@ def test_only_a_user_without_privileges_can_be_named(
     assert part in said
 
 
-def test_the_user_named_is_the_one_of_the_machine() -> None:
+def test_named_user_comes_from_passwd() -> None:
     entry = next((one for one in pwd.getpwall() if one.pw_uid), None)
     if entry is None:
         pytest.skip("root is the only user here")
@@ -427,7 +425,7 @@ SPOILED: dict[str, Callable[[Path], object]] = {
 @as_root
 @pytest.mark.parametrize("how", SPOILED)
 @pytest.mark.parametrize("named", ["file", "folder"])
-def test_root_refuses_a_detection_that_others_may_change(
+def test_root_refuses_detection_writable_by_others(
     detection: Path, capsys: pytest.CaptureFixture[str], how: str, named: str
 ) -> None:
     path = detection if named == "file" else detection.parent
@@ -444,7 +442,7 @@ def test_root_refuses_a_detection_that_others_may_change(
 
 
 @pytest.mark.parametrize("how", ["a group may write it", "all may write the folder"])
-def test_anybody_else_may_load_what_they_like(
+def test_unprivileged_user_loads_any_detection(
     detection: Path, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     SPOILED[how](detection)
@@ -454,14 +452,14 @@ def test_anybody_else_may_load_what_they_like(
 
 
 @as_root
-def test_links_in_a_circle_are_an_error_in_one_line(tmp_path: Path) -> None:
+def test_symlink_loop_is_a_one_line_error(tmp_path: Path) -> None:
     (tmp_path / "a.toml").symlink_to(tmp_path / "b.toml")
     (tmp_path / "b.toml").symlink_to(tmp_path / "a.toml")
     with pytest.raises(DetectionError, match=r"a\.toml"):
         load_detections(tmp_path / "a.toml")
 
 
-def test_a_capture_is_its_owner_s_and_replaces_nothing(tmp_path: Path) -> None:
+def test_capture_is_private_and_replaces_nothing(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
         capture.create(tmp_path / "one", Host("id", "name"), 0).close()
@@ -482,7 +480,7 @@ STARTERS = re.compile(r"(system|popen|exec[lv]p?e?|spawn[lv]p?e?|posix_spawnp?|s
 
 
 @pytest.mark.parametrize("path", MODULES, ids=[str(path.relative_to(PACKAGE)) for path in MODULES])
-def test_no_shell_and_no_other_program_is_ever_started(path: Path) -> None:
+def test_package_starts_no_shell_or_program(path: Path) -> None:
     starters = {"subprocess", "pty", "_posixsubprocess", "multiprocessing"}
     if path.parent == BENCH:  # starts what it measures; nothing else can reach it: see the next test
         starters.remove("subprocess")
@@ -496,13 +494,13 @@ def test_no_shell_and_no_other_program_is_ever_started(path: Path) -> None:
             assert all(keyword.arg != "shell" for keyword in node.keywords)
 
 
-def test_nothing_but_its_own_command_reaches_the_bench() -> None:
+def test_only_bench_command_imports_bench() -> None:
     for path in MODULES:
         if path.parent != BENCH and path != PACKAGE / "cli" / "bench.py":
             assert "auditsense.bench" not in path.read_text(encoding="utf-8"), path
 
 
-def test_what_the_core_in_c_may_call_starts_nothing_either() -> None:
+def test_core_calls_start_nothing() -> None:
     for path in [*PACKAGE.rglob("*.c"), *PACKAGE.rglob("*.h")]:
         if path.parent == BENCH:  # a load that forks; a program of its own, no part of the core
             continue
@@ -513,7 +511,7 @@ def test_what_the_core_in_c_may_call_starts_nothing_either() -> None:
 # --- what SECURITY.md says --------------------
 
 
-def test_every_test_that_the_threat_model_names_exists() -> None:
+def test_tests_named_in_security_md_exist() -> None:
     named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (ROOT / "SECURITY.md").read_text(encoding="utf-8"))
     assert len(named) > 10
     for file, name in named:

@@ -44,7 +44,7 @@ def changed(rule: AuditRule, offset: int, value: int) -> bytes:
     return bytes(data)
 
 
-def test_the_watch_of_proc_has_the_bytes_the_kernel_was_seen_to_get() -> None:
+def test_proc_watch_encodes_to_the_kernels_bytes() -> None:
     data = WATCH.to_bytes()
     assert len(data) == 1040 + 15
     assert (word(data, FLAGS), word(data, ACTION), word(data, FIELD_COUNT)) == (4, 2, 3)
@@ -67,13 +67,13 @@ def test_prepending_is_a_bit_of_the_flags() -> None:
     assert AuditRule.from_bytes(replace(WATCH, prepend=True).to_bytes()).prepend
 
 
-def test_a_rule_is_known_again_when_the_kernel_has_used_up_the_class_bits() -> None:
+def test_rule_is_recognised_without_its_class_bits() -> None:
     listed = AuditRule.from_bytes(changed(WATCH, MASK + 63 * 4, 0x0000FFFF))
     assert listed.syscalls is None
     assert WATCH.same_as(listed)
 
 
-def test_the_place_in_the_list_makes_no_other_rule() -> None:
+def test_prepend_does_not_affect_same_as() -> None:
     assert WATCH.same_as(replace(WATCH, prepend=True))
     assert replace(WATCH, prepend=True) != WATCH
 
@@ -92,12 +92,12 @@ def test_the_place_in_the_list_makes_no_other_rule() -> None:
         replace(WATCH, fields=(DIR, PERM, RuleField(FieldId.FILTERKEY, Operator.NOT_EQUAL, b"x"))),
     ],
 )
-def test_any_other_difference_makes_another_rule(other: AuditRule) -> None:
+def test_any_other_difference_affects_same_as(other: AuditRule) -> None:
     assert not WATCH.same_as(other)
 
 
 @pytest.mark.parametrize("length", [0, 1, 16, 1039, 1040, 1054])
-def test_a_rule_cut_short_is_refused(length: int) -> None:
+def test_rule_cut_short_is_refused(length: int) -> None:
     with pytest.raises(AuditRuleError):
         AuditRule.from_bytes(WATCH.to_bytes()[:length])
 
@@ -125,7 +125,7 @@ def test_a_rule_cut_short_is_refused(length: int) -> None:
         (BUF, 0x00000000, "contains a NUL byte"),
     ],
 )
-def test_a_lie_in_the_bytes_is_named(offset: int, value: int, message: str) -> None:
+def test_inconsistent_bytes_are_named(offset: int, value: int, message: str) -> None:
     with pytest.raises(AuditRuleError, match=message):
         AuditRule.from_bytes(changed(WATCH, offset, value))
 
@@ -139,19 +139,19 @@ def test_a_lie_in_the_bytes_is_named(offset: int, value: int, message: str) -> N
         (frozenset(range(2032)), "lists every syscall"),
     ],
 )
-def test_a_mask_is_neither_empty_nor_beyond_its_end(calls: frozenset[int], message: str) -> None:
+def test_mask_is_neither_empty_nor_too_long(calls: frozenset[int], message: str) -> None:
     with pytest.raises(AuditRuleError, match=message):
         replace(WATCH, syscalls=calls)
 
 
-def test_text_and_numbers_are_not_confused() -> None:
+def test_text_and_number_fields_reject_each_other() -> None:
     with pytest.raises(AuditRuleError, match="dir takes text"):
         RuleField(FieldId.DIR, Operator.EQUAL, 5)
     with pytest.raises(AuditRuleError, match="uid takes a number"):
         RuleField(FieldId.UID, Operator.EQUAL, b"0")
 
 
-def test_a_path_may_be_4096_bytes_and_no_more() -> None:
+def test_path_is_limited_to_4096_bytes() -> None:
     RuleField(FieldId.DIR, Operator.EQUAL, b"/" + b"a" * 4095)
     with pytest.raises(AuditRuleError, match="dir is 4097 bytes long, the kernel takes 4096"):
         RuleField(FieldId.DIR, Operator.EQUAL, b"/" + b"a" * 4096)

@@ -123,7 +123,7 @@ def meaning(rule: AuditRule) -> str:
 
 
 @pytest.mark.parametrize("case", cases(), ids=lambda case: case.sentence)
-def test_a_line_means_what_its_case_says(case: Case) -> None:
+def test_line_parses_as_its_case_states(case: Case) -> None:
     try:
         outcome = meaning(parse(case.line, case.machine))
     except AuditRuleError as error:
@@ -168,30 +168,30 @@ REFUSED = [line for line, sent in golden() if sent is None and line not in LOOSE
 
 
 @pytest.mark.parametrize(("line", "sent"), SENT, ids=[line for line, _ in SENT])
-def test_a_rule_is_byte_for_byte_what_auditctl_sends(line: str, sent: bytes) -> None:
+def test_rule_equals_auditctls_bytes(line: str, sent: bytes) -> None:
     assert parse(line).to_bytes() == sent
 
 
 @pytest.mark.parametrize("line", REFUSED)
-def test_what_auditctl_refuses_is_refused(line: str) -> None:
+def test_lines_refused_by_auditctl_are_refused(line: str) -> None:
     with pytest.raises(AuditRuleError):
         parse(line)
 
 
 @pytest.mark.parametrize("line", STRICTER)
-def test_what_only_auditctl_would_send_is_refused(line: str) -> None:
+def test_lines_misread_by_the_kernel_are_refused(line: str) -> None:
     assert dict(golden())[line] is not None
     with pytest.raises(AuditRuleError):
         parse(line)
 
 
 @pytest.mark.parametrize("line", LOOSER)
-def test_what_only_auditctl_refuses_is_a_rule(line: str) -> None:
+def test_lines_only_auditctl_refuses_are_rules(line: str) -> None:
     assert dict(golden())[line] is None
     parse(line)
 
 
-def test_the_golden_lines_reach_every_field_and_operator() -> None:
+def test_golden_lines_cover_every_field_and_operator() -> None:
     rules_sent = [AuditRule.from_bytes(sent) for _, sent in SENT]
     fields = [field for rule in rules_sent for field in rule.fields]
     assert len(SENT) >= 130
@@ -202,7 +202,7 @@ def test_the_golden_lines_reach_every_field_and_operator() -> None:
 
 
 @pytest.mark.parametrize("line", [line for line, _ in SENT])
-def test_what_auditctl_sends_can_be_written_and_read_again(line: str) -> None:
+def test_golden_rules_survive_format_and_parse(line: str) -> None:
     rule = parse(line)
     assert parse(written(rule)) == rule
 
@@ -234,18 +234,18 @@ def test_what_auditctl_sends_can_be_written_and_read_again(line: str) -> None:
         ("-w /etc/passwd -k 'it is'", "-w /etc/passwd -p rwxa -k 'it is'"),
     ],
 )
-def test_a_rule_has_one_way_to_be_written(line: str, text: str) -> None:
+def test_formatting_is_canonical(line: str, text: str) -> None:
     assert written(parse(line)) == text
 
 
-def test_a_directory_watched_as_a_file_is_not_written_as_a_watch() -> None:
+def test_directory_watched_as_file_is_not_a_watch() -> None:
     path = RuleField(FieldId.WATCH, Operator.EQUAL, b"/proc")
     rule = AuditRule(Filter.EXIT, Action.ALWAYS, (path, RuleField(FieldId.PERM, Operator.EQUAL, 4)))
     assert written(rule) == "-a always,exit -S all -F path=/proc -F perm=r"
     assert auditctl.format(rule, is_dir=lambda _: False) == "-w /proc -p r"
 
 
-def test_the_machine_is_this_one_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_machine_defaults_to_this_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.uname", lambda: SimpleNamespace(machine="aarch64"))
     rule = auditctl.parse("-a always,exit -F arch=b64 -S openat")
     assert rule.syscalls == frozenset({56})
@@ -253,36 +253,36 @@ def test_the_machine_is_this_one_unless_told_otherwise(monkeypatch: pytest.Monke
     assert written(rule) == "-a always,exit -F arch=aarch64 -S openat"
 
 
-def test_the_real_file_system_is_asked_unless_told_otherwise() -> None:
+def test_is_dir_defaults_to_the_file_system() -> None:
     (path, *_) = auditctl.parse("-w /proc").fields
     assert path.field is FieldId.DIR
 
 
-def test_keys_may_be_256_bytes_together_and_no_more() -> None:
+def test_keys_are_limited_to_256_bytes_together() -> None:
     fits = parse(f"-w /proc -k {'a' * 128} -k {'b' * 127}")
     assert fits.fields[-1].value == b"a" * 128 + b"\x01" + b"b" * 127
     with pytest.raises(AuditRuleError, match="key is 257 bytes long, the kernel takes 256"):
         parse(f"-w /proc -k {'a' * 128} -k {'b' * 128}")
 
 
-def test_a_rule_may_have_64_fields_and_no_more() -> None:
+def test_rule_is_limited_to_64_fields() -> None:
     assert len(parse("-a always,exit" + " -F a0!=1" * 64).fields) == 64
     with pytest.raises(AuditRuleError, match="65 fields, the kernel takes 64"):
         parse("-a always,exit" + " -F a0!=1" * 65)
 
 
-def test_a_path_that_is_no_text_keeps_its_bytes() -> None:
+def test_undecodable_path_keeps_its_bytes() -> None:
     rule = parse("-w /srv/\udcff")
     assert rule.fields[0].value == b"/srv/\xff"
     assert parse(written(rule)) == rule
 
 
-def test_text_that_is_no_text_is_refused() -> None:
+def test_unencodable_text_is_refused() -> None:
     with pytest.raises(AuditRuleError, match="cannot be written as bytes"):
         parse("-a always,exit -S openat -k \ud800")
 
 
-def test_a_message_is_one_line_whatever_the_input() -> None:
+def test_message_is_one_line_for_any_input() -> None:
     with pytest.raises(AuditRuleError) as caught:
         parse("-a always,exit -F 'ui\nd=0'")
     assert "\n" not in str(caught.value)

@@ -34,7 +34,7 @@ OPENAT = auditctl.parse("-a always,exit -F arch=b64 -S openat -F uid=65534 -k ot
 # --- settings ------------------------------------------------------------------
 
 
-def test_the_status_is_what_the_kernel_holds() -> None:
+def test_status_has_the_kernels_values() -> None:
     kernel = FakeKernel(enabled=1, pid=1, backlog_limit=320, backlog_wait_time=0)
     status = Commands(kernel).status()
     assert (status.enabled, status.pid, status.backlog_limit) == (1, 1, 320)
@@ -42,7 +42,7 @@ def test_the_status_is_what_the_kernel_holds() -> None:
     assert kernel.log == ["get"]
 
 
-def test_an_old_kernels_short_status_has_no_wait_time() -> None:
+def test_short_status_has_no_wait_time() -> None:
     assert Commands(FakeKernel(status_bytes=32)).status().backlog_wait_time is None
 
 
@@ -55,7 +55,7 @@ def test_an_old_kernels_short_status_has_no_wait_time() -> None:
         (StatusField.BACKLOG_WAIT_TIME, 0),
     ],
 )
-def test_one_command_changes_one_setting_and_nothing_else(field: StatusField, value: int) -> None:
+def test_command_changes_one_setting_only(field: StatusField, value: int) -> None:
     kernel = FakeKernel()
     before = Commands(kernel).status()
     Commands(kernel).set(field, value)
@@ -77,14 +77,14 @@ def test_one_command_changes_one_setting_and_nothing_else(field: StatusField, va
         (0x40, 0),  # the reset of the lost counter
     ],
 )
-def test_what_may_not_be_set_is_refused_before_anything_is_sent(field: StatusField, value: int) -> None:
+def test_forbidden_setting_sends_nothing(field: StatusField, value: int) -> None:
     kernel = FakeKernel()
     with pytest.raises(UsageError):
         Commands(kernel).set(field, value)
     assert kernel.log == []
 
 
-def test_only_the_owner_can_give_the_socket_up() -> None:
+def test_only_the_owner_can_release_the_socket() -> None:
     with pytest.raises(KernelCommandError) as caught:
         Commands(FakeKernel(pid=1, alive=[1])).set(StatusField.PID, 0)
     assert caught.value.errno == errno.EACCES
@@ -96,7 +96,7 @@ def test_only_the_owner_can_give_the_socket_up() -> None:
 # --- rules ---------------------------------------------------------------------
 
 
-def test_an_added_rule_is_listed_as_the_same_and_can_be_deleted() -> None:
+def test_added_rule_is_listed_and_deletable() -> None:
     commands = Commands(FakeKernel())
     for rule in (PROC, OPENAT):
         commands.add_rule(rule)
@@ -115,7 +115,7 @@ def test_prepend_puts_a_rule_in_front() -> None:
     commands.delete_rule(PROC)  # the front is a place, no part of the rule
 
 
-def test_a_rule_that_exists_and_one_that_does_not_are_told_by_errno() -> None:
+def test_errno_distinguishes_existing_and_missing_rules() -> None:
     commands = Commands(FakeKernel(rules=[PROC.to_bytes()]))
     with pytest.raises(KernelCommandError, match="audit_proc") as caught:
         commands.add_rule(PROC)
@@ -125,7 +125,7 @@ def test_a_rule_that_exists_and_one_that_does_not_are_told_by_errno() -> None:
     assert caught.value.errno == errno.ENOENT
 
 
-def test_a_foreign_rule_that_cannot_be_read_does_not_hide_the_others() -> None:
+def test_unreadable_rule_is_left_out_of_the_list() -> None:
     strange = bytes(8) + b"\xff\xff\xff\xff" + bytes(1028)  # more fields than a rule can have
     (listed,) = Commands(FakeKernel(rules=[strange, PROC.to_bytes()])).rules()
     assert listed.same_as(PROC)
@@ -143,7 +143,7 @@ def test_a_foreign_rule_that_cannot_be_read_does_not_hide_the_others() -> None:
     ],
     ids=["set", "add", "delete"],
 )
-def test_a_locked_kernel_answers_questions_and_refuses_changes(
+def test_locked_kernel_answers_and_refuses_changes(
     change: Callable[[Commands], None],
 ) -> None:
     commands = Commands(FakeKernel(enabled=2, rules=[PROC.to_bytes()]))
@@ -153,7 +153,7 @@ def test_a_locked_kernel_answers_questions_and_refuses_changes(
         change(commands)
 
 
-def test_eperm_on_a_kernel_that_is_not_locked_stays_a_refused_command() -> None:
+def test_eperm_without_lock_is_a_refused_command() -> None:
     kernel = FakeKernel()
     kernel.fail_at(0, errno.EPERM)
     with pytest.raises(KernelCommandError, match="set backlog_limit to 1: EPERM") as caught:
@@ -169,14 +169,14 @@ def test_eperm_on_a_kernel_that_is_not_locked_stays_a_refused_command() -> None:
         (errno.EPERM, "."),
     ],
 )
-def test_no_access_at_all_is_one_kind_of_error(number: int, sentence: str) -> None:
+def test_no_access_is_one_kind_of_error(number: int, sentence: str) -> None:
     kernel = FakeKernel()
     kernel.fail_at(0, number)
     with pytest.raises(NoKernelAuditError, match=sentence):
         Commands(kernel).status()
 
 
-def test_an_answer_that_does_not_come_names_the_command_and_the_time() -> None:
+def test_missing_answer_names_command_and_timeout() -> None:
     kernel = FakeKernel()
     kernel.stay_silent_at(0)
     with pytest.raises(KernelCommandError, match=r"list .* did not answer within 2 s") as caught:
@@ -184,7 +184,7 @@ def test_an_answer_that_does_not_come_names_the_command_and_the_time() -> None:
     assert caught.value.errno is None
 
 
-def test_a_closed_client_says_so_and_closes_twice() -> None:
+def test_closed_client_raises_and_closes_twice() -> None:
     with Commands(FakeKernel()) as commands:
         commands.status()
     commands.close()
@@ -192,7 +192,7 @@ def test_a_closed_client_says_so_and_closes_twice() -> None:
         commands.status()
 
 
-def test_a_closed_client_of_the_real_kernel_opens_nothing() -> None:
+def test_closed_client_opens_no_socket() -> None:
     commands = Commands()
     commands.close()
     with pytest.raises(ClosedError):
@@ -208,9 +208,7 @@ def fake_proc(tmp_path: Path, capabilities: int) -> Path:
     return tmp_path
 
 
-def test_a_missing_capability_is_named_for_root_and_for_others(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_capability_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     proc = fake_proc(tmp_path, 0)
     monkeypatch.setattr(os, "geteuid", lambda: 65534)
     assert str(access.explain(errno.EPERM, proc)).startswith("not root")
@@ -218,24 +216,24 @@ def test_a_missing_capability_is_named_for_root_and_for_others(
     assert str(access.explain(errno.EPERM, proc)).startswith("root without CAP_AUDIT_CONTROL")
 
 
-def test_a_pid_namespace_is_named_before_the_capability(tmp_path: Path) -> None:
+def test_pid_namespace_is_named_before_capability(tmp_path: Path) -> None:
     proc = fake_proc(tmp_path, 0)
     (proc / "self/ns/pid").touch()  # has an inode of its own, not the first namespace's
     assert "pid namespace" in str(access.explain(errno.EPERM, proc))
 
 
-def test_eperm_with_everything_in_place_points_at_security_modules(tmp_path: Path) -> None:
+def test_unexplained_eperm_points_at_security_modules(tmp_path: Path) -> None:
     proc = fake_proc(tmp_path, 1 << access.CAP_AUDIT_CONTROL)
     assert "security module" in str(access.explain(errno.EPERM, proc))
 
 
-def test_an_unreadable_proc_is_not_known_rather_than_wrong(tmp_path: Path) -> None:
+def test_unreadable_proc_is_unknown(tmp_path: Path) -> None:
     assert access.has_capability(30, tmp_path) is None
     assert access.outside("pid", tmp_path) is None
     assert access.explain(errno.EINVAL, tmp_path) is None
 
 
-def test_a_process_has_a_name_while_it_lives() -> None:
+def test_process_has_a_name_while_it_lives() -> None:
     assert access.process_name(os.getpid()) == Path("/proc/self/comm").read_text().rstrip()
     with subprocess.Popen([sys.executable, "-P", "-c", ""]) as gone:
         gone.wait()

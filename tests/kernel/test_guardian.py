@@ -33,13 +33,13 @@ def sensor(tmp_path: Path) -> Iterator[Sensor]:
 # --- what it is ------------------------------------------------------------------
 
 
-def test_it_has_its_name_and_a_session_of_its_own(sensor: Sensor) -> None:
+def test_guardian_has_its_own_name_and_session(sensor: Sensor) -> None:
     pid = sensor.start()
     assert status(pid)["Name"] == "audit-guardian"
     assert os.getsid(pid) == os.getpgid(pid) == pid
 
 
-def test_it_holds_nothing_of_its_parent_but_the_pipe_and_standard_error(sensor: Sensor) -> None:
+def test_guardian_inherits_only_pipe_and_stderr(sensor: Sensor) -> None:
     opened = "[os.open('/etc/passwd', os.O_RDONLY) for _ in range(5)] + [os.dup2(1, 900)]"
     sensor.do(opened)
     pid = sensor.start()
@@ -52,7 +52,7 @@ def test_it_holds_nothing_of_its_parent_but_the_pipe_and_standard_error(sensor: 
     assert sensor.do("os.get_inheritable(guardian._pipe)") == "False"
 
 
-def test_it_may_change_the_audit_configuration_and_nothing_else(sensor: Sensor) -> None:
+def test_guardian_keeps_only_audit_control(sensor: Sensor) -> None:
     found = status(sensor.start())
     own = int(status(os.getpid())["CapPrm"], 16)
     assert int(found["CapEff"], 16) == int(found["CapPrm"], 16) == own & 1 << CAP_AUDIT_CONTROL
@@ -62,7 +62,7 @@ def test_it_may_change_the_audit_configuration_and_nothing_else(sensor: Sensor) 
         assert int(found["CapBnd"], 16) == 1 << CAP_AUDIT_CONTROL
 
 
-def test_what_ends_the_sensor_does_not_end_it(sensor: Sensor) -> None:
+def test_guardian_survives_group_signals(sensor: Sensor) -> None:
     pid = sensor.start()
     sensor.do("guardian.write(STEPS)")
     sent = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGABRT, signal.SIGPIPE)
@@ -78,7 +78,7 @@ def test_what_ends_the_sensor_does_not_end_it(sensor: Sensor) -> None:
 # --- what it does ----------------------------------------------------------------
 
 
-def test_it_does_nothing_while_the_sensor_lives_and_nothing_after_a_clean_end(sensor: Sensor) -> None:
+def test_guardian_does_nothing_without_a_death(sensor: Sensor) -> None:
     pid = sensor.start()
     for steps in ("STEPS[:1]", "STEPS", "STEPS[:2]", "()"):
         assert sensor.do(f"guardian.write({steps})") == "None"
@@ -93,27 +93,27 @@ def test_it_does_nothing_while_the_sensor_lives_and_nothing_after_a_clean_end(se
     assert sensor.die() == ""
 
 
-def test_when_the_sensor_is_killed_it_puts_the_host_back_and_says_so(sensor: Sensor) -> None:
+def test_guardian_restores_host_after_sigkill(sensor: Sensor) -> None:
     sensor.start()
     sensor.do("guardian.write(STEPS)")
     assert sensor.die() == f"auditsense: the sensor ({sensor.process.pid}) died; the host is as it was\n"
     assert sensor.result.read_text() == "as before: True"
 
 
-def test_when_the_sensor_is_killed_before_it_changed_anything_nothing_is_said(sensor: Sensor) -> None:
+def test_guardian_is_silent_without_steps(sensor: Sensor) -> None:
     sensor.start()
     assert sensor.die() == ""
     assert sensor.result.read_text() == "as before: nothing asked"
 
 
-def test_closing_it_with_steps_left_puts_them_back(sensor: Sensor) -> None:
+def test_close_undoes_remaining_steps(sensor: Sensor) -> None:
     sensor.start()
     sensor.do("guardian.write(STEPS)")
     assert sensor.do("guardian.close()") == "None"
     assert sensor.result.read_text() == "as before: True"
 
 
-def test_the_last_whole_line_counts(sensor: Sensor) -> None:
+def test_last_complete_journal_line_counts(sensor: Sensor) -> None:
     sensor.start()
     sensor.do("guardian.write(STEPS)")
     sensor.do("half(STEPS[:1])")
@@ -121,7 +121,7 @@ def test_the_last_whole_line_counts(sensor: Sensor) -> None:
     assert sensor.result.read_text() == "as before: True"
 
 
-def test_a_line_that_was_interrupted_spoils_no_other(sensor: Sensor) -> None:
+def test_interrupted_line_does_not_affect_the_next(sensor: Sensor) -> None:
     sensor.start()
     sensor.do("half(STEPS[:1])")
     sensor.do("guardian.write(STEPS)")
@@ -129,9 +129,7 @@ def test_a_line_that_was_interrupted_spoils_no_other(sensor: Sensor) -> None:
     assert sensor.result.read_text() == "as before: True"
 
 
-def test_what_it_cannot_put_back_it_says_and_leaves_the_file_for_the_next_start(
-    tmp_path: Path, fault: Recorder
-) -> None:
+def test_failed_undo_is_reported_and_keeps_the_file(tmp_path: Path, fault: Recorder) -> None:
     with Sensor(tmp_path / "result", enabled=2) as sensor:
         sensor.start()
         sensor.do("guardian.write(STEPS)")
@@ -154,7 +152,7 @@ def test_what_it_cannot_put_back_it_says_and_leaves_the_file_for_the_next_start(
 # --- when it dies itself ---------------------------------------------------------
 
 
-def test_when_it_is_gone_nothing_more_may_be_changed(sensor: Sensor, fault: Recorder) -> None:
+def test_write_without_guardian_fails(sensor: Sensor, fault: Recorder) -> None:
     pid = sensor.start()
     os.kill(pid, signal.SIGKILL)
     until_gone(sensor)
@@ -178,7 +176,7 @@ def until_gone(sensor: Sensor) -> None:
         time.sleep(0.005)
 
 
-def test_another_one_is_started_that_knows_what_is_changed(sensor: Sensor) -> None:
+def test_replacement_guardian_knows_the_steps(sensor: Sensor) -> None:
     first = sensor.start()
     sensor.do("guardian.write(STEPS)")
     assert sensor.do("guardian.watch()") == "False"
@@ -195,7 +193,7 @@ def test_another_one_is_started_that_knows_what_is_changed(sensor: Sensor) -> No
     assert sensor.result.read_text() == "as before: True"
 
 
-def test_after_a_refusal_another_one_is_tried_again(sensor: Sensor) -> None:
+def test_failed_replacement_is_tried_again(sensor: Sensor) -> None:
     pid = sensor.start()
     os.kill(pid, signal.SIGKILL)
     until_gone(sensor)
@@ -206,7 +204,7 @@ def test_after_a_refusal_another_one_is_tried_again(sensor: Sensor) -> None:
     assert sensor.do("guardian.close()") == "None"
 
 
-def test_where_the_system_collects_children_its_end_is_noticed_as_well(sensor: Sensor) -> None:
+def test_exit_is_noticed_with_sigchld_ignored(sensor: Sensor) -> None:
     sensor.do("signal.signal(signal.SIGCHLD, signal.SIG_IGN)")
     pid = sensor.start()
     assert sensor.do("guardian.alive()") == "True"
@@ -228,9 +226,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 @pytest.mark.parametrize("closed", ["", "0", "1", "01", "2", "02", "12", "012"])
-def test_closed_standard_descriptors_do_not_get_in_the_way(
-    tmp_path: Path, closed: str, fault: Recorder
-) -> None:
+def test_closed_standard_descriptors_are_harmless(tmp_path: Path, closed: str, fault: Recorder) -> None:
     result = tmp_path / "result"
     reading, writing = os.pipe()
     with subprocess.Popen(

@@ -41,9 +41,7 @@ def sensor(tmp_path: Path) -> Iterator[Sensor]:
         ("pid=1", "changes by other processes: process 1 owns the audit socket now"),
     ],
 )
-def test_it_compares_the_host_before_it_says_that_it_is_as_it_was(
-    sensor: Sensor, change: str, words: str
-) -> None:
+def test_guardian_compares_host_before_reporting(sensor: Sensor, change: str, words: str) -> None:
     assert sensor.do(f"changes.update({change})") == "None"
     assert sensor.do("setattr(guardian, '_image', read_state(Commands(FakeKernel())))") == "None"
     sensor.start()
@@ -51,7 +49,7 @@ def test_it_compares_the_host_before_it_says_that_it_is_as_it_was(
     assert words in sensor.die()
 
 
-def test_it_waits_until_the_kernel_sees_that_the_owner_is_dead(sensor: Sensor) -> None:
+def test_guardian_waits_for_kernel_to_notice_death(sensor: Sensor) -> None:
     sensor.do("refusals.append(3)")
     sensor.start()
     sensor.do("guardian.write(STEPS)")
@@ -59,7 +57,7 @@ def test_it_waits_until_the_kernel_sees_that_the_owner_is_dead(sensor: Sensor) -
     assert sensor.result.read_text() == "as before: True"
 
 
-def test_it_says_when_the_dead_owner_stays(sensor: Sensor, fault: Recorder) -> None:
+def test_guardian_reports_socket_that_stays_owned(sensor: Sensor, fault: Recorder) -> None:
     sensor.do("refusals.append(10**9)")
     sensor.do("setattr(undo, '_DYING_S', 0.05)")
     sensor.start()
@@ -94,14 +92,14 @@ def stop(sensor: Sensor) -> int:
 FORBID = "setattr(os, 'kill', lambda pid, number: (_ for _ in ()).throw(PermissionError(1, 'no')))"
 
 
-def test_a_stopped_guardian_is_continued_at_the_end(sensor: Sensor) -> None:
+def test_stopped_guardian_is_resumed_on_close(sensor: Sensor) -> None:
     pid = stop(sensor)
     assert sensor.do("guardian.close()") == "None"
     assert not Path(f"/proc/{pid}").exists()
     assert sensor.result.read_text() == "as before: nothing asked"
 
 
-def test_a_stopped_guardian_is_continued_while_the_sensor_runs(sensor: Sensor) -> None:
+def test_stopped_guardian_is_resumed_by_watch(sensor: Sensor) -> None:
     pid = stop(sensor)
     assert sensor.do("(guardian.watch(), *guardian.incident)") == "(True, 'was stopped', 'it was continued')"
     assert sensor.do("guardian.pid") == str(pid)
@@ -110,7 +108,7 @@ def test_a_stopped_guardian_is_continued_while_the_sensor_runs(sensor: Sensor) -
     assert "the host is as it was" in sensor.die()
 
 
-def test_a_guardian_that_may_not_be_continued_is_replaced(sensor: Sensor) -> None:
+def test_guardian_that_cannot_be_resumed_is_replaced(sensor: Sensor) -> None:
     first = stop(sensor)
     sensor.do("guardian.write(STEPS)")
     sensor.do(FORBID)
@@ -128,7 +126,7 @@ def test_a_guardian_that_may_not_be_continued_is_replaced(sensor: Sensor) -> Non
     assert said.count("died") == 1
 
 
-def test_a_guardian_that_does_not_end_is_left_after_a_while(sensor: Sensor) -> None:
+def test_guardian_that_does_not_exit_is_left_after_limit(sensor: Sensor) -> None:
     pid = stop(sensor)
     sensor.do("setattr(guardian, '_end_s', 0.2)")
     sensor.do(FORBID)
@@ -140,7 +138,7 @@ def test_a_guardian_that_does_not_end_is_left_after_a_while(sensor: Sensor) -> N
     )
 
 
-def test_a_guardian_that_does_not_read_holds_nothing_up(sensor: Sensor, fault: Recorder) -> None:
+def test_unread_pipe_does_not_block_sensor(sensor: Sensor, fault: Recorder) -> None:
     pid = stop(sensor)
     sensor.do(FORBID)
     sensor.do("setattr(sys.modules[Guardian.__module__], '_WRITE_S', 0.1)")

@@ -42,11 +42,11 @@ def look(**changes: Any) -> host_state.AuditState:  # noqa: ANN401 - those of Fa
         ({"rules": [OTHER.to_bytes()]}, []),
     ],
 )
-def test_what_a_step_changed_remains_until_it_is_undone(changes: dict[str, Any], found: list[str]) -> None:
+def test_step_remains_until_undone(changes: dict[str, Any], found: list[str]) -> None:
     assert host_state.remaining_changes(look(**changes), STEPS, 42) == found
 
 
-def test_setting_that_was_so_before_does_not_remain() -> None:
+def test_unchanged_setting_does_not_remain() -> None:
     same = ChangeSetting(StatusField.BACKLOG_WAIT_TIME, 0, 0)
     assert host_state.remaining_changes(look(backlog_wait_time=0), (same,), 42) == []
 
@@ -83,11 +83,11 @@ def test_nothing_remains_of_no_steps() -> None:
         ),
     ],
 )
-def test_what_others_changed_is_named(first: dict[str, Any], then: dict[str, Any], found: list[str]) -> None:
+def test_changes_by_others_are_listed(first: dict[str, Any], then: dict[str, Any], found: list[str]) -> None:
     assert host_state.changed_by_others(look(**first), look(**then)) == found
 
 
-def test_sentence_names_what_others_changed() -> None:
+def test_description_lists_changes_by_others() -> None:
     assert host_state.describe(None, look()) == "the host is as it was"
     assert host_state.describe(look(), look()) == "the host is as it was"
     assert host_state.describe(look(), look(rate_limit=5, failure=2)) == (
@@ -115,19 +115,19 @@ def put_back(
     return guardian._restore(sensor, lambda: Commands(kernel), lambda: called.append("done")), called
 
 
-def test_guardian_puts_back_and_says_so(capfd: pytest.CaptureFixture[str]) -> None:
+def test_guardian_restores_and_reports(capfd: pytest.CaptureFixture[str]) -> None:
     kernel = Kernel(backlog_wait_time=0, rules=[PROC.to_bytes()])
     assert put_back(kernel) == (0, ["done"])
     assert (kernel.backlog_wait_time, kernel.rules) == (15000, [])
     assert capfd.readouterr().err == "auditsense: the sensor (42) died; the host is as it was\n"
 
 
-def test_guardian_without_steps_only_removes_the_file(capfd: pytest.CaptureFixture[str]) -> None:
+def test_guardian_without_steps_removes_the_file(capfd: pytest.CaptureFixture[str]) -> None:
     assert put_back(Kernel(backlog_wait_time=0), ()) == (0, ["done"])
     assert capfd.readouterr().err == ""
 
 
-def test_guardian_keeps_the_file_when_something_remains(
+def test_guardian_keeps_the_file_of_remaining_changes(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(guardian, "undo_all", lambda *_: {})
@@ -138,7 +138,7 @@ def test_guardian_keeps_the_file_when_something_remains(
     )
 
 
-def test_guardian_tries_five_times_and_lists_what_failed(
+def test_guardian_tries_five_times_and_lists_failures(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     tries: list[int] = []
@@ -157,7 +157,7 @@ def test_guardian_tries_five_times_and_lists_what_failed(
     )
 
 
-def test_guardian_says_when_the_host_could_not_be_compared(
+def test_guardian_reports_failed_comparison(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     def refused(_: Commands) -> host_state.AuditState:
@@ -180,7 +180,7 @@ def piped(*chunks: bytes) -> int:
 
 
 @pytest.mark.parametrize("told", [b"", b"\n", b"no journal\n", b"\x00\n\n"])
-def test_guardian_that_was_told_nothing_knows_its_first_steps(told: bytes) -> None:
+def test_guardian_without_journal_keeps_first_steps(told: bytes) -> None:
     reading = piped(told)
     assert guardian._last_journal(reading, STEPS) == STEPS
     os.close(reading)

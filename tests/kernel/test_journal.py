@@ -42,7 +42,7 @@ ENTRIES = st.builds(Entry, st.integers(0, 2**31 - 1), st.lists(STEPS, max_size=8
 
 
 @given(entry=ENTRIES)
-def test_what_is_written_is_read_again(entry: Entry) -> None:
+def test_entry_survives_encode_and_decode(entry: Entry) -> None:
     line = encode(entry)
     assert line.endswith(b"\n")
     assert line.count(b"\n") == 1
@@ -56,13 +56,13 @@ def refused(line: bytes) -> None:
 
 
 @given(entry=ENTRIES, cut=st.integers(0, 10_000))
-def test_a_line_that_was_cut_is_refused(entry: Entry, cut: int) -> None:
+def test_truncated_line_is_refused(entry: Entry, cut: int) -> None:
     line = encode(entry)
     refused(line[: cut % (len(line) - 1)])
 
 
 @given(entry=ENTRIES, place=st.integers(0, 10_000), byte=st.integers(0, 255))
-def test_a_line_with_another_byte_in_it_is_an_entry_or_refused(entry: Entry, place: int, byte: int) -> None:
+def test_line_with_changed_byte_is_entry_or_refused(entry: Entry, place: int, byte: int) -> None:
     line = bytearray(encode(entry))
     line[place % len(line)] = byte
     try:
@@ -88,12 +88,12 @@ NEARLY = st.fixed_dictionaries(
 
 
 @given(line=st.binary(max_size=300) | JSON.map(lambda value: json.dumps(value).encode()))
-def test_a_line_of_anything_is_refused(line: bytes) -> None:
+def test_arbitrary_line_is_refused(line: bytes) -> None:
     refused(line)
 
 
 @given(owner=JSON, steps=JSON | st.lists(NEARLY | JSON, max_size=3))
-def test_a_line_that_is_nearly_one_is_an_entry_or_refused(owner: object, steps: object) -> None:
+def test_nearly_valid_line_is_entry_or_refused(owner: object, steps: object) -> None:
     try:
         entry = decode(json.dumps({"owner": owner, "steps": steps}).encode())
     except InputError:
@@ -124,7 +124,7 @@ def test_a_line_that_is_nearly_one_is_an_entry_or_refused(owner: object, steps: 
     ],
     ids=range(17),
 )
-def test_a_hostile_line_is_refused(line: bytes) -> None:
+def test_hostile_line_is_refused(line: bytes) -> None:
     refused(line)
 
 
@@ -138,11 +138,11 @@ def test_a_hostile_line_is_refused(line: bytes) -> None:
         {"set": "LOST", "old": 1, "new": 0},
     ],
 )
-def test_a_line_cannot_ask_for_what_no_takeover_does(step: dict[str, object]) -> None:
+def test_line_outside_takeover_values_is_refused(step: dict[str, object]) -> None:
     refused(json.dumps({"owner": 1, "steps": [step]}).encode())
 
 
-def test_reading_journal_files_leaves_none_open(tmp_path: Path) -> None:
+def test_find_journals_closes_all_files(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     journal = JournalFile(folder)
     journal.write((BecomeOwner(),))

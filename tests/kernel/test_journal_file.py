@@ -85,7 +85,7 @@ def left(folder: Path, owner: int, steps: Sequence[Step] = STEPS, start_time: by
 # --- writing -----------------------------------------------------------------------
 
 
-def test_the_file_says_what_is_changed_and_belongs_to_us_alone(folder: Path) -> None:
+def test_file_lists_steps_with_mode_0600(folder: Path) -> None:
     before = os.umask(0)
     try:
         JournalFile(folder).write(STEPS)
@@ -101,7 +101,7 @@ def test_the_file_says_what_is_changed_and_belongs_to_us_alone(folder: Path) -> 
 
 
 @pytest.mark.parametrize("steps", [(), STEPS])
-def test_a_sensor_that_is_another_user_now_leaves_the_file_alone(
+def test_write_after_user_change_keeps_the_file(
     folder: Path, monkeypatch: pytest.MonkeyPatch, steps: Sequence[Step]
 ) -> None:
     journal_of_root = JournalFile(folder)
@@ -113,7 +113,7 @@ def test_a_sensor_that_is_another_user_now_leaves_the_file_alone(
     assert path.read_bytes() == before
 
 
-def test_the_folder_goes_with_the_last_file(folder: Path) -> None:
+def test_folder_is_removed_with_last_file(folder: Path) -> None:
     journal = JournalFile(folder)
     journal.write(STEPS)
     other = left(folder, 1)
@@ -128,7 +128,7 @@ def test_the_folder_goes_with_the_last_file(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("step", ["write", "replace"])
-def test_what_cannot_be_written_leaves_the_file_as_it_was(
+def test_failed_write_keeps_the_previous_file(
     folder: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     journal = JournalFile(folder)
@@ -149,7 +149,7 @@ def test_what_cannot_be_written_leaves_the_file_as_it_was(
     assert (list(folder.iterdir()), path.read_bytes()) == ([path], content)
 
 
-def test_without_the_file_nothing_is_changed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_takeover_without_file_changes_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kernel = FakeKernel()
     monkeypatch.setattr(journal_file, "encode", lambda _: 1 / 0)
     journals = [JournalFile(folder)]
@@ -158,7 +158,7 @@ def test_without_the_file_nothing_is_changed(folder: Path, monkeypatch: pytest.M
     assert kernel.host_state() == BEFORE
 
 
-def test_a_journal_that_fails_on_the_way_out_keeps_nothing_from_being_put_back(folder: Path) -> None:
+def test_failing_journal_does_not_prevent_restore(folder: Path) -> None:
     class Failing:
         fails = False
 
@@ -174,7 +174,7 @@ def test_a_journal_that_fails_on_the_way_out_keeps_nothing_from_being_put_back(f
     assert not folder.exists()
 
 
-def test_a_takeover_has_a_file_for_as_long_as_something_is_changed(folder: Path) -> None:
+def test_file_exists_while_something_is_changed(folder: Path) -> None:
     kernel = FakeKernel()
     with Takeover(Commands(kernel), kernel.register, [PROC], journals=[JournalFile(folder)]) as held:
         (path,) = folder.iterdir()
@@ -187,14 +187,14 @@ def test_a_takeover_has_a_file_for_as_long_as_something_is_changed(folder: Path)
 # --- putting back ------------------------------------------------------------------
 
 
-def test_without_a_folder_there_is_nothing_to_do(folder: Path) -> None:
+def test_undo_without_folder_does_nothing(folder: Path) -> None:
     kernel = FakeKernel()
     assert JournalFile(folder).undo_stale(Commands(kernel)) == ()
     assert kernel.log == []
     assert not folder.exists()
 
 
-def test_what_a_dead_sensor_left_is_undone_and_its_file_goes(folder: Path) -> None:
+def test_changes_of_dead_sensor_are_undone(folder: Path) -> None:
     owner = dead()
     left(folder, owner)
     kernel = taken(owner)
@@ -203,7 +203,7 @@ def test_what_a_dead_sensor_left_is_undone_and_its_file_goes(folder: Path) -> No
     assert not folder.exists()
 
 
-def test_only_what_was_undone_here_is_named(folder: Path) -> None:
+def test_undo_returns_only_its_own_steps(folder: Path) -> None:
     owner = dead()
     left(folder, owner)
     kernel = taken(owner)
@@ -214,7 +214,7 @@ def test_only_what_was_undone_here_is_named(folder: Path) -> None:
     assert not folder.exists()
 
 
-def test_a_sensor_that_is_dead_but_not_collected_is_dead(folder: Path) -> None:
+def test_zombie_counts_as_dead(folder: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-I", "-S", "-c", "input()"], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL
     ) as process:
@@ -228,7 +228,7 @@ def test_a_sensor_that_is_dead_but_not_collected_is_dead(folder: Path) -> None:
     assert kernel.host_state() == BEFORE
 
 
-def test_the_file_of_a_living_sensor_is_left_alone(folder: Path, alive: subprocess.Popen[bytes]) -> None:
+def test_file_of_running_sensor_is_left_alone(folder: Path, alive: subprocess.Popen[bytes]) -> None:
     path = left(folder, alive.pid, start_time=journal_file._start_time(alive.pid))
     kernel = taken(alive.pid)
     during = kernel.host_state()
@@ -237,9 +237,7 @@ def test_the_file_of_a_living_sensor_is_left_alone(folder: Path, alive: subproce
     assert path.exists()
 
 
-def test_a_living_process_that_has_the_pid_of_a_dead_sensor_is_told_apart(
-    folder: Path, alive: subprocess.Popen[bytes]
-) -> None:
+def test_reused_pid_is_recognised(folder: Path, alive: subprocess.Popen[bytes]) -> None:
     left(folder, alive.pid, start_time=b"1" + journal_file._start_time(alive.pid))
     kernel = taken(alive.pid)
     assert JournalFile(folder).undo_stale(Commands(kernel)) == STEPS
@@ -247,9 +245,7 @@ def test_a_living_process_that_has_the_pid_of_a_dead_sensor_is_told_apart(
     assert not folder.exists()
 
 
-def test_the_audit_socket_of_a_living_process_with_that_pid_stays_its_own(
-    folder: Path, alive: subprocess.Popen[bytes]
-) -> None:
+def test_socket_of_process_with_reused_pid_stays(folder: Path, alive: subprocess.Popen[bytes]) -> None:
     left(folder, alive.pid, start_time=b"1" + journal_file._start_time(alive.pid))
     kernel = taken(alive.pid)
     kernel.alive.add(alive.pid)
@@ -259,7 +255,7 @@ def test_the_audit_socket_of_a_living_process_with_that_pid_stays_its_own(
     assert kernel.host_state() == BEFORE
 
 
-def test_a_name_with_anything_in_it_does_not_hide_the_start_time() -> None:
+def test_hostile_name_does_not_hide_start_time() -> None:
     script = "open('/proc/self/comm', 'w').write('a) Z 1 (b'); print(flush=True); input()"
     with subprocess.Popen(
         [sys.executable, "-I", "-S", "-c", script],
@@ -274,7 +270,7 @@ def test_a_name_with_anything_in_it_does_not_hide_the_start_time() -> None:
         process.kill()
 
 
-def test_the_files_of_two_dead_sensors_are_both_undone(folder: Path) -> None:
+def test_files_of_two_dead_sensors_are_undone(folder: Path) -> None:
     first, second = sorted((dead(), dead()), key=str)
     left(folder, first, [WAIT, AddRule(OTHER)])
     left(folder, second, STEPS[1:])
@@ -287,7 +283,7 @@ def test_the_files_of_two_dead_sensors_are_both_undone(folder: Path) -> None:
     assert not folder.exists()
 
 
-def test_what_somebody_else_changed_meanwhile_is_not_touched(folder: Path, fault: Recorder) -> None:
+def test_changes_by_others_are_left_alone(folder: Path, fault: Recorder) -> None:
     left(folder, dead())
     kernel = FakeKernel(enabled=1, pid=4711, backlog_limit=20_000, backlog_wait_time=100, alive=[4711])
     kernel.rules = [OTHER.to_bytes()]
@@ -309,14 +305,14 @@ def test_what_somebody_else_changed_meanwhile_is_not_touched(folder: Path, fault
 
 
 @pytest.mark.parametrize("step", STEPS, ids=str)
-def test_a_step_that_was_not_taken_or_was_undone_already_is_left(step: Step) -> None:
+def test_step_without_effect_is_left_alone(step: Step) -> None:
     kernel = FakeKernel()
     assert undo_all(Commands(kernel), [step], 4711) == {}
     assert kernel.host_state() == BEFORE
     assert {*kernel.log} <= {"get", "list"}
 
 
-def test_what_cannot_be_undone_is_said_and_its_file_stays(folder: Path) -> None:
+def test_failed_undo_is_reported_and_keeps_the_file(folder: Path) -> None:
     owner = dead()
     path = left(folder, owner)
     kernel = taken(owner)
@@ -341,13 +337,13 @@ def refused(folder: Path, words: str) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o620, 0o602, 0o666])
-def test_a_file_that_others_may_write_is_refused(folder: Path, mode: int) -> None:
+def test_file_writable_by_others_is_refused(folder: Path, mode: int) -> None:
     left(folder, dead()).chmod(mode)
     refused(folder, "others may write it")
 
 
 @only_root
-def test_a_file_of_another_owner_is_refused(folder: Path, fault: Recorder) -> None:
+def test_file_of_another_owner_is_refused(folder: Path, fault: Recorder) -> None:
     os.chown(left(folder, dead()), 65534, 65534)
     refused(folder, "others may write it")
     fault(
@@ -361,7 +357,7 @@ def test_a_file_of_another_owner_is_refused(folder: Path, fault: Recorder) -> No
 
 
 @pytest.mark.parametrize("mode", [0o770, 0o707, 0o777])
-def test_a_folder_that_others_may_write_is_refused(folder: Path, mode: int) -> None:
+def test_folder_writable_by_others_is_refused(folder: Path, mode: int) -> None:
     left(folder, dead())
     folder.chmod(mode)
     refused(folder, "others may write it")
@@ -370,7 +366,7 @@ def test_a_folder_that_others_may_write_is_refused(folder: Path, mode: int) -> N
     assert len(list(folder.iterdir())) == 1
 
 
-def test_a_link_instead_of_the_folder_is_refused(folder: Path, tmp_path: Path) -> None:
+def test_link_instead_of_the_folder_is_refused(folder: Path, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     left(elsewhere, dead())
     folder.parent.mkdir()
@@ -381,9 +377,7 @@ def test_a_link_instead_of_the_folder_is_refused(folder: Path, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("what", ["link", "pipe", "folder"])
-def test_what_lies_in_place_of_a_file_is_refused_and_waited_for_by_nobody(
-    folder: Path, tmp_path: Path, what: str
-) -> None:
+def test_irregular_file_is_refused_without_waiting(folder: Path, tmp_path: Path, what: str) -> None:
     owner = dead()
     path = left(folder, owner)
     elsewhere = path.rename(tmp_path / "elsewhere")
@@ -397,7 +391,7 @@ def test_what_lies_in_place_of_a_file_is_refused_and_waited_for_by_nobody(
 
 
 @pytest.mark.parametrize("content", [b"", b"12345\n", b"12345\n{", b"\xff" * 100, b"12345\n[]\n"])
-def test_a_damaged_file_is_left_and_what_to_do_is_said(folder: Path, content: bytes, fault: Recorder) -> None:
+def test_damaged_file_is_left_with_a_remedy(folder: Path, content: bytes, fault: Recorder) -> None:
     path = left(folder, dead())
     path.write_bytes(content)
     refused(folder, r"auditctl -l, then remove it")
@@ -428,7 +422,7 @@ while True:
 """
 
 
-def test_a_sensor_killed_while_writing_leaves_a_whole_file_or_none(folder: Path) -> None:
+def test_killed_writer_leaves_complete_file_or_none(folder: Path) -> None:
     for turn in range(15):
         with subprocess.Popen(
             [sys.executable, "-P", "-c", WRITES, str(folder)], stdout=subprocess.PIPE
@@ -444,7 +438,7 @@ def test_a_sensor_killed_while_writing_leaves_a_whole_file_or_none(folder: Path)
         assert not folder.exists()
 
 
-def test_an_unfinished_file_of_a_living_sensor_stays(folder: Path, alive: subprocess.Popen[bytes]) -> None:
+def test_unfinished_file_of_running_sensor_stays(folder: Path, alive: subprocess.Popen[bytes]) -> None:
     folder.mkdir(parents=True, mode=0o700)
     names = [f"takeover.{pid}.new" for pid in (alive.pid, dead())] + ["takeover.x.new", "anything"]
     for name in names:

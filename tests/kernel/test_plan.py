@@ -35,26 +35,26 @@ def status(**changes: Any) -> AuditStatus:  # noqa: ANN401 - those of AuditStatu
 
 
 @pytest.mark.parametrize("limit", [1, 2, 0xFFFFFFFE, 0xFFFFFFFF])
-def test_backlog_limit_within_its_range_is_taken(limit: int) -> None:
+def test_backlog_limit_within_range_is_accepted(limit: int) -> None:
     (step, owner) = prepare(status(backlog_wait_time=0, backlog_limit=0), limit)
     assert step == ChangeSetting(StatusField.BACKLOG_LIMIT, 0, limit)
     assert owner == BecomeOwner()
 
 
 @pytest.mark.parametrize("limit", [-1, 0, 0x100000000])
-def test_backlog_limit_out_of_its_range_is_refused(limit: int) -> None:
+def test_backlog_limit_out_of_range_is_refused(limit: int) -> None:
     with pytest.raises(UsageError, match=f"backlog limit {limit} is not between 1 and 4294967295 records"):
         list(prepare(status(), limit))
 
 
 @pytest.mark.parametrize(("found", "steps"), [(63, 1), (64, 0), (65, 0)])
-def test_backlog_limit_that_is_high_enough_stays(found: int, steps: int) -> None:
+def test_sufficient_backlog_limit_stays(found: int, steps: int) -> None:
     changes = [*prepare(status(backlog_wait_time=0, backlog_limit=found), 64)]
     assert len(changes) == steps + 1
 
 
 @pytest.mark.parametrize(("found", "steps"), [(0, 0), (1, 1), (15000, 1)])
-def test_wait_time_is_set_to_0_unless_it_is(found: int, steps: int) -> None:
+def test_wait_time_is_set_to_0(found: int, steps: int) -> None:
     changes = [*prepare(status(backlog_wait_time=found, backlog_limit=64), 64)]
     assert changes[:-1] == [ChangeSetting(StatusField.BACKLOG_WAIT_TIME, found, 0)] * steps
 
@@ -65,13 +65,13 @@ def test_missing_rules_are_added_once_each() -> None:
     assert [*missing([], [PROC, OTHER])] == [AddRule(PROC), AddRule(OTHER)]
 
 
-def test_audit_is_switched_on_only_where_it_is_off() -> None:
+def test_audit_is_enabled_only_where_it_is_off() -> None:
     assert [*switch_on(status(enabled=0))] == [ChangeSetting(StatusField.ENABLED, 0, 1)]
     assert [*switch_on(status(enabled=1))] == []
     assert [*switch_on(status(enabled=2))] == []
 
 
-def test_steps_come_in_order_and_say_what_they_do() -> None:
+def test_steps_are_ordered_and_readable() -> None:
     found = status(enabled=0, backlog_limit=64, backlog_wait_time=15000)
     assert [str(step) for step in plan(found, [OTHER], [PROC], 8192)] == [
         "set backlog_wait_time: 15000 -> 0 jiffies",
@@ -90,7 +90,7 @@ def test_steps_come_in_order_and_say_what_they_do() -> None:
         ({"backlog_wait_time": None}, KernelCommandError, "older than 3.14"),
     ],
 )
-def test_what_must_not_be_touched_is_refused(
+def test_locked_or_panicking_kernel_is_refused(
     changes: dict[str, Any], error: type[Exception], words: str
 ) -> None:
     with pytest.raises(error, match=words):
@@ -112,15 +112,13 @@ def test_adding_nothing_is_never_refused(changes: dict[str, Any]) -> None:
     ("masks", "meet"),
     [([], True), ([{1}], True), ([{1}, {1, 2}], True), ([{1}, {2}], False)],
 )
-def test_calls_of_an_architecture_without_a_table_meet_by_number(
-    masks: list[set[int]], *, meet: bool
-) -> None:
+def test_unknown_architecture_compares_by_number(masks: list[set[int]], *, meet: bool) -> None:
     found = overlap._calls_meet_on("none", [frozenset(one) for one in masks], [4], only_opens=False)
     assert found is meet
 
 
 @pytest.mark.parametrize("kind", [1299, 1300, 1301, 1302, 1303, 1307, 1319, 1320, 1321, 1327])
-def test_records_that_every_event_needs_are_not_to_be_excluded(kind: int) -> None:
+def test_excluding_needed_records_is_detected(kind: int) -> None:
     excluding = auditctl.parse(f"-a always,exclude -F msgtype={kind}")
     assert overlap.silences_records(excluding) is (kind in {1300, 1302, 1320})
 
@@ -135,7 +133,7 @@ def test_records_that_every_event_needs_are_not_to_be_excluded(kind: int) -> Non
         ("-F exit=-13", False),
     ],
 )
-def test_rule_about_failures_hides_no_call_that_succeeds(outcome: str, *, hides: bool) -> None:
+def test_failure_rule_hides_no_successful_call(outcome: str, *, hides: bool) -> None:
     earlier = auditctl.parse(f"-a never,exit -F arch=b64 -S openat {outcome}".strip())
     wanted = auditctl.parse("-a always,exit -F arch=b64 -S openat -F key=k")
     assert overlap.hides(earlier, wanted) is hides

@@ -53,7 +53,7 @@ def own() -> set[int]:
 
 
 @pytest.mark.parametrize("kept", [(), (CAP_AUDIT_CONTROL,), (CAP_AUDIT_CONTROL, CAP_AUDIT_READ)])
-def test_nothing_is_kept_but_what_was_asked_for_and_was_there(kept: tuple[int, ...]) -> None:
+def test_only_requested_and_held_capabilities_stay(kept: tuple[int, ...]) -> None:
     status = run(*kept)
     sets = capabilities(status)
     assert sets["CapPrm"] == sets["CapEff"] == {*kept} & own()
@@ -63,7 +63,7 @@ def test_nothing_is_kept_but_what_was_asked_for_and_was_there(kept: tuple[int, .
         assert sets["CapBnd"] <= {*kept}
 
 
-def test_a_program_started_afterwards_has_no_more() -> None:
+def test_executed_program_gains_no_capability() -> None:
     status = run(CAP_AUDIT_CONTROL, then=SHOW)
     for found in capabilities(status).values():
         assert found <= {CAP_AUDIT_CONTROL} or os.geteuid() != 0
@@ -72,7 +72,7 @@ def test_a_program_started_afterwards_has_no_more() -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has something to lose")
-def test_what_was_given_up_cannot_be_had_again() -> None:
+def test_dropped_capabilities_cannot_be_regained() -> None:
     tried = """
 import ctypes, os
 libc = ctypes.CDLL(None, use_errno=True)
@@ -122,14 +122,14 @@ def status_of(script: str) -> dict[str, str]:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make some capabilities ambient")
-def test_ambient_capabilities_are_given_up_also_those_kept() -> None:
+def test_ambient_capabilities_are_dropped() -> None:
     sets = capabilities(status_of(AMBIENT))
     assert sets["CapAmb"] == sets["CapInh"] == set()
     assert sets["CapEff"] == {30}
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_another_user_has_none_of_the_groups_of_this_one() -> None:
+def test_new_user_has_no_supplementary_groups() -> None:
     status = status_of(GROUPS)
     assert status["Groups"].split() == []
     assert {*status["Uid"].split(), *status["Gid"].split()} == {"65534"}

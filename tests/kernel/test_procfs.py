@@ -51,7 +51,7 @@ for line in sys.argv[1:]:
         (("not a line", "22", " - proc"), ""),
     ],
 )
-def test_mountinfo_tells_which_procfs_is_on_top(mountinfo: tuple[str, ...], device: str) -> None:
+def test_mounted_at_returns_topmost_procfs(mountinfo: tuple[str, ...], device: str) -> None:
     assert procfs.mounted_at("\n".join(mountinfo)) == device
 
 
@@ -65,7 +65,7 @@ def test_mountinfo_tells_which_procfs_is_on_top(mountinfo: tuple[str, ...], devi
         ((PROC, "63 27 0:39 / /proc rw - proc proc rw"), ""),  # it cannot be told which is below
     ],
 )
-def test_mountinfo_tells_which_procfs_is_covered(mountinfo: tuple[str, ...], device: str) -> None:
+def test_covered_at_returns_lowest_procfs(mountinfo: tuple[str, ...], device: str) -> None:
     assert procfs.covered_at("\n".join(mountinfo)) == device
 
 
@@ -92,48 +92,48 @@ WATCH = "-w /proc/ -p r -k audit_proc"
 EVERY = "-a always,exit -F inode=1 -F perm=r -k audit_proc"
 
 
-def test_the_hosts_is_taken_where_it_is() -> None:
+def test_host_procfs_is_accepted() -> None:
     assert within("true", WATCH, EVERY) == ["True", "taken", "taken"]
 
 
-def test_another_procfs_is_refused_when_process_1_is_hidden() -> None:
+def test_other_procfs_is_refused_with_hidepid() -> None:
     script = "mount -t proc proc /proc && mount -t tmpfs tmpfs /proc/1"
     said, refused = within(script, WATCH)
     assert said == "False"
     assert "another procfs than the host's" in refused
 
 
-def test_the_hosts_is_taken_when_process_1_is_hidden() -> None:
+def test_host_procfs_is_accepted_with_hidepid() -> None:
     assert within("mount -t tmpfs tmpfs /proc/1", WATCH) == ["None", "taken"]
 
 
 @pytest.mark.parametrize(
     "line", [WATCH, "-w /proc/sys -p wa -k s", "-a always,exit -F dir=/proc -F perm=r", "-w /proc/stat -p r"]
 )
-def test_a_path_in_another_procfs_is_refused(line: str) -> None:
+def test_path_in_other_procfs_is_refused(line: str) -> None:
     said, *rest = within("mount -t proc proc /proc", line, EVERY)
     assert (said, rest[1]) == ("False", "taken")  # a rule without a path means every procfs
     assert rest[0].startswith("refused")
     assert "-v /proc:/proc" in rest[0]
 
 
-def test_another_procfs_at_another_place_is_refused() -> None:
+def test_other_procfs_elsewhere_is_refused() -> None:
     script = "mount -t tmpfs tmpfs /mnt && mkdir /mnt/proc && mount -t proc proc /mnt/proc"
     said = within(script, "-w /mnt/proc -p r -k audit_proc", WATCH)
     assert said[1].startswith("refused")
     assert (said[0], said[2]) == ("True", "taken")
 
 
-def test_the_hosts_at_another_place_is_taken() -> None:
+def test_host_procfs_elsewhere_is_accepted() -> None:
     script = "mount -t tmpfs tmpfs /mnt && mkdir /mnt/p && mount --bind /proc /mnt/p"
     assert within(script, "-w /mnt/p -p r -k audit_proc", WATCH) == ["True", "taken", "taken"]
 
 
-def test_in_another_pid_namespace_it_is_unknown() -> None:
+def test_other_pid_namespace_is_unknown() -> None:
     assert within("mount -t proc proc /proc", options="--mount --pid --fork") == ["None"]
 
 
-def test_a_procfs_that_does_not_know_this_process_is_not_the_hosts() -> None:
+def test_procfs_without_this_process_is_not_the_hosts() -> None:
     # Mounted by a process of another pid namespace, seen by one that is not in it.
     script = (
         "mount -t tmpfs tmpfs /mnt && mkdir /mnt/p && mount --make-shared /mnt && "
@@ -142,12 +142,12 @@ def test_a_procfs_that_does_not_know_this_process_is_not_the_hosts() -> None:
     assert within(script, WATCH)[0] == "False"
 
 
-def test_refusing_names_the_rule() -> None:
+def test_refusal_names_the_rule() -> None:
     with pytest.raises(NoKernelAuditError, match="the audit rule -w /proc -p r -k k would see nothing"):
         procfs.require_host_proc([auditctl.parse("-w /proc/ -p r -k k")], procfs.PROC / "self")
 
 
-def test_what_is_wrong_with_proc_is_said(tmp_path: Path) -> None:
+def test_refusal_states_what_is_wrong_with_proc(tmp_path: Path) -> None:
     assert procfs.is_of_host(tmp_path) is False
     assert procfs.is_of_host(tmp_path / "none") is False
     assert procfs._about_proc(tmp_path / "none") == "there is no /proc here"
@@ -188,9 +188,7 @@ def test_device_of_host_is_unknown_outside_its_pid_namespace(
     assert procfs.device_of_host(tmp_path) is None
 
 
-def test_device_of_host_is_what_process_1_has_at_proc(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_device_of_host_is_that_of_process_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(procfs, "outside", lambda *_: False)
     assert procfs.device_of_host(tmp_path) is None
     (tmp_path / "1").mkdir()

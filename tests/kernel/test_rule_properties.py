@@ -121,7 +121,7 @@ def is_dir(path: str) -> bool:
 
 
 @given(rule=rules())
-def test_bytes_are_read_back_as_the_rule_they_were_made_of(rule: AuditRule) -> None:
+def test_rule_survives_encode_and_decode(rule: AuditRule) -> None:
     assert AuditRule.from_bytes(rule.to_bytes()) == rule
 
 
@@ -131,14 +131,14 @@ def test_netlink_padding_after_the_strings_is_ignored(rule: AuditRule, padding: 
 
 
 @given(rule=rules())
-def test_a_written_rule_is_read_as_the_same_rule(rule: AuditRule) -> None:
+def test_rule_survives_format_and_parse(rule: AuditRule) -> None:
     text = auditctl.format(rule, is_dir=is_dir, machine="x86_64")
     read = auditctl.parse(text, is_dir=is_dir, machine="x86_64")
     assert read == rule
 
 
 @given(data=st.binary(max_size=1100))
-def test_bytes_that_are_no_rule_raise_nothing_else(data: bytes) -> None:
+def test_arbitrary_bytes_raise_only_rule_errors(data: bytes) -> None:
     try:
         AuditRule.from_bytes(data)
     except AuditRuleError as error:
@@ -151,7 +151,7 @@ def test_bytes_that_are_no_rule_raise_nothing_else(data: bytes) -> None:
     tail=st.binary(max_size=40),
     length=st.integers(0, 1100),
 )
-def test_a_damaged_rule_raises_nothing_else(
+def test_damaged_rule_raises_only_rule_errors(
     rule: AuditRule, words: list[tuple[int, int]], tail: bytes, length: int
 ) -> None:
     data = bytearray(rule.to_bytes() + tail)
@@ -174,7 +174,7 @@ _WORDS = st.sampled_from(
     | st.lists(_WORDS, max_size=8).map(" ".join)
     | st.text(max_size=12).map(lambda text: f"-a always,exit -F a0=1{text} -F exit={text}")
 )
-def test_any_text_is_a_rule_or_one_line_of_complaint(line: str) -> None:
+def test_arbitrary_text_is_a_rule_or_a_one_line_error(line: str) -> None:
     try:
         rule = auditctl.parse(line, is_dir=is_dir, machine="x86_64")
     except AuditRuleError as error:

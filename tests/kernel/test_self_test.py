@@ -25,7 +25,7 @@ def helper(test: SelfTest) -> int:
     return pid
 
 
-def test_stopped_helper_does_not_keep_the_sensor(fault: Recorder) -> None:
+def test_stopped_helper_does_not_block_sensor(fault: Recorder) -> None:
     test = SelfTest()
     with test:
         pid = helper(test)
@@ -44,7 +44,7 @@ def test_stopped_helper_does_not_keep_the_sensor(fault: Recorder) -> None:
     )
 
 
-def test_helper_that_may_not_be_killed_does_not_keep_the_sensor(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unkillable_helper_does_not_block_sensor(monkeypatch: pytest.MonkeyPatch) -> None:
     """It stays root; a sensor that has become another user may not kill it."""
 
     def refused(*_: int) -> None:

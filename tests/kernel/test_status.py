@@ -20,7 +20,7 @@ BOOTED = bytes.fromhex(
 
 
 @pytest.mark.skipif(struct.pack("=H", 1) != b"\1\0", reason="recorded on a little-endian machine")
-def test_a_recorded_answer_reads_as_the_settings_of_a_booted_machine() -> None:
+def test_recorded_answer_decodes() -> None:
     assert AuditStatus.from_bytes(BOOTED) == AuditStatus(
         mask=0,
         enabled=0,
@@ -37,9 +37,7 @@ def test_a_recorded_answer_reads_as_the_settings_of_a_booted_machine() -> None:
 
 
 @given(st.lists(st.integers(0, 2**32 - 1), min_size=11, max_size=11), st.integers(32, 60))
-def test_words_that_did_not_arrive_are_none_and_surplus_bytes_are_ignored(
-    words: list[int], length: int
-) -> None:
+def test_missing_words_are_none_and_surplus_is_ignored(words: list[int], length: int) -> None:
     payload = (struct.pack("=11I", *words) + b"\xff" * 16)[:length]
     status = AuditStatus.from_bytes(payload)
     arrived = min(length, 44) // 4
@@ -49,13 +47,13 @@ def test_words_that_did_not_arrive_are_none_and_surplus_bytes_are_ignored(
 
 
 @pytest.mark.parametrize("length", [0, 4, 31])
-def test_an_answer_shorter_than_any_kernel_sends_is_an_error(length: int) -> None:
+def test_answer_below_32_bytes_is_an_error(length: int) -> None:
     with pytest.raises(KernelCommandError, match=f"{length} bytes"):
         AuditStatus.from_bytes(bytes(length))
 
 
 @pytest.mark.parametrize("field", list(StatusField))
-def test_a_setting_is_sent_alone_and_in_full_length(field: StatusField) -> None:
+def test_setting_is_sent_alone_at_full_length(field: StatusField) -> None:
     payload = setting_bytes(field, 77)
     sent = AuditStatus.from_bytes(payload)
     assert len(payload) == 44

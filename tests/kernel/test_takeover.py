@@ -42,7 +42,7 @@ def lines(kernel: FakeKernel, *rules: AuditRule, limit: int = 32768) -> list[str
     return [str(step) for step in plan(commands.status(), commands.rules(), rules, limit)]
 
 
-def test_the_plan_of_a_booted_machine_reads_in_the_order_it_is_done() -> None:
+def test_plan_lists_steps_in_order() -> None:
     assert lines(FakeKernel(), PROC) == [
         "set backlog_wait_time: 15000 -> 0 jiffies",
         "set backlog_limit: 64 -> 32768 records",
@@ -52,16 +52,16 @@ def test_the_plan_of_a_booted_machine_reads_in_the_order_it_is_done() -> None:
     ]
 
 
-def test_what_is_right_already_is_no_step() -> None:
+def test_correct_setting_is_no_step() -> None:
     ready = FakeKernel(enabled=1, backlog_limit=32768, backlog_wait_time=0, rules=[PROC.to_bytes()])
     assert lines(ready, PROC, PROC) == ["become the owner of the audit socket"]
 
 
-def test_a_higher_backlog_limit_stays() -> None:
+def test_higher_backlog_limit_stays() -> None:
     assert not [line for line in lines(FakeKernel(backlog_limit=40000)) if "limit" in line]
 
 
-def test_an_unlimited_queue_gets_a_limit_and_is_unlimited_again() -> None:
+def test_unlimited_queue_is_limited_and_restored() -> None:
     kernel = FakeKernel(backlog_limit=0)
     before = kernel.host_state()
     assert "set backlog_limit: 0 -> 32768 records" in lines(kernel)
@@ -71,7 +71,7 @@ def test_an_unlimited_queue_gets_a_limit_and_is_unlimited_again() -> None:
 
 
 @pytest.mark.parametrize("limit", [0, -1, 2**32])
-def test_a_backlog_limit_out_of_range_changes_nothing(limit: int) -> None:
+def test_backlog_limit_out_of_range_changes_nothing(limit: int) -> None:
     kernel = FakeKernel()
     before = kernel.host_state()
     with pytest.raises(UsageError):
@@ -82,7 +82,7 @@ def test_a_backlog_limit_out_of_range_changes_nothing(limit: int) -> None:
 # --- taking over and putting back ----------------------------------------------
 
 
-def test_the_commands_come_in_the_order_that_never_makes_a_process_wait() -> None:
+def test_wait_time_is_set_before_anything_is_recorded() -> None:
     kernel = FakeKernel()
     before = kernel.host_state()
     with taking(kernel, PROC) as held:
@@ -101,7 +101,7 @@ def test_the_commands_come_in_the_order_that_never_makes_a_process_wait() -> Non
     assert kernel.host_state() == before
 
 
-def test_a_takeover_can_be_used_again_but_not_twice_at_once() -> None:
+def test_takeover_is_reusable_but_not_nestable() -> None:
     kernel = FakeKernel()
     before = kernel.host_state()
     once = taking(kernel)
@@ -115,7 +115,7 @@ def test_a_takeover_can_be_used_again_but_not_twice_at_once() -> None:
     assert kernel.host_state() == before
 
 
-def test_a_rule_that_was_there_before_stays_afterwards() -> None:
+def test_existing_rule_stays() -> None:
     kernel = FakeKernel(rules=[PROC.to_bytes()])
     before = kernel.host_state()
     with taking(kernel):
@@ -123,7 +123,7 @@ def test_a_rule_that_was_there_before_stays_afterwards() -> None:
     assert kernel.host_state() == before
 
 
-def test_a_rule_that_somebody_adds_while_we_look_is_theirs() -> None:
+def test_rule_added_concurrently_stays() -> None:
     kernel = FakeKernel()
     theirs = FakeKernel(rules=[PROC.to_bytes()]).rules
     kernel.after[4] = lambda: kernel.rules.extend(theirs)  # right after our "list"
@@ -132,7 +132,7 @@ def test_a_rule_that_somebody_adds_while_we_look_is_theirs() -> None:
     assert kernel.rules == theirs
 
 
-def test_what_others_changed_meanwhile_is_left_to_them() -> None:
+def test_changes_by_others_stay() -> None:
     kernel = FakeKernel()
     with taking(kernel):
         kernel.backlog_limit = 20000
@@ -144,7 +144,7 @@ def test_what_others_changed_meanwhile_is_left_to_them() -> None:
     assert (kernel.rules, kernel.enabled) == ([], 0)
 
 
-def test_a_host_that_was_locked_meanwhile_gives_up_the_socket_and_names_the_rest() -> None:
+def test_locked_host_releases_socket_and_names_the_rest() -> None:
     kernel = FakeKernel()
     held = taking(kernel)
     held.__enter__()
@@ -155,7 +155,7 @@ def test_a_host_that_was_locked_meanwhile_gives_up_the_socket_and_names_the_rest
     assert "enabled" not in str(caught.value)  # the lock is theirs
 
 
-def test_a_forked_child_puts_nothing_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_forked_child_restores_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     kernel = FakeKernel()
     with taking(kernel) as held:
         with monkeypatch.context() as child:
@@ -178,9 +178,7 @@ def test_a_forked_child_puts_nothing_back(monkeypatch: pytest.MonkeyPatch) -> No
     ],
     ids=["locked", "panic", "owned", "owned by us", "old"],
 )
-def test_a_host_that_must_not_be_touched_is_only_looked_at(
-    kernel: FakeKernel, error: type[AuditSenseError], sentence: str
-) -> None:
+def test_refused_host_is_only_read(kernel: FakeKernel, error: type[AuditSenseError], sentence: str) -> None:
     before = kernel.host_state()
     with pytest.raises(error, match=sentence):
         taking(kernel).__enter__()
@@ -188,7 +186,7 @@ def test_a_host_that_must_not_be_touched_is_only_looked_at(
     assert kernel.log == ["get"]
 
 
-def test_a_dead_owner_is_no_obstacle() -> None:
+def test_dead_owner_is_no_obstacle() -> None:
     with subprocess.Popen([sys.executable, "-P", "-c", ""]) as gone:
         gone.wait()
     kernel = FakeKernel(pid=gone.pid)
@@ -197,7 +195,7 @@ def test_a_dead_owner_is_no_obstacle() -> None:
     assert kernel.pid == 0
 
 
-def test_an_owner_that_comes_in_between_wins_and_the_rest_is_put_back() -> None:
+def test_concurrent_owner_wins_and_rest_is_restored() -> None:
     kernel = FakeKernel()
     before = kernel.host_state()
 

@@ -47,7 +47,7 @@ def run(kernel: FakeKernel) -> None:
         assert len(kernel.log) == ENTRY
 
 
-def test_the_numbers_of_commands_assumed_below_are_right() -> None:
+def test_assumed_command_numbers_are_right() -> None:
     kernel = FakeKernel()
     run(kernel)
     assert len(kernel.log) == ALL
@@ -55,7 +55,7 @@ def test_the_numbers_of_commands_assumed_below_are_right() -> None:
 
 @pytest.mark.parametrize("acted", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("position", range(ALL))
-def test_ctrl_c_at_any_command_leaves_the_host_as_it_was(position: int, *, acted: bool) -> None:
+def test_ctrl_c_at_any_command_restores_host(position: int, *, acted: bool) -> None:
     kernel = FakeKernel()
     before = kernel.host_state()
     kernel.fail_at(position, KeyboardInterrupt(), acted=acted)
@@ -66,7 +66,7 @@ def test_ctrl_c_at_any_command_leaves_the_host_as_it_was(position: int, *, acted
 
 @pytest.mark.parametrize("acted", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("position", range(ALL))
-def test_a_missing_answer_to_any_command_leaves_the_host_as_it_was(position: int, *, acted: bool) -> None:
+def test_missing_answer_to_any_command_restores_host(position: int, *, acted: bool) -> None:
     kernel = FakeKernel()
     before = kernel.host_state()
     kernel.stay_silent_at(position, acted=acted)
@@ -80,7 +80,7 @@ def test_a_missing_answer_to_any_command_leaves_the_host_as_it_was(position: int
 
 @pytest.mark.parametrize("first", range(1, ENTRY))
 @pytest.mark.parametrize("later", range(1, 14))
-def test_ctrl_c_while_a_failed_entry_is_undone_leaves_the_host_as_it_was(first: int, later: int) -> None:
+def test_ctrl_c_during_undo_of_failed_entry_restores_host(first: int, later: int) -> None:
     kernel = FakeKernel()
     before = kernel.host_state()
     kernel.stay_silent_at(first)
@@ -90,7 +90,7 @@ def test_ctrl_c_while_a_failed_entry_is_undone_leaves_the_host_as_it_was(first: 
     assert kernel.host_state() == before
 
 
-def test_ctrl_c_again_and_again_while_putting_back_is_survived() -> None:
+def test_repeated_ctrl_c_during_restore_is_survived() -> None:
     kernel = FakeKernel()
     before = kernel.host_state()
     for position in range(ENTRY, ENTRY + 8):
@@ -100,7 +100,7 @@ def test_ctrl_c_again_and_again_while_putting_back_is_survived() -> None:
     assert kernel.host_state() == before
 
 
-def test_ctrl_c_without_end_ends_putting_back() -> None:
+def test_endless_ctrl_c_ends_restore() -> None:
     kernel = FakeKernel()
     for position in range(ENTRY, ENTRY + 100):
         kernel.fail_at(position, KeyboardInterrupt())
@@ -110,7 +110,7 @@ def test_ctrl_c_without_end_ends_putting_back() -> None:
 
 
 @pytest.mark.parametrize("owner", [None, 1])
-def test_last_records_are_taken_while_the_sensor_is_the_owner(owner: int | None) -> None:
+def test_last_records_are_read_before_release(owner: int | None) -> None:
     kernel, calls = FakeKernel(), []
     with Takeover(
         Commands(kernel), kernel.register, (PROC,), before_release=lambda: calls.append(kernel.pid)
@@ -120,7 +120,7 @@ def test_last_records_are_taken_while_the_sensor_is_the_owner(owner: int | None)
     assert calls == ([kernel.caller_pid] if owner is None else [])
 
 
-def test_an_error_in_the_block_is_what_the_caller_sees() -> None:
+def test_error_in_block_reaches_caller() -> None:
     kernel = FakeKernel()
     before = kernel.host_state()
     with pytest.raises(ZeroDivisionError) as caught, taking(kernel):
@@ -129,7 +129,7 @@ def test_an_error_in_the_block_is_what_the_caller_sees() -> None:
     assert kernel.host_state() == before
 
 
-def test_what_cannot_be_put_back_is_reported_once_and_the_rest_is_done() -> None:
+def test_failed_undo_is_reported_once_and_rest_is_done() -> None:
     undisturbed = FakeKernel()
     run(undisturbed)
     kernel = FakeKernel()
@@ -145,7 +145,7 @@ def test_what_cannot_be_put_back_is_reported_once_and_the_rest_is_done() -> None
     assert kernel.rules == []
 
 
-def test_what_cannot_be_put_back_is_a_note_on_the_error_in_flight() -> None:
+def test_failed_undo_is_a_note_on_the_error_in_flight() -> None:
     kernel = FakeKernel()
 
     def locked_and_broken() -> None:
@@ -209,7 +209,7 @@ def interrupted_at(position: int, work: Callable[[], None]) -> bool:
     return interrupter.fired
 
 
-def test_ctrl_c_at_any_instruction_leaves_the_host_as_it_was() -> None:
+def test_ctrl_c_at_any_instruction_restores_host() -> None:
     broken = []
     for position in range(100_000):
         kernel = FakeKernel()
@@ -231,7 +231,7 @@ def test_ctrl_c_at_any_instruction_leaves_the_host_as_it_was() -> None:
     assert broken == []
 
 
-def test_put_back_is_made_up_for_at_the_end_of_the_interpreter() -> None:
+def test_atexit_restores_host_after_interrupted_exit() -> None:
     script = """
 import atexit
 from auditsense.kernel.commands import Commands

@@ -40,17 +40,17 @@ DEAD = 2**22 + 1  # beyond the largest pid
         ("7 (a) Z 1 7 7 0 -1 4 0 (b) S 1 7 7 0 -1 4194560 0 0", True),  # a name may hold anything
     ],
 )
-def test_a_process_that_ends_does_not_live(tmp_path: Path, stat: str, *, alive: bool) -> None:
+def test_exiting_process_is_not_alive(tmp_path: Path, stat: str, *, alive: bool) -> None:
     (tmp_path / "7").mkdir()
     (tmp_path / "7" / "stat").write_text(stat)
     assert lives(7, tmp_path) is alive
 
 
-def test_a_pid_that_no_process_has_does_not_live(tmp_path: Path) -> None:
+def test_unused_pid_is_not_alive(tmp_path: Path) -> None:
     assert not lives(7, tmp_path)
 
 
-def test_this_process_lives() -> None:
+def test_this_process_is_alive() -> None:
     assert lives(os.getpid())
 
 
@@ -92,40 +92,40 @@ def release(answers: Answers) -> bool:
     return undo(answers, BecomeOwner(), DEAD)  # type: ignore[arg-type]
 
 
-def test_socket_of_a_dead_owner_is_taken_when_the_kernel_knows_of_its_death(pauses: list[float]) -> None:
+def test_socket_of_dead_owner_is_released_after_wait(pauses: list[float]) -> None:
     answers = Answers(DEAD, refusals=3)
     assert release(answers)
     assert (answers.asked, answers.pid, len(pauses)) == (4, 0, 3)
 
 
-def test_socket_of_a_living_owner_is_left(pauses: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_socket_of_living_owner_is_left(pauses: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("auditsense.kernel.undo.lives", lambda _: True)
     answers = Answers(DEAD, refusals=1)
     assert not release(answers)
     assert (answers.asked, pauses) == (1, [])
 
 
-def test_socket_that_has_another_owner_is_left(pauses: list[float]) -> None:
+def test_socket_of_another_owner_is_left(pauses: list[float]) -> None:
     assert not release(Answers(DEAD + 1))
     answers = Answers(DEAD, refusals=9, heir=DEAD + 1)
     assert release(answers)  # its own ownership is over
     assert (answers.asked, len(pauses)) == (1, 1)
 
 
-def test_refusal_for_another_reason_is_an_error_at_once(pauses: list[float]) -> None:
+def test_other_refusal_is_an_error_at_once(pauses: list[float]) -> None:
     with pytest.raises(KernelCommandError):
         release(Answers(DEAD, refusals=1, number=errno.EPERM))
     assert pauses == []
 
 
-def test_death_that_the_kernel_never_sees_is_an_error_in_the_end(pauses: list[float]) -> None:
+def test_unnoticed_death_is_an_error_after_limit(pauses: list[float]) -> None:
     answers = Answers(DEAD, refusals=10**9)
     with pytest.raises(KernelCommandError):
         release(answers)
     assert 10 <= sum(pauses) <= 10.1
 
 
-def test_step_is_undone_only_where_it_is_still_in_effect() -> None:
+def test_only_steps_in_effect_are_undone() -> None:
     kernel = FakeKernel(backlog_wait_time=0, rules=[PROC.to_bytes()])
     with Commands(kernel) as commands:
         for step in (WAIT, AddRule(PROC)):
@@ -134,7 +134,7 @@ def test_step_is_undone_only_where_it_is_still_in_effect() -> None:
     assert (kernel.backlog_wait_time, kernel.rules) == (15000, [])
 
 
-def test_steps_are_undone_last_first_and_all_are_tried() -> None:
+def test_steps_are_undone_in_reverse_and_all_are_tried() -> None:
     kernel = FakeKernel(backlog_wait_time=0, backlog_limit=8192, rules=[PROC.to_bytes()])
     tried: list[object] = []
 

@@ -31,7 +31,7 @@ def ids(expected: Expected = EXPECTED, status: AuditStatus = STATUS, rules: str 
     return [one.id.removeprefix("auditsense.tamper.") for one in compare(expected, status, listed)]
 
 
-def test_what_is_as_it_has_to_be_is_no_finding() -> None:
+def test_expected_state_has_no_deviation() -> None:
     assert ids() == []
 
 
@@ -54,11 +54,11 @@ def test_what_is_as_it_has_to_be_is_no_finding() -> None:
         ({"pid": 43, "enabled": 0, "backlog_wait_time": 1}, ["wait-time", "owner", "disabled"]),
     ],
 )
-def test_each_setting_that_matters_is_looked_at(change: dict[str, int | None], found: list[str]) -> None:
+def test_changed_settings_are_deviations(change: dict[str, int | None], found: list[str]) -> None:
     assert ids(status=replace(STATUS, **change)) == found  # type: ignore[arg-type]
 
 
-def test_settings_that_are_anothers_are_left_to_it() -> None:
+def test_settings_of_another_owner_are_ignored() -> None:
     beside = Expected(rules=(OURS,), owner=42, may_panic=True, locked=True, on=False, rate_limit=9)
     as_found = replace(STATUS, backlog_wait_time=15000, backlog_limit=64, failure=2, rate_limit=9)
     assert ids(beside, replace(as_found, enabled=2)) == []
@@ -103,7 +103,7 @@ def test_settings_that_are_anothers_are_left_to_it() -> None:
         ("ours\n-a always,exclude -F uid=0", ["exclude"]),
     ],
 )
-def test_each_rule_that_takes_our_sight_is_found_and_no_other(rules: str, found: list[str]) -> None:
+def test_hiding_and_stealing_rules_are_found(rules: str, found: list[str]) -> None:
     assert ids(rules=rules) == found
 
 
@@ -153,20 +153,20 @@ WRITES = "-w /etc/passwd -p wa -k passwd"
         ("-a always,exit -F arch=b64 -S connect -k net", "-w /etc/ -k etc", []),
     ],
 )
-def test_a_permission_meets_only_the_calls_of_its_class(wanted: str, earlier: str, found: list[str]) -> None:
+def test_permission_matches_only_calls_of_its_class(wanted: str, earlier: str, found: list[str]) -> None:
     rules = [auditctl.parse(line, machine="x86_64") for line in (earlier, wanted)]
     expected = replace(EXPECTED, rules=(rules[1],))
     said = [one.id.removeprefix("auditsense.tamper.") for one in compare(expected, STATUS, rules)]
     assert said == found
 
 
-def test_a_rule_for_one_user_is_not_hidden_by_one_for_another() -> None:
+def test_rule_for_one_user_hides_no_rule_for_another() -> None:
     mine = auditctl.parse("-a always,exit -F dir=/proc -F perm=r -F uid=65534 -k audit_proc")
     hiding = auditctl.parse("-a never,exit -F uid=0")
     assert compare(replace(EXPECTED, rules=(mine,)), STATUS, [hiding, mine]) == ()
 
 
-def test_thousands_of_rules_before_ours_are_one_finding() -> None:
+def test_thousands_of_rules_are_one_deviation() -> None:
     rules = [auditctl.parse(f"-a never,exit -F pid={pid}") for pid in range(1, 1000)]
     (deviation,) = compare(EXPECTED, STATUS, [*rules, OURS])
     assert "-F pid=1 and 998 more" in deviation.message
@@ -187,7 +187,7 @@ def look(watch: Watch, commands: Commands) -> list[tuple[str, str]]:
     return [(one.deviation.id.removeprefix("auditsense.tamper."), one.repaired) for one in noticed]
 
 
-def test_a_change_is_said_once_and_again_when_it_changes_or_comes_back() -> None:
+def test_deviation_is_reported_once_per_change() -> None:
     kernel = FakeKernel()
     watch, commands = watching(kernel)
     assert look(watch, commands) == []
@@ -203,7 +203,7 @@ def test_a_change_is_said_once_and_again_when_it_changes_or_comes_back() -> None
     assert kernel.backlog_wait_time == 100  # said, not touched
 
 
-def test_repair_sets_back_what_was_ours() -> None:
+def test_repair_restores_own_settings() -> None:
     kernel = FakeKernel()
     watch, commands = watching(kernel, repair=True)
     kernel.backlog_wait_time, kernel.backlog_limit, kernel.enabled = 15000, 64, 0
@@ -216,7 +216,7 @@ def test_repair_sets_back_what_was_ours() -> None:
     assert look(watch, commands) == []
 
 
-def test_a_queue_made_unlimited_is_bounded_again() -> None:
+def test_unlimited_queue_is_limited_again() -> None:
     kernel = FakeKernel()
     watch, commands = watching(kernel, repair=True)
     kernel.backlog_limit = 0
@@ -225,7 +225,7 @@ def test_a_queue_made_unlimited_is_bounded_again() -> None:
     assert look(watch, commands) == []
 
 
-def test_a_change_that_comes_back_after_its_repair_is_said_and_repaired_again() -> None:
+def test_repeated_deviation_is_repaired_again() -> None:
     kernel = FakeKernel()
     watch, commands = watching(kernel, repair=True)
     for _ in range(3):  # between two looks, so that no look sees it well
@@ -233,7 +233,7 @@ def test_a_change_that_comes_back_after_its_repair_is_said_and_repaired_again() 
         assert look(watch, commands) == [("wait-time", "repaired: set backlog_wait_time: 15000 -> 0 jiffies")]
 
 
-def test_nobody_may_be_made_to_wait_before_audit_is_on_again() -> None:
+def test_wait_time_is_repaired_before_audit_is_enabled() -> None:
     kernel = FakeKernel()
     watch, commands = watching(kernel, repair=True)
     kernel.backlog_wait_time, kernel.enabled = 15000, 0
@@ -242,7 +242,7 @@ def test_nobody_may_be_made_to_wait_before_audit_is_on_again() -> None:
     assert sets == ["set backlog_wait_time=0", "set enabled=1"]
 
 
-def test_a_repair_fights_no_owner() -> None:
+def test_repair_respects_another_owner() -> None:
     kernel = FakeKernel(alive={1})
     watch, commands = watching(kernel, repair=True)
     kernel.pid, kernel.backlog_wait_time, kernel.enabled = 1, 15000, 0
@@ -253,7 +253,7 @@ def test_a_repair_fights_no_owner() -> None:
 
 
 @pytest.mark.parametrize("change", [{"enabled": 2}, {"failure": 2}])
-def test_where_audit_is_locked_or_would_panic_nothing_is_repaired(change: dict[str, int]) -> None:
+def test_locked_or_panicking_kernel_is_not_repaired(change: dict[str, int]) -> None:
     kernel = FakeKernel()
     watch, commands = watching(kernel, repair=True)
     commands.delete_rule(OURS)
@@ -263,7 +263,7 @@ def test_where_audit_is_locked_or_would_panic_nothing_is_repaired(change: dict[s
     assert kernel.rules == []
 
 
-def test_a_repair_that_is_refused_says_why() -> None:
+def test_refused_repair_has_a_reason() -> None:
     kernel = FakeKernel()
     watch, commands = watching(kernel, repair=True)
     kernel.backlog_wait_time = 15000
