@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 
 from auditsense._file_trust import MAX_BYTES
 from auditsense._toml import Places
+from auditsense._values import WrongValueError, duration
 from auditsense.cli import main
 from auditsense.cli.parser import build_parser
 from auditsense.config.loader import files_of, read
-from auditsense.config.option import Key, Kind, WrongValueError, duration
+from auditsense.config.option import Key, Kind
 from auditsense.config.render import dump, reference, sample
 from auditsense.config.schema import KEYS, REPEATED, TABLES
 from auditsense.config.settings import found_for, needs_restart, settings
@@ -135,7 +136,7 @@ WRONG = {
     "[source]\nname = 'netlnk'": [
         (
             'auditsense.toml:2: source.name: must be one of "auto", "netlink", "multicast", "audisp", '
-            '"unix:PATH", "log:PATH", not "netlnk"; did you mean "netlink"?'
+            '"unix:PATH", "log:PATH", not "netlnk"; did you mean netlink?'
         )
     ],
     "[source]\naudit_rules = '-w /x'": [

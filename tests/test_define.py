@@ -72,24 +72,24 @@ def test_one_match_is_enough_unless_told_otherwise() -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"severity": "hihg"}, "severity must be one of low, medium, high, critical"),
+        ({"severity": "hihg"}, 'severity must be one of "low", "medium", "high", "critical", not "hihg"'),
         ({"matches": 0}, "window: matches must be 1 to 64, not 0"),
         ({"matches": True}, "window: matches must be a whole number"),
         (
             {"within": "5 s"},
-            "window: '5 s' is no duration from 1ms to 24h, such as 5s or 500ms",
+            'window: within must be a duration with its unit, such as "500ms" or "5m", not "5 s"',
         ),
-        ({"within": 5}, "window: within must be a string"),
+        ({"within": 5}, "window: within must be a duration"),
         ({"risk_score": 101}, "risk_score must be 0 to 100, not 101"),
         ({"by": "process.pid"}, "window: by must be a list"),
         ({"tags": "one"}, "tags must be a list"),
         (
             {"by": ["process.pdi"]},
-            "there is no field 'process.pdi'; did you mean process.pid?",
+            "unknown field 'process.pdi'; did you mean process.pid?",
         ),
         (
             {"match": {"file.pat": "x"}},
-            "there is no field 'file.pat'; did you mean file.path?",
+            "unknown field 'file.pat'; did you mean file.path?",
         ),
         (
             {"match": {"file.path": 5}},
@@ -162,7 +162,7 @@ def test_a_clock_that_a_test_moves() -> None:
     before = clock.monotonic_s()
     clock.advance(1.5)
     assert (clock.wall_ms(), clock.monotonic_s() - before) == (1_001_500, 1.5)
-    with pytest.raises(ValueError, match="backwards"):
+    with pytest.raises(ValueError, match="cannot advance by"):
         clock.advance(-1)
 
 

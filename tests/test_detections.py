@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from auditsense.core.ring import Ring
 from auditsense.core.rule_table import Call, Field, Masked, Op, Rule
 from auditsense.core.rule_table import Test as Comparing
 from auditsense.detections.compiler import compile_all, compile_one
-from auditsense.detections.fields import FIELDS, NUMBERS
+from auditsense.detections.fields import FIELDS, NUMBERS, field
 from auditsense.detections.loader import parse
 from auditsense.detections.model import Severity
 from auditsense.kernel.rules import auditctl
@@ -290,7 +291,12 @@ CALL = '"auditd.data.syscall" = "openat"'
         (changed("version = 1", 'version = "1"'), "version must be a whole number"),
         (changed("version = 1", "version = true"), "version must be a whole number"),
         (changed("version = 1", "version = 1\nversoin = 2"), "unknown key versoin; did you mean version?"),
-        (changed('"high"', '"huge"'), "severity must be one of low, medium, high, critical"),
+        (
+            changed('"high"', '"huge"'),
+            'severity must be one of "low", "medium", "high", "critical", not "huge"',
+        ),
+        (changed(PATH, '"file.path" = "/etc/*"'), 'for a wildcard use like, as in { like = "/etc/*" }'),
+        (changed(PATH, '"file.path" = ["/x", "/etc/*"]'), '"/etc/*" would be compared exactly'),
         (changed("73", "101"), "risk_score must be 0 to 100, not 101"),
         (changed("73", "-1"), "risk_score must be 0 to 100, not -1"),
         (changed("version = 1", "version = 1\ntags = [1]"), "tags must be a list of strings"),
@@ -302,15 +308,18 @@ CALL = '"auditd.data.syscall" = "openat"'
         (changed("matches = 3", "matches = 0"), "window: matches must be 1 to 64, not 0"),
         (changed("matches = 3", "matches = 65"), "window: matches must be 1 to 64, not 65"),
         (changed("matches = 3", "matches = 3\nspan = 1"), "window: unknown key span"),
-        (changed('"2s"', '"2"'), "'2' is no duration from 1ms to 24h, such as 5s or 500ms"),
-        (changed('"2s"', '"0s"'), "'0s' is no duration"),
-        (changed('"2s"', '"25h"'), "'25h' is no duration"),
-        (changed('"2s"', "2"), "within must be a string"),
-        (changed('["process.pid"]', '["process.id"]'), "no field 'process.id'; did you mean process.pid?"),
+        (changed('"2s"', '"2"'), 'within must be a duration with its unit, such as "500ms" or "5m", not "2"'),
+        (changed('"2s"', '"0s"'), 'within must be 1ms to 24h, not "0s"'),
+        (changed('"2s"', '"25h"'), 'within must be 1ms to 24h, not "25h"'),
+        (changed('"2s"', "2"), "within must be a duration"),
+        (
+            changed('["process.pid"]', '["process.id"]'),
+            "unknown field 'process.id'; did you mean process.pid?",
+        ),
         (changed('["process.pid"]', '["process.pid", "user.id"]'), "by host.id and at most one more field"),
         (changed('["process.pid"]', '["auditd.data.syscall"]'), "cannot be by auditd.data.syscall"),
-        (changed('"file.path"', '"file.pth"'), "there is no field 'file.pth'; did you mean file.path?"),
-        (changed('"file.path"', '"zzzzzz"'), "there is no field 'zzzzzz'"),
+        (changed('"file.path"', '"file.pth"'), "unknown field 'file.pth'; did you mean file.path?"),
+        (changed('"file.path"', '"zzzzzz"'), "unknown field 'zzzzzz'"),
         (changed('"openat"', '"opnat"'), "no architecture has a system call 'opnat'; did you mean openat?"),
         (
             changed(CALL, '"auditd.data.syscall" = { like = "open*" }'),
@@ -479,3 +488,27 @@ def test_a_name_that_only_some_architectures_have_compiles_to_those() -> None:
     calls = compile_one(one, merge_ms=0).calls
     assert Call(0xC000003E, 2) in calls
     assert {call.syscall for call in calls if call.arch == syscalls.ARCHES["aarch64"]} == {56}
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("process.exe", "process.executable"),
+        ("exe", "process.executable"),
+        ("process.cmdline", "process.title"),
+        ("pid", "process.pid"),
+        ("path", "file.path"),
+        ("syscall", "auditd.data.syscall"),
+        ("uid", "user.id"),
+        ("egid", None),
+    ],
+)
+def test_unknown_field_suggests_the_ecs_name(name: str, meant: str | None) -> None:
+    with pytest.raises(DetectionError, match=f"unknown field '{name}'") as error:
+        field(name)
+    assert meant is None or str(error.value).endswith(f"; did you mean {meant}?")
+
+
+def test_audit_rule_may_be_left_out() -> None:
+    detection = parse(re.sub(r"audit_rule = .*\n", "", MINIMAL), "mine.toml")
+    assert detection.audit_rule == ""

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auditsense import Event, EventReader, Field, Host, Limits, Sensor, View
+from auditsense.detections.fields import RECORD_FIELDS, Form, RecordField
 from auditsense.kernel.self_test import SelfTest
 from auditsense.testing import EventRecords as Records
 from auditsense.testing import FakeSource, burst, call_event, datagrams, open_event
@@ -212,3 +213,24 @@ def test_readable_text_is_enough_for_an_event() -> None:
             """)
         )
     assert (event.syscall, event.success, event.exit, event.path) == ("unlink", False, -13, "/etc/passwd")
+
+
+@pytest.mark.parametrize(
+    "row", [row for row in RECORD_FIELDS if row.attribute], ids=lambda row: row.attribute
+)
+def test_event_attribute_is_the_field_of_the_table(row: RecordField) -> None:
+    (event,) = events_of(open_event(pid=12, ppid=34, uid=56, title="p\0x"))
+    text = event.text(row.field)
+    value = getattr(event, row.attribute)
+    if row.field is Field.TTY:  # "(none)"
+        assert value == text is None
+    elif row.form is Form.TEXT:
+        assert value == str(text).replace("\0", " ")
+    else:
+        assert value == int(str(text))
+
+
+def test_table_has_each_field_once() -> None:
+    assert len({row.field for row in RECORD_FIELDS}) == len(RECORD_FIELDS)
+    names = [row.name for row in RECORD_FIELDS if row.name]
+    assert len({*names}) == len(names)

@@ -200,7 +200,7 @@ def replaced(old: str, new: str) -> str:
         (replaced("[exception.match]", "[exception.macth]"), "exception 1: match is missing"),
         (
             replaced('"process.executable"', '"process.executabel"'),
-            "exception 1: there is no field 'process.executabel'; did you mean process.executable?",
+            "exception 1: unknown field 'process.executabel'; did you mean process.executable?",
         ),
         (replaced("expires", "expire"), "exception 1: unknown key expire; did you mean expires?"),
         (replaced("2027-01-31", '"soon"'), "exception 1: expires must be a date or a time, as 2027-01-31"),
@@ -403,7 +403,7 @@ def test_show_says_what_the_configuration_asks_for(
     assert len(shown["exceptions"]) == len(known_harmless())
     file.write_text('[alerts]\nby = ["user.idd"]\n', encoding="utf-8")
     assert main(["detections", "show", "pspy", "-c", str(file)]) == 2
-    assert "alerts.by: there is no field 'user.idd'; did you mean user.id?" in capsys.readouterr().err
+    assert "alerts.by: unknown field 'user.idd'; did you mean user.id?" in capsys.readouterr().err
 
 
 # --- for C ---------------------------------------------------------------------------------

@@ -9,13 +9,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from auditsense._values import did_you_mean
 from auditsense.cli import put, say
 from auditsense.config.settings import found_for, settings
 from auditsense.detect.alerts import AlertPolicy
 from auditsense.detect.ecs import timestamp
 from auditsense.detections.compiler import compile_all
 from auditsense.detections.emit_c import as_c
-from auditsense.detections.fields import nearest
 from auditsense.detections.loader import known_harmless, load_detections, shipped_detections
 from auditsense.errors import DetectionError
 
@@ -50,9 +50,7 @@ def _show(arguments: argparse.Namespace) -> None:
     asked = settings(found_for(arguments))
     known = {one.id: one for one in asked.detections}
     if arguments.name not in known:
-        raise DetectionError(
-            f"there is no detection {arguments.name!r}{nearest(arguments.name, list(known))}"
-        )
+        raise DetectionError(f"there is no detection {arguments.name!r}{did_you_mean(arguments.name, known)}")
     one = known[arguments.name]
     harmless = "in force" if asked.values["detections.known_harmless"] else "not asked for (--known-harmless)"
     shown = {

@@ -16,9 +16,8 @@ from typing import Any, Final
 
 from auditsense._file_trust import read_trusted_text
 from auditsense._toml import Places, TomlError, parse
-from auditsense.config.option import WrongValueError
+from auditsense._values import WrongValueError, did_you_mean
 from auditsense.config.schema import BY_PATH, KEYS, REPEATED, TABLES
-from auditsense.detections.fields import nearest
 from auditsense.errors import ConfigError, UsageError
 
 FOLDER: Final = Path("/etc/auditsense")
@@ -147,7 +146,7 @@ class _Reader:
                 self._wrong(
                     table if isinstance(entry, dict | list) else "",
                     table if not isinstance(entry, dict | list) else "",
-                    f"there is no table {table}{nearest(table, [*TABLES, *REPEATED])}",
+                    f"there is no table {table}{did_you_mean(table, [*TABLES, *REPEATED])}",
                     named=False,
                 )
 
@@ -176,7 +175,7 @@ class _Reader:
             key = BY_PATH.get(f"{table}.{name}")
             if key is None:
                 known = [one.name for one in KEYS if one.table == table]
-                self._wrong(table, name, f"there is no such key{nearest(name, known)}", number)
+                self._wrong(table, name, f"there is no such key{did_you_mean(name, known)}", number)
                 continue
             try:
                 values[name] = key.check(value)

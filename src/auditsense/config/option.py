@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import enum
 import json
-import re
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+from auditsense._values import (
+    LONGEST_TEXT,
+    WrongValueError,
+    choice,
+    duration,
+    duration_ms,
+    flag,
+    shown,
+    table,
+    text,
+    texts,
+    whole,
+)
+
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-_UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000}
-_LONGEST_TEXT = 4096
-
-
-class WrongValueError(ValueError):
-    """A value that must not stand where it stands; the message says what must."""
 
 
 class Kind(enum.StrEnum):
@@ -83,7 +89,7 @@ class Key:
             Kind.TEXT: self._text,
             Kind.TEXTS: self._texts,
             Kind.WHOLE: self._whole,
-            Kind.FLAG: self._flag,
+            Kind.FLAG: flag,
             Kind.DURATION: self._duration,
             Kind.MATCH: self._match,
             Kind.MOMENT: self._moment,
@@ -111,43 +117,28 @@ class Key:
         return ""
 
     def _text(self, value: object) -> str:
-        if not isinstance(value, str):
-            raise WrongValueError(f'must be a string, such as "…", not {_shown(value)}')
-        if self.choices and value not in self.choices and not self._with_path(value):
+        line = text(value)
+        if self.choices and not self._with_path(line):
+            return choice(line, self.choices)
+        if "\0" in line or len(line) > LONGEST_TEXT or any("\ud800" <= char <= "\udfff" for char in line):
             raise WrongValueError(
-                f"must be {self.bounds()}, not {_shown(value)}{_nearest(value, self.choices)}"
+                f"must be UTF-8 text of at most {LONGEST_TEXT} characters, none of them NUL"
             )
-        if "\0" in value or len(value) > _LONGEST_TEXT or any("\ud800" <= one <= "\udfff" for one in value):
-            raise WrongValueError(
-                f"must be UTF-8 text of at most {_LONGEST_TEXT} characters, none of them NUL"
-            )
-        return value
+        return line
 
     def _texts(self, value: object) -> tuple[str, ...]:
-        if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
-            raise WrongValueError(f'must be a list of strings, such as ["…"], not {_shown(value)}')
-        return tuple(self._text(one) for one in value)
+        return tuple(self._text(line) for line in texts(value))
 
     def _whole(self, value: object) -> int:
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise WrongValueError(f"must be a whole number, not {_shown(value)}")
-        return self._within(value, str(value))
-
-    def _flag(self, value: object) -> bool:
-        if not isinstance(value, bool):
-            raise WrongValueError(f"must be true or false, not {_shown(value)}")
-        return value
+        return whole(value, self.least, self.most, self.unit)
 
     def _match(self, value: object) -> dict[str, Any]:
-        if not isinstance(value, dict):
-            example = self.written(self.example)
-            raise WrongValueError(f"must be a table of fields, such as {example}, not {_shown(value)}")
-        return value
+        return table(value, self.written(self.example))
 
     def _moment(self, value: object) -> date | str:
         if not isinstance(value, date | str):  # a datetime is a date
             right = "2027-01-31 or 2027-01-31T08:00:00Z"
-            raise WrongValueError(f"must be a date or a time, as {right}, not {_shown(value)}")
+            raise WrongValueError(f"must be a date or a time, as {right}, not {shown(value)}")
         return value
 
     def _with_path(self, value: str) -> bool:
@@ -155,29 +146,8 @@ class Key:
         starts = tuple(one.removesuffix("PATH") for one in self.choices if one.endswith(":PATH"))
         return bool(starts) and value.startswith(starts) and not value.endswith(":")
 
-    def _within(self, value: int, shown: str) -> int:
-        if not self.least <= value <= self.most:
-            raise WrongValueError(f"must be {self.bounds()}, not {shown}")
-        return value
-
     def _duration(self, value: object) -> int:
-        found = re.fullmatch(r"([0-9]{1,9})(ms|s|m|h)", value) if isinstance(value, str) else None
-        if found is None:
-            raise WrongValueError(
-                f'must be a duration with its unit, such as "500ms" or "5m", not {_shown(value)}'
-            )
-        return self._within(int(found[1]) * _UNITS_MS[found[2]], _shown(value))
-
-
-def duration(ms: int) -> str:
-    """Return a time in the largest unit that says it in a whole number."""
-    unit = next(name for name, size in reversed(_UNITS_MS.items()) if ms % size == 0 and (ms or name == "s"))
-    return f"{ms // _UNITS_MS[unit]}{unit}"
-
-
-def _shown(value: object) -> str:
-    text = json.dumps(value, default=str, ensure_ascii=False)
-    return text if len(text) <= 60 else text[:57] + "…"
+        return duration_ms(value, self.least, self.most)
 
 
 def _quoted(text: str) -> str:
@@ -194,10 +164,3 @@ def _inline(value: object) -> str:
     if isinstance(value, date):
         return value.isoformat()
     return _quoted(value) if isinstance(value, str) else json.dumps(value)
-
-
-def _nearest(name: str, known: tuple[str, ...]) -> str:
-    import difflib  # noqa: PLC0415 - only for what is spelled wrong
-
-    close = difflib.get_close_matches(name, known, n=1)
-    return f'; did you mean "{close[0]}"?' if close else ""

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from auditsense._values import WrongValueError
 from auditsense.config.loader import FOLDER, Found, Read, files_of, read
-from auditsense.config.option import WrongValueError
 from auditsense.config.schema import BY_PATH, KEYS, TABLES
 from auditsense.core.ring import Limits
 from auditsense.detect.alerts import AlertPolicy

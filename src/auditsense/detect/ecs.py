@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from auditsense import syscalls
 from auditsense.core.rule_table import Field
+from auditsense.detections.fields import RECORD_FIELDS, Form
+from auditsense.detections.model import RISK_SCORES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -31,7 +33,6 @@ TAMPER_DATASET = "auditsense.tamper"
 SELF_TEST_DATASET = "auditsense.self_test"
 SINK_DATASET = "auditsense.sink"
 
-_RISK = {"low": 21, "medium": 47, "high": 73, "critical": 99}  # of what no detection gives a score
 UNSET = 0xFFFF_FFFF
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - UTC, and written with its Z
 _LEAST_MS, _MOST_MS = -62_135_596_800_000, 253_402_300_799_999  # the years 1 and 9999
@@ -39,34 +40,12 @@ _OUTCOMES = {"yes": "success", "no": "failure"}
 _TOLD_AGAIN = frozenset({"update", "closed"})  # documents of a burst whose alert was sent
 _FILE_CALLS = frozenset({"open", "openat", "openat2", "readlink", "readlinkat"})
 
-# Where each field goes that is neither renamed nor converted beyond its type.
-_PLACES: tuple[tuple[str, Field, bool], ...] = (  # name, field, decimal number
-    ("auditd.data.a0", Field.A0, False),
-    ("auditd.data.a1", Field.A1, False),
-    ("auditd.data.a2", Field.A2, False),
-    ("auditd.data.a3", Field.A3, False),
-    ("auditd.data.exit", Field.EXIT, False),
-    ("auditd.data.tty", Field.TTY, False),
-    ("process.pid", Field.PID, True),
-    ("process.parent.pid", Field.PPID, True),
-    ("process.name", Field.COMM, False),
-    ("process.executable", Field.EXE, False),
-    ("process.title", Field.PROCTITLE, False),
-    ("process.working_directory", Field.CWD, False),
-    ("user.id", Field.UID, False),
-    ("user.effective.id", Field.EUID, False),
-    ("user.saved.id", Field.SUID, False),
-    ("user.filesystem.id", Field.FSUID, False),
-    ("user.group.id", Field.GID, False),
-    ("user.effective.group.id", Field.EGID, False),
-    ("user.selinux.user", Field.SUBJ, False),
-    ("file.path", Field.PATH_NAME, False),
-    ("file.inode", Field.PATH_INODE, False),
-    ("file.device", Field.PATH_DEV, False),
-    ("file.mode", Field.PATH_MODE, False),
-    ("file.uid", Field.PATH_OUID, False),
-    ("file.gid", Field.PATH_OGID, False),
+_PLAIN = tuple(
+    (row.name, row.field, row.form is Form.NUMBER)
+    for row in RECORD_FIELDS
+    if row.name and row.documents and row.form is not Form.ID
 )
+_IDS = tuple((row.name, row.field) for row in RECORD_FIELDS if row.form is Form.ID)
 
 
 def timestamp(ms: int) -> str:
@@ -103,12 +82,12 @@ def _call(hit: Hit) -> tuple[str | None, str | None]:
 
 def _fields(hit: Hit, host: Host) -> Document:
     document: Document = {"@timestamp": timestamp(hit.ms), "event": {}}
-    for name, field, decimal in _PLACES:
+    for name, field, decimal in _PLAIN:
         put(document, name, hit.number(field) if decimal else hit.text(field))
     arch, call = _call(hit)
     put(document, "auditd.data.arch", arch or hit.text(Field.ARCH))
     put(document, "auditd.data.syscall", call)
-    for name, field in (("user.audit.id", Field.AUID), ("auditd.session", Field.SES)):
+    for name, field in _IDS:
         value = hit.number(field)
         put(document, name, "unset" if value == UNSET else hit.text(field))
     key = hit.text(Field.KEY)
@@ -281,8 +260,8 @@ def notice(  # noqa: PLR0913 - one value of the document each
             "module": "auditsense",
             "category": ["configuration" if dataset == TAMPER_DATASET else "host"],
             "type": ["change" if dataset == TAMPER_DATASET else "info"],
-            "risk_score": _RISK[severity],
-            "severity": _RISK[severity],
+            "risk_score": RISK_SCORES[severity],
+            "severity": RISK_SCORES[severity],
         },
         "rule": {"id": rule_id, "name": name},
         "host": {"id": host.id, "name": host.name, "os": {"type": "linux"}},

@@ -15,6 +15,7 @@ from auditsense.core.ring import piece
 from auditsense.core.rule_table import Field
 from auditsense.detect import events
 from auditsense.detect.record_reader import EVERY_EVENT, RingReader, exclusive, pack_datagrams
+from auditsense.detections.fields import RECORD_FIELDS, Form
 from auditsense.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,28 +26,10 @@ if TYPE_CHECKING:
 
 Row = tuple[Any, ...]
 
-_TEXTS: Final = {
-    "comm": Field.COMM,
-    "exe": Field.EXE,
-    "cwd": Field.CWD,
-    "path": Field.PATH_NAME,
-    "title": Field.PROCTITLE,
-    "tty": Field.TTY,
-}
-_NUMBERS: Final = {
-    "exit": Field.EXIT,
-    "pid": Field.PID,
-    "ppid": Field.PPID,
-    "session": Field.SES,
-    "auid": Field.AUID,
-    "uid": Field.UID,
-    "euid": Field.EUID,
-    "suid": Field.SUID,
-    "fsuid": Field.FSUID,
-    "gid": Field.GID,
-    "egid": Field.EGID,
-    "sgid": Field.SGID,
-    "fsgid": Field.FSGID,
+_PLAIN: Final = {
+    row.attribute: (row.field, ColumnForm.TEXT if row.form is Form.TEXT else ColumnForm.NUMBER)
+    for row in RECORD_FIELDS
+    if row.attribute
 }
 _OF_ID: Final = {"ms": ColumnForm.MS, "serial": ColumnForm.SERIAL}
 _DERIVED: Final[dict[str, tuple[tuple[Field, ...], Callable[..., Any]]]] = {
@@ -58,7 +41,7 @@ _DERIVED: Final[dict[str, tuple[tuple[Field, ...], Callable[..., Any]]]] = {
     "keys": ((Field.KEY,), events.split_keys),
     "argv": ((Field.PROCTITLE,), events.split_title),  # a batch at a time by _titles
 }
-NAMES: Final = (*_OF_ID, *_DERIVED, *_TEXTS, *_NUMBERS, "node")
+NAMES: Final = (*_OF_ID, *_DERIVED, *_PLAIN, "node")
 """What may be asked for: the attributes of `Event` of these names."""
 
 _MOST_NAMES: Final = 1024  # of calls that are remembered; a log may hold any number
@@ -81,7 +64,7 @@ def fields_of(names: Sequence[str]) -> frozenset[Field]:
         if name in _DERIVED:
             fields.update(_DERIVED[name][0])
         elif name not in _OF_ID:
-            fields.add(Field.NODE if name == "node" else {**_TEXTS, **_NUMBERS}[name])
+            fields.add(Field.NODE if name == "node" else _PLAIN[name][0])
     return frozenset(fields)
 
 
@@ -208,10 +191,8 @@ class RowReader(RingReader):
             return [(Field.ARCH, _OF_ID[name])], _as_it_is
         if name == "node":
             return [(Field.NODE, ColumnForm.TEXT)], self._nodes
-        if name in _TEXTS:
-            return [(_TEXTS[name], ColumnForm.TEXT)], _as_it_is
-        if name in _NUMBERS:
-            return [(_NUMBERS[name], ColumnForm.NUMBER)], _as_it_is
+        if name in _PLAIN:
+            return [_PLAIN[name]], _as_it_is
         fields, made = _DERIVED[name]
         return {
             "syscall": (

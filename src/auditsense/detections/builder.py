@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from auditsense.detections.loader import from_table
+from auditsense.detections.model import RISK_SCORES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 Comparing = dict[str, Any]
 """What a field is compared with when it is more than a value: see `like`, `unlike`, `is_not`, `number`."""
 
-_RISK = {"low": 21, "medium": 47, "high": 73, "critical": 99}
 _NO_SCORE = 0  # with a severity that is none, which is the error that is said
 
 
@@ -114,7 +114,7 @@ def define(  # noqa: PLR0913 - the keys of a file, most with a default
             "name": name,
             "version": version,
             "severity": severity,
-            "risk_score": _RISK.get(severity, _NO_SCORE) if risk_score is None else risk_score,
+            "risk_score": RISK_SCORES.get(severity, _NO_SCORE) if risk_score is None else risk_score,
             "description": description,
             "audit_rule": audit_rule,
             "references": _list(references),

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from auditsense import syscalls
+from auditsense._values import did_you_mean
 from auditsense.core.rule_table import Call, Exempting, Field, Masked, Op, Rule, RuleTable, Test
 from auditsense.detections import open_flags
-from auditsense.detections.fields import HOST, NUMBERS, SYSCALL_NAME, field, nearest
+from auditsense.detections.fields import HOST, NUMBERS, SYSCALL_NAME, field
 from auditsense.detections.model import Comparison, Condition, Detection, DetectionException
 from auditsense.errors import DetectionError
 
@@ -34,7 +35,7 @@ def _calls(condition: Condition) -> tuple[Call, ...]:
     for name in condition.values:
         found = [Call(arch, number) for arch, number in syscalls.calls(str(name))]
         if not found:
-            hint = nearest(str(name), sorted(syscalls.all_names()))
+            hint = did_you_mean(str(name), sorted(syscalls.all_names()))
             raise DetectionError(f"no architecture has a system call {name!r}{hint}")
         calls += found
     return tuple(calls)

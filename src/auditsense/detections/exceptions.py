@@ -13,10 +13,10 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
+from auditsense._values import did_you_mean, table, text
 from auditsense.detections.compiler import compile_exception
-from auditsense.detections.fields import nearest
 from auditsense.detections.model import Detection, DetectionException
-from auditsense.detections.toml_reader import Table, conditions
+from auditsense.detections.toml_reader import TomlTable, conditions
 from auditsense.errors import DetectionError
 
 if TYPE_CHECKING:
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 
 def exception_from(
-    table: object, where: str, *, detection: str | None = None, origin: str = ""
+    value: object, where: str, *, detection: str | None = None, origin: str = ""
 ) -> DetectionException:
     """Read one exception from what its TOML would hold.
 
     Args:
-        table: its keys and values: ``match``, ``comment``, ``expires``, and ``detection`` where it does not
+        value: its keys and values: ``match``, ``comment``, ``expires``, and ``detection`` where it does not
             stand in one.
         where: what to call it in errors.
         detection: the id of the detection it stands in; None: the table says it.
@@ -38,11 +38,11 @@ def exception_from(
     Raises:
         DetectionError: it is not an exception; the message says which key is wrong, and what is expected.
     """
-    entry = Table(where, table)
-    of = entry.take("detection", str) if detection is None else detection
-    match = Table(f"{where}: match", entry.take("match", dict))
-    comment = entry.take("comment", str).strip()
-    expires = entry.take_any("expires")
+    entry = TomlTable(where, value)
+    of = entry.read("detection", text) if detection is None else detection
+    match = TomlTable(f"{where}: match", entry.read("match", table))
+    comment = entry.read("comment", text).strip()
+    expires = entry.read_any("expires")
     found = conditions(f"{where}: match", match)
     entry.done()
     if not comment:
@@ -82,10 +82,10 @@ def except_for(
         name: list(value) if isinstance(value, tuple | set | frozenset) else value
         for name, value in match.items()
     }
-    table: dict[str, Any] = {"match": plain, "comment": comment}
+    entry: dict[str, Any] = {"match": plain, "comment": comment}
     if expires is not None:
-        table["expires"] = expires
-    return exception_from(table, f"exception of {detection!r}", detection=detection, origin=origin)
+        entry["expires"] = expires
+    return exception_from(entry, f"exception of {detection!r}", detection=detection, origin=origin)
 
 
 def expiry_ms(where: str, given: object) -> int:
@@ -131,7 +131,7 @@ def with_exceptions(
             where = f"{one.origin}: " if one.origin else ""
             raise DetectionError(
                 f"{where}an exception is of {one.detection!r}, and there is no such detection"
-                f"{nearest(one.detection, list(more))}"
+                f"{did_you_mean(one.detection, more)}"
             )
         more[one.detection].append(one)
     return tuple(

@@ -1,75 +1,127 @@
-"""The names a detection may use for a field, and which record and key each comes from."""
+"""The fields of an event: one table for detections, documents, events and rows."""
 
 from __future__ import annotations
 
+import enum
+from typing import Final, NamedTuple
+
+from auditsense._values import did_you_mean
 from auditsense.core.rule_table import Field
 from auditsense.errors import DetectionError
 
-SYSCALL_NAME = "auditd.data.syscall"
+SYSCALL_NAME: Final = "auditd.data.syscall"
 """Compared by name: it becomes the rule's calls, one for each architecture that has the call."""
 
-HOST = "host.id"
-"""Of the sensor, or the `node=` a collector wrote; part of every key."""
+HOST: Final = "host.id"
+"""The sensor's host, or the `node=` that a collector wrote; part of every key."""
 
-FIELDS: dict[str, Field] = {
-    "auditd.data.arch": Field.ARCH,
-    "auditd.data.success": Field.SUCCESS,
-    "auditd.data.exit": Field.EXIT,
-    "auditd.data.a0": Field.A0,
-    "auditd.data.a1": Field.A1,
-    "auditd.data.a2": Field.A2,
-    "auditd.data.a3": Field.A3,
-    "auditd.data.tty": Field.TTY,
-    "auditd.data.key": Field.KEY,
-    "auditd.session": Field.SES,
-    "process.pid": Field.PID,
-    "process.parent.pid": Field.PPID,
-    "process.name": Field.COMM,
-    "process.executable": Field.EXE,
-    "process.title": Field.PROCTITLE,
-    "process.working_directory": Field.CWD,
-    "user.id": Field.UID,
-    "user.audit.id": Field.AUID,
-    "user.effective.id": Field.EUID,
-    "user.filesystem.id": Field.FSUID,
-    "user.saved.id": Field.SUID,
-    "user.group.id": Field.GID,
-    "user.selinux.user": Field.SUBJ,
-    "file.path": Field.PATH_NAME,
-    "file.inode": Field.PATH_INODE,
-    "file.device": Field.PATH_DEV,
-    "file.mode": Field.PATH_MODE,
-    "file.uid": Field.PATH_OUID,
-    "file.gid": Field.PATH_OGID,
-    HOST: Field.NODE,
-}
 
-NUMBERS = frozenset(
-    {
-        *(Field.ARCH, Field.EXIT, Field.A0, Field.A1, Field.A2, Field.A3, Field.PPID, Field.PID),
-        *(Field.AUID, Field.UID, Field.GID, Field.EUID, Field.SUID, Field.FSUID, Field.SES),
-        *(Field.PATH_INODE, Field.PATH_MODE, Field.PATH_OUID, Field.PATH_OGID),
-    }
+class Form(enum.Enum):
+    """What the kernel prints, and what documents make of it."""
+
+    TEXT = enum.auto()
+    """Text, in documents as well."""
+    DIGITS = enum.auto()
+    """A number, in documents as its text."""
+    NUMBER = enum.auto()
+    """A number, in documents as well."""
+    ID = enum.auto()
+    """A number, in documents as its text, or "unset" for 4294967295."""
+
+
+class RecordField(NamedTuple):
+    """One field of a record.
+
+    Attributes:
+        field: of the core.
+        form: how it is printed.
+        name: in detections and documents (ECS); "": in neither.
+        attribute: of `Event` and in rows, where it is read without conversion; "": there is none.
+        detections: whether detections can compare it.
+        documents: whether documents have it under *name*, without further conversion.
+    """
+
+    field: Field
+    form: Form
+    name: str = ""
+    attribute: str = ""
+    detections: bool = True
+    documents: bool = True
+
+
+RECORD_FIELDS: Final = (  # in the order of documents
+    RecordField(Field.A0, Form.DIGITS, "auditd.data.a0"),
+    RecordField(Field.A1, Form.DIGITS, "auditd.data.a1"),
+    RecordField(Field.A2, Form.DIGITS, "auditd.data.a2"),
+    RecordField(Field.A3, Form.DIGITS, "auditd.data.a3"),
+    RecordField(Field.EXIT, Form.DIGITS, "auditd.data.exit", "exit"),
+    RecordField(Field.TTY, Form.TEXT, "auditd.data.tty", "tty"),
+    RecordField(Field.PID, Form.NUMBER, "process.pid", "pid"),
+    RecordField(Field.PPID, Form.NUMBER, "process.parent.pid", "ppid"),
+    RecordField(Field.COMM, Form.TEXT, "process.name", "comm"),
+    RecordField(Field.EXE, Form.TEXT, "process.executable", "exe"),
+    RecordField(Field.PROCTITLE, Form.TEXT, "process.title", "title"),
+    RecordField(Field.CWD, Form.TEXT, "process.working_directory", "cwd"),
+    RecordField(Field.UID, Form.DIGITS, "user.id", "uid"),
+    RecordField(Field.EUID, Form.DIGITS, "user.effective.id", "euid"),
+    RecordField(Field.SUID, Form.DIGITS, "user.saved.id", "suid"),
+    RecordField(Field.FSUID, Form.DIGITS, "user.filesystem.id", "fsuid"),
+    RecordField(Field.GID, Form.DIGITS, "user.group.id", "gid"),
+    RecordField(Field.EGID, Form.DIGITS, "user.effective.group.id", "egid", detections=False),
+    RecordField(Field.SUBJ, Form.TEXT, "user.selinux.user"),
+    RecordField(Field.PATH_NAME, Form.TEXT, "file.path", "path"),
+    RecordField(Field.PATH_INODE, Form.DIGITS, "file.inode"),
+    RecordField(Field.PATH_DEV, Form.TEXT, "file.device"),
+    RecordField(Field.PATH_MODE, Form.DIGITS, "file.mode"),
+    RecordField(Field.PATH_OUID, Form.DIGITS, "file.uid"),
+    RecordField(Field.PATH_OGID, Form.DIGITS, "file.gid"),
+    RecordField(Field.AUID, Form.ID, "user.audit.id", "auid"),
+    RecordField(Field.SES, Form.ID, "auditd.session", "session"),
+    RecordField(Field.SGID, Form.DIGITS, attribute="sgid"),
+    RecordField(Field.FSGID, Form.DIGITS, attribute="fsgid"),
+    RecordField(Field.ARCH, Form.DIGITS, "auditd.data.arch", documents=False),
+    RecordField(Field.SUCCESS, Form.TEXT, "auditd.data.success", documents=False),
+    RecordField(Field.KEY, Form.TEXT, "auditd.data.key", documents=False),
+    RecordField(Field.NODE, Form.TEXT, HOST, documents=False),
 )
+
+FIELDS: Final = {row.name: row.field for row in RECORD_FIELDS if row.name and row.detections}
+"""The names that a detection may use."""
+
+NUMBERS: Final = frozenset(row.field for row in RECORD_FIELDS if row.form is not Form.TEXT)
 """Fields that the kernel prints as numbers; no other can be compared as one."""
 
-
-def nearest(name: str, known: list[str]) -> str:
-    """Return ", did you mean …?" with the closest known name, or nothing."""
-    import difflib  # noqa: PLC0415 - only for what is spelled wrong
-
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean {close[0]}?" if close else ""
+_ALIASES: Final = {
+    **{row.attribute: row.name for row in RECORD_FIELDS if row.attribute and row.name in FIELDS},
+    "syscall": SYSCALL_NAME,
+    "key": "auditd.data.key",
+    "arch": "auditd.data.arch",
+    "success": "auditd.data.success",
+    "command": "process.name",
+    "cmdline": "process.title",
+    "command_line": "process.title",
+    "args": "process.title",
+    "user": "user.id",
+    "ses": "auditd.session",
+    "host": HOST,
+    "node": HOST,
+    "host.name": HOST,
+    "inode": "file.inode",
+    "mode": "file.mode",
+    "name": "process.name",
+}
+"""Names of the kernel, of `Event` and of other tools, without a leading "process.", "user." or "file."."""
 
 
 def field(name: str) -> Field:
     """Return the record field behind a name.
 
     Raises:
-        DetectionError: no such name.
+        DetectionError: unknown name.
     """
-    found = FIELDS.get(name)
-    if found is None:
-        hint = nearest(name, [*FIELDS, SYSCALL_NAME])
-        raise DetectionError(f"there is no field {name!r}{hint}")
-    return found
+    record_field = FIELDS.get(name)
+    if record_field is None:
+        short = name.removeprefix("process.").removeprefix("user.").removeprefix("file.")
+        aliases = {name: _ALIASES[short]} if short in _ALIASES else {}
+        raise DetectionError(f"unknown field {name!r}{did_you_mean(name, [*FIELDS, SYSCALL_NAME], aliases)}")
+    return record_field

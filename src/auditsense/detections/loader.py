@@ -12,11 +12,12 @@ from auditsense._file_trust import read_trusted_text
 from auditsense._resources import packaged_names, packaged_text
 from auditsense._toml import TomlError
 from auditsense._toml import parse as parse_toml
-from auditsense.detections.compiler import MOST_MATCHES, compile_one
+from auditsense._values import choice, duration_ms, items, table, text, texts, whole
+from auditsense.detections.compiler import MOST_MATCHES, MOST_SPAN_MS, compile_one
 from auditsense.detections.exceptions import exception_from, with_exceptions
 from auditsense.detections.fields import HOST
 from auditsense.detections.model import Detection, DetectionException, Named, Severity, Threat, Window
-from auditsense.detections.toml_reader import Table, conditions, duration_ms
+from auditsense.detections.toml_reader import TomlTable, conditions
 from auditsense.errors import DetectionError, UsageError
 
 if TYPE_CHECKING:
@@ -28,54 +29,48 @@ _MOST_RISK = 100
 _MOST_FILES = 4096  # of a folder
 
 
-def _named(where: str, table: object) -> Named:
-    entry = Table(where, table)
-    named = Named(entry.take("id", str), entry.take("name", str), entry.take("reference", str))
+def _named(where: str, value: object) -> Named:
+    entry = TomlTable(where, value)
+    named = Named(entry.read("id", text), entry.read("name", text), entry.read("reference", text))
     entry.done()
     return named
 
 
-def _threat(where: str, table: object) -> Threat:
-    entry = Table(where, table)
+def _threat(where: str, value: object) -> Threat:
+    entry = TomlTable(where, value)
     threat = Threat(
-        _named(f"{where}.tactic", entry.take("tactic", dict)),
-        tuple(_named(f"{where}.technique", row) for row in entry.take("technique", list, [])),
+        _named(f"{where}.tactic", entry.read("tactic", table)),
+        tuple(_named(f"{where}.technique", row) for row in entry.optional("technique", items, [])),
     )
     entry.done()
     return threat
 
 
-def _window(where: str, table: object) -> Window:
-    entry = Table(where, table)
-    matches = entry.take("matches", int)
-    if not 1 <= matches <= MOST_MATCHES:
-        raise DetectionError(f"{where}: matches must be 1 to {MOST_MATCHES}, not {matches}")
-    by = entry.strings("by")
-    window = Window(
-        by if HOST in by else (*by, HOST),
-        matches,
-        duration_ms(where, entry.take("within", str)),
-    )
+def _window(where: str, value: object) -> Window:
+    entry = TomlTable(where, value)
+    matches = entry.read("matches", whole, 1, MOST_MATCHES)
+    by = entry.optional("by", texts, ())
+    within_ms = entry.read("within", duration_ms, 1, MOST_SPAN_MS)
     entry.done()
-    return window
+    return Window(by if HOST in by else (*by, HOST), matches, within_ms)
 
 
-def parse(text: str, where: str) -> Detection:
+def parse(source: str, where: str) -> Detection:
     """Read one detection.
 
     Args:
-        text: the TOML.
+        source: the TOML.
         where: the file's name, for errors.
 
     Raises:
         DetectionError: it is no TOML, or not a detection.
     """
-    return from_table(_toml(text, where), where)
+    return from_table(_toml(source, where), where)
 
 
-def _toml(text: str, where: str) -> dict[str, Any]:
+def _toml(source: str, where: str) -> dict[str, Any]:
     try:
-        return parse_toml(text)
+        return parse_toml(source)
     except TomlError as error:
         raise DetectionError(f"{where}: {error}") from None
 
@@ -90,39 +85,33 @@ def from_table(document: dict[str, Any], where: str) -> Detection:
     Raises:
         DetectionError: it is not a detection.
     """
-    entry = Table(where, document)
-    severity = entry.take("severity", str)
-    if severity not in list(Severity):
-        raise DetectionError(f"{where}: severity must be one of {', '.join(Severity)}")
-    risk_score = entry.take("risk_score", int)
-    if not 0 <= risk_score <= _MOST_RISK:
-        raise DetectionError(f"{where}: risk_score must be 0 to {_MOST_RISK}, not {risk_score}")
-    match = Table(f"{where}: match", given := entry.take("match", dict))
-    if not given:
+    entry = TomlTable(where, document)
+    match = entry.read("match", table)
+    if not match:
         raise DetectionError(
             f"{where}: match must have at least one field; without any all events would match"
         )
-    name = entry.take("id", str)
+    name = entry.read("id", text)
     detection = Detection(
         id=name,
-        name=entry.take("name", str),
-        version=entry.take("version", int),
-        severity=Severity(severity),
-        risk_score=risk_score,
-        description=entry.take("description", str, "").strip(),
-        audit_rule=entry.take("audit_rule", str),
-        references=entry.strings("references"),
-        tags=entry.strings("tags"),
-        false_positives=entry.strings("false_positives"),
-        threat=tuple(_threat(f"{where}: threat", row) for row in entry.take("threat", list, [])),
-        match=conditions(f"{where}: match", match),
-        window=_window(f"{where}: window", entry.take("window", dict)),
-        note=entry.take("note", str, "").strip(),
-        investigate=entry.strings("investigate"),
-        respond=entry.strings("respond"),
+        name=entry.read("name", text),
+        version=entry.read("version", whole),
+        severity=Severity(entry.read("severity", choice, Severity)),
+        risk_score=entry.read("risk_score", whole, 0, _MOST_RISK),
+        description=entry.optional("description", text, "").strip(),
+        audit_rule=entry.optional("audit_rule", text, ""),
+        references=entry.optional("references", texts, ()),
+        tags=entry.optional("tags", texts, ()),
+        false_positives=entry.optional("false_positives", texts, ()),
+        threat=tuple(_threat(f"{where}: threat", row) for row in entry.optional("threat", items, [])),
+        match=conditions(f"{where}: match", TomlTable(f"{where}: match", match)),
+        window=_window(f"{where}: window", entry.read("window", table)),
+        note=entry.optional("note", text, "").strip(),
+        investigate=entry.optional("investigate", texts, ()),
+        respond=entry.optional("respond", texts, ()),
         exceptions=tuple(
             exception_from(row, f"{where}: exception {n}", detection=name, origin=where)
-            for n, row in enumerate(entry.take("exception", list, []), start=1)
+            for n, row in enumerate(entry.optional("exception", items, []), start=1)
         ),
     )
     entry.done()
@@ -188,8 +177,8 @@ def load_exceptions(path: str | PathLike[str]) -> list[DetectionException]:
 
 
 def _exceptions(document: dict[str, Any], where: str, origin: str) -> list[DetectionException]:
-    entry = Table(where, document)
-    rows = entry.take("exception", list)
+    entry = TomlTable(where, document)
+    rows = entry.read("exception", items)
     entry.done()
     return [exception_from(row, f"{where}: exception {n}", origin=origin) for n, row in enumerate(rows, 1)]
 

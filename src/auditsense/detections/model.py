@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,6 +17,10 @@ class Severity(enum.StrEnum):
     MEDIUM = "medium"
     HIGH = "high"
     CRITICAL = "critical"
+
+
+RISK_SCORES: Final[dict[str, int]] = {"low": 21, "medium": 47, "high": 73, "critical": 99}
+"""Risk score of a severity, where a detection gives none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from auditsense import syscalls
+from auditsense._values import did_you_mean
 from auditsense.core.rule_table import OnArch
-from auditsense.detections.fields import nearest
 from auditsense.errors import DetectionError
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def _printed(text: str, flags: Mapping[str, int]) -> str:
     number = 0
     for name in text.split("|"):
         if name not in flags:
-            hint = nearest(name, [*flags])
+            hint = did_you_mean(name, flags)
             raise DetectionError(
                 f"{text!r}: {name!r} is no flag of open(2), nor a number in the kernel's hex{hint}"
             )

@@ -1,28 +1,20 @@
-"""A TOML table that is read key by key, and the values that several kinds of table hold.
-
-Every error names the table, the key and what is expected there.
-"""
+"""Tables of a detection file. Every error names the table, the key and what is expected there."""
 
 from __future__ import annotations
 
-import re
-from typing import Any
+from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar
 
-from auditsense.detections.compiler import MOST_SPAN_MS
-from auditsense.detections.fields import nearest
+from auditsense._values import WrongValueError, did_you_mean, shown, table, whole
 from auditsense.detections.model import Comparison, Condition
 from auditsense.errors import DetectionError
 
-_UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000}
-_KINDS: dict[type, str] = {
-    str: "a string",
-    int: "a whole number",
-    list: "a list",
-    dict: "a table",
-    bool: "true or false",
-}
-_ALL_BITS = 0xFFFF_FFFF_FFFF_FFFF
-_COMPARISONS = {
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_T = TypeVar("_T")
+_P = ParamSpec("_P")
+_ALL_BITS: Final = 0xFFFF_FFFF_FFFF_FFFF
+_COMPARISONS: Final = {
     "is": (Comparison.IS, False),
     "is_not": (Comparison.IS, True),
     "like": (Comparison.LIKE, False),
@@ -32,8 +24,8 @@ _COMPARISONS = {
     "open_flags": (Comparison.OPEN_FLAGS, False),
     "exists": (Comparison.EXISTS, False),
 }
-# What others call them.
-_OTHER_WORDS = {
+# Names of other tools.
+_OTHER_WORDS: Final = {
     "one_of": "use is with a list",
     "not_one_of": "use is_not with a list",
     "matches": "use like",
@@ -42,81 +34,80 @@ _OTHER_WORDS = {
 }
 
 
-class Table:
-    """A TOML table that is read key by key; what nobody read is an error."""
-
-    def __init__(self, where: str, table: object) -> None:
-        """Take *table*, called *where* in errors."""
-        if not isinstance(table, dict):
-            raise DetectionError(f"{where}: expected a table")
-        self.where = where
-        self._table: dict[str, Any] = dict(table)
-        self._known: list[str] = []
-
-    def take(self, key: str, kind: type, default: object = None) -> Any:  # noqa: ANN401 - TOML's own
-        """Return the value of a key; one without a default must be there."""
-        value = self.take_any(key, default)
-        if value is None:
-            raise DetectionError(f"{self.where}: {key} is missing")
-        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            raise DetectionError(f"{self.where}: {key} must be {_KINDS[kind]}")
-        return value
-
-    def take_any(self, key: str, default: object = None) -> Any:  # noqa: ANN401 - TOML's own
-        """Return the value of a key, of whatever kind it is; the default where it is missing."""
-        self._known.append(key)
-        return self._table.pop(key, default)
-
-    def strings(self, key: str) -> tuple[str, ...]:
-        """Return a list of strings; an empty one where the key is missing."""
-        values = self.take(key, list, [])
-        if not all(isinstance(value, str) for value in values):
-            raise DetectionError(f"{self.where}: {key} must be a list of strings")
-        return tuple(values)
-
-    def items(self) -> list[tuple[str, Any]]:
-        """Return all that was not taken yet, as taken."""
-        items = list(self._table.items())
-        self._table.clear()
-        return items
-
-    def done(self) -> None:
-        """Raise for what nobody has taken."""
-        for key in self._table:
-            raise DetectionError(f"{self.where}: unknown key {key}{nearest(key, self._known)}")
-
-
-def duration_ms(where: str, text: str) -> int:
-    """Return a duration such as 5s in ms."""
-    found = re.fullmatch(r"(\d{1,8})(ms|s|m|h)", text)
-    span = int(found[1]) * _UNITS_MS[found[2]] if found else 0
-    if not 1 <= span <= MOST_SPAN_MS:
-        raise DetectionError(f"{where}: {text!r} is no duration from 1ms to 24h, such as 5s or 500ms")
-    return span
-
-
-def conditions(where: str, match: Table) -> tuple[Condition, ...]:
-    """Return the comparisons that a table of fields holds.
+class TomlTable:
+    """A TOML table that is read key by key; a key that was not read is an error.
 
     Args:
-        where: what stands before each field's name in errors.
-        match: the rest of it is taken.
+        where: its name in errors.
+        value: the table.
+    """
+
+    def __init__(self, where: str, value: object) -> None:
+        self.where = where
+        try:
+            self._table = dict(table(value))
+        except WrongValueError:
+            raise DetectionError(f"{where}: expected a table") from None
+        self._known: list[str] = []
+
+    def read(
+        self, key: str, check: Callable[Concatenate[object, _P], _T], *args: _P.args, **kwargs: _P.kwargs
+    ) -> _T:
+        """Return the value of a key that must be there, as a function of `_values` returns it."""
+        value = self.read_any(key)
+        if value is None:
+            raise DetectionError(f"{self.where}: {key} is missing")
+        try:
+            return check(value, *args, **kwargs)
+        except WrongValueError as error:
+            raise DetectionError(f"{self.where}: {key} {error}") from None
+
+    def optional(self, key: str, check: Callable[[object], _T], default: Any) -> _T:  # noqa: ANN401 - as of check
+        """Return the value of a key, or the default if the key is missing."""
+        if key in self._table:
+            return self.read(key, check)
+        self._known.append(key)
+        value: _T = default
+        return value
+
+    def read_any(self, key: str) -> Any:  # noqa: ANN401 - TOML's own
+        """Return the unchecked value of a key; None if it is missing."""
+        self._known.append(key)
+        return self._table.pop(key, None)
+
+    def rest(self) -> list[tuple[str, Any]]:
+        """Return all keys that were not read yet, as read."""
+        rest = [*self._table.items()]
+        self._table.clear()
+        return rest
+
+    def done(self) -> None:
+        """Raise an error for a key that was not read."""
+        for key in self._table:
+            raise DetectionError(f"{self.where}: unknown key {key}{did_you_mean(key, self._known)}")
+
+
+def conditions(where: str, match: TomlTable) -> tuple[Condition, ...]:
+    """Return the comparisons in a table of fields.
+
+    Args:
+        where: precedes each field's name in errors.
+        match: the unread keys are taken.
     """
     return tuple(
-        condition
-        for name, value in match.items()
-        for condition in _conditions(f"{where}.{name}", name, value)
+        condition for name, value in match.rest() for condition in _conditions(f"{where}.{name}", name, value)
     )
 
 
 def _values(where: str, value: object, kind: type) -> tuple[Any, ...]:
     values = value if isinstance(value, list) else [value]
-    if not values or any(not isinstance(v, kind) or isinstance(v, bool) for v in values):
-        raise DetectionError(f"{where}: expected {_KINDS[kind]} or a list of them")
+    if not values or any(not isinstance(item, kind) or isinstance(item, bool) for item in values):
+        expected = "a whole number" if kind is int else "a string"
+        raise DetectionError(f"{where}: expected {expected} or a list of them")
     return tuple(values)
 
 
-def _number(where: str, number: int, *, least: int) -> int:
+def _bounded(where: str, number: int, *, least: int) -> int:
     if not least <= number <= _ALL_BITS:
         raise DetectionError(f"{where}: must be {least} to {_ALL_BITS:#x}, not {number}")
     return number
@@ -124,30 +115,43 @@ def _number(where: str, number: int, *, least: int) -> int:
 
 def _comparison(where: str, key: str) -> tuple[Comparison, bool]:
     if key not in _COMPARISONS:
-        hint = f"; {_OTHER_WORDS[key]}" if key in _OTHER_WORDS else nearest(key, [*_COMPARISONS, "mask"])
+        known = [*_COMPARISONS, "mask"]
+        hint = f"; {_OTHER_WORDS[key]}" if key in _OTHER_WORDS else did_you_mean(key, known)
         raise DetectionError(f"{where}: no comparison {key}{hint}")
     return _COMPARISONS[key]
 
 
+def _equal(where: str, name: str, value: object) -> Condition:
+    """Return the comparison with plain values, which have no wildcards."""
+    values = _values(where, value, str)
+    for item in values:
+        if "*" in item:
+            raise DetectionError(
+                f"{where}: {shown(item)} would be compared exactly; for a wildcard use like, "
+                f"as in {{ like = {shown(item)} }}, and for a literal * use is"
+            )
+    return Condition(name, Comparison.IS, values)
+
+
 def _conditions(where: str, name: str, value: object) -> list[Condition]:
     if not isinstance(value, dict):
-        return [Condition(name, Comparison.IS, _values(where, value, str))]
-    entry = Table(where, value)
-    mask = _number(f"{where}.mask", entry.take("mask", int, _ALL_BITS), least=1)
+        return [_equal(where, name, value)]
+    entry = TomlTable(where, value)
+    mask = _bounded(f"{where}.mask", entry.optional("mask", whole, _ALL_BITS), least=1)
     if "mask" in value and not {"number", "not_number"} & value.keys():
         raise DetectionError(f"{where}: a mask is for number and not_number only")
-    found = []
-    for key, operand in entry.items():
+    comparisons = []
+    for key, operand in entry.rest():
         comparison, negated = _comparison(where, key)
         if comparison is Comparison.EXISTS:
             if not isinstance(operand, bool):
                 raise DetectionError(f"{where}.exists: expected true or false")
-            found.append(Condition(name, comparison, (), not operand))
+            comparisons.append(Condition(name, comparison, (), not operand))
             continue
         values = _values(f"{where}.{key}", operand, int if comparison is Comparison.NUMBER else str)
         if comparison is Comparison.NUMBER:
-            values = tuple(_number(f"{where}.{key}", number, least=-(2**63)) for number in values)
-        found.append(Condition(name, comparison, values, negated, mask))
-    if not found:
+            values = tuple(_bounded(f"{where}.{key}", number, least=-(2**63)) for number in values)
+        comparisons.append(Condition(name, comparison, values, negated, mask))
+    if not comparisons:
         raise DetectionError(f"{where}: expected a comparison, one of {', '.join(_COMPARISONS)}")
-    return found
+    return comparisons
