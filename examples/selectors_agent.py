@@ -15,7 +15,7 @@ def serve(sensor: auditsense.Sensor, commands: socket.socket) -> None:
         selector.register(commands, selectors.EVENT_READ)
         ended = False
         while not ended:
-            ready = selector.select(sensor.due_s())  # time has to pass for the sensor even if nothing comes
+            ready = selector.select(sensor.timeout_s())  # some work is due even if nothing comes
             ended = any(key.fileobj is commands for key, _ in ready)
             for alert in sensor.finish() if ended else sensor.poll():
                 print(json.dumps(alert), flush=True)

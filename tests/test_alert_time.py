@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from hypothesis import given
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from auditsense import AlertPolicy, Detector, Host, Sensor, shipped_detections
 from auditsense.detect.stream_time import LATE_MS, LEAP_MS, StreamTime
 from auditsense.detections.model import Window
-from auditsense.sensor.text_feed import Lines
+from auditsense.sensor.text_feed import TextFeed
 from auditsense.testing import FakeClock, FakeSource, burst, open_event
 
 if TYPE_CHECKING:
@@ -369,8 +369,8 @@ def test_sensor_ends_bursts_on_its_own_clock() -> None:
 # --- a source of text ----------------------------------------------------------------------
 
 
-class Pieces:
-    """A source of text that has what a test gives it."""
+class FakeTextSource:
+    """A text source that returns chunks of a test."""
 
     def __init__(self) -> None:
         self.waiting: list[bytes] = []
@@ -382,40 +382,59 @@ class Pieces:
         return self.waiting.pop(0) if self.waiting else b""
 
 
+class Seconds:
+    """A monotonic clock that a test sets."""
+
+    now_s = 0.0
+
+    def monotonic_s(self) -> float:
+        return self.now_s
+
+
+def text_feed(source: FakeTextSource, clock: Seconds) -> TextFeed:
+    return TextFeed(cast("Any", source), cast("Any", clock), 2000)
+
+
 @pytest.mark.parametrize("wrong_ms", [YEAR_2096, 0])
 def test_wrong_stamp_in_a_followed_log_moves_no_time(wrong_ms: int) -> None:
-    source = Pieces()
-    lines = Lines(source, 2000)  # type: ignore[arg-type]
+    source = FakeTextSource()
+    clock = Seconds()
+    feed = text_feed(source, clock)
     with Detector(host=HOST) as detector:
         stamps = [START, START + 125, wrong_ms, START + 250, START + 375]
         shown = []
         for n, ms in enumerate(stamps):
             source.waiting.append(single(7, ms, n + 1).text)
-            lines.receive(detector, [], 10 + n / 8)
-            shown.append(lines.wall_ms(10 + n / 8) - START)
+            clock.now_s = 10 + n / 8
+            feed.read(detector, [])
+            shown.append(feed.log_ms() - START)
         assert shown == [0, 125, 250, 375, 375]
-        assert lines.wall_ms(15.5) - START == 5375
+        clock.now_s = 15.5
+        assert feed.log_ms() - START == 5375
 
 
 def test_time_of_a_followed_log_steps_back_with_it() -> None:
-    source = Pieces()
-    lines = Lines(source, 2000)  # type: ignore[arg-type]
+    source = FakeTextSource()
+    clock = Seconds()
+    feed = text_feed(source, clock)
     with Detector(host=HOST) as detector:
         documents: list[Document] = []
         for n in range(200):
             at = START + n * 100 - (HOUR if n >= 100 else 0)
             source.waiting.append(single(7, at, n + 1).text)
-            lines.receive(detector, documents, 10 + n / 10)
-            documents += detector.tick(log_ms=lines.wall_ms(10 + n / 10))
-        assert lines.wall_ms(10 + 19.9) == START + 19_900 - HOUR
+            clock.now_s = 10 + n / 10
+            feed.read(detector, documents)
+            documents += detector.tick(log_ms=feed.log_ms())
+        assert feed.log_ms() == START + 19_900 - HOUR
     assert [one["event"]["kind"] for one in documents] == ["alert"]
 
 
 @pytest.mark.parametrize("step", [HOUR, 24 * HOUR])
 def test_clock_of_a_followed_log_that_is_set_ahead_is_no_silence(step: int) -> None:
     """One process goes on while the clock is set ahead each ten seconds; then it is silent for long."""
-    source = Pieces()
-    lines = Lines(source, 2000)  # type: ignore[arg-type]
+    source = FakeTextSource()
+    clock = Seconds()
+    feed = text_feed(source, clock)
     documents: list[Document] = []
     with Detector(host=HOST) as detector:
         for n in range(600):
@@ -424,8 +443,9 @@ def test_clock_of_a_followed_log_that_is_set_ahead_is_no_silence(step: int) -> N
             at_s = 10 + n / 10 + (400 if n >= 500 else 0)
             at = START + int(at_s * 1000) + n // 100 * step
             source.waiting.append(single(7, at, n + 1).text)
-            lines.receive(detector, documents, at_s)
-            documents += detector.tick(log_ms=lines.wall_ms(at_s))
+            clock.now_s = at_s
+            feed.read(detector, documents)
+            documents += detector.tick(log_ms=feed.log_ms())
     assert alerted(documents) == [7, 7]
 
 

@@ -236,7 +236,7 @@ def test_a_log_that_is_removed_and_comes_back_goes_on(tmp_path: Path) -> None:
     path.write_bytes(b"")
     with Sensor(source=LogTail(str(path))) as sensor:
         path.unlink()
-        found = polled(sensor, lambda: bool(sensor.due_s() and not path.exists()))
+        found = polled(sensor, lambda: bool(sensor.timeout_s() and not path.exists()))
         path.write_bytes(EVENTS[0].text)
         found += polled(sensor, lambda: sensor.stats().events == 1)
         assert set(said(found)) <= {"The Source Is Gone"}

@@ -35,8 +35,8 @@ def test_reference_builds_without_warnings(tmp_path: Path) -> None:
     described = {name.rpartition(".")[2] for name in re.findall(r'id="(auditsense[\w.]+)"', page)}
     assert {
         "abatches",
-        "aevents",
-        "due_s",
+        "events",
+        "timeout_s",
         "queue",
         "dropped",
     } <= described  # inherited members and attributes

@@ -89,7 +89,7 @@ def test_events_come_as_values() -> None:
         pids: list[int | None] = []
         notices: list[Document] = []
         async with Sensor(source=source, view=View.EVENTS) as sensor:
-            async for event in sensor.aevents(notices.append):
+            async for event in sensor.events(notices.append):
                 pids.append(event.pid)
                 sensor.stop()
         assert [one["auditsense"]["state"] for one in notices] == ["loss"]
@@ -101,7 +101,7 @@ def test_events_come_as_values() -> None:
 def test_events_need_their_view() -> None:
     async def main() -> None:
         async with Sensor(source=FakeSource()) as sensor:
-            await anext(sensor.aevents())
+            await anext(aiter(sensor.events()))
 
     with pytest.raises(UsageError, match=r"View\.EVENTS"):
         asyncio.run(main())
@@ -172,7 +172,7 @@ def test_while_its_owner_is_busy_nothing_is_read_and_nothing_is_left_with_the_lo
             assert sensor.stats().datagrams == before
             loop = asyncio.get_running_loop()
             assert not loop.remove_reader(sensor.fileno())
-            assert not loop.remove_reader(sensor._wake)
+            assert not loop.remove_reader(sensor._loop._wake)
             await anext(batches)
             assert sensor.stats().datagrams == 2 * before
 
@@ -385,19 +385,19 @@ def test_a_loop_of_ones_own_needs_a_descriptor_and_a_time() -> None:
     sensor = Sensor(source=source, policy=CLOSE_AFTER_1_S, clock=clock)
     with sensor, selectors.DefaultSelector() as selector:
         selector.register(sensor, selectors.EVENT_READ)
-        assert sensor.due_s() == 0
+        assert sensor.timeout_s() == 0
         assert sensor.poll() == []
-        assert 0 < sensor.due_s() <= 1
+        assert 0 < sensor.timeout_s() <= 1
         assert selector.select(0) == []
         source.send(*burst(12, every_ms=1))
         assert selector.select(0)
         documents += sensor.poll()
         assert selector.select(0) == []
         clock.advance(0.4)
-        assert sensor.due_s() < 0.7
+        assert sensor.timeout_s() < 0.7
         clock.advance(2)
-        assert sensor.due_s() == 0
+        assert sensor.timeout_s() == 0
         documents += sensor.poll()
     assert [state(one) for one in documents] == ["alert", "closed"]
     with pytest.raises(ClosedError):
-        sensor.due_s()
+        sensor.timeout_s()

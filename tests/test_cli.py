@@ -314,10 +314,14 @@ class Machine:
         self.kernel = FakeKernel()
         self.ours, self.kernels = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.ours.setblocking(False)  # noqa: FBT003 - the standard library's own
-        monkeypatch.setattr(commands, "NetlinkTransport", lambda _: self.kernel)
+        monkeypatch.setattr(commands, "NetlinkTransport", self._connect)
         monkeypatch.setattr(netlink, "open_data_socket", lambda _: self.ours)
         self._ask = netlink.register
         monkeypatch.setattr(netlink, "register", self._register)
+
+    def _connect(self, _timeout_s: float) -> FakeKernel:
+        self.kernel.closed = False  # each connection is closed by its user
+        return self.kernel
 
     def _register(self, sock: socket.socket) -> list[bytes]:
         try:

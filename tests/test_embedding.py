@@ -113,7 +113,6 @@ USES: dict[str, Callable[[Sensor], object]] = {
     "detector": lambda sensor: sensor.reader,
     "losses": lambda sensor: sensor.losses,
     "alert_counts": lambda sensor: sensor.alert_counts,
-    "kernel_lost": lambda sensor: sensor.kernel_lost,
 }
 
 
@@ -149,7 +148,7 @@ def test_a_sensor_that_ends_in_a_child_leaves_the_host_to_its_parent(end: str) -
                 return [kernel.host_state() == taken_over, kernel.log[asked:], sensor.fileno()]
 
             assert in_child(child) == [True, [], -1]
-            assert select.select([sensor._wake], [], [], 0)[0] == []  # not even woken up
+            assert select.select([sensor._loop._wake], [], [], 0)[0] == []  # not even woken up
             assert sensor.poll()[0]["auditsense"]["state"] == "alert"
         assert kernel.host_state() == before
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auditsense import Detector, Sensor
-from auditsense.testing import FakeSource, burst
+from auditsense.testing import FakeSource, burst, call_event
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,6 +80,19 @@ def test_the_selectors_agent(capsys: pytest.CaptureFixture[str]) -> None:
         timer.join()
     assert [one["auditsense"]["state"] for one in printed(capsys)] == ["alert", "closed"]
     assert source.left == 1
+
+
+def test_alerts_and_events_agent(capsys: pytest.CaptureFixture[str]) -> None:
+    source = FakeSource()
+    source.send(*burst(12), call_event("unlink", serial=15, pid=7))
+    agent = example("alerts_and_events").Agent(source)
+    threading.Timer(0.2, agent.sensor.stop).start()
+    agent.run()
+    assert [(line["alert"]["auditsense"]["state"], line["calls"]) for line in printed(capsys)] == [
+        ("alert", {"openat": 12}),
+        ("closed", {"openat": 12}),
+    ]
+    assert agent.calls[7, "unlink"] == 1
 
 
 class Owned:

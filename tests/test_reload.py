@@ -21,7 +21,7 @@ from auditsense.detections.model import Comparison, Condition, DetectionExceptio
 from auditsense.errors import DetectionError, UsageError
 from auditsense.kernel.rules import auditctl
 from auditsense.kernel.rules.rule import AuditRule
-from auditsense.sensor.self_test import SelfTestRing
+from auditsense.sensor.side_ring import SELF_TEST, SideRing, self_test_pids, self_test_rule
 from auditsense.sources.multicast import Multicast
 from auditsense.sources.unicast import Unicast
 from auditsense.testing import FakeClock, FakeKernel, FakeSource, burst, call_event, open_event
@@ -262,17 +262,17 @@ def test_another_policy_counts_from_now_on_and_too_many_bursts_are_closed() -> N
         assert {one["auditsense"]["state"] for one in closed} == {"closed"}
 
 
-def test_the_probe_goes_on() -> None:
+def test_self_test_continues_after_a_reload() -> None:
     (pspy,) = shipped_detections()
-    with Detector([pspy], make_ring=partial(SelfTestRing, path="/proc/./.")) as detector:
+    make_ring = partial(SideRing, side_rules={SELF_TEST: self_test_rule("/proc/./.")})
+    with Detector([pspy], make_ring=make_ring) as detector:
         probe = open_event(path="/proc/./.", pid=11, serial=900).datagrams
         detector.feed(opens(9))
         detector.feed(probe)
         detector.reload([never(), pspy])
-        assert isinstance(detector.ring, SelfTestRing)
-        assert detector.ring.pids() == [11]
+        assert self_test_pids(detector.ring) == [11]
         detector.feed(open_event(path="/proc/./.", pid=12, serial=901).datagrams)
-        assert detector.ring.pids() == [12]
+        assert self_test_pids(detector.ring) == [12]
         assert len(detector.feed(opens(1, first=9))) == 1
 
 
@@ -283,7 +283,7 @@ def test_a_sensor_gives_what_a_reload_leads_to_with_the_next_poll() -> None:
         source.send(*burst(15))
         assert [one["auditsense"]["state"] for one in sensor.poll()] == ["alert"]
         sensor.reload([never()])
-        assert sensor.due_s() == 0
+        assert sensor.timeout_s() == 0
         assert [one["auditsense"]["state"] for one in sensor.poll()] == ["closed"]
     with sensor:
         assert [one.id for one in sensor.detections] == ["never"]

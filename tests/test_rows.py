@@ -206,7 +206,7 @@ def test_a_sensor_gives_more_rows_than_its_core_holds_at_a_time() -> None:
     source = FakeSource()
     limits = Limits(datagram_bytes=1024, hit_bytes=8 * 1024 + 65536)
     with Sensor(source=source, view=View.EVENTS, fields=("serial",), limits=limits) as sensor:
-        numbers = sensor.rows()
+        numbers = iter(sensor.rows())
         source.send(open_event(serial=2))
         assert next(numbers) == (2,)
         source.send(*burst(1000, every_ms=0))
@@ -233,7 +233,7 @@ def test_rows_come_beside_other_tasks() -> None:
         async with Sensor(source=source, view=View.EVENTS, fields=("path",)) as sensor:
             source.send(open_event(path="/proc"))
             found = []
-            async for row in sensor.arows():
+            async for row in sensor.rows():
                 found.append(row)
                 sensor.stop()
             return found
@@ -246,17 +246,17 @@ def test_a_sensor_without_fields_has_no_rows() -> None:
         Sensor(source=FakeSource(), view=View.EVENTS) as sensor,
         pytest.raises(UsageError, match="does not read rows"),
     ):
-        next(sensor.rows())
+        sensor.rows()
 
 
 def test_a_sensor_that_is_read_as_rows_gives_nothing_else() -> None:
     source = FakeSource()
     with Sensor(source=source, view=View.EVENTS, fields=("path",)) as sensor:
-        rows = sensor.rows()
+        rows = iter(sensor.rows())
         source.send(open_event())
         next(rows)
         with pytest.raises(UsageError, match="does not read events"):
-            next(sensor.events())
+            sensor.events()
         source.send(open_event(serial=9))
         with pytest.raises(UsageError, match="reads rows"):
             sensor.poll()

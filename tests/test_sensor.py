@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
 from auditsense import AlertPolicy, ClosedError, Sensor, View
-from auditsense.errors import KernelCommandError
+from auditsense.errors import KernelCommandError, UsageError
 from auditsense.kernel.self_test import SelfTest
 from auditsense.kernel.watch import Change, Deviation
-from auditsense.testing.records import burst, datagram, open_event
+from auditsense.testing import FakeSource as MemorySource
+from auditsense.testing.records import burst, call_event, datagram, open_event
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -139,9 +141,72 @@ def test_a_loss_long_before_the_window_is_in_the_total_only() -> None:
         time.sleep(0.05)
         events = burst(10, ms=now_ms() + 20, every_ms=1)
         documents = sensor.reader.feed([one for event in events for one in event.datagrams])
-        sensor._last += documents
+        sensor._pending += documents
         (alert,) = of_dataset(sensor.poll(), "alert")
     assert (alert["auditsense"]["lost"], alert["auditsense"]["lost_total"]) == (0, 7)
+
+
+# --- alerts and events -----------------------------------------------------------------------
+
+
+def test_on_event_adds_all_events_to_alerts() -> None:
+    source = MemorySource()
+    order: list[str] = []
+    with Sensor(source=source, on_event=lambda event: order.append(event.id)) as sensor:
+        source.send(*burst(12), call_event("unlink", serial=99))
+        (alert,) = of_dataset(sensor.poll(), "alert")
+        assert order == [event.id for event in (*burst(12), call_event("unlink", serial=99))]
+        assert alert["auditsense"]["events"][0] == order[0]
+        source.send(open_event(serial=100))
+        sensor.finish()
+    assert len(order) == 14
+    assert sensor.alert_counts.alerts == 1
+
+
+def test_on_event_survives_a_reload_and_the_self_test() -> None:
+    test = SelfTest(60, within_s=5)
+    source = MemorySource()
+    pids: list[int | None] = []
+    with Sensor(source=source, on_event=lambda event: pids.append(event.pid), self_test=test) as sensor:
+        source.send(open_event(serial=3, pid=11, path=test.path))
+        sensor.poll()
+        sensor.reload([])
+        source.send(open_event(serial=4, pid=12), open_event(serial=5, pid=13, path=test.path))
+        assert of_dataset(sensor.poll(), "alert") == []
+    assert pids == [11, 12, 13]
+
+
+@pytest.mark.parametrize("audited", [True, False])
+def test_on_event_omits_own_events_when_audited(*, audited: bool) -> None:
+    source = MemorySource(audited=audited)
+    pids: list[int | None] = []
+    with Sensor(source=source, on_event=lambda event: pids.append(event.pid)) as sensor:
+        source.send(open_event(serial=3, pid=os.getpid()), open_event(serial=4, pid=4711))
+        sensor.poll()
+    assert pids == ([4711] if audited else [os.getpid(), 4711])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"on_event": print, "view": View.EVENTS}, "iterate sensor.events()"),
+        ({"on_event": "print"}, "on_event is a function of one event, not 'print'"),
+        ({"policy": 3}, "policy is an AlertPolicy, not 3"),
+        ({"limits": 3}, "limits are Limits, not 3"),
+        ({"source": "netlink"}, "source is a Source, not 'netlink'; use Unicast"),
+        ({"fields": ["pid"]}, "fields come with View.EVENTS only"),
+    ],
+)
+def test_wrong_argument_is_named(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(message)):
+        Sensor(**arguments)
+
+
+def test_repr_names_view_source_and_state() -> None:
+    sensor = Sensor(source=MemorySource())
+    assert repr(sensor) == "<Sensor alerts from fake, closed>"
+    with sensor:
+        assert repr(sensor) == "<Sensor alerts from fake, open>"
 
 
 def test_loss_is_a_document_of_its_own_and_the_last_one_is_said_at_the_end() -> None:

@@ -332,7 +332,7 @@ def test_a_sensor_says_what_it_counts_and_asks_nobody_for_it(path: Path) -> None
     with pytest.raises(AuditSenseError, match="not open"):
         snapshot.answer()
     with StatusServer(path, snapshot.answer) as control:
-        sensor.also(control.fileno(), control.serve)
+        sensor.add_reader(control.fileno(), control.serve)
         with sensor:
             source.send(*burst(10))
             sensor.poll()
@@ -364,7 +364,7 @@ def test_a_sensor_that_is_never_idle_answers_too(path: Path) -> None:
     source = FakeSource()
     sensor = Sensor(source=source)
     with StatusServer(path, lambda: b'{"version":1}\n') as control:
-        sensor.also(control.fileno(), control.serve)
+        sensor.add_reader(control.fileno(), control.serve)
         with sensor, socket.socket(socket.AF_UNIX) as client:
             client.connect(bytes(path))
             client.setblocking(False)  # noqa: FBT003 - the standard library's own
@@ -379,7 +379,7 @@ def test_a_sensor_that_is_never_idle_answers_too(path: Path) -> None:
 def test_a_descriptor_may_come_when_the_sensor_is_open(path: Path) -> None:
     sensor = Sensor(source=FakeSource())
     with sensor, StatusServer(path, lambda: b"{}\n") as control, socket.socket(socket.AF_UNIX) as client:
-        sensor.also(control.fileno(), control.serve)
+        sensor.add_reader(control.fileno(), control.serve)
         client.connect(bytes(path))
         sensor.wait(5)
         assert control.answered == 1
@@ -388,7 +388,7 @@ def test_a_descriptor_may_come_when_the_sensor_is_open(path: Path) -> None:
 def test_who_waits_for_a_sensor_is_not_told_of_clients(path: Path) -> None:
     sensor = Sensor(source=FakeSource())
     with StatusServer(path, lambda: b"{}\n") as control:
-        sensor.also(control.fileno(), control.serve)
+        sensor.add_reader(control.fileno(), control.serve)
         with sensor, socket.socket(socket.AF_UNIX) as client:
             client.connect(bytes(path))
             assert not sensor.wait(5)

@@ -46,7 +46,7 @@ with auditsense.Sensor(source=Unicast([sys.argv[1]], guarded=True)) as sensor:
     documents = sum(1 for _ in sensor)
     counts = {"documents": documents, "memory_bytes": sensor.reader.memory_bytes}
     counts |= sensor.stats().as_dict()
-    counts["kernel_lost"] = sensor.kernel_lost
+    counts["kernel_lost"] = sensor.losses.kernel_lost
     counts["by_cause"] = sensor.losses.by_cause()
 print(json.dumps(counts), flush=True)
 """

@@ -26,7 +26,7 @@ def test_events_come_and_a_cancelled_task_leaves_the_host_as_it_was(
     async def watch() -> None:
         async with Sensor(view=View.EVENTS, audit_rules=[RULE]) as sensor:
             entered.set()
-            async for event in sensor.aevents():
+            async for event in sensor.events():
                 if event.path == "/proc":
                     opens[event.pid] = opens.get(event.pid, 0) + 1
 

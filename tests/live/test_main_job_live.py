@@ -74,7 +74,7 @@ LOSSES = (
 
 def assert_nothing_lost(sensor: auditsense.Sensor) -> None:
     counted = sensor.stats().as_dict()
-    lost = {name: counted[name] for name in LOSSES} | {"kernel": sensor.kernel_lost}
+    lost = {name: counted[name] for name in LOSSES} | {"kernel": sensor.losses.kernel_lost}
     assert lost == dict.fromkeys(lost, 0)
 
 
@@ -303,9 +303,9 @@ def count_burst(scanner: Scanner, producers: int) -> int:
         loads = [scanner.start(MANY // producers) for _ in range(producers)]
         documents = watched(sensor, *loads)
         stats = sensor.stats()
-        assert MANY - stats.matches <= sensor.kernel_lost
-        if sensor.kernel_lost:
-            return sensor.kernel_lost
+        assert MANY - stats.matches <= sensor.losses.kernel_lost
+        if sensor.losses.kernel_lost:
+            return sensor.losses.kernel_lost
         assert_nothing_lost(sensor)
         assert stats.matches == MANY
         assert stats.sequences == MANY - 9 * producers

@@ -201,7 +201,7 @@ def _shown(form: str | None) -> bool:
 
 def _counts(sensor: Sensor) -> str:
     counts = sensor.alert_counts
-    return f"watching; {counts.alerts} alerts; records lost by the kernel: {sensor.kernel_lost}"
+    return f"watching; {counts.alerts} alerts; records lost by the kernel: {sensor.losses.kernel_lost}"
 
 
 def _summary(sensor: Sensor, self_test: SelfTest | None, seconds: float) -> str:
@@ -211,7 +211,7 @@ def _summary(sensor: Sensor, self_test: SelfTest | None, seconds: float) -> str:
     counts = sensor.alert_counts
     said = (
         f"{seconds:.1f} s, {stats.records} records, {stats.events} events, {matches} matches, "
-        f"{counts.alerts} alerts; lost: kernel {sensor.kernel_lost}, serials {stats.serials_missing}, "
+        f"{counts.alerts} alerts; lost: kernel {sensor.losses.kernel_lost}, serials {stats.serials_missing}, "
         f"incomplete {stats.incomplete}"
     )
     rest = sensor.losses.by_cause()

@@ -65,7 +65,7 @@ class Serving:
             except StatusSocketTakenError as problem:
                 say(f"{problem}; this one has no status socket (--status-socket names another)")
             else:
-                self._sensor.also(self._control.fileno(), self._control.serve)
+                self._sensor.add_reader(self._control.fileno(), self._control.serve)
         return self
 
     def __exit__(self, *_: object) -> None:

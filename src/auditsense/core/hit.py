@@ -141,17 +141,13 @@ def unpack(drained: bytes) -> Iterator[Hit]:
         at += size
 
 
-def split(drained: bytes, rule: int) -> tuple[bytes, list[Hit]]:
-    """Take the hits of one rule out of the bytes that the core handed out. Returns the rest, and them."""
-    rest: list[bytes] = []
-    taken: list[Hit] = []
-    at = 0
-    while at < len(drained):
-        size, found = _HIT.unpack_from(drained, at)[:2]
-        one = drained[at : at + size]
-        if found == rule:
-            taken += unpack(one)
-        else:
-            rest.append(one)
-        at += size
-    return (b"".join(rest) if taken else drained), taken
+def split(drained: bytes, rule: int) -> tuple[bytes, bytes]:
+    """Separate the hits of one rule from the bytes that the core returned. Returns the others, and them."""
+    others: list[bytes] = []
+    hits: list[bytes] = []
+    offset = 0
+    while offset < len(drained):
+        size, hit_rule = _HIT.unpack_from(drained, offset)[:2]
+        (hits if hit_rule == rule else others).append(drained[offset : offset + size])
+        offset += size
+    return (b"".join(others) if hits else drained), b"".join(hits)

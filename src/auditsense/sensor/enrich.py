@@ -29,8 +29,8 @@ _COMM_BYTES: Final = 64
 _CONTAINER = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 
 # ECS objects below `user` that hold an id and get a name.
-_USERS: Final = ((), ("effective",), ("saved",), ("filesystem",), ("audit",))
-_GROUPS: Final = (("group",), ("effective", "group"))
+_USERS: Final[tuple[tuple[str, ...], ...]] = ((), ("effective",), ("saved",), ("filesystem",), ("audit",))
+_GROUPS: Final[tuple[tuple[str, ...], ...]] = (("group",), ("effective", "group"))
 
 
 def enrich_all(documents: Iterable[dict[str, Any]], names: UserNames, host_id: str, *, running: bool) -> None:

@@ -1,9 +1,7 @@
-"""What a sensor looks after besides the records: losses, the kernel's settings, its own sight.
+"""Periodic health checks: losses, kernel settings, guardian, clock, self-test.
 
-All of it by looking every now and then, from the sensor's own loop: no thread, nothing per event.
-
-Rule 1: a kernel that does not answer holds nothing up for long and ends nothing; it is asked again.
-Rule 2: what is found becomes a document, with a bound on how often.
+They run from the sensor's own loop: no thread, nothing per event. A kernel that does not answer delays a
+check only briefly and is polled again later. Findings become documents at a bounded rate.
 """
 
 from __future__ import annotations
@@ -24,7 +22,7 @@ from auditsense.detect.ecs import (
 from auditsense.detect.losses import Budget, Ledger, Losses
 from auditsense.detect.notices import clock_document
 from auditsense.errors import AuditSenseError, KernelCommandError
-from auditsense.sensor.self_test import SelfTestRing
+from auditsense.sensor.side_ring import self_test_pids
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,130 +36,131 @@ if TYPE_CHECKING:
 
 _EVERY_S = 1.0
 _CLOCK_STEP_MS = 1000
-_CLOSE_S = 0.1  # between reading two clocks that are compared
-_FRESH_S = 0.1  # before an alert the kernel is asked again, but in a flood of alerts not for each
-_SOON_S = 0.02  # and while a self-test is under way
+_CLOCKS_APART_S = 0.1  # most time between reading two clocks that are compared
+_FRESH_S = 0.1  # the kernel's loss counter is this recent in an alert, also in a flood of alerts
+_SOON_S = 0.02  # while a self-test is in progress
 
 
-class Kept(NamedTuple):
-    """What a sensor that was left still says."""
+class FinalCounters(NamedTuple):
+    """Counters of a sensor that was left."""
 
     stats: Stats
     losses: Losses
     exceptions: list[tuple[DetectionException, int]]
 
 
-class Checks:
-    """Looks at one source and one detector.
+class HealthMonitor:
+    """Monitors one source and one reader.
 
     Args:
-        source: asked for losses and findings.
-        detector: asked for its counters; told what was lost elsewhere.
+        source: polled for losses and changes.
+        reader: polled for its counters; receives the losses before it.
         self_test: None: none.
         clock: its wall clock dates documents; a step of it is reported.
-        event_timeout_ms: of the detector.
+        event_timeout_ms: of the reader.
     """
 
     def __init__(
         self,
         source: Source,
-        detector: RingReader,
+        reader: RingReader,
         self_test: SelfTest | None,
         clock: Clock,
         event_timeout_ms: int,
     ) -> None:
         self._source = source
-        self._detector = detector
+        self._reader = reader
         self._self_test = self_test
         self._wall_ms = clock.wall_ms
         self.ledger = Ledger(clock.wall_ms(), notice_ms=2 * event_timeout_ms)
         self.clock_steps = 0
-        """Steps of the wall clock, by a second or more."""
+        """Steps of the wall clock by a second or more."""
         self._clock_reports = Budget()
         self._clock = clock
-        self._wall_ahead_ms: int | None = None  # of the clock that never steps, when last compared
-        self._clock_step(0.0)  # the first comparison reports nothing
+        self._wall_ahead_ms: int | None = None  # of the monotonic clock, when last compared
+        self._check_clock(0.0)  # the first comparison reports nothing
         self._next_s = 0.0
-        self._asked_s = 0.0
+        self._counted_s = 0.0
         self._kernel_lost = 0
-        self._challenges = detector.stats().control
+        self._challenges = reader.stats().control
         self._unguarded = False
 
-    def due_s(self, now_s: float) -> float:
-        """Return the seconds until `look` wants to be called."""
+    def timeout_s(self, now_s: float) -> float:
+        """Return the seconds until `poll` is due."""
         if self._self_test is not None and self._self_test.pending:
             return _SOON_S
         return max(0.0, self._next_s - now_s)
 
-    def look(self, now_s: float) -> list[Document]:
-        """Look after all that is due. Returns what has to be said.
+    def poll(self, now_s: float) -> list[Document]:
+        """Run the checks that are due. Returns their findings.
 
         Args:
-            now_s: a clock that never steps back.
+            now_s: current monotonic time.
         """
-        documents = self._test(now_s)
+        documents = self._run_self_test(now_s)
         if now_s < self._next_s:
             return documents
         self._next_s = now_s + _EVERY_S
-        documents += self._guarding()
-        documents += self._tampering()
-        documents += self._clock_step(now_s)
+        documents += self._check_guardian()
+        documents += self._check_tampering()
+        documents += self._check_clock(now_s)
         self._count(now_s)
-        return documents + self._gap(now_s)
+        return documents + self._report_losses(now_s)
 
-    def narrow(self, documents: Sequence[Document], now_s: float) -> None:
-        """Let alerts say what was lost in their own window, as far as it is known by now."""
-        alerts = [one for one in documents if one["event"]["dataset"] in {ALERT_DATASET, BURST_DATASET}]
+    def narrow_losses(self, documents: Sequence[Document], now_s: float) -> None:
+        """Replace the losses in alerts by those in their own window, as far as they are known."""
+        datasets = {ALERT_DATASET, BURST_DATASET}
+        alerts = [document for document in documents if document["event"]["dataset"] in datasets]
         if not alerts:
             return
-        if now_s - self._asked_s >= _FRESH_S:
+        if now_s - self._counted_s >= _FRESH_S:
             self._count(now_s)
         for alert in alerts:
             stamp = str(alert["auditsense"]["events"][0]).partition(":")[0]  # SECONDS.MILLIS
             narrow_lost(alert, self.ledger.since(int(stamp.replace(".", ""))))
 
     def finish(self, now_s: float, *, notices: bool) -> list[Document]:
-        """Count what there is to count at the end. Returns the last gap, if there is one.
+        """Count the losses at the end. Returns a document about the last ones, if any.
 
         Args:
-            now_s: a clock that never steps back.
-            notices: return what the source has noticed since the last look, too. Not for the kernel's
-                sources: the host is restored by now, and differs from what they watch for.
+            now_s: current monotonic time.
+            notices: include changes that the source has noticed since the last poll. Not for the kernel's
+                sources: the host is restored by now, and differs from the state they watch for.
         """
-        documents = self._tampering() if notices else []
+        documents = self._check_tampering() if notices else []
         self._count(now_s)
-        return documents + self._gap(now_s, final=True)
+        return documents + self._report_losses(now_s, final=True)
 
     def losses(self) -> Losses:
-        """Return what is known to be lost since the start, by cause, without asking the kernel."""
-        detector = self._detector
-        withheld = detector.alert_counts.withheld if isinstance(detector, Detector) else 0
+        """Return the known losses since the start by cause, without asking the kernel."""
+        reader = self._reader
+        withheld = reader.alert_counts.withheld if isinstance(reader, Detector) else 0
         return Losses.of(
-            detector.stats(),
+            reader.stats(),
             kernel_lost=self._kernel_lost,
             socket_drops=self._source.drops(),
             alerts_withheld=withheld,
         )
 
     def _count(self, now_s: float) -> None:
-        self._asked_s = now_s
-        with suppress(KernelCommandError):  # asked again soon; the core counts what it can tell meanwhile
+        self._counted_s = now_s
+        with suppress(KernelCommandError):  # polled again soon
             self._kernel_lost = self._source.kernel_lost()
-        self._detector.lost_elsewhere = self._kernel_lost
+        self._reader.lost_elsewhere = self._kernel_lost
         self.ledger.enter(self.losses(), self._wall_ms())
 
-    def _gap(self, now_s: float, *, final: bool = False) -> list[Document]:
-        stats = self._detector.stats()
-        # The kernel makes and loses what a lean sensor is not sent, too: one of each type an event.
-        unsent = len(self._detector.unsent)
+    def _report_losses(self, now_s: float, *, final: bool = False) -> list[Document]:
+        stats = self._reader.stats()
+        # The kernel also creates and loses records that a lean sensor does not get: one per type and event.
+        unsent = len(self._reader.unsent)
         per_event = unsent + (max(1.0, stats.records / stats.events) if stats.events else 1.0)
         gap = self.ledger.gap(now_s, per_event, unsent, final=final)
         if gap is None:
             return []
-        return [loss_document(gap, self._detector.host, lost_total=self.ledger.total.known)]
+        return [loss_document(gap, self._reader.host, lost_total=self.ledger.total.known)]
 
-    def _guarding(self) -> list[Document]:
-        """See to it that somebody would put the host back. Says once what happened to him."""
+    def _check_guardian(self) -> list[Document]:
+        """Restart the guardian if it died. Reports each death once."""
         guardian = self._source.guardian
         if guardian is None:
             return []
@@ -170,89 +169,86 @@ class Checks:
                 self._unguarded = False
                 return []
             happened, repaired = guardian.incident
-            message = f"the process that would put this host back {happened}"
-        except AuditSenseError as problem:
+            message = f"the process that restores this host {happened}"
+        except AuditSenseError as error:
             if self._unguarded:
                 return []
             self._unguarded = True
             happened, repaired = "was ended", ""
-            message = f"the process that would put this host back was ended: {problem}"
-        return [
-            tamper_document(
-                self._detector.host,
-                ms=self._wall_ms(),
-                rule_id="auditsense.tamper.guardian",
-                name=f"The Guardian {happened.title()}",
-                severity="high",
-                message=message,
-                repaired=repaired,
-            )
-        ]
+            message = f"the process that restores this host was ended: {error}"
+        name = f"The Guardian {happened.title()}"
+        return [self._tamper_document("auditsense.tamper.guardian", name, "high", message, repaired)]
 
-    def _clock_step(self, now_s: float) -> list[Document]:
-        """Compare the wall clock with the one that never steps.
+    def _tamper_document(
+        self, rule_id: str, name: str, severity: str, message: str, repaired: str
+    ) -> Document:
+        return tamper_document(
+            self._reader.host,
+            ms=self._wall_ms(),
+            rule_id=rule_id,
+            name=name,
+            severity=severity,
+            message=message,
+            repaired=repaired,
+        )
 
-        Both are read close to each other: time that passes between them, while the kernel does not answer or
-        this process is stopped, is no step. Where that cannot be told the next look compares them again.
+    def _check_clock(self, now_s: float) -> list[Document]:
+        """Compare the wall clock with the monotonic clock.
+
+        Time that passes between reading the two, while this process is stopped for example, is not a step.
+        If they were not read close together, the next poll compares them again.
         """
         before_s = self._clock.monotonic_s()
         wall_ms = self._wall_ms()
         after_s = self._clock.monotonic_s()
-        if after_s - before_s > _CLOSE_S:
+        if after_s - before_s > _CLOCKS_APART_S:
             return []
         ahead_ms = wall_ms - round(before_s * 1000)
         step_ms = 0 if self._wall_ahead_ms is None else ahead_ms - self._wall_ahead_ms
         self._wall_ahead_ms = ahead_ms
         if abs(step_ms) < _CLOCK_STEP_MS:
-            return []  # set by a little, as time services do all the time
+            return []  # a small correction, as time services make all the time
         self.clock_steps += 1
         if not self._clock_reports.take(now_s):
             return []
-        host = self._detector.host
+        host = self._reader.host
         return [clock_document(host, ms=wall_ms, step_ms=step_ms, before_ms=wall_ms - step_ms)]
 
-    def _tampering(self) -> list[Document]:
-        documents: list[Document] = []
-        host, now_ms = self._detector.host, self._wall_ms()
+    def _check_tampering(self) -> list[Document]:
         try:
-            noticed = self._source.check()
+            changes = self._source.check()
         except KernelCommandError:
-            return []  # compared again soon
-        for one in noticed:
-            found = one.deviation
-            documents.append(
-                tamper_document(
-                    host,
-                    ms=now_ms,
-                    rule_id=found.id,
-                    name=found.name,
-                    severity=found.severity,
-                    message=found.message,
-                    repaired=one.repaired,
-                )
+            return []  # polled again soon
+        documents = [
+            self._tamper_document(
+                change.deviation.id,
+                change.deviation.name,
+                change.deviation.severity,
+                change.deviation.message,
+                change.repaired,
             )
-        challenges = self._detector.stats().control
-        if challenges > self._challenges:
-            count = challenges - self._challenges
-            self._challenges = challenges
+            for change in changes
+        ]
+        challenges = self._reader.stats().control
+        count, self._challenges = challenges - self._challenges, max(challenges, self._challenges)
+        if count > 0:
             documents.append(
-                tamper_document(
-                    host,
-                    ms=now_ms,
-                    rule_id="auditsense.tamper.challenge",
-                    name="Another Process Asked For The Audit Socket",
-                    severity="medium",
-                    message=f"another process asked for the audit socket ({count} times) and did not get it",
-                    repaired="",
+                self._tamper_document(
+                    "auditsense.tamper.challenge",
+                    "Another Process Asked For The Audit Socket",
+                    "medium",
+                    f"another process asked for the audit socket ({count} times) and did not get it",
+                    "",
                 )
             )
         return documents
 
-    def _test(self, now_s: float) -> list[Document]:
+    def _run_self_test(self, now_s: float) -> list[Document]:
         if self._self_test is None:
             return []
-        if isinstance(self._detector.ring, SelfTestRing):
-            for pid in self._detector.ring.pids():
-                self._self_test.saw(pid)
-        wrong = self._self_test.step(now_s)
-        return [self_test_document(self._detector.host, ms=self._wall_ms(), message=wrong)] if wrong else []
+        for pid in self_test_pids(self._reader.ring):
+            self._self_test.saw(pid)
+        failure = self._self_test.step(now_s)
+        if not failure:
+            return []
+        return [self_test_document(self._reader.host, ms=self._wall_ms(), message=failure)]

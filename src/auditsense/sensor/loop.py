@@ -1,249 +1,228 @@
-"""How a sensor is iterated: documents or events, with asyncio or without, always at the same pace."""
+"""The loops of a sensor: wait for records, let them gather under load, with or without asyncio."""
 
 from __future__ import annotations
 
+import os
+import select
 import time
-from contextlib import ExitStack
-from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
-
-from auditsense.errors import UsageError
-from auditsense.sensor.pacer import GATHER_S, TURN_S, Pace
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+    from contextlib import ExitStack
 
-    from auditsense.detect.ecs import Document
-    from auditsense.detect.events import Event
-    from auditsense.sensor.aio import DescriptorWait, Queue
+    from auditsense.sensor.aio import DescriptorWait
 
 _T = TypeVar("_T")
 
+_GATHER_S: Final = 0.008
+_SOON_S: Final = 0.004  # between two wake-ups under load
+_TURN_S: Final = 0.05  # between two calls of `after_turn` under a load without results
+_BUSY_DATAGRAMS: Final = 64  # in one batch; an event is five records
+_BUSY_WAKES: Final = 8  # in a row, each soon after the last
 
-class Iterated:
-    """The loops of a `Sensor`, which is what they call. Abstract: what one step does is the subclass's."""
+
+class BatchPacer:
+    """Decides when to wait for a record, and when to let records gather.
+
+    Gathering is cheaper than a wake-up per record. It also unblocks the kernel: its thread wakes us with
+    every record, and on a shared processor it sends the next only when we sleep again.
+    """
 
     def __init__(self) -> None:
-        self._stopped = False
+        self.busy = False
+        """Whether to sleep for a fixed time instead of waiting for a record."""
+        self._wakes = 0
+        self._asleep_s = 0.0
+
+    def before_wait(self) -> None:
+        """Note that the wait for a record begins."""
+        self._asleep_s = time.monotonic()
+
+    def after_wait(self) -> None:
+        """Note that it has ended."""
+        self._wakes = self._wakes + 1 if time.monotonic() - self._asleep_s < _SOON_S else 0
+
+    def after_batch(self, datagrams: int) -> None:
+        """Note the number of datagrams read."""
+        self.busy = datagrams >= _BUSY_DATAGRAMS or (datagrams > 0 and self._wakes >= _BUSY_WAKES)
+
+
+class SensorLoop:
+    """Waits for a source's descriptor, for `stop`, and for descriptors of the owner.
+
+    Args:
+        fileno: returns the source's descriptor; negative once it is closed.
+        timeout_s: returns the seconds until the next step is due without a record.
+        close_at_exit: called once when asyncio is used: its tasks may never leave their `with` statement.
+    """
+
+    def __init__(
+        self, fileno: Callable[[], int], timeout_s: Callable[[], float], close_at_exit: Callable[[], object]
+    ) -> None:
+        self.ended = False
+        self._fileno = fileno
+        self._timeout_s = timeout_s
+        self._close_at_exit = close_at_exit
+        self._poll = select.poll()
+        self._readers: dict[int, Callable[[], object]] = {}
         self._wake = -1
-        self._resources = ExitStack()
-        self._readable: DescriptorWait | None = None
-        self._queue: Queue[Document] | None = None
+        self._pid = 0  # of the process that opened it
+        self._wait: DescriptorWait | None = None
 
-    # --- what a step is ------------------------------------------------------------
+    def open_wake(self, stack: ExitStack) -> None:
+        """Make `stop` work. Before the source is entered."""
+        self._pid = os.getpid()
+        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        stack.callback(self._close_wake)
 
-    def fileno(self) -> int:
-        """See `Sensor.fileno`."""
-        raise NotImplementedError
+    def open(self, stack: ExitStack) -> None:
+        """Watch the descriptors until *stack* is closed. After the source is entered."""
+        self._poll = select.poll()
+        for fd in (self._fileno(), self._wake, *self._readers):
+            self._poll.register(fd, select.POLLIN)
+        stack.callback(self._leave)
 
-    def due_s(self) -> float:
-        """See `Sensor.due_s`."""
-        raise NotImplementedError
+    def stop(self) -> None:
+        """End the turns. Safe in signal handlers and other threads."""
+        self.ended = True
+        if self._wake >= 0 and self._pid == os.getpid():
+            os.eventfd_write(self._wake, 1)
 
-    def wait(self, timeout_s: float | None = None) -> bool:
-        """See `Sensor.wait`."""
-        raise NotImplementedError
+    def release(self) -> None:
+        """Unregister from asyncio, before the descriptors are closed."""
+        if self._wait is not None:
+            self._wait.release()
 
-    def finish(self) -> list[Document]:
-        """See `Sensor.finish`."""
-        raise NotImplementedError
+    def add_reader(self, fd: int, callback: Callable[[], object]) -> None:
+        """Call *callback* when *fd* is readable."""
+        self._readers[fd] = callback
+        self._poll.register(fd, select.POLLIN)
 
-    def close(self) -> None:
-        """See `Sensor.close`."""
-        raise NotImplementedError
+    def call_readers(self) -> None:
+        """Call the callbacks of readable descriptors, without waiting."""
+        if self._readers:
+            self._call(self._poll.poll(0))
 
-    def _poll(self) -> tuple[list[Document], int]:
-        raise NotImplementedError
+    def wait(self, timeout_s: float | None) -> bool:
+        """Wait until the source is readable. False: timeout, `stop`, or another descriptor."""
+        ready = self._poll.poll(None if timeout_s is None else max(0, timeout_s) * 1000)
+        self._call(ready)
+        return any(fd != self._wake and fd not in self._readers for fd, _ in ready)
 
-    def _poll_found(self, notice: Callable[[Document], object] | None) -> tuple[list[Any], int]:
-        raise NotImplementedError
-
-    def _finish_found(self, notice: Callable[[Document], object] | None) -> list[Any]:
-        raise NotImplementedError
-
-    def _only_events(self) -> None:
-        """Raise when there are no events to iterate."""
-        raise NotImplementedError
-
-    def _only_rows(self) -> None:
-        """Hand on rows from now on; raise when there are none."""
-        raise NotImplementedError
-
-    # --- the loops -------------------------------------------------------------------
-
-    def __iter__(self) -> Iterator[Document]:
-        """Yield documents as they come; after `stop`, those that end the bursts."""
-        for documents in self.batches():
-            yield from documents
-
-    def batches(self, turned: Callable[[], float | None] | None = None) -> Iterator[list[Document]]:
-        """Yield documents as they come, those together that came together; ends as iterating does.
-
-        Args:
-            turned: called after a turn, when what it found has been taken: once a second at least, and 20
-                times a second under a load that leads to nothing. May return the seconds until it wants to be
-                called again.
-        """
-        yield from self._turns(self._poll, turned)
-        yield self.finish()
-
-    def events(self, notice: Callable[[Document], object] | None = None) -> Iterator[Event]:
-        """Yield every event as it comes; ends as iterating does. Only with `View.EVENTS`.
-
-        Args:
-            notice: gets each document that the sensor has to say about itself (docs/alerts.md). Without it
-                they are left out; `losses` counts either way.
-
-        Raises:
-            UsageError: another view.
-        """
-        self._only_events()
-        for events in self._turns(partial(self._poll_found, notice)):
-            yield from events
-        yield from self._finish_found(notice)
-
-    def rows(self, notice: Callable[[Document], object] | None = None) -> Iterator[tuple[Any, ...]]:
-        """Yield a tuple of the sensor's `fields` for every event, as `events` does; see `RowReader`.
-
-        Args:
-            notice: as `events`.
-
-        Raises:
-            UsageError: the sensor was made without `fields`.
-        """
-        self._only_rows()
-        for rows in self._turns(partial(self._poll_found, notice)):
-            yield from rows
-        yield from self._finish_found(notice)
-
-    def __aiter__(self) -> AsyncIterator[Document]:
-        """Yield documents as `__iter__` does, while other tasks run; see `abatches`."""
-        return _flat(self.abatches())
-
-    async def abatches(self) -> AsyncGenerator[list[Document], None]:
-        """Yield documents as `batches` does, while other tasks of an asyncio loop run.
-
-        Ends after `stop`, or when the sensor is closed. Between two steps nothing is read and nothing is
-        registered with the loop; see `queue` for owners that may be away for long.
-
-        Raises:
-            UsageError: it is iterated by another task as well.
-        """
-        async for documents in self._aturns(self._poll):
-            yield documents
-        if self.fileno() >= 0:
-            yield self.finish()
-
-    async def aevents(
-        self, notice: Callable[[Document], object] | None = None
-    ) -> AsyncGenerator[Event, None]:
-        """Yield events as `events` does, while other tasks of an asyncio loop run; see `abatches`."""
-        self._only_events()
-        async for events in self._aturns(partial(self._poll_found, notice)):
-            for event in events:
-                yield event
-        if self.fileno() >= 0:
-            for event in self._finish_found(notice):
-                yield event
-
-    async def arows(
-        self, notice: Callable[[Document], object] | None = None
-    ) -> AsyncGenerator[tuple[Any, ...], None]:
-        """Yield rows as `rows` does, while other tasks of an asyncio loop run; see `abatches`."""
-        self._only_rows()
-        async for rows in self._aturns(partial(self._poll_found, notice)):
-            for row in rows:
-                yield row
-        if self.fileno() >= 0:
-            for row in self._finish_found(notice):
-                yield row
-
-    def queue(self, most: int) -> Queue[Document]:
-        """Return a queue of documents that a task of its own fills, so that the sensor goes on reading.
-
-        For owners whose work on a document may take longer than the socket's buffer lasts.
-
-        Args:
-            most: documents kept, 1 or more; those that come while so many wait are dropped, and counted
-                (`Queue.dropped`).
-
-        Raises:
-            UsageError: *most* is below 1, or another queue of this sensor is in use.
-        """
-        from auditsense.sensor.aio import Queue  # noqa: PLC0415 - it loads asyncio
-
-        if self._queue is not None and self._queue.filling:
-            raise UsageError(
-                "this sensor has a queue already; one at a time: share that one, or let its reader hand on"
-            )
-        self._queue = made = Queue(self.abatches(), most)
-        return made
-
-    def _turns(
-        self, take: Callable[[], tuple[list[_T], int]], turned: Callable[[], float | None] | None = None
+    def turns(
+        self,
+        step: Callable[[], tuple[list[_T], int]],
+        after_turn: Callable[[], float | None] | None = None,
     ) -> Iterator[list[_T]]:
-        """Yield what there is to take, each time that there is something, until `stop`."""
-        pace = Pace()
+        """Yield the results of *step*, when there are any, until `stop`.
+
+        Args:
+            step: reads what waits; returns results and the number of datagrams.
+            after_turn: see `Sensor.batches`.
+        """
+        pacer = BatchPacer()
         again_s: float | None = None
         turn_s = 0.0
-        while not self._stopped:
-            if pace.busy:
-                time.sleep(GATHER_S)
+        while not self.ended:
+            if pacer.busy:
+                time.sleep(_GATHER_S)
             else:
-                pace.sleeps()
-                self.wait(self.due_s() if again_s is None else min(again_s, self.due_s()))
-                pace.woke()
-            found, taken = take()
-            if found:
-                yield found
-            if turned is not None and (found or not pace.busy or time.monotonic() >= turn_s):
-                again_s = turned()
-                turn_s = time.monotonic() + TURN_S
-            pace.took(taken)
+                pacer.before_wait()
+                due_s = self._timeout_s()
+                self.wait(due_s if again_s is None else min(again_s, due_s))
+                pacer.after_wait()
+            results, datagrams = step()
+            if results:
+                yield results
+            if after_turn is not None and (results or not pacer.busy or time.monotonic() >= turn_s):
+                again_s = after_turn()
+                turn_s = time.monotonic() + _TURN_S
+            pacer.after_batch(datagrams)
 
-    async def _aturns(self, take: Callable[[], tuple[list[_T], int]]) -> AsyncIterator[list[_T]]:
-        import asyncio  # noqa: PLC0415 - nobody else loads it
+    async def aturns(self, step: Callable[[], tuple[list[_T], int]]) -> AsyncIterator[list[_T]]:
+        """Yield as `turns` does, while other tasks run; ends as well when the sensor is closed."""
+        import asyncio  # noqa: PLC0415 - only those who use it load it
 
-        from auditsense.sensor.aio import DescriptorWait, call_at_exit  # noqa: PLC0415 - the same
+        from auditsense.sensor.aio import DescriptorWait  # noqa: PLC0415 - the same
 
-        self.due_s()  # raises when it is not open
-        readable = self._readable
-        if readable is None:
-            self._readable = readable = DescriptorWait()
-            self._resources.callback(call_at_exit(self.close))
-        pace = Pace()
-        while not self._stopped and self.fileno() >= 0:
-            if pace.busy:
-                await asyncio.sleep(GATHER_S)
+        self._timeout_s()  # raises when the sensor is not open
+        wait = self._wait
+        if wait is None:
+            self._wait = wait = DescriptorWait()
+            self._close_at_exit()
+        pacer = BatchPacer()
+        while not self.ended and self._fileno() >= 0:
+            if pacer.busy:
+                await asyncio.sleep(_GATHER_S)
             else:
-                pace.sleeps()
-                await readable.wait((self.fileno(), self._wake), self.due_s())
-                pace.woke()
-            if self.fileno() < 0:
+                pacer.before_wait()
+                await wait.wait((self._fileno(), self._wake), self._timeout_s())
+                pacer.after_wait()
+            if self._fileno() < 0:
                 return
-            found, taken = take()
-            if found:
-                yield found
-            pace.took(taken)
+            results, datagrams = step()
+            if results:
+                yield results
+            pacer.after_batch(datagrams)
 
-    def _let_go(self) -> None:
-        """Leave the loop before the descriptors are closed."""
-        readable, self._readable = self._readable, None
-        if readable is not None:
-            readable.release()
+    def _call(self, ready: Sequence[tuple[int, int]]) -> None:
+        for fd, _ in ready:
+            if fd in self._readers:
+                self._readers[fd]()
+
+    def _leave(self) -> None:
+        self.release()
+        self._wait = None
+
+    def _close_wake(self) -> None:
+        wake, self._wake = self._wake, -1
+        os.close(wake)
 
 
-def tell(notice: Callable[[Document], object] | None, documents: list[Document]) -> None:
-    """Give the owner what the sensor has to say about itself, where he asked for it."""
-    if notice is not None:
-        for one in documents:
-            notice(one)
+class Stream(Generic[_T]):
+    """An iteration of a sensor: `for` and, while other tasks run, `async for`.
 
+    Args:
+        loop: of the sensor.
+        step: reads what waits; returns items and the number of datagrams.
+        finish: closes the source and returns the last items.
+        is_open: whether `finish` can be called.
+    """
 
-async def _flat(batches: AsyncGenerator[list[_T], None]) -> AsyncIterator[_T]:
-    try:
-        async for batch in batches:
-            for one in batch:
-                yield one
-    finally:
-        await batches.aclose()
+    def __init__(
+        self,
+        loop: SensorLoop,
+        step: Callable[[], tuple[list[_T], int]],
+        finish: Callable[[], list[_T]],
+        is_open: Callable[[], bool],
+    ) -> None:
+        self._loop = loop
+        self._step = step
+        self._finish = finish
+        self._is_open = is_open
+
+    def __iter__(self) -> Iterator[_T]:
+        for batch in self.batches():
+            yield from batch
+
+    async def __aiter__(self) -> AsyncIterator[_T]:
+        batches = self.abatches()
+        try:
+            async for batch in batches:
+                for item in batch:
+                    yield item
+        finally:
+            await batches.aclose()
+
+    def batches(self, after_turn: Callable[[], float | None] | None = None) -> Iterator[list[_T]]:
+        """Yield the items that came together; see `Sensor.batches`."""
+        yield from self._loop.turns(self._step, after_turn)
+        yield self._finish()
+
+    async def abatches(self) -> AsyncGenerator[list[_T], None]:
+        """Yield as `batches` does, while other tasks of an asyncio loop run."""
+        async for batch in self._loop.aturns(self._step):
+            yield batch
+        if self._is_open():
+            yield self._finish()

@@ -1,111 +1,115 @@
-"""The sensor: the kernel's records through a detector, for whoever embeds it.
+"""The sensor: records from a source, through a reader, to an embedder.
 
-Nothing happens behind its owner's back: no thread, no signal handler, nothing printed. The
-owner waits on `fileno` for `due_s` at most and calls `poll`, or iterates, with asyncio or without.
+No hidden side effects: no threads, no signal handlers, no output. The owner waits on `fileno` for `timeout_s`
+at most and calls `poll`, or iterates, with asyncio or without.
 
-Rule 1: while its owner is busy the sensor does not read. What comes meanwhile waits in the socket (128 MiB)
-        and in the kernel's queue; what finds no room there is lost, counted, and said.
-Rule 2: an open sensor belongs to the process that opened it. In a child of its, closing gives up the child's
-        descriptors, everything else but `fileno` and `stop` is an error, and the host stays as it is.
+While its owner is busy the sensor does not read. Records wait in the socket (128 MiB) and in the kernel's
+queue; records that do not fit are lost, counted and reported.
+
+An open sensor belongs to the process that opened it. In a forked child, closing releases the child's
+descriptors and leaves the host alone; everything else but `fileno` and `stop` raises ClosedError.
 """
 
 from __future__ import annotations
 
 import os
-import select
 from contextlib import ExitStack
 from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, Self
 
-from auditsense.core.ring import Limits, Ring
-from auditsense.detect.alerts import AlertCounts
+from auditsense.core.ring import Limits
+from auditsense.detect.alerts import AlertCounts, AlertPolicy
 from auditsense.detect.detector import Detector
 from auditsense.detect.event_reader import EventReader
-from auditsense.detect.rows import RowReader, fields_of
+from auditsense.detect.rows import RowReader
 from auditsense.detect.view import View
 from auditsense.detections.given import given as given_detections
 from auditsense.detections.given import several
 from auditsense.errors import ClosedError, UsageError
 from auditsense.sensor.clock import HostClock
 from auditsense.sensor.enrich import UserNames, enrich_all
-from auditsense.sensor.health import Checks, Kept
-from auditsense.sensor.loop import Iterated, tell
-from auditsense.sensor.self_test import SelfTestRing
-from auditsense.sensor.text_feed import Lines
+from auditsense.sensor.health import FinalCounters, HealthMonitor
+from auditsense.sensor.loop import SensorLoop, Stream
+from auditsense.sensor.output import Output
+from auditsense.sensor.socket_feed import SocketFeed
+from auditsense.sensor.text_feed import TextFeed
 from auditsense.sources.factory import extended_rules, source_for
 from auditsense.sources.text_source import TextSource
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 
     from auditsense.core.ring import Stats
-    from auditsense.detect.alerts import AlertPolicy
     from auditsense.detect.ecs import Document
+    from auditsense.detect.events import Event
     from auditsense.detect.losses import Losses
     from auditsense.detections.model import Detection, DetectionException
     from auditsense.kernel.self_test import SelfTest
+    from auditsense.sensor.aio import Queue
     from auditsense.sensor.clock import Clock
-    from auditsense.sensor.text_feed import Reader
+    from auditsense.sensor.output import Reader
     from auditsense.sources.base import Source
 
-_TICK_S = 1.0  # events and bursts that wait for time to pass are looked at so often
-_EXPIRE_S = 0.1  # those that wait for time to pass while records come
-_ROUNDS = 16  # calls of recvmmsg before the hits are looked at: under full load an alert waits for all
-_MOST_TURNS = 8  # before all else is, however much comes
+    OnNotice = Callable[[Document], object] | None
+
+_POLL_S: Final = 1.0  # longest time between two polls
+_TICK_S: Final = 0.1  # time between two ticks of the reader under load
+_NOT_OPEN: Final = "this sensor is not open; use it in a with statement"
 
 
-def _with_pid(fields: Sequence[str], view: View, self_test: SelfTest | None) -> tuple[str, ...]:
-    """Return the fields and "pid", which tells the process's own events where the kernel audits it."""
-    if view is not View.EVENTS:
-        raise UsageError(f"fields come with View.EVENTS only; this sensor's view is {view}")
-    if self_test is not None:
-        raise UsageError("a self-test finds its own event by all its fields: leave out fields=")
-    fields_of(fields)
-    return (*fields, *(["pid"] if "pid" not in fields else []))
+class _Session(NamedTuple):
+    """The parts of an open sensor."""
+
+    reader: Reader
+    feed: SocketFeed | TextFeed
+    health: HealthMonitor
 
 
-def _exceptions_of(reader: Reader) -> list[tuple[DetectionException, int]]:
-    return reader.exceptions() if isinstance(reader, Detector) else []
-
-
-class Sensor(Iterated):
+class Sensor:
     """What `auditsense run` does, as an object. A context manager.
 
-    Entering takes the kernel's audit over, leaving puts the host back; with `async with` too, and then as
-    well without giving way to other tasks: some milliseconds, and up to two seconds when the kernel has much
-    queued. Iterating yields documents as they come, and ends after `stop`; so does ``async for``. Or wait
-    until `fileno` is readable, for `due_s` at most, and call `poll`.
+    Entering takes over the kernel's audit, leaving restores the host. `async with` does the same, without
+    yielding to other tasks: some milliseconds, and up to two seconds when the kernel has much queued.
+
+    ==================  ===================================================================================
+    iterate             `for` and `async for` over the sensor, `batches` or `abatches`; `queue`; `stop`
+    your own loop       `fileno`, `timeout_s`, `poll`, `finish`; or `wait` and `add_reader`
+    all events          `on_event` next to alerts; with `View.EVENTS` also `events` and `rows`
+    state               `stats`, `losses`, `alert_counts`, `exceptions`, `clock_steps`, `detections`, `reader`
+    ==================  ===================================================================================
 
     Args:
-        detections: what to look for; the shipped ones unless given.
-        audit_rules: lines in auditctl syntax that must be in force meanwhile; those that the detections say
-            they need (`Detection.audit_rule`) unless given. []: the kernel has them already.
-        view: what comes out.
+        detections: what to look for; the shipped ones by default.
+        audit_rules: lines in auditctl syntax that must be active; by default those that the detections need
+            (`Detection.audit_rule`). []: the kernel has them already.
+        view: kind of output.
         policy: when alerts are sent and when counted.
-        limits: what the core may hold.
-        source: where records come from; the kernel's unicast socket unless given. Then *audit_rules* go to
-            it: `Unicast(["-w …"], guarded=True)`; without any it takes those of the detections as well. With
-            a source of text the kernel is not asked for anything.
-        self_test: proves every now and then that records come; none unless given, because it forks.
-        lean: records that no detection needs are kept out of the socket by the kernel, which costs this
-            process and the kernel less. What alerts lack by it are `process.working_directory` and
-            `process.title`.
-        fields: with `View.EVENTS`, the fields of the rows to read, as for `RowReader`. Then there are neither
-            events nor documents, and no *self_test*.
-        clock: this host's unless given.
+        limits: capacity of the core.
+        source: origin of the records; by default the kernel's unicast socket. *audit_rules* then belong to
+            the source: `Unicast(["-w …"], guarded=True)`; by default it takes those of the detections. With a
+            text source the kernel is not asked for anything.
+        self_test: proves periodically that records arrive; none by default, because it forks.
+        lean: the kernel keeps records that no detection needs out of the socket, which costs this process and
+            the kernel less. Alerts then lack `process.working_directory` and `process.title`.
+        fields: with `View.EVENTS`, the fields that events have, as for `EventReader`. The core keeps no
+            others, which costs less. There are no documents and no *self_test* then.
+        on_event: receives every event that has a SYSCALL record, next to the alerts, before those that it
+            completes. It must not block.
+        clock: this host's by default.
 
-    Not to be shared by threads, but for `stop`. After a fork only the process that opened it can use it; in
-    the child it raises ClosedError, and closing it there changes nothing on this host. A child that lives on
-    should close it: the guardian of a guarded source sees the end of the sensor's process only when no child
-    holds a copy of its descriptors.
+    Not thread-safe, except `stop`. After a fork only the process that opened it can use it. In the child it
+    raises ClosedError, and closing it there changes nothing on this host. A child that lives on should close
+    it: the guardian of a guarded source notices the death of the sensor's process only when no child holds a
+    copy of its descriptors.
 
-    Documents are alerts and, with a `rule.id` that begins with "auditsense.", what the sensor has to
-    say about itself: losses, tampering, failed self-tests (docs/alerts.md).
+    Documents are alerts and, with a `rule.id` that begins with "auditsense.", reports of the sensor about
+    itself: losses, tampering, failed self-tests (docs/alerts.md).
 
     Raises (at once):
-        UsageError: *audit_rules* beside a *source*, or no detection that says which rule it needs.
-        DetectionError: two detections of one id, or an audit rule in one that is none.
-        AuditRuleError: an audit rule that is none.
+        UsageError: arguments of a wrong type or that exclude each other, or no detection states which audit
+            rule it needs.
+        DetectionError: two detections with one id, or an invalid audit rule in one.
+        AuditRuleError: an invalid audit rule.
 
     Raises (on entering):
         NoKernelAuditError: no audit here, or not for this process.
@@ -126,138 +130,223 @@ class Sensor(Iterated):
         self_test: SelfTest | None = None,
         lean: bool = False,
         fields: Sequence[str] | None = None,
+        on_event: Callable[[Event], object] | None = None,
         clock: Clock | None = None,
     ) -> None:
-        super().__init__()
-        self._clock: Clock = clock if clock is not None else HostClock()
-        detections, view = given_detections(detections), View(view)
-        self._source: Source = source_for(source, audit_rules, detections)
+        _check_types(policy, limits, source)
+        self._output = Output(
+            given_detections(detections),
+            View(view),
+            policy,
+            limits if limits is not None else Limits(),
+            lean,
+            fields,
+            on_event,
+            self_test.path if self_test is not None else None,
+        )
+        self._source: Source = source_for(source, audit_rules, self._output.detections)
         self._self_test = self_test
-        self._detections, self._view, self._policy, self._lean = detections, view, policy, lean
-        self._fields = None if fields is None else _with_pid(fields, view, self_test)
-        self._asked = len(fields or ())
+        self._clock: Clock = clock if clock is not None else HostClock()
         self._user_names = UserNames()
-        self._limits = limits = limits if limits is not None else Limits()
-        self._event_timeout_ms = limits.event_timeout_ms
-        self._lines = Lines(source, limits.event_timeout_ms) if isinstance(source, TextSource) else None
-        self._most_datagrams = _ROUNDS * limits.datagram_slots
-        self._reader: Reader | None = None
-        self._checks: Checks | None = None
-        self._kept: Kept | None = None  # when it was left
+        self._loop = SensorLoop(self.fileno, self.timeout_s, self._close_at_exit)
+        self._queue: Queue[Document] | None = None
+        self._resources = ExitStack()
+        self._session: _Session | None = None
+        self._final: FinalCounters | None = None  # when it was left
         self._pid = 0  # of the process that has entered it
-        self._waiter = select.poll()
-        self._others: dict[int, Callable[[], object]] = {}
-        self._next_expire_s = 0.0
-        self._polled_s = 0.0
-        self._last: list[Any] = []  # what was found already
+        self._pending: list[Any] = []  # results for the next poll
+        self._polled_s = self._next_tick_s = 0.0
+
+    def __repr__(self) -> str:
+        state = "open" if self.fileno() >= 0 else "closed"
+        return f"<Sensor {self._output.view} from {self._source.name}, {state}>"
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled or copied: there is one audit socket."""
+        raise TypeError("a Sensor cannot be pickled or copied; send its configuration, and make another")
+
+    # --- entering and leaving --------------------------------------------------------
 
     def __enter__(self) -> Self:
-        if self._lean and self._lines is not None:
-            raise UsageError(
-                f"lean is for the kernel's own sockets; source {self._source.name} has all records"
-            )
+        feed, timeout_ms = self._make_feed(), self._output.limits.event_timeout_ms
         self._pid = os.getpid()
         with ExitStack() as stack:
-            self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-            stack.callback(self._close_wake)
-            self._kept = None
-            self._reader = reader = self._make_reader()
+            self._loop.open_wake(stack)
+            self._final = None
+            reader = self._output.make_reader()
             stack.enter_context(reader)
-            stack.callback(self._keep)
-            self._source.attach(self._receive_last, reader.unsent)
+            stack.callback(self._keep_counters)
+            self._source.attach(lambda: self._pending.extend(feed.drain(reader)), reader.unsent)
             stack.enter_context(self._source)
-            self._waiter = select.poll()
-            self._waiter.register(self._source.fileno(), select.POLLIN)
-            for descriptor in (self._wake, *self._others):
-                self._waiter.register(descriptor, select.POLLIN)
             if self._self_test is not None:
                 stack.enter_context(self._self_test)
-            self._feed_early(reader)
-            self._checks = Checks(self._source, reader, self._self_test, self._clock, self._event_timeout_ms)
-            stack.callback(self._let_go)
+            self._pending += feed.read_early(reader)
+            health = HealthMonitor(self._source, reader, self._self_test, self._clock, timeout_ms)
+            self._session = _Session(reader, feed, health)
+            self._loop.open(stack)
             self._resources = stack.pop_all()
         return self
 
-    def _make_reader(self) -> Reader:
-        if self._fields is not None:
-            return RowReader(self._fields, limits=self._limits, lean=self._lean)
-        make_ring = Ring if self._self_test is None else partial(SelfTestRing, path=self._self_test.path)
-        if self._view is View.EVENTS:
-            return EventReader(limits=self._limits, lean=self._lean, make_ring=make_ring)
-        return Detector(
-            self._detections,
-            sequences=self._view is View.SEQUENCES,
-            policy=self._policy,
-            limits=self._limits,
-            lean=self._lean,
-            make_ring=make_ring,
-        )
+    def _make_feed(self) -> SocketFeed | TextFeed:
+        limits = self._output.limits
+        if not isinstance(self._source, TextSource):
+            return SocketFeed(self._source, self._clock, limits)
+        if self._output.lean:
+            raise UsageError(
+                f"lean is for the kernel's own sockets; source {self._source.name} has all records"
+            )
+        return TextFeed(self._source, self._clock, limits.event_timeout_ms)
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
 
     def __exit__(self, *exception: object) -> None:
-        self._stopped = True
+        self._loop.ended = True
         self._resources.__exit__(*exception)  # type: ignore[arg-type]
 
     async def __aexit__(self, *exception: object) -> None:
-        # Without ever giving way: it must be done where the loop is being torn down, and when it is gone.
+        # Never yields: it must work while the loop is being torn down, and when it is gone.
         self.__exit__(*exception)
 
     def close(self) -> None:
-        """Put the host back and give everything up. A second call does nothing."""
+        """Restore the host and release all resources. A second call does nothing."""
         self._resources.close()
 
     async def aclose(self) -> None:
-        """Do what `close` does, without giving way to other tasks."""
+        """Do what `close` does, without yielding to other tasks."""
         self.close()
+
+    def stop(self) -> None:
+        """End the iteration. May be called from a signal handler or another thread, at any time."""
+        self._loop.stop()
+
+    @property
+    def ended(self) -> bool:
+        """Whether no more records come: `stop` was called, or the source has ended. Then call `finish`."""
+        return self._loop.ended
+
+    # --- iterating -------------------------------------------------------------------
+
+    def __iter__(self) -> Iterator[Document]:
+        """Yield documents as they come; after `stop`, those that end the bursts."""
+        return iter(self._documents())
+
+    def __aiter__(self) -> AsyncIterator[Document]:
+        """Yield documents as `__iter__` does, while other tasks run; see `abatches`."""
+        return aiter(self._documents())
+
+    def batches(self, after_turn: Callable[[], float | None] | None = None) -> Iterator[list[Document]]:
+        """Yield documents as they come, those together that came together; ends as iterating does.
+
+        Args:
+            after_turn: called after the documents of a turn were used: at least once a second, and 20 times a
+                second under a load without documents. May return the seconds until its next call.
+        """
+        return self._documents().batches(after_turn)
+
+    def abatches(self) -> AsyncGenerator[list[Document], None]:
+        """Yield documents as `batches` does, while other tasks of an asyncio loop run.
+
+        Ends after `stop`, or when the sensor is closed. Between two steps nothing is read and nothing is
+        registered with the loop; see `queue` for owners that may be away for long.
+
+        Raises (while iterating):
+            UsageError: it is iterated by another task as well.
+        """
+        return self._documents().abatches()
+
+    def queue(self, size: int) -> Queue[Document]:
+        """Return a queue of documents that a separate task fills, so that the sensor continues to read.
+
+        For owners whose work on a document may take longer than the socket's buffer lasts.
+
+        Args:
+            size: capacity in documents, 1 or more. When it is full, new documents are dropped and counted
+                (`Queue.dropped`).
+
+        Raises:
+            UsageError: *size* is below 1, or another queue of this sensor is in use.
+        """
+        from auditsense.sensor.aio import Queue  # noqa: PLC0415 - it loads asyncio
+
+        if self._queue is not None and self._queue.filling:
+            raise UsageError(
+                "this sensor has a queue already; one at a time: share that one, or pass its documents on"
+            )
+        self._queue = queue = Queue(self.abatches(), size)
+        return queue
+
+    def events(self, on_notice: OnNotice = None) -> Stream[Event]:
+        """Return all events as they come, for `for` or `async for`; ends as iterating does.
+
+        Args:
+            on_notice: receives each document of the sensor about itself (docs/alerts.md). Without it they are
+                left out; `losses` counts either way.
+
+        Raises:
+            UsageError: a view other than `View.EVENTS`, or with `fields`.
+        """
+        self._output.require(self._open().reader, EventReader)
+        return self._stream(on_notice)
+
+    def rows(self, on_notice: OnNotice = None) -> Stream[tuple[Any, ...]]:
+        """Return a tuple of the sensor's `fields` for every event, as `events` does; see `RowReader`.
+
+        Raises:
+            UsageError: the sensor was made without `fields`.
+        """
+        self._output.require(self._open().reader, RowReader)
+        return self._stream(on_notice)
+
+    # --- the owner's own loop --------------------------------------------------------
 
     def fileno(self) -> int:
         """Return a descriptor that is readable when `poll` has something to do; -1 when closed."""
         return self._source.fileno()
 
-    def poll(self) -> list[Document]:
-        """Take what waits, without waiting; let time pass. Returns what it led to."""
-        return self._poll()[0]
+    def timeout_s(self) -> float:
+        """Return the seconds until `poll` is due although nothing is readable, 0 to 1.
 
-    def due_s(self) -> float:
-        """Return the seconds until `poll` wants to be called although nothing is readable, 0 to 1.
-
-        For then something has to be looked at that comes with time: an event without its end, a burst that is
-        over, a loss, a change of the kernel's audit.
+        Some work depends on time: an event without its end, a burst that is over, a loss, a change of the
+        kernel's audit.
 
         Raises:
-            ClosedError: nothing is due any more.
+            ClosedError: the sensor is closed.
         """
-        detector, checks = self._open(), self._looking()
+        session = self._open()
         if self.fileno() < 0:
             raise ClosedError("this sensor is not open any more")
-        if self._last or detector.ring.crowded:
+        if self._pending or session.reader.ring.crowded:
             return 0.0
         now_s = self._clock.monotonic_s()
-        return max(0.0, min(self._polled_s + _TICK_S - now_s, checks.due_s(now_s)))
+        return max(0.0, min(self._polled_s + _POLL_S - now_s, session.health.timeout_s(now_s)))
+
+    def poll(self) -> list[Document]:
+        """Read what waits, without waiting, and let time pass. Returns the documents that result."""
+        return self._step()[0]
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Wait until there may be something to poll. False: the time is over, or `stop` was called."""
+        """Wait until there may be something to poll. False: timeout, or `stop` was called."""
         self._open()
-        ready = self._waiter.poll(None if timeout_s is None else max(0, timeout_s) * 1000)
-        self._serve(ready)
-        return any(fd != self._wake and fd not in self._others for fd, _ in ready)
+        return self._loop.wait(timeout_s)
 
-    def also(self, descriptor: int, ready: Callable[[], object]) -> None:
-        """Have this sensor call *ready* when *descriptor* is readable: at once in `wait`, else soon.
+    def add_reader(self, fd: int, callback: Callable[[], object]) -> None:
+        """Call *callback* when *fd* is readable: at once in `wait`, else soon.
 
-        *ready* must not block and must not raise; it is called between two batches of records, ten times a
-        second at most while they come without a pause. *descriptor* stays open until the sensor is left.
+        *callback* must not block and must not raise. It is called between two batches of records, at most ten
+        times a second under constant load. *fd* stays open until the sensor is left.
         """
-        self._others[descriptor] = ready
-        self._waiter.register(descriptor, select.POLLIN)
+        self._loop.add_reader(fd, callback)
 
-    def stop(self) -> None:
-        """End the iteration. May be called from a signal handler or another thread, at any time."""
-        self._stopped = True
-        if self._wake >= 0 and self._pid == os.getpid():
-            os.eventfd_write(self._wake, 1)
+    def finish(self) -> list[Document]:
+        """Restore the host, read the records until then, and close all bursts."""
+        results, reports = self._finish()
+        documents = self._output.documents(results)
+        self._enrich(documents)
+        self._open().health.narrow_losses(documents, self._clock.monotonic_s())
+        return documents + reports
+
+    # --- state -----------------------------------------------------------------------
 
     def reload(
         self,
@@ -266,221 +355,159 @@ class Sensor(Iterated):
         *,
         audit_rules: Sequence[str] | None = None,
     ) -> None:
-        """Go on with other detections and another policy; see `Detector.reload`. Between two polls.
+        """Replace the detections and the policy, between two polls; see `Detector.reload`.
 
-        What it leads to comes with the next poll. Audit rules that the new detections need, or *audit_rules*
-        if given, are added until it is left. UsageError: one cannot be added. Errors change nothing.
+        The next poll returns what results. Audit rules that the new detections need, or *audit_rules* if
+        given, are added until the sensor is left.
+
+        Raises:
+            UsageError: an audit rule cannot be added. No error changes anything.
         """
-        reader, detections = self._open(), several(detections)
-        with extended_rules(self._source, self._detections, detections, audit_rules):
+        reader, detections = self._open().reader, several(detections)
+        with extended_rules(self._source, self._output.detections, detections, audit_rules):
             if isinstance(reader, Detector):
-                self._last += reader.reload(detections, policy)
-        self._detections = detections
-        self._policy = policy if policy is not None else self._policy
-
-    def finish(self) -> list[Document]:
-        """Put the host back, take what came until then, and end all bursts."""
-        found, checks = self._finish()
-        documents = self._documents(found)
-        last = checks.finish(self._clock.monotonic_s(), notices=self._lines is not None)
-        self._complete(documents)
-        checks.narrow(documents, self._clock.monotonic_s())
-        return documents + last
-
-    def _only_events(self) -> None:
-        if not isinstance(self._open(), EventReader):
-            raise UsageError("this sensor does not read events; make one with view=View.EVENTS, no fields=")
-
-    def _only_rows(self) -> None:
-        if not isinstance(self._open(), RowReader):
-            raise UsageError("this sensor does not read rows; make one with view=View.EVENTS, fields=(...)")
-
-    def _finish_found(self, notice: Callable[[Document], object] | None) -> list[Any]:
-        found, checks = self._finish()
-        tell(notice, checks.finish(self._clock.monotonic_s(), notices=self._lines is not None))
-        return self._rows(found)
-
-    def _finish(self) -> tuple[list[Any], Checks]:
-        detector = self._open()
-        checks = self._looking()
-        self._stopped = True  # from here on there is nothing to wait for, and all counters stay
-        if self._readable is not None:
-            self._readable.release()
-        self._source.__exit__(None, None, None)
-        self._feed_early(detector)
-        found = self._of_others([*self._last, *detector.finish()])
-        self._last = []
-        return found, checks
+                self._pending += reader.reload(detections, policy)
+        self._output = self._output.with_detections(detections, policy)
 
     @property
-    def ended(self) -> bool:
-        """Whether nothing comes any more: `stop` was called, or the source has ended. Then call `finish`."""
-        return self._stopped
-
-    def stats(self) -> Stats:
-        """Return the core's counters; when it was left, as they were then."""
-        return self._open().stats() if self._kept is None else self._kept.stats
+    def detections(self) -> Sequence[Detection]:
+        """The active detections."""
+        return self._output.detections
 
     @property
     def reader(self) -> Reader:
-        """The reader inside, while the sensor is open: a Detector, EventReader or RowReader."""
-        return self._open()
+        """The Detector, EventReader or RowReader inside, while the sensor is open."""
+        return self._open().reader
+
+    def stats(self) -> Stats:
+        """Return the core's counters; after leaving, the last ones."""
+        return self._open().reader.stats() if self._final is None else self._final.stats
 
     @property
-    def detections(self) -> tuple[Detection, ...]:
-        """The active detections."""
-        return self._detections
+    def losses(self) -> Losses:
+        """Known losses since the start, by cause; after leaving, the last ones."""
+        return self._open().health.losses() if self._final is None else self._final.losses
+
+    def exceptions(self) -> list[tuple[DetectionException, int]]:
+        """Return the exceptions of all detections, and how many events each has taken."""
+        return _exceptions_of(self._open().reader) if self._final is None else self._final.exceptions
 
     @property
     def alert_counts(self) -> AlertCounts:
         """Counters of sequences by outcome."""
-        reader = self._open()
+        reader = self._open().reader
         return reader.alert_counts if isinstance(reader, Detector) else AlertCounts()
-
-    def exceptions(self) -> list[tuple[DetectionException, int]]:
-        """Return the exceptions of all detections, and how many events each has taken."""
-        return _exceptions_of(self._open()) if self._kept is None else self._kept.exceptions
-
-    @property
-    def kernel_lost(self) -> int:
-        """Records the kernel said it lost, when it was last asked."""
-        return self._open().lost_elsewhere
-
-    @property
-    def losses(self) -> Losses:
-        """What is known to be lost since the start, by cause; when it was left, what was known then."""
-        return self._looking().losses() if self._kept is None else self._kept.losses
 
     @property
     def clock_steps(self) -> int:
-        """Steps of the wall clock, by a second or more, while it was open."""
-        return self._looking().clock_steps
+        """Steps of the wall clock by a second or more, while the sensor was open."""
+        return self._open().health.clock_steps
 
-    def _keep(self) -> None:
-        if self._reader is not None and self._checks is not None and self._pid == os.getpid():
-            self._kept = Kept(self._reader.stats(), self._checks.losses(), _exceptions_of(self._reader))
+    # --- steps -----------------------------------------------------------------------
 
-    def _poll(self) -> tuple[list[Document], int]:
-        found, total, checks = self._take()
-        documents = self._documents(found)
-        now_s = self._clock.monotonic_s()
+    def _documents(self) -> Stream[Document]:
+        return Stream(self._loop, self._step, self.finish, self._is_open)
+
+    def _stream(self, on_notice: OnNotice) -> Stream[Any]:
+        return Stream(
+            self._loop,
+            partial(self._step_items, on_notice),
+            partial(self._finish_items, on_notice),
+            self._is_open,
+        )
+
+    def _step(self) -> tuple[list[Document], int]:
+        """Read what waits. Returns the documents that result, and the number of datagrams."""
+        results, datagrams = self._read()
+        documents = self._output.documents(results)
+        health, now_s = self._open().health, self._clock.monotonic_s()
         if documents:
-            self._complete(documents)
-            checks.narrow(documents, now_s)
-        return documents + checks.look(now_s), total
+            self._enrich(documents)
+            health.narrow_losses(documents, now_s)
+        return documents + health.poll(now_s), datagrams
 
-    def _poll_found(self, notice: Callable[[Document], object] | None) -> tuple[list[Any], int]:
-        found, total, checks = self._take()
-        tell(notice, checks.look(self._clock.monotonic_s()))
-        return self._rows(found), total
+    def _step_items(self, on_notice: OnNotice) -> tuple[list[Any], int]:
+        results, datagrams = self._read()
+        _notify(on_notice, self._open().health.poll(self._clock.monotonic_s()))
+        return self._output.requested(results), datagrams
 
-    def _take(self) -> tuple[list[Any], int, Checks]:
-        """Take what waits and let time pass. Returns what was found, and the datagrams taken."""
-        detector = self._open()
-        checks = self._looking()
-        self._feed_early(detector)
-        found, self._last = self._last, []
-        if self._lines is None and isinstance(detector, Detector):
-            found += detector.advance_clock(self._monotonic_ms())
-        total = self._receive(detector, found)
+    def _finish_items(self, on_notice: OnNotice) -> list[Any]:
+        results, reports = self._finish()
+        _notify(on_notice, reports)
+        return self._output.requested(results)
+
+    def _read(self) -> tuple[list[Any], int]:
+        """Read what waits and let time pass. Returns the results, and the number of datagrams."""
+        reader, feed, _ = self._open()
+        results, self._pending = self._pending, []
+        results += feed.read_early(reader)
+        datagrams = feed.read(reader, results)
+        if feed.ended:
+            self._loop.ended = True
         now_s = self._polled_s = self._clock.monotonic_s()
-        if not total or now_s >= self._next_expire_s:
-            self._next_expire_s = now_s + _EXPIRE_S
-            if self._lines is not None:
-                found += self._lines.tick(detector, now_s)
-            else:
-                detector.ring.expire(self._monotonic_ms())
-                found += detector.drain()
-            if self._others:
-                self._serve(self._waiter.poll(0))
-        return self._of_others(found), total, checks
+        if not datagrams or now_s >= self._next_tick_s:
+            self._next_tick_s = now_s + _TICK_S
+            results += feed.tick(reader)
+            self._loop.call_readers()
+        return self._without_own(reader, results), datagrams
 
-    def _serve(self, ready: Sequence[tuple[int, int]]) -> None:
-        for descriptor, _ in ready:
-            if descriptor in self._others:
-                self._others[descriptor]()
+    def _finish(self) -> tuple[list[Any], list[Document]]:
+        """Leave the source. Returns the last results, and the reports of the health monitor."""
+        reader, feed, health = self._open()
+        self._loop.ended = True  # from here on there is nothing to wait for, and all counters stay
+        self._loop.release()
+        self._source.__exit__(None, None, None)
+        results = [*self._pending, *feed.read_early(reader), *reader.finish()]
+        self._pending = []
+        reports = health.finish(self._clock.monotonic_s(), notices=isinstance(feed, TextFeed))
+        return self._without_own(reader, results), reports
 
-    def _receive(self, detector: Reader, found: list[Any]) -> int:
-        """Take what waits on the socket, but no more of it once there is an alert. Returns how many."""
-        if self._lines is not None:
-            taken = self._lines.receive(detector, found, self._clock.monotonic_s())
-            self._stopped = self._stopped or self._lines.source.ended
-            return taken
-        ring = detector.ring
-        total = 0
-        for _ in range(_MOST_TURNS):
-            if self.fileno() < 0:
-                break
-            only_kernel = self._source.only_kernel
-            taken = ring.receive(self.fileno(), self._monotonic_ms(), _ROUNDS, only_kernel=only_kernel)
-            total += taken
-            drained = detector.drain()
-            found += drained
-            # Crowded: some that have left the socket may wait for room, and nothing would wake us for them.
-            if not ring.crowded and (drained or taken < self._most_datagrams):
-                break
-        return total
+    def _without_own(self, reader: Reader, results: list[Any]) -> list[Any]:
+        """Deliver events, and leave out this process if the kernel audits it: each would cause the next."""
+        own_pid = os.getpid() if self._source.audited else None
+        self._output.deliver_events(reader, own_pid=own_pid)
+        return results if own_pid is None else self._output.without_process(results, own_pid)
 
-    def _feed_early(self, detector: Reader) -> None:
-        """Take what came by another way than the socket."""
-        early = self._source.take_early()
-        if not early:
-            return
-        self._last += detector.feed(early, self._monotonic_ms())
+    def _enrich(self, documents: list[Document]) -> None:
+        if not self._source.audited and self._output.view is View.ALERTS:
+            host_id = self._open().reader.host.id
+            enrich_all(documents, self._user_names, host_id, running=not self._loop.ended)
 
-    def _monotonic_ms(self) -> int:
-        return int(self._clock.monotonic_s() * 1000)
+    def _keep_counters(self) -> None:
+        if self._session is not None and self._pid == os.getpid():
+            reader, _, health = self._session
+            self._final = FinalCounters(reader.stats(), health.losses(), _exceptions_of(reader))
 
-    def _close_wake(self) -> None:
-        wake, self._wake = self._wake, -1
-        os.close(wake)
+    def _close_at_exit(self) -> None:
+        from auditsense.sensor.aio import call_at_exit  # noqa: PLC0415 - it loads asyncio
 
-    def _receive_last(self) -> None:
-        detector = self._open()
-        if self._lines is not None:
-            self._last += self._lines.receive_last(detector)
-            return
-        only_kernel = self._source.only_kernel
-        while detector.ring.receive(self.fileno(), self._monotonic_ms(), only_kernel=only_kernel):
-            self._last += detector.drain()
+        self._resources.callback(call_at_exit(self.close))
 
-    def _of_others(self, found: list[Any]) -> list[Any]:
-        """Leave out the events of this process where the kernel audits it: writing one makes the next."""
-        if not self._source.audited or self._view is not View.EVENTS:
-            return found
-        own = os.getpid()
-        if self._fields is None:
-            return [event for event in found if event.pid != own]
-        at = self._fields.index("pid")
-        return [row for row in found if row[at] != own]
+    def _is_open(self) -> bool:
+        return self.fileno() >= 0
 
-    def _documents(self, found: list[Any]) -> list[Document]:
-        if self._fields is not None:
-            raise UsageError("this sensor reads rows: make another without fields= for documents")
-        return found if self._view is not View.EVENTS else [event.document() for event in found]
-
-    def _rows(self, found: list[Any]) -> list[Any]:
-        """Leave out the pid that was not asked for."""
-        return [row[: self._asked] for row in found] if self._asked < len(self._fields or ()) else found
-
-    def _complete(self, documents: list[Document]) -> None:
-        detector = self._open()
-        if not self._source.audited and self._view is View.ALERTS:
-            enrich_all(documents, self._user_names, detector.host.id, running=not self._stopped)
-
-    def _looking(self) -> Checks:
-        self._open()
-        if self._checks is None:
-            raise ClosedError("this sensor is not open; use it in a with statement")
-        return self._checks
-
-    def __reduce__(self) -> NoReturn:
-        """Refuse to be pickled or copied: there is one audit socket."""
-        raise TypeError("a Sensor cannot be pickled or copied; send its configuration, and make another")
-
-    def _open(self) -> Reader:
+    def _open(self) -> _Session:
         if self._pid not in {0, os.getpid()}:
             raise ClosedError(f"this sensor was opened by process {self._pid}; after a fork, open another")
-        if self._reader is None or (self.fileno() < 0 and not self._stopped):
-            raise ClosedError("this sensor is not open; use it in a with statement")
-        return self._reader
+        if self._session is None or (self.fileno() < 0 and not self._loop.ended):
+            raise ClosedError(_NOT_OPEN)
+        return self._session
+
+
+def _check_types(policy: object, limits: object, source: object) -> None:
+    if policy is not None and not isinstance(policy, AlertPolicy):
+        raise UsageError(f"policy is an AlertPolicy, not {policy!r:.60}; use AlertPolicy(…)")
+    if limits is not None and not isinstance(limits, Limits):
+        raise UsageError(f"limits are Limits, not {limits!r:.60}; use Limits(…)")
+    if source is not None and not hasattr(source, "attach"):
+        raise UsageError(f"source is a Source, not {source!r:.60}; use Unicast() or Multicast()")
+
+
+def _exceptions_of(reader: Reader) -> list[tuple[DetectionException, int]]:
+    return reader.exceptions() if isinstance(reader, Detector) else []
+
+
+def _notify(on_notice: OnNotice, documents: list[Document]) -> None:
+    if on_notice is not None:
+        for document in documents:
+            on_notice(document)

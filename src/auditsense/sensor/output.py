@@ -1,0 +1,131 @@
+"""Output of a sensor: the reader it uses, and what its owner receives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from auditsense.core.ring import Ring
+from auditsense.detect.detector import Detector
+from auditsense.detect.event_reader import EventReader
+from auditsense.detect.events import events_in
+from auditsense.detect.record_reader import EVERY_EVENT
+from auditsense.detect.rows import RowReader, fields_of
+from auditsense.detect.view import View
+from auditsense.errors import UsageError
+from auditsense.sensor.side_ring import EVENTS, SELF_TEST, SideRing, self_test_rule
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from auditsense.core.ring import Limits
+    from auditsense.detect.alerts import AlertPolicy
+    from auditsense.detect.ecs import Document
+    from auditsense.detect.events import Event
+    from auditsense.detections.model import Detection
+
+Reader: TypeAlias = Detector | EventReader | RowReader
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What comes out of a sensor.
+
+    Attributes:
+        detections, view, policy, limits, lean, fields, on_event: see `Sensor`.
+        self_test_path: opened by the self-test; None: no self-test.
+
+    Raises:
+        UsageError: options that exclude each other.
+    """
+
+    detections: Sequence[Detection]
+    view: View
+    policy: AlertPolicy | None
+    limits: Limits
+    lean: bool
+    fields: Sequence[str] | None
+    on_event: Callable[[Event], object] | None
+    self_test_path: str | None
+
+    def __post_init__(self) -> None:
+        if self.on_event is not None and self.view is View.EVENTS:
+            raise UsageError("on_event adds events to alerts; with View.EVENTS iterate sensor.events()")
+        if self.on_event is not None and not callable(self.on_event):
+            raise UsageError(f"on_event is a function of one event, not {self.on_event!r:.60}")
+        if self.fields is None:
+            return
+        if self.view is not View.EVENTS:
+            raise UsageError(f"fields come with View.EVENTS only; this sensor's view is {self.view}")
+        if self.self_test_path is not None:
+            raise UsageError("a self-test finds its own event by all its fields: leave out fields=")
+        fields_of(self.fields)
+
+    def make_reader(self) -> Reader:
+        """Create a reader."""
+        if self.fields is not None:
+            return RowReader(self._read_fields(self.fields), limits=self.limits, lean=self.lean)
+        if self.view is View.EVENTS:
+            return EventReader(limits=self.limits, lean=self.lean, make_ring=self._make_ring())
+        return Detector(
+            self.detections,
+            sequences=self.view is View.SEQUENCES,
+            policy=self.policy,
+            limits=self.limits,
+            lean=self.lean,
+            make_ring=self._make_ring(),
+        )
+
+    def with_detections(self, detections: Sequence[Detection], policy: AlertPolicy | None) -> Output:
+        """Return the same output with other detections, and another policy if given."""
+        return replace(self, detections=detections, policy=policy if policy is not None else self.policy)
+
+    def deliver_events(self, reader: Reader, *, own_pid: int | None) -> None:
+        """Pass the events since the last call to `on_event`, without those of this process if given."""
+        if self.on_event is None or not isinstance(reader.ring, SideRing):
+            return
+        for event in events_in(reader.ring.take_side(EVENTS), reader.host):
+            if own_pid is None or event.pid != own_pid:
+                self.on_event(event)
+
+    def without_process(self, results: list[Any], pid: int) -> list[Any]:
+        """Return the events or rows of other processes; alerts are returned as they are."""
+        if self.fields is not None:
+            index = self._read_fields(self.fields).index("pid")
+            return [row for row in results if row[index] != pid]
+        return results if self.view is not View.EVENTS else [event for event in results if event.pid != pid]
+
+    def documents(self, results: list[Any]) -> list[Document]:
+        """Return results as documents.
+
+        Raises:
+            UsageError: rows are not documents.
+        """
+        if self.fields is not None:
+            raise UsageError("this sensor reads rows: make another without fields= for documents")
+        return results if self.view is not View.EVENTS else [event.document() for event in results]
+
+    def requested(self, results: list[Any]) -> list[Any]:
+        """Return events as they are, and rows without a pid that was not requested."""
+        size = None if self.fields is None else len(self.fields)
+        return [row[:size] for row in results] if size and "pid" not in (self.fields or ()) else results
+
+    def require(self, reader: Reader, kind: type[EventReader | RowReader]) -> None:
+        """Raise UsageError when the sensor has not this kind of reader."""
+        if not isinstance(reader, kind):
+            name, fields = ("events", "no fields=") if kind is EventReader else ("rows", "fields=(...)")
+            raise UsageError(f"this sensor does not read {name}; make one with view=View.EVENTS, {fields}")
+
+    @staticmethod
+    def _read_fields(fields: Sequence[str]) -> tuple[str, ...]:
+        """Return the fields and "pid", which identifies this process's own events."""
+        return (*fields, *(["pid"] if "pid" not in fields else []))
+
+    def _make_ring(self) -> Callable[..., Ring]:
+        side_rules = {}
+        if self.self_test_path is not None:
+            side_rules[SELF_TEST] = self_test_rule(self.self_test_path)
+        if self.on_event is not None:
+            side_rules[EVENTS] = EVERY_EVENT[0]
+        return partial(SideRing, side_rules=side_rules) if side_rules else Ring
