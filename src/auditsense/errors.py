@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from types import UnionType
 
 
 def one_line(text: str) -> str:
@@ -39,6 +40,26 @@ class UsageError(AuditSenseError):
     """A flag, a configuration value or an input file is not what it must be."""
 
     exit_code: ClassVar[int] = 2
+
+
+def expect(name: str, value: object, kind: type | tuple[type, ...] | UnionType, expected: str) -> None:
+    """Refuse an argument of another type.
+
+    Raises:
+        UsageError: names the argument and what it has to be.
+    """
+    if not isinstance(value, kind):
+        raise UsageError(f"{name}: expected {expected}, not {value!r:.60}")
+
+
+def expect_number(name: str, value: object, least: int = 0) -> None:
+    """Refuse an argument that is not a whole number of at least *least*.
+
+    Raises:
+        UsageError: names the argument and its bound.
+    """
+    if not isinstance(value, int) or value < least:
+        raise UsageError(f"{name}: expected a whole number, {least} or more, not {value!r:.60}")
 
 
 class ConfigError(UsageError):

@@ -19,7 +19,7 @@ from auditsense._ffi import ffi, lib  # noqa: TID251 - this is the border the ba
 from auditsense.core.hit import Column, ColumnForm, Hit, unpack
 from auditsense.core.rule_table import EventEnd, RuleTable, lay_out
 from auditsense.core.stats import COUNTERS, Stats
-from auditsense.errors import AuditSenseError, BusyError, ClosedError, UsageError
+from auditsense.errors import AuditSenseError, BusyError, ClosedError, UsageError, expect, expect_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -68,6 +68,10 @@ class Limits:
     window_slack: int = 22
     hit_bytes: int = 1 << 20
 
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            expect_number(item.name, getattr(self, item.name))
+
 
 class Ring:
     """The core: bytes in, hits out. No thread, no clock, no privilege; not to be shared by threads.
@@ -104,6 +108,8 @@ class Ring:
         self._handle: Any = None
         self._lock = threading.Lock()
         limits = limits if limits is not None else Limits()
+        expect("limits", limits, Limits, "Limits(…)")
+        expect_number("order", order)
         outside = f"a limit or a rule is outside its bounds: {limits}; {len(rules)} rules"
         try:
             seed = int.from_bytes(os.urandom(8), sys.byteorder) if seed is None else seed
@@ -187,6 +193,7 @@ class Ring:
 
     def expire(self, now_ms: int) -> int:
         """Let time pass: close the events that waited too long. Returns how many."""
+        expect_number("now_ms", now_ms)
         with self._enter() as handle:
             return _checked(lib.as_ring_expire(handle, now_ms))
 
@@ -393,6 +400,7 @@ def _to_c(
 
 def pack(datagrams: Iterable[bytes], now_ms: int = 0) -> bytes:
     """Pack datagrams, as received from the kernel, for `Ring.feed`."""
+    expect_number("now_ms", now_ms)
     return b"".join(PACKED_HEADER.pack(now_ms, len(datagram), 0) + datagram for datagram in datagrams)
 
 
@@ -400,11 +408,11 @@ def piece(text: bytes | memoryview) -> memoryview:
     """Return a piece of log text as the core takes it.
 
     Raises:
-        UsageError: it is no bytes.
+        UsageError: not bytes.
     """
     try:
         return memoryview(text)
     except TypeError:
         raise UsageError(
-            f"log text is bytes, not {type(text).__name__}: open the log with mode rb, or encode the text"
+            f"text: expected bytes, not {text!r:.60}: open the log with mode rb, or encode the text"
         ) from None

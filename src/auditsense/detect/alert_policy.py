@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from auditsense.errors import UsageError, expect_number
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -36,6 +38,15 @@ class AlertPolicy:
     max_bursts: int = 10_000
     update_ms: int = 0
     by: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("suppress_ms", "interval_ms", "update_ms"):
+            expect_number(name, getattr(self, name))
+        if self.max_alerts is not None:
+            expect_number("max_alerts", self.max_alerts)
+        expect_number("max_bursts", self.max_bursts, 1)
+        if not isinstance(self.by, tuple | list) or not all(isinstance(name, str) for name in self.by):
+            raise UsageError(f'by: expected a tuple of field names, as ("user.id",), not {self.by!r:.60}')
 
     def merge_ms(self, detections: Iterable[Detection]) -> int:
         """Return how long the core may merge completed windows, `Rule.merge_ms`.

@@ -8,18 +8,18 @@ from auditsense.core.hit import unpack
 from auditsense.core.ring import Limits, Ring
 from auditsense.detect.alerts import AlertCounts, AlertPolicy, Alerts
 from auditsense.detect.ecs import Document, alert_document
+from auditsense.detect.host import Host
 from auditsense.detect.record_reader import RecordReader, exclusive
 from auditsense.detect.rule_migration import going_on, places
 from auditsense.detections.compiler import compile_all
 from auditsense.detections.given import given as given_detections
 from auditsense.detections.given import several
-from auditsense.errors import UsageError
+from auditsense.errors import UsageError, expect, expect_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from auditsense.core.rule_table import RuleTable
-    from auditsense.detect.host import Host
     from auditsense.detections.model import Detection, DetectionException
 
 
@@ -69,6 +69,7 @@ class Detector(RecordReader[Document]):
         self.detections = given_detections(detections)
         self.sequences = sequences
         self._policy = policy if policy is not None else AlertPolicy()
+        expect("policy", self._policy, AlertPolicy, "an AlertPolicy(…)")
         rules = self._compile(self.detections, self._policy)
         super().__init__(rules, host=host, limits=limits, order=order, lean=lean, make_ring=make_ring)
         self._excepted_before: tuple[int, ...] = ()  # by the rings of earlier hosts
@@ -107,6 +108,7 @@ class Detector(RecordReader[Document]):
     @exclusive
     def feed_text(self, text: bytes | memoryview, now_ms: int = 0) -> list[Document]:
         """Read audit.log text, cut anywhere; see `RecordReader.feed_text`."""
+        expect_number("now_ms", now_ms)
         if now_ms:
             self._alerts.bound(now_ms)
         return super().feed_text(text, now_ms)
@@ -121,6 +123,7 @@ class Detector(RecordReader[Document]):
                 A jump of more than a minute counts when the next call or record confirms it, and never
                 beyond what *monotonic_ms* allows.
         """
+        expect_number("log_ms", 0 if log_ms is None else log_ms)
         if monotonic_ms and log_ms is not None:
             self._alerts.bound(monotonic_ms)
         documents = super().tick(monotonic_ms, log_ms=log_ms)
@@ -134,6 +137,7 @@ class Detector(RecordReader[Document]):
     @exclusive
     def set_host(self, host: Host) -> None:
         """Set the host of the records that follow; see `RingReader.set_host`."""
+        expect("host", host, Host, "a Host(id, name)")
         if host != self.host:
             self._excepted_before = tuple(count for _, count in self.exceptions())
         super().set_host(host)
@@ -177,6 +181,7 @@ class Detector(RecordReader[Document]):
         """
         detections = several(detections)
         policy = policy if policy is not None else self._policy
+        expect("policy", policy, AlertPolicy, "an AlertPolicy(…)")
         rules = self._compile(detections, policy)
         if self._unneeded_by(rules) != self._unneeded:
             raise UsageError("a lean sensor would need other records for these detections: needs a restart")

@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from auditsense.errors import expect
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -21,6 +23,10 @@ class Host:
 
     id: str
     name: str
+
+    def __post_init__(self) -> None:
+        expect("id", self.id, str, "a string")
+        expect("name", self.name, str, "a string")
 
 
 def this_host(machine_id: Path | str = "/etc/machine-id") -> Host:

@@ -11,7 +11,7 @@ from auditsense.core.rule_table import ACTOR, EventEnd, Rule
 from auditsense.detect.host import Host, this_host
 from auditsense.detections.record_filter import Lean
 from auditsense.detections.record_filter import lean as without
-from auditsense.errors import BusyError, UsageError
+from auditsense.errors import BusyError, UsageError, expect, expect_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -90,6 +90,7 @@ class RingReader:
     ) -> None:
         self._lock = threading.RLock()  # methods call each other
         self.host = host if host is not None else this_host()
+        expect("host", self.host, Host, "a Host(id, name)")
         self.lost_elsewhere = 0
         """Records lost before they reached this reader, as its owner reports; part of `lost`."""
         self._rules, self._lean = rules, lean
@@ -139,6 +140,7 @@ class RingReader:
 
         Windows and open events of another host are forgotten. The counters continue.
         """
+        expect("host", host, Host, "a Host(id, name)")
         if host != self.host:
             self._counted_before = self.stats()
             self.ring.close()
@@ -206,6 +208,7 @@ class RecordReader(RingReader, Generic[_T]):
             What they complete, and the number of bytes consumed: fewer than given if the last datagram is
             incomplete.
         """
+        expect("packed", packed, bytes | bytearray | memoryview, "bytes of a capture")
         rest = memoryview(packed)
         results: list[_T] = []
         while True:
@@ -227,6 +230,7 @@ class RecordReader(RingReader, Generic[_T]):
         Returns:
             What it completes, in order.
         """
+        expect_number("now_ms", now_ms)
         if now_ms:
             self.ring.expire(now_ms)
         results = self.buffer_text(text)
@@ -258,6 +262,7 @@ class RecordReader(RingReader, Generic[_T]):
             monotonic_ms: current time of the clock of `feed`; 0: there is no clock.
             log_ms: see `Detector.tick`.
         """
+        expect_number("monotonic_ms", monotonic_ms)
         results = self.advance_clock(monotonic_ms) if log_ms is None else []
         if monotonic_ms:
             self.ring.expire(monotonic_ms)

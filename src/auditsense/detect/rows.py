@@ -6,6 +6,7 @@ few for every event. What a row holds is what the attributes of that name of an 
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import partial
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Final
@@ -16,7 +17,7 @@ from auditsense.core.rule_table import Field
 from auditsense.detect import events
 from auditsense.detect.record_reader import EVERY_EVENT, RingReader, exclusive, pack_datagrams
 from auditsense.detections.fields import RECORD_FIELDS, Form
-from auditsense.errors import UsageError
+from auditsense.errors import UsageError, expect_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -54,7 +55,7 @@ def fields_of(names: Sequence[str]) -> frozenset[Field]:
     Raises:
         UsageError: no name, a name that there is not, or a name twice.
     """
-    one = isinstance(names, str)
+    one = isinstance(names, str | bytes) or not isinstance(names, Collection)
     unknown = [] if one else [name for name in names if name not in NAMES]
     if one or unknown or not names or len(set(names)) < len(names):
         what = f"{', '.join(map(repr, unknown))} is no field of events" if unknown else f"fields={names!r}"
@@ -126,6 +127,7 @@ class RowReader(RingReader):
     @exclusive
     def feed_text(self, text: bytes | memoryview, now_ms: int = 0) -> Iterator[Row]:
         """Read audit.log text, cut anywhere; see `RecordReader.feed_text`."""
+        expect_number("now_ms", now_ms)
         if now_ms:
             self.ring.expire(now_ms)
         return chain.from_iterable(self._batches(self.ring.feed_text, piece(text)))
@@ -133,6 +135,7 @@ class RowReader(RingReader):
     @exclusive
     def tick(self, monotonic_ms: int = 0, *, log_ms: int | None = None) -> list[Row]:  # noqa: ARG002 - as of the others
         """Let time pass; see `RecordReader.tick`."""
+        expect_number("monotonic_ms", monotonic_ms)
         if monotonic_ms:
             self.ring.expire(monotonic_ms)
         return self.drain()

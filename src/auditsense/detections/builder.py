@@ -11,7 +11,7 @@ within="10s",
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from auditsense.detections.loader import from_table
@@ -114,34 +114,45 @@ def define(  # noqa: PLR0913 - the keys of a file, most with a default
             "name": name,
             "version": version,
             "severity": severity,
-            "risk_score": RISK_SCORES.get(severity, _NO_SCORE) if risk_score is None else risk_score,
+            "risk_score": RISK_SCORES.get(str(severity), _NO_SCORE) if risk_score is None else risk_score,
             "description": description,
             "audit_rule": audit_rule,
             "references": _list(references),
             "tags": _list(tags),
             "false_positives": _list(false_positives),
             "threat": _list(threat),
-            "match": {field: _plain(value) for field, value in dict(match).items()},
+            "match": _plain_match(match),
             "note": note,
             "investigate": _list(investigate),
             "respond": _list(respond),
-            "exception": [_plain_exception(one) for one in exceptions],
+            "exception": _plain_exceptions(exceptions),
             "window": {"by": _list(by), "matches": matches, "within": within},
         },
         f"detection {id!r}",
     )
 
 
-def _plain_exception(one: Mapping[str, Any]) -> dict[str, Any]:
-    table = dict(one)
-    if isinstance(match := table.get("match"), Mapping):
-        table["match"] = {field: _plain(value) for field, value in match.items()}
-    return table
+def _plain_match(match: object) -> object:
+    if not isinstance(match, Mapping):
+        return match
+    return {
+        field: list(value) if isinstance(value, tuple | set | frozenset) else value
+        for field, value in match.items()
+    }
 
 
-def _plain(value: object) -> object:
-    return list(value) if isinstance(value, tuple | set | frozenset) else value
+def _plain_exceptions(exceptions: object) -> object:
+    tables = _list(exceptions)
+    if not isinstance(tables, list):
+        return tables
+    return [
+        {**table, "match": _plain_match(table["match"])}
+        if isinstance(table, Mapping) and "match" in table
+        else table
+        for table in tables
+    ]
 
 
-def _list(values: Sequence[Any]) -> object:
-    return values if isinstance(values, str) else list(values)  # a string is refused as what it is
+def _list(values: object) -> object:
+    """Return values as the list that TOML has; what is no list is refused as what it is."""
+    return list(values) if isinstance(values, Iterable) and not isinstance(values, str | bytes) else values

@@ -9,6 +9,7 @@ Rule 2: whether an exception has expired is decided by the event's own stamp: no
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
@@ -17,10 +18,10 @@ from auditsense._values import did_you_mean, table, text
 from auditsense.detections.compiler import compile_exception
 from auditsense.detections.model import Detection, DetectionException
 from auditsense.detections.toml_reader import TomlTable, conditions
-from auditsense.errors import DetectionError
+from auditsense.errors import DetectionError, expect
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
 
 def exception_from(
@@ -61,7 +62,7 @@ def exception_from(
 def except_for(
     detection: str,
     *,
-    match: dict[str, Any],
+    match: Mapping[str, Any],
     comment: str,
     expires: date | datetime | str | None = None,
     origin: str = "code",
@@ -78,10 +79,12 @@ def except_for(
     Raises:
         DetectionError: a value is not what it must be.
     """
+    expect("match", match, Mapping, 'a mapping of fields to values, as {"process.name": "ps"}')
     plain = {
         name: list(value) if isinstance(value, tuple | set | frozenset) else value
         for name, value in match.items()
     }
+    expect("detection", detection, str, "the id of a detection")
     entry: dict[str, Any] = {"match": plain, "comment": comment}
     if expires is not None:
         entry["expires"] = expires
@@ -116,27 +119,35 @@ def expiry_ms(where: str, given: object) -> int:
 def with_exceptions(
     detections: Sequence[Detection], exceptions: Iterable[DetectionException]
 ) -> tuple[Detection, ...]:
-    """Return the detections with these exceptions beside their own.
+    """Return the detections with these exceptions in addition to their own.
 
     Args:
-        detections: what is looked for.
-        exceptions: of `exception_from` or `except_for`; each names its detection.
+        detections: any number.
+        exceptions: from `except_for`, `load_exceptions` or `known_harmless`; each names its detection.
 
     Raises:
-        DetectionError: an exception of a detection that is not among them.
+        DetectionError: an exception names a detection that is not among them, or two have the same id.
+        UsageError: not detections, or not exceptions.
     """
-    more: dict[str, list[DetectionException]] = {one.id: [] for one in detections}
-    for one in exceptions:
-        if one.detection not in more:
-            where = f"{one.origin}: " if one.origin else ""
+    detections = several(detections)
+    expect("exceptions", exceptions, Iterable, "a list of exceptions")
+    more: dict[str, list[DetectionException]] = {detection.id: [] for detection in detections}
+    for exception in exceptions:
+        expect(
+            "exceptions", exception, DetectionException, "what except_for(…) and load_exceptions(…) return"
+        )
+        if exception.detection not in more:
+            where = f"{exception.origin}: " if exception.origin else ""
             raise DetectionError(
-                f"{where}an exception is of {one.detection!r}, and there is no such detection"
-                f"{did_you_mean(one.detection, more)}"
+                f"{where}an exception is of {exception.detection!r}, and there is no such detection"
+                f"{did_you_mean(exception.detection, more)}"
             )
-        more[one.detection].append(one)
+        more[exception.detection].append(exception)
     return tuple(
-        replace(one, exceptions=(*one.exceptions, *more[one.id])) if more[one.id] else one
-        for one in detections
+        replace(detection, exceptions=(*detection.exceptions, *more[detection.id]))
+        if more[detection.id]
+        else detection
+        for detection in detections
     )
 
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
 from auditsense.detections.model import Detection
 from auditsense.errors import DetectionError, UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 
 def given(detections: Iterable[Detection] | None) -> tuple[Detection, ...]:
@@ -27,14 +24,20 @@ def several(detections: Iterable[Detection]) -> tuple[Detection, ...]:
         UsageError: that is no sequence of detections.
         DetectionError: two have one id; the documents of one could not be told from those of the other.
     """
-    if isinstance(detections, Detection | str):
-        raise UsageError("detections are several, also when there is one: [detection]")
-    found = tuple(detections)
+    if isinstance(detections, Detection):
+        raise UsageError("expected a list of detections, got one: pass [detection]")
+    if isinstance(detections, str | bytes) or not isinstance(detections, Iterable):
+        raise UsageError(
+            f"expected a list of detections, not {detections!r:.50}: pass load_detections(…) or [define(…)]"
+        )
+    checked = tuple(detections)
     ids: set[str] = set()
-    for one in found:
-        if not isinstance(one, Detection):
-            raise UsageError(f"a detection is what define(…) or load_detections(…) returns, not {one!r:.60}")
-        if one.id in ids:
-            raise DetectionError(f"two detections have the id {one.id!r}; give each its own")
-        ids.add(one.id)
-    return found
+    for detection in checked:
+        if not isinstance(detection, Detection):
+            raise UsageError(
+                f"expected a detection, as define(…) and load_detections(…) return, not {detection!r:.60}"
+            )
+        if detection.id in ids:
+            raise DetectionError(f"two detections have the id {detection.id!r}: give each a different one")
+        ids.add(detection.id)
+    return checked

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterable
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, Self
@@ -347,4 +348,6 @@ def _netlink_of(kernel: Transport | None, *, guarded: bool) -> NetlinkApi:
 def _parsed(lines: Sequence[str]) -> list[AuditRule]:
     if isinstance(lines, str):
         raise UsageError(f"audit rules are a list of lines, not one string: [{lines!r}]")
+    if not isinstance(lines, Iterable) or not all(isinstance(line, str) for line in lines):
+        raise UsageError(f"audit_rules: expected a list of lines in auditctl syntax, not {lines!r:.60}")
     return [auditctl.parse(line) for line in lines]

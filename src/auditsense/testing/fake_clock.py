@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from auditsense.errors import UsageError, expect, expect_number
+
 START_MS: Final = 1_795_493_114_674  # default stamp of this package's records
 
 
@@ -17,6 +19,7 @@ class FakeClock:
     """
 
     def __init__(self, ms: int = START_MS) -> None:
+        expect_number("ms", ms)
         self.ms = ms
         self._monotonic_ms = 1000
 
@@ -24,15 +27,17 @@ class FakeClock:
         """Advance both clocks by 0 or more seconds, to the millisecond.
 
         Raises:
-            ValueError: *seconds* is negative; `step` sets the wall clock back.
+            UsageError: *seconds* is negative, or no number.
         """
+        expect("seconds", seconds, int | float, "a number of seconds")
         if seconds < 0:
-            raise ValueError(f"cannot advance by {seconds} s; step() sets the wall clock back")
+            raise UsageError(f"expected 0 or more seconds, not {seconds}: step() sets the wall clock back")
         self.ms += round(seconds * 1000)
         self._monotonic_ms += round(seconds * 1000)
 
     def step(self, seconds: float) -> None:
         """Set the wall clock ahead, or back with negative seconds; the monotonic clock stays."""
+        expect("seconds", seconds, int | float, "a number of seconds")
         self.ms += round(seconds * 1000)
 
     def wall_ms(self) -> int:

@@ -17,7 +17,7 @@ import struct
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Final
 
-from auditsense.errors import ClosedError, KernelCommandError
+from auditsense.errors import ClosedError, KernelCommandError, expect, expect_number
 from auditsense.kernel import commands
 from auditsense.kernel.audit_status import Enabled, Failure
 from auditsense.kernel.transport import Reply
@@ -70,6 +70,22 @@ class FakeKernel:
         alive: Collection[int] = (),
         status_bytes: int = 44,
     ) -> None:
+        numbers = {
+            "pid": pid,
+            "caller_pid": 0 if caller_pid is None else caller_pid,
+            "rate_limit": rate_limit,
+            "backlog_limit": backlog_limit,
+        }
+        numbers |= {"backlog_wait_time": backlog_wait_time, "status_bytes": status_bytes}
+        numbers |= {"enabled": enabled, "failure": failure}
+        for name, number in numbers.items():
+            expect_number(name, number)
+        expect("alive", alive, Collection, "a collection of process ids")
+        for process in alive:
+            expect_number("alive", process)
+        expect("rules", rules, Collection, "a list of rules as bytes")
+        for rule in rules:
+            expect("rules", rule, bytes, "the bytes of struct audit_rule_data")
         self.enabled = int(enabled)
         self.failure = int(failure)
         self.pid = pid

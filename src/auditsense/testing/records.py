@@ -12,10 +12,10 @@ from __future__ import annotations
 import re
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from auditsense import syscalls
-from auditsense.errors import UsageError
+from auditsense.errors import UsageError, expect, expect_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -54,13 +54,17 @@ def datagram(line: str | bytes) -> bytes:
     As from the kernel, the length in its header is 16 too small.
 
     Raises:
-        ValueError: not such a line. The kernel sends no node, so a line with one is refused as well.
+        UsageError: not such a line. The kernel sends no node, so a line with one is refused as well.
     """
-    match = _LINE.fullmatch(line.encode() if isinstance(line, str) else line)
+    match = _LINE.fullmatch(_bytes_of("line", line))
     if match is None:
-        raise ValueError(f"this is no record: {line!r}")
+        raise UsageError(
+            f"expected a record, as 'type=NAME msg=audit(SECONDS.MILLIS:SERIAL): …', not {line!r}"
+        )
     number, name, text = match.groups()
-    kind = int(number) if number else TYPES[name.decode()]
+    kind = int(number) if number else TYPES.get(name.decode())
+    if kind is None:
+        raise UsageError(f"unknown record type {name.decode()}: write it as type=UNKNOWN[NUMBER]")
     if text.endswith(b"):"):
         text += b" "  # the kernel adds it even to a record without fields
     return _HEADER.pack(len(text), kind, 0, 0, 0) + bytes(text)
@@ -68,7 +72,7 @@ def datagram(line: str | bytes) -> bytes:
 
 def datagrams(text: str | bytes) -> list[bytes]:
     """Return the datagrams of the records in a text, one per line; indents and empty lines are ignored."""
-    data = text.encode() if isinstance(text, str) else text
+    data = _bytes_of("text", text)
     return [datagram(line.lstrip()) for line in data.split(b"\n") if line.strip()]
 
 
@@ -76,10 +80,15 @@ def quoted(value: str | bytes | None) -> str:
     """Return an untrusted string as the kernel writes it: in quotes, or as hex. None is `(null)`."""
     if value is None:
         return "(null)"
-    data = value.encode() if isinstance(value, str) else value
+    data = _bytes_of("value", value)
     if all(0x21 <= byte <= 0x7E and byte != ord('"') for byte in data):
         return f'"{data.decode("ascii")}"'
     return data.hex().upper()
+
+
+def _bytes_of(name: str, text: object) -> bytes:
+    expect(name, text, str | bytes, "a string or bytes")
+    return text.encode() if isinstance(text, str) else cast("bytes", text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +138,7 @@ def datagrams_of(events: Iterable[EventRecords | bytes]) -> list[bytes]:
             sent.append(event)
         else:
             raise UsageError(
-                f"only events and datagrams can be sent, not {event!r:.60}; call_event(…) makes an event, "
+                f"expected events or datagrams, not {event!r:.60}: call_event(…) makes an event, "
                 "datagrams(…) parses the lines of a log; unpack a list with *"
             )
     return sent
@@ -177,7 +186,23 @@ def open_event(  # noqa: PLR0913 - each is one field of a record
         title: of the process; NULs separate its arguments.
         key: of the audit rule; None: no key.
         node: see `EventRecords`.
+
+    Raises:
+        UsageError: an argument is of another type.
     """
+    numbers = {
+        "ms": ms,
+        "serial": serial,
+        "pid": pid,
+        "ppid": ppid,
+        "uid": uid,
+        "arch": arch,
+        "syscall": syscall,
+    }
+    for name, number in numbers.items():
+        expect_number(name, number)
+    for name, text in {"a0": a0, "a2": a2, "nametype": nametype, "node": node}.items():
+        expect(name, text, str, "a string")
     result = "success=yes exit=5" if success else "success=no exit=-13"
     ids = " ".join(f"{name}={uid}" for name in _IDS)
     call = (
@@ -240,11 +265,14 @@ def call_event(  # noqa: PLR0913 - each is one field of a record
         key: of the audit rule; None: no key.
 
     Raises:
-        ValueError: that architecture has no such call.
+        UsageError: that architecture has no such call, or an argument is of another type.
     """
+    expect("call", call, str, "the name of a system call")
+    if arch not in [*syscalls.ARCHES]:
+        raise UsageError(f"unknown architecture {arch!r} (choose {', '.join(syscalls.ARCHES)})")
     number = syscalls.number(call, arch)
     if number is None:
-        raise ValueError(f"{arch} has no system call {call!r}")
+        raise UsageError(f"{arch} has no system call {call!r}: name one of that architecture")
     return open_event(
         ms=ms,
         serial=serial,
@@ -283,5 +311,12 @@ def burst(  # noqa: PLR0913 - as open_event
         serial: of the first.
         pid: the process.
         node: see `EventRecords`.
+
+    Raises:
+        UsageError: an argument is of another type.
     """
+    expect_number("times", times)
+    expect_number("every_ms", every_ms)
+    expect_number("ms", ms)
+    expect_number("serial", serial)
     return [open_event(ms=ms + n * every_ms, serial=serial + n, pid=pid, node=node) for n in range(times)]
