@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 WRONG = (None, 7, -1, 1.5, b"bytes", "text", [7], {"a": 1}, object())
 REMEDY = re.compile(
     r"expected|must|pass |give |choose|name |needs|such as|leave out|is missing"
-    r"|list of lines|no field|No such file"
+    r"|list of lines|unknown field|No such file"
 )
 EVENT = burst(1)[0]
 LINE = "type=EOE msg=audit(1.000:1): "
 HOST = Host("id", "name")
-READING = {
+READING: dict[str, dict[str, Any]] = {
     "feed": {"datagrams": EVENT.datagrams},
     "feed_text": {"text": b"x"},
     "tick": {},

@@ -126,10 +126,12 @@ def with_exceptions(
         exceptions: from `except_for`, `load_exceptions` or `known_harmless`; each names its detection.
 
     Raises:
-        DetectionError: an exception names a detection that is not among them, or two have the same id.
+        DetectionError: an exception names a detection that is not among them.
         UsageError: not detections, or not exceptions.
     """
-    detections = several(detections)
+    expect("detections", detections, Iterable, "a list of detections")
+    for detection in detections:
+        expect("detections", detection, Detection, "what define(…) and load_detections(…) return")
     expect("exceptions", exceptions, Iterable, "a list of exceptions")
     more: dict[str, list[DetectionException]] = {detection.id: [] for detection in detections}
     for exception in exceptions:
