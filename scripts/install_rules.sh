@@ -1,14 +1,14 @@
 #!/bin/sh
-# Puts the audit rule that auditsense lives on in force, now and after every reboot:
+# Installs the audit rule that auditsense needs, now and after every reboot:
 #
 #     -w /proc/ -p r -k audit_proc
 #
 # Three rules for this file:
-#   1. It touches nothing but that one rule and its own two files. Every other audit rule and every kernel
-#      setting stays as it is: no -D, -e, -f, -b or -r, and no `augenrules --load` (see regenerate()).
-#   2. It believes listings, not exit codes: a rule is in force when the kernel lists it, and persistent when
-#      the file that is read at boot has it.
-#   3. It runs, and names in a unit, only programs that nobody but root can change.
+#   1. Change only that rule and our two files. Every other audit rule and every kernel setting stays as it is:
+#      no -D, -e, -f, -b or -r, and no `augenrules --load` (see regenerate()).
+#   2. Trust listings, not exit codes: a rule is in force when the kernel lists it, and persistent when the file
+#      that is read at boot has it.
+#   3. Run, and name in a unit, only programs that root alone can change.
 #
 # With auditd: auditctl for now, /etc/audit/rules.d/50-auditsense.rules for later.
 # Without: `auditsense rules install` for now, a systemd unit that runs the same command for later.
@@ -43,7 +43,7 @@ Puts the audit rule  $RULE  in force now and after a reboot.
   (no option)  install
   --remove     take away what an installation put there, and nothing else
   --check      say whether the rule is in force and persistent; changes nothing
-  --dry-run    with install and --remove: say what would be done; changes nothing
+  --dry-run    with install and --remove: print what would be done; changes nothing
   --root DIR   work on the files below DIR only (image builds); the kernel is left alone
   --help       this text
 
@@ -54,7 +54,7 @@ exit code: 0 done or in force; 1 failed, not in force or not persistent; 2 usage
 TEXT
 }
 
-# --- saying things ----------------------------------------------------------------------------------------
+# --- messages ---------------------------------------------------------------------------------------------
 
 say() { printf '%s\n' "$*"; }
 note() { printf '%s: note: %s\n' "$NAME" "$*" >&2; }
@@ -73,7 +73,7 @@ locked() { note "$*"; [ "$STATUS" -ne 0 ] || STATUS=$LOCKED; }
 # empties it in some shells.
 unit_text() {
     printf '%s\n' "$MARK" \
-        '# Not sandboxed on purpose: a watch set from a mount namespace of its own is listed and may match nothing.' \
+        '# Not sandboxed on purpose: a watch set from another mount namespace is listed and may match nothing.' \
         '[Unit]' \
         'Description=Audit rule of auditsense (reads below /proc)' \
         'ConditionSecurity=audit' \
@@ -149,10 +149,10 @@ rules_that_are() {
 
 has_ours() { [ -n "$(rules_that_are ours "$@")" ]; }
 
-# Only comments and our rule in it: somebody's own rules in our file are still somebody's own.
+# Only comments and our rule in it: rules that an administrator added stay theirs.
 rules_file_is_ours() { others=$(rules_that_are others "$RULES_FILE") && [ -z "$others" ]; }
 
-# The file of rules.d, other than our own, that has the rule already. Without auditd nobody reads them.
+# The file of rules.d, other than our own, that has the rule already. Without auditd they are never read.
 find_elsewhere() {
     [ -n "$HAVE_AUDITD" ] || return
     for file in "$RULES_DIR"/*.rules; do
@@ -177,7 +177,7 @@ ask_kernel() {
         if say "$message" | has_ours; then LISTED=yes; else LISTED=no; fi
         [ "$LISTED$ENABLED" != yes0 ] || REMARK=$OFF
     fi
-    # No answer. A dry run goes on without; everything else ends here, with nothing changed.
+    # No answer. A dry run continues without; everything else ends here, with nothing changed.
     if [ "$LISTED" = unknown ]; then
         message=$(last_line "$message")
         [ -n "$DRY" ] || die "$NO_AUDIT" "no kernel audit here: ${message:-no answer}"
@@ -185,7 +185,7 @@ ask_kernel() {
     fi
 }
 
-# change_kernel install|remove: tries, unless that is known to be useless, and looks what came of it.
+# change_kernel install|remove: tries, unless that is known to be useless, and checks the result.
 change_kernel() {
     if [ "$1" = install ]; then
         option=-w wanted=yes would='put in force' now='in force' if_not='does not list the rule after adding it'
@@ -195,15 +195,15 @@ change_kernel() {
     [ "$ENABLED" != 2 ] || return 0
     if [ -n "$DRY" ]; then say "would $would: $RULE"; return; fi
     if [ -n "$HAVE_AUDITCTL" ]; then
-        said=$(auditctl "$option" /proc/ -p r -k audit_proc 2>&1)
+        answer=$(auditctl "$option" /proc/ -p r -k audit_proc 2>&1)
     else
-        said=$("$SENSOR" rules "$1" 2>&1 >/dev/null) || [ $? -ne "$LOCKED" ] || ENABLED=2
+        answer=$("$SENSOR" rules "$1" 2>&1 >/dev/null) || [ $? -ne "$LOCKED" ] || ENABLED=2
     fi
     [ "$ENABLED" = 2 ] || ask_kernel
     if [ "$LISTED" = "$wanted" ]; then
         say "$now: $RULE"
     elif [ "$ENABLED" != 2 ]; then
-        die "$FAILED" "the kernel $if_not: $(last_line "$said")"
+        die "$FAILED" "the kernel $if_not: $(last_line "$answer")"
     fi
 }
 
@@ -216,8 +216,8 @@ audit_rules_has_ours() { if has_ours "$AUDIT_RULES"; then say yes; else say no; 
 #
 # Not `augenrules --load`: that runs audit.rules through auditctl, and its first line is -D. Rules that other tools
 # loaded at run time would be gone, and there is a moment without any. So our rule goes into the kernel by itself,
-# and augenrules without --load only writes the file for the next boot. Even that would drop rules which somebody
-# wrote into audit.rules by hand: then it is left alone.
+# and augenrules without --load only writes the file for the next boot. Even that would drop rules that were
+# written into audit.rules by hand: then it is left alone.
 regenerate() {
     [ -n "$LIVE" ] && [ -n "$HAVE_AUDITD" ] && [ "$(audit_rules_has_ours)" != "$1" ] || return 0
     by_hand=$(rules_that_are others "$AUDIT_RULES" |
@@ -329,8 +329,8 @@ remove() {
     # Where no file could have been written, the rule in the kernel is all that an installation left.
     if has_ours "$RULES_FILE" || unit_is_ours || [ -z "$HAVE_AUDITD$HAVE_SYSTEMD" ]; then ours=yes; fi
 
-    # The kernel's rule goes before the files: if that fails, the files still say that it is ours, and a second run
-    # can finish.
+    # Delete the kernel's rule before the files: if that fails, the files still show that it is ours, and a second
+    # run can finish.
     if [ -n "$LIVE" ]; then remove_now; fi
 
     if [ ! -f "$RULES_FILE" ]; then
@@ -362,7 +362,7 @@ remove_now() {
     elif [ -n "$ours" ]; then
         change_kernel remove
     elif [ "$LISTED" = yes ]; then
-        say 'left in force: no file of ours is here, so somebody else loaded the rule'
+        say 'left in force: no file of ours is here, so another program loaded the rule'
     fi
 }
 
@@ -405,8 +405,8 @@ find_program() {
     done
 }
 
-# changeable PATH: says which file or folder, of the path and of all that its links lead to, somebody but root
-# could change or replace; nothing when that is none. In a subshell, so that it can call itself.
+# changeable PATH: prints the file or folder, of the path and of its links' targets, that another user than root
+# could change or replace; nothing when there is none. In a subshell, so that it can call itself.
 changeable() (
     at=$1 depth=$((${2:-0} + 1))
     [ "$depth" -le 40 ] || { say "$at"; exit; }
@@ -428,7 +428,7 @@ changeable() (
     done
 )
 
-# refuse_changeable WHAT PATH: ends it when somebody but root decides what that program does.
+# refuse_changeable WHAT PATH: exits when another user than root could change that program.
 refuse_changeable() {
     [ -n "$2" ] || return 0
     where=$(changeable "$2")
@@ -480,8 +480,7 @@ look_around() {
     SENSOR=$(find_sensor)
     case $SENSOR in '' | /*) ;; *) SENSOR=${LIVE:+$PWD}/$SENSOR ;; esac
 
-    # rules.d alone proves nothing on a running system: it stays behind when auditd is uninstalled, and then
-    # nobody reads it.
+    # rules.d alone proves nothing on a running system: it stays behind, unread, when auditd is uninstalled.
     HAVE_AUDITD=$HAVE_AUGENRULES
     if [ -d "$RULES_DIR" ] && { [ -n "$HAVE_AUDITCTL" ] || [ -z "$LIVE" ]; }; then HAVE_AUDITD=yes; fi
 

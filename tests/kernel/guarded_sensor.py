@@ -1,7 +1,7 @@
 """A process that has a guardian and evaluates what a test sends it.
 
 The kernel is a `FakeKernel` in the guardian.
-It ends when its standard error does: the guardian keeps that, and nothing else of its parent.
+It ends with its standard error, the only descriptor that the guardian inherits.
 """
 
 from __future__ import annotations
@@ -69,10 +69,10 @@ guardian = Guardian(commands, done)
 LOOP = """
 for line in sys.stdin:
     try:
-        said = eval(line)
+        answer = eval(line)
     except Exception as problem:
-        said = f"{type(problem).__name__}: {problem}"
-    print(said, flush=True)
+        answer = f"{type(problem).__name__}: {problem}"
+    print(answer, flush=True)
 """
 LIMIT_S = 300.0
 CAP_AUDIT_CONTROL = 30
@@ -97,7 +97,7 @@ class Sensor:
         self.process.communicate(timeout=LIMIT_S)
 
     def do(self, expression: str) -> str:
-        """Let the sensor evaluate this; return what came of it."""
+        """Let the sensor evaluate this; return the result."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.write(expression + "\n")
@@ -112,7 +112,7 @@ class Sensor:
         return pid
 
     def die(self) -> str:
-        """Kill the sensor; return what was said until the guardian had ended as well."""
+        """Kill the sensor; return its standard error up to the exit of the guardian."""
         self.process.kill()
         return self.process.communicate(timeout=LIMIT_S)[1]
 
@@ -123,7 +123,7 @@ def status(pid: int) -> dict[str, str]:
 
 
 def until_it_watches(pid: int) -> None:
-    """Wait until it has given up what it does not need: the last thing before it waits."""
+    """Wait until it has dropped its capabilities: the last step before it waits."""
     deadline = time.monotonic() + LIMIT_S
     while status(pid)["NoNewPrivs"] != "1" or int(status(pid)["CapEff"], 16) & ~(1 << CAP_AUDIT_CONTROL):
         assert time.monotonic() < deadline

@@ -1,6 +1,6 @@
 """Audit rules as text: `auditsense.kernel.rules.auditctl`.
 
-The cases of `auditctl.cases` say what each kind of line means; `auditctl_golden.txt` says
+The cases of `auditctl.cases` state what each kind of line means; `auditctl_golden.txt` states
 what auditctl itself makes of more than 200 lines (golden/capture.py recorded it).
 """
 
@@ -66,7 +66,7 @@ STRICTER = {
 LOOSER = {
     "-a always,io_uring -S openat -F key=ring": "newer auditctl has the list",
     "-a always,exit -k x": "every syscall, as without the key",
-    "-a always,exit -F arch=0xdeadbeef -S 1": "an arch nobody has a table for can have numbers",
+    "-a always,exit -F arch=0xdeadbeef -S 1": "an arch without a table can have numbers",
     "-a always,exit -S openat -F loginuid_set=1": "other tools add it, the kernel lists it",
 }
 

@@ -218,7 +218,7 @@ def test_missing_capability_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_pid_namespace_is_named_before_capability(tmp_path: Path) -> None:
     proc = fake_proc(tmp_path, 0)
-    (proc / "self/ns/pid").touch()  # has an inode of its own, not the first namespace's
+    (proc / "self/ns/pid").touch()  # another inode than the first namespace's
     assert "pid namespace" in str(access.explain(errno.EPERM, proc))
 
 

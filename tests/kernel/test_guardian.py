@@ -1,4 +1,4 @@
-"""The guardian: what it does when the sensor dies, and that it does nothing else; see guarded_sensor.py."""
+"""The guardian when the sensor dies, and until then; see guarded_sensor.py."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_guardian_does_nothing_without_a_death(sensor: Sensor) -> None:
     assert sensor.do("guardian.pid") == "0"
     assert not Path(f"/proc/{pid}").exists()
     assert sensor.result.read_text() == "as before: nothing asked"
-    assert sensor.do("guardian.write(STEPS)") == "None"  # nobody is to be told any more
+    assert sensor.do("guardian.write(STEPS)") == "None"
     assert sensor.do("guardian.watch()") == "False"
     assert sensor.die() == ""
 
@@ -140,11 +140,11 @@ def test_failed_undo_is_reported_and_keeps_the_file(tmp_path: Path, fault: Recor
         assert "locked" in line
     assert not (tmp_path / "result").exists()
     fault(
-        "the kernel refuses to put back",
+        "the kernel refuses to restore",
         how="a locked configuration when the sensor dies, a kernel in memory",
         did="the guardian tried five times, kept the journal for the next start",
         lost="what was not read yet",
-        said="each step that is not put back, and why",
+        said="each step that is not restored, and why",
         host="locked: as the sensor left it",
     )
 
@@ -238,8 +238,8 @@ def test_closed_standard_descriptors_are_harmless(tmp_path: Path, closed: str, f
         os.close(writing)
         assert process.wait(LIMIT_S) == -signal.SIGKILL
     with os.fdopen(reading, "rb") as pipe:
-        said = pipe.read()
-    assert bool(said) == ("2" not in closed)
+        stderr = pipe.read()
+    assert bool(stderr) == ("2" not in closed)
     deadline = time.monotonic() + LIMIT_S
     while not result.exists() or not result.read_text():
         assert time.monotonic() < deadline
@@ -248,7 +248,7 @@ def test_closed_standard_descriptors_are_harmless(tmp_path: Path, closed: str, f
     fault(
         "it is started with standard input or output closed",
         how="eight combinations, then SIGKILL",
-        did="the guardian put back all the same",
+        did="the guardian restored the host all the same",
         lost="what was not read yet",
         said="the same, where there is a standard error",
         host="as before",

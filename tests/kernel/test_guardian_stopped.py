@@ -1,4 +1,4 @@
-"""The guardian: what it says of the host, and what a stopped one holds up: nothing; see guarded_sensor.py."""
+"""Reports of the guardian, and a stopped guardian; see guarded_sensor.py."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def sensor(tmp_path: Path) -> Iterator[Sensor]:
         yield started
 
 
-# --- what it says of the host -----------------------------------------------------
+# --- reports -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -62,9 +62,9 @@ def test_guardian_reports_socket_that_stays_owned(sensor: Sensor, fault: Recorde
     sensor.do("setattr(undo, '_DYING_S', 0.05)")
     sensor.start()
     sensor.do("guardian.write(STEPS)")
-    said = sensor.die()
-    assert "error: not restored: become the owner of the audit socket" in said
-    assert "as it was" not in said
+    stderr = sensor.die()
+    assert "error: not restored: become the owner of the audit socket" in stderr
+    assert "as it was" not in stderr
     assert not sensor.result.exists()
     fault(
         "the kernel does not let the dead sensor go",
@@ -112,8 +112,8 @@ def test_guardian_that_cannot_be_resumed_is_replaced(sensor: Sensor) -> None:
     first = stop(sensor)
     sensor.do("guardian.write(STEPS)")
     sensor.do(FORBID)
-    said = sensor.do("(guardian.watch(), *guardian.incident)")
-    assert said == "(True, 'was stopped', 'another one was started')"
+    answer = sensor.do("(guardian.watch(), *guardian.incident)")
+    assert answer == "(True, 'was stopped', 'another one was started')"
     assert int(sensor.do("guardian.pid")) != first
     assert sensor.do("guardian.watch()") == "False"
     sensor.process.kill()
@@ -122,17 +122,17 @@ def test_guardian_that_cannot_be_resumed_is_replaced(sensor: Sensor) -> None:
         assert time.monotonic() < deadline
         time.sleep(0.005)
     os.kill(first, signal.SIGCONT)  # it has nothing to undo any more
-    said = sensor.process.communicate(timeout=LIMIT_S)[1]
-    assert said.count("died") == 1
+    stderr = sensor.process.communicate(timeout=LIMIT_S)[1]
+    assert stderr.count("died") == 1
 
 
 def test_guardian_that_does_not_exit_is_left_after_limit(sensor: Sensor) -> None:
     pid = stop(sensor)
     sensor.do("setattr(guardian, '_end_s', 0.2)")
     sensor.do(FORBID)
-    said = sensor.do("guardian.close()")
+    answer = sensor.do("guardian.close()")
     os.kill(pid, signal.SIGCONT)
-    assert said == (
+    assert answer == (
         f"AuditSenseError: the guardian ({pid}) did not end within 0.2 s: "
         "it was stopped or frozen; it is left"
     )
@@ -142,12 +142,12 @@ def test_unread_pipe_does_not_block_sensor(sensor: Sensor, fault: Recorder) -> N
     pid = stop(sensor)
     sensor.do(FORBID)
     sensor.do("setattr(sys.modules[Guardian.__module__], '_WRITE_S', 0.1)")
-    said = ""
+    answer = ""
     for _ in range(1000):  # until the pipe is full
-        said = sensor.do("guardian.write(STEPS)")
-        if said != "None":
+        answer = sensor.do("guardian.write(STEPS)")
+        if answer != "None":
             break
-    assert said.startswith(f"AuditSenseError: the guardian ({pid}) does not read its pipe")
+    assert answer.startswith(f"AuditSenseError: the guardian ({pid}) does not read its pipe")
     assert sensor.do("guardian.write(())") == "None"
     os.kill(pid, signal.SIGKILL)
     fault(

@@ -106,7 +106,7 @@ class Kernel(FakeKernel):
 # --- what the guardian does with it ------------------------------------------------------------
 
 
-def put_back(
+def restore(
     kernel: FakeKernel, steps: tuple[Step, ...] = STEPS, image: host_state.AuditState | None = None
 ) -> tuple[int, list[str]]:
     """Return the exit code, and whether `done` was called."""
@@ -117,13 +117,13 @@ def put_back(
 
 def test_guardian_restores_and_reports(capfd: pytest.CaptureFixture[str]) -> None:
     kernel = Kernel(backlog_wait_time=0, rules=[PROC.to_bytes()])
-    assert put_back(kernel) == (0, ["done"])
+    assert restore(kernel) == (0, ["done"])
     assert (kernel.backlog_wait_time, kernel.rules) == (15000, [])
     assert capfd.readouterr().err == "auditsense: the sensor (42) died; the host is as it was\n"
 
 
 def test_guardian_without_steps_removes_the_file(capfd: pytest.CaptureFixture[str]) -> None:
-    assert put_back(Kernel(backlog_wait_time=0), ()) == (0, ["done"])
+    assert restore(Kernel(backlog_wait_time=0), ()) == (0, ["done"])
     assert capfd.readouterr().err == ""
 
 
@@ -131,7 +131,7 @@ def test_guardian_keeps_the_file_of_remaining_changes(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(guardian, "undo_all", lambda *_: {})
-    assert put_back(Kernel(backlog_wait_time=0, pid=42)) == (1, [])
+    assert restore(Kernel(backlog_wait_time=0, pid=42)) == (1, [])
     assert capfd.readouterr().err == (
         "auditsense: error: the sensor (42) died; the host is not as it was: "
         "backlog_wait_time is still 0, it was 15000; process 42 still owns the audit socket\n"
@@ -150,7 +150,7 @@ def test_guardian_tries_five_times_and_lists_failures(
 
     monkeypatch.setattr(guardian, "undo_all", fails)
     monkeypatch.setattr("auditsense.kernel.guardian.time.sleep", pauses.append)
-    assert put_back(Kernel()) == (1, [])
+    assert restore(Kernel()) == (1, [])
     assert (len(tries), len(pauses)) == (5, 4)
     assert capfd.readouterr().err == (
         "auditsense: error: not restored: set backlog_wait_time: 15000 -> 0 jiffies (no)\n"
@@ -164,7 +164,7 @@ def test_guardian_reports_failed_comparison(
         raise AuditSenseError("refused")
 
     monkeypatch.setattr(host_state, "read_state", refused)
-    assert put_back(Kernel(backlog_wait_time=0)) == (0, ["done"])
+    assert restore(Kernel(backlog_wait_time=0)) == (0, ["done"])
     assert capfd.readouterr().err == (
         "auditsense: the sensor (42) died; "
         "all steps are undone, but the host could not be compared: refused\n"

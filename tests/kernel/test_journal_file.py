@@ -41,7 +41,7 @@ ON = ChangeSetting(StatusField.ENABLED, 0, 1)
 STEPS: tuple[Step, ...] = (WAIT, LIMIT, BecomeOwner(), AddRule(PROC), ON)
 BEFORE = FakeKernel().host_state()
 
-only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to somebody")
+only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can change the owner of a file")
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def taken(owner: int) -> FakeKernel:
 
 
 def dead() -> int:
-    """Return a pid that nobody has any more."""
+    """Return a pid that no process has any more."""
     process = subprocess.Popen([sys.executable, "-I", "-S", "-c", ""])
     process.wait()
     return process.pid
@@ -184,7 +184,7 @@ def test_file_exists_while_something_is_changed(folder: Path) -> None:
     assert not folder.exists()
 
 
-# --- putting back ------------------------------------------------------------------
+# --- undoing -----------------------------------------------------------------------
 
 
 def test_undo_without_folder_does_nothing(folder: Path) -> None:
@@ -295,7 +295,7 @@ def test_changes_by_others_are_left_alone(folder: Path, fault: Recorder) -> None
     assert kernel.host_state() == theirs
     assert not folder.exists()
     fault(
-        "somebody changed what a killed sensor had set",
+        "another process changed a setting of a killed sensor",
         how="limit, wait time, rule and owner changed before the next start, a kernel in memory",
         did="undid only what still was as it had been set",
         lost=NOTHING,
@@ -347,7 +347,7 @@ def test_file_of_another_owner_is_refused(folder: Path, fault: Recorder) -> None
     os.chown(left(folder, dead()), 65534, 65534)
     refused(folder, "others may write it")
     fault(
-        "somebody plants a journal",
+        "another user plants a journal",
         how="a file of user 65534 in the folder, a kernel in memory",
         did="did not start; touched neither kernel nor file",
         lost="everything: it did not run",

@@ -1,4 +1,4 @@
-"""Privileges given up are gone, in the process and in whatever it starts. In processes of their own."""
+"""Dropped privileges are gone, in the process and in its children. Each test runs its own process."""
 
 from __future__ import annotations
 

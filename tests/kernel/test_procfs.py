@@ -62,7 +62,7 @@ def test_mounted_at_returns_topmost_procfs(mountinfo: tuple[str, ...], device: s
         ((), ""),
         ((ROOT, PROC, "63 22 0:39 / /proc rw - proc proc rw"), "0:21"),
         (("70 63 0:40 / /proc rw - proc proc rw", "63 22 0:39 / /proc rw - proc proc rw", PROC), "0:21"),
-        ((PROC, "63 27 0:39 / /proc rw - proc proc rw"), ""),  # it cannot be told which is below
+        ((PROC, "63 27 0:39 / /proc rw - proc proc rw"), ""),  # unknown which is below
     ],
 )
 def test_covered_at_returns_lowest_procfs(mountinfo: tuple[str, ...], device: str) -> None:
@@ -98,8 +98,8 @@ def test_host_procfs_is_accepted() -> None:
 
 def test_other_procfs_is_refused_with_hidepid() -> None:
     script = "mount -t proc proc /proc && mount -t tmpfs tmpfs /proc/1"
-    said, refused = within(script, WATCH)
-    assert said == "False"
+    is_host, refused = within(script, WATCH)
+    assert is_host == "False"
     assert "another procfs than the host's" in refused
 
 
@@ -111,17 +111,17 @@ def test_host_procfs_is_accepted_with_hidepid() -> None:
     "line", [WATCH, "-w /proc/sys -p wa -k s", "-a always,exit -F dir=/proc -F perm=r", "-w /proc/stat -p r"]
 )
 def test_path_in_other_procfs_is_refused(line: str) -> None:
-    said, *rest = within("mount -t proc proc /proc", line, EVERY)
-    assert (said, rest[1]) == ("False", "taken")  # a rule without a path means every procfs
+    is_host, *rest = within("mount -t proc proc /proc", line, EVERY)
+    assert (is_host, rest[1]) == ("False", "taken")  # a rule without a path means every procfs
     assert rest[0].startswith("refused")
     assert "-v /proc:/proc" in rest[0]
 
 
 def test_other_procfs_elsewhere_is_refused() -> None:
     script = "mount -t tmpfs tmpfs /mnt && mkdir /mnt/proc && mount -t proc proc /mnt/proc"
-    said = within(script, "-w /mnt/proc -p r -k audit_proc", WATCH)
-    assert said[1].startswith("refused")
-    assert (said[0], said[2]) == ("True", "taken")
+    answers = within(script, "-w /mnt/proc -p r -k audit_proc", WATCH)
+    assert answers[1].startswith("refused")
+    assert (answers[0], answers[2]) == ("True", "taken")
 
 
 def test_host_procfs_elsewhere_is_accepted() -> None:

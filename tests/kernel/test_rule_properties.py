@@ -90,7 +90,7 @@ def _fields(draw: st.DrawFn, which: Filter) -> tuple[RuleField, ...]:
         op = draw(st.sampled_from(_operators(kind)))
         try:
             fields.append(RuleField(kind, op, draw(values)))
-        except AuditRuleError:  # the id of nobody
+        except AuditRuleError:  # the id of an unset user
             fields.append(RuleField(kind, op, 0))
     if which in {Filter.EXIT, Filter.IO_URING, Filter.FILESYSTEM} and draw(st.booleans()):
         fields.append(RuleField(FieldId.FILTERKEY, Operator.EQUAL, draw(_KEYS)))

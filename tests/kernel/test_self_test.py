@@ -1,4 +1,4 @@
-"""The helper of the self-test: whatever becomes of it, the sensor goes on and ends."""
+"""The helper of the self-test: no fault of it blocks the sensor."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ else:
 
 
 def helper(test: SelfTest) -> int:
-    """Return the pid of its helper, which nothing else tells."""
+    """Return the pid of its helper."""
     pid: int = test._helper
     return pid
 
@@ -35,7 +35,7 @@ def test_stopped_helper_does_not_block_sensor(fault: Recorder) -> None:
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
     fault(
-        "somebody stops the helper of the self-test (SIGSTOP)",
+        "another process stops the helper of the self-test (SIGSTOP)",
         how="SIGSTOP, then a test, then the end of the sensor",
         did="the test failed in its time; at the end the helper was killed",
         lost="nothing",
@@ -70,6 +70,6 @@ def test_killed_helper_is_a_failed_test(*, asked: bool) -> None:
             assert test.step(0.0) == ""
         os.kill(helper(test), signal.SIGKILL)
         os.waitpid(helper(test), 0)
-        said = test.step(0.0) or test.step(10.0)
-        assert said
+        failure = test.step(0.0) or test.step(10.0)
+        assert failure
         assert test.failed == 1

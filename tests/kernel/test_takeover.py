@@ -79,7 +79,7 @@ def test_backlog_limit_out_of_range_changes_nothing(limit: int) -> None:
     assert kernel.host_state() == before
 
 
-# --- taking over and putting back ----------------------------------------------
+# --- taking over and restoring -------------------------------------------------
 
 
 def test_wait_time_is_set_before_anything_is_recorded() -> None:

@@ -176,7 +176,7 @@ class Interrupter:
 
     def __call__(self, frame: FrameType, event: str, _argument: object) -> Any:  # noqa: ANN401
         code = frame.f_code
-        # What a generator raises while it is thrown away reaches nobody.
+        # What a generator raises while it is discarded reaches no caller.
         if code.co_filename != takeover.__file__ or code.co_flags & inspect.CO_GENERATOR:
             return None
         frame.f_trace_opcodes = True  # without effect in some 3.12: there, at every line

@@ -1,4 +1,4 @@
-"""The watch: which changes of the kernel's audit are found, said once, and set back when asked to."""
+"""The watch: changes of the kernel's audit are found, reported once, and repaired on request."""
 
 from __future__ import annotations
 
@@ -59,12 +59,12 @@ def test_changed_settings_are_deviations(change: dict[str, int | None], found: l
 
 
 def test_settings_of_another_owner_are_ignored() -> None:
-    beside = Expected(rules=(OURS,), owner=42, may_panic=True, locked=True, on=False, rate_limit=9)
+    listener = Expected(rules=(OURS,), owner=42, may_panic=True, locked=True, on=False, rate_limit=9)
     as_found = replace(STATUS, backlog_wait_time=15000, backlog_limit=64, failure=2, rate_limit=9)
-    assert ids(beside, replace(as_found, enabled=2)) == []
-    assert ids(replace(beside, unlimited=True), replace(as_found, enabled=2, backlog_limit=0)) == []
-    assert ids(beside, replace(as_found, enabled=2, backlog_limit=0)) == ["backlog-unlimited"]
-    assert ids(beside, replace(as_found, enabled=0)) == []
+    assert ids(listener, replace(as_found, enabled=2)) == []
+    assert ids(replace(listener, unlimited=True), replace(as_found, enabled=2, backlog_limit=0)) == []
+    assert ids(listener, replace(as_found, enabled=2, backlog_limit=0)) == ["backlog-unlimited"]
+    assert ids(listener, replace(as_found, enabled=0)) == []
 
 
 @pytest.mark.parametrize(
@@ -156,8 +156,8 @@ WRITES = "-w /etc/passwd -p wa -k passwd"
 def test_permission_matches_only_calls_of_its_class(wanted: str, earlier: str, found: list[str]) -> None:
     rules = [auditctl.parse(line, machine="x86_64") for line in (earlier, wanted)]
     expected = replace(EXPECTED, rules=(rules[1],))
-    said = [one.id.removeprefix("auditsense.tamper.") for one in compare(expected, STATUS, rules)]
-    assert said == found
+    deviations = compare(expected, STATUS, rules)
+    assert [deviation.id.removeprefix("auditsense.tamper.") for deviation in deviations] == found
 
 
 def test_rule_for_one_user_hides_no_rule_for_another() -> None:
@@ -183,8 +183,8 @@ def watching(kernel: FakeKernel, *, repair: bool = False) -> tuple[Watch, Comman
 
 
 def look(watch: Watch, commands: Commands) -> list[tuple[str, str]]:
-    noticed = watch.look(commands.status(), commands.rules())
-    return [(one.deviation.id.removeprefix("auditsense.tamper."), one.repaired) for one in noticed]
+    changes = watch.look(commands.status(), commands.rules())
+    return [(change.deviation.id.removeprefix("auditsense.tamper."), change.repaired) for change in changes]
 
 
 def test_deviation_is_reported_once_per_change() -> None:
@@ -200,7 +200,7 @@ def test_deviation_is_reported_once_per_change() -> None:
     assert look(watch, commands) == []
     kernel.backlog_wait_time = 100
     assert look(watch, commands) == [("wait-time", "")]
-    assert kernel.backlog_wait_time == 100  # said, not touched
+    assert kernel.backlog_wait_time == 100  # reported, not repaired
 
 
 def test_repair_restores_own_settings() -> None:
@@ -208,9 +208,9 @@ def test_repair_restores_own_settings() -> None:
     watch, commands = watching(kernel, repair=True)
     kernel.backlog_wait_time, kernel.backlog_limit, kernel.enabled = 15000, 64, 0
     commands.delete_rule(OURS)
-    said = dict(look(watch, commands))
-    assert said.keys() == {"wait-time", "backlog-limit", "disabled", "rule-gone"}
-    assert all(what.startswith("repaired: ") for what in said.values())
+    outcomes = dict(look(watch, commands))
+    assert outcomes.keys() == {"wait-time", "backlog-limit", "disabled", "rule-gone"}
+    assert all(outcome.startswith("repaired: ") for outcome in outcomes.values())
     assert (kernel.backlog_wait_time, kernel.backlog_limit, kernel.enabled) == (0, 8192, 1)
     assert [rule.same_as(OURS) for rule in commands.rules()] == [True]
     assert look(watch, commands) == []
@@ -228,7 +228,7 @@ def test_unlimited_queue_is_limited_again() -> None:
 def test_repeated_deviation_is_repaired_again() -> None:
     kernel = FakeKernel()
     watch, commands = watching(kernel, repair=True)
-    for _ in range(3):  # between two looks, so that no look sees it well
+    for _ in range(3):  # between two calls, so that no call sees it repaired
         kernel.backlog_wait_time = 15000
         assert look(watch, commands) == [("wait-time", "repaired: set backlog_wait_time: 15000 -> 0 jiffies")]
 
@@ -246,9 +246,13 @@ def test_repair_respects_another_owner() -> None:
     kernel = FakeKernel(alive={1})
     watch, commands = watching(kernel, repair=True)
     kernel.pid, kernel.backlog_wait_time, kernel.enabled = 1, 15000, 0
-    said = dict(look(watch, commands))
-    assert said["owner"] == ""
-    assert said["wait-time"] == said["disabled"] == "not repaired: the settings are those of another owner"
+    outcomes = dict(look(watch, commands))
+    assert outcomes["owner"] == ""
+    assert (
+        outcomes["wait-time"]
+        == outcomes["disabled"]
+        == "not repaired: the settings are those of another owner"
+    )
     assert (kernel.pid, kernel.backlog_wait_time, kernel.enabled) == (1, 15000, 0)
 
 
@@ -258,8 +262,8 @@ def test_locked_or_panicking_kernel_is_not_repaired(change: dict[str, int]) -> N
     watch, commands = watching(kernel, repair=True)
     commands.delete_rule(OURS)
     vars(kernel).update(change)
-    said = dict(look(watch, commands))
-    assert said["rule-gone"].startswith("not repaired: ")
+    outcomes = dict(look(watch, commands))
+    assert outcomes["rule-gone"].startswith("not repaired: ")
     assert kernel.rules == []
 
 
@@ -269,5 +273,5 @@ def test_refused_repair_has_a_reason() -> None:
     kernel.backlog_wait_time = 15000
     status, rules = commands.status(), commands.rules()
     kernel.fail_at(len(kernel.log), 22)
-    (noticed,) = watch.look(status, rules)
-    assert noticed.repaired.startswith("not repaired: cannot set backlog_wait_time to 0: EINVAL")
+    (change,) = watch.look(status, rules)
+    assert change.repaired.startswith("not repaired: cannot set backlog_wait_time to 0: EINVAL")
