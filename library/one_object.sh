@@ -1,7 +1,7 @@
 #!/bin/sh
 # one_object.sh OUTPUT.a OBJCOPY AR LTO CC… -- OBJECT…
-# A static library of one object in which only the public functions are left to be seen: an agent may have an
-# as_window_add of its own. LTO is yes where the objects hold what the linker can still inline across files.
+# Make a static library of one object that exports only the public functions: an agent may define its own
+# as_window_add. LTO is yes if the objects hold code that the linker can inline across files.
 set -eu
 out=$1 objcopy=$2 ar=$3 lto=$4
 shift 4

@@ -1,11 +1,12 @@
-/* The core's door, and the way through it in order:
+/* Public entry points of the core, in pipeline order:
  *
  *     datagram or line ─► record ─► event ─► match ─► window ─► hit
  *
- * Each stage is a file in _ring/ that knows those before it only; this file alone knows all of them.
- * Rule 1: one allocation, at creation. Rule 2: no clock, and no system call after that but recvmmsg.
- * Rule 3: no input is taken before there is room for whatever it may cause (make_room), so nothing is dropped
- *         between stages, and any batching of the same bytes gives the same hits.
+ * Each stage is a file in _ring/ that knows the stages before it only; this file alone knows all of them.
+ * Rule 1: one allocation, at creation.
+ * Rule 2: no clock, and no system call after creation but recvmmsg.
+ * Rule 3: no input is accepted before there is space for everything it can cause (make_room), so nothing is dropped
+ *   between stages, and any batching of the same bytes gives the same hits.
  * Tested by tests/c/test_ring.c, tests/test_ring.py, tests/test_model.py, fuzz/. */
 #include "_ring.h"
 
@@ -46,7 +47,7 @@ as_ring *as_ring_new(const as_config *config, const as_rules *rules) {
         errno = EINVAL;
         return NULL;
     }
-    /* calloc leaves what is never used without a page of its own, and says ENOMEM. */
+    /* calloc assigns no page to memory that is never used, and sets ENOMEM. */
     as_ring *ring = as_hugepages_advise(calloc(1, bytes), bytes);
     if (ring == NULL) {
         return NULL;
@@ -65,7 +66,7 @@ void as_ring_free(as_ring *ring) {
 
 /* Event to hit */
 
-/* Let one held event go, to be decided next. False: none is held. */
+/* Release one held event, to be decided next. False: none is held. */
 static bool release_held(as_ring *ring) {
     if (ring->order.count == 0) {
         return false;
@@ -74,7 +75,7 @@ static bool release_held(as_ring *ring) {
     return true;
 }
 
-/* The next event to be decided, if there is one. What is held has been matched before. */
+/* Load the next event to decide. False: there is none. Held events were matched before. */
 static bool next_event(as_ring *ring) {
     as_decision *decision = &ring->decision;
     for (;;) {
@@ -91,7 +92,7 @@ static bool next_event(as_ring *ring) {
     }
 }
 
-/* Decide the closed events. False: the hits are full before all are decided. */
+/* Decide the closed events. False: the hit buffer is full before all are decided. */
 static bool decide_closed(as_ring *ring) {
     as_decision *decision = &ring->decision;
     while (decision->event != NULL || next_event(ring)) {
@@ -110,7 +111,7 @@ static inline bool has_undecided(const as_ring *ring) {
            ring->order.count > ring->order.limit;
 }
 
-/* Make sure that the next record can be taken. False: the hits are full. */
+/* Make space for the next record. False: the hit buffer is full. */
 static bool make_room(as_ring *ring, uint64_t now_ms) {
     if (now_ms != ring->events.now_ms) {
         as_events_tick(&ring->events, now_ms);
@@ -133,7 +134,7 @@ static bool make_room(as_ring *ring, uint64_t now_ms) {
 
 /* Datagram and line to event */
 
-/* False: it has no stamp. */
+/* False: the record has no stamp. */
 static bool add_record(as_ring *ring, uint16_t type, as_span text, as_span node, uint64_t now_ms, bool line) {
     as_record record;
     if (!as_record_read_next(&ring->stamp, type, text, &record)) {
@@ -151,15 +152,16 @@ static bool add_record(as_ring *ring, uint16_t type, as_span text, as_span node,
         }
         as_serials_expire(&ring->serials, now, &ring->stats);
     }
-    const uint64_t wanted = as_match_candidates(&ring->match, &record);
-    as_events_add(&ring->events, &record, node, wanted, now_ms != 0, line, &ring->stats);
+    const uint64_t candidates = as_match_candidates(&ring->match, &record);
+    as_events_add(&ring->events, &record, node, candidates, now_ms != 0, line, &ring->stats);
     return true;
 }
 
 static void process_datagram(as_ring *ring, as_span bytes, uint32_t sender, uint64_t now_ms, bool cut) {
     const as_datagram datagram = as_datagram_read(bytes, sender);
     ring->stats.datagrams++;
-    ring->stats.truncated += cut && (datagram.kind != AS_DATAGRAM_RECORD || as_record_has_fields(datagram.type)) ? 1 : 0;
+    const bool has_fields = datagram.kind != AS_DATAGRAM_RECORD || as_record_has_fields(datagram.type);
+    ring->stats.truncated += cut && has_fields ? 1 : 0;
     switch (datagram.kind) {
     case AS_DATAGRAM_RECORD:
         add_record(ring, datagram.type, datagram.text, (as_span){0}, now_ms, false);
@@ -184,7 +186,7 @@ static void process_line(as_ring *ring, as_span line, bool cut) {
     }
     const bool malformed = !record;
     ring->stats.lines++;
-    /* Of a record that no field is read from nothing is needed but its type. */
+    /* A record that no field is read from needs nothing but its type. */
     ring->stats.truncated += cut && (malformed || (record && as_record_has_fields(read.type))) ? 1 : 0;
     ring->stats.malformed += malformed ? 1 : 0;
     if (malformed || (record && !add_record(ring, read.type, read.text, read.node, 0, true))) {
@@ -236,7 +238,7 @@ int64_t as_ring_receive(as_ring *ring, int fd, uint64_t now_ms, uint32_t rounds,
             if (total == 0) {
                 return leave(ring, got);
             }
-            ring->deferred_errno = errno; /* the kernel tells an error once: the next call says it */
+            ring->deferred_errno = errno; /* the kernel reports an error once: the next call returns it */
             return leave(ring, total);
         }
         while (make_room(ring, now_ms) && as_datagrams_next(&ring->datagrams, &bytes, &sender, &cut)) {
@@ -245,7 +247,7 @@ int64_t as_ring_receive(as_ring *ring, int fd, uint64_t now_ms, uint32_t rounds,
         }
         const bool full = ring->datagrams.taken < ring->datagrams.fetched;
         if (full || (got != AS_UNREAD && got < ring->datagrams.slots)) {
-            break; /* the hits are full, or the socket is empty */
+            break; /* the hit buffer is full, or the socket is empty */
         }
     }
     return leave(ring, total);

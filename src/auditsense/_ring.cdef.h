@@ -249,9 +249,9 @@ int64_t as_ring_pack(as_ring *ring, uint8_t *out, size_t size, uint64_t now_ms);
  * entry. */
 int64_t as_ring_feed(as_ring *ring, const uint8_t *packed, size_t len);
 
-/* Feed log text, split anywhere; an unfinished line waits for its rest. Returns the bytes consumed: less than len if the
- * hit buffer is full. Text has no clock: an event without an end is closed after min(event_slots, small_texts / 4) / 2
- * later events (as_ring_order's number is subtracted before the division), or by as_ring_expire. */
+/* Feed log text, split anywhere; an unfinished line waits for its rest. Returns the bytes consumed: less than len if
+ * the hit buffer is full. Text has no clock: an event without an end is closed after min(event_slots, small_texts / 4)
+ * / 2 later events (as_ring_order's number is subtracted before the division), or by as_ring_expire. */
 int64_t as_ring_feed_text(as_ring *ring, const uint8_t *text, size_t len);
 
 /* Copy the start of the first non-blank line that was not a record, at most 240 bytes, and forget it. Returns its
@@ -262,8 +262,8 @@ int64_t as_ring_unread_line(as_ring *ring, uint8_t *out, size_t size);
  * starts it. Returns the number of events closed. */
 int64_t as_ring_expire(as_ring *ring, uint64_t now_ms);
 
-/* End the input: process the unfinished line, close all events, judge all serials. Returns 1 when finished; 0 if the hit
- * buffer is full (drain, then call again). */
+/* End the input: process the unfinished line, close all events, judge all serials. Returns 1 when finished; 0 if the
+ * hit buffer is full (drain, then call again). */
 int64_t as_ring_finish(as_ring *ring);
 
 /* Move all hits, oldest first, to out. size: at least hit_bytes. Returns the bytes moved. */
@@ -273,8 +273,8 @@ int64_t as_ring_drain(as_ring *ring, uint8_t *out, size_t size);
  * expires, finishes, migrates or frees this ring. Returns their size in bytes. */
 int64_t as_ring_borrow(as_ring *ring, const uint8_t **out);
 
-/* The hit after `hit` in drained or borrowed bytes; the first one for NULL. NULL at the end, or if no valid hit follows.
- * The functions below read such a hit. None of them needs a ring, and any thread may call them. */
+/* The hit after `hit` in drained or borrowed bytes; the first one for NULL. NULL at the end, or if no valid hit
+ * follows. The functions below read such a hit. None of them needs a ring, and any thread may call them. */
 const uint8_t *as_hit_next(const uint8_t *hits, size_t len, const uint8_t *hit);
 uint32_t as_hit_rule(const uint8_t *hit);     /* as_hit.rule */
 uint32_t as_hit_count(const uint8_t *hit);    /* number of events, 1 or more */
@@ -289,7 +289,8 @@ int64_t as_hit_event(const uint8_t *hit, uint32_t index, as_event_id *out);
 /* Point *out at a field (as_field), decoded and not zero-terminated. Returns its length, or AS_ABSENT. */
 int64_t as_hit_text(const uint8_t *hit, uint32_t field, const uint8_t **out);
 
-/* Read a field as a number, in the base that the kernel prints it in. AS_ABSENT: the field is absent or not a number. */
+/* Read a field as a number, in the base that the kernel prints it in. AS_ABSENT: the field is absent or not a number.
+ *  */
 int64_t as_hit_number(const uint8_t *hit, uint32_t field, int64_t *out);
 
 /* As as_hit_text, for key number `index` of the hit's rule, 0 to as_rule.key_count - 1. rules: those of the ring. */
@@ -316,7 +317,7 @@ typedef struct {
     uint32_t rows;      /* hits */
     uint32_t absent;    /* rows without the field: an empty text or 0 */
     uint32_t fallback;  /* AS_COLUMN_NUMBER: rows whose value is not in the kernel's form, or exceeds 63 bits: 0;
-                           AS_COLUMN_DICT: 1 if there are more than 255 texts, or too many collide: use AS_COLUMN_TEXT */
+                           AS_COLUMN_DICT: 1 if there are more than 255 texts or many collisions: use AS_COLUMN_TEXT */
     uint32_t dict_size; /* AS_COLUMN_DICT: distinct texts */
 } as_column;
 
@@ -346,9 +347,10 @@ typedef struct {
 int64_t as_ring_unknown_arches(as_ring *ring, as_unknown_arch *out, size_t size);
 
 /* Migrate the state of ring `from` to a new ring with other rules and the same as_config, including its seed.
- * rules: for each rule of from, in order, its index in the new ring, or UINT32_MAX if it is gone. A rule that stays keeps
- * its windows and pending events; a new one sees events whose SYSCALL record comes later. All counters continue except
- * as_ring_exception_counts, and so does the selection of fields. Nothing is lost or decided early. Free from afterwards.
+ * rules: for each rule of from, in order, its index in the new ring, or UINT32_MAX if it is gone. A rule that stays
+ * keeps its windows and pending events; a new one sees events whose SYSCALL record comes later. All counters continue
+ * except as_ring_exception_counts, and so does the selection of fields. Nothing is lost or decided early. Free from
+ * afterwards.
  * Returns 1 when done; 0 if from has hits (drain, then call again); AS_ARGUMENT if this ring was used before, if its
  * configuration or actor_fields differ, or if a rule has other keys or another count than its counterpart. */
 int64_t as_ring_migrate(as_ring *ring, as_ring *from, const uint32_t *rules);

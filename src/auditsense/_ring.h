@@ -1,11 +1,11 @@
-/* The core's public header: guards what cffi reads unguarded. */
+/* The core's public header: include guards around the declarations that cffi reads without them. */
 #ifndef AUDITSENSE_RING_H
 #define AUDITSENSE_RING_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-/* In the library for programs without Python these functions are to be seen, and nothing else is. */
+/* The C library exports these functions and nothing else. */
 #ifdef AUDITSENSE_LIBRARY
 #pragma GCC visibility push(default)
 #endif

@@ -1,7 +1,7 @@
-/* One allocation for a whole ring: every stage carves its tables from it, in the same order twice.
+/* The single allocation of a ring: each stage takes its tables from this arena, in the same order in two passes.
  *
- * The first pass has no memory and only counts (as_ring_bytes), the second hands out addresses; so the
- * size that is printed is the size that is taken, by construction. */
+ * The first pass has no memory and only counts (as_ring_bytes); the second returns addresses. Both run the same code,
+ * so the printed size is the allocated size. */
 #ifndef AUDITSENSE_ARENA_H
 #define AUDITSENSE_ARENA_H
 
@@ -13,11 +13,11 @@
 typedef struct {
     uint8_t *base; /* NULL while counting */
     size_t used;
-    bool too_large; /* more was asked for than an object can be large; nothing can be carved then */
+    bool too_large; /* the total exceeds the maximum size of an object; allocations fail from then on */
 } as_arena;
 
-/* Room for n things of this size, aligned for anything; NULL while counting. The bounds of as_config alone do not keep
- * n * size, or the sum, within a size_t of 32 bits, so it is checked here. */
+/* Allocate n elements of this size with maximum alignment; NULL while counting. The bounds of as_config do not keep n *
+ * size, or the sum, within a 32-bit size_t, so it is checked here. */
 static inline void *as_arena_alloc(as_arena *arena, size_t n, size_t size) {
     const size_t align = alignof(max_align_t);
     size_t at;
@@ -32,7 +32,7 @@ static inline void *as_arena_alloc(as_arena *arena, size_t n, size_t size) {
     return arena->base == NULL ? NULL : (void *)(arena->base + at / align * align);
 }
 
-/* The smallest power of two that is not below n; n is at most 2^31. */
+/* The smallest power of two >= n; n is at most 2^31. */
 static inline uint32_t as_power_of_two(uint32_t n) {
     uint32_t power = 1;
     while (power < n) {

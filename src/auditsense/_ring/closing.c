@@ -1,6 +1,6 @@
 #include "closing.h"
 
-/* What the text of a host is made of */
+/* Profiles of hosts */
 
 void as_events_observe_host(as_events *events, uint64_t node, uint16_t type) {
     as_host_profile *profile = &events->profiles[node % AS_HOST_PROFILES];
@@ -41,7 +41,7 @@ uint32_t as_event_announced_paths(const as_events *events, as_event *event) {
     return event->items;
 }
 
-/* Where a call announces PATH records, they have to come some time. */
+/* A host that writes PATH records writes them at some point after a call announced them. */
 void as_events_observe_paths(as_events *events, as_event *event) {
     as_host_profile *profile = &events->profiles[event->node % AS_HOST_PROFILES];
     if (event->candidates != 0 && as_event_announced_paths(events, event) > event->path_count) {
@@ -50,17 +50,18 @@ void as_events_observe_paths(as_events *events, as_event *event) {
     }
 }
 
-/* Whether an event of text has its SYSCALL record and all PATH records that are to come. */
+/* Whether a text event has its SYSCALL record and all expected PATH records. */
 static bool all_announced(const as_events *events, as_event *event) {
     return (event->seen & SEEN_MAIN) != 0 &&
-           (event->candidates == 0 || event->path_count >= as_event_announced_paths(events, event) || !expects_paths(events, event));
+           (event->candidates == 0 || event->path_count >= as_event_announced_paths(events, event) ||
+            !expects_paths(events, event));
 }
 
 /* Closing */
 
-/* Whether something of an event of text is known to be missing: its SYSCALL record; or PATH records, all of them or
- * those behind which it was cut. The kernel announces hidden ones as well, so with an end one is enough. Where several
- * events announced them and none ever came, none was written. */
+/* Whether a text event is known to lack its SYSCALL record, or PATH records: all of them, or the rest after a cut. The
+ * kernel also announces hidden ones, so with an end one PATH is enough. If several events announced PATH records and
+ * none ever came, the host writes none. */
 static bool is_incomplete(const as_events *events, as_event *event) {
     enum { SEVERAL = 2 };
     if ((event->seen & SEEN_MAIN) == 0) {
@@ -73,10 +74,10 @@ static bool is_incomplete(const as_events *events, as_event *event) {
 }
 
 void as_events_close(as_events *events, as_event *event, as_stats *stats) {
-    const bool whole = (event->seen & SEEN_MAIN) != 0 && (event->seen & SEEN_END) != 0;
+    const bool complete = (event->seen & SEEN_MAIN) != 0 && (event->seen & SEEN_END) != 0;
     const bool partial = (event->seen & IS_TEXT) != 0
                              ? is_incomplete(events, event)
-                             : !whole && (event->seen & (SEEN_OF_SYSCALL | SEEN_END)) != 0;
+                             : !complete && (event->seen & (SEEN_OF_SYSCALL | SEEN_END)) != 0;
     events->ready = events->ready == as_slot_of(events, event) ? AS_NO_SLOT : events->ready;
     stats->events++;
     stats->incomplete += partial ? 1 : 0;
@@ -103,9 +104,9 @@ void as_events_tick(as_events *events, uint64_t now_ms) {
     events->now_ms = now_ms;
 }
 
-/* The end has come when the end record is there and nothing that decides can still be missing: records that overtook
- * each other on the way are waited for, until the timeout. So are hidden PATH records, which are announced and never
- * come, but not live, where the kernel's EOE comes behind all PATH records. */
+/* An event has ended when its end record is there and no record that decides can be missing: records that arrive out of
+ * order are awaited until the timeout. So are hidden PATH records, which are announced and never come; but not live,
+ * because the kernel's EOE comes after all PATH records. */
 static bool has_ended(const as_events *events, as_event *event, as_event_end end) {
     if ((event->seen & SEEN_MAIN) == 0 || (event->seen & SEEN_END) == 0) {
         return false;
@@ -125,7 +126,7 @@ static bool has_ended(const as_events *events, as_event *event, as_event_end end
     return event->path_count >= as_event_announced_paths(events, event);
 }
 
-/* Whether an event of text has all that its host writes, without an end. */
+/* Whether a text event without an end has all records that its host writes. */
 static bool is_ready(const as_events *events, as_event *event) {
     return events->some_absent && (event->seen & IS_TEXT) != 0 && !expects_proctitle(events, event) &&
            all_announced(events, event);
@@ -146,13 +147,14 @@ bool as_events_expire(as_events *events, as_stats *stats) {
         as_events_close(events, oldest, stats);
         return true;
     }
-    /* What it waited for is not written by its host, as was learned since. */
-    const bool learned = events->some_absent && (oldest->seen & IS_TEXT) != 0 && as_slot_of(events, oldest) != events->ready &&
-                         ((oldest->seen & SEEN_END) != 0 ? all_announced(events, oldest) : is_ready(events, oldest));
-    if (learned) {
+    /* The profile has changed since: the host does not write the awaited record. */
+    const bool done = events->some_absent && (oldest->seen & IS_TEXT) != 0 &&
+                      as_slot_of(events, oldest) != events->ready &&
+                      ((oldest->seen & SEEN_END) != 0 ? all_announced(events, oldest) : is_ready(events, oldest));
+    if (done) {
         close_ready(events, oldest, stats);
     }
-    return learned;
+    return done;
 }
 
 void as_events_close_ready(as_events *events, as_stats *stats) {
@@ -169,7 +171,7 @@ void as_events_check_end(as_events *events, as_event *event, as_event_end end, a
 
 /* Space */
 
-/* Records kept by one as_events_add: the record itself and the node before it. */
+/* Texts stored by one as_events_add: the record and the node before it. */
 enum { SMALL_NEEDED = 2, LARGE_NEEDED = 1 };
 
 bool as_events_lacks_large(const as_events *events) {

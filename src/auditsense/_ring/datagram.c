@@ -5,12 +5,12 @@
 #include <linux/netlink.h>
 #include <sys/socket.h>
 
-/* Slots a power of two apart begin in the same few sets of every cache, and push each other out of them
- * between the kernel's writing and our reading. A record is five lines of 64 bytes at most, usually. */
+/* Slots a power of two apart map to the same few sets of every cache and evict each other between the kernel's write
+ * and our read. A record usually takes at most five lines of 64 bytes. */
 enum { SLOT_PADDING = 5 * 64 };
 
-/* From linux/audit.h. Below 1100 are commands and their answers, except LOGIN; 1329 tells the owner of
- * the socket that another process asked for it. */
+/* From linux/audit.h. Below 1100 are commands and replies, except LOGIN; 1329 notifies the owner of the socket that
+ * another process requested ownership. */
 enum { AUDIT_LOGIN_TYPE = 1006, AUDIT_REPLACE_TYPE = 1329, FIRST_RECORD_TYPE = 1100 };
 
 void as_datagrams_init(as_datagrams *in, const as_config *config, as_arena *arena) {
@@ -33,7 +33,7 @@ void as_datagrams_init(as_datagrams *in, const as_config *config, as_arena *aren
     }
 }
 
-/* Make the slots request_senders who sent a datagram, or not. */
+/* Make recvmmsg return the sender of each datagram, or not. */
 static void request_senders(as_datagrams *in, bool wanted) {
     for (uint32_t i = 0; i < in->slots; i++) {
         in->messages[i].msg_hdr.msg_name = wanted ? &in->senders[i] : NULL;
@@ -52,7 +52,7 @@ int64_t as_datagrams_fetch(as_datagrams *in, int fd, bool trusted) {
         request_senders(in, !trusted);
     }
     for (uint32_t i = 0; in->senders_known && i < in->slots; i++) {
-        /* The kernel overwrites the length with what it wrote, and leaves a missing name as it is. */
+        /* The kernel overwrites the length with what it wrote, and does not touch a missing name. */
         in->messages[i].msg_hdr.msg_namelen = sizeof *in->senders;
         in->senders[i] = (struct sockaddr_nl){.nl_pid = UINT32_MAX};
     }
@@ -75,7 +75,7 @@ bool as_datagrams_next(as_datagrams *in, as_span *bytes, uint32_t *sender, bool 
     *bytes = as_span_of(in->vectors[in->taken].iov_base, message->msg_len);
     const struct sockaddr_nl *name = &in->senders[in->taken];
     *sender = 0;
-    if (in->senders_known) { /* the name a socket of another family gives is no port, whatever number lies in its place */
+    if (in->senders_known) { /* the name of another socket family has no port, even if a number is at its offset */
         *sender = name->nl_family == AF_NETLINK ? name->nl_pid : UINT32_MAX;
     }
     *cut = (message->msg_hdr.msg_flags & MSG_TRUNC) != 0;

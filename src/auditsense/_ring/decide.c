@@ -19,8 +19,8 @@ static void emit_window(as_ring *ring, uint32_t index, uint32_t first) {
     as_window *window = ring->decision.window;
     const uint64_t ms = as_window_entry(&ring->windows, window, first + rule->count - 1).ms;
     ring->stats.sequences++;
-    /* A merged window stands for one match. Where the match before this one completed none, its events tell how many
-     * came in between. */
+    /* A merged window stands for one match. If the match before this one completed no window, more than one match came
+     * in between, and the window must stay separate. */
     if (rule->merge_ms != 0 && window->pending_actor == ring->decision.actor &&
         as_window_entry(&ring->windows, window, first + rule->count - 2).complete != 0 &&
         as_hits_merge(&ring->hits, window->pending, ms, rule->merge_ms)) {
@@ -39,8 +39,8 @@ static void emit_window(as_ring *ring, uint32_t index, uint32_t first) {
 /* The fields that a SYSCALL record has. */
 #define CALL_FIELDS AS_RANGE(AS_FIELD_ARCH, AS_FIELD_KEY)
 
-/* The SYSCALL record behind the values that were read of it. In the kernel's order those are a call and its arguments,
- * which change from event to event, and what follows is who made it. */
+/* The part of the SYSCALL record after the values read so far. In the kernel's order those are the call and its
+ * arguments, which change from event to event, and the rest identifies the actor. */
 static as_span unread_syscall_text(const as_ring *ring) {
     const as_decision *decision = &ring->decision;
     const as_span text = as_slab_span(&ring->events.slab, decision->event->texts[AS_ROLE_SYSCALL]);
@@ -55,7 +55,7 @@ static as_span unread_syscall_text(const as_ring *ring) {
     return as_span_skip(text, read);
 }
 
-/* Where an actor told by this text is remembered. Programs differ near the end, users near the start. */
+/* Cache slot of an actor with this text. Programs differ near the end, users near the start. */
 static uint32_t cache_slot(as_span text) {
     uint64_t mixed = text.len;
     if (text.len >= 64) {
@@ -64,8 +64,8 @@ static uint32_t cache_slot(as_span text) {
     return (uint32_t)(mixed * UINT64_C(0x9e3779b97f4a7c15) >> 32) % AS_ACTORS;
 }
 
-/* True when an actor's values are all there and lie in this text: then another record that the kernel ends with it has
- * the same actor. */
+/* True if all values of the actor are present and lie in this text: a record that ends with the same text then has the
+ * same actor. */
 static bool values_lie_in(const as_ring *ring, as_span text) {
     for (uint64_t fields = ring->windows.actor_fields; fields != 0; fields &= fields - 1) {
         const as_value value = ring->decision.values[__builtin_ctzll(fields)];
@@ -84,7 +84,7 @@ static uint32_t compute_actor(as_ring *ring) {
     return as_window_actor(&ring->windows, decision->values, ring->match.scratch);
 }
 
-/* Find out who made the event, once for all rules that have a window for it. */
+/* Find the actor of the event, once for all rules that have a window for it. */
 static void find_actor(as_ring *ring) {
     as_decision *decision = &ring->decision;
     if (decision->actor_known || ring->windows.actor_fields == 0) {
@@ -105,7 +105,7 @@ static void find_actor(as_ring *ring) {
     }
 }
 
-/* Put the event into the window of this rule's key. False: it has no key, or the window has no place for it. */
+/* Add the event to the window of this rule's key. False: it has no key, or the window is full of newer matches. */
 static bool enter_window(as_ring *ring, uint32_t index) {
     as_decision *decision = &ring->decision;
     const as_rule *rule = &ring->match.rules[index];
@@ -123,7 +123,7 @@ static bool enter_window(as_ring *ring, uint32_t index) {
     return added;
 }
 
-/* Serve one rule with the event. False: the hits are full; call again when they were drained. */
+/* Apply one rule to the event. False: the hit buffer is full; call again after a drain. */
 static bool apply_rule(as_ring *ring, uint32_t index) {
     as_decision *decision = &ring->decision;
     const as_rule *rule = &ring->match.rules[index];
@@ -155,10 +155,10 @@ static bool apply_rule(as_ring *ring, uint32_t index) {
 
 void as_decision_begin(as_ring *ring, as_event *event) {
     as_decision *decision = &ring->decision;
-    /* values is large, and mostly little of it is needed: see as_values_clear. */
+    /* values is large and mostly unused: see as_values_clear. */
     memset(decision, 0, offsetof(as_decision, values));
     decision->event = event;
-    /* Without its SYSCALL record nobody can say which call it was. */
+    /* Without its SYSCALL record the call is unknown. */
     if (event->candidates != 0 && (event->stored & (1u << AS_ROLE_SYSCALL)) != 0) {
         as_values_clear(decision->values, ring->match.fields);
         if (!as_event_fields(&ring->events, event, ring->match.fields, decision->values)) {

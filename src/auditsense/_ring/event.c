@@ -2,7 +2,7 @@
 
 #include "hash.h"
 
-/* True the first time; a second record of the same kind is the first one again. */
+/* True the first time; a second record of the same kind is a duplicate. */
 static bool first_time(as_event *event, uint8_t bit, as_stats *stats) {
     const bool first = (event->seen & bit) == 0;
     event->seen |= bit;
@@ -11,22 +11,22 @@ static bool first_time(as_event *event, uint8_t bit, as_stats *stats) {
 }
 
 /* False: the event has one already. */
-static bool add_syscall(as_events *events, as_event *event, const as_record *record, uint64_t wanted,
+static bool add_syscall(as_events *events, as_event *event, const as_record *record, uint64_t candidates,
                         as_stats *stats) {
     if (!first_time(event, SEEN_SYSCALL, stats)) {
         return false;
     }
-    event->candidates = wanted;
-    if (wanted == 0) {
-        as_event_release(events, event); /* what came before it is not needed either */
+    event->candidates = candidates;
+    if (candidates == 0) {
+        as_event_release(events, event); /* earlier records are not needed either */
         return true;
     }
     as_event_store(events, event, AS_ROLE_SYSCALL, record->body);
     return true;
 }
 
-/* Where PATH is the end, it is that of a call which announces none as well, and of one that nobody wants. */
-static void look_for_paths(as_events *events, as_event *event) {
+/* With PATH as the end, an event that announces none, or that no rule can match, has already ended. */
+static void check_announced_paths(as_events *events, as_event *event) {
     const uint32_t announced = event->candidates == 0 ? 0 : as_event_announced_paths(events, event);
     event->seen |= announced == 0 ? SEEN_END : 0;
 }
@@ -40,7 +40,7 @@ static bool preferred(as_span path) {
            !as_span_is(nametype.span, AS_LITERAL("UNKNOWN"));
 }
 
-/* Whether the first kept PATH is preferred to all later ones: asked once, however many come. */
+/* Whether the first stored PATH is preferred to all later ones: checked once per event. */
 static bool first_is_preferred(const as_events *events, as_event *event) {
     if ((event->seen & FIRST_PATH_CHECKED) == 0) {
         const bool yes = preferred(as_slab_span(&events->slab, event->texts[AS_ROLE_FIRST_PATH]));
@@ -70,7 +70,7 @@ static void add_path(as_events *events, as_event *event, const as_record *record
     if (event->candidates == 0 || (events->roles & (1u << AS_ROLE_PATH)) == 0) {
         return;
     }
-    /* One PATH needs no choice, and most events have one. */
+    /* With one PATH, as most events have, there is no choice to make. */
     if ((event->stored & (1u << AS_ROLE_FIRST_PATH)) == 0) {
         as_event_store(events, event, AS_ROLE_FIRST_PATH, record->body);
     } else if ((event->stored & (1u << AS_ROLE_PATH)) == 0 && !first_is_preferred(events, event) &&
@@ -79,7 +79,7 @@ static void add_path(as_events *events, as_event *event, const as_record *record
     }
 }
 
-/* Whether a record of a closed event had to be expected: its end was something else, or it is not wanted. */
+/* Whether a record of a closed event is no surprise: another record ended the event, or no rule can match it. */
 static bool expected_after(const as_event *event, uint16_t type, as_event_end end) {
     const bool paths_ended = end == AS_END_PATHS || (event->seen & CLOSED_WITHOUT_END) != 0;
     switch (type) {
@@ -92,12 +92,12 @@ static bool expected_after(const as_event *event, uint16_t type, as_event_end en
         return paths_ended && event->candidates == 0;
     case AS_TYPE_SYSCALL:
         return false;
-    default: /* between SYSCALL and PATH, of calls without one */
+    default: /* between SYSCALL and PATH, for calls without a PATH */
         return paths_ended;
     }
 }
 
-/* Mostly it is the event of the record before. */
+/* Usually it is the event of the previous record. */
 static as_event *find(const as_events *events, const as_record *record, uint64_t host) {
     as_event *latest = &events->slots[events->latest];
     if (latest->serial == record->serial && latest->ms == record->ms && latest->node == host &&
@@ -107,14 +107,14 @@ static as_event *find(const as_events *events, const as_record *record, uint64_t
     return as_events_find(events, record->ms, record->serial, host);
 }
 
-/* Close the ready event, if there is one and it is another one than this. */
+/* Close the ready event, unless it is this one. */
 static void close_ready(as_events *events, const as_event *current, as_stats *stats) {
     if (events->ready != AS_NO_SLOT && &events->slots[events->ready] != current) {
         as_events_close_ready(events, stats);
     }
 }
 
-void as_events_add(as_events *events, const as_record *record, as_span node, uint64_t wanted, bool clocked,
+void as_events_add(as_events *events, const as_record *record, as_span node, uint64_t candidates, bool clocked,
                    bool text, as_stats *stats) {
     const as_event_end end = text ? AS_END_PROCTITLE : events->end;
     if (as_record_stands_alone(record->type)) {
@@ -148,16 +148,16 @@ void as_events_add(as_events *events, const as_record *record, as_span node, uin
     switch (record->type) {
     case AS_TYPE_SYSCALL:
         event->seen |= SEEN_OF_SYSCALL;
-        if (!add_syscall(events, event, record, wanted, stats)) {
+        if (!add_syscall(events, event, record, candidates, stats)) {
             break;
         }
         if (text) {
             as_events_observe_paths(events, event);
         } else if (end == AS_END_PATHS) {
-            look_for_paths(events, event);
+            check_announced_paths(events, event);
         }
         break;
-    case AS_TYPE_URINGOP: /* one for each operation that the call submitted: none is a duplicate */
+    case AS_TYPE_URINGOP: /* one per operation that the call submitted: never a duplicate */
         event->seen |= SEEN_URINGOP | SEEN_OF_SYSCALL;
         break;
     case AS_TYPE_PATH:
@@ -186,7 +186,7 @@ void as_events_add(as_events *events, const as_record *record, as_span node, uin
         event->seen |= as_record_of_syscall(record->type) ? SEEN_OF_SYSCALL : 0;
         break;
     }
-    /* Without a main record it cannot have ended, and a datagram ends by an end only. */
+    /* Without a main record it cannot have ended, and datagram events need an end record. */
     if ((event->seen & SEEN_MAIN) != 0 && (text || (event->seen & SEEN_END) != 0)) {
         as_events_check_end(events, event, end, stats);
     }

@@ -5,7 +5,7 @@
 #define NONE AS_NO_SLOT
 
 void as_events_select_fields(as_events *events, uint64_t fields) {
-    static const uint64_t of_role[] = {[AS_ROLE_SYSCALL] = AS_ALL_FIELDS, /* which call it is, and how many PATHs */
+    static const uint64_t of_role[] = {[AS_ROLE_SYSCALL] = AS_ALL_FIELDS, /* the call, and the number of PATHs */
                                        [AS_ROLE_CWD] = AS_BIT(AS_FIELD_CWD),
                                        [AS_ROLE_PATH] = AS_PATH_FIELDS,
                                        [AS_ROLE_FIRST_PATH] = AS_PATH_FIELDS,
@@ -18,19 +18,19 @@ void as_events_select_fields(as_events *events, uint64_t fields) {
 }
 
 void as_events_reserve(as_events *events, uint32_t held) {
-    enum { LEAST_HABIT = 8 };
-    /* Slots and small texts have to last for the open events, each with four texts, beside those that are held. */
+    enum { MIN_ABSENCE = 8 };
+    /* Slots and small texts must suffice for open events with four texts each, in addition to held ones. */
     const uint32_t texts = events->slab.small.slots / 4;
-    const uint32_t room = (texts < events->slot_count ? texts : events->slot_count) - held;
+    const uint32_t open = (texts < events->slot_count ? texts : events->slot_count) - held;
     events->held = held;
-    events->timeout_events = room / 2;
-    /* So many events can be under way at once without being taken for events of a host that writes less. */
-    events->absence_events = room / 4 < LEAST_HABIT ? LEAST_HABIT : room / 4;
+    events->timeout_events = open / 2;
+    /* This many events can be open at once without being mistaken for those of a host that writes fewer types. */
+    events->absence_events = open / 4 < MIN_ABSENCE ? MIN_ABSENCE : open / 4;
 }
 
 void as_events_init(as_events *events, const as_config *config, as_arena *arena) {
-    /* Remembered events fill the table for good, and most lookups are of an event that is not there: four
-     * buckets a slot let those end at an empty one, instead of at a slot that is in no cache. */
+    /* Decided events keep the table full, and most lookups find nothing: with four buckets per slot those end at an
+     * empty bucket instead of a slot that is in no cache. */
     const uint32_t buckets = as_power_of_two(4 * config->event_slots);
     memset(events, 0, sizeof *events);
     events->slot_count = config->event_slots;

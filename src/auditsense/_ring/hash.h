@@ -1,4 +1,4 @@
-/* A seeded mix of 64-bit words, for hash tables whose keys a stranger chooses. */
+/* A seeded mix of 64-bit words, for hash tables whose keys an attacker can choose. */
 #ifndef AUDITSENSE_HASH_H
 #define AUDITSENSE_HASH_H
 
@@ -7,9 +7,9 @@
 #include "span.h"
 
 /* Two rounds of multiply and fold: fast, and not cryptographic. Without the seed, which never leaves the process,
- * colliding keys cannot be chosen in advance; that nobody can learn it from how long lookups take is not proven. So no
- * result depends on the seed, and a lookup visits at most the used slots of its table. Not every input bit reaches the
- * two lowest output bits. */
+ * colliding keys cannot be chosen in advance. It is not proven that lookup times do not leak the seed, so no result
+ * depends on it, and a lookup visits at most the used slots of its table. Not every input bit reaches the two lowest
+ * output bits. */
 static inline uint64_t as_mix(uint64_t seed, uint64_t word) {
     uint64_t x = (word ^ seed) * UINT64_C(0x9e3779b97f4a7c15);
     x ^= x >> 32;

@@ -1,6 +1,6 @@
 #include "hit.h"
 
-/* A hit's text is made of at most one text of each kept role, decoded to no more than its own length. */
+/* A hit's text comes from at most one text per role, and decoding never makes one longer. */
 enum { FIXED_BYTES = 65536, MAX_TEXTS = 6, RUN_MS = 1000 };
 
 void as_hits_init(as_hits *hits, const as_config *config, as_arena *arena) {
@@ -15,7 +15,7 @@ void as_hits_init(as_hits *hits, const as_config *config, as_arena *arena) {
     as_hits_select_fields(hits, AS_ALL_FIELDS);
     _Static_assert(sizeof(as_hit) + 64 * sizeof(as_event_id) + AS_FIELDS * sizeof(as_hit_field) + 8 <=
                        FIXED_BYTES,
-                   "as_config.hit_bytes promises room for one hit");
+                   "as_config.hit_bytes guarantees space for one hit");
 }
 
 void as_hits_select_fields(as_hits *hits, uint64_t fields) {
@@ -29,7 +29,7 @@ bool as_hits_has_space(const as_hits *hits) {
     return hits->capacity - hits->used >= hits->most;
 }
 
-/* Begin a new run when a window completes in another second than the one before. */
+/* Begin a new run when a window completes in another second than the previous one. */
 static void update_run(as_hits *hits, uint64_t ms) {
     const uint64_t second = ms / RUN_MS;
     if (second != hits->second) {

@@ -1,6 +1,6 @@
 #include "like.h"
 
-/* Bits of the states of an automaton: that so many tokens of a pattern, bytes or ?, were found. */
+/* The automaton has a bit per state: the number of tokens of the pattern (bytes or ?) matched so far. */
 enum { STATE_WORDS = (AS_LIKE_TOKENS + 1) / 64, BYTES = 256 };
 
 static uint8_t lower(uint8_t c) {
@@ -33,19 +33,19 @@ static bool is_wild(uint8_t c) {
     return c == '*' || c == '?';
 }
 
-/* Whether a text with these grams may be like the pattern. */
+/* Whether a text with these grams can match the pattern. */
 static bool may_match(const as_grams *grams, as_span pattern) {
     bool may = true;
     for (uint32_t i = 0; may && i < pattern.len; i++) {
         const uint8_t c = pattern.at[i];
         const bool paired = i > 0 && !is_wild(pattern.at[i - 1]);
-        may = is_wild(c) || (has(grams->bytes, lower(c)) && (!paired || has(grams->pairs, pair_of(pattern.at[i - 1], c))));
+        may = is_wild(c) || (has(grams->bytes, lower(c)) &&
+                             (!paired || has(grams->pairs, pair_of(pattern.at[i - 1], c))));
     }
     return may;
 }
 
-/* By hand, as long as it takes at most so many steps: the last * seen is where matching goes on after a mismatch.
- * False: it is not known. */
+/* Match directly, backtracking to the last *, in at most this number of steps. False: the steps did not suffice. */
 static bool match_directly(as_span pattern, as_span text, uint32_t *steps, bool *like) {
     uint32_t p = 0;
     uint32_t t = 0;
@@ -85,7 +85,7 @@ static uint32_t count_tokens(as_span pattern) {
     return tokens;
 }
 
-/* All ways through a pattern at a time, a bit each: one step a byte of the text, for each 64 tokens. */
+/* Follow all paths through a pattern at once, a bit each: one step per byte of text, for each 64 tokens. */
 static bool match_by_automaton(as_span pattern, as_span text, uint32_t tokens, as_like_budget *budget) {
     const uint32_t words = tokens / 64 + 1;
     uint64_t moves[BYTES][STATE_WORDS]; /* the states that a byte leads to */
@@ -135,7 +135,7 @@ static bool match_by_automaton(as_span pattern, as_span text, uint32_t tokens, a
     return has(states, tokens);
 }
 
-/* More than most texts take, of all patterns. */
+/* More than most texts need for all patterns. */
 static uint32_t usual_steps(as_span text) {
     return 4 * text.len + 256;
 }

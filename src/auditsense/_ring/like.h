@@ -1,44 +1,44 @@
-/* Wildcards: whether a text is like a pattern. * is any run, ? any byte, and ASCII case does not matter.
+/* Wildcards: * matches any run of bytes, ? any byte, and ASCII case does not matter.
  *
- * Part of stage 4. Owns nothing: what it remembers of a text is the caller's.
- * Rule 1: the budget is at most linear in the text for each AS_LIKE_TOKENS bytes of a pattern, whatever both are.
- * Rule 2: many patterns and one text: what the text lacks is found out once (as_grams), and no pattern that needs it is
- *         looked for.
+ * Part of stage 4. Owns: nothing; the caller holds the cache of each text.
+ * Rule 1: the work is at most linear in the text for each AS_LIKE_TOKENS bytes of a pattern.
+ * Rule 2: with many patterns and one text, the bytes that the text lacks are found once (as_grams), and patterns that
+ *   need them are skipped.
  * Tested by tests/c/test_like.c against the definition, and tests/test_model.py. */
 #ifndef AUDITSENSE_LIKE_H
 #define AUDITSENSE_LIKE_H
 
 #include "span.h"
 
-/* What a longer pattern costs grows with its length as well. */
+/* For longer patterns the cost also grows with their length. */
 enum { AS_LIKE_TOKENS = 255 };
 
-/* Which bytes a text has, and which pairs of bytes, as far as a hash tells: what is not here is not in the text. */
+/* The bytes and hashed pairs of bytes that occur in a text: what is not set here is not in the text. */
 typedef struct {
     uint64_t bytes[4];
     uint64_t pairs[64];
 } as_grams;
 
-/* What is known of one text that is compared with patterns. All zeros: nothing yet. */
+/* Facts about one text that is compared with patterns. All zeros: none yet. */
 typedef struct {
-    uint32_t steps; /* spent on it */
-    bool known;     /* grams are */
+    uint32_t steps; /* spent on this text */
+    bool known;     /* grams is valid */
     as_grams grams;
 } as_like_cache;
 
-/* How much more budget by automaton there may be, in steps: a byte of text, for each 64 tokens of a pattern. */
+/* Remaining work by automaton, in steps: a byte of text, for each 64 tokens of a pattern. */
 typedef struct {
     uint64_t left;
-    bool refused; /* it was used up, so that some text was not compared */
+    bool refused; /* it was exhausted, so some text was not compared */
 } as_like_budget;
 
-/* Forget what was known of another text. */
+/* Reset for another text. */
 static inline void as_like_cache_clear(as_like_cache *cache) {
     cache->steps = 0;
     cache->known = false;
 }
 
-/* True when the text is like the pattern; false when it is not, or the budget is refused. `cache` belongs to this text. */
+/* True if the text matches the pattern; false if it does not, or the budget is exhausted. `cache` is this text's. */
 bool as_like(as_span pattern, as_span text, as_like_cache *cache, as_like_budget *budget);
 
 #endif

@@ -30,10 +30,10 @@ static void skip(as_lines *lines, as_span *text, uint32_t n) {
     lines->clean = lines->clean > n ? lines->clean - n : 0;
 }
 
-/* Where the line at the start of text ends: at a line feed or a zero byte; text.len: it has no end. Zero bytes are
- * looked for in blocks ahead, which costs next to nothing where there are none. */
+/* Offset of the line feed or zero byte that ends the line at the start of text; text.len: none. Zero bytes are searched
+ * in blocks ahead, which costs next to nothing if there are none. */
 static uint32_t line_end(as_lines *lines, as_span text) {
-    enum { BLOCK = 8192 }; /* not farther ahead than what stays in the nearest cache */
+    enum { BLOCK = 8192 }; /* fits the nearest cache */
     uint32_t at = 0;
     while (at < text.len) {
         if (at >= lines->clean) {
@@ -55,7 +55,7 @@ static uint32_t line_end(as_lines *lines, as_span text) {
 
 bool as_lines_next(as_lines *lines, as_span *text, as_span *line, bool *cut) {
     const uint8_t *end = lines->clean == 0 || lines->len > 0 ? NULL : memchr(text->at, '\n', lines->clean);
-    if (end != NULL && (size_t)(end - text->at) <= lines->capacity) { /* mostly: a whole line, without a zero byte before its end */
+    if (end != NULL && (size_t)(end - text->at) <= lines->capacity) { /* usual: a whole line without zero bytes */
         *line = as_span_of(text->at, (size_t)(end - text->at));
         *cut = false;
         *text = as_span_skip(*text, line->len + 1);
@@ -76,7 +76,7 @@ bool as_lines_next(as_lines *lines, as_span *text, as_span *line, bool *cut) {
         return false;
     }
     skip(lines, text, head.len + 1);
-    if (lines->len > 0) { /* as it is when it was cut */
+    if (lines->len > 0) { /* continues the stored part */
         append(lines, head);
         return as_lines_last(lines, line, cut);
     }
@@ -94,7 +94,7 @@ bool as_lines_last(as_lines *lines, as_span *line, bool *cut) {
     }
     *line = as_span_of(lines->rest, lines->len);
     *cut = lines->cut;
-    /* The bytes stay where they are until the next part is kept, after this line was read. */
+    /* *line stays valid until the next part is appended. */
     lines->len = 0;
     lines->cut = false;
     return true;
@@ -112,10 +112,10 @@ enum { LONGEST_NAME = 32 };
 
 #define NAME(text) text, sizeof(text) - 1
 
-/* The names that decide something: the rest of an event's records only has to be told from a stranger.
- * From linux/audit.h, as daemons print them; those that most events are made of first. */
+/* Names that decide something: other records of an event only need to be distinguished from unrelated ones.
+ * From linux/audit.h, as daemons print them, most frequent first. */
 static const struct {
-    char name[16]; /* zeros behind it, so that it can be compared eight bytes at a time */
+    char name[16]; /* zero-padded, to compare eight bytes at a time */
     uint32_t len;
     uint16_t type;
 } names[] = {
@@ -128,7 +128,7 @@ static const struct {
     {NAME("MQ_NOTIFY"), 1314}, {NAME("MQ_GETSETATTR"), 1315}, {NAME("IPC_SET_PERM"), 1311},
 };
 
-/* A type that has no name: the number alone, as the kernel prints it, or UNKNOWN[number], as daemons do. */
+/* A type without a name: the number, as the kernel prints it, or UNKNOWN[number], as daemons do. */
 static uint16_t numbered_type(as_span name) {
     uint64_t number = 0;
     if (as_span_starts(name, AS_LITERAL("UNKNOWN[")) && name.at[name.len - 1] == ']') {
@@ -142,7 +142,7 @@ static uint16_t type_of(as_span name);
 
 /* Some collectors turn all names into lower case. */
 __attribute__((noinline, cold)) static uint16_t lower_type(as_span name) {
-    uint8_t upper[2 * LONGEST_NAME] = {0}; /* type_of reads on behind the name */
+    uint8_t upper[2 * LONGEST_NAME] = {0}; /* type_of reads past the name */
     if (name.len > LONGEST_NAME) {
         return 0;
     }
@@ -153,12 +153,12 @@ __attribute__((noinline, cold)) static uint16_t lower_type(as_span name) {
     return type_of(as_span_of(upper, name.len));
 }
 
-/* The first `len` of eight bytes, and zeros behind them; len is 1 at the least. */
+/* The first `len` of eight bytes, zero-padded; len is at least 1. */
 static uint64_t load_up_to_8(const uint8_t *at, uint32_t len) {
     return as_load8(at) & UINT64_MAX >> (len < 8 ? 64 - 8 * len : 0);
 }
 
-/* There are 8 bytes and more behind the name: they were looked at before. */
+/* At least 8 readable bytes follow the name. */
 static uint16_t type_of(as_span name) {
     if (name.len == 0) {
         return 0;
@@ -166,12 +166,12 @@ static uint16_t type_of(as_span name) {
     const uint64_t start = load_up_to_8(name.at, name.len);
     const uint64_t rest = name.len <= 8 ? 0 : load_up_to_8(name.at + 8, name.len - 8);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        const uint8_t *const known = (const uint8_t *)names[i].name;
-        if (as_load8(known) == start && as_load8(known + 8) == rest && names[i].len == name.len) {
+        const uint8_t *const padded = (const uint8_t *)names[i].name;
+        if (as_load8(padded) == start && as_load8(padded + 8) == rest && names[i].len == name.len) {
             return names[i].type;
         }
     }
-    /* What user space reports has no event around it: every such name stands for its whole family. */
+    /* Records of user space stand alone, so one type represents each family. */
     if (as_span_starts(name, AS_LITERAL("USER")) || as_span_starts(name, AS_LITERAL("CRED_")) ||
         as_span_starts(name, AS_LITERAL("SERVICE_"))) {
         return 1100;
@@ -182,7 +182,7 @@ static uint16_t type_of(as_span name) {
     return name.at[0] >= 'a' && name.at[0] <= 'z' ? lower_type(name) : numbered_type(name);
 }
 
-/* The bytes up to the next blank; *rest: behind it. False: no blank. Words are short: no call finds their end. */
+/* Split at the next blank. False: no blank. Words are short, so memchr would cost more. */
 static bool word(as_span text, as_span *head, as_span *rest) {
     uint32_t at = 0;
     uint64_t found = 0;
@@ -204,7 +204,7 @@ static bool word(as_span text, as_span *head, as_span *rest) {
     return true;
 }
 
-/* What stands behind "type=NAME ": "msg=audit(" of daemons, or of the kernel's log "audit(" behind a number. */
+/* Read the stamp after "type=NAME ": "msg=audit(" of daemons, or "audit(" of the kernel's log after a number. */
 static inline bool read_stamp(as_span name, as_span rest, as_line *out) {
     if (as_span_starts(rest, AS_LITERAL("msg=audit("))) {
         out->type = type_of(name);
@@ -234,12 +234,13 @@ static bool is_blank(uint8_t c) {
     return c == ' ' || c == '\t';
 }
 
-/* The name behind "type=" at the start of text, with a blank behind it; empty: there is none. */
+/* The name at the start of text, followed by a blank; empty: none. */
 static as_span type_name(as_span text) {
     uint32_t len = 0;
     while (len < text.len && len <= LONGEST_NAME && !is_blank(text.at[len])) {
         const uint8_t c = text.at[len];
-        const bool in_names = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '[' || c == ']';
+        const bool in_names = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+                              c == '_' || c == '[' || c == ']';
         if (!in_names) {
             return as_span_of(text.at, 0);
         }
@@ -248,7 +249,7 @@ static as_span type_name(as_span text) {
     return as_span_of(text.at, len < text.len && len <= LONGEST_NAME ? len : 0);
 }
 
-/* "node=NAME" where only blanks follow up to `end`, perhaps glued to a prefix such as grep's; else empty, at `end`. */
+/* "node=NAME" before `end` and blanks, possibly attached to a prefix such as grep's; otherwise empty, at `end`. */
 static as_span node_before(as_span line, uint32_t end) {
     enum { LONGEST_NODE = 256, KEY = sizeof "node=" - 1 };
     uint32_t behind = end;
@@ -269,8 +270,8 @@ static as_span node_before(as_span line, uint32_t end) {
     return as_span_of(line.at + end, 0);
 }
 
-/* The first record in the line, when a known prefix is all that stands before it. Only the first one counts: what
- * follows is text of that record, or of whoever wrote the line. */
+/* The first record in the line, if only a known prefix precedes it. Later ones are text of that record, or of the
+ * program that wrote the line. */
 __attribute__((noinline, cold)) static bool read_behind_prefix(as_span line, as_line *out) {
     const uint32_t len = sizeof "type=" - 1;
     for (uint32_t at = 0; at < line.len && at < AS_LONGEST_PREFIX + len;) {

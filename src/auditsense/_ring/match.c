@@ -2,13 +2,13 @@
 
 #include "hash.h"
 
-/* An event's strings are hex of at most four records, which have half as many bytes. */
+/* An event's strings are hex from at most four records, and decode to half their size. */
 enum { DECODED = 2, LONG = 64 };
-/* How much work there is in the exceptions for one event (like.h). One that is refused takes nothing. */
+/* Budget of exceptions per event (like.h). An exception that exhausts it does not apply. */
 enum { EXCEPTION_STEPS = 49152 };
 enum { MAX_RULES = 64, MAX_COUNT = 64, MAX_ENTRIES = 65536, MAX_SPAN_MS = 86400000 };
 
-/* True when [first, first + count) lies inside an array of this size. */
+/* True if [first, first + count) lies inside an array of this size. */
 static bool inside(uint32_t first, uint32_t count, uint32_t size) {
     return first <= size && count <= size - first;
 }
@@ -66,7 +66,7 @@ static void copy(void *to, const void *from, size_t n, size_t size) {
     }
 }
 
-/* True when an operand is for some architectures only. */
+/* True if an operand applies to some architectures only. */
 static bool depends_on_arch(const as_match *match, const as_test *test) {
     bool depends = false;
     for (uint32_t i = 0; test->op < AS_OP_NUMBER && i < test->operands; i++) {
@@ -84,7 +84,7 @@ static uint64_t tested_fields(const as_match *match, uint32_t first, uint32_t co
     return fields;
 }
 
-/* Which fields are needed: those of every rule before, those of exceptions alone after it matched. */
+/* Find the needed fields: those of rules before matching, the additional ones of exceptions after it. */
 static void find_fields(as_match *match) {
     for (uint32_t i = 0; i < match->rule_count; i++) {
         const as_rule *rule = &match->rules[i];
@@ -176,7 +176,7 @@ static void count_unknown(as_match *match, uint32_t arch) {
 
 uint64_t as_match_candidates(as_match *match, const as_record *record) {
     if (record->type == AS_TYPE_URINGOP) {
-        return 0; /* it names an io_uring operation, no system call: no field of a rule is in it */
+        return 0; /* it names an io_uring operation, not a system call, and has no field of a rule */
     }
     if (record->type != AS_TYPE_SYSCALL) {
         return UINT64_MAX;
@@ -208,14 +208,14 @@ uint64_t as_match_candidates(as_match *match, const as_record *record) {
     return rules;
 }
 
-/* True when an operand for some architectures is for that of this event. */
+/* True if an operand for some architectures applies to that of this event. */
 static bool is_for_arch(const as_operand *operand, const as_value *arch) {
     uint64_t number = 0;
     return as_value_number(*arch, as_field_kind(AS_FIELD_ARCH), &number) &&
            (number & operand->mask) == operand->number;
 }
 
-/* The text of a value. A long one is decoded once an event, however many tests there are of it. */
+/* The text of a value. A long one is decoded once per event, regardless of the number of tests. */
 static inline bool text_of(const as_match *match, uint32_t field, as_value value, as_span *text) {
     const as_kind kind = as_field_kind((as_field)field);
     if (value.form != AS_FORM_BARE || kind != AS_KIND_STRING || value.span.len < LONG) {
@@ -227,7 +227,7 @@ static inline bool text_of(const as_match *match, uint32_t field, as_value value
             cache->decoded = 0;
             cache->used = 0;
         }
-        as_value_text(value, kind, match->scratch + cache->used, &cache->texts[field]); /* so long a text is one */
+        as_value_text(value, kind, match->scratch + cache->used, &cache->texts[field]);
         cache->used += value.span.len / 2;
         cache->decoded |= AS_BIT(field);
     }
@@ -244,7 +244,7 @@ static bool like(const as_match *match, uint32_t field, as_span pattern, as_span
     return as_like(pattern, text, &cache->like_caches[field], &cache->budget);
 }
 
-/* Another event: nothing is known of its texts. */
+/* Reset for another event. */
 static void clear_cache(const as_match *match, uint64_t steps) {
     match->cache->decoded = 0;
     match->cache->compared = 0;
@@ -256,10 +256,10 @@ static bool any_text(const as_match *match, const as_test *test, as_span text, c
     const as_operand *operand = &match->operands[test->first_operand];
     const as_operand *const end = operand + test->operands;
     for (; operand < end; operand++) {
-        const as_span wanted = as_span_of(match->text + operand->at, operand->len);
-        /* The same bytes are alike as well, whatever they are: mostly that is all there is to compare. */
-        const bool same = (text.len == wanted.len && as_span_same(text, wanted)) ||
-                          (test->op == AS_OP_LIKE && like(match, test->field, wanted, text));
+        const as_span pattern = as_span_of(match->text + operand->at, operand->len);
+        /* Equal bytes always match, and usually no other comparison is needed. */
+        const bool same = (text.len == pattern.len && as_span_same(text, pattern)) ||
+                          (test->op == AS_OP_LIKE && like(match, test->field, pattern, text));
         if (same && (operand->mask == 0 || is_for_arch(operand, arch))) {
             return true;
         }
@@ -277,7 +277,7 @@ static bool any_number(const as_match *match, const as_test *test, uint64_t numb
     return false;
 }
 
-/* The operators that are not of text. */
+/* Operators that do not compare text. */
 static bool other_holds(const as_test *test, as_value value, const as_match *match) {
     const as_kind kind = as_field_kind((as_field)test->field);
     const bool negated = test->negated == 1;
@@ -307,25 +307,26 @@ static inline bool all_hold(const as_match *match, uint32_t first, uint32_t coun
     return all;
 }
 
-uint64_t as_match_event(const as_match *match, uint64_t wanted, const as_value values[AS_FIELDS]) {
+uint64_t as_match_event(const as_match *match, uint64_t candidates, const as_value values[AS_FIELDS]) {
     uint64_t matching = 0;
     clear_cache(match, UINT64_MAX);
     for (uint32_t i = 0; i < match->rule_count; i++) {
         const as_rule *rule = &match->rules[i];
-        const bool all = (wanted >> i & 1) != 0 && all_hold(match, rule->first_test, rule->tests, values);
+        const bool all = (candidates >> i & 1) != 0 && all_hold(match, rule->first_test, rule->tests, values);
         matching |= all ? UINT64_C(1) << i : 0;
     }
     return matching;
 }
 
-/* The exception of a rule that takes the event; NULL: none. */
+/* The first exception of a rule that fits the event; NULL: none. */
 static const as_exception *exception_for(const as_match *match, const as_rule *rule, uint64_t ms,
                                          const as_value values[AS_FIELDS]) {
     for (uint32_t i = 0; i < rule->exceptions; i++) {
         const as_exception *exception = &match->exceptions[rule->first_exception + i];
-        const bool in_force = exception->until_ms == UINT64_MAX || ms < exception->until_ms;
+        const bool active = exception->until_ms == UINT64_MAX || ms < exception->until_ms;
         match->cache->budget.refused = false;
-        if (in_force && all_hold(match, exception->first_test, exception->tests, values) && !match->cache->budget.refused) {
+        if (active && all_hold(match, exception->first_test, exception->tests, values) &&
+            !match->cache->budget.refused) {
             return exception;
         }
     }
@@ -340,9 +341,9 @@ uint64_t as_match_except(const as_match *match, const as_events *events, const a
     as_event_fields(events, event, match->exception_fields, values);
     for (uint64_t rest = matching & match->with_exceptions; rest != 0; rest &= rest - 1) {
         const as_rule *rule = &match->rules[__builtin_ctzll(rest)];
-        const as_exception *found = exception_for(match, rule, event->ms, values);
-        if (found != NULL) {
-            match->exception_counts[found - match->exceptions]++;
+        const as_exception *exception = exception_for(match, rule, event->ms, values);
+        if (exception != NULL) {
+            match->exception_counts[exception - match->exceptions]++;
             stats->excepted++;
             left &= ~(rest & (0 - rest));
         }

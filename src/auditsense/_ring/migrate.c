@@ -11,7 +11,7 @@ static bool same_windows(const as_rule *rule, const as_rule *other) {
 }
 
 static bool fits(const as_ring *ring, const as_ring *from, const uint32_t *rules) {
-    _Static_assert(sizeof(as_config) == 8 + 10 * 4, "compared as bytes, so there must be none between its values");
+    _Static_assert(sizeof(as_config) == 8 + 10 * 4, "compared as bytes, so it must have no padding");
     const bool fresh = ring->stats.datagrams == 0 && ring->stats.lines == 0 && ring->lines.len == 0;
     if (!fresh || memcmp(&ring->config, &from->config, sizeof ring->config) != 0 ||
         ring->windows.actor_fields != from->windows.actor_fields) {
@@ -26,17 +26,17 @@ static bool fits(const as_ring *ring, const as_ring *from, const uint32_t *rules
     return true;
 }
 
-/* Bits of the rules that stay, at their new places. */
-static uint64_t renumber(uint64_t wanted, const uint32_t *rules) {
-    uint64_t found = 0;
-    for (; wanted != 0; wanted &= wanted - 1) {
-        const uint32_t to = rules[__builtin_ctzll(wanted)];
-        found |= to == NONE ? 0 : UINT64_C(1) << to;
+/* Bits of the rules that stay, at their new indexes. */
+static uint64_t renumber(uint64_t bits, const uint32_t *rules) {
+    uint64_t renumbered = 0;
+    for (; bits != 0; bits &= bits - 1) {
+        const uint32_t to = rules[__builtin_ctzll(bits)];
+        renumbered |= to == NONE ? 0 : UINT64_C(1) << to;
     }
-    return found;
+    return renumbered;
 }
 
-/* The texts of the events in this state, and the rules that want them. */
+/* Copy the texts of the events in this state, and renumber their candidate rules. */
 static void migrate_pending(as_events *events, const as_events *from, as_event_state state, const uint32_t *rules) {
     uint32_t at = events->lists[AS_LIST_ALL][state].first;
     for (; at != NONE; at = events->slots[at].links[AS_LIST_ALL].next) {
@@ -46,7 +46,7 @@ static void migrate_pending(as_events *events, const as_events *from, as_event_s
                 as_slab_copy(&events->slab, &from->slab, event->texts[role]);
             }
         }
-        /* Before its SYSCALL record every rule may want it, the new ones too. */
+        /* Before its SYSCALL record every rule is a candidate, including new ones. */
         if ((event->stored & (1u << AS_ROLE_SYSCALL)) != 0) {
             event->candidates = renumber(event->candidates, rules);
         }
@@ -88,7 +88,7 @@ static void migrate_window(as_windows *windows, const as_windows *from, const as
     window->last_ms = old->last_ms;
 }
 
-/* Slot by slot, so that where none is gone each keeps its number; then in the order of their last use. */
+/* Slot by slot, so that slots keep their numbers if no rule is gone; then in order of last use. */
 static void migrate_windows(as_windows *windows, const as_windows *from, const uint32_t *rules, as_stats *stats) {
     for (uint32_t i = 0; i < from->used; i++) {
         if (rules[from->slots[i].rule] != NONE) {

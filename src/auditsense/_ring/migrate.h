@@ -1,20 +1,20 @@
-/* Going on where another ring was, with another rule table: so that rules can be changed in the middle of a stream.
+/* Migration to a ring with another rule table, so that rules can change in mid-stream.
  *
- * Beside the stages, after them.
- * Rule 1: what was received and is not decided yet moves as it is: unread datagrams, the unfinished line, open
- *         events with their texts, the serials, all counters.
- * Rule 2: a rule that stays keeps its windows, and decides the events whose SYSCALL record had come. A rule that is
- *         new decides those whose SYSCALL record comes later: of the others nothing may have been kept.
- * Tested by tests/c/test_ring.c and, against a ring that stays, tests/test_reload.py. */
+ * Runs after all stages.
+ * Rule 1: everything received but not decided moves unchanged: unread datagrams, the unfinished line, open events with
+ *   their texts, serials, all counters.
+ * Rule 2: a rule that stays keeps its windows, and decides the events whose SYSCALL record has arrived. A new rule
+ *   decides only events whose SYSCALL record comes later, because records of the others may not have been stored.
+ * Tested by tests/c/test_migrate.c, tests/c/test_ring.c and, compared with a ring that stays, tests/test_reload.py. */
 #ifndef AUDITSENSE_MIGRATE_H
 #define AUDITSENSE_MIGRATE_H
 
 #include "ring_state.h"
 
 /* Move everything from a ring whose hits are drained and whose closed events are decided to a new one.
- *   rules   for each rule of from, its place in ring; UINT32_MAX: it is gone
- * False, and nothing is changed: ring has been used, the two were not made with the same as_config and actor_fields, or a rule
- * and its place differ in what windows are made of (count, keys). */
+ *   rules   for each rule of from, its index in ring; UINT32_MAX: it is gone
+ * False, with nothing changed: ring was used before, as_config or actor_fields differ, or a rule and its counterpart
+ * differ in count or keys. */
 bool as_migrate(as_ring *ring, const as_ring *from, const uint32_t *rules);
 
 #endif

@@ -4,7 +4,7 @@
 
 #define NONE AS_NO_SLOT
 
-/* More hosts than can hold events at a time, so that one of them is always idle, or not used yet. */
+/* More hosts than can hold events at a time, so one is always idle or unused. */
 static uint32_t most_hosts(const as_order *order) {
     return order->most + 2;
 }
@@ -20,7 +20,7 @@ void as_order_init(as_order *order, const as_config *config, as_arena *arena) {
     order->buckets = as_arena_alloc(arena, (size_t)order->bucket_mask + 1, sizeof *order->buckets);
 }
 
-/* Only now is the memory written to: live it gets no page. */
+/* The memory is first written here: live it gets no page. */
 bool as_order_begin(as_order *order, as_events *events, uint32_t limit) {
     if (limit > order->most) {
         return false;
@@ -69,7 +69,7 @@ static bool is_idle(const as_held_host *host) {
     return host->first == NONE && host->heap == NONE;
 }
 
-/* A place for another host: a new one, or that of the host which has been idle longest. */
+/* A slot for another host: a new one, or that of the longest idle host. */
 static uint32_t free_slot(as_order *order) {
     if (order->hosts_used < most_hosts(order)) {
         return order->hosts_used++;
@@ -104,18 +104,18 @@ static uint32_t host_of(as_order *order, uint64_t node) {
 /* Order of the events of a host */
 
 static bool smaller(const as_order *order, const as_events *events, uint32_t a, uint32_t b) {
-    const as_event *one = &events->slots[a];
-    const as_event *other = &events->slots[b];
-    if (one->ms != other->ms) {
-        return one->ms < other->ms;
+    const as_event *left = &events->slots[a];
+    const as_event *right = &events->slots[b];
+    if (left->ms != right->ms) {
+        return left->ms < right->ms;
     }
-    if (one->serial != other->serial) {
-        return one->serial < other->serial;
+    if (left->serial != right->serial) {
+        return left->serial < right->serial;
     }
     return order->held[a].number < order->held[b].number;
 }
 
-/* Make one heap of two; either can be none. */
+/* Merge two heaps; either can be empty. */
 static uint32_t meld(as_order *order, const as_events *events, uint32_t a, uint32_t b) {
     if (a == NONE || b == NONE) {
         return a == NONE ? b : a;
@@ -128,7 +128,7 @@ static uint32_t meld(as_order *order, const as_events *events, uint32_t a, uint3
     return parent;
 }
 
-/* Make one heap of the children of an event: in pairs from the first on, then the pairs from the last on. */
+/* Merge the children of an event into one heap: in pairs from first to last, then the pairs from last to first. */
 static uint32_t meld_children(as_order *order, const as_events *events, uint32_t at) {
     uint32_t pairs = NONE;
     uint32_t heap = NONE;
@@ -178,7 +178,7 @@ static uint32_t remove_smallest(as_order *order, const as_events *events, as_hel
     return heap;
 }
 
-/* Ask for what will be read of the event that has been held longest: it was written thousands of events ago. */
+/* Prefetch the event that has been held longest: it was written thousands of events ago. */
 static void prefetch_oldest(const as_events *events) {
     enum { LINE = 64, MOST = 512 };
     const as_event *event = as_list_first(events, AS_LIST_ALL, AS_HELD);

@@ -2,7 +2,7 @@
 
 enum { LONGEST_WORD = 256, LONGEST_BRACKET = 64, LONGEST_POD = 400, MAX_DATES = 8, MAX_HOSTS = 2, MAX_SPLITS = 8 };
 
-/* How many relays may have put a header of their own before the one that came. */
+/* Relays that may have added a header before the original one. */
 enum { MAX_RELAYS = 1 };
 
 static bool is_digit(uint8_t c) {
@@ -40,18 +40,18 @@ static as_span skip_digits(as_span text) {
     return text;
 }
 
-/* The bytes up to the next blank; *text is moved to behind the blanks. Empty: there is none of acceptable length. */
+/* Return the bytes up to the next blank and move *text behind the blanks. Empty: no word of acceptable length. */
 static as_span take_word(as_span *text) {
     uint32_t len = 0;
     while (len < text->len && len <= LONGEST_WORD && !is_blank(text->at[len])) {
         len++;
     }
-    const as_span found = as_span_of(text->at, len > LONGEST_WORD ? 0 : len);
+    const as_span word = as_span_of(text->at, len > LONGEST_WORD ? 0 : len);
     *text = as_prefix_skip_blanks(as_span_skip(*text, len));
-    return found;
+    return word;
 }
 
-/* Whether a word holds this lower-case text, in either case. */
+/* Whether a word contains this lower-case text, ignoring case. */
 static bool holds(as_span word, const char *text, uint32_t len) {
     for (uint32_t at = 0; at + len <= word.len; at++) {
         uint32_t same = 0;
@@ -69,19 +69,19 @@ static bool holds_byte(as_span word, uint8_t byte) {
     return word.len > 0 && memchr(word.at, byte, word.len) != NULL;
 }
 
-/* Programs that pass records on have "audi" in their names, by default or by their administrator's choice. */
+/* Programs that forward records have "audi" in their names, by default or by the administrator's choice. */
 static bool names_audit(as_span word) {
     return holds(word, AS_LITERAL("audi"));
 }
 
-/* "NAME" or "NAME[PID]", as syslog has it. */
+/* "NAME" or "NAME[PID]" of syslog. */
 static bool trusted_program(as_span tag) {
     const uint8_t *pid = tag.len == 0 ? NULL : memchr(tag.at, '[', tag.len);
     const as_span name = pid == NULL ? tag : as_span_of(tag.at, (size_t)(pid - tag.at));
     return as_span_is(name, AS_LITERAL("kernel")) || names_audit(name);
 }
 
-/* A part of a date: numbers with their marks, "Nov", "Mon,", "UTC". */
+/* A part of a date: numbers with punctuation, "Nov", "Mon,", "UTC". */
 static bool is_dated(as_span word) {
     bool digit = false;
     uint32_t letters = 0;
@@ -101,7 +101,7 @@ static bool is_dated(as_span word) {
     return three && word.at[0] >= 'A' && word.at[0] <= 'Z';
 }
 
-/* "CEST": the name of a time zone, which stands behind a date. */
+/* "CEST": the name of a time zone after a date. */
 static bool is_zone(as_span word) {
     bool upper = word.len >= 3 && word.len <= 5;
     for (uint32_t i = 0; upper && i < word.len; i++) {
@@ -110,7 +110,7 @@ static bool is_zone(as_span word) {
     return upper;
 }
 
-/* "Mär", "okt.": a month in another language, with the day behind it. */
+/* "Mär", "okt.": a month in another language, followed by the day. */
 static bool is_month(as_span word, as_span behind) {
     bool letters = word.len >= 3 && word.len <= 12 && behind.len > 0 && is_digit(behind.at[0]);
     for (uint32_t i = 0; letters && i < word.len; i++) {
@@ -120,7 +120,7 @@ static bool is_month(as_span word, as_span behind) {
     return letters;
 }
 
-/* "[pod/auditd-x7/auditd] ", as kubectl logs --prefix has it. */
+/* "[pod/auditd-x7/auditd] ", from kubectl logs --prefix. */
 static as_span skip_pod(as_span text) {
     if (!as_span_starts(text, AS_LITERAL("[pod/"))) {
         return text;
@@ -133,7 +133,7 @@ static as_span skip_pod(as_span text) {
     return text;
 }
 
-/* "auditd-1  | ", as docker compose has it. */
+/* "auditd-1  | ", from docker compose. */
 static as_span skip_service(as_span text) {
     as_span behind = text;
     const as_span name = take_word(&behind);
@@ -161,7 +161,7 @@ static as_span skip_brackets(as_span text) {
     return text;
 }
 
-/* What stands between the name of a trusted program and a record: nothing, or what the kernel's printk adds. */
+/* Whether there is nothing between the name of a trusted program and a record, except what the kernel's printk adds. */
 static bool only_printk(as_span text) {
     text = skip_brackets(as_prefix_skip_blanks(text));
     if (as_span_starts(text, AS_LITERAL("audit:"))) {
@@ -170,7 +170,8 @@ static bool only_printk(as_span text) {
     return text.len == 0;
 }
 
-/* Structured data of RFC 5424 at the start of text: "-" or "[id name=\"value\"]…". Behind it; *whole: it has an end. */
+/* Structured data of RFC 5424 at the start of text: "-" or "[id name=\"value\"]…". Returns the rest; *whole: it has an
+ * end. */
 static as_span skip_structured(as_span text, bool *whole) {
     *whole = false;
     if (text.len > 0 && text.at[0] == '-') {
@@ -197,8 +198,8 @@ static as_span skip_structured(as_span text, bool *whole) {
     return text;
 }
 
-/* "TIME HOST PROGRAM PID MESSAGE-ID STRUCTURED-DATA". Without the version before it, which files often lack, a
- * program must be named, and a PID be a number. */
+/* "TIME HOST PROGRAM PID MESSAGE-ID STRUCTURED-DATA". Without a version before it, which files often lack, it
+ * must name a program, and PID must be a number. */
 static bool is_rfc5424(as_span text) {
     bool whole = false;
     const bool version = as_span_starts(text, AS_LITERAL("1 "));
@@ -219,7 +220,7 @@ static bool is_rfc5424(as_span text) {
     return whole && (is_dated(time) || as_span_is(time, AS_LITERAL("-"))) && only_printk(text);
 }
 
-/* "5,1234,4000000000,-;", as /dev/kmsg has it; text unchanged: it is not so. */
+/* "5,1234,4000000000,-;", from /dev/kmsg; otherwise text is unchanged. */
 static as_span skip_kmsg(as_span text) {
     for (uint32_t at = 0; at < text.len && at < LONGEST_BRACKET && !is_blank(text.at[at]); at++) {
         if (text.at[at] == ';') {
@@ -229,7 +230,7 @@ static as_span skip_kmsg(as_span text) {
     return text;
 }
 
-/* "kern  :notice: ", as dmesg -x has it; text unchanged: it is not so. */
+/* "kern  :notice: ", from dmesg -x; otherwise text is unchanged. */
 static as_span skip_facility(as_span text) {
     if (!as_span_starts(text, AS_LITERAL("kern "))) {
         return text;
@@ -242,9 +243,9 @@ static as_span skip_facility(as_span text) {
 
 static bool is_header(as_span text, uint32_t relays);
 
-/* "[DATE… [HOST]] PROGRAM:"; also "DATE HOST" and "DATE HOST PROGRAM" of templates without a tag or its colon, "DATE
- * stdout F" of containers, "DATE HOST->FILE". Behind a relay's DATE and HOST the whole may stand again. dates: how
- * many parts of a date stand before the text already. */
+/* "[DATE… [HOST]] PROGRAM:"; also "DATE HOST" and "DATE HOST PROGRAM" from templates without a tag or its colon, "DATE
+ * stdout F" from containers, "DATE HOST->FILE". A whole header may follow a relay's DATE and HOST. dates: parts of a
+ * date already seen before the text. */
 static bool is_dated_header(as_span text, uint32_t dates, uint32_t relays) {
     uint32_t hosts = 0;
     as_span word = as_span_of(text.at, 0);
@@ -262,7 +263,7 @@ static bool is_dated_header(as_span text, uint32_t dates, uint32_t relays) {
         if (word.len == 0 || holds_byte(word, '=') || holds_byte(word, '"')) {
             return false;
         }
-        if (word.at[word.len - 1] == ':') { /* the first such word is the program, whatever comes behind it */
+        if (word.at[word.len - 1] == ':') { /* the first such word is the program, regardless of the rest */
             return trusted_program(as_span_of(word.at, word.len - 1)) && only_printk(text);
         }
         if (holds(word, AS_LITERAL("->"))) {
@@ -280,7 +281,7 @@ static bool is_dated_header(as_span text, uint32_t dates, uint32_t relays) {
     return dates > 0 && (hosts < MAX_HOSTS || trusted_program(word));
 }
 
-/* Skip "<134>", with the length that syslog over TCP has before it. False: what starts so is no priority. */
+/* Skip "<134>", with the length that syslog over TCP adds. False: it starts like a priority, but is not one. */
 static bool skip_priority(as_span *text) {
     const as_span framed = as_prefix_skip_blanks(skip_digits(*text));
     if (framed.len > 0 && framed.at[0] == '<') {
@@ -309,12 +310,12 @@ static bool is_header(as_span text, uint32_t relays) {
     return only_printk(behind) || is_dated_header(behind, behind.len < text.len ? 1 : 0, relays);
 }
 
-/* Whether the word before `end` ends so, in either case. */
+/* Whether the text before `end` ends with this word, ignoring case. */
 static bool ends_with(as_span text, uint32_t end, const char *word, uint32_t len) {
     return end >= len && holds(as_span_of(text.at + end - len, len), word, len);
 }
 
-/* Behind "FILE:" or "FILE-": what follows the line number, if there is one. */
+/* After "FILE:" or "FILE-": skip the line number, if there is one. */
 static as_span skip_line_number(as_span text) {
     const as_span number = as_prefix_skip_blanks(text);
     const as_span behind = skip_digits(number);
@@ -322,13 +323,13 @@ static as_span skip_line_number(as_span text) {
     return ends ? as_span_skip(behind, 1) : text;
 }
 
-/* A file name that grep wrote ends at a ':' or '-', and a line number may follow. Names hold both as well, so each
- * place is tried. ": " behind a program's name and " - " end a syslog header: what follows is text of a program. */
+/* A file name from grep ends at ':' or '-', and a line number may follow. Names can contain both, so each position is
+ * tried. ": " after a program's name and " - " end a syslog header: the rest is text of a program. */
 static bool is_behind_file(as_span text) {
     uint32_t splits = 0;
     bool blank = false;
-    bool file = false; /* what was seen so far looks like the name of a log file */
-    bool log = false;  /* not only because a '/' is in it, which names of programs have as well */
+    bool file = false; /* the text so far looks like the name of a log file */
+    bool log = false;  /* and not only because of a '/', which names of programs also contain */
     const bool path = as_span_starts(text, AS_LITERAL("/")) || as_span_starts(text, AS_LITERAL("./"));
     if (as_span_starts(text, AS_LITERAL("(standard input):"))) {
         return is_header(skip_line_number(as_span_skip(text, sizeof "(standard input):" - 1)), MAX_RELAYS);

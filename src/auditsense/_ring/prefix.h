@@ -1,10 +1,10 @@
-/* Part of stage 1, line: what other programs write before a record when they pass it on.
+/* Part of stage 1, line: what other programs write before a record when they forward it.
  *
- * Owns the grammar of syslog headers, kernel log stamps and grep's file names.
- * A prefix is accepted as a whole or not at all: a record that only stands somewhere in a message is text of the
- *   program that logged the message, which any user can choose, and is not read (SECURITY.md).
- * Cost: linear in the prefix, which is at most AS_LONGEST_PREFIX bytes.
- * Tested by tests/c/test_line.c and the text fuzz target. */
+ * Owns: the grammar of syslog headers, kernel log stamps and grep's file names.
+ * Rule: a prefix is accepted as a whole or not at all. A record in the middle of a message is text of the program that
+ *   logged the message; any user can choose it, so it is not read (SECURITY.md).
+ * Cost: linear in the prefix, which has at most AS_LONGEST_PREFIX bytes.
+ * Tested by tests/c/test_prefix.c, tests/c/test_line.c and the text fuzz target. */
 #ifndef AUDITSENSE_PREFIX_H
 #define AUDITSENSE_PREFIX_H
 
@@ -15,8 +15,8 @@ enum { AS_LONGEST_PREFIX = 4096 };
 /* Skip blanks, tabs and a byte order mark. */
 as_span as_prefix_skip_blanks(as_span text);
 
-/* True when a record may follow this text: nothing, a header of syslog by an audit program or the kernel, a kernel
- * log stamp, a container log stamp, or a file name and line number of grep, and then any of the others. */
+/* True if a record may follow this text: nothing, a syslog header of an audit program or the kernel, a kernel log
+ * stamp, a container log stamp, or a file name and line number of grep before any of these. */
 bool as_prefix_known(as_span prefix);
 
 #endif

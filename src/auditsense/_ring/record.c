@@ -5,7 +5,7 @@
 /* 2^53 seconds is past every calendar; times 1000 it still fits 64 bits. */
 #define MOST_SECONDS (UINT64_C(1) << 53)
 
-/* "audit(SECONDS.MILLIS:"; *text is moved to behind it. */
+/* "audit(SECONDS.MILLIS:"; moves *text behind it. */
 static bool read_time(as_span *text, uint64_t *ms) {
     uint64_t seconds = 0;
     uint64_t millis = 0;
@@ -58,7 +58,7 @@ bool as_record_read_next(as_stamp *before, uint16_t type, as_span text, as_recor
         return true;
     }
     as_span rest = text;
-    uint64_t ms = before->ms; /* mostly the next event is of the same millisecond */
+    uint64_t ms = before->ms; /* usually the next event has the same millisecond */
     if (before->len > 0 && as_span_starts_as(text, before->text, before->time_len)) {
         rest = as_span_skip(text, before->time_len);
     } else if (!read_time(&rest, &ms)) {
@@ -84,16 +84,16 @@ bool as_record_read_next(as_stamp *before, uint16_t type, as_span text, as_recor
     return true;
 }
 
-enum { MOST_KEY = 16 };
+enum { MAX_KEY = 16 };
 
 typedef struct {
-    char key[MOST_KEY]; /* with its '=', and zeros behind it, so that eight bytes can be compared at a time */
-    uint8_t len;        /* with its '=' */
-    uint8_t ignored;    /* bits of the first eight bytes that are behind it */
-    uint8_t least;      /* bytes that key and value take at the least, and 8 in any case */
-    uint8_t field;      /* as_field */
-    uint64_t bit;       /* of it; 0: of no interest, but in the way */
-    const char *terminator;  /* a value printed raw ends before the last of these, not at a blank */
+    char key[MAX_KEY];      /* with '=', zero-padded, to compare eight bytes at a time */
+    uint8_t len;            /* with '=' */
+    uint8_t ignored;        /* bits of the first eight bytes that are after the key */
+    uint8_t least;          /* minimum size of key and value, at least 8 */
+    uint8_t field;          /* as_field */
+    uint64_t bit;           /* of the field; 0: skipped */
+    const char *terminator; /* a raw value ends before the last occurrence of this, not at a blank */
 } field_spec;
 
 #define KEY(text)                                                                                                      \
@@ -145,7 +145,7 @@ static const field_spec path_fields[] = {
     {KEY("cap_fe"), 0, 0, NULL},
     {KEY("cap_fver"), 0, 0, NULL},
     {KEY("cap_frootid"), 0, 0, NULL},
-    {KEY("objtype"), FIELD(AS_FIELD_PATH_NAMETYPE), NULL}, /* the name it had in Red Hat's 3.10 kernels */
+    {KEY("objtype"), FIELD(AS_FIELD_PATH_NAMETYPE), NULL}, /* its name in Red Hat's 3.10 kernels */
 };
 static const field_spec cwd_fields[] = {{KEY("cwd"), FIELD(AS_FIELD_CWD), NULL}};
 static const field_spec proctitle_fields[] = {{KEY("proctitle"), FIELD(AS_FIELD_PROCTITLE), NULL}};
@@ -169,7 +169,7 @@ static uint32_t find(as_span text, uint8_t byte) {
     return at == NULL ? text.len : (uint32_t)(at - text.at);
 }
 
-/* Where the first '=' or blank stands, or text.len. */
+/* Offset of the first '=' or blank, or text.len. */
 static uint32_t find_key_end(as_span text) {
     uint32_t at = 0;
     for (; text.len - at >= 8; at += 8) {
@@ -195,7 +195,7 @@ static as_span skip_blanks(as_span text) {
     return text;
 }
 
-/* Where the last of these words starts, or text.len. */
+/* Offset of the last occurrence of this word, or text.len. */
 static uint32_t find_last(as_span text, const char *terminator) {
     const uint32_t len = (uint32_t)strlen(terminator);
     for (uint32_t at = text.len >= len ? text.len - len + 1 : 0; at > 0; at--) {
@@ -206,8 +206,8 @@ static uint32_t find_last(as_span text, const char *terminator) {
     return text.len;
 }
 
-/* The value at the start of text, which is moved to behind it. What stands between a closing quote and
- * the next blank is not the kernel's: a translation follows, so nothing more is read. */
+/* Return the value at the start of text and move text behind it. The kernel writes nothing between a closing quote and
+ * the next blank: such text starts a translation, so nothing more is read. */
 static as_value read_value(as_span *text, const char *terminator) {
     as_value value = {.span = *text, .form = AS_FORM_BARE};
     if (terminator == NULL && text->len > 0 && text->at[0] == '"') {
@@ -230,10 +230,10 @@ static as_value read_value(as_span *text, const char *terminator) {
     value.span.len = end;
     *text = as_span_skip(*text, end);
     if (terminator != NULL && end >= 2 && value.span.at[0] == '"' && value.span.at[end - 1] == '"') {
-        value.form = AS_FORM_QUOTED; /* not as the kernel writes a label: a collector has quoted it */
+        value.form = AS_FORM_QUOTED; /* the kernel does not quote labels: a collector did */
         value.span = as_span_of(value.span.at + 1, end - 2);
     }
-    if (terminator == NULL) { /* a second '=': a translation is glued to the value */
+    if (terminator == NULL) { /* a second '=': a translation is attached to the value */
         const uint32_t cut = as_translation_start(value.span);
         if (cut < value.span.len) {
             value.span.len = cut;
@@ -243,7 +243,7 @@ static as_value read_value(as_span *text, const char *terminator) {
     return value;
 }
 
-/* The field with this key and its '=', looked for from `expected` on; NULL: none of these. */
+/* The field with this key and its '=', searched from `expected` on; NULL: unknown. */
 static const field_spec *field_of(as_span key, const field_spec *fields, uint32_t count, uint32_t expected) {
     for (uint32_t i = 0; i < count; i++) {
         const field_spec *field = &fields[expected + i < count ? expected + i : expected + i - count];
@@ -254,7 +254,7 @@ static const field_spec *field_of(as_span key, const field_spec *fields, uint32_
     return NULL;
 }
 
-/* Where the first blank, control character or `other` stands, or stop. */
+/* The first blank, control character or `other`, or stop. */
 static inline const uint8_t *end_of(const uint8_t *at, const uint8_t *stop, uint8_t other) {
     for (; stop - at >= 8; at += 8) {
         const uint64_t word = as_load8(at);
@@ -275,8 +275,8 @@ static inline void put(as_value values[AS_FIELDS], const field_spec *field, as_v
     }
 }
 
-/* What read_any does, for as long as text goes on as the kernel writes it: with the next field, and a value
- * that a blank ends and that nobody has touched. Returns the first field that is not so, or not surely. */
+/* The fast path of read_any, while text continues in the kernel's form: with the next field, and an unmodified value
+ * that ends at a blank. Returns the first field that does not, or possibly not. */
 static const field_spec *read_expected(as_span *text, const field_spec *field, const field_spec *last, uint64_t *wanted,
                                   as_value values[AS_FIELDS]) {
     const uint8_t *at = text->at;
@@ -293,8 +293,8 @@ static const field_spec *read_expected(as_span *text, const field_spec *field, c
             (field->len > 8 && memcmp(at + 8, field->key + 8, field->len - 8u) != 0)) {
             break;
         }
-        /* Two ways, not one with a choice in it: where a value ends says where the next one starts, so every
-         * step on this way is waited for. */
+        /* Two branches instead of one with a condition inside: the end of a value determines the start of the next, so
+         * every step here is on the critical path. */
         const uint8_t *start = at + field->len;
         const uint8_t *end;
         const uint8_t *next;
@@ -327,9 +327,9 @@ static const field_spec *read_expected(as_span *text, const field_spec *field, c
     return field;
 }
 
-/* Any field, expected or not, or a word without a value. Returns the field_spec field whose value it was, else NULL. */
-static const field_spec *read_any(as_span *text, const field_spec *fields, uint32_t count, uint32_t expected, uint64_t *passed,
-                             as_value *value) {
+/* Read any field, expected or not, or a word without a value. Returns the field; NULL: unknown. */
+static const field_spec *read_any(as_span *text, const field_spec *fields, uint32_t count, uint32_t expected,
+                                  uint64_t *passed, as_value *value) {
     const uint32_t key = find_key_end(*text);
     if (key == text->len || text->at[key] == ' ') {
         *text = as_span_skip(*text, key); /* a word without a value */
@@ -358,9 +358,9 @@ bool as_record_fields(const as_record *record, uint64_t wanted, as_value values[
     }
     as_span text = record->body;
     const field_spec *expected = fields;
-    uint64_t passed = 0; /* bits of the fields that were met, of those that read_expected leaves alone */
-    uint32_t others = 0; /* fields and words that told nothing new */
-    bool cut = false; /* the daemon's translation is off; what is as expected ends before it anyway */
+    uint64_t passed = 0; /* bits of the fields that read_any has seen */
+    uint32_t others = 0; /* unknown or repeated fields and words */
+    bool cut = false;    /* the daemon's translation is cut off; expected fields end before it anyway */
     while (others < AS_MAX_UNKNOWN) {
         expected = read_expected(&text, expected, &fields[count - 1], &wanted, values);
         if (wanted == 0) {
@@ -393,7 +393,7 @@ bool as_record_fields(const as_record *record, uint64_t wanted, as_value values[
     return false;
 }
 
-/* The number behind this key at the start of text, when a blank ends it; *text is moved to behind that. */
+/* Read the number after this key at the start of text, if a blank ends it, and move *text behind the blank. */
 static bool read_number(as_span *text, const char *key, size_t len, unsigned base, uint32_t *out) {
     uint64_t number = 0;
     if (!as_span_starts(*text, key, len)) {
@@ -415,7 +415,7 @@ bool as_record_call(const as_record *record, uint32_t *arch, uint32_t *number, u
     if (read_number(&text, AS_LITERAL("arch="), 16, arch) &&
         read_number(&text, AS_LITERAL("syscall="), 10, number)) {
         *len = record->body.len - text.len;
-        return true; /* as the kernel writes it */
+        return true; /* the kernel's form */
     }
     as_value values[AS_FIELDS] = {0};
     uint64_t wide[2] = {0};

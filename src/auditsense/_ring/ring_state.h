@@ -1,7 +1,6 @@
-/* What a handle holds: all stages, and the event between match and hit.
+/* State of a ring: all stages, and the event being decided.
  *
- * Beside the stages, after them: for the door (_ring.c), decisions (decide.c) and what goes from one handle to another
- * (adopt.c). */
+ * For the entry points (_ring.c), decisions (decide.c) and migration (migrate.c). */
 #ifndef AUDITSENSE_RING_STATE_H
 #define AUDITSENSE_RING_STATE_H
 
@@ -19,19 +18,19 @@
 #include "steps.h"
 #include "window.h"
 
-/* The event being decided: kept between calls, because the hits can be full in the middle of it. */
+/* The event being decided. It survives calls, because the hit buffer can fill up in the middle. */
 typedef struct {
     as_event *event;   /* NULL: none */
-    uint64_t matching; /* bits of the rules still to be served */
-    as_window *window; /* of the rule being served; NULL: it has not been looked for yet */
+    uint64_t matching; /* bits of the rules still to apply */
+    as_window *window; /* of the rule being applied; NULL: not found yet */
     as_search search;  /* for the windows that it completes */
-    uint32_t actor; /* as of as_window_actor */
+    uint32_t actor;    /* see as_window_actor */
     bool actor_known;
-    bool all_fields_loaded; /* values holds every field, not only what the rules need: until then they alone are read */
+    bool all_fields_loaded; /* values holds all fields of a hit; before, only those that rules need */
     as_value values[AS_FIELDS];
 } as_decision;
 
-/* The ends of SYSCALL records that were looked at, and the actors they name: those of one process are mostly the same. */
+/* Cache from the end of a SYSCALL record to the actor it names: usually the same for all events of a process. */
 enum { AS_ACTORS = 32, AS_ACTOR_TEXT = 504 };
 
 typedef struct {
@@ -42,7 +41,7 @@ typedef struct {
 
 struct as_ring {
     atomic_flag busy;
-    as_config config; /* as it was made with */
+    as_config config; /* given at creation */
     as_stats stats;
     as_datagrams datagrams;
     as_lines lines;
@@ -56,7 +55,7 @@ struct as_ring {
     as_hits hits;
     as_decision decision;
     as_cached_actor actors[AS_ACTORS];
-    int deferred_errno; /* errno of a receive that had taken datagrams before it failed */
+    int deferred_errno; /* of a receive that failed after it had processed datagrams */
 };
 
 /* Bits of the fields that decisions read. */
@@ -64,7 +63,7 @@ static inline uint64_t as_ring_read_fields(const as_ring *ring) {
     return ring->match.fields | ring->match.exception_fields | ring->windows.actor_fields;
 }
 
-/* Every public call is one of these pairs: a second thread inside gets an error, never a race. */
+/* Every public call is such a pair: a second thread gets an error, never a race. */
 static inline bool enter(as_ring *ring) {
     return !atomic_flag_test_and_set_explicit(&ring->busy, memory_order_acquire);
 }

@@ -4,7 +4,7 @@
 
 enum { WORD_BITS = 64, WORDS = AS_SERIAL_WINDOW / WORD_BITS, GROUP_BITS = WORD_BITS * WORD_BITS };
 
-/* A serial this small that lies so far ahead over the wrap is rather the first of another boot. */
+/* A serial this small that is this far ahead across the wrap is rather the first of another boot. */
 enum { FIRST_OF_A_BOOT = AS_SERIAL_WINDOW, FAR_AHEAD = 16 * AS_SERIAL_WINDOW };
 
 void as_serials_init(as_serials *serials, const as_config *config, as_arena *arena) {
@@ -30,17 +30,17 @@ static bool is_behind(uint32_t serial, uint32_t base) {
     return serial - base > UINT32_MAX / 2;
 }
 
-/* Forget these bits of a word. Returns how many were set. */
+/* Clear these bits of a word. Returns how many were set. */
 static uint32_t clear_bits(uint64_t *word, uint64_t bits) {
     const uint64_t set = *word & bits;
     if (set == 0) {
-        return 0; /* mostly, where serials are missing: it has to be fast */
+        return 0; /* the usual case if serials are missing: must be fast */
     }
     *word &= ~bits;
     return (uint32_t)__builtin_popcountll(set);
 }
 
-/* Forget the bits of a group of words. Returns how many were set. */
+/* Clear the bits of a group of words. Returns how many were set. */
 static uint32_t clear_group(as_serials *serials, uint32_t group) {
     uint32_t came = 0;
     for (uint64_t words = serials->filled[group]; words != 0; words &= words - 1) {
@@ -50,11 +50,11 @@ static uint32_t clear_group(as_serials *serials, uint32_t group) {
     return came;
 }
 
-/* Judge every serial below `to`, which is at most 2^31 ahead of base. */
+/* Judge every serial below `to`, which is at most 2^31 ahead of base, and count the missing ones. */
 static void count_missing(as_serials *serials, uint32_t to, as_stats *stats) {
     uint64_t came = 0;
     const uint32_t count = to - serials->base;
-    uint32_t left = count < AS_SERIAL_WINDOW ? count : AS_SERIAL_WINDOW; /* beyond, each has its turn already */
+    uint32_t left = count < AS_SERIAL_WINDOW ? count : AS_SERIAL_WINDOW; /* the bits repeat beyond that */
     for (uint32_t step, at = serials->base; left > 0; at += step, left -= step) {
         if (at % GROUP_BITS == 0 && left >= GROUP_BITS) {
             step = GROUP_BITS;
@@ -89,13 +89,13 @@ static void insert(as_serials *serials, uint32_t serial, as_stats *stats) {
         count_missing(serials, serial - AS_SERIAL_WINDOW + 1, stats);
     }
     mark_seen(serials, serial);
-    /* Seen from highest, which lies before base once all was judged. */
+    /* Relative to highest, which is before base once all are judged. */
     if (!is_behind(serial, serials->highest)) {
         serials->highest = serial;
     }
 }
 
-/* Start with the strays, of whatever order. */
+/* Restart with the strays, in any order. */
 static void restart(as_serials *serials, uint64_t now_ms, as_stats *stats) {
     uint32_t strays[AS_SERIALS_OLDER];
     const uint32_t count = serials->stray_count;
@@ -112,7 +112,7 @@ static void restart(as_serials *serials, uint64_t now_ms, as_stats *stats) {
     stats->serial_restarts++;
 }
 
-/* Remember a serial that may be of another boot. True: now it is certain. */
+/* Add a serial that may be of another boot. True: another boot is certain now. */
 static bool add_stray(as_serials *serials, uint32_t serial, bool newer) {
     for (uint32_t i = 0; i < serials->stray_count; i++) {
         if (serials->strays[i] == serial) {
@@ -141,7 +141,7 @@ void as_serials_observe(as_serials *serials, uint32_t serial, uint64_t stamp_ms,
     if (judged || wrapped || (newer && is_behind(serial, serials->highest))) {
         const bool far = wrapped || (judged && serials->base - serial > AS_SERIAL_WINDOW);
         if (!judged && !wrapped) {
-            mark_seen(serials, serial); /* it may be of this boot all the same */
+            mark_seen(serials, serial); /* it may still be of this boot */
         }
         if (!newer && !far) {
             forget_strays(serials);

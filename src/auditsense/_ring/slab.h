@@ -1,8 +1,8 @@
-/* Where the records of unfinished events are kept: two pools of slots, small and large.
+/* Slab allocator for the records of unfinished events: two pools of slots, small and large.
  *
- * Part of stage 3. Most records fit 512 bytes; those that a long path or label makes longer take one of
- * the few large slots. A freed slot is the next one taken, so the bytes in use stay in the cache.
- * Rule: a text is one piece, so that a value in it can be looked at where it lies. */
+ * Part of stage 3. Most records fit 512 bytes; longer ones, with a long path or label, take one of the few large slots.
+ * The most recently freed slot is reused first, so the bytes in use stay in the cache.
+ * Rule: a text is contiguous, so that values can be read in place. */
 #ifndef AUDITSENSE_SLAB_H
 #define AUDITSENSE_SLAB_H
 
@@ -25,7 +25,7 @@ typedef struct {
     as_slab_pool large;
 } as_slab;
 
-/* A kept text: slot number, and in the top bit the pool it lies in. */
+/* A stored text: the slot number, with the pool in the top bit. */
 typedef struct {
     uint32_t slot;
     uint32_t len;
@@ -38,7 +38,7 @@ bool as_slab_store(as_slab *slab, as_span text, as_slab_ref *out);
 as_span as_slab_span(const as_slab *slab, as_slab_ref text);
 void as_slab_release(as_slab *slab, as_slab_ref text);
 
-/* Take over from pools of the same size which slots are free, and then, one by one, the slab in the others. */
+/* Copy the state of pools of the same size, then, one by one, the texts in use. */
 void as_slab_migrate(as_slab *slab, const as_slab *from);
 void as_slab_copy(as_slab *slab, const as_slab *from, as_slab_ref text);
 

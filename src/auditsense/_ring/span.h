@@ -1,4 +1,4 @@
-/* A run of bytes that somebody else owns: never zero-terminated, valid only during the call. */
+/* A borrowed run of bytes: never zero-terminated, valid only during the call. */
 #ifndef AUDITSENSE_SPAN_H
 #define AUDITSENSE_SPAN_H
 
@@ -16,7 +16,7 @@ static inline as_span as_span_of(const uint8_t *at, size_t len) {
     return (as_span){.at = at, .len = (uint32_t)len};
 }
 
-/* Of what a caller gives: lengths are 32 bits here, so that it has to come back for the rest. */
+/* For a caller's buffer: lengths are 32 bits here, so the caller has to call again for the rest. */
 static inline as_span as_span_bounded(const uint8_t *at, size_t len) {
     const size_t most = (size_t)1 << 30;
     return as_span_of(at, len < most ? len : most);
@@ -38,7 +38,7 @@ static inline as_span as_span_skip(as_span span, uint32_t n) {
 /* A string literal as two arguments: the bytes and how many. */
 #define AS_LITERAL(text) (text), (sizeof(text) - 1)
 
-/* The value of a digit in bases up to 16 (lower case only: what the kernel prints), 255 for none. */
+/* The value of a digit in bases up to 16 (lower case only, as the kernel prints it); 255: not a digit. */
 static inline unsigned as_digit(uint8_t c) {
     if (c >= '0' && c <= '9') {
         return (unsigned)(c - '0');
@@ -46,8 +46,8 @@ static inline unsigned as_digit(uint8_t c) {
     return c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10u : 255u;
 }
 
-/* Ask for what is looked at some records later. Input comes from far away, and records are too short for the
- * processor to see by itself that one follows the other. */
+/* Prefetch input that is read some records later. It is in no cache, and records are too short for the processor to
+ * detect the sequential access. */
 static inline void as_span_prefetch(as_span span) {
     enum { AHEAD = 1024, LINE = 64, LINES = 3 };
     for (uint32_t at = AHEAD; at < AHEAD + LINES * LINE && at < span.len; at += LINE) {
@@ -65,7 +65,7 @@ static inline uint64_t as_load8(const uint8_t *at) {
     return word;
 }
 
-/* Where two spans are short, which values are, a call to compare them would cost more. */
+/* Compare without a call to memcmp, which costs more for short values. */
 static inline bool as_span_same(as_span a, as_span b) {
     uint32_t at = 0;
     if (a.len != b.len) {
@@ -82,8 +82,7 @@ static inline bool as_span_same(as_span a, as_span b) {
     return at == a.len;
 }
 
-/* Whether text starts with these bytes. Where 16 to 32 of them are common, it takes no call: two halves that
- * overlap. */
+/* Whether text starts with these bytes. 16 to 32 bytes are compared without a call, in two overlapping halves. */
 static inline bool as_span_starts_as(as_span text, const uint8_t *bytes, uint32_t len) {
     if (text.len < len) {
         return false;
@@ -99,8 +98,8 @@ static inline bool as_span_starts_as(as_span text, const uint8_t *bytes, uint32_
 
 #define AS_EACH_BYTE UINT64_C(0x0101010101010101)
 
-/* The top bit of each byte that is below `limit`, which is at most 128: right up to the first one, and that
- * is what as_first_byte tells; behind it a borrow may have set more. */
+/* Set the top bit of each byte below `limit`, which is at most 128. Exact up to the first such byte, which
+ * as_first_byte finds; above it a borrow may set more. */
 static inline uint64_t as_bytes_below(uint64_t word, uint8_t limit) {
     return (word - AS_EACH_BYTE * limit) & ~word & (AS_EACH_BYTE << 7);
 }
@@ -113,9 +112,9 @@ static inline uint32_t as_first_byte(uint64_t found) {
     return (uint32_t)__builtin_ctzll(found) / 8;
 }
 
-/* Read the number at the start of span. Returns the digits read; 0 when there is none or it passes max. */
+/* Read the number at the start of span. Returns the digits read; 0: no number, or above max. */
 static inline uint32_t as_span_number(as_span span, unsigned base, uint64_t max, uint64_t *out) {
-    enum { SAFE = 15 }; /* so many digits of any base up to 16 fit */
+    enum { SAFE = 15 }; /* this many digits of any base up to 16 fit */
     uint64_t value = 0;
     uint32_t i = 0;
     const uint32_t safe = span.len < SAFE ? span.len : SAFE;

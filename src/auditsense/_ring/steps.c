@@ -15,7 +15,7 @@ static as_host_time *host_of(as_steps *steps, as_span node) {
     return host;
 }
 
-/* Whether this event, far from its host's time, agrees with those before it: time goes on from the last one. */
+/* Whether this event, far from its host's time, agrees with the previous ones: time continues from the last one. */
 static bool agrees(const as_host_time *host, uint64_t ms) {
     const bool same_side = (host->other_ms < host->newest_ms) == (ms < host->newest_ms);
     return host->others > 0 && same_side && ms + AS_STEP_MS >= host->other_ms;

@@ -2,7 +2,7 @@
 
 #define COUNT(table) (sizeof(table) / sizeof *(table))
 
-/* How syslog daemons write the separator, which is a control character. */
+/* Remove the separator, a control character, in the escaped forms of syslog daemons. */
 static uint32_t without_separator(as_span value, uint32_t end) {
     static const char *const escaped[] = {"#035", "#x1d", "#x1D", "\\x1d", "\\x1D", "\\035", "\\u001d", "\\u001D",
                                           "^]",   "<1d>", "<1D>", "%1D",    "%1d"};

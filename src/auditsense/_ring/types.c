@@ -1,7 +1,7 @@
 #include "types.h"
 
 bool as_record_stands_alone(uint16_t type) {
-    /* AUDIT_USER and its families, what a daemon says of itself, and AUDIT_KERNEL. */
+    /* AUDIT_USER and its families, a daemon's records about itself, and AUDIT_KERNEL. */
     return (type >= 1100 && type <= 1299) || (type >= 2000 && type <= 2999);
 }
 
@@ -33,8 +33,8 @@ bool as_record_of_syscall(uint16_t type) {
     case AS_TYPE_URINGOP:
     case 1337: /* OPENAT2 */
         return true;
-    default: /* the others, and those of kernels to come, also come alone: from kernel threads, of a call that no
-                rule asks for, from the owner of the socket */
+    default: /* others, and those of future kernels, can also come alone: from kernel threads, for a call without an
+                audit rule, from the owner of the socket */
         return false;
     }
 }

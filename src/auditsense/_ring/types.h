@@ -1,4 +1,4 @@
-/* Record types: those that a stage decides by, and which of them belong to a system call.
+/* Record types that a stage decides by, and the types that belong to a system call.
  *
  * Part of stage 2. The numbers are those of linux/audit.h.
  * Tested by tests/c/test_record.c. */
@@ -8,7 +8,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* The record types that a stage decides by. */
 enum {
     AS_TYPE_SYSCALL = 1300,
     AS_TYPE_PATH = 1302,
@@ -18,13 +17,13 @@ enum {
     AS_TYPE_URINGOP = 1336
 };
 
-/* True for what user space and daemons report: one record, no event around it, no end to wait for. */
+/* True for records of user space and daemons: one record, without an event or an end. */
 bool as_record_stands_alone(uint16_t type);
 
-/* True for what the kernel writes about one system call: its event has a SYSCALL (or URINGOP) and an EOE. */
+/* True for the kernel's records of a system call: their event has a SYSCALL (or URINGOP) and an EOE. */
 bool as_record_of_syscall(uint16_t type);
 
-/* True for the types that a field can come from. */
+/* True for the types that fields come from. */
 bool as_record_has_fields(uint16_t type);
 
 #endif

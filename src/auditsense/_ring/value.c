@@ -39,7 +39,7 @@ as_kind as_field_kind(as_field field) {
         [AS_FIELD_PATH_OBJ] = AS_KIND_WORD,
         [AS_FIELD_PATH_NAMETYPE] = AS_KIND_WORD,
         [AS_FIELD_PROCTITLE] = AS_KIND_STRING,
-        [AS_FIELD_NODE] = AS_KIND_WORD, /* no key of any record */
+        [AS_FIELD_NODE] = AS_KIND_WORD, /* not a key of a record */
     };
     return (as_kind)kinds[field];
 }
@@ -51,7 +51,7 @@ static unsigned upper_digit(uint8_t c) {
     return c >= 'A' && c <= 'F' ? (unsigned)(c - 'A') + 10u : 255u;
 }
 
-/* Decode upper-case hex; nul: what stands for a NUL. False: it is not hex, and the text stands for itself. */
+/* Decode upper-case hex; nul: replacement for NUL. False: not hex, so the text is the value. */
 static bool unhex(as_span hex, uint8_t nul, uint8_t *out) {
     for (uint32_t i = 0; i < hex.len; i += 2) {
         const unsigned high = upper_digit(hex.at[i]);

@@ -13,7 +13,7 @@ void as_windows_init(as_windows *windows, const as_config *config, const as_rule
         most = rules->rules[i].count > most ? rules->rules[i].count : most;
         span_ms = rules->rules[i].span_ms > span_ms ? rules->rules[i].span_ms : span_ms;
     }
-    /* Without a rule that counts there are no windows to make room for. */
+    /* Without a rule that counts there are no windows. */
     windows->slot_count = most > 1 ? config->key_slots : 0;
     windows->slack = config->window_slack;
     windows->depth = as_power_of_two(most + config->window_slack);
@@ -50,7 +50,7 @@ bool as_window_key(const as_windows *windows, const as_rule *rule, const as_valu
             }
         } else if (as_value_text(values[field], kind, scratch, &text)) {
             key[i] = as_hash_bytes(windows->seed, text);
-        } else if (field != AS_FIELD_NODE) { /* without a node it is this host */
+        } else if (field != AS_FIELD_NODE) { /* without a node: this host */
             return false;
         }
     }
@@ -63,7 +63,7 @@ uint32_t as_window_actor(const as_windows *windows, const as_value values[AS_FIE
         const as_field field = (as_field)__builtin_ctzll(fields);
         as_span text;
         const bool present = as_value_text(values[field], as_field_kind(field), scratch, &text);
-        /* An absent value goes in as 1, a present one as an even number. */
+        /* An absent value is hashed as 1, a present one as an even number. */
         hash = as_mix(windows->seed ^ hash, present ? as_hash_bytes(windows->seed, text) << 1 : 1);
     }
     return (uint32_t)(hash >> 33);
@@ -106,15 +106,15 @@ static void become_newest(as_windows *windows, as_window *window) {
     windows->newest = at;
 }
 
-/* The last match of the oldest key could still be part of a window that is completed at the time of this one; either
- * way, because a clock may be set back. */
+/* Whether the last match of the oldest key can share a window with that of this one; in both directions, because a
+ * clock may be set back. */
 static bool oldest_counts_at(const as_windows *windows, uint32_t slot) {
     const uint64_t oldest = windows->slots[windows->oldest].last_ms;
     const uint64_t now = windows->slots[slot].last_ms;
     return (now > oldest ? now - oldest : oldest - now) <= windows->span_ms;
 }
 
-/* Now is the last match of one of the two keys that were used last: the match of one of them may have come late. */
+/* The current time is the last match of one of the two most recent keys: the match of the other may be late. */
 static bool oldest_counts(const as_windows *windows) {
     const uint32_t newest = windows->newest;
     return oldest_counts_at(windows, newest) || oldest_counts_at(windows, windows->slots[newest].older);
@@ -124,9 +124,9 @@ static bool recent(const as_windows *windows, uint32_t slot) {
     return windows->keys - windows->slots[slot].keys <= windows->slot_count / 2;
 }
 
-/* Which slot of a full table makes room. Ties go to the first that was drawn: were it always the oldest, no
- * key would live long enough to get its second match. The numbers are the same in every ring, so that no
- * result depends on the seed; whoever would make use of that has to know every match of the host in order. */
+/* The slot of a full table to evict. Ties go to the first one drawn: if it were always the oldest, no key would live
+ * long enough for a second match. The random numbers are the same in every ring, so that no result depends on the seed;
+ * to exploit that, an attacker must know every match of the host in order. */
 static uint32_t victim(as_windows *windows) {
     uint32_t chosen = windows->oldest;
     if (!oldest_counts(windows)) {
@@ -186,7 +186,7 @@ as_entry as_window_entry(const as_windows *windows, const as_window *window, uin
     return *entry_at(windows, window, place);
 }
 
-/* The first place whose match is newer than ms; len: none is. Mostly it is the end. */
+/* The first position whose match is newer than ms; len: none. Usually it is the end. */
 static uint32_t slot_after(const as_windows *windows, const as_window *window, uint64_t ms) {
     uint32_t low = 0;
     uint32_t high = window->len;
@@ -204,31 +204,31 @@ static uint32_t slot_after(const as_windows *windows, const as_window *window, u
     return low;
 }
 
-/* The oldest match that can be in no window with one of this stamp; len: there is none. */
+/* The oldest match that cannot share a window with one of this stamp; len: none. */
 static uint32_t oldest_far_from(const as_windows *windows, const as_window *window, uint64_t ms, uint32_t span_ms) {
     const uint64_t oldest = entry_at(windows, window, 0)->ms;
     return oldest < ms && ms - oldest > span_ms ? 0 : slot_after(windows, window, ms + span_ms);
 }
 
-/* Which match of a full window makes room for one that belongs at `place`; len: none may. */
+/* The match of a full window to drop for one that belongs at `place`; len: none. */
 static uint32_t match_to_drop(const as_windows *windows, const as_window *window, const as_rule *rule, uint64_t ms,
                               uint32_t place) {
     if (place >= rule->count) {
         return 0;
     }
-    /* More matches are newer than there is slack: they may be what a clock that was ahead has left. */
+    /* More matches are newer than the slack allows: they may come from before a clock step back. */
     const uint32_t far = oldest_far_from(windows, window, ms, rule->span_ms);
     return far == window->len && place > 0 ? 0 : far;
 }
 
-/* Move the matches from `place` up to the free place behind them. */
+/* Move the matches from `place` on up, into the free position after them. */
 static void move_up(const as_windows *windows, const as_window *window, uint32_t place, uint32_t free) {
     for (uint32_t i = free; i > place; i--) {
         *entry_at(windows, window, i) = *entry_at(windows, window, i - 1);
     }
 }
 
-/* Make `place` free in a window that is not full, from its nearer end. */
+/* Free `place` in a window that is not full, by moving its nearer end. */
 static void open_slot(const as_windows *windows, as_window *window, uint32_t place) {
     window->len++;
     if (place >= window->len / 2) {
@@ -259,12 +259,12 @@ bool as_window_add(as_windows *windows, as_window *window, const as_rule *rule, 
         move_up(windows, window, place, dropped); /* it is newer */
     }
     *entry_at(windows, window, place) = entry;
-    /* A match a little late does not make its key look older; one from far back says what time it is. */
+    /* A slightly late match does not make its key older; one from far back sets the time. */
     if (entry.ms > window->last_ms || window->last_ms - entry.ms > rule->span_ms) {
         window->last_ms = entry.ms;
     }
     search->next = place;
-    /* No window that ends later holds it. */
+    /* Windows that end later do not contain it. */
     search->end = window->len - place < rule->count ? window->len : place + rule->count;
     return true;
 }
