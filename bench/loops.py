@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import sys
 from dataclasses import asdict
 from functools import partial
@@ -51,16 +52,17 @@ class Turns(FakeSource):
         self._now = next(self._batches)
         self.done: Callable[[], None] = lambda: None
 
-    @property
-    def early(self) -> list[bytes]:
-        """The batch of this turn."""
-        return self._now
+    def drive(self, sensor: Sensor) -> None:
+        """Stop the sensor after the last batch; until then it never waits."""
+        self.done = sensor.stop
+        os.eventfd_write(sensor._loop._wake, 1)  # noqa: SLF001 - nothing reads it
 
-    @early.setter
-    def early(self, datagrams: list[bytes]) -> None:
-        self._now = next(self._batches, datagrams)
+    def take_early(self) -> list[bytes]:
+        """Return the next batch."""
+        batch, self._now = self._now, next(self._batches, [])
         if not self._now:
             self.done()
+        return batch
 
 
 def datagrams(packed: bytes) -> list[bytes]:
@@ -118,14 +120,14 @@ class Loops:
         """Iterate over a sensor."""
         source = Turns(self.batches)
         with Sensor(source=source) as sensor:
-            source.done = sensor.stop
+            source.drive(sensor)
             self.found["for alert in sensor"] = sum(1 for _ in sensor)
 
     def events(self) -> None:
         """Iterate over a sensor's events, and read three fields of each."""
         source = Turns(self.batches)
         with Sensor(source=source, view=View.EVENTS) as sensor:
-            source.done = sensor.stop
+            source.drive(sensor)
             self.found[EVENTS] = sum(
                 (event.pid, event.exe, event.path) != (None, None, None) for event in sensor.events()
             )
@@ -134,7 +136,7 @@ class Loops:
         """Iterate over a sensor's rows of the same three fields."""
         source = Turns(self.batches)
         with Sensor(source=source, view=View.EVENTS, fields=("pid", "exe", "path")) as sensor:
-            source.done = sensor.stop
+            source.drive(sensor)
             self.found[ROWS] = sum(row != (None, None, None) for row in sensor.rows())
 
     def loop_of_tasks(self) -> None:
@@ -143,7 +145,7 @@ class Loops:
         async def count() -> int:
             source = Turns(self.batches)
             async with Sensor(source=source) as sensor:
-                source.done = sensor.stop
+                source.drive(sensor)
                 return sum([1 async for _ in sensor])
 
         self.found["async for alert in sensor"] = asyncio.run(count())
