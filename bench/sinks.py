@@ -34,6 +34,7 @@ from auditsense.testing import burst
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from auditsense import Document
     from auditsense.sinks import Sink
 
 BATCH = 50
@@ -76,7 +77,7 @@ def row(name: str, count: int, seconds: float, own_s: float, child_s: float | No
     print(f"{name:16} {count / seconds:9.0f} {own_s / count * 1e6:8.1f} {child}", flush=True)
 
 
-def measure(name: str, sink: Sink, documents: list[dict[str, object]]) -> None:
+def measure(name: str, sink: Sink, documents: list[Document]) -> None:
     process = SinkProcess(sink, name, queue_bytes=1 << 30)
     process.start()
     sinks = SinkSet([process], Detector().host)

@@ -53,7 +53,7 @@ def pids(documents: Iterable[Document]) -> set[int]:
     return {one["process"]["pid"] for one in alerts(documents)}
 
 
-def withheld(documents: Iterable[Document]) -> list[dict[str, Any]]:
+def withheld(documents: Iterable[Document]) -> list[Any]:
     return [one["auditsense"]["withheld"] for one in documents if one["rule"]["id"] == "auditsense.withheld"]
 
 

@@ -57,7 +57,7 @@ def test_documents_come_while_other_tasks_run() -> None:
 
 
 def test_documents_that_came_together_come_together() -> None:
-    async def main() -> list[list[object]]:
+    async def main() -> list[list[int]]:
         source = FakeSource()
         source.send(*burst(10, pid=1), *burst(10, pid=2, serial=13))
         batches = []

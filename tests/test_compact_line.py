@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any, cast
 
 import pytest
 from hypothesis import given
@@ -68,7 +68,7 @@ LOOKS_LIKE_A_QUOTE = ["\u201c", "\u201d", "\uff02", "\u02ba", "\u2033", "\u301e"
 
 def document(**fields: str) -> Document:
     """Return a closing document of a process that chose these values."""
-    return {
+    closing: Any = {
         "@timestamp": "2026-11-24T04:05:15.774Z",
         "event": {"kind": "alert", "action": fields.get("action", "openat")},
         "rule": {"name": "Some Rule"},
@@ -82,6 +82,7 @@ def document(**fields: str) -> Document:
         "file": {"path": fields["path"]},
         "auditsense": {"state": "closed", "severity": "low", "count": 12},
     }
+    return cast("Document", closing)
 
 
 def read_back(word: str) -> str:
@@ -153,7 +154,7 @@ def test_what_nobody_sees_is_escaped(mark: str, fault: Recorder) -> None:
 
 
 def test_message_about_withheld_alerts_quotes_names() -> None:
-    row = {"rule": "pspy", "pid": 1, "name": "a[1] x", "executable": FORGED, "user": "7", "count": 3}
+    row: Any = {"rule": "pspy", "pid": 1, "name": "a[1] x", "executable": FORGED, "user": "7", "count": 3}
     document = withheld_document(Host("0" * 32, "here"), rows=[row], ms=0, count=1)
     assert document["message"].endswith(f'first: "a[1] x"[1] "{FORGED}" user 7, 3 matches')
 

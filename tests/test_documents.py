@@ -98,7 +98,8 @@ def test_an_alert_is_the_tenth_event_and_what_was_detected() -> None:
     description = alert["rule"].pop("description")
     identity = alert["event"].pop("id")
     burst_id = alert["auditsense"].pop("burst")["id"]
-    advice = [alert["auditsense"].pop(name) for name in ("note", "investigate", "respond")]
+    own = alert["auditsense"]
+    advice = [own.pop("note"), own.pop("investigate"), own.pop("respond")]
     assert alert == {
         **EVENT,
         "@timestamp": "2026-11-24T04:05:15.574Z",

@@ -77,7 +77,7 @@ def test_who_iterates_beside_a_queue_is_told_what_is_right() -> None:
 
 
 def test_after_stop_what_waits_in_a_queue_still_comes_and_the_ends_of_bursts() -> None:
-    async def main() -> list[object]:
+    async def main() -> list[str]:
         source = FakeSource()
         async with Sensor(source=source) as sensor, sensor.queue(10) as queue:
             source.send(*burst(12))

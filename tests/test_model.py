@@ -768,7 +768,7 @@ def counted(detector: RecordReader[Any]) -> tuple[Stats, object]:
 
 def in_pieces(
     feed: Callable[[RecordReader[Any], int], Iterable[list[Any]]], view: View, size: int
-) -> tuple[list[dict[str, Any]], tuple[Stats, object]]:
+) -> tuple[list[Any], tuple[Stats, object]]:
     with reader_of(view, host=HOST) as detector:
         results = as_documents([one for batch in feed(detector, size) for one in batch] + detector.finish())
         for document in results:  # what was lost until it was said depends on when it was said

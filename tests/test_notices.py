@@ -53,7 +53,7 @@ def test_row_names_the_login() -> None:
 
 
 def test_withheld_document_counts_those_that_it_does_not_list() -> None:
-    row = {
+    row: Any = {
         "rule": "pspy",
         "pid": 8,
         "name": "p s",
@@ -61,7 +61,7 @@ def test_withheld_document_counts_those_that_it_does_not_list() -> None:
         "user": "65534",
         "count": 12,
     }
-    document = withheld_document(HOST, rows=[row, {**row, "pid": 9}], ms=START, count=5)
+    document = withheld_document(HOST, rows=[row, row | {"pid": 9}], ms=START, count=5)
     assert document["auditsense"]["withheld"] == {
         "count": 5,
         "processes": [row, {**row, "pid": 9}],
@@ -78,7 +78,8 @@ def test_withheld_document_counts_those_that_it_does_not_list() -> None:
 
 
 def test_withheld_document_of_one_that_nothing_is_known_of() -> None:
-    document = withheld_document(HOST, rows=[{"rule": "pspy", "count": 1}], ms=START, count=1)
+    row: Any = {"rule": "pspy", "count": 1}
+    document = withheld_document(HOST, rows=[row], ms=START, count=1)
     assert document["message"].endswith("first: ?[?] ? user ?, 1 matches")
     assert "process" not in document
     assert "user" not in document

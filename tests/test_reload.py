@@ -27,6 +27,7 @@ from auditsense.sources.unicast import Unicast
 from auditsense.testing import FakeClock, FakeKernel, FakeSource, burst, call_event, open_event
 
 if TYPE_CHECKING:
+    from auditsense import Document
     from auditsense.detections.model import Detection
 
 SAME = {
@@ -69,7 +70,7 @@ def datagrams_of(seed: int, opens: int) -> list[bytes]:
     return given
 
 
-def told(documents: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
+def told(documents: list[Document]) -> list[tuple[Any, ...]]:
     """Return what documents say but for which rule is how many."""
     return [
         (one["@timestamp"], one["rule"]["id"], one["process"]["pid"], one["auditsense"]) for one in documents

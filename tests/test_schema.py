@@ -6,12 +6,12 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints, is_typeddict
 
 import pytest
 from jsonschema import Draft202012Validator
 
-from auditsense import AlertPolicy, Detector, Host, View
+from auditsense import AlertPolicy, Detector, Document, Host, View
 from auditsense.cli import main
 from auditsense.detect import ecs as documents
 from auditsense.detect import notices
@@ -21,7 +21,6 @@ from auditsense.testing import burst, open_event
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from auditsense import Document
     from tests.outputs import as_documents, reader_of
     from tests.schema import MAKERS, PATH, SCHEMA, problems
 else:  # beside this file, whatever pytest's import mode
@@ -204,3 +203,42 @@ def test_other_fields_end_the_bursts_so_far() -> None:
         policy = replace(AlertPolicy(), by=("user.id",))
         documents += detector.reload(detector.detections, policy)
     assert [one["auditsense"]["state"] for one in documents] == ["alert", "closed"]
+
+
+# --- types --------------------------------------------------------------------------------------
+
+KINDS = [name.rpartition("/")[2] for name in (row["then"]["$ref"] for row in SCHEMA["allOf"])]
+
+
+def resolved(schema: dict[str, Any]) -> dict[str, Any]:
+    while "$ref" in schema:
+        schema = SCHEMA["$defs"][schema["$ref"].rpartition("/")[2]]
+    return schema
+
+
+def type_of(schema: dict[str, Any]) -> str:
+    return str(schema.get("type") or type(schema.get("const", schema.get("enum", [""])[0])).__name__)
+
+
+def compare(kind: Any, schemas: list[dict[str, Any]], where: str) -> None:  # noqa: ANN401 - a TypedDict
+    """Compare a TypedDict with the objects of the schema that may stand in one place."""
+    schemas = [resolved(schema) for schema in schemas]
+    names = {name for schema in schemas for name in schema["properties"]}
+    assert names == set(kind.__annotations__), where
+    always = {name for name in names if all(name in schema["required"] for schema in schemas)}
+    assert always == set(kind.__required_keys__), where
+    for name, hint in get_type_hints(kind).items():
+        values = [resolved(one["properties"][name]) for one in schemas if name in one["properties"]]
+        item = get_args(hint)[0] if get_origin(hint) is list else hint
+        if item is not hint:
+            assert all(type_of(one) in {"array", "list"} for one in values)
+            values = [resolved(one["items"]) for one in values if "items" in one]
+        if is_typeddict(item):
+            compare(item, values, f"{where}.{name}")
+        else:
+            expected = {str: {"string", "str"}, int: {"integer"}}.get(item, {"object"})
+            assert {type_of(one) for one in values} <= expected, f"{where}.{name}"
+
+
+def test_types_of_documents_are_those_of_the_schema() -> None:
+    compare(Document, [SCHEMA["$defs"][kind] for kind in KINDS], "document")

@@ -29,9 +29,9 @@ from auditsense.testing import burst, open_event
 
 if TYPE_CHECKING:
     from auditsense import Document
-    from tests.outputs import as_documents, reader_of
+    from tests.outputs import as_documents, fake_document, reader_of
 else:  # beside this file, whatever pytest's import mode
-    from outputs import as_documents, reader_of
+    from outputs import as_documents, fake_document, reader_of
 
 HOST = Host("0123456789abcdef0123456789abcdef", "here")
 NASTY = [
@@ -152,11 +152,10 @@ def test_a_compact_line_of_what_the_sensor_says_of_itself(document: Document, li
 
 def test_a_compact_line_of_an_alert_with_nothing_in_it_is_a_line() -> None:
     (alert, _) = documents("x")
-    for name in ("process", "user", "file"):
-        del alert[name]
+    del alert["process"], alert["user"], alert["file"]
     alert["auditsense"]["events"] = []
     assert compact(alert).endswith(": ?[?] ? user ? parent ?, openat 10 in all")
-    assert compact({}) == "? ? ? ?: ?[?] ? user ? parent ?, ? ? in all"
+    assert compact(fake_document()) == "? ? ? ?: ?[?] ? user ? parent ?, ? ? in all"
 
 
 def test_a_compact_line_of_an_event_without_fields_is_a_line() -> None:
@@ -206,7 +205,7 @@ def test_nothing_to_write_is_not_written() -> None:
 def test_a_stream_stays_its_callers() -> None:
     stream = io.StringIO()
     sink = StreamSink(stream, Format.JSONL)
-    sink.write([{"a": 1}])
+    sink.write([fake_document(a=1)])
     sink.close()
     sink.close()
     assert stream.getvalue() == '{"a":1}\n'
@@ -217,18 +216,18 @@ def test_a_reader_that_has_gone_is_an_error_of_one_line() -> None:
     os.close(read)
     stream = os.fdopen(write, "w", encoding="utf-8")
     with pytest.raises(SinkError, match=r"^standard output was closed by its reader$"):
-        StreamSink(stream, Format.JSONL).write([{"a": 1}])
+        StreamSink(stream, Format.JSONL).write([fake_document(a=1)])
     stream.close()  # nothing is kept back that could fail again
 
 
 def test_a_full_disk_is_an_error_that_says_where() -> None:
     stream = Path("/dev/full").open("w", encoding="utf-8")  # noqa: SIM115 - see its last line
     with pytest.raises(SinkError, match=r"^cannot write to alerts: No space left on device$"):
-        StreamSink(stream, Format.JSONL, "alerts").write([{"a": 1}])
+        StreamSink(stream, Format.JSONL, "alerts").write([fake_document(a=1)])
     stream.close()
 
 
-MORE_THAN_A_PIPE_HOLDS = [{"n": n} for n in range(50_000)]
+MORE_THAN_A_PIPE_HOLDS = [fake_document(n=n) for n in range(50_000)]
 
 
 def read_later(descriptor: int, found: list[bytes]) -> threading.Thread:
@@ -287,7 +286,7 @@ def test_a_stream_that_never_was_is_an_error() -> None:
     sink = StreamSink(None, Format.JSONL)
     sink.write([])
     with pytest.raises(SinkError, match=r"^standard output is closed$"):
-        sink.write([{"a": 1}])
+        sink.write([fake_document(a=1)])
     assert issubclass(SinkError, AuditSenseError)
     assert SinkError.exit_code == 1
 

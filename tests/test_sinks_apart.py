@@ -22,6 +22,7 @@ from auditsense.detect.ecs import SINK_DATASET
 from auditsense.sinks import SinkError
 from auditsense.sinks import fanout as several
 from auditsense.sinks.fanout import SinkSet
+from auditsense.sinks.fields import look_up
 from auditsense.sinks.file import FileSink
 from auditsense.sinks.stream import StreamSink
 from auditsense.sinks.subprocess_sink import SinkProcess
@@ -31,9 +32,11 @@ if TYPE_CHECKING:
 
     from auditsense import Document
     from tests.faults import NO_HOST, NOTHING, Recorder
+    from tests.outputs import fake_document
 else:
     sys.path.insert(0, str(Path(__file__).parent))
     from faults import NO_HOST, NOTHING, Recorder
+    from outputs import fake_document
 
 HOST = Host("0123456789abcdef0123456789abcdef", "here")
 LIMIT_S = 300.0
@@ -57,7 +60,7 @@ def more(said: list[Document], sinks: SinkSet) -> list[Document]:
 
 
 def line(n: int, size: int = 0) -> bytes:
-    return json.dumps({"n": n, "x": "x" * size}).encode() + b"\n"
+    return json.dumps(fake_document(n=n, x="x" * size)).encode() + b"\n"
 
 
 def numbers(path: Path) -> list[int]:
@@ -88,7 +91,7 @@ class Plan:
         time.sleep(self.slow_s)
         took = documents if refusal is None else documents[: refusal.written]
         with self.path.open("ab") as file:
-            file.write(b"".join(line(one["n"]) for one in took if "n" in one))
+            file.write(b"".join(line(look_up(one, "n")) for one in took if "n" in one))
         if refusal is not None:
             raise refusal
 
@@ -351,11 +354,11 @@ def test_any_bytes_from_a_sink_end_that_sink_only(said: bytes, tmp_path: Path, f
     bad.said = said
     with started(bad, "bad") as refused, started(FileSink(tmp_path / "good"), "good") as good:
         sinks = SinkSet([refused, good], HOST)
-        sinks.send([{"n": 1}])
+        sinks.send([fake_document(n=1)])
         notices: list[Document] = []
         wait_until(lambda: more(notices, sinks) and refused.stopped)
         assert refused.problem == "its process sent an invalid report"
-        sinks.send([{"n": 2}])
+        sinks.send([fake_document(n=2)])
         wait_until(lambda: tended(good).counts.pending == 0)
         assert "sink bad stopped" in notices[0]["message"]
         wait_until(lambda: tended(refused).pid == 0)
@@ -406,7 +409,7 @@ def test_stopped_sink_keeps_nobody(tmp_path: Path, fault: Recorder) -> None:
         os.kill(stopped.pid, signal.SIGSTOP)
         sinks = SinkSet([stopped, good], HOST)
         for n in range(4000):
-            sinks.send([{"n": n, "x": "x" * 900}])
+            sinks.send([fake_document(n=n, x="x" * 900)])
         assert stopped.counts.dropped > 0
         wait_until(lambda: tended(good).counts.pending == 0)
     assert numbers(tmp_path / "good") == list(range(4000))
@@ -501,7 +504,7 @@ def test_when_the_sensor_is_killed_its_sinks_write_what_they_have_and_end(
 
 
 def documents(first: int, count: int, size: int = 0) -> list[Document]:
-    return [{"n": n, "x": "x" * size} for n in range(first, first + count)]
+    return [fake_document(n=n, x="x" * size) for n in range(first, first + count)]
 
 
 def test_while_one_is_blocked_the_other_gets_everything_and_it_is_said(

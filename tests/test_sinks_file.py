@@ -26,16 +26,18 @@ if TYPE_CHECKING:
 
     from auditsense import Document
     from tests.faults import NO_HOST, Recorder
+    from tests.outputs import fake_document
 else:
     sys.path.insert(0, str(Path(__file__).parent))
     from faults import NO_HOST, Recorder
+    from outputs import fake_document
 
 NOBODY = 65534
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="not root")
 
 
 def numbered(first: int, count: int = 1) -> list[Document]:
-    return [{"n": n} for n in range(first, first + count)]
+    return [fake_document(n=n) for n in range(first, first + count)]
 
 
 def numbers(*paths: Path) -> list[int]:
@@ -129,12 +131,12 @@ def theirs(folder: Path) -> Path:
 
 def fill(sink: FileSink) -> None:
     for n in range(99):
-        sink.write([{"n": n, "x": "x" * 100}])
+        sink.write([fake_document(n=n, x="x" * 100)])
 
 
 def write_anew(sink: FileSink) -> None:
     sink.close()
-    sink.write([{"n": 1}])
+    sink.write([fake_document(n=1)])
 
 
 HOW: dict[str, Callable[[Path, FileSink], object]] = {
@@ -189,7 +191,7 @@ def test_link_that_only_its_user_can_change_is_followed(tmp_path: Path) -> None:
         path = tmp_path / "var" / name / name
         sink = FileSink(path, size=4096, keep=1)
         for n in range(60):
-            sink.write([{"n": n, "x": "x" * 100}])
+            sink.write([fake_document(n=n, x="x" * 100)])
         sink.reopen()
         sink.close()
         there = sorted(one.name for one in (tmp_path / "volume" / "log").iterdir() if name in one.name)
@@ -200,7 +202,7 @@ def test_link_that_only_its_user_can_change_is_followed(tmp_path: Path) -> None:
 def test_path_may_be_written_in_any_way(given: str, tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     sink = FileSink(Path(f"{tmp_path}/{given}"))
-    sink.write([{"n": 1}])
+    sink.write([fake_document(n=1)])
     sink.close()
     assert (tmp_path / given).exists()
 

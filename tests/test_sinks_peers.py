@@ -9,7 +9,7 @@ import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from hypothesis import given
@@ -19,6 +19,7 @@ from auditsense import Host
 from auditsense.detect.ecs import sink_document
 from auditsense.sinks import SinkError, socket_sink
 from auditsense.sinks.config import SyslogSettings
+from auditsense.sinks.fields import look_up
 from auditsense.sinks.format import Format, compact
 from auditsense.sinks.journald import JournaldSink
 from auditsense.sinks.subprocess_sink import SinkProcess
@@ -44,14 +45,16 @@ NASTY = 'two\nlines "quoted" ]\\ ü \x1b[2J'
 
 def alert(n: int, severity: str = "low", text: str = "x") -> Document:
     """Return a document as an alert is one, as far as sinks look into it."""
-    document = sink_document(HOST, ms=1_790_000_000_123, state="failing", message=text, sink={"n": n})
+    document = sink_document(
+        HOST, ms=1_790_000_000_123, state="failing", message=text, sink=cast("Any", {"n": n})
+    )
     document["auditsense"]["severity"] = severity
     document["process"] = {"pid": 4352, "name": text, "executable": "/usr/bin/x", "parent": {"pid": 1}}
     return document
 
 
 def numbers(documents: list[Document]) -> list[int]:
-    return [one["auditsense"]["sink"]["n"] for one in documents]
+    return [look_up(one, "auditsense.sink.n") for one in documents]
 
 
 @contextmanager

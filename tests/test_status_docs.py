@@ -53,7 +53,7 @@ def test_what_a_sensor_says_is_valid_and_all_of_it_is_in_the_schema(*, full: boo
     quiet = [except_for("pspy", match={"process.pid": "7"}, comment="x")] if full else []
     sensor = Sensor(with_exceptions(shipped_detections(), quiet), source=source)
     counts = {"given": 1, "written": 1, "dropped": 0, "failed": 0, "queued_bytes": 0, "most_queued_bytes": 0}
-    sinks = [{"name": "stdout", **counts, "problem": "full"}] if full else []
+    sinks: Any = [{"name": "stdout", **counts, "problem": "full"}] if full else []
     test = SelfTest(1) if full else None
     with sensor:
         watched = StatusContext(sensor, source, "", ["-w /proc/"], time.time, test, sinks=lambda: sinks)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from auditsense.core.stats import Stats
-    from auditsense.detect.ecs import Document
+    from auditsense.detect.documents import Document
     from auditsense.detect.record_reader import RecordReader
     from auditsense.replay.logrotate import RotatedLog
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from auditsense.core.rule_table import ACTOR, Field
 from auditsense.detect.alert_policy import AlertCounts, AlertPolicy
 from auditsense.detect.burst import Burst, account_of, actor_of
-from auditsense.detect.ecs import Document, alert_document
+from auditsense.detect.ecs import alert_document
 from auditsense.detect.fair_limit import FairLimit
 from auditsense.detect.notices import withheld_document, withheld_row
 from auditsense.detect.stream_time import LATE_MS, StreamTime
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from auditsense.core.hit import Hit
     from auditsense.detect.burst import BurstKey
+    from auditsense.detect.documents import Document
     from auditsense.detect.host import Host
     from auditsense.detections.model import Detection
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from auditsense.core.hit import unpack
 from auditsense.core.ring import Limits, Ring
 from auditsense.detect.alerts import AlertCounts, AlertPolicy, Alerts
-from auditsense.detect.ecs import Document, alert_document
+from auditsense.detect.ecs import alert_document
 from auditsense.detect.host import Host
 from auditsense.detect.record_reader import RecordReader, exclusive
 from auditsense.detect.rule_migration import going_on, places
@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from auditsense.core.rule_table import RuleTable
+    from auditsense.detect.documents import Document
     from auditsense.detections.model import Detection, DetectionException
 
 
-class Detector(RecordReader[Document]):
+class Detector(RecordReader["Document"]):
     """Find detections in a stream of audit records.
 
     Time comes from the caller. Each kind of input has its calls:

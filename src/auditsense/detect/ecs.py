@@ -6,7 +6,7 @@ A field that a record did not carry is left out; nothing is made up, nothing is 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from auditsense import syscalls
 from auditsense.core.rule_table import Field
@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from auditsense.core.hit import EventId, Hit
+    from auditsense.detect.documents import Document, SinkFields
     from auditsense.detect.host import Host
     from auditsense.detect.losses import Gap
     from auditsense.detections.model import Detection, Named
 
-Document = dict[str, Any]
+_Object = dict[str, Any]  # a document, or a part of one, while it is made
 
 EVENT_DATASET = "auditd_manager.auditd"
 ALERT_DATASET = "auditsense.alert"
@@ -57,7 +58,7 @@ def timestamp(ms: int) -> str:
     return f"{moment.isoformat(timespec='milliseconds')}Z"
 
 
-def put(document: Document, name: str, value: object) -> None:
+def put(document: dict[str, Any], name: str, value: object) -> None:
     """Set a field by its dotted name; None leaves it out."""
     if value is None:
         return
@@ -80,8 +81,8 @@ def _call(hit: Hit) -> tuple[str | None, str | None]:
     return arch_name, (syscalls.name(number, arch_name) if arch_name else None) or str(number)
 
 
-def _fields(hit: Hit, host: Host) -> Document:
-    document: Document = {"@timestamp": timestamp(hit.ms), "event": {}}
+def _fields(hit: Hit, host: Host) -> _Object:
+    document: _Object = {"@timestamp": timestamp(hit.ms), "event": {}}
     for name, field, decimal in _PLAIN:
         put(document, name, hit.number(field) if decimal else hit.text(field))
     arch, call = _call(hit)
@@ -111,14 +112,14 @@ def event_document(hit: Hit, host: Host) -> Document:
         "category": ["file"] if file_call else [],
     }
     document["auditsense"] = {"events": [str(hit.ids[0])], "state": "event"}
-    return document
+    return cast("Document", document)
 
 
-def _named(entry: Named) -> Document:
+def _named(entry: Named) -> _Object:
     return {"id": entry.id, "name": entry.name, "reference": entry.reference}
 
 
-def _threat(detection: Detection) -> list[Document]:
+def _threat(detection: Detection) -> list[_Object]:
     return [
         {
             "framework": "MITRE ATT&CK",
@@ -209,11 +210,11 @@ def alert_document(  # noqa: PLR0913 - one value of the document each
             own["more_actors"] = more_actors
     elif state == "alert":
         _advise(own, detection)
-    return document
+    return cast("Document", document)
 
 
-def _actor_row(actor: tuple[bytes | None, ...], matches: int) -> Document:
-    row: Document = {}
+def _actor_row(actor: tuple[bytes | None, ...], matches: int) -> _Object:
+    row: _Object = {}
     for name, one in zip(("executable", "user", "login", "session"), actor, strict=True):
         if one is not None:
             unset = name in {"login", "session"} and one == str(UNSET).encode()
@@ -221,7 +222,7 @@ def _actor_row(actor: tuple[bytes | None, ...], matches: int) -> Document:
     return {**row, "count": matches}
 
 
-def _advise(own: Document, detection: Detection) -> None:
+def _advise(own: _Object, detection: Detection) -> None:
     """Say what whoever gets the alert may do about it; its updates and its end do not say it again."""
     if detection.note:
         own["note"] = detection.note
@@ -345,7 +346,7 @@ def self_test_document(host: Host, *, ms: int, message: str) -> Document:
     )
 
 
-def sink_document(host: Host, *, ms: int, state: str, message: str, sink: dict[str, str | int]) -> Document:
+def sink_document(host: Host, *, ms: int, state: str, message: str, sink: SinkFields) -> Document:
     """Return what is wrong with a sink, or that it is well again, as a document.
 
     Args:

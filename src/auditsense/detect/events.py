@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Final
 from auditsense import syscalls
 from auditsense.core.hit import HIT_BYTES, ID_BYTES, PLACE_BYTES, EventId, unpack
 from auditsense.core.rule_table import Field
-from auditsense.detect.ecs import Document, event_document
+from auditsense.detect.ecs import event_document
 from auditsense.errors import UsageError
 
 if TYPE_CHECKING:
+    from auditsense.detect.documents import Document
     from auditsense.detect.host import Host
 
 _place = struct.Struct("=II").unpack_from  # as_hit_field: from the start of the hit, length

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from auditsense._escape import quoted
 from auditsense.core.rule_table import Field
-from auditsense.detect.ecs import CLOCK_DATASET, UNSET, WITHHELD_DATASET, Document, notice, put, timestamp
+from auditsense.detect.ecs import CLOCK_DATASET, UNSET, WITHHELD_DATASET, notice, put, timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from auditsense.core.hit import Hit
+    from auditsense.detect.documents import Document, ProcessFields, WithheldProcessFields
     from auditsense.detect.host import Host
 
 
-def withheld_row(rule_id: str, hit: Hit, count: int, last_ms: int) -> Document:
+def withheld_row(rule_id: str, hit: Hit, count: int, last_ms: int) -> WithheldProcessFields:
     """Return one burst whose alert was withheld, as `withheld_document` lists it.
 
     Args:
@@ -24,17 +25,18 @@ def withheld_row(rule_id: str, hit: Hit, count: int, last_ms: int) -> Document:
         count: matches so far.
         last_ms: stamp of the newest of them.
     """
-    row: Document = {"rule": rule_id}
+    row: dict[str, Any] = {"rule": rule_id}
     put(row, "pid", hit.number(Field.PID))
     put(row, "name", hit.text(Field.COMM))
     put(row, "executable", hit.text(Field.EXE))
     put(row, "user", hit.text(Field.UID))
     put(row, "login", "unset" if hit.number(Field.AUID) == UNSET else hit.text(Field.AUID))
     put(row, "host", hit.text(Field.NODE))
-    return {**row, "count": count, "since": timestamp(hit.ids[0].ms), "until": timestamp(last_ms)}
+    row |= {"count": count, "since": timestamp(hit.ids[0].ms), "until": timestamp(last_ms)}
+    return cast("WithheldProcessFields", row)
 
 
-def withheld_document(host: Host, *, rows: Sequence[Document], ms: int, count: int) -> Document:
+def withheld_document(host: Host, *, rows: Sequence[WithheldProcessFields], ms: int, count: int) -> Document:
     """Return whose alerts were withheld until the end of an interval.
 
     Args:
@@ -54,14 +56,17 @@ def withheld_document(host: Host, *, rows: Sequence[Document], ms: int, count: i
         state="withheld",
         message=f"{count} alerts are withheld, over the limit of the interval; first: {_who(rows[0])}",
     )
-    for name in ("pid", "name", "executable"):
-        put(document, f"process.{name}", rows[0].get(name))
-    put(document, "user.id", rows[0].get("user"))
+    first = rows[0]
+    process = {name: first.get(name) for name in ("pid", "name", "executable") if name in first}
+    if process:
+        document["process"] = cast("ProcessFields", process)
+    if "user" in first:
+        document["user"] = {"id": first["user"]}
     document["auditsense"]["withheld"] = {"count": count, "processes": [*rows], "more": count - len(rows)}
     return document
 
 
-def _who(row: Document) -> str:
+def _who(row: WithheldProcessFields) -> str:
     """Say who it is; what a process chose itself is quoted, as in a compact line."""
     name, pid, executable, user = (
         quoted(str(row[key])) if key in row else "?" for key in ("name", "pid", "executable", "user")

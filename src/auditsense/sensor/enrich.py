@@ -33,7 +33,7 @@ _USERS: Final[tuple[tuple[str, ...], ...]] = ((), ("effective",), ("saved",), ("
 _GROUPS: Final[tuple[tuple[str, ...], ...]] = (("group",), ("effective", "group"))
 
 
-def enrich_all(documents: Iterable[dict[str, Any]], names: UserNames, host_id: str, *, running: bool) -> None:
+def enrich_all(documents: Iterable[Any], names: UserNames, host_id: str, *, running: bool) -> None:
     """Enrich the documents of this host in place.
 
     Args:

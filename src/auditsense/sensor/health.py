@@ -13,7 +13,6 @@ from auditsense.detect.detector import Detector
 from auditsense.detect.ecs import (
     ALERT_DATASET,
     BURST_DATASET,
-    Document,
     loss_document,
     narrow_lost,
     self_test_document,
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from auditsense.core.ring import Stats
+    from auditsense.detect.documents import Document
     from auditsense.detect.record_reader import RingReader
     from auditsense.detections.model import DetectionException
     from auditsense.kernel.self_test import SelfTest

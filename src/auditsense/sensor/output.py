@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from auditsense.core.ring import Limits
     from auditsense.detect.alerts import AlertPolicy
-    from auditsense.detect.ecs import Document
+    from auditsense.detect.documents import Document
     from auditsense.detect.events import Event
     from auditsense.detections.model import Detection
 

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 
     from auditsense.core.ring import Stats
-    from auditsense.detect.ecs import Document
+    from auditsense.detect.documents import Document
     from auditsense.detect.events import Event
     from auditsense.detect.losses import Losses
     from auditsense.detections.model import Detection, DetectionException

@@ -13,7 +13,7 @@ from auditsense.errors import AuditSenseError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from auditsense.detect.ecs import Document
+    from auditsense.detect.documents import Document
 
 
 class SinkError(AuditSenseError):

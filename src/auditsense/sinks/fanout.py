@@ -17,7 +17,7 @@ from auditsense.sinks.format import jsonl
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from auditsense.detect.ecs import Document
+    from auditsense.detect.documents import Document, SinkFields
     from auditsense.detect.host import Host
     from auditsense.sinks.handle import SinkHandle
 
@@ -174,6 +174,6 @@ class SinkSet:
         """Return whether any sink has dropped or failed documents."""
         return any(sink.counts.dropped or sink.counts.failed for sink in self.sinks)
 
-    def counts(self) -> list[dict[str, str | int]]:
+    def counts(self) -> list[SinkFields]:
         """Return the name and the counters of each sink; see `SinkHandle.as_dict`."""
         return [sink.as_dict() for sink in self.sinks]

@@ -14,7 +14,7 @@ from auditsense._escape import printable, quoted, title
 from auditsense.sinks.fields import look_up
 
 if TYPE_CHECKING:
-    from auditsense.detect.ecs import Document
+    from auditsense.detect.documents import Document
 
 __all__ = ["Format", "compact", "jsonl", "printable"]
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from auditsense.sinks import SinkError
 
 if TYPE_CHECKING:
+    from auditsense.detect.documents import SinkFields
     from auditsense.sinks import Sink
 
 
@@ -83,10 +84,10 @@ class SinkHandle:
         """Wait for pending documents, and stop the sink."""
         raise NotImplementedError
 
-    def as_dict(self) -> dict[str, str | int]:
+    def as_dict(self) -> SinkFields:
         """Return the name and the counters as documents have them; `problem` if there is one."""
         counts = self.counts
-        return {
+        fields: SinkFields = {
             "name": self.name,
             "given": counts.submitted,
             "written": counts.written,
@@ -94,8 +95,10 @@ class SinkHandle:
             "failed": counts.failed,
             "queued_bytes": self.queued_bytes,
             "most_queued_bytes": counts.max_queued_bytes,
-            **({"problem": self.problem} if self.problem else {}),
         }
+        if self.problem:
+            fields["problem"] = self.problem
+        return fields
 
     def summary(self) -> str:
         """Return the outcome of the documents in a few words."""

@@ -10,7 +10,7 @@ from auditsense.sinks import SinkError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from auditsense.detect.ecs import Document
+    from auditsense.detect.documents import Document
 
 _TIMEOUT_S = 5.0
 

@@ -22,7 +22,7 @@ from auditsense.sinks.format import Format, compact, jsonl
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from auditsense.detect.ecs import Document
+    from auditsense.detect.documents import Document
 
 
 class StreamSink:

@@ -18,6 +18,7 @@ from auditsense.detections.exceptions import excepted_by
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from auditsense.detect.documents import SinkFields
     from auditsense.kernel.audit_status import AuditStatus
     from auditsense.kernel.self_test import SelfTest
     from auditsense.sensor.sensor import Sensor
@@ -55,7 +56,7 @@ class StatusContext:
     wall_s: Callable[[], float]
     self_test: SelfTest | None = None
     limits: Limits = dataclasses.field(default_factory=Limits)
-    sinks: Callable[[], Sequence[dict[str, Any]]] = tuple
+    sinks: Callable[[], Sequence[SinkFields]] = tuple
 
 
 class Snapshot:
