@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -14,7 +15,7 @@ from auditsense import _child_process as child
 
 def printed_by(script: str) -> str:
     """Run *script* in a new interpreter and return what it writes to standard error."""
-    code = f"import os\nfrom auditsense import _child_process as child\n{script}"
+    code = f"import json, os\nfrom auditsense import _child_process as child\n{script}"
     ended = subprocess.run(
         [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True, timeout=300
     )
@@ -57,16 +58,17 @@ for number in (10, 19, 20, 21, 22, 40):
     os.dup2(read_end if number == 20 else write_end, number)
 errors = os.dup(2)
 child.close_inherited({keep}, errors, stderr={stderr})
-links = {{int(name): os.readlink("/proc/self/fd/" + name) for name in os.listdir("/proc/self/fd")
+links = {{name: os.readlink("/proc/self/fd/" + name) for name in os.listdir("/proc/self/fd")
           if os.path.lexists("/proc/self/fd/" + name)}}
-os.write(errors, repr((errors, links)).encode())
+os.write(errors, json.dumps([errors, links]).encode())
 """
 
 
 @pytest.mark.parametrize("stderr", [True, False])
 @pytest.mark.parametrize("keep", ["20", "20, 1, 40", "20, 20"])
 def test_close_inherited_keeps_only_what_is_named(keep: str, *, stderr: bool) -> None:
-    errors, links = eval(printed_by(CLOSING.format(keep=keep, stderr=stderr)))  # noqa: S307 - our own output
+    errors, targets = json.loads(printed_by(CLOSING.format(keep=keep, stderr=stderr)))
+    links = {int(number): target for number, target in targets.items()}
     kept = {int(number) for number in keep.split(",")}
     assert {*links} == {0, 1, 2, errors, *kept}
     null = {number for number, target in links.items() if target == "/dev/null"}

@@ -98,7 +98,7 @@ def test_pspy_compiles_to_openat_of_every_architecture() -> None:
 
 def test_the_audit_rule_of_every_shipped_detection_can_be_installed() -> None:
     for one in shipped_detections():
-        assert auditctl.format(auditctl.parse(one.audit_rule))
+        assert auditctl.format_rule(auditctl.parse(one.audit_rule))
 
 
 # --- what pspy matches -----------------------------------------------------------------

@@ -152,7 +152,7 @@ class Prepared:
         socket_path = self.root / "run/auditsense/control"
         with ExitStack() as stack:
             if self.sensor is not None:
-                stack.enter_context(answering(socket_path, json.dumps(self.sensor).encode()))
+                stack.enter_context(StatusAnswer(socket_path, json.dumps(self.sensor).encode()))
             return collect(
                 HostAccess(
                     self.root, lambda: Commands(self.kernel), socket_path, lambda: self.clock, self.config
@@ -163,8 +163,8 @@ class Prepared:
         return diagnose(self.facts())
 
 
-class answering:  # noqa: N801 - reads as a verb
-    """Answer once at a path."""
+class StatusAnswer:
+    """A status socket that answers once."""
 
     def __init__(self, path: Path, answer: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

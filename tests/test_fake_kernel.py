@@ -49,11 +49,11 @@ def detection(name: str, audit_rule: str = "") -> Detection:
 def rules(kernel: FakeKernel) -> list[str]:
     from auditsense.kernel.rules.rule import AuditRule  # noqa: PLC0415 - here only
 
-    return [auditctl.format(AuditRule.from_bytes(rule)) for rule in kernel.rules]
+    return [auditctl.format_rule(AuditRule.from_bytes(rule)) for rule in kernel.rules]
 
 
 def written(*lines: str) -> list[str]:
-    return [auditctl.format(auditctl.parse(line)) for line in lines]
+    return [auditctl.format_rule(auditctl.parse(line)) for line in lines]
 
 
 # --- one kernel ------------------------------------------------------------------------------

@@ -329,7 +329,7 @@ def needing(rule: str) -> list[Detection]:
 
 
 def listed(kernel: FakeKernel) -> list[str]:
-    return [auditctl.format(AuditRule.from_bytes(rule)) for rule in kernel.rules]
+    return [auditctl.format_rule(AuditRule.from_bytes(rule)) for rule in kernel.rules]
 
 
 @pytest.mark.parametrize("kind", [Unicast, Multicast])

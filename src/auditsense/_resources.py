@@ -1,8 +1,8 @@
 """Files that come with the package.
 
-By names and not by `pathlib` or `importlib.resources`: those take longer to load than these files to read.
+Without `pathlib` and `importlib.resources`, which take longer to import than these files to read.
 
-Each is read once. A process that has become another user may not be able to read it again.
+Each file is read once: a process that has become another user may not be able to read it again.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from functools import cache
 
-_HERE = os.path.dirname(__file__)  # noqa: PTH120 - see above
+_HERE = __file__.rpartition("/")[0]
 
 
 @cache
@@ -22,6 +22,6 @@ def packaged_text(name: str) -> str:
 
 @cache
 def packaged_names(folder: str, ending: str) -> tuple[str, ...]:
-    """Return the names of the files of a folder below the package that end so, in order."""
-    found = os.listdir(f"{_HERE}/{folder}")  # noqa: PTH208 - see above
-    return tuple(sorted(name for name in found if name.endswith(ending)))
+    """Return the names of the files of a folder below the package with this ending, sorted."""
+    names = os.listdir(f"{_HERE}/{folder}")  # noqa: PTH208 - see above
+    return tuple(sorted(name for name in names if name.endswith(ending)))

@@ -90,7 +90,7 @@ def parse(line: str, machine: str = "x86_64") -> AuditRule:
 
 
 def written(rule: AuditRule) -> str:
-    return auditctl.format(rule, is_dir=is_dir, machine="x86_64")
+    return auditctl.format_rule(rule, is_dir=is_dir, machine="x86_64")
 
 
 def cases() -> list[Case]:
@@ -242,14 +242,14 @@ def test_directory_watched_as_file_is_not_a_watch() -> None:
     path = RuleField(FieldId.WATCH, Operator.EQUAL, b"/proc")
     rule = AuditRule(Filter.EXIT, Action.ALWAYS, (path, RuleField(FieldId.PERM, Operator.EQUAL, 4)))
     assert written(rule) == "-a always,exit -S all -F path=/proc -F perm=r"
-    assert auditctl.format(rule, is_dir=lambda _: False) == "-w /proc -p r"
+    assert auditctl.format_rule(rule, is_dir=lambda _: False) == "-w /proc -p r"
 
 
 def test_machine_defaults_to_this_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.uname", lambda: SimpleNamespace(machine="aarch64"))
     rule = auditctl.parse("-a always,exit -F arch=b64 -S openat")
     assert rule.syscalls == frozenset({56})
-    assert auditctl.format(rule) == "-a always,exit -F arch=b64 -S openat"
+    assert auditctl.format_rule(rule) == "-a always,exit -F arch=b64 -S openat"
     assert written(rule) == "-a always,exit -F arch=aarch64 -S openat"
 
 

@@ -21,17 +21,16 @@ from auditsense.kernel.plan import (
     prepare,
     switch_on,
 )
-from auditsense.kernel.rules import auditctl
-from auditsense.kernel.rules import shadowing as overlap
+from auditsense.kernel.rules import auditctl, shadowing
 from auditsense.testing import FakeKernel
 
 PROC = auditctl.parse("-w /proc/ -p r -k audit_proc")
 OTHER = auditctl.parse("-w /etc/ -p wa -k etc")
 
 
-def status(**changes: Any) -> AuditStatus:  # noqa: ANN401 - those of AuditStatus
+def status(**changes: int | None) -> AuditStatus:
     with Commands(FakeKernel()) as commands:
-        return replace(commands.status(), **changes)
+        return replace(commands.status(), **changes)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("limit", [1, 2, 0xFFFFFFFE, 0xFFFFFFFF])
@@ -113,14 +112,14 @@ def test_adding_nothing_is_never_refused(changes: dict[str, Any]) -> None:
     [([], True), ([{1}], True), ([{1}, {1, 2}], True), ([{1}, {2}], False)],
 )
 def test_unknown_architecture_compares_by_number(masks: list[set[int]], *, meet: bool) -> None:
-    found = overlap._calls_meet_on("none", [frozenset(one) for one in masks], [4], only_opens=False)
+    found = shadowing._calls_meet_on("none", [frozenset(one) for one in masks], [4], only_opens=False)
     assert found is meet
 
 
 @pytest.mark.parametrize("kind", [1299, 1300, 1301, 1302, 1303, 1307, 1319, 1320, 1321, 1327])
 def test_excluding_needed_records_is_detected(kind: int) -> None:
     excluding = auditctl.parse(f"-a always,exclude -F msgtype={kind}")
-    assert overlap.silences_records(excluding) is (kind in {1300, 1302, 1320})
+    assert shadowing.silences_records(excluding) is (kind in {1300, 1302, 1320})
 
 
 @pytest.mark.parametrize(
@@ -136,4 +135,4 @@ def test_excluding_needed_records_is_detected(kind: int) -> None:
 def test_failure_rule_hides_no_successful_call(outcome: str, *, hides: bool) -> None:
     earlier = auditctl.parse(f"-a never,exit -F arch=b64 -S openat {outcome}".strip())
     wanted = auditctl.parse("-a always,exit -F arch=b64 -S openat -F key=k")
-    assert overlap.hides(earlier, wanted) is hides
+    assert shadowing.hides(earlier, wanted) is hides

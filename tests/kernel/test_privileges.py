@@ -5,8 +5,10 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -46,10 +48,8 @@ def capabilities(status: dict[str, str]) -> dict[str, set[int]]:
 
 
 def own() -> set[int]:
-    with open("/proc/self/status", encoding="utf-8") as file:  # noqa: PTH123 - a line of it
-        (line,) = (one for one in file if one.startswith("CapPrm"))
-    mask = int(line.split()[1], 16)
-    return {bit for bit in range(64) if mask >> bit & 1}
+    (mask,) = re.findall(r"^CapPrm:\s*(\w+)$", Path("/proc/self/status").read_text(), re.MULTILINE)
+    return {bit for bit in range(64) if int(mask, 16) >> bit & 1}
 
 
 @pytest.mark.parametrize("kept", [(), (CAP_AUDIT_CONTROL,), (CAP_AUDIT_CONTROL, CAP_AUDIT_READ)])
@@ -107,6 +107,7 @@ print(open("/proc/self/status").read())
 """
 GROUPS = """
 import os
+import re
 from auditsense.kernel import privileges
 os.setgroups([4, 24, 27])
 privileges.keep_only(30, user=privileges.User(65534, 65534))

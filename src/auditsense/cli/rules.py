@@ -28,7 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _list(commands: Commands) -> int:
     for rule in commands.rules():
-        put(one_line(auditctl.format(rule)))
+        put(one_line(auditctl.format_rule(rule)))
     return 0
 
 

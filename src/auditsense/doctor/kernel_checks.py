@@ -22,14 +22,14 @@ _SHORT_BACKLOG: Final = 8192  # the value of distributions; longer is better
 
 
 def _ours(facts: Facts) -> bool:
-    """Tell whether the owner of the socket is the sensor that answers."""
+    """Return whether the owner of the socket is the sensor that answers."""
     return (
         facts.sensor is not None and facts.status is not None and facts.sensor.get("pid") == facts.status.pid
     )
 
 
 def _owned(facts: Facts) -> bool:
-    """Tell whether a living process other than our sensor owns the socket."""
+    """Return whether a living process other than our sensor owns the socket."""
     return facts.status is not None and facts.status.pid != 0 and facts.owner != "" and not _ours(facts)
 
 
@@ -188,53 +188,55 @@ def _rules(facts: Facts, part: str) -> str | None:
 
 def audit_rule(facts: Facts) -> Finding | None:
     """Whether the audit rule is there when a sensor runs."""
-    found = _rules(facts, "rule-gone")
-    if found is None or facts.rules is None:
+    message = _rules(facts, "rule-gone")
+    if message is None or facts.rules is None:
         return None
-    if found:
+    if message:
         remedy = "find who removed it (the sensor has reported when), and restart the sensor"
-        return Finding("audit-rule", Level.ERROR, found, remedy)
+        return Finding("audit-rule", Level.ERROR, message, remedy)
     present = all(any(rule.same_as(wanted) for rule in facts.rules) for wanted in facts.wanted)
-    listed = "; ".join(auditctl.format(rule) for rule in facts.wanted)
+    listed = "; ".join(auditctl.format_rule(rule) for rule in facts.wanted)
     state = "is there" if present else "is not there; a sensor adds it while it runs"
     return Finding("audit-rule", Level.OK, f"{listed} {state}")
 
 
 def rule_hidden(facts: Facts) -> Finding | None:
     """Whether an earlier rule keeps events from ours."""
-    found = _rules(facts, "rule-hidden")
-    if not found:
-        return None if found is None else Finding("rule-hidden", Level.OK, "no earlier rule hides events")
-    return Finding("rule-hidden", Level.ERROR, found, "delete that rule, or load it behind (auditctl -d, -a)")
+    message = _rules(facts, "rule-hidden")
+    if not message:
+        return None if message is None else Finding("rule-hidden", Level.OK, "no earlier rule hides events")
+    return Finding(
+        "rule-hidden", Level.ERROR, message, "delete that rule, or load it behind (auditctl -d, -a)"
+    )
 
 
 def key_stolen(facts: Facts) -> Finding | None:
     """Whether an earlier rule gives its own key to our events."""
-    found = _rules(facts, "key-stolen")
-    if not found:
-        return None if found is None else Finding("key-stolen", Level.OK, "no earlier rule takes its key")
+    message = _rules(facts, "key-stolen")
+    if not message:
+        return None if message is None else Finding("key-stolen", Level.OK, "no earlier rule takes its key")
     remedy = "load that rule behind (auditctl -d, -a), or give it the key audit_proc as well"
-    return Finding("key-stolen", Level.WARNING, found, remedy)
+    return Finding("key-stolen", Level.WARNING, message, remedy)
 
 
 def task_never(facts: Facts) -> Finding | None:
     """Whether new processes are hidden."""
-    found = _rules(facts, "task-never")
-    if not found:
-        return None if found is None else Finding("task-never", Level.OK, "no rule hides new processes")
+    message = _rules(facts, "task-never")
+    if not message:
+        return None if message is None else Finding("task-never", Level.OK, "no rule hides new processes")
     remedy = (
         "auditctl -d task,never, and remove it from /etc/audit/rules.d; processes started until then stay "
         "hidden until it is restarted"
     )
-    return Finding("task-never", Level.ERROR, found, remedy)
+    return Finding("task-never", Level.ERROR, message, remedy)
 
 
 def records_excluded(facts: Facts) -> Finding | None:
     """Whether records that every event needs are excluded."""
-    found = _rules(facts, "exclude")
-    if not found:
-        return None if found is None else Finding("records-excluded", Level.OK, "no record is excluded")
-    return Finding("records-excluded", Level.ERROR, found, "delete that rule of the exclude list")
+    message = _rules(facts, "exclude")
+    if not message:
+        return None if message is None else Finding("records-excluded", Level.OK, "no record is excluded")
+    return Finding("records-excluded", Level.ERROR, message, "delete that rule of the exclude list")
 
 
 def rate_limit(facts: Facts) -> Finding | None:

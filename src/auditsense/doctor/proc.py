@@ -1,6 +1,6 @@
-"""What /proc and its neighbours say, read without changing anything. A file that cannot be read says nothing.
+"""Read facts from /proc and related files. Read-only; a file that cannot be read gives no fact.
 
-Every function takes the root of the file system, so that a test can give it another one.
+Every function takes the root of the file system, so that a test can pass another one.
 """
 
 from __future__ import annotations
@@ -18,10 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _FIRST: Final = {"user": "user:[4026531837]", "pid": "pid:[4026531836]"}  # include/linux/proc_ns.h
-_FIRST_SINCE: Final = (
-    6,
-    18,
-)  # since then these have fixed numbers too (linux/nsfs.h); before, process 1 tells
+# Since Linux 6.18 these have fixed numbers too (linux/nsfs.h); before, compare with process 1.
+_FIRST_SINCE: Final = (6, 18)
 _FIRST_THEN: Final = {"net": "net:[4026531833]", "mnt": "mnt:[4026531832]"}
 _NETLINK_AUDIT: Final = "9"
 _READLOG: Final = 1
@@ -56,8 +54,8 @@ def boot_parameter(root: Path) -> str | None:
     line = text(root / "proc/cmdline")
     if line is None:
         return None
-    given = [word.partition("=")[2] for word in line.split() if word.startswith("audit=")]
-    return given[-1] if given else ""
+    values = [word.partition("=")[2] for word in line.split() if word.startswith("audit=")]
+    return values[-1] if values else ""
 
 
 def capabilities(root: Path, name: str) -> int | None:
@@ -70,7 +68,7 @@ def capabilities(root: Path, name: str) -> int | None:
 
 
 def first(root: Path, name: str) -> bool | None:
-    """Tell whether this process is in the machine's first namespace of a kind; None: it does not show."""
+    """Return whether this process is in the machine's first namespace of a kind; None: unknown."""
     mine = link(root / "proc/self/ns" / name)
     if mine is None:
         return None
@@ -169,7 +167,7 @@ def mounts(root: Path) -> Mounts | None:
 
 
 def _of_host(root: Path, here: str) -> bool | None:
-    """Tell whether the procfs *here* is the one at /proc of process 1; None: it cannot be seen."""
+    """Return whether the procfs *here* is the one at /proc of process 1; None: it cannot be seen."""
     if first(root, "pid") is not True:  # then process 1 is another
         return None
     theirs = mounted_at(text(root / "proc/1/mountinfo", _MOST_MOUNTS) or "") or covered_at(

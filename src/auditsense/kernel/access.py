@@ -1,9 +1,7 @@
-"""Why the kernel does not let this process near its audit subsystem.
+"""Explain why the kernel refuses this process access to its audit subsystem.
 
-The kernel has three answers for a dozen reasons. This file turns an errno and
-what /proc says about this process into the one sentence a person can act on.
-Nothing here changes anything; every file that cannot be read counts as "not
-known".
+The kernel has three errnos for a dozen reasons. With facts from /proc, an errno becomes a sentence that a
+person can act on. Read-only; a file that cannot be read counts as unknown.
 """
 
 from __future__ import annotations
@@ -25,8 +23,8 @@ _PROC: Final = Path("/proc")
 def process_name(pid: int, proc: Path = _PROC) -> str | None:
     """Return the command name (at most 15 characters) of a living process, or None.
 
-    Source: ``/proc/PID/comm``. A process that is there but hidden from us
-    (mount option hidepid) is reported as "?": it lives, which is what counts.
+    Source: ``/proc/PID/comm``. A process that is hidden from us (mount
+    option hidepid) is reported as "?", because it is alive.
     """
     try:
         return (proc / str(pid) / "comm").read_text(errors="replace").rstrip("\n")
@@ -42,7 +40,7 @@ def process_name(pid: int, proc: Path = _PROC) -> str | None:
 
 
 def has_capability(number: int, proc: Path = _PROC) -> bool | None:
-    """Tell whether capability *number* is effective; None when /proc does not say.
+    """Return whether capability *number* is effective; None: unknown.
 
     Source: the ``CapEff`` line of ``/proc/self/status``.
     """
@@ -57,7 +55,7 @@ def has_capability(number: int, proc: Path = _PROC) -> bool | None:
 
 
 def outside(namespace: str, proc: Path = _PROC) -> bool | None:
-    """Tell whether this process has left the machine's first *namespace* ("pid" or "user")."""
+    """Return whether this process has left the machine's first *namespace* ("pid" or "user")."""
     first = {"user": _INITIAL_USER_NAMESPACE, "pid": _INITIAL_PID_NAMESPACE}[namespace]
     try:
         return (proc / "self/ns" / namespace).stat().st_ino != first

@@ -1,8 +1,8 @@
-"""The kernel's audit settings and counters, as AUDIT_GET answers them.
+"""The kernel's audit settings and counters, as AUDIT_GET returns them.
 
 The source of every field is `struct audit_status` (linux/audit.h): eleven
-unsigned 32-bit words in host byte order. Kernels before 5.8 send fewer, so a
-word that did not arrive is None, never an invented zero.
+unsigned 32-bit words in host byte order. Kernels before 5.8 send fewer; a
+word that did not arrive is None.
 """
 
 from __future__ import annotations

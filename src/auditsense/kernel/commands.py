@@ -56,7 +56,7 @@ class Commands:
     """
 
     def __init__(self, transport: Transport | None = None, *, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
-        """Talk through *transport*; by default to the real kernel.
+        """Create a client; by default of the real kernel.
 
         Args:
             transport: For example `testing.FakeKernel`.
@@ -123,7 +123,7 @@ class Commands:
         if prepend:
             (flags,) = struct.unpack_from("=I", payload)
             payload = struct.pack("=I", flags | _FILTER_PREPEND) + payload[4:]
-        self._send(AUDIT_ADD_RULE, payload, f"add audit rule {auditctl.format(rule)!r}", ack=True)
+        self._send(AUDIT_ADD_RULE, payload, f"add audit rule {auditctl.format_rule(rule)!r}", ack=True)
 
     def delete_rule(self, rule: AuditRule) -> None:
         """Delete the rule that equals this one. Its place in the list does not matter.
@@ -131,8 +131,8 @@ class Commands:
         Raises:
             KernelCommandError: `errno` is ENOENT when there is none.
         """
-        what = f"delete audit rule {auditctl.format(rule)!r}"
-        self._send(AUDIT_DEL_RULE, rule.to_bytes(), what, ack=True)
+        action = f"delete audit rule {auditctl.format_rule(rule)!r}"
+        self._send(AUDIT_DEL_RULE, rule.to_bytes(), action, ack=True)
 
     def close(self) -> None:
         """Close the socket. Calling it again does nothing."""
@@ -149,24 +149,24 @@ class Commands:
     ) -> None:
         self.close()
 
-    def _send(self, kind: int, payload: bytes, what: str, *, ack: bool = False) -> list[Reply]:
-        """Send one command. GET and LIST go without ACK: their answer is the consent."""
+    def _send(self, kind: int, payload: bytes, action: str, *, ack: bool = False) -> list[Reply]:
+        """Send one command. GET and LIST have no ACK: their answer is enough."""
         try:
             return self._transport.request(kind, payload, ack=ack)
-        except KernelCommandError as problem:
-            self._explain(problem, what, reads=not ack)
+        except KernelCommandError as error:
+            self._raise_explained(error, action, reads=not ack)
 
-    def _explain(self, problem: KernelCommandError, what: str, *, reads: bool) -> NoReturn:
-        """Raise what *problem* means to the caller."""
-        number = problem.errno
+    def _raise_explained(self, error: KernelCommandError, action: str, *, reads: bool) -> NoReturn:
+        """Raise what *error* means to the caller."""
+        number = error.errno
         if number == errno.EPERM and not reads:
-            # Locked, or never allowed? Only asking tells; that raises if the latter.
+            # Locked, or not permitted at all? The status tells; reading it raises in the second case.
             if self.status().enabled == Enabled.LOCKED:
                 raise LockedError(
-                    f"cannot {what}: the audit configuration is locked until the next boot"
-                ) from problem
+                    f"cannot {action}: the audit configuration is locked until the next boot"
+                ) from error
         elif number is not None:
             refused: NoKernelAuditError | None = access.explain(number)
             if refused is not None:
-                raise refused from problem
-        raise KernelCommandError(f"cannot {what}: {problem}", number) from problem
+                raise refused from error
+        raise KernelCommandError(f"cannot {action}: {error}", number) from error

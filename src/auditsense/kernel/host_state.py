@@ -1,4 +1,4 @@
-"""The kernel's audit before a takeover, and whether it is so again.
+"""State of the kernel's audit before and after a takeover.
 
 Pure except `read_state`. Distinguishes what the sensor changed and is still so from what other processes
 changed, which stays.
@@ -96,5 +96,5 @@ def describe(before: AuditState | None, now: AuditState) -> str:
 
 
 def _owned(state: AuditState) -> bool:
-    """Tell whether a living process owns the socket. One that had died before is no loss."""
+    """Return whether a living process owns the socket. One that had died before is no loss."""
     return state.status.pid != 0 and process_name(state.status.pid) is not None

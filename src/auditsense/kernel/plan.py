@@ -61,7 +61,7 @@ class AddRule:
     rule: AuditRule
 
     def __str__(self) -> str:
-        return f"add audit rule: {auditctl.format(self.rule)}"
+        return f"add audit rule: {auditctl.format_rule(self.rule)}"
 
 
 Step = ChangeSetting | BecomeOwner | AddRule

@@ -51,8 +51,8 @@ def _libc() -> ctypes.CDLL:
     return ctypes.CDLL(None, use_errno=True)
 
 
-def _failed(what: str) -> AuditSenseError:
-    return AuditSenseError(f"cannot {what}: {os.strerror(ctypes.get_errno())}")
+def _failed(action: str) -> AuditSenseError:
+    return AuditSenseError(f"cannot {action}: {os.strerror(ctypes.get_errno())}")
 
 
 def keep_only(*capabilities: int, user: User | None = None) -> None:
@@ -85,8 +85,8 @@ def keep_only(*capabilities: int, user: User | None = None) -> None:
         raise _failed("read the capabilities")
     for word in (0, 1):
         wanted = sum(1 << (number % 32) for number in capabilities if number // 32 == word)
-        kept = data[word].permitted & wanted
-        data[word] = _Data(kept, kept, 0)  # what is not inheritable leaves the ambient set as well
+        allowed = data[word].permitted & wanted
+        data[word] = _Data(allowed, allowed, 0)  # a capability that is not inheritable leaves the ambient set
     if libc.capset(ctypes.byref(header), data):
         raise _failed("drop capabilities")
 

@@ -89,7 +89,7 @@ def _mounts(proc: Path, pid: str) -> str:
 
 
 def is_of_host(proc: Path = PROC) -> bool | None:
-    """Tell whether the procfs at *proc* is the host's; None: it cannot be seen.
+    """Return whether the procfs at *proc* is the host's; None: it cannot be seen.
 
     Of a process that is in the first pid namespace: the kernel's audit answers no other.
     """
@@ -118,8 +118,8 @@ def require_host_proc(rules: Iterable[AuditRule], proc: Path = PROC) -> None:
         for path in _paths(rule):
             if difference := _difference(path, proc):
                 raise NoKernelAuditError(
-                    f"the audit rule {auditctl.format(rule)} would see nothing of the host: {difference}; "
-                    f"{REMEDY}"
+                    f"the audit rule {auditctl.format_rule(rule)} would see nothing of the host: "
+                    f"{difference}; {REMEDY}"
                 )
 
 

@@ -75,7 +75,7 @@ def _release(commands: Commands, owner: int) -> bool:
 
 
 def lives(pid: int, proc: Path = _PROC) -> bool:
-    """Tell whether a process is there and has not begun to end."""
+    """Return whether a process is there and has not begun to end."""
     try:
         text = (proc / str(pid) / "stat").read_bytes()
     except OSError:

@@ -174,7 +174,7 @@ def _owner(expected: Expected, status: AuditStatus) -> Iterator[Deviation]:
 
 def _rules(expected: Expected, rules: Sequence[AuditRule]) -> Iterator[Deviation]:
     for wanted in expected.rules:
-        text = auditctl.format(wanted)
+        text = auditctl.format_rule(wanted)
         place = next((n for n, rule in enumerate(rules) if rule.same_as(wanted)), None)
         if place is None:
             yield Deviation(
@@ -219,7 +219,7 @@ def _rules(expected: Expected, rules: Sequence[AuditRule]) -> Iterator[Deviation
 def _listed(rules: Sequence[AuditRule]) -> str:
     """Name the first rule and count the rest, of which there may be thousands."""
     more = f" and {len(rules) - 1} more" if len(rules) > 1 else ""
-    return f"the audit rule {auditctl.format(rules[0])}{more}"
+    return f"the audit rule {auditctl.format_rule(rules[0])}{more}"
 
 
 class Watch:

@@ -1,1 +1,1 @@
-"""The language of audit rules: auditctl text to audit_rule_data and back."""
+"""Audit rules: auditctl syntax to audit_rule_data and back."""

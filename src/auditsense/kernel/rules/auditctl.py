@@ -1,8 +1,8 @@
-"""Audit rules as text, in the language of auditctl(8): one rule a line.
+"""Parse and format audit rules in the syntax of auditctl(8), one rule per line.
 
-`parse` accepts what adds a rule, and nothing that changes other state of the kernel.
-What it makes of a line is what auditctl sends, byte for byte; a line that auditctl would
-pass on, but the kernel refuse or never match, is an error here.
+`parse` accepts lines that add a rule, and none that changes other state of the kernel. The result equals
+what auditctl sends, byte for byte. Lines that auditctl sends, but the kernel refuses or never matches, are
+errors.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def parse(
     return builder.rule()
 
 
-def format(  # noqa: A001 - the counterpart of parse, used as auditctl.format
+def format_rule(
     rule: AuditRule,
     *,
     is_dir: Callable[[str], bool] = os.path.isdir,

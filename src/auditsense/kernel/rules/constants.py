@@ -1,7 +1,7 @@
-"""The vocabulary of audit rules: what the kernel numbers and auditctl names.
+"""Numbers and names of audit rules.
 
-Every number is an ABI constant of linux/audit.h; the member of an enum has the
-kernel's name without its AUDIT_ prefix where the two agree.
+Every number is an ABI constant of linux/audit.h. The members of an enum have the kernel's names without the
+prefix AUDIT_, where auditctl uses the same names.
 """
 
 from __future__ import annotations
@@ -234,20 +234,14 @@ COMPARISONS: Mapping[int, tuple[str, str]] = MappingProxyType(
     ),
 )
 
-# enum io_uring_op of linux/io_uring.h, in its order from 0: what -S names on that list.
+# enum io_uring_op of linux/io_uring.h, in its order from 0: names for -S on that list.
+_IO_URING_OPS = (
+    "nop readv writev fsync read_fixed write_fixed poll_add poll_remove sync_file_range sendmsg recvmsg "
+    "timeout timeout_remove accept async_cancel link_timeout connect fallocate openat close files_update "
+    "statx read write fadvise madvise send recv openat2 epoll_ctl splice provide_buffers remove_buffers tee "
+    "shutdown renameat unlinkat mkdirat symlinkat linkat msg_ring fsetxattr setxattr fgetxattr getxattr "
+    "socket uring_cmd send_zc sendmsg_zc"
+)
 IO_URING_OPS: Mapping[str, int] = MappingProxyType(
-    {
-        name: number
-        for number, name in enumerate(
-            (  # noqa: SIM905 - as words it can be held against the header
-                "nop readv writev fsync read_fixed write_fixed poll_add poll_remove "
-                "sync_file_range sendmsg recvmsg timeout timeout_remove accept async_cancel "
-                "link_timeout connect fallocate openat close files_update statx read write "
-                "fadvise madvise send recv openat2 epoll_ctl splice provide_buffers "
-                "remove_buffers tee shutdown renameat unlinkat mkdirat symlinkat linkat "
-                "msg_ring fsetxattr setxattr fgetxattr getxattr socket uring_cmd send_zc "
-                "sendmsg_zc"
-            ).split(),
-        )
-    },
+    {name: number for number, name in enumerate(_IO_URING_OPS.split())}
 )

@@ -1,8 +1,8 @@
 """One condition of an audit rule, checked as the kernel would check it.
 
-Checking here turns the kernel's bare EINVAL into a sentence. What the kernel
-takes but can never match (a key on the exclude list, a syscall argument on the task
-list) is refused as well: such a rule looks as if it worked.
+The checks turn the kernel's bare EINVAL into a sentence. They also refuse conditions that the kernel accepts
+and can never match, such as a key on the exclude list or a syscall argument on the task list: such a rule
+would appear to work.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 The bytes are `struct audit_rule_data` of linux/audit.h, in host byte order: flags,
 action, field_count, mask[64], fields[64], values[64], fieldflags[64], buflen, then buf
-with the strings one after the other, unterminated. The text is `auditctl.py`'s.
+with the strings one after the other, unterminated. For text see `auditctl`.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class AuditRule:
         self._check_syscalls()
 
     def same_as(self, other: AuditRule) -> bool:
-        """Tell whether the kernel holds both for one rule.
+        """Return whether the kernel holds both for one rule.
 
         This is how a rule that was sent is found among those that LIST_RULES returns.
         All but `prepend` counts, the order of fields as well: the kernel compares so.
@@ -219,8 +219,8 @@ def _fields(triples: Iterable[tuple[int, int, int]], strings: bytes) -> tuple[Ru
 _Number = TypeVar("_Number", Filter, Action, FieldId, Operator)
 
 
-def _member(numbers: type[_Number], value: int, what: str) -> _Number:
+def _member(numbers: type[_Number], value: int, name: str) -> _Number:
     try:
         return numbers(value)
     except ValueError:
-        raise AuditRuleError(f"the rule has {what} {value:#x}, which is unknown here") from None
+        raise AuditRuleError(f"the rule has {name} {value:#x}, which is unknown here") from None

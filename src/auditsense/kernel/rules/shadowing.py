@@ -75,17 +75,17 @@ _SAME_SUBJECT: Final = frozenset(
 
 
 def hides(earlier: AuditRule, wanted: AuditRule) -> bool:
-    """Tell whether *earlier*, a rule before *wanted*, keeps events from being reported at all."""
+    """Return whether *earlier*, a rule before *wanted*, keeps events from being reported at all."""
     return earlier.action is Action.NEVER and _meet(earlier, wanted)
 
 
 def steals(earlier: AuditRule, wanted: AuditRule) -> bool:
-    """Tell whether *earlier*, a rule before *wanted*, gives its own key to events of both."""
+    """Return whether *earlier*, a rule before *wanted*, gives its own key to events of both."""
     return earlier.action is Action.ALWAYS and _keys(earlier) != _keys(wanted) and _meet(earlier, wanted)
 
 
 def silences_records(rule: AuditRule) -> bool:
-    """Tell whether a rule of the exclude list drops records that every event needs."""
+    """Return whether a rule of the exclude list drops records that every event needs."""
     if rule.filter is not Filter.EXCLUDE:
         return False
     tests = [
@@ -100,11 +100,11 @@ def _keys(rule: AuditRule) -> list[int | bytes]:
     return [field.value for field in rule.fields if field.field is FieldId.FILTERKEY]
 
 
-def _meet(one: AuditRule, other: AuditRule) -> bool:
-    """Tell whether there may be a call that both rules match: *one* earlier, *other* wanted."""
-    if one.filter is not Filter.EXIT or other.filter is not Filter.EXIT:
+def _meet(earlier: AuditRule, wanted: AuditRule) -> bool:
+    """Return whether there may be a call that both rules match."""
+    if earlier.filter is not Filter.EXIT or wanted.filter is not Filter.EXIT:
         return False
-    return _outcomes_meet(one, other) and _fields_meet(one, other) and _calls_meet(one, other)
+    return _outcomes_meet(earlier, wanted) and _fields_meet(earlier, wanted) and _calls_meet(earlier, wanted)
 
 
 def _values(rule: AuditRule, which: FieldId) -> list[int]:
@@ -117,13 +117,13 @@ def _values(rule: AuditRule, which: FieldId) -> list[int]:
 
 
 def _about_proc(rule: AuditRule) -> bool:
-    """Tell whether a rule is there to report opens of the root of procfs."""
+    """Return whether a rule is there to report opens of the root of procfs."""
     places = [bytes(field.value) for field in rule.fields if field.field is FieldId.DIR]
     return b"/proc" in [place.rstrip(b"/") for place in places] or _ROOT_INODE in _values(rule, FieldId.INODE)
 
 
 def _about_failures(rule: AuditRule) -> bool:
-    """Tell whether a rule matches only calls that fail."""
+    """Return whether a rule matches only calls that fail."""
     return 0 in _values(rule, FieldId.SUCCESS) or any(value & _SIGN for value in _values(rule, FieldId.EXIT))
 
 
@@ -134,7 +134,7 @@ def _outcomes_meet(earlier: AuditRule, wanted: AuditRule) -> bool:
 
 
 def _calls_meet(earlier: AuditRule, wanted: AuditRule) -> bool:
-    """Tell whether there is a call that both rules are about, by their call lists and permissions."""
+    """Return whether there is a call that both rules are about, by their call lists and permissions."""
     masks = [rule.syscalls for rule in (earlier, wanted) if rule.syscalls is not None]
     perms = _values(earlier, FieldId.PERM) + _values(wanted, FieldId.PERM)
     only_opens = _about_proc(wanted)
@@ -147,7 +147,7 @@ def _arches(earlier: AuditRule, wanted: AuditRule) -> list[str]:
     named = _values(earlier, FieldId.ARCH) + _values(wanted, FieldId.ARCH)
     known = [name for value in named if (name := syscalls.arch_name(value)) is not None]
     if known:
-        return known[:1]  # where both name one, it is the same: see _fields_meet
+        return known[:1]  # if both rules name an arch, it is the same: see _fields_meet
     native = syscalls.native_arch()  # a rule without one is for all programs that this host runs
     return [arch for arch in (native, syscalls.narrow_arch(native)) if arch is not None]
 
@@ -165,9 +165,9 @@ def _calls_meet_on(arch: str, masks: list[frozenset[int]], perms: list[int], *, 
     )
 
 
-def _fields_meet(one: AuditRule, other: AuditRule) -> bool:
-    for mine in one.fields:
-        for theirs in other.fields:
+def _fields_meet(earlier: AuditRule, wanted: AuditRule) -> bool:
+    for mine in earlier.fields:
+        for theirs in wanted.fields:
             if mine.op is not Operator.EQUAL or theirs.op is not Operator.EQUAL:
                 continue
             if mine.field in _SAME_SUBJECT and mine.field is theirs.field and mine.value != theirs.value:
@@ -178,16 +178,16 @@ def _fields_meet(one: AuditRule, other: AuditRule) -> bool:
 
 
 def _places_meet(mine: FieldId, my_value: int | bytes, theirs: FieldId, their_value: int | bytes) -> bool:
-    """Tell whether two places may be one: each a tree (DIR) or a file (WATCH)."""
+    """Return whether two places may be one: each a tree (DIR) or a file (WATCH)."""
     places = {FieldId.DIR, FieldId.WATCH}
     if mine not in places or theirs not in places:
         return True
-    one, other = bytes(my_value).rstrip(b"/"), bytes(their_value).rstrip(b"/")
-    within = (one + b"/").startswith(other + b"/"), (other + b"/").startswith(one + b"/")
+    my_path, their_path = bytes(my_value).rstrip(b"/"), bytes(their_value).rstrip(b"/")
+    within = (my_path + b"/").startswith(their_path + b"/"), (their_path + b"/").startswith(my_path + b"/")
     if mine is theirs is FieldId.DIR:
         return any(within)
     if mine is theirs:
-        return one == other
+        return my_path == their_path
     return within[0] if mine is FieldId.WATCH else within[1]
 
 
@@ -201,13 +201,13 @@ def matched(arch: str) -> Mapping[int, tuple[int, ...]]:
     >>> matched("x86_64")[59], matched("x86_64")[257]
     ((1,), (4, 2, 6))
     """
-    found: dict[int, int] = {}
+    bits_of: dict[int, int] = {}
     for bit, names in ((READ, _READS), (WRITE, _WRITES), (CHANGE_ATTRIBUTES, _CHANGES)):
         for name in names.split():
             number = syscalls.number(name, arch)
             if number is not None:
-                found[number] = found.get(number, 0) | bit
-    ways: dict[int, tuple[int, ...]] = {number: (bits,) for number, bits in found.items()}
+                bits_of[number] = bits_of.get(number, 0) | bit
+    ways: dict[int, tuple[int, ...]] = {number: (bits,) for number, bits in bits_of.items()}
     for name in _EXECS:
         if (number := syscalls.number(name, arch)) is not None:
             ways[number] = (EXEC,)

@@ -76,9 +76,9 @@ def read_value(field: FieldId, text: str) -> int:
     names = _NAMED.get(field, {})
     if text in names:
         return names[text]
-    found = None if field is FieldId.FILETYPE else read_number(text)
-    if found is not None:
-        return _fitted(field, found)
+    number = None if field is FieldId.FILETYPE else read_number(text)
+    if number is not None:
+        return _fitted(field, number)
     if field in _LOOKUPS:
         return _LOOKUPS[field](text)
     advice = hint(text, names) or (f": one of {', '.join(names)}" if names else ": not a number")
@@ -128,20 +128,20 @@ def write_perm(bits: int) -> str:
     return "".join(letter for letter, bit in PERMS.items() if bits & bit)
 
 
-def _fitted(field: FieldId, found: int) -> int:
-    if field in _SIGNED and -_HALF <= found < 0:
-        return found % _MODULUS
-    if field in ARGUMENT_FIELDS and found >= _MODULUS:
+def _fitted(field: FieldId, number: int) -> int:
+    if field in _SIGNED and -_HALF <= number < 0:
+        return number % _MODULUS
+    if field in ARGUMENT_FIELDS and number >= _MODULUS:
         # A record shows the whole register: ffffffffffffff9c is -100 for the kernel as well.
-        if found >> (_BITS - 1) == _SIGN_EXTENSION:
-            return found % _MODULUS
-        raise AuditRuleError(f"{found:#x}: the kernel compares the low 32 bits of an argument")
-    if not 0 <= found < _MODULUS:
+        if number >> (_BITS - 1) == _SIGN_EXTENSION:
+            return number % _MODULUS
+        raise AuditRuleError(f"{number:#x}: the kernel compares the low 32 bits of an argument")
+    if not 0 <= number < _MODULUS:
         low = -_HALF if field in _SIGNED else 0
         raise AuditRuleError(
-            f"{FIELD_NAMES[field]} {found} is not within {low} to {_MODULUS - 1}",
+            f"{FIELD_NAMES[field]} {number} is not within {low} to {_MODULUS - 1}",
         )
-    return found
+    return number
 
 
 def _user(text: str) -> int:
@@ -232,10 +232,10 @@ class FieldText:
         for number, fields in COMPARISONS.items():
             if {name, other} == set(fields):
                 return RuleField(FieldId.FIELD_COMPARE, op, number)
-        known = {one for fields in COMPARISONS.values() for one in fields}
-        for one in (name, other):
-            if one not in known:
-                raise AuditRuleError(f"-C cannot compare {one!r}{hint(one, known)}")
+        known = {operand for fields in COMPARISONS.values() for operand in fields}
+        for operand in (name, other):
+            if operand not in known:
+                raise AuditRuleError(f"-C cannot compare {operand!r}{hint(operand, known)}")
         raise AuditRuleError(f"-C cannot compare {name} with {other}")
 
     def write_field(self, field: RuleField) -> str:
