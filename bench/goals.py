@@ -44,10 +44,6 @@ def goals(results: Results) -> Iterator[GoalLine]:
         yield from _latency(results.get(f"latency-{key}"), f"6 alert, {words}", limit)
 
 
-def _median(values: list[float]) -> float:
-    return statistics.median(values)
-
-
 def _burst(result: dict[str, Any] | None, goal: str, limit: float) -> Iterator[GoalLine]:
     wants, lost_wants = f"CPU an event ≤ {limit:g} × the plain loop", "0 records lost by the kernel"
     if result is None:
@@ -57,17 +53,21 @@ def _burst(result: dict[str, Any] | None, goal: str, limit: float) -> Iterator[G
     ratio = result["cpu_ratio"]
     sensed, drained = zip(*result["pairs"], strict=True)
     met = ratio["median"] <= limit
-    user = _median([one["cpu"]["user"] for one in sensed]) / result["opens"] * 1e6
-    system = _median([one["cpu"]["system"] for one in sensed]) / result["opens"] * 1e6
-    loop = _median([one["cpu"]["user"] + one["cpu"]["system"] for one in drained]) / result["opens"] * 1e6
+    user = statistics.median([burst["cpu"]["user"] for burst in sensed]) / result["opens"] * 1e6
+    system = statistics.median([burst["cpu"]["system"] for burst in sensed]) / result["opens"] * 1e6
+    loop = (
+        statistics.median([burst["cpu"]["user"] + burst["cpu"]["system"] for burst in drained])
+        / result["opens"]
+        * 1e6
+    )
     why = (
         f"an event costs the sensor {user:.2f} µs in user space and {system:.2f} µs in the kernel, "
         f"and the loop {loop:.2f} µs in total"
     )
     spread = f"{ratio['low']:.2f} to {ratio['high']:.2f} in {len(sensed)} pairs"
     yield GoalLine(goal, wants, f"{ratio['median']:.2f} ×", spread, result["command"], met, why)
-    lost = [one["lost_kernel"] for one in sensed]
-    missing = sum(result["opens"] - one["sensor"]["matches"] for one in sensed)
+    lost = [burst["lost_kernel"] for burst in sensed]
+    missing = sum(result["opens"] - burst["sensor"]["matches"] for burst in sensed)
     why = f"{missing:,} of {result['opens'] * len(sensed):,} opens were not counted"
     measured = f"{sum(lost):,}"
     yield GoalLine(
@@ -128,11 +128,11 @@ def _memory(results: Results) -> Iterator[GoalLine]:
         yield GoalLine("5 memory", wants)
     else:
         sensed = [pair[0] for pair in burst["pairs"]]
-        sizes = [one["resident_bytes"] / 1e6 for one in sensed]
-        core = max((one["core_bytes"] or 0) for one in sensed) / 1e6
+        sizes = [row["resident_bytes"] / 1e6 for row in sensed]
+        core = max((row["core_bytes"] or 0) for row in sensed) / 1e6
         why = f"after a burst of {burst['opens']:,} opens; of these at most {core:.1f} MB are the core's"
         spread = f"{min(sizes):.1f} to {max(sizes):.1f}"
-        size = _median(sizes)
+        size = statistics.median(sizes)
         yield GoalLine("5 memory", wants, f"{size:.1f} MB", spread, burst["command"], max(sizes) < 40, why)
     wants = "no heap allocation per event"
     rows = [row for row in counts["counts"] if row["allocations"] is not None] if counts else []

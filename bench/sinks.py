@@ -41,8 +41,8 @@ BATCH = 50
 READER = """
 import socket, sys
 peer = socket.socket(fileno=int(sys.argv[1]))
-one = peer.accept()[0] if peer.type == socket.SOCK_STREAM else peer
-while one.recv(1 << 20):
+source = peer.accept()[0] if peer.type == socket.SOCK_STREAM else peer
+while source.recv(1 << 20):
     pass
 """
 

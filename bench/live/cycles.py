@@ -78,7 +78,7 @@ def main() -> None:
     each = Spread.of(cycles)
     print(f"{len(cycles)} lifetimes, {unlike} after which the kernel's audit differed")
     print(f"one: median {each.median * 1e3:.1f} ms ({each.low * 1e3:.1f} to {each.high * 1e3:.1f})")
-    print(f"memory, MiB: {' '.join(f'{one / (1 << 20):.1f}' for one in memory)}")
+    print(f"memory, MiB: {' '.join(f'{size / (1 << 20):.1f}' for size in memory)}")
     print(f"memory over the second half {growth / 1024:+.0f} KiB, descriptors {left:+}")
     figures = {
         "bench": "cycles",

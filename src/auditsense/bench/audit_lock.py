@@ -10,6 +10,7 @@ import fcntl
 import os
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from auditsense.errors import AuditSenseError, NoKernelAuditError
@@ -35,12 +36,6 @@ def audit_state() -> AuditState:
         now = commands.status()
         limits = (now.rate_limit, now.backlog_limit, now.backlog_wait_time)
         return (now.enabled, now.failure, now.pid, *limits), tuple(commands.rules())
-
-
-def lost_by_kernel() -> int:
-    """Return the kernel's count of lost records, since boot or a reset."""
-    with Commands() as commands:
-        return commands.status().lost
 
 
 def unprivileged() -> str:
@@ -75,7 +70,7 @@ def exclusive_audit(notify: Callable[[str], None], wait_s: float = WAIT_S) -> It
         NoKernelAuditError: another run kept the lock, or the kernel's audit is unavailable.
         AuditSenseError: the audit state has changed.
     """
-    os.makedirs(os.path.dirname(LOCK), exist_ok=True)  # noqa: PTH103, PTH120 - LOCK is a string
+    Path(LOCK).parent.mkdir(parents=True, exist_ok=True)
     # Any user may write to the folder: do not follow a link there.
     lock = os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:

@@ -108,7 +108,7 @@ def _end_gently(process: subprocess.Popen[bytes]) -> None:
 
 
 def _wait_until_it_watches(process: subprocess.Popen[bytes]) -> None:
-    assert process.stderr is not None  # noqa: S101 - a pipe was asked for
+    assert process.stderr is not None
     deadline = time.monotonic() + START_LIMIT_S
     line = b""
     while select.select([process.stderr], [], [], max(0.0, deadline - time.monotonic()))[0]:
@@ -151,7 +151,7 @@ def drain(program: str) -> Iterator[Consumer]:
             [program, str(fd)], stdin=pipe, stdout=pipe, text=True, pass_fds=[fd], env=environment()
         )
         try:
-            assert process.stdout is not None  # noqa: S101 - a pipe was asked for
+            assert process.stdout is not None
             if process.stdout.readline() != "ready\n":
                 raise AuditSenseError("the drain loop did not start")
 

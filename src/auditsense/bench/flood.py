@@ -12,11 +12,11 @@ import sys
 from dataclasses import asdict, dataclass
 
 from auditsense.bench.inputs import InputShape, chunks
+from auditsense.bench.procfs import resident
 from auditsense.detect.detector import Detector
 from auditsense.detect.host import Host
 
 _HERE = Host("0" * 32, "bench")
-_PAGE = os.sysconf("SC_PAGESIZE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,21 +38,16 @@ class FloodResult:
     evicted: int
 
 
-def _resident() -> int:
-    with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123 - pathlib would be measured too
-        return int(file.read().split()[1]) * _PAGE
-
-
 def flood(pids: int) -> FloodResult:
     """Feed one event per process, in pieces. The pids repeat after 3,194,304."""
     pieces = chunks(InputShape(pids, pids=min(pids, 3_000_000), programs=10_000), size=2000)
     piece = next(pieces)
-    before = _resident()
+    before = resident(os.getpid())
     with Detector(host=_HERE) as detector:
         while piece:
             detector.feed_packed(piece)
             piece = next(pieces, b"")
-        after = _resident()
+        after = resident(os.getpid())
         detector.finish()
         stats = detector.stats()
         configured = detector.memory_bytes

@@ -48,8 +48,8 @@ def auditsense(*words: str) -> tuple[str, ...]:
 
 def environment() -> dict[str, str]:
     """Return the environment of started programs."""
-    kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
-    return kept | {"PATH": os.pathsep.join(_folders()), "LC_ALL": "C"}
+    variables = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
+    return variables | {"PATH": os.pathsep.join(_folders()), "LC_ALL": "C"}
 
 
 def program(name: str) -> str | None:
@@ -80,7 +80,7 @@ def _trusted(path: str) -> bool:
         return True
     try:
         require_trusted_path(Path(path))
-        require_owned(path, os.stat(path))  # noqa: PTH116 - the path is a string
+        require_owned(path, Path(path).stat())
     except (UsageError, OSError):
         return False
     return True

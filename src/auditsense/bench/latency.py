@@ -95,7 +95,7 @@ def timed_sensor(mode: str) -> Iterator[TimedSensor]:
             process,
             _,
         ):
-            assert process.stdout is not None  # noqa: S101 - a pipe was asked for
+            assert process.stdout is not None
             yield TimedSensor(process.stdout, reading)
     finally:
         os.close(reading)

@@ -108,10 +108,10 @@ def feed_rows(name: str, shape: InputShape) -> Iterator[Row]:
 
 def pids_rows(events: int) -> Iterator[Row]:
     """Yield the cost of an event with many live processes relative to one process."""
-    one = feed_core(packed(InputShape(events)))
+    single = feed_core(packed(InputShape(events)))
     for pids in (1_000, 100_000):
         many = feed_core(packed(InputShape(events, pids=min(pids, events))))
-        pairs = alternate(many, one, 3 * PAIRS)  # depends on caches, and so on other processes
+        pairs = alternate(many, single, 3 * PAIRS)  # depends on caches, and so on other processes
         yield Row.of(
             f"pids_{pids}",
             f"{pids:,} live processes / one",

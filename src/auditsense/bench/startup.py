@@ -48,7 +48,7 @@ def startup(scanner: Sequence[str], mode: str = "default") -> StartupResult:
     try:
         since = time.monotonic()
         with started((*command, *MODES[mode]), stdout=subprocess.PIPE) as (process, _):
-            assert process.stdout is not None  # noqa: S101 - a pipe was asked for
+            assert process.stdout is not None
             if not select.select([process.stdout], [], [], _LIMIT_S)[0]:
                 raise AuditSenseError(f"the sensor reported no event within {_LIMIT_S:g} s")
             first = time.monotonic() - since

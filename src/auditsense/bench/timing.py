@@ -44,7 +44,7 @@ class PairedTimes:
     @property
     def ratio(self) -> Spread:
         """The first divided by the second, per pair."""
-        return Spread.of([one / other for one, other in zip(self.first, self.second, strict=True)])
+        return Spread.of([first / second for first, second in zip(self.first, self.second, strict=True)])
 
 
 def alternate(first: Callable[[], float], second: Callable[[], float], pairs: int) -> PairedTimes:
