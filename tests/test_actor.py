@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from auditsense.core.hit import EventId, Hit
 from auditsense.core.ring import Limits, Ring, pack
-from auditsense.core.rule_table import ACTOR, Exempting, Field, Op, Rule
-from auditsense.core.rule_table import Test as FieldTest
+from auditsense.core.rule_table import ACTOR, Field, FieldTest, Op, Rule, RuleException
 from auditsense.errors import AuditSenseError, UsageError
 from auditsense.testing import datagram
 
@@ -168,7 +167,7 @@ def test_rings_of_different_actors_are_not_adopted() -> None:
 
 def test_fields_of_actors_and_exceptions_are_kept() -> None:
     """What hits do not carry is still there for the decisions that need it."""
-    exempt = Exempting((FieldTest(Field.PROCTITLE, Op.TEXT, (b"quiet",)),))
+    exempt = RuleException((FieldTest(Field.PROCTITLE, Op.TEXT, (b"quiet",)),))
     rules = (Rule((), (), (Field.PID,), 2, SPAN_MS, 0, (exempt,)),)
     with Ring(rules, SMALL, fields=(Field.PID,), actor=(Field.CWD,), seed=1) as ring:
         for serial, (title, cwd) in enumerate([("loud", "/"), ("quiet", "/"), ("loud", "/tmp")], 1):  # noqa: S108

@@ -17,8 +17,7 @@ import pytest
 
 from auditsense import AlertPolicy, __version__, shipped_detections
 from auditsense.core.ring import Ring
-from auditsense.core.rule_table import ACTOR, Call, Field, Masked, Op, Rule, lay_out
-from auditsense.core.rule_table import Test as Compared
+from auditsense.core.rule_table import ACTOR, Call, Field, FieldTest, MaskedNumber, Op, Rule, lay_out
 from auditsense.detections.compiler import compile_all
 from auditsense.detections.emit_c import as_c
 from auditsense.testing import burst, open_event
@@ -302,8 +301,8 @@ ODD = (
     Rule(
         (Call(0xC000003E, 0), Call(0, 2**32 - 1)),
         (
-            Compared(Field.ARCH, Op.NUMBER, (Masked(0), Masked(2**64 - 1, 2**63)), negated=True),
-            Compared(Field.COMM, Op.TEXT, (b"", b'"*/\\\n\xff?\x3f?/', b"x" * 40)),
+            FieldTest(Field.ARCH, Op.NUMBER, (MaskedNumber(0), MaskedNumber(2**64 - 1, 2**63)), negated=True),
+            FieldTest(Field.COMM, Op.TEXT, (b"", b'"*/\\\n\xff?\x3f?/', b"x" * 40)),
         ),
         (Field.NODE,),
         64,

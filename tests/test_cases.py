@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 import pytest
 
 from auditsense.core.ring import PACKED_HEADER, Limits, Ring
-from auditsense.core.rule_table import Call, EventEnd, Field, Op, Rule, RuleTable
-from auditsense.core.rule_table import Test as Comparison
+from auditsense.core.rule_table import Call, EventEnd, Field, FieldTest, Op, Rule, RuleTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -61,9 +60,9 @@ def proc_rule(count: int) -> Rule:
     return Rule(
         calls=(Call(0xC000003E, 257), Call(0x40000003, 295), Call(0xC00000B7, 56)),
         tests=(
-            Comparison(Field.PATH_NAME, Op.TEXT, (b"/proc",)),
-            Comparison(Field.A0, Op.LIKE, (b"ffffffffffffff9c", b"ffffff9c")),
-            Comparison(Field.A2, Op.TEXT, (b"80000", b"88000")),
+            FieldTest(Field.PATH_NAME, Op.TEXT, (b"/proc",)),
+            FieldTest(Field.A0, Op.LIKE, (b"ffffffffffffff9c", b"ffffff9c")),
+            FieldTest(Field.A2, Op.TEXT, (b"80000", b"88000")),
         ),
         keys=(Field.PID, Field.NODE),
         count=count,

@@ -11,8 +11,7 @@ import pytest
 
 from auditsense import DetectionError, Detector, Host, load_detections, shipped_detections, syscalls
 from auditsense.core.ring import Ring
-from auditsense.core.rule_table import Call, Field, Masked, Op, Rule
-from auditsense.core.rule_table import Test as Comparing
+from auditsense.core.rule_table import Call, Field, FieldTest, MaskedNumber, Op, Rule
 from auditsense.detections.compiler import compile_all, compile_one
 from auditsense.detections.fields import FIELDS, NUMBERS, field
 from auditsense.detections.loader import parse
@@ -415,16 +414,16 @@ def test_comparisons_of_text_compile(
 @pytest.mark.parametrize(
     ("condition", "operands", "negated"),
     [
-        ("{ number = 0 }", (Masked(0),), False),
-        ("{ number = [1, 0x10] }", (Masked(1), Masked(16)), False),
-        ("{ number = -1 }", (Masked(2**64 - 1),), False),
-        ("{ not_number = 0 }", (Masked(0),), True),
-        ("{ number = -100, mask = 0xffffffff }", (Masked(0xFFFFFF9C, 0xFFFFFFFF),), False),
+        ("{ number = 0 }", (MaskedNumber(0),), False),
+        ("{ number = [1, 0x10] }", (MaskedNumber(1), MaskedNumber(16)), False),
+        ("{ number = -1 }", (MaskedNumber(2**64 - 1),), False),
+        ("{ not_number = 0 }", (MaskedNumber(0),), True),
+        ("{ number = -100, mask = 0xffffffff }", (MaskedNumber(0xFFFFFF9C, 0xFFFFFFFF),), False),
     ],
 )
 def test_comparisons_of_numbers_compile(
     condition: str,
-    operands: tuple[Masked, ...],
+    operands: tuple[MaskedNumber, ...],
     negated: bool,  # noqa: FBT001 - a case's column
 ) -> None:
     rule = compile_one(parse(changed(PATH, f'"auditd.data.a0" = {condition}'), "mine.toml"), merge_ms=0)
@@ -475,8 +474,8 @@ def test_what_the_kernel_prints_as_a_number_is_what_can_be_compared_as_one(name:
         else f"type={kind} {head} {body}\n"
         for kind, body in said.items()
     )
-    number = Rule((), (Comparing(FIELDS[name], Op.NUMBER, (Masked(1),)),), (), 1, 1)
-    given = Rule((), (Comparing(FIELDS[name], Op.LIKE, (b"*",)),), (), 1, 1)
+    number = Rule((), (FieldTest(FIELDS[name], Op.NUMBER, (MaskedNumber(1),)),), (), 1, 1)
+    given = Rule((), (FieldTest(FIELDS[name], Op.LIKE, (b"*",)),), (), 1, 1)
     with Ring((number, given)) as ring:
         ring.feed_text(text.encode())
         ring.finish()

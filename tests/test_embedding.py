@@ -29,8 +29,7 @@ from auditsense import (
     shipped_detections,
 )
 from auditsense.core.ring import Ring
-from auditsense.core.rule_table import Call, Field, Masked, Op, Rule
-from auditsense.core.rule_table import Test as Compared
+from auditsense.core.rule_table import Call, Field, FieldTest, MaskedNumber, Op, Rule
 from auditsense.detections.compiler import compile_all
 from auditsense.kernel.commands import Commands
 from auditsense.kernel.guardian import Guardian
@@ -214,7 +213,7 @@ VALUES: list[object] = [
     *compile_all(shipped_detections(), merge_ms=7),
     Rule(
         (Call(1, 2),),
-        (Compared(Field.COMM, Op.LIKE, (b"x*", Masked(1, 2)), negated=True),),
+        (FieldTest(Field.COMM, Op.LIKE, (b"x*", MaskedNumber(1, 2)), negated=True),),
         (Field.PID,),
         3,
         4,

@@ -12,8 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auditsense import Detector, KernelCommandError, Sensor
-from auditsense.core.rule_table import EventEnd, Field, Op, Rule
-from auditsense.core.rule_table import Test as Comparison
+from auditsense.core.rule_table import EventEnd, Field, FieldTest, Op, Rule
 from auditsense.detections.compiler import compile_all
 from auditsense.detections.loader import shipped_detections
 from auditsense.detections.record_filter import Lean, lean
@@ -27,7 +26,7 @@ SYSCALL, PATH, CWD, EOE, PROCTITLE = 1300, 1302, 1307, 1320, 1327
 
 
 def rule(*fields: Field, keys: tuple[Field, ...] = ()) -> Rule:
-    tests = tuple(Comparison(field, Op.TEXT, (b"x",)) for field in fields)
+    tests = tuple(FieldTest(field, Op.TEXT, (b"x",)) for field in fields)
     return Rule(calls=(), tests=tests, keys=keys, count=1, span_ms=1)
 
 

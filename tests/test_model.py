@@ -18,8 +18,17 @@ from hypothesis import strategies as st
 from auditsense import Detector, Host, Limits, Stats, View
 from auditsense.core.hit import EventId, Hit
 from auditsense.core.ring import PACKED_HEADER, Ring, pack
-from auditsense.core.rule_table import Call, Exempting, Field, Masked, OnArch, Op, Rule, RuleTable
-from auditsense.core.rule_table import Test as FieldTest
+from auditsense.core.rule_table import (
+    ArchText,
+    Call,
+    Field,
+    FieldTest,
+    MaskedNumber,
+    Op,
+    Rule,
+    RuleException,
+    RuleTable,
+)
 from auditsense.testing import burst, datagram, quoted
 
 if TYPE_CHECKING:
@@ -505,17 +514,17 @@ def field_tests(draw: st.DrawFn) -> FieldTest:
     negated = draw(st.booleans())
     if op is Op.NUMBER:
         masks = draw(st.lists(st.tuples(_near, _masks), max_size=3))
-        masked = tuple(Masked(number & mask, mask) for number, mask in masks)
+        masked = tuple(MaskedNumber(number & mask, mask) for number, mask in masks)
         return FieldTest(draw(st.sampled_from([*NUMBERS, Field.COMM])), op, masked, negated)
     if op is Op.PRESENT:
         return FieldTest(draw(st.sampled_from([*NUMBERS, *TEXTS])), op, (), negated)
     operands = _patterns.map(b"".join) if op is Op.LIKE else _names | _words
-    some = operands | st.builds(OnArch, operands, st.sampled_from([3, 62]), st.just(0xFFFF))
+    some = operands | st.builds(ArchText, operands, st.sampled_from([3, 62]), st.just(0xFFFF))
     return FieldTest(draw(st.sampled_from(TEXTS)), op, tuple(draw(st.lists(some, max_size=3))), negated)
 
 
 exceptings = st.builds(
-    Exempting,
+    RuleException,
     tests=st.lists(field_tests(), max_size=2).map(tuple),
     until_ms=st.sampled_from([None, START - 1, START, START + 1, ALL_BITS]),
 )
@@ -549,8 +558,8 @@ def holds(test: FieldTest, value: Value, arch: int) -> bool:
     if value is None or (isinstance(value, bytes) and test.op is Op.NUMBER):
         return False  # absent, or no number: negated or not
     for one in test.operands:
-        operand = one.text if isinstance(one, OnArch) and arch & one.mask == one.arch else one
-        if isinstance(value, int) and isinstance(operand, Masked):
+        operand = one.text if isinstance(one, ArchText) and arch & one.mask == one.arch else one
+        if isinstance(value, int) and isinstance(operand, MaskedNumber):
             fits |= (value & ALL_BITS) & operand.mask == operand.number
         elif isinstance(value, bytes) and isinstance(operand, bytes):
             fits |= like(operand, value) if test.op is Op.LIKE else operand == value
@@ -640,10 +649,10 @@ def test_numbers_are_compared_in_the_bits_of_the_mask(
     *, field: Field, bits: int, mask: int, negated: bool
 ) -> None:
     value = bits - 2**64 if field is Field.EXIT and bits >= 2**63 else bits  # as the kernel prints it
-    test = FieldTest(field, Op.NUMBER, (Masked(bits & mask, mask),), negated)
+    test = FieldTest(field, Op.NUMBER, (MaskedNumber(bits & mask, mask),), negated)
     assert matching(test, value) is not negated
     for other in (bits ^ 1, bits ^ 2**63, ~bits & ALL_BITS):
-        test = FieldTest(field, Op.NUMBER, (Masked(other & mask, mask),), negated)
+        test = FieldTest(field, Op.NUMBER, (MaskedNumber(other & mask, mask),), negated)
         assert matching(test, value) is holds(test, value, CALLS[0].arch)
 
 

@@ -1,4 +1,4 @@
-"""A hit as Python sees it: the value that crosses from the core."""
+"""Hits and columns of the core as Python values."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PLACE = struct.Struct("=II")
 HIT_BYTES = _HIT.size
 ID_BYTES = _ID.size
 PLACE_BYTES = _PLACE.size
-_LONGEST_NUMBER = len(str(-(2**63)))  # a log may hold anything, and Python refuses to read 4,301 digits
+_LONGEST_NUMBER = len(str(-(2**63)))  # Python refuses to convert 4,301 digits, which a log may hold
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -36,15 +36,15 @@ class EventId:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A completed window. Its parts are read out of the core's bytes when they are asked for.
+    """A completed window. Its parts are read from the core's bytes on access.
 
     Attributes:
         rule: index of the rule in the rule table.
         more: further windows of the same key and actor that completed before this hit was drained.
         last_ms: stamp of the newest of them, or of this hit's own last event.
         count: events of the window, 1 or more.
-        others: of these, events of another actor than the event that the fields are of (`Ring`).
-        rest: ids, fields and text as the core laid them out behind `as_hit`.
+        others: of these, events of another actor than the event that the fields come from (`Ring`).
+        rest: ids, fields and text in the core's layout, after `as_hit`.
     """
 
     rule: int
@@ -86,7 +86,7 @@ class Hit:
     def text(self, field: Field) -> str | None:
         """Return a field as text; None: absent.
 
-        Undecodable bytes are hex escapes; in a title, NULs are blanks.
+        Undecodable bytes become hex escapes; in PROCTITLE, NULs become blanks.
         """
         value = self.value(field)
         if value is None:
@@ -95,7 +95,7 @@ class Hit:
         return text.replace("\0", " ") if field is Field.PROCTITLE else text
 
     def number(self, field: Field) -> int | None:
-        """Return a field that the kernel prints in decimal as a number; None: absent or no number."""
+        """Return a field that the kernel prints in decimal as a number; None: absent or not a number."""
         value = self.value(field)
         if value is None or len(value) > _LONGEST_NUMBER or not value.removeprefix(b"-").isdigit():
             return None
@@ -132,8 +132,8 @@ class Column(NamedTuple):
     """Index into `dictionary` for each row."""
 
 
-def unpack(drained: bytes) -> Iterator[Hit]:
-    """Read the hits that lie one after another in the bytes that the core handed out."""
+def read_hits(drained: bytes) -> Iterator[Hit]:
+    """Read the hits in the bytes that the core returned."""
     at = 0
     while at < len(drained):
         size, rule, count, others, more, last_ms = _HIT.unpack_from(drained, at)
@@ -141,7 +141,7 @@ def unpack(drained: bytes) -> Iterator[Hit]:
         at += size
 
 
-def split(drained: bytes, rule: int) -> tuple[bytes, bytes]:
+def partition_hits(drained: bytes, rule: int) -> tuple[bytes, bytes]:
     """Separate the hits of one rule from the bytes that the core returned. Returns the others, and them."""
     others: list[bytes] = []
     hits: list[bytes] = []

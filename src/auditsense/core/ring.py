@@ -1,7 +1,7 @@
-"""The core's handle: the only module that touches the compiled one.
+"""The core's ring as a Python object: the only module that calls the compiled one.
 
 Rule 1: every call goes through `_enter`, so a closed ring and a second thread get a clear error.
-Rule 2: a negative result becomes one exception, here and nowhere else.
+Rule 2: negative results become exceptions here and nowhere else.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, NoReturn, Self, cast
 
 from auditsense._ffi import ffi, lib  # noqa: TID251 - this is the border the ban draws
-from auditsense.core.hit import Column, ColumnForm, Hit, unpack
+from auditsense.core.hit import Column, ColumnForm, Hit, read_hits
 from auditsense.core.rule_table import EventEnd, RuleTable, lay_out
 from auditsense.core.stats import COUNTERS, Stats
 from auditsense.errors import AuditSenseError, BusyError, ClosedError, UsageError, expect, expect_number
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from auditsense.core.rule_table import Field
 
-__all__ = ["PACKED_HEADER", "Limits", "Ring", "Stats", "core_version", "pack", "piece"]
+__all__ = ["PACKED_HEADER", "Limits", "Ring", "Stats", "core_version", "pack", "text_buffer"]
 
 PACKED_HEADER = struct.Struct("<QII")
 """Header of a packed datagram: receive time in ms (0: no clock), length, sender's port."""
@@ -40,22 +40,22 @@ def core_version() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a ring may hold. All of it is taken at creation, in one piece; see `Ring.memory_bytes`.
+    """Sizes of the tables of a ring, allocated at creation in one piece; see `Ring.memory_bytes`.
 
     Attributes:
-        datagram_slots: datagrams one recvmmsg call may bring, 1 to 1,024.
-        datagram_bytes: longest datagram or log line, 1,024 to 65,536; what is longer is cut and counted
-            as truncated. The kernel's longest record is about 9,500 bytes.
-        event_slots: events put together or remembered at a time, 16 to 1,048,576; when all are open
-            the oldest is decided with what it has (`evicted`).
-        small_texts: kept records of at most 512 bytes, 16 to 1,048,576; bounded as event_slots.
-        large_texts: kept records of at most datagram_bytes, 4 to 4,096; bounded as event_slots.
-        event_timeout_ms: an event whose end does not come is closed after this, 1 to 60,000 ms.
-        key_slots: processes with a window at a time, 16 to 4,194,304, about 600 bytes each; a full table
-            gives up one of them (ADR 6, `keys_evicted`).
-        window_slack: matches a window keeps beyond those it needs, for late ones, 0 to 1,024.
-        hit_bytes: hits waiting to be drained, 8 * datagram_bytes + 65,536 to 2^30; when they are full
-            the ring takes no more input until they are drained.
+        datagram_slots: datagrams per recvmmsg call, 1 to 1,024.
+        datagram_bytes: longest datagram or log line, 1,024 to 65,536; longer ones are cut and counted as
+            truncated. The kernel's longest record is about 9,500 bytes.
+        event_slots: open and remembered events, 16 to 1,048,576; when all are open, the oldest is
+            decided with the records it has (`evicted`).
+        small_texts: stored records of at most 512 bytes, 16 to 1,048,576; bounded as event_slots.
+        large_texts: stored records of at most datagram_bytes, 4 to 4,096; bounded as event_slots.
+        event_timeout_ms: an event without an end is closed after this time, 1 to 60,000 ms.
+        key_slots: processes with a window, 16 to 4,194,304, about 600 bytes each; a full table evicts
+            one (ADR 6, `keys_evicted`).
+        window_slack: matches that a window keeps in addition to those it needs, for late ones, 0 to 1,024.
+        hit_bytes: buffer for undrained hits, 8 * datagram_bytes + 65,536 to 2^30; when it is full, the
+            ring accepts no input until it is drained.
     """
 
     datagram_slots: int = 256
@@ -68,33 +68,39 @@ class Limits:
     window_slack: int = 22
     hit_bytes: int = 1 << 20
 
+    def __repr__(self) -> str:
+        """Show the limits that differ from the defaults."""
+        values = ((item.name, getattr(self, item.name), item.default) for item in fields(self))
+        changed = ", ".join(f"{name}={value}" for name, value, default in values if value != default)
+        return f"Limits({changed})"
+
     def __post_init__(self) -> None:
         for item in fields(self):
             expect_number(item.name, getattr(self, item.name))
 
 
 class Ring:
-    """The core: bytes in, hits out. No thread, no clock, no privilege; not to be shared by threads.
+    """The core: bytes in, hits out. No thread, no clock, no privilege. One thread at a time may use it.
 
-    After a fork the child has a copy of its own.
+    After a fork the child has a separate copy.
 
     Args:
-        rules: what to look for.
-        limits: what it may hold.
-        end: what tells that all records of an event have come.
-        order: matching events held back to be decided by stamp and serial, for recorded input; half of
-            event_slots and an eighth of small_texts at most.
-        fields: those that hits carry; all of them unless given.
-        actor: the fields that tell actors apart. Events of one key that differ in them never merge
-            their windows (`Rule.merge_ms`), and `Hit.others` counts them; without any a key is one actor.
-        seed: of the hash tables; random unless given. A fixed one makes collisions computable.
+        rules: the rule table.
+        limits: sizes of its tables.
+        end: which record ends an event.
+        order: matching events held back to be decided by stamp and serial, for recorded input; at most
+            half of event_slots and an eighth of small_texts.
+        fields: fields that hits carry; all by default.
+        actor: fields that identify an actor. Events of one key that differ in them never merge their
+            windows (`Rule.merge_ms`), and `Hit.others` counts them. Without fields a key is one actor.
+        seed: of the hash tables; random by default. With a fixed one, collisions can be computed.
 
     Raises:
-        UsageError: a limit or a rule outside its bounds.
-        MemoryError: the memory cannot be had.
+        UsageError: a limit or a rule is outside its bounds.
+        MemoryError: not enough memory.
     """
 
-    def __init__(  # noqa: PLR0913 - what a ring is made with, all but two by name
+    def __init__(  # noqa: PLR0913 - all but two are keywords
         self,
         rules: RuleTable,
         limits: Limits | None = None,
@@ -114,7 +120,7 @@ class Ring:
         try:
             seed = int.from_bytes(os.urandom(8), sys.byteorder) if seed is None else seed
             config, table, keep = _to_c(rules, limits, end, seed, actor)
-        except OverflowError:  # below 0, or past the bits that the core has for it
+        except OverflowError:  # negative, or too large for the core's type
             raise UsageError(outside) from None
         self.memory_bytes: int = lib.as_ring_bytes(config, table)
         if self.memory_bytes == 0:
@@ -128,31 +134,32 @@ class Ring:
             raise UsageError(f"an order of {order} is outside its bounds for {limits}")
         self._handle = handle
         self.rules = rules
-        """As they were given."""
+        """The rules passed in."""
         self.seed = seed
-        """Of the hash tables; not to be shown to anybody."""
+        """Of the hash tables; keep it secret."""
         if fields is not None:
             _checked(lib.as_ring_select_fields(handle, sum({1 << field for field in fields})))
         self._limits = limits
         self._out = ffi.new("uint8_t[]", limits.hit_bytes)
-        self.crowded = False
-        """Whether so many hits lay there at the last drain that input may have had to wait for it."""
+        self.nearly_full = False
+        """Whether the last drain found enough hits that input may have had to wait."""
         self._stats, self._arches = ffi.new("as_stats *"), ffi.new("as_unknown_arch[8]")
         self._exceptions = sum(len(rule.exceptions) for rule in rules)
         self._columns: _Columns | None = None
 
     def receive(self, fd: int, now_ms: int, rounds: int = 64, *, only_kernel: bool = False) -> int:
-        """Take what waits on an audit socket, without waiting for more.
+        """Receive the datagrams that are waiting on an audit socket, without blocking.
 
         Args:
             fd: the socket.
-            now_ms: a clock that never steps back, in ms; not 0.
-            rounds: recvmmsg calls at most.
+            now_ms: a monotonic clock in ms, not 0.
+            rounds: maximum number of recvmmsg calls.
             only_kernel: the socket accepts datagrams from the kernel only (connected to it, in no group).
                 Skips the per-datagram sender check, which is expensive.
 
         Returns:
-            The datagrams taken. Fewer than waited when the hits are full: drain, then call again.
+            The number of datagrams received. A full hit buffer leaves some on the socket: drain, then call
+            again.
 
         Raises:
             OSError: the socket failed.
@@ -162,7 +169,7 @@ class Ring:
             return _checked(lib.as_ring_receive(handle, fd, now_ms, rounds, flags))
 
     def fetch_packed(self, fd: int, now_ms: int) -> bytes:
-        """Take what waits on an audit socket, up to datagram_slots, and return it packed, undecided."""
+        """Receive up to datagram_slots waiting datagrams and return them packed, undecided."""
         size = self._limits.datagram_slots * (self._limits.datagram_bytes + PACKED_HEADER.size)
         out = ffi.new("uint8_t[]", size)
         with self._enter() as handle:
@@ -172,54 +179,54 @@ class Ring:
         return bytes(ffi.buffer(out, used))
 
     def feed(self, packed: bytes | memoryview) -> int:
-        """Take packed datagrams; the time is what their headers say.
+        """Feed packed datagrams, with the times in their headers.
 
-        Returns the bytes consumed: fewer when the hits are full, or when the rest is no whole datagram.
+        Returns the bytes consumed: fewer if the hit buffer is full, or the rest is not a whole datagram.
         """
         with self._enter() as handle:
             given = ffi.from_buffer(packed)
             return _checked(lib.as_ring_feed(handle, given, len(packed)))
 
     def feed_text(self, text: bytes | memoryview) -> int:
-        """Take log text, cut anywhere. Returns the bytes consumed: fewer when the hits are full."""
+        """Feed log text, split anywhere. Returns the bytes consumed: fewer if the hit buffer is full."""
         with self._enter() as handle:
             given = ffi.from_buffer(text)
             return _checked(lib.as_ring_feed_text(handle, given, len(text)))
 
     def unread_line(self) -> bytes:
-        """Return the start of the first line since the last call that was no record; b"": none was."""
+        """Return the start of the first line since the last call that was not a record; b"": none."""
         with self._enter() as handle:
             return bytes(ffi.buffer(self._out, _checked(lib.as_ring_unread_line(handle, self._out, 240))))
 
     def expire(self, now_ms: int) -> int:
-        """Let time pass: close the events that waited too long. Returns how many."""
+        """Advance the clock: close events that have timed out. Returns their number."""
         expect_number("now_ms", now_ms)
         with self._enter() as handle:
             return _checked(lib.as_ring_expire(handle, now_ms))
 
     def finish(self) -> bool:
-        """End the input: decide all that is open. False: the hits are full; drain, then call again."""
+        """End the input: decide all open events. False: the hit buffer is full; drain, then call again."""
         with self._enter() as handle:
             return _checked(lib.as_ring_finish(handle)) == 1
 
     def drain(self) -> list[Hit]:
-        """Take the waiting hits, oldest first."""
-        return list(unpack(self.drain_bytes()))
+        """Remove and return all hits, oldest first."""
+        return list(read_hits(self.drain_bytes()))
 
     def drain_bytes(self) -> bytes:
-        """Take the waiting hits as the core laid them out, one after another (`_ring.cdef.h`, as_hit)."""
+        """Remove and return all hits in the core's layout (`_ring.cdef.h`, as_hit)."""
         with self._enter() as handle:
             used = _checked(lib.as_ring_drain(handle, self._out, self._limits.hit_bytes))
             drained = bytes(ffi.buffer(self._out, used)) if used else b""
-        self.crowded = used > self._limits.hit_bytes // _CROWDED
+        self.nearly_full = used > self._limits.hit_bytes // _NEARLY_FULL
         return drained
 
     def drain_columns(self, wanted: Sequence[tuple[Field, ColumnForm]]) -> tuple[list[Column], bytes]:
-        """Take the waiting hits as columns.
+        """Remove and return all hits as columns.
 
         Returns:
-            The columns, none when no hit waits; and, if one of them needs the fallback, the hits as of
-            `drain_bytes`, to be read one by one.
+            The columns, none without hits; and, if one of them needs the fallback, the hits as
+            `drain_bytes` returns them, to be read one by one.
         """
         with self._enter() as handle:
             if self._columns is None:  # allocated on first use
@@ -227,7 +234,7 @@ class Ring:
             borrowed = ffi.new("const uint8_t **")
             used = _checked(lib.as_ring_borrow(handle, borrowed))
             hits = borrowed[0]
-            self.crowded = used > self._limits.hit_bytes // _CROWDED
+            self.nearly_full = used > self._limits.hit_bytes // _NEARLY_FULL
             read = self._columns.read
             columns = [read(hits, used, field, form) for field, form in wanted] if used else []
             fallback = any(column.fallback for column in columns)
@@ -237,42 +244,46 @@ class Ring:
         """Return the counters as they are now."""
         with self._enter() as handle:
             _checked(lib.as_ring_stats(handle, self._stats))
-            found = self._arches[0 : _checked(lib.as_ring_unknown_arches(handle, self._arches, 8))]
-            arches = tuple((int(one.arch), int(one.records)) for one in found)
+            known = _checked(lib.as_ring_unknown_arches(handle, self._arches, 8))
+            arches = tuple((int(entry.arch), int(entry.records)) for entry in self._arches[0:known])
             return Stats(
                 **{name: int(getattr(self._stats, name)) for name in COUNTERS}, unknown_arches=arches
             )
 
     def exception_counts(self) -> tuple[int, ...]:
-        """Return how many events each exception took, in the order of the rule table."""
+        """Return the number of events that each exception excluded, in the order of the rule table."""
         out = ffi.new("uint64_t[]", self._exceptions)
         with self._enter() as handle:
             _checked(lib.as_ring_exception_counts(handle, out, self._exceptions))
         return tuple(int(count) for count in out)
 
     def migrate_from(self, older: Ring, rules: Sequence[int | None]) -> bool:
-        """Go on where another ring was, with this one's rules; nothing is lost or decided early by it.
+        """Continue from the state of another ring with this one's rules; nothing is lost or decided early.
 
-        All counters go on, but those of `exception_counts`. Afterwards the other one is of no use; close it.
+        All counters continue except `exception_counts`. Close the other ring afterwards.
 
         Args:
-            older: of the same limits, end, actor and seed. This one must not have been fed yet.
-            rules: for each rule of the older one, its place in this one, None when it is gone. A rule that
-                stays keeps its windows; a new one sees events whose SYSCALL record comes from now on.
+            older: a ring with the same limits, end, actor and seed. This one must be unused.
+            rules: for each rule of the older ring, its index in this one, None if it is gone. A rule that
+                stays keeps its windows; a new one sees events whose SYSCALL record comes later.
 
         Returns:
-            False: the older one has hits; drain it, then call again.
+            False: the older ring has hits; drain it, then call again.
         """
-        places = ffi.new("uint32_t[]", [0xFFFF_FFFF if place is None else place for place in rules])
+        indexes = ffi.new("uint32_t[]", [0xFFFF_FFFF if index is None else index for index in rules])
         with older._enter() as other, self._enter() as handle:
-            return _checked(lib.as_ring_migrate(handle, other, places)) == 1
+            return _checked(lib.as_ring_migrate(handle, other, indexes)) == 1
 
     def close(self) -> None:
-        """Give the memory back. Waiting hits are gone. A second call does nothing."""
-        # Whether it is closed is asked inside, where no other thread is closing it.
+        """Free the memory and discard hits. A second call does nothing."""
+        # Checked inside, where no other thread can close it.
         with suppress(ClosedError), self._enter() as handle:
             lib.as_ring_free(handle)
             self._handle = None
+
+    def __repr__(self) -> str:
+        state = "closed" if self._handle is None else f"{self.memory_bytes:,} bytes"
+        return f"<Ring: {len(self.rules)} rules, {state}>"
 
     def __enter__(self) -> Self:
         return self
@@ -282,10 +293,10 @@ class Ring:
 
     def __reduce__(self) -> NoReturn:
         """Refuse to be pickled or copied: the memory belongs to one process."""
-        raise TypeError("a Ring cannot be pickled or copied; send its rules and limits, and make another")
+        raise TypeError("a Ring cannot be pickled or copied; send its rules and limits, and create another")
 
     def __del__(self) -> None:
-        """Give back what was forgotten, and say so."""
+        """Free an unclosed ring, with a warning."""
         if getattr(self, "_handle", None) is not None:
             warnings.warn("a Ring was not closed", ResourceWarning, source=self, stacklevel=1)
             lib.as_ring_free(self._handle)
@@ -293,10 +304,10 @@ class Ring:
 
     @contextmanager
     def _enter(self) -> Iterator[Any]:
-        # cffi lets other threads run during a call, so the handle is guarded on this side as well:
-        # only here can a close() be kept out of a call that is under way.
+        # cffi lets other threads run during a call. Only a guard on this side keeps close() out of a call
+        # in progress.
         if not self._lock.acquire(blocking=False):
-            raise BusyError("another thread is inside this ring; give each thread its own")
+            raise BusyError("another thread is using this ring; create one per thread")
         try:
             if self._handle is None:
                 raise ClosedError("this ring is closed")
@@ -305,8 +316,8 @@ class Ring:
             self._lock.release()
 
 
-# Input waits when the largest hit (hit.c) has no room; it takes less than three quarters of all room.
-_CROWDED = 8
+# Input waits when the largest hit (hit.c) does not fit; it takes less than three quarters of the buffer.
+_NEARLY_FULL = 8
 
 
 def _checked(result: int) -> int:
@@ -315,7 +326,7 @@ def _checked(result: int) -> int:
     if result == lib.AS_SYSTEM:
         raise OSError(ffi.errno, os.strerror(ffi.errno))
     if result == lib.AS_BUSY:
-        raise BusyError("another thread is inside this ring; give each thread its own")
+        raise BusyError("another thread is using this ring; create one per thread")
     raise AuditSenseError(f"the core refused a call ({result}): this is a defect of auditsense")
 
 
@@ -376,12 +387,12 @@ class _Columns:
 def _to_c(
     rules: RuleTable, limits: Limits, end: EventEnd, seed: int, actor: Iterable[Field]
 ) -> tuple[Any, ...]:
-    """Lay the table out as C arrays; the list keeps them alive until the core has copied them."""
+    """Return the table as C arrays; the list keeps them alive until the core has copied them."""
     config = ffi.new(
         "as_config *",
         {"seed": seed, "end": end, **{item.name: getattr(limits, item.name) for item in fields(limits)}},
     )
-    from auditsense.syscalls import ARCHES  # noqa: PLC0415 - only for who makes one
+    from auditsense.syscalls import ARCHES  # noqa: PLC0415 - only for a new ring
 
     laid_out = lay_out(rules, ARCHES.values())
     bits = sum({1 << field for field in actor})
@@ -404,8 +415,8 @@ def pack(datagrams: Iterable[bytes], now_ms: int = 0) -> bytes:
     return b"".join(PACKED_HEADER.pack(now_ms, len(datagram), 0) + datagram for datagram in datagrams)
 
 
-def piece(text: bytes | memoryview) -> memoryview:
-    """Return a piece of log text as the core takes it.
+def text_buffer(text: bytes | memoryview) -> memoryview:
+    """Return log text as a buffer for `Ring.feed_text`.
 
     Raises:
         UsageError: not bytes.

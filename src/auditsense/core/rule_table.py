@@ -1,8 +1,7 @@
-"""The rule table: what the core looks for, as plain values.
+"""The rule table of the core as plain values.
 
-A detection compiles to rules of this form (`detections.compile`), and the ring
-copies them into the core once, at creation. Bounds are the core's: 64 rules,
-65,536 entries of each kind.
+`detections.compiler` compiles detections to such rules, and a ring copies them into the core at creation.
+The core's bounds are 64 rules and 65,536 entries of each other kind.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Field(enum.IntEnum):
-    """What a record can tell, in the core's order; the comment in `_ring.cdef.h` names each source."""
+    """Fields of an event, in the core's order; `_ring.cdef.h` names the source of each."""
 
     ARCH = 0
     SYSCALL = 1
@@ -59,44 +58,44 @@ class Field(enum.IntEnum):
 
 
 ACTOR = (Field.EXE, Field.UID, Field.AUID, Field.SES)
-"""What tells two actors under one pid apart: an exec, another user, another session, a reused pid."""
+"""Fields that distinguish actors under one pid: after an exec, another user or session, a reused pid."""
 
 
 class EventEnd(enum.IntEnum):
-    """What tells that all records of an event have come as datagrams. In log text it is always PROCTITLE."""
+    """Which record ends an event that arrives as datagrams. In log text it is always PROCTITLE."""
 
     EOE = 0
-    """The record that says so."""
+    """The kernel's end-of-event record."""
     PROCTITLE = 1
-    """PROCTITLE, the last before it."""
+    """The last record before EOE."""
     PATHS = 2
-    """As many PATH records as SYSCALL announces, for those who are sent none of the later ones."""
+    """As many PATH records as SYSCALL announces, if the kernel filters out all later records."""
 
 
 class Op(enum.IntEnum):
-    """How a field is compared with the operands of a test."""
+    """Comparison of a field with the operands of a test."""
 
     TEXT = 0
     """The bytes are equal."""
     LIKE = 1
-    """Equal without regard to ASCII case; `*` is any run of bytes, `?` any one."""
+    """Wildcards, ignoring ASCII case: `*` matches any run of bytes, `?` any byte."""
     NUMBER = 2
     """`value & mask == number`, in the base the kernel prints the field in."""
     PRESENT = 3
-    """The field is there. It has no operands; negated it holds for an absent field."""
+    """The field is present. No operands; negated it holds for an absent field."""
 
 
 @dataclass(frozen=True, slots=True)
-class Masked:
-    """A number to compare with, after the value was cut to the bits of *mask* (64 bits)."""
+class MaskedNumber:
+    """A number to compare with the value's bits of *mask* (64 bits)."""
 
     number: int
     mask: int = 0xFFFF_FFFF_FFFF_FFFF
 
 
 @dataclass(frozen=True, slots=True)
-class OnArch:
-    """A text to compare with in events whose architecture is *arch* in the bits of *mask* (SYSCALL arch)."""
+class ArchText:
+    """A text to compare with in events whose SYSCALL arch is *arch* in the bits of *mask*."""
 
     text: bytes
     arch: int
@@ -104,15 +103,15 @@ class OnArch:
 
 
 @dataclass(frozen=True, slots=True)
-class Test:
-    """One comparison: it holds when any operand fits, or none if *negated*.
+class FieldTest:
+    """A comparison: holds if any operand fits, or none if *negated*.
 
-    For an absent field it never holds, but for a negated `Op.PRESENT`.
+    For an absent field it never holds, except a negated `Op.PRESENT`.
     """
 
     field: Field
     op: Op
-    operands: tuple[bytes | OnArch | Masked, ...]
+    operands: tuple[bytes | ArchText | MaskedNumber, ...]
     negated: bool = False
 
 
@@ -125,53 +124,53 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Exempting:
-    """What is no match of a rule, although the rule's tests hold.
+class RuleException:
+    """An exception: events that are not a match of a rule, although the rule's tests hold.
 
     Attributes:
         tests: all must hold.
-        until_ms: it takes events stamped before, in ms since 1970 UTC; None: all.
+        until_ms: it applies to events stamped earlier, in ms since 1970 UTC; None: to all.
     """
 
-    tests: tuple[Test, ...]
+    tests: tuple[FieldTest, ...]
     until_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What makes a match, and how many matches of one key in what time make a hit.
+    """Which events match, and how many matches of one key within which time complete a hit.
 
     Attributes:
-        calls: the system calls looked at; empty: all.
+        calls: the system calls it applies to; empty: all.
         tests: all must hold.
-        keys: up to two fields that name what a window belongs to. An event without one of them does
-            not count; a missing NODE is this host.
+        keys: up to two fields; a window belongs to their values. An event without one of them does not
+            count; a missing NODE is this host.
         count: matches that complete a hit, 1 to 64. At 1 every match is a hit.
-        span_ms: from the first to the last of them at most, 1 to 86,400,000 ms of event time.
-        merge_ms: 0: every completed window is a hit. Else a hit that waits to be drained takes in
-            the windows of its key that complete at most so many ms after the last (`Hit.more`), as long
-            as the stamps of completions, of any key, stay within one second.
-        exceptions: an event that any of them takes is no match; the first that fits counts it.
+        span_ms: maximum time from the first to the last of them, 1 to 86,400,000 ms of event time.
+        merge_ms: 0: every completed window is a hit. Otherwise an undrained hit absorbs the windows of
+            its key that complete within this time after the last (`Hit.more`), as long as the stamps of
+            completions, of any key, stay within one second.
+        exceptions: an event that fits one of them is not a match; the first that fits counts it.
     """
 
     calls: tuple[Call, ...]
-    tests: tuple[Test, ...]
+    tests: tuple[FieldTest, ...]
     keys: tuple[Field, ...]
     count: int
     span_ms: int
     merge_ms: int = 0
-    exceptions: tuple[Exempting, ...] = ()
+    exceptions: tuple[RuleException, ...] = ()
 
 
 RuleTable = tuple[Rule, ...]
 
-FOR_EVER = 0xFFFF_FFFF_FFFF_FFFF
-"""`as_exception.until_ms` of an exception that does not end."""
+NO_END = 0xFFFF_FFFF_FFFF_FFFF
+"""`as_exception.until_ms` of an exception without an end."""
 
 
 @dataclass(slots=True)
 class Layout:
-    """A rule table as the arrays of `as_rules`: each row has the names of its structure in `_ring.cdef.h`."""
+    """A rule table as the arrays of `as_rules`; rows use the member names of `_ring.cdef.h`."""
 
     rules: list[dict[str, int | list[int]]] = field(default_factory=list)
     calls: list[dict[str, int]] = field(default_factory=list)
@@ -183,7 +182,7 @@ class Layout:
 
     @property
     def counts(self) -> dict[str, int]:
-        """The lengths of the arrays, as `as_rules` names them."""
+        """The lengths of the arrays, by their names in `as_rules`."""
         return {
             "rule_count": len(self.rules),
             "call_count": len(self.calls),
@@ -196,11 +195,11 @@ class Layout:
 
 
 def lay_out(rules: RuleTable, arches: Iterable[int] = ()) -> Layout:
-    """Return the arrays that the core takes for these rules, in their order.
+    """Return the core's arrays for these rules, in their order.
 
     Args:
         rules: the rules.
-        arches: whose system calls are known: records of others are counted. None: they are not.
+        arches: architectures with known system calls: records of others are counted. None: not counted.
     """
     out = Layout(arches=[*arches])
     for rule in rules:
@@ -221,16 +220,16 @@ def lay_out(rules: RuleTable, arches: Iterable[int] = ()) -> Layout:
         )
         out.calls += [{"arch": call.arch, "syscall": call.syscall} for call in rule.calls]
         _lay_out_tests(out, rule.tests)
-        for one in rule.exceptions:
-            until_ms = FOR_EVER if one.until_ms is None else one.until_ms
+        for exception in rule.exceptions:
+            until_ms = NO_END if exception.until_ms is None else exception.until_ms
             out.exceptions.append(
-                {"until_ms": until_ms, "first_test": len(out.tests), "tests": len(one.tests)}
+                {"until_ms": until_ms, "first_test": len(out.tests), "tests": len(exception.tests)}
             )
-            _lay_out_tests(out, one.tests)
+            _lay_out_tests(out, exception.tests)
     return out
 
 
-def _lay_out_tests(out: Layout, tests: tuple[Test, ...]) -> None:
+def _lay_out_tests(out: Layout, tests: tuple[FieldTest, ...]) -> None:
     for test in tests:
         out.tests.append(
             {
@@ -242,12 +241,12 @@ def _lay_out_tests(out: Layout, tests: tuple[Test, ...]) -> None:
             }
         )
         for operand in test.operands:
-            if isinstance(operand, Masked):
+            if isinstance(operand, MaskedNumber):
                 out.operands.append({"number": operand.number, "mask": operand.mask})
                 continue
-            text = operand.text if isinstance(operand, OnArch) else operand
+            text = operand.text if isinstance(operand, ArchText) else operand
             row = {"at": len(out.text), "len": len(text)}
-            if isinstance(operand, OnArch):
+            if isinstance(operand, ArchText):
                 row |= {"number": operand.arch, "mask": operand.mask}
             out.operands.append(row)
             out.text += text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from auditsense.core.hit import unpack
+from auditsense.core.hit import read_hits
 from auditsense.core.ring import Limits, Ring
 from auditsense.detect.alerts import AlertCounts, AlertPolicy, Alerts
 from auditsense.detect.ecs import alert_document
@@ -80,7 +80,7 @@ class Detector(RecordReader["Document"]):
         return compile_all(detections, merge_ms=0 if self.sequences else policy.merge_ms(detections))
 
     def _decode(self, drained: bytes) -> list[Document]:
-        hits = unpack(drained)
+        hits = read_hits(drained)
         if not self.sequences:
             return self._alerts.take(hits)
         lost = self.lost

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from auditsense import syscalls
-from auditsense.core.hit import HIT_BYTES, ID_BYTES, PLACE_BYTES, EventId, unpack
+from auditsense.core.hit import HIT_BYTES, ID_BYTES, PLACE_BYTES, EventId, read_hits
 from auditsense.core.rule_table import Field
 from auditsense.detect.ecs import event_document
 from auditsense.errors import UsageError
@@ -326,7 +326,7 @@ class Event:
         """Return the event with ECS names, as `auditsense run -o events` prints it. Needs every field."""
         if _NOT_KEPT in memoryview(self._raw)[_FIRST:_END].cast("Q"):
             raise UsageError("a document needs all fields: make the EventReader without fields=")
-        (hit,) = unpack(self._raw)
+        (hit,) = read_hits(self._raw)
         return event_document(hit, self._host)
 
 

@@ -6,7 +6,7 @@ import threading
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar, cast
 
-from auditsense.core.ring import Ring, pack, piece
+from auditsense.core.ring import Ring, pack, text_buffer
 from auditsense.core.rule_table import ACTOR, EventEnd, Rule
 from auditsense.detect.host import Host, this_host
 from auditsense.detections.record_filter import Lean
@@ -247,7 +247,7 @@ class RecordReader(RingReader, Generic[_T]):
             What did not fit into the core, in order; usually nothing.
         """
         results: list[_T] = []
-        rest = piece(text)
+        rest = text_buffer(text)
         rest = rest[self.ring.feed_text(rest) :]
         while rest:
             results += self.drain()

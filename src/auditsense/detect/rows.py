@@ -12,7 +12,7 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Final
 
 from auditsense.core.hit import Column, ColumnForm
-from auditsense.core.ring import piece
+from auditsense.core.ring import text_buffer
 from auditsense.core.rule_table import Field
 from auditsense.detect import events
 from auditsense.detect.record_reader import EVERY_EVENT, RingReader, exclusive, pack_datagrams
@@ -130,7 +130,7 @@ class RowReader(RingReader):
         expect_number("now_ms", now_ms)
         if now_ms:
             self.ring.expire(now_ms)
-        return chain.from_iterable(self._batches(self.ring.feed_text, piece(text)))
+        return chain.from_iterable(self._batches(self.ring.feed_text, text_buffer(text)))
 
     @exclusive
     def tick(self, monotonic_ms: int = 0, *, log_ms: int | None = None) -> list[Row]:  # noqa: ARG002 - as of the others
@@ -163,7 +163,7 @@ class RowReader(RingReader):
             rest = rest[consumed:]
             rows = self._drain()
             yield rows
-            if not self.ring.crowded if not rest else not consumed and not rows:
+            if not self.ring.nearly_full if not rest else not consumed and not rows:
                 break
         if now_ms:
             self.ring.expire(now_ms)

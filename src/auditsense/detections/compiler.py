@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING
 
 from auditsense import syscalls
 from auditsense._values import did_you_mean
-from auditsense.core.rule_table import Call, Exempting, Field, Masked, Op, Rule, RuleTable, Test
+from auditsense.core.rule_table import (
+    Call,
+    Field,
+    FieldTest,
+    MaskedNumber,
+    Op,
+    Rule,
+    RuleException,
+    RuleTable,
+)
 from auditsense.detections import open_flags
 from auditsense.detections.fields import HOST, NUMBERS, SYSCALL_NAME, field
 from auditsense.detections.model import Comparison, Condition, Detection, DetectionException
@@ -60,7 +69,7 @@ def _check(condition: Condition) -> None:
             )
 
 
-def _test(condition: Condition) -> Test:
+def _test(condition: Condition) -> FieldTest:
     compared = field(condition.field)
     if condition.comparison is Comparison.NUMBER and compared not in NUMBERS:
         raise DetectionError(f"{condition.field} is no number; compare it with is or like")
@@ -68,15 +77,15 @@ def _test(condition: Condition) -> Test:
         if compared not in _REGISTERS:
             raise DetectionError(f"{condition.field} holds no flags of open(2): use auditd.data.a1 or .a2")
         flags = open_flags.operands([str(value) for value in condition.values])
-        return Test(compared, Op.TEXT, flags, condition.negated)
+        return FieldTest(compared, Op.TEXT, flags, condition.negated)
     operands = tuple(
-        Masked(value & condition.mask, condition.mask) if isinstance(value, int) else value.encode()
+        MaskedNumber(value & condition.mask, condition.mask) if isinstance(value, int) else value.encode()
         for value in condition.values
     )
-    return Test(compared, _OPS[condition.comparison], operands, condition.negated)
+    return FieldTest(compared, _OPS[condition.comparison], operands, condition.negated)
 
 
-def compile_exception(one: DetectionException) -> Exempting:
+def compile_exception(one: DetectionException) -> RuleException:
     """Compile one exception.
 
     Raises:
@@ -88,7 +97,7 @@ def compile_exception(one: DetectionException) -> Exempting:
         _check(condition)
         if condition.field == SYSCALL_NAME:
             raise DetectionError(f"{SYSCALL_NAME} cannot be in an exception; narrow the detection's match")
-    return Exempting(tuple(_test(condition) for condition in one.match), one.expires_ms)
+    return RuleException(tuple(_test(condition) for condition in one.match), one.expires_ms)
 
 
 def compile_one(detection: Detection, *, merge_ms: int) -> Rule:
@@ -107,7 +116,7 @@ def compile_one(detection: Detection, *, merge_ms: int) -> Rule:
     if SYSCALL_NAME in by:
         raise DetectionError(f"{detection.id}: a window cannot be by {SYSCALL_NAME}")
     calls: tuple[Call, ...] = ()
-    tests: list[Test] = []
+    tests: list[FieldTest] = []
     if not 1 <= detection.window.matches <= MOST_MATCHES:
         raise DetectionError(f"{detection.id}: matches must be 1 to {MOST_MATCHES}")
     if not 1 <= detection.window.within_ms <= MOST_SPAN_MS:

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from auditsense import syscalls
-from auditsense.core.rule_table import ACTOR, FOR_EVER, Field, Op, lay_out
+from auditsense.core.rule_table import ACTOR, NO_END, Field, Op, lay_out
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -48,7 +48,7 @@ def _c_value(name: str, value: int | list[int]) -> str:
         case "arch":
             return f"{value:#x}"
         case "number" | "mask" | "until_ms":
-            return "UINT64_MAX" if value == FOR_EVER else f"UINT64_C({value:#x})"
+            return "UINT64_MAX" if value == NO_END else f"UINT64_C({value:#x})"
         case _:
             return str(value)
 

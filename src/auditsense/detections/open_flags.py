@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from auditsense import syscalls
 from auditsense._values import did_you_mean
-from auditsense.core.rule_table import OnArch
+from auditsense.core.rule_table import ArchText
 from auditsense.errors import DetectionError
 
 if TYPE_CHECKING:
@@ -112,19 +112,19 @@ def on_arch(text: str, arch: str) -> str:
     return _printed(text, _of_machine(syscalls.ARCHES[arch] & _MACHINE))
 
 
-def operands(values: Sequence[str]) -> tuple[bytes | OnArch, ...]:
+def operands(values: Sequence[str]) -> tuple[bytes | ArchText, ...]:
     """Return what flags are compared with, first the values that hold on every architecture.
 
     Raises:
         DetectionError: a value is neither flags nor a number in the kernel's hex.
     """
     same = [text for text in values if _is_number(text)]
-    found: list[bytes | OnArch] = [text.encode() for text in same]
+    found: list[bytes | ArchText] = [text.encode() for text in same]
     for text in values:
         if _is_number(text):
             continue
         for machine in dict.fromkeys(arch & _MACHINE for arch in syscalls.ARCHES.values()):
-            operand = OnArch(_printed(text, _of_machine(machine)).encode(), machine, _MACHINE)
+            operand = ArchText(_printed(text, _of_machine(machine)).encode(), machine, _MACHINE)
             if operand.text.decode() not in same and operand not in found:
                 found.append(operand)
     return tuple(found)

@@ -316,7 +316,7 @@ class Sensor:
         session = self._open()
         if self.fileno() < 0:
             raise ClosedError("this sensor is not open any more")
-        if self._pending or session.reader.ring.crowded:
+        if self._pending or session.reader.ring.nearly_full:
             return 0.0
         now_s = self._clock.monotonic_s()
         return max(0.0, min(self._polled_s + _POLL_S - now_s, session.health.timeout_s(now_s)))

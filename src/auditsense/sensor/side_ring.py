@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from auditsense import syscalls
-from auditsense.core.hit import split, unpack
+from auditsense.core.hit import partition_hits, read_hits
 from auditsense.core.ring import Limits, Ring
-from auditsense.core.rule_table import Call, Field, Op, Rule, RuleTable, Test
+from auditsense.core.rule_table import Call, Field, FieldTest, Op, Rule, RuleTable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ def self_test_rule(path: str) -> Rule:
     """Return the rule that selects every open of exactly this path."""
     return Rule(
         calls=tuple(Call(arch, number) for name in _OPENS for arch, number in syscalls.calls(name)),
-        tests=(Test(Field.PATH_NAME, Op.TEXT, (path.encode(),)),),
+        tests=(FieldTest(Field.PATH_NAME, Op.TEXT, (path.encode(),)),),
         keys=(),
         count=1,
         span_ms=1,
@@ -53,7 +53,7 @@ class SideRing(Ring):
         drained = super().drain_bytes()
         if drained:
             for name, index in self._indexes.items():
-                drained, side = split(drained, index)
+                drained, side = partition_hits(drained, index)
                 self._sides[name] += side
         return drained
 
@@ -76,4 +76,4 @@ class SideRing(Ring):
 def self_test_pids(ring: Ring) -> list[int]:
     """Return the processes that opened the self-test's path since the last call."""
     hits = ring.take_side(SELF_TEST) if isinstance(ring, SideRing) else b""
-    return [pid for hit in unpack(hits) if (pid := hit.number(Field.PID)) is not None]
+    return [pid for hit in read_hits(hits) if (pid := hit.number(Field.PID)) is not None]

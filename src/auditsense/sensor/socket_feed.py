@@ -49,7 +49,7 @@ class SocketFeed:
             drained = reader.drain()
             results += drained
             # Crowded: records that have left the socket may wait for space, and no event would wake us.
-            if not reader.ring.crowded and (drained or read < self._full):
+            if not reader.ring.nearly_full and (drained or read < self._full):
                 break
         return total
 
