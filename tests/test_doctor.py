@@ -1,4 +1,4 @@
-"""What doctor finds on prepared hosts: each has one thing amiss. On real ones: live/test_doctor_live.py.
+"""Findings of doctor on prepared hosts with one problem each. On real ones: live/test_doctor_live.py.
 
 A prepared host is a kernel in memory and a root of the file system made for the test. The healthy one is
 booted with audit=1, as root, in no container; no process owns the audit socket, and every check passes.
@@ -128,7 +128,7 @@ class Prepared:
         self.kernel.rules = [*FakeKernel(rules=[auditctl.parse(line).to_bytes() for line in lines]).rules]
 
     def running(self, **more: object) -> None:
-        """Let a healthy sensor run."""
+        """Add a healthy running sensor."""
         self.owner(700, "auditsense")
         self.rules(DEFAULT_AUDIT_RULE)
         test = {"passed": 3, "failed": 0}
@@ -632,7 +632,7 @@ def test_self_test_result_is_reported(host: Prepared, probe: ProbeResult, level:
 
 @pytest.fixture
 def here(host: Prepared, monkeypatch: pytest.MonkeyPatch) -> Prepared:
-    """Let the command look at the prepared host."""
+    """Make the command diagnose the prepared host."""
     monkeypatch.setattr(command, "collect", lambda _: host.facts())
     return host
 
@@ -692,7 +692,7 @@ NOT_ALLOWED = 77
 
 
 def asked_after(change: Callable[[], object]) -> tuple[int, dict[str, Level], list[str]]:
-    """Run doctor in a child that has changed what it is: exit code, what is not ok, what is unseen."""
+    """Run doctor in a child after *change*; return exit code, levels above ok, and unseen checks."""
     main(["doctor", "--json", "--status-socket", "/nowhere"])  # whatever it loads is loaded before
     reading, writing = os.pipe()
     child = os.fork()

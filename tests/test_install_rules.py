@@ -167,7 +167,7 @@ class Host:
         (self.root / path).chmod(mode)
 
     def with_auditd(self) -> Host:
-        """Lay it out as the package leaves it: rules.d and the file made from it agree."""
+        """Lay the tree out as the package does: rules.d and the generated file agree."""
         self.fake("auditctl", "augenrules")
         self.file("etc/audit/rules.d/audit.rules", PACKAGED, 0o640)
         self.file("etc/audit/rules.d/10-other.rules", f"# theirs\n{OTHER}\n", 0o640)
@@ -201,7 +201,7 @@ class Host:
         )
 
     def ok(self, *arguments: str, live: bool = True) -> str:
-        """Run it, expect success in silence, and return what it says on standard output."""
+        """Run it, expect success in silence, and return its standard output."""
         result = self.run(*arguments, live=live)
         assert (result.returncode, result.stderr) == (0, "")
         return result.stdout
@@ -243,7 +243,7 @@ class Host:
 
 
 def installed(program: str) -> str:
-    """Return where the program is; skips the test that needs it when it is nowhere."""
+    """Return the path of a program; skip the test if it is not installed."""
     path = shutil.which(program)
     if path is None:
         pytest.skip(f"{program} is not installed")

@@ -1,4 +1,4 @@
-"""What SECURITY.md promises and needs no kernel audit to be shown; the rest is in tests/live."""
+"""Promises of SECURITY.md that can be tested without kernel audit; the rest is in tests/live."""
 
 from __future__ import annotations
 

@@ -38,15 +38,15 @@ BEFORE = FakeKernel().host_state()
 owner, enabled, result, kernels = os.getpid(), int(sys.argv[2]), Path(sys.argv[1]), []
 
 OTHER = auditctl.parse("-w /etc/ -p wa -k etc")
-changes, refusals, made = {}, [], []
+changes, refusals, created = {}, [], []
 
 def commands():
-    if not made:
+    if not created:
         settings = dict(enabled=enabled, pid=owner, backlog_limit=8192, backlog_wait_time=0,
                         rules=[RULE.to_bytes()])
-        made.append(FakeKernel(**{**settings, **changes}, alive=[1]))
-    made[-1].closed = False
-    kernels.append(made[-1])
+        created.append(FakeKernel(**{**settings, **changes}, alive=[1]))
+    created[-1].closed = False
+    kernels.append(created[-1])
     return Refusing(kernels[-1])
 
 class Refusing(Commands):

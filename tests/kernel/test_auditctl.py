@@ -94,7 +94,7 @@ def written(rule: AuditRule) -> str:
 
 
 def cases() -> list[Case]:
-    found = []
+    result = []
     text = (HERE / "auditctl.cases").read_text(encoding="utf-8")
     for block in text.split("\n\n")[1:]:
         lines = block.strip().splitlines()
@@ -104,8 +104,8 @@ def cases() -> list[Case]:
         if lines[2].startswith("@"):
             machine = lines.pop(2)[1:]
         line = lines[1].removeprefix("$").strip().replace(r"\x01", "\x01")
-        found.append(Case(lines[0].removeprefix("# "), line, machine, "\n".join(lines[2:])))
-    return found
+        result.append(Case(lines[0].removeprefix("# "), line, machine, "\n".join(lines[2:])))
+    return result
 
 
 def meaning(rule: AuditRule) -> str:
@@ -134,12 +134,12 @@ def test_line_parses_as_its_case_states(case: Case) -> None:
 def golden() -> list[tuple[str, bytes | None]]:
     """Read auditctl_golden.txt: each line, and the bytes auditctl sends, None when it refuses."""
     text = (HERE / "auditctl_golden.txt").read_text(encoding="utf-8")
-    found = []
+    lines = []
     for block in text.split("\n\n")[1:]:
         line, *rest = block.strip().splitlines()
         sent = None if rest == ["refused"] else sent_bytes("\n".join(rest))
-        found.append((line.removeprefix("> "), sent))
-    return found
+        lines.append((line.removeprefix("> "), sent))
+    return lines
 
 
 def sent_bytes(block: str) -> bytes:

@@ -1,4 +1,4 @@
-"""`Commands` over `FakeKernel`: what is sent, and what each refusal is called."""
+"""`Commands` over `FakeKernel`: messages sent, and errors for each refusal."""
 
 from __future__ import annotations
 

@@ -53,13 +53,13 @@ def test_guardian_inherits_only_pipe_and_stderr(sensor: Sensor) -> None:
 
 
 def test_guardian_keeps_only_audit_control(sensor: Sensor) -> None:
-    found = status(sensor.start())
+    fields = status(sensor.start())
     own = int(status(os.getpid())["CapPrm"], 16)
-    assert int(found["CapEff"], 16) == int(found["CapPrm"], 16) == own & 1 << CAP_AUDIT_CONTROL
-    assert int(found["CapInh"], 16) == int(found["CapAmb"], 16) == 0
-    assert found["NoNewPrivs"] == "1"
+    assert int(fields["CapEff"], 16) == int(fields["CapPrm"], 16) == own & 1 << CAP_AUDIT_CONTROL
+    assert int(fields["CapInh"], 16) == int(fields["CapAmb"], 16) == 0
+    assert fields["NoNewPrivs"] == "1"
     if os.geteuid() == 0:
-        assert int(found["CapBnd"], 16) == 1 << CAP_AUDIT_CONTROL
+        assert int(fields["CapBnd"], 16) == 1 << CAP_AUDIT_CONTROL
 
 
 def test_guardian_survives_group_signals(sensor: Sensor) -> None:

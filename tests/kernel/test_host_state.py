@@ -1,4 +1,4 @@
-"""The kernel's audit before and after: what a sensor left, what others changed, and the sentence about it."""
+"""State of the kernel's audit before and after: remaining changes, changes by others, the description."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def look(**changes: Any) -> host_state.AuditState:  # noqa: ANN401 - those of Fa
 
 
 @pytest.mark.parametrize(
-    ("changes", "found"),
+    ("changes", "lines"),
     [
         ({}, []),
         ({"backlog_wait_time": 0}, ["backlog_wait_time is still 0, it was 15000"]),
@@ -42,8 +42,8 @@ def look(**changes: Any) -> host_state.AuditState:  # noqa: ANN401 - those of Fa
         ({"rules": [OTHER.to_bytes()]}, []),
     ],
 )
-def test_step_remains_until_undone(changes: dict[str, Any], found: list[str]) -> None:
-    assert host_state.remaining_changes(look(**changes), STEPS, 42) == found
+def test_step_remains_until_undone(changes: dict[str, Any], lines: list[str]) -> None:
+    assert host_state.remaining_changes(look(**changes), STEPS, 42) == lines
 
 
 def test_unchanged_setting_does_not_remain() -> None:
@@ -58,7 +58,7 @@ def test_nothing_remains_of_no_steps() -> None:
 
 
 @pytest.mark.parametrize(
-    ("first", "then", "found"),
+    ("first", "then", "lines"),
     [
         ({}, {}, []),
         ({"rate_limit": 1}, {"rate_limit": 5}, ["rate_limit is 5, it was 1"]),
@@ -83,8 +83,8 @@ def test_nothing_remains_of_no_steps() -> None:
         ),
     ],
 )
-def test_changes_by_others_are_listed(first: dict[str, Any], then: dict[str, Any], found: list[str]) -> None:
-    assert host_state.changed_by_others(look(**first), look(**then)) == found
+def test_changes_by_others_are_listed(first: dict[str, Any], then: dict[str, Any], lines: list[str]) -> None:
+    assert host_state.changed_by_others(look(**first), look(**then)) == lines
 
 
 def test_description_lists_changes_by_others() -> None:
@@ -97,10 +97,10 @@ def test_description_lists_changes_by_others() -> None:
 
 
 class Kernel(FakeKernel):
-    """A kernel that more than one socket is opened to, one after the other."""
+    """A kernel that accepts one command client after another."""
 
     def close(self) -> None:
-        """Stay as it is, for the next one."""
+        """Stay open for the next client."""
 
 
 # --- what the guardian does with it ------------------------------------------------------------
@@ -179,9 +179,9 @@ def piped(*chunks: bytes) -> int:
     return reading
 
 
-@pytest.mark.parametrize("told", [b"", b"\n", b"no journal\n", b"\x00\n\n"])
-def test_guardian_without_journal_keeps_first_steps(told: bytes) -> None:
-    reading = piped(told)
+@pytest.mark.parametrize("journal", [b"", b"\n", b"no journal\n", b"\x00\n\n"])
+def test_guardian_without_journal_keeps_first_steps(journal: bytes) -> None:
+    reading = piped(journal)
     assert guardian._last_journal(reading, STEPS) == STEPS
     os.close(reading)
 

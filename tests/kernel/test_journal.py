@@ -1,4 +1,4 @@
-"""The journal: what is written is read again, and whatever else is found there is refused."""
+"""The journal: entries are read back, and any other line is refused."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def test_find_journals_closes_all_files(tmp_path: Path) -> None:
     with pytest.raises(AuditSenseError, match="it is no file"):
         find_journals(folder)
     (folder / "takeover.1.json").rmdir()
-    (found,) = find_journals(folder)
-    assert found.steps == (BecomeOwner(),)
+    (stale,) = find_journals(folder)
+    assert stale.steps == (BecomeOwner(),)
     assert sorted(Path("/proc/self/fd").iterdir()) == before
     journal.remove()

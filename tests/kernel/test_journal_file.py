@@ -1,4 +1,4 @@
-"""The journal as a file: whole or not at all, ours alone, and what is done with that of a dead sensor."""
+"""The journal file: written atomically, private, and undone after the death of its sensor."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def taken(owner: int) -> FakeKernel:
-    """Return a kernel as a sensor leaves it that dies."""
+    """Return a kernel with the changes of a dead sensor."""
     return FakeKernel(enabled=1, pid=owner, backlog_limit=8192, backlog_wait_time=0, rules=[PROC.to_bytes()])
 
 
@@ -63,7 +63,7 @@ def dead() -> int:
 
 @pytest.fixture
 def alive() -> Iterator[subprocess.Popen[bytes]]:
-    """Give a process that lives, and ends with its input."""
+    """Start a process that exits with its input."""
     with subprocess.Popen(
         [sys.executable, "-I", "-S", "-c", "input()"],
         stdin=subprocess.PIPE,
@@ -74,7 +74,7 @@ def alive() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def left(folder: Path, owner: int, steps: Sequence[Step] = STEPS, start_time: bytes = b"12345") -> Path:
-    """Write what a sensor leaves that dies."""
+    """Write the journal file of a dead sensor."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = folder / f"takeover.{owner}.json"
     path.write_bytes(start_time + b"\n" + encode(Entry(owner, tuple(steps))))

@@ -1,4 +1,4 @@
-"""What a takeover will change: each step at its bounds, and what is refused."""
+"""Plan of a takeover: each step at its bounds, and refusals."""
 
 from __future__ import annotations
 
@@ -46,16 +46,16 @@ def test_backlog_limit_out_of_range_is_refused(limit: int) -> None:
         list(prepare(status(), limit))
 
 
-@pytest.mark.parametrize(("found", "steps"), [(63, 1), (64, 0), (65, 0)])
-def test_sufficient_backlog_limit_stays(found: int, steps: int) -> None:
-    changes = [*prepare(status(backlog_wait_time=0, backlog_limit=found), 64)]
+@pytest.mark.parametrize(("limit", "steps"), [(63, 1), (64, 0), (65, 0)])
+def test_sufficient_backlog_limit_stays(limit: int, steps: int) -> None:
+    changes = [*prepare(status(backlog_wait_time=0, backlog_limit=limit), 64)]
     assert len(changes) == steps + 1
 
 
-@pytest.mark.parametrize(("found", "steps"), [(0, 0), (1, 1), (15000, 1)])
-def test_wait_time_is_set_to_0(found: int, steps: int) -> None:
-    changes = [*prepare(status(backlog_wait_time=found, backlog_limit=64), 64)]
-    assert changes[:-1] == [ChangeSetting(StatusField.BACKLOG_WAIT_TIME, found, 0)] * steps
+@pytest.mark.parametrize(("wait", "steps"), [(0, 0), (1, 1), (15000, 1)])
+def test_wait_time_is_set_to_0(wait: int, steps: int) -> None:
+    changes = [*prepare(status(backlog_wait_time=wait, backlog_limit=64), 64)]
+    assert changes[:-1] == [ChangeSetting(StatusField.BACKLOG_WAIT_TIME, wait, 0)] * steps
 
 
 def test_missing_rules_are_added_once_each() -> None:
@@ -71,8 +71,8 @@ def test_audit_is_enabled_only_where_it_is_off() -> None:
 
 
 def test_steps_are_ordered_and_readable() -> None:
-    found = status(enabled=0, backlog_limit=64, backlog_wait_time=15000)
-    assert [str(step) for step in plan(found, [OTHER], [PROC], 8192)] == [
+    before = status(enabled=0, backlog_limit=64, backlog_wait_time=15000)
+    assert [str(step) for step in plan(before, [OTHER], [PROC], 8192)] == [
         "set backlog_wait_time: 15000 -> 0 jiffies",
         "set backlog_limit: 64 -> 8192 records",
         "become the owner of the audit socket",
@@ -112,8 +112,8 @@ def test_adding_nothing_is_never_refused(changes: dict[str, Any]) -> None:
     [([], True), ([{1}], True), ([{1}, {1, 2}], True), ([{1}, {2}], False)],
 )
 def test_unknown_architecture_compares_by_number(masks: list[set[int]], *, meet: bool) -> None:
-    found = shadowing._calls_meet_on("none", [frozenset(one) for one in masks], [4], only_opens=False)
-    assert found is meet
+    result = shadowing._calls_meet_on("none", [frozenset(mask) for mask in masks], [4], only_opens=False)
+    assert result is meet
 
 
 @pytest.mark.parametrize("kind", [1299, 1300, 1301, 1302, 1303, 1307, 1319, 1320, 1321, 1327])

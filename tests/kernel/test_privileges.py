@@ -30,7 +30,7 @@ CAP_AUDIT_CONTROL, CAP_AUDIT_READ = 30, 37
 
 
 def run(*capabilities: int, then: str = "") -> dict[str, str]:
-    """Return /proc/self/status of a process that kept only these, or of what it became."""
+    """Return /proc/self/status of a process that kept only these, or of the program that it executed."""
     ended = subprocess.run(
         [sys.executable, "-P", "-c", KEEP, *map(str, capabilities)],
         env={**os.environ, "THEN": then},
@@ -65,8 +65,8 @@ def test_only_requested_and_held_capabilities_stay(kept: tuple[int, ...]) -> Non
 
 def test_executed_program_gains_no_capability() -> None:
     status = run(CAP_AUDIT_CONTROL, then=SHOW)
-    for found in capabilities(status).values():
-        assert found <= {CAP_AUDIT_CONTROL} or os.geteuid() != 0
+    for numbers in capabilities(status).values():
+        assert numbers <= {CAP_AUDIT_CONTROL} or os.geteuid() != 0
     assert capabilities(status)["CapEff"] <= {CAP_AUDIT_CONTROL}
     assert status["NoNewPrivs"] == "1"
 

@@ -1,4 +1,4 @@
-"""Whether /proc is the host's: read from mountinfo, in mount namespaces of this machine."""
+"""Check for the host's /proc, with mountinfo and in mount namespaces of this machine."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_covered_at_returns_lowest_procfs(mountinfo: tuple[str, ...], device: st
 
 
 def within(script: str, *lines: str, options: str = "--mount") -> list[str]:
-    """Return what the functions say in a mount namespace that *script* has prepared."""
+    """Return the results of the functions in a mount namespace that *script* has prepared."""
     if shutil.which("unshare") is None:
         pytest.skip("there is no unshare")
     if procfs.is_of_host() is not True:

@@ -1,4 +1,4 @@
-"""What holds for every audit rule: it survives bytes and text, and damage does no harm.
+"""Properties of every audit rule: it survives encoding and formatting, and damage is harmless.
 
 The rules drawn are any that the package holds for sound and that auditctl can say.
 """
@@ -51,25 +51,25 @@ def _sample(field: FieldId) -> int | bytes:
 
 
 def _operators(field: FieldId) -> list[Operator]:
-    found = []
+    operators = []
     for op in Operator:
         try:
             RuleField(field, op, _sample(field))
         except AuditRuleError:
             continue
-        found.append(op)
-    return found
+        operators.append(op)
+    return operators
 
 
 def _allowed(which: Filter) -> list[FieldId]:
-    found = []
+    fields = []
     for field in set(FieldId) - {FieldId.FILTERKEY}:
         try:
             RuleField(field, _operators(field)[0], _sample(field)).check_filter(which)
         except AuditRuleError:
             continue
-        found.append(field)
-    return sorted(found)
+        fields.append(field)
+    return sorted(fields)
 
 
 @st.composite
@@ -116,7 +116,7 @@ def rules(draw: st.DrawFn) -> AuditRule:
 
 
 def is_dir(path: str) -> bool:
-    """Call every second path a directory."""
+    """Treat every second path as a directory."""
     return len(path) % 2 == 0
 
 

@@ -1,4 +1,4 @@
-"""`AuditStatus`: the words of `struct audit_status`, however many there are."""
+"""`AuditStatus`: the words of `struct audit_status`, complete or short."""
 
 from __future__ import annotations
 

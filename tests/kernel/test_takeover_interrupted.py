@@ -1,4 +1,4 @@
-"""`Takeover` that fails or is interrupted: the host as before, wherever it happens."""
+"""`Takeover` that fails or is interrupted at any point leaves the host as before."""
 
 from __future__ import annotations
 
@@ -196,7 +196,7 @@ class Interrupter:
 
 
 def interrupted_at(position: int, work: Callable[[], None]) -> bool:
-    """Run *work*, interrupted at an instruction; tell whether there were that many."""
+    """Run *work*, interrupted at an instruction; return whether there were that many."""
     interrupter = Interrupter(position)
     earlier = sys.gettrace()
     sys.settrace(interrupter)

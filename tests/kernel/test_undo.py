@@ -1,4 +1,4 @@
-"""Undoing a step: who owns the socket and lives, and what is still as it was set."""
+"""Undo of a step: by owner of the socket, and only while the setting is as it was set."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_this_process_is_alive() -> None:
 
 
 class Answers:
-    """Commands that answer as a kernel does whose socket a process owns, which may be about to end."""
+    """Commands of a kernel whose socket belongs to a process, perhaps an exiting one."""
 
     def __init__(
         self, pid: int, refusals: int = 0, number: int = errno.EACCES, heir: int | None = None
@@ -81,11 +81,11 @@ class Answers:
 
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Let no time pass but that of pauses, and return them."""
-    found: list[float] = []
-    monkeypatch.setattr("auditsense.kernel.undo.time.sleep", found.append)
-    monkeypatch.setattr("auditsense.kernel.undo.time.monotonic", lambda: 5 + sum(found))
-    return found
+    """Replace the clock by one that advances with pauses only; return the pauses."""
+    pauses: list[float] = []
+    monkeypatch.setattr("auditsense.kernel.undo.time.sleep", pauses.append)
+    monkeypatch.setattr("auditsense.kernel.undo.time.monotonic", lambda: 5 + sum(pauses))
+    return pauses
 
 
 def release(answers: Answers) -> bool:

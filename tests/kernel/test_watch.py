@@ -21,14 +21,15 @@ EXPECTED = Expected(rules=(OURS,), owner=42, waits=False, backlog_limit=8192)
 
 @pytest.fixture(autouse=True)
 def on_x86_64(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let b64, b32 and call numbers be those of x86-64, wherever this runs."""
+    """Use b64, b32 and call numbers of x86-64 on any machine."""
     monkeypatch.setattr(syscalls, "native_arch", lambda: "x86_64")
 
 
 def ids(expected: Expected = EXPECTED, status: AuditStatus = STATUS, rules: str = "") -> list[str]:
-    """Return what is found, short; rules: lines of which "ours" is our own."""
+    """Return short ids of the deviations; rules: one per line, "ours" is our own."""
     listed = [OURS if line == "ours" else auditctl.parse(line) for line in (rules or "ours").splitlines()]
-    return [one.id.removeprefix("auditsense.tamper.") for one in compare(expected, status, listed)]
+    deviations = compare(expected, status, listed)
+    return [deviation.id.removeprefix("auditsense.tamper.") for deviation in deviations]
 
 
 def test_expected_state_has_no_deviation() -> None:
@@ -36,7 +37,7 @@ def test_expected_state_has_no_deviation() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "found"),
+    ("change", "names"),
     [
         ({"backlog_wait_time": 15000}, ["wait-time"]),
         ({"backlog_wait_time": None}, []),
@@ -54,8 +55,8 @@ def test_expected_state_has_no_deviation() -> None:
         ({"pid": 43, "enabled": 0, "backlog_wait_time": 1}, ["wait-time", "owner", "disabled"]),
     ],
 )
-def test_changed_settings_are_deviations(change: dict[str, int | None], found: list[str]) -> None:
-    assert ids(status=replace(STATUS, **change)) == found  # type: ignore[arg-type]
+def test_changed_settings_are_deviations(change: dict[str, int | None], names: list[str]) -> None:
+    assert ids(status=replace(STATUS, **change)) == names  # type: ignore[arg-type]
 
 
 def test_settings_of_another_owner_are_ignored() -> None:
@@ -68,7 +69,7 @@ def test_settings_of_another_owner_are_ignored() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rules", "found"),
+    ("rules", "names"),
     [
         ("-w /etc/ -p wa -k etc", ["rule-gone"]),
         ("-w /proc -p r -k audit_proc\nours", []),  # the same key: nothing is taken
@@ -103,8 +104,8 @@ def test_settings_of_another_owner_are_ignored() -> None:
         ("ours\n-a always,exclude -F uid=0", ["exclude"]),
     ],
 )
-def test_hiding_and_stealing_rules_are_found(rules: str, found: list[str]) -> None:
-    assert ids(rules=rules) == found
+def test_hiding_and_stealing_rules_are_found(rules: str, names: list[str]) -> None:
+    assert ids(rules=rules) == names
 
 
 EXEC = "-a always,exit -F arch=b64 -S execve -S execveat -k audit_exec"
@@ -112,7 +113,7 @@ WRITES = "-w /etc/passwd -p wa -k passwd"
 
 
 @pytest.mark.parametrize(
-    ("wanted", "earlier", "found"),
+    ("wanted", "earlier", "names"),
     [
         (EXEC, "-w /etc/shadow -p r -k shadow", []),
         (EXEC, "-w /etc/shadow -p wa -k shadow", []),
@@ -153,11 +154,11 @@ WRITES = "-w /etc/passwd -p wa -k passwd"
         ("-a always,exit -F arch=b64 -S connect -k net", "-w /etc/ -k etc", []),
     ],
 )
-def test_permission_matches_only_calls_of_its_class(wanted: str, earlier: str, found: list[str]) -> None:
+def test_permission_matches_only_calls_of_its_class(wanted: str, earlier: str, names: list[str]) -> None:
     rules = [auditctl.parse(line, machine="x86_64") for line in (earlier, wanted)]
     expected = replace(EXPECTED, rules=(rules[1],))
     deviations = compare(expected, STATUS, rules)
-    assert [deviation.id.removeprefix("auditsense.tamper.") for deviation in deviations] == found
+    assert [deviation.id.removeprefix("auditsense.tamper.") for deviation in deviations] == names
 
 
 def test_rule_for_one_user_hides_no_rule_for_another() -> None:
