@@ -229,7 +229,7 @@ def test_unexplained_eperm_points_at_security_modules(tmp_path: Path) -> None:
 
 def test_unreadable_proc_is_unknown(tmp_path: Path) -> None:
     assert access.has_capability(30, tmp_path) is None
-    assert access.outside("pid", tmp_path) is None
+    assert access.in_other_namespace("pid", tmp_path) is None
     assert access.explain(errno.EINVAL, tmp_path) is None
 
 

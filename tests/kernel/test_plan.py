@@ -16,10 +16,10 @@ from auditsense.kernel.plan import (
     ChangeSetting,
     check_allowed,
     check_may_add,
-    missing,
+    enable,
+    missing_rules,
     plan,
     prepare,
-    switch_on,
 )
 from auditsense.kernel.rules import auditctl, shadowing
 from auditsense.testing import FakeKernel
@@ -59,15 +59,15 @@ def test_wait_time_is_set_to_0(wait: int, steps: int) -> None:
 
 
 def test_missing_rules_are_added_once_each() -> None:
-    assert [*missing([OTHER], [PROC, OTHER, PROC])] == [AddRule(PROC)]
-    assert [*missing([PROC, OTHER], [PROC, OTHER])] == []
-    assert [*missing([], [PROC, OTHER])] == [AddRule(PROC), AddRule(OTHER)]
+    assert [*missing_rules([OTHER], [PROC, OTHER, PROC])] == [AddRule(PROC)]
+    assert [*missing_rules([PROC, OTHER], [PROC, OTHER])] == []
+    assert [*missing_rules([], [PROC, OTHER])] == [AddRule(PROC), AddRule(OTHER)]
 
 
 def test_audit_is_enabled_only_where_it_is_off() -> None:
-    assert [*switch_on(status(enabled=0))] == [ChangeSetting(StatusField.ENABLED, 0, 1)]
-    assert [*switch_on(status(enabled=1))] == []
-    assert [*switch_on(status(enabled=2))] == []
+    assert [*enable(status(enabled=0))] == [ChangeSetting(StatusField.ENABLED, 0, 1)]
+    assert [*enable(status(enabled=1))] == []
+    assert [*enable(status(enabled=2))] == []
 
 
 def test_steps_are_ordered_and_readable() -> None:

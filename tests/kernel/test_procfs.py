@@ -24,7 +24,7 @@ import sys
 from auditsense.errors import NoKernelAuditError
 from auditsense.kernel.rules import auditctl
 from auditsense.kernel import procfs
-print(procfs.is_of_host())
+print(procfs.is_host_procfs())
 for line in sys.argv[1:]:
     try:
         procfs.require_host_proc([auditctl.parse(line)])
@@ -73,7 +73,7 @@ def within(script: str, *lines: str, options: str = "--mount") -> list[str]:
     """Return the results of the functions in a mount namespace that *script* has prepared."""
     if shutil.which("unshare") is None:
         pytest.skip("there is no unshare")
-    if procfs.is_of_host() is not True:
+    if procfs.is_host_procfs() is not True:
         pytest.skip("the tests run where /proc is not the host's")
     words = ["unshare", *options.split(), "sh", "-c", f'{script} && exec "$@"', "sh"]
     ended = subprocess.run(
@@ -148,8 +148,8 @@ def test_refusal_names_the_rule() -> None:
 
 
 def test_refusal_states_what_is_wrong_with_proc(tmp_path: Path) -> None:
-    assert procfs.is_of_host(tmp_path) is False
-    assert procfs.is_of_host(tmp_path / "none") is False
+    assert procfs.is_host_procfs(tmp_path) is False
+    assert procfs.is_host_procfs(tmp_path / "none") is False
     assert procfs._about_proc(tmp_path / "none") == "there is no /proc here"
     assert procfs._about_proc(tmp_path) == "there is no procfs at /proc here"
     assert procfs._about_proc(procfs.PROC).startswith("/proc here is another procfs than the host's")
@@ -185,19 +185,19 @@ def test_device_of_host_is_unknown_outside_its_pid_namespace(
     (tmp_path / "1").mkdir()
     (tmp_path / "1" / "mountinfo").write_text(f"{ROOT}\n{PROC}\n")
     monkeypatch.setattr(procfs, "outside", lambda *_: outside)
-    assert procfs.device_of_host(tmp_path) is None
+    assert procfs.host_device(tmp_path) is None
 
 
 def test_device_of_host_is_that_of_process_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(procfs, "outside", lambda *_: False)
-    assert procfs.device_of_host(tmp_path) is None
+    assert procfs.host_device(tmp_path) is None
     (tmp_path / "1").mkdir()
     mountinfo = tmp_path / "1" / "mountinfo"
     mountinfo.write_text(f"{ROOT}\n")
-    assert procfs.device_of_host(tmp_path) is None
+    assert procfs.host_device(tmp_path) is None
     others = "".join(f"{n} 27 8:2 / /mnt/{n} rw - ext4 /dev/sdb rw\n" for n in range(1000, 20_000))
     mountinfo.write_text(f"{ROOT}\n{others}{PROC}\n")
-    assert procfs.device_of_host(tmp_path) == os.makedev(0, 21)
+    assert procfs.host_device(tmp_path) == os.makedev(0, 21)
 
 
 @pytest.mark.parametrize(("host", "refused"), [(1, True), (0, False), (None, False)])
@@ -208,6 +208,6 @@ def test_root_of_procfs_on_another_device_is_refused(
     here = tmp_path.stat()
     monkeypatch.setattr(procfs, "_ROOT_INODE", here.st_ino)
     monkeypatch.setattr(procfs, "_is_procfs", lambda *_: True)
-    monkeypatch.setattr(procfs, "device_of_host", lambda _: None if host is None else here.st_dev + host)
+    monkeypatch.setattr(procfs, "host_device", lambda _: None if host is None else here.st_dev + host)
     expected = f"{tmp_path} here is another procfs than the host's" if refused else ""
     assert procfs._difference(os.fsencode(tmp_path), procfs.PROC) == expected

@@ -14,7 +14,7 @@ from auditsense.kernel.audit_status import StatusField
 from auditsense.kernel.commands import Commands
 from auditsense.kernel.plan import AddRule, BecomeOwner, ChangeSetting, Step
 from auditsense.kernel.rules import auditctl
-from auditsense.kernel.undo import lives, undo, undo_all
+from auditsense.kernel.undo import is_alive, undo, undo_all
 from auditsense.testing import FakeKernel
 
 if TYPE_CHECKING:
@@ -43,15 +43,15 @@ DEAD = 2**22 + 1  # beyond the largest pid
 def test_exiting_process_is_not_alive(tmp_path: Path, stat: str, *, alive: bool) -> None:
     (tmp_path / "7").mkdir()
     (tmp_path / "7" / "stat").write_text(stat)
-    assert lives(7, tmp_path) is alive
+    assert is_alive(7, tmp_path) is alive
 
 
 def test_unused_pid_is_not_alive(tmp_path: Path) -> None:
-    assert not lives(7, tmp_path)
+    assert not is_alive(7, tmp_path)
 
 
 def test_this_process_is_alive() -> None:
-    assert lives(os.getpid())
+    assert is_alive(os.getpid())
 
 
 # --- undoing a step ---------------------------------------------------------------------------
@@ -99,7 +99,7 @@ def test_socket_of_dead_owner_is_released_after_wait(pauses: list[float]) -> Non
 
 
 def test_socket_of_living_owner_is_left(pauses: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("auditsense.kernel.undo.lives", lambda _: True)
+    monkeypatch.setattr("auditsense.kernel.undo.is_alive", lambda _: True)
     answers = Answers(DEAD, refusals=1)
     assert not release(answers)
     assert (answers.asked, pauses) == (1, [])

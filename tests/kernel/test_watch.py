@@ -184,7 +184,7 @@ def watching(kernel: FakeKernel, *, repair: bool = False) -> tuple[Watch, Comman
 
 
 def look(watch: Watch, commands: Commands) -> list[tuple[str, str]]:
-    changes = watch.look(commands.status(), commands.rules())
+    changes = watch.check(commands.status(), commands.rules())
     return [(change.deviation.id.removeprefix("auditsense.tamper."), change.repaired) for change in changes]
 
 
@@ -274,5 +274,5 @@ def test_refused_repair_has_a_reason() -> None:
     kernel.backlog_wait_time = 15000
     status, rules = commands.status(), commands.rules()
     kernel.fail_at(len(kernel.log), 22)
-    (change,) = watch.look(status, rules)
+    (change,) = watch.check(status, rules)
     assert change.repaired.startswith("not repaired: cannot set backlog_wait_time to 0: EINVAL")

@@ -57,9 +57,9 @@ def _why_not(facts: Facts, status: AuditStatus, *, has_rule: bool) -> str:
         return "audit is off, and is not switched on for a test"
     if not has_rule:
         return "the audit rule is not there, and is not added for a test"
-    if procfs.is_of_host() is False:
+    if procfs.is_host_procfs() is False:
         return "/proc here is another procfs than the host's, and an open of it proves nothing"
-    if "net" in facts.outside:
+    if "net" in facts.other_namespaces:
         return "nothing is heard by multicast in this network namespace"
     return ""
 

@@ -81,7 +81,7 @@ def collect(host: HostAccess) -> Facts:
         listeners=proc.listeners(root),
         effective=proc.capabilities(root, "CapEff"),
         bounding=proc.capabilities(root, "CapBnd"),
-        outside=proc.outside(root),
+        other_namespaces=proc.other_namespaces(root),
         container=proc.container(root),
         processes=proc.starts(root),
         mounts=proc.mounts(root),

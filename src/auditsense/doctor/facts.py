@@ -59,7 +59,7 @@ class Facts:
         owner: command name of the process that owns the audit socket; "": it has exited, or no process does.
         listeners: command names of the processes that listen by multicast; "?" where it is unknown whose.
         effective, bounding: capabilities of this process, as bits.
-        outside: namespaces of this process that are not the machine's first: user, pid, net; or "net?".
+        other_namespaces: of this process, other than the machine's first: user, pid, net; or "net?".
         container: what kind of container this is in; "": none is seen.
         processes: start of every living process that is no kernel thread, seconds since 1970 UTC.
         mounts: where procfs is.
@@ -86,7 +86,7 @@ class Facts:
     listeners: tuple[str, ...] | None
     effective: int | None
     bounding: int | None
-    outside: frozenset[str]
+    other_namespaces: frozenset[str]
     container: str
     processes: tuple[float, ...] | None
     mounts: Mounts | None

@@ -22,7 +22,7 @@ _SHOWN: Final = 3
 
 def container(facts: Facts) -> Finding | None:
     """Whether this is a container."""
-    inside = sorted(facts.outside & {"user", "pid"})
+    inside = sorted(facts.other_namespaces & {"user", "pid"})
     # Hosts made from container images keep the markers, so the kernel decides.
     apart = facts.mounts is not None and facts.mounts.first_namespace is False
     if inside or (facts.container and apart):
@@ -38,9 +38,9 @@ def container(facts: Facts) -> Finding | None:
 
 def network_namespace(facts: Facts) -> Finding | None:
     """Whether multicast would reach a listener here."""
-    if "net?" in facts.outside:
+    if "net?" in facts.other_namespaces:
         return None
-    if "net" not in facts.outside:
+    if "net" not in facts.other_namespaces:
         return Finding("network-namespace", Level.OK, "this is the machine's network namespace")
     return Finding(
         "network-namespace",
@@ -52,7 +52,7 @@ def network_namespace(facts: Facts) -> Finding | None:
 
 def capabilities(facts: Facts) -> Finding | None:
     """Whether this process has what a sensor needs."""
-    if facts.effective is None or facts.bounding is None or "user" in facts.outside:
+    if facts.effective is None or facts.bounding is None or "user" in facts.other_namespaces:
         return None  # in a user namespace they are worth nothing here
     names = {CAP_AUDIT_CONTROL: "CAP_AUDIT_CONTROL", CAP_AUDIT_READ: "CAP_AUDIT_READ"}
     missing = [name for bit, name in names.items() if not facts.effective >> bit & 1]
@@ -71,7 +71,7 @@ def capabilities(facts: Facts) -> Finding | None:
 
 def receive_buffer(facts: Facts) -> Finding | None:
     """Whether the socket's buffer can be as large as it should be."""
-    if facts.effective is None or facts.rmem_max is None or "user" in facts.outside:
+    if facts.effective is None or facts.rmem_max is None or "user" in facts.other_namespaces:
         return None
     wanted = DEFAULT_RECEIVE_BUFFER_BYTES
     if facts.effective >> CAP_NET_ADMIN & 1 or facts.rmem_max >= wanted:
@@ -200,7 +200,7 @@ def stale_journal(facts: Facts) -> Finding | None:
         return Finding(
             "stale-journal", Level.ERROR, facts.journals, "the sensor does not start before that is done"
         )
-    dead = [journal for journal in facts.journals if not journal.lives]
+    dead = [journal for journal in facts.journals if not journal.is_running]
     if not dead:
         return Finding("stale-journal", Level.OK, "no killed sensor left changes behind")
     changes = "; ".join(f"process {stale.owner}: {', '.join(map(str, stale.steps))}" for stale in dead)

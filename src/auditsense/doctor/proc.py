@@ -67,7 +67,7 @@ def capabilities(root: Path, name: str) -> int | None:
     return None
 
 
-def first(root: Path, name: str) -> bool | None:
+def in_first_namespace(root: Path, name: str) -> bool | None:
     """Return whether this process is in the machine's first namespace of a kind; None: unknown."""
     mine = link(root / "proc/self/ns" / name)
     if mine is None:
@@ -76,7 +76,7 @@ def first(root: Path, name: str) -> bool | None:
         return mine == _FIRST[name]
     if mine == _FIRST_THEN[name]:  # a number that no other ever has
         return True
-    if first(root, "pid") and (theirs := link(root / "proc/1/ns" / name)) is not None:
+    if in_first_namespace(root, "pid") and (theirs := link(root / "proc/1/ns" / name)) is not None:
         return mine == theirs
     release = re.match(r"(\d+)\.(\d+)", text(root / "proc/sys/kernel/osrelease") or "")
     if release is not None and (int(release[1]), int(release[2])) >= _FIRST_SINCE:
@@ -84,10 +84,10 @@ def first(root: Path, name: str) -> bool | None:
     return None
 
 
-def outside(root: Path) -> frozenset[str]:
+def other_namespaces(root: Path) -> frozenset[str]:
     """Return which of the namespaces user, pid and net are not the machine's first; "net?": unknown."""
-    outside = {name for name in _FIRST if first(root, name) is False}
-    known = first(root, "net")
+    outside = {name for name in _FIRST if in_first_namespace(root, name) is False}
+    known = in_first_namespace(root, "net")
     return frozenset(outside | ({"net?"} if known is None else set() if known else {"net"}))
 
 
@@ -163,12 +163,14 @@ def mounts(root: Path) -> Mounts | None:
         for device, _ in _procfs(text(root / "proc" / str(pid) / "mountinfo", _MOST_MOUNTS) or ""):
             others.setdefault(device, f"{pid} ({name_of(root, pid) or '?'})")
     others.pop(here, None)
-    return Mounts(here, tuple(others.values()), first(root, "mnt"), unreadable, _of_host(root, here))
+    return Mounts(
+        here, tuple(others.values()), in_first_namespace(root, "mnt"), unreadable, _of_host(root, here)
+    )
 
 
 def _of_host(root: Path, here: str) -> bool | None:
     """Return whether the procfs *here* is the one at /proc of process 1; None: it cannot be seen."""
-    if first(root, "pid") is not True:  # then process 1 is another
+    if in_first_namespace(root, "pid") is not True:  # then process 1 is another
         return None
     theirs = mounted_at(text(root / "proc/1/mountinfo", _MOST_MOUNTS) or "") or covered_at(
         text(root / "proc/self/mountinfo", _MOST_MOUNTS) or ""

@@ -54,7 +54,7 @@ def has_capability(number: int, proc: Path = _PROC) -> bool | None:
     return None
 
 
-def outside(namespace: str, proc: Path = _PROC) -> bool | None:
+def in_other_namespace(namespace: str, proc: Path = _PROC) -> bool | None:
     """Return whether this process has left the machine's first *namespace* ("pid" or "user")."""
     first = {"user": _INITIAL_USER_NAMESPACE, "pid": _INITIAL_PID_NAMESPACE}[namespace]
     try:
@@ -85,7 +85,7 @@ def explain(number: int, proc: Path = _PROC) -> NoKernelAuditError | None:
 
 
 def _reason_for_eperm(proc: Path) -> str:
-    if outside("pid", proc):
+    if in_other_namespace("pid", proc):
         return (
             "inside a pid namespace (a container): the kernel's audit is controlled from the "
             "machine's first one only; run on the host, or in a container with --pid=host "

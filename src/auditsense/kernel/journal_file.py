@@ -133,13 +133,13 @@ class StaleJournal:
     Attributes:
         path: of the file.
         owner: process that wrote it.
-        lives: whether that process is running.
+        is_running: whether that process is running.
         steps: what it changed, in order.
     """
 
     path: Path
     owner: int
-    lives: bool
+    is_running: bool
     steps: tuple[Step, ...]
 
 
@@ -158,8 +158,8 @@ def find_journals(folder: Path = DEFAULT_FOLDER) -> tuple[StaleJournal, ...]:
     journals: list[StaleJournal] = []
     for path in sorted(folder.glob("takeover.*.json")):
         start_time, entry = _read(path)
-        lives = bool(start_time) and _start_time(entry.owner) == start_time
-        journals.append(StaleJournal(path, entry.owner, lives, entry.steps))
+        is_running = bool(start_time) and _start_time(entry.owner) == start_time
+        journals.append(StaleJournal(path, entry.owner, is_running, entry.steps))
     return tuple(journals)
 
 

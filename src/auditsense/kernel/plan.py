@@ -138,8 +138,8 @@ def plan(
     check_allowed(status)
     return (
         *prepare(status, backlog_limit),
-        *missing(rules, wanted),
-        *switch_on(status),
+        *missing_rules(rules, wanted),
+        *enable(status),
     )
 
 
@@ -154,16 +154,16 @@ def prepare(status: AuditStatus, backlog_limit: int) -> Iterator[Step]:
     yield BecomeOwner()
 
 
-def missing(rules: Sequence[AuditRule], wanted: Sequence[AuditRule]) -> Iterator[Step]:
+def missing_rules(rules: Sequence[AuditRule], wanted: Sequence[AuditRule]) -> Iterator[AddRule]:
     """Yield one step for each wanted rule that is not among *rules*, the first of equals only."""
-    there = list(rules)
+    present = list(rules)
     for rule in wanted:
-        if not any(rule.same_as(other) for other in there):
-            there.append(rule)
+        if not any(rule.same_as(other) for other in present):
+            present.append(rule)
             yield AddRule(rule)
 
 
-def switch_on(status: AuditStatus) -> Iterator[Step]:
+def enable(status: AuditStatus) -> Iterator[Step]:
     """Yield the last step: only a host that is ready for records makes them."""
     if status.enabled == Enabled.OFF:
         yield ChangeSetting(StatusField.ENABLED, Enabled.OFF, Enabled.ON)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from auditsense.errors import NoKernelAuditError
-from auditsense.kernel.access import outside
+from auditsense.kernel.access import in_other_namespace
 from auditsense.kernel.rules import auditctl
 from auditsense.kernel.rules.constants import FieldId, Operator
 
@@ -66,13 +66,13 @@ def _layers(mountinfo: str, place: str) -> dict[str, tuple[str, str]]:
     return layers
 
 
-def device_of_host(proc: Path = PROC) -> int | None:
+def host_device(proc: Path = PROC) -> int | None:
     """Return the device number of the host's procfs, as `os.stat` has it; None: it cannot be seen.
 
     Args:
         proc: a procfs of the first pid namespace.
     """
-    if outside("pid", proc) is not False:
+    if in_other_namespace("pid", proc) is not False:
         return None
     device = mounted_at(_mounts(proc, "1")) or covered_at(_mounts(proc, "self"))
     major, _, minor = device.partition(":")
@@ -88,7 +88,7 @@ def _mounts(proc: Path, pid: str) -> str:
         return ""
 
 
-def is_of_host(proc: Path = PROC) -> bool | None:
+def is_host_procfs(proc: Path = PROC) -> bool | None:
     """Return whether the procfs at *proc* is the host's; None: it cannot be seen.
 
     Of a process that is in the first pid namespace: the kernel's audit answers no other.
@@ -99,7 +99,7 @@ def is_of_host(proc: Path = PROC) -> bool | None:
         return False
     if here.st_ino != _ROOT_INODE or not (proc / "self").exists():
         return False  # no procfs, or one of a pid namespace that this process is not in
-    host = device_of_host(proc)
+    host = host_device(proc)
     return None if host is None else here.st_dev == host
 
 
@@ -138,11 +138,11 @@ def _difference(path: bytes, proc: Path) -> str:
     except OSError:
         here = None
     below_proc = path.rstrip(b"/") == b"/proc" or path.startswith(b"/proc/")
-    if below_proc and is_of_host(proc) is False:
+    if below_proc and is_host_procfs(proc) is False:
         return _about_proc(proc)
     if here is None:
         return ""
-    host = device_of_host(proc)
+    host = host_device(proc)
     if here.st_ino == _ROOT_INODE and host is not None and here.st_dev != host and _is_procfs(path, proc):
         return f"{shown} here is another procfs than the host's"
     try:

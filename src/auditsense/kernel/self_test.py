@@ -187,7 +187,7 @@ def _run_helper(descriptor: int, path: str) -> NoReturn:
         child.set_name("audit-selftest")
         privileges.keep_only()
         while os.read(descriptor, 1):
-            if path.startswith("/proc") and procfs.is_of_host() is False:
+            if path.startswith("/proc") and procfs.is_host_procfs() is False:
                 os.write(descriptor, _PID.pack(_ANOTHER_PROC))
                 continue
             pid = os.fork()

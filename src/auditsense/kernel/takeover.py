@@ -25,10 +25,10 @@ from auditsense.kernel.plan import (
     ChangeSetting,
     Step,
     check_allowed,
-    missing,
+    enable,
+    missing_rules,
     plan,
     prepare,
-    switch_on,
 )
 from auditsense.kernel.undo import undo
 
@@ -130,10 +130,9 @@ class Takeover:
         """
         added: list[AuditRule] = []
         try:
-            for step in missing(self._commands.rules(), rules):
-                if isinstance(step, AddRule):
-                    added.append(step.rule)
-                    self._do(step)
+            for step in missing_rules(self._commands.rules(), rules):
+                added.append(step.rule)
+                self._do(step)
         except BaseException:
             self.drop(added)
             raise
@@ -205,9 +204,9 @@ class Takeover:
         for step in prepare(status, self._backlog_limit):
             self._do(step)
         # Listed only now: rules that other processes have added since must not count as ours.
-        for step in missing(self._commands.rules(), self._rules):
+        for step in missing_rules(self._commands.rules(), self._rules):
             self._do(step)
-        for step in switch_on(status):
+        for step in enable(status):
             self._do(step)
 
     def _do(self, step: Step) -> None:

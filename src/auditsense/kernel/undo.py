@@ -63,7 +63,7 @@ def _release(commands: Commands, owner: int) -> bool:
         except KernelCommandError as error:
             if error.errno != errno.EACCES:
                 raise
-            if lives(owner):
+            if is_alive(owner):
                 return False
             if time.monotonic() > deadline_s:
                 raise
@@ -74,7 +74,7 @@ def _release(commands: Commands, owner: int) -> bool:
             return True
 
 
-def lives(pid: int, proc: Path = _PROC) -> bool:
+def is_alive(pid: int, proc: Path = _PROC) -> bool:
     """Return whether a process is there and has not begun to end."""
     try:
         text = (proc / str(pid) / "stat").read_bytes()

@@ -237,7 +237,7 @@ class Watch:
         self._repair = repair
         self._known: frozenset[Deviation] = frozenset()
 
-    def look(self, status: AuditStatus, rules: Sequence[AuditRule]) -> list[Change]:
+    def check(self, status: AuditStatus, rules: Sequence[AuditRule]) -> list[Change]:
         """Return what is new since the last call. A deviation that went away and comes back is new again."""
         deviations = compare(self.expected, status, rules)
         new = [deviation for deviation in deviations if deviation not in self._known]

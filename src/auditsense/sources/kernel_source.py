@@ -245,7 +245,7 @@ class KernelSource:
             self._listed = self._polls.rules()
             ended = time.monotonic()
             self._next_rules_s = ended + max(_RULES_EVERY_S, _RULES_COST * (ended - started))
-        changes = self._watch.look(status, self._listed)
+        changes = self._watch.check(status, self._listed)
         if any(change.repaired for change in changes):
             self._next_rules_s = 0.0  # list the rules at once to see whether it helped
         return changes

@@ -23,7 +23,7 @@ from auditsense.errors import (
 )
 from auditsense.kernel.access import process_name
 from auditsense.kernel.audit_status import Enabled, Failure
-from auditsense.kernel.plan import AddRule, check_may_add, missing
+from auditsense.kernel.plan import AddRule, check_may_add, missing_rules
 from auditsense.kernel.undo import undo_all
 from auditsense.kernel.watch import Expected
 from auditsense.sources.kernel_source import KernelSource, RuleChanger
@@ -111,7 +111,7 @@ class Multicast(KernelSource):
                 "audit is off (enabled 0) and no process owns the audit socket, so there is nothing to "
                 "hear; use the source netlink, or start auditd"
             )
-        steps = [step for step in missing(self._commands.rules(), self._rules) if isinstance(step, AddRule)]
+        steps = [*missing_rules(self._commands.rules(), self._rules)]
         if not steps:
             return []
         listed = "; ".join(str(step) for step in steps)
@@ -159,7 +159,7 @@ class Multicast(KernelSource):
             _write(journals, self._steps)
 
     def _add_more(self, journals: tuple[Journal, ...], rules: Sequence[AuditRule]) -> tuple[AuditRule, ...]:
-        steps = [step for step in missing(self._commands.rules(), rules) if isinstance(step, AddRule)]
+        steps = [*missing_rules(self._commands.rules(), rules)]
         listed = "; ".join(str(step) for step in steps)
         if steps and not self._add_rules:
             raise UsageError(f"not allowed to change the audit rules; needed to listen: {listed}")
