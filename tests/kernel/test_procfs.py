@@ -179,17 +179,17 @@ def test_place_of_a_procfs_is_one_that_mountinfo_has(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("outside", [True, None])
-def test_device_of_host_is_unknown_outside_its_pid_namespace(
+def test_host_device_is_unknown_outside_its_pid_namespace(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, outside: bool | None
 ) -> None:
     (tmp_path / "1").mkdir()
     (tmp_path / "1" / "mountinfo").write_text(f"{ROOT}\n{PROC}\n")
-    monkeypatch.setattr(procfs, "outside", lambda *_: outside)
+    monkeypatch.setattr(procfs, "in_other_namespace", lambda *_: outside)
     assert procfs.host_device(tmp_path) is None
 
 
-def test_device_of_host_is_that_of_process_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(procfs, "outside", lambda *_: False)
+def test_host_device_is_that_of_process_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(procfs, "in_other_namespace", lambda *_: False)
     assert procfs.host_device(tmp_path) is None
     (tmp_path / "1").mkdir()
     mountinfo = tmp_path / "1" / "mountinfo"
