@@ -275,14 +275,14 @@ def test_a_detector_refuses_a_second_thread_also_between_two_calls_of_the_core(n
     documents: list[object] = []
 
     with Detector(host=HOST) as detector:
-        take = detector._alerts.take
+        process = detector._alerts.process
 
         def slowly(hits: object) -> object:
             inside.set()  # the core has been left, and its hits are on their way
             assert go_on.wait(300)
-            return take(hits)  # type: ignore[arg-type]
+            return process(hits)  # type: ignore[arg-type]
 
-        detector._alerts.take = slowly  # type: ignore[method-assign, assignment]
+        detector._alerts.process = slowly  # type: ignore[method-assign, assignment]
         thread = threading.Thread(target=lambda: documents.extend(detector.feed(DATAGRAMS)))
         thread.start()
         try:

@@ -76,9 +76,9 @@ def test_each_interval_has_all_shares_again() -> None:
 def test_limit_may_change() -> None:
     limit = FairLimit(5)
     assert admitted(limit, bursts(range(3))) == 1
-    limit.set_most(10)
+    limit.set_limit(10)
     assert admitted(limit, bursts(range(3, 9))) == 1
-    limit.set_most(None)
+    limit.set_limit(None)
     assert admitted(limit, bursts(range(9, 19))) == 10
 
 
@@ -91,10 +91,10 @@ def test_limit_may_change() -> None:
 def test_grown_bursts_have_a_fifth_the_larger_the_more_of_it(count: int, most: int) -> None:
     """Tenfold half of the fifth, a hundredfold three quarters, a thousandfold all."""
     limit = FairLimit(100)
-    limit.set_most(1)
+    limit.set_limit(1)
     waiting = [of(n, f"a{n}") for n in range(40)]
     assert admitted(limit, waiting) == 1
-    limit.set_most(100)
+    limit.set_limit(100)
     for one in waiting[1:]:
         one.count = count
     assert sum(limit.admit_grown(one) for one in waiting[1:]) == most
@@ -136,7 +136,7 @@ def test_limit_of_one_is_never_exceeded_by_growth() -> None:
 
 def test_growth_counts_from_the_first_sequence() -> None:
     limit = FairLimit(5)
-    limit.set_most(5)
+    limit.set_limit(5)
     waiting = [of(0), of(1, first=SimpleNamespace(count=2), count=20)]
     assert admitted(limit, waiting) == 1
     assert limit.admit_grown(waiting[1])

@@ -15,7 +15,7 @@ from auditsense import Detector, KernelCommandError, Sensor
 from auditsense.core.rule_table import EventEnd, Field, FieldTest, Op, Rule
 from auditsense.detections.compiler import compile_all
 from auditsense.detections.loader import shipped_detections
-from auditsense.detections.record_filter import Lean, lean
+from auditsense.detections.record_filter import RecordFilter, unneeded_records
 from auditsense.sources import netlink
 from auditsense.testing import FakeSource, burst, open_event
 
@@ -34,8 +34,8 @@ def rule(*fields: Field, keys: tuple[Field, ...] = ()) -> Rule:
 
 
 def test_the_shipped_detections_need_two_records_of_five() -> None:
-    found = lean(compile_all(shipped_detections(), merge_ms=0))
-    assert found == Lean(frozenset({CWD, EOE, PROCTITLE}), EventEnd.PATHS)
+    found = unneeded_records(compile_all(shipped_detections(), merge_ms=0))
+    assert found == RecordFilter(frozenset({CWD, EOE, PROCTITLE}), EventEnd.PATHS)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_the_shipped_detections_need_two_records_of_five() -> None:
     ],
 )
 def test_what_a_rule_asks_for_is_sent(rules: list[Rule], unsent: set[int], end: EventEnd) -> None:
-    assert lean(tuple(rules)) == Lean(frozenset(unsent), end)
+    assert unneeded_records(tuple(rules)) == RecordFilter(frozenset(unsent), end)
 
 
 # --- the same is found -----------------------------------------------------------------

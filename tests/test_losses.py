@@ -12,7 +12,7 @@ from auditsense.core.ring import Limits
 from auditsense.detect.detector import Detector
 from auditsense.detect.ecs import loss_document
 from auditsense.detect.host import Host
-from auditsense.detect.losses import Budget, Ledger, Losses
+from auditsense.detect.losses import Losses, LossLedger, RateLimiter
 
 FIVE = 5.0  # records of an event
 T0 = 1_795_493_114_674
@@ -88,10 +88,10 @@ def test_a_difference_is_one_of_each_cause(before: Losses, more: Losses) -> None
 
 
 def test_an_alert_says_what_was_lost_since_its_window_began() -> None:
-    ledger = Ledger(T0)
-    ledger.enter(Losses(kernel_lost=5), T0 + 1000)
-    ledger.enter(Losses(kernel_lost=5), T0 + 2000)
-    ledger.enter(Losses(kernel_lost=7), T0 + 3000)
+    ledger = LossLedger(T0)
+    ledger.update(Losses(kernel_lost=5), T0 + 1000)
+    ledger.update(Losses(kernel_lost=5), T0 + 2000)
+    ledger.update(Losses(kernel_lost=7), T0 + 3000)
     assert ledger.since(T0 + 3000) == 0
     assert ledger.since(T0 + 2500) == 2
     assert ledger.since(T0 + 1000) == 2
@@ -100,16 +100,16 @@ def test_an_alert_says_what_was_lost_since_its_window_began() -> None:
 
 
 def test_drops_that_are_seen_as_missing_later_are_no_new_loss() -> None:
-    ledger = Ledger(T0)
-    ledger.enter(Losses(socket_drops=50), T0 + 1000)
-    ledger.enter(Losses(socket_drops=50, serials_missing=10), T0 + 5000)
+    ledger = LossLedger(T0)
+    ledger.update(Losses(socket_drops=50), T0 + 1000)
+    ledger.update(Losses(socket_drops=50, serials_missing=10), T0 + 5000)
     assert ledger.since(T0 + 2000) == 0
 
 
 def test_a_window_older_than_all_samples_gets_the_total() -> None:
-    ledger = Ledger(T0)
+    ledger = LossLedger(T0)
     for n in range(1, 5000):
-        ledger.enter(Losses(kernel_lost=n), T0 + n)
+        ledger.update(Losses(kernel_lost=n), T0 + n)
     assert ledger.since(T0) == 4999
 
 
@@ -117,41 +117,41 @@ def test_a_window_older_than_all_samples_gets_the_total() -> None:
 
 
 def test_a_gap_lasts_from_the_last_good_look_to_the_one_that_found_it() -> None:
-    ledger = Ledger(T0)
-    ledger.enter(Losses(), T0 + 1000)
-    ledger.enter(Losses(kernel_lost=3), T0 + 2000)
-    gap = ledger.gap(0.0, FIVE)
+    ledger = LossLedger(T0)
+    ledger.update(Losses(), T0 + 1000)
+    ledger.update(Losses(kernel_lost=3), T0 + 2000)
+    gap = ledger.report(0.0, FIVE)
     assert gap is not None
     assert (gap.start_ms, gap.end_ms, gap.known, gap.events, gap.records) == (T0 + 1000, T0 + 2000, 3, 3, 15)
-    assert ledger.gap(1.0, FIVE) is None
+    assert ledger.report(1.0, FIVE) is None
 
 
 def test_a_gap_begins_earlier_where_the_counter_needs_time_to_notice() -> None:
-    ledger = Ledger(T0, notice_ms=4000)
-    ledger.enter(Losses(), T0 + 9000)
-    ledger.enter(Losses(serials_missing=1), T0 + 10_000)
-    gap = ledger.gap(0.0, FIVE)
+    ledger = LossLedger(T0, notice_ms=4000)
+    ledger.update(Losses(), T0 + 9000)
+    ledger.update(Losses(serials_missing=1), T0 + 10_000)
+    gap = ledger.report(0.0, FIVE)
     assert gap is not None
     assert gap.start_ms == T0 + 5000
 
 
 def test_three_gaps_are_said_at_once_and_then_one_in_thirty_seconds_with_all_that_was_held_back() -> None:
-    ledger = Ledger(T0)
+    ledger = LossLedger(T0)
     said: list[tuple[int, int]] = []
     for second in range(1, 120):
-        ledger.enter(Losses(kernel_lost=second), T0 + second * 1000)
-        gap = ledger.gap(float(second), FIVE)
+        ledger.update(Losses(kernel_lost=second), T0 + second * 1000)
+        gap = ledger.report(float(second), FIVE)
         if gap is not None:
             said.append((second, gap.known))
     assert [second for second, _ in said[:3]] == [1, 2, 3]
     assert len(said) == 3 + 3
-    last = ledger.gap(120.0, FIVE, final=True)
+    last = ledger.report(120.0, FIVE, final=True)
     assert last is not None
     assert sum(known for _, known in said) + last.known == 119
 
 
 def test_the_events_of_all_gaps_add_up_to_the_estimate_whatever_is_noticed_first() -> None:
-    ledger = Ledger(T0)
+    ledger = LossLedger(T0)
     events = 0
     for n, losses in enumerate(
         (
@@ -161,24 +161,24 @@ def test_the_events_of_all_gaps_add_up_to_the_estimate_whatever_is_noticed_first
             Losses(kernel_lost=100, socket_drops=50, serials_missing=30),
         )
     ):
-        ledger.enter(losses, T0 + n)
-        gap = ledger.gap(0.0, FIVE, final=True)
+        ledger.update(losses, T0 + n)
+        gap = ledger.report(0.0, FIVE, final=True)
         events += gap.events if gap is not None else 0
     assert events == 130
 
 
 def test_a_budget_is_full_again_after_a_long_silence() -> None:
-    budget = Budget(every_s=10, burst=2)
-    assert [budget.take(now) for now in (0, 0, 0, 9.9, 10, 10, 1000, 1000, 1000)] == [
+    budget = RateLimiter(every_s=10, burst=2)
+    assert [budget.allow(now) for now in (0, 0, 0, 9.9, 10, 10, 1000, 1000, 1000)] == [
         *(True, True, False, False, True, False),
         *(True, True, False),
     ]
 
 
 def test_a_gap_is_a_document_with_start_end_and_causes() -> None:
-    ledger = Ledger(T0)
-    ledger.enter(Losses(kernel_lost=3), T0 + 2000)
-    gap = ledger.gap(0.0, FIVE)
+    ledger = LossLedger(T0)
+    ledger.update(Losses(kernel_lost=3), T0 + 2000)
+    gap = ledger.report(0.0, FIVE)
     assert gap is not None
     document = loss_document(gap, Host("id", "name"), lost_total=3)
     event = document["event"]

@@ -19,7 +19,7 @@ from auditsense.cli import run
 from auditsense.cli.output import Output
 from auditsense.cli.parser import build_parser
 from auditsense.detect.ecs import loss_document, narrow_lost, self_test_document, tamper_document
-from auditsense.detect.losses import Gap, Losses
+from auditsense.detect.losses import Losses, LossReport
 from auditsense.sinks import SinkError
 from auditsense.sinks.fanout import SinkSet
 from auditsense.sinks.format import Format, compact, jsonl, printable
@@ -117,7 +117,7 @@ def test_a_compact_line_says_what_was_lost_in_the_window(lost: int, before: int,
 
 
 NOW_MS = 1_795_507_200_000
-GAP = Gap(NOW_MS - 2500, NOW_MS, Losses(kernel_lost=12, incomplete=1), known=13, events=4, records=13)
+GAP = LossReport(NOW_MS - 2500, NOW_MS, Losses(kernel_lost=12, incomplete=1), known=13, events=4, records=13)
 NOTICES = [
     (
         loss_document(GAP, HOST, lost_total=20),

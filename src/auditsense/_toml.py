@@ -1,7 +1,7 @@
-"""TOML from files that may hold anything: parsed within bounds, and where in it each key stands.
+"""TOML from files with any content: bounded parsing, and the line of each key.
 
-`tomllib` takes as long as it takes: with long dotted keys more than the cube of their length. What is too
-deep or too long for a configuration is therefore refused by a scan that looks at each character once.
+`tomllib` has no bounds: long dotted keys take more than the cube of their length. So a scan that reads each
+character once refuses a document that is too deep or too long for a configuration.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 MOST_DEPTH: Final = 32
 MOST_KEY_PARTS: Final = 16
-_MOST_BITS: Final = 128  # TOML promises 63; who takes a number says what it may be
+_MOST_BITS: Final = 128  # TOML promises 63; each key has its own bounds
 _TOO_DEEP: Final = "nested too deeply"
 _TOO_LARGE: Final = f"a number of more than {_MOST_BITS} bits"
 
@@ -44,24 +44,24 @@ _HEADER: Final = re.compile(rf"[ \t]*\[\[?[ \t]*({_PART}(?:[ \t]*\.[ \t]*{_PART}
 
 
 class TomlError(ValueError):
-    """A text that is no TOML, or more than a file here may hold.
+    """Text that is not TOML, or exceeds the bounds.
 
     Attributes:
-        reason: without the place.
-        line: from 1; 0: not known.
+        reason: without the line.
+        line: from 1; 0: unknown.
     """
 
-    def __init__(self, reason: str, line: int = 0, said: str = "") -> None:
-        super().__init__(said or (f"{reason} (at line {line})" if line else reason))
+    def __init__(self, reason: str, line: int = 0, message: str = "") -> None:
+        super().__init__(message or (f"{reason} (at line {line})" if line else reason))
         self.reason = reason
         self.line = line
 
 
 def parse(text: str) -> dict[str, Any]:
-    """Return what a text holds.
+    """Return the document of a text.
 
     Raises:
-        TomlError: it is no TOML, is nested too deeply, or has a number that is far too large.
+        TomlError: it is not TOML, is nested too deeply, or has a number that is too large.
     """
     for _ in _statements(text):
         pass
@@ -78,7 +78,7 @@ def parse(text: str) -> dict[str, Any]:
 
 
 class Places:
-    """In which line of a text each key and table stands. Made once a text: it looks at all of it."""
+    """The line of each key and table of a text. Reads all of it."""
 
     def __init__(self, text: str) -> None:
         self._lines: dict[tuple[str, str, int], int] = {}
@@ -102,10 +102,10 @@ class Places:
             return  # lines up to there are known
 
     def line_of(self, table: str, name: str = "", number: int = 0) -> int:
-        """Return the line, from 1, of a key in a table, else of the table itself; 0: neither was found.
+        """Return the line, from 1, of a key, or of its table; 0: neither was found.
 
         Args:
-            table: its name; "": what stands before all tables.
+            table: its name; "": before all tables.
             name: of the key; "": the table's own line.
             number: which of several tables of this name, from 0.
         """
@@ -123,7 +123,7 @@ def _statements(text: str) -> Iterator[tuple[int, str]]:
     for token in _TOKEN.finditer(text):
         kind = token.lastgroup
         if kind == "unclosed":
-            return  # no TOML from here on, and the parser will say so
+            return  # not TOML from here on; the parser reports it
         if kind == "line" and depth == 0:
             yield begun, text[start : token.start()]
             begun, start = line + 1, token.end()
@@ -138,16 +138,16 @@ def _statements(text: str) -> Iterator[tuple[int, str]]:
     yield begun, text[start:]
 
 
-def _placed(text: str, said: str) -> TomlError:
-    """Return what `tomllib` says, as "Invalid value (at line 3, column 8)" or "(at end of document)"."""
-    found = re.search(r"^(.*) \(at (?:line (\d+), column \d+|end of document)\)$", said, re.DOTALL)
-    if found is None:
-        return TomlError(said)
-    return TomlError(f"{found[1][0].lower()}{found[1][1:]}", int(found[2] or text.count("\n") + 1), said)
+def _placed(text: str, message: str) -> TomlError:
+    """Return an error of `tomllib`: "Invalid value (at line 3, column 8)" or "… (at end of document)"."""
+    match = re.search(r"^(.*) \(at (?:line (\d+), column \d+|end of document)\)$", message, re.DOTALL)
+    if match is None:
+        return TomlError(message)
+    return TomlError(f"{match[1][0].lower()}{match[1][1:]}", int(match[2] or text.count("\n") + 1), message)
 
 
 def _check(document: dict[str, Any]) -> None:
-    """Look at all values, without recursion.
+    """Check all values, without recursion.
 
     Raises:
         TomlError: a number is too large, or a value nested too deeply.
@@ -158,9 +158,9 @@ def _check(document: dict[str, Any]) -> None:
         if depth > MOST_DEPTH:
             raise TomlError(_TOO_DEEP)
         if isinstance(value, dict):
-            left.extend((one, depth + 1) for one in value.values())
+            left.extend((item, depth + 1) for item in value.values())
         elif isinstance(value, list):
-            left.extend((one, depth + 1) for one in value)
+            left.extend((item, depth + 1) for item in value)
         elif isinstance(value, int) and value.bit_length() > _MOST_BITS:
             raise TomlError(_TOO_LARGE)
 

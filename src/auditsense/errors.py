@@ -1,8 +1,7 @@
-"""Every error a caller can act on, under one root.
+"""Errors that a caller can act on, in one tree.
 
-Each message is one line that says what is wrong and what to do. `exit_code`
-is what the command line ends with when the error reaches it; the codes are
-part of the public interface (README, "Exit codes").
+Each message is one line: what failed, the reason, what to do. `exit_code` is the exit code of the command
+line for the error; the codes are part of the public interface (README, "Exit codes").
 """
 
 from __future__ import annotations
@@ -20,16 +19,16 @@ def one_line(text: str) -> str:
 
 
 class AuditSenseError(Exception):
-    """Root of all errors of this package. Never raised itself.
+    """Root of all errors of this package; never raised directly.
 
-    Messages repeat what a person or a file gave. So each message, and each note, is one line of
-    printable characters; the rest is escaped.
+    Messages quote input. So each message and each note is one line of printable characters; the rest is
+    escaped.
     """
 
     exit_code: ClassVar[int] = 1
 
     def __init__(self, *arguments: object) -> None:
-        super().__init__(*(one_line(one) if isinstance(one, str) else one for one in arguments))
+        super().__init__(*(one_line(value) if isinstance(value, str) else value for value in arguments))
 
     def add_note(self, note: str, /) -> None:
         """Add a line that belongs to the message."""
@@ -37,7 +36,7 @@ class AuditSenseError(Exception):
 
 
 class UsageError(AuditSenseError):
-    """A flag, a configuration value or an input file is not what it must be."""
+    """A wrong argument, flag, configuration value or input file."""
 
     exit_code: ClassVar[int] = 2
 
@@ -85,7 +84,7 @@ class InputError(UsageError):
 
 
 class NoKernelAuditError(AuditSenseError):
-    """The kernel's audit subsystem is out of reach: not root, a container, not built in."""
+    """The kernel's audit subsystem cannot be used: not root, a container, not built in."""
 
     exit_code: ClassVar[int] = 3
 

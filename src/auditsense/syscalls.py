@@ -130,16 +130,16 @@ def number(name: str, arch: str) -> int | None:
 def calls(name: str) -> list[tuple[int, int]]:
     """Return `arch` and `syscall` of the call as records write them, for each architecture that has it.
 
-    Calls of the x32 ABI have the architecture of x86_64 and a number of their own.
+    Calls of the x32 ABI have the architecture of x86_64 and separate numbers.
 
     >>> [(hex(arch), number) for arch, number in calls("arch_prctl")]
     [('0xc000003e', 158), ('0x40000003', 384), ('0xc000003e', 1073741982)]
     """
     row = _row(name)
-    found = [(value, row[table]) for _, value, table in _ARCHES if table in row]
+    pairs = [(value, row[table]) for _, value, table in _ARCHES if table in row]
     if "x32" in row:
-        found.append((ARCHES["x86_64"], row["x32"]))
-    return found
+        pairs.append((ARCHES["x86_64"], row["x32"]))
+    return pairs
 
 
 def name(number: int, arch: str) -> str | None:
@@ -165,7 +165,7 @@ def all_names() -> frozenset[str]:
 
 
 def arch_name(audit_arch: int) -> str | None:
-    """Return the name of an AUDIT_ARCH value, or None when it is none of `ARCHES`.
+    """Return the name of an AUDIT_ARCH value, or None if `ARCHES` lacks it.
 
     >>> arch_name(0xC000003E)
     'x86_64'
@@ -176,8 +176,8 @@ def arch_name(audit_arch: int) -> str | None:
 def native_arch() -> str:
     """Return this machine's architecture by audit's name.
 
-    An architecture that is not in `ARCHES` comes back as ``uname -m`` calls it; the
-    lookups above answer None for it.
+    An architecture that is not in `ARCHES` keeps the name of ``uname -m``; the
+    lookups above return None for it.
     """
     return canonical_arch(os.uname().machine)
 
@@ -217,7 +217,7 @@ def _text() -> str:
 
 @cache
 def _lines() -> tuple[list[str], list[str]]:
-    """Return the lines of names that are shown, and those of other names."""
+    """Return the lines of kernel names, and those of other names."""
     shown, _, others = _text().partition(f"\n{_OTHER_NAMES}\n")
     return shown.splitlines()[2:], others.splitlines()
 

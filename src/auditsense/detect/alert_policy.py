@@ -1,4 +1,4 @@
-"""When alerts are sent, and what became of the sequences."""
+"""Alert policy, and counters of sequences by outcome."""
 
 from __future__ import annotations
 
@@ -18,18 +18,16 @@ class AlertPolicy:
     """When to send an alert, and what one burst is.
 
     Attributes:
-        suppress_ms: further sequences of a burst are counted, not sent, until none came for so long.
+        suppress_ms: further sequences of a burst are counted, not sent, until none came for this time.
         max_alerts: alerts sent per interval at most; None: no limit. No account (a login, or a user without
             one) gets all of them (docs/alerts.md, Bursts).
         interval_ms: that interval.
-        max_bursts: bursts followed at a time; when there are more, the one that was quiet longest is
-            closed early.
-        update_ms: while a burst goes on, an update reports its count each time so much time has passed since
-            it was last reported; 0: no updates.
+        max_bursts: bursts at a time; beyond it, the one that was quiet longest is closed early.
+        update_ms: interval of updates, which report the count of a burst that continues; 0: no updates.
         by: the fields that tell which sequences are one burst, in addition to the detection and the host, as
             ``("user.id",)`` or ``("process.executable",)``. Then a burst may have several actors, which its
             closing document lists. Empty: those of the detection's window and of the actor: executable,
-            user, login and session. An absent field is a value of its own.
+            user, login and session. An absent field is a distinct value.
     """
 
     suppress_ms: int = 300_000
@@ -51,16 +49,20 @@ class AlertPolicy:
     def merge_ms(self, detections: Iterable[Detection]) -> int:
         """Return how long the core may merge completed windows, `Rule.merge_ms`.
 
-        Only while all windows of one key and actor are of one burst: it merges without looking at other
+        Only if all windows of one key and actor belong to one burst: it merges without comparing other
         fields.
         """
         actor = {"process.executable", "user.id", "user.audit.id", "auditd.session"}
-        return self.suppress_ms if all({*self.by} <= {*one.window.by} | actor for one in detections) else 0
+        return (
+            self.suppress_ms
+            if all({*self.by} <= {*detection.window.by} | actor for detection in detections)
+            else 0
+        )
 
 
 @dataclass(slots=True)
 class AlertCounts:
-    """What became of the sequences.
+    """Counters of sequences by outcome.
 
     Attributes:
         alerts: sent.

@@ -1,17 +1,17 @@
-"""Alert policy: which hits become alerts, and what is reported of the rest.
+"""Alerts of hits, by bursts. See docs/adr/0025-alert-policy.md.
 
-A process that goes on completes a window with every open. One alert reports that a burst has begun; the rest
-of the burst is counted, and one closing document gives the total when nothing more came for the suppression
-time. See docs/adr/0025-alert-policy.md.
+A process that continues to scan completes a window with every open. One alert reports the start of a burst.
+The rest is counted, and a closing document reports the total when the burst was quiet for the suppression
+time.
 
-Rule 1: a burst belongs to one actor. What another executable, user, login or session did is another burst.
-Rule 2: time never runs backwards. An owner with a clock passes it on (`tick`); otherwise it follows the
-        stamps, one host at a time (`StreamTime`).
-Rule 3: what depends on time is decided where a run of hits begins. A run is a row of hits within one second
-        of their stamps; the core merges windows within a run only. So batches change nothing.
-Rule 4: an alert over the limit is withheld, not dropped: its burst waits (`FairLimit`), and each interval in
-        which something was withheld ends with a document that names who waits.
-Rule 5: nothing grows without bound: bursts, what waits, and alerts per interval have a limit.
+Rule 1: a burst belongs to one actor. Another executable, user, login or session starts another burst.
+Rule 2: time never runs backwards. It follows the caller's clock (`tick`), or without one the stamps, host by
+        host (`StreamTime`).
+Rule 3: decisions that depend on time are made at the start of a run: consecutive hits whose stamps are in the
+        same second. The core merges windows within a run only. So batches change nothing.
+Rule 4: an alert over the limit is withheld, not dropped: its burst waits (`FairLimit`). Each interval with a
+        withheld alert ends with a document that lists the waiting bursts.
+Rule 5: the numbers of bursts, waiting bursts and alerts per interval are bounded.
 """
 
 from __future__ import annotations
@@ -41,32 +41,32 @@ if TYPE_CHECKING:
     from auditsense.detections.model import Detection
 
 _RUN_MS = 1000  # as in _ring/hit.c
-_MOST_HOSTS = 1024  # whose times are told apart; the rest shares one
-_OTHER_HOSTS = b"\n"  # no line holds it
-_MOST_LISTED = 100  # of those who wait, in one document
+_MOST_HOSTS = 1024  # with a time each; the others share one
+_OTHER_HOSTS = b"\n"  # no node name contains it
+_MOST_LISTED = 100  # waiting bursts in one document
 
 
 class _HostTime:
-    """The time of one host, and its bursts: the one whose last run came longest ago is first."""
+    """The time of one host, and its bursts, least recently used first."""
 
     __slots__ = ("bursts", "run", "run_stamp_ms", "seen_ms", "stream")
 
     def __init__(self, stream: StreamTime, seen_ms: int) -> None:
         self.stream = stream
         self.bursts: dict[BurstKey, Burst] = {}
-        self.run = -1  # in which it was last observed
+        self.run = -1  # the last one with a hit
         self.run_stamp_ms = 0  # its first stamp there
-        self.seen_ms = seen_ms  # when that was, in the time of all
+        self.seen_ms = seen_ms  # when that was, in the common time
 
 
 class Alerts:
-    """Turns the hits of one stream into alerts.
+    """Make the alerts of the hits of one stream.
 
     Args:
         detections: in the order of the rule table.
-        host: where events without a node come from.
-        policy: when to send.
-        lost: tells how many records are known to be lost so far; asked for each document, which says it.
+        host: host of events without a node.
+        policy: when to send an alert.
+        lost: returns the number of records known to be lost, for each document.
     """
 
     def __init__(
@@ -82,22 +82,22 @@ class Alerts:
         self._policy = policy
         self._set_fields()
         self.host = host
-        """Where events that name no node come from."""
+        """Host of events without a node."""
         self._limit = FairLimit(self._policy.max_alerts)
         self._bursts: dict[BurstKey, Burst] = {}
         self._hosts: dict[bytes | None, _HostTime] = {}
         self._began = itertools.count()
         self._used = itertools.count()
-        self._now_ms = 0  # of the host that is furthest, or of the owner's clock
-        self._clock_ms: int | None = None  # what the owner's clock showed at time 0
-        self._bound_ms: int | None = None  # what the clock shows that bounds leaps of the stamps
+        self._now_ms = 0  # time of the most advanced host, or of the caller's clock
+        self._clock_ms: int | None = None  # the caller's clock at time 0
+        self._bound_ms: int | None = None  # the clock that bounds jumps of the stamps
         self._interval_start_ms: int | None = None
         self._run = 0
         self._second = -1  # of the run's stamps
         self._touched: list[Burst] = []  # in this run
 
-    def take(self, hits: Iterable[Hit]) -> list[Document]:
-        """Return the alerts and closing documents that these hits, as drained, cause, in order."""
+    def process(self, hits: Iterable[Hit]) -> list[Document]:
+        """Return the alerts and closing documents of these hits, in order."""
         documents: list[Document] = []
         for hit in hits:
             second = hit.ms // _RUN_MS
@@ -111,11 +111,7 @@ class Alerts:
         return documents
 
     def tick(self, monotonic_ms: int) -> list[Document]:
-        """Let time pass by the owner's clock, which from now on counts instead of the stamps.
-
-        Args:
-            monotonic_ms: a clock that never steps.
-        """
+        """Let time pass by a clock that never steps. From the first call on it replaces the stamps."""
         documents = self._end_run()
         if self._clock_ms is None:
             self._clock_ms = monotonic_ms - self._now_ms
@@ -123,15 +119,11 @@ class Alerts:
         return documents + self._pass_time(self._hosts.values())
 
     def bound(self, monotonic_ms: int) -> None:
-        """Let no leap of the stamps be longer than this clock, which never steps, says."""
+        """Limit jumps of the stamps to the time that this clock, which never steps, has passed."""
         self._bound_ms = monotonic_ms
 
     def advance(self, now_ms: int) -> list[Document]:
-        """Let event time pass: close the bursts that were quiet for the suppression time.
-
-        Args:
-            now_ms: as a stamp of this host.
-        """
+        """Let event time pass to *now_ms*, as a stamp of this host would."""
         documents = self._end_run()
         if self._clock_ms is None:
             host = self._host_at(None, now_ms)
@@ -141,46 +133,46 @@ class Alerts:
         return documents + self._pass_time(self._hosts.values())
 
     def reload(
-        self, detections: Sequence[Detection], policy: AlertPolicy, places: Sequence[int | None]
+        self, detections: Sequence[Detection], policy: AlertPolicy, indexes: Sequence[int | None]
     ) -> list[Document]:
-        """Go on with other detections and another policy; the counters go on.
+        """Replace the detections and the policy; the counters continue.
 
         Args:
             detections: in the order of the new rule table.
-            policy: when to send from now on.
-            places: for each detection before, where it is now; the bursts of one that is gone (None) end,
-                and all when the policy tells bursts apart by other fields.
+            policy: when to send an alert from now on.
+            indexes: the new index of each earlier detection. The bursts of a removed one (None) end; all end
+                if the policy tells bursts apart by other fields.
 
         Returns:
-            The closing documents of those, and of bursts that are more than may be followed now. When bursts
-            that wait for an alert are among them, also the document that names who waits.
+            The closing documents of these bursts and of those over the new limit. If a burst that waits for
+            an alert is among them, also the document that lists the waiting bursts.
         """
         documents = self._end_run()
         if policy.by != self._policy.by:
-            places = [None] * len(places)
-        documents += self._close([one for one in self._bursts.values() if places[one.key[0]] is None])
+            indexes = [None] * len(indexes)
+        documents += self._close([burst for burst in self._bursts.values() if indexes[burst.key[0]] is None])
         waiting = self._limit.listed(self._limit.waiting)
-        if any(places[one.key[0]] is None for one in waiting):
+        if any(indexes[burst.key[0]] is None for burst in waiting):
             documents += self._report_withheld()
-            self._limit.keep(one for one in waiting if places[one.key[0]] is not None)
-        for burst in {id(one): one for one in (*self._bursts.values(), *waiting)}.values():
-            place = places[burst.key[0]]
-            if place is not None:
-                burst.first = replace(burst.first, rule=place)
-                burst.key = (place, burst.key[1])
-        self._bursts = {one.key: one for one in self._bursts.values()}
+            self._limit.keep(burst for burst in waiting if indexes[burst.key[0]] is not None)
+        for burst in {id(burst): burst for burst in (*self._bursts.values(), *waiting)}.values():
+            index = indexes[burst.key[0]]
+            if index is not None:
+                burst.first = replace(burst.first, rule=index)
+                burst.key = (index, burst.key[1])
+        self._bursts = {burst.key: burst for burst in self._bursts.values()}
         for host in self._hosts.values():
-            host.bursts = {one.key: one for one in host.bursts.values()}
+            host.bursts = {burst.key: burst for burst in host.bursts.values()}
         self._detections = detections
         self._policy = policy
         self._set_fields()
-        self._limit.set_most(policy.max_alerts)
+        self._limit.set_limit(policy.max_alerts)
         while len(self._bursts) > policy.max_bursts:
             documents += self._evict()
         return documents
 
     def finish(self) -> list[Document]:
-        """Close all bursts, at the end of the stream, and report who was withheld."""
+        """End the stream: close all bursts and report those that were withheld."""
         documents = self._end_run(last=True)
         documents += self._close([*self._bursts.values()])
         documents += self._report_withheld()
@@ -188,12 +180,14 @@ class Alerts:
         return documents
 
     def _set_fields(self) -> None:
-        """Find which fields tell windows and bursts apart, for each detection."""
-        self._windows_by = [tuple(field(name) for name in one.window.by) for one in self._detections]
+        """Set the fields that tell windows and bursts apart, for each detection."""
+        self._windows_by = [
+            tuple(field(name) for name in detection.window.by) for detection in self._detections
+        ]
         by = tuple(field(name) for name in dict.fromkeys((*self._policy.by, HOST)))
         self._by = [
-            by if self._policy.by else tuple(dict.fromkeys((*one, Field.NODE, *ACTOR)))
-            for one in self._windows_by
+            by if self._policy.by else tuple(dict.fromkeys((*fields, Field.NODE, *ACTOR)))
+            for fields in self._windows_by
         ]
 
     # --- time --------------------------------------------------------------------------
@@ -219,7 +213,7 @@ class Alerts:
         return host.stream.now_ms + since_ms
 
     def _observe(self, host: _HostTime, hit: Hit) -> list[Document]:
-        """Let time follow the first hit of a host in a run."""
+        """Advance time to the first hit of a host in a run."""
         host.run = self._run
         host.run_stamp_ms = hit.ms
         if self._clock_ms is None:
@@ -241,27 +235,27 @@ class Alerts:
         return (self._close(quiet) if quiet else []) + self._pass_interval()
 
     def _pass_interval(self) -> list[Document]:
-        """End the interval when it is over: report who was withheld, and send alerts of some of them."""
+        """End the interval if it is over: report the withheld bursts, and send alerts for some of them."""
         start_ms = self._interval_start_ms
         if start_ms is None or self._now_ms - start_ms < self._policy.interval_ms:
             return []
         documents = self._report_withheld()
         chosen = self._limit.begin_interval()
-        documents += [self._tell(burst, late=True) for burst in chosen]
-        # Without alerts in it, the next interval begins with the next burst.
+        documents += [self._alert(burst, late=True) for burst in chosen]
+        # An interval without alerts begins with its first burst.
         self._interval_start_ms = self._now_ms if chosen or self._limit.waiting else None
         return documents
 
     def _end_run(self, *, last: bool = False) -> list[Document]:
-        """End a run of hits: send what depends on how the bursts of the run have grown."""
+        """End a run of hits: send what depends on the growth of its bursts."""
         self._run += 1
         documents: list[Document] = []
         for burst in self._touched:
             if burst.ended:
                 continue
-            if not burst.told:
+            if not burst.alerted:
                 if self._limit.admit_grown(burst):
-                    documents.append(self._tell(burst, late=True))
+                    documents.append(self._alert(burst, late=True))
             elif not last and self._update_due(burst):
                 self.counts.updates += 1
                 documents.append(self._document(burst, "update"))
@@ -270,7 +264,11 @@ class Alerts:
 
     def _update_due(self, burst: Burst) -> bool:
         every_ms = self._policy.update_ms
-        return every_ms > 0 and burst.count > burst.told_count and burst.quiet_ms - burst.told_ms >= every_ms
+        return (
+            every_ms > 0
+            and burst.count > burst.reported_count
+            and burst.quiet_ms - burst.reported_ms >= every_ms
+        )
 
     # --- bursts ------------------------------------------------------------------------
 
@@ -294,8 +292,8 @@ class Alerts:
             if self._interval_start_ms is None:
                 self._interval_start_ms = self._now_ms
             if self._limit.admit(burst):
-                burst.told_ms = self._time(host, hit.ms)
-                documents.append(self._tell(burst, hit=hit))
+                burst.reported_ms = self._time(host, hit.ms)
+                documents.append(self._alert(burst, hit=hit))
             else:
                 self.counts.withheld += 1
             return documents
@@ -315,13 +313,13 @@ class Alerts:
 
     @staticmethod
     def _count(burst: Burst, hit: Hit, matches: int) -> None:
-        """Count what a hit stands for: matches of the window it is about, and one for each merged window."""
+        """Count the matches of a hit: those of its window, and one for each merged window."""
         burst.add(actor_of(hit) if burst.actors is not None else (), matches + hit.more)
         burst.suppressed += hit.more
         burst.last_ms = max(burst.last_ms, hit.last_ms)
 
     def _touch(self, burst: Burst, host: _HostTime, hit: Hit) -> None:
-        """Note when the burst was last active."""
+        """Record the activity of a burst."""
         burst.quiet_ms = max(burst.quiet_ms, self._time(host, hit.last_ms))
         if burst.run != self._run:
             burst.run = self._run
@@ -330,20 +328,20 @@ class Alerts:
             host.bursts[burst.key] = burst
             self._touched.append(burst)
 
-    def _tell(self, burst: Burst, *, hit: Hit | None = None, late: bool = False) -> Document:
-        """Return the alert of a burst: of its first hit alone, or a late one of all that came since."""
+    def _alert(self, burst: Burst, *, hit: Hit | None = None, late: bool = False) -> Document:
+        """Return the alert of a burst: of its first hit, or a late one of all its hits so far."""
         self.counts.alerts += 1
         self.counts.delayed += late
-        burst.told = True
+        burst.alerted = True
         if hit is None:
             return self._document(burst, "alert")
-        burst.told_count = hit.count - hit.others
-        return self._document_of(burst, "alert", hit.ms, burst.told_count, 0)
+        burst.reported_count = hit.count - hit.others
+        return self._document_of(burst, "alert", hit.ms, burst.reported_count, 0)
 
     def _document(self, burst: Burst, state: str) -> Document:
-        """Return a document of all that a burst is so far."""
-        burst.told_count = burst.count
-        burst.told_ms = burst.quiet_ms
+        """Return a document of the whole burst so far."""
+        burst.reported_count = burst.count
+        burst.reported_ms = burst.quiet_ms
         return self._document_of(burst, state, burst.last_ms, burst.count, burst.suppressed)
 
     def _document_of(self, burst: Burst, state: str, last_ms: int, count: int, suppressed: int) -> Document:
@@ -362,37 +360,37 @@ class Alerts:
         )
 
     def _close(self, bursts: Sequence[Burst]) -> list[Document]:
-        """End bursts, in the order in which they went quiet. Returns the closing documents."""
+        """End bursts, oldest last event first. Returns the closing documents."""
         documents: list[Document] = []
-        for burst in sorted(bursts, key=lambda one: (one.last_ms, one.began)):
+        for burst in sorted(bursts, key=lambda burst: (burst.last_ms, burst.began)):
             del self._bursts[burst.key]
             del self._host_of(burst).bursts[burst.key]
             burst.ended = True
-            if not burst.told:
+            if not burst.alerted:
                 self._limit.end(burst)
-            elif burst.count != burst.told_count:
+            elif burst.count != burst.reported_count:
                 self.counts.closed += 1
                 documents.append(self._document(burst, "closed"))
         return documents
 
     def _evict(self) -> list[Document]:
-        """Close the burst that was quiet longest."""
-        longest = min(
+        """Close the least recently used burst."""
+        oldest = min(
             (next(iter(host.bursts.values())) for host in self._hosts.values() if host.bursts),
             key=lambda burst: burst.used,
         )
-        return self._close([longest])
+        return self._close([oldest])
 
     def _report_withheld(self) -> list[Document]:
-        """Return the document that names whose alerts are withheld, if there are any."""
+        """Return the document that lists the waiting bursts, if there are any."""
         limit = self._limit
         listed = limit.listed(_MOST_LISTED)
         if not listed:
             return []
         rows = [
-            withheld_row(self._detections[one.first.rule].id, one.first, one.count, one.last_ms)
-            for one in listed
+            withheld_row(self._detections[burst.first.rule].id, burst.first, burst.count, burst.last_ms)
+            for burst in listed
         ]
-        newest_ms = max(one.last_ms for one in listed)
+        newest_ms = max(burst.last_ms for burst in listed)
         count = limit.waiting + limit.forgotten
         return [withheld_document(self.host, rows=rows, ms=newest_ms, count=count)]

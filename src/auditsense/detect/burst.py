@@ -1,7 +1,4 @@
-"""A burst: the completed windows of one actor.
-
-One alert reports it and, when more came, one closing document.
-"""
+"""Bursts: the completed windows of one actor, with one alert and a closing document."""
 
 from __future__ import annotations
 
@@ -15,25 +12,25 @@ if TYPE_CHECKING:
 
 Values = tuple[bytes | None, ...]
 BurstKey = tuple[int, Values]
-"""The rule, and the values of the fields that tell bursts apart."""
+"""The rule and the values of the fields that tell bursts apart."""
 
 MOST_ACTORS = 64
-"""Actors that one burst tells apart, where the owner's policy puts several into one burst."""
+"""Actors that a burst counts separately, if the policy allows several in one burst."""
 MOST_WINDOWS = 1024
-"""Windows that one burst tells apart."""
+"""Windows that a burst counts separately."""
 _UNSET = b"4294967295"
 
 
 def actor_of(hit: Hit) -> Values:
-    """Return who completed a window: executable, user, login and session, as the kernel wrote them."""
-    return tuple(hit.value(one) for one in ACTOR)
+    """Return the actor of a window: executable, user, login and session as the kernel printed them."""
+    return tuple(hit.value(field) for field in ACTOR)
 
 
 def account_of(hit: Hit) -> tuple[str, bytes | None]:
-    """Return whose right to be reported a burst uses.
+    """Return the account whose share of the alert limit a burst uses.
 
-    A login stays with all that a user starts and cannot be changed without privilege, while user namespaces
-    give one user many user ids. Root is an account of its own, so that a login cannot use root's right.
+    A login stays with all processes that a user starts and cannot be changed without privilege, while user
+    namespaces give one user many user ids. Root is a separate account, so no login can use root's share.
     """
     uid, login = hit.value(Field.UID), hit.value(Field.AUID)
     return ("user", uid) if uid == b"0" or login in {None, _UNSET} else ("login", login)
@@ -44,24 +41,23 @@ class Burst:
     """The state of one burst.
 
     Attributes:
-        key: what tells it apart from others.
-        first: the hit that began it; its documents have its fields.
-        began: its number among all bursts.
+        key: identifies it.
+        first: its first hit, which documents take their fields from.
+        began: sequence number.
         count: matches of its actors so far.
         last_ms: stamp of its newest event.
-        quiet_ms: when it was quiet since, in the time of its stream.
-        run: the run of hits it was last part of.
-        used: its place in the order in which bursts were last used.
-        windows: whose sequences are in it, the first `MOST_WINDOWS`; of each, the newest stamp of the events
-            that completed it.
-        told: an alert was sent.
-        told_count: `count` as last reported.
-        told_ms: when it was last reported, in the time of its stream.
-        suppressed: sequences that made no document.
-        ended: it was quiet for the suppression time or was evicted.
-        actors: matches of each actor, where the policy puts several into one burst.
+        quiet_ms: time of its last activity, in the time of its stream.
+        run: the last run of hits with one of its hits.
+        used: sequence number of its last use.
+        windows: the first `MOST_WINDOWS` of its windows, with the newest stamp of the completing events.
+        alerted: an alert was sent.
+        reported_count: `count` as last reported.
+        reported_ms: time of the last report, in the time of its stream.
+        suppressed: sequences without a document.
+        ended: it was quiet for the suppression time, or was evicted.
+        actors: matches of each actor, if the policy allows several in one burst.
         more_actors: matches of actors beyond `MOST_ACTORS`.
-        account: whose right to be reported it uses.
+        account: account whose share of the alert limit it uses.
         group: account, user and executable.
     """
 
@@ -76,19 +72,19 @@ class Burst:
     account: tuple[str, bytes | None]
     group: tuple[object, ...]
     windows: dict[Values, int] = field(default_factory=dict)
-    told: bool = False
-    told_count: int = 0
-    told_ms: int = 0
+    alerted: bool = False
+    reported_count: int = 0
+    reported_ms: int = 0
     suppressed: int = 0
     ended: bool = False
     actors: dict[Values, int] | None = None
     more_actors: int = 0
 
     def complete(self, window: Values, hit: Hit) -> int:
-        """Note that a window completed. Returns the matches of its actor that no hit before had.
+        """Record a completed window. Returns the matches of its actor that no earlier hit had.
 
-        Between two completions a window may get matches that complete none: after a pause, or from a slow
-        scanner. The hit's events tell them; windows that the core has merged had one new match each.
+        Between two completions a window may get matches that complete nothing: after a pause, or from a slow
+        scanner. The hit's events show them. Windows that the core has merged had one new match each.
         """
         newest_ms = self.windows.get(window)
         if newest_ms is None:
@@ -97,7 +93,7 @@ class Burst:
             self.windows[window] = hit.last_ms
             return hit.count - hit.others
         self.windows[window] = max(newest_ms, hit.last_ms)
-        newer = sum(1 for one in hit.ids if one.ms > newest_ms)
+        newer = sum(1 for event_id in hit.ids if event_id.ms > newest_ms)
         return max(1, newer - hit.others)  # each of the others may be among them
 
     def add(self, actor: Values, matches: int) -> None:

@@ -10,10 +10,9 @@ from auditsense.detect.alerts import AlertCounts, AlertPolicy, Alerts
 from auditsense.detect.ecs import alert_document
 from auditsense.detect.host import Host
 from auditsense.detect.record_reader import RecordReader, exclusive
-from auditsense.detect.rule_migration import going_on, places
+from auditsense.detect.rule_migration import carried_counts, new_indexes
 from auditsense.detections.compiler import compile_all
-from auditsense.detections.given import given as given_detections
-from auditsense.detections.given import several
+from auditsense.detections.loader import resolve_detections, validate_detections
 from auditsense.errors import UsageError, expect, expect_number
 
 if TYPE_CHECKING:
@@ -67,7 +66,7 @@ class Detector(RecordReader["Document"]):
         order: int = 0,
         make_ring: Callable[..., Ring] = Ring,
     ) -> None:
-        self.detections = given_detections(detections)
+        self.detections = resolve_detections(detections)
         self.sequences = sequences
         self._policy = policy if policy is not None else AlertPolicy()
         expect("policy", self._policy, AlertPolicy, "an AlertPolicy(…)")
@@ -76,13 +75,17 @@ class Detector(RecordReader["Document"]):
         self._excepted_before: tuple[int, ...] = ()  # by the rings of earlier hosts
         self._alerts = Alerts(self.detections, self.host, self._policy, lambda: self.lost)
 
+    def __repr__(self) -> str:
+        ids = ", ".join(detection.id for detection in self.detections)
+        return f"<Detector of {ids or 'nothing'} in records of {self.host.name!r}>"
+
     def _compile(self, detections: Sequence[Detection], policy: AlertPolicy) -> RuleTable:
         return compile_all(detections, merge_ms=0 if self.sequences else policy.merge_ms(detections))
 
     def _decode(self, drained: bytes) -> list[Document]:
         hits = read_hits(drained)
         if not self.sequences:
-            return self._alerts.take(hits)
+            return self._alerts.process(hits)
         lost = self.lost
         return [
             alert_document(
@@ -180,18 +183,18 @@ class Detector(RecordReader["Document"]):
             UsageError: a lean detector would need other records; make another.
             MemoryError: there is no memory for the second ring.
         """
-        detections = several(detections)
+        detections = validate_detections(detections)
         policy = policy if policy is not None else self._policy
         expect("policy", policy, AlertPolicy, "an AlertPolicy(…)")
         rules = self._compile(detections, policy)
         if self._unneeded_by(rules) != self._unneeded:
             raise UsageError("a lean sensor would need other records for these detections: needs a restart")
         documents = self.drain()
-        moved = places(self.detections, self._rules, detections, rules)
+        moved = new_indexes(self.detections, self._rules, detections, rules)
         if rules != self._rules:
             excepted = self.exceptions()
             documents += self._migrate(self._new_ring(rules, self.ring.seed), moved)
-            self._excepted_before = going_on(excepted, detections)
+            self._excepted_before = carried_counts(excepted, detections)
         documents += self._alerts.reload(detections, policy, moved)
         self.detections, self._policy, self._rules = detections, policy, rules
         return documents

@@ -1,6 +1,6 @@
-"""Hits and alerts as documents: nested objects with the names of the Elastic Common Schema.
+"""Documents of hits and alerts: nested objects with the names of the Elastic Common Schema.
 
-A field that a record did not carry is left out; nothing is made up, nothing is looked up.
+A field that no record carried is left out. Nothing is looked up.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from auditsense.core.hit import EventId, Hit
     from auditsense.detect.documents import Document, SinkFields
     from auditsense.detect.host import Host
-    from auditsense.detect.losses import Gap
-    from auditsense.detections.model import Detection, Named
+    from auditsense.detect.losses import LossReport
+    from auditsense.detections.model import AttackEntry, Detection
 
 _Object = dict[str, Any]  # a document, or a part of one, while it is made
 
@@ -38,7 +38,7 @@ UNSET = 0xFFFF_FFFF
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - UTC, and written with its Z
 _LEAST_MS, _MOST_MS = -62_135_596_800_000, 253_402_300_799_999  # the years 1 and 9999
 _OUTCOMES = {"yes": "success", "no": "failure"}
-_TOLD_AGAIN = frozenset({"update", "closed"})  # documents of a burst whose alert was sent
+_FOLLOW_UPS = frozenset({"update", "closed"})  # documents of a burst whose alert was sent
 _FILE_CALLS = frozenset({"open", "openat", "openat2", "readlink", "readlinkat"})
 
 _PLAIN = tuple(
@@ -115,7 +115,7 @@ def event_document(hit: Hit, host: Host) -> Document:
     return cast("Document", document)
 
 
-def _named(entry: Named) -> _Object:
+def _named(entry: AttackEntry) -> _Object:
     return {"id": entry.id, "name": entry.name, "reference": entry.reference}
 
 
@@ -132,7 +132,7 @@ def _threat(detection: Detection) -> list[_Object]:
 
 def stable_id(parts: Iterable[object]) -> str:
     """Return an id that is the same for the same parts, on every host and in every run."""
-    import hashlib  # noqa: PLC0415 - it loads OpenSSL; whoever only counts does without
+    import hashlib  # noqa: PLC0415 - loads OpenSSL, which a count does not need
 
     return hashlib.sha256("\0".join(str(part) for part in parts).encode()).hexdigest()[:32]
 
@@ -168,11 +168,11 @@ def alert_document(  # noqa: PLR0913 - one value of the document each
     pid = document.get("process", {}).get("pid")
     document["@timestamp"] = timestamp(hit.last_ms)
     again = [hit.last_ms, count] if state == "update" else []  # a burst can have several of them
-    told_again = state in _TOLD_AGAIN
+    follow_up = state in _FOLLOW_UPS
     document["event"] |= {
         "id": stable_id([detection.id, document["host"]["id"], pid, state, *ids, *again]),
-        "kind": "state" if told_again else "alert",
-        "dataset": BURST_DATASET if told_again else ALERT_DATASET,
+        "kind": "state" if follow_up else "alert",
+        "dataset": BURST_DATASET if follow_up else ALERT_DATASET,
         "module": "auditsense",
         "category": ["process"],
         "type": ["info"],
@@ -202,7 +202,7 @@ def alert_document(  # noqa: PLR0913 - one value of the document each
         own["others"] = hit.others
     if state != "sequence":
         own["burst"] = {"id": stable_id([detection.id, document["host"]["id"], pid, "burst", *ids])}
-    if told_again:
+    if follow_up:
         own["suppressed"] = suppressed
         if actors is not None:
             own["actors"] = [_actor_row(actor, matches) for actor, matches in actors.items()]
@@ -215,15 +215,15 @@ def alert_document(  # noqa: PLR0913 - one value of the document each
 
 def _actor_row(actor: tuple[bytes | None, ...], matches: int) -> _Object:
     row: _Object = {}
-    for name, one in zip(("executable", "user", "login", "session"), actor, strict=True):
-        if one is not None:
-            unset = name in {"login", "session"} and one == str(UNSET).encode()
-            row[name] = "unset" if unset else one.decode("utf-8", "backslashreplace")
+    for name, value in zip(("executable", "user", "login", "session"), actor, strict=True):
+        if value is not None:
+            unset = name in {"login", "session"} and value == str(UNSET).encode()
+            row[name] = "unset" if unset else value.decode("utf-8", "backslashreplace")
     return {**row, "count": matches}
 
 
 def _advise(own: _Object, detection: Detection) -> None:
-    """Say what whoever gets the alert may do about it; its updates and its end do not say it again."""
+    """Add the steps of the detection; updates and closing documents do not repeat them."""
     if detection.note:
         own["note"] = detection.note
     for name, steps in (("investigate", detection.investigate), ("respond", detection.respond)):
@@ -232,7 +232,7 @@ def _advise(own: _Object, detection: Detection) -> None:
 
 
 def narrow_lost(document: Document, lost: int) -> None:
-    """Let an alert say what was lost in its own window; `lost_total` keeps what was since the start."""
+    """Set `lost` to the loss in the alert's own window; `lost_total` keeps the loss since the start."""
     own = document["auditsense"]
     own["lost_total"] = own["lost"]
     own["lost"] = lost
@@ -249,7 +249,7 @@ def notice(  # noqa: PLR0913 - one value of the document each
     state: str,
     message: str,
 ) -> Document:
-    """Return a document about the sensor itself: no event of the kernel stands behind it."""
+    """Return a document about the sensor itself, which has no kernel event."""
     rule_id, name = rule
     return {
         "@timestamp": timestamp(ms),
@@ -270,36 +270,36 @@ def notice(  # noqa: PLR0913 - one value of the document each
     }
 
 
-def loss_document(gap: Gap, host: Host, *, lost_total: int) -> Document:
-    """Return a time in which something was lost as a document.
+def loss_document(report: LossReport, host: Host, *, lost_total: int) -> Document:
+    """Return a document about a period in which something was lost.
 
     Args:
-        gap: when and what.
+        report: the period and the losses.
         host: this host.
         lost_total: records and events known to be lost since the sensor started.
     """
-    causes = gap.losses.by_cause()
+    causes = report.losses.by_cause()
     listed = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in causes.items())
-    seconds = (gap.end_ms - gap.start_ms) / 1000
+    seconds = (report.end_ms - report.start_ms) / 1000
     document = notice(
         host,
         kind="state",
         dataset=LOSS_DATASET,
-        ms=gap.end_ms,
+        ms=report.end_ms,
         rule=("auditsense.loss", "Audit Records Were Lost"),
         severity="medium",
         state="loss",
-        message=f"lost within {seconds:.1f} s: about {gap.events} events ({listed})",
+        message=f"lost within {seconds:.1f} s: about {report.events} events ({listed})",
     )
     document["event"] |= {
-        "start": timestamp(gap.start_ms),
-        "end": timestamp(gap.end_ms),
-        "duration": (gap.end_ms - gap.start_ms) * 1_000_000,  # ECS: nanoseconds
+        "start": timestamp(report.start_ms),
+        "end": timestamp(report.end_ms),
+        "duration": (report.end_ms - report.start_ms) * 1_000_000,  # ECS: nanoseconds
     }
     document["auditsense"] |= {
-        "lost": gap.known,
+        "lost": report.known,
         "lost_total": lost_total,
-        "loss": {"events": gap.events, "records": gap.records, "by_cause": causes},
+        "loss": {"events": report.events, "records": report.records, "by_cause": causes},
     }
     return document
 
@@ -307,7 +307,7 @@ def loss_document(gap: Gap, host: Host, *, lost_total: int) -> Document:
 def tamper_document(  # noqa: PLR0913 - one value of the document each
     host: Host, *, ms: int, rule_id: str, name: str, severity: str, message: str, repaired: str
 ) -> Document:
-    """Return a change of the kernel's audit that takes the sensor's sight, as a document.
+    """Return a document about a change of the kernel's audit that makes the sensor miss events.
 
     Args:
         host: this host.
@@ -315,7 +315,7 @@ def tamper_document(  # noqa: PLR0913 - one value of the document each
         rule_id: of the deviation (`kernel.watch`), as what follows.
         name: its headline.
         severity: low, medium, high or critical.
-        message: what is, and what that means.
+        message: the state and its consequence.
         repaired: what was done about it; "" for nothing.
     """
     document = notice(
@@ -333,7 +333,7 @@ def tamper_document(  # noqa: PLR0913 - one value of the document each
 
 
 def self_test_document(host: Host, *, ms: int, message: str) -> Document:
-    """Return a failed self-test as a document: what the sensor must have seen, it has not."""
+    """Return a document about a failed self-test: the sensor has missed its own event."""
     return notice(
         host,
         kind="alert",
@@ -347,14 +347,14 @@ def self_test_document(host: Host, *, ms: int, message: str) -> Document:
 
 
 def sink_document(host: Host, *, ms: int, state: str, message: str, sink: SinkFields) -> Document:
-    """Return what is wrong with a sink, or that it is well again, as a document.
+    """Return a document about a sink that fails, or that has recovered.
 
     Args:
         host: this host.
         ms: when it was noticed, ms since 1970 UTC.
         state: failing, dropping, over or recovered.
-        message: which sink, and what that means.
-        sink: its name, and what became of the documents that it was given.
+        message: which sink, and the consequence.
+        sink: its name and counters.
     """
     names = {"failing": "A Sink Fails", "dropping": "Documents Were Dropped", "over": "A Sink Is Over"}
     document = notice(

@@ -1,7 +1,7 @@
-"""An event as it came, read field by field when it is asked for.
+"""Events whose fields are decoded when they are read.
 
-An `Event` is one slice of the core's bytes: nothing of it is decoded before a field is read, and what is
-read is not kept. `Event.document` is the same event with the names of the Elastic Common Schema.
+An `Event` is a slice of the core's bytes. Decoded values are not cached. `Event.document` is the same event
+with the names of the Elastic Common Schema.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _END: Final = _FIRST + PLACE_BYTES * len(Field)
 def _kept(not_kept: int, place: int) -> None:
     if not_kept:
         name = Field((place - _FIRST) // PLACE_BYTES).name.lower()
-        raise UsageError(f"{name} was not asked for: this event's reader keeps what its fields= name")
+        raise UsageError(f"{name} was not selected: add it to the fields= of this event's reader")
 
 
 def _text(raw: bytes, place: int) -> str | None:
@@ -110,11 +110,10 @@ def split_title(title: str | None) -> tuple[str, ...]:
 class Event:
     r"""One event of the kernel's audit: its SYSCALL record, and what CWD, PATH and PROCTITLE add to it.
 
-    Numbers are those of the initial namespaces; every field is None when no record carried it, and nothing
-    is looked up or made up. A field that its reader's `fields` left out is a UsageError. Text is as the
-    kernel wrote it, hex decoded; bytes that are no UTF-8 become ``\xNN``. Immutable, and holds on to its own
-    bytes only (some hundred), so keep as many as there is memory for. Returned by `EventReader` and
-    `Sensor.events`; equal when its bytes are.
+    Numbers are those of the initial namespaces. A field is None if no record carried it; nothing is looked
+    up. A field that its reader's `fields` left out is a UsageError. Text is as the kernel wrote it, hex
+    decoded; bytes that are not UTF-8 become ``\xNN``. Immutable and a few hundred bytes long. Returned by
+    `EventReader` and `Sensor.events`; equal when its bytes are.
     """
 
     __slots__ = ("_host", "_raw")
@@ -127,7 +126,7 @@ class Event:
         """Return the fields that tell one event from another."""
         try:
             return f"Event({self.id}, {self.syscall}, pid={self.pid}, exe={self.exe!r}, path={self.path!r})"
-        except UsageError:  # one of them was not asked for
+        except UsageError:  # one of them was not selected
             return f"Event({self.id})"
 
     def __eq__(self, other: object) -> bool:
@@ -332,7 +331,7 @@ class Event:
 
 @lru_cache(maxsize=1024)
 def _user_name(uid: int) -> str | None:
-    import pwd  # noqa: PLC0415 - only for who asks
+    import pwd  # noqa: PLC0415 - only for names
 
     try:
         return pwd.getpwuid(uid).pw_name
@@ -341,7 +340,7 @@ def _user_name(uid: int) -> str | None:
 
 
 def events_in(drained: bytes, host: Host) -> list[Event]:
-    """Return the events that lie one after another in the bytes that the core handed out."""
+    """Return the consecutive events in the bytes that the core returned."""
     events = []
     at, end = 0, len(drained)
     while at < end:

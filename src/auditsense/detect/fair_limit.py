@@ -1,4 +1,4 @@
-"""A limit on alerts per interval that no account can use up for another one.
+"""A limit on alerts per interval that no account can exhaust for others.
 
 An interval has `most` alerts. They are shared:
 
@@ -7,7 +7,7 @@ An interval has `most` alerts. They are shared:
 - the rest is for new bursts: of one account two fifths of `most` at most, and of one executable of an account
   a fifth. When little was withheld before, new bursts have that quarter as well.
 
-So whatever one account does, others have alerts left in each interval: 15 of 100, one of 8. Withheld bursts
+So one account always leaves alerts to others in each interval: 15 of 100, one of 8. Withheld bursts
 take turns by account, then by executable, and then alternate between the largest and the oldest. A burst of
 rank r, by size or by age among those of its executable, gets an alert within 2 * r turns of that executable.
 """
@@ -28,14 +28,14 @@ _GROWN = 10
 
 
 class FairLimit:
-    """Decides which bursts get an alert, and keeps those that wait for one.
+    """Decide which bursts get an alert, and keep those that wait for one.
 
     Args:
         most: alerts per interval; None: no limit.
     """
 
     def __init__(self, most: int | None) -> None:
-        self.set_most(most)
+        self.set_limit(most)
         self._waiting: dict[int, Burst] = {}
         self._ended = 0  # of those that wait
         self.forgotten = 0
@@ -47,11 +47,11 @@ class FairLimit:
 
     @property
     def waiting(self) -> int:
-        """How many bursts wait for an alert."""
+        """Number of bursts that wait for an alert."""
         return len(self._waiting)
 
     def admit(self, burst: Burst) -> bool:
-        """Return whether a new burst gets an alert now; else it waits."""
+        """Return whether a new burst gets an alert now; if not, it waits."""
         most = self._most
         if most is not None:
             if (
@@ -67,7 +67,7 @@ class FairLimit:
         return True
 
     def admit_grown(self, burst: Burst) -> bool:
-        """Return whether a burst that waits has grown enough to get an alert now."""
+        """Return whether a waiting burst has grown enough to get an alert now."""
         growth = burst.count // burst.first.count
         if growth < _GROWN or self._most is None or self._sent >= self._most:
             return False
@@ -82,19 +82,19 @@ class FairLimit:
         return True
 
     def end(self, burst: Burst) -> None:
-        """Note that a burst has ended while it waits. Beyond a bound such bursts are only counted."""
+        """Record the end of a waiting burst. Beyond a bound such bursts are only counted."""
         self._ended += burst.began in self._waiting
         if self._ended > 2 * _MOST_ENDED:
-            ended = [one for one in self._waiting.values() if one.ended]
-            kept = {one.began for one in itertools.islice(_alternating(ended), _MOST_ENDED)}
-            for one in ended:
-                if one.began not in kept:
-                    del self._waiting[one.began]
-            self.forgotten += len(ended) - len(kept)
-            self._ended = len(kept)
+            ended = [waiting for waiting in self._waiting.values() if waiting.ended]
+            remembered = {old.began for old in itertools.islice(_alternating(ended), _MOST_ENDED)}
+            for old in ended:
+                if old.began not in remembered:
+                    del self._waiting[old.began]
+            self.forgotten += len(ended) - len(remembered)
+            self._ended = len(remembered)
 
     def begin_interval(self) -> list[Burst]:
-        """Begin an interval. Returns the bursts withheld before that get an alert now."""
+        """Begin an interval. Returns the waiting bursts that get an alert now."""
         self._begin()
         if self._most is None:
             return []
@@ -105,17 +105,17 @@ class FairLimit:
         return chosen
 
     def listed(self, most: int) -> list[Burst]:
-        """Return bursts that wait, in the order in which they get an alert."""
+        """Return waiting bursts in the order in which they get an alert."""
         return list(itertools.islice(self._in_turn(serve=False), most))
 
     def keep(self, bursts: Iterable[Burst]) -> None:
-        """Forget all bursts that wait but these."""
+        """Forget all waiting bursts except these."""
         self._waiting = {burst.began: burst for burst in bursts}
         self._ended = sum(burst.ended for burst in self._waiting.values())
         self.forgotten = 0
 
-    def set_most(self, most: int | None) -> None:
-        """Have another number of alerts per interval from now on."""
+    def set_limit(self, most: int | None) -> None:
+        """Change the number of alerts per interval."""
         self._most = most
         self._reserve = 0 if most is None else most // 5
 
@@ -131,7 +131,7 @@ class FairLimit:
         self._ended -= burst.ended
 
     def _in_turn(self, *, serve: bool) -> Iterator[Burst]:
-        """Yield the bursts that wait: accounts take turns, then their executables."""
+        """Yield the waiting bursts: accounts take turns, then their executables."""
         accounts: dict[Hashable, dict[Hashable, list[Burst]]] = {}
         for burst in self._waiting.values():
             accounts.setdefault(burst.account, {}).setdefault(burst.group, []).append(burst)
@@ -165,9 +165,9 @@ class FairLimit:
             order = left
 
 
-def _share(most: int, part: int, whole: int) -> int:
-    """Return this part of the whole of *most*, rounded up."""
-    return -(-most * part // whole)
+def _share(most: int, numerator: int, denominator: int) -> int:
+    """Return a fraction of *most*, rounded up."""
+    return -(-most * numerator // denominator)
 
 
 def _alternating(bursts: Sequence[Burst], picked: int = 0) -> Iterator[Burst]:
@@ -177,11 +177,11 @@ def _alternating(bursts: Sequence[Burst], picked: int = 0) -> Iterator[Burst]:
         bursts: any number.
         picked: how many of them came before: after an odd number the oldest is next.
     """
-    largest = iter(sorted(bursts, key=lambda one: (-one.count, one.began)))
-    oldest = iter(sorted(bursts, key=lambda one: one.began))
+    largest = iter(sorted(bursts, key=lambda burst: (-burst.count, burst.began)))
+    oldest = iter(sorted(bursts, key=lambda burst: burst.began))
     done: set[int] = set()
     for queue in itertools.islice(itertools.cycle((largest, oldest)), picked % 2, None):
-        burst = next((one for one in queue if one.began not in done), None)
+        burst = next((candidate for candidate in queue if candidate.began not in done), None)
         if burst is None:
             return
         done.add(burst.began)

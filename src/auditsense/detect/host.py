@@ -1,4 +1,4 @@
-"""The host an alert speaks of."""
+"""The host of an alert."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Host:
     """A host's identity.
 
     Attributes:
-        id: /etc/machine-id (32 hex digits); where there is none, the name.
+        id: /etc/machine-id (32 hex digits); the name if there is none.
         name: the node name, from uname(2).
     """
 
@@ -34,7 +34,7 @@ def this_host(machine_id: Path | str = "/etc/machine-id") -> Host:
     name = os.uname().nodename
     try:
         with open(machine_id, encoding="ascii", errors="replace") as file:  # noqa: PTH123 - pathlib loads slowly
-            found = file.read().strip()
+            id_ = file.read().strip()
     except OSError:
-        found = ""
-    return Host(found or name, name)
+        id_ = ""
+    return Host(id_ or name, name)

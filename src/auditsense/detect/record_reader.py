@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar, cast
 from auditsense.core.ring import Ring, pack, text_buffer
 from auditsense.core.rule_table import ACTOR, EventEnd, Rule
 from auditsense.detect.host import Host, this_host
-from auditsense.detections.record_filter import Lean
-from auditsense.detections.record_filter import lean as without
+from auditsense.detections.record_filter import RecordFilter, unneeded_records
 from auditsense.errors import BusyError, UsageError, expect, expect_number
 
 if TYPE_CHECKING:
@@ -110,8 +109,8 @@ class RingReader:
             seed=seed,
         )
 
-    def _unneeded_by(self, rules: RuleTable) -> Lean:
-        return without(rules) if self._lean else Lean(frozenset(), EventEnd.EOE)
+    def _unneeded_by(self, rules: RuleTable) -> RecordFilter:
+        return unneeded_records(rules) if self._lean else RecordFilter(frozenset(), EventEnd.EOE)
 
     @property
     def unsent(self) -> frozenset[int]:
@@ -125,7 +124,7 @@ class RingReader:
 
     @property
     def lost(self) -> int:
-        """Records or events known to be lost so far, by every cause that can be told apart."""
+        """Records or events known to be lost so far, by every cause that has a counter."""
         stats = self.stats()
         return self.lost_elsewhere + stats.serials_missing + stats.incomplete + stats.truncated
 
@@ -157,6 +156,9 @@ class RingReader:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of records of {self.host.name!r}>"
 
     def __reduce__(self) -> NoReturn:
         """Refuse to be pickled or copied: the core's memory belongs to one process."""

@@ -1,7 +1,7 @@
-"""Chosen fields of many events at a time, as tuples.
+"""Selected fields of many events at a time, as tuples.
 
-The core lays a field of all the events of a batch side by side, and a few calls decode a batch, instead of a
-few for every event. What a row holds is what the attributes of that name of an `Event` say.
+The core returns a field of all events of a batch as one column, so a few calls decode a batch. A row has the
+values of the attributes of an `Event` with the same names.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ _DERIVED: Final[dict[str, tuple[tuple[Field, ...], Callable[..., Any]]]] = {
     "argv": ((Field.PROCTITLE,), events.split_title),  # a batch at a time by _titles
 }
 NAMES: Final = (*_OF_ID, *_DERIVED, *_PLAIN, "node")
-"""What may be asked for: the attributes of `Event` of these names."""
+"""The fields of rows: names of attributes of `Event`."""
 
-_MOST_NAMES: Final = 1024  # of calls that are remembered; a log may hold any number
+_MOST_NAMES: Final = 1024  # cached names of calls; a log may contain any number
 _MOST_ARCHS: Final = 16
 
 

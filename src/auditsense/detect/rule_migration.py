@@ -1,7 +1,7 @@
-"""What changes when a detector goes on with other detections, and what stays.
+"""Mapping of detections and exceptions to those that replace them.
 
-Rule: a detection is the same when its windows are: its id, what it matches, how it counts. What it says, how
-      its hits merge and what it makes an exception of may differ.
+Rule: a detection is the same if its id, its matches and its windows are. Its texts, its exceptions and the
+      merging of its hits may differ.
 """
 
 from __future__ import annotations
@@ -16,40 +16,45 @@ if TYPE_CHECKING:
     from auditsense.detections.model import Detection, DetectionException
 
 
-def going_on(
-    taken: Iterable[tuple[DetectionException, int]], detections: Sequence[Detection]
+def carried_counts(
+    excepted: Iterable[tuple[DetectionException, int]], detections: Sequence[Detection]
 ) -> tuple[int, ...]:
-    """Return with how many events each exception begins: with those that the same one had taken before.
+    """Return the initial event count of each exception: that of the same exception before.
 
-    Where it stands does not matter: a line above it may have come or gone. Of two that are the same, the
-    first goes on.
+    Its origin does not matter: a line above it may have been added or removed. Of two equal exceptions the
+    first one gets the count.
     """
     before: dict[DetectionException, int] = {}
-    for one, count in taken:
-        same = replace(one, origin="")
+    for exception, count in excepted:
+        same = replace(exception, origin="")
         before[same] = before.get(same, 0) + count
     return tuple(
-        before.pop(replace(one, origin=""), 0) for detection in detections for one in detection.exceptions
+        before.pop(replace(exception, origin=""), 0)
+        for detection in detections
+        for exception in detection.exceptions
     )
 
 
-def places(
+def new_indexes(
     before: Sequence[Detection], old: RuleTable, after: Sequence[Detection], new: RuleTable
 ) -> list[int | None]:
-    """Return for each of the detections before where it is now, None for one that is gone or another.
+    """Return the new index of each earlier detection; None if it was removed or has changed.
 
     Args:
         before: the detections.
-        old: the rules they were compiled to.
-        after: the detections of now.
+        old: their rules.
+        after: those that replace them.
         new: their rules.
     """
-    now = {one.id: (place, _windows(rule)) for place, (one, rule) in enumerate(zip(after, new, strict=True))}
-    found: list[int | None] = []
-    for one, rule in zip(before, old, strict=True):
-        place, windows = now.get(one.id, (None, None))
-        found.append(place if windows == _windows(rule) else None)
-    return found
+    now = {
+        detection.id: (index, _windows(rule))
+        for index, (detection, rule) in enumerate(zip(after, new, strict=True))
+    }
+    indexes: list[int | None] = []
+    for detection, rule in zip(before, old, strict=True):
+        index, windows = now.get(detection.id, (None, None))
+        indexes.append(index if windows == _windows(rule) else None)
+    return indexes
 
 
 def _windows(rule: Rule) -> Rule:

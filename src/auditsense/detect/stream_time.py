@@ -3,7 +3,7 @@
 A replay has no clock. Its time follows the stamps in the order in which events complete. Clocks that stamp
 records are set back and forth, so a stamp far from the newest one counts only when a second one confirms it:
 
-- a stamp that is older by more than `LATE_MS` is a step back: time stands still once and goes on from there;
+- a stamp that is older by more than `LATE_MS` is a step back: time stands still once and continues there;
 - a stamp that is newer by more than `LEAP_MS` is a leap: time passes, unless the leap leads back to where a
   step had led away from. A clock that swings between two times therefore passes no time by swinging.
 """
@@ -38,9 +38,9 @@ class StreamTime:
 
     def __init__(self, stamp_ms: int, now_ms: int) -> None:
         self.now_ms = now_ms
-        """Time passed, in ms; only differences mean anything."""
+        """Time passed, in ms; only differences are meaningful."""
         self.pending_ms = 0
-        """What would have passed if the last stamp, a leap that nothing has confirmed yet, is right."""
+        """Time that has passed in addition if the last stamp, an unconfirmed leap, is right."""
         self._newest_ms = stamp_ms  # since the last step back
         self._clock_ms: int | None = None  # what the owner's clock shows
         self._newest_clock_ms: int | None = None  # and showed at the newest stamp
@@ -50,12 +50,12 @@ class StreamTime:
         self._left: deque[tuple[int, int]] = deque(maxlen=_MOST_LEFT)
 
     def observe(self, stamp_ms: int, *, confirmed: bool, clock_ms: int | None = None) -> None:
-        """Let time follow a stamp.
+        """Advance time to a stamp.
 
         Args:
             stamp_ms: of a completed event.
             confirmed: another event near it is known, as in a window of several events.
-            clock_ms: what a clock of the owner shows that never steps; a leap is no longer than it says.
+            clock_ms: a clock that never steps; a leap is no longer than the time it has passed.
         """
         self._clock_ms = clock_ms
         ahead_ms = stamp_ms - self._newest_ms

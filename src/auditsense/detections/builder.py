@@ -1,11 +1,11 @@
-"""A detection from Python values: the same words, checks and errors as in a file.
+"""Detections from Python values, with the keys, checks and errors of a file.
 
-brute = define(
-"shadow",
-"Somebody reads the password file again and again",
-match={"auditd.data.syscall": ["open", "openat"], "file.path": "/etc/shadow"},
-matches=3,
-within="10s",
+shadow = define(
+    "shadow",
+    "A process reads the password file repeatedly",
+    match={"auditd.data.syscall": ["open", "openat"], "file.path": "/etc/shadow"},
+    matches=3,
+    within="10s",
 )
 """
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from auditsense.detections.model import Detection
 
 Comparing = dict[str, Any]
-"""What a field is compared with when it is more than a value: see `like`, `unlike`, `is_not`, `number`."""
+"""A comparison other than with a plain value: see `like`, `unlike`, `is_not`, `number`."""
 
-_NO_SCORE = 0  # with a severity that is none, which is the error that is said
+_NO_SCORE = 0  # of an invalid severity, which is the error
 
 
 def like(*patterns: str) -> Comparing:
@@ -34,17 +34,17 @@ def like(*patterns: str) -> Comparing:
 
 
 def unlike(*patterns: str) -> Comparing:
-    """Hold when none of the patterns of `like` fits; a field that is absent fails."""
+    """Hold if no pattern of `like` matches; an absent field fails."""
     return {"not_like": list(patterns)}
 
 
 def is_not(*values: str) -> Comparing:
-    """Hold when the field is none of these; a field that is absent fails."""
+    """Hold if the field equals no value; an absent field fails."""
     return {"is_not": list(values)}
 
 
 def exists(*, there: bool = True) -> Comparing:
-    """Hold when the field is there, whatever it says; with ``there=False``, when it is absent."""
+    """Hold if the field is present; with ``there=False``, if it is absent."""
     return {"exists": there}
 
 

@@ -1,4 +1,4 @@
-"""Detections to the core's rule table."""
+"""Compiler of detections to the core's rule table."""
 
 from __future__ import annotations
 
@@ -42,16 +42,16 @@ def _calls(condition: Condition) -> tuple[Call, ...]:
         raise DetectionError(f'{SYSCALL_NAME} can only be compared with names, as in: = "openat"')
     calls: list[Call] = []
     for name in condition.values:
-        found = [Call(arch, number) for arch, number in syscalls.calls(str(name))]
-        if not found:
+        same_name = [Call(arch, number) for arch, number in syscalls.calls(str(name))]
+        if not same_name:
             hint = did_you_mean(str(name), sorted(syscalls.all_names()))
             raise DetectionError(f"no architecture has a system call {name!r}{hint}")
-        calls += found
+        calls += same_name
     return tuple(calls)
 
 
 def _check(condition: Condition) -> None:
-    """Raise for values that cannot be compared with; a file cannot say them, but code can."""
+    """Raise for values that cannot be compared with: code can give them, a file cannot."""
     # A string is a sequence of strings: without this, one would be compared with its letters.
     values: object = condition.values
     if condition.comparison is Comparison.EXISTS:
@@ -105,7 +105,7 @@ def compile_one(detection: Detection, *, merge_ms: int) -> Rule:
 
     Args:
         detection: what to look for.
-        merge_ms: see `Rule.merge_ms`; 0 hands out every completed sequence.
+        merge_ms: see `Rule.merge_ms`; 0 returns every completed sequence.
 
     Raises:
         DetectionError: an unknown field or system call, or too many key fields.

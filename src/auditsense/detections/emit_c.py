@@ -33,13 +33,13 @@ static inline as_rules as_detections(void) {{
 #endif
 """
 _BYTES_A_LINE = 16
-_ALWAYS_SAID = {"field", "op", "len", "number", "count"}  # also when they are 0, which C does not need
+_ALWAYS_WRITTEN = {"field", "op", "len", "number", "count"}  # also when 0, for the reader
 
 
 def _c_value(name: str, value: int | list[int]) -> str:
-    """Return a member's value as C says it: fields, operations and masks by what they mean."""
+    """Return a member's value in C: fields and operations by name, masks in hex."""
     if isinstance(value, list):
-        return "{" + ", ".join(f"AS_FIELD_{Field(one).name}" for one in value) + "}"
+        return "{" + ", ".join(f"AS_FIELD_{Field(field).name}" for field in value) + "}"
     match name:
         case "field":
             return f"AS_FIELD_{Field(value).name}"
@@ -58,8 +58,8 @@ def _array(kind: str, array: str, rows: Sequence[Mapping[str, int | list[int]]])
         return ""
     lines = []
     for row in rows:
-        said = {name: value for name, value in row.items() if value or name in _ALWAYS_SAID}
-        members = ", ".join(f".{name} = {_c_value(name, value)}" for name, value in said.items())
+        written = {name: value for name, value in row.items() if value or name in _ALWAYS_WRITTEN}
+        members = ", ".join(f".{name} = {_c_value(name, value)}" for name, value in written.items())
         lines.append(f"    {{{members}}},\n")
     return f"\nstatic const {kind} {array}[] = {{\n{''.join(lines)}}};\n"
 
@@ -69,17 +69,17 @@ def as_c(rules: RuleTable, ids: Sequence[str]) -> str:
 
     Args:
         rules: the compiled detections.
-        ids: of the detections, in the same order; said in the header for whoever gets a hit.
+        ids: of the detections, in the same order; the header has them as names of hits.
     """
     layout = lay_out(rules, syscalls.ARCHES.values())
     kinds = {"rules": "as_rule", "calls": "as_call", "tests": "as_test", "operands": "as_operand"}
     kinds["exceptions"] = "as_exception"
-    # They come from files: nothing of theirs may end the comment or the string.
-    plain = [re.sub(r"[^\w.-]", "_", one, flags=re.ASCII) for one in ids]
+    # Ids come from files and must not end the comment or the string.
+    plain = [re.sub(r"[^\w.-]", "_", id_, flags=re.ASCII) for id_ in ids]
     parts = [
         _HEAD.format(
             ids=", ".join(plain),
-            names=", ".join(f'"{one}"' for one in plain),
+            names=", ".join(f'"{id_}"' for id_ in plain),
         )
     ]
     members = []

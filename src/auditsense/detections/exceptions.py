@@ -1,10 +1,10 @@
-"""Exceptions: what a detection is quiet about, from its own file and from elsewhere.
+"""Exceptions of detections, from the detection's file and from other files.
 
-An exception is looked at before anything is counted, in the core: an event that one takes is no match. The
-conditions of one exception must all hold; any exception of a detection is enough.
+The core applies exceptions before it counts: an event that one takes is not a match. All conditions of an
+exception must hold; one exception of a detection is enough.
 
-Rule 1: an absent field fits no exception, but where its absence was asked for.
-Rule 2: whether an exception has expired is decided by the event's own stamp: no clock is asked.
+Rule 1: an absent field matches no condition, except one that requires its absence.
+Rule 2: the event's stamp decides whether an exception has expired, not a clock.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ def exception_from(
     """Read one exception from what its TOML would hold.
 
     Args:
-        value: its keys and values: ``match``, ``comment``, ``expires``, and ``detection`` where it does not
-            stand in one.
+        value: its keys and values: ``match``, ``comment``, ``expires``, and ``detection`` outside of a
+            detection.
         where: what to call it in errors.
-        detection: the id of the detection it stands in; None: the table says it.
-        origin: where it comes from, for a person.
+        detection: id of its detection; None: that of the table.
+        origin: its file, for messages.
 
     Raises:
         DetectionError: it is not an exception; the message says which key is wrong, and what is expected.
@@ -67,14 +67,14 @@ def except_for(
     expires: date | datetime | str | None = None,
     origin: str = "code",
 ) -> DetectionException:
-    """Return an exception from Python values: the same words, checks and errors as in a file.
+    """Return an exception from Python values, with the keys, checks and errors of a file.
 
     Args:
-        detection: the id of the detection that is quiet about it.
+        detection: id of the detection.
         match: as in `define`; all must hold.
         comment: why it is harmless.
         expires: from when on it is not in force: a date (its first moment, UTC) or a time with its zone.
-        origin: where it comes from, for a person.
+        origin: its file, for messages.
 
     Raises:
         DetectionError: a value is not what it must be.
@@ -154,7 +154,7 @@ def with_exceptions(
 
 
 def excepted_by(counted: Iterable[tuple[DetectionException, int]]) -> list[dict[str, object]]:
-    """Return what each exception took as plain values; nothing where there is no exception."""
+    """Return each exception and the number of its events, as plain values."""
     return [
         {"detection": one.detection, "comment": one.comment, "origin": one.origin, "events": count}
         for one, count in counted

@@ -6,6 +6,7 @@ Every error names the file, the key and what is expected there.
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from auditsense._file_trust import read_trusted_text
@@ -16,12 +17,12 @@ from auditsense._values import choice, duration_ms, items, table, text, texts, w
 from auditsense.detections.compiler import MOST_MATCHES, MOST_SPAN_MS, compile_one
 from auditsense.detections.exceptions import exception_from, with_exceptions
 from auditsense.detections.fields import HOST
-from auditsense.detections.model import Detection, DetectionException, Named, Severity, Threat, Window
+from auditsense.detections.model import AttackEntry, Detection, DetectionException, Severity, Threat, Window
 from auditsense.detections.toml_reader import TomlTable, conditions
 from auditsense.errors import DetectionError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from os import PathLike
     from pathlib import Path
 
@@ -29,9 +30,9 @@ _MOST_RISK = 100
 _MOST_FILES = 4096  # of a folder
 
 
-def _named(where: str, value: object) -> Named:
+def _named(where: str, value: object) -> AttackEntry:
     entry = TomlTable(where, value)
-    named = Named(entry.read("id", text), entry.read("name", text), entry.read("reference", text))
+    named = AttackEntry(entry.read("id", text), entry.read("name", text), entry.read("reference", text))
     entry.done()
     return named
 
@@ -232,3 +233,34 @@ def shipped_detections() -> list[Detection]:
     """Return the detections that come with the package."""
     names = packaged_names("detections", ".toml")
     return [from_table(tomllib.loads(packaged_text(f"detections/{name}")), name) for name in names]
+
+
+def resolve_detections(detections: Iterable[Detection] | None) -> tuple[Detection, ...]:
+    """Return the detections of an argument; None: the shipped ones. Raises as `validate_detections`."""
+    return tuple(shipped_detections()) if detections is None else validate_detections(detections)
+
+
+def validate_detections(detections: Iterable[Detection]) -> tuple[Detection, ...]:
+    """Return detections as a tuple.
+
+    Raises:
+        UsageError: they are not a sequence of detections.
+        DetectionError: two have the same id.
+    """
+    if isinstance(detections, Detection):
+        raise UsageError("expected a list of detections, got one: pass [detection]")
+    if isinstance(detections, str | bytes) or not isinstance(detections, Iterable):
+        raise UsageError(
+            f"expected a list of detections, not {detections!r:.50}: pass load_detections(…) or [define(…)]"
+        )
+    checked = tuple(detections)
+    ids: set[str] = set()
+    for detection in checked:
+        if not isinstance(detection, Detection):
+            raise UsageError(
+                f"expected a detection, as define(…) and load_detections(…) return, not {detection!r:.60}"
+            )
+        if detection.id in ids:
+            raise DetectionError(f"two detections have the id {detection.id!r}: give each a different one")
+        ids.add(detection.id)
+    return checked

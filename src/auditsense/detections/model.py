@@ -1,4 +1,4 @@
-"""What a detection is, as values."""
+"""Detections as values."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Severity(enum.StrEnum):
-    """How much an alert of a detection matters to the one who gets it."""
+    """Importance of an alert."""
 
     LOW = "low"
     MEDIUM = "medium"
@@ -24,7 +24,7 @@ RISK_SCORES: Final[dict[str, int]] = {"low": 21, "medium": 47, "high": 73, "crit
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
+class AttackEntry:
     """An entry of MITRE ATT&CK."""
 
     id: str
@@ -34,10 +34,10 @@ class Named:
 
 @dataclass(frozen=True, slots=True)
 class Threat:
-    """A tactic, and the techniques by which it is followed."""
+    """A tactic with its techniques."""
 
-    tactic: Named
-    technique: tuple[Named, ...]
+    tactic: AttackEntry
+    technique: tuple[AttackEntry, ...]
 
 
 class Comparison(enum.StrEnum):
@@ -92,14 +92,14 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class DetectionException:
-    """What a detection is quiet about: an event that it takes is no match.
+    """An exception of a detection: an event that it takes is not a match.
 
     Attributes:
-        detection: whose, by id.
-        match: all must hold.
+        detection: id of the detection.
+        match: conditions that must all hold.
         comment: why it is harmless.
-        expires_ms: events stamped then or later are not taken, ms since 1970 UTC; None: it does not expire.
-        origin: where it comes from, for a person: a file, "code".
+        expires_ms: it takes events stamped before, ms since 1970 UTC; None: all.
+        origin: its file, or "code", for messages.
     """
 
     detection: str
@@ -110,32 +110,32 @@ class DetectionException:
 
 
 def audit_rules_of(detections: Iterable[Detection]) -> list[str]:
-    """Return the audit rules that detections need, each once; "" is none."""
-    return list(dict.fromkeys(one.audit_rule for one in detections if one.audit_rule))
+    """Return the audit rules that detections need, each once."""
+    return list(dict.fromkeys(detection.audit_rule for detection in detections if detection.audit_rule))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Detection:
-    """What is suspicious, and what is said about it.
+    """A suspicious pattern of events, and the texts of its alerts.
 
     Attributes:
         id: short name, unique among the loaded ones.
         name: the alert's headline.
         version: counts up with each change of what it matches.
-        severity: how much it matters.
+        severity: importance.
         risk_score: 0 to 100.
-        description: why it matters, for the one who gets an alert.
-        audit_rule: the audit rule that makes the kernel report what is matched, in auditctl's words.
-        references: where to read on.
+        description: why it matters.
+        audit_rule: the audit rule that makes the kernel report the events, in auditctl syntax; "": none.
+        references: further reading.
         tags: free words.
-        false_positives: what does the same and means no harm.
+        false_positives: benign programs with the same behaviour.
         threat: place in MITRE ATT&CK.
-        match: all must hold for an event.
-        window: when matches make an alert.
+        match: conditions that must all hold.
+        window: number and time of matches for an alert.
         note: what else to know about an alert.
         investigate: how to find out whether it is harmless, step by step.
         respond: what to do when it is not, step by step.
-        exceptions: what it is quiet about; any of them is enough.
+        exceptions: an event that any of them takes is not a match.
     """
 
     id: str
@@ -155,3 +155,6 @@ class Detection:
     investigate: tuple[str, ...] = ()
     respond: tuple[str, ...] = ()
     exceptions: tuple[DetectionException, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Detection({self.id!r}, version={self.version})"

@@ -23,7 +23,7 @@ _PROCTITLE: Final = 1327
 
 
 @dataclass(frozen=True, slots=True)
-class Lean:
+class RecordFilter:
     """What can be left out.
 
     Attributes:
@@ -35,7 +35,7 @@ class Lean:
     end: EventEnd
 
 
-def lean(rules: RuleTable) -> Lean:
+def unneeded_records(rules: RuleTable) -> RecordFilter:
     """Return what can be left out when events are decided by these rules."""
     asked = {test.field for rule in rules for test in rule.tests}
     asked |= {test.field for rule in rules for one in rule.exceptions for test in one.tests}
@@ -44,5 +44,5 @@ def lean(rules: RuleTable) -> Lean:
     if Field.CWD not in asked:
         unsent.add(_CWD)
     if Field.PROCTITLE in asked:
-        return Lean(frozenset(unsent), EventEnd.PROCTITLE)
-    return Lean(frozenset(unsent | {_PROCTITLE}), EventEnd.PATHS)
+        return RecordFilter(frozenset(unsent), EventEnd.PROCTITLE)
+    return RecordFilter(frozenset(unsent | {_PROCTITLE}), EventEnd.PATHS)

@@ -18,7 +18,7 @@ from auditsense.detect.ecs import (
     self_test_document,
     tamper_document,
 )
-from auditsense.detect.losses import Budget, Ledger, Losses
+from auditsense.detect.losses import Losses, LossLedger, RateLimiter
 from auditsense.detect.notices import clock_document
 from auditsense.errors import AuditSenseError, KernelCommandError
 from auditsense.sensor.side_ring import self_test_pids
@@ -72,10 +72,10 @@ class HealthMonitor:
         self._reader = reader
         self._self_test = self_test
         self._wall_ms = clock.wall_ms
-        self.ledger = Ledger(clock.wall_ms(), notice_ms=2 * event_timeout_ms)
+        self.ledger = LossLedger(clock.wall_ms(), notice_ms=2 * event_timeout_ms)
         self.clock_steps = 0
         """Steps of the wall clock by a second or more."""
-        self._clock_reports = Budget()
+        self._clock_reports = RateLimiter()
         self._clock = clock
         self._wall_ahead_ms: int | None = None  # of the monotonic clock, when last compared
         self._check_clock(0.0)  # the first comparison reports nothing
@@ -147,14 +147,14 @@ class HealthMonitor:
         with suppress(KernelCommandError):  # polled again soon
             self._kernel_lost = self._source.kernel_lost()
         self._reader.lost_elsewhere = self._kernel_lost
-        self.ledger.enter(self.losses(), self._wall_ms())
+        self.ledger.update(self.losses(), self._wall_ms())
 
     def _report_losses(self, now_s: float, *, final: bool = False) -> list[Document]:
         stats = self._reader.stats()
         # The kernel also creates and loses records that a lean sensor does not get: one per type and event.
         unsent = len(self._reader.unsent)
         per_event = unsent + (max(1.0, stats.records / stats.events) if stats.events else 1.0)
-        gap = self.ledger.gap(now_s, per_event, unsent, final=final)
+        gap = self.ledger.report(now_s, per_event, unsent, final=final)
         if gap is None:
             return []
         return [loss_document(gap, self._reader.host, lost_total=self.ledger.total.known)]
@@ -209,7 +209,7 @@ class HealthMonitor:
         if abs(step_ms) < _CLOCK_STEP_MS:
             return []  # a small correction, as time services make all the time
         self.clock_steps += 1
-        if not self._clock_reports.take(now_s):
+        if not self._clock_reports.allow(now_s):
             return []
         host = self._reader.host
         return [clock_document(host, ms=wall_ms, step_ms=step_ms, before_ms=wall_ms - step_ms)]

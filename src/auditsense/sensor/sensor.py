@@ -23,8 +23,7 @@ from auditsense.detect.detector import Detector
 from auditsense.detect.event_reader import EventReader
 from auditsense.detect.rows import RowReader
 from auditsense.detect.view import View
-from auditsense.detections.given import given as given_detections
-from auditsense.detections.given import several
+from auditsense.detections.loader import resolve_detections, validate_detections
 from auditsense.errors import ClosedError, UsageError
 from auditsense.sensor.clock import HostClock
 from auditsense.sensor.enrich import UserNames, enrich_all
@@ -135,7 +134,7 @@ class Sensor:
     ) -> None:
         _check_types(policy, limits, source)
         self._output = Output(
-            given_detections(detections),
+            resolve_detections(detections),
             View(view),
             policy,
             limits if limits is not None else Limits(),
@@ -363,7 +362,7 @@ class Sensor:
         Raises:
             UsageError: an audit rule cannot be added. No error changes anything.
         """
-        reader, detections = self._open().reader, several(detections)
+        reader, detections = self._open().reader, validate_detections(detections)
         with extended_rules(self._source, self._output.detections, detections, audit_rules):
             if isinstance(reader, Detector):
                 self._pending += reader.reload(detections, policy)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from auditsense.detections.given import several
+from auditsense.detections.loader import validate_detections
 from auditsense.detections.model import audit_rules_of
 from auditsense.errors import AuditRuleError, AuditSenseError, DetectionError, SocketTakenError, UsageError
 from auditsense.kernel.access import process_name
@@ -179,7 +179,7 @@ def extended_rules(
         DetectionError, AuditRuleError: an invalid audit rule.
         UsageError: a rule is not active and cannot be added. Everything is as before.
     """
-    needed = rules_needed(several(after)) if audit_rules is None else audit_rules
+    needed = rules_needed(validate_detections(after)) if audit_rules is None else audit_rules
     old = rules_needed(before)
     new = [line for line in needed if line not in old]
     remove = _extend(source, new) if new and not isinstance(source, TextSource) else None
