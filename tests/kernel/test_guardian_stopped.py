@@ -43,7 +43,7 @@ def sensor(tmp_path: Path) -> Iterator[Sensor]:
 )
 def test_guardian_compares_host_before_reporting(sensor: Sensor, change: str, words: str) -> None:
     assert sensor.do(f"changes.update({change})") == "None"
-    assert sensor.do("setattr(guardian, '_image', read_state(Commands(FakeKernel())))") == "None"
+    assert sensor.do("setattr(guardian, '_before', read_state(Commands(FakeKernel())))") == "None"
     sensor.start()
     sensor.do("guardian.write(STEPS)")
     assert words in sensor.die()

@@ -107,11 +107,11 @@ class Kernel(FakeKernel):
 
 
 def restore(
-    kernel: FakeKernel, steps: tuple[Step, ...] = STEPS, image: host_state.AuditState | None = None
+    kernel: FakeKernel, steps: tuple[Step, ...] = STEPS, before: host_state.AuditState | None = None
 ) -> tuple[int, list[str]]:
     """Return the exit code, and whether `done` was called."""
     called: list[str] = []
-    sensor = guardian._Sensor(42, steps, image)
+    sensor = guardian._Sensor(42, steps, before)
     return guardian._restore(sensor, lambda: Commands(kernel), lambda: called.append("done")), called
 
 

@@ -49,7 +49,7 @@ class Guardian:
     Args:
         commands: creates the command client, in the guardian's process.
         done: called in the guardian when every change is undone, for example to remove a file.
-        image: the kernel's audit before the first step, to compare with when all is undone. None: only the
+        before: the kernel's audit before the first step, to compare with when all is undone. None: only the
             steps are compared.
         end_s: limit of `close`.
     """
@@ -58,13 +58,13 @@ class Guardian:
         self,
         commands: Callable[[], Commands] = Commands,
         done: Callable[[], None] | None = None,
-        image: host_state.AuditState | None = None,
+        before: host_state.AuditState | None = None,
         *,
         end_s: float = _END_S,
     ) -> None:
         self._make = commands
         self._done = done
-        self._image = image
+        self._before = before
         self._end_s = end_s
         self._pipe = -1
         self._replaced: list[int] = []
@@ -98,7 +98,7 @@ class Guardian:
                     raise
                 if self.pid == 0:
                     os.close(writing)
-                    _guard(reading, _Sensor(owner, self._steps, self._image), self._make, self._done)
+                    _guard(reading, _Sensor(owner, self._steps, self._before), self._make, self._done)
         except OSError as error:
             raise AuditSenseError(f"cannot start the guardian: {error.strerror}") from None
         os.close(reading)
@@ -241,7 +241,7 @@ class _Sensor(NamedTuple):
 
     pid: int
     steps: tuple[Step, ...]
-    image: host_state.AuditState | None
+    before: host_state.AuditState | None
 
 
 def _guard(
@@ -311,7 +311,7 @@ def _compare(sensor: _Sensor, make: Callable[[], Commands]) -> tuple[str, list[s
     except AuditSenseError as error:
         return f"all steps are undone, but the host could not be compared: {error}", []
     remaining = host_state.remaining_changes(now, sensor.steps, sensor.pid)
-    return "" if remaining else host_state.describe(sensor.image, now), remaining
+    return "" if remaining else host_state.describe(sensor.before, now), remaining
 
 
 def _print(text: str) -> None:

@@ -42,7 +42,7 @@ class HostGuard:
         """Restore the host and fork the guardian; *stack* ends it. Returns the journals to write."""
         self.restored = tuple(str(step) for step in self._journal.undo_stale(self._commands))
         state = host_state.read_state(self._commands)
-        guardian = Guardian(done=self._finish, image=state)
+        guardian = Guardian(done=self._finish, before=state)
         guardian.start()  # before the data socket is open: the child must not inherit it
         stack.callback(self._end, guardian)
         stack.callback(self._compare, state)
