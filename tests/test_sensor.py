@@ -190,11 +190,11 @@ def test_on_event_omits_own_events_when_audited(*, audited: bool) -> None:
     ("arguments", "message"),
     [
         ({"on_event": print, "view": View.EVENTS}, "iterate sensor.events()"),
-        ({"on_event": "print"}, "on_event is a function of one event, not 'print'"),
-        ({"policy": 3}, "policy is an AlertPolicy, not 3"),
-        ({"limits": 3}, "limits are Limits, not 3"),
-        ({"source": "netlink"}, "source is a Source, not 'netlink'; use Unicast"),
-        ({"fields": ["pid"]}, "fields come with View.EVENTS only"),
+        ({"on_event": "print"}, "on_event: expected a function of one event, not 'print'"),
+        ({"policy": 3}, "policy: expected an AlertPolicy(…), not 3"),
+        ({"limits": 3}, "limits: expected Limits(…), not 3"),
+        ({"source": "netlink"}, "source: expected a Source, as Unicast() or Multicast(), not 'netlink'"),
+        ({"fields": ["pid"]}, "fields need another view: pass view=View.EVENTS"),
     ],
 )
 def test_wrong_argument_is_named(arguments: dict[str, Any], message: str) -> None:

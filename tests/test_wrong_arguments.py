@@ -52,6 +52,10 @@ VALID: dict[str, dict[str, Any]] = {
     "Multicast": {},
     "RowReader": {"fields": ["pid"]},
     **{f"RowReader.{name}": valid for name, valid in READING.items()},
+    "Sensor": {},
+    "Sensor.add_reader": {"fd": 0, "callback": print},
+    "Sensor.queue": {"size": 5},
+    "Sensor.reload": {"detections": shipped_detections()},
     "Unicast": {},
     "burst": {"times": 2},
     "call_event": {"call": "openat"},
@@ -73,7 +77,6 @@ UNCHECKED = {
     "EventRecords": "made by call_event and open_event",
     "Losses": "counters that the package fills",
     "Queue": "made by Sensor.queue",
-    "Sensor": "TODO",
     "Stats": "counters that the package fills",
     "exists": "checked by define",
     "is_not": "checked by define",
@@ -170,6 +173,13 @@ def test_wrong_type_in_a_comparison_is_refused(build: str) -> None:
         comparison = getattr(auditsense.detections, build)(value)
         with suppress_with_remedy():
             auditsense.detections.define("a", "A", match={"process.pid": comparison})
+
+
+@pytest.mark.parametrize("timeout_s", [b"bytes", "text", [7], {"a": 1}, object()])
+def test_wait_refuses_other_timeouts(timeout_s: Any) -> None:  # noqa: ANN401 - of a wrong type
+    sensor = Sensor(source=FakeSource())
+    with sensor, pytest.raises(AuditSenseError, match="timeout_s: expected a number of seconds or None"):
+        sensor.wait(timeout_s)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import weakref
 from collections import deque
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
-from auditsense.errors import UsageError
+from auditsense.errors import UsageError, expect_number
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Sequence
@@ -100,8 +100,7 @@ class Queue(Generic[T]):
     """
 
     def __init__(self, batches: AsyncGenerator[list[T], None], size: int) -> None:
-        if size < 1:
-            raise UsageError(f"a queue holds 1 or more, not {size}")
+        expect_number("size", size, 1)
         self._batches = batches
         self._size = size
         self._items: deque[T] = deque()

@@ -53,11 +53,11 @@ class Output:
         if self.on_event is not None and self.view is View.EVENTS:
             raise UsageError("on_event adds events to alerts; with View.EVENTS iterate sensor.events()")
         if self.on_event is not None and not callable(self.on_event):
-            raise UsageError(f"on_event is a function of one event, not {self.on_event!r:.60}")
+            raise UsageError(f"on_event: expected a function of one event, not {self.on_event!r:.60}")
         if self.fields is None:
             return
         if self.view is not View.EVENTS:
-            raise UsageError(f"fields come with View.EVENTS only; this sensor's view is {self.view}")
+            raise UsageError("fields need another view: pass view=View.EVENTS")
         if self.self_test_path is not None:
             raise UsageError("a self-test finds its own event by all its fields: leave out fields=")
         fields_of(self.fields)

@@ -24,7 +24,8 @@ from auditsense.detect.event_reader import EventReader
 from auditsense.detect.rows import RowReader
 from auditsense.detect.view import View
 from auditsense.detections.loader import resolve_detections, validate_detections
-from auditsense.errors import ClosedError, UsageError
+from auditsense.errors import ClosedError, UsageError, expect, expect_number
+from auditsense.kernel.self_test import SelfTest
 from auditsense.sensor.clock import HostClock
 from auditsense.sensor.enrich import UserNames, enrich_all
 from auditsense.sensor.health import FinalCounters, HealthMonitor
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
     from auditsense.detect.events import Event
     from auditsense.detect.losses import Losses
     from auditsense.detections.model import Detection, DetectionException
-    from auditsense.kernel.self_test import SelfTest
     from auditsense.sensor.aio import Queue
     from auditsense.sensor.clock import Clock
     from auditsense.sensor.output import Reader
@@ -87,7 +87,8 @@ class Sensor:
         source: origin of the records; by default the kernel's unicast socket. *audit_rules* then belong to
             the source: `Unicast(["-w …"], guarded=True)`; by default it takes those of the detections. With a
             text source the kernel is not asked for anything.
-        self_test: proves periodically that records arrive; none by default, because it forks.
+        self_test: seconds from one self-test to the next, above 0. Each proves that records arrive; a failure
+            is a document. None by default, because it forks a helper.
         lean: the kernel keeps records that no detection needs out of the socket, which costs this process and
             the kernel less. Alerts then lack `process.working_directory` and `process.title`.
         fields: with `View.EVENTS`, the fields that events have, as for `EventReader`. The core keeps no
@@ -104,17 +105,15 @@ class Sensor:
     Documents are alerts and, with a `rule.id` that begins with "auditsense.", reports of the sensor about
     itself: losses, tampering, failed self-tests (docs/alerts.md).
 
-    Raises (at once):
+    Raises:
         UsageError: arguments of a wrong type or that exclude each other, or no detection states which audit
             rule it needs.
         DetectionError: two detections with one id, or an invalid audit rule in one.
         AuditRuleError: an invalid audit rule.
 
-    Raises (on entering):
-        NoKernelAuditError: no audit here, or not for this process.
-        LockedError: the kernel's configuration is locked, or would panic.
-        SocketTakenError: another process owns the audit socket.
-        KernelCommandError: the kernel refused something else. The host is as it was, every time.
+    Entering raises NoKernelAuditError (no audit here, or not for this process), LockedError (the kernel's
+    configuration is locked, or would panic), SocketTakenError (another process owns the audit socket) or
+    KernelCommandError (the kernel refused something else). The host is then as it was.
     """
 
     def __init__(  # noqa: PLR0913 - each has a default that most keep
@@ -126,13 +125,14 @@ class Sensor:
         policy: AlertPolicy | None = None,
         limits: Limits | None = None,
         source: Source | None = None,
-        self_test: SelfTest | None = None,
+        self_test: float | SelfTest | None = None,
         lean: bool = False,
         fields: Sequence[str] | None = None,
         on_event: Callable[[Event], object] | None = None,
         clock: Clock | None = None,
     ) -> None:
-        _check_types(policy, limits, source)
+        _check_types(policy, limits, source, clock)
+        test = _self_test(self_test)
         self._output = Output(
             resolve_detections(detections),
             View(view),
@@ -141,10 +141,10 @@ class Sensor:
             lean,
             fields,
             on_event,
-            self_test.path if self_test is not None else None,
+            test.path if test is not None else None,
         )
         self._source: Source = source_for(source, audit_rules, self._output.detections)
-        self._self_test = self_test
+        self._self_test = test
         self._clock: Clock = clock if clock is not None else HostClock()
         self._user_names = UserNames()
         self._loop = SensorLoop(self.fileno, self.timeout_s, self._close_at_exit)
@@ -326,6 +326,7 @@ class Sensor:
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """Wait until there may be something to poll. False: timeout, or `stop` was called."""
+        expect("timeout_s", timeout_s, int | float | None, "a number of seconds or None")
         self._open()
         return self._loop.wait(timeout_s)
 
@@ -335,6 +336,9 @@ class Sensor:
         *callback* must not block and must not raise. It is called between two batches of records, at most ten
         times a second under constant load. *fd* stays open until the sensor is left.
         """
+        expect_number("fd", fd)
+        if not callable(callback):
+            raise UsageError(f"callback: expected a function, not {callback!r:.60}")
         self._loop.add_reader(fd, callback)
 
     def finish(self) -> list[Document]:
@@ -362,6 +366,7 @@ class Sensor:
         Raises:
             UsageError: an audit rule cannot be added. No error changes anything.
         """
+        expect("policy", policy, AlertPolicy | None, "an AlertPolicy(…)")
         reader, detections = self._open().reader, validate_detections(detections)
         with extended_rules(self._source, self._output.detections, detections, audit_rules):
             if isinstance(reader, Detector):
@@ -493,13 +498,22 @@ class Sensor:
         return self._session
 
 
-def _check_types(policy: object, limits: object, source: object) -> None:
-    if policy is not None and not isinstance(policy, AlertPolicy):
-        raise UsageError(f"policy is an AlertPolicy, not {policy!r:.60}; use AlertPolicy(…)")
-    if limits is not None and not isinstance(limits, Limits):
-        raise UsageError(f"limits are Limits, not {limits!r:.60}; use Limits(…)")
+def _check_types(policy: object, limits: object, source: object, clock: object) -> None:
+    expect("policy", policy, AlertPolicy | None, "an AlertPolicy(…)")
+    expect("limits", limits, Limits | None, "Limits(…)")
     if source is not None and not hasattr(source, "attach"):
-        raise UsageError(f"source is a Source, not {source!r:.60}; use Unicast() or Multicast()")
+        raise UsageError(f"source: expected a Source, as Unicast() or Multicast(), not {source!r:.60}")
+    if clock is not None and not hasattr(clock, "monotonic_s"):
+        raise UsageError(f"clock: expected a Clock, as auditsense.testing.FakeClock(), not {clock!r:.60}")
+
+
+def _self_test(given: float | SelfTest | None) -> SelfTest | None:
+    """Return the self-test that runs every so many seconds, or the one of the command line."""
+    if given is None or isinstance(given, SelfTest):
+        return given
+    if not isinstance(given, int | float) or given <= 0:
+        raise UsageError(f"self_test: expected a number of seconds above 0, not {given!r:.60}")
+    return SelfTest(given)
 
 
 def _exceptions_of(reader: Reader) -> list[tuple[DetectionException, int]]:

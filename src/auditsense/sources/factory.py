@@ -13,7 +13,7 @@ from auditsense.kernel.audit_status import Enabled, Failure
 from auditsense.kernel.commands import Commands
 from auditsense.kernel.plan import check_allowed
 from auditsense.kernel.rules import auditctl
-from auditsense.sources.kernel_source import KernelSource
+from auditsense.sources.kernel_source import KernelSource, check_rule_lines
 from auditsense.sources.multicast import Multicast
 from auditsense.sources.text_source import TextSource
 from auditsense.sources.unicast import Unicast
@@ -179,6 +179,8 @@ def extended_rules(
         DetectionError, AuditRuleError: an invalid audit rule.
         UsageError: a rule is not active and cannot be added. Everything is as before.
     """
+    if audit_rules is not None:
+        check_rule_lines(audit_rules)
     needed = rules_needed(validate_detections(after)) if audit_rules is None else audit_rules
     old = rules_needed(before)
     new = [line for line in needed if line not in old]

@@ -345,9 +345,18 @@ def _netlink_of(kernel: Transport | None, *, guarded: bool) -> NetlinkApi:
     return records
 
 
-def _parsed(lines: Sequence[str]) -> list[AuditRule]:
+def check_rule_lines(lines: object) -> None:
+    """Refuse what is not a list of strings.
+
+    Raises:
+        UsageError: so it is.
+    """
     if isinstance(lines, str):
         raise UsageError(f"audit rules are a list of lines, not one string: [{lines!r}]")
     if not isinstance(lines, Iterable) or not all(isinstance(line, str) for line in lines):
         raise UsageError(f"audit_rules: expected a list of lines in auditctl syntax, not {lines!r:.60}")
+
+
+def _parsed(lines: Sequence[str]) -> list[AuditRule]:
+    check_rule_lines(lines)
     return [auditctl.parse(line) for line in lines]
