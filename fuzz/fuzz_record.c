@@ -47,7 +47,7 @@ static void look_at_values(const as_record *record) {
     }
 }
 
-/* One rule for openat, one for every call: the first is wanted when the whole record says so. */
+/* One rule for openat, one for every call: the first is a candidate exactly if the whole record names openat. */
 static void look_at_call(const as_record *record) {
     static const as_call calls[] = {{.arch = 0xc000003e, .syscall = 257}};
     static const as_rule rules[] = {{.calls = 1, .count = 1, .span_ms = 1}, {.count = 1, .span_ms = 1}};

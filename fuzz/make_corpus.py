@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Write the committed seed corpus, fuzz/corpus/TARGET/NAME, from the readable seeds below.
 
-A crash becomes a seed of its own here, named after what it is, and stays one.
+A crash becomes a separate seed here, named after its cause, and stays.
 """
 
 import struct
@@ -208,7 +208,7 @@ TEXTS = {
 
 
 def main() -> None:
-    """Write what is missing or differs; what a fuzzer found and nobody named yet is left alone."""
+    """Write missing and changed seeds; unnamed findings of a fuzzer are left alone."""
     corpus = Path(__file__).parent / "corpus"
     texts = {name: text.encode("latin-1") for name, text in TEXTS.items()}
     for target, seeds in {"record": RECORDS, "stream": STREAMS, "text": texts}.items():

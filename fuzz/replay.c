@@ -15,7 +15,7 @@ static int replay_file(const char *path) {
     }
     const long size = ftell(file);
     rewind(file);
-    /* A piece of its own and no longer than the file, so that a sanitizer sees a byte more being read. */
+    /* A separate allocation of exactly the file's size, so that a sanitizer detects a read past the end. */
     uint8_t *bytes = must(malloc(size > 0 ? (size_t)size : 1));
     const size_t got = fread(bytes, 1, size > 0 ? (size_t)size : 0, file);
     fclose(file);

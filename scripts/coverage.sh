@@ -1,8 +1,8 @@
 #!/bin/sh
-# Build the core with gcov, run what tests it, and say for each of its files which lines and branches were
-# reached: by the C tests alone, then with the readable cases of pytest as well.
+# Build the core with gcov, run its tests, and report the covered lines and branches of each file: by the C tests
+# alone, then with the readable cases of pytest.
 #
-# usage: scripts/coverage.sh [--lines]     --lines: also name the lines and branches that were not reached
+# usage: scripts/coverage.sh [--lines]     --lines: also list the lines and branches that were not covered
 set -eu
 cd "$(dirname "$0")/.."
 [ ! -d .venv/bin ] || PATH=$PWD/.venv/bin:$PATH
@@ -13,7 +13,7 @@ build=$PWD/.build/coverage
 ninja -C "$build" --quiet
 find "$build" -name '*.gcda' -delete
 
-# Of the core's own objects. Nothing is left out but a check that the compiler makes.
+# Only the core's objects. Compile-time checks are excluded.
 report() {
     gcovr --root . --filter 'src/auditsense/_ring' --object-directory "$build" "$build/libcore.a.p" \
         --exclude-branches-by-pattern '^\s*_Static_assert' "$@"
@@ -28,15 +28,15 @@ table() {
 meson test -C "$build" --no-rebuild --quiet --suite core
 table 'C tests'
 
-# The same core inside Python: the package as it lies here, but for the compiled module, which is this build's.
+# The same core inside Python: the package from the checkout, with the compiled module of this build.
 site=$build/site
 rm -rf "$site"
 mkdir -p "$site"
 cp -r src/auditsense "$site/auditsense"
 rm -f "$site"/auditsense/_ffi.*.so
 cp "$build"/_ffi.*so "$site/auditsense/"
-# Where the package is installed to be edited, its loader comes before every path.
-printf 'import sys\nsys.meta_path[:] = [one for one in sys.meta_path if "editable" not in type(one).__module__]\n' \
+# The loader of an editable install would come before every path.
+printf 'import sys\nsys.meta_path[:] = [finder for finder in sys.meta_path if "editable" not in type(finder).__module__]\n' \
     >"$site/sitecustomize.py"
 PYTHONPATH=$site python3 -m pytest -q -p no:cacheprovider tests/test_cases.py
 meson test -C "$build" --no-rebuild --quiet --suite fuzz

@@ -2,13 +2,13 @@
 
     python scripts/mutate.py                       # 200 of the C core, kernel/ and the alert policy
     python scripts/mutate.py --sample 0 src/auditsense/_ring/window.c      # all of one file
-    python scripts/mutate.py --list src/auditsense/detect/alerts.py  # say what would be tried
+    python scripts/mutate.py --list src/auditsense/detect/alerts.py  # list what would be tried
 
 Each mutant is built in a copy of the checkout. A mutant of C runs the C tests first, its own stage's before
 the others, and only then the Python tests. One of Python first runs the tests that reach its line, as a run
 with coverage has found, and then the files of tests that reach its module or start processes. Time is
 limited, so a mutant that loops is killed and counts as noticed. As root, all of it runs in PID and mount
-namespaces of its own: a defect in kernel/ can then change no audit setting and end no process of the host.
+separate namespaces, where a defect in kernel/ can change no audit setting and end no process of the host.
 
 scripts/equivalent_mutants.txt lists mutants that change nothing that can be seen, each with its reason.
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from scripts.mutants import Mutant, mutants_of
-else:  # beside this file
+else:  # in the same folder
     sys.path.insert(0, str(Path(__file__).parent))
     from mutants import Mutant, mutants_of
 
@@ -175,12 +175,12 @@ class Worker:
 
     def run(self, command: Sequence[str | Path], limit_s: float) -> str | None:
         """Return None when it passed, else why not."""
-        with tempfile.TemporaryFile() as said:
+        with tempfile.TemporaryFile() as output:
             process = subprocess.Popen(
                 command,
                 cwd=self.root,
                 stdin=subprocess.DEVNULL,
-                stdout=said,
+                stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
@@ -190,8 +190,8 @@ class Worker:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
                 return "timeout"
-            said.seek(0)
-            text = said.read().decode("utf-8", "replace")
+            output.seek(0)
+            text = output.read().decode("utf-8", "replace")
         if code == 0 or (code == 5 and "pytest" in command):  # 5: every test was deselected
             return None
         failed = [line for line in text.splitlines() if line.startswith(("FAILED", "not ok", "ERROR"))]
@@ -376,8 +376,8 @@ def shown(mutant: Mutant) -> str:
     return f"{mutant.path}:{mutant.line(source)}: {mutant.kind}\n  - {before}\n  + {after}"
 
 
-def apart(arguments: list[str]) -> int | None:
-    """As root, run again in namespaces of its own; None: this is it, or this is not root."""
+def run_in_namespaces(arguments: list[str]) -> int | None:
+    """As root, run again in separate namespaces; None: already inside, or not root."""
     if os.geteuid() != 0 or os.environ.get(INSIDE):
         return None
     command = [
@@ -488,7 +488,7 @@ def main(arguments: list[str]) -> int:
     if options.list:
         print("\n".join(shown(one) for one in mutants))
         return 0
-    code = apart(arguments)
+    code = run_in_namespaces(arguments)
     if code is not None:
         return code
     signal.signal(

@@ -109,7 +109,7 @@ def streams(draw: st.DrawFn) -> list[Open]:
     return opens
 
 
-def said(hits: Iterable[Hit]) -> list[tuple[tuple[EventId, ...], int, int, int]]:
+def summaries(hits: Iterable[Hit]) -> list[tuple[tuple[EventId, ...], int, int, int]]:
     return [(hit.ids, hit.others, hit.more, hit.last_ms) for hit in hits]
 
 
@@ -129,7 +129,7 @@ def test_merging_stays_within_an_actor(opens: list[Open], drains: set[int], data
     with ring:
         hits += ring.drain()
     expected = merged(opens, drains)
-    assert said(hits) == [(one.ids, one.others, one.more, one.last_ms) for one in expected]
+    assert summaries(hits) == [(hit.ids, hit.others, hit.more, hit.last_ms) for hit in expected]
 
 
 @given(opens=streams(), order=st.randoms(use_true_random=False))
@@ -156,7 +156,7 @@ def test_actor_fields_outside_the_fields_are_refused() -> None:
         Ring(RULES, SMALL, actor=(63,))  # type: ignore[arg-type]
 
 
-def test_rings_of_different_actors_are_not_adopted() -> None:
+def test_rings_of_different_actors_do_not_migrate() -> None:
     with (
         Ring(RULES, SMALL, actor=ACTOR, seed=1) as older,
         Ring(RULES, SMALL, seed=1) as ring,
@@ -165,7 +165,7 @@ def test_rings_of_different_actors_are_not_adopted() -> None:
         ring.migrate_from(older, [0])
 
 
-def test_fields_of_actors_and_exceptions_are_kept() -> None:
+def test_fields_of_actors_and_exceptions_are_stored() -> None:
     """What hits do not carry is still there for the decisions that need it."""
     exempt = RuleException((FieldTest(Field.PROCTITLE, Op.TEXT, (b"quiet",)),))
     rules = (Rule((), (), (Field.PID,), 2, SPAN_MS, 0, (exempt,)),)
@@ -187,7 +187,7 @@ def test_fields_of_actors_and_exceptions_are_kept() -> None:
 @pytest.mark.parametrize(
     "form", ["arch=c000003e syscall=257 items=0 pid=1 {} key=x", "{} items=0 pid=1 key=x"]
 )
-def test_actors_are_told_apart_wherever_their_fields_are(form: str) -> None:
+def test_actors_differ_wherever_their_fields_are(form: str) -> None:
     """What is remembered of one event never stands in for another that says something else."""
     who = ["uid=1", "uid=2", "uid=1", "uid=1 exe=(null)", "uid=12", "", "uid=1"]
     with Ring((Rule((), (), (Field.PID,), 2, SPAN_MS),), SMALL, actor=ACTOR, seed=1) as ring:

@@ -1,6 +1,6 @@
-"""Bounded under attack, offline: what gives way first, that it is counted, and that memory stays what it was.
+"""Bounded under attack, offline: what is evicted first, that it is counted, and that memory stays bounded.
 
-| attack | what gives way |
+| attack | what is evicted or cut |
 |---|---|
 | events of one process, as many as come | nothing: counted into one burst, two documents |
 | processes, each with an open | windows of the fewest and oldest matches (`keys_evicted`) |
@@ -72,7 +72,7 @@ def balanced(stats: dict[str, int]) -> bool:
 # --- floods ------------------------------------------------------------------------
 
 
-def test_a_flood_of_one_process_is_one_alert_and_one_closing_document(fault: Recorder) -> None:
+def test_flood_of_one_process_is_one_alert(fault: Recorder) -> None:
     with Detector(host=HERE) as detector:
         before = 0
         documents = []
@@ -98,7 +98,7 @@ def test_a_flood_of_one_process_is_one_alert_and_one_closing_document(fault: Rec
 
 
 @pytest.mark.parametrize("pids", [100_000, 1_000_000])
-def test_a_flood_of_processes_stays_within_the_memory_it_was_given(pids: int, fault: Recorder) -> None:
+def test_flood_of_processes_keeps_memory_bounded(pids: int, fault: Recorder) -> None:
     limits = Limits(key_slots=4096)
     with Detector(host=HERE, limits=limits) as detector:
         promised = detector.memory_bytes
@@ -114,11 +114,11 @@ def test_a_flood_of_processes_stays_within_the_memory_it_was_given(pids: int, fa
     assert stats["matches"] == pids
     assert (stats["live_keys"], stats["keys_evicted"]) == (4096, pids - 4096)
     assert balanced(stats)
-    assert grown <= promised + (8 << 20)  # the interpreter's own, beside
+    assert grown <= promised + (8 << 20)  # for the interpreter
     fault(
         "a million processes open /proc once each",
         how="1,000,000 pids through 4,096 windows, replayed",
-        did="gave up windows of one match; memory stayed what it was created with",
+        did="evicted windows of one match; memory stayed what it was created with",
         lost="windows that could not have been completed",
         said="`keys_evicted`, exactly",
         host=NO_HOST,
@@ -139,9 +139,7 @@ def scan_in_a_flood(opens_of_scanner: int, flood: int, limits: Limits) -> int:
 
 
 @pytest.mark.parametrize("flood", [256, 512, 768, 1024], ids="{} new processes an open".format)
-def test_a_scanner_is_found_in_a_flood_of_processes_that_overruns_the_table(
-    flood: int, fault: Recorder
-) -> None:
+def test_scanner_is_found_in_a_flood_of_keys(flood: int, fault: Recorder) -> None:
     # The order of last use alone would lose it from 512 on: its window would be gone before its next open.
     assert scan_in_a_flood(100, flood, Limits(key_slots=512)) > 0
     fault(
@@ -154,7 +152,7 @@ def test_a_scanner_is_found_in_a_flood_of_processes_that_overruns_the_table(
     )
 
 
-def test_a_scanner_is_found_while_another_process_floods(fault: Recorder) -> None:
+def test_scanner_is_found_during_a_flood(fault: Recorder) -> None:
     pids = itertools.cycle([*[4352] * 500, 7])
     with Detector(host=HERE) as detector:
         documents = []
@@ -176,7 +174,7 @@ def test_a_scanner_is_found_while_another_process_floods(fault: Recorder) -> Non
 # --- records ------------------------------------------------------------------------
 
 
-def test_events_that_never_end_make_room_for_those_that_do(fault: Recorder) -> None:
+def test_unfinished_events_are_evicted(fault: Recorder) -> None:
     limits = Limits(event_slots=256, small_texts=512, large_texts=16)
     scan = burst(20, serial=2_000_000, every_ms=1)
     with Detector(host=HERE, limits=limits) as detector:
@@ -204,7 +202,7 @@ def test_events_that_never_end_make_room_for_those_that_do(fault: Recorder) -> N
         how="100,000 SYSCALL records without EOE, replayed, and a scanner behind them",
         did="decided the oldest with what it had; found the scanner",
         lost="the ends of those events",
-        said="`evicted` and `incomplete`; the alert says that something was lost",
+        said="`evicted` and `incomplete`; the alert reports the loss",
         host=NO_HOST,
     )
 
@@ -237,7 +235,7 @@ def test_records_of_16_kilobytes_are_cut_and_counted(fault: Recorder) -> None:
         how="20,000 of them, every second one longer than a datagram's place, replayed",
         did="used the start of the long ones; found the scanner behind them",
         lost="the ends of what was longer than `datagram_bytes`",
-        said="`truncated`, exactly; the alert says that something was lost",
+        said="`truncated`, exactly; the alert reports the loss",
         host=NO_HOST,
     )
 
@@ -251,7 +249,7 @@ type=EOE msg=audit({moment}): '"""
 
 
 @pytest.mark.parametrize("kind", ["USER_AUTH", "USER_LOGIN", "SERVICE_START", "UNKNOWN[2100]"])
-def test_text_of_a_user_is_never_taken_for_a_record(kind: str, fault: Recorder) -> None:
+def test_text_of_a_user_never_becomes_a_record(kind: str, fault: Recorder) -> None:
     with Detector(host=HERE) as detector:
         documents = []
         for n in range(50):
@@ -272,7 +270,7 @@ def test_text_of_a_user_is_never_taken_for_a_record(kind: str, fault: Recorder) 
     )
 
 
-def test_text_of_a_user_cannot_end_or_change_an_event_of_the_kernel() -> None:
+def test_text_of_a_user_cannot_change_an_event() -> None:
     events = burst(10)
     with Detector(host=HERE) as detector:
         documents = []
@@ -304,7 +302,7 @@ def bucket(seed: int, pid: int, buckets: int, rule: int = 0) -> int:
     return mix(seed, mix(seed ^ rule, pid)) & (buckets - 1)
 
 
-def test_pids_that_collide_under_a_known_seed_do_not_under_a_random_one(fault: Recorder) -> None:
+def test_collisions_need_the_seed(fault: Recorder) -> None:
     buckets, wanted = 1024, 256
     known = 0x5EED
     pids = [pid for pid in range(1, 1 << 19) if bucket(known, pid, buckets) == 0][:wanted]
@@ -336,7 +334,7 @@ def test_pids_that_collide_under_a_known_seed_do_not_under_a_random_one(fault: R
     )
 
 
-def test_every_ring_has_a_seed_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_ring_has_a_random_seed(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
 
     def urandom(count: int) -> bytes:
@@ -352,7 +350,7 @@ def test_every_ring_has_a_seed_of_its_own(monkeypatch: pytest.MonkeyPatch) -> No
 # --- the consumer -----------------------------------------------------------------------
 
 
-def test_while_nobody_drains_input_waits_and_nothing_is_dropped(fault: Recorder) -> None:
+def test_undrained_input_waits_without_loss(fault: Recorder) -> None:
     limits = dataclasses.replace(Limits(), datagram_bytes=1024, hit_bytes=8 * 1024 + 65536)
     every = (Rule((), (), (), 1, 1),)
     events = burst(5000)
@@ -370,7 +368,7 @@ def test_while_nobody_drains_input_waits_and_nothing_is_dropped(fault: Recorder)
         ids += [str(hit.ids[0]) for hit in ring.drain()]
     assert ids == [event.id for event in events]
     fault(
-        "nobody takes the hits",
+        "hits are not drained",
         how="5,000 hits for a place of 70 KB, not drained for a while",
         did="took no more input, went on with the very next record afterwards",
         lost=NOTHING,
@@ -383,7 +381,7 @@ def sequences(detector: Detector, text: bytes) -> int:
     return sum(one["auditsense"]["state"] == "sequence" for one in detector.feed_text(text))
 
 
-def test_a_clock_set_back_blinds_no_process(fault: Recorder) -> None:
+def test_clock_step_back_hides_no_process(fault: Recorder) -> None:
     with Detector(host=HERE, sequences=True) as detector:
         for event in burst(40, ms=START_MS + 3_600_000):
             sequences(detector, event.text)
@@ -402,7 +400,7 @@ def test_a_clock_set_back_blinds_no_process(fault: Recorder) -> None:
 
 
 @pytest.mark.parametrize("back_s", [6, 60, 3600, 86400 * 365])
-def test_a_pid_that_another_process_got_after_a_step_is_seen(back_s: int) -> None:
+def test_reused_pid_is_seen_after_a_clock_step(back_s: int) -> None:
     scanner = [event.text.replace(b"pspy64", b"scan64") for event in burst(20, serial=1000)]
     with Detector(host=HERE, sequences=True) as detector:
         for event in burst(40, ms=START_MS + 1000 * back_s):

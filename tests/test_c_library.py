@@ -105,14 +105,14 @@ def agent(installed: Installed, tmp_path_factory: pytest.TempPathFactory) -> Pat
 # --- what is installed -------------------------------------------------------------------
 
 
-def test_nothing_of_python_is_installed(installed: Installed) -> None:
+def test_library_installs_no_python(installed: Installed) -> None:
     names = {path.name for path in installed.prefix.rglob("*") if not path.is_dir()}
     assert names == {
         *("auditsense.h", "auditsense.pc", "libauditsense.a", "libauditsense.so", "libauditsense.so.1"),
     }
 
 
-def test_the_header_is_the_declarations_that_python_reads(installed: Installed) -> None:
+def test_header_has_the_declarations_of_cffi(installed: Installed) -> None:
     header = (installed.prefix / "include" / "auditsense.h").read_text(encoding="utf-8")
     assert CDEF.read_text(encoding="utf-8") in header
     assert f'AUDITSENSE_HEADER_VERSION "{__version__}"' in header
@@ -122,7 +122,7 @@ def test_the_header_is_the_declarations_that_python_reads(installed: Installed) 
     ("compiler", "language", "standard"),
     [("cc", "c", "c11"), ("clang", "c", "c11"), ("g++", "c++", "c++11"), ("clang++", "c++", "c++17")],
 )
-def test_the_header_stands_alone(installed: Installed, compiler: str, language: str, standard: str) -> None:
+def test_header_compiles_alone(installed: Installed, compiler: str, language: str, standard: str) -> None:
     source = (
         f"#include <auditsense.h>\n#include <auditsense.h>\n{'const char *f(void);' * (language == 'c')}\n"
     )
@@ -132,7 +132,7 @@ def test_the_header_stands_alone(installed: Installed, compiler: str, language: 
     assert (done.returncode, done.stderr) == (0, b""), done.stderr.decode()
 
 
-def test_only_the_functions_of_the_header_are_exported_each_with_its_version(installed: Installed) -> None:
+def test_exports_are_the_functions_of_the_header(installed: Installed) -> None:
     assert len(FUNCTIONS) == 34
     shared = installed.run(needed("nm"), "-D", "--defined-only", installed.libdir / "libauditsense.so").stdout
     names = {line.split()[-1] for line in shared.decode().splitlines()}
@@ -143,14 +143,14 @@ def test_only_the_functions_of_the_header_are_exported_each_with_its_version(ins
     assert sorted(name for name, _ in listed) == sorted(FUNCTIONS)
 
 
-def test_the_archive_has_no_other_names_to_collide_with(installed: Installed) -> None:
+def test_archive_exports_no_other_names(installed: Installed) -> None:
     archive = installed.run(needed("nm"), "-g", "--defined-only", installed.libdir / "libauditsense.a").stdout
     assert {line.split()[-1] for line in archive.decode().splitlines() if " T " in line} == FUNCTIONS
     assert not re.findall(r" [BDGSCR] ", archive.decode())  # and no data at all
 
 
 @pytest.mark.parametrize("name", ["libauditsense.so", "libauditsense.a"])
-def test_the_library_has_no_state_and_asks_the_system_for_little(installed: Installed, name: str) -> None:
+def test_library_has_no_state_and_few_imports(installed: Installed, name: str) -> None:
     flags = ["-D"] if name.endswith(".so") else []
     wanted = installed.run(needed("nm"), *flags, "-u", installed.libdir / name).stdout.decode().split()
     others = {one.partition("@")[0] for one in wanted if one not in {"U", "w"} and not one.endswith(":")}
@@ -187,18 +187,18 @@ def expected(data: bytes) -> tuple[list[str], Stats]:
         return lines, ring.stats()
 
 
-def said(stderr: bytes) -> dict[str, int]:
+def counters(stderr: bytes) -> dict[str, int]:
     return {name: int(count) for name, count in re.findall(r"(\w+) (\d+)", stderr.decode())}
 
 
-def test_the_shipped_detection_of_the_example_is_compiled_from_the_shipped_one() -> None:
+def test_example_has_the_shipped_detections() -> None:
     rules = compile_all(shipped_detections(), merge_ms=AlertPolicy().suppress_ms)
     committed = (EXAMPLE.parent / "detections.h").read_text(encoding="utf-8")
     assert committed == as_c(rules, [one.id for one in shipped_detections()])
 
 
 def logs() -> dict[str, bytes]:
-    """Return inputs that are told apart by their content."""
+    """Return inputs that differ in form."""
     many = [burst(12, pid=pid, serial=1000 * pid, ms=1_700_000_000_000) for pid in range(2, 9)]
     few = burst(9, pid=99, ms=1_700_000_000_000, serial=50_000)
     execed = [
@@ -222,7 +222,7 @@ def logs() -> dict[str, bytes]:
 
 @pytest.mark.parametrize("name", logs())
 @pytest.mark.parametrize("piped", [False, True])
-def test_the_agent_says_what_python_says(
+def test_agent_prints_what_python_finds(
     installed: Installed, agent: Path, tmp_path: Path, name: str, *, piped: bool
 ) -> None:
     data = logs()[name]
@@ -232,28 +232,26 @@ def test_the_agent_says_what_python_says(
     assert done.returncode == 0
     assert done.stdout.decode().splitlines() == lines
     assert len(lines) == {"capture": 1, "exec": 1, "log": 14}.get(name, 0)
-    counted = said(done.stderr)
+    counted = counters(done.stderr)
     assert counted == {key: value for key, value in stats.as_dict().items() if key in counted}
     assert {"serials_missing", "incomplete", "truncated", "keys_evicted"} <= counted.keys()
 
 
-def test_what_a_process_calls_itself_reaches_the_terminal_as_text(installed: Installed, agent: Path) -> None:
+def test_agent_escapes_text_of_other_processes(installed: Installed, agent: Path) -> None:
     text = b"".join(open_event(ms=n, serial=n + 1, comm="\x1b[2J\n\\").text for n in range(10))
     done = installed.run(agent, "-", text=text)
     assert rb"pspy: \x1b[2J\x0a\x5c[" in done.stdout
     assert b"\x1b" not in done.stdout
 
 
-def test_the_static_library_does_the_same(installed: Installed, tmp_path: Path) -> None:
+def test_static_library_gives_the_same_output(installed: Installed, tmp_path: Path) -> None:
     linked = installed.compile(EXAMPLE, tmp_path / "pspy", *STRICT, static=True)
     assert b"libauditsense" not in installed.run(needed("ldd"), linked).stdout
     done = installed.run(linked, CAPTURE)
     assert done.stdout.decode().splitlines() == expected(CAPTURE.read_bytes())[0]
 
 
-def test_the_agent_reads_a_socket_it_is_given_and_ends_when_told_to(
-    installed: Installed, agent: Path
-) -> None:
+def test_agent_reads_inherited_socket_until_sigterm(installed: Installed, agent: Path) -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     with ours, theirs:
         for one in open_event().datagrams:
@@ -270,8 +268,8 @@ def test_the_agent_reads_a_socket_it_is_given_and_ends_when_told_to(
             running.send_signal(signal.SIGTERM)
             _, stderr = running.communicate(timeout=300)
     assert running.returncode == 0
-    assert said(stderr)["foreign"] == 5  # this test is not the kernel
-    assert said(stderr)["records"] == 0
+    assert counters(stderr)["foreign"] == 5  # this test is not the kernel
+    assert counters(stderr)["records"] == 0
 
 
 def ours_is_read(sock: socket.socket) -> bool:
@@ -286,9 +284,7 @@ def ours_is_read(sock: socket.socket) -> bool:
 @pytest.mark.parametrize(
     ("arguments", "code"), [([], 2), (["/nonexistent"], 1), (["/"], 1), (["fd:77"], 1)], ids=str
 )
-def test_the_agent_says_what_is_wrong(
-    installed: Installed, agent: Path, arguments: list[str], code: int
-) -> None:
+def test_agent_reports_errors(installed: Installed, agent: Path, arguments: list[str], code: int) -> None:
     done = installed.run(agent, *arguments)
     assert done.returncode == code
     assert done.stderr.startswith((b"pspy: ", b"usage: "))
@@ -340,7 +336,7 @@ int main(void) {
 
 
 @pytest.mark.parametrize("rules", [ODD, ODD[:1], compile_all(shipped_detections(), merge_ms=0)], ids=len)
-def test_a_rule_table_as_c_is_the_table_the_core_gets_from_python(
+def test_compiled_table_equals_that_of_python(
     installed: Installed, tmp_path: Path, rules: tuple[Rule, ...]
 ) -> None:
     (tmp_path / "detections.h").write_text(as_c(rules, ['a*/"\nb'] * len(rules)), encoding="ascii")
@@ -413,9 +409,7 @@ int main(int argc, char **argv) {
 
 
 @pytest.mark.parametrize("place", ["0", "5"], ids=["the same rules", "a place that is none"])
-def test_an_agent_goes_on_with_another_ring_and_reads_a_column(
-    installed: Installed, tmp_path: Path, place: str
-) -> None:
+def test_agent_migrates_ring_and_reads_column(installed: Installed, tmp_path: Path, place: str) -> None:
     page = (ROOT / "docs" / "c.md").read_text(encoding="utf-8")
     fragments = re.findall(r"^```c\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     whole = [one for one in fragments if re.match(r"(void|as_ring) \*?\w+\(", one)]
@@ -431,7 +425,7 @@ def test_an_agent_goes_on_with_another_ring_and_reads_a_column(
     assert pids == list(dict.fromkeys(re.findall(r"\[(\d+)\]", one)[0] for one in lines))
 
 
-def test_the_agent_in_go(installed: Installed, tmp_path: Path) -> None:
+def test_go_example_runs(installed: Installed, tmp_path: Path) -> None:
     go = needed("go")
     (tmp_path / "main.go").write_text(snippet("go"), encoding="utf-8")
     (tmp_path / "go.mod").write_text("module agent\n\ngo 1.22\n", encoding="utf-8")
@@ -451,7 +445,7 @@ def test_the_agent_in_go(installed: Installed, tmp_path: Path) -> None:
     assert done.stdout.decode().split() == [__version__, str(stats.records), str(stats.sequences)]
 
 
-def test_the_agent_in_rust(installed: Installed, tmp_path: Path) -> None:
+def test_rust_example_runs(installed: Installed, tmp_path: Path) -> None:
     rustc = needed("rustc")
     (tmp_path / "agent.rs").write_text(snippet("rust"), encoding="utf-8")
     flags = [
@@ -471,7 +465,7 @@ def test_the_agent_in_rust(installed: Installed, tmp_path: Path) -> None:
     assert done.stdout.decode().split() == [__version__, str(stats.records), str(stats.events)]
 
 
-def test_rust_structures_have_the_sizes_of_the_header(installed: Installed, tmp_path: Path) -> None:
+def test_rust_structures_match_the_header(installed: Installed, tmp_path: Path) -> None:
     """Compare the layouts that docs/c.md writes by hand, also where there is no Rust compiler."""
     page = snippet("rust")
 
@@ -501,6 +495,6 @@ def test_rust_structures_have_the_sizes_of_the_header(installed: Installed, tmp_
     installed.compile(tmp_path / "sizes.c", tmp_path / "sizes", *STRICT)
 
 
-def test_the_page_names_what_is_installed() -> None:
+def test_page_counts_exported_functions() -> None:
     page = (ROOT / "docs" / "c.md").read_text(encoding="utf-8")
     assert f"the {len(FUNCTIONS)} `as_*` functions" in page

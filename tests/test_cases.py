@@ -230,7 +230,7 @@ def ways(cases: list[Case]) -> Iterator[object]:
 
 
 @pytest.mark.parametrize(("case", "by_log"), list(ways(read_cases("records.txt"))))
-def test_a_record_says_what_its_case_says(case: Case, *, by_log: bool) -> None:
+def test_record_case(case: Case, *, by_log: bool) -> None:
     made = record_case(case)
     rules: RuleTable = (EVERY_EVENT, proc_rule(1))
     with Ring(rules, Limits(event_slots=16, small_texts=64, large_texts=8)) as ring:
@@ -342,7 +342,7 @@ class EventRun:
 
 
 @pytest.mark.parametrize("case", read_cases("events.txt"), ids=str)
-def test_records_become_events_as_the_case_says(case: Case) -> None:
+def test_event_case(case: Case) -> None:
     run = EventRun(case)
     with run.ring:
         run.run(case)
@@ -355,7 +355,7 @@ MATCHES = re.compile(r"(\d+)(?: every (\d+) ms)?(?: of (.+))?")
 
 @dataclass(frozen=True)
 class Match:
-    """One match: its stamp, its process ("nobody": the record names none) and its host ("": this one)."""
+    """One match: its stamp, its process ("unnamed": the record has no pid) and its host ("": this one)."""
 
     ms: int
     pid: str
@@ -363,7 +363,7 @@ class Match:
 
     def records(self, serial: int) -> list[tuple[str, bytes]]:
         stamp = f"audit({self.ms // 1000}.{self.ms % 1000:03}:{serial}): "
-        syscall = USUAL["SYSCALL"].replace(" pid=92", "" if self.pid == "nobody" else f" pid={self.pid}")
+        syscall = USUAL["SYSCALL"].replace(" pid=92", "" if self.pid == "unnamed" else f" pid={self.pid}")
         bodies = {"SYSCALL": syscall, "PATH": USUAL["PATH"]}
         return [(kind, (stamp + body).encode()) for kind, body in bodies.items()] + [("", stamp.encode())]
 
@@ -422,7 +422,7 @@ WINDOWS = [
 
 
 @pytest.mark.parametrize(("case", "by_log"), WINDOWS)
-def test_matches_complete_as_many_sequences_as_the_case_says(case: Case, *, by_log: bool) -> None:
+def test_window_case(case: Case, *, by_log: bool) -> None:
     matches, shuffled, row, wanted = matches_of(case)
     for seed in range(10 if shuffled else 1):
         ordered = random.Random(seed).sample(matches, len(matches)) if shuffled else matches  # noqa: S311

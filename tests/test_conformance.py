@@ -17,7 +17,7 @@ HERE = Path(__file__).parent
 DOCUMENT = HERE.parent / "docs" / "conformance.md"
 
 
-def cases() -> Any:  # noqa: ANN401 - a test module has no type of its own
+def cases() -> Any:  # noqa: ANN401 - a test module has no type
     """Return tests/test_cases.py, however pytest has imported it."""
     name = "auditsense_cases"
     if name not in sys.modules:
@@ -39,7 +39,7 @@ def windows() -> list[str]:
     for case in module.read_cases("windows.txt"):
         matches, shuffled, _, wanted = module.matches_of(case)
         if shuffled:
-            module.test_matches_complete_as_many_sequences_as_the_case_says(case, by_log=True)
+            module.test_window_case(case, by_log=True)
             found = f"{wanted} (ten orders tried)"
         else:
             found = str(module.sequences(matches, by_log=True))
@@ -58,7 +58,7 @@ def records() -> list[str]:
         forms = {"datagrams": made.datagrams, "log": made.log}
         for by_log, form in enumerate(forms.values()):
             if form is not None:
-                module.test_a_record_says_what_its_case_says(case, by_log=bool(by_log))
+                module.test_record_case(case, by_log=bool(by_log))
         tried = ", ".join(name for name, form in forms.items() if form is not None)
         rows.append(f"| {title(case)} | {', '.join(decisions)} | {tried} |")
     return rows
@@ -88,7 +88,7 @@ def document() -> str:
     )
 
 
-def test_the_conformance_table_is_what_the_core_does(request: pytest.FixtureRequest) -> None:
+def test_conformance_table_matches_the_core(request: pytest.FixtureRequest) -> None:
     now = document()
     if request.config.getoption("--write-docs"):
         DOCUMENT.write_text(now, encoding="utf-8")

@@ -1,6 +1,6 @@
 """Python without a GIL: the package is built for it, does not bring one back, and holds what it promises.
 
-AUDITSENSE_FREE_THREADED names the interpreter; CONTRIBUTING.md says what has to be installed beside it.
+AUDITSENSE_FREE_THREADED names the interpreter; CONTRIBUTING.md lists what has to be installed.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ print(_ffi.__file__)
 
 
 def run(*arguments: str | Path, package: Path | None = None) -> str:
-    """Run the interpreter, which must not be told about the GIL, and return what it printed."""
+    """Run the interpreter without PYTHON_GIL, and return its output."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHON_GIL"}
     environment["PATH"] = f"{Path(PYTHON).parent}:{environment['PATH']}"  # meson and ninja of its environment
     if package is not None:
@@ -73,7 +73,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_nothing_in_the_package_switches_the_gil_on(package: Path, tmp_path: Path) -> None:
+def test_package_does_not_enable_the_gil(package: Path, tmp_path: Path) -> None:
     from auditsense.testing import burst  # noqa: PLC0415 - where it is not skipped
 
     log = tmp_path / "audit.log"
@@ -84,7 +84,7 @@ def test_nothing_in_the_package_switches_the_gil_on(package: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize("name", ["ring", "embedding", "isolation", "events", "rows", "reload"])
-def test_what_holds_with_a_gil_holds_without(package: Path, name: str) -> None:
+def test_tests_pass_without_a_gil(package: Path, name: str) -> None:
     options = ("-q", "-p", "no:cacheprovider", "-m", "not live")
-    said = run("-m", "pytest", *options, f"tests/test_{name}.py", package=package)
-    assert " passed" in said
+    output = run("-m", "pytest", *options, f"tests/test_{name}.py", package=package)
+    assert " passed" in output

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from auditsense.detect.record_reader import RecordReader
     from tests.outputs import as_documents, reader_of
-else:  # beside this file, whatever pytest's import mode
+else:  # in the same folder, in any import mode of pytest
     from outputs import as_documents, reader_of
 
 X86_64 = 0xC000003E
@@ -139,9 +139,7 @@ def disordered_opens(draw: st.DrawFn) -> list[Open]:
 
 
 @given(opens=sorted_opens(), count=st.sampled_from([2, 3, 10]), span_ms=st.sampled_from([1, 999, 5000]))
-def test_in_order_every_window_is_the_models_with_all_its_events(
-    opens: list[Open], count: int, span_ms: int
-) -> None:
+def test_ordered_windows_equal_the_model(opens: list[Open], count: int, span_ms: int) -> None:
     hits, stats = run(everything(count, span_ms), [part for one in opens for part in one.records()])
     expected = completed(opens, count, span_ms)
     assert [hit.ids for hit in hits] == [tuple(one.id for one in window) for window in expected]
@@ -161,7 +159,7 @@ def most_overtaken(opens: Iterable[Open]) -> int:
 
 
 @given(opens=disordered_opens(), slack=st.sampled_from([0, 3, 22, 200]))
-def test_in_disorder_the_same_events_complete_a_window(opens: list[Open], slack: int) -> None:
+def test_disorder_completes_the_same_windows(opens: list[Open], slack: int) -> None:
     limits = Limits(window_slack=slack, key_slots=16, hit_bytes=1 << 19)
     hits, _ = run(everything(), [part for one in opens for part in one.records()], limits)
     expected = {window[-1].id for window in completed(opens, 10, 5000)}
@@ -175,7 +173,7 @@ def test_in_disorder_the_same_events_complete_a_window(opens: list[Open], slack:
 
 
 @given(opens=disordered_opens())
-def test_in_disorder_a_window_holds_ten_events_of_one_process_in_five_seconds(opens: list[Open]) -> None:
+def test_disordered_window_has_ten_events_in_five_seconds(opens: list[Open]) -> None:
     by_id = {one.id: one for one in opens}
     hits, _ = run(everything(), [part for one in opens for part in one.records()])
     for hit in hits:
@@ -187,16 +185,14 @@ def test_in_disorder_a_window_holds_ten_events_of_one_process_in_five_seconds(op
 
 
 @given(data=st.data(), opens=sorted_opens(most=60))
-def test_records_that_overtake_each_other_alert_for_the_same_processes(
-    data: st.DataObject, opens: list[Open]
-) -> None:
+def test_overtaking_records_alert_for_the_same_processes(data: st.DataObject, opens: list[Open]) -> None:
     # Each record is delayed on its own, by less than the timeout; some never come.
     records = [(one, part) for one in opens for part in one.records()]
     lost = data.draw(st.sets(st.sampled_from(range(len(records))), max_size=5)) if records else set()
     delays = data.draw(st.lists(st.integers(0, 1999), min_size=len(records), max_size=len(records)))
     arrivals = sorted(range(len(records)), key=lambda i: records[i][0].ms + delays[i])
     hits, stats = run(everything(), [records[i][1] for i in arrivals if i not in lost])
-    # Without its SYSCALL record nobody knows whose event it was; without its end it counts all the same.
+    # Without its SYSCALL record the process of an event is unknown; without its end it still counts.
     known = [one for i, (one, _) in enumerate(records) if i % 2 == 0 and i not in lost]
     assert {hit.number(Field.PID) for hit in hits} == {w[-1].pid for w in completed(known, 10, 5000)}
     assert stats.matches == len(known)
@@ -222,7 +218,7 @@ TABLE: list[tuple[str, list[tuple[float, int]], int]] = [
 
 
 @pytest.mark.parametrize(("what", "runs", "sequences"), TABLE, ids=[row[0] for row in TABLE])
-def test_the_written_cases_hold_for_the_core_and_for_the_model(
+def test_written_cases_hold_for_core_and_model(
     what: str, runs: list[tuple[float, int]], sequences: int
 ) -> None:
     opens, ms = [], START
@@ -249,7 +245,7 @@ SPREAD: list[tuple[str, list[int], int]] = [
 
 
 @pytest.mark.parametrize(("what", "times", "sequences"), SPREAD, ids=[row[0] for row in SPREAD])
-def test_times_and_disorder_of_the_written_cases(what: str, times: list[int], sequences: int) -> None:
+def test_written_cases_have_times_and_disorder(what: str, times: list[int], sequences: int) -> None:
     opens = numbered(Open(START + ms, 1) for ms in times)
     assert len(completed(opens, 10, 5000)) == sequences, what
     hits, _ = run(everything(), [part for one in opens for part in one.records()])
@@ -258,9 +254,7 @@ def test_times_and_disorder_of_the_written_cases(what: str, times: list[int], se
 
 @pytest.mark.parametrize("slack", [0, 1, 3, 22])
 @pytest.mark.parametrize("apart_ms", [1, 10_000])
-def test_a_latecomer_may_be_overtaken_by_as_many_as_the_slack_and_by_any_that_are_far(
-    slack: int, apart_ms: int
-) -> None:
+def test_late_match_survives_slack_and_distant_matches(slack: int, apart_ms: int) -> None:
     limits = Limits(window_slack=slack, key_slots=16, hit_bytes=1 << 19)
     for newer in (slack, slack + 1):
         opens = [Open(START + n * 100, 1) for n in range(9)]
@@ -273,9 +267,7 @@ def test_a_latecomer_may_be_overtaken_by_as_many_as_the_slack_and_by_any_that_ar
 
 
 @pytest.mark.parametrize(("older_ms", "stale"), [(1, 1), (3900, 1), (3901, 0), (10_000, 0)])
-def test_a_match_older_than_a_full_window_is_stale_when_all_of_it_is_within_the_span(
-    older_ms: int, stale: int
-) -> None:
+def test_match_older_than_full_window_is_stale(older_ms: int, stale: int) -> None:
     limits = Limits(window_slack=2, key_slots=16, hit_bytes=1 << 19)
     opens = numbered([*(Open(START + n * 100, 1) for n in range(12)), Open(START - older_ms, 1)])
     _, stats = run(everything(), [part for one in opens for part in one.records()], limits)
@@ -287,7 +279,7 @@ def test_a_match_older_than_a_full_window_is_stale_when_all_of_it_is_within_the_
 
 @st.composite
 def stepping_opens(draw: st.DrawFn) -> list[list[Open]]:
-    """Return parts, in each of which time goes on; each begins elsewhere, farther than a window is long."""
+    """Return parts, in each of which time advances; each begins farther away than a window is long."""
     parts: list[list[Open]] = []
     for _ in range(draw(st.integers(1, 4))):
         part = draw(sorted_opens(most=50))
@@ -303,7 +295,7 @@ def stepping_opens(draw: st.DrawFn) -> list[list[Open]]:
 
 
 @given(parts=stepping_opens(), slack=st.sampled_from([0, 3, 22]))
-def test_a_clock_that_is_set_hides_no_window(parts: list[list[Open]], slack: int) -> None:
+def test_clock_step_hides_no_window(parts: list[list[Open]], slack: int) -> None:
     limits = Limits(window_slack=slack, key_slots=16, hit_bytes=1 << 19)
     hits, stats = run(everything(), [x for part in parts for one in part for x in one.records()], limits)
     expected = [window for part in parts for window in completed(part, 10, 5000)]
@@ -316,9 +308,7 @@ def test_a_clock_that_is_set_hides_no_window(parts: list[list[Open]], slack: int
 
 
 @given(opens=sorted_opens(most=60), data=st.data())
-def test_single_late_matches_of_the_past_take_no_window_from_the_others(
-    opens: list[Open], data: st.DataObject
-) -> None:
+def test_single_late_matches_keep_other_windows(opens: list[Open], data: st.DataObject) -> None:
     # At most two calls that blocked for a minute or more between two that did not.
     late = data.draw(st.dictionaries(st.integers(0, len(opens)), st.integers(1, 2), max_size=20))
     stream: list[Open] = []
@@ -332,7 +322,7 @@ def test_single_late_matches_of_the_past_take_no_window_from_the_others(
     assert {hit.ids[-1] for hit in hits} == expected
 
 
-def test_a_far_stamp_of_another_process_does_not_reach_into_a_window() -> None:
+def test_distant_stamp_of_another_process_has_no_effect() -> None:
     opens = [Open(START + n * 100, 1) for n in range(9)]
     opens = numbered([*opens, Open(START + 89_000, 2), Open(START + 900, 1)])
     hits, _ = run(everything(), [part for one in opens for part in one.records()])
@@ -466,7 +456,7 @@ def test_log_lines_become_the_models_events(records: list[Record]) -> None:
 
 
 @given(order=st.permutations(range(4)))
-def test_the_chosen_path_is_the_first_that_is_neither_parent_nor_unknown(order: list[int]) -> None:
+def test_chosen_path_is_neither_parent_nor_unknown(order: list[int]) -> None:
     types = ["PARENT", "UNKNOWN", "CREATE", "NORMAL"]
     head = f"msg={stamp(START, 1)}:"
     paths = [f'type=PATH {head} item={i} name="/{i}" nametype={types[i]}' for i in order]
@@ -579,14 +569,14 @@ def printed(given: dict[Field, Value], call: Call) -> list[bytes]:
     """Return the records of an event with these values, as the kernel prints them."""
 
     def pairs(names: dict[str, Field]) -> str:
-        said = []
+        pairs = []
         for name, one in names.items():
             value = given[one]
             if isinstance(value, int):
-                said.append(f"{name}={value:{NUMBERS[one]}}")
+                pairs.append(f"{name}={value:{NUMBERS[one]}}")
             elif value is not None:
-                said.append(f"{name}={value.decode() if one is Field.SUCCESS else quoted(value)}")
-        return " ".join(said)
+                pairs.append(f"{name}={value.decode() if one is Field.SUCCESS else quoted(value)}")
+        return " ".join(pairs)
 
     head = f"msg={stamp(START, 1)}:"
     before = pairs({"success": Field.SUCCESS, "exit": Field.EXIT, "a0": Field.A0, "uid": Field.UID})
@@ -597,7 +587,7 @@ def printed(given: dict[Field, Value], call: Call) -> list[bytes]:
 
 
 @given(rules=rule_tables(), given=values(), call=st.sampled_from(CALLS))
-def test_rules_match_what_the_model_matches(rules: RuleTable, given: dict[Field, Value], call: Call) -> None:
+def test_rules_match_like_the_model(rules: RuleTable, given: dict[Field, Value], call: Call) -> None:
     expected, excepted = [], []
     for index, rule in enumerate(rules):
         took = [0] * len(rule.exceptions)
@@ -633,7 +623,7 @@ def matching(test: FieldTest, value: Value) -> bool:
     pattern=st.lists(st.sampled_from([b"a", b"A", b"b", b"*", b"*", b"?"]), max_size=8).map(b"".join),
     texts=st.lists(st.text("aAb", max_size=9).map(str.encode), min_size=1, max_size=5),
 )
-def test_wildcards_fit_what_the_model_fits(pattern: bytes, texts: list[bytes]) -> None:
+def test_wildcards_match_like_the_model(pattern: bytes, texts: list[bytes]) -> None:
     test = FieldTest(Field.PATH_NAME, Op.LIKE, (pattern,))
     for text in [*texts, pattern.replace(b"*", b"ab").replace(b"?", b"b").swapcase()]:
         assert matching(test, text) == like(pattern, text)
@@ -645,9 +635,7 @@ def test_wildcards_fit_what_the_model_fits(pattern: bytes, texts: list[bytes]) -
     mask=_masks | st.integers(0, ALL_BITS),
     negated=st.booleans(),
 )
-def test_numbers_are_compared_in_the_bits_of_the_mask(
-    *, field: Field, bits: int, mask: int, negated: bool
-) -> None:
+def test_numbers_compare_masked_bits(*, field: Field, bits: int, mask: int, negated: bool) -> None:
     value = bits - 2**64 if field is Field.EXIT and bits >= 2**63 else bits  # as the kernel prints it
     test = FieldTest(field, Op.NUMBER, (MaskedNumber(bits & mask, mask),), negated)
     assert matching(test, value) is not negated
@@ -661,18 +649,18 @@ def test_numbers_are_compared_in_the_bits_of_the_mask(
     pids=st.lists(st.integers(1, 2), min_size=40, max_size=40),
     keys=st.sampled_from([(), (Field.UID,), (Field.UID, Field.PID), (Field.PID, Field.COMM)]),
 )
-def test_windows_are_kept_by_the_rules_key_fields(
+def test_windows_are_separate_per_key(
     uids: list[int | None], pids: list[int], keys: tuple[Field, ...]
 ) -> None:
     seen: dict[tuple[object, ...], int] = defaultdict(int)
     keyless, sequences, records = 0, 0, []
     for serial, (uid, pid) in enumerate(zip(uids, pids, strict=False), 1):
-        said = {Field.UID: uid, Field.PID: pid, Field.COMM: uid}
+        values = {Field.UID: uid, Field.PID: pid, Field.COMM: uid}
         head = f"msg={stamp(START, serial)}:"
         who = "" if uid is None else f"uid={uid} comm={quoted(f'c{uid}')}"
         call = f"type=SYSCALL {head} arch=c000003e syscall=257 items=0 pid={pid} {who}"
         records += [datagram(call), datagram(f"type=EOE {head}")]
-        key = tuple(said[name] for name in keys)
+        key = tuple(values[name] for name in keys)
         if None in key:
             keyless += 1
             continue
@@ -683,7 +671,7 @@ def test_windows_are_kept_by_the_rules_key_fields(
 
 
 @given(opens=sorted_opens(most=30))
-def test_the_rules_of_a_table_do_not_know_each_other(opens: list[Open]) -> None:
+def test_rules_of_a_table_are_independent(opens: list[Open]) -> None:
     rules = (*everything(3), *everything(1), *everything(2, 999), Rule((), (), (Field.COMM,), 3, 5000))
     records = [part for one in opens for part in one.records()]
     together, _ = run(rules, records)
@@ -717,13 +705,13 @@ def serial_streams(draw: st.DrawFn) -> list[int]:
 
 
 @given(serials=serial_streams())
-def test_serials_that_never_came_are_counted(serials: list[int]) -> None:
+def test_missing_serials_are_counted(serials: list[int]) -> None:
     offsets = {(serial - serials[0]) % 2**32 for serial in serials}
     _, stats = run((), map(single, serials))
     assert stats.serials_missing == max(offsets) + 1 - len(offsets)
 
 
-def test_a_gap_is_given_the_timeout_to_fill() -> None:
+def test_gap_may_fill_until_the_timeout() -> None:
     with Ring((), SMALL) as ring:
         ring.feed(pack(map(single, [1, 2, 5, 3]), 10_000))
         ring.expire(11_999)
@@ -780,14 +768,14 @@ def in_pieces(
 ) -> tuple[list[Any], tuple[Stats, object]]:
     with reader_of(view, host=HOST) as detector:
         results = as_documents([one for batch in feed(detector, size) for one in batch] + detector.finish())
-        for document in results:  # what was lost until it was said depends on when it was said
+        for document in results:  # the losses of a report depend on its time
             document["auditsense"].pop("lost", None)
         return results, counted(detector)
 
 
 @pytest.mark.parametrize("view", list(View))
 @given(datagrams=mixed_streams())
-def test_any_batches_of_datagrams_lead_to_the_same(view: View, datagrams: list[bytes]) -> None:
+def test_any_batching_of_datagrams_gives_the_same(view: View, datagrams: list[bytes]) -> None:
     def feed(detector: RecordReader[Any], size: int) -> Iterable[list[Any]]:
         for at in range(0, len(datagrams), size):
             yield detector.feed(datagrams[at : at + size])
@@ -826,7 +814,7 @@ def texts(draw: st.DrawFn) -> bytes:
 
 @pytest.mark.parametrize("view", list(View))
 @given(text=texts(), size=st.integers(2, 300))
-def test_text_cut_anywhere_leads_to_the_same(view: View, text: bytes, size: int) -> None:
+def test_any_split_of_text_gives_the_same(view: View, text: bytes, size: int) -> None:
     def feed(detector: RecordReader[Any], size: int) -> Iterable[list[Any]]:
         for at in range(0, len(text), size):
             yield detector.feed_text(text[at : at + size])
@@ -871,7 +859,7 @@ def assert_nothing_hidden(records: list[Record], hits: list[Hit], stats: Stats) 
     decided = {hit.ids[0].serial for hit in hits}
     told = {serial for serial, kind in records if kind == "SYSCALL"}
     assert decided <= told
-    # A system call that was not decided came late for an event that had been given up, and was counted.
+    # A system call that was not decided came late for an evicted event, and was counted.
     assert len(told - decided) <= stats.late
     assert stats.evicted <= stats.incomplete <= stats.events
     assert stats.hits == stats.sequences == stats.matches == len(hits)
@@ -879,7 +867,7 @@ def assert_nothing_hidden(records: list[Record], hits: list[Hit], stats: Stats) 
 
 
 @given(records=crowds(), senders=st.lists(st.sampled_from([0, 0, 0, 4711]), max_size=10), data=st.data())
-def test_with_the_tiniest_tables_every_datagram_is_accounted_for(
+def test_tiny_tables_account_for_every_datagram(
     records: list[Record], senders: list[int], data: st.DataObject
 ) -> None:
     feeds = [(0, datagram(crowd_line(*record))) for record in records]
@@ -895,9 +883,7 @@ def test_with_the_tiniest_tables_every_datagram_is_accounted_for(
 
 
 @given(records=crowds(), junk=st.lists(st.binary(max_size=1500), max_size=3))
-def test_with_the_tiniest_tables_every_line_is_accounted_for(
-    records: list[Record], junk: list[bytes]
-) -> None:
+def test_tiny_tables_account_for_every_line(records: list[Record], junk: list[bytes]) -> None:
     text = b"".join(crowd_line(*record).encode() + b"\n" for record in records)
     text += b"".join(one + b"\n" for one in junk)
     lines = re.findall(rb"\0*[^\n\0]*[\n\0]", text)  # zero bytes end a line, and are skipped before one
@@ -916,32 +902,32 @@ def test_with_the_tiniest_tables_every_line_is_accounted_for(
 
 
 @given(opens=sorted_opens())
-def test_a_key_that_is_given_up_is_counted(opens: list[Open]) -> None:
+def test_evicted_keys_are_counted(opens: list[Open]) -> None:
     many = numbered(Open(one.ms, one.pid + 7 * (n % 9)) for n, one in enumerate(opens))
     _, stats = run(everything(3), [part for one in many for part in one.records()], TINY)
     keys = len({one.pid for one in many})
     assert stats.live_keys == min(keys, TINY.key_slots)
-    # Each key that is there now or was given up had its place once, and a new one for each return.
+    # Each present or evicted key took a slot once, and another for each return.
     assert stats.keys_evicted + stats.live_keys >= keys
     assert (stats.keys_evicted > 0) == (keys > TINY.key_slots)
 
 
 @given(opens=sorted_opens())
-def test_when_no_span_is_left_it_is_the_key_that_was_used_longest_ago(opens: list[Open]) -> None:
+def test_expired_keys_are_evicted_by_last_use(opens: list[Open]) -> None:
     many = numbered(Open(one.ms + 2 * n, one.pid + 7 * (n % 9)) for n, one in enumerate(opens))
     used: dict[int, None] = {}
-    given_up = 0
+    evicted = 0
     for one in many:
-        given_up += one.pid not in used and len(used) == TINY.key_slots
+        evicted += one.pid not in used and len(used) == TINY.key_slots
         if one.pid not in used and len(used) == TINY.key_slots:
             del used[next(iter(used))]
         used.pop(one.pid, None)
         used[one.pid] = None
     _, stats = run(everything(3, 1), [part for one in many for part in one.records()], TINY)
-    assert (stats.keys_evicted, stats.live_keys) == (given_up, len(used))
+    assert (stats.keys_evicted, stats.live_keys) == (evicted, len(used))
 
 
-def test_the_seed_changes_no_result() -> None:
+def test_seed_changes_no_result() -> None:
     datagrams = [
         part
         for pid in range(30)

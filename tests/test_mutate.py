@@ -46,7 +46,7 @@ def test_mutants_of_c(source: str, wanted: set[str]) -> None:
 @pytest.mark.parametrize(
     "source", ["/* a < b && n++; */", '"a < 1"', "#include <stdint.h>\n#define N 4", "uint32_t n;\n", "'<'"]
 )
-def test_text_that_is_no_c_code_has_no_mutants(source: str) -> None:
+def test_comments_and_strings_of_c_have_no_mutants(source: str) -> None:
     assert made("x.c", source) == set()
 
 
@@ -95,7 +95,7 @@ def test_equivalent_mutants_exist_and_have_a_reason() -> None:
         assert len(reason) > 20, line
 
 
-def test_a_mutation_run_lists_what_it_would_try() -> None:
+def test_mutation_run_lists_its_sample() -> None:
     words = [sys.executable, "-E", "-s", str(SCRIPTS / "mutate.py"), "--list", "--sample", "7", "--seed", "3"]
     first, second = (
         subprocess.run(words, capture_output=True, text=True, check=True).stdout for _ in range(2)

@@ -66,14 +66,14 @@ def memory_of(limits: Limits, rules: RuleTable = EVERY) -> int:
 # --- bounds ----------------------------------------------------------------------
 
 
-def test_every_limit_has_its_bounds_tested() -> None:
+def test_every_limit_has_bounds() -> None:
     assert list(BOUNDS) == [one.name for one in dataclasses.fields(Limits)]
 
 
 @pytest.mark.parametrize(
     ("name", "value"), [(name, bound) for name, bounds in BOUNDS.items() for bound in bounds]
 )
-def test_a_limit_at_its_bound_is_accepted(name: str, value: int) -> None:
+def test_limit_at_its_bound_is_accepted(name: str, value: int) -> None:
     limits = dataclasses.replace(TINY, **{name: value})
     if name == "datagram_bytes":
         limits = dataclasses.replace(limits, hit_bytes=8 * value + 65536)
@@ -84,7 +84,7 @@ def test_a_limit_at_its_bound_is_accepted(name: str, value: int) -> None:
     ("name", "value"),
     [(name, value) for name, (least, most) in BOUNDS.items() for value in (least - 1, most + 1, 2**32, -1)],
 )
-def test_a_limit_outside_its_bounds_is_refused_and_shown(name: str, value: int) -> None:
+def test_limit_outside_its_bounds_is_refused(name: str, value: int) -> None:
     refusal = rf"outside its bounds: .*\b{name}={value}\b|{name}: expected a whole number, .*{value}$"
     with pytest.raises(UsageError, match=refusal) as refused:
         Ring(EVERY, dataclasses.replace(TINY, **{name: value}))
@@ -107,7 +107,7 @@ RULE = Rule((Call(1, 2),), (FieldTest(Field.UID, Op.NUMBER, (MaskedNumber(0),)),
         dataclasses.replace(RULE, tests=(FieldTest(Field.UID, Op.NUMBER, (MaskedNumber(2**64),)),)),
     ],
 )
-def test_a_rule_outside_its_bounds_is_refused(rule: Rule) -> None:
+def test_rule_outside_its_bounds_is_refused(rule: Rule) -> None:
     with pytest.raises(UsageError, match="1 rules"):
         Ring((rule,), TINY)
 
@@ -120,13 +120,13 @@ def test_a_rule_outside_its_bounds_is_refused(rule: Rule) -> None:
         dataclasses.replace(RULE, calls=(), tests=(), keys=()),
     ],
 )
-def test_a_rule_at_its_bounds_is_accepted(rule: Rule) -> None:
+def test_rule_at_its_bounds_is_accepted(rule: Rule) -> None:
     with Ring((rule,), TINY) as ring:
         assert ring.drain() == []
 
 
 @pytest.mark.parametrize(("rules", "accepted"), [(64, True), (65, False)])
-def test_a_table_has_64_rules_at_most(rules: int, accepted: bool) -> None:  # noqa: FBT001 - a case's column
+def test_table_has_at_most_64_rules(rules: int, accepted: bool) -> None:  # noqa: FBT001 - a case's column
     assert (memory_of(TINY, (RULE,) * rules) > 0) is accepted
 
 
@@ -140,7 +140,7 @@ def test_memory_grows_with_every_table() -> None:
         assert grown == base if name == "event_timeout_ms" else grown > base, name
 
 
-def test_memory_bytes_is_what_is_taken() -> None:
+def test_memory_bytes_equals_allocation() -> None:
     def mapped() -> int:
         return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * os.sysconf(
             "SC_PAGESIZE"
@@ -150,7 +150,7 @@ def test_memory_bytes_is_what_is_taken() -> None:
     with Ring((RULE,), Limits(key_slots=1 << 18)) as ring:
         taken = mapped() - before
         assert ring.memory_bytes > 100 << 20
-        # Besides, the ring has room for drained hits, and the allocators round.
+        # In addition, the ring has a buffer for drained hits, and the allocators round up.
         assert ring.memory_bytes <= taken < ring.memory_bytes + (8 << 20)
     assert mapped() - before < 16 << 20
 
@@ -158,7 +158,7 @@ def test_memory_bytes_is_what_is_taken() -> None:
 # --- one name for one thing --------------------------------------------------------
 
 
-def test_limits_and_stats_are_the_structs_of_the_core() -> None:
+def test_limits_and_stats_match_the_core() -> None:
     assert ["seed", *(one.name for one in dataclasses.fields(Limits)), "end"] == [
         name for name, _ in ffi.typeof("as_config").fields
     ]
@@ -170,28 +170,28 @@ def test_limits_and_stats_are_the_structs_of_the_core() -> None:
     ("python", "core", "prefix"),
     [(Field, "as_field", "AS_FIELD_"), (Op, "as_op", "AS_OP_"), (EventEnd, "as_event_end", "AS_END_")],
 )
-def test_enums_are_those_of_the_core(python: type[Field | Op | EventEnd], core: str, prefix: str) -> None:
+def test_enums_match_the_core(python: type[Field | Op | EventEnd], core: str, prefix: str) -> None:
     names = {name: value for name, value in ffi.typeof(core).relements.items() if name != "AS_FIELDS"}
     assert {f"{prefix}{one.name}": one.value for one in python} == names
 
 
-def test_every_limit_and_counter_is_explained() -> None:
+def test_every_limit_and_counter_is_documented() -> None:
     for described in (Limits, Stats):
-        said = inspect.getdoc(described) or ""
+        text = inspect.getdoc(described) or ""
         for one in dataclasses.fields(described):
-            assert f"    {one.name}: " in said
+            assert f"    {one.name}: " in text
 
 
-def test_the_core_says_its_version() -> None:
+def test_core_has_a_version() -> None:
     assert core_version().count(".") == 2
 
 
-def test_column_forms_are_those_of_the_core() -> None:
+def test_column_forms_match_the_core() -> None:
     forms = ffi.typeof("as_column_form").relements
     assert {f"AS_COLUMN_{form.name}": form.value for form in ColumnForm} == forms
 
 
-def test_defaults_of_the_library_are_those_of_limits() -> None:
+def test_default_config_equals_limits() -> None:
     config: Any = ffi.new("as_config *", {"seed": 9})
     lib.as_config_default(config)
     assert {name: getattr(config, name) for name in BOUNDS} == dataclasses.asdict(Limits())
@@ -209,14 +209,14 @@ def call(ring: Ring, name: str) -> object:
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_every_method_of_a_closed_ring_says_so(name: str) -> None:
+def test_closed_ring_refuses_every_method(name: str) -> None:
     ring = Ring(EVERY, TINY)
     ring.close()
     with pytest.raises(ClosedError, match="closed"):
         call(ring, name)
 
 
-def test_closing_again_does_nothing() -> None:
+def test_second_close_does_nothing() -> None:
     ring = Ring(EVERY, TINY)
     with ring:
         pass
@@ -244,7 +244,7 @@ def test_every_method_refuses_a_second_thread(name: str) -> None:
         assert ring.stats().records == 0  # and afterwards it works as before
 
 
-def test_a_second_thread_is_refused_while_the_core_works() -> None:
+def test_second_thread_is_refused_during_a_call() -> None:
     text = b"".join(one.text for one in burst(2000)) * 4
     stop = threading.Event()
     fed = itertools.count()
@@ -273,13 +273,13 @@ def test_a_second_thread_is_refused_while_the_core_works() -> None:
         assert ring.stats().lines == next(fed) * text.count(b"\n")
 
 
-def test_a_forgotten_ring_is_given_back_with_a_warning() -> None:
+def test_unclosed_ring_is_freed_with_a_warning() -> None:
     forgotten = [Ring(EVERY, TINY)]
     with pytest.warns(ResourceWarning, match="a Ring was not closed"):
         forgotten.clear()
 
 
-def test_a_ring_that_could_not_be_made_leaves_no_warning() -> None:
+def test_failed_ring_leaves_no_warning() -> None:
     with pytest.raises(UsageError):
         Ring(EVERY, dataclasses.replace(TINY, event_slots=0))
     gc.collect()  # a warning would be an error here
@@ -306,7 +306,7 @@ def answered() -> Iterator[socket.socket]:
         yield asked
 
 
-def test_what_the_kernel_sent_is_taken(answered: socket.socket) -> None:
+def test_datagrams_of_the_kernel_are_accepted(answered: socket.socket) -> None:
     with Ring(EVERY) as ring:
         assert ring.receive(answered.fileno(), 1) == 2
         assert ring.receive(answered.fileno(), 1) == 0
@@ -314,7 +314,7 @@ def test_what_the_kernel_sent_is_taken(answered: socket.socket) -> None:
         assert (stats.datagrams, stats.control, stats.foreign) == (2, 2, 0)
 
 
-def test_what_another_process_sent_is_dropped_unread(
+def test_datagrams_of_other_processes_are_dropped(
     strangers: tuple[socket.socket, socket.socket],
 ) -> None:
     receiver, sender = strangers
@@ -328,7 +328,7 @@ def test_what_another_process_sent_is_dropped_unread(
         assert ring.drain() == []
 
 
-def test_who_sent_is_not_asked_where_only_the_kernel_can_and_asked_again_where_others_can(
+def test_sender_check_follows_only_kernel(
     strangers: tuple[socket.socket, socket.socket],
 ) -> None:
     receiver, sender = strangers
@@ -341,7 +341,7 @@ def test_who_sent_is_not_asked_where_only_the_kernel_can_and_asked_again_where_o
         assert ring.stats().records == 15
 
 
-def test_what_was_received_under_one_word_is_judged_by_it(
+def test_fetched_datagrams_keep_their_senders(
     strangers: tuple[socket.socket, socket.socket],
 ) -> None:
     receiver, sender = strangers
@@ -354,7 +354,7 @@ def test_what_was_received_under_one_word_is_judged_by_it(
         assert (after.stats().foreign, after.stats().records) == (5, 0)
 
 
-def test_the_kernel_refuses_what_others_send_to_a_connected_socket() -> None:
+def test_kernel_protects_connected_sockets() -> None:
     usersock = 2  # netlink for anybody
     with (
         socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, usersock) as connected,
@@ -367,7 +367,7 @@ def test_the_kernel_refuses_what_others_send_to_a_connected_socket() -> None:
             other.sendto(b"x", connected.getsockname())
 
 
-def test_rounds_bound_what_one_call_takes(strangers: tuple[socket.socket, socket.socket]) -> None:
+def test_rounds_bound_one_receive(strangers: tuple[socket.socket, socket.socket]) -> None:
     receiver, sender = strangers
     for one in open_event().datagrams:
         sender.send(one)
@@ -375,7 +375,7 @@ def test_rounds_bound_what_one_call_takes(strangers: tuple[socket.socket, socket
         assert [ring.receive(receiver.fileno(), 1, rounds=1) for _ in range(4)] == [2, 2, 1, 0]
 
 
-def test_what_is_longer_than_the_limit_is_cut_and_counted(
+def test_long_datagram_is_cut_and_counted(
     strangers: tuple[socket.socket, socket.socket],
 ) -> None:
     receiver, sender = strangers
@@ -389,7 +389,7 @@ def test_what_is_longer_than_the_limit_is_cut_and_counted(
 
 
 @pytest.mark.parametrize("name", ["receive", "fetch_packed"])
-def test_a_socket_that_fails_is_an_error_of_the_system(name: str) -> None:
+def test_socket_failure_raises_os_error(name: str) -> None:
     read, write = os.pipe()
     try:
         with Ring(EVERY, TINY) as ring, pytest.raises(OSError, match="non-socket") as failed:
@@ -400,7 +400,7 @@ def test_a_socket_that_fails_is_an_error_of_the_system(name: str) -> None:
     assert failed.value.errno == errno.ENOTSOCK
 
 
-def test_fetched_datagrams_come_packed_with_time_and_sender(answered: socket.socket) -> None:
+def test_fetched_datagrams_are_packed_with_time_and_sender(answered: socket.socket) -> None:
     with Ring((), TINY) as ring, Ring(EVERY, TINY) as reader:
         fetched = ring.fetch_packed(answered.fileno(), 7)
         now_ms, length, sender = PACKED_HEADER.unpack_from(fetched)
@@ -416,7 +416,7 @@ def test_fetched_datagrams_come_packed_with_time_and_sender(answered: socket.soc
 # --- packed datagrams --------------------------------------------------------------
 
 
-def test_a_packed_datagram_is_a_little_endian_header_and_its_bytes() -> None:
+def test_packed_form_is_header_and_bytes() -> None:
     packed = pack([b"abc", b""], 0x0102030405060708)
     assert packed == (
         bytes.fromhex("0807060504030201 03000000 00000000")
@@ -426,7 +426,7 @@ def test_a_packed_datagram_is_a_little_endian_header_and_its_bytes() -> None:
     assert PACKED_HEADER.size == 16
 
 
-def test_the_rest_that_is_no_whole_datagram_is_left() -> None:
+def test_partial_packed_datagram_is_not_consumed() -> None:
     packed = pack(open_event().datagrams)
     for end in range(len(packed)):
         with Ring(EVERY, TINY) as ring:
@@ -436,7 +436,7 @@ def test_the_rest_that_is_no_whole_datagram_is_left() -> None:
             assert len(ring.drain()) == 1
 
 
-def test_a_sender_in_the_header_is_a_stranger() -> None:
+def test_packed_sender_counts_as_foreign() -> None:
     one = datagrams("type=SYSCALL msg=audit(1.000:1): arch=c000003e syscall=257")[0]
     with Ring(EVERY, TINY) as ring:
         for port in (1, 2**31, 2**32 - 1):
@@ -444,18 +444,18 @@ def test_a_sender_in_the_header_is_a_stranger() -> None:
         assert (ring.stats().foreign, ring.stats().records) == (3, 0)
 
 
-def test_a_datagram_longer_than_the_limit_is_cut_and_used() -> None:
+def test_long_packed_datagram_is_cut_and_used() -> None:
     event = open_event(path="/" + "x" * 2000)
     with Ring(EVERY, TINY) as ring:
         ring.feed(pack(event.datagrams))
         (hit,) = ring.drain()
         assert ring.stats().truncated == 1
-    said = hit.text(Field.PATH_NAME) or ""
-    assert 900 < len(said) < 1024
-    assert said == "/" + "x" * (len(said) - 1)
+    name = hit.text(Field.PATH_NAME) or ""
+    assert 900 < len(name) < 1024
+    assert name == "/" + "x" * (len(name) - 1)
 
 
-def test_a_line_longer_than_the_limit_is_cut_and_counted_once_wherever_it_was_cut() -> None:
+def test_long_line_is_counted_once_however_it_is_split() -> None:
     text = b"x" * 3000 + b"\n" + open_event().text
     for cut in (0, 1, 1023, 1024, 1025, 2999, 3000, 3001):
         with Ring(EVERY, TINY) as ring:
@@ -466,7 +466,7 @@ def test_a_line_longer_than_the_limit_is_cut_and_counted_once_wherever_it_was_cu
             assert len(ring.drain()) == 1
 
 
-def test_the_last_bytes_of_a_record_are_read_whatever_its_header_says() -> None:
+def test_nlmsg_len_does_not_cut_records() -> None:
     with Ring(EVERY, TINY) as ring:
         ring.feed(pack(open_event(key="audit_proc").datagrams))
         (hit,) = ring.drain()
@@ -474,7 +474,7 @@ def test_the_last_bytes_of_a_record_are_read_whatever_its_header_says() -> None:
 
 
 @pytest.mark.parametrize("form", ["datagrams", "text"])
-def test_when_the_hits_are_full_feeding_stops_and_goes_on_after_draining(form: str) -> None:
+def test_feeding_stops_at_full_hits_and_resumes(form: str) -> None:
     events = burst(500)
     text = b"".join(one.text for one in events)
     packed = pack([part for one in events for part in one.datagrams])
@@ -494,7 +494,7 @@ def test_when_the_hits_are_full_feeding_stops_and_goes_on_after_draining(form: s
     assert ids == [one.id for one in events]
 
 
-def test_finishing_waits_for_room_for_the_hits() -> None:
+def test_finish_waits_for_drained_hits() -> None:
     call = "arch=c000003e syscall=257 items=1"
     padding = "x" * 400
     lines = [f"type=SYSCALL msg=audit(1.000:{n}): {call} comm={padding} exe={padding}\n" for n in range(300)]
@@ -514,7 +514,7 @@ def test_finishing_waits_for_room_for_the_hits() -> None:
     assert hits == 300
 
 
-def test_windows_of_one_process_are_merged_into_the_hit_that_waits() -> None:
+def test_windows_merge_into_undrained_hit() -> None:
     rule = Rule((), (), (Field.PID,), 10, 5000, merge_ms=300)
     events = burst(15, ms=1_795_493_114_000, every_ms=10)
     later = burst(1, ms=events[-1].ms + 300, serial=100) + burst(1, ms=events[-1].ms + 601, serial=200)
@@ -528,7 +528,7 @@ def test_windows_of_one_process_are_merged_into_the_hit_that_waits() -> None:
         assert (ring.stats().sequences, ring.stats().hits) == (8, 2)
 
 
-def test_windows_of_two_seconds_are_not_merged() -> None:
+def test_windows_of_two_seconds_do_not_merge() -> None:
     """A run of completions ends with the second of their stamps, of whichever key, however often drained."""
     rule = Rule((), (), (Field.PID,), 2, 5000, merge_ms=60_000)
     start = 1_795_493_114_000

@@ -1,8 +1,8 @@
-/* What the C tests need and no more: cases that read as sentences, checks that a release build keeps, and
- * memory whose last byte touches a forbidden page, so that reading one byte too far ends the test.
+/* Support for the C tests: cases that read as sentences, checks that a release build keeps, and memory whose last byte
+ * touches an inaccessible page, so that reading one byte too far ends the test.
  *
- * Output is TAP: one line a case. A failed check names its file and line; the exit status is 1 then.
- * Rule: a check never stops a case, so that one run shows all that is wrong. */
+ * Output is TAP: one line per case. A failed check prints its file and line, and the exit status is 1.
+ * Rule: a check never stops a case, so that one run shows all failures. */
 #ifndef AUDITSENSE_CHECK_H
 #define AUDITSENSE_CHECK_H
 
@@ -17,10 +17,10 @@
 #include "_ring/span.h"
 
 static struct {
-    const char *sentence; /* of the case under way; NULL before the first */
+    const char *sentence; /* of the current case; NULL before the first */
     unsigned cases;
     unsigned failed_cases;
-    unsigned failures; /* of the case under way */
+    unsigned failures; /* of the current case */
     const char *skipped;
 } check_state;
 
@@ -37,7 +37,7 @@ static inline void check_close_case(void) {
     check_state.sentence = NULL;
 }
 
-/* Begin a case: the sentence says what holds. */
+/* Begin a case: the sentence states what holds. */
 static inline void CASE(const char *sentence) {
     check_close_case();
     check_state.sentence = sentence;
@@ -45,7 +45,7 @@ static inline void CASE(const char *sentence) {
     check_state.skipped = NULL;
 }
 
-/* This machine cannot show it. */
+/* Skip: this machine cannot run the case. */
 static inline void check_skip(const char *reason) {
     check_state.skipped = reason;
 }
@@ -92,21 +92,20 @@ static inline int check_done(void) {
 
 enum { CHECK_ARENAS = 16, CHECK_ARENA_BYTES = 1 << 18 };
 
-/* A copy of these bytes that ends where a page begins that nobody may touch. Good until the
- * CHECK_ARENAS-th further call. */
+/* A copy of these bytes that ends at an inaccessible page. Valid until the CHECK_ARENAS-th further call. */
 static inline const uint8_t *guarded(const void *bytes, size_t len) {
     static uint8_t *arenas[CHECK_ARENAS];
     static unsigned next;
     const size_t page = (size_t)sysconf(_SC_PAGESIZE);
     uint8_t **arena = &arenas[next++ % CHECK_ARENAS];
     if (*arena == NULL) {
-        void *made =
+        void *mapped =
             mmap(NULL, CHECK_ARENA_BYTES + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        if (made == MAP_FAILED || mprotect((uint8_t *)made + CHECK_ARENA_BYTES, page, PROT_NONE) != 0) {
+        if (mapped == MAP_FAILED || mprotect((uint8_t *)mapped + CHECK_ARENA_BYTES, page, PROT_NONE) != 0) {
             printf("Bail out! no memory for the tests\n");
             exit(2);
         }
-        *arena = made;
+        *arena = mapped;
     }
     if (len > CHECK_ARENA_BYTES) {
         printf("Bail out! a test needs larger arenas\n");

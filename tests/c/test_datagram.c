@@ -57,7 +57,7 @@ static void types(void) {
 }
 
 static void slots(void) {
-    CASE("each slot has bytes of its own, in the order of the slots");
+    CASE("each slot has separate bytes, in the order of the slots");
     static _Alignas(16) uint8_t memory[1 << 16];
     const as_config config = sample_config();
     as_datagrams in;

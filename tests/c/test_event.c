@@ -154,7 +154,7 @@ static void whole_events(void) {
     CHECK_EQUAL(decide(&t), 1);
     CHECK_EQUAL(t.stats.incomplete, 0);
 
-    CASE("an event that no rule wants is closed by its end at once, and keeps no text meanwhile");
+    CASE("an event that no rule wants is closed by its end at once, and stores no text until then");
     t = fresh(sample_config());
     add_from(&t, 1, AS_TYPE_CWD, GUARDED(SAMPLE_CWD), UINT64_MAX, "a");
     add_from(&t, 1, AS_TYPE_SYSCALL, GUARDED(SAMPLE_SYSCALL), 0, "a");
@@ -192,7 +192,7 @@ static void whole_events(void) {
     CHECK_EQUAL(decide(&t), 0);
     CHECK_EQUAL(t.stats.open_events, 1);
 
-    CASE("what user space reports is an event of its own and opens none");
+    CASE("a record of user space is a separate event and opens none");
     add(&t, 5, 1100, "pid=1");
     CHECK_EQUAL(t.stats.events, 4);
     CHECK_EQUAL(t.stats.open_events, 1);
@@ -200,7 +200,7 @@ static void whole_events(void) {
 
 static void duplicates(void) {
     table t = fresh(sample_config());
-    CASE("a second record of a kind is counted and changes nothing; PATH records are told apart by item");
+    CASE("a second record of a kind is counted and changes nothing; PATH records are distinguished by item");
     add(&t, 1, AS_TYPE_SYSCALL, "arch=c000003e syscall=257 items=9 comm=\"a\"");
     add(&t, 1, AS_TYPE_SYSCALL, "arch=c000003e syscall=257 items=9 comm=\"b\"");
     add(&t, 1, AS_TYPE_CWD, "cwd=\"/a\"");
@@ -272,7 +272,7 @@ static void in_log_files(void) {
 }
 
 static void what_a_log_lacks(void) {
-    CASE("a habit takes a quarter of the events that can be open, and eight at the least");
+    CASE("absence is assumed after a quarter of the events that can be open, and at least eight");
     as_config config = sample_config();
     CHECK_EQUAL(fresh(config).events.absence_events, 8);
     config.event_slots = 64;
@@ -336,12 +336,12 @@ static void what_a_log_lacks(void) {
     CHECK_EQUAL(decide(&t), 0);
 }
 
-/* The readable cases have what happens to events that somebody wants. */
+/* The readable cases cover events that a rule can match. */
 static void where_paths_are_the_end(void) {
     as_config config = sample_config();
     config.end = AS_END_PATHS;
     table t = fresh(config);
-    CASE("where paths are the end, an event that nobody wants is over with its SYSCALL record");
+    CASE("where paths are the end, an event that no rule can match ends with its SYSCALL record");
     add_from(&t, 1, AS_TYPE_SYSCALL, GUARDED("arch=c000003e syscall=1 items=1"), 0, "");
     CHECK_EQUAL(t.stats.open_events, 0);
     CHECK_EQUAL(decide(&t), 1);
@@ -409,7 +409,7 @@ static void timeouts(void) {
     CHECK_EQUAL(t.stats.incomplete, 1);
     CHECK_EQUAL(t.stats.evicted, 0);
 
-    CASE("a clock that stepped back closes nothing, and goes on from where it was");
+    CASE("a clock that stepped back closes nothing, and continues from where it was");
     add(&t, 2, AS_TYPE_SYSCALL, SAMPLE_SYSCALL);
     CHECK(!expire(&t, 10));
     CHECK(!expire(&t, 2009));
@@ -434,7 +434,7 @@ static void timeouts(void) {
     CHECK_EQUAL(t.stats.events, 3);
     CHECK_EQUAL(t.stats.incomplete, 2);
 
-    CASE("without a clock so many later events close it, whatever their stamps say");
+    CASE("without a clock a number of later events close it, whatever their stamps are");
     t = fresh(sample_config());
     t.clocked = false;
     CHECK_EQUAL(t.events.timeout_events, 8);
@@ -452,7 +452,7 @@ static void timeouts(void) {
 
 static void full_tables(void) {
     table t = fresh(sample_config());
-    CASE("when every slot is open the oldest is given up, decided, and then there is room");
+    CASE("when every slot is open the oldest is evicted, decided, and then there is space");
     for (uint32_t serial = 1; serial <= 16; serial++) {
         add_from(&t, serial, AS_TYPE_SYSCALL, GUARDED(SAMPLE_SYSCALL), 0, "");
     }
@@ -475,7 +475,7 @@ static void full_tables(void) {
     CHECK_EQUAL(t.stats.late, 1);
     CHECK_EQUAL(t.stats.open_events, 16);
 
-    CASE("an event given up that was whole but for a PATH, or no call's, is not counted as evicted");
+    CASE("an evicted event that lacked only a PATH, or is no call's, is not counted as evicted");
     t = fresh(sample_config());
     add(&t, 1, AS_TYPE_EOE, "");
     add(&t, 1, AS_TYPE_SYSCALL, SAMPLE_SYSCALL);
@@ -485,7 +485,7 @@ static void full_tables(void) {
     CHECK_EQUAL(t.stats.events, 2);
     CHECK_EQUAL(t.stats.evicted + t.stats.incomplete, 0);
 
-    CASE("when small texts are short the oldest is given up");
+    CASE("when small texts run out the oldest is evicted");
     as_config config = sample_config();
     config.small_texts = 16;
     t = fresh(config);
@@ -498,7 +498,7 @@ static void full_tables(void) {
     CHECK_EQUAL(decide(&t), 1);
     CHECK(as_events_has_space(&t.events));
 
-    CASE("when large texts are short the oldest that holds one is given up");
+    CASE("when large texts run out the oldest that holds one is evicted");
     t = fresh(sample_config());
     add(&t, 1, AS_TYPE_SYSCALL, "arch=c000003e syscall=257 items=1");
     for (uint32_t serial = 2; serial <= 5; serial++) {

@@ -31,7 +31,7 @@ static uint32_t draw(uint32_t below) {
     return (uint32_t)(state >> 33) % below;
 }
 
-/* Write so many bytes of this alphabet. */
+/* Write this number of bytes of this alphabet. */
 static as_span drawn(uint8_t *out, uint32_t len, const char *alphabet) {
     for (uint32_t i = 0; i < len; i++) {
         out[i] = (uint8_t)alphabet[draw((uint32_t)strlen(alphabet))];

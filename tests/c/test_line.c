@@ -374,7 +374,7 @@ static void prefixes(void) {
         "audit.log:\"x\":" RECORD,
         "2026-11-24T16:00:00.000000000Z stdout X " RECORD,
         "2026-11-24T16:00:00.000000000Z stdout F x " RECORD,
-        "bob said: 'audit.log:" RECORD,
+        "bob wrote: 'audit.log:" RECORD,
         "node=a node=b " RECORD,
         "audit: type=CWD audit(1.000:2): x",
         "audit: type=UNKNOWN[1307] audit(1.000:2): x",
@@ -439,7 +439,7 @@ static void samples(void) {
 }
 
 static void separators(void) {
-    CASE("what programs write between records is told from other lines");
+    CASE("separators between records are distinguished from other lines");
     CHECK(as_line_separates(GUARDED("----")));
     CHECK(as_line_separates(GUARDED("----\r")));
     CHECK(as_line_separates(GUARDED("time->Tue Nov 24 16:00:00 2026")));

@@ -176,7 +176,7 @@ static void wants(void) {
     as_rules table = {.rules = rules, .calls = calls, .rule_count = 2, .call_count = 3};
     as_match match = match_of(&table);
 
-    CASE("a call is wanted by the rules that name it, of its own arch only");
+    CASE("the candidates for a call are the rules that name it with its arch");
     CHECK_EQUAL(WANTS(&match, SAMPLE_SYSCALL), 1);
     CHECK_EQUAL(WANTS(&match, "arch=c000003e syscall=2 success=yes pid=1"), 3);
     CHECK_EQUAL(WANTS(&match, "arch=40000003 syscall=295 success=yes pid=1"), 2);
@@ -243,7 +243,7 @@ static void wants(void) {
         CHECK_EQUAL(match.last.len, read <= sizeof match.last.text ? read : 0);
     }
 
-    CASE("64 rules and thousands of calls are told apart");
+    CASE("64 rules and thousands of calls are distinguished");
     static as_call many[8192];
     static as_rule all[64];
     for (uint32_t i = 0; i < 8192; i++) {
@@ -372,7 +372,7 @@ static void operators(void) {
     CHECK(fits(AS_FIELD_COMM, AS_OP_PRESENT, "", 0, 0, 1, AS_FORM_ABSENT, ""));
 }
 
-/* Write so many times one byte in the kernel's hex. */
+/* Write one byte repeatedly in the kernel's hex. */
 static as_span hex_of(char *out, char byte, uint32_t count) {
     for (uint32_t i = 0; i < count; i++) {
         snprintf(out + 2 * i, 3, "%02X", (unsigned)byte);
@@ -469,7 +469,7 @@ static void operands_of_an_architecture(void) {
         CHECK_EQUAL(as_match_event(&match, 1, values), events[i].fits ? 1 : 0);
     }
 
-    CASE("negated it is another test: an operand of another architecture is none of those");
+    CASE("negated it is another test: an operand of another architecture does not fit");
     const as_test not = {.field = AS_FIELD_A2, .op = AS_OP_TEXT, .negated = 1, .operands = 2};
     as_rules negated = rules;
     negated.tests = &not;
@@ -535,7 +535,7 @@ static void unknown_architectures(void) {
     CHECK_EQUAL(out[1].records, 1);
     CHECK_EQUAL(match.unknown_records, 6);
 
-    CASE("eight are told apart, more are counted together");
+    CASE("eight are counted separately, more together");
     for (uint32_t arch = 100; arch < 120; arch++) {
         char body[64];
         (void)snprintf(body, sizeof body, "arch=%x syscall=1 success=yes", arch);

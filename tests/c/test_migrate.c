@@ -1,4 +1,4 @@
-/* Going on in another ring: everything that a later decision depends on is the same there. */
+/* Migration to another ring: everything that a later decision depends on is the same there. */
 #include "_ring/migrate.h"
 
 #include <linux/netlink.h>
@@ -200,7 +200,7 @@ static void rules_move(void) {
     as_ring_free(after);
     as_ring_free(before);
 
-    CASE("one window goes on as well, and none stays none");
+    CASE("a single window also continues, and none stays none");
     for (int windows = 0; windows < 2; windows++) {
         before = ring_of(0, 1);
         if (windows == 1) {
@@ -228,7 +228,7 @@ static void rules_move(void) {
 }
 
 static void held_events(void) {
-    CASE("held events go on in their order, for the rules that stay");
+    CASE("held events continue in their order, for the rules that stay");
     as_ring *before = ring_of(0, 2);
     CHECK_EQUAL(as_ring_order(before, 2), AS_OK);
     open_proc(before, 9, 1);

@@ -66,7 +66,7 @@ static void programs(void) {
     UNKNOWN("brackets that do not end are text", "[", "[1", "[1 ", "][", "[/] ", "[;] ", "[=] ");
     KNOWN("docker compose writes the service and a bar", "auditd-1  | ", "audit |", "audit | Nov 24 audispd: ");
     UNKNOWN("a service without a bar, or of another name, is text", "audit x ", "audit ", "bob | ");
-    KNOWN("a word with a quote or = is none of a header", "1 audispd: ");
+    KNOWN("a word with a quote or = is not part of a header", "1 audispd: ");
     UNKNOWN("", "1 a=b audispd: ", "1 a\"b audispd: ", "1 audi=: ", "1 audi\": ");
     KNOWN("a host and a file behind an arrow name audit", "1 hostA->/var/log/audit/a ", "a->audi ", "1 h->AUDIT");
     UNKNOWN("or are unknown", "1 hostA->/var/log/b ", "1 h->audit x ", "1 a audit-/x=b ");
@@ -106,7 +106,7 @@ static void files(void) {
     UNKNOWN("and holds no byte that ends a message", "a=b.log:", "a\"b.log:", "a'b.log:", "a<b.log:", "a>b.log:",
             "a|b.log:", "a\037b.log:", "a\001.log:", "=:", "a.log=:");
     KNOWN("a blank behind the mark belongs to a number", "a.log: 1:", "a.log- 1-", "a- 1:");
-    UNKNOWN("and ends a name that is none of a file", "bob: 1:", "a b - /c:", "a - b.log:", "bob: audit.log:",
+    UNKNOWN("and ends a name that is not a file's", "bob: 1:", "a b - /c:", "a - b.log:", "bob: audit.log:",
             "a b: c.log:", "a.log x: y.log:");
     KNOWN("of many marks eight are tried", "1:x:x:x:x:x:x:", "x:x:x:x:x:x:x:x:");
     UNKNOWN("and no more", "x:x:x:x:x:x:x:x:x:", "a.log:x:x:x:x:x:x:x:1:x");

@@ -185,7 +185,7 @@ static void nearly_expected(void) {
     found = SYSCALL("arch\xbd" "c000003e syscall=257");
     CHECK(absent(&found, AS_FIELD_ARCH));
 
-    CASE("an expected key may come with a value nobody expects");
+    CASE("an expected key may come with an unexpected value");
     CHECK_TEXT(behind("items=", AS_TYPE_SYSCALL, AS_FIELD_PID), "92");
     CHECK_TEXT(behind("items=\"2\"", AS_TYPE_SYSCALL, AS_FIELD_ITEMS), "2");
     CHECK_TEXT(behind("items=\"2 3\"", AS_TYPE_SYSCALL, AS_FIELD_ITEMS), "2 3");
@@ -518,7 +518,7 @@ static void pathological(void) {
 }
 
 static void unknown_fields(void) {
-    CASE("what stands in the value of a field that nobody knows is no field");
+    CASE("text in the value of an unknown field is not a field");
     static const char *const bodies[] = {"arch=1 syscall=2 strange=\"a pid=7 b\" comm=\"x\"",
                                          "strange=\"a pid=7 b\" arch=1 syscall=2 comm=\"x\"",
                                          "arch=1 strange=\"a pid=7\" syscall=2 word comm=\"x\""};
@@ -532,7 +532,7 @@ static void unknown_fields(void) {
     }
 }
 
-/* Whether the key of a record is found behind so many of one word, and whether all of it was read. */
+/* Whether the key of a record is found after a number of equal words, and whether the whole record was read. */
 static void key_behind(const char *word, unsigned count, bool found) {
     char body[512] = "";
     size_t at = 0;
@@ -558,7 +558,7 @@ static void others(void) {
 
     CASE("a field that comes again is one of them, but not its first time; blanks are none");
     key_behind("pid= 1 ", (AS_MAX_UNKNOWN - 1) / 2, true);
-    key_behind("subj=a ", AS_MAX_UNKNOWN, true); /* a label goes on up to the key */
+    key_behind("subj=a ", AS_MAX_UNKNOWN, true); /* a label continues up to the key */
     key_behind("   ", 40, true);
 
     CASE("all fields of the kernel are found in any order");

@@ -1,8 +1,8 @@
-/* The door: configuration, the four ways in, the way out, time, and the guard against a second thread.
+/* Entry points: configuration, the four inputs, the output, time, and the guard against a second thread.
  *
- * recvmmsg is wrapped by the linker, so that a socket of this process can stand for the kernel's: without
- * that nobody but the kernel can send what is believed. Where the kernel itself will do, it is asked (route
- * netlink). calloc is wrapped to see what is taken, and to refuse it. */
+ * The linker wraps recvmmsg, so that a socket of this process can act as the kernel's: otherwise only the kernel could
+ * send trusted datagrams. Where possible the kernel itself sends (route netlink). calloc is wrapped to measure and to
+ * refuse allocations. */
 #include "_ring.h"
 
 #include <errno.h>
@@ -22,17 +22,17 @@
 
 enum { HIT_BYTES = 8 * 1024 + 65536 };
 
-/* What stands between the core and the system. */
+/* Interposed between the core and the system. */
 static struct {
     bool no_memory;
     size_t taken;   /* by the last calloc */
     bool as_kernel; /* datagrams look as if the kernel had sent them */
-    int successes;  /* so many calls succeed first, */
-    int failures;   /* then so many fail with `failure` */
+    int successes;  /* number of calls that succeed first */
+    int failures;   /* number of calls that then fail with `failure` */
     int failure;
-    bool blocks; /* tell `inside` and wait for `go_on` */
+    bool blocks; /* post `inside` and wait for `resume` */
     sem_t inside;
-    sem_t go_on;
+    sem_t resume;
 } wrapped;
 
 int __wrap_recvmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags, struct timespec *timeout);
@@ -42,7 +42,7 @@ int __wrap_recvmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags,
     CHECK((flags & MSG_DONTWAIT) != 0);
     if (wrapped.blocks) {
         sem_post(&wrapped.inside);
-        sem_wait(&wrapped.go_on);
+        sem_wait(&wrapped.resume);
     }
     if (wrapped.successes > 0) {
         wrapped.successes--;
@@ -172,7 +172,7 @@ static void bounds(void) {
     BOUND(small_texts, 16, 1048576);
     BOUND(large_texts, 4, 4096);
     BOUND(event_timeout_ms, 1, 60000);
-    if (SIZE_MAX > UINT32_MAX) { /* elsewhere so many are more than can be addressed */
+    if (SIZE_MAX > UINT32_MAX) { /* on 32-bit machines this exceeds the address space */
         BOUND(key_slots, 16, 4194304);
     }
     BOUND(hit_bytes, 8 * 1024 + 65536, 1 << 30);
@@ -386,7 +386,7 @@ static void feeding(void) {
     CHECK_EQUAL(stats_of(ring).events, 1);
     as_ring_free(ring);
 
-    CASE("an event whose SYSCALL is missing is decided by nobody");
+    CASE("an event whose SYSCALL is missing matches no rule");
     ring = sample_ring();
     in.len = 0;
     pack(&in, 1, 0, 1302, 1, 1, SAMPLE_PATH);
@@ -418,7 +418,7 @@ static void feeding(void) {
 }
 
 static void full_hits(void) {
-    CASE("when the hits are full no more is taken, and after draining it goes on where it was");
+    CASE("when the hit buffer is full no more is taken, and after draining it continues where it was");
     as_ring *ring = sample_ring();
     in.len = 0;
     for (uint32_t serial = 1; serial <= 240; serial++) {
@@ -549,7 +549,7 @@ static void windows(void) {
     CHECK_EQUAL(stats_of(ring).stale, 1);
     as_ring_free(ring);
 
-    CASE("windows that complete while their hit waits are merged into it, when the rule says so");
+    CASE("windows that complete while their hit waits are merged into it, if the rule has a merge_ms");
     as_rule rule = {.keys = {AS_FIELD_PID}, .key_count = 1, .count = 2, .span_ms = 5000, .merge_ms = 300};
     const as_rules table = {.rules = &rule, .rule_count = 1};
     ring = as_ring_new(&config, &table);
@@ -565,7 +565,7 @@ static void windows(void) {
     CHECK_EQUAL(stats.hits, 2);
     as_ring_free(ring);
 
-    CASE("a window behind a match that completed none is a hit of its own: its ids tell that match");
+    CASE("a window after a match that completed none is a separate hit: its ids include that match");
     rule.span_ms = 300;
     ring = as_ring_new(&config, &table);
     in.len = 0;
@@ -915,7 +915,7 @@ static void second_thread(void) {
     void *result = NULL;
     CASE("while a thread is inside, every call of another is refused at once, and does nothing");
     sem_init(&wrapped.inside, 0, 0);
-    sem_init(&wrapped.go_on, 0, 0);
+    sem_init(&wrapped.resume, 0, 0);
     wrapped.blocks = true;
     CHECK(pthread_create(&thread, NULL, receive_in_thread, ring) == 0);
     sem_wait(&wrapped.inside);
@@ -931,14 +931,14 @@ static void second_thread(void) {
     CHECK_EQUAL(as_ring_exception_counts(ring, NULL, 0), AS_BUSY);
     CHECK_EQUAL(as_ring_unknown_arches(ring, NULL, 0), AS_BUSY);
     wrapped.blocks = false;
-    sem_post(&wrapped.go_on);
+    sem_post(&wrapped.resume);
     pthread_join(thread, &result);
     CHECK(result == ring);
 
     CASE("and once it is out, they are taken again");
     CHECK_EQUAL(as_ring_stats(ring, &stats), AS_OK);
     sem_destroy(&wrapped.inside);
-    sem_destroy(&wrapped.go_on);
+    sem_destroy(&wrapped.resume);
     as_ring_free(ring);
 }
 
@@ -946,8 +946,8 @@ static void second_thread(void) {
 
 static const uint8_t excepted_text[] = "init/initps";
 
-/* Two rules that want every event: the second is quiet about comm init until 5,000 ms, about what has no exe,
- * and about whatever has the exe /init; the first is not. */
+/* Two rules that match every event: the second excepts comm init until 5,000 ms, events without exe, and the exe
+ * /init; the first has no exceptions. */
 static as_ring *excepting_ring(void) {
     static const as_operand operands[] = {{.at = 0, .len = 4}, {.at = 4, .len = 5}};
     static const as_test tests[] = {
@@ -1006,7 +1006,7 @@ static void with_exceptions(void) {
     as_ring_free(ring);
 }
 
-/* Going on with another table */
+/* Migration to another table */
 
 static void adopting(void) {
     const as_config config = sample_config();
@@ -1014,7 +1014,7 @@ static void adopting(void) {
     const uint32_t gone[1] = {UINT32_MAX};
     int pair[2];
 
-    CASE("what was fetched and not taken, and an event that is half there, go on in the next ring");
+    CASE("fetched datagrams that were not taken, and an incomplete event, continue in the next ring");
     CHECK(socketpair(AF_UNIX, SOCK_DGRAM, 0, pair) == 0);
     wrapped.as_kernel = true;
     as_ring *before = sample_ring();
@@ -1092,7 +1092,7 @@ static void adopted_is_stayed(void) {
     const uint32_t same[1] = {0};
     as_config config = sample_config();
     config.window_slack = 3;
-    CASE("wherever a ring is adopted, in a flood as well, it goes on as if it had stayed");
+    CASE("wherever a ring is migrated, also in a flood, it continues as if it had stayed");
     static const uint32_t cuts[] = {50, 147, 341, 402, 403, 404, 405, 438, 902, 903, 904, 905, 1200};
     for (size_t i = 0; i < sizeof cuts / sizeof *cuts; i++) {
         const uint32_t cut = cuts[i];
@@ -1114,7 +1114,7 @@ static void adopted_is_stayed(void) {
         as_ring_free(second);
     }
 
-    CASE("an error that was put off, and a line that was cut, are told by the next ring");
+    CASE("a deferred error and a cut line are reported by the next ring");
     int pair[2];
     CHECK(socketpair(AF_UNIX, SOCK_DGRAM, 0, pair) == 0);
     as_ring *before = sample_ring();

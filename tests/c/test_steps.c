@@ -27,14 +27,14 @@ static as_steps fresh(void) {
 
 static void one_host(void) {
     as_steps steps = fresh();
-    CASE("time that goes on, also after hours of silence, and events a little late are no steps");
+    CASE("time that advances, also after hours of silence, and slightly late events are no steps");
     CHECK_EQUAL(SEE(steps, here, 10000, 10100, 10050, 20000, 15000, 9000000, 9000100, 8996000, 9000200, 9000300), 0);
 
     CASE("a single event from the past or the future, or two, are no step");
     CHECK_EQUAL(SEE(steps, here, 1000, 9000400, 2000, 2001, 9000500, 99000000, 9000600, 99000000, 99000001), 0);
     CHECK_EQUAL(SEE(steps, here, 9000700, 9000800, 9000900), 0);
 
-    CASE("three in a row that agree are one step, however far back, and time goes on from there");
+    CASE("three in a row that agree are one step, however far back, and time continues from there");
     CHECK_EQUAL(SEE(steps, here, 1000, 1100), 0);
     CHECK_EQUAL(SEE(steps, here, 1200), 1);
     CHECK_EQUAL(SEE(steps, here, 1300, 1400, 1500, 4000, 6000), 0);
@@ -74,7 +74,7 @@ static void hosts(void) {
     as_steps steps = fresh();
     const as_span a = GUARDED("a");
     const as_span b = GUARDED("b");
-    CASE("each host has a clock of its own");
+    CASE("each host has a separate clock");
     for (uint64_t i = 0; i < 50; i++) {
         CHECK_EQUAL(SEE(steps, a, 9000000 + i) + SEE(steps, b, 1000 + i), 0);
     }

@@ -76,7 +76,7 @@ static void in_order(void) {
     as_windows windows = sample(10, 22);
     as_window *window = as_windows_of(&windows, 0, (const uint64_t[]){1, 0}, &stats);
     uint32_t total = 0;
-    CASE("nothing resets: every match from the tenth on completes a window, for as long as it goes on");
+    CASE("nothing resets: every match from the tenth on completes a window");
     for (uint32_t i = 0; i < 1000; i++) {
         total += add(&windows, window, 10, 100 * i);
     }
@@ -212,7 +212,7 @@ static void model(void) {
             now += 1 + (random >> 20) % (10000 / count);
             stamps[i] = now;
         }
-        /* Blocks of slack + 1, each shuffled: nobody is overtaken by more than slack. */
+        /* Blocks of slack + 1, each shuffled: no match is overtaken by more than slack. */
         for (uint32_t block = 0; block + slack < MATCHES; block += slack + 1) {
             for (uint32_t i = slack; i > 0; i--) {
                 random = random * UINT32_C(1664525) + UINT32_C(1013904223);
@@ -320,9 +320,9 @@ static void table_of_keys(void) {
     CHECK_EQUAL(windows.slot_count, 0);
 }
 
-enum { FLOODED = 1024 }; /* places of a table that is large enough for what is a matter of chance */
+enum { FLOODED = 1024 }; /* slots of a table that is large enough for random eviction */
 
-/* Open the door for one match of each of these keys, and say whether KEPT is still there afterwards. */
+/* Add matches of each of these keys, and return whether `kept` is still there afterwards. */
 static bool survives(as_windows *windows, uint64_t kept, uint64_t first, uint64_t last, uint64_t ms,
                      uint32_t matches_each, as_stats *stats) {
     for (uint64_t key = first; key <= last; key++) {
