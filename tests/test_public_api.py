@@ -10,6 +10,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from auditsense import (
+    Detector,
+    EventReader,
+    Host,
+    Limits,
+    Multicast,
+    RowReader,
+    Sensor,
+    Unicast,
+    shipped_detections,
+)
+from auditsense.testing import FakeClock, FakeKernel, FakeSource
+
 if TYPE_CHECKING:
     from types import ModuleType
 
@@ -62,9 +75,32 @@ def test_shared_names_are_the_same_objects() -> None:
     assert all(getattr(root, name) is getattr(detections, name) for name in SHARED)
 
 
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (Detector(host=Host("1", "web1")), "<Detector of pspy in records of 'web1'>"),
+        (EventReader(host=Host("1", "web1")), "<EventReader of records of 'web1'>"),
+        (RowReader(["pid"], host=Host("1", "web1")), "<RowReader of records of 'web1'>"),
+        (Sensor(source=FakeSource()), "<Sensor alerts from fake, closed>"),
+        (Sensor(source=FakeSource()).queue(5), "<Queue 0 of 5, 0 dropped>"),
+        (Unicast(), "<Unicast -w /proc -p r -k audit_proc, closed>"),
+        (Multicast([]), "<Multicast no audit rules, closed>"),
+        (Host("1", "web1"), "Host(id='1', name='web1')"),
+        (shipped_detections(), "[Detection('pspy', version=2)]"),
+        (Limits(event_slots=64), "Limits(event_slots=64)"),
+        (FakeClock(1000), "FakeClock(ms=1000)"),
+        (FakeKernel(), "<FakeKernel enabled=0, failure=1, pid=0, backlog_limit=64, 0 rules>"),
+        (FakeSource(), "<FakeSource closed>"),
+    ],
+    ids=lambda value: "" if isinstance(value, str) else type(value).__name__,
+)
+def test_repr_shows_what_an_object_is(value: object, shown: str) -> None:
+    assert repr(value) == shown
+
+
 def test_reference_lists_each_public_name_once() -> None:
     page = (ROOT / "docs" / "api.rst").read_text(encoding="utf-8")
-    listed = re.findall(r"^\.\. (?:data|auto(?:class|function|exception)):: (\S+)$", page, re.MULTILINE)
+    listed = re.findall(r"^\.\. auto(?:class|function|exception):: (\S+)$", page, re.MULTILINE)
     exported = {f"{name}.{exported}" for name in NAMESPACES for exported in public(name).__all__}
     shared = {f"auditsense.detections.{name}" for name in SHARED}
     assert sorted(listed) == sorted(exported - shared - {"auditsense.__version__"})

@@ -42,6 +42,7 @@ if TYPE_CHECKING:  # for type checkers, the same names: tests/test_public_api.py
     from auditsense.sensor.aio import Queue as Queue
     from auditsense.sensor.clock import Clock as Clock
     from auditsense.sensor.sensor import Sensor as Sensor
+    from auditsense.sources.base import Cleanup as Cleanup
     from auditsense.sources.base import Source as Source
     from auditsense.sources.multicast import Multicast as Multicast
     from auditsense.sources.unicast import Unicast as Unicast
@@ -52,6 +53,7 @@ _MODULES = {
     "AuditRuleError": "errors",
     "AuditSenseError": "errors",
     "BusyError": "errors",
+    "Cleanup": "sources.base",
     "Clock": "sensor.clock",
     "ClosedError": "errors",
     "Detection": "detections.model",

@@ -109,6 +109,9 @@ class Queue(Generic[T]):
         self.dropped = 0
         """Items that were dropped because the queue was full."""
 
+    def __repr__(self) -> str:
+        return f"<Queue {len(self)} of {self._size}, {self.dropped} dropped>"
+
     @property
     def filling(self) -> bool:
         """Whether its task is running."""

@@ -98,6 +98,11 @@ class KernelSource:
         self._listed: list[AuditRule] = []
         self._rule_changer: RuleChanger | None = None  # while entered
 
+    def __repr__(self) -> str:
+        state = "open" if self._socket is not None else "closed"
+        rules = "; ".join(auditctl.format_rule(rule) for rule in self._rules) or "no audit rules"
+        return f"<{type(self).__name__} {rules}, {state}>"
+
     @property
     def guardian(self) -> Guardian | None:
         """The guardian, when guarded and entered once."""

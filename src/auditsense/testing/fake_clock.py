@@ -23,6 +23,9 @@ class FakeClock:
         self.ms = ms
         self._monotonic_ms = 1000
 
+    def __repr__(self) -> str:
+        return f"FakeClock(ms={self.ms})"
+
     def advance(self, seconds: float) -> None:
         """Advance both clocks by 0 or more seconds, to the millisecond.
 

@@ -103,6 +103,11 @@ class FakeKernel:
         self.before: dict[int, Interruption] = {}
         self.after: dict[int, Interruption] = {}
 
+    def __repr__(self) -> str:
+        names = ("enabled", "failure", "pid", "backlog_limit")
+        settings = ", ".join(f"{name}={getattr(self, name)}" for name in names)
+        return f"<FakeKernel {settings}, {len(self.rules)} rules>"
+
     # --- for tests -------------------------------------------------------------
 
     def fail_at(self, position: int, error: int | BaseException, *, acted: bool = False) -> None:

@@ -58,6 +58,9 @@ class FakeSource:
         self._sent: list[bytes] = []
         self._pair: tuple[socket.socket, socket.socket] | None = None
 
+    def __repr__(self) -> str:
+        return f"<FakeSource {'open' if self.entered > self.left else 'closed'}>"
+
     def send(self, *events: EventRecords | bytes) -> None:
         """Send events, or single datagrams, as the kernel would; without record types in `unneeded`.
 
