@@ -81,7 +81,7 @@ def test_burned_limit_still_names_scanner(burned: int, fault: Recorder) -> None:
         )
 
 
-def test_scanner_as_large_as_the_throwaways_is_named_with_the_interval() -> None:
+def test_equally_large_scanner_is_reported_with_the_interval() -> None:
     """Nothing tells it from the throwaways but that it goes on: with the next interval it is the largest."""
     with Detector(host=HOST) as detector:
         documents = fed(detector, throwaways(120) + opens(5, 1000, 90, 500))
@@ -137,7 +137,7 @@ def test_never_more_alerts_than_the_limit_in_an_interval() -> None:
             assert len(alerts(fed(detector, events))) <= 20
 
 
-def test_every_withheld_burst_is_named_in_the_end() -> None:
+def test_every_withheld_burst_is_reported() -> None:
     policy = AlertPolicy(max_alerts=8, interval_ms=1000, suppress_ms=3_600_000)
     with Detector(host=HOST, policy=policy) as detector:
         documents = fed(detector, throwaways(40, times=12))
@@ -146,7 +146,7 @@ def test_every_withheld_burst_is_named_in_the_end() -> None:
     assert pids(documents) == {7, *range(1000, 1040)}
 
 
-def test_oldest_of_many_is_named_although_others_are_larger() -> None:
+def test_oldest_burst_is_reported_among_larger_ones() -> None:
     policy = AlertPolicy(max_alerts=5, interval_ms=1000, suppress_ms=3_600_000)
     with Detector(host=HOST, policy=policy) as detector:
         fed(detector, opens(1, 0))
@@ -167,7 +167,7 @@ def test_ended_and_evicted_bursts_are_still_named() -> None:
     assert {row["pid"] for row in listed["processes"]} == {5, *range(1001, 1010)}
 
 
-def test_burst_that_grew_and_was_evicted_at_once_is_named_as_withheld() -> None:
+def test_grown_and_evicted_burst_is_reported_as_withheld() -> None:
     """A withheld burst grows tenfold and makes room for others, all before the run of its hits is over."""
     policy = AlertPolicy(max_alerts=5, max_bursts=2)
     with Detector(host=HOST, policy=policy) as detector:
@@ -199,7 +199,7 @@ def test_without_a_limit_nothing_is_withheld() -> None:
         assert withheld(documents) == []
 
 
-def test_live_interval_ends_although_nothing_comes() -> None:
+def test_live_interval_ends_without_records() -> None:
     policy = AlertPolicy(max_alerts=5, interval_ms=10_000)
     with Detector(host=HOST, policy=policy) as detector:
         assert detector.tick(1_000_000) == []
@@ -210,7 +210,7 @@ def test_live_interval_ends_although_nothing_comes() -> None:
         assert pids(late) == {1001, 1002}
 
 
-def test_reload_keeps_who_waits() -> None:
+def test_reload_keeps_waiting_bursts() -> None:
     policy = AlertPolicy(max_alerts=5, interval_ms=10_000)
     with Detector(host=HOST, policy=policy) as detector:
         fed(detector, throwaways(4))
@@ -219,7 +219,7 @@ def test_reload_keeps_who_waits() -> None:
         assert pids(documents) == {1001, 1002, 1003, 5}
 
 
-def test_reload_names_who_waits_for_a_detection_that_is_gone() -> None:
+def test_reload_reports_waiting_bursts_of_removed_detection() -> None:
     with Detector(host=HOST, policy=AlertPolicy(max_alerts=5)) as detector:
         fed(detector, throwaways(3))
         documents = detector.reload([])
@@ -231,7 +231,7 @@ def test_reload_names_who_waits_for_a_detection_that_is_gone() -> None:
 # --- the account ---------------------------------------------------------------------------
 
 
-def test_user_ids_of_one_login_share_its_right() -> None:
+def test_user_ids_of_one_login_share_its_limit() -> None:
     """A user namespace gives one login many user ids; they use the right of that login together."""
     text = [
         event.text.replace(b"auid=4294967295", b"auid=1000")

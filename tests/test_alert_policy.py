@@ -34,7 +34,7 @@ def test_policy_without_settings() -> None:
     assert (policy.max_alerts, policy.max_bursts, policy.by) == (100, 10_000, ())
 
 
-def test_bounds_of_what_is_kept() -> None:
+def test_burst_bounds() -> None:
     assert (alerts._MOST_HOSTS, alerts._MOST_LISTED) == (1024, 100)
 
 

@@ -62,7 +62,7 @@ def scan(pid: int, at_ms: int, times: int = 10, every_ms: int = 100, **fields: A
 
 
 @pytest.mark.parametrize(("times", "alerts"), [(9, 0), (10, 1), (11, 1), (500, 1)])
-def test_one_alert_says_that_a_burst_has_begun(times: int, alerts: int) -> None:
+def test_burst_makes_one_alert(times: int, alerts: int) -> None:
     with detector() as one:
         documents = feed(one, scan(1, 0, times))
         assert said(documents) == [("alert", 1, 10)] * alerts
@@ -70,7 +70,7 @@ def test_one_alert_says_that_a_burst_has_begun(times: int, alerts: int) -> None:
         assert one.alert_counts.suppressed == max(0, times - 10)
 
 
-def test_the_alert_comes_with_the_tenth_open_and_names_all_ten() -> None:
+def test_tenth_open_makes_alert_with_all_ten_events() -> None:
     events = scan(1, 0)
     with detector() as one:
         assert feed(one, events[:9]) == []
@@ -78,7 +78,7 @@ def test_the_alert_comes_with_the_tenth_open_and_names_all_ten() -> None:
     assert alert["auditsense"]["events"] == [event.id for event in events]
 
 
-def test_a_closing_document_tells_the_total_when_something_came_after_the_alert() -> None:
+def test_closing_document_has_total_after_more_matches() -> None:
     with detector() as one:
         assert said(feed(one, scan(1, 0, 25))) == [("alert", 1, 10)]
         (closed,) = one.finish()
@@ -88,7 +88,7 @@ def test_a_closing_document_tells_the_total_when_something_came_after_the_alert(
     assert closed["auditsense"]["events"] == [event.id for event in scan(1, 0, 10)]
 
 
-def test_updates_say_that_a_burst_goes_on_each_time_so_much_time_has_passed() -> None:
+def test_updates_come_at_their_interval() -> None:
     with detector(AlertPolicy(update_ms=1000)) as one:
         documents = feed(one, scan(1, 0, 40))  # the tenth comes after 0.9 s, the last after 3.9 s
         updates = documents[1:]
@@ -100,21 +100,21 @@ def test_updates_say_that_a_burst_goes_on_each_time_so_much_time_has_passed() ->
         assert said(one.finish()) == [("closed", 1, 40)]
 
 
-def test_nothing_is_closed_that_the_alert_has_told_already() -> None:
+def test_burst_without_more_matches_has_no_closing_document() -> None:
     with detector() as one:
         assert said(feed(one, scan(1, 0))) == [("alert", 1, 10)]
         assert one.finish() == []
         assert one.alert_counts.closed == 0
 
 
-def test_finishing_again_says_nothing_again() -> None:
+def test_second_finish_returns_nothing() -> None:
     with detector() as one:
         feed(one, scan(1, 0, 25))
         assert said(one.finish()) == [("closed", 1, 25)]
         assert one.finish() == []
 
 
-def test_after_finishing_a_burst_is_a_new_one() -> None:
+def test_burst_after_finish_is_new() -> None:
     with detector() as one:
         feed(one, scan(1, 0, 25))
         one.finish()
@@ -128,9 +128,7 @@ def test_after_finishing_a_burst_is_a_new_one() -> None:
     ("quiet_ms", "states"),
     [(5 * MINUTE, ["alert"]), (5 * MINUTE + 1, ["alert", "alert"]), (60 * MINUTE, ["alert", "alert"])],
 )
-def test_a_burst_goes_on_until_nothing_came_for_the_suppression_time(
-    quiet_ms: int, states: list[str]
-) -> None:
+def test_burst_ends_after_the_suppression_time(quiet_ms: int, states: list[str]) -> None:
     first = scan(1, 0)
     # The burst is as old as its last sequence; the next one is complete with its tenth event.
     second = scan(1, 900 + quiet_ms - 900)
@@ -138,7 +136,7 @@ def test_a_burst_goes_on_until_nothing_came_for_the_suppression_time(
         assert [state for state, _, _ in said(feed(one, first + second))] == states
 
 
-def test_letting_time_pass_closes_what_was_quiet_long_enough() -> None:
+def test_advance_closes_quiet_bursts() -> None:
     with detector(AlertPolicy(suppress_ms=1000)) as one:
         feed(one, scan(1, 0, 11) + scan(2, 500, 11))
         last = START + 1000
@@ -148,16 +146,14 @@ def test_letting_time_pass_closes_what_was_quiet_long_enough() -> None:
         assert one.tick(log_ms=last + 9999) == []
 
 
-def test_another_process_lets_time_pass_as_well() -> None:
+def test_hits_of_another_process_close_quiet_bursts() -> None:
     with detector(AlertPolicy(suppress_ms=1000)) as one:
         documents = feed(one, scan(1, 0, 20) + scan(2, 60_000))
         assert said(documents) == [("alert", 1, 10), ("closed", 1, 20), ("alert", 2, 10)]
 
 
 @pytest.mark.parametrize(("later_ms", "closed"), [(300_000, []), (300_001, [("closed", 1, 11)])])
-def test_burst_is_closed_right_after_the_suppression_by_another_process(
-    later_ms: int, closed: list[Any]
-) -> None:
+def test_burst_closes_at_first_later_hit(later_ms: int, closed: list[Any]) -> None:
     with detector() as one:
         feed(one, [*scan(1, 0), *scan(1, 2900, 1)])
         documents = feed(one, scan(2, 2900 + later_ms - 900))  # its tenth open comes then
@@ -171,19 +167,19 @@ def test_first_update_counts_from_the_alert() -> None:
         assert said(documents) == [("alert", 2, 10), ("update", 2, 24), ("update", 2, 34)]
 
 
-def test_nothing_is_kept_of_runs_that_are_over() -> None:
+def test_finished_runs_keep_no_state() -> None:
     with detector() as one:
         feed(one, in_order(scan(1, 0, 100), scan(2, 10, 100)))
         assert len(one._alerts._touched) == 2  # of the last second
 
 
-def test_updates_may_come_with_every_second() -> None:
+def test_updates_may_come_every_second() -> None:
     with detector(AlertPolicy(update_ms=1)) as one:
         feed(one, scan(1, 0, 40))
         assert one.alert_counts.updates == 3
 
 
-def test_bursts_are_closed_in_the_order_in_which_they_went_quiet() -> None:
+def test_bursts_close_in_order_of_last_activity() -> None:
     with detector() as one:
         feed(one, in_order(scan(1, 0, 60), scan(2, 50, 20), scan(3, 70, 40)))
         assert said(one.finish()) == [("closed", 2, 20), ("closed", 3, 40), ("closed", 1, 60)]
@@ -196,7 +192,7 @@ def scans(pids: Sequence[int], at_ms: int, times: int = 10) -> list[EventRecords
     return [event for n, pid in enumerate(pids) for event in scan(pid, at_ms + n, times, every_ms=1)]
 
 
-def test_no_more_than_max_alerts_are_sent_in_an_interval_and_the_rest_is_counted() -> None:
+def test_alerts_over_the_limit_are_counted() -> None:
     policy = AlertPolicy(max_alerts=5, interval_ms=10_000)
     with detector(policy) as one:
         events = [event for uid in range(6) for event in scan(10 + uid, uid, uid=uid)]
@@ -208,7 +204,7 @@ def test_no_more_than_max_alerts_are_sent_in_an_interval_and_the_rest_is_counted
         assert one.alert_counts.delayed == 2
 
 
-def test_a_burst_withheld_until_the_end_is_named_at_the_end() -> None:
+def test_finish_reports_withheld_bursts() -> None:
     with detector(AlertPolicy(max_alerts=1)) as one:
         feed(one, scans([1, 2], 0, 30))
         closed, withheld = one.finish()
@@ -229,7 +225,7 @@ def test_alert_limit_recovers_from_clock_step_back() -> None:
         assert [pid for state, pid, _ in told(documents) if state == "alert"] == [3, 4]
 
 
-def test_of_too_many_bursts_the_one_that_was_quiet_longest_is_closed_early() -> None:
+def test_full_table_closes_least_recent_burst() -> None:
     with detector(AlertPolicy(max_bursts=2)) as one:
         documents = feed(one, in_order(scan(1, 0, 40), scan(2, 10, 12), scan(3, 2000)))
         assert said(documents) == [("alert", 1, 10), ("alert", 2, 10), ("closed", 2, 12), ("alert", 3, 10)]
@@ -237,7 +233,7 @@ def test_of_too_many_bursts_the_one_that_was_quiet_longest_is_closed_early() -> 
         assert said(feed(one, scan(2, 4000)))[-1] == ("alert", 2, 10)
 
 
-def test_of_too_many_bursts_the_one_quiet_longest_on_any_host_is_closed_early() -> None:
+def test_full_table_closes_least_recent_burst_of_all_hosts() -> None:
     with detector(AlertPolicy(max_bursts=2)) as one:
         feed(one, in_order(on("web1", scan(1, 0, 12)), on("web2", scan(2, 2000, 12))))
         assert said(feed(one, on("web2", scan(3, 4000)))) == [("closed", 1, 12), ("alert", 3, 10)]
@@ -247,7 +243,7 @@ def test_of_too_many_bursts_the_one_quiet_longest_on_any_host_is_closed_early() 
 # --- who ---------------------------------------------------------------------------------------
 
 
-def test_two_processes_are_two_bursts() -> None:
+def test_two_processes_make_two_bursts() -> None:
     with detector() as one:
         documents = feed(one, in_order(scan(1, 0, 20), scan(2, 30, 20)))
         assert said(documents) == [("alert", 1, 10), ("alert", 2, 10)]
@@ -258,7 +254,7 @@ def on(node: str, events: Iterable[EventRecords]) -> list[EventRecords]:
     return [dataclasses.replace(event, node=node) for event in events]
 
 
-def test_the_same_pid_on_two_hosts_is_two_processes() -> None:
+def test_same_pid_on_two_hosts_makes_two_bursts() -> None:
     with detector() as one:
         halves = in_order(on("web1", scan(1, 0, 5)), on("web2", scan(1, 500, 5)))
         assert feed(one, halves) == []
@@ -267,12 +263,12 @@ def test_the_same_pid_on_two_hosts_is_two_processes() -> None:
         assert len({document["event"]["id"] for document in documents}) == 3
 
 
-def test_nine_of_one_process_and_one_of_another_are_nothing() -> None:
+def test_ten_matches_of_two_processes_make_no_alert() -> None:
     with detector() as one:
         assert feed(one, [*scan(1, 0, 9), *scan(2, 900, 1)]) == []
 
 
-def test_a_window_by_user_alerts_once_for_all_processes_of_the_user() -> None:
+def test_window_by_user_covers_all_processes_of_the_user() -> None:
     shipped = shipped_detections()[0]
     by_user = dataclasses.replace(shipped, window=Window(("user.id", "host.id"), 10, 5000))
     events = [open_event(ms=START + n, serial=n, pid=n) for n in range(30)]
@@ -296,7 +292,7 @@ def without_lost(documents: list[Document]) -> list[Document]:
 
 
 @pytest.mark.parametrize("sequences", [False, True])
-def test_the_same_records_in_any_batches_give_the_same_documents(*, sequences: bool) -> None:
+def test_batches_do_not_change_documents(*, sequences: bool) -> None:
     events = in_order(
         scan(1, 0, 200), scan(2, 30, 40), scan(3, 5000, 15), scan(1, 400_000, 20), scan(2, 401_000, 11)
     )
@@ -311,7 +307,7 @@ def test_the_same_records_in_any_batches_give_the_same_documents(*, sequences: b
     assert found[0] == found[1] == found[2]
 
 
-def test_ids_are_the_same_in_every_run_and_differ_by_state_and_burst() -> None:
+def test_ids_are_reproducible_and_differ_by_state_and_burst() -> None:
     ids = []
     for _ in range(2):
         with detector() as one:
@@ -322,7 +318,7 @@ def test_ids_are_the_same_in_every_run_and_differ_by_state_and_burst() -> None:
     assert all(len(one) == 32 and int(one, 16) >= 0 for one in ids[0])
 
 
-def test_sequences_that_were_merged_are_counted_as_if_they_came_one_by_one() -> None:
+def test_merged_sequences_count_like_separate_ones() -> None:
     events = scan(1, 0, 300)
     with detector() as one:
         documents = one.feed_text(b"".join(event.text for event in events)) + one.finish()
@@ -346,7 +342,7 @@ def test_matches_after_a_pause_are_counted(pause_ms: int, size: int) -> None:
     gaps=st.lists(st.sampled_from([0, 1, 40, 300, 480, 620, 900, 1700, 5100, 40_000]), max_size=80),
     size=st.sampled_from([1, 2, 7, 1 << 20]),
 )
-def test_count_is_matches_that_are_in_windows(gaps: list[int], size: int) -> None:
+def test_count_is_matches_in_windows(gaps: list[int], size: int) -> None:
     stamps = list(itertools.accumulate(gaps, initial=START))
     in_windows = {
         stamp_at
@@ -371,7 +367,7 @@ def totals(events: Sequence[EventRecords], size: int) -> dict[int, int]:
     return {pid: count for _, pid, count in said(documents)}
 
 
-def test_every_sequence_is_a_document_in_the_view_of_sequences() -> None:
+def test_sequences_returns_each_sequence() -> None:
     events = scan(1, 0, 25)
     with detector(sequences=True) as one:
         documents = feed(one, events) + one.finish()
@@ -383,7 +379,7 @@ def test_every_sequence_is_a_document_in_the_view_of_sequences() -> None:
 # --- loss ----------------------------------------------------------------------------------------
 
 
-def test_alerts_say_what_is_known_to_be_lost() -> None:
+def test_alerts_have_the_known_loss() -> None:
     events = scan(1, 0, 12)
     with detector() as one:
         one.lost_elsewhere = 1000
@@ -397,13 +393,13 @@ def test_alerts_say_what_is_known_to_be_lost() -> None:
     assert documents[0]["auditsense"]["lost"] >= 1001
 
 
-def test_a_stream_without_loss_says_so() -> None:
+def test_alerts_without_loss_have_zero() -> None:
     with detector() as one:
         (alert,) = one.feed(part for event in scan(1, 0) for part in event.datagrams)
         assert alert["auditsense"]["lost"] == 0
 
 
-def test_hits_that_do_not_fit_at_once_are_no_loss() -> None:
+def test_full_hit_buffer_is_no_loss() -> None:
     limits = Limits(datagram_bytes=1024, hit_bytes=8 * 1024 + 65536)
     with Detector(host=HOST, limits=limits) as one:
         documents = one.feed_text(b"".join(event.text for event in scans(range(1, 400), 0)))
@@ -412,7 +408,7 @@ def test_hits_that_do_not_fit_at_once_are_no_loss() -> None:
         assert (one.alert_counts.alerts, one.alert_counts.withheld) == (20, 379)
 
 
-def test_text_may_be_taken_without_looking_at_what_it_led_to() -> None:
+def test_buffer_text_leaves_results_in_the_core() -> None:
     limits = Limits(datagram_bytes=1024, hit_bytes=8 * 1024 + 65536)
     text = b"".join(event.text for event in scans(range(1, 400), 0))
     with Detector(host=HOST, limits=limits) as one, Detector(host=HOST, limits=limits) as other:
@@ -424,7 +420,7 @@ def test_text_may_be_taken_without_looking_at_what_it_led_to() -> None:
 
 
 @pytest.mark.parametrize("form", ["text", "datagrams"])
-def test_nothing_that_is_decided_waits_for_the_next_call(form: str) -> None:
+def test_decided_events_do_not_wait_for_the_next_call(form: str) -> None:
     # Somewhere in this range the last record is taken, and the hits are too full to decide its event.
     limits = Limits(datagram_bytes=1024, hit_bytes=8 * 1024 + 65536)
     events = scan(1, 0, 150)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 MINE: dict[str, Any] = {"id": "mine", "name": "Mine", "match": {"file.path": "/etc/shadow"}}
 
 
-def test_it_is_the_detection_that_a_file_would_give() -> None:
+def test_define_equals_the_detection_of_a_file() -> None:
     text = """
         id = "mine"
         name = "Mine"
@@ -60,7 +60,7 @@ def test_it_is_the_detection_that_a_file_would_give() -> None:
     assert made == parse(text, "a file")
 
 
-def test_one_match_is_enough_unless_told_otherwise() -> None:
+def test_one_match_is_the_default() -> None:
     with Detector([define(**MINE)]) as detector:
         found = detector.feed(call_event("openat", path="/etc/shadow", pid=7).datagrams)
         assert detector.feed(call_event("openat", path="/etc/passwd", serial=4).datagrams) == []
@@ -113,7 +113,7 @@ def test_one_match_is_enough_unless_told_otherwise() -> None:
         ),
     ],
 )
-def test_what_is_wrong_is_said(change: dict[str, Any], said: str) -> None:
+def test_wrong_values_raise_errors(change: dict[str, Any], said: str) -> None:
     with pytest.raises(DetectionError) as wrong:
         define(**{**MINE, **change})
     assert str(wrong.value).startswith(f"detection 'mine': {said}")
@@ -148,7 +148,7 @@ def pspy() -> Detection:
         ),
     ],
 )
-def test_values_that_no_file_could_hold_are_refused(change: dict[str, Any], said: str) -> None:
+def test_values_no_file_can_contain_are_refused(change: dict[str, Any], said: str) -> None:
     with pytest.raises(DetectionError) as wrong:
         Detector([dataclasses.replace(pspy(), **change)])
     assert str(wrong.value).startswith(said)
@@ -157,7 +157,7 @@ def test_values_that_no_file_could_hold_are_refused(change: dict[str, Any], said
 # --- what tests of one's own need ------------------------------------------------------------
 
 
-def test_a_clock_that_a_test_moves() -> None:
+def test_fake_clock_advances() -> None:
     clock = FakeClock(1_000_000)
     before = clock.monotonic_s()
     clock.advance(1.5)
@@ -166,7 +166,7 @@ def test_a_clock_that_a_test_moves() -> None:
         clock.advance(-1)
 
 
-def test_a_source_in_memory_keeps_out_what_is_not_wanted() -> None:
+def test_fake_source_filters_unneeded_records() -> None:
     source = FakeSource()
     with Sensor(source=source, lean=True) as sensor:
         source.send(*burst(10))
@@ -175,7 +175,7 @@ def test_a_source_in_memory_keeps_out_what_is_not_wanted() -> None:
     assert source.plan() == []
 
 
-def test_a_call_that_an_architecture_lacks_is_an_error() -> None:
+def test_missing_call_of_architecture_raises_error() -> None:
     assert " syscall=56 " in call_event("openat", arch="aarch64").lines[0]
     with pytest.raises(UsageError, match="aarch64 has no system call 'open'"):
         call_event("open", arch="aarch64")

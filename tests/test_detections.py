@@ -52,7 +52,7 @@ def pspy() -> Detection:
 # --- the shipped one -----------------------------------------------------------------
 
 
-def test_pspy_says_what_it_is() -> None:
+def test_pspy_metadata() -> None:
     one = pspy()
     assert (one.id, one.name) == ("pspy", "Potential Pspy Process Monitoring Detected")
     assert (one.severity, one.risk_score, one.version) == (Severity.LOW, 21, 2)
@@ -68,7 +68,7 @@ def test_pspy_says_what_it_is() -> None:
     assert one.false_positives
 
 
-def test_pspy_has_its_place_in_attack() -> None:
+def test_pspy_has_attack_entries() -> None:
     (threat,) = pspy().threat
     assert (threat.tactic.id, threat.tactic.name) == ("TA0007", "Discovery")
     assert [(one.id, one.name) for one in threat.technique] == [
@@ -95,7 +95,7 @@ def test_pspy_compiles_to_openat_of_every_architecture() -> None:
     assert (rule.count, rule.span_ms, rule.merge_ms) == (10, 5000, 7)
 
 
-def test_the_audit_rule_of_every_shipped_detection_can_be_installed() -> None:
+def test_shipped_audit_rules_are_valid() -> None:
     for one in shipped_detections():
         assert auditctl.format_rule(auditctl.parse(one.audit_rule))
 
@@ -149,7 +149,7 @@ def with_paths(*paths: str) -> bytes:
         (open_event(syscall=2).text, False),
     ],
 )
-def test_the_path_that_counts_is_the_chosen_record_verbatim(text: bytes, matching: bool) -> None:  # noqa: FBT001 - a case's column
+def test_path_of_chosen_record_is_compared_verbatim(text: bytes, matching: bool) -> None:  # noqa: FBT001 - a case's column
     assert matches(text) == int(matching)
 
 
@@ -176,12 +176,12 @@ def test_the_path_that_counts_is_the_chosen_record_verbatim(text: bytes, matchin
         (open_event(exe=None), True),
     ],
 )
-def test_registers_are_compared_as_text_and_nothing_else_counts(event: EventRecords, matching: bool) -> None:  # noqa: FBT001 - a case's column
+def test_registers_are_compared_as_text(event: EventRecords, matching: bool) -> None:  # noqa: FBT001 - a case's column
     assert matches(event.text) == int(matching)
 
 
 @pytest.mark.parametrize("arch", list(syscalls.ARCHES))
-def test_openat_counts_by_the_number_of_its_own_architecture(arch: str) -> None:
+def test_openat_matches_by_number_of_its_architecture(arch: str) -> None:
     audit_arch = syscalls.ARCHES[arch]
     numbers = {number for _, number in syscalls.calls("openat")} | {437}
     matching = {n for n in numbers if matches(open_event(arch=audit_arch, syscall=n).text)}
@@ -213,7 +213,7 @@ FLAGS = {
 
 
 @pytest.mark.parametrize("arch", list(syscalls.ARCHES))
-def test_flags_of_an_open_are_those_of_its_architecture(arch: str) -> None:
+def test_open_flags_depend_on_architecture(arch: str) -> None:
     """Elastic's two numbers match everywhere; any other only where it means the same."""
     tried = {"80000", "88000", *(text for texts in FLAGS.values() for text in texts)}
     tried |= {"0", "90800", "98000", "1a0000", "80001", "A0000", "0a0000"}
@@ -227,7 +227,7 @@ def test_flags_of_an_open_are_those_of_its_architecture(arch: str) -> None:
     assert matching == {"80000", "88000", *FLAGS.get(arch, ())}
 
 
-def test_flags_without_names_are_what_elastic_compares() -> None:
+def test_flags_without_names_equal_elastic_values() -> None:
     text = PSPY.replace(', "O_CLOEXEC", "O_CLOEXEC|O_LARGEFILE"]', "]")
     assert text != PSPY
     (test,) = (test for test in compile_one(parse(text, "x"), merge_ms=0).tests if test.field is Field.A2)
@@ -247,7 +247,7 @@ def test_flags_are_of_registers_only() -> None:
         parse(text, "x")
 
 
-def test_an_open_without_its_end_counts_and_one_without_its_system_call_does_not() -> None:
+def test_open_needs_syscall_record_but_no_end() -> None:
     call, cwd, path, title, _ = (line.encode() + b"\n" for line in open_event().lines)
     assert matches(call + path) == 1
     assert matches(cwd + path + title) == 0
@@ -257,7 +257,7 @@ def test_an_open_without_its_end_counts_and_one_without_its_system_call_does_not
 # --- files -----------------------------------------------------------------------------
 
 
-def test_the_smallest_detection_loads_and_its_window_is_by_host_as_well() -> None:
+def test_smallest_detection_loads_with_host_in_window() -> None:
     one = parse(MINIMAL, "mine.toml")
     assert one.window.by == ("process.pid", "host.id")
     assert (one.window.matches, one.window.within_ms, one.severity) == (3, 2000, Severity.HIGH)
@@ -268,7 +268,7 @@ def test_the_smallest_detection_loads_and_its_window_is_by_host_as_well() -> Non
 @pytest.mark.parametrize(
     ("within", "ms"), [("1ms", 1), ("500ms", 500), ("5s", 5000), ("2m", 120_000), ("24h", 86_400_000)]
 )
-def test_durations_have_a_unit(within: str, ms: int) -> None:
+def test_durations_need_a_unit(within: str, ms: int) -> None:
     assert parse(MINIMAL.replace('"2s"', f'"{within}"'), "mine.toml").window.within_ms == ms
 
 
@@ -353,7 +353,7 @@ CALL = '"auditd.data.syscall" = "openat"'
         (MINIMAL + '[[threat]]\ntactic = { id = "T" }\n', "threat.tactic: name is missing"),
     ],
 )
-def test_an_error_is_one_line_that_names_the_file_and_the_key(text: str, message: str) -> None:
+def test_error_names_file_and_key_in_one_line(text: str, message: str) -> None:
     with pytest.raises(DetectionError) as refused:
         parse(text, "mine.toml")
     said = str(refused.value)
@@ -362,7 +362,7 @@ def test_an_error_is_one_line_that_names_the_file_and_the_key(text: str, message
     assert "\n" not in said
 
 
-def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+def test_unreadable_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(DetectionError, match=r"none\.toml: No such file or directory"):
         load_detections(tmp_path / "none.toml")
     latin = tmp_path / "latin.toml"
@@ -371,7 +371,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         load_detections(latin)
 
 
-def test_a_folder_is_read_in_the_order_of_its_names(tmp_path: Path) -> None:
+def test_folder_is_read_in_name_order(tmp_path: Path) -> None:
     with pytest.raises(DetectionError, match=r"no \.toml file in this folder"):
         load_detections(tmp_path)
     for name in ("b", "a"):
@@ -380,7 +380,7 @@ def test_a_folder_is_read_in_the_order_of_its_names(tmp_path: Path) -> None:
     assert [one.id for one in load_detections(tmp_path)] == ["a", "b"]
 
 
-def test_two_detections_cannot_have_one_id() -> None:
+def test_duplicate_ids_are_refused() -> None:
     one = parse(MINIMAL, "mine.toml")
     with pytest.raises(DetectionError, match="two detections have the id 'mine'"):
         compile_all([one, pspy(), one], merge_ms=0)
@@ -431,7 +431,7 @@ def test_comparisons_of_numbers_compile(
     assert (test.field, test.op, test.operands, test.negated) == (Field.A0, Op.NUMBER, operands, negated)
 
 
-def test_two_comparisons_of_one_field_must_both_hold() -> None:
+def test_both_comparisons_of_a_field_must_hold() -> None:
     one = parse(changed(PATH, '"file.path" = { like = "/p*", is_not = "/proc" }'), "mine.toml")
     assert len(compile_one(one, merge_ms=0).tests) == 2
     for path, expected in (("/proc", 0), ("/proc/", 1), ("/etc", 0)):
@@ -441,7 +441,7 @@ def test_two_comparisons_of_one_field_must_both_hold() -> None:
             assert detector.stats().matches == expected
 
 
-def test_a_hardened_comparison_sees_through_rubbish_in_the_upper_bits() -> None:
+def test_mask_ignores_upper_bits() -> None:
     number = '"auditd.data.a0" = { number = -100, mask = 0xffffffff }'
     one = parse(changed(PATH, number), "mine.toml")
     for a0 in ("ffffff9c", "ffffffffffffff9c", "deadbeefffffff9c"):
@@ -451,7 +451,7 @@ def test_a_hardened_comparison_sees_through_rubbish_in_the_upper_bits() -> None:
             assert detector.stats().matches == 1
 
 
-def test_every_name_of_a_field_can_be_compared() -> None:
+def test_every_field_can_be_compared() -> None:
     one = parse(MINIMAL, "mine.toml")
     for name, found in FIELDS.items():
         condition = dataclasses.replace(one.match[1], field=name)
@@ -461,7 +461,7 @@ def test_every_name_of_a_field_can_be_compared() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in FIELDS if name != "host.id"])
-def test_what_the_kernel_prints_as_a_number_is_what_can_be_compared_as_one(name: str) -> None:
+def test_numeric_fields_match_the_core(name: str) -> None:
     # The core reads a 1 wherever a number stands; a text is never one.
     key = _KEYS.get(FIELDS[name], FIELDS[name].name.lower().removeprefix("path_"))
     record = "PATH" if FIELDS[name].name.startswith("PATH") else "SYSCALL"
@@ -482,7 +482,7 @@ def test_what_the_kernel_prints_as_a_number_is_what_can_be_compared_as_one(name:
         assert [hit.rule for hit in ring.drain()] == ([0, 1] if FIELDS[name] in NUMBERS else [1])
 
 
-def test_a_name_that_only_some_architectures_have_compiles_to_those() -> None:
+def test_call_compiles_to_architectures_that_have_it() -> None:
     one = parse(changed('"openat"', '["open", "openat"]'), "mine.toml")
     calls = compile_one(one, merge_ms=0).calls
     assert Call(0xC000003E, 2) in calls

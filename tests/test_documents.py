@@ -81,16 +81,16 @@ EVENT = {
 }
 
 
-def test_an_event_is_this_document() -> None:
+def test_event_document() -> None:
     assert event_of(open_event().text) == EVENT
 
 
-def test_datagrams_and_log_lines_give_the_same_document() -> None:
+def test_datagrams_and_log_lines_make_the_same_document() -> None:
     with EventReader(host=HOST) as detector:
         assert [event.document() for event in detector.feed(open_event().datagrams)] == [EVENT]
 
 
-def test_an_alert_is_the_tenth_event_and_what_was_detected() -> None:
+def test_alert_document() -> None:
     events = burst(10)
     with Detector(host=HOST) as detector:
         (alert,) = detector.feed_text(b"".join(event.text for event in events))
@@ -188,7 +188,7 @@ PROMISED = [
 
 
 @pytest.mark.parametrize("sequences", [False, True])
-def test_every_alert_and_sequence_has_the_promised_fields(*, sequences: bool) -> None:
+def test_alerts_and_sequences_have_promised_fields(*, sequences: bool) -> None:
     with Detector(host=HOST, sequences=sequences) as detector:
         documents = detector.feed_text(b"".join(event.text for event in burst(12))) + detector.finish()
     states = ["sequence"] * 3 if sequences else ["alert", "closed"]
@@ -217,14 +217,14 @@ def test_every_alert_and_sequence_has_the_promised_fields(*, sequences: bool) ->
         ("ABCD", "ABCD"),
     ],
 )
-def test_names_are_decoded_and_bytes_that_are_no_text_are_shown(given: str | bytes, expected: str) -> None:
+def test_names_are_decoded_and_other_bytes_escaped(given: str | bytes, expected: str) -> None:
     document = event_of(open_event(comm=given, exe=given, path=given, cwd=given, title=given).text)
     for name in ("name", "executable", "working_directory", "title"):
         assert document["process"][name] == expected
     assert document["file"]["path"] == expected
 
 
-def test_the_arguments_of_a_title_are_separated_by_blanks() -> None:
+def test_title_separates_arguments_by_blanks() -> None:
     document = event_of(open_event(title=b"./pspy64\0-i\x00100\0").text)
     assert document["process"]["title"] == "./pspy64 -i 100 "
 
@@ -235,7 +235,7 @@ def test_several_keys_are_several_tags() -> None:
     assert "tags" not in event_of(open_event(key=None).text)
 
 
-def test_a_failed_call_is_a_failure() -> None:
+def test_failed_call_has_outcome_failure() -> None:
     document = event_of(open_event(success=False).text)
     assert (document["event"]["outcome"], document["auditd"]["data"]["exit"]) == ("failure", "-13")
 
@@ -250,7 +250,7 @@ def test_a_failed_call_is_a_failure() -> None:
         (0x12345678, 257, ("12345678", "257")),
     ],
 )
-def test_a_call_or_architecture_without_a_name_keeps_its_number(
+def test_unknown_call_or_architecture_keeps_its_number(
     arch: int, number: int, names: tuple[str, str]
 ) -> None:
     document = event_of(open_event(arch=arch, syscall=number).text)
@@ -263,12 +263,12 @@ def test_a_call_or_architecture_without_a_name_keeps_its_number(
 
 
 @pytest.mark.parametrize("number", ["9" * 5000, "18446744073709551616", "1_000", "0x10", "-", "abc", "²"])
-def test_a_number_that_is_none_is_left_out(number: str) -> None:
+def test_invalid_number_is_left_out(number: str) -> None:
     text = open_event().text.replace(b" pid=4352 ", f" pid={number} ".encode())
     assert event_of(text)["process"].get("pid") in (None, 18446744073709551616)
 
 
-def test_what_a_record_does_not_carry_is_left_out() -> None:
+def test_absent_fields_are_left_out() -> None:
     document = event_of(b"type=SYSCALL msg=audit(1.000:1): arch=c000003e syscall=257\n")
     assert document == {
         "@timestamp": "1970-01-01T00:00:01.000Z",
@@ -286,13 +286,13 @@ def test_what_a_record_does_not_carry_is_left_out() -> None:
     }
 
 
-def test_an_event_without_any_field_is_still_one() -> None:
+def test_event_without_fields_is_a_document() -> None:
     document = event_of(b"type=SYSCALL msg=audit(1.000:1): \n")
     assert sorted(document) == ["@timestamp", "auditsense", "event", "host"]
     assert "action" not in document["event"]
 
 
-def test_a_node_of_a_collector_is_the_host() -> None:
+def test_node_is_the_host() -> None:
     document = event_of(open_event(node="web1").text)
     assert document["host"] == {"id": "web1", "name": "web1", "os": {"type": "linux"}}
 
@@ -319,7 +319,7 @@ def test_timestamps_are_utc_with_milliseconds(ms: int, expected: str) -> None:
     assert timestamp(ms) == expected
 
 
-def test_no_stamp_goes_through_the_c_library() -> None:
+def test_stamps_avoid_the_c_library() -> None:
     """Its time_t has 32 bits on some machines: from 2038 on it overflows there."""
     package = Path(auditsense.__file__).parent
     for path in package.rglob("*.py"):
@@ -335,13 +335,13 @@ def test_no_stamp_goes_through_the_c_library() -> None:
             }, path
 
 
-def test_the_furthest_stamp_of_a_log_is_a_document() -> None:
+def test_latest_possible_stamp_makes_a_document() -> None:
     document = event_of(b"type=SYSCALL msg=audit(9007199254740992.999:4294967295): arch=1 syscall=1\n")
     assert document["@timestamp"] == "9999-12-31T23:59:59.999Z"
     assert document["auditsense"]["events"] == ["9007199254740992.999:4294967295"]
 
 
-def test_this_host_is_its_machine_id_or_else_its_name(tmp_path: Path) -> None:
+def test_this_host_uses_machine_id_or_name(tmp_path: Path) -> None:
     machine_id = tmp_path / "machine-id"
     assert this_host(machine_id).id == this_host(machine_id).name != ""
     machine_id.write_text("0123456789abcdef0123456789abcdef\n", encoding="ascii")

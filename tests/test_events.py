@@ -26,7 +26,7 @@ def events_of(*records: Records | bytes) -> list[Event]:
         return [*detector.feed_text(text), *detector.finish()]
 
 
-def test_text_is_decided_whole_where_hits_are_full_at_its_end() -> None:
+def test_text_is_decided_when_hits_are_full_at_its_end() -> None:
     """The last line fits, its event does not: it must not wait for the next text."""
     limits = Limits(datagram_bytes=1024, hit_bytes=8 * 1024 + 65536)
     text = [open_event(serial=n + 1, ms=1_795_493_114_674 + n).text for n in range(150)]
@@ -36,7 +36,7 @@ def test_text_is_decided_whole_where_hits_are_full_at_its_end() -> None:
             assert detector.feed_text(b"") == []
 
 
-def test_every_field_is_what_the_records_say() -> None:
+def test_attributes_have_the_values_of_records() -> None:
     (event,) = events_of(
         open_event(pid=12, ppid=34, uid=56, comm="a b", exe="/bin/ä", cwd="/x", path="/proc", title="p\0-x")
     )
@@ -55,7 +55,7 @@ def test_every_field_is_what_the_records_say() -> None:
     assert repr(event) == "Event(1795493114.674:3, openat, pid=12, exe='/bin/ä', path='/proc')"
 
 
-def test_the_document_is_the_one_that_is_printed() -> None:
+def test_event_makes_its_document() -> None:
     records = open_event()
     (event,) = events_of(records)
     with EventReader(host=HERE) as reader:
@@ -65,7 +65,7 @@ def test_the_document_is_the_one_that_is_printed() -> None:
     assert document["auditsense"] == {"events": [event.id], "state": "event"}
 
 
-def test_what_no_record_carried_is_none() -> None:
+def test_absent_fields_are_none() -> None:
     (event,) = events_of(b"type=SYSCALL msg=audit(1.002:3): arch=c000003e syscall=59 pid=x exit=1-2\n")
     for name in (
         "success",
@@ -95,36 +95,36 @@ def test_what_no_record_carried_is_none() -> None:
         ("zz", "56", ("zz", "56")),
     ],
 )
-def test_an_unknown_call_keeps_its_number(arch: str, call: str, names: tuple[str, str]) -> None:
+def test_unknown_call_keeps_its_number(arch: str, call: str, names: tuple[str, str]) -> None:
     (event,) = events_of(f"type=SYSCALL msg=audit(1.002:3): arch={arch} syscall={call} pid=1\n".encode())
     assert (event.arch, event.syscall) == names
 
 
-def test_several_keys_are_told_apart_and_a_node_is_the_collectors() -> None:
+def test_several_keys_and_node_of_collector() -> None:
     (event,) = events_of(open_event(key="one\x01two", node="web1"))
     assert (event.key, event.keys, event.node) == ("one", ("one", "two"), "web1")
 
 
-def test_nuls_between_arguments_and_blanks_in_them_cannot_be_told_apart() -> None:
+def test_title_does_not_distinguish_nuls_and_blanks() -> None:
     (event,) = events_of(open_event(title="sh\0-c\0echo a"))
     assert (event.argv, event.title) == (("sh", "-c", "echo a"), "sh -c echo a")
 
 
 @given(st.binary(min_size=1, max_size=60))
-def test_text_is_that_of_the_document_whatever_the_bytes(path: bytes) -> None:
+def test_text_equals_document_for_any_bytes(path: bytes) -> None:
     (event,) = events_of(open_event(path=path, exe=path, comm="x"))
     assert event.path == event.document().get("file", {}).get("path")
     assert event.exe == event.document().get("process", {}).get("executable")
 
 
-def test_a_user_has_the_name_that_this_host_has_for_him() -> None:
+def test_user_name_is_that_of_this_host() -> None:
     (root,) = events_of(open_event(uid=0))
     (nobody,) = events_of(open_event(uid=4_123_456_789))
     assert root.user_name() == pwd.getpwuid(0).pw_name
     assert nobody.user_name() is None
 
 
-def test_equal_events_are_equal_and_can_be_kept() -> None:
+def test_equal_events_compare_equal() -> None:
     first, second, other = events_of(*burst(2), open_event(serial=9))
     (again,) = events_of(open_event(serial=3))
     assert first == again
@@ -133,7 +133,7 @@ def test_equal_events_are_equal_and_can_be_kept() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 7, 4096])
-def test_text_and_datagrams_cut_anywhere_give_the_same_events(size: int) -> None:
+def test_cutting_input_anywhere_keeps_events(size: int) -> None:
     records = [one for pid in range(1, 4) for one in burst(3, pid=pid, serial=10 * pid)]
     text = b"".join(one.text for one in records)
     with EventReader(host=HERE) as detector:
@@ -147,7 +147,7 @@ def test_text_and_datagrams_cut_anywhere_give_the_same_events(size: int) -> None
     assert [one.id for one in events] == [one.id for one in records]
 
 
-def test_more_events_than_the_core_holds_at_a_time_all_come() -> None:
+def test_more_events_than_hit_buffer_all_arrive() -> None:
     with EventReader() as detector:
         text = b"".join(one.text for one in burst(5000, every_ms=0))
         events = [*detector.feed_text(text), *detector.finish()]
@@ -158,7 +158,7 @@ def test_more_events_than_the_core_holds_at_a_time_all_come() -> None:
 # --- from a sensor -----------------------------------------------------------------------
 
 
-def test_a_sensor_yields_events_and_tells_of_itself_aside() -> None:
+def test_sensor_yields_events_and_separate_notices() -> None:
     source = FakeSource()
     source.send(open_event(serial=3), call_event("execve", serial=7, exe="/bin/sh"))
     notices: list[str] = []
@@ -172,7 +172,7 @@ def test_a_sensor_yields_events_and_tells_of_itself_aside() -> None:
     assert source.left == 1
 
 
-def test_events_that_come_while_leaving_are_yielded() -> None:
+def test_events_received_while_leaving_are_yielded() -> None:
     source = FakeSource()
     with Sensor(source=source, view=View.EVENTS) as sensor:
         sensor.stop()
@@ -181,7 +181,7 @@ def test_events_that_come_while_leaving_are_yielded() -> None:
 
 
 @pytest.mark.parametrize("audited", [True, False])
-def test_events_of_ones_own_are_left_out_where_they_are_reported(*, audited: bool) -> None:
+def test_own_events_are_left_out_where_audited(*, audited: bool) -> None:
     source = FakeSource(audited=audited)
     source.send(open_event(serial=3, pid=os.getpid()), open_event(serial=4, pid=4711))
     with Sensor(source=source, view=View.EVENTS) as sensor:
@@ -190,7 +190,7 @@ def test_events_of_ones_own_are_left_out_where_they_are_reported(*, audited: boo
     assert pids == ([4711] if audited else [os.getpid(), 4711])
 
 
-def test_the_hits_of_the_self_test_go_aside() -> None:
+def test_self_test_hits_are_set_aside() -> None:
     test = SelfTest(60, within_s=5)
     source = FakeSource()
     with Sensor(source=source, view=View.EVENTS, self_test=test) as sensor:
@@ -203,7 +203,7 @@ def test_the_hits_of_the_self_test_go_aside() -> None:
         assert sensor.stats().hits == 3
 
 
-def test_readable_text_is_enough_for_an_event() -> None:
+def test_readable_text_makes_an_event() -> None:
     with EventReader() as detector:
         (event,) = detector.feed(
             datagrams("""

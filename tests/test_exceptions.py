@@ -93,7 +93,7 @@ def read_cases() -> list[Case]:
 
 
 @pytest.mark.parametrize("case", read_cases(), ids=lambda case: case.title)
-def test_an_exception_takes_what_its_case_says(case: Case) -> None:
+def test_exception_cases(case: Case) -> None:
     assert case.steps
     for step in case.steps:
         with Detector([opens(*case.exceptions)], host=HOST, sequences=True) as detector:
@@ -113,7 +113,7 @@ def quiet_about(**match: object) -> list[Detection]:
     ]
 
 
-def test_an_excepted_event_does_not_count_towards_a_window() -> None:
+def test_excepted_event_does_not_count() -> None:
     events = burst(10)
     with Detector(quiet_about(**{"process.name": "agent"}), host=HOST) as detector:
         text = b"".join(one.text for one in [*events[:9], open_event(comm="agent", serial=900_000)])
@@ -122,7 +122,7 @@ def test_an_excepted_event_does_not_count_towards_a_window() -> None:
         assert (stats.matches, stats.excepted) == (9, 1)
 
 
-def test_what_each_exception_took_is_told_with_the_exception() -> None:
+def test_exceptions_have_event_counts() -> None:
     first = except_for("pspy", match={"process.name": "one"}, comment="the first")
     second = except_for("pspy", match={"process.name": ("one", "two")}, comment="the second")
     detections = with_exceptions(shipped_detections(), [first, second])
@@ -133,7 +133,7 @@ def test_what_each_exception_took_is_told_with_the_exception() -> None:
         assert detector.exceptions() == [(first, 1), (second, 2)]
 
 
-def test_the_counts_go_on_when_the_records_are_of_another_host() -> None:
+def test_exception_counts_survive_change_of_host() -> None:
     with Detector(quiet_about(**{"process.name": "agent"}), host=HOST) as detector:
         for host in (HOST, Host("other", "other"), HOST):
             detector.set_host(host)
@@ -143,14 +143,14 @@ def test_the_counts_go_on_when_the_records_are_of_another_host() -> None:
         assert detector.stats().excepted == 3
 
 
-def test_a_title_that_an_exception_asks_for_is_waited_for_by_a_lean_sensor() -> None:
+def test_lean_detector_awaits_title_of_exception() -> None:
     with Detector(quiet_about(**{"process.title": "agent"}), host=HOST, lean=True) as detector:
         assert 1327 not in detector.unsent
     with Detector(quiet_about(**{"process.name": "agent"}), host=HOST, lean=True) as detector:
         assert 1327 in detector.unsent
 
 
-def test_a_title_is_compared_with_blanks_between_its_arguments() -> None:
+def test_title_is_compared_with_blanks() -> None:
     with Detector(quiet_about(**{"process.title": "sh -c a b"}), host=HOST) as detector:
         detector.feed_text(open_event(title="sh\0-c\0a b").text)
         detector.finish()
@@ -180,7 +180,7 @@ expires = 2027-01-31
 """
 
 
-def test_an_exception_may_stand_in_the_file_of_its_detection() -> None:
+def test_detection_file_may_contain_exceptions() -> None:
     (one,) = parse(MINIMAL, "mine.toml").exceptions
     assert (one.detection, one.comment, one.origin) == ("mine", "the backup", "mine.toml")
     assert one.expires_ms == int(datetime(2027, 1, 31, tzinfo=UTC).timestamp() * 1000)
@@ -230,7 +230,7 @@ def replaced(old: str, new: str) -> str:
         (replaced("expires", 'detection = "mine"\nexpires'), "exception 1: unknown key detection"),
     ],
 )
-def test_an_error_names_the_file_the_exception_and_the_key(text: str, message: str) -> None:
+def test_exception_error_names_file_and_key(text: str, message: str) -> None:
     with pytest.raises(DetectionError) as refused:
         parse(text, "mine.toml")
     assert str(refused.value).startswith("mine.toml: ")
@@ -247,11 +247,11 @@ def test_an_error_names_the_file_the_exception_and_the_key(text: str, message: s
         (datetime(2027, 1, 31, 8, 0, 0, 1000, tzinfo=UTC), datetime(2027, 1, 31, 8, 0, 0, 1000, tzinfo=UTC)),
     ],
 )
-def test_a_date_is_its_first_moment_and_a_time_has_a_zone(given: object, expected: datetime) -> None:
+def test_expiry_date_is_its_first_moment(given: object, expected: datetime) -> None:
     assert expiry_ms("here", given) == round(expected.timestamp() * 1000)
 
 
-def test_an_exception_of_an_unknown_detection_is_an_error_that_says_where_it_stands(tmp_path: Path) -> None:
+def test_exception_of_unknown_detection_names_its_place(tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     file.write_text(
         '[[exception]]\ndetection = "psyp"\ncomment = "x"\nmatch = { "user.id" = "0" }\n', encoding="utf-8"
@@ -274,7 +274,7 @@ def test_an_exception_of_an_unknown_detection_is_an_error_that_says_where_it_sta
         ("[[", "Invalid"),
     ],
 )
-def test_a_file_of_exceptions_holds_nothing_else(tmp_path: Path, text: str, message: str) -> None:
+def test_exception_file_contains_nothing_else(tmp_path: Path, text: str, message: str) -> None:
     file = tmp_path / "mine.toml"
     extra = 'detection = "pspy"\ncomment = "x"\nmatch = { "user.id" = "0" }\n'
     file.write_text(text.replace("[other]", extra + "[other]"), encoding="utf-8")
@@ -282,7 +282,7 @@ def test_a_file_of_exceptions_holds_nothing_else(tmp_path: Path, text: str, mess
         load_exceptions(file)
 
 
-def test_a_detection_in_code_has_its_exceptions_in_the_words_of_a_file() -> None:
+def test_define_takes_exceptions_like_a_file() -> None:
     one = define(
         "mine",
         "Mine",
@@ -317,7 +317,7 @@ def alerts_of(text: bytes, detections: Sequence[Detection]) -> int:
         return len(detector.feed_text(text) + detector.finish())
 
 
-def test_nothing_is_known_harmless_unless_it_is_asked_for() -> None:
+def test_known_harmless_is_off_by_default() -> None:
     assert alerts_of(agent(), shipped_detections()) == 1
     assert alerts_of(agent(), with_exceptions(shipped_detections(), known_harmless())) == 0
 
@@ -333,11 +333,11 @@ def test_nothing_is_known_harmless_unless_it_is_asked_for() -> None:
     ],
     ids=str,
 )
-def test_whoever_only_looks_like_a_known_program_is_still_seen(forged: dict[str, Any]) -> None:
+def test_impostors_of_known_programs_are_detected(forged: dict[str, Any]) -> None:
     assert alerts_of(agent(**forged), with_exceptions(shipped_detections(), known_harmless())) == 1
 
 
-def test_every_known_harmless_program_is_matched_by_path_user_and_login() -> None:
+def test_known_harmless_entries_require_path_user_and_login() -> None:
     found = known_harmless()
     assert found
     for one in found:
@@ -356,9 +356,7 @@ def log_of(tmp_path: Path) -> str:
     return str(log)
 
 
-def test_replay_counts_what_was_excepted_and_by_what(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_replay_counts_events_per_exception(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["replay", "-o", "count", "--known-harmless", log_of(tmp_path)]) == 0
     counted = json.loads(capsys.readouterr().out)
     assert (counted["alerts"], counted["matches"], counted["excepted"]) == (0, 0, 10)
@@ -367,9 +365,7 @@ def test_replay_counts_what_was_excepted_and_by_what(
     assert "excepted_by" not in json.loads(capsys.readouterr().out)
 
 
-def test_show_says_what_is_in_force_and_what_has_expired(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_show_lists_active_and_expired_exceptions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "mine.toml"
     rows = [
         f'[[exception]]\ndetection = "pspy"\ncomment = "{year}"\nexpires = {year}-01-01\n'
@@ -390,9 +386,7 @@ def test_show_says_what_is_in_force_and_what_has_expired(
     assert len(shown["exceptions"]) == len(shown["known_harmless"]) == len(known_harmless())
 
 
-def test_show_says_what_the_configuration_asks_for(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_show_uses_the_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "auditsense.toml"
     file.write_text(
         '[alerts]\nby = ["user.id"]\nmax_alerts = 7\n[detections]\nknown_harmless = true\n', encoding="utf-8"
@@ -409,7 +403,7 @@ def test_show_says_what_the_configuration_asks_for(
 # --- for C ---------------------------------------------------------------------------------
 
 
-def test_a_compiled_header_says_the_exceptions_too() -> None:
+def test_compiled_header_has_exceptions() -> None:
     lasting = except_for("opens", match={"process.name": "a", "auditd.data.tty": exists()}, comment="x")
     passing = except_for("opens", match={"user.id": "7"}, comment="x", expires="2027-01-01")
     header = as_c(compile_all([opens(lasting, passing)], merge_ms=0), ["opens"])
@@ -443,7 +437,7 @@ NEAR = "/ab" + "".join(f"b{n}" for n in range(50)) + "a" * 3800  # all that a pa
 NEARLY = [like_exception("*" + "a" * 45 + "*" + "a" * 45 + f"b{n}*") for n in range(50)]
 
 
-def test_a_name_that_nearly_fits_all_patterns_is_refused_what_its_event_cannot_afford() -> None:
+def test_pattern_budget_per_event_limits_exceptions() -> None:
     assert excepted(NEAR + "z", like_exception("/ab*a?z")) == 1
     assert excepted(NEAR + "z", *NEARLY) == 0
     assert excepted(NEAR + "z", *NEARLY, like_exception("/ab*a?z")) == 0
@@ -452,7 +446,7 @@ def test_a_name_that_nearly_fits_all_patterns_is_refused_what_its_event_cannot_a
     assert excepted(NEAR + "z", *NEARLY, exception_from(negated, "x", detection="opens")) == 0
 
 
-def test_a_refused_pattern_leaves_other_exceptions_alone() -> None:
+def test_exhausted_pattern_keeps_other_exceptions() -> None:
     other = exception_from({"comment": "x", "match": {"process.name": "pspy64"}}, "x", detection="opens")
     assert excepted(NEAR, *NEARLY, other) == 1
     assert excepted("/usr/" + "a" * 100, *NEARLY, like_exception("/usr/*")) == 1

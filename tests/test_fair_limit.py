@@ -88,7 +88,7 @@ def test_limit_may_change() -> None:
 @pytest.mark.parametrize(
     ("count", "most"), [(99, 0), (100, 10), (999, 10), (1000, 15), (9999, 15), (10_000, 20), (100_000, 20)]
 )
-def test_grown_bursts_have_a_fifth_the_larger_the_more_of_it(count: int, most: int) -> None:
+def test_grown_bursts_share_a_fifth_by_growth(count: int, most: int) -> None:
     """Tenfold half of the fifth, a hundredfold three quarters, a thousandfold all."""
     limit = FairLimit(100)
     limit.set_limit(1)
@@ -145,7 +145,7 @@ def test_growth_counts_from_the_first_sequence() -> None:
 # --- bursts that were withheld before ------------------------------------------------------
 
 
-def test_interval_begins_with_a_quarter_for_those_who_wait() -> None:
+def test_interval_begins_with_a_quarter_for_waiting_bursts() -> None:
     limit = FairLimit(10)  # a quarter, rounded up, is 3; new ones have 8 in all
     waiting = [of(n, f"a{n}") for n in range(30)]
     assert admitted(limit, waiting) == 8
@@ -173,7 +173,7 @@ def test_accounts_take_turns_then_executables() -> None:
     assert order == [1, 5, 6, 4, 7, 2, 3]
 
 
-def test_account_that_comes_new_is_served_before_those_served_already() -> None:
+def test_new_account_is_served_first() -> None:
     limit = FairLimit(1)
     admitted(limit, [of(n, "a") for n in range(5)])
     assert numbers(limit.begin_interval()) == [1]
@@ -247,7 +247,7 @@ def test_bound_counts_ended_bursts_that_wait_only() -> None:
     assert (limit.waiting, limit.forgotten) == (1024, 1025)
 
 
-def test_kept_bursts_alone_go_on_waiting() -> None:
+def test_only_kept_bursts_continue_to_wait() -> None:
     limit = FairLimit(1)
     waiting = [of(n) for n in range(2051)]
     admitted(limit, waiting)

@@ -33,7 +33,7 @@ def rule(*fields: Field, keys: tuple[Field, ...] = ()) -> Rule:
 # --- what can be left out ----------------------------------------------------------
 
 
-def test_the_shipped_detections_need_two_records_of_five() -> None:
+def test_shipped_detections_need_two_records_of_five() -> None:
     found = unneeded_records(compile_all(shipped_detections(), merge_ms=0))
     assert found == RecordFilter(frozenset({CWD, EOE, PROCTITLE}), EventEnd.PATHS)
 
@@ -47,7 +47,7 @@ def test_the_shipped_detections_need_two_records_of_five() -> None:
         ([rule(Field.PATH_NAME), rule(Field.PROCTITLE, Field.CWD)], {EOE}, EventEnd.PROCTITLE),
     ],
 )
-def test_what_a_rule_asks_for_is_sent(rules: list[Rule], unsent: set[int], end: EventEnd) -> None:
+def test_records_of_compared_fields_are_sent(rules: list[Rule], unsent: set[int], end: EventEnd) -> None:
     assert unneeded_records(tuple(rules)) == RecordFilter(frozenset(unsent), end)
 
 
@@ -76,7 +76,7 @@ def streams(draw: st.DrawFn) -> list[bytes]:
 
 
 @given(stream=streams())
-def test_without_the_records_it_is_spared_a_lean_detector_finds_the_same(stream: list[bytes]) -> None:
+def test_lean_detector_finds_the_same_without_unneeded_records(stream: list[bytes]) -> None:
     with Detector(sequences=True) as full, Detector(lean=True, sequences=True) as spared:
         expected = full.feed(stream) + full.finish()
         sent = [one for one in stream if kind(one) not in spared.unsent]
@@ -91,7 +91,7 @@ def test_without_the_records_it_is_spared_a_lean_detector_finds_the_same(stream:
     assert told(found) == told(expected)
 
 
-def test_a_lean_detector_that_is_sent_everything_finds_the_same_and_counts_nothing_late() -> None:
+def test_lean_detector_accepts_all_records() -> None:
     with Detector(lean=True) as detector:
         events = [open_event(ms=1000 + n, serial=n) for n in range(1, 11)]
         (alert, *_) = detector.feed([one for event in events for one in event.datagrams])
@@ -99,7 +99,7 @@ def test_a_lean_detector_that_is_sent_everything_finds_the_same_and_counts_nothi
         assert detector.stats().late == 0
 
 
-def test_an_event_that_has_lost_its_path_is_incomplete() -> None:
+def test_lean_event_without_path_is_incomplete() -> None:
     with Detector(lean=True) as detector:
         one = open_event(ms=1000, serial=1)
         detector.feed([record for record in one.datagrams if kind(record) == SYSCALL])
@@ -119,7 +119,7 @@ def pair_fixture() -> object:
         yield ends
 
 
-def test_the_kernel_keeps_out_what_it_was_asked_to_and_nothing_else(
+def test_kernel_filters_exactly_the_requested_types(
     pair: tuple[socket.socket, socket.socket],
 ) -> None:
     ours, kernels = pair
@@ -137,14 +137,14 @@ def test_the_kernel_keeps_out_what_it_was_asked_to_and_nothing_else(
     assert kinds == [SYSCALL, PATH, 65535]
 
 
-def test_nothing_to_keep_out_leaves_a_socket_as_it_is(pair: tuple[socket.socket, socket.socket]) -> None:
+def test_empty_filter_changes_no_socket(pair: tuple[socket.socket, socket.socket]) -> None:
     ours, kernels = pair
     netlink.filter_out(ours, ())
     kernels.send(b"short")
     assert ours.recv(10) == b"short"
 
 
-def test_a_filter_that_the_kernel_refuses_is_an_error_that_says_so() -> None:
+def test_refused_filter_raises_an_error() -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.setsockopt(socket.SOL_SOCKET, 44, 1)  # SO_LOCK_FILTER
         with pytest.raises(KernelCommandError, match="cannot keep records out of the socket: "):
@@ -155,7 +155,7 @@ def test_a_filter_that_the_kernel_refuses_is_an_error_that_says_so() -> None:
 
 
 @pytest.mark.parametrize("lean", [False, True], ids=["full", "lean"])
-def test_what_the_kernel_lost_is_as_many_events_whether_a_sensor_is_lean_or_not(*, lean: bool) -> None:
+def test_lost_events_do_not_depend_on_lean(*, lean: bool) -> None:
     """Of each event the kernel makes five records, and refuses five, however many it sends."""
     source = FakeSource()
     whole = burst(400)

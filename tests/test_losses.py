@@ -22,13 +22,13 @@ COUNTS = st.builds(Losses, **{field.name: st.integers(0, 10**6) for field in dat
 # --- sums --------------------------------------------------------------------------------
 
 
-def test_nothing_lost_is_false_and_names_no_cause() -> None:
+def test_no_loss_is_false_without_causes() -> None:
     assert not Losses()
     assert Losses().by_cause() == {}
     assert (Losses().known, Losses().events(FIVE), Losses().records(FIVE)) == (0, 0, 0)
 
 
-def test_the_counters_of_a_core_are_taken_over() -> None:
+def test_core_counters_become_losses() -> None:
     with Detector([]) as detector:
         losses = Losses.of(detector.stats(), kernel_lost=3, socket_drops=4, alerts_withheld=5)
     assert losses.by_cause() == {"kernel_lost": 3, "socket_drops": 4, "alerts_withheld": 5}
@@ -61,23 +61,21 @@ def test_cut_records_are_lost() -> None:
         (Losses(truncated=3, foreign=4, keys_evicted=5, stale=7, alerts_withheld=6), 0, 0),
     ],
 )
-def test_lost_events_and_records_are_estimated_without_counting_twice(
-    losses: Losses, events: int, records: int
-) -> None:
+def test_loss_estimates_count_nothing_twice(losses: Losses, events: int, records: int) -> None:
     assert (losses.events(FIVE), losses.records(FIVE)) == (events, records)
 
 
-def test_a_socket_that_is_spared_three_of_five_records_has_dropped_events_of_two() -> None:
+def test_drops_of_filtered_socket_are_two_records_an_event() -> None:
     assert Losses(socket_drops=50).events(FIVE, unsent=3) == 25
 
 
 @given(COUNTS, st.floats(1, 20))
-def test_an_estimate_of_events_is_never_above_what_is_known(losses: Losses, per_event: float) -> None:
+def test_event_estimate_never_exceeds_known_loss(losses: Losses, per_event: float) -> None:
     assert 0 <= losses.events(per_event) <= losses.known
 
 
 @given(COUNTS, COUNTS)
-def test_a_difference_is_one_of_each_cause(before: Losses, more: Losses) -> None:
+def test_difference_of_losses_is_by_cause(before: Losses, more: Losses) -> None:
     after = Losses(
         *(a + b for a, b in zip(dataclasses.astuple(before), dataclasses.astuple(more), strict=True))
     )
@@ -87,7 +85,7 @@ def test_a_difference_is_one_of_each_cause(before: Losses, more: Losses) -> None
 # --- windows -----------------------------------------------------------------------------
 
 
-def test_an_alert_says_what_was_lost_since_its_window_began() -> None:
+def test_loss_since_window_start() -> None:
     ledger = LossLedger(T0)
     ledger.update(Losses(kernel_lost=5), T0 + 1000)
     ledger.update(Losses(kernel_lost=5), T0 + 2000)
@@ -99,14 +97,14 @@ def test_an_alert_says_what_was_lost_since_its_window_began() -> None:
     assert ledger.since(0) == 7  # before it began: rather too much
 
 
-def test_drops_that_are_seen_as_missing_later_are_no_new_loss() -> None:
+def test_drops_seen_again_as_missing_are_no_new_loss() -> None:
     ledger = LossLedger(T0)
     ledger.update(Losses(socket_drops=50), T0 + 1000)
     ledger.update(Losses(socket_drops=50, serials_missing=10), T0 + 5000)
     assert ledger.since(T0 + 2000) == 0
 
 
-def test_a_window_older_than_all_samples_gets_the_total() -> None:
+def test_window_older_than_samples_gets_the_total() -> None:
     ledger = LossLedger(T0)
     for n in range(1, 5000):
         ledger.update(Losses(kernel_lost=n), T0 + n)
@@ -116,7 +114,7 @@ def test_a_window_older_than_all_samples_gets_the_total() -> None:
 # --- gaps --------------------------------------------------------------------------------
 
 
-def test_a_gap_lasts_from_the_last_good_look_to_the_one_that_found_it() -> None:
+def test_loss_report_spans_the_checks_around_the_loss() -> None:
     ledger = LossLedger(T0)
     ledger.update(Losses(), T0 + 1000)
     ledger.update(Losses(kernel_lost=3), T0 + 2000)
@@ -126,7 +124,7 @@ def test_a_gap_lasts_from_the_last_good_look_to_the_one_that_found_it() -> None:
     assert ledger.report(1.0, FIVE) is None
 
 
-def test_a_gap_begins_earlier_where_the_counter_needs_time_to_notice() -> None:
+def test_loss_report_includes_notice_time_of_counters() -> None:
     ledger = LossLedger(T0, notice_ms=4000)
     ledger.update(Losses(), T0 + 9000)
     ledger.update(Losses(serials_missing=1), T0 + 10_000)
@@ -135,7 +133,7 @@ def test_a_gap_begins_earlier_where_the_counter_needs_time_to_notice() -> None:
     assert gap.start_ms == T0 + 5000
 
 
-def test_three_gaps_are_said_at_once_and_then_one_in_thirty_seconds_with_all_that_was_held_back() -> None:
+def test_loss_reports_are_rate_limited() -> None:
     ledger = LossLedger(T0)
     said: list[tuple[int, int]] = []
     for second in range(1, 120):
@@ -150,7 +148,7 @@ def test_three_gaps_are_said_at_once_and_then_one_in_thirty_seconds_with_all_tha
     assert sum(known for _, known in said) + last.known == 119
 
 
-def test_the_events_of_all_gaps_add_up_to_the_estimate_whatever_is_noticed_first() -> None:
+def test_loss_reports_add_up_to_the_estimate() -> None:
     ledger = LossLedger(T0)
     events = 0
     for n, losses in enumerate(
@@ -167,7 +165,7 @@ def test_the_events_of_all_gaps_add_up_to_the_estimate_whatever_is_noticed_first
     assert events == 130
 
 
-def test_a_budget_is_full_again_after_a_long_silence() -> None:
+def test_rate_limiter_refills() -> None:
     budget = RateLimiter(every_s=10, burst=2)
     assert [budget.allow(now) for now in (0, 0, 0, 9.9, 10, 10, 1000, 1000, 1000)] == [
         *(True, True, False, False, True, False),
@@ -175,7 +173,7 @@ def test_a_budget_is_full_again_after_a_long_silence() -> None:
     ]
 
 
-def test_a_gap_is_a_document_with_start_end_and_causes() -> None:
+def test_loss_document() -> None:
     ledger = LossLedger(T0)
     ledger.update(Losses(kernel_lost=3), T0 + 2000)
     gap = ledger.report(0.0, FIVE)

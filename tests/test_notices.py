@@ -77,7 +77,7 @@ def test_withheld_document_counts_those_that_it_does_not_list() -> None:
     )
 
 
-def test_withheld_document_of_one_that_nothing_is_known_of() -> None:
+def test_withheld_document_of_unknown_process() -> None:
     row: Any = {"rule": "pspy", "count": 1}
     document = withheld_document(HOST, rows=[row], ms=START, count=1)
     assert document["message"].endswith("first: ?[?] ? user ?, 1 matches")

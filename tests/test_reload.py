@@ -84,7 +84,7 @@ def told(documents: list[Document]) -> list[tuple[Any, ...]]:
     cuts=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 3)), max_size=6),
     sequences=st.booleans(),
 )
-def test_a_reload_anywhere_changes_nothing_for_what_stays(
+def test_reload_anywhere_keeps_unchanged_detections(
     seed: int, opens: int, cuts: list[tuple[float, int]], *, sequences: bool
 ) -> None:
     (pspy,) = shipped_detections()
@@ -121,7 +121,7 @@ def opens(times: int, *, first: int = 0, pid: int = 4352) -> list[bytes]:
 
 
 @pytest.mark.parametrize("others", [[], [never()], [never("a"), never("b")]])
-def test_nine_matches_before_and_one_after_are_an_alert(others: list[Detection]) -> None:
+def test_window_survives_reload(others: list[Detection]) -> None:
     (pspy,) = shipped_detections()
     with Detector([pspy]) as detector:
         assert detector.feed(opens(9)) == []
@@ -131,7 +131,7 @@ def test_nine_matches_before_and_one_after_are_an_alert(others: list[Detection])
         assert len(alert["auditsense"]["events"]) == 10
 
 
-def test_a_burst_goes_on_over_a_reload_and_is_closed_once() -> None:
+def test_burst_survives_reload_and_closes_once() -> None:
     (pspy,) = shipped_detections()
     with Detector([pspy]) as detector:
         (alert,) = detector.feed(opens(15))
@@ -154,7 +154,7 @@ def test_burst_that_only_a_reload_moved_is_closed_once() -> None:
         assert detector.finish() == []
 
 
-def test_what_is_gone_closes_its_bursts_and_what_matches_otherwise_begins_anew() -> None:
+def test_removed_detection_closes_bursts_changed_one_starts_anew() -> None:
     (pspy,) = shipped_detections()
     with Detector([pspy]) as detector:
         detector.feed(opens(15))
@@ -171,7 +171,7 @@ def test_what_is_gone_closes_its_bursts_and_what_matches_otherwise_begins_anew()
         assert detector.feed(opens(9, first=9)) == []
 
 
-def test_a_new_detection_sees_the_events_whose_system_call_is_told_from_then_on() -> None:
+def test_new_detection_sees_later_syscall_records() -> None:
     early = call_event("unlinkat", ms=1_795_493_114_674, serial=3).datagrams
     late = call_event("unlinkat", ms=1_795_493_114_675, serial=4).datagrams
     with Detector([never()]) as detector:
@@ -184,7 +184,7 @@ def test_a_new_detection_sees_the_events_whose_system_call_is_told_from_then_on(
         assert detector.stats().incomplete == 0
 
 
-def test_hits_that_wait_are_told_by_the_detections_they_were_found_with() -> None:
+def test_waiting_hits_use_the_old_detections() -> None:
     with Detector([unlinking()]) as detector:
         event = call_event("unlinkat")
         detector.ring.feed(b"".join(_packed(one) for one in event.datagrams))
@@ -196,7 +196,7 @@ def _packed(datagram: bytes) -> bytes:
     return (0).to_bytes(8, "little") + len(datagram).to_bytes(4, "little") + bytes(4) + datagram
 
 
-def test_a_line_cut_by_a_reload_is_one_line() -> None:
+def test_line_cut_by_reload_is_one_line() -> None:
     text = b"".join(event.text for event in burst(10))
     (pspy,) = shipped_detections()
     for at in range(0, len(text), 97):
@@ -208,7 +208,7 @@ def test_a_line_cut_by_a_reload_is_one_line() -> None:
             assert detector.stats().malformed == 0
 
 
-def test_a_new_exception_leaves_the_window_and_the_counts_of_the_others_go_on() -> None:
+def test_new_exception_keeps_window_and_other_counts() -> None:
     (pspy,) = shipped_detections()
     one = DetectionException("pspy", (Condition("process.parent.pid", Comparison.IS, ("1",)),), "c")
     two = DetectionException("pspy", (Condition("process.name", Comparison.IS, ("harmless",)),), "d")
@@ -225,7 +225,7 @@ def test_a_new_exception_leaves_the_window_and_the_counts_of_the_others_go_on() 
         assert len(detector.feed(opens(1, first=9))) == 1
 
 
-def test_an_exception_that_stands_in_another_line_goes_on_counting() -> None:
+def test_exception_in_another_line_keeps_its_count() -> None:
     pspy = shipped_detections()[0]
     one = DetectionException(pspy.id, (Condition("process.pid", Comparison.IS, ("7",)),), "7", origin="a:3")
     other = DetectionException(pspy.id, (Condition("process.pid", Comparison.IS, ("8",)),), "8", origin="a:3")
@@ -236,7 +236,7 @@ def test_an_exception_that_stands_in_another_line_goes_on_counting() -> None:
         assert detector.exceptions() == [(other, 0), (same, 1)]
 
 
-def test_what_is_wrong_changes_nothing() -> None:
+def test_failed_reload_changes_nothing() -> None:
     (pspy,) = shipped_detections()
     with Detector([pspy]) as detector:
         detector.feed(opens(9))
@@ -245,7 +245,7 @@ def test_what_is_wrong_changes_nothing() -> None:
         assert len(detector.feed(opens(1, first=9))) == 1
 
 
-def test_a_lean_detector_says_when_it_would_need_other_records() -> None:
+def test_lean_detector_refuses_reload_that_needs_more_records() -> None:
     (pspy,) = shipped_detections()
     with Detector([pspy], lean=True) as detector:
         detector.reload([never(), pspy])
@@ -253,7 +253,7 @@ def test_a_lean_detector_says_when_it_would_need_other_records() -> None:
             detector.reload([define("t", "T", match={"process.title": "x"})])
 
 
-def test_another_policy_counts_from_now_on_and_too_many_bursts_are_closed() -> None:
+def test_new_policy_closes_bursts_over_its_limit() -> None:
     (pspy,) = shipped_detections()
     with Detector([pspy]) as detector:
         for pid in (1, 2, 3):
@@ -277,7 +277,7 @@ def test_self_test_continues_after_a_reload() -> None:
         assert len(detector.feed(opens(1, first=9))) == 1
 
 
-def test_a_sensor_gives_what_a_reload_leads_to_with_the_next_poll() -> None:
+def test_sensor_returns_reload_documents_with_next_poll() -> None:
     source = FakeSource()
     (pspy,) = shipped_detections()
     with Sensor([pspy], source=source, clock=FakeClock()) as sensor:
@@ -290,7 +290,7 @@ def test_a_sensor_gives_what_a_reload_leads_to_with_the_next_poll() -> None:
         assert [one.id for one in sensor.detections] == ["never"]
 
 
-def test_events_go_on_whatever_the_detections() -> None:
+def test_events_continue_over_reload() -> None:
     source = FakeSource()
     with Sensor(source=source, view=View.EVENTS) as sensor:
         source.send(open_event())
@@ -299,7 +299,7 @@ def test_events_go_on_whatever_the_detections() -> None:
         assert [one.id for one in sensor.detections] == ["never"]
 
 
-def test_a_ring_goes_on_only_where_one_of_the_same_kind_was() -> None:
+def test_ring_migrates_only_from_same_kind() -> None:
     (pspy,) = shipped_detections()
     with Detector([pspy]) as detector:
         rules = detector.ring.rules

@@ -74,14 +74,14 @@ def by_event(text: bytes, *fields: str) -> list[tuple[Any, ...]]:
         return [tuple(getattr(event, name) for name in fields) for event in events]
 
 
-def test_a_row_has_the_fields_that_were_asked_for_in_their_order() -> None:
+def test_row_has_the_fields_in_order() -> None:
     text = open_event(pid=12, exe="/bin/ä", path="/proc", serial=9).text
     assert rows_of(text, "path", "syscall", "pid", "serial") == [("/proc", "openat", 12, 9)]
     assert rows_of(text, "exe") == [("/bin/ä",)]
 
 
 @given(st.lists(LINES, min_size=1, max_size=6), st.lists(st.sampled_from(NAMES), min_size=1, unique=True))
-def test_a_row_says_what_the_event_says_whatever_the_bytes(lines: list[str], fields: list[str]) -> None:
+def test_row_equals_event_for_any_bytes(lines: list[str], fields: list[str]) -> None:
     text = b"".join((line % ((serial,) * 4)).encode("latin-1") for serial, line in enumerate(lines, 3))
     rows = rows_of(text, *fields)
     assert len(rows) == len(lines)
@@ -89,12 +89,12 @@ def test_a_row_says_what_the_event_says_whatever_the_bytes(lines: list[str], fie
 
 
 @given(st.lists(LINES, min_size=1, max_size=3), st.integers(1, 300))
-def test_text_cut_anywhere_gives_the_same_rows(lines: list[str], size: int) -> None:
+def test_cutting_text_anywhere_keeps_rows(lines: list[str], size: int) -> None:
     text = b"".join((line % ((serial,) * 4)).encode("latin-1") for serial, line in enumerate(lines, 3))
     assert rows_of(text, *NAMES, size=size) == rows_of(text, *NAMES)
 
 
-def test_datagrams_give_the_rows_that_text_gives() -> None:
+def test_datagrams_and_text_make_the_same_rows() -> None:
     records = [*burst(5), call_event("execve", serial=90, exe="/bin/sh")]
     with RowReader(NAMES, host=HERE) as detector:
         given_ = [one for record in records for one in record.datagrams]
@@ -102,7 +102,7 @@ def test_datagrams_give_the_rows_that_text_gives() -> None:
     assert rows == by_event(b"".join(one.text for one in records), *NAMES)
 
 
-def test_more_events_than_the_core_holds_at_a_time_all_come() -> None:
+def test_more_events_than_hit_buffer_all_arrive() -> None:
     text = b"".join(one.text for one in burst(5000, every_ms=0))
     assert [serial for (serial,) in rows_of(text, "serial")] == [*range(3, 5003)]
 
@@ -112,7 +112,7 @@ def test_rows_can_be_kept() -> None:
     assert rows_of(text, "serial", "pid") == [(3, 4352), (4, 4352), (5, 4352)]
 
 
-def test_events_with_chosen_fields_have_these() -> None:
+def test_events_of_selected_fields_have_them() -> None:
     with EventReader(host=HERE, fields=("syscall", "path", "key")) as detector:
         detector.buffer_text(open_event(path="/proc").text)
         (event,) = detector.finish()
@@ -122,7 +122,7 @@ def test_events_with_chosen_fields_have_these() -> None:
 
 
 @pytest.mark.parametrize("name", ["pid", "exe", "cwd", "title", "argv", "node", "success", "arguments"])
-def test_a_field_that_was_not_asked_for_is_an_error_and_not_none(name: str) -> None:
+def test_unselected_field_raises_an_error(name: str) -> None:
     with EventReader(fields=("path",)) as detector:
         detector.buffer_text(open_event().text)
         (event,) = detector.finish()
@@ -132,13 +132,13 @@ def test_a_field_that_was_not_asked_for_is_an_error_and_not_none(name: str) -> N
         event.document()
 
 
-def test_a_field_that_no_record_carried_is_still_none() -> None:
+def test_absent_selected_field_is_none() -> None:
     line = b"type=SYSCALL msg=audit(1.002:3): arch=c000003e syscall=59 pid=1\n"
     assert rows_of(line, "path", "exe", "exit", "syscall") == [(None, None, None, "execve")]
 
 
 @pytest.mark.parametrize("fields", [(), ("pid", "pid"), ("process.pid",), ("id",), "pid"])
-def test_names_that_there_are_not_are_refused(fields: Any) -> None:  # noqa: ANN401 - what a user may give
+def test_unknown_field_names_are_refused(fields: Any) -> None:  # noqa: ANN401 - what a user may give
     with pytest.raises(UsageError, match="out of ms, serial"):
         RowReader(fields)
     with pytest.raises(UsageError, match="out of ms, serial"):
@@ -152,7 +152,7 @@ def test_document_needs_all_fields() -> None:
         event.document()
 
 
-def test_records_of_another_host_have_its_name() -> None:
+def test_rows_have_the_name_of_the_new_host() -> None:
     with RowReader(("node",), host=HERE) as detector:
         detector.set_host(Host("4567", "there"))
         assert [*detector.feed_text(open_event().text), *detector.finish()] == [("there",)]
@@ -167,17 +167,17 @@ def test_records_of_another_host_have_its_name() -> None:
         (("exe",), {"view": View.ALERTS}, r"View\.EVENTS"),
     ],
 )
-def test_a_sensor_refuses_the_fields_that_a_detector_refuses(fields: Any, more: Any, why: str) -> None:  # noqa: ANN401 - what a user may give
+def test_sensor_refuses_unknown_fields(fields: Any, more: Any, why: str) -> None:  # noqa: ANN401 - what a user may give
     with pytest.raises(UsageError, match=why):
         Sensor(source=FakeSource(), fields=fields, **{"view": View.EVENTS, **more}).__enter__()
 
 
-def test_a_sensor_proves_itself_with_every_field_only() -> None:
+def test_sensor_refuses_self_test_with_fields() -> None:
     with pytest.raises(UsageError, match="self-test"):
         Sensor(source=FakeSource(), view=View.EVENTS, fields=("exe",), self_test=SelfTest())
 
 
-def test_a_sensor_has_no_documents_of_chosen_fields() -> None:
+def test_sensor_of_rows_has_no_documents() -> None:
     source = FakeSource()
     with Sensor(source=source, view=View.EVENTS, fields=("pid",)) as sensor:
         source.send(open_event())
@@ -190,7 +190,7 @@ def test_a_sensor_has_no_documents_of_chosen_fields() -> None:
 
 
 @pytest.mark.parametrize("fields", [("path", "serial"), ("serial", "pid", "path"), ("path", "argv")])
-def test_a_sensor_gives_rows_of_what_was_asked_for(fields: tuple[str, ...]) -> None:
+def test_sensor_yields_rows_of_the_fields(fields: tuple[str, ...]) -> None:
     source = FakeSource()
     found = [open_event(path="/proc", title="sh\0-c\0a b"), open_event(serial=4, path="/etc")]
     source.send(found[0])  # comes while entering
@@ -202,7 +202,7 @@ def test_a_sensor_gives_rows_of_what_was_asked_for(fields: tuple[str, ...]) -> N
     assert source.left == 1
 
 
-def test_a_sensor_gives_more_rows_than_its_core_holds_at_a_time() -> None:
+def test_sensor_yields_more_rows_than_hit_buffer() -> None:
     source = FakeSource()
     limits = Limits(datagram_bytes=1024, hit_bytes=8 * 1024 + 65536)
     with Sensor(source=source, view=View.EVENTS, fields=("serial",), limits=limits) as sensor:
@@ -215,7 +215,7 @@ def test_a_sensor_gives_more_rows_than_its_core_holds_at_a_time() -> None:
         assert list(numbers) == []
 
 
-def test_a_sensor_of_rows_leaves_its_own_out_and_says_its_notices() -> None:
+def test_sensor_of_rows_omits_own_events_and_sends_notices() -> None:
     source = FakeSource(audited=True)
     source.lost = 7
     notices: list[Document] = []
@@ -226,7 +226,7 @@ def test_a_sensor_of_rows_leaves_its_own_out_and_says_its_notices() -> None:
     assert [one["event"]["dataset"] for one in notices] == ["auditsense.loss"]
 
 
-def test_rows_come_beside_other_tasks() -> None:
+def test_rows_with_asyncio() -> None:
     source = FakeSource()
 
     async def read() -> list[tuple[Any, ...]]:
@@ -241,7 +241,7 @@ def test_rows_come_beside_other_tasks() -> None:
     assert asyncio.run(read()) == [("/proc",)]
 
 
-def test_a_sensor_without_fields_has_no_rows() -> None:
+def test_sensor_without_fields_has_no_rows() -> None:
     with (
         Sensor(source=FakeSource(), view=View.EVENTS) as sensor,
         pytest.raises(UsageError, match="does not read rows"),
@@ -249,7 +249,7 @@ def test_a_sensor_without_fields_has_no_rows() -> None:
         sensor.rows()
 
 
-def test_a_sensor_that_is_read_as_rows_gives_nothing_else() -> None:
+def test_sensor_of_rows_yields_nothing_else() -> None:
     source = FakeSource()
     with Sensor(source=source, view=View.EVENTS, fields=("path",)) as sensor:
         rows = iter(sensor.rows())

@@ -37,22 +37,22 @@ def one_alert(view: View = View.ALERTS) -> Document:
         return document
 
 
-def test_the_schema_is_one() -> None:
+def test_schema_is_valid() -> None:
     Draft202012Validator.check_schema(SCHEMA)
     assert SCHEMA["$schema"] == "https://json-schema.org/draft/2020-12/schema"
 
 
-def test_the_command_prints_the_schema(capsys: pytest.CaptureFixture[str]) -> None:
+def test_schema_command_prints_the_schema(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["schema"]) == 0
     assert json.loads(capsys.readouterr().out) == json.loads(PATH.read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("view", list(View))
-def test_what_a_detector_makes_is_valid(view: View) -> None:
+def test_detector_documents_are_valid(view: View) -> None:
     assert problems(one_alert(view)) == []
 
 
-def test_whatever_makes_a_document_is_watched() -> None:
+def test_every_document_function_is_checked() -> None:
     made = {name for module in (documents, notices) for name in vars(module) if name.endswith("_document")}
     assert made == {name for names in MAKERS.values() for name in names}
     package = Path(documents.__file__).parents[1]
@@ -92,7 +92,7 @@ def spoilt(document: Document, name: str, value: object) -> Document:
         ("rule", {}),
     ],
 )
-def test_what_is_not_as_it_must_be_is_invalid(name: str, value: object) -> None:
+def test_wrong_documents_are_invalid(name: str, value: object) -> None:
     assert problems(spoilt(one_alert(), name, value)) != []
 
 
@@ -126,7 +126,7 @@ def named_on_the_page() -> set[str]:
     return {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
 
 
-def test_the_page_has_every_field_of_the_schema_and_no_other() -> None:
+def test_page_lists_exactly_the_fields_of_the_schema() -> None:
     assert named_on_the_page() == set(FIELDS)
 
 
@@ -134,7 +134,7 @@ def test_the_page_has_every_field_of_the_schema_and_no_other() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 7, 100, 1 << 20])
-def test_ids_are_the_same_in_every_run_and_by_any_batching(size: int) -> None:
+def test_ids_do_not_depend_on_batches(size: int) -> None:
     text = b"".join(one.text for one in (*burst(25), *burst(12, pid=7, serial=900, ms=1_795_493_200_000)))
 
     def ids(step: int) -> list[str]:
@@ -148,7 +148,7 @@ def test_ids_are_the_same_in_every_run_and_by_any_batching(size: int) -> None:
     assert len(set(ids(size))) == len(ids(size)) == 4
 
 
-def test_ids_of_what_a_sensor_says_of_itself_differ_by_time_host_and_message() -> None:
+def test_notice_ids_differ_by_time_host_and_message() -> None:
     first = self_test_document(HOST, ms=1, message="x")
     others = [
         self_test_document(HOST, ms=2, message="x"),
@@ -179,12 +179,12 @@ def alerts_by(*by: str) -> list[tuple[str, int, int]]:
     return [(one["state"], one["count"], one.get("suppressed", 0)) for one in own]
 
 
-def test_bursts_are_told_apart_by_the_window_unless_fields_are_given() -> None:
+def test_window_tells_bursts_apart_by_default() -> None:
     assert alerts_by() == [("alert", 10, 0)] * 3 + [("closed", 11, 1)] * 3
     assert alerts_by("process.pid") == alerts_by()
 
 
-def test_a_burst_by_user_counts_all_of_its_processes() -> None:
+def test_burst_by_user_counts_all_processes() -> None:
     assert alerts_by("user.id") == [
         ("alert", 10, 0),
         ("alert", 10, 0),
@@ -193,11 +193,11 @@ def test_a_burst_by_user_counts_all_of_its_processes() -> None:
     ]
 
 
-def test_a_burst_by_program_counts_all_that_run_it() -> None:
+def test_burst_by_program_counts_all_processes() -> None:
     assert alerts_by("process.executable") == [("alert", 10, 0), ("closed", 33, 5)]
 
 
-def test_other_fields_end_the_bursts_so_far() -> None:
+def test_reload_with_other_fields_ends_bursts() -> None:
     with Detector(host=HOST) as detector:
         documents = detector.feed_text(b"".join(one.text for one in burst(11)))
         policy = replace(AlertPolicy(), by=("user.id",))
@@ -240,5 +240,5 @@ def compare(kind: Any, schemas: list[dict[str, Any]], where: str) -> None:  # no
             assert {type_of(one) for one in values} <= expected, f"{where}.{name}"
 
 
-def test_types_of_documents_are_those_of_the_schema() -> None:
+def test_document_types_match_the_schema() -> None:
     compare(Document, [SCHEMA["$defs"][kind] for kind in KINDS], "document")

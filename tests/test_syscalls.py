@@ -113,7 +113,7 @@ def test_removed_calls_keep_their_names(name: str, arch: str, number: int) -> No
     assert syscalls.name(number, arch) == name
 
 
-def test_other_names_of_auditctl_are_read_and_not_written() -> None:
+def test_other_names_of_auditctl_are_read_only() -> None:
     assert syscalls.number("pread", "x86_64") == 17
     assert syscalls.name(17, "x86_64") == "pread64"
     assert "pread" not in syscalls.names("x86_64")
@@ -135,12 +135,12 @@ def test_open_exists_only_where_the_kernel_had_it() -> None:
         assert (syscalls.number("open", arch) is None) == (arch in without), arch
 
 
-def test_number_zero_is_a_syscall_and_not_an_absence() -> None:
+def test_number_zero_is_a_syscall() -> None:
     assert syscalls.number("read", "x86_64") == 0
     assert syscalls.name(0, "x86_64") == "read"
 
 
-def test_the_unknown_is_none() -> None:
+def test_unknown_names_and_numbers_return_none() -> None:
     assert syscalls.number("opnat", "x86_64") is None
     assert syscalls.number("openat", "vax") is None
     assert syscalls.name(9999, "x86_64") is None
@@ -162,7 +162,7 @@ def test_the_unknown_is_none() -> None:
         (0xC0000102, "loongarch64"),
     ],
 )
-def test_the_arch_of_a_record_has_a_name(audit_arch: int, arch: str) -> None:
+def test_arch_of_record_has_a_name(audit_arch: int, arch: str) -> None:
     assert syscalls.ARCHES[arch] == audit_arch
     assert syscalls.arch_name(audit_arch) == arch
 
@@ -198,14 +198,14 @@ def test_numbers_fit_a_rule_mask(arch: str) -> None:
         ("vax", "vax"),
     ],
 )
-def test_the_native_arch_is_the_machine_by_audit_s_name(
+def test_native_arch_is_audits_name_of_the_machine(
     monkeypatch: pytest.MonkeyPatch, machine: str, arch: str
 ) -> None:
     monkeypatch.setattr("os.uname", lambda: SimpleNamespace(machine=machine))
     assert syscalls.native_arch() == arch
 
 
-def test_the_table_is_sorted_and_says_where_it_is_from() -> None:
+def test_table_is_sorted_and_names_its_source() -> None:
     lines = (ROOT / "src/auditsense/syscalls.csv").read_text(encoding="ascii").splitlines()
     assert lines[0].startswith("# made by scripts/generate_syscalls.py from system-calls ")
     assert lines[1].startswith("name,x86_64,i386,")
@@ -219,7 +219,7 @@ def test_the_table_is_sorted_and_says_where_it_is_from() -> None:
     importlib.util.find_spec("system_calls") is None,
     reason="the package system-calls is not installed",
 )
-def test_the_table_is_what_the_generator_makes() -> None:
+def test_table_equals_generator_output() -> None:
     script = ROOT / "scripts/generate_syscalls.py"
     done = subprocess.run([sys.executable, "-E", "-s", script, "--check"], check=False, capture_output=True)
     assert (done.returncode, done.stderr) == (0, b"")

@@ -39,7 +39,7 @@ def choice(value: object, choices: Iterable[str]) -> str:
     """Return a string that is one of the choices."""
     name, choices = text(value), tuple(choices)
     if name not in choices:
-        listed = ", ".join(f'"{one}"' for one in choices)
+        listed = ", ".join(f'"{item}"' for item in choices)
         raise WrongValueError(f"must be one of {listed}, not {shown(name)}{did_you_mean(name, choices)}")
     return name
 

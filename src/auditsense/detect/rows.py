@@ -55,11 +55,11 @@ def fields_of(names: Sequence[str]) -> frozenset[Field]:
     Raises:
         UsageError: no name, a name that there is not, or a name twice.
     """
-    one = isinstance(names, str | bytes) or not isinstance(names, Collection)
-    unknown = [] if one else [name for name in names if name not in NAMES]
-    if one or unknown or not names or len(set(names)) < len(names):
-        what = f"{', '.join(map(repr, unknown))} is no field of events" if unknown else f"fields={names!r}"
-        raise UsageError(f"{what}: give one or more names, each once, out of {', '.join(NAMES)}")
+    single = isinstance(names, str | bytes) or not isinstance(names, Collection)
+    unknown = [] if single else [name for name in names if name not in NAMES]
+    if single or unknown or not names or len(set(names)) < len(names):
+        problem = f"{', '.join(map(repr, unknown))} is no field of events" if unknown else f"fields={names!r}"
+        raise UsageError(f"{problem}: give one or more names, each once, out of {', '.join(NAMES)}")
     fields: set[Field] = set()
     for name in names:
         if name in _DERIVED:
@@ -111,11 +111,11 @@ class RowReader(RingReader):
         self.names = tuple(fields)
         self._calls: dict[str | None, _Calls] = {}
         self._wanted: list[tuple[Field, ColumnForm]] = []
-        # Which of the columns make which value.
-        self._made: list[tuple[slice, Callable[[Sequence[Column]], Iterable[Any]]]] = []
+        # The columns of each value, and their decoder.
+        self._decoders: list[tuple[slice, Callable[[Sequence[Column]], Iterable[Any]]]] = []
         for name in fields:
-            wanted, made = self._column(name)
-            self._made.append((slice(len(self._wanted), len(self._wanted) + len(wanted)), made))
+            wanted, decode = self._column(name)
+            self._decoders.append((slice(len(self._wanted), len(self._wanted) + len(wanted)), decode))
             self._wanted += wanted
 
     @exclusive
@@ -185,7 +185,7 @@ class RowReader(RingReader):
         if not columns:
             return ()
         # zip makes a tuple only where the one before was kept.
-        return zip(*(made(columns[taken]) for taken, made in self._made), strict=True)
+        return zip(*(decode(columns[part]) for part, decode in self._decoders), strict=True)
 
     def _column(
         self, name: str
@@ -196,7 +196,7 @@ class RowReader(RingReader):
             return [(Field.NODE, ColumnForm.TEXT)], self._nodes
         if name in _PLAIN:
             return [_PLAIN[name]], _as_it_is
-        fields, made = _DERIVED[name]
+        fields, convert = _DERIVED[name]
         return {
             "syscall": (
                 [(Field.ARCH, ColumnForm.TEXT), (Field.SYSCALL, ColumnForm.NUMBER)],
@@ -206,11 +206,11 @@ class RowReader(RingReader):
                 [(Field.PROCTITLE, ColumnForm.ARGUMENTS), (Field.PROCTITLE, ColumnForm.ARGUMENT_COUNTS)],
                 _titles,
             ),
-        }.get(name, ([(field, ColumnForm.TEXT) for field in fields], partial(_made_of, made)))
+        }.get(name, ([(field, ColumnForm.TEXT) for field in fields], partial(_converted, convert)))
 
     def _nodes(self, columns: Sequence[Column]) -> Iterable[str]:
         node = self.host.name
-        return [one or node for one in columns[0].values]
+        return [value or node for value in columns[0].values]
 
     def _call_names(self, columns: Sequence[Column]) -> Iterable[str | None]:
         archs, numbers = columns
@@ -241,9 +241,9 @@ def _titles(columns: Sequence[Column]) -> Iterable[tuple[str, ...]]:
         yield arguments if count else ()
 
 
-def _made_of(made: Callable[..., Any], columns: Sequence[Column]) -> Iterable[Any]:
+def _converted(convert: Callable[..., Any], columns: Sequence[Column]) -> Iterable[Any]:
     dictionary = columns[0].dictionary
     if len(columns) == 1 and dictionary is not None:
-        values = [made(text) for text in dictionary]
+        values = [convert(text) for text in dictionary]
         return [values[code] for code in columns[0].codes]
-    return map(made, *(column.values for column in columns))
+    return map(convert, *(column.values for column in columns))

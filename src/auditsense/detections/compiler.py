@@ -85,19 +85,19 @@ def _test(condition: Condition) -> FieldTest:
     return FieldTest(compared, _OPS[condition.comparison], operands, condition.negated)
 
 
-def compile_exception(one: DetectionException) -> RuleException:
+def compile_exception(exception: DetectionException) -> RuleException:
     """Compile one exception.
 
     Raises:
         DetectionError: it has no condition, an unknown field, or compares the system call.
     """
-    if not one.match:
+    if not exception.match:
         raise DetectionError("an exception without a condition takes everything; remove the detection")
-    for condition in one.match:
+    for condition in exception.match:
         _check(condition)
         if condition.field == SYSCALL_NAME:
             raise DetectionError(f"{SYSCALL_NAME} cannot be in an exception; narrow the detection's match")
-    return RuleException(tuple(_test(condition) for condition in one.match), one.expires_ms)
+    return RuleException(tuple(_test(condition) for condition in exception.match), exception.expires_ms)
 
 
 def compile_one(detection: Detection, *, merge_ms: int) -> Rule:
@@ -134,7 +134,7 @@ def compile_one(detection: Detection, *, merge_ms: int) -> Rule:
         count=detection.window.matches,
         span_ms=detection.window.within_ms,
         merge_ms=merge_ms,
-        exceptions=tuple(compile_exception(one) for one in detection.exceptions),
+        exceptions=tuple(compile_exception(exception) for exception in detection.exceptions),
     )
 
 

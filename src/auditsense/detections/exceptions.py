@@ -44,19 +44,19 @@ def exception_from(
     match = TomlTable(f"{where}: match", entry.read("match", table))
     comment = entry.read("comment", text).strip()
     expires = entry.read_any("expires")
-    found = conditions(f"{where}: match", match)
+    compared = conditions(f"{where}: match", match)
     entry.done()
     if not comment:
         raise DetectionError(f"{where}: comment must say why this is harmless")
-    one = DetectionException(
+    exception = DetectionException(
         detection=of,
-        match=found,
+        match=compared,
         comment=comment,
         expires_ms=None if expires is None else expiry_ms(where, expires),
         origin=origin,
     )
-    _check(one, where)
-    return one
+    _check(exception, where)
+    return exception
 
 
 def except_for(
@@ -91,12 +91,12 @@ def except_for(
     return exception_from(entry, f"exception of {detection!r}", detection=detection, origin=origin)
 
 
-def expiry_ms(where: str, given: object) -> int:
+def expiry_ms(where: str, value: object) -> int:
     """Return when an exception ends, in ms since 1970 UTC."""
-    moment = given
-    if isinstance(given, str):
+    moment = value
+    if isinstance(value, str):
         try:
-            moment = date.fromisoformat(given) if "T" not in given else datetime.fromisoformat(given)
+            moment = date.fromisoformat(value) if "T" not in value else datetime.fromisoformat(value)
         except ValueError:
             moment = None
     if isinstance(moment, date) and not isinstance(moment, datetime):
@@ -156,13 +156,18 @@ def with_exceptions(
 def excepted_by(counted: Iterable[tuple[DetectionException, int]]) -> list[dict[str, object]]:
     """Return each exception and the number of its events, as plain values."""
     return [
-        {"detection": one.detection, "comment": one.comment, "origin": one.origin, "events": count}
-        for one, count in counted
+        {
+            "detection": exception.detection,
+            "comment": exception.comment,
+            "origin": exception.origin,
+            "events": count,
+        }
+        for exception, count in counted
     ]
 
 
-def _check(one: DetectionException, where: str) -> None:
+def _check(exception: DetectionException, where: str) -> None:
     try:
-        compile_exception(one)
+        compile_exception(exception)
     except DetectionError as error:
         raise DetectionError(f"{where}: {error}") from None

@@ -188,9 +188,9 @@ def known_harmless() -> list[DetectionException]:
     """Return the exceptions that come with the package, for `with_exceptions`; none is in force unasked."""
     folder = "detections/harmless"
     return [
-        one
+        exception
         for name in packaged_names(folder, ".toml")
-        for one in _exceptions(
+        for exception in _exceptions(
             tomllib.loads(packaged_text(f"{folder}/{name}")), name, f"known harmless, {name}"
         )
     ]
@@ -206,18 +206,18 @@ def quiet(
     Raises:
         DetectionError: as `load_exceptions` and `with_exceptions`.
     """
-    ids = {one.id for one in detections}
-    harmless = [one for one in known_harmless() if one.detection in ids] if known_harmless_too else []
-    given = [one for path in paths_of(paths) for one in load_exceptions(path)]
-    return with_exceptions(detections, (*harmless, *given))
+    ids = {detection.id for detection in detections}
+    harmless = [entry for entry in known_harmless() if entry.detection in ids] if known_harmless_too else []
+    more = [entry for path in paths_of(paths) for entry in load_exceptions(path)]
+    return with_exceptions(detections, (*harmless, *more))
 
 
-def paths_of(given: Iterable[str]) -> list[Path]:
+def paths_of(names: Iterable[str]) -> list[Path]:
     """Return names of files and folders as paths."""
-    names = list(given)
+    names = list(names)
     if not names:
         return []
-    from pathlib import Path  # noqa: PLC0415 - most commands are given none, and it loads slowly
+    from pathlib import Path  # noqa: PLC0415 - most commands get no path, and it loads slowly
 
     return [Path(name) for name in names]
 

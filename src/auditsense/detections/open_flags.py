@@ -119,15 +119,15 @@ def operands(values: Sequence[str]) -> tuple[bytes | ArchText, ...]:
         DetectionError: a value is neither flags nor a number in the kernel's hex.
     """
     same = [text for text in values if _is_number(text)]
-    found: list[bytes | ArchText] = [text.encode() for text in same]
+    compared: list[bytes | ArchText] = [text.encode() for text in same]
     for text in values:
         if _is_number(text):
             continue
         for machine in dict.fromkeys(arch & _MACHINE for arch in syscalls.ARCHES.values()):
             operand = ArchText(_printed(text, _of_machine(machine)).encode(), machine, _MACHINE)
-            if operand.text.decode() not in same and operand not in found:
-                found.append(operand)
-    return tuple(found)
+            if operand.text.decode() not in same and operand not in compared:
+                compared.append(operand)
+    return tuple(compared)
 
 
 def _of_machine(machine: int) -> Mapping[str, int]:

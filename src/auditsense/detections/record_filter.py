@@ -1,9 +1,9 @@
-"""Which records a sensor can do without, so that the kernel need not send them to it.
+"""Records that no detection needs, so that the kernel need not send them.
 
-Of the five records of an open, three say nothing that most detections ask for. A filter on the sensor's
-own socket (`sources.netlink.filter_out`) leaves them out; what others are sent is not changed by it.
+Of the five records of an open, most detections need two. A filter on the sensor's own socket
+(`sources.netlink.filter_out`) leaves the others out, for this socket only.
 
-Rule: no loss becomes invisible by it. Every event keeps its SYSCALL record, so its serial is seen, and an
+Rule: no loss becomes invisible. Every event keeps its SYSCALL record, so its serial is seen, and an
       event without the PATH records it announces is incomplete.
 """
 
@@ -24,11 +24,11 @@ _PROCTITLE: Final = 1327
 
 @dataclass(frozen=True, slots=True)
 class RecordFilter:
-    """What can be left out.
+    """The records to leave out.
 
     Attributes:
         unsent: record types; of an open the kernel makes one record of each.
-        end: what then tells that all records of an event have come.
+        end: the end of an event without them.
     """
 
     unsent: frozenset[int]
@@ -36,13 +36,13 @@ class RecordFilter:
 
 
 def unneeded_records(rules: RuleTable) -> RecordFilter:
-    """Return what can be left out when events are decided by these rules."""
-    asked = {test.field for rule in rules for test in rule.tests}
-    asked |= {test.field for rule in rules for one in rule.exceptions for test in one.tests}
-    asked |= {key for rule in rules for key in rule.keys}
+    """Return the records that these rules do not need."""
+    used = {test.field for rule in rules for test in rule.tests}
+    used |= {test.field for rule in rules for exception in rule.exceptions for test in exception.tests}
+    used |= {key for rule in rules for key in rule.keys}
     unsent = {_EOE}
-    if Field.CWD not in asked:
+    if Field.CWD not in used:
         unsent.add(_CWD)
-    if Field.PROCTITLE in asked:
+    if Field.PROCTITLE in used:
         return RecordFilter(frozenset(unsent), EventEnd.PROCTITLE)
     return RecordFilter(frozenset(unsent | {_PROCTITLE}), EventEnd.PATHS)
