@@ -14,12 +14,12 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* Not assert(): a release build keeps this one. */
-#define PROMISE(condition)                                                                                   \
-    do {                                                                                                     \
-        if (!(condition)) {                                                                                  \
-            fprintf(stderr, "%s:%d: broken promise: %s\n", __FILE__, __LINE__, #condition);                  \
-            abort();                                                                                         \
-        }                                                                                                    \
+#define PROMISE(condition)                                                                  \
+    do {                                                                                    \
+        if (!(condition)) {                                                                 \
+            fprintf(stderr, "%s:%d: broken promise: %s\n", __FILE__, __LINE__, #condition); \
+            abort();                                                                        \
+        }                                                                                   \
     } while (0)
 
 static inline void *must(void *memory) {
@@ -61,17 +61,21 @@ static inline as_ring *fuzz_ring(bool merge, uint32_t order) {
     static const as_exception exceptions[] = {{.until_ms = UINT64_MAX, .first_test = 2, .tests = 1},
                                               {.until_ms = 1795493114700, .first_test = 3, .tests = 1}};
     static const as_call calls[] = {{.arch = 0xc000003e, .syscall = 257}};
-    const as_rule rules[] = {
-        {.count = 1, .span_ms = 1},
-        {.calls = 1,
-         .tests = 1,
-         .keys = {AS_FIELD_PID, AS_FIELD_NODE},
-         .key_count = 2,
-         .count = 2,
-         .span_ms = 5000,
-         .merge_ms = merge ? 60000 : 0},
-        {.first_test = 1, .tests = 1, .keys = {AS_FIELD_COMM}, .key_count = 1, .count = 3, .span_ms = 1000,
-         .exceptions = 2}};
+    const as_rule rules[] = {{.count = 1, .span_ms = 1},
+                             {.calls = 1,
+                              .tests = 1,
+                              .keys = {AS_FIELD_PID, AS_FIELD_NODE},
+                              .key_count = 2,
+                              .count = 2,
+                              .span_ms = 5000,
+                              .merge_ms = merge ? 60000 : 0},
+                             {.first_test = 1,
+                              .tests = 1,
+                              .keys = {AS_FIELD_COMM},
+                              .key_count = 1,
+                              .count = 3,
+                              .span_ms = 1000,
+                              .exceptions = 2}};
     const as_rules table = {.rules = rules,
                             .calls = calls,
                             .tests = tests,
@@ -212,8 +216,7 @@ static inline as_stats fuzz_finish(as_ring *ring, fuzz_hits *hits) {
         PROMISE(hit.ids == hit.rule + 1 && hit.others < hit.ids);
         for (uint32_t field = 0; field < AS_FIELDS; field++) {
             as_hit_field place;
-            memcpy(&place,
-                   hits->bytes + at + sizeof hit + hit.ids * sizeof(as_event_id) + field * sizeof place,
+            memcpy(&place, hits->bytes + at + sizeof hit + hit.ids * sizeof(as_event_id) + field * sizeof place,
                    sizeof place);
             PROMISE(place.at <= hit.size && place.len <= hit.size - place.at);
         }

@@ -38,8 +38,7 @@ static void add(stream *to, uint64_t ms, uint8_t letter, const uint8_t *text, si
         header = 0;
     }
     memcpy(datagram + header, text, len);
-    const as_packed entry = {
-        .ms = ms, .sender = letter == 'f' ? 4711 : 0, .bytes = as_span_of(datagram, header + len)};
+    const as_packed entry = {.ms = ms, .sender = letter == 'f' ? 4711 : 0, .bytes = as_span_of(datagram, header + len)};
     as_packed_write(to->bytes + to->len, &entry);
     to->len += AS_PACKED_HEADER + header + len;
 }
@@ -63,8 +62,7 @@ static stream stream_of(const uint8_t *data, size_t size) {
 
 /* Feed in cuts of at most `most` bytes; hits are taken only when there is no other way on, or, eager, always.
  */
-static as_stats run(const stream *in, unsigned mode, size_t most, bool eager, fuzz_random random,
-                    fuzz_hits *hits) {
+static as_stats run(const stream *in, unsigned mode, size_t most, bool eager, fuzz_random random, fuzz_hits *hits) {
     as_ring *ring = fuzz_ring((mode & 1) != 0, (mode & 2) != 0 ? 3 : 0);
     size_t at = 0;
     size_t offered = 0;

@@ -47,8 +47,8 @@ int main(int count, char **paths) {
     int failed = 0;
     for (int i = 1; i < count; i++) {
         struct stat found;
-        failed |= stat(paths[i], &found) == 0 && S_ISDIR(found.st_mode) ? replay_directory(paths[i])
-                                                                        : replay_file(paths[i]);
+        failed |=
+            stat(paths[i], &found) == 0 && S_ISDIR(found.st_mode) ? replay_directory(paths[i]) : replay_file(paths[i]);
     }
     printf("%d inputs replayed\n", replayed);
     return failed != 0 || replayed == 0 ? 1 : 0;

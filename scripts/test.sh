@@ -22,6 +22,8 @@ step() { say "== $*"; }
 step "style and types"
 ruff format --check --quiet .
 ruff check --quiet .
+# shellcheck disable=SC2046 # no file name has a blank
+clang-format --dry-run -Werror $(git ls-files '*.c' '*.h')
 mypy --no-error-summary
 if [ -x .venv/bin/basedpyright ]; then
     basedpyright --level error

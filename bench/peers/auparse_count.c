@@ -6,14 +6,12 @@
 #include <stdio.h>
 #include <string.h>
 
-static int is(auparse_state_t *state, const char *field, const char *value)
-{
+static int is(auparse_state_t *state, const char *field, const char *value) {
     const char *found = auparse_find_field(state, field) ? auparse_get_field_str(state) : NULL;
     return found != NULL && strcmp(found, value) == 0;
 }
 
-int main(int argc, char **argv)
-{
+int main(int argc, char **argv) {
     unsigned long records = 0;
     unsigned long events = 0;
     unsigned long matches = 0;

@@ -159,13 +159,13 @@ static int from_socket(agent *self, int fd) {
 static void print_stats(as_ring *ring) {
     as_stats stats;
     as_ring_stats(ring, &stats);
-    fprintf(stderr, "records %" PRIu64 " events %" PRIu64 " matches %" PRIu64 " sequences %" PRIu64 "\n",
-            stats.records, stats.events, stats.matches, stats.sequences);
+    fprintf(stderr, "records %" PRIu64 " events %" PRIu64 " matches %" PRIu64 " sequences %" PRIu64 "\n", stats.records,
+            stats.events, stats.matches, stats.sequences);
     fprintf(stderr,
             "lost: serials_missing %" PRIu64 " incomplete %" PRIu64 " evicted %" PRIu64 " keys_evicted %" PRIu64
             " truncated %" PRIu64 " late %" PRIu64 " malformed %" PRIu64 " foreign %" PRIu64 "\n",
-            stats.serials_missing, stats.incomplete, stats.evicted, stats.keys_evicted, stats.truncated,
-            stats.late, stats.malformed, stats.foreign);
+            stats.serials_missing, stats.incomplete, stats.evicted, stats.keys_evicted, stats.truncated, stats.late,
+            stats.malformed, stats.foreign);
 }
 
 static int run(agent *self, const char *from) {

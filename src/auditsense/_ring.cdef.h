@@ -15,17 +15,17 @@ typedef enum {
 
 /* Fields of an event. The comment names the source: record and key. */
 typedef enum {
-    AS_FIELD_ARCH,          /* SYSCALL arch, hex */
-    AS_FIELD_SYSCALL,       /* SYSCALL syscall, decimal */
-    AS_FIELD_SUCCESS,       /* SYSCALL success, yes or no */
-    AS_FIELD_EXIT,          /* SYSCALL exit, signed decimal */
-    AS_FIELD_A0,            /* SYSCALL a0, hex of the whole register */
+    AS_FIELD_ARCH,    /* SYSCALL arch, hex */
+    AS_FIELD_SYSCALL, /* SYSCALL syscall, decimal */
+    AS_FIELD_SUCCESS, /* SYSCALL success, yes or no */
+    AS_FIELD_EXIT,    /* SYSCALL exit, signed decimal */
+    AS_FIELD_A0,      /* SYSCALL a0, hex of the whole register */
     AS_FIELD_A1,
     AS_FIELD_A2,
     AS_FIELD_A3,
-    AS_FIELD_ITEMS,         /* SYSCALL items: upper bound of the number of PATH records */
-    AS_FIELD_PPID,          /* SYSCALL ppid, in the initial pid namespace */
-    AS_FIELD_PID,           /* SYSCALL pid: the process, never the thread */
+    AS_FIELD_ITEMS, /* SYSCALL items: upper bound of the number of PATH records */
+    AS_FIELD_PPID,  /* SYSCALL ppid, in the initial pid namespace */
+    AS_FIELD_PID,   /* SYSCALL pid: the process, never the thread */
     AS_FIELD_AUID,
     AS_FIELD_UID,
     AS_FIELD_GID,
@@ -37,22 +37,22 @@ typedef enum {
     AS_FIELD_FSGID,
     AS_FIELD_TTY,
     AS_FIELD_SES,
-    AS_FIELD_COMM,          /* SYSCALL comm, decoded */
-    AS_FIELD_EXE,           /* SYSCALL exe, decoded */
-    AS_FIELD_SUBJ,          /* SYSCALL subj: not escaped by the kernel, may hold blanks */
-    AS_FIELD_KEY,           /* SYSCALL key, decoded: several keys are joined with byte 1 */
-    AS_FIELD_CWD,           /* CWD cwd, decoded */
-    AS_FIELD_PATH_NAME,     /* PATH name, decoded; this and the following fields come from the chosen PATH */
+    AS_FIELD_COMM,      /* SYSCALL comm, decoded */
+    AS_FIELD_EXE,       /* SYSCALL exe, decoded */
+    AS_FIELD_SUBJ,      /* SYSCALL subj: not escaped by the kernel, may hold blanks */
+    AS_FIELD_KEY,       /* SYSCALL key, decoded: several keys are joined with byte 1 */
+    AS_FIELD_CWD,       /* CWD cwd, decoded */
+    AS_FIELD_PATH_NAME, /* PATH name, decoded; this and the following fields come from the chosen PATH */
     AS_FIELD_PATH_INODE,
     AS_FIELD_PATH_DEV,
-    AS_FIELD_PATH_MODE,     /* PATH mode, octal */
+    AS_FIELD_PATH_MODE, /* PATH mode, octal */
     AS_FIELD_PATH_OUID,
     AS_FIELD_PATH_OGID,
     AS_FIELD_PATH_RDEV,
     AS_FIELD_PATH_OBJ,
     AS_FIELD_PATH_NAMETYPE,
-    AS_FIELD_PROCTITLE,     /* PROCTITLE proctitle, decoded: a hit keeps its NULs, rules see blanks instead */
-    AS_FIELD_NODE,          /* node= that a collector wrote before the record; empty: this host */
+    AS_FIELD_PROCTITLE, /* PROCTITLE proctitle, decoded: a hit keeps its NULs, rules see blanks instead */
+    AS_FIELD_NODE,      /* node= that a collector wrote before the record; empty: this host */
     AS_FIELDS
 } as_field;
 
@@ -114,14 +114,14 @@ typedef struct {
     uint32_t calls;      /* 0: all */
     uint32_t first_test; /* all of them have to hold */
     uint32_t tests;
-    uint32_t keys[2];    /* as_field: a window belongs to a rule and the values of these fields */
-    uint32_t key_count;  /* 0 to 2; an event without a key field does not count */
-    uint32_t count;      /* matches that complete a hit, 1 to 64; 1: no window */
-    uint32_t span_ms;    /* maximum time from the first to the last of them, 1 to 86400000 */
-    uint32_t merge_ms;   /* 0: every completed window is a separate hit. Otherwise an undrained hit absorbs the windows
-                            of its key and actor that complete within this time, as long as the stamps of
-                            completions stay within one second and each match between them completes a window:
-                            so each absorbed window adds exactly one match */
+    uint32_t keys[2];   /* as_field: a window belongs to a rule and the values of these fields */
+    uint32_t key_count; /* 0 to 2; an event without a key field does not count */
+    uint32_t count;     /* matches that complete a hit, 1 to 64; 1: no window */
+    uint32_t span_ms;   /* maximum time from the first to the last of them, 1 to 86400000 */
+    uint32_t merge_ms;  /* 0: every completed window is a separate hit. Otherwise an undrained hit absorbs the windows
+                           of its key and actor that complete within this time, as long as the stamps of
+                           completions stay within one second and each match between them completes a window:
+                           so each absorbed window adds exactly one match */
     uint32_t first_exception; /* an event that fits one of them is not a match of this rule */
     uint32_t exceptions;
 } as_rule;
@@ -163,7 +163,7 @@ typedef struct {
 } as_hit;
 
 typedef struct {
-    uint64_t ms;     /* since 1970 UTC: the kernel's stamp, taken at entry of the system call */
+    uint64_t ms; /* since 1970 UTC: the kernel's stamp, taken at entry of the system call */
     uint32_t serial;
     uint32_t unused;
 } as_event_id;
@@ -175,36 +175,36 @@ typedef struct {
 
 /* Loss is data: everything that came in, and its outcome. Never reset. */
 typedef struct {
-    uint64_t datagrams;          /* received or fed, regardless of outcome */
-    uint64_t foreign;            /* not sent by the kernel: dropped unread */
-    uint64_t truncated;          /* longer than datagram_bytes: the start was used, the rest is lost. Excludes record
-                                    types that no field is read from. Includes events that a rule may match and that
-                                    have a record with 16 fields and words unknown to the kernel: the rest of such a
-                                    record is not read */
-    uint64_t control;            /* replies and notices on the same socket: not records */
-    uint64_t lines;              /* of log text, without the separators that ausearch and tail write */
-    uint64_t records;            /* with a readable stamp */
-    uint64_t malformed;          /* datagrams and lines without one */
-    uint64_t events;             /* closed, for any reason */
-    uint64_t incomplete;         /* of these: without an end or a SYSCALL record; in text: without SYSCALL, or without
-                                    PATH records that it announces */
-    uint64_t evicted;            /* of the incomplete: closed early because a table was full */
-    uint64_t late;               /* records of an event that was already closed */
-    uint64_t duplicate;          /* records that their event already had */
-    uint64_t serials_missing;    /* serials that the kernel issued and that never arrived (datagrams only) */
-    uint64_t serial_restarts;    /* restarts of the serials: another boot */
-    uint64_t stamp_steps;        /* times that the stamps of a host stepped back by more than 5 s and stayed there */
-    uint64_t matches;            /* events that a rule matched */
-    uint64_t excepted;           /* events that a rule would have matched, except for one of its exceptions */
-    uint64_t keyless;            /* matches without a key field: not counted in any window */
-    uint64_t stale;              /* matches older than all of a full window, within its span: not counted in it */
-    uint64_t keys_evicted;       /* windows evicted because key_slots were full */
-    uint64_t sequences;          /* completed windows */
-    uint64_t hits;               /* of these: separate hits; the others were merged into one */
-    uint64_t unknown_arch;       /* SYSCALL records of architectures outside as_rules.arches */
-    uint64_t open_events;        /* gauge: events being reassembled */
-    uint64_t live_keys;          /* gauge: keys with a window */
-    uint64_t disordered;         /* matches decided after a later one of their host: as_ring_order was too small */
+    uint64_t datagrams;       /* received or fed, regardless of outcome */
+    uint64_t foreign;         /* not sent by the kernel: dropped unread */
+    uint64_t truncated;       /* longer than datagram_bytes: the start was used, the rest is lost. Excludes record
+                                 types that no field is read from. Includes events that a rule may match and that
+                                 have a record with 16 fields and words unknown to the kernel: the rest of such a
+                                 record is not read */
+    uint64_t control;         /* replies and notices on the same socket: not records */
+    uint64_t lines;           /* of log text, without the separators that ausearch and tail write */
+    uint64_t records;         /* with a readable stamp */
+    uint64_t malformed;       /* datagrams and lines without one */
+    uint64_t events;          /* closed, for any reason */
+    uint64_t incomplete;      /* of these: without an end or a SYSCALL record; in text: without SYSCALL, or without
+                                 PATH records that it announces */
+    uint64_t evicted;         /* of the incomplete: closed early because a table was full */
+    uint64_t late;            /* records of an event that was already closed */
+    uint64_t duplicate;       /* records that their event already had */
+    uint64_t serials_missing; /* serials that the kernel issued and that never arrived (datagrams only) */
+    uint64_t serial_restarts; /* restarts of the serials: another boot */
+    uint64_t stamp_steps;     /* times that the stamps of a host stepped back by more than 5 s and stayed there */
+    uint64_t matches;         /* events that a rule matched */
+    uint64_t excepted;        /* events that a rule would have matched, except for one of its exceptions */
+    uint64_t keyless;         /* matches without a key field: not counted in any window */
+    uint64_t stale;           /* matches older than all of a full window, within its span: not counted in it */
+    uint64_t keys_evicted;    /* windows evicted because key_slots were full */
+    uint64_t sequences;       /* completed windows */
+    uint64_t hits;            /* of these: separate hits; the others were merged into one */
+    uint64_t unknown_arch;    /* SYSCALL records of architectures outside as_rules.arches */
+    uint64_t open_events;     /* gauge: events being reassembled */
+    uint64_t live_keys;       /* gauge: keys with a window */
+    uint64_t disordered;      /* matches decided after a later one of their host: as_ring_order was too small */
 } as_stats;
 
 /* Set the defaults of the command line: 20 MiB. The seed is 0: set it to a random number. */

@@ -30,9 +30,8 @@ static inline void check_close_case(void) {
     }
     check_state.cases++;
     check_state.failed_cases += check_state.failures > 0 ? 1 : 0;
-    printf("%sok %u - %s%s%s\n", check_state.failures > 0 ? "not " : "", check_state.cases,
-           check_state.sentence, check_state.skipped != NULL ? " # SKIP " : "",
-           check_state.skipped != NULL ? check_state.skipped : "");
+    printf("%sok %u - %s%s%s\n", check_state.failures > 0 ? "not " : "", check_state.cases, check_state.sentence,
+           check_state.skipped != NULL ? " # SKIP " : "", check_state.skipped != NULL ? check_state.skipped : "");
     fflush(stdout);
     check_state.sentence = NULL;
 }
@@ -66,8 +65,8 @@ static inline bool check_equal(int64_t found, int64_t wanted, const char *what, 
     return found == wanted;
 }
 
-static inline bool check_text(as_span found, const char *wanted, size_t len, const char *what,
-                              const char *file, int line) {
+static inline bool check_text(as_span found, const char *wanted, size_t len, const char *what, const char *file,
+                              int line) {
     const bool same = found.len == len && (len == 0 || memcmp(found.at, wanted, len) == 0);
     if (!same) {
         check_state.failures++;
@@ -78,8 +77,7 @@ static inline bool check_text(as_span found, const char *wanted, size_t len, con
 }
 
 #define CHECK(condition) check_that((condition), #condition, __FILE__, __LINE__)
-#define CHECK_EQUAL(found, wanted)                                                                           \
-    check_equal((int64_t)(found), (int64_t)(wanted), #found, __FILE__, __LINE__)
+#define CHECK_EQUAL(found, wanted) check_equal((int64_t)(found), (int64_t)(wanted), #found, __FILE__, __LINE__)
 /* wanted: a string literal. */
 #define CHECK_TEXT(found, wanted) check_text((found), AS_LITERAL(wanted), #found, __FILE__, __LINE__)
 
@@ -99,8 +97,7 @@ static inline const uint8_t *guarded(const void *bytes, size_t len) {
     const size_t page = (size_t)sysconf(_SC_PAGESIZE);
     uint8_t **arena = &arenas[next++ % CHECK_ARENAS];
     if (*arena == NULL) {
-        void *mapped =
-            mmap(NULL, CHECK_ARENA_BYTES + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        void *mapped = mmap(NULL, CHECK_ARENA_BYTES + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (mapped == MAP_FAILED || mprotect((uint8_t *)mapped + CHECK_ARENA_BYTES, page, PROT_NONE) != 0) {
             printf("Bail out! no memory for the tests\n");
             exit(2);

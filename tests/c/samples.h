@@ -7,9 +7,9 @@
 
 #include "_ring.h"
 
-#define SAMPLE_SYSCALL                                                                                       \
-    "arch=c000003e syscall=257 success=yes exit=10 a0=ffffffffffffff9c a1=47d12d a2=80000 a3=0 items=1 "     \
-    "ppid=1 pid=92 auid=4294967295 uid=0 gid=0 euid=0 suid=0 fsuid=0 egid=0 sgid=0 fsgid=0 tty=(none) "      \
+#define SAMPLE_SYSCALL                                                                                   \
+    "arch=c000003e syscall=257 success=yes exit=10 a0=ffffffffffffff9c a1=47d12d a2=80000 a3=0 items=1 " \
+    "ppid=1 pid=92 auid=4294967295 uid=0 gid=0 euid=0 suid=0 fsuid=0 egid=0 sgid=0 fsgid=0 tty=(none) "  \
     "ses=4294967295 comm=\"init\" exe=\"/init\" subj=unconfined key=\"audit_proc\""
 #define SAMPLE_CWD "cwd=\"/\""
 #define SAMPLE_PATH                                                                                          \
@@ -37,25 +37,17 @@ static inline as_config sample_config(void) {
  * event that has a SYSCALL record: `first` and `count` choose among the two. */
 static inline as_rules sample_rules(uint32_t first, uint32_t count) {
     static const uint8_t text[] = "/procffffffffffffff9cffffff9c8000088000";
-    static const as_operand operands[] = {{.at = 0, .len = 5},
-                                          {.at = 5, .len = 16},
-                                          {.at = 21, .len = 8},
-                                          {.at = 29, .len = 5},
-                                          {.at = 34, .len = 5}};
-    static const as_test tests[] = {
-        {.field = AS_FIELD_PATH_NAME, .op = AS_OP_TEXT, .first_operand = 0, .operands = 1},
-        {.field = AS_FIELD_A0, .op = AS_OP_LIKE, .first_operand = 1, .operands = 2},
-        {.field = AS_FIELD_A2, .op = AS_OP_TEXT, .first_operand = 3, .operands = 2}};
+    static const as_operand operands[] = {
+        {.at = 0, .len = 5}, {.at = 5, .len = 16}, {.at = 21, .len = 8}, {.at = 29, .len = 5}, {.at = 34, .len = 5}};
+    static const as_test tests[] = {{.field = AS_FIELD_PATH_NAME, .op = AS_OP_TEXT, .first_operand = 0, .operands = 1},
+                                    {.field = AS_FIELD_A0, .op = AS_OP_LIKE, .first_operand = 1, .operands = 2},
+                                    {.field = AS_FIELD_A2, .op = AS_OP_TEXT, .first_operand = 3, .operands = 2}};
     static const as_call calls[] = {{.arch = 0xc000003e, .syscall = 257},
                                     {.arch = 0x40000003, .syscall = 295},
                                     {.arch = 0xc00000b7, .syscall = 56}};
-    static const as_rule rules[] = {{.calls = 3,
-                                     .tests = 3,
-                                     .keys = {AS_FIELD_PID, AS_FIELD_NODE},
-                                     .key_count = 2,
-                                     .count = 10,
-                                     .span_ms = 5000},
-                                    {.count = 1, .span_ms = 1}};
+    static const as_rule rules[] = {
+        {.calls = 3, .tests = 3, .keys = {AS_FIELD_PID, AS_FIELD_NODE}, .key_count = 2, .count = 10, .span_ms = 5000},
+        {.count = 1, .span_ms = 1}};
     return (as_rules){.rules = rules + first,
                       .calls = calls,
                       .tests = tests,

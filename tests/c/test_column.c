@@ -109,8 +109,8 @@ static void any_length(void) {
             const char *const subj[] = {"a", "b", "cc", "ddd", "a", "b"};
             text[len - 1] = i < 4 ? 'x' : 'y';
             values[AS_FIELD_EXE] = (as_value){.span = as_span_of((const uint8_t *)text, len), .form = AS_FORM_QUOTED};
-            values[AS_FIELD_SUBJ] = (as_value){.span = as_span_of((const uint8_t *)subj[i], strlen(subj[i])),
-                                               .form = AS_FORM_BARE};
+            values[AS_FIELD_SUBJ] =
+                (as_value){.span = as_span_of((const uint8_t *)subj[i], strlen(subj[i])), .form = AS_FORM_BARE};
             as_hits_append(&hits, 0, &id, 1, 0, values);
         }
         const size_t drained_len = as_hits_drain(&hits, drained);
@@ -161,9 +161,9 @@ static void numbers(void) {
         int64_t value;
         uint32_t odd;
     } cases[] = {
-        {"0", 0, 0},      {"-2", -2, 0},  {"9223372036854775807", INT64_MAX, 0},
-        {"-0", 0, 1},     {"007", 7, 1},  {"9223372036854775808", 0, 1},
-        {"12x", 12, 1},   {"-", 0, 1},    {"1-2", 1, 1},
+        {"0", 0, 0},    {"-2", -2, 0}, {"9223372036854775807", INT64_MAX, 0},
+        {"-0", 0, 1},   {"007", 7, 1}, {"9223372036854775808", 0, 1},
+        {"12x", 12, 1}, {"-", 0, 1},   {"1-2", 1, 1},
     };
     CASE("numbers are those of the kernel; what is written in another way is odd");
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -221,8 +221,8 @@ static void no_hits(void) {
 
     CASE("places outside of their hit");
     const size_t place = sizeof(as_hit) + 2 * sizeof(as_event_id) + AS_FIELD_EXE * sizeof(as_hit_field);
-    const as_hit_field wrong[] = {{1, 1}, {(uint32_t)len, 1}, {(uint32_t)len + 1, 0}, {UINT32_MAX, UINT32_MAX},
-                                  {(uint32_t)len - 1, UINT32_MAX}};
+    const as_hit_field wrong[] = {
+        {1, 1}, {(uint32_t)len, 1}, {(uint32_t)len + 1, 0}, {UINT32_MAX, UINT32_MAX}, {(uint32_t)len - 1, UINT32_MAX}};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         memcpy(drained + place, &wrong[i], sizeof wrong[i]);
         CHECK_EQUAL(read_column(len, AS_FIELD_EXE, AS_COLUMN_TEXT), AS_ARGUMENT);

@@ -84,8 +84,7 @@ static void packed(void) {
 
     CASE("a packed datagram is little-endian: time, length, sender, bytes");
     as_packed_write(bytes, &entry);
-    CHECK(memcmp(bytes, "\x08\x07\x06\x05\x04\x03\x02\x01\x05\0\0\0\x14\x13\x12\x11hello", sizeof bytes) ==
-          0);
+    CHECK(memcmp(bytes, "\x08\x07\x06\x05\x04\x03\x02\x01\x05\0\0\0\x14\x13\x12\x11hello", sizeof bytes) == 0);
 
     CASE("it comes back as it was");
     CHECK_EQUAL(as_packed_read(guarded_span(bytes, sizeof bytes), &back), sizeof bytes);

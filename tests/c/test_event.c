@@ -69,8 +69,7 @@ static bool expire(table *t, uint64_t now_ms) {
     return as_events_expire(&t->events, &t->stats);
 }
 
-static void add_from(table *t, uint32_t serial, uint16_t type, as_span body, uint64_t wanted,
-                     const char *node) {
+static void add_from(table *t, uint32_t serial, uint16_t type, as_span body, uint64_t wanted, const char *node) {
     const as_record record = {.type = type, .serial = serial, .ms = 5000, .body = body};
     CHECK(as_events_has_space(&t->events));
     as_events_add(&t->events, &record, guarded_span(node, strlen(node)), wanted, t->clocked, t->text, &t->stats);
@@ -440,7 +439,8 @@ static void timeouts(void) {
     CHECK_EQUAL(t.events.timeout_events, 8);
     add(&t, 1, AS_TYPE_SYSCALL, SAMPLE_SYSCALL);
     for (uint32_t serial = 2; serial <= 8; serial++) {
-        const as_record later = {.type = AS_TYPE_CWD, .serial = serial, .ms = UINT64_MAX / serial, .body = GUARDED(SAMPLE_CWD)};
+        const as_record later = {
+            .type = AS_TYPE_CWD, .serial = serial, .ms = UINT64_MAX / serial, .body = GUARDED(SAMPLE_CWD)};
         as_events_add(&t.events, &later, GUARDED(""), UINT64_MAX, false, false, &t.stats);
         CHECK(!as_events_expire(&t.events, &t.stats));
     }
@@ -539,7 +539,8 @@ static void full_tables(void) {
     add(&t, 1, AS_TYPE_PATH, "item=0 name=\"/a\" nametype=NORMAL");
     add(&t, 1, AS_TYPE_PATH, "item=1 name=\"/b\" nametype=NORMAL");
     event = &t.events.slots[t.events.latest];
-    memset(t.events.slab.small.bytes + (size_t)event->texts[AS_ROLE_FIRST_PATH].slot * AS_SMALL_TEXT, 'x', AS_SMALL_TEXT);
+    memset(t.events.slab.small.bytes + (size_t)event->texts[AS_ROLE_FIRST_PATH].slot * AS_SMALL_TEXT, 'x',
+           AS_SMALL_TEXT);
     add(&t, 1, AS_TYPE_PATH, "item=2 name=\"/c\" nametype=NORMAL");
     CHECK_EQUAL(event->stored & 1u << AS_ROLE_PATH, 0); /* the first one is known to be preferred */
 

@@ -25,8 +25,7 @@ static as_hit header_at(const uint8_t *at) {
 static as_span field_at(const uint8_t *at, as_field field) {
     const as_hit hit = header_at(at);
     as_hit_field place;
-    memcpy(&place, at + sizeof hit + hit.ids * sizeof(as_event_id) + (size_t)field * sizeof place,
-           sizeof place);
+    memcpy(&place, at + sizeof hit + hit.ids * sizeof(as_event_id) + (size_t)field * sizeof place, sizeof place);
     return place.at == 0 ? (as_span){.at = NULL, .len = UINT32_MAX} : as_span_of(at + place.at, place.len);
 }
 

@@ -329,7 +329,8 @@ static void prefixes(void) {
         "type=CWD\tmsg=audit(1.000:2): x",
         "node=a  type=CWD \t msg=audit(1.000:2): x",
         "type=cwd msg=audit(1.000:2): x",
-        "<13>node=a\ttype=cwd\tmsg=audit(1.000:2): x"};
+        "<13>node=a\ttype=cwd\tmsg=audit(1.000:2): x",
+    };
     static const char *const others[] = {
         "/usr/lib/bob: " RECORD,
         "/usr/lib/bob's: " RECORD,
@@ -379,7 +380,8 @@ static void prefixes(void) {
         "audit: type=CWD audit(1.000:2): x",
         "audit: type=UNKNOWN[1307] audit(1.000:2): x",
         "audit: type=0 audit(1.000:2): x",
-        "Nov 24 16:00:00 hostA audispd: type=cwd type=CWD x"};
+        "Nov 24 16:00:00 hostA audispd: type=cwd type=CWD x",
+    };
     CASE("a record is read behind what syslog, the kernel's log, containers and grep write before it");
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         as_line read;

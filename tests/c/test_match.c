@@ -32,19 +32,23 @@ typedef struct {
 
 static spoilable *good_table(void) {
     static spoilable good;
-    good = (spoilable){
-        .rule = {.calls = 1,
-                 .tests = 1,
-                 .keys = {AS_FIELD_PID, AS_FIELD_NODE},
-                 .key_count = 2,
-                 .count = 2,
-                 .span_ms = 1,
-                 .exceptions = 1},
-        .call = {.arch = 1, .syscall = 2},
-        .test = {.field = AS_FIELD_COMM, .op = AS_OP_TEXT, .operands = 1},
-        .operand = {.at = 0, .len = 4},
-        .exception = {.until_ms = UINT64_MAX, .tests = 1},
-        .rules = {.rule_count = 1, .call_count = 1, .test_count = 1, .operand_count = 1, .exception_count = 1, .text_len = 4}};
+    good = (spoilable){.rule = {.calls = 1,
+                                .tests = 1,
+                                .keys = {AS_FIELD_PID, AS_FIELD_NODE},
+                                .key_count = 2,
+                                .count = 2,
+                                .span_ms = 1,
+                                .exceptions = 1},
+                       .call = {.arch = 1, .syscall = 2},
+                       .test = {.field = AS_FIELD_COMM, .op = AS_OP_TEXT, .operands = 1},
+                       .operand = {.at = 0, .len = 4},
+                       .exception = {.until_ms = UINT64_MAX, .tests = 1},
+                       .rules = {.rule_count = 1,
+                                 .call_count = 1,
+                                 .test_count = 1,
+                                 .operand_count = 1,
+                                 .exception_count = 1,
+                                 .text_len = 4}};
     good.rules.rules = &good.rule;
     good.rules.calls = &good.call;
     good.rules.tests = &good.test;
@@ -54,17 +58,17 @@ static spoilable *good_table(void) {
     return &good;
 }
 
-#define SPOILT(path, value)                                                                                  \
-    do {                                                                                                     \
-        spoilable *spoilt = good_table();                                                                    \
-        spoilt->path = (value);                                                                              \
-        CHECK(!as_rules_valid(&spoilt->rules));                                                              \
+#define SPOILT(path, value)                     \
+    do {                                        \
+        spoilable *spoilt = good_table();       \
+        spoilt->path = (value);                 \
+        CHECK(!as_rules_valid(&spoilt->rules)); \
     } while (0)
-#define STILL_GOOD(path, value)                                                                              \
-    do {                                                                                                     \
-        spoilable *changed = good_table();                                                                   \
-        changed->path = (value);                                                                             \
-        CHECK(as_rules_valid(&changed->rules));                                                              \
+#define STILL_GOOD(path, value)                 \
+    do {                                        \
+        spoilable *changed = good_table();      \
+        changed->path = (value);                \
+        CHECK(as_rules_valid(&changed->rules)); \
     } while (0)
 
 static void valid_tables(void) {
@@ -165,8 +169,7 @@ static as_record syscall_record(as_span body) {
     return (as_record){.type = AS_TYPE_SYSCALL, .body = body};
 }
 
-#define WANTS(match, text)                                                                                   \
-    as_match_candidates((match), &(as_record){.type = AS_TYPE_SYSCALL, .body = GUARDED(text)})
+#define WANTS(match, text) as_match_candidates((match), &(as_record){.type = AS_TYPE_SYSCALL, .body = GUARDED(text)})
 
 static void wants(void) {
     static const as_call calls[] = {{0xc000003e, 257}, {0xc000003e, 2}, {0x40000003, 295}};
@@ -219,9 +222,12 @@ static void wants(void) {
     CHECK_EQUAL(WANTS(&match, ""), 4);
 
     CASE("the call of the record before is taken for no other one");
-    static const char *const odd[] = {"arch=c000003e syscall=2 x=y", "arch=c000003e syscall=25 x=y",
-                                      "arch=c000003e syscall=257 x=y", "arch=c000003e syscall=2570 x=y",
-                                      "arch=c000003e syscall=257", "arch=c000003e syscall=257x a=b",
+    static const char *const odd[] = {"arch=c000003e syscall=2 x=y",
+                                      "arch=c000003e syscall=25 x=y",
+                                      "arch=c000003e syscall=257 x=y",
+                                      "arch=c000003e syscall=2570 x=y",
+                                      "arch=c000003e syscall=257",
+                                      "arch=c000003e syscall=257x a=b",
                                       "arch=000000000000000000000000c000003e syscall=257 x=y"};
     static const uint64_t wanted[] = {7, 4, 5, 4, 5, 4, 5};
     for (size_t i = 0; i < 49; i++) {
@@ -263,8 +269,8 @@ static void wants(void) {
 }
 
 /* True when a value of this field fits a test of one operand. */
-static bool fits(as_field field, as_op op, const char *operand, uint64_t number, uint64_t mask,
-                 uint32_t negated, as_form form, const char *value) {
+static bool fits(as_field field, as_op op, const char *operand, uint64_t number, uint64_t mask, uint32_t negated,
+                 as_form form, const char *value) {
     const as_rule rule = {.tests = 1, .count = 1, .span_ms = 1};
     const as_test test = {.field = (uint32_t)field, .op = (uint32_t)op, .negated = negated, .operands = 1};
     const as_operand only = {.number = number, .mask = mask, .len = (uint32_t)strlen(operand)};
@@ -389,9 +395,16 @@ static void long_texts(void) {
         {.field = AS_FIELD_EXE, .op = AS_OP_LIKE, .first_operand = 2, .operands = 1, .negated = 1},
         {.field = AS_FIELD_EXE, .op = AS_OP_LIKE, .first_operand = 0, .operands = 1},
         {.field = AS_FIELD_PROCTITLE, .op = AS_OP_LIKE, .first_operand = 0, .operands = 1}};
-    static const as_rule rules[] = {{.tests = 4, .count = 1, .span_ms = 1}, {.first_test = 4, .tests = 1, .count = 1, .span_ms = 1}};
-    const as_rules table = {.rules = rules, .tests = tests, .operands = operands, .text = text, .rule_count = 2,
-                            .test_count = 5, .operand_count = 3, .text_len = 6};
+    static const as_rule rules[] = {{.tests = 4, .count = 1, .span_ms = 1},
+                                    {.first_test = 4, .tests = 1, .count = 1, .span_ms = 1}};
+    const as_rules table = {.rules = rules,
+                            .tests = tests,
+                            .operands = operands,
+                            .text = text,
+                            .rule_count = 2,
+                            .test_count = 5,
+                            .operand_count = 3,
+                            .text_len = 6};
     const as_match match = match_of(&table);
     char exe[1200];
     char cwd[1200];
@@ -400,7 +413,8 @@ static void long_texts(void) {
     CASE("long texts of several fields are decoded for all of their tests, up to the longest record there is");
     for (uint32_t len = 30; len <= 512; len += 241) {
         values[AS_FIELD_EXE] = (as_value){.span = hex_of(exe, 'a', len), .form = AS_FORM_BARE};
-        values[AS_FIELD_EXE].span = (memmove(exe, values[AS_FIELD_EXE].span.at, 2 * len), as_span_of((uint8_t *)exe, 2 * len));
+        values[AS_FIELD_EXE].span =
+            (memmove(exe, values[AS_FIELD_EXE].span.at, 2 * len), as_span_of((uint8_t *)exe, 2 * len));
         values[AS_FIELD_CWD] = (as_value){.span = hex_of(cwd, 'b', len), .form = AS_FORM_BARE};
         values[AS_FIELD_PROCTITLE] = values[AS_FIELD_EXE];
         CHECK_EQUAL(as_match_event(&match, 3, values), 3);
@@ -445,23 +459,30 @@ static void operands_of_an_architecture(void) {
     static const as_operand operands[] = {{.at = 0, .len = 5}, {.number = 40, .mask = 0xffff, .at = 5, .len = 5}};
     const as_test test = {.field = AS_FIELD_A2, .op = AS_OP_TEXT, .operands = 2};
     const as_rule rule = {.tests = 1, .count = 1, .span_ms = 1};
-    const as_rules rules = {.rules = &rule, .tests = &test, .operands = operands, .text = text,
-                            .rule_count = 1, .test_count = 1, .operand_count = 2, .text_len = 10};
+    const as_rules rules = {.rules = &rule,
+                            .tests = &test,
+                            .operands = operands,
+                            .text = text,
+                            .rule_count = 1,
+                            .test_count = 1,
+                            .operand_count = 2,
+                            .text_len = 10};
     const as_match match = match_of(&rules);
     static const struct {
         const char *arch; /* NULL: absent */
         const char *flags;
         bool fits;
-    } events[] = {{"40000028", "a0000", true},  {"28", "a0000", true},         {"c000003e", "a0000", false},
-                  {"c00000b7", "a0000", false}, {"c000003e", "80000", true},   {"40000028", "80000", true},
-                  {"40000028", "A0000", false}, {NULL, "80000", true},         {NULL, "a0000", false},
-                  {"nonsense", "a0000", false}, {"100000028", "a0000", true},  {"4000002", "a0000", false}};
+    } events[] = {{"40000028", "a0000", true},  {"28", "a0000", true},        {"c000003e", "a0000", false},
+                  {"c00000b7", "a0000", false}, {"c000003e", "80000", true},  {"40000028", "80000", true},
+                  {"40000028", "A0000", false}, {NULL, "80000", true},        {NULL, "a0000", false},
+                  {"nonsense", "a0000", false}, {"100000028", "a0000", true}, {"4000002", "a0000", false}};
 
     CASE("an operand of an architecture fits its events only; the architecture is read for it");
     CHECK((match.fields & AS_BIT(AS_FIELD_ARCH)) != 0);
     for (size_t i = 0; i < sizeof events / sizeof *events; i++) {
         as_value values[AS_FIELDS] = {0};
-        values[AS_FIELD_A2] = (as_value){.span = guarded_span(events[i].flags, strlen(events[i].flags)), .form = AS_FORM_BARE};
+        values[AS_FIELD_A2] =
+            (as_value){.span = guarded_span(events[i].flags, strlen(events[i].flags)), .form = AS_FORM_BARE};
         if (events[i].arch != NULL) {
             values[AS_FIELD_ARCH] =
                 (as_value){.span = guarded_span(events[i].arch, strlen(events[i].arch)), .form = AS_FORM_BARE};
@@ -508,7 +529,8 @@ static void unknown_architectures(void) {
     const as_call call = {.arch = 0xc000003e, .syscall = 257};
     const as_rule rule = {.calls = 1, .count = 1, .span_ms = 1};
     const uint32_t arches[] = {0xc000003e, 0x28};
-    as_rules rules = {.rules = &rule, .calls = &call, .arches = arches, .rule_count = 1, .call_count = 1, .arch_count = 2};
+    as_rules rules = {
+        .rules = &rule, .calls = &call, .arches = arches, .rule_count = 1, .call_count = 1, .arch_count = 2};
     as_match match = match_of(&rules);
     as_unknown_arch out[AS_UNKNOWN_ARCHES + 1] = {0};
 

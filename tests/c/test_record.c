@@ -91,8 +91,8 @@ static void kinds_of_record(void) {
         CHECK(!as_record_stands_alone(not_alone[i]));
     }
     CASE("of the kernel's types some may come without a system call around them, and so may those to come");
-    static const uint16_t without[] = {1305, 1316, 1319, 1324, 1325, 1326, 1328, 1329, 1330, 1331, 1332,
-                                       1333, 1334, 1335, 1338, 1339, 1340, 1399, 1299, 1400};
+    static const uint16_t without[] = {1305, 1316, 1319, 1324, 1325, 1326, 1328, 1329, 1330, 1331,
+                                       1332, 1333, 1334, 1335, 1338, 1339, 1340, 1399, 1299, 1400};
     static const uint16_t with[] = {1300, 1302, 1303, 1304, 1306, 1307, 1309, 1311, 1312, 1313, 1314,
                                     1315, 1317, 1318, 1320, 1321, 1322, 1323, 1327, 1336, 1337};
     for (size_t i = 0; i < sizeof without / sizeof *without; i++) {
@@ -178,11 +178,13 @@ static void nearly_expected(void) {
     CHECK_TEXT(behind("items", AS_TYPE_SYSCALL, AS_FIELD_ITEMS), "1");
 
     CASE("a byte that differs from the equals sign in its highest bit alone is none");
-    fields found = SYSCALL("arch=c000003e syscall=257 success\xbdyes exit=1 pid\xbd" "7 comm=\"a\"");
+    fields found = SYSCALL("arch=c000003e syscall=257 success\xbdyes exit=1 pid\xbd"
+                           "7 comm=\"a\"");
     CHECK(absent(&found, AS_FIELD_SUCCESS));
     CHECK(absent(&found, AS_FIELD_PID));
     CHECK_TEXT(text_of(&found, AS_FIELD_COMM), "a");
-    found = SYSCALL("arch\xbd" "c000003e syscall=257");
+    found = SYSCALL("arch\xbd"
+                    "c000003e syscall=257");
     CHECK(absent(&found, AS_FIELD_ARCH));
 
     CASE("an expected key may come with an unexpected value");
@@ -226,12 +228,25 @@ static void one_call(const char *body) {
 
 static void calls(void) {
     static const char *const bodies[] = {
-        "arch=c000003e syscall=257 success=yes", "arch=c000003e syscall=257", "arch=c000003e syscall=",
-        "arch=c000003e syscall=257x y=z", "arch=c000003ex syscall=257 x", "arch=c000003e  syscall=257 x",
-        "arch=c000003e", "arch=", "", "syscall=257 arch=c000003e x", "x arch=c000003e syscall=257 x",
-        "arch=1c000003e syscall=257 x", "arch=c000003e syscall=4294967296 x", "arch=c000003e syscall=-1 x",
-        "arch=\"c000003e\" syscall=257 x", "arch=c000003e syscall=257\x1d x", "arch=C000003E syscall=257 x",
-        "arch=c000003e syscall=257 arch=1 syscall=2 x", "arch=00000000c000003e syscall=0000257 x",
+        "arch=c000003e syscall=257 success=yes",
+        "arch=c000003e syscall=257",
+        "arch=c000003e syscall=",
+        "arch=c000003e syscall=257x y=z",
+        "arch=c000003ex syscall=257 x",
+        "arch=c000003e  syscall=257 x",
+        "arch=c000003e",
+        "arch=",
+        "",
+        "syscall=257 arch=c000003e x",
+        "x arch=c000003e syscall=257 x",
+        "arch=1c000003e syscall=257 x",
+        "arch=c000003e syscall=4294967296 x",
+        "arch=c000003e syscall=-1 x",
+        "arch=\"c000003e\" syscall=257 x",
+        "arch=c000003e syscall=257\x1d x",
+        "arch=C000003E syscall=257 x",
+        "arch=c000003e syscall=257 arch=1 syscall=2 x",
+        "arch=00000000c000003e syscall=0000257 x",
     };
     CASE("which call it is, is the same whether asked alone or field by field");
     for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++) {
@@ -259,8 +274,7 @@ static void prefixes(void) {
     try_prefixes(AS_TYPE_SYSCALL, "arch=c000003e comm=7073207079 exe=\"/x\" subj=a b (enforce) key=6101620A");
     try_prefixes(AS_TYPE_SYSCALL, SAMPLE_SYSCALL "ARCH=x86_64 SYSCALL=openat AUID=\"unset\"");
     try_prefixes(AS_TYPE_PATH, SAMPLE_PATH);
-    try_prefixes(AS_TYPE_PATH,
-                 "item=0 name=2F70726F63 obj=a b:c nametype=NORMAL cap_frootid=0\x1dOUID=\"root\"");
+    try_prefixes(AS_TYPE_PATH, "item=0 name=2F70726F63 obj=a b:c nametype=NORMAL cap_frootid=0\x1dOUID=\"root\"");
     try_prefixes(AS_TYPE_CWD, "cwd=\"/root\"");
     try_prefixes(AS_TYPE_PROCTITLE, SAMPLE_PROCTITLE);
 }
@@ -384,8 +398,8 @@ static void numbers(void) {
     CHECK(number_of(GUARDED("040555"), AS_FORM_BARE, AS_KIND_OCTAL, &number) && number == 040555);
     CHECK(number_of(GUARDED("-13"), AS_FORM_BARE, AS_KIND_DECIMAL, &number) && number == UINT64_MAX - 12);
     CHECK(number_of(GUARDED("ffffffffffffffff"), AS_FORM_BARE, AS_KIND_HEX, &number) && number == UINT64_MAX);
-    CHECK(number_of(GUARDED("-9223372036854775808"), AS_FORM_BARE, AS_KIND_DECIMAL, &number) &&
-          number == UINT64_C(1) << 63);
+    CHECK(number_of(GUARDED("-9223372036854775808"), AS_FORM_BARE, AS_KIND_DECIMAL, &number) && number == UINT64_C(1)
+                                                                                                              << 63);
 
     CASE("what is no number in that base, or too large, is none");
     CHECK(!number_of(GUARDED(""), AS_FORM_BARE, AS_KIND_DECIMAL, &number));
@@ -422,14 +436,28 @@ static void repeat(const char *unit) {
 /* What as_record_read_next says of a text, after these others, is what as_record_read says of it alone. */
 static void one_after_another(void) {
     static const char *const texts[] = {
-        "audit(1.000:1): a=1",  "audit(1.000:1): b=2", "audit(1.000:1): ",  "audit(1.000:1):",
-        "audit(1.000:1):c=3",   "audit(1.000:10): a",  "audit(1.000:1)",    "audit(1.000:1",
-        "audit(11.000:1): a=1", "audit(1.001:1): a=1", "nonsense",          "audit(1.000:2):  two blanks",
-        "audit(1.000:2): a",    "audit(1.000:99999999999): a",
+        "audit(1.000:1): a=1",
+        "audit(1.000:1): b=2",
+        "audit(1.000:1): ",
+        "audit(1.000:1):",
+        "audit(1.000:1):c=3",
+        "audit(1.000:10): a",
+        "audit(1.000:1)",
+        "audit(1.000:1",
+        "audit(11.000:1): a=1",
+        "audit(1.001:1): a=1",
+        "nonsense",
+        "audit(1.000:2):  two blanks",
+        "audit(1.000:2): a",
+        "audit(1.000:99999999999): a",
         "audit(0000000000000000000000000000000000000000000000001.000:7): a=1",
         "audit(0000000000000000000000000000000000000000000000001.000:7): b=2",
-        "audit(1795493114.674:100): a", "audit(1795493114.674:101): a", "audit(1795493114.674:1000): a",
-        "audit(1795493115.674:100): a", "audit(17954931141.674:4294967295): a", "audit(1795493114.674:100",
+        "audit(1795493114.674:100): a",
+        "audit(1795493114.674:101): a",
+        "audit(1795493114.674:1000): a",
+        "audit(1795493115.674:100): a",
+        "audit(17954931141.674:4294967295): a",
+        "audit(1795493114.674:100",
     };
     const size_t count = sizeof texts / sizeof *texts;
     CASE("a stamp that stood in the record before is read as it was then, whatever came between");
@@ -490,9 +518,15 @@ static void start_of_a_call(void) {
         bool read;
         uint32_t len; /* of what the kernel writes first; 0: it stands there in another way */
     } cases[] = {
-        {"arch=c000003e syscall=257 a0=1", true, 26}, {"arch=4 syscall=2 a0=1", true, 17}, {"arch=4 syscall=2", true, 0},
-        {"arch=4 syscall=2 ", true, 17},              {"arch= syscall=2 a0=1", false, 0},  {"arch=4 syscall= a0=1", false, 0},
-        {"arch=4 a0=1 syscall=2 ", true, 0},          {"syscall=2 arch=4 ", true, 0},      {"arch=4x syscall=2 ", false, 0},
+        {"arch=c000003e syscall=257 a0=1", true, 26},
+        {"arch=4 syscall=2 a0=1", true, 17},
+        {"arch=4 syscall=2", true, 0},
+        {"arch=4 syscall=2 ", true, 17},
+        {"arch= syscall=2 a0=1", false, 0},
+        {"arch=4 syscall= a0=1", false, 0},
+        {"arch=4 a0=1 syscall=2 ", true, 0},
+        {"syscall=2 arch=4 ", true, 0},
+        {"arch=4x syscall=2 ", false, 0},
     };
     CASE("how much of a record tells the call is known where the kernel wrote it");
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -562,9 +596,10 @@ static void others(void) {
     key_behind("   ", 40, true);
 
     CASE("all fields of the kernel are found in any order");
-    const fields found = SYSCALL("key=\"k\" exe=\"/x\" comm=\"x\" ses=1 tty=a fsgid=1 sgid=2 egid=3 fsuid=4 suid=5 euid=6 gid=7 "
-                                 "uid=8 auid=9 pid=10 ppid=11 items=12 a3=1 a2=2 a1=3 a0=4 exit=5 success=yes syscall=6 "
-                                 "arch=7");
+    const fields found =
+        SYSCALL("key=\"k\" exe=\"/x\" comm=\"x\" ses=1 tty=a fsgid=1 sgid=2 egid=3 fsuid=4 suid=5 euid=6 gid=7 "
+                "uid=8 auid=9 pid=10 ppid=11 items=12 a3=1 a2=2 a1=3 a0=4 exit=5 success=yes syscall=6 "
+                "arch=7");
     CHECK_TEXT(text_of(&found, AS_FIELD_ARCH), "7");
     CHECK_TEXT(text_of(&found, AS_FIELD_KEY), "k");
 

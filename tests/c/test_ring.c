@@ -114,8 +114,8 @@ typedef struct {
 static size_t make_datagram(uint8_t *out, uint16_t type, uint64_t ms, uint32_t serial, const char *body) {
     const struct nlmsghdr header = {.nlmsg_type = type};
     memcpy(out, &header, sizeof header);
-    return sizeof header + (size_t)sprintf((char *)out + sizeof header, "audit(%u.%03u:%u): %s",
-                                           (unsigned)(ms / 1000), (unsigned)(ms % 1000), serial, body);
+    return sizeof header + (size_t)sprintf((char *)out + sizeof header, "audit(%u.%03u:%u): %s", (unsigned)(ms / 1000),
+                                           (unsigned)(ms % 1000), serial, body);
 }
 
 static void pack(packed *to, uint64_t now_ms, uint32_t sender, uint16_t type, uint64_t ms, uint32_t serial,
@@ -143,19 +143,19 @@ static int64_t feed(as_ring *ring) {
 
 /* Creation */
 
-#define BOUND(field, least, most)                                                                            \
-    do {                                                                                                     \
-        as_config bound = sample_config();                                                                   \
-        bound.field = (least);                                                                               \
-        CHECK(as_ring_bytes(&bound, &rules) > 0);                                                            \
-        bound.field = (least) - 1;                                                                           \
-        CHECK_EQUAL(as_ring_bytes(&bound, &rules), 0);                                                       \
-        bound.field = (most);                                                                                \
-        CHECK(as_ring_bytes(&bound, &rules) > 0);                                                            \
-        bound.field = (most) + 1;                                                                            \
-        CHECK_EQUAL(as_ring_bytes(&bound, &rules), 0);                                                       \
-        bound.field = UINT32_MAX;                                                                            \
-        CHECK_EQUAL(as_ring_bytes(&bound, &rules), 0);                                                       \
+#define BOUND(field, least, most)                      \
+    do {                                               \
+        as_config bound = sample_config();             \
+        bound.field = (least);                         \
+        CHECK(as_ring_bytes(&bound, &rules) > 0);      \
+        bound.field = (least) - 1;                     \
+        CHECK_EQUAL(as_ring_bytes(&bound, &rules), 0); \
+        bound.field = (most);                          \
+        CHECK(as_ring_bytes(&bound, &rules) > 0);      \
+        bound.field = (most) + 1;                      \
+        CHECK_EQUAL(as_ring_bytes(&bound, &rules), 0); \
+        bound.field = UINT32_MAX;                      \
+        CHECK_EQUAL(as_ring_bytes(&bound, &rules), 0); \
     } while (0)
 
 static void bounds(void) {
@@ -208,8 +208,8 @@ static void bounds(void) {
         size_t used;
         size_t n;
         size_t size;
-    } sizes[] = {{0, SIZE_MAX / 2, 3},       {0, 3, SIZE_MAX / 2},          {0, SIZE_MAX / 16 + 2, 16},
-                 {SIZE_MAX - 100, 200, 1},   {SIZE_MAX - 3, 0, 1},          {PTRDIFF_MAX - 100, 101, 1},
+    } sizes[] = {{0, SIZE_MAX / 2, 3},           {0, 3, SIZE_MAX / 2}, {0, SIZE_MAX / 16 + 2, 16},
+                 {SIZE_MAX - 100, 200, 1},       {SIZE_MAX - 3, 0, 1}, {PTRDIFF_MAX - 100, 101, 1},
                  {0, (size_t)PTRDIFF_MAX + 1, 1}};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         as_arena from = {.used = sizes[i].used};
@@ -518,8 +518,7 @@ static void windows(void) {
     CHECK_EQUAL(hits_of(ring), 0);
     in.len = 0;
     for (uint32_t serial = 10; serial <= 12; serial++) {
-        pack(&in, 1000, 0, 1300, 2000, serial,
-             "arch=c000003e syscall=257 a0=ffffff9c a2=80000 items=1 comm=\"x\"");
+        pack(&in, 1000, 0, 1300, 2000, serial, "arch=c000003e syscall=257 a0=ffffff9c a2=80000 items=1 comm=\"x\"");
         pack(&in, 1000, 0, 1302, 2000, serial, SAMPLE_PATH);
         pack(&in, 1000, 0, 1320, 2000, serial, "");
     }
@@ -693,11 +692,9 @@ static void receiving(void) {
     struct sockaddr_un here = {.sun_family = AF_UNIX};
     snprintf(here.sun_path + 1, sizeof here.sun_path - 1, "auditsense-test-%d", (int)getpid());
     memcpy(name.sun_path, "\0A\0\0\0\0", 6);
-    const socklen_t here_len =
-        (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(here.sun_path + 1));
+    const socklen_t here_len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(here.sun_path + 1));
     const socklen_t name_len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 6);
-    if (bind(named, (struct sockaddr *)&name, name_len) != 0 ||
-        bind(to, (struct sockaddr *)&here, here_len) != 0) {
+    if (bind(named, (struct sockaddr *)&name, name_len) != 0 || bind(to, (struct sockaddr *)&here, here_len) != 0) {
         check_skip("an abstract name is taken");
     } else {
         CHECK(connect(named, (struct sockaddr *)&here, here_len) == 0);
@@ -881,9 +878,7 @@ static void netlink(void) {
     struct {
         struct nlmsghdr header;
         struct rtgenmsg family;
-    } ask = {.header = {.nlmsg_len = sizeof ask,
-                        .nlmsg_type = RTM_GETLINK,
-                        .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP}};
+    } ask = {.header = {.nlmsg_len = sizeof ask, .nlmsg_type = RTM_GETLINK, .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP}};
     if (route < 0 || send(route, &ask, sizeof ask, 0) != sizeof ask) {
         check_skip("no route netlink here");
     } else {
@@ -950,15 +945,13 @@ static const uint8_t excepted_text[] = "init/initps";
  * /init; the first has no exceptions. */
 static as_ring *excepting_ring(void) {
     static const as_operand operands[] = {{.at = 0, .len = 4}, {.at = 4, .len = 5}};
-    static const as_test tests[] = {
-        {.field = AS_FIELD_COMM, .op = AS_OP_TEXT, .operands = 1},
-        {.field = AS_FIELD_EXE, .op = AS_OP_PRESENT, .negated = 1},
-        {.field = AS_FIELD_EXE, .op = AS_OP_TEXT, .first_operand = 1, .operands = 1}};
+    static const as_test tests[] = {{.field = AS_FIELD_COMM, .op = AS_OP_TEXT, .operands = 1},
+                                    {.field = AS_FIELD_EXE, .op = AS_OP_PRESENT, .negated = 1},
+                                    {.field = AS_FIELD_EXE, .op = AS_OP_TEXT, .first_operand = 1, .operands = 1}};
     static const as_exception exceptions[] = {{.until_ms = 5000, .first_test = 0, .tests = 1},
                                               {.until_ms = UINT64_MAX, .first_test = 1, .tests = 1},
                                               {.until_ms = UINT64_MAX, .first_test = 2, .tests = 1}};
-    static const as_rule rules[] = {{.count = 1, .span_ms = 1},
-                                    {.count = 1, .span_ms = 1, .exceptions = 3}};
+    static const as_rule rules[] = {{.count = 1, .span_ms = 1}, {.count = 1, .span_ms = 1, .exceptions = 3}};
     const as_rules table = {.rules = rules,
                             .tests = tests,
                             .operands = operands,
@@ -1072,8 +1065,8 @@ static uint64_t flood(as_ring *ring, uint32_t from, uint32_t to) {
         const uint32_t random = i * UINT32_C(2654435761);
         const uint64_t ms = 1000000 + 40 * i - (random >> 8) % 60 * 100 - (i % 500 > 400 ? 900000 : 0);
         char call[128];
-        snprintf(call, sizeof call, "arch=c000003e syscall=257 items=0 pid=%u exe=\"/%u\"", (random >> 16) % (i % 2 == 0 ? 6 : 40),
-                 (random >> 24) % 3);
+        snprintf(call, sizeof call, "arch=c000003e syscall=257 items=0 pid=%u exe=\"/%u\"",
+                 (random >> 16) % (i % 2 == 0 ? 6 : 40), (random >> 24) % 3);
         in.len = 0;
         pack(&in, 1000 + 10 * i, 0, 1300, ms, i + i / 7, call);
         pack(&in, 1000 + 10 * i, 0, 1320, ms, i + i / 7, "");
@@ -1147,7 +1140,8 @@ static void adopted_is_stayed(void) {
 /* Of the matches of each window, how many are of another actor than the last. */
 static void actors(void) {
     const as_rule rule = {.keys = {AS_FIELD_PID}, .key_count = 1, .count = 2, .span_ms = 5000};
-    const as_rules table = {.rules = &rule, .rule_count = 1, .actor_fields = AS_BIT(AS_FIELD_UID) | AS_BIT(AS_FIELD_EXE)};
+    const as_rules table = {
+        .rules = &rule, .rule_count = 1, .actor_fields = AS_BIT(AS_FIELD_UID) | AS_BIT(AS_FIELD_EXE)};
     static const struct {
         const char *body;
         uint32_t others;

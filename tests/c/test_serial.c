@@ -27,9 +27,9 @@ static uint64_t see_all(as_serials *serials, const uint32_t *numbers, size_t cou
     return stats.serials_missing;
 }
 
-#define SEE(serials, now_ms, ...)                                                                            \
-    see_all(&(serials), (const uint32_t[]){__VA_ARGS__},                                                     \
-            sizeof((const uint32_t[]){__VA_ARGS__}) / sizeof(uint32_t), (now_ms))
+#define SEE(serials, now_ms, ...)                                                                                    \
+    see_all(&(serials), (const uint32_t[]){__VA_ARGS__}, sizeof((const uint32_t[]){__VA_ARGS__}) / sizeof(uint32_t), \
+            (now_ms))
 
 static uint64_t settle(as_serials *serials, uint64_t now_ms) {
     as_stats stats = {0};

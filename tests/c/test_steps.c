@@ -15,8 +15,8 @@ static uint32_t see_all(as_steps *steps, as_span node, const uint64_t *stamps, s
     return found;
 }
 
-#define SEE(steps, node, ...)                                                                                \
-    see_all(&(steps), (node), (const uint64_t[]){__VA_ARGS__},                                               \
+#define SEE(steps, node, ...)                                  \
+    see_all(&(steps), (node), (const uint64_t[]){__VA_ARGS__}, \
             sizeof((const uint64_t[]){__VA_ARGS__}) / sizeof(uint64_t))
 
 static as_steps fresh(void) {

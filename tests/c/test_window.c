@@ -363,8 +363,7 @@ static void flood_of_keys(void) {
     CASE("as long as the last match of the oldest key is out of its span, it makes room: no other does");
     as_windows windows = sample(10, 0);
     for (uint64_t key = 1; key <= 16; key++) {
-        put(&windows, as_windows_of(&windows, 0, (const uint64_t[]){key, 0}, &stats), 10,
-                      key <= 8 ? 1000 : 6001, 1);
+        put(&windows, as_windows_of(&windows, 0, (const uint64_t[]){key, 0}, &stats), 10, key <= 8 ? 1000 : 6001, 1);
     }
     for (uint64_t key = 9; key <= 16; key++) {
         CHECK(survives(&windows, key, 100 + key, 100 + key, 6001, 1, &stats));
@@ -540,8 +539,8 @@ static void actors(void) {
     const struct {
         const char *exe; /* NULL: absent */
         const char *uid;
-    } actors[] = {{"/a", "0"}, {"/b", "0"}, {"/a", "1"}, {NULL, "0"}, {"", "0"}, {"/a", NULL},
-                  {"/a", ""},  {"0", "/a"}, {NULL, NULL}, {"", ""},   {"a", "/0"}, {"/a0", ""}};
+    } actors[] = {{"/a", "0"}, {"/b", "0"}, {"/a", "1"},  {NULL, "0"}, {"", "0"},   {"/a", NULL},
+                  {"/a", ""},  {"0", "/a"}, {NULL, NULL}, {"", ""},    {"a", "/0"}, {"/a0", ""}};
     enum { ACTORS = sizeof actors / sizeof *actors };
     uint32_t tags[ACTORS];
     for (uint32_t i = 0; i < ACTORS; i++) {

@@ -27,14 +27,12 @@ static struct iovec places[BATCH];
 static char buffers[BATCH][DATAGRAM];
 static uint8_t counts[SERIALS]; /* records of serial first + n; the top bit: it is a load's */
 
-static void fail(const char *what)
-{
+static void fail(const char *what) {
     perror(what);
     exit(1);
 }
 
-static void take(const char *datagram, size_t length)
-{
+static void take(const char *datagram, size_t length) {
     static uint32_t first;
     struct nlmsghdr header;
     unsigned long long seconds;
@@ -59,8 +57,7 @@ static void take(const char *datagram, size_t length)
     }
 }
 
-static int drain(int fd)
-{
+static int drain(int fd) {
     int taken = 0;
     for (;;) {
         for (int n = 0; n < BATCH; n++) {
@@ -78,8 +75,7 @@ static int drain(int fd)
     }
 }
 
-int main(void)
-{
+int main(void) {
     int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_AUDIT);
     struct sockaddr_nl group = {.nl_family = AF_NETLINK, .nl_groups = 1};
     int on = 1;
@@ -113,8 +109,7 @@ int main(void)
             others++;
         }
     }
-    printf("{\"drops\": %u, \"others\": %llu, \"events\": [", meminfo[MEMINFO_DROPS],
-           (unsigned long long)others);
+    printf("{\"drops\": %u, \"others\": %llu, \"events\": [", meminfo[MEMINFO_DROPS], (unsigned long long)others);
     for (int n = 0; n < MOST; n++) {
         printf("%s%llu", n ? ", " : "", (unsigned long long)events[n]);
     }

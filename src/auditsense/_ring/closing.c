@@ -69,15 +69,13 @@ static bool is_incomplete(const as_events *events, as_event *event) {
     }
     const as_host_profile *profile = &events->profiles[event->node % AS_HOST_PROFILES];
     const bool paths = profile->saw_path || profile->since_path < SEVERAL;
-    return !all_announced(events, event) && paths &&
-           (event->path_count == 0 || (event->seen & SEEN_END) == 0);
+    return !all_announced(events, event) && paths && (event->path_count == 0 || (event->seen & SEEN_END) == 0);
 }
 
 void as_events_close(as_events *events, as_event *event, as_stats *stats) {
     const bool complete = (event->seen & SEEN_MAIN) != 0 && (event->seen & SEEN_END) != 0;
-    const bool partial = (event->seen & IS_TEXT) != 0
-                             ? is_incomplete(events, event)
-                             : !complete && (event->seen & (SEEN_OF_SYSCALL | SEEN_END)) != 0;
+    const bool partial = (event->seen & IS_TEXT) != 0 ? is_incomplete(events, event)
+                                                      : !complete && (event->seen & (SEEN_OF_SYSCALL | SEEN_END)) != 0;
     events->ready = events->ready == as_slot_of(events, event) ? AS_NO_SLOT : events->ready;
     stats->events++;
     stats->incomplete += partial ? 1 : 0;

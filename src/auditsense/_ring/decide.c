@@ -166,8 +166,8 @@ void as_decision_begin(as_ring *ring, as_event *event) {
         }
         decision->matching = as_match_event(&ring->match, event->candidates, decision->values);
         if ((decision->matching & ring->match.with_exceptions) != 0) {
-            decision->matching = as_match_except(&ring->match, &ring->events, event, decision->matching,
-                                                 decision->values, &ring->stats);
+            decision->matching =
+                as_match_except(&ring->match, &ring->events, event, decision->matching, decision->values, &ring->stats);
         }
     }
 }

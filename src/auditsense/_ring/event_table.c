@@ -5,12 +5,11 @@
 #define NONE AS_NO_SLOT
 
 void as_events_select_fields(as_events *events, uint64_t fields) {
-    static const uint64_t of_role[] = {[AS_ROLE_SYSCALL] = AS_ALL_FIELDS, /* the call, and the number of PATHs */
-                                       [AS_ROLE_CWD] = AS_BIT(AS_FIELD_CWD),
-                                       [AS_ROLE_PATH] = AS_PATH_FIELDS,
-                                       [AS_ROLE_FIRST_PATH] = AS_PATH_FIELDS,
-                                       [AS_ROLE_PROCTITLE] = AS_BIT(AS_FIELD_PROCTITLE),
-                                       [AS_ROLE_NODE] = AS_BIT(AS_FIELD_NODE)};
+    static const uint64_t of_role[] = {
+        [AS_ROLE_SYSCALL] = AS_ALL_FIELDS, /* the call, and the number of PATHs */
+        [AS_ROLE_CWD] = AS_BIT(AS_FIELD_CWD),  [AS_ROLE_PATH] = AS_PATH_FIELDS,
+        [AS_ROLE_FIRST_PATH] = AS_PATH_FIELDS, [AS_ROLE_PROCTITLE] = AS_BIT(AS_FIELD_PROCTITLE),
+        [AS_ROLE_NODE] = AS_BIT(AS_FIELD_NODE)};
     events->roles = 1u << AS_ROLE_SYSCALL;
     for (unsigned role = 0; role < AS_ROLES; role++) {
         events->roles |= (uint8_t)((fields & of_role[role]) != 0 ? 1u << role : 0);

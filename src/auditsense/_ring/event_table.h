@@ -33,10 +33,10 @@ typedef enum { AS_FRESH, AS_OPEN, AS_CLOSED, AS_HELD, AS_DECIDED, AS_STATES } as
 
 typedef struct {
     uint64_t ms;
-    uint64_t node;    /* seeded hash of node=; 0 without */
-    uint64_t born_ms; /* as_events.clock_ms at its first record */
+    uint64_t node;       /* seeded hash of node=; 0 without */
+    uint64_t born_ms;    /* as_events.clock_ms at its first record */
     uint64_t candidates; /* rules that can match it: all before the SYSCALL record; of a held one: that do */
-    uint64_t paths;   /* bits of the PATH items seen, the first 64 */
+    uint64_t paths;      /* bits of the PATH items seen, the first 64 */
     uint32_t serial;
     uint32_t begun; /* as_events.begun at its first record */
     uint32_t next_in_bucket;
@@ -58,7 +58,7 @@ typedef struct {
 /* Record types that a host writes to its log: SYSCALL records since the last record of a type. */
 typedef struct {
     uint32_t since_proctitle; /* since PROCTITLE */
-    uint32_t since_path; /* since PATH, counting those that announce one and that a rule can match */
+    uint32_t since_path;      /* since PATH, counting those that announce one and that a rule can match */
     bool saw_path;
 } as_host_profile;
 
@@ -71,19 +71,19 @@ typedef struct {
     as_event_list lists[AS_LISTS][AS_STATES];
     uint64_t seed;
     uint64_t timeout_ms;
-    uint64_t clock_ms; /* advance of the receive clock, each step up to the timeout */
-    uint64_t now_ms;   /* its last reading; 0: none yet */
-    uint32_t begun;    /* events that began without a clock */
+    uint64_t clock_ms;       /* advance of the receive clock, each step up to the timeout */
+    uint64_t now_ms;         /* its last reading; 0: none yet */
+    uint32_t begun;          /* events that began without a clock */
     uint32_t timeout_events; /* an event without an end is closed after this number of later ones */
     uint32_t absence_events; /* a host writes no records of a type after this number of events without one */
     uint32_t bucket_mask;
     uint32_t slot_count;
-    uint32_t held;   /* at most; 0: live. Otherwise events may wait for all their PATH records */
-    as_event_end end;      /* of events from datagrams */
-    uint32_t latest; /* the event of the last record: usually that of the next one, too */
+    uint32_t held;    /* at most; 0: live. Otherwise events may wait for all their PATH records */
+    as_event_end end; /* of events from datagrams */
+    uint32_t latest;  /* the event of the last record: usually that of the next one, too */
     uint32_t ready;   /* the open text event that ends with the next record of another one */
-    uint8_t roles;   /* bits of the roles whose texts are needed */
-    bool some_absent;    /* some profile has reached absence_events: until then text events close by their end alone */
+    uint8_t roles;    /* bits of the roles whose texts are needed */
+    bool some_absent; /* some profile has reached absence_events: until then text events close by their end alone */
     as_host_profile profiles[AS_HOST_PROFILES]; /* by hash of the node; hosts that collide share a profile */
 } as_events;
 

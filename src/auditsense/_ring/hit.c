@@ -9,12 +9,11 @@ void as_hits_init(as_hits *hits, const as_config *config, as_arena *arena) {
     hits->drained = 0;
     hits->second = 0;
     hits->run_start = 0;
-    hits->most = MAX_TEXTS * config->datagram_bytes + (uint32_t)sizeof(as_hit) +
-                 64 * (uint32_t)sizeof(as_event_id) + AS_FIELDS * (uint32_t)sizeof(as_hit_field) + 8;
+    hits->most = MAX_TEXTS * config->datagram_bytes + (uint32_t)sizeof(as_hit) + 64 * (uint32_t)sizeof(as_event_id) +
+                 AS_FIELDS * (uint32_t)sizeof(as_hit_field) + 8;
     hits->bytes = as_arena_alloc(arena, hits->capacity, 1);
     as_hits_select_fields(hits, AS_ALL_FIELDS);
-    _Static_assert(sizeof(as_hit) + 64 * sizeof(as_event_id) + AS_FIELDS * sizeof(as_hit_field) + 8 <=
-                       FIXED_BYTES,
+    _Static_assert(sizeof(as_hit) + 64 * sizeof(as_event_id) + AS_FIELDS * sizeof(as_hit_field) + 8 <= FIXED_BYTES,
                    "as_config.hit_bytes guarantees space for one hit");
 }
 
@@ -54,7 +53,7 @@ static void copy(uint8_t *out, as_span text) {
 }
 
 uint64_t as_hits_append(as_hits *hits, uint32_t rule, const as_event_id *ids, uint32_t count, uint32_t others,
-                     const as_value values[AS_FIELDS]) {
+                        const as_value values[AS_FIELDS]) {
     update_run(hits, ids[count - 1].ms);
     uint8_t *start = hits->bytes + hits->used;
     uint8_t *id_bytes = start + sizeof(as_hit);

@@ -20,11 +20,11 @@ typedef struct {
     uint8_t *bytes;
     uint32_t capacity;
     uint32_t used;
-    uint32_t most;       /* size of the largest possible hit */
-    uint64_t drained;    /* bytes drained so far: makes the position of a hit unique forever */
-    uint64_t second;     /* of the run's stamps */
-    uint64_t run_start;  /* position of the run's first hit, or where it would be */
-    uint64_t fields;     /* bits of the selected fields */
+    uint32_t most;                /* size of the largest possible hit */
+    uint64_t drained;             /* bytes drained so far: makes the position of a hit unique forever */
+    uint64_t second;              /* of the run's stamps */
+    uint64_t run_start;           /* position of the run's first hit, or where it would be */
+    uint64_t fields;              /* bits of the selected fields */
     as_hit_field none[AS_FIELDS]; /* the table of a hit without any field */
 } as_hits;
 
@@ -39,7 +39,7 @@ bool as_hits_has_space(const as_hits *hits);
 /* Append a hit with these events, `others` of them by another actor, and these values. There must be space. Returns its
  * position, never 0. */
 uint64_t as_hits_append(as_hits *hits, uint32_t rule, const as_event_id *ids, uint32_t count, uint32_t others,
-                     const as_value values[AS_FIELDS]);
+                        const as_value values[AS_FIELDS]);
 
 /* Merge a completed window into the hit at this position, if that is undrained, of the same run and at most merge_ms
  * older. False: it cannot be merged. */

@@ -20,8 +20,7 @@ static inline uint32_t as_hit_check(as_span rest, as_hit *hit) {
         return 0;
     }
     memcpy(hit, rest.at, sizeof *hit);
-    const uint64_t fixed =
-        sizeof *hit + (uint64_t)hit->ids * sizeof(as_event_id) + AS_FIELDS * sizeof(as_hit_field);
+    const uint64_t fixed = sizeof *hit + (uint64_t)hit->ids * sizeof(as_event_id) + AS_FIELDS * sizeof(as_hit_field);
     return hit->ids == 0 || hit->size > rest.len || hit->size < fixed ? 0 : hit->size;
 }
 

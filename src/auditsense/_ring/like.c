@@ -39,8 +39,8 @@ static bool may_match(const as_grams *grams, as_span pattern) {
     for (uint32_t i = 0; may && i < pattern.len; i++) {
         const uint8_t c = pattern.at[i];
         const bool paired = i > 0 && !is_wild(pattern.at[i - 1]);
-        may = is_wild(c) || (has(grams->bytes, lower(c)) &&
-                             (!paired || has(grams->pairs, pair_of(pattern.at[i - 1], c))));
+        may = is_wild(c) ||
+              (has(grams->bytes, lower(c)) && (!paired || has(grams->pairs, pair_of(pattern.at[i - 1], c))));
     }
     return may;
 }

@@ -119,12 +119,12 @@ static const struct {
     uint32_t len;
     uint16_t type;
 } names[] = {
-    {NAME("SYSCALL"), 1300},   {NAME("PATH"), 1302},       {NAME("CWD"), 1307},
-    {NAME("PROCTITLE"), 1327}, {NAME("EOE"), 1320},        {NAME("EXECVE"), 1309},
-    {NAME("SOCKADDR"), 1306},  {NAME("SOCKETCALL"), 1304}, {NAME("IPC"), 1303},
-    {NAME("OBJ_PID"), 1318},   {NAME("BPRM_FCAPS"), 1321}, {NAME("CAPSET"), 1322},
-    {NAME("MMAP"), 1323},      {NAME("URINGOP"), 1336},    {NAME("OPENAT2"), 1337},
-    {NAME("FD_PAIR"), 1317},   {NAME("MQ_OPEN"), 1312},    {NAME("MQ_SENDRECV"), 1313},
+    {NAME("SYSCALL"), 1300},   {NAME("PATH"), 1302},          {NAME("CWD"), 1307},
+    {NAME("PROCTITLE"), 1327}, {NAME("EOE"), 1320},           {NAME("EXECVE"), 1309},
+    {NAME("SOCKADDR"), 1306},  {NAME("SOCKETCALL"), 1304},    {NAME("IPC"), 1303},
+    {NAME("OBJ_PID"), 1318},   {NAME("BPRM_FCAPS"), 1321},    {NAME("CAPSET"), 1322},
+    {NAME("MMAP"), 1323},      {NAME("URINGOP"), 1336},       {NAME("OPENAT2"), 1337},
+    {NAME("FD_PAIR"), 1317},   {NAME("MQ_OPEN"), 1312},       {NAME("MQ_SENDRECV"), 1313},
     {NAME("MQ_NOTIFY"), 1314}, {NAME("MQ_GETSETATTR"), 1315}, {NAME("IPC_SET_PERM"), 1311},
 };
 
@@ -239,8 +239,8 @@ static as_span type_name(as_span text) {
     uint32_t len = 0;
     while (len < text.len && len <= LONGEST_NAME && !is_blank(text.at[len])) {
         const uint8_t c = text.at[len];
-        const bool in_names = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
-                              c == '_' || c == '[' || c == ']';
+        const bool in_names = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' ||
+                              c == '[' || c == ']';
         if (!in_names) {
             return as_span_of(text.at, 0);
         }

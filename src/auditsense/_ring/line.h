@@ -28,7 +28,7 @@ typedef struct {
     uint32_t clean; /* bytes at the start of the text known to hold no zero byte */
     uint32_t sample_len;
     uint8_t sample[AS_SAMPLE_BYTES]; /* start of the first line that was not a record */
-    bool cut; /* the unfinished line was longer than capacity */
+    bool cut;                        /* the unfinished line was longer than capacity */
 } as_lines;
 
 void as_lines_init(as_lines *lines, const as_config *config, as_arena *arena);

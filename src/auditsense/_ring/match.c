@@ -15,9 +15,9 @@ static bool inside(uint32_t first, uint32_t count, uint32_t size) {
 
 static bool rule_valid(const as_rules *rules, const as_rule *rule) {
     bool valid = inside(rule->first_call, rule->calls, rules->call_count) &&
-                 inside(rule->first_test, rule->tests, rules->test_count) && rule->key_count <= 2 &&
-                 rule->count >= 1 && rule->count <= MAX_COUNT && rule->span_ms >= 1 &&
-                 rule->span_ms <= MAX_SPAN_MS && rule->merge_ms <= MAX_SPAN_MS &&
+                 inside(rule->first_test, rule->tests, rules->test_count) && rule->key_count <= 2 && rule->count >= 1 &&
+                 rule->count <= MAX_COUNT && rule->span_ms >= 1 && rule->span_ms <= MAX_SPAN_MS &&
+                 rule->merge_ms <= MAX_SPAN_MS &&
                  inside(rule->first_exception, rule->exceptions, rules->exception_count);
     for (uint32_t i = 0; valid && i < rule->key_count; i++) {
         valid = rule->keys[i] < AS_FIELDS;
@@ -211,8 +211,7 @@ uint64_t as_match_candidates(as_match *match, const as_record *record) {
 /* True if an operand for some architectures applies to that of this event. */
 static bool is_for_arch(const as_operand *operand, const as_value *arch) {
     uint64_t number = 0;
-    return as_value_number(*arch, as_field_kind(AS_FIELD_ARCH), &number) &&
-           (number & operand->mask) == operand->number;
+    return as_value_number(*arch, as_field_kind(AS_FIELD_ARCH), &number) && (number & operand->mask) == operand->number;
 }
 
 /* The text of a value. A long one is decoded once per event, regardless of the number of tests. */

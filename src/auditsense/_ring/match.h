@@ -36,9 +36,9 @@ enum { AS_UNKNOWN_ARCHES = 8 };
 
 /* Decoded texts of the current event. */
 typedef struct {
-    uint64_t decoded; /* bits of the fields in texts */
+    uint64_t decoded;  /* bits of the fields in texts */
     uint64_t compared; /* bits of the fields with a valid like_caches entry */
-    uint32_t used;    /* bytes of scratch */
+    uint32_t used;     /* bytes of scratch */
     as_like_budget budget;
     as_span texts[AS_FIELDS];
     as_like_cache like_caches[AS_FIELDS];
@@ -54,17 +54,17 @@ typedef struct {
     as_call_slot *calls; /* open addressing, at most half full */
     uint8_t *scratch;    /* for decoded values */
     as_text_cache *cache;
-    uint32_t *arches;    /* with known calls */
+    uint32_t *arches; /* with known calls */
     uint64_t seed;
-    uint64_t fields;      /* bits of the fields that tests and keys of rules need */
+    uint64_t fields;           /* bits of the fields that tests and keys of rules need */
     uint64_t exception_fields; /* bits of further fields that exceptions need */
-    uint64_t with_exceptions;   /* bits of the rules that have exceptions */
-    uint64_t any_call;    /* bits of the rules for every call */
+    uint64_t with_exceptions;  /* bits of the rules that have exceptions */
+    uint64_t any_call;         /* bits of the rules for every call */
     uint32_t call_mask;
     uint32_t rule_count;
     uint32_t exception_count;
     uint32_t arch_count;
-    uint32_t scratch_bytes; /* of cached texts; followed by space for a short one */
+    uint32_t scratch_bytes;   /* of cached texts; followed by space for a short one */
     uint32_t last_known_arch; /* of the last record with a known one */
     uint32_t unknown_count;
     uint64_t unknown_records; /* of all unknown architectures */

@@ -78,7 +78,7 @@ static void migrate_serials(as_serials *serials, const as_serials *from) {
 }
 
 static void migrate_window(as_windows *windows, const as_windows *from, const as_window *old, uint32_t rule,
-                         as_stats *stats) {
+                           as_stats *stats) {
     as_window *window = as_windows_of(windows, rule, old->key, stats);
     as_entry *entries = &windows->entries[(size_t)(window - windows->slots) * windows->depth];
     for (uint32_t i = 0; i < old->len; i++) {

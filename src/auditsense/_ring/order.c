@@ -95,8 +95,8 @@ static uint32_t host_of(as_order *order, uint64_t node) {
         }
     }
     const uint32_t at = free_slot(order);
-    order->hosts[at] = (as_held_host){
-        .node = node, .first = NONE, .last = NONE, .heap = NONE, .next_in_bucket = *bucket};
+    order->hosts[at] =
+        (as_held_host){.node = node, .first = NONE, .last = NONE, .heap = NONE, .next_in_bucket = *bucket};
     *bucket = at;
     return at;
 }

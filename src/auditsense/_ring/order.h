@@ -29,7 +29,7 @@ typedef struct {
     bool decided;   /* ms and serial are valid */
     uint32_t first; /* queue of the events that came in order */
     uint32_t last;
-    uint32_t heap;  /* root of the others */
+    uint32_t heap; /* root of the others */
     uint32_t next_in_bucket;
     as_link idle; /* in the list of nodes without held events; the longest idle one is evicted */
 } as_held_host;

@@ -252,8 +252,7 @@ static bool is_dated_header(as_span text, uint32_t dates, uint32_t relays) {
     while (text.len > 0) {
         const as_span from_word = text;
         word = take_word(&text);
-        if (hosts == 0 && dates < MAX_DATES &&
-            (is_dated(word) || (dates > 0 ? is_zone(word) : is_month(word, text)))) {
+        if (hosts == 0 && dates < MAX_DATES && (is_dated(word) || (dates > 0 ? is_zone(word) : is_month(word, text)))) {
             dates++;
             continue;
         }

@@ -53,8 +53,7 @@ bool as_record_read_next(as_stamp *before, uint16_t type, as_span text, as_recor
         if (body.len > 0 && body.at[0] == ' ') {
             body = as_span_skip(body, 1);
         }
-        *out = (as_record){
-            .type = type, .repeated = true, .serial = before->serial, .ms = before->ms, .body = body};
+        *out = (as_record){.type = type, .repeated = true, .serial = before->serial, .ms = before->ms, .body = body};
         return true;
     }
     as_span rest = text;
@@ -96,6 +95,7 @@ typedef struct {
     const char *terminator; /* a raw value ends before the last occurrence of this, not at a blank */
 } field_spec;
 
+/* clang-format off */
 #define KEY(text)                                                                                                      \
     text "=", sizeof(text), 64 - 8 * (sizeof(text) < 8 ? sizeof(text) : 8), sizeof(text) < 8 ? 8 : sizeof(text) + 1
 #define FIELD(field) field, AS_BIT(field)
@@ -149,6 +149,7 @@ static const field_spec path_fields[] = {
 };
 static const field_spec cwd_fields[] = {{KEY("cwd"), FIELD(AS_FIELD_CWD), NULL}};
 static const field_spec proctitle_fields[] = {{KEY("proctitle"), FIELD(AS_FIELD_PROCTITLE), NULL}};
+/* clang-format on */
 
 #define COUNT(table) (sizeof(table) / sizeof *(table))
 
@@ -278,7 +279,7 @@ static inline void put(as_value values[AS_FIELDS], const field_spec *field, as_v
 /* The fast path of read_any, while text continues in the kernel's form: with the next field, and an unmodified value
  * that ends at a blank. Returns the first field that does not, or possibly not. */
 static const field_spec *read_expected(as_span *text, const field_spec *field, const field_spec *last, uint64_t *wanted,
-                                  as_value values[AS_FIELDS]) {
+                                       as_value values[AS_FIELDS]) {
     const uint8_t *at = text->at;
     const uint8_t *const stop = at + text->len;
     for (; field <= last && *wanted != 0; field++) {
@@ -412,8 +413,7 @@ static bool read_number(as_span *text, const char *key, size_t len, unsigned bas
 bool as_record_call(const as_record *record, uint32_t *arch, uint32_t *number, uint32_t *len) {
     as_span text = record->body;
     *len = 0;
-    if (read_number(&text, AS_LITERAL("arch="), 16, arch) &&
-        read_number(&text, AS_LITERAL("syscall="), 10, number)) {
+    if (read_number(&text, AS_LITERAL("arch="), 16, arch) && read_number(&text, AS_LITERAL("syscall="), 10, number)) {
         *len = record->body.len - text.len;
         return true; /* the kernel's form */
     }

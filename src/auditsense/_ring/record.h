@@ -25,8 +25,8 @@ bool as_record_read(uint16_t type, as_span text, as_record *out);
 
 /* The stamp of the previous record, as text: records of an event usually follow each other. */
 typedef struct {
-    uint8_t text[48]; /* "audit(SECONDS.MILLIS:SERIAL):", at most 39 bytes */
-    uint32_t len;     /* 0: none yet */
+    uint8_t text[48];  /* "audit(SECONDS.MILLIS:SERIAL):", at most 39 bytes */
+    uint32_t len;      /* 0: none yet */
     uint32_t time_len; /* of it, "audit(SECONDS.MILLIS:" */
     uint32_t serial;
     uint64_t ms;

@@ -136,8 +136,8 @@ void as_serials_observe(as_serials *serials, uint32_t serial, uint64_t stamp_ms,
     serials->last_ms = stamp_ms;
     const bool judged = is_behind(serial, serials->base);
     const bool newer = stamp_ms > serials->newest_ms + serials->timeout_ms;
-    const bool wrapped = !judged && serial < FIRST_OF_A_BOOT && serial < serials->base &&
-                         serial - serials->base >= FAR_AHEAD;
+    const bool wrapped =
+        !judged && serial < FIRST_OF_A_BOOT && serial < serials->base && serial - serials->base >= FAR_AHEAD;
     if (judged || wrapped || (newer && is_behind(serial, serials->highest))) {
         const bool far = wrapped || (judged && serials->base - serial > AS_SERIAL_WINDOW);
         if (!judged && !wrapped) {

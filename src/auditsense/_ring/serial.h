@@ -18,9 +18,9 @@
 enum { AS_SERIAL_WINDOW = 65536, AS_SERIALS_NEWER = 2, AS_SERIALS_OLDER = 256 };
 
 typedef struct {
-    uint64_t *seen;     /* a bit per serial of the AS_SERIAL_WINDOW from base on, at serial % window */
+    uint64_t *seen; /* a bit per serial of the AS_SERIAL_WINDOW from base on, at serial % window */
     uint64_t filled[AS_SERIAL_WINDOW / 4096]; /* a bit per word of seen that may be nonzero */
-    uint64_t mark_ms;   /* time when mark was the highest */
+    uint64_t mark_ms;                         /* time when mark was the highest */
     uint64_t timeout_ms;
     uint64_t newest_ms; /* newest stamp since the start, except of strays */
     uint64_t last_ms;   /* stamp of the last record */

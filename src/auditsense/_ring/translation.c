@@ -4,8 +4,8 @@
 
 /* Remove the separator, a control character, in the escaped forms of syslog daemons. */
 static uint32_t without_separator(as_span value, uint32_t end) {
-    static const char *const escaped[] = {"#035", "#x1d", "#x1D", "\\x1d", "\\x1D", "\\035", "\\u001d", "\\u001D",
-                                          "^]",   "<1d>", "<1D>", "%1D",    "%1d"};
+    static const char *const escaped[] = {"#035",    "#x1d", "#x1D", "\\x1d", "\\x1D", "\\035", "\\u001d",
+                                          "\\u001D", "^]",   "<1d>", "<1D>",  "%1D",   "%1d"};
     for (size_t i = 0; i < COUNT(escaped); i++) {
         const uint32_t len = (uint32_t)strlen(escaped[i]);
         if (end >= len && memcmp(value.at + end - len, escaped[i], len) == 0) {

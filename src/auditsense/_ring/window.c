@@ -36,8 +36,8 @@ void as_windows_init(as_windows *windows, const as_config *config, const as_rule
     }
 }
 
-bool as_window_key(const as_windows *windows, const as_rule *rule, const as_value values[AS_FIELDS],
-                   uint8_t *scratch, uint64_t key[2]) {
+bool as_window_key(const as_windows *windows, const as_rule *rule, const as_value values[AS_FIELDS], uint8_t *scratch,
+                   uint64_t key[2]) {
     key[0] = 0;
     key[1] = 0;
     for (uint32_t i = 0; i < rule->key_count; i++) {

@@ -30,9 +30,9 @@ typedef struct {
 
 typedef struct {
     uint64_t key[2];
-    uint64_t pending;  /* position of this key's undrained hit (hit.h); 0: none */
-    uint64_t keys;     /* as_windows.keys at its last use */
-    uint64_t last_ms;  /* newest stamp at its last use; copied here, because its entries are in other cache lines */
+    uint64_t pending; /* position of this key's undrained hit (hit.h); 0: none */
+    uint64_t keys;    /* as_windows.keys at its last use */
+    uint64_t last_ms; /* newest stamp at its last use; copied here, because its entries are in other cache lines */
     uint32_t pending_actor; /* of the undrained hit */
     uint32_t next_in_bucket;
     uint32_t older; /* in the order of last use */
@@ -63,8 +63,8 @@ typedef struct {
 void as_windows_init(as_windows *windows, const as_config *config, const as_rules *rules, as_arena *arena);
 
 /* The key of an event for a rule. False: a key field is missing. */
-bool as_window_key(const as_windows *windows, const as_rule *rule, const as_value values[AS_FIELDS],
-                   uint8_t *scratch, uint64_t key[2]);
+bool as_window_key(const as_windows *windows, const as_rule *rule, const as_value values[AS_FIELDS], uint8_t *scratch,
+                   uint64_t key[2]);
 
 /* The actor of an event: a hash of its actor_fields; 0: there are none. An absent field differs from any text. */
 uint32_t as_window_actor(const as_windows *windows, const as_value values[AS_FIELDS], uint8_t *scratch);

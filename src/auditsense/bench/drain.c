@@ -24,14 +24,12 @@ static struct mmsghdr messages[BATCH];
 static struct iovec places[BATCH];
 static char buffers[BATCH][DATAGRAM];
 
-static void fail(const char *what)
-{
+static void fail(const char *what) {
     perror(what);
     exit(1);
 }
 
-static int open_socket(void)
-{
+static int open_socket(void) {
     int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_AUDIT);
     struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
     int on = 1;
@@ -44,8 +42,7 @@ static int open_socket(void)
     return fd;
 }
 
-static void set_owner(int fd, uint32_t pid)
-{
+static void set_owner(int fd, uint32_t pid) {
     struct {
         struct nlmsghdr header;
         struct audit_status status;
@@ -58,8 +55,7 @@ static void set_owner(int fd, uint32_t pid)
     }
 }
 
-static void become_owner(int fd)
-{
+static void become_owner(int fd) {
     struct {
         struct nlmsghdr header;
         int32_t result;
@@ -75,8 +71,7 @@ static void become_owner(int fd)
     }
 }
 
-int main(int argc, char **argv)
-{
+int main(int argc, char **argv) {
     uint64_t datagrams = 0;
     uint64_t bytes = 0;
     uint64_t calls = 0;

@@ -31,21 +31,18 @@ typedef struct {
     long flags;
 } plan;
 
-static void fail(const char *action)
-{
+static void fail(const char *action) {
     perror(action);
     exit(1);
 }
 
-static long long nanoseconds(clockid_t clock)
-{
+static long long nanoseconds(clockid_t clock) {
     struct timespec now;
     clock_gettime(clock, &now); /* vDSO: no system call */
     return now.tv_sec * 1000000000LL + now.tv_nsec;
 }
 
-static void sleep_until(struct timespec *moment, long add_us)
-{
+static void sleep_until(struct timespec *moment, long add_us) {
     moment->tv_nsec += add_us % 1000000 * 1000;
     moment->tv_sec += add_us / 1000000 + moment->tv_nsec / 1000000000;
     moment->tv_nsec %= 1000000000;
@@ -53,8 +50,7 @@ static void sleep_until(struct timespec *moment, long add_us)
     }
 }
 
-static void scan(const plan *wanted)
-{
+static void scan(const plan *wanted) {
     long long monotonic = 0;
     long long realtime = 0;
     struct timespec next;
@@ -79,8 +75,7 @@ static void scan(const plan *wanted)
     }
 }
 
-static void scan_in_children(const plan *wanted)
-{
+static void scan_in_children(const plan *wanted) {
     for (long n = 0; n < wanted->readers; n++) {
         pid_t child = fork();
         if (child < 0) {
@@ -99,8 +94,7 @@ static void scan_in_children(const plan *wanted)
     exit(good ? 0 : 1);
 }
 
-static void drop_root(void)
-{
+static void drop_root(void) {
     if (geteuid() != 0) {
         return;
     }
@@ -110,8 +104,7 @@ static void drop_root(void)
     }
 }
 
-static long number(const char *text, int base)
-{
+static long number(const char *text, int base) {
     char *end = NULL;
     errno = 0;
     long value = strtol(text, &end, base);
@@ -122,8 +115,7 @@ static long number(const char *text, int base)
     return value;
 }
 
-int main(int argc, char **argv)
-{
+int main(int argc, char **argv) {
     plan options = {.opens = 10, .flags = O_RDONLY | O_CLOEXEC};
     for (int option; (option = getopt(argc, argv, "n:p:r:t:f:")) != -1;) {
         switch (option) {
