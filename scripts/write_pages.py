@@ -173,12 +173,12 @@ def manual() -> str:
 
 
 def _key(key: Key) -> list[str]:
-    facts = [key.kind.value, key.bounds()]
+    facts = [key.type.value, key.bounds()]
     facts += [f"flag {key.flag}"] if key.flag else []
-    facts += ["needs a restart"] if key.fixed else []
-    default = key.written(key.default) if key.default is not None else "not set"
+    facts += ["needs a restart"] if key.startup_only else []
+    default = key.to_toml(key.default) if key.default is not None else "not set"
     facts.append(f"default: {' '.join(default.split())}")
-    said = text(f"{key.says} ({'; '.join(fact for fact in facts if fact)})")
+    said = text(f"{key.description} ({'; '.join(fact for fact in facts if fact)})")
     return [".TP", f".B {text(key.name)}", said]
 
 

@@ -20,11 +20,11 @@ from auditsense._toml import Places
 from auditsense._values import WrongValueError, duration
 from auditsense.cli import main
 from auditsense.cli.parser import build_parser
-from auditsense.config.loader import files_of, read
-from auditsense.config.option import Key, Kind
+from auditsense.config.loader import config_files, load_files
+from auditsense.config.option import Key, ValueType
 from auditsense.config.render import dump, reference, sample
 from auditsense.config.schema import KEYS, REPEATED, TABLES
-from auditsense.config.settings import found_for, needs_restart, settings
+from auditsense.config.settings import build_settings, keys_needing_restart, load_config
 from auditsense.core.ring import Limits, Ring
 from auditsense.detect.alerts import AlertPolicy
 from auditsense.errors import ConfigError
@@ -56,9 +56,9 @@ def arguments(*words: str, config: Path | None = None) -> argparse.Namespace:
 def problems(folder: Path, text: str, *words: str) -> list[str]:
     """Return what is wrong with a file, without its folder."""
     file = written(folder, text)
-    found = found_for(arguments(*words, config=file))
+    found = load_config(arguments(*words, config=file))
     try:
-        settings(found)
+        build_settings(found)
     except ConfigError as error:
         return [one.replace(f"{folder}/", "") for one in error.problems]
     return []
@@ -68,24 +68,24 @@ def problems(folder: Path, text: str, *words: str) -> list[str]:
 
 
 def test_the_main_file_comes_first_and_then_the_folder_in_the_order_of_names(tmp_path: Path) -> None:
-    assert files_of(None, tmp_path) == []
+    assert config_files(None, tmp_path) == []
     main_file = written(tmp_path, "")
     more = [written(tmp_path / "conf.d", "", name) for name in ("10-a.toml", "9-b.toml", "z.toml")]
     written(tmp_path / "conf.d", "", "README")
-    assert files_of(None, tmp_path) == [main_file, *more]
+    assert config_files(None, tmp_path) == [main_file, *more]
 
 
 def test_a_file_that_is_named_is_the_only_one(tmp_path: Path) -> None:
     written(tmp_path / "conf.d", "[alerts]\nmax_alerts = 1\n", "a.toml")
     file = written(tmp_path, "")
-    assert files_of(str(file), tmp_path) == [file]
+    assert config_files(str(file), tmp_path) == [file]
 
 
 def test_the_later_file_wins_by_the_key_and_a_flag_above_all(tmp_path: Path) -> None:
     written(tmp_path, "[alerts]\nmax_alerts = 1\ninterval = '1m'\n[source]\nlean = true\nname = 'netlink'\n")
     written(tmp_path / "conf.d", "[alerts]\nmax_alerts = 2\n", "a.toml")
-    found = found_for(arguments("--source", "multicast"), tmp_path)
-    made = settings(found)
+    found = load_config(arguments("--source", "multicast"), tmp_path)
+    made = build_settings(found)
     assert made.policy == AlertPolicy(max_alerts=2, interval_ms=60_000)
     assert made.source.lean
     assert made.source.name == "multicast"
@@ -95,14 +95,14 @@ def test_the_later_file_wins_by_the_key_and_a_flag_above_all(tmp_path: Path) -> 
 
 def test_a_flag_can_take_back_what_a_file_says(tmp_path: Path) -> None:
     file = written(tmp_path, "[source]\nlean = true\nself_test = '1h'\n")
-    made = settings(found_for(arguments("--no-lean", "--self-test", "0", config=file)))
+    made = build_settings(load_config(arguments("--no-lean", "--self-test", "0", config=file)))
     assert not made.source.lean
     assert made.source.self_test_s == 0
 
 
 def test_without_a_file_and_in_an_empty_one_everything_is_as_by_default(tmp_path: Path) -> None:
-    for found in (read([]), read([written(tmp_path, "")])):
-        made = settings(found)
+    for found in (load_files([]), load_files([written(tmp_path, "")])):
+        made = build_settings(found)
         assert made.policy == AlertPolicy()
         assert made.limits == Limits()
         assert [one.id for one in made.detections] == ["pspy"]
@@ -241,7 +241,7 @@ def test_what_is_no_configuration_is_one_clear_line(
 def test_a_file_that_others_may_write_is_refused_for_everybody(tmp_path: Path, mode: int) -> None:
     file = written(tmp_path, "")
     file.chmod(mode)
-    assert [one.partition(" loads")[0].rpartition("; ")[0] for one in read([file]).problems] == [
+    assert [one.partition(" loads")[0].rpartition("; ")[0] for one in load_files([file]).problems] == [
         f"{file}: others may change it"
     ]
 
@@ -250,9 +250,9 @@ def test_a_file_that_others_may_write_is_refused_for_everybody(tmp_path: Path, m
 @pytest.mark.parametrize("what", ["file", "folder"])
 def test_root_reads_only_what_root_alone_may_write(tmp_path: Path, what: str) -> None:
     file = written(tmp_path, "")
-    assert read([file]).problems == []
+    assert load_files([file]).problems == []
     os.chown(file if what == "file" else tmp_path, NOBODY, 0)
-    (said,) = read([file]).problems
+    (said,) = load_files([file]).problems
     assert said.endswith("user 65534 may change it; root loads only what root alone may write")
 
 
@@ -262,9 +262,9 @@ def test_what_a_user_may_not_read_is_said(tmp_path: Path) -> None:
     file.chmod(0o600)
     os.seteuid(NOBODY)
     try:
-        said = read([file]).problems
+        said = load_files([file]).problems
         with pytest.raises(ConfigError, match="Permission denied"):
-            files_of(None, Path("/root/nothing"))
+            config_files(None, Path("/root/nothing"))
     finally:
         os.seteuid(0)
     assert said == [f"{file}: Permission denied"]
@@ -287,13 +287,15 @@ def test_the_sinks_of_all_files_add_up_and_a_dump_has_them(
 ) -> None:
     written(tmp_path, SINKS)
     written(tmp_path / "conf.d", "[[sink]]\ntype = 'journald'\n", "a.toml")
-    made = settings(found_for(arguments(), tmp_path))
+    made = build_settings(load_config(arguments(), tmp_path))
     assert [str(one) for one in made.sinks] == ["file:/var/log/a.jsonl", "syslog:udp://[::1]:514", "journald"]
     assert made.sinks[0] == FileSettings(Path("/var/log/a.jsonl"), 10 << 20, 3)
     assert main(["config", "dump", "-c", str(tmp_path / "auditsense.toml")]) == 0
     again = written(tmp_path, capsys.readouterr().out, "again.toml")
-    assert settings(read([again])).sinks == made.sinks[:2]
-    assert [*needs_restart(settings(read([])), settings(read([again])))] == ["sink"]
+    assert build_settings(load_files([again])).sinks == made.sinks[:2]
+    assert [*keys_needing_restart(build_settings(load_files([])), build_settings(load_files([again])))] == [
+        "sink"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -338,7 +340,7 @@ def test_the_exceptions_of_all_files_add_up_and_a_dump_has_them(
     file = written(tmp_path, EXCEPTIONS)
     one = "[[exception]]\ndetection = 'pspy'\ncomment = 'more'\nmatch = { 'user.id' = '7' }\n"
     more = written(tmp_path / "conf.d", one, "a.toml")
-    (detection,) = settings(found_for(arguments(), tmp_path)).detections
+    (detection,) = build_settings(load_config(arguments(), tmp_path)).detections
     assert [(one.comment, one.origin) for one in detection.exceptions] == [
         ("ours", f"{file}:2"),
         ("theirs", f"{file}:8"),
@@ -346,12 +348,14 @@ def test_the_exceptions_of_all_files_add_up_and_a_dump_has_them(
     ]
     assert main(["config", "dump", "-c", str(file)]) == 0
     again = (
-        settings(read([written(tmp_path, capsys.readouterr().out, "again.toml")])).detections[0].exceptions
+        build_settings(load_files([written(tmp_path, capsys.readouterr().out, "again.toml")]))
+        .detections[0]
+        .exceptions
     )
     assert [replace(one, origin="") for one in again] == [
         replace(one, origin="") for one in detection.exceptions[:2]
     ]
-    assert not [*needs_restart(settings(read([])), settings(read([file])))]
+    assert not [*keys_needing_restart(build_settings(load_files([])), build_settings(load_files([file])))]
 
 
 def test_exceptions_of_the_configuration_stand_beside_those_of_files_and_are_shown(
@@ -435,10 +439,10 @@ def test_the_line_of_a_key_is_found(text: str, where: tuple[Any, ...], line: int
 
 ASCII = st.characters(max_codepoint=127)
 VALUES = {
-    Kind.TEXT: st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=40),
-    Kind.FLAG: st.booleans(),
-    Kind.MOMENT: st.one_of(st.dates(), st.datetimes(timezones=st.just(UTC)), st.text(ASCII)),
-    Kind.MATCH: st.dictionaries(
+    ValueType.STRING: st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=40),
+    ValueType.BOOLEAN: st.booleans(),
+    ValueType.DATETIME: st.one_of(st.dates(), st.datetimes(timezones=st.just(UTC)), st.text(ASCII)),
+    ValueType.MATCH: st.dictionaries(
         st.text(ASCII),
         st.recursive(
             st.one_of(st.text(ASCII), st.integers(-(2**63), 2**63 - 1), st.booleans()),
@@ -453,18 +457,18 @@ def values(key: Key) -> st.SearchStrategy[Any]:
     """Return what a key may hold, as `Key.check` gives it."""
     if key.choices:
         return st.sampled_from(key.choices)
-    if key.kind is Kind.TEXTS:
-        return st.lists(VALUES[Kind.TEXT], max_size=4).map(tuple)
-    if key.kind in {Kind.WHOLE, Kind.DURATION}:
-        return st.integers(key.least, key.most)
-    return VALUES[key.kind]
+    if key.type is ValueType.STRINGS:
+        return st.lists(VALUES[ValueType.STRING], max_size=4).map(tuple)
+    if key.type in {ValueType.INTEGER, ValueType.DURATION}:
+        return st.integers(key.minimum, key.maximum)
+    return VALUES[key.type]
 
 
 @given(st.data())
 def test_what_is_written_is_read_again_as_it_was(data: st.DataObject) -> None:
     key = data.draw(st.sampled_from(KEYS))
     value = data.draw(values(key))
-    document = tomllib.loads(f"{key.name} = {key.written(value)}")
+    document = tomllib.loads(f"{key.name} = {key.to_toml(value)}")
     assert key.check(document[key.name]) == value
 
 
@@ -480,7 +484,7 @@ def test_no_value_is_anything_but_right_or_a_wrong_value(value: object) -> None:
         except WrongValueError as error:
             assert "\n" not in str(error)  # noqa: PT017 - not every value is wrong
         else:
-            assert key.check(tomllib.loads(f"x = {key.written(kept)}")["x"]) == kept
+            assert key.check(tomllib.loads(f"x = {key.to_toml(kept)}")["x"]) == kept
 
 
 def test_a_dump_loads_again_to_the_same_values_and_says_where_they_came_from(
@@ -495,8 +499,8 @@ def test_a_dump_loads_again_to_the_same_values_and_says_where_they_came_from(
     assert "# from --lean\nlean = true\n" in text
     assert text.count("# from ") == 4
     again = written(tmp_path, text, "again.toml")
-    before = settings(found_for(arguments("--lean", "--self-test", "2.5", config=file)))
-    after = settings(found_for(arguments(config=again)))
+    before = build_settings(load_config(arguments("--lean", "--self-test", "2.5", config=file)))
+    after = build_settings(load_config(arguments(config=again)))
     assert after.values == before.values
     assert main(["config", "dump", "-c", str(again)]) == 0
     strip = re.compile(r"^# (?:from )?/.*\n|^# from --.*\n", re.MULTILINE)
@@ -504,7 +508,10 @@ def test_a_dump_loads_again_to_the_same_values_and_says_where_they_came_from(
 
 
 def test_the_sample_has_every_key_at_its_default(tmp_path: Path) -> None:
-    assert settings(read([written(tmp_path, sample())])).values == settings(read([])).values
+    assert (
+        build_settings(load_files([written(tmp_path, sample())])).values
+        == build_settings(load_files([])).values
+    )
     bare = re.sub(r"^# (?=\[\[|\w+ = )", "", sample(), flags=re.MULTILINE)
     document = tomllib.loads(bare)
     for key in KEYS:
@@ -517,9 +524,9 @@ def test_every_key_is_declared_once_in_a_table_and_its_default_is_right() -> Non
     assert len({key.path for key in KEYS}) == len(KEYS)
     for key in KEYS:
         assert key.table in {*TABLES, *REPEATED}
-        assert key.says.endswith(".")
+        assert key.description.endswith(".")
         given = key.default if key.default is not None else key.example
-        assert key.check(tomllib.loads(f"x = {key.written(given)}")["x"]) == given
+        assert key.check(tomllib.loads(f"x = {key.to_toml(given)}")["x"]) == given
 
 
 def test_every_flag_of_a_key_is_one_of_run() -> None:
@@ -531,21 +538,23 @@ def test_every_flag_of_a_key_is_one_of_run() -> None:
 
 @pytest.mark.parametrize("key", [key for key in KEYS if key.table == "limits"], ids=lambda key: key.name)
 def test_the_bounds_of_a_limit_are_those_of_the_core(key: Key) -> None:
-    one_rule = settings(read([])).detections
+    one_rule = build_settings(load_files([])).detections
     assert one_rule
     small = {"datagram_bytes": 1024, "key_slots": 16, "event_slots": 16, "small_texts": 16, "large_texts": 4}
     sound = {**small, "hit_bytes": 1 << 20}
-    with Ring((), Limits(**{**sound, key.name: key.least})):
+    with Ring((), Limits(**{**sound, key.name: key.minimum})):
         pass
-    for wrong in (key.least - 1, key.most + 1):
-        with pytest.raises(Exception, match="bounds"):
+    for wrong in (key.minimum - 1, key.maximum + 1):
+        with pytest.raises(Exception, match=r"bounds|expected a whole number"):
             Ring((), Limits(**{**sound, key.name: wrong}))
 
 
 def test_what_needs_a_restart_is_told(tmp_path: Path) -> None:
-    old = settings(read([]))
-    new = settings(read([written(tmp_path, "[source]\nname = 'netlink'\n[alerts]\nmax_alerts = 3\n")]))
-    assert [*needs_restart(old, new)] == ["source.name"]
+    old = build_settings(load_files([]))
+    new = build_settings(
+        load_files([written(tmp_path, "[source]\nname = 'netlink'\n[alerts]\nmax_alerts = 3\n")])
+    )
+    assert [*keys_needing_restart(old, new)] == ["source.name"]
 
 
 @pytest.mark.parametrize(
@@ -566,4 +575,4 @@ def test_the_sample_file_is_the_one_that_is_shipped() -> None:
 
 
 def test_a_dump_of_nothing_names_no_origin() -> None:
-    assert "# from" not in dump(read([]))
+    assert "# from" not in dump(load_files([]))

@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 from auditsense import Sensor
 from auditsense._toml import MOST_DEPTH, MOST_KEY_PARTS, Places, TomlError, parse
 from auditsense.cli import main
-from auditsense.cli.common import ending
+from auditsense.cli.common import stop_signals
 from auditsense.cli.parser import build_parser
-from auditsense.cli.sd_notify import Manager
-from auditsense.cli.sighup import Reloading
-from auditsense.config.settings import found_for, settings
+from auditsense.cli.sd_notify import ServiceNotifier
+from auditsense.cli.sighup import HangupHandler
+from auditsense.config.settings import build_settings, load_config
 from auditsense.testing import FakeClock, FakeSource, burst
 
 if TYPE_CHECKING:
@@ -110,10 +110,12 @@ class Running:
         self.exceptions = folder / "quiet.toml"
         self.write()
         arguments = build_parser().parse_args(["run", "-c", str(self.config)])
-        asked = settings(found_for(arguments))
+        asked = build_settings(load_config(arguments))
         self.source = FakeSource()
         self.sensor = Sensor(asked.detections, source=self.source, clock=FakeClock(), policy=asked.policy)
-        self.reloading = Reloading(arguments, asked, Manager({}), lambda: pytest.fail("it was ended"))
+        self.reloading = HangupHandler(
+            arguments, asked, ServiceNotifier({}), lambda: pytest.fail("it was ended")
+        )
 
     def write(self) -> None:
         for path in (self.config, self.detection, self.exceptions):
@@ -128,11 +130,11 @@ class Running:
 
     def hang_up(self) -> None:
         signal.raise_signal(signal.SIGHUP)
-        self.reloading.turned(self.sensor, lambda: "")
+        self.reloading.poll(self.sensor, lambda: "")
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        with ending(lambda: pytest.fail("it was ended")), self.reloading, self.sensor:
+        with stop_signals(lambda: pytest.fail("it was ended")), self.reloading, self.sensor:
             yield
 
 
@@ -167,7 +169,7 @@ def test_reload_of_a_hostile_file_changes_nothing(
             place != "config" and hostile == "a file that others may write" and os.geteuid() != 0
         )
         if not expected_reload:
-            assert said[-1] == "auditsense: the configuration was not reloaded; the one before stays in force"
+            assert said[-1] == "auditsense: the configuration was not reloaded; the previous one stays active"
             assert all(line.startswith("auditsense: error: ") for line in said[:-1])
             assert 2 <= len(said) <= 202
             assert max(map(len, said)) < 1000
@@ -183,7 +185,7 @@ def test_reload_of_a_hostile_file_changes_nothing(
         "detection and exceptions",
         did="kept the configuration in force and went on; with the files mended it reloaded",
         lost="nothing",
-        said="one line for each thing that is wrong, and that the one before stays in force",
+        said="one line for each thing that is wrong, and that the previous one stays active",
         host=NO_HOST,
     )
 
@@ -224,12 +226,12 @@ def test_reload_that_takes_too_long_is_given_up(
             pass
 
     with one.running():
-        monkeypatch.setattr("auditsense.cli.sighup._MOST_CPU_S", 0.1)
-        monkeypatch.setattr("auditsense.cli.sighup.settings", forever)
+        monkeypatch.setattr("auditsense.cli.sighup._MAX_CPU_S", 0.1)
+        monkeypatch.setattr("auditsense.cli.sighup.build_settings", forever)
         one.hang_up()
         said = capsys.readouterr().err.splitlines()
         assert said[0] == "auditsense: error: reading the configuration took more than 0.1 s of CPU time"
-        assert said[-1].endswith("the one before stays in force")
+        assert said[-1].endswith("the previous one stays active")
         assert signal.getitimer(signal.ITIMER_VIRTUAL) == (0.0, 0.0)
         assert signal.getsignal(signal.SIGVTALRM) == signal.SIG_DFL
 
@@ -246,11 +248,11 @@ def test_reload_that_fails_for_any_reason_changes_nothing(
 
     with one.running():
         detections = one.sensor.detections
-        monkeypatch.setattr("auditsense.cli.sighup.settings", failing)
+        monkeypatch.setattr("auditsense.cli.sighup.build_settings", failing)
         one.hang_up()
         said = capsys.readouterr().err.splitlines()
         assert len(said) == 2
-        assert said[-1].endswith("the one before stays in force")
+        assert said[-1].endswith("the previous one stays active")
         assert one.sensor.detections is detections
 
 
@@ -260,19 +262,19 @@ RELOADS = """
 import os, signal, sys
 from pathlib import Path
 from auditsense import Sensor
-from auditsense.cli.common import ending
-from auditsense.cli.sd_notify import Manager
+from auditsense.cli.common import stop_signals
+from auditsense.cli.sd_notify import ServiceNotifier
 from auditsense.cli.parser import build_parser
-from auditsense.cli.sighup import Reloading
+from auditsense.cli.sighup import HangupHandler
 from auditsense.cli import run  # all that `run` loads
-from auditsense.config.settings import found_for, settings
+from auditsense.config.settings import build_settings, load_config
 from auditsense.testing import FakeClock, FakeSource
 import auditsense
 config = Path(os.environ["CONFIG"])
 arguments = build_parser().parse_args(["run", "-c", str(config)])
-asked = settings(found_for(arguments))
+asked = build_settings(load_config(arguments))
 sensor = Sensor(asked.detections, source=FakeSource(), clock=FakeClock(), policy=asked.policy)
-reloading = Reloading(arguments, asked, Manager({}), lambda: None)
+reloading = HangupHandler(arguments, asked, ServiceNotifier({}), lambda: None)
 package = os.path.dirname(auditsense.__file__)
 
 unreadable = (package, os.path.dirname(os.__file__))
@@ -283,12 +285,12 @@ def hidden(event, given):
     if event == "import" and given[0] not in sys.modules:
         raise PermissionError(13, "Permission denied", given[0])
 
-with ending(lambda: None), reloading, sensor:
+with stop_signals(lambda: None), reloading, sensor:
     sys.addaudithook(hidden)
     for text in sys.stdin.read().split("\\0"):
         config.write_text(text)
         signal.raise_signal(signal.SIGHUP)
-        reloading.turned(sensor, lambda: "")
+        reloading.poll(sensor, lambda: "")
         sensor.poll()
 """
 
@@ -319,7 +321,7 @@ def test_reload_reads_nothing_of_the_package(tmp_path: Path, fault: Recorder) ->
     assert "Traceback" not in ended.stderr
     assert "Permission denied" not in ended.stderr
     assert ended.stderr.count("configuration reloaded") == len(good)
-    assert ended.stderr.count("the one before stays in force") == len(bad)
+    assert ended.stderr.count("the previous one stays active") == len(bad)
     fault(
         "SIGHUP when the installed package cannot be read any more",
         how="every file of the package and of Python out of reach, as with `--user` and a venv below /root",

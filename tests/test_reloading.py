@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from auditsense import Sensor
-from auditsense.cli.common import ending
+from auditsense.cli.common import stop_signals
 from auditsense.cli.parser import build_parser
-from auditsense.cli.sd_notify import Manager
-from auditsense.cli.sighup import Reloading
-from auditsense.config.settings import found_for, settings
+from auditsense.cli.sd_notify import ServiceNotifier
+from auditsense.cli.sighup import HangupHandler
+from auditsense.config.settings import build_settings, load_config
 from auditsense.testing import FakeClock, FakeSource, burst
 
 if TYPE_CHECKING:
@@ -25,21 +25,21 @@ if TYPE_CHECKING:
 class Running:
     """One `run` with a configuration file, its source in memory."""
 
-    def __init__(self, file: Path | None, manager: Manager | None = None) -> None:
+    def __init__(self, file: Path | None, manager: ServiceNotifier | None = None) -> None:
         named = ["-c", str(file)] if file is not None else []
         arguments = build_parser().parse_args(["run", *named])
-        asked = settings(found_for(arguments))
+        asked = build_settings(load_config(arguments))
         self.stopped = 0
         self.source = FakeSource()
         self.sensor = Sensor(asked.detections, source=self.source, clock=FakeClock(), policy=asked.policy)
-        self.reloading = Reloading(arguments, asked, manager or Manager({}), self.stop)
+        self.reloading = HangupHandler(arguments, asked, manager or ServiceNotifier({}), self.stop)
 
     def stop(self) -> None:
         self.stopped += 1
 
     def hang_up(self) -> None:
         signal.raise_signal(signal.SIGHUP)
-        self.reloading.turned(self.sensor, lambda: "")
+        self.reloading.poll(self.sensor, lambda: "")
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def no_terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def test_a_reload_is_done_between_two_turns_and_said(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     one = Running(file)
-    with ending(one.stop), one.reloading, one.sensor:
+    with stop_signals(one.stop), one.reloading, one.sensor:
         one.source.send(*burst(9))
         assert one.sensor.poll() == []
         write(file, "[alerts]\nsuppress = '1s'\n[source]\nlean = true\n")
@@ -81,21 +81,21 @@ def test_a_reload_is_done_between_two_turns_and_said(file: Path, capsys: pytest.
         one.source.send(*burst(10)[9:])
         (alert,) = one.sensor.poll()
         assert alert["auditsense"]["count"] == 10
-        one.reloading.turned(one.sensor, lambda: "")  # once for each signal
+        one.reloading.poll(one.sensor, lambda: "")  # once for each signal
         assert capsys.readouterr().err == ""
     assert one.stopped == 0
 
 
 def test_what_is_wrong_is_said_and_nothing_changes(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     one = Running(file)
-    with ending(one.stop), one.reloading, one.sensor:
+    with stop_signals(one.stop), one.reloading, one.sensor:
         detections = one.sensor.detections
         write(file, "[alerts]\nmax_alert = 1\nmax_bursts = 0\n[detections]\npaths = ['/nonexistent']\n")
         one.hang_up()
         said = capsys.readouterr().err.splitlines()
         assert said[0].startswith(f"auditsense: error: {file}:2: alerts.max_alert: ")
         assert said[1].startswith(f"auditsense: error: {file}:3: alerts.max_bursts: ")
-        assert said[-1] == "auditsense: the configuration was not reloaded; the one before stays in force"
+        assert said[-1] == "auditsense: the configuration was not reloaded; the previous one stays active"
         assert one.sensor.detections is detections
         file.unlink()
         one.hang_up()
@@ -110,7 +110,7 @@ def test_reload_adds_audit_rule(file: Path, capsys: pytest.CaptureFixture[str]) 
         '[match]\n"auditd.data.key" = "x"\n[window]\nby = ["process.pid"]\nmatches = 1\nwithin = "1s"\n',
     )
     one = Running(file)
-    with ending(one.stop), one.reloading, one.sensor:
+    with stop_signals(one.stop), one.reloading, one.sensor:
         write(file, f"[detections]\npaths = ['{other}']\n")
         one.hang_up()
         assert "audit rules added: -w /etc/ -p w\n" in capsys.readouterr().err
@@ -118,10 +118,9 @@ def test_reload_adds_audit_rule(file: Path, capsys: pytest.CaptureFixture[str]) 
 
 
 def test_without_a_configuration_it_is_a_hang_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("auditsense.config.loader.FOLDER", tmp_path)
-    monkeypatch.setattr("auditsense.config.loader.files_of.__defaults__", (tmp_path,))
+    monkeypatch.setattr("auditsense.config.settings.load_config.__defaults__", (tmp_path,))
     one = Running(None)
-    with ending(one.stop), one.reloading, one.sensor:
+    with stop_signals(one.stop), one.reloading, one.sensor:
         one.hang_up()
     assert one.stopped == 1
 
@@ -131,7 +130,7 @@ def test_under_nohup_it_ends_nothing_and_still_reloads(
 ) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     one = Running(file)
-    with ending(one.stop), one.reloading, one.sensor:
+    with stop_signals(one.stop), one.reloading, one.sensor:
         one.hang_up()
         assert "configuration reloaded" in capsys.readouterr().err
     assert one.stopped == 0
@@ -150,7 +149,7 @@ def test_a_terminal_that_has_hung_up_ends_it_also_with_a_configuration(
         lambda path, *more, **named: opened(name if str(path).endswith("/tty") else path, *more, **named),
     )
     one = Running(file)
-    with ending(one.stop), one.reloading, one.sensor:
+    with stop_signals(one.stop), one.reloading, one.sensor:
         monkeypatch.undo()
         one.hang_up()
         assert one.stopped == 0

@@ -15,7 +15,7 @@ import pytest
 
 from auditsense import cli
 from auditsense.cli.parser import build_parser
-from auditsense.cli.sd_notify import Manager
+from auditsense.cli.sd_notify import ServiceNotifier
 from auditsense.cli.systemd import units
 
 if TYPE_CHECKING:
@@ -306,8 +306,8 @@ class Hands:
 
 
 def test_each_thing_is_said_in_the_words_of_the_protocol(listener: Listener) -> None:
-    with Manager({"NOTIFY_SOCKET": listener.name}, Hands()) as manager:
-        assert manager.listens
+    with ServiceNotifier({"NOTIFY_SOCKET": listener.name}, Hands()) as manager:
+        assert manager.active
         assert manager.ready("watching;\nsource netlink")
         assert manager.reloading()
         assert manager.ready("read again")
@@ -325,13 +325,13 @@ def test_the_watchdog_hears_twice_an_interval_that_the_loop_turns_and_nothing_wh
     listener: Listener,
 ) -> None:
     clock = Hands()
-    with Manager({"NOTIFY_SOCKET": listener.name, "WATCHDOG_USEC": "60000000"}, clock) as manager:
+    with ServiceNotifier({"NOTIFY_SOCKET": listener.name, "WATCHDOG_USEC": "60000000"}, clock) as manager:
         for _ in range(1000):  # a busy loop
-            manager.turned()
+            manager.alive()
         assert listener.heard() == ["WATCHDOG=1"]
         for _ in range(60):
             clock.now_s += 1
-            manager.turned()
+            manager.alive()
         assert listener.heard() == ["WATCHDOG=1"] * 2
         clock.now_s += 500
         assert listener.heard() == []
@@ -345,11 +345,11 @@ def test_the_status_is_made_only_when_it_is_due(listener: Listener) -> None:
         made.append(clock.now_s)
         return "3 alerts"
 
-    with Manager({"NOTIFY_SOCKET": listener.name}, clock) as manager:
+    with ServiceNotifier({"NOTIFY_SOCKET": listener.name}, clock) as manager:
         manager.ready("watching")
         listener.heard()
         for _ in range(61):
-            manager.turned(status)
+            manager.alive(status)
             clock.now_s += 1
     assert made == [1030.5, 1060.5]
     assert listener.heard() == ["STATUS=3 alerts"] * 2
@@ -360,18 +360,18 @@ def test_the_status_is_made_only_when_it_is_due(listener: Listener) -> None:
     [{"WATCHDOG_PID": "1"}, {"WATCHDOG_USEC": "0"}, {"WATCHDOG_USEC": "soon"}, {"WATCHDOG_USEC": ""}],
 )
 def test_a_watchdog_that_is_not_ours_hears_nothing(listener: Listener, environment: dict[str, str]) -> None:
-    with Manager({"NOTIFY_SOCKET": listener.name, "WATCHDOG_USEC": "1000", **environment}) as manager:
-        manager.turned()
+    with ServiceNotifier({"NOTIFY_SOCKET": listener.name, "WATCHDOG_USEC": "1000", **environment}) as manager:
+        manager.alive()
     assert listener.heard() == []
 
 
 @pytest.mark.parametrize("name", ["", "vsock:2:1234", "relative", "/nowhere/at/all", "@", "/" + "x" * 200])
 def test_without_a_manager_nothing_happens(name: str) -> None:
-    with Manager({"NOTIFY_SOCKET": name, "WATCHDOG_USEC": "1000"}) as manager:
+    with ServiceNotifier({"NOTIFY_SOCKET": name, "WATCHDOG_USEC": "1000"}) as manager:
         assert not manager.ready("watching")
         assert not manager.reloading()
         assert not manager.stopping()
-        manager.turned()
+        manager.alive()
 
 
 def test_a_manager_that_hears_nothing_for_now_does_not_stop_the_loop_and_hears_it_later(
@@ -379,11 +379,11 @@ def test_a_manager_that_hears_nothing_for_now_does_not_stop_the_loop_and_hears_i
 ) -> None:
     full = Listener(str(tmp_path / "notify"), str(tmp_path / "notify"))
     clock = Hands()
-    with Manager({"NOTIFY_SOCKET": full.name, "WATCHDOG_USEC": "60000000"}, clock) as manager:
+    with ServiceNotifier({"NOTIFY_SOCKET": full.name, "WATCHDOG_USEC": "60000000"}, clock) as manager:
         while manager.stopping():
             pass
-        manager.turned()
+        manager.alive()
         full.heard()
-        manager.turned()
+        manager.alive()
     assert full.heard() == ["WATCHDOG=1"]
     full.socket.close()

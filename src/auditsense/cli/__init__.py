@@ -1,10 +1,9 @@
 """The command line: parsing and wiring, one file a command.
 
-Standard output carries data only; everything said to a person goes to standard error, one line
-each.
+Standard output carries data only; messages for a person go to standard error, one line each.
 
-A standard stream that was closed from the start stays closed to the command, but its number is taken: what
-the command opens must never become its standard output.
+A standard stream that was closed at startup stays closed to the command, but its descriptor is occupied: a
+file that the command opens must never become its standard output.
 """
 
 from __future__ import annotations
@@ -24,8 +23,8 @@ if TYPE_CHECKING:
 
 
 def say(text: str) -> None:
-    """Say one line to the person at the terminal; a closed standard error is no reason to fail."""
-    if sys.stderr is None:  # closed by whoever started us; print would take standard output instead
+    """Print one line on standard error; a closed standard error is no reason to fail."""
+    if sys.stderr is None:  # closed by the parent; print would use standard output instead
         return
     from auditsense.sinks.format import printable  # noqa: PLC0415 - see main
 
@@ -36,7 +35,7 @@ def say(text: str) -> None:
 
 
 def put(line: str) -> None:
-    """Write a line of the data asked for to standard output.
+    """Write a line of data to standard output.
 
     Raises:
         UsageError: standard output is closed.
@@ -51,7 +50,7 @@ def open_output() -> TextIO:
     """Return standard output.
 
     Raises:
-        UsageError: it is closed, or open to read from only.
+        UsageError: it is closed or read-only.
     """
     if sys.stdout is None:
         raise UsageError("standard output is closed; redirect it to a file or a pipe, or to /dev/null")
@@ -68,13 +67,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns its exit code.
 
     Args:
-        argv: the words of the command line. None: this process was started for it, so it may give up
-            for good what the command does not need.
+        argv: words of the command line. None: those of this process, which then may drop for good the
+            privileges that the command does not need.
     """
     if argv is None:
-        _take_closed_numbers()
-        # Modules are loaded to stay: looking for garbage in them takes a tenth of a short command's time.
-        # That is why they are loaded from here on, and the collector goes on when the command begins.
+        _occupy_closed_descriptors()
+        # Imported modules are never garbage: collecting during imports takes a tenth of a short command's
+        # time. The collector resumes when the command begins.
         gc.disable()
     from auditsense.cli.parser import build_parser  # noqa: PLC0415
 
@@ -88,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _code_of(arguments: argparse.Namespace) -> int:
-    """Run the command. Returns its exit code; what went wrong is said."""
+    """Run the command. Returns its exit code and prints errors."""
     from auditsense.sinks import ReaderGoneError  # noqa: PLC0415 - see main
 
     try:
@@ -104,8 +103,8 @@ def _code_of(arguments: argparse.Namespace) -> int:
         return 130  # as a shell reports a program that SIGINT ended
 
 
-def _take_closed_numbers() -> None:
-    """Open /dev/null at each of 0, 1 and 2 that is closed: whatever is opened next would get its number."""
+def _occupy_closed_descriptors() -> None:
+    """Open /dev/null at each of 0, 1 and 2 that is closed: the next file opened would get it."""
     for number in range(3):
         try:
             os.fstat(number)

@@ -1,4 +1,4 @@
-"""The words of a command line: how a parser says what is wrong, and what a value may be."""
+"""Argument types of the command line, and its parser class."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from auditsense.kernel.privileges import User
     from auditsense.sinks.config import SinkSettings
 
-_MOST_DIGITS = 9
+_MAX_DIGITS = 9
 
 
 class _Formatter(argparse.HelpFormatter):
-    """Knows its width: argparse makes one for each option, and would load shutil to ask."""
+    """Formatter with its own width: argparse creates one per option and would import shutil for each."""
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, width=_columns() - 2)
@@ -35,7 +35,7 @@ def _columns() -> int:
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line."""
+    """Parser that reports an error in one line."""
 
     def __init__(self, **more: Any) -> None:  # noqa: ANN401 - ArgumentParser's own
         super().__init__(**{"formatter_class": _Formatter, **more})
@@ -49,7 +49,7 @@ def positive(text: str) -> float:
     """Return a number of seconds above 0.
 
     Raises:
-        ArgumentTypeError: it is none; the message says what is.
+        ArgumentTypeError: it is not; the message states what is expected.
     """
     try:
         value = float(text)
@@ -64,9 +64,9 @@ def count(text: str) -> int:
     """Return a whole number, 0 or more.
 
     Raises:
-        ArgumentTypeError: it is none.
+        ArgumentTypeError: it is not.
     """
-    if not text.isascii() or not text.isdigit() or len(text) > _MOST_DIGITS:
+    if not text.isascii() or not text.isdigit() or len(text) > _MAX_DIGITS:
         raise argparse.ArgumentTypeError(f"{text} is not a whole number of 0 or more")
     return int(text)
 
@@ -75,7 +75,7 @@ def seconds(text: str) -> float:
     """Return a number of seconds, or 0.
 
     Raises:
-        ArgumentTypeError: it is none; the message says what is.
+        ArgumentTypeError: it is not; the message states what is expected.
     """
     return 0.0 if text == "0" else positive(text)
 
@@ -84,21 +84,10 @@ def events(text: str) -> int:
     """Return a number of events of a bench.
 
     Raises:
-        ArgumentTypeError: it is none; the message says what is.
+        ArgumentTypeError: it is not; the message states what is expected.
     """
     if not text.isascii() or not text.isdigit() or not 1_000 <= int(text) <= 600_000:
         raise argparse.ArgumentTypeError(f"{text} is not a number of events from 1000 to 600000")
-    return int(text)
-
-
-def boost(text: str) -> int:
-    """Return steps of nice(2).
-
-    Raises:
-        ArgumentTypeError: it is none; the message says what is.
-    """
-    if not text.isascii() or not text.isdigit() or int(text) > 20:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of steps from 0 to 20")
     return int(text)
 
 
@@ -106,9 +95,9 @@ def user(name: str) -> User:
     """Return the user of this name, who is not root.
 
     Raises:
-        ArgumentTypeError: it is none; the message says what is.
+        ArgumentTypeError: it is not; the message states what is expected.
     """
-    from auditsense.kernel.privileges import user_named  # noqa: PLC0415 - this and ctypes are only for --user
+    from auditsense.kernel.privileges import user_named  # noqa: PLC0415 - for this flag only, with ctypes
 
     try:
         return user_named(name)
@@ -120,9 +109,9 @@ def sink(text: str) -> SinkSettings:
     """Return the settings of a sink.
 
     Raises:
-        ArgumentTypeError: it is none; the message says what is.
+        ArgumentTypeError: it is not; the message states what is expected.
     """
-    from auditsense.sinks.config import parse_sink  # noqa: PLC0415 - this is only for --sink
+    from auditsense.sinks.config import parse_sink  # noqa: PLC0415 - for this flag only
 
     try:
         return parse_sink(text)

@@ -1,4 +1,4 @@
-"""auditsense bench: what it costs on this machine."""
+"""auditsense bench: measure CPU, memory and throughput on this machine."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
     from auditsense.bench.report import Row
 
-_ENDINGS = (signal.SIGTERM, signal.SIGHUP)
+_TERMINATION = (signal.SIGTERM, signal.SIGHUP)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure, print the table, write the files asked for."""
     for name in (arguments.json, arguments.html):
         _check_writable(name)
-    with _ending_as_ctrl_c():
-        report = _measured(arguments)
+    with _interrupted_by_termination():
+        report = _measure(arguments)
     for line in table.lines(report):
         put(line)
     if arguments.json:
@@ -43,9 +43,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 @contextmanager
-def _ending_as_ctrl_c() -> Iterator[None]:
-    """Let what ends a process interrupt it instead: what is under way is put back on the way out."""
-    before = {number: signal.getsignal(number) for number in _ENDINGS}
+def _interrupted_by_termination() -> Iterator[None]:
+    """Let termination signals raise KeyboardInterrupt, so that changes in progress are undone."""
+    before = {number: signal.getsignal(number) for number in _TERMINATION}
     for number, handler in before.items():
         if handler is not signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler)
@@ -56,7 +56,7 @@ def _ending_as_ctrl_c() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _measured(arguments: argparse.Namespace) -> BenchReport:
+def _measure(arguments: argparse.Namespace) -> BenchReport:
     reason = "--offline was given" if arguments.offline else unprivileged()
     off: list[Row] = []
     on: list[Row] = []
@@ -72,13 +72,13 @@ def _measured(arguments: argparse.Namespace) -> BenchReport:
 
 
 def _print_step(step: str) -> None:
-    """Print the present step, for a person at a terminal."""
+    """Print the current step on a terminal."""
     if sys.stderr is not None and sys.stderr.isatty():
         say(step)
 
 
 def _check_writable(name: str | None) -> None:
-    """Say it now, not in two minutes."""
+    """Report an unusable path now, not in two minutes."""
     if name is not None and not Path(name).absolute().parent.is_dir():
         raise UsageError(f"{name}: there is no such folder")
     if name is not None and Path(name).is_dir():

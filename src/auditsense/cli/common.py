@@ -1,4 +1,4 @@
-"""What several commands need."""
+"""Functions that several commands use."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
     from auditsense.kernel.privileges import User
     from auditsense.sources.base import Source
 
-_ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
 
 
-def wanted_detections(arguments: argparse.Namespace) -> tuple[Detection, ...]:
-    """Return the detections of `--detections`, or the shipped ones, with the exceptions asked for."""
+def selected_detections(arguments: argparse.Namespace) -> tuple[Detection, ...]:
+    """Return the detections of `--detections`, or the shipped ones, with the requested exceptions."""
     paths = paths_of(arguments.detections)
-    found = [one for path in paths for one in load_detections(path)] if paths else shipped_detections()
-    return quiet(found, arguments.exceptions, known_harmless_too=bool(arguments.known_harmless))
+    detections = [item for path in paths for item in load_detections(path)] if paths else shipped_detections()
+    return quiet(detections, arguments.exceptions, known_harmless_too=bool(arguments.known_harmless))
 
 
 def standard_output(form: str | None) -> StreamSink:
-    """Return standard output in the format asked for, or the one that suits it.
+    """Return standard output in the requested format, or by default compact on a terminal, else JSON lines.
 
     Raises:
         UsageError: it is closed.
@@ -43,21 +43,21 @@ def standard_output(form: str | None) -> StreamSink:
 
 
 def report_restored(source: Source) -> None:
-    """Say what a sensor that was killed had left on this host, and is undone now."""
+    """Report the changes of a killed sensor that were undone on entering."""
     if source.restored:
         say(f"an earlier sensor was killed; restored what it had changed: {'; '.join(source.restored)}")
 
 
-def give_up_privileges(user: User | None, *also: int, own_process: bool) -> None:
-    """Keep what a running sensor needs, and nothing else; call it when the takeover is done.
+def drop_privileges(user: User | None, *also: int, own_process: bool) -> None:
+    """Drop all privileges that a running sensor does not need. Call it after the takeover.
 
-    That is CAP_AUDIT_CONTROL, which every command to the kernel's audit needs, those to put the host
-    back too; the rights of *user*, when given; the system calls of `kernel.seccomp`. Does nothing
-    when this process is not `auditsense` itself but one that called `main`.
+    It keeps CAP_AUDIT_CONTROL, which every audit command needs, also to restore the host; the rights of
+    *user*, if given; the system calls of `kernel.seccomp`. Does nothing in a process that called `main`
+    itself.
 
     Args:
-        user: to become; None: nobody else.
-        also: capabilities to keep as well.
+        user: to run as; None: stay root.
+        also: further capabilities to keep.
         own_process: see `main`.
 
     Raises:
@@ -65,24 +65,24 @@ def give_up_privileges(user: User | None, *also: int, own_process: bool) -> None
     """
     if not own_process:
         return
-    from auditsense.kernel import privileges, seccomp  # noqa: PLC0415 - replay does without
+    from auditsense.kernel import privileges, seccomp  # noqa: PLC0415 - not for replay
 
-    if len(os.listdir("/proc/self/task")) > 1:  # noqa: PTH208 - a thread keeps what it has already
-        raise AuditSenseError("privileges can be given up only while there is one thread")
+    if len(os.listdir("/proc/self/task")) > 1:  # noqa: PTH208 - a thread keeps its privileges
+        raise AuditSenseError("privileges can be dropped only while there is one thread")
     prepared = seccomp.prepare()
     privileges.keep_only(privileges.CAP_AUDIT_CONTROL, *also, user=user)
     if prepared is None or not seccomp.confine(prepared):
-        say("this kernel or this machine has no filter for system calls; going on without")
+        say("this kernel or this machine has no filter for system calls; continuing without")
 
 
 @contextmanager
-def ending(stop: Callable[[], None]) -> Iterator[None]:
-    """Let SIGINT, SIGTERM, SIGHUP and SIGALRM call *stop* instead of ending the process in the middle.
+def stop_signals(stop: Callable[[], None]) -> Iterator[None]:
+    """Let SIGINT, SIGTERM, SIGHUP and SIGALRM call *stop* instead of ending the process.
 
-    A SIGHUP that is ignored, as under nohup, stays ignored. A SIGINT does not: a shell script makes
-    its background jobs ignore it, and whoever sends it to one of them means it.
+    An ignored SIGHUP, as under nohup, stays ignored. An ignored SIGINT does not: background jobs of a shell
+    script start with it, and a SIGINT sent to one of them is intended.
     """
-    before = {number: signal.getsignal(number) for number in _ENDINGS}
+    before = {number: signal.getsignal(number) for number in _STOP_SIGNALS}
     for number, handler in before.items():
         if number != signal.SIGHUP or handler is not signal.SIG_IGN:
             signal.signal(number, lambda *_: stop())

@@ -1,4 +1,4 @@
-"""auditsense config: what the files and flags come to."""
+"""auditsense config: show or validate the configuration."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from auditsense.cli import put, say
 from auditsense.config.render import dump, sample
-from auditsense.config.settings import found_for, settings
+from auditsense.config.settings import build_settings, load_config
 from auditsense.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Do one action. `check` says everything that is wrong, and then ends with 2."""
+    """Do one action. `check` lists every error and returns 2."""
     if arguments.action == "sample":
         put(sample().rstrip("\n"))
         return 0
     try:
-        found = found_for(arguments)
-        settings(found)
+        config = load_config(arguments)
+        build_settings(config)
     except ConfigError as error:
         for problem in error.problems:
             say(f"error: {problem}")
         return error.exit_code
     if arguments.action == "dump":
-        put(dump(found).rstrip("\n"))
+        put(dump(config).rstrip("\n"))
     else:
-        read = ", ".join(map(str, found.files)) or "no configuration file: the defaults"
+        read = ", ".join(map(str, config.files)) or "no configuration file: the defaults"
         say(f"{read}; nothing wrong")
     return 0

@@ -1,4 +1,4 @@
-"""auditsense detections: what is looked for."""
+"""auditsense detections: list and validate detections."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from auditsense._values import did_you_mean
 from auditsense.cli import put, say
-from auditsense.config.settings import found_for, settings
+from auditsense.config.settings import build_settings, load_config
 from auditsense.detect.alerts import AlertPolicy
 from auditsense.detect.ecs import timestamp
 from auditsense.detections.compiler import compile_all
@@ -28,49 +28,52 @@ if TYPE_CHECKING:
 def run(arguments: argparse.Namespace) -> int:
     """Do one action."""
     if arguments.action == "check":
-        found = load_detections(Path(arguments.path))
-        say(f"{arguments.path}: {len(found)} detections, nothing wrong")
+        detections = load_detections(Path(arguments.path))
+        say(f"{arguments.path}: {len(detections)} detections, nothing wrong")
         return 0
     if arguments.action == "compile":
-        found = load_detections(Path(arguments.path)) if arguments.path else shipped_detections()
-        rules = compile_all(found, merge_ms=AlertPolicy().suppress_ms)
-        put(as_c(rules, [one.id for one in found]).rstrip("\n"))
+        detections = load_detections(Path(arguments.path)) if arguments.path else shipped_detections()
+        rules = compile_all(detections, merge_ms=AlertPolicy().suppress_ms)
+        put(as_c(rules, [detection.id for detection in detections]).rstrip("\n"))
         return 0
-    known = {detection.id: detection for detection in shipped_detections()}
     if arguments.action == "list":
-        for one in known.values():
-            put(f"{one.id}\t{one.severity}\t{one.name}")
+        for detection in {detection.id: detection for detection in shipped_detections()}.values():
+            put(f"{detection.id}\t{detection.severity}\t{detection.name}")
         return 0
     _show(arguments)
     return 0
 
 
 def _show(arguments: argparse.Namespace) -> None:
-    """Print all that decides what is said of a detection, by the configuration and the flags that run has."""
-    asked = settings(found_for(arguments))
-    known = {one.id: one for one in asked.detections}
+    """Print a detection with all that affects its alerts, from the configuration and the flags."""
+    settings = build_settings(load_config(arguments))
+    known = {detection.id: detection for detection in settings.detections}
     if arguments.name not in known:
         raise DetectionError(f"there is no detection {arguments.name!r}{did_you_mean(arguments.name, known)}")
-    one = known[arguments.name]
-    harmless = "in force" if asked.values["detections.known_harmless"] else "not asked for (--known-harmless)"
+    detection = known[arguments.name]
+    harmless = (
+        "in force" if settings.values["detections.known_harmless"] else "not asked for (--known-harmless)"
+    )
     shown = {
-        **dataclasses.asdict(one),
-        "exceptions": [_exception(each) for each in one.exceptions],
+        **dataclasses.asdict(detection),
+        "exceptions": [_exception(exception) for exception in detection.exceptions],
         "known_harmless": [
-            {**_exception(each), "state": harmless} for each in known_harmless() if each.detection == one.id
+            {**_exception(exception), "state": harmless}
+            for exception in known_harmless()
+            if exception.detection == detection.id
         ],
-        "alerts": asdict(asked.policy),
-        "limits": asdict(asked.limits),
+        "alerts": asdict(settings.policy),
+        "limits": asdict(settings.limits),
     }
     put(json.dumps(shown, indent=2))
 
 
-def _exception(one: DetectionException) -> dict[str, object]:
-    expired = one.expires_ms is not None and one.expires_ms <= time.time() * 1000
+def _exception(exception: DetectionException) -> dict[str, object]:
+    expired = exception.expires_ms is not None and exception.expires_ms <= time.time() * 1000
     return {
-        "match": [dataclasses.asdict(condition) for condition in one.match],
-        "comment": one.comment,
-        "origin": one.origin,
-        "expires": None if one.expires_ms is None else timestamp(one.expires_ms),
+        "match": [dataclasses.asdict(condition) for condition in exception.match],
+        "comment": exception.comment,
+        "origin": exception.origin,
+        "expires": None if exception.expires_ms is None else timestamp(exception.expires_ms),
         "state": "expired" if expired else "in force",
     }

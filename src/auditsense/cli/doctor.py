@@ -1,4 +1,4 @@
-"""auditsense doctor: what keeps a sensor from seeing on this host."""
+"""auditsense doctor: diagnose audit problems on this host."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Look, judge, print."""
+    """Collect facts, diagnose, print."""
     facts = collect(HostAccess(socket=_socket(arguments), config=arguments.config))
     if arguments.self_test:
         facts = dataclasses.replace(facts, probe=active_probe.run_probe(facts))
@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _socket(arguments: argparse.Namespace) -> Path | None:
-    """Return where to ask the running sensor; what is wrong with the configuration is a finding."""
+    """Return the status socket of the running sensor; a wrong configuration is a finding, no error."""
     try:
         return status_settings(arguments.status_socket, arguments.config).socket
     except ConfigError:
@@ -47,16 +47,16 @@ def _socket(arguments: argparse.Namespace) -> Path | None:
 
 
 def lines(report: Diagnosis) -> list[str]:
-    """Return a report as lines for a person: the worst first, then what is well, then what was not seen."""
-    found = sorted(report.findings, key=lambda one: -one.level)
-    width = max((len(one.id) for one in found), default=0)
-    said = []
-    for one in found:
-        said.append(f"{one.level.name.lower():7}  {one.id:{width}}  {one.found}")
-        if one.remedy:
-            said.append(f"{'':7}  {'':{width}}  -> {one.remedy}")
+    """Return a report as lines for a person: errors first, then what is well and what was not checked."""
+    findings = sorted(report.findings, key=lambda finding: -finding.level)
+    width = max((len(finding.id) for finding in findings), default=0)
+    output = []
+    for finding in findings:
+        output.append(f"{finding.level.name.lower():7}  {finding.id:{width}}  {finding.found}")
+        if finding.remedy:
+            output.append(f"{'':7}  {'':{width}}  -> {finding.remedy}")
     if report.unseen:
-        said.append(f"unseen   {', '.join(report.unseen)}")
+        output.append(f"unseen   {', '.join(report.unseen)}")
     if report.worst is Level.OK:
-        said.append("nothing keeps a sensor from seeing, as far as it could be looked at")
-    return said
+        output.append("nothing keeps a sensor from seeing, as far as it could be looked at")
+    return output

@@ -1,4 +1,4 @@
-"""The sinks of a command: made of `--sink`, put apart for `run`, waited for by `replay`."""
+"""Sinks of a command: in child processes for `run`, in this process for `replay`."""
 
 from __future__ import annotations
 
@@ -23,42 +23,42 @@ if TYPE_CHECKING:
     from auditsense.sinks.fanout import SinkSet
 
 
-def wanted_sinks(given: Sequence[SinkSettings]) -> list[SinkSettings]:
-    """Return the sinks that were asked for, or standard output.
+def wanted_sinks(settings: Sequence[SinkSettings]) -> list[SinkSettings]:
+    """Return the requested sinks, or standard output.
 
     Raises:
-        UsageError: two have the same place.
+        UsageError: two have the same destination.
     """
-    names = [str(one) for one in given]
+    names = [str(sink) for sink in settings]
     for name in names:
         if names.count(name) > 1:
             raise UsageError(f"the sink {name} is given twice")
-    return list(given) or [StdoutSettings()]
+    return list(settings) or [StdoutSettings()]
 
 
-def opened(one: SinkSettings, form: str | None) -> Sink:
-    """Return a sink, open; standard output in the format asked for, or the one that suits it.
+def _open(settings: SinkSettings, form: str | None) -> Sink:
+    """Open a sink; standard output by default compact on a terminal, else as JSON lines.
 
     Raises:
         UsageError: it cannot be opened; standard output is closed.
     """
-    if isinstance(one, StdoutSettings):
+    if isinstance(settings, StdoutSettings):
         try:
             open_output()
         except UsageError as error:
             raise UsageError(f"{error}; or name another place for documents with --sink") from None
     readable = sys.stdout is not None and sys.stdout.isatty()
     try:
-        return open_sink(one, Format(form or (Format.COMPACT if readable else Format.JSONL)))
+        return open_sink(settings, Format(form or (Format.COMPACT if readable else Format.JSONL)))
     except SinkError as error:
         raise UsageError(str(error)) from None
 
 
 class Output:
-    """Where `run` writes: its sinks, and for what concerns the sensor itself the person at the terminal.
+    """Output of `run`: documents to its sinks, and notices about the sensor also to standard error.
 
     Attributes:
-        sinks: as they are running.
+        sinks: running.
     """
 
     def __init__(self, sinks: SinkSet, *, shown: bool, named: bool, files: bool) -> None:
@@ -68,44 +68,43 @@ class Output:
         self._files = files
 
     def write(self, documents: Sequence[Document]) -> None:
-        """Write documents out; what the sensor says of itself is said to the person too, unless shown."""
+        """Send documents to the sinks; print notices on standard error, unless standard output shows them."""
         self.sinks.send(documents)
-        for one in documents:
-            if "message" in one and not self._shown:
-                say_document(one)
+        for document in documents:
+            if "message" in document and not self._shown:
+                _print_notice(document)
 
-    def tend(self) -> float:
-        """Look after the sinks between two turns of the sensor. Returns when to do so again, in seconds.
+    def poll(self) -> float:
+        """Monitor the sinks between two turns of the sensor. Returns when to call again, in seconds.
 
         Raises:
             SinkError: standard output is closed or full, or no sink is left.
         """
-        for one in self.sinks.poll():
-            say_document(one)  # whoever is shown documents may be shown none right now
+        for notice in self.sinks.poll():
+            _print_notice(notice)  # always: standard output may be the sink in trouble
         return self.sinks.timeout_s()
 
     def close(self) -> None:
-        """Let the sinks write what they were given, and end them; see `SinkSet.close`."""
+        """Flush and close the sinks; see `SinkSet.close`."""
         self.sinks.close()
 
     def summary(self) -> str:
-        """Return what became of the documents; "" when they all went to standard output, as usual."""
+        """Return the delivery counters; "" when all documents went to standard output."""
         return f"; {self.sinks.summary()}" if self._named or self.sinks.lossy() else ""
 
     @property
     def reopen(self) -> Callable[[], None] | None:
-        """What has the files of the sinks opened again, for a signal handler; None: there are none."""
+        """Function for a signal handler that reopens the files of sinks; None: there are none."""
         return self.sinks.request_reopen if self._files else None
 
 
-def say_document(one: Document) -> None:
-    """Say what the sensor has to say of itself to the person at the terminal."""
-    say(f"{one['rule']['name']} ({one['auditsense']['severity']}): {one['message']}")
+def _print_notice(notice: Document) -> None:
+    say(f"{notice['rule']['name']} ({notice['auditsense']['severity']}): {notice['message']}")
 
 
 @contextmanager
-def running_sinks(  # noqa: PLR0913 - all that sinks are told, once
-    wanted: Sequence[SinkSettings],
+def running_sinks(  # noqa: PLR0913 - all options of sinks
+    settings: Sequence[SinkSettings],
     form: str | None,
     *,
     shown: bool,
@@ -113,49 +112,50 @@ def running_sinks(  # noqa: PLR0913 - all that sinks are told, once
     boost: int,
     own_process: bool,
 ) -> Iterator[Output]:
-    """Start the sinks of `run`, each apart, before anything is taken over; end them when the block ends.
+    """Start the sinks of `run`, each in a child process, before the takeover; close them when the block ends.
 
     Args:
-        wanted: which; see `wanted_sinks`.
-        form: of standard output; None: what suits it.
-        shown: whether documents on standard output are readable beside what is said.
-        user: whom the processes of sinks become, except those of files: who owns a file opens the next one.
-        boost: steps of nice by which the sensor and its sinks run before others, so that an alert is not late
-            on its last step under full load.
+        settings: see `wanted_sinks`.
+        form: of standard output; None: the default.
+        shown: whether documents on standard output are readable next to standard error.
+        user: that sinks run as, except those of files: the owner of a file must be able to create the next
+            one.
+        boost: nice levels by which priority is raised, as for the sensor: an alert must not be late on its
+            last step.
         own_process: see `main`.
 
     Raises:
-        UsageError: one cannot be opened; nothing was changed.
+        UsageError: a sink cannot be opened; nothing was changed.
     """
     from auditsense.sinks.fanout import SinkSet  # noqa: PLC0415
     from auditsense.sinks.handle import InProcessSink, SinkHandle  # noqa: PLC0415
-    from auditsense.sinks.subprocess_sink import SinkProcess  # noqa: PLC0415 - replay does without
+    from auditsense.sinks.subprocess_sink import SinkProcess  # noqa: PLC0415 - not for replay
 
     started: list[SinkHandle] = []
     with ExitStack() as stack:
-        for one in wanted:
-            sink = opened(one, form)
-            if isinstance(one, StdoutSettings) and sys.stdout is not None and sink.fileno() < 0:
-                started.append(InProcessSink(sink, str(one)))
+        for item in settings:
+            sink = _open(item, form)
+            if isinstance(item, StdoutSettings) and sys.stdout is not None and sink.fileno() < 0:
+                started.append(InProcessSink(sink, str(item)))
                 continue
-            process = SinkProcess(sink, str(one))
-            process.start(_confinement(one, user, boost) if own_process else None)
+            process = SinkProcess(sink, str(item))
+            process.start(_confinement(item, user, boost) if own_process else None)
             started.append(process)
             stack.callback(process.close)
         sinks = SinkSet(started, this_host(), required=frozenset({"stdout"}))
-        streams = [one for one in wanted if isinstance(one, StdoutSettings)]
-        shown = shown and any(one.format is not Format.JSONL for one in streams)
-        files = any(isinstance(one, FileSettings) for one in wanted)
-        yield Output(sinks, shown=shown, named=len(streams) < len(wanted), files=files)
+        streams = [item for item in settings if isinstance(item, StdoutSettings)]
+        shown = shown and any(stream.format is not Format.JSONL for stream in streams)
+        files = any(isinstance(item, FileSettings) for item in settings)
+        yield Output(sinks, shown=shown, named=len(streams) < len(settings), files=files)
 
 
 @contextmanager
 def written_sinks(
-    given: Sequence[SinkSettings], form: str | None
+    settings: Sequence[SinkSettings], form: str | None
 ) -> Iterator[Callable[[Sequence[Document]], None]]:
-    """Open the sinks of `replay`, which waits for them. Gives what writes documents to all of them."""
+    """Open the sinks of `replay`, which waits for them. Yields a function that writes to all of them."""
     with ExitStack() as stack:
-        sinks = [opened(one, form) for one in wanted_sinks(given)]
+        sinks = [_open(item, form) for item in wanted_sinks(settings)]
         for sink in sinks:
             stack.callback(sink.close)
 
@@ -166,18 +166,18 @@ def written_sinks(
         yield write
 
 
-def _confinement(one: SinkSettings, user: User | None, boost: int) -> Callable[[], None]:
-    """Return what gives up, in a sink's process, all that it does not need."""
-    from auditsense.kernel import privileges, seccomp  # noqa: PLC0415 - replay does without
+def _confinement(settings: SinkSettings, user: User | None, boost: int) -> Callable[[], None]:
+    """Return a function that drops, in a sink's process, the privileges it does not need."""
+    from auditsense.kernel import privileges, seccomp  # noqa: PLC0415 - not for replay
 
-    remote = isinstance(one, SyslogSettings) and one.transport != "local"
+    remote = isinstance(settings, SyslogSettings) and settings.transport != "local"
     families = (int(socket.AF_INET), int(socket.AF_INET6)) if remote else ()
     prepared = seccomp.prepare(families, ("memfd_create",))
 
     def confine() -> None:
-        with suppress(OSError):  # a container without CAP_SYS_NICE, which the sensor says
+        with suppress(OSError):  # a container without CAP_SYS_NICE; the sensor reports it
             os.nice(-boost)
-        privileges.keep_only(user=None if isinstance(one, FileSettings) else user)
+        privileges.keep_only(user=None if isinstance(settings, FileSettings) else user)
         if prepared is not None:
             seccomp.confine(prepared)
 

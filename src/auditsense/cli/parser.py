@@ -1,36 +1,32 @@
-"""The one parser: help, completion and errors come from here."""
+"""The command line parser: source of help, completion and usage errors.
+
+Flags of `run` that override a configuration key come from the key's declaration.
+"""
 
 from __future__ import annotations
 
 import argparse
 import gc
 import importlib
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from auditsense.cli import argtypes as words
+from auditsense.cli import argtypes
 from auditsense.cli.argtypes import Parser
+from auditsense.config.option import ValueType
+from auditsense.config.schema import BY_PATH, KEYS
 from auditsense.core.ring import core_version
-from auditsense.detect.view import View
-from auditsense.sinks.format import Format
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_FORMATS = [str(form) for form in Format]
-_VIEWS = [str(view) for view in View]
 _EXITS = """exit codes: 0 done; 1 failed while running; 2 usage or configuration; 3 no kernel audit here;
 4 the kernel's audit configuration is locked, or would panic; 5 another daemon owns the audit socket;
 10 alerts found, with --fail-on-alert; 130 interrupted; 141 the reader of standard output has ended"""
-
-
-_STATUS_SOCKET = (
-    "where a running sensor answers auditsense status (default: what the configuration says, or "
-    "/run/auditsense/control)"
-)
+_SHORT: Final = {"--output": "-o"}
 
 
 def _command(module: str) -> Callable[[argparse.Namespace], int]:
-    """Import a command when it is run: some need what others should not wait for."""
+    """Return a function that imports a command only when it runs: other commands need not wait for it."""
 
     def run(arguments: argparse.Namespace) -> int:
         command: Callable[[argparse.Namespace], int]
@@ -53,67 +49,56 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_user(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--user",
-        metavar="NAME",
-        type=words.user,
-        help="become this user when all is set up; best one that nothing else runs as",
-    )
+def _add_flag(parser: argparse.ArgumentParser, path: str, **changes: Any) -> None:  # noqa: ANN401 - of argparse
+    """Add the flag of a configuration key. It is None or [] unless given: then the files decide.
+
+    Args:
+        parser: of a command.
+        path: of the key.
+        changes: replace arguments of `add_argument`.
+    """
+    key = BY_PATH[path]
+    description = key.description[0].lower() + key.description[1:].removesuffix(".")
+    options: dict[str, Any] = {"metavar": key.metavar or None}
+    match key.type:
+        case ValueType.BOOLEAN:
+            options = {"action": argparse.BooleanOptionalAction}
+        case ValueType.STRINGS:
+            options |= {"action": "append", "default": []}
+            description += "; may be repeated"
+        case ValueType.INTEGER:
+            options |= {"type": argtypes.count}
+        case ValueType.DURATION:
+            options |= {"type": argtypes.seconds}
+        case _ if not key.metavar:
+            options |= {"choices": key.choices}
+    if key.default:
+        description += f" (default: {key.default})"
+    names = [_SHORT[key.flag], key.flag] if key.flag in _SHORT else [key.flag]
+    parser.add_argument(*names, **(options | {"help": description} | changes))
 
 
-def _add_output(parser: argparse.ArgumentParser, views: list[str]) -> None:
-    parser.add_argument(
-        "-o", "--output", choices=views, default="alerts", help="what to print (default: alerts)"
-    )
-    parser.add_argument(
-        "--format",
-        choices=_FORMATS,
-        help="jsonl: one JSON object a line; compact: one readable line (default: compact on a "
-        "terminal, else jsonl)",
-    )
+def _add_sink(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sink",
         metavar="SINK",
-        type=words.sink,
+        type=argtypes.sink,
         action="append",
         default=[],
         help="where documents go, instead of standard output: stdout, file:PATH[,size=10M,keep=5], journald, "
         "syslog, syslog:udp://HOST:PORT or syslog:tcp://HOST:PORT; may be repeated",
-    )
-    parser.add_argument(
-        "--detections",
-        metavar="PATH",
-        action="append",
-        default=[],
-        help="a detection, or a folder of them, instead of the shipped ones; may be repeated",
-    )
-    _add_exceptions(parser)
-
-
-def _add_exceptions(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--exceptions",
-        metavar="PATH",
-        action="append",
-        default=[],
-        help="a file of exceptions: what the detections are quiet about; may be repeated",
-    )
-    parser.add_argument(
-        "--known-harmless",
-        action=argparse.BooleanOptionalAction,
-        help="be quiet about the collectors that come with auditsense (see detections show)",
     )
 
 
 def _add_bench(commands: argparse._SubParsersAction[Parser]) -> None:
     bench = commands.add_parser(
         "bench",
-        help="what it costs on this machine",
+        help="measure CPU, memory and throughput on this machine",
         allow_abbrev=False,
-        description="Measure what it costs on this machine, in about two minutes: without privilege what the "
-        "core and replay take; as root, where nobody owns the audit socket, also the sensor on the kernel, "
-        "with loads of its own, and everything put back.",
+        description="Measure CPU, memory and throughput on this machine, in about two minutes: as any user "
+        "those "
+        "of the core and of replay; as root, if the audit socket has no owner, also those of the sensor on "
+        "the kernel, with generated load. Every change is restored.",
     )
     bench.set_defaults(command=_command("bench"))
     bench.add_argument("--json", metavar="FILE", help="write all figures there")
@@ -122,7 +107,7 @@ def _add_bench(commands: argparse._SubParsersAction[Parser]) -> None:
     bench.add_argument(
         "--events",
         metavar="N",
-        type=words.events,
+        type=argtypes.events,
         default=200_000,
         help="of each input and each burst; fewer are quicker and less exact (default: 200000)",
     )
@@ -131,65 +116,23 @@ def _add_bench(commands: argparse._SubParsersAction[Parser]) -> None:
 def _add_units(commands: argparse._SubParsersAction[Parser]) -> None:
     units = commands.add_parser(
         "units",
-        help="the files that make systemd run it",
+        help="print or install systemd units",
         allow_abbrev=False,
         description="Print the systemd units of the sensor and of its audit rule, or write them to a folder.",
     )
     units.set_defaults(command=_command("systemd"))
-    units.add_argument("--to", metavar="DIR", help="write them there, best /etc/systemd/system")
+    units.add_argument("--to", metavar="DIR", help="write them there, usually to /etc/systemd/system")
     units.add_argument(
         "--program", metavar="PATH", help="what they start (default: the auditsense that runs now)"
     )
 
 
-def _add_run(run: argparse.ArgumentParser) -> None:
-    """Add the flags that stand for keys of the configuration; what is not given is for the files to say."""
-    _add_config(run)
-    _add_output(run, _VIEWS)
-    run.set_defaults(output=None)
-    run.add_argument(
-        "--source",
-        metavar="SOURCE",
-        help="netlink: the kernel's audit socket, owned by this process; multicast: a listener beside "
-        "another owner; auto: the first where it may be had, else the second (default: auto); as any user, "
-        "what auditd writes: audisp: as its plugin; unix:PATH: its af_unix socket; log:PATH: a log, followed",
-    )
-    run.add_argument(
-        "--audit-rule",
-        metavar="TEXT",
-        action="append",
-        default=[],
-        help="an audit rule in auditctl syntax that must be in force meanwhile, instead of the one "
-        "of the detections; may be repeated",
-    )
-    run.add_argument(
-        "--lean",
-        action=argparse.BooleanOptionalAction,
-        help="have the kernel leave out records that no detection needs: costs less; alerts have no working "
-        "directory and no title",
-    )
-    run.add_argument(
-        "--on-tamper",
-        choices=["report", "repair"],
-        help="what to do when somebody changes the kernel's audit meanwhile: say it, or also set back "
-        "what was set (default: report)",
-    )
-    run.add_argument(
-        "--self-test",
-        metavar="SECONDS",
-        type=words.seconds,
-        help="open /proc on purpose every so often and expect to see it; 0: never (default: 300, with "
-        "--audit-rule 0)",
-    )
-    _add_user(run)
-    run.add_argument(
-        "--priority-boost",
-        metavar="STEPS",
-        type=words.boost,
-        help="run before others by so many steps of nice, 0 to 20, so that full load cannot delay an alert "
-        "(default: 10)",
-    )
-    run.add_argument("--status-socket", metavar="PATH", help=_STATUS_SOCKET + '; "off": none')
+def _add_run_flags(parser: argparse.ArgumentParser) -> None:
+    _add_config(parser)
+    for key in KEYS:
+        if key.flag:
+            _add_flag(parser, key.path)
+    _add_sink(parser)
 
 
 def _add_configuration(commands: argparse._SubParsersAction[Parser]) -> None:
@@ -200,35 +143,36 @@ def _add_configuration(commands: argparse._SubParsersAction[Parser]) -> None:
         description="Show or check the configuration of run, its flags included.",
     )
     actions = config.add_subparsers(metavar="ACTION", required=True, parser_class=Parser, prog=config.prog)
-    for name, what in (
-        ("dump", "print what is in force, as a configuration file, and where it came from"),
-        ("check", "say everything that is wrong with it; exit with 2 when anything is"),
+    for name, purpose in (
+        ("dump", "print the active configuration as a file, with the origin of each value"),
+        ("check", "validate the configuration; exit 2 if it is invalid"),
         ("sample", "print a file with every key in a comment"),
     ):
-        action = actions.add_parser(name, help=what, description=what, allow_abbrev=False)
+        action = actions.add_parser(name, help=purpose, description=purpose, allow_abbrev=False)
         if name != "sample":
-            _add_run(action)
+            _add_run_flags(action)
         action.set_defaults(command=_command("config"), action=name)
 
 
 def _add_detections(commands: argparse._SubParsersAction[Parser]) -> None:
     detections = commands.add_parser(
         "detections",
-        help="what is looked for",
+        help="list and validate detections",
         allow_abbrev=False,
-        description="Show what is looked for, or check your own.",
+        description="Show the detections, or validate your own.",
     )
     actions = detections.add_subparsers(
         metavar="ACTION", required=True, parser_class=Parser, prog=detections.prog
     )
     action = actions.add_parser("list", help="one line each", allow_abbrev=False)
     action.set_defaults(command=_command("detections"), action="list")
-    action = actions.add_parser("show", help="all that one says", allow_abbrev=False)
+    action = actions.add_parser("show", help="show one detection", allow_abbrev=False)
     action.add_argument("name", metavar="NAME")
     _add_config(action)
-    _add_exceptions(action)
+    _add_flag(action, "detections.exceptions")
+    _add_flag(action, "detections.known_harmless")
     action.set_defaults(command=_command("detections"), action="show")
-    action = actions.add_parser("check", help="load without using", allow_abbrev=False)
+    action = actions.add_parser("check", help="validate a detection file", allow_abbrev=False)
     action.add_argument("path", metavar="PATH")
     action.set_defaults(command=_command("detections"), action="check")
     action = actions.add_parser(
@@ -245,29 +189,29 @@ def _add_detections(commands: argparse._SubParsersAction[Parser]) -> None:
 def _add_doctor(commands: argparse._SubParsersAction[Parser]) -> None:
     doctor = commands.add_parser(
         "doctor",
-        help="what keeps a sensor from seeing on this host",
+        help="diagnose audit problems on this host",
         allow_abbrev=False,
-        description="Look for what keeps a sensor from seeing on this host, and say what to do. Changes "
-        "nothing. Exit code 1 when there is a warning or an error, else 0.",
+        description="Diagnose audit problems on this host, and suggest remedies. Changes nothing. "
+        "Exit code 1 when there is a warning or an error, else 0.",
     )
     doctor.set_defaults(command=_command("doctor"))
     doctor.add_argument("--json", action="store_true", help="one JSON object (docs/troubleshooting.md)")
     doctor.add_argument(
         "--self-test",
         action="store_true",
-        help="open /proc on purpose and listen for the record, where audit is on: whoever else listens "
-        "hears that as well",
+        help="open /proc on purpose and listen for the record, where audit is on: other listeners receive "
+        "it as well",
     )
     _add_config(doctor)
-    doctor.add_argument("--status-socket", metavar="PATH", help=_STATUS_SOCKET)
+    _add_flag(doctor, "status.socket")
 
 
 def _add_status(commands: argparse._SubParsersAction[Parser]) -> None:
     status = commands.add_parser(
         "status",
-        help="how the running sensor is",
+        help="show the state of the running sensor",
         allow_abbrev=False,
-        description="Ask the running sensor how it is, as root: what the kernel says, what it counts.",
+        description="Show the state of the running sensor, as root: kernel settings and counters.",
     )
     status.set_defaults(command=_command("status"))
     status.add_argument("--json", action="store_true", help="one JSON object a line (docs/status.md)")
@@ -276,22 +220,22 @@ def _add_status(commands: argparse._SubParsersAction[Parser]) -> None:
         metavar="SECONDS",
         nargs="?",
         const=1.0,
-        type=words.positive,
-        help="ask again every so often, with rates, until SIGINT (default: every second)",
+        type=argtypes.positive,
+        help="ask again at this interval, with rates, until SIGINT (default: every second)",
     )
     _add_config(status)
-    status.add_argument("--status-socket", metavar="PATH", help=_STATUS_SOCKET)
+    _add_flag(status, "status.socket")
 
 
-def _add_the_run(commands: argparse._SubParsersAction[Parser]) -> None:
+def _add_run(commands: argparse._SubParsersAction[Parser]) -> None:
     run = commands.add_parser(
         "run", help="watch this host", allow_abbrev=False, description="Watch this host, as root."
     )
     run.set_defaults(command=_command("run"))
-    _add_run(run)
-    run.add_argument("--duration", metavar="SECONDS", type=words.positive, help="end after so long")
+    _add_run_flags(run)
+    run.add_argument("--duration", metavar="SECONDS", type=argtypes.positive, help="end after this time")
     run.add_argument(
-        "--dry-run", action="store_true", help="say what would change on this host; change nothing"
+        "--dry-run", action="store_true", help="print what would change on this host; change nothing"
     )
 
 
@@ -304,7 +248,11 @@ def _add_replay(commands: argparse._SubParsersAction[Parser]) -> None:
         "captures, told apart by content.",
     )
     replay.set_defaults(command=_command("replay"))
-    _add_output(replay, [*_VIEWS, "count"])
+    views = [*BY_PATH["alerts.output"].choices, "count"]
+    _add_flag(replay, "alerts.output", choices=views, default="alerts")
+    for path in ("alerts.format", "detections.paths", "detections.exceptions", "detections.known_harmless"):
+        _add_flag(replay, path)
+    _add_sink(replay)
     replay.add_argument(
         "paths",
         metavar="PATH",
@@ -320,8 +268,8 @@ def _add_replay(commands: argparse._SubParsersAction[Parser]) -> None:
     replay.add_argument(
         "--max-alerts",
         metavar="N",
-        type=words.count,
-        help="send at most so many alerts per five minutes of the input; no limit unless given",
+        type=argtypes.count,
+        help="maximum number of alerts per five minutes of the input; no limit unless given",
     )
 
 
@@ -335,8 +283,8 @@ def _add_record(commands: argparse._SubParsersAction[Parser]) -> None:
     record.set_defaults(command=_command("record"))
     record.add_argument("--to", metavar="FILE", required=True, help="a new file; mode 0600")
     record.add_argument("--audit-rule", metavar="TEXT", action="append", default=[], help="as in run")
-    record.add_argument("--duration", metavar="SECONDS", type=words.positive, help="end after so long")
-    _add_user(record)
+    record.add_argument("--duration", metavar="SECONDS", type=argtypes.positive, help="end after this time")
+    _add_flag(record, "process.user", type=argtypes.user)
 
 
 def _add_rules(commands: argparse._SubParsersAction[Parser]) -> None:
@@ -348,14 +296,14 @@ def _add_rules(commands: argparse._SubParsersAction[Parser]) -> None:
         "scripts/install_rules.sh does that.",
     )
     actions = rules.add_subparsers(metavar="ACTION", required=True, parser_class=Parser, prog=rules.prog)
-    for name, what in (
+    for name, purpose in (
         ("install", "put it into the kernel; nothing happens when it is there"),
         ("remove", "take it out; nothing happens when it is not there"),
         ("check", "exit with 0 when it is there, with 1 when not"),
         ("list", "print all audit rules of the kernel, in auditctl syntax"),
         ("print", "print the rule; needs no privilege"),
     ):
-        action = actions.add_parser(name, help=what, description=what, allow_abbrev=False)
+        action = actions.add_parser(name, help=purpose, description=purpose, allow_abbrev=False)
         action.set_defaults(command=_command("rules"), action=name)
 
 
@@ -374,7 +322,7 @@ def _add_schema(commands: argparse._SubParsersAction[Parser]) -> None:
 
 
 _COMMANDS: Final[dict[str, Callable[[argparse._SubParsersAction[Parser]], None]]] = {
-    "run": _add_the_run,
+    "run": _add_run,
     "replay": _add_replay,
     "record": _add_record,
     "rules": _add_rules,
@@ -389,10 +337,11 @@ _COMMANDS: Final[dict[str, Callable[[argparse._SubParsersAction[Parser]], None]]
 
 
 def build_parser(command: str = "") -> argparse.ArgumentParser:
-    """Return the parser of `auditsense` and all its commands, or of one: to make all takes long.
+    """Return the parser of `auditsense`.
 
     Args:
-        command: the only one that will be asked for; what is no command's name: all.
+        command: first word of the command line. Only its parser is created: creating all is slow. All are
+            created for an unknown word.
     """
     parser = Parser(
         prog="auditsense",
@@ -402,7 +351,7 @@ def build_parser(command: str = "") -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"auditsense {core_version()}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser, prog=parser.prog)
-    for name, add in _COMMANDS.items():
-        if command in (name, "") or command not in _COMMANDS:
+    if command != "--version":
+        for add in [_COMMANDS[command]] if command in _COMMANDS else _COMMANDS.values():
             add(commands)
     return parser

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auditsense.cli import say
-from auditsense.cli.common import ending, give_up_privileges, report_restored
+from auditsense.cli.common import drop_privileges, report_restored, stop_signals
 from auditsense.core.ring import Limits, Ring, pack
 from auditsense.detect.host import this_host
 from auditsense.errors import AuditSenseError
-from auditsense.kernel import privileges, seccomp  # noqa: F401 - for give_up_privileges, as in run
+from auditsense.kernel import privileges, seccomp  # noqa: F401 - for drop_privileges, as in run
 from auditsense.replay import capture
 from auditsense.sources.unicast import DEFAULT_AUDIT_RULE, Unicast
 
@@ -76,9 +76,9 @@ def run(arguments: argparse.Namespace) -> int:
         recorder = _Recorder(source, ring, file, path)
         source.attach(recorder.copy)
         try:
-            with file, ending(recorder.stop), source:
+            with file, stop_signals(recorder.stop), source:
                 report_restored(source)
-                give_up_privileges(arguments.user, own_process=arguments.own_process)
+                drop_privileges(arguments.user, own_process=arguments.own_process)
                 say(f"capturing to {path}; audit rules: {'; '.join(rules)}")
                 recorder.write_early()
                 waiter = select.poll()

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from auditsense.cli import put, say
-from auditsense.cli.common import standard_output, unknown_arches, wanted_detections
+from auditsense.cli.common import selected_detections, standard_output, unknown_arches
 from auditsense.detect.alerts import AlertPolicy
 from auditsense.detect.detector import Detector
 from auditsense.detect.view import View
@@ -40,9 +40,9 @@ _LIMITS = (
     ("keyless", "matches lack the process that a window belongs to"),
     ("disordered", f"matches came after {ORDER:,} later ones, so some sequences may have other members"),
     ("stale", "matches came too late for their window"),
-    ("keys_evicted", "windows were given up, because there were more processes than key_slots"),
+    ("keys_evicted", "windows were evicted, because there were more processes than key_slots"),
 )
-"""What a replay says of its counters when they are not 0."""
+"""Counters that a replay reports when they are not 0."""
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -53,26 +53,26 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError("nothing is detected with -o events, so --fail-on-alert could never fail")
     with ExitStack() as stack:
         if arguments.sink:
-            write = stack.enter_context(_given(arguments))
+            write = stack.enter_context(_sinks(arguments))
         else:
             write = standard_output(arguments.format).write
         return _read(arguments, view, write)
 
 
-def _given(arguments: argparse.Namespace) -> AbstractContextManager[Callable[[Sequence[Document]], None]]:
-    from auditsense.cli.output import written_sinks  # noqa: PLC0415 - standard output does without
+def _sinks(arguments: argparse.Namespace) -> AbstractContextManager[Callable[[Sequence[Document]], None]]:
+    from auditsense.cli.output import written_sinks  # noqa: PLC0415 - not for standard output
 
     return written_sinks(arguments.sink, arguments.format)
 
 
 @contextmanager
 def _inputs(arguments: argparse.Namespace) -> Iterator[list[str]]:
-    """Return the files that are meant, oldest first; say afterwards when they were rotated meanwhile."""
+    """Yield the files to read, oldest first; report afterwards if they were rotated in between."""
     names: list[str] = []
     logs: list[RotatedLog] = []
     for path in arguments.paths:
-        if path != "-" and (arguments.rotated or os.path.isdir(path)):  # noqa: PTH112 - what may not be looked at is none
-            from auditsense.replay.logrotate import RotatedLog  # noqa: PLC0415 - a file does without
+        if path != "-" and (arguments.rotated or os.path.isdir(path)):  # noqa: PTH112 - an unreadable folder is no folder
+            from auditsense.replay.logrotate import RotatedLog  # noqa: PLC0415 - not for a file
 
             logs.append(RotatedLog(path, say))
             names += logs[-1].names
@@ -80,7 +80,10 @@ def _inputs(arguments: argparse.Namespace) -> Iterator[list[str]]:
             names.append(path)
     yield names
     if any(log.changed() for log in logs):
-        say("the logs were rotated meanwhile: some may have been read twice, or not at all; read them again")
+        say(
+            "the logs were rotated while they were read: some may have been read twice, or not at all; "
+            "repeat the replay"
+        )
 
 
 def _read(arguments: argparse.Namespace, view: View, write: Callable[[Sequence[Document]], None]) -> int:
@@ -88,7 +91,7 @@ def _read(arguments: argparse.Namespace, view: View, write: Callable[[Sequence[D
         return _read_events(arguments, write)
     counting = arguments.output == "count"
     policy = AlertPolicy(max_alerts=arguments.max_alerts)
-    detections = wanted_detections(arguments)
+    detections = selected_detections(arguments)
     sequences = view is View.SEQUENCES
     with Detector(detections, sequences=sequences, policy=policy, limits=LIMITS, order=ORDER) as detector:
         failure = _replay(arguments, detector, write if not counting else None)
@@ -110,9 +113,9 @@ def _read(arguments: argparse.Namespace, view: View, write: Callable[[Sequence[D
 
 
 def _read_events(arguments: argparse.Namespace, write: Callable[[Sequence[Document]], None]) -> int:
-    from auditsense.detect.event_reader import EventReader  # noqa: PLC0415 - other outputs do without
+    from auditsense.detect.event_reader import EventReader  # noqa: PLC0415 - for this output only
 
-    wanted_detections(arguments)  # a wrong option is an error here as well
+    selected_detections(arguments)  # a wrong option is an error here as well
     with EventReader(limits=LIMITS, order=ORDER) as reader:
         failure = _replay(arguments, reader, lambda events: write([event.document() for event in events]))
         for line in unknown_arches(reader.stats()):
@@ -127,7 +130,7 @@ def _replay(
     reader: RecordReader[_T],
     write: Callable[[list[_T]], None] | None,
 ) -> DamagedInputError | None:
-    """Read all inputs, and say what was lost. Returns the error to raise when all is reported."""
+    """Read all inputs and report losses. Returns the error to raise when all is reported."""
     failure: DamagedInputError | None = None
     with _inputs(arguments) as names:
         try:
@@ -141,8 +144,8 @@ def _replay(
 
 
 def _say_limits(stats: Stats) -> None:
-    """Say what was lost, and which limits decided, a line for each cause."""
+    """Report losses and reached limits, one line per cause."""
     counts = stats.as_dict()
-    for name, what in _LIMITS:
+    for name, meaning in _LIMITS:
         if counts[name]:
-            say(f"{name}: {counts[name]} {what}")
+            say(f"{name}: {counts[name]} {meaning}")

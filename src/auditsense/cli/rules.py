@@ -59,7 +59,7 @@ def _install(commands: Commands) -> int:
     try:
         commands.add_rule(rule)
     except KernelCommandError as error:
-        if error.errno != errno.EEXIST:  # another process added it meanwhile
+        if error.errno != errno.EEXIST:  # another process added it in between
             raise
         say(f"the kernel has the audit rule {DEFAULT_AUDIT_RULE} already")
     else:

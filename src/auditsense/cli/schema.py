@@ -1,4 +1,4 @@
-"""auditsense schema: what a document, or the answer of status, may hold."""
+"""auditsense schema: print a JSON schema."""
 
 from __future__ import annotations
 

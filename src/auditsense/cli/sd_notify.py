@@ -1,7 +1,7 @@
-"""What the service manager that started us is told: readiness, state, and that the loop still turns.
+"""Notify the service manager of readiness, state and a running loop.
 
 The protocol of sd_notify(3): datagrams of ``NAME=value`` lines to the socket that `NOTIFY_SOCKET` names.
-Without that variable nothing is sent, and nothing is different.
+Without that variable nothing is sent.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from typing import TYPE_CHECKING, Final, Self
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-_LONGEST_S: Final = 5.0
-"""What must arrive waits so long for room in the manager's socket."""
+_MAX_WAIT_S: Final = 5.0
+"""Wait for space in the manager's socket, for messages that must arrive."""
 _STATUS_EVERY_S: Final = 30.0
 
 
-class Manager:
-    """The service manager, if there is one. A context manager.
+class ServiceNotifier:
+    """Notifies the service manager, if there is one. A context manager.
 
     Nothing here raises, and only `ready` and `reloading` may wait.
 
     Args:
         environment: with `NOTIFY_SOCKET` (an absolute path, or "@" and a name in the abstract namespace),
             `WATCHDOG_USEC` (microseconds) and `WATCHDOG_PID`, as systemd sets them.
-        monotonic_s: the clock that the manager has too (CLOCK_MONOTONIC), seconds.
+        monotonic_s: clock that the manager uses as well (CLOCK_MONOTONIC), seconds.
     """
 
     def __init__(
@@ -54,27 +54,28 @@ class Manager:
             self._socket = None
 
     @property
-    def listens(self) -> bool:
-        """Whether there is somebody to tell."""
+    def active(self) -> bool:
+        """Whether there is a service manager."""
         return self._socket is not None
 
     def ready(self, status: str) -> bool:
-        """Say that the start, or a reload, is complete. Returns whether it was taken."""
+        """Report that the start, or a reload, is complete. Returns whether it was sent."""
         self._next_status_s = self._clock() + _STATUS_EVERY_S
-        return self._send(f"READY=1\nSTATUS={_line(status)}", _LONGEST_S)
+        return self._send(f"READY=1\nSTATUS={_line(status)}", _MAX_WAIT_S)
 
     def reloading(self) -> bool:
-        """Say that the configuration is read again; `ready` ends it."""
-        return self._send(f"RELOADING=1\nMONOTONIC_USEC={int(self._clock() * 1e6)}", _LONGEST_S)
+        """Report that a reload begins; `ready` ends it."""
+        return self._send(f"RELOADING=1\nMONOTONIC_USEC={int(self._clock() * 1e6)}", _MAX_WAIT_S)
 
     def stopping(self) -> bool:
-        """Say that the end has begun. May be called by a signal handler."""
+        """Report that the end has begun. May be called by a signal handler."""
         return self._send("STOPPING=1")
 
-    def turned(self, status: Callable[[], str] | None = None) -> None:
-        """Say that the loop has turned: to be called on every turn, and by nothing else.
+    def alive(self, status: Callable[[], str] | None = None) -> None:
+        """Report that the loop runs: call it on every turn, and nowhere else.
 
-        The watchdog hears of it twice in its interval. Every half minute *status* is asked for one line.
+        The watchdog is notified twice in its interval, and the line that *status* returns is sent every half
+        minute.
         """
         if self._socket is None:
             return
@@ -93,18 +94,18 @@ class Manager:
             self._socket.settimeout(wait_s)  # 0: it does not wait
             return self._socket.sendto(data, self._address) == len(data)
         except OSError:
-            return False  # a manager that is gone, or too busy to hear it
+            return False  # the manager is gone, or too busy
 
 
 def _address(name: str) -> str:
-    """Return the address as Python wants it; "" for none, and for a kind that we do not know."""
+    """Return the address for `sendto`; "" for none, and for an unknown kind."""
     if name.startswith("@"):
         return "\0" + name[1:]
     return name if name.startswith("/") else ""
 
 
 def _watchdog_s(environment: Mapping[str, str]) -> float:
-    """Return the watchdog's interval in seconds; 0 when there is none, or it is meant for another process."""
+    """Return the watchdog's interval in seconds; 0 when there is none, or it is for another process."""
     if environment.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return 0.0
     text = environment.get("WATCHDOG_USEC", "")

@@ -1,13 +1,11 @@
-"""SIGHUP while `run` runs: read the configuration again and go on with it.
+"""SIGHUP during `run`: reload the configuration.
 
-Rule 1: the new configuration is read and checked first. When anything is wrong it is said, and the one before
-        stays.
-Rule 2: a signal handler only notes; the work is done between two turns of the loop, when nothing is half
-        done.
-Rule 3: what was loaded at the start is all there is: privileges are gone, and the files of this package and
-        of Python may be out of reach.
-Rule 4: whatever the files hold, the sensor goes on: what a reload raises is said, and reading that takes more
-        than some seconds of CPU time is given up.
+Rule 1: the new configuration is validated first. An error is reported, and the previous one stays active.
+Rule 2: the signal handler only sets a flag; the work is done between two turns of the loop.
+Rule 3: everything is imported at startup: later, privileges are dropped, and the files of this package and
+        of Python may be unreadable.
+Rule 4: the sensor continues with any content of the files: each error of a reload is reported, and reading
+        is aborted after some seconds of CPU time.
 """
 
 from __future__ import annotations
@@ -20,7 +18,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final, Self
 
 from auditsense.cli import say
-from auditsense.config.settings import found_for, needs_restart, settings
+from auditsense.config.settings import build_settings, keys_needing_restart, load_config
 from auditsense.detections.loader import known_harmless, shipped_detections
 from auditsense.detections.model import audit_rules_of
 from auditsense.errors import AuditSenseError, ConfigError
@@ -30,12 +28,12 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterator
 
-    from auditsense.cli.sd_notify import Manager
-    from auditsense.config.settings import Settings
+    from auditsense.cli.sd_notify import ServiceNotifier
+    from auditsense.config.settings import RunSettings
     from auditsense.sensor.sensor import Sensor
 
-_MOST_CPU_S: Final = 5.0
-_LOADED_LATE: Final = (
+_MAX_CPU_S: Final = 5.0
+_LAZY_MODULES: Final = (
     "difflib",
     "auditsense.kernel.privileges",
     "auditsense.sinks.syslog",
@@ -43,36 +41,39 @@ _LOADED_LATE: Final = (
 )
 
 
-class Reloading:
-    """What SIGHUP means to one `run`. A context manager, inside `ending`.
+class HangupHandler:
+    """SIGHUP handler of one `run`. A context manager, inside `stop_signals`.
 
-    With a configuration file in use, or under a service manager, it means to read the configuration again;
-    with sinks that are files, to open those again.
-    Otherwise, and always when the terminal has hung up that this process was started from, it ends it, unless
-    SIGHUP was ignored at the start, as under nohup.
+    SIGHUP reloads the configuration if a configuration file is in use or a service manager is present. It
+    reopens the files of sinks if there are any. Otherwise, and always when the terminal of this process has
+    hung up, it stops the loop, unless SIGHUP was ignored at startup, as under nohup.
 
     Args:
-        arguments: of `run`, read again with the files.
-        asked: what was at the start: what needs a restart is compared with that.
-        manager: told of a reload.
+        arguments: of `run`; they override the files again.
+        settings: at startup; a change that needs a restart is compared with them.
+        notifier: notified of a reload.
         stop: ends the loop.
     """
 
     def __init__(
-        self, arguments: argparse.Namespace, asked: Settings, manager: Manager, stop: Callable[[], None]
+        self,
+        arguments: argparse.Namespace,
+        settings: RunSettings,
+        notifier: ServiceNotifier,
+        stop: Callable[[], None],
     ) -> None:
-        self._start = asked
+        self._startup = settings
         self._arguments = arguments
-        self._manager = manager
+        self._notifier = notifier
         self._stop = stop
-        self._wanted = False
+        self._requested = False
         self._ignored = False
         self._terminal = -1
         self.reopen: Callable[[], None] | None = None
-        """Has the files of sinks opened again, if there are any: that is what SIGHUP means to logrotate."""
+        """Reopens the files of sinks, if there are any: logrotate sends SIGHUP for that."""
 
     def __enter__(self) -> Self:
-        for name in _LOADED_LATE:  # see rule 3
+        for name in _LAZY_MODULES:  # see rule 3
             import_module(name)
         shipped_detections()
         known_harmless()
@@ -80,8 +81,8 @@ class Reloading:
         try:
             self._terminal = os.open("/dev/tty", os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
         except OSError:
-            self._terminal = -1  # there is none, so none can hang up
-        signal.signal(signal.SIGHUP, lambda *_: self._hung_up())  # put back by `ending`
+            self._terminal = -1  # without a terminal there is no hangup
+        signal.signal(signal.SIGHUP, lambda *_: self._on_hangup())  # reset by `stop_signals`
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -89,21 +90,21 @@ class Reloading:
             os.close(self._terminal)
             self._terminal = -1
 
-    def turned(self, sensor: Sensor, status: Callable[[], str]) -> None:
-        """Reload, if it was asked for; between two turns of the sensor's loop."""
-        if self._wanted:
-            self._wanted = False
-            self._manager.reloading()
+    def poll(self, sensor: Sensor, status: Callable[[], str]) -> None:
+        """Reload, if requested. Call between two turns of the sensor's loop."""
+        if self._requested:
+            self._requested = False
+            self._notifier.reloading()
             self._reload(sensor)
-            self._manager.ready(status())
+            self._notifier.ready(status())
 
     @property
     def _reloads(self) -> bool:
-        return bool(self._start.files) or self._manager.listens
+        return bool(self._startup.files) or self._notifier.active
 
-    def _hung_up(self) -> None:
+    def _on_hangup(self) -> None:
         if (self._reloads or self.reopen is not None) and not self._terminal_gone():
-            self._wanted = self._reloads
+            self._requested = self._reloads
             if self.reopen is not None:
                 self.reopen()
         elif not self._ignored:
@@ -112,46 +113,47 @@ class Reloading:
     def _terminal_gone(self) -> bool:
         if self._terminal < 0:
             return False
-        asking = select.poll()
-        asking.register(self._terminal, 0)
-        return bool(asking.poll(0))  # POLLHUP, which is told without being asked for
+        poll = select.poll()
+        poll.register(self._terminal, 0)
+        return bool(poll.poll(0))  # POLLHUP is always reported
 
     def _reload(self, sensor: Sensor) -> None:
         try:
             before = audit_rules_of(sensor.detections)
             with _bounded():
-                new = settings(found_for(self._arguments))
-                later = [*needs_restart(self._start, new)]
+                new = build_settings(load_config(self._arguments))
+                deferred = [*keys_needing_restart(self._startup, new)]
             rules = new.source.audit_rules or None
             sensor.reload(new.detections, new.policy, audit_rules=rules)
         except Exception as error:  # noqa: BLE001 - see rule 4
             for problem in _problems(error):
                 say(f"error: {problem}")
-            say("the configuration was not reloaded; the one before stays in force")
+            say("the configuration was not reloaded; the previous one stays active")
             return
         needed = [line for line in audit_rules_of(new.detections) if line not in before]
-        for path in later:
+        for path in deferred:
             say(f"{path}: changed, needs a restart")
         if needed and rules is None:
-            done = "needed, for auditd to set" if is_text(self._start.source.name) else "added"
-            say(f"audit rules {done}: {'; '.join(needed)}")
+            state = "needed, for auditd to set" if is_text(self._startup.source.name) else "added"
+            say(f"audit rules {state}: {'; '.join(needed)}")
         read = ", ".join(map(str, new.files)) or "no configuration file"
-        say(f"configuration reloaded: {read}; detections: {', '.join(one.id for one in new.detections)}")
+        ids = ", ".join(detection.id for detection in new.detections)
+        say(f"configuration reloaded: {read}; detections: {ids}")
 
 
 class _TooLongError(AuditSenseError):
-    """Reading the configuration takes too long."""
+    """Reading the configuration takes too much CPU time."""
 
 
 @contextmanager
 def _bounded() -> Iterator[None]:
-    """End what takes too long. By CPU time: on a busy machine a reload may wait, and the sensor with it."""
+    """Abort after `_MAX_CPU_S`. CPU time, because a busy machine delays a correct reload as well."""
 
-    def give_up(*_: object) -> None:
-        raise _TooLongError(f"reading the configuration took more than {_MOST_CPU_S:g} s of CPU time")
+    def abort(*_: object) -> None:
+        raise _TooLongError(f"reading the configuration took more than {_MAX_CPU_S:g} s of CPU time")
 
-    before = signal.signal(signal.SIGVTALRM, give_up)
-    signal.setitimer(signal.ITIMER_VIRTUAL, _MOST_CPU_S)
+    before = signal.signal(signal.SIGVTALRM, abort)
+    signal.setitimer(signal.ITIMER_VIRTUAL, _MAX_CPU_S)
     try:
         yield
     finally:
@@ -160,13 +162,13 @@ def _bounded() -> Iterator[None]:
 
 
 def _problems(error: Exception) -> list[str]:
-    """Return what to say of an error: what files are wrong about has its own words."""
+    """Return an error as lines to print."""
     if isinstance(error, ConfigError):
         return list(error.problems)
     if isinstance(error, AuditSenseError):
         return [str(error)]
     if isinstance(error, MemoryError):
         return ["no memory"]
-    what = error.strerror or "" if isinstance(error, OSError) else str(error)
+    reason = error.strerror or "" if isinstance(error, OSError) else str(error)
     where = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
-    return [f"the configuration could not be read: {where}{what or type(error).__name__}"]
+    return [f"the configuration could not be read: {where}{reason or type(error).__name__}"]

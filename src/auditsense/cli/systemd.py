@@ -1,4 +1,4 @@
-"""auditsense units: the files that make systemd run it."""
+"""auditsense units: print or install systemd units."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 _FOLDER: Final = Path(__file__).parents[1] / "systemd"
 _PACKAGED: Final = "/usr/bin/auditsense"
 _MARK: Final = "# Written by auditsense units; written again by the next one.\n"
-# What means nothing to systemd, to its specifiers and to the shell, within quotes.
+# Characters without a meaning to systemd, its specifiers and the shell, within quotes.
 _PLAIN_PATH: Final = re.compile(r"/[\w/.+@:,=~ -]+", re.ASCII)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the units to a folder, or print them."""
     program = _program(arguments.program)
-    if os.path.lexists(program):  # else it is for an image, or for another machine
+    if os.path.lexists(program):  # otherwise it is for an image or another machine
         _refuse_changeable(program)
     texts = units(program)
     if arguments.to is None:
@@ -48,21 +48,21 @@ def units(program: str) -> dict[str, str]:
     return {path.name: path.read_text(encoding="utf-8").replace(_PACKAGED, program) for path in paths}
 
 
-def _program(given: str | None) -> str:
-    """Return the path that systemd shall start: the one given, else the one that runs now."""
-    path = given if given is not None else os.path.abspath(sys.argv[0])  # noqa: PTH100 - keeps links
+def _program(name: str | None) -> str:
+    """Return the path of the program to start: the given one, else this one."""
+    path = name if name is not None else os.path.abspath(sys.argv[0])  # noqa: PTH100 - keeps links
     if not _PLAIN_PATH.fullmatch(path):
         raise UsageError(f"{path!r} cannot stand in a unit; name an absolute path of plain characters")
-    if given is None and not os.access(path, os.X_OK):
+    if name is None and not os.access(path, os.X_OK):
         raise UsageError(f"{path} is not the program auditsense; name it with --program")
     return path
 
 
 def _refuse_changeable(program: str) -> None:
-    """Look at the program, at its interpreter and, when it is this one, at this package.
+    """Check the owner of the program, of its interpreter and, if it is this one, of this package.
 
     Raises:
-        UsageError: somebody but root could change what root would run at boot.
+        UsageError: a user other than root could change what root would run at boot.
     """
     started = [program, *_interpreter(program)]
     if _is_running(program):
@@ -70,7 +70,7 @@ def _refuse_changeable(program: str) -> None:
     for path in started:
         try:
             require_trusted_path(Path(path))
-            status = os.stat(path)  # noqa: PTH116 - beside the path as text
+            status = os.stat(path)  # noqa: PTH116 - the path is text
             require_owned(path, status)
         except UsageError as error:
             reason = str(error).partition("; ")[0]
@@ -85,7 +85,7 @@ def _refuse_changeable(program: str) -> None:
 
 def _is_running(program: str) -> bool:
     try:
-        return os.path.samefile(program, sys.argv[0])  # noqa: PTH121 - beside the path as text
+        return os.path.samefile(program, sys.argv[0])  # noqa: PTH121 - the path is text
     except OSError:
         return False
 
@@ -93,7 +93,7 @@ def _is_running(program: str) -> bool:
 def _interpreter(program: str) -> list[str]:
     """Return the interpreter that the first line of a script names, if it is one."""
     try:
-        with open(program, "rb") as file:  # noqa: PTH123 - beside the path as text
+        with open(program, "rb") as file:  # noqa: PTH123 - the path is text
             line = file.readline(4096)
     except OSError:
         return []
@@ -102,7 +102,7 @@ def _interpreter(program: str) -> list[str]:
 
 
 def _refuse_others(folder: Path, names: list[str]) -> None:
-    """Look before anything is written: what somebody else wrote stays.
+    """Refuse to overwrite files that this command did not write.
 
     Raises:
         AuditSenseError: there is such a file.
@@ -121,7 +121,7 @@ def _refuse_others(folder: Path, names: list[str]) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a file whole or not at all; mode 0644, as systemd wants it."""
+    """Write a file atomically; mode 0644, which systemd expects."""
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         try:

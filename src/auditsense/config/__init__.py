@@ -1,5 +1,5 @@
-"""The configuration: what `auditsense run` is told by TOML files and by its flags.
+"""Configuration of `auditsense run`: TOML files and flags.
 
-One declaration a key (`declared`); from it come reading and errors (`read`, `resolve`), what a program
-gets (`settings`), and what a person gets: `config dump`, the sample file and docs/configuration.md (`show`).
+`schema` declares each key once. From it come parsing and errors (`loader`, `settings`), the flags
+(`cli.parser`), and `config dump`, the sample file and docs/configuration.md (`render`).
 """

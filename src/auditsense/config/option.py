@@ -1,4 +1,4 @@
-"""What a key of the configuration is: its name, what it may hold, and how that is written."""
+"""One configuration key: name, type, bounds, and its TOML form."""
 
 from __future__ import annotations
 
@@ -8,146 +8,129 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from auditsense._values import (
-    LONGEST_TEXT,
-    WrongValueError,
-    choice,
-    duration,
-    duration_ms,
-    flag,
-    shown,
-    table,
-    text,
-    texts,
-    whole,
-)
+from auditsense import _values
+from auditsense._values import LONGEST_TEXT, WrongValueError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class Kind(enum.StrEnum):
-    """What a value is, in the words of docs/configuration.md."""
+class ValueType(enum.StrEnum):
+    """Type of a value, in the words of docs/configuration.md."""
 
-    TEXT = "string"
-    TEXTS = "list of strings"
-    WHOLE = "whole number"
-    FLAG = "true or false"
+    STRING = "string"
+    STRINGS = "list of strings"
+    INTEGER = "whole number"
+    BOOLEAN = "true or false"
     DURATION = "duration"
-    """A number with its unit, ms, s, m or h, as in a detection's window; kept in ms."""
+    """A number with its unit (ms, s, m or h), as in a detection's window; stored in ms."""
     MATCH = "table of fields"
-    """As in a detection; what stands in it is checked by `detections.exceptions`."""
-    MOMENT = "date or time"
-    """A date or a time of TOML, or one of them as a string; checked there as well."""
+    """As in a detection; `detections.exceptions` checks its content."""
+    DATETIME = "date or time"
+    """A TOML date or time, or either as a string; `detections.exceptions` checks it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One key, declared.
+    """Declaration of one key.
 
     Attributes:
-        table: the table it stands in.
-        name: its name there.
-        kind: what it holds.
-        default: as `check` returns values; None: it is not set, and the sentence says what that means.
-        says: one sentence, for the person who writes the file.
-        choices: the only texts it may hold; empty: any. In one that ends in :PATH any path stands for PATH.
-        least, most: bounds of a whole number, or of a duration in ms.
+        path: table and name, as "source.lean".
+        type: type of its value.
+        default: as `check` returns values; None: not set, and the description states what that means.
+        description: one sentence for the author of the file; also the help text of the flag.
+        choices: the only strings allowed; empty: any. In a choice that ends in :PATH, any path replaces PATH.
+        minimum, maximum: bounds of a whole number, or of a duration in ms.
         unit: of a whole number.
-        flag: of the command line that says the same, and wins; "": none.
+        flag: flag of `auditsense run` that overrides the key; "": none.
+        metavar: name of the flag's value in help texts; "": its choices.
         example: shown where there is no default.
-        required: of a table that may come several times: must be there.
-        fixed: whether it is read at the start only, so that a change needs a restart.
+        required: the key must be present in its repeated table.
+        startup_only: read at startup only; a change needs a restart.
     """
 
-    table: str
-    name: str
-    kind: Kind
+    path: str
+    type: ValueType
     default: Any
-    says: str
+    description: str
     choices: tuple[str, ...] = ()
-    least: int = 0
-    most: int = 2**31 - 1
+    minimum: int = 0
+    maximum: int = 2**31 - 1
     unit: str = ""
     flag: str = ""
+    metavar: str = ""
     example: Any = None
     required: bool = False
-    fixed: bool = False
+    startup_only: bool = False
 
     @property
-    def path(self) -> str:
-        """The table and the name."""
-        return f"{self.table}.{self.name}"
+    def table(self) -> str:
+        """Name of its table."""
+        return self.path.partition(".")[0]
 
-    def check(self, value: object) -> Any:  # noqa: ANN401 - a value of this kind
-        """Return a value of TOML as it is kept.
+    @property
+    def name(self) -> str:
+        """Name in the table."""
+        return self.path.partition(".")[2]
+
+    def check(self, value: object) -> Any:  # noqa: ANN401 - a value of this type
+        """Return a TOML value as the settings store it.
 
         Raises:
-            WrongValueError: it must not stand here.
+            WrongValueError: the key does not accept it.
         """
-        checks: dict[Kind, Callable[[object], Any]] = {
-            Kind.TEXT: self._text,
-            Kind.TEXTS: self._texts,
-            Kind.WHOLE: self._whole,
-            Kind.FLAG: flag,
-            Kind.DURATION: self._duration,
-            Kind.MATCH: self._match,
-            Kind.MOMENT: self._moment,
+        checks: dict[ValueType, Callable[[object], Any]] = {
+            ValueType.STRING: self._string,
+            ValueType.STRINGS: lambda value: tuple(map(self._string, _values.texts(value))),
+            ValueType.INTEGER: lambda value: _values.whole(value, self.minimum, self.maximum, self.unit),
+            ValueType.BOOLEAN: _values.flag,
+            ValueType.DURATION: lambda value: _values.duration_ms(value, self.minimum, self.maximum),
+            ValueType.MATCH: lambda value: _values.table(value, self.to_toml(self.example)),
+            ValueType.DATETIME: _date_or_time,
         }
-        return checks[self.kind](value)
+        return checks[self.type](value)
 
-    def written(self, value: object) -> str:
-        """Return a value, as `check` returned it, as TOML."""
-        if self.kind is Kind.DURATION and isinstance(value, int):
-            return f'"{duration(value)}"'
+    def to_toml(self, value: object) -> str:
+        """Return a value that `check` returned, as TOML."""
+        if self.type is ValueType.DURATION and isinstance(value, int):
+            return f'"{_values.duration(value)}"'
         if isinstance(value, tuple):
             if sum(map(len, value)) > 60:
-                return "[\n" + "".join(f"  {_quoted(one)},\n" for one in value) + "]"
-            return "[" + ", ".join(_quoted(one) for one in value) + "]"
+                return "[\n" + "".join(f"  {_quoted(item)},\n" for item in value) + "]"
+            return "[" + ", ".join(map(_quoted, value)) + "]"
         return _inline(value)
 
     def bounds(self) -> str:
-        """Return what a value may be, in words; "": anything of its kind."""
+        """Return the allowed values in words; "": all of its type."""
         if self.choices:
-            return "one of " + ", ".join(f'"{one}"' for one in self.choices)
-        if self.kind is Kind.DURATION:
-            return f"{duration(self.least)} to {duration(self.most)}"
-        if self.kind is Kind.WHOLE:
-            return f"{self.least} to {self.most}" + (f" {self.unit}" if self.unit else "")
+            return "one of " + ", ".join(f'"{choice}"' for choice in self.choices)
+        if self.type is ValueType.DURATION:
+            return f"{_values.duration(self.minimum)} to {_values.duration(self.maximum)}"
+        if self.type is ValueType.INTEGER:
+            return f"{self.minimum} to {self.maximum}" + (f" {self.unit}" if self.unit else "")
         return ""
 
-    def _text(self, value: object) -> str:
-        line = text(value)
-        if self.choices and not self._with_path(line):
-            return choice(line, self.choices)
-        if "\0" in line or len(line) > LONGEST_TEXT or any("\ud800" <= char <= "\udfff" for char in line):
+    def _string(self, value: object) -> str:
+        text = _values.text(value)
+        if self.choices and not self._has_path(text):
+            return _values.choice(text, self.choices)
+        if "\0" in text or len(text) > LONGEST_TEXT or any("\ud800" <= char <= "\udfff" for char in text):
             raise WrongValueError(
                 f"must be UTF-8 text of at most {LONGEST_TEXT} characters, none of them NUL"
             )
-        return line
+        return text
 
-    def _texts(self, value: object) -> tuple[str, ...]:
-        return tuple(self._text(line) for line in texts(value))
-
-    def _whole(self, value: object) -> int:
-        return whole(value, self.least, self.most, self.unit)
-
-    def _match(self, value: object) -> dict[str, Any]:
-        return table(value, self.written(self.example))
-
-    def _moment(self, value: object) -> date | str:
-        if not isinstance(value, date | str):  # a datetime is a date
-            right = "2027-01-31 or 2027-01-31T08:00:00Z"
-            raise WrongValueError(f"must be a date or a time, as {right}, not {shown(value)}")
-        return value
-
-    def _with_path(self, value: str) -> bool:
+    def _has_path(self, text: str) -> bool:
         """Return whether it is a choice that ends in PATH, with a path there."""
-        starts = tuple(one.removesuffix("PATH") for one in self.choices if one.endswith(":PATH"))
-        return bool(starts) and value.startswith(starts) and not value.endswith(":")
+        prefixes = tuple(choice.removesuffix("PATH") for choice in self.choices if choice.endswith(":PATH"))
+        return bool(prefixes) and text.startswith(prefixes) and not text.endswith(":")
 
-    def _duration(self, value: object) -> int:
-        return duration_ms(value, self.least, self.most)
+
+def _date_or_time(value: object) -> date | str:
+    if not isinstance(value, date | str):  # a datetime is a date
+        examples = "2027-01-31 or 2027-01-31T08:00:00Z"
+        raise WrongValueError(f"must be a date or a time, as {examples}, not {_values.shown(value)}")
+    return value
 
 
 def _quoted(text: str) -> str:
@@ -156,9 +139,9 @@ def _quoted(text: str) -> str:
 
 
 def _inline(value: object) -> str:
-    """Return any value that may stand in a table of fields as TOML, in one line."""
+    """Return any value that a table of fields may contain as TOML, in one line."""
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{_quoted(name)} = {_inline(one)}" for name, one in value.items()) + " }"
+        return "{ " + ", ".join(f"{_quoted(name)} = {_inline(item)}" for name, item in value.items()) + " }"
     if isinstance(value, list):
         return "[" + ", ".join(map(_inline, value)) + "]"
     if isinstance(value, date):

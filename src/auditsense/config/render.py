@@ -1,4 +1,4 @@
-"""The configuration as text: what is in force, the sample file, docs/configuration.md. Made of `declared`."""
+"""Configuration as text: `config dump`, the sample file and the tables of docs/configuration.md."""
 
 from __future__ import annotations
 
@@ -10,49 +10,50 @@ from auditsense.config.schema import KEYS, REPEATED, TABLES
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from auditsense.config.loader import Read
+    from auditsense.config.loader import LoadedConfig
     from auditsense.config.option import Key
 
 _WIDTH = 100
 
 
-def dump(found: Read) -> str:
-    """Return what is in force as TOML that loads again to the same values.
+def dump(config: LoadedConfig) -> str:
+    """Return the active configuration as TOML that loads to the same values.
 
-    What differs from the default says where it came from; what is not set stands in a comment.
+    A comment states the origin of each value that differs from its default. A key that is not set is
+    commented out.
     """
-    lines = ["# " + ", ".join(map(str, found.files)) if found.files else "# no configuration file"]
+    lines = ["# " + ", ".join(map(str, config.files)) if config.files else "# no configuration file"]
     for table in TABLES:
         lines += ["", f"[{table}]"]
         for key in _of(table):
-            one = found.values.get(key.path)
+            configured = config.values.get(key.path)
             lines += _comment(key)
-            if one is None:
+            if configured is None:
                 lines.append(_line(key, key.default))
                 continue
-            if one.value != key.default:
-                lines.append(f"# from {one.origin}")
-            lines.append(_line(key, one.value))
+            if configured.value != key.default:
+                lines.append(f"# from {configured.origin}")
+            lines.append(_line(key, configured.value))
     for table in REPEATED:
-        for entry in found.tables.get(table, []):
+        for entry in config.tables.get(table, []):
             lines += ["", f"# from {entry.origin}", f"[[{table}]]"]
             lines += [_line(key, entry.values[key.name]) for key in _of(table) if key.name in entry.values]
     return _joined(lines)
 
 
 def sample() -> str:
-    """Return a file with every key in a comment, at its default."""
+    """Return a file with every key commented out, at its default."""
     lines = [
-        "# Configuration of auditsense: /etc/auditsense/auditsense.toml. Each key stands at its default.",
-        "# Files in /etc/auditsense/conf.d/ are read after this one. `auditsense config check` tries it;",
-        "# SIGHUP makes a running sensor read it again. Reference: docs/configuration.md.",
+        "# Configuration of auditsense: /etc/auditsense/auditsense.toml. Each key has its default.",
+        "# Files in /etc/auditsense/conf.d/ are read after this one. `auditsense config check` validates it;",
+        "# SIGHUP makes a running sensor reload it. Reference: docs/configuration.md.",
     ]
-    for table, what in TABLES.items():
-        lines += ["", *_wrapped(what), f"[{table}]"]
+    for table, purpose in TABLES.items():
+        lines += ["", *_wrapped(purpose), f"[{table}]"]
         for key in _of(table):
             lines += ["", *_comment(key), *_commented(_line(key, key.default))]
-    for table, what in REPEATED.items():
-        lines += ["", *_wrapped(what), f"# [[{table}]]"]
+    for table, purpose in REPEATED.items():
+        lines += ["", *_wrapped(purpose), f"# [[{table}]]"]
         for key in _of(table):
             lines += ["#", *_comment(key), *_commented(_line(key, key.default))]
     return _joined(lines)
@@ -61,23 +62,25 @@ def sample() -> str:
 def reference() -> str:
     """Return the tables of docs/configuration.md."""
     lines: list[str] = []
-    for table, what in {**TABLES, **REPEATED}.items():
+    for table, purpose in {**TABLES, **REPEATED}.items():
         header = f"[[{table}]]" if table in REPEATED else f"[{table}]"
         lines += [
             f"### `{header}`",
             "",
-            what,
+            purpose,
             "",
             "| key | type | default | flag | |",
             "|---|---|---|---|---|",
         ]
         for key in _of(table):
-            default = "" if key.default is None else f"`{key.written(key.default)}`"
-            kind = key.kind.value + (f", {bounds}" if (bounds := key.bounds()) else "")
-            says = key.says + (" **Must be there.**" if key.required else "")
-            says += " *Needs a restart.*" if key.fixed else ""
+            default = "" if key.default is None else f"`{key.to_toml(key.default)}`"
+            type_ = key.type.value + (f", {bounds}" if (bounds := key.bounds()) else "")
+            description = key.description + (" **Required.**" if key.required else "")
+            description += " *Needs a restart.*" if key.startup_only else ""
             flag = f"`{key.flag}`" if key.flag else ""
-            lines.append(f"| `{key.name}` | {kind} | {default} | {flag} | {says} |".replace("|  |", "| |"))
+            lines.append(
+                f"| `{key.name}` | {type_} | {default} | {flag} | {description} |".replace("|  |", "| |")
+            )
         lines.append("")
     return "\n".join(lines)
 
@@ -88,16 +91,16 @@ def _of(table: str) -> Iterator[Key]:
 
 def _line(key: Key, value: object) -> str:
     if value is None:
-        return f"# {key.name} = {key.written(key.example)}"
-    return f"{key.name} = {key.written(value)}"
+        return f"# {key.name} = {key.to_toml(key.example)}"
+    return f"{key.name} = {key.to_toml(value)}"
 
 
 def _comment(key: Key) -> list[str]:
     notes = [key.bounds()]
     notes += [f"flag {key.flag}"] if key.flag else []
-    notes += ["needs a restart"] if key.fixed else []
-    said = "; ".join(note for note in notes if note)
-    return _wrapped(f"{key.says} ({key.kind.value}{', ' if said else ''}{said})")
+    notes += ["needs a restart"] if key.startup_only else []
+    facts = "; ".join(note for note in notes if note)
+    return _wrapped(f"{key.description} ({key.type.value}{', ' if facts else ''}{facts})")
 
 
 def _wrapped(text: str) -> list[str]:

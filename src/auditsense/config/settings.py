@@ -1,16 +1,18 @@
-"""Settings: the configuration as what each part of the program takes.
+"""Settings of `auditsense run`, one value for each part of the program.
 
-Rule: what can be found wrong without touching the kernel is found here, all of it.
+Every error that can be found without touching the kernel is found here, all of them at once.
 """
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auditsense._values import WrongValueError
-from auditsense.config.loader import FOLDER, Found, Read, files_of, read
+from auditsense.config.loader import FOLDER, ConfigValue, LoadedConfig, config_files, load_files
+from auditsense.config.option import ValueType
 from auditsense.config.schema import BY_PATH, KEYS, TABLES
 from auditsense.core.ring import Limits
 from auditsense.detect.alerts import AlertPolicy
@@ -27,26 +29,26 @@ from auditsense.status.config import StatusSettings
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from auditsense.detections.model import Detection, DetectionException
     from auditsense.kernel.privileges import User
     from auditsense.sinks.config import SinkSettings
 
-_MOST_SINKS = 64
-_MOST_WRONG = 100
+_MAX_SINKS = 64
+_MAX_WRONG_EXCEPTIONS = 100
 
 
 @dataclass(frozen=True, slots=True)
 class SourceSettings:
-    """Where records come from.
+    """The source of records.
 
     Attributes:
         name: see the key.
-        audit_rules: as given; empty: those of the detections.
-        repair: set back what others change.
-        lean: keep out what no detection needs.
-        self_test_s: from one self-test to the next; 0: none; None: as usual.
+        audit_rules: as configured; empty: those of the detections.
+        repair: restore what other processes change.
+        lean: filter out records that no detection needs.
+        self_test_s: interval of the self-test; 0: none; None: the default.
     """
 
     name: str
@@ -57,21 +59,21 @@ class SourceSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
-    """Everything that `auditsense run` is told.
+class RunSettings:
+    """Everything that `auditsense run` can be configured to do.
 
     Attributes:
         source: where records come from.
-        detections: what is looked for, loaded and compiled once.
-        view: what is written.
+        detections: loaded and compiled once.
+        view: what to write.
         format: of standard output; None: what suits it.
         policy: when alerts are sent and when counted.
-        limits: what the core may hold.
-        user: to become; None: nobody else.
-        boost: steps of nice(2) by which the process runs before others.
-        status: where the sensor may be asked how it is.
+        limits: sizes of the core.
+        user: to run as after startup; None: stay root.
+        boost: nice levels by which scheduling priority is raised.
+        status: socket that answers `auditsense status`.
         sinks: where documents go; none: standard output.
-        values: of every key by its path, as given or by default.
+        values: of every key by its path, as configured or by default.
         files: that were read.
     """
 
@@ -89,210 +91,224 @@ class Settings:
     files: tuple[Path, ...]
 
 
-def found_for(arguments: argparse.Namespace, folder: Path | None = None) -> Read:
-    """Read the files that the command line names, or the usual ones, and put its own flags above them."""
-    found = read(files_of(arguments.config) if folder is None else files_of(arguments.config, folder))
+def load_config(arguments: argparse.Namespace, folder: Path = FOLDER) -> LoadedConfig:
+    """Read the files that the command line names, or the default ones, and override them with its flags."""
+    config = load_files(config_files(arguments.config, folder))
     for key in KEYS:
-        given = _given(arguments, key.flag)
-        if given is None:
+        value = getattr(arguments, key.flag.removeprefix("--").replace("-", "_"), None) if key.flag else None
+        if value is None or value == []:
             continue
+        if key.type is ValueType.DURATION:  # a flag takes seconds
+            value = f"{round(value * 1000)}ms"
         try:
-            found.values[key.path] = Found(key.check(given), key.flag)
+            config.values[key.path] = ConfigValue(key.check(value), key.flag)
         except WrongValueError as error:
-            found.problems.append(f"{key.flag}: {error}")
-    return found
+            config.problems.append(f"{key.flag}: {error}")
+    return config
 
 
-def _given(arguments: argparse.Namespace, flag: str) -> Any:  # noqa: ANN401 - as argparse keeps it
-    """Return what a flag says, as TOML would; None: it is not there."""
-    given = getattr(arguments, flag.removeprefix("--").replace("-", "_"), None) if flag else None
-    if flag == "--self-test" and given is not None:
-        return f"{round(given * 1000)}ms"
-    if flag == "--user" and given is not None:
-        return given.name
-    return None if given == [] else given
+def status_settings(flag: str | None, config: str | None, folder: Path = FOLDER) -> StatusSettings:
+    """Return the status socket: of the command line, else of the configuration.
 
-
-def status_settings(given: str | None, config: str | None, folder: Path = FOLDER) -> StatusSettings:
-    """Return where a running sensor may be asked: what the command line says, else the configuration.
-
-    What is wrong elsewhere in the files does not matter here.
+    Errors elsewhere in the files are ignored.
 
     Args:
-        given: what the flag says; None: it is not there, and the files are looked at.
-        config: the only file; None: the usual ones.
-        folder: of the usual ones.
+        flag: value of the flag; None: read the files.
+        config: the only file; None: the default ones.
+        folder: of the default ones.
 
     Raises:
-        UsageError: it is no path for a socket.
+        UsageError: it is not a valid path for a socket.
         ConfigError: a file cannot be read, or its table is wrong.
     """
-    if given is not None:
-        return StatusSettings.of(given)
-    found = read(files_of(config, folder), only="status")
-    if found.problems:
-        raise ConfigError(found.problems)
+    if flag is not None:
+        return StatusSettings.of(flag)
+    loaded = load_files(config_files(config, folder), only_table="status")
+    if loaded.problems:
+        raise ConfigError(loaded.problems)
     key = BY_PATH["status.socket"]
-    one = found.values.get(key.path, Found(key.default, ""))
+    configured = loaded.values.get(key.path, ConfigValue(key.default, ""))
     try:
-        return StatusSettings.of(one.value)
+        return StatusSettings.of(configured.value)
     except UsageError as error:
-        raise ConfigError([f"{one.origin}: {key.path}: {error}"]) from None
+        raise ConfigError([f"{configured.origin}: {key.path}: {error}"]) from None
 
 
-def settings(found: Read) -> Settings:
-    """Return the settings that were found.
+def build_settings(config: LoadedConfig) -> RunSettings:
+    """Return the settings of a configuration.
 
     Raises:
-        ConfigError: something is wrong; it says everything that is.
+        ConfigError: something is wrong; it lists every error.
     """
-    problems = list(found.problems)
-    made = _made(found, problems)
-    if problems or made is None:
-        raise ConfigError(problems)
-    return made
+    return _Builder(config).build()
 
 
-def _made(found: Read, problems: list[str]) -> Settings | None:
-    value = {key.path: key.default for key in KEYS if key.table in TABLES} | {
-        path: one.value for path, one in found.values.items()
-    }
+class _Builder:
+    """Builds the settings, one method per table, and collects every error."""
 
-    def origin(path: str) -> str:
-        one = found.values.get(path)
-        return f"{one.origin}: {path}: " if one is not None else f"{path}: "
+    def __init__(self, config: LoadedConfig) -> None:
+        self._config = config
+        self._values = {key.path: key.default for key in KEYS if key.table in TABLES}
+        self._values |= {path: value.value for path, value in config.values.items()}
+        self._problems = list(config.problems)
 
-    def attempt(path: str, make: Callable[[], Any]) -> Any:  # noqa: ANN401 - what is made
-        try:
-            return make()
-        except AuditSenseError as error:
-            problems.append(f"{origin(path)}{error}")
-            return None
-
-    detections = attempt("detections.paths", lambda: _detections(value["detections.paths"]))
-    if detections is not None:
-        plain = detections
-        files, harmless = value["detections.exceptions"], value["detections.known_harmless"]
-        detections = attempt(
-            "detections.exceptions", lambda: quiet(plain, files, known_harmless_too=harmless)
+    def build(self) -> RunSettings:
+        detections = self._detections()
+        policy = self._policy()
+        limits = self._limits()
+        source = self._source()
+        sinks = self._sinks()
+        user = self._user()
+        status = self._status()
+        if self._problems:
+            raise ConfigError(self._problems)
+        return RunSettings(
+            source=source,
+            detections=detections,
+            view=View(self._values["alerts.output"]),
+            format=self._values["alerts.format"],
+            policy=policy,
+            limits=limits,
+            user=user,
+            boost=self._values["process.priority_boost"],
+            status=status,
+            sinks=tuple(sinks),
+            values=self._values,
+            files=tuple(self._config.files),
         )
-    exceptions = _exceptions(found, detections, problems)
-    for name in value["alerts.by"]:
-        attempt("alerts.by", lambda name=name: field(name))  # type: ignore[misc]
-    limits = Limits(
-        **{path.partition(".")[2]: one for path, one in value.items() if path.startswith("limits.")}
-    )
-    least = 8 * limits.datagram_bytes + 65_536
-    if limits.hit_bytes < least:
-        path = "limits.hit_bytes"
-        problems.append(f"{origin(path)}must be {least} at least, 8 * datagram_bytes + 65536")
-    for line in value["source.audit_rules"]:
-        attempt("source.audit_rules", lambda line=line: parse_audit_rule(line))  # type: ignore[misc]
-    sinks = _sinks(found, problems)
-    name = value["process.user"]
-    user = attempt("process.user", lambda: user_named(name)) if name is not None else None
-    status = attempt("status.socket", lambda: StatusSettings.of(value["status.socket"]))
-    if detections is None or problems:
-        return None
-    test_ms = value["source.self_test"]
-    return Settings(
-        source=SourceSettings(
-            name=value["source.name"],
-            audit_rules=value["source.audit_rules"],
-            repair=value["source.on_tamper"] == "repair",
-            lean=value["source.lean"],
-            self_test_s=None if test_ms is None else test_ms / 1000,
-        ),
-        detections=with_exceptions(detections, exceptions),
-        view=View(value["alerts.output"]),
-        format=value["alerts.format"],
-        policy=AlertPolicy(
-            suppress_ms=value["alerts.suppress"],
-            max_alerts=value["alerts.max_alerts"],
-            interval_ms=value["alerts.interval"],
-            max_bursts=value["alerts.max_bursts"],
-            update_ms=value["alerts.updates"],
-            by=value["alerts.by"],
-        ),
-        limits=limits,
-        user=user,
-        boost=value["process.priority_boost"],
-        status=status,
-        sinks=tuple(sinks),
-        values=value,
-        files=tuple(found.files),
-    )
 
+    def _detections(self) -> tuple[Detection, ...]:
+        detections: tuple[Detection, ...] | None = None
+        with self._collected("detections.paths"):
+            loaded = _load(self._values["detections.paths"])
+            with self._collected("detections.exceptions"):
+                detections = quiet(
+                    loaded,
+                    self._values["detections.exceptions"],
+                    known_harmless_too=self._values["detections.known_harmless"],
+                )
+        exceptions = self._exceptions(detections)
+        return with_exceptions(detections, exceptions) if detections is not None else ()
 
-def _exceptions(
-    found: Read, detections: Sequence[Detection] | None, problems: list[str]
-) -> list[DetectionException]:
-    """Return the exceptions that stand in the files; say what is wrong with the others."""
-    made: list[DetectionException] = []
-    wrong = 0
-    needed = {key.name for key in KEYS if key.table == "exception" and key.required}
-    for table in found.tables.get("exception", []):
-        if not needed <= set(table.values):
-            continue  # said already
-        try:
-            one = exception_from(table.values, f"{table.origin}: exception", origin=table.origin)
-            if detections is not None:
-                with_exceptions(detections, [one])
-        except AuditSenseError as error:
-            wrong += 1
-            if wrong > _MOST_WRONG:
-                problems.append(f"{table.origin}: more than {_MOST_WRONG} exceptions are wrong")
+    def _exceptions(self, detections: Sequence[Detection] | None) -> list[DetectionException]:
+        exceptions: list[DetectionException] = []
+        wrong = 0
+        required = {key.name for key in KEYS if key.table == "exception" and key.required}
+        for table in self._config.tables.get("exception", []):
+            if not required <= table.values.keys():
+                continue  # reported when it was loaded
+            try:
+                exception = exception_from(table.values, f"{table.origin}: exception", origin=table.origin)
+                if detections is not None:
+                    with_exceptions(detections, [exception])
+            except AuditSenseError as error:
+                wrong += 1
+                if wrong > _MAX_WRONG_EXCEPTIONS:
+                    self._problems.append(
+                        f"{table.origin}: more than {_MAX_WRONG_EXCEPTIONS} exceptions are wrong"
+                    )
+                    break
+                self._problems.append(str(error))
+            else:
+                exceptions.append(exception)
+        return exceptions
+
+    def _policy(self) -> AlertPolicy:
+        for name in self._values["alerts.by"]:
+            with self._collected("alerts.by"):
+                field(name)
+        return AlertPolicy(
+            suppress_ms=self._values["alerts.suppress"],
+            max_alerts=self._values["alerts.max_alerts"],
+            interval_ms=self._values["alerts.interval"],
+            max_bursts=self._values["alerts.max_bursts"],
+            update_ms=self._values["alerts.updates"],
+            by=self._values["alerts.by"],
+        )
+
+    def _limits(self) -> Limits:
+        limits = Limits(
+            **{key.name: self._values[key.path] for key in KEYS if key.table == "limits"},
+        )
+        minimum = 8 * limits.datagram_bytes + 65_536
+        if limits.hit_bytes < minimum:
+            path = "limits.hit_bytes"
+            self._problems.append(
+                f"{self._origin(path)}must be {minimum} at least, 8 * datagram_bytes + 65536"
+            )
+        return limits
+
+    def _source(self) -> SourceSettings:
+        for rule in self._values["source.audit_rules"]:
+            with self._collected("source.audit_rules"):
+                parse_audit_rule(rule)
+        self_test_ms = self._values["source.self_test"]
+        return SourceSettings(
+            name=self._values["source.name"],
+            audit_rules=self._values["source.audit_rules"],
+            repair=self._values["source.on_tamper"] == "repair",
+            lean=self._values["source.lean"],
+            self_test_s=None if self_test_ms is None else self_test_ms / 1000,
+        )
+
+    def _sinks(self) -> list[SinkSettings]:
+        sinks: list[SinkSettings] = []
+        for table in self._config.tables.get("sink", []):
+            if "type" not in table.values:
+                continue  # reported when it was loaded
+            try:
+                sink = sink_settings(table.values)
+            except AuditSenseError as error:
+                self._problems.append(f"{table.origin}: sink: {error}")
+                continue
+            if len(sinks) == _MAX_SINKS:
+                self._problems.append(
+                    f"{table.origin}: sink: more than {_MAX_SINKS} of them; each is a process"
+                )
                 break
-            problems.append(str(error))
-        else:
-            made.append(one)
-    return made
+            if str(sink) in map(str, sinks):
+                self._problems.append(f"{table.origin}: sink: {sink} is given twice")
+            sinks.append(sink)
+        return sinks
 
+    def _user(self) -> User | None:
+        name = self._values["process.user"]
+        if name is not None:
+            with self._collected("process.user"):
+                return user_named(name)
+        return None
 
-def _sinks(found: Read, problems: list[str]) -> list[SinkSettings]:
-    made: list[SinkSettings] = []
-    for table in found.tables.get("sink", []):
-        if "type" not in table.values:
-            continue  # said already
+    def _status(self) -> StatusSettings:
+        with self._collected("status.socket"):
+            return StatusSettings.of(self._values["status.socket"])
+        return StatusSettings()
+
+    @contextmanager
+    def _collected(self, path: str) -> Iterator[None]:
+        """Add an error to the problems, with the origin of a key."""
         try:
-            one = sink_settings(table.values)
+            yield
         except AuditSenseError as error:
-            problems.append(f"{table.origin}: sink: {error}")
-            continue
-        if len(made) == _MOST_SINKS:
-            problems.append(f"{table.origin}: sink: more than {_MOST_SINKS} of them; each is a process")
-            break
-        if str(one) in map(str, made):
-            problems.append(f"{table.origin}: sink: {one} is given twice")
-        made.append(one)
-    return made
+            self._problems.append(f"{self._origin(path)}{error}")
+
+    def _origin(self, path: str) -> str:
+        configured = self._config.values.get(path)
+        return f"{configured.origin}: {path}: " if configured is not None else f"{path}: "
 
 
-def _detections(paths: tuple[str, ...]) -> tuple[Detection, ...]:
-    found = (
-        tuple(one for path in paths for one in load_detections(Path(path)))
-        if paths
-        else tuple(shipped_detections())
-    )
-    compile_all(found, merge_ms=0)  # two of one id, and what only all of them together show
-    return found
+def _load(paths: tuple[str, ...]) -> tuple[Detection, ...]:
+    if paths:
+        detections = tuple(detection for path in paths for detection in load_detections(Path(path)))
+    else:
+        detections = tuple(shipped_detections())
+    compile_all(detections, merge_ms=0)  # finds a repeated id, and what only all of them together show
+    return detections
 
 
-def needs_restart(old: Settings, new: Settings) -> Iterator[str]:
-    """Yield the keys whose new values a running process cannot take."""
+def keys_needing_restart(old: RunSettings, new: RunSettings) -> Iterator[str]:
+    """Yield the changed keys that a running process cannot apply."""
     for key in KEYS:
-        if key.table in TABLES and key.fixed and old.values[key.path] != new.values[key.path]:
+        if key.table in TABLES and key.startup_only and old.values[key.path] != new.values[key.path]:
             yield key.path
     if old.sinks != new.sinks:
         yield "sink"
-
-
-__all__ = [
-    "BY_PATH",
-    "Settings",
-    "SourceSettings",
-    "found_for",
-    "needs_restart",
-    "settings",
-    "status_settings",
-]

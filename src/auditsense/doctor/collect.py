@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from auditsense.config.loader import FOLDER, files_of, read
-from auditsense.config.settings import settings
+from auditsense.config.loader import FOLDER, config_files, load_files
+from auditsense.config.settings import build_settings
 from auditsense.core.ring import core_version
 from auditsense.doctor import proc
 from auditsense.doctor.facts import Facts
@@ -125,8 +125,8 @@ def _sensor(path: Path | None) -> tuple[dict[str, Any] | None, str, bool]:
 
 def _configuration(host: HostAccess) -> tuple[tuple[str, ...], tuple[str, ...] | None]:
     try:
-        config = read(files_of(host.config, host.root / FOLDER.relative_to("/")))
-        settings(config)
+        config = load_files(config_files(host.config, host.root / FOLDER.relative_to("/")))
+        build_settings(config)
     except ConfigError as error:
         # Other users may not be allowed to read it.
         unreadable = os.geteuid() != 0 and any(

@@ -1,0 +1,59 @@
+"""Status socket of `auditsense run`, which answers `auditsense status`."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Self
+
+from auditsense.cli import say
+from auditsense.sources.base import Cleanup
+from auditsense.status.server import StatusServer, StatusSocketTakenError, discard
+from auditsense.status.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from auditsense.sensor.sensor import Sensor
+    from auditsense.status.config import StatusSettings
+    from auditsense.status.snapshot import StatusContext
+
+
+class StatusSocket:
+    """Socket at which a sensor reports its state. A context manager, to be entered after the sensor.
+
+    Create it before the source, whose guardian removes the socket after SIGKILL (`cleanup`). Enter it when
+    there is a guardian and before privileges are dropped; then the socket's file is never left behind.
+
+    Args:
+        settings: path of the socket.
+
+    Raises (on entering):
+        StatusSocketError: there can be no socket at that path. If another sensor has it, this is only logged.
+    """
+
+    def __init__(self, settings: StatusSettings) -> None:
+        self._server: StatusServer | None = None
+        self._sensor: Sensor | None = None
+        self.cleanup: Cleanup | None = None
+        """For the source."""
+        if settings.socket is not None:
+            self._server = StatusServer(settings.socket)
+            self.cleanup = Cleanup(self._server.close, partial(discard, settings.socket))
+
+    def serve(self, context: StatusContext) -> None:
+        """Answer with the state of this sensor. Call before entering."""
+        self._sensor = context.sensor
+        if self._server is not None:
+            self._server.answer = Snapshot(context).answer
+
+    def __enter__(self) -> Self:
+        if self._server is not None and self._sensor is not None:
+            try:
+                self._server.__enter__()
+            except StatusSocketTakenError as error:
+                say(f"{error}; this one has no status socket (--status-socket names another)")
+            else:
+                self._sensor.add_reader(self._server.fileno(), self._server.serve)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._server is not None:
+            self._server.close()
