@@ -1,4 +1,4 @@
-"""An agent with asyncio: alerts go to a slow place, and the sensor never waits for it."""
+"""An asyncio agent that sends alerts to a slow destination without delaying the sensor."""
 
 import asyncio
 import contextlib
@@ -9,13 +9,13 @@ import auditsense
 
 
 async def send(alert: auditsense.Document) -> None:
-    """Stand for a request to somewhere."""
+    """Stand in for a slow request."""
     await asyncio.sleep(0.01)
     print(json.dumps(alert), flush=True)
 
 
 async def watch(sensor: auditsense.Sensor) -> None:
-    # At most 1,000 alerts wait for send(); what comes beyond is dropped, and counted.
+    # At most 1,000 alerts wait for send(); more are dropped and counted.
     async with sensor, sensor.queue(1000) as alerts:
         async for alert in alerts:
             await send(alert)
@@ -24,11 +24,11 @@ async def watch(sensor: auditsense.Sensor) -> None:
 
 
 async def main(sensor: auditsense.Sensor) -> None:
-    # SIGTERM ends the iteration in order: bursts are closed, the host is put back.
+    # SIGTERM ends the iteration in order: bursts are closed and the host is restored.
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, sensor.stop)
     await watch(sensor)
 
 
 if __name__ == "__main__":
-    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C cancels, and the host is put back as well
+    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C cancels and restores the host too
         asyncio.run(main(auditsense.Sensor()))

@@ -1,4 +1,4 @@
-"""Every event of a log, five fields of each: time, pid, program, call and path."""
+"""Print the time, pid, program, call and path of every event of a log."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""A detection of one's own: three failed tries to read the password file by one user."""
+"""A detection in code: one user fails three times to read the password file."""
 
 import json
 
@@ -7,10 +7,10 @@ from auditsense.detections import define, unlike
 
 SHADOW = define(
     "shadow-tries",
-    "Somebody tries to read the password file",
+    "A user tries to read the password file",
     match={
-        # The key of the rule, not file.path: that is what the process wrote, "shadow" after "cd /etc".
-        # The kernel's rule knows the file itself, by whatever path, call or link it is opened.
+        # The key of the rule, not file.path, which is the text that the process passed ("shadow" after
+        # "cd /etc"). The kernel's rule matches the file itself, whatever path, call or link opens it.
         "auditd.data.key": "shadow",
         "auditd.data.success": "no",
         "process.executable": unlike("/usr/sbin/unix_chkpwd"),
@@ -20,12 +20,12 @@ SHADOW = define(
     within="60s",
     severity="medium",
     audit_rule="-w /etc/shadow -p r -k shadow",
-    description="Only root may read it; whoever is refused three times in a minute is curious.",
+    description="Only root may read it. Three refusals in a minute suggest a search for passwords.",
 )
 
 
 def main() -> None:
-    with auditsense.Sensor([SHADOW]) as sensor:  # with the audit rule that the detection needs
+    with auditsense.Sensor([SHADOW]) as sensor:  # adds the audit rule that the detection needs
         for alert in sensor:
             print(json.dumps(alert), flush=True)
 

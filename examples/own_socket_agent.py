@@ -1,4 +1,4 @@
-"""An agent that owns its audit socket already: what it receives goes to a detector as well."""
+"""An agent that already reads an audit socket, and passes the datagrams to a detector."""
 
 import json
 import select
@@ -8,27 +8,27 @@ from collections.abc import Iterator
 
 import auditsense
 
-LONGEST = 16384  # of a record with its header; the kernel's longest is about 9,500 bytes
+MAX_BYTES = 16384  # a record with its header; the kernel's longest has about 9,500 bytes
 
 
 def received(audit: socket.socket) -> Iterator[bytes]:
-    """Yield what waits on the socket, header included, as long as the kernel has sent it."""
+    """Yield the waiting datagrams that the kernel has sent, header included."""
     while True:
         try:
-            datagram, sender = audit.recvfrom(LONGEST)
+            datagram, sender = audit.recvfrom(MAX_BYTES)
         except BlockingIOError:
             return
-        if sender and sender[0] == 0:  # (port, groups): the kernel's port is 0, everybody else is a stranger
+        if sender and sender[0] == 0:  # (port, groups): the kernel's port is 0
             yield datagram
 
 
 def step(detector: auditsense.Detector, datagrams: Iterator[bytes]) -> list[auditsense.Document]:
-    """Do what has to be done each time that something came, and once a second if nothing does."""
+    """Detect. Call this for new datagrams, and once a second without any."""
     return detector.feed(datagrams, time.monotonic_ns() // 1_000_000)
 
 
 def main() -> None:
-    # The kernel's group of readers: beside whoever owns the socket. Needs CAP_AUDIT_READ, changes nothing.
+    # The kernel's multicast group, next to the owner of the socket. Needs CAP_AUDIT_READ, changes nothing.
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 9) as audit, auditsense.Detector() as detector:
         audit.bind((0, 1))
         audit.settimeout(0)

@@ -1,4 +1,4 @@
-"""A step of a pipeline: lines of audit.log on standard input, alerts as JSON lines on standard output.
+"""A pipeline step that reads audit.log lines and writes alerts as JSON lines.
 
 tail -F /var/log/audit/audit.log | python pipeline.py | …
 """
@@ -12,13 +12,13 @@ import auditsense
 
 def main() -> int:
     with auditsense.Detector() as detector:
-        while piece := os.read(0, 1 << 17):  # what there is, cut anywhere: no line is waited for
+        while piece := os.read(0, 1 << 17):  # whatever is there, cut anywhere
             for alert in detector.feed_text(piece):
                 print(json.dumps(alert), flush=True)
         for alert in detector.finish():
             print(json.dumps(alert), flush=True)
         stats = detector.stats()
-    print(f"{stats.records} records, {stats.malformed} lines that are none", file=sys.stderr)
+    print(f"{stats.records} records, {stats.malformed} other lines", file=sys.stderr)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Which programs opened what, out of a log: three fields of every event, and nothing else is decoded."""
+"""Count which programs opened which paths, from three fields of every event of a log."""
 
 import sys
 from collections import Counter
@@ -11,7 +11,7 @@ FIELDS = ("syscall", "exe", "path")
 def main() -> None:
     opened: Counter[tuple[str, str]] = Counter()
     with open(sys.argv[1], "rb") as log, RowReader(FIELDS) as reader:
-        while piece := log.read(1 << 19):  # large pieces: what is decoded together costs less
+        while piece := log.read(1 << 19):  # large pieces: decoding a batch costs less
             opened.update((exe, path) for call, exe, path in reader.feed_text(piece) if call == "openat")
         opened.update((exe, path) for call, exe, path in reader.finish() if call == "openat")
     for (exe, path), count in opened.most_common(10):

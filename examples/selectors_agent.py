@@ -1,4 +1,4 @@
-"""An agent with a loop of its own: a descriptor to wait for, and a time to wait at most."""
+"""An agent with its own event loop, which waits for a descriptor and a timeout."""
 
 import contextlib
 import json
@@ -9,7 +9,7 @@ import auditsense
 
 
 def serve(sensor: auditsense.Sensor, commands: socket.socket) -> None:
-    """Print alerts until something comes on another socket."""
+    """Print alerts until the other socket is readable."""
     with sensor, selectors.DefaultSelector() as selector:
         selector.register(sensor, selectors.EVENT_READ)
         selector.register(commands, selectors.EVENT_READ)
@@ -23,9 +23,5 @@ def serve(sensor: auditsense.Sensor, commands: socket.socket) -> None:
 
 if __name__ == "__main__":
     ours, theirs = socket.socketpair()
-    with (
-        ours,
-        theirs,
-        contextlib.suppress(KeyboardInterrupt),
-    ):  # leaving puts the host back
+    with ours, theirs, contextlib.suppress(KeyboardInterrupt):  # leaving restores the host
         serve(auditsense.Sensor(), ours)

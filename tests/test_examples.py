@@ -135,7 +135,7 @@ def test_the_pipeline() -> None:
         "alert",
         "closed",
     ]
-    assert ended.stderr == b"48 records, 1 lines that are none\n"
+    assert ended.stderr == b"48 records, 1 other lines\n"
 
 
 def test_the_pipeline_does_not_wait_for_more_than_it_needs() -> None:
