@@ -32,12 +32,13 @@ if TYPE_CHECKING:
     from auditsense import Document
     from auditsense.core.ring import Stats
     from bench.live.ground import write_json
-    from tests.in_memory import audit
+    from tests.support.in_memory import audit
 else:
     ROOT = Path(__file__).resolve().parents[1]
-    sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "bench" / "live")]
+    sys.path[:0] = [str(ROOT), str(ROOT / "bench" / "live")]
     from ground import write_json
-    from in_memory import audit
+
+    from tests.support.in_memory import audit
 
 MIB = 1 << 20
 HOST = Host("bench", "bench")

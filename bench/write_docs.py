@@ -1,6 +1,6 @@
 """Write docs/performance.md from the committed results; `python bench/write_docs.py`, or measure.py does.
 
-Measures nothing. Only the text below is written by hand; tests/test_bench_docs.py compares the committed page
+Measures nothing. Only the text below is written by hand; tests/bench/test_docs.py compares the committed page
 with the output for the committed results.
 """
 

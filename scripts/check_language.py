@@ -64,7 +64,7 @@ PATHS: Final = (
     *("CONTRIBUTING.md", "SECURITY.md", "meson.build", "meson.options", "pyproject.toml"),
 )
 EXEMPT: Final = re.compile(r"“[^”]*”")
-DATA: Final = ("fuzz/corpus/", "tests/data/", "tests/kernel/golden/", "tests/kernel/auditctl")
+DATA: Final = ("fuzz/corpus/", "tests/data/", "tests/kernel/rules/golden/", "tests/kernel/rules/auditctl")
 REPLACEMENTS: Final = tuple(PHRASES.values())
 FINDER: Final = re.compile(
     "|".join(rf"(?P<p{n}>\b(?:{phrase})\b)" for n, phrase in enumerate(PHRASES)), re.IGNORECASE

@@ -38,7 +38,7 @@ cp "$build"/_ffi.*so "$site/auditsense/"
 # The loader of an editable install would come before every path.
 printf 'import sys\nsys.meta_path[:] = [finder for finder in sys.meta_path if "editable" not in type(finder).__module__]\n' \
     >"$site/sitecustomize.py"
-PYTHONPATH=$site python3 -m pytest -q -p no:cacheprovider tests/test_cases.py
+PYTHONPATH=$site python3 -m pytest -q -p no:cacheprovider tests/core/test_cases.py
 meson test -C "$build" --no-rebuild --quiet --suite fuzz
 table 'C tests, readable cases and fuzz corpus'
 

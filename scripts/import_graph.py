@@ -7,7 +7,7 @@
 A group is a module or a folder directly below src/auditsense. An arrow A -> B means that a module of A
 imports a module of B, type-only and lazy imports included. A level is the longest chain of arrows below a
 group. An arrow points up when it leads to a group that stands later in ORDER, the order of the pipeline.
-tests/test_layers.py allows no such arrow and no cycle.
+tests/project/test_layers.py allows no such arrow and no cycle.
 """
 
 from __future__ import annotations

@@ -50,37 +50,49 @@ DEFAULT: Final = (
     *("detect/alerts.py", "detect/alert_policy.py", "detect/burst.py"),
     *("detect/fair_limit.py", "detect/stream_time.py", "detect/notices.py"),
 )
-STARTS_PROCESSES: Final = re.compile(r"\b(subprocess|os\.fork|started|isolated|as_nobody)\b")
+STARTS_PROCESSES: Final = re.compile(
+    r"\b(subprocess|os\.fork|processes|embedding_program|guarded_sensor|unprivileged)\b"
+)
 MOST_NEAR: Final = 60  # tests that reach the line of a mutant, before all tests of its module
 INSIDE: Final = "AUDITSENSE_MUTATE_INSIDE"
 
 # The Python tests that a mutant runs, in this order. {name} is the module's.
 TESTS: Final[dict[str, tuple[str, ...]]] = {
     "_ring": (
-        *("tests/test_cases.py", "tests/test_ring.py", "tests/test_model.py", "tests/test_reload.py"),
-        *("tests/test_rows.py", "tests/test_attacks.py", "tests/test_detections.py"),
-        *("tests/test_order.py", "tests/test_losses.py", "tests/test_text_forms.py"),
+        *(
+            "tests/core/test_cases.py",
+            "tests/core/test_ring.py",
+            "tests/core/test_model.py",
+            "tests/detect/test_rule_migration.py",
+        ),
+        *("tests/detect/test_rows.py", "tests/detect/test_attacks.py", "tests/detections/test_loader.py"),
+        *("tests/core/test_order.py", "tests/detect/test_losses.py", "tests/sources/test_text_forms.py"),
     ),
     "kernel": (
         *(
             "tests/kernel/test_{name}.py",
+            "tests/kernel/rules/test_{name}.py",
             "tests/kernel",
-            "tests/test_security.py",
-            "tests/test_fake_kernel.py",
+            "tests/project/test_security.py",
+            "tests/testing/test_fake_kernel.py",
         ),
         *(
-            "tests/test_sensor.py",
-            "tests/test_doctor.py",
-            "tests/test_left_sensor.py",
-            "tests/test_losses.py",
+            "tests/sensor/test_sensor.py",
+            "tests/doctor/test_doctor.py",
+            "tests/sensor/test_exit.py",
+            "tests/detect/test_losses.py",
         ),
     ),
     "": (
-        *("tests/test_{name}.py", "tests/test_alerts.py", "tests/test_alert_policy.py"),
-        "tests/test_alert_actors.py",
-        *("tests/test_alert_limit.py", "tests/test_alert_time.py", "tests/test_actor.py"),
-        *("tests/test_sensor.py", "tests/test_replay.py"),
-        *("tests/test_reload.py", "tests/test_embedding.py"),
+        *("tests/detect/test_{name}.py", "tests/detect/test_alerts.py", "tests/detect/test_alert_policy.py"),
+        "tests/detect/test_burst.py",
+        *(
+            "tests/detect/test_alert_limit.py",
+            "tests/detect/test_alert_time.py",
+            "tests/core/test_window_actors.py",
+        ),
+        *("tests/sensor/test_sensor.py", "tests/replay/test_replay.py"),
+        *("tests/detect/test_rule_migration.py", "tests/sensor/test_embedding.py"),
     ),
 }
 
@@ -281,13 +293,12 @@ class Worker:
         return STARTS_PROCESSES.search((self.root / test).read_text(encoding="utf-8")) is not None
 
     def _test_of(self, context: str) -> str | None:
-        """Return the test of a context of coverage, as `tests.test_alerts.test_one`."""
+        """Return the test of a context of coverage, as `tests.detect.test_alerts.test_one`."""
         parts = context.split(".")
-        for folder in ("", "tests", "tests/kernel", "tests/sources"):
-            for size in range(1, len(parts)):
-                path = Path(folder, *parts[:size]).with_suffix(".py")
-                if (self.root / path).is_file():
-                    return "::".join((str(path), *parts[size:]))
+        for size in range(1, len(parts)):
+            path = Path(*parts[:size]).with_suffix(".py")
+            if (self.root / path).is_file():
+                return "::".join((str(path), *parts[size:]))
         return None
 
     def try_one(self, mutant: Mutant) -> Outcome:

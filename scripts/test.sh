@@ -5,11 +5,11 @@ set -eu
 cd "$(dirname "$0")/.."
 . scripts/setup.sh
 can_compile -fsanitize=address,undefined || need_system gcc libc6-dev
-# tests/test_c_library.py is skipped without them, which CI must not do.
+# tests/core/test_c_library.py is skipped without them, which CI must not do.
 if [ "${CI:-}" = true ]; then
     command -v pkg-config >/dev/null 2>&1 || need_system pkg-config
     command -v g++ >/dev/null 2>&1 || need_system g++
-    [ "$(uname -m)" != x86_64 ] || can_compile -m32 || need_system gcc-multilib # tests/test_32_bit.py
+    [ "$(uname -m)" != x86_64 ] || can_compile -m32 || need_system gcc-multilib # tests/core/test_32_bit.py
 fi
 # CI builds the API reference and asks a second type checker too; elsewhere both are used where they are.
 more=

@@ -1,6 +1,6 @@
 """Writes man/ and completion/ from the one parser and the declared keys of the configuration.
 
-python scripts/write_pages.py     # tests/test_man.py says when that has to be done
+python scripts/write_pages.py     # tests/cli/test_man.py says when that has to be done
 """
 
 from __future__ import annotations

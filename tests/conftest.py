@@ -4,34 +4,25 @@ from __future__ import annotations
 
 import importlib
 import os
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.support.faults import fault, pytest_configure
+from tests.support.faults import pytest_addoption as add_fault_options
+from tests.support.processes import mark_run, restore_signals
+from tests.support.readable_package import use_readable_package
+from tests.support.schema import MAKERS, checked
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from auditsense import Document
-    from tests.faults import fault, pytest_configure
-    from tests.faults import pytest_addoption as add_fault_options
-    from tests.readable import use_readable_package
-    from tests.schema import MAKERS, checked
-    from tests.started import mark_run, restore_signals
-else:  # beside this file, whatever pytest's import mode
-    sys.path.insert(0, str(Path(__file__).parent))
-    from faults import fault, pytest_configure
-    from faults import pytest_addoption as add_fault_options
-    from readable import use_readable_package
-
-    use_readable_package()  # before anything of it is imported
-    from schema import MAKERS, checked
-    from started import mark_run, restore_signals
 
 __all__ = ["every_document_is_valid", "fault", "pytest_addoption", "pytest_configure"]
 
+use_readable_package()  # before anything of it is imported
 restore_signals()  # before anything is started
 mark_run()
 

@@ -25,12 +25,13 @@ from auditsense.sources.unicast import Unicast
 
 if TYPE_CHECKING:
     from bench.live.ground import ground, write_json
-    from tests.live.guarded import host_state
-    from tests.live.loads import OWN_RULE
+    from tests.live.host_guard import host_state
+    from tests.live.workloads import OWN_RULE
 else:  # the first import makes the others possible
     from ground import ground, write_json
-    from guarded import host_state
-    from loads import OWN_RULE
+
+    from tests.live.host_guard import host_state
+    from tests.live.workloads import OWN_RULE
 
 WARM = 10
 SAMPLE = 25  # cycles per sample of the memory

@@ -10,17 +10,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-LIVE_TESTS = Path(__file__).resolve().parents[2] / "tests" / "live"
+ROOT = Path(__file__).resolve().parents[2]
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.live.guarded import exclusive, guardian, host_state, why_not
-    from tests.live.loads import Scanner, compiled_scanner
-else:  # from the live tests
-    sys.path.insert(0, str(LIVE_TESTS))
-    from guarded import exclusive, guardian, host_state, why_not
-    from loads import Scanner, compiled_scanner
+sys.path.insert(0, str(ROOT))
+
+from tests.live.host_guard import exclusive, guardian, host_state, why_not  # noqa: E402
+from tests.live.workloads import Scanner, compiled_scanner  # noqa: E402
 
 
 @contextmanager

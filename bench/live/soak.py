@@ -24,10 +24,11 @@ from auditsense.bench.report import machine
 
 if TYPE_CHECKING:
     from bench.live.ground import ground, write_json
-    from tests.live.loads import OWN_RULE, Scanner, finish
+    from tests.live.workloads import OWN_RULE, Scanner, finish
 else:  # the first import makes the others possible
     from ground import ground, write_json
-    from loads import OWN_RULE, Scanner, finish
+
+    from tests.live.workloads import OWN_RULE, Scanner, finish
 
 OPENS = 100_000  # of one producer, before it is started again
 SAMPLE_S = 1.0

@@ -7,7 +7,7 @@
  * Rule 2: no clock, and no system call after creation but recvmmsg.
  * Rule 3: no input is accepted before there is space for everything it can cause (make_room), so nothing is dropped
  *   between stages, and any batching of the same bytes gives the same hits.
- * Tested by tests/c/test_ring.c, tests/test_ring.py, tests/test_model.py, fuzz/. */
+ * Tested by tests/c/test_ring.c, tests/core/test_ring.py, tests/core/test_model.py, fuzz/. */
 #include "_ring.h"
 
 #include <errno.h>

@@ -1,4 +1,4 @@
-"""The guardian when the sensor dies, and until then; see guarded_sensor.py."""
+"""The guardian when the sensor dies, and until then; see tests/support/guarded_sensor.py."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.guarded_sensor import CAP_AUDIT_CONTROL, LIMIT_S, SENSOR, Sensor, status
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.faults import Recorder
-    from tests.kernel.guarded_sensor import CAP_AUDIT_CONTROL, LIMIT_S, SENSOR, Sensor, status
-else:
-    sys.path.insert(0, str(Path(__file__).parent))
-    from guarded_sensor import CAP_AUDIT_CONTROL, LIMIT_S, SENSOR, Sensor, status
+    from tests.support.faults import Recorder
+
 
 GONE = "AuditSenseError: the guardian is gone; start auditsense again"
 

@@ -1,24 +1,21 @@
-"""Reports of the guardian, and a stopped guardian; see guarded_sensor.py."""
+"""Reports of the guardian, and a stopped guardian; see tests/support/guarded_sensor.py."""
 
 from __future__ import annotations
 
 import os
 import signal
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.guarded_sensor import LIMIT_S, Sensor, status
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.faults import Recorder
-    from tests.kernel.guarded_sensor import LIMIT_S, Sensor, status
-else:
-    sys.path.insert(0, str(Path(__file__).parent))
-    from guarded_sensor import LIMIT_S, Sensor, status
+    from tests.support.faults import Recorder
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import signal
 import stat
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,14 +23,12 @@ from auditsense.kernel.rules import auditctl
 from auditsense.kernel.takeover import Takeover
 from auditsense.kernel.undo import undo_all
 from auditsense.testing import FakeKernel
+from tests.support.faults import NOTHING, Recorder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
-    from tests.faults import NOTHING, Recorder
-else:
-    sys.path.insert(0, str(Path(__file__).parents[1]))
-    from faults import NOTHING
 
 PROC = auditctl.parse("-w /proc/ -p r -k audit_proc")
 OTHER = auditctl.parse("-a always,exit -F arch=b64 -S openat -F uid=65534 -k other", machine="x86_64")

@@ -4,19 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from auditsense.kernel.self_test import SelfTest
-
-if TYPE_CHECKING:
-    from tests.faults import NO_HOST, Recorder
-else:
-    sys.path.insert(0, str(Path(__file__).parents[1]))
-    from faults import NO_HOST, Recorder
+from tests.support.faults import NO_HOST, Recorder
 
 
 def helper(test: SelfTest) -> int:

@@ -12,31 +12,23 @@ from __future__ import annotations
 
 import faulthandler
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from _pytest.faulthandler import fault_handler_stderr_fd_key  # pytest has no public name for it
 
-HERE = Path(__file__).parent
+from tests.live.host_guard import exclusive, guardian, host_state, release, why_unusable
+from tests.live.owner_policy import Decision, decide, in_ci
+from tests.live.workloads import Scanner, compiled, compiled_scanner, python_scanner
+from tests.support.processes import alive, end, end_what_is_left, mark_of_this_run, of_this_run, process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.live.guarded import exclusive, guardian, host_state, release, why_unusable
-    from tests.live.guardian import HostState
-    from tests.live.loads import Scanner, compiled, compiled_scanner, python_scanner
-    from tests.live.ownership import Decision, decide, in_ci
-    from tests.started import alive, end, end_what_is_left, mark_of_this_run, of_this_run, process
-else:  # beside this file, whatever pytest's import mode
-    sys.path.insert(0, str(HERE))
-    sys.path.insert(0, str(HERE.parent))
-    from guarded import exclusive, guardian, host_state, release, why_unusable
-    from loads import Scanner, compiled, compiled_scanner, python_scanner
-    from ownership import Decision, decide, in_ci
-    from started import alive, end, end_what_is_left, mark_of_this_run, of_this_run, process
+    from tests.live.restore_host import HostState
 
+HERE = Path(__file__).parent
 TEST_LIMIT_S = 1200.0  # a watchdog for what hangs, not a measure: a busy machine may take ten times as long
 
 
@@ -76,7 +68,7 @@ def live(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 def socket_is_free(mark: str) -> None:
-    """Skip the test, or fail it, where a process owns the audit socket; see ownership.py."""
+    """Skip the test, or fail it, where a process owns the audit socket; see owner_policy.py."""
     pid = host_state().pid
     if pid and not alive(pid):
         release()  # the kernel forgets an owner that was killed only when it is asked

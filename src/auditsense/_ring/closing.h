@@ -2,7 +2,7 @@
  *
  * Part of stage 3; event.h has the rules. Owns: the clock, the profiles of hosts, the counters of closed events, and
  * the lists of events with large texts, so that finding one to evict takes no search.
- * Tested by tests/c/test_event.c, tests/cases/events.txt, tests/test_model.py and the stream fuzz target. */
+ * Tested by tests/c/test_event.c, tests/cases/events.txt, tests/core/test_model.py and the stream fuzz target. */
 #ifndef AUDITSENSE_CLOSING_H
 #define AUDITSENSE_CLOSING_H
 

@@ -1,4 +1,4 @@
-/* Defaults and bounds of as_config. Tested by tests/c/test_ring.c and tests/test_ring.py. */
+/* Defaults and bounds of as_config. Tested by tests/c/test_ring.c and tests/core/test_ring.py. */
 #ifndef AUDITSENSE_CONFIG_H
 #define AUDITSENSE_CONFIG_H
 

@@ -5,7 +5,7 @@
  *   records and correctly on multicast ones.
  * Rule 2: only datagrams from the kernel (nl_pid 0) are trusted. On a socket that accepts no others the sender check is
  *   skipped.
- * Tested by tests/c/test_datagram.c and tests/test_ring.py. */
+ * Tested by tests/c/test_datagram.c and tests/core/test_ring.py. */
 #ifndef AUDITSENSE_DATAGRAM_H
 #define AUDITSENSE_DATAGRAM_H
 

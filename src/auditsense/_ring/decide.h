@@ -5,7 +5,7 @@
  * Rule 1: the values of an event are read in steps: for tests and keys, for exceptions, for the actor, for a hit. Most
  *   events need the first step only.
  * Rule 2: the actor of an event is found once for all its rules, and only if it enters a window.
- * Tested by tests/c/test_ring.c, tests/test_model.py and tests/test_actor.py. */
+ * Tested by tests/c/test_ring.c, tests/core/test_model.py and tests/core/test_window_actors.py. */
 #ifndef AUDITSENSE_DECIDE_H
 #define AUDITSENSE_DECIDE_H
 

@@ -8,7 +8,7 @@
  * Rule 3: merged windows change only `more` and `last_ms`, so the rest of a hit does not depend on when it is drained.
  * Rule 4: windows of two runs never merge. A run is a sequence of completions, of any keys, within one second of their
  *   stamps. A reader that reads the time only at the start of a run decides the same for any draining.
- * Tested by tests/c/test_hit.c, tests/c/test_ring.c and tests/test_ring.py. */
+ * Tested by tests/c/test_hit.c, tests/c/test_ring.c and tests/core/test_ring.py. */
 #ifndef AUDITSENSE_HIT_H
 #define AUDITSENSE_HIT_H
 

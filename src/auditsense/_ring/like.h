@@ -4,7 +4,7 @@
  * Rule 1: the work is at most linear in the text for each AS_LIKE_TOKENS bytes of a pattern.
  * Rule 2: with many patterns and one text, the bytes that the text lacks are found once (as_grams), and patterns that
  *   need them are skipped.
- * Tested by tests/c/test_like.c against the definition, and tests/test_model.py. */
+ * Tested by tests/c/test_like.c against the definition, and tests/core/test_model.py. */
 #ifndef AUDITSENSE_LIKE_H
 #define AUDITSENSE_LIKE_H
 

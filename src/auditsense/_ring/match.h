@@ -8,7 +8,7 @@
  * Rule 4: exceptions come last, and their fields are read only if a rule with exceptions matched: rules without
  *   exceptions have no extra cost.
  * Rule 5: a text costs at most its length per pattern (like.h), and is decoded once per event.
- * Tested by tests/c/test_match.c and, against a Python model, tests/test_model.py. */
+ * Tested by tests/c/test_match.c and, against a Python model, tests/core/test_model.py. */
 #ifndef AUDITSENSE_MATCH_H
 #define AUDITSENSE_MATCH_H
 

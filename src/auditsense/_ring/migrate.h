@@ -5,7 +5,7 @@
  *   their texts, serials, all counters.
  * Rule 2: a rule that stays keeps its windows, and decides the events whose SYSCALL record has arrived. A new rule
  *   decides only events whose SYSCALL record comes later, because records of the others may not have been stored.
- * Tested by tests/c/test_migrate.c, tests/c/test_ring.c and, compared with a ring that stays, tests/test_reload.py. */
+ * Tested by tests/c/test_migrate.c, tests/c/test_ring.c and, compared with a ring that stays, tests/detect/test_rule_migration.py. */
 #ifndef AUDITSENSE_MIGRATE_H
 #define AUDITSENSE_MIGRATE_H
 

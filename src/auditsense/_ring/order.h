@@ -7,7 +7,7 @@
  * Rule 2: an event smaller than the last decided one of its host is late, and is counted.
  * Rule 3: an event in order costs one comparison; one out of order costs log(held) of them (a pairing heap).
  * Live, the limit is 0 and nothing is held: no alert waits for a later event.
- * Tested by tests/c/test_order.c and tests/test_order.py. */
+ * Tested by tests/c/test_order.c and tests/core/test_order.py. */
 #ifndef AUDITSENSE_ORDER_H
 #define AUDITSENSE_ORDER_H
 

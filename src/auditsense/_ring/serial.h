@@ -6,7 +6,7 @@
  * Rule 1: a serial that was already judged is late and changes nothing, however far behind it is.
  * Rule 2: after a reboot serials start again. Distinct serials in a row prove it: AS_SERIALS_NEWER that are behind,
  *   with stamps that no late record has; or AS_SERIALS_OLDER if the clock was also set back.
- * Tested by tests/c/test_serial.c and, against a model, tests/test_serial.py. */
+ * Tested by tests/c/test_serial.c and, against a model, tests/core/test_serial.py. */
 #ifndef AUDITSENSE_SERIAL_H
 #define AUDITSENSE_SERIAL_H
 

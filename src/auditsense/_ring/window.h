@@ -13,7 +13,7 @@
  *   overtaken by more replaces the oldest match that is too far from it to share a window. So after a clock step back a
  *   full window counts from the first match on, and single late matches, of system calls that blocked, cost the window
  *   little.
- * Tested by tests/cases/windows.txt and, against a ten-line model, tests/test_model.py. */
+ * Tested by tests/cases/windows.txt and, against a ten-line model, tests/core/test_model.py. */
 #ifndef AUDITSENSE_WINDOW_H
 #define AUDITSENSE_WINDOW_H
 

@@ -1,4 +1,4 @@
-"""Types of the documents, as `schema/document.json` describes them (tests/test_schema.py compares the two).
+"""Types of the documents, as in `schema/document.json` (tests/detect/test_schema.py compares the two).
 
 `Document` has the fields of every kind of document. `event.dataset` tells the kinds apart. A field that not
 all kinds have is not required. Imported for types only,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # Some 100 ms of the fastest stream two processors can produce, and at most 76 MB of kernel memory, which is
 # only taken while the queue is that long. A quarter of it lost thousands of records in 4 of 6 bursts while
-# a processor was taken away for 60 ms at a time (tests/live/test_processor_taken_live.py).
+# a processor was taken away for 60 ms at a time (tests/live/test_cpu_steal.py).
 DEFAULT_BACKLOG_LIMIT: Final = 32768
 _UNITS: Final = {
     StatusField.BACKLOG_WAIT_TIME: " jiffies",

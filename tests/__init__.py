@@ -1,0 +1,1 @@
+"""Tests of auditsense; the folders mirror those of the package."""

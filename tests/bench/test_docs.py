@@ -1,0 +1,36 @@
+"""docs/performance.md says what the committed results say, and nothing where there is none."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+ROOT = Path(__file__).parents[2]
+
+if TYPE_CHECKING:
+    from bench.goals import NOT_MEASURED, goals
+    from bench.write_docs import BUSY, PAGE, RESULTS, load, page
+else:
+    sys.path.insert(0, str(ROOT / "bench"))
+    from goals import NOT_MEASURED, goals
+    from write_docs import BUSY, PAGE, RESULTS, load, page
+
+
+def test_the_committed_page_is_what_the_committed_results_make() -> None:
+    assert PAGE.read_text(encoding="utf-8") == page(load(), load(BUSY))
+
+
+def test_without_results_every_goal_is_not_measured() -> None:
+    lines = list(goals({}))
+    assert {line.goal.split()[0] for line in lines} == {*"123456"}
+    assert all((line.measured, line.met) == (NOT_MEASURED, None) for line in lines)
+    assert page({}, {}).count(f"| {NOT_MEASURED} |") == len(lines)
+
+
+def test_results_are_small_and_say_how_to_make_them_again() -> None:
+    for folder in (RESULTS, BUSY):
+        for name, figures in load(folder).items():
+            assert figures["command"], name
+            assert figures["machine"]["kernel"], name
+            assert (folder / f"{name}.json").stat().st_size < 100_000

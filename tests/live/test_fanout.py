@@ -1,0 +1,389 @@
+"""Several sinks of a sensor at once, on the kernel of this machine; see conftest.py.
+
+What each of them gets is read where it arrives: in the file, from standard output, from a real rsyslogd, a
+real journald, or a peer that reads when the test says so.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from auditsense.status.client import ask
+from tests.live import workloads
+from tests.live.workloads import NOBODY, OWN_RULE, Command, Scanner, command, finish, of_process, running
+from tests.support.debian import debian
+from tests.support.faults import AS_BEFORE, NOTHING, Recorder
+from tests.support.log_daemons import NAMESPACE, PACKAGES, Rsyslogd, journald, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from auditsense import Document
+    from tests.live.restore_host import HostState
+
+FLOOD, PERIOD_US = 12_000, 200  # opens; as events of 1 KB more than that queue, a pipe and a socket hold
+QUEUE = 4 << 20  # bytes, of the peer alone; with the 32 MiB of a real one it takes too long
+SMALL = [
+    sys.executable,
+    "-P",
+    "-c",
+    f"""
+from auditsense.sinks.subprocess_sink import SinkProcess
+init = SinkProcess.__init__
+def small(self, sink, name, **more):
+    init(self, sink, name, **({{**more, "queue_bytes": {QUEUE}}} if name.startswith("syslog:tcp") else more))
+SinkProcess.__init__ = small
+from auditsense.cli import main
+raise SystemExit(main())
+""",
+]
+MOST = 60_000  # bytes of the longest message: none is cut
+
+
+def alerts_of(documents: list[Document], pid: int) -> list[Document]:
+    return [one for one in of_process(documents, pid) if one["event"]["kind"] == "alert"]
+
+
+def lines_of(path: Path) -> list[Document]:
+    """Return the documents of a file, whose lines must be whole."""
+    text = path.read_text(encoding="utf-8")
+    assert text.endswith("\n") or not text
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def serials(documents: list[Document], pid: int) -> list[int]:
+    """Return the numbers that the kernel gave a process's events."""
+    return [int(one["auditsense"]["events"][0].partition(":")[2]) for one in of_process(documents, pid)]
+
+
+def said_of_sinks(documents: list[Document]) -> list[str]:
+    return [one["rule"]["id"] for one in documents if one["event"]["dataset"] == "auditsense.sink"]
+
+
+def children(pid: int) -> dict[str, int]:
+    """Return the processes of a sensor's sinks, by what they call themselves."""
+    found = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+    named = {Path(f"/proc/{one}/comm").read_text(encoding="ascii").strip(): int(one) for one in found}
+    return {name: one for name, one in named.items() if name.startswith("sink-")}
+
+
+def summary(sensor: Command) -> dict[str, dict[str, int]]:
+    """Return what a sensor that has ended said of its sinks."""
+    last = sensor.said.splitlines()[-1]
+    found = re.findall(r"; ((?:stdout|file|syslog|journald)\S*): ([^;(]*)", last)
+    return {
+        name: {word: int(number) for number, word in re.findall(r"(\d+) (?:documents )?(\w+)", counts)}
+        for name, counts in found
+    }
+
+
+def kernel_lost(sensor: Command) -> int:
+    found = re.search(r"lost: kernel (\d+), serials (\d+), incomplete (\d+)", sensor.said)
+    assert found is not None, sensor.said
+    return sum(int(one) for one in found.groups())
+
+
+class Peer:
+    """A syslog peer by TCP that reads when it is told to, and then all of it."""
+
+    def __init__(self) -> None:
+        self._server = socket.socket()
+        self._server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+        self._server.bind(("127.0.0.1", 0))
+        self._server.listen()
+        self.word = f"syslog:tcp://127.0.0.1:{self._server.getsockname()[1]}"
+        self._received: list[bytes] = []
+        self._thread = threading.Thread(target=self._read, daemon=True)
+
+    def read(self) -> None:
+        """Begin to read."""
+        self._thread.start()
+
+    def _read(self) -> None:
+        taken, _ = self._server.accept()
+        with taken:
+            while chunk := taken.recv(1 << 20):
+                self._received.append(chunk)
+
+    def documents(self) -> list[Document]:
+        """Return what came until the other end closed, in frames that must be whole (RFC 6587)."""
+        self._thread.join(300)
+        assert not self._thread.is_alive()
+        data, at, found = b"".join(self._received), 0, []
+        while at < len(data):
+            space = data.index(b" ", at)
+            end = space + 1 + int(data[at:space])
+            assert end <= len(data)
+            found.append(json.loads(data[space + 1 : end].partition(b'"] ')[2]))
+            at = end
+        return found
+
+    def close(self) -> None:
+        """Refuse whoever comes now."""
+        self._server.close()
+
+
+@pytest.fixture
+def peer() -> Iterator[Peer]:
+    one = Peer()
+    try:
+        yield one
+    finally:
+        one.close()
+
+
+@pytest.fixture
+def rsyslogd(tmp_path: Path) -> Iterator[Rsyslogd]:
+    folder = tmp_path / "rsyslog"
+    folder.mkdir()
+    one = Rsyslogd(debian(*PACKAGES), folder)
+    try:
+        one.start()
+        yield one
+    finally:
+        one.stop()
+
+
+def received(rsyslogd: Rsyslogd) -> list[Document]:
+    return [json.loads(one["msg"]) for one in rsyslogd.received()]
+
+
+# --- all of them are well ----------------------------------------------------------
+
+
+def test_an_alert_arrives_once_at_each_of_several_sinks(
+    scanner: Scanner, rsyslogd: Rsyslogd, tmp_path: Path
+) -> None:
+    file = tmp_path / "alerts.jsonl"
+    words = ["stdout", f"file:{file}", f"syslog:{rsyslogd.path}", f"syslog:tcp://127.0.0.1:{rsyslogd.tcp}"]
+    with running("run", *(part for word in words for part in ("--sink", word))) as sensor:
+        assert set(children(sensor.pid)) == {"sink-stdout", "sink-file", "sink-syslog"}
+        pid = scanner.scan(10)
+        wait_until(lambda: alerts_of(sensor.documents(), pid))
+        assert sensor.end() == 0
+        (alert,) = alerts_of(sensor.documents(), pid)
+        printed = sensor.documents()
+        assert summary(sensor) == {word: {"written": len(printed)} for word in words}
+        assert kernel_lost(sensor) == 0
+    assert lines_of(file) == printed
+    wait_until(lambda: len(rsyslogd.received()) == 2 * len(printed))
+    assert sorted(received(rsyslogd), key=str) == sorted(2 * printed, key=str)
+    assert alerts_of(received(rsyslogd), pid) == [alert, alert]
+
+
+# --- one is not ---------------------------------------------------------------------
+
+
+def test_one_sink_that_stands_still_costs_the_others_nothing_and_the_kernel_loses_nothing(
+    compiled: Scanner | None,
+    peer: Peer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: Recorder,
+) -> None:
+    if compiled is None:
+        pytest.skip("there is no C compiler for scanner.c")
+    monkeypatch.setattr(workloads, "AUDITSENSE", SMALL)
+    file, control = tmp_path / "events.jsonl", tmp_path / "control"
+    sinks = ("--sink", "stdout", "--sink", f"file:{file}", "--sink", f"{peer.word},most={MOST}")
+    with running("run", "-o", "events", "--status-socket", str(control), *sinks) as sensor:
+        load = compiled.start(FLOOD, period_us=PERIOD_US)
+        finish(load)
+        pid = load.pid
+        wait_until(lambda: ask(control)["counters"]["matches"] >= FLOOD)
+        wait_until(lambda: f"sink {peer.word} drops documents" in sensor.said)
+        assert ask(control)["sinks"][-1]["most_queued_bytes"] <= QUEUE
+        peer.read()
+        wait_until(lambda: f"sink {peer.word} recovered" in sensor.said, 40)
+        assert sensor.end() == 0
+        lost, said = kernel_lost(sensor), sensor.said
+        printed, counts = sensor.documents(), summary(sensor)
+    came = peer.documents()
+    assert lines_of(file) == printed
+    slow = counts[peer.word]
+    assert slow.keys() == {"written", "dropped"}
+    assert slow["written"] == len(came)
+    assert slow["written"] + slow["dropped"] == len(printed)
+    assert counts["stdout"] == counts[f"file:{file}"] == {"written": len(printed)}
+    assert f"recovered; {slow['dropped']} documents were dropped and 0 failed" in said
+    # Whole, in order, none twice; and what was said of it came to it as well.
+    whole = [json.dumps(one) for one in printed]
+    left = iter(whole)
+    assert all(json.dumps(one) in left for one in came)
+    # A flood that takes longer has "failing" before.
+    assert said_of_sinks(printed)[-2:] == ["auditsense.sink.dropping", "auditsense.sink.recovered"]
+    assert said_of_sinks(came)[-1] == "auditsense.sink.recovered"
+    assert len(set(serials(printed, pid))) == len(serials(printed, pid)) == FLOOD
+    assert lost == 0
+    fault(
+        "one of several sinks stands still in a flood",
+        how=f"`run -o events` with standard output, a file and a TCP peer that reads nothing; {FLOOD:,} "
+        "opens, a queue of 4 MiB; then the peer reads; live",
+        did="the others got every event; the queue of that one filled up to its bound; it went on where "
+        "it was",
+        lost="for that one what found its queue full; for the others, and in the kernel, nothing",
+        said="that it drops, that it recovered and how many it missed: in every sink",
+        host=AS_BEFORE,
+    )
+
+
+def test_a_full_disk_keeps_documents_waiting_until_there_is_room(
+    scanner: Scanner, tmp_path: Path, fault: Recorder
+) -> None:
+    with small_disk(tmp_path / "disk") as disk:
+        file = disk / "events.jsonl"
+        with running("run", "-o", "events", "--sink", f"file:{file}", "--sink", "stdout") as sensor:
+            pid = scanner.scan(500, period_us=500)
+            wait_until(lambda: len(serials(sensor.documents(), pid)) == 500)
+            wait_until(lambda: f"sink file:{file} fails" in sensor.said)
+            assert f"cannot write to {file}: No space left on device; documents wait" in sensor.said
+            assert 0 < len(serials(lines_of(file), pid)) < 500
+            subprocess.run(["mount", "-o", "remount,size=16m", disk], check=True)
+            wait_until(lambda: "recovered; 0 documents were dropped and 0 failed" in sensor.said)
+            assert sensor.end() == 0
+            assert lines_of(file) == sensor.documents()
+            assert kernel_lost(sensor) == 0
+            assert not {"dropped", "failed"} & {word for one in summary(sensor).values() for word in one}
+    fault(
+        "the disk of a file sink is full while the sensor watches",
+        how="a file on a file system of 256 KiB, and standard output; 500 events; then it is made larger; "
+        "live",
+        did="standard output had every event; the others waited, and were written when there was room",
+        lost=NOTHING,
+        said="“sink file:PATH fails: … No space left on device; documents wait in its queue”; later that "
+        "it recovered",
+        host=AS_BEFORE,
+    )
+
+
+@contextmanager
+def small_disk(folder: Path) -> Iterator[Path]:
+    """Mount a file system of 256 KiB."""
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=256k,mode=755", "none", folder],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if mounted.returncode:
+        pytest.skip(f"no file system can be mounted here: {mounted.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", folder], check=True)
+
+
+def test_a_journald_that_is_not_there_is_waited_for_while_others_get_all(
+    scanner: Scanner, tmp_path: Path
+) -> None:
+    with journald(tmp_path) as receiver:
+        place = Path(receiver.path).parent
+        assert place.name.endswith(NAMESPACE)
+        place.mkdir(parents=True)
+        # Where journald's socket would be, for the sensor alone.
+        mounts = f'mount -t tmpfs none /run/systemd && mkdir /run/systemd/journal && mount --bind {place} \
+/run/systemd/journal && exec "$0" "$@"'
+        before = ("unshare", "-m", "--propagation", "private", "sh", "-ec", mounts)
+        arguments = ("run", "--sink", "journald", "--sink", "stdout", "--audit-rule", OWN_RULE)
+        Path("/run/systemd").mkdir(exist_ok=True)
+        with command(*arguments, before=before) as sensor:
+            sensor.wait_until_ready()
+            pid = scanner.scan(10)
+            wait_until(lambda: alerts_of(sensor.documents(), pid))
+            wait_until(lambda: "sink journald fails: cannot reach journald" in sensor.said)
+            receiver.start()
+            wait_until(receiver.entries)
+            wait_until(lambda: "sink journald recovered; 0 documents were dropped" in sensor.said)
+            assert sensor.end() == 0
+            printed = sensor.documents()
+            assert summary(sensor)["journald"] == {"written": len(printed)}
+        wait_until(lambda: len(receiver.entries()) == len(printed))
+        entries = receiver.entries()
+    assert [json.loads(one["AUDITSENSE_DOCUMENT"]) for one in entries] == printed
+
+
+# --- killed --------------------------------------------------------------------------
+
+
+def test_when_the_sensor_is_killed_its_sinks_write_what_they_have_and_end(
+    compiled: Scanner | None,
+    rsyslogd: Rsyslogd,
+    peer: Peer,
+    tmp_path: Path,
+    host_state: Callable[[], HostState],
+) -> None:
+    if compiled is None:
+        pytest.skip("there is no C compiler for scanner.c")
+    before = host_state()
+    file = tmp_path / "events.jsonl"
+    words = (f"file:{file}", f"syslog:{rsyslogd.path},most={MOST}", f"{peer.word},most={MOST}")
+    sinks = [part for word in words for part in ("--sink", word)]
+    with running("run", "-o", "events", *sinks) as sensor:
+        started = list(Path(f"/proc/{sensor.pid}/task/{sensor.pid}/children").read_text().split())
+        load = compiled.start(12_000, period_us=150)
+        wait_until(lambda: file.stat().st_size > 1 << 20)
+        sensor.process.kill()
+        sensor.process.wait()
+        finish(load)
+        wait_until(lambda: "died; the host is as it was" in sensor.said)
+        assert host_state() == before
+        wait_until(lambda: not any(Path(f"/proc/{one}").exists() for one in started))
+        assert "Traceback" not in sensor.said
+    written = serials(lines_of(file), load.pid)
+    assert written == sorted(set(written))
+    wait_until(lambda: rsyslogd.received() and len(received(rsyslogd)) > 0)
+    sent = serials(received(rsyslogd), load.pid)
+    assert sent == written[: len(sent)] or written == sent[: len(written)]
+
+
+# --- with less rights ----------------------------------------------------------------
+
+
+def rights(pid: int) -> dict[str, Any]:
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
+    found = {name: value.split() for name, _, value in (line.partition(":") for line in lines)}
+    return {
+        "uid": {int(one) for one in found["Uid"]},
+        "capabilities": int(found["CapPrm"][0], 16) | int(found["CapEff"][0], 16),
+        "filtered": found["Seccomp"] == ["2"],
+    }
+
+
+def test_as_another_user_a_file_is_rotated_and_a_host_is_found_by_its_name_again(
+    scanner: Scanner, rsyslogd: Rsyslogd, tmp_path: Path
+) -> None:
+    file = tmp_path / "private" / "events.jsonl"
+    file.parent.mkdir(mode=0o700)
+    words = (f"file:{file},size=8K,keep=99", f"syslog:tcp://localhost:{rsyslogd.tcp},most={MOST}")
+    sinks = [part for word in words for part in ("--sink", word)]
+    with running("run", "-o", "events", "--user", "nobody", *sinks) as sensor:
+        assert rights(sensor.pid)["uid"] == {NOBODY}
+        found = {name: rights(pid) for name, pid in children(sensor.pid).items()}
+        assert found == {
+            "sink-file": {"uid": {0}, "capabilities": 0, "filtered": True},
+            "sink-syslog": {"uid": {NOBODY}, "capabilities": 0, "filtered": True},
+        }
+        first = scanner.scan(30)
+        wait_until(lambda: len(serials(received(rsyslogd), first)) == 30)
+        sensor.process.send_signal(signal.SIGHUP)  # opens the file, and asks for the address, again
+        second = scanner.scan(30)
+        wait_until(lambda: len(serials(received(rsyslogd), second)) == 30)
+        assert sensor.end() == 0, sensor.said
+        assert not re.search("fails|drops documents|stopped", sensor.said)
+    parts = sorted(file.parent.iterdir(), key=lambda one: -int(one.suffix[1:]) if one != file else 0)
+    assert len(parts) > 2
+    assert all(one.stat().st_size <= 8192 for one in parts)
+    kept = [one for part in parts for one in lines_of(part)]
+    assert kept == received(rsyslogd)

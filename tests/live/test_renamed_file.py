@@ -1,0 +1,98 @@
+"""Files of sinks while a sensor runs: renamed under a load, as logrotate does, and each document once."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.live.workloads import Command, Scanner, finish, running
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable, Iterator
+
+
+LIMIT_S = 300.0
+OPENS = 15_000
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Give a folder that only root may write, as /var/log is."""
+    with tempfile.TemporaryDirectory(prefix="auditsense-sinks-", dir="/run") as name:
+        yield Path(name)
+
+
+def until(holds: Callable[[], bool], sensor: Command) -> None:
+    deadline = time.monotonic() + LIMIT_S
+    while not holds():
+        assert sensor.process.poll() is None, sensor.said
+        assert time.monotonic() < deadline, sensor.said
+        time.sleep(0.005)
+
+
+def rotated(sensor: Command, file: Path, load: subprocess.Popen[str]) -> list[Path]:
+    """Rename a file and send SIGHUP, as logrotate does, until a load ends. Returns the names."""
+    names: list[Path] = []
+    while True:
+        until(lambda: file.stat().st_size > 0 or load.poll() is not None, sensor)
+        if load.poll() is not None:
+            return names
+        names.append(file.with_name(f"{file.name}.{len(names)}"))
+        file.rename(names[-1])
+        sensor.process.send_signal(signal.SIGHUP)
+        until(file.exists, sensor)
+
+
+def serials(file: Path, pid: int) -> list[int]:
+    """Return the serials of one process's events, as they stand in a file of whole lines.
+
+    Of none, if it was opened again after the last of them.
+    """
+    text = file.read_text(encoding="utf-8")
+    assert not text or text.endswith("\n")
+    documents = [json.loads(line) for line in text.splitlines()]
+    ours = (one["auditsense"]["events"] for one in documents if one.get("process", {}).get("pid") == pid)
+    return [int(event.rpartition(":")[2]) for (event,) in ours]
+
+
+@pytest.mark.parametrize("configured", [False, True], ids=["by a flag", "by a configuration, another user"])
+def test_files_renamed_under_a_load_have_each_document_once(
+    folder: Path, scanner: Scanner, *, configured: bool
+) -> None:
+    file = folder / "events.jsonl"
+    told = ["--sink", f"file:{file}"]
+    if configured:
+        config = folder / "auditsense.toml"
+        config.write_text(f"[[sink]]\ntype = 'file'\npath = '{file}'\n", encoding="utf-8")
+        config.chmod(0o644)
+        folder.chmod(0o755)
+        told = ["-c", str(config), "--user", "nobody"]
+    with running("run", "-o", "events", *told) as sensor:
+        load = scanner.start(OPENS, period_us=200)
+        files = [*rotated(sensor, file, load), file]
+        finish(load)
+        assert sensor.end() == 0
+        assert "Traceback" not in sensor.said
+        if configured:  # signals that come together are one
+            assert 1 <= sensor.said.count("configuration reloaded") < len(files)
+        lost = re.search(r"lost: kernel (\d+), serials (\d+)", sensor.said)
+        written = re.search(r"(\d+) documents written;", sensor.said)
+        assert lost is not None
+        assert written is not None, sensor.said  # and none dropped or failed: that would be said there
+    assert lost[1] == "0"
+    assert all(one.stat().st_size for one in files[:-1])  # only the last may have got nothing any more
+    found = [serials(one, load.pid) for one in files]
+    whole = [one for part in found for one in part]
+    assert len(whole) + int(lost[2]) == OPENS
+    assert int(written[1]) == sum(one.read_text(encoding="utf-8").count("\n") for one in files)
+    assert whole == sorted(set(whole))  # each once, and in the order of the files
+    assert sum(1 for part in found if part) >= 2
+    assert {one.stat().st_mode & 0o777 for one in files} == {0o600}

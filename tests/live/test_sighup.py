@@ -1,0 +1,217 @@
+"""SIGHUP to a running sensor: the new configuration is in force, and no event is lost or counted twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.live.workloads import AUDITSENSE, OWN_RULE, Command, Scanner, done, finish, of_process, running
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+LIMIT_S = 300.0
+OPENS = 60_000
+OTHERS = 5
+"""Events that no load made: what the kernel says of its own settings."""
+OTHER = """
+id = "other"
+name = "Other"
+version = 1
+severity = "low"
+risk_score = 1
+audit_rule = "-w /proc/ -p r -k audit_proc"
+[match]
+"auditd.data.syscall" = "reboot"
+[window]
+by = ["process.pid"]
+matches = 1
+within = "1s"
+"""
+
+
+QUIET = """[[exception]]
+detection = "pspy"
+comment = "ours"
+match = { "user.id" = "65534" }
+"""
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Give a folder that only root may write, and everybody read."""
+    with tempfile.TemporaryDirectory(prefix="auditsense-reload-", dir="/run") as name:
+        found = Path(name)
+        found.chmod(0o755)
+        shipped = Path(__file__).parents[2] / "src/auditsense/detections/pspy.toml"
+        write(found / "pspy.toml", shipped.read_text(encoding="utf-8"))
+        write(found / "other.toml", OTHER)
+        yield found
+
+
+def write(file: Path, text: str) -> Path:
+    """Put a whole new file in its place, as an editor does."""
+    new = file.with_suffix(".new")
+    new.write_text(text, encoding="utf-8")
+    new.chmod(0o644)
+    new.replace(file)
+    return file
+
+
+def configured(folder: Path, *names: str, more: str = "") -> Path:
+    paths = ", ".join(f"'{folder / name}.toml'" for name in names)
+    return write(folder / "auditsense.conf", f"[detections]\npaths = [{paths}]\n{more}")
+
+
+def reload(sensor: Command, said: str = "configuration reloaded") -> None:
+    """Send SIGHUP, and wait until it says so once more."""
+    before = sensor.said.count(said)
+    sensor.process.send_signal(signal.SIGHUP)
+    deadline = time.monotonic() + LIMIT_S
+    while sensor.said.count(said) == before:
+        assert sensor.process.poll() is None, sensor.said
+        assert time.monotonic() < deadline, sensor.said
+        time.sleep(0.01)
+
+
+def counted(sensor: Command) -> dict[str, int]:
+    """Return the figures of the summary."""
+    found = re.search(
+        r"(\d+) records, (\d+) events, (\d+) matches, .*lost: kernel (\d+), serials (\d+), incomplete (\d+)",
+        sensor.said,
+    )
+    assert found is not None, sensor.said
+    names = ("records", "events", "matches", "kernel", "serials", "incomplete")
+    return dict(zip(names, map(int, found.groups()), strict=True))
+
+
+@pytest.mark.parametrize("user", [[], ["--user", "nobody"]], ids=["root", "another user"])
+def test_reloads_under_a_load_that_saturates_lose_no_event(
+    folder: Path, scanner: Scanner, user: list[str]
+) -> None:
+    file = configured(folder, "pspy")
+    with running("run", "-c", str(file), *user) as sensor:
+        loads = [scanner.start(OPENS // 2), scanner.start(OPENS // 2)]
+        for turn in range(8):
+            configured(folder, *(["other", "pspy"] if turn % 2 == 0 else ["pspy"]))
+            reload(sensor)
+        for load in loads:
+            finish(load)
+        reload(sensor)
+        assert sensor.end() == 0
+        assert "Traceback" not in sensor.said
+        for load in loads:
+            found = [one["auditsense"] for one in of_process(sensor.documents(), load.pid)]
+            assert [one["state"] for one in found] == ["alert", "closed"]
+        figures = counted(sensor)
+        assert figures["kernel"] == figures["incomplete"] == 0
+        assert figures["matches"] + figures["serials"] == OPENS  # each event once
+        assert 0 <= figures["events"] - figures["matches"] <= OTHERS
+        if not figures["serials"]:
+            assert sum(one["auditsense"]["count"] for one in sensor.documents() if "process" in one) >= OPENS
+
+
+def test_a_window_that_is_open_goes_on(folder: Path, scanner: Scanner) -> None:
+    file = configured(folder, "pspy")
+    with running("run", "-c", str(file)) as sensor:
+        load = scanner.start(10, period_us=300_000)  # 2.7 s from the first to the last
+        time.sleep(0.5)
+        configured(folder, "other", "pspy")
+        reload(sensor)
+        assert load.poll() is None
+        finish(load)
+        assert sensor.end() == 0
+        (alert,) = of_process(sensor.documents(), load.pid)
+        assert alert["auditsense"]["count"] == 10
+
+
+def until_events(file: Path, count: int) -> dict[str, Any]:
+    """Wait until the sensor has read so many events; return its status, found by the configuration."""
+    deadline = time.monotonic() + LIMIT_S
+    while True:
+        said: dict[str, Any] = json.loads(done("status", "--json", "-c", str(file)).stdout)
+        if said["counters"]["events"] >= count:
+            return said
+        assert time.monotonic() < deadline, said
+
+
+def test_an_exception_of_the_configuration_is_in_force_from_the_reload_on(
+    folder: Path, scanner: Scanner
+) -> None:
+    status = f"[status]\nsocket = '{folder / 'control'}'\n"
+    file = configured(folder, "pspy", more=status)
+    with running("run", "-c", str(file)) as sensor:
+        before = scanner.scan()
+        until_events(file, 10)  # what is read after the reload goes by the new configuration
+        configured(folder, "pspy", more=status + QUIET)
+        reload(sensor)
+        after = scanner.scan(11)
+        said = until_events(file, 21)
+        assert said["exceptions"] == [
+            {"detection": "pspy", "comment": "ours", "origin": f"{file}:5", "events": 11}
+        ]
+        assert sensor.end() == 0
+        assert len(of_process(sensor.documents(), before)) == 1
+        assert not of_process(sensor.documents(), after)
+        assert "excepted from pspy: 11 events (ours)" in sensor.said
+
+
+def test_a_wrong_configuration_is_said_and_the_one_before_stays(folder: Path, scanner: Scanner) -> None:
+    file = configured(folder, "pspy")
+    with running("run", "-c", str(file)) as sensor:
+        write(file, "[alerts]\nmax_alert = 3\n[source]\nlean = 1\n")
+        reload(sensor, "not reloaded")
+        assert f"{file}:2: alerts.max_alert: there is no such key; did you mean max_alerts?" in sensor.said
+        assert f"{file}:4: source.lean: must be true or false, not 1" in sensor.said
+        configured(folder, "pspy", more="[source]\nname = 'multicast'\n")
+        reload(sensor)
+        assert "source.name: changed, needs a restart" in sensor.said
+        pid = scanner.scan()
+        assert sensor.end() == 0
+        assert len(of_process(sensor.documents(), pid)) == 1
+
+
+def test_what_another_user_may_not_read_keeps_the_one_before(folder: Path) -> None:
+    file = configured(folder, "pspy")
+    file.chmod(0o600)
+    with running("run", "-c", str(file)) as sensor:
+        reload(sensor)  # root without capabilities still owns it
+        assert sensor.end() == 0
+    with running("run", "-c", str(file), "--user", "nobody") as sensor:
+        reload(sensor, "not reloaded")
+        assert f"{file}: Permission denied" in sensor.said
+        assert sensor.end() == 0
+
+
+def test_a_terminal_that_closes_ends_it_also_with_a_configuration(folder: Path) -> None:
+    file = configured(folder, "pspy")
+    out = folder / "out"
+    ours, theirs = pty.openpty()
+    with out.open("wb") as said:
+        process = subprocess.Popen(
+            ["setsid", "--ctty", "--wait", *AUDITSENSE, "run", "-c", str(file), "--audit-rule", OWN_RULE],
+            stdin=theirs,
+            stdout=subprocess.DEVNULL,
+            stderr=said,
+        )
+    os.close(theirs)
+    deadline = time.monotonic() + LIMIT_S
+    while "watching" not in out.read_text():
+        assert process.poll() is None, out.read_text()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.close(ours)
+    process.wait(LIMIT_S)
+    assert "the host is as it was" in out.read_text()
+    assert "reloaded" not in out.read_text()

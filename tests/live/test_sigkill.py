@@ -1,0 +1,387 @@
+"""SIGKILL leaves no time to put anything back: somebody else does; see conftest.py.
+
+The guardian keeps the sensor's standard error, as does whatever else the sensor may start: when that has
+ended, no process of ours is left.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from auditsense.kernel.commands import Commands
+from auditsense.kernel.journal_file import DEFAULT_FOLDER
+from auditsense.kernel.rules import auditctl
+from tests.live.workloads import OWN_RULE, Scanner, done, finish
+from tests.support.faults import AS_BEFORE, NOTHING, Recorder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.live.restore_host import HostState
+
+
+OTHER_RULE = "-a always,exit -F arch=b64 -S chdir -F uid=65534 -k somebody_else"
+LATER_RULE = "-a always,exit -F arch=b64 -S fchdir -F uid=65534 -k somebody_later"
+MOMENTS = 20
+LIMIT_S = 300.0
+PAUSE_S = 0.01
+
+PREPARED = """
+import auditsense.cli.run
+from auditsense.cli import main
+from auditsense.kernel.commands import Commands
+Commands().status()
+print("ready", flush=True)
+raise SystemExit(main())
+"""
+
+
+STARTED: list[subprocess.Popen[str]] = []
+
+
+@pytest.fixture(autouse=True)
+def none_left() -> Iterator[None]:
+    """End what a failed test has left running, before the host is compared."""
+    yield
+    while STARTED:
+        with STARTED.pop() as process:
+            process.kill()
+
+
+def start(*arguments: str) -> subprocess.Popen[str]:
+    """Start a sensor; what takes long has been done when this returns, and nothing is changed yet."""
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-c", PREPARED, "run", "--audit-rule", OWN_RULE, *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    STARTED.append(process)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def until_watching(process: subprocess.Popen[str]) -> str:
+    """Read standard error until the sensor watches; return what it said."""
+    assert process.stderr is not None
+    said = ""
+    while "watching" not in said:
+        line = process.stderr.readline()
+        assert line, said
+        said += line
+    return said
+
+
+def kill(process: subprocess.Popen[str]) -> str:
+    """Kill it; return what was said until the last process that could say something had ended."""
+    process.kill()
+    return process.communicate(timeout=LIMIT_S)[1]
+
+
+def guardian_of(pid: int) -> int:
+    """Return the pid of a sensor's guardian."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+    (found,) = (one for one in children if name_of(int(one)) == "audit-guardian")
+    return int(found)
+
+
+def name_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text(encoding="utf-8").rstrip("\n")
+    except OSError:
+        return ""
+
+
+# --- the sensor ------------------------------------------------------------------
+
+
+def killed_while_starting(moment: float) -> str:
+    process = start()
+    time.sleep(moment * 0.08)
+    return kill(process)
+
+
+def killed_under_load(moment: float, scanner: Scanner) -> str:
+    process = start()
+    until_watching(process)
+    load = scanner.start(30_000)
+    time.sleep(moment * 0.3)
+    said = kill(process)
+    finish(load)
+    return said
+
+
+def killed_while_stopping(moment: float, scanner: Scanner) -> str:
+    process = start()
+    until_watching(process)
+    scanner.scan(1000)
+    process.send_signal(signal.SIGTERM)
+    time.sleep(moment * 0.06)
+    return kill(process)
+
+
+def test_a_sensor_killed_at_any_moment_leaves_the_host_as_before(
+    host_state: Callable[[], HostState], scanner: Scanner, fault: Recorder
+) -> None:
+    before = host_state()
+    put_back = 0
+    for turn in range(MOMENTS):
+        moment = (turn // 3 + random.random()) / (MOMENTS / 3)  # noqa: S311  (spread over each phase)
+        if turn % 3 == 0:
+            said = killed_while_starting(moment)
+        elif turn % 3 == 1:
+            said = killed_under_load(moment, scanner)
+        else:
+            said = killed_while_stopping(moment, scanner)
+        assert host_state() == before, f"turn {turn}: {said}"
+        assert not DEFAULT_FOLDER.exists(), f"turn {turn}: {said}"
+        assert "Traceback" not in said
+        put_back += "died; the host is as it was" in said
+    assert put_back >= MOMENTS // 3  # each of those under load, at least
+    fault(
+        "the sensor is killed",
+        how="SIGKILL at 20 random moments of start, run under load and stop; live",
+        did="its guardian put the host back, 20 of 20, and ended",
+        lost="what was not read yet",
+        said="“the sensor (PID) died; the host is as it was”",
+        host=AS_BEFORE + "; no /run/auditsense, no process",
+    )
+
+
+def test_when_sensor_and_guardian_are_killed_the_next_start_puts_back(
+    host_state: Callable[[], HostState], fault: Recorder
+) -> None:
+    before = host_state()
+    process = start()
+    until_watching(process)
+    during = host_state()
+    watcher = guardian_of(process.pid)
+    process.send_signal(signal.SIGSTOP)  # so that it cannot start another one in between
+    os.kill(watcher, signal.SIGKILL)
+    assert "died" not in kill(process)
+    left = host_state()
+    assert (left.enabled, left.rules) == (during.enabled, during.rules)
+    assert DEFAULT_FOLDER.exists()
+    ended = done("run", "--duration", "1", "--audit-rule", OWN_RULE)
+    assert ended.returncode == 0
+    first, *_ = ended.stderr.splitlines()
+    assert first.startswith("auditsense: an earlier sensor was killed; restored what it had changed: ")
+    for words in ("set enabled: 0 -> 1", "add audit rule: ", "set backlog_wait_time: "):
+        assert words in first or words.startswith("set enabled") <= bool(before.enabled)
+    assert host_state() == before
+    assert not DEFAULT_FOLDER.exists()
+    fault(
+        "the sensor and its guardian are killed together",
+        how="SIGSTOP to the sensor, SIGKILL to both; then `auditsense run --duration 1`; live",
+        did="the next start found the journal below /run/auditsense and undid every step first",
+        lost="everything until then",
+        said="“an earlier sensor was killed; restored what it had changed: …”, each step",
+        host="changed until the next start, then " + AS_BEFORE,
+    )
+
+
+def test_what_was_left_is_put_back_although_nobody_has_collected_the_dead_sensor(
+    host_state: Callable[[], HostState],
+) -> None:
+    before = host_state()
+    process = start()
+    until_watching(process)
+    process.send_signal(signal.SIGSTOP)
+    os.kill(guardian_of(process.pid), signal.SIGKILL)
+    process.send_signal(signal.SIGKILL)
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it stays a zombie
+    ended = done("run", "--source", "netlink", "--duration", "1", "--audit-rule", OWN_RULE)
+    assert "an earlier sensor was killed" in ended.stderr
+    assert ended.returncode == 0
+    process.communicate(timeout=LIMIT_S)
+    assert host_state() == before
+
+
+def test_rules_of_somebody_else_from_before_and_from_meanwhile_stay_as_they_are(
+    host_state: Callable[[], HostState], fault: Recorder
+) -> None:
+    others = [auditctl.parse(OTHER_RULE), auditctl.parse(LATER_RULE)]
+    before = host_state()
+    with Commands() as commands:
+        commands.add_rule(others[0])
+        with_other = host_state().rules
+        process = start()
+        until_watching(process)
+        commands.add_rule(others[1])
+        with_both = host_state().rules
+        assert "died; the host is as it was" in kill(process)
+        after = host_state()
+        for rule in others:
+            commands.delete_rule(rule)
+    assert after.rules[: len(with_other)] == with_other
+    assert after.rules[len(with_other) :] == with_both[len(with_other) + 1 :]
+    assert len(after.rules) == len(with_other) + 1
+    assert host_state() == before
+    fault(
+        "the sensor is killed beside rules of somebody else",
+        how="one rule added before, one meanwhile; SIGKILL; live",
+        did="its guardian took away its own rule",
+        lost="what was not read yet",
+        said="“the sensor (PID) died; the host is as it was”",
+        host="their rules, byte for byte, in their order",
+    )
+
+
+REPEAT = int(os.environ.get("AUDITSENSE_REPEAT", "40"))
+BATCH = 40  # ends with time to spare before the watchdog of a test does
+
+
+@pytest.mark.parametrize("first", range(0, REPEAT, BATCH))
+def test_killed_while_ending_gives_the_socket_back(
+    host_state: Callable[[], HostState], first: int, fault: Recorder
+) -> None:
+    before = host_state()
+    for turn in range(first, min(first + BATCH, REPEAT)):
+        process = start()
+        until_watching(process)
+        process.send_signal(signal.SIGINT)
+        time.sleep(random.random() * 0.03)  # noqa: S311 - spread over its end
+        said = kill(process)
+        assert host_state() == before, f"turn {turn}: {said}"
+        assert not DEFAULT_FOLDER.exists(), f"turn {turn}: {said}"
+        assert "error" not in said, f"turn {turn}: {said}"
+    fault(
+        "the sensor is killed while it ends",
+        how="SIGINT, then SIGKILL 0 to 30 ms later, 40 times (600 on request); live",
+        did="its guardian waited until the kernel saw the death, undid what was left, asked the kernel",
+        lost="what was not read yet",
+        said="“the sensor (PID) died; the host is as it was”, where something was left to undo",
+        host=AS_BEFORE + "; no owner of the socket, no /run/auditsense",
+    )
+
+
+# --- the guardian ----------------------------------------------------------------
+
+EMBEDDING = f"""
+import sys, time
+from auditsense.sources.unicast import Unicast
+with Unicast([{OWN_RULE!r}], guarded=True) as source:
+    print(source.guardian.pid, flush=True)
+    while True:
+        if source.guardian.watch():
+            print(source.guardian.pid, flush=True)
+        time.sleep(0.05)
+"""
+
+
+def test_when_the_guardian_is_killed_another_one_takes_its_place(
+    host_state: Callable[[], HostState], fault: Recorder
+) -> None:
+    before = host_state()
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        [sys.executable, "-P", "-c", EMBEDDING], stdout=pipe, stderr=pipe, text=True
+    ) as process:
+        assert process.stdout is not None
+        first = int(process.stdout.readline())
+        during = host_state()
+        os.kill(first, signal.SIGKILL)
+        second = int(process.stdout.readline())
+        assert second != first
+        assert name_of(first) == ""
+        assert host_state() == during
+        assert f"the sensor ({process.pid}) died; the host is as it was" in kill(process)
+    assert host_state() == before
+    assert not DEFAULT_FOLDER.exists()
+    fault(
+        "the guardian is killed",
+        how="SIGKILL to it, later to the sensor; live",
+        did="another guardian was started, with the journal as it is; it put the host back",
+        lost=NOTHING,
+        said="the new one's pid; “the sensor (PID) died; the host is as it was”",
+        host=AS_BEFORE,
+    )
+
+
+def test_a_stopped_guardian_does_not_hold_the_sensor_up(
+    host_state: Callable[[], HostState], fault: Recorder
+) -> None:
+    before = host_state()
+    process = start()
+    until_watching(process)
+    os.kill(guardian_of(process.pid), signal.SIGSTOP)
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=LIMIT_S)[1]
+    assert (process.returncode, said.splitlines()[-1].endswith("the host is as it was")) == (0, True), said
+    assert host_state() == before
+    assert not DEFAULT_FOLDER.exists()
+    fault(
+        "the guardian is stopped",
+        how="SIGSTOP to it, SIGINT to the sensor; live",
+        did="put the host back itself, continued the guardian, ended with 0",
+        lost=NOTHING,
+        said=NOTHING,
+        host=AS_BEFORE,
+    )
+
+
+def test_a_stopped_guardian_of_another_user_is_left_and_said(host_state: Callable[[], HostState]) -> None:
+    before = host_state()
+    process = start("--user", "nobody")
+    until_watching(process)
+    guardian = guardian_of(process.pid)
+    try:
+        os.kill(guardian, signal.SIGSTOP)
+        process.send_signal(signal.SIGINT)
+        ended = process.wait(LIMIT_S)
+        assert host_state() == before
+    finally:
+        os.kill(guardian, signal.SIGCONT)
+    said = process.communicate(timeout=LIMIT_S)[1]
+    assert ended == 1
+    assert f"the guardian ({guardian}) did not end within 10 s" in said
+    assert "the host is as it was" in said
+    assert not DEFAULT_FOLDER.exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_what_is_sent_to_all_processes_of_the_sensor_leaves_the_host_as_before(
+    host_state: Callable[[], HostState], number: signal.Signals
+) -> None:
+    before = host_state()
+    process = start()
+    until_watching(process)
+    os.kill(guardian_of(process.pid), number)
+    process.send_signal(number)
+    said = process.communicate(timeout=LIMIT_S)[1]
+    assert process.returncode == 0
+    assert said.endswith("the host is as it was\n")
+    assert "died" not in said
+    assert host_state() == before
+
+
+def test_a_guardian_that_outlives_everything_is_no_hindrance_for_the_next_sensor(
+    host_state: Callable[[], HostState],
+) -> None:
+    before = host_state()
+    for _ in range(3):
+        process = start()
+        until_watching(process)
+        process.kill()
+        process.wait(LIMIT_S)
+        # The guardian may be at work at this very moment.
+        deadline = time.monotonic() + LIMIT_S
+        ended = done("run", "--duration", "0.2", "--audit-rule", OWN_RULE)
+        while ended.returncode and time.monotonic() < deadline:
+            time.sleep(PAUSE_S)
+            ended = done("run", "--duration", "0.2", "--audit-rule", OWN_RULE)
+        assert ended.returncode == 0, ended.stderr
+        process.communicate(timeout=LIMIT_S)
+        assert host_state() == before
+        assert not DEFAULT_FOLDER.exists()

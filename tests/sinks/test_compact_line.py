@@ -1,0 +1,293 @@
+"""Compact lines: a line splits back into the fields it was made of, whatever a process calls itself."""
+
+from __future__ import annotations
+
+import ast
+import io
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from auditsense._escape import quoted, title
+from auditsense.detect.host import Host
+from auditsense.detect.notices import withheld_document
+from auditsense.sinks.file import FileSink
+from auditsense.sinks.format import Format, compact
+from auditsense.sinks.stream import StreamSink
+from auditsense.testing import burst, open_event
+
+if TYPE_CHECKING:
+    from auditsense import Document
+    from tests.support.faults import Recorder
+
+PROGRAM = Path(sys.executable).with_name("auditsense")
+WORD = r'(?:"(?:[^"\\]|\\.)*"|[^"\\\s\[\]:,=]+)'
+LINE = re.compile(
+    rf"(?P<date>\S+) (?P<time>\S+) (?P<state>\w+) (?P<severity>\w+) (?P<rule>[A-Za-z ]+): "
+    rf"(?P<name>{WORD})\[(?P<pid>{WORD})\] (?P<exe>{WORD}) user (?P<user>{WORD}) parent (?P<parent>{WORD}), "
+    rf"(?P<action>{WORD}) (?P<path>{WORD}) (?P<count>\d+) in all"
+)
+FORGED = "/bin/true user 0 parent 1, openat /proc 10 in 0.9 s"
+INVISIBLE = [
+    *(
+        "\u3164",
+        "\u115f",
+        "\u1160",
+        "\uffa0",
+        "\u2800",
+        "\u00ad",
+        "\u034f",
+        "\u200b",
+        "\u200d",
+        "\u2060",
+        "\ufeff",
+    ),
+    *(
+        "\u00a0",
+        "\u2003",
+        "\u3000",
+        "\u202e",
+        "\u2066",
+        "\u061c",
+        "\ufe0f",
+        "\U000e0041",
+        "\U000e0100",
+        "\u180e",
+    ),
+    *("\u0301", "\u20dd", "\u17b4", "\U0001d159", "\ue000", "\x7f", "\x85", "\udc80", "\U0010ffff"),
+]
+LOOKS_LIKE_A_QUOTE = ["\u201c", "\u201d", "\uff02", "\u02ba", "\u2033", "\u301e", "\u275e"]
+
+
+def document(**fields: str) -> Document:
+    """Return a closing document of a process that chose these values."""
+    closing: Any = {
+        "@timestamp": "2026-11-24T04:05:15.774Z",
+        "event": {"kind": "alert", "action": fields.get("action", "openat")},
+        "rule": {"name": "Some Rule"},
+        "process": {
+            "name": fields["name"],
+            "pid": 4352,
+            "executable": fields["exe"],
+            "parent": {"pid": 1},
+        },
+        "user": {"id": fields.get("user", "0")},
+        "file": {"path": fields["path"]},
+        "auditsense": {"state": "closed", "severity": "low", "count": 12},
+    }
+    return cast("Document", closing)
+
+
+def read_back(word: str) -> str:
+    """Return the value that a word of a line stands for."""
+    if not word.startswith('"'):
+        return word
+    # Python reads the same escapes, but joins no surrogates and has no line end in a literal.
+    value: str = ast.literal_eval(word)
+    return value
+
+
+def split(line: str) -> dict[str, str]:
+    found = LINE.fullmatch(line)
+    assert found is not None, line
+    return {name: read_back(word) for name, word in found.groupdict().items()}
+
+
+CHOSEN = st.text(st.characters(codec=None), min_size=1, max_size=12) | st.sampled_from(
+    [
+        FORGED,
+        *INVISIBLE,
+        '"',
+        "\\",
+        "\\x41",
+        "?",
+        'a" user 0',
+        "x[1]",
+        "user",
+        "a:b",
+        "a,b",
+        "a=b",
+        "日本",
+        "größe",
+    ]
+)
+
+
+@given(name=CHOSEN, exe=CHOSEN, path=CHOSEN, user=CHOSEN, action=CHOSEN)
+def test_line_splits_back_to_its_fields(name: str, exe: str, path: str, user: str, action: str) -> None:
+    chosen = {"name": name, "exe": exe, "path": path, "user": user, "action": action}
+    line = compact(document(**chosen))
+    assert line.isprintable()
+    found = split(line)
+    assert {key: found[key] for key in chosen} == chosen
+    assert (found["pid"], found["parent"], found["count"]) == ("4352", "1", "12")
+
+
+@given(CHOSEN)
+def test_quoted_word_is_one_word(value: str) -> None:
+    word = quoted(value)
+    assert re.fullmatch(WORD, word)
+    assert read_back(word) == value
+
+
+@pytest.mark.parametrize("mark", INVISIBLE, ids=ascii)
+def test_what_nobody_sees_is_escaped(mark: str, fault: Recorder) -> None:
+    for value in (mark, f"{mark}ls", f"/bin/{mark}ls", f"/{mark}"):
+        word = quoted(value)
+        assert word.isascii()
+        assert word.startswith('"')
+    fault(
+        "a process gives itself a name that reads as other fields",
+        how="names with blanks, quotes, line ends, invisible letters and marks that turn the text around",
+        did="wrote them in quotes and escaped what cannot be seen; each line splits back into its fields",
+        lost="nothing",
+        said="nothing",
+        host="not touched: no kernel is involved",
+    )
+
+
+def test_message_about_withheld_alerts_quotes_names() -> None:
+    row: Any = {"rule": "pspy", "pid": 1, "name": "a[1] x", "executable": FORGED, "user": "7", "count": 3}
+    document = withheld_document(Host("0" * 32, "here"), rows=[row], ms=0, count=1)
+    assert document["message"].endswith(f'first: "a[1] x"[1] "{FORGED}" user 7, 3 matches')
+
+
+@pytest.mark.parametrize("mark", LOOKS_LIKE_A_QUOTE, ids=ascii)
+def test_what_looks_like_a_quote_is_escaped(mark: str) -> None:
+    assert mark not in quoted(f"a{mark} user 0")
+
+
+@pytest.mark.parametrize("value", ["\u05d0\u05d1", "\u0627\u0644", "\u0661", "\U0001e900"], ids=ascii)
+def test_what_turns_its_neighbours_around_is_escaped(value: str) -> None:
+    assert quoted(value).isascii()
+
+
+def test_marks_stand_on_letters_and_are_few() -> None:
+    assert quoted("e\u0301") == "e\u0301"
+    assert quoted("/\u0301") == '"/\\u0301"'
+    assert quoted("e" + "\u0301" * 3) == '"e\u0301\u0301\\u0301"'
+
+
+@pytest.mark.parametrize("value", ["/usr/bin/ls", "日本", "größe", "カード", "a+b~c", "0"])
+def test_plain_word_stays_as_it_is(value: str) -> None:
+    assert quoted(value) == value
+
+
+def test_title_keeps_its_blanks_and_nothing_else() -> None:
+    assert title("Potential Pspy Process Monitoring Detected") == "Potential Pspy Process Monitoring Detected"
+    assert title("a: b") == '"a: b"'
+    assert title("a  b") == '"a  b"'
+
+
+# --- where the output cannot hold a character -----------------------------------------------------
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "koi8-r", "utf-8"])
+@pytest.mark.parametrize("text", ["日本", "\udcff", "é"])
+def test_stream_writes_what_its_encoding_lacks_as_an_escape(encoding: str, text: str) -> None:
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding=encoding, errors="strict")
+    StreamSink(stream, Format.COMPACT).write([document(name=text, exe=text, path=text)])
+    stream.flush()
+    written = raw.getvalue()
+    assert written.endswith(b" 12 in all\n")
+    assert written == (compact(document(name=text, exe=text, path=text)) + "\n").encode(
+        encoding, "backslashreplace"
+    )
+
+
+def test_file_takes_any_name(tmp_path: Path) -> None:
+    sink = FileSink(tmp_path / "alerts", form=Format.COMPACT)
+    sink.write([document(name="\udcff", exe="日本", path="\udcff")])
+    sink.close()
+    assert (tmp_path / "alerts").read_bytes().count(b"\n") == 1
+
+
+LOCALES = [
+    {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"},
+    {"PYTHONIOENCODING": "latin-1"},
+    {"PYTHONIOENCODING": "ascii"},
+]
+
+
+def run(
+    *words: str | bytes, locale: dict[str, str], stdin: IO[bytes] | int = subprocess.DEVNULL
+) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [PROGRAM, *words],
+        env={**os.environ, **locale},
+        capture_output=True,
+        stdin=stdin,
+        check=False,
+        timeout=300,
+    )
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """Return a log of a program called 日本 and of one whose name is no UTF-8."""
+    path = tmp_path / "audit.log"
+    names: list[str | bytes] = ["日本", b"\xff\xfe", "café"]
+    events = [
+        open_event(ms=one.ms, serial=one.serial + 100 * turn, pid=4000 + turn, comm=comm, exe=comm)
+        for turn, comm in enumerate(names)
+        for one in burst(12)
+    ]
+    path.write_bytes(b"".join(event.text for event in events))
+    return path
+
+
+@pytest.mark.parametrize("locale", LOCALES, ids=str)
+@pytest.mark.parametrize("form", ["compact", "jsonl"])
+def test_any_locale_takes_any_name(locale: dict[str, str], form: str, log: Path, fault: Recorder) -> None:
+    replayed = run("replay", "--format", form, str(log), locale=locale)
+    assert (replayed.returncode, replayed.stderr) == (0, b"")
+    assert len(replayed.stdout.splitlines()) == 6
+    with log.open("rb") as records:
+        watched = run(
+            *("run", "--source", "audisp", "--status-socket", "off", "--format", form),
+            locale=locale,
+            stdin=records,
+        )
+    assert watched.returncode == 0
+    assert b"Traceback" not in watched.stderr
+    assert watched.stdout.count(b"\n") >= 3
+    fault(
+        "standard output cannot hold the characters of a program's name",
+        how="a program called 日本 and one whose name is no UTF-8; ASCII and Latin-1 locales; run and replay",
+        did="wrote the characters as backslash escapes, and went on",
+        lost="nothing",
+        said="nothing",
+        host="not touched: no kernel is involved",
+    )
+
+
+@pytest.mark.parametrize("locale", LOCALES, ids=str)
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["replay", b"/nonexistent/\xff\xe6\x97\xa5"],
+        ["config", "check", "-c", b"/nonexistent/\xff"],
+        ["config", "dump", "-c", b"/nonexistent/\xff"],
+        ["detections", "check", b"/nonexistent/\xff"],
+        ["detections", "show", b"\xff\xe6"],
+        ["status", "--status-socket", b"/nonexistent/\xff"],
+        ["run", "--source", b"log:/nonexistent/\xff"],
+        ["run", "--sink", b"file:/nonexistent/\xff"],
+        ["units", "--program", b"/\xff"],
+        [b"\xff\xe6"],
+        ["schema", b"\xff"],
+    ],
+)
+def test_any_locale_takes_any_argument(words: list[str | bytes], locale: dict[str, str]) -> None:
+    found = run(*words, locale=locale)
+    assert found.returncode in {1, 2}
+    assert b"Traceback" not in found.stderr
+    assert found.stderr.count(b"\n") == 1

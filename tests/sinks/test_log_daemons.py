@@ -1,0 +1,277 @@
+"""Sinks against a real systemd-journald and rsyslogd; see tests/support/log_daemons.py."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from auditsense import Host
+from auditsense.detect.ecs import sink_document
+from auditsense.sinks import SinkError, socket_sink
+from auditsense.sinks.config import SyslogSettings
+from auditsense.sinks.fields import look_up
+from auditsense.sinks.format import Format, compact
+from auditsense.sinks.journald import JournaldSink
+from auditsense.sinks.subprocess_sink import SinkProcess
+from auditsense.sinks.syslog import SyslogSink, encode_message
+from tests.support.debian import debian
+from tests.support.faults import NO_HOST, NOTHING, Recorder
+from tests.support.log_daemons import LIMIT_S, PACKAGES, Rsyslogd, as_root, journald, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from auditsense import Document
+    from auditsense.sinks import Sink
+
+HOST = Host("0123456789abcdef0123456789abcdef", "here")
+NASTY = 'two\nlines "quoted" ]\\ ü \x1b[2J'
+
+
+def alert(n: int, severity: str = "low", text: str = "x") -> Document:
+    """Return a document as an alert is one, as far as sinks look into it."""
+    document = sink_document(
+        HOST, ms=1_790_000_000_123, state="failing", message=text, sink=cast("Any", {"n": n})
+    )
+    document["auditsense"]["severity"] = severity
+    document["process"] = {"pid": 4352, "name": text, "executable": "/usr/bin/x", "parent": {"pid": 1}}
+    return document
+
+
+def numbers(documents: list[Document]) -> list[int]:
+    return [look_up(one, "auditsense.sink.n") for one in documents]
+
+
+@contextmanager
+def started(sink: Sink, name: str) -> Iterator[SinkProcess]:
+    apart = SinkProcess(sink, name)
+    apart.start()
+    try:
+        yield apart
+    finally:
+        apart.close()
+        assert apart.counts.pending == 0
+
+
+def give(apart: SinkProcess, *documents: Document) -> None:
+    apart.send("".join(json.dumps(one) + "\n" for one in documents).encode(), len(documents))
+
+
+def tended(apart: SinkProcess) -> SinkProcess:
+    apart.poll()
+    return apart
+
+
+# --- journald -----------------------------------------------------------------------
+
+
+@as_root
+def test_journald_has_the_fields_and_the_whole_document(tmp_path: Path) -> None:
+    found = [alert(0, "critical", NASTY), alert(1, "high"), alert(2, "medium"), alert(3), alert(4, "none")]
+    found.append(alert(5, text="y" * 500_000))  # goes as a file in memory
+    with journald(tmp_path) as receiver:
+        receiver.start()
+        sink = JournaldSink(receiver.path)
+        sink.write(found)
+        sink.close()
+        wait_until(lambda: len(receiver.entries()) == len(found))
+        entries = receiver.entries()
+    assert [json.loads(one["AUDITSENSE_DOCUMENT"]) for one in entries] == found
+    assert [one["MESSAGE"] for one in entries] == [compact(one) for one in found]
+    assert [one["PRIORITY"] for one in entries] == ["2", "3", "4", "5", "6", "5"]
+    first = entries[0]
+    assert bytes(first["PROCESS_NAME"]) == NASTY.encode()  # numbers, because it is not printable
+    assert (first["PROCESS_PID"], first["PROCESS_PARENT_PID"]) == ("4352", "1")
+    assert first["RULE_ID"] == "auditsense.sink.failing"
+    assert first["EVENT_DATASET"] == "auditsense.sink"
+    assert first["_TRANSPORT"] == "journal"
+
+
+@as_root
+def test_journald_that_is_not_there_is_waited_for(tmp_path: Path, fault: Recorder) -> None:
+    with journald(tmp_path) as receiver, started(JournaldSink(receiver.path), "journald") as apart:
+        give(apart, alert(0))
+        wait_until(lambda: tended(apart).problem)
+        assert apart.problem == (f"cannot reach journald at {receiver.path}: No such file or directory")
+        receiver.start()
+        give(apart, alert(1))
+        wait_until(lambda: tended(apart).counts.written == 2)
+        assert not apart.problem
+        receiver.stop()
+        give(apart, alert(2))
+        wait_until(lambda: tended(apart).problem)
+        receiver.start()
+        wait_until(lambda: tended(apart).counts.written == 3)
+        wait_until(lambda: len(receiver.entries()) == 3)
+        entries = receiver.entries()
+    assert numbers([json.loads(one["AUDITSENSE_DOCUMENT"]) for one in entries]) == [0, 1, 2]
+    fault(
+        "journald is not there, and goes away later",
+        how="a sink before journald is started, and after it was stopped; then it is started again",
+        did="kept the documents, tried again up to every 5 s, and wrote them",
+        lost=NOTHING,
+        said="“cannot reach journald at PATH: …”",
+        host=NO_HOST,
+    )
+
+
+# --- syslog --------------------------------------------------------------------------
+
+
+@as_root
+def test_where_dev_log_is_that_of_journald_a_message_is_one_text(tmp_path: Path) -> None:
+    with journald(tmp_path) as receiver:
+        receiver.start()
+        dev_log = str(Path(receiver.path).with_name("dev-log"))
+        wait_until(lambda: Path(dev_log).exists())
+        sink = SyslogSink(SyslogSettings("local", dev_log))
+        sink.write([alert(0)])
+        sink.close()
+        wait_until(lambda: receiver.entries("_TRANSPORT=syslog"))
+        (entry,) = receiver.entries("_TRANSPORT=syslog")
+    assert (entry["PRIORITY"], entry["SYSLOG_FACILITY"]) == ("5", "10")
+    assert "SYSLOG_IDENTIFIER" not in entry
+    assert entry["MESSAGE"].startswith("1 2026-09-21T14:13:20.123Z here auditsense ")
+
+
+@pytest.fixture
+def rsyslogd(tmp_path: Path) -> Iterator[Rsyslogd]:
+    one = Rsyslogd(debian(*PACKAGES), tmp_path)
+    try:
+        yield one
+    finally:
+        one.stop()
+
+
+def receiver_of(rsyslogd: Rsyslogd, transport: str, **options: Any) -> SyslogSettings:  # noqa: ANN401 - any field
+    if transport == "local":
+        return SyslogSettings("local", rsyslogd.path, **options)
+    return SyslogSettings(transport, "127.0.0.1", getattr(rsyslogd, transport), **options)
+
+
+@pytest.mark.parametrize("transport", ["local", "udp", "tcp"])
+def test_rsyslogd_takes_every_part_of_a_message_for_what_it_is(rsyslogd: Rsyslogd, transport: str) -> None:
+    rsyslogd.start()
+    found = [alert(0, "critical", NASTY), alert(1, "high"), alert(2, "none"), alert(3, text="z" * 5000)]
+    sink = SyslogSink(receiver_of(rsyslogd, transport, most=32_000, facility="local3"))
+    sink.write(found)
+    sink.close()
+    wait_until(lambda: len(rsyslogd.received()) == len(found))
+    received = rsyslogd.received()
+    assert [json.loads(one["msg"]) for one in received] == found
+    assert [one["pri"] for one in received] == [str(19 * 8 + level) for level in (2, 3, 6, 5)]
+    assert {one["hostname"] for one in received} == {"here"}
+    assert {one["app-name"] for one in received} == {"auditsense"}
+    assert {one["msgid"] for one in received} == {"auditsense.sink"}
+    assert {one["protocol-version"] for one in received} == {"1"}
+    assert 'process.name="two\\\\nlines \\"quoted\\" \\]\\\\ ü \\\\x1b[2J"' in received[0]["structured-data"]
+    if transport != "local":  # there rsyslog takes its own time
+        assert received[0]["timereported"] == "2026-09-21T14:13:20.123Z"
+
+
+def test_over_tcp_a_daemon_that_goes_away_gets_the_rest_when_it_is_back(
+    rsyslogd: Rsyslogd, fault: Recorder
+) -> None:
+    with started(SyslogSink(receiver_of(rsyslogd, "tcp")), "syslog") as apart:
+        give(apart, alert(0))
+        wait_until(lambda: tended(apart).problem)
+        assert apart.problem == (f"cannot reach syslog:tcp://127.0.0.1:{rsyslogd.tcp}: Connection refused")
+        rsyslogd.start()
+        wait_until(lambda: tended(apart).counts.written == 1)
+        wait_until(lambda: len(rsyslogd.received()) == 1)
+        rsyslogd.stop()
+        give(apart, alert(1))
+        wait_until(lambda: tended(apart).problem)
+        rsyslogd.start()
+        give(apart, alert(2))
+        wait_until(lambda: len(rsyslogd.received()) == 3)
+        received = rsyslogd.received()
+    assert numbers([json.loads(one["msg"]) for one in received]) == [0, 1, 2]
+    fault(
+        "a syslog daemon is not there, and goes away later",
+        how="rsyslogd by TCP, not started yet, then stopped, then started again",
+        did="kept the documents, connected again, and sent them",
+        lost=NOTHING,
+        said="“cannot reach syslog:tcp://…: Connection refused”",
+        host=NO_HOST,
+    )
+
+
+def frames(data: bytes) -> list[bytes]:
+    """Take RFC 6587's octet counting apart; whatever is not whole is an error."""
+    found = []
+    while data:
+        length, _, data = data.partition(b" ")
+        assert len(data) >= int(length)
+        found.append(data[: int(length)])
+        data = data[int(length) :]
+    return found
+
+
+def test_a_peer_that_stops_reading_gets_each_frame_whole_and_once(
+    monkeypatch: pytest.MonkeyPatch, fault: Recorder
+) -> None:
+    monkeypatch.setattr(socket_sink, "_TIMEOUT_S", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with started(SyslogSink(SyslogSettings("tcp", "127.0.0.1", port, most=60_000)), "syslog") as apart:
+            for n in range(400):
+                give(apart, alert(n, text="x" * 8_000))
+            peer, _ = server.accept()
+            wait_until(lambda: tended(apart).problem)
+            assert apart.problem == f"syslog:tcp://127.0.0.1:{port} accepts nothing"
+            time.sleep(0.5)
+            received = b""
+            peer.settimeout(0.05)
+            deadline = time.monotonic() + LIMIT_S
+            while tended(apart).counts.written < 400:
+                with contextlib.suppress(TimeoutError):  # what it has written is counted a little later
+                    received += peer.recv(1 << 16)
+                assert time.monotonic() < deadline
+            peer.settimeout(LIMIT_S)
+            assert not apart.problem
+        with peer:
+            while chunk := peer.recv(1 << 16):
+                received += chunk
+    whole = [json.loads(one.partition(b"] ")[2]) for one in frames(received)]
+    assert numbers(whole) == list(range(400))
+    fault(
+        "a syslog daemon stops reading",
+        how="a TCP peer that reads nothing until 8 MB wait, then all of it",
+        did="did not wait; went on in the middle of the message where it had stopped, on the same connection",
+        lost=NOTHING,
+        said="“syslog:tcp://… accepts nothing”",
+        host=NO_HOST,
+    )
+
+
+def test_a_port_where_nobody_listens_is_noticed_by_udp_with_the_next_message() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    sink = SyslogSink(SyslogSettings("udp", "127.0.0.1", port))
+    sink.write([alert(0)])
+    time.sleep(0.1)
+    with pytest.raises(SinkError, match=r"^cannot reach syslog:udp://.*: Connection refused$"):
+        sink.write([alert(1)])
+
+
+@pytest.mark.parametrize("form", list(Format))
+@given(text=st.text(max_size=3000), most=st.integers(480, 4000))
+def test_a_message_fits_and_is_text_that_can_be_taken_apart(text: str, most: int, form: Format) -> None:
+    made = encode_message(alert(0, text=text), 10, form, most)
+    assert len(made) <= most
+    head, _, rest = made.decode().partition(" [auditsense@32473")
+    assert head.startswith("<85>1 2026-09-21T14:13:20.123Z here auditsense ")
+    assert len(head.split(" ")) == 6
+    assert rest[0] == " "
+    assert made.decode().isprintable()

@@ -1,0 +1,352 @@
+"""Sinks: one line a document, that neither a file nor a terminal misreads, or one clear error."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from auditsense import AuditSenseError, EventReader, Host, View
+from auditsense.cli import run
+from auditsense.cli.output import Output
+from auditsense.cli.parser import build_parser
+from auditsense.detect.ecs import loss_document, narrow_lost, self_test_document, tamper_document
+from auditsense.detect.losses import Losses, LossReport
+from auditsense.sinks import SinkError
+from auditsense.sinks.fanout import SinkSet
+from auditsense.sinks.format import Format, compact, jsonl, printable
+from auditsense.sinks.stream import StreamSink
+from auditsense.sinks.subprocess_sink import SinkProcess
+from auditsense.testing import burst, open_event
+from tests.support.outputs import as_documents, fake_document, reader_of
+
+if TYPE_CHECKING:
+    from auditsense import Document
+
+HOST = Host("0123456789abcdef0123456789abcdef", "here")
+NASTY = [
+    "plain",
+    "ps py",
+    "\x1b[2J\x1b]0;title\x07",
+    "two\nlines",
+    "\r",
+    "\x00",
+    "\x9b31m",
+    "\u202eevil",
+    "\u2028",
+    "größe",
+    "\U0001f600",
+    b"\xff\x1b\n",
+    '"}',
+]
+
+
+def documents(comm: str | bytes, view: View = View.ALERTS) -> list[Document]:
+    """Return the alert and the end of a burst by a process of this name."""
+    with reader_of(view, host=HOST) as detector:
+        events = [
+            open_event(ms=one.ms, serial=one.serial, comm=comm, exe=comm, key=comm) for one in burst(12)
+        ]
+        return as_documents(detector.feed_text(b"".join(one.text for one in events)) + detector.finish())
+
+
+@pytest.mark.parametrize("comm", NASTY)
+@pytest.mark.parametrize("view", list(View))
+def test_jsonl_is_one_line_of_ascii_that_reads_back(comm: str | bytes, view: View) -> None:
+    for document in documents(comm, view):
+        line = jsonl(document)
+        assert line.isascii()
+        assert line.isprintable()
+        assert json.loads(line) == document
+
+
+@pytest.mark.parametrize("comm", NASTY)
+@pytest.mark.parametrize("view", list(View))
+def test_a_compact_line_cannot_steer_a_terminal(comm: str | bytes, view: View) -> None:
+    for document in documents(comm, view):
+        line = compact(document)
+        assert line.isprintable()
+        assert "[4352]" in line
+
+
+def test_compact_lines_say_the_main_things() -> None:
+    alert, closed = documents("ps py")
+    assert compact(alert) == (
+        "2026-11-24 04:05:15.574 alert low Potential Pspy Process Monitoring Detected: "
+        '"ps py"[4352] "ps py" user 65534 parent 4308, openat /proc 10 in 0.9 s'
+    )
+    assert compact(closed) == (
+        "2026-11-24 04:05:15.774 closed low Potential Pspy Process Monitoring Detected: "
+        '"ps py"[4352] "ps py" user 65534 parent 4308, openat /proc 12 in all'
+    )
+    assert compact(documents("ps py", View.EVENTS)[0]) == (
+        '2026-11-24 04:05:14.674 event openat /proc success: "ps py"[4352] "ps py" user 65534 parent 4308'
+    )
+
+
+def test_a_compact_line_of_a_replay_says_what_was_lost_so_far() -> None:
+    (alert, _) = documents("x")
+    assert "lost" not in compact(alert)
+    alert["auditsense"]["lost"] = 7
+    assert compact(alert).endswith(" in 0.9 s, 7 records or events lost so far")
+
+
+@pytest.mark.parametrize(
+    ("lost", "before", "end"),
+    [
+        (7, 2, " in 0.9 s, 7 records or events lost in that time, 9 since the start"),
+        (0, 9, " in 0.9 s"),  # what was lost before has a document of its own
+        (0, 0, " in 0.9 s"),
+    ],
+)
+def test_a_compact_line_says_what_was_lost_in_the_window(lost: int, before: int, end: str) -> None:
+    (alert, _) = documents("x")
+    alert["auditsense"]["lost"] = lost + before
+    narrow_lost(alert, lost)
+    assert compact(alert).endswith(end)
+
+
+NOW_MS = 1_795_507_200_000
+GAP = LossReport(NOW_MS - 2500, NOW_MS, Losses(kernel_lost=12, incomplete=1), known=13, events=4, records=13)
+NOTICES = [
+    (
+        loss_document(GAP, HOST, lost_total=20),
+        (
+            "state medium Audit Records Were Lost: "
+            "lost within 2.5 s: about 4 events (kernel lost 12, incomplete 1)"
+        ),
+    ),
+    (
+        tamper_document(
+            HOST,
+            ms=NOW_MS,
+            rule_id="auditsense.tamper.disabled",
+            name="Audit Was Switched Off",
+            severity="critical",
+            message="enabled is 0",
+            repaired="repaired: set enabled: 0 -> 1",
+        ),
+        "alert critical Audit Was Switched Off: enabled is 0; repaired: set enabled: 0 -> 1",
+    ),
+    (
+        self_test_document(HOST, ms=NOW_MS, message="no record\x1b came\n"),
+        "alert high The Sensor Does Not See Its Own Test: no record\\x1b came\\n",
+    ),
+]
+
+
+@pytest.mark.parametrize(("document", "line"), NOTICES)
+def test_a_compact_line_of_what_the_sensor_says_of_itself(document: Document, line: str) -> None:
+    assert compact(document) == f"2026-11-24 08:00:00.000 {line}"
+
+
+def test_a_compact_line_of_an_alert_with_nothing_in_it_is_a_line() -> None:
+    (alert, _) = documents("x")
+    del alert["process"], alert["user"], alert["file"]
+    alert["auditsense"]["events"] = []
+    assert compact(alert).endswith(": ?[?] ? user ? parent ?, openat 10 in all")
+    assert compact(fake_document()) == "? ? ? ?: ?[?] ? user ? parent ?, ? ? in all"
+
+
+def test_a_compact_line_of_an_event_without_fields_is_a_line() -> None:
+    with EventReader(host=HOST) as detector:
+        (event,) = detector.feed_text(b"type=SYSCALL msg=audit(1.000:1): \n") + detector.finish()
+    assert compact(event.document()).startswith("1970-01-01 00:00:01.000 event")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a b", "a b"),
+        ("é", "é"),
+        ("\x1b[0m", "\\x1b[0m"),
+        ("a\nb", "a\\nb"),
+        ("\u202e", "\\u202e"),
+        ("\\n", "\\n"),
+        ("a\u3164b", "a\\u3164b"),
+        ("\u2800", "\\u2800"),
+        ("\U000e0041", "\\U000e0041"),
+        ("\udcff", "\\udcff"),
+    ],
+)
+def test_control_characters_are_escaped_and_nothing_else(text: str, expected: str) -> None:
+    assert printable(text) == expected
+
+
+# --- streams -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("form", "line"), [(Format.JSONL, jsonl), (Format.COMPACT, compact)])
+def test_a_stream_gets_one_line_a_document_at_once(form: Format, line: object) -> None:
+    read, write = os.pipe()
+    found = documents("x")
+    with os.fdopen(read, encoding="utf-8") as reader, os.fdopen(write, "w", encoding="utf-8") as stream:
+        StreamSink(stream, form).write(found)
+        assert callable(line)
+        assert [reader.readline() for _ in found] == [line(one) + "\n" for one in found]
+
+
+def test_nothing_to_write_is_not_written() -> None:
+    closed = io.StringIO()
+    closed.close()
+    StreamSink(closed, Format.JSONL).write([])
+
+
+def test_a_stream_stays_its_callers() -> None:
+    stream = io.StringIO()
+    sink = StreamSink(stream, Format.JSONL)
+    sink.write([fake_document(a=1)])
+    sink.close()
+    sink.close()
+    assert stream.getvalue() == '{"a":1}\n'
+
+
+def test_a_reader_that_has_gone_is_an_error_of_one_line() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    stream = os.fdopen(write, "w", encoding="utf-8")
+    with pytest.raises(SinkError, match=r"^standard output was closed by its reader$"):
+        StreamSink(stream, Format.JSONL).write([fake_document(a=1)])
+    stream.close()  # nothing is kept back that could fail again
+
+
+def test_a_full_disk_is_an_error_that_says_where() -> None:
+    stream = Path("/dev/full").open("w", encoding="utf-8")  # noqa: SIM115 - see its last line
+    with pytest.raises(SinkError, match=r"^cannot write to alerts: No space left on device$"):
+        StreamSink(stream, Format.JSONL, "alerts").write([fake_document(a=1)])
+    stream.close()
+
+
+MORE_THAN_A_PIPE_HOLDS = [fake_document(n=n) for n in range(50_000)]
+
+
+def read_later(descriptor: int, found: list[bytes]) -> threading.Thread:
+    """Begin to read when whoever writes has been standing still for a while."""
+
+    def read() -> None:
+        time.sleep(0.3)
+        with os.fdopen(descriptor, "rb") as file:
+            found.append(file.read())
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    return thread
+
+
+@pytest.mark.parametrize("unbuffered", [False, True])
+def test_a_write_that_a_signal_cuts_short_goes_on_where_it_was(*, unbuffered: bool) -> None:
+    read, write = os.pipe()
+    found: list[bytes] = []
+    before = signal.signal(signal.SIGALRM, lambda *_: None)
+    reader = read_later(read, found)
+    raw = io.FileIO(write, "w")
+    # Unbuffered is what PYTHONUNBUFFERED makes of standard output.
+    stream = io.TextIOWrapper(raw if unbuffered else io.BufferedWriter(raw), write_through=unbuffered)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)
+        with stream:
+            StreamSink(stream).write(MORE_THAN_A_PIPE_HOLDS)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+        reader.join()
+    assert [json.loads(line) for line in found[0].splitlines()] == MORE_THAN_A_PIPE_HOLDS
+
+
+def test_a_descriptor_that_does_not_block_is_waited_for() -> None:
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    found: list[bytes] = []
+    reader = read_later(read, found)
+    with os.fdopen(write, "w", encoding="utf-8") as stream:
+        StreamSink(stream).write(MORE_THAN_A_PIPE_HOLDS)
+    reader.join()
+    assert [json.loads(line) for line in found[0].splitlines()] == MORE_THAN_A_PIPE_HOLDS
+
+
+def test_what_others_wrote_before_comes_before(tmp_path: Path) -> None:
+    path = tmp_path / "out"
+    with path.open("w", encoding="utf-8") as stream:
+        stream.write("before\n")
+        StreamSink(stream).write_line("after")
+        assert path.read_text(encoding="utf-8") == "before\nafter\n"
+
+
+def test_a_stream_that_never_was_is_an_error() -> None:
+    sink = StreamSink(None, Format.JSONL)
+    sink.write([])
+    with pytest.raises(SinkError, match=r"^standard output is closed$"):
+        sink.write([fake_document(a=1)])
+    assert issubclass(SinkError, AuditSenseError)
+    assert SinkError.exit_code == 1
+
+
+# --- what `run` writes where --------------------------------------------------------------------
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("form", list(Format))
+@pytest.mark.parametrize("shown", [False, True])
+def test_run_writes_every_document_to_standard_output_and_says_the_sensors_own_as_well(
+    form: Format, capfd: pytest.CaptureFixture[str], *, shown: bool
+) -> None:
+    found = [*documents("x"), *(document for document, _ in NOTICES)]
+    with os.fdopen(os.dup(1), "w") as stream:
+        apart = SinkProcess(StreamSink(stream, form), "stdout")
+        apart.start()
+        output = Output(SinkSet([apart], HOST), shown=shown, named=False, files=False)
+        output.write(found)
+        output.close()
+    out, err = capfd.readouterr()
+    line = jsonl if form is Format.JSONL else compact
+    assert out.splitlines() == [line(one) for one in found]
+    assert output.summary() == ""
+    said = [
+        "auditsense: Audit Records Were Lost (medium): lost within 2.5 s: ",
+        "auditsense: Audit Was Switched Off (critical): enabled is 0; ",
+        "auditsense: The Sensor Does Not See Its Own Test (high): no record",
+    ]
+    lines = err.splitlines()
+    assert len(lines) == (0 if shown else len(said))
+    assert all(one.startswith(start) for one, start in zip(lines, said, strict=False))
+
+
+@pytest.mark.parametrize(
+    ("options", "out", "err", "shown"),
+    [
+        ([], Terminal(), Terminal(), True),
+        (["--format", "compact"], Terminal(), Terminal(), True),
+        (["--format", "jsonl"], Terminal(), Terminal(), False),
+        ([], io.StringIO(), Terminal(), False),
+        (["--format", "compact"], io.StringIO(), Terminal(), False),
+        (["--format", "compact"], Terminal(), io.StringIO(), False),
+        (["--format", "compact"], None, Terminal(), False),
+        (["--format", "compact"], Terminal(), None, False),
+    ],
+)
+def test_nothing_is_said_twice_on_a_terminal(
+    options: list[str],
+    out: io.StringIO | None,
+    err: io.StringIO | None,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    shown: bool,
+) -> None:
+    arguments = build_parser().parse_args(["run", *options])
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setattr(sys, "stderr", err)
+    found = run._shown(arguments.format)
+    monkeypatch.undo()
+    assert found is shown

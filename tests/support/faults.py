@@ -1,0 +1,121 @@
+"""The fault table: one row a fault, told by the test that let it happen; docs/faults.md is written from it.
+
+A test calls the fixture `fault` when all it says has been seen to be so::
+
+    def test_a_full_disk_ends_it(fault: Recorder) -> None:
+        ...
+        fault("the disk is full", how=…, did=…, lost=…, said=…, host=…)
+
+``pytest --write-faults`` writes the rows of the tests that passed; those of tests that did not run stay.
+`tests/project/test_faults.py` compares what is written with the tests that exist.
+"""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import Final, Protocol
+
+import pytest
+
+TESTS: Final = Path(__file__).parents[1]
+TABLE: Final = TESTS.parent / "docs" / "faults.md"
+COLUMNS: Final = ("fault", "how", "did", "lost", "said", "host", "test")
+NOTHING: Final = "nothing"
+AS_BEFORE: Final = "as before, rule list byte for byte"
+NO_HOST: Final = "not touched: no kernel is involved"
+
+_HEAD: Final = """\
+# What was done to it, and what it did
+
+Written by `pytest --write-faults` from tests that ran and passed; the last column names them. Each sentence
+is what its test checks. "live": on the kernel of the machine the tests ran on, which is put back and
+compared afterwards in every case (settings, rules byte for byte).
+
+| fault | how it is made | what the sensor did | what was lost | what it said | the host afterwards | test |
+|---|---|---|---|---|---|---|
+"""
+_PROPERTY: Final = "fault"
+
+
+class Recorder(Protocol):
+    """The fixture `fault`: tells one row of the table."""
+
+    def __call__(self, name: str, *, how: str, did: str, lost: str, said: str, host: str) -> None: ...
+
+
+@pytest.fixture
+def fault(request: pytest.FixtureRequest) -> Recorder:
+    """Give a test what it tells its row to."""
+
+    def tell(name: str, *, how: str, did: str, lost: str, said: str, host: str) -> None:
+        test = request.node.nodeid.partition("[")[0]
+        request.node.user_properties.append((_PROPERTY, (name, how, did, lost, said, host, test)))
+
+    return tell
+
+
+class Faults:
+    """Collects the rows of the tests that passed, for as long as pytest runs.
+
+    A test with parameters has a row when no case of it has failed.
+    """
+
+    def __init__(self) -> None:
+        self.rows: dict[str, tuple[str, ...]] = {}
+        self.failed: set[str] = set()
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.outcome == "failed":
+            self.failed.add(report.nodeid.partition("[")[0])
+        elif report.when == "teardown":
+            for name, row in report.user_properties:
+                if name == _PROPERTY and isinstance(row, tuple):
+                    self.rows[row[0]] = row
+
+    def pytest_sessionfinish(self) -> None:
+        told = names_in_tests()
+        passed = {name: row for name, row in self.rows.items() if row[-1] not in self.failed}
+        rows = {row[0]: row for row in written() if row[0] in told} | passed
+        ordered = sorted(rows.values(), key=lambda row: (row[-1], row[0]))
+        lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |\n" for row in ordered]
+        TABLE.write_text(_HEAD + "".join(lines), encoding="utf-8")
+
+
+def written() -> list[tuple[str, ...]]:
+    """Return the rows of the table as it is committed."""
+    if not TABLE.exists():
+        return []
+    lines = TABLE.read_text(encoding="utf-8").removeprefix(_HEAD).splitlines()
+    cells = [line.removeprefix("| ").removesuffix(" |").split(" | ") for line in lines if line[:2] == "| "]
+    return [tuple(cell.replace("\\|", "|") for cell in row) for row in cells if len(row) == len(COLUMNS)]
+
+
+def names_in_tests() -> dict[str, str]:
+    """Return the faults that tests tell of, each with its file and function, as pytest names them."""
+    found: dict[str, str] = {}
+    for path in sorted(TESTS.rglob("test_*.py")):
+        for function in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(function, ast.FunctionDef) and function.name.startswith("test_"):
+                for name in _told_by(function):
+                    found[name] = f"{path.relative_to(TESTS.parent)}::{function.name}"
+    return found
+
+
+def _told_by(function: ast.FunctionDef) -> list[str]:
+    calls = [
+        node
+        for node in ast.walk(function)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "fault"
+    ]
+    firsts = [call.args[0] for call in calls if call.args]
+    return [one.value for one in firsts if isinstance(one, ast.Constant) and isinstance(one.value, str)]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--write-faults", action="store_true", help="write docs/faults.md from what was told")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--write-faults"):
+        config.pluginmanager.register(Faults(), "auditsense-faults")

@@ -1,0 +1,213 @@
+"""A sensor over `auditsense.testing.FakeKernel`: commands and records of one kernel, never the real one."""
+
+from __future__ import annotations
+
+import select
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from auditsense import AuditSenseError, Detector, EventReader, RowReader, Sensor
+from auditsense.detections import define
+from auditsense.detections.fields import FIELDS, NUMBERS, SYSCALL_NAME
+from auditsense.errors import AuditRuleError, DetectionError, SocketTakenError, UsageError
+from auditsense.kernel.rules import auditctl
+from auditsense.sources.multicast import Multicast
+from auditsense.sources.unicast import Unicast
+from auditsense.testing import FakeClock, FakeKernel, FakeSource, burst, call_event
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from auditsense import Detection
+    from auditsense.kernel.transport import Reply
+
+RULE = "-w /proc/ -p r -k audit_proc"
+ANY: Callable[[Any], Any] = lambda given: given  # noqa: E731 - past the type checker
+SHADOW = "-w /etc/shadow -p r -k shadow"
+
+
+@pytest.fixture(autouse=True)
+def only_local_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail a test that opens any socket but a local one: the kernel's audit would be the real one."""
+    real = socket.socket
+
+    class Local(real):  # type: ignore[misc, valid-type]
+        def __init__(self, family: int = -1, *more: Any, **named: Any) -> None:  # noqa: ANN401 - as there
+            assert family == socket.AF_UNIX
+            super().__init__(family, *more, **named)
+
+    monkeypatch.setattr(socket, "socket", Local)
+
+
+def detection(name: str, audit_rule: str = "") -> Detection:
+    return define(name, name, match={"auditd.data.key": "shadow"}, audit_rule=audit_rule)
+
+
+def rules(kernel: FakeKernel) -> list[str]:
+    from auditsense.kernel.rules.rule import AuditRule  # noqa: PLC0415 - here only
+
+    return [auditctl.format_rule(AuditRule.from_bytes(rule)) for rule in kernel.rules]
+
+
+def written(*lines: str) -> list[str]:
+    return [auditctl.format_rule(auditctl.parse(line)) for line in lines]
+
+
+# --- one kernel ------------------------------------------------------------------------------
+
+
+def test_what_the_test_sends_is_detected_and_the_kernel_is_as_before() -> None:
+    kernel = FakeKernel()
+    before = kernel.host_state()
+    with Sensor(source=Unicast(kernel=kernel), clock=FakeClock()) as sensor:
+        assert (kernel.enabled, kernel.pid, rules(kernel)) == (1, kernel.caller_pid, written(RULE))
+        kernel.send(*burst(12))
+        assert select.select([sensor], [], [], 0)[0] == [sensor]
+        (alert,) = sensor.poll()
+        assert select.select([sensor], [], [], 0)[0] == []
+        kernel.send(*burst(3, serial=15))
+        (end,) = sensor.finish()
+        stats = sensor.stats()
+    assert (alert["auditsense"]["state"], end["auditsense"]["count"]) == ("alert", 15)
+    assert (stats.foreign, stats.datagrams) == (0, 75)
+    assert kernel.host_state() == before
+
+
+def test_what_was_sent_before_is_there_when_somebody_listens() -> None:
+    kernel = FakeKernel()
+    kernel.send(*burst(10))
+    with Sensor(source=Unicast(kernel=kernel), clock=FakeClock()) as sensor:
+        assert len(sensor.poll()) == 1
+
+
+def test_beside_another_owner_too() -> None:
+    kernel = FakeKernel(enabled=1, pid=1, alive={1}, rules=[auditctl.parse(RULE).to_bytes()])
+    before = kernel.host_state()
+    with Sensor(source=Multicast(kernel=kernel), clock=FakeClock()) as sensor:
+        kernel.send(*burst(10))
+        assert len(sensor.poll()) == 1
+    assert kernel.host_state() == before
+
+
+def test_a_lean_sensor_is_not_sent_what_it_does_without() -> None:
+    kernel = FakeKernel()
+    with Sensor(source=Unicast(kernel=kernel), lean=True, clock=FakeClock()) as sensor:
+        kernel.send(*burst(10))
+        assert len(sensor.poll()) == 1
+        assert sensor.stats().datagrams < 50
+
+
+def test_an_owner_is_not_fought() -> None:
+    source = Unicast(kernel=FakeKernel(pid=1, alive={1}))
+    with pytest.raises(SocketTakenError), source:
+        pass
+
+
+class Half:
+    """Another kernel that has commands only."""
+
+    def request(self, kind: int, payload: bytes, *, ack: bool) -> list[Reply]:
+        raise AssertionError((kind, payload, ack))
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("source", [Unicast, Multicast])
+def test_half_a_kernel_is_refused_before_anything_is_opened(source: type[Unicast | Multicast]) -> None:
+    with pytest.raises(UsageError, match=r"Half object .*supplies no audit records: pass an"):
+        source(kernel=Half())
+    with pytest.raises(UsageError, match="restores only the real kernel: leave out guarded=True"):
+        source(kernel=FakeKernel(), guarded=True)
+
+
+# --- which audit rules ------------------------------------------------------------------------
+
+
+def with_rules(detections: Sequence[Detection], *given: Sequence[str] | None) -> list[str]:
+    kernel = FakeKernel()
+    with Sensor(detections, source=Unicast(*given, kernel=kernel)):
+        return rules(kernel)
+
+
+def test_unless_given_they_are_those_the_detections_need_each_once() -> None:
+    found = with_rules([detection("a", SHADOW), detection("b", RULE), detection("c", SHADOW), detection("d")])
+    assert found == written(SHADOW, RULE)
+    assert with_rules([detection("a", SHADOW)], [RULE]) == written(RULE)
+    assert with_rules([detection("a", SHADOW)], []) == []
+
+
+@pytest.mark.parametrize("source", [None, Unicast()])
+def test_a_sensor_that_would_never_fire_is_an_error(source: Unicast | None) -> None:
+    with pytest.raises(
+        UsageError, match=r"none of these detections says which audit rule .*: give audit_rules"
+    ):
+        Sensor([detection("a")], source=source)
+    Sensor([detection("a")], audit_rules=[])
+    Sensor([detection("a")], audit_rules=[RULE])
+
+
+def test_rules_beside_a_source_are_not_ignored() -> None:
+    with pytest.raises(UsageError, match=r"give the rules to the source, as in Unicast\(\['-w /etc/shadow"):
+        Sensor(audit_rules=[SHADOW], source=FakeSource())
+
+
+def feed(reader: Any, **data: Any) -> None:  # noqa: ANN401 - a wrong value
+    with reader:
+        for method, value in data.items():
+            getattr(reader, method)(value)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "sentence"),
+    [
+        (lambda: Sensor(audit_rules=SHADOW), UsageError, r"a list of lines, not one string: \['-w /etc"),
+        (lambda: Unicast(SHADOW), UsageError, "a list of lines, not one string"),
+        (lambda: Sensor(audit_rules=["garbage"]), AuditRuleError, "garbage"),
+        (lambda: Sensor([detection("a", "garbage")]), DetectionError, "detection 'a': audit_rule: .*garbage"),
+        (
+            lambda: Sensor([detection("a", "garbage")], source=FakeSource()),
+            DetectionError,
+            "detection 'a': audit_rule: .*garbage",
+        ),
+        (
+            lambda: Detector(ANY(detection("a"))),
+            UsageError,
+            r"a list of detections, got one: pass \[detection\]",
+        ),
+        (lambda: Sensor(ANY("pspy")), UsageError, "expected a list of detections"),
+        (lambda: Detector(ANY([1])), UsageError, "expected a detection, as define.* return, not 1"),
+        (
+            lambda: Detector([detection("a"), detection("a")]),
+            DetectionError,
+            "two detections have the id 'a'",
+        ),
+        (lambda: Sensor([detection("a", RULE)] * 2), DetectionError, "two detections have the id 'a'"),
+        (lambda: Sensor(view=ANY("nonsense")), UsageError, "unknown view 'nonsense' .choose alerts, seq"),
+        (lambda: define("a", "a", match={}), DetectionError, "match must have at least one field"),
+        (lambda: feed(Detector(), feed_text="x"), UsageError, "text: expected bytes, not 'x': open the log"),
+        (lambda: feed(EventReader(), feed_text="x"), UsageError, "text: expected bytes, not"),
+        (lambda: feed(RowReader(["pid"]), feed_text="x"), UsageError, "text: expected bytes, not"),
+        (lambda: feed(Detector(), feed=b"abc"), UsageError, r"each a datagram: pass \[datagram\]"),
+        (lambda: feed(Detector(), feed=["abc"]), UsageError, "expected an iterable of bytes"),
+        (lambda: feed(RowReader(["pid"]), feed=7), UsageError, "expected an iterable of bytes"),
+        (lambda: FakeSource().send(ANY("x")), UsageError, "expected events or datagrams, not 'x'"),
+        (lambda: FakeSource().send(ANY([call_event("open")])), UsageError, r"unpack a list with \*"),
+        (lambda: FakeKernel().send(b"short"), UsageError, "expected events or datagrams"),
+    ],
+)
+def test_what_cannot_be_meant_is_said_at_once(make: Any, error: type[AuditSenseError], sentence: str) -> None:  # noqa: ANN401
+    with pytest.raises(error, match=sentence):
+        make()
+
+
+def test_the_page_of_detections_has_every_field_and_which_are_numbers() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "detections.md").read_text(encoding="utf-8")
+    table = page.partition("<!-- fields -->")[2].partition("<!-- end of fields -->")[0]
+    rows = [[cell.strip() for cell in line.split("|")[1:4]] for line in table.strip().splitlines()[2:]]
+    documented = {name.strip("`"): number == "yes" for name, number, _ in rows}
+    assert len(documented) == len(rows)
+    assert documented == {SYSCALL_NAME: False} | {name: field in NUMBERS for name, field in FIELDS.items()}
