@@ -7,8 +7,12 @@ import re
 import subprocess
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "auditsense"
@@ -116,6 +120,25 @@ def is_defined(dotted: str) -> bool:
     if holder in trees():
         return name in names_in(trees()[holder].body)
     return name in classes().get(holder.rpartition(".")[2], set())
+
+
+def layout() -> Iterator[str]:
+    """Yield the modules that ARCHITECTURE.md's source layout names, as paths without an ending."""
+    block = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").split("```")[3].partition("\n  schema/")[0]
+    for entry in re.split(r"\n  (?=\w|  rules/)", block):
+        folder, _, text = entry.strip().partition("/ ")
+        if folder == "_ring":
+            stages = re.findall(r"^    (\w+(?: ? \w+)*)(?:   |$)", text, re.MULTILINE)
+            yield from (f"_ring/{stage}.h" for line in stages for stage in line.split())
+        elif re.fullmatch(r"\w+", folder):
+            words = re.split(r"[,;]", re.sub(r"\(.*?\)", "", text.partition(":")[2]))
+            yield from (f"{folder}/{word.strip()}.py" for word in words if re.fullmatch(r"\s*\w+\s*", word))
+
+
+def test_layout_names_modules_that_exist() -> None:
+    paths = [*layout()]
+    assert len(paths) > 80
+    assert [path for path in paths if not exists(path)] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
