@@ -1,4 +1,4 @@
-"""The examples of docs/embedding.md: as the files are, and every one runs."""
+"""The programs of docs/embedding.md run, and the page has them unchanged."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def printed(capsys: pytest.CaptureFixture[str]) -> list[Any]:
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
-def test_the_page_has_every_example_as_it_is(pytestconfig: pytest.Config) -> None:
+def test_page_has_every_example_unchanged(pytestconfig: pytest.Config) -> None:
     page = PAGE.read_text(encoding="utf-8")
 
     def filled(place: re.Match[str]) -> str:
@@ -59,17 +59,17 @@ def test_the_page_has_every_example_as_it_is(pytestconfig: pytest.Config) -> Non
     )
 
 
-def test_the_asyncio_agent(capsys: pytest.CaptureFixture[str]) -> None:
+def test_asyncio_agent(capsys: pytest.CaptureFixture[str]) -> None:
     source = FakeSource()
     source.send(*burst(12))
     sensor = Sensor(source=source)
     threading.Timer(0.3, sensor.stop).start()
     asyncio.run(example("asyncio_agent").main(sensor))
-    assert [one["auditsense"]["state"] for one in printed(capsys)] == ["alert", "closed"]
+    assert [document["auditsense"]["state"] for document in printed(capsys)] == ["alert", "closed"]
     assert source.left == 1
 
 
-def test_the_selectors_agent(capsys: pytest.CaptureFixture[str]) -> None:
+def test_selectors_agent(capsys: pytest.CaptureFixture[str]) -> None:
     source = FakeSource()
     source.send(*burst(12))
     ours, theirs = socket.socketpair()
@@ -78,7 +78,7 @@ def test_the_selectors_agent(capsys: pytest.CaptureFixture[str]) -> None:
         timer.start()
         example("selectors_agent").serve(Sensor(source=source), ours)
         timer.join()
-    assert [one["auditsense"]["state"] for one in printed(capsys)] == ["alert", "closed"]
+    assert [document["auditsense"]["state"] for document in printed(capsys)] == ["alert", "closed"]
     assert source.left == 1
 
 
@@ -95,12 +95,12 @@ def test_alerts_and_events_agent(capsys: pytest.CaptureFixture[str]) -> None:
     assert agent.calls[7, "unlink"] == 1
 
 
-class Owned:
-    """A socket of an agent, with what the kernel and a stranger have sent."""
+class AuditSocket:
+    """An agent's socket with datagrams of the kernel and of another process."""
 
     def __init__(self, datagrams: list[bytes]) -> None:
-        self.waiting = [(one, (0, 1)) for one in datagrams]
-        self.waiting[3:3] = [(b"a stranger's", (4711, 1))]
+        self.waiting = [(datagram, (0, 1)) for datagram in datagrams]
+        self.waiting[3:3] = [(b"of another process", (4711, 1))]
 
     def recvfrom(self, _size: int) -> tuple[bytes, tuple[int, int]]:
         if not self.waiting:
@@ -108,15 +108,15 @@ class Owned:
         return self.waiting.pop(0)
 
 
-def test_the_agent_that_owns_its_socket() -> None:
+def test_own_socket_agent() -> None:
     agent = example("own_socket_agent")
-    audit = Owned([one for event in burst(10) for one in event.datagrams])
+    audit = AuditSocket([datagram for event in burst(10) for datagram in event.datagrams])
     with Detector() as detector:
         datagrams: Iterator[bytes] = agent.received(audit)
-        found = agent.step(detector, datagrams)
+        documents = agent.step(detector, datagrams)
         assert detector.stats().datagrams == 50
     # The burst is of a past day, so it is over when the time is now.
-    assert [one["auditsense"]["state"] for one in found] == ["alert"]
+    assert [document["auditsense"]["state"] for document in documents] == ["alert"]
 
 
 def run(name: str, *arguments: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
@@ -129,7 +129,7 @@ def run(name: str, *arguments: str, given: bytes = b"") -> subprocess.CompletedP
     )
 
 
-def test_the_pipeline() -> None:
+def test_pipeline() -> None:
     ended = run("pipeline.py", given=LOG + b"no record\n")
     assert [json.loads(line)["auditsense"]["state"] for line in ended.stdout.splitlines()] == [
         "alert",
@@ -138,14 +138,14 @@ def test_the_pipeline() -> None:
     assert ended.stderr == b"48 records, 1 other lines\n"
 
 
-def test_the_pipeline_does_not_wait_for_more_than_it_needs() -> None:
+def test_pipeline_alerts_before_its_input_ends() -> None:
     command = [sys.executable, "-E", "-s", str(EXAMPLES / "pipeline.py")]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as one:
-        assert one.stdin is not None
-        assert one.stdout is not None
-        os.write(one.stdin.fileno(), LOG)
-        assert b'"alert"' in one.stdout.readline()
-        one.communicate(timeout=300)
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        os.write(process.stdin.fileno(), LOG)
+        assert b'"alert"' in process.stdout.readline()
+        process.communicate(timeout=300)
 
 
 def test_every_event(tmp_path: Path) -> None:
@@ -156,13 +156,13 @@ def test_every_event(tmp_path: Path) -> None:
     assert lines[0] == b"2026-11-24T04:05:14.674+00:00 4352 /usr/local/bin/pspy64 openat /proc"
 
 
-def test_a_few_fields_of_every_event(tmp_path: Path) -> None:
+def test_rows_of_every_event(tmp_path: Path) -> None:
     log = tmp_path / "audit.log"
     log.write_bytes(LOG)
     assert run("rows.py", str(log)).stdout == b"12 /usr/local/bin/pspy64 /proc\n"
 
 
-def test_the_detection_and_its_test() -> None:
+def test_own_detection_and_its_tests() -> None:
     assert example("own_detection").SHADOW.window.matches == 3
     command = [
         sys.executable,

@@ -49,7 +49,7 @@ def exists(*, there: bool = True) -> Comparing:
 
 
 def number(*values: int, mask: int = 0xFFFF_FFFF_FFFF_FFFF) -> Comparing:
-    """Compare as a number, after the field was cut to the bits of *mask*. Any value is enough."""
+    """Compare as a number, after the field was cut to the bits of *mask*. Any of *values* is enough."""
     return {"number": list(values), "mask": mask}
 
 
