@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import importlib
+import inspect
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -104,3 +106,31 @@ def test_reference_lists_each_public_name_once() -> None:
     exported = {f"{name}.{exported}" for name in NAMESPACES for exported in public(name).__all__}
     shared = {f"auditsense.detections.{name}" for name in SHARED}
     assert sorted(listed) == sorted(exported - shared - {"auditsense.__version__"})
+
+
+def described() -> list[tuple[str, object]]:
+    """Return the public functions and classes, and the public methods and properties of the classes."""
+    modules = map(public, NAMESPACES)
+    exported = {name: getattr(module, name) for module in modules for name in module.__all__}
+    members = {
+        f"{name}.{member}": value
+        for name, holder in exported.items()
+        if isinstance(holder, type)
+        for member, value in vars(holder).items()
+        if not member.startswith("_") and (inspect.isfunction(value) or isinstance(value, property))
+    }
+    return [(name, value) for name, value in {**exported, **members}.items() if name != "__version__"]
+
+
+@pytest.mark.parametrize("value", [pytest.param(value, id=name) for name, value in described()])
+def test_docstring_describes_every_argument(value: object) -> None:
+    """An argument is an entry of Args or Attributes, or stands in the text; "see X" refers to a base."""
+    text = inspect.getdoc(value)
+    assert text
+    if inspect.isfunction(value) and not re.search(r"\bsee `", text, re.IGNORECASE):
+        names = [parameter for parameter in inspect.signature(value).parameters if parameter != "self"]
+        if len(names) > 1:
+            assert [argument for argument in names if not re.search(rf"\b{argument}\b", text)] == []
+    if dataclasses.is_dataclass(value):
+        fields = [field.name for field in dataclasses.fields(value)]
+        assert [field for field in fields if not re.search(rf"\b{field}\b.*:|``{field}``", text)] == []

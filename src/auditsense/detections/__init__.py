@@ -22,12 +22,24 @@ if TYPE_CHECKING:  # for type checkers, the same names: tests/test_public_api.py
     from auditsense.detections.loader import load_detections as load_detections
     from auditsense.detections.loader import load_exceptions as load_exceptions
     from auditsense.detections.loader import shipped_detections as shipped_detections
+    from auditsense.detections.model import AttackEntry as AttackEntry
+    from auditsense.detections.model import Comparison as Comparison
+    from auditsense.detections.model import Condition as Condition
     from auditsense.detections.model import Detection as Detection
     from auditsense.detections.model import DetectionException as DetectionException
+    from auditsense.detections.model import Severity as Severity
+    from auditsense.detections.model import Threat as Threat
+    from auditsense.detections.model import Window as Window
 
 _MODULES = {
+    "AttackEntry": "detections.model",
+    "Comparison": "detections.model",
+    "Condition": "detections.model",
     "Detection": "detections.model",
     "DetectionException": "detections.model",
+    "Severity": "detections.model",
+    "Threat": "detections.model",
+    "Window": "detections.model",
     "define": "detections.builder",
     "except_for": "detections.exceptions",
     "exists": "detections.builder",

@@ -78,35 +78,35 @@ def define(  # noqa: PLR0913 - the keys of a file, most with a default
     """Return a detection, checked and ready for `Detector` and `Sensor`.
 
     Args:
-        id: short name, unique among those that are used together.
-        name: the alert's headline.
-        match: field to value, one or more; all must hold. A value is a string (exactly), several (any of
-            them), or made by `like`, `unlike`, `is_not`, `number`. Fields have ECS names
-            (docs/detections.md); ``auditd.data.syscall`` is compared by the call's name.
-        matches: how many events of one *by* make an alert, 1 to 64.
-        within: in what time, from ``1ms`` to ``24h``; with one match it means nothing.
-        by: what tells whose events count together: one field of docs/detections.md but
-            ``auditd.data.syscall``, or none; the host always counts as well.
+        id: short name, unique among the detections of a detector.
+        name: headline of the alert.
+        match: fields and values, one or more; all must hold. A value is a string (exactly), several strings
+            (any of them), or made by `like`, `unlike`, `is_not`, `number` or `exists`. Fields have ECS names
+            (docs/detections.md); ``auditd.data.syscall`` is compared by the name of the call.
+        matches: events of one *by* that make an alert, 1 to 64.
+        within: time span of these events, ``1ms`` to ``24h``; without effect for one match.
+        by: the field whose equal values count together: one of docs/detections.md except
+            ``auditd.data.syscall``, or none. The host always counts as well.
         severity: low, medium, high or critical.
-        risk_score: 0 to 100; that of the severity (21, 47, 73, 99) unless given.
-        audit_rule: what makes the kernel report such events, in auditctl's words. A `Sensor` puts it in
-            force, unless it is given other *audit_rules*.
-        version: counts up with each change.
-        description: why it matters, for who gets an alert.
-        references: where to read on.
-        tags: free words.
-        false_positives: what does the same and means no harm.
-        threat: places in MITRE ATT&CK: ``{"tactic": entry, "technique": [entry, …]}``, an entry being
+        risk_score: 0 to 100; by default that of the severity (21, 47, 73, 99).
+        audit_rule: rule in auditctl syntax that makes the kernel report these events. A `Sensor` adds it,
+            unless it has other *audit_rules*.
+        version: increases with each change.
+        description: why it matters.
+        references: links.
+        tags: labels.
+        false_positives: harmless programs that do the same.
+        threat: places in MITRE ATT&CK: ``{"tactic": entry, "technique": [entry, …]}``, where an entry is
             ``{"id": …, "name": …, "reference": …}``.
-        note: what else to know about an alert.
-        investigate: how to find out whether it is harmless, step by step.
-        respond: what to do when it is not, step by step.
-        exceptions: what is no match: ``{"match": …, "comment": …, "expires": …}``, the match as above, the
-            comment saying why it is harmless, and a date or a time with its zone, or nothing. See
-            `except_for` for those of a detection that exists already.
+        note: further information for an alert.
+        investigate: steps to find out whether it is harmless.
+        respond: steps to take if it is not.
+        exceptions: events that are no match: ``{"match": …, "comment": …, "expires": …}``. The comment states
+            why they are harmless; *expires* is a date, or a time with its zone, and optional. `except_for`
+            makes exceptions of existing detections.
 
     Raises:
-        DetectionError: a value is not what it must be; the message says which, and what is expected there.
+        DetectionError: a value is invalid; the message names it and what is expected.
     """
     return from_table(
         {

@@ -25,7 +25,13 @@ RISK_SCORES: Final[dict[str, int]] = {"low": 21, "medium": 47, "high": 73, "crit
 
 @dataclass(frozen=True, slots=True)
 class AttackEntry:
-    """An entry of MITRE ATT&CK."""
+    """An entry of MITRE ATT&CK.
+
+    Attributes:
+        id: such as ``T1057``.
+        name: such as ``Process Discovery``.
+        reference: its URL.
+    """
 
     id: str
     name: str
@@ -34,7 +40,12 @@ class AttackEntry:
 
 @dataclass(frozen=True, slots=True)
 class Threat:
-    """A tactic with its techniques."""
+    """A tactic of MITRE ATT&CK and its techniques.
+
+    Attributes:
+        tactic: the purpose.
+        technique: the ways to it.
+    """
 
     tactic: AttackEntry
     technique: tuple[AttackEntry, ...]

@@ -508,7 +508,7 @@ def _check_types(policy: object, limits: object, source: object, clock: object) 
 
 
 def _self_test(given: float | SelfTest | None) -> SelfTest | None:
-    """Return the self-test that runs every so many seconds, or the one of the command line."""
+    """Return the self-test with this interval in seconds, or the one of the command line."""
     if given is None or isinstance(given, SelfTest):
         return given
     if not isinstance(given, int | float) or given <= 0:

@@ -125,7 +125,7 @@ class FakeKernel:
         (self.after if acted else self.before)[position] = fail
 
     def stay_silent_at(self, position: int, *, acted: bool = False) -> None:
-        """Leave the command at *position* without a reply, as after a deadline."""
+        """Leave the command at *position* without a reply, as after a deadline; *acted* as for `fail_at`."""
         silence = KernelCommandError("the kernel's audit did not answer within 2 s")
         self.fail_at(position, silence, acted=acted)
 
@@ -145,7 +145,7 @@ class FakeKernel:
     # --- Transport -------------------------------------------------------------
 
     def request(self, kind: int, payload: bytes, *, ack: bool) -> list[Reply]:
-        """Execute one command. GET and LIST request no ACK, the others do."""
+        """Execute the command *kind* with its *payload*. GET and LIST come without *ack*, the others with it."""
         if self.closed:
             raise ClosedError("the audit command socket is closed")
         if ack == (kind in {commands.AUDIT_GET, commands.AUDIT_LIST_RULES}):
