@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "auditsense"
 PAGES = [
-    *sorted(path for path in ROOT.glob("*.md") if path.name != "CHANGELOG.md"),  # it names what is gone
+    *sorted(ROOT.glob("*.md")),
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
 PATH = re.compile(
@@ -144,6 +144,9 @@ def test_layout_names_modules_that_exist() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
 def test_page_names_what_exists(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
+    if page.name == "CHANGELOG.md":  # its tables name what is gone, and so do earlier releases
+        unreleased = re.split(r"^## \[?\d", text, maxsplit=1, flags=re.MULTILINE)[0]
+        text = re.sub(r"^\|.*$", "", unreleased, flags=re.MULTILINE)
     codes = CODE.findall(text)
     stale = [path for path in PATH.findall(text) if not exists(path)]
     for code in codes:

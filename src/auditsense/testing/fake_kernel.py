@@ -145,7 +145,7 @@ class FakeKernel:
     # --- Transport -------------------------------------------------------------
 
     def request(self, kind: int, payload: bytes, *, ack: bool) -> list[Reply]:
-        """Execute the command *kind* with its *payload*. GET and LIST come without *ack*, the others with it."""
+        """Execute the command *kind*. GET and LIST come without *ack*, others with it; see `Transport`."""
         if self.closed:
             raise ClosedError("the audit command socket is closed")
         if ack == (kind in {commands.AUDIT_GET, commands.AUDIT_LIST_RULES}):
