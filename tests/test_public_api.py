@@ -134,3 +134,12 @@ def test_docstring_describes_every_argument(value: object) -> None:
     if dataclasses.is_dataclass(value):
         fields = [field.name for field in dataclasses.fields(value)]
         assert [field for field in fields if not re.search(rf"\b{field}\b.*:|``{field}``", text)] == []
+
+
+@pytest.mark.parametrize("value", [pytest.param(value, id=name) for name, value in described()])
+def test_docstring_refers_to_public_names_only(value: object) -> None:
+    exported = {name for module in map(public, NAMESPACES) for name in module.__all__}
+    references = re.findall(
+        r"`(?:auditsense\.(?:testing\.|detections\.)?)?([A-Z][a-z]\w+)[`.]", inspect.getdoc(value) or ""
+    )
+    assert {*references} <= exported

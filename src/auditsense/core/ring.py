@@ -40,7 +40,7 @@ def core_version() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Sizes of the tables of a ring, allocated at creation in one piece; see `Ring.memory_bytes`.
+    """Sizes of the tables of a ring, allocated at creation in one piece; see `Detector.memory_bytes`.
 
     Attributes:
         datagram_slots: datagrams per recvmmsg call, 1 to 1,024.

@@ -34,7 +34,7 @@ class Stats:
         keys_evicted: windows evicted because all key slots were in use.
         sequences: completed windows.
         hits: of these, returned separately; the others were merged.
-        unknown_arch: SYSCALL records of architectures that `syscalls.ARCHES` lacks: their calls have no name.
+        unknown_arch: SYSCALL records of architectures without a call table: their calls have no name.
         open_events: gauge: events being reassembled.
         live_keys: gauge: windows.
         disordered: matches decided after a later one of their host, in a ring with an order.

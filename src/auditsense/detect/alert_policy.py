@@ -47,7 +47,7 @@ class AlertPolicy:
             raise UsageError(f'by: expected a tuple of field names, as ("user.id",), not {self.by!r:.60}')
 
     def merge_ms(self, detections: Iterable[Detection]) -> int:
-        """Return how long the core may merge completed windows, `Rule.merge_ms`.
+        """Return how long the core may merge completed windows of a key, in ms.
 
         Only if all windows of one key and actor belong to one burst: it merges without comparing other
         fields.

@@ -46,8 +46,9 @@ class Detector(RecordReader["Document"]):
         limits: capacity of the core.
         lean: records of the types in `unsent` need not come and are not awaited. Alerts lack what these
             carry (`process.title`, `process.working_directory`).
-        order: for recorded input, as for `Ring`; with 0 no alert is delayed.
-        make_ring: `Ring` or a subclass of it.
+        order: for recorded input: number of matching events held back, to be decided by stamp and serial. At
+            most half of `event_slots` and an eighth of `small_texts` of the limits; with 0 none is delayed.
+        make_ring: internal, for `Sensor`.
 
     Raises:
         DetectionError: a detection cannot be compiled.
@@ -111,7 +112,7 @@ class Detector(RecordReader["Document"]):
 
     @exclusive
     def feed_text(self, text: bytes | memoryview, now_ms: int = 0) -> list[Document]:
-        """Read audit.log text, cut anywhere; see `RecordReader.feed_text`."""
+        """Read audit.log text, cut anywhere; see `EventReader.feed_text`."""
         expect_number("now_ms", now_ms)
         if now_ms:
             self._alerts.bound(now_ms)
@@ -140,7 +141,7 @@ class Detector(RecordReader["Document"]):
 
     @exclusive
     def set_host(self, host: Host) -> None:
-        """Set the host of the records that follow; see `RingReader.set_host`."""
+        """Set the host of the records that follow; see `EventReader.set_host`."""
         expect("host", host, Host, "a Host(id, name)")
         if host != self.host:
             self._excepted_before = tuple(count for _, count in self.exceptions())

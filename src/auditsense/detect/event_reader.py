@@ -25,10 +25,11 @@ class EventReader(RecordReader[Event]):
         host: host of the records that name no node; this host by default.
         limits: capacity of the core.
         lean: records of the types in `unsent` need not come and are not awaited; events lack them.
-        order: for recorded input, as for `Ring`; with 0 no event is delayed.
-        fields: the attributes of `Event` that will be read (`auditsense.detect.rows.NAMES`); all by default.
+        order: for recorded input: number of matching events held back, to be decided by stamp and serial. At
+            most half of `event_slots` and an eighth of `small_texts` of the limits; with 0 none is delayed.
+        fields: the attributes of `Event` that will be read, as for `RowReader`; all by default.
             The core keeps no others, which is faster. Reading another one is a UsageError.
-        make_ring: `Ring` or a subclass of it.
+        make_ring: internal, for `Sensor`.
 
     Raises:
         UsageError: an unknown field, or a limit outside its bounds.

@@ -90,7 +90,8 @@ class RowReader(RingReader):
     is asked for, so iterate to the end.
 
     Args:
-        fields: names of the fields, in the order of a row (`NAMES`).
+        fields: names of attributes of `Event`, in the order of a row; all but `time` and `id`, which `ms` and
+            `serial` replace. Each once.
         host: host of the records that name no node; this host by default.
         limits: capacity of the core.
         lean: records of the types in `unsent` need not come and are not awaited; rows lack them.
@@ -120,13 +121,13 @@ class RowReader(RingReader):
 
     @exclusive
     def feed(self, datagrams: Iterable[bytes], now_ms: int = 0) -> Iterator[Row]:
-        """Read datagrams as received from the kernel; see `RecordReader.feed`."""
+        """Read datagrams as received from the kernel; see `EventReader.feed`."""
         packed = pack_datagrams(datagrams, now_ms)
         return chain.from_iterable(self._batches(self.ring.feed, packed, now_ms))  # no generator step per row
 
     @exclusive
     def feed_text(self, text: bytes | memoryview, now_ms: int = 0) -> Iterator[Row]:
-        """Read audit.log text, cut anywhere; see `RecordReader.feed_text`."""
+        """Read audit.log text, cut anywhere; see `EventReader.feed_text`."""
         expect_number("now_ms", now_ms)
         if now_ms:
             self.ring.expire(now_ms)
@@ -134,7 +135,7 @@ class RowReader(RingReader):
 
     @exclusive
     def tick(self, monotonic_ms: int = 0, *, log_ms: int | None = None) -> list[Row]:  # noqa: ARG002 - as of the others
-        """Let time pass; see `RecordReader.tick`."""
+        """Let time pass; see `EventReader.tick`."""
         expect_number("monotonic_ms", monotonic_ms)
         if monotonic_ms:
             self.ring.expire(monotonic_ms)

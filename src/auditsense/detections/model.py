@@ -72,7 +72,7 @@ class Condition:
     """One comparison of a field with values; for an absent field only a negated EXISTS holds.
 
     Attributes:
-        field: the ECS name, see `detections.fields`.
+        field: its ECS name (docs/detections.md).
         comparison: how.
         values: any of them is enough; numbers only for `Comparison.NUMBER`.
         negated: true when none of them fits.

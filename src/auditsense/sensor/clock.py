@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """A monotonic clock and a wall clock. `testing.FakeClock` is one that a test moves."""
+    """A monotonic clock and a wall clock. `auditsense.testing.FakeClock` is one that a test moves."""
 
     def monotonic_s(self) -> float:
         """Return seconds of a clock that never steps back and is never 0; only differences have a meaning."""

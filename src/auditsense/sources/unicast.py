@@ -100,7 +100,7 @@ class Unicast(KernelSource):
         return [str(step) for step in steps]
 
     def check(self) -> list[Change]:
-        """See `KernelSource.check`; after the loss of the socket, listen by multicast."""
+        """See `Source.check`; after the loss of the socket, listen by multicast."""
         changes = super().check()
         self._trigger_retry(self._polls)
         lost = any(change.deviation.id == "auditsense.tamper.owner" for change in changes)

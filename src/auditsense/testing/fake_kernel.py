@@ -39,11 +39,11 @@ Interruption = Callable[[], None]
 
 
 class FakeKernel:
-    """In-memory audit state; a `kernel.transport.Transport`.
+    """In-memory audit state, for `Unicast(kernel=…)` and `Multicast(kernel=…)`.
 
     Args:
-        enabled, failure, pid, rate_limit, backlog_limit, backlog_wait_time: initial settings, as in
-            `AuditStatus`. The defaults are those of a freshly booted machine.
+        enabled, failure, pid, rate_limit, backlog_limit, backlog_wait_time: initial settings, as
+            auditctl prints them. The defaults are those of a freshly booted machine.
         rules: `struct audit_rule_data` as bytes, in list order.
         caller_pid: the process that the commands come from.
         alive: living processes; the registration of any other owner lapses when another process registers.
@@ -134,7 +134,7 @@ class FakeKernel:
         self.records.send(datagrams_of(events))
 
     def register(self) -> None:
-        """Register the caller as owner, as `sources.netlink.register` does on its socket."""
+        """Register the caller as owner, as a source does on its socket."""
         self._command(f"register {self.caller_pid}", lambda: self._set_pid(self.caller_pid))
 
     def host_state(self) -> tuple[int | tuple[bytes, ...], ...]:
@@ -145,7 +145,7 @@ class FakeKernel:
     # --- Transport -------------------------------------------------------------
 
     def request(self, kind: int, payload: bytes, *, ack: bool) -> list[Reply]:
-        """Execute the command *kind*. GET and LIST come without *ack*, others with it; see `Transport`."""
+        """Execute a command, with *kind* and *payload* of linux/audit.h; *ack* is false for GET and LIST."""
         if self.closed:
             raise ClosedError("the audit command socket is closed")
         if ack == (kind in {commands.AUDIT_GET, commands.AUDIT_LIST_RULES}):
