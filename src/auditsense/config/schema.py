@@ -11,7 +11,7 @@ from typing import Any, Final
 from auditsense.config.option import Key, ValueType
 from auditsense.core.ring import Limits
 from auditsense.detect.alert_policy import AlertPolicy
-from auditsense.status.config import DEFAULT_SOCKET
+from auditsense.status import SOCKET_PATH
 
 DAY_MS: Final = 24 * 3_600_000
 
@@ -236,7 +236,7 @@ KEYS: Final[tuple[Key, ...]] = (
     Key(
         "status.socket",
         _STRING,
-        str(DEFAULT_SOCKET),
+        SOCKET_PATH,
         "Socket that auditsense status connects to, in a folder that only root may write; off: none.",
         flag="--status-socket",
         metavar="PATH",

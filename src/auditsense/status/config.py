@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Final
 
 from auditsense.errors import UsageError
+from auditsense.status import SOCKET_PATH
 
-DEFAULT_SOCKET: Final = Path("/run/auditsense/control")
+DEFAULT_SOCKET: Final = Path(SOCKET_PATH)
 OFF: Final = "off"
 _LONGEST: Final = 107  # bytes: sun_path of unix(7), less the NUL
 
