@@ -182,7 +182,7 @@ def test_reload_of_a_hostile_file_changes_nothing(
         "detection and exceptions",
         did="kept the configuration in force and went on; with the files mended it reloaded",
         lost="nothing",
-        said="one line for each thing that is wrong, and that the previous one stays active",
+        reported="one line for each thing that is wrong, and that the previous one stays active",
         host=NO_HOST,
     )
 
@@ -210,7 +210,7 @@ def test_start_with_a_hostile_file_is_one_line(
         how="the same files, as configuration, detection and exceptions",
         did="did not start: exit code 2",
         lost="nothing",
-        said="one line for each thing that is wrong",
+        reported="one line for each thing that is wrong",
         host=NO_HOST,
     )
 
@@ -324,7 +324,7 @@ def test_reload_reads_nothing_of_the_package(tmp_path: Path, fault: Recorder) ->
         how="every file of the package and of Python out of reach, as with `--user` and a venv below /root",
         did="reloaded: all that a reload needs was loaded at the start",
         lost="nothing",
-        said="the usual lines of a reload",
+        reported="the usual lines of a reload",
         host=NO_HOST,
     )
 

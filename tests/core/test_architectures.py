@@ -87,7 +87,7 @@ def test_events_of_unknown_architectures_are_reported(
         how="30 events whose `arch` is in no table are replayed with 10 of x86_64",
         did="matches the 10; the documents of the 30 have the numbers of their calls",
         lost="nothing",
-        said="architecture and number of events, at the end of `replay`; `unknown_arch` in `-o count`",
+        reported="architecture and number of events, at the end of `replay`; `unknown_arch` in `-o count`",
         host="not touched: no kernel is involved",
     )
 

@@ -202,7 +202,7 @@ def test_events_and_alerts_of_a_replay_are_in_order(tmp_path: Path, fault: Recor
         how="a log of 800 opens, each record late by itself by up to 2 s, replayed",
         did="found the sequences of the sorted log, with the same members",
         lost="nothing",
-        said="nothing",
+        reported="nothing",
         host=NO_HOST,
     )
 

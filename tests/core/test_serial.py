@@ -103,7 +103,7 @@ def test_late_record_is_not_a_loss(fault: Recorder) -> None:
         how="serial 1,000 after serial 300,000, stamped a minute before, fed",
         did="took it for a late one; serials after it are counted as before",
         lost="nothing",
-        said="nothing: `serials_missing` stays what it was",
+        reported="nothing: `serials_missing` stays what it was",
         host="not touched: no kernel is involved",
     )
 

@@ -74,7 +74,7 @@ def test_burned_limit_still_names_scanner(burned: int, fault: Recorder) -> None:
             how="1,000 processes of the scanner's user and program complete a window each, replayed",
             did="sent 20 alerts for them, and one for the scanner when it had grown tenfold",
             lost=NOTHING,
-            said="the scanner's process, program and user, in an alert",
+            reported="the scanner's process, program and user, in an alert",
             host=NO_HOST,
         )
 

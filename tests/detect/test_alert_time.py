@@ -116,7 +116,7 @@ def test_clock_step_neither_floods_nor_silences(step_ms: int, fault: Recorder) -
         how="by 11 seconds to a day, back and ahead, while a process opens /proc 10 times a second, replayed",
         did="went on with the burst; the processes that began afterwards were named as well",
         lost=NOTHING,
-        said="one alert of each process; one more where the clock went ahead by more than the suppression",
+        reported="one alert per process; one more where the clock went ahead by more than the suppression",
         host=NO_HOST,
     )
 
@@ -274,7 +274,7 @@ def test_sensor_counts_on_while_the_wall_clock_steps(step_s: int, fault: Recorde
         how="a fake clock steps by seconds to a day, ahead and back, while a process scans",
         did="went on with the burst: quiet time is measured on a clock that never steps",
         lost=NOTHING,
-        said="one alert, and each step (`auditsense.sensor.clock`)",
+        reported="one alert, and each step (`auditsense.sensor.clock`)",
         host=NO_HOST,
     )
 

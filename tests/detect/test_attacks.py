@@ -87,7 +87,7 @@ def test_flood_of_one_process_is_one_alert(fault: Recorder) -> None:
         how="100,000 events of one pid, replayed",
         did="counted every one; memory stayed flat",
         lost=NOTHING,
-        said="one alert, and one closing document with the total",
+        reported="one alert, and one closing document with the total",
         host=NO_HOST,
     )
 
@@ -115,7 +115,7 @@ def test_flood_of_processes_keeps_memory_bounded(pids: int, fault: Recorder) -> 
         how="1,000,000 pids through 4,096 windows, replayed",
         did="evicted windows of one match; memory stayed what it was created with",
         lost="windows that could not have been completed",
-        said="`keys_evicted`, exactly",
+        reported="`keys_evicted`, exactly",
         host=NO_HOST,
     )
 
@@ -142,7 +142,7 @@ def test_scanner_is_found_in_a_flood_of_keys(flood: int, fault: Recorder) -> Non
         how="100 opens, between each two of them twice as many new pids as there are windows, replayed",
         did="found it: who has more matches than the flood's processes keeps its window",
         lost="windows of one match; of the scanner's as well until it had two",
-        said="the alert, and `keys_evicted`",
+        reported="the alert, and `keys_evicted`",
         host=NO_HOST,
     )
 
@@ -161,7 +161,7 @@ def test_scanner_is_found_during_a_flood(fault: Recorder) -> None:
         how="500 opens of one pid between two of the other, replayed",
         did="told of both, once each",
         lost=NOTHING,
-        said="two alerts",
+        reported="two alerts",
         host=NO_HOST,
     )
 
@@ -197,7 +197,7 @@ def test_unfinished_events_are_evicted(fault: Recorder) -> None:
         how="100,000 SYSCALL records without EOE, replayed, and a scanner behind them",
         did="decided the oldest with what it had; found the scanner",
         lost="the ends of those events",
-        said="`evicted` and `incomplete`; the alert reports the loss",
+        reported="`evicted` and `incomplete`; the alert reports the loss",
         host=NO_HOST,
     )
 
@@ -230,7 +230,7 @@ def test_records_of_16_kilobytes_are_cut_and_counted(fault: Recorder) -> None:
         how="20,000 of them, every second one longer than a datagram's place, replayed",
         did="used the start of the long ones; found the scanner behind them",
         lost="the ends of what was longer than `datagram_bytes`",
-        said="`truncated`, exactly; the alert reports the loss",
+        reported="`truncated`, exactly; the alert reports the loss",
         host=NO_HOST,
     )
 
@@ -260,7 +260,7 @@ def test_text_of_a_user_never_becomes_a_record(kind: str, fault: Recorder) -> No
         how='AUDIT_USER text with line ends and "type=SYSCALL …" inside, replayed, four types',
         did="took each for one record of a user, whatever it says",
         lost=NOTHING,
-        said=NOTHING,
+        reported=NOTHING,
         host=NO_HOST,
     )
 
@@ -324,7 +324,7 @@ def test_collisions_need_the_seed(fault: Recorder) -> None:
         how="256 pids computed for a known seed, replayed under it and under random ones",
         did="the same as ever; under a random seed they are spread as any others",
         lost=NOTHING,
-        said=NOTHING,
+        reported=NOTHING,
         host=NO_HOST,
     )
 
@@ -367,7 +367,7 @@ def test_undrained_input_waits_without_loss(fault: Recorder) -> None:
         how="5,000 hits for a place of 70 KB, not drained for a while",
         did="took no more input, went on with the very next record afterwards",
         lost=NOTHING,
-        said="how much it took, each time",
+        reported="how much it took, each time",
         host=NO_HOST,
     )
 
@@ -389,7 +389,7 @@ def test_clock_step_back_hides_no_process(fault: Recorder) -> None:
         how="40 opens of a process stamped an hour ahead, then 200 of the same process, replayed",
         did="completed all 191 sequences of the 200",
         lost=NOTHING,
-        said="`stamp_steps` 1",
+        reported="`stamp_steps` 1",
         host=NO_HOST,
     )
 

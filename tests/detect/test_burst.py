@@ -72,7 +72,7 @@ def test_exec_begins_another_burst(size: int, fault: Recorder) -> None:
         how="12 opens of Python as root, then 2,000 of another program of the same pid, replayed",
         did="began another burst, and counted the window's nine events of Python apart",
         lost=NOTHING,
-        said="an alert and a closing document of each, with 12 and 2,000 matches",
+        reported="an alert and a closing document of each, with 12 and 2,000 matches",
         host=NO_HOST,
     )
 

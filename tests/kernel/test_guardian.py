@@ -143,7 +143,7 @@ def test_failed_undo_is_reported_and_keeps_the_file(tmp_path: Path, fault: Recor
         how="a locked configuration when the sensor dies, a kernel in memory",
         did="the guardian tried five times, kept the journal for the next start",
         lost="what was not read yet",
-        said="each step that is not restored, and why",
+        reported="each step that is not restored, and why",
         host="locked: as the sensor left it",
     )
 
@@ -163,7 +163,7 @@ def test_write_without_guardian_fails(sensor: Sensor, fault: Recorder) -> None:
         how="SIGKILL to it, then a step",
         did="changed nothing more",
         lost="everything: it did not run",
-        said="“the guardian is gone; start auditsense again”",
+        reported="“the guardian is gone; start auditsense again”",
         host="as before",
     )
 
@@ -249,6 +249,6 @@ def test_closed_standard_descriptors_are_harmless(tmp_path: Path, closed: str, f
         how="eight combinations, then SIGKILL",
         did="the guardian restored the host all the same",
         lost="what was not read yet",
-        said="the same, where there is a standard error",
+        reported="the same, where there is a standard error",
         host="as before",
     )

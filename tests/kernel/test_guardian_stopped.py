@@ -68,7 +68,7 @@ def test_guardian_reports_socket_that_stays_owned(sensor: Sensor, fault: Recorde
         how="EACCES to the guardian, again and again; a kernel in memory",
         did="the guardian tried again for as long as it may, five times, kept the journal for the next start",
         lost="what was not read yet",
-        said="“not restored: become the owner of the audit socket”; not that the host is as it was",
+        reported="“not restored: become the owner of the audit socket”; not that the host is as it was",
         host="as before but for the owner of the socket",
     )
 
@@ -152,6 +152,6 @@ def test_unread_pipe_does_not_block_sensor(sensor: Sensor, fault: Recorder) -> N
         how="SIGSTOP to it, SIGCONT refused; journal lines until the pipe is full",
         did="waited two seconds at most, changed nothing more; while it runs, another guardian is started",
         lost="everything, when it comes before the takeover: it did not run",
-        said="“the guardian … does not read its pipe”",
+        reported="“the guardian … does not read its pipe”",
         host="as before",
     )

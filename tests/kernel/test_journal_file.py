@@ -296,7 +296,7 @@ def test_changes_by_others_are_left_alone(folder: Path, fault: Recorder) -> None
         how="limit, wait time, rule and owner changed before the next start, a kernel in memory",
         did="undid only what still was as it had been set",
         lost=NOTHING,
-        said="what it undid",
+        reported="what it undid",
         host="theirs stays",
     )
 
@@ -348,7 +348,7 @@ def test_file_of_another_owner_is_refused(folder: Path, fault: Recorder) -> None
         how="a file of user 65534 in the folder, a kernel in memory",
         did="did not start; touched neither kernel nor file",
         lost="everything: it did not run",
-        said="“others may write it”",
+        reported="“others may write it”",
         host="as it was",
     )
 
@@ -398,7 +398,7 @@ def test_damaged_file_is_left_with_a_remedy(folder: Path, content: bytes, fault:
         how="five kinds of damage, a kernel in memory",
         did="did not start; touched neither kernel nor file",
         lost="everything: it did not run",
-        said="what to look at, and to remove the file",
+        reported="what to look at, and to remove the file",
         host="as the killed sensor left it",
     )
 

@@ -77,7 +77,7 @@ def test_burned_limit_still_names_scanner(scanner: Scanner, fault: Recorder) -> 
         how="120 processes of 12 opens each as 65534, then a scanner of the same user; default policy; live",
         did="sent 20 alerts for the throwaway processes, and one for the scanner while it ran",
         lost=NOTHING,
-        said="the scanner's process, program and user in an alert; the others in a document of who waits",
+        reported="the scanner's process, program and user in an alert; the others in a document of who waits",
         host=AS_BEFORE,
     )
 
@@ -103,6 +103,6 @@ def test_scanner_after_exec_is_named_with_its_own_count(scanner: Scanner, fault:
         how="Python as root opens /proc 12 times, then execs a scanner that becomes 65534; live",
         did="began another burst with the other program and user",
         lost=NOTHING,
-        said="an alert of each, with its own matches: 12 and 2,000",
+        reported="an alert of each, with its own matches: 12 and 2,000",
         host=AS_BEFORE,
     )

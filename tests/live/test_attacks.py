@@ -132,7 +132,7 @@ def test_a_consumer_that_reads_nothing_for_a_while_makes_nobody_wait_and_the_los
         how="400,000 opens while nobody reads the pipe, then all of it is read; live",
         did="went on reading, dropped what its queue had no room for; nobody's open took longer than usual",
         lost="events over the 32 MiB of the queue; what found the kernel's queue full",
-        said="a line when it begins; at the end, by cause and for the sink; not less than was really missing",
+        reported="a line when it begins; at the end, by cause and for the sink; not less than was missing",
         host=AS_BEFORE,
     )
 
@@ -187,7 +187,7 @@ def test_a_scanner_is_found_while_others_flood(scanner: Scanner, producers: int,
         how="150,000 opens each by one and by two processes, 30 by the scanner; live",
         did="told of every one of them, once",
         lost="nothing that kept one of them from being told",
-        said="an alert and a closing document each",
+        reported="an alert and a closing document each",
         host=AS_BEFORE,
     )
 
@@ -215,7 +215,7 @@ def test_a_scanner_is_found_among_thousands_of_new_processes(scanner: Scanner, f
         how="60 times 64 processes with an open each, 256 windows, and a scanner; live",
         did="found it; memory stayed what it was created with",
         lost="windows of one match",
-        said="the alert, and `keys_evicted`",
+        reported="the alert, and `keys_evicted`",
         host=AS_BEFORE,
     )
 
@@ -260,7 +260,7 @@ def test_what_a_user_writes_is_never_taken_for_a_record_of_the_kernel(
         how='100 messages of type USER_LOGIN, with line ends and "type=SYSCALL …" inside; live',
         did="took each for one record of a user; told of the real scanner only",
         lost=NOTHING,
-        said="one alert, of the real one",
+        reported="one alert, of the real one",
         host=AS_BEFORE,
     )
 
@@ -332,7 +332,7 @@ def test_paths_as_long_as_the_kernel_allows_crowd_nobody_out(scanner: Scanner, f
         how="3,000 opens of /proc by a name of 4,000 bytes, beside a scanner; live",
         did="found the scanner; memory stayed what it was created with",
         lost=NOTHING,
-        said="the alert",
+        reported="the alert",
         host=AS_BEFORE,
     )
 

@@ -233,7 +233,7 @@ def test_one_sink_that_stands_still_costs_the_others_nothing_and_the_kernel_lose
         did="the others got every event; the queue of that one filled up to its bound; it went on where "
         "it was",
         lost="for that one what found its queue full; for the others, and in the kernel, nothing",
-        said="that it drops, that it recovered and how many it missed: in every sink",
+        reported="that it drops, that it recovered and how many it missed: in every sink",
         host=AS_BEFORE,
     )
 
@@ -261,7 +261,7 @@ def test_a_full_disk_keeps_documents_waiting_until_there_is_room(
         "live",
         did="standard output had every event; the others waited, and were written when there was room",
         lost=NOTHING,
-        said="“sink file:PATH fails: … No space left on device; documents wait in its queue”; later that "
+        reported="“sink file:PATH fails: … No space left on device; documents wait in its queue”; later that "
         "it recovered",
         host=AS_BEFORE,
     )

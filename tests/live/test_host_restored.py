@@ -78,7 +78,7 @@ def test_after_a_signal_the_host_is_as_before(
         how="SIGINT, SIGTERM and SIGHUP to `run` and `record`; live",
         did="put the host back, ended with 0",
         lost=NOTHING,
-        said="a summary, “the host is as it was”",
+        reported="a summary, “the host is as it was”",
         host=AS_BEFORE,
     )
 
@@ -100,7 +100,7 @@ def test_a_second_signal_does_not_get_in_the_way(
         how="SIGINT, SIGTERM, SIGINT within some ms, five times; live",
         did="went on putting back",
         lost=NOTHING,
-        said="nothing more than after one",
+        reported="nothing more than after one",
         host=AS_BEFORE,
     )
 
@@ -147,7 +147,7 @@ def test_a_signal_at_any_moment_of_the_start_leaves_the_host_as_before(
         how="SIGINT and SIGTERM, 20 moments each; live",
         did="put back what was taken over until then",
         lost=NOTHING,
-        said="nothing, or a summary when it had begun",
+        reported="nothing, or a summary when it had begun",
         host=AS_BEFORE,
     )
 
@@ -165,7 +165,7 @@ def test_after_an_exception_in_the_block_the_host_is_as_before(
         how="an exception inside `with Sensor()`; live",
         did="put the host back, let the exception pass",
         lost="what was not read yet",
-        said="the exception",
+        reported="the exception",
         host=AS_BEFORE,
     )
 
@@ -206,7 +206,7 @@ def test_after_a_defect_inside_the_sensor_the_host_is_as_before(
         how="an exception in the middle of its loop; live",
         did="put the host back, let the exception pass",
         lost="what was not read yet",
-        said="the exception",
+        reported="the exception",
         host=AS_BEFORE,
     )
 
@@ -249,7 +249,7 @@ def test_when_the_reader_of_the_output_has_gone_the_host_is_as_before(
         how="the pipe is closed while it runs; live",
         did="put the host back, ended with 1",
         lost="the alert that could not be written",
-        said="“standard output was closed by its reader”",
+        reported="“standard output was closed by its reader”",
         host=AS_BEFORE,
     )
 
@@ -271,7 +271,7 @@ def test_when_the_output_is_a_full_disk_the_host_is_as_before(
         how="/dev/full as output; live",
         did="put the host back, ended with 1",
         lost="the alert that could not be written",
-        said="“cannot write to standard output: No space left on device”",
+        reported="“cannot write to standard output: No space left on device”",
         host=AS_BEFORE,
     )
 
@@ -310,7 +310,7 @@ def test_a_capture_on_a_disk_that_gets_full_ends_with_one_line_and_the_host_as_b
         how="a tmpfs of 64 KB, 1,000 and 100,000 opens; live",
         did="put the host back, ended with 1",
         lost="what came after the last whole write",
-        said="“cannot write to FILE: No space left on device”",
+        reported="“cannot write to FILE: No space left on device”",
         host=AS_BEFORE,
     )
 
@@ -331,7 +331,7 @@ def test_a_capture_on_a_full_disk_is_not_begun(
         how="a tmpfs without a free page; live",
         did="changed nothing, ended with 2",
         lost=NOTHING,
-        said="“FILE: No space left on device”",
+        reported="“FILE: No space left on device”",
         host=AS_BEFORE,
     )
 
@@ -355,7 +355,7 @@ def test_a_rule_of_somebody_else_stays(
         how="another rule is there while it runs; live",
         did="left it alone",
         lost=NOTHING,
-        said=NOTHING,
+        reported=NOTHING,
         host=AS_BEFORE,
     )
 
@@ -376,7 +376,7 @@ def test_the_same_rule_added_by_somebody_else_stays(
         how="somebody else has added the same rule; live",
         did="used it and left it",
         lost=NOTHING,
-        said=NOTHING,
+        reported=NOTHING,
         host=AS_BEFORE,
     )
 
@@ -395,7 +395,7 @@ def test_a_rule_added_by_somebody_else_meanwhile_stays(
         how="a rule added while it runs; live",
         did="left it alone",
         lost=NOTHING,
-        said="a summary",
+        reported="a summary",
         host="as before, and their rule",
     )
 
@@ -421,7 +421,7 @@ def test_a_second_sensor_is_refused_and_the_first_goes_on(
         how="`run --source netlink` and `record` beside a running sensor; live",
         did="the second was refused (5), the first went on",
         lost=NOTHING,
-        said="who owns the socket",
+        reported="who owns the socket",
         host="as the first had it, then as before",
     )
 

@@ -114,7 +114,7 @@ def test_beside_an_owner_the_alert_comes_and_the_owner_gets_all_its_records(
         how="an owner with settings of its own, 500 opens, `--source auto` or `multicast`; live",
         did="listened by multicast, changed no setting, added its rule only; found the scanner",
         lost="nothing, neither of its own nor of the owner's 500 events",
-        said="that the source is multicast, with `auto` also who owns the socket",
+        reported="that the source is multicast, with `auto` also who owns the socket",
         host=AS_BEFORE,
     )
 
@@ -137,7 +137,7 @@ def test_a_rule_that_the_owner_has_is_left_there(
         how="a sensor by multicast beside one that owns the socket, both with the same rule; live",
         did="changed nothing, found the scanner, left the owner's rule there when it ended",
         lost=NOTHING,
-        said="the alert",
+        reported="the alert",
         host=AS_BEFORE,
     )
 
@@ -155,7 +155,7 @@ def test_without_an_owner_and_with_audit_off_it_refuses(
         how="`--source multicast` with enabled 0 and no owner; live",
         did="did not start, exit code 3",
         lost="everything: it did not run",
-        said="one line: audit is off and no process owns the socket",
+        reported="one line: audit is off and no process owns the socket",
         host=AS_BEFORE,
     )
 
@@ -174,6 +174,6 @@ def test_events_of_ones_own_make_no_more_events(scanner: Scanner, fault: Recorde
         how="`--source multicast -o events`, three opens by a scanner; live",
         did="wrote the three, and none of its own",
         lost=NOTHING,
-        said="three events",
+        reported="three events",
         host=AS_BEFORE,
     )

@@ -63,7 +63,7 @@ def test_another_proc_is_refused(
         how="`unshare -m`, a procfs of its own or none over /proc, the host's pids; six commands; live",
         did="changed nothing, ended with 3",
         lost="everything: it did not run",
-        said="“the audit rule … would see nothing of the host”, and how to run it so that it does",
+        reported="“the audit rule … would see nothing of the host”, and how to run it so that it does",
         host=AS_BEFORE,
     )
 

@@ -69,7 +69,7 @@ def test_without_root_the_sentence_says_so(
         how="five commands as user 65534; live",
         did="changed nothing, ended with 3",
         lost="everything: it did not run",
-        said="“not root …”",
+        reported="“not root …”",
         host=AS_BEFORE,
     )
 
@@ -99,7 +99,7 @@ def test_in_a_namespace_the_sentence_says_which(
         how="five commands in a user and in a pid namespace; live",
         did="changed nothing, ended with 3",
         lost="everything: it did not run",
-        said="which namespace it is",
+        reported="which namespace it is",
         host=AS_BEFORE,
     )
 
@@ -119,7 +119,7 @@ def test_when_another_process_owns_the_socket_the_line_names_it(
         how="a process registers first, as auditd does; live",
         did="changed nothing, ended with 5",
         lost="everything: it did not run",
-        said="the process and its name",
+        reported="the process and its name",
         host=AS_BEFORE,
     )
 
@@ -151,6 +151,6 @@ def test_a_rule_that_is_none_is_refused_before_anything_is_changed(
         how="`--audit-rule` with a relative path; live",
         did="changed nothing, ended with 2",
         lost="everything: it did not run",
-        said="what is wrong with the rule",
+        reported="what is wrong with the rule",
         host=AS_BEFORE,
     )

@@ -154,7 +154,7 @@ def test_a_sensor_killed_at_any_moment_leaves_the_host_as_before(
         how="SIGKILL at 20 random moments of start, run under load and stop; live",
         did="its guardian put the host back, 20 of 20, and ended",
         lost="what was not read yet",
-        said="“the sensor (PID) died; the host is as it was”",
+        reported="“the sensor (PID) died; the host is as it was”",
         host=AS_BEFORE + "; no /run/auditsense, no process",
     )
 
@@ -186,7 +186,7 @@ def test_when_sensor_and_guardian_are_killed_the_next_start_puts_back(
         how="SIGSTOP to the sensor, SIGKILL to both; then `auditsense run --duration 1`; live",
         did="the next start found the journal below /run/auditsense and undid every step first",
         lost="everything until then",
-        said="“an earlier sensor was killed; restored what it had changed: …”, each step",
+        reported="“an earlier sensor was killed; restored what it had changed: …”, each step",
         host="changed until the next start, then " + AS_BEFORE,
     )
 
@@ -233,7 +233,7 @@ def test_rules_of_somebody_else_from_before_and_from_meanwhile_stay_as_they_are(
         how="one rule added before, one meanwhile; SIGKILL; live",
         did="its guardian took away its own rule",
         lost="what was not read yet",
-        said="“the sensor (PID) died; the host is as it was”",
+        reported="“the sensor (PID) died; the host is as it was”",
         host="their rules, byte for byte, in their order",
     )
 
@@ -261,7 +261,7 @@ def test_killed_while_ending_gives_the_socket_back(
         how="SIGINT, then SIGKILL 0 to 30 ms later, 40 times (600 on request); live",
         did="its guardian waited until the kernel saw the death, undid what was left, asked the kernel",
         lost="what was not read yet",
-        said="“the sensor (PID) died; the host is as it was”, where something was left to undo",
+        reported="“the sensor (PID) died; the host is as it was”, where something was left to undo",
         host=AS_BEFORE + "; no owner of the socket, no /run/auditsense",
     )
 
@@ -304,7 +304,7 @@ def test_when_the_guardian_is_killed_another_one_takes_its_place(
         how="SIGKILL to it, later to the sensor; live",
         did="another guardian was started, with the journal as it is; it put the host back",
         lost=NOTHING,
-        said="the new one's pid; “the sensor (PID) died; the host is as it was”",
+        reported="the new one's pid; “the sensor (PID) died; the host is as it was”",
         host=AS_BEFORE,
     )
 
@@ -326,7 +326,7 @@ def test_a_stopped_guardian_does_not_hold_the_sensor_up(
         how="SIGSTOP to it, SIGINT to the sensor; live",
         did="put the host back itself, continued the guardian, ended with 0",
         lost=NOTHING,
-        said=NOTHING,
+        reported=NOTHING,
         host=AS_BEFORE,
     )
 

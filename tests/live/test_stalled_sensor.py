@@ -167,7 +167,7 @@ def test_nobody_waits_for_a_stopped_sensor_and_what_it_missed_is_said(
         how="SIGSTOP until 300,000 opens are made (multicast: 140,000 beside an owner), then SIGCONT; live",
         did="went on where it was; no open of another process took 2 s meanwhile",
         lost="what did not fit into the socket and the kernel's queue",
-        said="by cause, what a second listener saw the kernel refuse (100 more at most) and make",
+        reported="by cause, what a second listener saw the kernel refuse (100 more at most) and make",
         host=AS_BEFORE,
     )
 
@@ -199,6 +199,6 @@ def test_what_found_the_socket_full_comes_although_no_record_is_made_anymore(
         how=f"{OPENS_THAT_DO_NOT_FIT} opens, into a socket of 64 KiB that nobody reads; then no more; live",
         did="made the kernel try again what it had put aside, within a second or so",
         lost="what the kernel had tried five times before anybody read",
-        said="what was seen, late, and the rest as lost",
+        reported="what was seen, late, and the rest as lost",
         host=AS_BEFORE,
     )

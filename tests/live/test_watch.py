@@ -100,7 +100,7 @@ def test_a_changed_setting_is_noticed_and_set_back_if_wanted(policy: str, fault:
         how="wait time, limit, rate limit and enabled, one after the other, with either policy; live",
         did="noticed each; with `repair` set back all but the rate limit, otherwise nothing",
         lost="not counted here: no load ran",
-        said="a document for each, and what was done about it; audit switched off on standard error as well",
+        reported="a document for each, and the repair; audit switched off on standard error as well",
         host=AS_BEFORE,
     )
 
@@ -123,7 +123,7 @@ def test_a_rule_that_is_gone_is_noticed_and_added_again_if_wanted(
         how="the rule deleted, then a scanner, with either policy; live",
         did="noticed it; with `repair` added the rule again and found the scanner",
         lost="with `report` all that the rule would have reported; with `repair` not the scanner",
-        said="a document, and whether it was repaired",
+        reported="a document, and whether it was repaired",
         host=AS_BEFORE,
     )
 
@@ -146,7 +146,7 @@ def test_a_rule_that_takes_our_sight_is_noticed(fault: Recorder) -> None:
         how="`never` and another key before ours, `never` for new tasks, an exclude, for one user; live",
         did="noticed each; touched none, even with `repair`",
         lost="not counted here: no load ran",
-        said="a document for each, of a kind of its own",
+        reported="a document for each, of a kind of its own",
         host=AS_BEFORE,
     )
 
@@ -171,7 +171,7 @@ def test_who_asks_for_the_socket_is_noticed_and_does_not_get_it(
         how="a second process sets itself as the owner; live",
         did="stayed the owner; the other one got EEXIST",
         lost="not counted here: no load ran",
-        said="a document",
+        reported="a document",
         host=AS_BEFORE,
     )
 
@@ -204,6 +204,6 @@ def test_the_self_test_passes_here_and_fails_when_new_processes_are_hidden(
         how="a `never` rule for root before ours, the self-test every second; live",
         did="its self-test, which had passed until then, failed with the next one",
         lost="all that the rule hides, its own test too",
-        said="a document, and “no record came” on standard error",
+        reported="a document, and “no record came” on standard error",
         host=AS_BEFORE,
     )

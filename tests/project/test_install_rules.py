@@ -570,7 +570,7 @@ def test_program_writable_by_others_is_refused(
         how="the program, a link to it, its folder or one above: of another user, of a group, of all",
         did="wrote no unit, ran none of those programs, and ended with 1",
         lost="nothing",
-        said="what others may change, and where to install it",
+        reported="what others may change, and where to install it",
         host=NO_HOST,
     )
 

@@ -157,7 +157,7 @@ def test_bench_in_a_hostile_folder_runs_nothing_of_it(hostile: Path, fault: Reco
         how="modules and programs of all names that are looked for; PATH, PYTHONSTARTUP and CPATH name it",
         did="measured, and ran nothing of that folder",
         lost=NOTHING,
-        said=NOTHING,
+        reported=NOTHING,
         host=NO_HOST,
     )
 

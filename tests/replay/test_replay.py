@@ -367,7 +367,7 @@ def test_compressed_data_that_is_damaged_is_said(
         how="eight bytes overwritten in the middle, or rubbish behind its end; gz and zst",
         did="read what could be read, ended with an error",
         lost="what lies behind the damage",
-        said="which file, and what is wrong with it",
+        reported="which file, and what is wrong with it",
         host=NO_HOST,
     )
 

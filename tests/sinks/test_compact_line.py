@@ -148,7 +148,7 @@ def test_what_nobody_sees_is_escaped(mark: str, fault: Recorder) -> None:
         how="names with blanks, quotes, line ends, invisible letters and marks that turn the text around",
         did="wrote them in quotes and escaped what cannot be seen; each line splits back into its fields",
         lost="nothing",
-        said="nothing",
+        reported="nothing",
         host="not touched: no kernel is involved",
     )
 
@@ -264,7 +264,7 @@ def test_any_locale_takes_any_name(locale: dict[str, str], form: str, log: Path,
         how="a program called 日本 and one whose name is no UTF-8; ASCII and Latin-1 locales; run and replay",
         did="wrote the characters as backslash escapes, and went on",
         lost="nothing",
-        said="nothing",
+        reported="nothing",
         host="not touched: no kernel is involved",
     )
 

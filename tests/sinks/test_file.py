@@ -171,7 +171,7 @@ def test_folder_that_became_a_link_is_not_followed(
         how="its owner makes it a link: at the start, at SIGHUP, at a rotation, one folder higher",
         did="did not follow the link, and created nothing",
         lost="the documents for that sink, until the folder is there again",
-        said="which folder another user may change",
+        reported="which folder another user may change",
         host=NO_HOST,
     )
 
@@ -317,7 +317,7 @@ def test_after_a_full_disk_there_are_whole_lines_only_and_it_goes_on(tmp_path: P
         how="a limit of 1,000 bytes (RLIMIT_FSIZE), 1,000 documents, then no limit",
         did="took back the line that was cut, and went on with it afterwards",
         lost="nothing",
-        said="“cannot write to FILE: File too large”",
+        reported="“cannot write to FILE: File too large”",
         host=NO_HOST,
     )
 

@@ -119,7 +119,7 @@ def test_journald_that_is_not_there_is_waited_for(tmp_path: Path, fault: Recorde
         how="a sink before journald is started, and after it was stopped; then it is started again",
         did="kept the documents, tried again up to every 5 s, and wrote them",
         lost=NOTHING,
-        said="“cannot reach journald at PATH: …”",
+        reported="“cannot reach journald at PATH: …”",
         host=NO_HOST,
     )
 
@@ -201,7 +201,7 @@ def test_over_tcp_a_daemon_that_goes_away_gets_the_rest_when_it_is_back(
         how="rsyslogd by TCP, not started yet, then stopped, then started again",
         did="kept the documents, connected again, and sent them",
         lost=NOTHING,
-        said="“cannot reach syslog:tcp://…: Connection refused”",
+        reported="“cannot reach syslog:tcp://…: Connection refused”",
         host=NO_HOST,
     )
 
@@ -249,7 +249,7 @@ def test_a_peer_that_stops_reading_gets_each_frame_whole_and_once(
         how="a TCP peer that reads nothing until 8 MB wait, then all of it",
         did="did not wait; went on in the middle of the message where it had stopped, on the same connection",
         lost=NOTHING,
-        said="“syslog:tcp://… accepts nothing”",
+        reported="“syslog:tcp://… accepts nothing”",
         host=NO_HOST,
     )
 

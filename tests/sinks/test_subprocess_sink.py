@@ -221,7 +221,7 @@ def test_a_sink_that_takes_nothing_is_not_waited_for_and_what_is_dropped_is_coun
         how="a pipe that nobody reads, 10 MB of documents for a queue of 1 MiB, then all of it is read",
         did="did not wait; kept what the queue had room for, and went on when it was read",
         lost="documents that found the queue full",
-        said="how many, exactly",
+        reported="how many, exactly",
         host=NO_HOST,
     )
 
@@ -295,7 +295,7 @@ def test_one_that_was_killed_is_over_and_what_it_had_is_counted(tmp_path: Path, 
         how="SIGKILL to it, then two documents",
         did="went on with its other sinks; without one it ends",
         lost="the documents for that sink from then on",
-        said="“its process was ended”, and how many documents failed",
+        reported="“its process was ended”, and how many documents failed",
         host=NO_HOST,
     )
 
@@ -367,7 +367,7 @@ def test_any_bytes_from_a_sink_end_that_sink_only(said: bytes, tmp_path: Path, f
         how="text, other JSON, binary, half and endless lines, deep nesting, huge numbers, false counts",
         did="ended that sink and its process; the other sink got everything",
         lost="the documents for that sink, counted as failed",
-        said="“sink … stopped: its process sent an invalid report”",
+        reported="“sink … stopped: its process sent an invalid report”",
         host=NO_HOST,
     )
 
@@ -391,7 +391,7 @@ def test_sink_that_floods_its_reports_keeps_nobody(said: bytes, tmp_path: Path, 
         how="reports, and bytes without a line end, as fast as it can",
         did="read a bounded part of them at each turn, and went on",
         lost="the documents for that sink",
-        said="the sink is over, and why",
+        reported="the sink is over, and why",
         host=NO_HOST,
     )
 
@@ -416,7 +416,7 @@ def test_stopped_sink_keeps_nobody(tmp_path: Path, fault: Recorder) -> None:
         how="SIGSTOP, then 4,000 documents, then the end",
         did="gave the other sink everything, dropped what found no room, and killed the process at the end",
         lost="the documents for that sink",
-        said="“sink … drops documents”, and the counts",
+        reported="“sink … drops documents”, and the counts",
         host=NO_HOST,
     )
 
@@ -491,7 +491,7 @@ def test_when_the_sensor_is_killed_its_sinks_write_what_they_have_and_end(
         how="SIGKILL, with a file and with a pipe that nobody reads",
         did="both processes ended, the second after some seconds; the file has whole lines, none missing",
         lost="what waited in the sensor's own queue, and in the pipe that nobody read",
-        said=NOTHING,
+        reported=NOTHING,
         host=NO_HOST,
     )
 
@@ -546,7 +546,7 @@ def test_while_one_is_blocked_the_other_gets_everything_and_it_is_said(
         how="a pipe that nobody reads beside a file, 5,000 documents, then it is read",
         did="the file got everything; the other one what its queue had room for, and everything again later",
         lost="documents of that sink alone",
-        said="a document when it begins and one when it is over, to both; how many, exactly",
+        reported="a document when it begins and one when it is over, to both; how many, exactly",
         host=NO_HOST,
     )
 

@@ -304,7 +304,7 @@ def test_text_without_records_is_said_at_once(tmp_path: Path, lines: int, fault:
         how="run --source log:PATH on a log of something else",
         did="went on reading",
         lost="nothing",
-        said="once, that nothing is understood and what the first line looks like",
+        reported="once, that nothing is understood and what the first line looks like",
         host=NO_HOST,
     )
 

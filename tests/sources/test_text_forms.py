@@ -203,7 +203,7 @@ def test_forged_record_is_not_read(
         how="in a message to syslog, in the journal, behind a line end in JSON, in a USER record",
         did="did not read it as a record",
         lost="nothing",
-        said="how many lines are no record, and what the first looks like",
+        reported="how many lines are no record, and what the first looks like",
         host=NO_HOST,
     )
 
@@ -314,7 +314,7 @@ def test_unreadable_input_keeps_the_others(
         how="missing, a link in a loop, a device, damaged, no log",
         did="read the others",
         lost="what the one would have held",
-        said="a line with its name and the reason; exit code 1",
+        reported="a line with its name and the reason; exit code 1",
         host=NO_HOST,
     )
 
@@ -420,7 +420,7 @@ def test_compressed_bomb_takes_little_memory(tmp_path: Path, form: str, fault: R
         how="200 to 500 MiB of one byte in zst, gz, xz and bz2",
         did="read it in pieces, with some MiB of memory",
         lost="nothing",
-        said="that there is no audit record in it",
+        reported="that there is no audit record in it",
         host=NO_HOST,
     )
 

@@ -203,7 +203,7 @@ def test_fifo_without_a_writer_is_said(
         how="replay of a FIFO without a writer",
         did="waited, and read it when a program wrote",
         lost="nothing",
-        said="that nothing was written yet, after a second",
+        reported="that nothing was written yet, after a second",
         host=NO_HOST,
     )
 

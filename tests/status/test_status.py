@@ -179,7 +179,7 @@ def test_folder_above_that_others_may_change_is_refused(
         how="one and two folders above; of all, of a group, of another user, with and without the sticky bit",
         did="made no socket there, and did not start",
         lost="nothing",
-        said="which folder others may change",
+        reported="which folder others may change",
         host=NO_HOST,
     )
 

@@ -4,7 +4,7 @@ A test calls the fixture `fault` when all it says has been seen to be so::
 
     def test_a_full_disk_ends_it(fault: Recorder) -> None:
         ...
-        fault("the disk is full", how=…, did=…, lost=…, said=…, host=…)
+        fault("the disk is full", how=…, did=…, lost=…, reported=…, host=…)
 
 ``pytest --write-faults`` writes the rows of the tests that passed; those of tests that did not run stay.
 `tests/project/test_faults.py` compares what is written with the tests that exist.
@@ -20,19 +20,19 @@ import pytest
 
 TESTS: Final = Path(__file__).parents[1]
 TABLE: Final = TESTS.parent / "docs" / "faults.md"
-COLUMNS: Final = ("fault", "how", "did", "lost", "said", "host", "test")
+COLUMNS: Final = ("fault", "how", "did", "lost", "reported", "host", "test")
 NOTHING: Final = "nothing"
 AS_BEFORE: Final = "as before, rule list byte for byte"
 NO_HOST: Final = "not touched: no kernel is involved"
 
 _HEAD: Final = """\
-# What was done to it, and what it did
+# Faults and how the sensor handles them
 
-Written by `pytest --write-faults` from tests that ran and passed; the last column names them. Each sentence
-is what its test checks. "live": on the kernel of the machine the tests ran on, which is put back and
-compared afterwards in every case (settings, rules byte for byte).
+Written by `pytest --write-faults` from tests that passed; the last column names them. Each test checks all
+cells of its row. "live": on the kernel of the test machine. Its settings and rules are restored and compared
+byte for byte after every test.
 
-| fault | how it is made | what the sensor did | what was lost | what it said | the host afterwards | test |
+| fault | how it is caused | what the sensor did | what was lost | what it reported | host afterwards | test |
 |---|---|---|---|---|---|---|
 """
 _PROPERTY: Final = "fault"
@@ -41,16 +41,16 @@ _PROPERTY: Final = "fault"
 class Recorder(Protocol):
     """The fixture `fault`: tells one row of the table."""
 
-    def __call__(self, name: str, *, how: str, did: str, lost: str, said: str, host: str) -> None: ...
+    def __call__(self, name: str, *, how: str, did: str, lost: str, reported: str, host: str) -> None: ...
 
 
 @pytest.fixture
 def fault(request: pytest.FixtureRequest) -> Recorder:
     """Give a test what it tells its row to."""
 
-    def tell(name: str, *, how: str, did: str, lost: str, said: str, host: str) -> None:
+    def tell(name: str, *, how: str, did: str, lost: str, reported: str, host: str) -> None:
         test = request.node.nodeid.partition("[")[0]
-        request.node.user_properties.append((_PROPERTY, (name, how, did, lost, said, host, test)))
+        request.node.user_properties.append((_PROPERTY, (name, how, did, lost, reported, host, test)))
 
     return tell
 
