@@ -579,7 +579,7 @@ static void unknown_architectures(void) {
     CHECK_EQUAL(match.unknown_records, 0);
 }
 
-/* Which rules have exceptions is found when the table is carved, whatever lay there before. */
+/* The rules with exceptions are found at initialisation, regardless of the memory's content. */
 static void exceptions(void) {
     const as_rules *const whole = &good_table()->rules;
     const as_rules empty = {0};

@@ -1001,7 +1001,7 @@ static void with_exceptions(void) {
 
 /* Migration to another table */
 
-static void adopting(void) {
+static void migrating(void) {
     const as_config config = sample_config();
     const uint32_t stays[1] = {1};
     const uint32_t gone[1] = {UINT32_MAX};
@@ -1079,7 +1079,7 @@ static uint64_t flood(as_ring *ring, uint32_t from, uint32_t to) {
     return sum;
 }
 
-static void adopted_is_stayed(void) {
+static void migration_changes_nothing(void) {
     const as_rule rule = {.keys = {AS_FIELD_PID}, .key_count = 1, .count = 3, .span_ms = 5000};
     const as_rules table = {.rules = &rule, .rule_count = 1, .actor_fields = UINT64_C(1) << AS_FIELD_EXE};
     const uint32_t same[1] = {0};
@@ -1168,8 +1168,8 @@ static void actors(void) {
 
 int main(void) {
     actors();
-    adopted_is_stayed();
-    adopting();
+    migration_changes_nothing();
+    migrating();
     with_exceptions();
     bounds();
     memory();

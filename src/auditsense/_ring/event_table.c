@@ -153,7 +153,7 @@ bool as_event_fields(const as_events *events, const as_event *event, uint64_t wa
                                      [AS_ROLE_PATH] = AS_TYPE_PATH,
                                      [AS_ROLE_FIRST_PATH] = AS_TYPE_PATH,
                                      [AS_ROLE_PROCTITLE] = AS_TYPE_PROCTITLE};
-    bool whole = true;
+    bool complete = true;
     for (unsigned role = 0; role < AS_ROLES; role++) {
         const bool outranked = role == AS_ROLE_FIRST_PATH && (event->stored & (1u << AS_ROLE_PATH)) != 0;
         if ((event->stored & (1u << role)) == 0 || outranked) {
@@ -164,8 +164,8 @@ bool as_event_fields(const as_events *events, const as_event *event, uint64_t wa
             values[AS_FIELD_NODE] = (as_value){.span = text, .form = AS_FORM_QUOTED};
         } else {
             const as_record record = {.type = types[role], .body = text};
-            whole = as_record_fields(&record, wanted, values) && whole;
+            complete = as_record_fields(&record, wanted, values) && complete;
         }
     }
-    return whole;
+    return complete;
 }

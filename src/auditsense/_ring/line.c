@@ -185,12 +185,12 @@ static uint16_t type_of(as_span name) {
 /* Split at the next blank. False: no blank. Words are short, so memchr would cost more. */
 static bool word(as_span text, as_span *head, as_span *rest) {
     uint32_t at = 0;
-    uint64_t found = 0;
-    while (text.len - at >= 8 && (found = as_bytes_equal(as_load8(text.at + at), ' ')) == 0) {
+    uint64_t blanks = 0;
+    while (text.len - at >= 8 && (blanks = as_bytes_equal(as_load8(text.at + at), ' ')) == 0) {
         at += 8;
     }
-    if (found != 0) {
-        at += as_first_byte(found);
+    if (blanks != 0) {
+        at += as_first_byte(blanks);
     } else {
         while (at < text.len && text.at[at] != ' ') {
             at++;

@@ -170,12 +170,12 @@ static bool only_printk(as_span text) {
     return text.len == 0;
 }
 
-/* Structured data of RFC 5424 at the start of text: "-" or "[id name=\"value\"]…". Returns the rest; *whole: it has an
+/* Structured data of RFC 5424 at the start of text: "-" or "[id name=\"value\"]…". Returns the rest; *closed: it has an
  * end. */
-static as_span skip_structured(as_span text, bool *whole) {
-    *whole = false;
+static as_span skip_structured(as_span text, bool *closed) {
+    *closed = false;
     if (text.len > 0 && text.at[0] == '-') {
-        *whole = true;
+        *closed = true;
         return as_span_skip(text, 1);
     }
     while (text.len > 0 && text.at[0] == '[') {
@@ -192,7 +192,7 @@ static as_span skip_structured(as_span text, bool *whole) {
         if (at >= text.len) {
             return text;
         }
-        *whole = true;
+        *closed = true;
         text = as_span_skip(text, at + 1);
     }
     return text;
@@ -201,7 +201,7 @@ static as_span skip_structured(as_span text, bool *whole) {
 /* "TIME HOST PROGRAM PID MESSAGE-ID STRUCTURED-DATA". Without a version before it, which files often lack, it
  * must name a program, and PID must be a number. */
 static bool is_rfc5424(as_span text) {
-    bool whole = false;
+    bool closed = false;
     const bool version = as_span_starts(text, AS_LITERAL("1 "));
     if (version) {
         text = as_span_skip(text, 2);
@@ -216,8 +216,8 @@ static bool is_rfc5424(as_span text) {
         !(version || as_span_is(pid, AS_LITERAL("-")) || skip_digits(pid).len == 0)) {
         return false;
     }
-    text = skip_structured(text, &whole);
-    return whole && (is_dated(time) || as_span_is(time, AS_LITERAL("-"))) && only_printk(text);
+    text = skip_structured(text, &closed);
+    return closed && (is_dated(time) || as_span_is(time, AS_LITERAL("-"))) && only_printk(text);
 }
 
 /* "5,1234,4000000000,-;", from /dev/kmsg; otherwise text is unchanged. */

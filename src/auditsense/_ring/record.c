@@ -175,9 +175,9 @@ static uint32_t find_key_end(as_span text) {
     uint32_t at = 0;
     for (; text.len - at >= 8; at += 8) {
         const uint64_t word = as_load8(text.at + at);
-        const uint64_t found = as_bytes_equal(word, '=') | as_bytes_equal(word, ' ');
-        if (found != 0) {
-            return at + as_first_byte(found);
+        const uint64_t matches = as_bytes_equal(word, '=') | as_bytes_equal(word, ' ');
+        if (matches != 0) {
+            return at + as_first_byte(matches);
         }
     }
     while (at < text.len && text.at[at] != '=' && text.at[at] != ' ') {
@@ -259,9 +259,9 @@ static const field_spec *field_of(as_span key, const field_spec *fields, uint32_
 static inline const uint8_t *end_of(const uint8_t *at, const uint8_t *stop, uint8_t other) {
     for (; stop - at >= 8; at += 8) {
         const uint64_t word = as_load8(at);
-        const uint64_t found = as_bytes_below(word, ' ' + 1) | as_bytes_equal(word, other);
-        if (found != 0) {
-            return at + as_first_byte(found);
+        const uint64_t matches = as_bytes_below(word, ' ' + 1) | as_bytes_equal(word, other);
+        if (matches != 0) {
+            return at + as_first_byte(matches);
         }
     }
     while (at < stop && *at > ' ' && *at != other) {

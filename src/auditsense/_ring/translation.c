@@ -21,11 +21,11 @@ uint32_t as_translation_start(as_span value) {
     enum { MAX_EQUALS = 16 };
     uint32_t end = 0;
     for (unsigned equals = 0; equals < MAX_EQUALS; equals++) {
-        const uint8_t *found = end == value.len ? NULL : memchr(value.at + end, '=', value.len - end);
-        if (found == NULL) {
+        const uint8_t *equal = end == value.len ? NULL : memchr(value.at + end, '=', value.len - end);
+        if (equal == NULL) {
             break;
         }
-        end = (uint32_t)(found - value.at) + 1;
+        end = (uint32_t)(equal - value.at) + 1;
         for (size_t i = 0; i < COUNT(first); i++) {
             const uint32_t len = (uint32_t)strlen(first[i]);
             if (end >= len && memcmp(value.at + end - len, first[i], len) == 0) {

@@ -184,14 +184,14 @@ class Ring:
         Returns the bytes consumed: fewer if the hit buffer is full, or the rest is not a whole datagram.
         """
         with self._enter() as handle:
-            given = ffi.from_buffer(packed)
-            return _checked(lib.as_ring_feed(handle, given, len(packed)))
+            buffer = ffi.from_buffer(packed)
+            return _checked(lib.as_ring_feed(handle, buffer, len(packed)))
 
     def feed_text(self, text: bytes | memoryview) -> int:
         """Feed log text, split anywhere. Returns the bytes consumed: fewer if the hit buffer is full."""
         with self._enter() as handle:
-            given = ffi.from_buffer(text)
-            return _checked(lib.as_ring_feed_text(handle, given, len(text)))
+            buffer = ffi.from_buffer(text)
+            return _checked(lib.as_ring_feed_text(handle, buffer, len(text)))
 
     def unread_line(self) -> bytes:
         """Return the start of the first line since the last call that was not a record; b"": none."""
