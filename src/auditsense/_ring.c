@@ -184,12 +184,11 @@ static void process_line(as_ring *ring, as_span line, bool cut) {
     if (!record && as_line_separates(line)) {
         return;
     }
-    const bool malformed = !record;
     ring->stats.lines++;
     /* A record that no field is read from needs nothing but its type. */
-    ring->stats.truncated += cut && (malformed || (record && as_record_has_fields(read.type))) ? 1 : 0;
-    ring->stats.malformed += malformed ? 1 : 0;
-    if (malformed || (record && !add_record(ring, read.type, read.text, read.node, 0, true))) {
+    ring->stats.truncated += cut && (!record || as_record_has_fields(read.type)) ? 1 : 0;
+    ring->stats.malformed += record ? 0 : 1;
+    if (!record || !add_record(ring, read.type, read.text, read.node, 0, true)) {
         as_lines_sample(&ring->lines, line);
     }
 }

@@ -1166,7 +1166,30 @@ static void actors(void) {
     as_ring_free(ring);
 }
 
+static void other_outputs(void) {
+    const as_config config = sample_config();
+    as_ring *ring = ring_of(&config, 1, 1);
+    uint8_t line[240];
+    const uint8_t *hits = NULL;
+    CASE("the first line that was not a record is returned once, cut to the buffer");
+    CHECK_EQUAL(as_ring_feed_text(ring, GUARDED("\nno record\nnone either\n").at, 23), 23);
+    CHECK_EQUAL(as_ring_unread_line(ring, line, 4), 4);
+    CHECK(memcmp(line, "no r", 4) == 0);
+    CHECK_EQUAL(as_ring_unread_line(ring, line, sizeof line), 0);
+
+    CASE("borrowed hits are those of the ring, and removed from it");
+    CHECK_EQUAL(as_ring_borrow(ring, &hits), 0);
+    const char event[] = "type=SYSCALL msg=audit(1.000:1): arch=c000003e syscall=257 pid=4\n"
+                         "type=EOE msg=audit(1.000:1): \n";
+    as_ring_feed_text(ring, (const uint8_t *)event, sizeof event - 1);
+    const int64_t len = as_ring_borrow(ring, &hits);
+    CHECK(len > 0 && as_hit_next(hits, (size_t)len, NULL) == hits);
+    CHECK_EQUAL(as_ring_borrow(ring, &hits), 0);
+    as_ring_free(ring);
+}
+
 int main(void) {
+    other_outputs();
     actors();
     migration_changes_nothing();
     migrating();
