@@ -35,7 +35,7 @@ def test_openat_has_the_number_of_the_architecture(arch: str, openat: int, opena
     assert syscalls.name(openat, arch) == "openat"
 
 
-# openat on architectures whose audit names need a table of their own: AUDIT_ARCH_*, number.
+# openat on architectures whose audit names need separate tables: AUDIT_ARCH_*, number.
 OTHER_OPENATS = {
     "armeb": (0x28, 322),
     "ppc64": (0x80000015, 286),

@@ -1,4 +1,4 @@
-"""The limit on alerts: fair between accounts, and whoever is withheld is named."""
+"""Alert limit: fair between accounts, with a report of all withheld bursts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 HOST = Host("0123456789abcdef0123456789abcdef", "here")
 START = 1_795_493_114_674
 MINUTE = 60_000
-NOBODY = 65534
+UNPRIVILEGED = 65534
 
 
 def opens(pid: int, at_ms: int, times: int = 10, every_ms: int = 1, **fields: Any) -> list[EventRecords]:  # noqa: ANN401 - those of open_event
@@ -44,15 +44,19 @@ def fed(detector: Detector, events: Iterable[EventRecords]) -> list[Document]:
 
 
 def alerts(documents: Iterable[Document]) -> list[Document]:
-    return [one for one in documents if one["event"]["kind"] == "alert"]
+    return [document for document in documents if document["event"]["kind"] == "alert"]
 
 
 def pids(documents: Iterable[Document]) -> set[int]:
-    return {one["process"]["pid"] for one in alerts(documents)}
+    return {alert["process"]["pid"] for alert in alerts(documents)}
 
 
 def withheld(documents: Iterable[Document]) -> list[Any]:
-    return [one["auditsense"]["withheld"] for one in documents if one["rule"]["id"] == "auditsense.withheld"]
+    return [
+        document["auditsense"]["withheld"]
+        for document in documents
+        if document["rule"]["id"] == "auditsense.withheld"
+    ]
 
 
 # --- attacks -------------------------------------------------------------------------------
@@ -64,9 +68,9 @@ def test_burned_limit_still_names_scanner(burned: int, fault: Recorder) -> None:
     with Detector(host=HOST) as detector:
         documents = fed(detector, throwaways(burned))
         documents += fed(detector, opens(5, 10_000, 600, 50))
-        (found,) = [one for one in alerts(documents) if one["process"]["pid"] == 5]
+        (found,) = [alert for alert in alerts(documents) if alert["process"]["pid"] == 5]
     assert found["process"]["executable"] == "/usr/local/bin/pspy64"
-    assert found["user"]["id"] == str(NOBODY)
+    assert found["user"]["id"] == str(UNPRIVILEGED)
     assert found["auditsense"]["count"] >= 100
     if burned == 1000:
         fault(
@@ -80,7 +84,7 @@ def test_burned_limit_still_names_scanner(burned: int, fault: Recorder) -> None:
 
 
 def test_equally_large_scanner_is_reported_with_the_interval() -> None:
-    """Nothing tells it from the throwaways but that it goes on: with the next interval it is the largest."""
+    """Only its duration distinguishes it from the throwaways: in the next interval it is the largest."""
     with Detector(host=HOST) as detector:
         documents = fed(detector, throwaways(120) + opens(5, 1000, 90, 500))
         assert 5 not in pids(documents)
@@ -94,8 +98,8 @@ def test_equally_large_scanner_is_reported_with_the_interval() -> None:
 @pytest.mark.parametrize(
     "attack",
     [
-        {"uid": NOBODY},
-        {"uid": NOBODY, "times": 110},
+        {"uid": UNPRIVILEGED},
+        {"uid": UNPRIVILEGED, "times": 110},
     ],
 )
 def test_one_account_leaves_alerts_to_others(attack: dict[str, Any]) -> None:

@@ -35,7 +35,7 @@ def fed(detector: Detector, events: Iterable[EventRecords]) -> list[Document]:
 
 
 def alerted(documents: Iterable[Document]) -> list[int]:
-    return [one["process"]["pid"] for one in documents if one["event"]["kind"] == "alert"]
+    return [document["process"]["pid"] for document in documents if document["event"]["kind"] == "alert"]
 
 
 # --- the time of a stream ------------------------------------------------------------------
@@ -142,7 +142,9 @@ def test_single_wrong_stamps_of_an_event_rule_do_not_flood() -> None:
     with Detector([rule], host=HOST) as detector:
         documents = fed(detector, events)
         assert len(alerted(documents)) <= 4
-        assert all(one["event"]["kind"] == "alert" for one in documents)  # nothing was closed by them
+        assert all(
+            document["event"]["kind"] == "alert" for document in documents
+        )  # nothing was closed by them
 
 
 def test_event_rule_alerts_again_after_real_silence() -> None:
@@ -164,7 +166,7 @@ def test_hosts_have_separate_times() -> None:
     with Detector(host=HOST) as detector:
         documents = fed(detector, events)
         assert len(documents) == 2
-        assert [one["host"]["name"] for one in documents] == ["web1", "web2"]
+        assert [document["host"]["name"] for document in documents] == ["web1", "web2"]
 
 
 def test_hosts_beyond_the_bound_share_one_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,7 +175,7 @@ def test_hosts_beyond_the_bound_share_one_time(monkeypatch: pytest.MonkeyPatch) 
     def fed_by(detector: Detector, node: str, at_ms: int) -> list[tuple[str, str]]:
         events = burst(12, ms=START + at_ms, serial=1 + at_ms, pid=7)
         documents = fed(detector, [dataclasses.replace(event, node=node) for event in events])
-        return [(one["auditsense"]["state"], one["host"]["name"]) for one in documents]
+        return [(document["auditsense"]["state"], document["host"]["name"]) for document in documents]
 
     with Detector(host=HOST) as detector:
         for node in ("web1", "web2", "web3", "web4"):
@@ -189,12 +191,12 @@ def test_silent_host_is_closed_when_time_passes_elsewhere() -> None:
     with Detector(host=HOST, policy=AlertPolicy(suppress_ms=20_000)) as detector:
         fed(detector, events)
         assert detector.tick(log_ms=START + 1000) == []
-        (closed,) = [one for at in range(2, 40) for one in detector.tick(log_ms=START + at * 1000)]
+        (closed,) = [document for at in range(2, 40) for document in detector.tick(log_ms=START + at * 1000)]
         assert closed["auditsense"]["state"] == "closed"
 
 
 def states(documents: Iterable[Document]) -> list[str]:
-    return [one["auditsense"]["state"] for one in documents]
+    return [document["auditsense"]["state"] for document in documents]
 
 
 def test_owner_clock_that_goes_back_does_not_move_time() -> None:
@@ -265,8 +267,12 @@ def test_sensor_counts_on_while_the_wall_clock_steps(step_s: int, fault: Recorde
         clock.advance(1)
         documents += sensor.poll()
         assert sensor.alert_counts.withheld == 0
-    assert [one["process"]["pid"] for one in documents if one["rule"]["id"] == "pspy"] == [7]
-    steps = [one["auditsense"]["clock"] for one in documents if one["rule"]["id"] == "auditsense.clock"]
+    assert [document["process"]["pid"] for document in documents if document["rule"]["id"] == "pspy"] == [7]
+    steps = [
+        document["auditsense"]["clock"]
+        for document in documents
+        if document["rule"]["id"] == "auditsense.clock"
+    ]
     assert steps[-1]["step_ms"] == step_s * 1000
     assert steps[-1]["before"] != steps[-1]["after"]
     fault(
@@ -322,7 +328,7 @@ def test_kernel_that_answers_late_is_no_clock_step() -> None:
             clock.advance(1)
             documents += sensor.poll()
         assert sensor.clock_steps == 1
-    assert [one["auditsense"]["clock"]["step_ms"] for one in documents] == [60_000]
+    assert [document["auditsense"]["clock"]["step_ms"] for document in documents] == [60_000]
 
 
 class InterruptedClock(FakeClock):
@@ -346,7 +352,7 @@ def test_reader_that_is_stopped_is_no_clock_step() -> None:
         clock.stopped_s = 0
         clock.step(-60)
         clock.advance(1)
-        assert [one["auditsense"]["clock"]["step_ms"] for one in sensor.poll()] == [-60_000]
+        assert [document["auditsense"]["clock"]["step_ms"] for document in sensor.poll()] == [-60_000]
         assert sensor.clock_steps == 1
 
 
@@ -356,12 +362,12 @@ def test_sensor_ends_bursts_on_its_own_clock() -> None:
         source.send(*burst(12))
         assert len(sensor.poll()) == 1
         clock.step(24 * 3600)
-        assert [one["rule"]["id"] for one in sensor.poll()] in ([], ["auditsense.clock"])
+        assert [document["rule"]["id"] for document in sensor.poll()] in ([], ["auditsense.clock"])
         clock.step(-24 * 3600)
         clock.advance(299)
-        assert all(one["rule"]["id"] == "auditsense.clock" for one in sensor.poll())
+        assert all(document["rule"]["id"] == "auditsense.clock" for document in sensor.poll())
         clock.advance(2)
-        assert "closed" in [one["auditsense"]["state"] for one in sensor.poll()]
+        assert "closed" in [document["auditsense"]["state"] for document in sensor.poll()]
 
 
 # --- a source of text ----------------------------------------------------------------------
@@ -424,12 +430,12 @@ def test_time_of_a_followed_log_steps_back_with_it() -> None:
             feed.read(detector, documents)
             documents += detector.tick(log_ms=feed.log_ms())
         assert feed.log_ms() == START + 19_900 - HOUR
-    assert [one["event"]["kind"] for one in documents] == ["alert"]
+    assert [document["event"]["kind"] for document in documents] == ["alert"]
 
 
 @pytest.mark.parametrize("step", [HOUR, 24 * HOUR])
 def test_clock_of_a_followed_log_that_is_set_ahead_is_no_silence(step: int) -> None:
-    """One process goes on while the clock is set ahead each ten seconds; then it is silent for long."""
+    """One process continues while the clock is set ahead every ten seconds; then it is silent for long."""
     source = FakeTextSource()
     clock = Seconds()
     feed = text_feed(source, clock)
@@ -483,8 +489,8 @@ def documents_of(text: Sequence[bytes], size: int, policy: AlertPolicy, count: i
         for at in range(0, len(text), size):
             documents += detector.feed_text(b"".join(text[at : at + size]))
         documents += detector.finish()
-        for one in documents:
-            one["auditsense"].pop("lost", None)  # it is what was known when it was made
+        for document in documents:
+            document["auditsense"].pop("lost", None)  # it is what was known when it was made
         return [documents, detector.alert_counts]
 
 

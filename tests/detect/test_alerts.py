@@ -1,4 +1,4 @@
-"""Alerts: what a person is told about a burst, and what is only counted."""
+"""Alerts of bursts, and what is only counted."""
 
 from __future__ import annotations
 
@@ -29,25 +29,26 @@ def detector(policy: AlertPolicy | None = None, *, sequences: bool = False) -> D
     return Detector(host=HOST, sequences=sequences, policy=policy)
 
 
-def said(documents: Iterable[Document]) -> list[tuple[Any, ...]]:
-    """Return what a person reads first: the state, the process, the count."""
+def summaries(documents: Iterable[Document]) -> list[tuple[Any, ...]]:
+    """Return state, process and count of each document."""
     return [
-        (one["auditsense"]["state"], one["process"]["pid"], one["auditsense"]["count"]) for one in documents
+        (document["auditsense"]["state"], document["process"]["pid"], document["auditsense"]["count"])
+        for document in documents
     ]
 
 
-def told(documents: Iterable[Document]) -> list[tuple[Any, ...]]:
-    """Return what `said` does, without what the sensor reports about itself."""
-    return said(one for one in documents if one["rule"]["id"] == "pspy")
+def of_pspy(documents: Iterable[Document]) -> list[tuple[Any, ...]]:
+    """Return `summaries` without reports about the sensor."""
+    return summaries(document for document in documents if document["rule"]["id"] == "pspy")
 
 
 def in_order(*events: Iterable[EventRecords]) -> list[EventRecords]:
-    return sorted((one for some in events for one in some), key=lambda one: one.ms)
+    return sorted((event for some in events for event in some), key=lambda one: one.ms)
 
 
-def feed(one: Detector, events: Iterable[EventRecords]) -> list[Document]:
+def feed(active: Detector, events: Iterable[EventRecords]) -> list[Document]:
     """Feed each event on its own, as a live sensor would."""
-    return [document for event in events for document in one.feed_text(event.text)]
+    return [document for event in events for document in active.feed_text(event.text)]
 
 
 def scan(pid: int, at_ms: int, times: int = 10, every_ms: int = 100, **fields: Any) -> list[EventRecords]:  # noqa: ANN401 - those of open_event
@@ -63,62 +64,62 @@ def scan(pid: int, at_ms: int, times: int = 10, every_ms: int = 100, **fields: A
 
 @pytest.mark.parametrize(("times", "alerts"), [(9, 0), (10, 1), (11, 1), (500, 1)])
 def test_burst_makes_one_alert(times: int, alerts: int) -> None:
-    with detector() as one:
-        documents = feed(one, scan(1, 0, times))
-        assert said(documents) == [("alert", 1, 10)] * alerts
-        assert one.alert_counts.alerts == alerts
-        assert one.alert_counts.suppressed == max(0, times - 10)
+    with detector() as active:
+        documents = feed(active, scan(1, 0, times))
+        assert summaries(documents) == [("alert", 1, 10)] * alerts
+        assert active.alert_counts.alerts == alerts
+        assert active.alert_counts.suppressed == max(0, times - 10)
 
 
 def test_tenth_open_makes_alert_with_all_ten_events() -> None:
     events = scan(1, 0)
-    with detector() as one:
-        assert feed(one, events[:9]) == []
-        (alert,) = feed(one, events[9:])
+    with detector() as active:
+        assert feed(active, events[:9]) == []
+        (alert,) = feed(active, events[9:])
     assert alert["auditsense"]["events"] == [event.id for event in events]
 
 
 def test_closing_document_has_total_after_more_matches() -> None:
-    with detector() as one:
-        assert said(feed(one, scan(1, 0, 25))) == [("alert", 1, 10)]
-        (closed,) = one.finish()
-    assert said([closed]) == [("closed", 1, 25)]
-    assert one.alert_counts.closed == 1
+    with detector() as active:
+        assert summaries(feed(active, scan(1, 0, 25))) == [("alert", 1, 10)]
+        (closed,) = active.finish()
+    assert summaries([closed]) == [("closed", 1, 25)]
+    assert active.alert_counts.closed == 1
     assert closed["@timestamp"] == closed["event"]["end"]
     assert closed["auditsense"]["events"] == [event.id for event in scan(1, 0, 10)]
 
 
 def test_updates_come_at_their_interval() -> None:
-    with detector(AlertPolicy(update_ms=1000)) as one:
-        documents = feed(one, scan(1, 0, 40))  # the tenth comes after 0.9 s, the last after 3.9 s
+    with detector(AlertPolicy(update_ms=1000)) as active:
+        documents = feed(active, scan(1, 0, 40))  # the tenth comes after 0.9 s, the last after 3.9 s
         updates = documents[1:]
         # An update comes where a second of the stamps ends, with all matches of that second.
-        assert said(documents) == [("alert", 1, 10), ("update", 1, 24), ("update", 1, 34)]
-        assert one.alert_counts.updates == 2
+        assert summaries(documents) == [("alert", 1, 10), ("update", 1, 24), ("update", 1, 34)]
+        assert active.alert_counts.updates == 2
         assert len({update["event"]["id"] for update in updates}) == 2
         assert {update["event"]["kind"] for update in updates} == {"state"}
-        assert said(one.finish()) == [("closed", 1, 40)]
+        assert summaries(active.finish()) == [("closed", 1, 40)]
 
 
 def test_burst_without_more_matches_has_no_closing_document() -> None:
-    with detector() as one:
-        assert said(feed(one, scan(1, 0))) == [("alert", 1, 10)]
-        assert one.finish() == []
-        assert one.alert_counts.closed == 0
+    with detector() as active:
+        assert summaries(feed(active, scan(1, 0))) == [("alert", 1, 10)]
+        assert active.finish() == []
+        assert active.alert_counts.closed == 0
 
 
 def test_second_finish_returns_nothing() -> None:
-    with detector() as one:
-        feed(one, scan(1, 0, 25))
-        assert said(one.finish()) == [("closed", 1, 25)]
-        assert one.finish() == []
+    with detector() as active:
+        feed(active, scan(1, 0, 25))
+        assert summaries(active.finish()) == [("closed", 1, 25)]
+        assert active.finish() == []
 
 
 def test_burst_after_finish_is_new() -> None:
-    with detector() as one:
-        feed(one, scan(1, 0, 25))
-        one.finish()
-        assert said(feed(one, scan(1, 2500))) == [("alert", 1, 10)]
+    with detector() as active:
+        feed(active, scan(1, 0, 25))
+        active.finish()
+        assert summaries(feed(active, scan(1, 2500))) == [("alert", 1, 10)]
 
 
 # --- the suppression time ------------------------------------------------------------------
@@ -132,57 +133,57 @@ def test_burst_ends_after_the_suppression_time(quiet_ms: int, states: list[str])
     first = scan(1, 0)
     # The burst is as old as its last sequence; the next one is complete with its tenth event.
     second = scan(1, 900 + quiet_ms - 900)
-    with detector() as one:
-        assert [state for state, _, _ in said(feed(one, first + second))] == states
+    with detector() as active:
+        assert [state for state, _, _ in summaries(feed(active, first + second))] == states
 
 
 def test_advance_closes_quiet_bursts() -> None:
-    with detector(AlertPolicy(suppress_ms=1000)) as one:
-        feed(one, scan(1, 0, 11) + scan(2, 500, 11))
+    with detector(AlertPolicy(suppress_ms=1000)) as active:
+        feed(active, scan(1, 0, 11) + scan(2, 500, 11))
         last = START + 1000
-        assert one.tick(log_ms=last + 1000) == []
-        assert said(one.tick(log_ms=last + 1001)) == [("closed", 1, 11)]
-        assert said(one.tick(log_ms=last + 1501)) == [("closed", 2, 11)]
-        assert one.tick(log_ms=last + 9999) == []
+        assert active.tick(log_ms=last + 1000) == []
+        assert summaries(active.tick(log_ms=last + 1001)) == [("closed", 1, 11)]
+        assert summaries(active.tick(log_ms=last + 1501)) == [("closed", 2, 11)]
+        assert active.tick(log_ms=last + 9999) == []
 
 
 def test_hits_of_another_process_close_quiet_bursts() -> None:
-    with detector(AlertPolicy(suppress_ms=1000)) as one:
-        documents = feed(one, scan(1, 0, 20) + scan(2, 60_000))
-        assert said(documents) == [("alert", 1, 10), ("closed", 1, 20), ("alert", 2, 10)]
+    with detector(AlertPolicy(suppress_ms=1000)) as active:
+        documents = feed(active, scan(1, 0, 20) + scan(2, 60_000))
+        assert summaries(documents) == [("alert", 1, 10), ("closed", 1, 20), ("alert", 2, 10)]
 
 
 @pytest.mark.parametrize(("later_ms", "closed"), [(300_000, []), (300_001, [("closed", 1, 11)])])
 def test_burst_closes_at_first_later_hit(later_ms: int, closed: list[Any]) -> None:
-    with detector() as one:
-        feed(one, [*scan(1, 0), *scan(1, 2900, 1)])
-        documents = feed(one, scan(2, 2900 + later_ms - 900))  # its tenth open comes then
-        assert said(documents) == [*closed, ("alert", 2, 10)]
+    with detector() as active:
+        feed(active, [*scan(1, 0), *scan(1, 2900, 1)])
+        documents = feed(active, scan(2, 2900 + later_ms - 900))  # its tenth open comes then
+        assert summaries(documents) == [*closed, ("alert", 2, 10)]
 
 
 def test_first_update_counts_from_the_alert() -> None:
-    with detector(AlertPolicy(update_ms=1000)) as one:
-        feed(one, scan(1, 0))
-        documents = feed(one, scan(2, 100_000, 40))
-        assert said(documents) == [("alert", 2, 10), ("update", 2, 24), ("update", 2, 34)]
+    with detector(AlertPolicy(update_ms=1000)) as active:
+        feed(active, scan(1, 0))
+        documents = feed(active, scan(2, 100_000, 40))
+        assert summaries(documents) == [("alert", 2, 10), ("update", 2, 24), ("update", 2, 34)]
 
 
 def test_finished_runs_keep_no_state() -> None:
-    with detector() as one:
-        feed(one, in_order(scan(1, 0, 100), scan(2, 10, 100)))
-        assert len(one._alerts._touched) == 2  # of the last second
+    with detector() as active:
+        feed(active, in_order(scan(1, 0, 100), scan(2, 10, 100)))
+        assert len(active._alerts._touched) == 2  # of the last second
 
 
 def test_updates_may_come_every_second() -> None:
-    with detector(AlertPolicy(update_ms=1)) as one:
-        feed(one, scan(1, 0, 40))
-        assert one.alert_counts.updates == 3
+    with detector(AlertPolicy(update_ms=1)) as active:
+        feed(active, scan(1, 0, 40))
+        assert active.alert_counts.updates == 3
 
 
 def test_bursts_close_in_order_of_last_activity() -> None:
-    with detector() as one:
-        feed(one, in_order(scan(1, 0, 60), scan(2, 50, 20), scan(3, 70, 40)))
-        assert said(one.finish()) == [("closed", 2, 20), ("closed", 3, 40), ("closed", 1, 60)]
+    with detector() as active:
+        feed(active, in_order(scan(1, 0, 60), scan(2, 50, 20), scan(3, 70, 40)))
+        assert summaries(active.finish()) == [("closed", 2, 20), ("closed", 3, 40), ("closed", 1, 60)]
 
 
 # --- bounds ----------------------------------------------------------------------------------
@@ -194,60 +195,65 @@ def scans(pids: Sequence[int], at_ms: int, times: int = 10) -> list[EventRecords
 
 def test_alerts_over_the_limit_are_counted() -> None:
     policy = AlertPolicy(max_alerts=5, interval_ms=10_000)
-    with detector(policy) as one:
+    with detector(policy) as active:
         events = [event for uid in range(6) for event in scan(10 + uid, uid, uid=uid)]
-        assert said(feed(one, events)) == [("alert", 10 + uid, 10) for uid in range(4)]
-        assert (one.alert_counts.alerts, one.alert_counts.withheld) == (4, 2)
-        withheld, *late, new = feed(one, scan(20, 10_010, uid=7))
+        assert summaries(feed(active, events)) == [("alert", 10 + uid, 10) for uid in range(4)]
+        assert (active.alert_counts.alerts, active.alert_counts.withheld) == (4, 2)
+        withheld, *late, new = feed(active, scan(20, 10_010, uid=7))
         assert [row["pid"] for row in withheld["auditsense"]["withheld"]["processes"]] == [14, 15]
-        assert said([*late, new]) == [("alert", 14, 10), ("alert", 15, 10), ("alert", 20, 10)]
-        assert one.alert_counts.delayed == 2
+        assert summaries([*late, new]) == [("alert", 14, 10), ("alert", 15, 10), ("alert", 20, 10)]
+        assert active.alert_counts.delayed == 2
 
 
 def test_finish_reports_withheld_bursts() -> None:
-    with detector(AlertPolicy(max_alerts=1)) as one:
-        feed(one, scans([1, 2], 0, 30))
-        closed, withheld = one.finish()
-        assert said([closed]) == [("closed", 1, 30)]
+    with detector(AlertPolicy(max_alerts=1)) as active:
+        feed(active, scans([1, 2], 0, 30))
+        closed, withheld = active.finish()
+        assert summaries([closed]) == [("closed", 1, 30)]
         (row,) = withheld["auditsense"]["withheld"]["processes"]
         assert (row["pid"], row["count"], row["user"]) == (2, 30, "65534")
-        assert one.alert_counts.withheld == 1
-        assert one.finish() == []
+        assert active.alert_counts.withheld == 1
+        assert active.finish() == []
 
 
 def test_alert_limit_recovers_from_clock_step_back() -> None:
     """A clock set back by an hour must not withhold alerts of other processes until it catches up."""
     policy = AlertPolicy(max_alerts=1, interval_ms=10_000)
-    with detector(policy) as one:
-        documents = feed(one, scans([1, 2], 3_600_000) + scans([3, 4], 0) + scans([5], 20_000))
-        assert [pid for state, pid, _ in told(documents) if state == "alert"] == [1, 2]  # the oldest waits
-        documents = feed(one, scans([6], 40_000) + scans([7], 60_000))
-        assert [pid for state, pid, _ in told(documents) if state == "alert"] == [3, 4]
+    with detector(policy) as active:
+        documents = feed(active, scans([1, 2], 3_600_000) + scans([3, 4], 0) + scans([5], 20_000))
+        assert [pid for state, pid, _ in of_pspy(documents) if state == "alert"] == [1, 2]  # the oldest waits
+        documents = feed(active, scans([6], 40_000) + scans([7], 60_000))
+        assert [pid for state, pid, _ in of_pspy(documents) if state == "alert"] == [3, 4]
 
 
 def test_full_table_closes_least_recent_burst() -> None:
-    with detector(AlertPolicy(max_bursts=2)) as one:
-        documents = feed(one, in_order(scan(1, 0, 40), scan(2, 10, 12), scan(3, 2000)))
-        assert said(documents) == [("alert", 1, 10), ("alert", 2, 10), ("closed", 2, 12), ("alert", 3, 10)]
-        # Given up means forgotten: the same process is news again.
-        assert said(feed(one, scan(2, 4000)))[-1] == ("alert", 2, 10)
+    with detector(AlertPolicy(max_bursts=2)) as active:
+        documents = feed(active, in_order(scan(1, 0, 40), scan(2, 10, 12), scan(3, 2000)))
+        assert summaries(documents) == [
+            ("alert", 1, 10),
+            ("alert", 2, 10),
+            ("closed", 2, 12),
+            ("alert", 3, 10),
+        ]
+        # An evicted burst is forgotten: the same process gets another alert.
+        assert summaries(feed(active, scan(2, 4000)))[-1] == ("alert", 2, 10)
 
 
 def test_full_table_closes_least_recent_burst_of_all_hosts() -> None:
-    with detector(AlertPolicy(max_bursts=2)) as one:
-        feed(one, in_order(on("web1", scan(1, 0, 12)), on("web2", scan(2, 2000, 12))))
-        assert said(feed(one, on("web2", scan(3, 4000)))) == [("closed", 1, 12), ("alert", 3, 10)]
-        assert said(feed(one, on("web1", scan(4, 6000)))) == [("closed", 2, 12), ("alert", 4, 10)]
+    with detector(AlertPolicy(max_bursts=2)) as active:
+        feed(active, in_order(on("web1", scan(1, 0, 12)), on("web2", scan(2, 2000, 12))))
+        assert summaries(feed(active, on("web2", scan(3, 4000)))) == [("closed", 1, 12), ("alert", 3, 10)]
+        assert summaries(feed(active, on("web1", scan(4, 6000)))) == [("closed", 2, 12), ("alert", 4, 10)]
 
 
 # --- who ---------------------------------------------------------------------------------------
 
 
 def test_two_processes_make_two_bursts() -> None:
-    with detector() as one:
-        documents = feed(one, in_order(scan(1, 0, 20), scan(2, 30, 20)))
-        assert said(documents) == [("alert", 1, 10), ("alert", 2, 10)]
-        assert said(one.finish()) == [("closed", 1, 20), ("closed", 2, 20)]
+    with detector() as active:
+        documents = feed(active, in_order(scan(1, 0, 20), scan(2, 30, 20)))
+        assert summaries(documents) == [("alert", 1, 10), ("alert", 2, 10)]
+        assert summaries(active.finish()) == [("closed", 1, 20), ("closed", 2, 20)]
 
 
 def on(node: str, events: Iterable[EventRecords]) -> list[EventRecords]:
@@ -255,17 +261,19 @@ def on(node: str, events: Iterable[EventRecords]) -> list[EventRecords]:
 
 
 def test_same_pid_on_two_hosts_makes_two_bursts() -> None:
-    with detector() as one:
+    with detector() as active:
         halves = in_order(on("web1", scan(1, 0, 5)), on("web2", scan(1, 500, 5)))
-        assert feed(one, halves) == []
-        documents = feed(one, in_order(on("web1", scan(1, 1000)), on("web2", scan(1, 1050)), scan(1, 1070)))
+        assert feed(active, halves) == []
+        documents = feed(
+            active, in_order(on("web1", scan(1, 1000)), on("web2", scan(1, 1050)), scan(1, 1070))
+        )
         assert sorted(document["host"]["name"] for document in documents) == ["here", "web1", "web2"]
         assert len({document["event"]["id"] for document in documents}) == 3
 
 
 def test_ten_matches_of_two_processes_make_no_alert() -> None:
-    with detector() as one:
-        assert feed(one, [*scan(1, 0, 9), *scan(2, 900, 1)]) == []
+    with detector() as active:
+        assert feed(active, [*scan(1, 0, 9), *scan(2, 900, 1)]) == []
 
 
 def test_window_by_user_covers_all_processes_of_the_user() -> None:
@@ -273,21 +281,21 @@ def test_window_by_user_covers_all_processes_of_the_user() -> None:
     by_user = dataclasses.replace(shipped, window=Window(("user.id", "host.id"), 10, 5000))
     events = [open_event(ms=START + n, serial=n, pid=n) for n in range(30)]
     for batch in (1, 30):
-        with Detector([by_user], host=HOST) as one:
+        with Detector([by_user], host=HOST) as detector:
             documents: list[Document] = []
             for at in range(0, 30, batch):
                 text = b"".join(event.text for event in events[at : at + batch])
-                documents += one.feed_text(text)
-            documents += one.finish()
-        assert said(documents) == [("alert", 9, 10), ("closed", 9, 30)]
+                documents += detector.feed_text(text)
+            documents += detector.finish()
+        assert summaries(documents) == [("alert", 9, 10), ("closed", 9, 30)]
 
 
 # --- any batches ---------------------------------------------------------------------------------
 
 
 def without_lost(documents: list[Document]) -> list[Document]:
-    for one in documents:
-        one["auditsense"].pop("lost")  # it is what was known when it was said
+    for document in documents:
+        document["auditsense"].pop("lost")  # known at the time of the document
     return documents
 
 
@@ -298,11 +306,13 @@ def test_batches_do_not_change_documents(*, sequences: bool) -> None:
     )
     found = []
     for batch in (1, 7, len(events)):
-        with detector(sequences=sequences) as one:
+        with detector(sequences=sequences) as active:
             documents: list[Document] = []
             for at in range(0, len(events), batch):
-                documents += one.feed(part for event in events[at : at + batch] for part in event.datagrams)
-            found.append((without_lost(documents + one.finish()), one.alert_counts))
+                documents += active.feed(
+                    part for event in events[at : at + batch] for part in event.datagrams
+                )
+            found.append((without_lost(documents + active.finish()), active.alert_counts))
     assert len(found[0][0]) > 5
     assert found[0] == found[1] == found[2]
 
@@ -310,8 +320,10 @@ def test_batches_do_not_change_documents(*, sequences: bool) -> None:
 def test_ids_are_reproducible_and_differ_by_state_and_burst() -> None:
     ids = []
     for _ in range(2):
-        with detector() as one:
-            documents = feed(one, in_order(scan(1, 0, 20), scan(2, 30, 20), scan(1, 400_000))) + one.finish()
+        with detector() as active:
+            documents = (
+                feed(active, in_order(scan(1, 0, 20), scan(2, 30, 20), scan(1, 400_000))) + active.finish()
+            )
             ids.append([document["event"]["id"] for document in documents])
     assert ids[0] == ids[1]
     assert len(set(ids[0])) == len(ids[0]) == 5
@@ -320,11 +332,11 @@ def test_ids_are_reproducible_and_differ_by_state_and_burst() -> None:
 
 def test_merged_sequences_count_like_separate_ones() -> None:
     events = scan(1, 0, 300)
-    with detector() as one:
-        documents = one.feed_text(b"".join(event.text for event in events)) + one.finish()
-        assert one.stats().hits < one.stats().sequences == 291
-        assert (one.alert_counts.alerts, one.alert_counts.suppressed) == (1, 290)
-    assert said(documents) == [("alert", 1, 10), ("closed", 1, 300)]
+    with detector() as active:
+        documents = active.feed_text(b"".join(event.text for event in events)) + active.finish()
+        assert active.stats().hits < active.stats().sequences == 291
+        assert (active.alert_counts.alerts, active.alert_counts.suppressed) == (1, 290)
+    assert summaries(documents) == [("alert", 1, 10), ("closed", 1, 300)]
     alert, closed = documents
     assert alert["@timestamp"] < closed["@timestamp"]
     assert closed["event"]["end"] == "2026-11-24T04:05:44.574Z"
@@ -355,23 +367,23 @@ def test_count_is_matches_in_windows(gaps: list[int], size: int) -> None:
 
 
 def totals(events: Sequence[EventRecords], size: int) -> dict[int, int]:
-    """Return the last count of each process, with so many events at a time."""
-    with detector() as one:
+    """Return the last count of each process, with *size* events at a time."""
+    with detector() as active:
         documents = [
             document
             for at in range(0, len(events), size)
-            for document in one.feed_text(b"".join(event.text for event in events[at : at + size]))
+            for document in active.feed_text(b"".join(event.text for event in events[at : at + size]))
         ]
-        documents += one.finish()
-        assert one.alert_counts.suppressed == max(0, one.stats().sequences - one.alert_counts.alerts)
-    return {pid: count for _, pid, count in said(documents)}
+        documents += active.finish()
+        assert active.alert_counts.suppressed == max(0, active.stats().sequences - active.alert_counts.alerts)
+    return {pid: count for _, pid, count in summaries(documents)}
 
 
 def test_sequences_returns_each_sequence() -> None:
     events = scan(1, 0, 25)
-    with detector(sequences=True) as one:
-        documents = feed(one, events) + one.finish()
-    assert said(documents) == [("sequence", 1, 10)] * 16
+    with detector(sequences=True) as active:
+        documents = feed(active, events) + active.finish()
+    assert summaries(documents) == [("sequence", 1, 10)] * 16
     for n, document in enumerate(documents):
         assert document["auditsense"]["events"] == [event.id for event in events[n : n + 10]]
 
@@ -381,42 +393,44 @@ def test_sequences_returns_each_sequence() -> None:
 
 def test_alerts_have_the_known_loss() -> None:
     events = scan(1, 0, 12)
-    with detector() as one:
-        one.lost_elsewhere = 1000
+    with detector() as active:
+        active.lost_elsewhere = 1000
         # An open without its end, and three serials that never come.
         cut_short = open_event(ms=START - 5000, serial=events[0].serial - 4, pid=7)
-        one.feed(cut_short.datagrams[:3], 1000)
-        documents = one.feed((part for event in events for part in event.datagrams), 6000)
-        (closed,) = one.finish()
-        assert one.lost == 1004
+        active.feed(cut_short.datagrams[:3], 1000)
+        documents = active.feed((part for event in events for part in event.datagrams), 6000)
+        (closed,) = active.finish()
+        assert active.lost == 1004
     assert closed["auditsense"]["lost"] == 1004
     assert documents[0]["auditsense"]["lost"] >= 1001
 
 
 def test_alerts_without_loss_have_zero() -> None:
-    with detector() as one:
-        (alert,) = one.feed(part for event in scan(1, 0) for part in event.datagrams)
+    with detector() as active:
+        (alert,) = active.feed(part for event in scan(1, 0) for part in event.datagrams)
         assert alert["auditsense"]["lost"] == 0
 
 
 def test_full_hit_buffer_is_no_loss() -> None:
     limits = Limits(datagram_bytes=1024, hit_bytes=8 * 1024 + 65536)
-    with Detector(host=HOST, limits=limits) as one:
-        documents = one.feed_text(b"".join(event.text for event in scans(range(1, 400), 0)))
+    with Detector(host=HOST, limits=limits) as detector:
+        documents = detector.feed_text(b"".join(event.text for event in scans(range(1, 400), 0)))
         # A fifth of 100 for one executable of one user.
-        assert [pid for _, pid, _ in said(documents)] == list(range(1, 21))
-        assert (one.alert_counts.alerts, one.alert_counts.withheld) == (20, 379)
+        assert [pid for _, pid, _ in summaries(documents)] == list(range(1, 21))
+        assert (detector.alert_counts.alerts, detector.alert_counts.withheld) == (20, 379)
 
 
 def test_buffer_text_leaves_results_in_the_core() -> None:
     limits = Limits(datagram_bytes=1024, hit_bytes=8 * 1024 + 65536)
     text = b"".join(event.text for event in scans(range(1, 400), 0))
-    with Detector(host=HOST, limits=limits) as one, Detector(host=HOST, limits=limits) as other:
+    with Detector(host=HOST, limits=limits) as detector, Detector(host=HOST, limits=limits) as other:
         documents = [
-            document for at in range(0, len(text), 999) for document in one.buffer_text(text[at : at + 999])
+            document
+            for at in range(0, len(text), 999)
+            for document in detector.buffer_text(text[at : at + 999])
         ]
         assert documents  # what there was no room for
-        assert documents + one.drain() + one.finish() == other.feed_text(text) + other.finish()
+        assert documents + detector.drain() + detector.finish() == other.feed_text(text) + other.finish()
 
 
 @pytest.mark.parametrize("form", ["text", "datagrams"])
@@ -427,12 +441,12 @@ def test_decided_events_do_not_wait_for_the_next_call(form: str) -> None:
     took_all_at_once = set()
     for times in range(100, 150):
         text = b"".join(event.text for event in events[:times])
-        with EventReader(host=HOST, limits=limits) as one:
+        with EventReader(host=HOST, limits=limits) as reader:
             if form == "text":
-                documents = one.feed_text(text)
+                documents = reader.feed_text(text)
             else:
-                documents = one.feed(part for event in events[:times] for part in event.datagrams)
+                documents = reader.feed(part for event in events[:times] for part in event.datagrams)
             assert len(documents) == times
-        with EventReader(host=HOST, limits=limits) as one:
-            took_all_at_once.add(one.ring.feed_text(text) == len(text))
+        with EventReader(host=HOST, limits=limits) as reader:
+            took_all_at_once.add(reader.ring.feed_text(text) == len(text))
     assert took_all_at_once == {True, False}

@@ -48,13 +48,13 @@ def documents(text: Iterable[bytes], policy: AlertPolicy | None = None, size: in
 def told(found: Iterable[Document]) -> list[tuple[Any, ...]]:
     return [
         (
-            one["process"]["executable"],
-            one["user"]["id"],
-            one["auditsense"]["state"],
-            one["auditsense"]["count"],
-            one["auditsense"].get("others", 0),
+            document["process"]["executable"],
+            document["user"]["id"],
+            document["auditsense"]["state"],
+            document["auditsense"]["count"],
+            document["auditsense"].get("others", 0),
         )
-        for one in found
+        for document in found
     ]
 
 
@@ -83,8 +83,8 @@ def test_exec_begins_another_burst(size: int, fault: Recorder) -> None:
 def test_each_part_of_an_actor_tells_bursts_apart(other: dict[str, Any]) -> None:
     text = opens(1, 10, exe="/a", uid=0) + opens(100, 10, **{"exe": "/a", "uid": 0, **other})
     found = documents(text)
-    assert [one["auditsense"]["state"] for one in found] == ["alert", "alert", "closed"]
-    assert [one["auditsense"]["count"] for one in found] == [10, 1, 10]
+    assert [document["auditsense"]["state"] for document in found] == ["alert", "alert", "closed"]
+    assert [document["auditsense"]["count"] for document in found] == [10, 1, 10]
     assert found[0]["auditsense"]["burst"] != found[1]["auditsense"]["burst"]
 
 
@@ -92,7 +92,9 @@ def test_actors_that_take_turns_keep_their_counts() -> None:
     text = [
         line for n in range(50) for line in opens(1 + 10 * n, 3, exe="/a") + opens(4 + 10 * n, 2, exe="/b")
     ]
-    found = {one["process"]["executable"]: one["auditsense"]["count"] for one in documents(text)}
+    found = {
+        document["process"]["executable"]: document["auditsense"]["count"] for document in documents(text)
+    }
     assert found == {"/a": 149, "/b": 100}  # the first open is in no window that /a completed
 
 
@@ -100,22 +102,24 @@ def test_documents_of_a_burst_share_its_id() -> None:
     text = opens(1, 5000, exe="/a") + opens(8000, 20, exe="/b")
     found = documents(text, AlertPolicy(update_ms=1000))
     ids = {name: set() for name in ("/a", "/b")}  # type: dict[str, set[str]]
-    for one in found:
-        ids[one["process"]["executable"]].add(one["auditsense"]["burst"]["id"])
+    for document in found:
+        ids[document["process"]["executable"]].add(document["auditsense"]["burst"]["id"])
     assert {len(some) for some in ids.values()} == {1}
     assert ids["/a"] != ids["/b"]
-    states = [one["auditsense"]["state"] for one in found if one["process"]["executable"] == "/a"]
+    states = [
+        document["auditsense"]["state"] for document in found if document["process"]["executable"] == "/a"
+    ]
     assert states[0] == "alert"
     assert states[-1] == "closed"
     assert "update" in states
-    assert len({one["event"]["id"] for one in found}) == len(found)
+    assert len({document["event"]["id"] for document in found}) == len(found)
 
 
 def test_counting_alerts_by_kind_counts_each_burst_once() -> None:
     found = documents(opens(1, 5000), AlertPolicy(update_ms=1000))
     assert len(found) > 3
-    assert [one["event"]["kind"] for one in found].count("alert") == 1
-    assert [one["event"]["dataset"] for one in found].count("auditsense.alert") == 1
+    assert [document["event"]["kind"] for document in found].count("alert") == 1
+    assert [document["event"]["dataset"] for document in found].count("auditsense.alert") == 1
 
 
 def test_merged_actors_are_listed_with_their_counts() -> None:
@@ -141,12 +145,12 @@ def test_sequences_name_what_others_did() -> None:
     text = opens(1, 10, exe="/a") + opens(20, 5, exe="/b")
     with Detector(host=HOST, sequences=True) as detector:
         found = detector.feed_text(b"".join(text))
-    assert [one["auditsense"].get("others", 0) for one in found] == [0, 9, 8, 7, 6, 5]
-    assert {one["auditsense"]["count"] for one in found} == {10}
+    assert [document["auditsense"].get("others", 0) for document in found] == [0, 9, 8, 7, 6, 5]
+    assert {document["auditsense"]["count"] for document in found} == {10}
 
 
 def test_windows_beyond_the_bound_count_one_match_each() -> None:
-    """1,024 windows of a burst are told apart; of any further one only its completions count."""
+    """A burst counts 1,024 windows separately; of any other one only its completions count."""
     text = [
         open_event(ms=START + 20 * pid + n, serial=1 + 20 * pid + n, pid=1 + pid, uid=3).text
         for pid in range(1030)

@@ -192,13 +192,15 @@ def test_alerts_and_sequences_have_promised_fields(*, sequences: bool) -> None:
     with Detector(host=HOST, sequences=sequences) as detector:
         documents = detector.feed_text(b"".join(event.text for event in burst(12))) + detector.finish()
     states = ["sequence"] * 3 if sequences else ["alert", "closed"]
-    assert [get(one, "auditsense.state") for one in documents] == states
-    for one in documents:
-        assert all(get(one, name) not in (None, "", []) for name in PROMISED if name != "auditsense.lost")
-        closed = get(one, "auditsense.state") == "closed"
-        assert get(one, "event.kind") == ("state" if closed else "alert")
-        assert get(one, "event.dataset") == ("auditsense.burst" if closed else "auditsense.alert")
-        assert json.loads(json.dumps(one)) == one
+    assert [get(document, "auditsense.state") for document in documents] == states
+    for document in documents:
+        assert all(
+            get(document, name) not in (None, "", []) for name in PROMISED if name != "auditsense.lost"
+        )
+        closed = get(document, "auditsense.state") == "closed"
+        assert get(document, "event.kind") == ("state" if closed else "alert")
+        assert get(document, "event.dataset") == ("auditsense.burst" if closed else "auditsense.alert")
+        assert json.loads(json.dumps(document)) == document
 
 
 # --- values --------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ HERE = Host("0123", "here")
 
 def events_of(*records: Records | bytes) -> list[Event]:
     """Return the events of log text."""
-    text = b"".join(one if isinstance(one, bytes) else one.text for one in records)
+    text = b"".join(record if isinstance(record, bytes) else record.text for record in records)
     with EventReader(host=HERE) as detector:
         return [*detector.feed_text(text), *detector.finish()]
 
@@ -119,9 +119,9 @@ def test_text_equals_document_for_any_bytes(path: bytes) -> None:
 
 def test_user_name_is_that_of_this_host() -> None:
     (root,) = events_of(open_event(uid=0))
-    (nobody,) = events_of(open_event(uid=4_123_456_789))
+    (unknown,) = events_of(open_event(uid=4_123_456_789))
     assert root.user_name() == pwd.getpwuid(0).pw_name
-    assert nobody.user_name() is None
+    assert unknown.user_name() is None
 
 
 def test_equal_events_compare_equal() -> None:
@@ -134,24 +134,28 @@ def test_equal_events_compare_equal() -> None:
 
 @pytest.mark.parametrize("size", [1, 7, 4096])
 def test_cutting_input_anywhere_keeps_events(size: int) -> None:
-    records = [one for pid in range(1, 4) for one in burst(3, pid=pid, serial=10 * pid)]
-    text = b"".join(one.text for one in records)
+    records = [event for pid in range(1, 4) for event in burst(3, pid=pid, serial=10 * pid)]
+    text = b"".join(record.text for record in records)
     with EventReader(host=HERE) as detector:
-        events = [one for at in range(0, len(text), size) for one in detector.feed_text(text[at : at + size])]
+        events = [
+            event for at in range(0, len(text), size) for event in detector.feed_text(text[at : at + size])
+        ]
         events += detector.finish()
     with EventReader(host=HERE) as detector:
-        given = [one for record in records for one in record.datagrams]
-        received = [one for at in range(0, len(given), size) for one in detector.feed(given[at : at + size])]
+        given = [datagram for record in records for datagram in record.datagrams]
+        received = [
+            event for at in range(0, len(given), size) for event in detector.feed(given[at : at + size])
+        ]
         received += detector.finish()
     assert events == received
-    assert [one.id for one in events] == [one.id for one in records]
+    assert [event.id for event in events] == [record.id for record in records]
 
 
 def test_more_events_than_hit_buffer_all_arrive() -> None:
     with EventReader() as detector:
-        text = b"".join(one.text for one in burst(5000, every_ms=0))
+        text = b"".join(event.text for event in burst(5000, every_ms=0))
         events = [*detector.feed_text(text), *detector.finish()]
-        assert [one.serial for one in events] == [*range(3, 5003)]
+        assert [event.serial for event in events] == [*range(3, 5003)]
         assert detector.stats().incomplete == 0
 
 

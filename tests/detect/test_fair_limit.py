@@ -32,11 +32,11 @@ def of(number: int, account: str = "a", program: str = "x", **fields: Any) -> An
 
 
 def admitted(limit: FairLimit, some: list[Any]) -> int:
-    return sum(limit.admit(one) for one in some)
+    return sum(limit.admit(event) for event in some)
 
 
 def numbers(some: list[Any]) -> list[int]:
-    return [one.began for one in some]
+    return [event.began for event in some]
 
 
 # --- new bursts ----------------------------------------------------------------------------
@@ -95,9 +95,9 @@ def test_grown_bursts_share_a_fifth_by_growth(count: int, most: int) -> None:
     waiting = [of(n, f"a{n}") for n in range(40)]
     assert admitted(limit, waiting) == 1
     limit.set_limit(100)
-    for one in waiting[1:]:
-        one.count = count
-    assert sum(limit.admit_grown(one) for one in waiting[1:]) == most
+    for burst in waiting[1:]:
+        burst.count = count
+    assert sum(limit.admit_grown(burst) for burst in waiting[1:]) == most
     assert limit.waiting == 39 - most
 
 
@@ -105,9 +105,9 @@ def test_grown_bursts_of_one_account_have_half_of_that() -> None:
     limit = FairLimit(100)
     waiting = bursts(range(60))
     assert admitted(limit, waiting) == 20
-    for one in waiting:
-        one.count = 10_000
-    assert sum(limit.admit_grown(one) for one in waiting[20:]) == 10
+    for burst in waiting:
+        burst.count = 10_000
+    assert sum(limit.admit_grown(burst) for burst in waiting[20:]) == 10
     others = [of(100 + n, f"b{n}", count=100_000) for n in range(61)]
     assert admitted(limit, others) == 50  # new ones end at 80 of all, whatever the others were
     assert limit.admit_grown(others[60])
@@ -118,9 +118,9 @@ def test_small_limits_leave_one_alert_to_grown_bursts() -> None:
         limit = FairLimit(most)
         waiting = bursts(range(most))
         admitted(limit, waiting)
-        for one in waiting:
-            one.count = 100
-        assert [limit.admit_grown(one) for one in waiting[-2:]] == [True, False]
+        for burst in waiting:
+            burst.count = 100
+        assert [limit.admit_grown(burst) for burst in waiting[-2:]] == [True, False]
 
 
 def test_limit_of_one_is_never_exceeded_by_growth() -> None:
@@ -211,15 +211,15 @@ def test_ended_bursts_beyond_the_bound_are_only_counted() -> None:
     limit = FairLimit(1)
     waiting = [of(n, count=n + 10) for n in range(2050)]
     admitted(limit, waiting)
-    for one in waiting[1:2049]:
-        one.ended = True
-        limit.end(one)
+    for burst in waiting[1:2049]:
+        burst.ended = True
+        limit.end(burst)
     assert (limit.waiting, limit.forgotten) == (2049, 0)
     waiting[2049].ended = True
     limit.end(waiting[2049])
     assert (limit.waiting, limit.forgotten) == (1024, 1025)
     # The largest and the oldest are still known by name.
-    kept = {one.began for one in limit.listed(5000)}
+    kept = {burst.began for burst in limit.listed(5000)}
     assert kept == {*range(1, 513), *range(2049, 2049 - 512, -1)}
     limit.begin_interval()
     assert (limit.waiting, limit.forgotten) == (1023, 0)
@@ -234,11 +234,11 @@ def test_bound_counts_ended_bursts_that_wait_only() -> None:
         limit.end(told)
     waiting = [of(n) for n in range(1, 2049)]
     admitted(limit, waiting)
-    for one in waiting:
-        one.ended = True
-        limit.end(one)
+    for burst in waiting:
+        burst.ended = True
+        limit.end(burst)
     assert (limit.waiting, limit.forgotten) == (2048, 0)
-    limit.begin_interval()  # one of them is told and waits no longer
+    limit.begin_interval()  # one of them gets an alert and waits no longer
     more = [of(n, ended=True) for n in (3000, 3001)]
     admitted(limit, more)
     limit.end(more[0])
@@ -251,9 +251,9 @@ def test_only_kept_bursts_continue_to_wait() -> None:
     limit = FairLimit(1)
     waiting = [of(n) for n in range(2051)]
     admitted(limit, waiting)
-    for one in waiting[1:2050]:
-        one.ended = True
-        limit.end(one)
+    for burst in waiting[1:2050]:
+        burst.ended = True
+        limit.end(burst)
     assert limit.forgotten == 1025
     limit.keep(waiting[1:3])
     assert (limit.waiting, limit.forgotten) == (2, 0)

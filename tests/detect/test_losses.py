@@ -1,4 +1,4 @@
-"""Losses: what is counted twice is added once, when it was, and how often it is said."""
+"""Losses: sums without double counts, periods, and the rate of reports."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_cut_records_are_lost() -> None:
         # Refused with later ones: ten incomplete events explain forty of the hundred.
         (Losses(kernel_lost=100, incomplete=10), 70, 350),
         (Losses(kernel_lost=40, incomplete=10), 10, 50),
-        # Given up by the core's own table: the kernel has counted nothing of those.
+        # Evicted from the core's table: the kernel has counted none of those.
         (Losses(kernel_lost=100, incomplete=10, evicted=10), 110, 510),
         # Dropped by the socket, and not seen as missing yet; then seen.
         (Losses(socket_drops=50), 10, 50),
@@ -111,16 +111,22 @@ def test_window_older_than_samples_gets_the_total() -> None:
     assert ledger.since(T0) == 4999
 
 
-# --- gaps --------------------------------------------------------------------------------
+# --- reports --------------------------------------------------------------------------------
 
 
 def test_loss_report_spans_the_checks_around_the_loss() -> None:
     ledger = LossLedger(T0)
     ledger.update(Losses(), T0 + 1000)
     ledger.update(Losses(kernel_lost=3), T0 + 2000)
-    gap = ledger.report(0.0, FIVE)
-    assert gap is not None
-    assert (gap.start_ms, gap.end_ms, gap.known, gap.events, gap.records) == (T0 + 1000, T0 + 2000, 3, 3, 15)
+    report = ledger.report(0.0, FIVE)
+    assert report is not None
+    assert (report.start_ms, report.end_ms, report.known, report.events, report.records) == (
+        T0 + 1000,
+        T0 + 2000,
+        3,
+        3,
+        15,
+    )
     assert ledger.report(1.0, FIVE) is None
 
 
@@ -128,24 +134,24 @@ def test_loss_report_includes_notice_time_of_counters() -> None:
     ledger = LossLedger(T0, notice_ms=4000)
     ledger.update(Losses(), T0 + 9000)
     ledger.update(Losses(serials_missing=1), T0 + 10_000)
-    gap = ledger.report(0.0, FIVE)
-    assert gap is not None
-    assert gap.start_ms == T0 + 5000
+    report = ledger.report(0.0, FIVE)
+    assert report is not None
+    assert report.start_ms == T0 + 5000
 
 
 def test_loss_reports_are_rate_limited() -> None:
     ledger = LossLedger(T0)
-    said: list[tuple[int, int]] = []
+    reports: list[tuple[int, int]] = []
     for second in range(1, 120):
         ledger.update(Losses(kernel_lost=second), T0 + second * 1000)
-        gap = ledger.report(float(second), FIVE)
-        if gap is not None:
-            said.append((second, gap.known))
-    assert [second for second, _ in said[:3]] == [1, 2, 3]
-    assert len(said) == 3 + 3
+        report = ledger.report(float(second), FIVE)
+        if report is not None:
+            reports.append((second, report.known))
+    assert [second for second, _ in reports[:3]] == [1, 2, 3]
+    assert len(reports) == 3 + 3
     last = ledger.report(120.0, FIVE, final=True)
     assert last is not None
-    assert sum(known for _, known in said) + last.known == 119
+    assert sum(known for _, known in reports) + last.known == 119
 
 
 def test_loss_reports_add_up_to_the_estimate() -> None:
@@ -160,14 +166,14 @@ def test_loss_reports_add_up_to_the_estimate() -> None:
         )
     ):
         ledger.update(losses, T0 + n)
-        gap = ledger.report(0.0, FIVE, final=True)
-        events += gap.events if gap is not None else 0
+        report = ledger.report(0.0, FIVE, final=True)
+        events += report.events if report is not None else 0
     assert events == 130
 
 
 def test_rate_limiter_refills() -> None:
-    budget = RateLimiter(every_s=10, burst=2)
-    assert [budget.allow(now) for now in (0, 0, 0, 9.9, 10, 10, 1000, 1000, 1000)] == [
+    limiter = RateLimiter(every_s=10, burst=2)
+    assert [limiter.allow(now) for now in (0, 0, 0, 9.9, 10, 10, 1000, 1000, 1000)] == [
         *(True, True, False, False, True, False),
         *(True, True, False),
     ]
@@ -176,9 +182,9 @@ def test_rate_limiter_refills() -> None:
 def test_loss_document() -> None:
     ledger = LossLedger(T0)
     ledger.update(Losses(kernel_lost=3), T0 + 2000)
-    gap = ledger.report(0.0, FIVE)
-    assert gap is not None
-    document = loss_document(gap, Host("id", "name"), lost_total=3)
+    report = ledger.report(0.0, FIVE)
+    assert report is not None
+    document = loss_document(report, Host("id", "name"), lost_total=3)
     event = document["event"]
     assert (event["kind"], event["dataset"], event["duration"]) == ("state", "auditsense.loss", 2_000_000_000)
     assert (event["start"], event["end"]) == ("2026-11-24T04:05:14.674Z", "2026-11-24T04:05:16.674Z")

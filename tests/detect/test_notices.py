@@ -23,9 +23,9 @@ def listed_of(login: bytes = b"4294967295", **fields: Any) -> dict[str, Any]:  #
     ).replace(b"auid=4294967295", b"auid=" + login)
     with Detector(host=HOST, policy=AlertPolicy(max_alerts=5)) as detector:
         (document,) = [
-            one
-            for one in detector.feed_text(text) + detector.finish()
-            if one["rule"]["id"] == "auditsense.withheld"
+            document
+            for document in detector.feed_text(text) + detector.finish()
+            if document["rule"]["id"] == "auditsense.withheld"
         ]
     (row,) = document["auditsense"]["withheld"]["processes"]
     return dict(row)

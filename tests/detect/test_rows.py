@@ -18,7 +18,7 @@ from auditsense.testing import FakeSource, burst, call_event, open_event
 
 HERE = Host("0123", "here")
 
-# Parts of log lines: what a kernel writes, and what nobody should.
+# Parts of log lines: valid and invalid ones.
 NUMBERS = st.sampled_from(
     ["0", "7", "-2", "007", "-0", "x", "1-2", "(none)", "", "9" * 19, "9" * 20, "9" * 30, "257"]
 )
@@ -97,18 +97,18 @@ def test_cutting_text_anywhere_keeps_rows(lines: list[str], size: int) -> None:
 def test_datagrams_and_text_make_the_same_rows() -> None:
     records = [*burst(5), call_event("execve", serial=90, exe="/bin/sh")]
     with RowReader(NAMES, host=HERE) as detector:
-        given_ = [one for record in records for one in record.datagrams]
+        given_ = [datagram for record in records for datagram in record.datagrams]
         rows = [*detector.feed(given_), *detector.finish()]
-    assert rows == by_event(b"".join(one.text for one in records), *NAMES)
+    assert rows == by_event(b"".join(record.text for record in records), *NAMES)
 
 
 def test_more_events_than_hit_buffer_all_arrive() -> None:
-    text = b"".join(one.text for one in burst(5000, every_ms=0))
+    text = b"".join(event.text for event in burst(5000, every_ms=0))
     assert [serial for (serial,) in rows_of(text, "serial")] == [*range(3, 5003)]
 
 
 def test_rows_can_be_kept() -> None:
-    text = b"".join(one.text for one in burst(3))
+    text = b"".join(event.text for event in burst(3))
     assert rows_of(text, "serial", "pid") == [(3, 4352), (4, 4352), (5, 4352)]
 
 
@@ -198,7 +198,7 @@ def test_sensor_yields_rows_of_the_fields(fields: tuple[str, ...]) -> None:
         source.send(found[1])
         sensor.stop()
         rows = list(sensor.rows())
-    assert rows == by_event(b"".join(one.text for one in found), *fields)
+    assert rows == by_event(b"".join(document.text for document in found), *fields)
     assert source.left == 1
 
 
@@ -223,7 +223,7 @@ def test_sensor_of_rows_omits_own_events_and_sends_notices() -> None:
         source.send(open_event(pid=os.getpid()), open_event(serial=4, pid=os.getpid() + 1))
         sensor.stop()
         assert list(sensor.rows(notices.append)) == [(4,)]
-    assert [one["event"]["dataset"] for one in notices] == ["auditsense.loss"]
+    assert [document["event"]["dataset"] for document in notices] == ["auditsense.loss"]
 
 
 def test_rows_with_asyncio() -> None:

@@ -1,4 +1,4 @@
-"""Other detections in the middle of a stream: nothing is lost or decided early, and what stays goes on."""
+"""Reload of detections in the middle of a stream: no loss, no early decision, unchanged ones continue."""
 
 from __future__ import annotations
 
@@ -73,7 +73,8 @@ def datagrams_of(seed: int, opens: int) -> list[bytes]:
 def told(documents: list[Document]) -> list[tuple[Any, ...]]:
     """Return what documents say but for which rule is how many."""
     return [
-        (one["@timestamp"], one["rule"]["id"], one["process"]["pid"], one["auditsense"]) for one in documents
+        (document["@timestamp"], document["rule"]["id"], document["process"]["pid"], document["auditsense"])
+        for document in documents
     ]
 
 
@@ -105,8 +106,8 @@ def test_reload_anywhere_keeps_unchanged_detections(
         expected += whole.feed(given_[at:]) + whole.finish()
         found += reloaded.feed(given_[at:]) + reloaded.finish()
         if sequences:
-            assert [one["auditsense"]["events"] for one in found] == [
-                one["auditsense"]["events"] for one in expected
+            assert [document["auditsense"]["events"] for document in found] == [
+                document["auditsense"]["events"] for document in expected
             ]
         else:
             assert told(found) == told(expected)
@@ -115,7 +116,7 @@ def test_reload_anywhere_keeps_unchanged_detections(
 
 
 def opens(times: int, *, first: int = 0, pid: int = 4352) -> list[bytes]:
-    """Return so many opens of a burst, from the open number *first* on."""
+    """Return *times* opens of a burst, from number *first* on."""
     events = burst(first + times, pid=pid)[first:]
     return [datagram for event in events for datagram in event.datagrams]
 
@@ -179,7 +180,7 @@ def test_new_detection_sees_later_syscall_records() -> None:
         assert detector.feed([early[0], late[1]]) == []
         detector.reload([never(), unlinking()])
         found = detector.feed([*early[1:], late[0], *late[2:]])
-        assert [one["auditsense"]["events"] for one in found] == [["1795493114.675:4"]]
+        assert [document["auditsense"]["events"] for document in found] == [["1795493114.675:4"]]
         assert found[0]["process"]["working_directory"] == "/"
         assert detector.stats().incomplete == 0
 
@@ -187,7 +188,7 @@ def test_new_detection_sees_later_syscall_records() -> None:
 def test_waiting_hits_use_the_old_detections() -> None:
     with Detector([unlinking()]) as detector:
         event = call_event("unlinkat")
-        detector.ring.feed(b"".join(_packed(one) for one in event.datagrams))
+        detector.ring.feed(b"".join(_packed(datagram) for datagram in event.datagrams))
         (found,) = detector.reload([never()])
         assert found["rule"]["id"] == "unlink"
 
@@ -259,8 +260,8 @@ def test_new_policy_closes_bursts_over_its_limit() -> None:
         for pid in (1, 2, 3):
             detector.feed(opens(12, first=12 * pid, pid=pid))
         closed = detector.reload([pspy], AlertPolicy(max_bursts=1))
-        assert [one["process"]["pid"] for one in closed] == [1, 2]
-        assert {one["auditsense"]["state"] for one in closed} == {"closed"}
+        assert [document["process"]["pid"] for document in closed] == [1, 2]
+        assert {document["auditsense"]["state"] for document in closed} == {"closed"}
 
 
 def test_self_test_continues_after_a_reload() -> None:
@@ -282,12 +283,12 @@ def test_sensor_returns_reload_documents_with_next_poll() -> None:
     (pspy,) = shipped_detections()
     with Sensor([pspy], source=source, clock=FakeClock()) as sensor:
         source.send(*burst(15))
-        assert [one["auditsense"]["state"] for one in sensor.poll()] == ["alert"]
+        assert [document["auditsense"]["state"] for document in sensor.poll()] == ["alert"]
         sensor.reload([never()])
         assert sensor.timeout_s() == 0
-        assert [one["auditsense"]["state"] for one in sensor.poll()] == ["closed"]
+        assert [document["auditsense"]["state"] for document in sensor.poll()] == ["closed"]
     with sensor:
-        assert [one.id for one in sensor.detections] == ["never"]
+        assert [detection.id for detection in sensor.detections] == ["never"]
 
 
 def test_events_continue_over_reload() -> None:
@@ -296,7 +297,7 @@ def test_events_continue_over_reload() -> None:
         source.send(open_event())
         sensor.reload([never()])
         assert len(sensor.poll()) == 1
-        assert [one.id for one in sensor.detections] == ["never"]
+        assert [detection.id for detection in sensor.detections] == ["never"]
 
 
 def test_ring_migrates_only_from_same_kind() -> None:

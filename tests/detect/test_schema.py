@@ -30,7 +30,7 @@ HOST = Host("0123456789abcdef0123456789abcdef", "here")
 
 def one_alert(view: View = View.ALERTS) -> Document:
     with reader_of(view, host=HOST) as detector:
-        (document,) = as_documents(detector.feed_text(b"".join(one.text for one in burst(10)))[:1])
+        (document,) = as_documents(detector.feed_text(b"".join(event.text for event in burst(10)))[:1])
         return document
 
 
@@ -132,14 +132,16 @@ def test_page_lists_exactly_the_fields_of_the_schema() -> None:
 
 @pytest.mark.parametrize("size", [1, 7, 100, 1 << 20])
 def test_ids_do_not_depend_on_batches(size: int) -> None:
-    text = b"".join(one.text for one in (*burst(25), *burst(12, pid=7, serial=900, ms=1_795_493_200_000)))
+    text = b"".join(event.text for event in (*burst(25), *burst(12, pid=7, serial=900, ms=1_795_493_200_000)))
 
     def ids(step: int) -> list[str]:
         with Detector(host=HOST, policy=AlertPolicy(suppress_ms=1000)) as detector:
             found = [
-                one for at in range(0, len(text), step) for one in detector.feed_text(text[at : at + step])
+                document
+                for at in range(0, len(text), step)
+                for document in detector.feed_text(text[at : at + step])
             ]
-            return [one["event"]["id"] for one in found + detector.finish()]
+            return [document["event"]["id"] for document in found + detector.finish()]
 
     assert ids(size) == ids(len(text))
     assert len(set(ids(size))) == len(ids(size)) == 4
@@ -163,7 +165,7 @@ def test_notice_ids_differ_by_time_host_and_message() -> None:
 
 
 def alerts_by(*by: str) -> list[tuple[str, int, int]]:
-    """Return what is said of three processes of two users: state, matches, sequences that made no alert."""
+    """Return the documents of three processes of two users: state, matches, sequences without an alert."""
     lines = []
     for number, (pid, uid) in enumerate([(1, 0), (2, 0), (3, 1000)]):
         for n in range(11):
@@ -172,7 +174,7 @@ def alerts_by(*by: str) -> list[tuple[str, int, int]]:
     lines.sort(key=lambda one: one.ms)
     with Detector(host=HOST, policy=AlertPolicy(by=by)) as detector:
         found = detector.feed_text(b"".join(one.text for one in lines)) + detector.finish()
-    own = [one["auditsense"] for one in found]
+    own = [document["auditsense"] for document in found]
     return [(one["state"], one["count"], one.get("suppressed", 0)) for one in own]
 
 
@@ -196,10 +198,10 @@ def test_burst_by_program_counts_all_processes() -> None:
 
 def test_reload_with_other_fields_ends_bursts() -> None:
     with Detector(host=HOST) as detector:
-        documents = detector.feed_text(b"".join(one.text for one in burst(11)))
+        documents = detector.feed_text(b"".join(event.text for event in burst(11)))
         policy = replace(AlertPolicy(), by=("user.id",))
         documents += detector.reload(detector.detections, policy)
-    assert [one["auditsense"]["state"] for one in documents] == ["alert", "closed"]
+    assert [document["auditsense"]["state"] for document in documents] == ["alert", "closed"]
 
 
 # --- types --------------------------------------------------------------------------------------

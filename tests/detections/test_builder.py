@@ -1,4 +1,4 @@
-"""Detections in code: the same as from a file, and every error says what to write instead."""
+"""Detections in code: equal to those of a file, with errors that state the remedy."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_one_match_is_the_default() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"severity": "hihg"}, 'severity must be one of "low", "medium", "high", "critical", not "hihg"'),
         ({"matches": 0}, "window: matches must be 1 to 64, not 0"),
@@ -113,10 +113,10 @@ def test_one_match_is_the_default() -> None:
         ),
     ],
 )
-def test_wrong_values_raise_errors(change: dict[str, Any], said: str) -> None:
+def test_wrong_values_raise_errors(change: dict[str, Any], message: str) -> None:
     with pytest.raises(DetectionError) as wrong:
         define(**{**MINE, **change})
-    assert str(wrong.value).startswith(f"detection 'mine': {said}")
+    assert str(wrong.value).startswith(f"detection 'mine': {message}")
 
 
 # --- the dataclasses themselves ------------------------------------------------------------
@@ -128,7 +128,7 @@ def pspy() -> Detection:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"window": Window(("host.id",), 0, 1000)}, "pspy: matches must be 1 to 64"),
         ({"window": Window(("host.id",), 65, 1000)}, "pspy: matches must be 1 to 64"),
@@ -148,10 +148,10 @@ def pspy() -> Detection:
         ),
     ],
 )
-def test_values_no_file_can_contain_are_refused(change: dict[str, Any], said: str) -> None:
+def test_values_no_file_can_contain_are_refused(change: dict[str, Any], message: str) -> None:
     with pytest.raises(DetectionError) as wrong:
         Detector([dataclasses.replace(pspy(), **change)])
-    assert str(wrong.value).startswith(said)
+    assert str(wrong.value).startswith(message)
 
 
 # --- what tests of one's own need ------------------------------------------------------------

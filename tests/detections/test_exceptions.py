@@ -1,4 +1,4 @@
-"""What a detection is quiet about: readable cases, every error as a person reads it, and what is counted."""
+"""Exceptions of detections: readable cases, errors and counts."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ USUAL = {"pid": "92", "uid": "0", "tty": "pts0", "comm": '"init"', "exe": '"/ini
 
 
 def opens(*exceptions: DetectionException) -> Detection:
-    """Return a detection that wants every openat, and is quiet about these."""
-    one = define("opens", "Somebody opens something", match={"auditd.data.syscall": "openat"})
+    """Return a detection of every openat with these exceptions."""
+    one = define("opens", "A process opens a file", match={"auditd.data.syscall": "openat"})
     return replace(one, exceptions=exceptions)
 
 
@@ -63,13 +63,13 @@ class Case(NamedTuple):
 
 
 def record(given: str, serial: int) -> bytes:
-    said = dict(USUAL)
+    values = dict(USUAL)
     for name, equals, value in re.findall(r'(\w+)(=?)("[^"]*"|\S*)', given):
         if equals:
-            said[name] = value
+            values[name] = value
         else:
-            del said[name]
-    fields = " ".join(f"{name}={value}" for name, value in said.items())
+            del values[name]
+    fields = " ".join(f"{name}={value}" for name, value in values.items())
     return f"type=SYSCALL msg=audit(1.000:{serial}): arch=c000003e syscall=257 {fields}\n".encode()
 
 
@@ -105,7 +105,7 @@ def test_exception_cases(case: Case) -> None:
 # --- before counting -----------------------------------------------------------------------
 
 
-def quiet_about(**match: object) -> list[Detection]:
+def except_when(**match: object) -> list[Detection]:
     return [
         *with_exceptions(
             shipped_detections(), [except_for("pspy", match=dict(match), comment="known", origin="test")]
@@ -115,7 +115,7 @@ def quiet_about(**match: object) -> list[Detection]:
 
 def test_excepted_event_does_not_count() -> None:
     events = burst(10)
-    with Detector(quiet_about(**{"process.name": "agent"}), host=HOST) as detector:
+    with Detector(except_when(**{"process.name": "agent"}), host=HOST) as detector:
         text = b"".join(one.text for one in [*events[:9], open_event(comm="agent", serial=900_000)])
         assert detector.feed_text(text) + detector.finish() == []
         stats = detector.stats()
@@ -134,7 +134,7 @@ def test_exceptions_have_event_counts() -> None:
 
 
 def test_exception_counts_survive_change_of_host() -> None:
-    with Detector(quiet_about(**{"process.name": "agent"}), host=HOST) as detector:
+    with Detector(except_when(**{"process.name": "agent"}), host=HOST) as detector:
         for host in (HOST, Host("other", "other"), HOST):
             detector.set_host(host)
             detector.feed_text(open_event(comm="agent").text)
@@ -144,14 +144,14 @@ def test_exception_counts_survive_change_of_host() -> None:
 
 
 def test_lean_detector_awaits_title_of_exception() -> None:
-    with Detector(quiet_about(**{"process.title": "agent"}), host=HOST, lean=True) as detector:
+    with Detector(except_when(**{"process.title": "agent"}), host=HOST, lean=True) as detector:
         assert 1327 not in detector.unsent
-    with Detector(quiet_about(**{"process.name": "agent"}), host=HOST, lean=True) as detector:
+    with Detector(except_when(**{"process.name": "agent"}), host=HOST, lean=True) as detector:
         assert 1327 in detector.unsent
 
 
 def test_title_is_compared_with_blanks() -> None:
-    with Detector(quiet_about(**{"process.title": "sh -c a b"}), host=HOST) as detector:
+    with Detector(except_when(**{"process.title": "sh -c a b"}), host=HOST) as detector:
         detector.feed_text(open_event(title="sh\0-c\0a b").text)
         detector.finish()
         assert detector.stats().excepted == 1
@@ -304,9 +304,9 @@ def test_define_takes_exceptions_like_a_file() -> None:
 
 
 def agent(exe: str = "/usr/share/packetbeat/bin/packetbeat", **ids: int) -> bytes:
-    """Return what a known program does, but for what is said."""
+    """Return the events of a known program, with other values."""
     events = [open_event(ms=1000 + n, serial=1 + n, comm="packetbeat", exe=exe) for n in range(10)]
-    text = b"".join(one.text for one in events)
+    text = b"".join(event.text for event in events)
     for name, value in ({"uid": 0, "euid": 0, "auid": 4294967295} | ids).items():
         text = re.sub(rb"\b%s=\d+" % name.encode(), f"{name}={value}".encode(), text)
     return text
@@ -340,11 +340,11 @@ def test_impostors_of_known_programs_are_detected(forged: dict[str, Any]) -> Non
 def test_known_harmless_entries_require_path_user_and_login() -> None:
     found = known_harmless()
     assert found
-    for one in found:
-        said = {condition.field: condition for condition in one.match}
-        assert {"process.executable", "user.id", "user.effective.id", "user.audit.id"} <= said.keys()
-        assert all(str(path).startswith(("/usr/", "/opt/")) for path in said["process.executable"].values)
-        assert said["user.id"].values == ("0",)
+    for exception in found:
+        compared = {condition.field: condition for condition in exception.match}
+        assert {"process.executable", "user.id", "user.effective.id", "user.audit.id"} <= compared.keys()
+        assert all(str(path).startswith(("/usr/", "/opt/")) for path in compared["process.executable"].values)
+        assert compared["user.id"].values == ("0",)
 
 
 # --- the command line ----------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Detections: what the shipped one says and matches, and every error of a file as a person reads it."""
+"""Detections: the shipped one, and the errors of a file."""
 
 from __future__ import annotations
 
@@ -96,8 +96,8 @@ def test_pspy_compiles_to_openat_of_every_architecture() -> None:
 
 
 def test_shipped_audit_rules_are_valid() -> None:
-    for one in shipped_detections():
-        assert auditctl.format_rule(auditctl.parse(one.audit_rule))
+    for detection in shipped_detections():
+        assert auditctl.format_rule(auditctl.parse(detection.audit_rule))
 
 
 # --- what pspy matches -----------------------------------------------------------------
@@ -356,10 +356,10 @@ CALL = '"auditd.data.syscall" = "openat"'
 def test_error_names_file_and_key_in_one_line(text: str, message: str) -> None:
     with pytest.raises(DetectionError) as refused:
         parse(text, "mine.toml")
-    said = str(refused.value)
-    assert said.startswith("mine.toml: ")
-    assert message in said
-    assert "\n" not in said
+    text = str(refused.value)
+    assert text.startswith("mine.toml: ")
+    assert message in text
+    assert "\n" not in text
 
 
 def test_unreadable_file_is_named(tmp_path: Path) -> None:
@@ -377,7 +377,7 @@ def test_folder_is_read_in_name_order(tmp_path: Path) -> None:
     for name in ("b", "a"):
         (tmp_path / f"{name}.toml").write_text(MINIMAL.replace('"mine"', f'"{name}"'), encoding="utf-8")
     (tmp_path / "README").write_text("no detection", encoding="utf-8")
-    assert [one.id for one in load_detections(tmp_path)] == ["a", "b"]
+    assert [detection.id for detection in load_detections(tmp_path)] == ["a", "b"]
 
 
 def test_duplicate_ids_are_refused() -> None:
@@ -466,13 +466,13 @@ def test_numeric_fields_match_the_core(name: str) -> None:
     key = _KEYS.get(FIELDS[name], FIELDS[name].name.lower().removeprefix("path_"))
     record = "PATH" if FIELDS[name].name.startswith("PATH") else "SYSCALL"
     head = "msg=audit(1.000:1):"
-    said = {"SYSCALL": "arch=1 syscall=1 pid=1", "PATH": "item=0", "CWD": "", "PROCTITLE": ""}
+    bodies = {"SYSCALL": "arch=1 syscall=1 pid=1", "PATH": "item=0", "CWD": "", "PROCTITLE": ""}
     record = {"CWD": "CWD", "PROCTITLE": "PROCTITLE"}.get(FIELDS[name].name, record)
     text = "".join(
         f"type={kind} {head} {key}=1 {body.replace(f'{key}=1', '')}\n"
         if kind == record
         else f"type={kind} {head} {body}\n"
-        for kind, body in said.items()
+        for kind, body in bodies.items()
     )
     number = Rule((), (FieldTest(FIELDS[name], Op.NUMBER, (MaskedNumber(1),)),), (), 1, 1)
     given = Rule((), (FieldTest(FIELDS[name], Op.LIKE, (b"*",)),), (), 1, 1)

@@ -79,14 +79,16 @@ def streams(draw: st.DrawFn) -> list[bytes]:
 def test_lean_detector_finds_the_same_without_unneeded_records(stream: list[bytes]) -> None:
     with Detector(sequences=True) as full, Detector(lean=True, sequences=True) as spared:
         expected = full.feed(stream) + full.finish()
-        sent = [one for one in stream if kind(one) not in spared.unsent]
+        sent = [datagram for datagram in stream if kind(datagram) not in spared.unsent]
         found = spared.feed(sent) + spared.finish()
         assert spared.stats().datagrams * 5 == full.stats().datagrams * 2
         for name in ("events", "matches", "sequences", "incomplete", "serials_missing", "late"):
             assert getattr(spared.stats(), name) == getattr(full.stats(), name)
 
     def told(documents: list[Document]) -> list[tuple[int, list[str]]]:
-        return sorted((one["process"]["pid"], one["auditsense"]["events"]) for one in documents)
+        return sorted(
+            (document["process"]["pid"], document["auditsense"]["events"]) for document in documents
+        )
 
     assert told(found) == told(expected)
 
@@ -94,7 +96,7 @@ def test_lean_detector_finds_the_same_without_unneeded_records(stream: list[byte
 def test_lean_detector_accepts_all_records() -> None:
     with Detector(lean=True) as detector:
         events = [open_event(ms=1000 + n, serial=n) for n in range(1, 11)]
-        (alert, *_) = detector.feed([one for event in events for one in event.datagrams])
+        (alert, *_) = detector.feed([datagram for event in events for datagram in event.datagrams])
         assert alert["auditsense"]["count"] == 10
         assert detector.stats().late == 0
 
@@ -164,6 +166,6 @@ def test_lost_events_do_not_depend_on_lean(*, lean: bool) -> None:
         # Of the last four only the SYSCALL record came; the kernel counts what it refused of each.
         source.send(*(event.datagrams[0] for event in whole[-4:]))
         source.lost = 4 * 4 + 10
-        said = sensor.finish()[-1]["auditsense"]
-    assert said["loss"]["by_cause"] == {"kernel_lost": 26, "incomplete": 4}
-    assert said["loss"]["events"] == 14
+        loss = sensor.finish()[-1]["auditsense"]["loss"]
+    assert loss["by_cause"] == {"kernel_lost": 26, "incomplete": 4}
+    assert loss["events"] == 14
