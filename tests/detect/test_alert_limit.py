@@ -68,10 +68,10 @@ def test_burned_limit_still_names_scanner(burned: int, fault: Recorder) -> None:
     with Detector(host=HOST) as detector:
         documents = fed(detector, throwaways(burned))
         documents += fed(detector, opens(5, 10_000, 600, 50))
-        (found,) = [alert for alert in alerts(documents) if alert["process"]["pid"] == 5]
-    assert found["process"]["executable"] == "/usr/local/bin/pspy64"
-    assert found["user"]["id"] == str(UNPRIVILEGED)
-    assert found["auditsense"]["count"] >= 100
+        (scanner,) = [alert for alert in alerts(documents) if alert["process"]["pid"] == 5]
+    assert scanner["process"]["executable"] == "/usr/local/bin/pspy64"
+    assert scanner["user"]["id"] == str(UNPRIVILEGED)
+    assert scanner["auditsense"]["count"] >= 100
     if burned == 1000:
         fault(
             "throwaway processes use up the limit of alerts before a scanner begins",
@@ -112,7 +112,7 @@ def test_one_account_leaves_alerts_to_others(attack: dict[str, Any]) -> None:
         ]
         fed(detector, events)
         for interval in range(3):
-            found = fed(
+            documents = fed(
                 detector,
                 [
                     event
@@ -122,7 +122,7 @@ def test_one_account_leaves_alerts_to_others(attack: dict[str, Any]) -> None:
                     )
                 ],
             )
-            assert pids(found) >= {10 + n + 100 * interval for n in range(15)}
+            assert pids(documents) >= {10 + n + 100 * interval for n in range(15)}
 
 
 def test_never_more_alerts_than_the_limit_in_an_interval() -> None:
@@ -253,5 +253,5 @@ def test_shares_never_exceed_the_limit(most: int) -> None:
     assert limit.begin_interval() == []
     with Detector(host=HOST, policy=AlertPolicy(max_alerts=most)) as detector:
         events = [event for n in range(120) for event in opens(1 + n, n, 10, uid=n)]
-        found = len(alerts(fed(detector, events)))
-    assert found == min(120, most - most // 5)
+        sent = len(alerts(fed(detector, events)))
+    assert sent == min(120, most - most // 5)

@@ -304,7 +304,7 @@ def test_batches_do_not_change_documents(*, sequences: bool) -> None:
     events = in_order(
         scan(1, 0, 200), scan(2, 30, 40), scan(3, 5000, 15), scan(1, 400_000, 20), scan(2, 401_000, 11)
     )
-    found = []
+    results = []
     for batch in (1, 7, len(events)):
         with detector(sequences=sequences) as active:
             documents: list[Document] = []
@@ -312,9 +312,9 @@ def test_batches_do_not_change_documents(*, sequences: bool) -> None:
                 documents += active.feed(
                     part for event in events[at : at + batch] for part in event.datagrams
                 )
-            found.append((without_lost(documents + active.finish()), active.alert_counts))
-    assert len(found[0][0]) > 5
-    assert found[0] == found[1] == found[2]
+            results.append((without_lost(documents + active.finish()), active.alert_counts))
+    assert len(results[0][0]) > 5
+    assert results[0] == results[1] == results[2]
 
 
 def test_ids_are_reproducible_and_differ_by_state_and_burst() -> None:

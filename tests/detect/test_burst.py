@@ -39,13 +39,13 @@ def opens(
 def documents(text: Iterable[bytes], policy: AlertPolicy | None = None, size: int = 1) -> list[Document]:
     lines = [*text]
     with Detector(host=HOST, policy=policy) as detector:
-        found: list[Document] = []
+        alerts: list[Document] = []
         for at in range(0, len(lines), size):
-            found += detector.feed_text(b"".join(lines[at : at + size]))
-        return found + detector.finish()
+            alerts += detector.feed_text(b"".join(lines[at : at + size]))
+        return alerts + detector.finish()
 
 
-def told(found: Iterable[Document]) -> list[tuple[Any, ...]]:
+def told(documents: Iterable[Document]) -> list[tuple[Any, ...]]:
     return [
         (
             document["process"]["executable"],
@@ -54,7 +54,7 @@ def told(found: Iterable[Document]) -> list[tuple[Any, ...]]:
             document["auditsense"]["count"],
             document["auditsense"].get("others", 0),
         )
-        for document in found
+        for document in documents
     ]
 
 
@@ -82,44 +82,44 @@ def test_exec_begins_another_burst(size: int, fault: Recorder) -> None:
 )
 def test_each_part_of_an_actor_tells_bursts_apart(other: dict[str, Any]) -> None:
     text = opens(1, 10, exe="/a", uid=0) + opens(100, 10, **{"exe": "/a", "uid": 0, **other})
-    found = documents(text)
-    assert [document["auditsense"]["state"] for document in found] == ["alert", "alert", "closed"]
-    assert [document["auditsense"]["count"] for document in found] == [10, 1, 10]
-    assert found[0]["auditsense"]["burst"] != found[1]["auditsense"]["burst"]
+    alerts = documents(text)
+    assert [document["auditsense"]["state"] for document in alerts] == ["alert", "alert", "closed"]
+    assert [document["auditsense"]["count"] for document in alerts] == [10, 1, 10]
+    assert alerts[0]["auditsense"]["burst"] != alerts[1]["auditsense"]["burst"]
 
 
 def test_actors_that_take_turns_keep_their_counts() -> None:
     text = [
         line for n in range(50) for line in opens(1 + 10 * n, 3, exe="/a") + opens(4 + 10 * n, 2, exe="/b")
     ]
-    found = {
+    alerts = {
         document["process"]["executable"]: document["auditsense"]["count"] for document in documents(text)
     }
-    assert found == {"/a": 149, "/b": 100}  # the first open is in no window that /a completed
+    assert alerts == {"/a": 149, "/b": 100}  # the first open is in no window that /a completed
 
 
 def test_documents_of_a_burst_share_its_id() -> None:
     text = opens(1, 5000, exe="/a") + opens(8000, 20, exe="/b")
-    found = documents(text, AlertPolicy(update_ms=1000))
+    alerts = documents(text, AlertPolicy(update_ms=1000))
     ids = {name: set() for name in ("/a", "/b")}  # type: dict[str, set[str]]
-    for document in found:
+    for document in alerts:
         ids[document["process"]["executable"]].add(document["auditsense"]["burst"]["id"])
     assert {len(some) for some in ids.values()} == {1}
     assert ids["/a"] != ids["/b"]
     states = [
-        document["auditsense"]["state"] for document in found if document["process"]["executable"] == "/a"
+        document["auditsense"]["state"] for document in alerts if document["process"]["executable"] == "/a"
     ]
     assert states[0] == "alert"
     assert states[-1] == "closed"
     assert "update" in states
-    assert len({document["event"]["id"] for document in found}) == len(found)
+    assert len({document["event"]["id"] for document in alerts}) == len(alerts)
 
 
 def test_counting_alerts_by_kind_counts_each_burst_once() -> None:
-    found = documents(opens(1, 5000), AlertPolicy(update_ms=1000))
-    assert len(found) > 3
-    assert [document["event"]["kind"] for document in found].count("alert") == 1
-    assert [document["event"]["dataset"] for document in found].count("auditsense.alert") == 1
+    alerts = documents(opens(1, 5000), AlertPolicy(update_ms=1000))
+    assert len(alerts) > 3
+    assert [document["event"]["kind"] for document in alerts].count("alert") == 1
+    assert [document["event"]["dataset"] for document in alerts].count("auditsense.alert") == 1
 
 
 def test_merged_actors_are_listed_with_their_counts() -> None:
@@ -144,9 +144,9 @@ def test_actors_beyond_the_bound_are_counted() -> None:
 def test_sequences_name_what_others_did() -> None:
     text = opens(1, 10, exe="/a") + opens(20, 5, exe="/b")
     with Detector(host=HOST, sequences=True) as detector:
-        found = detector.feed_text(b"".join(text))
-    assert [document["auditsense"].get("others", 0) for document in found] == [0, 9, 8, 7, 6, 5]
-    assert {document["auditsense"]["count"] for document in found} == {10}
+        alerts = detector.feed_text(b"".join(text))
+    assert [document["auditsense"].get("others", 0) for document in alerts] == [0, 9, 8, 7, 6, 5]
+    assert {document["auditsense"]["count"] for document in alerts} == {10}
 
 
 def test_windows_beyond_the_bound_count_one_match_each() -> None:

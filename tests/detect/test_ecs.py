@@ -161,8 +161,8 @@ def test_alert_document() -> None:
     ]
     assert description.startswith("pspy lists what other users run")
     assert len(identity) == len(burst_id) == 32
-    one = shipped_detections()[0]
-    assert advice == [one.note, list(one.investigate), list(one.respond)]
+    detection = shipped_detections()[0]
+    assert advice == [detection.note, list(detection.investigate), list(detection.respond)]
 
 
 PROMISED = [

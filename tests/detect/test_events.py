@@ -142,9 +142,9 @@ def test_cutting_input_anywhere_keeps_events(size: int) -> None:
         ]
         events += detector.finish()
     with EventReader(host=HERE) as detector:
-        given = [datagram for record in records for datagram in record.datagrams]
+        stream = [datagram for record in records for datagram in record.datagrams]
         received = [
-            event for at in range(0, len(given), size) for event in detector.feed(given[at : at + size])
+            event for at in range(0, len(stream), size) for event in detector.feed(stream[at : at + size])
         ]
         received += detector.finish()
     assert events == received

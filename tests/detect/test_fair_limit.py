@@ -219,19 +219,19 @@ def test_ended_bursts_beyond_the_bound_are_only_counted() -> None:
     limit.end(waiting[2049])
     assert (limit.waiting, limit.forgotten) == (1024, 1025)
     # The largest and the oldest are still known by name.
-    kept = {burst.began for burst in limit.listed(5000)}
-    assert kept == {*range(1, 513), *range(2049, 2049 - 512, -1)}
+    listed = {burst.began for burst in limit.listed(5000)}
+    assert listed == {*range(1, 513), *range(2049, 2049 - 512, -1)}
     limit.begin_interval()
     assert (limit.waiting, limit.forgotten) == (1023, 0)
 
 
 def test_bound_counts_ended_bursts_that_wait_only() -> None:
     limit = FairLimit(1)
-    told = of(0)
-    assert limit.admit(told)
-    told.ended = True
+    alerted = of(0)
+    assert limit.admit(alerted)
+    alerted.ended = True
     for _ in range(5000):
-        limit.end(told)
+        limit.end(alerted)
     waiting = [of(n) for n in range(1, 2049)]
     admitted(limit, waiting)
     for burst in waiting:

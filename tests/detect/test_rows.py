@@ -192,13 +192,13 @@ def test_sensor_of_rows_has_no_documents() -> None:
 @pytest.mark.parametrize("fields", [("path", "serial"), ("serial", "pid", "path"), ("path", "argv")])
 def test_sensor_yields_rows_of_the_fields(fields: tuple[str, ...]) -> None:
     source = FakeSource()
-    found = [open_event(path="/proc", title="sh\0-c\0a b"), open_event(serial=4, path="/etc")]
-    source.send(found[0])  # comes while entering
+    events = [open_event(path="/proc", title="sh\0-c\0a b"), open_event(serial=4, path="/etc")]
+    source.send(events[0])  # comes while entering
     with Sensor(source=source, view=View.EVENTS, fields=fields) as sensor:
-        source.send(found[1])
+        source.send(events[1])
         sensor.stop()
         rows = list(sensor.rows())
-    assert rows == by_event(b"".join(document.text for document in found), *fields)
+    assert rows == by_event(b"".join(document.text for document in events), *fields)
     assert source.left == 1
 
 
@@ -232,11 +232,11 @@ def test_rows_with_asyncio() -> None:
     async def read() -> list[tuple[Any, ...]]:
         async with Sensor(source=source, view=View.EVENTS, fields=("path",)) as sensor:
             source.send(open_event(path="/proc"))
-            found = []
+            events = []
             async for row in sensor.rows():
-                found.append(row)
+                events.append(row)
                 sensor.stop()
-            return found
+            return events
 
     assert asyncio.run(read()) == [("/proc",)]
 

@@ -60,14 +60,14 @@ def datagrams_of(seed: int, opens: int) -> list[bytes]:
     for serial in range(3, 3 + opens):
         ms += chance.randrange(0, 900)
         streams.append([*open_event(ms=ms, serial=serial, pid=chance.choice((7, 8, 9))).datagrams])
-    given: list[bytes] = []
+    datagrams: list[bytes] = []
     while streams:
         stream = chance.choice(streams[:3])
-        given.append(stream.pop(0))
-        streams = [one for one in streams if one]
+        datagrams.append(stream.pop(0))
+        streams = [rest for rest in streams if rest]
         if chance.random() < 0.02:
-            given.pop()
-    return given
+            datagrams.pop()
+    return datagrams
 
 
 def told(documents: list[Document]) -> list[tuple[Any, ...]]:
@@ -96,21 +96,21 @@ def test_reload_anywhere_keeps_unchanged_detections(
         Detector([pspy], sequences=sequences, policy=policy, limits=SMALL) as whole,
         Detector([pspy], sequences=sequences, policy=policy, limits=SMALL) as reloaded,
     ):
-        at, found, expected = 0, [], []
+        at, documents, expected = 0, [], []
         for share, table in sorted(cuts):
             part = given_[at : int(share * len(given_))]
             at += len(part)
             # In the same parts: what a document says is lost is what is known by then.
             expected += whole.feed(part)
-            found += reloaded.feed(part) + reloaded.reload(tables[table])
+            documents += reloaded.feed(part) + reloaded.reload(tables[table])
         expected += whole.feed(given_[at:]) + whole.finish()
-        found += reloaded.feed(given_[at:]) + reloaded.finish()
+        documents += reloaded.feed(given_[at:]) + reloaded.finish()
         if sequences:
-            assert [document["auditsense"]["events"] for document in found] == [
+            assert [document["auditsense"]["events"] for document in documents] == [
                 document["auditsense"]["events"] for document in expected
             ]
         else:
-            assert told(found) == told(expected)
+            assert told(documents) == told(expected)
         before, after = whole.stats().as_dict(), reloaded.stats().as_dict()
         assert {name: after[name] for name in SAME} == {name: before[name] for name in SAME}
 
@@ -179,9 +179,9 @@ def test_new_detection_sees_later_syscall_records() -> None:
         # Of the one the call came before, of the other only what overtook it.
         assert detector.feed([early[0], late[1]]) == []
         detector.reload([never(), unlinking()])
-        found = detector.feed([*early[1:], late[0], *late[2:]])
-        assert [document["auditsense"]["events"] for document in found] == [["1795493114.675:4"]]
-        assert found[0]["process"]["working_directory"] == "/"
+        documents = detector.feed([*early[1:], late[0], *late[2:]])
+        assert [document["auditsense"]["events"] for document in documents] == [["1795493114.675:4"]]
+        assert documents[0]["process"]["working_directory"] == "/"
         assert detector.stats().incomplete == 0
 
 
@@ -189,8 +189,8 @@ def test_waiting_hits_use_the_old_detections() -> None:
     with Detector([unlinking()]) as detector:
         event = call_event("unlinkat")
         detector.ring.feed(b"".join(_packed(datagram) for datagram in event.datagrams))
-        (found,) = detector.reload([never()])
-        assert found["rule"]["id"] == "unlink"
+        (documents,) = detector.reload([never()])
+        assert documents["rule"]["id"] == "unlink"
 
 
 def _packed(datagram: bytes) -> bytes:
@@ -202,36 +202,38 @@ def test_line_cut_by_reload_is_one_line() -> None:
     (pspy,) = shipped_detections()
     for at in range(0, len(text), 97):
         with Detector([pspy]) as detector:
-            found = detector.feed_text(text[:at])
-            found += detector.reload([never(), pspy])
-            found += detector.feed_text(text[at:]) + detector.finish()
-            assert len(found) == 1
+            documents = detector.feed_text(text[:at])
+            documents += detector.reload([never(), pspy])
+            documents += detector.feed_text(text[at:]) + detector.finish()
+            assert len(documents) == 1
             assert detector.stats().malformed == 0
 
 
 def test_new_exception_keeps_window_and_other_counts() -> None:
     (pspy,) = shipped_detections()
-    one = DetectionException("pspy", (Condition("process.parent.pid", Comparison.IS, ("1",)),), "c")
+    exception = DetectionException("pspy", (Condition("process.parent.pid", Comparison.IS, ("1",)),), "c")
     two = DetectionException("pspy", (Condition("process.name", Comparison.IS, ("harmless",)),), "d")
-    with Detector([replace(pspy, exceptions=(one,))]) as detector:
+    with Detector([replace(pspy, exceptions=(exception,))]) as detector:
         detector.feed(opens(9))
         detector.feed(open_event(ppid=1, serial=900).datagrams)
-        assert detector.exceptions() == [(one, 1)]
-        detector.reload([replace(pspy, exceptions=(two, one))])
-        assert detector.exceptions() == [(two, 0), (one, 1)]
+        assert detector.exceptions() == [(exception, 1)]
+        detector.reload([replace(pspy, exceptions=(two, exception))])
+        assert detector.exceptions() == [(two, 0), (exception, 1)]
         detector.feed(open_event(ppid=1, serial=901).datagrams)
         detector.feed(open_event(comm="harmless", serial=902).datagrams)
-        assert detector.exceptions() == [(two, 1), (one, 2)]
+        assert detector.exceptions() == [(two, 1), (exception, 2)]
         assert detector.stats().excepted == 3
         assert len(detector.feed(opens(1, first=9))) == 1
 
 
 def test_exception_in_another_line_keeps_its_count() -> None:
     pspy = shipped_detections()[0]
-    one = DetectionException(pspy.id, (Condition("process.pid", Comparison.IS, ("7",)),), "7", origin="a:3")
+    exception = DetectionException(
+        pspy.id, (Condition("process.pid", Comparison.IS, ("7",)),), "7", origin="a:3"
+    )
     other = DetectionException(pspy.id, (Condition("process.pid", Comparison.IS, ("8",)),), "8", origin="a:3")
-    same = replace(one, origin="a:9")
-    with Detector([replace(pspy, exceptions=(one, replace(one, origin="b:1")))]) as detector:
+    same = replace(exception, origin="a:9")
+    with Detector([replace(pspy, exceptions=(exception, replace(exception, origin="b:1")))]) as detector:
         detector.feed(open_event(pid=7).datagrams)
         detector.reload([replace(pspy, exceptions=(other, same))])
         assert detector.exceptions() == [(other, 0), (same, 1)]

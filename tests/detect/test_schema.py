@@ -50,11 +50,11 @@ def test_detector_documents_are_valid(view: View) -> None:
 
 
 def test_every_document_function_is_checked() -> None:
-    made = {name for module in (documents, notices) for name in vars(module) if name.endswith("_document")}
-    assert made == {name for names in MAKERS.values() for name in names}
+    makers = {name for module in (documents, notices) for name in vars(module) if name.endswith("_document")}
+    assert makers == {name for names in MAKERS.values() for name in names}
     package = Path(documents.__file__).parents[1]
     for path in package.rglob("*.py"):
-        used = set(re.findall(r"\b(\w+_document)\(", path.read_text(encoding="utf-8"))) & made
+        used = set(re.findall(r"\b(\w+_document)\(", path.read_text(encoding="utf-8"))) & makers
         module = ".".join(("auditsense", *path.relative_to(package).with_suffix("").parts))
         assert module in {"auditsense.detect.ecs", "auditsense.detect.notices"} or used <= set(
             MAKERS.get(module, ())
@@ -62,13 +62,13 @@ def test_every_document_function_is_checked() -> None:
 
 
 def spoilt(document: Document, name: str, value: object) -> Document:
-    found: Any = json.loads(json.dumps(document))
+    spoilt_document: Any = json.loads(json.dumps(document))
     *parents, last = name.split(".")
-    place = found
+    place = spoilt_document
     for parent in parents:
         place = place[parent]
     place[last] = value
-    return found  # type: ignore[no-any-return]
+    return spoilt_document  # type: ignore[no-any-return]
 
 
 @pytest.mark.parametrize(
@@ -96,15 +96,15 @@ def test_wrong_documents_are_invalid(name: str, value: object) -> None:
 # --- the page ------------------------------------------------------------------------------
 
 
-def leaves(found: dict[str, Any], name: str = "") -> Iterator[str]:
+def leaves(schema: dict[str, Any], name: str = "") -> Iterator[str]:
     """Yield the names of all fields that a schema has, [] behind those of a list's entries."""
-    while "$ref" in found:
-        found = SCHEMA["$defs"][found["$ref"].rpartition("/")[2]]
-    items = found.get("items", {})
+    while "$ref" in schema:
+        schema = SCHEMA["$defs"][schema["$ref"].rpartition("/")[2]]
+    items = schema.get("items", {})
     if "$ref" in items:
         items = SCHEMA["$defs"][items["$ref"].rpartition("/")[2]]
-    if "properties" in found:
-        for key, value in found["properties"].items():
+    if "properties" in schema:
+        for key, value in schema["properties"].items():
             yield from leaves(value, f"{name}.{key}" if name else key)
     elif "properties" in items:
         yield from leaves(items, f"{name}[]")
@@ -136,12 +136,12 @@ def test_ids_do_not_depend_on_batches(size: int) -> None:
 
     def ids(step: int) -> list[str]:
         with Detector(host=HOST, policy=AlertPolicy(suppress_ms=1000)) as detector:
-            found = [
+            results = [
                 document
                 for at in range(0, len(text), step)
                 for document in detector.feed_text(text[at : at + step])
             ]
-            return [document["event"]["id"] for document in found + detector.finish()]
+            return [document["event"]["id"] for document in results + detector.finish()]
 
     assert ids(size) == ids(len(text))
     assert len(set(ids(size))) == len(ids(size)) == 4
@@ -158,7 +158,7 @@ def test_notice_ids_differ_by_time_host_and_message() -> None:
         ),
     ]
     assert first == self_test_document(HOST, ms=1, message="x")
-    assert len({one["event"]["id"] for one in (first, *others)}) == 5
+    assert len({event["event"]["id"] for event in (first, *others)}) == 5
 
 
 # --- suppression by fields -----------------------------------------------------------------
@@ -169,13 +169,13 @@ def alerts_by(*by: str) -> list[tuple[str, int, int]]:
     lines = []
     for number, (pid, uid) in enumerate([(1, 0), (2, 0), (3, 1000)]):
         for n in range(11):
-            one = open_event(ms=1000 + 100 * n + number, serial=1 + n + 100 * number, pid=pid, uid=uid)
-            lines.append(one)
-    lines.sort(key=lambda one: one.ms)
+            event = open_event(ms=1000 + 100 * n + number, serial=1 + n + 100 * number, pid=pid, uid=uid)
+            lines.append(event)
+    lines.sort(key=lambda event: event.ms)
     with Detector(host=HOST, policy=AlertPolicy(by=by)) as detector:
-        found = detector.feed_text(b"".join(one.text for one in lines)) + detector.finish()
-    own = [document["auditsense"] for document in found]
-    return [(one["state"], one["count"], one.get("suppressed", 0)) for one in own]
+        results = detector.feed_text(b"".join(event.text for event in lines)) + detector.finish()
+    own = [document["auditsense"] for document in results]
+    return [(event["state"], event["count"], event.get("suppressed", 0)) for event in own]
 
 
 def test_window_tells_bursts_apart_by_default() -> None:
@@ -227,16 +227,16 @@ def compare(kind: Any, schemas: list[dict[str, Any]], where: str) -> None:  # no
     always = {name for name in names if all(name in schema["required"] for schema in schemas)}
     assert always == set(kind.__required_keys__), where
     for name, hint in get_type_hints(kind).items():
-        values = [resolved(one["properties"][name]) for one in schemas if name in one["properties"]]
+        values = [resolved(event["properties"][name]) for event in schemas if name in event["properties"]]
         item = get_args(hint)[0] if get_origin(hint) is list else hint
         if item is not hint:
-            assert all(type_of(one) in {"array", "list"} for one in values)
-            values = [resolved(one["items"]) for one in values if "items" in one]
+            assert all(type_of(event) in {"array", "list"} for event in values)
+            values = [resolved(event["items"]) for event in values if "items" in event]
         if is_typeddict(item):
             compare(item, values, f"{where}.{name}")
         else:
             expected = {str: {"string", "str"}, int: {"integer"}}.get(item, {"object"})
-            assert {type_of(one) for one in values} <= expected, f"{where}.{name}"
+            assert {type_of(event) for event in values} <= expected, f"{where}.{name}"
 
 
 def test_document_types_match_the_schema() -> None:

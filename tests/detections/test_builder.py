@@ -39,7 +39,7 @@ def test_define_equals_the_detection_of_a_file() -> None:
         matches = 3
         within = "2s"
     """
-    made = define(
+    detection = define(
         "mine",
         "Mine",
         version=2,
@@ -57,14 +57,14 @@ def test_define_equals_the_detection_of_a_file() -> None:
         matches=3,
         within="2s",
     )
-    assert made == parse(text, "a file")
+    assert detection == parse(text, "a file")
 
 
 def test_one_match_is_the_default() -> None:
     with Detector([define(**MINE)]) as detector:
-        found = detector.feed(call_event("openat", path="/etc/shadow", pid=7).datagrams)
+        documents = detector.feed(call_event("openat", path="/etc/shadow", pid=7).datagrams)
         assert detector.feed(call_event("openat", path="/etc/passwd", serial=4).datagrams) == []
-    (alert,) = found
+    (alert,) = documents
     assert (alert["rule"]["id"], alert["process"]["pid"]) == ("mine", 7)
     assert (alert["event"]["risk_score"], alert["auditsense"]["severity"]) == (21, "low")
 

@@ -39,8 +39,8 @@ USUAL = {"pid": "92", "uid": "0", "tty": "pts0", "comm": '"init"', "exe": '"/ini
 
 def opens(*exceptions: DetectionException) -> Detection:
     """Return a detection of every openat with these exceptions."""
-    one = define("opens", "A process opens a file", match={"auditd.data.syscall": "openat"})
-    return replace(one, exceptions=exceptions)
+    detection = define("opens", "A process opens a file", match={"auditd.data.syscall": "openat"})
+    return replace(detection, exceptions=exceptions)
 
 
 # --- readable cases ------------------------------------------------------------------------
@@ -62,9 +62,9 @@ class Case(NamedTuple):
     steps: list[Step]
 
 
-def record(given: str, serial: int) -> bytes:
+def record(description: str, serial: int) -> bytes:
     values = dict(USUAL)
-    for name, equals, value in re.findall(r'(\w+)(=?)("[^"]*"|\S*)', given):
+    for name, equals, value in re.findall(r'(\w+)(=?)("[^"]*"|\S*)', description):
         if equals:
             values[name] = value
         else:
@@ -97,8 +97,8 @@ def test_exception_cases(case: Case) -> None:
     assert case.steps
     for step in case.steps:
         with Detector([opens(*case.exceptions)], host=HOST, sequences=True) as detector:
-            found = detector.feed_text(step.record) + detector.finish()
-            assert len(found) == int(not step.excepted), f"{CASES.name}:{step.line}"
+            documents = detector.feed_text(step.record) + detector.finish()
+            assert len(documents) == int(not step.excepted), f"{CASES.name}:{step.line}"
             assert detector.stats().excepted == int(step.excepted)
 
 
@@ -116,7 +116,7 @@ def except_when(**match: object) -> list[Detection]:
 def test_excepted_event_does_not_count() -> None:
     events = burst(10)
     with Detector(except_when(**{"process.name": "agent"}), host=HOST) as detector:
-        text = b"".join(one.text for one in [*events[:9], open_event(comm="agent", serial=900_000)])
+        text = b"".join(event.text for event in [*events[:9], open_event(comm="agent", serial=900_000)])
         assert detector.feed_text(text) + detector.finish() == []
         stats = detector.stats()
         assert (stats.matches, stats.excepted) == (9, 1)
@@ -181,10 +181,10 @@ expires = 2027-01-31
 
 
 def test_detection_file_may_contain_exceptions() -> None:
-    (one,) = parse(MINIMAL, "mine.toml").exceptions
-    assert (one.detection, one.comment, one.origin) == ("mine", "the backup", "mine.toml")
-    assert one.expires_ms == int(datetime(2027, 1, 31, tzinfo=UTC).timestamp() * 1000)
-    assert one.match[0].values == ("/usr/bin/backup",)
+    (exception,) = parse(MINIMAL, "mine.toml").exceptions
+    assert (exception.detection, exception.comment, exception.origin) == ("mine", "the backup", "mine.toml")
+    assert exception.expires_ms == int(datetime(2027, 1, 31, tzinfo=UTC).timestamp() * 1000)
+    assert exception.match[0].values == ("/usr/bin/backup",)
 
 
 def replaced(old: str, new: str) -> str:
@@ -256,11 +256,11 @@ def test_exception_of_unknown_detection_names_its_place(tmp_path: Path) -> None:
     file.write_text(
         '[[exception]]\ndetection = "psyp"\ncomment = "x"\nmatch = { "user.id" = "0" }\n', encoding="utf-8"
     )
-    found = load_exceptions(file)
+    exceptions = load_exceptions(file)
     with pytest.raises(
         DetectionError, match="'psyp', and there is no such detection; did you mean pspy"
     ) as no:
-        with_exceptions(shipped_detections(), found)
+        with_exceptions(shipped_detections(), exceptions)
     assert str(no.value).startswith(str(file))
 
 
@@ -283,7 +283,7 @@ def test_exception_file_contains_nothing_else(tmp_path: Path, text: str, message
 
 
 def test_define_takes_exceptions_like_a_file() -> None:
-    one = define(
+    detection = define(
         "mine",
         "Mine",
         match={"file.path": "/etc/shadow"},
@@ -294,7 +294,7 @@ def test_define_takes_exceptions_like_a_file() -> None:
             }
         ],
     )
-    (exception,) = one.exceptions
+    (exception,) = detection.exceptions
     assert [(c.comparison, c.negated) for c in exception.match] == [("is", False), ("exists", True)]
     with pytest.raises(DetectionError, match="exception of 'pspy': comment must say"):
         except_for("pspy", match={"user.id": "0"}, comment="")
@@ -338,9 +338,9 @@ def test_impostors_of_known_programs_are_detected(forged: dict[str, Any]) -> Non
 
 
 def test_known_harmless_entries_require_path_user_and_login() -> None:
-    found = known_harmless()
-    assert found
-    for exception in found:
+    exceptions = known_harmless()
+    assert exceptions
+    for exception in exceptions:
         compared = {condition.field: condition for condition in exception.match}
         assert {"process.executable", "user.id", "user.effective.id", "user.audit.id"} <= compared.keys()
         assert all(str(path).startswith(("/usr/", "/opt/")) for path in compared["process.executable"].values)
@@ -375,11 +375,13 @@ def test_show_lists_active_and_expired_exceptions(tmp_path: Path, capsys: pytest
     file.write_text("".join(rows), encoding="utf-8")
     assert main(["detections", "show", "pspy", "--exceptions", str(file)]) == 0
     shown = json.loads(capsys.readouterr().out)
-    assert [(one["comment"], one["state"]) for one in shown["exceptions"]] == [
+    assert [(exception["comment"], exception["state"]) for exception in shown["exceptions"]] == [
         ("2001", "expired"),
         ("9999", "in force"),
     ]
-    assert {one["state"] for one in shown["known_harmless"]} == {"not asked for (--known-harmless)"}
+    assert {exception["state"] for exception in shown["known_harmless"]} == {
+        "not asked for (--known-harmless)"
+    }
     assert (shown["alerts"]["max_alerts"], shown["limits"]["key_slots"]) == (100, 16384)
     assert main(["detections", "show", "pspy", "--known-harmless"]) == 0
     shown = json.loads(capsys.readouterr().out)

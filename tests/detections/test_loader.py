@@ -53,31 +53,31 @@ def pspy() -> Detection:
 
 
 def test_pspy_metadata() -> None:
-    one = pspy()
-    assert (one.id, one.name) == ("pspy", "Potential Pspy Process Monitoring Detected")
-    assert (one.severity, one.risk_score, one.version) == (Severity.LOW, 21, 2)
-    assert one.tags == (
+    detection = pspy()
+    assert (detection.id, detection.name) == ("pspy", "Potential Pspy Process Monitoring Detected")
+    assert (detection.severity, detection.risk_score, detection.version) == (Severity.LOW, 21, 2)
+    assert detection.tags == (
         "Domain: Endpoint",
         "OS: Linux",
         "Use Case: Threat Detection",
         "Tactic: Discovery",
     )
-    assert one.references == ("https://github.com/DominicBreuker/pspy",)
-    assert one.audit_rule == "-w /proc/ -p r -k audit_proc"
-    assert len(one.description) > 100
-    assert one.false_positives
+    assert detection.references == ("https://github.com/DominicBreuker/pspy",)
+    assert detection.audit_rule == "-w /proc/ -p r -k audit_proc"
+    assert len(detection.description) > 100
+    assert detection.false_positives
 
 
 def test_pspy_has_attack_entries() -> None:
     (threat,) = pspy().threat
     assert (threat.tactic.id, threat.tactic.name) == ("TA0007", "Discovery")
-    assert [(one.id, one.name) for one in threat.technique] == [
+    assert [(detection.id, detection.name) for detection in threat.technique] == [
         ("T1057", "Process Discovery"),
         ("T1082", "System Information Discovery"),
     ]
-    for one in (threat.tactic, *threat.technique):
-        assert one.reference.startswith("https://attack.mitre.org/")
-        assert one.reference.rstrip("/").endswith(one.id)
+    for detection in (threat.tactic, *threat.technique):
+        assert detection.reference.startswith("https://attack.mitre.org/")
+        assert detection.reference.rstrip("/").endswith(detection.id)
 
 
 def test_pspy_is_ten_in_five_seconds_by_process_and_host() -> None:
@@ -258,11 +258,15 @@ def test_open_needs_syscall_record_but_no_end() -> None:
 
 
 def test_smallest_detection_loads_with_host_in_window() -> None:
-    one = parse(MINIMAL, "mine.toml")
-    assert one.window.by == ("process.pid", "host.id")
-    assert (one.window.matches, one.window.within_ms, one.severity) == (3, 2000, Severity.HIGH)
-    assert one.description == ""
-    assert (one.references, one.tags, one.threat) == ((), (), ())
+    detection = parse(MINIMAL, "mine.toml")
+    assert detection.window.by == ("process.pid", "host.id")
+    assert (detection.window.matches, detection.window.within_ms, detection.severity) == (
+        3,
+        2000,
+        Severity.HIGH,
+    )
+    assert detection.description == ""
+    assert (detection.references, detection.tags, detection.threat) == ((), (), ())
 
 
 @pytest.mark.parametrize(
@@ -381,9 +385,9 @@ def test_folder_is_read_in_name_order(tmp_path: Path) -> None:
 
 
 def test_duplicate_ids_are_refused() -> None:
-    one = parse(MINIMAL, "mine.toml")
+    detection = parse(MINIMAL, "mine.toml")
     with pytest.raises(DetectionError, match="two detections have the id 'mine'"):
-        compile_all([one, pspy(), one], merge_ms=0)
+        compile_all([detection, pspy(), detection], merge_ms=0)
 
 
 # --- comparisons -------------------------------------------------------------------------
@@ -432,10 +436,10 @@ def test_comparisons_of_numbers_compile(
 
 
 def test_both_comparisons_of_a_field_must_hold() -> None:
-    one = parse(changed(PATH, '"file.path" = { like = "/p*", is_not = "/proc" }'), "mine.toml")
-    assert len(compile_one(one, merge_ms=0).tests) == 2
+    detection = parse(changed(PATH, '"file.path" = { like = "/p*", is_not = "/proc" }'), "mine.toml")
+    assert len(compile_one(detection, merge_ms=0).tests) == 2
     for path, expected in (("/proc", 0), ("/proc/", 1), ("/etc", 0)):
-        with Detector([one], host=HOST) as detector:
+        with Detector([detection], host=HOST) as detector:
             detector.feed_text(open_event(path=path).text)
             detector.finish()
             assert detector.stats().matches == expected
@@ -443,19 +447,19 @@ def test_both_comparisons_of_a_field_must_hold() -> None:
 
 def test_mask_ignores_upper_bits() -> None:
     number = '"auditd.data.a0" = { number = -100, mask = 0xffffffff }'
-    one = parse(changed(PATH, number), "mine.toml")
+    detection = parse(changed(PATH, number), "mine.toml")
     for a0 in ("ffffff9c", "ffffffffffffff9c", "deadbeefffffff9c"):
-        with Detector([one], host=HOST) as detector:
+        with Detector([detection], host=HOST) as detector:
             detector.feed_text(open_event(a0=a0).text)
             detector.finish()
             assert detector.stats().matches == 1
 
 
 def test_every_field_can_be_compared() -> None:
-    one = parse(MINIMAL, "mine.toml")
+    detection = parse(MINIMAL, "mine.toml")
     for name, found in FIELDS.items():
-        condition = dataclasses.replace(one.match[1], field=name)
-        rule = compile_one(dataclasses.replace(one, match=(condition,)), merge_ms=0)
+        condition = dataclasses.replace(detection.match[1], field=name)
+        rule = compile_one(dataclasses.replace(detection, match=(condition,)), merge_ms=0)
         assert [test.field for test in rule.tests] == [found]
         assert rule.calls == ()
 
@@ -475,16 +479,16 @@ def test_numeric_fields_match_the_core(name: str) -> None:
         for kind, body in bodies.items()
     )
     number = Rule((), (FieldTest(FIELDS[name], Op.NUMBER, (MaskedNumber(1),)),), (), 1, 1)
-    given = Rule((), (FieldTest(FIELDS[name], Op.LIKE, (b"*",)),), (), 1, 1)
-    with Ring((number, given)) as ring:
+    present = Rule((), (FieldTest(FIELDS[name], Op.LIKE, (b"*",)),), (), 1, 1)
+    with Ring((number, present)) as ring:
         ring.feed_text(text.encode())
         ring.finish()
         assert [hit.rule for hit in ring.drain()] == ([0, 1] if FIELDS[name] in NUMBERS else [1])
 
 
 def test_call_compiles_to_architectures_that_have_it() -> None:
-    one = parse(changed('"openat"', '["open", "openat"]'), "mine.toml")
-    calls = compile_one(one, merge_ms=0).calls
+    detection = parse(changed('"openat"', '["open", "openat"]'), "mine.toml")
+    calls = compile_one(detection, merge_ms=0).calls
     assert Call(0xC000003E, 2) in calls
     assert {call.syscall for call in calls if call.arch == syscalls.ARCHES["aarch64"]} == {56}
 

@@ -34,8 +34,8 @@ def rule(*fields: Field, keys: tuple[Field, ...] = ()) -> Rule:
 
 
 def test_shipped_detections_need_two_records_of_five() -> None:
-    found = unneeded_records(compile_all(shipped_detections(), merge_ms=0))
-    assert found == RecordFilter(frozenset({CWD, EOE, PROCTITLE}), EventEnd.PATHS)
+    unneeded = unneeded_records(compile_all(shipped_detections(), merge_ms=0))
+    assert unneeded == RecordFilter(frozenset({CWD, EOE, PROCTITLE}), EventEnd.PATHS)
 
 
 @pytest.mark.parametrize(
@@ -64,8 +64,8 @@ def streams(draw: st.DrawFn) -> list[bytes]:
     queues: dict[int, list[bytes]] = {}
     for serial, pid in enumerate(draw(st.lists(st.integers(1, 3), max_size=45)), start=1):
         name = draw(st.sampled_from(["/proc", "/proc", "/proc", "/etc"]))
-        one = open_event(ms=1000 + 10 * serial, serial=serial, pid=pid, path=name)
-        queues.setdefault(pid, []).extend(one.datagrams)
+        event = open_event(ms=1000 + 10 * serial, serial=serial, pid=pid, path=name)
+        queues.setdefault(pid, []).extend(event.datagrams)
     stream = []
     while queues:
         pid = draw(st.sampled_from(sorted(queues)))
@@ -103,8 +103,8 @@ def test_lean_detector_accepts_all_records() -> None:
 
 def test_lean_event_without_path_is_incomplete() -> None:
     with Detector(lean=True) as detector:
-        one = open_event(ms=1000, serial=1)
-        detector.feed([record for record in one.datagrams if kind(record) == SYSCALL])
+        event = open_event(ms=1000, serial=1)
+        detector.feed([record for record in event.datagrams if kind(record) == SYSCALL])
         detector.finish()
         assert detector.stats().incomplete == 1
 
@@ -126,8 +126,8 @@ def test_kernel_filters_exactly_the_requested_types(
 ) -> None:
     ours, kernels = pair
     netlink.filter_out(ours, {CWD, EOE, PROCTITLE})
-    one = open_event(ms=1000, serial=1)
-    for datagram in (*one.datagrams, b"", b"short", struct.pack("=IHHII", 16, 65535, 0, 0, 0)):
+    event = open_event(ms=1000, serial=1)
+    for datagram in (*event.datagrams, b"", b"short", struct.pack("=IHHII", 16, 65535, 0, 0, 0)):
         kernels.send(datagram)
     kinds = []
     while True:
@@ -160,11 +160,11 @@ def test_refused_filter_raises_an_error() -> None:
 def test_lost_events_do_not_depend_on_lean(*, lean: bool) -> None:
     """Of each event the kernel makes five records, and refuses five, however many it sends."""
     source = FakeSource()
-    whole = burst(400)
+    events = burst(400)
     with Sensor(source=source, lean=lean) as sensor:
-        source.send(*whole[:-4])
+        source.send(*events[:-4])
         # Of the last four only the SYSCALL record came; the kernel counts what it refused of each.
-        source.send(*(event.datagrams[0] for event in whole[-4:]))
+        source.send(*(event.datagrams[0] for event in events[-4:]))
         source.lost = 4 * 4 + 10
         loss = sensor.finish()[-1]["auditsense"]["loss"]
     assert loss["by_cause"] == {"kernel_lost": 26, "incomplete": 4}
