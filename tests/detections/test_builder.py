@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from auditsense import DetectionError, Detector, Sensor, UsageError, shipped_detections
+from auditsense import DetectionError, Detector, EventReader, Host, Sensor, UsageError, shipped_detections
 from auditsense.detections import define, is_not, like, number, unlike
 from auditsense.detections.loader import parse
 from auditsense.detections.model import Comparison, Condition, Window
@@ -179,3 +179,12 @@ def test_missing_call_of_architecture_raises_error() -> None:
     assert " syscall=56 " in call_event("openat", arch="aarch64").lines[0]
     with pytest.raises(UsageError, match="aarch64 has no system call 'open'"):
         call_event("open", arch="aarch64")
+
+
+def test_reprs_name_what_they_hold() -> None:
+    detection = define("a", "A", match={"file.path": "/x"}, version=2)
+    assert repr(detection) == "Detection('a', version=2)"
+    host = Host("0123", "here")
+    with Detector([detection], host=host) as detector, EventReader(host=host) as reader:
+        assert repr(detector) == "<Detector of a in records of 'here'>"
+        assert repr(reader) == "<EventReader of records of 'here'>"
