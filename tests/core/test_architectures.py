@@ -42,12 +42,12 @@ def log_of(path: Path, arches: list[tuple[int, int]], a2: str = "80000") -> str:
 def test_a_scan_is_detected_on_every_architecture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     log = log_of(tmp_path / "audit.log", syscalls.calls("openat"))
     assert main(["replay", "--format", "jsonl", "-o", "sequences", log]) == 0
-    said = capsys.readouterr()
-    found = [json.loads(line) for line in said.out.splitlines()]
+    output = capsys.readouterr()
+    found = [json.loads(line) for line in output.out.splitlines()]
     assert len(found) == len(syscalls.calls("openat")) == len(syscalls.ARCHES) + 1
     assert {one["auditd"]["data"]["syscall"] for one in found} == {"openat"}
     assert {one["auditd"]["data"]["arch"] for one in found} == set(syscalls.ARCHES)
-    assert said.err == ""
+    assert output.err == ""
 
 
 @pytest.mark.parametrize(
@@ -71,17 +71,17 @@ def test_events_of_unknown_architectures_are_reported(
 ) -> None:
     log = log_of(tmp_path / "audit.log", [(arch, 257) for arch in UNKNOWN] + [(0xC000003E, 257)])
     assert main(["replay", "-o", "count", log]) == 0
-    said = capsys.readouterr()
-    assert json.loads(said.out)["unknown_arch"] == 30
-    assert json.loads(said.out)["matches"] == 10
+    output = capsys.readouterr()
+    assert json.loads(output.out)["unknown_arch"] == 30
+    assert json.loads(output.out)["matches"] == 10
     for arch in UNKNOWN:
-        assert f"10 events of architecture {arch:#x} have no call table" in said.err
+        assert f"10 events of architecture {arch:#x} have no call table" in output.err
 
     assert main(["replay", "--format", "jsonl", "-o", "events", log]) == 0
-    said = capsys.readouterr()
-    first = json.loads(said.out.splitlines()[0])
+    output = capsys.readouterr()
+    first = json.loads(output.out.splitlines()[0])
     assert (first["auditd"]["data"]["arch"], first["auditd"]["data"]["syscall"]) == ("deadbeef", "257")
-    assert said.err.count("have no call table") == len(UNKNOWN)
+    assert output.err.count("have no call table") == len(UNKNOWN)
     fault(
         "a log of an architecture without a call table",
         how="30 events whose `arch` is in no table are replayed with 10 of x86_64",
@@ -92,7 +92,7 @@ def test_events_of_unknown_architectures_are_reported(
     )
 
 
-def test_more_unknown_architectures_than_are_told_apart(
+def test_unknown_architectures_beyond_eight_are_summed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     log = log_of(tmp_path / "audit.log", [(0xABC00 + n, 5) for n in range(12)])

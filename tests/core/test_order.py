@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from auditsense import Detector, EventReader, Host, Limits, View
+from auditsense import Detector, EventReader, Host, Limits, UsageError, View
 from auditsense.core.ring import PACKED_HEADER
 from auditsense.replay import capture
 from auditsense.replay.replay import LIMITS, ORDER, replay
@@ -108,12 +108,12 @@ def interleaved(
 
 
 def replayed(names: Iterable[Path], view: View = View.SEQUENCES) -> tuple[list[Any], Stats, list[str]]:
-    said: list[str] = []
+    messages: list[str] = []
     with reader_of(view, host=HERE, limits=LIMITS, order=ORDER) as detector:
         results = [
-            one for batch in replay([str(name) for name in names], detector, said.append) for one in batch
+            one for batch in replay([str(name) for name in names], detector, messages.append) for one in batch
         ]
-        return as_documents(results), detector.stats(), said
+        return as_documents(results), detector.stats(), messages
 
 
 def sequences(documents: Iterable[Any]) -> list[tuple[str, ...]]:
@@ -265,7 +265,7 @@ def test_records_that_a_host_never_writes_are_no_loss(kinds: Sequence[str]) -> N
         open_events = detector.stats().open_events
         documents += detector.finish()
         stats = detector.stats()
-    assert open_events <= 1  # of a stream that goes on, the rest was decided on the way
+    assert open_events <= 1  # of an endless stream, the rest was decided on the way
     assert (stats.events, stats.incomplete, stats.evicted, stats.late) == (20_000, 0, 0, 0)
     alerts = [one for one in documents if one["auditsense"]["state"] == "alert"]
     assert len(alerts) == ("PATH" in kinds)
@@ -321,5 +321,5 @@ def test_order_has_bounds() -> None:
         if good:
             Detector(host=HERE, limits=limits, order=order).close()
         else:
-            with pytest.raises(Exception, match="outside its bounds"):
+            with pytest.raises(UsageError, match="outside its bounds|expected a whole number"):
                 Detector(host=HERE, limits=limits, order=order)
