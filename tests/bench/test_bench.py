@@ -1,4 +1,4 @@
-"""`auditsense bench` and what it is made of: the input it makes, its figures, its table and its page."""
+"""`auditsense bench`: generated input, figures, table and page."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from auditsense import Detector, Host
-from auditsense.bench import audit_lock as turn
-from auditsense.bench import c_helpers as programs
-from auditsense.bench import live, table
+from auditsense.bench import audit_lock, c_helpers, live, table
 from auditsense.bench.flood import flood
 from auditsense.bench.html import page
 from auditsense.bench.inputs import EventKind, InputShape, chunks, cold, hot, log, packed
@@ -39,7 +37,7 @@ SHAPES = {
 
 
 class Terminal(io.StringIO):
-    """A stream that says that it is one."""
+    """A stream that claims to be a terminal."""
 
     def isatty(self) -> bool:
         return True
@@ -49,7 +47,7 @@ class Terminal(io.StringIO):
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
-def test_every_event_that_was_made_is_counted_in_either_form(shape: InputShape) -> None:
+def test_generated_events_are_counted_in_both_forms(shape: InputShape) -> None:
     counted = []
     for text in (False, True):
         with Detector(host=HERE) as detector:
@@ -67,13 +65,13 @@ def test_every_event_that_was_made_is_counted_in_either_form(shape: InputShape) 
 
 
 @pytest.mark.parametrize("kind", EventKind)
-def test_only_the_open_is_wanted(kind: EventKind) -> None:
+def test_only_opens_match(kind: EventKind) -> None:
     with Detector(host=HERE) as detector:
         detector.feed_packed(packed(InputShape(100, kinds=(kind,))))
         assert detector.stats().matches == (100 if kind is EventKind.OPEN else 0)
 
 
-def test_a_seed_decides_everything_and_the_size_of_the_pieces_nothing() -> None:
+def test_input_depends_on_seed_and_not_on_piece_size() -> None:
     shape = cold(EVENTS)
     assert packed(shape) == packed(shape)
     assert packed(shape) != packed(replace(shape, seed=2))
@@ -85,22 +83,22 @@ def test_a_seed_decides_everything_and_the_size_of_the_pieces_nothing() -> None:
     "wrong",
     [{"events": 0}, {"pids": 0}, {"pids": 4_000_000}, {"programs": 10_001}, {"producers": 0}, {"kinds": ()}],
 )
-def test_a_shape_outside_its_bounds_is_refused(wrong: dict[str, Any]) -> None:
+def test_shape_rejects_values_out_of_bounds(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="out of bounds"):
         replace(hot(10), **wrong)
 
 
-def test_a_flood_of_processes_stays_in_the_memory_that_was_said() -> None:
-    found = flood(50_000)
-    assert found.counted == 50_000
-    assert found.evicted == 50_000 - 16_384
-    assert found.core <= found.configured
+def test_flood_stays_within_configured_memory() -> None:
+    result = flood(50_000)
+    assert result.counted == 50_000
+    assert result.evicted == 50_000 - 16_384
+    assert result.core <= result.configured
 
 
 # --- figures -------------------------------------------------------------------------------
 
 
-def test_two_things_are_run_in_turns_and_the_ratio_is_that_of_each_pair() -> None:
+def test_alternate_alternates_order_and_pairs_ratios() -> None:
     order: list[str] = []
 
     def run(name: str, seconds: list[float]) -> float:
@@ -113,13 +111,13 @@ def test_two_things_are_run_in_turns_and_the_ratio_is_that_of_each_pair() -> Non
     assert pairs.ratio == Spread(1.0, 2.0, 3.0)
 
 
-def test_a_percentile_is_one_of_the_values() -> None:
+def test_percentile_is_one_of_the_values() -> None:
     values = [float(n) for n in range(1, 101)]
     assert [percentile(values, percent) for percent in (1, 50, 99, 100)] == [1, 50, 99, 100]
     assert percentile([7.0], 99) == 7.0
 
 
-def test_cpu_time_is_never_nothing() -> None:
+def test_cpu_time_is_above_zero() -> None:
     assert cpu_of(lambda: None) > 0
     assert PairedTimes((1.0,), (cpu_of(lambda: None),)).ratio.median > 0
 
@@ -135,18 +133,18 @@ def test_cpu_time_is_never_nothing() -> None:
         (Goal(2), None, None),
     ],
 )
-def test_a_goal_is_met_missed_or_not_known(goal: Goal | None, value: float | None, met: bool | None) -> None:  # noqa: FBT001 - a column
+def test_goal_is_met_missed_or_unknown(goal: Goal | None, value: float | None, met: bool | None) -> None:  # noqa: FBT001 - a column
     assert Row("k", "q", "x", value, goal=goal).met is met
 
 
-# --- what a person sees ----------------------------------------------------------------------
+# --- output ----------------------------------------------------------------------
 
 
 def report(*rows: Row, why: str = "not root") -> BenchReport:
     return BenchReport("1.2.3", MACHINE, rows, (), why)
 
 
-def test_the_table_is_aligned_and_says_why_there_is_no_live_part() -> None:
+def test_table_is_aligned_and_explains_missing_live_part() -> None:
     long = Row("b", "a much longer question than the other", "ms", 1234.5, goal=Goal(1000))
     lines = list(table.lines(report(ROW, long)))
     assert lines[0].startswith("auditsense 1.2.3, Linux 6")
@@ -158,14 +156,14 @@ def test_the_table_is_aligned_and_says_why_there_is_no_live_part() -> None:
     assert lines[-1] == "live: not measured: not root"
 
 
-def test_a_row_without_a_figure_says_why_and_invents_none() -> None:
+def test_row_without_figure_has_reason() -> None:
     row = Row("k", "nothing", "x", note="not measured: there is no grep", goal=Goal(1))
     text = "\n".join(table.lines(report(row)))
     assert "not measured: there is no grep" in text
     assert " met" not in text
 
 
-def test_the_page_needs_nothing_from_elsewhere_and_shows_every_row() -> None:
+def test_page_has_every_row_and_no_external_resource() -> None:
     samples = Row("s", "alert <b>, 99th percentile", "ms", 4.0, goal=Goal(5), samples=(0.0, 1.0, 4.0))
     text = page(report(ROW, samples))
     assert "<script" not in text
@@ -179,7 +177,7 @@ def test_the_page_needs_nothing_from_elsewhere_and_shows_every_row() -> None:
     assert "one / other" in text
 
 
-def test_a_page_can_be_made_of_nothing() -> None:
+def test_page_of_empty_report() -> None:
     assert page(report()).startswith("<!doctype html>")
 
 
@@ -202,21 +200,19 @@ def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str,
     return code, out, err
 
 
-def test_the_offline_part_gives_a_table_a_file_for_machines_and_a_page(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_offline_part_writes_table_json_and_page(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     files = (tmp_path / "f.json", tmp_path / "f.html")
     arguments = ("--offline", "--events", "1000", "--json", str(files[0]), "--html", str(files[1]))
     code, out, err = call(capsys, *arguments)
     assert (code, err) == (0, "")
     assert "replay -o count / grep -c" in out
     assert "live: not measured: --offline was given" in out
-    said = json.loads(files[0].read_text(encoding="utf-8"))
-    rows = {row["key"]: row for row in said["rows"]}
+    written = json.loads(files[0].read_text(encoding="utf-8"))
+    rows = {row["key"]: row for row in written["rows"]}
     assert {"feed_hot", "feed_cold", "rate_hot", "pids_1000", "pids_100000", "flood_memory", "start"} <= {
         *rows
     }
-    assert all(row["value"] is not None or "not measured" in row["note"] for row in said["rows"])
+    assert all(row["value"] is not None or "not measured" in row["note"] for row in written["rows"])
     assert rows["flood_memory"]["value"] <= 1
     assert files[1].read_text(encoding="utf-8").startswith("<!doctype html>")
 
@@ -231,7 +227,7 @@ def test_the_offline_part_gives_a_table_a_file_for_machines_and_a_page(
         (("--fast",), "unrecognized"),
     ],
 )
-def test_wrong_usage_is_one_line_and_code_2(
+def test_wrong_usage_is_one_line_with_code_2(
     capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], word: str
 ) -> None:
     code, out, err = call(capsys, "--offline", *arguments)
@@ -240,7 +236,7 @@ def test_wrong_usage_is_one_line_and_code_2(
     assert err.count("\n") == 1
 
 
-def test_without_the_kernel_s_audit_the_command_says_why_and_goes_on(
+def test_unprivileged_bench_skips_live_part(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 1000)
@@ -251,13 +247,13 @@ def test_without_the_kernel_s_audit_the_command_says_why_and_goes_on(
     assert "live: not measured: not root" in out
 
 
-def test_where_the_kernel_s_audit_is_not_to_be_had_the_offline_part_is_there_all_the_same(
+def test_owned_audit_socket_skips_live_part(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 0)
     monkeypatch.setattr("auditsense.bench.offline.offline", lambda *_: iter([ROW]))
-    monkeypatch.setattr(turn, "LOCK", str(tmp_path / "lock"))
-    monkeypatch.setattr(turn, "unavailable", lambda: "process 7 (auditd) owns the audit socket")
+    monkeypatch.setattr(audit_lock, "LOCK", str(tmp_path / "lock"))
+    monkeypatch.setattr(audit_lock, "unavailable", lambda: "process 7 (auditd) owns the audit socket")
     monkeypatch.setattr(live, "compiler", lambda: "cc")
     monkeypatch.setattr(live, "compiled", lambda *_: pytest.fail("before the kernel was asked"))
     code, out, err = call(capsys)
@@ -266,7 +262,7 @@ def test_where_the_kernel_s_audit_is_not_to_be_had_the_offline_part_is_there_all
     assert "one / other" in out
 
 
-def test_a_program_that_fails_is_one_line(
+def test_failing_program_is_one_line(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("auditsense.bench.offline.auditsense", lambda *_: ("false",))
@@ -276,7 +272,7 @@ def test_a_program_that_fails_is_one_line(
     assert err.count("\n") == 1
 
 
-def test_a_missing_grep_is_a_row_that_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_grep_is_noted_in_row(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("auditsense.bench.offline.find", lambda _: None)
     rows = {row.key: row for row in offline(1000, print)}
     assert rows["replay"].note == "not measured: there is no grep"
@@ -285,65 +281,65 @@ def test_a_missing_grep_is_a_row_that_says_so(monkeypatch: pytest.MonkeyPatch) -
 # --- before the live part ----------------------------------------------------------------------
 
 
-def test_only_root_gets_a_live_part(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_live_part_requires_root(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 1000)
-    assert turn.unavailable() == "not root"
+    assert audit_lock.unavailable() == "not root"
 
 
-def test_a_lock_that_another_run_holds_is_waited_for_and_then_an_error(
+def test_lock_held_by_another_run_is_an_error_after_wait(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     import fcntl  # noqa: PLC0415 - here only
 
     path = tmp_path / "lock"
-    monkeypatch.setattr(turn, "LOCK", str(path))
-    said: list[str] = []
+    monkeypatch.setattr(audit_lock, "LOCK", str(path))
+    notices: list[str] = []
     with path.open("wb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         with (
             pytest.raises(NoKernelAuditError, match="another live run"),
-            turn.exclusive_audit(said.append, wait_s=0),
+            audit_lock.exclusive_audit(notices.append, wait_s=0),
         ):
             pytest.fail("two at a time")
-    assert len(said) == 1
+    assert len(notices) == 1
 
 
-def test_a_lock_that_is_a_link_is_not_followed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (tmp_path / "lock").symlink_to(tmp_path / "somebody_else_s")
-    monkeypatch.setattr(turn, "LOCK", str(tmp_path / "lock"))
-    with pytest.raises(OSError, match="symbolic links"), turn.exclusive_audit(print):
+def test_lock_is_not_opened_through_link(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "lock").symlink_to(tmp_path / "foreign")
+    monkeypatch.setattr(audit_lock, "LOCK", str(tmp_path / "lock"))
+    with pytest.raises(OSError, match="symbolic links"), audit_lock.exclusive_audit(print):
         pytest.fail("followed")
-    assert not (tmp_path / "somebody_else_s").exists()
+    assert not (tmp_path / "foreign").exists()
 
 
-def test_a_host_that_is_not_as_before_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_changed_audit_state_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     states = iter([((0, 1, 0, 0, 64, 60), ()), ((1, 1, 0, 0, 64, 60), ())])
-    monkeypatch.setattr(turn, "LOCK", str(tmp_path / "lock"))
-    monkeypatch.setattr(turn, "unavailable", lambda: "")
-    monkeypatch.setattr(turn, "audit_state", lambda: next(states))
-    with pytest.raises(AuditSenseError, match="not restored"), turn.exclusive_audit(print):
+    monkeypatch.setattr(audit_lock, "LOCK", str(tmp_path / "lock"))
+    monkeypatch.setattr(audit_lock, "unavailable", lambda: "")
+    monkeypatch.setattr(audit_lock, "audit_state", lambda: next(states))
+    with pytest.raises(AuditSenseError, match="not restored"), audit_lock.exclusive_audit(print):
         pass
 
 
-def test_without_a_compiler_every_live_row_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_compiler_is_noted_in_every_live_row(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("auditsense.bench.c_helpers.find", lambda _: None)
     rows = list(live.live(live.LivePlan(), print))
     assert len(rows) >= 6
-    assert {row.note for row in rows} == {f"not measured: {programs.NO_COMPILER}"}
+    assert {row.note for row in rows} == {f"not measured: {c_helpers.NO_COMPILER}"}
 
 
-def test_the_programs_of_the_live_part_are_part_of_the_package(tmp_path: Path) -> None:
-    for source in (programs.SCANNER, programs.DRAIN):
+def test_package_contains_c_programs_of_live_part(tmp_path: Path) -> None:
+    for source in (c_helpers.SCANNER, c_helpers.DRAIN):
         assert source.is_file()
-        if programs.compiler() is not None:
-            assert os.access(programs.compiled(source, tmp_path), os.X_OK)
+        if c_helpers.compiler() is not None:
+            assert os.access(c_helpers.compiled(source, tmp_path), os.X_OK)
 
 
-def test_a_source_that_does_not_compile_is_one_line(tmp_path: Path) -> None:
-    if programs.compiler() is None:
+def test_compile_error_is_one_line(tmp_path: Path) -> None:
+    if c_helpers.compiler() is None:
         pytest.skip("there is no C compiler")
     source = tmp_path / "wrong.c"
     source.write_text("this is no C\n", encoding="ascii")
     with pytest.raises(AuditSenseError, match=r"wrong\.c cannot be compiled: .*error") as caught:
-        programs.compiled(source, tmp_path)
+        c_helpers.compiled(source, tmp_path)
     assert "\n" not in str(caught.value)

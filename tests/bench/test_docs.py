@@ -1,4 +1,4 @@
-"""docs/performance.md says what the committed results say, and nothing where there is none."""
+"""docs/performance.md matches the committed results, and invents none."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ else:
     from write_docs import BUSY, PAGE, RESULTS, load, page
 
 
-def test_the_committed_page_is_what_the_committed_results_make() -> None:
+def test_committed_page_matches_committed_results() -> None:
     assert PAGE.read_text(encoding="utf-8") == page(load(), load(BUSY))
 
 
-def test_without_results_every_goal_is_not_measured() -> None:
+def test_goals_without_results_are_not_measured() -> None:
     lines = list(goals({}))
     assert {line.goal.split()[0] for line in lines} == {*"123456"}
     assert all((line.measured, line.met) == (NOT_MEASURED, None) for line in lines)
     assert page({}, {}).count(f"| {NOT_MEASURED} |") == len(lines)
 
 
-def test_results_are_small_and_say_how_to_make_them_again() -> None:
+def test_results_are_small_and_name_their_command() -> None:
     for folder in (RESULTS, BUSY):
         for name, figures in load(folder).items():
             assert figures["command"], name

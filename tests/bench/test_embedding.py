@@ -1,4 +1,4 @@
-"""The bench of embedding, small: what it counts holds. Times are nobody's promise."""
+"""A small run of the embedding bench: its counts must hold, its times may vary."""
 
 from __future__ import annotations
 
@@ -16,44 +16,44 @@ else:
     import embedding
 
 
-def test_many_detectors_at_once_find_what_each_finds_alone() -> None:
-    one = embedding.together(12, 300)
-    assert one.differ == 0
-    assert one.documents >= 12
-    assert one.configured_bytes > one.resident_bytes
+def test_parallel_detectors_find_what_each_finds_alone() -> None:
+    shared = embedding.together(12, 300)
+    assert shared.differ == 0
+    assert shared.documents >= 12
+    assert shared.configured_bytes > shared.resident_bytes
 
 
-def test_lives_leave_nothing_behind() -> None:
+def test_lifetimes_leak_nothing() -> None:
     several = embedding.all_lives(30)
     assert [life.name.split(",")[0] for life in several] == ["Ring", "Detector", "Sensor"]
     assert {life.cycles for life in several} == {30}
     assert {(life.descriptors, life.unlike) for life in several} == {(0, 0)}
 
 
-def test_the_table_says_all_of_it_and_the_end_is_judged_by_counts() -> None:
-    one = embedding.Together(2, 3, 0, 4, 20 << 20, 1 << 20, 100.0, 150.0)
+def test_table_has_all_figures_and_counts_decide() -> None:
+    shared = embedding.Together(2, 3, 0, 4, 20 << 20, 1 << 20, 100.0, 150.0)
     life = embedding.Lifetimes("Ring", 5, 0, 4096, 0, 0, 0.5)
-    said = "\n".join(embedding.table(one, [life]))
+    text = "\n".join(embedding.table(shared, [life]))
     for figure in ("20.0 MiB", "1.00 MiB", "1.50", "+4", "+0"):
-        assert figure in said
-    assert embedding.sound(one, [life])
+        assert figure in text
+    assert embedding.sound(shared, [life])
     for worse in (
         (embedding.Together(2, 3, 1, 4, 1, 1, 1.0, 1.0), life),
-        (one, embedding.Lifetimes("Ring", 5, 0, embedding.GROWTH_BYTES + 1, 0, 0, 0.5)),
-        (one, embedding.Lifetimes("Ring", 5, 0, 0, 1, 0, 0.5)),
-        (one, embedding.Lifetimes("Ring", 5, 0, 0, 0, 1, 0.5)),
+        (shared, embedding.Lifetimes("Ring", 5, 0, embedding.GROWTH_BYTES + 1, 0, 0, 0.5)),
+        (shared, embedding.Lifetimes("Ring", 5, 0, 0, 1, 0, 0.5)),
+        (shared, embedding.Lifetimes("Ring", 5, 0, 0, 0, 1, 0.5)),
     ):
         assert not embedding.sound(worse[0], [worse[1]])
 
 
-def test_what_is_left_behind_is_seen() -> None:
-    left: list[int] = []
+def test_leaked_descriptors_are_counted() -> None:
+    leaked: list[int] = []
 
     def careless() -> bool:
-        left.append(os.open(os.devnull, os.O_RDONLY))
-        return len(left) != 3
+        leaked.append(os.open(os.devnull, os.O_RDONLY))
+        return len(leaked) != 3
 
     life = embedding.lives("careless", 20, careless)
     assert (life.descriptors, life.unlike) == (20, 1)
-    for one in left:
-        os.close(one)
+    for descriptor in leaked:
+        os.close(descriptor)

@@ -1,7 +1,7 @@
 """Several sinks of a sensor at once, on the kernel of this machine; see conftest.py.
 
-What each of them gets is read where it arrives: in the file, from standard output, from a real rsyslogd, a
-real journald, or a peer that reads when the test says so.
+The documents are read at their destination: in the file, from standard output, from a real rsyslogd, a real
+journald, or a peer that starts to read on request.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from auditsense import Document
     from tests.live.restore_host import HostState
 
-FLOOD, PERIOD_US = 12_000, 200  # opens; as events of 1 KB more than that queue, a pipe and a socket hold
-QUEUE = 4 << 20  # bytes, of the peer alone; with the 32 MiB of a real one it takes too long
+FLOOD, PERIOD_US = 12_000, 200  # opens; events of 1 KB exceed the queue, a pipe and a socket
+QUEUE = 4 << 20  # bytes, for the peer only; the default of 32 MiB takes too long
 SMALL = [
     sys.executable,
     "-P",
@@ -48,54 +48,56 @@ from auditsense.cli import main
 raise SystemExit(main())
 """,
 ]
-MOST = 60_000  # bytes of the longest message: none is cut
+MAX_MESSAGE = 60_000  # bytes; no message is cut
 
 
 def alerts_of(documents: list[Document], pid: int) -> list[Document]:
-    return [one for one in of_process(documents, pid) if one["event"]["kind"] == "alert"]
+    return [document for document in of_process(documents, pid) if document["event"]["kind"] == "alert"]
 
 
 def lines_of(path: Path) -> list[Document]:
-    """Return the documents of a file, whose lines must be whole."""
+    """Return the documents of a file, whose lines must be complete."""
     text = path.read_text(encoding="utf-8")
     assert text.endswith("\n") or not text
     return [json.loads(line) for line in text.splitlines()]
 
 
 def serials(documents: list[Document], pid: int) -> list[int]:
-    """Return the numbers that the kernel gave a process's events."""
-    return [int(one["auditsense"]["events"][0].partition(":")[2]) for one in of_process(documents, pid)]
+    """Return the serials of a process's events."""
+    events = (document["auditsense"]["events"][0] for document in of_process(documents, pid))
+    return [int(event.partition(":")[2]) for event in events]
 
 
-def said_of_sinks(documents: list[Document]) -> list[str]:
-    return [one["rule"]["id"] for one in documents if one["event"]["dataset"] == "auditsense.sink"]
+def sink_notices(documents: list[Document]) -> list[str]:
+    notices = (document for document in documents if document["event"]["dataset"] == "auditsense.sink")
+    return [notice["rule"]["id"] for notice in notices]
 
 
 def children(pid: int) -> dict[str, int]:
-    """Return the processes of a sensor's sinks, by what they call themselves."""
-    found = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
-    named = {Path(f"/proc/{one}/comm").read_text(encoding="ascii").strip(): int(one) for one in found}
-    return {name: one for name, one in named.items() if name.startswith("sink-")}
+    """Return the processes of a sensor's sinks by name."""
+    pids = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+    named = {Path(f"/proc/{child}/comm").read_text(encoding="ascii").strip(): int(child) for child in pids}
+    return {name: child for name, child in named.items() if name.startswith("sink-")}
 
 
 def summary(sensor: Command) -> dict[str, dict[str, int]]:
-    """Return what a sensor that has ended said of its sinks."""
+    """Return the counts of sinks in the last line of an ended sensor."""
     last = sensor.said.splitlines()[-1]
-    found = re.findall(r"; ((?:stdout|file|syslog|journald)\S*): ([^;(]*)", last)
+    matches = re.findall(r"; ((?:stdout|file|syslog|journald)\S*): ([^;(]*)", last)
     return {
         name: {word: int(number) for number, word in re.findall(r"(\d+) (?:documents )?(\w+)", counts)}
-        for name, counts in found
+        for name, counts in matches
     }
 
 
 def kernel_lost(sensor: Command) -> int:
-    found = re.search(r"lost: kernel (\d+), serials (\d+), incomplete (\d+)", sensor.said)
-    assert found is not None, sensor.said
-    return sum(int(one) for one in found.groups())
+    match = re.search(r"lost: kernel (\d+), serials (\d+), incomplete (\d+)", sensor.said)
+    assert match is not None, sensor.said
+    return sum(int(count) for count in match.groups())
 
 
 class Peer:
-    """A syslog peer by TCP that reads when it is told to, and then all of it."""
+    """A syslog peer over TCP that starts to read on request, and then reads everything."""
 
     def __init__(self) -> None:
         self._server = socket.socket()
@@ -107,64 +109,62 @@ class Peer:
         self._thread = threading.Thread(target=self._read, daemon=True)
 
     def read(self) -> None:
-        """Begin to read."""
+        """Start to read."""
         self._thread.start()
 
     def _read(self) -> None:
-        taken, _ = self._server.accept()
-        with taken:
-            while chunk := taken.recv(1 << 20):
+        connection, _ = self._server.accept()
+        with connection:
+            while chunk := connection.recv(1 << 20):
                 self._received.append(chunk)
 
     def documents(self) -> list[Document]:
-        """Return what came until the other end closed, in frames that must be whole (RFC 6587)."""
+        """Return the documents until the end of the connection; frames must be complete (RFC 6587)."""
         self._thread.join(300)
         assert not self._thread.is_alive()
-        data, at, found = b"".join(self._received), 0, []
+        data, at, documents = b"".join(self._received), 0, []
         while at < len(data):
             space = data.index(b" ", at)
             end = space + 1 + int(data[at:space])
             assert end <= len(data)
-            found.append(json.loads(data[space + 1 : end].partition(b'"] ')[2]))
+            documents.append(json.loads(data[space + 1 : end].partition(b'"] ')[2]))
             at = end
-        return found
+        return documents
 
     def close(self) -> None:
-        """Refuse whoever comes now."""
+        """Refuse further connections."""
         self._server.close()
 
 
 @pytest.fixture
 def peer() -> Iterator[Peer]:
-    one = Peer()
+    stalled = Peer()
     try:
-        yield one
+        yield stalled
     finally:
-        one.close()
+        stalled.close()
 
 
 @pytest.fixture
 def rsyslogd(tmp_path: Path) -> Iterator[Rsyslogd]:
     folder = tmp_path / "rsyslog"
     folder.mkdir()
-    one = Rsyslogd(debian(*PACKAGES), folder)
+    daemon = Rsyslogd(debian(*PACKAGES), folder)
     try:
-        one.start()
-        yield one
+        daemon.start()
+        yield daemon
     finally:
-        one.stop()
+        daemon.stop()
 
 
 def received(rsyslogd: Rsyslogd) -> list[Document]:
-    return [json.loads(one["msg"]) for one in rsyslogd.received()]
+    return [json.loads(message["msg"]) for message in rsyslogd.received()]
 
 
-# --- all of them are well ----------------------------------------------------------
+# --- all sinks work ----------------------------------------------------------
 
 
-def test_an_alert_arrives_once_at_each_of_several_sinks(
-    scanner: Scanner, rsyslogd: Rsyslogd, tmp_path: Path
-) -> None:
+def test_alert_reaches_each_sink_once(scanner: Scanner, rsyslogd: Rsyslogd, tmp_path: Path) -> None:
     file = tmp_path / "alerts.jsonl"
     words = ["stdout", f"file:{file}", f"syslog:{rsyslogd.path}", f"syslog:tcp://127.0.0.1:{rsyslogd.tcp}"]
     with running("run", *(part for word in words for part in ("--sink", word))) as sensor:
@@ -182,10 +182,10 @@ def test_an_alert_arrives_once_at_each_of_several_sinks(
     assert alerts_of(received(rsyslogd), pid) == [alert, alert]
 
 
-# --- one is not ---------------------------------------------------------------------
+# --- one sink fails ---------------------------------------------------------------------
 
 
-def test_one_sink_that_stands_still_costs_the_others_nothing_and_the_kernel_loses_nothing(
+def test_stalled_sink_affects_no_other_sink_and_no_record(
     compiled: Scanner | None,
     peer: Peer,
     tmp_path: Path,
@@ -196,7 +196,7 @@ def test_one_sink_that_stands_still_costs_the_others_nothing_and_the_kernel_lose
         pytest.skip("there is no C compiler for scanner.c")
     monkeypatch.setattr(workloads, "AUDITSENSE", SMALL)
     file, control = tmp_path / "events.jsonl", tmp_path / "control"
-    sinks = ("--sink", "stdout", "--sink", f"file:{file}", "--sink", f"{peer.word},most={MOST}")
+    sinks = ("--sink", "stdout", "--sink", f"file:{file}", "--sink", f"{peer.word},most={MAX_MESSAGE}")
     with running("run", "-o", "events", "--status-socket", str(control), *sinks) as sensor:
         load = compiled.start(FLOOD, period_us=PERIOD_US)
         finish(load)
@@ -207,38 +207,37 @@ def test_one_sink_that_stands_still_costs_the_others_nothing_and_the_kernel_lose
         peer.read()
         wait_until(lambda: f"sink {peer.word} recovered" in sensor.said, 40)
         assert sensor.end() == 0
-        lost, said = kernel_lost(sensor), sensor.said
+        lost, messages = kernel_lost(sensor), sensor.said
         printed, counts = sensor.documents(), summary(sensor)
-    came = peer.documents()
+    arrived = peer.documents()
     assert lines_of(file) == printed
     slow = counts[peer.word]
     assert slow.keys() == {"written", "dropped"}
-    assert slow["written"] == len(came)
+    assert slow["written"] == len(arrived)
     assert slow["written"] + slow["dropped"] == len(printed)
     assert counts["stdout"] == counts[f"file:{file}"] == {"written": len(printed)}
-    assert f"recovered; {slow['dropped']} documents were dropped and 0 failed" in said
-    # Whole, in order, none twice; and what was said of it came to it as well.
-    whole = [json.dumps(one) for one in printed]
-    left = iter(whole)
-    assert all(json.dumps(one) in left for one in came)
-    # A flood that takes longer has "failing" before.
-    assert said_of_sinks(printed)[-2:] == ["auditsense.sink.dropping", "auditsense.sink.recovered"]
-    assert said_of_sinks(came)[-1] == "auditsense.sink.recovered"
+    assert f"recovered; {slow['dropped']} documents were dropped and 0 failed" in messages
+    # In order, none twice, including the notices about the sink itself.
+    rest = iter([json.dumps(document) for document in printed])
+    assert all(json.dumps(document) in rest for document in arrived)
+    # A longer flood is preceded by "failing".
+    assert sink_notices(printed)[-2:] == ["auditsense.sink.dropping", "auditsense.sink.recovered"]
+    assert sink_notices(arrived)[-1] == "auditsense.sink.recovered"
     assert len(set(serials(printed, pid))) == len(serials(printed, pid)) == FLOOD
     assert lost == 0
     fault(
-        "one of several sinks stands still in a flood",
+        "one of several sinks stalls in a flood",
         how=f"`run -o events` with standard output, a file and a TCP peer that reads nothing; {FLOOD:,} "
         "opens, a queue of 4 MiB; then the peer reads; live",
-        did="the others got every event; the queue of that one filled up to its bound; it went on where "
-        "it was",
-        lost="for that one what found its queue full; for the others, and in the kernel, nothing",
+        did="the others got every event; the queue of the stalled sink filled up to its limit; it "
+        "resumed where it was",
+        lost="documents of that sink that did not fit into its queue; elsewhere, nothing",
         reported="that it drops, that it recovered and how many it missed: in every sink",
         host=AS_BEFORE,
     )
 
 
-def test_a_full_disk_keeps_documents_waiting_until_there_is_room(
+def test_full_disk_delays_documents_until_space_is_free(
     scanner: Scanner, tmp_path: Path, fault: Recorder
 ) -> None:
     with small_disk(tmp_path / "disk") as disk:
@@ -254,12 +253,13 @@ def test_a_full_disk_keeps_documents_waiting_until_there_is_room(
             assert sensor.end() == 0
             assert lines_of(file) == sensor.documents()
             assert kernel_lost(sensor) == 0
-            assert not {"dropped", "failed"} & {word for one in summary(sensor).values() for word in one}
+            assert not {"dropped", "failed"} & {
+                word for counts in summary(sensor).values() for word in counts
+            }
     fault(
         "the disk of a file sink is full while the sensor watches",
-        how="a file on a file system of 256 KiB, and standard output; 500 events; then it is made larger; "
-        "live",
-        did="standard output had every event; the others waited, and were written when there was room",
+        how="a file on a file system of 256 KiB, and standard output; 500 events; then it is enlarged; live",
+        did="standard output had every event; the file's events waited, and were written when space was free",
         lost=NOTHING,
         reported="“sink file:PATH fails: … No space left on device; documents wait in its queue”; later that "
         "it recovered",
@@ -285,15 +285,13 @@ def small_disk(folder: Path) -> Iterator[Path]:
         subprocess.run(["umount", "-l", folder], check=True)
 
 
-def test_a_journald_that_is_not_there_is_waited_for_while_others_get_all(
-    scanner: Scanner, tmp_path: Path
-) -> None:
+def test_missing_journald_delays_only_its_documents(scanner: Scanner, tmp_path: Path) -> None:
     with journald(tmp_path) as receiver:
-        place = Path(receiver.path).parent
-        assert place.name.endswith(NAMESPACE)
-        place.mkdir(parents=True)
-        # Where journald's socket would be, for the sensor alone.
-        mounts = f'mount -t tmpfs none /run/systemd && mkdir /run/systemd/journal && mount --bind {place} \
+        folder = Path(receiver.path).parent
+        assert folder.name.endswith(NAMESPACE)
+        folder.mkdir(parents=True)
+        # At the path of journald's socket, for the sensor only.
+        mounts = f'mount -t tmpfs none /run/systemd && mkdir /run/systemd/journal && mount --bind {folder} \
 /run/systemd/journal && exec "$0" "$@"'
         before = ("unshare", "-m", "--propagation", "private", "sh", "-ec", mounts)
         arguments = ("run", "--sink", "journald", "--sink", "stdout", "--audit-rule", OWN_RULE)
@@ -311,13 +309,13 @@ def test_a_journald_that_is_not_there_is_waited_for_while_others_get_all(
             assert summary(sensor)["journald"] == {"written": len(printed)}
         wait_until(lambda: len(receiver.entries()) == len(printed))
         entries = receiver.entries()
-    assert [json.loads(one["AUDITSENSE_DOCUMENT"]) for one in entries] == printed
+    assert [json.loads(entry["AUDITSENSE_DOCUMENT"]) for entry in entries] == printed
 
 
 # --- killed --------------------------------------------------------------------------
 
 
-def test_when_the_sensor_is_killed_its_sinks_write_what_they_have_and_end(
+def test_sinks_write_pending_documents_after_sensor_is_killed(
     compiled: Scanner | None,
     rsyslogd: Rsyslogd,
     peer: Peer,
@@ -328,7 +326,7 @@ def test_when_the_sensor_is_killed_its_sinks_write_what_they_have_and_end(
         pytest.skip("there is no C compiler for scanner.c")
     before = host_state()
     file = tmp_path / "events.jsonl"
-    words = (f"file:{file}", f"syslog:{rsyslogd.path},most={MOST}", f"{peer.word},most={MOST}")
+    words = (f"file:{file}", f"syslog:{rsyslogd.path},most={MAX_MESSAGE}", f"{peer.word},most={MAX_MESSAGE}")
     sinks = [part for word in words for part in ("--sink", word)]
     with running("run", "-o", "events", *sinks) as sensor:
         started = list(Path(f"/proc/{sensor.pid}/task/{sensor.pid}/children").read_text().split())
@@ -339,7 +337,7 @@ def test_when_the_sensor_is_killed_its_sinks_write_what_they_have_and_end(
         finish(load)
         wait_until(lambda: "died; the host is as it was" in sensor.said)
         assert host_state() == before
-        wait_until(lambda: not any(Path(f"/proc/{one}").exists() for one in started))
+        wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in started))
         assert "Traceback" not in sensor.said
     written = serials(lines_of(file), load.pid)
     assert written == sorted(set(written))
@@ -348,42 +346,40 @@ def test_when_the_sensor_is_killed_its_sinks_write_what_they_have_and_end(
     assert sent == written[: len(sent)] or written == sent[: len(written)]
 
 
-# --- with less rights ----------------------------------------------------------------
+# --- without privileges ----------------------------------------------------------------
 
 
 def rights(pid: int) -> dict[str, Any]:
     lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
-    found = {name: value.split() for name, _, value in (line.partition(":") for line in lines)}
+    status = {name: value.split() for name, _, value in (line.partition(":") for line in lines)}
     return {
-        "uid": {int(one) for one in found["Uid"]},
-        "capabilities": int(found["CapPrm"][0], 16) | int(found["CapEff"][0], 16),
-        "filtered": found["Seccomp"] == ["2"],
+        "uid": {int(uid) for uid in status["Uid"]},
+        "capabilities": int(status["CapPrm"][0], 16) | int(status["CapEff"][0], 16),
+        "filtered": status["Seccomp"] == ["2"],
     }
 
 
-def test_as_another_user_a_file_is_rotated_and_a_host_is_found_by_its_name_again(
+def test_rotation_and_name_lookup_work_without_root(
     scanner: Scanner, rsyslogd: Rsyslogd, tmp_path: Path
 ) -> None:
     file = tmp_path / "private" / "events.jsonl"
     file.parent.mkdir(mode=0o700)
-    words = (f"file:{file},size=8K,keep=99", f"syslog:tcp://localhost:{rsyslogd.tcp},most={MOST}")
+    words = (f"file:{file},size=8K,keep=99", f"syslog:tcp://localhost:{rsyslogd.tcp},most={MAX_MESSAGE}")
     sinks = [part for word in words for part in ("--sink", word)]
     with running("run", "-o", "events", "--user", "nobody", *sinks) as sensor:
         assert rights(sensor.pid)["uid"] == {NOBODY}
-        found = {name: rights(pid) for name, pid in children(sensor.pid).items()}
-        assert found == {
+        assert {name: rights(pid) for name, pid in children(sensor.pid).items()} == {
             "sink-file": {"uid": {0}, "capabilities": 0, "filtered": True},
             "sink-syslog": {"uid": {NOBODY}, "capabilities": 0, "filtered": True},
         }
         first = scanner.scan(30)
         wait_until(lambda: len(serials(received(rsyslogd), first)) == 30)
-        sensor.process.send_signal(signal.SIGHUP)  # opens the file, and asks for the address, again
+        sensor.process.send_signal(signal.SIGHUP)  # reopens the file, and looks up the address again
         second = scanner.scan(30)
         wait_until(lambda: len(serials(received(rsyslogd), second)) == 30)
         assert sensor.end() == 0, sensor.said
         assert not re.search("fails|drops documents|stopped", sensor.said)
-    parts = sorted(file.parent.iterdir(), key=lambda one: -int(one.suffix[1:]) if one != file else 0)
+    parts = sorted(file.parent.iterdir(), key=lambda path: -int(path.suffix[1:]) if path != file else 0)
     assert len(parts) > 2
-    assert all(one.stat().st_size <= 8192 for one in parts)
-    kept = [one for part in parts for one in lines_of(part)]
-    assert kept == received(rsyslogd)
+    assert all(part.stat().st_size <= 8192 for part in parts)
+    assert [document for part in parts for document in lines_of(part)] == received(rsyslogd)

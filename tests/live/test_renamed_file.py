@@ -1,4 +1,4 @@
-"""Files of sinks while a sensor runs: renamed under a load, as logrotate does, and each document once."""
+"""Files of sinks renamed under load, as by logrotate: each document is in one of them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OPENS = 15_000
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """Give a folder that only root may write, as /var/log is."""
+    """Yield a folder that only root may write, like /var/log."""
     with tempfile.TemporaryDirectory(prefix="auditsense-sinks-", dir="/run") as name:
         yield Path(name)
 
@@ -39,7 +39,7 @@ def until(holds: Callable[[], bool], sensor: Command) -> None:
 
 
 def rotated(sensor: Command, file: Path, load: subprocess.Popen[str]) -> list[Path]:
-    """Rename a file and send SIGHUP, as logrotate does, until a load ends. Returns the names."""
+    """Rename a file and send SIGHUP, as logrotate does, until a load ends; return the names."""
     names: list[Path] = []
     while True:
         until(lambda: file.stat().st_size > 0 or load.poll() is not None, sensor)
@@ -52,47 +52,47 @@ def rotated(sensor: Command, file: Path, load: subprocess.Popen[str]) -> list[Pa
 
 
 def serials(file: Path, pid: int) -> list[int]:
-    """Return the serials of one process's events, as they stand in a file of whole lines.
+    """Return the serials of one process's events in a file of complete lines.
 
-    Of none, if it was opened again after the last of them.
+    There are none if the file was reopened after the last event.
     """
     text = file.read_text(encoding="utf-8")
     assert not text or text.endswith("\n")
     documents = [json.loads(line) for line in text.splitlines()]
-    ours = (one["auditsense"]["events"] for one in documents if one.get("process", {}).get("pid") == pid)
-    return [int(event.rpartition(":")[2]) for (event,) in ours]
+    ours = (document for document in documents if document.get("process", {}).get("pid") == pid)
+    return [int(document["auditsense"]["events"][0].rpartition(":")[2]) for document in ours]
 
 
 @pytest.mark.parametrize("configured", [False, True], ids=["by a flag", "by a configuration, another user"])
-def test_files_renamed_under_a_load_have_each_document_once(
+def test_files_renamed_under_load_have_each_document_once(
     folder: Path, scanner: Scanner, *, configured: bool
 ) -> None:
     file = folder / "events.jsonl"
-    told = ["--sink", f"file:{file}"]
+    options = ["--sink", f"file:{file}"]
     if configured:
         config = folder / "auditsense.toml"
         config.write_text(f"[[sink]]\ntype = 'file'\npath = '{file}'\n", encoding="utf-8")
         config.chmod(0o644)
         folder.chmod(0o755)
-        told = ["-c", str(config), "--user", "nobody"]
-    with running("run", "-o", "events", *told) as sensor:
+        options = ["-c", str(config), "--user", "nobody"]
+    with running("run", "-o", "events", *options) as sensor:
         load = scanner.start(OPENS, period_us=200)
         files = [*rotated(sensor, file, load), file]
         finish(load)
         assert sensor.end() == 0
         assert "Traceback" not in sensor.said
-        if configured:  # signals that come together are one
+        if configured:  # pending signals merge
             assert 1 <= sensor.said.count("configuration reloaded") < len(files)
         lost = re.search(r"lost: kernel (\d+), serials (\d+)", sensor.said)
         written = re.search(r"(\d+) documents written;", sensor.said)
         assert lost is not None
-        assert written is not None, sensor.said  # and none dropped or failed: that would be said there
+        assert written is not None, sensor.said  # without dropped or failed documents
     assert lost[1] == "0"
-    assert all(one.stat().st_size for one in files[:-1])  # only the last may have got nothing any more
-    found = [serials(one, load.pid) for one in files]
-    whole = [one for part in found for one in part]
-    assert len(whole) + int(lost[2]) == OPENS
-    assert int(written[1]) == sum(one.read_text(encoding="utf-8").count("\n") for one in files)
-    assert whole == sorted(set(whole))  # each once, and in the order of the files
-    assert sum(1 for part in found if part) >= 2
-    assert {one.stat().st_mode & 0o777 for one in files} == {0o600}
+    assert all(path.stat().st_size for path in files[:-1])  # only the last one may be empty
+    by_file = [serials(path, load.pid) for path in files]
+    numbers = [serial for part in by_file for serial in part]
+    assert len(numbers) + int(lost[2]) == OPENS
+    assert int(written[1]) == sum(path.read_text(encoding="utf-8").count("\n") for path in files)
+    assert numbers == sorted(set(numbers))  # each once, in the order of the files
+    assert sum(1 for part in by_file if part) >= 2
+    assert {path.stat().st_mode & 0o777 for path in files} == {0o600}

@@ -1,4 +1,4 @@
-"""Compact lines: a line splits back into the fields it was made of, whatever a process calls itself."""
+"""Compact lines split back into their fields, whatever names a process chooses."""
 
 from __future__ import annotations
 
@@ -63,11 +63,11 @@ INVISIBLE = [
     ),
     *("\u0301", "\u20dd", "\u17b4", "\U0001d159", "\ue000", "\x7f", "\x85", "\udc80", "\U0010ffff"),
 ]
-LOOKS_LIKE_A_QUOTE = ["\u201c", "\u201d", "\uff02", "\u02ba", "\u2033", "\u301e", "\u275e"]
+QUOTE_LOOKALIKES = ["\u201c", "\u201d", "\uff02", "\u02ba", "\u2033", "\u301e", "\u275e"]
 
 
 def document(**fields: str) -> Document:
-    """Return a closing document of a process that chose these values."""
+    """Return a closing document with values that a process chose."""
     closing: Any = {
         "@timestamp": "2026-11-24T04:05:15.774Z",
         "event": {"kind": "alert", "action": fields.get("action", "openat")},
@@ -86,18 +86,18 @@ def document(**fields: str) -> Document:
 
 
 def read_back(word: str) -> str:
-    """Return the value that a word of a line stands for."""
+    """Return the value of a word in a line."""
     if not word.startswith('"'):
         return word
-    # Python reads the same escapes, but joins no surrogates and has no line end in a literal.
+    # Python has the same escapes, joins no surrogates, and allows no line end in a literal.
     value: str = ast.literal_eval(word)
     return value
 
 
 def split(line: str) -> dict[str, str]:
-    found = LINE.fullmatch(line)
-    assert found is not None, line
-    return {name: read_back(word) for name, word in found.groupdict().items()}
+    match = LINE.fullmatch(line)
+    assert match is not None, line
+    return {name: read_back(word) for name, word in match.groupdict().items()}
 
 
 CHOSEN = st.text(st.characters(codec=None), min_size=1, max_size=12) | st.sampled_from(
@@ -125,9 +125,9 @@ def test_line_splits_back_to_its_fields(name: str, exe: str, path: str, user: st
     chosen = {"name": name, "exe": exe, "path": path, "user": user, "action": action}
     line = compact(document(**chosen))
     assert line.isprintable()
-    found = split(line)
-    assert {key: found[key] for key in chosen} == chosen
-    assert (found["pid"], found["parent"], found["count"]) == ("4352", "1", "12")
+    fields = split(line)
+    assert {key: fields[key] for key in chosen} == chosen
+    assert (fields["pid"], fields["parent"], fields["count"]) == ("4352", "1", "12")
 
 
 @given(CHOSEN)
@@ -138,15 +138,15 @@ def test_quoted_word_is_one_word(value: str) -> None:
 
 
 @pytest.mark.parametrize("mark", INVISIBLE, ids=ascii)
-def test_what_nobody_sees_is_escaped(mark: str, fault: Recorder) -> None:
+def test_invisible_character_is_escaped(mark: str, fault: Recorder) -> None:
     for value in (mark, f"{mark}ls", f"/bin/{mark}ls", f"/{mark}"):
         word = quoted(value)
         assert word.isascii()
         assert word.startswith('"')
     fault(
-        "a process gives itself a name that reads as other fields",
-        how="names with blanks, quotes, line ends, invisible letters and marks that turn the text around",
-        did="wrote them in quotes and escaped what cannot be seen; each line splits back into its fields",
+        "a process chooses a name that looks like other fields",
+        how="names with blanks, quotes, line ends, invisible characters and direction marks",
+        did="quoted them and escaped invisible characters; each line splits back into its fields",
         lost="nothing",
         reported="nothing",
         host="not touched: no kernel is involved",
@@ -159,39 +159,39 @@ def test_message_about_withheld_alerts_quotes_names() -> None:
     assert document["message"].endswith(f'first: "a[1] x"[1] "{FORGED}" user 7, 3 matches')
 
 
-@pytest.mark.parametrize("mark", LOOKS_LIKE_A_QUOTE, ids=ascii)
-def test_what_looks_like_a_quote_is_escaped(mark: str) -> None:
+@pytest.mark.parametrize("mark", QUOTE_LOOKALIKES, ids=ascii)
+def test_character_like_quote_is_escaped(mark: str) -> None:
     assert mark not in quoted(f"a{mark} user 0")
 
 
 @pytest.mark.parametrize("value", ["\u05d0\u05d1", "\u0627\u0644", "\u0661", "\U0001e900"], ids=ascii)
-def test_what_turns_its_neighbours_around_is_escaped(value: str) -> None:
+def test_character_that_changes_direction_is_escaped(value: str) -> None:
     assert quoted(value).isascii()
 
 
-def test_marks_stand_on_letters_and_are_few() -> None:
+def test_only_few_marks_after_letters_stay() -> None:
     assert quoted("e\u0301") == "e\u0301"
     assert quoted("/\u0301") == '"/\\u0301"'
     assert quoted("e" + "\u0301" * 3) == '"e\u0301\u0301\\u0301"'
 
 
 @pytest.mark.parametrize("value", ["/usr/bin/ls", "日本", "größe", "カード", "a+b~c", "0"])
-def test_plain_word_stays_as_it_is(value: str) -> None:
+def test_plain_word_stays_unquoted(value: str) -> None:
     assert quoted(value) == value
 
 
-def test_title_keeps_its_blanks_and_nothing_else() -> None:
+def test_title_keeps_blanks_only() -> None:
     assert title("Potential Pspy Process Monitoring Detected") == "Potential Pspy Process Monitoring Detected"
     assert title("a: b") == '"a: b"'
     assert title("a  b") == '"a  b"'
 
 
-# --- where the output cannot hold a character -----------------------------------------------------
+# --- outputs with limited encodings -----------------------------------------------------
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "koi8-r", "utf-8"])
 @pytest.mark.parametrize("text", ["日本", "\udcff", "é"])
-def test_stream_writes_what_its_encoding_lacks_as_an_escape(encoding: str, text: str) -> None:
+def test_stream_escapes_characters_outside_its_encoding(encoding: str, text: str) -> None:
     raw = io.BytesIO()
     stream = io.TextIOWrapper(raw, encoding=encoding, errors="strict")
     StreamSink(stream, Format.COMPACT).write([document(name=text, exe=text, path=text)])
@@ -232,13 +232,13 @@ def run(
 
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
-    """Return a log of a program called 日本 and of one whose name is no UTF-8."""
+    """Return a log of a program called 日本 and of one whose name is invalid UTF-8."""
     path = tmp_path / "audit.log"
     names: list[str | bytes] = ["日本", b"\xff\xfe", "café"]
     events = [
-        open_event(ms=one.ms, serial=one.serial + 100 * turn, pid=4000 + turn, comm=comm, exe=comm)
+        open_event(ms=event.ms, serial=event.serial + 100 * turn, pid=4000 + turn, comm=comm, exe=comm)
         for turn, comm in enumerate(names)
-        for one in burst(12)
+        for event in burst(12)
     ]
     path.write_bytes(b"".join(event.text for event in events))
     return path
@@ -261,8 +261,8 @@ def test_any_locale_takes_any_name(locale: dict[str, str], form: str, log: Path,
     assert watched.stdout.count(b"\n") >= 3
     fault(
         "standard output cannot hold the characters of a program's name",
-        how="a program called 日本 and one whose name is no UTF-8; ASCII and Latin-1 locales; run and replay",
-        did="wrote the characters as backslash escapes, and went on",
+        how="a program called 日本 and one with invalid UTF-8; ASCII and Latin-1 locales; run and replay",
+        did="wrote the characters as backslash escapes, and continued",
         lost="nothing",
         reported="nothing",
         host="not touched: no kernel is involved",
@@ -287,7 +287,7 @@ def test_any_locale_takes_any_name(locale: dict[str, str], form: str, log: Path,
     ],
 )
 def test_any_locale_takes_any_argument(words: list[str | bytes], locale: dict[str, str]) -> None:
-    found = run(*words, locale=locale)
-    assert found.returncode in {1, 2}
-    assert b"Traceback" not in found.stderr
-    assert found.stderr.count(b"\n") == 1
+    ended = run(*words, locale=locale)
+    assert ended.returncode in {1, 2}
+    assert b"Traceback" not in ended.stderr
+    assert ended.stderr.count(b"\n") == 1

@@ -1,4 +1,4 @@
-"""How a sink is asked for: a word of the command line, or a table of plain values."""
+"""Settings of sinks: a word of the command line, or a table of plain values."""
 
 from __future__ import annotations
 
@@ -53,19 +53,19 @@ CASES: list[tuple[str, dict[str, Any], SinkSettings]] = [
 
 
 @pytest.mark.parametrize(("word", "table", "expected"), CASES)
-def test_a_word_and_a_table_say_the_same(word: str, table: dict[str, Any], expected: SinkSettings) -> None:
+def test_word_and_table_are_equivalent(word: str, table: dict[str, Any], expected: SinkSettings) -> None:
     assert parse_sink(word) == sink_settings(table) == expected
 
 
 @pytest.mark.parametrize(("word", "_table", "expected"), CASES)
-def test_its_name_is_a_word_that_asks_for_the_same_place(
+def test_name_is_a_word_for_the_same_destination(
     word: str, _table: dict[str, Any], expected: SinkSettings
 ) -> None:
     assert word.startswith(str(expected))
     assert str(parse_sink(str(expected))) == str(expected)
 
 
-def test_a_relative_path_is_of_the_folder_it_was_said_in() -> None:
+def test_relative_path_is_resolved_at_once() -> None:
     assert parse_sink("file:x") == FileSettings(Path.cwd() / "x")
 
 
@@ -99,7 +99,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("word", "message"), WRONG)
-def test_what_is_none_is_refused_in_one_line_that_says_what_is_right(word: str, message: str) -> None:
+def test_invalid_word_is_refused_with_a_remedy(word: str, message: str) -> None:
     with pytest.raises(UsageError) as refused:
         parse_sink(word)
     assert str(refused.value).startswith(message)
@@ -120,6 +120,6 @@ def test_what_is_none_is_refused_in_one_line_that_says_what_is_right(word: str, 
         {"type": "syslog", "adress": "/dev/log"},
     ],
 )
-def test_a_value_of_another_kind_is_refused(table: dict[str, Any]) -> None:
+def test_value_of_wrong_type_is_refused(table: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
         sink_settings(table)

@@ -1,4 +1,4 @@
-"""The file sink: whole lines, created safely, rotated, and repaired."""
+"""The file sink: complete lines, safe creation, rotation, and repair."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from auditsense import Document
 
-NOBODY = 65534
+OTHER_UID = 65534
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="not root")
 
 
@@ -37,14 +37,14 @@ def numbered(first: int, count: int = 1) -> list[Document]:
 
 
 def numbers(*paths: Path) -> list[int]:
-    """Return what is in files; every line of them must be a document."""
+    """Return the numbers in files; every line must be a document."""
     lines = [line for path in paths for line in path.read_bytes().split(b"\n")]
     return [json.loads(line)["n"] for line in lines if line]
 
 
 @contextmanager
-def no_more_than(size: int) -> Iterator[None]:
-    """Let no file of this process grow beyond so many bytes: a full disk, for anybody."""
+def file_limit(size: int) -> Iterator[None]:
+    """Limit the size of this process's files: a full disk without root."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
@@ -58,7 +58,7 @@ def no_more_than(size: int) -> Iterator[None]:
 # --- creation -------------------------------------------------------------------
 
 
-def test_a_new_file_is_its_owners_alone_and_an_old_one_is_appended_to(tmp_path: Path) -> None:
+def test_new_file_is_private_and_old_file_is_appended(tmp_path: Path) -> None:
     path = tmp_path / "out"
     before = os.umask(0)
     try:
@@ -73,7 +73,7 @@ def test_a_new_file_is_its_owners_alone_and_an_old_one_is_appended_to(tmp_path: 
     assert numbers(path) == [0, 1, 2, 3]
 
 
-def test_it_may_be_written_to_as_lines_only_where_those_are_its_own(tmp_path: Path) -> None:
+def test_file_accepts_lines_only_in_its_format(tmp_path: Path) -> None:
     assert isinstance(FileSink(tmp_path / "a"), LineSink)
     assert FileSink(tmp_path / "a").as_lines
     assert not FileSink(tmp_path / "a", form=Format.COMPACT).as_lines
@@ -88,9 +88,9 @@ def make_hard_link(path: Path) -> None:
     path.hardlink_to(path.parent / "other")
 
 
-def make_theirs(path: Path) -> None:
+def make_foreign(path: Path) -> None:
     path.touch()
-    os.chown(path, NOBODY, NOBODY)
+    os.chown(path, OTHER_UID, OTHER_UID)
 
 
 @pytest.mark.parametrize(
@@ -101,15 +101,13 @@ def make_theirs(path: Path) -> None:
         (os.mkfifo, "it is no regular file"),
         (make_hard_link, "it has another name as well (a hard link)"),
         pytest.param(
-            make_theirs,
+            make_foreign,
             "it belongs to another user (65534)",
             marks=as_root,
         ),
     ],
 )
-def test_what_could_be_somebody_elses_trap_is_not_written_to(
-    tmp_path: Path, make: object, reason: str
-) -> None:
+def test_unsafe_path_is_refused(tmp_path: Path, make: object, reason: str) -> None:
     path = tmp_path / "out"
     assert callable(make)
     make(path)
@@ -121,7 +119,7 @@ def test_what_could_be_somebody_elses_trap_is_not_written_to(
 def theirs(folder: Path) -> Path:
     """Return a folder that another user owns."""
     folder.mkdir()
-    os.chown(folder, NOBODY, NOBODY)
+    os.chown(folder, OTHER_UID, OTHER_UID)
     return folder
 
 
@@ -135,7 +133,7 @@ def write_anew(sink: FileSink) -> None:
     sink.write([fake_document(n=1)])
 
 
-HOW: dict[str, Callable[[Path, FileSink], object]] = {
+ACTIONS: dict[str, Callable[[Path, FileSink], object]] = {
     "start": lambda path, _: FileSink(path),
     "reopen": lambda _, sink: sink.reopen(),
     "rotation": lambda _, sink: fill(sink),
@@ -144,11 +142,9 @@ HOW: dict[str, Callable[[Path, FileSink], object]] = {
 
 
 @as_root
-@pytest.mark.parametrize("when", HOW)
+@pytest.mark.parametrize("action", ACTIONS)
 @pytest.mark.parametrize("depth", [1, 2])
-def test_folder_that_became_a_link_is_not_followed(
-    when: str, depth: int, tmp_path: Path, fault: Recorder
-) -> None:
+def test_folder_replaced_by_link_is_refused(action: str, depth: int, tmp_path: Path, fault: Recorder) -> None:
     home = theirs(tmp_path / "home")
     logs = theirs(home / "logs")
     folder = logs if depth == 1 else theirs(logs / "deeper")
@@ -157,27 +153,27 @@ def test_folder_that_became_a_link_is_not_followed(
     if depth == 2:
         (secret / "deeper").mkdir()
     path = folder / "out"
-    sink = FileSink(path, size=4096 if when == "rotation" else 0)
+    sink = FileSink(path, size=4096 if action == "rotation" else 0)
     logs.rename(home / "before")
     logs.symlink_to(secret)
-    os.chown(logs, NOBODY, NOBODY, follow_symlinks=False)
+    os.chown(logs, OTHER_UID, OTHER_UID, follow_symlinks=False)
     with pytest.raises(SinkError, match=rf"cannot open {path}: .*may change it") as refused:
-        HOW[when](path, sink)
+        ACTIONS[action](path, sink)
     assert "\n" not in str(refused.value)
-    assert [one for one in secret.rglob("*") if one.is_file()] == []
+    assert [file for file in secret.rglob("*") if file.is_file()] == []
     sink.close()
     fault(
         "the folder of a sink's file becomes a link to a folder of root",
-        how="its owner makes it a link: at the start, at SIGHUP, at a rotation, one folder higher",
+        how="its owner replaces it with a link: at the start, at SIGHUP, at a rotation, one folder higher",
         did="did not follow the link, and created nothing",
-        lost="the documents for that sink, until the folder is there again",
+        lost="the documents of that sink, until the folder is back",
         reported="which folder another user may change",
         host=NO_HOST,
     )
 
 
-def test_link_that_only_its_user_can_change_is_followed(tmp_path: Path) -> None:
-    """/var/log may be a link to a volume of its own, absolute or not, and lead on to another."""
+def test_link_of_own_user_is_followed(tmp_path: Path) -> None:
+    """/var/log may be an absolute or relative link to a separate volume, and lead to another link."""
     (tmp_path / "volume" / "log").mkdir(parents=True)
     (tmp_path / "var").mkdir()
     (tmp_path / "data").symlink_to("volume")
@@ -190,21 +186,21 @@ def test_link_that_only_its_user_can_change_is_followed(tmp_path: Path) -> None:
             sink.write([fake_document(n=n, x="x" * 100)])
         sink.reopen()
         sink.close()
-        there = sorted(one.name for one in (tmp_path / "volume" / "log").iterdir() if name in one.name)
-        assert there == [name, f"{name}.1"]
+        names = sorted(file.name for file in (tmp_path / "volume" / "log").iterdir() if name in file.name)
+        assert names == [name, f"{name}.1"]
 
 
-@pytest.mark.parametrize("given", ["a/../out", "./out", "a//out"])
-def test_path_may_be_written_in_any_way(given: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("spelling", ["a/../out", "./out", "a//out"])
+def test_path_spelling_does_not_matter(spelling: str, tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
-    sink = FileSink(Path(f"{tmp_path}/{given}"))
+    sink = FileSink(Path(f"{tmp_path}/{spelling}"))
     sink.write([fake_document(n=1)])
     sink.close()
-    assert (tmp_path / given).exists()
+    assert (tmp_path / spelling).exists()
 
 
 @as_root
-def test_link_in_a_folder_of_all_is_followed_when_the_sticky_bit_keeps_it(tmp_path: Path) -> None:
+def test_link_in_sticky_folder_is_followed(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "open").mkdir()
     (tmp_path / "open" / "link").symlink_to(tmp_path / "real")
@@ -215,14 +211,14 @@ def test_link_in_a_folder_of_all_is_followed_when_the_sticky_bit_keeps_it(tmp_pa
         FileSink(tmp_path / "open" / "link" / "out")
 
 
-def test_links_in_a_circle_are_said(tmp_path: Path) -> None:
+def test_circular_links_are_reported(tmp_path: Path) -> None:
     (tmp_path / "a").symlink_to("b")
     (tmp_path / "b").symlink_to("a")
     with pytest.raises(SinkError, match="Too many levels of symbolic links"):
         FileSink(tmp_path / "a" / "out")
 
 
-def test_a_folder_that_is_not_there_is_said(tmp_path: Path) -> None:
+def test_missing_folder_is_reported(tmp_path: Path) -> None:
     with pytest.raises(SinkError, match=r"^cannot open .*/no/out: there is no folder .*/no$"):
         FileSink(tmp_path / "no" / "out")
 
@@ -235,9 +231,7 @@ def test_a_folder_that_is_not_there_is_said(tmp_path: Path) -> None:
     limit=st.integers(40, 200),
     keep=st.integers(1, 4),
 )
-def test_rotation_is_what_a_list_of_lines_cut_by_size_would_be(
-    sizes: list[list[int]], limit: int, keep: int
-) -> None:
+def test_rotation_matches_model(sizes: list[list[int]], limit: int, keep: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "out"
         sink = FileSink(path, size=limit, keep=keep)
@@ -255,10 +249,10 @@ def test_rotation_is_what_a_list_of_lines_cut_by_size_would_be(
             for age, part in enumerate(reversed(model))
             if age <= keep
         }
-        assert {one.name: one.read_bytes() for one in Path(folder).iterdir()} == expected
+        assert {file.name: file.read_bytes() for file in Path(folder).iterdir()} == expected
 
 
-def test_a_file_that_was_renamed_is_written_to_until_it_is_opened_again(tmp_path: Path) -> None:
+def test_renamed_file_is_written_until_reopen(tmp_path: Path) -> None:
     path = tmp_path / "out"
     sink = FileSink(path)
     sink.write(numbered(0))
@@ -272,7 +266,7 @@ def test_a_file_that_was_renamed_is_written_to_until_it_is_opened_again(tmp_path
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_what_somebody_else_rotated_already_is_not_rotated_again(tmp_path: Path) -> None:
+def test_file_rotated_by_another_process_is_not_rotated_again(tmp_path: Path) -> None:
     path = tmp_path / "out"
     sink = FileSink(path, size=20)
     sink.write(numbered(0, 2))
@@ -280,11 +274,11 @@ def test_what_somebody_else_rotated_already_is_not_rotated_again(tmp_path: Path)
     path.write_text('{"n":9}\n')
     sink.write(numbered(2))
     sink.close()
-    assert sorted(one.name for one in tmp_path.iterdir()) == ["out", "theirs"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["out", "theirs"]
     assert numbers(path) == [9, 2]
 
 
-def test_a_file_that_cannot_be_opened_again_is_tried_again_with_each_write(tmp_path: Path) -> None:
+def test_failed_reopen_is_retried_with_each_write(tmp_path: Path) -> None:
     path = tmp_path / "folder" / "out"
     path.parent.mkdir()
     sink = FileSink(path)
@@ -299,13 +293,13 @@ def test_a_file_that_cannot_be_opened_again_is_tried_again_with_each_write(tmp_p
     assert numbers(path) == [0]
 
 
-# --- lines that were cut -------------------------------------------------------------
+# --- cut lines -------------------------------------------------------------
 
 
-def test_after_a_full_disk_there_are_whole_lines_only_and_it_goes_on(tmp_path: Path, fault: Recorder) -> None:
+def test_full_disk_leaves_complete_lines(tmp_path: Path, fault: Recorder) -> None:
     path = tmp_path / "out"
     sink = FileSink(path)
-    with no_more_than(1000), pytest.raises(SinkError) as full:
+    with file_limit(1000), pytest.raises(SinkError) as full:
         sink.write(numbered(0, 1000))
     assert str(full.value) == f"cannot write to {path}: File too large"
     assert numbers(path) == list(range(full.value.written))
@@ -313,37 +307,35 @@ def test_after_a_full_disk_there_are_whole_lines_only_and_it_goes_on(tmp_path: P
     sink.write(numbered(full.value.written, 3))
     assert numbers(path) == list(range(full.value.written + 3))
     fault(
-        "a file that documents go to cannot grow",
+        "the file of a sink cannot grow",
         how="a limit of 1,000 bytes (RLIMIT_FSIZE), 1,000 documents, then no limit",
-        did="took back the line that was cut, and went on with it afterwards",
+        did="removed the cut line, and wrote it again afterwards",
         lost="nothing",
         reported="“cannot write to FILE: File too large”",
         host=NO_HOST,
     )
 
 
-def test_a_line_that_cannot_be_taken_back_is_ended_before_the_next(
+def test_cut_line_that_cannot_be_removed_is_terminated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:
-        raise PermissionError  # as for a file that may only grow
+        raise PermissionError  # as for an append-only file
 
     path = tmp_path / "out"
     sink = FileSink(path)
     monkeypatch.setattr(os, "ftruncate", refuse)
-    with no_more_than(1005), pytest.raises(SinkError) as full:
+    with file_limit(1005), pytest.raises(SinkError) as full:
         sink.write(numbered(0, 1000))
     sink.write(numbered(full.value.written))
-    *whole, cut, last, end = path.read_bytes().split(b"\n")
-    assert len(whole) == full.value.written
+    *complete, cut, last, end = path.read_bytes().split(b"\n")
+    assert len(complete) == full.value.written
     assert cut.startswith(b"{")
     assert json.loads(last) == {"n": full.value.written}
     assert end == b""
 
 
-def test_what_somebody_else_appended_meanwhile_is_not_taken_back(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bytes_of_another_process_are_not_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "out"
     sink = FileSink(path)
     write = os.write
@@ -362,7 +354,7 @@ def test_what_somebody_else_appended_meanwhile_is_not_taken_back(
     assert b"theirs\n" in path.read_bytes()
 
 
-def test_a_line_that_a_crash_cut_is_no_part_of_the_next_one(tmp_path: Path) -> None:
+def test_line_cut_by_crash_is_terminated(tmp_path: Path) -> None:
     path = tmp_path / "out"
     path.write_bytes(b'{"n":0}\n{"n"')
     sink = FileSink(path)
@@ -372,10 +364,10 @@ def test_a_line_that_a_crash_cut_is_no_part_of_the_next_one(tmp_path: Path) -> N
 
 
 @as_root
-def test_a_disk_that_is_really_full_is_waited_for(tmp_path: Path) -> None:
+def test_writes_resume_after_real_full_disk(tmp_path: Path) -> None:
     own_mounts = ["unshare", "-m", "--propagation", "private"]
     if subprocess.run([*own_mounts, "true"], check=False).returncode:
-        pytest.skip("no mount namespace of its own here, as in a chroot")
+        pytest.skip("no private mount namespace here, as in a chroot")
     disk = tmp_path / "disk"
     disk.mkdir()
     script = (

@@ -38,7 +38,7 @@ NASTY = 'two\nlines "quoted" ]\\ ü \x1b[2J'
 
 
 def alert(n: int, severity: str = "low", text: str = "x") -> Document:
-    """Return a document as an alert is one, as far as sinks look into it."""
+    """Return a document with the fields of an alert that sinks read."""
     document = sink_document(
         HOST, ms=1_790_000_000_123, state="failing", message=text, sink=cast("Any", {"n": n})
     )
@@ -48,46 +48,52 @@ def alert(n: int, severity: str = "low", text: str = "x") -> Document:
 
 
 def numbers(documents: list[Document]) -> list[int]:
-    return [look_up(one, "auditsense.sink.n") for one in documents]
+    return [look_up(document, "auditsense.sink.n") for document in documents]
 
 
 @contextmanager
 def started(sink: Sink, name: str) -> Iterator[SinkProcess]:
-    apart = SinkProcess(sink, name)
-    apart.start()
+    process = SinkProcess(sink, name)
+    process.start()
     try:
-        yield apart
+        yield process
     finally:
-        apart.close()
-        assert apart.counts.pending == 0
+        process.close()
+        assert process.counts.pending == 0
 
 
-def give(apart: SinkProcess, *documents: Document) -> None:
-    apart.send("".join(json.dumps(one) + "\n" for one in documents).encode(), len(documents))
+def send(process: SinkProcess, *documents: Document) -> None:
+    process.send("".join(json.dumps(document) + "\n" for document in documents).encode(), len(documents))
 
 
-def tended(apart: SinkProcess) -> SinkProcess:
-    apart.poll()
-    return apart
+def polled(process: SinkProcess) -> SinkProcess:
+    process.poll()
+    return process
 
 
 # --- journald -----------------------------------------------------------------------
 
 
 @as_root
-def test_journald_has_the_fields_and_the_whole_document(tmp_path: Path) -> None:
-    found = [alert(0, "critical", NASTY), alert(1, "high"), alert(2, "medium"), alert(3), alert(4, "none")]
-    found.append(alert(5, text="y" * 500_000))  # goes as a file in memory
+def test_journald_gets_fields_and_complete_document(tmp_path: Path) -> None:
+    documents = [
+        alert(0, "critical", NASTY),
+        alert(1, "high"),
+        alert(2, "medium"),
+        alert(3),
+        alert(4, "none"),
+    ]
+    documents.append(alert(5, text="y" * 500_000))  # goes as a file in memory
     with journald(tmp_path) as receiver:
         receiver.start()
         sink = JournaldSink(receiver.path)
-        sink.write(found)
+        sink.write(documents)
         sink.close()
-        wait_until(lambda: len(receiver.entries()) == len(found))
+        wait_until(lambda: len(receiver.entries()) == len(documents))
         entries = receiver.entries()
-    assert [json.loads(one["AUDITSENSE_DOCUMENT"]) for one in entries] == found
-    assert [one["MESSAGE"] for one in entries] == [compact(one) for one in found]
-    assert [one["PRIORITY"] for one in entries] == ["2", "3", "4", "5", "6", "5"]
+    assert [json.loads(entry["AUDITSENSE_DOCUMENT"]) for entry in entries] == documents
+    assert [entry["MESSAGE"] for entry in entries] == [compact(document) for document in documents]
+    assert [entry["PRIORITY"] for entry in entries] == ["2", "3", "4", "5", "6", "5"]
     first = entries[0]
     assert bytes(first["PROCESS_NAME"]) == NASTY.encode()  # numbers, because it is not printable
     assert (first["PROCESS_PID"], first["PROCESS_PARENT_PID"]) == ("4352", "1")
@@ -97,27 +103,27 @@ def test_journald_has_the_fields_and_the_whole_document(tmp_path: Path) -> None:
 
 
 @as_root
-def test_journald_that_is_not_there_is_waited_for(tmp_path: Path, fault: Recorder) -> None:
-    with journald(tmp_path) as receiver, started(JournaldSink(receiver.path), "journald") as apart:
-        give(apart, alert(0))
-        wait_until(lambda: tended(apart).problem)
-        assert apart.problem == (f"cannot reach journald at {receiver.path}: No such file or directory")
+def test_documents_wait_for_missing_journald(tmp_path: Path, fault: Recorder) -> None:
+    with journald(tmp_path) as receiver, started(JournaldSink(receiver.path), "journald") as process:
+        send(process, alert(0))
+        wait_until(lambda: polled(process).problem)
+        assert process.problem == (f"cannot reach journald at {receiver.path}: No such file or directory")
         receiver.start()
-        give(apart, alert(1))
-        wait_until(lambda: tended(apart).counts.written == 2)
-        assert not apart.problem
+        send(process, alert(1))
+        wait_until(lambda: polled(process).counts.written == 2)
+        assert not process.problem
         receiver.stop()
-        give(apart, alert(2))
-        wait_until(lambda: tended(apart).problem)
+        send(process, alert(2))
+        wait_until(lambda: polled(process).problem)
         receiver.start()
-        wait_until(lambda: tended(apart).counts.written == 3)
+        wait_until(lambda: polled(process).counts.written == 3)
         wait_until(lambda: len(receiver.entries()) == 3)
         entries = receiver.entries()
-    assert numbers([json.loads(one["AUDITSENSE_DOCUMENT"]) for one in entries]) == [0, 1, 2]
+    assert numbers([json.loads(entry["AUDITSENSE_DOCUMENT"]) for entry in entries]) == [0, 1, 2]
     fault(
-        "journald is not there, and goes away later",
+        "journald is missing, and goes away later",
         how="a sink before journald is started, and after it was stopped; then it is started again",
-        did="kept the documents, tried again up to every 5 s, and wrote them",
+        did="kept the documents, retried at least every 5 s, and wrote them",
         lost=NOTHING,
         reported="“cannot reach journald at PATH: …”",
         host=NO_HOST,
@@ -128,7 +134,7 @@ def test_journald_that_is_not_there_is_waited_for(tmp_path: Path, fault: Recorde
 
 
 @as_root
-def test_where_dev_log_is_that_of_journald_a_message_is_one_text(tmp_path: Path) -> None:
+def test_journald_dev_log_stores_message_as_one_text(tmp_path: Path) -> None:
     with journald(tmp_path) as receiver:
         receiver.start()
         dev_log = str(Path(receiver.path).with_name("dev-log"))
@@ -145,11 +151,11 @@ def test_where_dev_log_is_that_of_journald_a_message_is_one_text(tmp_path: Path)
 
 @pytest.fixture
 def rsyslogd(tmp_path: Path) -> Iterator[Rsyslogd]:
-    one = Rsyslogd(debian(*PACKAGES), tmp_path)
+    daemon = Rsyslogd(debian(*PACKAGES), tmp_path)
     try:
-        yield one
+        yield daemon
     finally:
-        one.stop()
+        daemon.stop()
 
 
 def receiver_of(rsyslogd: Rsyslogd, transport: str, **options: Any) -> SyslogSettings:  # noqa: ANN401 - any field
@@ -159,47 +165,45 @@ def receiver_of(rsyslogd: Rsyslogd, transport: str, **options: Any) -> SyslogSet
 
 
 @pytest.mark.parametrize("transport", ["local", "udp", "tcp"])
-def test_rsyslogd_takes_every_part_of_a_message_for_what_it_is(rsyslogd: Rsyslogd, transport: str) -> None:
+def test_rsyslogd_parses_every_part_of_a_message(rsyslogd: Rsyslogd, transport: str) -> None:
     rsyslogd.start()
-    found = [alert(0, "critical", NASTY), alert(1, "high"), alert(2, "none"), alert(3, text="z" * 5000)]
+    documents = [alert(0, "critical", NASTY), alert(1, "high"), alert(2, "none"), alert(3, text="z" * 5000)]
     sink = SyslogSink(receiver_of(rsyslogd, transport, most=32_000, facility="local3"))
-    sink.write(found)
+    sink.write(documents)
     sink.close()
-    wait_until(lambda: len(rsyslogd.received()) == len(found))
+    wait_until(lambda: len(rsyslogd.received()) == len(documents))
     received = rsyslogd.received()
-    assert [json.loads(one["msg"]) for one in received] == found
-    assert [one["pri"] for one in received] == [str(19 * 8 + level) for level in (2, 3, 6, 5)]
-    assert {one["hostname"] for one in received} == {"here"}
-    assert {one["app-name"] for one in received} == {"auditsense"}
-    assert {one["msgid"] for one in received} == {"auditsense.sink"}
-    assert {one["protocol-version"] for one in received} == {"1"}
+    assert [json.loads(message["msg"]) for message in received] == documents
+    assert [message["pri"] for message in received] == [str(19 * 8 + level) for level in (2, 3, 6, 5)]
+    assert {message["hostname"] for message in received} == {"here"}
+    assert {message["app-name"] for message in received} == {"auditsense"}
+    assert {message["msgid"] for message in received} == {"auditsense.sink"}
+    assert {message["protocol-version"] for message in received} == {"1"}
     assert 'process.name="two\\\\nlines \\"quoted\\" \\]\\\\ ü \\\\x1b[2J"' in received[0]["structured-data"]
-    if transport != "local":  # there rsyslog takes its own time
+    if transport != "local":  # rsyslog replaces the time of local messages
         assert received[0]["timereported"] == "2026-09-21T14:13:20.123Z"
 
 
-def test_over_tcp_a_daemon_that_goes_away_gets_the_rest_when_it_is_back(
-    rsyslogd: Rsyslogd, fault: Recorder
-) -> None:
-    with started(SyslogSink(receiver_of(rsyslogd, "tcp")), "syslog") as apart:
-        give(apart, alert(0))
-        wait_until(lambda: tended(apart).problem)
-        assert apart.problem == (f"cannot reach syslog:tcp://127.0.0.1:{rsyslogd.tcp}: Connection refused")
+def test_tcp_resumes_after_daemon_restart(rsyslogd: Rsyslogd, fault: Recorder) -> None:
+    with started(SyslogSink(receiver_of(rsyslogd, "tcp")), "syslog") as process:
+        send(process, alert(0))
+        wait_until(lambda: polled(process).problem)
+        assert process.problem == (f"cannot reach syslog:tcp://127.0.0.1:{rsyslogd.tcp}: Connection refused")
         rsyslogd.start()
-        wait_until(lambda: tended(apart).counts.written == 1)
+        wait_until(lambda: polled(process).counts.written == 1)
         wait_until(lambda: len(rsyslogd.received()) == 1)
         rsyslogd.stop()
-        give(apart, alert(1))
-        wait_until(lambda: tended(apart).problem)
+        send(process, alert(1))
+        wait_until(lambda: polled(process).problem)
         rsyslogd.start()
-        give(apart, alert(2))
+        send(process, alert(2))
         wait_until(lambda: len(rsyslogd.received()) == 3)
         received = rsyslogd.received()
-    assert numbers([json.loads(one["msg"]) for one in received]) == [0, 1, 2]
+    assert numbers([json.loads(message["msg"]) for message in received]) == [0, 1, 2]
     fault(
-        "a syslog daemon is not there, and goes away later",
+        "a syslog daemon is missing, and goes away later",
         how="rsyslogd by TCP, not started yet, then stopped, then started again",
-        did="kept the documents, connected again, and sent them",
+        did="kept the documents, reconnected, and sent them",
         lost=NOTHING,
         reported="“cannot reach syslog:tcp://…: Connection refused”",
         host=NO_HOST,
@@ -207,54 +211,52 @@ def test_over_tcp_a_daemon_that_goes_away_gets_the_rest_when_it_is_back(
 
 
 def frames(data: bytes) -> list[bytes]:
-    """Take RFC 6587's octet counting apart; whatever is not whole is an error."""
-    found = []
+    """Parse RFC 6587's octet counting; an incomplete frame is an error."""
+    parsed = []
     while data:
         length, _, data = data.partition(b" ")
         assert len(data) >= int(length)
-        found.append(data[: int(length)])
+        parsed.append(data[: int(length)])
         data = data[int(length) :]
-    return found
+    return parsed
 
 
-def test_a_peer_that_stops_reading_gets_each_frame_whole_and_once(
-    monkeypatch: pytest.MonkeyPatch, fault: Recorder
-) -> None:
+def test_stalled_tcp_peer_gets_each_frame_once(monkeypatch: pytest.MonkeyPatch, fault: Recorder) -> None:
     monkeypatch.setattr(socket_sink, "_TIMEOUT_S", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        with started(SyslogSink(SyslogSettings("tcp", "127.0.0.1", port, most=60_000)), "syslog") as apart:
+        with started(SyslogSink(SyslogSettings("tcp", "127.0.0.1", port, most=60_000)), "syslog") as process:
             for n in range(400):
-                give(apart, alert(n, text="x" * 8_000))
+                send(process, alert(n, text="x" * 8_000))
             peer, _ = server.accept()
-            wait_until(lambda: tended(apart).problem)
-            assert apart.problem == f"syslog:tcp://127.0.0.1:{port} accepts nothing"
+            wait_until(lambda: polled(process).problem)
+            assert process.problem == f"syslog:tcp://127.0.0.1:{port} accepts nothing"
             time.sleep(0.5)
             received = b""
             peer.settimeout(0.05)
             deadline = time.monotonic() + LIMIT_S
-            while tended(apart).counts.written < 400:
-                with contextlib.suppress(TimeoutError):  # what it has written is counted a little later
+            while polled(process).counts.written < 400:
+                with contextlib.suppress(TimeoutError):  # counts arrive a little later
                     received += peer.recv(1 << 16)
                 assert time.monotonic() < deadline
             peer.settimeout(LIMIT_S)
-            assert not apart.problem
+            assert not process.problem
         with peer:
             while chunk := peer.recv(1 << 16):
                 received += chunk
-    whole = [json.loads(one.partition(b"] ")[2]) for one in frames(received)]
-    assert numbers(whole) == list(range(400))
+    documents = [json.loads(frame.partition(b"] ")[2]) for frame in frames(received)]
+    assert numbers(documents) == list(range(400))
     fault(
         "a syslog daemon stops reading",
-        how="a TCP peer that reads nothing until 8 MB wait, then all of it",
-        did="did not wait; went on in the middle of the message where it had stopped, on the same connection",
+        how="a TCP peer that reads nothing until 8 MB wait, then everything",
+        did="did not block; resumed in the middle of the message, on the same connection",
         lost=NOTHING,
         reported="“syslog:tcp://… accepts nothing”",
         host=NO_HOST,
     )
 
 
-def test_a_port_where_nobody_listens_is_noticed_by_udp_with_the_next_message() -> None:
+def test_udp_reports_closed_port_with_next_message() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
@@ -267,11 +269,11 @@ def test_a_port_where_nobody_listens_is_noticed_by_udp_with_the_next_message() -
 
 @pytest.mark.parametrize("form", list(Format))
 @given(text=st.text(max_size=3000), most=st.integers(480, 4000))
-def test_a_message_fits_and_is_text_that_can_be_taken_apart(text: str, most: int, form: Format) -> None:
-    made = encode_message(alert(0, text=text), 10, form, most)
-    assert len(made) <= most
-    head, _, rest = made.decode().partition(" [auditsense@32473")
+def test_message_fits_and_parses(text: str, most: int, form: Format) -> None:
+    encoded = encode_message(alert(0, text=text), 10, form, most)
+    assert len(encoded) <= most
+    head, _, rest = encoded.decode().partition(" [auditsense@32473")
     assert head.startswith("<85>1 2026-09-21T14:13:20.123Z here auditsense ")
     assert len(head.split(" ")) == 6
     assert rest[0] == " "
-    assert made.decode().isprintable()
+    assert encoded.decode().isprintable()

@@ -1,4 +1,4 @@
-"""Files of sinks that are renamed while a sensor writes, as logrotate does: each document is in one of them.
+"""Files of sinks renamed while a sensor writes, as by logrotate: each document is in one of them.
 
 On the real kernel: live/test_renamed_file.py.
 """
@@ -32,21 +32,21 @@ def until(holds: Callable[[], bool], process: subprocess.Popen[str]) -> None:
         time.sleep(0.005)
 
 
-def test_each_document_is_once_in_the_files_that_were_renamed_and_the_one_that_is_not(tmp_path: Path) -> None:
-    log, file, said = (tmp_path / name for name in ("audit.log", "events.jsonl", "said"))
+def test_documents_are_once_in_renamed_and_new_files(tmp_path: Path) -> None:
+    log, file, errors = (tmp_path / name for name in ("audit.log", "events.jsonl", "errors"))
     log.touch()
-    told = ["--source", f"log:{log}", "--sink", f"file:{file}", "-o", "events", "--status-socket", "off"]
+    options = ["--source", f"log:{log}", "--sink", f"file:{file}", "-o", "events", "--status-socket", "off"]
     with (
-        said.open("w") as err,
-        subprocess.Popen([*RUN, *told], stderr=err, stdin=subprocess.DEVNULL, text=True) as process,
+        errors.open("w") as err,
+        subprocess.Popen([*RUN, *options], stderr=err, stdin=subprocess.DEVNULL, text=True) as process,
         log.open("ab", buffering=0) as writing,
     ):
         try:
-            until(lambda: "watching" in said.read_text(), process)
+            until(lambda: "watching" in errors.read_text(), process)
             for turn in range(TURNS):
                 for event in burst(EVENTS, serial=1 + turn * EVENTS):
                     writing.write(event.text)
-                until(lambda: file.stat().st_size > 0, process)  # it is in the middle of them
+                until(lambda: file.stat().st_size > 0, process)  # in the middle of the events
                 file.rename(tmp_path / f"events.jsonl.{turn}")
                 process.send_signal(signal.SIGHUP)
                 until(file.exists, process)
@@ -55,7 +55,7 @@ def test_each_document_is_once_in_the_files_that_were_renamed_and_the_one_that_i
         finally:
             process.kill()
     files = [*(tmp_path / f"events.jsonl.{turn}" for turn in range(TURNS)), file]
-    documents = [json.loads(line) for one in files for line in one.read_text().splitlines()]
-    found = [int(one["auditsense"]["events"][0].rpartition(":")[2]) for one in documents if "process" in one]
-    assert found == [*range(1, 1 + TURNS * EVENTS)]
-    assert f"{len(documents)} documents written" in said.read_text()
+    documents = [json.loads(line) for path in files for line in path.read_text().splitlines()]
+    events = [document["auditsense"]["events"][0] for document in documents if "process" in document]
+    assert [int(event.rpartition(":")[2]) for event in events] == [*range(1, 1 + TURNS * EVENTS)]
+    assert f"{len(documents)} documents written" in errors.read_text()

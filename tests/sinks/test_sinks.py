@@ -1,4 +1,4 @@
-"""Sinks: one line a document, that neither a file nor a terminal misreads, or one clear error."""
+"""Sinks: one unambiguous line per document, or one clear error."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ NASTY = [
 
 
 def documents(comm: str | bytes, view: View = View.ALERTS) -> list[Document]:
-    """Return the alert and the end of a burst by a process of this name."""
+    """Return the alert and the closing document of a burst by a process of this name."""
     with reader_of(view, host=HOST) as detector:
         events = [
-            open_event(ms=one.ms, serial=one.serial, comm=comm, exe=comm, key=comm) for one in burst(12)
+            open_event(ms=event.ms, serial=event.serial, comm=comm, exe=comm, key=comm) for event in burst(12)
         ]
-        return as_documents(detector.feed_text(b"".join(one.text for one in events)) + detector.finish())
+        return as_documents(detector.feed_text(b"".join(event.text for event in events)) + detector.finish())
 
 
 @pytest.mark.parametrize("comm", NASTY)
@@ -70,14 +70,14 @@ def test_jsonl_is_one_line_of_ascii_that_reads_back(comm: str | bytes, view: Vie
 
 @pytest.mark.parametrize("comm", NASTY)
 @pytest.mark.parametrize("view", list(View))
-def test_a_compact_line_cannot_steer_a_terminal(comm: str | bytes, view: View) -> None:
+def test_compact_line_has_no_terminal_control(comm: str | bytes, view: View) -> None:
     for document in documents(comm, view):
         line = compact(document)
         assert line.isprintable()
         assert "[4352]" in line
 
 
-def test_compact_lines_say_the_main_things() -> None:
+def test_compact_lines_have_main_fields() -> None:
     alert, closed = documents("ps py")
     assert compact(alert) == (
         "2026-11-24 04:05:15.574 alert low Potential Pspy Process Monitoring Detected: "
@@ -92,7 +92,7 @@ def test_compact_lines_say_the_main_things() -> None:
     )
 
 
-def test_a_compact_line_of_a_replay_says_what_was_lost_so_far() -> None:
+def test_compact_line_of_replay_has_losses_so_far() -> None:
     (alert, _) = documents("x")
     assert "lost" not in compact(alert)
     alert["auditsense"]["lost"] = 7
@@ -103,11 +103,11 @@ def test_a_compact_line_of_a_replay_says_what_was_lost_so_far() -> None:
     ("lost", "before", "end"),
     [
         (7, 2, " in 0.9 s, 7 records or events lost in that time, 9 since the start"),
-        (0, 9, " in 0.9 s"),  # what was lost before has a document of its own
+        (0, 9, " in 0.9 s"),  # earlier losses have a separate document
         (0, 0, " in 0.9 s"),
     ],
 )
-def test_a_compact_line_says_what_was_lost_in_the_window(lost: int, before: int, end: str) -> None:
+def test_compact_line_has_losses_of_window(lost: int, before: int, end: str) -> None:
     (alert, _) = documents("x")
     alert["auditsense"]["lost"] = lost + before
     narrow_lost(alert, lost)
@@ -144,11 +144,11 @@ NOTICES = [
 
 
 @pytest.mark.parametrize(("document", "line"), NOTICES)
-def test_a_compact_line_of_what_the_sensor_says_of_itself(document: Document, line: str) -> None:
+def test_compact_line_of_notice(document: Document, line: str) -> None:
     assert compact(document) == f"2026-11-24 08:00:00.000 {line}"
 
 
-def test_a_compact_line_of_an_alert_with_nothing_in_it_is_a_line() -> None:
+def test_compact_line_of_empty_alert() -> None:
     (alert, _) = documents("x")
     del alert["process"], alert["user"], alert["file"]
     alert["auditsense"]["events"] = []
@@ -156,7 +156,7 @@ def test_a_compact_line_of_an_alert_with_nothing_in_it_is_a_line() -> None:
     assert compact(fake_document()) == "? ? ? ?: ?[?] ? user ? parent ?, ? ? in all"
 
 
-def test_a_compact_line_of_an_event_without_fields_is_a_line() -> None:
+def test_compact_line_of_event_without_fields() -> None:
     with EventReader(host=HOST) as detector:
         (event,) = detector.feed_text(b"type=SYSCALL msg=audit(1.000:1): \n") + detector.finish()
     assert compact(event.document()).startswith("1970-01-01 00:00:01.000 event")
@@ -177,7 +177,7 @@ def test_a_compact_line_of_an_event_without_fields_is_a_line() -> None:
         ("\udcff", "\\udcff"),
     ],
 )
-def test_control_characters_are_escaped_and_nothing_else(text: str, expected: str) -> None:
+def test_only_control_characters_are_escaped(text: str, expected: str) -> None:
     assert printable(text) == expected
 
 
@@ -185,22 +185,22 @@ def test_control_characters_are_escaped_and_nothing_else(text: str, expected: st
 
 
 @pytest.mark.parametrize(("form", "line"), [(Format.JSONL, jsonl), (Format.COMPACT, compact)])
-def test_a_stream_gets_one_line_a_document_at_once(form: Format, line: object) -> None:
+def test_stream_gets_one_line_per_document_unbuffered(form: Format, line: object) -> None:
     read, write = os.pipe()
-    found = documents("x")
+    expected = documents("x")
     with os.fdopen(read, encoding="utf-8") as reader, os.fdopen(write, "w", encoding="utf-8") as stream:
-        StreamSink(stream, form).write(found)
+        StreamSink(stream, form).write(expected)
         assert callable(line)
-        assert [reader.readline() for _ in found] == [line(one) + "\n" for one in found]
+        assert [reader.readline() for _ in expected] == [line(document) + "\n" for document in expected]
 
 
-def test_nothing_to_write_is_not_written() -> None:
+def test_empty_write_writes_nothing() -> None:
     closed = io.StringIO()
     closed.close()
     StreamSink(closed, Format.JSONL).write([])
 
 
-def test_a_stream_stays_its_callers() -> None:
+def test_stream_stays_open() -> None:
     stream = io.StringIO()
     sink = StreamSink(stream, Format.JSONL)
     sink.write([fake_document(a=1)])
@@ -209,32 +209,32 @@ def test_a_stream_stays_its_callers() -> None:
     assert stream.getvalue() == '{"a":1}\n'
 
 
-def test_a_reader_that_has_gone_is_an_error_of_one_line() -> None:
+def test_gone_reader_is_one_line_error() -> None:
     read, write = os.pipe()
     os.close(read)
     stream = os.fdopen(write, "w", encoding="utf-8")
     with pytest.raises(SinkError, match=r"^standard output was closed by its reader$"):
         StreamSink(stream, Format.JSONL).write([fake_document(a=1)])
-    stream.close()  # nothing is kept back that could fail again
+    stream.close()  # nothing is buffered that could fail again
 
 
-def test_a_full_disk_is_an_error_that_says_where() -> None:
+def test_full_disk_error_names_stream() -> None:
     stream = Path("/dev/full").open("w", encoding="utf-8")  # noqa: SIM115 - see its last line
     with pytest.raises(SinkError, match=r"^cannot write to alerts: No space left on device$"):
         StreamSink(stream, Format.JSONL, "alerts").write([fake_document(a=1)])
     stream.close()
 
 
-MORE_THAN_A_PIPE_HOLDS = [fake_document(n=n) for n in range(50_000)]
+MORE_THAN_A_PIPE = [fake_document(n=n) for n in range(50_000)]
 
 
-def read_later(descriptor: int, found: list[bytes]) -> threading.Thread:
-    """Begin to read when whoever writes has been standing still for a while."""
+def read_later(descriptor: int, read_bytes: list[bytes]) -> threading.Thread:
+    """Start to read after the writer has blocked for a while."""
 
     def read() -> None:
         time.sleep(0.3)
         with os.fdopen(descriptor, "rb") as file:
-            found.append(file.read())
+            read_bytes.append(file.read())
 
     thread = threading.Thread(target=read)
     thread.start()
@@ -242,37 +242,37 @@ def read_later(descriptor: int, found: list[bytes]) -> threading.Thread:
 
 
 @pytest.mark.parametrize("unbuffered", [False, True])
-def test_a_write_that_a_signal_cuts_short_goes_on_where_it_was(*, unbuffered: bool) -> None:
+def test_interrupted_write_resumes(*, unbuffered: bool) -> None:
     read, write = os.pipe()
-    found: list[bytes] = []
+    read_bytes: list[bytes] = []
     before = signal.signal(signal.SIGALRM, lambda *_: None)
-    reader = read_later(read, found)
+    reader = read_later(read, read_bytes)
     raw = io.FileIO(write, "w")
-    # Unbuffered is what PYTHONUNBUFFERED makes of standard output.
+    # PYTHONUNBUFFERED makes standard output unbuffered.
     stream = io.TextIOWrapper(raw if unbuffered else io.BufferedWriter(raw), write_through=unbuffered)
     try:
         signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)
         with stream:
-            StreamSink(stream).write(MORE_THAN_A_PIPE_HOLDS)
+            StreamSink(stream).write(MORE_THAN_A_PIPE)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
         reader.join()
-    assert [json.loads(line) for line in found[0].splitlines()] == MORE_THAN_A_PIPE_HOLDS
+    assert [json.loads(line) for line in read_bytes[0].splitlines()] == MORE_THAN_A_PIPE
 
 
-def test_a_descriptor_that_does_not_block_is_waited_for() -> None:
+def test_non_blocking_descriptor_is_awaited() -> None:
     read, write = os.pipe()
     os.set_blocking(write, False)
-    found: list[bytes] = []
-    reader = read_later(read, found)
+    read_bytes: list[bytes] = []
+    reader = read_later(read, read_bytes)
     with os.fdopen(write, "w", encoding="utf-8") as stream:
-        StreamSink(stream).write(MORE_THAN_A_PIPE_HOLDS)
+        StreamSink(stream).write(MORE_THAN_A_PIPE)
     reader.join()
-    assert [json.loads(line) for line in found[0].splitlines()] == MORE_THAN_A_PIPE_HOLDS
+    assert [json.loads(line) for line in read_bytes[0].splitlines()] == MORE_THAN_A_PIPE
 
 
-def test_what_others_wrote_before_comes_before(tmp_path: Path) -> None:
+def test_earlier_output_stays_first(tmp_path: Path) -> None:
     path = tmp_path / "out"
     with path.open("w", encoding="utf-8") as stream:
         stream.write("before\n")
@@ -280,7 +280,7 @@ def test_what_others_wrote_before_comes_before(tmp_path: Path) -> None:
         assert path.read_text(encoding="utf-8") == "before\nafter\n"
 
 
-def test_a_stream_that_never_was_is_an_error() -> None:
+def test_closed_stream_is_an_error() -> None:
     sink = StreamSink(None, Format.JSONL)
     sink.write([])
     with pytest.raises(SinkError, match=r"^standard output is closed$"):
@@ -289,7 +289,7 @@ def test_a_stream_that_never_was_is_an_error() -> None:
     assert SinkError.exit_code == 1
 
 
-# --- what `run` writes where --------------------------------------------------------------------
+# --- output of `run` --------------------------------------------------------------------
 
 
 class Terminal(io.StringIO):
@@ -299,28 +299,28 @@ class Terminal(io.StringIO):
 
 @pytest.mark.parametrize("form", list(Format))
 @pytest.mark.parametrize("shown", [False, True])
-def test_run_writes_every_document_to_standard_output_and_says_the_sensors_own_as_well(
+def test_run_prints_notices_to_standard_error_too(
     form: Format, capfd: pytest.CaptureFixture[str], *, shown: bool
 ) -> None:
-    found = [*documents("x"), *(document for document, _ in NOTICES)]
+    written = [*documents("x"), *(document for document, _ in NOTICES)]
     with os.fdopen(os.dup(1), "w") as stream:
-        apart = SinkProcess(StreamSink(stream, form), "stdout")
-        apart.start()
-        output = Output(SinkSet([apart], HOST), shown=shown, named=False, files=False)
-        output.write(found)
+        process = SinkProcess(StreamSink(stream, form), "stdout")
+        process.start()
+        output = Output(SinkSet([process], HOST), shown=shown, named=False, files=False)
+        output.write(written)
         output.close()
     out, err = capfd.readouterr()
     line = jsonl if form is Format.JSONL else compact
-    assert out.splitlines() == [line(one) for one in found]
+    assert out.splitlines() == [line(document) for document in written]
     assert output.summary() == ""
-    said = [
+    starts = [
         "auditsense: Audit Records Were Lost (medium): lost within 2.5 s: ",
         "auditsense: Audit Was Switched Off (critical): enabled is 0; ",
         "auditsense: The Sensor Does Not See Its Own Test (high): no record",
     ]
     lines = err.splitlines()
-    assert len(lines) == (0 if shown else len(said))
-    assert all(one.startswith(start) for one, start in zip(lines, said, strict=False))
+    assert len(lines) == (0 if shown else len(starts))
+    assert all(text.startswith(start) for text, start in zip(lines, starts, strict=False))
 
 
 @pytest.mark.parametrize(
@@ -336,7 +336,7 @@ def test_run_writes_every_document_to_standard_output_and_says_the_sensors_own_a
         (["--format", "compact"], Terminal(), None, False),
     ],
 )
-def test_nothing_is_said_twice_on_a_terminal(
+def test_terminal_shows_notice_once(
     options: list[str],
     out: io.StringIO | None,
     err: io.StringIO | None,
@@ -347,6 +347,6 @@ def test_nothing_is_said_twice_on_a_terminal(
     arguments = build_parser().parse_args(["run", *options])
     monkeypatch.setattr(sys, "stdout", out)
     monkeypatch.setattr(sys, "stderr", err)
-    found = run._shown(arguments.format)
+    result = run._shown(arguments.format)
     monkeypatch.undo()
-    assert found is shown
+    assert result is shown

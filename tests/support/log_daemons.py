@@ -1,7 +1,7 @@
-"""The real counterparts of sinks, started for a test: a journald and an rsyslogd of its own.
+"""Real receivers of sinks, started for a test: a private journald and rsyslogd.
 
-The journald runs in a mount namespace of its own, for a journal namespace, which has nothing to do with the
-kernel's audit. The rsyslogd is Debian's, unpacked, with a configuration that only says where to listen.
+The journald runs in a private mount namespace, for a journal namespace that does not use the kernel's audit.
+The rsyslogd is Debian's, unpacked, with a configuration of inputs only.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ NAMESPACE = "auditsensetest"
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="not root")
 
 
-def wait_until(what: Callable[[], object], limit_s: float = LIMIT_S) -> None:
-    """Wait for something that is to come soon."""
+def wait_until(condition: Callable[[], object], limit_s: float = LIMIT_S) -> None:
+    """Wait for a condition."""
     deadline = time.monotonic() + limit_s
-    while not what():
-        assert time.monotonic() < deadline, "it did not come in time"
+    while not condition():
+        assert time.monotonic() < deadline, "timed out"
         time.sleep(0.02)
 
 
 class Journald:
-    """A journald whose socket is `path`, while it runs."""
+    """A journald with the socket `path`."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -48,7 +48,7 @@ class Journald:
         self.path = str(folder / "run" / f"journal.{NAMESPACE}" / "socket")
 
     def start(self) -> None:
-        """Start it; its socket is there when this returns."""
+        """Start it, and wait for its socket."""
         run, log, config = (self._folder / name for name in ("run", "log", "config"))
         for folder in (run, log, config):
             folder.mkdir(exist_ok=True)
@@ -72,7 +72,7 @@ class Journald:
             Path(self.path).unlink(missing_ok=True)
 
     def entries(self, match: str = "SYSLOG_IDENTIFIER=auditsense") -> list[dict[str, Any]]:
-        """Return what was written, under our name if nothing else is asked for, as journalctl reads it."""
+        """Return the entries that journalctl finds, by default ours."""
         command = [
             *(
                 "journalctl",
@@ -85,36 +85,36 @@ class Journald:
             ),
             match,
         ]
-        found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=LIMIT_S)
-        return [json.loads(line) for line in found.stdout.splitlines()]
+        ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=LIMIT_S)
+        return [json.loads(line) for line in ended.stdout.splitlines()]
 
 
 @contextmanager
 def journald(folder: Path) -> Iterator[Journald]:
-    """Give a journald that does not run yet."""
+    """Yield a journald that is not started."""
     if not JOURNALD.exists() or shutil.which("journalctl") is None:
         pytest.skip("there is no systemd-journald")
     if subprocess.run(["unshare", "-m", "--propagation", "private", "true"], check=False).returncode:
-        pytest.skip("no mount namespace of its own here, as in a chroot")
-    one = Journald(folder)
+        pytest.skip("no private mount namespace here, as in a chroot")
+    daemon = Journald(folder)
     try:
-        yield one
+        yield daemon
     finally:
-        one.stop()
+        daemon.stop()
 
 
 PACKAGES = ("rsyslog", "libestr0", "libfastjson4", "liblognorm5")
 
 
 def free_port(kind: socket.SocketKind) -> int:
-    """Return a port of this machine that nobody has right now."""
-    with socket.socket(socket.AF_INET, kind) as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+    """Return a free port of this machine."""
+    with socket.socket(socket.AF_INET, kind) as bound:
+        bound.bind(("127.0.0.1", 0))
+        return int(bound.getsockname()[1])
 
 
 class Rsyslogd:
-    """An rsyslogd that listens on the local socket `path` and on the ports `udp` and `tcp`, while it runs."""
+    """An rsyslogd that listens on the local socket `path` and on the ports `udp` and `tcp`."""
 
     def __init__(self, root: Path, folder: Path) -> None:
         self._root = root
@@ -126,7 +126,7 @@ class Rsyslogd:
         self.log = folder / "received"
 
     def start(self) -> None:
-        """Start it; it listens when this returns."""
+        """Start it, and wait until it listens."""
         config = self._folder / "rsyslog.conf"
         config.write_text(f"""
 global(workDirectory="{self._folder}" maxMessageSize="64k" parser.escapeControlCharactersOnReceive="off")
@@ -160,8 +160,8 @@ action(type="omfile" file="{self.log}" template="all")
         wait_until(lambda: Path(self.path).exists() and self._listens())
 
     def _listens(self) -> bool:
-        with socket.socket() as one:
-            return one.connect_ex(("127.0.0.1", self.tcp)) == 0
+        with socket.socket() as client:
+            return client.connect_ex(("127.0.0.1", self.tcp)) == 0
 
     def stop(self) -> None:
         """End it."""
@@ -171,8 +171,8 @@ action(type="omfile" file="{self.log}" template="all")
             self._process = None
 
     def received(self) -> list[dict[str, Any]]:
-        """Return the messages so far, taken apart by rsyslog."""
+        """Return the messages so far, as parsed by rsyslog."""
         if not self.log.exists():
             return []
-        whole = self.log.read_text(encoding="utf-8").rpartition("\n")[0]
-        return [json.loads(line) for line in whole.splitlines()]
+        complete = self.log.read_text(encoding="utf-8").rpartition("\n")[0]
+        return [json.loads(line) for line in complete.splitlines()]
