@@ -42,7 +42,7 @@ def numbers(some: list[Any]) -> list[int]:
 # --- new bursts ----------------------------------------------------------------------------
 
 
-def test_one_executable_gets_a_fifth_one_account_two_fifths_all_four_fifths() -> None:
+def test_new_bursts_share_four_fifths_by_account_and_executable() -> None:
     limit = FairLimit(100)
     assert admitted(limit, bursts(range(50))) == 20
     assert admitted(limit, [of(100 + n, program="y") for n in range(50)]) == 20
