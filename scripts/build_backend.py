@@ -30,12 +30,15 @@ _OWN_ABI = "-Dpython.allow_limited_api=false"
 Settings = dict[str, Any] | None
 
 
-def _settings(given: Settings) -> Settings:
+def _settings(settings: Settings) -> Settings:
     """Return what the caller set; without a GIL the interpreter's own ABI comes first."""
     if not sysconfig.get_config_var("Py_GIL_DISABLED"):
-        return given
-    said = (given or {}).get("setup-args", [])
-    return {**(given or {}), "setup-args": [_OWN_ABI, *([said] if isinstance(said, str) else said)]}
+        return settings
+    arguments = (settings or {}).get("setup-args", [])
+    return {
+        **(settings or {}),
+        "setup-args": [_OWN_ABI, *([arguments] if isinstance(arguments, str) else arguments)],
+    }
 
 
 def build_sdist(sdist_directory: str, config_settings: Settings = None) -> str:

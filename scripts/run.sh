@@ -1,6 +1,6 @@
 #!/bin/sh
-# Set up everything on a fresh machine and show the main job: a scanner, and the alert it raises.
-# As root on a host with kernel audit it does so live and puts the host back; elsewhere it replays a capture.
+# Set up everything on a fresh machine and demonstrate the sensor: a scanner, and the alert it raises.
+# As root on a host with kernel audit it does so live and restores the host; elsewhere it replays a capture.
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/setup.sh
@@ -9,7 +9,7 @@ setup build
 capture=tests/data/pspy.capture
 work=$(mktemp -d)
 sensor=
-# Whatever happens, the sensor is told to end, and puts the host back before it does.
+# In every case the sensor is stopped, and restores the host first.
 finish() {
     [ -z "$sensor" ] || kill -INT "$sensor" 2>/dev/null || :
     [ -z "$sensor" ] || wait "$sensor" || :
@@ -26,13 +26,13 @@ if ! why=$(.venv/bin/auditsense run --dry-run 2>&1); then
     exit 0
 fi
 
-say "what the sensor is going to change on this host, and put back:"
+say "changes that the sensor makes on this host and undoes on exit:"
 printf '%s\n' "$why" | sed 's/^/  /' >&2
-.venv/bin/auditsense run --format compact --duration 60 >"$work/alerts" 2>"$work/said" &
+.venv/bin/auditsense run --format compact --duration 60 >"$work/alerts" 2>"$work/messages" &
 sensor=$!
 for _ in $(seq 100); do
-    grep -q watching "$work/said" && break
-    kill -0 "$sensor" 2>/dev/null || { cat "$work/said" >&2; die "the sensor did not start"; }
+    grep -q watching "$work/messages" && break
+    kill -0 "$sensor" 2>/dev/null || { cat "$work/messages" >&2; die "the sensor did not start"; }
     sleep 0.1
 done
 say "scanning /proc twelve times within a second, as pspy does:"
@@ -45,7 +45,7 @@ kill -INT "$sensor"
 wait "$sensor" || :
 sensor=
 cat "$work/alerts"
-cat "$work/said" >&2
+cat "$work/messages" >&2
 grep -q ' alert ' "$work/alerts" || die "the scanner raised no alert"
 .venv/bin/auditsense run --dry-run >"$work/after"
 [ "$why" = "$(cat "$work/after")" ] || die "the host is not as it was"

@@ -26,7 +26,7 @@ can_compile() {
     printf 'int main(void){return 0;}\n' | cc -x c -o /dev/null "$1" - >/dev/null 2>&1
 }
 
-# need_system PACKAGE…: install, or say what to install.
+# need_system PACKAGE…: install, or print what to install.
 need_system() {
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
         say "installing system packages: $*"

@@ -27,8 +27,8 @@ def kind(action: argparse.Action) -> tuple[str, str]:
 
 def _says(action: argparse.Action) -> str:
     """Return the first clause of the help, harmless between quotes and brackets."""
-    said = (action.help or "").replace("%%", "%").partition(";")[0].partition(" (")[0]
-    return said.translate({ord(sign): None for sign in "'\"[]\\$`"}).replace(":", ",")
+    clause = (action.help or "").replace("%%", "%").partition(";")[0].partition(" (")[0]
+    return clause.translate({ord(sign): None for sign in "'\"[]\\$`"}).replace(":", ",")
 
 
 def _takes(action: argparse.Action) -> bool:

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Set up everything and run everything: style, types, C tests under ASan and UBSan, pytest with the live
-# tests (as root on a host with kernel audit; elsewhere they are skipped, and say so).
+# tests (as root on a host with kernel audit; elsewhere they are skipped and listed).
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/setup.sh

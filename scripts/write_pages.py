@@ -1,6 +1,6 @@
-"""Writes man/ and completion/ from the one parser and the declared keys of the configuration.
+"""Write man/ and completion/ from the parser and the configuration keys.
 
-python scripts/write_pages.py     # tests/cli/test_man.py says when that has to be done
+Usage: python scripts/write_pages.py     tests/test_man.py fails when it is due
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from auditsense.config.option import Key
     from scripts import shells
-else:  # beside this file
+else:  # next to this file
     sys.path.insert(0, str(Path(__file__).parent))
     import shells
 
@@ -30,13 +30,13 @@ ROOT = Path(__file__).resolve().parents[1]
 
 FILES = {
     "/etc/auditsense/auditsense.toml": "The configuration, where there is one; see auditsense.toml(5).",
-    "/run/auditsense/": "While a sensor runs: what it changed on this host, for whoever has to put it back.",
+    "/run/auditsense/": "While a sensor runs: its changes on this host, from which they can be undone.",
 }
 EXAMPLES = {
-    "auditsense run --dry-run": "Say what watching would change on this host.",
-    "auditsense run --duration 60": "Watch for a minute, and put the host back.",
-    "auditsense replay /var/log/audit": "Look for the same in the logs of auditd.",
-    "auditsense units --to /etc/systemd/system": "Have systemd run it.",
+    "auditsense run --dry-run": "Print what watching would change on this host.",
+    "auditsense run --duration 60": "Watch for a minute, then restore the host.",
+    "auditsense replay /var/log/audit": "Run the same detections on the logs of auditd.",
+    "auditsense units --to /etc/systemd/system": "Install the systemd units.",
 }
 
 
@@ -46,24 +46,24 @@ class Command:
 
     Attributes:
         words: its path, such as ("rules", "install"); () is the program itself.
-        says: one line.
+        summary: one line.
         actions: its options and positional arguments.
         commands: those below it.
     """
 
     words: tuple[str, ...]
-    says: str
+    summary: str
     actions: tuple[argparse.Action, ...]
     commands: tuple[Command, ...]
 
     def every(self) -> Iterator[Command]:
         """Yield this one and all below it."""
         yield self
-        for one in self.commands:
-            yield from one.every()
+        for command in self.commands:
+            yield from command.every()
 
 
-def tree(parser: argparse.ArgumentParser, words: tuple[str, ...] = (), says: str = "") -> Command:
+def tree(parser: argparse.ArgumentParser, words: tuple[str, ...] = (), summary: str = "") -> Command:
     """Return what a parser knows."""
     actions, below = [], []
     for action in parser._actions:  # noqa: SLF001 - there is no other way to ask
@@ -73,7 +73,7 @@ def tree(parser: argparse.ArgumentParser, words: tuple[str, ...] = (), says: str
             below += [tree(sub, (*words, name), helps[name]) for name, sub in choices.items()]
         else:
             actions.append(action)
-    return Command(words, parser.description or says, tuple(actions), tuple(below))
+    return Command(words, parser.description or summary, tuple(actions), tuple(below))
 
 
 # --- the manual ---------------------------------------------------------------------------
@@ -89,9 +89,9 @@ def text(plain: str) -> str:
 
 
 def _help(action: argparse.Action) -> str:
-    said = (action.help or "").replace("%%", "%")
-    literal = said.partition(" ")[0].endswith(":")  # begins with a value, which is written as it is
-    return (said if literal else said[:1].upper() + said[1:]) + ("" if said.endswith(".") else ".")
+    sentence = (action.help or "").replace("%%", "%")
+    literal = sentence.partition(" ")[0].endswith(":")  # begins with a value: unchanged
+    return (sentence if literal else sentence[:1].upper() + sentence[1:]) + "." * (not sentence.endswith("."))
 
 
 def _value(action: argparse.Action) -> str:
@@ -136,38 +136,38 @@ def manual() -> str:
     ]
     ends = [command for command in root.every() if command.words and not command.commands]
     lines += [line for command in ends for line in (_synopsis(command), ".br")]
-    lines[-1:] = [".SH DESCRIPTION", text(root.says)]
+    lines[-1:] = [".SH DESCRIPTION", text(root.summary)]
     lines += [
         text(
-            "It reads the kernel's audit records, puts the records of an event together, and raises an "
+            "It reads the kernel's audit records, reassembles them into events, and raises an "
             "alert when one process opens /proc itself ten times within five seconds. Standard output "
-            "carries data only; what is said to a person goes to standard error."
+            "carries data only; messages for a person go to standard error."
         ),
         ".SH COMMANDS",
     ]
     for command in root.every():
         if not command.words:
             continue
-        lines += [f".SS {text(' '.join(command.words))}", text(command.says.rstrip(".") + ".")]
+        lines += [f".SS {text(' '.join(command.words))}", text(command.summary.rstrip(".") + ".")]
         for action in command.actions:
             if action.dest != "help":
                 lines += _option(action)
     lines += [".SH EXIT STATUS"]
     codes = (parser.epilog or "").partition(":")[2].replace("\n", " ")
-    for code, what in re.findall(r"(\d+) ([^;]+)", codes):
-        lines += [".TP", f".B {code}", text(what.strip().capitalize() + ".")]
+    for code, meaning in re.findall(r"(\d+) ([^;]+)", codes):
+        lines += [".TP", f".B {code}", text(meaning.strip().capitalize() + ".")]
     lines += [".SH FILES"]
-    for name, what in FILES.items():
-        lines += [".TP", f".I {text(name)}", text(what)]
+    for name, purpose in FILES.items():
+        lines += [".TP", f".I {text(name)}", text(purpose)]
     lines += [
         ".SH ENVIRONMENT",
         ".TP",
         '.BR NOTIFY_SOCKET , " WATCHDOG_USEC" , " WATCHDOG_PID"',
-        text("Set by a service manager that wants to hear of the start, the end, and that the loop turns."),
+        text("Set by a service manager that expects notification of start, end and a running loop."),
         ".SH EXAMPLES",
     ]
-    for example, what in EXAMPLES.items():
-        lines += [".TP", f".B {text(example)}", text(what)]
+    for example, purpose in EXAMPLES.items():
+        lines += [".TP", f".B {text(example)}", text(purpose)]
     lines += [".SH SEE ALSO", ".BR auditsense.toml (5),", ".BR auditctl (8),", ".BR auditd (8)"]
     return "\n".join(lines) + "\n"
 
@@ -178,8 +178,8 @@ def _key(key: Key) -> list[str]:
     facts += ["needs a restart"] if key.startup_only else []
     default = key.to_toml(key.default) if key.default is not None else "not set"
     facts.append(f"default: {' '.join(default.split())}")
-    said = text(f"{key.description} ({'; '.join(fact for fact in facts if fact)})")
-    return [".TP", f".B {text(key.name)}", said]
+    sentence = text(f"{key.description} ({'; '.join(fact for fact in facts if fact)})")
+    return [".TP", f".B {text(key.name)}", sentence]
 
 
 def settings_page() -> str:
@@ -196,13 +196,13 @@ def settings_page() -> str:
         ".SH DESCRIPTION",
         text(
             "TOML. Every key has a default; a flag of the command line wins over a file. Times are "
-            "strings with a unit: 500ms, 5s, 5m, 1h. auditsense config check says what is wrong, config "
+            "strings with a unit: 500ms, 5s, 5m, 1h. auditsense config check validates a file, config "
             "sample prints a file with every key in a comment."
         ),
     ]
-    for table, what in {**TABLES, **REPEATED}.items():
+    for table, purpose in {**TABLES, **REPEATED}.items():
         name = f"[[{table}]]" if table in REPEATED else f"[{table}]"
-        lines += [f".SH {text(name)}", text(what)]
+        lines += [f".SH {text(name)}", text(purpose)]
         for key in KEYS:
             if key.table == table:
                 lines += _key(key)

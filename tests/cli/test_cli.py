@@ -1,4 +1,4 @@
-"""The command line: what ends with which code, what goes to which stream, and that no traceback is shown."""
+"""Command line: exit codes, streams, and no tracebacks."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str,
         (["detections", "check", "/nonexistent"], ["/nonexistent: No such file or directory"]),
     ],
 )
-def test_a_mistake_is_one_line_and_exit_code_2(
+def test_usage_error_is_one_line_and_exit_code_2(
     capsys: pytest.CaptureFixture[str], arguments: list[str], parts: list[str]
 ) -> None:
     code, out, err = call(capsys, *arguments)
@@ -128,7 +128,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(
     assert_one_error(err, *parts)
 
 
-def test_a_bad_detection_is_named_with_file_and_key(
+def test_bad_detection_is_reported_with_file_and_key(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, log: str
 ) -> None:
     bad = tmp_path / "bad.toml"
@@ -140,7 +140,7 @@ def test_a_bad_detection_is_named_with_file_and_key(
 
 
 @pytest.mark.parametrize("command", ["", "run", "replay", "record", "rules", "detections"])
-def test_help_is_data_and_says_the_exit_codes(capsys: pytest.CaptureFixture[str], command: str) -> None:
+def test_help_is_data_and_lists_exit_codes(capsys: pytest.CaptureFixture[str], command: str) -> None:
     code, out, err = call(capsys, *command.split(), "--help")
     assert (code, err) == (0, "")
     assert out.startswith("usage: auditsense")
@@ -149,7 +149,7 @@ def test_help_is_data_and_says_the_exit_codes(capsys: pytest.CaptureFixture[str]
         assert all(f"{number} " in codes for number in (0, 1, 2, 3, 4, 5, 10))
 
 
-def test_the_version_is_that_of_the_core(capsys: pytest.CaptureFixture[str]) -> None:
+def test_version_is_that_of_the_core(capsys: pytest.CaptureFixture[str]) -> None:
     assert call(capsys, "--version") == (0, f"auditsense {__version__}\n", "")
 
 
@@ -167,7 +167,7 @@ def test_replay_prints_one_json_object_a_line(capsys: pytest.CaptureFixture[str]
         assert [json.loads(line)["auditsense"]["state"] for line in out.splitlines()] == states
 
 
-def test_replay_prints_lines_for_people_when_asked(capsys: pytest.CaptureFixture[str], log: str) -> None:
+def test_replay_prints_compact_lines_on_request(capsys: pytest.CaptureFixture[str], log: str) -> None:
     code, out, _ = call(capsys, "replay", "--format", "compact", log)
     assert code == 0
     alert, closed = out.splitlines()
@@ -175,7 +175,7 @@ def test_replay_prints_lines_for_people_when_asked(capsys: pytest.CaptureFixture
     assert closed.endswith("12 in all")
 
 
-def test_counting_prints_one_object_with_every_counter(capsys: pytest.CaptureFixture[str], log: str) -> None:
+def test_count_output_is_one_object_with_every_counter(capsys: pytest.CaptureFixture[str], log: str) -> None:
     code, out, err = call(capsys, "replay", "-o", "count", log)
     assert (code, err, out.count("\n")) == (0, "", 1)
     counts = json.loads(out)
@@ -237,7 +237,7 @@ def test_max_alerts_is_a_whole_number(capsys: pytest.CaptureFixture[str], crowde
 
 
 @pytest.mark.parametrize("view", ["alerts", "sequences", "count"])
-def test_alerts_can_be_an_exit_code(
+def test_fail_on_alert_sets_exit_code(
     capsys: pytest.CaptureFixture[str], log: str, calm: str, view: str
 ) -> None:
     assert call(capsys, "replay", "--fail-on-alert", "-o", view, log)[0] == 10
@@ -246,7 +246,7 @@ def test_alerts_can_be_an_exit_code(
     assert call(capsys, "replay", "--fail-on-alert", "-o", view, calm, log)[0] == 10
 
 
-def test_own_detections_take_the_place_of_the_shipped_ones(
+def test_own_detections_replace_shipped_ones(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, log: str
 ) -> None:
     own = tmp_path / "own.toml"
@@ -260,7 +260,7 @@ def test_own_detections_take_the_place_of_the_shipped_ones(
     assert [json.loads(line)["rule"]["name"] for line in out.splitlines()] == ["Own"] * 12
 
 
-def test_damaged_input_ends_with_1_after_what_could_be_read(
+def test_damaged_input_exits_1_after_readable_part(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, log: str
 ) -> None:
     cut = tmp_path / "cut.gz"
@@ -283,7 +283,7 @@ def test_warnings_go_to_standard_error(capsys: pytest.CaptureFixture[str], tmp_p
 # --- detections and rules ------------------------------------------------------------------------
 
 
-def test_the_shipped_detections_are_listed_and_shown(capsys: pytest.CaptureFixture[str]) -> None:
+def test_shipped_detections_are_listed_and_shown(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = call(capsys, "detections", "list")
     assert (code, err) == (0, "")
     assert out == "pspy\tlow\tPotential Pspy Process Monitoring Detected\n"
@@ -294,7 +294,7 @@ def test_the_shipped_detections_are_listed_and_shown(capsys: pytest.CaptureFixtu
     assert shown["window"] == {"by": ["process.pid", "host.id"], "matches": 10, "within_ms": 5000}
 
 
-def test_a_folder_of_good_detections_has_nothing_wrong(capsys: pytest.CaptureFixture[str]) -> None:
+def test_folder_of_valid_detections_passes_check(capsys: pytest.CaptureFixture[str]) -> None:
     import auditsense.detections as package  # noqa: PLC0415 - where the shipped ones lie
 
     folder = str(Path(str(package.__file__)).parent)
@@ -303,7 +303,7 @@ def test_a_folder_of_good_detections_has_nothing_wrong(capsys: pytest.CaptureFix
     assert err == f"auditsense: {folder}: {len(shipped_detections())} detections, nothing wrong\n"
 
 
-def test_the_audit_rule_is_printed_without_any_privilege(capsys: pytest.CaptureFixture[str]) -> None:
+def test_rules_print_needs_no_privilege(capsys: pytest.CaptureFixture[str]) -> None:
     assert call(capsys, "rules", "print") == (0, f"{RULE}\n", "")
 
 
@@ -347,7 +347,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Machine
         yield one
 
 
-def test_the_audit_rule_can_be_installed_checked_listed_and_removed(
+def test_audit_rule_is_installed_checked_listed_and_removed(
     capsys: pytest.CaptureFixture[str], machine: Machine
 ) -> None:
     def again() -> None:
@@ -391,7 +391,7 @@ def test_rules_install_refuses_what_run_refuses(
     assert machine.kernel.host_state() == before
 
 
-def test_rules_install_says_that_the_rule_is_there_where_nothing_may_be_added(
+def test_rules_install_accepts_present_rule_on_locked_kernel(
     capsys: pytest.CaptureFixture[str], machine: Machine
 ) -> None:
     vars(machine.kernel).update(failure=2, rules=[auditctl.parse(RULE).to_bytes()])
@@ -402,9 +402,7 @@ def test_rules_install_says_that_the_rule_is_there_where_nothing_may_be_added(
     )
 
 
-def test_a_rule_that_would_steer_a_terminal_is_listed_escaped(
-    capsys: pytest.CaptureFixture[str], machine: Machine
-) -> None:
+def test_rules_list_escapes_control_characters(capsys: pytest.CaptureFixture[str], machine: Machine) -> None:
     machine.kernel.rules = [auditctl.parse("-w /tmp/x -p r -k 'a\x1b[31mb'").to_bytes()]
     assert call(capsys, "rules", "list") == (0, "-w /tmp/x -p r -k a\\x1b[31mb\n", "")
 
@@ -412,7 +410,7 @@ def test_a_rule_that_would_steer_a_terminal_is_listed_escaped(
 # --- run and record, over a kernel in memory -------------------------------------------------------
 
 
-def test_a_dry_run_says_what_would_change_and_changes_nothing(
+def test_dry_run_prints_plan_and_changes_nothing(
     capsys: pytest.CaptureFixture[str], machine: Machine
 ) -> None:
     before = machine.kernel.host_state()
@@ -428,15 +426,13 @@ def test_a_dry_run_says_what_would_change_and_changes_nothing(
     assert machine.kernel.host_state() == before
 
 
-def test_a_dry_run_says_that_nothing_would_change(
-    capsys: pytest.CaptureFixture[str], machine: Machine
-) -> None:
+def test_dry_run_reports_empty_plan(capsys: pytest.CaptureFixture[str], machine: Machine) -> None:
     vars(machine.kernel).update(enabled=1, pid=1, alive={1}, rules=[auditctl.parse(RULE).to_bytes()])
     code, out, err = call(capsys, "run", "--dry-run")
     assert (code, out, err) == (0, "", "auditsense: nothing would be changed on this host\n")
 
 
-def test_a_run_ends_after_its_duration_and_leaves_the_host_as_it_was(
+def test_run_ends_after_duration_and_restores_host(
     capsys: pytest.CaptureFixture[str], machine: Machine
 ) -> None:
     before = machine.kernel.host_state()
@@ -450,9 +446,7 @@ def test_a_run_ends_after_its_duration_and_leaves_the_host_as_it_was(
     assert machine.kernel.host_state() == before
 
 
-def test_a_run_names_what_others_have_changed_meanwhile(
-    capsys: pytest.CaptureFixture[str], machine: Machine
-) -> None:
+def test_run_names_changes_of_other_processes(capsys: pytest.CaptureFixture[str], machine: Machine) -> None:
     position = len(["get", "look: get", "look: list", "get", "set wait", "set limit", "register"])
     machine.kernel.after[position] = lambda: setattr(machine.kernel, "rate_limit", 7)
     code, _, err = call(capsys, "run", "--duration", "0.05")
@@ -462,9 +456,7 @@ def test_a_run_names_what_others_have_changed_meanwhile(
     )
 
 
-def test_a_signal_ends_a_run_as_its_duration_does(
-    capsys: pytest.CaptureFixture[str], machine: Machine
-) -> None:
+def test_signal_ends_run_like_duration(capsys: pytest.CaptureFixture[str], machine: Machine) -> None:
     before = machine.kernel.host_state()
     position = len(["get", "set wait", "set limit", "register", "list", "add"])
     machine.kernel.after[position] = lambda: os.kill(os.getpid(), signal.SIGTERM)
@@ -484,7 +476,7 @@ def test_a_signal_ends_a_run_as_its_duration_does(
         ({"pid": 1}, 5, "owns the audit socket"),
     ],
 )
-def test_a_host_that_must_not_be_touched_is_not(
+def test_run_refuses_host_it_must_not_change(
     capsys: pytest.CaptureFixture[str],
     machine: Machine,
     tmp_path: Path,
@@ -502,7 +494,7 @@ def test_a_host_that_must_not_be_touched_is_not(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_owner_that_came_in_between_is_named_and_everything_put_back(
+def test_owner_that_came_first_is_named_and_host_restored(
     capsys: pytest.CaptureFixture[str], machine: Machine
 ) -> None:
     before = machine.kernel.host_state()
@@ -521,9 +513,7 @@ def test_an_owner_that_came_in_between_is_named_and_everything_put_back(
     assert machine.kernel.host_state() == before
 
 
-def test_a_kernel_that_refuses_is_an_error_while_running(
-    capsys: pytest.CaptureFixture[str], machine: Machine
-) -> None:
+def test_kernel_refusal_exits_1(capsys: pytest.CaptureFixture[str], machine: Machine) -> None:
     before = machine.kernel.host_state()
     machine.kernel.fail_at(1, errno.EINVAL)
     code, out, err = call(capsys, "run")
@@ -532,7 +522,7 @@ def test_a_kernel_that_refuses_is_an_error_while_running(
     assert machine.kernel.host_state() == before
 
 
-def test_a_capture_in_which_nothing_came_is_removed(
+def test_empty_capture_is_removed(
     capsys: pytest.CaptureFixture[str], machine: Machine, tmp_path: Path
 ) -> None:
     before = machine.kernel.host_state()
@@ -543,7 +533,9 @@ def test_a_capture_in_which_nothing_came_is_removed(
     assert machine.kernel.host_state() == before
 
 
-def test_what_came_is_captured(capsys: pytest.CaptureFixture[str], machine: Machine, tmp_path: Path) -> None:
+def test_record_captures_datagrams(
+    capsys: pytest.CaptureFixture[str], machine: Machine, tmp_path: Path
+) -> None:
     path = tmp_path / "x"
     datagrams = [part for event in burst(12) for part in event.datagrams]
     for one in datagrams[:8]:  # a local socket holds few
@@ -561,14 +553,14 @@ def test_what_came_is_captured(capsys: pytest.CaptureFixture[str], machine: Mach
 # --- the program -----------------------------------------------------------------------------------
 
 
-def test_the_program_reads_standard_input(log: str) -> None:
+def test_replay_reads_standard_input(log: str) -> None:
     with Path(log).open("rb") as file:
         found = program("replay", "-", "--fail-on-alert", stdin=file)
     assert (found.returncode, found.stderr) == (10, "")
     assert len(found.stdout.splitlines()) == 2
 
 
-def test_the_program_reads_captures_and_compressed_logs_as_one_stream(tmp_path: Path, log: str) -> None:
+def test_replay_reads_captures_and_compressed_logs_as_one_stream(tmp_path: Path, log: str) -> None:
     one = tmp_path / "one"
     with capture.create(one, Host("f" * 32, "there"), 1) as file:
         file.write(pack([part for event in burst(12, pid=9, serial=100) for part in event.datagrams]))
@@ -579,7 +571,7 @@ def test_the_program_reads_captures_and_compressed_logs_as_one_stream(tmp_path: 
     assert json.loads(found.stdout)["alerts"] == 3
 
 
-def test_an_error_of_the_program_is_one_line(log: str) -> None:
+def test_program_error_is_one_line(log: str) -> None:
     found = program("replay", "--nonsense", log)
     assert (found.returncode, found.stdout) == (2, "")
     assert_one_error(found.stderr, "--nonsense")
@@ -614,7 +606,7 @@ def test_reader_gone_ends_quietly_as_sigpipe_would(arguments: list[str], log: st
 
 
 @pytest.mark.parametrize("arguments", WRITING, ids=" ".join)
-def test_a_full_disk_ends_the_program_with_1(arguments: list[str], log: str) -> None:
+def test_full_disk_exits_1(arguments: list[str], log: str) -> None:
     given = [*arguments, log] if arguments[0] == "replay" else arguments
     with Path("/dev/full").open("wb") as full:
         found = program(*given, stdout=full)
@@ -657,7 +649,7 @@ def test_closed_streams_matter_to_no_other_sink(streams: str, log: str, tmp_path
     assert all(json.loads(line) for line in to.read_text(encoding="utf-8").splitlines())
 
 
-def test_streams_that_are_closed_from_the_start_are_no_traceback(log: str) -> None:
+def test_streams_closed_at_startup_cause_no_traceback(log: str) -> None:
     shell = ["sh", "-c", "", str(PROGRAM), log]
     shell[2] = '"$0" replay - <&-'
     found = subprocess.run(shell, capture_output=True, text=True, check=False, timeout=300)
@@ -672,7 +664,7 @@ def test_streams_that_are_closed_from_the_start_are_no_traceback(log: str) -> No
     assert (found.returncode, found.stdout, found.stderr) == (2, "", "")
 
 
-def test_an_interrupt_is_no_traceback(tmp_path: Path) -> None:
+def test_interrupt_prints_no_traceback(tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     with (
@@ -692,7 +684,7 @@ def test_an_interrupt_is_no_traceback(tmp_path: Path) -> None:
     assert (running.returncode, out, err) == (130, "", "")
 
 
-def test_a_file_without_permission_is_named(tmp_path: Path) -> None:
+def test_unreadable_file_is_named(tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_bytes(TEXT)
     secret.chmod(0)
@@ -706,7 +698,7 @@ def test_a_file_without_permission_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "arguments", [["run"], ["run", "--dry-run"], ["rules", "list"], ["rules", "install"], ["record", "--to"]]
 )
-def test_without_privilege_the_kernels_audit_is_out_of_reach(tmp_path: Path, arguments: list[str]) -> None:
+def test_unprivileged_user_cannot_use_kernel_audit(tmp_path: Path, arguments: list[str]) -> None:
     given = [*arguments, str(tmp_path / "x")] if arguments[0] == "record" else arguments
     found = program(*given, before=WITHOUT_CAPABILITIES)
     assert (found.returncode, found.stdout) == (3, "")
@@ -726,7 +718,7 @@ def subparsers(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentPa
     return {**found}
 
 
-def test_the_parser_of_one_command_says_what_the_parser_of_all_says() -> None:
+def test_parser_of_one_command_equals_full_parser() -> None:
     every = subparsers(build_parser())
     assert {"run", "replay", "doctor"} < {*every}
     for name, one in every.items():
@@ -736,5 +728,5 @@ def test_the_parser_of_one_command_says_what_the_parser_of_all_says() -> None:
 
 
 @pytest.mark.parametrize("word", ["", "--help", "nonsense"])
-def test_what_is_no_command_gets_the_parser_of_all(word: str) -> None:
+def test_unknown_command_gets_full_parser(word: str) -> None:
     assert {*subparsers(build_parser(word))} == {*subparsers(build_parser())}

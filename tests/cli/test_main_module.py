@@ -12,7 +12,7 @@ PROGRAM = Path(sys.executable).with_name("auditsense")
 
 
 @pytest.mark.parametrize("words", [["--help"], ["--version"], ["rules", "print"], ["nonsense"]])
-def test_module_does_what_the_program_does(words: list[str]) -> None:
+def test_module_equals_program(words: list[str]) -> None:
     ended = [
         subprocess.run([*command, *words], capture_output=True, text=True, check=False, timeout=300)
         for command in ([PROGRAM], [sys.executable, "-I", "-m", "auditsense"])
@@ -21,7 +21,7 @@ def test_module_does_what_the_program_does(words: list[str]) -> None:
     assert (ended[0].stdout, ended[0].stderr) == (ended[1].stdout, ended[1].stderr)
 
 
-def test_module_loads_nothing_more_from_the_current_folder(tmp_path: Path) -> None:
+def test_module_imports_nothing_from_current_folder(tmp_path: Path) -> None:
     for name in ("argparse", "json", "tomllib", "detections"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit(77)\n")
     ended = subprocess.run(

@@ -1,4 +1,4 @@
-"""The manual pages and the completion of three shells say what the parser says."""
+"""Manual pages and shell completion match the parser."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from scripts.write_pages import Command, pages, text, tree
 ROOT = Path(__file__).parents[2]
 
 FILES = pages()
-COMMANDS = [one for one in tree(build_parser()).every() if one.words]
+COMMANDS = [command for command in tree(build_parser()).every() if command.words]
 SHELLS = {"bash": "auditsense.bash", "zsh": "_auditsense", "fish": "auditsense.fish"}
 
 
@@ -26,31 +26,31 @@ def tool(name: str) -> str:
     return path
 
 
-def said_by(*command: str) -> str:
+def output_of(*command: str) -> str:
     found = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     return found.stdout + found.stderr
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_what_is_committed_is_what_the_parser_says(name: str) -> None:
+def test_committed_pages_match_parser(name: str) -> None:
     committed = ROOT / name
     assert committed.read_text(encoding="utf-8") == FILES[name], "python scripts/write_pages.py writes it"
 
 
 @pytest.mark.parametrize("page", ["auditsense.1", "auditsense.toml.5"])
-def test_a_page_is_read_without_a_warning(page: str) -> None:
+def test_groff_reads_page_without_warning(page: str) -> None:
     path = ROOT / "man" / page
-    assert said_by(tool("groff"), "-man", "-Tutf8", "-ww", "-z", str(path)) == ""
+    assert output_of(tool("groff"), "-man", "-Tutf8", "-ww", "-z", str(path)) == ""
 
 
 @pytest.mark.parametrize("page", ["auditsense.1", "auditsense.toml.5"])
-def test_mandoc_has_nothing_to_object(page: str) -> None:
-    said = said_by(tool("mandoc"), "-T", "lint", "-W", "warning", str(ROOT / "man" / page))
+def test_mandoc_lint_accepts_page(page: str) -> None:
+    output = output_of(tool("mandoc"), "-T", "lint", "-W", "warning", str(ROOT / "man" / page))
     # A date would make every build another page.
-    assert [line for line in said.splitlines() if "missing date" not in line] == []
+    assert [line for line in output.splitlines() if "missing date" not in line] == []
 
 
-def test_the_page_names_every_command_and_every_option() -> None:
+def test_page_lists_every_command_and_option() -> None:
     page = FILES["man/auditsense.1"].replace("\\-", "-")
     for command in COMMANDS:
         assert f".SS {' '.join(command.words)}\n" in page
@@ -60,13 +60,13 @@ def test_the_page_names_every_command_and_every_option() -> None:
     assert all(f".B {code}\n" in page for code in (0, 1, 2, 3, 4, 5, 10))
 
 
-def test_the_page_of_the_configuration_names_every_key() -> None:
+def test_configuration_page_lists_every_key() -> None:
     page = FILES["man/auditsense.toml.5"]
     assert len(KEYS) > 5
     assert all(f".B {key.name}\n" in page for key in KEYS)
 
 
-def test_roff_in_a_help_text_stays_text() -> None:
+def test_roff_in_help_text_is_escaped() -> None:
     assert text(".so /etc/passwd \\fB -x") == "\\&.so /etc/passwd \\efB \\-x"
 
 
@@ -91,8 +91,8 @@ def completed(*words: str, folder: Path | None = None) -> set[str]:
     return {*found.stdout.split("\n")} - {""}
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=[" ".join(one.words) for one in COMMANDS])
-def test_bash_completes_every_command_and_every_option(command: Command) -> None:
+@pytest.mark.parametrize("command", COMMANDS, ids=[" ".join(command.words) for command in COMMANDS])
+def test_bash_completes_commands_and_options(command: Command) -> None:
     *before, last = command.words
     assert last in completed(*before, last[:2])
     options = {name for action in command.actions for name in action.option_strings}
@@ -108,7 +108,7 @@ def test_bash_completes_every_command_and_every_option(command: Command) -> None
         (["run", "--output", "=", "a"], {"alerts"}),
         (["replay", "-o", "c"], {"count"}),
         (["run", "--source", "m"], {"multicast"}),
-        (["run", "--user", "nobod"], {"nobody"}),
+        (["run", "--user", "daemo"], {"daemon"}),
         (["run", "--duration", ""], set()),
         (["rules", ""], {"install", "remove", "check", "list", "print"}),
         (["run", "-o", "events", "--format", ""], {"jsonl", "compact"}),
@@ -119,7 +119,7 @@ def test_bash_completes_values(words: list[str], offered: set[str]) -> None:
     assert completed(*words) == offered
 
 
-def test_bash_completes_files_where_a_file_is_wanted_and_folders_where_a_folder_is(tmp_path: Path) -> None:
+def test_bash_completes_files_and_folders(tmp_path: Path) -> None:
     (tmp_path / "log with blanks").touch()
     (tmp_path / "units").mkdir()
     assert completed("replay", "", folder=tmp_path) == {"log with blanks", "units"}
@@ -128,12 +128,12 @@ def test_bash_completes_files_where_a_file_is_wanted_and_folders_where_a_folder_
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_each_shell_reads_its_file(shell: str) -> None:
-    assert said_by(tool(shell), "-n", str(ROOT / "completion" / SHELLS[shell])) == ""
+def test_shell_parses_its_file(shell: str) -> None:
+    assert output_of(tool(shell), "-n", str(ROOT / "completion" / SHELLS[shell])) == ""
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_each_file_names_every_command(shell: str) -> None:
+def test_completion_file_names_every_command(shell: str) -> None:
     file = FILES[f"completion/{SHELLS[shell]}"]
     assert all(command.words[-1] in file for command in COMMANDS)
 
@@ -149,5 +149,5 @@ def test_each_file_names_every_command(shell: str) -> None:
 )
 def test_fish_completes(line: str, offered: set[str]) -> None:
     script = f"source {ROOT}/completion/auditsense.fish; complete -C '{line}'"
-    said = said_by(tool("fish"), "--no-config", "-c", script)
-    assert {row.partition("\t")[0] for row in said.splitlines()} == offered
+    output = output_of(tool("fish"), "--no-config", "-c", script)
+    assert {row.partition("\t")[0] for row in output.splitlines()} == offered

@@ -1,4 +1,4 @@
-"""What SIGHUP does to `auditsense run`, without a kernel."""
+"""SIGHUP during `auditsense run`, without a kernel."""
 
 from __future__ import annotations
 
@@ -22,17 +22,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-class Running:
+class RunInMemory:
     """One `run` with a configuration file, its source in memory."""
 
     def __init__(self, file: Path | None, manager: ServiceNotifier | None = None) -> None:
-        named = ["-c", str(file)] if file is not None else []
-        arguments = build_parser().parse_args(["run", *named])
-        asked = build_settings(load_config(arguments))
+        flags = ["-c", str(file)] if file is not None else []
+        arguments = build_parser().parse_args(["run", *flags])
+        settings = build_settings(load_config(arguments))
         self.stopped = 0
         self.source = FakeSource()
-        self.sensor = Sensor(asked.detections, source=self.source, clock=FakeClock(), policy=asked.policy)
-        self.reloading = HangupHandler(arguments, asked, manager or ServiceNotifier({}), self.stop)
+        self.sensor = Sensor(
+            settings.detections, source=self.source, clock=FakeClock(), policy=settings.policy
+        )
+        self.reloading = HangupHandler(arguments, settings, manager or ServiceNotifier({}), self.stop)
 
     def stop(self) -> None:
         self.stopped += 1
@@ -55,7 +57,7 @@ def write(file: Path, text: str) -> Path:
 
 @pytest.fixture(autouse=True)
 def no_terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let there be no terminal, whoever runs these tests."""
+    """Hide the terminal, if there is session."""
     opened = os.open
     absent = "/nonexistent/tty"
     monkeypatch.setattr(
@@ -68,39 +70,43 @@ def no_terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     signal.signal(signal.SIGHUP, before)
 
 
-def test_a_reload_is_done_between_two_turns_and_said(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    one = Running(file)
-    with stop_signals(one.stop), one.reloading, one.sensor:
-        one.source.send(*burst(9))
-        assert one.sensor.poll() == []
+def test_reload_happens_between_turns_and_is_reported(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    session = RunInMemory(file)
+    with stop_signals(session.stop), session.reloading, session.sensor:
+        session.source.send(*burst(9))
+        assert session.sensor.poll() == []
         write(file, "[alerts]\nsuppress = '1s'\n[source]\nlean = true\n")
-        one.hang_up()
-        said = capsys.readouterr().err
-        assert "auditsense: source.lean: changed, needs a restart\n" in said
-        assert f"auditsense: configuration reloaded: {file}; detections: pspy\n" in said
-        one.source.send(*burst(10)[9:])
-        (alert,) = one.sensor.poll()
+        session.hang_up()
+        output = capsys.readouterr().err
+        assert "auditsense: source.lean: changed, needs a restart\n" in output
+        assert f"auditsense: configuration reloaded: {file}; detections: pspy\n" in output
+        session.source.send(*burst(10)[9:])
+        (alert,) = session.sensor.poll()
         assert alert["auditsense"]["count"] == 10
-        one.reloading.poll(one.sensor, lambda: "")  # once for each signal
+        session.reloading.poll(session.sensor, lambda: "")  # once for each signal
         assert capsys.readouterr().err == ""
-    assert one.stopped == 0
+    assert session.stopped == 0
 
 
-def test_what_is_wrong_is_said_and_nothing_changes(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    one = Running(file)
-    with stop_signals(one.stop), one.reloading, one.sensor:
-        detections = one.sensor.detections
+def test_wrong_configuration_is_reported_and_not_applied(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    session = RunInMemory(file)
+    with stop_signals(session.stop), session.reloading, session.sensor:
+        detections = session.sensor.detections
         write(file, "[alerts]\nmax_alert = 1\nmax_bursts = 0\n[detections]\npaths = ['/nonexistent']\n")
-        one.hang_up()
-        said = capsys.readouterr().err.splitlines()
-        assert said[0].startswith(f"auditsense: error: {file}:2: alerts.max_alert: ")
-        assert said[1].startswith(f"auditsense: error: {file}:3: alerts.max_bursts: ")
-        assert said[-1] == "auditsense: the configuration was not reloaded; the previous one stays active"
-        assert one.sensor.detections is detections
+        session.hang_up()
+        output = capsys.readouterr().err.splitlines()
+        assert output[0].startswith(f"auditsense: error: {file}:2: alerts.max_alert: ")
+        assert output[1].startswith(f"auditsense: error: {file}:3: alerts.max_bursts: ")
+        assert (
+            output[-1] == "auditsense: the configuration was not reloaded; the previous session stays active"
+        )
+        assert session.sensor.detections is detections
         file.unlink()
-        one.hang_up()
+        session.hang_up()
         assert "No such file or directory" in capsys.readouterr().err
-    assert one.stopped == 0
+    assert session.stopped == 0
 
 
 def test_reload_adds_audit_rule(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -109,37 +115,33 @@ def test_reload_adds_audit_rule(file: Path, capsys: pytest.CaptureFixture[str]) 
         'id = "o"\nname = "O"\nversion = 1\nseverity = "low"\nrisk_score = 1\naudit_rule = "-w /etc/ -p w"\n'
         '[match]\n"auditd.data.key" = "x"\n[window]\nby = ["process.pid"]\nmatches = 1\nwithin = "1s"\n',
     )
-    one = Running(file)
-    with stop_signals(one.stop), one.reloading, one.sensor:
+    session = RunInMemory(file)
+    with stop_signals(session.stop), session.reloading, session.sensor:
         write(file, f"[detections]\npaths = ['{other}']\n")
-        one.hang_up()
+        session.hang_up()
         assert "audit rules added: -w /etc/ -p w\n" in capsys.readouterr().err
-        assert one.source.audit_rules == ["-w /etc/ -p w"]
+        assert session.source.audit_rules == ["-w /etc/ -p w"]
 
 
-def test_without_a_configuration_it_is_a_hang_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_sighup_without_configuration_stops(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("auditsense.config.settings.load_config.__defaults__", (tmp_path,))
-    one = Running(None)
-    with stop_signals(one.stop), one.reloading, one.sensor:
-        one.hang_up()
-    assert one.stopped == 1
+    session = RunInMemory(None)
+    with stop_signals(session.stop), session.reloading, session.sensor:
+        session.hang_up()
+    assert session.stopped == 1
 
 
-def test_under_nohup_it_ends_nothing_and_still_reloads(
-    file: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_sighup_under_nohup_reloads_without_stopping(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    one = Running(file)
-    with stop_signals(one.stop), one.reloading, one.sensor:
-        one.hang_up()
+    session = RunInMemory(file)
+    with stop_signals(session.stop), session.reloading, session.sensor:
+        session.hang_up()
         assert "configuration reloaded" in capsys.readouterr().err
-    assert one.stopped == 0
+    assert session.stopped == 0
     assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
 
 
-def test_a_terminal_that_has_hung_up_ends_it_also_with_a_configuration(
-    file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_terminal_hangup_stops_despite_configuration(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ours, theirs = pty.openpty()
     opened = os.open
     name = os.ttyname(theirs)
@@ -148,12 +150,12 @@ def test_a_terminal_that_has_hung_up_ends_it_also_with_a_configuration(
         "open",
         lambda path, *more, **named: opened(name if str(path).endswith("/tty") else path, *more, **named),
     )
-    one = Running(file)
-    with stop_signals(one.stop), one.reloading, one.sensor:
+    session = RunInMemory(file)
+    with stop_signals(session.stop), session.reloading, session.sensor:
         monkeypatch.undo()
-        one.hang_up()
-        assert one.stopped == 0
+        session.hang_up()
+        assert session.stopped == 0
         os.close(ours)
-        one.hang_up()
-        assert one.stopped == 1
+        session.hang_up()
+        assert session.stopped == 1
     os.close(theirs)

@@ -1,4 +1,4 @@
-"""The systemd units, the command that writes them, and what the service manager is told."""
+"""Systemd units, the command that writes them, and notification of the service manager."""
 
 from __future__ import annotations
 
@@ -86,24 +86,24 @@ def written(tmp_path: Path) -> Path:
 # --- the units --------------------------------------------------------------------------
 
 
-def test_systemd_finds_nothing_wrong_with_them(written: Path) -> None:
+def test_systemd_analyze_accepts_units(written: Path) -> None:
     found = analyze("verify", "--man=no", *map(str, sorted(written.glob("*.service"))))
     assert (found.returncode, found.stdout + found.stderr) == (0, "")
 
 
-def test_systemd_would_find_something_wrong(written: Path) -> None:
+def test_systemd_analyze_finds_an_error(written: Path) -> None:
     (written / SENSOR).write_text((written / SENSOR).read_text() + "[Service]\nTypo=yes\n")
     found = analyze("verify", "--man=no", str(written / SENSOR))
     assert "Typo" in found.stderr
 
 
 @pytest.mark.parametrize("unit", [SENSOR, RULES])
-def test_none_of_them_gets_a_namespace_in_which_the_rule_matches_nothing(unit: str) -> None:
+def test_units_get_no_mount_namespace(unit: str) -> None:
     assert {name for name, _ in settings(unit)} & NAMESPACE_MAKERS == set()
     assert len(settings(unit)) > 8
 
 
-def test_the_exposure_is_not_worse_than_the_page_says(written: Path) -> None:
+def test_exposure_matches_page(written: Path) -> None:
     page = (ROOT / "docs" / "operating.md").read_text(encoding="utf-8")
     stated = re.search(r"exposure level of (\d\.\d)", page)
     assert stated is not None
@@ -113,20 +113,20 @@ def test_the_exposure_is_not_worse_than_the_page_says(written: Path) -> None:
     assert float(measured[1]) <= float(stated[1])
 
 
-def test_the_rule_is_in_force_before_the_sensor_starts_and_after_auditd_has_deleted_all() -> None:
+def test_rule_unit_is_ordered_after_auditd_before_sensor() -> None:
     assert setting(RULES, "Before") == SENSOR
     assert RULES in setting(SENSOR, "Wants").split()
     for unit in (SENSOR, RULES):
         assert "auditd.service" in setting(unit, "After").split()
 
 
-def test_a_restart_is_tried_but_where_it_would_end_the_same_way() -> None:
+def test_restart_excludes_permanent_failures() -> None:
     assert "2 usage" in str(build_parser().epilog)
     assert setting(SENSOR, "Restart") == "always"
     assert setting(SENSOR, "RestartPreventExitStatus") == "2 3 4 5"
 
 
-def test_what_ends_the_sensor_leaves_the_guardian_its_moment_and_the_journal_its_place() -> None:
+def test_stop_leaves_time_to_guardian_and_keeps_journal() -> None:
     from auditsense.kernel import guardian  # noqa: PLC0415 - only here
 
     assert setting(SENSOR, "KillMode") == "control-group"
@@ -140,7 +140,7 @@ def test_what_ends_the_sensor_leaves_the_guardian_its_moment_and_the_journal_its
 # --- the command ----------------------------------------------------------------------
 
 
-def test_the_units_start_the_program_that_was_asked_for(written: Path) -> None:
+def test_units_start_requested_program(written: Path) -> None:
     for name in (SENSOR, RULES):
         text = (written / name).read_text()
         assert f'ExecStart="{PROGRAM}" ' in text
@@ -149,12 +149,20 @@ def test_the_units_start_the_program_that_was_asked_for(written: Path) -> None:
     assert {path.name for path in written.iterdir()} == {SENSOR, RULES}
 
 
-def test_writing_them_again_replaces_them(written: Path) -> None:
+@pytest.mark.parametrize("unit", [SENSOR, RULES])
+def test_documentation_names_existing_manual(unit: str) -> None:
+    """man(1) does not search a virtual environment, so the unit names the file."""
+    uri = setting(unit, "Documentation").strip('"')
+    assert Path(uri.removeprefix("man:")).is_file()
+    assert "Documentation=man:auditsense(1)\n" in units("/usr/bin/auditsense")[unit]
+
+
+def test_writing_units_again_replaces_them(written: Path) -> None:
     assert cli.main(["units", "--to", str(written), "--program", "/opt/other place/auditsense"]) == 0
     assert 'ExecStart="/opt/other place/auditsense" run' in (written / SENSOR).read_text()
 
 
-def test_without_a_folder_they_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_units_are_printed_without_folder(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["units", "--program", "/opt/x/auditsense"]) == 0
     out = capsys.readouterr().out
     assert f"# {SENSOR}\n" in out
@@ -164,7 +172,7 @@ def test_without_a_folder_they_are_printed(capsys: pytest.CaptureFixture[str]) -
 @pytest.mark.parametrize(
     "path", ["auditsense", '/opt/a"b', "/opt/50%", "/opt/$HOME/x", "/a\nUser=x", "/a'b", ""]
 )
-def test_a_path_that_would_mean_something_else_to_systemd_is_refused(
+def test_path_with_special_characters_is_refused(
     path: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(["units", "--to", str(tmp_path), "--program", path]) == 2
@@ -251,7 +259,7 @@ def test_unit_for_a_program_of_the_current_folder_is_refused(
     assert capsys.readouterr().out == ""
 
 
-def test_a_unit_that_somebody_else_wrote_stays(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_foreign_unit_is_not_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / RULES).write_text("# Written by install_rules.sh of auditsense.\n")
     (tmp_path / SENSOR).write_text("[Service]\n")
     assert cli.main(["units", "--to", str(tmp_path), "--program", str(PROGRAM)]) == 1
@@ -260,12 +268,12 @@ def test_a_unit_that_somebody_else_wrote_stays(tmp_path: Path, capsys: pytest.Ca
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def test_a_folder_that_is_not_there_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_folder_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["units", "--to", str(tmp_path / "no"), "--program", str(PROGRAM)]) == 2
     assert "there is no such folder" in capsys.readouterr().err
 
 
-# --- what the manager is told ---------------------------------------------------------
+# --- notification of the manager ---------------------------------------------------------
 
 
 class Listener:
@@ -305,7 +313,7 @@ class Hands:
         return self.now_s
 
 
-def test_each_thing_is_said_in_the_words_of_the_protocol(listener: Listener) -> None:
+def test_notifications_follow_protocol(listener: Listener) -> None:
     with ServiceNotifier({"NOTIFY_SOCKET": listener.name}, Hands()) as manager:
         assert manager.active
         assert manager.ready("watching;\nsource netlink")
@@ -321,7 +329,7 @@ def test_each_thing_is_said_in_the_words_of_the_protocol(listener: Listener) -> 
     ]
 
 
-def test_the_watchdog_hears_twice_an_interval_that_the_loop_turns_and_nothing_when_it_does_not(
+def test_watchdog_is_notified_twice_an_interval_while_loop_runs(
     listener: Listener,
 ) -> None:
     clock = Hands()
@@ -337,7 +345,7 @@ def test_the_watchdog_hears_twice_an_interval_that_the_loop_turns_and_nothing_wh
         assert listener.heard() == []
 
 
-def test_the_status_is_made_only_when_it_is_due(listener: Listener) -> None:
+def test_status_is_computed_only_when_due(listener: Listener) -> None:
     clock = Hands()
     made: list[float] = []
 
@@ -359,14 +367,14 @@ def test_the_status_is_made_only_when_it_is_due(listener: Listener) -> None:
     "environment",
     [{"WATCHDOG_PID": "1"}, {"WATCHDOG_USEC": "0"}, {"WATCHDOG_USEC": "soon"}, {"WATCHDOG_USEC": ""}],
 )
-def test_a_watchdog_that_is_not_ours_hears_nothing(listener: Listener, environment: dict[str, str]) -> None:
+def test_watchdog_of_other_process_is_not_notified(listener: Listener, environment: dict[str, str]) -> None:
     with ServiceNotifier({"NOTIFY_SOCKET": listener.name, "WATCHDOG_USEC": "1000", **environment}) as manager:
         manager.alive()
     assert listener.heard() == []
 
 
 @pytest.mark.parametrize("name", ["", "vsock:2:1234", "relative", "/nowhere/at/all", "@", "/" + "x" * 200])
-def test_without_a_manager_nothing_happens(name: str) -> None:
+def test_nothing_is_sent_without_manager(name: str) -> None:
     with ServiceNotifier({"NOTIFY_SOCKET": name, "WATCHDOG_USEC": "1000"}) as manager:
         assert not manager.ready("watching")
         assert not manager.reloading()
@@ -374,7 +382,7 @@ def test_without_a_manager_nothing_happens(name: str) -> None:
         manager.alive()
 
 
-def test_a_manager_that_hears_nothing_for_now_does_not_stop_the_loop_and_hears_it_later(
+def test_busy_manager_does_not_block_loop(
     tmp_path: Path,
 ) -> None:
     full = Listener(str(tmp_path / "notify"), str(tmp_path / "notify"))

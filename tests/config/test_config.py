@@ -1,4 +1,4 @@
-"""The configuration: what the files say, which line is wrong, and what comes out of it again."""
+"""Configuration: files and flags to settings, errors with their line, and the way back to text."""
 
 from __future__ import annotations
 
@@ -34,8 +34,13 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
+<<<<<<< HEAD:tests/config/test_config.py
 ROOT = Path(__file__).parents[2]
 NOBODY = 65534
+=======
+ROOT = Path(__file__).parents[1]
+UNPRIVILEGED = 65534
+>>>>>>> 6e6daf9 (units: name the manual page by its path outside /usr):tests/test_config.py
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
 
@@ -56,9 +61,9 @@ def arguments(*words: str, config: Path | None = None) -> argparse.Namespace:
 def problems(folder: Path, text: str, *words: str) -> list[str]:
     """Return what is wrong with a file, without its folder."""
     file = written(folder, text)
-    found = load_config(arguments(*words, config=file))
+    config = load_config(arguments(*words, config=file))
     try:
-        build_settings(found)
+        build_settings(config)
     except ConfigError as error:
         return [one.replace(f"{folder}/", "") for one in error.problems]
     return []
@@ -67,7 +72,7 @@ def problems(folder: Path, text: str, *words: str) -> list[str]:
 # --- which files ---------------------------------------------------------------
 
 
-def test_the_main_file_comes_first_and_then_the_folder_in_the_order_of_names(tmp_path: Path) -> None:
+def test_main_file_is_read_before_conf_d_by_name(tmp_path: Path) -> None:
     assert config_files(None, tmp_path) == []
     main_file = written(tmp_path, "")
     more = [written(tmp_path / "conf.d", "", name) for name in ("10-a.toml", "9-b.toml", "z.toml")]
@@ -75,38 +80,38 @@ def test_the_main_file_comes_first_and_then_the_folder_in_the_order_of_names(tmp
     assert config_files(None, tmp_path) == [main_file, *more]
 
 
-def test_a_file_that_is_named_is_the_only_one(tmp_path: Path) -> None:
+def test_named_file_is_the_only_one(tmp_path: Path) -> None:
     written(tmp_path / "conf.d", "[alerts]\nmax_alerts = 1\n", "a.toml")
     file = written(tmp_path, "")
     assert config_files(str(file), tmp_path) == [file]
 
 
-def test_the_later_file_wins_by_the_key_and_a_flag_above_all(tmp_path: Path) -> None:
+def test_later_file_overrides_key_and_flag_overrides_all(tmp_path: Path) -> None:
     written(tmp_path, "[alerts]\nmax_alerts = 1\ninterval = '1m'\n[source]\nlean = true\nname = 'netlink'\n")
     written(tmp_path / "conf.d", "[alerts]\nmax_alerts = 2\n", "a.toml")
-    found = load_config(arguments("--source", "multicast"), tmp_path)
-    made = build_settings(found)
-    assert made.policy == AlertPolicy(max_alerts=2, interval_ms=60_000)
-    assert made.source.lean
-    assert made.source.name == "multicast"
-    assert found.values["alerts.max_alerts"].origin == f"{tmp_path}/conf.d/a.toml:2"
-    assert found.values["source.name"].origin == "--source"
+    config = load_config(arguments("--source", "multicast"), tmp_path)
+    settings = build_settings(config)
+    assert settings.policy == AlertPolicy(max_alerts=2, interval_ms=60_000)
+    assert settings.source.lean
+    assert settings.source.name == "multicast"
+    assert config.values["alerts.max_alerts"].origin == f"{tmp_path}/conf.d/a.toml:2"
+    assert config.values["source.name"].origin == "--source"
 
 
-def test_a_flag_can_take_back_what_a_file_says(tmp_path: Path) -> None:
+def test_flag_reverts_file(tmp_path: Path) -> None:
     file = written(tmp_path, "[source]\nlean = true\nself_test = '1h'\n")
-    made = build_settings(load_config(arguments("--no-lean", "--self-test", "0", config=file)))
-    assert not made.source.lean
-    assert made.source.self_test_s == 0
+    settings = build_settings(load_config(arguments("--no-lean", "--self-test", "0", config=file)))
+    assert not settings.source.lean
+    assert settings.source.self_test_s == 0
 
 
-def test_without_a_file_and_in_an_empty_one_everything_is_as_by_default(tmp_path: Path) -> None:
-    for found in (load_files([]), load_files([written(tmp_path, "")])):
-        made = build_settings(found)
-        assert made.policy == AlertPolicy()
-        assert made.limits == Limits()
-        assert [one.id for one in made.detections] == ["pspy"]
-        assert made.source.self_test_s is None
+def test_missing_and_empty_file_give_defaults(tmp_path: Path) -> None:
+    for config in (load_files([]), load_files([written(tmp_path, "")])):
+        settings = build_settings(config)
+        assert settings.policy == AlertPolicy()
+        assert settings.limits == Limits()
+        assert [one.id for one in settings.detections] == ["pspy"]
+        assert settings.source.self_test_s is None
 
 
 # --- what is wrong --------------------------------------------------------------
@@ -171,44 +176,44 @@ WRONG = {
 
 
 @pytest.mark.parametrize("text", WRONG)
-def test_what_is_wrong_is_said_with_its_line(tmp_path: Path, text: str) -> None:
-    said = problems(tmp_path, text)
+def test_error_is_reported_with_its_line(tmp_path: Path, text: str) -> None:
+    errors = problems(tmp_path, text)
     # tomllib words its own errors anew now and then; the line is ours.
     if "tomllib" in text or any(
         word in WRONG[text][0] for word in ("overwrite", "declare", "invalid", "untermin")
     ):
-        assert [one.partition(": ")[0] for one in said] == [one.partition(": ")[0] for one in WRONG[text]]
+        assert [one.partition(": ")[0] for one in errors] == [one.partition(": ")[0] for one in WRONG[text]]
     else:
-        assert said == WRONG[text]
+        assert errors == WRONG[text]
 
 
-def test_a_wrong_audit_rule_names_its_line(tmp_path: Path) -> None:
-    said = problems(tmp_path, "[source]\naudit_rules = ['-w /proc/ -p r', '-a never,forever']")
+def test_wrong_audit_rule_is_reported_with_its_line(tmp_path: Path) -> None:
+    errors = problems(tmp_path, "[source]\naudit_rules = ['-w /proc/ -p r', '-a never,forever']")
     assert [
-        one.startswith("auditsense.toml:2: source.audit_rules: ") and "forever" in one for one in said
+        one.startswith("auditsense.toml:2: source.audit_rules: ") and "forever" in one for one in errors
     ] == [True]
 
 
-def test_check_says_every_error_of_every_file_and_of_the_flags(
+def test_check_lists_all_errors_of_files_and_flags(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = written(tmp_path, "[alerts]\nmax_alerts = 'x'\n[source]\nlean = 3\n")
     assert main(["config", "check", "-c", str(file), "--source", "nowhere"]) == 2
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert len(said.err.splitlines()) == 3
-    assert "Traceback" not in said.err
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert len(output.err.splitlines()) == 3
+    assert "Traceback" not in output.err
     assert main(["run", "--dry-run", "-c", str(file)]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 2
 
 
-def test_nothing_wrong_is_said_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_reports_success(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["config", "check", "-c", str(written(tmp_path, sample()))]) == 0
     assert capsys.readouterr().err.endswith("auditsense.toml; nothing wrong\n")
 
 
 @pytest.mark.parametrize(
-    ("make", "said"),
+    ("make", "message"),
     [
         (lambda path: path.mkdir(), "a folder, not a file; name a file in it"),
         (os.mkfifo, "not a regular file"),
@@ -224,8 +229,8 @@ def test_nothing_wrong_is_said_too(tmp_path: Path, capsys: pytest.CaptureFixture
     ],
     ids=["a folder", "a FIFO", "nothing", "not UTF-8", "binary", "huge", "a circle of links", "deep"],
 )
-def test_what_is_no_configuration_is_one_clear_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], make: Callable[[Path], object], said: str
+def test_unreadable_file_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], make: Callable[[Path], object], message: str
 ) -> None:
     file = tmp_path / "given.toml"
     make(file)
@@ -234,11 +239,11 @@ def test_what_is_no_configuration_is_one_clear_line(
     assert main(["config", "check", "-c", str(file)]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"auditsense: error: {file}")
-    assert re.search(said, line), line
+    assert re.search(message, line), line
 
 
 @pytest.mark.parametrize("mode", [0o664, 0o646])
-def test_a_file_that_others_may_write_is_refused_for_everybody(tmp_path: Path, mode: int) -> None:
+def test_file_writable_by_others_is_refused_for_all_users(tmp_path: Path, mode: int) -> None:
     file = written(tmp_path, "")
     file.chmod(mode)
     assert [one.partition(" loads")[0].rpartition("; ")[0] for one in load_files([file]).problems] == [
@@ -248,26 +253,26 @@ def test_a_file_that_others_may_write_is_refused_for_everybody(tmp_path: Path, m
 
 @as_root
 @pytest.mark.parametrize("what", ["file", "folder"])
-def test_root_reads_only_what_root_alone_may_write(tmp_path: Path, what: str) -> None:
+def test_root_refuses_files_of_other_users(tmp_path: Path, what: str) -> None:
     file = written(tmp_path, "")
     assert load_files([file]).problems == []
-    os.chown(file if what == "file" else tmp_path, NOBODY, 0)
-    (said,) = load_files([file]).problems
-    assert said.endswith("user 65534 may change it; root loads only what root alone may write")
+    os.chown(file if what == "file" else tmp_path, UNPRIVILEGED, 0)
+    (problem,) = load_files([file]).problems
+    assert problem.endswith("user 65534 may change it; root loads only what root alone may write")
 
 
 @as_root
-def test_what_a_user_may_not_read_is_said(tmp_path: Path) -> None:
+def test_permission_denied_is_reported(tmp_path: Path) -> None:
     file = written(tmp_path, "")
     file.chmod(0o600)
-    os.seteuid(NOBODY)
+    os.seteuid(UNPRIVILEGED)
     try:
-        said = load_files([file]).problems
+        errors = load_files([file]).problems
         with pytest.raises(ConfigError, match="Permission denied"):
             config_files(None, Path("/root/nothing"))
     finally:
         os.seteuid(0)
-    assert said == [f"{file}: Permission denied"]
+    assert errors == [f"{file}: Permission denied"]
 
 
 SINKS = """
@@ -282,24 +287,26 @@ address = "udp://[::1]:514"
 """
 
 
-def test_the_sinks_of_all_files_add_up_and_a_dump_has_them(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_sinks_of_all_files_add_up_in_dump(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     written(tmp_path, SINKS)
     written(tmp_path / "conf.d", "[[sink]]\ntype = 'journald'\n", "a.toml")
-    made = build_settings(load_config(arguments(), tmp_path))
-    assert [str(one) for one in made.sinks] == ["file:/var/log/a.jsonl", "syslog:udp://[::1]:514", "journald"]
-    assert made.sinks[0] == FileSettings(Path("/var/log/a.jsonl"), 10 << 20, 3)
+    settings = build_settings(load_config(arguments(), tmp_path))
+    assert [str(one) for one in settings.sinks] == [
+        "file:/var/log/a.jsonl",
+        "syslog:udp://[::1]:514",
+        "journald",
+    ]
+    assert settings.sinks[0] == FileSettings(Path("/var/log/a.jsonl"), 10 << 20, 3)
     assert main(["config", "dump", "-c", str(tmp_path / "auditsense.toml")]) == 0
     again = written(tmp_path, capsys.readouterr().out, "again.toml")
-    assert build_settings(load_files([again])).sinks == made.sinks[:2]
+    assert build_settings(load_files([again])).sinks == settings.sinks[:2]
     assert [*keys_needing_restart(build_settings(load_files([])), build_settings(load_files([again])))] == [
         "sink"
     ]
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("[[sink]]\npath = '/x'", "auditsense.toml:1: sink: type is missing"),
         ("[sink]\ntype = 'file'", "auditsense.toml:1: sink: must be written as [[sink]]"),
@@ -312,9 +319,9 @@ def test_the_sinks_of_all_files_add_up_and_a_dump_has_them(
         (SINKS + "[[sink]]\ntype = 'file'\npath = '/var/log/a.jsonl'", "auditsense.toml:10: sink: file:/var"),
     ],
 )
-def test_a_wrong_sink_is_said_with_its_line(tmp_path: Path, text: str, said: str) -> None:
+def test_wrong_sink_is_reported_with_its_line(tmp_path: Path, text: str, message: str) -> None:
     (line,) = problems(tmp_path, text)
-    assert line.startswith(said)
+    assert line.startswith(message)
 
 
 EXCEPTIONS = """
@@ -334,9 +341,7 @@ expires = "2099-01-31T08:00:00+01:00"
 """
 
 
-def test_the_exceptions_of_all_files_add_up_and_a_dump_has_them(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_exceptions_of_all_files_add_up_in_dump(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = written(tmp_path, EXCEPTIONS)
     one = "[[exception]]\ndetection = 'pspy'\ncomment = 'more'\nmatch = { 'user.id' = '7' }\n"
     more = written(tmp_path / "conf.d", one, "a.toml")
@@ -358,14 +363,14 @@ def test_the_exceptions_of_all_files_add_up_and_a_dump_has_them(
     assert not [*keys_needing_restart(build_settings(load_files([])), build_settings(load_files([file])))]
 
 
-def test_exceptions_of_the_configuration_stand_beside_those_of_files_and_are_shown(
+def test_exceptions_of_configuration_and_files_are_shown(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    own = written(tmp_path, EXCEPTIONS.replace("ours", "in a file of its own"), "quiet.toml")
+    own = written(tmp_path, EXCEPTIONS.replace("ours", "in another file"), "quiet.toml")
     file = written(tmp_path, EXCEPTIONS + f"[detections]\nexceptions = ['{own}']\nknown_harmless = true\n")
     assert main(["detections", "show", "pspy", "-c", str(file)]) == 0
     shown = json.loads(capsys.readouterr().out)["exceptions"]
-    assert [one["comment"] for one in shown[-4:]] == ["in a file of its own", "theirs", "ours", "theirs"]
+    assert [one["comment"] for one in shown[-4:]] == ["in another file", "theirs", "ours", "theirs"]
     assert [one["origin"] for one in shown[-2:]] == [f"{file}:2", f"{file}:8"]
     assert {one["state"] for one in shown} == {"in force"}
 
@@ -374,7 +379,7 @@ _RIGHT = "[[exception]]\ndetection = 'pspy'\ncomment = 'x'\nmatch = { 'user.id' 
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("[[exception]]\nmatch = {}\ncomment = 'x'", ":1: exception: detection is missing"),
         ("[[exception]]\ndetection = 'pspy'\ncomment = 'x'", ":1: exception: match is missing"),
@@ -397,12 +402,12 @@ _RIGHT = "[[exception]]\ndetection = 'pspy'\ncomment = 'x'\nmatch = { 'user.id' 
         (_RIGHT + "until = 2027-01-31", ":5: exception.until: there is no such key"),
     ],
 )
-def test_a_wrong_exception_is_said_with_its_line(tmp_path: Path, text: str, said: str) -> None:
+def test_wrong_exception_is_reported_with_its_line(tmp_path: Path, text: str, message: str) -> None:
     (line,) = problems(tmp_path, text)
-    assert line.startswith(f"auditsense.toml{said}")
+    assert line.startswith(f"auditsense.toml{message}")
 
 
-def test_everything_wrong_with_exceptions_is_said_at_once(tmp_path: Path) -> None:
+def test_all_errors_of_exceptions_are_reported_at_once(tmp_path: Path) -> None:
     wrong = _RIGHT.replace("'x'", "''") + _RIGHT.replace("pspy", "psyp") + "[alerts]\nmax_alerts = -1\n"
     assert [one.split(": ")[0] for one in problems(tmp_path, wrong)] == [
         "auditsense.toml:10",
@@ -430,7 +435,7 @@ def test_everything_wrong_with_exceptions_is_said_at_once(tmp_path: Path) -> Non
         ("[a]", ("b", "x"), 0),
     ],
 )
-def test_the_line_of_a_key_is_found(text: str, where: tuple[Any, ...], line: int) -> None:
+def test_line_of_key_is_found(text: str, where: tuple[Any, ...], line: int) -> None:
     tomllib.loads(text)
     assert Places(text).line_of(*where) == line
 
@@ -465,7 +470,7 @@ def values(key: Key) -> st.SearchStrategy[Any]:
 
 
 @given(st.data())
-def test_what_is_written_is_read_again_as_it_was(data: st.DataObject) -> None:
+def test_written_value_parses_to_same_value(data: st.DataObject) -> None:
     key = data.draw(st.sampled_from(KEYS))
     value = data.draw(values(key))
     document = tomllib.loads(f"{key.name} = {key.to_toml(value)}")
@@ -477,7 +482,7 @@ def test_what_is_written_is_read_again_as_it_was(data: st.DataObject) -> None:
         st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.lists(st.text(), max_size=2)
     )
 )
-def test_no_value_is_anything_but_right_or_a_wrong_value(value: object) -> None:
+def test_any_value_is_valid_or_a_wrong_value_error(value: object) -> None:
     for key in KEYS:
         try:
             kept = key.check(value)
@@ -487,7 +492,7 @@ def test_no_value_is_anything_but_right_or_a_wrong_value(value: object) -> None:
             assert key.check(tomllib.loads(f"x = {key.to_toml(kept)}")["x"]) == kept
 
 
-def test_a_dump_loads_again_to_the_same_values_and_says_where_they_came_from(
+def test_dump_loads_to_same_values_and_names_origins(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = written(
@@ -507,7 +512,7 @@ def test_a_dump_loads_again_to_the_same_values_and_says_where_they_came_from(
     assert strip.sub("", capsys.readouterr().out) == strip.sub("", text)
 
 
-def test_the_sample_has_every_key_at_its_default(tmp_path: Path) -> None:
+def test_sample_has_every_key_at_its_default(tmp_path: Path) -> None:
     assert (
         build_settings(load_files([written(tmp_path, sample())])).values
         == build_settings(load_files([])).values
@@ -520,7 +525,7 @@ def test_the_sample_has_every_key_at_its_default(tmp_path: Path) -> None:
         assert key.check(entry[key.name]) == shown
 
 
-def test_every_key_is_declared_once_in_a_table_and_its_default_is_right() -> None:
+def test_keys_are_unique_and_defaults_valid() -> None:
     assert len({key.path for key in KEYS}) == len(KEYS)
     for key in KEYS:
         assert key.table in {*TABLES, *REPEATED}
@@ -529,7 +534,7 @@ def test_every_key_is_declared_once_in_a_table_and_its_default_is_right() -> Non
         assert key.check(tomllib.loads(f"x = {key.to_toml(given)}")["x"]) == given
 
 
-def test_every_flag_of_a_key_is_one_of_run() -> None:
+def test_flags_of_keys_belong_to_run() -> None:
     arguments_of_run = vars(build_parser().parse_args(["run"]))
     for key in KEYS:
         if key.flag:
@@ -537,7 +542,7 @@ def test_every_flag_of_a_key_is_one_of_run() -> None:
 
 
 @pytest.mark.parametrize("key", [key for key in KEYS if key.table == "limits"], ids=lambda key: key.name)
-def test_the_bounds_of_a_limit_are_those_of_the_core(key: Key) -> None:
+def test_bounds_of_limits_match_core(key: Key) -> None:
     one_rule = build_settings(load_files([])).detections
     assert one_rule
     small = {"datagram_bytes": 1024, "key_slots": 16, "event_slots": 16, "small_texts": 16, "large_texts": 4}
@@ -549,7 +554,7 @@ def test_the_bounds_of_a_limit_are_those_of_the_core(key: Key) -> None:
             Ring((), Limits(**{**sound, key.name: wrong}))
 
 
-def test_what_needs_a_restart_is_told(tmp_path: Path) -> None:
+def test_keys_needing_restart_are_named(tmp_path: Path) -> None:
     old = build_settings(load_files([]))
     new = build_settings(
         load_files([written(tmp_path, "[source]\nname = 'netlink'\n[alerts]\nmax_alerts = 3\n")])
@@ -560,19 +565,19 @@ def test_what_needs_a_restart_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("ms", "text"), [(0, "0s"), (1, "1ms"), (1500, "1500ms"), (60_000, "1m"), (90_000, "90s")]
 )
-def test_a_duration_is_written_in_the_largest_unit_that_fits(ms: int, text: str) -> None:
+def test_duration_uses_largest_unit_that_fits(ms: int, text: str) -> None:
     assert duration(ms) == text
 
 
-def test_the_reference_is_the_one_in_the_docs() -> None:
+def test_reference_equals_docs() -> None:
     page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
     shown = page.partition("<!-- keys -->\n")[2].partition("<!-- end of keys -->")[0]
     assert shown == reference()
 
 
-def test_the_sample_file_is_the_one_that_is_shipped() -> None:
+def test_sample_equals_shipped_file() -> None:
     assert (ROOT / "docs" / "auditsense.toml").read_text(encoding="utf-8") == sample()
 
 
-def test_a_dump_of_nothing_names_no_origin() -> None:
+def test_dump_of_defaults_names_no_origin() -> None:
     assert "# from" not in dump(load_files([]))

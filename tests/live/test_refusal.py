@@ -124,7 +124,7 @@ def test_when_another_process_owns_the_socket_the_line_names_it(
     )
 
 
-def test_a_dry_run_says_what_would_change_and_changes_nothing(host_state: Callable[[], HostState]) -> None:
+def test_dry_run_prints_plan_and_changes_nothing(host_state: Callable[[], HostState]) -> None:
     before = host_state()
     ended = done("run", "--dry-run", "--audit-rule", OWN_RULE, "--audit-rule", EXACT_RULE)
     assert (ended.returncode, ended.stderr) == (0, "")

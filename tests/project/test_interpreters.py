@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "auditsense"
 PROGRAM = Path(sys.executable).with_name("auditsense")
-NOBODY = 65534
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root is told apart from others")
+UNPRIVILEGED = 65534
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root has a user to protect")
 SOURCES = sorted(
     path
     for folder in ("src", "tests", "bench", "scripts", "fuzz", "examples")
@@ -57,7 +57,7 @@ def commands(path: Path) -> Iterator[list[ast.expr]]:
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_interpreter_is_isolated(path: Path) -> None:
-    """-I; in a test -P as well, with a PYTHONPATH of the suite; -E -s for a script in a folder of its own."""
+    """-I; in a test -P as well, with a PYTHONPATH of the suite; -E -s for a script in a dedicated folder."""
     isolated = {"-I", "-P"} if ROOT / "tests" in path.parents else {"-I"}
     for rest in commands(path):
         if path.name == "test_main_module.py":  # what it is about is the other way
@@ -69,7 +69,7 @@ def test_every_interpreter_is_isolated(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", sorted((PACKAGE / "bench").glob("*.py")), ids=lambda path: path.name)
-def test_everything_that_the_bench_starts_has_a_small_environment(path: Path) -> None:
+def test_bench_processes_have_small_environment(path: Path) -> None:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Call) and ast.unparse(node.func) in {"subprocess.run", "subprocess.Popen"}:
             given = {one.arg: ast.unparse(one.value) for one in node.keywords}
@@ -114,7 +114,7 @@ STARTED = {
 
 
 @pytest.mark.parametrize("what", STARTED)
-def test_interpreter_takes_nothing_from_the_callers_folder(
+def test_interpreter_ignores_callers_folder(
     what: str, hostile: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for with_environment in (environment(), hijacked(hostile)):
@@ -134,7 +134,7 @@ def test_interpreter_takes_nothing_from_the_callers_folder(
     assert all(folder.startswith("/") for folder in environment()["PATH"].split(":"))
 
 
-def test_bench_in_a_hostile_folder_runs_nothing_of_it(hostile: Path, fault: Recorder) -> None:
+def test_bench_runs_nothing_of_hostile_folder(hostile: Path, fault: Recorder) -> None:
     report = hostile / "bench.json"
     noticed = hostile / "noticed"
     # The program itself was started by the caller, whose PYTHONPATH is the caller's affair.
@@ -163,9 +163,7 @@ def test_bench_in_a_hostile_folder_runs_nothing_of_it(hostile: Path, fault: Reco
 
 
 @as_root
-def test_program_that_others_may_change_is_passed_over(
-    hostile: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_program_writable_by_others_is_skipped(hostile: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = program("sh")
     assert found is not None
     mine = hostile / "sh"
@@ -179,18 +177,18 @@ def test_program_that_others_may_change_is_passed_over(
     mine.chmod(0o777)
     assert program("sh") == found
     mine.chmod(0o755)
-    os.chown(mine, NOBODY, NOBODY)
+    os.chown(mine, UNPRIVILEGED, UNPRIVILEGED)
     assert program("sh") == found
     mine.unlink()
     mine.symlink_to(found)
     assert program("sh") == str(mine)
-    os.chown(mine, NOBODY, NOBODY, follow_symlinks=False)
+    os.chown(mine, UNPRIVILEGED, UNPRIVILEGED, follow_symlinks=False)
     assert program("sh") == found
     monkeypatch.setenv("PATH", str(hostile / "none"))
     assert program("sh") is None
 
 
-def test_program_in_a_relative_folder_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_program_in_relative_folder_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "cc").write_text("")
     (tmp_path / "cc").chmod(0o755)
     monkeypatch.chdir(tmp_path)
@@ -202,7 +200,7 @@ def test_program_in_a_relative_folder_is_passed_over(tmp_path: Path, monkeypatch
             compiled(DRAIN, tmp_path)
 
 
-def test_compiler_takes_nothing_from_the_callers_folder(
+def test_compiler_ignores_callers_folder(
     hostile: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if compiler() is None:

@@ -44,8 +44,21 @@ def run(arguments: argparse.Namespace) -> int:
 
 def units(program: str) -> dict[str, str]:
     """Return the text of each unit by its file name, for a program at an absolute path."""
-    paths = sorted(_FOLDER.glob("*.service"))
-    return {path.name: path.read_text(encoding="utf-8").replace(_PACKAGED, program) for path in paths}
+    texts = {path.name: path.read_text(encoding="utf-8") for path in sorted(_FOLDER.glob("*.service"))}
+    manual = _manual(program)
+    return {
+        name: text.replace(_PACKAGED, program).replace("man:auditsense(1)", manual)
+        for name, text in texts.items()
+    }
+
+
+def _manual(program: str) -> str:
+    """Return the manual page as a systemd URI: with its path where man(1) does not search."""
+    prefix = Path(os.path.realpath(program)).parent.parent
+    path = f"{prefix}/share/man/man1/auditsense.1"
+    if str(prefix) in ("/usr", "/usr/local") or not _PLAIN_PATH.fullmatch(path):
+        return "man:auditsense(1)"
+    return f'"man:{path}"'
 
 
 def _program(name: str | None) -> str:
