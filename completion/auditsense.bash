@@ -1,104 +1,334 @@
-# bash completion. Written by scripts/write_pages.py of auditsense.
-# shellcheck shell=bash disable=SC2207 # words without blanks
-_auditsense() {
-    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} path="" number
-    COMPREPLY=()
-    if [[ $prev == "=" ]]; then prev=${COMP_WORDS[COMP_CWORD - 2]}; fi
-    if [[ $cur == "=" ]]; then cur=""; fi
-    for ((number = 1; number < COMP_CWORD; number++)); do
-        case $path/${COMP_WORDS[number]} in
-            /run | /replay | /record | /rules | /rules/install | /rules/remove | /rules/check | /rules/list | /rules/print | /detections | /detections/list | /detections/show | /detections/check | /detections/compile | /doctor | /schema | /status | /config | /config/dump | /config/check | /config/sample | /bench | /units) path=$path/${COMP_WORDS[number]} ;;
-        esac
-    done
-    case "$path $prev" in
-        "/run -c" | "/run --config") compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
-        "/run --source") COMPREPLY=($(compgen -W "auto netlink multicast" -- "$cur")); return ;;
-        "/run --audit-rule") COMPREPLY=(); return ;;
-        "/run --on-tamper") COMPREPLY=($(compgen -W "report repair" -- "$cur")); return ;;
-        "/run --self-test") COMPREPLY=(); return ;;
-        "/run --detections") compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
-        "/run --exceptions") compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
-        "/run -o" | "/run --output") COMPREPLY=($(compgen -W "alerts sequences events" -- "$cur")); return ;;
-        "/run --format") COMPREPLY=($(compgen -W "jsonl compact" -- "$cur")); return ;;
-        "/run --user") COMPREPLY=($(compgen -u -- "$cur")); return ;;
-        "/run --priority-boost") COMPREPLY=(); return ;;
-        "/run --status-socket") compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
-        "/run --sink") COMPREPLY=(); return ;;
-        "/run --duration") COMPREPLY=(); return ;;
-        "/replay -o" | "/replay --output") COMPREPLY=($(compgen -W "alerts sequences events count" -- "$cur")); return ;;
-        "/replay --format") COMPREPLY=($(compgen -W "jsonl compact" -- "$cur")); return ;;
-        "/replay --detections") compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
-        "/replay --exceptions") compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
-        "/replay --sink") COMPREPLY=(); return ;;
-        "/replay --max-alerts") COMPREPLY=(); return ;;
-        "/record --to") compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
-        "/record --audit-rule") COMPREPLY=(); return ;;
-        "/record --duration") COMPREPLY=(); return ;;
-        "/record --user") COMPREPLY=($(compgen -u -- "$cur")); return ;;
-        "/detections/show -c" | "/detections/show --config") compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
-        "/detections/show --exceptions") compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
-        "/doctor -c" | "/doctor --config") compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
-        "/doctor --status-socket") compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
-        "/status --watch") COMPREPLY=(); return ;;
-        "/status -c" | "/status --config") compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
-        "/status --status-socket") compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
-        "/config/dump -c" | "/config/dump --config") compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
-        "/config/dump --source") COMPREPLY=($(compgen -W "auto netlink multicast" -- "$cur")); return ;;
-        "/config/dump --audit-rule") COMPREPLY=(); return ;;
-        "/config/dump --on-tamper") COMPREPLY=($(compgen -W "report repair" -- "$cur")); return ;;
-        "/config/dump --self-test") COMPREPLY=(); return ;;
-        "/config/dump --detections") compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
-        "/config/dump --exceptions") compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
-        "/config/dump -o" | "/config/dump --output") COMPREPLY=($(compgen -W "alerts sequences events" -- "$cur")); return ;;
-        "/config/dump --format") COMPREPLY=($(compgen -W "jsonl compact" -- "$cur")); return ;;
-        "/config/dump --user") COMPREPLY=($(compgen -u -- "$cur")); return ;;
-        "/config/dump --priority-boost") COMPREPLY=(); return ;;
-        "/config/dump --status-socket") compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
-        "/config/dump --sink") COMPREPLY=(); return ;;
-        "/config/check -c" | "/config/check --config") compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
-        "/config/check --source") COMPREPLY=($(compgen -W "auto netlink multicast" -- "$cur")); return ;;
-        "/config/check --audit-rule") COMPREPLY=(); return ;;
-        "/config/check --on-tamper") COMPREPLY=($(compgen -W "report repair" -- "$cur")); return ;;
-        "/config/check --self-test") COMPREPLY=(); return ;;
-        "/config/check --detections") compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
-        "/config/check --exceptions") compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
-        "/config/check -o" | "/config/check --output") COMPREPLY=($(compgen -W "alerts sequences events" -- "$cur")); return ;;
-        "/config/check --format") COMPREPLY=($(compgen -W "jsonl compact" -- "$cur")); return ;;
-        "/config/check --user") COMPREPLY=($(compgen -u -- "$cur")); return ;;
-        "/config/check --priority-boost") COMPREPLY=(); return ;;
-        "/config/check --status-socket") compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
-        "/config/check --sink") COMPREPLY=(); return ;;
-        "/bench --json") compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
-        "/bench --html") compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
-        "/bench --events") COMPREPLY=(); return ;;
-        "/units --to") compopt -o filenames; mapfile -t COMPREPLY < <(compgen -d -- "$cur"); return ;;
-        "/units --program") compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
-    esac
-    case $path in
-        "") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help --version" -- "$cur")); else COMPREPLY=($(compgen -W "run replay record rules detections doctor schema status config bench units" -- "$cur")); fi ;;
-        "/run") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help -c --config --source --audit-rule --on-tamper --lean --no-lean --self-test --detections --exceptions --known-harmless --no-known-harmless -o --output --format --user --priority-boost --status-socket --sink --duration --dry-run" -- "$cur")); fi ;;
-        "/replay") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help -o --output --format --detections --exceptions --known-harmless --no-known-harmless --sink --rotated --fail-on-alert --max-alerts" -- "$cur")); else compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); fi ;;
-        "/record") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help --to --audit-rule --duration --user" -- "$cur")); fi ;;
-        "/rules") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help" -- "$cur")); else COMPREPLY=($(compgen -W "install remove check list print" -- "$cur")); fi ;;
-        "/rules/install") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help" -- "$cur")); fi ;;
-        "/rules/remove") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help" -- "$cur")); fi ;;
-        "/rules/check") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help" -- "$cur")); fi ;;
-        "/rules/list") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help" -- "$cur")); fi ;;
-        "/rules/print") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help" -- "$cur")); fi ;;
-        "/detections") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help" -- "$cur")); else COMPREPLY=($(compgen -W "list show check compile" -- "$cur")); fi ;;
-        "/detections/list") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help" -- "$cur")); fi ;;
-        "/detections/show") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help -c --config --exceptions --known-harmless --no-known-harmless" -- "$cur")); else COMPREPLY=(); fi ;;
-        "/detections/check") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help" -- "$cur")); else compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); fi ;;
-        "/detections/compile") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help" -- "$cur")); else compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); fi ;;
-        "/doctor") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help --json --self-test -c --config --status-socket" -- "$cur")); fi ;;
-        "/schema") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help" -- "$cur")); else COMPREPLY=($(compgen -W "document status" -- "$cur")); fi ;;
-        "/status") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help --json --watch -c --config --status-socket" -- "$cur")); fi ;;
-        "/config") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help" -- "$cur")); else COMPREPLY=($(compgen -W "dump check sample" -- "$cur")); fi ;;
-        "/config/dump") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help -c --config --source --audit-rule --on-tamper --lean --no-lean --self-test --detections --exceptions --known-harmless --no-known-harmless -o --output --format --user --priority-boost --status-socket --sink" -- "$cur")); fi ;;
-        "/config/check") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help -c --config --source --audit-rule --on-tamper --lean --no-lean --self-test --detections --exceptions --known-harmless --no-known-harmless -o --output --format --user --priority-boost --status-socket --sink" -- "$cur")); fi ;;
-        "/config/sample") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help" -- "$cur")); fi ;;
-        "/bench") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help --json --html --offline --events" -- "$cur")); fi ;;
-        "/units") if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "-h --help --to --program" -- "$cur")); fi ;;
-    esac
+# AUTOMATICALLY GENERATED by https://github.com/tqdm/shtab
+# Usage:
+# 1) Copy this to somewhere (e.g. ~/.local/share/bash_completion/auditsense).
+# 2) Add the following line to your .bashrc:
+#    source ~/.local/share/bash_completion/auditsense
+# See also: https://github.com/scop/bash-completion/blob/main/doc/configuration.md
+
+_shtab_auditsense_rules_subparsers=(install remove check list print)
+_shtab_auditsense_detections_subparsers=(list show check compile)
+_shtab_auditsense_config_subparsers=(dump check sample)
+_shtab_auditsense_subparsers=(run replay record rules detections doctor schema status config bench units)
+
+_shtab_auditsense_run_option_strings=(-h --help -c --config --source --audit-rule --on-tamper --lean --no-lean --self-test --detections --exceptions --known-harmless --no-known-harmless -o --output --format --user --priority-boost --status-socket --sink --duration --dry-run)
+_shtab_auditsense_replay_option_strings=(-h --help -o --output --format --detections --exceptions --known-harmless --no-known-harmless --sink --rotated --fail-on-alert --max-alerts)
+_shtab_auditsense_record_option_strings=(-h --help --to --audit-rule --duration --user)
+_shtab_auditsense_rules_install_option_strings=(-h --help)
+_shtab_auditsense_rules_remove_option_strings=(-h --help)
+_shtab_auditsense_rules_check_option_strings=(-h --help)
+_shtab_auditsense_rules_list_option_strings=(-h --help)
+_shtab_auditsense_rules_print_option_strings=(-h --help)
+_shtab_auditsense_rules_option_strings=(-h --help)
+_shtab_auditsense_detections_list_option_strings=(-h --help)
+_shtab_auditsense_detections_show_option_strings=(-h --help -c --config --exceptions --known-harmless --no-known-harmless)
+_shtab_auditsense_detections_check_option_strings=(-h --help)
+_shtab_auditsense_detections_compile_option_strings=(-h --help)
+_shtab_auditsense_detections_option_strings=(-h --help)
+_shtab_auditsense_doctor_option_strings=(-h --help --json --self-test -c --config --status-socket)
+_shtab_auditsense_schema_option_strings=(-h --help)
+_shtab_auditsense_status_option_strings=(-h --help --json --watch -c --config --status-socket)
+_shtab_auditsense_config_dump_option_strings=(-h --help -c --config --source --audit-rule --on-tamper --lean --no-lean --self-test --detections --exceptions --known-harmless --no-known-harmless -o --output --format --user --priority-boost --status-socket --sink)
+_shtab_auditsense_config_check_option_strings=(-h --help -c --config --source --audit-rule --on-tamper --lean --no-lean --self-test --detections --exceptions --known-harmless --no-known-harmless -o --output --format --user --priority-boost --status-socket --sink)
+_shtab_auditsense_config_sample_option_strings=(-h --help)
+_shtab_auditsense_config_option_strings=(-h --help)
+_shtab_auditsense_bench_option_strings=(-h --help --json --html --offline --events)
+_shtab_auditsense_units_option_strings=(-h --help --to --program)
+_shtab_auditsense_option_strings=(-h --help --version)
+
+_shtab_auditsense_run__c_COMPGEN=_shtab_compgen_files
+_shtab_auditsense_run___config_COMPGEN=_shtab_compgen_files
+_shtab_auditsense_run___detections_COMPGEN=_shtab_compgen_files
+_shtab_auditsense_run___exceptions_COMPGEN=_shtab_compgen_files
+_shtab_auditsense_run___user_COMPGEN=_auditsense_users
+_shtab_auditsense_run___status_socket_COMPGEN=_shtab_compgen_files
+_shtab_auditsense_replay_pos_0_COMPGEN=_shtab_compgen_files
+_shtab_auditsense_replay___detections_COMPGEN=_shtab_compgen_files
+_shtab_auditsense_replay___exceptions_COMPGEN=_shtab_compgen_files
+_shtab_auditsense_record___to_COMPGEN=_shtab_compgen_files
+_shtab_auditsense_record___user_COMPGEN=_auditsense_users
+_shtab_auditsense_detections_show__c_COMPGEN=_shtab_compgen_files
+_shtab_auditsense_detections_show___config_COMPGEN=_shtab_compgen_files
+_shtab_auditsense_detections_show___exceptions_COMPGEN=_shtab_compgen_files
+_shtab_auditsense_detections_check_pos_0_COMPGEN=_shtab_compgen_files
+_shtab_auditsense_detections_compile_pos_0_COMPGEN=_shtab_compgen_files
+_shtab_auditsense_doctor__c_COMPGEN=_shtab_compgen_files
+_shtab_auditsense_doctor___config_COMPGEN=_shtab_compgen_files
+_shtab_auditsense_doctor___status_socket_COMPGEN=_shtab_compgen_files
+_shtab_auditsense_status__c_COMPGEN=_shtab_compgen_files
+_shtab_auditsense_status___config_COMPGEN=_shtab_compgen_files
+_shtab_auditsense_status___status_socket_COMPGEN=_shtab_compgen_files
+_shtab_auditsense_config_dump__c_COMPGEN=_shtab_compgen_files
+_shtab_auditsense_config_dump___config_COMPGEN=_shtab_compgen_files
+_shtab_auditsense_config_dump___detections_COMPGEN=_shtab_compgen_files
+_shtab_auditsense_config_dump___exceptions_COMPGEN=_shtab_compgen_files
+_shtab_auditsense_config_dump___user_COMPGEN=_auditsense_users
+_shtab_auditsense_config_dump___status_socket_COMPGEN=_shtab_compgen_files
+_shtab_auditsense_config_check__c_COMPGEN=_shtab_compgen_files
+_shtab_auditsense_config_check___config_COMPGEN=_shtab_compgen_files
+_shtab_auditsense_config_check___detections_COMPGEN=_shtab_compgen_files
+_shtab_auditsense_config_check___exceptions_COMPGEN=_shtab_compgen_files
+_shtab_auditsense_config_check___user_COMPGEN=_auditsense_users
+_shtab_auditsense_config_check___status_socket_COMPGEN=_shtab_compgen_files
+_shtab_auditsense_bench___json_COMPGEN=_shtab_compgen_files
+_shtab_auditsense_bench___html_COMPGEN=_shtab_compgen_files
+_shtab_auditsense_units___to_COMPGEN=_shtab_compgen_dirs
+_shtab_auditsense_units___program_COMPGEN=_shtab_compgen_files
+
+_shtab_auditsense_run___source_choices=(auto netlink multicast audisp)
+_shtab_auditsense_run___on_tamper_choices=(report repair)
+_shtab_auditsense_run__o_choices=(alerts sequences events)
+_shtab_auditsense_run___output_choices=(alerts sequences events)
+_shtab_auditsense_run___format_choices=(jsonl compact)
+_shtab_auditsense_replay__o_choices=(alerts sequences events count)
+_shtab_auditsense_replay___output_choices=(alerts sequences events count)
+_shtab_auditsense_replay___format_choices=(jsonl compact)
+_shtab_auditsense_rules_pos_0_choices=(install remove check list print)
+_shtab_auditsense_detections_pos_0_choices=(list show check compile)
+_shtab_auditsense_schema_pos_0_choices=(document status)
+_shtab_auditsense_config_dump___source_choices=(auto netlink multicast audisp)
+_shtab_auditsense_config_dump___on_tamper_choices=(report repair)
+_shtab_auditsense_config_dump__o_choices=(alerts sequences events)
+_shtab_auditsense_config_dump___output_choices=(alerts sequences events)
+_shtab_auditsense_config_dump___format_choices=(jsonl compact)
+_shtab_auditsense_config_check___source_choices=(auto netlink multicast audisp)
+_shtab_auditsense_config_check___on_tamper_choices=(report repair)
+_shtab_auditsense_config_check__o_choices=(alerts sequences events)
+_shtab_auditsense_config_check___output_choices=(alerts sequences events)
+_shtab_auditsense_config_check___format_choices=(jsonl compact)
+_shtab_auditsense_config_pos_0_choices=(dump check sample)
+_shtab_auditsense_pos_0_choices=(run replay record rules detections doctor schema status config bench units)
+
+_shtab_auditsense_run__h_nargs=0
+_shtab_auditsense_run___help_nargs=0
+_shtab_auditsense_run___lean_nargs=0
+_shtab_auditsense_run___no_lean_nargs=0
+_shtab_auditsense_run___known_harmless_nargs=0
+_shtab_auditsense_run___no_known_harmless_nargs=0
+_shtab_auditsense_run___dry_run_nargs=0
+_shtab_auditsense_replay_pos_0_nargs=+
+_shtab_auditsense_replay__h_nargs=0
+_shtab_auditsense_replay___help_nargs=0
+_shtab_auditsense_replay___known_harmless_nargs=0
+_shtab_auditsense_replay___no_known_harmless_nargs=0
+_shtab_auditsense_replay___rotated_nargs=0
+_shtab_auditsense_replay___fail_on_alert_nargs=0
+_shtab_auditsense_record__h_nargs=0
+_shtab_auditsense_record___help_nargs=0
+_shtab_auditsense_rules_install__h_nargs=0
+_shtab_auditsense_rules_install___help_nargs=0
+_shtab_auditsense_rules_remove__h_nargs=0
+_shtab_auditsense_rules_remove___help_nargs=0
+_shtab_auditsense_rules_check__h_nargs=0
+_shtab_auditsense_rules_check___help_nargs=0
+_shtab_auditsense_rules_list__h_nargs=0
+_shtab_auditsense_rules_list___help_nargs=0
+_shtab_auditsense_rules_print__h_nargs=0
+_shtab_auditsense_rules_print___help_nargs=0
+_shtab_auditsense_rules_pos_0_nargs=A...
+_shtab_auditsense_rules__h_nargs=0
+_shtab_auditsense_rules___help_nargs=0
+_shtab_auditsense_detections_list__h_nargs=0
+_shtab_auditsense_detections_list___help_nargs=0
+_shtab_auditsense_detections_show__h_nargs=0
+_shtab_auditsense_detections_show___help_nargs=0
+_shtab_auditsense_detections_show___known_harmless_nargs=0
+_shtab_auditsense_detections_show___no_known_harmless_nargs=0
+_shtab_auditsense_detections_check__h_nargs=0
+_shtab_auditsense_detections_check___help_nargs=0
+_shtab_auditsense_detections_compile__h_nargs=0
+_shtab_auditsense_detections_compile___help_nargs=0
+_shtab_auditsense_detections_pos_0_nargs=A...
+_shtab_auditsense_detections__h_nargs=0
+_shtab_auditsense_detections___help_nargs=0
+_shtab_auditsense_doctor__h_nargs=0
+_shtab_auditsense_doctor___help_nargs=0
+_shtab_auditsense_doctor___json_nargs=0
+_shtab_auditsense_doctor___self_test_nargs=0
+_shtab_auditsense_schema__h_nargs=0
+_shtab_auditsense_schema___help_nargs=0
+_shtab_auditsense_status__h_nargs=0
+_shtab_auditsense_status___help_nargs=0
+_shtab_auditsense_status___json_nargs=0
+_shtab_auditsense_status___watch_nargs='?'
+_shtab_auditsense_config_dump__h_nargs=0
+_shtab_auditsense_config_dump___help_nargs=0
+_shtab_auditsense_config_dump___lean_nargs=0
+_shtab_auditsense_config_dump___no_lean_nargs=0
+_shtab_auditsense_config_dump___known_harmless_nargs=0
+_shtab_auditsense_config_dump___no_known_harmless_nargs=0
+_shtab_auditsense_config_check__h_nargs=0
+_shtab_auditsense_config_check___help_nargs=0
+_shtab_auditsense_config_check___lean_nargs=0
+_shtab_auditsense_config_check___no_lean_nargs=0
+_shtab_auditsense_config_check___known_harmless_nargs=0
+_shtab_auditsense_config_check___no_known_harmless_nargs=0
+_shtab_auditsense_config_sample__h_nargs=0
+_shtab_auditsense_config_sample___help_nargs=0
+_shtab_auditsense_config_pos_0_nargs=A...
+_shtab_auditsense_config__h_nargs=0
+_shtab_auditsense_config___help_nargs=0
+_shtab_auditsense_bench__h_nargs=0
+_shtab_auditsense_bench___help_nargs=0
+_shtab_auditsense_bench___offline_nargs=0
+_shtab_auditsense_units__h_nargs=0
+_shtab_auditsense_units___help_nargs=0
+_shtab_auditsense_pos_0_nargs=A...
+_shtab_auditsense__h_nargs=0
+_shtab_auditsense___help_nargs=0
+_shtab_auditsense___version_nargs=0
+
+
+# Custom Preamble
+_auditsense_users() { compgen -u -- "$1"; }
+# End Custom Preamble
+
+# $1=COMP_WORDS[1]
+_shtab_compgen_files() {
+  compgen -f -- $1  # files
 }
-complete -F _auditsense auditsense
+
+# $1=COMP_WORDS[1]
+_shtab_compgen_dirs() {
+  compgen -d -- $1  # recurse into subdirs
+}
+
+# $1=COMP_WORDS[1]
+_shtab_replace_nonword() {
+  echo "${1//[^[:word:]]/_}"
+}
+
+# set default values (called for the initial parser & any subparsers)
+_set_parser_defaults() {
+  local subparsers_var="${prefix}_subparsers[@]"
+  sub_parsers=${!subparsers_var-}
+
+  local current_option_strings_var="${prefix}_option_strings[@]"
+  current_option_strings=${!current_option_strings_var}
+
+  completed_positional_actions=0
+
+  _set_new_action "pos_$completed_positional_actions" true
+}
+
+# $1=action identifier
+# $2=positional action (bool)
+# set all identifiers for an action's parameters
+_set_new_action() {
+  current_action="${prefix}_$(_shtab_replace_nonword $1)"
+
+  local current_action_compgen_var=${current_action}_COMPGEN
+  current_action_compgen="${!current_action_compgen_var-}"
+
+  local current_action_choices_var="${current_action}_choices[@]"
+  current_action_choices="${!current_action_choices_var-}"
+
+  local current_action_nargs_var="${current_action}_nargs"
+  if [ -n "${!current_action_nargs_var-}" ]; then
+    current_action_nargs="${!current_action_nargs_var}"
+  else
+    current_action_nargs=1
+  fi
+
+  current_action_args_start_index=$(( $word_index + 1 - $pos_only ))
+
+  current_action_is_positional=$2
+}
+
+# Notes:
+# `COMPREPLY`: what will be rendered after completion is triggered
+# `completing_word`: currently typed word to generate completions for
+# `${!var}`: evaluates the content of `var` and expand its content as a variable
+#     hello="world"
+#     x="hello"
+#     ${!x} -> ${hello} -> "world"
+_shtab_auditsense() {
+  local completing_word="${COMP_WORDS[COMP_CWORD]}"
+  local previous_word="${COMP_WORDS[COMP_CWORD-1]}"
+  local completed_positional_actions
+  local current_action
+  local current_action_args_start_index
+  local current_action_choices
+  local current_action_compgen
+  local current_action_is_positional
+  local current_action_nargs
+  local current_option_strings
+  local sub_parsers
+  COMPREPLY=()
+
+  local prefix=_shtab_auditsense
+  local word_index=0
+  local pos_only=0 # "--" delimiter not encountered yet
+  _set_parser_defaults
+  word_index=1
+
+  # determine what arguments are appropriate for the current state
+  # of the arg parser
+  while [ $word_index -ne $COMP_CWORD ]; do
+    local this_word="${COMP_WORDS[$word_index]}"
+
+    if [[ $pos_only = 1 || " $this_word " != " -- " ]]; then
+      if [[ -n $sub_parsers && " ${sub_parsers[@]} " == *" $this_word "* ]]; then
+        # valid subcommand: add it to the prefix & reset the current action
+        prefix="${prefix}_$(_shtab_replace_nonword $this_word)"
+        _set_parser_defaults
+      fi
+
+      if [[ " ${current_option_strings[@]} " == *" $this_word "* ]]; then
+        # a new action should be acquired (due to recognised option string or
+        # no more input expected from current action);
+        # the next positional action can fill in here
+        _set_new_action $this_word false
+      fi
+
+      if [[ "$current_action_nargs" != "*" ]] && \
+         [[ "$current_action_nargs" != "+" ]] && \
+         [[ "$current_action_nargs" != "?" ]] && \
+         [[ "$current_action_nargs" != *"..." ]] && \
+         (( $word_index + 1 - $current_action_args_start_index - $pos_only >= \
+            $current_action_nargs )); then
+        $current_action_is_positional && let "completed_positional_actions += 1"
+        _set_new_action "pos_$completed_positional_actions" true
+      fi
+    else
+      pos_only=1 # "--" delimiter encountered
+    fi
+
+    let "word_index+=1"
+  done
+
+  # Generate the completions
+
+  COMPREPLY=()
+  if [[ $pos_only = 0 && "$completing_word" == -* &&
+        ( -z "$current_action_compgen" || "$current_action_is_positional" = true ) ]]; then
+    # optional argument started: use option strings
+    while IFS= read -r line; do COMPREPLY+=("$line"); done < <(
+      compgen -W "${current_option_strings[*]}" -- "$completing_word")
+  elif [[ "$previous_word" =~ ^[0-9\&]*[\<\>]\>?$ ]]; then
+    # handle redirection operators
+    compopt -o filenames 2>/dev/null || : # bash>=4
+    while IFS= read -r line; do COMPREPLY+=("$line"); done < <(compgen -f -- "$completing_word")
+  else
+    # use choices & compgen
+    local action_compgen_word="$completing_word"
+    # handle tab-completing in the middle of a line (#248 <- #116)
+    [[ -n "$current_action_compgen" && "$completing_word" == -* ]] && action_compgen_word=""
+    [ -n "$current_action_compgen" ] && {
+      [[ "$current_action_compgen" =~ _(file|dir|glob|FILE|DIR|GLOB)|File|Dir|Glob ]] &&
+        compopt -o filenames 2>/dev/null || : # bash>=4
+      while IFS= read -r line; do COMPREPLY+=("$line"); done < <(
+        "$current_action_compgen" "$action_compgen_word")
+    }
+    while IFS= read -r line; do COMPREPLY+=("$line"); done < <(
+      compgen -W "${current_action_choices[*]}" -- "$completing_word")
+  fi
+
+  if [[ ${#COMPREPLY[@]} = 0 ]]; then
+    # native fallback matches are not necessarily filenames (e.g. variables)
+    compopt +o filenames 2>/dev/null || : # bash>=4
+  fi
+
+  return 0
+}
+
+complete -o bashdefault -F _shtab_auditsense auditsense

@@ -1,17 +1,18 @@
 """Write man/ and completion/ from the parser and the configuration keys.
 
-Usage: python scripts/write_pages.py     tests/test_man.py fails when it is due
+Usage: python scripts/write_pages.py     tests/cli/test_man.py fails when it is due
 """
 
 from __future__ import annotations
 
 import argparse
 import re
-import sys
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
+
+import shtab
 
 from auditsense.cli.parser import build_parser
 from auditsense.config.schema import KEYS, REPEATED, TABLES
@@ -21,10 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from auditsense.config.option import Key
-    from scripts import shells
-else:  # next to this file
-    sys.path.insert(0, str(Path(__file__).parent))
-    import shells
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -210,19 +207,37 @@ def settings_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+# --- completion ---------------------------------------------------------------------------
+
+VALUES = {"FILE": shtab.FILE, "PATH": shtab.FILE, "DIR": shtab.DIRECTORY}
+USERS = {"bash": "_auditsense_users", "zsh": "_users", "fish": "(__fish_complete_users)"}
+PREAMBLE = {"bash": '_auditsense_users() { compgen -u -- "$1"; }'}
+SHELLS = {"bash": "auditsense.bash", "zsh": "_auditsense", "fish": "auditsense.fish"}
+
+
+def completion(shell: str) -> str:
+    """Return the completion of a shell."""
+    parser = build_parser()
+    for command in tree(parser).every():
+        for action in command.actions:
+            if action.dest == "user":
+                action.complete = USERS  # type: ignore[attr-defined] # how shtab is configured
+            elif action.metavar in VALUES:
+                action.complete = VALUES[str(action.metavar)]  # type: ignore[attr-defined]
+            elif action.dest == "source":
+                action.choices = ["auto", "netlink", "multicast", "audisp"]
+    return shtab.complete(parser, shell, preamble=PREAMBLE)  # type: ignore[arg-type] # a dict per shell
+
+
 def pages() -> dict[str, str]:
     """Return all files by their path in the checkout."""
-    root: Any = tree(build_parser())
     return {
         "man/auditsense.1": manual(),
         "man/auditsense.toml.5": settings_page(),
-        "completion/auditsense.bash": shells.bash(root),
-        "completion/_auditsense": shells.zsh(root),
-        "completion/auditsense.fish": shells.fish(root),
+        **{f"completion/{name}": completion(shell) for shell, name in SHELLS.items()},
     }
 
 
 if __name__ == "__main__":
     for name, content in pages().items():
-        (ROOT / name).parent.mkdir(exist_ok=True)
         (ROOT / name).write_text(content, encoding="utf-8")

@@ -100,7 +100,7 @@ def test_wrong_configuration_is_reported_and_not_applied(
         assert output[0].startswith(f"auditsense: error: {file}:2: alerts.max_alert: ")
         assert output[1].startswith(f"auditsense: error: {file}:3: alerts.max_bursts: ")
         assert (
-            output[-1] == "auditsense: the configuration was not reloaded; the previous session stays active"
+            output[-1] == "auditsense: the configuration was not reloaded; the previous one stays active"
         )
         assert session.sensor.detections is detections
         file.unlink()

@@ -34,13 +34,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
-<<<<<<< HEAD:tests/config/test_config.py
 ROOT = Path(__file__).parents[2]
-NOBODY = 65534
-=======
-ROOT = Path(__file__).parents[1]
 UNPRIVILEGED = 65534
->>>>>>> 6e6daf9 (units: name the manual page by its path outside /usr):tests/test_config.py
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
 
