@@ -1,4 +1,4 @@
-"""Every public callable refuses arguments of another type with an error that says what to pass."""
+"""Every public callable refuses arguments of another type with an error that names the remedy."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def call(name: str, arguments: dict[str, Any]) -> None:
 
 @contextmanager
 def suppress_with_remedy() -> Iterator[None]:
-    """Suppress an error of the package if it says what to pass; a value that is accepted is fine too."""
+    """Suppress an error of the package if it names a remedy; a value that is accepted is fine too."""
     try:
         yield
     except AuditSenseError as error:
