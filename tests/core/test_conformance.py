@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pytest
 
 HERE = Path(__file__).parent
-DOCUMENT = HERE.parent / "docs" / "conformance.md"
+DOCUMENT = HERE.parents[1] / "docs" / "conformance.md"
 
 
 def cases() -> Any:  # noqa: ANN401 - a test module has no type

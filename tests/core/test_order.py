@@ -321,5 +321,5 @@ def test_order_has_bounds() -> None:
         if good:
             Detector(host=HERE, limits=limits, order=order).close()
         else:
-            with pytest.raises(UsageError, match="outside its bounds|expected a whole number"):
+            with pytest.raises(UsageError, match=r"outside its bounds|expected a whole number"):
                 Detector(host=HERE, limits=limits, order=order)
