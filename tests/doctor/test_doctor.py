@@ -750,7 +750,7 @@ def test_new_user_namespace_is_found() -> None:
 
 
 def test_troubleshooting_page_lists_exactly_the_checks() -> None:
-    page = (Path(__file__).parents[1] / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
     headings = [line.removeprefix("### ") for line in page.splitlines() if line.startswith("### ")]
     assert headings == [id_of(check) for check in CHECKS]
 

@@ -281,7 +281,7 @@ def forged() -> bytes:
     return struct.pack("=IHHII", 16 + len(text), 1300, 0, 0, 0) + text
 
 
-def test_the_kernel_lets_nobody_else_send_to_the_socket(scanner: Scanner) -> None:
+def test_kernel_rejects_other_senders(scanner: Scanner) -> None:
     source = Unicast([OWN_RULE])
     with (
         auditsense.Sensor(source=source) as sensor,

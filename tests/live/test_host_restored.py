@@ -400,7 +400,7 @@ def test_a_rule_added_by_somebody_else_meanwhile_stays(
     )
 
 
-def test_a_second_sensor_is_refused_and_the_first_goes_on(
+def test_second_sensor_is_refused_and_first_continues(
     host_state: Callable[[], HostState], scanner: Scanner, tmp_path: Path, fault: Recorder
 ) -> None:
     with running("run") as first:

@@ -90,7 +90,7 @@ def test_a_sensor_runs_before_others_and_its_guardian_does_not(words: tuple[str,
         assert nice_of(guardian_of(sensor)) == os.getpriority(os.PRIO_PROCESS, 0)
 
 
-def test_a_running_sensor_has_what_it_needs_and_a_filter_in_each_thread(both: list[str]) -> None:
+def test_running_sensor_keeps_only_what_it_needs(both: list[str]) -> None:
     kept = KEPT[both[0]]
     with running(*both, "--duration", "15") as sensor:
         for thread in os.listdir(f"/proc/{sensor.pid}/task"):  # noqa: PTH208 - names are all that is wanted
@@ -193,7 +193,7 @@ def without_capabilities(multicast: socket.socket, telling: int) -> int:
 # --- it still works --------------------
 
 
-def test_with_what_is_left_a_scanner_is_found(user: list[str], each_scanner: Scanner) -> None:
+def test_confined_sensor_finds_scanner(user: list[str], each_scanner: Scanner) -> None:
     with running("run", *user) as sensor:
         pid = each_scanner.scan()
         assert sensor.end() == 0
@@ -226,7 +226,7 @@ def test_a_capture_of_nothing_is_said_to_be_one(user: list[str], tmp_path: Path)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_with_what_is_left_the_host_is_put_back_and_nothing_stays(
+def test_confined_sensor_restores_host(
     host_state: Callable[[], HostState], both: list[str], number: signal.Signals
 ) -> None:
     before = host_state()
@@ -243,7 +243,7 @@ def test_with_what_is_left_the_host_is_put_back_and_nothing_stays(
     assert host_state() == before
 
 
-def test_killed_with_what_is_left_the_guardian_puts_the_host_back(
+def test_guardian_restores_host_after_sigkill_of_confined_sensor(
     host_state: Callable[[], HostState], both: list[str]
 ) -> None:
     before = host_state()
@@ -256,7 +256,7 @@ def test_killed_with_what_is_left_the_guardian_puts_the_host_back(
         wait_until(lambda: sensor.said.endswith(f"the sensor ({sensor.pid}) died; the host is as it was\n"))
 
 
-def test_with_the_guardian_killed_before_the_host_is_put_back_all_the_same(
+def test_host_is_restored_with_guardian_killed_first(
     host_state: Callable[[], HostState], both: list[str]
 ) -> None:
     before = host_state()

@@ -233,7 +233,7 @@ def test_only_the_datagrams_talk_to_the_system_and_once_at_creation_the_pages(pa
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=IDS)
-def test_memory_is_taken_at_the_door_and_nowhere_else(path: Path) -> None:
+def test_only_entry_points_allocate_memory(path: Path) -> None:
     assert calls(path, ALLOCATION) == ({"calloc", "free"} if path.name == "_ring.c" else set())
     if path.name == "_ring.c":
         assert len(re.findall(r"\bcalloc\s*\(", code(path))) == 1

@@ -211,7 +211,7 @@ def test_a_folder_that_cannot_be_had_is_said(tmp_path: Path, folder: str) -> Non
         StatusServer(tmp_path / folder / "control", bytes).__enter__()
 
 
-def test_clients_that_never_read_keep_nobody_waiting(path: Path) -> None:
+def test_clients_that_never_read_block_nothing(path: Path) -> None:
     long = json.dumps({"version": 1, "long": "x" * 50_000}).encode()
     with answering(path, long) as control, ExitStack() as hanging:
         for _ in range(40):
