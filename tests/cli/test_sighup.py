@@ -57,7 +57,7 @@ def write(file: Path, text: str) -> Path:
 
 @pytest.fixture(autouse=True)
 def no_terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Hide the terminal, if there is session."""
+    """Hide the terminal, if there is one."""
     opened = os.open
     absent = "/nonexistent/tty"
     monkeypatch.setattr(
@@ -99,9 +99,7 @@ def test_wrong_configuration_is_reported_and_not_applied(
         output = capsys.readouterr().err.splitlines()
         assert output[0].startswith(f"auditsense: error: {file}:2: alerts.max_alert: ")
         assert output[1].startswith(f"auditsense: error: {file}:3: alerts.max_bursts: ")
-        assert (
-            output[-1] == "auditsense: the configuration was not reloaded; the previous one stays active"
-        )
+        assert output[-1] == "auditsense: the configuration was not reloaded; the previous one stays active"
         assert session.sensor.detections is detections
         file.unlink()
         session.hang_up()

@@ -29,6 +29,7 @@ from auditsense.core.ring import Limits, Ring
 from auditsense.detect.alerts import AlertPolicy
 from auditsense.errors import ConfigError
 from auditsense.sinks.config import FileSettings
+from auditsense.status.config import StatusSettings
 
 if TYPE_CHECKING:
     import argparse
@@ -105,6 +106,7 @@ def test_missing_and_empty_file_give_defaults(tmp_path: Path) -> None:
         settings = build_settings(config)
         assert settings.policy == AlertPolicy()
         assert settings.limits == Limits()
+        assert settings.status == StatusSettings()
         assert [one.id for one in settings.detections] == ["pspy"]
         assert settings.source.self_test_s is None
 
