@@ -7,7 +7,7 @@
 
 The package has the calls of today's kernels; former_syscalls.txt adds removed calls and auditctl's own names.
 
-Exit codes: 0 written or equal, 1 `--check` found a difference, 2 no system-calls package.
+Exit codes: 0 written or equal, 1 `--check` calls a difference, 2 no system-calls package.
 """
 
 from __future__ import annotations
@@ -78,14 +78,14 @@ def main() -> int:
     options.add_argument("--check", action="store_true", help="exit 1 when the committed table differs")
     check: bool = options.parse_args().check
     try:
-        made = table()
+        text = table()
     except ModuleNotFoundError as missing:
         sys.stderr.write(f"{missing}: pip install --no-deps system-calls\n")
         return 2
     if not check:
-        TARGET.write_text(made, encoding="ascii")
+        TARGET.write_text(text, encoding="ascii")
         return 0
-    if TARGET.read_text(encoding="ascii") == made:
+    if TARGET.read_text(encoding="ascii") == text:
         return 0
     sys.stderr.write(f"{TARGET} differs from what system-calls gives: run without --check\n")
     return 1
@@ -99,7 +99,7 @@ def table() -> str:
     _add_former(numbers, others)
     for arch, shown in SHOWN.items():
         for name, number in [*numbers[arch].items()]:
-            if name not in shown and number in {numbers[arch][one] for one in shown}:
+            if name not in shown and number in {numbers[arch][alias] for alias in shown}:
                 others[arch][name] = numbers[arch].pop(name)
     lines = [
         f"# made by scripts/generate_syscalls.py from system-calls {version} (PyPI, MIT)",
@@ -114,7 +114,7 @@ def table() -> str:
 def _rows(numbers: dict[str, Numbers]) -> list[str]:
     rows = []
     for name in sorted(set().union(*numbers.values())):
-        cells = [str(found.get(name, "")) for found in numbers.values()]
+        cells = [str(calls.get(name, "")) for calls in numbers.values()]
         rows.append(",".join([name, *cells]).rstrip(","))
     return rows
 
@@ -136,8 +136,8 @@ def _add_former(numbers: dict[str, Numbers], others: dict[str, Numbers]) -> None
 
 def _numbers(arch: str) -> Numbers:
     module = importlib.import_module(f"system_calls.tables.{arch}")
-    found: Numbers = dict(getattr(module, f"syscalls_{arch}"))
-    return found
+    calls: Numbers = dict(getattr(module, f"syscalls_{arch}"))
+    return calls
 
 
 if __name__ == "__main__":

@@ -65,7 +65,7 @@ def tree(parser: argparse.ArgumentParser, words: tuple[str, ...] = (), summary: 
     actions, below = [], []
     for action in parser._actions:  # noqa: SLF001 - there is no other way to ask
         if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
-            helps = {str(one.dest): one.help or "" for one in action._choices_actions}  # noqa: SLF001
+            helps = {str(choice.dest): choice.help or "" for choice in action._choices_actions}  # noqa: SLF001
             choices = cast("dict[str, argparse.ArgumentParser]", action.choices)
             below += [tree(sub, (*words, name), helps[name]) for name, sub in choices.items()]
         else:
@@ -78,11 +78,11 @@ def tree(parser: argparse.ArgumentParser, words: tuple[str, ...] = (), summary: 
 
 def text(plain: str) -> str:
     """Return plain text as roff that means nothing else, in lines that diff well."""
-    found = []
+    lines = []
     for line in textwrap.wrap(plain, 72, break_long_words=False, break_on_hyphens=False):
         escaped = line.replace("\\", "\\e").replace("-", "\\-")
-        found.append("\\&" + escaped if escaped.startswith((".", "'")) else escaped)
-    return "\n".join(found)
+        lines.append("\\&" + escaped if escaped.startswith((".", "'")) else escaped)
+    return "\n".join(lines)
 
 
 def _help(action: argparse.Action) -> str:

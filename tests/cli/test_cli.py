@@ -56,9 +56,9 @@ def calm(tmp_path: Path) -> str:
 def program(
     *arguments: str, before: Sequence[str] = (), **options: object
 ) -> subprocess.CompletedProcess[str]:
-    given = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL, **options}
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL, **options}
     return subprocess.run(  # type: ignore[call-overload, no-any-return]
-        [*before, str(PROGRAM), *arguments], text=True, check=False, timeout=300, **given
+        [*before, str(PROGRAM), *arguments], text=True, check=False, timeout=300, **streams
     )
 
 
@@ -216,22 +216,22 @@ def test_replay_sends_every_alert(capsys: pytest.CaptureFixture[str], crowded: s
 def test_replay_reports_what_it_withheld(
     capsys: pytest.CaptureFixture[str], crowded: str, most: int, sent: int
 ) -> None:
-    asked = ("replay", "--max-alerts", str(most))
-    code, out, err = call(capsys, *asked, "--format", "jsonl", crowded)
+    command = ("replay", "--max-alerts", str(most))
+    code, out, err = call(capsys, *command, "--format", "jsonl", crowded)
     kinds = [json.loads(line)["event"]["kind"] for line in out.splitlines()]
     assert (code, kinds) == (0, ["alert"] * sent + ["state"])
     assert (
         err == f"auditsense: {200 - sent} alerts withheld: more than {most} in five minutes (--max-alerts)\n"
     )
-    _, out, err = call(capsys, *asked, "-o", "count", crowded)
+    _, out, err = call(capsys, *command, "-o", "count", crowded)
     counts = json.loads(out)
     assert (counts["alerts"], counts["withheld"]) == (sent, 200 - sent)
     assert f"{200 - sent} alerts withheld" in err
 
 
-@pytest.mark.parametrize("given", ["-1", "x", "1.5", "", "9999999999"])
-def test_max_alerts_is_a_whole_number(capsys: pytest.CaptureFixture[str], crowded: str, given: str) -> None:
-    code, _, err = call(capsys, "replay", f"--max-alerts={given}", crowded)
+@pytest.mark.parametrize("words", ["-1", "x", "1.5", "", "9999999999"])
+def test_max_alerts_is_a_whole_number(capsys: pytest.CaptureFixture[str], crowded: str, words: str) -> None:
+    code, _, err = call(capsys, "replay", f"--max-alerts={words}", crowded)
     assert code == 2
     assert "is not a whole number of 0 or more" in err
 
@@ -342,9 +342,9 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Machine
     monkeypatch.setattr("auditsense.kernel.journal_file.DEFAULT_FOLDER", tmp_path / "journals")
     settings = StatusSettings(tmp_path / "control")
     monkeypatch.setattr("auditsense.status.config.StatusSettings.of", lambda _: settings)
-    one = Machine(monkeypatch)
-    with one.ours, one.kernels:
-        yield one
+    machine = Machine(monkeypatch)
+    with machine.ours, machine.kernels:
+        yield machine
 
 
 def test_audit_rule_is_installed_checked_listed_and_removed(
@@ -487,8 +487,8 @@ def test_run_refuses_host_it_must_not_change(
     command = [*command, str(tmp_path / "x")] if command == ["record", "--to"] else command
     vars(machine.kernel).update(settings, alive={1})
     before = machine.kernel.host_state()
-    found, out, err = call(capsys, *command)
-    assert (found, out) == (code, "")
+    result, out, err = call(capsys, *command)
+    assert (result, out) == (code, "")
     assert_one_error(err, part)
     assert machine.kernel.host_state() == before
     assert list(tmp_path.iterdir()) == []
@@ -538,8 +538,8 @@ def test_record_captures_datagrams(
 ) -> None:
     path = tmp_path / "x"
     datagrams = [part for event in burst(12) for part in event.datagrams]
-    for one in datagrams[:8]:  # a local socket holds few
-        machine.kernels.send(one)
+    for datagram in datagrams[:8]:  # a local socket holds few
+        machine.kernels.send(datagram)
     code, _, err = call(capsys, "record", "--to", str(path), "--duration", "0.05")
     assert code == 0
     assert f", 8 datagrams, {path.stat().st_size} bytes in {path}" in err
@@ -555,26 +555,26 @@ def test_record_captures_datagrams(
 
 def test_replay_reads_standard_input(log: str) -> None:
     with Path(log).open("rb") as file:
-        found = program("replay", "-", "--fail-on-alert", stdin=file)
-    assert (found.returncode, found.stderr) == (10, "")
-    assert len(found.stdout.splitlines()) == 2
+        result = program("replay", "-", "--fail-on-alert", stdin=file)
+    assert (result.returncode, result.stderr) == (10, "")
+    assert len(result.stdout.splitlines()) == 2
 
 
 def test_replay_reads_captures_and_compressed_logs_as_one_stream(tmp_path: Path, log: str) -> None:
-    one = tmp_path / "one"
-    with capture.create(one, Host("f" * 32, "there"), 1) as file:
+    first = tmp_path / "one"
+    with capture.create(first, Host("f" * 32, "there"), 1) as file:
         file.write(pack([part for event in burst(12, pid=9, serial=100) for part in event.datagrams]))
     two = tmp_path / "two"
     two.write_bytes(gzip.compress(b"".join(event.text for event in burst(12, pid=7, serial=200))))
-    found = program("replay", "-o", "count", log, str(one), str(two))
-    assert (found.returncode, found.stderr) == (0, "")
-    assert json.loads(found.stdout)["alerts"] == 3
+    result = program("replay", "-o", "count", log, str(first), str(two))
+    assert (result.returncode, result.stderr) == (0, "")
+    assert json.loads(result.stdout)["alerts"] == 3
 
 
 def test_program_error_is_one_line(log: str) -> None:
-    found = program("replay", "--nonsense", log)
-    assert (found.returncode, found.stdout) == (2, "")
-    assert_one_error(found.stderr, "--nonsense")
+    result = program("replay", "--nonsense", log)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert_one_error(result.stderr, "--nonsense")
 
 
 WRITING = [
@@ -596,22 +596,22 @@ WRITING = [
 def test_reader_gone_ends_quietly_as_sigpipe_would(arguments: list[str], log: str) -> None:
     read, write = os.pipe()
     os.close(read)
-    given = [*arguments, log] if arguments[0] == "replay" else arguments
+    words = [*arguments, log] if arguments[0] == "replay" else arguments
     try:
-        found = program(*given, stdout=write)
+        result = program(*words, stdout=write)
     finally:
         os.close(write)
-    assert found.returncode == (0 if arguments == ["--help"] else 141)
-    assert found.stderr == ""
+    assert result.returncode == (0 if arguments == ["--help"] else 141)
+    assert result.stderr == ""
 
 
 @pytest.mark.parametrize("arguments", WRITING, ids=" ".join)
 def test_full_disk_exits_1(arguments: list[str], log: str) -> None:
-    given = [*arguments, log] if arguments[0] == "replay" else arguments
+    words = [*arguments, log] if arguments[0] == "replay" else arguments
     with Path("/dev/full").open("wb") as full:
-        found = program(*given, stdout=full)
-    assert found.returncode == 1
-    assert_one_error(found.stderr, "cannot write to standard output: No space left on device")
+        result = program(*words, stdout=full)
+    assert result.returncode == 1
+    assert_one_error(result.stderr, "cannot write to standard output: No space left on device")
 
 
 CLOSED = "standard output is closed; redirect it to a file or a pipe, or to /dev/null"
@@ -620,20 +620,20 @@ CLOSED = "standard output is closed; redirect it to a file or a pipe, or to /dev
 @pytest.mark.parametrize("arguments", WRITING, ids=" ".join)
 @pytest.mark.parametrize("streams", [">&-", ">&- <&-"])
 def test_closed_standard_output_is_refused(arguments: list[str], streams: str, log: str) -> None:
-    given = [*arguments, log] if arguments[0] == "replay" else arguments
-    shell = ["sh", "-c", f'"$@" {streams}', "sh", str(PROGRAM), *given]
-    found = subprocess.run(shell, capture_output=True, text=True, check=False, timeout=300)
-    assert found.returncode == 2
-    assert_one_error(found.stderr, CLOSED)
+    words = [*arguments, log] if arguments[0] == "replay" else arguments
+    shell = ["sh", "-c", f'"$@" {streams}', "sh", str(PROGRAM), *words]
+    result = subprocess.run(shell, capture_output=True, text=True, check=False, timeout=300)
+    assert result.returncode == 2
+    assert_one_error(result.stderr, CLOSED)
 
 
 @pytest.mark.parametrize("streams", [">&-", "1</dev/null", ">&- 2>&-", "<&- >&- 2>&-"])
 def test_run_with_closed_standard_output_is_refused(streams: str) -> None:
     shell = ["sh", "-c", f'"$@" {streams}', "sh", str(PROGRAM), "run", "--duration", "1"]
-    found = subprocess.run(shell, capture_output=True, text=True, check=False, timeout=300)
-    assert found.returncode == 2
+    result = subprocess.run(shell, capture_output=True, text=True, check=False, timeout=300)
+    assert result.returncode == 2
     if "2>&-" not in streams:
-        assert_one_error(found.stderr, "; or name another place for documents with --sink")
+        assert_one_error(result.stderr, "; or name another place for documents with --sink")
 
 
 @pytest.mark.parametrize("streams", [">&-", ">&- 2>&-", "<&- >&- 2>&-"])
@@ -643,25 +643,25 @@ def test_closed_streams_matter_to_no_other_sink(streams: str, log: str, tmp_path
     words = ["run", "--source", f"log:{log}", "--duration", "0.3", "--sink", f"file:{to}"]
     words += ["--status-socket", "off"]
     shell = ["sh", "-c", f'"$@" {streams}', "sh", str(PROGRAM), *words]
-    found = subprocess.run(shell, capture_output=True, text=True, check=False, timeout=300)
-    assert found.returncode == 0
-    assert found.stdout == ""
+    result = subprocess.run(shell, capture_output=True, text=True, check=False, timeout=300)
+    assert result.returncode == 0
+    assert result.stdout == ""
     assert all(json.loads(line) for line in to.read_text(encoding="utf-8").splitlines())
 
 
 def test_streams_closed_at_startup_cause_no_traceback(log: str) -> None:
     shell = ["sh", "-c", "", str(PROGRAM), log]
     shell[2] = '"$0" replay - <&-'
-    found = subprocess.run(shell, capture_output=True, text=True, check=False, timeout=300)
-    assert (found.returncode, found.stdout) == (2, "")
-    assert_one_error(found.stderr, "standard input is closed")
+    result = subprocess.run(shell, capture_output=True, text=True, check=False, timeout=300)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert_one_error(result.stderr, "standard input is closed")
     shell[2] = '"$0" run --source audisp --status-socket off <&-'
-    found = subprocess.run(shell, capture_output=True, text=True, check=False, timeout=300)
-    assert (found.returncode, found.stdout) == (2, "")
-    assert_one_error(found.stderr, "standard input is closed; audisp reads what auditd writes there")
+    result = subprocess.run(shell, capture_output=True, text=True, check=False, timeout=300)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert_one_error(result.stderr, "standard input is closed; audisp reads what auditd writes there")
     shell[2] = '"$0" replay /nonexistent 2>&-'
-    found = subprocess.run(shell, capture_output=True, text=True, check=False, timeout=300)
-    assert (found.returncode, found.stdout, found.stderr) == (2, "", "")
+    result = subprocess.run(shell, capture_output=True, text=True, check=False, timeout=300)
+    assert (result.returncode, result.stdout, result.stderr) == (2, "", "")
 
 
 def test_interrupt_prints_no_traceback(tmp_path: Path) -> None:
@@ -690,21 +690,21 @@ def test_unreadable_file_is_named(tmp_path: Path) -> None:
     secret.chmod(0)
     if os.geteuid() == 0:
         os.chown(secret, 65534, 65534)
-    found = program("replay", str(secret), before=WITHOUT_CAPABILITIES)
-    assert (found.returncode, found.stdout) == (2, "")
-    assert_one_error(found.stderr, f"{secret}: Permission denied")
+    result = program("replay", str(secret), before=WITHOUT_CAPABILITIES)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert_one_error(result.stderr, f"{secret}: Permission denied")
 
 
 @pytest.mark.parametrize(
     "arguments", [["run"], ["run", "--dry-run"], ["rules", "list"], ["rules", "install"], ["record", "--to"]]
 )
 def test_unprivileged_user_cannot_use_kernel_audit(tmp_path: Path, arguments: list[str]) -> None:
-    given = [*arguments, str(tmp_path / "x")] if arguments[0] == "record" else arguments
-    found = program(*given, before=WITHOUT_CAPABILITIES)
-    assert (found.returncode, found.stdout) == (3, "")
-    lines = found.stderr.splitlines()
+    words = [*arguments, str(tmp_path / "x")] if arguments[0] == "record" else arguments
+    result = program(*words, before=WITHOUT_CAPABILITIES)
+    assert (result.returncode, result.stdout) == (3, "")
+    lines = result.stderr.splitlines()
     assert [line.startswith("auditsense: error: ") for line in lines[-1:]] == [True]
-    assert "Traceback" not in found.stderr
+    assert "Traceback" not in result.stderr
     assert list(tmp_path.iterdir()) == []
 
 
@@ -712,10 +712,10 @@ def test_unprivileged_user_cannot_use_kernel_audit(tmp_path: Path, arguments: li
 
 
 def subparsers(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
-    (found,) = (
+    (result,) = (
         action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction)
     )
-    return {**found}
+    return {**result}
 
 
 def test_parser_of_one_command_equals_full_parser() -> None:

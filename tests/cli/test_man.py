@@ -26,8 +26,8 @@ def tool(name: str) -> str:
 
 
 def output_of(*command: str) -> str:
-    found = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    return found.stdout + found.stderr
+    result = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    return result.stdout + result.stderr
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -78,7 +78,7 @@ def completed(*words: str, folder: Path | None = None) -> set[str]:
         f'source "{ROOT}/completion/auditsense.bash"; compopt() {{ :; }}; COMP_WORDS=("$@"); '
         'COMP_CWORD=$(($# - 1)); _shtab_auditsense auditsense "${@: -1}" ""; printf "%s\\n" "${COMPREPLY[@]}"'
     )
-    found = subprocess.run(
+    result = subprocess.run(
         [tool("bash"), "-c", script, "bash", "auditsense", *words],
         capture_output=True,
         text=True,
@@ -86,8 +86,8 @@ def completed(*words: str, folder: Path | None = None) -> set[str]:
         check=True,
         cwd=folder,
     )
-    assert found.stderr == ""
-    return {*found.stdout.split("\n")} - {""}
+    assert result.stderr == ""
+    return {*result.stdout.split("\n")} - {""}
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=[" ".join(command.words) for command in COMMANDS])

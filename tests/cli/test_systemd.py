@@ -87,14 +87,14 @@ def written(tmp_path: Path) -> Path:
 
 
 def test_systemd_analyze_accepts_units(written: Path) -> None:
-    found = analyze("verify", "--man=no", *map(str, sorted(written.glob("*.service"))))
-    assert (found.returncode, found.stdout + found.stderr) == (0, "")
+    result = analyze("verify", "--man=no", *map(str, sorted(written.glob("*.service"))))
+    assert (result.returncode, result.stdout + result.stderr) == (0, "")
 
 
 def test_systemd_analyze_finds_an_error(written: Path) -> None:
     (written / SENSOR).write_text((written / SENSOR).read_text() + "[Service]\nTypo=yes\n")
-    found = analyze("verify", "--man=no", str(written / SENSOR))
-    assert "Typo" in found.stderr
+    result = analyze("verify", "--man=no", str(written / SENSOR))
+    assert "Typo" in result.stderr
 
 
 @pytest.mark.parametrize("unit", [SENSOR, RULES])
@@ -107,9 +107,9 @@ def test_exposure_matches_page(written: Path) -> None:
     page = (ROOT / "docs" / "operating.md").read_text(encoding="utf-8")
     stated = re.search(r"exposure level of (\d\.\d)", page)
     assert stated is not None
-    found = analyze("security", "--offline=true", "--no-pager", str(written / SENSOR))
-    measured = re.search(r"Overall exposure level for auditsense.service: (\d+\.\d)", found.stdout)
-    assert measured is not None, found
+    result = analyze("security", "--offline=true", "--no-pager", str(written / SENSOR))
+    measured = re.search(r"Overall exposure level for auditsense.service: (\d+\.\d)", result.stdout)
+    assert measured is not None, result
     assert float(measured[1]) <= float(stated[1])
 
 
@@ -286,21 +286,21 @@ class Listener:
         self.socket.settimeout(0)
 
     def heard(self) -> list[str]:
-        found = []
+        messages = []
         while True:
             try:
-                found.append(self.socket.recv(4096).decode())
+                messages.append(self.socket.recv(4096).decode())
             except BlockingIOError:
-                return found
+                return messages
 
 
 @pytest.fixture(params=["path", "abstract"])
 def listener(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Listener]:
     path = str(tmp_path / "notify")
     name = path if request.param == "path" else f"@auditsense-test-{os.getpid()}"
-    found = Listener(name.replace("@", "\0"), name)
-    yield found
-    found.socket.close()
+    listener = Listener(name.replace("@", "\0"), name)
+    yield listener
+    listener.socket.close()
 
 
 class Hands:
@@ -347,10 +347,10 @@ def test_watchdog_is_notified_twice_an_interval_while_loop_runs(
 
 def test_status_is_computed_only_when_due(listener: Listener) -> None:
     clock = Hands()
-    made: list[float] = []
+    times: list[float] = []
 
     def status() -> str:
-        made.append(clock.now_s)
+        times.append(clock.now_s)
         return "3 alerts"
 
     with ServiceNotifier({"NOTIFY_SOCKET": listener.name}, clock) as manager:
@@ -359,7 +359,7 @@ def test_status_is_computed_only_when_due(listener: Listener) -> None:
         for _ in range(61):
             manager.alive(status)
             clock.now_s += 1
-    assert made == [1030.5, 1060.5]
+    assert times == [1030.5, 1060.5]
     assert listener.heard() == ["STATUS=3 alerts"] * 2
 
 

@@ -164,26 +164,26 @@ def test_bench_runs_nothing_of_hostile_folder(hostile: Path, fault: Recorder) ->
 
 @as_root
 def test_program_writable_by_others_is_skipped(hostile: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = program("sh")
-    assert found is not None
+    result = program("sh")
+    assert result is not None
     mine = hostile / "sh"
     mine.write_text("")
     mine.chmod(0o755)
     usual = os.environ["PATH"]
     monkeypatch.setenv("PATH", f"{hostile}:{usual}")
-    assert program("sh") == found
+    assert program("sh") == result
     hostile.chmod(0o755)
     assert program("sh") == str(mine)
     mine.chmod(0o777)
-    assert program("sh") == found
+    assert program("sh") == result
     mine.chmod(0o755)
     os.chown(mine, UNPRIVILEGED, UNPRIVILEGED)
-    assert program("sh") == found
+    assert program("sh") == result
     mine.unlink()
-    mine.symlink_to(found)
+    mine.symlink_to(result)
     assert program("sh") == str(mine)
     os.chown(mine, UNPRIVILEGED, UNPRIVILEGED, follow_symlinks=False)
-    assert program("sh") == found
+    assert program("sh") == result
     monkeypatch.setenv("PATH", str(hostile / "none"))
     assert program("sh") is None
 

@@ -192,7 +192,7 @@ def test_fifo_without_a_writer_is_said(
         heard.wait()
         fifo.write_text(TEXT)
 
-    monkeypatch.setattr("auditsense.cli.replay.say", said)
+    monkeypatch.setattr("auditsense.cli.replay.print_message", said)
     writer = threading.Thread(target=write)
     writer.start()
     counts, lines = replayed(capsys, fifo)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from typing import TextIO
 
 
-def say(text: str) -> None:
+def print_message(text: str) -> None:
     """Print one line on standard error; a closed standard error is no reason to fail."""
     if sys.stderr is None:  # closed by the parent; print would use standard output instead
         return
@@ -34,7 +34,7 @@ def say(text: str) -> None:
         return
 
 
-def put(line: str) -> None:
+def print_data(line: str) -> None:
     """Write a line of data to standard output.
 
     Raises:
@@ -95,9 +95,9 @@ def _code_of(arguments: argparse.Namespace) -> int:
     except ReaderGoneError as error:  # `| head`: an end, and no error
         return error.exit_code
     except AuditSenseError as error:
-        say(f"error: {error}")
+        print_message(f"error: {error}")
         for note in getattr(error, "__notes__", ()):
-            say(f"error: {note}")
+            print_message(f"error: {note}")
         return error.exit_code
     except KeyboardInterrupt:
         return 130  # as a shell reports a program that SIGINT ended

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from auditsense.bench import live, offline, table
 from auditsense.bench.audit_lock import unprivileged
 from auditsense.bench.report import BenchReport, machine
-from auditsense.cli import put, say
+from auditsense.cli import print_data, print_message
 from auditsense.core.ring import core_version
 from auditsense.errors import AuditSenseError, NoKernelAuditError, UsageError
 
@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     with _interrupted_by_termination():
         report = _measure(arguments)
     for line in table.lines(report):
-        put(line)
+        print_data(line)
     if arguments.json:
         _write(arguments.json, json.dumps(report.as_dict(), indent=1) + "\n")
     if arguments.html:
@@ -67,14 +67,14 @@ def _measure(arguments: argparse.Namespace) -> BenchReport:
     except NoKernelAuditError as error:
         reason = str(error)
     if reason and not arguments.offline:
-        say(f"without the live part: {reason}")
+        print_message(f"without the live part: {reason}")
     return BenchReport(core_version(), machine(), tuple(off), tuple(on), reason)
 
 
 def _print_step(step: str) -> None:
     """Print the current step on a terminal."""
     if sys.stderr is not None and sys.stderr.isatty():
-        say(step)
+        print_message(step)
 
 
 def _check_writable(name: str | None) -> None:

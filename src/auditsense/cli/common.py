@@ -7,7 +7,7 @@ import signal
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from auditsense.cli import open_output, say
+from auditsense.cli import open_output, print_message
 from auditsense.detections.loader import load_detections, paths_of, quiet, shipped_detections
 from auditsense.errors import AuditSenseError
 from auditsense.sinks.format import Format
@@ -45,7 +45,9 @@ def standard_output(form: str | None) -> StreamSink:
 def report_restored(source: Source) -> None:
     """Report the changes of a killed sensor that were undone on entering."""
     if source.restored:
-        say(f"an earlier sensor was killed; restored what it had changed: {'; '.join(source.restored)}")
+        print_message(
+            f"an earlier sensor was killed; restored what it had changed: {'; '.join(source.restored)}"
+        )
 
 
 def drop_privileges(user: User | None, *also: int, own_process: bool) -> None:
@@ -72,7 +74,7 @@ def drop_privileges(user: User | None, *also: int, own_process: bool) -> None:
     prepared = seccomp.prepare()
     privileges.keep_only(privileges.CAP_AUDIT_CONTROL, *also, user=user)
     if prepared is None or not seccomp.confine(prepared):
-        say("this kernel or this machine has no filter for system calls; continuing without")
+        print_message("this kernel or this machine has no filter for system calls; continuing without")
 
 
 @contextmanager

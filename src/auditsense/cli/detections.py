@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auditsense._values import did_you_mean
-from auditsense.cli import put, say
+from auditsense.cli import print_data, print_message
 from auditsense.config.settings import build_settings, load_config
 from auditsense.detect.alerts import AlertPolicy
 from auditsense.detect.ecs import timestamp
@@ -29,16 +29,16 @@ def run(arguments: argparse.Namespace) -> int:
     """Do one action."""
     if arguments.action == "check":
         detections = load_detections(Path(arguments.path))
-        say(f"{arguments.path}: {len(detections)} detections, nothing wrong")
+        print_message(f"{arguments.path}: {len(detections)} detections, nothing wrong")
         return 0
     if arguments.action == "compile":
         detections = load_detections(Path(arguments.path)) if arguments.path else shipped_detections()
         rules = compile_all(detections, merge_ms=AlertPolicy().suppress_ms)
-        put(as_c(rules, [detection.id for detection in detections]).rstrip("\n"))
+        print_data(as_c(rules, [detection.id for detection in detections]).rstrip("\n"))
         return 0
     if arguments.action == "list":
         for detection in {detection.id: detection for detection in shipped_detections()}.values():
-            put(f"{detection.id}\t{detection.severity}\t{detection.name}")
+            print_data(f"{detection.id}\t{detection.severity}\t{detection.name}")
         return 0
     _show(arguments)
     return 0
@@ -65,7 +65,7 @@ def _show(arguments: argparse.Namespace) -> None:
         "alerts": asdict(settings.policy),
         "limits": asdict(settings.limits),
     }
-    put(json.dumps(shown, indent=2))
+    print_data(json.dumps(shown, indent=2))
 
 
 def _exception(exception: DetectionException) -> dict[str, object]:

@@ -6,7 +6,7 @@ import dataclasses
 import json
 from typing import TYPE_CHECKING
 
-from auditsense.cli import put
+from auditsense.cli import print_data
 from auditsense.config.settings import status_settings
 from auditsense.doctor import active_probe
 from auditsense.doctor.collect import HostAccess, collect
@@ -28,13 +28,13 @@ def run(arguments: argparse.Namespace) -> int:
         facts = dataclasses.replace(facts, probe=active_probe.run_probe(facts))
     report = diagnose(facts)
     if arguments.json:
-        put(json.dumps(report.document()))
+        print_data(json.dumps(report.document()))
     else:
         for line in lines(report):
-            put(printable(line))
+            print_data(printable(line))
         problem = facts.probe.problem if facts.probe is not None else facts.sensor_problem
         if problem:
-            put(printable(f"         {problem}"))
+            print_data(printable(f"         {problem}"))
     return report.exit_code
 
 

@@ -8,7 +8,7 @@ import sys
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from auditsense.cli import open_output, say
+from auditsense.cli import open_output, print_message
 from auditsense.detect.host import this_host
 from auditsense.errors import UsageError
 from auditsense.sinks import Sink, SinkError
@@ -99,7 +99,7 @@ class Output:
 
 
 def _print_notice(notice: Document) -> None:
-    say(f"{notice['rule']['name']} ({notice['auditsense']['severity']}): {notice['message']}")
+    print_message(f"{notice['rule']['name']} ({notice['auditsense']['severity']}): {notice['message']}")
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from auditsense.cli import say
+from auditsense.cli import print_message
 from auditsense.cli.common import drop_privileges, report_restored, stop_signals
 from auditsense.core.ring import Limits, Ring, pack
 from auditsense.detect.host import this_host
@@ -79,7 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
             with file, stop_signals(recorder.stop), source:
                 report_restored(source)
                 drop_privileges(arguments.user, own_process=arguments.own_process)
-                say(f"capturing to {path}; audit rules: {'; '.join(rules)}")
+                print_message(f"capturing to {path}; audit rules: {'; '.join(rules)}")
                 recorder.write_early()
                 waiter = select.poll()
                 waiter.register(source.fileno(), select.POLLIN)
@@ -93,5 +93,7 @@ def run(arguments: argparse.Namespace) -> int:
                     path.unlink(missing_ok=True)
                     recorder.size = 0
     seconds = time.monotonic() - started
-    say(f"{seconds:.1f} s, {datagrams} datagrams, {recorder.size} bytes in {path}; {source.afterwards}")
+    print_message(
+        f"{seconds:.1f} s, {datagrams} datagrams, {recorder.size} bytes in {path}; {source.afterwards}"
+    )
     return 0

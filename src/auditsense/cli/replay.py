@@ -7,7 +7,7 @@ import os
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
-from auditsense.cli import put, say
+from auditsense.cli import print_data, print_message
 from auditsense.cli.common import selected_detections, standard_output, unknown_arches
 from auditsense.detect.alerts import AlertPolicy
 from auditsense.detect.detector import Detector
@@ -74,13 +74,13 @@ def _inputs(arguments: argparse.Namespace) -> Iterator[list[str]]:
         if path != "-" and (arguments.rotated or os.path.isdir(path)):  # noqa: PTH112 - an unreadable folder is no folder
             from auditsense.replay.logrotate import RotatedLog  # noqa: PLC0415 - not for a file
 
-            logs.append(RotatedLog(path, say))
+            logs.append(RotatedLog(path, print_message))
             names += logs[-1].names
         else:
             names.append(path)
     yield names
     if any(log.changed() for log in logs):
-        say(
+        print_message(
             "the logs were rotated while they were read: some may have been read twice, or not at all; "
             "repeat the replay"
         )
@@ -102,11 +102,13 @@ def _read(arguments: argparse.Namespace, view: View, write: Callable[[Sequence[D
             counts: dict[str, object] = {"alerts": alerts, "withheld": unsent, **detector.stats().as_dict()}
             if excepted := excepted_by(detector.exceptions()):
                 counts["excepted_by"] = excepted
-            put(json.dumps(counts))
+            print_data(json.dumps(counts))
         if unsent:
-            say(f"{unsent} alerts withheld: more than {arguments.max_alerts} in five minutes (--max-alerts)")
+            print_message(
+                f"{unsent} alerts withheld: more than {arguments.max_alerts} in five minutes (--max-alerts)"
+            )
         for line in unknown_arches(detector.stats()):
-            say(line)
+            print_message(line)
     if failure is not None:
         raise failure
     return _ALERTS_FOUND if arguments.fail_on_alert and found else 0
@@ -119,7 +121,7 @@ def _read_events(arguments: argparse.Namespace, write: Callable[[Sequence[Docume
     with EventReader(limits=LIMITS, order=ORDER) as reader:
         failure = _replay(arguments, reader, lambda events: write([event.document() for event in events]))
         for line in unknown_arches(reader.stats()):
-            say(line)
+            print_message(line)
     if failure is not None:
         raise failure
     return 0
@@ -134,7 +136,7 @@ def _replay(
     failure: DamagedInputError | None = None
     with _inputs(arguments) as names:
         try:
-            for results in replay(names, reader, say):
+            for results in replay(names, reader, print_message):
                 if write is not None:
                     write(results)
         except DamagedInputError as error:
@@ -148,4 +150,4 @@ def _say_limits(stats: Stats) -> None:
     counts = stats.as_dict()
     for name, meaning in _LIMITS:
         if counts[name]:
-            say(f"{name}: {counts[name]} {meaning}")
+            print_message(f"{name}: {counts[name]} {meaning}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
-from auditsense.cli import put, say
+from auditsense.cli import print_data, print_message
 from auditsense.errors import KernelCommandError, one_line
 from auditsense.kernel import procfs
 from auditsense.kernel.commands import Commands
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def run(arguments: argparse.Namespace) -> int:
     """Do one action."""
     if arguments.action == "print":
-        put(DEFAULT_AUDIT_RULE)
+        print_data(DEFAULT_AUDIT_RULE)
         return 0
     with Commands() as commands:
         return _ACTIONS[arguments.action](commands)
@@ -28,7 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _list(commands: Commands) -> int:
     for rule in commands.rules():
-        put(one_line(auditctl.format_rule(rule)))
+        print_data(one_line(auditctl.format_rule(rule)))
     return 0
 
 
@@ -41,10 +41,10 @@ def _check(commands: Commands) -> int:
     commands.status()  # the reason why audit does not answer here comes first
     procfs.require_host_proc([auditctl.parse(DEFAULT_AUDIT_RULE)])
     if not _there(commands):
-        say(f"the kernel does not have the audit rule {DEFAULT_AUDIT_RULE}")
+        print_message(f"the kernel does not have the audit rule {DEFAULT_AUDIT_RULE}")
         return 1
     if not commands.status().enabled:
-        say("the audit rule is listed, but audit is off; auditsense run turns it on while it runs")
+        print_message("the audit rule is listed, but audit is off; auditsense run turns it on while it runs")
     return 0
 
 
@@ -53,7 +53,7 @@ def _install(commands: Commands) -> int:
     rule = auditctl.parse(DEFAULT_AUDIT_RULE)
     procfs.require_host_proc([rule])
     if _there(commands):
-        say(f"the kernel has the audit rule {DEFAULT_AUDIT_RULE} already")
+        print_message(f"the kernel has the audit rule {DEFAULT_AUDIT_RULE} already")
         return 0
     check_may_add(status, [rule])
     try:
@@ -61,9 +61,9 @@ def _install(commands: Commands) -> int:
     except KernelCommandError as error:
         if error.errno != errno.EEXIST:  # another process added it in between
             raise
-        say(f"the kernel has the audit rule {DEFAULT_AUDIT_RULE} already")
+        print_message(f"the kernel has the audit rule {DEFAULT_AUDIT_RULE} already")
     else:
-        say(f"the kernel has the audit rule {DEFAULT_AUDIT_RULE} now")
+        print_message(f"the kernel has the audit rule {DEFAULT_AUDIT_RULE} now")
     return 0
 
 
@@ -73,9 +73,9 @@ def _remove(commands: Commands) -> int:
     except KernelCommandError as error:
         if error.errno != errno.ENOENT:
             raise
-        say(f"the kernel does not have the audit rule {DEFAULT_AUDIT_RULE}")
+        print_message(f"the kernel does not have the audit rule {DEFAULT_AUDIT_RULE}")
     else:
-        say(f"the kernel does not have the audit rule {DEFAULT_AUDIT_RULE} any more")
+        print_message(f"the kernel does not have the audit rule {DEFAULT_AUDIT_RULE} any more")
     return 0
 
 

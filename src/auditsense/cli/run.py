@@ -9,7 +9,7 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from auditsense.cli import put, say
+from auditsense.cli import print_data, print_message
 from auditsense.cli.common import drop_privileges, report_restored, stop_signals
 from auditsense.cli.output import running_sinks, wanted_sinks
 from auditsense.cli.sd_notify import ServiceNotifier
@@ -77,9 +77,9 @@ class LiveSession:
         """Print what `start` would change on this host."""
         steps = self._source.plan()
         for step in steps:
-            put(one_line(step))
+            print_data(one_line(step))
         if not steps:
-            say("nothing would be changed on this host")
+            print_message("nothing would be changed on this host")
 
     def prepare(self) -> None:
         """Create the sensor and what notifies the service manager; the host stays unchanged."""
@@ -141,9 +141,9 @@ class LiveSession:
         self._drop_privileges()
         source = f"{self._source.name} ({self._why})" if self._why else self._source.name
         rules = f"audit rules: {'; '.join(self._rules)}" if self._rules else "no audit rule set"
-        say(f"watching; source {source}, {rules}")
+        print_message(f"watching; source {source}, {rules}")
         if isinstance(self._source, Multicast) and self._source.off:
-            say("audit is off (enabled 0): no record comes until its owner turns it on")
+            print_message("audit is off (enabled 0): no record comes until its owner turns it on")
         if self._arguments.duration is not None:
             # Not a thread: the guardian may have to be forked again.
             signal.setitimer(signal.ITIMER_REAL, self._arguments.duration)
@@ -160,7 +160,7 @@ class LiveSession:
         self._output.close()
         source = self._source
         afterwards = "the host is as it was" if isinstance(source, TextSource) else source.afterwards
-        say(f"{self._summary}{self._output.summary()}; {afterwards}")
+        print_message(f"{self._summary}{self._output.summary()}; {afterwards}")
 
     def _request_stop(self) -> None:
         self._notifier.stopping()
@@ -172,7 +172,7 @@ class LiveSession:
         self._notifier.alive(lambda: state(self._sensor))
         if isinstance(self._source, TextSource):
             for message in self._source.take_messages():
-                say(message)
+                print_message(message)
         return self._output.poll()
 
     def _drop_privileges(self) -> None:
@@ -231,7 +231,7 @@ def _raise_priority(levels: int) -> None:
     try:
         os.nice(-levels)
     except OSError as error:  # a container without CAP_SYS_NICE
-        say(f"cannot raise priority: {error.strerror}; alerts may be delayed under load")
+        print_message(f"cannot raise priority: {error.strerror}; alerts may be delayed under load")
 
 
 def _shown(form: str | None) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from auditsense.cli import put
+from auditsense.cli import print_data
 
 if TYPE_CHECKING:
     import argparse
@@ -14,5 +14,5 @@ if TYPE_CHECKING:
 def run(arguments: argparse.Namespace) -> int:
     """Print a JSON schema."""
     file = Path(__file__).parents[1] / "schema" / f"{arguments.of}.json"
-    put(file.read_text(encoding="utf-8").rstrip("\n"))
+    print_data(file.read_text(encoding="utf-8").rstrip("\n"))
     return 0

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Final, Self
 
-from auditsense.cli import say
+from auditsense.cli import print_message
 from auditsense.config.settings import build_settings, keys_needing_restart, load_config
 from auditsense.detections.loader import known_harmless, shipped_detections
 from auditsense.detections.model import audit_rules_of
@@ -127,18 +127,18 @@ class HangupHandler:
             sensor.reload(new.detections, new.policy, audit_rules=rules)
         except Exception as error:  # noqa: BLE001 - see rule 4
             for problem in _problems(error):
-                say(f"error: {problem}")
-            say("the configuration was not reloaded; the previous one stays active")
+                print_message(f"error: {problem}")
+            print_message("the configuration was not reloaded; the previous one stays active")
             return
         needed = [line for line in audit_rules_of(new.detections) if line not in before]
         for path in deferred:
-            say(f"{path}: changed, needs a restart")
+            print_message(f"{path}: changed, needs a restart")
         if needed and rules is None:
             state = "needed, for auditd to set" if is_text(self._startup.source.name) else "added"
-            say(f"audit rules {state}: {'; '.join(needed)}")
+            print_message(f"audit rules {state}: {'; '.join(needed)}")
         read = ", ".join(map(str, new.files)) or "no configuration file"
         ids = ", ".join(detection.id for detection in new.detections)
-        say(f"configuration reloaded: {read}; detections: {ids}")
+        print_message(f"configuration reloaded: {read}; detections: {ids}")
 
 
 class _TooLongError(AuditSenseError):

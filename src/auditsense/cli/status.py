@@ -8,7 +8,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from auditsense.cli import put
+from auditsense.cli import print_data
 from auditsense.config.settings import status_settings
 from auditsense.errors import AuditSenseError, UsageError
 from auditsense.sinks.format import printable
@@ -28,7 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
     if path is None:
         raise UsageError("there is no status socket: it is off")
     if arguments.watch is None:
-        put(_text(ask(path), None, as_json=arguments.json))
+        print_data(_text(ask(path), None, as_json=arguments.json))
         return 0
     try:
         _watch(path, arguments.watch, as_json=arguments.json)
@@ -45,7 +45,7 @@ def _watch(path: Path, every_s: float, *, as_json: bool) -> None:
         if before is not None and before.get("pid") != now.get("pid"):
             before = None  # another sensor: its counters began at 0
         text = _text(now, before, as_json=as_json)
-        put(clear + text if clear or as_json or before is None else "\n" + text)
+        print_data(clear + text if clear or as_json or before is None else "\n" + text)
         before = now
         time.sleep(every_s)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
-from auditsense.cli import say
+from auditsense.cli import print_message
 from auditsense.sources.base import Cleanup
 from auditsense.status.server import StatusServer, StatusSocketTakenError, discard
 from auditsense.status.snapshot import Snapshot
@@ -49,7 +49,7 @@ class StatusSocket:
             try:
                 self._server.__enter__()
             except StatusSocketTakenError as error:
-                say(f"{error}; this one has no status socket (--status-socket names another)")
+                print_message(f"{error}; this one has no status socket (--status-socket names another)")
             else:
                 self._sensor.add_reader(self._server.fileno(), self._server.serve)
         return self

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from auditsense._file_trust import require_owned, require_trusted_path
-from auditsense.cli import put, say
+from auditsense.cli import print_data, print_message
 from auditsense.errors import AuditSenseError, UsageError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
     texts = units(program)
     if arguments.to is None:
         for name, text in texts.items():
-            put(f"# {name}\n{text}".rstrip("\n"))
+            print_data(f"# {name}\n{text}".rstrip("\n"))
         return 0
     folder = Path(arguments.to)
     if not folder.is_dir():
@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
     _refuse_others(folder, list(texts))
     for name, text in texts.items():
         _write(folder / name, _MARK + text)
-        say(f"wrote {folder / name}")
+        print_message(f"wrote {folder / name}")
     return 0
 
 
@@ -91,7 +91,7 @@ def _refuse_changeable(program: str) -> None:
             reason = f"{path}: {error.strerror}"
         else:
             if status.st_uid != 0:
-                say(f"{path} is not root's: its owner decides what the unit runs as root")
+                print_message(f"{path} is not root's: its owner decides what the unit runs as root")
             continue
         raise UsageError(f"no unit for {program}: {reason}; install auditsense where root alone may write")
 
