@@ -16,7 +16,7 @@ import pytest
 
 from auditsense import AuditSenseError, EventReader, Host, View
 from auditsense.cli import run
-from auditsense.cli.output import Output
+from auditsense.cli.output import RunOutput
 from auditsense.cli.parser import build_parser
 from auditsense.detect.ecs import loss_document, narrow_lost, self_test_document, tamper_document
 from auditsense.detect.losses import Losses, LossReport
@@ -306,7 +306,7 @@ def test_run_prints_notices_to_standard_error_too(
     with os.fdopen(os.dup(1), "w") as stream:
         process = SinkProcess(StreamSink(stream, form), "stdout")
         process.start()
-        output = Output(SinkSet([process], HOST), shown=shown, named=False, files=False)
+        output = RunOutput(SinkSet([process], HOST), shown=shown, named=False, files=False)
         output.write(written)
         output.close()
     out, err = capfd.readouterr()

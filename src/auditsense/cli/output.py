@@ -54,8 +54,8 @@ def _open(settings: SinkSettings, form: str | None) -> Sink:
         raise UsageError(str(error)) from None
 
 
-class Output:
-    """Output of `run`: documents to its sinks, and notices about the sensor also to standard error.
+class RunOutput:
+    """RunOutput of `run`: documents to its sinks, and notices about the sensor also to standard error.
 
     Attributes:
         sinks: running.
@@ -111,7 +111,7 @@ def running_sinks(  # noqa: PLR0913 - all options of sinks
     user: User | None,
     boost: int,
     own_process: bool,
-) -> Iterator[Output]:
+) -> Iterator[RunOutput]:
     """Start the sinks of `run`, each in a child process, before the takeover; close them when the block ends.
 
     Args:
@@ -146,7 +146,7 @@ def running_sinks(  # noqa: PLR0913 - all options of sinks
         streams = [item for item in settings if isinstance(item, StdoutSettings)]
         shown = shown and any(stream.format is not Format.JSONL for stream in streams)
         files = any(isinstance(item, FileSettings) for item in settings)
-        yield Output(sinks, shown=shown, named=len(streams) < len(settings), files=files)
+        yield RunOutput(sinks, shown=shown, named=len(streams) < len(settings), files=files)
 
 
 @contextmanager
