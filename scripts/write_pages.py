@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from auditsense.config.option import Key
 
+# The pages change with a release, not with each commit.
+RELEASE = core_version().partition(".dev")[0]
 ROOT = Path(__file__).resolve().parents[1]
 
 FILES = {
@@ -126,7 +128,7 @@ def manual() -> str:
     root = tree(parser)
     lines = [
         '.\\" Written by scripts/write_pages.py.',
-        f'.TH AUDITSENSE 1 "" "auditsense {core_version()}" "User Commands"',
+        f'.TH AUDITSENSE 1 "" "auditsense {RELEASE}" "User Commands"',
         ".SH NAME",
         "auditsense \\- native Linux audit sensor",
         ".SH SYNOPSIS",
@@ -183,7 +185,7 @@ def settings_page() -> str:
     """Return auditsense.toml.5."""
     lines = [
         '.\\" Written by scripts/write_pages.py.',
-        f'.TH AUDITSENSE.TOML 5 "" "auditsense {core_version()}" "File Formats"',
+        f'.TH AUDITSENSE.TOML 5 "" "auditsense {RELEASE}" "File Formats"',
         ".SH NAME",
         "auditsense.toml \\- configuration of auditsense",
         ".SH SYNOPSIS",
