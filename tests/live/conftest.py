@@ -1,4 +1,4 @@
-"""Live tests: against the kernel of this machine, one at a time, everything put back.
+"""Live tests: on the kernel of this machine, one at a time; each restores the host.
 
 Every test in this folder runs inside the fixture `live`: it is skipped, with the
 reason, where the kernel's audit cannot be used; otherwise it holds the lock that
@@ -53,9 +53,9 @@ def live(request: pytest.FixtureRequest) -> Iterator[None]:
         before, running = host_state(), of_this_run(mark)
         with guardian(lock.fileno()) as watching:
             # Ends the whole process, which is when the guardian has its moment.
-            # Said where pytest says its own: what is captured is gone with the process.
-            said = request.config.stash[fault_handler_stderr_fd_key]
-            faulthandler.dump_traceback_later(TEST_LIMIT_S, exit=True, file=said)
+            # To pytest's own standard error: captured output is lost with the process.
+            stderr = request.config.stash[fault_handler_stderr_fd_key]
+            faulthandler.dump_traceback_later(TEST_LIMIT_S, exit=True, file=stderr)
             try:
                 yield
             finally:

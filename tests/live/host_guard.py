@@ -36,7 +36,7 @@ def why_not() -> str | None:
 
 
 def why_unusable() -> str | None:
-    """Return why the kernel's audit cannot be used here, whoever owns its socket; None when it can be."""
+    """Return why the kernel's audit cannot be used here, regardless of its owner; None when it can be."""
     capabilities = next(
         line for line in Path("/proc/self/status").read_text().splitlines() if "CapEff" in line
     )
@@ -87,7 +87,7 @@ def exclusive() -> Iterator[IO[bytes]]:
 
 @contextmanager
 def guardian(*keep_open: int) -> Iterator[subprocess.Popen[str]]:
-    """Run the guardian beside the block; at the end wait until it has put back.
+    """Run the guardian during the block; at the end wait until it has restored the host.
 
     The descriptors stay open in it: a lock among them is held until it is done.
     """

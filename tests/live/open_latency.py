@@ -7,7 +7,7 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from tests.live.workloads import NOBODY
+from tests.live.workloads import OTHER_UID
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,7 +24,8 @@ with contextlib.suppress(OSError):
     count_of = os.open("/proc/self/schedstat", os.O_RDONLY | os.O_CLOEXEC)
 def runnable():
     return 0 if count_of is None else int(os.pread(count_of, 100, 0).split()[1]) / 1e9
-os.setgroups([]); os.setresgid({NOBODY}, {NOBODY}, {NOBODY}); os.setresuid({NOBODY}, {NOBODY}, {NOBODY})
+os.setgroups([]); os.setresgid({OTHER_UID}, {OTHER_UID}, {OTHER_UID})
+os.setresuid({OTHER_UID}, {OTHER_UID}, {OTHER_UID})
 longest, count = 0.0, 0
 print("ready", flush=True)
 while not select.select([sys.stdin], [], [], 0.001)[0]:

@@ -1,13 +1,10 @@
-"""Put the kernel's audit back as it was, also when the tests are killed.
+"""Restore the kernel's audit after a live test, also when the test is killed.
 
-Started beside each live test: ``python restore_host.py`` remembers the settings and
-rules, says "ready", waits until its standard input ends, which happens in every
-death of the test process, ends the sensor that was left behind, if one was, and
-puts back what then differs. It inherits the lock file of the live tests, so nobody
-else gets a turn before it is done.
+``python restore_host.py`` runs next to each live test. It records settings and rules, prints "ready" and
+waits for the end of its standard input, which any death of the test process causes. Then it ends a
+sensor that was left and restores every difference. It inherits the lock file, so other live tests wait.
 
-Standard library only, and nothing of auditsense: what is tested must not be what
-cleans up after the test.
+Standard library only, without auditsense: the tested code must not clean up after its own test.
 """
 
 from __future__ import annotations
@@ -111,7 +108,7 @@ class Kernel:
         self.set("pid", 0)
 
     def restore(self, wanted: HostState) -> list[str]:
-        """Put back what differs, each thing whatever became of the others. Return words."""
+        """Restore each setting and rule that differs, independently; return what was restored."""
         now = self.state()
         done: list[str] = []
 
@@ -141,7 +138,7 @@ class Kernel:
 
 
 def say(line: str) -> None:
-    with contextlib.suppress(OSError):  # nobody may be left to listen
+    with contextlib.suppress(OSError):  # the reader may be gone
         os.write(sys.stdout.fileno(), f"{line}\n".encode())
 
 
@@ -191,6 +188,6 @@ def main(mark: str) -> int:
 
 if __name__ == "__main__":
     # Ctrl-C goes to the whole process group; this one has to outlive it.
-    with contextlib.suppress(PermissionError):  # leads a group of its own already
+    with contextlib.suppress(PermissionError):  # already leads a group
         os.setsid()
     sys.exit(main(os.environ.get(MARK, "").rpartition(",")[2]))

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import auditsense
-from tests.live.workloads import NOBODY, OWN_RULE, Scanner, of_process, python_scanner, watched
+from tests.live.workloads import OTHER_UID, OWN_RULE, Scanner, of_process, python_scanner, watched
 from tests.support.faults import AS_BEFORE, NOTHING, Recorder
 
 REPEAT = int(os.environ.get("AUDITSENSE_REPEAT", "1"))
@@ -67,7 +67,7 @@ def test_burned_limit_still_names_scanner(scanner: Scanner, fault: Recorder) -> 
             documents = watched(sensor, burn)
         alerts = [one for one in of_process(documents, burn.pid) if one["auditsense"]["state"] == "alert"]
         assert [one["process"]["executable"] for one in alerts] == [chosen.exe]
-        assert [one["user"]["id"] for one in alerts] == [str(NOBODY)]
+        assert [one["user"]["id"] for one in alerts] == [str(OTHER_UID)]
         named = {one["process"]["pid"] for one in documents if one["event"]["kind"] == "alert"}
         assert 1 < len(named) < THROWAWAYS  # the limit was burned
         (withheld,) = [one for one in documents if one["rule"]["id"] == "auditsense.withheld"]
@@ -95,7 +95,7 @@ def test_scanner_after_exec_is_named_with_its_own_count(scanner: Scanner, fault:
         found.setdefault(who, []).append((one["auditsense"]["state"], one["auditsense"]["count"]))
     own_python = str(Path(sys.executable).resolve())
     assert found[own_python, "0"] == [("alert", 10), ("closed", 12)]
-    mine = found[scanner.exe, str(NOBODY)]
+    mine = found[scanner.exe, str(OTHER_UID)]
     assert [state for state, _ in mine] == ["alert", "closed"]
     assert mine[-1][1] == 2000
     fault(
@@ -103,6 +103,6 @@ def test_scanner_after_exec_is_named_with_its_own_count(scanner: Scanner, fault:
         how="Python as root opens /proc 12 times, then execs a scanner that becomes 65534; live",
         did="began another burst with the other program and user",
         lost=NOTHING,
-        reported="an alert of each, with its own matches: 12 and 2,000",
+        reported="an alert for each, with its matches: 12 and 2,000",
         host=AS_BEFORE,
     )

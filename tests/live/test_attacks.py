@@ -1,7 +1,7 @@
 """Bounded under attack, on the kernel of this machine; see conftest.py.
 
-No test asserts a time, with one exception: how long an open of somebody else took while the sensor stood
-still. The bound is generous: where processes wait for an audit daemon it is 60 s, here it is microseconds.
+No test asserts a time, with one exception: how long an open of another process took while the sensor was
+stopped. The bound is generous: where processes wait for an audit daemon it is 60 s, here it is microseconds.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ LONGEST_OPEN_S = 5.0
 QUIET_S = 1.5
 FLOOD = 150_000
 STALLED_OPENS = 400_000
-STRAY = 100  # records of others that the kernel had no room for meanwhile
+STRAY = 100  # records of other processes that the kernel dropped at the same time
 PAGE = os.sysconf("SC_PAGESIZE")
 SUMMARY = re.compile(r"lost: kernel (\d+), serials (\d+), incomplete (\d+)")
 
 
 def states(documents: list[auditsense.Document], pid: int) -> list[str]:
-    """Return what was told of one process, in order; what is said of the sensor itself is of none."""
+    """Return the documents about one process, in order, without those about the sensor itself."""
     of_processes = [one for one in documents if "process" in one]
     return [one["auditsense"]["state"] for one in of_process(of_processes, pid)]
 
@@ -68,18 +68,18 @@ def resident(pid: int) -> int:
 
 
 def lines_until_end(reading: IO[bytes], found: list[bytes]) -> threading.Thread:
-    """Read everything from here on, in a thread of its own."""
+    """Read everything from here on, in a thread."""
     thread = threading.Thread(target=lambda: found.extend(reading))
     thread.start()
     return thread
 
 
-SAID = 10  # documents of the sensor about itself that may be among those dropped, at the most
+OWN_DOCUMENTS = 10  # upper bound of the dropped documents that are about the sensor itself
 
 
-def dropped(said: str) -> int:
+def dropped(stderr: str) -> int:
     """Return the documents that standard output did not get, as the summary says."""
-    found = re.search(r"; stdout: \d+ documents written, (\d+) dropped", said)
+    found = re.search(r"; stdout: \d+ documents written, (\d+) dropped", stderr)
     return int(found[1]) if found is not None else 0
 
 
@@ -91,7 +91,7 @@ def until_quiet(found: list[bytes]) -> None:
         time.sleep(QUIET_S)
 
 
-def test_a_consumer_that_reads_nothing_for_a_while_makes_nobody_wait_and_the_loss_is_said(
+def test_stalled_reader_delays_no_process_and_loss_is_reported(
     host_state: Callable[[], HostState], scanner: Scanner, fault: Recorder
 ) -> None:
     before = host_state()
@@ -105,7 +105,7 @@ def test_a_consumer_that_reads_nothing_for_a_while_makes_nobody_wait_and_the_los
         sensor.wait_until_ready()
         with probing() as ended:
             load = scanner.start(STALLED_OPENS)
-            finish(load)  # nobody has read a byte of what the sensor writes meanwhile
+            finish(load)  # until then no byte of the sensor's output is read
             longest, probes = ended()
         assert longest < LONGEST_OPEN_S
         size = resident(sensor.pid)
@@ -115,22 +115,22 @@ def test_a_consumer_that_reads_nothing_for_a_while_makes_nobody_wait_and_the_los
         until_quiet(found)
         assert sensor.end(signal.SIGTERM) == 0
         thread.join()
-        sensor_said = sensor.said
-    summary = SUMMARY.search(sensor_said)
+        stderr = sensor.stderr
+    summary = SUMMARY.search(stderr)
     assert summary is not None
     kernel, serials, incomplete = map(int, summary.groups())
     seen = sum(b'"message"' not in line for line in found)
     missing = STALLED_OPENS + 1 + probes - seen
     assert missing > 0
     # Each lost record is part of one event; who misses one may miss all five, or only its path.
-    assert missing <= kernel + serials + incomplete + dropped(sensor_said)
-    assert "Documents Were Dropped (high): sink stdout drops documents" in sensor_said
+    assert missing <= kernel + serials + incomplete + dropped(stderr)
+    assert "Documents Were Dropped (high): sink stdout drops documents" in stderr
     assert size < 200 << 20
     assert host_state() == before
     fault(
-        "whoever reads standard output stops reading",
-        how="400,000 opens while nobody reads the pipe, then all of it is read; live",
-        did="went on reading, dropped what its queue had no room for; nobody's open took longer than usual",
+        "the reader of standard output stops reading",
+        how="400,000 opens while the pipe is not read, then all of it is read; live",
+        did="continued, and dropped what its queue could not hold; no open took longer than usual",
         lost="events over the 32 MiB of the queue; what found the kernel's queue full",
         reported="a line when it begins; at the end, by cause and for the sink; not less than was missing",
         host=AS_BEFORE,
@@ -157,8 +157,8 @@ def test_a_consumer_that_comes_back_when_the_sensor_ends_hears_of_the_loss_as_we
         assert sensor.wait() == 0
         thread.join()
         made = witness.end(STALLED_OPENS)
-        summary = SUMMARY.search(sensor.said)
-        not_kept = dropped(sensor.said)
+        summary = SUMMARY.search(sensor.stderr)
+        not_kept = dropped(sensor.stderr)
     assert summary is not None
     kernel, serials, incomplete = map(int, summary.groups())
     seen = sum(b'"message"' not in line for line in found)
@@ -166,7 +166,7 @@ def test_a_consumer_that_comes_back_when_the_sensor_ends_hears_of_the_loss_as_we
     refused = made.refused_whole + made.refused_later
     assert refused <= kernel <= refused + STRAY
     unseen = made.events - seen - not_kept
-    assert unseen - incomplete <= serials <= unseen + made.others + SAID
+    assert unseen - incomplete <= serials <= unseen + made.others + OWN_DOCUMENTS
 
 
 # --- floods ---------------------------------------------------------------------------
@@ -314,7 +314,7 @@ def test_what_root_sends_to_the_group_is_known_as_foreign(scanner: Scanner) -> N
     assert (stats.matches, stats.foreign, stats.malformed) == (10, 10, 0)
 
 
-def test_paths_as_long_as_the_kernel_allows_crowd_nobody_out(scanner: Scanner, fault: Recorder) -> None:
+def test_longest_paths_evict_no_scanner(scanner: Scanner, fault: Recorder) -> None:
     with auditsense.Sensor(audit_rules=[OWN_RULE]) as sensor:
         size = resident(os.getpid())
         flood = subprocess.Popen(
@@ -329,7 +329,7 @@ def test_paths_as_long_as_the_kernel_allows_crowd_nobody_out(scanner: Scanner, f
     assert grown < 32 << 20
     fault(
         "paths of 4,000 bytes",
-        how="3,000 opens of /proc by a name of 4,000 bytes, beside a scanner; live",
+        how="3,000 opens of /proc by a name of 4,000 bytes, and a scanner; live",
         did="found the scanner; memory stayed what it was created with",
         lost=NOTHING,
         reported="the alert",

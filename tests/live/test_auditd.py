@@ -1,4 +1,4 @@
-"""Beside a real auditd: as its plugin, on its socket, behind its log, by multicast; see conftest.py."""
+"""Alongside a real auditd: as its plugin, on its socket, behind its log, by multicast; see conftest.py."""
 
 from __future__ import annotations
 
@@ -104,20 +104,20 @@ def add_plugins(folder: Path) -> None:
 
 @contextmanager
 def auditd(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Run auditd with the configuration in *folder*, and the rule of our loads; nobody waits for it."""
+    """Run auditd with the configuration in *folder* and the rule of our loads, without waiting for it."""
     root = debian(*PACKAGES)
     with Kernel() as kernel:
         before = kernel.state()
         kernel.set("backlog_wait_time", 0)
         kernel.set("backlog_limit", 8192)
         try:
-            with (folder / "auditd.err").open("wb") as said:
+            with (folder / "auditd.err").open("wb") as output:
                 process = subprocess.Popen(
                     [str(root / "sbin/auditd"), "-n", "-c", str(folder)],
                     env=environment(root),
                     stdin=subprocess.DEVNULL,
-                    stdout=said,
-                    stderr=said,
+                    stdout=output,
+                    stderr=output,
                 )
             try:
                 until(
@@ -199,94 +199,94 @@ def searched(log: Path, pid: int) -> int:
 
 
 @pytest.mark.parametrize("form", ["RAW", "ENRICHED"])
-def test_every_way_beside_auditd_gives_the_same_alert(scanner: Scanner, tmp_path: Path, form: str) -> None:
-    said: Callable[[], str] = lambda: text_of(tmp_path / "plugin.err") + text_of(tmp_path / "auditd.err")  # noqa: E731
+def test_every_source_alongside_auditd_alerts_alike(scanner: Scanner, tmp_path: Path, form: str) -> None:
+    errors: Callable[[], str] = lambda: text_of(tmp_path / "plugin.err") + text_of(tmp_path / "auditd.err")  # noqa: E731
     log = tmp_path / "audit.log"
     configure(tmp_path, form)
     add_plugins(tmp_path)
     with auditd(tmp_path) as daemon:
-        until(lambda: "watching" in text_of(tmp_path / "plugin.err"), said)
-        until((tmp_path / "events").exists, said)
+        until(lambda: "watching" in text_of(tmp_path / "plugin.err"), errors)
+        until((tmp_path / "events").exists, errors)
         with (
-            command(*MULTICAST) as beside,
+            command(*MULTICAST) as listener,
             command(*as_in_the_page("unix", tmp_path / "events"), *OFF) as by_socket,
             command(*as_in_the_page("log", log), *OFF) as by_log,
         ):
-            for one in (beside, by_socket, by_log):
+            for one in (listener, by_socket, by_log):
                 one.wait_until_ready()
             pid = scanner.scan(OPENS)
             ways: dict[str, Callable[[], str]] = {
-                "multicast": lambda: beside.printed,
+                "multicast": lambda: listener.printed,
                 "unix": lambda: by_socket.printed,
                 "log": lambda: by_log.printed,
                 "audisp": lambda: text_of(tmp_path / "plugin.out"),
             }
-            until(lambda: all(alerts(printed(), pid) for printed in ways.values()), said)
+            until(lambda: all(alerts(printed(), pid) for printed in ways.values()), errors)
             found = {name: alerts(printed(), pid) for name, printed in ways.items()}
             assert daemon.poll() is None
-            assert [one.end() for one in (beside, by_socket, by_log)] == [0, 0, 0]
+            assert [one.end() for one in (listener, by_socket, by_log)] == [0, 0, 0]
     assert len(found["multicast"]) == 1
     assert all(one == found["multicast"] for one in found.values()), found
     assert logged(log, pid) == Counter(dict.fromkeys(LOGGED, OPENS))
     assert ("\x1d" in log.read_text()) == (form == "ENRICHED")
     until(
-        lambda: "the host is as it was" in text_of(tmp_path / "plugin.err"), said
+        lambda: "the host is as it was" in text_of(tmp_path / "plugin.err"), errors
     )  # ended by auditd, and well
     assert alerts(done("replay", "--format", "jsonl", str(tmp_path)).stdout, pid) == found["multicast"]
     assert searched(log, pid) == OPENS
     assert not Path("/run/auditd.pid").exists()
 
 
-def test_auditd_logs_the_same_with_a_listener_beside_it(scanner: Scanner, tmp_path: Path) -> None:
+def test_auditd_logs_the_same_with_a_listener_alongside(scanner: Scanner, tmp_path: Path) -> None:
     log = tmp_path / "audit.log"
     configure(tmp_path, "RAW")
     wanted = Counter(dict.fromkeys(LOGGED, MANY))
     with auditd(tmp_path):
         alone = scanner.scan(MANY, period_us=PERIOD_US)
         until(lambda: logged(log, alone) == wanted, lambda: f"auditd alone: {logged(log, alone)}")
-        with command(*MULTICAST) as beside:
-            beside.wait_until_ready()
+        with command(*MULTICAST) as listener:
+            listener.wait_until_ready()
             # What the listener itself opens below /proc; and, to see that this would be seen, what we do.
             reads = "-a always,exit -F dir=/proc -F perm=r -F pid={} -k {}"
             with (
-                audit_rule(reads.format(beside.pid, "of_listener")),
+                audit_rule(reads.format(listener.pid, "of_listener")),
                 audit_rule(reads.format(os.getpid(), "of_test")),
             ):
                 assert [*Path("/proc").iterdir()]
                 pid = scanner.scan(MANY, period_us=PERIOD_US)
-                until(lambda: logged(log, pid) == wanted, lambda: f"beside it: {logged(log, pid)}")
-                until(lambda: documents(beside.printed, pid), lambda: beside.said)
-            assert beside.end() == 0
-            printed, said = beside.printed, beside.said
+                until(lambda: logged(log, pid) == wanted, lambda: f"with it: {logged(log, pid)}")
+                until(lambda: documents(listener.printed, pid), lambda: listener.stderr)
+            assert listener.end() == 0
+            printed, summary = listener.printed, listener.stderr
     assert logged(log, alone) == logged(log, pid) == wanted
     (closed,) = documents(printed, pid, "closed")
     assert (len(alerts(printed, pid)), closed["auditsense"]["count"]) == (1, MANY)
-    assert "lost: kernel 0, serials 0, incomplete 0" in said
+    assert "lost: kernel 0, serials 0, incomplete 0" in summary
     text = log.read_text()
     assert re.search(r'^type=SYSCALL .* key="of_test"', text, re.MULTILINE)
     assert not re.search(r'^type=SYSCALL .* key="of_listener"', text, re.MULTILINE)
     # The kernel notes who begins and who ends to listen, and nothing else of it.
     notes = re.findall(r"^type=EVENT_LISTENER msg=(\S+) .* op=(\w+)", text, re.MULTILINE)
     assert [op for _, op in notes] == ["connect", "disconnect"]
-    ours = re.findall(rf"^type=\w+ msg=(\S+) .*\bpid={beside.pid}\b", text, re.MULTILINE)
+    ours = re.findall(rf"^type=\w+ msg=(\S+) .*\bpid={listener.pid}\b", text, re.MULTILINE)
     assert {*ours} == {stamp for stamp, _ in notes}
     assert alerts(done("replay", "--format", "jsonl", str(log)).stdout, pid) == alerts(printed, pid)
 
 
 def test_a_plugin_that_dies_is_started_again_and_a_reload_is_no_end(scanner: Scanner, tmp_path: Path) -> None:
-    said: Callable[[], str] = lambda: text_of(tmp_path / "plugin.err")  # noqa: E731
+    errors: Callable[[], str] = lambda: text_of(tmp_path / "plugin.err")  # noqa: E731
     configure(tmp_path, "RAW")
     add_plugins(tmp_path)
     with auditd(tmp_path) as daemon:
-        until(lambda: said().count("watching") == 1, said)
+        until(lambda: errors().count("watching") == 1, errors)
         (plugin,) = Path(f"/proc/{daemon.pid}/task/{daemon.pid}/children").read_text().split()
         daemon.send_signal(signal.SIGHUP)  # passed on
         first = scanner.scan(OPENS)
-        until(lambda: alerts(text_of(tmp_path / "plugin.out"), first), said)
+        until(lambda: alerts(text_of(tmp_path / "plugin.out"), first), errors)
         os.kill(int(plugin), signal.SIGKILL)
-        until(lambda: not Path(f"/proc/{plugin}/fd/0").exists(), said)
+        until(lambda: not Path(f"/proc/{plugin}/fd/0").exists(), errors)
         scanner.scan(1)  # auditd notices with the next record
-        until(lambda: said().count("watching") == 2, said)
+        until(lambda: errors().count("watching") == 2, errors)
         second = scanner.scan(OPENS)
-        until(lambda: alerts(text_of(tmp_path / "plugin.out"), second), said)
-    until(lambda: said().count("the host is as it was") == 1, said)
+        until(lambda: alerts(text_of(tmp_path / "plugin.out"), second), errors)
+    until(lambda: errors().count("the host is as it was") == 1, errors)

@@ -50,10 +50,10 @@ def taken(processor: int, seconds: float, free_s: float) -> Iterator[None]:
     ) as process:
         try:
             assert process.stdout is not None
-            said = process.stdout.readline()
-            if said.startswith("refused"):
-                pytest.skip(f"no real-time priority to be had here: {said}")
-            assert said == "ready\n"
+            line = process.stdout.readline()
+            if line.startswith("refused"):
+                pytest.skip(f"no real-time priority to be had here: {line}")
+            assert line == "ready\n"
             yield
         finally:
             process.communicate("", timeout=300)
@@ -74,4 +74,4 @@ def test_two_producers_at_full_rate_while_processors_are_taken_away_lose_no_even
             states = [one["auditsense"] for one in of_process(sensor.documents(), load.pid)]
             assert [one["state"] for one in states] == ["alert", "closed"]
             assert states[-1]["count"] == OPENS // 2
-        assert "lost: kernel 0, serials 0, incomplete 0" in sensor.said
+        assert "lost: kernel 0, serials 0, incomplete 0" in sensor.stderr

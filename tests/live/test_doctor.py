@@ -37,9 +37,9 @@ def found(*more: str) -> dict[str, str]:
     """Return what doctor finds beyond ok, by id."""
     answer = done("doctor", "--json", *more)
     assert answer.stderr == ""
-    said = json.loads(answer.stdout)
-    assert answer.returncode == said["exit_code"]
-    return {one["id"]: one["level"] for one in said["findings"] if one["level"] != "ok"}
+    report = json.loads(answer.stdout)
+    assert answer.returncode == report["exit_code"]
+    return {one["id"]: one["level"] for one in report["findings"] if one["level"] != "ok"}
 
 
 def beyond(before: dict[str, str], *more: str) -> dict[str, str]:

@@ -21,7 +21,17 @@ import pytest
 
 from auditsense.status.client import ask
 from tests.live import workloads
-from tests.live.workloads import NOBODY, OWN_RULE, Command, Scanner, command, finish, of_process, running
+from tests.live.workloads import (
+    ACCOUNT,
+    OTHER_UID,
+    OWN_RULE,
+    Command,
+    Scanner,
+    command,
+    finish,
+    of_process,
+    running,
+)
 from tests.support.debian import debian
 from tests.support.faults import AS_BEFORE, NOTHING, Recorder
 from tests.support.log_daemons import NAMESPACE, PACKAGES, Rsyslogd, journald, wait_until
@@ -82,7 +92,7 @@ def children(pid: int) -> dict[str, int]:
 
 def summary(sensor: Command) -> dict[str, dict[str, int]]:
     """Return the counts of sinks in the last line of an ended sensor."""
-    last = sensor.said.splitlines()[-1]
+    last = sensor.stderr.splitlines()[-1]
     matches = re.findall(r"; ((?:stdout|file|syslog|journald)\S*): ([^;(]*)", last)
     return {
         name: {word: int(number) for number, word in re.findall(r"(\d+) (?:documents )?(\w+)", counts)}
@@ -91,8 +101,8 @@ def summary(sensor: Command) -> dict[str, dict[str, int]]:
 
 
 def kernel_lost(sensor: Command) -> int:
-    match = re.search(r"lost: kernel (\d+), serials (\d+), incomplete (\d+)", sensor.said)
-    assert match is not None, sensor.said
+    match = re.search(r"lost: kernel (\d+), serials (\d+), incomplete (\d+)", sensor.stderr)
+    assert match is not None, sensor.stderr
     return sum(int(count) for count in match.groups())
 
 
@@ -202,12 +212,12 @@ def test_stalled_sink_affects_no_other_sink_and_no_record(
         finish(load)
         pid = load.pid
         wait_until(lambda: ask(control)["counters"]["matches"] >= FLOOD)
-        wait_until(lambda: f"sink {peer.word} drops documents" in sensor.said)
+        wait_until(lambda: f"sink {peer.word} drops documents" in sensor.stderr)
         assert ask(control)["sinks"][-1]["most_queued_bytes"] <= QUEUE
         peer.read()
-        wait_until(lambda: f"sink {peer.word} recovered" in sensor.said, 40)
+        wait_until(lambda: f"sink {peer.word} recovered" in sensor.stderr, 40)
         assert sensor.end() == 0
-        lost, messages = kernel_lost(sensor), sensor.said
+        lost, messages = kernel_lost(sensor), sensor.stderr
         printed, counts = sensor.documents(), summary(sensor)
     arrived = peer.documents()
     assert lines_of(file) == printed
@@ -245,11 +255,11 @@ def test_full_disk_delays_documents_until_space_is_free(
         with running("run", "-o", "events", "--sink", f"file:{file}", "--sink", "stdout") as sensor:
             pid = scanner.scan(500, period_us=500)
             wait_until(lambda: len(serials(sensor.documents(), pid)) == 500)
-            wait_until(lambda: f"sink file:{file} fails" in sensor.said)
-            assert f"cannot write to {file}: No space left on device; documents wait" in sensor.said
+            wait_until(lambda: f"sink file:{file} fails" in sensor.stderr)
+            assert f"cannot write to {file}: No space left on device; documents wait" in sensor.stderr
             assert 0 < len(serials(lines_of(file), pid)) < 500
             subprocess.run(["mount", "-o", "remount,size=16m", disk], check=True)
-            wait_until(lambda: "recovered; 0 documents were dropped and 0 failed" in sensor.said)
+            wait_until(lambda: "recovered; 0 documents were dropped and 0 failed" in sensor.stderr)
             assert sensor.end() == 0
             assert lines_of(file) == sensor.documents()
             assert kernel_lost(sensor) == 0
@@ -300,10 +310,10 @@ def test_missing_journald_delays_only_its_documents(scanner: Scanner, tmp_path: 
             sensor.wait_until_ready()
             pid = scanner.scan(10)
             wait_until(lambda: alerts_of(sensor.documents(), pid))
-            wait_until(lambda: "sink journald fails: cannot reach journald" in sensor.said)
+            wait_until(lambda: "sink journald fails: cannot reach journald" in sensor.stderr)
             receiver.start()
             wait_until(receiver.entries)
-            wait_until(lambda: "sink journald recovered; 0 documents were dropped" in sensor.said)
+            wait_until(lambda: "sink journald recovered; 0 documents were dropped" in sensor.stderr)
             assert sensor.end() == 0
             printed = sensor.documents()
             assert summary(sensor)["journald"] == {"written": len(printed)}
@@ -335,10 +345,10 @@ def test_sinks_write_pending_documents_after_sensor_is_killed(
         sensor.process.kill()
         sensor.process.wait()
         finish(load)
-        wait_until(lambda: "died; the host is as it was" in sensor.said)
+        wait_until(lambda: "died; the host is as it was" in sensor.stderr)
         assert host_state() == before
         wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in started))
-        assert "Traceback" not in sensor.said
+        assert "Traceback" not in sensor.stderr
     written = serials(lines_of(file), load.pid)
     assert written == sorted(set(written))
     wait_until(lambda: rsyslogd.received() and len(received(rsyslogd)) > 0)
@@ -366,19 +376,19 @@ def test_rotation_and_name_lookup_work_without_root(
     file.parent.mkdir(mode=0o700)
     words = (f"file:{file},size=8K,keep=99", f"syslog:tcp://localhost:{rsyslogd.tcp},most={MAX_MESSAGE}")
     sinks = [part for word in words for part in ("--sink", word)]
-    with running("run", "-o", "events", "--user", "nobody", *sinks) as sensor:
-        assert rights(sensor.pid)["uid"] == {NOBODY}
+    with running("run", "-o", "events", "--user", ACCOUNT, *sinks) as sensor:
+        assert rights(sensor.pid)["uid"] == {OTHER_UID}
         assert {name: rights(pid) for name, pid in children(sensor.pid).items()} == {
             "sink-file": {"uid": {0}, "capabilities": 0, "filtered": True},
-            "sink-syslog": {"uid": {NOBODY}, "capabilities": 0, "filtered": True},
+            "sink-syslog": {"uid": {OTHER_UID}, "capabilities": 0, "filtered": True},
         }
         first = scanner.scan(30)
         wait_until(lambda: len(serials(received(rsyslogd), first)) == 30)
         sensor.process.send_signal(signal.SIGHUP)  # reopens the file, and looks up the address again
         second = scanner.scan(30)
         wait_until(lambda: len(serials(received(rsyslogd), second)) == 30)
-        assert sensor.end() == 0, sensor.said
-        assert not re.search("fails|drops documents|stopped", sensor.said)
+        assert sensor.end() == 0, sensor.stderr
+        assert not re.search("fails|drops documents|stopped", sensor.stderr)
     parts = sorted(file.parent.iterdir(), key=lambda path: -int(path.suffix[1:]) if path != file else 0)
     assert len(parts) > 2
     assert all(part.stat().st_size <= 8192 for part in parts)

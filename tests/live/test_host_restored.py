@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from tests.live.restore_host import HostState
 
 
-OTHER_RULE = "-a always,exit -F arch=b64 -S chdir -F uid=65534 -k somebody_else"
+OTHER_RULE = "-a always,exit -F arch=b64 -S chdir -F uid=65534 -k another_program"
 ROUNDS = 20
 LATE_S = 1.0
 LAST_WORD = "the host is as it was\n"
@@ -55,7 +55,7 @@ def test_after_a_run_of_a_given_time_the_host_is_as_before(
         pid = scanner.scan()
         assert sensor.wait() == 0
         assert [one["auditsense"]["state"] for one in of_process(sensor.documents(), pid)] == ["alert"]
-        assert sensor.said.endswith(LAST_WORD)
+        assert sensor.stderr.endswith(LAST_WORD)
     assert (during.enabled, during.backlog_wait_time, during.pid) == (1, 0, sensor.pid)
     assert len(during.rules) == len(before.rules) + 1
     assert host_state() == before
@@ -70,8 +70,8 @@ def test_after_a_signal_the_host_is_as_before(
     with running(what, *(["--to", str(tmp_path / "capture")] if what == "record" else [])) as sensor:
         assert host_state().pid == sensor.pid
         assert sensor.end(number) == 0
-        assert sensor.said.endswith(LAST_WORD)
-        assert "Traceback" not in sensor.said
+        assert sensor.stderr.endswith(LAST_WORD)
+        assert "Traceback" not in sensor.stderr
     assert host_state() == before
     fault(
         "a signal ends it",
@@ -96,9 +96,9 @@ def test_a_second_signal_does_not_get_in_the_way(
             assert sensor.wait() in {0, 130, -signal.SIGINT, -signal.SIGTERM}
         assert host_state() == before
     fault(
-        "a second and a third signal while it puts back",
+        "a second and a third signal while it restores the host",
         how="SIGINT, SIGTERM, SIGINT within some ms, five times; live",
-        did="went on putting back",
+        did="finished restoring the host",
         lost=NOTHING,
         reported="nothing more than after one",
         host=AS_BEFORE,
@@ -134,18 +134,18 @@ def test_a_signal_at_any_moment_of_the_start_leaves_the_host_as_before(
             late = LATE_S if turn == ROUNDS - 1 else 0
             time.sleep(turn * 0.002 + random.uniform(0, 0.002) + late)  # noqa: S311
             process.send_signal(number)
-            _printed, said = process.communicate(timeout=300)
+            _printed, stderr = process.communicate(timeout=300)
         assert host_state() == before
-        taken += "watching" in said
+        taken += "watching" in stderr
         assert process.returncode in {0, 130, -number}
-        if "watching" in said:
+        if "watching" in stderr:
             assert process.returncode == 0
-            assert said.endswith(LAST_WORD)
+            assert stderr.endswith(LAST_WORD)
     assert taken  # the last one at least came late enough to end a whole run
     fault(
         "a signal while it starts",
         how="SIGINT and SIGTERM, 20 moments each; live",
-        did="put back what was taken over until then",
+        did="restored everything changed until then",
         lost=NOTHING,
         reported="nothing, or a summary when it had begun",
         host=AS_BEFORE,
@@ -242,7 +242,9 @@ def test_when_the_reader_of_the_output_has_gone_the_host_is_as_before(
         os.close(reading)
         scanner.scan()
         assert sensor.wait() == 1
-        assert sensor.said.splitlines()[1:] == ["auditsense: error: standard output was closed by its reader"]
+        assert sensor.stderr.splitlines()[1:] == [
+            "auditsense: error: standard output was closed by its reader"
+        ]
     assert host_state() == before
     fault(
         "the reader of standard output goes away",
@@ -262,7 +264,7 @@ def test_when_the_output_is_a_full_disk_the_host_is_as_before(
         sensor.wait_until_ready()
         scanner.scan()
         assert sensor.wait() == 1
-        assert sensor.said.splitlines()[1:] == [
+        assert sensor.stderr.splitlines()[1:] == [
             "auditsense: error: cannot write to standard output: No space left on device"
         ]
     assert host_state() == before
@@ -280,11 +282,11 @@ def test_when_the_output_is_a_full_disk_the_host_is_as_before(
 
 
 def on_small_disk(folder: Path, kilobytes: int, full: int) -> tuple[str, ...]:
-    """Return what to put before a command so that *folder* is a disk of its own, *full* kB of it used."""
+    """Return the words before a command that make *folder* a separate disk, *full* kB of it used."""
     if shutil.which("unshare") is None:
         pytest.skip("unshare is not installed")
     if subprocess.run(["unshare", "-m", "true"], check=False).returncode:
-        pytest.skip("no mount namespace of its own here, as in a chroot")
+        pytest.skip("cannot create a mount namespace here, as in a chroot")
     script = f"mount -t tmpfs -o size={kilobytes}k small {folder} && head -c {full}k /dev/zero >{folder}/used"
     return ("unshare", "-m", "sh", "-c", f'{script}; exec "$@"', "sh")
 
@@ -293,7 +295,7 @@ def on_small_disk(folder: Path, kilobytes: int, full: int) -> tuple[str, ...]:
 def test_a_capture_on_a_disk_that_gets_full_ends_with_one_line_and_the_host_as_before(
     host_state: Callable[[], HostState], scanner: Scanner, tmp_path: Path, opens: int, fault: Recorder
 ) -> None:
-    # By syscall, not by folder: in a mount namespace of its own a rule on a folder sees nothing.
+    # By syscall, not by folder: in another mount namespace a rule on a folder sees nothing.
     rule = "-a always,exit -S openat -F uid=65534 -k audit_proc"
     before = host_state()
     disk = on_small_disk(tmp_path, 64, 0)
@@ -301,7 +303,7 @@ def test_a_capture_on_a_disk_that_gets_full_ends_with_one_line_and_the_host_as_b
         recorder.wait_until_ready()
         scanner.scan(opens)
         assert recorder.wait() == 1
-        assert recorder.said.splitlines()[1:] == [
+        assert recorder.stderr.splitlines()[1:] == [
             f"auditsense: error: cannot write to {tmp_path}/capture: No space left on device"
         ]
     assert host_state() == before
@@ -339,7 +341,7 @@ def test_a_capture_on_a_full_disk_is_not_begun(
 # --- what others did -----------------------------------------------------------
 
 
-def test_a_rule_of_somebody_else_stays(
+def test_earlier_rule_of_another_program_stays(
     host_state: Callable[[], HostState], scanner: Scanner, fault: Recorder
 ) -> None:
     with audit_rule(OTHER_RULE):
@@ -351,7 +353,7 @@ def test_a_rule_of_somebody_else_stays(
             assert len(of_process(sensor.documents(), pid)) == 1
         assert host_state() == before
     fault(
-        "audit rules of somebody else",
+        "audit rules of another program",
         how="another rule is there while it runs; live",
         did="left it alone",
         lost=NOTHING,
@@ -360,7 +362,7 @@ def test_a_rule_of_somebody_else_stays(
     )
 
 
-def test_the_same_rule_added_by_somebody_else_stays(
+def test_earlier_identical_rule_stays(
     host_state: Callable[[], HostState], scanner: Scanner, fault: Recorder
 ) -> None:
     with audit_rule(OWN_RULE):
@@ -373,7 +375,7 @@ def test_the_same_rule_added_by_somebody_else_stays(
         assert host_state() == before
     fault(
         "its audit rule is there already",
-        how="somebody else has added the same rule; live",
+        how="another program has added the same rule; live",
         did="used it and left it",
         lost=NOTHING,
         reported=NOTHING,
@@ -381,9 +383,7 @@ def test_the_same_rule_added_by_somebody_else_stays(
     )
 
 
-def test_a_rule_added_by_somebody_else_meanwhile_stays(
-    host_state: Callable[[], HostState], fault: Recorder
-) -> None:
+def test_later_rule_of_another_program_stays(host_state: Callable[[], HostState], fault: Recorder) -> None:
     before = host_state()
     with running("run") as sensor, audit_rule(OTHER_RULE):
         assert sensor.end() == 0
@@ -391,7 +391,7 @@ def test_a_rule_added_by_somebody_else_meanwhile_stays(
     (left,) = set(after.rules) - set(before.rules)
     assert AuditRule.from_bytes(left).same_as(auditctl.parse(OTHER_RULE))
     fault(
-        "somebody adds an audit rule meanwhile",
+        "another program adds an audit rule while it runs",
         how="a rule added while it runs; live",
         did="left it alone",
         lost=NOTHING,
@@ -418,7 +418,7 @@ def test_second_sensor_is_refused_and_first_continues(
         assert alert["auditsense"]["lost"] == 0
     fault(
         "a second sensor is started",
-        how="`run --source netlink` and `record` beside a running sensor; live",
+        how="`run --source netlink` and `record` next to a running sensor; live",
         did="the second was refused (5), the first went on",
         lost=NOTHING,
         reported="who owns the socket",

@@ -1,4 +1,4 @@
-"""Beside another owner of the audit socket: the alert comes, the owner misses nothing; see conftest.py."""
+"""Multicast next to another owner of the audit socket, which misses no record; see conftest.py."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from tests.live.restore_host import HostState
 
 
-# A stand-in for auditd: owns the audit socket with settings that make nobody wait, reads all that comes,
-# and puts everything back. Says how many SYSCALL records of the user of the loads there were.
+# A stand-in for auditd: owns the audit socket with settings that make no process wait, reads everything,
+# and restores everything. Prints the number of SYSCALL records of the loads' user.
 OWNER = """
 import os, select, socket, struct, sys
 def ask(sock, kind, payload, flags=5):
@@ -87,14 +87,14 @@ def owner() -> Iterator[Owner]:
 
 
 @pytest.mark.parametrize("source", ["multicast", "auto"])
-def test_beside_an_owner_the_alert_comes_and_the_owner_gets_all_its_records(
+def test_multicast_alerts_and_owner_misses_no_record(
     host_state: Callable[[], HostState], scanner: Scanner, source: str, fault: Recorder
 ) -> None:
     with owner() as other:
         before = host_state()
         with running("run", "--source", source, "--format", "jsonl") as sensor:
-            assert f"process {other.process.pid} (python" in sensor.said or source == "multicast"
-            assert "watching; source multicast" in sensor.said
+            assert f"process {other.process.pid} (python" in sensor.stderr or source == "multicast"
+            assert "watching; source multicast" in sensor.stderr
             during = host_state()
             assert (during.pid, during.backlog_limit, during.backlog_wait_time, during.enabled) == (
                 *(before.pid, before.backlog_limit, before.backlog_wait_time, before.enabled),
@@ -105,15 +105,15 @@ def test_beside_an_owner_the_alert_comes_and_the_owner_gets_all_its_records(
             assert sensor.end() == 0
             states = [one["auditsense"]["state"] for one in of_process(sensor.documents(), pid)]
             assert states == ["alert", "closed"]
-            assert " 500 matches, 1 alerts; lost: kernel 0, serials 0, incomplete 0;" in sensor.said
+            assert " 500 matches, 1 alerts; lost: kernel 0, serials 0, incomplete 0;" in sensor.stderr
         assert host_state() == before
         other.end()
     assert other.seen == 500
     fault(
         "another program owns the audit socket and the source is not fixed",
-        how="an owner with settings of its own, 500 opens, `--source auto` or `multicast`; live",
+        how="an owner with other settings, 500 opens, `--source auto` or `multicast`; live",
         did="listened by multicast, changed no setting, added its rule only; found the scanner",
-        lost="nothing, neither of its own nor of the owner's 500 events",
+        lost="nothing, of neither its events nor the owner's 500",
         reported="that the source is multicast, with `auto` also who owns the socket",
         host=AS_BEFORE,
     )
@@ -133,8 +133,8 @@ def test_a_rule_that_the_owner_has_is_left_there(
         assert host_state() == before
         assert other.end() == 0
     fault(
-        "the owner beside it has its audit rule already",
-        how="a sensor by multicast beside one that owns the socket, both with the same rule; live",
+        "the owner of the socket already has its audit rule",
+        how="a sensor by multicast and one that owns the socket, both with the same rule; live",
         did="changed nothing, found the scanner, left the owner's rule there when it ended",
         lost=NOTHING,
         reported="the alert",
@@ -151,7 +151,7 @@ def test_without_an_owner_and_with_audit_off_it_refuses(
     assert ended.stderr.startswith("auditsense: error: audit is off (enabled 0) and no process owns")
     assert host_state() == before
     fault(
-        "audit is off and nobody owns the socket it would listen beside",
+        "multicast is asked for while audit is off and has no owner",
         how="`--source multicast` with enabled 0 and no owner; live",
         did="did not start, exit code 3",
         lost="everything: it did not run",
@@ -172,7 +172,7 @@ def test_events_of_ones_own_make_no_more_events(scanner: Scanner, fault: Recorde
     fault(
         "its own writes could be events to write",
         how="`--source multicast -o events`, three opens by a scanner; live",
-        did="wrote the three, and none of its own",
+        did="wrote these three only",
         lost=NOTHING,
         reported="three events",
         host=AS_BEFORE,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from auditsense.kernel import journal_file
-from tests.live.workloads import NOBODY, OWN_RULE, Command, Scanner, of_process, running
+from tests.live.workloads import OTHER_UID, OWN_RULE, Command, Scanner, of_process, running
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,21 +26,21 @@ if TYPE_CHECKING:
 
 AUDIT_CONTROL, AUDIT_READ = 1 << 30, 1 << 37
 KEPT = {"run": AUDIT_CONTROL | AUDIT_READ, "record": AUDIT_CONTROL}
-"""With the second `run` goes on by multicast when it loses the socket."""
+"""With the second, `run` continues by multicast when it loses the socket."""
 LIMIT_S = 300.0
 
 
-def name_of_nobody() -> str:
+def other_user() -> str:
     try:
-        return pwd.getpwuid(NOBODY).pw_name
+        return pwd.getpwuid(OTHER_UID).pw_name
     except KeyError:
-        pytest.skip(f"user {NOBODY} has no name here")
+        pytest.skip(f"user {OTHER_UID} has no name here")
 
 
 @pytest.fixture(params=["root", "another user"])
 def user(request: pytest.FixtureRequest) -> list[str]:
-    """Give a test the flags to stay root, then those to become somebody else."""
-    return [] if request.param == "root" else ["--user", name_of_nobody()]
+    """Give a test the flags to stay root, then those to become another user."""
+    return [] if request.param == "root" else ["--user", other_user()]
 
 
 @pytest.fixture(params=["run", "record"])
@@ -103,12 +103,12 @@ def test_running_sensor_keeps_only_what_it_needs(both: list[str]) -> None:
                 "CapAmb": 0,
             }
             assert (found["NoNewPrivs"], found["Seccomp"]) == ("1", "2")
-            uid = str(NOBODY if "--user" in both else 0)
+            uid = str(OTHER_UID if "--user" in both else 0)
             assert found["Uid"].split() == [uid] * 4
             if "--user" in both:
                 assert found["Groups"] == ""
         assert sensor.end() == 0
-        assert "filter" not in sensor.said
+        assert "filter" not in sensor.stderr
 
 
 def test_the_guardian_stays_root_with_one_capability(both: list[str]) -> None:
@@ -140,7 +140,7 @@ raise SystemExit(main())
 
 def test_what_a_running_sensor_must_not_do_is_refused(host_state: Callable[[], HostState]) -> None:
     before = host_state()
-    arguments = ["run", "--user", name_of_nobody(), "--audit-rule", OWN_RULE]
+    arguments = ["run", "--user", other_user(), "--audit-rule", OWN_RULE]
     with subprocess.Popen(
         [sys.executable, "-P", "-c", ATTEMPTS, *arguments],
         stdout=subprocess.DEVNULL,
@@ -201,25 +201,25 @@ def test_confined_sensor_finds_scanner(user: list[str], each_scanner: Scanner) -
         assert alert["auditsense"]["lost"] == 0
 
 
-def test_a_capture_stays_root_s_whoever_writes_it(user: list[str], tmp_path: Path, scanner: Scanner) -> None:
+def test_capture_belongs_to_root(user: list[str], tmp_path: Path, scanner: Scanner) -> None:
     path = tmp_path / "capture"
     with running("record", "--to", str(path), *user) as recorder:
         scanner.scan()
         assert recorder.end() == 0
-        assert f" {path.stat().st_size} bytes in {path}" in recorder.said
+        assert f" {path.stat().st_size} bytes in {path}" in recorder.stderr
     assert (path.stat().st_uid, path.stat().st_mode & 0o777) == (0, 0o600)
     assert path.stat().st_size > 5_000
 
 
-def test_a_capture_of_nothing_is_said_to_be_one(user: list[str], tmp_path: Path) -> None:
+def test_empty_capture_is_reported(user: list[str], tmp_path: Path) -> None:
     folder = tmp_path / "root's own"
     folder.mkdir(mode=0o700)
     path = folder / "capture"
     with running("record", "--to", str(path), *user) as recorder:
         assert recorder.end() == 0
-        assert "Traceback" not in recorder.said
+        assert "Traceback" not in recorder.stderr
         size = path.stat().st_size if path.exists() else 0
-        assert f" {size} bytes in {path}" in recorder.said
+        assert f" {size} bytes in {path}" in recorder.stderr
 
 
 # --- and puts the host back --------------------
@@ -236,8 +236,8 @@ def test_confined_sensor_restores_host(
         assert (journal.stat().st_uid, journal.stat().st_mode & 0o777) == (0, 0o600)
         assert host_state() != before
         assert sensor.end(number) == 0
-        assert sensor.said.endswith("the host is as it was\n")
-        assert len(sensor.said.splitlines()) == 2
+        assert sensor.stderr.endswith("the host is as it was\n")
+        assert len(sensor.stderr.splitlines()) == 2
         assert not Path(f"/proc/{guardian}").exists()
     assert not journal.exists()
     assert host_state() == before
@@ -253,7 +253,7 @@ def test_guardian_restores_host_after_sigkill_of_confined_sensor(
         sensor.process.wait()
         wait_until(lambda: not journal.exists())
         wait_until(lambda: host_state() == before)
-        wait_until(lambda: sensor.said.endswith(f"the sensor ({sensor.pid}) died; the host is as it was\n"))
+        wait_until(lambda: sensor.stderr.endswith(f"the sensor ({sensor.pid}) died; the host is as it was\n"))
 
 
 def test_host_is_restored_with_guardian_killed_first(
@@ -279,7 +279,7 @@ def test_a_user_that_cannot_be_had_is_one_line_and_the_host_as_before(
         [
             *("setpriv", "--bounding-set=-setuid", "--inh-caps=-setuid", "--"),
             *(sys.executable, "-P", "-c", "from auditsense.cli import main; raise SystemExit(main())"),
-            *("run", "--user", name_of_nobody(), "--audit-rule", OWN_RULE),
+            *("run", "--user", other_user(), "--audit-rule", OWN_RULE),
         ],
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -288,6 +288,6 @@ def test_a_user_that_cannot_be_had_is_one_line_and_the_host_as_before(
         check=False,
     )
     assert (ended.returncode, ended.stdout) == (1, "")
-    assert ended.stderr == f"auditsense: error: cannot become user {NOBODY}: Operation not permitted\n"
+    assert ended.stderr == f"auditsense: error: cannot become user {OTHER_UID}: Operation not permitted\n"
     assert host_state() == before
     assert not journal_file.DEFAULT_FOLDER.exists()

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(shutil.which("unshare") is None, reason="there i
 
 
 def within(script: str) -> tuple[str, ...]:
-    """Return the words that run a command in a mount namespace of its own, prepared by *script*."""
+    """Return the words that run a command in another mount namespace, prepared by *script*."""
     return ("unshare", "--mount", "sh", "-c", f'{script} && exec "$@"', "sh")
 
 
@@ -36,7 +36,7 @@ OVER_OWN = within(
 EVERY_PROC = "-a always,exit -F arch=b64 -S openat -F inode=1 -F perm=r -F uid=0 -k audit_proc"
 
 
-@pytest.mark.parametrize("before", [OWN_PROC, NO_PROC], ids=["a procfs of its own", "no procfs"])
+@pytest.mark.parametrize("before", [OWN_PROC, NO_PROC], ids=["another procfs", "no procfs"])
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -60,7 +60,7 @@ def test_another_proc_is_refused(
     assert host_state() == untouched
     fault(
         "its /proc is not the host's",
-        how="`unshare -m`, a procfs of its own or none over /proc, the host's pids; six commands; live",
+        how="`unshare -m`, another procfs or none over /proc, the host's pids; six commands; live",
         did="changed nothing, ended with 3",
         lost="everything: it did not run",
         reported="“the audit rule … would see nothing of the host”, and how to run it so that it does",
@@ -89,7 +89,7 @@ def test_the_hosts_proc_in_another_mount_namespace_is_watched(
         finish(load)
         deadline = time.monotonic() + 300
         while not of_process(sensor.documents(), load.pid):
-            assert time.monotonic() < deadline, sensor.said
+            assert time.monotonic() < deadline, sensor.stderr
             time.sleep(0.05)
         assert sensor.end() == 0
         assert not [one for one in sensor.documents() if one["event"]["dataset"] == "auditsense.self_test"]
@@ -103,7 +103,7 @@ def test_a_self_test_proves_the_hosts_proc_only() -> None:
         sensor.wait_until_ready()
         deadline = time.monotonic() + 300
         while not sensor.documents():
-            assert time.monotonic() < deadline, sensor.said
+            assert time.monotonic() < deadline, sensor.stderr
             time.sleep(0.05)
         assert sensor.end() == 0
         found = sensor.documents()[0]

@@ -46,4 +46,4 @@ def test_the_command_finds_a_scanner_when_lean(scanner: Scanner) -> None:
         (alert,) = of_process(sensor.documents(), pid)
         assert alert["auditsense"]["count"] == 10
         assert not {"title", "working_directory"} & {*alert["process"]}
-        assert "lost: kernel 0, serials 0, incomplete 0" in sensor.said
+        assert "lost: kernel 0, serials 0, incomplete 0" in sensor.stderr

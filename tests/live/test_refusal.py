@@ -1,4 +1,4 @@
-"""Where the sensor may not or must not run, it says so in one line and changes nothing; see conftest.py."""
+"""Refusals to run: one line of explanation, and an unchanged host; see conftest.py."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def assert_refused(ended: subprocess.CompletedProcess[str], code: int, sentence:
 
 
 @pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
-def test_without_root_the_sentence_says_so(
+def test_error_names_missing_root(
     host_state: Callable[[], HostState], arguments: list[str], fault: Recorder
 ) -> None:
     before = host_state()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.live.workloads import Command, Scanner, finish, running
+from tests.live.workloads import ACCOUNT, Command, Scanner, finish, running
 
 if TYPE_CHECKING:
     import subprocess
@@ -33,8 +33,8 @@ def folder() -> Iterator[Path]:
 def until(holds: Callable[[], bool], sensor: Command) -> None:
     deadline = time.monotonic() + LIMIT_S
     while not holds():
-        assert sensor.process.poll() is None, sensor.said
-        assert time.monotonic() < deadline, sensor.said
+        assert sensor.process.poll() is None, sensor.stderr
+        assert time.monotonic() < deadline, sensor.stderr
         time.sleep(0.005)
 
 
@@ -74,19 +74,19 @@ def test_files_renamed_under_load_have_each_document_once(
         config.write_text(f"[[sink]]\ntype = 'file'\npath = '{file}'\n", encoding="utf-8")
         config.chmod(0o644)
         folder.chmod(0o755)
-        options = ["-c", str(config), "--user", "nobody"]
+        options = ["-c", str(config), "--user", ACCOUNT]
     with running("run", "-o", "events", *options) as sensor:
         load = scanner.start(OPENS, period_us=200)
         files = [*rotated(sensor, file, load), file]
         finish(load)
         assert sensor.end() == 0
-        assert "Traceback" not in sensor.said
+        assert "Traceback" not in sensor.stderr
         if configured:  # pending signals merge
-            assert 1 <= sensor.said.count("configuration reloaded") < len(files)
-        lost = re.search(r"lost: kernel (\d+), serials (\d+)", sensor.said)
-        written = re.search(r"(\d+) documents written;", sensor.said)
+            assert 1 <= sensor.stderr.count("configuration reloaded") < len(files)
+        lost = re.search(r"lost: kernel (\d+), serials (\d+)", sensor.stderr)
+        written = re.search(r"(\d+) documents written;", sensor.stderr)
         assert lost is not None
-        assert written is not None, sensor.said  # without dropped or failed documents
+        assert written is not None, sensor.stderr  # without dropped or failed documents
     assert lost[1] == "0"
     assert all(path.stat().st_size for path in files[:-1])  # only the last one may be empty
     by_file = [serials(path, load.pid) for path in files]

@@ -11,7 +11,7 @@ import pytest
 
 from auditsense.kernel.rules import auditctl
 from auditsense.kernel.rules.shadowing import EXEC, READ, WRITE, steals
-from tests.live.workloads import NOBODY, Listener, as_nobody, audit_rule, command
+from tests.live.workloads import OTHER_UID, Listener, audit_rule, command, start_unprivileged
 
 LIMIT_S = 300.0
 BITS = {"r": READ, "w": WRITE, "x": EXEC, "a": 8}
@@ -37,7 +37,7 @@ def key_of(earlier: str, wanted: str, *words: str) -> str:
         sensor = command("run", "--source", "netlink", "--self-test", "0", "--audit-rule", wanted)
         with sensor as running:
             running.wait_until_ready()
-            with as_nobody(*words) as process:
+            with start_unprivileged(*words) as process:
                 process.wait(LIMIT_S)
             key = first_key(listener, process.pid)
             assert running.end() == 0
@@ -47,8 +47,8 @@ def key_of(earlier: str, wanted: str, *words: str) -> str:
 @pytest.mark.parametrize("perm", ["r", "w", "a", "rwa", "x", "rwxa"])
 def test_a_permission_takes_the_start_of_a_program_or_not(perm: str) -> None:
     program = os.path.realpath("/bin/true")
-    earlier = f"-a always,exit -F path={program} -F perm={perm} -F uid={NOBODY} -k first"
-    wanted = f"-a always,exit -F arch=b64 -S execve -F uid={NOBODY} -k second"
+    earlier = f"-a always,exit -F path={program} -F perm={perm} -F uid={OTHER_UID} -k first"
+    wanted = f"-a always,exit -F arch=b64 -S execve -F uid={OTHER_UID} -k second"
     taken = key_of(earlier, wanted, program) == "first"
     assert taken == steals(auditctl.parse(earlier), auditctl.parse(wanted)) == ("x" in perm)
 
@@ -60,8 +60,8 @@ def test_a_permission_takes_an_open_by_its_mode(perm: str, opening: str, bits: i
     file.write_text("")
     file.chmod(0o666)
     try:
-        earlier = f"-a always,exit -F path={file} -F perm={perm} -F uid={NOBODY} -k first"
-        wanted = f"-a always,exit -F path={file} -F uid={NOBODY} -k second"
+        earlier = f"-a always,exit -F path={file} -F perm={perm} -F uid={OTHER_UID} -k first"
+        wanted = f"-a always,exit -F path={file} -F uid={OTHER_UID} -k second"
         taken = key_of(earlier, wanted, "/bin/sh", "-c", f": {opening}{file}") == "first"
     finally:
         file.unlink()

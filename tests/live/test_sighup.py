@@ -15,7 +15,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.live.workloads import AUDITSENSE, OWN_RULE, Command, Scanner, done, finish, of_process, running
+from tests.live.workloads import (
+    ACCOUNT,
+    AUDITSENSE,
+    OWN_RULE,
+    Command,
+    Scanner,
+    done,
+    finish,
+    of_process,
+    running,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +34,7 @@ if TYPE_CHECKING:
 LIMIT_S = 300.0
 OPENS = 60_000
 OTHERS = 5
-"""Events that no load made: what the kernel says of its own settings."""
+"""Events that no load made: the kernel's reports of its settings."""
 OTHER = """
 id = "other"
 name = "Other"
@@ -74,14 +84,14 @@ def configured(folder: Path, *names: str, more: str = "") -> Path:
     return write(folder / "auditsense.conf", f"[detections]\npaths = [{paths}]\n{more}")
 
 
-def reload(sensor: Command, said: str = "configuration reloaded") -> None:
-    """Send SIGHUP, and wait until it says so once more."""
-    before = sensor.said.count(said)
+def reload(sensor: Command, message: str = "configuration reloaded") -> None:
+    """Send SIGHUP, and wait for one more such message."""
+    before = sensor.stderr.count(message)
     sensor.process.send_signal(signal.SIGHUP)
     deadline = time.monotonic() + LIMIT_S
-    while sensor.said.count(said) == before:
-        assert sensor.process.poll() is None, sensor.said
-        assert time.monotonic() < deadline, sensor.said
+    while sensor.stderr.count(message) == before:
+        assert sensor.process.poll() is None, sensor.stderr
+        assert time.monotonic() < deadline, sensor.stderr
         time.sleep(0.01)
 
 
@@ -89,14 +99,14 @@ def counted(sensor: Command) -> dict[str, int]:
     """Return the figures of the summary."""
     found = re.search(
         r"(\d+) records, (\d+) events, (\d+) matches, .*lost: kernel (\d+), serials (\d+), incomplete (\d+)",
-        sensor.said,
+        sensor.stderr,
     )
-    assert found is not None, sensor.said
+    assert found is not None, sensor.stderr
     names = ("records", "events", "matches", "kernel", "serials", "incomplete")
     return dict(zip(names, map(int, found.groups()), strict=True))
 
 
-@pytest.mark.parametrize("user", [[], ["--user", "nobody"]], ids=["root", "another user"])
+@pytest.mark.parametrize("user", [[], ["--user", ACCOUNT]], ids=["root", "another user"])
 def test_reloads_under_a_load_that_saturates_lose_no_event(
     folder: Path, scanner: Scanner, user: list[str]
 ) -> None:
@@ -110,7 +120,7 @@ def test_reloads_under_a_load_that_saturates_lose_no_event(
             finish(load)
         reload(sensor)
         assert sensor.end() == 0
-        assert "Traceback" not in sensor.said
+        assert "Traceback" not in sensor.stderr
         for load in loads:
             found = [one["auditsense"] for one in of_process(sensor.documents(), load.pid)]
             assert [one["state"] for one in found] == ["alert", "closed"]
@@ -122,7 +132,7 @@ def test_reloads_under_a_load_that_saturates_lose_no_event(
             assert sum(one["auditsense"]["count"] for one in sensor.documents() if "process" in one) >= OPENS
 
 
-def test_a_window_that_is_open_goes_on(folder: Path, scanner: Scanner) -> None:
+def test_open_window_survives_reload(folder: Path, scanner: Scanner) -> None:
     file = configured(folder, "pspy")
     with running("run", "-c", str(file)) as sensor:
         load = scanner.start(10, period_us=300_000)  # 2.7 s from the first to the last
@@ -137,46 +147,44 @@ def test_a_window_that_is_open_goes_on(folder: Path, scanner: Scanner) -> None:
 
 
 def until_events(file: Path, count: int) -> dict[str, Any]:
-    """Wait until the sensor has read so many events; return its status, found by the configuration."""
+    """Wait until the sensor has read *count* events; return its status."""
     deadline = time.monotonic() + LIMIT_S
     while True:
-        said: dict[str, Any] = json.loads(done("status", "--json", "-c", str(file)).stdout)
-        if said["counters"]["events"] >= count:
-            return said
-        assert time.monotonic() < deadline, said
+        status: dict[str, Any] = json.loads(done("status", "--json", "-c", str(file)).stdout)
+        if status["counters"]["events"] >= count:
+            return status
+        assert time.monotonic() < deadline, status
 
 
-def test_an_exception_of_the_configuration_is_in_force_from_the_reload_on(
-    folder: Path, scanner: Scanner
-) -> None:
-    status = f"[status]\nsocket = '{folder / 'control'}'\n"
-    file = configured(folder, "pspy", more=status)
+def test_exception_applies_after_reload(folder: Path, scanner: Scanner) -> None:
+    options = f"[status]\nsocket = '{folder / 'control'}'\n"
+    file = configured(folder, "pspy", more=options)
     with running("run", "-c", str(file)) as sensor:
         before = scanner.scan()
         until_events(file, 10)  # what is read after the reload goes by the new configuration
-        configured(folder, "pspy", more=status + QUIET)
+        configured(folder, "pspy", more=options + QUIET)
         reload(sensor)
         after = scanner.scan(11)
-        said = until_events(file, 21)
-        assert said["exceptions"] == [
+        status = until_events(file, 21)
+        assert status["exceptions"] == [
             {"detection": "pspy", "comment": "ours", "origin": f"{file}:5", "events": 11}
         ]
         assert sensor.end() == 0
         assert len(of_process(sensor.documents(), before)) == 1
         assert not of_process(sensor.documents(), after)
-        assert "excepted from pspy: 11 events (ours)" in sensor.said
+        assert "excepted from pspy: 11 events (ours)" in sensor.stderr
 
 
-def test_a_wrong_configuration_is_said_and_the_one_before_stays(folder: Path, scanner: Scanner) -> None:
+def test_invalid_configuration_is_reported_and_ignored(folder: Path, scanner: Scanner) -> None:
     file = configured(folder, "pspy")
     with running("run", "-c", str(file)) as sensor:
         write(file, "[alerts]\nmax_alert = 3\n[source]\nlean = 1\n")
         reload(sensor, "not reloaded")
-        assert f"{file}:2: alerts.max_alert: there is no such key; did you mean max_alerts?" in sensor.said
-        assert f"{file}:4: source.lean: must be true or false, not 1" in sensor.said
+        assert f"{file}:2: alerts.max_alert: there is no such key; did you mean max_alerts?" in sensor.stderr
+        assert f"{file}:4: source.lean: must be true or false, not 1" in sensor.stderr
         configured(folder, "pspy", more="[source]\nname = 'multicast'\n")
         reload(sensor)
-        assert "source.name: changed, needs a restart" in sensor.said
+        assert "source.name: changed, needs a restart" in sensor.stderr
         pid = scanner.scan()
         assert sensor.end() == 0
         assert len(of_process(sensor.documents(), pid)) == 1
@@ -188,9 +196,9 @@ def test_what_another_user_may_not_read_keeps_the_one_before(folder: Path) -> No
     with running("run", "-c", str(file)) as sensor:
         reload(sensor)  # root without capabilities still owns it
         assert sensor.end() == 0
-    with running("run", "-c", str(file), "--user", "nobody") as sensor:
+    with running("run", "-c", str(file), "--user", ACCOUNT) as sensor:
         reload(sensor, "not reloaded")
-        assert f"{file}: Permission denied" in sensor.said
+        assert f"{file}: Permission denied" in sensor.stderr
         assert sensor.end() == 0
 
 
@@ -198,12 +206,12 @@ def test_a_terminal_that_closes_ends_it_also_with_a_configuration(folder: Path) 
     file = configured(folder, "pspy")
     out = folder / "out"
     ours, theirs = pty.openpty()
-    with out.open("wb") as said:
+    with out.open("wb") as errors:
         process = subprocess.Popen(
             ["setsid", "--ctty", "--wait", *AUDITSENSE, "run", "-c", str(file), "--audit-rule", OWN_RULE],
             stdin=theirs,
             stdout=subprocess.DEVNULL,
-            stderr=said,
+            stderr=errors,
         )
     os.close(theirs)
     deadline = time.monotonic() + LIMIT_S

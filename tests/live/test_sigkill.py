@@ -1,4 +1,4 @@
-"""SIGKILL leaves no time to put anything back: somebody else does; see conftest.py.
+"""SIGKILL of the sensor: the guardian or the next start restores the host; see conftest.py.
 
 The guardian keeps the sensor's standard error, as does whatever else the sensor may start: when that has
 ended, no process of ours is left.
@@ -20,7 +20,7 @@ import pytest
 from auditsense.kernel.commands import Commands
 from auditsense.kernel.journal_file import DEFAULT_FOLDER
 from auditsense.kernel.rules import auditctl
-from tests.live.workloads import OWN_RULE, Scanner, done, finish
+from tests.live.workloads import ACCOUNT, OWN_RULE, Scanner, done, finish
 from tests.support.faults import AS_BEFORE, NOTHING, Recorder
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from tests.live.restore_host import HostState
 
 
-OTHER_RULE = "-a always,exit -F arch=b64 -S chdir -F uid=65534 -k somebody_else"
-LATER_RULE = "-a always,exit -F arch=b64 -S fchdir -F uid=65534 -k somebody_later"
+OTHER_RULE = "-a always,exit -F arch=b64 -S chdir -F uid=65534 -k another_program"
+LATER_RULE = "-a always,exit -F arch=b64 -S fchdir -F uid=65534 -k later_program"
 MOMENTS = 20
 LIMIT_S = 300.0
 PAUSE_S = 0.01
@@ -73,18 +73,18 @@ def start(*arguments: str) -> subprocess.Popen[str]:
 
 
 def until_watching(process: subprocess.Popen[str]) -> str:
-    """Read standard error until the sensor watches; return what it said."""
+    """Read standard error until the sensor watches; return its lines."""
     assert process.stderr is not None
-    said = ""
-    while "watching" not in said:
+    stderr = ""
+    while "watching" not in stderr:
         line = process.stderr.readline()
-        assert line, said
-        said += line
-    return said
+        assert line, stderr
+        stderr += line
+    return stderr
 
 
 def kill(process: subprocess.Popen[str]) -> str:
-    """Kill it; return what was said until the last process that could say something had ended."""
+    """Kill it; return standard error until every process that holds it has ended."""
     process.kill()
     return process.communicate(timeout=LIMIT_S)[1]
 
@@ -117,9 +117,9 @@ def killed_under_load(moment: float, scanner: Scanner) -> str:
     until_watching(process)
     load = scanner.start(30_000)
     time.sleep(moment * 0.3)
-    said = kill(process)
+    stderr = kill(process)
     finish(load)
-    return said
+    return stderr
 
 
 def killed_while_stopping(moment: float, scanner: Scanner) -> str:
@@ -135,20 +135,20 @@ def test_a_sensor_killed_at_any_moment_leaves_the_host_as_before(
     host_state: Callable[[], HostState], scanner: Scanner, fault: Recorder
 ) -> None:
     before = host_state()
-    put_back = 0
+    restored = 0
     for turn in range(MOMENTS):
         moment = (turn // 3 + random.random()) / (MOMENTS / 3)  # noqa: S311  (spread over each phase)
         if turn % 3 == 0:
-            said = killed_while_starting(moment)
+            stderr = killed_while_starting(moment)
         elif turn % 3 == 1:
-            said = killed_under_load(moment, scanner)
+            stderr = killed_under_load(moment, scanner)
         else:
-            said = killed_while_stopping(moment, scanner)
-        assert host_state() == before, f"turn {turn}: {said}"
-        assert not DEFAULT_FOLDER.exists(), f"turn {turn}: {said}"
-        assert "Traceback" not in said
-        put_back += "died; the host is as it was" in said
-    assert put_back >= MOMENTS // 3  # each of those under load, at least
+            stderr = killed_while_stopping(moment, scanner)
+        assert host_state() == before, f"turn {turn}: {stderr}"
+        assert not DEFAULT_FOLDER.exists(), f"turn {turn}: {stderr}"
+        assert "Traceback" not in stderr
+        restored += "died; the host is as it was" in stderr
+    assert restored >= MOMENTS // 3  # each of those under load, at least
     fault(
         "the sensor is killed",
         how="SIGKILL at 20 random moments of start, run under load and stop; live",
@@ -159,7 +159,7 @@ def test_a_sensor_killed_at_any_moment_leaves_the_host_as_before(
     )
 
 
-def test_when_sensor_and_guardian_are_killed_the_next_start_puts_back(
+def test_next_start_restores_after_both_were_killed(
     host_state: Callable[[], HostState], fault: Recorder
 ) -> None:
     before = host_state()
@@ -191,7 +191,7 @@ def test_when_sensor_and_guardian_are_killed_the_next_start_puts_back(
     )
 
 
-def test_what_was_left_is_put_back_although_nobody_has_collected_the_dead_sensor(
+def test_unreaped_sensor_counts_as_dead(
     host_state: Callable[[], HostState],
 ) -> None:
     before = host_state()
@@ -208,9 +208,7 @@ def test_what_was_left_is_put_back_although_nobody_has_collected_the_dead_sensor
     assert host_state() == before
 
 
-def test_rules_of_somebody_else_from_before_and_from_meanwhile_stay_as_they_are(
-    host_state: Callable[[], HostState], fault: Recorder
-) -> None:
+def test_rules_of_other_programs_stay(host_state: Callable[[], HostState], fault: Recorder) -> None:
     others = [auditctl.parse(OTHER_RULE), auditctl.parse(LATER_RULE)]
     before = host_state()
     with Commands() as commands:
@@ -229,8 +227,8 @@ def test_rules_of_somebody_else_from_before_and_from_meanwhile_stay_as_they_are(
     assert len(after.rules) == len(with_other) + 1
     assert host_state() == before
     fault(
-        "the sensor is killed beside rules of somebody else",
-        how="one rule added before, one meanwhile; SIGKILL; live",
+        "the sensor is killed while other programs have rules",
+        how="one rule added before the start, one later; SIGKILL; live",
         did="its guardian took away its own rule",
         lost="what was not read yet",
         reported="“the sensor (PID) died; the host is as it was”",
@@ -252,10 +250,10 @@ def test_killed_while_ending_gives_the_socket_back(
         until_watching(process)
         process.send_signal(signal.SIGINT)
         time.sleep(random.random() * 0.03)  # noqa: S311 - spread over its end
-        said = kill(process)
-        assert host_state() == before, f"turn {turn}: {said}"
-        assert not DEFAULT_FOLDER.exists(), f"turn {turn}: {said}"
-        assert "error" not in said, f"turn {turn}: {said}"
+        stderr = kill(process)
+        assert host_state() == before, f"turn {turn}: {stderr}"
+        assert not DEFAULT_FOLDER.exists(), f"turn {turn}: {stderr}"
+        assert "error" not in stderr, f"turn {turn}: {stderr}"
     fault(
         "the sensor is killed while it ends",
         how="SIGINT, then SIGKILL 0 to 30 ms later, 40 times (600 on request); live",
@@ -317,8 +315,10 @@ def test_a_stopped_guardian_does_not_hold_the_sensor_up(
     until_watching(process)
     os.kill(guardian_of(process.pid), signal.SIGSTOP)
     process.send_signal(signal.SIGINT)
-    said = process.communicate(timeout=LIMIT_S)[1]
-    assert (process.returncode, said.splitlines()[-1].endswith("the host is as it was")) == (0, True), said
+    stderr = process.communicate(timeout=LIMIT_S)[1]
+    assert (process.returncode, stderr.splitlines()[-1].endswith("the host is as it was")) == (0, True), (
+        stderr
+    )
     assert host_state() == before
     assert not DEFAULT_FOLDER.exists()
     fault(
@@ -331,9 +331,9 @@ def test_a_stopped_guardian_does_not_hold_the_sensor_up(
     )
 
 
-def test_a_stopped_guardian_of_another_user_is_left_and_said(host_state: Callable[[], HostState]) -> None:
+def test_stopped_guardian_of_another_user_is_reported(host_state: Callable[[], HostState]) -> None:
     before = host_state()
-    process = start("--user", "nobody")
+    process = start("--user", ACCOUNT)
     until_watching(process)
     guardian = guardian_of(process.pid)
     try:
@@ -343,10 +343,10 @@ def test_a_stopped_guardian_of_another_user_is_left_and_said(host_state: Callabl
         assert host_state() == before
     finally:
         os.kill(guardian, signal.SIGCONT)
-    said = process.communicate(timeout=LIMIT_S)[1]
+    stderr = process.communicate(timeout=LIMIT_S)[1]
     assert ended == 1
-    assert f"the guardian ({guardian}) did not end within 10 s" in said
-    assert "the host is as it was" in said
+    assert f"the guardian ({guardian}) did not end within 10 s" in stderr
+    assert "the host is as it was" in stderr
     assert not DEFAULT_FOLDER.exists()
 
 
@@ -359,10 +359,10 @@ def test_what_is_sent_to_all_processes_of_the_sensor_leaves_the_host_as_before(
     until_watching(process)
     os.kill(guardian_of(process.pid), number)
     process.send_signal(number)
-    said = process.communicate(timeout=LIMIT_S)[1]
+    stderr = process.communicate(timeout=LIMIT_S)[1]
     assert process.returncode == 0
-    assert said.endswith("the host is as it was\n")
-    assert "died" not in said
+    assert stderr.endswith("the host is as it was\n")
+    assert "died" not in stderr
     assert host_state() == before
 
 

@@ -1,4 +1,4 @@
-"""Live tests and the owner of the audit socket, each with a run of pytest of its own; see owner_policy.py."""
+"""The audit socket's owner before a live test, in separate runs of pytest; see owner_policy.py."""
 
 from __future__ import annotations
 

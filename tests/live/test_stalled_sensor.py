@@ -1,7 +1,7 @@
-"""A sensor that stands still: nobody waits for it, and it says what it missed, by cause; see conftest.py.
+"""A stopped sensor: no process waits for it, and it reports its losses by cause; see conftest.py.
 
-The load is known (so many opens were made), and so is what the kernel made of it: a witness that does not
-stand still hears the same records. Each counter has to be what truly happened.
+The load is known, and so are the kernel's records: a witness that keeps reading receives the same ones.
+Each counter must equal what happened.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ if TYPE_CHECKING:
     from auditsense.core.ring import Stats
 
 # How many opens, and the microseconds from one to the next. For the owner's socket more than the kernel's
-# queue can take while nobody reads; for a listener only as much as the owner beside it can read.
+# queue can hold while it is not read; for a listener only as much as the owner can read.
 LOADS = {"netlink": (300_000, 40), "multicast": (140_000, 80)}
 LONGEST_OPEN_S = 2.0  # with the kernel's own settings it is 60 s
 READ_LIMIT_S = 600.0
 AUDIT_FAMILY = 9
 CAUSES = ("kernel_lost", "serials_missing", "incomplete", "socket_drops")
 OPENS_THAT_DO_NOT_FIT = 300
-GIVEN_UP_S = 1.5  # until the kernel has put aside what did not fit; its thread waits for room in between
-STRAY = 100  # records of others, such as of a program that crashed, that the kernel had no room for meanwhile
+RETRY_S = 1.5  # until the kernel has put aside what did not fit; its thread waits for room in between
+STRAY = 100  # records of other processes, such as a crashed one, that the kernel dropped at the same time
 NOTICED_S = 8.0  # two event timeouts until the last missing serial is judged, and some
 
 
@@ -58,14 +58,14 @@ class Stall:
         longest_s: the longest open of the probe, in seconds.
         opens, seen: how many were made, and matches counted by the sensor.
         made: what the kernel made of them.
-        said: documents about losses.
+        loss_documents: documents about losses.
     """
 
     longest_s: float
     opens: int
     seen: int
     made: Made
-    said: list[Document]
+    loss_documents: list[Document]
 
     @property
     def missed(self) -> int:
@@ -73,10 +73,10 @@ class Stall:
 
     @property
     def events(self) -> int:
-        return sum(one["auditsense"]["loss"]["events"] for one in self.said)
+        return sum(one["auditsense"]["loss"]["events"] for one in self.loss_documents)
 
     def cause(self, name: str) -> int:
-        return sum(one["auditsense"]["loss"]["by_cause"].get(name, 0) for one in self.said)
+        return sum(one["auditsense"]["loss"]["by_cause"].get(name, 0) for one in self.loss_documents)
 
 
 OPENS_AFTERWARDS = 20
@@ -118,14 +118,14 @@ def stalled(sensor: Command, scanner: Scanner, witness: Witness, opens: int, per
     time.sleep(NOTICED_S)
     assert sensor.end() == 0
     made = witness.end(opens)
-    found = re.search(r" (\d+) matches,", sensor.said)
+    found = re.search(r" (\d+) matches,", sensor.stderr)
     assert found is not None
-    said = [one for one in sensor.documents() if one["event"]["dataset"] == "auditsense.loss"]
-    return Stall(longest, opens, int(found[1]), made, said)
+    losses = [one for one in sensor.documents() if one["event"]["dataset"] == "auditsense.loss"]
+    return Stall(longest, opens, int(found[1]), made, losses)
 
 
 @pytest.mark.parametrize("source", ["netlink", "multicast"])
-def test_nobody_waits_for_a_stopped_sensor_and_what_it_missed_is_said(
+def test_stopped_sensor_delays_no_process_and_reports_losses(
     compiled: Scanner | None,
     witness_program: Path | None,
     source: str,
@@ -145,27 +145,27 @@ def test_nobody_waits_for_a_stopped_sensor_and_what_it_missed_is_said(
     with capsys.disabled():
         sys.stdout.write(
             f"\n{source}: longest open {stall.longest_s * 1000:.1f} ms, "
-            f"missed {stall.missed}, said {stall.events}: {causes}; {made}\n"
+            f"missed {stall.missed}, reported {stall.events}: {causes}; {made}\n"
         )
     assert stall.longest_s < LONGEST_OPEN_S
     assert stall.missed > 1000, "the load was too small to tell anything"
-    # Each record of the loads that the kernel had no room for is said; a few more are, presumably of others.
+    # Each record of the loads that the kernel refused is reported; a few more are, presumably of others.
     refused = made.refused_whole + made.refused_later
     assert refused <= causes["kernel_lost"] <= refused + STRAY
-    # Each event that got as far as a serial and was not seen is said. One of which a part came may have
+    # Each event with a serial that was not seen is reported. One of which a part came may have
     # matched all the same.
     unseen = made.events - stall.seen
     assert unseen - causes["incomplete"] <= causes["serials_missing"] <= unseen + made.others
-    # So the events missed lie between these, for certain; where is for nobody to know, because what the
-    # kernel says is the same for the first record of an event as for a later one of an event lost anyhow.
+    # So the events missed lie between these bounds. The kernel counts the first record of an event like a
+    # later one of an event that was lost anyway, so nothing narrows them.
     assert unseen <= stall.missed <= causes["kernel_lost"] + causes["serials_missing"] + causes["incomplete"]
     unsure = made.refused_later + causes["incomplete"] + made.others + STRAY
     assert abs(stall.events - stall.missed) <= unsure
-    assert len(stall.said) <= 4
+    assert len(stall.loss_documents) <= 4
     fault(
         "the sensor stands still",
-        how="SIGSTOP until 300,000 opens are made (multicast: 140,000 beside an owner), then SIGCONT; live",
-        did="went on where it was; no open of another process took 2 s meanwhile",
+        how="SIGSTOP until 300,000 opens are made (multicast: 140,000 next to an owner), then SIGCONT; live",
+        did="continued where it stopped; no open of another process took 2 s",
         lost="what did not fit into the socket and the kernel's queue",
         reported="by cause, what a second listener saw the kernel refuse (100 more at most) and make",
         host=AS_BEFORE,
@@ -183,7 +183,7 @@ def test_what_found_the_socket_full_comes_although_no_record_is_made_anymore(
     small = Unicast([OWN_RULE], receive_buffer_bytes=1 << 16)
     with auditsense.Sensor(source=small) as sensor:
         scanner.scan(OPENS_THAT_DO_NOT_FIT)
-        time.sleep(GIVEN_UP_S)
+        time.sleep(RETRY_S)
         sensor.poll()
         stats = sensor.stats()
         fitted = stats.matches
@@ -196,7 +196,7 @@ def test_what_found_the_socket_full_comes_although_no_record_is_made_anymore(
     assert stats.matches > fitted
     fault(
         "the socket is full when a host becomes quiet",
-        how=f"{OPENS_THAT_DO_NOT_FIT} opens, into a socket of 64 KiB that nobody reads; then no more; live",
+        how=f"{OPENS_THAT_DO_NOT_FIT} opens, into a socket of 64 KiB that is not read; then no more; live",
         did="made the kernel try again what it had put aside, within a second or so",
         lost="what the kernel had tried five times before anybody read",
         reported="what was seen, late, and the rest as lost",

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-import auditsense.cli.status  # noqa: F401 - loaded before a child becomes somebody who cannot read it
+import auditsense.cli.status  # noqa: F401 - loaded before a child becomes a user who cannot read it
 from auditsense.cli import main
 from auditsense.status.config import DEFAULT_SOCKET
-from tests.live.workloads import OWN_RULE, Scanner, command, done, of_process, running
+from tests.live.workloads import ACCOUNT, OWN_RULE, Scanner, command, done, of_process, running
 
-AS_ANOTHER_USER = [[], ["--user", "nobody"]]
+AS_ANOTHER_USER = [[], ["--user", ACCOUNT]]
 
 
 def asked() -> dict[str, Any]:
@@ -28,7 +28,7 @@ def asked() -> dict[str, Any]:
 
 
 def asked_when(events: int) -> dict[str, Any]:
-    """Ask until so many events are counted."""
+    """Ask until *count* events are counted."""
     deadline = time.monotonic() + 300
     while (document := asked())["counters"]["matches"] < events:
         assert time.monotonic() < deadline, document
@@ -80,9 +80,9 @@ def test_who_is_not_root_is_refused() -> None:
             finally:
                 os._exit(code)
         os.close(writing)
-        with os.fdopen(reading) as said:
+        with os.fdopen(reading) as output:
             assert (
-                said.read()
+                output.read()
                 == f"auditsense: error: not allowed to connect to {DEFAULT_SOCKET}: only root is\n"
             )
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
@@ -93,22 +93,22 @@ def test_watching_ends_well_by_a_signal_and_says_when_the_sensor_ends() -> None:
     with running("run") as sensor, command("status", "--watch", "0.1", "--json") as watching:
         deadline = time.monotonic() + 300
         while watching.printed.count("\n") < 2:
-            assert time.monotonic() < deadline, watching.said
+            assert time.monotonic() < deadline, watching.stderr
             time.sleep(0.02)
         assert {one["pid"] for one in map(json.loads, watching.printed.splitlines())} == {sensor.pid}
         assert watching.end(signal.SIGINT) == 0
-        assert watching.said == ""
+        assert watching.stderr == ""
         with command("status", "--watch", "0.1") as another:
             while "sensor " not in another.printed:
-                assert time.monotonic() < deadline, another.said
+                assert time.monotonic() < deadline, another.stderr
                 time.sleep(0.02)
             assert sensor.end() == 0
             assert another.wait() == 1
-            assert f"no sensor answers at {DEFAULT_SOCKET}" in another.said
+            assert f"no sensor answers at {DEFAULT_SOCKET}" in another.stderr
 
 
 def test_a_killed_sensor_leaves_no_socket() -> None:
-    with running("run", "--user", "nobody") as sensor:
+    with running("run", "--user", ACCOUNT) as sensor:
         assert DEFAULT_SOCKET.exists()
         sensor.process.kill()
         deadline = time.monotonic() + 300
@@ -123,9 +123,9 @@ def test_none_is_made_where_none_is_wanted() -> None:
         assert done("status").returncode == 1
 
 
-def test_a_second_sensor_says_that_it_has_none_and_goes_on() -> None:
+def test_second_sensor_runs_without_status_socket() -> None:
     with running("run") as first, running("run", "--source", "multicast") as second:
-        assert f"another sensor answers at {DEFAULT_SOCKET}" in second.said
+        assert f"another sensor answers at {DEFAULT_SOCKET}" in second.stderr
         assert asked()["pid"] == first.pid
         assert second.end() == 0
         assert asked()["pid"] == first.pid

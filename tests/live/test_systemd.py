@@ -35,7 +35,7 @@ from auditsense.kernel import privileges, seccomp as s
 caps, families, calls, *program = sys.argv[1:]
 arch = s.abi()
 known = {name: syscalls.number(name, arch) for name in calls.split() if name in syscalls.names(arch)}
-# The filter before no_new_privs would need what keep_only gives up; execve starts the program.
+# The filter before no_new_privs would need what keep_only drops; execve starts the program.
 allowed = sorted({*known.values(), syscalls.number("execve", arch)})
 code = [
     (s._LOAD_WORD, 0, 0, s._AT_ARCH), (s._IF_EQUAL, 1, 0, syscalls.ARCHES[arch]), s._refuse(1),
@@ -73,14 +73,14 @@ def call_set(name: str) -> set[str]:
     """Return the calls of one of systemd's sets, with the sets in it."""
     if not name.startswith("@"):
         return {name}
-    said = subprocess.run(
+    stderr = subprocess.run(
         [str(shutil.which("systemd-analyze")), "syscall-filter", name],
         capture_output=True,
         text=True,
         check=True,
         timeout=300,
     ).stdout
-    words = [line.strip() for line in said.splitlines()[1:]]
+    words = [line.strip() for line in stderr.splitlines()[1:]]
     return {one for word in words if word and not word.startswith("#") for one in call_set(word)}
 
 
@@ -150,7 +150,7 @@ class Service:
             heard = self.manager.recv(4096).decode()
             if heard.startswith(wanted):
                 return heard
-        raise AssertionError(f"{wanted} was not heard; it said {self.err.read_text()}")
+        raise AssertionError(f"{wanted} was not received: {self.err.read_text()}")
 
     def hears_nothing(self, of: str, seconds: float) -> bool:
         """Return whether nothing like *of* comes; what came before is not counted."""
@@ -193,9 +193,9 @@ def test_the_sensor_does_its_work_in_what_the_unit_gives_it(tmp_path: Path, scan
         service.hear("STOPPING=1")
     (alert, *_) = [json.loads(line) for line in service.out.read_text().splitlines()]
     assert alert["process"]["name"]
-    said = service.err.read_text()
-    assert "cannot" not in said
-    assert "the host is as it was" in said
+    stderr = service.err.read_text()
+    assert "cannot" not in stderr
+    assert "the host is as it was" in stderr
 
 
 def test_a_sensor_that_does_not_turn_is_not_heard_by_the_watchdog_whose_signal_the_guardian_survives(

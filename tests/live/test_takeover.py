@@ -1,7 +1,6 @@
-"""Taking over the kernel of this machine and putting it back; see conftest.py.
+"""Takeover of the kernel of this machine, and its restoration; see conftest.py.
 
-Rules that are active while audit is on name the user 65534, so that they match
-nobody who works here.
+Rules that are active while audit is on name the user 65534, so that they match no one else.
 """
 
 from __future__ import annotations
@@ -35,8 +34,8 @@ if TYPE_CHECKING:
     from tests.live.restore_host import HostState
 
 PROC = auditctl.parse("-w /proc/ -p r -k audit_proc")
-NOBODY = auditctl.parse("-a always,exit -F arch=b64 -S openat -F uid=65534 -k auditsense_test")
-NOBODY_TOO = auditctl.parse("-a always,exit -F arch=b64 -S chdir -F uid=65534 -k auditsense_two")
+OPENAT_RULE = auditctl.parse("-a always,exit -F arch=b64 -S openat -F uid=65534 -k auditsense_test")
+CHDIR_RULE = auditctl.parse("-a always,exit -F arch=b64 -S chdir -F uid=65534 -k auditsense_two")
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
 FORCED_BYTES = 128 << 20
 
@@ -46,7 +45,7 @@ def taken_over() -> Iterator[tuple[Takeover, Commands, socket.socket]]:
     with (
         netlink.open_data_socket() as data,
         Commands() as commands,
-        Takeover(commands, lambda: void(netlink.register(data)), [NOBODY, NOBODY_TOO]) as held,
+        Takeover(commands, lambda: void(netlink.register(data)), [OPENAT_RULE, CHDIR_RULE]) as held,
     ):
         yield held, commands, data
 
@@ -95,15 +94,15 @@ def other_owner() -> Iterator[subprocess.Popen[str]]:
 def test_rules_come_back_from_the_kernel_as_the_same_and_leave_again() -> None:
     with Commands() as commands:
         there = commands.rules()
-        for rule in (PROC, NOBODY):  # audit is off: nothing is recorded
+        for rule in (PROC, OPENAT_RULE):  # audit is off: nothing is recorded
             commands.add_rule(rule)
             assert any(rule.same_as(other) for other in commands.rules())
             with pytest.raises(KernelCommandError) as caught:
                 commands.add_rule(rule)
             assert caught.value.errno == errno.EEXIST
-        commands.add_rule(NOBODY_TOO, prepend=True)
-        assert commands.rules()[0].same_as(NOBODY_TOO)
-        for rule in (PROC, NOBODY, NOBODY_TOO):
+        commands.add_rule(CHDIR_RULE, prepend=True)
+        assert commands.rules()[0].same_as(CHDIR_RULE)
+        for rule in (PROC, OPENAT_RULE, CHDIR_RULE):
             commands.delete_rule(rule)
             with pytest.raises(KernelCommandError) as caught:
                 commands.delete_rule(rule)
@@ -153,12 +152,12 @@ def test_a_takeover_changes_what_it_says_and_puts_it_back(
 
 def test_a_rule_that_existed_stays(host_state: Callable[[], HostState]) -> None:
     with Commands() as commands:
-        commands.add_rule(NOBODY)
+        commands.add_rule(OPENAT_RULE)
         before = host_state()
         with taken_over() as (held, _commands, _data):
             assert len([line for line in held.changes() if "add audit rule" in line]) == 1
         assert host_state() == before
-        commands.delete_rule(NOBODY)
+        commands.delete_rule(OPENAT_RULE)
 
 
 def test_an_exception_in_the_block_passes_and_the_host_is_as_before(
@@ -184,7 +183,7 @@ def test_a_second_takeover_names_the_owner_and_changes_nothing(
         ):
             netlink.register(data)
         with Commands() as commands, pytest.raises(KernelCommandError) as caught:
-            commands.set(StatusField.PID, 0)  # it is not ours to give up
+            commands.set(StatusField.PID, 0)  # another process owns the socket
         assert caught.value.errno == errno.EACCES
 
 
@@ -231,7 +230,7 @@ with netlink.open_data_socket(1 << 20) as data, Commands() as commands:
         assert host_state() == before
 
 
-def test_the_guardian_puts_back_what_a_killed_process_left(
+def test_guardian_restores_after_sigkill(
     host_state: Callable[[], HostState],
     guardian: Callable[[], AbstractContextManager[subprocess.Popen[str]]],
 ) -> None:

@@ -1,4 +1,4 @@
-"""What somebody does to the kernel's audit meanwhile is noticed; see conftest.py.
+"""Changes of the kernel's audit by other programs are noticed; see conftest.py.
 
 Rules that hide something do so for the user 65534 only. What would lock the host or make it panic is
 tested over a kernel in memory (tests/kernel/test_watch.py).
@@ -48,14 +48,14 @@ def self_tests(sensor: Command) -> list[Document]:
     return [one for one in sensor.documents() if one["event"]["dataset"] == "auditsense.self_test"]
 
 
-def noticed(sensor: Command, name: str, said: int) -> tuple[str, float]:
-    """Wait for one finding more than *said*. Returns what was done about it, and after how many seconds."""
+def noticed(sensor: Command, name: str, earlier: int) -> tuple[str, float]:
+    """Wait for one finding more than *earlier*; return its repair and the seconds until it came."""
     began = time.monotonic()
-    while len(found := tampering(sensor.documents())) <= said:
-        assert time.monotonic() - began < NOTICED_S, f"{name} was not noticed: {sensor.said}"
+    while len(found := tampering(sensor.documents())) <= earlier:
+        assert time.monotonic() - began < NOTICED_S, f"{name} was not noticed: {sensor.stderr}"
         time.sleep(0.05)
-    assert found[said][0] == name, found
-    return found[said][1], time.monotonic() - began
+    assert found[earlier][0] == name, found
+    return found[earlier][1], time.monotonic() - began
 
 
 def ahead(line: str) -> AuditRule:
@@ -81,9 +81,9 @@ def test_a_changed_setting_is_noticed_and_set_back_if_wanted(policy: str, fault:
     with running("run", "--source", "netlink", "--format", "jsonl", "--on-tamper", policy) as sensor:
         with Kernel() as kernel:
             as_set = kernel.state()
-            for said, (name, setting, value) in enumerate(SETTINGS):
+            for earlier, (name, setting, value) in enumerate(SETTINGS):
                 kernel.set(setting, value)
-                repaired, _ = noticed(sensor, name, said)
+                repaired, _ = noticed(sensor, name, earlier)
                 now = getattr(kernel.state(), setting)
                 if policy == "repair" and name != "rate-limit":
                     assert repaired.startswith("repaired: set ")
@@ -94,9 +94,9 @@ def test_a_changed_setting_is_noticed_and_set_back_if_wanted(policy: str, fault:
             assert kernel.state() == as_set
         assert sensor.end() == 0
         assert len(tampering(sensor.documents())) == len(SETTINGS)
-        assert "Audit Was Switched Off (critical): " in sensor.said
+        assert "Audit Was Switched Off (critical): " in sensor.stderr
     fault(
-        "somebody changes audit's settings meanwhile",
+        "another program changes audit's settings",
         how="wait time, limit, rate limit and enabled, one after the other, with either policy; live",
         did="noticed each; with `repair` set back all but the rate limit, otherwise nothing",
         lost="not counted here: no load ran",
@@ -119,7 +119,7 @@ def test_a_rule_that_is_gone_is_noticed_and_added_again_if_wanted(
         assert sensor.end() == 0
         assert len(of_process(sensor.documents(), pid)) == bool(repaired)
     fault(
-        "somebody removes the sensor's audit rule",
+        "another program removes the sensor's audit rule",
         how="the rule deleted, then a scanner, with either policy; live",
         did="noticed it; with `repair` added the rule again and found the scanner",
         lost="with `report` all that the rule would have reported; with `repair` not the scanner",
@@ -133,20 +133,20 @@ def test_a_rule_that_takes_our_sight_is_noticed(fault: Recorder) -> None:
         running("run", "--source", "netlink", "--format", "jsonl", "--on-tamper", "repair") as sensor,
         Kernel() as kernel,
     ):
-        for said, (name, rule) in enumerate(RULES):
+        for earlier, (name, rule) in enumerate(RULES):
             kernel.ask(ADD_RULE, rule.to_bytes())
             try:
-                repaired, _ = noticed(sensor, name, said)
-                assert repaired == ""  # somebody's rule is never touched
+                repaired, _ = noticed(sensor, name, earlier)
+                assert repaired == ""  # a foreign rule is never touched
             finally:
                 kernel.ask(DEL_RULE, replace(rule, prepend=False).to_bytes())
         assert sensor.end() == 0
     fault(
-        "somebody adds a rule that hides what ours reports",
+        "another program adds a rule that hides the sensor's events",
         how="`never` and another key before ours, `never` for new tasks, an exclude, for one user; live",
         did="noticed each; touched none, even with `repair`",
         lost="not counted here: no load ran",
-        reported="a document for each, of a kind of its own",
+        reported="a document for each, of a separate kind",
         host=AS_BEFORE,
     )
 
@@ -191,12 +191,12 @@ def test_the_self_test_passes_here_and_fails_when_new_processes_are_hidden(
             kernel.ask(ADD_RULE, replace(hide, prepend=True).to_bytes())
             try:
                 deadline = time.monotonic() + NOTICED_S
-                while "Does Not See Its Own Test" not in sensor.said and time.monotonic() < deadline:
+                while "Does Not See Its Own Test" not in sensor.stderr and time.monotonic() < deadline:
                     time.sleep(0.05)
             finally:
                 with contextlib.suppress(OSError):
                     kernel.ask(DEL_RULE, hide.to_bytes())
-        assert "Does Not See Its Own Test (high): no record came" in sensor.said
+        assert "Does Not See Its Own Test (high): no record came" in sensor.stderr
         assert sensor.end() == 0
         assert self_tests(sensor)
     fault(

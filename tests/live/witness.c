@@ -3,7 +3,7 @@
  *
  *   witness    prints "ready", listens until standard input ends and a moment longer, then prints
  *              {"drops": N, "others": N, "events": [N0, N1, …]}: what did not fit its own socket, events of
- *              others, and how many of the loads' events came with so many records. An event is a load's
+ *              others, and the number of the loads' events by their number of records. An event is a load's
  *              when it has a SYSCALL record with key="audit_proc". That is the first record of an open:
  *              where the kernel has no room for it, it makes no other and gives the event no serial.
  */

@@ -1,7 +1,6 @@
-"""What live tests let loose on the kernel's audit, and how they look at what comes of it.
+"""Loads for the kernel's audit, and their observers; bench/live uses them too.
 
-Loads run as the user 65534 and are told apart by their pid; what else the kernel reports
-is looked at by nobody. Also used by the benchmarks in bench/live.
+Loads run as the user 65534 and are identified by their pid. Tests ignore all other records.
 """
 
 from __future__ import annotations
@@ -9,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import pwd
 import re
 import shutil
 import signal
@@ -31,10 +31,11 @@ if TYPE_CHECKING:
 
     from auditsense import Document, Sensor
 
-NOBODY = 65534
+OTHER_UID = 65534
+ACCOUNT = next((user.pw_name for user in pwd.getpwall() if user.pw_uid == OTHER_UID), str(OTHER_UID))
 EXACT_RULE = "-w /proc/ -p r -k audit_proc"
 """The rule of the detection: sees every process."""
-OWN_RULE = f"-a always,exit -F dir=/proc -F perm=r -F uid={NOBODY} -k audit_proc"
+OWN_RULE = f"-a always,exit -F dir=/proc -F perm=r -F uid={OTHER_UID} -k audit_proc"
 """The same for our own loads only."""
 EVENT_ID = re.compile(r"\d+\.\d{3}:\d+")
 
@@ -133,16 +134,22 @@ def finish(process: subprocess.Popen[str], limit_s: float = 600.0) -> str:
     return printed or ""
 
 
-def as_nobody(*command: str) -> subprocess.Popen[str]:
+def start_unprivileged(*command: str) -> subprocess.Popen[str]:
     """Start any program as the user 65534."""
     return subprocess.Popen(
-        command, user=NOBODY, group=NOBODY, extra_groups=[], cwd="/", stdout=subprocess.DEVNULL, text=True
+        command,
+        user=OTHER_UID,
+        group=OTHER_UID,
+        extra_groups=[],
+        cwd="/",
+        stdout=subprocess.DEVNULL,
+        text=True,
     )
 
 
 @contextlib.contextmanager
 def audit_rule(text: str) -> Iterator[None]:
-    """Have somebody else add an audit rule, and take it away after the block."""
+    """Add an audit rule as another program would, and delete it after the block."""
     rule = auditctl.parse(text)
     with Commands() as commands:
         commands.add_rule(rule)
@@ -228,7 +235,7 @@ class Made:
 
     Attributes:
         events: of the loads, that got as far as the kernel's queue at least in part.
-        others: events of somebody else.
+        others: events of other processes.
         refused_whole: opens of which the kernel had no room for the first record, and so made none.
         refused_later: records of *events* that it had no room for.
     """
@@ -249,7 +256,7 @@ class Witness:
         assert self._process.stdout.readline() == "ready\n"
 
     def end(self, opens: int) -> Made:
-        """Stop listening; *opens* were made meanwhile."""
+        """Stop listening and compare with the *opens* of the loads."""
         found = json.loads(self._process.communicate("", timeout=END_LIMIT_S)[0])
         assert found["drops"] == 0, "the witness itself missed records"
         events: list[int] = found["events"]
@@ -278,7 +285,7 @@ def witnessing(program: Path) -> Iterator[Witness]:
 
 
 class Command:
-    """`auditsense` as a process of its own, its output in files."""
+    """`auditsense` as a child process, its output in files."""
 
     def __init__(
         self, *arguments: str, stdout: IO[bytes] | int | None = None, before: tuple[str, ...] = ()
@@ -298,7 +305,7 @@ class Command:
         return self.process.pid
 
     @property
-    def said(self) -> str:
+    def stderr(self) -> str:
         """Standard error so far."""
         return _all_of(self._err)
 
@@ -314,9 +321,9 @@ class Command:
     def wait_until_ready(self) -> None:
         """Wait until records can come."""
         deadline = time.monotonic() + START_LIMIT_S
-        while not re.search("watching|capturing", self.said):
-            assert self.process.poll() is None, f"ended with {self.process.returncode}: {self.said}"
-            assert time.monotonic() < deadline, f"not ready in time: {self.said}"
+        while not re.search("watching|capturing", self.stderr):
+            assert self.process.poll() is None, f"ended with {self.process.returncode}: {self.stderr}"
+            assert time.monotonic() < deadline, f"not ready in time: {self.stderr}"
             time.sleep(PAUSE_S)
 
     def wait(self) -> int:
