@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
-NOBODY = 65534
+UNPRIVILEGED = 65534
 DETECTION = Path(__file__).parents[2] / "src" / "auditsense" / "detections" / "pspy.toml"
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 _ONE_SINK = "[[sink]]\ntype = 'journald'\n"
@@ -99,7 +99,7 @@ def remove(path: Path) -> None:
 
 
 class Running:
-    """One `run` with a configuration file and a detection of its own, its source in memory."""
+    """One `run` with a configuration file and an own detection, its source in memory."""
 
     def __init__(self, folder: Path) -> None:
         self.config = folder / "auditsense.toml"
@@ -137,7 +137,7 @@ class Running:
 
 @pytest.fixture
 def one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
-    opened = os.open  # there is no terminal, whoever runs these tests
+    opened = os.open  # hide the terminal, if there is one
     monkeypatch.setattr(
         os,
         "open",
@@ -161,15 +161,18 @@ def test_reload_of_a_hostile_file_changes_nothing(
         if path.is_file() and hostile != "a file that others may write" and not path.is_symlink():
             path.chmod(0o644)
         one.hang_up()
-        said = capsys.readouterr().err.splitlines()
+        messages = capsys.readouterr().err.splitlines()
         expected_reload = (
             place != "config" and hostile == "a file that others may write" and os.geteuid() != 0
         )
         if not expected_reload:
-            assert said[-1] == "auditsense: the configuration was not reloaded; the previous one stays active"
-            assert all(line.startswith("auditsense: error: ") for line in said[:-1])
-            assert 2 <= len(said) <= 202
-            assert max(map(len, said)) < 1000
+            assert (
+                messages[-1]
+                == "auditsense: the configuration was not reloaded; the previous one stays active"
+            )
+            assert all(line.startswith("auditsense: error: ") for line in messages[:-1])
+            assert 2 <= len(messages) <= 202
+            assert max(map(len, messages)) < 1000
             assert one.sensor.detections is detections
         one.source.send(*burst(10))
         assert len(one.sensor.poll()) == 1
@@ -215,7 +218,7 @@ def test_start_with_a_hostile_file_is_one_line(
     )
 
 
-def test_reload_that_takes_too_long_is_given_up(
+def test_reload_that_takes_too_long_is_aborted(
     one: Running, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def forever(_: object) -> None:
@@ -226,9 +229,9 @@ def test_reload_that_takes_too_long_is_given_up(
         monkeypatch.setattr("auditsense.cli.sighup._MAX_CPU_S", 0.1)
         monkeypatch.setattr("auditsense.cli.sighup.build_settings", forever)
         one.hang_up()
-        said = capsys.readouterr().err.splitlines()
-        assert said[0] == "auditsense: error: reading the configuration took more than 0.1 s of CPU time"
-        assert said[-1].endswith("the previous one stays active")
+        messages = capsys.readouterr().err.splitlines()
+        assert messages[0] == "auditsense: error: reading the configuration took more than 0.1 s of CPU time"
+        assert messages[-1].endswith("the previous one stays active")
         assert signal.getitimer(signal.ITIMER_VIRTUAL) == (0.0, 0.0)
         assert signal.getsignal(signal.SIGVTALRM) == signal.SIG_DFL
 
@@ -247,9 +250,9 @@ def test_reload_that_fails_for_any_reason_changes_nothing(
         detections = one.sensor.detections
         monkeypatch.setattr("auditsense.cli.sighup.build_settings", failing)
         one.hang_up()
-        said = capsys.readouterr().err.splitlines()
-        assert len(said) == 2
-        assert said[-1].endswith("the previous one stays active")
+        messages = capsys.readouterr().err.splitlines()
+        assert len(messages) == 2
+        assert messages[-1].endswith("the previous one stays active")
         assert one.sensor.detections is detections
 
 
