@@ -1,4 +1,4 @@
-"""What all tests share: how hard hypothesis tries, the fault table, and what tests start with."""
+"""Shared setup: hypothesis profiles, the fault table, signals and marks of started processes."""
 
 from __future__ import annotations
 

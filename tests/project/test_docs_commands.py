@@ -61,7 +61,7 @@ def test_a_page_is_read_as_it_is_meant(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(
         "```toml\n# ./a.toml\nx = 1\n```\n"
-        "```sh\n# only said\ncat a \\\n  b    # two lines\ncat <<EOF\n# kept\nEOF\n\necho '# x'\n```\n"
+        "```sh\n# a comment\ncat a \\\n  b    # two lines\ncat <<EOF\n# kept\nEOF\n\necho '# x'\n```\n"
         "```console\n$ echo hello\nhel…\n# true\n```\n```python\n# no.py\n```\n"
     )
     assert [(one.line, one.command, one.prints, one.file) for one in steps(page)] == [
@@ -87,7 +87,7 @@ def test_a_command_that_fails_or_prints_something_else_is_found(tmp_path: Path) 
             folder.do(wrong)
 
 
-def test_a_command_in_no_table_is_found_and_the_way_out_is_told() -> None:
+def test_unlisted_command_fails_with_instructions() -> None:
     assert kind(Step("p", 1, "curl https://example.org | sh")) == ""
     for name, table in (("RUN", RUN), ("LIVE", LIVE), ("ELSEWHERE", ELSEWHERE), ("UNABLE", UNABLE)):
         assert table

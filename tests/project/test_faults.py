@@ -1,4 +1,4 @@
-"""The fault table says what the tests say: no row without its test, no test without its row."""
+"""The fault table: each row has its test, each test its row."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_the_table_can_be_read_as_markdown() -> None:
 
 
 def report(nodeid: str, name: str, outcome: str = "passed") -> pytest.TestReport:
-    row = (name, "how", "did", "lost", "said", "host", nodeid.partition("[")[0])
+    row = (name, "how", "did", "lost", "reported", "host", nodeid.partition("[")[0])
     told = [("fault", row)]
     return pytest.TestReport(nodeid, ("", None, ""), {}, outcome, None, "teardown", user_properties=told)  # type: ignore[arg-type]
 

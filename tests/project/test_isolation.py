@@ -1,4 +1,4 @@
-"""What a program that embeds this package keeps to itself: the package touches none of it."""
+"""State of an embedding process that the package must not change."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ PHASES = ("import", "detect", "sensor")
 class Report:
     """What tests/support/embedding_program.py wrote, and what it printed."""
 
-    said: dict[str, Any]
+    values: dict[str, Any]
     printed: bytes
     folders: tuple[str, ...]
 
     def events(
         self, *names: str, phases: tuple[str, ...] = ("import", "make", "first", "detect", "sensor")
     ) -> list[Any]:
-        return [one for one in self.said["seen"] if one[0] in phases and one[1].startswith(names)]
+        return [one for one in self.values["seen"] if one[0] in phases and one[1].startswith(names)]
 
     def unchanged(self, what: str) -> bool:
-        states = self.said["states"]
+        states = self.values["states"]
         return all(states[phase][what] == states["before"][what] for phase in PHASES)
 
 
@@ -81,17 +81,17 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
         timeout=120,
     )
     assert done.returncode == 0, done.stdout.decode()
-    said = json.loads((folder / "report").read_text(encoding="utf-8"))
-    return Report(said, done.stdout, (str(folder), others, *_stdlib()))
+    values = json.loads((folder / "report").read_text(encoding="utf-8"))
+    return Report(values, done.stdout, (str(folder), others, *_stdlib()))
 
 
 def _stdlib() -> tuple[str, ...]:
     return (str(Path(os.__file__).parent), str(Path(os.__file__).parents[1]))
 
 
-def test_the_program_did_what_it_is_to_prove_something_by(report: Report) -> None:
-    assert report.said["documents"] >= 3
-    assert report.said["put_back"]
+def test_program_detected_and_the_hook_saw_it(report: Report) -> None:
+    assert report.values["documents"] >= 3
+    assert report.values["restored"]
     assert report.events("open", phases=("import",))  # the hook sees
 
 
@@ -102,20 +102,20 @@ def test_nothing_is_printed(report: Report) -> None:
 def test_no_signal_handler_or_mask_is_changed(report: Report) -> None:
     assert report.unchanged("signals")
     assert report.unchanged("signal mask")
-    assert report.said["within"]["signals"] == report.said["states"]["before"]["signals"]
+    assert report.values["within"]["signals"] == report.values["states"]["before"]["signals"]
 
 
 def test_no_thread_is_started(report: Report) -> None:
     assert report.events("_thread.start") == []
     assert report.unchanged("threads")
-    assert report.said["within"]["threads"] == ["1", 1]
+    assert report.values["within"]["threads"] == ["1", 1]
 
 
 def test_no_process_is_started(report: Report) -> None:
     started = ("os.fork", "os.posix_spawn", "os.exec", "os.system", "os.spawn", "subprocess.", "pty.")
     assert report.events(*started) == []
     assert report.unchanged("children")
-    assert report.said["within"]["children"] == ""
+    assert report.values["within"]["children"] == ""
 
 
 def test_the_working_directory_stays(report: Report) -> None:
@@ -125,7 +125,7 @@ def test_the_working_directory_stays(report: Report) -> None:
 
 def test_the_umask_stays(report: Report) -> None:
     assert report.unchanged("umask")
-    assert report.said["within"]["umask"] == report.said["states"]["before"]["umask"]
+    assert report.values["within"]["umask"] == report.values["states"]["before"]["umask"]
 
 
 def test_logging_is_left_alone(report: Report) -> None:
@@ -144,7 +144,7 @@ def test_no_warning_is_filtered_or_shown_otherwise(report: Report) -> None:
 @pytest.mark.parametrize("what", ["hooks", "collector", "capabilities", "path"])
 def test_the_interpreter_and_the_rights_of_the_process_stay(report: Report, what: str) -> None:
     assert report.unchanged(what)
-    assert report.said["within"][what] == report.said["states"]["before"][what]
+    assert report.values["within"][what] == report.values["states"]["before"][what]
 
 
 def test_no_descriptor_is_left(report: Report) -> None:
@@ -172,7 +172,7 @@ def test_importing_opens_modules_to_read_and_nothing_else(report: Report) -> Non
 
 
 def test_importing_loads_the_core_and_little_else(report: Report) -> None:
-    own = {name for name in report.said["loaded"] if name.startswith("auditsense")}
+    own = {name for name in report.values["loaded"] if name.startswith("auditsense")}
     assert own == {
         "auditsense",
         "auditsense.errors",
@@ -182,7 +182,7 @@ def test_importing_loads_the_core_and_little_else(report: Report) -> None:
         "auditsense.core",
         *(f"auditsense.core.{module}" for module in ("hit", "ring", "rule_table", "stats")),
     }
-    others = {name.split(".")[0] for name in report.said["loaded"]} - {"auditsense"}
+    others = {name.split(".")[0] for name in report.values["loaded"]} - {"auditsense"}
     assert others <= {"_cffi_backend", *sys.stdlib_module_names}
     assert not others & {"asyncio", "ssl", "subprocess", "multiprocessing", "json", "tomllib", "concurrent"}
 
@@ -246,7 +246,7 @@ def life(options: dict[str, Any], datagrams: list[bytes]) -> tuple[str, str]:
         return plain(detector, results)
 
 
-def test_detectors_in_threads_of_their_own_find_what_each_finds_alone() -> None:
+def test_detectors_in_threads_find_what_each_finds_alone() -> None:
     alone = [life(*one) for one in streams()]
     threads = 2 * len(alone)
     start = threading.Barrier(threads)
@@ -289,7 +289,7 @@ def test_closing_in_several_threads_closes_once() -> None:
     with ThreadPoolExecutor(4) as pool:
         for _ in range(50):
             ring = Ring((), SMALL)
-            list(pool.map(close, range(4)))  # whoever comes second finds it closed, which is no error
+            list(pool.map(close, range(4)))  # closing a closed detector is no error
             with pytest.raises(ClosedError):
                 ring.stats()
 

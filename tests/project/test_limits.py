@@ -1,4 +1,4 @@
-"""No test has a limit that a busy machine reaches: each is a watchdog for what hangs, and generous."""
+"""Limits in tests: generous watchdogs that a busy machine does not reach."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 TESTS = Path(__file__).parents[1]
 LEAST_S = 120
-A_TURN_S = 2  # up to here it is one turn of a loop that goes on, or the limit is what the test is about
+A_TURN_S = 2  # up to here it is one turn of a loop, or the subject of the test
 WAITS = {"wait", "settimeout", "join"}
 
 

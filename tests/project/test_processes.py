@@ -1,4 +1,4 @@
-"""What the tests start: its signals, its mark, and that nothing but it is ended."""
+"""Processes of the tests: signals, marks, and the end of leftovers only."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ import pytest
 import auditsense
 from tests.support.readable_package import copy, needs_copy, others_enter
 
-NOBODY = 65534
+OTHER_UID = 65534
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user")
 
 
@@ -59,8 +59,8 @@ def test_another_user_imports_the_copy() -> None:
                 "import auditsense, auditsense.cli, auditsense.core.ring; print(auditsense.__file__)",
             ],
             env={"PYTHONPATH": name, "PATH": os.environ["PATH"]},
-            user=NOBODY,
-            group=NOBODY,
+            user=OTHER_UID,
+            group=OTHER_UID,
             extra_groups=[],
             cwd="/",
             capture_output=True,

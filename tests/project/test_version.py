@@ -1,4 +1,4 @@
-"""scripts/version.sh: each commit has a version of its own, and a later commit has a later one."""
+"""scripts/version.sh: each commit has a distinct version, and a later commit a later one."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_tag_is_the_version_of_its_commit_only(repository: Repository) -> None:
     assert ".dev1+g" in repository.version()
 
 
-def test_version_of_a_modified_tree_says_so(repository: Repository) -> None:
+def test_version_marks_a_modified_tree(repository: Repository) -> None:
     repository.git("tag", "v3.1.4")
     with (repository.folder / "scripts/version.sh").open("a") as script:
         script.write("# changed\n")

@@ -18,7 +18,7 @@ import pytest
 
 from auditsense.testing import burst
 from tests.support import unprivileged
-from tests.support.unprivileged import NOBODY
+from tests.support.unprivileged import OTHER_UID
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -96,7 +96,7 @@ def test_a_log_that_may_be_read_is_followed(folder: Path) -> None:
         run.until(lambda: "watching" in run.said)
         if os.geteuid() == 0:
             status = Path(f"/proc/{run.process.pid}/status").read_text()
-            assert f"Uid:\t{NOBODY}\t{NOBODY}\t{NOBODY}\t{NOBODY}\n" in status
+            assert f"Uid:\t{OTHER_UID}\t{OTHER_UID}\t{OTHER_UID}\t{OTHER_UID}\n" in status
             assert "CapPrm:\t0000000000000000\n" in status
         with log.open("ab") as file:
             file.write(TEXT)

@@ -1,6 +1,6 @@
 """Programs and libraries of Debian for tests, unpacked into a folder and not installed.
 
-Rule: a test that needs one and cannot have it is skipped, and says why.
+A test that cannot get a package is skipped with the reason.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def debian(*packages: str) -> Path:
     CACHE.mkdir(mode=0o755, parents=True, exist_ok=True)
     owned = CACHE.stat()
     if owned.st_uid != os.getuid() or owned.st_mode & 0o022:
-        pytest.skip(f"{CACHE} belongs to somebody else, or others may write there")
+        pytest.skip(f"{CACHE} belongs to another user, or others may write there")
     root = CACHE / "-".join(sorted(packages))
     if root.is_dir():
         return root
@@ -63,5 +63,5 @@ def _run(*words: str, cwd: str) -> None:
     except subprocess.TimeoutExpired:
         pytest.skip(f"no Debian packages here: {words[0]} took longer than {_LIMIT_S} s")
     if ran.returncode:
-        said = (ran.stderr.strip().splitlines() or ["no reason given"])[-1]
-        pytest.skip(f"no Debian packages here: {' '.join(words[:2])}: {said}")
+        reason = (ran.stderr.strip().splitlines() or ["no reason given"])[-1]
+        pytest.skip(f"no Debian packages here: {' '.join(words[:2])}: {reason}")

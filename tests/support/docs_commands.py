@@ -5,7 +5,7 @@ lines that follow it there are what it prints; "…" in them stands for anything
 comment with nothing but a file's name ("# /etc/auditsense/auditsense.toml") is written to that file, for the
 commands below it.
 
-A page's commands run in order, in a folder of their own, which also has the checkout's folders and, as .venv,
+A page's commands run in order, in a separate folder, which also has the checkout's folders and, as .venv,
 this environment. `PLACES` outside it are moved into it. What a pattern in `RUN` begins with runs everywhere;
 `LIVE` runs where the kernel's audit may be used; `ELSEWHERE` is run by another test; `UNABLE` by none, for
 the reason given.
@@ -46,14 +46,14 @@ RUN: Final = {
     r"MANPATH=\S+ man |man -l ": {0},
     r"systemd-analyze (verify|security --offline=)": {0},
 }
-"""Run as whoever runs the tests. What they change must lie in the folder, or in `PLACES`."""
+"""Run as the user of the tests. Changes must stay in the folder, or in `PLACES`."""
 
 LIVE: Final = (
     r"(\.venv/bin/)?auditsense run\b(?! --source (unix|log):)",
     r"(\.venv/bin/)?auditsense record\b",
     r"(\.venv/bin/)?auditsense rules (list|check|install|remove)\b",
 )
-"""Run as root on the kernel's audit, watching the load of the tests; what goes on gets Ctrl-C."""
+"""Run as root on the kernel's audit, watching the load of the tests; an endless command gets Ctrl-C."""
 
 ELSEWHERE: Final = {
     r"auditsense doctor\b": "tests/doctor/test_doctor.py",
@@ -103,7 +103,7 @@ class Step:
     line: int
     command: str
     prints: tuple[str, ...] | None = None
-    """What the page says that it prints; None: nothing is said."""
+    """The output on the page; None where the page shows none."""
     file: str = ""
     """For a file: its name; *command* is its content."""
 
@@ -187,17 +187,17 @@ class Folder:
             Path(name).parent.mkdir(parents=True, exist_ok=True)
             Path(name).write_text(step.command, encoding="utf-8")
             return
-        code, out, said = self._shell(command, goes_on=kind(step) == "LIVE")
+        code, out, errors = self._shell(command, endless=kind(step) == "LIVE")
         promised = next((codes for pattern, codes in RUN.items() if re.match(pattern, step.command)), {0})
-        assert code in promised, f"{step.page}:{step.line}: {command}\nends with {code}:\n{out}{said}"
-        assert "Traceback" not in said
+        assert code in promised, f"{step.page}:{step.line}: {command}\nends with {code}:\n{out}{errors}"
+        assert "Traceback" not in errors
         if step.prints:
             # Both streams, as on a terminal; moved places are called again what the page calls them.
-            shown = (out + said).replace(str(self.folder), "")
+            shown = (out + errors).replace(str(self.folder), "")
             wanted = "(?s:.*)".join(re.escape(part) for part in "\n".join(step.prints).split("…"))
             assert re.search(wanted, shown), f"{step.page}:{step.line}: {command}\nprints:\n{shown}"
 
-    def _shell(self, command: str, *, goes_on: bool) -> tuple[int, str, str]:
+    def _shell(self, command: str, *, endless: bool) -> tuple[int, str, str]:
         environment = {
             **{name: value for name, value in os.environ.items() if name in {"HOME", "LANG", "TMPDIR"}},
             "PATH": f"{Path(sys.prefix) / 'bin'}:{os.environ['PATH']}",
@@ -213,7 +213,7 @@ class Folder:
                 start_new_session=True,
             )
             try:
-                if goes_on:
+                if endless:
                     self._interrupt(process)
                 code = process.wait(timeout=120)
             finally:
@@ -225,11 +225,11 @@ class Folder:
             return code, out.read().decode("utf-8", "replace"), err.read().decode("utf-8", "replace")
 
     def _interrupt(self, process: subprocess.Popen[bytes]) -> None:
-        """Press Ctrl-C once it says that it watches; what ends by itself before is let end."""
+        """Press Ctrl-C once it watches, unless it ends before."""
         deadline = time.monotonic() + 300
         while process.poll() is None and time.monotonic() < deadline:
-            said = (self.folder / ".err").read_text(encoding="utf-8", errors="replace")
-            if re.search(r"^auditsense: (watching|capturing)", said, re.MULTILINE):
+            errors = (self.folder / ".err").read_text(encoding="utf-8", errors="replace")
+            if re.search(r"^auditsense: (watching|capturing)", errors, re.MULTILINE):
                 time.sleep(0.2)
                 os.killpg(process.pid, signal.SIGINT)
                 return

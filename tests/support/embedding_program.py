@@ -93,7 +93,7 @@ def main(report: str) -> None:
             sensor.wait(0)
             documents += sensor.finish()
         phase = "before"
-        put_back = kernel.host_state() == before
+        restored = kernel.host_state() == before
     states["sensor"] = state()
     with open(report, "w", encoding="utf-8") as file:  # noqa: PTH123 - loads nothing
         json.dump(
@@ -103,7 +103,7 @@ def main(report: str) -> None:
                 "seen": seen,
                 "loaded": loaded,
                 "documents": len(documents),
-                "put_back": put_back,
+                "restored": restored,
             },
             file,
         )

@@ -1,13 +1,13 @@
-"""The fault table: one row a fault, told by the test that let it happen; docs/faults.md is written from it.
+"""The fault table: one row per fault, from the test that causes it; docs/faults.md is generated from it.
 
-A test calls the fixture `fault` when all it says has been seen to be so::
+A test calls the fixture `fault` after it has checked all cells of the row::
 
     def test_a_full_disk_ends_it(fault: Recorder) -> None:
         ...
         fault("the disk is full", how=…, did=…, lost=…, reported=…, host=…)
 
 ``pytest --write-faults`` writes the rows of the tests that passed; those of tests that did not run stay.
-`tests/project/test_faults.py` compares what is written with the tests that exist.
+`tests/project/test_faults.py` compares the committed page with the tests.
 """
 
 from __future__ import annotations
@@ -39,24 +39,24 @@ _PROPERTY: Final = "fault"
 
 
 class Recorder(Protocol):
-    """The fixture `fault`: tells one row of the table."""
+    """The fixture `fault`: records one row of the table."""
 
     def __call__(self, name: str, *, how: str, did: str, lost: str, reported: str, host: str) -> None: ...
 
 
 @pytest.fixture
 def fault(request: pytest.FixtureRequest) -> Recorder:
-    """Give a test what it tells its row to."""
+    """Return the recorder of a test's row."""
 
-    def tell(name: str, *, how: str, did: str, lost: str, reported: str, host: str) -> None:
+    def record(name: str, *, how: str, did: str, lost: str, reported: str, host: str) -> None:
         test = request.node.nodeid.partition("[")[0]
         request.node.user_properties.append((_PROPERTY, (name, how, did, lost, reported, host, test)))
 
-    return tell
+    return record
 
 
 class Faults:
-    """Collects the rows of the tests that passed, for as long as pytest runs.
+    """Collects the rows of the tests that passed, until pytest ends.
 
     A test with parameters has a row when no case of it has failed.
     """
@@ -74,9 +74,9 @@ class Faults:
                     self.rows[row[0]] = row
 
     def pytest_sessionfinish(self) -> None:
-        told = names_in_tests()
+        known = names_in_tests()
         passed = {name: row for name, row in self.rows.items() if row[-1] not in self.failed}
-        rows = {row[0]: row for row in written() if row[0] in told} | passed
+        rows = {row[0]: row for row in written() if row[0] in known} | passed
         ordered = sorted(rows.values(), key=lambda row: (row[-1], row[0]))
         lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |\n" for row in ordered]
         TABLE.write_text(_HEAD + "".join(lines), encoding="utf-8")
@@ -92,28 +92,28 @@ def written() -> list[tuple[str, ...]]:
 
 
 def names_in_tests() -> dict[str, str]:
-    """Return the faults that tests tell of, each with its file and function, as pytest names them."""
-    found: dict[str, str] = {}
+    """Return the faults that tests record, each with its file and function, as pytest names them."""
+    names: dict[str, str] = {}
     for path in sorted(TESTS.rglob("test_*.py")):
         for function in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(function, ast.FunctionDef) and function.name.startswith("test_"):
-                for name in _told_by(function):
-                    found[name] = f"{path.relative_to(TESTS.parent)}::{function.name}"
-    return found
+                for name in _recorded_by(function):
+                    names[name] = f"{path.relative_to(TESTS.parent)}::{function.name}"
+    return names
 
 
-def _told_by(function: ast.FunctionDef) -> list[str]:
+def _recorded_by(function: ast.FunctionDef) -> list[str]:
     calls = [
         node
         for node in ast.walk(function)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "fault"
     ]
     firsts = [call.args[0] for call in calls if call.args]
-    return [one.value for one in firsts if isinstance(one, ast.Constant) and isinstance(one.value, str)]
+    return [name.value for name in firsts if isinstance(name, ast.Constant) and isinstance(name.value, str)]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--write-faults", action="store_true", help="write docs/faults.md from what was told")
+    parser.addoption("--write-faults", action="store_true", help="write docs/faults.md")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -1,4 +1,4 @@
-"""A sensor with all that belongs to it but the kernel: that is in memory."""
+"""A kernel in memory, and sources that use it."""
 
 from __future__ import annotations
 

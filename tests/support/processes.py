@@ -1,4 +1,4 @@
-"""What this run of the tests starts: how it is marked, which signals it begins with, and what is left of it.
+"""Processes of this test run: their mark, their signals, and leftovers.
 
 Each process that pytest starts inherits the mark in its environment. A process is ours when it carries the
 mark or descends from pytest; no other process is ever ended.
@@ -44,7 +44,7 @@ def restore_signals() -> None:
     """Undo what nohup or a shell's `&` hands on: signals that are ignored or blocked.
 
     Programs started from here begin with the default of every signal. pytest itself still outlives a hang-up
-    that it was told to ignore: a handler is not inherited by a program, an ignored signal is.
+    that it ignores: programs inherit an ignored signal, but no handler.
     """
     for number in signal.valid_signals() - _IGNORED_BY_PYTHON:
         if signal.getsignal(number) is not signal.SIG_IGN:
@@ -82,7 +82,7 @@ class Process:
 
 
 def process(pid: int, *, mark: str, runner: int | None = None, proc: Path = PROC) -> Process:
-    """Look at one process; *runner*: the process of pytest, this one unless said otherwise."""
+    """Return one process; *runner*: the process of pytest, by default this one."""
     runner = os.getpid() if runner is None else runner
     ours = pid == runner or carries(pid, mark, proc) or descends(pid, runner, proc)
     return Process(pid, command_of(pid, proc), ours)

@@ -1,4 +1,4 @@
-"""The package where every user can read it, for tests that become another user.
+"""A copy of the package that every user can read, for tests that become another user.
 
 A checkout below a folder that others may not enter, as /root is, has its virtual environment there too. Then
 root's tests use a copy: in this process, and by PYTHONPATH in those that it starts.

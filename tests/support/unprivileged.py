@@ -1,8 +1,8 @@
-"""`auditsense` as a user without any right, also where that user may not read this Python.
+"""`auditsense` as an unprivileged user, also where that user cannot read this Python.
 
     python unprivileged.py [WORD]...
 
-All is loaded first; then root becomes 65534. Whoever else runs it stays who he is.
+Loads everything first. Then root becomes 65534; any other user stays the same.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if "AUDITSENSE_READABLE" in os.environ:  # what readable_package.py has copied; 
 import auditsense
 from auditsense.cli import main
 
-NOBODY = 65534
+OTHER_UID = 65534
 
 
 def load_all() -> None:
@@ -34,6 +34,6 @@ if __name__ == "__main__":
     load_all()
     if os.geteuid() == 0:
         os.setgroups([])
-        os.setresgid(NOBODY, NOBODY, NOBODY)
-        os.setresuid(NOBODY, NOBODY, NOBODY)
+        os.setresgid(OTHER_UID, OTHER_UID, OTHER_UID)
+        os.setresuid(OTHER_UID, OTHER_UID, OTHER_UID)
     raise SystemExit(main())
