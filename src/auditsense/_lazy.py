@@ -1,6 +1,6 @@
 """Load the public names of a package when they are first used.
 
-Importing all of `auditsense` takes 130 ms more than its core alone, and a command needs a part of it.
+Importing all of `auditsense` takes over 100 ms more than its core alone, and a command needs a part of it.
 """
 
 from __future__ import annotations
