@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 RULE = "-a always,exit -F dir=/proc -F perm=r -F uid=65534 -k audit_proc"
 
 
-def test_events_come_and_a_cancelled_task_leaves_the_host_as_it_was(
-    scanner: Scanner, host_state: Callable[[], HostState]
-) -> None:
+def test_cancelled_task_restores_host(scanner: Scanner, host_state: Callable[[], HostState]) -> None:
     before = host_state()
     opens: dict[int | None, int] = {}
     entered = asyncio.Event()

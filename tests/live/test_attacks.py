@@ -137,9 +137,7 @@ def test_stalled_reader_delays_no_process_and_loss_is_reported(
     )
 
 
-def test_a_consumer_that_comes_back_when_the_sensor_ends_hears_of_the_loss_as_well(
-    scanner: Scanner, witness_program: Path | None
-) -> None:
+def test_late_reader_receives_the_loss_report(scanner: Scanner, witness_program: Path | None) -> None:
     if witness_program is None:
         pytest.skip("there is no C compiler for witness.c")
     reading, writing = os.pipe()
@@ -240,9 +238,7 @@ def write_as_user(text: bytes) -> None:
         assert struct.unpack_from("=i", sock.recv(8192), 16) == (0,)
 
 
-def test_what_a_user_writes_is_never_taken_for_a_record_of_the_kernel(
-    scanner: Scanner, fault: Recorder
-) -> None:
+def test_user_text_is_never_a_kernel_record(scanner: Scanner, fault: Recorder) -> None:
     with auditsense.Sensor(audit_rules=[OWN_RULE]) as sensor:
         text = FORGED.format(moment=f"{time.time():.3f}:1").encode()
         before = sensor.stats().records

@@ -273,7 +273,7 @@ def test_auditd_logs_the_same_with_a_listener_alongside(scanner: Scanner, tmp_pa
     assert alerts(done("replay", "--format", "jsonl", str(log)).stdout, pid) == alerts(printed, pid)
 
 
-def test_a_plugin_that_dies_is_started_again_and_a_reload_is_no_end(scanner: Scanner, tmp_path: Path) -> None:
+def test_plugin_restarts_after_death_and_survives_reload(scanner: Scanner, tmp_path: Path) -> None:
     errors: Callable[[], str] = lambda: text_of(tmp_path / "plugin.err")  # noqa: E731
     configure(tmp_path, "RAW")
     add_plugins(tmp_path)

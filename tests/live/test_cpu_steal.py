@@ -59,7 +59,7 @@ def taken(processor: int, seconds: float, free_s: float) -> Iterator[None]:
             process.communicate("", timeout=300)
 
 
-def test_two_producers_at_full_rate_while_processors_are_taken_away_lose_no_event(scanner: Scanner) -> None:
+def test_stolen_cpu_time_loses_no_event(scanner: Scanner) -> None:
     with running("run") as sensor:
         with contextlib.ExitStack() as stack:
             # Not at the same times: while all are taken nothing is made either.

@@ -141,7 +141,7 @@ def test_two_scanners_at_once_give_two_alerts(scanner: Scanner) -> None:
         assert events == {load.pid: listener.ids(load.pid) for load in loads}
 
 
-def test_a_burst_is_one_alert_and_one_closing_word_with_the_total(scanner: Scanner) -> None:
+def test_burst_is_one_alert_and_one_closing_document(scanner: Scanner) -> None:
     with auditsense.Sensor(audit_rules=[OWN_RULE]) as sensor:
         documents = watched(sensor, scanner.start(1000))
         told = [(one["auditsense"]["state"], one["auditsense"]["count"]) for one in documents]
@@ -217,7 +217,7 @@ def test_the_sensor_s_own_reads_of_proc_are_never_seen(rule: str, scanner: Scann
 # --- the command line ----------------------------------------------------------
 
 
-def test_the_exact_rule_sees_the_scanner_and_need_not_be_asked_for(scanner: Scanner) -> None:
+def test_default_rule_sees_the_scanner(scanner: Scanner) -> None:
     with command("run") as sensor:
         sensor.wait_until_ready()
         pid = scanner.scan(10, period_us=20_000)

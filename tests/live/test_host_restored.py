@@ -117,7 +117,7 @@ raise SystemExit(main())
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_at_any_moment_of_the_start_leaves_the_host_as_before(
+def test_signal_during_start_restores_host(
     host_state: Callable[[], HostState], number: signal.Signals, fault: Recorder
 ) -> None:
     before = host_state()
@@ -170,7 +170,7 @@ def test_after_an_exception_in_the_block_the_host_is_as_before(
     )
 
 
-def test_after_an_exception_while_iterating_the_host_is_as_before(
+def test_exception_while_iterating_restores_host(
     host_state: Callable[[], HostState], scanner: Scanner
 ) -> None:
     before = host_state()
@@ -231,7 +231,7 @@ def test_one_sensor_after_the_other_is_possible(
         assert host_state() == before
 
 
-def test_when_the_reader_of_the_output_has_gone_the_host_is_as_before(
+def test_closed_output_restores_host(
     host_state: Callable[[], HostState], scanner: Scanner, fault: Recorder
 ) -> None:
     before = host_state()
@@ -292,7 +292,7 @@ def on_small_disk(folder: Path, kilobytes: int, full: int) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize("opens", [1000, 100_000])
-def test_a_capture_on_a_disk_that_gets_full_ends_with_one_line_and_the_host_as_before(
+def test_full_disk_ends_capture_and_restores_host(
     host_state: Callable[[], HostState], scanner: Scanner, tmp_path: Path, opens: int, fault: Recorder
 ) -> None:
     # By syscall, not by folder: in another mount namespace a rule on a folder sees nothing.

@@ -157,7 +157,7 @@ def test_what_a_running_sensor_must_not_do_is_refused(host_state: Callable[[], H
     assert host_state() == before
 
 
-def test_hearing_the_kernel_needs_no_capability_once_the_socket_is_open(scanner: Scanner) -> None:
+def test_open_socket_receives_without_capabilities(scanner: Scanner) -> None:
     """Why CAP_AUDIT_READ can go as well, and CAP_NET_ADMIN."""
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 9) as multicast:
         multicast.setsockopt(socket.SOL_SOCKET, 33, 1 << 20)
@@ -271,7 +271,7 @@ def test_host_is_restored_with_guardian_killed_first(
     assert not journal_file.DEFAULT_FOLDER.exists()
 
 
-def test_a_user_that_cannot_be_had_is_one_line_and_the_host_as_before(
+def test_impossible_user_is_one_line_and_host_is_restored(
     host_state: Callable[[], HostState],
 ) -> None:
     before = host_state()

@@ -202,7 +202,7 @@ def test_what_another_user_may_not_read_keeps_the_one_before(folder: Path) -> No
         assert sensor.end() == 0
 
 
-def test_a_terminal_that_closes_ends_it_also_with_a_configuration(folder: Path) -> None:
+def test_closed_terminal_ends_a_configured_sensor(folder: Path) -> None:
     file = configured(folder, "pspy")
     out = folder / "out"
     ours, theirs = pty.openpty()

@@ -351,7 +351,7 @@ def test_stopped_guardian_of_another_user_is_reported(host_state: Callable[[], H
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_what_is_sent_to_all_processes_of_the_sensor_leaves_the_host_as_before(
+def test_signal_to_process_group_restores_host(
     host_state: Callable[[], HostState], number: signal.Signals
 ) -> None:
     before = host_state()
@@ -366,7 +366,7 @@ def test_what_is_sent_to_all_processes_of_the_sensor_leaves_the_host_as_before(
     assert host_state() == before
 
 
-def test_a_guardian_that_outlives_everything_is_no_hindrance_for_the_next_sensor(
+def test_surviving_guardian_does_not_hinder_next_sensor(
     host_state: Callable[[], HostState],
 ) -> None:
     before = host_state()

@@ -83,7 +83,7 @@ def test_another_owner_fails_ci_and_skips_elsewhere(tmp_path: Path, *, in_ci: bo
     assert ("1 error" if in_ci else "1 skipped") in found.stdout
 
 
-def test_an_owner_that_a_test_leaves_is_ended_and_fails_that_test(tmp_path: Path) -> None:
+def test_leftover_owner_is_ended_and_fails_its_test(tmp_path: Path) -> None:
     found = ran(tmp_path, LEAVING)
     pid = int((tmp_path / "tests" / "live" / "pid").read_text())
     assert not alive(pid)

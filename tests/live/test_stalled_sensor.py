@@ -177,9 +177,7 @@ def accounted(stats: Stats) -> int:
     return stats.matches + stats.serials_missing + stats.incomplete
 
 
-def test_what_found_the_socket_full_comes_although_no_record_is_made_anymore(
-    scanner: Scanner, fault: Recorder
-) -> None:
+def test_records_of_a_full_socket_arrive_without_new_records(scanner: Scanner, fault: Recorder) -> None:
     small = Unicast([OWN_RULE], receive_buffer_bytes=1 << 16)
     with auditsense.Sensor(source=small) as sensor:
         scanner.scan(OPENS_THAT_DO_NOT_FIT)

@@ -89,7 +89,7 @@ def test_who_is_not_root_is_refused() -> None:
         assert asked()["pid"] == sensor.pid
 
 
-def test_watching_ends_well_by_a_signal_and_says_when_the_sensor_ends() -> None:
+def test_status_watch_ends_by_signal_and_with_sensor() -> None:
     with running("run") as sensor, command("status", "--watch", "0.1", "--json") as watching:
         deadline = time.monotonic() + 300
         while watching.printed.count("\n") < 2:

@@ -198,7 +198,7 @@ def test_the_sensor_does_its_work_in_what_the_unit_gives_it(tmp_path: Path, scan
     assert "the host is as it was" in stderr
 
 
-def test_a_sensor_that_does_not_turn_is_not_heard_by_the_watchdog_whose_signal_the_guardian_survives(
+def test_watchdog_kills_stuck_sensor_and_guardian_survives(
     tmp_path: Path,
 ) -> None:
     with Service(tmp_path) as service:

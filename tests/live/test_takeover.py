@@ -91,7 +91,7 @@ def other_owner() -> Iterator[subprocess.Popen[str]]:
 # --- commands ------------------------------------------------------------------
 
 
-def test_rules_come_back_from_the_kernel_as_the_same_and_leave_again() -> None:
+def test_rules_survive_the_round_trip_through_the_kernel() -> None:
     with Commands() as commands:
         there = commands.rules()
         for rule in (PROC, OPENAT_RULE):  # audit is off: nothing is recorded
@@ -160,7 +160,7 @@ def test_a_rule_that_existed_stays(host_state: Callable[[], HostState]) -> None:
         commands.delete_rule(OPENAT_RULE)
 
 
-def test_an_exception_in_the_block_passes_and_the_host_is_as_before(
+def test_exception_propagates_and_host_is_restored(
     host_state: Callable[[], HostState],
 ) -> None:
     before = host_state()
@@ -275,7 +275,7 @@ def test_the_data_socket_is_large_non_blocking_and_counts(
             commands.set(StatusField.PID, 0)
 
 
-def test_records_that_wait_are_counted_and_come_after_the_consent() -> None:
+def test_pending_records_are_counted_and_follow_the_reply() -> None:
     with taken_over() as (_held, commands, data):
         # Another process changes a setting: that alone makes records.
         limit = commands.status().backlog_limit

@@ -106,9 +106,7 @@ def test_a_changed_setting_is_noticed_and_set_back_if_wanted(policy: str, fault:
 
 
 @pytest.mark.parametrize("policy", ["report", "repair"])
-def test_a_rule_that_is_gone_is_noticed_and_added_again_if_wanted(
-    scanner: Scanner, policy: str, fault: Recorder
-) -> None:
+def test_removed_rule_is_noticed_and_repaired(scanner: Scanner, policy: str, fault: Recorder) -> None:
     with running("run", "--source", "netlink", "--format", "jsonl", "--on-tamper", policy) as sensor:
         with Kernel() as kernel:
             kernel.ask(DEL_RULE, OURS.to_bytes())
@@ -176,7 +174,7 @@ def test_who_asks_for_the_socket_is_noticed_and_does_not_get_it(
     )
 
 
-def test_the_self_test_passes_here_and_fails_when_new_processes_are_hidden(
+def test_self_test_fails_when_new_processes_are_hidden(
     fault: Recorder,
 ) -> None:
     # The helper of the self-test is root, so the rule has to see root; it names its program's user only.

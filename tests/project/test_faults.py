@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 AGAIN = "run `pytest --write-faults` as root on a machine with kernel audit, and commit docs/faults.md"
 
 
-def test_every_row_belongs_to_a_test_that_exists_and_every_such_test_has_its_row() -> None:
+def test_rows_and_tests_match() -> None:
     assert {row[0]: row[-1] for row in written()} == names_in_tests(), AGAIN
 
 

@@ -187,7 +187,7 @@ def test_importing_loads_the_core_and_little_else(report: Report) -> None:
     assert not others & {"asyncio", "ssl", "subprocess", "multiprocessing", "json", "tomllib", "concurrent"}
 
 
-def test_detecting_opens_and_loads_nothing_once_there_was_an_alert(report: Report) -> None:
+def test_detection_opens_and_loads_nothing_after_first_alert(report: Report) -> None:
     loaded = {
         arguments[1:].split(",")[0].strip("'")
         for _, _, arguments in report.events("import", phases=("first",))
@@ -260,7 +260,7 @@ def test_detectors_in_threads_find_what_each_finds_alone() -> None:
             assert found == [alone[n % len(alone)]] * 5
 
 
-def test_threads_in_one_detector_are_served_or_refused_and_nothing_in_between() -> None:
+def test_threads_in_one_detector_succeed_or_fail_cleanly() -> None:
     text = b"".join(event.text for event in burst(3))
     start = threading.Barrier(4)
 

@@ -126,7 +126,7 @@ def loaded_by(statement: str, *, prints: bool = False) -> set[str]:
     return {name.split(".")[0] for name in last.split()}
 
 
-def test_a_plain_import_loads_little_and_nothing_of_others_but_the_bindings() -> None:
+def test_import_loads_few_modules() -> None:
     loaded = loaded_by("import auditsense")
     editable = {name for name in loaded if "editable" in name}
     assert loaded - sys.stdlib_module_names - editable == {"auditsense", "_cffi_backend"}
@@ -225,7 +225,7 @@ def test_a_stage_includes_those_before_it_only(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=IDS)
-def test_only_the_datagrams_talk_to_the_system_and_once_at_creation_the_pages(path: Path) -> None:
+def test_only_datagram_and_pages_use_system_calls(path: Path) -> None:
     assert includes(path, "<>") <= LIBRARY | MORE.get(path.name, set())
     assert calls(path, SYSTEM) == {"datagram.c": {"recvmmsg"}, "hugepages.c": {"madvise"}}.get(
         path.name, set()

@@ -86,7 +86,7 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
 
 
-def test_a_run_under_nohup_outlives_a_hangup_and_its_forks_do_not() -> None:
+def test_run_under_nohup_survives_sighup_but_forks_do_not() -> None:
     ran = subprocess.run(
         [sys.executable, "-P", "-c", FORKED, str(ROOT)],
         capture_output=True,

@@ -32,7 +32,7 @@ def test_a_copy_is_needed_by_root_below_a_closed_folder(tmp_path: Path) -> None:
 
 
 @as_root
-def test_no_copy_is_needed_where_every_user_may_enter_or_nothing_is_built() -> None:
+def test_readable_or_editable_package_is_not_copied() -> None:
     with tempfile.TemporaryDirectory(dir="/tmp") as name:
         Path(name).chmod(0o755)
         package = package_below(Path(name), 0o755)
