@@ -39,7 +39,7 @@ def log_of(path: Path, arches: list[tuple[int, int]], a2: str = "80000") -> str:
     return str(path)
 
 
-def test_a_scan_is_detected_on_every_architecture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_scan_is_detected_on_every_architecture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     log = log_of(tmp_path / "audit.log", syscalls.calls("openat"))
     assert main(["replay", "--format", "jsonl", "-o", "sequences", log]) == 0
     output = capsys.readouterr()
@@ -66,7 +66,7 @@ def test_go_opens_of_32_bit_machines_are_detected(
     assert main(["replay", "--fail-on-alert", log]) == 0
 
 
-def test_events_of_unknown_architectures_are_reported(
+def test_unknown_architectures_are_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], fault: Recorder
 ) -> None:
     log = log_of(tmp_path / "audit.log", [(arch, 257) for arch in UNKNOWN] + [(0xC000003E, 257)])
@@ -102,7 +102,7 @@ def test_unknown_architectures_beyond_eight_are_summed(
     assert "40 events of other architectures have no call table" in lines[-1]
 
 
-def test_unknown_architectures_outlive_a_change_of_host_and_of_detections() -> None:
+def test_unknown_architectures_survive_host_change_and_reload() -> None:
     def feed(detector: RecordReader[Any], arch: int, serial: int) -> None:
         detector.feed(open_event(arch=arch, serial=serial).datagrams, 0)
 
@@ -121,7 +121,7 @@ def test_unknown_architectures_outlive_a_change_of_host_and_of_detections() -> N
 
 
 @pytest.mark.parametrize("number", [9999, 0x4000_0000 + 9999])
-def test_a_call_without_a_name_keeps_its_number(number: int) -> None:
+def test_unnamed_call_keeps_its_number(number: int) -> None:
     with EventReader() as reader:
         (event,) = reader.feed(open_event(syscall=number).datagrams, 0) + reader.finish()
     document = event.document()
@@ -129,6 +129,6 @@ def test_a_call_without_a_name_keeps_its_number(number: int) -> None:
     assert document["event"]["category"] == []
 
 
-def test_made_records_are_of_any_architecture() -> None:
+def test_call_event_supports_every_architecture() -> None:
     for arch in syscalls.ARCHES:
         call_event("openat", arch=arch)

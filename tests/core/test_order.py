@@ -258,7 +258,7 @@ def scan_text(serials: Iterable[int], kinds: Sequence[str], *, pid: int = 77) ->
     ],
     ids=" ".join,
 )
-def test_records_that_a_host_never_writes_are_no_loss(kinds: Sequence[str]) -> None:
+def test_records_a_host_never_writes_are_not_lost(kinds: Sequence[str]) -> None:
     """EL5 and EL6 have no PROCTITLE; an exclude rule keeps out PATH or CWD."""
     with Detector(host=HERE) as detector:
         documents = detector.feed_text(scan_text(range(1, 20_001), kinds).encode())
@@ -300,7 +300,7 @@ def test_large_paths_do_not_end_the_order(tmp_path: Path) -> None:
     assert_nothing_lost(stats, opens)
 
 
-def test_too_late_for_the_order_is_counted() -> None:
+def test_late_record_is_counted_as_stale() -> None:
     limits = Limits(event_slots=64, small_texts=256)
     with Detector(host=HERE, limits=limits, order=8, sequences=True) as detector:
         kinds = ("SYSCALL", "PATH", "PROCTITLE")

@@ -1,4 +1,4 @@
-"""A log with what was rotated from it: oldest first, each once, and what does not fit is said."""
+"""A log with what was rotated from it: oldest first, each once, others reported."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def files(folder: Path, *names: str) -> Path:
     return folder
 
 
-def found(folder: Path, name: str = "") -> tuple[list[str], list[str]]:
-    """Return the names taken, in order, and what was said."""
-    said: list[str] = []
-    names = RotatedLog(str(folder / name), said.append).names
-    return [Path(one).name for one in names], [one.replace(f"{folder}/", "") for one in said]
+def listed(folder: Path, name: str = "") -> tuple[list[str], list[str]]:
+    """Return the names taken, in order, and the warnings."""
+    warnings: list[str] = []
+    names = RotatedLog(str(folder / name), warnings.append).names
+    return [Path(path).name for path in names], [warning.replace(f"{folder}/", "") for warning in warnings]
 
 
-def test_numbers_fall_and_the_log_is_the_last(tmp_path: Path) -> None:
+def test_rotated_numbers_descend_and_log_is_last(tmp_path: Path) -> None:
     files(
         tmp_path,
         "audit.log",
@@ -48,19 +48,19 @@ def test_numbers_fall_and_the_log_is_the_last(tmp_path: Path) -> None:
         "audit.log.11.zst",
     )
     wanted = ["audit.log.11.zst", "audit.log.10", "audit.log.9.gz", "audit.log.2", "audit.log.1", "audit.log"]
-    assert found(tmp_path) == (wanted, [])
-    assert found(tmp_path, "audit.log") == (wanted, [])
+    assert listed(tmp_path) == (wanted, [])
+    assert listed(tmp_path, "audit.log") == (wanted, [])
 
 
 @given(numbers=st.sets(st.integers(1, 10**9 - 1), min_size=1, max_size=9))
-def test_any_numbers_fall(numbers: set[int], tmp_path_factory: pytest.TempPathFactory) -> None:
-    folder = files(tmp_path_factory.mktemp("log"), *(f"audit.log.{one}" for one in numbers))
-    assert found(folder) == ([f"audit.log.{one}" for one in sorted(numbers, reverse=True)], [])
+def test_any_rotated_numbers_descend(numbers: set[int], tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = files(tmp_path_factory.mktemp("log"), *(f"audit.log.{number}" for number in numbers))
+    assert listed(folder) == ([f"audit.log.{number}" for number in sorted(numbers, reverse=True)], [])
 
 
-def test_dates_rise(tmp_path: Path) -> None:
+def test_rotated_dates_ascend(tmp_path: Path) -> None:
     files(tmp_path, "a.log", "a.log-20261103.gz", "a.log-20260930.gz", "a.log-20261104", "other.log.1")
-    assert found(tmp_path, "a.log")[0] == [
+    assert listed(tmp_path, "a.log")[0] == [
         "a.log-20260930.gz",
         "a.log-20261103.gz",
         "a.log-20261104",
@@ -68,16 +68,16 @@ def test_dates_rise(tmp_path: Path) -> None:
     ]
 
 
-def test_each_is_taken_once_and_what_is_left_out_is_said(tmp_path: Path) -> None:
+def test_rotated_files_are_listed_once_others_reported(tmp_path: Path) -> None:
     files(
         tmp_path, "audit.log", "audit.log.1", "audit.log.1.gz", "audit.log.2.gz", "audit.log.bak", "messages"
     )
     (tmp_path / "audit.log.3").symlink_to(tmp_path / "audit.log.1")
     (tmp_path / "audit.log.4").mkdir()
     os.mkfifo(tmp_path / "audit.log.5")
-    names, said = found(tmp_path)
+    names, warnings = listed(tmp_path)
     assert names == ["audit.log.2.gz", "audit.log.1", "audit.log"]
-    assert said == [
+    assert warnings == [
         "audit.log.bak is left out: no number says where it belongs",
         "audit.log.5 is left out: it is not a file",
         "audit.log.4 is left out: it is not a file",
@@ -86,13 +86,13 @@ def test_each_is_taken_once_and_what_is_left_out_is_said(tmp_path: Path) -> None
     ]
 
 
-def test_one_that_is_empty_is_none(tmp_path: Path) -> None:
+def test_empty_rotated_file_is_skipped(tmp_path: Path) -> None:
     files(tmp_path, "audit.log.1")
     (tmp_path / "audit.log").touch()  # as just after a rotation
-    assert found(tmp_path) == (["audit.log.1"], [])
+    assert listed(tmp_path) == (["audit.log.1"], [])
 
 
-def test_a_rotation_meanwhile_is_noticed(tmp_path: Path) -> None:
+def test_rotation_while_reading_is_noticed(tmp_path: Path) -> None:
     logs = RotatedLog(str(files(tmp_path, "audit.log", "audit.log.1")), print)
     with (tmp_path / "audit.log").open("ab") as file:
         file.write(b"more\n")
@@ -100,12 +100,12 @@ def test_a_rotation_meanwhile_is_noticed(tmp_path: Path) -> None:
     (tmp_path / "audit.log.1").rename(tmp_path / "audit.log.2")
     (tmp_path / "audit.log").rename(tmp_path / "audit.log.1")
     assert logs.changed()
-    for one in tmp_path.iterdir():
-        one.unlink()
+    for path in tmp_path.iterdir():
+        path.unlink()
     assert logs.changed()
 
 
-def test_nothing_is_an_error(tmp_path: Path) -> None:
+def test_folder_without_log_is_an_error(tmp_path: Path) -> None:
     for path, what in (
         (tmp_path, f"{tmp_path}: there is no audit.log in this folder"),
         (tmp_path / "some.log", f"{tmp_path}/some.log: No such file"),
@@ -131,7 +131,7 @@ def logs(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("words", [[""], ["audit.log", "--rotated"]])
-def test_a_folder_and_a_rotated_log_are_one_stream(
+def test_folder_with_rotated_log_is_one_stream(
     logs: Path, words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["replay", "-o", "count", str(logs / words[0]), *words[1:]]) == 0
@@ -140,24 +140,24 @@ def test_a_folder_and_a_rotated_log_are_one_stream(
     assert (counts["alerts"], counts["events"], counts["late"], err) == (1, 12, 0, "")
 
 
-def test_the_order_of_a_shell_is_said(logs: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    names = [str(one) for one in sorted(logs.iterdir())]
+def test_shell_order_of_logs_is_reported(logs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = [str(path) for path in sorted(logs.iterdir())]
     assert main(["replay", "-o", "count", *names]) == 0
-    said = capsys.readouterr().err.splitlines()
-    assert said[0] == (
+    warnings = capsys.readouterr().err.splitlines()
+    assert warnings[0] == (
         f"auditsense: {logs}/audit.log.1 begins before {logs}/audit.log, which was read before it; "
         "logs of a host go oldest first"
     )
-    assert len(said) == 2  # the other: .10.gz
+    assert len(warnings) == 2  # the other: .10.gz
 
 
-def test_a_number_that_lies_is_said(logs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_misleading_rotation_number_is_reported(logs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (logs / "audit.log.2").rename(logs / "audit.log.11")
     assert main(["replay", "-o", "count", str(logs)]) == 0
     assert "audit.log.10.gz begins before" in capsys.readouterr().err
 
 
-def test_an_empty_folder_is_one_line(tmp_path: Path) -> None:
+def test_empty_folder_is_one_line(tmp_path: Path) -> None:
     ran = subprocess.run(
         [PROGRAM, "replay", tmp_path], capture_output=True, text=True, timeout=300, check=False
     )

@@ -1,4 +1,4 @@
-"""Replay: every kind of input is told apart by its content, and what is wrong with one is said in a line."""
+"""Replay: every kind of input is detected by its content, and an error is one line."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ HERE = Host("0123456789abcdef0123456789abcdef", "here")
 THERE = Host("fedcba9876543210fedcba9876543210", "there")
 SCAN = burst(12)
 TEXT = b"".join(event.text for event in SCAN)
-SAID = [("alert", 10), ("closed", 12)]
+SUMMARY = [("alert", 10), ("closed", 12)]
 
 
 @dataclass
@@ -46,12 +46,15 @@ class Outcome:
     error: Exception | None = None
 
     @property
-    def said(self) -> list[tuple[str, int]]:
-        return [(one["auditsense"]["state"], one["auditsense"].get("count", 1)) for one in self.documents]
+    def summary(self) -> list[tuple[str, int]]:
+        return [
+            (document["auditsense"]["state"], document["auditsense"].get("count", 1))
+            for document in self.documents
+        ]
 
     @property
     def hosts(self) -> list[str]:
-        return [one["host"]["name"] for one in self.documents]
+        return [document["host"]["name"] for document in self.documents]
 
 
 def run(names: Sequence[object], view: View = View.ALERTS, policy: AlertPolicy | None = None) -> Outcome:
@@ -110,26 +113,24 @@ PACKINGS = {
 
 
 @pytest.mark.parametrize("packing", PACKINGS.values(), ids=PACKINGS)
-def test_a_log_is_read_however_it_is_packed_and_named(
-    tmp_path: Path, packing: Callable[[bytes], bytes]
-) -> None:
+def test_log_is_read_in_any_compression_and_name(tmp_path: Path, packing: Callable[[bytes], bytes]) -> None:
     outcome = run([written(tmp_path / "audit.log.3", packing(TEXT))])
-    assert (outcome.error, outcome.said, outcome.warnings) == (None, SAID, [])
+    assert (outcome.error, outcome.summary, outcome.warnings) == (None, SUMMARY, [])
     assert outcome.hosts == ["here", "here"]
 
 
 @pytest.mark.parametrize("packing", PACKINGS.values(), ids=PACKINGS)
-def test_a_capture_is_read_however_it_is_packed_and_named(
+def test_capture_is_read_in_any_compression_and_name(
     tmp_path: Path, packing: Callable[[bytes], bytes]
 ) -> None:
     outcome = run([captured(tmp_path / "x.log.gz", SCAN, THERE, change=packing)])
-    assert (outcome.error, outcome.said, outcome.warnings) == (None, SAID, [])
+    assert (outcome.error, outcome.summary, outcome.warnings) == (None, SUMMARY, [])
     assert outcome.hosts == ["there", "there"]
 
 
 @pytest.mark.parametrize("packing", PACKINGS.values(), ids=PACKINGS)
 @pytest.mark.parametrize("first", [1, 3, 100])
-def test_standard_input_is_told_apart_as_well_however_it_comes(
+def test_standard_input_format_is_detected_in_any_chunks(
     monkeypatch: pytest.MonkeyPatch, packing: Callable[[bytes], bytes], first: int
 ) -> None:
     data = packing(TEXT)
@@ -146,12 +147,12 @@ def test_standard_input_is_told_apart_as_well_however_it_comes(
         sender.start()
         outcome = run(["-"])
         sender.join()
-    assert (outcome.error, outcome.said) == (None, SAID)
+    assert (outcome.error, outcome.summary) == (None, SUMMARY)
 
 
 @pytest.mark.parametrize("patience", [0, 1, 700, 1 << 20])
 @pytest.mark.parametrize("chunk", [1, 61, 4096])
-def test_how_a_log_is_read_changes_nothing(
+def test_chunk_size_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int, patience: int
 ) -> None:
     log = tmp_path / "audit.log"
@@ -159,12 +160,12 @@ def test_how_a_log_is_read_changes_nothing(
     wanted = run([log])
     monkeypatch.setattr("auditsense.replay.replay._CHUNK", chunk)
     monkeypatch.setattr("auditsense.replay.replay._DRAIN_BYTES", patience)
-    found = run([log])
-    assert found.documents == wanted.documents
-    assert found.said == [("alert", 10), ("alert", 10), ("closed", 12), ("closed", 30)]
+    outcome = run([log])
+    assert outcome.documents == wanted.documents
+    assert outcome.summary == [("alert", 10), ("alert", 10), ("closed", 12), ("closed", 30)]
 
 
-def test_what_a_log_leads_to_waits_only_where_all_of_it_is_there(tmp_path: Path) -> None:
+def test_only_complete_file_delays_documents(tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     with Detector(host=HERE) as detector:
@@ -177,23 +178,21 @@ def test_what_a_log_leads_to_waits_only_where_all_of_it_is_there(tmp_path: Path)
         assert [document["auditsense"]["state"] for rest in seen for document in rest] == ["closed"]
 
 
-def test_standard_input_that_is_closed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_closed_standard_input_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", None)
     assert str(run(["-"]).error) == "standard input is closed"
 
 
-def test_an_enriched_log_with_windows_line_ends_is_read(tmp_path: Path) -> None:
+def test_enriched_log_with_crlf_is_read(tmp_path: Path) -> None:
     enriched = "".join(
-        line + ('\x1dARCH=x86_64 SYSCALL=openat UID="nobody"' if "SYSCALL" in line else "") + "\r\n"
+        line + ('\x1dARCH=x86_64 SYSCALL=openat UID="daemon"' if "SYSCALL" in line else "") + "\r\n"
         for event in SCAN
         for line in event.lines[:-1]
     )
-    assert run([written(tmp_path / "log", enriched.encode())]).said == SAID
+    assert run([written(tmp_path / "log", enriched.encode())]).summary == SUMMARY
 
 
-def test_zstd_without_its_library_says_what_to_install(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_zstd_library_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = written(tmp_path / "log.zst", zstd(TEXT))
     monkeypatch.setitem(sys.modules, "zstandard", None)
     outcome = run([path])
@@ -204,18 +203,18 @@ def test_zstd_without_its_library_says_what_to_install(
 # --- several inputs ------------------------------------------------------------------------
 
 
-def test_a_rotated_log_is_one_stream_wherever_it_was_cut(tmp_path: Path) -> None:
+def test_rotated_log_is_one_stream_wherever_it_was_split(tmp_path: Path) -> None:
     lines = TEXT.splitlines(keepends=True)
     for cut in range(len(lines) + 1):
         parts = [b"".join(lines[:cut]), b"".join(lines[cut:])]
         names = [written(tmp_path / f"audit.log.{n}", part) for n, part in enumerate(parts) if part]
         outcome = run(names)
-        assert (outcome.error, outcome.said) == (None, SAID)
+        assert (outcome.error, outcome.summary) == (None, SUMMARY)
         assert outcome.stats is not None
         assert (outcome.stats.events, outcome.stats.incomplete, outcome.stats.late) == (12, 0, 0)
 
 
-def test_the_last_line_of_a_log_does_not_run_into_the_next_log(tmp_path: Path) -> None:
+def test_last_line_of_log_is_separate_from_next_log(tmp_path: Path) -> None:
     names = [written(tmp_path / "1", TEXT.rstrip(b"\n")), written(tmp_path / "2", TEXT)]
     outcome = run(names)
     assert outcome.warnings == [f"{names[0]}: the last line has no end; it was read as it stands"]
@@ -223,65 +222,65 @@ def test_the_last_line_of_a_log_does_not_run_into_the_next_log(tmp_path: Path) -
     assert (outcome.stats.records, outcome.stats.malformed) == (2 * 4 * 12, 0)
 
 
-def test_logs_and_captures_in_a_row_keep_their_hosts(tmp_path: Path) -> None:
+def test_logs_and_captures_keep_their_hosts(tmp_path: Path) -> None:
     later = burst(12, ms=SCAN[0].ms + 60_000, serial=1000, pid=2)
     log = written(tmp_path / "log", b"".join(event.text for event in burst(12, pid=1)))
     again = written(tmp_path / "log2", b"".join(event.text for event in burst(12, pid=3, ms=later[0].ms + 9)))
     outcome = run([log, captured(tmp_path / "capture", later, THERE), again])
-    assert outcome.said == SAID * 3
+    assert outcome.summary == SUMMARY * 3
     assert outcome.hosts == ["here", "here", "there", "there", "here", "here"]
 
 
-def test_the_same_pid_in_captures_of_two_hosts_is_two_processes(tmp_path: Path) -> None:
+def test_same_pid_on_two_hosts_is_two_processes(tmp_path: Path) -> None:
     halves = [burst(5, serial=1), burst(5, ms=SCAN[5].ms, serial=100)]
     names = [
         captured(tmp_path / host.name, half, host) for host, half in zip((HERE, THERE), halves, strict=True)
     ]
     outcome = run(names)
-    assert outcome.said == []
+    assert outcome.summary == []
     assert outcome.stats is not None
     assert (outcome.stats.matches, outcome.stats.datagrams, outcome.stats.live_keys) == (10, 50, 0)
 
 
-def test_a_burst_goes_on_in_the_next_capture_of_the_same_host(tmp_path: Path) -> None:
+def test_burst_continues_in_next_capture_of_same_host(tmp_path: Path) -> None:
     names = [captured(tmp_path / f"{n}", SCAN[n * 6 : n * 6 + 6], now_ms=100 - n) for n in range(2)]
-    assert run(names).said == SAID
+    assert run(names).summary == SUMMARY
 
 
-def test_what_is_open_is_decided_before_a_clock_of_another_kind(tmp_path: Path) -> None:
+def test_open_events_are_decided_before_another_clock(tmp_path: Path) -> None:
     cut_short = b"".join(event.text for event in SCAN[:9]) + SCAN[9].text.rpartition(b"type=PROCTITLE")[0]
     outcome = run([written(tmp_path / "log", cut_short), captured(tmp_path / "capture", [], THERE)])
-    assert outcome.said == [("alert", 10)]
+    assert outcome.summary == [("alert", 10)]
     assert outcome.hosts == ["here"]
 
 
 @pytest.mark.parametrize("second", ["missing", "damaged"])
-def test_what_came_before_a_bad_input_is_not_lost(tmp_path: Path, second: str) -> None:
+def test_documents_before_bad_input_are_returned(tmp_path: Path, second: str) -> None:
     damaged = written(tmp_path / "damaged", gzip.compress(TEXT)[:50])
     outcome = run([written(tmp_path / "log", TEXT), damaged if second == "damaged" else tmp_path / second])
     assert outcome.error is not None
-    assert outcome.said == SAID
+    assert outcome.summary == SUMMARY
 
 
 # --- what is no input ------------------------------------------------------------------------
 
 
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
+def test_missing_file_is_named(tmp_path: Path) -> None:
     outcome = run([tmp_path / "none"])
     assert isinstance(outcome.error, InputError)
     assert str(outcome.error) == f"{tmp_path}/none: No such file or directory"
 
 
-def test_a_directory_is_none(tmp_path: Path) -> None:
+def test_directory_is_refused(tmp_path: Path) -> None:
     assert str(run([tmp_path]).error) == f"{tmp_path}: Is a directory"
 
 
-def test_a_file_that_cannot_be_read_is_named() -> None:
+def test_unreadable_file_is_named() -> None:
     assert str(run(["/proc/self/mem"]).error) == "/proc/self/mem: Input/output error"
 
 
 @pytest.mark.parametrize("data", [b"", gzip.compress(b""), zstd(b"")])
-def test_an_empty_file_is_said(tmp_path: Path, data: bytes) -> None:
+def test_empty_file_is_reported(tmp_path: Path, data: bytes) -> None:
     path = written(tmp_path / "log", data)
     outcome = run([path])
     assert isinstance(outcome.error, InputError)
@@ -297,7 +296,7 @@ def test_an_empty_file_is_said(tmp_path: Path, data: bytes) -> None:
         (b"x" * 101, f"; it begins: {'x' * 100}…"),
     ],
 )
-def test_a_file_of_something_else_is_said(tmp_path: Path, data: bytes, begins: str) -> None:
+def test_other_file_format_is_reported(tmp_path: Path, data: bytes, begins: str) -> None:
     path = written(tmp_path / "log", data)
     outcome = run([path])
     assert isinstance(outcome.error, InputError)
@@ -305,9 +304,7 @@ def test_a_file_of_something_else_is_said(tmp_path: Path, data: bytes, begins: s
 
 
 @given(data=st.binary(max_size=300))
-def test_no_bytes_end_in_anything_but_documents_or_an_error(
-    data: bytes, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_any_bytes_give_documents_or_an_error(data: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.getbasetemp() / "any"
     for start in (b"", b"\x1f\x8b", b"\x28\xb5\x2f\xfd", capture.MAGIC, gzip.compress(capture.MAGIC)[:-9]):
         outcome = run([written(path, start + data)])
@@ -319,11 +316,11 @@ def test_no_bytes_end_in_anything_but_documents_or_an_error(
 
 
 @pytest.mark.parametrize("newline", [b"", b"\n"])
-def test_a_log_that_ends_in_the_middle_of_a_record_is_read_to_there(tmp_path: Path, newline: bytes) -> None:
+def test_log_cut_inside_record_is_read_to_its_end(tmp_path: Path, newline: bytes) -> None:
     cut = TEXT.rindex(b"type=PATH")
     outcome = run([written(tmp_path / "log", TEXT[: cut + 30] + newline)])
     assert outcome.error is None
-    assert outcome.said == [("alert", 10), ("closed", 11)]
+    assert outcome.summary == [("alert", 10), ("closed", 11)]
     reason = "(a record whose stamp cannot be read)"
     no_end = [f"{tmp_path}/log: the last line has no end; it was read as it stands"]
     assert outcome.warnings == [
@@ -335,7 +332,7 @@ def test_a_log_that_ends_in_the_middle_of_a_record_is_read_to_there(tmp_path: Pa
 
 
 @pytest.mark.parametrize("packing", [gzip.compress, zstd], ids=["gz", "zst"])
-def test_compressed_data_that_ends_too_early_is_said_and_used(
+def test_truncated_compressed_data_is_used_and_reported(
     tmp_path: Path, packing: Callable[[bytes], bytes]
 ) -> None:
     # Text that does not compress well, so that a part of the file is a part of the text.
@@ -345,12 +342,12 @@ def test_compressed_data_that_ends_too_early_is_said_and_used(
     outcome = run([path])
     assert isinstance(outcome.error, DamagedInputError)
     assert str(outcome.error) == f"{path}: the compressed data ends in the middle"
-    assert outcome.said == SAID
+    assert outcome.summary == SUMMARY
 
 
 @pytest.mark.parametrize("packing", [gzip.compress, zstd], ids=["gz", "zst"])
 @pytest.mark.parametrize("where", ["middle", "after the end"])
-def test_compressed_data_that_is_damaged_is_said(
+def test_damaged_compressed_data_is_reported(
     tmp_path: Path, packing: Callable[[bytes], bytes], where: str, fault: Recorder
 ) -> None:
     data = bytearray(packing(TEXT))
@@ -372,24 +369,24 @@ def test_compressed_data_that_is_damaged_is_said(
     )
 
 
-def test_a_capture_that_ends_in_the_middle_of_a_datagram_is_read_to_there(tmp_path: Path) -> None:
+def test_capture_cut_inside_datagram_is_read_to_its_end(tmp_path: Path) -> None:
     whole = captured(tmp_path / "whole", SCAN).read_bytes()
     path = written(tmp_path / "cut", whole[:-10])
     outcome = run([path])
     left = 16 + len(SCAN[-1].datagrams[-1]) - 10
     assert outcome.warnings == [f"{path}: ends in the middle of a datagram; {left} bytes were ignored"]
-    assert (outcome.error, outcome.said) == (None, SAID)
+    assert (outcome.error, outcome.summary) == (None, SUMMARY)
 
 
-def test_a_capture_with_an_impossible_length_is_said(tmp_path: Path) -> None:
+def test_capture_with_impossible_length_is_reported(tmp_path: Path) -> None:
     path = captured(tmp_path / "x", SCAN, change=lambda data: data + b"\xff" * (3 << 20))
     outcome = run([path])
     assert isinstance(outcome.error, DamagedInputError)
     assert str(outcome.error).startswith(f"{path}: this capture is damaged: no datagram is ")
-    assert outcome.said == SAID
+    assert outcome.summary == SUMMARY
 
 
-def test_a_capture_of_the_other_byte_order_is_refused(tmp_path: Path) -> None:
+def test_capture_of_other_byte_order_is_refused(tmp_path: Path) -> None:
     other = {"little": "big", "big": "little"}[sys.byteorder]
     path = captured(
         tmp_path / "x", SCAN, change=lambda data: data.replace(sys.byteorder.encode(), other.encode(), 1)
@@ -422,7 +419,7 @@ HEADER = {"host": {"id": "x", "name": "y"}, "byteorder": sys.byteorder, "started
     ],
 )
 @pytest.mark.parametrize("packing", [bytes, gzip.compress], ids=["plain", "gz"])
-def test_a_capture_with_a_damaged_header_is_said(
+def test_capture_with_damaged_header_is_reported(
     tmp_path: Path, header: bytes, packing: Callable[[bytes], bytes]
 ) -> None:
     path = written(tmp_path / "x", packing(capture.MAGIC + header))
@@ -431,7 +428,7 @@ def test_a_capture_with_a_damaged_header_is_said(
     assert str(outcome.error) == f"{path}: the header of this capture is damaged"
 
 
-def test_a_compressed_capture_cut_in_its_header_is_said(tmp_path: Path) -> None:
+def test_compressed_capture_cut_in_header_is_reported(tmp_path: Path) -> None:
     padding = os.urandom(3000).hex()
     header = json.dumps({**HEADER, "padding": padding}).encode() + b"\n"
     data = gzip.compress(capture.MAGIC + header)
@@ -444,7 +441,7 @@ def test_a_compressed_capture_cut_in_its_header_is_said(tmp_path: Path) -> None:
 # --- captures ------------------------------------------------------------------------------------
 
 
-def test_a_capture_is_for_its_owner_only_and_never_overwrites(tmp_path: Path) -> None:
+def test_capture_is_private_and_never_overwrites(tmp_path: Path) -> None:
     path = tmp_path / "x"
     capture.create(path, THERE, 7).close()
     assert path.stat().st_mode & 0o777 == 0o600
@@ -457,14 +454,14 @@ def test_a_capture_is_for_its_owner_only_and_never_overwrites(tmp_path: Path) ->
         capture.create(tmp_path / "none" / "x", THERE, 7)
 
 
-def test_a_capture_does_not_follow_a_link(tmp_path: Path) -> None:
+def test_capture_follows_no_symlink(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "target")
     with pytest.raises(InputError):
         capture.create(tmp_path / "link", THERE, 7)
     assert not (tmp_path / "target").exists()
 
 
-def test_time_in_a_capture_is_what_its_datagrams_say(tmp_path: Path) -> None:
+def test_time_in_capture_comes_from_its_datagrams(tmp_path: Path) -> None:
     path = tmp_path / "x"
     call, _, _, title, end = open_event().datagrams
     with capture.create(path, HERE, 7) as file:

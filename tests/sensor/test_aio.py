@@ -1,4 +1,4 @@
-"""The sensor in an asyncio program: the same documents, and the host put back however the program ends."""
+"""The sensor in an asyncio program: the same documents, and the host is restored however the program ends."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def state(document: Document) -> object:
 
 
 async def first(sensor: Sensor) -> Document:
-    """Return the first document, as a task that goes on afterwards."""
+    """Return the first document, as a task that continues afterwards."""
     async for document in sensor:
         return document
     raise AssertionError("it ended without a document")
@@ -41,7 +41,7 @@ async def first(sensor: Sensor) -> Document:
 # --- what comes ----------------------------------------------------------------------------
 
 
-def test_documents_come_while_other_tasks_run() -> None:
+def test_async_iteration_lets_other_tasks_run() -> None:
     async def main() -> list[object]:
         source = FakeSource()
         states = []
@@ -56,21 +56,21 @@ def test_documents_come_while_other_tasks_run() -> None:
     assert asyncio.run(main()) == ["alert", "closed"]
 
 
-def test_documents_that_came_together_come_together() -> None:
+def test_abatches_keeps_documents_together() -> None:
     async def main() -> list[list[int]]:
         source = FakeSource()
         source.send(*burst(10, pid=1), *burst(10, pid=2, serial=13))
         batches = []
         with Sensor(source=source) as sensor:
             async for batch in sensor.abatches():
-                batches.append([one["process"]["pid"] for one in batch])
+                batches.append([document["process"]["pid"] for document in batch])
                 sensor.stop()
         return batches
 
     assert asyncio.run(main()) == [[1, 2], []]
 
 
-def test_time_passes_when_nothing_comes() -> None:
+def test_async_iteration_lets_time_pass_in_silence() -> None:
     async def main() -> object:
         clock, source = FakeClock(), FakeSource()
         source.send(*burst(12, every_ms=1))
@@ -82,7 +82,7 @@ def test_time_passes_when_nothing_comes() -> None:
     assert asyncio.run(main()) == "closed"
 
 
-def test_events_come_as_values() -> None:
+def test_async_events_are_values() -> None:
     async def main() -> list[int | None]:
         source = FakeSource()
         source.send(open_event(pid=1, serial=1), open_event(pid=2, serial=5))
@@ -92,13 +92,13 @@ def test_events_come_as_values() -> None:
             async for event in sensor.events(notices.append):
                 pids.append(event.pid)
                 sensor.stop()
-        assert [one["auditsense"]["state"] for one in notices] == ["loss"]
+        assert [document["auditsense"]["state"] for document in notices] == ["loss"]
         return pids
 
     assert asyncio.run(main()) == [1, 2]
 
 
-def test_events_need_their_view() -> None:
+def test_async_events_require_events_view() -> None:
     async def main() -> None:
         async with Sensor(source=FakeSource()) as sensor:
             await anext(aiter(sensor.events()))
@@ -107,7 +107,7 @@ def test_events_need_their_view() -> None:
         asyncio.run(main())
 
 
-def test_stop_from_another_thread_ends_the_iteration_at_once() -> None:
+def test_stop_from_another_thread_ends_async_iteration() -> None:
     async def main() -> int:
         async with Sensor(source=FakeSource()) as sensor:
             timer = threading.Timer(0.05, sensor.stop)
@@ -121,7 +121,7 @@ def test_stop_from_another_thread_ends_the_iteration_at_once() -> None:
     assert asyncio.run(main()) == 0
 
 
-def test_a_sensor_that_is_closed_by_another_task_ends_its_iteration() -> None:
+def test_close_by_another_task_ends_async_iteration() -> None:
     async def main() -> int:
         source = FakeSource()
         sensor = Sensor(source=source)
@@ -136,22 +136,22 @@ def test_a_sensor_that_is_closed_by_another_task_ends_its_iteration() -> None:
     assert asyncio.run(main()) == 0
 
 
-def test_two_tasks_cannot_wait_for_one_sensor() -> None:
+def test_second_task_cannot_iterate_same_sensor() -> None:
     async def main() -> None:
         async with Sensor(source=FakeSource()) as sensor:
             sensor.poll()
-            one = asyncio.create_task(first(sensor))
+            task = asyncio.create_task(first(sensor))
             await asyncio.sleep(0.01)
             try:
                 await first(sensor)
             finally:
-                one.cancel()
+                task.cancel()
 
     with pytest.raises(UsageError, match="iterated already"):
         asyncio.run(main())
 
 
-def test_a_sensor_that_is_not_open_cannot_be_iterated() -> None:
+def test_closed_sensor_cannot_be_iterated() -> None:
     async def main() -> None:
         async for _ in Sensor(source=FakeSource()):
             pass
@@ -160,7 +160,7 @@ def test_a_sensor_that_is_not_open_cannot_be_iterated() -> None:
         asyncio.run(main())
 
 
-def test_while_its_owner_is_busy_nothing_is_read_and_nothing_is_left_with_the_loop() -> None:
+def test_busy_owner_leaves_nothing_in_event_loop() -> None:
     async def main() -> None:
         source = FakeSource()
         source.send(*burst(10))
@@ -179,10 +179,10 @@ def test_while_its_owner_is_busy_nothing_is_read_and_nothing_is_left_with_the_lo
     asyncio.run(main())
 
 
-# --- the host is put back -------------------------------------------------------------------
+# --- the host is restored -------------------------------------------------------------------
 
 
-def test_a_cancelled_task_puts_the_host_back() -> None:
+def test_cancelled_task_restores_host() -> None:
     async def watch(source: FakeSource) -> None:
         async with Sensor(source=source) as sensor:
             async for _ in sensor:
@@ -201,7 +201,7 @@ def test_a_cancelled_task_puts_the_host_back() -> None:
     asyncio.run(main())
 
 
-def test_a_task_that_is_still_running_when_the_program_ends_puts_the_host_back() -> None:
+def test_task_running_at_program_end_restores_host() -> None:
     source = FakeSource()
 
     async def watch() -> None:
@@ -219,7 +219,7 @@ def test_a_task_that_is_still_running_when_the_program_ends_puts_the_host_back()
     assert source.left == 1
 
 
-def test_an_iteration_that_was_left_lets_the_host_be_put_back() -> None:
+def test_abandoned_iteration_restores_host() -> None:
     source = FakeSource()
 
     async def main() -> None:
@@ -234,7 +234,7 @@ def test_an_iteration_that_was_left_lets_the_host_be_put_back() -> None:
 
 
 @pytest.mark.parametrize("asynchronous", [True, False])
-def test_a_loop_that_was_closed_without_a_word_puts_the_host_back(*, asynchronous: bool) -> None:
+def test_closed_event_loop_restores_host(*, asynchronous: bool) -> None:
     source = FakeSource()
 
     async def watch() -> None:
@@ -247,7 +247,7 @@ def test_a_loop_that_was_closed_without_a_word_puts_the_host_back(*, asynchronou
 
     def begin(watching: Coroutine[object, object, None]) -> None:
         loop = asyncio.new_event_loop()
-        loop.set_exception_handler(lambda *_: None)  # it says that a task was destroyed while pending
+        loop.set_exception_handler(lambda *_: None)  # it reports that a task was destroyed while pending
         task = loop.create_task(watching)
         loop.run_until_complete(asyncio.sleep(0.05))
         assert not task.done()
@@ -266,7 +266,7 @@ from auditsense.testing import FakeSource
 class Source(FakeSource):
     def __exit__(self, *exception):
         if self.fileno() >= 0:
-            os.write(1, b"put back\\n")
+            os.write(1, b"restored\\n")
         super().__exit__(*exception)
 
 async def watch():
@@ -296,30 +296,30 @@ else:
 """
 
 
-def test_ctrl_c_puts_the_host_back() -> None:
+def test_ctrl_c_restores_host() -> None:
     code = ENDINGS.format(bare=False)
     with subprocess.Popen(
         [sys.executable, "-P", "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as one:
-        assert one.stdout is not None
-        assert one.stdout.readline() == b"watching\n"
-        one.send_signal(signal.SIGINT)
-        out, _ = one.communicate(timeout=300)
-    assert out == b"put back\n"
-    assert one.returncode == -signal.SIGINT
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"watching\n"
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=300)
+    assert out == b"restored\n"
+    assert process.returncode == -signal.SIGINT
 
 
-def test_the_end_of_the_interpreter_puts_the_host_back_once_and_not_in_a_child() -> None:
+def test_interpreter_exit_restores_host_once_not_in_child() -> None:
     ended = subprocess.run(
         [sys.executable, "-P", "-c", ENDINGS.format(bare=True)], capture_output=True, check=False, timeout=300
     )
-    assert ended.stdout == b"the end\nput back\n"
+    assert ended.stdout == b"the end\nrestored\n"
 
 
 # --- a queue for who must not be waited for ----------------------------------------------------
 
 
-def test_a_full_queue_drops_what_comes_and_counts_it() -> None:
+def test_full_queue_drops_and_counts_new_documents() -> None:
     async def main() -> None:
         source = FakeSource()
         async with Sensor(source=source) as sensor, sensor.queue(3) as queue:
@@ -332,14 +332,14 @@ def test_a_full_queue_drops_what_comes_and_counts_it() -> None:
             source.send(*burst(10, pid=6, serial=60))
             assert (await anext(queue))["process"]["pid"] == 6
             sensor.stop()
-            assert [one async for one in queue if state(one) == "alert"] == []
+            assert [document async for document in queue if state(document) == "alert"] == []
             assert queue.dropped == 2
         assert source.left == 1
 
     asyncio.run(main())
 
 
-def test_a_queue_that_is_left_leaves_the_sensor_open() -> None:
+def test_leaving_queue_keeps_sensor_open() -> None:
     async def main() -> None:
         source = FakeSource()
         async with Sensor(source=source) as sensor:
@@ -351,7 +351,7 @@ def test_a_queue_that_is_left_leaves_the_sensor_open() -> None:
     asyncio.run(main())
 
 
-def test_a_queue_raises_what_the_sensor_raised() -> None:
+def test_queue_raises_errors_of_sensor() -> None:
     async def broken() -> AsyncGenerator[list[int], None]:
         yield [1, 2]
         raise KernelCommandError("no answer")
@@ -365,7 +365,7 @@ def test_a_queue_raises_what_the_sensor_raised() -> None:
     asyncio.run(main())
 
 
-def test_a_queue_holds_something_and_is_entered() -> None:
+def test_queue_requires_size_and_entering() -> None:
     async def main() -> None:
         async with Sensor(source=FakeSource()) as sensor:
             with pytest.raises(UsageError, match="1 or more, not 0"):
@@ -379,7 +379,7 @@ def test_a_queue_holds_something_and_is_entered() -> None:
 # --- a loop of one's own -----------------------------------------------------------------------
 
 
-def test_a_loop_of_ones_own_needs_a_descriptor_and_a_time() -> None:
+def test_timeout_s_shows_when_poll_is_due() -> None:
     clock, source = FakeClock(), FakeSource()
     documents = []
     sensor = Sensor(source=source, policy=CLOSE_AFTER_1_S, clock=clock)
@@ -398,6 +398,6 @@ def test_a_loop_of_ones_own_needs_a_descriptor_and_a_time() -> None:
         clock.advance(2)
         assert sensor.timeout_s() == 0
         documents += sensor.poll()
-    assert [state(one) for one in documents] == ["alert", "closed"]
+    assert [state(document) for document in documents] == ["alert", "closed"]
     with pytest.raises(ClosedError):
         sensor.timeout_s()

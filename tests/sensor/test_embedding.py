@@ -1,4 +1,4 @@
-"""Forks, pickles and threads: what an embedding program may do with detectors, sensors and their values."""
+"""Forks, pickles and threads: detectors, sensors and their values in an embedding program."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 
 HOST = Host("id", "name")
-DATAGRAMS = [one for event in burst(12) for one in event.datagrams]
+DATAGRAMS = [data for event in burst(12) for data in event.datagrams]
 
 
 def in_child(act: Callable[[], object]) -> object:
@@ -54,15 +54,15 @@ def in_child(act: Callable[[], object]) -> object:
             os.close(reading)
             os.write(writing, json.dumps(act()).encode())
             code = 0
-        except BaseException:  # noqa: BLE001 - nothing of the test may go on in here
+        except BaseException:  # noqa: BLE001 - the test must not continue here
             traceback.print_exc()
         finally:
             os._exit(code)
     os.close(writing)
     with os.fdopen(reading, "rb") as file:
-        said = file.read()
+        text = file.read()
     assert os.waitpid(pid, 0) == (pid, 0)
-    return json.loads(said)
+    return json.loads(text)
 
 
 def error_of(act: Callable[[], object]) -> str:
@@ -77,7 +77,7 @@ def error_of(act: Callable[[], object]) -> str:
 
 
 @pytest.mark.parametrize("cut", [0, 1, 23, 49, len(DATAGRAMS)])
-def test_a_detector_in_a_forked_child_is_a_copy_with_all_that_was_fed(cut: int) -> None:
+def test_detector_in_forked_child_is_complete_copy(cut: int) -> None:
     def rest(detector: Detector) -> object:
         documents = [*detector.feed(DATAGRAMS[cut:]), *detector.finish()]
         return json.loads(json.dumps([before + documents, detector.stats().as_dict()]))
@@ -89,7 +89,7 @@ def test_a_detector_in_a_forked_child_is_a_copy_with_all_that_was_fed(cut: int) 
         assert rest(detector) == in_the_child
 
 
-def test_closing_a_copy_leaves_the_other() -> None:
+def test_closing_copy_in_child_leaves_original() -> None:
     with Detector(host=HOST) as detector:
         assert in_child(detector.close) is None
         assert len(detector.feed(DATAGRAMS)) == 1
@@ -111,7 +111,7 @@ USES: dict[str, Callable[[Sensor], object]] = {
 
 
 @pytest.mark.parametrize("use", USES)
-def test_a_sensor_in_a_forked_child_says_whose_it_is(use: str) -> None:
+def test_sensor_in_forked_child_names_its_owner(use: str) -> None:
     with audit() as (_, source), Sensor(source=source()) as sensor:
         assert in_child(lambda: error_of(lambda: USES[use](sensor))) == (
             f"ClosedError: this sensor was opened by process {os.getpid()}; after a fork, open another"
@@ -128,7 +128,7 @@ ENDS: dict[str, Callable[[Sensor], object]] = {
 
 
 @pytest.mark.parametrize("end", ENDS)
-def test_a_sensor_that_ends_in_a_child_leaves_the_host_to_its_parent(end: str) -> None:
+def test_sensor_ended_in_child_leaves_host_to_parent(end: str) -> None:
     with audit(DATAGRAMS) as (kernel, source):
         before = kernel.host_state()
         with Sensor(source=source()) as sensor:
@@ -147,7 +147,7 @@ def test_a_sensor_that_ends_in_a_child_leaves_the_host_to_its_parent(end: str) -
         assert kernel.host_state() == before
 
 
-def test_what_waits_on_the_socket_is_not_taken_by_a_child_that_ends() -> None:
+def test_ending_child_leaves_waiting_records() -> None:
     with audit() as (_, source), Sensor(source=source()) as sensor:
         drained: list[object] = []
         sensor._source.attach(lambda: drained.append(1), frozenset())
@@ -160,7 +160,7 @@ def test_what_waits_on_the_socket_is_not_taken_by_a_child_that_ends() -> None:
     assert drained
 
 
-def test_a_listener_that_ends_in_a_child_leaves_the_rule_it_has_added() -> None:
+def test_multicast_ended_in_child_leaves_rule() -> None:
     kernel = FakeKernel(enabled=1, pid=1, alive={1}, rules=[auditctl.parse("-w /etc/x -p wa").to_bytes()])
     with Sensor(source=Multicast(kernel=kernel)) as sensor:
 
@@ -173,7 +173,7 @@ def test_a_listener_that_ends_in_a_child_leaves_the_rule_it_has_added() -> None:
     assert len(kernel.rules) == 1
 
 
-def test_the_guardian_of_a_sensor_is_not_ended_by_a_child_that_ends() -> None:
+def test_ending_child_leaves_guardian_of_sensor() -> None:
     guardian = Guardian(lambda: Commands(FakeKernel()))
     guardian.start()
     try:
@@ -183,7 +183,7 @@ def test_the_guardian_of_a_sensor_is_not_ended_by_a_child_that_ends() -> None:
         guardian.close()
 
 
-def test_a_child_may_open_a_sensor_of_its_own() -> None:
+def test_child_may_open_another_sensor() -> None:
     with audit() as (kernel, source):
         first = source()
         with Sensor(source=first):
@@ -229,13 +229,13 @@ def test_configuration_survives_a_pickle(value: object, protocol: int) -> None:
 
 
 @pytest.mark.parametrize("copied", [pickle.dumps, copy.copy, copy.deepcopy])
-def test_what_holds_a_core_or_a_socket_refuses_to_be_copied(copied: Callable[[object], object]) -> None:
+def test_objects_with_core_or_socket_refuse_copies(copied: Callable[[object], object]) -> None:
     with Detector(host=HOST) as detector, Ring(()) as ring:
-        for one in (detector, ring, Sensor()):
+        for instance in (detector, ring, Sensor()):
             with pytest.raises(
-                TypeError, match=rf"a {type(one).__name__} cannot be pickled or copied; send its"
+                TypeError, match=rf"a {type(instance).__name__} cannot be pickled or copied; send its"
             ):
-                copied(one)
+                copied(instance)
     gc.collect()  # nor is a half-made one left that was never closed
 
 
@@ -261,12 +261,12 @@ METHODS = [
 
 def call(detector: Detector, name: str) -> object:
     method: Callable[..., object] = getattr(detector, name)
-    return method(**{one: GIVEN[one] for one in inspect.signature(method).parameters})
+    return method(**{name: GIVEN[name] for name in inspect.signature(method).parameters})
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_a_detector_refuses_a_second_thread_also_between_two_calls_of_the_core(name: str) -> None:
-    inside, go_on = threading.Event(), threading.Event()
+def test_detector_refuses_second_thread_between_core_calls(name: str) -> None:
+    inside, resume = threading.Event(), threading.Event()
     documents: list[object] = []
 
     with Detector(host=HOST) as detector:
@@ -274,7 +274,7 @@ def test_a_detector_refuses_a_second_thread_also_between_two_calls_of_the_core(n
 
         def slowly(hits: object) -> object:
             inside.set()  # the core has been left, and its hits are on their way
-            assert go_on.wait(300)
+            assert resume.wait(300)
             return process(hits)  # type: ignore[arg-type]
 
         detector._alerts.process = slowly  # type: ignore[method-assign, assignment]
@@ -285,13 +285,13 @@ def test_a_detector_refuses_a_second_thread_also_between_two_calls_of_the_core(n
             with pytest.raises(BusyError, match="another thread is inside this Detector"):
                 call(detector, name)
         finally:
-            go_on.set()
+            resume.set()
             thread.join()
         assert len(documents) == 1
         call(detector, name)  # and afterwards it works as before
 
 
-def test_a_closed_detector_says_so() -> None:
+def test_closed_detector_raises_closed_error() -> None:
     detector = Detector(host=HOST)
     detector.close()
     detector.close()

@@ -1,4 +1,4 @@
-"""What a living process and this host add to an alert, and what is left out."""
+"""Enrichment of alerts from /proc and passwd."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def proc_of(tmp_path: Path, *, comm: str = "pspy64", cgroup: str = "0::/\n", par
     for pid, name in (("7", comm), ("6", parent)):
         (proc / pid).mkdir(parents=True)
         (proc / pid / "comm").write_text(name + "\n", encoding="utf-8")
-        for memory in ("cmdline", "environ"):  # whoever opens one waits for ever
+        for memory in ("cmdline", "environ"):  # a process that opens one waits for ever
             os.mkfifo(proc / pid / memory)
         (proc / pid / "cgroup").write_text(cgroup, encoding="utf-8")
     return proc
@@ -55,32 +55,30 @@ def alert(**more: object) -> dict[str, Any]:
         f"0::/machine.slice/libpod-{CONTAINER}.scope/container\n",
     ],
 )
-def test_a_container_has_its_id_in_the_path_of_the_control_group(
-    tmp_path: Path, names: UserNames, cgroup: str
-) -> None:
-    one = alert()
-    enrich(one, names, proc=proc_of(tmp_path, cgroup=cgroup))
-    assert one["container"] == {"id": CONTAINER}
-    assert one["process"]["parent"] == {"pid": 6, "name": "sh"}
+def test_container_id_is_read_from_cgroup(tmp_path: Path, names: UserNames, cgroup: str) -> None:
+    document = alert()
+    enrich(document, names, proc=proc_of(tmp_path, cgroup=cgroup))
+    assert document["container"] == {"id": CONTAINER}
+    assert document["process"]["parent"] == {"pid": 6, "name": "sh"}
 
 
 @pytest.mark.parametrize("cgroup", ["0::/user.slice\n", f"0::/{CONTAINER}0\n", f"0::/{CONTAINER[:-1]}\n", ""])
-def test_what_is_no_container_has_no_id(tmp_path: Path, names: UserNames, cgroup: str) -> None:
-    one = alert()
-    enrich(one, names, proc=proc_of(tmp_path, cgroup=cgroup))
-    assert "container" not in one
+def test_other_cgroup_has_no_container_id(tmp_path: Path, names: UserNames, cgroup: str) -> None:
+    document = alert()
+    enrich(document, names, proc=proc_of(tmp_path, cgroup=cgroup))
+    assert "container" not in document
 
 
-def test_a_process_of_another_name_is_another_process(tmp_path: Path, names: UserNames) -> None:
-    one = alert()
-    enrich(one, names, proc=proc_of(tmp_path, comm="other", cgroup=f"0::/{CONTAINER}\n"))
-    assert one == alert(process={"pid": 7, "name": "pspy64", "parent": {"pid": 6, "name": "sh"}})
+def test_reused_pid_is_skipped(tmp_path: Path, names: UserNames) -> None:
+    document = alert()
+    enrich(document, names, proc=proc_of(tmp_path, comm="other", cgroup=f"0::/{CONTAINER}\n"))
+    assert document == alert(process={"pid": 7, "name": "pspy64", "parent": {"pid": 6, "name": "sh"}})
 
 
-def test_what_has_ended_adds_nothing(tmp_path: Path, names: UserNames) -> None:
-    one = alert()
-    enrich(one, names, proc=tmp_path / "none")
-    assert one == alert()
+def test_ended_process_adds_nothing(tmp_path: Path, names: UserNames) -> None:
+    document = alert()
+    enrich(document, names, proc=tmp_path / "none")
+    assert document == alert()
     nothing: dict[str, Any] = {}
     enrich(nothing, names, proc=tmp_path / "none")
     assert nothing == {}
@@ -89,8 +87,8 @@ def test_what_has_ended_adds_nothing(tmp_path: Path, names: UserNames) -> None:
 # --- names -----------------------------------------------------------------------------
 
 
-def test_every_number_keeps_its_place_and_gets_a_name_where_there_is_one(names: UserNames) -> None:
-    one: dict[str, Any] = {
+def test_ids_get_known_names(names: UserNames) -> None:
+    document: dict[str, Any] = {
         "user": {
             "id": "1000",
             "effective": {"id": "0", "group": {"id": "0"}},
@@ -100,8 +98,8 @@ def test_every_number_keeps_its_place_and_gets_a_name_where_there_is_one(names: 
         },
         "file": {"uid": "0", "gid": "9"},
     }
-    enrich(one, names)
-    assert one == {
+    enrich(document, names)
+    assert document == {
         "user": {
             "id": "1000",
             "name": "me",
@@ -114,7 +112,7 @@ def test_every_number_keeps_its_place_and_gets_a_name_where_there_is_one(names: 
     }
 
 
-def test_the_files_are_read_again_when_they_have_changed_or_gone(tmp_path: Path, names: UserNames) -> None:
+def test_changed_passwd_is_read_again(tmp_path: Path, names: UserNames) -> None:
     assert names.users.name_of("2000") is None
     (tmp_path / "passwd").write_text("new:x:2000:2000::/:\n", encoding="utf-8")
     assert (names.users.name_of("2000"), names.users.name_of("0")) == ("new", None)
@@ -122,7 +120,7 @@ def test_the_files_are_read_again_when_they_have_changed_or_gone(tmp_path: Path,
     assert names.users.name_of("2000") is None
 
 
-def test_no_more_of_a_file_is_read_than_its_bound(tmp_path: Path) -> None:
+def test_passwd_is_read_up_to_limit(tmp_path: Path) -> None:
     users = tmp_path / "passwd"
     users.write_bytes(b"first:x:1:1::/:\n" + b"#" * MOST_BYTES + b"\nlast:x:2:2::/:\n")
     names = UserNames(users, users)
@@ -137,21 +135,25 @@ def test_no_more_of_a_file_is_read_than_its_bound(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("audited", "named"), [(False, True), (True, False)])
-def test_only_the_owner_of_the_socket_looks(audited: bool, named: bool) -> None:  # noqa: FBT001 - a case's columns
+def test_only_socket_owner_enriches(audited: bool, named: bool) -> None:  # noqa: FBT001 - a case's columns
     source = FakeSource(audited=audited)
     source.send(*burst(10))
     with Sensor(source=source) as sensor:
-        (one,) = [each for each in sensor.poll() if each["event"]["dataset"] == "auditsense.alert"]
-    assert one["user"]["id"] == "65534"
-    assert ("name" in one["user"]) == (named and UserNames().users.name_of("65534") is not None)
-    assert one["host"]["id"] == this_host().id
+        (document,) = [
+            document for document in sensor.poll() if document["event"]["dataset"] == "auditsense.alert"
+        ]
+    assert document["user"]["id"] == "65534"
+    assert ("name" in document["user"]) == (named and UserNames().users.name_of("65534") is not None)
+    assert document["host"]["id"] == this_host().id
 
 
-def test_numbers_of_another_host_are_not_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ids_of_another_host_get_no_names(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("auditsense.detect.record_reader.this_host", lambda: Host("elsewhere", "elsewhere"))
     source = FakeSource()
     source.send(*burst(10))
     with Sensor(source=source) as sensor:
         sensor.reader.host = Host("another", "another")
-        (one,) = [each for each in sensor.poll() if each["event"]["dataset"] == "auditsense.alert"]
-    assert "name" not in one["user"]
+        (document,) = [
+            document for document in sensor.poll() if document["event"]["dataset"] == "auditsense.alert"
+        ]
+    assert "name" not in document["user"]

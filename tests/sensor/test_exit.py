@@ -1,4 +1,4 @@
-"""What a sensor still says when it was left, and what it says to who iterates it twice."""
+"""State of a sensor after leaving, and errors of a second iteration."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from auditsense import Document
 
 
-def test_the_last_counters_stay_readable() -> None:
+def test_counters_stay_readable_after_leaving() -> None:
     source = FakeSource()
     with Sensor(source=source, clock=FakeClock()) as sensor:
         source.send(*burst(12))
@@ -36,7 +36,7 @@ def test_the_last_counters_stay_readable() -> None:
         sensor.poll()
 
 
-def test_what_was_counted_without_an_orderly_end_too_and_a_new_life_counts_anew() -> None:
+def test_counters_restart_with_next_entering() -> None:
     source = FakeSource()
     sensor = Sensor(source=source, clock=FakeClock())
     source.send(*burst(3))
@@ -47,12 +47,12 @@ def test_what_was_counted_without_an_orderly_end_too_and_a_new_life_counts_anew(
         assert sensor.stats().events == 0
 
 
-def test_a_sensor_that_was_never_entered_has_no_counters() -> None:
+def test_never_entered_sensor_has_no_counters() -> None:
     with pytest.raises(ClosedError, match="use it in a with statement"):
         _ = Sensor(source=FakeSource()).losses
 
 
-def test_a_second_queue_is_refused_when_it_is_made_and_one_after_the_other_is_not() -> None:
+def test_second_queue_is_refused_while_first_is_filling() -> None:
     async def main() -> None:
         async with Sensor(source=FakeSource()) as sensor:
             async with sensor.queue(1):
@@ -64,7 +64,7 @@ def test_a_second_queue_is_refused_when_it_is_made_and_one_after_the_other_is_no
     asyncio.run(main())
 
 
-def test_who_iterates_beside_a_queue_is_told_what_is_right() -> None:
+def test_iterating_with_queue_is_refused_with_advice() -> None:
     async def main() -> Document | None:
         async with Sensor(source=FakeSource()) as sensor, sensor.queue(1):
             await asyncio.sleep(0)
@@ -76,7 +76,7 @@ def test_who_iterates_beside_a_queue_is_told_what_is_right() -> None:
         asyncio.run(main())
 
 
-def test_after_stop_what_waits_in_a_queue_still_comes_and_the_ends_of_bursts() -> None:
+def test_stopped_queue_yields_rest_and_burst_ends() -> None:
     async def main() -> list[str]:
         source = FakeSource()
         async with Sensor(source=source) as sensor, sensor.queue(10) as queue:
@@ -90,7 +90,7 @@ def test_after_stop_what_waits_in_a_queue_still_comes_and_the_ends_of_bursts() -
     assert asyncio.run(main()) == ["alert", "closed"]
 
 
-def test_the_end_of_a_burst_has_the_names_of_its_alert(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_closing_document_has_names_of_alert(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(NameFile, "name_of", lambda _, number: f"user {number}")
     source, clock = FakeSource(), FakeClock()
     with Sensor(source=source, clock=clock) as sensor:
@@ -101,15 +101,15 @@ def test_the_end_of_a_burst_has_the_names_of_its_alert(monkeypatch: pytest.Monke
         source.send(*burst(12, ms=1_795_493_114_674 + 302_000, serial=100))
         sensor.poll()
         (last, _) = sensor.finish()  # and the loss of the serials between
-    names = [one["user"]["name"] for one in (alert, end, last)]
-    assert ([one["auditsense"]["state"] for one in (end, last)], names) == (
+    names = [document["user"]["name"] for document in (alert, end, last)]
+    assert ([document["auditsense"]["state"] for document in (end, last)], names) == (
         ["closed", "closed"],
         ["user 65534"] * 3,
     )
 
 
 @pytest.mark.parametrize("call", ["openat2", "truncate", "unlink", "execve"])
-def test_an_alert_shows_the_path_that_its_detection_has_compared(call: str) -> None:
+def test_alert_shows_path_that_matched(call: str) -> None:
     wanted = define("x", "x", match={"file.path": "/etc/shadow"}, audit_rule="-w /etc/shadow -p r -k x")
     source = FakeSource()
     with Sensor([wanted], source=source, clock=FakeClock()) as sensor:

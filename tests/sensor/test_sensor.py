@@ -52,8 +52,8 @@ class FakeSource:
     def __exit__(self, *exception: object) -> None:
         if self.ours.fileno() < 0:
             return
-        for one in self.last:
-            self.kernels.send(one)
+        for data in self.last:
+            self.kernels.send(data)
         if self.drain is not None:
             self.drain()
         self.left += 1
@@ -89,8 +89,8 @@ class FakeSource:
 
     def send(self, *events: EventRecords) -> None:
         for event in events:
-            for one in event.datagrams:
-                self.kernels.send(one)
+            for data in event.datagrams:
+                self.kernels.send(data)
 
 
 def now_ms() -> int:
@@ -98,11 +98,11 @@ def now_ms() -> int:
 
 
 def of_dataset(documents: list[Document], name: str) -> list[Document]:
-    return [one for one in documents if one["event"]["dataset"] == f"auditsense.{name}"]
+    return [document for document in documents if document["event"]["dataset"] == f"auditsense.{name}"]
 
 
 def poll_for(sensor: Sensor, seconds: float) -> list[Document]:
-    """Poll as an owner with a loop of its own does."""
+    """Poll as an owner with its own loop does."""
     documents: list[Document] = []
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -115,8 +115,8 @@ def poll_for(sensor: Sensor, seconds: float) -> list[Document]:
 # Early datagrams come through Python, so records go that way here.
 
 
-def test_early_datagrams_lead_to_an_alert_at_the_first_poll() -> None:
-    source = FakeSource(early=[one for event in burst(10) for one in event.datagrams])
+def test_early_datagrams_alert_at_first_poll() -> None:
+    source = FakeSource(early=[data for event in burst(10) for data in event.datagrams])
     with Sensor(source=source) as sensor:
         (alert,) = of_dataset(sensor.poll(), "alert")
         assert alert["auditsense"]["state"] == "alert"
@@ -124,23 +124,23 @@ def test_early_datagrams_lead_to_an_alert_at_the_first_poll() -> None:
     assert source.left == 1
 
 
-def test_an_alert_says_what_was_lost_in_its_window_and_in_all() -> None:
+def test_alert_states_losses_in_window_and_total() -> None:
     began = now_ms()
-    source = FakeSource(early=[one for event in burst(10, ms=began, every_ms=1) for one in event.datagrams])
+    source = FakeSource(early=[data for event in burst(10, ms=began, every_ms=1) for data in event.datagrams])
     with Sensor(source=source) as sensor:
         source.lost = 7
         (alert,) = of_dataset(sensor.poll(), "alert")
     assert (alert["auditsense"]["lost"], alert["auditsense"]["lost_total"]) == (7, 0)
 
 
-def test_a_loss_long_before_the_window_is_in_the_total_only() -> None:
+def test_earlier_loss_is_only_in_total() -> None:
     source = FakeSource(lost=0)
     with Sensor(source=source) as sensor:
         source.lost = 7
         assert of_dataset(sensor.poll(), "loss")
         time.sleep(0.05)
         events = burst(10, ms=now_ms() + 20, every_ms=1)
-        documents = sensor.reader.feed([one for event in events for one in event.datagrams])
+        documents = sensor.reader.feed([data for event in events for data in event.datagrams])
         sensor._pending += documents
         (alert,) = of_dataset(sensor.poll(), "alert")
     assert (alert["auditsense"]["lost"], alert["auditsense"]["lost_total"]) == (0, 7)
@@ -209,7 +209,7 @@ def test_repr_names_view_source_and_state() -> None:
         assert repr(sensor) == "<Sensor alerts from fake, open>"
 
 
-def test_loss_is_a_document_of_its_own_and_the_last_one_is_said_at_the_end() -> None:
+def test_loss_is_a_document_also_at_the_end() -> None:
     source = FakeSource()
     with Sensor(source=source) as sensor:
         source.lost = 3
@@ -222,7 +222,7 @@ def test_loss_is_a_document_of_its_own_and_the_last_one_is_said_at_the_end() -> 
     assert last["auditsense"]["lost_total"] == 13
 
 
-def test_a_missing_serial_is_a_loss() -> None:
+def test_missing_serial_is_a_loss() -> None:
     first, second = open_event(serial=1), open_event(serial=5)
     source = FakeSource(early=[*first.datagrams, *second.datagrams])
     with Sensor(source=source) as sensor:
@@ -230,7 +230,7 @@ def test_a_missing_serial_is_a_loss() -> None:
     assert loss["auditsense"]["loss"] == {"events": 3, "records": 15, "by_cause": {"serials_missing": 3}}
 
 
-def test_datagrams_of_a_stranger_are_counted_and_said() -> None:
+def test_foreign_datagrams_are_counted_and_reported() -> None:
     source = FakeSource()
     with Sensor(source=source) as sensor:
         source.send(open_event())
@@ -240,7 +240,7 @@ def test_datagrams_of_a_stranger_are_counted_and_said() -> None:
     assert loss["auditsense"]["loss"] == {"events": 0, "records": 0, "by_cause": {"foreign": 5}}
 
 
-def test_a_kernel_that_does_not_answer_ends_nothing() -> None:
+def test_silent_kernel_does_not_end_sensor() -> None:
     source = FakeSource(silent=True)
     with Sensor(source=source) as sensor:
         assert poll_for(sensor, 1.2) == []
@@ -260,7 +260,7 @@ def test_tampering_is_a_document() -> None:
     assert repaired["message"] == "audit is off; repaired: set enabled: 0 -> 1"
 
 
-def test_who_asks_for_the_socket_and_does_not_get_it_is_said() -> None:
+def test_refused_challenge_for_socket_is_reported() -> None:
     source = FakeSource()
     with Sensor(source=source) as sensor:
         assert sensor.poll() == []
@@ -270,16 +270,16 @@ def test_who_asks_for_the_socket_and_does_not_get_it_is_said() -> None:
 
 
 @pytest.mark.parametrize("audited", [True, False])
-def test_events_of_ones_own_make_no_more_events_where_they_are_reported(*, audited: bool) -> None:
+def test_own_events_are_omitted_when_audited(*, audited: bool) -> None:
     own, other = open_event(serial=3, pid=os.getpid()), open_event(serial=4, pid=4711)
     source = FakeSource(audited=audited, early=[*own.datagrams, *other.datagrams])
     with Sensor(source=source, view=View.EVENTS) as sensor:
-        pids = [one["process"]["pid"] for one in sensor.poll()]
+        pids = [document["process"]["pid"] for document in sensor.poll()]
     assert pids == ([4711] if audited else [os.getpid(), 4711])
 
 
-def test_iterating_ends_after_stop_with_the_source_left() -> None:
-    source = FakeSource(early=[one for event in burst(12) for one in event.datagrams])
+def test_iteration_ends_after_stop_with_source_left() -> None:
+    source = FakeSource(early=[data for event in burst(12) for data in event.datagrams])
     with Sensor(source=source, policy=AlertPolicy(suppress_ms=1000)) as sensor:
         states = []
         for document in sensor:
@@ -289,7 +289,7 @@ def test_iterating_ends_after_stop_with_the_source_left() -> None:
     assert states == ["alert", "closed"]
 
 
-def test_a_sensor_that_was_never_entered_is_closed() -> None:
+def test_never_entered_sensor_is_closed() -> None:
     with pytest.raises(ClosedError):
         Sensor(source=FakeSource()).stats()
 
@@ -297,7 +297,7 @@ def test_a_sensor_that_was_never_entered_is_closed() -> None:
 # --- the self-test -----------------------------------------------------------------------
 
 
-def test_the_self_test_passes_when_its_record_comes_and_makes_no_document() -> None:
+def test_passed_self_test_makes_no_document() -> None:
     test = SelfTest(60, within_s=5)
     source = FakeSource()
     with Sensor(source=source, self_test=test) as sensor:
@@ -313,7 +313,7 @@ def test_the_self_test_passes_when_its_record_comes_and_makes_no_document() -> N
         assert (test.passed, test.failed, test.pending) == (1, 0, False)
 
 
-def test_the_self_test_fails_when_only_others_open_that_name() -> None:
+def test_self_test_ignores_opens_by_others() -> None:
     test = SelfTest(60, within_s=0.3)
     with Sensor(source=FakeSource(), self_test=test) as sensor:
         sensor.poll()
@@ -324,13 +324,13 @@ def test_the_self_test_fails_when_only_others_open_that_name() -> None:
     assert "no record came of an open of /proc" in document["message"]
 
 
-def test_the_name_of_the_self_test_is_another_one_each_time_and_is_proc() -> None:
+def test_self_test_path_is_unique_and_below_proc() -> None:
     names = {SelfTest(1).path for _ in range(10)}
     assert len(names) == 10
     assert {os.path.realpath(name) for name in names} == {"/proc"}
 
 
-def test_a_helper_that_is_gone_is_a_failed_self_test() -> None:
+def test_dead_helper_fails_self_test() -> None:
     test = SelfTest(60, within_s=5)
     with Sensor(source=FakeSource(), self_test=test) as sensor:
         os.kill(test._helper, 9)
@@ -339,7 +339,7 @@ def test_a_helper_that_is_gone_is_a_failed_self_test() -> None:
     assert "its helper is gone" in document["message"]
 
 
-def test_the_helper_ends_with_the_sensor() -> None:
+def test_self_test_helper_ends_with_sensor() -> None:
     test = SelfTest(60)
     with Sensor(source=FakeSource(), self_test=test):
         helper = test._helper
@@ -348,7 +348,7 @@ def test_the_helper_ends_with_the_sensor() -> None:
         os.kill(helper, 0)
 
 
-def test_datagrams_that_come_while_leaving_are_used() -> None:
+def test_datagrams_while_leaving_are_used() -> None:
     source = FakeSource(last=[datagram("type=EOE msg=audit(1.000:1): ")])
     with Sensor(source=source) as sensor:
         sensor.finish()

@@ -1,4 +1,4 @@
-"""The same events give the same alerts by whatever way they come."""
+"""The same events give the same alerts through every source."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ EVENTS = [
 RAW = b"".join(event.text for event in EVENTS)
 WITH_EOE = b"".join(event.text + event.lines[-1].encode() + b" \n" for event in EVENTS)
 ENRICHED = b"".join(
-    line + b'\x1dARCH=x86_64 SYSCALL=openat AUID="unset" UID="nobody"\n'
+    line + b'\x1dARCH=x86_64 SYSCALL=openat AUID="unset" UID="daemon"\n'
     if b"type=SYSCALL" in line
     else line + b"\n"
     for line in RAW.splitlines()
@@ -48,29 +48,29 @@ LIMIT_S = 300.0
 def alerts(documents: Iterable[Any]) -> list[tuple[list[str], int]]:
     """Return what names an alert, and at its start."""
     return [
-        (one["auditsense"]["events"], one["process"]["pid"])
-        for one in documents
-        if one["auditsense"]["state"] == "alert"
+        (document["auditsense"]["events"], document["process"]["pid"])
+        for document in documents
+        if document["auditsense"]["state"] == "alert"
     ]
 
 
 def expected() -> list[tuple[list[str], int]]:
     with Detector() as detector:
-        found = detector.feed(datagram for event in EVENTS for datagram in event.datagrams)
-        found += detector.finish()
+        documents = detector.feed(datagram for event in EVENTS for datagram in event.datagrams)
+        documents += detector.finish()
         assert detector.stats().serials_missing  # they count up in three places: no loss is made up in text
-    assert [pid for _, pid in alerts(found)] == [4352, 5001]
-    return alerts(found)
+    assert [pid for _, pid in alerts(documents)] == [4352, 5001]
+    return alerts(documents)
 
 
 def polled(sensor: Sensor, until: Callable[[], bool]) -> list[Any]:
-    found: list[Any] = []
+    documents: list[Any] = []
     deadline = time.monotonic() + LIMIT_S
     while not until():
         assert time.monotonic() < deadline
         sensor.wait(0.05)
-        found += sensor.poll()
-    return found
+        documents += sensor.poll()
+    return documents
 
 
 def by_kernel(*, audited: bool) -> list[Any]:
@@ -84,15 +84,15 @@ def by_stdin(text: bytes, step: int = 1000) -> list[Any]:
     ours, theirs = os.pipe()
     try:
         with Sensor(source=Audisp(ours)) as sensor:
-            found = []
+            documents = []
             for at in range(0, len(text), step):
                 os.write(theirs, text[at : at + step])
-                found += sensor.poll()
+                documents += sensor.poll()
             os.close(theirs)
-            found += [one for batch in sensor.batches() for one in batch]  # ends by itself
+            documents += [document for batch in sensor.batches() for document in batch]  # ends by itself
             assert sensor.ended
             assert sensor.losses.by_cause() == {}
-            return found
+            return documents
     finally:
         os.close(ours)
 
@@ -106,10 +106,10 @@ def by_socket(folder: Path, text: bytes) -> list[Any]:
             theirs, _ = listener.accept()
             with theirs:
                 theirs.sendall(text[:30_001])
-                found = polled(sensor, lambda: sensor.stats().lines >= text[:30_001].count(b"\n"))
+                documents = polled(sensor, lambda: sensor.stats().lines >= text[:30_001].count(b"\n"))
                 theirs.sendall(text[30_001:])
                 return (
-                    found
+                    documents
                     + polled(sensor, lambda: sensor.stats().lines == text.count(b"\n"))
                     + sensor.finish()
                 )
@@ -121,20 +121,22 @@ def by_log(folder: Path, text: bytes) -> list[Any]:
     with Sensor(source=LogTail(str(path))) as sensor:
         with path.open("ab", buffering=0) as file:
             file.write(text[:10_007])
-            found = polled(sensor, lambda: sensor.stats().lines >= text[:10_007].count(b"\n"))
+            documents = polled(sensor, lambda: sensor.stats().lines >= text[:10_007].count(b"\n"))
             file.write(text[10_007:30_000])
         path.rename(folder / "audit.log.1")
         path.write_bytes(text[30_000:40_000])  # a file that is rotated away before anybody looks
         (folder / "audit.log.1").rename(folder / "audit.log.2")
         path.rename(folder / "audit.log.1")
         path.write_bytes(text[40_000:])
-        found += polled(sensor, lambda: sensor.stats().lines >= text.count(b"\n"))
-        return found + sensor.finish()
+        documents += polled(sensor, lambda: sensor.stats().lines >= text.count(b"\n"))
+        return documents + sensor.finish()
 
 
 def by_replay(names: list[Path]) -> list[Any]:
     with Detector() as detector:
-        return [one for batch in replay([str(name) for name in names], detector, print) for one in batch]
+        return [
+            document for batch in replay([str(name) for name in names], detector, print) for document in batch
+        ]
 
 
 def by_rotated(folder: Path) -> list[Any]:
@@ -176,15 +178,19 @@ WAYS: dict[str, Callable[[Path], list[Any]]] = {
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_every_source_gives_the_same_alerts(way: str, tmp_path: Path) -> None:
+def test_every_source_gives_same_alerts(way: str, tmp_path: Path) -> None:
     assert alerts(WAYS[way](tmp_path)) == expected()
 
 
-def said(documents: Iterable[Any]) -> list[str]:
-    return [one["rule"]["name"] for one in documents if one["rule"]["id"] == "auditsense.tamper.source"]
+def rule_names(documents: Iterable[Any]) -> list[str]:
+    return [
+        document["rule"]["name"]
+        for document in documents
+        if document["rule"]["id"] == "auditsense.tamper.source"
+    ]
 
 
-def test_a_socket_that_goes_away_is_said_and_connected_again(tmp_path: Path) -> None:
+def test_auditd_socket_reports_and_reconnects(tmp_path: Path) -> None:
     path = tmp_path / "events"
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
@@ -194,11 +200,11 @@ def test_a_socket_that_goes_away_is_said_and_connected_again(tmp_path: Path) -> 
             theirs.sendall(EVENTS[0].text)
             polled(sensor, lambda: sensor.stats().lines > 0)
             theirs.close()
-            found: list[Any] = []
+            documents: list[Any] = []
             deadline = time.monotonic() + LIMIT_S
             listener.settimeout(0)
             while True:
-                found += sensor.poll()
+                documents += sensor.poll()
                 try:
                     theirs, _ = listener.accept()
                     break
@@ -207,16 +213,20 @@ def test_a_socket_that_goes_away_is_said_and_connected_again(tmp_path: Path) -> 
                     sensor.wait(0.05)
             with theirs:
                 theirs.sendall(EVENTS[8].text)
-                found += polled(sensor, lambda: sensor.stats().events >= 2)
-                while len(said(found)) < 3 and time.monotonic() < deadline:
+                documents += polled(sensor, lambda: sensor.stats().events >= 2)
+                while len(rule_names(documents)) < 3 and time.monotonic() < deadline:
                     sensor.wait(0.05)
-                    found += sensor.poll()
-            assert said(found) == ["The Source Is Gone", "The Source Is Back", "Records Did Not Come"]
-            gap = found[-1]["message"]
+                    documents += sensor.poll()
+            assert rule_names(documents) == [
+                "The Source Is Gone",
+                "The Source Is Back",
+                "Records Did Not Come",
+            ]
+            gap = documents[-1]["message"]
             assert gap.startswith("7 events between serial 3 and 11")
 
 
-def test_a_truncated_log_is_read_from_its_start(tmp_path: Path) -> None:
+def test_truncated_log_is_read_from_start(tmp_path: Path) -> None:
     path = tmp_path / "audit.log"
     path.write_bytes(RAW)
     with Sensor(source=LogTail(str(path))) as sensor:
@@ -227,18 +237,18 @@ def test_a_truncated_log_is_read_from_its_start(tmp_path: Path) -> None:
         polled(sensor, lambda: sensor.stats().events == 1)
 
 
-def test_a_log_that_is_removed_and_comes_back_goes_on(tmp_path: Path) -> None:
+def test_removed_log_continues_when_it_is_back(tmp_path: Path) -> None:
     path = tmp_path / "audit.log"
     path.write_bytes(b"")
     with Sensor(source=LogTail(str(path))) as sensor:
         path.unlink()
-        found = polled(sensor, lambda: bool(sensor.timeout_s() and not path.exists()))
+        documents = polled(sensor, lambda: bool(sensor.timeout_s() and not path.exists()))
         path.write_bytes(EVENTS[0].text)
-        found += polled(sensor, lambda: sensor.stats().events == 1)
-        assert set(said(found)) <= {"The Source Is Gone"}
+        documents += polled(sensor, lambda: sensor.stats().events == 1)
+        assert set(rule_names(documents)) <= {"The Source Is Gone"}
 
 
-def test_an_event_without_its_end_is_decided_when_nothing_comes(tmp_path: Path) -> None:
+def test_open_event_of_text_is_decided_after_silence(tmp_path: Path) -> None:
     path = tmp_path / "audit.log"
     path.write_bytes(b"")
     with Sensor(source=LogTail(str(path))) as sensor:
@@ -248,7 +258,7 @@ def test_an_event_without_its_end_is_decided_when_nothing_comes(tmp_path: Path) 
         assert sensor.losses.incomplete == 1
 
 
-def test_the_binary_format_is_refused() -> None:
+def test_audisp_refuses_binary_format() -> None:
     ours, theirs = os.pipe()
     try:
         os.write(theirs, b"\0\0\0\0\x10\0\0\0\x14\5\0\0\x04\0\0\0text")
@@ -262,13 +272,13 @@ def test_the_binary_format_is_refused() -> None:
 @pytest.mark.parametrize(
     "source", [LogTail("/nowhere/audit.log"), LogTail("/"), AuditdSocket("/nowhere/events")]
 )
-def test_what_cannot_be_read_is_said_at_the_start(source: TextSource) -> None:
+def test_unreadable_source_is_reported_on_entering(source: TextSource) -> None:
     with pytest.raises(InputError, match=r"nowhere|not a file"), Sensor(source=source):
         pass
     assert source.fileno() == -1
 
 
-def test_text_has_nothing_to_be_lean_about() -> None:
+def test_text_source_refuses_lean() -> None:
     with pytest.raises(UsageError, match="lean"), Sensor(source=LogTail("/nowhere"), lean=True):
         pass
 
@@ -280,25 +290,25 @@ def log_with(path: Path, data: bytes) -> tuple[list[Any], list[str]]:
     messages: list[str] = []
     with Sensor(source=source) as sensor:
         path.write_bytes(data)
-        found = polled(sensor, lambda: sensor.stats().lines >= data.count(b"\n"))
+        documents = polled(sensor, lambda: sensor.stats().lines >= data.count(b"\n"))
         deadline = time.monotonic() + LIMIT_S
         while not (messages or sensor.stats().records) and time.monotonic() < deadline:
             sensor.wait(0.05)
-            found += sensor.poll()
+            documents += sensor.poll()
             messages += source.take_messages()
         messages += source.take_messages()
-        found += sensor.finish()
-    return found, messages
+        documents += sensor.finish()
+    return documents, messages
 
 
 @pytest.mark.parametrize("lines", [1, 50])
-def test_text_without_records_is_said_at_once(tmp_path: Path, lines: int, fault: Recorder) -> None:
+def test_text_without_records_is_reported(tmp_path: Path, lines: int, fault: Recorder) -> None:
     path = tmp_path / "kern.log"
-    found, messages = log_with(path, b"Nov 24 16:00:00 a kernel: eth0: up\n" * lines)
+    documents, messages = log_with(path, b"Nov 24 16:00:00 a kernel: eth0: up\n" * lines)
     noun = "1 of 1 line is" if lines == 1 else "50 of 50 lines are"
     wanted = f"log:{path}: {noun} no audit record; the first: Nov 24 16:00:00 a kernel: eth0: up"
     assert messages == [wanted]
-    assert said(found) == ["No Audit Records"]
+    assert rule_names(documents) == ["No Audit Records"]
     fault(
         "a followed log holds no audit records",
         how="run --source log:PATH on a log of something else",
@@ -309,20 +319,20 @@ def test_text_without_records_is_said_at_once(tmp_path: Path, lines: int, fault:
     )
 
 
-def test_text_with_records_among_others_says_nothing(tmp_path: Path) -> None:
-    found, messages = log_with(tmp_path / "x", b"other\n" * 3 + EVENTS[0].text + b"other\n" * 99)
-    assert (said(found), messages) == ([], [])
+def test_text_with_some_records_is_not_reported(tmp_path: Path) -> None:
+    documents, messages = log_with(tmp_path / "x", b"other\n" * 3 + EVENTS[0].text + b"other\n" * 99)
+    assert (rule_names(documents), messages) == ([], [])
 
 
-def test_wrapped_text_is_read_live(tmp_path: Path) -> None:
+def test_wrapped_text_is_unwrapped_live(tmp_path: Path) -> None:
     wrapped = b"".join(b'{"message": %s}\n' % json.dumps(line.decode()).encode() for line in RAW.splitlines())
     path = tmp_path / "x"
-    found, messages = log_with(path, wrapped)
-    assert alerts(found) == expected()
+    documents, messages = log_with(path, wrapped)
+    assert alerts(documents) == expected()
     assert messages == [f"log:{path}: reading records inside field message"]
 
 
-def test_a_host_without_titles_gets_its_alert_while_other_lines_come(tmp_path: Path) -> None:
+def test_host_without_titles_gets_alert_among_other_lines(tmp_path: Path) -> None:
     """Its events end by the clock, although the log never falls silent."""
     path = tmp_path / "audit.log"
     path.write_bytes(b"")
@@ -331,11 +341,11 @@ def test_a_host_without_titles_gets_its_alert_while_other_lines_come(tmp_path: P
     with Sensor(source=LogTail(str(path)), clock=clock) as sensor:
         path.write_bytes(b"".join(line for line in lines if b"type=PROCTITLE" not in line))
         polled(sensor, lambda: sensor.stats().lines == 30)
-        found = []
+        documents = []
         for serial in range(1000, 1006):
             with path.open("ab") as log:
                 log.write(b"type=USER_AUTH msg=audit(1795493115.000:%d): pid=1\n" % serial)
             clock.advance(0.5)
-            found += sensor.poll()
-        assert [one["auditsense"]["state"] for one in found] == ["alert"]
+            documents += sensor.poll()
+        assert [document["auditsense"]["state"] for document in documents] == ["alert"]
         assert sensor.losses.incomplete == 0

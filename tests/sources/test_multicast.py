@@ -23,7 +23,7 @@ def owned(**settings: int) -> FakeKernel:
     return FakeKernel(**{"enabled": 1, "pid": OWNER, **settings}, rules=rules, alive={OWNER})
 
 
-def test_it_adds_the_missing_rule_changes_no_setting_and_deletes_it_again() -> None:
+def test_multicast_adds_and_deletes_only_the_missing_rule() -> None:
     kernel = owned()
     before = kernel.host_state()
     with Multicast(kernel=kernel) as source:
@@ -35,7 +35,7 @@ def test_it_adds_the_missing_rule_changes_no_setting_and_deletes_it_again() -> N
     assert {line.split()[0] for line in kernel.log} == {"get", "list", "add", "delete"}
 
 
-def test_a_rule_that_is_there_is_left_there() -> None:
+def test_multicast_leaves_existing_rule() -> None:
     kernel = owned()
     before = kernel.host_state()
     with Multicast([OTHERS], kernel=kernel):
@@ -44,7 +44,7 @@ def test_a_rule_that_is_there_is_left_there() -> None:
     assert "add" not in kernel.log
 
 
-def test_a_rule_that_somebody_adds_in_between_is_theirs() -> None:
+def test_multicast_leaves_rule_added_concurrently() -> None:
     kernel = owned()
     theirs = auditctl.parse(RULE)
     position = len(["get", "get", "list"])
@@ -55,7 +55,7 @@ def test_a_rule_that_somebody_adds_in_between_is_theirs() -> None:
 
 
 @pytest.mark.parametrize("acted", [False, True])
-def test_an_answer_that_gets_lost_leaves_nothing_behind(*, acted: bool) -> None:
+def test_multicast_undoes_rule_after_lost_reply(*, acted: bool) -> None:
     kernel = owned()
     before = kernel.host_state()
     kernel.stay_silent_at(len(["get", "get", "list"]), acted=acted)
@@ -74,7 +74,7 @@ def test_an_answer_that_gets_lost_leaves_nothing_behind(*, acted: bool) -> None:
         (FakeKernel(enabled=1, pid=4_194_305), NoKernelAuditError, "no process owns"),  # it died
     ],
 )
-def test_where_it_must_not_be_it_refuses_and_changes_nothing(
+def test_multicast_refuses_and_changes_nothing(
     kernel: FakeKernel, error: type[Exception], sentence: str
 ) -> None:
     before = kernel.host_state()
@@ -84,7 +84,7 @@ def test_where_it_must_not_be_it_refuses_and_changes_nothing(
 
 
 @pytest.mark.parametrize("settings", [{"enabled": 2}, {"failure": 2}])
-def test_where_nothing_may_be_changed_it_listens_when_the_rule_is_there(settings: dict[str, int]) -> None:
+def test_multicast_listens_while_locked_if_rule_exists(settings: dict[str, int]) -> None:
     kernel = owned(**settings)
     before = kernel.host_state()
     with Multicast([OTHERS], kernel=kernel) as source:
@@ -92,7 +92,7 @@ def test_where_nothing_may_be_changed_it_listens_when_the_rule_is_there(settings
     assert kernel.host_state() == before
 
 
-def test_without_leave_to_add_rules_their_absence_is_an_error() -> None:
+def test_multicast_without_add_rules_requires_them() -> None:
     with (
         pytest.raises(
             NoKernelAuditError, match="not allowed to change the audit rules; needed to listen: add"
@@ -102,13 +102,13 @@ def test_without_leave_to_add_rules_their_absence_is_an_error() -> None:
         pass
 
 
-def test_it_says_when_audit_is_off_and_an_owner_could_turn_it_on() -> None:
+def test_multicast_reports_that_audit_is_off() -> None:
     with Multicast(kernel=owned(enabled=0)) as source:
         assert source.off
         assert source.check() == []
 
 
-def test_a_counter_that_somebody_sets_back_to_zero_is_no_loss_of_four_billion() -> None:
+def test_reset_loss_counter_is_not_a_huge_loss() -> None:
     kernel = owned()
     kernel.lost = 1000
     with Multicast(kernel=kernel) as source:
@@ -120,7 +120,7 @@ def test_a_counter_that_somebody_sets_back_to_zero_is_no_loss_of_four_billion() 
     assert source.kernel_lost() == 13  # not asked any more
 
 
-def test_the_kernels_counter_may_wrap() -> None:
+def test_loss_counter_may_wrap() -> None:
     kernel = owned()
     kernel.lost = 2**32 - 1
     with Multicast(kernel=kernel) as source:
@@ -131,7 +131,7 @@ def test_the_kernels_counter_may_wrap() -> None:
 # --- the choice --------------------------------------------------------------------------
 
 
-def test_a_socket_that_is_free_is_owned() -> None:
+def test_choose_owns_free_socket() -> None:
     source, why = choose([RULE], kernel=FakeKernel())
     assert (type(source), why) == (Unicast, "")
 
@@ -144,19 +144,19 @@ def test_a_socket_that_is_free_is_owned() -> None:
         ({"failure": 2}, "the kernel would panic"),
     ],
 )
-def test_a_socket_that_is_not_is_left_alone_and_why_is_said(settings: dict[str, int], why: str) -> None:
-    source, said = choose([RULE], kernel=owned(**settings))
+def test_choose_explains_multicast(settings: dict[str, int], why: str) -> None:
+    source, reason = choose([RULE], kernel=owned(**settings))
     assert type(source) is Multicast
-    assert said.startswith(why)
+    assert reason.startswith(why)
 
 
-def test_a_dead_owner_is_none() -> None:
+def test_choose_ignores_dead_owner() -> None:
     source, _ = choose([RULE], kernel=FakeKernel(pid=4_194_305))
     assert type(source) is Unicast
 
 
-def test_where_there_is_nothing_to_hear_nothing_is_chosen() -> None:
-    with pytest.raises(SocketTakenError, match=r"process 1 \(.* hears nothing until audit is on"):
+def test_choose_refuses_when_no_record_would_come() -> None:
+    with pytest.raises(SocketTakenError, match=r"process 1 \(.* receives nothing until audit is on"):
         choose([RULE], kernel=owned(enabled=0))
     with pytest.raises(LockedError, match="would panic"):
         choose([RULE], kernel=owned(enabled=0, failure=2))
@@ -165,7 +165,7 @@ def test_where_there_is_nothing_to_hear_nothing_is_chosen() -> None:
 # --- owning the socket, and losing it ----------------------------------------------------
 
 
-def test_an_owner_that_lost_the_socket_goes_on_by_multicast() -> None:
+def test_unicast_continues_by_multicast_after_losing_socket() -> None:
     kernel = FakeKernel(alive={OWNER})
     with Unicast(kernel=kernel, repair=True) as source:
         assert source.check() == []

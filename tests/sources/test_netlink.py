@@ -1,4 +1,4 @@
-"""`register` over a pair of local sockets: what the kernel says, and what comes in between."""
+"""`register` over a pair of local sockets: the kernel's replies, and records in between."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def consent(number: int = 0) -> bytes:
     return answer(2, struct.pack("=i", -number) + bytes(16), 1)
 
 
-def test_registering_asks_for_this_process_and_an_ack(
+def test_register_sends_own_pid_and_requests_ack(
     pair: tuple[socket.socket, socket.socket],
 ) -> None:
     ours, kernels = pair
@@ -52,7 +52,7 @@ def test_registering_asks_for_this_process_and_an_ack(
     assert (asked.mask, asked.pid) == (4, os.getpid())
 
 
-def test_what_comes_before_the_consent_is_kept_in_order(
+def test_register_returns_early_records_in_order(
     pair: tuple[socket.socket, socket.socket],
 ) -> None:
     ours, kernels = pair
@@ -62,7 +62,7 @@ def test_what_comes_before_the_consent_is_kept_in_order(
     assert ours.recv(1000) == RECORDS[0]  # what comes after it is the reader's
 
 
-def test_an_answer_to_somebody_elses_question_is_no_consent(
+def test_register_ignores_reply_to_another_request(
     pair: tuple[socket.socket, socket.socket],
 ) -> None:
     ours, kernels = pair
@@ -73,7 +73,7 @@ def test_an_answer_to_somebody_elses_question_is_no_consent(
     assert caught.value.errno is None
 
 
-def test_an_owner_that_is_gone_again_is_named_by_its_number(
+def test_register_names_vanished_owner_by_pid(
     pair: tuple[socket.socket, socket.socket],
 ) -> None:
     ours, kernels = pair
@@ -87,7 +87,7 @@ def test_an_owner_that_is_gone_again_is_named_by_its_number(
     ("number", "error"),
     [(errno.ECONNREFUSED, NoKernelAuditError), (errno.EINVAL, KernelCommandError)],
 )
-def test_other_refusals_are_what_commands_call_them(
+def test_register_explains_other_errors(
     pair: tuple[socket.socket, socket.socket], number: int, error: type[Exception]
 ) -> None:
     ours, kernels = pair

@@ -1,4 +1,4 @@
-"""Text that is not plain audit.log: what is read, what is named instead, and what is said about the rest."""
+"""Text that is not plain audit.log: what is read, what is named instead, and the report on the rest."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ READ = {
 def replayed(
     capsys: pytest.CaptureFixture[str], *paths: object, code: int = 0
 ) -> tuple[dict[str, int], list[str]]:
-    """Return the counts of a replay and the lines that were said."""
+    """Return the counts of a replay and the messages."""
     assert main(["replay", "-o", "count", *(str(path) for path in paths)]) == code
     out, err = capsys.readouterr()
     return json.loads(out) if out else {}, err.splitlines()
@@ -152,12 +152,12 @@ def written(path: Path, data: bytes) -> Path:
 
 
 @pytest.mark.parametrize("data", READ.values(), ids=READ)
-def test_form_is_read(tmp_path: Path, capsys: pytest.CaptureFixture[str], data: bytes) -> None:
-    counts, said = replayed(capsys, written(tmp_path / "some file", data))
+def test_text_form_is_read(tmp_path: Path, capsys: pytest.CaptureFixture[str], data: bytes) -> None:
+    counts, messages = replayed(capsys, written(tmp_path / "some file", data))
     assert (counts["alerts"], counts["matches"], counts["records"]) == (1, EVENTS, len(LINES))
     assert (counts["malformed"], counts["incomplete"]) == (0, 0)
-    wrapped = [line for line in said if "reading audit records inside" in line]
-    assert said == wrapped
+    wrapped = [line for line in messages if "reading audit records inside" in line]
+    assert messages == wrapped
     assert len(wrapped) <= 1
 
 
@@ -165,7 +165,7 @@ def test_form_is_read(tmp_path: Path, capsys: pytest.CaptureFixture[str], data: 
 @pytest.mark.parametrize(
     "name", ["json message", "journal export", "journal export in lines", "zero bytes between"]
 )
-def test_wrapped_input_may_be_cut_anywhere(
+def test_wrapped_input_may_be_split_anywhere(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str, chunk: int
 ) -> None:
     monkeypatch.setattr("auditsense.replay.replay._CHUNK", chunk)
@@ -193,11 +193,11 @@ def test_forged_record_is_not_read(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], data: bytes, fault: Recorder
 ) -> None:
     path = written(tmp_path / "x", data + TEXT.encode().splitlines(keepends=True)[0])
-    counts, said = replayed(capsys, path)
+    counts, messages = replayed(capsys, path)
     assert (counts["alerts"], counts["matches"]) == (0, 0)
     assert counts["events"] in {1, EVENTS * len(LINES) // EVENTS + 1}
     if counts["malformed"]:
-        assert f"{counts['malformed']} of {counts['lines']} lines are no audit record" in said[-2]
+        assert f"{counts['malformed']} of {counts['lines']} lines are no audit record" in messages[-2]
     fault(
         "a record is forged in text that others may write",
         how="in a message to syslog, in the journal, behind a line end in JSON, in a USER record",
@@ -228,10 +228,10 @@ NAMED = {
 def test_unreadable_text_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], what: str, text: str
 ) -> None:
-    counts, said = replayed(capsys, written(tmp_path / "x", text.encode()), code=2)
+    counts, messages = replayed(capsys, written(tmp_path / "x", text.encode()), code=2)
     assert counts == {}
-    assert len(said) == 1
-    assert what.removesuffix(" output") in said[0]
+    assert len(messages) == 1
+    assert what.removesuffix(" output") in messages[0]
 
 
 BINARY = {
@@ -251,19 +251,19 @@ BINARY = {
 def test_unreadable_binary_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], what: str, data: bytes
 ) -> None:
-    _, said = replayed(capsys, written(tmp_path / "x", data), code=2)
-    assert len(said) == 1
-    assert what in said[0]
+    _, messages = replayed(capsys, written(tmp_path / "x", data), code=2)
+    assert len(messages) == 1
+    assert what in messages[0]
 
 
-def test_other_lines_are_counted_and_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_lines_are_counted_and_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     other = "Nov 24 16:00:00 hostA systemd[1]: Started \x1b[31m.\n"
     mixed = "".join(chain.from_iterable((f"{line}\n", other) for line in LINES))
-    counts, said = replayed(capsys, written(tmp_path / "x", mixed.encode()))
+    counts, messages = replayed(capsys, written(tmp_path / "x", mixed.encode()))
     assert (counts["alerts"], counts["malformed"]) == (1, len(LINES))
-    assert len(said) == 1
-    assert f"{len(LINES)} of {2 * len(LINES)} lines are no audit record; the first: Nov 24" in said[0]
-    assert "\x1b" not in said[0]
+    assert len(messages) == 1
+    assert f"{len(LINES)} of {2 * len(LINES)} lines are no audit record; the first: Nov 24" in messages[0]
+    assert "\x1b" not in messages[0]
 
 
 def test_kernel_rate_limit_is_named() -> None:
@@ -274,12 +274,12 @@ def test_kernel_rate_limit_is_named() -> None:
 # --- inputs that fail ----------------------------------------------------------------------------
 
 
-def test_empty_log_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_empty_log_is_skipped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     empty = written(tmp_path / "audit.log.1", b"")
-    counts, said = replayed(capsys, empty, written(tmp_path / "audit.log", TEXT.encode()))
-    assert (counts["alerts"], said) == (1, [])
-    counts, said = replayed(capsys, empty, written(tmp_path / "none", b""), code=2)
-    assert [line.rpartition("/")[2] for line in said] == [
+    counts, messages = replayed(capsys, empty, written(tmp_path / "audit.log", TEXT.encode()))
+    assert (counts["alerts"], messages) == (1, [])
+    counts, messages = replayed(capsys, empty, written(tmp_path / "none", b""), code=2)
+    assert [line.rpartition("/")[2] for line in messages] == [
         "audit.log.1 is empty: no audit record in it",
         "none is empty: no audit record in it",
     ]
@@ -299,16 +299,16 @@ def unreadable(folder: Path) -> dict[str, tuple[Path, str]]:
 
 
 @pytest.mark.parametrize("what", ["missing", "loop", "device", "damaged", "other"])
-def test_unreadable_input_keeps_the_others(
+def test_unreadable_input_does_not_stop_others(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], what: str, fault: Recorder
 ) -> None:
     path, reason = unreadable(tmp_path)[what]
     log = written(tmp_path / "a", TEXT.encode())
     for order in ((path, log), (log, path)):
-        counts, said = replayed(capsys, *order, code=1)
+        counts, messages = replayed(capsys, *order, code=1)
         assert counts["alerts"] == 1
-        assert len([line for line in said if "error" in line]) == 1
-        assert reason in said[-1]
+        assert len([line for line in messages if "error" in line]) == 1
+        assert reason in messages[-1]
     fault(
         "one of several logs cannot be read",
         how="missing, a link in a loop, a device, damaged, no log",
@@ -324,21 +324,19 @@ def test_unreadable_input_alone_is_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], what: str
 ) -> None:
     path, reason = unreadable(tmp_path)[what]
-    _, said = replayed(capsys, path, code=2)
-    assert len(said) == 1
-    assert reason in said[0]
+    _, messages = replayed(capsys, path, code=2)
+    assert len(messages) == 1
+    assert reason in messages[0]
 
 
-def test_looping_links_in_a_folder_are_one_line_each(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_symlink_loops_are_one_line_each(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "audit.log.1").symlink_to("audit.log.2")
     (tmp_path / "audit.log.2").symlink_to("audit.log.1")
-    _, said = replayed(capsys, tmp_path, code=2)
-    assert [line.rpartition(": ")[2] for line in said] == ["Too many levels of symbolic links"] * 2
+    _, messages = replayed(capsys, tmp_path, code=2)
+    assert [line.rpartition(": ")[2] for line in messages] == ["Too many levels of symbolic links"] * 2
     written(tmp_path / "audit.log", TEXT.encode())
-    counts, said = replayed(capsys, tmp_path, code=1)
-    assert (counts["alerts"], len(said)) == (1, 2)
+    counts, messages = replayed(capsys, tmp_path, code=1)
+    assert (counts["alerts"], len(messages)) == (1, 2)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="to give a file to another user takes root")
@@ -360,7 +358,7 @@ def test_folder_with_a_log_of_another_user(tmp_path: Path) -> None:
     }  # 2: the folders above are closed as well
 
 
-def test_rotated_log_in_every_packing_is_one_stream(
+def test_rotated_log_in_every_compression_is_one_stream(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     packings: Sequence[tuple[str, Callable[[bytes], bytes]]] = (
@@ -373,18 +371,18 @@ def test_rotated_log_in_every_packing_is_one_stream(
         written(
             tmp_path / name, pack("".join(f"{line}\n" for line in LINES[at * 12 : at * 12 + 12]).encode())
         )
-    counts, said = replayed(capsys, tmp_path)
-    assert (counts["alerts"], counts["matches"], said) == (1, EVENTS, [])
+    counts, messages = replayed(capsys, tmp_path)
+    assert (counts["alerts"], counts["matches"], messages) == (1, EVENTS, [])
 
 
 @pytest.mark.parametrize("module", ["lzma", "bz2"])
-def test_missing_library_is_said(
+def test_missing_library_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, module: str
 ) -> None:
     data = lzma.compress(b"x") if module == "lzma" else bz2.compress(b"x")
     monkeypatch.setitem(sys.modules, module, None)
-    _, said = replayed(capsys, written(tmp_path / "x", data), code=2)
-    assert f"this Python has no {module}" in said[0]
+    _, messages = replayed(capsys, written(tmp_path / "x", data), code=2)
+    assert f"this Python has no {module}" in messages[0]
 
 
 def zstd_bomb(blocks: int = 4096) -> bytes:
@@ -402,7 +400,7 @@ BOMBS: dict[str, Callable[[], bytes]] = {
 
 
 @pytest.mark.parametrize("form", BOMBS)
-def test_compressed_bomb_takes_little_memory(tmp_path: Path, form: str, fault: Recorder) -> None:
+def test_compression_bomb_needs_little_memory(tmp_path: Path, form: str, fault: Recorder) -> None:
     """200 to 500 MiB of one byte take less than 60 MiB more than a plain log."""
     code = (
         "import sys; from auditsense.cli import main; main(['replay', '-o', 'count', sys.argv[1]]); "
@@ -425,7 +423,7 @@ def test_compressed_bomb_takes_little_memory(tmp_path: Path, form: str, fault: R
     )
 
 
-def test_records_of_another_host_in_json_keep_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_records_keep_their_host(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = written(tmp_path / "x", objects(lambda line: {"host": {"name": "far.example"}, "message": line}))
     assert main(["replay", str(path)]) == 0
     alert = json.loads(capsys.readouterr().out.splitlines()[0])
@@ -435,14 +433,14 @@ def test_records_of_another_host_in_json_keep_it(tmp_path: Path, capsys: pytest.
     assert json.loads(capsys.readouterr().out.splitlines()[0])["host"]["id"] == this_host().id
 
 
-def test_evicted_windows_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_evicted_windows_are_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     many = b"".join(burst(1, pid=pid, serial=pid)[0].text for pid in range(1, 16384 + 11))
-    counts, said = replayed(capsys, written(tmp_path / "x", many))
+    counts, messages = replayed(capsys, written(tmp_path / "x", many))
     assert counts["keys_evicted"] > 0
-    assert any(f"keys_evicted: {counts['keys_evicted']} windows" in line for line in said)
+    assert any(f"keys_evicted: {counts['keys_evicted']} windows" in line for line in messages)
 
 
-def test_long_record_of_user_space_is_no_loss(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_long_user_space_record_is_not_lost(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     long = f"type=USER_CMD msg=audit(1.000:1): pid=1 msg='cmd={'41' * 40000}'\n"
     path = written(tmp_path / "x", (TEXT + long).encode())
     assert main(["replay", str(path)]) == 0

@@ -1,4 +1,4 @@
-"""What auditd writes can be read by a user who may do nothing else."""
+"""auditd's output read by an unprivileged user."""
 
 from __future__ import annotations
 
@@ -54,14 +54,14 @@ class Run:
             )
 
     @property
-    def said(self) -> str:
+    def output(self) -> str:
         return self._err.read_text()
 
     def until(self, what: Callable[[], object]) -> None:
         deadline = time.monotonic() + LIMIT_S
         while not what():
-            assert self.process.poll() is None, self.said
-            assert time.monotonic() < deadline, self.said
+            assert self.process.poll() is None, self.output
+            assert time.monotonic() < deadline, self.output
             time.sleep(0.02)
 
     def states(self) -> list[str]:
@@ -74,9 +74,9 @@ class Run:
     def end(self) -> None:
         """End it: well, with nothing left to say."""
         self.process.terminate()
-        assert self.process.wait(LIMIT_S) == 0, self.said
+        assert self.process.wait(LIMIT_S) == 0, self.output
         assert self.states() == ["alert", "closed"]
-        assert "no status socket" not in self.said
+        assert "no status socket" not in self.output
 
 
 @contextmanager
@@ -89,11 +89,11 @@ def started(folder: Path, source: str, stdin: int = subprocess.DEVNULL) -> Itera
         run.process.wait()
 
 
-def test_a_log_that_may_be_read_is_followed(folder: Path) -> None:
+def test_readable_log_is_followed(folder: Path) -> None:
     log = folder / "audit.log"
     log.touch(0o644)
     with started(folder, f"log:{log}") as run:
-        run.until(lambda: "watching" in run.said)
+        run.until(lambda: "watching" in run.output)
         if os.geteuid() == 0:
             status = Path(f"/proc/{run.process.pid}/status").read_text()
             assert f"Uid:\t{OTHER_UID}\t{OTHER_UID}\t{OTHER_UID}\t{OTHER_UID}\n" in status
@@ -104,7 +104,7 @@ def test_a_log_that_may_be_read_is_followed(folder: Path) -> None:
         run.end()
 
 
-def test_a_socket_that_may_be_connected_to_is_read(folder: Path) -> None:
+def test_accessible_socket_is_read(folder: Path) -> None:
     path = folder / "events"
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
@@ -119,11 +119,11 @@ def test_a_socket_that_may_be_connected_to_is_read(folder: Path) -> None:
                 run.end()
 
 
-def test_a_pipe_is_read_as_auditd_fills_it(folder: Path) -> None:
+def test_audisp_pipe_is_read(folder: Path) -> None:
     ours, theirs = os.pipe()
     try:
         with started(folder, "audisp", ours) as run:
-            run.until(lambda: "watching" in run.said)
+            run.until(lambda: "watching" in run.output)
             run.process.send_signal(signal.SIGHUP)  # auditd passes its own on
             os.write(theirs, TEXT)
             run.until(run.states)
@@ -148,7 +148,7 @@ def error(*words: str) -> str:
 
 
 @as_root
-def test_what_may_not_be_read_is_one_line_that_says_who_can_change_that(folder: Path) -> None:
+def test_missing_permission_is_one_line_with_remedy(folder: Path) -> None:
     log = folder / "audit.log"
     log.touch(0o600)
     assert "Permission denied; log_group in auditd.conf" in error("run", "--source", f"log:{log}")
@@ -156,8 +156,8 @@ def test_what_may_not_be_read_is_one_line_that_says_who_can_change_that(folder: 
         listener.bind(str(folder / "events"))
         (folder / "events").chmod(0o600)
         listener.listen()
-        said = error("run", "--source", f"unix:{folder}/events")
-        assert "Permission denied; its mode is in args of auditd's plugins.d/af_unix.conf" in said
+        message = error("run", "--source", f"unix:{folder}/events")
+        assert "Permission denied; its mode is in args of auditd's plugins.d/af_unix.conf" in message
     logs = folder / "logs"
     logs.mkdir()
     (logs / "audit.log").write_bytes(TEXT)

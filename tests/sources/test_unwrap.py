@@ -1,4 +1,4 @@
-"""Audit records behind headers, and inside JSON, CSV, quotes and colours: what is read, and what is not."""
+"""Audit records behind headers, and inside JSON, CSV, quotes and colours: read, or refused."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ READ = {
     "CSV of Splunk": b'"_raw","_time"\n' + each(lambda line: f'{csv_text(line)},"x"'),
     "CSV with a message": b"time,message\n" + each(lambda line: f"x,{csv_text(line)}"),
     "array": json.dumps([{"message": line} for line in LINES]).encode(),
-    "array of lines": b"[\n" + b",\n".join(objects(lambda one: {"log": one}).splitlines()) + b"\n]\n",
+    "array of lines": b"[\n" + b",\n".join(objects(lambda line: {"log": line}).splitlines()) + b"\n]\n",
     "array over lines": pretty([[{"message": line} for line in LINES]]),
     "objects over lines": pretty([{"message": line} for line in LINES]),
     "json-pretty": pretty([journal(line) for line in LINES], "\t"),
@@ -116,10 +116,12 @@ READ = {
 
 @pytest.mark.parametrize("data", READ.values(), ids=READ)
 def test_wrapped_record_is_read(tmp_path: Path, capsys: pytest.CaptureFixture[str], data: bytes) -> None:
-    counts, said = replayed(capsys, written(tmp_path / "some file", data))
+    counts, messages = replayed(capsys, written(tmp_path / "some file", data))
     assert (counts["alerts"], counts["matches"], counts["records"]) == (1, EVENTS, len(LINES))
     assert counts["incomplete"] == 0
-    assert all("reading audit records" in line or "no end" in line or "some header" in line for line in said)
+    assert all(
+        "reading audit records" in line or "no end" in line or "some header" in line for line in messages
+    )
 
 
 FORGED = {
@@ -151,14 +153,14 @@ FORGED = {
 
 @pytest.mark.parametrize("data", FORGED.values(), ids=FORGED)
 def test_wrapped_forgery_is_not_read(tmp_path: Path, capsys: pytest.CaptureFixture[str], data: bytes) -> None:
-    counts, said = replayed(capsys, written(tmp_path / "x", data + LINES[0].encode() + b"\n"))
+    counts, messages = replayed(capsys, written(tmp_path / "x", data + LINES[0].encode() + b"\n"))
     assert (counts["matches"], counts["records"]) == (0, 1)
-    assert f"{len(LINES)} of" in said[-2]
+    assert f"{len(LINES)} of" in messages[-2]
 
 
 @pytest.mark.parametrize("chunk", [1, 61, 4096])
 @pytest.mark.parametrize("name", ["json-pretty", "array of lines", "CSV of Splunk", "colours inside"])
-def test_wrapped_input_may_be_cut_anywhere(name: str, chunk: int) -> None:
+def test_wrapped_input_may_be_split_anywhere(name: str, chunk: int) -> None:
     data = READ[name]
     unwrapper = unwrapper_for(data, this_host(), lambda _: None)
     assert unwrapper is not None
@@ -167,7 +169,7 @@ def test_wrapped_input_may_be_cut_anywhere(name: str, chunk: int) -> None:
     assert len([line for line in lines if line.startswith(b"type=")]) == len(LINES)
 
 
-def test_brace_alone_hides_no_record() -> None:
+def test_lone_brace_hides_no_record() -> None:
     unwrapper = unwrapper_for(b'{"a": 1}\n', this_host(), lambda _: None)
     assert unwrapper is not None
     line = LINES[0].encode() + b"\n"
@@ -176,7 +178,7 @@ def test_brace_alone_hides_no_record() -> None:
     assert unwrapper.finish() == b"{\nx\n"
 
 
-def test_fifo_without_a_writer_is_said(
+def test_fifo_without_writer_is_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, fault: Recorder
 ) -> None:
     monkeypatch.setattr("auditsense.replay.replay._SILENCE_MS", 0)
@@ -184,7 +186,7 @@ def test_fifo_without_a_writer_is_said(
     os.mkfifo(fifo)
     heard = threading.Event()
 
-    def said(line: str) -> None:
+    def record(line: str) -> None:
         sys.stderr.write(f"{line}\n")
         heard.set()
 
@@ -192,7 +194,7 @@ def test_fifo_without_a_writer_is_said(
         heard.wait()
         fifo.write_text(TEXT)
 
-    monkeypatch.setattr("auditsense.cli.replay.print_message", said)
+    monkeypatch.setattr("auditsense.cli.replay.print_message", record)
     writer = threading.Thread(target=write)
     writer.start()
     counts, lines = replayed(capsys, fifo)

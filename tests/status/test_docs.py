@@ -1,4 +1,4 @@
-"""docs/status.md names the fields there are."""
+"""docs/status.md lists every field."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SCHEMA = json.loads(
 PAGE = Path(__file__).parents[2] / "docs" / "status.md"
 
 
-def test_the_page_names_every_field_and_no_other() -> None:
+def test_status_page_lists_every_field() -> None:
     source = FakeSource()
     sensor = Sensor(source=source)
     with sensor:
@@ -41,14 +41,14 @@ def test_the_page_names_every_field_and_no_other() -> None:
             assert name[1] in document[name[0]]
 
 
-def test_the_schema_is_printed_and_is_one(capsys: pytest.CaptureFixture[str]) -> None:
+def test_schema_is_printed_and_valid(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["schema", "status"]) == 0
     assert json.loads(capsys.readouterr().out) == SCHEMA
     Draft202012Validator.check_schema(SCHEMA)
 
 
 @pytest.mark.parametrize("full", [False, True])
-def test_what_a_sensor_says_is_valid_and_all_of_it_is_in_the_schema(*, full: bool) -> None:
+def test_status_document_matches_schema(*, full: bool) -> None:
     source = FakeSource()
     quiet = [except_for("pspy", match={"process.pid": "7"}, comment="x")] if full else []
     sensor = Sensor(with_exceptions(shipped_detections(), quiet), source=source)
@@ -68,11 +68,11 @@ def unknown(value: object, schema: dict[str, Any], path: str = "") -> Iterator[s
     """Yield the fields that the schema does not name."""
     if isinstance(value, dict):
         known = schema.get("properties", {})
-        for name, one in value.items():
+        for name, item in value.items():
             if name in known:
-                yield from unknown(one, known[name], f"{path}.{name}")
+                yield from unknown(item, known[name], f"{path}.{name}")
             elif "additionalProperties" not in schema:
                 yield f"{path}.{name}"
     elif isinstance(value, list):
-        for one in value:
-            yield from unknown(one, schema["items"], f"{path}[]")
+        for item in value:
+            yield from unknown(item, schema["items"], f"{path}[]")

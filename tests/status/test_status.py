@@ -1,4 +1,4 @@
-"""The control socket of a sensor, from both ends; on the real kernel: live/test_status.py."""
+"""The status socket of a sensor, from both ends; on the real kernel: live/test_status.py."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
-NOBODY = 65534
+UNPRIVILEGED = 65534
 
 
 @contextmanager
@@ -65,28 +65,28 @@ def path(tmp_path: Path) -> Path:
 # --- the socket ------------------------------------------------------------------------
 
 
-def test_the_socket_is_its_owners_alone_and_gone_afterwards(path: Path) -> None:
+def test_status_socket_is_private_and_removed(path: Path) -> None:
     with StatusServer(path, bytes):
         assert stat.filemode(path.lstat().st_mode) == "srw-------"
         assert stat.filemode(path.parent.lstat().st_mode) == "drwx------"
     assert not path.parent.exists()
 
 
-def test_a_folder_that_was_there_stays(path: Path) -> None:
+def test_existing_folder_is_kept(path: Path) -> None:
     path.parent.mkdir(mode=0o700)
     with StatusServer(path, bytes):
         pass
     assert [*path.parent.iterdir()] == []
 
 
-def test_who_asks_gets_one_answer(path: Path) -> None:
+def test_client_gets_one_answer(path: Path) -> None:
     with answering(path) as control:
         assert ask(path) == {"version": 1}
         assert ask(path) == {"version": 1}
     assert (control.answered, control.refused) == (2, 0)
 
 
-def test_what_a_killed_sensor_left_is_replaced(path: Path) -> None:
+def test_socket_of_killed_sensor_is_replaced(path: Path) -> None:
     path.parent.mkdir(mode=0o700)
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(bytes(path))
@@ -95,14 +95,14 @@ def test_what_a_killed_sensor_left_is_replaced(path: Path) -> None:
     assert not path.exists()
 
 
-def test_a_second_sensor_leaves_the_first_alone(path: Path) -> None:
+def test_second_sensor_leaves_first_socket(path: Path) -> None:
     with answering(path):
         with pytest.raises(StatusSocketTakenError, match="another sensor answers"), StatusServer(path, bytes):
             pass
         assert ask(path) == {"version": 1}
 
 
-def test_a_socket_of_somebody_else_by_now_is_not_removed(path: Path) -> None:
+def test_replaced_socket_is_not_removed(path: Path) -> None:
     path.parent.mkdir(mode=0o700)
     with StatusServer(path, bytes):
         path.unlink()
@@ -110,7 +110,7 @@ def test_a_socket_of_somebody_else_by_now_is_not_removed(path: Path) -> None:
     assert path.read_text() == "theirs"
 
 
-def test_who_outlives_a_sensor_removes_its_socket_and_no_living_one(path: Path) -> None:
+def test_discard_removes_only_dead_socket(path: Path) -> None:
     path.parent.mkdir(mode=0o700)
     discard(path)  # there is none
     with socket.socket(socket.AF_UNIX) as dead:
@@ -125,7 +125,7 @@ def test_who_outlives_a_sensor_removes_its_socket_and_no_living_one(path: Path) 
     assert path.exists()
 
 
-def test_a_file_in_the_way_is_not_replaced(path: Path) -> None:
+def test_other_file_is_not_replaced(path: Path) -> None:
     path.parent.mkdir(mode=0o700)
     path.write_text("precious")
     with pytest.raises(StatusSocketError, match="is not a socket; remove it"), StatusServer(path, bytes):
@@ -134,7 +134,7 @@ def test_a_file_in_the_way_is_not_replaced(path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o770, 0o1777])
-def test_a_folder_that_others_may_write_is_refused(path: Path, mode: int) -> None:
+def test_folder_writable_by_others_is_refused(path: Path, mode: int) -> None:
     path.parent.mkdir()
     path.parent.chmod(mode)
     with pytest.raises(StatusSocketError, match="others may write"), StatusServer(path, bytes):
@@ -143,7 +143,7 @@ def test_a_folder_that_others_may_write_is_refused(path: Path, mode: int) -> Non
 
 
 def chown(path: Path) -> None:
-    os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
+    os.chown(path, UNPRIVILEGED, UNPRIVILEGED, follow_symlinks=False)
 
 
 def make_sticky_and_theirs(path: Path) -> None:
@@ -163,7 +163,7 @@ SPOILED_ABOVE: dict[str, Callable[[Path], None]] = {
 @pytest.mark.parametrize("how", SPOILED_ABOVE)
 @pytest.mark.parametrize("higher", [0, 1])
 @pytest.mark.parametrize("made", [False, True])
-def test_folder_above_that_others_may_change_is_refused(
+def test_replaceable_parent_folder_is_refused(
     how: str, higher: int, tmp_path: Path, fault: Recorder, *, made: bool
 ) -> None:
     path = tmp_path / "a" / "b" / "run" / "control"
@@ -185,7 +185,7 @@ def test_folder_above_that_others_may_change_is_refused(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a link away")
-def test_folder_above_that_is_another_users_link_is_refused(tmp_path: Path) -> None:
+def test_parent_symlink_of_another_user_is_refused(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
     with StatusServer(tmp_path / "link" / "run" / "control", bytes):
@@ -195,7 +195,7 @@ def test_folder_above_that_is_another_users_link_is_refused(tmp_path: Path) -> N
         StatusServer(tmp_path / "link" / "run" / "control", bytes).__enter__()
 
 
-def test_folder_above_of_all_with_the_sticky_bit_is_taken(tmp_path: Path) -> None:
+def test_sticky_parent_folder_is_accepted(tmp_path: Path) -> None:
     """What lies in /tmp stays its owner's."""
     (tmp_path / "tmp").mkdir()
     (tmp_path / "tmp").chmod(0o1777)
@@ -205,7 +205,7 @@ def test_folder_above_of_all_with_the_sticky_bit_is_taken(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("folder", ["missing/deeper", "file"])
-def test_a_folder_that_cannot_be_had_is_said(tmp_path: Path, folder: str) -> None:
+def test_missing_folder_is_reported(tmp_path: Path, folder: str) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StatusSocketError, match="cannot create the status socket"):
         StatusServer(tmp_path / folder / "control", bytes).__enter__()
@@ -220,14 +220,14 @@ def test_clients_that_never_read_block_nothing(path: Path) -> None:
     assert control.answered == 41
 
 
-def test_an_answer_that_does_not_fit_the_clients_buffer_is_given_up(path: Path) -> None:
+def test_answer_too_large_for_client_is_dropped(path: Path) -> None:
     with answering(path, b'{"version":1,"long":"' + b"x" * 4_000_000) as control:
         with pytest.raises(AuditSenseError, match="unexpected answer at"):
             ask(path)
         assert control.refused == 1
 
 
-def test_a_client_that_has_gone_before_the_answer_is_survived(path: Path) -> None:
+def test_vanished_client_is_survived(path: Path) -> None:
     with StatusServer(path, lambda: b'{"version":1}\n') as control:
         with socket.socket(socket.AF_UNIX) as gone:
             gone.connect(bytes(path))
@@ -235,23 +235,23 @@ def test_a_client_that_has_gone_before_the_answer_is_survived(path: Path) -> Non
         assert control.refused == 1
 
 
-def test_only_some_are_answered_before_the_records_have_their_turn(path: Path) -> None:
+def test_answers_per_turn_are_limited(path: Path) -> None:
     with StatusServer(path, lambda: b"{}\n") as control:
         waiting = [socket.socket(socket.AF_UNIX) for _ in range(7)]
-        for one in waiting:
-            one.connect(bytes(path))
+        for client in waiting:
+            client.connect(bytes(path))
         control.serve()
         assert control.answered == 4
         control.serve()
         assert control.answered == 7
-        for one in waiting:
-            one.close()
+        for client in waiting:
+            client.close()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 @pytest.mark.parametrize("open_to_all", [False, True], ids=["as it is made", "even when it were open to all"])
-def test_another_user_gets_no_answer(open_to_all: bool) -> None:  # noqa: FBT001 - a case's column
-    # A folder of its own: those of pytest are root's alone, and the test is about ours.
+def test_other_user_gets_no_answer(open_to_all: bool) -> None:  # noqa: FBT001 - a case's column
+    # A separate folder: those of pytest are root's alone, and the test is about ours.
     with TemporaryDirectory(dir="/tmp") as folder, answering(Path(folder) / "run" / "control") as control:
         path = control.path
         Path(folder).chmod(0o755)
@@ -268,24 +268,24 @@ def test_another_user_gets_no_answer(open_to_all: bool) -> None:  # noqa: FBT001
                 os.write(writing, str(problem).encode())
             os._exit(0)
         os.waitpid(child, 0)
-        said = os.read(reading, 4096).decode()
+        status = os.read(reading, 4096).decode()
         os.close(reading)
         os.close(writing)
-    assert ("unexpected answer at" if open_to_all else "only root is") in said
+    assert ("unexpected answer at" if open_to_all else "only root is") in status
     assert (control.answered, control.refused) == (0, int(open_to_all))
 
 
 # --- the asking side ---------------------------------------------------------------------
 
 
-def test_nobody_there_is_one_line_and_an_exit_code(path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_missing_sensor_is_one_line_and_exit_code(path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["status", "--status-socket", str(path)]) == 1
     out, err = capfd.readouterr()
     assert out == ""
     assert err == f"auditsense: error: no sensor answers at {path}; auditsense doctor diagnoses this host\n"
 
 
-def test_a_sensor_that_does_not_answer_is_not_waited_for(path: Path) -> None:
+def test_silent_sensor_times_out(path: Path) -> None:
     with StatusServer(path, bytes), pytest.raises(AuditSenseError, match="did not answer within"):
         ask(path, timeout_s=0.05)
 
@@ -293,25 +293,25 @@ def test_a_sensor_that_does_not_answer_is_not_waited_for(path: Path) -> None:
 @pytest.mark.parametrize(
     "answer", [b"", b"nonsense\n", b"[]\n", b"\x00\xff", b'{"version":"x"}\n', b"[" * 9000]
 )
-def test_what_is_no_answer_is_said(path: Path, answer: bytes) -> None:
+def test_unexpected_answer_is_reported(path: Path, answer: bytes) -> None:
     with answering(path, answer), pytest.raises(AuditSenseError, match="unexpected answer at"):
         ask(path)
 
 
-def test_a_folder_instead_of_a_socket_is_said(tmp_path: Path) -> None:
+def test_folder_instead_of_socket_is_reported(tmp_path: Path) -> None:
     with pytest.raises(NotRunningError):
         ask(tmp_path)
 
 
 @pytest.mark.parametrize("given", ["", "relative", "/" + "x" * 107, "/a\0b"])
-def test_a_path_that_can_be_none_is_refused(given: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_impossible_socket_path_is_refused(given: str, capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(UsageError, match="must be an absolute path of at most 107 bytes, or off"):
         StatusSettings.of(given)
     assert main(["status", "--status-socket", given]) == 2
     assert capfd.readouterr().err.count("\n") == 1
 
 
-def test_settings_of_plain_values() -> None:
+def test_status_settings_from_plain_values() -> None:
     assert StatusSettings.of() == StatusSettings(DEFAULT_SOCKET)
     assert StatusSettings.of("off") == StatusSettings(None)
     assert StatusSettings.of("/run/other") == StatusSettings(Path("/run/other"))
@@ -320,7 +320,7 @@ def test_settings_of_plain_values() -> None:
 # --- what a sensor says --------------------------------------------------------------------
 
 
-def test_a_sensor_says_what_it_counts_and_asks_nobody_for_it(path: Path) -> None:
+def test_status_document_needs_no_request(path: Path) -> None:
     source = FakeSource()
     sensor = Sensor(source=source)
     clock = iter(range(100, 1000))
@@ -337,9 +337,9 @@ def test_a_sensor_says_what_it_counts_and_asks_nobody_for_it(path: Path) -> None
             thread.start()
             while thread.is_alive():
                 sensor.wait(1)
-            (said,) = asked
-    assert said["counters"] == {**said["counters"], "events": 10, "matches": 10, "sequences": 1}  # type: ignore[dict-item]
-    assert said["alerts"] == {
+            (status,) = asked
+    assert status["counters"] == {**status["counters"], "events": 10, "matches": 10, "sequences": 1}  # type: ignore[dict-item]
+    assert status["alerts"] == {
         "alerts": 1,
         "suppressed": 0,
         "updates": 0,
@@ -347,16 +347,16 @@ def test_a_sensor_says_what_it_counts_and_asks_nobody_for_it(path: Path) -> None
         "withheld": 0,
         "delayed": 0,
     }
-    assert said["source"] == {"name": "fake", "why": "because", "owner": True, "guardian": 0}
-    assert said["windows"] == {"used": 1, "limit": 16384, "evicted": 0}
-    assert (said["uptime_s"], said["detections"], said["kernel"]) == (
+    assert status["source"] == {"name": "fake", "why": "because", "owner": True, "guardian": 0}
+    assert status["windows"] == {"used": 1, "limit": 16384, "evicted": 0}
+    assert (status["uptime_s"], status["detections"], status["kernel"]) == (
         1.0,
         [shipped_detections()[0].name],
         None,
     )
 
 
-def test_a_sensor_that_is_never_idle_answers_too(path: Path) -> None:
+def test_busy_sensor_answers(path: Path) -> None:
     source = FakeSource()
     sensor = Sensor(source=source)
     with StatusServer(path, lambda: b'{"version":1}\n') as control:
@@ -372,7 +372,7 @@ def test_a_sensor_that_is_never_idle_answers_too(path: Path) -> None:
             assert client.recv(100) == b'{"version":1}\n'
 
 
-def test_a_descriptor_may_come_when_the_sensor_is_open(path: Path) -> None:
+def test_reader_may_be_added_while_open(path: Path) -> None:
     sensor = Sensor(source=FakeSource())
     with sensor, StatusServer(path, lambda: b"{}\n") as control, socket.socket(socket.AF_UNIX) as client:
         sensor.add_reader(control.fileno(), control.serve)
@@ -381,7 +381,7 @@ def test_a_descriptor_may_come_when_the_sensor_is_open(path: Path) -> None:
         assert control.answered == 1
 
 
-def test_who_waits_for_a_sensor_is_not_told_of_clients(path: Path) -> None:
+def test_wait_ignores_other_readers(path: Path) -> None:
     sensor = Sensor(source=FakeSource())
     with StatusServer(path, lambda: b"{}\n") as control:
         sensor.add_reader(control.fileno(), control.serve)
@@ -422,12 +422,12 @@ DOCUMENT = {
 }
 
 
-def test_unknown_architectures_are_in_the_table() -> None:
+def test_table_lists_unknown_architectures() -> None:
     document = {**DOCUMENT, "unknown_arches": [{"arch": "0xdeadbeef", "records": 12}]}
     assert "no call table  architecture 0xdeadbeef: 12 events" in table(document)
 
 
-def test_a_person_reads_a_table() -> None:
+def test_status_is_printed_as_table() -> None:
     assert table(DOCUMENT).splitlines() == [
         "sensor       auditsense 0.1.0, process 7, up 1 min 1 s",
         "source       netlink, guardian 8",
@@ -450,7 +450,7 @@ def test_a_person_reads_a_table() -> None:
     ]
 
 
-def test_with_an_earlier_document_there_are_rates() -> None:
+def test_table_has_rates_with_earlier_document() -> None:
     later = {**DOCUMENT, "uptime_s": 63.0, "counters": {**DOCUMENT["counters"], "records": 150}}  # type: ignore[dict-item]
     assert "records      150  (50.0/s)" in table(later, DOCUMENT)
     assert "records      50\n" in table(DOCUMENT, DOCUMENT)  # no time between them: no rate
@@ -460,20 +460,20 @@ def test_with_an_earlier_document_there_are_rates() -> None:
     ("seconds", "text"),
     [(0, "0 s"), (59.9, "59 s"), (60, "1 min 0 s"), (3661, "1 h 1 min"), (90_000, "1 d 1 h")],
 )
-def test_a_span_has_two_units(seconds: float, text: str) -> None:
+def test_span_has_two_units(seconds: float, text: str) -> None:
     assert span(seconds) == text
 
 
-def test_a_self_test_is_counted() -> None:
+def test_self_tests_are_counted() -> None:
     source, test = FakeSource(), SelfTest(1)
     sensor = Sensor(source=source)
     test.passed = 4
     with sensor:
-        said = Snapshot(StatusContext(sensor, source, "", [], time.time, test)).document()
-    assert said["self_test"] == {"passed": 4, "failed": 0}
+        status = Snapshot(StatusContext(sensor, source, "", [], time.time, test)).document()
+    assert status["self_test"] == {"passed": 4, "failed": 0}
 
 
-def test_each_exception_is_counted() -> None:
+def test_exceptions_are_counted() -> None:
     source = FakeSource()
     quiet = [except_for("pspy", match={"process.pid": str(pid)}, comment="x" * 900) for pid in range(3, 100)]
     sensor = Sensor(with_exceptions(shipped_detections(), quiet), source=source)
@@ -481,9 +481,9 @@ def test_each_exception_is_counted() -> None:
         source.send(*burst(4, pid=90), *burst(5, pid=91, serial=90))
         sensor.poll()
         snapshot = Snapshot(StatusContext(sensor, source, "", [], time.time))
-        said = snapshot.document()["exceptions"]
-        assert [one["events"] for one in said] == [5, 4] + [0] * 48
-        assert said[0] == {"detection": "pspy", "comment": "x" * 200, "origin": "code", "events": 5}
+        status = snapshot.document()["exceptions"]
+        assert [entry["events"] for entry in status] == [5, 4] + [0] * 48
+        assert status[0] == {"detection": "pspy", "comment": "x" * 200, "origin": "code", "events": 5}
         assert len(snapshot.answer()) < 100_000  # fits into any socket's buffer
 
 
@@ -498,7 +498,7 @@ def configured(folder: Path, text: str) -> str:
 
 
 @pytest.mark.parametrize("command", ["status", "doctor"])
-def test_where_to_ask_is_found_in_the_configuration(
+def test_status_socket_is_read_from_configuration(
     command: str, path: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     wrong_elsewhere = "[alerts]\nmax_alert = 3\n"
@@ -509,14 +509,14 @@ def test_where_to_ask_is_found_in_the_configuration(
     assert "process 7777" in capfd.readouterr().out
 
 
-def test_a_flag_says_where_to_ask_and_no_file_is_read(path: Path, tmp_path: Path) -> None:
+def test_status_socket_flag_reads_no_file(path: Path, tmp_path: Path) -> None:
     with answering(path, json.dumps(DOCUMENT).encode()):
         missing = str(tmp_path / "missing.toml")
         assert main(["status", "-c", missing, "--status-socket", str(path)]) == 0
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("[status]\nsocket = 1\n", "{file}:2: status.socket: must be a string"),
         (
@@ -524,27 +524,27 @@ def test_a_flag_says_where_to_ask_and_no_file_is_read(path: Path, tmp_path: Path
             "{file}:2: status.socket: the status socket 'run' must be an absolute",
         ),
         ("[status\n", "{file}:1: "),
-        ("[status]\nsocket = 'off'\n", "there is no status socket to ask at: it is off"),
+        ("[status]\nsocket = 'off'\n", "there is no status socket: it is off"),
     ],
 )
-def test_a_configuration_that_does_not_say_where_to_ask(
-    tmp_path: Path, text: str, said: str, capfd: pytest.CaptureFixture[str]
+def test_configuration_without_status_socket(
+    tmp_path: Path, text: str, message: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     file = configured(tmp_path, text)
     assert main(["status", "-c", file]) == 2
     out, err = capfd.readouterr()
-    assert err.startswith(f"auditsense: error: {said.format(file=file)}")
+    assert err.startswith(f"auditsense: error: {message.format(file=file)}")
     assert (out, err.count("\n")) == ("", 1)
     assert main(["doctor", "-c", file]) in {0, 1}  # it looks at the rest all the same
 
 
-def test_without_a_configuration_it_is_the_usual_place(tmp_path: Path) -> None:
+def test_default_status_socket_without_configuration(tmp_path: Path) -> None:
     assert status_settings(None, None, tmp_path) == StatusSettings()
     configured(tmp_path, "[status]\nsocket = '/run/elsewhere'\n")
     assert status_settings(None, None, tmp_path) == StatusSettings(Path("/run/elsewhere"))
 
 
-def test_watching_goes_on_until_sigint_and_ends_well(
+def test_watch_continues_until_sigint(
     path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     turns = iter(range(2))
@@ -576,9 +576,7 @@ def test_watching_goes_on_until_sigint_and_ends_well(
         b'{"version":1,"uptime_s":1,"source":7}\n',
     ],
 )
-def test_answer_that_lacks_what_a_table_needs_is_one_line(
-    answer: bytes, path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_incomplete_answer_is_one_line(answer: bytes, path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with answering(path, answer):
         assert main(["status", "--status-socket", str(path)]) == 1
     out, err = capfd.readouterr()

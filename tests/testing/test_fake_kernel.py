@@ -59,7 +59,7 @@ def written(*lines: str) -> list[str]:
 # --- one kernel ------------------------------------------------------------------------------
 
 
-def test_what_the_test_sends_is_detected_and_the_kernel_is_as_before() -> None:
+def test_fake_kernel_delivers_records_and_is_restored() -> None:
     kernel = FakeKernel()
     before = kernel.host_state()
     with Sensor(source=Unicast(kernel=kernel), clock=FakeClock()) as sensor:
@@ -76,14 +76,14 @@ def test_what_the_test_sends_is_detected_and_the_kernel_is_as_before() -> None:
     assert kernel.host_state() == before
 
 
-def test_what_was_sent_before_is_there_when_somebody_listens() -> None:
+def test_fake_kernel_queues_records_before_entering() -> None:
     kernel = FakeKernel()
     kernel.send(*burst(10))
     with Sensor(source=Unicast(kernel=kernel), clock=FakeClock()) as sensor:
         assert len(sensor.poll()) == 1
 
 
-def test_beside_another_owner_too() -> None:
+def test_fake_kernel_delivers_by_multicast() -> None:
     kernel = FakeKernel(enabled=1, pid=1, alive={1}, rules=[auditctl.parse(RULE).to_bytes()])
     before = kernel.host_state()
     with Sensor(source=Multicast(kernel=kernel), clock=FakeClock()) as sensor:
@@ -92,7 +92,7 @@ def test_beside_another_owner_too() -> None:
     assert kernel.host_state() == before
 
 
-def test_a_lean_sensor_is_not_sent_what_it_does_without() -> None:
+def test_fake_kernel_filters_for_lean_sensor() -> None:
     kernel = FakeKernel()
     with Sensor(source=Unicast(kernel=kernel), lean=True, clock=FakeClock()) as sensor:
         kernel.send(*burst(10))
@@ -100,7 +100,7 @@ def test_a_lean_sensor_is_not_sent_what_it_does_without() -> None:
         assert sensor.stats().datagrams < 50
 
 
-def test_an_owner_is_not_fought() -> None:
+def test_fake_kernel_owner_wins() -> None:
     source = Unicast(kernel=FakeKernel(pid=1, alive={1}))
     with pytest.raises(SocketTakenError), source:
         pass
@@ -117,7 +117,7 @@ class Half:
 
 
 @pytest.mark.parametrize("source", [Unicast, Multicast])
-def test_half_a_kernel_is_refused_before_anything_is_opened(source: type[Unicast | Multicast]) -> None:
+def test_incomplete_kernel_is_refused_before_opening(source: type[Unicast | Multicast]) -> None:
     with pytest.raises(UsageError, match=r"Half object .*supplies no audit records: pass an"):
         source(kernel=Half())
     with pytest.raises(UsageError, match="restores only the real kernel: leave out guarded=True"):
@@ -133,7 +133,7 @@ def with_rules(detections: Sequence[Detection], *given: Sequence[str] | None) ->
         return rules(kernel)
 
 
-def test_unless_given_they_are_those_the_detections_need_each_once() -> None:
+def test_default_audit_rules_are_those_of_detections() -> None:
     found = with_rules([detection("a", SHADOW), detection("b", RULE), detection("c", SHADOW), detection("d")])
     assert found == written(SHADOW, RULE)
     assert with_rules([detection("a", SHADOW)], [RULE]) == written(RULE)
@@ -141,7 +141,7 @@ def test_unless_given_they_are_those_the_detections_need_each_once() -> None:
 
 
 @pytest.mark.parametrize("source", [None, Unicast()])
-def test_a_sensor_that_would_never_fire_is_an_error(source: Unicast | None) -> None:
+def test_sensor_without_audit_rules_is_refused(source: Unicast | None) -> None:
     with pytest.raises(
         UsageError, match=r"none of these detections says which audit rule .*: give audit_rules"
     ):
@@ -150,7 +150,7 @@ def test_a_sensor_that_would_never_fire_is_an_error(source: Unicast | None) -> N
     Sensor([detection("a")], audit_rules=[RULE])
 
 
-def test_rules_beside_a_source_are_not_ignored() -> None:
+def test_audit_rules_with_source_are_refused() -> None:
     with pytest.raises(UsageError, match=r"give the rules to the source, as in Unicast\(\['-w /etc/shadow"):
         Sensor(audit_rules=[SHADOW], source=FakeSource())
 
@@ -199,12 +199,12 @@ def feed(reader: Any, **data: Any) -> None:  # noqa: ANN401 - a wrong value
         (lambda: FakeKernel().send(b"short"), UsageError, "expected events or datagrams"),
     ],
 )
-def test_what_cannot_be_meant_is_said_at_once(make: Any, error: type[AuditSenseError], sentence: str) -> None:  # noqa: ANN401
+def test_wrong_argument_is_reported_at_once(make: Any, error: type[AuditSenseError], sentence: str) -> None:  # noqa: ANN401
     with pytest.raises(error, match=sentence):
         make()
 
 
-def test_the_page_of_detections_has_every_field_and_which_are_numbers() -> None:
+def test_detections_page_lists_every_field() -> None:
     page = (Path(__file__).parents[2] / "docs" / "detections.md").read_text(encoding="utf-8")
     table = page.partition("<!-- fields -->")[2].partition("<!-- end of fields -->")[0]
     rows = [[cell.strip() for cell in line.split("|")[1:4]] for line in table.strip().splitlines()[2:]]

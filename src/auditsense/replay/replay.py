@@ -135,10 +135,10 @@ def replay(names: Sequence[str], reader: RecordReader[_T], warn: Callable[[str],
         try:
             first_stamp = yield from _replay_one(name, reader, warn, first_stamp)
             used += 1
-        except _EmptyInputError as problem:
-            empty.append(problem)
-        except (UsageError, DamagedInputError) as problem:
-            failures.append(problem)
+        except _EmptyInputError as error:
+            empty.append(error)
+        except (UsageError, DamagedInputError) as error:
+            failures.append(error)
         if reader.host != home:  # a capture that ended too early
             yield _change_host(reader, home)
     yield reader.finish()

@@ -29,8 +29,8 @@ Reader: TypeAlias = Detector | EventReader | RowReader
 
 
 @dataclass(frozen=True, slots=True)
-class Output:
-    """What comes out of a sensor.
+class SensorOutput:
+    """Kind of output of a sensor, and its options.
 
     Attributes:
         detections, view, policy, limits, lean, fields, on_event: see `Sensor`.
@@ -77,7 +77,7 @@ class Output:
             make_ring=self._make_ring(),
         )
 
-    def with_detections(self, detections: Sequence[Detection], policy: AlertPolicy | None) -> Output:
+    def with_detections(self, detections: Sequence[Detection], policy: AlertPolicy | None) -> SensorOutput:
         """Return the same output with other detections, and another policy if given."""
         return replace(self, detections=detections, policy=policy if policy is not None else self.policy)
 

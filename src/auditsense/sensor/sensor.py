@@ -30,7 +30,7 @@ from auditsense.sensor.clock import HostClock
 from auditsense.sensor.enrich import UserNames, enrich_all
 from auditsense.sensor.health import FinalCounters, HealthMonitor
 from auditsense.sensor.loop import SensorLoop, Stream
-from auditsense.sensor.output import Output
+from auditsense.sensor.output import SensorOutput
 from auditsense.sensor.socket_feed import SocketFeed
 from auditsense.sensor.text_feed import TextFeed
 from auditsense.sources.factory import extended_rules, source_for
@@ -65,7 +65,7 @@ class _Session(NamedTuple):
 
 
 class Sensor:
-    """What `auditsense run` does, as an object. A context manager.
+    """Watches this host and returns alerts, as `auditsense run` does. A context manager.
 
     Entering takes over the kernel's audit, leaving restores the host. `async with` does the same, without
     yielding to other tasks: some milliseconds, and up to two seconds when the kernel has much queued.
@@ -133,7 +133,7 @@ class Sensor:
     ) -> None:
         _check_types(policy, limits, source, clock)
         test = _self_test(self_test)
-        self._output = Output(
+        self._output = SensorOutput(
             resolve_detections(detections),
             View(view),
             policy,
@@ -171,7 +171,7 @@ class Sensor:
         self._pid = os.getpid()
         with ExitStack() as stack:
             self._loop.open_wake(stack)
-            self._final = None
+            self._session = self._final = None
             reader = self._output.make_reader()
             stack.enter_context(reader)
             stack.callback(self._keep_counters)
@@ -507,13 +507,13 @@ def _check_types(policy: object, limits: object, source: object, clock: object) 
         raise UsageError(f"clock: expected a Clock, as auditsense.testing.FakeClock(), not {clock!r:.60}")
 
 
-def _self_test(given: float | SelfTest | None) -> SelfTest | None:
-    """Return the self-test with this interval in seconds, or the one of the command line."""
-    if given is None or isinstance(given, SelfTest):
-        return given
-    if not isinstance(given, int | float) or given <= 0:
-        raise UsageError(f"self_test: expected a number of seconds above 0, not {given!r:.60}")
-    return SelfTest(given)
+def _self_test(interval_s: float | SelfTest | None) -> SelfTest | None:
+    """Return the self-test of this interval, or a given one."""
+    if interval_s is None or isinstance(interval_s, SelfTest):
+        return interval_s
+    if not isinstance(interval_s, int | float) or interval_s <= 0:
+        raise UsageError(f"self_test: expected a number of seconds above 0, not {interval_s!r:.60}")
+    return SelfTest(interval_s)
 
 
 def _exceptions_of(reader: Reader) -> list[tuple[DetectionException, int]]:

@@ -34,7 +34,7 @@ class SocketFeed:
         self._full = _CALLS * limits.datagram_slots
 
     def read(self, reader: Reader, results: list[Any]) -> int:
-        """Read what waits, but stop at the first result. Returns the number of datagrams."""
+        """Read waiting datagrams, but stop at the first result. Returns their number."""
         if isinstance(reader, Detector):
             results += reader.advance_clock(self._now_ms())
         total = 0

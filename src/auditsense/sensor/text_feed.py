@@ -89,7 +89,7 @@ class TextFeed:
         return self._stamp_ms and self._stamp_ms + int((self._clock.monotonic_s() - self._stamp_s) * 1000)
 
     def drain(self, reader: Reader) -> list[Any]:
-        """Read what waits while the source is left, within bounds."""
+        """Read waiting lines while the source is left, within bounds."""
         results: list[Any] = []
         for _ in range(_LAST_CHUNKS):
             text = self._source.read()

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Cleanup(NamedTuple):
-    """What the owner of a guarded source removes when the source is left, a socket file for example."""
+    """Cleanup of a guarded source's owner: removes a socket file, for example."""
 
     before_release: Callable[[], object]
     """Called in this process before the guardian ends."""
@@ -23,7 +23,7 @@ class Cleanup(NamedTuple):
 class Source(Protocol):
     """A socket with audit records, one per datagram, while it is entered. A context manager.
 
-    Entering changes on the host what has to be changed; leaving restores it.
+    Entering changes the host's audit as needed; leaving restores it.
     """
 
     name: str

@@ -113,7 +113,7 @@ def _refuse_silence(status: AuditStatus, why: str) -> None:
     if why and status.enabled == Enabled.OFF:
         check_allowed(status)
         raise SocketTakenError(
-            f"{why}; stop it or use the multicast source, which hears nothing until audit is on"
+            f"{why}; stop it or use the multicast source, which receives nothing until audit is on"
         )
 
 
@@ -131,8 +131,8 @@ def rules_needed(detections: Sequence[Detection]) -> list[str]:
             continue
         try:
             auditctl.parse(detection.audit_rule)
-        except AuditRuleError as problem:
-            raise DetectionError(f"detection {detection.id!r}: audit_rule: {problem}") from None
+        except AuditRuleError as error:
+            raise DetectionError(f"detection {detection.id!r}: audit_rule: {error}") from None
     return audit_rules_of(detections)
 
 
@@ -204,5 +204,5 @@ def _extend(source: Source, new: Sequence[str]) -> Callable[[], None]:
         return extend(new)
     except (AuditRuleError, UsageError):
         raise
-    except AuditSenseError as problem:
-        raise UsageError(f"audit rules not in force: {listed}: {problem}") from None
+    except AuditSenseError as error:
+        raise UsageError(f"audit rules not in force: {listed}: {error}") from None

@@ -48,7 +48,7 @@ DEFAULT_AUDIT_RULE = "-w /proc/ -p r -k audit_proc"
 
 
 class RuleChanger(NamedTuple):
-    """How a source changes audit rules while it is entered."""
+    """Changes audit rules while a source is entered."""
 
     add: Callable[[Sequence[AuditRule]], tuple[AuditRule, ...]]
     """Add rules; return those that were missing."""
@@ -274,7 +274,7 @@ class KernelSource:
         """Read what arrives only while audit is still set up. Here: nothing."""
 
     def _settle(self) -> None:
-        """Read what the kernel has queued, before it goes elsewhere; count what was lost until then."""
+        """Read the records queued in the kernel before they go elsewhere; count the losses until then."""
         if self._drain is None:
             return
         self._drain_queue(time.monotonic() + SETTLE_S)

@@ -152,8 +152,8 @@ class Multicast(KernelSource):
         _write(journals, self._steps)
         try:
             self._commands.add_rule(step.rule)
-        except KernelCommandError as problem:
-            if problem.errno != errno.EEXIST:
+        except KernelCommandError as error:
+            if error.errno != errno.EEXIST:
                 raise
             self._steps.remove(step)  # another process has added it since
             _write(journals, self._steps)

@@ -119,8 +119,8 @@ def open_multicast_socket(receive_buffer_bytes: int = DEFAULT_RECEIVE_BUFFER_BYT
                 "not allowed to read audit records by multicast: that needs root or CAP_AUDIT_READ, "
                 "outside of any user namespace"
             ) from None
-        except OSError as problem:
-            raise _refused(problem.errno or 0, "listen to the kernel's audit") from problem
+        except OSError as error:
+            raise _refused(error.errno or 0, "listen to the kernel's audit") from error
         sock.connect((0, 0))
     except BaseException:
         sock.close()
@@ -143,9 +143,9 @@ def join_multicast(sock: socket.socket) -> None:
     """
     try:
         sock.setsockopt(_SOL_NETLINK, _NETLINK_ADD_MEMBERSHIP, _GROUP_READLOG)
-    except OSError as problem:
-        message = f"cannot listen by multicast: {problem.strerror}"
-        raise KernelCommandError(message, problem.errno) from problem
+    except OSError as error:
+        message = f"cannot listen by multicast: {error.strerror}"
+        raise KernelCommandError(message, error.errno) from error
 
 
 def filter_out(sock: socket.socket, types: Iterable[int]) -> None:
@@ -170,9 +170,9 @@ def filter_out(sock: socket.socket, types: Iterable[int]) -> None:
     program += [(bpf.RETURN, 0, 0, _ALL_BYTES), (bpf.RETURN, 0, 0, 0)]
     try:
         sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, bpf.Program(bpf.pack(program)))
-    except OSError as problem:
-        message = f"cannot keep records out of the socket: {problem.strerror}"
-        raise KernelCommandError(message, problem.errno) from problem
+    except OSError as error:
+        message = f"cannot keep records out of the socket: {error.strerror}"
+        raise KernelCommandError(message, error.errno) from error
 
 
 def _open() -> socket.socket:

@@ -69,8 +69,8 @@ class FakeRecords:
         """
         try:
             self._register()
-        except KernelCommandError as problem:
-            if problem.errno == errno.EEXIST:
+        except KernelCommandError as error:
+            if error.errno == errno.EEXIST:
                 raise SocketTakenError("another process owns the audit socket of this FakeKernel") from None
             raise
         self.send(())
