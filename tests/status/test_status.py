@@ -470,7 +470,7 @@ def test_self_tests_are_counted() -> None:
     test.passed = 4
     with sensor:
         status = Snapshot(StatusContext(sensor, source, "", [], time.time, test)).document()
-    assert status["self_test"] == {"passed": 4, "failed": 0}
+    assert status["self_test"] == {"passed": 4, "failed": 0, "events": 0}
 
 
 def test_exceptions_are_counted() -> None:

@@ -61,6 +61,19 @@ class AlertPolicy:
 
 
 @dataclass(slots=True)
+class DetectionCounts:
+    """Counters of one detection.
+
+    Attributes:
+        sequences: completed windows, each as Elastic counts them.
+        alerts: sent.
+    """
+
+    sequences: int = 0
+    alerts: int = 0
+
+
+@dataclass(slots=True)
 class AlertCounts:
     """Counters of sequences by outcome.
 

@@ -21,7 +21,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from auditsense.core.rule_table import ACTOR, Field
-from auditsense.detect.alert_policy import AlertCounts, AlertPolicy
+from auditsense.detect.alert_policy import AlertCounts, AlertPolicy, DetectionCounts
 from auditsense.detect.burst import Burst, account_of, actor_of
 from auditsense.detect.ecs import alert_document
 from auditsense.detect.fair_limit import FairLimit
@@ -79,6 +79,7 @@ class Alerts:
         self.counts = AlertCounts()
         self._lost = lost
         self._detections = detections
+        self._by_rule = [DetectionCounts() for _ in detections]
         self._policy = policy
         self._set_fields()
         self.host = host
@@ -96,10 +97,21 @@ class Alerts:
         self._second = -1  # of the run's stamps
         self._touched: list[Burst] = []  # in this run
 
+    def detection_counts(self) -> dict[str, DetectionCounts]:
+        """Return the counters of each detection, by its id."""
+        return {
+            detection.id: counts for detection, counts in zip(self._detections, self._by_rule, strict=True)
+        }
+
+    def count_sequence(self, hit: Hit) -> None:
+        """Count a completed window and those merged into it, for its detection."""
+        self._by_rule[hit.rule].sequences += 1 + hit.more
+
     def process(self, hits: Iterable[Hit]) -> list[Document]:
         """Return the alerts and closing documents of these hits, in order."""
         documents: list[Document] = []
         for hit in hits:
+            self.count_sequence(hit)
             second = hit.ms // _RUN_MS
             if second != self._second:
                 self._second = second
@@ -163,6 +175,8 @@ class Alerts:
         self._bursts = {burst.key: burst for burst in self._bursts.values()}
         for host in self._hosts.values():
             host.bursts = {burst.key: burst for burst in host.bursts.values()}
+        earlier = self.detection_counts()
+        self._by_rule = [earlier.get(detection.id, DetectionCounts()) for detection in detections]
         self._detections = detections
         self._policy = policy
         self._set_fields()
@@ -331,6 +345,7 @@ class Alerts:
     def _alert(self, burst: Burst, *, hit: Hit | None = None, late: bool = False) -> Document:
         """Return the alert of a burst: of its first hit, or a late one of all its hits so far."""
         self.counts.alerts += 1
+        self._by_rule[burst.first.rule].alerts += 1
         self.counts.delayed += late
         burst.alerted = True
         if hit is None:

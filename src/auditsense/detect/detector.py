@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from auditsense.core.rule_table import RuleTable
+    from auditsense.detect.alert_policy import DetectionCounts
     from auditsense.detect.documents import Document
     from auditsense.detections.model import Detection, DetectionException
 
@@ -88,18 +89,16 @@ class Detector(RecordReader["Document"]):
         if not self.sequences:
             return self._alerts.process(hits)
         lost = self.lost
-        return [
-            alert_document(
-                self.detections[hit.rule],
-                hit,
-                self.host,
-                state="sequence",
-                count=hit.count,
-                ids=hit.ids,
-                lost=lost,
+        documents: list[Document] = []
+        for hit in hits:
+            self._alerts.count_sequence(hit)
+            detection = self.detections[hit.rule]
+            documents.append(
+                alert_document(
+                    detection, hit, self.host, state="sequence", count=hit.count, ids=hit.ids, lost=lost
+                )
             )
-            for hit in hits
-        ]
+        return documents
 
     @exclusive
     def advance_clock(self, monotonic_ms: int) -> list[Document]:
@@ -162,6 +161,11 @@ class Detector(RecordReader["Document"]):
     def alert_counts(self) -> AlertCounts:
         """Counters of sequences by outcome."""
         return self._alerts.counts
+
+    @property
+    def detection_counts(self) -> dict[str, DetectionCounts]:
+        """Completed windows and alerts of each detection, by its id; they continue after `reload`."""
+        return self._alerts.detection_counts()
 
     @exclusive
     def reload(self, detections: Sequence[Detection], policy: AlertPolicy | None = None) -> list[Document]:

@@ -70,6 +70,8 @@ class SelfTest:
         """Tests whose record arrived in time."""
         self.failed = 0
         """All other tests."""
+        self.events = 0
+        """Opens of `path` that came through the pipeline."""
         self._every_s = every_s
         self._within_s = within_s
         self._next_s = 0.0
@@ -115,6 +117,7 @@ class SelfTest:
     def saw(self, pid: int) -> None:
         """Report that an open of `path` by this process came through the pipeline."""
         self._seen.add(pid)
+        self.events += 1
 
     def step(self, now_s: float) -> str:
         """Start a test when it is due; judge the one in progress.

@@ -26,6 +26,7 @@ from auditsense.detect.view import View
 from auditsense.detections.loader import resolve_detections, validate_detections
 from auditsense.errors import ClosedError, UsageError, expect, expect_number
 from auditsense.kernel.self_test import SelfTest
+from auditsense.sensor.activity import Activity
 from auditsense.sensor.clock import HostClock
 from auditsense.sensor.enrich import UserNames, enrich_all
 from auditsense.sensor.health import FinalCounters, HealthMonitor
@@ -74,7 +75,8 @@ class Sensor:
     iterate             `for` and `async for` over the sensor, `batches` or `abatches`; `queue`; `stop`
     your own loop       `fileno`, `timeout_s`, `poll`, `finish`; or `wait` and `add_reader`
     all events          `on_event` next to alerts; with `View.EVENTS` also `events` and `rows`
-    state               `stats`, `losses`, `alert_counts`, `exceptions`, `clock_steps`, `detections`, `reader`
+    state               `stats`, `losses`, `alert_counts`, `exceptions`, `clock_steps`, `activity`,
+                        `detections`, `reader`
     ==================  ===================================================================================
 
     Args:
@@ -155,6 +157,9 @@ class Sensor:
         self._pid = 0  # of the process that has entered it
         self._pending: list[Any] = []  # results for the next poll
         self._polled_s = self._next_tick_s = 0.0
+        self._received = 0  # datagrams or lines, at the last poll
+        self.activity = Activity()
+        """The newest record and the newest alert."""
 
     def __repr__(self) -> str:
         state = "open" if self.fileno() >= 0 else "closed"
@@ -172,6 +177,7 @@ class Sensor:
         with ExitStack() as stack:
             self._loop.open_wake(stack)
             self._session = self._final = None
+            self._received, self.activity = 0, Activity()
             reader = self._output.make_reader()
             stack.enter_context(reader)
             stack.callback(self._keep_counters)
@@ -428,6 +434,8 @@ class Sensor:
         if documents:
             self._enrich(documents)
             health.narrow_losses(documents, now_s)
+            if self._output.view is not View.EVENTS:
+                self.activity.add_alerts(documents, self._clock.wall_ms())
         return documents + health.poll(now_s), datagrams
 
     def _step_items(self, on_notice: OnNotice) -> tuple[list[Any], int]:
@@ -446,6 +454,9 @@ class Sensor:
         results, self._pending = self._pending, []
         results += feed.read_early(reader)
         datagrams = feed.read(reader, results)
+        if feed.received != self._received:
+            self._received = feed.received
+            self.activity.last_record_ms = self._clock.wall_ms()
         if feed.ended:
             self._loop.ended = True
         now_s = self._polled_s = self._clock.monotonic_s()

@@ -32,6 +32,8 @@ class SocketFeed:
         self._source = source
         self._clock = clock
         self._full = _CALLS * limits.datagram_slots
+        self.received = 0
+        """Datagrams read so far, early ones included."""
 
     def read(self, reader: Reader, results: list[Any]) -> int:
         """Read waiting datagrams, but stop at the first result. Returns their number."""
@@ -51,11 +53,13 @@ class SocketFeed:
             # Crowded: records that have left the socket may wait for space, and no event would wake us.
             if not reader.ring.nearly_full and (drained or read < self._full):
                 break
+        self.received += total
         return total
 
     def read_early(self, reader: Reader) -> list[Any]:
         """Read datagrams that did not arrive on the socket."""
         early = self._source.take_early()
+        self.received += len(early)
         return [*reader.feed(early, self._now_ms())] if early else []
 
     def tick(self, reader: Reader) -> list[Any]:

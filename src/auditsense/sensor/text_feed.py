@@ -39,6 +39,8 @@ class TextFeed:
         self._source = source
         self._clock = clock
         self._timeout_ms = timeout_ms
+        self.received = 0
+        """Lines read so far."""
         self._last_read_s = 0.0
         self._stamp_ms = 0  # accepted as the time
         self._stamp_s = 0.0  # on the monotonic clock
@@ -66,6 +68,7 @@ class TextFeed:
             results += completed
             if completed:
                 break
+        self.received += total
         if total:
             self._report_unread(reader, now_s)
         return total

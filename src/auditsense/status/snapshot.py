@@ -13,6 +13,8 @@ import resource
 from typing import TYPE_CHECKING, Any, Final
 
 from auditsense.core.ring import Limits, core_version
+from auditsense.detect.alert_policy import DetectionCounts
+from auditsense.detect.detector import Detector
 from auditsense.detections.exceptions import excepted_by
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from auditsense.detect.documents import SinkFields
     from auditsense.kernel.audit_status import AuditStatus
     from auditsense.kernel.self_test import SelfTest
+    from auditsense.sensor.activity import SentAlert
     from auditsense.sensor.sensor import Sensor
     from auditsense.sources.base import Source
 
@@ -92,13 +95,16 @@ class Snapshot:
             "audit_rules": [*context.audit_rules],
             "detections": [detection.name for detection in sensor.detections],
             "kernel": _kernel(source),
+            "detection_counts": _detection_counts(sensor),
+            "last_record": _seconds(sensor.activity.last_record_ms if stats.records else None),
+            "last_alert": _last_alert(sensor.activity.last_alert),
             "counters": stats.as_dict(),
             "alerts": dataclasses.asdict(alerts),
             "events": {"open": stats.open_events, "limit": limits.event_slots, "evicted": stats.evicted},
             "windows": {"used": stats.live_keys, "limit": limits.key_slots, "evicted": stats.keys_evicted},
             "clock_steps": sensor.clock_steps,
             "losses": {"known": sensor.reader.lost, "by_cause": sensor.losses.by_cause()},
-            "self_test": {"passed": test.passed, "failed": test.failed} if test is not None else None,
+            "self_test": _self_test(test) if test is not None else None,
             "process": _process(sensor.reader.memory_bytes),
             "sinks": [*context.sinks()],
             "exceptions": _exceptions(sensor),
@@ -115,6 +121,38 @@ class Snapshot:
 def _kernel(source: Source) -> dict[str, int | None] | None:
     status: AuditStatus | None = getattr(source, "kernel_status", None)  # a source without a kernel has none
     return {name: getattr(status, name) for name in _KERNEL} if status is not None else None
+
+
+def _seconds(ms: int | None) -> float | None:
+    return None if ms is None else ms / 1000
+
+
+def _last_alert(alert: SentAlert | None) -> dict[str, object] | None:
+    if alert is None:
+        return None
+    document = alert.document
+    process = document.get("process", {})
+    texts = {name: process[name] for name in ("name", "executable") if name in process}
+    return {
+        "time": _seconds(alert.ms),
+        "event_id": document["event"]["id"],
+        "rule_id": document["rule"]["id"],
+        "process": {"pid": process.get("pid")}
+        | {name: str(text)[:_LONGEST_TEXT] for name, text in texts.items()},
+    }
+
+
+def _detection_counts(sensor: Sensor) -> list[dict[str, object]]:
+    reader = sensor.reader
+    counts = reader.detection_counts if isinstance(reader, Detector) else {}
+    return [
+        {"id": detection.id} | dataclasses.asdict(counts.get(detection.id, DetectionCounts()))
+        for detection in sensor.detections
+    ]
+
+
+def _self_test(test: SelfTest) -> dict[str, int]:
+    return {"passed": test.passed, "failed": test.failed, "events": test.events}
 
 
 def _exceptions(sensor: Sensor) -> list[dict[str, object]]:
