@@ -25,6 +25,7 @@ ruff check --quiet .
 # shellcheck disable=SC2046 # no file name has a blank
 clang-format --dry-run -Werror $(git ls-files '*.c' '*.h')
 mypy --no-error-summary
+python scripts/check_language.py
 if [ -x .venv/bin/basedpyright ]; then
     basedpyright --level error
 else

@@ -1,7 +1,7 @@
 r"""Text from records, written so that a person reads it as what it is.
 
 `printable` makes whole messages safe for a terminal. `quoted` makes one value of a compact line safe to
-read beside others: it has no blank outside quotes, and no character that looks like nothing, like a quote,
+read next to others: it has no blank outside quotes, and no character that looks like nothing, like a quote,
 or that moves its neighbours.
 
 A value without quotes holds visible ASCII and letters only. Everything else stands in double quotes, where
