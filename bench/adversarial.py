@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 from auditsense.bench.report import machine
 from auditsense.bench.timing import alternate, cpu_of, cpu_of_program
 from auditsense.core.ring import PACKED_HEADER, Limits, Ring
-from auditsense.detect.alerts import AlertPolicy
+from auditsense.detect.suppression import AlertPolicy
 from auditsense.detections.builder import define
 from auditsense.detections.compiler import compile_all
 from auditsense.detections.loader import shipped_detections

@@ -14,7 +14,7 @@ import pytest
 
 from auditsense.bench.inputs import packed
 from auditsense.core.ring import Limits, Ring
-from auditsense.detect.alerts import AlertPolicy
+from auditsense.detect.suppression import AlertPolicy
 from auditsense.detections.compiler import compile_all
 from auditsense.detections.loader import shipped_detections
 

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from auditsense.core.ring import Limits, Ring
-from auditsense.detect.alerts import AlertPolicy
+from auditsense.detect.suppression import AlertPolicy
 from auditsense.detections.compiler import compile_all
 from auditsense.detections.loader import shipped_detections
 

@@ -109,7 +109,7 @@ def all_steps(peers_root: str) -> list[Step]:
         ),
         Step("spent-1", (f"{live}/spent.py", "--producers", "1"), ("--opens", "20000"), live=True),
         Step("spent-2", (f"{live}/spent.py", "--producers", "2"), ("--opens", "20000"), live=True),
-        Step("replay-spent", ("bench/replay_spent.py",), ("--events", "2000", "--rounds", "2")),
+        Step("replay-spent", ("bench/replay_cpu_profile.py",), ("--events", "2000", "--rounds", "2")),
         Step("startup", (f"{live}/startup.py", "--starts", "15"), ("--starts", "2"), live=True),
     ]
     if has_mode("lean"):

@@ -300,7 +300,8 @@ def _spent(results: Results) -> str:
             for part in sides["sensor"]["parts_us"]
         ]
     if rows:
-        text += "### Live\n\n`python bench/live/spent.py`, perf over one burst each, µs of CPU per event.\n\n"
+        text += "### Live\n\n`python bench/live/cpu_profile.py`, perf over one burst each, "
+        text += "µs of CPU per event.\n\n"
         text += table(("", "sensor", "drain loop"), rows, right=2) + "\n"
     result = results.get("replay-spent")
     if result is not None:

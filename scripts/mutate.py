@@ -2,7 +2,7 @@
 
     python scripts/mutate.py                       # 200 of the C core, kernel/ and the alert policy
     python scripts/mutate.py --sample 0 src/auditsense/_ring/window.c      # all of one file
-    python scripts/mutate.py --list src/auditsense/detect/alerts.py  # list what would be tried
+    python scripts/mutate.py --list src/auditsense/detect/suppression.py  # list what would be tried
 
 Each mutant is built in a copy of the checkout. A mutant of C runs the C tests first, its own stage's before
 the others, and only then the Python tests. One of Python first runs the tests that reach its line, as a run
@@ -47,7 +47,7 @@ PACKAGE: Final = "src/auditsense"
 EQUIVALENT: Final = ROOT / "scripts" / "equivalent_mutants.txt"
 DEFAULT: Final = (
     *("_ring.c", "_ring/*.c", "kernel/**/*.py"),
-    *("detect/alerts.py", "detect/alert_policy.py", "detect/burst.py"),
+    *("detect/suppression.py", "detect/alert_policy.py", "detect/burst_state.py"),
     *("detect/fair_limit.py", "detect/stream_time.py", "detect/notices.py"),
 )
 STARTS_PROCESSES: Final = re.compile(
@@ -84,7 +84,8 @@ TESTS: Final[dict[str, tuple[str, ...]]] = {
         ),
     ),
     "": (
-        *("tests/detect/test_{name}.py", "tests/detect/test_alerts.py", "tests/detect/test_alert_policy.py"),
+        "tests/detect/test_{name}.py",
+        *("tests/detect/test_suppression.py", "tests/detect/test_alert_policy.py"),
         "tests/detect/test_burst.py",
         *(
             "tests/detect/test_alert_limit.py",

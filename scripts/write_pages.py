@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, cast
 import shtab
 
 from auditsense.cli.parser import build_parser
-from auditsense.config.schema import KEYS, REPEATED, TABLES
+from auditsense.config.keys import KEYS, REPEATED, TABLES
 from auditsense.core.ring import core_version
 
 if TYPE_CHECKING:

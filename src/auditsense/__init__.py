@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # for type checkers, the same names: tests/test_public_api.py
     from auditsense.detect.alert_policy import AlertCounts as AlertCounts
     from auditsense.detect.alert_policy import AlertPolicy as AlertPolicy
     from auditsense.detect.detector import Detector as Detector
-    from auditsense.detect.documents import Document as Document
+    from auditsense.detect.document_types import Document as Document
     from auditsense.detect.event_reader import EventReader as EventReader
     from auditsense.detect.events import Event as Event
     from auditsense.detect.host import Host as Host
@@ -59,7 +59,7 @@ _MODULES = {
     "Detection": "detections.model",
     "DetectionError": "errors",
     "Detector": "detect.detector",
-    "Document": "detect.documents",
+    "Document": "detect.document_types",
     "Event": "detect.events",
     "EventReader": "detect.event_reader",
     "Field": "core.rule_table",

@@ -26,7 +26,7 @@ from auditsense.errors import KernelCommandError
 from auditsense.kernel import commands
 from auditsense.kernel.rules import auditctl
 from auditsense.replay import capture
-from auditsense.sources import netlink
+from auditsense.sources import audit_socket
 from auditsense.status.config import StatusSettings
 from auditsense.testing import FakeKernel, burst
 
@@ -315,9 +315,9 @@ class Machine:
         self.ours, self.kernels = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.ours.setblocking(False)  # noqa: FBT003 - the standard library's own
         monkeypatch.setattr(commands, "NetlinkTransport", self._connect)
-        monkeypatch.setattr(netlink, "open_data_socket", lambda _: self.ours)
-        self._ask = netlink.register
-        monkeypatch.setattr(netlink, "register", self._register)
+        monkeypatch.setattr(audit_socket, "open_data_socket", lambda _: self.ours)
+        self._ask = audit_socket.register
+        monkeypatch.setattr(audit_socket, "register", self._register)
 
     def _connect(self, _timeout_s: float) -> FakeKernel:
         self.kernel.closed = False  # each connection is closed by its user
@@ -339,7 +339,7 @@ class Machine:
 
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Machine]:
-    monkeypatch.setattr("auditsense.kernel.journal_file.DEFAULT_FOLDER", tmp_path / "journals")
+    monkeypatch.setattr("auditsense.kernel.undo_journal_file.DEFAULT_FOLDER", tmp_path / "journals")
     settings = StatusSettings(tmp_path / "control")
     monkeypatch.setattr("auditsense.status.config.StatusSettings.of", lambda _: settings)
     machine = Machine(monkeypatch)

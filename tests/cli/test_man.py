@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from auditsense.cli.parser import build_parser
-from auditsense.config.schema import KEYS
+from auditsense.config.keys import KEYS
 from scripts.write_pages import SHELLS, Command, pages, text, tree
 
 ROOT = Path(__file__).parents[2]

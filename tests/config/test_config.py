@@ -20,13 +20,13 @@ from auditsense._toml import Places
 from auditsense._values import WrongValueError, duration
 from auditsense.cli import main
 from auditsense.cli.parser import build_parser
+from auditsense.config.keys import KEYS, REPEATED, TABLES
 from auditsense.config.loader import config_files, load_files
 from auditsense.config.option import Key, ValueType
 from auditsense.config.render import dump, reference, sample
-from auditsense.config.schema import KEYS, REPEATED, TABLES
 from auditsense.config.settings import build_settings, keys_needing_restart, load_config
 from auditsense.core.ring import Limits, Ring
-from auditsense.detect.alerts import AlertPolicy
+from auditsense.detect.suppression import AlertPolicy
 from auditsense.errors import ConfigError
 from auditsense.sinks.config import FileSettings
 from auditsense.status.config import StatusSettings

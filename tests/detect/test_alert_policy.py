@@ -7,9 +7,9 @@ import dataclasses
 import pytest
 
 from auditsense import AlertPolicy, shipped_detections
-from auditsense.detect import alerts
+from auditsense.detect import suppression
 from auditsense.detect.alert_policy import AlertCounts
-from auditsense.detect.burst import Burst
+from auditsense.detect.burst_state import Burst
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_policy_without_settings() -> None:
 
 
 def test_burst_bounds() -> None:
-    assert (alerts._MOST_HOSTS, alerts._MOST_LISTED) == (1024, 100)
+    assert (suppression._MOST_HOSTS, suppression._MOST_LISTED) == (1024, 100)
 
 
 @pytest.mark.parametrize("kept", [AlertPolicy, AlertCounts, Burst])

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from auditsense import Document
-    from auditsense.kernel.watch import Change
+    from auditsense.kernel.tamper import Change
     from auditsense.testing import EventRecords
 
 HOST = Host("0123456789abcdef0123456789abcdef", "here")
@@ -170,7 +170,7 @@ def test_hosts_have_separate_times() -> None:
 
 
 def test_hosts_beyond_the_bound_share_one_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("auditsense.detect.alerts._MOST_HOSTS", 2)
+    monkeypatch.setattr("auditsense.detect.suppression._MOST_HOSTS", 2)
 
     def fed_by(detector: Detector, node: str, at_ms: int) -> list[tuple[str, str]]:
         events = burst(12, ms=START + at_ms, serial=1 + at_ms, pid=7)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from auditsense import Detector, Limits, Sensor, View
 from auditsense.core.ring import Ring
-from auditsense.detect.alerts import AlertPolicy
+from auditsense.detect.suppression import AlertPolicy
 from auditsense.detections import define
 from auditsense.detections.loader import shipped_detections
 from auditsense.detections.model import Comparison, Condition, DetectionException, Window

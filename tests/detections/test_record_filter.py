@@ -16,7 +16,7 @@ from auditsense.core.rule_table import EventEnd, Field, FieldTest, Op, Rule
 from auditsense.detections.compiler import compile_all
 from auditsense.detections.loader import shipped_detections
 from auditsense.detections.record_filter import RecordFilter, unneeded_records
-from auditsense.sources import netlink
+from auditsense.sources import audit_socket
 from auditsense.testing import FakeSource, burst, open_event
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def test_kernel_filters_exactly_the_requested_types(
     pair: tuple[socket.socket, socket.socket],
 ) -> None:
     ours, kernels = pair
-    netlink.filter_out(ours, {CWD, EOE, PROCTITLE})
+    audit_socket.filter_out(ours, {CWD, EOE, PROCTITLE})
     event = open_event(ms=1000, serial=1)
     for datagram in (*event.datagrams, b"", b"short", struct.pack("=IHHII", 16, 65535, 0, 0, 0)):
         kernels.send(datagram)
@@ -141,7 +141,7 @@ def test_kernel_filters_exactly_the_requested_types(
 
 def test_empty_filter_changes_no_socket(pair: tuple[socket.socket, socket.socket]) -> None:
     ours, kernels = pair
-    netlink.filter_out(ours, ())
+    audit_socket.filter_out(ours, ())
     kernels.send(b"short")
     assert ours.recv(10) == b"short"
 
@@ -150,7 +150,7 @@ def test_refused_filter_raises_an_error() -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.setsockopt(socket.SOL_SOCKET, 44, 1)  # SO_LOCK_FILTER
         with pytest.raises(KernelCommandError, match="cannot keep records out of the socket: "):
-            netlink.filter_out(sock, {EOE})
+            audit_socket.filter_out(sock, {EOE})
 
 
 # --- loss --------------------------------------------------------------------------

@@ -33,9 +33,9 @@ from auditsense.doctor.finding import Diagnosis, Finding, Level
 from auditsense.doctor.run import CHECKS, diagnose, id_of
 from auditsense.kernel.audit_status import StatusField
 from auditsense.kernel.commands import Commands
-from auditsense.kernel.journal import Entry, encode
 from auditsense.kernel.plan import BecomeOwner, ChangeSetting
 from auditsense.kernel.rules import auditctl
+from auditsense.kernel.undo_journal import Entry, encode
 from auditsense.sources.unicast import DEFAULT_AUDIT_RULE
 from auditsense.testing import FakeKernel
 

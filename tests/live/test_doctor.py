@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from auditsense.kernel.audit_status import StatusField
 from auditsense.kernel.commands import Commands
-from auditsense.kernel.journal_file import DEFAULT_FOLDER
 from auditsense.kernel.rules import auditctl
+from auditsense.kernel.undo_journal_file import DEFAULT_FOLDER
 from tests.live.workloads import OWN_RULE, done, running
 
 if TYPE_CHECKING:

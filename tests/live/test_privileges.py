@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from auditsense.kernel import journal_file
+from auditsense.kernel import undo_journal_file
 from tests.live.workloads import OTHER_UID, OWN_RULE, Command, Scanner, of_process, running
 
 if TYPE_CHECKING:
@@ -232,7 +232,7 @@ def test_confined_sensor_restores_host(
     before = host_state()
     with running(*both) as sensor:
         guardian = guardian_of(sensor)
-        journal = journal_file.DEFAULT_FOLDER / f"takeover.{sensor.pid}.json"
+        journal = undo_journal_file.DEFAULT_FOLDER / f"takeover.{sensor.pid}.json"
         assert (journal.stat().st_uid, journal.stat().st_mode & 0o777) == (0, 0o600)
         assert host_state() != before
         assert sensor.end(number) == 0
@@ -248,7 +248,7 @@ def test_guardian_restores_host_after_sigkill_of_confined_sensor(
 ) -> None:
     before = host_state()
     with running(*both) as sensor:
-        journal = journal_file.DEFAULT_FOLDER / f"takeover.{sensor.pid}.json"
+        journal = undo_journal_file.DEFAULT_FOLDER / f"takeover.{sensor.pid}.json"
         sensor.process.kill()
         sensor.process.wait()
         wait_until(lambda: not journal.exists())
@@ -268,7 +268,7 @@ def test_host_is_restored_with_guardian_killed_first(
     with running("run") as sensor:
         assert sensor.end() == 0
     assert host_state() == before
-    assert not journal_file.DEFAULT_FOLDER.exists()
+    assert not undo_journal_file.DEFAULT_FOLDER.exists()
 
 
 def test_impossible_user_is_one_line_and_host_is_restored(
@@ -290,4 +290,4 @@ def test_impossible_user_is_one_line_and_host_is_restored(
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr == f"auditsense: error: cannot become user {OTHER_UID}: Operation not permitted\n"
     assert host_state() == before
-    assert not journal_file.DEFAULT_FOLDER.exists()
+    assert not undo_journal_file.DEFAULT_FOLDER.exists()

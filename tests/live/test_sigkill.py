@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from auditsense.kernel.commands import Commands
-from auditsense.kernel.journal_file import DEFAULT_FOLDER
 from auditsense.kernel.rules import auditctl
+from auditsense.kernel.undo_journal_file import DEFAULT_FOLDER
 from tests.live.workloads import ACCOUNT, OWN_RULE, Scanner, done, finish
 from tests.support.faults import AS_BEFORE, NOTHING, Recorder
 

@@ -24,7 +24,7 @@ from auditsense.kernel.plan import DEFAULT_BACKLOG_LIMIT
 from auditsense.kernel.rules import auditctl
 from auditsense.kernel.takeover import Takeover
 from auditsense.kernel.transport import NetlinkTransport
-from auditsense.sources import netlink
+from auditsense.sources import audit_socket
 
 if TYPE_CHECKING:
     import socket
@@ -43,9 +43,9 @@ FORCED_BYTES = 128 << 20
 @contextmanager
 def taken_over() -> Iterator[tuple[Takeover, Commands, socket.socket]]:
     with (
-        netlink.open_data_socket() as data,
+        audit_socket.open_data_socket() as data,
         Commands() as commands,
-        Takeover(commands, lambda: void(netlink.register(data)), [OPENAT_RULE, CHDIR_RULE]) as held,
+        Takeover(commands, lambda: void(audit_socket.register(data)), [OPENAT_RULE, CHDIR_RULE]) as held,
     ):
         yield held, commands, data
 
@@ -65,9 +65,9 @@ import sys
 from auditsense.kernel.commands import Commands
 from auditsense.kernel.plan import DEFAULT_BACKLOG_LIMIT
 from auditsense.kernel.audit_status import StatusField
-from auditsense.sources import netlink
-with netlink.open_data_socket(1 << 20) as data:
-    netlink.register(data)
+from auditsense.sources import audit_socket
+with audit_socket.open_data_socket(1 << 20) as data:
+    audit_socket.register(data)
     print("ready", flush=True)
     sys.stdin.read()
     Commands().set(StatusField.PID, 0)
@@ -178,10 +178,10 @@ def test_a_second_takeover_names_the_owner_and_changes_nothing(
             pytest.fail("taken over although owned")
         assert host_state() == before
         with (
-            netlink.open_data_socket() as data,
+            audit_socket.open_data_socket() as data,
             pytest.raises(SocketTakenError, match=rf"process {owner.pid} \(python"),
         ):
-            netlink.register(data)
+            audit_socket.register(data)
         with Commands() as commands, pytest.raises(KernelCommandError) as caught:
             commands.set(StatusField.PID, 0)  # another process owns the socket
         assert caught.value.errno == errno.EACCES
@@ -204,13 +204,13 @@ from auditsense.kernel.rules import auditctl
 from auditsense.kernel.commands import Commands
 from auditsense.kernel.plan import DEFAULT_BACKLOG_LIMIT
 from auditsense.kernel.takeover import Takeover
-from auditsense.sources import netlink
+from auditsense.sources import audit_socket
 rule = auditctl.parse("-a always,exit -F arch=b64 -S openat -F uid=65534 -k auditsense_test")
-with netlink.open_data_socket(1 << 20) as data, Commands() as commands:
+with audit_socket.open_data_socket(1 << 20) as data, Commands() as commands:
     commands.status()
     print("ready", flush=True)
     for _ in itertools.count():
-        with Takeover(commands, lambda: netlink.register(data), [rule]):
+        with Takeover(commands, lambda: audit_socket.register(data), [rule]):
             pass
 """
     before = host_state()
@@ -240,10 +240,10 @@ from auditsense.kernel.rules import auditctl
 from auditsense.kernel.commands import Commands
 from auditsense.kernel.plan import DEFAULT_BACKLOG_LIMIT
 from auditsense.kernel.takeover import Takeover
-from auditsense.sources import netlink
+from auditsense.sources import audit_socket
 rule = auditctl.parse("-a always,exit -F arch=b64 -S openat -F uid=65534 -k auditsense_test")
-data = netlink.open_data_socket(1 << 20)
-with Takeover(Commands(), lambda: netlink.register(data), [rule]):
+data = audit_socket.open_data_socket(1 << 20)
+with Takeover(Commands(), lambda: audit_socket.register(data), [rule]):
     os.kill(os.getpid(), signal.SIGKILL)
 """
     before = host_state()
@@ -261,16 +261,16 @@ with Takeover(Commands(), lambda: netlink.register(data), [rule]):
 def test_the_data_socket_is_large_non_blocking_and_counts(
     host_state: Callable[[], HostState],
 ) -> None:
-    with netlink.open_data_socket() as data:
-        assert netlink.granted_buffer_bytes(data) == 2 * FORCED_BYTES
+    with audit_socket.open_data_socket() as data:
+        assert audit_socket.granted_buffer_bytes(data) == 2 * FORCED_BYTES
         assert not data.getblocking()
         assert not os.get_inheritable(data.fileno())
         assert data.getpeername() == (0, 0)
-        assert (netlink.socket_drops(data), netlink.queued_bytes(data)) == (0, 0)
-        assert netlink.register(data) == []
+        assert (audit_socket.socket_drops(data), audit_socket.queued_bytes(data)) == (0, 0)
+        assert audit_socket.register(data) == []
         assert host_state().pid == os.getpid()
         with pytest.raises(SocketTakenError, match="another socket of this process"):
-            netlink.register(data)  # the kernel refuses even the owner itself
+            audit_socket.register(data)  # the kernel refuses even the owner itself
         with Commands() as commands:
             commands.set(StatusField.PID, 0)
 
@@ -287,10 +287,10 @@ Commands().set(StatusField.BACKLOG_LIMIT, {limit})
 """
         assert python(script).returncode == 0
         deadline = time.monotonic() + 300
-        while not netlink.queued_bytes(data) and time.monotonic() < deadline:
+        while not audit_socket.queued_bytes(data) and time.monotonic() < deadline:
             time.sleep(0.01)
-        assert netlink.queued_bytes(data) > 0
-        assert netlink.socket_drops(data) == 0
+        assert audit_socket.queued_bytes(data) > 0
+        assert audit_socket.socket_drops(data) == 0
 
 
 # --- where there is no access --------------------------------------------------
@@ -299,7 +299,7 @@ DROP = """
 import os
 from auditsense.kernel.commands import Commands
 from auditsense.kernel.plan import DEFAULT_BACKLOG_LIMIT
-from auditsense.sources import netlink
+from auditsense.sources import audit_socket
 Commands().status()
 os.setresgid(65534, 65534, 65534)
 os.setresuid(65534, 65534, 65534)
@@ -308,13 +308,13 @@ ASK = """
 from auditsense.errors import NoKernelAuditError
 from auditsense.kernel.commands import Commands
 from auditsense.kernel.plan import DEFAULT_BACKLOG_LIMIT
-from auditsense.sources import netlink
+from auditsense.sources import audit_socket
 try:
     Commands().status()
 except NoKernelAuditError as problem:
     print(problem)
 try:
-    netlink.register(netlink.open_data_socket(1 << 20))
+    audit_socket.register(audit_socket.open_data_socket(1 << 20))
 except NoKernelAuditError as problem:
     print(problem)
 """

@@ -105,7 +105,7 @@ def test_module_imports_what_its_group_may(path: Path) -> None:
 
 
 def test_detections_are_layered_as_well() -> None:
-    order = ("model", "fields", "open_flags", "compiler", "toml_reader", "exceptions", "loader")
+    order = ("model", "fields", "open_flags", "compiler", "toml_table", "exceptions", "loader")
     for rank, name in enumerate(order):
         for used in imports(PACKAGE / "detections" / f"{name}.py"):
             if used.startswith("auditsense.detections."):
@@ -158,10 +158,10 @@ STAGES = (
     {"value"},
     {"record"},
     {"slab"},
-    {"event_table"},
+    {"event_slots"},
     {"closing"},
     {"event"},
-    {"serial", "steps"},
+    {"serial", "clock_steps"},
     {"match"},
     {"order"},
     {"window"},

@@ -14,7 +14,7 @@ import pytest
 from auditsense import AlertPolicy, ClosedError, Sensor, View
 from auditsense.errors import KernelCommandError, UsageError
 from auditsense.kernel.self_test import SelfTest
-from auditsense.kernel.watch import Change, Deviation
+from auditsense.kernel.tamper import Change, Deviation
 from auditsense.testing import FakeSource as MemorySource
 from auditsense.testing.records import burst, call_event, datagram, open_event
 

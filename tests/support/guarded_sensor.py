@@ -21,7 +21,7 @@ from auditsense.kernel.host_state import read_state
 from auditsense.kernel.rules import auditctl
 from auditsense.kernel.commands import Commands
 from auditsense.kernel.guardian import Guardian
-from auditsense.kernel.journal import Entry, encode
+from auditsense.kernel.undo_journal import Entry, encode
 from auditsense.kernel.plan import AddRule, BecomeOwner, ChangeSetting
 from auditsense.kernel.audit_status import StatusField
 from auditsense.testing import FakeKernel

@@ -18,7 +18,7 @@ PATH: Final = Path(__file__).parents[2] / "src" / "auditsense" / "schema" / "doc
 SCHEMA: Final[dict[str, Any]] = json.loads(PATH.read_text(encoding="utf-8"))
 MAKERS: Final = {
     "auditsense.detect.detector": ("alert_document",),
-    "auditsense.detect.alerts": ("alert_document", "withheld_document"),
+    "auditsense.detect.suppression": ("alert_document", "withheld_document"),
     "auditsense.detect.events": ("event_document",),
     "auditsense.sensor.health": ("loss_document", "tamper_document", "self_test_document", "clock_document"),
     "auditsense.sinks.fanout": ("sink_document",),

@@ -6,7 +6,7 @@
 #ifndef AUDITSENSE_CLOSING_H
 #define AUDITSENSE_CLOSING_H
 
-#include "event_table.h"
+#include "event_slots.h"
 
 /* as_event.seen */
 enum {

@@ -21,7 +21,7 @@
 #define AUDITSENSE_EVENT_H
 
 #include "closing.h"
-#include "event_table.h"
+#include "event_slots.h"
 
 /* Add a record to its event, and open or close the event. There must be space.
  *   candidates  rules that can match the event, judging by this record alone (all bits: no information)

@@ -12,7 +12,7 @@
 #define AUDITSENSE_ORDER_H
 
 #include "closing.h"
-#include "event_table.h"
+#include "event_slots.h"
 
 typedef struct {
     uint64_t number; /* of held events, by arrival */

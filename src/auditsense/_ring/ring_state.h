@@ -15,7 +15,7 @@
 #include "order.h"
 #include "record.h"
 #include "serial.h"
-#include "steps.h"
+#include "clock_steps.h"
 #include "window.h"
 
 /* The event being decided. It survives calls, because the hit buffer can fill up in the middle. */

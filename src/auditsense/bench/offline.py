@@ -15,9 +15,9 @@ from auditsense.bench.interpreter import program as find
 from auditsense.bench.report import TIMES, Goal, Row
 from auditsense.bench.timing import Spread, alternate, cpu_of, cpu_of_program
 from auditsense.core.ring import Limits, Ring
-from auditsense.detect.alerts import AlertPolicy
 from auditsense.detect.detector import Detector
 from auditsense.detect.host import Host
+from auditsense.detect.suppression import AlertPolicy
 from auditsense.detections.compiler import compile_all
 from auditsense.detections.loader import shipped_detections
 from auditsense.errors import AuditSenseError

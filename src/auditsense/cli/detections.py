@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from auditsense._values import did_you_mean
 from auditsense.cli import print_data, print_message
 from auditsense.config.settings import build_settings, load_config
-from auditsense.detect.alerts import AlertPolicy
 from auditsense.detect.ecs import timestamp
+from auditsense.detect.suppression import AlertPolicy
 from auditsense.detections.compiler import compile_all
 from auditsense.detections.emit_c import as_c
 from auditsense.detections.loader import known_harmless, load_detections, shipped_detections

@@ -18,7 +18,7 @@ from auditsense.sinks.format import Format
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from auditsense.detect.documents import Document
+    from auditsense.detect.document_types import Document
     from auditsense.kernel.privileges import User
     from auditsense.sinks.fanout import SinkSet
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from auditsense.cli import argtypes
 from auditsense.cli.argtypes import Parser
+from auditsense.config.keys import BY_PATH, KEYS
 from auditsense.config.option import ValueType
-from auditsense.config.schema import BY_PATH, KEYS
 from auditsense.core.ring import core_version
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from auditsense.cli import print_data, print_message
 from auditsense.cli.common import selected_detections, standard_output, unknown_arches
-from auditsense.detect.alerts import AlertPolicy
 from auditsense.detect.detector import Detector
+from auditsense.detect.suppression import AlertPolicy
 from auditsense.detect.view import View
 from auditsense.detections.exceptions import excepted_by
 from auditsense.errors import UsageError
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from auditsense.core.stats import Stats
-    from auditsense.detect.documents import Document
+    from auditsense.detect.document_types import Document
     from auditsense.detect.record_reader import RecordReader
     from auditsense.replay.logrotate import RotatedLog
 

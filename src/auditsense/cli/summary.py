@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from auditsense.cli.common import unknown_arches
 
 if TYPE_CHECKING:
-    from auditsense.detect.alerts import AlertCounts
+    from auditsense.detect.suppression import AlertCounts
     from auditsense.kernel.self_test import SelfTest
     from auditsense.sensor.sensor import Sensor
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 from auditsense._file_trust import read_trusted_text
 from auditsense._toml import Places, TomlError, parse
 from auditsense._values import WrongValueError, did_you_mean
-from auditsense.config.schema import BY_PATH, KEYS, REPEATED, TABLES
+from auditsense.config.keys import BY_PATH, KEYS, REPEATED, TABLES
 from auditsense.errors import ConfigError, UsageError
 
 FOLDER: Final = Path("/etc/auditsense")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING
 
-from auditsense.config.schema import KEYS, REPEATED, TABLES
+from auditsense.config.keys import KEYS, REPEATED, TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auditsense._values import WrongValueError
+from auditsense.config.keys import BY_PATH, KEYS, TABLES
 from auditsense.config.loader import FOLDER, ConfigValue, LoadedConfig, config_files, load_files
 from auditsense.config.option import ValueType
-from auditsense.config.schema import BY_PATH, KEYS, TABLES
 from auditsense.core.ring import Limits
-from auditsense.detect.alerts import AlertPolicy
+from auditsense.detect.suppression import AlertPolicy
 from auditsense.detect.view import View
 from auditsense.detections.compiler import compile_all
 from auditsense.detections.exceptions import exception_from, with_exceptions

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from auditsense.core.hit import read_hits
 from auditsense.core.ring import Limits, Ring
-from auditsense.detect.alerts import AlertCounts, AlertPolicy, Alerts
 from auditsense.detect.ecs import alert_document
 from auditsense.detect.host import Host
 from auditsense.detect.record_reader import RecordReader, exclusive
 from auditsense.detect.rule_migration import carried_counts, new_indexes
+from auditsense.detect.suppression import AlertCounts, AlertPolicy, Alerts
 from auditsense.detections.compiler import compile_all
 from auditsense.detections.loader import resolve_detections, validate_detections
 from auditsense.errors import UsageError, expect, expect_number
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from auditsense.core.rule_table import RuleTable
     from auditsense.detect.alert_policy import DetectionCounts
-    from auditsense.detect.documents import Document
+    from auditsense.detect.document_types import Document
     from auditsense.detections.model import Detection, DetectionException
 
 

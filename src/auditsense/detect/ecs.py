@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from auditsense.core.hit import EventId, Hit
-    from auditsense.detect.documents import Document, SinkFields
+    from auditsense.detect.document_types import Document, SinkFields
     from auditsense.detect.host import Host
     from auditsense.detect.losses import LossReport
     from auditsense.detections.model import AttackEntry, Detection
@@ -312,7 +312,7 @@ def tamper_document(  # noqa: PLR0913 - one value of the document each
     Args:
         host: this host.
         ms: when it was noticed, ms since 1970 UTC.
-        rule_id: of the deviation (`kernel.watch`), as what follows.
+        rule_id: of the deviation (`kernel.tamper`), as what follows.
         name: its headline.
         severity: low, medium, high or critical.
         message: the state and its consequence.

@@ -18,7 +18,7 @@ from auditsense.detect.ecs import event_document
 from auditsense.errors import UsageError
 
 if TYPE_CHECKING:
-    from auditsense.detect.documents import Document
+    from auditsense.detect.document_types import Document
     from auditsense.detect.host import Host
 
 _place = struct.Struct("=II").unpack_from  # as_hit_field: from the start of the hit, length

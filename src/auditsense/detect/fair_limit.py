@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator, Sequence
 
-    from auditsense.detect.burst import Burst
+    from auditsense.detect.burst_state import Burst
 
 _MOST_ENDED = 1024  # withheld bursts that have ended and are remembered by name
 _GROWN = 10

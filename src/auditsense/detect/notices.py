@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from auditsense.core.hit import Hit
-    from auditsense.detect.documents import Document, ProcessFields, WithheldProcessFields
+    from auditsense.detect.document_types import Document, ProcessFields, WithheldProcessFields
     from auditsense.detect.host import Host
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from auditsense._values import did_you_mean, table, text
 from auditsense.detections.compiler import compile_exception
 from auditsense.detections.model import Detection, DetectionException
-from auditsense.detections.toml_reader import TomlTable, conditions
+from auditsense.detections.toml_table import TomlTable, conditions
 from auditsense.errors import DetectionError, expect
 
 if TYPE_CHECKING:

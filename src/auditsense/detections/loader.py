@@ -18,7 +18,7 @@ from auditsense.detections.compiler import MOST_MATCHES, MOST_SPAN_MS, compile_o
 from auditsense.detections.exceptions import exception_from, with_exceptions
 from auditsense.detections.fields import HOST
 from auditsense.detections.model import AttackEntry, Detection, DetectionException, Severity, Threat, Window
-from auditsense.detections.toml_reader import TomlTable, conditions
+from auditsense.detections.toml_table import TomlTable, conditions
 from auditsense.errors import DetectionError, UsageError
 
 if TYPE_CHECKING:

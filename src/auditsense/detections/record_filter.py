@@ -1,7 +1,7 @@
 """Records that no detection needs, so that the kernel need not send them.
 
 Of the five records of an open, most detections need two. A filter on the sensor's own socket
-(`sources.netlink.filter_out`) leaves the others out, for this socket only.
+(`sources.audit_socket.filter_out`) leaves the others out, for this socket only.
 
 Rule: no loss becomes invisible. Every event keeps its SYSCALL record, so its serial is seen, and an
       event without the PATH records it announces is incomplete.

@@ -19,7 +19,7 @@ from auditsense.kernel import procfs
 from auditsense.kernel.audit_status import Enabled
 from auditsense.kernel.rules.constants import FieldId, Operator
 from auditsense.kernel.self_test import DEFAULT_WITHIN_S, spelling
-from auditsense.sources import netlink
+from auditsense.sources import audit_socket
 
 if TYPE_CHECKING:
     import socket
@@ -45,7 +45,7 @@ def run_probe(facts: Facts) -> ProbeResult:
     if problem := _why_not(facts, status, has_rule=bool(present)):
         return ProbeResult(problem=problem)
     try:
-        with netlink.open_multicast_socket(_BUFFER_BYTES) as listener:
+        with audit_socket.open_multicast_socket(_BUFFER_BYTES) as listener:
             return _probe(listener, _user(present[0]))
     except (AuditSenseError, OSError) as error:
         return ProbeResult(problem=str(error))

@@ -17,7 +17,7 @@ from auditsense.core.ring import core_version
 from auditsense.doctor import proc
 from auditsense.doctor.facts import Facts
 from auditsense.errors import AuditSenseError, ConfigError, KernelCommandError
-from auditsense.kernel import journal_file
+from auditsense.kernel import undo_journal_file
 from auditsense.kernel.commands import Commands
 from auditsense.kernel.rules import auditctl
 from auditsense.sources.unicast import DEFAULT_AUDIT_RULE
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from auditsense.kernel.audit_status import AuditStatus
-    from auditsense.kernel.journal_file import StaleJournal
     from auditsense.kernel.rules.rule import AuditRule
+    from auditsense.kernel.undo_journal_file import StaleJournal
 
 _TIME_ERROR: Final = 5  # adjtimex(2)
 _TIMEX_BYTES: Final = 512  # more than struct timex has anywhere
@@ -142,11 +142,11 @@ def _wanted(sensor: dict[str, Any] | None) -> tuple[AuditRule, ...]:
 
 
 def _journals(root: Path) -> tuple[StaleJournal, ...] | str | None:
-    folder = root / journal_file.DEFAULT_FOLDER.relative_to("/")
+    folder = root / undo_journal_file.DEFAULT_FOLDER.relative_to("/")
     if os.path.lexists(folder) and not os.access(folder, os.R_OK | os.X_OK):
         return None
     try:
-        return journal_file.find_journals(folder)
+        return undo_journal_file.find_journals(folder)
     except AuditSenseError as problem:
         return str(problem)
 

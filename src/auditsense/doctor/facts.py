@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from auditsense.kernel.audit_status import AuditStatus
-    from auditsense.kernel.journal_file import StaleJournal
     from auditsense.kernel.rules.rule import AuditRule
+    from auditsense.kernel.undo_journal_file import StaleJournal
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from auditsense.errors import AuditRuleError
 from auditsense.kernel.privileges import CAP_AUDIT_CONTROL, CAP_AUDIT_READ, CAP_NET_ADMIN
 from auditsense.kernel.procfs import REMEDY
 from auditsense.kernel.rules import auditctl
-from auditsense.sources.netlink import DEFAULT_RECEIVE_BUFFER_BYTES
+from auditsense.sources.audit_socket import DEFAULT_RECEIVE_BUFFER_BYTES
 
 if TYPE_CHECKING:
     from auditsense.doctor.facts import Facts

@@ -11,7 +11,7 @@ from auditsense.doctor.finding import Finding, Level
 from auditsense.kernel.audit_status import Enabled, Failure
 from auditsense.kernel.plan import DEFAULT_BACKLOG_LIMIT
 from auditsense.kernel.rules import auditctl
-from auditsense.kernel.watch import Expected, compare
+from auditsense.kernel.tamper import Expected, compare
 
 if TYPE_CHECKING:
     from auditsense.doctor.facts import Facts
@@ -173,7 +173,7 @@ def socket_owner(facts: Facts) -> Finding | None:
 
 
 def _rules(facts: Facts, part: str) -> str | None:
-    """Return the deviations of one kind (`kernel.watch`), with rules where a sensor would add them.
+    """Return the deviations of one kind (`kernel.tamper`), with rules where a sensor would add them.
 
     None: unknown.
     """

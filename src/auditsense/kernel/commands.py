@@ -83,7 +83,7 @@ class Commands:
             value: 0 to 2**32 - 1, in the unit of the field in `AuditStatus`.
                 ENABLED takes 0 and 1: 2 would lock the host until its next boot.
                 PID takes 0, which releases the audit socket (EACCES when another
-                process owns it). `sources.netlink.register` acquires it, on the
+                process owns it). `sources.audit_socket.register` acquires it, on the
                 socket that is to receive the records.
 
         Raises:

@@ -27,8 +27,8 @@ from auditsense import _child_process as child
 from auditsense.errors import AuditSenseError, InputError, one_line
 from auditsense.kernel import host_state, privileges
 from auditsense.kernel.commands import Commands
-from auditsense.kernel.journal import Entry, decode, encode
 from auditsense.kernel.undo import undo_all
+from auditsense.kernel.undo_journal import Entry, decode, encode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
     from auditsense.kernel.audit_status import AuditStatus
     from auditsense.kernel.commands import Commands
-    from auditsense.kernel.journal import Journal
     from auditsense.kernel.rules.rule import AuditRule
+    from auditsense.kernel.undo_journal import Journal
 
 __all__ = ["Takeover", "plan"]
 
@@ -53,7 +53,7 @@ class Takeover:
     Entering leaves the host either taken over or as it was. Leaving reverts what is still as it was set:
     own rules by their content, the ownership, each setting.
 
-    After SIGKILL, the readers of the journals do this: `kernel.guardian`, `kernel.journal_file`.
+    After SIGKILL, the readers of the journals do this: `kernel.guardian`, `kernel.undo_journal_file`.
     """
 
     def __init__(  # noqa: PLR0913 - the last two are optional hooks
@@ -71,7 +71,7 @@ class Takeover:
         Args:
             commands: command client; has to stay open until the exit.
             register: makes this process the owner, on the socket that is to receive the records
-                (`sources.netlink.register`). Called once, when its reader is ready.
+                (`sources.audit_socket.register`). Called once, when its reader is ready.
             rules: required audit rules. Existing ones are left alone, at the exit too.
             backlog_limit: records the kernel is to queue at least; see `plan`.
             before_release: called during `restore`, after the rules are deleted and before the ownership is

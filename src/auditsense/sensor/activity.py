@@ -9,7 +9,7 @@ from auditsense.detect.ecs import ALERT_DATASET
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from auditsense.detect.documents import Document
+    from auditsense.detect.document_types import Document
 
 
 class SentAlert(NamedTuple):

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from auditsense.core.ring import Stats
-    from auditsense.detect.documents import Document
+    from auditsense.detect.document_types import Document
     from auditsense.detect.record_reader import RingReader
     from auditsense.detections.model import DetectionException
     from auditsense.kernel.self_test import SelfTest

@@ -18,10 +18,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, Self
 
 from auditsense.core.ring import Limits
-from auditsense.detect.alerts import AlertCounts, AlertPolicy
 from auditsense.detect.detector import Detector
 from auditsense.detect.event_reader import EventReader
 from auditsense.detect.rows import RowReader
+from auditsense.detect.suppression import AlertCounts, AlertPolicy
 from auditsense.detect.view import View
 from auditsense.detections.loader import resolve_detections, validate_detections
 from auditsense.errors import ClosedError, UsageError, expect, expect_number
@@ -31,7 +31,7 @@ from auditsense.sensor.clock import HostClock
 from auditsense.sensor.enrich import UserNames, enrich_all
 from auditsense.sensor.health import FinalCounters, HealthMonitor
 from auditsense.sensor.loop import SensorLoop, Stream
-from auditsense.sensor.output import SensorOutput
+from auditsense.sensor.readers import SensorOutput
 from auditsense.sensor.socket_feed import SocketFeed
 from auditsense.sensor.text_feed import TextFeed
 from auditsense.sources.factory import extended_rules, source_for
@@ -41,13 +41,13 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 
     from auditsense.core.ring import Stats
-    from auditsense.detect.documents import Document
+    from auditsense.detect.document_types import Document
     from auditsense.detect.events import Event
     from auditsense.detect.losses import Losses
     from auditsense.detections.model import Detection, DetectionException
     from auditsense.sensor.aio import Queue
     from auditsense.sensor.clock import Clock
-    from auditsense.sensor.output import Reader
+    from auditsense.sensor.readers import Reader
     from auditsense.sources.base import Source
 
     OnNotice = Callable[[Document], object] | None

@@ -9,7 +9,7 @@ from auditsense.detect.detector import Detector
 if TYPE_CHECKING:
     from auditsense.core.ring import Limits
     from auditsense.sensor.clock import Clock
-    from auditsense.sensor.output import Reader
+    from auditsense.sensor.readers import Reader
     from auditsense.sources.base import Source
 
 _CALLS: Final = 16  # of recvmmsg between two drains: under full load an alert waits for all of them

@@ -15,7 +15,7 @@ from auditsense.sources.unrecognized import unread
 
 if TYPE_CHECKING:
     from auditsense.sensor.clock import Clock
-    from auditsense.sensor.output import Reader
+    from auditsense.sensor.readers import Reader
     from auditsense.sources.text_source import TextSource
 
 _STAMP = re.compile(rb"audit\((\d{1,12})\.(\d{3}):(\d{1,10})\)")

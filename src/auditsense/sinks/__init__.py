@@ -13,7 +13,7 @@ from auditsense.errors import AuditSenseError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from auditsense.detect.documents import Document
+    from auditsense.detect.document_types import Document
 
 
 class SinkError(AuditSenseError):

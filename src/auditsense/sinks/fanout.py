@@ -17,7 +17,7 @@ from auditsense.sinks.format import jsonl
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from auditsense.detect.documents import Document, SinkFields
+    from auditsense.detect.document_types import Document, SinkFields
     from auditsense.detect.host import Host
     from auditsense.sinks.handle import SinkHandle
 

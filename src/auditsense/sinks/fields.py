@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from auditsense.detect.documents import Document
+    from auditsense.detect.document_types import Document
 
 # RFC 5424, 6.2.1; journald's PRIORITY has the same numbers.
 _CRITICAL, _ERROR, _WARNING, _NOTICE, _INFORMATIONAL = 2, 3, 4, 5, 6

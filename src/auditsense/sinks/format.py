@@ -14,7 +14,7 @@ from auditsense._escape import printable, quoted, title
 from auditsense.sinks.fields import look_up
 
 if TYPE_CHECKING:
-    from auditsense.detect.documents import Document
+    from auditsense.detect.document_types import Document
 
 __all__ = ["Format", "compact", "jsonl", "printable"]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from auditsense.sinks import SinkError
 
 if TYPE_CHECKING:
-    from auditsense.detect.documents import SinkFields
+    from auditsense.detect.document_types import SinkFields
     from auditsense.sinks import Sink
 
 

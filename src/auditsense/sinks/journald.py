@@ -20,7 +20,7 @@ from auditsense.sinks.format import compact, jsonl
 from auditsense.sinks.socket_sink import SocketSink, connect
 
 if TYPE_CHECKING:
-    from auditsense.detect.documents import Document
+    from auditsense.detect.document_types import Document
 
 SOCKET = "/run/systemd/journal/socket"
 IDENTIFIER = "auditsense"

@@ -10,7 +10,7 @@ from auditsense.sinks import SinkError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from auditsense.detect.documents import Document
+    from auditsense.detect.document_types import Document
 
 _TIMEOUT_S = 5.0
 

@@ -22,7 +22,7 @@ from auditsense.sinks.format import Format, compact, jsonl
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from auditsense.detect.documents import Document
+    from auditsense.detect.document_types import Document
 
 
 class StreamSink:

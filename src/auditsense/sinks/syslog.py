@@ -19,7 +19,7 @@ from auditsense.sinks.format import Format, compact, jsonl, printable
 from auditsense.sinks.socket_sink import SocketSink, connect
 
 if TYPE_CHECKING:
-    from auditsense.detect.documents import Document
+    from auditsense.detect.document_types import Document
     from auditsense.sinks.config import SyslogSettings
 
 FACILITIES = {

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from auditsense.kernel.guardian import Guardian
-    from auditsense.kernel.watch import Change
+    from auditsense.kernel.tamper import Change
 
 
 class Cleanup(NamedTuple):

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Final
 
 from auditsense.errors import AuditSenseError
-from auditsense.kernel import host_state, journal_file
+from auditsense.kernel import host_state, undo_journal_file
 from auditsense.kernel.guardian import Guardian
 from auditsense.kernel.undo import undo_all
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from auditsense.kernel.commands import Commands
-    from auditsense.kernel.journal import Journal
+    from auditsense.kernel.undo_journal import Journal
     from auditsense.sources.base import Cleanup
 
 UNCHANGED: Final = "the host is as it was"
@@ -32,7 +32,7 @@ class HostGuard:
 
     def __init__(self, commands: Commands, folder: Path | None, cleanup: Cleanup | None) -> None:
         self._commands = commands
-        self._journal = journal_file.JournalFile(folder or journal_file.DEFAULT_FOLDER)
+        self._journal = undo_journal_file.JournalFile(folder or undo_journal_file.DEFAULT_FOLDER)
         self._cleanup = cleanup
         self.guardian: Guardian | None = None
         self.restored: tuple[str, ...] = ()

@@ -18,8 +18,8 @@ from auditsense.errors import KernelCommandError, UsageError
 from auditsense.kernel import procfs
 from auditsense.kernel.commands import Commands
 from auditsense.kernel.rules import auditctl
-from auditsense.kernel.watch import Expected, Watch
-from auditsense.sources import netlink
+from auditsense.kernel.tamper import Expected, Watch
+from auditsense.sources import audit_socket
 from auditsense.sources.host_guard import UNCHANGED, HostGuard
 
 if TYPE_CHECKING:
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 
     from auditsense.kernel.audit_status import AuditStatus
     from auditsense.kernel.guardian import Guardian
-    from auditsense.kernel.journal import Journal
     from auditsense.kernel.rules.rule import AuditRule
+    from auditsense.kernel.tamper import Change
     from auditsense.kernel.transport import Transport
-    from auditsense.kernel.watch import Change
+    from auditsense.kernel.undo_journal import Journal
+    from auditsense.sources.audit_socket import NetlinkApi
     from auditsense.sources.base import Cleanup
-    from auditsense.sources.netlink import NetlinkApi
 
 SETTLE_S = 1.0  # limit for the kernel's queue to empty while leaving
 _SETTLE_STEP_S = 0.002
@@ -240,7 +240,7 @@ class KernelSource:
         return self._counters.drops
 
     def check(self) -> list[Change]:
-        """Compare the kernel's audit with the expected state; return what changed. See `kernel.watch`."""
+        """Compare the kernel's audit with the expected state; return what changed. See `kernel.tamper`."""
         if self._socket is None:
             return []
         status = self._polls.status()
@@ -339,7 +339,7 @@ def _netlink_of(kernel: Transport | None, *, guarded: bool) -> NetlinkApi:
         UsageError: the kernel has no records, or a guardian cannot restore it.
     """
     if kernel is None:
-        return netlink
+        return audit_socket
     if guarded:
         raise UsageError("a guardian restores only the real kernel: leave out guarded=True with kernel=")
     records: NetlinkApi | None = getattr(kernel, "records", None)

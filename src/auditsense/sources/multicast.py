@@ -24,10 +24,10 @@ from auditsense.errors import (
 from auditsense.kernel.access import process_name
 from auditsense.kernel.audit_status import Enabled, Failure
 from auditsense.kernel.plan import AddRule, check_may_add, missing_rules
+from auditsense.kernel.tamper import Expected
 from auditsense.kernel.undo import undo_all
-from auditsense.kernel.watch import Expected
+from auditsense.sources.audit_socket import DEFAULT_RECEIVE_BUFFER_BYTES
 from auditsense.sources.kernel_source import KernelSource, RuleChanger
-from auditsense.sources.netlink import DEFAULT_RECEIVE_BUFFER_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,10 +35,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from auditsense.kernel.audit_status import AuditStatus
-    from auditsense.kernel.journal import Journal
     from auditsense.kernel.plan import Step
     from auditsense.kernel.rules.rule import AuditRule
     from auditsense.kernel.transport import Transport
+    from auditsense.kernel.undo_journal import Journal
     from auditsense.sources.base import Cleanup
 
 

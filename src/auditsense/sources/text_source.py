@@ -12,7 +12,7 @@ import select
 from typing import TYPE_CHECKING, Self
 
 from auditsense.detect.host import this_host
-from auditsense.kernel.watch import Change, Deviation
+from auditsense.kernel.tamper import Change, Deviation
 from auditsense.sources.unwrap import unwrapper_for
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from auditsense.errors import KernelCommandError
 from auditsense.kernel.audit_status import StatusField
 from auditsense.kernel.plan import DEFAULT_BACKLOG_LIMIT, plan
 from auditsense.kernel.takeover import Takeover, check_no_owner
-from auditsense.kernel.watch import Expected
+from auditsense.kernel.tamper import Expected
+from auditsense.sources.audit_socket import DEFAULT_RECEIVE_BUFFER_BYTES
 from auditsense.sources.kernel_source import DEFAULT_AUDIT_RULE, SETTLE_S, KernelSource, RuleChanger
-from auditsense.sources.netlink import DEFAULT_RECEIVE_BUFFER_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from auditsense.kernel.commands import Commands
-    from auditsense.kernel.journal import Journal
+    from auditsense.kernel.tamper import Change
     from auditsense.kernel.transport import Transport
-    from auditsense.kernel.watch import Change
+    from auditsense.kernel.undo_journal import Journal
     from auditsense.sources.base import Cleanup
 
 __all__ = ["DEFAULT_AUDIT_RULE", "Unicast"]

@@ -20,7 +20,7 @@ from auditsense.detections.exceptions import excepted_by
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from auditsense.detect.documents import SinkFields
+    from auditsense.detect.document_types import SinkFields
     from auditsense.kernel.audit_status import AuditStatus
     from auditsense.kernel.self_test import SelfTest
     from auditsense.sensor.activity import SentAlert

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class FakeRecords:
-    """A replacement of `sources.netlink`.
+    """A replacement of `sources.audit_socket`.
 
     Args:
         register: registers the caller as owner, or raises the kernel's error.
@@ -44,7 +44,7 @@ class FakeRecords:
             with suppress(BlockingIOError):  # already readable
                 self._socket.send(b"!")
 
-    # --- as in sources.netlink -----------------------------------------------------
+    # --- as in sources.audit_socket -----------------------------------------------------
 
     def open_data_socket(self, _receive_buffer_bytes: int) -> socket.socket:
         """Return a socket for `register`."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from auditsense.kernel.guardian import Guardian
-    from auditsense.kernel.watch import Change
+    from auditsense.kernel.tamper import Change
     from auditsense.testing.records import EventRecords
 
 

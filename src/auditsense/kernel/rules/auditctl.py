@@ -25,8 +25,7 @@ from auditsense.kernel.rules.constants import (
     Operator,
 )
 from auditsense.kernel.rules.field import RuleField
-from auditsense.kernel.rules.rule import AuditRule
-from auditsense.kernel.rules.text import (
+from auditsense.kernel.rules.field_text import (
     FieldText,
     decode_text,
     encode_text,
@@ -36,6 +35,7 @@ from auditsense.kernel.rules.text import (
     write_syscalls,
     write_value,
 )
+from auditsense.kernel.rules.rule import AuditRule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

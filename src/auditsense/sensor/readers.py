@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from auditsense.core.ring import Limits
-    from auditsense.detect.alerts import AlertPolicy
-    from auditsense.detect.documents import Document
+    from auditsense.detect.document_types import Document
     from auditsense.detect.events import Event
+    from auditsense.detect.suppression import AlertPolicy
     from auditsense.detections.model import Detection
 
 Reader: TypeAlias = Detector | EventReader | RowReader

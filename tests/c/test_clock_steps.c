@@ -1,5 +1,5 @@
 /* Stage 3, steps: a clock set back is counted once, and what only looks like one is not. */
-#include "_ring/steps.h"
+#include "_ring/clock_steps.h"
 
 #include "check.h"
 

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from auditsense.errors import AuditSenseError, InputError
 from auditsense.kernel.audit_status import StatusField
-from auditsense.kernel.journal import Entry, decode, encode
-from auditsense.kernel.journal_file import JournalFile, find_journals
 from auditsense.kernel.plan import AddRule, BecomeOwner, ChangeSetting, Step
 from auditsense.kernel.rules import auditctl
+from auditsense.kernel.undo_journal import Entry, decode, encode
+from auditsense.kernel.undo_journal_file import JournalFile, find_journals
 
 RULES = [
     auditctl.parse(line, machine="x86_64")

@@ -1,4 +1,4 @@
-#include "steps.h"
+#include "clock_steps.h"
 
 #include "hash.h"
 

@@ -4,9 +4,9 @@
  * stamp of its entry, and a collector may forward a damaged line. AS_STEP_EVENTS events in a row of one host that agree
  * are a step.
  * Owns: the time of the most recent hosts, at most AS_STEP_HOSTS of them.
- * Tested by tests/c/test_steps.c. */
-#ifndef AUDITSENSE_STEPS_H
-#define AUDITSENSE_STEPS_H
+ * Tested by tests/c/test_clock_steps.c. */
+#ifndef AUDITSENSE_CLOCK_STEPS_H
+#define AUDITSENSE_CLOCK_STEPS_H
 
 #include <stdbool.h>
 

@@ -1,6 +1,6 @@
 """CPU profile of `auditsense replay -o count`: the start step by step, and perf by shared object.
 
-    python bench/replay_spent.py [--events N] [--rounds N] [--json FILE]
+    python bench/replay_cpu_profile.py [--events N] [--rounds N] [--json FILE]
 
 Each step is a separate process; the difference to the previous step is its cost. The steps alternate. Measure
 an installed wheel: an editable install starts more slowly. Without perf, its part is skipped.

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auditsense.errors import AuditSenseError, InputError, KernelCommandError
-from auditsense.kernel.journal import Entry, decode, encode
 from auditsense.kernel.undo import undo_all
+from auditsense.kernel.undo_journal import Entry, decode, encode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

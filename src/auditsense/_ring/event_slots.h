@@ -2,8 +2,8 @@
  *
  * Part of stage 3; event.h describes the life of an event. Owns: the slots, the buckets and the stored texts.
  * Tested by tests/c/test_event.c. */
-#ifndef AUDITSENSE_EVENT_TABLE_H
-#define AUDITSENSE_EVENT_TABLE_H
+#ifndef AUDITSENSE_EVENT_SLOTS_H
+#define AUDITSENSE_EVENT_SLOTS_H
 
 #include "../_ring.h"
 #include "arena.h"

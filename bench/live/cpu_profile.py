@@ -1,6 +1,6 @@
 """CPU profile of one burst each: the sensor, and the loop that discards everything.
 
-    python bench/live/spent.py [--opens N] [--producers N] [--mode NAME] [--json FILE]
+    python bench/live/cpu_profile.py [--opens N] [--producers N] [--mode NAME] [--json FILE]
 
 perf's share of samples of each function including its callees (perf record -g, cpu-clock), times the CPU time
 of the process from /proc, divided by the opens: µs per event. Both sides include the cost of perf, so these

@@ -1,4 +1,4 @@
-#include "event_table.h"
+#include "event_slots.h"
 
 #include "hash.h"
 

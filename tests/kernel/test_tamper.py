@@ -11,7 +11,7 @@ from auditsense import syscalls
 from auditsense.kernel.audit_status import AuditStatus
 from auditsense.kernel.commands import Commands
 from auditsense.kernel.rules import auditctl
-from auditsense.kernel.watch import Expected, Watch, compare
+from auditsense.kernel.tamper import Expected, Watch, compare
 from auditsense.testing import FakeKernel
 
 OURS = auditctl.parse("-w /proc/ -p r -k audit_proc")

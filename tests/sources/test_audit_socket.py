@@ -12,7 +12,7 @@ import pytest
 
 from auditsense.errors import KernelCommandError, NoKernelAuditError, SocketTakenError
 from auditsense.kernel.audit_status import AuditStatus
-from auditsense.sources import netlink
+from auditsense.sources import audit_socket
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,7 +44,7 @@ def test_register_sends_own_pid_and_requests_ack(
 ) -> None:
     ours, kernels = pair
     kernels.send(consent())
-    assert netlink.register(ours) == []
+    assert audit_socket.register(ours) == []
     sent = kernels.recv(100)
     length, kind, flags, _sequence, port = HEADER.unpack_from(sent)
     assert (length, kind, flags, port) == (60, 1001, 1 | 4, 0)
@@ -58,7 +58,7 @@ def test_register_returns_early_records_in_order(
     ours, kernels = pair
     for datagram in (*RECORDS, consent(), RECORDS[0]):
         kernels.send(datagram)
-    assert netlink.register(ours) == RECORDS
+    assert audit_socket.register(ours) == RECORDS
     assert ours.recv(1000) == RECORDS[0]  # what comes after it is the reader's
 
 
@@ -69,7 +69,7 @@ def test_register_ignores_reply_to_another_request(
     foreign = HEADER.pack(36, 2, 0, 7, 0) + bytes(20)
     kernels.send(foreign)
     with pytest.raises(KernelCommandError, match=r"did not answer within 0\.05 s") as caught:
-        netlink.register(ours, timeout_s=0.05)
+        audit_socket.register(ours, timeout_s=0.05)
     assert caught.value.errno is None
 
 
@@ -80,7 +80,7 @@ def test_register_names_vanished_owner_by_pid(
     kernels.send(consent(errno.EEXIST))
     kernels.send(answer(1000, struct.pack("=11I", 0, 1, 1, 2**22 + 1, *[0] * 7), 2))
     with pytest.raises(SocketTakenError, match="process 4194305 "):
-        netlink.register(ours)
+        audit_socket.register(ours)
 
 
 @pytest.mark.parametrize(
@@ -93,4 +93,4 @@ def test_register_explains_other_errors(
     ours, kernels = pair
     kernels.send(consent(number))
     with pytest.raises(error):
-        netlink.register(ours)
+        audit_socket.register(ours)

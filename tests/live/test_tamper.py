@@ -1,7 +1,7 @@
 """Changes of the kernel's audit by other programs are noticed; see conftest.py.
 
 Rules that hide something do so for the user 65534 only. What would lock the host or make it panic is
-tested over a kernel in memory (tests/kernel/test_watch.py).
+tested over a kernel in memory (tests/kernel/test_tamper.py).
 """
 
 from __future__ import annotations

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from auditsense.errors import AuditSenseError, KernelCommandError
-from auditsense.kernel import journal_file
+from auditsense.kernel import undo_journal_file
 from auditsense.kernel.audit_status import StatusField
 from auditsense.kernel.commands import Commands
-from auditsense.kernel.journal import Entry, decode, encode
-from auditsense.kernel.journal_file import JournalFile
 from auditsense.kernel.plan import AddRule, BecomeOwner, ChangeSetting, Step
 from auditsense.kernel.rules import auditctl
 from auditsense.kernel.takeover import Takeover
 from auditsense.kernel.undo import undo_all
+from auditsense.kernel.undo_journal import Entry, decode, encode
+from auditsense.kernel.undo_journal_file import JournalFile
 from auditsense.testing import FakeKernel
 from tests.support.faults import NOTHING, Recorder
 
@@ -93,7 +93,7 @@ def test_file_lists_steps_with_mode_0600(folder: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     start_time, line = path.read_bytes().split(b"\n", 1)
-    assert start_time == journal_file._start_time(os.getpid()) != b""
+    assert start_time == undo_journal_file._start_time(os.getpid()) != b""
     assert decode(line) == Entry(os.getpid(), STEPS)
 
 
@@ -148,7 +148,7 @@ def test_failed_write_keeps_the_previous_file(
 
 def test_takeover_without_file_changes_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kernel = FakeKernel()
-    monkeypatch.setattr(journal_file, "encode", lambda _: 1 / 0)
+    monkeypatch.setattr(undo_journal_file, "encode", lambda _: 1 / 0)
     journals = [JournalFile(folder)]
     with pytest.raises(ZeroDivisionError):
         Takeover(Commands(kernel), kernel.register, [PROC], journals=journals).__enter__()
@@ -215,7 +215,7 @@ def test_zombie_counts_as_dead(folder: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-I", "-S", "-c", "input()"], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL
     ) as process:
-        start_time = journal_file._start_time(process.pid)
+        start_time = undo_journal_file._start_time(process.pid)
         assert start_time
         left(folder, process.pid, start_time=start_time)
         process.kill()
@@ -226,7 +226,7 @@ def test_zombie_counts_as_dead(folder: Path) -> None:
 
 
 def test_file_of_running_sensor_is_left_alone(folder: Path, alive: subprocess.Popen[bytes]) -> None:
-    path = left(folder, alive.pid, start_time=journal_file._start_time(alive.pid))
+    path = left(folder, alive.pid, start_time=undo_journal_file._start_time(alive.pid))
     kernel = taken(alive.pid)
     during = kernel.host_state()
     assert JournalFile(folder).undo_stale(Commands(kernel)) == ()
@@ -235,7 +235,7 @@ def test_file_of_running_sensor_is_left_alone(folder: Path, alive: subprocess.Po
 
 
 def test_reused_pid_is_recognised(folder: Path, alive: subprocess.Popen[bytes]) -> None:
-    left(folder, alive.pid, start_time=b"1" + journal_file._start_time(alive.pid))
+    left(folder, alive.pid, start_time=b"1" + undo_journal_file._start_time(alive.pid))
     kernel = taken(alive.pid)
     assert JournalFile(folder).undo_stale(Commands(kernel)) == STEPS
     assert kernel.host_state() == BEFORE
@@ -243,7 +243,7 @@ def test_reused_pid_is_recognised(folder: Path, alive: subprocess.Popen[bytes]) 
 
 
 def test_socket_of_process_with_reused_pid_stays(folder: Path, alive: subprocess.Popen[bytes]) -> None:
-    left(folder, alive.pid, start_time=b"1" + journal_file._start_time(alive.pid))
+    left(folder, alive.pid, start_time=b"1" + undo_journal_file._start_time(alive.pid))
     kernel = taken(alive.pid)
     kernel.alive.add(alive.pid)
     JournalFile(folder).undo_stale(Commands(kernel))
@@ -261,9 +261,9 @@ def test_hostile_name_does_not_hide_start_time() -> None:
         stderr=subprocess.DEVNULL,
     ) as process:
         assert process.stdout is not None
-        before = journal_file._start_time(process.pid)
+        before = undo_journal_file._start_time(process.pid)
         process.stdout.readline()
-        assert journal_file._start_time(process.pid) == before != b""
+        assert undo_journal_file._start_time(process.pid) == before != b""
         process.kill()
 
 
@@ -408,7 +408,7 @@ def test_damaged_file_is_left_with_a_remedy(folder: Path, content: bytes, fault:
 WRITES = """
 import sys
 from pathlib import Path
-from auditsense.kernel.journal_file import JournalFile
+from auditsense.kernel.undo_journal_file import JournalFile
 from auditsense.kernel.plan import BecomeOwner
 journal = JournalFile(Path(sys.argv[1]))
 print("ready", flush=True)

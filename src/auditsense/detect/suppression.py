@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from auditsense.core.rule_table import ACTOR, Field
 from auditsense.detect.alert_policy import AlertCounts, AlertPolicy, DetectionCounts
-from auditsense.detect.burst import Burst, account_of, actor_of
+from auditsense.detect.burst_state import Burst, account_of, actor_of
 from auditsense.detect.ecs import alert_document
 from auditsense.detect.fair_limit import FairLimit
 from auditsense.detect.notices import withheld_document, withheld_row
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from auditsense.core.hit import Hit
-    from auditsense.detect.burst import BurstKey
-    from auditsense.detect.documents import Document
+    from auditsense.detect.burst_state import BurstKey
+    from auditsense.detect.document_types import Document
     from auditsense.detect.host import Host
     from auditsense.detections.model import Detection
 
