@@ -1,4 +1,4 @@
-"""Bursts: the completed windows of one actor, with one alert and a closing document."""
+"""State of a burst: the completed windows of one actor. `suppression` decides which of them is an alert."""
 
 from __future__ import annotations
 

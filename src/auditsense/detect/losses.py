@@ -1,6 +1,8 @@
 """Losses by cause and time.
 
-No counter sees every loss (docs/loss.md), so each cause has its own, and only this module adds them up.
+No counter sees every loss (docs/loss.md), so each cause has its own, and only this module adds them up. The
+counters are in sources/kernel_source.py (the kernel's and the socket's), _ring/serial.c (missing serials),
+_ring/closing.c (incomplete events) and _ring/window.c (evicted and stale windows).
 
 Rule 1: a sum counts nothing twice that two counters may both have seen.
 Rule 2: a loss is reported when it is noticed. If the rate limit forbids that, the next report includes it.

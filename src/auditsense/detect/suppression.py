@@ -1,4 +1,4 @@
-"""Alerts of hits, by bursts. See docs/adr/0025-alert-policy.md.
+"""Suppression: one alert per burst of hits, within a limit. See docs/adr/0025-alert-policy.md.
 
 A process that continues to scan completes a window with every open. One alert reports the start of a burst.
 The rest is counted, and a closing document reports the total when the burst was quiet for the suppression
