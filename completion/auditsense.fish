@@ -51,7 +51,7 @@ function _shtab_auditsense_using
 end
 
 set -g _shtab_auditsense_commands run replay record rules 'rules install' 'rules remove' 'rules check' 'rules list' 'rules print' detections 'detections list' 'detections show' 'detections check' 'detections compile' doctor schema status config 'config dump' 'config check' 'config sample' bench units
-set -g _shtab_auditsense_opts_with_value --audit-rule --config --detections --duration --events --exceptions --format --html --json --max-alerts --on-tamper --output --priority-boost --program --self-test --sink --source --status-socket --to --user --watch -c -o
+set -g _shtab_auditsense_opts_with_value --audit-rule --color --config --detections --duration --events --exceptions --format --html --json --max-alerts --on-tamper --output --priority-boost --program --self-test --sink --source --status-socket --to --user --watch -c -o
 
 complete -c auditsense -e
 complete -c auditsense -f
@@ -77,6 +77,7 @@ complete -c auditsense -n '_shtab_auditsense_using run' -l status-socket -xka "(
 complete -c auditsense -n '_shtab_auditsense_using run' -l sink -x -d 'where documents go, instead of standard output: stdout, file:PATH[,size=10M,keep=5], journald, syslog, syslog:udp://HOST:PORT or syslog:tcp://HOST:PORT; may be repeated'
 complete -c auditsense -n '_shtab_auditsense_using run' -l duration -x -d 'end after this time'
 complete -c auditsense -n '_shtab_auditsense_using run' -l dry-run -d 'print what would change on this host; change nothing'
+complete -c auditsense -n '_shtab_auditsense_using run' -l color -xka "auto always never" -d 'colour text by severity; auto: on a terminal, unless NO_COLOR is set or TERM is dumb (default: auto)'
 complete -c auditsense -n '_shtab_auditsense_using; and test $_shtab_auditsense_npos -eq 0' -a replay -d 'Read audit logs (plain, .gz, .zst, .xz, .bz2; also in JSON and journal exports) and captures, told apart by content.'
 complete -c auditsense -n '_shtab_auditsense_using replay' -s h -l help -d 'show this help message and exit'
 complete -c auditsense -n '_shtab_auditsense_using replay' -s o -l output -xka "alerts sequences events count" -d 'what to print: alerts, every completed sequence, or every event (default: alerts)'
@@ -88,6 +89,7 @@ complete -c auditsense -n '_shtab_auditsense_using replay' -l sink -x -d 'where 
 complete -c auditsense -n '_shtab_auditsense_using replay' -l rotated -d 'with each file, what was rotated from it (PATH.1, PATH.2.gz, PATH-20261125), oldest first'
 complete -c auditsense -n '_shtab_auditsense_using replay' -l fail-on-alert -d 'exit with 10 when there was an alert'
 complete -c auditsense -n '_shtab_auditsense_using replay' -l max-alerts -x -d 'maximum number of alerts per five minutes of the input; no limit unless given'
+complete -c auditsense -n '_shtab_auditsense_using replay' -l color -xka "auto always never" -d 'colour text by severity; auto: on a terminal, unless NO_COLOR is set or TERM is dumb (default: auto)'
 complete -c auditsense -n '_shtab_auditsense_using replay; and test $_shtab_auditsense_npos -ge 0' -ka "(__fish_complete_path (commandline -ct))" -d 'a file; a folder: audit.log in it and what was rotated, oldest first; - is standard input'
 complete -c auditsense -n '_shtab_auditsense_using; and test $_shtab_auditsense_npos -eq 0' -a record -d 'Capture the kernel'"'"'s audit records to a file, as root, for replay.'
 complete -c auditsense -n '_shtab_auditsense_using record' -s h -l help -d 'show this help message and exit'
@@ -128,6 +130,7 @@ complete -c auditsense -n '_shtab_auditsense_using doctor' -l json -d 'one JSON 
 complete -c auditsense -n '_shtab_auditsense_using doctor' -l self-test -d 'open /proc on purpose and listen for the record, where audit is on: other listeners receive it as well'
 complete -c auditsense -n '_shtab_auditsense_using doctor' -s c -l config -xka "(__fish_complete_path (commandline -ct))" -d 'the only configuration file (default: /etc/auditsense/auditsense.toml, and /etc/auditsense/conf.d/*.toml)'
 complete -c auditsense -n '_shtab_auditsense_using doctor' -l status-socket -xka "(__fish_complete_path (commandline -ct))" -d 'socket that auditsense status connects to, in a folder that only root may write; off: none (default: /run/auditsense/control)'
+complete -c auditsense -n '_shtab_auditsense_using doctor' -l color -xka "auto always never" -d 'colour text by severity; auto: on a terminal, unless NO_COLOR is set or TERM is dumb (default: auto)'
 complete -c auditsense -n '_shtab_auditsense_using; and test $_shtab_auditsense_npos -eq 0' -a schema -d 'Print the JSON schema (draft 2020-12) of every document that is written, or of what status --json prints.'
 complete -c auditsense -n '_shtab_auditsense_using schema' -s h -l help -d 'show this help message and exit'
 complete -c auditsense -n '_shtab_auditsense_using schema; and test $_shtab_auditsense_npos -eq 0' -ka "document status" -d '(default: document)'
@@ -137,6 +140,7 @@ complete -c auditsense -n '_shtab_auditsense_using status' -l json -d 'one JSON 
 complete -c auditsense -n '_shtab_auditsense_using status' -l watch -x -d 'ask again at this interval, with rates, until SIGINT (default: every second)'
 complete -c auditsense -n '_shtab_auditsense_using status' -s c -l config -xka "(__fish_complete_path (commandline -ct))" -d 'the only configuration file (default: /etc/auditsense/auditsense.toml, and /etc/auditsense/conf.d/*.toml)'
 complete -c auditsense -n '_shtab_auditsense_using status' -l status-socket -xka "(__fish_complete_path (commandline -ct))" -d 'socket that auditsense status connects to, in a folder that only root may write; off: none (default: /run/auditsense/control)'
+complete -c auditsense -n '_shtab_auditsense_using status' -l color -xka "auto always never" -d 'colour text by severity; auto: on a terminal, unless NO_COLOR is set or TERM is dumb (default: auto)'
 complete -c auditsense -n '_shtab_auditsense_using; and test $_shtab_auditsense_npos -eq 0' -a config -d 'Show or check the configuration of run, its flags included.'
 complete -c auditsense -n '_shtab_auditsense_using config' -s h -l help -d 'show this help message and exit'
 complete -c auditsense -n '_shtab_auditsense_using config; and test $_shtab_auditsense_npos -eq 0' -a dump -d 'print the active configuration as a file, with the origin of each value'
@@ -181,6 +185,7 @@ complete -c auditsense -n '_shtab_auditsense_using bench' -l json -xka "(__fish_
 complete -c auditsense -n '_shtab_auditsense_using bench' -l html -xka "(__fish_complete_path (commandline -ct))" -d 'write a page with plots there'
 complete -c auditsense -n '_shtab_auditsense_using bench' -l offline -d 'without the kernel'"'"'s audit'
 complete -c auditsense -n '_shtab_auditsense_using bench' -l events -x -d 'of each input and each burst; fewer are quicker and less exact (default: 200000)'
+complete -c auditsense -n '_shtab_auditsense_using bench' -l color -xka "auto always never" -d 'colour text by severity; auto: on a terminal, unless NO_COLOR is set or TERM is dumb (default: auto)'
 complete -c auditsense -n '_shtab_auditsense_using; and test $_shtab_auditsense_npos -eq 0' -a units -d 'Print the systemd units of the sensor and of its audit rule, or write them to a folder.'
 complete -c auditsense -n '_shtab_auditsense_using units' -s h -l help -d 'show this help message and exit'
 complete -c auditsense -n '_shtab_auditsense_using units' -l to -xka "(__fish_complete_directories)" -d 'write them there, usually to /etc/systemd/system'

@@ -171,8 +171,8 @@ def test_replay_prints_compact_lines_on_request(capsys: pytest.CaptureFixture[st
     code, out, _ = call(capsys, "replay", "--format", "compact", log)
     assert code == 0
     alert, closed = out.splitlines()
-    assert " alert low Potential Pspy Process Monitoring Detected: pspy64[4352] " in alert
-    assert closed.endswith("12 in all")
+    assert " low pspy: uid 65534 pspy64[4352], 10x /proc in 0.9 s" in alert
+    assert ", 12x /proc in all" in closed
 
 
 def test_count_output_is_one_object_with_every_counter(capsys: pytest.CaptureFixture[str], log: str) -> None:

@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
@@ -16,10 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auditsense._escape import quoted, title
+from auditsense.cli.style import painter
 from auditsense.detect.host import Host
 from auditsense.detect.notices import withheld_document
 from auditsense.sinks.file import FileSink
-from auditsense.sinks.format import Format, compact
+from auditsense.sinks.format import COLUMNS, Format, compact
 from auditsense.sinks.stream import StreamSink
 from auditsense.testing import burst, open_event
 
@@ -28,11 +30,13 @@ if TYPE_CHECKING:
     from tests.support.faults import Recorder
 
 PROGRAM = Path(sys.executable).with_name("auditsense")
-WORD = r'(?:"(?:[^"\\]|\\.)*"|[^"\\\s\[\]:,=]+)'
+WORD = r'(?:"(?:[^"\\]|\\.)*"|[^"\\\s\[\]:,=()…]+)'
+CUT = rf"{WORD}…?|…"
 LINE = re.compile(
-    rf"(?P<date>\S+) (?P<time>\S+) (?P<state>\w+) (?P<severity>\w+) (?P<rule>[A-Za-z ]+): "
-    rf"(?P<name>{WORD})\[(?P<pid>{WORD})\] (?P<exe>{WORD}) user (?P<user>{WORD}) parent (?P<parent>{WORD}), "
-    rf"(?P<action>{WORD}) (?P<path>{WORD}) (?P<count>\d+) in all"
+    rf"(?P<date>\S+) (?P<time>\S+) (?P<severity>\w+) (?P<rule>[A-Za-z ]+…?) (?P<state>\w+): "
+    rf"(?P<uid>uid )?(?P<user>{CUT})(?: \(login (?P<login>{CUT})\))? (?P<name>{CUT})\[(?P<pid>{WORD})\]"
+    rf"(?: (?P<exe>{CUT}))?, (?P<count>\d+)x (?P<path>{CUT}) in all"
+    rf"(?:, (?P<command>{CUT}))?(?:, parent (?P<parent>{CUT})\[(?P<parent_pid>\d+)\])?"
 )
 FORGED = "/bin/true user 0 parent 1, openat /proc 10 in 0.9 s"
 INVISIBLE = [
@@ -70,19 +74,30 @@ def document(**fields: str) -> Document:
     """Return a closing document with values that a process chose."""
     closing: Any = {
         "@timestamp": "2026-11-24T04:05:15.774Z",
-        "event": {"kind": "alert", "action": fields.get("action", "openat")},
+        "event": {"kind": "alert", "action": "openat"},
         "rule": {"name": "Some Rule"},
         "process": {
             "name": fields["name"],
             "pid": 4352,
             "executable": fields["exe"],
-            "parent": {"pid": 1},
+            "title": fields.get("command", ""),
+            "parent": {"pid": 4308, "name": fields.get("parent", "bash")},
         },
-        "user": {"id": fields.get("user", "0")},
+        "user": {"id": "0"},
         "file": {"path": fields["path"]},
         "auditsense": {"state": "closed", "severity": "low", "count": 12},
     }
+    if "user" in fields:
+        closing["user"]["name"] = fields["user"]
+    if "login" in fields:
+        closing["user"]["audit"] = {"id": "1000", "name": fields["login"]}
     return cast("Document", closing)
+
+
+def columns(text: str) -> int:
+    """Return how many columns a text takes, two for a wide character."""
+    wide = sum(unicodedata.east_asian_width(character) in "WF" for character in text)
+    return len(text) + wide - sum(unicodedata.category(character) == "Mn" for character in text)
 
 
 def read_back(word: str) -> str:
@@ -94,10 +109,20 @@ def read_back(word: str) -> str:
     return value
 
 
-def split(line: str) -> dict[str, str]:
+def split(line: str) -> dict[str, str | None]:
+    """Return the words of a line by field; None: left out."""
     match = LINE.fullmatch(line)
     assert match is not None, line
-    return {name: read_back(word) for name, word in match.groupdict().items()}
+    return match.groupdict()
+
+
+def is_shown(value: str, word: str | None) -> bool:
+    """Return whether a word is a value, or its start and a mark that no value can have."""
+    if word is None:
+        return True
+    cut = word.endswith("…")
+    shown = read_back(word.removesuffix("…"))
+    return value.startswith(shown) if cut else value == shown
 
 
 CHOSEN = st.text(st.characters(codec=None), min_size=1, max_size=12) | st.sampled_from(
@@ -120,14 +145,64 @@ CHOSEN = st.text(st.characters(codec=None), min_size=1, max_size=12) | st.sample
 )
 
 
-@given(name=CHOSEN, exe=CHOSEN, path=CHOSEN, user=CHOSEN, action=CHOSEN)
-def test_line_splits_back_to_its_fields(name: str, exe: str, path: str, user: str, action: str) -> None:
-    chosen = {"name": name, "exe": exe, "path": path, "user": user, "action": action}
+@given(name=CHOSEN, exe=CHOSEN, path=CHOSEN, user=CHOSEN, login=CHOSEN, command=CHOSEN, parent=CHOSEN)
+def test_line_splits_back_to_its_fields(**chosen: str) -> None:
     line = compact(document(**chosen))
     assert line.isprintable()
-    fields = split(line)
-    assert {key: fields[key] for key in chosen} == chosen
-    assert (fields["pid"], fields["parent"], fields["count"]) == ("4352", "1", "12")
+    assert columns(line) <= COLUMNS
+    words = split(line)
+    assert all(
+        is_shown(chosen[field].strip() if field == "command" else chosen[field], words[field])
+        for field in chosen
+    )
+    assert all(words[field] for field in ("name", "path", "user"))
+    assert (words["pid"], words["count"], words["uid"]) == ("4352", "12", None)
+
+
+LONG = st.text(st.characters(codec=None), min_size=60, max_size=300)
+
+
+@given(name=LONG, exe=LONG, path=LONG, user=LONG, login=LONG, command=LONG, parent=LONG)
+def test_long_values_are_cut_to_fit(**chosen: str) -> None:
+    line = compact(document(**chosen))
+    assert columns(line) <= COLUMNS
+    words = split(line)
+    assert all((words[field] or "").endswith("…") for field in ("name", "user"))
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({}, 'bob ps[4352], 12x /proc in all, "ps -ef", parent bash[4308]'),
+        ({"login": "alice"}, 'bob (login alice) ps[4352], 12x /proc in all, "ps -ef", parent bash[4308]'),
+        ({"exe": "/opt/ps"}, 'bob ps[4352] /opt/ps, 12x /proc in all, "ps -ef", parent bash[4308]'),
+        ({"exe": "/usr/bin/ps3.11"}, 'bob ps[4352], 12x /proc in all, "ps -ef", parent bash[4308]'),
+        ({"command": "ps\0"}, "bob ps[4352], 12x /proc in all, parent bash[4308]"),
+        ({"command": "ps …"}, 'bob ps[4352], 12x /proc in all, "ps \\u2026", parent bash[4308]'),
+        ({"parent": ""}, 'bob ps[4352], 12x /proc in all, "ps -ef", parent 4308'),
+        (
+            {"command": f"ps {'x' * 200}"},
+            f'bob ps[4352], 12x /proc in all, "ps {"x" * 17}"…, parent bash[4308]',
+        ),
+    ],
+    ids=str,
+)
+def test_line_shows_names_and_command_line(change: dict[str, str], line: str) -> None:
+    fields = {"name": "ps", "exe": "/usr/bin/ps", "path": "/proc", "user": "bob", "command": "ps -ef"}
+    shown = compact(document(**(fields | change)))
+    assert shown == f"2026-11-24 04:05:15.774 low Some Rule closed: {line}"
+
+
+def test_unknown_user_is_shown_by_number() -> None:
+    assert ": uid 0 ps[4352]," in compact(document(name="ps", exe="/usr/bin/ps", path="/proc"))
+
+
+@given(name=CHOSEN, exe=CHOSEN, path=CHOSEN, user=CHOSEN, command=CHOSEN)
+def test_color_adds_nothing_but_its_sequences(**chosen: str) -> None:
+    painted = compact(document(**chosen), painter(None, "always"))
+    assert re.sub("\x1b\\[[0-9;]+m", "", painted) == compact(document(**chosen))
+    assert painted.count("\x1b") == 8
+    assert "\x1b[36mlow\x1b[0m" in painted
 
 
 @given(CHOSEN)
@@ -197,7 +272,7 @@ def test_stream_escapes_characters_outside_its_encoding(encoding: str, text: str
     StreamSink(stream, Format.COMPACT).write([document(name=text, exe=text, path=text)])
     stream.flush()
     written = raw.getvalue()
-    assert written.endswith(b" 12 in all\n")
+    assert b", 12x " in written
     assert written == (compact(document(name=text, exe=text, path=text)) + "\n").encode(
         encoding, "backslashreplace"
     )

@@ -12,7 +12,7 @@ import fcntl
 import gc
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from auditsense.errors import AuditSenseError, UsageError
 
@@ -22,14 +22,28 @@ if TYPE_CHECKING:
     from typing import TextIO
 
 
-def print_message(text: str) -> None:
-    """Print one line on standard error; a closed standard error is no reason to fail."""
+_LEVELS: Final = frozenset({"error", "warning", "note"})
+_message_settings: Final = {"color": "auto"}  # of the command that runs
+
+
+def print_message(text: str, level: str = "") -> None:
+    """Print one line on standard error; a closed standard error is no reason to fail.
+
+    Args:
+        text: "SUBJECT: MESSAGE"; the subject is coloured.
+        level: or severity, for the colour; by default the subject, if it is a level.
+    """
     if sys.stderr is None:  # closed by the parent; print would use standard output instead
         return
+    from auditsense.cli.style import painter  # noqa: PLC0415 - see main
     from auditsense.sinks.format import printable  # noqa: PLC0415 - see main
 
+    paint = painter(sys.stderr, _message_settings["color"])
+    subject, colon, rest = printable(text).partition(":")
+    level = level or (subject if subject in _LEVELS else "")
+    line = f"{paint('faint', 'auditsense:')} {paint(level, subject)}{colon}{rest}"
     try:
-        print(f"auditsense: {printable(text)}", file=sys.stderr, flush=True)  # noqa: T201 - its purpose
+        print(line, file=sys.stderr, flush=True)  # noqa: T201 - its purpose
     except OSError:
         return
 
@@ -81,6 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         arguments = build_parser(words[0] if words else "").parse_args(words)
         arguments.own_process = argv is None
+        _message_settings["color"] = getattr(arguments, "color", "auto")
         return _code_of(arguments)
     finally:  # also when the parser has shown its help
         _drop_closed_output()

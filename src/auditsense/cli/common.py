@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from auditsense.cli import open_output, print_message
+from auditsense.cli.style import painter
 from auditsense.detections.loader import load_detections, paths_of, quiet, shipped_detections
 from auditsense.errors import AuditSenseError
 from auditsense.sinks.format import Format
@@ -32,14 +33,19 @@ def selected_detections(arguments: argparse.Namespace) -> tuple[Detection, ...]:
     return quiet(detections, arguments.exceptions, known_harmless_too=bool(arguments.known_harmless))
 
 
-def standard_output(form: str | None) -> StreamSink:
+def standard_output(form: str | None, color: str) -> StreamSink:
     """Return standard output in the requested format, or by default compact on a terminal, else JSON lines.
+
+    Args:
+        form: None: the default.
+        color: when to colour compact lines.
 
     Raises:
         UsageError: it is closed.
     """
     stream = open_output()
-    return StreamSink(stream, Format(form or (Format.COMPACT if stream.isatty() else Format.JSONL)))
+    form = form or (Format.COMPACT if stream.isatty() else Format.JSONL)
+    return StreamSink(stream, Format(form), paint=painter(stream, color))
 
 
 def report_restored(source: Source) -> None:

@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from auditsense.cli import open_output, print_message
+from auditsense.cli.style import painter
 from auditsense.detect.host import this_host
 from auditsense.errors import UsageError
 from auditsense.sinks import Sink, SinkError
@@ -36,7 +37,7 @@ def wanted_sinks(settings: Sequence[SinkSettings]) -> list[SinkSettings]:
     return list(settings) or [StdoutSettings()]
 
 
-def _open(settings: SinkSettings, form: str | None) -> Sink:
+def _open(settings: SinkSettings, form: str | None, color: str) -> Sink:
     """Open a sink; standard output by default compact on a terminal, else as JSON lines.
 
     Raises:
@@ -49,7 +50,11 @@ def _open(settings: SinkSettings, form: str | None) -> Sink:
             raise UsageError(f"{error}; or name another place for documents with --sink") from None
     readable = sys.stdout is not None and sys.stdout.isatty()
     try:
-        return open_sink(settings, Format(form or (Format.COMPACT if readable else Format.JSONL)))
+        return open_sink(
+            settings,
+            Format(form or (Format.COMPACT if readable else Format.JSONL)),
+            painter(sys.stdout, color),
+        )
     except SinkError as error:
         raise UsageError(str(error)) from None
 
@@ -99,7 +104,8 @@ class RunOutput:
 
 
 def _print_notice(notice: Document) -> None:
-    print_message(f"{notice['rule']['name']} ({notice['auditsense']['severity']}): {notice['message']}")
+    severity = notice["auditsense"]["severity"]
+    print_message(f"{notice['rule']['name']} ({severity}): {notice['message']}", severity)
 
 
 @contextmanager
@@ -110,6 +116,7 @@ def running_sinks(  # noqa: PLR0913 - all options of sinks
     shown: bool,
     user: User | None,
     boost: int,
+    color: str,
     own_process: bool,
 ) -> Iterator[RunOutput]:
     """Start the sinks of `run`, each in a child process, before the takeover; close them when the block ends.
@@ -122,6 +129,7 @@ def running_sinks(  # noqa: PLR0913 - all options of sinks
             one.
         boost: nice levels by which priority is raised, as for the sensor: an alert must not be late on its
             last step.
+        color: when to colour standard output.
         own_process: see `main`.
 
     Raises:
@@ -134,7 +142,7 @@ def running_sinks(  # noqa: PLR0913 - all options of sinks
     started: list[SinkHandle] = []
     with ExitStack() as stack:
         for item in settings:
-            sink = _open(item, form)
+            sink = _open(item, form, color)
             if isinstance(item, StdoutSettings) and sys.stdout is not None and sink.fileno() < 0:
                 started.append(InProcessSink(sink, str(item)))
                 continue
@@ -151,11 +159,11 @@ def running_sinks(  # noqa: PLR0913 - all options of sinks
 
 @contextmanager
 def written_sinks(
-    settings: Sequence[SinkSettings], form: str | None
+    settings: Sequence[SinkSettings], form: str | None, color: str
 ) -> Iterator[Callable[[Sequence[Document]], None]]:
     """Open the sinks of `replay`, which waits for them. Yields a function that writes to all of them."""
     with ExitStack() as stack:
-        sinks = [_open(item, form) for item in wanted_sinks(settings)]
+        sinks = [_open(item, form, color) for item in wanted_sinks(settings)]
         for sink in sinks:
             stack.callback(sink.close)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from auditsense.cli import argtypes
 from auditsense.cli.argtypes import Parser
+from auditsense.cli.style import Color
 from auditsense.config.keys import BY_PATH, KEYS
 from auditsense.config.option import ValueType
 from auditsense.core.ring import core_version
@@ -46,6 +47,16 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="the only configuration file (default: /etc/auditsense/auditsense.toml, and "
         "/etc/auditsense/conf.d/*.toml)",
+    )
+
+
+def _add_color(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--color",
+        choices=[str(color) for color in Color],
+        default=str(Color.AUTO),
+        help="colour text by severity; auto: on a terminal, unless NO_COLOR is set or TERM is dumb "
+        "(default: auto)",
     )
 
 
@@ -111,6 +122,7 @@ def _add_bench(commands: argparse._SubParsersAction[Parser]) -> None:
         default=200_000,
         help="of each input and each burst; fewer are quicker and less exact (default: 200000)",
     )
+    _add_color(bench)
 
 
 def _add_units(commands: argparse._SubParsersAction[Parser]) -> None:
@@ -204,6 +216,7 @@ def _add_doctor(commands: argparse._SubParsersAction[Parser]) -> None:
     )
     _add_config(doctor)
     _add_flag(doctor, "status.socket")
+    _add_color(doctor)
 
 
 def _add_status(commands: argparse._SubParsersAction[Parser]) -> None:
@@ -225,6 +238,7 @@ def _add_status(commands: argparse._SubParsersAction[Parser]) -> None:
     )
     _add_config(status)
     _add_flag(status, "status.socket")
+    _add_color(status)
 
 
 def _add_run(commands: argparse._SubParsersAction[Parser]) -> None:
@@ -237,6 +251,7 @@ def _add_run(commands: argparse._SubParsersAction[Parser]) -> None:
     run.add_argument(
         "--dry-run", action="store_true", help="print what would change on this host; change nothing"
     )
+    _add_color(run)
 
 
 def _add_replay(commands: argparse._SubParsersAction[Parser]) -> None:
@@ -271,6 +286,7 @@ def _add_replay(commands: argparse._SubParsersAction[Parser]) -> None:
         type=argtypes.count,
         help="maximum number of alerts per five minutes of the input; no limit unless given",
     )
+    _add_color(replay)
 
 
 def _add_record(commands: argparse._SubParsersAction[Parser]) -> None:

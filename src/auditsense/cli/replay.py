@@ -55,14 +55,14 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.sink:
             write = stack.enter_context(_sinks(arguments))
         else:
-            write = standard_output(arguments.format).write
+            write = standard_output(arguments.format, arguments.color).write
         return _read(arguments, view, write)
 
 
 def _sinks(arguments: argparse.Namespace) -> AbstractContextManager[Callable[[Sequence[Document]], None]]:
     from auditsense.cli.output import written_sinks  # noqa: PLC0415 - not for standard output
 
-    return written_sinks(arguments.sink, arguments.format)
+    return written_sinks(arguments.sink, arguments.format, arguments.color)
 
 
 @contextmanager

@@ -113,6 +113,7 @@ class LiveSession:
                 shown=_shown(settings.format),
                 user=settings.user,
                 boost=settings.boost,
+                color=self._arguments.color,
                 own_process=own_process,
             )
         )

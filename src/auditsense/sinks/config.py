@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auditsense.errors import UsageError
-from auditsense.sinks.format import Format
+from auditsense.sinks.format import Format, plain
 from auditsense.sinks.stream import StreamSink
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from auditsense.sinks import Sink
 
@@ -156,12 +156,13 @@ def sink_settings(table: Mapping[str, object]) -> SinkSettings:
     return parse({name: value for name, value in table.items() if name != "type"})
 
 
-def open_sink(settings: SinkSettings, form: Format) -> Sink:
+def open_sink(settings: SinkSettings, form: Format, paint: Callable[[str, str], str] = plain) -> Sink:
     """Return the sink of settings. A file is open; sockets are opened with the first document.
 
     Args:
         settings: of the sink.
         form: format of standard output, if the settings have none.
+        paint: colours compact lines on standard output; nothing else is coloured.
 
     Raises:
         SinkError: it cannot be opened.
@@ -180,7 +181,7 @@ def open_sink(settings: SinkSettings, form: Format) -> Sink:
         from auditsense.sinks.syslog import SyslogSink  # noqa: PLC0415
 
         return SyslogSink(settings)
-    return StreamSink(sys.stdout, settings.format or form)
+    return StreamSink(sys.stdout, settings.format or form, paint=paint)
 
 
 def _stdout(table: Mapping[str, object]) -> SinkSettings:

@@ -14,13 +14,14 @@ from __future__ import annotations
 import io
 import os
 import select
+from functools import partial
 from typing import TYPE_CHECKING, TextIO
 
 from auditsense.sinks import ReaderGoneError, SinkError
-from auditsense.sinks.format import Format, compact, jsonl
+from auditsense.sinks.format import Format, compact, jsonl, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from auditsense.detect.document_types import Document
 
@@ -32,13 +33,18 @@ class StreamSink:
         stream: the caller's; stays open. None: it is closed already.
         form: format of the lines.
         name: of the stream, for errors.
+        paint: colours compact lines.
     """
 
     def __init__(
-        self, stream: TextIO | None, form: Format = Format.JSONL, name: str = "standard output"
+        self,
+        stream: TextIO | None,
+        form: Format = Format.JSONL,
+        name: str = "standard output",
+        paint: Callable[[str, str], str] = plain,
     ) -> None:
         self._stream = stream
-        self._line = jsonl if form is Format.JSONL else compact
+        self._line = jsonl if form is Format.JSONL else partial(compact, paint=paint)
         self._name = name
         self.as_lines = form is Format.JSONL
 
