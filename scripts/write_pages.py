@@ -1,4 +1,4 @@
-"""Write man/ and completion/ from the parser and the configuration keys.
+"""Write man/ and the completion files from the parser and the configuration keys.
 
 Usage: python scripts/write_pages.py     tests/cli/test_man.py fails when it is due
 """
@@ -6,7 +6,6 @@ Usage: python scripts/write_pages.py     tests/cli/test_man.py fails when it is 
 from __future__ import annotations
 
 import argparse
-import re
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,8 @@ from typing import TYPE_CHECKING, cast
 
 import shtab
 
-from auditsense.cli.parser import build_parser
+from auditsense.cli.completion import FILES as SHELLS
+from auditsense.cli.parser import EXAMPLES, EXIT_CODES, build_parser
 from auditsense.config.keys import KEYS, REPEATED, TABLES
 from auditsense.core.ring import core_version
 
@@ -30,12 +30,6 @@ ROOT = Path(__file__).resolve().parents[1]
 FILES = {
     "/etc/auditsense/auditsense.toml": "The configuration, where there is one; see auditsense.toml(5).",
     "/run/auditsense/": "While a sensor runs: its changes on this host, from which they can be undone.",
-}
-EXAMPLES = {
-    "auditsense run --dry-run": "Print what watching would change on this host.",
-    "auditsense run --duration 60": "Watch for a minute, then restore the host.",
-    "auditsense replay /var/log/audit": "Run the same detections on the logs of auditd.",
-    "auditsense units --to /etc/systemd/system": "Install the systemd units.",
 }
 
 
@@ -85,6 +79,11 @@ def text(plain: str) -> str:
         escaped = line.replace("\\", "\\e").replace("-", "\\-")
         lines.append("\\&" + escaped if escaped.startswith((".", "'")) else escaped)
     return "\n".join(lines)
+
+
+def _line(plain: str) -> str:
+    """Return a command as one line of roff."""
+    return plain.replace("\\", "\\e").replace("-", "\\-")
 
 
 def _help(action: argparse.Action) -> str:
@@ -152,9 +151,8 @@ def manual() -> str:
             if action.dest != "help":
                 lines += _option(action)
     lines += [".SH EXIT STATUS"]
-    codes = (parser.epilog or "").partition(":")[2].replace("\n", " ")
-    for code, meaning in re.findall(r"(\d+) ([^;]+)", codes):
-        lines += [".TP", f".B {code}", text(meaning.strip().capitalize() + ".")]
+    for code, meaning in EXIT_CODES.items():
+        lines += [".TP", f".B {code}", text(f"{meaning[0].upper()}{meaning[1:]}.")]
     lines += [".SH FILES"]
     for name, purpose in FILES.items():
         lines += [".TP", f".I {text(name)}", text(purpose)]
@@ -165,8 +163,9 @@ def manual() -> str:
         text("Set by a service manager that expects notification of start, end and a running loop."),
         ".SH EXAMPLES",
     ]
-    for example, purpose in EXAMPLES.items():
-        lines += [".TP", f".B {text(example)}", text(purpose)]
+    for examples in EXAMPLES.values():
+        for example, purpose in examples.items():
+            lines += [".TP", f".B {_line(example)}", text(f"{purpose[0].upper()}{purpose[1:]}.")]
     lines += [".SH SEE ALSO", ".BR auditsense.toml (5),", ".BR auditctl (8),", ".BR auditd (8)"]
     return "\n".join(lines) + "\n"
 
@@ -194,9 +193,9 @@ def settings_page() -> str:
         text("/etc/auditsense/conf.d/*.toml"),
         ".SH DESCRIPTION",
         text(
-            "TOML. Every key has a default; a flag of the command line wins over a file. Times are "
-            "strings with a unit: 500ms, 5s, 5m, 1h. auditsense config check validates a file, config "
-            "sample prints a file with every key in a comment."
+            "TOML. Every key has a default; a flag of the command line wins over a file. A time is a "
+            "number of seconds, or a string with a unit: 500ms, 5s, 5m, 1h. auditsense config check "
+            "validates a file, config sample prints a file with every key in a comment."
         ),
     ]
     for table, purpose in {**TABLES, **REPEATED}.items():
@@ -214,7 +213,6 @@ def settings_page() -> str:
 VALUES = {"FILE": shtab.FILE, "PATH": shtab.FILE, "DIR": shtab.DIRECTORY}
 USERS = {"bash": "_auditsense_users", "zsh": "_users", "fish": "(__fish_complete_users)"}
 PREAMBLE = {"bash": '_auditsense_users() { compgen -u -- "$1"; }'}
-SHELLS = {"bash": "auditsense.bash", "zsh": "_auditsense", "fish": "auditsense.fish"}
 
 
 def completion(shell: str) -> str:
@@ -236,7 +234,7 @@ def pages() -> dict[str, str]:
     return {
         "man/auditsense.1": manual(),
         "man/auditsense.toml.5": settings_page(),
-        **{f"completion/{name}": completion(shell) for shell, name in SHELLS.items()},
+        **{f"src/auditsense/completion/{name}": completion(shell) for shell, name in SHELLS.items()},
     }
 
 

@@ -76,13 +76,15 @@ def items(value: object) -> list[Any]:
 
 
 def duration_ms(value: object, least: int, most: int) -> int:
-    """Return a duration such as "5s" in ms, within bounds in ms."""
-    match = re.fullmatch(r"([0-9]{1,9})(ms|s|m|h)", value) if isinstance(value, str) else None
+    """Return a time in ms, within bounds in ms: "5m", "1.5s", or a number of seconds, also as a string.
+
+    Every flag and key that takes a time is parsed here.
+    """
+    words = str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
+    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h)?", words, re.ASCII)
     if match is None:
-        raise WrongValueError(
-            f'must be a duration with its unit, such as "500ms" or "5m", not {shown(value)}'
-        )
-    ms = int(match[1]) * _UNITS_MS[match[2]]
+        raise WrongValueError(f"must be a time, such as 30, 30s, 5m or 500ms, not {shown(value)}")
+    ms = round(float(match[1]) * _UNITS_MS[match[2] or "s"])
     if not least <= ms <= most:
         raise WrongValueError(f"must be {duration(least)} to {duration(most)}, not {shown(value)}")
     return ms

@@ -224,7 +224,7 @@ def test_offline_part_writes_table_json_and_page(capsys: pytest.CaptureFixture[s
         (("--events", "many"), "1000 to 600000"),
         (("--json", "/nowhere/at/all/f.json"), "no such folder"),
         (("--html", "/"), "is a folder"),
-        (("--fast",), "unrecognized"),
+        (("--fast",), "--fast: unknown option"),
     ],
 )
 def test_wrong_usage_is_one_line_with_code_2(

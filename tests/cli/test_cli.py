@@ -7,6 +7,7 @@ import errno
 import gzip
 import json
 import os
+import shlex
 import signal
 import socket
 import struct
@@ -20,7 +21,8 @@ import pytest
 
 from auditsense import Host, Stats, __version__, shipped_detections
 from auditsense.cli import main
-from auditsense.cli.parser import build_parser
+from auditsense.cli.parser import EXAMPLES, build_parser
+from auditsense.config.keys import BY_PATH
 from auditsense.core.ring import pack
 from auditsense.errors import KernelCommandError
 from auditsense.kernel import commands
@@ -32,6 +34,8 @@ from auditsense.testing import FakeKernel, burst
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from auditsense.cli.usage import Parser
 
 PROGRAM = Path(sys.executable).with_name("auditsense")
 WITHOUT_CAPABILITIES = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
@@ -86,20 +90,52 @@ def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str,
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
-        ([], ["COMMAND", "try auditsense --help"]),
-        (["replya"], ["invalid choice: 'replya'", "replay"]),
+        (["replya"], ["replya: unknown command; did you mean replay?"]),
+        (["xyz"], ["xyz: unknown command; try auditsense --help"]),
+        (["help", "replya"], ["replya: unknown command; did you mean replay?"]),
+        (["schema", "foo"], ["foo: unknown value; choose document or status"]),
+        (["completion"], ["shell is missing; try auditsense completion --help"]),
+        (["run", "--duratoin", "5"], ["--duratoin: unknown option; did you mean --duration?"]),
+        (["record", "--too", "x"], ["--too: unknown option; did you mean --to?"]),
+        (
+            ["replay", "--duration", "5", "-"],
+            ["--duration: unknown option; it is an option of auditsense run"],
+        ),
+        (["--duration", "5", "run"], ["write it after the command, as in auditsense run --duration"]),
+        (["config", "--lean", "dump"], ["write it after the command, as in auditsense config dump --lean"]),
+        (["run", "-q", "-v"], ["--verbose: not possible together with --quiet"]),
+        (["run", "--dry-run=yes"], ["--dry-run: takes no value, not 'yes'"]),
+        (["run", "now"], ["now: unexpected argument; try auditsense run --help"]),
+        (["run", "-c", ""], ["--config: a path is missing"]),
+        (["replay", ""], ["PATH: a path is missing"]),
+        (["units", "--to", ""], ["--to: a path is missing"]),
+        (["replay", "--detections", "", "-"], ["--detections: a path is missing"]),
+        (
+            ["run", "--sink", "file:x.jsonl,rotate=3"],
+            ["--sink: the sink file has no rotate; it has format, "],
+        ),
+        (
+            ["run", "--self-test", "-1"],
+            ['--self-test: must be a time, such as 30, 30s, 5m or 500ms, not "-1"'],
+        ),
+        (["run", "--self-test", "25h"], ['--self-test: must be 0s to 24h, not "25h"']),
+        (["run", "--priority-boost", "99"], ["--priority-boost: must be 0 to 20 levels, not 99"]),
+        (["status", "--watch", "1ms"], ['--watch: must be 50ms to 8760h, not "1ms"']),
         (["replay"], ["PATH", "try auditsense replay --help"]),
         (["replay", "--nonsense", "-"], ["--nonsense"]),
         (["replay", "--form", "jsonl", "-"], ["--form"]),
-        (["replay", "-o", "alrets", "-"], ["invalid choice: 'alrets'"]),
-        (["replay", "--format", "xml", "-"], ["invalid choice: 'xml'", "jsonl", "compact"]),
+        (["replay", "-o", "alrets", "-"], ["--output alrets: unknown value; did you mean alerts?"]),
+        (["replay", "--format", "xml", "-"], ["--format xml: unknown value; choose jsonl or compact"]),
         (["replay", "-o", "events", "--fail-on-alert", "-"], ["-o events", "--fail-on-alert"]),
-        (["run", "-o", "count"], ["invalid choice: 'count'"]),
-        (["run", "--duration", "soon"], ["soon is not a number of seconds above 0"]),
-        (["run", "--duration", "0"], ["0 is not a number of seconds above 0"]),
-        (["run", "--duration", "-1"], ["-1 is not a number of seconds above 0"]),
-        (["run", "--duration", "nan"], ["nan is not a number of seconds above 0"]),
-        (["run", "--duration", "inf"], ["inf is not a number of seconds above 0"]),
+        (["run", "-o", "count"], ["--output count: unknown value; choose alerts, sequences or events"]),
+        (
+            ["run", "--duration", "soon"],
+            ['--duration: must be a time, such as 30, 30s, 5m or 500ms, not "soon"'],
+        ),
+        (["run", "--duration", "0"], ['--duration: must be 1ms to 8760h, not "0"']),
+        (["run", "--duration", "-1"], ["must be a time", 'not "-1"']),
+        (["run", "--duration", "nan"], ["must be a time", 'not "nan"']),
+        (["run", "--duration", "inf"], ["must be a time", 'not "inf"']),
         (
             ["run", "--source", "pcap"],
             ['--source: must be one of "auto", "netlink", "multicast"', 'not "pcap"'],
@@ -113,9 +149,7 @@ def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str,
         (["replay", "/two\nlines"], ["/two\\nlines: No such file or directory"]),
         (["record"], ["--to"]),
         (["record", "--to", "/nonexistent/x"], ["/nonexistent/x: No such file or directory"]),
-        (["rules"], ["ACTION"]),
-        (["rules", "flush"], ["invalid choice: 'flush'"]),
-        (["detections"], ["ACTION"]),
+        (["rules", "flush"], ["flush: unknown action; choose install, remove, check, list or print"]),
         (["detections", "show", "psyp"], ["there is no detection 'psyp'; did you mean pspy?"]),
         (["detections", "check", "/nonexistent"], ["/nonexistent: No such file or directory"]),
     ],
@@ -126,6 +160,58 @@ def test_usage_error_is_one_line_and_exit_code_2(
     code, out, err = call(capsys, *arguments)
     assert (code, out) == (2, "")
     assert_one_error(err, *parts)
+
+
+@pytest.mark.parametrize("words", [[], ["rules"], ["detections"], ["config"]])
+def test_missing_command_prints_help_as_error(capsys: pytest.CaptureFixture[str], words: list[str]) -> None:
+    code, out, err = call(capsys, *words)
+    assert (code, out) == (2, "")
+    assert err == call(capsys, *words, "--help")[1]
+
+
+@pytest.mark.parametrize("words", [[], ["run"], ["rules", "install"]])
+def test_help_command_equals_help_flag(capsys: pytest.CaptureFixture[str], words: list[str]) -> None:
+    assert call(capsys, "help", *words) == call(capsys, *words, "-h")
+
+
+@pytest.mark.parametrize("line", [line for lines in EXAMPLES.values() for line in lines])
+def test_example_of_help_is_accepted(capsys: pytest.CaptureFixture[str], line: str) -> None:
+    words = shlex.split(line.partition(" > ")[0].partition(" < ")[0])
+    build_parser().parse_args(words[1:])
+    assert capsys.readouterr() == ("", "")
+
+
+def test_every_command_has_an_example() -> None:
+    assert {*EXAMPLES} == {"", *build_parser().commands()}
+
+
+def test_help_texts_have_one_form() -> None:
+    for parser in every_parser(build_parser()):
+        for action in parser._actions:
+            text = action.help or ""
+            assert isinstance(action, argparse._SubParsersAction) or text[:1].islower(), text
+            assert not text.endswith("."), text
+        assert (parser.description or "").endswith("."), parser.prog
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("30", 30), ("30s", 30), ("5m", 300), ("500ms", 0.5), ("1.5", 1.5), ("1.5h", 5400), ("0.05", 0.05)],
+)
+def test_time_is_the_same_in_flags_and_keys(text: str, seconds: float) -> None:
+    for words in (["run", "--duration"], ["record", "--to", "x", "--duration"]):
+        assert build_parser().parse_args([*words, text]).duration == seconds
+    assert build_parser().parse_args(["status", "--watch", text]).watch == seconds
+    assert build_parser().parse_args(["run", "--self-test", text]).self_test == seconds
+    assert BY_PATH["source.self_test"].check(text) == seconds * 1000
+    if "." not in text and text.isdigit():
+        assert BY_PATH["source.self_test"].check(int(text)) == seconds * 1000
+
+
+def every_parser(parser: Parser) -> Iterator[Parser]:
+    yield parser
+    for below in parser.commands().values():
+        yield from every_parser(below)
 
 
 def test_bad_detection_is_reported_with_file_and_key(
@@ -233,7 +319,7 @@ def test_replay_reports_what_it_withheld(
 def test_max_alerts_is_a_whole_number(capsys: pytest.CaptureFixture[str], crowded: str, words: str) -> None:
     code, _, err = call(capsys, "replay", f"--max-alerts={words}", crowded)
     assert code == 2
-    assert "is not a whole number of 0 or more" in err
+    assert "--max-alerts: must be a whole number of 0 or more" in err
 
 
 @pytest.mark.parametrize("view", ["alerts", "sequences", "count"])

@@ -8,11 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from auditsense.cli import main
+from auditsense.cli.completion import FILES as SHELLS
 from auditsense.cli.parser import build_parser
 from auditsense.config.keys import KEYS
-from scripts.write_pages import SHELLS, Command, pages, text, tree
+from scripts.write_pages import Command, pages, text, tree
 
 ROOT = Path(__file__).parents[2]
+COMPLETION = ROOT / "src/auditsense/completion"
 
 FILES = pages()
 COMMANDS = [command for command in tree(build_parser()).every() if command.words]
@@ -75,7 +78,7 @@ def test_roff_in_help_text_is_escaped() -> None:
 def completed(*words: str, folder: Path | None = None) -> set[str]:
     """Return what a real bash offers for the last of the words."""
     script = (
-        f'source "{ROOT}/completion/auditsense.bash"; compopt() {{ :; }}; COMP_WORDS=("$@"); '
+        f'source "{COMPLETION}/auditsense.bash"; compopt() {{ :; }}; COMP_WORDS=("$@"); '
         'COMP_CWORD=$(($# - 1)); _shtab_auditsense auditsense "${@: -1}" ""; printf "%s\\n" "${COMPREPLY[@]}"'
     )
     result = subprocess.run(
@@ -127,12 +130,18 @@ def test_bash_completes_files_and_folders(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_shell_parses_its_file(shell: str) -> None:
-    assert output_of(tool(shell), "-n", str(ROOT / "completion" / SHELLS[shell])) == ""
+    assert output_of(tool(shell), "-n", str(COMPLETION / SHELLS[shell])) == ""
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_completion_command_prints_its_file(capsys: pytest.CaptureFixture[str], shell: str) -> None:
+    assert main(["completion", shell]) == 0
+    assert capsys.readouterr().out == FILES[f"src/auditsense/completion/{SHELLS[shell]}"].rstrip("\n") + "\n"
 
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_completion_file_names_every_command(shell: str) -> None:
-    file = FILES[f"completion/{SHELLS[shell]}"]
+    file = FILES[f"src/auditsense/completion/{SHELLS[shell]}"]
     assert all(command.words[-1] in file for command in COMMANDS)
 
 
@@ -146,6 +155,6 @@ def test_completion_file_names_every_command(shell: str) -> None:
     ],
 )
 def test_fish_completes(line: str, offered: set[str]) -> None:
-    script = f"source {ROOT}/completion/auditsense.fish; complete -C '{line}'"
+    script = f"source {COMPLETION}/auditsense.fish; complete -C '{line}'"
     output = output_of(tool("fish"), "--no-config", "-c", script)
     assert {row.partition("\t")[0] for row in output.splitlines()} == offered

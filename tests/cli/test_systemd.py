@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from auditsense import cli
-from auditsense.cli.parser import build_parser
+from auditsense.cli.parser import EXIT_CODES
 from auditsense.cli.sd_notify import ServiceNotifier
 from auditsense.cli.systemd import units
 
@@ -121,7 +121,7 @@ def test_rule_unit_is_ordered_after_auditd_before_sensor() -> None:
 
 
 def test_restart_excludes_permanent_failures() -> None:
-    assert "2 usage" in str(build_parser().epilog)
+    assert "usage" in EXIT_CODES[2]
     assert setting(SENSOR, "Restart") == "always"
     assert setting(SENSOR, "RestartPreventExitStatus") == "2 3 4 5"
 
@@ -169,9 +169,7 @@ def test_units_are_printed_without_folder(capsys: pytest.CaptureFixture[str]) ->
     assert f"# {RULES}\n" in out
 
 
-@pytest.mark.parametrize(
-    "path", ["auditsense", '/opt/a"b', "/opt/50%", "/opt/$HOME/x", "/a\nUser=x", "/a'b", ""]
-)
+@pytest.mark.parametrize("path", ["auditsense", '/opt/a"b', "/opt/50%", "/opt/$HOME/x", "/a\nUser=x", "/a'b"])
 def test_path_with_special_characters_is_refused(
     path: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

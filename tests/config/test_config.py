@@ -127,11 +127,8 @@ WRONG = {
     "[alerts]\nmax_alerts = -1": [
         "auditsense.toml:2: alerts.max_alerts: must be 0 to 1000000 alerts, not -1",
     ],
-    "[alerts]\nsuppress = 300": [
-        (
-            "auditsense.toml:2: alerts.suppress: must be a duration with its unit, such as "
-            '"500ms" or "5m", not 300'
-        )
+    "[alerts]\nsuppress = -300": [
+        "auditsense.toml:2: alerts.suppress: must be a time, such as 30, 30s, 5m or 500ms, not -300",
     ],
     "[alerts]\nsuppress = '25h'": ['auditsense.toml:2: alerts.suppress: must be 0s to 24h, not "25h"'],
     "[source]\nlean = 1": ["auditsense.toml:2: source.lean: must be true or false, not 1"],

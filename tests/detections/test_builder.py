@@ -77,9 +77,9 @@ def test_one_match_is_the_default() -> None:
         ({"matches": True}, "window: matches must be a whole number"),
         (
             {"within": "5 s"},
-            'window: within must be a duration with its unit, such as "500ms" or "5m", not "5 s"',
+            'window: within must be a time, such as 30, 30s, 5m or 500ms, not "5 s"',
         ),
-        ({"within": 5}, "window: within must be a duration"),
+        ({"within": -5}, "window: within must be a time"),
         ({"risk_score": 101}, "risk_score must be 0 to 100, not 101"),
         ({"by": "process.pid"}, "window: by must be a list"),
         ({"tags": "one"}, "tags must be a list"),

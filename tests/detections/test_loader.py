@@ -311,10 +311,10 @@ CALL = '"auditd.data.syscall" = "openat"'
         (changed("matches = 3", "matches = 0"), "window: matches must be 1 to 64, not 0"),
         (changed("matches = 3", "matches = 65"), "window: matches must be 1 to 64, not 65"),
         (changed("matches = 3", "matches = 3\nspan = 1"), "window: unknown key span"),
-        (changed('"2s"', '"2"'), 'within must be a duration with its unit, such as "500ms" or "5m", not "2"'),
+        (changed('"2s"', '"2 s"'), 'within must be a time, such as 30, 30s, 5m or 500ms, not "2 s"'),
         (changed('"2s"', '"0s"'), 'within must be 1ms to 24h, not "0s"'),
         (changed('"2s"', '"25h"'), 'within must be 1ms to 24h, not "25h"'),
-        (changed('"2s"', "2"), "within must be a duration"),
+        (changed('"2s"', "true"), "within must be a time"),
         (
             changed('["process.pid"]', '["process.id"]'),
             "unknown field 'process.id'; did you mean process.pid?",

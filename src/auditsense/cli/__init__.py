@@ -23,7 +23,21 @@ if TYPE_CHECKING:
 
 
 _LEVELS: Final = frozenset({"error", "warning", "note"})
-_message_settings: Final = {"color": "auto"}  # of the command that runs
+
+
+class _MessageSettings:
+    """Settings of the command that runs.
+
+    Attributes:
+        color: of messages.
+        verbosity: -1 with --quiet, 1 with --verbose, else 0.
+    """
+
+    color = "auto"
+    verbosity = 0
+
+
+_message_settings: Final = _MessageSettings()
 
 
 def print_message(text: str, level: str = "") -> None:
@@ -38,7 +52,7 @@ def print_message(text: str, level: str = "") -> None:
     from auditsense.cli.style import painter  # noqa: PLC0415 - see main
     from auditsense.sinks.format import printable  # noqa: PLC0415 - see main
 
-    paint = painter(sys.stderr, _message_settings["color"])
+    paint = painter(sys.stderr, _message_settings.color)
     subject, colon, rest = printable(text).partition(":")
     level = level or (subject if subject in _LEVELS else "")
     line = f"{paint('faint', 'auditsense:')} {paint(level, subject)}{colon}{rest}"
@@ -46,6 +60,18 @@ def print_message(text: str, level: str = "") -> None:
         print(line, file=sys.stderr, flush=True)  # noqa: T201 - its purpose
     except OSError:
         return
+
+
+def print_progress(text: str) -> None:
+    """Print one line on standard error, unless --quiet was given."""
+    if _message_settings.verbosity >= 0:
+        print_message(text)
+
+
+def print_detail(text: str) -> None:
+    """Print one line on standard error if --verbose was given."""
+    if _message_settings.verbosity > 0:
+        print_message(text)
 
 
 def print_data(line: str) -> None:
@@ -95,7 +121,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         arguments = build_parser(words[0] if words else "").parse_args(words)
         arguments.own_process = argv is None
-        _message_settings["color"] = getattr(arguments, "color", "auto")
+        _message_settings.color = getattr(arguments, "color", "auto")
+        _message_settings.verbosity = getattr(arguments, "verbosity", 0)
         return _code_of(arguments)
     finally:  # also when the parser has shown its help
         _drop_closed_output()

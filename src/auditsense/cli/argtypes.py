@@ -1,63 +1,32 @@
-"""Argument types of the command line, and its parser class."""
+"""Argument types of the command line."""
 
 from __future__ import annotations
 
 import argparse
-import os
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Final
 
+from auditsense._values import WrongValueError, duration_ms
 from auditsense.errors import UsageError
-from auditsense.sinks.format import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from auditsense.kernel.privileges import User
     from auditsense.sinks.config import SinkSettings
 
-_MAX_DIGITS = 9
+_MAX_DIGITS: Final = 9
+_YEAR_MS: Final = 365 * 24 * 3_600_000
 
 
-class _Formatter(argparse.HelpFormatter):
-    """Formatter with its own width: argparse creates one per option and would import shutil for each."""
-
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, width=_columns() - 2)
-
-
-def _columns() -> int:
-    try:
-        return int(os.environ.get("COLUMNS", "")) or 80
-    except ValueError:
-        pass
-    try:
-        return os.get_terminal_size(1).columns or 80
-    except OSError:  # it is no terminal
-        return 80
-
-
-class Parser(argparse.ArgumentParser):
-    """Parser that reports an error in one line."""
-
-    def __init__(self, **more: Any) -> None:  # noqa: ANN401 - ArgumentParser's own
-        super().__init__(**{"formatter_class": _Formatter, **more})
-
-    def error(self, message: str) -> NoReturn:
-        """End with exit code 2."""
-        self.exit(2, f"auditsense: error: {printable(message)}; try {self.prog} --help\n")
-
-
-def positive(text: str) -> float:
-    """Return a number of seconds above 0.
+def path(text: str) -> str:
+    """Return the path of a file or folder.
 
     Raises:
-        ArgumentTypeError: it is not; the message states what is expected.
+        ArgumentTypeError: it is empty, which would mean the current folder.
     """
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds above 0")
-    return value
+    if not text:
+        raise argparse.ArgumentTypeError("a path is missing; the value is empty")
+    return text
 
 
 def count(text: str) -> int:
@@ -67,17 +36,23 @@ def count(text: str) -> int:
         ArgumentTypeError: it is not.
     """
     if not text.isascii() or not text.isdigit() or len(text) > _MAX_DIGITS:
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number of 0 or more")
+        raise argparse.ArgumentTypeError(f"must be a whole number of 0 or more, not {text}")
     return int(text)
 
 
-def seconds(text: str) -> float:
-    """Return a number of seconds, or 0.
+def time(least_ms: int, most_ms: int = _YEAR_MS) -> Callable[[str], float]:
+    """Return a function that parses a TIME within bounds, such as 30, 30s, 5m or 500ms, to seconds.
 
-    Raises:
-        ArgumentTypeError: it is not; the message states what is expected.
+    The function raises ArgumentTypeError; the message states what is expected.
     """
-    return 0.0 if text == "0" else positive(text)
+
+    def parse(text: str) -> float:
+        try:
+            return duration_ms(text, least_ms, most_ms) / 1000
+        except WrongValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return parse
 
 
 def events(text: str) -> int:
@@ -87,7 +62,7 @@ def events(text: str) -> int:
         ArgumentTypeError: it is not; the message states what is expected.
     """
     if not text.isascii() or not text.isdigit() or not 1_000 <= int(text) <= 600_000:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of events from 1000 to 600000")
+        raise argparse.ArgumentTypeError(f"must be a number of events from 1000 to 600000, not {text}")
     return int(text)
 
 

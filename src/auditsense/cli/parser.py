@@ -11,8 +11,8 @@ import importlib
 from typing import TYPE_CHECKING, Any, Final
 
 from auditsense.cli import argtypes
-from auditsense.cli.argtypes import Parser
 from auditsense.cli.style import Color
+from auditsense.cli.usage import Parser
 from auditsense.config.keys import BY_PATH, KEYS
 from auditsense.config.option import ValueType
 from auditsense.core.ring import core_version
@@ -20,9 +20,72 @@ from auditsense.core.ring import core_version
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_EXITS = """exit codes: 0 done; 1 failed while running; 2 usage or configuration; 3 no kernel audit here;
-4 the kernel's audit configuration is locked, or would panic; 5 another daemon owns the audit socket;
-10 alerts found, with --fail-on-alert; 130 interrupted; 141 the reader of standard output has ended"""
+EXIT_CODES: Final = {
+    0: "done",
+    1: "failed while running",
+    2: "wrong usage or configuration",
+    3: "no kernel audit here",
+    4: "the kernel's audit configuration is locked, or the kernel would panic",
+    5: "another daemon owns the audit socket",
+    10: "alerts found, with --fail-on-alert",
+    130: "interrupted by SIGINT",
+    141: "the reader of standard output has closed it",
+}
+EXAMPLES: Final[dict[str, dict[str, str]]] = {
+    "": {
+        "auditsense doctor": "diagnose audit problems on this host",
+        "auditsense run": "watch this host, as root",
+        "auditsense replay /var/log/audit": "search auditd's logs",
+    },
+    "run": {
+        "auditsense run": "watch until Ctrl-C; print alerts",
+        "auditsense run --dry-run": "print the changes to this host",
+        "auditsense run --duration 5m --sink file:/var/log/auditsense.jsonl": "watch for five minutes",
+        "auditsense run --source log:/var/log/audit/audit.log": "follow auditd's log",
+    },
+    "replay": {
+        "auditsense replay /var/log/audit": "a folder of rotated logs",
+        "auditsense replay -o count audit.log": "counters only",
+        "auditsense replay --fail-on-alert - < audit.log": "exit code 10 when there is an alert",
+    },
+    "record": {"auditsense record --to capture.bin --duration 1m": "capture one minute"},
+    "rules": {
+        "auditsense rules print": "print the audit rule",
+        "auditsense rules check": "exit code 1 if the kernel does not have it",
+    },
+    "detections": {
+        "auditsense detections list": "one line per detection",
+        "auditsense detections show pspy": "everything about one detection",
+        "auditsense detections check my.toml": "validate a file",
+    },
+    "doctor": {
+        "auditsense doctor": "diagnose, changing nothing",
+        "auditsense doctor --self-test": "also open /proc and wait for the record",
+    },
+    "schema": {"auditsense schema status": "schema of status --json"},
+    "status": {
+        "auditsense status": "print the state once",
+        "auditsense status --watch 5s": "refresh every five seconds",
+    },
+    "config": {
+        "auditsense config sample": "print a commented configuration file",
+        "auditsense config check": "validate the active configuration",
+        "auditsense config dump --lean": "print the effect of a flag",
+    },
+    "bench": {
+        "auditsense bench --offline --events 20000": "a quick measurement as any user",
+        "auditsense bench --html bench.html": "also write a page with plots",
+    },
+    "units": {"auditsense units --to /etc/systemd/system": "install the units"},
+    "completion": {
+        "auditsense completion bash > ~/.local/share/bash-completion/completions/auditsense": "for bash",
+        "auditsense completion zsh > ~/.zfunc/_auditsense": "for zsh, with ~/.zfunc in fpath",
+        "auditsense completion fish > ~/.config/fish/completions/auditsense.fish": "for fish",
+    },
+    "help": {"auditsense help rules install": "the same as auditsense rules install --help"},
+}
+"""Examples of each command, and what each does; "" is the program itself."""
+_LONG_EXAMPLE: Final = 44  # with its purpose, 80 columns
 _SHORT: Final = {"--output": "-o"}
 
 
@@ -40,27 +103,51 @@ def _command(module: str) -> Callable[[argparse.Namespace], int]:
     return run
 
 
-def _add_config(parser: argparse.ArgumentParser) -> None:
+def _add_command(
+    commands: argparse._SubParsersAction[Parser], name: str, summary: str, description: str = ""
+) -> Parser:
+    """Add a command or an action.
+
+    Args:
+        commands: of the parser above.
+        name: of the command.
+        summary: one line for the list of commands: lower case, no full stop.
+        description: whole sentences; by default the summary.
+    """
+    description = description or f"{summary[0].upper()}{summary[1:]}."
+    return commands.add_parser(name, help=summary, description=description, epilog=_examples(name))
+
+
+def _add_actions(parser: Parser) -> argparse._SubParsersAction[Parser]:
+    parser.set_defaults(command=parser.print_missing)
+    return parser.add_subparsers(metavar="ACTION", title="actions", parser_class=Parser, prog=parser.prog)
+
+
+def _examples(command: str) -> str:
+    """Return the examples of a command as a block; long ones have their purpose above."""
+    examples = EXAMPLES.get(command)
+    if not examples:
+        return ""
+    width = max(map(len, examples))
+    if width > _LONG_EXAMPLE:
+        lines = [f"  # {purpose}\n  {example}\n" for example, purpose in examples.items()]
+        return "examples:\n" + "\n".join(lines)
+    lines = [f"  {example:{width}}  # {purpose}\n" for example, purpose in examples.items()]
+    return "examples:\n" + "".join(lines)
+
+
+def _add_config(parser: Parser) -> None:
     parser.add_argument(
         "-c",
         "--config",
         metavar="FILE",
-        help="the only configuration file (default: /etc/auditsense/auditsense.toml, and "
+        type=argtypes.path,
+        help="read only this configuration file (default: /etc/auditsense/auditsense.toml and "
         "/etc/auditsense/conf.d/*.toml)",
     )
 
 
-def _add_color(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--color",
-        choices=[str(color) for color in Color],
-        default=str(Color.AUTO),
-        help="colour text by severity; auto: on a terminal, unless NO_COLOR is set or TERM is dumb "
-        "(default: auto)",
-    )
-
-
-def _add_flag(parser: argparse.ArgumentParser, path: str, **changes: Any) -> None:  # noqa: ANN401 - of argparse
+def _add_flag(parser: Parser, path: str, **changes: Any) -> None:  # noqa: ANN401 - of argparse
     """Add the flag of a configuration key. It is None or [] unless given: then the files decide.
 
     Args:
@@ -80,66 +167,98 @@ def _add_flag(parser: argparse.ArgumentParser, path: str, **changes: Any) -> Non
         case ValueType.INTEGER:
             options |= {"type": argtypes.count}
         case ValueType.DURATION:
-            options |= {"type": argtypes.seconds}
+            options |= {"type": argtypes.time(key.minimum, key.maximum)}
         case _ if not key.metavar:
             options |= {"choices": key.choices}
+    if key.metavar == "PATH":
+        options |= {"type": argtypes.path}
     if key.default:
         description += f" (default: {key.default})"
     names = [_SHORT[key.flag], key.flag] if key.flag in _SHORT else [key.flag]
     parser.add_argument(*names, **(options | {"help": description} | changes))
 
 
-def _add_sink(parser: argparse.ArgumentParser) -> None:
+def _add_sink(parser: Parser) -> None:
     parser.add_argument(
         "--sink",
         metavar="SINK",
         type=argtypes.sink,
         action="append",
         default=[],
-        help="where documents go, instead of standard output: stdout, file:PATH[,size=10M,keep=5], journald, "
-        "syslog, syslog:udp://HOST:PORT or syslog:tcp://HOST:PORT; may be repeated",
+        help="destination of documents instead of standard output: stdout, file:PATH[,size=10M,keep=5], "
+        "journald, syslog, syslog:udp://HOST:PORT or syslog:tcp://HOST:PORT; may be repeated",
     )
+
+
+def _add_color(parser: Parser) -> None:
+    parser.add_argument(
+        "--color",
+        choices=[str(color) for color in Color],
+        default=str(Color.AUTO),
+        help="color text by severity; auto: on a terminal, unless NO_COLOR is set or TERM is dumb "
+        "(default: auto)",
+    )
+
+
+def _add_verbosity(parser: Parser) -> None:
+    levels = parser.add_mutually_exclusive_group()
+    for names, level, description in (
+        (("-q", "--quiet"), -1, "print warnings and errors only, and data"),
+        (("-v", "--verbose"), 1, "print more about the progress"),
+    ):
+        levels.add_argument(
+            *names, dest="verbosity", action="store_const", const=level, default=0, help=description
+        )
 
 
 def _add_bench(commands: argparse._SubParsersAction[Parser]) -> None:
-    bench = commands.add_parser(
+    bench = _add_command(
+        commands,
         "bench",
-        help="measure CPU, memory and throughput on this machine",
-        allow_abbrev=False,
-        description="Measure CPU, memory and throughput on this machine, in about two minutes: as any user "
-        "those "
-        "of the core and of replay; as root, if the audit socket has no owner, also those of the sensor on "
-        "the kernel, with generated load. Every change is restored.",
+        "measure CPU, memory and throughput on this machine",
+        "Measure CPU, memory and throughput on this machine, in about two minutes. Any user can measure the "
+        "core and replay. As root, and if the audit socket has no owner, it also measures the live sensor "
+        "under generated load. Every change to the host is reverted.",
     )
     bench.set_defaults(command=_command("bench"))
-    bench.add_argument("--json", metavar="FILE", help="write all figures there")
-    bench.add_argument("--html", metavar="FILE", help="write a page with plots there")
-    bench.add_argument("--offline", action="store_true", help="without the kernel's audit")
+    bench.add_argument("--json", metavar="FILE", type=argtypes.path, help="write all figures to this file")
+    bench.add_argument(
+        "--html", metavar="FILE", type=argtypes.path, help="write a page with plots to this file"
+    )
+    bench.add_argument("--offline", action="store_true", help="measure without the kernel's audit")
     bench.add_argument(
         "--events",
         metavar="N",
         type=argtypes.events,
         default=200_000,
-        help="of each input and each burst; fewer are quicker and less exact (default: 200000)",
+        help="number of events per input and per burst; fewer are quicker and less exact (default: 200000)",
     )
     _add_color(bench)
 
 
 def _add_units(commands: argparse._SubParsersAction[Parser]) -> None:
-    units = commands.add_parser(
+    units = _add_command(
+        commands,
         "units",
-        help="print or install systemd units",
-        allow_abbrev=False,
-        description="Print the systemd units of the sensor and of its audit rule, or write them to a folder.",
+        "print or install systemd units",
+        "Print the systemd units of the sensor and of its audit rule, or write them to a folder.",
     )
     units.set_defaults(command=_command("systemd"))
-    units.add_argument("--to", metavar="DIR", help="write them there, usually to /etc/systemd/system")
     units.add_argument(
-        "--program", metavar="PATH", help="what they start (default: the auditsense that runs now)"
+        "--to",
+        metavar="DIR",
+        type=argtypes.path,
+        help="write the units to this folder, usually /etc/systemd/system",
+    )
+    units.add_argument(
+        "--program",
+        metavar="PATH",
+        type=argtypes.path,
+        help="program that the units start (default: the running auditsense)",
     )
 
 
-def _add_run_flags(parser: argparse.ArgumentParser) -> None:
+def _add_run_flags(parser: Parser) -> None:
     _add_config(parser)
     for key in KEYS:
         if key.flag:
@@ -148,71 +267,68 @@ def _add_run_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_configuration(commands: argparse._SubParsersAction[Parser]) -> None:
-    config = commands.add_parser(
+    config = _add_command(
+        commands,
         "config",
-        help="the configuration",
-        allow_abbrev=False,
-        description="Show or check the configuration of run, its flags included.",
+        "print or validate the configuration",
+        "Print or validate the configuration of run. Flags of run are accepted and override the files.",
     )
-    actions = config.add_subparsers(metavar="ACTION", required=True, parser_class=Parser, prog=config.prog)
+    actions = _add_actions(config)
     for name, purpose in (
         ("dump", "print the active configuration as a file, with the origin of each value"),
         ("check", "validate the configuration; exit 2 if it is invalid"),
-        ("sample", "print a file with every key in a comment"),
+        ("sample", "print a configuration file with every key in a comment"),
     ):
-        action = actions.add_parser(name, help=purpose, description=purpose, allow_abbrev=False)
+        action = _add_command(actions, name, purpose)
         if name != "sample":
             _add_run_flags(action)
         action.set_defaults(command=_command("config"), action=name)
 
 
 def _add_detections(commands: argparse._SubParsersAction[Parser]) -> None:
-    detections = commands.add_parser(
-        "detections",
-        help="list and validate detections",
-        allow_abbrev=False,
-        description="Show the detections, or validate your own.",
-    )
-    actions = detections.add_subparsers(
-        metavar="ACTION", required=True, parser_class=Parser, prog=detections.prog
-    )
-    action = actions.add_parser("list", help="one line each", allow_abbrev=False)
+    detections = _add_command(commands, "detections", "list, show and validate detections")
+    actions = _add_actions(detections)
+    action = _add_command(actions, "list", "list the detections, one line each")
     action.set_defaults(command=_command("detections"), action="list")
-    action = actions.add_parser("show", help="show one detection", allow_abbrev=False)
-    action.add_argument("name", metavar="NAME")
+    action = _add_command(actions, "show", "show one detection with its exceptions and limits, as JSON")
+    action.add_argument("name", metavar="NAME", help="id of the detection")
     _add_config(action)
     _add_flag(action, "detections.exceptions")
     _add_flag(action, "detections.known_harmless")
     action.set_defaults(command=_command("detections"), action="show")
-    action = actions.add_parser("check", help="validate a detection file", allow_abbrev=False)
-    action.add_argument("path", metavar="PATH")
+    action = _add_command(actions, "check", "validate a detection file, or a folder of them")
+    action.add_argument("path", metavar="PATH", type=argtypes.path, help="file or folder")
     action.set_defaults(command=_command("detections"), action="check")
-    action = actions.add_parser(
+    action = _add_command(
+        actions,
         "compile",
-        help="as a C header, for programs that embed the core without Python (docs/c.md)",
-        allow_abbrev=False,
+        "print detections as a C header",
+        "Print detections as a C header, for programs that embed the core without Python (docs/c.md).",
     )
     action.add_argument(
-        "path", metavar="PATH", nargs="?", help="as --detections takes it (default: the shipped)"
+        "path",
+        metavar="PATH",
+        nargs="?",
+        type=argtypes.path,
+        help="file or folder of detections (default: the shipped ones)",
     )
     action.set_defaults(command=_command("detections"), action="compile")
 
 
 def _add_doctor(commands: argparse._SubParsersAction[Parser]) -> None:
-    doctor = commands.add_parser(
+    doctor = _add_command(
+        commands,
         "doctor",
-        help="diagnose audit problems on this host",
-        allow_abbrev=False,
-        description="Diagnose audit problems on this host, and suggest remedies. Changes nothing. "
-        "Exit code 1 when there is a warning or an error, else 0.",
+        "diagnose audit problems on this host",
+        "Diagnose audit problems on this host and suggest remedies. Changes nothing. The exit code is 1 "
+        "after a warning or an error, else 0.",
     )
     doctor.set_defaults(command=_command("doctor"))
-    doctor.add_argument("--json", action="store_true", help="one JSON object (docs/troubleshooting.md)")
+    doctor.add_argument("--json", action="store_true", help="print one JSON object (docs/troubleshooting.md)")
     doctor.add_argument(
         "--self-test",
         action="store_true",
-        help="open /proc on purpose and listen for the record, where audit is on: other listeners receive "
-        "it as well",
+        help="open /proc and wait for the record, if audit is on; other listeners receive it too",
     )
     _add_config(doctor)
     _add_flag(doctor, "status.socket")
@@ -220,47 +336,63 @@ def _add_doctor(commands: argparse._SubParsersAction[Parser]) -> None:
 
 
 def _add_status(commands: argparse._SubParsersAction[Parser]) -> None:
-    status = commands.add_parser(
+    status = _add_command(
+        commands,
         "status",
-        help="show the state of the running sensor",
-        allow_abbrev=False,
-        description="Show the state of the running sensor, as root: kernel settings and counters.",
+        "show the state of the running sensor",
+        "Show the state of the running sensor, as root: kernel settings and counters.",
     )
     status.set_defaults(command=_command("status"))
-    status.add_argument("--json", action="store_true", help="one JSON object a line (docs/status.md)")
+    status.add_argument("--json", action="store_true", help="print one JSON object per line (docs/status.md)")
     status.add_argument(
         "--watch",
-        metavar="SECONDS",
+        metavar="TIME",
         nargs="?",
         const=1.0,
-        type=argtypes.positive,
-        help="ask again at this interval, with rates, until SIGINT (default: every second)",
+        type=argtypes.time(50),
+        help="repeat at this interval, with rates, until SIGINT (without a value: every second)",
     )
     _add_config(status)
     _add_flag(status, "status.socket")
     _add_color(status)
 
 
+def _add_duration(parser: Parser) -> None:
+    parser.add_argument(
+        "--duration",
+        metavar="TIME",
+        type=argtypes.time(1),
+        help="end after this time, such as 30, 30s, 5m or 500ms",
+    )
+
+
 def _add_run(commands: argparse._SubParsersAction[Parser]) -> None:
-    run = commands.add_parser(
-        "run", help="watch this host", allow_abbrev=False, description="Watch this host, as root."
+    run = _add_command(
+        commands,
+        "run",
+        "watch this host",
+        "Watch this host, as root, until a signal or the end of --duration. On exit every change to the host "
+        "is reverted.",
     )
     run.set_defaults(command=_command("run"))
     _add_run_flags(run)
-    run.add_argument("--duration", metavar="SECONDS", type=argtypes.positive, help="end after this time")
+    _add_duration(run)
     run.add_argument(
-        "--dry-run", action="store_true", help="print what would change on this host; change nothing"
+        "--dry-run",
+        action="store_true",
+        help="check everything that a start needs and print the changes to this host; change nothing",
     )
     _add_color(run)
+    _add_verbosity(run)
 
 
 def _add_replay(commands: argparse._SubParsersAction[Parser]) -> None:
-    replay = commands.add_parser(
+    replay = _add_command(
+        commands,
         "replay",
-        help="read logs and captures",
-        allow_abbrev=False,
-        description="Read audit logs (plain, .gz, .zst, .xz, .bz2; also in JSON and journal exports) and "
-        "captures, told apart by content.",
+        "search logs and captures",
+        "Search audit logs and captures of record. Logs may be plain or compressed (.gz, .zst, .xz, .bz2), "
+        "in JSON or journal exports. The format is recognized by content.",
     )
     replay.set_defaults(command=_command("replay"))
     views = [*BY_PATH["alerts.output"].choices, "count"]
@@ -272,101 +404,148 @@ def _add_replay(commands: argparse._SubParsersAction[Parser]) -> None:
         "paths",
         metavar="PATH",
         nargs="+",
-        help="a file; a folder: audit.log in it and what was rotated, oldest first; - is standard input",
+        type=argtypes.path,
+        help="file; folder with audit.log and its rotated predecessors; or - for standard input",
     )
     replay.add_argument(
         "--rotated",
         action="store_true",
-        help="with each file, what was rotated from it (PATH.1, PATH.2.gz, PATH-20261125), oldest first",
+        help="also read the rotated predecessors of each file (PATH.1, PATH.2.gz, PATH-20261125), oldest "
+        "first",
     )
-    replay.add_argument("--fail-on-alert", action="store_true", help="exit with 10 when there was an alert")
+    replay.add_argument("--fail-on-alert", action="store_true", help="exit with 10 if there is an alert")
     replay.add_argument(
         "--max-alerts",
         metavar="N",
         type=argtypes.count,
-        help="maximum number of alerts per five minutes of the input; no limit unless given",
+        help="maximum number of alerts per five minutes of the input (default: no limit)",
     )
     _add_color(replay)
+    _add_verbosity(replay)
 
 
 def _add_record(commands: argparse._SubParsersAction[Parser]) -> None:
-    record = commands.add_parser(
+    record = _add_command(
+        commands,
         "record",
-        help="capture what the kernel sends",
-        allow_abbrev=False,
-        description="Capture the kernel's audit records to a file, as root, for replay.",
+        "capture the kernel's audit records to a file",
+        "Capture the kernel's audit records to a file, as root, for replay. On exit every change to the host "
+        "is reverted.",
     )
     record.set_defaults(command=_command("record"))
-    record.add_argument("--to", metavar="FILE", required=True, help="a new file; mode 0600")
-    record.add_argument("--audit-rule", metavar="TEXT", action="append", default=[], help="as in run")
-    record.add_argument("--duration", metavar="SECONDS", type=argtypes.positive, help="end after this time")
+    record.add_argument(
+        "--to", metavar="FILE", required=True, type=argtypes.path, help="file to create, with mode 0600"
+    )
+    record.add_argument(
+        "--audit-rule",
+        metavar="TEXT",
+        action="append",
+        default=[],
+        help="audit rule in auditctl syntax, instead of the one of the shipped detection; may be repeated",
+    )
+    _add_duration(record)
     _add_flag(record, "process.user", type=argtypes.user)
 
 
 def _add_rules(commands: argparse._SubParsersAction[Parser]) -> None:
-    rules = commands.add_parser(
+    rules = _add_command(
+        commands,
         "rules",
-        help="the audit rule, without the sensor",
-        allow_abbrev=False,
-        description="Put the audit rule into the kernel, or look at it. Nothing here survives a reboot: "
-        "scripts/install_rules.sh does that.",
+        "install, remove or list audit rules",
+        "Install the sensor's audit rule without the sensor, or list audit rules. An installed rule does not "
+        "survive a reboot; scripts/install_rules.sh makes it permanent.",
     )
-    actions = rules.add_subparsers(metavar="ACTION", required=True, parser_class=Parser, prog=rules.prog)
+    actions = _add_actions(rules)
     for name, purpose in (
-        ("install", "put it into the kernel; nothing happens when it is there"),
-        ("remove", "take it out; nothing happens when it is not there"),
-        ("check", "exit with 0 when it is there, with 1 when not"),
-        ("list", "print all audit rules of the kernel, in auditctl syntax"),
-        ("print", "print the rule; needs no privilege"),
+        ("install", "add the audit rule to the kernel, unless it is there"),
+        ("remove", "remove the audit rule from the kernel, if it is there"),
+        ("check", "exit with 0 if the kernel has the audit rule, else with 1"),
+        ("list", "list all audit rules of the kernel, in auditctl syntax"),
+        ("print", "print the audit rule; needs no privilege"),
     ):
-        action = actions.add_parser(name, help=purpose, description=purpose, allow_abbrev=False)
+        action = _add_command(actions, name, purpose)
         action.set_defaults(command=_command("rules"), action=name)
 
 
 def _add_schema(commands: argparse._SubParsersAction[Parser]) -> None:
-    schema = commands.add_parser(
+    schema = _add_command(
+        commands,
         "schema",
-        help="the JSON schema of every document",
-        allow_abbrev=False,
-        description="Print the JSON schema (draft 2020-12) of every document that is written, or of what "
-        "status --json prints.",
+        "print the JSON schema of the documents",
+        "Print the JSON schema (draft 2020-12) of the documents, or of the output of status --json.",
     )
     schema.add_argument(
-        "of", nargs="?", choices=["document", "status"], default="document", help="(default: document)"
+        "schema",
+        nargs="?",
+        choices=["document", "status"],
+        default="document",
+        help="schema to print (default: document)",
     )
     schema.set_defaults(command=_command("schema"))
+
+
+def _add_completion(commands: argparse._SubParsersAction[Parser]) -> None:
+    completion = _add_command(
+        commands,
+        "completion",
+        "print a shell completion script",
+        "Print the completion script of a shell, to be saved where the shell looks for it.",
+    )
+    completion.add_argument("shell", choices=["bash", "zsh", "fish"], help="shell to complete in")
+    completion.set_defaults(command=_command("completion"))
+
+
+def _add_help(commands: argparse._SubParsersAction[Parser]) -> None:
+    help_ = _add_command(commands, "help", "print the help of a command")
+    help_.add_argument("words", metavar="COMMAND", nargs="*", help="command, and its action")
+    help_.set_defaults(command=_print_help)
+
+
+def _print_help(arguments: argparse.Namespace) -> int:
+    build_parser().parse_args([*arguments.words, "--help"])  # which exits
+    return 0
 
 
 _COMMANDS: Final[dict[str, Callable[[argparse._SubParsersAction[Parser]], None]]] = {
     "run": _add_run,
     "replay": _add_replay,
     "record": _add_record,
-    "rules": _add_rules,
-    "detections": _add_detections,
     "doctor": _add_doctor,
-    "schema": _add_schema,
     "status": _add_status,
+    "detections": _add_detections,
     "config": _add_configuration,
-    "bench": _add_bench,
+    "rules": _add_rules,
     "units": _add_units,
+    "bench": _add_bench,
+    "schema": _add_schema,
+    "completion": _add_completion,
+    "help": _add_help,
 }
 
 
-def build_parser(command: str = "") -> argparse.ArgumentParser:
+def build_parser(command: str = "") -> Parser:
     """Return the parser of `auditsense`.
 
     Args:
         command: first word of the command line. Only its parser is created: creating all is slow. All are
             created for an unknown word.
     """
+    codes = "\n".join(f"  {code:3}  {meaning}" for code, meaning in EXIT_CODES.items())
     parser = Parser(
         prog="auditsense",
         description="A native Linux audit sensor: kernel audit records in, alerts out.",
-        epilog=_EXITS,
-        allow_abbrev=False,
+        epilog=f"{_examples('')}\nexit codes:\n{codes}\n",
     )
-    parser.add_argument("--version", action="version", version=f"auditsense {core_version()}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser, prog=parser.prog)
+    parser.set_defaults(command=parser.print_missing)
+    parser.add_argument(
+        "--version",
+        action="version",
+        version=f"auditsense {core_version()}",
+        help="print the version and exit",
+    )
+    commands = parser.add_subparsers(
+        metavar="COMMAND", title="commands", parser_class=Parser, prog=parser.prog
+    )
     if command != "--version":
         for add in [_COMMANDS[command]] if command in _COMMANDS else _COMMANDS.values():
             add(commands)

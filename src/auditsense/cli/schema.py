@@ -13,6 +13,6 @@ if TYPE_CHECKING:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print a JSON schema."""
-    file = Path(__file__).parents[1] / "schema" / f"{arguments.of}.json"
+    file = Path(__file__).parents[1] / "schema" / f"{arguments.schema}.json"
     print_data(file.read_text(encoding="utf-8").rstrip("\n"))
     return 0

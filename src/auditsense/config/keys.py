@@ -21,20 +21,20 @@ _POLICY = AlertPolicy()
 _LIMITS = Limits()
 
 TABLES: Final = {
-    "source": "Where records come from. Read at startup only.",
-    "detections": "What to detect.",
-    "alerts": "What to report, and how often.",
+    "source": "Origin of the records. Read at startup only.",
+    "detections": "Detections and exceptions.",
+    "alerts": "Output and rate of alerts.",
     "limits": "Sizes of the core's tables, allocated once at startup. Read at startup only.",
     "process": "User and priority of the process. Read at startup only.",
-    "status": "Where `auditsense status` reaches a running sensor. Read at startup only.",
+    "status": "Socket for `auditsense status`. Read at startup only.",
 }
 """The tables that appear once, in output order, and what each is for."""
 
 REPEATED: Final = {
     "exception": "Matches to ignore (docs/detections.md): one table per exception. The exceptions of all "
     "files add up, also with those of `detections.exceptions`.",
-    "sink": "Where documents go, instead of standard output: one table per sink. The sinks of all files add "
-    "up. Read at startup only.",
+    "sink": "Destination of documents instead of standard output: one table per sink. The sinks of all files "
+    "add up. Read at startup only.",
 }
 """The tables that may be repeated (`[[name]]`) and add up over all files."""
 
@@ -59,9 +59,9 @@ KEYS: Final[tuple[Key, ...]] = (
         "source.name",
         _STRING,
         "auto",
-        "netlink: the kernel's audit socket, owned by this process; multicast: a listener next to another "
-        "owner; auto: netlink where possible, else multicast. As any user, what auditd writes: audisp: to "
-        "its plugin; unix:PATH: to its af_unix socket; log:PATH: to its log (docs/sources.md).",
+        "Source of records (docs/sources.md). netlink: own the kernel's audit socket; multicast: listen next "
+        "to another owner; auto: netlink if possible, else multicast. Without root, from auditd: audisp (as "
+        "its plugin), unix:PATH (its af_unix socket), log:PATH (its log file).",
         choices=("auto", "netlink", "multicast", "audisp", "unix:PATH", "log:PATH"),
         flag="--source",
         metavar="SOURCE",
@@ -71,8 +71,8 @@ KEYS: Final[tuple[Key, ...]] = (
         "source.audit_rules",
         _STRINGS,
         (),
-        "Audit rules in auditctl syntax that must be active while the sensor runs, instead of those of the "
-        "detections.",
+        "Audit rules in auditctl syntax that are active while the sensor runs, instead of the rules that the "
+        "detections need.",
         flag="--audit-rule",
         metavar="TEXT",
         startup_only=True,
@@ -81,8 +81,8 @@ KEYS: Final[tuple[Key, ...]] = (
         "source.on_tamper",
         _STRING,
         "report",
-        "What to do when another process changes the kernel's audit configuration: report it, or also "
-        "restore it.",
+        "Reaction when another process changes the kernel's audit configuration: report it, or also "
+        "repair it.",
         choices=("report", "repair"),
         flag="--on-tamper",
         startup_only=True,
@@ -91,9 +91,8 @@ KEYS: Final[tuple[Key, ...]] = (
         "source.lean",
         _BOOLEAN,
         default=False,
-        description="Filter out record types that no loaded detection needs (in-kernel): costs less; alerts "
-        "have no "
-        "working directory and no title.",
+        description="Filter out record types that no loaded detection needs (in-kernel). This costs less, "
+        "but alerts lack the working directory and the title.",
         flag="--lean",
         startup_only=True,
     ),
@@ -101,11 +100,11 @@ KEYS: Final[tuple[Key, ...]] = (
         "source.self_test",
         _DURATION,
         None,
-        "Open /proc on purpose at this interval and expect to see it; 0: never; not set: every 5 minutes, "
-        "but never with own audit rules.",
+        "Interval of the self-test, which opens /proc and waits for the record; 0: never; not set: 5m, but "
+        "never with custom audit rules.",
         maximum=DAY_MS,
         flag="--self-test",
-        metavar="SECONDS",
+        metavar="TIME",
         example=300_000,
         startup_only=True,
     ),
@@ -129,16 +128,15 @@ KEYS: Final[tuple[Key, ...]] = (
         "detections.known_harmless",
         _BOOLEAN,
         default=False,
-        description="Suppress matches from the bundled list of known-benign collectors (see auditsense "
-        "detections "
-        "show).",
+        description="Suppress matches from the bundled list of known-benign collectors (listed by "
+        "auditsense detections show).",
         flag="--known-harmless",
     ),
     Key(
         "alerts.output",
         _STRING,
         "alerts",
-        "What to print: alerts, every completed sequence, or every event.",
+        "Documents to write: alerts, every completed sequence, or every event.",
         choices=("alerts", "sequences", "events"),
         flag="--output",
         startup_only=True,
@@ -147,7 +145,7 @@ KEYS: Final[tuple[Key, ...]] = (
         "alerts.format",
         _STRING,
         None,
-        "Format of standard output: jsonl: one JSON object a line; compact: one readable line; not set: "
+        "Format of standard output. jsonl: one JSON object per line; compact: one readable line; not set: "
         "compact on a terminal, else jsonl.",
         choices=("jsonl", "compact"),
         flag="--format",
@@ -158,31 +156,38 @@ KEYS: Final[tuple[Key, ...]] = (
         "alerts.suppress",
         _DURATION,
         _POLICY.suppress_ms,
-        "Further sequences of a burst are counted, not sent, until none came for this time.",
+        "A burst sends one alert; it ends when no sequence completes for this time.",
         maximum=DAY_MS,
     ),
     Key(
         "alerts.by",
         _STRINGS,
         _POLICY.by,
-        "The fields that make sequences one burst, as user.id or process.executable; empty: those of the "
-        "detection's window.",
+        "Fields that group sequences into one burst, such as user.id or process.executable; empty: those of "
+        "the detection's window.",
         startup_only=True,
     ),
     Key(
         "alerts.max_alerts",
         _INTEGER,
         _POLICY.max_alerts,
-        "Maximum number of alerts per interval; further ones wait. No account gets all of them.",
+        "Maximum number of alerts per interval; further ones wait. Accounts share the limit fairly.",
         maximum=1_000_000,
         unit="alerts",
     ),
-    Key("alerts.interval", _DURATION, _POLICY.interval_ms, "That interval.", minimum=1, maximum=DAY_MS),
+    Key(
+        "alerts.interval",
+        _DURATION,
+        _POLICY.interval_ms,
+        "Interval of max_alerts.",
+        minimum=1,
+        maximum=DAY_MS,
+    ),
     Key(
         "alerts.max_bursts",
         _INTEGER,
         _POLICY.max_bursts,
-        "Maximum number of bursts followed at a time; when there are more, the longest quiet one is closed "
+        "Maximum number of bursts tracked at a time; beyond it, the burst that was quiet longest is closed "
         "early.",
         minimum=1,
         maximum=1_000_000,
@@ -192,17 +197,25 @@ KEYS: Final[tuple[Key, ...]] = (
         "alerts.updates",
         _DURATION,
         _POLICY.update_ms,
-        "While a burst continues, report its count at this interval; 0s: never.",
+        "Interval of reports with the count of a continuing burst; 0: never.",
         maximum=DAY_MS,
     ),
     _limit("datagram_slots", 1, 1024, "datagrams", "Datagrams per system call."),
-    _limit("datagram_bytes", 1024, 65_536, "bytes", "Longest datagram; a longer one is cut and counted."),
+    _limit(
+        "datagram_bytes", 1024, 65_536, "bytes", "Longest datagram; a longer one is truncated and counted."
+    ),
     _limit("event_slots", 16, 1_048_576, "events", "Events reassembled or remembered at a time."),
     _limit("small_texts", 16, 1_048_576, "records", "Stored records of at most 512 bytes."),
     _limit("large_texts", 4, 4096, "records", "Stored records that are longer."),
-    _limit("event_timeout_ms", 1, 60_000, "ms", "An event without an end is decided after this time."),
-    _limit("key_slots", 16, 4_194_304, "keys", "Processes with a window at a time, about 600 bytes each."),
-    _limit("window_slack", 0, 1024, "matches", "Matches stored beyond those a window needs, for late ones."),
+    _limit("event_timeout_ms", 1, 60_000, "ms", "Time after which an event without an end is decided."),
+    _limit("key_slots", 16, 4_194_304, "keys", "Processes with a window at a time; about 600 bytes each."),
+    _limit(
+        "window_slack",
+        0,
+        1024,
+        "matches",
+        "Matches stored beyond those that a window needs, for late records.",
+    ),
     _limit(
         "hit_bytes",
         73_728,
@@ -214,8 +227,8 @@ KEYS: Final[tuple[Key, ...]] = (
         "process.user",
         _STRING,
         None,
-        "Drop privileges to this user after startup; use a dedicated account; not set: stay root, with few "
-        "rights.",
+        "Drop privileges to this user after startup; use a dedicated account. Not set: stay root with few "
+        "capabilities.",
         flag="--user",
         metavar="NAME",
         example="auditsense",
@@ -225,19 +238,18 @@ KEYS: Final[tuple[Key, ...]] = (
         "process.priority_boost",
         _INTEGER,
         10,
-        "Raise scheduling priority by this number of nice levels so alerts stay timely under load; 0: do "
-        "not.",
+        "Raise scheduling priority by N nice levels, so that alerts stay timely under load; 0: keep it.",
         maximum=20,
-        unit="steps",
+        unit="levels",
         flag="--priority-boost",
-        metavar="STEPS",
+        metavar="N",
         startup_only=True,
     ),
     Key(
         "status.socket",
         _STRING,
         SOCKET_PATH,
-        "Socket that auditsense status connects to, in a folder that only root may write; off: none.",
+        "Socket for auditsense status, in a folder that only root may write; off: none.",
         flag="--status-socket",
         metavar="PATH",
         startup_only=True,
@@ -249,11 +261,11 @@ KEYS: Final[tuple[Key, ...]] = (
         "Matches to ignore: conditions as in a detection; all must hold.",
         {"process.executable": "/usr/local/bin/collector", "user.id": "0"},
     ),
-    _exception("comment", _STRING, "Why that is harmless.", "our own collector, see the wiki"),
+    _exception("comment", _STRING, "Reason why the matches are harmless.", "our own collector, see the wiki"),
     _exception(
         "expires",
         ValueType.DATETIME,
-        "From then on the exception is inactive; not set: it does not expire.",
+        "Date or time from which the exception is inactive; not set: it does not expire.",
         date(2027, 1, 31),
         required=False,
     ),
@@ -265,26 +277,32 @@ KEYS: Final[tuple[Key, ...]] = (
         choices=("stdout", "file", "journald", "syslog"),
         required=True,
     ),
-    _sink("path", _STRING, "Of a file: its path.", "/var/log/auditsense.jsonl"),
-    _sink("size", _STRING, "Of a file: start a new one at this size, with K, M or G.", "10M"),
+    _sink("path", _STRING, "Path (file).", "/var/log/auditsense.jsonl"),
+    _sink("size", _STRING, "Size at which a new file begins, with K, M or G (file).", "10M"),
     _sink(
         "keep",
         _INTEGER,
-        "Of a file with a size: number of older ones to keep.",
+        "Number of older files to keep; needs a size (file).",
         5,
         minimum=1,
         maximum=999,
         unit="files",
     ),
-    _sink("format", _STRING, "Of stdout, file, syslog: line format.", "jsonl", choices=("jsonl", "compact")),
+    _sink(
+        "format",
+        _STRING,
+        "Format of the lines (stdout, file, syslog).",
+        "jsonl",
+        choices=("jsonl", "compact"),
+    ),
     _sink(
         "address",
         _STRING,
-        "Of syslog: udp://HOST:PORT, tcp://HOST:PORT, or the path of a socket.",
+        "Receiver: udp://HOST:PORT, tcp://HOST:PORT, or the path of a socket (syslog).",
         "/dev/log",
     ),
-    _sink("facility", _STRING, "Of syslog: its facility.", "authpriv"),
-    _sink("most", _INTEGER, "Of syslog: longest message.", 8192, minimum=480, maximum=65_000, unit="bytes"),
+    _sink("facility", _STRING, "Facility (syslog).", "authpriv"),
+    _sink("most", _INTEGER, "Longest message (syslog).", 8192, minimum=480, maximum=65_000, unit="bytes"),
 )
 
 BY_PATH: Final = {key.path: key for key in KEYS}

@@ -8,6 +8,9 @@
 
 Both have the same options: `format` (stdout, file, syslog), `size` and `keep` (file), `facility` and `most`
 (syslog).
+
+In a word, a comma and NAME= begin an option; any other comma belongs to the path. A path that contains such a
+comma has to be written as a table.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from auditsense._values import did_you_mean
 from auditsense.errors import UsageError
 from auditsense.sinks.format import Format, plain
 from auditsense.sinks.stream import StreamSink
@@ -27,7 +31,7 @@ if TYPE_CHECKING:
 
     from auditsense.sinks import Sink
 
-_OPTION = re.compile(r",(?=(?:format|size|keep|facility|most)=)")
+_OPTION = re.compile(r",(?=[A-Za-z_-]+=)")
 _ADDRESS = re.compile(
     r"(udp|tcp)://(?:\[([0-9A-Fa-f:.]{2,45})\]|([A-Za-z0-9._-]{1,253})):([0-9]{1,5})", re.ASCII
 )
@@ -127,15 +131,15 @@ def parse_sink(text: str) -> SinkSettings:
     Raises:
         UsageError: the text is invalid.
     """
-    kind, colon, rest = text.partition(":")
+    target, *options = _OPTION.split(text)
+    kind, colon, place = target.partition(":")
+    table: dict[str, object] = {"type": kind}
     if colon:
-        target, *options = _OPTION.split(rest)
-        table: dict[str, object] = {"type": kind, "path" if kind == "file" else "address": target}
-    else:
-        kind, *options = text.split(",")
-        table = {"type": kind}
+        table["path" if kind == "file" else "address"] = place
     for option in options:
         name, _, value = option.partition("=")
+        if name in {"type", "path", "address"} or name in table:
+            raise UsageError(f"the sink {text!r} has {name} twice; write it once")
         table[name] = value
     return sink_settings(table)
 
@@ -148,11 +152,13 @@ def sink_settings(table: Mapping[str, object]) -> SinkSettings:
     """
     kind = table.get("type")
     if str(kind) not in _PARSERS:
-        raise UsageError(f"there is no sink {kind!r}; use {_KINDS}")
+        raise UsageError(f"there is no sink {kind!r}{did_you_mean(str(kind), _PARSERS) or f'; use {_KINDS}'}")
     parse, known = _PARSERS[str(kind)]
     if unknown := sorted(set(table) - known - {"type"}):
         has = f"it has {', '.join(sorted(known))}" if known else "it has no options"
-        raise UsageError(f"the sink {kind} has no {unknown[0]}; {has}")
+        raise UsageError(
+            f"the sink {kind} has no {unknown[0]}{did_you_mean(unknown[0], known) or f'; {has}'}"
+        )
     return parse({name: value for name, value in table.items() if name != "type"})
 
 
