@@ -24,6 +24,7 @@ import pytest
 from auditsense import syscalls
 from auditsense.cli import doctor as command
 from auditsense.cli import main
+from auditsense.cli.style import painter
 from auditsense.detections.loader import shipped_detections
 from auditsense.doctor import active_probe, proc
 from auditsense.doctor import collect as looking
@@ -340,6 +341,22 @@ def no_procfs(host: Prepared) -> None:
 
 def a_container(host: Prepared) -> None:
     host.process(900, "nginx", started_s=9, mounts="40 1 0:55 / /proc rw - proc proc rw\n", mnt=9)
+    host.link("proc/900/ns/pid", "pid:[4026532555]")
+
+
+def a_hardened_service(host: Prepared) -> None:
+    host.process(900, "resolved", started_s=9, mounts="40 1 0:55 / /proc rw - proc proc rw\n", mnt=9)
+
+
+def a_container_with_a_rule_for_it(host: Prepared) -> None:
+    a_container(host)
+    host.rules("-a always,exit -F arch=b64 -S openat -F inode=1 -F perm=r -k audit_proc")
+
+
+def an_ordinary_host(host: Prepared) -> None:
+    booted_without(host)
+    a_hardened_service(host)
+    no_time_service(host)
 
 
 def limited(host: Prepared) -> None:
@@ -397,7 +414,7 @@ SITUATIONS: list[tuple[Callable[[Prepared], object], dict[str, Level], int]] = [
     # what was changed on the healthy host, what is found beyond it, the exit code
     (nothing, {}, 0),
     (a_sensor, {}, 0),
-    (booted_without, {"unaudited-processes": WARNING}, 1),
+    (booted_without, {"unaudited-processes": NOTE}, 0),
     (booted_with_audit_off, {"boot-parameter": ERROR}, 1),
     (no_audit_in_the_kernel, {"kernel-audit": ERROR}, 1),
     (in_a_user_namespace, {"kernel-audit": ERROR}, 1),
@@ -425,10 +442,13 @@ SITUATIONS: list[tuple[Callable[[Prepared], object], dict[str, Level], int]] = [
     (a_self_test_failed, {"self-test": WARNING}, 1),
     (another_mount_namespace, {}, 0),
     (another_mount_namespace_in_the_dark, {"proc-mount": WARNING}, 1),
-    (a_separate_procfs, {"proc-mount": ERROR, "other-procfs": WARNING}, 1),
-    (a_procfs_over_the_hosts, {"proc-mount": ERROR, "other-procfs": WARNING}, 1),
+    (a_separate_procfs, {"proc-mount": ERROR, "other-procfs": NOTE}, 1),
+    (a_procfs_over_the_hosts, {"proc-mount": ERROR, "other-procfs": NOTE}, 1),
     (no_procfs, {"proc-mount": ERROR}, 1),
     (a_container, {"other-procfs": WARNING}, 1),
+    (a_hardened_service, {"other-procfs": NOTE}, 0),
+    (a_container_with_a_rule_for_it, {}, 0),
+    (an_ordinary_host, {"unaudited-processes": NOTE, "other-procfs": NOTE, "clock": NOTE}, 0),
     (limited, {"rate-limit": WARNING}, 1),
     (processes_wait, {"backlog-wait-time": WARNING}, 1),
     (a_short_queue, {"backlog-limit": WARNING}, 1),
@@ -468,6 +488,26 @@ def test_wrong_configuration_is_reported_with_its_line(host: Prepared) -> None:
     host.write("right.toml", "[alerts]\nmax_alerts = 3\n")
     host.config = str(host.root / "right.toml")
     assert configuration(host.facts()).found == f"the configuration: nothing is wrong with {host.config}"
+
+
+def test_configuration_of_the_running_sensor_is_checked(host: Prepared) -> None:
+    used = host.root / "opt/own.toml"
+    host.write("opt/own.toml", "[alerts]\nmax_alert = 3\n")
+    host.running(config_files=[str(used)], source={"name": "netlink"})
+    assert configuration(host.facts()).found.startswith(f"{used}:2: alerts.max_alert: there is no such key")
+    (sensor,) = (one for one in host.report().findings if one.id == "sensor")
+    assert sensor.found == f"a sensor runs: process 700, source netlink, configuration: {used}"
+    host.config = str(host.root / "else.toml")
+    host.write("else.toml", "")
+    assert configuration(host.facts()).level is OK  # the one that was named
+
+
+def test_new_file_next_to_that_of_the_sensor_is_checked(host: Prepared) -> None:
+    used = host.root / "etc/auditsense/auditsense.toml"
+    host.write("etc/auditsense/auditsense.toml", "")
+    host.running(config_files=[str(used)])
+    host.write("etc/auditsense/conf.d/a.toml", "[sauce]\n")
+    assert configuration(host.facts()).level is ERROR
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
@@ -654,15 +694,75 @@ def test_text_output_lists_worst_first(here: Prepared, capfd: pytest.CaptureFixt
     auditd(here)
     limited(here)
     assert main(["doctor"]) == 1
+    assert capfd.readouterr().out.splitlines() == [
+        "auditsense can run on this host: 1 warning, 1 note",
+        "",
+        "warning: rate-limit",
+        "  rate_limit is 100 records a second: what is over it is lost",
+        "  -> auditctl -r 0",
+        "",
+        "note: socket-owner",
+        "  process 300 (auditd) owns the audit socket; a sensor listens alongside it by multicast",
+        "  -> nothing; or stop it, for a sensor that owns the socket, costs less and is not reported itself",
+        "",
+        "27 checks ok; --all lists them",
+        "not checked: self-test",
+    ]
+
+
+@pytest.mark.usefixtures("here")
+def test_all_lists_checks_that_are_ok(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--all"]) == 0
     lines = capfd.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines[:5]] == ["warning", "->", "note", "->", "ok"]
-    assert lines[-1] == "unseen   self-test"
+    assert lines[0] == "auditsense can run on this host: no problem found"
+    assert [line.split()[1] for line in lines if line.startswith("ok ")] == [
+        id_of(check) for check in CHECKS if id_of(check) != "self-test"
+    ]
+
+
+def test_verdict_on_running_sensor(here: Prepared, capfd: pytest.CaptureFixture[str]) -> None:
+    a_sensor(here)
+    assert main(["doctor"]) == 0
+    assert capfd.readouterr().out.startswith("auditsense runs on this host (process 700): no problem found\n")
+    here.kernel.enabled = 0
+    assert main(["doctor"]) == 1
+    assert capfd.readouterr().out.startswith(
+        "auditsense runs on this host (process 700) and may see nothing: 1 error\n"
+    )
+
+
+def test_verdict_of_other_user_and_of_host_without_audit(host: Prepared) -> None:
+    host.kernel.fail_at(0, errno.EPERM)
+    without_control(host)
+    assert command.verdict(host.report()).startswith("auditsense cannot run as this user; doctor checks more")
+    host.capabilities(ALL)
+    assert command.verdict(host.report()).startswith("auditsense cannot run on this host, or sees nothing: ")
+
+
+def shown(report: Diagnosis, *, width: int = 100, all_too: bool = False) -> list[str]:
+    return command.lines(report, painter(None, "never"), width=width, all_too=all_too)
+
+
+@pytest.mark.parametrize("columns", [40, 72, 100])
+def test_text_fits_the_width(host: Prepared, columns: int) -> None:
+    for change in (auditd, locked, limited, a_container, lost, no_time_service):
+        change(host)
+    lines = shown(host.report(), width=columns, all_too=True)
+    words = max(len(word) for line in lines for word in line.split())
+    assert all(len(line) <= max(columns, 32 + words) for line in lines)
+    assert any(len(line) > columns - 20 for line in lines)
+
+
+def test_text_is_colored_by_level(host: Prepared) -> None:
+    limited(host)
+    lines = command.lines(host.report(), painter(None, "always"))
+    assert "\x1b[33mwarning\x1b[0m: \x1b[1mrate-limit\x1b[0m" in lines
 
 
 def test_healthy_host_is_reported_as_such(here: Prepared, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor"]) == 0
     out, err = capfd.readouterr()
-    assert "nothing keeps a sensor from seeing" in out
+    assert out.startswith("auditsense can run on this host: no problem found\n")
     assert err == ""
     assert here.kernel.closed
 
@@ -766,7 +866,8 @@ def test_clock_check_reads_only() -> None:
 
 def test_empty_diagnosis_is_ok() -> None:
     assert Diagnosis((), ()).exit_code == 0
-    assert command.lines(Diagnosis((Finding("a", OK, "b"),), ()))[0] == "ok       a  b"
+    assert command.verdict(Diagnosis((), ())) == "auditsense can run on this host: no problem found"
+    assert shown(Diagnosis((), ())) == ["", "0 checks ok; --all lists them"]
 
 
 def test_empty_proc_is_no_procfs(tmp_path: Path) -> None:

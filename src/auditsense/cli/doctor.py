@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import TYPE_CHECKING
+import os
+import sys
+import textwrap
+from typing import TYPE_CHECKING, Any
 
 from auditsense.cli import print_data
+from auditsense.cli.style import painter
 from auditsense.config.settings import status_settings
 from auditsense.doctor import active_probe
 from auditsense.doctor.collect import HostAccess, collect
@@ -18,7 +22,12 @@ from auditsense.status.config import DEFAULT_SOCKET
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable, Mapping
     from pathlib import Path
+
+
+_WIDEST = 100
+_TEXT_COLUMN = 2
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -29,12 +38,12 @@ def run(arguments: argparse.Namespace) -> int:
     report = diagnose(facts)
     if arguments.json:
         print_data(json.dumps(report.document()))
-    else:
-        for line in lines(report):
-            print_data(printable(line))
-        problem = facts.probe.problem if facts.probe is not None else facts.sensor_problem
-        if problem:
-            print_data(printable(f"         {problem}"))
+        return report.exit_code
+    paint = painter(sys.stdout, arguments.color)
+    print_data(paint(_role(report), verdict(report, sensor=facts.sensor)))
+    problem = facts.probe.problem if facts.probe is not None else facts.sensor_problem
+    for line in lines(report, paint, all_too=arguments.all, width=_width(), problem=problem):
+        print_data(line)
     return report.exit_code
 
 
@@ -46,17 +55,98 @@ def _socket(arguments: argparse.Namespace) -> Path | None:
         return DEFAULT_SOCKET
 
 
-def lines(report: Diagnosis) -> list[str]:
-    """Return a report as lines for a person: errors first, then what is well and what was not checked."""
-    findings = sorted(report.findings, key=lambda finding: -finding.level)
-    width = max((len(finding.id) for finding in findings), default=0)
-    output = []
-    for finding in findings:
-        output.append(f"{finding.level.name.lower():7}  {finding.id:{width}}  {finding.found}")
+def _width() -> int:
+    """Return the columns of the terminal, 100 at most."""
+    try:
+        return max(40, min(os.get_terminal_size(sys.stdout.fileno()).columns, _WIDEST))
+    except (OSError, ValueError, AttributeError):  # no terminal, in memory, closed
+        return _WIDEST
+
+
+def _role(report: Diagnosis) -> str:
+    return "ok" if report.worst <= Level.NOTE else report.worst.name.lower()
+
+
+def verdict(report: Diagnosis, *, sensor: Mapping[str, Any] | None = None) -> str:
+    """Return whether a sensor can run, with the number of problems.
+
+    Args:
+        report: of this host.
+        sensor: status of the running sensor; None: none answers.
+    """
+    levels = [finding.level for finding in report.findings]
+    counts = [
+        f"{count} {level.name.lower()}{'' if count == 1 else 's'}"
+        for level in (Level.ERROR, Level.WARNING, Level.NOTE)
+        if (count := levels.count(level))
+    ]
+    errors = {finding.id for finding in report.findings if finding.level is Level.ERROR}
+    if sensor is not None:
+        pid = sensor.get("pid")
+        state = f"auditsense runs on this host (process {pid})"
+        if errors:
+            state = f"auditsense runs on this host (process {pid}) and may see nothing"
+    elif "capabilities" in errors:
+        state = "auditsense cannot run as this user; doctor checks more as root"
+    elif errors:
+        state = "auditsense cannot run on this host, or sees nothing"
+    else:
+        state = "auditsense can run on this host"
+    if report.worst < Level.WARNING:
+        counts.insert(0, "no problem found")
+    return printable(f"{state}: {', '.join(counts)}")
+
+
+def lines(
+    report: Diagnosis,
+    paint: Callable[[str, str], str],
+    *,
+    all_too: bool = False,
+    width: int = _WIDEST,
+    problem: str = "",
+) -> list[str]:
+    """Return a report as lines for a person: the worst first, then what is well and what was not checked.
+
+    Args:
+        report: of this host.
+        paint: colours a text by its role.
+        all_too: whether to list the checks that are well.
+        width: columns.
+        problem: why something was not checked; "": it is known from the findings.
+    """
+    output: list[str] = []
+    for finding in sorted(report.findings, key=lambda finding: -finding.level):
+        if finding.level is Level.OK:
+            continue
+        level = finding.level.name.lower()
+        output += ["", f"{paint(level, level)}: {paint('strong', finding.id)}"]
+        output += _wrapped(finding.found, width, " " * _TEXT_COLUMN)
         if finding.remedy:
-            output.append(f"{'':7}  {'':{width}}  -> {finding.remedy}")
+            first, *more = _wrapped(finding.remedy, width, " " * (_TEXT_COLUMN + 3))
+            output += [f"{'':{_TEXT_COLUMN}}{paint('ok', '->')} {first.lstrip()}", *more]
+    well = [finding for finding in report.findings if finding.level is Level.OK]
+    output.append("")
+    if all_too:
+        name_width = max((len(finding.id) for finding in well), default=0)
+        for finding in well:
+            first, *more = _wrapped(finding.found, width, " " * (name_width + 6))
+            output += [f"{paint('ok', 'ok')}  {finding.id:{name_width}}  {first.lstrip()}", *more]
+    else:
+        output.append(f"{paint('ok', f'{len(well)} checks ok')}; --all lists them")
     if report.unseen:
-        output.append(f"unseen   {', '.join(report.unseen)}")
-    if report.worst is Level.OK:
-        output.append("nothing keeps a sensor from seeing, as far as it could be looked at")
+        output += _wrapped(f"not checked: {', '.join(report.unseen)}", width, "", " " * _TEXT_COLUMN)
+    if problem:
+        output += _wrapped(problem, width, " " * _TEXT_COLUMN)
     return output
+
+
+def _wrapped(text: str, width: int, indent: str, further: str | None = None) -> list[str]:
+    """Return text as lines that neither steer a terminal nor exceed the width, words as they are."""
+    return textwrap.wrap(
+        printable(text),
+        width,
+        initial_indent=indent,
+        subsequent_indent=indent if further is None else further,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

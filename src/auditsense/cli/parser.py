@@ -324,6 +324,7 @@ def _add_doctor(commands: argparse._SubParsersAction[Parser]) -> None:
         "after a warning or an error, else 0.",
     )
     doctor.set_defaults(command=_command("doctor"))
+    doctor.add_argument("-a", "--all", action="store_true", help="list the checks that are ok, too")
     doctor.add_argument("--json", action="store_true", help="print one JSON object (docs/troubleshooting.md)")
     doctor.add_argument(
         "--self-test",

@@ -63,7 +63,9 @@ class LiveSession:
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         self._arguments = arguments
-        self._settings = settings = build_settings(load_config(arguments))
+        config = load_config(arguments)
+        self._config_files = [str(file.absolute()) for file in config.files]
+        self._settings = settings = build_settings(config)
         self._sinks = wanted_sinks(arguments.sink or settings.sinks)
         self._rules: list[str] = []  # with a text source, auditd sets the rules
         if not is_text(settings.source.name):
@@ -131,6 +133,7 @@ class LiveSession:
                 self._self_test,
                 settings.limits,
                 self._output.sinks.counts,
+                self._config_files,
             )
         )
         self._started_s = time.monotonic()

@@ -103,6 +103,7 @@ complete -c auditsense -n '_shtab_auditsense_using record' -l duration -x -d 'en
 complete -c auditsense -n '_shtab_auditsense_using record' -l user -xka "(__fish_complete_users)" -d 'drop privileges to this user after startup; use a dedicated account. Not set: stay root with few capabilities'
 complete -c auditsense -n '_shtab_auditsense_using; and test $_shtab_auditsense_npos -eq 0' -a doctor -d 'Diagnose audit problems on this host and suggest remedies. Changes nothing. The exit code is 1 after a warning or an error, else 0.'
 complete -c auditsense -n '_shtab_auditsense_using doctor' -s h -l help -d 'print this help and exit'
+complete -c auditsense -n '_shtab_auditsense_using doctor' -s a -l all -d 'list the checks that are ok, too'
 complete -c auditsense -n '_shtab_auditsense_using doctor' -l json -d 'print one JSON object (docs/troubleshooting.md)'
 complete -c auditsense -n '_shtab_auditsense_using doctor' -l self-test -d 'open /proc and wait for the record, if audit is on; other listeners receive it too'
 complete -c auditsense -n '_shtab_auditsense_using doctor' -s c -l config -xka "(__fish_complete_path (commandline -ct))" -d 'read only this configuration file (default: /etc/auditsense/auditsense.toml and /etc/auditsense/conf.d/*.toml)'

@@ -69,7 +69,7 @@ def collect(host: HostAccess) -> Facts:
     root = host.root
     refused, no_audit, status, rules = _kernel(host.commands)
     sensor, problem, stale = _sensor(host.socket)
-    configured, misconfigured = _configuration(host)
+    configured, misconfigured = _configuration(host, sensor)
     return Facts(
         refused=refused,
         no_audit=no_audit,
@@ -123,9 +123,15 @@ def _sensor(path: Path | None) -> tuple[dict[str, Any] | None, str, bool]:
         return None, str(problem), False
 
 
-def _configuration(host: HostAccess) -> tuple[tuple[str, ...], tuple[str, ...] | None]:
+def _configuration(
+    host: HostAccess, sensor: dict[str, Any] | None
+) -> tuple[tuple[str, ...], tuple[str, ...] | None]:
     try:
-        config = load_files(config_files(host.config, host.root / FOLDER.relative_to("/")))
+        files = config_files(host.config, host.root / FOLDER.relative_to("/"))
+        if host.config is None and sensor is not None:
+            used = [Path(file) for file in sensor.get("config_files", ())]
+            files = files if {*used} <= {*files} else used  # else it was started with --config
+        config = load_files(files)
         build_settings(config)
     except ConfigError as error:
         # Other users may not be allowed to read it.

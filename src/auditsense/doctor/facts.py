@@ -20,6 +20,8 @@ class Mounts:
         others: a process for each other procfs that some process has, as "pid (name)".
         first_namespace: whether this process is in the machine's first mount namespace; None: unknown.
         unreadable: processes whose mounts could not be read.
+        in_container: whether one of the others belongs to a process in another pid namespace, as a
+            container's does.
         of_host: whether the procfs at /proc is the host's; None: unknown.
     """
 
@@ -28,6 +30,7 @@ class Mounts:
     first_namespace: bool | None
     unreadable: int
     of_host: bool | None = None
+    in_container: bool = False
 
 
 @dataclass(frozen=True, slots=True)

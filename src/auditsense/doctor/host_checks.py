@@ -11,6 +11,7 @@ from auditsense.errors import AuditRuleError
 from auditsense.kernel.privileges import CAP_AUDIT_CONTROL, CAP_AUDIT_READ, CAP_NET_ADMIN
 from auditsense.kernel.procfs import REMEDY
 from auditsense.kernel.rules import auditctl
+from auditsense.kernel.rules.constants import FieldId
 from auditsense.sources.audit_socket import DEFAULT_RECEIVE_BUFFER_BYTES
 
 if TYPE_CHECKING:
@@ -156,10 +157,15 @@ def other_procfs(facts: Facts) -> Finding | None:
     if not others:
         # Without access to other processes, it is unknown.
         return None if facts.mounts.unreadable else Finding("other-procfs", Level.OK, "there is one procfs")
+    rules = [*(facts.rules or ()), *facts.wanted]
+    if any(field.field is FieldId.INODE and field.value == 1 for rule in rules for field in rule.fields):
+        found = f"{len(others)} other procfs, and an audit rule for the roots of all"
+        return Finding("other-procfs", Level.OK, found)
+    kind = "containers have" if facts.mounts.in_container else "services with ProtectProc= have"
     return Finding(
         "other-procfs",
-        Level.WARNING,
-        f"{len(others)} other procfs, as containers have: opens there are not reported by a rule on /proc; "
+        Level.WARNING if facts.mounts.in_container else Level.NOTE,
+        f"{len(others)} other procfs, as {kind}: opens there are not reported by a rule on /proc; "
         f"seen at process {', '.join(others[:_SHOWN])}",
         f"add {' and '.join(_rules_of_every_procfs(facts.machine))} (docs/troubleshooting.md)",
     )
@@ -234,7 +240,10 @@ def sensor(facts: Facts) -> Finding | None:
     if facts.sensor_problem:
         return None
     if facts.sensor is not None:
-        return Finding("sensor", Level.OK, f"a sensor runs: process {facts.sensor.get('pid')}")
+        source = facts.sensor.get("source", {}).get("name", "?")
+        files = ", ".join(facts.sensor.get("config_files", ())) or "none"
+        found = f"a sensor runs: process {facts.sensor.get('pid')}, source {source}, configuration: {files}"
+        return Finding("sensor", Level.OK, found)
     if facts.stale_socket:
         return Finding(
             "sensor",

@@ -78,7 +78,7 @@ def unaudited_processes(facts: Facts) -> Finding | None:
         most = f"all {len(facts.processes)} that run now"
     return Finding(
         "unaudited-processes",
-        Level.WARNING,
+        Level.NOTE,  # so is every host without audit=1
         "audit was not on from the boot, and a process that was forked before audit was on for the first "
         f"time is never reported: at least process 1, at most {most}; the kernel does not tell which",
         "boot with audit=1; until then restart what has to be seen after audit is on",

@@ -147,6 +147,8 @@ def mounts(root: Path) -> Mounts | None:
     others: dict[str, str] = {}
     seen = {link(root / "proc/self/ns/mnt")}
     unreadable = 0
+    pid_namespace = link(root / "proc/self/ns/pid")
+    in_container = False
     for device, _ in _procfs(own):
         others.setdefault(device, "this one")
     for pid in pids(root):
@@ -162,10 +164,10 @@ def mounts(root: Path) -> Mounts | None:
         seen.add(namespace)
         for device, _ in _procfs(text(root / "proc" / str(pid) / "mountinfo", _MOST_MOUNTS) or ""):
             others.setdefault(device, f"{pid} ({name_of(root, pid) or '?'})")
+            in_container |= device != here and link(root / "proc" / str(pid) / "ns/pid") != pid_namespace
     others.pop(here, None)
-    return Mounts(
-        here, tuple(others.values()), in_first_namespace(root, "mnt"), unreadable, _of_host(root, here)
-    )
+    first, of_host = in_first_namespace(root, "mnt"), _of_host(root, here)
+    return Mounts(here, tuple(others.values()), first, unreadable, of_host, in_container)
 
 
 def _of_host(root: Path, here: str) -> bool | None:

@@ -50,6 +50,7 @@ class StatusContext:
         self_test: None: none.
         limits: of the sensor.
         sinks: returns the counters of the sinks, one object each.
+        config_files: read at the start, absolute.
     """
 
     sensor: Sensor
@@ -60,6 +61,7 @@ class StatusContext:
     self_test: SelfTest | None = None
     limits: Limits = dataclasses.field(default_factory=Limits)
     sinks: Callable[[], Sequence[SinkFields]] = tuple
+    config_files: Sequence[str] = ()
 
 
 class Snapshot:
@@ -92,6 +94,7 @@ class Snapshot:
                 "owner": not source.audited,
                 "guardian": source.guardian.pid if source.guardian is not None else 0,
             },
+            "config_files": [*context.config_files],
             "audit_rules": [*context.audit_rules],
             "detections": [detection.name for detection in sensor.detections],
             "kernel": _kernel(source),
