@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import socket
@@ -12,12 +13,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from auditsense import AuditSenseError, Sensor, UsageError
 from auditsense.cli import main
+from auditsense.cli.status import Screen
 from auditsense.config.settings import status_settings
 from auditsense.detections import except_for, with_exceptions
 from auditsense.detections.loader import shipped_detections
@@ -26,7 +28,7 @@ from auditsense.status.client import NotRunningError, ask
 from auditsense.status.config import DEFAULT_SOCKET, StatusSettings
 from auditsense.status.server import StatusServer, StatusSocketError, StatusSocketTakenError, discard
 from auditsense.status.snapshot import Snapshot, StatusContext
-from auditsense.status.table import span, table
+from auditsense.status.table import lines, span, table_rows
 from auditsense.testing import FakeSource, burst
 from tests.support.faults import NO_HOST, Recorder
 
@@ -391,14 +393,27 @@ def test_wait_ignores_other_readers(path: Path) -> None:
             assert control.answered == 1
 
 
-DOCUMENT = {
+DOCUMENT: dict[str, Any] = {
     "version": 1,
     "auditsense": "0.1.0",
     "pid": 7,
+    "now": 1000.0,
     "uptime_s": 61.0,
     "source": {"name": "netlink", "why": "", "owner": True, "guardian": 8},
     "audit_rules": ["-w /proc/ -p r -k audit_proc"],
-    "detections": ["pspy"],
+    "detections": ["Pspy"],
+    "detection_counts": [
+        {"id": "quiet", "sequences": 0, "alerts": 0},
+        {"id": "other", "sequences": 1, "alerts": 1},
+        {"id": "pspy", "sequences": 4, "alerts": 2},
+    ],
+    "last_record": 997.0,
+    "last_alert": {
+        "time": 870.0,
+        "event_id": "0" * 32,
+        "rule_id": "pspy",
+        "process": {"pid": 9, "name": "x", "executable": "/x"},
+    },
     "kernel": {
         "enabled": 1,
         "failure": 1,
@@ -410,16 +425,20 @@ DOCUMENT = {
         "backlog_wait_time": 0,
         "backlog_wait_time_actual": 0,
     },
-    "counters": {"records": 50, "events": 10, "matches": 10, "sequences": 1},
+    "counters": {"records": 50, "events": 60, "matches": 40, "sequences": 8},
     "alerts": {"alerts": 1, "suppressed": 0},
     "windows": {"used": 1, "limit": 16384, "evicted": 0},
     "events": {"open": 0, "limit": 4096, "evicted": 0},
     "losses": {"known": 2, "by_cause": {"kernel_lost": 2}},
-    "self_test": {"passed": 3, "failed": 0},
+    "self_test": {"passed": 3, "failed": 0, "events": 3},
     "process": {"cpu_s": 1.25, "memory_peak_bytes": 30 << 20, "memory_core_bytes": 1},
     "sinks": [{"name": "stdout", "written": 1}],
     "exceptions": [{"detection": "pspy", "comment": "ours", "origin": "quiet.toml", "events": 3}],
 }
+
+
+def table(now: dict[str, Any], before: dict[str, Any] | None = None) -> str:
+    return "\n".join(lines(table_rows(now, before)))
 
 
 def test_table_lists_unknown_architectures() -> None:
@@ -430,30 +449,116 @@ def test_table_lists_unknown_architectures() -> None:
 def test_status_is_printed_as_table() -> None:
     assert table(DOCUMENT).splitlines() == [
         "sensor       auditsense 0.1.0, process 7, up 1 min 1 s",
+        "last record  3 s ago",
+        "last alert   2 min 10 s ago: pspy, x[9]",
+        "detections   pspy: 4 sequences, 2 alerts",
+        "             other: 1 sequences, 1 alerts",
+        "             1 more with no sequences",
+        "alerts       1 alerts, 0 suppressed",
+        "records      50",
+        "events       57",
+        "matches      37",
+        "sequences    5",
+        "self-tests   3 passed, 0 failed, 3 events not counted above",
+        "lost         2: kernel_lost 2",
         "source       netlink, guardian 8",
         "audit rule   -w /proc/ -p r -k audit_proc",
-        "detections   pspy",
         "kernel       audit on, failure printk, owner process 7, lost 0",
         "backlog      3 of 8192, wait time 0 jiffies",
-        "records      50",
-        "events       10",
-        "matches      10",
-        "sequences    1",
-        "alerts       1 alerts, 0 suppressed",
         "windows      1 of 16384, 0 evicted",
         "open events  0 of 4096, 0 evicted",
-        "lost         2: kernel_lost 2",
-        "self-tests   3 passed, 0 failed",
         "sink         stdout: written 1",
         "excepted     3 from pspy: ours (quiet.toml)",
         "process      CPU 1.25 s, memory 30 MiB at most",
     ]
 
 
+def test_table_of_earlier_version_leaves_out_what_is_unknown() -> None:
+    new = ("now", "last_record", "last_alert", "detection_counts")
+    document = {name: value for name, value in DOCUMENT.items() if name not in new}
+    document["self_test"] = {"passed": 3, "failed": 0}
+    rows = table(document).splitlines()
+    assert "detections   Pspy" in rows
+    assert "events       60" in rows
+    assert "self-tests   3 passed, 0 failed" in rows
+    assert not any(row.startswith("last") for row in rows)
+
+
+def test_table_of_fresh_sensor() -> None:
+    counts = [{"id": "pspy", "sequences": 0, "alerts": 0}, {"id": "b", "sequences": 0, "alerts": 0}]
+    rows = table(
+        {**DOCUMENT, "last_record": None, "last_alert": None, "detection_counts": counts}
+    ).splitlines()
+    assert rows[1:5] == [
+        "last record  none yet",
+        "last alert   none yet",
+        "detections   pspy: 0 sequences, 0 alerts",
+        "             1 more with no sequences",
+    ]
+    assert "detections   none" in table({**DOCUMENT, "detection_counts": []})
+
+
+def test_table_lists_ten_detections_at_most() -> None:
+    counts = [{"id": f"rule{number}", "sequences": number, "alerts": 0} for number in range(40)]
+    rows = table({**DOCUMENT, "detection_counts": counts}).splitlines()
+    assert sum("rule" in row and "sequences" in row for row in rows) == 10
+    assert "             30 more with fewer sequences" in rows
+
+
 def test_table_has_rates_with_earlier_document() -> None:
-    later = {**DOCUMENT, "uptime_s": 63.0, "counters": {**DOCUMENT["counters"], "records": 150}}  # type: ignore[dict-item]
+    later = {**DOCUMENT, "uptime_s": 63.0, "counters": {**DOCUMENT["counters"], "records": 150}}
     assert "records      150  (50.0/s)" in table(later, DOCUMENT)
     assert "records      50\n" in table(DOCUMENT, DOCUMENT)  # no time between them: no rate
+
+
+def test_bar_of_a_rate_is_relative_to_its_peak() -> None:
+    def shares(second: float, records: int, before: dict[str, Any]) -> tuple[dict[str, Any], float | None]:
+        now = {**DOCUMENT, "uptime_s": second, "counters": {**DOCUMENT["counters"], "records": records}}
+        return now, next(row.share for row in table_rows(now, before, peaks) if row.name == "records")
+
+    peaks: dict[str, float] = {}
+    now, first = shares(62.0, 150, DOCUMENT)
+    now, half = shares(63.0, 200, now)
+    _, none = shares(64.0, 200, now)
+    assert (first, half, none) == (1.0, 0.5, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "name", "role"),
+    [
+        ({}, "backlog", ""),
+        ({"kernel": {**DOCUMENT["kernel"], "backlog": 5000}}, "backlog", "warning"),
+        ({"kernel": {**DOCUMENT["kernel"], "backlog": 8000}}, "backlog", "error"),
+        ({"kernel": {**DOCUMENT["kernel"], "backlog_limit": 0}}, "backlog", ""),
+        ({"kernel": {**DOCUMENT["kernel"], "enabled": 0}}, "kernel", "error"),
+        ({}, "lost", "warning"),
+        ({"self_test": {"passed": 3, "failed": 1}}, "self-tests", "error"),
+        ({"windows": {"used": 1, "limit": 9, "evicted": 1}}, "windows", "warning"),
+        ({"sinks": [{"name": "stdout", "dropped": 1}]}, "sink", "warning"),
+        ({"now": 900.0}, "last alert", "medium"),
+        ({}, "last alert", ""),
+    ],
+)
+def test_row_is_colored_by_what_it_means(change: dict[str, Any], name: str, role: str) -> None:
+    assert next(row.role for row in table_rows({**DOCUMENT, **change}) if row.name == name) == role
+
+
+@pytest.mark.parametrize(
+    ("encoding", "drawn"), [("utf-8", "█" * 10 + "░" * 10), ("ascii", "#" * 10 + "." * 10)]
+)
+def test_bar_fits_the_encoding(encoding: str, drawn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(io.BytesIO(), encoding=encoding))
+    screen = Screen("never", watches=True)
+    text = screen.text({**DOCUMENT, "windows": {"used": 1, "limit": 2, "evicted": 0}})
+    assert f"windows      {drawn}  1 of 2, 0 evicted" in text
+    assert "backlog      " + drawn[0] + drawn[-1] * 19 in text  # 3 of 8192 is not nothing
+
+
+def test_table_is_colored_and_escaped() -> None:
+    document = {**DOCUMENT, "detections": [], "audit_rules": ["\x1b[31mred"]}
+    assert "\x1b[33m2: kernel_lost 2\x1b[0m" in Screen("always").text(document)
+    assert "\\x1b[31mred" in Screen("always").text(document)
+    assert "\x1b" not in Screen("never").text(document)
 
 
 @pytest.mark.parametrize(

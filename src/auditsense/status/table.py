@@ -1,89 +1,206 @@
-"""Readable lines of a status document, with rates where an earlier one is known."""
+"""Readable rows of a status document, with rates where an earlier one is known."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 _ENABLED: Final = {0: "off", 1: "on", 2: "on, locked until the next boot"}
 _FAILURE: Final = {0: "silent", 1: "printk", 2: "panic"}
-_COUNTERS: Final = ("records", "events", "matches", "sequences")
+_SELF_TESTED: Final = frozenset({"events", "matches", "sequences"})  # self-tests are among them
+_DETECTIONS: Final = 10  # rows, at most
+_RECENT_S: Final = 60
+_MANY, _TOO_MANY = 0.5, 0.9  # of a limit
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
-def table(now: Mapping[str, Any], before: Mapping[str, Any] | None = None) -> str:
-    """Return a document as lines "name  value", without the last line end.
+class Row(NamedTuple):
+    """One line of the table.
+
+    Attributes:
+        name: what it is; "" continues the row above.
+        text: the value; may hold text that a process chose.
+        role: of the text, for its colour; "" for none.
+        share: 0 to 1, for a bar; None: no bar.
+    """
+
+    name: str
+    text: str
+    role: str = ""
+    share: float | None = None
+
+
+def lines(
+    rows: Sequence[Row],
+    *,
+    bar: Callable[[float], tuple[str, str]] | None = None,
+    show: Callable[[str], str] = str,
+    paint: Callable[[str, str], str] = lambda _, text: text,
+) -> list[str]:
+    """Return rows as lines "name  value".
+
+    Args:
+        rows: of one document.
+        bar: returns the two parts of a bar of constant width; None: no bars.
+        show: makes text safe for a terminal.
+        paint: colours safe text by its role.
+    """
+    width = max(len(row.name) for row in rows)
+    output: list[str] = []
+    for row in rows:
+        drawn = ""
+        if bar is not None and row.share is not None:
+            full, empty = bar(row.share)
+            drawn = f"{paint(row.role or 'ok', full)}{paint('faint', empty)}  "
+        name = paint("faint", f"{row.name:{width}}")
+        output.append(f"{name}  {drawn}{paint(row.role, show(row.text.rstrip()))}")
+    return output
+
+
+def table_rows(
+    now: Mapping[str, Any],
+    before: Mapping[str, Any] | None = None,
+    peaks: dict[str, float] | None = None,
+) -> list[Row]:
+    """Return the rows of a document.
 
     Args:
         now: returned by `client.ask`. Fields that another version lacks are left out.
         before: an earlier one of the same sensor, for rates.
+        peaks: highest rate so far of each counter; is updated.
     """
-    rows = [*_rows(now, before)]
-    width = max(len(name) for name, _ in rows)
-    return "\n".join(f"{name:{width}}  {value}".rstrip() for name, value in rows)
+    return [*_rows(now, before, {} if peaks is None else peaks)]
 
 
-def _rows(now: Mapping[str, Any], before: Mapping[str, Any] | None) -> Iterator[tuple[str, str]]:
+def _rows(now: Mapping[str, Any], before: Mapping[str, Any] | None, peaks: dict[str, float]) -> Iterator[Row]:
     source, process = now.get("source", {}), now.get("process", {})
-    yield (
+    yield Row(
         "sensor",
         f"auditsense {now.get('auditsense')}, process {now.get('pid')}, up {span(now['uptime_s'])}",
+        "strong",
     )
+    yield from _activity(now)
+    yield from _detections(now)
+    alerts = now.get("alerts", {})
+    text = ", ".join(f"{count} {name}" for name, count in alerts.items())
+    yield Row("alerts", text, "warning" if alerts.get("withheld") else "")
+    for name in ("records", "events", "matches", "sequences"):
+        yield _counter(now, before, name, peaks)
+    test = now.get("self_test")
+    if test:
+        events = f", {test['events']} events not counted above" if test.get("events") else ""
+        text = f"{test['passed']} passed, {test['failed']} failed{events}"
+        yield Row("self-tests", text, "error" if test["failed"] else "")
+    yield from _losses(now)
+    if unread := now["counters"].get("malformed"):
+        yield Row("not understood", f"{unread} of {now['counters']['lines']} lines are no audit record")
     why = f" ({source['why']})" if source.get("why") else ""
     guardian = f", guardian {source['guardian']}" if source.get("guardian") else ", no guardian"
-    yield "source", f"{source.get('name')}{why}{guardian}"
+    yield Row("source", f"{source.get('name')}{why}{guardian}")
     for rule in now.get("audit_rules", ()):
-        yield "audit rule", str(rule)
-    yield "detections", ", ".join(now.get("detections", ())) or "none"
+        yield Row("audit rule", str(rule))
     yield from _kernel(now.get("kernel"))
-    for name in _COUNTERS:
-        yield name, _count(now, before, name)
-    if unread := now["counters"].get("malformed"):
-        yield "not understood", f"{unread} of {now['counters']['lines']} lines are no audit record"
-    alerts = now.get("alerts", {})
-    yield "alerts", ", ".join(f"{count} {name}" for name, count in alerts.items())
-    for name, used in (("windows", "used"), ("events", "open")):
+    for name, label, used in (("windows", "windows", "used"), ("events", "open events", "open")):
         if name in now:
             part = now[name]
-            label = "windows" if name == "windows" else "open events"
-            yield label, f"{part[used]} of {part['limit']}, {part['evicted']} evicted"
-    losses = now.get("losses", {})
-    causes = ", ".join(f"{name} {count}" for name, count in losses.get("by_cause", {}).items())
-    yield "lost", f"{losses.get('known', 0)}" + (f": {causes}" if causes else "")
-    if now.get("self_test"):
-        yield "self-tests", f"{now['self_test']['passed']} passed, {now['self_test']['failed']} failed"
+            share = part[used] / part["limit"]
+            role = "warning" if part["evicted"] else _fill_role(share)
+            yield Row(label, f"{part[used]} of {part['limit']}, {part['evicted']} evicted", role, share)
     for sink in now.get("sinks", ()):
         rest = ", ".join(f"{name} {value}" for name, value in sink.items() if name != "name")
-        yield "sink", f"{sink.get('name', '?')}: {rest}"
+        troubled = sink.get("dropped") or sink.get("failed") or sink.get("problem")
+        yield Row("sink", f"{sink.get('name', '?')}: {rest}", "warning" if troubled else "")
     for entry in now.get("exceptions", ()):
         text = f"{entry['events']} from {entry['detection']}: {entry['comment']} ({entry['origin']})"
-        yield "excepted", text
+        yield Row("excepted", text)
     for entry in now.get("unknown_arches", ()):
-        yield "no call table", f"architecture {entry['arch']}: {entry['records']} events"
+        text = f"architecture {entry['arch']}: {entry['records']} events"
+        yield Row("no call table", text, "warning")
     cpu = _cpu(now, before)
-    yield "process", f"CPU {process.get('cpu_s', 0):.2f} s{cpu}, memory {_mib(process)} at most"
+    yield Row("process", f"CPU {process.get('cpu_s', 0):.2f} s{cpu}, memory {_mib(process)} at most")
 
 
-def _kernel(kernel: Mapping[str, Any] | None) -> Iterator[tuple[str, str]]:
+def _activity(now: Mapping[str, Any]) -> Iterator[Row]:
+    if "last_record" in now:
+        yield Row("last record", _ago(now, now["last_record"]))
+    if "last_alert" in now:
+        alert = now["last_alert"]
+        if alert is None:
+            yield Row("last alert", "none yet")
+            return
+        process = alert["process"]
+        text = f"{_ago(now, alert['time'])}: {alert['rule_id']}, {process.get('name', '?')}[{process['pid']}]"
+        yield Row("last alert", text, "medium" if now["now"] - alert["time"] < _RECENT_S else "")
+
+
+def _ago(now: Mapping[str, Any], time_s: float | None) -> str:
+    return "none yet" if time_s is None else f"{span(max(0, now['now'] - time_s))} ago"
+
+
+def _detections(now: Mapping[str, Any]) -> Iterator[Row]:
+    """Yield the detections with most sequences, and the number of the others."""
+    if "detection_counts" not in now:
+        yield Row("detections", ", ".join(now.get("detections", ())) or "none")
+        return
+    counts = sorted(now["detection_counts"], key=lambda entry: -entry["sequences"])
+    active = [entry for entry in counts if entry["sequences"]] or counts[:1]
+    name = "detections"
+    for entry in active[:_DETECTIONS]:
+        share = entry["sequences"] / active[0]["sequences"] if active[0]["sequences"] else 0.0
+        text = f"{entry['id']}: {entry['sequences']} sequences, {entry['alerts']} alerts"
+        yield Row(name, text, share=share)
+        name = ""
+    if rest := len(counts) - len(active[:_DETECTIONS]):
+        yield Row(name, f"{rest} more with {'fewer' if len(active) > _DETECTIONS else 'no'} sequences")
+    elif not counts:
+        yield Row(name, "none")
+
+
+def _losses(now: Mapping[str, Any]) -> Iterator[Row]:
+    losses = now.get("losses", {})
+    causes = ", ".join(f"{name} {count}" for name, count in losses.get("by_cause", {}).items())
+    known = losses.get("known", 0)
+    yield Row("lost", f"{known}" + (f": {causes}" if causes else ""), "warning" if known else "")
+
+
+def _kernel(kernel: Mapping[str, Any] | None) -> Iterator[Row]:
     if kernel is None:
-        yield "kernel", "not asked yet"
+        yield Row("kernel", "not asked yet")
         return
     enabled, failure = kernel["enabled"], kernel["failure"]
     owner = f"process {kernel['pid']}" if kernel["pid"] else "none"
     audit = f"audit {_ENABLED.get(enabled, enabled)}, failure {_FAILURE.get(failure, failure)}"
-    yield "kernel", f"{audit}, owner {owner}, lost {kernel['lost']}"
-    limit = kernel["backlog_limit"] or "unlimited"
-    yield "backlog", f"{kernel['backlog']} of {limit}, wait time {kernel['backlog_wait_time']} jiffies"
+    yield Row("kernel", f"{audit}, owner {owner}, lost {kernel['lost']}", "" if enabled else "error")
+    limit = kernel["backlog_limit"]
+    share = kernel["backlog"] / limit if limit else None
+    text = f"{kernel['backlog']} of {limit or 'unlimited'}, wait time {kernel['backlog_wait_time']} jiffies"
+    yield Row("backlog", text, _fill_role(share or 0), share)
 
 
-def _count(now: Mapping[str, Any], before: Mapping[str, Any] | None, name: str) -> str:
-    count = now["counters"][name]
+def _fill_role(share: float) -> str:
+    return "error" if share > _TOO_MANY else "warning" if share > _MANY else ""
+
+
+def _counter(
+    now: Mapping[str, Any], before: Mapping[str, Any] | None, name: str, peaks: dict[str, float]
+) -> Row:
+    count = _count(now, name)
     seconds = now["uptime_s"] - before["uptime_s"] if before is not None else 0
     if before is None or seconds <= 0:
-        return f"{count}"
-    return f"{count}  ({(count - before['counters'][name]) / seconds:.1f}/s)"
+        return Row(name, f"{count}")
+    rate = (count - _count(before, name)) / seconds
+    peaks[name] = max(peaks.get(name, 0), rate)
+    share = max(0, rate) / peaks[name] if peaks[name] else 0
+    return Row(name, f"{count}  ({rate:.1f}/s)", share=share)
+
+
+def _count(document: Mapping[str, Any], name: str) -> int:
+    """Return a counter without the self-tests."""
+    test = document.get("self_test") or {}
+    count: int = document["counters"][name] - (test.get("events", 0) if name in _SELF_TESTED else 0)
+    return count
 
 
 def _cpu(now: Mapping[str, Any], before: Mapping[str, Any] | None) -> str:
