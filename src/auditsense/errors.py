@@ -96,7 +96,7 @@ class LockedError(AuditSenseError):
 
 
 class SocketTakenError(AuditSenseError):
-    """Another process owns the audit socket. Nothing was changed."""
+    """Another process owns the audit socket, or another sensor runs. Nothing was changed."""
 
     exit_code: ClassVar[int] = 5
 

@@ -524,9 +524,19 @@ def test_run_ends_after_duration_and_restores_host(
     before = machine.kernel.host_state()
     code, out, err = call(capsys, "run", "--duration", "0.05")
     assert (code, out) == (0, "")
-    first, last = err.splitlines()
+    *changes, first, last = err.splitlines()
+    assert changes == [
+        f"auditsense: changed on this host: {change}"
+        for change in (
+            "set backlog_wait_time from 15000 to 0 jiffies, so that no process waits for the sensor",
+            "set backlog_limit from 64 to 32768 records, so that bursts are not lost",
+            "became the owner of the audit socket, so that the kernel sends its records here",
+            "added the audit rule -w /proc -p r -k audit_proc",
+            "turned kernel audit on (enabled 1)",
+        )
+    ]
     assert first == f"auditsense: watching; source netlink, audit rules: {RULE}"
-    assert last.endswith("the host is as it was")
+    assert last.endswith("; reverted the 5 changes; the host is as it was")
     assert " 0 alerts; lost: kernel 0, serials 0, incomplete 0" in last
     assert "set enabled=1" in machine.kernel.log
     assert machine.kernel.host_state() == before

@@ -242,9 +242,7 @@ def test_closed_output_restores_host(
         os.close(reading)
         scanner.scan()
         assert sensor.wait() == 1
-        assert sensor.stderr.splitlines()[1:] == [
-            "auditsense: error: standard output was closed by its reader"
-        ]
+        assert sensor.messages()[1:] == ["auditsense: error: standard output was closed by its reader"]
     assert host_state() == before
     fault(
         "the reader of standard output goes away",
@@ -264,7 +262,7 @@ def test_when_the_output_is_a_full_disk_the_host_is_as_before(
         sensor.wait_until_ready()
         scanner.scan()
         assert sensor.wait() == 1
-        assert sensor.stderr.splitlines()[1:] == [
+        assert sensor.messages()[1:] == [
             "auditsense: error: cannot write to standard output: No space left on device"
         ]
     assert host_state() == before
@@ -405,7 +403,11 @@ def test_second_sensor_is_refused_and_first_continues(
 ) -> None:
     with running("run") as first:
         during = host_state()
-        for arguments in (["run", "--source", "netlink"], ["record", "--to", str(tmp_path / "capture")]):
+        for arguments in (
+            ["run", "--source", "netlink"],
+            ["run"],
+            ["record", "--to", str(tmp_path / "capture")],
+        ):
             second = done(*arguments)
             assert (second.returncode, second.stdout) == (5, "")
             (line,) = second.stderr.splitlines()
@@ -418,7 +420,7 @@ def test_second_sensor_is_refused_and_first_continues(
         assert alert["auditsense"]["lost"] == 0
     fault(
         "a second sensor is started",
-        how="`run --source netlink` and `record` next to a running sensor; live",
+        how="`run`, `run --source netlink` and `record` next to a running sensor; live",
         did="the second was refused (5), the first went on",
         lost=NOTHING,
         reported="who owns the socket",

@@ -237,7 +237,7 @@ def test_confined_sensor_restores_host(
         assert host_state() != before
         assert sensor.end(number) == 0
         assert sensor.stderr.endswith("the host is as it was\n")
-        assert len(sensor.stderr.splitlines()) == 2
+        assert len(sensor.messages()) == 2
         assert not Path(f"/proc/{guardian}").exists()
     assert not journal.exists()
     assert host_state() == before

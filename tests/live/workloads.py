@@ -309,6 +309,10 @@ class Command:
         """Standard error so far."""
         return _all_of(self._err)
 
+    def messages(self) -> list[str]:
+        """Return the lines of standard error so far, without those about changes of the host."""
+        return [line for line in self.stderr.splitlines() if "changed on this host: " not in line]
+
     @property
     def printed(self) -> str:
         """Standard output so far, whole lines of it."""

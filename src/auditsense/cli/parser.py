@@ -26,7 +26,7 @@ EXIT_CODES: Final = {
     2: "wrong usage or configuration",
     3: "no kernel audit here",
     4: "the kernel's audit configuration is locked, or the kernel would panic",
-    5: "another daemon owns the audit socket",
+    5: "another daemon owns the audit socket, or another auditsense runs",
     10: "alerts found, with --fail-on-alert",
     130: "interrupted by SIGINT",
     141: "the reader of standard output has closed it",

@@ -9,9 +9,10 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from auditsense.cli import print_data, print_message
+from auditsense.cli import print_data, print_message, print_progress
 from auditsense.cli.common import drop_privileges, report_restored, stop_signals
 from auditsense.cli.output import running_sinks, wanted_sinks
+from auditsense.cli.run_lock import RunLock
 from auditsense.cli.sd_notify import ServiceNotifier
 from auditsense.cli.sighup import HangupHandler
 from auditsense.cli.status_socket import StatusSocket
@@ -25,6 +26,7 @@ from auditsense.kernel import (
 from auditsense.kernel.self_test import DEFAULT_EVERY_S, SelfTest
 from auditsense.sensor.sensor import Sensor
 from auditsense.sinks.format import Format
+from auditsense.sources.base import Cleanup
 from auditsense.sources.factory import is_text, kernel_source, rules_needed, text_source
 from auditsense.sources.multicast import Multicast
 from auditsense.sources.text_source import TextSource
@@ -35,8 +37,10 @@ if TYPE_CHECKING:
     import argparse
 
     from auditsense.config.settings import RunSettings, SourceSettings
-    from auditsense.sources.base import Cleanup
     from auditsense.sources.kernel_source import KernelSource
+
+_ALONE = frozenset({"auto", "netlink"})
+"""Sources of a sensor that refuses to run next to another."""
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -66,17 +70,21 @@ class LiveSession:
         config = load_config(arguments)
         self._config_files = [str(file.absolute()) for file in config.files]
         self._settings = settings = build_settings(config)
+        self._changes: tuple[str, ...] = ()  # of this host
         self._sinks = wanted_sinks(arguments.sink or settings.sinks)
         self._rules: list[str] = []  # with a text source, auditd sets the rules
         if not is_text(settings.source.name):
             self._rules = list(settings.source.audit_rules) or rules_needed(settings.detections)
         self._status_socket = StatusSocket(_status_settings(settings))
+        self._lock = RunLock(alone=settings.source.name in _ALONE)
+        cleanup = Cleanup(self._before_release, self._after_restore)
         self._source, self._why = _source(
-            settings.source, self._rules, self._status_socket.cleanup, own_process=arguments.own_process
+            settings.source, self._rules, cleanup, own_process=arguments.own_process
         )
 
     def print_plan(self) -> None:
         """Print what `start` would change on this host."""
+        self._lock.check()
         steps = self._source.plan()
         for step in steps:
             print_data(one_line(step))
@@ -87,6 +95,7 @@ class LiveSession:
         """Create the sensor and what notifies the service manager; the host stays unchanged."""
         settings = self._settings
         self._self_test = _self_test(settings.source)
+        self._lock.check()
         self._sensor = Sensor(
             settings.detections,
             view=settings.view,
@@ -137,9 +146,11 @@ class LiveSession:
             )
         )
         self._started_s = time.monotonic()
+        host.enter_context(self._lock)
         host.enter_context(self._sensor)
         host.enter_context(self._status_socket)
         report_restored(self._source)
+        self._report_changes()
         if own_process:
             _raise_priority(settings.boost)
         self._drop_privileges()
@@ -164,7 +175,23 @@ class LiveSession:
         self._output.close()
         source = self._source
         afterwards = "the host is as it was" if isinstance(source, TextSource) else source.afterwards
-        print_message(f"{self._summary}{self._output.summary()}; {afterwards}")
+        reverted = f"; reverted the {len(self._changes)} changes" if self._changes else ""
+        print_message(f"{self._summary}{self._output.summary()}{reverted}; {afterwards}")
+
+    def _before_release(self) -> None:
+        self._status_socket.close()
+        self._lock.release()
+
+    def _after_restore(self) -> None:
+        """Remove the files of this sensor, also after SIGKILL: the guardian calls it."""
+        self._status_socket.discard()
+        self._lock.discard()
+
+    def _report_changes(self) -> None:
+        if not isinstance(self._source, TextSource):
+            self._changes = self._source.changes
+            for change in self._changes:
+                print_progress(f"changed on this host: {change}")
 
     def _request_stop(self) -> None:
         self._notifier.stopping()
@@ -189,7 +216,7 @@ class LiveSession:
 
 
 def _source(
-    settings: SourceSettings, rules: list[str], cleanup: Cleanup | None, *, own_process: bool
+    settings: SourceSettings, rules: list[str], cleanup: Cleanup, *, own_process: bool
 ) -> tuple[KernelSource | TextSource, str]:
     """Return the source, and for "auto" why it is not the usual one.
 

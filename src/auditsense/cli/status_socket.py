@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from auditsense.cli import print_message
-from auditsense.sources.base import Cleanup
 from auditsense.status.server import StatusServer, StatusSocketTakenError, discard
 from auditsense.status.snapshot import Snapshot
 
@@ -19,7 +17,7 @@ if TYPE_CHECKING:
 class StatusSocket:
     """Socket at which a sensor reports its state. A context manager, to be entered after the sensor.
 
-    Create it before the source, whose guardian removes the socket after SIGKILL (`cleanup`). Enter it when
+    Create it before the source, whose guardian removes the socket after SIGKILL (`discard`). Enter it when
     there is a guardian and before privileges are dropped; then the socket's file is never left behind.
 
     Args:
@@ -32,11 +30,8 @@ class StatusSocket:
     def __init__(self, settings: StatusSettings) -> None:
         self._server: StatusServer | None = None
         self._sensor: Sensor | None = None
-        self.cleanup: Cleanup | None = None
-        """For the source."""
         if settings.socket is not None:
             self._server = StatusServer(settings.socket)
-            self.cleanup = Cleanup(self._server.close, partial(discard, settings.socket))
 
     def serve(self, context: StatusContext) -> None:
         """Answer with the state of this sensor. Call before entering."""
@@ -55,5 +50,14 @@ class StatusSocket:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop answering and remove the socket. A second call does nothing."""
         if self._server is not None:
             self._server.close()
+
+    def discard(self) -> None:
+        """Remove the socket in a process that outlives the sensor. Never raises."""
+        if self._server is not None:
+            discard(self._server.path)

@@ -26,6 +26,10 @@ _UNITS: Final = {
     StatusField.BACKLOG_LIMIT: " records",
 }
 
+_PURPOSES: Final = {
+    StatusField.BACKLOG_WAIT_TIME: ", so that no process waits for the sensor",
+    StatusField.BACKLOG_LIMIT: ", so that bursts are not lost",
+}
 
 LISTEN: Final = "auditsense run --source multicast listens"
 BEFORE_LOCK: Final = (
@@ -45,6 +49,14 @@ class ChangeSetting:
     def __str__(self) -> str:
         return f"set {self.field.name.lower()}: {self.old} -> {self.new}{_UNITS.get(self.field, '')}"
 
+    @property
+    def explained(self) -> str:
+        """The change once it is made, and its purpose."""
+        if self.field is StatusField.ENABLED:
+            return "turned kernel audit on (enabled 1)"
+        name, unit = self.field.name.lower(), _UNITS.get(self.field, "")
+        return f"set {name} from {self.old} to {self.new}{unit}{_PURPOSES.get(self.field, '')}"
+
 
 @dataclass(frozen=True, slots=True)
 class BecomeOwner:
@@ -52,6 +64,11 @@ class BecomeOwner:
 
     def __str__(self) -> str:
         return "become the owner of the audit socket"
+
+    @property
+    def explained(self) -> str:
+        """The change once it is made, and its purpose."""
+        return "became the owner of the audit socket, so that the kernel sends its records here"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +79,11 @@ class AddRule:
 
     def __str__(self) -> str:
         return f"add audit rule: {auditctl.format_rule(self.rule)}"
+
+    @property
+    def explained(self) -> str:
+        """The change once it is made."""
+        return f"added the audit rule {auditctl.format_rule(self.rule)}"
 
 
 Step = ChangeSetting | BecomeOwner | AddRule

@@ -114,6 +114,11 @@ class KernelSource:
         return () if self._guard is None else self._guard.restored
 
     @property
+    def changes(self) -> tuple[str, ...]:
+        """Changes of this host that are in effect, when guarded, one line each."""
+        return () if self.guardian is None else tuple(step.explained for step in self.guardian.steps)
+
+    @property
     def afterwards(self) -> str:
         """State of the host after leaving without an error; compared with the state before when guarded."""
         return UNCHANGED if self._guard is None else self._guard.afterwards
