@@ -1,7 +1,7 @@
-"""Write docs/performance.md from the committed results; `python bench/write_docs.py`, or measure.py does.
+"""Write docs/performance.md and docs/plots/ from the committed results.
 
-Measures nothing. Only the text below is written by hand; tests/bench/test_docs.py compares the committed page
-with the output for the committed results.
+Usage: python bench/write_docs.py; measure.py does it too. Measures nothing. Only the text below is written by
+hand; tests/bench/test_docs.py compares the committed page with the output for the committed results.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from bench import plots
     from bench.goals import Results, goals
 else:
+    import plots
     from goals import Results, goals
 
 HERE = Path(__file__).resolve().parent
@@ -84,12 +86,45 @@ def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]], right: int = 0
 
 def page(results: Results, busy: Results) -> str:
     """Return the page; *busy*: results of another machine."""
-    parts = [HEAD, _goals(results), _elsewhere(busy), _machine(results), METHOD]
+    parts = [HEAD, _plots(results), _goals(results), _elsewhere(busy), _machine(results), METHOD]
     makers = (("core", _core), ("counts", _counts), ("peers", _peers), ("events", _events), ("loops", _loops))
     parts += [make(results[name]) for name, make in makers if name in results]
     parts.append(_adversarial(results))
     parts += [_live(results), _auditd(results), _spent(results), UNFAIR, _limit(results)]
     return "\n".join(part for part in parts if part)
+
+
+def _plots(results: Results) -> str:
+    shown = plots.series(results)
+    text = ""
+    if "cpu" in shown:
+        ours, loop = (bar[1] for bar in shown["cpu"]["bars"][:2])
+        text += (
+            "![CPU per event of auditsense and of a loop that drains the socket](plots/cpu.svg)\n\n"
+            f"With one producer, auditsense needs {ours:.2f} µs of CPU per event; a C loop that only drains "
+            f"the audit socket needs {loop:.2f} µs, because it wakes up more often (medians and spread of "
+            f"{len(results['burst-1']['pairs'])} bursts).\n\n"
+        )
+    if "opens" in shown:
+        opens, bars = results["auditd-1"]["opens"], shown["opens"]["bars"]
+        ours = min(bar[2] for bar in bars if bar[0].startswith("auditsense"))
+        seen = "all" if ours == opens else f"at least {ours:,.0f}"
+        theirs = [bar for bar in bars if not bar[0].startswith("auditsense")]
+        least, most = max(bar[3] for bar in theirs), min(bar[2] for bar in theirs)
+        text += (
+            "![Opens seen by auditsense and by auditd](plots/opens.svg)\n\n"
+            f"In every burst of {opens:,} opens of `/proc`, auditsense saw {seen}; auditd, "
+            f"with the same kernel settings, missed {100 * (1 - least / opens):.0f} to "
+            f"{100 * (1 - most / opens):.0f} %.\n\n"
+        )
+    if "latency" in shown:
+        idle, flood = (f"{results[f'latency-{name}']['ms']['read']['p99']:.1f}" for name in ("idle", "flood"))
+        text += (
+            "![Time from the tenth open to the alert](plots/latency.svg)\n\n"
+            f"On an idle host, 99 % of the alerts arrive within {idle} ms of the tenth open; while another "
+            f"process saturates the audit subsystem, within {flood} ms.\n"
+        )
+    return text
 
 
 def _goals(results: Results) -> str:
@@ -381,7 +416,8 @@ def load(folder: Path = RESULTS) -> Results:
 
 
 def write() -> None:
-    """Write the page."""
+    """Write the page and the plots."""
+    plots.write(load())
     PAGE.write_text(page(load(), load(BUSY)), encoding="utf-8")
 
 

@@ -182,6 +182,7 @@ def test_page_of_empty_report() -> None:
 
 
 def test_steps_are_printed_to_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
     for stream, expected in ((io.StringIO(), ""), (Terminal(), "auditsense: the first\n"), (None, "")):
         monkeypatch.setattr("sys.stderr", stream)
         bench._print_step("the first")
