@@ -22,7 +22,7 @@ HOLDER = """
 import os, pathlib, sys
 from auditsense.cli.run_lock import RunLock
 with RunLock(alone=False, folder=pathlib.Path(sys.argv[1])):
-    os.write(1, b"locked\n")
+    os.write(1, b"locked\\n")
     sys.stdin.read()
 """
 FORKING = HOLDER.replace("    os.write", "    os.fork()\n    os.write")

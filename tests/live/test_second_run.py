@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from auditsense.kernel.journal_file import DEFAULT_FOLDER
 
+from auditsense.kernel.journal_file import DEFAULT_FOLDER
 from tests.live.workloads import ACCOUNT, OWN_RULE, command, done, running
 
 if TYPE_CHECKING:
