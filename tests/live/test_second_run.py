@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from auditsense.kernel.journal_file import DEFAULT_FOLDER
+from auditsense.kernel.undo_journal_file import DEFAULT_FOLDER
 from tests.live.workloads import ACCOUNT, OWN_RULE, command, done, running
 
 if TYPE_CHECKING:

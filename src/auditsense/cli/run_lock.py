@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final, Self
 
 from auditsense.errors import AuditSenseError, SocketTakenError
-from auditsense.kernel import journal_file
+from auditsense.kernel import undo_journal_file
 from auditsense.kernel.access import process_name
 from auditsense.kernel.undo import is_alive
 
@@ -46,7 +46,7 @@ class RunLock:
 
     def __init__(self, *, alone: bool, folder: Path | None = None) -> None:
         self._alone = alone
-        self._folder = folder or journal_file.DEFAULT_FOLDER
+        self._folder = folder or undo_journal_file.DEFAULT_FOLDER
         self._name = f"run.{os.getpid()}.lock"
         self._file = -1
 
