@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import errno
 import gc
+import importlib.metadata
 import inspect
 import itertools
 import os
+import re
 import socket
 import struct
 import threading
@@ -183,7 +185,8 @@ def test_every_limit_and_counter_is_documented() -> None:
 
 
 def test_core_has_a_version() -> None:
-    assert core_version().count(".") == 2
+    assert re.match(r"\d+\.\d+\.\d+", core_version())
+    assert core_version() == importlib.metadata.version("auditsense")
 
 
 def test_column_forms_match_the_core() -> None:
