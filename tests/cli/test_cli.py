@@ -518,6 +518,169 @@ def test_dry_run_reports_empty_plan(capsys: pytest.CaptureFixture[str], machine:
     assert (code, out, err) == (0, "", "auditsense: nothing would be changed on this host\n")
 
 
+def folder_content(folder: Path) -> list[str]:
+    return sorted(str(path) for path in folder.rglob("*"))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--sink", "file:{}/none/x"], "cannot open {}/none/x: there is no folder {}/none"),
+        (["--sink", "file:{}/link"], "cannot open {}/link: it is a symbolic link; name the file itself"),
+        (["--sink", "file:{}"], "cannot open {}: Is a directory"),
+        (["--sink", "file:{}/hard"], "cannot open {}/hard: it has another name as well (a hard link)"),
+        (["--sink", "file:{}/x", "--sink", "file:{}/x"], "the sink file:{}/x is given twice"),
+        (["--user", "no-such-user"], "there is no user no-such-user"),
+        (["--detections", "{}/none.toml"], "{}/none.toml: No such file or directory"),
+        (["--source", "log:{}/none"], "{}/none: No such file or directory"),
+        (["--source", "unix:{}/none"], "{}/none: No such file or directory; set active = yes"),
+        (["--source", "log:{}/plain", "--lean"], "--lean is for the kernel's own sockets"),
+    ],
+)
+def test_dry_run_refuses_what_run_refuses(
+    capsys: pytest.CaptureFixture[str], machine: Machine, tmp_path: Path, words: list[str], message: str
+) -> None:
+    (tmp_path / "plain").touch()
+    (tmp_path / "link").symlink_to("plain")
+    (tmp_path / "hard").hardlink_to(tmp_path / "plain")
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
+    tmp_path.chmod(0o700)
+    words = [word.replace("{}", str(tmp_path)) for word in words]
+    before, files = machine.kernel.host_state(), folder_content(tmp_path)
+    dry = call(capsys, "run", "--dry-run", *words)
+    assert message.replace("{}", str(tmp_path)) in dry[2]
+    assert (dry[1], machine.kernel.host_state(), folder_content(tmp_path)) == ("", before, files)
+    real = call(capsys, "run", "--duration", "50ms", *words)
+    assert dry[0] == real[0] != 0
+    assert dry[2].splitlines()[-1] == real[2].splitlines()[-1]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the folder of a status socket is root's")
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("plain", "{}/plain exists and is not a socket; remove it"),
+        ("open/s", "others may write {}/open; choose a folder that is root's alone"),
+        ("plain/s", "{}/plain is not a folder"),
+        ("none/none/s", "No such file or directory"),
+    ],
+)
+def test_dry_run_checks_status_socket(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, name: str, message: str
+) -> None:
+    (tmp_path / "plain").touch()
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
+    words = ("run", "--source", f"log:{tmp_path}/plain", "--status-socket")
+    before = folder_content(tmp_path)
+    dry = call(capsys, *words, f"{tmp_path}/{name}", "--dry-run")
+    assert folder_content(tmp_path) == before
+    real = call(capsys, *words, f"{tmp_path}/{name}", "--duration", "50ms")
+    assert (dry[0], dry[1]) == (1, "")
+    assert message.replace("{}", str(tmp_path)) in dry[2]
+    assert dry == real
+    assert call(capsys, *words, f"{tmp_path}/new/s", "--dry-run")[0] == 0
+    assert folder_content(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("settings", "code"),
+    [({"enabled": 2}, 4), ({"failure": 2}, 4), ({"pid": 1}, 5), ({"pid": 1, "enabled": 2}, 4)],
+)
+@pytest.mark.parametrize("source", ["auto", "netlink"])
+def test_dry_run_exits_as_run(
+    capsys: pytest.CaptureFixture[str], machine: Machine, settings: dict[str, int], code: int, source: str
+) -> None:
+    vars(machine.kernel).update(settings, alive={1})
+    dry = call(capsys, "run", "--source", source, "--dry-run")
+    real = call(capsys, "run", "--source", source, "--duration", "50ms")
+    assert dry == real
+    assert (real[0], real[1]) == (code, "")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="drops to another user")
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--sink", "file:/root/auditsense-x"], "cannot open /root/auditsense-x"),
+        (["--sink", "file:/usr/auditsense-x"], "no file can be created in /usr"),
+        (["--status-socket", "/run/auditsense-x/control"], "Permission denied"),
+    ],
+)
+def test_dry_run_notices_missing_rights(log: str, words: list[str], message: str) -> None:
+    Path(log).chmod(0o644)
+    for folder in Path(log).parents[:3]:
+        folder.chmod(0o755)
+    before = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--bounding-set=-all"]
+    command = ["run", "--dry-run", "--source", f"log:{log}", *words]
+    result = subprocess.run(
+        [
+            *before,
+            sys.executable,
+            "-c",
+            "from auditsense.cli import main; raise SystemExit(main())",
+            *command,
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode != 0
+    assert message in result.stderr
+
+
+def test_dry_run_warns_of_missing_journal_socket(
+    capsys: pytest.CaptureFixture[str], machine: Machine, tmp_path: Path
+) -> None:
+    code, _, err = call(capsys, "run", "--dry-run", "--sink", f"syslog:{tmp_path}/none")
+    del machine
+    assert (code, err) == (
+        0,
+        f"auditsense: the sink syslog:{tmp_path}/none writes nothing until {tmp_path}/none exists\n",
+    )
+
+
+def test_quiet_run_prints_warnings_only(capsys: pytest.CaptureFixture[str], machine: Machine) -> None:
+    position = len(["get", "look: get", "look: list", "get", "set wait", "set limit", "register"])
+    machine.kernel.after[position] = lambda: setattr(machine.kernel, "rate_limit", 7)
+    code, _, err = call(capsys, "run", "--quiet", "--duration", "50ms")
+    assert (code, err.count("\n")) == (0, 1), err
+    assert "except for changes by other processes: rate_limit is 7" in err
+
+
+def test_quiet_run_without_warning_is_silent(capsys: pytest.CaptureFixture[str], machine: Machine) -> None:
+    del machine
+    assert call(capsys, "run", "-q", "--duration", "50ms") == (0, "", "")
+
+
+def test_verbose_run_prints_its_settings(capsys: pytest.CaptureFixture[str], machine: Machine) -> None:
+    del machine
+    code, _, err = call(capsys, "run", "-v", "--lean", "--duration", "50ms")
+    assert code == 0
+    for line in (
+        "configuration: no file",
+        "source: netlink, because no other process owns the audit socket",
+        "detections: pspy",
+        "record filter: the kernel leaves out CWD, EOE, PROCTITLE",
+        "sinks: stdout",
+        "self-test: every 5m",
+        "watching; source netlink",
+    ):
+        assert f"auditsense: {line}" in err
+
+
+def test_verbosity_of_replay(capsys: pytest.CaptureFixture[str], log: str) -> None:
+    assert call(capsys, "replay", "-o", "count", log)[2] == ""
+    assert call(capsys, "replay", "-o", "count", "-v", log)[2] == (
+        f"auditsense: input: {log}\nauditsense: 48 records, 12 events, 12 matches\n"
+    )
+    Path(log).write_bytes(b"no record\n" + TEXT)
+    warned = call(capsys, "replay", "-q", "-o", "count", log)[2]
+    assert warned.count("\n") == 1
+    assert "1 of 49 lines" in warned
+
+
 def test_run_ends_after_duration_and_restores_host(
     capsys: pytest.CaptureFixture[str], machine: Machine
 ) -> None:

@@ -13,7 +13,14 @@ from auditsense.cli.style import painter
 from auditsense.detect.host import this_host
 from auditsense.errors import UsageError
 from auditsense.sinks import Sink, SinkError
-from auditsense.sinks.config import FileSettings, SinkSettings, StdoutSettings, SyslogSettings, open_sink
+from auditsense.sinks.config import (
+    FileSettings,
+    SinkSettings,
+    StdoutSettings,
+    SyslogSettings,
+    check_sink,
+    open_sink,
+)
 from auditsense.sinks.format import Format
 
 if TYPE_CHECKING:
@@ -44,10 +51,7 @@ def _open(settings: SinkSettings, form: str | None, color: str) -> Sink:
         UsageError: it cannot be opened; standard output is closed.
     """
     if isinstance(settings, StdoutSettings):
-        try:
-            open_output()
-        except UsageError as error:
-            raise UsageError(f"{error}; or name another place for documents with --sink") from None
+        _check_output()
     readable = sys.stdout is not None and sys.stdout.isatty()
     try:
         return open_sink(
@@ -57,6 +61,30 @@ def _open(settings: SinkSettings, form: str | None, color: str) -> Sink:
         )
     except SinkError as error:
         raise UsageError(str(error)) from None
+
+
+def check_sinks(settings: Sequence[SinkSettings]) -> None:
+    """Check that sinks can be opened, without creating a file.
+
+    Raises:
+        UsageError: one cannot be opened.
+    """
+    for item in settings:
+        if isinstance(item, StdoutSettings):
+            _check_output()
+        try:
+            problem = check_sink(item)
+        except SinkError as error:
+            raise UsageError(str(error)) from None
+        if problem:
+            print_message(problem)
+
+
+def _check_output() -> None:
+    try:
+        open_output()
+    except UsageError as error:
+        raise UsageError(f"{error}; or name another place for documents with --sink") from None
 
 
 class RunOutput:

@@ -170,7 +170,7 @@ def _add_flag(parser: Parser, path: str, **changes: Any) -> None:  # noqa: ANN40
             options |= {"type": argtypes.time(key.minimum, key.maximum)}
         case _ if not key.metavar:
             options |= {"choices": key.choices}
-    if key.metavar == "PATH":
+    if key.metavar == "PATH" and key.type is ValueType.STRINGS:
         options |= {"type": argtypes.path}
     if key.default:
         description += f" (default: {key.default})"

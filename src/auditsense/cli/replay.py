@@ -7,7 +7,7 @@ import os
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
-from auditsense.cli import print_data, print_message
+from auditsense.cli import print_data, print_detail, print_message
 from auditsense.cli.common import selected_detections, standard_output, unknown_arches
 from auditsense.detect.detector import Detector
 from auditsense.detect.suppression import AlertPolicy
@@ -78,6 +78,8 @@ def _inputs(arguments: argparse.Namespace) -> Iterator[list[str]]:
             names += logs[-1].names
         else:
             names.append(path)
+    for name in names:
+        print_detail(f"input: {'standard input' if name == '-' else name}")
     yield names
     if any(log.changed() for log in logs):
         print_message(
@@ -141,7 +143,9 @@ def _replay(
                     write(results)
         except DamagedInputError as error:
             failure = error
-        _say_limits(reader.stats())
+        stats = reader.stats()
+        _say_limits(stats)
+        print_detail(f"{stats.records} records, {stats.events} events, {stats.matches} matches")
     return failure
 
 

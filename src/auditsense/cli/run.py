@@ -9,14 +9,14 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from auditsense.cli import print_data, print_message, print_progress
+from auditsense.cli import print_data, print_detail, print_message, print_progress
 from auditsense.cli.common import drop_privileges, report_restored, stop_signals
-from auditsense.cli.output import running_sinks, wanted_sinks
+from auditsense.cli.output import check_sinks, running_sinks, wanted_sinks
 from auditsense.cli.run_lock import RunLock
 from auditsense.cli.sd_notify import ServiceNotifier
 from auditsense.cli.sighup import HangupHandler
 from auditsense.cli.status_socket import StatusSocket
-from auditsense.cli.summary import state, summary
+from auditsense.cli.summary import start_details, state, summary
 from auditsense.config.settings import build_settings, load_config
 from auditsense.errors import UsageError, one_line
 from auditsense.kernel import (
@@ -28,6 +28,7 @@ from auditsense.sensor.sensor import Sensor
 from auditsense.sinks.format import Format
 from auditsense.sources.base import Cleanup
 from auditsense.sources.factory import is_text, kernel_source, rules_needed, text_source
+from auditsense.sources.host_guard import UNCHANGED
 from auditsense.sources.multicast import Multicast
 from auditsense.sources.text_source import TextSource
 from auditsense.status.config import DEFAULT_SOCKET, StatusSettings
@@ -46,10 +47,11 @@ _ALONE = frozenset({"auto", "netlink"})
 def run(arguments: argparse.Namespace) -> int:
     """Run until a signal or the end of `--duration`."""
     session = LiveSession(arguments)
+    session.prepare()
     if arguments.dry_run:
+        session.check()
         session.print_plan()
         return 0
-    session.prepare()
     with ExitStack() as process:
         with ExitStack() as host:
             session.start(process, host)
@@ -84,12 +86,19 @@ class LiveSession:
 
     def print_plan(self) -> None:
         """Print what `start` would change on this host."""
-        self._lock.check()
         steps = self._source.plan()
         for step in steps:
             print_data(one_line(step))
         if not steps:
-            print_message("nothing would be changed on this host")
+            print_progress("nothing would be changed on this host")
+
+    def check(self) -> None:
+        """Raise what `start` would raise, without changing the host. The plan checks the kernel's audit."""
+        check_sinks(self._sinks)
+        self._status_socket.check()
+        if isinstance(self._source, TextSource):
+            with self._source:
+                pass
 
     def prepare(self) -> None:
         """Create the sensor and what notifies the service manager; the host stays unchanged."""
@@ -105,6 +114,9 @@ class LiveSession:
             self_test=self._self_test,
             lean=settings.source.lean,
         )
+        if self._arguments.verbosity > 0:
+            for line in start_details(settings, self._sinks, self._source.name, self._why, self._self_test):
+                print_detail(line)
         self._notifier = ServiceNotifier()
         self._hangup = HangupHandler(self._arguments, settings, self._notifier, self._request_stop)
 
@@ -156,7 +168,7 @@ class LiveSession:
         self._drop_privileges()
         source = f"{self._source.name} ({self._why})" if self._why else self._source.name
         rules = f"audit rules: {'; '.join(self._rules)}" if self._rules else "no audit rule set"
-        print_message(f"watching; source {source}, {rules}")
+        print_progress(f"watching; source {source}, {rules}")
         if isinstance(self._source, Multicast) and self._source.off:
             print_message("audit is off (enabled 0): no record comes until its owner turns it on")
         if self._arguments.duration is not None:
@@ -174,9 +186,11 @@ class LiveSession:
         """Close the sinks and report what was counted. The host is restored."""
         self._output.close()
         source = self._source
-        afterwards = "the host is as it was" if isinstance(source, TextSource) else source.afterwards
+        afterwards = UNCHANGED if isinstance(source, TextSource) else source.afterwards
         reverted = f"; reverted the {len(self._changes)} changes" if self._changes else ""
-        print_message(f"{self._summary}{self._output.summary()}{reverted}; {afterwards}")
+        print_progress(f"{self._summary}{self._output.summary()}{reverted}; {afterwards}")
+        if self._arguments.verbosity < 0 and afterwards != UNCHANGED:
+            print_message(afterwards)
 
     def _before_release(self) -> None:
         self._status_socket.close()

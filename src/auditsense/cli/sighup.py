@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Final, Self
 
-from auditsense.cli import print_message
+from auditsense.cli import print_message, print_progress
 from auditsense.config.settings import build_settings, keys_needing_restart, load_config
 from auditsense.detections.loader import known_harmless, shipped_detections
 from auditsense.detections.model import audit_rules_of
@@ -135,10 +135,10 @@ class HangupHandler:
             print_message(f"{path}: changed, needs a restart")
         if needed and rules is None:
             state = "needed, for auditd to set" if is_text(self._startup.source.name) else "added"
-            print_message(f"audit rules {state}: {'; '.join(needed)}")
+            print_progress(f"audit rules {state}: {'; '.join(needed)}")
         read = ", ".join(map(str, new.files)) or "no configuration file"
         ids = ", ".join(detection.id for detection in new.detections)
-        print_message(f"configuration reloaded: {read}; detections: {ids}")
+        print_progress(f"configuration reloaded: {read}; detections: {ids}")
 
 
 class _TooLongError(AuditSenseError):

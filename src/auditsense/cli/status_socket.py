@@ -33,6 +33,14 @@ class StatusSocket:
         if settings.socket is not None:
             self._server = StatusServer(settings.socket)
 
+    def check(self) -> None:
+        """Raise as entering would; create nothing."""
+        if self._server is not None:
+            try:
+                self._server.check()
+            except StatusSocketTakenError as error:
+                _report_taken(error)
+
     def serve(self, context: StatusContext) -> None:
         """Answer with the state of this sensor. Call before entering."""
         self._sensor = context.sensor
@@ -44,7 +52,7 @@ class StatusSocket:
             try:
                 self._server.__enter__()
             except StatusSocketTakenError as error:
-                print_message(f"{error}; this one has no status socket (--status-socket names another)")
+                _report_taken(error)
             else:
                 self._sensor.add_reader(self._server.fileno(), self._server.serve)
         return self
@@ -61,3 +69,7 @@ class StatusSocket:
         """Remove the socket in a process that outlives the sensor. Never raises."""
         if self._server is not None:
             discard(self._server.path)
+
+
+def _report_taken(error: StatusSocketTakenError) -> None:
+    print_message(f"{error}; this one has no status socket (--status-socket names another)")

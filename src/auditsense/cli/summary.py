@@ -2,16 +2,51 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from auditsense._values import duration
 from auditsense.cli.common import unknown_arches
+from auditsense.detections.compiler import compile_all
+from auditsense.detections.record_filter import unneeded_records
+from auditsense.kernel.self_test import DEFAULT_EVERY_S
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from auditsense.config.settings import RunSettings
     from auditsense.detect.suppression import AlertCounts
     from auditsense.kernel.self_test import SelfTest
     from auditsense.sensor.sensor import Sensor
+    from auditsense.sinks.config import SinkSettings
 
+_RECORD_NAMES: Final = {1307: "CWD", 1320: "EOE", 1327: "PROCTITLE"}
 _CAUSES = ("socket_drops", "truncated", "foreign", "keys_evicted", "stale")
+
+
+def start_details(
+    settings: RunSettings, sinks: Sequence[SinkSettings], source: str, why: str, self_test: SelfTest | None
+) -> Iterator[str]:
+    """Yield what `run --verbose` prints before it starts."""
+    yield f"configuration: {', '.join(map(str, settings.files)) or 'no file'}"
+    yield f"source: {source}, {why or _why(settings.source.name)}"
+    yield f"detections: {', '.join(detection.id for detection in settings.detections)}"
+    yield f"record filter: {_record_filter(settings)}"
+    yield f"sinks: {', '.join(map(str, sinks))}"
+    every_ms = round((settings.source.self_test_s or DEFAULT_EVERY_S) * 1000)
+    yield f"self-test: {f'every {duration(every_ms)}' if self_test is not None else 'off'}"
+    yield f"user: {settings.user.name if settings.user is not None else 'root, with few capabilities'}"
+
+
+def _why(name: str) -> str:
+    return "because no other process owns the audit socket" if name == "auto" else "as configured"
+
+
+def _record_filter(settings: RunSettings) -> str:
+    if not settings.source.lean:
+        return "off, all records are received (--lean leaves some out)"
+    rules = compile_all(settings.detections, merge_ms=settings.policy.suppress_ms)
+    unsent = sorted(unneeded_records(rules).unsent)
+    return f"the kernel leaves out {', '.join(_RECORD_NAMES.get(kind, str(kind)) for kind in unsent)}"
 
 
 def state(sensor: Sensor) -> str:

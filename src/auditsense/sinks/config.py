@@ -190,6 +190,26 @@ def open_sink(settings: SinkSettings, form: Format, paint: Callable[[str, str], 
     return StreamSink(sys.stdout, settings.format or form, paint=paint)
 
 
+def check_sink(settings: SinkSettings) -> str:
+    """Check a sink without creating a file. Returns why documents cannot be written yet, or "".
+
+    Raises:
+        SinkError: `open_sink` would fail.
+    """
+    if isinstance(settings, FileSettings):
+        from auditsense.sinks.file import check_file  # noqa: PLC0415 - see open_sink
+
+        check_file(settings.path)
+        return ""
+    if isinstance(settings, JournaldSettings):
+        socket = settings.path
+    elif isinstance(settings, SyslogSettings) and settings.transport == "local":
+        socket = settings.host
+    else:
+        return ""
+    return "" if Path(socket).exists() else f"the sink {settings} writes nothing until {socket} exists"
+
+
 def _stdout(table: Mapping[str, object]) -> SinkSettings:
     return StdoutSettings(_format(table) if "format" in table else None)
 

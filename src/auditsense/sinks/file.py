@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from auditsense.detect.document_types import Document
 
-_FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NOCTTY | os.O_NONBLOCK
+_FLAGS = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NOCTTY | os.O_NONBLOCK
 
 
 class FileSink:
@@ -101,34 +101,11 @@ class FileSink:
             self._descriptor = -1
 
     def _open(self) -> None:
-        folder = self._open_folder()
-        try:
-            descriptor = os.open(self._name, _FLAGS, 0o600, dir_fd=folder)
-        except OSError as error:
-            link = _is_link(self._name, folder)
-            reason = "it is a symbolic link; name the file itself" if link else error.strerror
-            raise SinkError(f"cannot open {self._path}: {reason}") from None
-        finally:
-            os.close(folder)
-        status = os.fstat(descriptor)
-        if reason := _unsafe(status):
-            os.close(descriptor)
-            raise SinkError(f"cannot open {self._path}: {reason}")
+        descriptor = _open_file(self._path, _FLAGS | os.O_CREAT)
         os.set_blocking(descriptor, True)
         self._descriptor = descriptor
-        self._size = status.st_size
-        self._cut = bool(status.st_size) and os.pread(descriptor, 1, status.st_size - 1) != b"\n"
-
-    def _open_folder(self) -> int:
-        """Return a descriptor of the file's folder."""
-        try:
-            return open_directory(str(self._path.parent), trusted=False)
-        except FileNotFoundError:
-            raise SinkError(f"cannot open {self._path}: there is no folder {self._path.parent}") from None
-        except OSError as error:
-            raise SinkError(f"cannot open {self._path}: {self._path.parent}: {error.strerror}") from None
-        except UsageError as error:
-            raise SinkError(f"cannot open {self._path}: {error}") from None
+        self._size = os.fstat(descriptor).st_size
+        self._cut = bool(self._size) and os.pread(descriptor, 1, self._size - 1) != b"\n"
 
     def _fitting_end(self, lines: bytes, begin: int) -> int:
         """Return the end of the lines that fit into the file before it is rotated."""
@@ -183,7 +160,7 @@ class FileSink:
     def _rotate(self) -> None:
         """Rename the file and its predecessors, and begin a new one."""
         own = os.fstat(self._descriptor)
-        folder = self._open_folder()
+        folder = _open_folder(self._path)
         try:
             with suppress(FileNotFoundError):
                 current = os.stat(self._name, dir_fd=folder, follow_symlinks=False)
@@ -203,6 +180,54 @@ class FileSink:
                     os.rename(newer, older, src_dir_fd=folder, dst_dir_fd=folder)
         except OSError as error:
             raise SinkError(f"cannot rename {self._path} to {self._path}.1: {error.strerror}") from None
+
+
+def check_file(path: Path) -> None:
+    """Raise when a `FileSink` could not be opened there. Creates nothing.
+
+    Raises:
+        SinkError: it could not.
+    """
+    folder = _open_folder(path)
+    try:
+        os.stat(path.name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        if not os.access(".", os.W_OK | os.X_OK, dir_fd=folder, effective_ids=True):
+            raise SinkError(f"cannot open {path}: no file can be created in {path.parent}") from None
+        return
+    except OSError as error:
+        raise SinkError(f"cannot open {path}: {error.strerror}") from None
+    finally:
+        os.close(folder)
+    os.close(_open_file(path, _FLAGS))
+
+
+def _open_file(path: Path, flags: int) -> int:
+    folder = _open_folder(path)
+    try:
+        descriptor = os.open(path.name, flags, 0o600, dir_fd=folder)
+    except OSError as error:
+        link = _is_link(path.name, folder)
+        reason = "it is a symbolic link; name the file itself" if link else error.strerror
+        raise SinkError(f"cannot open {path}: {reason}") from None
+    finally:
+        os.close(folder)
+    if reason := _unsafe(os.fstat(descriptor)):
+        os.close(descriptor)
+        raise SinkError(f"cannot open {path}: {reason}")
+    return descriptor
+
+
+def _open_folder(path: Path) -> int:
+    """Return a descriptor of a file's folder."""
+    try:
+        return open_directory(str(path.parent), trusted=False)
+    except FileNotFoundError:
+        raise SinkError(f"cannot open {path}: there is no folder {path.parent}") from None
+    except OSError as error:
+        raise SinkError(f"cannot open {path}: {path.parent}: {error.strerror}") from None
+    except UsageError as error:
+        raise SinkError(f"cannot open {path}: {error}") from None
 
 
 def _is_link(name: str, folder: int) -> bool:

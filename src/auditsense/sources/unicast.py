@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from auditsense.errors import KernelCommandError
 from auditsense.kernel.audit_status import StatusField
-from auditsense.kernel.plan import DEFAULT_BACKLOG_LIMIT, plan
+from auditsense.kernel.plan import DEFAULT_BACKLOG_LIMIT, check_allowed, plan
 from auditsense.kernel.takeover import Takeover, check_no_owner
 from auditsense.kernel.tamper import Expected
 from auditsense.sources.audit_socket import DEFAULT_RECEIVE_BUFFER_BYTES
@@ -94,7 +94,9 @@ class Unicast(KernelSource):
     def plan(self) -> list[str]:
         """Return the changes that entering would make on this host, one line each. Changes nothing."""
         with self._commands:
-            check_no_owner(self._commands.status())
+            status = self._commands.status()
+            check_allowed(status)  # in the order of `Takeover`
+            check_no_owner(status)
             self._refuse_foreign_proc()
             steps = plan(self._commands.status(), self._commands.rules(), self._rules, self._backlog_limit)
         return [str(step) for step in steps]

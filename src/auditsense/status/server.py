@@ -70,15 +70,14 @@ class StatusServer:
     def __enter__(self) -> Self:
         """Create the socket. Before privileges are dropped: the folder is root's."""
         try:
-            self._prepare_folder()
+            self._prepare_folder(create=True)
             with _locked(self.path.parent):
-                self._replace_stale()
+                if self._is_stale():
+                    self.path.unlink()
                 self._listen()
         except OSError as error:
             self.close()
-            raise StatusSocketError(
-                f"cannot create the status socket {self.path}: {error.strerror or error}"
-            ) from None
+            raise self._refusal(error) from None
         except BaseException:
             self.close()
             raise
@@ -86,6 +85,14 @@ class StatusServer:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def check(self) -> None:
+        """Raise as entering would, but create nothing."""
+        try:
+            if self._prepare_folder(create=False):
+                self._is_stale()
+        except OSError as error:
+            raise self._refusal(error) from None
 
     def close(self) -> None:
         """Stop listening and remove the file. A second call does nothing."""
@@ -137,13 +144,17 @@ class StatusServer:
         except (OSError, AuditSenseError):  # the client is gone, or the sensor is closing
             self.refused += 1
 
-    def _prepare_folder(self) -> None:
+    def _refusal(self, error: OSError) -> StatusSocketError:
+        return StatusSocketError(f"cannot create the status socket {self.path}: {error.strerror or error}")
+
+    def _prepare_folder(self, *, create: bool) -> bool:
+        """Create the folder or check it. Returns whether it exists."""
         folder = self.path.parent
         try:
             above = open_directory(str(folder.parent), trusted=True)
             try:
                 require_not_replaceable(str(folder.parent), os.fstat(above))
-                self._create_or_check(folder, above)
+                return self._create_or_check(folder, above, create=create)
             finally:
                 os.close(above)
         except UsageError as error:
@@ -153,9 +164,12 @@ class StatusServer:
                 "choose a folder that is root's alone"
             ) from None
 
-    def _create_or_check(self, folder: Path, above: int) -> None:
+    def _create_or_check(self, folder: Path, above: int, *, create: bool) -> bool:
+        if not create and not _exists(folder.name or ".", above):
+            _require_writable(".", above)
+            return False
         with suppress(FileExistsError):
-            if folder.name:  # it is not /
+            if create and folder.name:  # it is not /
                 os.mkdir(folder.name, mode=0o700, dir_fd=above)
                 self._folder_created = True
         status = os.stat(folder.name or ".", dir_fd=above, follow_symlinks=False)
@@ -166,20 +180,23 @@ class StatusServer:
                 f"cannot create the status socket {self.path}: others may write {folder}; "
                 "choose a folder that is root's alone"
             )
+        if not create:
+            _require_writable(folder.name or ".", above)
+        return True
 
-    def _replace_stale(self) -> None:
-        """Remove the socket of a dead sensor."""
+    def _is_stale(self) -> bool:
+        """Return whether the socket of a dead sensor is at the path."""
         try:
             status = self.path.lstat()
         except FileNotFoundError:
-            return
+            return False
         if not stat.S_ISSOCK(status.st_mode):
             raise StatusSocketError(
                 f"{self.path} exists and is not a socket; remove it, or choose another path"
             )
         if answers(self.path):
             raise StatusSocketTakenError(f"another sensor answers at {self.path}")
-        self.path.unlink()
+        return True
 
     def _listen(self) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
@@ -191,6 +208,19 @@ class StatusServer:
         status = self.path.lstat()
         self._file = (status.st_dev, status.st_ino)
         self._socket.listen(_BACKLOG)
+
+
+def _exists(name: str, folder: int) -> bool:
+    try:
+        os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _require_writable(name: str, folder: int) -> None:
+    if not os.access(name, os.W_OK | os.X_OK, dir_fd=folder, effective_ids=True):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 def discard(path: Path) -> None:
