@@ -118,7 +118,26 @@ def test_reload_adds_audit_rule(file: Path, capsys: pytest.CaptureFixture[str]) 
         write(file, f"[detections]\npaths = ['{other}']\n")
         session.hang_up()
         assert "audit rules added: -w /etc/ -p w\n" in capsys.readouterr().err
-        assert session.source.audit_rules == ["-w /etc/ -p w"]
+        assert session.source.audit_rules[-1] == "-w /etc/ -p w"
+
+
+def test_broken_file_of_default_folder_keeps_detections(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("auditsense.config.settings.load_config.__defaults__", (tmp_path,))
+    folder = tmp_path / "detections.d"
+    folder.mkdir(mode=0o755)
+    session = RunInMemory(None)
+    with stop_signals(session.stop), session.reloading, session.sensor:
+        detections = session.sensor.detections
+        broken = write(folder / "broken.toml", 'id = "x"\n')
+        session.hang_up()
+        assert f"auditsense: error: {broken}: match is missing\n" in capsys.readouterr().err
+        assert session.sensor.detections is detections
+        broken.unlink()
+        session.hang_up()
+        assert f"configuration reloaded: {folder}; detections: pspy\n" in capsys.readouterr().err
+    assert session.stopped == 0
 
 
 def test_sighup_without_configuration_stops(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -118,7 +118,8 @@ class Running:
         for path in (self.config, self.detection, self.exceptions):
             remove(path)
         self.config.write_text(
-            f"[detections]\npaths = ['{self.detection}']\nexceptions = ['{self.exceptions}']\n"
+            f"[detections]\nshipped = false\npaths = ['{self.detection}']\n"
+            f"exceptions = ['{self.exceptions}']\n"
         )
         shutil.copy(DETECTION, self.detection)
         self.exceptions.write_text(_ONE_EXCEPTION)
@@ -203,7 +204,8 @@ def test_start_with_a_hostile_file_is_one_line(
         words += [["detections", "check"], ["run", "--dry-run", "--detections"]]
         words += [["run", "--dry-run", "--exceptions"]]
     for command in words:
-        assert main([*command, str(path)]) == 2
+        code = main([*command, str(path)])
+        assert code == 2 or (code == 1 and "check" in command)
         out, err = capsys.readouterr()
         assert out == ""
         assert err.startswith("auditsense: error: ")

@@ -156,7 +156,11 @@ class Prepared:
                 stack.enter_context(StatusAnswer(socket_path, json.dumps(self.sensor).encode()))
             return collect(
                 HostAccess(
-                    self.root, lambda: Commands(self.kernel), socket_path, lambda: self.clock, self.config
+                    self.root,
+                    lambda: Commands(self.kernel),
+                    socket_path,
+                    lambda: self.clock,
+                    self.config,
                 )
             )
 

@@ -81,7 +81,7 @@ def write(file: Path, text: str) -> Path:
 
 def configured(folder: Path, *names: str, more: str = "") -> Path:
     paths = ", ".join(f"'{folder / name}.toml'" for name in names)
-    return write(folder / "auditsense.conf", f"[detections]\npaths = [{paths}]\n{more}")
+    return write(folder / "auditsense.conf", f"[detections]\nshipped = false\npaths = [{paths}]\n{more}")
 
 
 def reload(sensor: Command, message: str = "configuration reloaded") -> None:

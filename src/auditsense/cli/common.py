@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from auditsense.cli import open_output, print_message
 from auditsense.cli.style import painter
-from auditsense.detections.loader import load_detections, paths_of, quiet, shipped_detections
+from auditsense.detections.loader import quiet, shipped_detections
 from auditsense.errors import AuditSenseError
 from auditsense.sinks.format import Format
 from auditsense.sinks.stream import StreamSink
@@ -27,10 +27,17 @@ _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
 
 
 def selected_detections(arguments: argparse.Namespace) -> tuple[Detection, ...]:
-    """Return the detections of `--detections`, or the shipped ones, with the requested exceptions."""
-    paths = paths_of(arguments.detections)
-    detections = [item for path in paths for item in load_detections(path)] if paths else shipped_detections()
-    return quiet(detections, arguments.exceptions, known_harmless_too=bool(arguments.known_harmless))
+    """Return the shipped detections and those of the flags, with the requested exceptions.
+
+    The configuration of this host is not read: the same command gives the same result on each host.
+    """
+    if arguments.config is None and not arguments.detections and arguments.shipped is not False:
+        detections = shipped_detections()
+        exceptions, harmless = (getattr(arguments, name, None) for name in ("exceptions", "known_harmless"))
+        return quiet(detections, exceptions or (), known_harmless_too=bool(harmless))
+    from auditsense.config.settings import selected_detections as configured  # noqa: PLC0415 - loads slowly
+
+    return configured(arguments)
 
 
 def standard_output(form: str | None, color: str) -> StreamSink:

@@ -6,18 +6,19 @@ import dataclasses
 import json
 import time
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auditsense._values import did_you_mean
 from auditsense.cli import print_data, print_message
+from auditsense.cli.common import selected_detections
 from auditsense.config.settings import build_settings, load_config
 from auditsense.detect.ecs import timestamp
 from auditsense.detect.suppression import AlertPolicy
+from auditsense.detections.catalog import Catalog
 from auditsense.detections.compiler import compile_all
 from auditsense.detections.emit_c import as_c
-from auditsense.detections.loader import known_harmless, load_detections, shipped_detections
-from auditsense.errors import DetectionError
+from auditsense.detections.loader import known_harmless
+from auditsense.errors import DetectionError, one_line
 
 if TYPE_CHECKING:
     import argparse
@@ -27,24 +28,46 @@ if TYPE_CHECKING:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do one action."""
-    if arguments.action == "check":
-        detections = load_detections(Path(arguments.path))
-        print_message(f"{arguments.path}: {len(detections)} detections, nothing wrong")
-        return 0
-    if arguments.action == "compile":
-        detections = load_detections(Path(arguments.path)) if arguments.path else shipped_detections()
-        rules = compile_all(detections, merge_ms=AlertPolicy().suppress_ms)
-        print_data(as_c(rules, [detection.id for detection in detections]).rstrip("\n"))
-        return 0
-    if arguments.action == "list":
-        for detection in {detection.id: detection for detection in shipped_detections()}.values():
-            print_data(f"{detection.id}\t{detection.severity}\t{detection.name}")
-        return 0
-    _show(arguments)
+    return _ACTIONS[arguments.action](arguments)
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    """Check each file, also against the ids of the other detections. Returns 1 when one is refused.
+
+    With a configuration file, the other detections are those that it names.
+    """
+    catalog = Catalog()
+    if arguments.config is not None:
+        settings = build_settings(load_config(arguments))
+        catalog.add_known(settings.origins)
+    elif arguments.shipped is not False:
+        catalog.add_shipped()
+    files = [file for path in arguments.paths for file in catalog.add_path(path)]
+    refused = sum(bool(file.problem) for file in files)
+    for file in files:
+        print_message(f"error: {file.problem}" if file.problem else f"{file.path}: {file.id}, nothing wrong")
+    if len(files) != 1:
+        print_message(f"{len(files)} files, {refused} refused")
+    return 1 if refused else 0
+
+
+def _compile(arguments: argparse.Namespace) -> int:
+    arguments.detections = arguments.paths
+    detections = selected_detections(arguments)
+    rules = compile_all(detections, merge_ms=AlertPolicy().suppress_ms)
+    print_data(as_c(rules, [detection.id for detection in detections]).rstrip("\n"))
     return 0
 
 
-def _show(arguments: argparse.Namespace) -> None:
+def _list(arguments: argparse.Namespace) -> int:
+    settings = build_settings(load_config(arguments))
+    for detection in settings.detections:
+        columns = (detection.id, detection.severity, detection.name, settings.origins[detection.id])
+        print_data("\t".join(map(one_line, columns)))
+    return 0
+
+
+def _show(arguments: argparse.Namespace) -> int:
     """Print a detection with all that affects its alerts, from the configuration and the flags."""
     settings = build_settings(load_config(arguments))
     known = {detection.id: detection for detection in settings.detections}
@@ -56,6 +79,7 @@ def _show(arguments: argparse.Namespace) -> None:
     )
     shown = {
         **dataclasses.asdict(detection),
+        "origin": settings.origins[detection.id],
         "exceptions": [_exception(exception) for exception in detection.exceptions],
         "known_harmless": [
             {**_exception(exception), "state": harmless}
@@ -66,6 +90,7 @@ def _show(arguments: argparse.Namespace) -> None:
         "limits": asdict(settings.limits),
     }
     print_data(json.dumps(shown, indent=2))
+    return 0
 
 
 def _exception(exception: DetectionException) -> dict[str, object]:
@@ -77,3 +102,6 @@ def _exception(exception: DetectionException) -> dict[str, object]:
         "expires": None if exception.expires_ms is None else timestamp(exception.expires_ms),
         "state": "expired" if expired else "in force",
     }
+
+
+_ACTIONS = {"list": _list, "show": _show, "check": _check, "compile": _compile}

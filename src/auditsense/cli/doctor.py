@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from auditsense.cli import print_data
 from auditsense.cli.style import painter
-from auditsense.config.settings import status_settings
+from auditsense.config.settings import override, status_settings
 from auditsense.doctor import active_probe
 from auditsense.doctor.collect import HostAccess, collect
 from auditsense.doctor.finding import Diagnosis, Level
@@ -32,7 +32,13 @@ _TEXT_COLUMN = 2
 
 def run(arguments: argparse.Namespace) -> int:
     """Collect facts, diagnose, print."""
-    facts = collect(HostAccess(socket=_socket(arguments), config=arguments.config))
+    facts = collect(
+        HostAccess(
+            socket=_socket(arguments),
+            config=arguments.config,
+            override=lambda config: override(config, arguments, "detections"),
+        )
+    )
     if arguments.self_test:
         facts = dataclasses.replace(facts, probe=active_probe.run_probe(facts))
     report = diagnose(facts)

@@ -142,8 +142,8 @@ def _add_config(parser: Parser) -> None:
         "--config",
         metavar="FILE",
         type=argtypes.path,
-        help="read only this configuration file (default: /etc/auditsense/auditsense.toml and "
-        "/etc/auditsense/conf.d/*.toml)",
+        help="read only this configuration file (default: auditsense.toml, conf.d/*.toml and detections.d "
+        "in /etc/auditsense)",
     )
 
 
@@ -176,6 +176,19 @@ def _add_flag(parser: Parser, path: str, **changes: Any) -> None:  # noqa: ANN40
         description += f" (default: {key.default})"
     names = [_SHORT[key.flag], key.flag] if key.flag in _SHORT else [key.flag]
     parser.add_argument(*names, **(options | {"help": description} | changes))
+
+
+def _add_selection(parser: Parser, *, paths: bool = True) -> None:
+    """Add the flags that select detections.
+
+    Args:
+        parser: of a command.
+        paths: whether it takes `--detections`.
+    """
+    _add_config(parser)
+    if paths:
+        _add_flag(parser, "detections.paths")
+    _add_flag(parser, "detections.shipped")
 
 
 def _add_sink(parser: Parser) -> None:
@@ -288,30 +301,36 @@ def _add_configuration(commands: argparse._SubParsersAction[Parser]) -> None:
 def _add_detections(commands: argparse._SubParsersAction[Parser]) -> None:
     detections = _add_command(commands, "detections", "list, show and validate detections")
     actions = _add_actions(detections)
-    action = _add_command(actions, "list", "list the detections, one line each")
+    action = _add_command(actions, "list", "list the detections with their files, one line each")
+    _add_selection(action)
     action.set_defaults(command=_command("detections"), action="list")
     action = _add_command(actions, "show", "show one detection with its exceptions and limits, as JSON")
     action.add_argument("name", metavar="NAME", help="id of the detection")
-    _add_config(action)
+    _add_selection(action)
     _add_flag(action, "detections.exceptions")
     _add_flag(action, "detections.known_harmless")
     action.set_defaults(command=_command("detections"), action="show")
-    action = _add_command(actions, "check", "validate a detection file, or a folder of them")
-    action.add_argument("path", metavar="PATH", type=argtypes.path, help="file or folder")
+    action = _add_command(
+        actions,
+        "check",
+        "validate files or folders of detections",
+        "Validate each file, also against the ids of the shipped detections. The exit code is 1 if a file is "
+        "refused.",
+    )
+    action.add_argument("paths", metavar="PATH", nargs="+", type=argtypes.path, help="file or folder")
+    _add_selection(action, paths=False)
     action.set_defaults(command=_command("detections"), action="check")
     action = _add_command(
         actions,
         "compile",
         "print detections as a C header",
-        "Print detections as a C header, for programs that embed the core without Python (docs/c.md).",
+        "Print the shipped detections, and those of each PATH, as a C header, for programs that embed the "
+        "core without Python (docs/c.md). A configuration is read only with --config.",
     )
     action.add_argument(
-        "path",
-        metavar="PATH",
-        nargs="?",
-        type=argtypes.path,
-        help="file or folder of detections (default: the shipped ones)",
+        "paths", metavar="PATH", nargs="*", type=argtypes.path, help="file or folder of detections"
     )
+    _add_selection(action, paths=False)
     action.set_defaults(command=_command("detections"), action="compile")
 
 
@@ -331,7 +350,7 @@ def _add_doctor(commands: argparse._SubParsersAction[Parser]) -> None:
         action="store_true",
         help="open /proc and wait for the record, if audit is on; other listeners receive it too",
     )
-    _add_config(doctor)
+    _add_selection(doctor)
     _add_flag(doctor, "status.socket")
     _add_color(doctor)
 
@@ -398,7 +417,17 @@ def _add_replay(commands: argparse._SubParsersAction[Parser]) -> None:
     replay.set_defaults(command=_command("replay"))
     views = [*BY_PATH["alerts.output"].choices, "count"]
     _add_flag(replay, "alerts.output", choices=views, default="alerts")
-    for path in ("alerts.format", "detections.paths", "detections.exceptions", "detections.known_harmless"):
+    replay.add_argument(
+        "-c",
+        "--config",
+        metavar="FILE",
+        type=argtypes.path,
+        help="use the detections and exceptions of this configuration file (default: read none)",
+    )
+    for path in (
+        "alerts.format",
+        *("detections.paths", "detections.shipped", "detections.exceptions", "detections.known_harmless"),
+    ):
         _add_flag(replay, path)
     _add_sink(replay)
     replay.add_argument(
@@ -462,9 +491,11 @@ def _add_rules(commands: argparse._SubParsersAction[Parser]) -> None:
         ("remove", "remove the audit rule from the kernel, if it is there"),
         ("check", "exit with 0 if the kernel has the audit rule, else with 1"),
         ("list", "list all audit rules of the kernel, in auditctl syntax"),
-        ("print", "print the audit rule; needs no privilege"),
+        ("print", "print the audit rules that the detections need; needs no privilege"),
     ):
         action = _add_command(actions, name, purpose)
+        if name == "print":
+            _add_selection(action)
         action.set_defaults(command=_command("rules"), action=name)
 
 

@@ -6,11 +6,13 @@ import errno
 from typing import TYPE_CHECKING
 
 from auditsense.cli import print_data, print_message
+from auditsense.config.settings import build_settings, load_config
 from auditsense.errors import KernelCommandError, one_line
 from auditsense.kernel import procfs
 from auditsense.kernel.commands import Commands
 from auditsense.kernel.plan import check_may_add
 from auditsense.kernel.rules import auditctl
+from auditsense.sources.factory import rules_needed
 from auditsense.sources.unicast import DEFAULT_AUDIT_RULE
 
 if TYPE_CHECKING:
@@ -20,10 +22,17 @@ if TYPE_CHECKING:
 def run(arguments: argparse.Namespace) -> int:
     """Do one action."""
     if arguments.action == "print":
-        print_data(DEFAULT_AUDIT_RULE)
-        return 0
+        return _print(arguments)
     with Commands() as commands:
         return _ACTIONS[arguments.action](commands)
+
+
+def _print(arguments: argparse.Namespace) -> int:
+    """Print the audit rules that `run` needs with the same configuration and flags."""
+    settings = build_settings(load_config(arguments))
+    for line in settings.source.audit_rules or rules_needed(settings.detections):
+        print_data(one_line(line))
+    return 0
 
 
 def _list(commands: Commands) -> int:

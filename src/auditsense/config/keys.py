@@ -22,7 +22,7 @@ _LIMITS = Limits()
 
 TABLES: Final = {
     "source": "Origin of the records. Read at startup only.",
-    "detections": "Detections and exceptions.",
+    "detections": "Detections, in addition to /etc/auditsense/detections.d, and exceptions.",
     "alerts": "Output and rate of alerts.",
     "limits": "Sizes of the core's tables, allocated once at startup. Read at startup only.",
     "process": "User and priority of the process. Read at startup only.",
@@ -112,9 +112,16 @@ KEYS: Final[tuple[Key, ...]] = (
         "detections.paths",
         _STRINGS,
         (),
-        "Detections, or folders of them, instead of the shipped ones.",
+        "Files with detections, or folders of them, read in addition to the shipped ones.",
         flag="--detections",
         metavar="PATH",
+    ),
+    Key(
+        "detections.shipped",
+        _BOOLEAN,
+        default=True,
+        description="Use the detections that come with auditsense.",
+        flag="--shipped",
     ),
     Key(
         "detections.exceptions",

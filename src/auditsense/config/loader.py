@@ -20,6 +20,8 @@ from auditsense.config.keys import BY_PATH, KEYS, REPEATED, TABLES
 from auditsense.errors import ConfigError, UsageError
 
 FOLDER: Final = Path("/etc/auditsense")
+DETECTIONS: Final = "detections.d"
+"""Folder of detections next to the default files."""
 _MAX_PROBLEMS: Final = 100  # of one file
 
 
@@ -57,12 +59,14 @@ class LoadedConfig:
         files: those that were read, in order.
         values: by path of the key; only those that are set.
         tables: repeated tables by name, in the order of the files.
+        detections: folder of detections that belongs to the default files; None: there is none.
         problems: one line each.
     """
 
     files: list[Path] = field(default_factory=list)
     values: dict[str, ConfigValue] = field(default_factory=dict)
     tables: dict[str, list[TableEntry]] = field(default_factory=dict)
+    detections: Path | None = None
     problems: list[str] = field(default_factory=list)
 
 
@@ -81,6 +85,23 @@ def config_files(only: str | None, folder: Path = FOLDER) -> list[Path]:
         return files + (sorted(more.glob("*.toml")) if _exists(more) and os.listdir(more) else [])  # noqa: PTH208 - glob hides an unreadable folder
     except OSError as error:
         raise ConfigError([f"{error.filename or folder}: {error.strerror}"]) from None
+
+
+def load_default(only: str | None, folder: Path = FOLDER) -> LoadedConfig:
+    """Read only the given file; None: all of the folder, with its detections.
+
+    Raises:
+        ConfigError: the folder cannot be read.
+    """
+    config = load_files(config_files(only, folder))
+    detections = folder / DETECTIONS
+    try:
+        if only is None and _exists(detections):
+            config.detections = detections
+            config.files.append(detections)
+    except OSError as error:
+        config.problems.append(f"{detections}: {error.strerror}")
+    return config
 
 
 def _exists(path: Path) -> bool:

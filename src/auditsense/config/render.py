@@ -6,6 +6,7 @@ import textwrap
 from typing import TYPE_CHECKING
 
 from auditsense.config.keys import KEYS, REPEATED, TABLES
+from auditsense.config.loader import ConfigValue
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +27,7 @@ def dump(config: LoadedConfig) -> str:
     for table in TABLES:
         lines += ["", f"[{table}]"]
         for key in _of(table):
-            configured = config.values.get(key.path)
+            configured = _configured(config, key)
             lines += _comment(key)
             if configured is None:
                 lines.append(_line(key, key.default))
@@ -39,6 +40,17 @@ def dump(config: LoadedConfig) -> str:
             lines += ["", f"# from {entry.origin}", f"[[{table}]]"]
             lines += [_line(key, entry.values[key.name]) for key in _of(table) if key.name in entry.values]
     return _joined(lines)
+
+
+def _configured(config: LoadedConfig, key: Key) -> ConfigValue | None:
+    """Return the value of a key. The folder of detections, which has no key, is one of the paths."""
+    configured = config.values.get(key.path)
+    folder = config.detections
+    if key.path != "detections.paths" or folder is None or not any(folder.rglob("*.toml")):
+        return configured
+    if configured is None:
+        return ConfigValue((str(folder),), str(folder))
+    return ConfigValue((str(folder), *configured.value), f"{folder} and {configured.origin}")
 
 
 def sample() -> str:

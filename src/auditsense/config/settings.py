@@ -12,16 +12,24 @@ from typing import TYPE_CHECKING, Any
 
 from auditsense._values import WrongValueError
 from auditsense.config.keys import BY_PATH, KEYS, TABLES
-from auditsense.config.loader import FOLDER, ConfigValue, LoadedConfig, config_files, load_files
+from auditsense.config.loader import (
+    FOLDER,
+    ConfigValue,
+    LoadedConfig,
+    config_files,
+    load_default,
+    load_files,
+)
 from auditsense.config.option import ValueType
 from auditsense.core.ring import Limits
 from auditsense.detect.suppression import AlertPolicy
 from auditsense.detect.view import View
+from auditsense.detections.catalog import Catalog
 from auditsense.detections.compiler import compile_all
 from auditsense.detections.exceptions import exception_from, with_exceptions
 from auditsense.detections.fields import field
-from auditsense.detections.loader import load_detections, quiet, shipped_detections
-from auditsense.errors import AuditSenseError, ConfigError, UsageError
+from auditsense.detections.loader import quiet
+from auditsense.errors import AuditSenseError, ConfigError, DetectionError, UsageError
 from auditsense.kernel.privileges import user_named
 from auditsense.kernel.rules.auditctl import parse as parse_audit_rule
 from auditsense.sinks.config import sink_settings
@@ -31,12 +39,14 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Sequence
 
+    from auditsense.config.option import Key
     from auditsense.detections.model import Detection, DetectionException
     from auditsense.kernel.privileges import User
     from auditsense.sinks.config import SinkSettings
 
 _MAX_SINKS = 64
 _MAX_WRONG_EXCEPTIONS = 100
+_MAX_WRONG_DETECTIONS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +75,7 @@ class RunSettings:
     Attributes:
         source: where records come from.
         detections: loaded and compiled once.
+        origins: file of each detection, by its id.
         view: what to write.
         format: of standard output; None: what suits it.
         policy: when alerts are sent and when counted.
@@ -79,6 +90,7 @@ class RunSettings:
 
     source: SourceSettings
     detections: tuple[Detection, ...]
+    origins: dict[str, str]
     view: View
     format: str | None
     policy: AlertPolicy
@@ -93,18 +105,48 @@ class RunSettings:
 
 def load_config(arguments: argparse.Namespace, folder: Path = FOLDER) -> LoadedConfig:
     """Read the files that the command line names, or the default ones, and override them with its flags."""
-    config = load_files(config_files(arguments.config, folder))
-    for key in KEYS:
-        value = getattr(arguments, key.flag.removeprefix("--").replace("-", "_"), None) if key.flag else None
-        if value is None or value == []:
-            continue
-        if key.type is ValueType.DURATION:  # a flag takes seconds
-            value = f"{round(value * 1000)}ms"
-        try:
-            config.values[key.path] = ConfigValue(key.check(value), key.flag)
-        except WrongValueError as error:
-            config.problems.append(f"{key.flag}: {error}")
+    config = load_default(arguments.config, folder)
+    override(config, arguments)
     return config
+
+
+def override(config: LoadedConfig, arguments: argparse.Namespace, table: str = "") -> None:
+    """Override values with the flags of a command line.
+
+    Args:
+        config: of the files.
+        arguments: of the command line.
+        table: use only the flags of this table; "": all.
+    """
+    for key in KEYS:
+        if table in ("", key.table):
+            _override(config, key, arguments)
+
+
+def _override(config: LoadedConfig, key: Key, arguments: argparse.Namespace) -> None:
+    """Override a key with its flag, if it is given."""
+    value = getattr(arguments, key.flag.removeprefix("--").replace("-", "_"), None) if key.flag else None
+    if value is None or value == []:
+        return
+    if key.type is ValueType.DURATION:  # a flag takes seconds
+        value = f"{round(value * 1000)}ms"
+    try:
+        config.values[key.path] = ConfigValue(key.check(value), key.flag)
+    except WrongValueError as error:
+        config.problems.append(f"{key.flag}: {error}")
+
+
+def selected_detections(arguments: argparse.Namespace) -> tuple[Detection, ...]:
+    """Return the detections of a command that reads a configuration only when `--config` names it.
+
+    Its other tables are ignored, apart from their mistakes.
+
+    Raises:
+        ConfigError: something is wrong; it lists every error.
+    """
+    config = load_files([Path(arguments.config)]) if arguments.config is not None else LoadedConfig()
+    override(config, arguments, "detections")
+    return _Builder(config).detections()
 
 
 def status_settings(flag: str | None, config: str | None, folder: Path = FOLDER) -> StatusSettings:
@@ -151,8 +193,17 @@ class _Builder:
         self._values = {key.path: key.default for key in KEYS if key.table in TABLES}
         self._values |= {path: value.value for path, value in config.values.items()}
         self._problems = list(config.problems)
+        self._catalog = Catalog()
+
+    def detections(self) -> tuple[Detection, ...]:
+        """Return the detections alone. Raises as `build`."""
+        detections = self._detections()
+        if self._problems:
+            raise ConfigError(self._problems)
+        return detections
 
     def build(self) -> RunSettings:
+        """Return all settings."""
         detections = self._detections()
         policy = self._policy()
         limits = self._limits()
@@ -165,6 +216,7 @@ class _Builder:
         return RunSettings(
             source=source,
             detections=detections,
+            origins=self._catalog.origins,
             view=View(self._values["alerts.output"]),
             format=self._values["alerts.format"],
             policy=policy,
@@ -178,9 +230,9 @@ class _Builder:
         )
 
     def _detections(self) -> tuple[Detection, ...]:
+        loaded = self._loaded()
         detections: tuple[Detection, ...] | None = None
-        with self._collected("detections.paths"):
-            loaded = _load(self._values["detections.paths"])
+        if loaded is not None:
             with self._collected("detections.exceptions"):
                 detections = quiet(
                     loaded,
@@ -189,6 +241,39 @@ class _Builder:
                 )
         exceptions = self._exceptions(detections)
         return with_exceptions(detections, exceptions) if detections is not None else ()
+
+    def _loaded(self) -> tuple[Detection, ...] | None:
+        """Return the detections of all places; None when something is wrong with them."""
+        before = len(self._problems)
+        if self._values["detections.shipped"]:
+            self._catalog.add_shipped()
+        if self._config.detections is not None:
+            self._add_detections(self._config.detections, "", may_be_empty=True)
+        for path in self._values["detections.paths"]:
+            self._add_detections(path, self._origin("detections.paths"))
+        detections = tuple(self._catalog.detections)
+        if len(self._problems) > before:
+            return None
+        with self._collected("detections.paths"):
+            if not detections:
+                raise DetectionError(
+                    "no detection is left without the shipped ones; name a file with --detections"
+                )
+            compile_all(detections, merge_ms=0)  # finds what only all of them together show
+            return detections
+        return None
+
+    def _add_detections(self, path: Path | str, origin: str, *, may_be_empty: bool = False) -> None:
+        try:
+            files = self._catalog.add_path(path, may_be_empty=may_be_empty)
+        except AuditSenseError as error:
+            self._problems.append(f"{origin}{error}")
+            return
+        wrong = [file for file in files if file.problem]
+        for file in wrong[:_MAX_WRONG_DETECTIONS]:
+            self._problems.append(f"{origin if file.path == str(path) else ''}{file.problem}")
+        if len(wrong) > _MAX_WRONG_DETECTIONS:
+            self._problems.append(f"{path}: {len(wrong) - _MAX_WRONG_DETECTIONS} more files are wrong")
 
     def _exceptions(self, detections: Sequence[Detection] | None) -> list[DetectionException]:
         exceptions: list[DetectionException] = []
@@ -294,15 +379,6 @@ class _Builder:
     def _origin(self, path: str) -> str:
         configured = self._config.values.get(path)
         return f"{configured.origin}: {path}: " if configured is not None else f"{path}: "
-
-
-def _load(paths: tuple[str, ...]) -> tuple[Detection, ...]:
-    if paths:
-        detections = tuple(detection for path in paths for detection in load_detections(Path(path)))
-    else:
-        detections = tuple(shipped_detections())
-    compile_all(detections, merge_ms=0)  # finds a repeated id, and what only all of them together show
-    return detections
 
 
 def keys_needing_restart(old: RunSettings, new: RunSettings) -> Iterator[str]:

@@ -5,11 +5,13 @@ Every error names the file, the key and what is expected there.
 
 from __future__ import annotations
 
+import os
+import stat
 import tomllib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from auditsense._file_trust import read_trusted_text
+from auditsense._file_trust import read_trusted_text, require_trusted_path
 from auditsense._resources import packaged_names, packaged_text
 from auditsense._toml import TomlError
 from auditsense._toml import parse as parse_toml
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _MOST_RISK = 100
-_MOST_FILES = 4096  # of a folder
+_MOST_ENTRIES = 4096  # of a folder and those in it
 
 
 def _named(where: str, value: object) -> AttackEntry:
@@ -124,19 +126,20 @@ def from_table(document: dict[str, Any], where: str) -> Detection:
 
 
 def load_detections(path: str | PathLike[str]) -> list[Detection]:
-    """Load the detection of a file, or all `*.toml` of a folder in the order of their names.
+    """Load the detection of a file, or those of a folder: all its `*.toml`, in the order of their paths.
 
     Root loads only files that root alone may write: a detection decides what is seen, and which audit
     rule the kernel gets.
 
     Args:
-        path: a file of 1 MiB at most, or a folder of 4,096 files at most.
+        path: a file of 1 MiB at most, or a folder, which is read recursively, of 4,096 entries at most.
+            Hidden files and folders are ignored.
 
     Raises:
         DetectionError: it cannot be read, holds no detection, or others may write it.
         UsageError: *path* is not a path.
     """
-    return [parse(_read(file), str(file)) for file in _files(_path(path))]
+    return [parse(_read(file), str(file)) for file in detection_files(path)]
 
 
 def _path(path: object) -> Path:
@@ -150,17 +153,57 @@ def _path(path: object) -> Path:
         ) from None
 
 
-def _files(path: Path) -> list[Path]:
-    """Return the file, or those of a folder in the order of their names."""
+def detection_files(path: str | PathLike[str], *, may_be_empty: bool = False) -> list[Path]:
+    """Return the files that `load_detections` reads. See there.
+
+    Args:
+        path: of a file or a folder.
+        may_be_empty: whether a folder without such files is accepted.
+    """
+    root = _path(path)
     try:
-        files = sorted(path.glob("*.toml")) if path.is_dir() else [path]
+        if not stat.S_ISDIR(root.stat().st_mode):
+            return [root]
+        if os.geteuid() == 0:  # otherwise another user could remove a detection
+            require_trusted_path(root)
+        files = _files_below(root)
     except OSError as error:
-        raise DetectionError(f"{path}: {error.strerror}") from None
-    if not files:
-        raise DetectionError(f"{path}: no .toml file in this folder")
-    if len(files) > _MOST_FILES:
-        raise DetectionError(f"{path}: more than {_MOST_FILES} files; name another folder")
+        raise DetectionError(f"{error.filename or root}: {error.strerror}") from None
+    except UsageError as error:
+        raise DetectionError(str(error)) from None
+    except ValueError:  # a NUL in the name
+        raise DetectionError(f"{str(root)!r}: no name of a file") from None
+    if not files and not may_be_empty:
+        raise DetectionError(f"{root}: no .toml file in this folder")
     return files
+
+
+def _files_below(root: Path) -> list[Path]:
+    """Return the files of a folder, in the order of their paths.
+
+    Raises:
+        DetectionError: a link to a folder, which may loop.
+    """
+    files: list[Path] = []
+    folders = [root]
+    entries = 0
+    while folders:
+        folder = folders.pop()
+        for entry in folder.iterdir():
+            entries += 1
+            if entries > _MOST_ENTRIES:
+                raise DetectionError(f"{root}: more than {_MOST_ENTRIES} entries; name another folder")
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                if entry.is_symlink():
+                    raise DetectionError(
+                        f"{entry}: a link to a folder is not followed; name the folder itself"
+                    )
+                folders.append(entry)
+            elif entry.suffix == ".toml":
+                files.append(entry)
+    return sorted(files)
 
 
 def load_exceptions(path: str | PathLike[str]) -> list[DetectionException]:

@@ -11,15 +11,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from auditsense.config.loader import FOLDER, config_files, load_files
+from auditsense.config.loader import DETECTIONS, FOLDER, config_files, load_default, load_files
 from auditsense.config.settings import build_settings
 from auditsense.core.ring import core_version
 from auditsense.doctor import proc
 from auditsense.doctor.facts import Facts
-from auditsense.errors import AuditSenseError, ConfigError, KernelCommandError
+from auditsense.errors import AuditSenseError, ConfigError, KernelCommandError, UsageError
 from auditsense.kernel import undo_journal_file
 from auditsense.kernel.commands import Commands
 from auditsense.kernel.rules import auditctl
+from auditsense.sources.factory import rules_needed
 from auditsense.sources.unicast import DEFAULT_AUDIT_RULE
 from auditsense.status.client import NotRunningError, ask
 from auditsense.status.config import DEFAULT_SOCKET
@@ -27,6 +28,7 @@ from auditsense.status.config import DEFAULT_SOCKET
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from auditsense.config.loader import LoadedConfig
     from auditsense.kernel.audit_status import AuditStatus
     from auditsense.kernel.rules.rule import AuditRule
     from auditsense.kernel.undo_journal_file import StaleJournal
@@ -54,7 +56,8 @@ class HostAccess:
         commands: creates the client of the kernel's audit.
         socket: of the running sensor; None: it is not asked.
         clock: returns whether the clock is synchronised.
-        config: the only configuration file; None: the usual ones, below root.
+        config: the only configuration file; None: that of the sensor, else the usual ones, below root.
+        override: overrides values of the configuration, as flags do.
     """
 
     root: Path = Path("/")
@@ -62,6 +65,7 @@ class HostAccess:
     socket: Path | None = DEFAULT_SOCKET
     clock: Callable[[], bool | None] = field(default=clock_synchronised)
     config: str | None = None
+    override: Callable[[LoadedConfig], None] = field(default=lambda _: None)
 
 
 def collect(host: HostAccess) -> Facts:
@@ -69,13 +73,13 @@ def collect(host: HostAccess) -> Facts:
     root = host.root
     refused, no_audit, status, rules = _kernel(host.commands)
     sensor, problem, stale = _sensor(host.socket)
-    configured, misconfigured = _configuration(host, sensor)
+    configured, misconfigured, needed = _configuration(host, sensor)
     return Facts(
         refused=refused,
         no_audit=no_audit,
         status=status,
         rules=rules,
-        wanted=_wanted(sensor),
+        wanted=_wanted(sensor, needed),
         boot=proc.boot_parameter(root),
         owner=proc.name_of(root, status.pid) if status is not None and status.pid else "",
         listeners=proc.listeners(root),
@@ -125,26 +129,34 @@ def _sensor(path: Path | None) -> tuple[dict[str, Any] | None, str, bool]:
 
 def _configuration(
     host: HostAccess, sensor: dict[str, Any] | None
-) -> tuple[tuple[str, ...], tuple[str, ...] | None]:
+) -> tuple[tuple[str, ...], tuple[str, ...] | None, list[str]]:
+    """Return the files, what is wrong with them, and the audit rules that a sensor needs with them."""
     try:
-        files = config_files(host.config, host.root / FOLDER.relative_to("/"))
-        if host.config is None and sensor is not None:
-            used = [Path(file) for file in sensor.get("config_files", ())]
-            files = files if {*used} <= {*files} else used  # else it was started with --config
-        config = load_files(files)
-        build_settings(config)
-    except ConfigError as error:
+        config = _loaded(host, sensor)
+        host.override(config)
+        settings = build_settings(config)
+        needed = [*settings.source.audit_rules] or rules_needed(settings.detections)
+    except UsageError as error:
+        problems = error.problems if isinstance(error, ConfigError) else (str(error),)
         # Other users may not be allowed to read it.
-        unreadable = os.geteuid() != 0 and any(
-            line.endswith(os.strerror(errno.EACCES)) for line in error.problems
-        )
-        return (), None if unreadable else error.problems
-    return tuple(map(str, config.files)), ()
+        unreadable = os.geteuid() != 0 and any(line.endswith(os.strerror(errno.EACCES)) for line in problems)
+        return (), None if unreadable else problems, [DEFAULT_AUDIT_RULE]
+    return tuple(map(str, config.files)), (), needed
 
 
-def _wanted(sensor: dict[str, Any] | None) -> tuple[AuditRule, ...]:
-    lines = sensor["audit_rules"] if sensor is not None else [DEFAULT_AUDIT_RULE]
-    return tuple(auditctl.parse(line) for line in lines)
+def _loaded(host: HostAccess, sensor: dict[str, Any] | None) -> LoadedConfig:
+    """Return the named configuration, else that of the running sensor, else the default one."""
+    folder = host.root / FOLDER.relative_to("/")
+    if host.config is None and sensor is not None:
+        used = [Path(file) for file in sensor.get("config_files", ())]
+        if not {*used} <= {*config_files(None, folder), folder / DETECTIONS}:
+            return load_files(used)  # it was started with --config
+    return load_default(host.config, folder)
+
+
+def _wanted(sensor: dict[str, Any] | None, needed: list[str]) -> tuple[AuditRule, ...]:
+    """Return the rules of the running sensor, else those that a sensor would need."""
+    return tuple(auditctl.parse(line) for line in (sensor["audit_rules"] if sensor is not None else needed))
 
 
 def _journals(root: Path) -> tuple[StaleJournal, ...] | str | None:
