@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from auditsense.bench.report import BenchReport, Goal, Row, machine
+from auditsense.cli import bench, main
 from auditsense.cli.style import painter
 from auditsense.testing import burst
 
@@ -108,6 +110,25 @@ def test_error_is_red_on_terminal() -> None:
     code, written = on_terminal("replay", "/nonexistent")
     assert code != 0
     assert b"\x1b[1;31merror\x1b[0m: /nonexistent" in written
+
+
+def test_usage_error_is_red_on_terminal() -> None:
+    code, written = on_terminal("status", "--jsn")
+    assert code == 2
+    assert b"\x1b[2mauditsense:\x1b[0m \x1b[1;31merror\x1b[0m: " in written
+
+
+def test_bench_verdict_is_colored(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goals = [Goal(limit=1.0), Goal(limit=3.0)]
+    rows = tuple(Row(f"k{at}", "q", "ms", 2.0, goal=goal) for at, goal in enumerate(goals))
+    report = BenchReport("0.1.0", machine(), rows, (), "without")
+    monkeypatch.setattr(bench, "_measure", lambda _: report)
+    assert main(["bench", "--color", "always"]) == 0
+    out = capsys.readouterr().out
+    assert "\x1b[1;31mmissed\x1b[0m" in out
+    assert "\x1b[32mmet\x1b[0m" in out
 
 
 def test_unknown_role_and_empty_text_stay_plain() -> None:

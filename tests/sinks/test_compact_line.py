@@ -152,7 +152,9 @@ def test_line_splits_back_to_its_fields(**chosen: str) -> None:
     assert columns(line) <= COLUMNS
     words = split(line)
     assert all(
-        is_shown(chosen[field].strip() if field == "command" else chosen[field], words[field])
+        is_shown(
+            chosen[field].replace("\0", " ").strip() if field == "command" else chosen[field], words[field]
+        )
         for field in chosen
     )
     assert all(words[field] for field in ("name", "path", "user"))

@@ -13,6 +13,7 @@ from auditsense.bench import live, offline, table
 from auditsense.bench.audit_lock import unprivileged
 from auditsense.bench.report import BenchReport, machine
 from auditsense.cli import print_data, print_message
+from auditsense.cli.style import painter
 from auditsense.core.ring import core_version
 from auditsense.errors import AuditSenseError, NoKernelAuditError, UsageError
 
@@ -31,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
         _check_writable(name)
     with _interrupted_by_termination():
         report = _measure(arguments)
-    for line in table.lines(report):
+    for line in table.lines(report, painter(sys.stdout, arguments.color)):
         print_data(line)
     if arguments.json:
         _write(arguments.json, json.dumps(report.as_dict(), indent=1) + "\n")

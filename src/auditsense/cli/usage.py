@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 
 from auditsense._values import did_you_mean
+from auditsense.cli.style import painter
 from auditsense.sinks.format import printable
 
 if TYPE_CHECKING:
@@ -82,7 +83,9 @@ class Parser(argparse.ArgumentParser):
                 message = text.format(*(re.sub(r"^-.*/", "", group) for group in match.groups()))
                 break
         remedy = "" if ";" in message else f"; try {self.prog} --help"
-        self.exit(2, f"auditsense: error: {printable(message)}{remedy}\n")
+        paint = painter(sys.stderr)
+        subject = f"{paint('faint', 'auditsense:')} {paint('error', 'error')}"
+        self.exit(2, f"{subject}: {printable(message)}{remedy}\n")
 
     def print_missing(self, _arguments: argparse.Namespace) -> int:
         """Print the help on standard error, for a command line that ends too early. Returns the exit code."""
