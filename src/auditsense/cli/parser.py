@@ -57,6 +57,7 @@ EXAMPLES: Final[dict[str, dict[str, str]]] = {
         "auditsense detections list": "one line per detection",
         "auditsense detections show pspy": "everything about one detection",
         "auditsense detections check my.toml": "validate a file",
+        "auditsense detections except alert.json": "print an exception for an alert",
     },
     "doctor": {
         "auditsense doctor": "diagnose, changing nothing",
@@ -332,6 +333,20 @@ def _add_detections(commands: argparse._SubParsersAction[Parser]) -> None:
     )
     _add_selection(action, paths=False)
     action.set_defaults(command=_command("detections"), action="compile")
+    action = _add_command(
+        actions,
+        "except",
+        "turn an alert into an exception",
+        "Read an alert as JSON and print an exception for its program, user and login, as TOML for "
+        "detections.exceptions. Of several alerts, one per line, each program gets one exception.",
+    )
+    action.add_argument(
+        "path", metavar="ALERT.json", type=argtypes.path, help="file with the alert; - is standard input"
+    )
+    action.add_argument(
+        "--comment", metavar="TEXT", help="why the program is harmless (default: which alert it is from)"
+    )
+    action.set_defaults(command=_command("detections_except"), action="except")
 
 
 def _add_doctor(commands: argparse._SubParsersAction[Parser]) -> None:

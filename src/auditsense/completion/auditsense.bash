@@ -5,7 +5,7 @@
 #    source ~/.local/share/bash_completion/auditsense
 # See also: https://github.com/scop/bash-completion/blob/main/doc/configuration.md
 
-_shtab_auditsense_detections_subparsers=(list show check compile)
+_shtab_auditsense_detections_subparsers=(list show check compile except)
 _shtab_auditsense_config_subparsers=(dump check sample)
 _shtab_auditsense_rules_subparsers=(install remove check list print)
 _shtab_auditsense_subparsers=(run replay record doctor status detections config rules units bench schema completion help)
@@ -19,6 +19,7 @@ _shtab_auditsense_detections_list_option_strings=(-h --help -c --config --detect
 _shtab_auditsense_detections_show_option_strings=(-h --help -c --config --detections --shipped --no-shipped --exceptions --known-harmless --no-known-harmless)
 _shtab_auditsense_detections_check_option_strings=(-h --help -c --config --shipped --no-shipped)
 _shtab_auditsense_detections_compile_option_strings=(-h --help -c --config --shipped --no-shipped)
+_shtab_auditsense_detections_except_option_strings=(-h --help --comment)
 _shtab_auditsense_detections_option_strings=(-h --help)
 _shtab_auditsense_config_dump_option_strings=(-h --help -c --config --source --audit-rule --on-tamper --lean --no-lean --self-test --detections --shipped --no-shipped --exceptions --known-harmless --no-known-harmless -o --output --format --user --priority-boost --status-socket --sink)
 _shtab_auditsense_config_check_option_strings=(-h --help -c --config --source --audit-rule --on-tamper --lean --no-lean --self-test --detections --shipped --no-shipped --exceptions --known-harmless --no-known-harmless -o --output --format --user --priority-boost --status-socket --sink)
@@ -102,7 +103,7 @@ _shtab_auditsense_replay___format_choices=(jsonl compact)
 _shtab_auditsense_replay___color_choices=(auto always never)
 _shtab_auditsense_doctor___color_choices=(auto always never)
 _shtab_auditsense_status___color_choices=(auto always never)
-_shtab_auditsense_detections_pos_0_choices=(list show check compile)
+_shtab_auditsense_detections_pos_0_choices=(list show check compile except)
 _shtab_auditsense_config_dump___source_choices=(auto netlink multicast audisp)
 _shtab_auditsense_config_dump___on_tamper_choices=(report repair)
 _shtab_auditsense_config_dump__o_choices=(alerts sequences events)
@@ -180,6 +181,8 @@ _shtab_auditsense_detections_compile__h_nargs=0
 _shtab_auditsense_detections_compile___help_nargs=0
 _shtab_auditsense_detections_compile___shipped_nargs=0
 _shtab_auditsense_detections_compile___no_shipped_nargs=0
+_shtab_auditsense_detections_except__h_nargs=0
+_shtab_auditsense_detections_except___help_nargs=0
 _shtab_auditsense_detections_pos_0_nargs=A...
 _shtab_auditsense_detections__h_nargs=0
 _shtab_auditsense_detections___help_nargs=0

@@ -50,8 +50,8 @@ function _shtab_auditsense_using
   test "$_shtab_auditsense_cmdpath" = "$argv"
 end
 
-set -g _shtab_auditsense_commands run replay record doctor status detections 'detections list' 'detections show' 'detections check' 'detections compile' config 'config dump' 'config check' 'config sample' rules 'rules install' 'rules remove' 'rules check' 'rules list' 'rules print' units bench schema completion help
-set -g _shtab_auditsense_opts_with_value --audit-rule --color --config --detections --duration --events --exceptions --format --html --json --max-alerts --on-tamper --output --priority-boost --program --self-test --sink --source --status-socket --to --user --watch -c -o
+set -g _shtab_auditsense_commands run replay record doctor status detections 'detections list' 'detections show' 'detections check' 'detections compile' 'detections except' config 'config dump' 'config check' 'config sample' rules 'rules install' 'rules remove' 'rules check' 'rules list' 'rules print' units bench schema completion help
+set -g _shtab_auditsense_opts_with_value --audit-rule --color --comment --config --detections --duration --events --exceptions --format --html --json --max-alerts --on-tamper --output --priority-boost --program --self-test --sink --source --status-socket --to --user --watch -c -o
 
 complete -c auditsense -e
 complete -c auditsense -f
@@ -145,6 +145,9 @@ complete -c auditsense -n '_shtab_auditsense_using detections compile' -s h -l h
 complete -c auditsense -n '_shtab_auditsense_using detections compile' -s c -l config -xka "(__fish_complete_path (commandline -ct))" -d 'read only this configuration file (default: auditsense.toml, conf.d/*.toml and detections.d in /etc/auditsense)'
 complete -c auditsense -n '_shtab_auditsense_using detections compile' -l shipped -l no-shipped -d 'use the detections that come with auditsense (default: True)'
 complete -c auditsense -n '_shtab_auditsense_using detections compile; and test $_shtab_auditsense_npos -ge 0' -ka "(__fish_complete_path (commandline -ct))" -d 'file or folder of detections'
+complete -c auditsense -n '_shtab_auditsense_using detections; and test $_shtab_auditsense_npos -eq 0' -a except -d 'Read an alert as JSON and print an exception for its program, user and login, as TOML for detections.exceptions. Of several alerts, one per line, each program gets one exception.'
+complete -c auditsense -n '_shtab_auditsense_using detections except' -s h -l help -d 'print this help and exit'
+complete -c auditsense -n '_shtab_auditsense_using detections except' -l comment -x -d 'why the program is harmless (default: which alert it is from)'
 complete -c auditsense -n '_shtab_auditsense_using; and test $_shtab_auditsense_npos -eq 0' -a config -d 'Print or validate the configuration of run. Flags of run are accepted and override the files.'
 complete -c auditsense -n '_shtab_auditsense_using config' -s h -l help -d 'print this help and exit'
 complete -c auditsense -n '_shtab_auditsense_using config; and test $_shtab_auditsense_npos -eq 0' -a dump -d 'Print the active configuration as a file, with the origin of each value.'
