@@ -211,8 +211,103 @@ def settings_page() -> str:
 # --- completion ---------------------------------------------------------------------------
 
 VALUES = {"FILE": shtab.FILE, "PATH": shtab.FILE, "DIR": shtab.DIRECTORY}
-USERS = {"bash": "_auditsense_users", "zsh": "_users", "fish": "(__fish_complete_users)"}
-PREAMBLE = {"bash": '_auditsense_users() { compgen -u -- "$1"; }'}
+FUNCTIONS = {
+    "user": {"bash": "_auditsense_users", "zsh": "_users", "fish": "(__fish_complete_users)"},
+    "sink": {"bash": "_auditsense_sinks", "zsh": "_auditsense_sinks", "fish": "(_auditsense_sinks)"},
+    "source": {"bash": "_auditsense_sources", "zsh": "_auditsense_sources", "fish": "(_auditsense_sources)"},
+    "name": {
+        "bash": "_auditsense_detections",
+        "zsh": "_auditsense_detections",
+        "fish": "(auditsense detections list 2>/dev/null | string split -f 1 \\t)",
+    },
+}
+"""Shell code that completes an argument, by its destination."""
+WORDS = {
+    "sinks": ("stdout journald syslog", "file: syslog:udp:// syslog:tcp://", "file: syslog:"),
+    "sources": ("auto netlink multicast audisp", "unix: log:", "unix: log:"),
+}
+"""Whole words, words that are continued, and prefixes of a path."""
+BASH = r"""_auditsense_users() { compgen -u -- "$1"; }
+_auditsense_detections() {
+  local name rest
+  while read -r name rest; do
+    [[ $name == "$1"* ]] && printf '%s\n' "$name"
+  done < <(auditsense detections list 2>/dev/null)
+}
+_auditsense_paths() { # WORD PREFIX...
+  local word=$1 prefix
+  shift
+  for prefix; do
+    [[ $word == "$prefix"* ]] && compgen -P "$prefix" -f -- "${word#"$prefix"}"
+  done
+}
+"""
+# COMP_WORDBREAKS splits words at : and =; shtab expects whole words.
+BASH_END = r"""
+_auditsense() {
+  local rest=${COMP_LINE:0:COMP_POINT} words=() word index
+  for ((index = 0; index <= COMP_CWORD; index++)); do
+    word=${COMP_WORDS[index]}
+    if ((index)) && [[ $rest != [[:blank:]]* ]]; then
+      words[${#words[@]} - 1]+=$word
+    else
+      rest=${rest#"${rest%%[![:blank:]]*}"}
+      words+=("$word")
+    fi
+    rest=${rest#"$word"}
+  done
+  word=${words[${#words[@]} - 1]}
+  if [[ $word == --*=* ]]; then
+    words[${#words[@]} - 1]=${word%%=*}
+    word=${word#*=}
+    words+=("$word")
+  fi
+  local COMP_WORDS=("${words[@]}") COMP_CWORD=$((${#words[@]} - 1))
+  _shtab_auditsense "$1" "$word" "${words[${#words[@]} - 2]}"
+  for ((index = 0; index < ${#COMPREPLY[@]}; index++)); do
+    [[ ${COMPREPLY[index]} == *[:/] ]] && compopt -o nospace 2>/dev/null
+    COMPREPLY[index]=${COMPREPLY[index]#"${word%"${word##*:}"}"}
+  done
+}
+
+complete -o bashdefault -F _auditsense auditsense
+"""
+ZSH = r"""_auditsense_detections() {
+  local -a names
+  names=(${(f)"$(auditsense detections list 2>/dev/null | cut -f1)"})
+  compadd -a names
+}
+"""
+FISH = r"""function _auditsense_paths
+    set -l word (commandline -ct)
+    for prefix in $argv
+        if string match -q -- "$prefix*" $word
+            for path in (__fish_complete_path (string sub -s (math (string length -- $prefix) + 1) -- $word))
+                printf '%s%s\n' $prefix $path
+            end
+        end
+    end
+end
+"""
+
+
+def _preamble() -> dict[str, str]:
+    """Return the functions that complete sinks, sources and names, by shell."""
+    bash, zsh, fish = BASH, ZSH, FISH
+    for kind, (whole, continued, paths) in WORDS.items():
+        bash += f"""_auditsense_{kind}() {{
+  compgen -W "{whole} {continued}" -- "$1"
+  _auditsense_paths "$1" {paths}
+}}
+"""
+        cases = " ".join(f"compset -P {prefix} && _files && return;" for prefix in paths.split())
+        zsh += f"_auditsense_{kind}() {{ {cases} compadd {whole}; compadd -S '' -- {continued}; }}\n"
+        fish += f"""function _auditsense_{kind}
+    printf '%s\\n' {whole} {continued}
+    _auditsense_paths {paths}
+end
+"""
+    return {"bash": bash, "zsh": zsh, "fish": fish}
 
 
 def completion(shell: str) -> str:
@@ -220,13 +315,16 @@ def completion(shell: str) -> str:
     parser = build_parser()
     for command in tree(parser).every():
         for action in command.actions:
-            if action.dest == "user":
-                action.complete = USERS  # type: ignore[attr-defined] # how shtab is configured
+            if action.dest in FUNCTIONS:
+                action.complete = FUNCTIONS[action.dest]  # type: ignore[attr-defined] # how shtab is configured
             elif action.metavar in VALUES:
                 action.complete = VALUES[str(action.metavar)]  # type: ignore[attr-defined]
-            elif action.dest == "source":
-                action.choices = ["auto", "netlink", "multicast", "audisp"]
-    return shtab.complete(parser, shell, preamble=PREAMBLE)  # type: ignore[arg-type] # a dict per shell
+            elif command.words == ("help",) and action.dest == "words":
+                action.choices = [*parser.commands()]
+    script = shtab.complete(parser, shell, preamble=_preamble())  # type: ignore[arg-type] # a dict per shell
+    if shell == "bash":
+        script = script[: script.rindex("\ncomplete ")] + BASH_END
+    return script
 
 
 def pages() -> dict[str, str]:

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import pty
+import re
+import select
 import shutil
+import signal
 import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -78,16 +85,20 @@ def test_roff_in_help_text_is_escaped() -> None:
 def completed(*words: str, folder: Path | None = None) -> set[str]:
     """Return what a real bash offers for the last of the words."""
     script = (
-        f'source "{COMPLETION}/auditsense.bash"; compopt() {{ :; }}; COMP_WORDS=("$@"); '
-        'COMP_CWORD=$(($# - 1)); _shtab_auditsense auditsense "${@: -1}" ""; printf "%s\\n" "${COMPREPLY[@]}"'
+        f'source "{COMPLETION}/auditsense.bash"; compopt() {{ :; }}; COMP_LINE=$1; COMP_POINT=${{#1}}; '
+        'shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _auditsense auditsense "${@: -1}" ""; '
+        'printf "%s\\n" "${COMPREPLY[@]}"'
     )
+    parts = [part for word in words for part in re.findall("[:=]+|[^:=]+", word) or [""]]  # as bash splits
+    line = " ".join(["auditsense", *words])
     result = subprocess.run(
-        [tool("bash"), "-c", script, "bash", "auditsense", *words],
+        [tool("bash"), "-c", script, "bash", line, "auditsense", *parts],
         capture_output=True,
         text=True,
         timeout=300,
         check=True,
         cwd=folder,
+        env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
     )
     assert result.stderr == ""
     return {*result.stdout.split("\n")} - {""}
@@ -110,6 +121,16 @@ def test_bash_completes_commands_and_options(command: Command) -> None:
         (["replay", "-o", "c"], {"count"}),
         (["run", "--source", "m"], {"multicast"}),
         (["run", "--user", "daemo"], {"daemon"}),
+        (["run", "--output=se"], {"sequences"}),
+        (["run", "--sink", "s"], {"stdout", "syslog", "syslog:udp://", "syslog:tcp://"}),
+        (["run", "--sink", "syslog:u"], {"udp://"}),
+        (["replay", "--sink=jou"], {"journald"}),
+        (["run", "--source", "unix:/et"], {"/etc"}),
+        (["run", "--source", "lo"], {"log:"}),
+        (["detections", "show", "ps"], {"pspy"}),
+        (["completion", ""], {"bash", "zsh", "fish"}),
+        (["help", "rep"], {"replay"}),
+        (["schema", ""], {"document", "status"}),
         (["run", "--duration", ""], set()),
         (["rules", ""], {"install", "remove", "check", "list", "print"}),
         (["run", "-o", "events", "--format", ""], {"jsonl", "compact"}),
@@ -125,7 +146,43 @@ def test_bash_completes_files_and_folders(tmp_path: Path) -> None:
     (tmp_path / "units").mkdir()
     assert completed("replay", "", folder=tmp_path) == {"log with blanks", "units"}
     assert completed("record", "--to", "log", folder=tmp_path) == {"log with blanks"}
+    assert completed("run", "--sink", "file:l", folder=tmp_path) == {"log with blanks"}
+    assert completed("run", "--sink=file:u", folder=tmp_path) == {"units"}
     assert completed("units", "--to", "", folder=tmp_path) == {"units"}
+
+
+@pytest.mark.parametrize(
+    ("typed", "shown"),
+    [
+        (b"replay --sink jour\t", b"replay --sink journald "),
+        (b"run --sink fil\t", b"run --sink file:"),
+        (b"run --sink file:/etc/hostn\t", b"run --sink file:/etc/hostname"),
+        (b"run --sink=file:/etc/hostn\t", b"run --sink=file:/etc/hostname"),
+        (b"run --source log\t/etc/hostn\t", b"run --source log:/etc/hostname"),
+        (b"run --outp\tseq\t", b"run --output sequences "),
+    ],
+)
+def test_bash_completes_at_a_prompt(typed: bytes, shown: bytes) -> None:
+    pid, terminal = pty.fork()
+    if pid == 0:  # pragma: no cover - another program
+        command = ["bash", "--norc", "--noprofile", "-i"]
+        os.execvpe(command[0], command, {**os.environ, "TERM": "dumb"})  # noqa: S606 - a shell, at a terminal
+    try:
+        os.write(terminal, b"source '%s/auditsense.bash'; PS1=ready; stty cols 200\n" % bytes(COMPLETION))
+        read_until(terminal, b"\nready")
+        os.write(terminal, b"auditsense " + typed)
+        read_until(terminal, b"auditsense " + shown)
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        os.close(terminal)
+
+
+def read_until(terminal: int, expected: bytes) -> None:
+    output, deadline_s = b"", time.monotonic() + 30
+    while expected not in output:
+        assert select.select([terminal], [], [], max(0, deadline_s - time.monotonic()))[0], output
+        output += os.read(terminal, 4096).replace(b"\a", b"")
 
 
 @pytest.mark.parametrize("shell", SHELLS)
@@ -152,6 +209,12 @@ def test_completion_file_names_every_command(shell: str) -> None:
         ("auditsense run --output se", {"sequences"}),
         ("auditsense rules in", {"install"}),
         ("auditsense bench --off", {"--offline"}),
+        ("auditsense run --sink jo", {"journald"}),
+        (
+            "auditsense run --sink file:/etc/host",
+            {"file:/etc/host.conf", "file:/etc/hostname", "file:/etc/hosts"},
+        ),
+        ("auditsense run --source log:/etc/hostn", {"log:/etc/hostname"}),
     ],
 )
 def test_fish_completes(line: str, offered: set[str]) -> None:

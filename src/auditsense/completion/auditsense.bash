@@ -40,15 +40,18 @@ _shtab_auditsense_option_strings=(-h --help --version)
 
 _shtab_auditsense_run__c_COMPGEN=_shtab_compgen_files
 _shtab_auditsense_run___config_COMPGEN=_shtab_compgen_files
+_shtab_auditsense_run___source_COMPGEN=_auditsense_sources
 _shtab_auditsense_run___detections_COMPGEN=_shtab_compgen_files
 _shtab_auditsense_run___exceptions_COMPGEN=_shtab_compgen_files
 _shtab_auditsense_run___user_COMPGEN=_auditsense_users
 _shtab_auditsense_run___status_socket_COMPGEN=_shtab_compgen_files
+_shtab_auditsense_run___sink_COMPGEN=_auditsense_sinks
 _shtab_auditsense_replay_pos_0_COMPGEN=_shtab_compgen_files
 _shtab_auditsense_replay__c_COMPGEN=_shtab_compgen_files
 _shtab_auditsense_replay___config_COMPGEN=_shtab_compgen_files
 _shtab_auditsense_replay___detections_COMPGEN=_shtab_compgen_files
 _shtab_auditsense_replay___exceptions_COMPGEN=_shtab_compgen_files
+_shtab_auditsense_replay___sink_COMPGEN=_auditsense_sinks
 _shtab_auditsense_record___to_COMPGEN=_shtab_compgen_files
 _shtab_auditsense_record___user_COMPGEN=_auditsense_users
 _shtab_auditsense_doctor__c_COMPGEN=_shtab_compgen_files
@@ -61,6 +64,7 @@ _shtab_auditsense_status___status_socket_COMPGEN=_shtab_compgen_files
 _shtab_auditsense_detections_list__c_COMPGEN=_shtab_compgen_files
 _shtab_auditsense_detections_list___config_COMPGEN=_shtab_compgen_files
 _shtab_auditsense_detections_list___detections_COMPGEN=_shtab_compgen_files
+_shtab_auditsense_detections_show_pos_0_COMPGEN=_auditsense_detections
 _shtab_auditsense_detections_show__c_COMPGEN=_shtab_compgen_files
 _shtab_auditsense_detections_show___config_COMPGEN=_shtab_compgen_files
 _shtab_auditsense_detections_show___detections_COMPGEN=_shtab_compgen_files
@@ -73,16 +77,20 @@ _shtab_auditsense_detections_compile__c_COMPGEN=_shtab_compgen_files
 _shtab_auditsense_detections_compile___config_COMPGEN=_shtab_compgen_files
 _shtab_auditsense_config_dump__c_COMPGEN=_shtab_compgen_files
 _shtab_auditsense_config_dump___config_COMPGEN=_shtab_compgen_files
+_shtab_auditsense_config_dump___source_COMPGEN=_auditsense_sources
 _shtab_auditsense_config_dump___detections_COMPGEN=_shtab_compgen_files
 _shtab_auditsense_config_dump___exceptions_COMPGEN=_shtab_compgen_files
 _shtab_auditsense_config_dump___user_COMPGEN=_auditsense_users
 _shtab_auditsense_config_dump___status_socket_COMPGEN=_shtab_compgen_files
+_shtab_auditsense_config_dump___sink_COMPGEN=_auditsense_sinks
 _shtab_auditsense_config_check__c_COMPGEN=_shtab_compgen_files
 _shtab_auditsense_config_check___config_COMPGEN=_shtab_compgen_files
+_shtab_auditsense_config_check___source_COMPGEN=_auditsense_sources
 _shtab_auditsense_config_check___detections_COMPGEN=_shtab_compgen_files
 _shtab_auditsense_config_check___exceptions_COMPGEN=_shtab_compgen_files
 _shtab_auditsense_config_check___user_COMPGEN=_auditsense_users
 _shtab_auditsense_config_check___status_socket_COMPGEN=_shtab_compgen_files
+_shtab_auditsense_config_check___sink_COMPGEN=_auditsense_sinks
 _shtab_auditsense_rules_print__c_COMPGEN=_shtab_compgen_files
 _shtab_auditsense_rules_print___config_COMPGEN=_shtab_compgen_files
 _shtab_auditsense_rules_print___detections_COMPGEN=_shtab_compgen_files
@@ -91,7 +99,6 @@ _shtab_auditsense_units___program_COMPGEN=_shtab_compgen_files
 _shtab_auditsense_bench___json_COMPGEN=_shtab_compgen_files
 _shtab_auditsense_bench___html_COMPGEN=_shtab_compgen_files
 
-_shtab_auditsense_run___source_choices=(auto netlink multicast audisp)
 _shtab_auditsense_run___on_tamper_choices=(report repair)
 _shtab_auditsense_run__o_choices=(alerts sequences events)
 _shtab_auditsense_run___output_choices=(alerts sequences events)
@@ -104,12 +111,10 @@ _shtab_auditsense_replay___color_choices=(auto always never)
 _shtab_auditsense_doctor___color_choices=(auto always never)
 _shtab_auditsense_status___color_choices=(auto always never)
 _shtab_auditsense_detections_pos_0_choices=(list show check compile except)
-_shtab_auditsense_config_dump___source_choices=(auto netlink multicast audisp)
 _shtab_auditsense_config_dump___on_tamper_choices=(report repair)
 _shtab_auditsense_config_dump__o_choices=(alerts sequences events)
 _shtab_auditsense_config_dump___output_choices=(alerts sequences events)
 _shtab_auditsense_config_dump___format_choices=(jsonl compact)
-_shtab_auditsense_config_check___source_choices=(auto netlink multicast audisp)
 _shtab_auditsense_config_check___on_tamper_choices=(report repair)
 _shtab_auditsense_config_check__o_choices=(alerts sequences events)
 _shtab_auditsense_config_check___output_choices=(alerts sequences events)
@@ -119,6 +124,7 @@ _shtab_auditsense_rules_pos_0_choices=(install remove check list print)
 _shtab_auditsense_bench___color_choices=(auto always never)
 _shtab_auditsense_schema_pos_0_choices=(document status)
 _shtab_auditsense_completion_pos_0_choices=(bash zsh fish)
+_shtab_auditsense_help_pos_0_choices=(run replay record doctor status detections config rules units bench schema completion help)
 _shtab_auditsense_pos_0_choices=(run replay record doctor status detections config rules units bench schema completion help)
 
 _shtab_auditsense_run__h_nargs=0
@@ -242,6 +248,28 @@ _shtab_auditsense___version_nargs=0
 
 # Custom Preamble
 _auditsense_users() { compgen -u -- "$1"; }
+_auditsense_detections() {
+  local name rest
+  while read -r name rest; do
+    [[ $name == "$1"* ]] && printf '%s\n' "$name"
+  done < <(auditsense detections list 2>/dev/null)
+}
+_auditsense_paths() { # WORD PREFIX...
+  local word=$1 prefix
+  shift
+  for prefix; do
+    [[ $word == "$prefix"* ]] && compgen -P "$prefix" -f -- "${word#"$prefix"}"
+  done
+}
+_auditsense_sinks() {
+  compgen -W "stdout journald syslog file: syslog:udp:// syslog:tcp://" -- "$1"
+  _auditsense_paths "$1" file: syslog:
+}
+_auditsense_sources() {
+  compgen -W "auto netlink multicast audisp unix: log:" -- "$1"
+  _auditsense_paths "$1" unix: log:
+}
+
 # End Custom Preamble
 
 # $1=COMP_WORDS[1]
@@ -393,4 +421,30 @@ _shtab_auditsense() {
   return 0
 }
 
-complete -o bashdefault -F _shtab_auditsense auditsense
+_auditsense() {
+  local rest=${COMP_LINE:0:COMP_POINT} words=() word index
+  for ((index = 0; index <= COMP_CWORD; index++)); do
+    word=${COMP_WORDS[index]}
+    if ((index)) && [[ $rest != [[:blank:]]* ]]; then
+      words[${#words[@]} - 1]+=$word
+    else
+      rest=${rest#"${rest%%[![:blank:]]*}"}
+      words+=("$word")
+    fi
+    rest=${rest#"$word"}
+  done
+  word=${words[${#words[@]} - 1]}
+  if [[ $word == --*=* ]]; then
+    words[${#words[@]} - 1]=${word%%=*}
+    word=${word#*=}
+    words+=("$word")
+  fi
+  local COMP_WORDS=("${words[@]}") COMP_CWORD=$((${#words[@]} - 1))
+  _shtab_auditsense "$1" "$word" "${words[${#words[@]} - 2]}"
+  for ((index = 0; index < ${#COMPREPLY[@]}; index++)); do
+    [[ ${COMPREPLY[index]} == *[:/] ]] && compopt -o nospace 2>/dev/null
+    COMPREPLY[index]=${COMPREPLY[index]#"${word%"${word##*:}"}"}
+  done
+}
+
+complete -o bashdefault -F _auditsense auditsense

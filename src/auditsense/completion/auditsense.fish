@@ -4,6 +4,27 @@
 # 2) Ensure a binary named auditsense is in your PATH
 # See also: https://fishshell.com/docs/current/completions.html#where-to-put-completions
 
+# Custom Preamble
+function _auditsense_paths
+    set -l word (commandline -ct)
+    for prefix in $argv
+        if string match -q -- "$prefix*" $word
+            for path in (__fish_complete_path (string sub -s (math (string length -- $prefix) + 1) -- $word))
+                printf '%s%s\n' $prefix $path
+            end
+        end
+    end
+end
+function _auditsense_sinks
+    printf '%s\n' stdout journald syslog file: syslog:udp:// syslog:tcp://
+    _auditsense_paths file: syslog:
+end
+function _auditsense_sources
+    printf '%s\n' auto netlink multicast audisp unix: log:
+    _auditsense_paths unix: log:
+end
+
+# End Custom Preamble
 
 # Parse current commandline:
 # - _shtab_auditsense_cmdpath=(sub)command path seen so far
@@ -61,7 +82,7 @@ complete -c auditsense -n _shtab_auditsense_using -l version -d 'print the versi
 complete -c auditsense -n '_shtab_auditsense_using; and test $_shtab_auditsense_npos -eq 0' -a run -d 'Watch this host, as root, until a signal or the end of --duration. On exit every change to the host is reverted.'
 complete -c auditsense -n '_shtab_auditsense_using run' -s h -l help -d 'print this help and exit'
 complete -c auditsense -n '_shtab_auditsense_using run' -s c -l config -xka "(__fish_complete_path (commandline -ct))" -d 'read only this configuration file (default: auditsense.toml, conf.d/*.toml and detections.d in /etc/auditsense)'
-complete -c auditsense -n '_shtab_auditsense_using run' -l source -xka "auto netlink multicast audisp" -d 'source of records (docs/sources.md). netlink: own the kernel'"'"'s audit socket; multicast: listen next to another owner; auto: netlink if possible, else multicast. Without root, from auditd: audisp (as its plugin), unix:PATH (its af_unix socket), log:PATH (its log file) (default: auto)'
+complete -c auditsense -n '_shtab_auditsense_using run' -l source -xka "(_auditsense_sources)" -d 'source of records (docs/sources.md). netlink: own the kernel'"'"'s audit socket; multicast: listen next to another owner; auto: netlink if possible, else multicast. Without root, from auditd: audisp (as its plugin), unix:PATH (its af_unix socket), log:PATH (its log file) (default: auto)'
 complete -c auditsense -n '_shtab_auditsense_using run' -l audit-rule -x -d 'audit rules in auditctl syntax that are active while the sensor runs, instead of the rules that the detections need; may be repeated'
 complete -c auditsense -n '_shtab_auditsense_using run' -l on-tamper -xka "report repair" -d 'reaction when another process changes the kernel'"'"'s audit configuration: report it, or also repair it (default: report)'
 complete -c auditsense -n '_shtab_auditsense_using run' -l lean -l no-lean -d 'filter out record types that no loaded detection needs (in-kernel). This costs less, but alerts lack the working directory and the title'
@@ -75,7 +96,7 @@ complete -c auditsense -n '_shtab_auditsense_using run' -l format -xka "jsonl co
 complete -c auditsense -n '_shtab_auditsense_using run' -l user -xka "(__fish_complete_users)" -d 'drop privileges to this user after startup; use a dedicated account. Not set: stay root with few capabilities'
 complete -c auditsense -n '_shtab_auditsense_using run' -l priority-boost -x -d 'raise scheduling priority by N nice levels, so that alerts stay timely under load; 0: keep it (default: 10)'
 complete -c auditsense -n '_shtab_auditsense_using run' -l status-socket -xka "(__fish_complete_path (commandline -ct))" -d 'socket for auditsense status, in a folder that only root may write; off: none (default: /run/auditsense/control)'
-complete -c auditsense -n '_shtab_auditsense_using run' -l sink -x -d 'destination of documents instead of standard output: stdout, file:PATH[,size=10M,keep=5], journald, syslog, syslog:udp://HOST:PORT or syslog:tcp://HOST:PORT; may be repeated'
+complete -c auditsense -n '_shtab_auditsense_using run' -l sink -xka "(_auditsense_sinks)" -d 'destination of documents instead of standard output: stdout, file:PATH[,size=10M,keep=5], journald, syslog, syslog:udp://HOST:PORT or syslog:tcp://HOST:PORT; may be repeated'
 complete -c auditsense -n '_shtab_auditsense_using run' -l duration -x -d 'end after this time, such as 30, 30s, 5m or 500ms'
 complete -c auditsense -n '_shtab_auditsense_using run' -l dry-run -d 'check everything that a start needs and print the changes to this host; change nothing'
 complete -c auditsense -n '_shtab_auditsense_using run' -l color -xka "auto always never" -d 'color text by severity; auto: on a terminal, unless NO_COLOR is set or TERM is dumb (default: auto)'
@@ -90,7 +111,7 @@ complete -c auditsense -n '_shtab_auditsense_using replay' -l detections -xka "(
 complete -c auditsense -n '_shtab_auditsense_using replay' -l shipped -l no-shipped -d 'use the detections that come with auditsense (default: True)'
 complete -c auditsense -n '_shtab_auditsense_using replay' -l exceptions -xka "(__fish_complete_path (commandline -ct))" -d 'files with exceptions (matches to ignore); may be repeated'
 complete -c auditsense -n '_shtab_auditsense_using replay' -l known-harmless -l no-known-harmless -d 'suppress matches from the bundled list of known-benign collectors (listed by auditsense detections show)'
-complete -c auditsense -n '_shtab_auditsense_using replay' -l sink -x -d 'destination of documents instead of standard output: stdout, file:PATH[,size=10M,keep=5], journald, syslog, syslog:udp://HOST:PORT or syslog:tcp://HOST:PORT; may be repeated'
+complete -c auditsense -n '_shtab_auditsense_using replay' -l sink -xka "(_auditsense_sinks)" -d 'destination of documents instead of standard output: stdout, file:PATH[,size=10M,keep=5], journald, syslog, syslog:udp://HOST:PORT or syslog:tcp://HOST:PORT; may be repeated'
 complete -c auditsense -n '_shtab_auditsense_using replay' -l rotated -d 'also read the rotated predecessors of each file (PATH.1, PATH.2.gz, PATH-20261125), oldest first'
 complete -c auditsense -n '_shtab_auditsense_using replay' -l fail-on-alert -d 'exit with 10 if there is an alert'
 complete -c auditsense -n '_shtab_auditsense_using replay' -l max-alerts -x -d 'maximum number of alerts per five minutes of the input (default: no limit)'
@@ -135,6 +156,7 @@ complete -c auditsense -n '_shtab_auditsense_using detections show' -l detection
 complete -c auditsense -n '_shtab_auditsense_using detections show' -l shipped -l no-shipped -d 'use the detections that come with auditsense (default: True)'
 complete -c auditsense -n '_shtab_auditsense_using detections show' -l exceptions -xka "(__fish_complete_path (commandline -ct))" -d 'files with exceptions (matches to ignore); may be repeated'
 complete -c auditsense -n '_shtab_auditsense_using detections show' -l known-harmless -l no-known-harmless -d 'suppress matches from the bundled list of known-benign collectors (listed by auditsense detections show)'
+complete -c auditsense -n '_shtab_auditsense_using detections show; and test $_shtab_auditsense_npos -eq 0' -ka "(auditsense detections list 2>/dev/null | string split -f 1 \t)" -d 'id of the detection'
 complete -c auditsense -n '_shtab_auditsense_using detections; and test $_shtab_auditsense_npos -eq 0' -a check -d 'Validate each file, also against the ids of the shipped detections. The exit code is 1 if a file is refused.'
 complete -c auditsense -n '_shtab_auditsense_using detections check' -s h -l help -d 'print this help and exit'
 complete -c auditsense -n '_shtab_auditsense_using detections check' -s c -l config -xka "(__fish_complete_path (commandline -ct))" -d 'read only this configuration file (default: auditsense.toml, conf.d/*.toml and detections.d in /etc/auditsense)'
@@ -153,7 +175,7 @@ complete -c auditsense -n '_shtab_auditsense_using config' -s h -l help -d 'prin
 complete -c auditsense -n '_shtab_auditsense_using config; and test $_shtab_auditsense_npos -eq 0' -a dump -d 'Print the active configuration as a file, with the origin of each value.'
 complete -c auditsense -n '_shtab_auditsense_using config dump' -s h -l help -d 'print this help and exit'
 complete -c auditsense -n '_shtab_auditsense_using config dump' -s c -l config -xka "(__fish_complete_path (commandline -ct))" -d 'read only this configuration file (default: auditsense.toml, conf.d/*.toml and detections.d in /etc/auditsense)'
-complete -c auditsense -n '_shtab_auditsense_using config dump' -l source -xka "auto netlink multicast audisp" -d 'source of records (docs/sources.md). netlink: own the kernel'"'"'s audit socket; multicast: listen next to another owner; auto: netlink if possible, else multicast. Without root, from auditd: audisp (as its plugin), unix:PATH (its af_unix socket), log:PATH (its log file) (default: auto)'
+complete -c auditsense -n '_shtab_auditsense_using config dump' -l source -xka "(_auditsense_sources)" -d 'source of records (docs/sources.md). netlink: own the kernel'"'"'s audit socket; multicast: listen next to another owner; auto: netlink if possible, else multicast. Without root, from auditd: audisp (as its plugin), unix:PATH (its af_unix socket), log:PATH (its log file) (default: auto)'
 complete -c auditsense -n '_shtab_auditsense_using config dump' -l audit-rule -x -d 'audit rules in auditctl syntax that are active while the sensor runs, instead of the rules that the detections need; may be repeated'
 complete -c auditsense -n '_shtab_auditsense_using config dump' -l on-tamper -xka "report repair" -d 'reaction when another process changes the kernel'"'"'s audit configuration: report it, or also repair it (default: report)'
 complete -c auditsense -n '_shtab_auditsense_using config dump' -l lean -l no-lean -d 'filter out record types that no loaded detection needs (in-kernel). This costs less, but alerts lack the working directory and the title'
@@ -167,11 +189,11 @@ complete -c auditsense -n '_shtab_auditsense_using config dump' -l format -xka "
 complete -c auditsense -n '_shtab_auditsense_using config dump' -l user -xka "(__fish_complete_users)" -d 'drop privileges to this user after startup; use a dedicated account. Not set: stay root with few capabilities'
 complete -c auditsense -n '_shtab_auditsense_using config dump' -l priority-boost -x -d 'raise scheduling priority by N nice levels, so that alerts stay timely under load; 0: keep it (default: 10)'
 complete -c auditsense -n '_shtab_auditsense_using config dump' -l status-socket -xka "(__fish_complete_path (commandline -ct))" -d 'socket for auditsense status, in a folder that only root may write; off: none (default: /run/auditsense/control)'
-complete -c auditsense -n '_shtab_auditsense_using config dump' -l sink -x -d 'destination of documents instead of standard output: stdout, file:PATH[,size=10M,keep=5], journald, syslog, syslog:udp://HOST:PORT or syslog:tcp://HOST:PORT; may be repeated'
+complete -c auditsense -n '_shtab_auditsense_using config dump' -l sink -xka "(_auditsense_sinks)" -d 'destination of documents instead of standard output: stdout, file:PATH[,size=10M,keep=5], journald, syslog, syslog:udp://HOST:PORT or syslog:tcp://HOST:PORT; may be repeated'
 complete -c auditsense -n '_shtab_auditsense_using config; and test $_shtab_auditsense_npos -eq 0' -a check -d 'Validate the configuration; exit 2 if it is invalid.'
 complete -c auditsense -n '_shtab_auditsense_using config check' -s h -l help -d 'print this help and exit'
 complete -c auditsense -n '_shtab_auditsense_using config check' -s c -l config -xka "(__fish_complete_path (commandline -ct))" -d 'read only this configuration file (default: auditsense.toml, conf.d/*.toml and detections.d in /etc/auditsense)'
-complete -c auditsense -n '_shtab_auditsense_using config check' -l source -xka "auto netlink multicast audisp" -d 'source of records (docs/sources.md). netlink: own the kernel'"'"'s audit socket; multicast: listen next to another owner; auto: netlink if possible, else multicast. Without root, from auditd: audisp (as its plugin), unix:PATH (its af_unix socket), log:PATH (its log file) (default: auto)'
+complete -c auditsense -n '_shtab_auditsense_using config check' -l source -xka "(_auditsense_sources)" -d 'source of records (docs/sources.md). netlink: own the kernel'"'"'s audit socket; multicast: listen next to another owner; auto: netlink if possible, else multicast. Without root, from auditd: audisp (as its plugin), unix:PATH (its af_unix socket), log:PATH (its log file) (default: auto)'
 complete -c auditsense -n '_shtab_auditsense_using config check' -l audit-rule -x -d 'audit rules in auditctl syntax that are active while the sensor runs, instead of the rules that the detections need; may be repeated'
 complete -c auditsense -n '_shtab_auditsense_using config check' -l on-tamper -xka "report repair" -d 'reaction when another process changes the kernel'"'"'s audit configuration: report it, or also repair it (default: report)'
 complete -c auditsense -n '_shtab_auditsense_using config check' -l lean -l no-lean -d 'filter out record types that no loaded detection needs (in-kernel). This costs less, but alerts lack the working directory and the title'
@@ -185,7 +207,7 @@ complete -c auditsense -n '_shtab_auditsense_using config check' -l format -xka 
 complete -c auditsense -n '_shtab_auditsense_using config check' -l user -xka "(__fish_complete_users)" -d 'drop privileges to this user after startup; use a dedicated account. Not set: stay root with few capabilities'
 complete -c auditsense -n '_shtab_auditsense_using config check' -l priority-boost -x -d 'raise scheduling priority by N nice levels, so that alerts stay timely under load; 0: keep it (default: 10)'
 complete -c auditsense -n '_shtab_auditsense_using config check' -l status-socket -xka "(__fish_complete_path (commandline -ct))" -d 'socket for auditsense status, in a folder that only root may write; off: none (default: /run/auditsense/control)'
-complete -c auditsense -n '_shtab_auditsense_using config check' -l sink -x -d 'destination of documents instead of standard output: stdout, file:PATH[,size=10M,keep=5], journald, syslog, syslog:udp://HOST:PORT or syslog:tcp://HOST:PORT; may be repeated'
+complete -c auditsense -n '_shtab_auditsense_using config check' -l sink -xka "(_auditsense_sinks)" -d 'destination of documents instead of standard output: stdout, file:PATH[,size=10M,keep=5], journald, syslog, syslog:udp://HOST:PORT or syslog:tcp://HOST:PORT; may be repeated'
 complete -c auditsense -n '_shtab_auditsense_using config; and test $_shtab_auditsense_npos -eq 0' -a sample -d 'Print a configuration file with every key in a comment.'
 complete -c auditsense -n '_shtab_auditsense_using config sample' -s h -l help -d 'print this help and exit'
 complete -c auditsense -n '_shtab_auditsense_using; and test $_shtab_auditsense_npos -eq 0' -a rules -d 'Install the sensor'"'"'s audit rule without the sensor, or list audit rules. An installed rule does not survive a reboot; scripts/install_rules.sh makes it permanent.'
@@ -222,3 +244,4 @@ complete -c auditsense -n '_shtab_auditsense_using completion' -s h -l help -d '
 complete -c auditsense -n '_shtab_auditsense_using completion; and test $_shtab_auditsense_npos -eq 0' -ka "bash zsh fish" -d 'shell to complete in'
 complete -c auditsense -n '_shtab_auditsense_using; and test $_shtab_auditsense_npos -eq 0' -a help -d 'Print the help of a command.'
 complete -c auditsense -n '_shtab_auditsense_using help' -s h -l help -d 'print this help and exit'
+complete -c auditsense -n '_shtab_auditsense_using help; and test $_shtab_auditsense_npos -ge 0' -ka "run replay record doctor status detections config rules units bench schema completion help" -d 'command, and its action'
