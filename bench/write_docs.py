@@ -27,10 +27,12 @@ BUSY = RESULTS / "busy"
 PAGE = HERE.parent / "docs" / "performance.md"
 _METS = {None: "", True: "**met**", False: "**missed**"}
 
-HEAD = """# Performance
+HEAD = """<!-- Written by bench/write_docs.py from bench/results/*.json; do not edit. -->
 
-Written by `bench/write_docs.py` from `bench/results/*.json`; do not edit. `python bench/measure.py` repeats
-all measurements (about 20 minutes, as root). `auditsense bench` measures your own machine.
+# Performance
+
+`auditsense bench` measures your own machine. `python bench/measure.py` repeats everything on this page
+(about 20 minutes, as root).
 """
 
 METHOD = """## Method
@@ -129,12 +131,18 @@ def _plots(results: Results) -> str:
 
 def _goals(results: Results) -> str:
     rows = []
+    commands: dict[str, list[str]] = {}
     for line in goals(results):
         why = f"{_METS[line.met]}{': ' if line.met is not None and line.why else ''}{line.why}"
-        command = f"`{line.command}`" if line.command else ""
-        rows.append((line.goal, line.wants, line.measured, line.spread, why, command))
-    head = ("goal", "wants", "measured", "spread", "", "command")
-    return "## The six goals\n\n" + table(head, rows)
+        rows.append((line.goal, line.wants, line.measured, line.spread, why))
+        if line.command and line.goal not in commands.setdefault(line.command, []):
+            commands[line.command].append(line.goal)
+    head = ("goal", "wants", "measured", "spread", "")
+    text = "## The six goals\n\n" + table(head, rows)
+    if commands:
+        rows = [(f"`{command}`", "; ".join(names)) for command, names in commands.items()]
+        text += "\n" + table(("command", "measures"), rows)
+    return text
 
 
 def _elsewhere(busy: Results) -> str:

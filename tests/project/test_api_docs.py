@@ -1,4 +1,4 @@
-"""The API reference builds from the docstrings without a warning."""
+"""The site of all pages and the API reference builds without a warning."""
 
 from __future__ import annotations
 
@@ -13,19 +13,33 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-def test_reference_builds_without_warnings(tmp_path: Path) -> None:
-    if importlib.util.find_spec("sphinx") is None or importlib.util.find_spec("furo") is None:
+def test_site_builds_without_warnings(tmp_path: Path) -> None:
+    if not all(importlib.util.find_spec(name) for name in ("sphinx", "furo", "myst_parser")):
         pytest.skip("Sphinx is not installed (pip install --group docs)")
     command = [sys.executable, "-I", "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html"]
     ended = subprocess.run(
-        [*command, "-d", str(tmp_path / "trees"), str(ROOT / "docs"), str(tmp_path / "html")],
+        [
+            *command,
+            "-c",
+            str(ROOT / "docs"),
+            "-d",
+            str(tmp_path / "trees"),
+            str(ROOT),
+            str(tmp_path / "html"),
+        ],
         capture_output=True,
         text=True,
         check=False,
         timeout=300,
     )
     assert (ended.returncode, ended.stderr) == (0, "")
-    page = (tmp_path / "html" / "api.html").read_text(encoding="utf-8")
+    if (ROOT / "docs" / "index.md").exists():
+        pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+        built = [(tmp_path / "html" / page.relative_to(ROOT)).with_suffix(".html") for page in pages]
+        assert [page for page in built if not page.exists()] == []
+        first = (tmp_path / "html" / "docs" / "index.html").read_text(encoding="utf-8")
+        assert 'href="performance.html"' in first
+    page = (tmp_path / "html" / "docs" / "api.html").read_text(encoding="utf-8")
     types = [
         re.sub(r"<[^>]+>", "", text).strip()
         for text in re.findall(r">Type<span[^>]*>:</span></dt>\s*<dd[^>]*>(.*?)</dd>", page, re.DOTALL)
