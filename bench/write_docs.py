@@ -140,8 +140,8 @@ def _goals(results: Results) -> str:
     head = ("goal", "wants", "measured", "spread", "")
     text = "## The six goals\n\n" + table(head, rows)
     if commands:
-        rows = [(f"`{command}`", "; ".join(names)) for command, names in commands.items()]
-        text += "\n" + table(("command", "measures"), rows)
+        measured = [(f"`{command}`", "; ".join(names)) for command, names in commands.items()]
+        text += "\n" + table(("command", "measures"), measured)
     return text
 
 
