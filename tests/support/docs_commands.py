@@ -58,6 +58,7 @@ LIVE: Final = (
 ELSEWHERE: Final = {
     r"auditsense doctor\b": "tests/doctor/test_doctor.py",
     r"auditsense status\b": "tests/status/test_status.py",
+    r"auditsense test-alert\b": "tests/live/test_alert_test.py",
     r"auditsense run --source (unix|log):": "tests/live/test_auditd.py",
     r"scripts/run\.sh$": "tests/live/test_detection.py",
     r"scripts/install_rules\.sh": "tests/project/test_install_rules.py",

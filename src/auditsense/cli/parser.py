@@ -68,6 +68,10 @@ EXAMPLES: Final[dict[str, dict[str, str]]] = {
         "auditsense status": "print the state once",
         "auditsense status --watch 5s": "refresh every five seconds",
     },
+    "test-alert": {
+        "auditsense test-alert": "provoke an alert and see where it goes",
+        "auditsense test-alert --user nobody": "the same as another user",
+    },
     "config": {
         "auditsense config sample": "print a commented configuration file",
         "auditsense config check": "validate the active configuration",
@@ -392,6 +396,33 @@ def _add_status(commands: argparse._SubParsersAction[Parser]) -> None:
     _add_color(status)
 
 
+def _add_test_alert(commands: argparse._SubParsersAction[Parser]) -> None:
+    test = _add_command(
+        commands,
+        "test-alert",
+        "provoke one harmless alert and report where it went",
+        "Provoke one harmless alert of the running sensor, as root: a process opens /proc twelve times. "
+        "Wait for the alert and report its latency and its sinks. The exit code is 1 if no sensor runs, no "
+        "alert comes, or a sink does not write it.",
+    )
+    test.set_defaults(command=_command("test_alert"))
+    test.add_argument(
+        "--user",
+        metavar="NAME",
+        type=argtypes.user,
+        help="open /proc as this user, for audit rules that do not see root",
+    )
+    test.add_argument(
+        "--timeout",
+        metavar="TIME",
+        type=argtypes.time(100),
+        default=10.0,
+        help="longest wait for the alert (default: 10s)",
+    )
+    _add_config(test)
+    _add_flag(test, "status.socket")
+
+
 def _add_duration(parser: Parser) -> None:
     parser.add_argument(
         "--duration",
@@ -559,6 +590,7 @@ _COMMANDS: Final[dict[str, Callable[[argparse._SubParsersAction[Parser]], None]]
     "record": _add_record,
     "doctor": _add_doctor,
     "status": _add_status,
+    "test-alert": _add_test_alert,
     "detections": _add_detections,
     "config": _add_configuration,
     "rules": _add_rules,

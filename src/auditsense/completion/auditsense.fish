@@ -71,8 +71,8 @@ function _shtab_auditsense_using
   test "$_shtab_auditsense_cmdpath" = "$argv"
 end
 
-set -g _shtab_auditsense_commands run replay record doctor status detections 'detections list' 'detections show' 'detections check' 'detections compile' 'detections except' config 'config dump' 'config check' 'config sample' rules 'rules install' 'rules remove' 'rules check' 'rules list' 'rules print' units bench schema completion help
-set -g _shtab_auditsense_opts_with_value --audit-rule --color --comment --config --detections --duration --events --exceptions --format --html --json --max-alerts --on-tamper --output --priority-boost --program --self-test --sink --source --status-socket --to --user --watch -c -o
+set -g _shtab_auditsense_commands run replay record doctor status test-alert detections 'detections list' 'detections show' 'detections check' 'detections compile' 'detections except' config 'config dump' 'config check' 'config sample' rules 'rules install' 'rules remove' 'rules check' 'rules list' 'rules print' units bench schema completion help
+set -g _shtab_auditsense_opts_with_value --audit-rule --color --comment --config --detections --duration --events --exceptions --format --html --json --max-alerts --on-tamper --output --priority-boost --program --self-test --sink --source --status-socket --timeout --to --user --watch -c -o
 
 complete -c auditsense -e
 complete -c auditsense -f
@@ -142,6 +142,12 @@ complete -c auditsense -n '_shtab_auditsense_using status' -l watch -x -d 'repea
 complete -c auditsense -n '_shtab_auditsense_using status' -s c -l config -xka "(__fish_complete_path (commandline -ct))" -d 'read only this configuration file (default: auditsense.toml, conf.d/*.toml and detections.d in /etc/auditsense)'
 complete -c auditsense -n '_shtab_auditsense_using status' -l status-socket -xka "(__fish_complete_path (commandline -ct))" -d 'socket for auditsense status, in a folder that only root may write; off: none (default: /run/auditsense/control)'
 complete -c auditsense -n '_shtab_auditsense_using status' -l color -xka "auto always never" -d 'color text by severity; auto: on a terminal, unless NO_COLOR is set or TERM is dumb (default: auto)'
+complete -c auditsense -n '_shtab_auditsense_using; and test $_shtab_auditsense_npos -eq 0' -a test-alert -d 'Provoke one harmless alert of the running sensor, as root: a process opens /proc twelve times. Wait for the alert and report its latency and its sinks. The exit code is 1 if no sensor runs, no alert comes, or a sink does not write it.'
+complete -c auditsense -n '_shtab_auditsense_using test-alert' -s h -l help -d 'print this help and exit'
+complete -c auditsense -n '_shtab_auditsense_using test-alert' -l user -xka "(__fish_complete_users)" -d 'open /proc as this user, for audit rules that do not see root'
+complete -c auditsense -n '_shtab_auditsense_using test-alert' -l timeout -x -d 'longest wait for the alert (default: 10s)'
+complete -c auditsense -n '_shtab_auditsense_using test-alert' -s c -l config -xka "(__fish_complete_path (commandline -ct))" -d 'read only this configuration file (default: auditsense.toml, conf.d/*.toml and detections.d in /etc/auditsense)'
+complete -c auditsense -n '_shtab_auditsense_using test-alert' -l status-socket -xka "(__fish_complete_path (commandline -ct))" -d 'socket for auditsense status, in a folder that only root may write; off: none (default: /run/auditsense/control)'
 complete -c auditsense -n '_shtab_auditsense_using; and test $_shtab_auditsense_npos -eq 0' -a detections -d 'List, show and validate detections.'
 complete -c auditsense -n '_shtab_auditsense_using detections' -s h -l help -d 'print this help and exit'
 complete -c auditsense -n '_shtab_auditsense_using detections; and test $_shtab_auditsense_npos -eq 0' -a list -d 'List the detections with their files, one line each.'
@@ -244,4 +250,4 @@ complete -c auditsense -n '_shtab_auditsense_using completion' -s h -l help -d '
 complete -c auditsense -n '_shtab_auditsense_using completion; and test $_shtab_auditsense_npos -eq 0' -ka "bash zsh fish" -d 'shell to complete in'
 complete -c auditsense -n '_shtab_auditsense_using; and test $_shtab_auditsense_npos -eq 0' -a help -d 'Print the help of a command.'
 complete -c auditsense -n '_shtab_auditsense_using help' -s h -l help -d 'print this help and exit'
-complete -c auditsense -n '_shtab_auditsense_using help; and test $_shtab_auditsense_npos -ge 0' -ka "run replay record doctor status detections config rules units bench schema completion help" -d 'command, and its action'
+complete -c auditsense -n '_shtab_auditsense_using help; and test $_shtab_auditsense_npos -ge 0' -ka "run replay record doctor status test-alert detections config rules units bench schema completion help" -d 'command, and its action'

@@ -380,6 +380,11 @@ class Sensor:
         self._output = self._output.with_detections(detections, policy)
 
     @property
+    def view(self) -> View:
+        """Kind of output."""
+        return self._output.view
+
+    @property
     def detections(self) -> Sequence[Detection]:
         """The active detections."""
         return self._output.detections

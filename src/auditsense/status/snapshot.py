@@ -96,6 +96,7 @@ class Snapshot:
             },
             "config_files": [*context.config_files],
             "audit_rules": [*context.audit_rules],
+            "output": str(sensor.view),
             "detections": [detection.name for detection in sensor.detections],
             "kernel": _kernel(source),
             "detection_counts": _detection_counts(sensor),
