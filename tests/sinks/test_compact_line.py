@@ -38,7 +38,7 @@ LINE = re.compile(
     rf"(?: (?P<exe>{CUT}))?, (?P<count>\d+)x (?P<path>{CUT}) in all"
     rf"(?:, (?P<command>{CUT}))?(?:, parent (?P<parent>{CUT})\[(?P<parent_pid>\d+)\])?"
 )
-FORGED = "/bin/true user 0 parent 1, openat /proc 10 in 0.9 s"
+FORGED = "/bin/true, 10x /proc in 0.9 s, id, parent init[1]"
 INVISIBLE = [
     *(
         "\u3164",

@@ -456,7 +456,7 @@ def test_status_is_printed_as_table() -> None:
         "last record  3 s ago",
         "last alert   2 min 10 s ago: pspy, x[9]",
         "detections   pspy: 4 sequences, 2 alerts",
-        "             other: 1 sequences, 1 alerts",
+        "             other: 1 sequence, 1 alert",
         "             1 more with no sequences",
         "alerts       1 alerts, 0 suppressed",
         "records      50",

@@ -149,13 +149,18 @@ def _detections(now: Mapping[str, Any]) -> Iterator[Row]:
     name = "detections"
     for entry in active[:_DETECTIONS]:
         share = entry["sequences"] / active[0]["sequences"] if active[0]["sequences"] else 0.0
-        text = f"{entry['id']}: {entry['sequences']} sequences, {entry['alerts']} alerts"
+        text = f"{entry['id']}: {_number(entry, 'sequences')}, {_number(entry, 'alerts')}"
         yield Row(name, text, share=share)
         name = ""
     if rest := len(counts) - len(active[:_DETECTIONS]):
         yield Row(name, f"{rest} more with {'fewer' if len(active) > _DETECTIONS else 'no'} sequences")
     elif not counts:
         yield Row(name, "none")
+
+
+def _number(entry: Mapping[str, Any], name: str) -> str:
+    """Return a count with its noun, in the singular for one."""
+    return f"{entry[name]} {name.removesuffix('s') if entry[name] == 1 else name}"
 
 
 def _losses(now: Mapping[str, Any]) -> Iterator[Row]:
@@ -189,7 +194,7 @@ def _counter(
     count = _count(now, name)
     seconds = now["uptime_s"] - before["uptime_s"] if before is not None else 0
     if before is None or seconds <= 0:
-        return Row(name, f"{count}")
+        return Row(name, f"{count}", share=0.0)
     rate = (count - _count(before, name)) / seconds
     peaks[name] = max(peaks.get(name, 0), rate)
     share = max(0, rate) / peaks[name] if peaks[name] else 0
