@@ -11,7 +11,7 @@ if [ "${CI:-}" = true ]; then
     command -v g++ >/dev/null 2>&1 || need_system g++
     [ "$(uname -m)" != x86_64 ] || can_compile -m32 || need_system gcc-multilib # tests/core/test_32_bit.py
 fi
-# CI builds the API reference and asks a second type checker too; elsewhere both are used where they are.
+# CI builds the docs site and asks a second type checker too; elsewhere both are used where they are.
 more=
 [ "${CI:-}" != true ] || more="docs pyright"
 # shellcheck disable=SC2086 # the groups are words
