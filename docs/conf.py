@@ -25,7 +25,7 @@ release = importlib.metadata.version("auditsense")
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
 html_theme = "furo"
 html_title = "auditsense"
-html_show_sourcelink = False
+html_copy_source = False
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 root_doc = "docs/index"
@@ -48,14 +48,15 @@ LAST = """
 ```
 """
 include_patterns = ["*.md", "docs/**"]
-if not (ROOT / "docs" / "index.md").exists():  # until the index has landed: the API reference alone
-    root_doc, include_patterns = "docs/api", ["docs/api.rst"]
+if not (ROOT / "docs" / "index.md").exists():  # until the index has landed
+    root_doc, suppress_warnings = "docs/api", ["toc.not_included"]
 exclude_patterns = [f"{path.name}/**" for path in ROOT.iterdir() if path.is_dir() and path.name != "docs"]
 myst_heading_anchors = 4  # as GitHub makes them
 default_role = "code"  # `name` in a docstring is code
 nitpicky = False  # most types are imported for type checkers only, so not every name can be linked
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
+maximum_signature_line_length = 90  # longer ones have a line per parameter
 autodoc_default_options = {"members": True, "inherited-members": "Exception,StrEnum,IntEnum,int,str"}
 
 
