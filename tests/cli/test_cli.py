@@ -183,6 +183,8 @@ def test_example_of_help_is_accepted(capsys: pytest.CaptureFixture[str], line: s
 
 def test_every_command_has_an_example() -> None:
     assert {*EXAMPLES} == {"", *build_parser().commands()}
+    for parser in every_parser(build_parser()):
+        assert "examples:\n" in (parser.epilog or ""), parser.prog
 
 
 def test_help_texts_have_one_form() -> None:
@@ -237,7 +239,8 @@ def test_help_is_data_and_lists_exit_codes(capsys: pytest.CaptureFixture[str], c
 
 
 def test_version_is_that_of_the_core(capsys: pytest.CaptureFixture[str]) -> None:
-    assert call(capsys, "--version") == (0, f"auditsense {__version__}\n", "")
+    for flag in ("--version", "-V"):
+        assert call(capsys, flag) == (0, f"auditsense {__version__}\n", "")
 
 
 # --- replay ----------------------------------------------------------------------------------
@@ -508,11 +511,21 @@ def folder_content(folder: Path) -> list[str]:
         (["--sink", "file:{}"], "cannot open {}: Is a directory"),
         (["--sink", "file:{}/hard"], "cannot open {}/hard: it has another name as well (a hard link)"),
         (["--sink", "file:{}/x", "--sink", "file:{}/x"], "the sink file:{}/x is given twice"),
-        (["--user", "no-such-user"], "there is no user no-such-user"),
+        (["--user", "no-such-user"], "--user: there is no user 'no-such-user'; name an account of this host"),
         (["--detections", "{}/none.toml"], "{}/none.toml: No such file or directory"),
         (["--source", "log:{}/none"], "{}/none: No such file or directory"),
         (["--source", "unix:{}/none"], "{}/none: No such file or directory; set active = yes"),
-        (["--source", "log:{}/plain", "--lean"], "--lean is for the kernel's own sockets"),
+        (
+            ["--source", "log:{}/plain", "--lean"],
+            "--lean: not possible with source log:{}/plain, where auditd sets",
+        ),
+        (
+            ["--source", "audisp", "--audit-rule", "-w /x -p r"],
+            "--audit-rule: not possible with source audisp",
+        ),
+        (["--source", "audisp", "--on-tamper", "repair"], "--on-tamper: not possible with source audisp"),
+        (["--self-test", "1ms"], "--self-test: must be 0 or 1s to 24h"),
+        (["--user", ""], "--user: there is no user ''"),
     ],
 )
 def test_dry_run_refuses_what_run_refuses(

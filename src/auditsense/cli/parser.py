@@ -52,11 +52,15 @@ EXAMPLES: Final[dict[str, dict[str, str]]] = {
     "rules": {
         "auditsense rules print": "print the audit rule",
         "auditsense rules check": "exit code 1 if the kernel does not have it",
+        "auditsense rules install": "add it until the next reboot",
+        "auditsense rules remove": "remove it",
+        "auditsense rules list": "list all audit rules",
     },
     "detections": {
         "auditsense detections list": "one line per detection",
         "auditsense detections show pspy": "everything about one detection",
         "auditsense detections check my.toml": "validate a file",
+        "auditsense detections compile my.toml": "print a C header",
         "auditsense detections except alert.json": "print an exception for an alert",
     },
     "doctor": {
@@ -120,7 +124,9 @@ def _add_command(
         description: whole sentences; by default the summary.
     """
     description = description or f"{summary[0].upper()}{summary[1:]}."
-    return commands.add_parser(name, help=summary, description=description, epilog=_examples(name))
+    parser = commands.add_parser(name, help=summary, description=description)
+    parser.epilog = _examples(parser.prog)
+    return parser
 
 
 def _add_actions(parser: Parser) -> argparse._SubParsersAction[Parser]:
@@ -128,9 +134,14 @@ def _add_actions(parser: Parser) -> argparse._SubParsersAction[Parser]:
     return parser.add_subparsers(metavar="ACTION", title="actions", parser_class=Parser, prog=parser.prog)
 
 
-def _examples(command: str) -> str:
+def _examples(prog: str) -> str:
     """Return the examples of a command as a block; long ones have their purpose above."""
-    examples = EXAMPLES.get(command)
+    command = prog.partition(" ")[2].partition(" ")[0]
+    examples = {
+        example: purpose
+        for example, purpose in EXAMPLES.get(command, {}).items()
+        if not command or f"{example} ".startswith(f"{prog} ")
+    }
     if not examples:
         return ""
     width = max(map(len, examples))
@@ -178,7 +189,7 @@ def _add_flag(parser: Parser, path: str, **changes: Any) -> None:  # noqa: ANN40
     if key.metavar == "PATH" and key.type is ValueType.STRINGS:
         options |= {"type": argtypes.path}
     if key.default:
-        description += f" (default: {key.default})"
+        description += f" (default: {'yes' if key.default is True else key.default})"
     names = [_SHORT[key.flag], key.flag] if key.flag in _SHORT else [key.flag]
     parser.add_argument(*names, **(options | {"help": description} | changes))
 
@@ -613,10 +624,11 @@ def build_parser(command: str = "") -> Parser:
     parser = Parser(
         prog="auditsense",
         description="A native Linux audit sensor: kernel audit records in, alerts out.",
-        epilog=f"{_examples('')}\nexit codes:\n{codes}\n",
+        epilog=f"{_examples('auditsense')}\nexit codes:\n{codes}\n",
     )
     parser.set_defaults(command=parser.print_missing)
     parser.add_argument(
+        "-V",
         "--version",
         action="version",
         version=f"auditsense {core_version()}",
@@ -625,7 +637,7 @@ def build_parser(command: str = "") -> Parser:
     commands = parser.add_subparsers(
         metavar="COMMAND", title="commands", parser_class=Parser, prog=parser.prog
     )
-    if command != "--version":
+    if command not in {"-V", "--version"}:
         for add in [_COMMANDS[command]] if command in _COMMANDS else _COMMANDS.values():
             add(commands)
     return parser

@@ -18,7 +18,7 @@ from auditsense.cli.sighup import HangupHandler
 from auditsense.cli.status_socket import StatusSocket
 from auditsense.cli.summary import start_details, state, summary
 from auditsense.config.settings import build_settings, load_config
-from auditsense.errors import UsageError, one_line
+from auditsense.errors import one_line
 from auditsense.kernel import (
     privileges,
     seccomp,  # noqa: F401 - for drop_privileges: nothing is imported after the takeover
@@ -232,23 +232,9 @@ class LiveSession:
 def _source(
     settings: SourceSettings, rules: list[str], cleanup: Cleanup, *, own_process: bool
 ) -> tuple[KernelSource | TextSource, str]:
-    """Return the source, and for "auto" why it is not the usual one.
-
-    Raises:
-        UsageError: an option that only the kernel's sources have.
-    """
+    """Return the source, and for "auto" why it is not the usual one."""
     if not is_text(settings.name):
         return kernel_source(settings.name, rules, guarded=True, repair=settings.repair, cleanup=cleanup)
-    for value, option in (
-        (settings.audit_rules, "--audit-rule"),
-        (settings.lean, "--lean"),
-        (settings.repair, "repair"),
-    ):
-        if value:
-            raise UsageError(
-                f"{option} is for the kernel's own sockets; "
-                f"with source {settings.name} auditd decides what comes"
-            )
     if settings.name == "audisp" and own_process:  # auditd sends it when it reloads its configuration
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
     return text_source(settings.name), ""

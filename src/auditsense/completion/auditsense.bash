@@ -37,7 +37,7 @@ _shtab_auditsense_bench_option_strings=(-h --help --json --html --offline --even
 _shtab_auditsense_schema_option_strings=(-h --help)
 _shtab_auditsense_completion_option_strings=(-h --help)
 _shtab_auditsense_help_option_strings=(-h --help)
-_shtab_auditsense_option_strings=(-h --help --version)
+_shtab_auditsense_option_strings=(-h --help -V --version)
 
 _shtab_auditsense_run__c_COMPGEN=_shtab_compgen_files
 _shtab_auditsense_run___config_COMPGEN=_shtab_compgen_files
@@ -250,6 +250,7 @@ _shtab_auditsense_help___help_nargs=0
 _shtab_auditsense_pos_0_nargs=A...
 _shtab_auditsense__h_nargs=0
 _shtab_auditsense___help_nargs=0
+_shtab_auditsense__V_nargs=0
 _shtab_auditsense___version_nargs=0
 
 

@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from auditsense.kernel.privileges import User
     from auditsense.sinks.config import SinkSettings
 
+_KERNEL_SOURCES = frozenset({"auto", "netlink", "multicast"})
+_MIN_SELF_TEST_MS = 1000
 _MAX_SINKS = 64
 _MAX_WRONG_EXCEPTIONS = 100
 _MAX_WRONG_DETECTIONS = 100
@@ -328,8 +330,18 @@ class _Builder:
             with self._collected("source.audit_rules"):
                 parse_audit_rule(rule)
         self_test_ms = self._values["source.self_test"]
+        if self_test_ms is not None and 0 < self_test_ms < _MIN_SELF_TEST_MS:
+            self._problems.append(f"{self._origin('source.self_test')}must be 0 or 1s to 24h")
+        name = self._values["source.name"]
+        if name not in _KERNEL_SOURCES:
+            for path in ("source.audit_rules", "source.lean", "source.on_tamper"):
+                if self._values[path] != BY_PATH[path].default:
+                    self._problems.append(
+                        f"{self._origin(path)}not possible with source {name}, where auditd sets the rules; "
+                        "leave it out"
+                    )
         return SourceSettings(
-            name=self._values["source.name"],
+            name=name,
             audit_rules=self._values["source.audit_rules"],
             repair=self._values["source.on_tamper"] == "repair",
             lean=self._values["source.lean"],
@@ -378,7 +390,13 @@ class _Builder:
 
     def _origin(self, path: str) -> str:
         configured = self._config.values.get(path)
-        return f"{configured.origin}: {path}: " if configured is not None else f"{path}: "
+        if configured is None:
+            return f"{path}: "
+        return (
+            f"{configured.origin}: "
+            if configured.origin.startswith("--")
+            else f"{configured.origin}: {path}: "
+        )
 
 
 def keys_needing_restart(old: RunSettings, new: RunSettings) -> Iterator[str]:

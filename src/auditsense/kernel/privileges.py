@@ -113,7 +113,7 @@ def user_named(name: str) -> User:
     try:
         entry = pwd.getpwnam(name)
     except (KeyError, UnicodeError, ValueError):
-        raise UsageError(f"there is no user {name}") from None
+        raise UsageError(f"there is no user {name!r}; name an account of this host") from None
     if entry.pw_uid == 0:
         raise UsageError(f"{name} is root; name a user without privileges")
     return User(entry.pw_uid, entry.pw_gid, name)
