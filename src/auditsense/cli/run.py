@@ -104,7 +104,6 @@ class LiveSession:
         """Create the sensor and what notifies the service manager; the host stays unchanged."""
         settings = self._settings
         self._self_test = _self_test(settings.source)
-        self._lock.check()
         self._sensor = Sensor(
             settings.detections,
             view=settings.view,
