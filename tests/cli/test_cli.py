@@ -382,6 +382,7 @@ class Machine:
         self.ours, self.kernels = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.ours.setblocking(False)  # noqa: FBT003 - the standard library's own
         monkeypatch.setattr(commands, "NetlinkTransport", self._connect)
+        monkeypatch.setattr("auditsense.cli.run.journald_listens", lambda _: False)
         monkeypatch.setattr(audit_socket, "open_data_socket", lambda _: self.ours)
         self._ask = audit_socket.register
         monkeypatch.setattr(audit_socket, "register", self._register)
@@ -638,6 +639,18 @@ def test_quiet_run_prints_warnings_only(capsys: pytest.CaptureFixture[str], mach
     code, _, err = call(capsys, "run", "--quiet", "--duration", "50ms")
     assert (code, err.count("\n")) == (0, 1), err
     assert "except for changes by other processes: rate_limit is 7" in err
+
+
+def test_run_tells_what_journald_costs(
+    capsys: pytest.CaptureFixture[str], machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del machine
+    monkeypatch.setattr("auditsense.cli.run.journald_listens", lambda _: True)
+    code, _, err = call(capsys, "run", "--duration", "50ms")
+    (line,) = (line for line in err.splitlines() if "journald" in line)
+    assert code == 0
+    assert "18,500 journal entries" in line
+    assert "systemctl mask --now systemd-journald-audit.socket" in line
 
 
 def test_quiet_run_without_warning_is_silent(capsys: pytest.CaptureFixture[str], machine: Machine) -> None:

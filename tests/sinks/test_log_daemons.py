@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import socket
+import subprocess
+import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +26,7 @@ from auditsense.sinks.format import Format, compact
 from auditsense.sinks.journald import JournaldSink
 from auditsense.sinks.subprocess_sink import SinkProcess
 from auditsense.sinks.syslog import SyslogSink, encode_message
+from tests.cli.test_cli import TEXT
 from tests.support.debian import debian
 from tests.support.faults import NO_HOST, NOTHING, Recorder
 from tests.support.log_daemons import LIMIT_S, PACKAGES, Rsyslogd, as_root, journald, wait_until
@@ -102,7 +106,43 @@ def test_journald_gets_fields_and_complete_document(tmp_path: Path) -> None:
     assert first["_TRANSPORT"] == "journal"
 
 
-@as_root
+def test_run_under_systemd_writes_fields_to_the_journal(tmp_path: Path) -> None:
+    """As in the unit: standard output is a stream that JOURNAL_STREAM names, and no sink is configured."""
+    log, config = tmp_path / "audit.log", tmp_path / "empty.toml"
+    for path in (log, config):
+        path.touch(mode=0o644)
+    with journald(tmp_path) as receiver, (tmp_path / "stream").open("wb") as stream:
+        receiver.start()
+        status = os.fstat(stream.fileno())
+        mounts = (
+            "mount -t tmpfs none /run/systemd && mkdir /run/systemd/journal && "
+            f'mount --bind {Path(receiver.path).parent} /run/systemd/journal && exec "$0" "$@"'
+        )
+        with subprocess.Popen(
+            [
+                *("unshare", "-m", "--propagation", "private", "sh", "-ec", mounts),
+                *(str(Path(sys.executable).with_name("auditsense")), "run", "--source", f"log:{log}"),
+                *("-c", str(config), "--status-socket", "off"),
+            ],
+            env={**os.environ, "JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"},
+            stdout=stream,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as sensor:
+            try:
+                assert sensor.stderr is not None
+                line = sensor.stderr.readline()
+                assert "watching" in line, line
+                with log.open("ab") as file:
+                    file.write(TEXT)
+                wait_until(lambda: receiver.entries("RULE_ID=pspy"))
+            finally:
+                sensor.terminate()
+        entries = receiver.entries("RULE_ID=pspy")
+    assert json.loads(entries[0]["AUDITSENSE_DOCUMENT"])["rule"]["id"] == "pspy"
+    assert (tmp_path / "stream").read_bytes() == b""
+
+
 def test_documents_wait_for_missing_journald(tmp_path: Path, fault: Recorder) -> None:
     with journald(tmp_path) as receiver, started(JournaldSink(receiver.path), "journald") as process:
         send(process, alert(0))

@@ -15,6 +15,7 @@ from auditsense.errors import UsageError
 from auditsense.sinks import Sink, SinkError
 from auditsense.sinks.config import (
     FileSettings,
+    JournaldSettings,
     SinkSettings,
     StdoutSettings,
     SyslogSettings,
@@ -25,14 +26,19 @@ from auditsense.sinks.format import Format
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from typing import TextIO
 
     from auditsense.detect.document_types import Document
     from auditsense.kernel.privileges import User
     from auditsense.sinks.fanout import SinkSet
 
 
-def wanted_sinks(settings: Sequence[SinkSettings]) -> list[SinkSettings]:
-    """Return the requested sinks, or standard output.
+def wanted_sinks(settings: Sequence[SinkSettings], form: str | None = None) -> list[SinkSettings]:
+    """Return the requested sinks, else standard output, or the journal if standard output leads there.
+
+    Args:
+        settings: the requested ones.
+        form: requested format of standard output; None: the default.
 
     Raises:
         UsageError: two have the same destination.
@@ -41,7 +47,21 @@ def wanted_sinks(settings: Sequence[SinkSettings]) -> list[SinkSettings]:
     for name in names:
         if names.count(name) > 1:
             raise UsageError(f"the sink {name} is given twice")
-    return list(settings) or [StdoutSettings()]
+    if settings:
+        return list(settings)
+    journal = JournaldSettings()
+    if form is None and _is_journal(sys.stdout) and os.path.exists(journal.path):  # noqa: PTH110 - a string
+        return [journal]
+    return [StdoutSettings()]
+
+
+def _is_journal(stream: TextIO | None) -> bool:
+    """Return whether systemd has connected a stream to the journal. See JOURNAL_STREAM in systemd.exec(5)."""
+    try:
+        status = os.fstat(stream.fileno()) if stream is not None else None
+    except (OSError, ValueError):  # closed, or in memory
+        return False
+    return status is not None and os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
 
 
 def _open(settings: SinkSettings, form: str | None, color: str) -> Sink:

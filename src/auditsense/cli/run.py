@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auditsense.cli import print_data, print_detail, print_message, print_progress
@@ -18,6 +19,8 @@ from auditsense.cli.sighup import HangupHandler
 from auditsense.cli.status_socket import StatusSocket
 from auditsense.cli.summary import start_details, state, summary
 from auditsense.config.settings import build_settings, load_config
+from auditsense.doctor.host_checks import JOURNALD_COST, JOURNALD_REMEDY
+from auditsense.doctor.proc import journald_listens
 from auditsense.errors import one_line
 from auditsense.kernel import (
     privileges,
@@ -29,6 +32,7 @@ from auditsense.sinks.format import Format
 from auditsense.sources.base import Cleanup
 from auditsense.sources.factory import is_text, kernel_source, rules_needed, text_source
 from auditsense.sources.host_guard import UNCHANGED
+from auditsense.sources.kernel_source import KernelSource
 from auditsense.sources.multicast import Multicast
 from auditsense.sources.text_source import TextSource
 from auditsense.status.config import DEFAULT_SOCKET, StatusSettings
@@ -38,7 +42,6 @@ if TYPE_CHECKING:
     import argparse
 
     from auditsense.config.settings import RunSettings, SourceSettings
-    from auditsense.sources.kernel_source import KernelSource
 
 _ALONE = frozenset({"auto", "netlink"})
 """Sources of a sensor that refuses to run next to another."""
@@ -73,7 +76,7 @@ class LiveSession:
         self._config_files = [str(file.absolute()) for file in config.files]
         self._settings = settings = build_settings(config)
         self._changes: tuple[str, ...] = ()  # of this host
-        self._sinks = wanted_sinks(arguments.sink or settings.sinks)
+        self._sinks = wanted_sinks(arguments.sink or settings.sinks, settings.format)
         self._rules: list[str] = []  # with a text source, auditd sets the rules
         if not is_text(settings.source.name):
             self._rules = list(settings.source.audit_rules) or rules_needed(settings.detections)
@@ -116,6 +119,9 @@ class LiveSession:
         if self._arguments.verbosity > 0:
             for line in start_details(settings, self._sinks, self._source.name, self._why, self._self_test):
                 print_detail(line)
+        self._journal_note = ""
+        if isinstance(self._source, KernelSource) and journald_listens(Path("/")):
+            self._journal_note = f"{JOURNALD_COST}; {JOURNALD_REMEDY}"
         self._notifier = ServiceNotifier()
         self._hangup = HangupHandler(self._arguments, settings, self._notifier, self._request_stop)
 
@@ -168,6 +174,8 @@ class LiveSession:
         source = f"{self._source.name} ({self._why})" if self._why else self._source.name
         rules = f"audit rules: {'; '.join(self._rules)}" if self._rules else "no audit rule set"
         print_progress(f"watching; source {source}, {rules}")
+        if self._journal_note:
+            print_progress(self._journal_note)
         if isinstance(self._source, Multicast) and self._source.off:
             print_message("audit is off (enabled 0): no record comes until its owner turns it on")
         if self._arguments.duration is not None:

@@ -196,6 +196,16 @@ def listeners(root: Path) -> tuple[str, ...] | None:
     return tuple(sorted(inodes.values()))
 
 
+def journald_listens(root: Path) -> bool:
+    """Return whether systemd-journald receives audit records by multicast."""
+    return any(is_journald(name) for name in listeners(root) or ())
+
+
+def is_journald(name: str) -> bool:
+    """Return whether a command name is that of systemd-journald; the kernel cuts it to 15 characters."""
+    return name.startswith("systemd-journal")
+
+
 def _name_sockets(root: Path, inodes: dict[str, str]) -> None:
     for pid in pids(root):
         folder = root / "proc" / str(pid) / "fd"
