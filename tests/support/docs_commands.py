@@ -31,12 +31,14 @@ PAGES: Final = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 
 RUN: Final = {
     # pattern: the exit codes that the page promises
+    r"auditsense (rpelay|replay --duration|run --(sink file:alerts|self-test soon|dry-run --sink))": {2},
     r"auditsense --version$": {0},
     r"auditsense --help$": {0},
     r"auditsense (run|replay|record|rules|detections|bench|units|config|doctor|status) --help$": {0},
     r"(\.venv/bin/)?auditsense replay ": {0, 10},
     r"auditsense rules print$": {0},
     r"auditsense detections (list|show|check|compile|except|test|schema)\b": {0},
+    r"auditsense completion (bash|zsh|fish)\b": {0},
     r"auditsense config (check|dump|sample)\b": {0},
     r"auditsense units\b": {0},
     r"auditsense doctor\b": {0, 1},
