@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import time
 from collections.abc import Callable
@@ -151,6 +152,21 @@ def test_standard_output_is_named(tmp_path: Path) -> None:
     with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert _standard_output(process.pid) == "a pipe"
     assert _standard_output(process.pid) == ""
+
+
+@pytest.mark.parametrize("inode", [0, 1])
+def test_standard_output_that_is_the_journal_is_named(inode: int) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        status = os.fstat(theirs.fileno())
+        stream = {"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino + inode}"}
+        with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=theirs.fileno(), env=stream) as process:
+            assert process.stdin is not None
+            process.stdin.write(b"ready")
+            process.stdin.flush()
+            assert ours.recv(5) == b"ready"  # its environment is in place
+            destination = _standard_output(process.pid)
+            assert destination.startswith("the journal") == (inode == 0)
 
 
 def test_provoked_process_reports_its_completing_open() -> None:
