@@ -38,11 +38,11 @@ known = {name: syscalls.number(name, arch) for name in calls.split() if name in 
 # The filter before no_new_privs would need what keep_only drops; execve starts the program.
 allowed = sorted({*known.values(), syscalls.number("execve", arch)})
 code = [
-    (s._LOAD_WORD, 0, 0, s._AT_ARCH), (s._IF_EQUAL, 1, 0, syscalls.ARCHES[arch]), s._refuse(1),
-    (s._LOAD_WORD, 0, 0, s._AT_NUMBER),
+    (s.LOAD_WORD, 0, 0, s._AT_ARCH), (s.IF_EQUAL, 1, 0, syscalls.ARCHES[arch]), s._refuse(1),
+    (s.LOAD_WORD, 0, 0, s._AT_NUMBER),
     *s._when(known["socket"], s._argument(0),
              *[i for f in families.split()
-               for i in ((s._IF_EQUAL, 0, 1, int(f)), (s._RETURN, 0, 0, s._ALLOW))],
+               for i in ((s.IF_EQUAL, 0, 1, int(f)), (s.RETURN, 0, 0, s._ALLOW))],
              s._refuse(97)),
     *s._when(known["clone3"], s._refuse(38)),
     *s._allow(allowed), s._refuse(1),
@@ -51,8 +51,8 @@ libc = ctypes.CDLL(None, use_errno=True)
 privileges.keep_only(*map(int, caps.split()))
 if libc.prctl(65, 1, 0, 0, 0) and ctypes.get_errno() != 22:  # PR_SET_MDWE; not before Linux 6.3
     raise OSError(ctypes.get_errno(), "PR_SET_MDWE")
-packed = b"".join(s._INSTRUCTION.pack(*one) for one in code)
-assert s.confine(s.Filter(syscalls.number("seccomp", arch), packed))
+packed = s.bpf.pack(code)
+assert s.confine(s.SystemCallFilter(syscalls.number("seccomp", arch), packed))
 os.execv(program[0], program)
 """
 CAPABILITIES = {
