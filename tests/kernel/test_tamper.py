@@ -108,6 +108,36 @@ def test_hiding_and_stealing_rules_are_found(rules: str, names: list[str]) -> No
     assert ids(rules=rules) == names
 
 
+# Of the rule sets that come with auditd (STIG, OSPP, PCI DSS), as the kernel gets them.
+COMMON = """\
+-a always,exit -F arch=b64 -S adjtimex,settimeofday,clock_settime -F key=time-change
+-w /etc/passwd -p wa -k identity
+-a always,exit -F path=/etc/shadow -F perm=wa -F auid>=1000 -F auid!=unset -F key=user-modify
+-a always,exit -F arch=b64 -S chmod,fchmod,fchmodat -F auid>=1000 -F auid!=unset -F key=perm_mod
+-a always,exit -F arch=b64 -S open,openat,openat2 -F exit=-EACCES -F auid>=1000 -F auid!=unset -F key=access
+-a always,exit -F arch=b64 -S open,openat,openat2 -F exit=-EPERM -F auid>=1000 -F auid!=unset -F key=access
+-a always,exit -F arch=b64 -S openat,open_by_handle_at -F a2&0x40 -F success=1 -F auid>=1000 -k create
+-a always,exit -F arch=b64 -S openat,open_by_handle_at -F a2&0x203 -F success=1 -F auid>=1000 -k modify
+-a always,exit -F arch=b64 -S unlink,rename -F success=1 -F auid>=1000 -F auid!=unset -F key=delete
+-a always,exit -F path=/usr/bin/sudo -F perm=x -F auid>=1000 -F auid!=unset -F key=privileged
+-a always,exit -F arch=b64 -S execve -C uid!=euid -F euid=0 -F key=execpriv
+-a always,exit -F dir=/home -F uid=0 -F auid>=1000 -F auid!=unset -C auid!=obj_uid -F key=power-abuse
+-a always,exit -F arch=b64 -S ptrace -F a0=0x4 -F key=injection
+-a always,exit -F arch=b64 -S init_module,finit_module -F key=module-load
+-a always,exit -F arch=b64 -S bind,connect -F success=0 -F key=external-access
+-a always,exclude -F msgtype=CWD
+-a never,exit -F arch=b64 -S adjtimex -F auid=unset -F uid=0
+ours"""
+
+
+def test_rule_sets_of_auditd_are_no_tampering() -> None:
+    assert ids(rules=COMMON) == []
+    listener = Expected(rules=(OURS,), owner=42)
+    auditd = replace(STATUS, backlog_limit=8192, backlog_wait_time=60000)  # 10-base-config.rules
+    assert ids(listener, auditd, COMMON) == []
+
+
+PROC = "-w /proc/ -p r -k audit_proc"
 EXEC = "-a always,exit -F arch=b64 -S execve -S execveat -k audit_exec"
 WRITES = "-w /etc/passwd -p wa -k passwd"
 
@@ -144,6 +174,16 @@ WRITES = "-w /etc/passwd -p wa -k passwd"
         (WRITES, "-a always,exit -F arch=b64 -S rename -k e", ["key-stolen"]),
         (WRITES, "-a always,exit -F arch=b64 -S read -k e", []),  # no permission matches it
         ("-w /proc/ -p r -k audit_proc", EXEC, []),
+        (PROC, "-a always,exit -F arch=b64 -S openat -F a2&0x203 -F success=1 -k modify", []),
+        (PROC, "-a always,exit -F arch=b64 -S openat -F a2&0x40 -F success=1 -k create", []),
+        (PROC, "-a always,exit -F arch=b64 -S open -F a1&0x203 -F success=1 -k modify", []),
+        (PROC, "-a always,exit -F arch=b64 -S openat -F a2&=0x2 -k modify", []),
+        (PROC, "-a always,exit -F arch=b64 -S openat -F a2=0x41 -k create", []),
+        (PROC, "-a always,exit -F arch=b64 -S openat -F a2&0x80001 -k e", ["key-stolen"]),
+        (PROC, "-a always,exit -F arch=b64 -S openat -F a1&0x203 -k e", ["key-stolen"]),  # the path
+        (PROC, "-a always,exit -F arch=b64 -S openat2 -F a2&0x203 -k e", ["key-stolen"]),  # a pointer
+        (PROC, "-a always,exit -F arch=b64 -S openat -F a2&=0x80000 -k e", ["key-stolen"]),
+        (PROC, "-a always,exit -F arch=b64 -S openat -F a2=0x80000 -k e", ["key-stolen"]),
         ("-w /proc/ -p r -k audit_proc", "-a never,exit -F arch=b64 -S readlink", []),
         ("-a always,exit -F dir=/proc -k all", "-a never,exit -F arch=b64 -S connect", []),
         (

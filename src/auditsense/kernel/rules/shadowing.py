@@ -48,6 +48,13 @@ _CHANGES: Final = (
 )
 
 _ROOT_INODE: Final = 1  # of every procfs
+# The argument with the flags of an open; that of openat2 is a pointer to them.
+_FLAGS: Final = MappingProxyType({"open": FieldId.ARG1, "openat": FieldId.ARG2})
+# An open with one of these flags never succeeds on a folder, unless O_PATH makes it unreadable: O_WRONLY and
+# O_RDWR, and on most machines O_CREAT and O_TRUNC.
+_ACCESS_FLAGS: Final = 0x3
+_WRITE_FLAGS: Final = _ACCESS_FLAGS | 0x40 | 0x200
+_OTHER_FLAGS: Final = ("alpha", "mips", "parisc", "sparc")
 _SIGN: Final = 0x8000_0000
 # Without one of these records there is no event to detect anything in: SYSCALL, PATH, EOE.
 _NEEDED_RECORDS: Final = frozenset({1300, 1302, 1320})
@@ -140,7 +147,10 @@ def _calls_meet(earlier: AuditRule, wanted: AuditRule) -> bool:
     only_opens = _about_proc(wanted)
     if not perms and not only_opens:
         return not masks or bool(frozenset.intersection(*masks))
-    return any(_calls_meet_on(arch, masks, perms, only_opens=only_opens) for arch in _arches(earlier, wanted))
+    return any(
+        _calls_meet_on(arch, masks, perms, only_opens=only_opens, earlier=earlier)
+        for arch in _arches(earlier, wanted)
+    )
 
 
 def _arches(earlier: AuditRule, wanted: AuditRule) -> list[str]:
@@ -152,17 +162,41 @@ def _arches(earlier: AuditRule, wanted: AuditRule) -> list[str]:
     return [arch for arch in (native, syscalls.narrow_arch(native)) if arch is not None]
 
 
-def _calls_meet_on(arch: str, masks: list[frozenset[int]], perms: list[int], *, only_opens: bool) -> bool:
+def _calls_meet_on(
+    arch: str,
+    masks: list[frozenset[int]],
+    perms: list[int],
+    *,
+    only_opens: bool,
+    earlier: AuditRule | None = None,
+) -> bool:
     ways = matched(arch)
     if not ways:  # no table of this architecture
         return not masks or bool(frozenset.intersection(*masks))
     if only_opens:
-        opens = {syscalls.number(name, arch) for name in OPENS}
+        opens = {
+            syscalls.number(name, arch)
+            for name in OPENS
+            if earlier is None or not _only_writes(earlier, name, arch)
+        }
         ways = {number: (READ,) for number in ways if number in opens}
     return any(
         all(number in mask for mask in masks) and any(all(perm & way for perm in perms) for way in possible)
         for number, possible in ways.items()
     )
+
+
+def _only_writes(rule: AuditRule, call: str, arch: str) -> bool:
+    """Return whether the flags that a rule requires of an open exclude opening a folder, as of `a2&01003`."""
+    writes = _ACCESS_FLAGS if arch.startswith(_OTHER_FLAGS) else _WRITE_FLAGS
+    for field in rule.fields:
+        if field.field is not _FLAGS.get(call) or not isinstance(field.value, int):
+            continue
+        if field.op is Operator.BIT_MASK and not field.value & ~writes:
+            return True
+        if field.op in (Operator.BIT_TEST, Operator.EQUAL) and field.value & writes:
+            return True
+    return False
 
 
 def _fields_meet(earlier: AuditRule, wanted: AuditRule) -> bool:
