@@ -98,6 +98,7 @@ class LiveSession:
     def check(self) -> None:
         """Raise what `start` would raise, without changing the host. The plan checks the kernel's audit."""
         check_sinks(self._sinks)
+        self._lock.check()
         self._status_socket.check()
         if isinstance(self._source, TextSource):
             with self._source:
