@@ -15,7 +15,7 @@ import pytest
 import auditsense.cli.status  # noqa: F401 - loaded before a child becomes a user who cannot read it
 from auditsense.cli import main
 from auditsense.status.config import DEFAULT_SOCKET
-from tests.live.workloads import ACCOUNT, OWN_RULE, Scanner, command, done, of_process, running
+from tests.live.workloads import ACCOUNT, EXACT_RULE, OWN_RULE, Scanner, command, done, of_process, running
 
 AS_ANOTHER_USER = [[], ["--user", ACCOUNT]]
 
@@ -129,3 +129,19 @@ def test_second_sensor_runs_without_status_socket() -> None:
         assert asked()["pid"] == first.pid
         assert second.end() == 0
         assert asked()["pid"] == first.pid
+
+
+def test_self_tests_are_events_matches_and_sequences() -> None:
+    with command("run", "--audit-rule", EXACT_RULE, "--self-test", "1s") as sensor:
+        sensor.wait_until_ready()
+        deadline = time.monotonic() + 60
+        while True:
+            status = asked()
+            own = status["self_test"]["events"]
+            counted = sum(counts["sequences"] for counts in status["detection_counts"])
+            if own >= 2 and status["counters"]["sequences"] - own == counted:
+                break
+            assert time.monotonic() < deadline, status
+            time.sleep(0.05)
+        assert status["counters"]["matches"] >= own
+        assert status["last_record"] is not None
