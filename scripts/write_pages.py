@@ -300,8 +300,12 @@ def _preamble() -> dict[str, str]:
   _auditsense_paths "$1" {paths}
 }}
 """
-        cases = " ".join(f"compset -P {prefix} && _files && return;" for prefix in paths.split())
-        zsh += f"_auditsense_{kind}() {{ {cases} compadd {whole}; compadd -S '' -- {continued}; }}\n"
+        zsh += f"_auditsense_{kind}() {{\n"
+        for prefix in paths.split():
+            rest = [word.removeprefix(prefix) for word in continued.split() if word.startswith(prefix)]
+            more = f"compadd -S '' -- {' '.join(filter(None, rest))}; " if any(rest) else ""
+            zsh += f"  if compset -P {prefix}; then {more}_files; return; fi\n"
+        zsh += f"  compadd {whole}\n  compadd -S '' -- {continued}\n}}\n"
         fish += f"""function _auditsense_{kind}
     printf '%s\\n' {whole} {continued}
     _auditsense_paths {paths}

@@ -151,25 +151,44 @@ def test_bash_completes_files_and_folders(tmp_path: Path) -> None:
     assert completed("units", "--to", "", folder=tmp_path) == {"units"}
 
 
+AT_A_PROMPT = [
+    (b"replay --sink jour\t", b"replay --sink journald "),
+    (b"run --sink fil\t", b"run --sink file:"),
+    (b"run --sink file:/etc/hostn\t", b"run --sink file:/etc/hostname"),
+    (b"run --sink=file:/etc/hostn\t", b"run --sink=file:/etc/hostname"),
+    (b"run --source log\t/etc/hostn\t", b"run --source log:/etc/hostname"),
+    (b"run --outp\tseq\t", b"run --output sequences "),
+    (b"run --sink syslog:u\t", b"run --sink syslog:udp://"),
+    (b"detections show ps\t", b"detections show pspy "),
+]
+
+
 @pytest.mark.parametrize(
-    ("typed", "shown"),
+    ("shell", "typed", "shown"),
+    # shtab writes no --option=VALUE for zsh.
     [
-        (b"replay --sink jour\t", b"replay --sink journald "),
-        (b"run --sink fil\t", b"run --sink file:"),
-        (b"run --sink file:/etc/hostn\t", b"run --sink file:/etc/hostname"),
-        (b"run --sink=file:/etc/hostn\t", b"run --sink=file:/etc/hostname"),
-        (b"run --source log\t/etc/hostn\t", b"run --source log:/etc/hostname"),
-        (b"run --outp\tseq\t", b"run --output sequences "),
+        (shell, *row)
+        for shell in ("bash", "zsh")
+        for row in AT_A_PROMPT
+        if shell == "bash" or b"=" not in row[0]
     ],
 )
-def test_bash_completes_at_a_prompt(typed: bytes, shown: bytes) -> None:
+def test_shell_completes_at_a_prompt(shell: str, typed: bytes, shown: bytes, tmp_path: Path) -> None:
+    setup = {
+        "bash": f"source '{COMPLETION}/auditsense.bash'; PS1=ready; stty cols 200",
+        "zsh": f"fpath=('{COMPLETION}' $fpath); autoload -Uz compinit; compinit -u -d '{tmp_path}/dump'; "
+        "PS1=ready; stty cols 200",
+    }
+    words = {"bash": ["--norc", "--noprofile", "-i"], "zsh": ["-f", "-i"]}
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    program = tool(shell)
     pid, terminal = pty.fork()
     if pid == 0:  # pragma: no cover - another program
-        command = ["bash", "--norc", "--noprofile", "-i"]
-        os.execvpe(command[0], command, {**os.environ, "TERM": "dumb"})  # noqa: S606 - a shell, at a terminal
+        environment = {**os.environ, "TERM": "dumb", "PATH": path}
+        os.execve(program, [shell, *words[shell]], environment)  # noqa: S606 - a shell, at a terminal
     try:
-        os.write(terminal, b"source '%s/auditsense.bash'; PS1=ready; stty cols 200\n" % bytes(COMPLETION))
-        read_until(terminal, b"\nready")
+        os.write(terminal, setup[shell].encode() + b"; PS1=done$PS1\n")
+        read_until(terminal, b"doneready")
         os.write(terminal, b"auditsense " + typed)
         read_until(terminal, b"auditsense " + shown)
     finally:
@@ -182,7 +201,7 @@ def read_until(terminal: int, expected: bytes) -> None:
     output, deadline_s = b"", time.monotonic() + 30
     while expected not in output:
         assert select.select([terminal], [], [], max(0, deadline_s - time.monotonic()))[0], output
-        output += os.read(terminal, 4096).replace(b"\a", b"")
+        output += os.read(terminal, 4096).replace(b"\a", b"").replace(b"\b ", b"")
 
 
 @pytest.mark.parametrize("shell", SHELLS)
