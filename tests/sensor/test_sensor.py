@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Self
 import pytest
 
 from auditsense import AlertPolicy, ClosedError, Sensor, View
+from auditsense.detections import define
 from auditsense.errors import KernelCommandError, UsageError
 from auditsense.kernel.self_test import SelfTest
-from auditsense.kernel.tamper import Change, Deviation
+from auditsense.kernel.tamper import KEY_STOLEN, Change, Deviation
 from auditsense.testing import FakeSource as MemorySource
 from auditsense.testing.records import burst, call_event, datagram, open_event
 
@@ -258,6 +259,15 @@ def test_tampering_is_a_document() -> None:
     assert (plain["event"]["risk_score"], plain["auditsense"]["severity"]) == (99, "critical")
     assert (plain["message"], plain["auditsense"]["repaired"]) == ("audit is off", "")
     assert repaired["message"] == "audit is off; repaired: set enabled: 0 -> 1"
+
+
+def test_lost_key_is_an_alert_only_if_a_detection_compares_it() -> None:
+    change = Change(Deviation(KEY_STOLEN, "Audit Rule Loses Its Key To Another", "low", "x"))
+    by_key = define("own", "Own", match={"auditd.data.key": "shadow"}, audit_rule="-w /etc/shadow -p r")
+    for detections, kind in ((None, "state"), ([by_key], "alert")):
+        with Sensor(detections, source=FakeSource(noticed=[change])) as sensor:
+            (document,) = of_dataset(sensor.poll(), "tamper")
+        assert document["event"]["kind"] == kind
 
 
 def test_refused_challenge_for_socket_is_reported() -> None:

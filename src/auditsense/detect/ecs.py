@@ -305,7 +305,15 @@ def loss_document(report: LossReport, host: Host, *, lost_total: int) -> Documen
 
 
 def tamper_document(  # noqa: PLR0913 - one value of the document each
-    host: Host, *, ms: int, rule_id: str, name: str, severity: str, message: str, repaired: str
+    host: Host,
+    *,
+    ms: int,
+    rule_id: str,
+    name: str,
+    severity: str,
+    message: str,
+    repaired: str,
+    harmless: bool = False,
 ) -> Document:
     """Return a document about a change of the kernel's audit that makes the sensor miss events.
 
@@ -317,10 +325,11 @@ def tamper_document(  # noqa: PLR0913 - one value of the document each
         severity: low, medium, high or critical.
         message: the state and its consequence.
         repaired: what was done about it; "" for nothing.
+        harmless: whether no detection of this sensor is affected: then it is no alert.
     """
     document = notice(
         host,
-        kind="alert",
+        kind="state" if harmless else "alert",
         dataset=TAMPER_DATASET,
         ms=ms,
         rule=(rule_id, name),

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from auditsense.kernel.rules.rule import AuditRule
 
 _ID: Final = "auditsense.tamper."
+KEY_STOLEN: Final = f"{_ID}key-stolen"
+"""Id of a deviation that matters only to those who look for the key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +197,7 @@ def _rules(expected: Expected, rules: Sequence[AuditRule]) -> Iterator[Deviation
             )
         if stealing := [rule for rule in before if steals(rule, wanted)]:
             yield Deviation(
-                f"{_ID}key-stolen",
+                KEY_STOLEN,
                 "Audit Rule Loses Its Key To Another",
                 "low",
                 f"before {text} comes {_listed(stealing)}, which gives its own key to what both match",

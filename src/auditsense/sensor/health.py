@@ -21,6 +21,7 @@ from auditsense.detect.ecs import (
 from auditsense.detect.losses import Losses, LossLedger, RateLimiter
 from auditsense.detect.notices import clock_document
 from auditsense.errors import AuditSenseError, KernelCommandError
+from auditsense.kernel.tamper import KEY_STOLEN
 from auditsense.sensor.side_ring import self_test_pids
 
 if TYPE_CHECKING:
@@ -182,6 +183,7 @@ class HealthMonitor:
     def _tamper_document(
         self, rule_id: str, name: str, severity: str, message: str, repaired: str
     ) -> Document:
+        harmless = rule_id == KEY_STOLEN and not self._compares_keys()
         return tamper_document(
             self._reader.host,
             ms=self._wall_ms(),
@@ -190,6 +192,17 @@ class HealthMonitor:
             severity=severity,
             message=message,
             repaired=repaired,
+            harmless=harmless,
+        )
+
+    def _compares_keys(self) -> bool:
+        """Return whether the key of an audit rule matters to a detection, or to the reader of all events."""
+        if not isinstance(self._reader, Detector):
+            return True
+        return any(
+            condition.field == "auditd.data.key"
+            for detection in self._reader.detections
+            for condition in detection.match
         )
 
     def _check_clock(self, now_s: float) -> list[Document]:
