@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 PROGRAM = Path(sys.executable).with_name("auditsense")
 WITHOUT_CAPABILITIES = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
+UNPRIVILEGED = Path(__file__).parents[1] / "support" / "unprivileged.py"
 RULE = "-w /proc/ -p r -k audit_proc"
 TEXT = b"".join(event.text for event in burst(12))
 
@@ -604,19 +605,13 @@ def test_dry_run_notices_missing_rights(log: str, words: list[str], message: str
     Path(log).chmod(0o644)
     for folder in Path(log).parents[:3]:
         folder.chmod(0o755)
-    before = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--bounding-set=-all"]
     command = ["run", "--dry-run", "--source", f"log:{log}", *words]
     result = subprocess.run(
-        [
-            *before,
-            sys.executable,
-            "-c",
-            "from auditsense.cli import main; raise SystemExit(main())",
-            *command,
-        ],
+        [sys.executable, "-E", "-s", str(UNPRIVILEGED), *command],
         capture_output=True,
         text=True,
         check=False,
+        timeout=300,
     )
     assert result.returncode != 0
     assert message in result.stderr

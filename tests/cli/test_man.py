@@ -198,7 +198,7 @@ def test_shell_completes_at_a_prompt(shell: str, typed: bytes, shown: bytes, tmp
 
 
 def read_until(terminal: int, expected: bytes) -> None:
-    output, deadline_s = b"", time.monotonic() + 30
+    output, deadline_s = b"", time.monotonic() + 120
     while expected not in output:
         assert select.select([terminal], [], [], max(0, deadline_s - time.monotonic()))[0], output
         output += os.read(terminal, 4096).replace(b"\a", b"").replace(b"\b ", b"")
