@@ -210,7 +210,7 @@ def settings_page() -> str:
 
 # --- completion ---------------------------------------------------------------------------
 
-VALUES = {"FILE": shtab.FILE, "PATH": shtab.FILE, "DIR": shtab.DIRECTORY}
+VALUES = {"FILE": shtab.FILE, "PATH": shtab.FILE, "ALERT.json": shtab.FILE, "DIR": shtab.DIRECTORY}
 FUNCTIONS = {
     "user": {"bash": "_auditsense_users", "zsh": "_users", "fish": "(__fish_complete_users)"},
     "sink": {"bash": "_auditsense_sinks", "zsh": "_auditsense_sinks", "fish": "(_auditsense_sinks)"},

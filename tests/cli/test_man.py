@@ -146,6 +146,7 @@ def test_bash_completes_files_and_folders(tmp_path: Path) -> None:
     (tmp_path / "units").mkdir()
     assert completed("replay", "", folder=tmp_path) == {"log with blanks", "units"}
     assert completed("record", "--to", "log", folder=tmp_path) == {"log with blanks"}
+    assert completed("detections", "except", "log", folder=tmp_path) == {"log with blanks"}
     assert completed("run", "--sink", "file:l", folder=tmp_path) == {"log with blanks"}
     assert completed("run", "--sink=file:u", folder=tmp_path) == {"units"}
     assert completed("units", "--to", "", folder=tmp_path) == {"units"}

@@ -176,6 +176,7 @@ complete -c auditsense -n '_shtab_auditsense_using detections compile; and test 
 complete -c auditsense -n '_shtab_auditsense_using detections; and test $_shtab_auditsense_npos -eq 0' -a except -d 'Read an alert as JSON and print an exception for its program, user and login, as TOML for detections.exceptions. Of several alerts, one per line, each program gets one exception.'
 complete -c auditsense -n '_shtab_auditsense_using detections except' -s h -l help -d 'print this help and exit'
 complete -c auditsense -n '_shtab_auditsense_using detections except' -l comment -x -d 'why the program is harmless (default: which alert it is from)'
+complete -c auditsense -n '_shtab_auditsense_using detections except; and test $_shtab_auditsense_npos -eq 0' -ka "(__fish_complete_path (commandline -ct))" -d 'file with the alert; - is standard input'
 complete -c auditsense -n '_shtab_auditsense_using; and test $_shtab_auditsense_npos -eq 0' -a config -d 'Print or validate the configuration of run. Flags of run are accepted and override the files.'
 complete -c auditsense -n '_shtab_auditsense_using config' -s h -l help -d 'print this help and exit'
 complete -c auditsense -n '_shtab_auditsense_using config; and test $_shtab_auditsense_npos -eq 0' -a dump -d 'Print the active configuration as a file, with the origin of each value.'
