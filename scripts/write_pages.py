@@ -98,7 +98,7 @@ def _value(action: argparse.Action) -> str:
     name = action.metavar if isinstance(action.metavar, str) else None
     if name is None:
         name = "|".join(map(str, action.choices)) if action.choices else action.dest.upper()
-    return f"[{name}]" if action.nargs == "?" else name
+    return f"[{name}]" if action.nargs in {"?", "*"} else name
 
 
 def _option(action: argparse.Action) -> list[str]:
@@ -116,7 +116,7 @@ def _synopsis(command: Command) -> str:
         parts.append("[\\fIOPTION\\fR]...")
     positional = [action for action in command.actions if not action.option_strings]
     parts += [
-        f"\\fI{text(_value(action))}\\fR" + ("..." if action.nargs == "+" else "") for action in positional
+        f"\\fI{text(_value(action))}\\fR" + ("..." if action.nargs in {"+", "*"} else "") for action in positional
     ]
     return " ".join(parts)
 

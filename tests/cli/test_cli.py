@@ -21,7 +21,7 @@ import pytest
 
 from auditsense import Host, Stats, __version__
 from auditsense.cli import main
-from auditsense.cli.parser import EXAMPLES, build_parser
+from auditsense.cli.parser import EXAMPLES, EXIT_CODES, build_parser
 from auditsense.config.keys import BY_PATH
 from auditsense.core.ring import pack
 from auditsense.errors import KernelCommandError
@@ -237,6 +237,12 @@ def test_help_is_data_and_lists_exit_codes(capsys: pytest.CaptureFixture[str], c
     if not command:
         codes = " ".join(out.partition("exit codes:")[2].split())
         assert all(f"{number} " in codes for number in (0, 1, 2, 3, 4, 5, 10))
+
+
+def test_docs_list_exit_codes() -> None:
+    page = (Path(__file__).parents[2] / "docs/command-line.md").read_text(encoding="utf-8")
+    rows = [f"| {code} | {meaning} |" for code, meaning in EXIT_CODES.items()]
+    assert "\n".join(rows) in page.replace("`", "")
 
 
 def test_version_is_that_of_the_core(capsys: pytest.CaptureFixture[str]) -> None:
