@@ -116,7 +116,8 @@ def _synopsis(command: Command) -> str:
         parts.append("[\\fIOPTION\\fR]...")
     positional = [action for action in command.actions if not action.option_strings]
     parts += [
-        f"\\fI{text(_value(action))}\\fR" + ("..." if action.nargs in {"+", "*"} else "") for action in positional
+        f"\\fI{text(_value(action))}\\fR" + ("..." if action.nargs in {"+", "*"} else "")
+        for action in positional
     ]
     return " ".join(parts)
 
