@@ -90,10 +90,15 @@ def kill(process: subprocess.Popen[str]) -> str:
 
 
 def guardian_of(pid: int) -> int:
-    """Return the pid of a sensor's guardian."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
-    (found,) = (one for one in children if name_of(int(one)) == "audit-guardian")
-    return int(found)
+    """Return the pid of a sensor's guardian, which names itself some time after the fork."""
+    deadline_s = time.monotonic() + LIMIT_S
+    while time.monotonic() < deadline_s:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+        guardians = [int(child) for child in children if name_of(int(child)) == "audit-guardian"]
+        if guardians:
+            return guardians[0]
+        time.sleep(0.01)
+    raise AssertionError(f"process {pid} has no guardian")
 
 
 def name_of(pid: int) -> str:

@@ -82,7 +82,7 @@ class LiveSession:
             self._rules = list(settings.source.audit_rules) or rules_needed(settings.detections)
         self._status_socket = StatusSocket(_status_settings(settings))
         self._lock = RunLock(alone=settings.source.name in _ALONE)
-        cleanup = Cleanup(self._before_release, self._after_restore)
+        cleanup = Cleanup(self._before_release, self._after_restore, once_guarded=self._lock.__enter__)
         self._source, self._why = _source(
             settings.source, self._rules, cleanup, own_process=arguments.own_process
         )
@@ -164,7 +164,9 @@ class LiveSession:
             )
         )
         self._started_s = time.monotonic()
-        host.enter_context(self._lock)
+        self._lock.check()  # before anything is changed
+        if isinstance(self._source, TextSource):  # the others take it once the guardian runs
+            host.enter_context(self._lock)
         host.enter_context(self._sensor)
         host.enter_context(self._status_socket)
         report_restored(self._source)

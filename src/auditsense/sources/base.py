@@ -18,6 +18,8 @@ class Cleanup(NamedTuple):
     """Called in this process before the guardian ends."""
     after_restore: Callable[[], object]
     """Called by the guardian once the host is restored, also after SIGKILL, as the user that entered."""
+    once_guarded: Callable[[], object] = lambda: None
+    """Called in this process when the guardian runs: files created from then on are removed by it."""
 
 
 class Source(Protocol):

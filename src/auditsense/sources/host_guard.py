@@ -49,6 +49,8 @@ class HostGuard:
         if self._cleanup is not None:
             stack.callback(self._cleanup.before_release)
         self.guardian = guardian
+        if self._cleanup is not None:
+            self._cleanup.once_guarded()
         return (self._journal, guardian)
 
     def _compare(self, state: host_state.AuditState) -> None:
