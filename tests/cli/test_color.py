@@ -46,7 +46,7 @@ def on_terminal(*words: str, stdin: Path | None = None, **environment: str) -> t
         pass
     finally:
         os.close(ours)
-    return child.wait(60), written
+    return child.wait(300), written
 
 
 RUN = ("run", "--source", "audisp", "--status-socket", "off")
@@ -95,7 +95,7 @@ def test_pipe_is_colored_only_on_request(color: str, log: Path) -> None:
         env={**os.environ, "NO_COLOR": "1"},
         capture_output=True,
         check=True,
-        timeout=60,
+        timeout=300,
     )
     assert (ESCAPE in ended.stdout) == (color == "always")
 

@@ -32,7 +32,7 @@ def lines(picture: str) -> list[str]:
 
 def replayed(color: str) -> str:
     ended = subprocess.run(
-        [*REPLAY, "--color", color], capture_output=True, text=True, check=True, timeout=60
+        [*REPLAY, "--color", color], capture_output=True, text=True, check=True, timeout=300
     )
     return ended.stdout
 
@@ -52,20 +52,36 @@ def test_drawn_terminal_keeps_colors() -> None:
     if importlib.util.find_spec("rich") is None:
         pytest.skip("rich is not installed (pip install --group docs)")
     ended = subprocess.run(
-        [sys.executable, str(ROOT / "scripts/draw_terminal.py"), "--prompt", "sudo auditsense run"],
+        [
+            sys.executable,
+            "-E",
+            "-s",
+            str(ROOT / "scripts/draw_terminal.py"),
+            "--prompt",
+            "sudo auditsense run",
+        ],
         input=replayed("always"),
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=300,
     )
     assert lines(ended.stdout) == lines(PICTURE.read_text(encoding="utf-8"))
     plain = subprocess.run(
-        [sys.executable, str(ROOT / "scripts/draw_terminal.py"), sys.executable, "-c", "print('a & b')"],
+        [
+            sys.executable,
+            "-E",
+            "-s",
+            str(ROOT / "scripts/draw_terminal.py"),
+            sys.executable,
+            "-I",
+            "-c",
+            "print('a & b')",
+        ],
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=300,
     )
     assert lines(plain.stdout) == ["a & b"]
     assert ended.stdout.count("fill:") > plain.stdout.count("fill:")  # one class per style
