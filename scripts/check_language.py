@@ -60,7 +60,18 @@ EXTENSIONS: Final = {
     ".rs",
 }
 PATHS: Final = (
-    *("src", "tests", "bench", "fuzz", "scripts", "library", "examples", "docs/adr", "ARCHITECTURE.md"),
+    *(
+        "src",
+        "tests",
+        "bench",
+        "fuzz",
+        "scripts",
+        "library",
+        "examples",
+        "docs",
+        "README.md",
+        "ARCHITECTURE.md",
+    ),
     *("CONTRIBUTING.md", "SECURITY.md", "meson.build", "meson.options", "pyproject.toml"),
 )
 EXEMPT: Final = re.compile(r"“[^”]*”")

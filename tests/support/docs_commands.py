@@ -27,7 +27,11 @@ from typing import Final
 from auditsense.testing import burst
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-PAGES: Final = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+PAGES: Final = (
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs/how-to").glob("*.md")),
+)
 
 RUN: Final = {
     # pattern: the exit codes that the page promises
@@ -44,7 +48,7 @@ RUN: Final = {
     r"auditsense doctor\b": {0, 1},
     r"auditsense bench --offline\b": {0},
     r"(cat|echo|printf|mkdir|cp|ls|jq|grep|head|tail|wc|sort|zcat|gzip|test|touch) ": {0},
-    r"install -d ": {0},
+    r"install -(d|m 644) ": {0},
     r"MANPATH=\S+ man |man -l ": {0},
     r"systemd-analyze (verify|security --offline=)": {0},
 }
@@ -60,6 +64,9 @@ LIVE: Final = (
 ELSEWHERE: Final = {
     r"auditsense doctor\b": "tests/doctor/test_doctor.py",
     r"auditsense status\b": "tests/status/test_status.py",
+    r"sudo auditsense run$": "tests/live/test_detection.py",
+    r"auditsense run --sink syslog:": "tests/sinks/test_log_daemons.py",
+    r"auditsense run \| ": "tests/live/test_detection.py",
     r"auditsense test-alert\b": "tests/live/test_alert_test.py",
     r"auditsense run --source (unix|log):": "tests/live/test_auditd.py",
     r"scripts/run\.sh$": "tests/live/test_detection.py",
@@ -70,10 +77,11 @@ ELSEWHERE: Final = {
 
 UNABLE: Final = {
     r"scripts/test\.sh$": "it is what runs this test",
-    r"auditsense bench( --html bench\.html)?$": "two minutes of load; tests/bench/test_bench.py runs parts",
+    r"auditsense bench( --(html|json) bench\.\w+)?$": "two minutes of load; tests/bench/test_bench.py runs parts",
     r"systemctl ": "needs systemd as process 1, which no test may assume",
     r"journalctl ": "the same",
     r"(apt|apt-get|dnf|zypper|apk|pacman) ": "changes the system's packages",
+    r"pipx install ": "changes the user's programs",
     r"python3 -m venv /opt/": "changes the system outside the folder",
     r"(/opt/auditsense/bin/|rm -r /opt/auditsense$|ln -s /opt/auditsense/|rm /usr/local/)": "the same",
     r"rm /etc/systemd/system/": "the same",
