@@ -77,7 +77,7 @@ ELSEWHERE: Final = {
 
 UNABLE: Final = {
     r"scripts/test\.sh$": "it is what runs this test",
-    r"auditsense bench( --(html|json) bench\.\w+)?$": "two minutes of load; tests/bench/test_bench.py runs parts",
+    r"auditsense bench( --(html|json) bench\.\w+)?$": "two minutes; tests/bench/test_bench.py runs parts",
     r"systemctl ": "needs systemd as process 1, which no test may assume",
     r"journalctl ": "the same",
     r"(apt|apt-get|dnf|zypper|apk|pacman) ": "changes the system's packages",

@@ -74,7 +74,7 @@ EXAMPLES: Final[dict[str, dict[str, str]]] = {
     },
     "test-alert": {
         "auditsense test-alert": "provoke an alert and see where it goes",
-        "auditsense test-alert --user nobody": "the same as another user",
+        "auditsense test-alert --user www-data": "the same as another user",
     },
     "config": {
         "auditsense config sample": "print a commented configuration file",
