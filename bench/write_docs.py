@@ -31,7 +31,7 @@ HEAD = """<!-- Written by bench/write_docs.py from bench/results/*.json; do not 
 
 # Performance
 
-`auditsense bench` measures your own machine. `python bench/measure.py` repeats everything on this page
+[Measure your own machine](how-to/measure.md). `python bench/measure.py` repeats everything on this page
 (about 20 minutes, as root).
 """
 

@@ -48,8 +48,6 @@ LAST = """
 ```
 """
 include_patterns = ["*.md", "docs/**"]
-if not (ROOT / "docs" / "index.md").exists():  # until the index has landed
-    root_doc, suppress_warnings = "docs/api", ["toc.not_included"]
 exclude_patterns = [f"{path.name}/**" for path in ROOT.iterdir() if path.is_dir() and path.name != "docs"]
 myst_heading_anchors = 4  # as GitHub makes them
 default_role = "code"  # `name` in a docstring is code

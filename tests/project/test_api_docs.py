@@ -36,6 +36,8 @@ def test_site_builds_without_warnings(tmp_path: Path) -> None:
     pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
     built = [(tmp_path / "html" / page.relative_to(ROOT)).with_suffix(".html") for page in pages]
     assert [page for page in built if not page.exists()] == []
+    first = (tmp_path / "html" / "docs" / "index.html").read_text(encoding="utf-8")
+    assert 'href="performance.html"' in first
     page = (tmp_path / "html" / "docs" / "api.html").read_text(encoding="utf-8")
     types = [
         re.sub(r"<[^>]+>", "", text).strip()
