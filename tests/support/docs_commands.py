@@ -47,6 +47,7 @@ RUN: Final = {
     r"auditsense units\b": {0},
     r"auditsense doctor\b": {0, 1},
     r"auditsense bench --offline\b": {0},
+    r"python3 -c 'import os; ": {0},
     r"(cat|echo|printf|mkdir|cp|ls|jq|grep|head|tail|wc|sort|zcat|gzip|test|touch) ": {0},
     r"install -(d|m 644) ": {0},
     r"MANPATH=\S+ man |man -l ": {0},
@@ -56,7 +57,7 @@ RUN: Final = {
 
 LIVE: Final = (
     r"(\.venv/bin/)?auditsense run\b(?! --source (unix|log):)",
-    r"(\.venv/bin/)?auditsense record\b",
+    r"(\.venv/bin/)?auditsense record\b(?! --to opens\.capture)",
     r"(\.venv/bin/)?auditsense rules (list|check|install|remove)\b",
 )
 """Run as root on the kernel's audit, watching the load of the tests; an endless command gets Ctrl-C."""
@@ -67,6 +68,7 @@ ELSEWHERE: Final = {
     r"sudo auditsense run$": "tests/live/test_detection.py",
     r"auditsense run --sink syslog:": "tests/sinks/test_log_daemons.py",
     r"auditsense run \| ": "tests/live/test_detection.py",
+    r"auditsense record --to opens\.capture$": "tests/live/test_detection.py",
     r"auditsense test-alert\b": "tests/live/test_alert_test.py",
     r"auditsense run --source (unix|log):": "tests/live/test_auditd.py",
     r"scripts/run\.sh$": "tests/live/test_detection.py",
@@ -81,9 +83,9 @@ UNABLE: Final = {
     r"systemctl ": "needs systemd as process 1, which no test may assume",
     r"journalctl ": "the same",
     r"(apt|apt-get|dnf|zypper|apk|pacman) ": "changes the system's packages",
-    r"pipx install ": "changes the user's programs",
-    r"python3 -m venv /opt/": "changes the system outside the folder",
-    r"(/opt/auditsense/bin/|rm -r /opt/auditsense$|ln -s /opt/auditsense/|rm /usr/local/)": "the same",
+    r"(sudo )?python3 -m venv /opt/": "changes the system outside the folder",
+    r"(sudo )?(/opt/auditsense/bin/|rm -r /opt/auditsense$|ln -s /opt/auditsense/)": "the same",
+    r"rm /usr/local/bin/auditsense$": "the same",
     r"rm /etc/systemd/system/": "the same",
     r"auditctl |augenrules |ausearch ": "of the package auditd, which may not be installed",
 }
@@ -187,6 +189,7 @@ class Folder:
         for place in PLACES:
             (folder / place.strip("/")).mkdir(parents=True)
         (folder / "var/log/audit/audit.log").write_bytes(LOG)
+        (folder / "opens.capture").symlink_to(ROOT / "tests/data/pspy.capture")
 
     def do(self, step: Step, more: str = "") -> None:
         """Do a step and check what the page says of it; *more* keeps it to the load of the tests."""
