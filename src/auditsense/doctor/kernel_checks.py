@@ -304,9 +304,9 @@ def records_lost(facts: Facts) -> Finding | None:
     return Finding(
         "records-lost",
         Level.NOTE,
-        f"since the boot, or since the counter was reset, the kernel lost {lost} records, and processes "
-        f"slept for {waited} jiffies for audit",
-        "look whether it grows: auditsense status --watch; docs/loss.md",
+        f"since the boot, or since the counter was reset, the kernel lost {lost} records"
+        + (f", and processes slept for {waited} jiffies for audit" if waited else ""),
+        "while a sensor runs, auditsense status --watch shows whether it grows (docs/loss.md)",
     )
 
 
