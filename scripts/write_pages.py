@@ -133,7 +133,11 @@ def manual() -> str:
         "auditsense \\- native Linux audit sensor",
         ".SH SYNOPSIS",
     ]
-    ends = [command for command in root.every() if command.words and not command.commands]
+    ends = [
+        command
+        for command in root.every()
+        if command.words and (not command.commands or len(command.actions) > 1)  # one is --help
+    ]
     lines += [line for command in ends for line in (_synopsis(command), ".br")]
     lines[-1:] = [".SH DESCRIPTION", text(root.summary)]
     lines += [
@@ -211,7 +215,14 @@ def settings_page() -> str:
 
 # --- completion ---------------------------------------------------------------------------
 
-VALUES = {"FILE": shtab.FILE, "PATH": shtab.FILE, "ALERT.json": shtab.FILE, "DIR": shtab.DIRECTORY}
+VALUES = {
+    "FILE": shtab.FILE,
+    "PATH": shtab.FILE,
+    "ALERT.json": shtab.FILE,
+    "A.json": shtab.FILE,
+    "B.json": shtab.FILE,
+    "DIR": shtab.DIRECTORY,
+}
 FUNCTIONS = {
     "user": {"bash": "_auditsense_users", "zsh": "_users", "fish": "(__fish_complete_users)"},
     "sink": {"bash": "_auditsense_sinks", "zsh": "_auditsense_sinks", "fish": "(_auditsense_sinks)"},

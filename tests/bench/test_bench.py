@@ -6,6 +6,7 @@ import io
 import json
 import os
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,10 +16,12 @@ from auditsense.bench import audit_lock, c_helpers, live, table
 from auditsense.bench.flood import flood
 from auditsense.bench.html import page
 from auditsense.bench.inputs import EventKind, InputShape, chunks, cold, hot, log, packed
+from auditsense.bench.latency import LatencyTrial
 from auditsense.bench.offline import offline
 from auditsense.bench.report import BenchReport, Goal, Row
 from auditsense.bench.timing import PairedTimes, Spread, alternate, cpu_of, percentile
 from auditsense.cli import bench, main
+from auditsense.core.ring import core_version
 from auditsense.errors import AuditSenseError, NoKernelAuditError
 
 if TYPE_CHECKING:
@@ -34,6 +37,11 @@ SHAPES = {
     **{kind.name: InputShape(EVENTS, kinds=(kind,)) for kind in EventKind},
     "interleaved": InputShape(EVENTS, pids=7, producers=64),
 }
+
+
+@pytest.fixture(autouse=True)
+def _idle_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.getloadavg", lambda: (0.5, 0.5, 0.5))
 
 
 class Terminal(io.StringIO):
@@ -137,6 +145,35 @@ def test_goal_is_met_missed_or_unknown(goal: Goal | None, value: float | None, m
     assert Row("k", "q", "x", value, goal=goal).met is met
 
 
+def latency(*milliseconds: float | None) -> dict[str, Row]:
+    trials = [None if ms is None else LatencyTrial(int(ms * 1e6), int(ms * 1e6)) for ms in milliseconds]
+    return {row.key: row for row in live.latency_rows(trials, flooded=False)}
+
+
+@pytest.mark.parametrize(
+    ("trials", "word", "value"),
+    [(50, "maximum", 50.0), (99, "maximum", 99.0), (100, "99th percentile", 99.0)],
+)
+def test_percentile_of_few_trials_is_called_maximum(trials: int, word: str, value: float) -> None:
+    row = latency(*range(1, trials + 1))["latency_idle"]
+    assert row.question == f"tenth open to alert, {word}"
+    assert (row.value, row.note) == (value, f"{trials} trials")
+
+
+def test_negative_latency_is_counted_as_clock_error() -> None:
+    rows = latency(1.0, -0.2, 3.0, None)
+    row = rows["latency_idle"]
+    assert (row.low, row.value, row.samples, row.details["clock_errors"]) == (1.0, 3.0, (1.0, 3.0), 1)
+    assert row.note.startswith("2 trials, 1 more with a clock error")
+    assert rows["latency_found_idle"].note == "3 of 4"
+
+
+def test_clock_errors_only_are_no_figure() -> None:
+    row = latency(-1.0)["latency_idle"]
+    assert (row.value, row.met) == (None, None)
+    assert row.note.startswith("not measured: 0 trials, 1 more with a clock error")
+
+
 # --- output ----------------------------------------------------------------------
 
 
@@ -164,7 +201,7 @@ def test_row_without_figure_has_reason() -> None:
 
 
 def test_page_has_every_row_and_no_external_resource() -> None:
-    samples = Row("s", "alert <b>, 99th percentile", "ms", 4.0, goal=Goal(5), samples=(0.0, 1.0, 4.0))
+    samples = Row("s", "alert <b>, maximum", "ms", 4.0, goal=Goal(5), samples=(0.0, 1.0, 4.0))
     text = page(report(ROW, samples))
     assert "<script" not in text
     assert "src=" not in text
@@ -215,6 +252,17 @@ def test_offline_part_writes_table_json_and_page(capsys: pytest.CaptureFixture[s
     }
     assert all(row["value"] is not None or "not measured" in row["note"] for row in written["rows"])
     assert rows["flood_memory"]["value"] <= 1
+    assert written["command"] == "auditsense bench --offline --events 1000"
+    assert datetime.fromisoformat(written["date"]).utcoffset() == timedelta(0)
+    assert {"cpu", "cpus", "kernel", "load_average", "load_average_before"} <= {*written["machine"]}
+    assert written["auditsense"] == core_version()
+    assert written["commit"] is None or f"+g{written['commit']}" in written["auditsense"]
+    for row in written["rows"]:  # each spread has its values, and no row an empty list
+        assert ("samples" in row) == (row["low"] is not None)
+        if "samples" in row:
+            assert min(row["samples"]) == pytest.approx(row["low"], abs=1e-5)
+            assert max(row["samples"]) == pytest.approx(row["high"], abs=1e-5)
+    assert len(rows["feed_hot"]["samples"]) == 5
     assert files[1].read_text(encoding="utf-8").startswith("<!doctype html>")
 
 
@@ -235,6 +283,41 @@ def test_wrong_usage_is_one_line_with_code_2(
     assert (code, out) == (2, "")
     assert word in err
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(("load", "warned"), [(2.0, False), (2.1, True)])
+def test_load_above_number_of_processors_is_a_warning(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    load: float,
+    warned: bool,  # noqa: FBT001 - a column
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.setattr("os.getloadavg", lambda: (load, 0.0, 0.0))
+    monkeypatch.setattr("auditsense.bench.offline.offline", lambda *_: iter([ROW]))
+    code, _, err = call(capsys, "--offline")
+    assert code == 0
+    assert ("warning: the load average is 2.1 on 2 processors" in err) == warned
+
+
+@pytest.mark.parametrize(("flags", "expected"), [((), 0), (("--fail-on-missed",), 1)])
+def test_missed_goal_fails_only_on_request(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    flags: tuple[str, ...],
+    expected: int,
+) -> None:
+    missed = Row("slow", "much", "x", 3.0, goal=Goal(2))
+    monkeypatch.setattr("auditsense.bench.offline.offline", lambda *_: iter([ROW, missed]))
+    code, out, err = call(capsys, "--offline", *flags)
+    assert code == expected
+    assert "missed" in out
+    assert err == ("auditsense: goals missed: slow\n" if expected else "")
+
+
+def test_met_goals_do_not_fail(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("auditsense.bench.offline.offline", lambda *_: iter([ROW]))
+    assert call(capsys, "--offline", "--fail-on-missed")[0] == 0
 
 
 def test_unprivileged_bench_skips_live_part(
@@ -277,6 +360,71 @@ def test_missing_grep_is_noted_in_row(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("auditsense.bench.offline.find", lambda _: None)
     rows = {row.key: row for row in offline(1000, print)}
     assert rows["replay"].note == "not measured: there is no grep"
+
+
+# --- bench compare -----------------------------------------------------------------------------
+
+
+def written_report(path: Path, *rows: Row, **changes: object) -> str:
+    document = BenchReport("1.2.3", MACHINE, rows, (), "", "auditsense bench", "2026-01-02T03:04:05+00:00")
+    path.write_text(json.dumps(document.as_dict() | changes), encoding="utf-8")
+    return str(path)
+
+
+def test_compare_prints_ratios_with_their_spread(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    slower = Row.of("a", "one / other", "x", Spread(4.0, 6.0, 9.0))
+    same = (Row("b", "lost", "", 0.0), Row("c", "memory", "MiB", 10.0, 9.0, 11.0))
+    first = written_report(tmp_path / "a.json", ROW, *same, Row("d", "old", "ms", 1.0))
+    second = written_report(tmp_path / "b.json", slower, *same, Row("e", "new", "ms", 2.0))
+    code, out, err = call(capsys, "compare", first, second)
+    assert (code, err) == (0, "")
+    lines = [line.split() for line in out.splitlines()]
+    assert lines[0] == ["A:", "auditsense", "1.2.3,", "2026-01-02T03:04:05+00:00"]
+    assert ["one", "/", "other", "1.50x", "6x", "4x", "2x", "9x", "higher"] in lines
+    assert ["lost", "0", "0"] in lines
+    assert ["memory", "10.0", "MiB", "10.0", "MiB", "1x", "0.82x", "1.22x", "within", "the", "spread"] in [
+        [word.replace("10", "10.0") if word == "10" else word for word in line] for line in lines
+    ]
+    assert ["old", "1", "ms", "-"] in lines
+    assert ["new", "-", "2", "ms"] in lines
+    assert call(capsys, "compare", second, first)[1].count("lower") == 1
+
+
+def test_compare_warns_about_another_machine_and_command(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    first = written_report(tmp_path / "a.json", ROW)
+    other: dict[str, object] = {"machine": MACHINE | {"kernel": "7"}, "command": "auditsense bench --offline"}
+    code, _, err = call(capsys, "compare", first, written_report(tmp_path / "b.json", ROW, **other))
+    assert code == 0
+    assert "kernel 6 and 7" in err
+    assert "command auditsense bench and auditsense bench --offline" in err
+    assert err.count("warning") == 2
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "[]", "{}", "\0", "[" * 100_000, '{"auditsense": "1", "machine": {}, "rows": [{"key": "a"}]}',
+     '{"auditsense": "1", "machine": {}, "rows": [{"key": "a", "question": "", "unit": "", "value": "1"}]}'],
+)  # fmt: skip
+def test_compare_refuses_other_files_in_one_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, content: str
+) -> None:
+    wrong = tmp_path / "wrong.json"
+    wrong.write_text(content, encoding="utf-8")
+    code, out, err = call(capsys, "compare", written_report(tmp_path / "a.json", ROW), str(wrong))
+    assert (code, out) == (2, "")
+    assert err == (
+        f"auditsense: error: {wrong}: not a report of auditsense bench; "
+        "write one with auditsense bench --json FILE\n"
+    )
+
+
+def test_compare_names_missing_file(capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = call(capsys, "compare", "/nowhere/a.json", "/nowhere/b.json")
+    assert code == 2
+    assert err.startswith("auditsense: error: /nowhere/a.json: No such file or directory; ")
+    assert err.count("\n") == 1
 
 
 # --- before the live part ----------------------------------------------------------------------

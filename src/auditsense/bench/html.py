@@ -34,6 +34,7 @@ def page(report: BenchReport) -> str:
         f"Linux {machine['kernel']} on {machine['cpus']} x {machine['cpu']}, Python {machine['python']}, "
         f"load average {machine['load_average']} at the end"
     )
+    host += f"; {report.date}, {report.command}" if report.command else ""
     longest = max((row.high or row.value or 0 for row in report.rows if row.unit == TIMES), default=1)
     parts = [
         '<!doctype html><html lang="en"><meta charset="utf-8">',

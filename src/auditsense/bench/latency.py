@@ -57,6 +57,11 @@ class LatencyTrial:
     written: int
     read: int
 
+    @property
+    def is_clock_error(self) -> bool:
+        """Whether the alert seems older than the tenth open: the process read the clock too late."""
+        return min(self.written, self.read) < 0
+
 
 class TimedSensor:
     """`auditsense run` that reports the time of each write to its output."""

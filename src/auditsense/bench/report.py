@@ -40,7 +40,7 @@ class Row:
         goal: None: the figure has no limit.
         note: the reference of the measurement, or why there is none.
         details: more figures, the unit in each name.
-        samples: the single values, in the row's unit, for plots; may be empty.
+        samples: the single values, in the row's unit; empty: there is one only, and no key in the document.
     """
 
     key: str
@@ -57,23 +57,42 @@ class Row:
     @classmethod
     def of(cls, key: str, question: str, unit: str, spread: Spread, **more: Any) -> Self:  # noqa: ANN401 - the other fields
         """Return a row whose figure is the median of a spread."""
-        return cls(key, question, unit, spread.median, spread.low, spread.high, **more)
+        samples = tuple(round(value, 6) for value in spread.values)
+        return cls(key, question, unit, spread.median, spread.low, spread.high, samples=samples, **more)
 
     @property
     def met(self) -> bool | None:
         """Whether the goal is met; None without a goal or a figure."""
         return None if self.goal is None or self.value is None else self.goal.met_by(self.value)
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return the row as `--json` writes it."""
+        figures = asdict(self)
+        if not self.samples:
+            del figures["samples"]
+        return {**figures, "met": self.met}
+
 
 @dataclass(frozen=True, slots=True)
 class BenchReport:
-    """All rows of one run, and the machine."""
+    """All rows of one run, and the machine.
+
+    Attributes:
+        version: of auditsense.
+        machine: see `machine`.
+        offline, live: the rows of both parts.
+        why_not_live: "": the live part was measured.
+        command: that repeats the measurement.
+        date: of its start, in UTC, as ISO 8601.
+    """
 
     version: str
     machine: dict[str, Any]
     offline: tuple[Row, ...]
     live: tuple[Row, ...]
     why_not_live: str = ""
+    command: str = ""
+    date: str = ""
 
     @property
     def rows(self) -> tuple[Row, ...]:
@@ -84,8 +103,11 @@ class BenchReport:
         """Return the report as `--json` writes it."""
         return {
             "auditsense": self.version,
+            "commit": self.version.partition("+g")[2].partition(".")[0] or None,
+            "command": self.command,
+            "date": self.date,
             "machine": self.machine,
-            "rows": [{**asdict(row), "met": row.met} for row in self.rows],
+            "rows": [row.as_dict() for row in self.rows],
             "why_not_live": self.why_not_live,
         }
 

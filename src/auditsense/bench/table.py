@@ -49,6 +49,8 @@ def lines(report: BenchReport, paint: Callable[[str, str], str] = plain) -> Iter
         f"auditsense {report.version}, Linux {machine['kernel']}, {machine['cpus']} x {machine['cpu']}, "
         f"Python {machine['python']}, load {machine['load_average']}"
     )
+    if report.command:
+        yield f"{report.date}, {report.command}"
     yield ""
     yield from _part("offline", report.offline, paint)
     yield ""

@@ -11,7 +11,7 @@ import resource
 import statistics
 import subprocess
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 from auditsense.bench.interpreter import environment
@@ -22,16 +22,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Minimum, median and maximum of some figures."""
+    """Minimum, median and maximum of some figures, and the figures."""
 
     low: float
     median: float
     high: float
+    values: tuple[float, ...] = field(default=(), compare=False)
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Self:
         """Return the spread of at least one value."""
-        return cls(min(values), statistics.median(values), max(values))
+        return cls(min(values), statistics.median(values), max(values), tuple(values))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
 import signal
 import sys
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from auditsense.bench import live, offline, table
+from auditsense.bench import compare, live, offline, table
 from auditsense.bench.audit_lock import unprivileged
 from auditsense.bench.report import BenchReport, machine
 from auditsense.cli import print_data, print_message
@@ -27,9 +30,12 @@ _TERMINATION = (signal.SIGTERM, signal.SIGHUP)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Measure, print the table, write the files asked for."""
+    """Measure, print the table, write the files asked for; or compare two reports."""
+    if arguments.action == "compare":
+        return _compare(arguments.first, arguments.second)
     for name in (arguments.json, arguments.html):
         _check_writable(name)
+    _warn_about_load()
     with _interrupted_by_termination():
         report = _measure(arguments)
     for line in table.lines(report, painter(sys.stdout, arguments.color)):
@@ -40,6 +46,19 @@ def run(arguments: argparse.Namespace) -> int:
         from auditsense.bench.html import page  # noqa: PLC0415 - for this flag only
 
         _write(arguments.html, page(report))
+    missed = [row.key for row in report.rows if row.met is False]
+    if missed and arguments.fail_on_missed:
+        print_message(f"goals missed: {', '.join(missed)}", "error")
+        return 1
+    return 0
+
+
+def _compare(first: str, second: str) -> int:
+    reports = (compare.load(first), compare.load(second))
+    for line in compare.lines(*reports):
+        print_data(line)
+    for difference in compare.differences(*reports):
+        print_message(f"warning: the reports differ in more than auditsense: {difference}")
     return 0
 
 
@@ -58,6 +77,8 @@ def _interrupted_by_termination() -> Iterator[None]:
 
 
 def _measure(arguments: argparse.Namespace) -> BenchReport:
+    date = datetime.now(UTC).isoformat(timespec="seconds")
+    load_before = round(os.getloadavg()[0], 2)
     reason = "--offline was given" if arguments.offline else unprivileged()
     off: list[Row] = []
     on: list[Row] = []
@@ -69,7 +90,31 @@ def _measure(arguments: argparse.Namespace) -> BenchReport:
         reason = str(error)
     if reason and not arguments.offline:
         print_message(f"without the live part: {reason}")
-    return BenchReport(core_version(), machine(), tuple(off), tuple(on), reason)
+    return BenchReport(
+        core_version(),
+        machine() | {"load_average_before": load_before},
+        tuple(off),
+        tuple(on),
+        reason,
+        _command(arguments),
+        date,
+    )
+
+
+def _command(arguments: argparse.Namespace) -> str:
+    """Return the command that repeats the measurement, without its files."""
+    offline_flag = ["--offline"] if arguments.offline else []
+    return shlex.join(["auditsense", "bench", *offline_flag, "--events", str(arguments.events)])
+
+
+def _warn_about_load() -> None:
+    """Warn when other programs leave no processor idle."""
+    load, processors = os.getloadavg()[0], os.cpu_count() or 1
+    if load > processors:
+        print_message(
+            f"warning: the load average is {load:.1f} on {processors} processors; spreads will be wide: "
+            "measure on an idle machine"
+        )
 
 
 def _print_step(step: str) -> None:
@@ -79,7 +124,7 @@ def _print_step(step: str) -> None:
 
 
 def _check_writable(name: str | None) -> None:
-    """Report an unusable path now, not in two minutes."""
+    """Report an unusable path before the measurement."""
     if name is not None and not Path(name).absolute().parent.is_dir():
         raise UsageError(f"{name}: there is no such folder")
     if name is not None and Path(name).is_dir():

@@ -84,6 +84,7 @@ EXAMPLES: Final[dict[str, dict[str, str]]] = {
     "bench": {
         "auditsense bench --offline --events 20000": "a quick measurement as any user",
         "auditsense bench --html bench.html": "also write a page with plots",
+        "auditsense bench compare before.json after.json": "compare two runs with --json",
     },
     "units": {"auditsense units --to /etc/systemd/system": "install the units"},
     "completion": {
@@ -245,11 +246,11 @@ def _add_bench(commands: argparse._SubParsersAction[Parser]) -> None:
         commands,
         "bench",
         "measure CPU, memory and throughput on this machine",
-        "Measure CPU, memory and throughput on this machine, in about two minutes. Any user can measure the "
+        "Measure CPU, memory and throughput on this machine, in a few minutes. Any user can measure the "
         "core and replay. As root, and if the audit socket has no owner, it also measures the live sensor "
         "under generated load. Every change to the host is reverted.",
     )
-    bench.set_defaults(command=_command("bench"))
+    bench.set_defaults(command=_command("bench"), action="")
     bench.add_argument("--json", metavar="FILE", type=argtypes.path, help="write all figures to this file")
     bench.add_argument(
         "--html", metavar="FILE", type=argtypes.path, help="write a page with plots to this file"
@@ -262,7 +263,21 @@ def _add_bench(commands: argparse._SubParsersAction[Parser]) -> None:
         default=200_000,
         help="number of events per input and per burst; fewer are quicker and less exact (default: 200000)",
     )
+    bench.add_argument(
+        "--fail-on-missed", action="store_true", help="exit with 1 if a figure misses its goal"
+    )
     _add_color(bench)
+    actions = bench.add_subparsers(metavar="[ACTION]", title="actions", parser_class=Parser, prog=bench.prog)
+    compare = _add_command(
+        actions,
+        "compare",
+        "compare two reports of bench --json",
+        "Compare two reports of bench --json, measuring nothing: each figure of B divided by that of A, and "
+        "the limits of this ratio if both figures lie anywhere within their spreads.",
+    )
+    compare.add_argument("first", metavar="A.json", type=argtypes.path, help="report to compare with")
+    compare.add_argument("second", metavar="B.json", type=argtypes.path, help="report to compare")
+    compare.set_defaults(command=_command("bench"), action="compare")
 
 
 def _add_units(commands: argparse._SubParsersAction[Parser]) -> None:

@@ -101,9 +101,9 @@ class Parser(argparse.ArgumentParser):
         return {}
 
     def leaves(self) -> Iterator[Parser]:
-        """Yield the parsers below this one that have no commands themselves; without any, this one."""
+        """Yield the parsers of complete command lines: this one, if it is, and those below it."""
         below = self.commands()
-        if not below:
+        if not below or self.get_default("command") != self.print_missing:
             yield self
         for parser in below.values():
             yield from parser.leaves()

@@ -71,7 +71,7 @@ function _shtab_auditsense_using
   test "$_shtab_auditsense_cmdpath" = "$argv"
 end
 
-set -g _shtab_auditsense_commands run replay record doctor status test-alert detections 'detections list' 'detections show' 'detections check' 'detections compile' 'detections except' config 'config dump' 'config check' 'config sample' rules 'rules install' 'rules remove' 'rules check' 'rules list' 'rules print' units bench schema completion help
+set -g _shtab_auditsense_commands run replay record doctor status test-alert detections 'detections list' 'detections show' 'detections check' 'detections compile' 'detections except' config 'config dump' 'config check' 'config sample' rules 'rules install' 'rules remove' 'rules check' 'rules list' 'rules print' units bench 'bench compare' schema completion help
 set -g _shtab_auditsense_opts_with_value --audit-rule --color --comment --config --detections --duration --events --exceptions --format --html --json --max-alerts --on-tamper --output --priority-boost --program --self-test --sink --source --status-socket --timeout --to --user --watch -c -o
 
 complete -c auditsense -e
@@ -236,13 +236,18 @@ complete -c auditsense -n '_shtab_auditsense_using; and test $_shtab_auditsense_
 complete -c auditsense -n '_shtab_auditsense_using units' -s h -l help -d 'print this help and exit'
 complete -c auditsense -n '_shtab_auditsense_using units' -l to -xka "(__fish_complete_directories)" -d 'write the units to this folder, usually /etc/systemd/system'
 complete -c auditsense -n '_shtab_auditsense_using units' -l program -xka "(__fish_complete_path (commandline -ct))" -d 'program that the units start (default: the running auditsense)'
-complete -c auditsense -n '_shtab_auditsense_using; and test $_shtab_auditsense_npos -eq 0' -a bench -d 'Measure CPU, memory and throughput on this machine, in about two minutes. Any user can measure the core and replay. As root, and if the audit socket has no owner, it also measures the live sensor under generated load. Every change to the host is reverted.'
+complete -c auditsense -n '_shtab_auditsense_using; and test $_shtab_auditsense_npos -eq 0' -a bench -d 'Measure CPU, memory and throughput on this machine, in a few minutes. Any user can measure the core and replay. As root, and if the audit socket has no owner, it also measures the live sensor under generated load. Every change to the host is reverted.'
 complete -c auditsense -n '_shtab_auditsense_using bench' -s h -l help -d 'print this help and exit'
 complete -c auditsense -n '_shtab_auditsense_using bench' -l json -xka "(__fish_complete_path (commandline -ct))" -d 'write all figures to this file'
 complete -c auditsense -n '_shtab_auditsense_using bench' -l html -xka "(__fish_complete_path (commandline -ct))" -d 'write a page with plots to this file'
 complete -c auditsense -n '_shtab_auditsense_using bench' -l offline -d 'measure without the kernel'"'"'s audit'
 complete -c auditsense -n '_shtab_auditsense_using bench' -l events -x -d 'number of events per input and per burst; fewer are quicker and less exact (default: 200000)'
+complete -c auditsense -n '_shtab_auditsense_using bench' -l fail-on-missed -d 'exit with 1 if a figure misses its goal'
 complete -c auditsense -n '_shtab_auditsense_using bench' -l color -xka "auto always never" -d 'color text by severity; auto: on a terminal, unless NO_COLOR is set or TERM is dumb (default: auto)'
+complete -c auditsense -n '_shtab_auditsense_using bench; and test $_shtab_auditsense_npos -eq 0' -a compare -d 'Compare two reports of bench --json, measuring nothing: each figure of B divided by that of A, and the limits of this ratio if both figures lie anywhere within their spreads.'
+complete -c auditsense -n '_shtab_auditsense_using bench compare' -s h -l help -d 'print this help and exit'
+complete -c auditsense -n '_shtab_auditsense_using bench compare; and test $_shtab_auditsense_npos -eq 0' -ka "(__fish_complete_path (commandline -ct))" -d 'report to compare with'
+complete -c auditsense -n '_shtab_auditsense_using bench compare; and test $_shtab_auditsense_npos -eq 1' -ka "(__fish_complete_path (commandline -ct))" -d 'report to compare'
 complete -c auditsense -n '_shtab_auditsense_using; and test $_shtab_auditsense_npos -eq 0' -a schema -d 'Print the JSON schema (draft 2020-12) of the documents, or of the output of status --json.'
 complete -c auditsense -n '_shtab_auditsense_using schema' -s h -l help -d 'print this help and exit'
 complete -c auditsense -n '_shtab_auditsense_using schema; and test $_shtab_auditsense_npos -eq 0' -ka "document status" -d 'schema to print (default: document)'
