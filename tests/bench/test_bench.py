@@ -420,6 +420,12 @@ def test_compare_refuses_other_files_in_one_line(
     )
 
 
+def test_options_of_bench_are_found_beside_its_action(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["run", "--offline"])
+    assert "it is an option of auditsense bench\n" in capsys.readouterr().err
+
+
 def test_compare_names_missing_file(capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = call(capsys, "compare", "/nowhere/a.json", "/nowhere/b.json")
     assert code == 2
