@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -246,6 +247,16 @@ def test_check_tells_about_every_file(command: Command) -> None:
     Path(copy).unlink()
     assert command.run("detections", "check", folder)[::2][0] == 0
     assert command.run("detections", "check", good) == (0, [], [f"auditsense: {good}: a, nothing wrong"])
+
+
+def test_check_refuses_an_audit_rule_that_run_refuses(command: Command) -> None:
+    text = re.sub('audit_rule = ".*"', 'audit_rule = "-a always,exit -F path=/etc/shadow -k"', OWN)
+    bad = command.write("mine/a.toml", text.format(id="a"))
+    code, _, err = command.run("detections", "check", bad)
+    assert (code, err[0]) == (
+        1,
+        f"auditsense: error: {bad}: detection 'a': audit_rule: -k is the last word: its value is missing",
+    )
 
 
 def test_check_compares_with_shipped_and_configured(command: Command) -> None:

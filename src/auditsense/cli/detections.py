@@ -14,11 +14,12 @@ from auditsense.cli.common import selected_detections
 from auditsense.config.settings import build_settings, load_config
 from auditsense.detect.ecs import timestamp
 from auditsense.detect.suppression import AlertPolicy
-from auditsense.detections.catalog import Catalog
+from auditsense.detections.catalog import Catalog, CheckedFile
 from auditsense.detections.compiler import compile_all
 from auditsense.detections.emit_c import as_c
 from auditsense.detections.loader import known_harmless
 from auditsense.errors import DetectionError, one_line
+from auditsense.sources.factory import rules_needed
 
 if TYPE_CHECKING:
     import argparse
@@ -42,13 +43,22 @@ def _check(arguments: argparse.Namespace) -> int:
         catalog.add_known(settings.origins)
     elif arguments.shipped is not False:
         catalog.add_shipped()
-    files = [file for path in arguments.paths for file in catalog.add_path(path)]
+    files = [_rule_checked(file, catalog) for path in arguments.paths for file in catalog.add_path(path)]
     refused = sum(bool(file.problem) for file in files)
     for file in files:
         print_message(f"error: {file.problem}" if file.problem else f"{file.path}: {file.id}, nothing wrong")
     if len(files) != 1:
         print_message(f"{len(files)} files, {refused} refused")
     return 1 if refused else 0
+
+
+def _rule_checked(file: CheckedFile, catalog: Catalog) -> CheckedFile:
+    """Refuse a file whose audit rule `run` would refuse."""
+    try:
+        rules_needed([one for one in catalog.detections if one.id == file.id])
+    except DetectionError as error:
+        return CheckedFile(file.path, "", f"{file.path}: {error}")
+    return file
 
 
 def _compile(arguments: argparse.Namespace) -> int:
