@@ -420,7 +420,7 @@ def test_compare_refuses_other_files_in_one_line(
     )
 
 
-def test_options_of_bench_are_found_beside_its_action(capsys: pytest.CaptureFixture[str]) -> None:
+def test_options_of_bench_are_found_in_addition_to_its_action(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["run", "--offline"])
     assert "it is an option of auditsense bench\n" in capsys.readouterr().err
