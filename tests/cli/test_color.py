@@ -125,6 +125,9 @@ def test_bench_verdict_is_colored(
     rows = tuple(Row(f"k{at}", "q", "ms", 2.0, goal=goal) for at, goal in enumerate(goals))
     report = BenchReport("0.1.0", machine(), rows, (), "without")
     monkeypatch.setattr(bench, "_measure", lambda _: report)
+    monkeypatch.setattr(
+        "auditsense.cli._message_settings.color", "auto"
+    )  # restored for the tests that follow
     assert main(["bench", "--color", "always"]) == 0
     out = capsys.readouterr().out
     assert "\x1b[1;31mmissed\x1b[0m" in out

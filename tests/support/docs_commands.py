@@ -56,7 +56,7 @@ RUN: Final = {
 """Run as the user of the tests. Changes must stay in the folder, or in `PLACES`."""
 
 LIVE: Final = (
-    r"(\.venv/bin/)?auditsense run\b(?! --source (unix|log):)",
+    r"(\.venv/bin/)?auditsense run\b(?! --source (unix|log):| --sink syslog:| \|)",
     r"(\.venv/bin/)?auditsense record\b(?! --to opens\.capture)",
     r"(\.venv/bin/)?auditsense rules (list|check|install|remove)\b",
 )
