@@ -167,7 +167,7 @@ def test_exception_applies_after_reload(folder: Path, scanner: Scanner) -> None:
         after = scanner.scan(11)
         status = until_events(file, 21)
         assert status["exceptions"] == [
-            {"detection": "pspy", "comment": "ours", "origin": f"{file}:5", "events": 11}
+            {"detection": "pspy", "comment": "ours", "origin": f"{file}:6", "events": 11}
         ]
         assert sensor.end() == 0
         assert len(of_process(sensor.documents(), before)) == 1
