@@ -291,6 +291,8 @@ def test_impossible_user_is_one_line_and_host_is_restored(
         check=False,
     )
     assert (ended.returncode, ended.stdout) == (1, "")
-    assert ended.stderr == f"auditsense: error: cannot become user {OTHER_UID}: Operation not permitted\n"
+    *changes, error = ended.stderr.splitlines()
+    assert error == f"auditsense: error: cannot become user {OTHER_UID}: Operation not permitted"
+    assert all(line.startswith("auditsense: changed on this host: ") for line in changes)
     assert host_state() == before
     assert not undo_journal_file.DEFAULT_FOLDER.exists()

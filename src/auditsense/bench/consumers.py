@@ -7,6 +7,7 @@ their costs), and restore the host when the block ends.
 from __future__ import annotations
 
 import json
+import os
 import re
 import select
 import signal
@@ -110,15 +111,16 @@ def _end_gently(process: subprocess.Popen[bytes]) -> None:
 def _wait_until_it_watches(process: subprocess.Popen[bytes]) -> None:
     assert process.stderr is not None
     deadline = time.monotonic() + START_LIMIT_S
-    line = b""
+    messages = b""
     while select.select([process.stderr], [], [], max(0.0, deadline - time.monotonic()))[0]:
-        line = process.stderr.readline()
-        if b"watching" in line:
+        part = os.read(process.stderr.fileno(), 1 << 16)  # select sees no line that waits in a buffer
+        messages += part
+        if b"watching" in messages:
             return
-        if not line:
+        if not part:
             process.wait(END_LIMIT_S)
             break
-    raise AuditSenseError(f"the sensor did not start: {_last_line(line) or 'no message'}")
+    raise AuditSenseError(f"the sensor did not start: {_last_line(messages) or 'no message'}")
 
 
 def _last_line(text: bytes) -> str:
