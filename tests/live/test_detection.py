@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -32,7 +33,6 @@ from tests.live.workloads import (
 )
 
 if TYPE_CHECKING:
-    from pathlib import Path
 
 
 MANY = 200_000
@@ -302,3 +302,16 @@ def count_burst(scanner: Scanner, producers: int) -> int:
         assert counts[document["process"]["pid"]].pop(told["state"]) == told["count"]
     assert list(counts.values()) == [{}] * producers
     return 0
+
+
+def test_demonstration_shows_one_alert_and_restores_host() -> None:
+    """scripts/run.sh sets up a checkout and calls this script."""
+    script = Path(__file__).parents[2] / "scripts" / "show_alert.sh"
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    ended = subprocess.run(
+        [script], env={**os.environ, "PATH": path}, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert sum(" low pspy: " in line for line in ended.stdout.splitlines()) == 1
+    assert "the host is as it was" in ended.stderr
+    assert "it works" in ended.stderr
