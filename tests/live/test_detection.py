@@ -12,7 +12,6 @@ import threading
 import time
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -31,9 +30,6 @@ from tests.live.workloads import (
     start_unprivileged,
     watched,
 )
-
-if TYPE_CHECKING:
-
 
 MANY = 200_000
 AGAIN_S = 600.0  # half of what a test may take
