@@ -105,7 +105,17 @@ def test_module_imports_what_its_group_may(path: Path) -> None:
 
 
 def test_detections_are_layered_as_well() -> None:
-    order = ("model", "fields", "open_flags", "compiler", "toml_table", "exceptions", "loader", "catalog")
+    order = (
+        "expression",
+        "model",
+        "fields",
+        "open_flags",
+        "compiler",
+        "toml_table",
+        "exceptions",
+        "loader",
+        "catalog",
+    )
     for rank, name in enumerate(order):
         for used in imports(PACKAGE / "detections" / f"{name}.py"):
             if used.startswith("auditsense.detections."):
