@@ -226,7 +226,7 @@ def test_bad_detection_is_reported_with_file_and_key(
     for arguments, expected in ((replay, 2), (check, 1)):
         code, out, err = call(capsys, *arguments)
         assert (code, out) == (expected, "")
-        assert_one_error(err, f"{bad}: match is missing")
+        assert_one_error(err, f"{bad}: match, window, name, version, severity, risk_score are missing")
 
 
 @pytest.mark.parametrize("command", ["", "run", "replay", "record", "rules", "detections"])
@@ -375,6 +375,7 @@ def test_shipped_detections_are_listed_and_shown(capsys: pytest.CaptureFixture[s
     shown = json.loads(out)
     assert shown["version"] == 2
     assert shown["window"] == {"by": ["process.pid", "host.id"], "matches": 10, "within_ms": 5000}
+    assert "mask" not in out  # of all bits
 
 
 def test_rules_print_needs_no_privilege(capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,6 +27,7 @@ by = []
 matches = 1
 within = "1s"
 """
+MISSING = "window, name, version, severity, risk_score"
 SHIPPED_RULE = "-w /proc/ -p r -k audit_proc"
 
 
@@ -157,6 +158,13 @@ def test_show_tells_the_file(command: Command) -> None:
     assert command.run("detections", "show", "pspy", "--no-shipped")[0] == 2
 
 
+def test_show_prints_only_a_mask_that_has_an_effect(command: Command) -> None:
+    text = OWN.format(id="own").replace("[match]", '[match]\n"auditd.data.a2" = { number = 0, mask = 7 }')
+    command.write("detections.d/own.toml", text)
+    shown = json.loads("".join(command.run("detections", "show", "own")[1]))
+    assert [condition.get("mask") for condition in shown["match"]] == [7, None]
+
+
 def test_rules_print_has_the_rules_of_all(command: Command) -> None:
     assert command.run("rules", "print") == (0, [SHIPPED_RULE], [])
     command.own("detections.d/own.toml", "own")
@@ -185,7 +193,7 @@ def test_dry_run_adds_rules_of_own_detections(command: Command) -> None:
     assert "--source" in err[0]
     bad = command.write("detections.d/bad.toml", 'id = "x"\n')
     code, out, err = command.run("run", "--dry-run")
-    assert (code, out, err) == (2, [], [f"auditsense: error: {bad}: match is missing"])
+    assert (code, out, err) == (2, [], [f"auditsense: error: {bad}: match, {MISSING} are missing"])
 
 
 def test_compile_adds_to_the_shipped_ones(command: Command) -> None:
@@ -238,7 +246,7 @@ def test_check_tells_about_every_file(command: Command) -> None:
     assert (code, out) == (1, [])
     assert err == [
         f"auditsense: {good}: a, nothing wrong",
-        f"auditsense: error: {bad}: match is missing",
+        f"auditsense: error: {bad}: match, {MISSING} are missing",
         f"auditsense: error: {copy}: the id 'a' is taken by a detection of {good}; give it another",
         f"auditsense: {other}: c, nothing wrong",
         "auditsense: 4 files, 2 refused",

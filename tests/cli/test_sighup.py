@@ -132,7 +132,10 @@ def test_broken_file_of_default_folder_keeps_detections(
         detections = session.sensor.detections
         broken = write(folder / "broken.toml", 'id = "x"\n')
         session.hang_up()
-        assert f"auditsense: error: {broken}: match is missing\n" in capsys.readouterr().err
+        assert (
+            f"auditsense: error: {broken}: match, window, name, version, severity, risk_score are missing\n"
+            in capsys.readouterr().err
+        )
         assert session.sensor.detections is detections
         broken.unlink()
         session.hang_up()

@@ -197,7 +197,10 @@ def replaced(old: str, new: str) -> str:
     [
         (replaced('comment = "the backup"\n', ""), "exception 1: comment is missing"),
         (replaced('"the backup"', '" "'), "exception 1: comment must say why this is harmless"),
-        (replaced("[exception.match]", "[exception.macth]"), "exception 1: match is missing"),
+        (
+            replaced("[exception.match]", "[exception.macth]"),
+            "exception 1: unknown key macth; did you mean match?",
+        ),
         (
             replaced('"process.executable"', '"process.executabel"'),
             "exception 1: unknown field 'process.executabel'; did you mean process.executable?",
@@ -233,7 +236,7 @@ def replaced(old: str, new: str) -> str:
 def test_exception_error_names_file_and_key(text: str, message: str) -> None:
     with pytest.raises(DetectionError) as refused:
         parse(text, "mine.toml")
-    assert str(refused.value).startswith("mine.toml: ")
+    assert str(refused.value).startswith("mine.toml:")
     assert message in str(refused.value)
     assert "\n" not in str(refused.value)
 
@@ -268,10 +271,10 @@ def test_exception_of_unknown_detection_names_its_place(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("", "exception is missing"),
-        ("[[exceptions]]\n", "exception is missing"),
+        ("[[exceptions]]\n", "unknown key exceptions; did you mean exception"),
         ('[[exception]]\ncomment = "x"\nmatch = { "user.id" = "0" }\n', "exception 1: detection is missing"),
         ("[[exception]]\n[other]\n", "unknown key other"),
-        ("[[", "Invalid"),
+        ("[[", "invalid"),
     ],
 )
 def test_exception_file_contains_nothing_else(tmp_path: Path, text: str, message: str) -> None:

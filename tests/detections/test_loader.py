@@ -288,7 +288,7 @@ CALL = '"auditd.data.syscall" = "openat"'
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("id = ", "Invalid value"),
+        ("id = ", "invalid value"),
         (changed('id = "mine"', ""), "id is missing"),
         (changed('id = "mine"', "id = 3"), "id must be a string"),
         (changed("version = 1", 'version = "1"'), "version must be a whole number"),
@@ -305,9 +305,10 @@ CALL = '"auditd.data.syscall" = "openat"'
         (changed("version = 1", "version = 1\ntags = [1]"), "tags must be a list of strings"),
         (changed("version = 1", 'version = 1\ntags = "x"'), "tags must be a list"),
         ("match = 1\n" + changed("[match]", "[other]"), "match must be a table"),
-        (changed("[match]", "[matches]"), "match is missing"),
-        (changed("[window]", "[windows]"), "window is missing"),
+        (changed("[match]", "[matches]"), "unknown key matches; did you mean match?"),
+        (changed("[window]", "[windows]"), "unknown key windows; did you mean window?"),
         (changed("matches = 3", ""), "window: matches is missing"),
+        (changed("matches = 3", "matchs = 3"), "window: unknown key matchs; did you mean matches?"),
         (changed("matches = 3", "matches = 0"), "window: matches must be 1 to 64, not 0"),
         (changed("matches = 3", "matches = 65"), "window: matches must be 1 to 64, not 65"),
         (changed("matches = 3", "matches = 3\nspan = 1"), "window: unknown key span"),
@@ -354,16 +355,61 @@ CALL = '"auditd.data.syscall" = "openat"'
         (changed(PATH, f'"user.id" = {{ number = {2**64} }}'), f"to 0xffffffffffffffff, not {2**64}"),
         (changed(PATH, '"file.path" = { number = 1 }'), "file.path is no number"),
         (MINIMAL + "[[threat]]\n", "threat: tactic is missing"),
-        (MINIMAL + '[[threat]]\ntactic = { id = "T" }\n', "threat.tactic: name is missing"),
+        (MINIMAL + '[[threat]]\ntactic = { id = "T" }\n', "threat.tactic: name, reference are missing"),
     ],
 )
 def test_error_names_file_and_key_in_one_line(text: str, message: str) -> None:
     with pytest.raises(DetectionError) as refused:
         parse(text, "mine.toml")
     text = str(refused.value)
-    assert text.startswith("mine.toml: ")
+    assert text.startswith("mine.toml:")
     assert message in text
     assert "\n" not in text
+
+
+def test_all_mistakes_are_reported_with_their_lines() -> None:
+    """A file with several mistakes is mended in one go."""
+    wrong = """\
+    id = "mine"
+    name = 3
+    version = 1
+    severity = "huge"
+    risk_score = 73
+    tagz = []
+    [match]
+    "auditd.data.syscall" = "opnat"
+    "file.pth" = "/etc/shadow"
+    "user.id" = { lik = "0" }
+    [window]
+    matchs = 3
+    [[exception]]
+    comment = "one"
+    [[exception]]
+    comment = "two"
+    """
+    with pytest.raises(DetectionError) as refused:
+        parse(wrong, "mine.toml")
+    lines = [str(refused.value), *refused.value.__notes__]
+    assert [line.partition(";")[0] for line in lines] == [
+        'mine.toml:2: name must be a string, such as "…", not 3',
+        'mine.toml:4: severity must be one of "low", "medium", "high", "critical", not "huge"',
+        "mine.toml:6: unknown key tagz",
+        "mine.toml:8: no architecture has a system call 'opnat'",
+        "mine.toml:9: unknown field 'file.pth'",
+        "mine.toml:10: match.user.id: no comparison lik",
+        "mine.toml:11: window: within is missing",
+        "mine.toml:12: window: unknown key matchs",
+        "mine.toml:13: exception 1: match is missing",
+        "mine.toml:15: exception 2: match is missing",
+    ]
+
+
+def test_no_more_than_twenty_mistakes_are_listed() -> None:
+    wrong = MINIMAL.replace("version = 1", "version = 1\n" + "".join(f"zz{n} = 1\n" for n in range(50)))
+    with pytest.raises(DetectionError) as refused:
+        parse(wrong, "mine.toml")
+    assert len(refused.value.__notes__) == 20
+    assert refused.value.__notes__[-1] == "mine.toml: 30 more mistakes"
 
 
 def test_unreadable_file_is_named(tmp_path: Path) -> None:

@@ -18,13 +18,14 @@ from auditsense.detections.catalog import Catalog, CheckedFile
 from auditsense.detections.compiler import compile_all
 from auditsense.detections.emit_c import as_c
 from auditsense.detections.loader import known_harmless
+from auditsense.detections.model import ALL_BITS
 from auditsense.errors import DetectionError, one_line
 from auditsense.sources.factory import rules_needed
 
 if TYPE_CHECKING:
     import argparse
 
-    from auditsense.detections.model import DetectionException
+    from auditsense.detections.model import Condition, DetectionException
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -44,9 +45,12 @@ def _check(arguments: argparse.Namespace) -> int:
     elif arguments.shipped is not False:
         catalog.add_shipped()
     files = [_rule_checked(file, catalog) for path in arguments.paths for file in catalog.add_path(path)]
-    refused = sum(bool(file.problem) for file in files)
+    refused = sum(bool(file.problems) for file in files)
     for file in files:
-        print_message(f"error: {file.problem}" if file.problem else f"{file.path}: {file.id}, nothing wrong")
+        for problem in file.problems:
+            print_message(f"error: {problem}")
+        if not file.problems:
+            print_message(f"{file.path}: {file.id}, nothing wrong")
     if len(files) != 1:
         print_message(f"{len(files)} files, {refused} refused")
     return 1 if refused else 0
@@ -57,7 +61,7 @@ def _rule_checked(file: CheckedFile, catalog: Catalog) -> CheckedFile:
     try:
         rules_needed([one for one in catalog.detections if one.id == file.id])
     except DetectionError as error:
-        return CheckedFile(file.path, "", f"{file.path}: {error}")
+        return CheckedFile(file.path, "", (f"{file.path}: {error}",))
     return file
 
 
@@ -89,6 +93,7 @@ def _show(arguments: argparse.Namespace) -> int:
     )
     shown = {
         **dataclasses.asdict(detection),
+        "match": [_condition(condition) for condition in detection.match],
         "origin": settings.origins[detection.id],
         "exceptions": [_exception(exception) for exception in detection.exceptions],
         "known_harmless": [
@@ -103,10 +108,18 @@ def _show(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _condition(condition: Condition) -> dict[str, object]:
+    """Return a condition without what has no effect: a mask of all bits, an unnegated comparison."""
+    shown = dataclasses.asdict(condition)
+    if condition.mask == ALL_BITS:
+        del shown["mask"]
+    return shown
+
+
 def _exception(exception: DetectionException) -> dict[str, object]:
     expired = exception.expires_ms is not None and exception.expires_ms <= time.time() * 1000
     return {
-        "match": [dataclasses.asdict(condition) for condition in exception.match],
+        "match": [_condition(condition) for condition in exception.match],
         "comment": exception.comment,
         "origin": exception.origin,
         "expires": None if exception.expires_ms is None else timestamp(exception.expires_ms),

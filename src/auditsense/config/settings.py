@@ -271,9 +271,10 @@ class _Builder:
         except AuditSenseError as error:
             self._problems.append(f"{origin}{error}")
             return
-        wrong = [file for file in files if file.problem]
+        wrong = [file for file in files if file.problems]
         for file in wrong[:_MAX_WRONG_DETECTIONS]:
-            self._problems.append(f"{origin if file.path == str(path) else ''}{file.problem}")
+            place = origin if file.path == str(path) else ""
+            self._problems += [f"{place}{problem}" for problem in file.problems]
         if len(wrong) > _MAX_WRONG_DETECTIONS:
             self._problems.append(f"{path}: {len(wrong) - _MAX_WRONG_DETECTIONS} more files are wrong")
 

@@ -11,6 +11,7 @@ import os
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from auditsense.detections.loader import detection_files, load_detections, shipped_detections
+from auditsense.detections.toml_table import problems_of
 from auditsense.errors import DetectionError
 
 if TYPE_CHECKING:
@@ -28,12 +29,12 @@ class CheckedFile(NamedTuple):
     Attributes:
         path: of the file.
         id: of its detection; "" when it was refused.
-        problem: why it was refused, with the file's name; "" when it was not.
+        problems: why it was refused, each with the file's name; () when it was not.
     """
 
     path: str
     id: str
-    problem: str
+    problems: tuple[str, ...] = ()
 
 
 class Catalog:
@@ -82,9 +83,9 @@ class Catalog:
                 (detection,) = load_detections(file)
                 self._add(detection, str(file))
             except DetectionError as error:
-                results.append(CheckedFile(str(file), "", str(error)))
+                results.append(CheckedFile(str(file), "", problems_of(error)))
             else:
-                results.append(CheckedFile(str(file), detection.id, ""))
+                results.append(CheckedFile(str(file), detection.id))
         return results
 
     def _add(self, detection: Detection, origin: str) -> None:

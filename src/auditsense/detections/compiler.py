@@ -85,6 +85,16 @@ def _test(condition: Condition) -> FieldTest:
     return FieldTest(compared, _OPS[condition.comparison], operands, condition.negated)
 
 
+def compile_condition(condition: Condition) -> FieldTest | tuple[Call, ...]:
+    """Compile one condition of a detection.
+
+    Raises:
+        DetectionError: an unknown field or system call, or values that the field cannot be compared with.
+    """
+    _check(condition)
+    return _calls(condition) if condition.field == SYSCALL_NAME else _test(condition)
+
+
 def compile_exception(exception: DetectionException) -> RuleException:
     """Compile one exception.
 
@@ -122,11 +132,11 @@ def compile_one(detection: Detection, *, merge_ms: int) -> Rule:
     if not 1 <= detection.window.within_ms <= MOST_SPAN_MS:
         raise DetectionError(f"{detection.id}: within_ms must be 1 to {MOST_SPAN_MS}")
     for condition in detection.match:
-        _check(condition)
-        if condition.field == SYSCALL_NAME:
-            calls += _calls(condition)
+        compiled = compile_condition(condition)
+        if isinstance(compiled, FieldTest):
+            tests.append(compiled)
         else:
-            tests.append(_test(condition))
+            calls += compiled
     return Rule(
         calls=calls,
         tests=tuple(tests),

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from auditsense._values import did_you_mean, table, text
 from auditsense.detections.compiler import compile_exception
 from auditsense.detections.model import Detection, DetectionException
-from auditsense.detections.toml_table import TomlTable, conditions
+from auditsense.detections.toml_table import Mistakes, TomlTable, conditions
 from auditsense.errors import DetectionError, expect
 
 if TYPE_CHECKING:
@@ -39,13 +39,15 @@ def exception_from(
     Raises:
         DetectionError: it is not an exception; the message says which key is wrong, and what is expected.
     """
-    entry = TomlTable(where, value)
+    mistakes = Mistakes(where)
+    entry = TomlTable(where, value, mistakes)
     of = entry.read("detection", text) if detection is None else detection
     match = TomlTable(f"{where}: match", entry.read("match", table))
     comment = entry.read("comment", text).strip()
     expires = entry.read_any("expires")
-    compared = conditions(f"{where}: match", match)
+    compared = conditions(f"{where}: match", match, mistakes)
     entry.done()
+    mistakes.check()
     if not comment:
         raise DetectionError(f"{where}: comment must say why this is harmless")
     exception = DetectionException(

@@ -16,11 +16,11 @@ from auditsense._resources import packaged_names, packaged_text
 from auditsense._toml import TomlError
 from auditsense._toml import parse as parse_toml
 from auditsense._values import choice, duration_ms, items, table, text, texts, whole
-from auditsense.detections.compiler import MOST_MATCHES, MOST_SPAN_MS, compile_one
+from auditsense.detections.compiler import MOST_MATCHES, MOST_SPAN_MS, compile_condition, compile_one
 from auditsense.detections.exceptions import exception_from, with_exceptions
 from auditsense.detections.fields import HOST
 from auditsense.detections.model import AttackEntry, Detection, DetectionException, Severity, Threat, Window
-from auditsense.detections.toml_table import TomlTable, conditions
+from auditsense.detections.toml_table import Mistakes, TomlTable, conditions
 from auditsense.errors import DetectionError, UsageError
 
 if TYPE_CHECKING:
@@ -32,25 +32,25 @@ _MOST_RISK = 100
 _MOST_ENTRIES = 4096  # of a folder and those in it
 
 
-def _named(where: str, value: object) -> AttackEntry:
-    entry = TomlTable(where, value)
+def _named(where: str, value: object, mistakes: Mistakes) -> AttackEntry:
+    entry = TomlTable(where, value, mistakes, name="threat")
     named = AttackEntry(entry.read("id", text), entry.read("name", text), entry.read("reference", text))
     entry.done()
     return named
 
 
-def _threat(where: str, value: object) -> Threat:
-    entry = TomlTable(where, value)
+def _threat(where: str, value: object, mistakes: Mistakes) -> Threat:
+    entry = TomlTable(where, value, mistakes, name="threat")
     threat = Threat(
-        _named(f"{where}.tactic", entry.read("tactic", table)),
-        tuple(_named(f"{where}.technique", row) for row in entry.optional("technique", items, [])),
+        _named(f"{where}.tactic", *entry.read_table("tactic")),
+        tuple(_named(f"{where}.technique", row, mistakes) for row in entry.optional("technique", items, [])),
     )
     entry.done()
     return threat
 
 
-def _window(where: str, value: object) -> Window:
-    entry = TomlTable(where, value)
+def _window(where: str, value: object, mistakes: Mistakes) -> Window:
+    entry = TomlTable(where, value, mistakes, name="window")
     matches = entry.read("matches", whole, 1, MOST_MATCHES)
     by = entry.optional("by", texts, ())
     within_ms = entry.read("within", duration_ms, 1, MOST_SPAN_MS)
@@ -66,35 +66,43 @@ def parse(source: str, where: str) -> Detection:
         where: the file's name, for errors.
 
     Raises:
-        DetectionError: it is no TOML, or not a detection.
+        DetectionError: it is no TOML, or not a detection. Notes of the error are further mistakes.
     """
-    return from_table(_toml(source, where), where)
+    return from_table(_toml(source, where), where, source)
 
 
 def _toml(source: str, where: str) -> dict[str, Any]:
     try:
         return parse_toml(source)
     except TomlError as error:
-        raise DetectionError(f"{where}: {error}") from None
+        place = f"{where}:{error.line}" if error.line else where
+        raise DetectionError(f"{place}: {error.reason}") from None
 
 
-def from_table(document: dict[str, Any], where: str) -> Detection:
+def from_table(document: dict[str, Any], where: str, source: str = "") -> Detection:
     """Read one detection from what its TOML would hold.
 
     Args:
         document: the keys and values of the file.
         where: what to call it in errors.
+        source: the TOML, for line numbers; "": there is none.
 
     Raises:
-        DetectionError: it is not a detection.
+        DetectionError: it is not a detection. Notes of the error are further mistakes.
     """
-    entry = TomlTable(where, document)
+    mistakes = Mistakes(where, source)
+    detection = _detection(document, where, mistakes)
+    mistakes.check()
+    return detection
+
+
+def _detection(document: dict[str, Any], where: str, mistakes: Mistakes) -> Detection:
+    entry = TomlTable(where, document, mistakes)
     match = entry.read("match", table)
-    if not match:
-        raise DetectionError(
-            f"{where}: match must have at least one field; without any all events would match"
-        )
+    if not match and document.get("match") == {}:
+        mistakes.add("match must have at least one field; without any all events would match", "match")
     name = entry.read("id", text)
+    window = entry.read_table("window")
     detection = Detection(
         id=name,
         name=entry.read("name", text),
@@ -106,23 +114,51 @@ def from_table(document: dict[str, Any], where: str) -> Detection:
         references=entry.optional("references", texts, ()),
         tags=entry.optional("tags", texts, ()),
         false_positives=entry.optional("false_positives", texts, ()),
-        threat=tuple(_threat(f"{where}: threat", row) for row in entry.optional("threat", items, [])),
-        match=conditions(f"{where}: match", TomlTable(f"{where}: match", match)),
-        window=_window(f"{where}: window", entry.read("window", table)),
+        threat=_threats(where, entry.optional("threat", items, []), mistakes),
+        match=conditions(f"{where}: match", TomlTable(f"{where}: match", match), mistakes),
+        window=_window(f"{where}: window", *window),
         note=entry.optional("note", text, "").strip(),
         investigate=entry.optional("investigate", texts, ()),
         respond=entry.optional("respond", texts, ()),
-        exceptions=tuple(
-            exception_from(row, f"{where}: exception {n}", detection=name, origin=where)
-            for n, row in enumerate(entry.optional("exception", items, []), start=1)
-        ),
+        exceptions=_exceptions_in(where, entry.optional("exception", items, []), mistakes, name, where),
     )
     entry.done()
+    _compile(detection, mistakes)
+    return detection
+
+
+def _threats(where: str, rows: list[Any], mistakes: Mistakes) -> tuple[Threat, ...]:
+    threats: list[Threat] = []
+    for number, row in enumerate(rows):
+        with mistakes.collected("threat", number=number):
+            threats.append(_threat(f"{where}: threat", row, mistakes))
+    return tuple(threats)
+
+
+def _exceptions_in(
+    where: str, rows: list[Any], mistakes: Mistakes, detection: str | None, origin: str
+) -> tuple[DetectionException, ...]:
+    exceptions: list[DetectionException] = []
+    for number, row in enumerate(rows):
+        with mistakes.collected("exception", number=number):
+            place = f"{where}: exception {number + 1}"
+            exceptions.append(exception_from(row, place, detection=detection, origin=origin))
+    return tuple(exceptions)
+
+
+def _compile(detection: Detection, mistakes: Mistakes) -> None:
+    """Compile a detection; on an error, look for the conditions at fault."""
     try:
         compile_one(detection, merge_ms=0)
     except DetectionError as error:
-        raise DetectionError(f"{where}: {error}") from None
-    return detection
+        before = len(mistakes)
+        for condition in detection.match:
+            try:
+                compile_condition(condition)
+            except DetectionError as wrong:
+                mistakes.add(str(wrong), "match", condition.field)
+        if len(mistakes) == before:
+            mistakes.add(str(error), "window" if "window" in str(error) else "")
 
 
 def load_detections(path: str | PathLike[str]) -> list[Detection]:
@@ -217,14 +253,20 @@ def load_exceptions(path: str | PathLike[str]) -> list[DetectionException]:
         UsageError: *path* is not a path.
     """
     file = _path(path)
-    return _exceptions(_toml(_read(file), str(file)), str(file), str(file))
+    source = _read(file)
+    return _exceptions(_toml(source, str(file)), str(file), str(file), source)
 
 
-def _exceptions(document: dict[str, Any], where: str, origin: str) -> list[DetectionException]:
-    entry = TomlTable(where, document)
+def _exceptions(
+    document: dict[str, Any], where: str, origin: str, source: str = ""
+) -> list[DetectionException]:
+    mistakes = Mistakes(where, source)
+    entry = TomlTable(where, document, mistakes)
     rows = entry.read("exception", items)
+    exceptions = _exceptions_in(where, rows, mistakes, None, origin)
     entry.done()
-    return [exception_from(row, f"{where}: exception {n}", origin=origin) for n, row in enumerate(rows, 1)]
+    mistakes.check()
+    return [*exceptions]
 
 
 def known_harmless() -> list[DetectionException]:

@@ -51,6 +51,10 @@ class Threat:
     technique: tuple[AttackEntry, ...]
 
 
+ALL_BITS: Final = 0xFFFF_FFFF_FFFF_FFFF
+"""Mask of a comparison with whole numbers."""
+
+
 class Comparison(enum.StrEnum):
     """How a condition compares."""
 
@@ -83,7 +87,7 @@ class Condition:
     comparison: Comparison
     values: tuple[str | int, ...]
     negated: bool = False
-    mask: int = 0xFFFF_FFFF_FFFF_FFFF
+    mask: int = ALL_BITS
 
 
 @dataclass(frozen=True, slots=True)

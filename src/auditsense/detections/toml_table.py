@@ -1,19 +1,33 @@
-"""Tables of a detection file. Every error names the table, the key and what is expected there."""
+"""Tables of a detection file. Every error names the table, the key and what is expected there.
+
+All mistakes of a file are collected, so that one run of `detections check` shows them all.
+"""
 
 from __future__ import annotations
 
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar
 
-from auditsense._values import WrongValueError, did_you_mean, shown, table, whole
-from auditsense.detections.model import Comparison, Condition
+from auditsense._values import (
+    WrongValueError,
+    choice,
+    did_you_mean,
+    duration_ms,
+    items,
+    shown,
+    table,
+    text,
+    texts,
+    whole,
+)
+from auditsense.detections.model import ALL_BITS, Comparison, Condition
 from auditsense.errors import DetectionError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 _T = TypeVar("_T")
 _P = ParamSpec("_P")
-_ALL_BITS: Final = 0xFFFF_FFFF_FFFF_FFFF
 _COMPARISONS: Final = {
     "is": (Comparison.IS, False),
     "is_not": (Comparison.IS, True),
@@ -34,33 +48,122 @@ _OTHER_WORDS: Final = {
 }
 
 
+# Stands for a wrong value, so that the rest of the table can be checked; it is never used further.
+_INSTEAD: Final[dict[object, Any]] = {text: "", texts: (), whole: 1, duration_ms: 1, items: [], table: {}}
+_MOST_MISTAKES: Final = 20  # of one file
+
+
+class Mistakes:
+    """Mistakes of one file, raised together.
+
+    Args:
+        origin: what every message begins with.
+        source: the TOML, for line numbers; "": there is none.
+    """
+
+    def __init__(self, origin: str, source: str = "") -> None:
+        self._origin = origin
+        self._source = source
+        self._mistakes: list[tuple[str, str, int, str]] = []
+
+    def __len__(self) -> int:
+        return len(self._mistakes)
+
+    def add(self, problem: str, name: str = "", key: str = "", number: int = 0) -> None:
+        """Add a mistake.
+
+        Args:
+            problem: one sentence; it may begin with the origin.
+            name: of the table; "": before all tables.
+            key: at fault; "": the table itself.
+            number: which of several tables of this name, from 0.
+        """
+        self._mistakes.append((name, key, number, problem.removeprefix(f"{self._origin}: ")))
+
+    @contextmanager
+    def collected(self, name: str = "", key: str = "", number: int = 0) -> Iterator[None]:
+        """Add the error of the block instead of raising it. See `add`."""
+        try:
+            yield
+        except DetectionError as error:
+            for problem in problems_of(error):
+                self.add(problem, name, key, number)
+
+    def check(self) -> None:
+        """Raise what was added, in the order of the file; further mistakes are notes of the first.
+
+        Raises:
+            DetectionError: there is a mistake.
+        """
+        if not self._mistakes:
+            return
+        from auditsense._toml import Places  # noqa: PLC0415 - for errors only
+
+        places = Places(self._source)
+        placed = [
+            (places.line_of(name, key, number) or places.line_of(key), problem)
+            for name, key, number, problem in self._mistakes
+        ]
+        placed.sort(key=lambda mistake: mistake[0])
+        lines = [f"{self._origin}{f':{line}' if line else ''}: {problem}" for line, problem in placed]
+        error = DetectionError(lines[0])
+        for line in lines[1:_MOST_MISTAKES]:
+            error.add_note(line)
+        if len(lines) > _MOST_MISTAKES:
+            error.add_note(f"{self._origin}: {len(lines) - _MOST_MISTAKES} more mistakes")
+        raise error
+
+
+def problems_of(error: DetectionError) -> tuple[str, ...]:
+    """Return all mistakes that an error reports: its message and its notes."""
+    return (str(error), *getattr(error, "__notes__", ()))
+
+
 class TomlTable:
-    """A TOML table that is read key by key; a key that was not read is an error.
+    """A TOML table that is read key by key; a key that was not read is a mistake.
 
     Args:
         where: its name in errors.
         value: the table.
+        mistakes: collects the mistakes; None: each is raised at once, also by `done`.
+        name: of the table in the file, for its line.
+        number: which of several tables of this name, from 0.
+
+    Raises:
+        DetectionError: it is not a table.
     """
 
-    def __init__(self, where: str, value: object) -> None:
+    def __init__(
+        self, where: str, value: object, mistakes: Mistakes | None = None, *, name: str = "", number: int = 0
+    ) -> None:
         self.where = where
+        self._mistakes = mistakes
+        self._name = name
+        self._number = number
         try:
             self._table = dict(table(value))
         except WrongValueError:
             raise DetectionError(f"{where}: expected a table") from None
         self._known: list[str] = []
+        self._missing: list[str] = []
 
     def read(
         self, key: str, check: Callable[Concatenate[object, _P], _T], *args: _P.args, **kwargs: _P.kwargs
     ) -> _T:
-        """Return the value of a key that must be there, as a function of `_values` returns it."""
+        """Return the value of a key that must be there, as a function of `_values` returns it.
+
+        If mistakes are collected, the value of a key that is missing or wrong stands for nothing.
+        """
         value = self.read_any(key)
         if value is None:
-            raise DetectionError(f"{self.where}: {key} is missing")
-        try:
-            return check(value, *args, **kwargs)
-        except WrongValueError as error:
-            raise DetectionError(f"{self.where}: {key} {error}") from None
+            self._missing.append(key)  # reported by `done`, which knows the keys that were not read
+        else:
+            try:
+                return check(value, *args, **kwargs)
+            except WrongValueError as error:
+                self._report(key, f"{key} {error}")
+        instead: _T = next(iter(args[0])) if check is choice else _INSTEAD[check]  # type: ignore[call-overload]
+        return instead
 
     def optional(self, key: str, check: Callable[[object], _T], default: Any) -> _T:  # noqa: ANN401 - as of check
         """Return the value of a key, or the default if the key is missing."""
@@ -69,6 +172,15 @@ class TomlTable:
         self._known.append(key)
         value: _T = default
         return value
+
+    def read_table(self, key: str) -> tuple[dict[str, Any], Mistakes]:
+        """Return the table of a key that must be there, and what collects its mistakes.
+
+        What is wrong with the substitute of a missing table is no mistake.
+        """
+        value = self.read(key, table)
+        substitute = value is _INSTEAD[table]
+        return value, Mistakes("") if substitute or self._mistakes is None else self._mistakes
 
     def read_any(self, key: str) -> Any:  # noqa: ANN401 - TOML's own
         """Return the unchecked value of a key; None if it is missing."""
@@ -82,21 +194,35 @@ class TomlTable:
         return rest
 
     def done(self) -> None:
-        """Raise an error for a key that was not read."""
+        """Report the keys that were not read, and those that are missing."""
         for key in self._table:
-            raise DetectionError(f"{self.where}: unknown key {key}{did_you_mean(key, self._known)}")
+            remedy = did_you_mean(key, [*self._missing, *self._known])
+            misspelt = [name for name in self._missing if remedy == f"; did you mean {name}?"]
+            self._missing = [name for name in self._missing if name not in misspelt]
+            self._report(key, f"unknown key {key}{remedy}")
+        if self._missing:
+            verb = "is" if len(self._missing) == 1 else "are"
+            self._report("", f"{', '.join(self._missing)} {verb} missing")
+
+    def _report(self, key: str, problem: str) -> None:
+        if self._mistakes is None:
+            raise DetectionError(f"{self.where}: {problem}")
+        self._mistakes.add(f"{self.where}: {problem}", self._name, key, self._number)
 
 
-def conditions(where: str, match: TomlTable) -> tuple[Condition, ...]:
+def conditions(where: str, match: TomlTable, mistakes: Mistakes | None = None) -> tuple[Condition, ...]:
     """Return the comparisons in a table of fields.
 
     Args:
         where: precedes each field's name in errors.
         match: the unread keys are taken.
+        mistakes: collects those of the fields; None: the first is raised.
     """
-    return tuple(
-        condition for name, value in match.rest() for condition in _conditions(f"{where}.{name}", name, value)
-    )
+    result: list[Condition] = []
+    for name, value in match.rest():
+        with nullcontext() if mistakes is None else mistakes.collected("match", name):
+            result += _conditions(f"{where}.{name}", name, value)
+    return tuple(result)
 
 
 def _values(where: str, value: object, kind: type) -> tuple[Any, ...]:
@@ -108,8 +234,8 @@ def _values(where: str, value: object, kind: type) -> tuple[Any, ...]:
 
 
 def _bounded(where: str, number: int, *, least: int) -> int:
-    if not least <= number <= _ALL_BITS:
-        raise DetectionError(f"{where}: must be {least} to {_ALL_BITS:#x}, not {number}")
+    if not least <= number <= ALL_BITS:
+        raise DetectionError(f"{where}: must be {least} to {ALL_BITS:#x}, not {number}")
     return number
 
 
@@ -137,7 +263,7 @@ def _conditions(where: str, name: str, value: object) -> list[Condition]:
     if not isinstance(value, dict):
         return [_equal(where, name, value)]
     entry = TomlTable(where, value)
-    mask = _bounded(f"{where}.mask", entry.optional("mask", whole, _ALL_BITS), least=1)
+    mask = _bounded(f"{where}.mask", entry.optional("mask", whole, ALL_BITS), least=1)
     if "mask" in value and not {"number", "not_number"} & value.keys():
         raise DetectionError(f"{where}: a mask is for number and not_number only")
     comparisons = []
