@@ -118,12 +118,13 @@ TTY              1319 typed                       -                          -  
 SECCOMP          1326 violated-seccomp-policy     -                          -             -
 KERN_MODULE      1330 loaded-kernel-module        driver                     start         0
 AVC              1400 violated-selinux-policy     -                          -             -
+APPARMOR         1500 violated-apparmor-policy    -                          -             -
 ANOM_ABEND       1701 crashed-program             process                    end,info      -
 ANOM_LINK        1702 used-suspicious-link        file,intrusion_detection   access,info   -
 """
 
-APPARMOR_ACTION: Final = "violated-apparmor-policy"
-"""`event.action` of an event whose first record is an AVC with `apparmor=`; the table has that of SELinux."""
+APPARMOR_RECORD: Final = 1500
+"""The core's type for an AVC record with `apparmor=`; one of SELinux keeps 1400. Nothing else has this type."""
 
 _EGRESS: Final = frozenset({"connect", "sendto", "sendmsg"})
 _INGRESS: Final = frozenset({"accept", "accept4", "recvfrom", "recvmsg"})
@@ -198,7 +199,7 @@ def kind_of_record(record_type: int) -> EventKind | None:
     """Return the names of an event whose first record is of this type, without those of its call.
 
     None: the type has no entry, so a record that stands alone gives no document.
-    An AVC record with ``apparmor=`` has the action `APPARMOR_ACTION` instead.
+    An AVC record with ``apparmor=`` has the type `APPARMOR_RECORD` here.
     """
     return _records().get(record_type)
 
