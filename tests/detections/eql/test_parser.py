@@ -228,10 +228,10 @@ REFUSED = {
     "any where true /* a": "line 1: a comment has no end",
     "any where true; true": "line 1: ';' is no part of a query",
     r'any where process.name regex """(a)\1"""': (
-        r"line 1: \1 is a reference to a group, which is not in the regular expressions of Lucene"
+        r"line 1: back references are not in the regular expressions of Lucene (character 4 of '(a)\\1')"
     ),
     'any where process.name regex "ab~"': (
-        r"line 1: ~ at character 3 is an operator of Lucene; \~ is the character"
+        r"line 1: ~ is an operator of Lucene that is not supported; write \~ (character 3 of 'ab~')"
     ),
     f"sequence with maxspan=1s by process.pid {_TWO}": "line 1: by stands before with maxspan",
     "sequence with maxspan=1s": (

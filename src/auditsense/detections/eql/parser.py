@@ -8,11 +8,11 @@ Rule 3: nothing is cut or ignored: what the subset lacks is an error that names 
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 
 from auditsense.detections.eql.lexer import Kind, Token, tokens_of
-from auditsense.detections.eql.regex import regex_problem
 from auditsense.detections.expression import (
     OPPOSITE,
     And,
@@ -28,6 +28,7 @@ from auditsense.detections.expression import (
     Test,
 )
 from auditsense.detections.query_fields import NAMES, NUMBERS, unknown_field
+from auditsense.detections.regex import compile_regex
 from auditsense.errors import DetectionError
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ _PATTERNS: Final = {
 _LISTS: Final = {"in": False, "in~": True}
 _ARITHMETIC: Final = frozenset("+-*/%")
 _UNITS_MS: Final = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_EXTENSION: Final = re.compile(r"(?<!\\)(?:\\\\)*\(\?")
+"""A group with a question mark: look-around, names and flags of other regular expressions."""
 _OTHER_FUNCTIONS: Final = {
     "stringcontains": "like",
     "startswith": "like",
@@ -484,13 +487,20 @@ class _Parser:
             pattern = self._take()
             if pattern.kind is not Kind.TEXT:
                 self._fail(f"{token.text} compares texts", pattern)
-            problem = regex_problem(pattern.text) if operator is Operator.REGEX else ""
-            if problem:
-                self._fail(problem, pattern)
+            if operator is Operator.REGEX:
+                self._check_regex(pattern)
             return pattern.text
 
         patterns = self._list(text) if self._is("(") else (text(),)
         return _leaf(operand, Test(operand.field, operator, patterns, fold_case), negated=negated)
+
+    def _check_regex(self, token: Token) -> None:
+        if _EXTENSION.search(token.text):
+            self._fail("(? is not in the regular expressions of Lucene", token)
+        try:
+            compile_regex(token.text)
+        except DetectionError as error:
+            self._fail(str(error), token)
 
     def _list(self, read: Callable[[], str | int]) -> tuple[str | int, ...]:
         token = self._next
