@@ -174,7 +174,7 @@ def test_nothing_but_a_request_to_the_kernel_loads_pyroute2(module: str) -> None
 STAGES = (
     {"span", "arena", "config", "hugepages"},
     {"hash", "like", "regex", "translation"},
-    {"prefix", "types"},
+    {"prefix", "types", "process"},
     {"datagram", "line"},
     {"value"},
     {"record"},
