@@ -53,6 +53,32 @@ typedef enum {
     AS_FIELD_PATH_NAMETYPE,
     AS_FIELD_PROCTITLE, /* PROCTITLE proctitle, decoded: a hit keeps its NULs, rules see blanks instead */
     AS_FIELD_NODE,      /* node= that a collector wrote before the record; empty: this host */
+    /* In a hit, the values of a list are joined with NUL. A list of one empty value has length 0 and is present. */
+    AS_FIELD_ARGC,          /* EXECVE argc */
+    AS_FIELD_ARGS,          /* list: EXECVE a0, a1, ..., of all its records, decoded */
+    AS_FIELD_COMMAND_LINE,  /* these arguments, joined with blanks; only for rules: a hit has AS_FIELD_ARGS */
+    AS_FIELD_SOCKET_FAMILY, /* SOCKADDR saddr: unix, ipv4, ipv6, netlink, or the number in decimal */
+    AS_FIELD_SOCKET_IP,     /* of ipv4 and ipv6; a mapped IPv4 address is written as IPv4 */
+    AS_FIELD_SOCKET_PORT,   /* of ipv4 and ipv6, decimal */
+    AS_FIELD_SOCKET_PATH,   /* of unix; an abstract name starts with @ */
+    AS_FIELD_CAPABILITIES,  /* list: BPRM_FCAPS pe, as names: CAP_CHOWN, ... */
+    AS_FIELD_ACCT,          /* acct, else id, of a record of user space, decoded */
+    AS_FIELD_TERMINAL,      /* terminal of such a record, and so on */
+    AS_FIELD_HOSTNAME,
+    AS_FIELD_ADDR,
+    AS_FIELD_GRANTORS,
+    AS_FIELD_RESULT, /* res, of records of user space and of some of the kernel */
+    AS_FIELD_UNIT,
+    AS_FIELD_PARENT_NAME, /* of the parent process and of the leader of the session, from the process table */
+    AS_FIELD_PARENT_EXECUTABLE,
+    AS_FIELD_PARENT_ARGS,         /* list */
+    AS_FIELD_PARENT_COMMAND_LINE, /* only for rules */
+    AS_FIELD_PARENT_ENTITY_ID,
+    AS_FIELD_ENTITY_ID,
+    AS_FIELD_LEADER_EXECUTABLE,
+    AS_FIELD_LEADER_ARGS, /* list */
+    AS_FIELD_LEADER_TYPE,
+    AS_FIELD_PATHS, /* list, only for rules: AS_FIELD_PATH_NAME, and the same joined with cwd if it is relative to it */
     AS_FIELDS
 } as_field;
 

@@ -38,7 +38,7 @@ static void check_invariant(const table *t) {
     uint32_t holders[2] = {0};
     for (uint32_t which = 0; which < AS_LISTS; which++) {
         for (uint32_t state = 0; state < AS_STATES; state++) {
-            const as_event_list list = t->events.lists[which][state];
+            const as_queue_ends list = t->events.lists[which][state];
             uint32_t previous = AS_NO_SLOT;
             for (uint32_t at = list.first; at != AS_NO_SLOT; at = t->events.slots[at].links[which].next) {
                 const as_event *event = &t->events.slots[at];

@@ -439,7 +439,7 @@ def test_decided_events_do_not_wait_for_the_next_call(form: str) -> None:
     limits = Limits(datagram_bytes=1024, hit_bytes=8 * 1024 + 65536)
     events = scan(1, 0, 150)
     took_all_at_once = set()
-    for times in range(100, 150):
+    for times in range(50, 150):
         text = b"".join(event.text for event in events[:times])
         with EventReader(host=HOST, limits=limits) as reader:
             if form == "text":

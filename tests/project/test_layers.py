@@ -182,6 +182,7 @@ STAGES = (
     {"event_slots"},
     {"closing"},
     {"event"},
+    {"event_values"},
     {"serial", "clock_steps"},
     {"match"},
     {"order"},

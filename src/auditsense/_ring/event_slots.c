@@ -51,7 +51,7 @@ void as_events_init(as_events *events, const as_config *config, as_arena *arena)
     }
     for (uint32_t which = 0; which < AS_LISTS; which++) {
         for (uint32_t state = 0; state < AS_STATES; state++) {
-            events->lists[which][state] = (as_event_list){NONE, NONE};
+            events->lists[which][state] = (as_queue_ends){NONE, NONE};
         }
     }
     for (uint32_t i = 0; i < events->slot_count; i++) {

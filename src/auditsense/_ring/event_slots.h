@@ -22,7 +22,7 @@ typedef enum {
     AS_ROLES
 } as_role;
 
-typedef enum { AS_LIST_ALL, AS_LIST_LARGE, AS_LISTS } as_list;
+typedef enum { AS_LIST_ALL, AS_LIST_LARGE, AS_LISTS } as_queue;
 
 typedef struct {
     uint32_t next;
@@ -53,7 +53,7 @@ typedef struct {
 typedef struct {
     uint32_t first;
     uint32_t last;
-} as_event_list;
+} as_queue_ends;
 
 /* Record types that a host writes to its log: SYSCALL records since the last record of a type. */
 typedef struct {
@@ -68,7 +68,7 @@ typedef struct {
     as_event *slots;
     uint32_t *buckets;
     as_slab slab;
-    as_event_list lists[AS_LISTS][AS_STATES];
+    as_queue_ends lists[AS_LISTS][AS_STATES];
     uint64_t seed;
     uint64_t timeout_ms;
     uint64_t clock_ms;       /* advance of the receive clock, each step up to the timeout */
@@ -120,15 +120,15 @@ static inline uint32_t as_slot_of(const as_events *events, const as_event *event
     return (uint32_t)(event - events->slots);
 }
 
-static inline as_event *as_list_first(const as_events *events, as_list which, as_event_state state) {
+static inline as_event *as_list_first(const as_events *events, as_queue which, as_event_state state) {
     const uint32_t at = events->lists[which][state].first;
     return at == AS_NO_SLOT ? NULL : &events->slots[at];
 }
 
 /* Append the event to a list of its state. */
-static inline void as_list_join(as_events *events, as_list which, as_event *event) {
+static inline void as_list_join(as_events *events, as_queue which, as_event *event) {
     const uint32_t at = as_slot_of(events, event);
-    as_event_list *list = &events->lists[which][event->state];
+    as_queue_ends *list = &events->lists[which][event->state];
     event->links[which] = (as_link){.next = AS_NO_SLOT, .previous = list->last};
     if (list->last == AS_NO_SLOT) {
         list->first = at;
@@ -138,8 +138,8 @@ static inline void as_list_join(as_events *events, as_list which, as_event *even
     list->last = at;
 }
 
-static inline void as_list_leave(as_events *events, as_list which, const as_event *event) {
-    as_event_list *list = &events->lists[which][event->state];
+static inline void as_list_leave(as_events *events, as_queue which, const as_event *event) {
+    as_queue_ends *list = &events->lists[which][event->state];
     const as_link link = event->links[which];
     if (link.previous == AS_NO_SLOT) {
         list->first = link.next;

@@ -26,7 +26,7 @@ bool as_order_begin(as_order *order, as_events *events, uint32_t limit) {
         return false;
     }
     order->limit = limit;
-    order->idle = (as_event_list){NONE, NONE};
+    order->idle = (as_queue_ends){NONE, NONE};
     for (uint32_t i = 0; limit > 0 && i <= order->bucket_mask; i++) {
         order->buckets[i] = NONE;
     }

@@ -38,7 +38,7 @@ typedef struct {
     as_held *held; /* indexed by the event's slot */
     as_held_host *hosts;
     uint32_t *buckets;
-    as_event_list idle;
+    as_queue_ends idle;
     uint64_t number;
     uint32_t bucket_mask;
     uint32_t slots; /* of the table of events */

@@ -40,6 +40,10 @@ as_kind as_field_kind(as_field field) {
         [AS_FIELD_PATH_NAMETYPE] = AS_KIND_WORD,
         [AS_FIELD_PROCTITLE] = AS_KIND_STRING,
         [AS_FIELD_NODE] = AS_KIND_WORD, /* not a key of a record */
+        [AS_FIELD_ARGC] = AS_KIND_DECIMAL,
+        [AS_FIELD_SOCKET_PORT] = AS_KIND_DECIMAL,
+        [AS_FIELD_ACCT] = AS_KIND_STRING,
+        /* Others are words, or values that event_values.c has decoded. */
     };
     return (as_kind)kinds[field];
 }

@@ -55,6 +55,31 @@ class Field(enum.IntEnum):
     PATH_NAMETYPE = 35
     PROCTITLE = 36
     NODE = 37
+    ARGC = 38
+    ARGS = 39
+    COMMAND_LINE = 40
+    SOCKET_FAMILY = 41
+    SOCKET_IP = 42
+    SOCKET_PORT = 43
+    SOCKET_PATH = 44
+    CAPABILITIES = 45
+    ACCT = 46
+    TERMINAL = 47
+    HOSTNAME = 48
+    ADDR = 49
+    GRANTORS = 50
+    RESULT = 51
+    UNIT = 52
+    PARENT_NAME = 53
+    PARENT_EXECUTABLE = 54
+    PARENT_ARGS = 55
+    PARENT_COMMAND_LINE = 56
+    PARENT_ENTITY_ID = 57
+    ENTITY_ID = 58
+    LEADER_EXECUTABLE = 59
+    LEADER_ARGS = 60
+    LEADER_TYPE = 61
+    PATHS = 62
 
 
 ACTOR = (Field.EXE, Field.UID, Field.AUID, Field.SES)

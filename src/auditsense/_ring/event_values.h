@@ -1,0 +1,52 @@
+/* The values of the event being decided: located in its records, decoded at most once, on demand.
+ *
+ * Part of stage 3. Owns: the memory of decoded values, which stay valid until the next event.
+ * Rule 1: no later stage knows which record a field comes from, or how it is written there.
+ * Rule 2: as_event_values_load fills `values` for code that reads a few single fields of every event; the other
+ *   functions locate and decode what they are asked for.
+ * Rule 3: a list has a bound; what is beyond it is cut and marked (as_list.cut).
+ * Tested by tests/c/test_event_values.c. */
+#ifndef AUDITSENSE_EVENT_VALUES_H
+#define AUDITSENSE_EVENT_VALUES_H
+
+#include "arena.h"
+#include "event_slots.h"
+
+/* The values of a field, in order. A field with one value is a list of one; an absent one is empty. */
+typedef struct {
+    const as_span *at;
+    uint32_t count;
+    bool cut; /* there are more values, or their end is missing */
+} as_list;
+
+typedef struct {
+    const as_events *events;
+    const as_event *event;
+    uint64_t located; /* bits of the fields in values */
+    uint64_t decoded; /* bits of the fields in texts */
+    uint8_t *scratch;
+    uint32_t scratch_bytes;
+    uint32_t used;
+    as_value values[AS_FIELDS];
+    as_span texts[AS_FIELDS]; /* at: NULL: absent */
+} as_event_values;
+
+void as_event_values_init(as_event_values *values, const as_config *config, as_arena *arena);
+
+/* Begin with another event. Everything returned for the previous one is invalid. */
+void as_event_values_begin(as_event_values *values, const as_events *events, const as_event *event);
+
+/* Locate these fields in `values->values`. False: the rest of a record was not read (AS_MAX_UNKNOWN). */
+bool as_event_values_load(as_event_values *values, uint64_t fields);
+
+/* The values of any field, decoded. */
+as_list as_event_list(as_event_values *values, as_field field);
+
+/* The value of a field, decoded; of a list the first one. False: absent. */
+bool as_event_text(as_event_values *values, as_field field, as_span *out);
+
+/* The value of a field that is a number, in the base that the kernel prints it in; a negative one wraps to 64 bits.
+ * False: absent, or not a number. */
+bool as_event_number(as_event_values *values, as_field field, uint64_t *out);
+
+#endif
