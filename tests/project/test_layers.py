@@ -118,19 +118,25 @@ def test_module_imports_what_its_group_may(path: Path) -> None:
 def test_detections_are_layered_as_well() -> None:
     order = (
         "expression",
+        "query_fields",
+        "regex",
+        "eql",
         "model",
         "fields",
         "open_flags",
         "compiler",
         "toml_table",
         "exceptions",
+        "elastic",
         "loader",
         "catalog",
     )
+    folder = PACKAGE / "detections"
     for rank, name in enumerate(order):
-        for used in imports(PACKAGE / "detections" / f"{name}.py"):
-            if used.startswith("auditsense.detections."):
-                assert order.index(used.split(".")[2]) < rank
+        for path in (folder / name).glob("*.py") if (folder / name).is_dir() else [folder / f"{name}.py"]:
+            for used in imports(path):
+                if used.startswith("auditsense.detections.") and used.split(".")[2] != name:
+                    assert order.index(used.split(".")[2]) < rank
 
 
 def test_what_comes_from_elsewhere_is_listed() -> None:

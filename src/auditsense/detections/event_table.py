@@ -124,7 +124,7 @@ ANOM_LINK        1702 used-suspicious-link        file,intrusion_detection   acc
 """
 
 APPARMOR_RECORD: Final = 1500
-"""The core's type for an AVC record with `apparmor=`; one of SELinux keeps 1400. Nothing else has this type."""
+"""The core's type for an AVC record with `apparmor=`; one of SELinux keeps 1400. No other record has it."""
 
 _EGRESS: Final = frozenset({"connect", "sendto", "sendmsg"})
 _INGRESS: Final = frozenset({"accept", "accept4", "recvfrom", "recvmsg"})

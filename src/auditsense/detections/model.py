@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from auditsense.detections.expression import Query
+
 
 class Severity(enum.StrEnum):
     """Importance of an alert."""
@@ -151,6 +153,9 @@ class Detection:
         investigate: how to find out whether it is harmless, step by step.
         respond: what to do when it is not, step by step.
         exceptions: an event that any of them takes is not a match.
+        query: what to look for, in place of *match* and *window*, which then have no effect; None: those.
+        setup: what a host needs for it, as its author describes it.
+        building_block: whether it serves other rules alone, so that its alerts are silent unless asked for.
     """
 
     id: str
@@ -170,6 +175,9 @@ class Detection:
     investigate: tuple[str, ...] = ()
     respond: tuple[str, ...] = ()
     exceptions: tuple[DetectionException, ...] = ()
+    query: Query | None = None
+    setup: str = ""
+    building_block: bool = False
 
     def __repr__(self) -> str:
         return f"Detection({self.id!r}, version={self.version})"

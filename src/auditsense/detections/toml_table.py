@@ -162,7 +162,7 @@ class TomlTable:
                 return check(value, *args, **kwargs)
             except WrongValueError as error:
                 self._report(key, f"{key} {error}")
-        instead: _T = next(iter(args[0])) if check is choice else _INSTEAD[check]  # type: ignore[call-overload]
+        instead: _T = next(iter(args[0])) if check is choice else _INSTEAD.get(check)  # type: ignore[call-overload,assignment]
         return instead
 
     def optional(self, key: str, check: Callable[[object], _T], default: Any) -> _T:  # noqa: ANN401 - as of check
