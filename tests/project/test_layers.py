@@ -30,6 +30,7 @@ FROM_ELSEWHERE = {
     *("signal", "socket", "stat", "struct", "sys", "tempfile", "textwrap", "threading", "time", "tomllib"),
     *(
         "bz2",
+        "fnmatch",
         "ipaddress",
         "lzma",
         "operator",
