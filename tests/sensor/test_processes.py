@@ -1,0 +1,138 @@
+"""Reading /proc for the process table."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from auditsense.core.process_facts import ProcessFacts
+from auditsense.kernel.cmdline import CMDLINE_BYTES, read_cmdlines
+from auditsense.sensor.processes import read_all, read_process
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TICKS = os.sysconf("SC_CLK_TCK")
+SLEEP = "import sys, time; print(flush=True); time.sleep(600)"
+
+
+def write_process(proc: Path, pid: int, *, comm: str = "sh", parent: int = 1, start: int = 100) -> Path:
+    folder = proc / str(pid)
+    folder.mkdir(parents=True)
+    (folder / "comm").write_bytes(comm.encode() + b"\n")
+    (folder / "stat").write_text(f"{pid} ({comm}) S {parent} {'0 ' * 17}{start} 0\n", encoding="utf-8")
+    (folder / "exe").symlink_to("/bin/sh")
+    return folder
+
+
+@pytest.fixture(name="running")
+def running_fixture() -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen([sys.executable, "-c", SLEEP, "a b", ""], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        yield process
+        process.kill()
+
+
+# --- one process -----------------------------------------------------------------------
+
+
+def test_a_running_process_has_its_name_program_parent_and_start(running: subprocess.Popen[bytes]) -> None:
+    facts = read_process(running.pid)
+    assert facts is not None
+    assert (facts.pid, facts.parent) == (running.pid, os.getpid())
+    assert facts.executable == os.path.realpath(f"/proc/{running.pid}/exe").encode()
+    assert facts.name == Path(sys.executable).name.encode()[:15]
+    assert facts.arguments is None
+    now_ms = time.time_ns() // 1_000_000
+    assert now_ms - 60_000 < facts.start_ms <= facts.read_ms <= now_ms
+
+
+def test_a_name_may_hold_what_ends_it_in_stat(tmp_path: Path) -> None:
+    write_process(tmp_path, 7, comm="a) S 9 (b", parent=3)
+    facts = read_process(7, proc=tmp_path)
+    assert facts is not None
+    assert (facts.name, facts.parent) == (b"a) S 9 (b", 3)
+
+
+def test_the_start_is_counted_from_the_boot(tmp_path: Path) -> None:
+    write_process(tmp_path, 7, start=0)
+    write_process(tmp_path, 8, start=5 * TICKS)
+    first, second = (read_process(pid, proc=tmp_path) for pid in (7, 8))
+    assert first is not None
+    assert second is not None
+    assert abs(second.start_ms - first.start_ms - 5000) < 1000
+
+
+def test_a_process_that_has_ended_is_unknown(tmp_path: Path) -> None:
+    assert read_process(7, proc=tmp_path) is None
+    (write_process(tmp_path, 8) / "stat").unlink()
+    assert read_process(8, proc=tmp_path) is None
+
+
+def test_a_program_that_may_not_be_read_is_left_out(tmp_path: Path) -> None:
+    (write_process(tmp_path, 7) / "exe").unlink()
+    facts = read_process(7, proc=tmp_path)
+    assert facts is not None
+    assert facts.executable == b""
+
+
+def test_memory_of_a_process_that_an_event_names_is_not_read(tmp_path: Path) -> None:
+    folder = write_process(tmp_path, 7)
+    for name in ("cmdline", "environ"):  # a process that opens one waits for ever
+        os.mkfifo(folder / name)
+    assert read_process(7, proc=tmp_path) is not None
+
+
+# --- all processes ---------------------------------------------------------------------
+
+
+def test_all_processes_are_read_with_their_arguments(running: subprocess.Popen[bytes]) -> None:
+    found = {facts.pid: facts for facts in read_all()}
+    facts = found[running.pid]
+    assert facts.at_start
+    assert facts.arguments == (sys.executable.encode(), b"-c", SLEEP.encode(), b"a b", b"")
+    assert not facts.cut
+    assert os.getpid() in found
+    assert 1 in found
+
+
+def test_parents_come_first(tmp_path: Path) -> None:
+    write_process(tmp_path, 7, start=300)
+    write_process(tmp_path, 9, start=100)
+    (tmp_path / "cpuinfo").touch()
+    assert [facts.pid for facts in read_all(proc=tmp_path)] == [9, 7]
+
+
+def test_long_arguments_are_cut_and_flagged(tmp_path: Path) -> None:
+    (write_process(tmp_path, 7) / "cmdline").write_bytes(b"sh\0" + b"x" * CMDLINE_BYTES)
+    (facts,) = read_all(proc=tmp_path)
+    assert facts.arguments == (b"sh", b"x" * (CMDLINE_BYTES - 3))
+    assert facts.cut
+
+
+def test_a_process_whose_memory_stalls_the_reader_costs_its_own_arguments_only(tmp_path: Path) -> None:
+    for pid in (7, 9):
+        (write_process(tmp_path, pid) / "cmdline").write_bytes(b"sh\0-x\0")
+    os.mkfifo(write_process(tmp_path, 8) / "cmdline")
+    found = {facts.pid: facts for facts in read_all(proc=tmp_path)}
+    assert found[8].arguments is None
+    assert found[7].arguments == found[9].arguments == (b"sh", b"-x")
+
+
+def test_no_child_is_left(tmp_path: Path) -> None:
+    (write_process(tmp_path, 7) / "cmdline").write_bytes(b"sh\0")
+    assert read_cmdlines([7], proc=tmp_path) == {7: b"sh\0"}
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+def test_facts_are_values() -> None:
+    facts = ProcessFacts(7, 1, 1000, 2000, b"sh")
+    assert facts == ProcessFacts(pid=7, parent=1, start_ms=1000, read_ms=2000, name=b"sh")
