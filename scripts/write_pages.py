@@ -6,6 +6,7 @@ Usage: python scripts/write_pages.py     tests/cli/test_man.py fails when it is 
 from __future__ import annotations
 
 import argparse
+import re
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
@@ -303,6 +304,10 @@ end
 """
 
 
+# A long option with a value: "--name[help]:what:how", or {-n,--name}"[help]:what:how".
+ZSH_OPTION = re.compile(r"""(?m)^(  (?:"\*?|\{-\w,)--[\w-]+)((?:\}")?\[(?:[^\]\\]|\\.)*\]:)""")
+
+
 def _preamble() -> dict[str, str]:
     """Return the functions that complete sinks, sources and names, by shell."""
     bash, zsh, fish = BASH, ZSH, FISH
@@ -340,7 +345,24 @@ def completion(shell: str) -> str:
     script = shtab.complete(parser, shell, preamble=_preamble())  # type: ignore[arg-type] # a dict per shell
     if shell == "bash":
         script = script[: script.rindex("\ncomplete ")] + BASH_END
-    return script
+    if shell == "zsh":
+        script = ZSH_OPTION.sub(_with_equals_sign, script)
+    return _with_own_header(script, shell)
+
+
+def _with_equals_sign(option: re.Match[str]) -> str:
+    """Return an option of zsh that takes its value after = as well."""
+    return f"{option[1]}={option[2]}"
+
+
+def _with_own_header(script: str, shell: str) -> str:
+    """Replace the header of shtab, which names folders that no shell reads."""
+    lines = script.split("\n")
+    start = next(index for index, line in enumerate(lines) if line.startswith("# AUTOMATICALLY"))
+    end = next(index for index in range(start, len(lines)) if not lines[index].startswith("#"))
+    (install,) = (example for example in EXAMPLES["completion"] if f" {shell} >" in example)
+    header = ["# Written by scripts/write_pages.py, with shtab. Install it for one user:", f"#   {install}"]
+    return "\n".join([*lines[:start], *header, *lines[end:]])
 
 
 def pages() -> dict[str, str]:

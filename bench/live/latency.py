@@ -55,12 +55,16 @@ def main() -> None:
             )
         )
     alerts = [trial for trial in trials if trial is not None]
-    print(f"{len(alerts)} alerts in {len(trials)} trials{', flooded' if arguments.flood else ''}")
-    if alerts:
+    timed = [alert for alert in alerts if not alert.is_clock_error]
+    print(
+        f"{len(alerts)} alerts in {len(trials)} trials{', flooded' if arguments.flood else ''}, "
+        f"{len(alerts) - len(timed)} left out for a clock error"
+    )
+    if timed:
         print(f"{'ms after the tenth open':<24}{'median':>10}{'99 %':>10}{'max':>10}")
         table = {
-            "written": row("written by the sensor", [alert.written for alert in alerts]),
-            "read": row("read from its pipe", [alert.read for alert in alerts]),
+            "written": row("written by the sensor", [alert.written for alert in timed]),
+            "read": row("read from its pipe", [alert.read for alert in timed]),
         }
         figures = {
             "bench": "latency",
@@ -70,8 +74,9 @@ def main() -> None:
             "period_ms": arguments.period_ms,
             "trials": len(trials),
             "alerts": len(alerts),
+            "clock_errors": len(alerts) - len(timed),
             "ms": table,
-            "read_ns": [alert.read for alert in alerts],
+            "read_ns": [alert.read for alert in timed],
         }
         write_json(arguments.json, figures)
     if len(alerts) != len(trials):

@@ -455,6 +455,40 @@ def test_audit_rule_is_installed_checked_listed_and_removed(
     assert machine.kernel.rules == []
 
 
+def test_rules_of_own_detections_are_installed_checked_and_removed(
+    capsys: pytest.CaptureFixture[str], machine: Machine, tmp_path: Path
+) -> None:
+    """`rules` handles what `run` needs with the same flags, not the shipped rule alone."""
+    own_rule = "-w /etc/shadow -p r -k shadow"
+    own = tmp_path / "own.toml"
+    own.write_text(
+        f"""
+id = "own"
+name = "Own"
+version = 1
+severity = "low"
+risk_score = 1
+audit_rule = "{own_rule}"
+match = {{ "file.path" = "/etc/shadow" }}
+window = {{ matches = 1, within = "1s" }}
+""",
+        encoding="utf-8",
+    )
+
+    def rules(action: str) -> tuple[int, list[str]]:
+        machine.kernel.closed = False
+        code, _, err = call(capsys, "rules", action, "--detections", str(own))
+        return code, err.replace("auditsense: the kernel ", "").splitlines()
+
+    assert call(capsys, "rules", "install")[0] == 0
+    assert rules("check") == (1, [f"does not have the audit rule {own_rule}"])
+    already, now = f"has the audit rule {RULE} already", f"has the audit rule {own_rule} now"
+    assert rules("install") == (0, [already, now])
+    assert rules("check")[0] == 0
+    assert rules("remove")[0] == 0
+    assert machine.kernel.rules == []
+
+
 @pytest.mark.parametrize(("settings", "part"), [({"failure": 2}, "would panic"), ({"enabled": 2}, "rules.d")])
 def test_rules_install_refuses_what_run_refuses(
     capsys: pytest.CaptureFixture[str], machine: Machine, settings: dict[str, int], part: str
@@ -505,7 +539,12 @@ def test_dry_run_prints_plan_and_changes_nothing(
 def test_dry_run_reports_empty_plan(capsys: pytest.CaptureFixture[str], machine: Machine) -> None:
     vars(machine.kernel).update(enabled=1, pid=1, alive={1}, rules=[auditctl.parse(RULE).to_bytes()])
     code, out, err = call(capsys, "run", "--dry-run")
-    assert (code, out, err) == (0, "", "auditsense: nothing would be changed on this host\n")
+    assert (code, out) == (0, "")
+    name = Path("/proc/1/comm").read_text(encoding="utf-8").rstrip()
+    assert err.splitlines() == [
+        f"auditsense: source multicast: process 1 ({name}) owns the audit socket",
+        "auditsense: nothing would be changed on this host",
+    ]
 
 
 def folder_content(folder: Path) -> list[str]:

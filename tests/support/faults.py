@@ -1,4 +1,4 @@
-"""The fault table: one row per fault, from the test that causes it; docs/faults.md is generated from it.
+"""The page of faults: one row per fault, from the test that causes it; docs/faults.md is generated from it.
 
 A test calls the fixture `fault` after it has checked all cells of the row::
 
@@ -14,9 +14,12 @@ from __future__ import annotations
 
 import ast
 from pathlib import Path
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 TESTS: Final = Path(__file__).parents[1]
 TABLE: Final = TESTS.parent / "docs" / "faults.md"
@@ -28,13 +31,34 @@ NO_HOST: Final = "not touched: no kernel is involved"
 _HEAD: Final = """\
 # Faults and how the sensor handles them
 
-Written by `pytest --write-faults` from tests that passed; the last column names them. Each test checks all
-cells of its row. "live": on the kernel of the test machine. Its settings and rules are restored and compared
-byte for byte after every test.
+What happens when the disk is full, the sensor is killed, another program changes audit's settings, or a
+user tries to hide a scan. Each fault is caused by a test, which checks all that is stated here. "Live" means
+on the kernel of the test machine, whose settings and audit rules are compared byte for byte after every test.
 
-| fault | how it is caused | what the sensor did | what was lost | what it reported | host afterwards | test |
-|---|---|---|---|---|---|---|
+[Troubleshooting](troubleshooting.md) starts from the symptom.
+[Loss accounting](loss.md) lists what can be lost.
 """
+_FOOT: Final = """
+`pytest --write-faults` writes this page from the tests that passed.
+"""
+_GROUPS: Final = {
+    "The sensor is killed or stopped": ("sigkill", "guardian", "undo_journal", "stalled_sensor", "self_test"),
+    "It ends, or fails": ("host_restored", "status", "interpreters"),
+    "It is refused": ("refusal", "procfs", "hostile_files", "install_rules"),
+    "Other programs change audit, or own its socket": ("tamper", "multicast"),
+    "A user hides a scan": ("attacks", "alert", "burst", "compact_line"),
+    "A destination fails": ("fanout", "sinks", "test_file", "log_daemons"),
+    "The input is damaged or unusual": ("",),
+}
+"""Headings of the page, each with words of the files whose faults it holds; the first that fits counts."""
+_LABELS: Final = {
+    "how": "Caused by",
+    "did": "The sensor",
+    "lost": "Lost",
+    "reported": "Reported",
+    "host": "Host afterwards",
+    "test": "Test",
+}
 _PROPERTY: Final = "fault"
 
 
@@ -77,18 +101,43 @@ class Faults:
         known = names_in_tests()
         passed = {name: row for name, row in self.rows.items() if row[-1] not in self.failed}
         rows = {row[0]: row for row in written() if row[0] in known} | passed
-        ordered = sorted(rows.values(), key=lambda row: (row[-1], row[0]))
-        lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |\n" for row in ordered]
-        TABLE.write_text(_HEAD + "".join(lines), encoding="utf-8")
+        TABLE.write_text(page(rows.values()), encoding="utf-8")
+
+
+def page(rows: Iterable[tuple[str, ...]]) -> str:
+    """Return the page of these rows."""
+    groups: dict[str, list[tuple[str, ...]]] = {heading: [] for heading in _GROUPS}
+    for row in sorted(rows, key=lambda row: (row[-1], row[0])):
+        groups[_heading(row[-1])].append(row)
+    lines = [_HEAD]
+    for heading, group in groups.items():
+        lines.append(f"\n## {heading}\n")
+        for name, *cells, test in group:
+            labelled = zip(_LABELS.values(), [*cells, f"`{test}`"], strict=True)
+            lines += [f"\n### {_capital(name)}\n\n", *(f"- {label}: {cell}\n" for label, cell in labelled)]
+    return "".join([*lines, _FOOT])
+
+
+def _capital(name: str) -> str:
+    return name[:1].upper() + name[1:]
+
+
+def _heading(test: str) -> str:
+    path = test.partition("::")[0]
+    return next(heading for heading, words in _GROUPS.items() if any(word in path for word in words))
 
 
 def written() -> list[tuple[str, ...]]:
-    """Return the rows of the table as it is committed."""
+    """Return the rows of the page as it is committed."""
     if not TABLE.exists():
         return []
-    lines = TABLE.read_text(encoding="utf-8").removeprefix(_HEAD).splitlines()
-    cells = [line.removeprefix("| ").removesuffix(" |").split(" | ") for line in lines if line[:2] == "| "]
-    return [tuple(cell.replace("\\|", "|") for cell in row) for row in cells if len(row) == len(COLUMNS)]
+    names = {_capital(name): name for name in names_in_tests()}
+    rows: list[tuple[str, ...]] = []
+    for entry in TABLE.read_text(encoding="utf-8").split("\n### ")[1:]:
+        name, *lines = entry.splitlines()
+        cells = [line.partition(": ")[2] for line in lines if line.startswith("- ")]
+        rows.append((names.get(name, name), *cells[:-1], cells[-1].strip("`")))
+    return rows
 
 
 def names_in_tests() -> dict[str, str]:

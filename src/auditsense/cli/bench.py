@@ -38,14 +38,15 @@ def run(arguments: argparse.Namespace) -> int:
     _warn_about_load()
     with _interrupted_by_termination():
         report = _measure(arguments)
-    for line in table.lines(report, painter(sys.stdout, arguments.color)):
-        print_data(line)
+    # The files first: the reader of standard output may go away.
     if arguments.json:
         _write(arguments.json, json.dumps(report.as_dict(), indent=1) + "\n")
     if arguments.html:
         from auditsense.bench.html import page  # noqa: PLC0415 - for this flag only
 
         _write(arguments.html, page(report))
+    for line in table.lines(report, painter(sys.stdout, arguments.color)):
+        print_data(line)
     missed = [row.key for row in report.rows if row.met is False]
     if missed and arguments.fail_on_missed:
         print_message(f"goals missed: {', '.join(missed)}", "error")

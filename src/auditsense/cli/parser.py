@@ -50,11 +50,11 @@ EXAMPLES: Final[dict[str, dict[str, str]]] = {
     },
     "record": {"auditsense record --to capture.bin --duration 1m": "capture one minute"},
     "rules": {
-        "auditsense rules print": "print the audit rule",
-        "auditsense rules check": "exit code 1 if the kernel does not have it",
-        "auditsense rules install": "add it until the next reboot",
-        "auditsense rules remove": "remove it",
-        "auditsense rules list": "list all audit rules",
+        "auditsense rules print": "print the audit rules of the detections",
+        "auditsense rules check": "exit code 1 if the kernel lacks one",
+        "auditsense rules install": "add them until the next reboot",
+        "auditsense rules remove": "remove them",
+        "auditsense rules list": "list all audit rules of the kernel",
     },
     "detections": {
         "auditsense detections list": "one line per detection",
@@ -320,7 +320,7 @@ def _add_configuration(commands: argparse._SubParsersAction[Parser]) -> None:
     actions = _add_actions(config)
     for name, purpose in (
         ("dump", "print the active configuration as a file, with the origin of each value"),
-        ("check", "validate the configuration; exit 2 if it is invalid"),
+        ("check", "validate the configuration; exit 2, as run would, if it is invalid"),
         ("sample", "print a configuration file with every key in a comment"),
     ):
         action = _add_command(actions, name, purpose)
@@ -345,8 +345,8 @@ def _add_detections(commands: argparse._SubParsersAction[Parser]) -> None:
         actions,
         "check",
         "validate files or folders of detections",
-        "Validate each file, also against the ids of the shipped detections. The exit code is 1 if a file is "
-        "refused.",
+        "Validate each file, also against the ids of the shipped detections, and print every mistake with "
+        "its line. The exit code is 1 if a file is refused.",
     )
     action.add_argument("paths", metavar="PATH", nargs="+", type=argtypes.path, help="file or folder")
     _add_selection(action, paths=False)
@@ -356,7 +356,7 @@ def _add_detections(commands: argparse._SubParsersAction[Parser]) -> None:
         "compile",
         "print detections as a C header",
         "Print the shipped detections, and those of each PATH, as a C header, for programs that embed the "
-        "core without Python (docs/c.md). A configuration is read only with --config.",
+        "core without Python. A configuration is read only with --config.",
     )
     action.add_argument(
         "paths", metavar="PATH", nargs="*", type=argtypes.path, help="file or folder of detections"
@@ -389,7 +389,7 @@ def _add_doctor(commands: argparse._SubParsersAction[Parser]) -> None:
     )
     doctor.set_defaults(command=_command("doctor"))
     doctor.add_argument("-a", "--all", action="store_true", help="list the checks that are ok, too")
-    doctor.add_argument("--json", action="store_true", help="print one JSON object (docs/troubleshooting.md)")
+    doctor.add_argument("--json", action="store_true", help="print one JSON object")
     doctor.add_argument(
         "--self-test",
         action="store_true",
@@ -408,7 +408,9 @@ def _add_status(commands: argparse._SubParsersAction[Parser]) -> None:
         "Show the state of the running sensor, as root: kernel settings and counters.",
     )
     status.set_defaults(command=_command("status"))
-    status.add_argument("--json", action="store_true", help="print one JSON object per line (docs/status.md)")
+    status.add_argument(
+        "--json", action="store_true", help="print one JSON object per line (auditsense schema status)"
+    )
     status.add_argument(
         "--watch",
         metavar="TIME",
@@ -420,6 +422,15 @@ def _add_status(commands: argparse._SubParsersAction[Parser]) -> None:
     _add_config(status)
     _add_flag(status, "status.socket")
     _add_color(status)
+    status.add_argument(
+        "-v",
+        "--verbose",
+        dest="verbosity",
+        action="store_const",
+        const=1,
+        default=0,
+        help="show how full the queue and the tables of the core are, too",
+    )
 
 
 def _add_test_alert(commands: argparse._SubParsersAction[Parser]) -> None:
@@ -554,19 +565,19 @@ def _add_rules(commands: argparse._SubParsersAction[Parser]) -> None:
         commands,
         "rules",
         "install, remove or list audit rules",
-        "Install the sensor's audit rule without the sensor, or list audit rules. An installed rule does not "
-        "survive a reboot; scripts/install_rules.sh makes it permanent.",
+        "Install the audit rules of the loaded detections without the sensor, or list audit rules. Installed "
+        "rules do not survive a reboot; auditsense units installs a unit that adds them at each boot.",
     )
     actions = _add_actions(rules)
     for name, purpose in (
-        ("install", "add the audit rule to the kernel, unless it is there"),
-        ("remove", "remove the audit rule from the kernel, if it is there"),
-        ("check", "exit with 0 if the kernel has the audit rule, else with 1"),
+        ("install", "add the audit rules of the detections to the kernel, unless they are there"),
+        ("remove", "remove the audit rules of the detections, whichever program added them"),
+        ("check", "exit with 0 if the kernel has the audit rules of the detections, else with 1"),
         ("list", "list all audit rules of the kernel, in auditctl syntax"),
         ("print", "print the audit rules that the detections need; needs no privilege"),
     ):
         action = _add_command(actions, name, purpose)
-        if name == "print":
+        if name != "list":
             _add_selection(action)
         action.set_defaults(command=_command("rules"), action=name)
 

@@ -1,4 +1,4 @@
-"""auditsense rules: the audit rule in the kernel, without the sensor."""
+"""auditsense rules: the audit rules of the detections in the kernel, without the sensor."""
 
 from __future__ import annotations
 
@@ -13,26 +13,32 @@ from auditsense.kernel.commands import Commands
 from auditsense.kernel.plan import check_may_add
 from auditsense.kernel.rules import auditctl
 from auditsense.sources.factory import rules_needed
-from auditsense.sources.unicast import DEFAULT_AUDIT_RULE
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Mapping
+
+    from auditsense.kernel.rules.rule import AuditRule
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Do one action."""
+    if arguments.action == "list":
+        with Commands() as commands:
+            return _list(commands)
+    lines = _needed(arguments)
     if arguments.action == "print":
-        return _print(arguments)
+        for line in lines:
+            print_data(one_line(line))
+        return 0
     with Commands() as commands:
-        return _ACTIONS[arguments.action](commands)
+        return _ACTIONS[arguments.action](commands, {line: auditctl.parse(line) for line in lines})
 
 
-def _print(arguments: argparse.Namespace) -> int:
-    """Print the audit rules that `run` needs with the same configuration and flags."""
+def _needed(arguments: argparse.Namespace) -> list[str]:
+    """Return the audit rules that `run` needs with the same configuration and flags."""
     settings = build_settings(load_config(arguments))
-    for line in settings.source.audit_rules or rules_needed(settings.detections):
-        print_data(one_line(line))
-    return 0
+    return [*settings.source.audit_rules] or rules_needed(settings.detections)
 
 
 def _list(commands: Commands) -> int:
@@ -41,51 +47,60 @@ def _list(commands: Commands) -> int:
     return 0
 
 
-def _there(commands: Commands) -> bool:
-    wanted = auditctl.parse(DEFAULT_AUDIT_RULE)
-    return any(rule.same_as(wanted) for rule in commands.rules())
+def _missing(commands: Commands, wanted: Mapping[str, AuditRule]) -> dict[str, AuditRule]:
+    present = commands.rules()
+    return {line: rule for line, rule in wanted.items() if not any(other.same_as(rule) for other in present)}
 
 
-def _check(commands: Commands) -> int:
-    commands.status()  # the reason why audit does not answer here comes first
-    procfs.require_host_proc([auditctl.parse(DEFAULT_AUDIT_RULE)])
-    if not _there(commands):
-        print_message(f"the kernel does not have the audit rule {DEFAULT_AUDIT_RULE}")
+def _check(commands: Commands, wanted: Mapping[str, AuditRule]) -> int:
+    status = commands.status()  # the reason why audit does not answer here comes first
+    procfs.require_host_proc([*wanted.values()])
+    missing = _missing(commands, wanted)
+    for line in missing:
+        print_message(f"the kernel does not have the audit rule {line}")
+    if missing:
         return 1
-    if not commands.status().enabled:
-        print_message("the audit rule is listed, but audit is off; auditsense run turns it on while it runs")
+    if not status.enabled:
+        print_message(
+            "the kernel has every audit rule, but audit is off; auditsense run turns it on while it runs"
+        )
     return 0
 
 
-def _install(commands: Commands) -> int:
+def _install(commands: Commands, wanted: Mapping[str, AuditRule]) -> int:
     status = commands.status()
-    rule = auditctl.parse(DEFAULT_AUDIT_RULE)
-    procfs.require_host_proc([rule])
-    if _there(commands):
-        print_message(f"the kernel has the audit rule {DEFAULT_AUDIT_RULE} already")
-        return 0
-    check_may_add(status, [rule])
+    procfs.require_host_proc([*wanted.values()])
+    missing = _missing(commands, wanted)
+    if missing:
+        check_may_add(status, [*missing.values()])
+    for line, rule in wanted.items():
+        added = line in missing and _added(commands, rule)
+        print_message(f"the kernel has the audit rule {line} {'now' if added else 'already'}")
+    return 0
+
+
+def _added(commands: Commands, rule: AuditRule) -> bool:
+    """Add a rule; return whether it was missing."""
     try:
         commands.add_rule(rule)
     except KernelCommandError as error:
         if error.errno != errno.EEXIST:  # another process added it in between
             raise
-        print_message(f"the kernel has the audit rule {DEFAULT_AUDIT_RULE} already")
-    else:
-        print_message(f"the kernel has the audit rule {DEFAULT_AUDIT_RULE} now")
+        return False
+    return True
+
+
+def _remove(commands: Commands, wanted: Mapping[str, AuditRule]) -> int:
+    for line, rule in wanted.items():
+        try:
+            commands.delete_rule(rule)
+        except KernelCommandError as error:
+            if error.errno != errno.ENOENT:
+                raise
+            print_message(f"the kernel does not have the audit rule {line}")
+        else:
+            print_message(f"the kernel does not have the audit rule {line} any more")
     return 0
 
 
-def _remove(commands: Commands) -> int:
-    try:
-        commands.delete_rule(auditctl.parse(DEFAULT_AUDIT_RULE))
-    except KernelCommandError as error:
-        if error.errno != errno.ENOENT:
-            raise
-        print_message(f"the kernel does not have the audit rule {DEFAULT_AUDIT_RULE}")
-    else:
-        print_message(f"the kernel does not have the audit rule {DEFAULT_AUDIT_RULE} any more")
-    return 0
-
-
-_ACTIONS = {"list": _list, "check": _check, "install": _install, "remove": _remove}
+_ACTIONS = {"check": _check, "install": _install, "remove": _remove}

@@ -90,6 +90,8 @@ class LiveSession:
     def print_plan(self) -> None:
         """Print what `start` would change on this host."""
         steps = self._source.plan()
+        if self._why:
+            print_progress(f"source {self._source.name}: {self._why}")
         for step in steps:
             print_data(one_line(step))
         if not steps:

@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     if path is None:
         raise UsageError("there is no status socket: it is off")
     if arguments.watch is None:
-        print_data(_json(ask(path)) if arguments.json else Screen(arguments.color).text(ask(path)))
+        print_data(_json(ask(path)) if arguments.json else Screen(arguments).text(ask(path)))
         return 0
     try:
         _watch(path, arguments)
@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _watch(path: Path, arguments: argparse.Namespace) -> None:
-    screen = Screen(arguments.color, watches=True)
+    screen = Screen(arguments, watches=True)
     clear = _CLEAR if not arguments.json and _can_clear() else ""
     separator = ""
     while True:
@@ -60,12 +60,13 @@ class Screen:
     """Tables of one sensor, for standard output.
 
     Args:
-        color: when to colour.
+        arguments: of the command line.
         watches: whether there are several, with bars.
     """
 
-    def __init__(self, color: str, *, watches: bool = False) -> None:
-        self._paint = painter(sys.stdout, color)
+    def __init__(self, arguments: argparse.Namespace, *, watches: bool = False) -> None:
+        self._paint = painter(sys.stdout, arguments.color)
+        self._details = arguments.verbosity > 0
         self._bar = _bar_of(sys.stdout) if watches else None
         self._before: dict[str, Any] | None = None
         self._peaks: dict[str, float] = {}
@@ -81,7 +82,7 @@ class Screen:
             before = None  # another sensor: its counters began at 0
             self._peaks.clear()
         try:
-            rows = table_rows(now, before, self._peaks)
+            rows = table_rows(now, before, self._peaks, details=self._details)
             return "\n".join(lines(rows, bar=self._bar, show=printable, paint=self._paint))
         except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError):
             raise AuditSenseError(

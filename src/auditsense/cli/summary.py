@@ -9,6 +9,7 @@ from auditsense.cli.common import unknown_arches
 from auditsense.detections.compiler import compile_all
 from auditsense.detections.record_filter import unneeded_records
 from auditsense.kernel.self_test import DEFAULT_EVERY_S
+from auditsense.status.table import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -52,7 +53,8 @@ def _record_filter(settings: RunSettings) -> str:
 def state(sensor: Sensor) -> str:
     """Return the state of a running sensor, for the service manager."""
     counts = sensor.alert_counts
-    return f"watching; {counts.alerts} alerts; records lost by the kernel: {sensor.losses.kernel_lost}"
+    alerts, lost = counted(counts.alerts, "alerts"), sensor.losses.kernel_lost
+    return f"watching; {alerts}; records lost by the kernel: {lost}"
 
 
 def summary(sensor: Sensor, self_test: SelfTest | None, seconds: float) -> str:
@@ -61,10 +63,15 @@ def summary(sensor: Sensor, self_test: SelfTest | None, seconds: float) -> str:
     passed = self_test.passed if self_test is not None else 0
     matches = stats.matches - passed  # those of the sensor itself do not count
     counts = sensor.alert_counts
+    found = [
+        counted(stats.records, "records"),
+        counted(stats.events, "events"),
+        f"{matches} {'match' if matches == 1 else 'matches'}",
+        counted(counts.alerts, "alerts"),
+    ]
     line = (
-        f"{seconds:.1f} s, {stats.records} records, {stats.events} events, {matches} matches, "
-        f"{counts.alerts} alerts; lost: kernel {sensor.losses.kernel_lost}, serials {stats.serials_missing}, "
-        f"incomplete {stats.incomplete}"
+        f"{seconds:.1f} s, {', '.join(found)}; lost: kernel {sensor.losses.kernel_lost}, "
+        f"serials {stats.serials_missing}, incomplete {stats.incomplete}"
     )
     losses = sensor.losses.by_cause()
     line += "".join(f", {cause.replace('_', ' ')} {losses[cause]}" for cause in _CAUSES if cause in losses)

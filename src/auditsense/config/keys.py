@@ -31,7 +31,7 @@ TABLES: Final = {
 """The tables that appear once, in output order, and what each is for."""
 
 REPEATED: Final = {
-    "exception": "Matches to ignore (docs/detections.md): one table per exception. The exceptions of all "
+    "exception": "Matches to ignore: one table per exception. The exceptions of all "
     "files add up, also with those of `detections.exceptions`.",
     "sink": "Destination of documents instead of standard output: one table per sink. The sinks of all files "
     "add up. Read at startup only.",
@@ -59,7 +59,7 @@ KEYS: Final[tuple[Key, ...]] = (
         "source.name",
         _STRING,
         "auto",
-        "Source of records (docs/sources.md). netlink: own the kernel's audit socket; multicast: listen next "
+        "Source of records. netlink: own the kernel's audit socket; multicast: listen next "
         "to another owner; auto: netlink if possible, else multicast. Without root, from auditd: audisp (as "
         "its plugin), unix:PATH (its af_unix socket), log:PATH (its log file).",
         choices=("auto", "netlink", "multicast", "audisp", "unix:PATH", "log:PATH"),

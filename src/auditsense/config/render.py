@@ -58,7 +58,7 @@ def sample() -> str:
     lines = [
         "# Configuration of auditsense: /etc/auditsense/auditsense.toml. Each key has its default.",
         "# Files in /etc/auditsense/conf.d/ are read after this one. `auditsense config check` validates it;",
-        "# SIGHUP makes a running sensor reload it. Reference: docs/configuration.md.",
+        "# SIGHUP makes a running sensor reload it. Reference: man auditsense.toml.",
     ]
     for table, purpose in TABLES.items():
         lines += ["", *_wrapped(purpose), f"[{table}]"]

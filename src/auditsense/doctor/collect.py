@@ -20,7 +20,7 @@ from auditsense.errors import AuditSenseError, ConfigError, KernelCommandError, 
 from auditsense.kernel import undo_journal_file
 from auditsense.kernel.commands import Commands
 from auditsense.kernel.rules import auditctl
-from auditsense.sources.factory import rules_needed
+from auditsense.sources.factory import is_text, rules_needed
 from auditsense.sources.unicast import DEFAULT_AUDIT_RULE
 from auditsense.status.client import NotRunningError, ask
 from auditsense.status.config import DEFAULT_SOCKET
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 _TIME_ERROR: Final = 5  # adjtimex(2)
 _TIMEX_BYTES: Final = 512  # more than struct timex has anywhere
 _ASK_S: Final = 2.0
+_KEY_FIELD: Final = "auditd.data.key"
 
 
 def clock_synchronised() -> bool | None:
@@ -73,13 +74,15 @@ def collect(host: HostAccess) -> Facts:
     root = host.root
     refused, no_audit, status, rules = _kernel(host.commands)
     sensor, problem, stale = _sensor(host.socket)
-    configured, misconfigured, needed = _configuration(host, sensor)
+    plan = _configuration(host, sensor)
     return Facts(
         refused=refused,
         no_audit=no_audit,
         status=status,
         rules=rules,
-        wanted=_wanted(sensor, needed),
+        wanted=_wanted(sensor, plan.audit_rules),
+        source=plan.source if sensor is None else str(sensor.get("source", {}).get("name", "")),
+        keyed=plan.keyed,
         boot=proc.boot_parameter(root),
         owner=proc.name_of(root, status.pid) if status is not None and status.pid else "",
         listeners=proc.listeners(root),
@@ -95,8 +98,8 @@ def collect(host: HostAccess) -> Facts:
         sensor=sensor,
         sensor_problem=problem,
         stale_socket=stale,
-        configured=configured,
-        misconfigured=misconfigured,
+        configured=plan.files,
+        misconfigured=plan.problems,
         python=(sys.version_info.major, sys.version_info.minor),
         core=core_version(),
         package=_package(),
@@ -127,21 +130,40 @@ def _sensor(path: Path | None) -> tuple[dict[str, Any] | None, str, bool]:
         return None, str(problem), False
 
 
-def _configuration(
-    host: HostAccess, sensor: dict[str, Any] | None
-) -> tuple[tuple[str, ...], tuple[str, ...] | None, list[str]]:
-    """Return the files, what is wrong with them, and the audit rules that a sensor needs with them."""
+@dataclass(frozen=True, slots=True)
+class _Configured:
+    """What a sensor would do with the configuration.
+
+    Attributes:
+        files: in order.
+        problems: with them; None: this user cannot read them.
+        audit_rules: that it needs.
+        source: its name.
+        keyed: whether a detection compares the key of audit rules.
+    """
+
+    files: tuple[str, ...]
+    problems: tuple[str, ...] | None
+    audit_rules: list[str]
+    source: str = "auto"
+    keyed: bool = False
+
+
+def _configuration(host: HostAccess, sensor: dict[str, Any] | None) -> _Configured:
     try:
         config = _loaded(host, sensor)
         host.override(config)
         settings = build_settings(config)
-        needed = [*settings.source.audit_rules] or rules_needed(settings.detections)
+        text = is_text(settings.source.name)
+        needed = [] if text else [*settings.source.audit_rules] or rules_needed(settings.detections)
     except UsageError as error:
         problems = error.problems if isinstance(error, ConfigError) else (str(error),)
         # Other users may not be allowed to read it.
         unreadable = os.geteuid() != 0 and any(line.endswith(os.strerror(errno.EACCES)) for line in problems)
-        return (), None if unreadable else problems, [DEFAULT_AUDIT_RULE]
-    return tuple(map(str, config.files)), (), needed
+        return _Configured((), None if unreadable else problems, [DEFAULT_AUDIT_RULE])
+    fields = {condition.field for detection in settings.detections for condition in detection.match}
+    files = tuple(map(str, config.files))
+    return _Configured(files, (), needed, settings.source.name, keyed=_KEY_FIELD in fields)
 
 
 def _loaded(host: HostAccess, sensor: dict[str, Any] | None) -> LoadedConfig:

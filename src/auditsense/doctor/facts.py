@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from auditsense.sources.factory import is_text
+
 if TYPE_CHECKING:
     from auditsense.kernel.audit_status import AuditStatus
     from auditsense.kernel.rules.rule import AuditRule
@@ -58,6 +60,8 @@ class Facts:
         status: what AUDIT_GET answered.
         rules: what AUDIT_LIST_RULES answered, in order.
         wanted: the audit rules a sensor needs: those of the running one, or the usual one.
+        source: name of the running sensor's source, else the configured one.
+        keyed: whether a loaded detection compares the key of audit rules.
         boot: value of the last audit= on the kernel's command line; "" where there is none.
         owner: command name of the process that owns the audit socket; "": it has exited, or no process does.
         listeners: command names of the processes that listen by multicast; "?" where it is unknown whose.
@@ -84,6 +88,8 @@ class Facts:
     status: AuditStatus | None
     rules: tuple[AuditRule, ...] | None
     wanted: tuple[AuditRule, ...]
+    source: str
+    keyed: bool
     boot: str | None
     owner: str
     listeners: tuple[str, ...] | None
@@ -106,3 +112,8 @@ class Facts:
     package: str
     machine: str = ""
     probe: ProbeResult | None = None
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether the source reads what another program writes."""
+        return is_text(self.source)

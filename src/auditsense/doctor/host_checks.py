@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from auditsense import syscalls
-from auditsense.doctor.finding import Finding, Level
+from auditsense.doctor.finding import Finding, Level, documentation
 from auditsense.doctor.proc import is_journald
 from auditsense.errors import AuditRuleError
 from auditsense.kernel.privileges import CAP_AUDIT_CONTROL, CAP_AUDIT_READ, CAP_NET_ADMIN
@@ -175,7 +175,8 @@ def other_procfs(facts: Facts) -> Finding | None:
         Level.WARNING if facts.mounts.in_container else Level.NOTE,
         f"{len(others)} other procfs, as {kind}: opens there are not reported by a rule on /proc; "
         f"seen at process {', '.join(others[:_SHOWN])}",
-        f"add {' and '.join(_rules_of_every_procfs(facts.machine))} (docs/troubleshooting.md)",
+        f"add {' and '.join(_rules_of_every_procfs(facts.machine))}; "
+        f"see {documentation('troubleshooting.md')}",
     )
 
 

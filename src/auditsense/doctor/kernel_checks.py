@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from auditsense.doctor.finding import Finding, Level
+from auditsense.doctor.finding import Finding, Level, documentation
 from auditsense.kernel.audit_status import Enabled, Failure
 from auditsense.kernel.plan import DEFAULT_BACKLOG_LIMIT
 from auditsense.kernel.rules import auditctl
@@ -73,15 +73,14 @@ def unaudited_processes(facts: Facts) -> Finding | None:
     started = facts.sensor.get("started") if facts.sensor is not None else None
     if isinstance(started, int | float):
         older = sum(start < started for start in facts.processes)
-        most = f"{older} of {len(facts.processes)} (those older than the running sensor)"
+        most = f"{older} of {len(facts.processes)}"
     else:
-        most = f"all {len(facts.processes)} that run now"
+        most = f"all {len(facts.processes)}"
     return Finding(
         "unaudited-processes",
         Level.NOTE,  # so is every host without audit=1
-        "audit was not on from the boot, and a process that was forked before audit was on for the first "
-        f"time is never reported: at least process 1, at most {most}; the kernel does not tell which",
-        "boot with audit=1; until then restart what has to be seen after audit is on",
+        f"up to {most} running processes are never reported: they started before audit was first on",
+        "boot with audit=1, or restart what has to be seen while the sensor runs",
     )
 
 
@@ -91,6 +90,14 @@ def audit_enabled(facts: Facts) -> Finding | None:
         return None
     if facts.status.enabled != Enabled.OFF:
         return Finding("audit-enabled", Level.OK, "audit is on")
+    if facts.reads_text:
+        return Finding(
+            "audit-enabled",
+            Level.NOTE,
+            f"audit is off (enabled 0), and the sensor reads {facts.source}: if another program of this host "
+            "writes that, it writes no records",
+            "auditctl -e 1, unless the records are of another host",
+        )
     if facts.sensor is not None:
         return Finding(
             "audit-enabled",
@@ -191,6 +198,10 @@ def audit_rule(facts: Facts) -> Finding | None:
     message = _rules(facts, "rule-gone")
     if message is None or facts.rules is None:
         return None
+    if facts.reads_text:
+        return Finding(
+            "audit-rule", Level.OK, f"the sensor reads {facts.source}, whose writer sets the rules"
+        )
     if message:
         remedy = "find who removed it (the sensor has reported when), and restart the sensor"
         return Finding("audit-rule", Level.ERROR, message, remedy)
@@ -215,7 +226,10 @@ def key_stolen(facts: Facts) -> Finding | None:
     message = _rules(facts, "key-stolen")
     if not message:
         return None if message is None else Finding("key-stolen", Level.OK, "no earlier rule takes its key")
-    remedy = "load that rule behind (auditctl -d, -a), or give it the key audit_proc as well"
+    if not facts.keyed:
+        message += "; no detection compares keys, so all events are seen"
+        return Finding("key-stolen", Level.NOTE, message, "nothing")
+    remedy = "load that rule behind (auditctl -d, -a), or give it the same key"
     return Finding("key-stolen", Level.WARNING, message, remedy)
 
 
@@ -306,7 +320,7 @@ def records_lost(facts: Facts) -> Finding | None:
         Level.NOTE,
         f"since the boot, or since the counter was reset, the kernel lost {lost} records"
         + (f", and processes slept for {waited} jiffies for audit" if waited else ""),
-        "while a sensor runs, auditsense status --watch shows whether it grows (docs/loss.md)",
+        f"while a sensor runs, auditsense status --watch shows whether it grows; {documentation('loss.md')}",
     )
 
 

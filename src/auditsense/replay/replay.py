@@ -34,6 +34,7 @@ _STAMP = re.compile(rb"type=\S+ (?:msg=)?audit\((\d{1,12})\.(\d{3}):")
 _CHUNK = 1 << 17  # small enough to be still in the cache when the core reads it
 _DRAIN_BYTES = 1 << 24  # of a file's text between two drains: fewer, larger hits are less work
 _SILENCE_MS = 1000  # of a FIFO, until that is reported
+_AUDITD_LOGS = "/var/log/audit"
 _DATAGRAM = 1 << 20  # longer than any, header included
 
 
@@ -74,12 +75,26 @@ def _open(name: str, warn: Callable[[str], None]) -> Iterator[tuple[Chunks, bool
         # Closed below; "-" and paths share a name.
         file = _open_fifo(name, warn) if stat.S_ISFIFO(mode) else open(name, "rb")  # noqa: SIM115, PTH123
     except OSError as error:
-        raise InputError(f"{name}: {error.strerror}") from None
+        raise InputError(f"{name}: {error.strerror}{_remedy(name, error)}") from None
     except ValueError:  # a zero byte in the name
         raise InputError(f"{name!r} is not a file name") from None
     with file:
         complete = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
         yield decompressed(name, _read(name, file)), complete
+
+
+def _remedy(name: str, error: OSError) -> str:
+    """Return what to do about a log of auditd that cannot be opened."""
+    if not os.path.abspath(name).startswith(_AUDITD_LOGS):  # noqa: PTH100 - see above
+        return ""
+    if isinstance(error, PermissionError):
+        return "; read it as root"
+    if isinstance(error, FileNotFoundError):
+        return (
+            "; auditd is not installed here, or logs elsewhere (log_file in /etc/audit/auditd.conf); without "
+            "auditd, auditsense record captures records for replay"
+        )
+    return ""
 
 
 def _open_fifo(name: str, warn: Callable[[str], None]) -> io.BufferedReader:

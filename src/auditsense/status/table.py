@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 _ENABLED: Final = {0: "off", 1: "on", 2: "on, locked until the next boot"}
 _FAILURE: Final = {0: "silent", 1: "printk", 2: "panic"}
 _SELF_TESTED: Final = frozenset({"events", "matches", "sequences"})  # self-tests are among them
+_OF_THE_CORE: Final = frozenset({"matches", "sequences"})  # counted per detection above
+_TROUBLED: Final = frozenset({"warning", "error"})
+_COUNTERS: Final = ("records", "events", "matches", "sequences")
 _DETECTIONS: Final = 10  # rows, at most
 _RECENT_S: Final = 60
 _MANY, _TOO_MANY = 0.5, 0.9  # of a limit
@@ -24,12 +27,14 @@ class Row(NamedTuple):
         text: the value; may hold text that a process chose.
         role: of the text, for its colour; "" for none.
         share: 0 to 1, for a bar; None: no bar.
+        detail: whether it is left out unless asked for or in trouble.
     """
 
     name: str
     text: str
     role: str = ""
     share: float | None = None
+    detail: bool = False
 
 
 def lines(
@@ -63,15 +68,19 @@ def table_rows(
     now: Mapping[str, Any],
     before: Mapping[str, Any] | None = None,
     peaks: dict[str, float] | None = None,
+    *,
+    details: bool = False,
 ) -> list[Row]:
-    """Return the rows of a document.
+    """Return the rows of a document: what the sensor found and lost first, then how it works.
 
     Args:
         now: returned by `client.ask`. Fields that another version lacks are left out.
         before: an earlier one of the same sensor, for rates.
         peaks: highest rate so far of each counter; is updated.
+        details: whether to show the tables of the core as well; those in trouble are always shown.
     """
-    return [*_rows(now, before, {} if peaks is None else peaks)]
+    rows = _rows(now, before, {} if peaks is None else peaks)
+    return [row for row in rows if details or not row.detail or row.role in _TROUBLED]
 
 
 def _rows(now: Mapping[str, Any], before: Mapping[str, Any] | None, peaks: dict[str, float]) -> Iterator[Row]:
@@ -81,19 +90,16 @@ def _rows(now: Mapping[str, Any], before: Mapping[str, Any] | None, peaks: dict[
         f"auditsense {now.get('auditsense')}, process {now.get('pid')}, up {span(now['uptime_s'])}",
         "strong",
     )
-    yield from _activity(now)
-    yield from _detections(now)
-    alerts = now.get("alerts", {})
-    text = ", ".join(f"{count} {name}" for name, count in alerts.items())
-    yield Row("alerts", text, "warning" if alerts.get("withheld") else "")
-    for name in ("records", "events", "matches", "sequences"):
-        yield _counter(now, before, name, peaks)
+    yield from _findings(now)
+    yield from _losses(now)
+    if "last_record" in now:
+        yield Row("last record", _ago(now, now["last_record"]))
+    yield from (_counter(now, before, name, peaks) for name in _COUNTERS)
     test = now.get("self_test")
     if test:
         events = f", {test['events']} events not counted above" if test.get("events") else ""
         text = f"{test['passed']} passed, {test['failed']} failed{events}"
         yield Row("self-tests", text, "error" if test["failed"] else "")
-    yield from _losses(now)
     if unread := now["counters"].get("malformed"):
         yield Row("not understood", f"{unread} of {now['counters']['lines']} lines are no audit record")
     why = f" ({source['why']})" if source.get("why") else ""
@@ -107,7 +113,8 @@ def _rows(now: Mapping[str, Any], before: Mapping[str, Any] | None, peaks: dict[
             part = now[name]
             share = part[used] / part["limit"]
             role = "warning" if part["evicted"] else _fill_role(share)
-            yield Row(label, f"{part[used]} of {part['limit']}, {part['evicted']} evicted", role, share)
+            text = f"{part[used]} of {part['limit']}, {part['evicted']} evicted"
+            yield Row(label, text, role, share, detail=True)
     for sink in now.get("sinks", ()):
         rest = ", ".join(f"{name} {value}" for name, value in sink.items() if name != "name")
         troubled = sink.get("dropped") or sink.get("failed") or sink.get("problem")
@@ -122,9 +129,15 @@ def _rows(now: Mapping[str, Any], before: Mapping[str, Any] | None, peaks: dict[
     yield Row("process", f"CPU {process.get('cpu_s', 0):.2f} s{cpu}, memory {_mib(process)} at most")
 
 
-def _activity(now: Mapping[str, Any]) -> Iterator[Row]:
-    if "last_record" in now:
-        yield Row("last record", _ago(now, now["last_record"]))
+def _findings(now: Mapping[str, Any]) -> Iterator[Row]:
+    yield from _last_alert(now)
+    yield from _detections(now)
+    alerts = now.get("alerts", {})
+    counts = [_number(alerts, name) for name, count in alerts.items() if count or name == "alerts"]
+    yield Row("alerts", ", ".join(counts), "warning" if alerts.get("withheld") else "")
+
+
+def _last_alert(now: Mapping[str, Any]) -> Iterator[Row]:
     if "last_alert" in now:
         alert = now["last_alert"]
         if alert is None:
@@ -159,8 +172,12 @@ def _detections(now: Mapping[str, Any]) -> Iterator[Row]:
 
 
 def _number(entry: Mapping[str, Any], name: str) -> str:
-    """Return a count with its noun, in the singular for one."""
-    return f"{entry[name]} {name.removesuffix('s') if entry[name] == 1 else name}"
+    return counted(entry[name], name)
+
+
+def counted(count: int, name: str) -> str:
+    """Return a count with its noun, given in the plural, in the singular for one."""
+    return f"{count} {name.removesuffix('s') if count == 1 else name}"
 
 
 def _losses(now: Mapping[str, Any]) -> Iterator[Row]:
@@ -181,7 +198,7 @@ def _kernel(kernel: Mapping[str, Any] | None) -> Iterator[Row]:
     limit = kernel["backlog_limit"]
     share = kernel["backlog"] / limit if limit else None
     text = f"{kernel['backlog']} of {limit or 'unlimited'}, wait time {kernel['backlog_wait_time']} jiffies"
-    yield Row("backlog", text, _fill_role(share or 0), share)
+    yield Row("backlog", text, _fill_role(share or 0), share, detail=True)
 
 
 def _fill_role(share: float) -> str:
@@ -193,12 +210,13 @@ def _counter(
 ) -> Row:
     count = _count(now, name)
     seconds = now["uptime_s"] - before["uptime_s"] if before is not None else 0
+    detail = name in _OF_THE_CORE
     if before is None or seconds <= 0:
-        return Row(name, f"{count}", share=0.0)
+        return Row(name, f"{count}", share=0.0, detail=detail)
     rate = (count - _count(before, name)) / seconds
     peaks[name] = max(peaks.get(name, 0), rate)
     share = max(0, rate) / peaks[name] if peaks[name] else 0
-    return Row(name, f"{count}  ({rate:.1f}/s)", share=share)
+    return Row(name, f"{count}  ({rate:.1f}/s)", share=share, detail=detail)
 
 
 def _count(document: Mapping[str, Any], name: str) -> int:
