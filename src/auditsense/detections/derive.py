@@ -1,0 +1,348 @@
+"""Audit rules that detections need, derived from their conditions (ADR 32).
+
+A detection that names its audit rules keeps them. For every other one the rules are derived: for each filter
+the system calls whose events it can select, and what all of these events have in common
+(`derive_requirements`). The rules of all detections are merged (`derive_rules`).
+
+Rule 1: a derived rule reports every event that the filter selects, and more. What it cannot report is named
+        (`StepRules.unseen`).
+Rule 2: rules that report what programs do all the time are derived, and added only when asked for.
+Rule 3: the rules that detections name come first: the kernel gives an event the key of the first rule that
+        matches.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from auditsense import syscalls
+from auditsense.detections.derive_requirements import (
+    CallFacts,
+    Place,
+    Requirement,
+    fields_of,
+    named_calls,
+    requirement_of,
+    tests_of,
+)
+from auditsense.detections.derive_rules import Cost, Selection, lines_of, merged, selections_of
+from auditsense.detections.event_table import (
+    EventKind,
+    EventMapping,
+    kind_of_call,
+    kind_of_record,
+    record_types,
+)
+from auditsense.detections.event_table import named_calls as calls_with_words
+from auditsense.detections.expression import And, Expression, Not, Operator, Query, QueryKind, Step, Test
+from auditsense.detections.fields import SYSCALL_NAME
+from auditsense.detections.model import Comparison, Condition, Detection
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_STARTS: Final = frozenset({"execve", "execveat"})
+_FIXED_BY_CALL: Final = frozenset({"event.category", "event.type", "event.action", SYSCALL_NAME})
+_FOLDED: Final = _FIXED_BY_CALL | {"host.os.type", "data_stream.dataset"}
+_KEY_FIELD: Final = "auditd.data.key"
+
+
+class HostPaths:
+    """What the paths of rules are on a host. The kernel resolves them when a rule is added."""
+
+    def exists(self, path: str) -> bool:
+        """Return whether there is something; True also where this process may not look."""
+        try:
+            Path(path).stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:
+            return True
+        return True
+
+    def target(self, path: str) -> str:
+        """Return what a symbolic link leads to; "": it is none."""
+        try:
+            is_link = stat.S_ISLNK(Path(path).lstat().st_mode)
+        except OSError:
+            return ""
+        return os.path.realpath(path) if is_link else ""
+
+    def is_mount(self, path: str) -> bool:
+        """Return whether something is mounted there."""
+        return os.path.ismount(path)
+
+
+class AnyPaths(HostPaths):
+    """Paths of no particular host: all exist, and are neither links nor mount points."""
+
+    def exists(self, path: str) -> bool:  # noqa: ARG002 - see `HostPaths`
+        """Return True."""
+        return True
+
+    def target(self, path: str) -> str:  # noqa: ARG002 - see `HostPaths`
+        """Return ""."""
+        return ""
+
+    def is_mount(self, path: str) -> bool:  # noqa: ARG002 - see `HostPaths`
+        """Return False."""
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class StepRules:
+    """What one step of a detection needs.
+
+    Attributes:
+        selections: merged; empty: its events come without an audit rule, or never.
+        from_records: whether its events can be records that come without an audit rule.
+        chosen_by: tests that decide which system calls it is about.
+        left: fields that only the sensor compares.
+        unseen: events that it selects and no rule reports, one phrase each.
+    """
+
+    selections: tuple[Selection, ...]
+    from_records: bool
+    chosen_by: tuple[Test, ...]
+    left: tuple[str, ...]
+    unseen: tuple[str, ...]
+
+    @property
+    def is_costly(self) -> bool:
+        """Whether it sees nothing without costly rules."""
+        costs = [selection.cost for selection in self.selections]
+        return bool(costs) and not self.from_records and all(cost is Cost.HIGH for cost in costs)
+
+    @property
+    def costly_calls(self) -> tuple[str, ...]:
+        """Calls that it sees only with costly rules."""
+        calls = (selection.calls for selection in self.selections if selection.cost is Cost.HIGH)
+        return tuple(sorted(frozenset[str]().union(*calls)))
+
+
+@dataclass(frozen=True, slots=True)
+class DetectionRules:
+    """What one detection needs.
+
+    Attributes:
+        detection: its id.
+        named: the audit rules that it names; then there are no steps.
+        steps: of its query, the ending one last.
+    """
+
+    detection: str
+    named: tuple[str, ...] = ()
+    steps: tuple[StepRules, ...] = ()
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether it cannot fire without costly rules."""
+        return any(step.is_costly for step in self.steps)
+
+    @property
+    def costly_calls(self) -> tuple[str, ...]:
+        """Calls that it sees only with costly rules."""
+        return tuple(sorted({call for step in self.steps for call in step.costly_calls}))
+
+
+@dataclass(frozen=True, slots=True)
+class Derivation:
+    """What all detections need together.
+
+    Attributes:
+        detections: in their order.
+        machine: architecture by audit's name.
+    """
+
+    detections: tuple[DetectionRules, ...]
+    machine: str
+
+    def selections(self, *, costly: bool = False) -> list[Selection]:
+        """Return what the derived rules select, merged, cheap ones first.
+
+        Args:
+            costly: whether those of `Cost.HIGH` are among them.
+        """
+        steps = [step for detection in self.detections for step in detection.steps]
+        wanted = [selection for step in steps for selection in step.selections]
+        # A rule that is not added must not take the place of another.
+        return merged(selection for selection in wanted if costly or selection.cost is not Cost.HIGH)
+
+    def lines(self, *, costly: bool = False) -> list[str]:
+        """Return the audit rules in auditctl's syntax, each once, in the order in which they are added.
+
+        Args:
+            costly: as for `selections`.
+        """
+        named = [line for detection in self.detections for line in detection.named]
+        selections = self.selections(costly=costly)
+        derived = [line for selection in selections for line in lines_of(selection, self.machine)]
+        return list(dict.fromkeys([*named, *derived]))
+
+
+def derive(
+    detections: Iterable[Detection],
+    *,
+    mapping: EventMapping = EventMapping.NATIVE,
+    machine: str | None = None,
+    paths: HostPaths | None = None,
+) -> Derivation:
+    """Return the audit rules that detections need.
+
+    Args:
+        detections: those that are loaded.
+        mapping: which words events have.
+        machine: architecture by audit's name; this one's when None.
+        paths: of the host that gets the rules; this one's when None.
+    """
+    machine = machine or syscalls.native_arch()
+    host = _Host(mapping, machine, paths or HostPaths())
+    return Derivation(tuple(host.rules_of(detection) for detection in detections), machine)
+
+
+@dataclass(frozen=True, slots=True)
+class _Host:
+    mapping: EventMapping
+    machine: str
+    paths: HostPaths
+
+    def rules_of(self, detection: Detection) -> DetectionRules:
+        if detection.audit_rule:
+            return DetectionRules(detection.id, named=tuple(detection.audit_rule.splitlines()))
+        query = _query_of(detection)
+        steps = [*query.steps, *([query.until] if query.until is not None else [])]
+        return DetectionRules(detection.id, steps=tuple(self._step(step, detection.id) for step in steps))
+
+    def _step(self, step: Step, detection: str) -> StepRules:
+        requirements: dict[str, Requirement] = {}
+        for name in sorted({*calls_with_words(), *named_calls(step.where)}):
+            requirement = self._requirement(step, name)
+            if requirement is not None and self._exists(name):
+                requirements[name] = requirement
+        unseen: set[str] = set()
+        if self._requirement(step, None) is not None:
+            unseen.add(_other_calls(requirements))
+            requirements = {name: own for name, own in requirements.items() if name in _STARTS}
+        selections = [
+            selection
+            for name, requirement in requirements.items()
+            for selection in selections_of([name], self._on_host(requirement, unseen), detection)
+        ]
+        unseen.update(phrase for selection in selections for phrase in selection.requirement.unseen)
+        unseen.update(_keys(step.where))
+        kernel_tests = {test for selection in selections for _, test in selection.requirement.sources}
+        exact = {test.field for test in kernel_tests}
+        return StepRules(
+            selections=(
+                *merged(selection for selection in selections if selection.cost is not Cost.HIGH),
+                *merged(selection for selection in selections if selection.cost is Cost.HIGH),
+            ),
+            from_records=_from_records(step, self.mapping, self.machine),
+            chosen_by=tuple(test for test in tests_of(step.where) if test.field in _FIXED_BY_CALL),
+            left=tuple(sorted(fields_of(step.where) - exact - _FOLDED)),
+            unseen=tuple(sorted(unseen)),
+        )
+
+    def _requirement(self, step: Step, name: str | None) -> Requirement | None:
+        facts = CallFacts.of(name, self.mapping, self.machine)
+        if step.category is not None and step.category not in facts.kind.category:
+            return None
+        return requirement_of(step.where, facts)
+
+    def _exists(self, name: str) -> bool:
+        arches = (self.machine, syscalls.narrow_arch(self.machine))
+        return any(arch is not None and syscalls.number(name, arch) is not None for arch in arches)
+
+    def _on_host(self, requirement: Requirement, unseen: set[str]) -> Requirement:
+        """Return a requirement with the places that the kernel can watch here."""
+        if requirement.places is None:
+            return requirement
+        places: set[Place] = set()
+        for place in requirement.places:
+            match place:
+                case Place("path", path) if self.paths.is_mount(path):
+                    places.add(Place("dir", path))
+                case Place("path", path):
+                    folder = path.rpartition("/")[0] or "/"
+                    if not self.paths.exists(folder):
+                        unseen.add(f"{path}: there is no folder {folder} here to watch")
+                        continue
+                    places |= {place, *(Place("path", real) for real in [self.paths.target(path)] if real)}
+                case Place("dir", path) if not self.paths.exists(path):
+                    unseen.add(f"files below {path}: there is no such folder here to watch")
+                case _:
+                    places.add(place)
+        return replace(requirement, places=frozenset(places))
+
+
+def _from_records(step: Step, mapping: EventMapping, machine: str) -> bool:
+    """Return whether a step can select events that the kernel or user space reports without an audit rule."""
+    names_action = any(test.field == "event.action" for test in tests_of(step.where))
+    kinds = [kind_of_call(name, mapping) for name in calls_with_words()]
+    for record_type in record_types().values():
+        own = kind_of_record(record_type)
+        if own is None or not (own.category or names_action):
+            continue
+        words = own
+        if not own.category:  # a record of a call, which has the words of the call as well
+            words = EventKind(
+                own.action,
+                tuple(word for kind in kinds for word in kind.category),
+                tuple(word for kind in kinds for word in kind.type),
+            )
+        if step.category is not None and step.category not in words.category:
+            continue
+        if requirement_of(step.where, CallFacts(None, words, mapping, machine, of_call=False)) is not None:
+            return True
+    return False
+
+
+def _other_calls(requirements: Iterable[str]) -> str:
+    if _STARTS & {*requirements}:
+        return "system calls other than the start of a program, which the filter does not name"
+    return "every event: the filter names no system call"
+
+
+def _keys(where: Expression) -> list[str]:
+    """Return what is unseen without rules of the user, which give events a key."""
+    return [
+        f"events with the key {value}, which need an audit rule of yours that gives them this key"
+        for test in tests_of(where)
+        if test.field == _KEY_FIELD and test.operator in (Operator.EQUAL, Operator.WILDCARD)
+        for value in test.values
+    ]
+
+
+# --- detections as queries -----------------------------------------------------------------
+
+_OPERATORS: Final = {
+    Comparison.IS: Operator.EQUAL,
+    Comparison.LIKE: Operator.WILDCARD,
+    Comparison.NUMBER: Operator.MASKED,
+    Comparison.OPEN_FLAGS: Operator.OPEN_FLAGS,
+    Comparison.EXISTS: Operator.PRESENT,
+}
+
+
+def _query_of(detection: Detection) -> Query:
+    if detection.query is not None:
+        return detection.query
+    where = And(tuple(_expression(condition) for condition in detection.match))
+    return Query(QueryKind.EVENT, (Step(None, where),))
+
+
+def _expression(condition: Condition) -> Expression:
+    test = Test(
+        condition.field,
+        _OPERATORS[condition.comparison],
+        condition.values,
+        fold_case=condition.comparison is Comparison.LIKE,
+        mask=condition.mask,
+    )
+    if not condition.negated:
+        return test
+    return And((Test(condition.field, Operator.PRESENT), Not(test)))
