@@ -34,6 +34,8 @@ class EventKind:
         type: values of `event.type`.
         path_index: first PATH record that can be the event's file (`file.path`); None: it has no file.
         direction: `network.direction` if there is a SOCKADDR record: "egress", "ingress" or "".
+        directory: which argument of the call holds the directory of a relative path, 0 or 1; None: none does.
+        may_create: whether `event.type` is also "creation" if the call created the file.
     """
 
     action: tuple[str, ...]
@@ -41,6 +43,8 @@ class EventKind:
     type: tuple[str, ...]
     path_index: int | None = None
     direction: str = ""
+    directory: int | None = None
+    may_create: bool = False
 
 
 OTHER_CALL: Final = EventKind((), ("process",), ("info",))
@@ -126,8 +130,16 @@ ANOM_LINK        1702 used-suspicious-link        file,intrusion_detection   acc
 APPARMOR_RECORD: Final = 1500
 """The core's type for an AVC record with `apparmor=`; one of SELinux keeps 1400. No other record has it."""
 
+# Argument 0 of these calls, and 1 of symlinkat, is a directory. openat2 is one of them in every mapping.
+_DIRECTORY: Final = {
+    **dict.fromkeys(("openat", "openat2", "mkdirat", "mknodat", "fchownat", "unlinkat", "fchmodat"), 0),
+    **dict.fromkeys(("faccessat", "readlinkat", "newfstatat", "fstatat", "utimensat", "futimesat"), 0),
+    **dict.fromkeys(("execveat", "linkat", "renameat", "renameat2"), 0),
+    "symlinkat": 1,
+}
 _EGRESS: Final = frozenset({"connect", "sendto", "sendmsg"})
 _INGRESS: Final = frozenset({"accept", "accept4", "recvfrom", "recvmsg"})
+_MAY_CREATE: Final = frozenset({"open", "openat", "openat2"})
 _OPEN_AS: Final = {"openat2": "openat"}
 _MORE_ACTIONS: Final = {"executed": "exec", "connected-to": "connection_attempted"}
 
@@ -155,7 +167,14 @@ def _calls() -> dict[str, EventKind]:
         action, category, types, index, *names = row.split()
         for name in names:
             direction = "egress" if name in _EGRESS else "ingress" if name in _INGRESS else ""
-            kinds[name] = EventKind((action,), _words(category), _words(types), _path_index(index), direction)
+            kinds[name] = EventKind(
+                (action,),
+                _words(category),
+                _words(types),
+                _path_index(index),
+                direction,
+                _DIRECTORY.get(name),
+            )
     return kinds
 
 
@@ -179,7 +198,8 @@ def record_types() -> dict[str, int]:
 def kind_of_call(name: str, mapping: EventMapping = EventMapping.NATIVE) -> EventKind:
     """Return the names of an event that starts with a SYSCALL record, by the name of the call.
 
-    The native mapping has a second action for execve and connect, and treats openat2 as openat.
+    The native mapping has a second action for execve and connect, treats openat2 as openat, and knows whether
+    an open created its file.
 
     >>> kind_of_call("execve").action
     ('executed', 'exec')
@@ -192,7 +212,7 @@ def kind_of_call(name: str, mapping: EventMapping = EventMapping.NATIVE) -> Even
         return _calls().get(name, OTHER_CALL)
     kind = _calls().get(_OPEN_AS.get(name, name), OTHER_CALL)
     more = tuple(_MORE_ACTIONS[action] for action in kind.action if action in _MORE_ACTIONS)
-    return replace(kind, action=kind.action + more)
+    return replace(kind, action=kind.action + more, may_create=name in _MAY_CREATE)
 
 
 def kind_of_record(record_type: int) -> EventKind | None:
@@ -223,15 +243,20 @@ def kind_of_event(
     >>> kind_of_event(record_types()["SECCOMP"], "openat").category
     ('file',)
     """
-    of_call = None if call is None else kind_of_call(call, mapping)
-    if first_type == SYSCALL_RECORD:
-        return of_call
-    own = kind_of_record(first_type)
-    if own is None:
-        return of_call
-    if of_call is None:
-        return own
-    return replace(own, category=own.category + of_call.category, type=own.type + of_call.type)
+    return kind_with_call(first_type, None if call is None else kind_of_call(call, mapping))
+
+
+def kind_with_call(first_type: int, of_call: EventKind | None) -> EventKind | None:
+    """Return the names of an event whose call has these names; None: it has no SYSCALL record."""
+    own = None if first_type == SYSCALL_RECORD else kind_of_record(first_type)
+    if own is None or of_call is None:
+        return own or of_call
+    return replace(
+        own,
+        category=own.category + of_call.category,
+        type=own.type + of_call.type,
+        may_create=of_call.may_create,
+    )
 
 
 @cache

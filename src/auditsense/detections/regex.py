@@ -86,6 +86,17 @@ def compile_regex(pattern: str, *, fold_case: bool = False) -> bytes:
     return states.program()
 
 
+def fits_regex(pattern: str, text: str, *, fold_case: bool = False) -> bool:
+    """Return whether an expression fits a whole text, as the core decides it.
+
+    Raises:
+        DetectionError: as `compile_regex`.
+    """
+    states = _States(pattern)
+    states.add(_Parser(pattern, fold_case=fold_case).parse())
+    return states.fits(text.encode("utf-8", "surrogateescape"))
+
+
 class _Parser:
     """Recursive descent over the characters of one expression."""
 
@@ -340,6 +351,16 @@ class _States:
     def _connect(self, last: int, first: int) -> None:
         for state in _bits(last):
             self._follow[state] |= first
+
+    def fits(self, text: bytes) -> bool:
+        """Run the automaton on a whole text."""
+        active = 1
+        for byte in text:
+            following = 0
+            for state in _bits(active):
+                following |= self._follow[state]
+            active = sum(1 << state for state in _bits(following) if byte in self._members[state])
+        return bool(active & self._accepting)
 
     def program(self) -> bytes:
         """Return the bytes for the core."""
