@@ -236,7 +236,7 @@ FUNCTIONS = {
 }
 """Shell code that completes an argument, by its destination."""
 WORDS = {
-    "sinks": ("stdout journald syslog", "file: syslog:udp:// syslog:tcp://", "file: syslog:"),
+    "sinks": ("stdout journald syslog", "file: spool: syslog:udp:// syslog:tcp://", "file: spool: syslog:"),
     "sources": ("auto netlink multicast audisp", "unix: log:", "unix: log:"),
 }
 """Whole words, words that are continued, and prefixes of a path."""

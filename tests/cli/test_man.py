@@ -122,7 +122,7 @@ def test_bash_completes_commands_and_options(command: Command) -> None:
         (["run", "--source", "m"], {"multicast"}),
         (["run", "--user", "daemo"], {"daemon"}),
         (["run", "--output=se"], {"sequences"}),
-        (["run", "--sink", "s"], {"stdout", "syslog", "syslog:udp://", "syslog:tcp://"}),
+        (["run", "--sink", "s"], {"stdout", "syslog", "spool:", "syslog:udp://", "syslog:tcp://"}),
         (["run", "--sink", "syslog:u"], {"udp://"}),
         (["replay", "--sink=jou"], {"journald"}),
         (["run", "--source", "unix:/et"], {"/etc"}),

@@ -41,6 +41,7 @@ FROM_ELSEWHERE = {
         "weakref",
         "zlib",
     ),
+    "sqlite3",  # the spool
     *(
         "fcntl",
         "html",

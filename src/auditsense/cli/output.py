@@ -17,6 +17,7 @@ from auditsense.sinks.config import (
     FileSettings,
     JournaldSettings,
     SinkSettings,
+    SpoolSettings,
     StdoutSettings,
     SyslogSettings,
     check_sink,
@@ -173,8 +174,8 @@ def running_sinks(  # noqa: PLR0913 - all options of sinks
         settings: see `wanted_sinks`.
         form: of standard output; None: the default.
         shown: whether documents on standard output are readable next to standard error.
-        user: that sinks run as, except those of files: the owner of a file must be able to create the next
-            one.
+        user: that sinks run as, except those of files and spools: the owner of a file must be able to create
+            the next one, and a spool belongs to the user of `ship`.
         boost: nice levels by which priority is raised, as for the sensor: an alert must not be late on its
             last step.
         color: when to colour standard output.
@@ -183,9 +184,9 @@ def running_sinks(  # noqa: PLR0913 - all options of sinks
     Raises:
         UsageError: a sink cannot be opened; nothing was changed.
     """
+    from auditsense.sinks.acknowledged import sink_process  # noqa: PLC0415
     from auditsense.sinks.fanout import SinkSet  # noqa: PLC0415
-    from auditsense.sinks.handle import InProcessSink, SinkHandle  # noqa: PLC0415
-    from auditsense.sinks.subprocess_sink import SinkProcess  # noqa: PLC0415 - not for replay
+    from auditsense.sinks.handle import InProcessSink, SinkHandle  # noqa: PLC0415 - not for replay
 
     started: list[SinkHandle] = []
     with ExitStack() as stack:
@@ -194,7 +195,7 @@ def running_sinks(  # noqa: PLR0913 - all options of sinks
             if isinstance(item, StdoutSettings) and sys.stdout is not None and sink.fileno() < 0:
                 started.append(InProcessSink(sink, str(item)))
                 continue
-            process = SinkProcess(sink, str(item))
+            process = sink_process(sink, str(item))
             process.start(_confinement(item, user, boost) if own_process else None)
             started.append(process)
             stack.callback(process.close)
@@ -226,6 +227,11 @@ def _confinement(settings: SinkSettings, user: User | None, boost: int) -> Calla
     """Return a function that drops, in a sink's process, the privileges it does not need."""
     from auditsense.kernel import privileges, seccomp  # noqa: PLC0415 - not for replay
 
+    if isinstance(settings, FileSettings):
+        user = None
+    if isinstance(settings, SpoolSettings):
+        status = settings.path.stat()
+        user = privileges.User(status.st_uid, status.st_gid) if os.geteuid() == 0 and status.st_uid else None
     remote = isinstance(settings, SyslogSettings) and settings.transport != "local"
     families = (int(socket.AF_INET), int(socket.AF_INET6)) if remote else ()
     prepared = seccomp.prepare(families, ("memfd_create",))
@@ -233,7 +239,7 @@ def _confinement(settings: SinkSettings, user: User | None, boost: int) -> Calla
     def confine() -> None:
         with suppress(OSError):  # a container without CAP_SYS_NICE; the sensor reports it
             os.nice(-boost)
-        privileges.keep_only(user=None if isinstance(settings, FileSettings) else user)
+        privileges.keep_only(user=user)
         if prepared is not None:
             seccomp.confine(prepared)
 

@@ -216,7 +216,8 @@ def _add_sink(parser: Parser) -> None:
         action="append",
         default=[],
         help="destination of documents instead of standard output: stdout, file:PATH[,size=10M,keep=5], "
-        "journald, syslog, syslog:udp://HOST:PORT or syslog:tcp://HOST:PORT; may be repeated",
+        "journald, syslog, syslog:udp://HOST:PORT, syslog:tcp://HOST:PORT or spool:DIR[,size=256M]; may be "
+        "repeated",
     )
 
 

@@ -293,8 +293,8 @@ _auditsense_paths() { # WORD PREFIX...
   done
 }
 _auditsense_sinks() {
-  compgen -W "stdout journald syslog file: syslog:udp:// syslog:tcp://" -- "$1"
-  _auditsense_paths "$1" file: syslog:
+  compgen -W "stdout journald syslog file: spool: syslog:udp:// syslog:tcp://" -- "$1"
+  _auditsense_paths "$1" file: spool: syslog:
 }
 _auditsense_sources() {
   compgen -W "auto netlink multicast audisp unix: log:" -- "$1"

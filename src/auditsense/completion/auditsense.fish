@@ -13,8 +13,8 @@ function _auditsense_paths
     end
 end
 function _auditsense_sinks
-    printf '%s\n' stdout journald syslog file: syslog:udp:// syslog:tcp://
-    _auditsense_paths file: syslog:
+    printf '%s\n' stdout journald syslog file: spool: syslog:udp:// syslog:tcp://
+    _auditsense_paths file: spool: syslog:
 end
 function _auditsense_sources
     printf '%s\n' auto netlink multicast audisp unix: log:
@@ -93,7 +93,7 @@ complete -c auditsense -n '_shtab_auditsense_using run' -l format -xka "jsonl co
 complete -c auditsense -n '_shtab_auditsense_using run' -l user -xka "(__fish_complete_users)" -d 'drop privileges to this user after startup; use a dedicated account. Not set: stay root with few capabilities'
 complete -c auditsense -n '_shtab_auditsense_using run' -l priority-boost -x -d 'raise scheduling priority by N nice levels, so that alerts stay timely under load; 0: keep it (default: 10)'
 complete -c auditsense -n '_shtab_auditsense_using run' -l status-socket -xka "(__fish_complete_path (commandline -ct))" -d 'socket for auditsense status, in a folder that only root may write; off: none (default: /run/auditsense/control)'
-complete -c auditsense -n '_shtab_auditsense_using run' -l sink -xka "(_auditsense_sinks)" -d 'destination of documents instead of standard output: stdout, file:PATH[,size=10M,keep=5], journald, syslog, syslog:udp://HOST:PORT or syslog:tcp://HOST:PORT; may be repeated'
+complete -c auditsense -n '_shtab_auditsense_using run' -l sink -xka "(_auditsense_sinks)" -d 'destination of documents instead of standard output: stdout, file:PATH[,size=10M,keep=5], journald, syslog, syslog:udp://HOST:PORT, syslog:tcp://HOST:PORT or spool:DIR[,size=256M]; may be repeated'
 complete -c auditsense -n '_shtab_auditsense_using run' -l duration -x -d 'end after this time, such as 30, 30s, 5m or 500ms'
 complete -c auditsense -n '_shtab_auditsense_using run' -l dry-run -d 'check everything that a start needs and print the changes to this host; change nothing'
 complete -c auditsense -n '_shtab_auditsense_using run' -l color -xka "auto always never" -d 'color text by severity; auto: on a terminal, unless NO_COLOR is set or TERM is dumb (default: auto)'
@@ -108,7 +108,7 @@ complete -c auditsense -n '_shtab_auditsense_using replay' -l detections -xka "(
 complete -c auditsense -n '_shtab_auditsense_using replay' -l shipped -l no-shipped -d 'use the detections that come with auditsense (default: yes)'
 complete -c auditsense -n '_shtab_auditsense_using replay' -l exceptions -xka "(__fish_complete_path (commandline -ct))" -d 'files with exceptions (matches to ignore); may be repeated'
 complete -c auditsense -n '_shtab_auditsense_using replay' -l known-harmless -l no-known-harmless -d 'suppress matches from the bundled list of known-benign collectors (listed by auditsense detections show)'
-complete -c auditsense -n '_shtab_auditsense_using replay' -l sink -xka "(_auditsense_sinks)" -d 'destination of documents instead of standard output: stdout, file:PATH[,size=10M,keep=5], journald, syslog, syslog:udp://HOST:PORT or syslog:tcp://HOST:PORT; may be repeated'
+complete -c auditsense -n '_shtab_auditsense_using replay' -l sink -xka "(_auditsense_sinks)" -d 'destination of documents instead of standard output: stdout, file:PATH[,size=10M,keep=5], journald, syslog, syslog:udp://HOST:PORT, syslog:tcp://HOST:PORT or spool:DIR[,size=256M]; may be repeated'
 complete -c auditsense -n '_shtab_auditsense_using replay' -l rotated -d 'also read the rotated predecessors of each file (PATH.1, PATH.2.gz, PATH-20261125), oldest first'
 complete -c auditsense -n '_shtab_auditsense_using replay' -l fail-on-alert -d 'exit with 10 if there is an alert'
 complete -c auditsense -n '_shtab_auditsense_using replay' -l max-alerts -x -d 'maximum number of alerts per five minutes of the input (default: no limit)'
@@ -194,7 +194,7 @@ complete -c auditsense -n '_shtab_auditsense_using config dump' -l format -xka "
 complete -c auditsense -n '_shtab_auditsense_using config dump' -l user -xka "(__fish_complete_users)" -d 'drop privileges to this user after startup; use a dedicated account. Not set: stay root with few capabilities'
 complete -c auditsense -n '_shtab_auditsense_using config dump' -l priority-boost -x -d 'raise scheduling priority by N nice levels, so that alerts stay timely under load; 0: keep it (default: 10)'
 complete -c auditsense -n '_shtab_auditsense_using config dump' -l status-socket -xka "(__fish_complete_path (commandline -ct))" -d 'socket for auditsense status, in a folder that only root may write; off: none (default: /run/auditsense/control)'
-complete -c auditsense -n '_shtab_auditsense_using config dump' -l sink -xka "(_auditsense_sinks)" -d 'destination of documents instead of standard output: stdout, file:PATH[,size=10M,keep=5], journald, syslog, syslog:udp://HOST:PORT or syslog:tcp://HOST:PORT; may be repeated'
+complete -c auditsense -n '_shtab_auditsense_using config dump' -l sink -xka "(_auditsense_sinks)" -d 'destination of documents instead of standard output: stdout, file:PATH[,size=10M,keep=5], journald, syslog, syslog:udp://HOST:PORT, syslog:tcp://HOST:PORT or spool:DIR[,size=256M]; may be repeated'
 complete -c auditsense -n '_shtab_auditsense_using config; and test $_shtab_auditsense_npos -eq 0' -a check -d 'Validate the configuration; exit 2, as run would, if it is invalid.'
 complete -c auditsense -n '_shtab_auditsense_using config check' -s h -l help -d 'print this help and exit'
 complete -c auditsense -n '_shtab_auditsense_using config check' -s c -l config -xka "(__fish_complete_path (commandline -ct))" -d 'read only this configuration file (default: auditsense.toml, conf.d/*.toml and detections.d in /etc/auditsense)'
@@ -212,7 +212,7 @@ complete -c auditsense -n '_shtab_auditsense_using config check' -l format -xka 
 complete -c auditsense -n '_shtab_auditsense_using config check' -l user -xka "(__fish_complete_users)" -d 'drop privileges to this user after startup; use a dedicated account. Not set: stay root with few capabilities'
 complete -c auditsense -n '_shtab_auditsense_using config check' -l priority-boost -x -d 'raise scheduling priority by N nice levels, so that alerts stay timely under load; 0: keep it (default: 10)'
 complete -c auditsense -n '_shtab_auditsense_using config check' -l status-socket -xka "(__fish_complete_path (commandline -ct))" -d 'socket for auditsense status, in a folder that only root may write; off: none (default: /run/auditsense/control)'
-complete -c auditsense -n '_shtab_auditsense_using config check' -l sink -xka "(_auditsense_sinks)" -d 'destination of documents instead of standard output: stdout, file:PATH[,size=10M,keep=5], journald, syslog, syslog:udp://HOST:PORT or syslog:tcp://HOST:PORT; may be repeated'
+complete -c auditsense -n '_shtab_auditsense_using config check' -l sink -xka "(_auditsense_sinks)" -d 'destination of documents instead of standard output: stdout, file:PATH[,size=10M,keep=5], journald, syslog, syslog:udp://HOST:PORT, syslog:tcp://HOST:PORT or spool:DIR[,size=256M]; may be repeated'
 complete -c auditsense -n '_shtab_auditsense_using config; and test $_shtab_auditsense_npos -eq 0' -a sample -d 'Print a configuration file with every key in a comment.'
 complete -c auditsense -n '_shtab_auditsense_using config sample' -s h -l help -d 'print this help and exit'
 complete -c auditsense -n '_shtab_auditsense_using; and test $_shtab_auditsense_npos -eq 0' -a rules -d 'Install the audit rules of the loaded detections without the sensor, or list audit rules. Installed rules do not survive a reboot; auditsense units installs a unit that adds them at each boot.'

@@ -74,3 +74,17 @@ class LineSink(Sink, Protocol):
 
     def write_lines(self, lines: bytes) -> None:
         """Write complete lines, one per document. Raises as `write`."""
+
+
+@runtime_checkable
+class CommittingSink(LineSink, Protocol):
+    """A sink whose written documents survive its process, and which ignores a document it has already.
+
+    Its process is restarted when a signal ends it, and gets the documents again that it had not reported.
+    """
+
+    batch_s: float
+    """Time between two small writes: documents of that time are written together."""
+
+    def start(self) -> None:
+        """Open what must be opened in the process that writes. Raises as `reopen`."""

@@ -5,9 +5,10 @@
     journald                          type = "journald"
     syslog                            type = "syslog"
     syslog:udp://HOST:PORT            type = "syslog", address = "udp://HOST:PORT"
+    spool:DIR[,size=256M]             type = "spool", path = "DIR", size = "256M"
 
-Both have the same options: `format` (stdout, file, syslog), `size` and `keep` (file), `facility` and `most`
-(syslog).
+Both have the same options: `format` (stdout, file, syslog), `size` (file, spool), `keep` (file), `facility`
+and `most` (syslog).
 
 In a word, a comma and NAME= begin an option; any other comma belongs to the path. A path that contains such a
 comma has to be written as a table.
@@ -40,7 +41,8 @@ _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 _MIN_SIZE = 4096
 _MAX_KEPT = 999
 _MIN_MESSAGE, _MAX_MESSAGE = 480, 65_000  # RFC 5426, 3.2; what fits a UDP datagram
-_KINDS = "stdout, file:PATH, journald, syslog, syslog:udp://HOST:PORT, syslog:tcp://HOST:PORT"
+_MIN_SPOOL = 1 << 20
+_KINDS = "stdout, file:PATH, journald, syslog, syslog:udp://HOST:PORT, syslog:tcp://HOST:PORT, spool:DIR"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,24 @@ class SyslogSettings:
         return f"syslog:{self.transport}://{host}:{self.port}"
 
 
-SinkSettings = StdoutSettings | FileSettings | JournaldSettings | SyslogSettings
+@dataclass(frozen=True, slots=True)
+class SpoolSettings:
+    """A spool for `auditsense ship`; see `sinks.spool`.
+
+    Attributes:
+        path: of the folder, absolute.
+        size: bytes at which documents are refused, 1 MiB or more.
+    """
+
+    path: Path
+    size: int = 256 << 20
+
+    def __str__(self) -> str:
+        """Return its name."""
+        return f"spool:{self.path}"
+
+
+SinkSettings = StdoutSettings | FileSettings | JournaldSettings | SyslogSettings | SpoolSettings
 
 
 def parse_sink(text: str) -> SinkSettings:
@@ -135,7 +154,7 @@ def parse_sink(text: str) -> SinkSettings:
     kind, colon, place = target.partition(":")
     table: dict[str, object] = {"type": kind}
     if colon:
-        table["path" if kind == "file" else "address"] = place
+        table["path" if kind in {"file", "spool"} else "address"] = place
     for option in options:
         name, _, value = option.partition("=")
         if name in {"type", "path", "address"} or name in table:
@@ -187,6 +206,10 @@ def open_sink(settings: SinkSettings, form: Format, paint: Callable[[str, str], 
         from auditsense.sinks.syslog import SyslogSink  # noqa: PLC0415
 
         return SyslogSink(settings)
+    if isinstance(settings, SpoolSettings):
+        from auditsense.sinks.spool import SpoolSink  # noqa: PLC0415
+
+        return SpoolSink(settings.path, size=settings.size)
     return StreamSink(sys.stdout, settings.format or form, paint=paint)
 
 
@@ -200,6 +223,11 @@ def check_sink(settings: SinkSettings) -> str:
         from auditsense.sinks.file import check_file  # noqa: PLC0415 - see open_sink
 
         check_file(settings.path)
+        return ""
+    if isinstance(settings, SpoolSettings):
+        from auditsense.sinks.spool import check_spool  # noqa: PLC0415 - see open_sink
+
+        check_spool(settings.path if settings.path.exists() else settings.path.parent)
         return ""
     if isinstance(settings, JournaldSettings):
         socket = settings.path
@@ -218,7 +246,7 @@ def _file(table: Mapping[str, object]) -> SinkSettings:
     path = table.get("path")
     if not isinstance(path, str) or not path or "\0" in path or path.endswith("/"):
         raise UsageError("the sink file needs the path of a file, such as file:/var/log/auditsense.jsonl")
-    size = _size(table["size"]) if "size" in table else 0
+    size = _size(table["size"], _MIN_SIZE) if "size" in table else 0
     if "keep" in table and not size:
         raise UsageError("the sink file keeps older files only with a size, such as size=10M,keep=5")
     keep = _number(table, "keep", 1, _MAX_KEPT, 5)
@@ -240,11 +268,21 @@ def _syslog(table: Mapping[str, object]) -> SinkSettings:
     return SyslogSettings(transport, host, port, facility, most, _format(table))
 
 
+def _spool(table: Mapping[str, object]) -> SinkSettings:
+    path = table.get("path")
+    if not isinstance(path, str) or not path or "\0" in path:
+        raise UsageError("the sink spool needs the path of a folder, such as spool:/var/lib/auditsense-ship")
+    if "size" not in table:
+        return SpoolSettings(Path(path).absolute())
+    return SpoolSettings(Path(path).absolute(), _size(table["size"], _MIN_SPOOL))
+
+
 _PARSERS = {
     "stdout": (_stdout, {"format"}),
     "file": (_file, {"path", "size", "keep", "format"}),
     "journald": (_journald, set[str]()),
     "syslog": (_syslog, {"address", "facility", "most", "format"}),
+    "spool": (_spool, {"path", "size"}),
 }
 
 
@@ -268,11 +306,11 @@ def _format(table: Mapping[str, object]) -> Format:
         raise UsageError(f"there is no format {value!r}; use {' or '.join(Format)}") from None
 
 
-def _size(value: object) -> int:
+def _size(value: object, least: int) -> int:
     match = _SIZE.fullmatch(str(value)) if isinstance(value, int | str) else None
     size = int(match[1]) * _UNITS[match[2]] if match else 0
-    if size < _MIN_SIZE:
-        raise UsageError(f"{value!r} is no size of a file; use bytes, such as 10M, {_MIN_SIZE} or more")
+    if size < least:
+        raise UsageError(f"{value!r} is no size of a file; use bytes, such as 10M, {least} or more")
     return size
 
 

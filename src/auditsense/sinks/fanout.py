@@ -46,12 +46,13 @@ class _Trouble:
     def update(self, sink: SinkHandle, now_s: float) -> str:
         """Return a message about a change that was not reported yet; "" if there is none."""
         lost = (sink.counts.dropped, sink.counts.failed)
+        recent, sink.recent_problem = sink.recent_problem, ""
         if sink.stopped:
             state = "over"
         elif lost != self.lost:
             state = "dropping"
         else:
-            state = "failing" if sink.problem else ""
+            state = "failing" if sink.problem or recent else ""
         before, self.lost = self.lost, lost
         if state:
             self.last_s = now_s
@@ -59,7 +60,7 @@ class _Trouble:
             if not self.reported:
                 self.base = before
             self.reported = state
-            return _message(sink, state)
+            return _message(sink, state, sink.problem or recent)
         if state or not self.reported or sink.queued_bytes or now_s - self.last_s < _RECOVERY_S:
             return ""
         self.reported = ""
@@ -67,8 +68,8 @@ class _Trouble:
         return f"sink {sink.name} recovered; {dropped} documents were dropped and {failed} failed"
 
 
-def _message(sink: SinkHandle, state: str) -> str:
-    reason = f": {sink.problem}" if sink.problem else ""
+def _message(sink: SinkHandle, state: str, problem: str) -> str:
+    reason = f": {problem}" if problem else ""
     if state == "over":
         return f"sink {sink.name} stopped{reason}; no more documents are sent to it"
     if state == "failing":

@@ -47,6 +47,7 @@ class SinkHandle:
         name: for people.
         counts: of its documents.
         problem: why the sink writes nothing at the moment; "" if it writes.
+        recent_problem: the last `problem`, also if it has passed already; the reader resets it.
         stopped: whether it has stopped for good.
         pid: its process; 0 if it has none.
         queued_bytes: the queue now.
@@ -55,7 +56,7 @@ class SinkHandle:
     def __init__(self, name: str) -> None:
         self.name = name
         self.counts = DeliveryCounts()
-        self.problem = ""
+        self.problem = self.recent_problem = ""
         self.stopped = False
         self.pid = 0
         self.queued_bytes = 0

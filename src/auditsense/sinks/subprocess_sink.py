@@ -57,6 +57,8 @@ class SinkProcess(SinkHandle):
         self._queue: deque[memoryview] = deque()
         self._pipe = self._reports = -1
         self._unread = b""
+        self._token = ""
+        self._ended = False  # whether no process can report any more
 
     def start(self, confine: Callable[[], None] | None = None) -> None:
         """Fork. The process must have one thread.
@@ -80,7 +82,14 @@ class SinkProcess(SinkHandle):
                 self.pid = os.fork()
                 if self.pid == 0:
                     kind = self.name.partition(":")[0]
-                    run_worker(self._sink, (ends[0], ends[3]), name=kind, owner=owner, confine=confine)
+                    run_worker(
+                        self._sink,
+                        (ends[0], ends[3]),
+                        name=kind,
+                        owner=owner,
+                        confine=confine,
+                        token=self._token,
+                    )
         except OSError as error:
             for end in ends:
                 os.close(end)
@@ -94,14 +103,18 @@ class SinkProcess(SinkHandle):
 
     def _send(self, lines: bytes) -> None:
         """Queue the documents; drop those that do not fit."""
-        free = self._max_bytes - self.queued_bytes
+        if fitting := self._drop_excess(lines, self.queued_bytes):
+            self._enqueue(fitting)
+        self.poll()
+
+    def _drop_excess(self, lines: bytes, used: int) -> bytes:
+        """Return the documents that fit next to *used* bytes; count the others as dropped."""
+        free = self._max_bytes - used
         if len(lines) > free:
             end = lines.rfind(b"\n", 0, max(0, free)) + 1
             self.counts.dropped += lines.count(b"\n", end)
             lines = lines[:end]
-        if lines:
-            self._enqueue(lines)
-        self.poll()
+        return lines
 
     def reopen(self) -> None:
         """Have the sink reopened, after the documents sent so far."""
@@ -128,8 +141,7 @@ class SinkProcess(SinkHandle):
         started = moved = time.monotonic()
         before = (-1, -1)
         while (
-            self.pid
-            and self._reports >= 0
+            self._is_running()
             and (now := time.monotonic()) - moved < _STALL_S
             and now - started < _MAX_CLOSE_S
         ):
@@ -138,7 +150,7 @@ class SinkProcess(SinkHandle):
             state = (self.queued_bytes, self.counts.pending)
             if state != before:
                 before, moved = state, now
-            if self.pid:
+            if self._is_running():
                 _wait(self._pipe if self._queue else -1, self._reports, 0.05)
         self._kill()
         if self.pid and wait_for_exit(self.pid, _REAP_S):  # a process that may not be killed stays
@@ -147,6 +159,9 @@ class SinkProcess(SinkHandle):
         self._close_pipe()
         self._close_reports()
         self._fail_pending()
+
+    def _is_running(self) -> bool:
+        return self.pid != 0 and self._reports >= 0
 
     def _enqueue(self, lines: bytes) -> None:
         self._queue.append(memoryview(lines))
@@ -182,6 +197,7 @@ class SinkProcess(SinkHandle):
                     self._apply(SinkReport.decode(line))
                 if ended or len(self._unread) > MAX_REPORT_BYTES:
                     break
+            self._ended = ended
         except BlockingIOError:
             pass
         except (OSError, ValueError):
@@ -204,12 +220,18 @@ class SinkProcess(SinkHandle):
         """
         counts = self.counts
         if not report.stopped or report.written or report.failed:  # else the process failed, without counts
+            if report.generation:
+                raise ValueError("this process is not restarted")
             if report.written < counts.written or report.failed < counts.failed:
                 raise ValueError("counts went down")
             if report.written + report.failed > counts.submitted - counts.dropped:
                 raise ValueError("more than submitted")
             counts.written, counts.failed = report.written, report.failed
+        self._set_state(report)
+
+    def _set_state(self, report: SinkReport) -> None:
         self.problem, self.stopped = report.problem, report.stopped
+        self.recent_problem = report.problem or self.recent_problem
 
     def _reject(self) -> None:
         """Stop a sink whose process violates the protocol."""
