@@ -207,11 +207,31 @@ TEXTS = {
 }
 
 
+def regex(words: int, text: bytes, classes: dict[bytes, int], *sets: int) -> bytes:
+    """Return a seed of fuzz_regex: sets of states by class, accepting, ahead, stays and more, then rows."""
+    of_byte = bytes(next((n for letters, n in classes.items() if byte in letters), 0) for byte in range(256))
+    head = struct.pack("<BBH", words - 1, max(classes.values()), len(text))
+    return head + text + of_byte + b"".join(states.to_bytes(8 * words, "little") for states in sets)
+
+
+ALL_STATES = (1 << 256) - 1
+REGEXES = {
+    "pairs": regex(1, b"aaaa", {b"a": 1}, 0, 0b110, 0b101, 0b110, 0, 0b100, 0b10),
+    "a-run-and-its-end": regex(
+        1, b"aaab", {b"a": 1, b"b": 2}, 0, 0b10, 0b100, 0b100, 0b110, 0b10, 0b1, 0b110
+    ),
+    "across-words": regex(2, b"a" * 70, {b"a": 1}, 0, (1 << 90) - 2, 1 << 70, (1 << 90) - 2, 0, 0),
+    "every-state-leads-everywhere": regex(
+        4, b"ab" * 9, {b"a": 1}, ALL_STATES, ALL_STATES, 1, 0, 0, *[ALL_STATES] * 257
+    ),
+}
+
+
 def main() -> None:
     """Write missing and changed seeds; unnamed findings of a fuzzer are left alone."""
     corpus = Path(__file__).parent / "corpus"
     texts = {name: text.encode("latin-1") for name, text in TEXTS.items()}
-    for target, seeds in {"record": RECORDS, "stream": STREAMS, "text": texts}.items():
+    for target, seeds in {"record": RECORDS, "stream": STREAMS, "text": texts, "regex": REGEXES}.items():
         directory = corpus / target
         directory.mkdir(parents=True, exist_ok=True)
         for name, seed in seeds.items():
