@@ -1,10 +1,11 @@
 r"""Draw a terminal with the coloured output of a command as SVG. Needs rich (`pip install --group docs`).
 
-Usage: python scripts/draw_terminal.py [--prompt TEXT] [--output FILE] [COMMAND …]
-Without a command, the output is read from standard input. The picture of the README:
+Usage: python scripts/draw_terminal.py [--prompt TEXT] [--output FILE] [--documents FILE | COMMAND …]
+Without a command, the output is read from standard input. With --documents it is the compact lines of alerts
+in a file that a sensor wrote (--sink file:FILE). The picture of the README, of a live alert:
 
     python scripts/draw_terminal.py --prompt 'sudo auditsense run' --output docs/alert.svg \
-        auditsense replay tests/data/pspy.capture --format compact --color always
+        --documents docs/alert.jsonl
 
 tests/project/test_pictures.py fails when that one is out of date.
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +22,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.terminal_theme import SVG_EXPORT_THEME
 from rich.text import Text
+
+from auditsense.cli.style import Color, painter
+from auditsense.sinks.format import compact
 
 COLUMNS = 120
 FONTS = "ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas, monospace"
@@ -62,16 +67,26 @@ def draw(output: str, prompt: str = "", title: str = "") -> str:
     return "".join(f"{line.strip()}\n" for line in picture.splitlines() if line.strip())
 
 
+def compact_lines(documents: Path) -> str:
+    """Return what a terminal shows of the documents of a file."""
+    paint = painter(None, Color.ALWAYS)
+    lines = documents.read_text(encoding="utf-8").splitlines()
+    return "\n".join(compact(json.loads(line), paint) for line in lines)
+
+
 def main() -> int:
     """Draw what the command line says; return the exit code of the command."""
     parser = argparse.ArgumentParser(description="Draw the output of a command as SVG.")
     parser.add_argument("--prompt", default="", help="the command line to show; default: none")
     parser.add_argument("--title", default="", help="the title of the window")
     parser.add_argument("--output", type=Path, help="the file to write; default: standard output")
+    parser.add_argument("--documents", type=Path, help="JSON lines of alerts to show as compact lines")
     parser.add_argument("command", nargs=argparse.REMAINDER, help="default: read standard input")
     arguments = parser.parse_args()
     code = 0
-    if arguments.command:
+    if arguments.documents:
+        output = compact_lines(arguments.documents)
+    elif arguments.command:
         ended = subprocess.run(arguments.command, stdout=subprocess.PIPE, text=True, check=False)
         output, code = ended.stdout, ended.returncode
     else:

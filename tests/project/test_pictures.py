@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import subprocess
 import sys
 from collections import defaultdict
@@ -11,13 +12,12 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from auditsense.sinks.format import compact
+
 ROOT = Path(__file__).parents[2]
 PICTURE = ROOT / "docs" / "alert.svg"
 SVG = "{http://www.w3.org/2000/svg}"
-REPLAY = [
-    str(Path(sys.executable).with_name("auditsense")),
-    *("replay", str(ROOT / "tests/data/pspy.capture"), "--format", "compact"),
-]
+DOCUMENTS = ROOT / "docs" / "alert.jsonl"
 
 
 def lines(picture: str) -> list[str]:
@@ -30,17 +30,21 @@ def lines(picture: str) -> list[str]:
     return [row.replace("\N{NO-BREAK SPACE}", " ").rstrip() for _, row in sorted(rows.items())]
 
 
-def replayed(color: str) -> str:
-    ended = subprocess.run(
-        [*REPLAY, "--color", color], capture_output=True, text=True, check=True, timeout=300
-    )
-    return ended.stdout
+def alerts() -> list[str]:
+    """Return the compact lines of the documents that the picture shows."""
+    return [compact(json.loads(line)) for line in DOCUMENTS.read_text(encoding="utf-8").splitlines()]
 
 
 def test_picture_shows_current_compact_line() -> None:
     drawn = lines(PICTURE.read_text(encoding="utf-8"))
     remedy = "run the command in the docstring of scripts/draw_terminal.py"
-    assert drawn == ["$ sudo auditsense run", *replayed("never").splitlines()], remedy
+    assert drawn == ["$ sudo auditsense run", *alerts()], remedy
+
+
+def test_picture_shows_names_of_a_live_alert() -> None:
+    alert = alerts()[0]
+    assert " alice procspy[" in alert
+    assert alert.endswith(", parent bash[5029]")
 
 
 def test_picture_loads_nothing() -> None:
@@ -59,8 +63,9 @@ def test_drawn_terminal_keeps_colors() -> None:
             str(ROOT / "scripts/draw_terminal.py"),
             "--prompt",
             "sudo auditsense run",
+            "--documents",
+            str(DOCUMENTS),
         ],
-        input=replayed("always"),
         capture_output=True,
         text=True,
         check=True,

@@ -476,7 +476,7 @@ def test_status_is_printed_as_table() -> None:
         "backlog      3 of 8192, wait time 0 jiffies",
         "windows      1 of 16384, 0 evicted",
         "open events  0 of 4096, 0 evicted",
-        "sink         stdout: written 1",
+        "sink         stdout: 1 written",
         "excepted     3 from pspy: ours (quiet.toml)",
         "process      CPU 1.25 s, memory 30 MiB at most",
     ]

@@ -232,8 +232,9 @@ def configuration(facts: Facts) -> Finding | None:
     if facts.misconfigured is None:
         return None
     if not facts.misconfigured:
-        read = f"nothing is wrong with {', '.join(facts.configured)}" if facts.configured else "there is none"
-        return Finding("configuration", Level.OK, f"the configuration: {read}")
+        files = ", ".join(facts.configured)
+        read = f"nothing is wrong with {files}" if files else "no configuration file: the defaults"
+        return Finding("configuration", Level.OK, read)
     first, *more = facts.misconfigured
     return Finding(
         "configuration",

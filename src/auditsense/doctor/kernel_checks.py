@@ -75,7 +75,7 @@ def unaudited_processes(facts: Facts) -> Finding | None:
         older = sum(start < started for start in facts.processes)
         most = f"{older} of {len(facts.processes)}"
     else:
-        most = f"all {len(facts.processes)}"
+        most = f"{len(facts.processes)}"
     return Finding(
         "unaudited-processes",
         Level.NOTE,  # so is every host without audit=1

@@ -97,7 +97,7 @@ def _rows(now: Mapping[str, Any], before: Mapping[str, Any] | None, peaks: dict[
     yield from (_counter(now, before, name, peaks) for name in _COUNTERS)
     test = now.get("self_test")
     if test:
-        events = f", {test['events']} events not counted above" if test.get("events") else ""
+        events = f", {counted(test['events'], 'events')} not counted above" if test.get("events") else ""
         text = f"{test['passed']} passed, {test['failed']} failed{events}"
         yield Row("self-tests", text, "error" if test["failed"] else "")
     if unread := now["counters"].get("malformed"):
@@ -116,9 +116,7 @@ def _rows(now: Mapping[str, Any], before: Mapping[str, Any] | None, peaks: dict[
             text = f"{part[used]} of {part['limit']}, {part['evicted']} evicted"
             yield Row(label, text, role, share, detail=True)
     for sink in now.get("sinks", ()):
-        rest = ", ".join(f"{name} {value}" for name, value in sink.items() if name != "name")
-        troubled = sink.get("dropped") or sink.get("failed") or sink.get("problem")
-        yield Row("sink", f"{sink.get('name', '?')}: {rest}", "warning" if troubled else "")
+        yield _sink(sink)
     for entry in now.get("exceptions", ()):
         text = f"{entry['events']} from {entry['detection']}: {entry['comment']} ({entry['origin']})"
         yield Row("excepted", text)
@@ -178,6 +176,18 @@ def _number(entry: Mapping[str, Any], name: str) -> str:
 def counted(count: int, name: str) -> str:
     """Return a count with its noun, given in the plural, in the singular for one."""
     return f"{count} {name.removesuffix('s') if count == 1 else name}"
+
+
+def _sink(sink: Mapping[str, Any]) -> Row:
+    """Return the row of a sink: what it wrote, and what is not 0 otherwise."""
+    counts = [f"{sink.get('written', 0)} written"]
+    counts += [f"{sink[name]} {name}" for name in ("dropped", "failed") if sink.get(name)]
+    if sink.get("queued_bytes"):
+        counts.append(f"{sink['queued_bytes']} bytes queued")
+    if sink.get("problem"):
+        counts.append(str(sink["problem"]))
+    troubled = sink.get("dropped") or sink.get("failed") or sink.get("problem")
+    return Row("sink", f"{sink.get('name', '?')}: {', '.join(counts)}", "warning" if troubled else "")
 
 
 def _losses(now: Mapping[str, Any]) -> Iterator[Row]:
