@@ -160,7 +160,7 @@ static bool add_record(as_ring *ring, uint16_t type, as_span text, as_span node,
 static void process_datagram(as_ring *ring, as_span bytes, uint32_t sender, uint64_t now_ms, bool cut) {
     const as_datagram datagram = as_datagram_read(bytes, sender);
     ring->stats.datagrams++;
-    const bool has_fields = datagram.kind != AS_DATAGRAM_RECORD || as_record_has_fields(datagram.type);
+    const bool has_fields = datagram.kind != AS_DATAGRAM_RECORD || as_events_store_type(&ring->events, datagram.type);
     ring->stats.truncated += cut && has_fields ? 1 : 0;
     switch (datagram.kind) {
     case AS_DATAGRAM_RECORD:
@@ -186,7 +186,7 @@ static void process_line(as_ring *ring, as_span line, bool cut) {
     }
     ring->stats.lines++;
     /* A record that no field is read from needs nothing but its type. */
-    ring->stats.truncated += cut && (!record || as_record_has_fields(read.type)) ? 1 : 0;
+    ring->stats.truncated += cut && (!record || as_events_store_type(&ring->events, read.type)) ? 1 : 0;
     ring->stats.malformed += record ? 0 : 1;
     if (!record || !add_record(ring, read.type, read.text, read.node, 0, true)) {
         as_lines_sample(&ring->lines, line);
@@ -203,7 +203,7 @@ int64_t as_ring_select_fields(as_ring *ring, uint64_t fields) {
         return leave(ring, AS_ARGUMENT);
     }
     as_hits_select_fields(&ring->hits, fields);
-    as_events_select_fields(&ring->events, fields | as_ring_read_fields(ring));
+    as_events_select_fields(&ring->events, fields | as_ring_read_fields(ring), as_ring_read_fields(ring));
     return leave(ring, AS_OK);
 }
 

@@ -52,6 +52,13 @@ static void check_invariant(const table *t) {
                     small += kept && event->texts[role].len <= AS_SMALL_TEXT ? 1 : 0;
                     large += kept && event->texts[role].len > AS_SMALL_TEXT ? 1 : 0;
                 }
+                for (uint32_t text = event->linked; which == AS_LIST_ALL && text != AS_NO_TEXT;) {
+                    as_span body;
+                    const as_text_link link = as_slab_linked(&t->events.slab, text, &body);
+                    small += body.len + sizeof link <= AS_SMALL_TEXT ? 1 : 0;
+                    large += body.len + sizeof link > AS_SMALL_TEXT ? 1 : 0;
+                    text = link.next;
+                }
                 slots += which == AS_LIST_ALL ? 1 : 0;
                 previous = at;
             }

@@ -162,19 +162,27 @@ static void names(void) {
                   {"PROCTITLE", 1327},
                   {"URINGOP", 1336},
                   {"OPENAT2", 1337},
-                  {"USER", 1100},
-                  {"USER_CMD", 1100},
-                  {"CRED_ACQ", 1100},
-                  {"SERVICE_START", 1100},
-                  {"DAEMON_END", 1200},
-                  {"CONFIG_CHANGE", 0},
-                  {"AVC", 0},
+                  {"USER", 1199},
+                  {"USER_OF_THE_FUTURE", 1199},
+                  {"USER_AUTH", 1100},
+                  {"USER_CMD", 1123},
+                  {"CRED_ACQ", 1103},
+                  {"SERVICE_START", 1130},
+                  {"SERVICE_", 0},
+                  {"ADD_USER", 1114},
+                  {"DAEMON_END", 1299},
+                  {"LOGIN", 1006},
+                  {"CONFIG_CHANGE", 1305},
+                  {"SECCOMP", 1326},
+                  {"AVC", 1400},
+                  {"ANOM_ABEND", 1701},
+                  {"ANOM_PROMISCUOUS", 1700},
                   {"", 0},
                   {"SYSCAL", 0},
                   {"SYSCALLS", 0},
                   {"SOCKADD\xd2", 0},
                   {"syscall", 1300},
-                  {"user_cmd", 1100},
+                  {"user_cmd", 1123},
                   {"syscal", 0},
                   {"sysCALL_of_more_than_any_name_is_long", 0},
                   {"FD_PAIR", 1317},
@@ -408,7 +416,7 @@ static void prefixes(void) {
     CASE("of two records in a line the first is read, and nothing of the second");
     as_line read;
     CHECK(as_line_read(GUARDED("audispd: type=USER_CMD msg=audit(1.000:2): msg='x audispd: " RECORD "'"), &read));
-    CHECK_EQUAL(read.type, 1100);
+    CHECK_EQUAL(read.type, 1123);
     CHECK_TEXT(read.text, "audit(1.000:2): msg='x audispd: " RECORD "'");
 
     CASE("a prefix of any length up to the longest is looked at, and no longer one");

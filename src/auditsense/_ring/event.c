@@ -31,22 +31,18 @@ static void check_announced_paths(as_events *events, as_event *event) {
     event->seen |= announced == 0 ? SEEN_END : 0;
 }
 
-static bool preferred(as_span path) {
-    const as_record record = {.type = AS_TYPE_PATH, .body = path};
-    as_value values[AS_FIELDS] = {0};
-    as_record_fields(&record, AS_BIT(AS_FIELD_PATH_NAMETYPE), values);
-    const as_value nametype = values[AS_FIELD_PATH_NAMETYPE];
-    return nametype.form != AS_FORM_ABSENT && !as_span_is(nametype.span, AS_LITERAL("PARENT")) &&
-           !as_span_is(nametype.span, AS_LITERAL("UNKNOWN"));
-}
-
 /* Whether the first stored PATH is preferred to all later ones: checked once per event. */
 static bool first_is_preferred(const as_events *events, as_event *event) {
     if ((event->seen & FIRST_PATH_CHECKED) == 0) {
-        const bool yes = preferred(as_slab_span(&events->slab, event->texts[AS_ROLE_FIRST_PATH]));
+        const bool yes = as_path_is_object(as_slab_span(&events->slab, event->texts[AS_ROLE_FIRST_PATH]));
         event->seen |= FIRST_PATH_CHECKED | (yes ? FIRST_PATH_PREFERRED : 0);
     }
     return (event->seen & FIRST_PATH_PREFERRED) != 0;
+}
+
+/* Whether the two PATH records that are stored otherwise may not be enough. */
+static bool all_paths_decide(const as_events *events, const as_event *event) {
+    return events->all_paths || event->first_path > 0 || (event->seen & SEEN_SYSCALL) == 0;
 }
 
 static void add_path(as_events *events, as_event *event, const as_record *record, as_stats *stats) {
@@ -73,9 +69,18 @@ static void add_path(as_events *events, as_event *event, const as_record *record
     /* With one PATH, as most events have, there is no choice to make. */
     if ((event->stored & (1u << AS_ROLE_FIRST_PATH)) == 0) {
         as_event_store(events, event, AS_ROLE_FIRST_PATH, record->body);
+    } else if (all_paths_decide(events, event)) {
+        as_event_link(events, event, AS_LINK_PATHS, record->type, record->body);
     } else if ((event->stored & (1u << AS_ROLE_PATH)) == 0 && !first_is_preferred(events, event) &&
-               preferred(record->body)) {
+               as_path_is_object(record->body)) {
         as_event_store(events, event, AS_ROLE_PATH, record->body);
+    }
+}
+
+/* Link the first record of its type. */
+static void link_once(as_events *events, as_event *event, as_link_kind kind, const as_record *record) {
+    if ((event->linked_kinds & kind) == 0) {
+        as_event_link(events, event, kind, record->type, record->body);
     }
 }
 
@@ -181,6 +186,18 @@ void as_events_add(as_events *events, const as_record *record, as_span node, uin
         if (first_time(event, SEEN_EOE, stats)) {
             event->seen |= SEEN_END;
         }
+        break;
+    case AS_TYPE_EXECVE:
+        event->seen |= SEEN_OF_SYSCALL;
+        as_event_link(events, event, AS_LINK_EXECVE, record->type, record->body);
+        break;
+    case AS_TYPE_SOCKADDR:
+        event->seen |= SEEN_OF_SYSCALL;
+        link_once(events, event, AS_LINK_SOCKADDR, record);
+        break;
+    case AS_TYPE_BPRM_FCAPS:
+        event->seen |= SEEN_OF_SYSCALL;
+        link_once(events, event, AS_LINK_CAPABILITIES, record);
         break;
     default:
         event->seen |= as_record_of_syscall(record->type) ? SEEN_OF_SYSCALL : 0;

@@ -4,16 +4,31 @@
 
 #define NONE AS_NO_SLOT
 
-void as_events_select_fields(as_events *events, uint64_t fields) {
-    static const uint64_t of_role[] = {
-        [AS_ROLE_SYSCALL] = AS_ALL_FIELDS, /* the call, and the number of PATHs */
-        [AS_ROLE_CWD] = AS_BIT(AS_FIELD_CWD),  [AS_ROLE_PATH] = AS_PATH_FIELDS,
-        [AS_ROLE_FIRST_PATH] = AS_PATH_FIELDS, [AS_ROLE_PROCTITLE] = AS_BIT(AS_FIELD_PROCTITLE),
-        [AS_ROLE_NODE] = AS_BIT(AS_FIELD_NODE)};
+void as_events_select_fields(as_events *events, uint64_t fields, uint64_t tested) {
+    static const uint64_t of_role[] = {[AS_ROLE_SYSCALL] = AS_ALL_FIELDS, /* the call, and the number of PATHs */
+                                       [AS_ROLE_CWD] = AS_BIT(AS_FIELD_CWD) | AS_BIT(AS_FIELD_PATHS),
+                                       [AS_ROLE_PATH] = AS_PATH_FIELDS | AS_BIT(AS_FIELD_PATHS),
+                                       [AS_ROLE_FIRST_PATH] = AS_PATH_FIELDS | AS_BIT(AS_FIELD_PATHS),
+                                       [AS_ROLE_PROCTITLE] = AS_BIT(AS_FIELD_PROCTITLE),
+                                       [AS_ROLE_NODE] = AS_BIT(AS_FIELD_NODE)};
+    static const struct {
+        as_link_kind kind;
+        uint64_t fields;
+    } of_link[] = {
+        {AS_LINK_PATHS, AS_PATH_FIELDS | AS_BIT(AS_FIELD_PATHS)},
+        {AS_LINK_EXECVE, AS_RANGE(AS_FIELD_ARGC, AS_FIELD_COMMAND_LINE)},
+        {AS_LINK_SOCKADDR, AS_RANGE(AS_FIELD_SOCKET_FAMILY, AS_FIELD_SOCKET_PATH)},
+        {AS_LINK_CAPABILITIES, AS_BIT(AS_FIELD_CAPABILITIES)},
+    };
     events->roles = 1u << AS_ROLE_SYSCALL;
     for (unsigned role = 0; role < AS_ROLES; role++) {
         events->roles |= (uint8_t)((fields & of_role[role]) != 0 ? 1u << role : 0);
     }
+    events->links = 0;
+    for (size_t i = 0; i < sizeof of_link / sizeof *of_link; i++) {
+        events->links |= (uint8_t)((fields & of_link[i].fields) != 0 ? of_link[i].kind : 0);
+    }
+    events->all_paths = (tested & AS_BIT(AS_FIELD_PATH_NAMETYPE)) != 0;
 }
 
 void as_events_reserve(as_events *events, uint32_t held) {
@@ -38,7 +53,7 @@ void as_events_init(as_events *events, const as_config *config, as_arena *arena)
     events->timeout_ms = config->event_timeout_ms;
     events->end = (as_event_end)config->end;
     events->ready = NONE;
-    as_events_select_fields(events, AS_ALL_FIELDS);
+    as_events_select_fields(events, AS_ALL_FIELDS, 0);
     events->slots = as_arena_alloc(arena, events->slot_count, sizeof *events->slots);
     events->buckets = as_arena_alloc(arena, buckets, sizeof *events->buckets);
     as_slab_init(&events->slab, config, arena);
@@ -55,6 +70,7 @@ void as_events_init(as_events *events, const as_config *config, as_arena *arena)
         }
     }
     for (uint32_t i = 0; i < events->slot_count; i++) {
+        events->slots[i].linked = AS_NO_TEXT;
         as_list_join(events, AS_LIST_ALL, &events->slots[i]);
     }
 }
@@ -107,6 +123,12 @@ as_event *as_events_open(as_events *events, const as_record *record, uint64_t no
     event->items = 0;
     event->stored = 0;
     event->seen = 0;
+    event->linked = AS_NO_TEXT;
+    event->linked_count = 0;
+    event->linked_kinds = 0;
+    event->first_path = 0;
+    event->directory = 0;
+    event->main_type = record->type;
     uint32_t *bucket = bucket_of(events, event->ms, event->serial, node);
     event->next_in_bucket = *bucket;
     *bucket = as_slot_of(events, event);
@@ -124,6 +146,13 @@ void as_event_release(as_events *events, as_event *event) {
             event->stored &= (uint8_t)~(1u << role);
         }
     }
+    while (event->linked != AS_NO_TEXT) {
+        as_span text;
+        const uint32_t next = as_slab_linked(&events->slab, event->linked, &text).next;
+        as_slab_release_linked(&events->slab, event->linked);
+        event->linked = next;
+    }
+    event->linked_kinds = 0;
     if (event->large_texts > 0) {
         as_list_leave(events, AS_LIST_LARGE, event);
         event->large_texts = 0;
@@ -135,36 +164,181 @@ void as_events_mark_decided(as_events *events, as_event *event) {
     as_list_move(events, event, AS_DECIDED);
 }
 
+static void hold_large(as_events *events, as_event *event) {
+    if (event->large_texts++ == 0) {
+        as_list_join(events, AS_LIST_LARGE, event);
+    }
+}
+
 void as_event_store(as_events *events, as_event *event, as_role role, as_span text) {
     if (event->candidates == 0 || (events->roles & (1u << role)) == 0) {
         return;
     }
     if (as_slab_store(&events->slab, text, &event->texts[role])) {
         event->stored |= (uint8_t)(1u << role);
-        if (text.len > AS_SMALL_TEXT && event->large_texts++ == 0) {
-            as_list_join(events, AS_LIST_LARGE, event);
+        if (text.len > AS_SMALL_TEXT) {
+            hold_large(events, event);
         }
     }
 }
 
+void as_event_link(as_events *events, as_event *event, as_link_kind kind, uint16_t type, as_span text) {
+    bool large;
+    if (event->candidates == 0 || (events->links & kind) == 0 || event->linked_count == AS_MAX_LINKED) {
+        return;
+    }
+    if (as_slab_link(&events->slab, &event->linked, type, text, &large)) {
+        event->linked_count++;
+        event->linked_kinds |= (uint8_t)kind;
+        if (large) {
+            hold_large(events, event);
+        }
+    }
+}
+
+bool as_events_store_type(const as_events *events, uint16_t type) {
+    switch (type) {
+    case AS_TYPE_SYSCALL:
+        return true;
+    case AS_TYPE_PATH:
+        return (events->roles & (1u << AS_ROLE_PATH)) != 0;
+    case AS_TYPE_CWD:
+        return (events->roles & (1u << AS_ROLE_CWD)) != 0;
+    case AS_TYPE_PROCTITLE:
+        return (events->roles & (1u << AS_ROLE_PROCTITLE)) != 0;
+    case AS_TYPE_EXECVE:
+        return (events->links & AS_LINK_EXECVE) != 0;
+    case AS_TYPE_SOCKADDR:
+        return (events->links & AS_LINK_SOCKADDR) != 0;
+    case AS_TYPE_BPRM_FCAPS:
+        return (events->links & AS_LINK_CAPABILITIES) != 0;
+    default:
+        return (events->links & AS_LINK_MAIN) != 0 && !as_record_is_detail(type);
+    }
+}
+
+uint32_t as_event_linked(const as_events *events, const as_event *event, uint16_t type, as_span *bodies) {
+    uint32_t count = 0;
+    for (uint32_t at = event->linked; at != AS_NO_TEXT;) {
+        const as_text_link link = as_slab_linked(&events->slab, at, &bodies[count]);
+        count += link.type == type ? 1 : 0;
+        at = link.next;
+    }
+    return count;
+}
+
+/* Paths */
+
+/* Number of a PATH record among those of its event. */
+static uint64_t item_of(as_span path) {
+    uint64_t item = 0;
+    if (as_span_starts(path, AS_LITERAL("item="))) {
+        as_span_number(as_span_skip(path, sizeof "item=" - 1), 10, UINT32_MAX, &item);
+    }
+    return item;
+}
+
+uint32_t as_event_paths(const as_events *events, const as_event *event, as_span *bodies) {
+    static const as_role roles[] = {AS_ROLE_FIRST_PATH, AS_ROLE_PATH};
+    as_span found[AS_MAX_LINKED];
+    uint32_t count = 0;
+    for (unsigned i = 0; i < 2; i++) {
+        if ((event->stored & (1u << roles[i])) != 0) {
+            bodies[count++] = as_slab_span(&events->slab, event->texts[roles[i]]);
+        }
+    }
+    const uint32_t linked =
+        (event->linked_kinds & AS_LINK_PATHS) != 0 ? as_event_linked(events, event, AS_TYPE_PATH, found) : 0;
+    for (uint32_t i = linked; i > 0; i--) { /* as they came */
+        bodies[count++] = found[i - 1];
+    }
+    for (uint32_t i = 1; i < count; i++) { /* by insertion: they usually come in order */
+        const as_span body = bodies[i];
+        const uint64_t item = item_of(body);
+        uint32_t at = i;
+        for (; at > 0 && item_of(bodies[at - 1]) > item; at--) {
+            bodies[at] = bodies[at - 1];
+        }
+        bodies[at] = body;
+    }
+    return count;
+}
+
+as_span as_path_nametype(as_span path) {
+    const as_record record = {.type = AS_TYPE_PATH, .body = path};
+    as_value values[AS_FIELDS];
+    as_values_clear(values, AS_BIT(AS_FIELD_PATH_NAMETYPE));
+    as_record_fields(&record, AS_BIT(AS_FIELD_PATH_NAMETYPE), values);
+    const as_value nametype = values[AS_FIELD_PATH_NAMETYPE];
+    return nametype.form == AS_FORM_ABSENT ? as_span_of(path.at, 0) : nametype.span;
+}
+
+bool as_path_is_object(as_span path) {
+    const as_span nametype = as_path_nametype(path);
+    return nametype.len > 0 && !as_span_is(nametype, AS_LITERAL("PARENT")) &&
+           !as_span_is(nametype, AS_LITERAL("UNKNOWN"));
+}
+
+/* The PATH record that file fields come from: of those from first_path on, or of all if there are fewer, the first that
+ * is neither PARENT nor UNKNOWN; else the first. at: NULL: none. */
+static as_span chosen_path(const as_events *events, const as_event *event) {
+    if ((event->linked_kinds & AS_LINK_PATHS) == 0) {
+        const as_role role = (event->stored & (1u << AS_ROLE_PATH)) != 0 ? AS_ROLE_PATH : AS_ROLE_FIRST_PATH;
+        return (event->stored & (1u << role)) != 0 ? as_slab_span(&events->slab, event->texts[role]) : (as_span){0};
+    }
+    as_span paths[AS_MAX_PATHS];
+    const uint32_t count = as_event_paths(events, event, paths);
+    const uint32_t first = event->first_path < count ? event->first_path : 0;
+    for (uint32_t i = first; i < count; i++) {
+        if (as_path_is_object(paths[i])) {
+            return paths[i];
+        }
+    }
+    return count > 0 ? paths[first] : (as_span){0};
+}
+
+/* Values */
+
+static bool read_record(uint16_t type, as_span body, uint64_t wanted, as_value values[AS_FIELDS]) {
+    const as_record record = {.type = type, .body = body};
+    return as_record_fields(&record, wanted, values);
+}
+
+/* The first record of the event, if it does not belong to a system call: its values precede those of the call. */
+static bool read_main(const as_events *events, const as_event *event, uint64_t wanted, as_value values[AS_FIELDS]) {
+    as_span bodies[AS_MAX_LINKED];
+    const uint16_t type = event->main_type == AS_TYPE_APPARMOR ? AS_TYPE_AVC : event->main_type;
+    const uint32_t count = as_event_linked(events, event, type, bodies);
+    return count == 0 || read_record(type, bodies[count - 1], wanted, values);
+}
+
 bool as_event_fields(const as_events *events, const as_event *event, uint64_t wanted, as_value values[AS_FIELDS]) {
-    static const uint16_t types[] = {[AS_ROLE_SYSCALL] = AS_TYPE_SYSCALL,
-                                     [AS_ROLE_CWD] = AS_TYPE_CWD,
-                                     [AS_ROLE_PATH] = AS_TYPE_PATH,
-                                     [AS_ROLE_FIRST_PATH] = AS_TYPE_PATH,
-                                     [AS_ROLE_PROCTITLE] = AS_TYPE_PROCTITLE};
+    static const uint16_t types[] = {
+        [AS_ROLE_SYSCALL] = AS_TYPE_SYSCALL, [AS_ROLE_CWD] = AS_TYPE_CWD, [AS_ROLE_PROCTITLE] = AS_TYPE_PROCTITLE};
     bool complete = true;
+    wanted &= AS_PLAIN_FIELDS;
+    if ((event->linked_kinds & AS_LINK_MAIN) != 0) {
+        complete = read_main(events, event, wanted, values);
+    }
     for (unsigned role = 0; role < AS_ROLES; role++) {
-        const bool outranked = role == AS_ROLE_FIRST_PATH && (event->stored & (1u << AS_ROLE_PATH)) != 0;
-        if ((event->stored & (1u << role)) == 0 || outranked) {
+        if ((event->stored & (1u << role)) == 0 || role == AS_ROLE_PATH || role == AS_ROLE_FIRST_PATH) {
             continue;
         }
         const as_span text = as_slab_span(&events->slab, event->texts[role]);
         if (role == AS_ROLE_NODE) {
             values[AS_FIELD_NODE] = (as_value){.span = text, .form = AS_FORM_QUOTED};
         } else {
-            const as_record record = {.type = types[role], .body = text};
-            complete = as_record_fields(&record, wanted, values) && complete;
+            complete = read_record(types[role], text, wanted, values) && complete;
+        }
+    }
+    if ((wanted & AS_PATH_FIELDS) != 0) {
+        const as_span path = chosen_path(events, event);
+        complete = (path.at == NULL || read_record(AS_TYPE_PATH, path, wanted, values)) && complete;
+    }
+    if ((wanted & AS_BIT(AS_FIELD_ARGC)) != 0 && (event->linked_kinds & AS_LINK_EXECVE) != 0) {
+        as_span bodies[AS_MAX_LINKED];
+        for (uint32_t i = as_event_linked(events, event, AS_TYPE_EXECVE, bodies); i > 0; i--) {
+            read_record(AS_TYPE_EXECVE, bodies[i - 1], AS_BIT(AS_FIELD_ARGC), values);
         }
     }
     return complete;

@@ -10,8 +10,9 @@
 #include "record.h"
 #include "slab.h"
 
-/* Records that are stored. Of the PATH records only the two that fields can come from: the first, and the preferred
- * one, which is the first that is neither PARENT nor UNKNOWN. AS_ROLE_PATH is stored only if those differ. */
+/* Records that are stored, each in its place. Of the PATH records usually only the two that fields can come from: the
+ * first, and the preferred one, which is the first that is neither PARENT nor UNKNOWN. AS_ROLE_PATH is stored only if
+ * those differ. */
 typedef enum {
     AS_ROLE_SYSCALL,
     AS_ROLE_CWD,
@@ -21,6 +22,19 @@ typedef enum {
     AS_ROLE_NODE,
     AS_ROLES
 } as_role;
+
+/* Records that are linked to their event (as_event.linked), for as many as it has. */
+typedef enum {
+    AS_LINK_MAIN = 1,  /* the first record of the event, if it does not belong to a system call */
+    AS_LINK_PATHS = 2, /* every PATH but the first, where one of those decides */
+    AS_LINK_EXECVE = 4,
+    AS_LINK_SOCKADDR = 8,
+    AS_LINK_CAPABILITIES = 16
+} as_link_kind;
+
+/* Linked texts of an event; more are not stored, and cut its arguments. The kernel writes at most 10 records for as many
+ * bytes of arguments as exec_args.h keeps. */
+enum { AS_MAX_LINKED = 32 };
 
 typedef enum { AS_LIST_ALL, AS_LIST_LARGE, AS_LISTS } as_queue;
 
@@ -47,6 +61,12 @@ typedef struct {
     uint8_t state;
     uint8_t stored;      /* bits by as_role */
     uint8_t large_texts; /* stored large texts; with any, the event is also in a list of AS_LIST_LARGE */
+    uint8_t linked_count;
+    uint8_t linked_kinds; /* bits of as_link_kind */
+    uint8_t first_path;   /* index of the first PATH that file fields can come from; of its class */
+    uint8_t directory;    /* n + 1: register n holds the directory that a relative path starts from; 0: none */
+    uint16_t main_type;   /* of the first record; see types.h */
+    uint32_t linked;      /* the linked text stored last; AS_NO_TEXT: none */
     as_slab_ref texts[AS_ROLES];
 } as_event;
 
@@ -83,14 +103,17 @@ typedef struct {
     uint32_t latest;  /* the event of the last record: usually that of the next one, too */
     uint32_t ready;   /* the open text event that ends with the next record of another one */
     uint8_t roles;    /* bits of the roles whose texts are needed */
+    uint8_t links;    /* bits of the as_link_kinds that are */
+    bool all_paths;   /* of every event */
     bool some_absent; /* some profile has reached absence_events: until then text events close by their end alone */
     as_host_profile profiles[AS_HOST_PROFILES]; /* by hash of the node; hosts that collide share a profile */
 } as_events;
 
 void as_events_init(as_events *events, const as_config *config, as_arena *arena);
 
-/* Store only the texts that these fields need from now on; as_events_init selects all. */
-void as_events_select_fields(as_events *events, uint64_t fields);
+/* Store only the texts that these fields need from now on; as_events_init selects all. tested: those of the fields that
+ * rules read, of which every PATH record may be asked for. */
+void as_events_select_fields(as_events *events, uint64_t fields, uint64_t tested);
 
 /* Reserve slots and texts for this number of held events. */
 void as_events_reserve(as_events *events, uint32_t held);
@@ -103,11 +126,32 @@ as_event *as_events_open(as_events *events, const as_record *record, uint64_t no
 
 /* Store a text of the event, if a rule can match it and the role is needed. There must be space. */
 void as_event_store(as_events *events, as_event *event, as_role role, as_span text);
+
+/* Link a text to the event, under the same conditions. */
+void as_event_link(as_events *events, as_event *event, as_link_kind kind, uint16_t type, as_span text);
 void as_event_release(as_events *events, as_event *event);
 
 /* The oldest closed event; NULL: none. Call as_events_mark_decided before requesting the next. */
 as_event *as_events_closed(as_events *events);
 void as_events_mark_decided(as_events *events, as_event *event);
+
+/* Whether a record of this type is stored for some event. */
+bool as_events_store_type(const as_events *events, uint16_t type);
+
+/* Fields that as_event_fields reads: those of one record each. event_values.h decodes the others. */
+#define AS_PLAIN_FIELDS (AS_RANGE(AS_FIELD_ARCH, AS_FIELD_ARGC) | AS_RANGE(AS_FIELD_ACCT, AS_FIELD_UNIT))
+
+/* The bodies of the linked records of this type, last stored first. Returns how many there are, at most
+ * AS_MAX_LINKED. */
+uint32_t as_event_linked(const as_events *events, const as_event *event, uint16_t type, as_span *bodies);
+
+/* The nametype of a PATH record; empty: none. An object is neither a PARENT nor UNKNOWN. */
+as_span as_path_nametype(as_span path);
+bool as_path_is_object(as_span path);
+
+/* The stored PATH records in order of their items. Returns how many there are, at most AS_MAX_PATHS. */
+enum { AS_MAX_PATHS = AS_MAX_LINKED + 2 };
+uint32_t as_event_paths(const as_events *events, const as_event *event, as_span *bodies);
 
 /* Read the wanted values of a closed event. They point into stored texts. False: the rest of a record was not read. */
 bool as_event_fields(const as_events *events, const as_event *event, uint64_t wanted, as_value values[AS_FIELDS]);

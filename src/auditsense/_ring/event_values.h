@@ -10,7 +10,10 @@
 #define AUDITSENSE_EVENT_VALUES_H
 
 #include "arena.h"
+#include "capability.h"
 #include "event_slots.h"
+#include "exec_args.h"
+#include "socket_address.h"
 
 /* The values of a field, in order. A field with one value is a list of one; an absent one is empty. */
 typedef struct {
@@ -25,18 +28,37 @@ typedef struct {
     uint64_t located; /* bits of the fields in values */
     uint64_t decoded; /* bits of the fields in texts */
     uint8_t *scratch;
+    uint8_t *command_line; /* AS_ARGS_BYTES */
+    uint8_t *path;         /* joined with the directory: datagram_bytes twice */
+    uint64_t cut_args;     /* events whose arguments were cut, so far */
     uint32_t scratch_bytes;
     uint32_t used;
+    bool strict;    /* AS_STRICT: hex in comm stays, and arguments in parts are absent */
+    bool args_read; /* args are those of this event */
+    bool address_read;
+    as_exec_args args;
+    as_socket_address address;
+    uint32_t capability_count;
+    uint32_t path_count;
+    uint32_t nametype_count;
+    as_span capabilities[AS_CAPABILITIES];
+    as_span paths[2];
+    as_span nametypes[AS_MAX_PATHS];
+    uint8_t capability_text[AS_CAPABILITY_BYTES];
     as_value values[AS_FIELDS];
     as_span texts[AS_FIELDS]; /* at: NULL: absent */
 } as_event_values;
 
-void as_event_values_init(as_event_values *values, const as_config *config, as_arena *arena);
+/* Fields that only rules can read: a hit has what they are made of. */
+#define AS_RULE_FIELDS (AS_BIT(AS_FIELD_COMMAND_LINE) | AS_BIT(AS_FIELD_PARENT_COMMAND_LINE) | AS_BIT(AS_FIELD_PATHS))
+
+void as_event_values_init(as_event_values *values, const as_config *config, bool strict, as_arena *arena);
 
 /* Begin with another event. Everything returned for the previous one is invalid. */
 void as_event_values_begin(as_event_values *values, const as_events *events, const as_event *event);
 
-/* Locate these fields in `values->values`. False: the rest of a record was not read (AS_MAX_UNKNOWN). */
+/* Locate these fields in `values->values`; a decoded one, or a list joined with NUL, is there as a quoted value. False:
+ * the rest of a record was not read (AS_MAX_UNKNOWN). */
 bool as_event_values_load(as_event_values *values, uint64_t fields);
 
 /* The values of any field, decoded. */

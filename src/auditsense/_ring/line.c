@@ -1,6 +1,7 @@
 #include "line.h"
 
 #include "prefix.h"
+#include "types.h"
 
 void as_lines_init(as_lines *lines, const as_config *config, as_arena *arena) {
     lines->capacity = config->datagram_bytes;
@@ -112,8 +113,8 @@ enum { LONGEST_NAME = 32 };
 
 #define NAME(text) text, sizeof(text) - 1
 
-/* Names that decide something: other records of an event only need to be distinguished from unrelated ones.
- * From linux/audit.h, as daemons print them, most frequent first. */
+/* Records of a system call: the others of its event only need to be distinguished from unrelated ones. From
+ * linux/audit.h, as daemons print them, most frequent first. */
 static const struct {
     char name[16]; /* zero-padded, to compare eight bytes at a time */
     uint32_t len;
@@ -126,6 +127,37 @@ static const struct {
     {NAME("MMAP"), 1323},      {NAME("URINGOP"), 1336},       {NAME("OPENAT2"), 1337},
     {NAME("FD_PAIR"), 1317},   {NAME("MQ_OPEN"), 1312},       {NAME("MQ_SENDRECV"), 1313},
     {NAME("MQ_NOTIFY"), 1314}, {NAME("MQ_GETSETATTR"), 1315}, {NAME("IPC_SET_PERM"), 1311},
+};
+
+/* Records that are whole events, or decide what kind of event theirs is. From linux/audit.h and libaudit.h. */
+static const struct {
+    char name[16];
+    uint32_t len;
+    uint16_t type;
+} main_names[] = {
+    {NAME("USER_AUTH"), 1100},       {NAME("USER_ACCT"), 1101},
+    {NAME("CRED_ACQ"), 1103},        {NAME("USER_START"), 1105},
+    {NAME("CRED_DISP"), 1104},       {NAME("USER_END"), 1106},
+    {NAME("CRED_REFR"), 1110},       {NAME("LOGIN"), 1006},
+    {NAME("SERVICE_START"), 1130},   {NAME("SERVICE_STOP"), 1131},
+    {NAME("USER_CMD"), 1123},        {NAME("AVC"), 1400},
+    {NAME("SECCOMP"), 1326},         {NAME("CONFIG_CHANGE"), 1305},
+    {NAME("USER_LOGIN"), 1112},      {NAME("USER_LOGOUT"), 1113},
+    {NAME("USER_MGMT"), 1102},       {NAME("USER_AVC"), 1107},
+    {NAME("USER_CHAUTHTOK"), 1108},  {NAME("USER_ERR"), 1109},
+    {NAME("USYS_CONFIG"), 1111},     {NAME("ADD_USER"), 1114},
+    {NAME("DEL_USER"), 1115},        {NAME("ADD_GROUP"), 1116},
+    {NAME("DEL_GROUP"), 1117},       {NAME("GRP_MGMT"), 1132},
+    {NAME("GRP_CHAUTHTOK"), 1133},   {NAME("GRP_AUTH"), 1126},
+    {NAME("DAC_CHECK"), 1118},       {NAME("CHGRP_ID"), 1119},
+    {NAME("CHUSER_ID"), 1125},       {NAME("TRUSTED_APP"), 1121},
+    {NAME("USER_TTY"), 1124},        {NAME("TTY"), 1319},
+    {NAME("SYSTEM_BOOT"), 1127},     {NAME("SYSTEM_SHUTDOWN"), 1128},
+    {NAME("SYSTEM_RUNLEVEL"), 1129}, {NAME("ACCT_LOCK"), 1135},
+    {NAME("ACCT_UNLOCK"), 1136},     {NAME("SOFTWARE_UPDATE"), 1138},
+    {NAME("KERN_MODULE"), 1330},     {NAME("ANOM_ABEND"), 1701},
+    {NAME("ANOM_LINK"), 1702},       {NAME("ANOM_PROMISCUOUS"), 1700},
+    {NAME("NETFILTER_CFG"), 1325},   {NAME("BPF"), 1334},
 };
 
 /* A type without a name: the number, as the kernel prints it, or UNKNOWN[number], as daemons do. */
@@ -171,13 +203,18 @@ static uint16_t type_of(as_span name) {
             return names[i].type;
         }
     }
-    /* Records of user space stand alone, so one type represents each family. */
-    if (as_span_starts(name, AS_LITERAL("USER")) || as_span_starts(name, AS_LITERAL("CRED_")) ||
-        as_span_starts(name, AS_LITERAL("SERVICE_"))) {
-        return 1100;
+    for (size_t i = 0; i < sizeof main_names / sizeof *main_names; i++) {
+        const uint8_t *const padded = (const uint8_t *)main_names[i].name;
+        if (as_load8(padded) == start && as_load8(padded + 8) == rest && main_names[i].len == name.len) {
+            return main_names[i].type;
+        }
+    }
+    /* Other records of user space and of daemons stand alone, too. */
+    if (as_span_starts(name, AS_LITERAL("USER"))) {
+        return AS_TYPE_USER_OTHER;
     }
     if (as_span_starts(name, AS_LITERAL("DAEMON_"))) {
-        return 1200;
+        return AS_TYPE_DAEMON_OTHER;
     }
     return name.at[0] >= 'a' && name.at[0] <= 'z' ? lower_type(name) : numbered_type(name);
 }

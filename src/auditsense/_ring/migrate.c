@@ -46,6 +46,7 @@ static void migrate_pending(as_events *events, const as_events *from, as_event_s
                 as_slab_copy(&events->slab, &from->slab, event->texts[role]);
             }
         }
+        as_slab_copy_linked(&events->slab, &from->slab, event->linked);
         /* Before its SYSCALL record every rule is a candidate, including new ones. */
         if ((event->stored & (1u << AS_ROLE_SYSCALL)) != 0) {
             event->candidates = renumber(event->candidates, rules);
@@ -123,7 +124,7 @@ bool as_migrate(as_ring *ring, const as_ring *from, const uint32_t *rules) {
     ring->lines.sample_len = from->lines.sample_len;
     memcpy(ring->lines.sample, from->lines.sample, from->lines.sample_len);
     as_hits_select_fields(&ring->hits, from->hits.fields);
-    as_events_select_fields(&ring->events, from->hits.fields | as_ring_read_fields(ring));
+    as_events_select_fields(&ring->events, from->hits.fields | as_ring_read_fields(ring), as_ring_read_fields(ring));
     migrate_events(&ring->events, &from->events, rules);
     as_order_migrate(&ring->order, &from->order);
     migrate_serials(&ring->serials, &from->serials);

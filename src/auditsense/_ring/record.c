@@ -149,6 +149,67 @@ static const field_spec path_fields[] = {
 };
 static const field_spec cwd_fields[] = {{KEY("cwd"), FIELD(AS_FIELD_CWD), NULL}};
 static const field_spec proctitle_fields[] = {{KEY("proctitle"), FIELD(AS_FIELD_PROCTITLE), NULL}};
+/* Of these three, event_values.c decodes the value. */
+static const field_spec execve_fields[] = {{KEY("argc"), FIELD(AS_FIELD_ARGC), NULL}};
+static const field_spec sockaddr_fields[] = {{KEY("saddr"), FIELD(AS_FIELD_SOCKET_FAMILY), NULL}};
+static const field_spec capability_fields[] = {
+    {KEY("fver"), 0, 0, NULL},
+    {KEY("fp"), 0, 0, NULL},
+    {KEY("fi"), 0, 0, NULL},
+    {KEY("fe"), 0, 0, NULL},
+    {KEY("old_pp"), 0, 0, NULL},
+    {KEY("old_pi"), 0, 0, NULL},
+    {KEY("old_pe"), 0, 0, NULL},
+    {KEY("old_pa"), 0, 0, NULL},
+    {KEY("pp"), 0, 0, NULL},
+    {KEY("pi"), 0, 0, NULL},
+    {KEY("pe"), FIELD(AS_FIELD_CAPABILITIES), NULL},
+};
+/* Records of user space: what the kernel writes, then what the program does, inside msg='...'. A program chooses
+ * neither its ids nor a key. */
+static const field_spec user_fields[] = {
+    {KEY("pid"), FIELD(AS_FIELD_PID), NULL},
+    {KEY("uid"), FIELD(AS_FIELD_UID), NULL},
+    {KEY("auid"), FIELD(AS_FIELD_AUID), NULL},
+    {KEY("ses"), FIELD(AS_FIELD_SES), NULL},
+    {KEY("subj"), FIELD(AS_FIELD_SUBJ), " msg="},
+};
+static const field_spec message_fields[] = {
+    {KEY("grantors"), FIELD(AS_FIELD_GRANTORS), NULL},
+    {KEY("acct"), FIELD(AS_FIELD_ACCT), NULL},
+    {KEY("unit"), FIELD(AS_FIELD_UNIT), NULL},
+    {KEY("comm"), FIELD(AS_FIELD_COMM), NULL},
+    {KEY("cwd"), FIELD(AS_FIELD_CWD), NULL},
+    {KEY("exe"), FIELD(AS_FIELD_EXE), NULL},
+    {KEY("hostname"), FIELD(AS_FIELD_HOSTNAME), NULL},
+    {KEY("addr"), FIELD(AS_FIELD_ADDR), NULL},
+    {KEY("terminal"), FIELD(AS_FIELD_TERMINAL), NULL},
+    {KEY("res"), FIELD(AS_FIELD_RESULT), NULL},
+};
+static const field_spec id_fields[] = {{KEY("id"), FIELD(AS_FIELD_ACCT), NULL}};
+/* The kernel's other records, which are the first of an event or the only one. */
+static const field_spec other_fields[] = {
+    {KEY("ppid"), FIELD(AS_FIELD_PPID), NULL},
+    {KEY("pid"), FIELD(AS_FIELD_PID), NULL},
+    {KEY("auid"), FIELD(AS_FIELD_AUID), NULL},
+    {KEY("uid"), FIELD(AS_FIELD_UID), NULL},
+    {KEY("gid"), FIELD(AS_FIELD_GID), NULL},
+    {KEY("euid"), FIELD(AS_FIELD_EUID), NULL},
+    {KEY("suid"), FIELD(AS_FIELD_SUID), NULL},
+    {KEY("fsuid"), FIELD(AS_FIELD_FSUID), NULL},
+    {KEY("egid"), FIELD(AS_FIELD_EGID), NULL},
+    {KEY("sgid"), FIELD(AS_FIELD_SGID), NULL},
+    {KEY("fsgid"), FIELD(AS_FIELD_FSGID), NULL},
+    {KEY("tty"), FIELD(AS_FIELD_TTY), NULL},
+    {KEY("ses"), FIELD(AS_FIELD_SES), NULL},
+    {KEY("subj"), FIELD(AS_FIELD_SUBJ), NULL},
+    {KEY("comm"), FIELD(AS_FIELD_COMM), NULL},
+    {KEY("exe"), FIELD(AS_FIELD_EXE), NULL},
+    {KEY("key"), FIELD(AS_FIELD_KEY), NULL},
+    {KEY("terminal"), FIELD(AS_FIELD_TERMINAL), NULL},
+    {KEY("addr"), FIELD(AS_FIELD_ADDR), NULL},
+    {KEY("res"), FIELD(AS_FIELD_RESULT), NULL},
+};
 /* clang-format on */
 
 #define COUNT(table) (sizeof(table) / sizeof *(table))
@@ -163,7 +224,17 @@ static const struct {
     {AS_TYPE_PATH, path_fields, COUNT(path_fields), AS_PATH_FIELDS},
     {AS_TYPE_CWD, cwd_fields, COUNT(cwd_fields), AS_BIT(AS_FIELD_CWD)},
     {AS_TYPE_PROCTITLE, proctitle_fields, COUNT(proctitle_fields), AS_BIT(AS_FIELD_PROCTITLE)},
+    {AS_TYPE_EXECVE, execve_fields, COUNT(execve_fields), AS_BIT(AS_FIELD_ARGC)},
+    {AS_TYPE_SOCKADDR, sockaddr_fields, COUNT(sockaddr_fields), AS_BIT(AS_FIELD_SOCKET_FAMILY)},
+    {AS_TYPE_BPRM_FCAPS, capability_fields, COUNT(capability_fields), AS_BIT(AS_FIELD_CAPABILITIES)},
 };
+
+#define USER_FIELDS (AS_RANGE(AS_FIELD_PID, AS_FIELD_UID) | AS_BIT(AS_FIELD_SES) | AS_BIT(AS_FIELD_SUBJ))
+#define MESSAGE_FIELDS \
+    (AS_RANGE(AS_FIELD_COMM, AS_FIELD_EXE) | AS_BIT(AS_FIELD_CWD) | AS_RANGE(AS_FIELD_ACCT, AS_FIELD_UNIT))
+#define OTHER_FIELDS                                                                             \
+    (AS_RANGE(AS_FIELD_PPID, AS_FIELD_KEY) | AS_BIT(AS_FIELD_TERMINAL) | AS_BIT(AS_FIELD_ADDR) | \
+     AS_BIT(AS_FIELD_RESULT))
 
 static uint32_t find(as_span text, uint8_t byte) {
     const uint8_t *at = text.len == 0 ? NULL : memchr(text.at, byte, text.len);
@@ -344,20 +415,9 @@ static const field_spec *read_any(as_span *text, const field_spec *fields, uint3
     return field;
 }
 
-bool as_record_fields(const as_record *record, uint64_t wanted, as_value values[AS_FIELDS]) {
-    const field_spec *fields = NULL;
-    uint32_t count = 0;
-    for (size_t i = 0; i < COUNT(grammar); i++) {
-        if (grammar[i].type == record->type) {
-            fields = grammar[i].fields;
-            count = grammar[i].count;
-            wanted &= grammar[i].all;
-        }
-    }
-    if (fields == NULL || wanted == 0) {
-        return true;
-    }
-    as_span text = record->body;
+/* Find the wanted fields of this table in a text. False: the unread rest may hold some. */
+static bool read_fields(as_span text, const field_spec *fields, uint32_t count, uint64_t wanted,
+                        as_value values[AS_FIELDS]) {
     const field_spec *expected = fields;
     uint64_t passed = 0; /* bits of the fields that read_any has seen */
     uint32_t others = 0; /* unknown or repeated fields and words */
@@ -392,6 +452,58 @@ bool as_record_fields(const as_record *record, uint64_t wanted, as_value values[
         }
     }
     return false;
+}
+
+/* A record of user space. */
+static bool read_user_fields(as_span text, uint64_t wanted, as_value values[AS_FIELDS]) {
+    static const char start[] = "msg='";
+    const uint32_t len = sizeof start - 1;
+    as_span message = as_span_of(text.at, 0);
+    for (uint32_t at = 0; text.len - at >= len; at++) {
+        const uint8_t *quote = memchr(text.at + at + len - 1, '\'', text.len - at - (len - 1));
+        if (quote == NULL) {
+            break;
+        }
+        at = (uint32_t)(quote - text.at) - (len - 1);
+        if (memcmp(text.at + at, start, len) == 0) {
+            message = as_span_skip(text, at + len);
+            text.len = at + len - 1; /* the key ends a label */
+            break;
+        }
+    }
+    for (uint32_t end = message.len; end > 0; end--) {
+        if (message.at[end - 1] == '\'') {
+            message.len = end - 1;
+            break;
+        }
+    }
+    bool complete =
+        (wanted & USER_FIELDS) == 0 || read_fields(text, user_fields, COUNT(user_fields), wanted & USER_FIELDS, values);
+    if ((wanted & MESSAGE_FIELDS) != 0) {
+        complete =
+            read_fields(message, message_fields, COUNT(message_fields), wanted & MESSAGE_FIELDS, values) && complete;
+    }
+    if ((wanted & AS_BIT(AS_FIELD_ACCT)) != 0 && values[AS_FIELD_ACCT].form == AS_FORM_ABSENT) {
+        read_fields(message, id_fields, COUNT(id_fields), AS_BIT(AS_FIELD_ACCT), values);
+        if (values[AS_FIELD_ACCT].form != AS_FORM_ABSENT) {
+            values[AS_FIELD_ACCT].form = AS_FORM_QUOTED; /* a number, and no hex */
+        }
+    }
+    return complete;
+}
+
+bool as_record_fields(const as_record *record, uint64_t wanted, as_value values[AS_FIELDS]) {
+    for (size_t i = 0; i < COUNT(grammar); i++) {
+        if (grammar[i].type == record->type) {
+            wanted &= grammar[i].all;
+            return wanted == 0 || read_fields(record->body, grammar[i].fields, grammar[i].count, wanted, values);
+        }
+    }
+    if (as_record_stands_alone(record->type)) {
+        return read_user_fields(record->body, wanted, values);
+    }
+    wanted &= OTHER_FIELDS;
+    return wanted == 0 || read_fields(record->body, other_fields, COUNT(other_fields), wanted, values);
 }
 
 /* Read the number after this key at the start of text, if a blank ends it, and move *text behind the blank. */

@@ -15,7 +15,12 @@ static void init_pool(as_slab_pool *pool, uint32_t slots, uint32_t slot_bytes, a
 
 void as_slab_init(as_slab *slab, const as_config *config, as_arena *arena) {
     init_pool(&slab->small, config->small_texts, AS_SMALL_TEXT, arena);
-    init_pool(&slab->large, config->large_texts, config->datagram_bytes, arena);
+    init_pool(&slab->large, config->large_texts, config->datagram_bytes + (uint32_t)sizeof(as_text_link), arena);
+}
+
+static inline uint8_t *slot_at(const as_slab *slab, uint32_t slot) {
+    const as_slab_pool *pool = (slot & LARGE) != 0 ? &slab->large : &slab->small;
+    return pool->bytes + (size_t)(slot & ~LARGE) * pool->slot_bytes;
 }
 
 bool as_slab_store(as_slab *slab, as_span text, as_slab_ref *out) {
@@ -32,10 +37,37 @@ bool as_slab_store(as_slab *slab, as_span text, as_slab_ref *out) {
     return true;
 }
 
+bool as_slab_link(as_slab *slab, uint32_t *head, uint16_t type, as_span text, bool *large) {
+    *large = text.len > AS_SMALL_TEXT - sizeof(as_text_link);
+    as_slab_pool *pool = *large ? &slab->large : &slab->small;
+    if (pool->free_count == 0) {
+        return false;
+    }
+    const uint32_t slot = pool->free[--pool->free_count] | (*large ? LARGE : 0);
+    const as_text_link link = {.next = *head, .len = text.len, .type = type};
+    uint8_t *const at = slot_at(slab, slot);
+    memcpy(at, &link, sizeof link);
+    if (text.len > 0) {
+        memcpy(at + sizeof link, text.at, text.len);
+    }
+    *head = slot;
+    return true;
+}
+
+as_text_link as_slab_linked(const as_slab *slab, uint32_t slot, as_span *text) {
+    as_text_link link;
+    const uint8_t *const at = slot_at(slab, slot);
+    memcpy(&link, at, sizeof link);
+    *text = as_span_of(at + sizeof link, link.len);
+    return link;
+}
+
+void as_slab_release_linked(as_slab *slab, uint32_t slot) {
+    as_slab_release(slab, (as_slab_ref){.slot = slot});
+}
+
 as_span as_slab_span(const as_slab *slab, as_slab_ref text) {
-    const bool large = (text.slot & LARGE) != 0;
-    const as_slab_pool *pool = large ? &slab->large : &slab->small;
-    return as_span_of(pool->bytes + (size_t)(text.slot & ~LARGE) * pool->slot_bytes, text.len);
+    return as_span_of(slot_at(slab, text.slot), text.len);
 }
 
 void as_slab_release(as_slab *slab, as_slab_ref text) {
@@ -54,8 +86,16 @@ void as_slab_migrate(as_slab *slab, const as_slab *from) {
 }
 
 void as_slab_copy(as_slab *slab, const as_slab *from, as_slab_ref text) {
-    const as_slab_pool *pool = (text.slot & LARGE) != 0 ? &slab->large : &slab->small;
     if (text.len > 0) {
-        memcpy(pool->bytes + (size_t)(text.slot & ~LARGE) * pool->slot_bytes, as_slab_span(from, text).at, text.len);
+        memcpy(slot_at(slab, text.slot), as_slab_span(from, text).at, text.len);
+    }
+}
+
+void as_slab_copy_linked(as_slab *slab, const as_slab *from, uint32_t head) {
+    while (head != AS_NO_TEXT) {
+        as_span text;
+        const as_text_link link = as_slab_linked(from, head, &text);
+        memcpy(slot_at(slab, head), text.at - sizeof link, sizeof link + text.len);
+        head = link.next;
     }
 }

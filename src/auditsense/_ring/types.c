@@ -5,10 +5,6 @@ bool as_record_stands_alone(uint16_t type) {
     return (type >= 1100 && type <= 1299) || (type >= 2000 && type <= 2999);
 }
 
-bool as_record_has_fields(uint16_t type) {
-    return type == AS_TYPE_SYSCALL || type == AS_TYPE_PATH || type == AS_TYPE_CWD || type == AS_TYPE_PROCTITLE;
-}
-
 bool as_record_of_syscall(uint16_t type) {
     switch (type) {
     case AS_TYPE_SYSCALL:
@@ -37,4 +33,8 @@ bool as_record_of_syscall(uint16_t type) {
                 audit rule, from the owner of the socket */
         return false;
     }
+}
+
+bool as_record_is_detail(uint16_t type) {
+    return as_record_of_syscall(type) && type != AS_TYPE_SYSCALL && type != AS_TYPE_URINGOP;
 }
