@@ -22,7 +22,7 @@ from auditsense.detect.ecs import sink_document
 from auditsense.sinks import SinkError, socket_sink
 from auditsense.sinks.config import SyslogSettings
 from auditsense.sinks.fields import look_up
-from auditsense.sinks.format import Format, compact
+from auditsense.sinks.format import Format, compact_text
 from auditsense.sinks.journald import JournaldSink
 from auditsense.sinks.subprocess_sink import SinkProcess
 from auditsense.sinks.syslog import SyslogSink, encode_message
@@ -96,7 +96,7 @@ def test_journald_gets_fields_and_complete_document(tmp_path: Path) -> None:
         wait_until(lambda: len(receiver.entries()) == len(documents))
         entries = receiver.entries()
     assert [json.loads(entry["AUDITSENSE_DOCUMENT"]) for entry in entries] == documents
-    assert [entry["MESSAGE"] for entry in entries] == [compact(document) for document in documents]
+    assert [entry["MESSAGE"] for entry in entries] == [compact_text(document) for document in documents]
     assert [entry["PRIORITY"] for entry in entries] == ["2", "3", "4", "5", "6", "5"]
     first = entries[0]
     assert bytes(first["PROCESS_NAME"]) == NASTY.encode()  # numbers, because it is not printable

@@ -284,11 +284,19 @@ def compact(document: Document, paint: Callable[[str, str], str] = plain) -> str
         paint: colours a text by its role, for a terminal; see `cli.style`.
     """
     time = _time(document)
-    columns = COLUMNS - len(time) - 1
+    return f"{paint('faint', time)} {compact_text(document, paint, COLUMNS - len(time) - 1)}"
+
+
+def compact_text(document: Document, paint: Callable[[str, str], str] = plain, columns: int = COLUMNS) -> str:
+    """Return the compact line without its time, for a log that has one of its own.
+
+    Args:
+        document: of any kind.
+        paint: see `compact`.
+        columns: longest line of an alert.
+    """
     if look_up(document, "message") is not None:
-        text = _notice(document, paint)
-    elif look_up(document, "event.kind") == "event":
-        text = _event(document, columns)
-    else:
-        text = _alert(document, columns, paint)
-    return f"{paint('faint', time)} {text}"
+        return _notice(document, paint)
+    if look_up(document, "event.kind") == "event":
+        return _event(document, columns)
+    return _alert(document, columns, paint)

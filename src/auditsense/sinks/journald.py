@@ -16,7 +16,7 @@ from errno import EMSGSIZE, ENOBUFS
 from typing import TYPE_CHECKING
 
 from auditsense.sinks.fields import named_fields, priority
-from auditsense.sinks.format import compact, jsonl
+from auditsense.sinks.format import compact_text, jsonl
 from auditsense.sinks.socket_sink import SocketSink, connect
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ _ADD_SEALS, _ALL_SEALS = 1033, 0x0F  # linux/fcntl.h: F_ADD_SEALS; SEAL, SHRINK,
 class JournaldSink(SocketSink):
     """Write one journal entry per document.
 
-    MESSAGE is the compact line. PRIORITY and the fields of `fields.NAMES` (PROCESS_PID for process.pid) can
-    be searched. AUDITSENSE_DOCUMENT is the complete document as JSON.
+    MESSAGE is the compact line without its time, which the journal shows itself. PRIORITY and the fields of
+    `fields.NAMES` (PROCESS_PID for process.pid) can be searched. AUDITSENSE_DOCUMENT is the complete document as JSON.
 
     Args:
         path: journald's socket. It may appear later.
@@ -69,7 +69,7 @@ class JournaldSink(SocketSink):
 def encode_entry(document: Document) -> bytes:
     """Return a document as a journal entry."""
     fields = [
-        ("MESSAGE", compact(document)),
+        ("MESSAGE", compact_text(document)),
         ("PRIORITY", str(priority(document))),
         ("SYSLOG_IDENTIFIER", IDENTIFIER),
         *((name.upper().replace(".", "_"), value) for name, value in named_fields(document)),

@@ -159,7 +159,7 @@ def _detections(now: Mapping[str, Any]) -> Iterator[Row]:
     active = [entry for entry in counts if entry["sequences"]] or counts[:1]
     name = "detections"
     for entry in active[:_DETECTIONS]:
-        share = entry["sequences"] / active[0]["sequences"] if active[0]["sequences"] else 0.0
+        share = entry["sequences"] / active[0]["sequences"] if len(active) > 1 else None
         text = f"{entry['id']}: {_number(entry, 'sequences')}, {_number(entry, 'alerts')}"
         yield Row(name, text, share=share)
         name = ""
