@@ -107,7 +107,7 @@ class Faults:
 def page(rows: Iterable[tuple[str, ...]]) -> str:
     """Return the page of these rows."""
     groups: dict[str, list[tuple[str, ...]]] = {heading: [] for heading in _GROUPS}
-    for row in sorted(rows, key=lambda row: (row[-1], row[0])):
+    for row in sorted(rows, key=lambda row: ("/live/" not in row[-1], row[-1], row[0])):
         groups[_heading(row[-1])].append(row)
     lines = [_HEAD]
     for heading, group in groups.items():

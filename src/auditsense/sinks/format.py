@@ -288,7 +288,7 @@ def compact(document: Document, paint: Callable[[str, str], str] = plain) -> str
 
 
 def compact_text(document: Document, paint: Callable[[str, str], str] = plain, columns: int = COLUMNS) -> str:
-    """Return the compact line without its time, for a log that has one of its own.
+    """Return the compact line without its time, for a log that shows its own.
 
     Args:
         document: of any kind.

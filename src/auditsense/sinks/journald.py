@@ -32,7 +32,8 @@ class JournaldSink(SocketSink):
     """Write one journal entry per document.
 
     MESSAGE is the compact line without its time, which the journal shows itself. PRIORITY and the fields of
-    `fields.NAMES` (PROCESS_PID for process.pid) can be searched. AUDITSENSE_DOCUMENT is the complete document as JSON.
+    `fields.NAMES` (PROCESS_PID for process.pid) can be searched. AUDITSENSE_DOCUMENT is the complete document
+    as JSON.
 
     Args:
         path: journald's socket. It may appear later.
