@@ -132,7 +132,7 @@ def test_bash_completes_commands_and_options(command: Command) -> None:
         (["help", "rep"], {"replay"}),
         (["schema", ""], {"document", "status"}),
         (["run", "--duration", ""], set()),
-        (["rules", ""], {"install", "remove", "check", "list", "print"}),
+        (["rules", ""], {"install", "remove", "check", "list", "print", "derive"}),
         (["run", "-o", "events", "--format", ""], {"jsonl", "compact"}),
         (["no-such-command", "x"], set()),
     ],

@@ -324,3 +324,49 @@ def test_root_refuses_empty_folder_writable_by_others(command: Command, tmp_path
 
 def test_default_folder_is_below_etc() -> None:
     assert str(FOLDER / "detections.d") == "/etc/auditsense/detections.d"
+
+
+UNNAMED = """
+id = "ptrace"
+name = "Ptrace"
+version = 1
+severity = "low"
+risk_score = 1
+match = { "auditd.data.syscall" = "ptrace", "auditd.data.a0" = { number = [16] }, "process.name" = "x" }
+window = { matches = 1, within = "1s" }
+"""
+
+
+def test_rules_derive_prints_rules_of_conditions(command: Command) -> None:
+    file = command.write("ptrace.toml", UNNAMED)
+    code, out, err = command.run("rules", "derive", "--no-shipped", "--detections", file)
+    assert code == 0
+    assert out[0].removeprefix("-a always,exit -F arch=") == "b64 -S ptrace -F a0=0x10 -k auditsense"
+    assert err == [f"auditsense: {len(out)} audit rules for 1 detection"]
+    assert command.run("rules", "print", "--no-shipped", "--detections", file) == (0, out, [])
+
+
+def test_rules_derive_explains_in_comments(command: Command) -> None:
+    """The output is a file for auditctl."""
+    file = command.write("ptrace.toml", UNNAMED)
+    code, out, _ = command.run("rules", "derive", "--explain", "--detections", file)
+    assert code == 0
+    comments = [line.removeprefix("#").strip() for line in out if line.startswith("#")]
+    assert next(line for line in out if not line.startswith("#")) == SHIPPED_RULE
+    assert "a0: auditd.data.a0 as a number is 16" in comments
+    assert "calls: auditd.data.syscall is ptrace" in comments
+    assert "compared by the sensor alone: process.name" in comments
+    assert "cost: low: such calls are rarely made" in comments
+
+
+def test_costly_rules_are_printed_when_asked_for(command: Command) -> None:
+    every_open = UNNAMED.replace('= "ptrace", "auditd.data.a0" = { number = [16] }', '= "openat"')
+    selected = ("--no-shipped", "--detections", command.write("opens.toml", every_open))
+    code, out, err = command.run("rules", "derive", *selected)
+    assert (code, out) == (0, [])
+    assert err == [
+        "auditsense: 0 audit rules for 1 detection; cannot fire without costly rules (--with costly): ptrace"
+    ]
+    for words in (("derive", "--with", "costly"), ("print", "--costly-rules")):
+        code, out, _ = command.run("rules", *words, *selected)
+        assert (code, out[0]) == (0, "-a always,exit -F arch=b64 -S openat -k auditsense")

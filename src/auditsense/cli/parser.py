@@ -51,6 +51,7 @@ EXAMPLES: Final[dict[str, dict[str, str]]] = {
     "record": {"auditsense record --to capture.bin --duration 1m": "capture one minute"},
     "rules": {
         "auditsense rules print": "print the audit rules of the detections",
+        "auditsense rules derive --explain": "print where each comes from",
         "auditsense rules check": "exit code 1 if the kernel lacks one",
         "auditsense rules install": "add them until the next reboot",
         "auditsense rules remove": "remove them",
@@ -580,7 +581,32 @@ def _add_rules(commands: argparse._SubParsersAction[Parser]) -> None:
         action = _add_command(actions, name, purpose)
         if name != "list":
             _add_selection(action)
+            _add_flag(action, "source.costly_rules")
         action.set_defaults(command=_command("rules"), action=name)
+    derive = _add_command(
+        actions,
+        "derive",
+        "derive audit rules from the conditions of the detections",
+        "Print the audit rules that follow from the conditions of the detections, in auditctl syntax; needs "
+        "no privilege. A rule reports every event that a detection looks for, and as few others as the "
+        "kernel can tell apart (docs/how-to/derive-audit-rules.md).",
+    )
+    _add_selection(derive)
+    derive.add_argument(
+        "--explain",
+        action="store_true",
+        help="print for each detection its rules, the conditions they come from, their cost and what they do "
+        "not report, as comments",
+    )
+    derive.add_argument(
+        "--with",
+        dest="extra",
+        choices=("costly",),
+        action="append",
+        default=[],
+        help="also derive rules that report frequent calls, as run does with --costly-rules",
+    )
+    derive.set_defaults(command=_command("rules_derive"))
 
 
 def _add_schema(commands: argparse._SubParsersAction[Parser]) -> None:

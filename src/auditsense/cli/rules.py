@@ -38,7 +38,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _needed(arguments: argparse.Namespace) -> list[str]:
     """Return the audit rules that `run` needs with the same configuration and flags."""
     settings = build_settings(load_config(arguments))
-    return [*settings.source.audit_rules] or rules_needed(settings.detections)
+    costly = settings.source.costly_rules
+    return [*settings.source.audit_rules] or rules_needed(settings.detections, costly=costly)
 
 
 def _list(commands: Commands) -> int:

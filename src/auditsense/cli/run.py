@@ -8,7 +8,7 @@ import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from auditsense.cli import print_data, print_detail, print_message, print_progress
 from auditsense.cli.common import drop_privileges, report_restored, stop_signals
@@ -32,7 +32,7 @@ from auditsense.sinks.format import Format
 from auditsense.sources.base import Cleanup
 from auditsense.sources.factory import is_text, kernel_source, rules_needed, text_source
 from auditsense.sources.host_guard import UNCHANGED
-from auditsense.sources.kernel_source import KernelSource
+from auditsense.sources.kernel_source import DEFAULT_AUDIT_RULE, KernelSource
 from auditsense.sources.multicast import Multicast
 from auditsense.sources.text_source import TextSource
 from auditsense.status.config import DEFAULT_SOCKET, StatusSettings
@@ -40,9 +40,14 @@ from auditsense.status.snapshot import StatusContext
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
     from auditsense.config.settings import RunSettings, SourceSettings
 
+_MOST_LISTED: Final = 8
+"""Audit rules that are listed one by one."""
+_PRINT_RULES: Final = "auditsense rules print lists them"
+_RULE_ADDED: Final = "added the audit rule "
 _ALONE = frozenset({"auto", "netlink"})
 """Sources of a sensor that refuses to run next to another."""
 
@@ -79,7 +84,8 @@ class LiveSession:
         self._sinks = wanted_sinks(arguments.sink or settings.sinks, settings.format)
         self._rules: list[str] = []  # with a text source, auditd sets the rules
         if not is_text(settings.source.name):
-            self._rules = list(settings.source.audit_rules) or rules_needed(settings.detections)
+            costly = settings.source.costly_rules
+            self._rules = [*settings.source.audit_rules] or rules_needed(settings.detections, costly=costly)
         self._status_socket = StatusSocket(_status_settings(settings))
         self._lock = RunLock(alone=settings.source.name in _ALONE)
         cleanup = Cleanup(self._before_release, self._after_restore, once_guarded=self._lock.__enter__)
@@ -109,7 +115,7 @@ class LiveSession:
     def prepare(self) -> None:
         """Create the sensor and what notifies the service manager; the host stays unchanged."""
         settings = self._settings
-        self._self_test = _self_test(settings.source)
+        self._self_test = _self_test(settings.source, self._rules)
         self._sensor = Sensor(
             settings.detections,
             view=settings.view,
@@ -177,8 +183,7 @@ class LiveSession:
             _raise_priority(settings.boost)
         self._drop_privileges()
         source = f"{self._source.name} ({self._why})" if self._why else self._source.name
-        rules = f"audit rules: {'; '.join(self._rules)}" if self._rules else "no audit rule set"
-        print_progress(f"watching; source {source}, {rules}")
+        print_progress(f"watching; source {source}, {_listed(self._rules)}")
         if self._journal_note:
             print_progress(self._journal_note)
         if isinstance(self._source, Multicast) and self._source.off:
@@ -216,8 +221,12 @@ class LiveSession:
     def _report_changes(self) -> None:
         if not isinstance(self._source, TextSource):
             self._changes = self._source.changes
+            rules = [change for change in self._changes if change.startswith(_RULE_ADDED)]
             for change in self._changes:
-                print_progress(f"changed on this host: {change}")
+                if len(rules) <= _MOST_LISTED or change not in rules:
+                    print_progress(f"changed on this host: {change}")
+            if len(rules) > _MOST_LISTED:
+                print_progress(f"changed on this host: added {len(rules)} audit rules; {_PRINT_RULES}")
 
     def _request_stop(self) -> None:
         self._notifier.stopping()
@@ -252,11 +261,11 @@ def _source(
     return text_source(settings.name), ""
 
 
-def _self_test(settings: SourceSettings) -> SelfTest | None:
-    """Return the self-test; by default none with own audit rules, which may not match what root opens."""
+def _self_test(settings: SourceSettings, rules: list[str]) -> SelfTest | None:
+    """Return the self-test; by default none with own audit rules, or without one on /proc."""
     every_s = settings.self_test_s
     if every_s is None:
-        every_s = 0 if settings.audit_rules or is_text(settings.name) else DEFAULT_EVERY_S
+        every_s = DEFAULT_EVERY_S if DEFAULT_AUDIT_RULE in rules and not settings.audit_rules else 0
     return SelfTest(every_s) if every_s else None
 
 
@@ -275,6 +284,13 @@ def _raise_priority(levels: int) -> None:
         os.nice(-levels)
     except OSError as error:  # a container without CAP_SYS_NICE
         print_message(f"cannot raise priority: {error.strerror}; alerts may be delayed under load")
+
+
+def _listed(rules: Sequence[str]) -> str:
+    """Return audit rules in a few words: each one, or how many."""
+    if not rules:
+        return "no audit rule set"
+    return f"audit rules: {'; '.join(rules)}" if len(rules) <= _MOST_LISTED else f"{len(rules)} audit rules"
 
 
 def _shown(form: str | None) -> bool:

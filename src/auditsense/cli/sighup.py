@@ -20,9 +20,8 @@ from typing import TYPE_CHECKING, Final, Self
 from auditsense.cli import print_message, print_progress
 from auditsense.config.settings import build_settings, keys_needing_restart, load_config
 from auditsense.detections.loader import known_harmless, shipped_detections
-from auditsense.detections.model import audit_rules_of
 from auditsense.errors import AuditSenseError, ConfigError
-from auditsense.sources.factory import is_text
+from auditsense.sources.factory import is_text, rules_needed
 
 if TYPE_CHECKING:
     import argparse
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from auditsense.sensor.sensor import Sensor
 
 _MAX_CPU_S: Final = 5.0
+_MOST_LISTED: Final = 8  # audit rules
 _LAZY_MODULES: Final = (
     "difflib",
     "auditsense.kernel.privileges",
@@ -119,23 +119,25 @@ class HangupHandler:
 
     def _reload(self, sensor: Sensor) -> None:
         try:
-            before = audit_rules_of(sensor.detections)
+            costly = self._startup.source.costly_rules
+            before = rules_needed(sensor.detections, costly=costly)
             with _bounded():
                 new = build_settings(load_config(self._arguments))
                 deferred = [*keys_needing_restart(self._startup, new)]
-            rules = new.source.audit_rules or None
+                rules = [*new.source.audit_rules] or rules_needed(new.detections, costly=costly)
             sensor.reload(new.detections, new.policy, audit_rules=rules)
         except Exception as error:  # noqa: BLE001 - see rule 4
             for problem in _problems(error):
                 print_message(f"error: {problem}")
             print_message("the configuration was not reloaded; the previous one stays active")
             return
-        needed = [line for line in audit_rules_of(new.detections) if line not in before]
+        needed = [line for line in rules if line not in before]
         for path in deferred:
             print_message(f"{path}: changed, needs a restart")
-        if needed and rules is None:
+        if needed and not new.source.audit_rules:
             state = "needed, for auditd to set" if is_text(self._startup.source.name) else "added"
-            print_progress(f"audit rules {state}: {'; '.join(needed)}")
+            listed = "; ".join(needed) if len(needed) <= _MOST_LISTED else f"{len(needed)} of them"
+            print_progress(f"audit rules {state}: {listed}")
         read = ", ".join(map(str, new.files)) or "no configuration file"
         ids = ", ".join(detection.id for detection in new.detections)
         print_progress(f"configuration reloaded: {read}; detections: {ids}")

@@ -68,8 +68,8 @@ function _shtab_auditsense_using
   test "$_shtab_auditsense_cmdpath" = "$argv"
 end
 
-set -g _shtab_auditsense_commands run replay record doctor status test-alert detections 'detections list' 'detections show' 'detections check' 'detections compile' 'detections except' config 'config dump' 'config check' 'config sample' rules 'rules install' 'rules remove' 'rules check' 'rules list' 'rules print' units bench 'bench compare' schema completion help
-set -g _shtab_auditsense_opts_with_value --audit-rule --color --comment --config --detections --duration --events --exceptions --format --html --json --max-alerts --on-tamper --output --priority-boost --program --self-test --sink --source --status-socket --timeout --to --user --watch -c -o
+set -g _shtab_auditsense_commands run replay record doctor status test-alert detections 'detections list' 'detections show' 'detections check' 'detections compile' 'detections except' config 'config dump' 'config check' 'config sample' rules 'rules install' 'rules remove' 'rules check' 'rules list' 'rules print' 'rules derive' units bench 'bench compare' schema completion help
+set -g _shtab_auditsense_opts_with_value --audit-rule --color --comment --config --detections --duration --events --exceptions --format --html --json --max-alerts --on-tamper --output --priority-boost --program --self-test --sink --source --status-socket --timeout --to --user --watch --with -c -o
 
 complete -c auditsense -e
 complete -c auditsense -f
@@ -81,6 +81,7 @@ complete -c auditsense -n '_shtab_auditsense_using run' -s h -l help -d 'print t
 complete -c auditsense -n '_shtab_auditsense_using run' -s c -l config -xka "(__fish_complete_path (commandline -ct))" -d 'read only this configuration file (default: auditsense.toml, conf.d/*.toml and detections.d in /etc/auditsense)'
 complete -c auditsense -n '_shtab_auditsense_using run' -l source -xka "(_auditsense_sources)" -d 'source of records. netlink: own the kernel'"'"'s audit socket; multicast: listen next to another owner; auto: netlink if possible, else multicast. Without root, from auditd: audisp (as its plugin), unix:PATH (its af_unix socket), log:PATH (its log file) (default: auto)'
 complete -c auditsense -n '_shtab_auditsense_using run' -l audit-rule -x -d 'audit rules in auditctl syntax that are active while the sensor runs, instead of the rules that the detections need; may be repeated'
+complete -c auditsense -n '_shtab_auditsense_using run' -l costly-rules -l no-costly-rules -d 'also add derived audit rules that report what programs do all the time, such as every creation of a file. auditsense rules derive --explain names them'
 complete -c auditsense -n '_shtab_auditsense_using run' -l on-tamper -xka "report repair" -d 'reaction when another process changes the kernel'"'"'s audit configuration: report it, or also repair it (default: report)'
 complete -c auditsense -n '_shtab_auditsense_using run' -l lean -l no-lean -d 'filter out record types that no loaded detection needs (in-kernel). This costs less, but alerts lack the working directory and the title'
 complete -c auditsense -n '_shtab_auditsense_using run' -l self-test -x -d 'interval of the self-test, which opens /proc and waits for the record; 0: never; not set: 5m, but never with custom audit rules'
@@ -182,6 +183,7 @@ complete -c auditsense -n '_shtab_auditsense_using config dump' -s h -l help -d 
 complete -c auditsense -n '_shtab_auditsense_using config dump' -s c -l config -xka "(__fish_complete_path (commandline -ct))" -d 'read only this configuration file (default: auditsense.toml, conf.d/*.toml and detections.d in /etc/auditsense)'
 complete -c auditsense -n '_shtab_auditsense_using config dump' -l source -xka "(_auditsense_sources)" -d 'source of records. netlink: own the kernel'"'"'s audit socket; multicast: listen next to another owner; auto: netlink if possible, else multicast. Without root, from auditd: audisp (as its plugin), unix:PATH (its af_unix socket), log:PATH (its log file) (default: auto)'
 complete -c auditsense -n '_shtab_auditsense_using config dump' -l audit-rule -x -d 'audit rules in auditctl syntax that are active while the sensor runs, instead of the rules that the detections need; may be repeated'
+complete -c auditsense -n '_shtab_auditsense_using config dump' -l costly-rules -l no-costly-rules -d 'also add derived audit rules that report what programs do all the time, such as every creation of a file. auditsense rules derive --explain names them'
 complete -c auditsense -n '_shtab_auditsense_using config dump' -l on-tamper -xka "report repair" -d 'reaction when another process changes the kernel'"'"'s audit configuration: report it, or also repair it (default: report)'
 complete -c auditsense -n '_shtab_auditsense_using config dump' -l lean -l no-lean -d 'filter out record types that no loaded detection needs (in-kernel). This costs less, but alerts lack the working directory and the title'
 complete -c auditsense -n '_shtab_auditsense_using config dump' -l self-test -x -d 'interval of the self-test, which opens /proc and waits for the record; 0: never; not set: 5m, but never with custom audit rules'
@@ -200,6 +202,7 @@ complete -c auditsense -n '_shtab_auditsense_using config check' -s h -l help -d
 complete -c auditsense -n '_shtab_auditsense_using config check' -s c -l config -xka "(__fish_complete_path (commandline -ct))" -d 'read only this configuration file (default: auditsense.toml, conf.d/*.toml and detections.d in /etc/auditsense)'
 complete -c auditsense -n '_shtab_auditsense_using config check' -l source -xka "(_auditsense_sources)" -d 'source of records. netlink: own the kernel'"'"'s audit socket; multicast: listen next to another owner; auto: netlink if possible, else multicast. Without root, from auditd: audisp (as its plugin), unix:PATH (its af_unix socket), log:PATH (its log file) (default: auto)'
 complete -c auditsense -n '_shtab_auditsense_using config check' -l audit-rule -x -d 'audit rules in auditctl syntax that are active while the sensor runs, instead of the rules that the detections need; may be repeated'
+complete -c auditsense -n '_shtab_auditsense_using config check' -l costly-rules -l no-costly-rules -d 'also add derived audit rules that report what programs do all the time, such as every creation of a file. auditsense rules derive --explain names them'
 complete -c auditsense -n '_shtab_auditsense_using config check' -l on-tamper -xka "report repair" -d 'reaction when another process changes the kernel'"'"'s audit configuration: report it, or also repair it (default: report)'
 complete -c auditsense -n '_shtab_auditsense_using config check' -l lean -l no-lean -d 'filter out record types that no loaded detection needs (in-kernel). This costs less, but alerts lack the working directory and the title'
 complete -c auditsense -n '_shtab_auditsense_using config check' -l self-test -x -d 'interval of the self-test, which opens /proc and waits for the record; 0: never; not set: 5m, but never with custom audit rules'
@@ -222,16 +225,19 @@ complete -c auditsense -n '_shtab_auditsense_using rules install' -s h -l help -
 complete -c auditsense -n '_shtab_auditsense_using rules install' -s c -l config -xka "(__fish_complete_path (commandline -ct))" -d 'read only this configuration file (default: auditsense.toml, conf.d/*.toml and detections.d in /etc/auditsense)'
 complete -c auditsense -n '_shtab_auditsense_using rules install' -l detections -xka "(__fish_complete_path (commandline -ct))" -d 'files with detections, or folders of them, read in addition to the shipped ones; may be repeated'
 complete -c auditsense -n '_shtab_auditsense_using rules install' -l shipped -l no-shipped -d 'use the detections that come with auditsense (default: yes)'
+complete -c auditsense -n '_shtab_auditsense_using rules install' -l costly-rules -l no-costly-rules -d 'also add derived audit rules that report what programs do all the time, such as every creation of a file. auditsense rules derive --explain names them'
 complete -c auditsense -n '_shtab_auditsense_using rules; and test $_shtab_auditsense_npos -eq 0' -a remove -d 'Remove the audit rules of the detections, whichever program added them.'
 complete -c auditsense -n '_shtab_auditsense_using rules remove' -s h -l help -d 'print this help and exit'
 complete -c auditsense -n '_shtab_auditsense_using rules remove' -s c -l config -xka "(__fish_complete_path (commandline -ct))" -d 'read only this configuration file (default: auditsense.toml, conf.d/*.toml and detections.d in /etc/auditsense)'
 complete -c auditsense -n '_shtab_auditsense_using rules remove' -l detections -xka "(__fish_complete_path (commandline -ct))" -d 'files with detections, or folders of them, read in addition to the shipped ones; may be repeated'
 complete -c auditsense -n '_shtab_auditsense_using rules remove' -l shipped -l no-shipped -d 'use the detections that come with auditsense (default: yes)'
+complete -c auditsense -n '_shtab_auditsense_using rules remove' -l costly-rules -l no-costly-rules -d 'also add derived audit rules that report what programs do all the time, such as every creation of a file. auditsense rules derive --explain names them'
 complete -c auditsense -n '_shtab_auditsense_using rules; and test $_shtab_auditsense_npos -eq 0' -a check -d 'Exit with 0 if the kernel has the audit rules of the detections, else with 1.'
 complete -c auditsense -n '_shtab_auditsense_using rules check' -s h -l help -d 'print this help and exit'
 complete -c auditsense -n '_shtab_auditsense_using rules check' -s c -l config -xka "(__fish_complete_path (commandline -ct))" -d 'read only this configuration file (default: auditsense.toml, conf.d/*.toml and detections.d in /etc/auditsense)'
 complete -c auditsense -n '_shtab_auditsense_using rules check' -l detections -xka "(__fish_complete_path (commandline -ct))" -d 'files with detections, or folders of them, read in addition to the shipped ones; may be repeated'
 complete -c auditsense -n '_shtab_auditsense_using rules check' -l shipped -l no-shipped -d 'use the detections that come with auditsense (default: yes)'
+complete -c auditsense -n '_shtab_auditsense_using rules check' -l costly-rules -l no-costly-rules -d 'also add derived audit rules that report what programs do all the time, such as every creation of a file. auditsense rules derive --explain names them'
 complete -c auditsense -n '_shtab_auditsense_using rules; and test $_shtab_auditsense_npos -eq 0' -a list -d 'List all audit rules of the kernel, in auditctl syntax.'
 complete -c auditsense -n '_shtab_auditsense_using rules list' -s h -l help -d 'print this help and exit'
 complete -c auditsense -n '_shtab_auditsense_using rules; and test $_shtab_auditsense_npos -eq 0' -a print -d 'Print the audit rules that the detections need; needs no privilege.'
@@ -239,6 +245,14 @@ complete -c auditsense -n '_shtab_auditsense_using rules print' -s h -l help -d 
 complete -c auditsense -n '_shtab_auditsense_using rules print' -s c -l config -xka "(__fish_complete_path (commandline -ct))" -d 'read only this configuration file (default: auditsense.toml, conf.d/*.toml and detections.d in /etc/auditsense)'
 complete -c auditsense -n '_shtab_auditsense_using rules print' -l detections -xka "(__fish_complete_path (commandline -ct))" -d 'files with detections, or folders of them, read in addition to the shipped ones; may be repeated'
 complete -c auditsense -n '_shtab_auditsense_using rules print' -l shipped -l no-shipped -d 'use the detections that come with auditsense (default: yes)'
+complete -c auditsense -n '_shtab_auditsense_using rules print' -l costly-rules -l no-costly-rules -d 'also add derived audit rules that report what programs do all the time, such as every creation of a file. auditsense rules derive --explain names them'
+complete -c auditsense -n '_shtab_auditsense_using rules; and test $_shtab_auditsense_npos -eq 0' -a derive -d 'Print the audit rules that follow from the conditions of the detections, in auditctl syntax; needs no privilege. A rule reports every event that a detection looks for, and as few others as the kernel can tell apart (docs/how-to/derive-audit-rules.md).'
+complete -c auditsense -n '_shtab_auditsense_using rules derive' -s h -l help -d 'print this help and exit'
+complete -c auditsense -n '_shtab_auditsense_using rules derive' -s c -l config -xka "(__fish_complete_path (commandline -ct))" -d 'read only this configuration file (default: auditsense.toml, conf.d/*.toml and detections.d in /etc/auditsense)'
+complete -c auditsense -n '_shtab_auditsense_using rules derive' -l detections -xka "(__fish_complete_path (commandline -ct))" -d 'files with detections, or folders of them, read in addition to the shipped ones; may be repeated'
+complete -c auditsense -n '_shtab_auditsense_using rules derive' -l shipped -l no-shipped -d 'use the detections that come with auditsense (default: yes)'
+complete -c auditsense -n '_shtab_auditsense_using rules derive' -l explain -d 'print for each detection its rules, the conditions they come from, their cost and what they do not report, as comments'
+complete -c auditsense -n '_shtab_auditsense_using rules derive' -l with -xka "costly" -d 'also derive rules that report frequent calls, as run does with --costly-rules'
 complete -c auditsense -n '_shtab_auditsense_using; and test $_shtab_auditsense_npos -eq 0' -a units -d 'Print the systemd units of the sensor and of its audit rule, or write them to a folder.'
 complete -c auditsense -n '_shtab_auditsense_using units' -s h -l help -d 'print this help and exit'
 complete -c auditsense -n '_shtab_auditsense_using units' -l to -xka "(__fish_complete_directories)" -d 'write the units to this folder, usually /etc/systemd/system'

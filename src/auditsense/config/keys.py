@@ -78,6 +78,15 @@ KEYS: Final[tuple[Key, ...]] = (
         startup_only=True,
     ),
     Key(
+        "source.costly_rules",
+        _BOOLEAN,
+        default=False,
+        description="Also add derived audit rules that report what programs do all the time, such as every "
+        "creation of a file. auditsense rules derive --explain names them.",
+        flag="--costly-rules",
+        startup_only=True,
+    ),
+    Key(
         "source.on_tamper",
         _STRING,
         "report",

@@ -58,6 +58,7 @@ class SourceSettings:
     Attributes:
         name: see the key.
         audit_rules: as configured; empty: those of the detections.
+        costly_rules: add derived rules that report frequent calls as well.
         repair: restore what other processes change.
         lean: filter out records that no detection needs.
         self_test_s: interval of the self-test; 0: none; None: the default.
@@ -65,6 +66,7 @@ class SourceSettings:
 
     name: str
     audit_rules: tuple[str, ...]
+    costly_rules: bool
     repair: bool
     lean: bool
     self_test_s: float | None
@@ -335,7 +337,7 @@ class _Builder:
             self._problems.append(f"{self._origin('source.self_test')}must be 0 or 1s to 24h")
         name = self._values["source.name"]
         if name not in _KERNEL_SOURCES:
-            for path in ("source.audit_rules", "source.lean", "source.on_tamper"):
+            for path in ("source.audit_rules", "source.costly_rules", "source.lean", "source.on_tamper"):
                 if self._values[path] != BY_PATH[path].default:
                     self._problems.append(
                         f"{self._origin(path)}not possible with source {name}, where auditd sets the rules; "
@@ -344,6 +346,7 @@ class _Builder:
         return SourceSettings(
             name=name,
             audit_rules=self._values["source.audit_rules"],
+            costly_rules=self._values["source.costly_rules"],
             repair=self._values["source.on_tamper"] == "repair",
             lean=self._values["source.lean"],
             self_test_s=None if self_test_ms is None else self_test_ms / 1000,

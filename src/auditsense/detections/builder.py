@@ -63,7 +63,7 @@ def define(  # noqa: PLR0913 - the keys of a file, most with a default
     by: Sequence[str] = ("process.pid",),
     severity: str = "low",
     risk_score: int | None = None,
-    audit_rule: str = "",
+    audit_rule: str | Sequence[str] = "",
     version: int = 1,
     description: str = "",
     references: Sequence[str] = (),
@@ -89,8 +89,8 @@ def define(  # noqa: PLR0913 - the keys of a file, most with a default
             ``auditd.data.syscall``, or none. The host always counts as well.
         severity: low, medium, high or critical.
         risk_score: 0 to 100; by default that of the severity (21, 47, 73, 99).
-        audit_rule: rule in auditctl syntax that makes the kernel report these events. A `Sensor` adds it,
-            unless it has other *audit_rules*.
+        audit_rule: rule in auditctl syntax that makes the kernel report these events, or a list of them; by
+            default they are derived from *match*. A `Sensor` adds them, unless it has other *audit_rules*.
         version: increases with each change.
         description: why it matters.
         references: links.
@@ -116,7 +116,7 @@ def define(  # noqa: PLR0913 - the keys of a file, most with a default
             "severity": severity,
             "risk_score": RISK_SCORES.get(str(severity), _NO_SCORE) if risk_score is None else risk_score,
             "description": description,
-            "audit_rule": audit_rule,
+            "audit_rule": audit_rule if isinstance(audit_rule, str) else _list(audit_rule),
             "references": _list(references),
             "tags": _list(tags),
             "false_positives": _list(false_positives),

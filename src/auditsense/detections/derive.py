@@ -211,8 +211,8 @@ class _Host:
     paths: HostPaths
 
     def rules_of(self, detection: Detection) -> DetectionRules:
-        if detection.audit_rule:
-            return DetectionRules(detection.id, named=tuple(detection.audit_rule.splitlines()))
+        if detection.audit_rules:
+            return DetectionRules(detection.id, named=detection.audit_rules)
         query = _query_of(detection)
         steps = [*query.steps, *([query.until] if query.until is not None else [])]
         return DetectionRules(detection.id, steps=tuple(self._step(step, detection.id) for step in steps))

@@ -15,7 +15,7 @@ from auditsense._file_trust import read_trusted_text, require_trusted_path
 from auditsense._resources import packaged_names, packaged_text
 from auditsense._toml import TomlError
 from auditsense._toml import parse as parse_toml
-from auditsense._values import choice, duration_ms, items, table, text, texts, whole
+from auditsense._values import WrongValueError, choice, duration_ms, items, shown, table, text, texts, whole
 from auditsense.detections.compiler import MOST_MATCHES, MOST_SPAN_MS, compile_condition, compile_one
 from auditsense.detections.exceptions import exception_from, with_exceptions
 from auditsense.detections.fields import HOST
@@ -110,7 +110,7 @@ def _detection(document: dict[str, Any], where: str, mistakes: Mistakes) -> Dete
         severity=Severity(entry.read("severity", choice, Severity)),
         risk_score=entry.read("risk_score", whole, 0, _MOST_RISK),
         description=entry.optional("description", text, "").strip(),
-        audit_rule=entry.optional("audit_rule", text, ""),
+        audit_rule=entry.optional("audit_rule", _rule_lines, ""),
         references=entry.optional("references", texts, ()),
         tags=entry.optional("tags", texts, ()),
         false_positives=entry.optional("false_positives", texts, ()),
@@ -125,6 +125,15 @@ def _detection(document: dict[str, Any], where: str, mistakes: Mistakes) -> Dete
     entry.done()
     _compile(detection, mistakes)
     return detection
+
+
+def _rule_lines(value: object) -> str:
+    """Return an audit rule, or a list of them, as lines."""
+    if isinstance(value, list):
+        return "\n".join(texts(value))
+    if not isinstance(value, str):
+        raise WrongValueError(f'must be a string, such as "-w /…", or a list of them, not {shown(value)}')
+    return value
 
 
 def _threats(where: str, rows: list[Any], mistakes: Mistakes) -> tuple[Threat, ...]:

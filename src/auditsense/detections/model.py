@@ -127,8 +127,8 @@ class DetectionException:
 
 
 def audit_rules_of(detections: Iterable[Detection]) -> list[str]:
-    """Return the audit rules that detections need, each once."""
-    return list(dict.fromkeys(detection.audit_rule for detection in detections if detection.audit_rule))
+    """Return the audit rules that detections name, each once."""
+    return list(dict.fromkeys(line for detection in detections for line in detection.audit_rules))
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -142,7 +142,8 @@ class Detection:
         severity: importance.
         risk_score: 0 to 100.
         description: why it matters.
-        audit_rule: the audit rule that makes the kernel report the events, in auditctl syntax; "": none.
+        audit_rule: the audit rules that make the kernel report the events, in auditctl syntax, one a line;
+            "": they are derived from the conditions.
         references: further reading.
         tags: free words.
         false_positives: benign programs with the same behaviour.
@@ -178,6 +179,11 @@ class Detection:
     query: Query | None = None
     setup: str = ""
     building_block: bool = False
+
+    @property
+    def audit_rules(self) -> tuple[str, ...]:
+        """The audit rules that it names, in order."""
+        return tuple(line.strip() for line in self.audit_rule.splitlines() if line.strip())
 
     def __repr__(self) -> str:
         return f"Detection({self.id!r}, version={self.version})"

@@ -155,7 +155,12 @@ def _configuration(host: HostAccess, sensor: dict[str, Any] | None) -> _Configur
         host.override(config)
         settings = build_settings(config)
         text = is_text(settings.source.name)
-        needed = [] if text else [*settings.source.audit_rules] or rules_needed(settings.detections)
+        needed = (
+            []
+            if text
+            else [*settings.source.audit_rules]
+            or rules_needed(settings.detections, costly=settings.source.costly_rules)
+        )
     except UsageError as error:
         problems = error.problems if isinstance(error, ConfigError) else (str(error),)
         # Other users may not be allowed to read it.

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from auditsense.errors import AuditSenseError
@@ -95,7 +96,7 @@ def compare(expected: Expected, status: AuditStatus, rules: Sequence[AuditRule])
         status: what AUDIT_GET answered.
         rules: what AUDIT_LIST_RULES answered, in the kernel's order.
     """
-    return (*_settings(expected, status), *_rules(expected, rules))
+    return (*_settings(expected, status), *_rules(expected.rules, tuple(rules)))
 
 
 def _settings(expected: Expected, status: AuditStatus) -> Iterator[Deviation]:
@@ -174,10 +175,17 @@ def _owner(expected: Expected, status: AuditStatus) -> Iterator[Deviation]:
     )
 
 
-def _rules(expected: Expected, rules: Sequence[AuditRule]) -> Iterator[Deviation]:
-    for wanted in expected.rules:
+@lru_cache(maxsize=2)  # each poll compares the same rules again
+def _rules(expected: tuple[AuditRule, ...], rules: tuple[AuditRule, ...]) -> tuple[Deviation, ...]:
+    return (*_of_each(expected, rules), *_of_all(rules))
+
+
+def _of_each(expected: tuple[AuditRule, ...], rules: tuple[AuditRule, ...]) -> Iterator[Deviation]:
+    places = {rule.identity: place for place, rule in reversed([*enumerate(rules)])}
+    ours = {wanted.identity for wanted in expected}
+    for wanted in expected:
         text = auditctl.format_rule(wanted)
-        place = next((n for n, rule in enumerate(rules) if rule.same_as(wanted)), None)
+        place = places.get(wanted.identity)
         if place is None:
             yield Deviation(
                 f"{_ID}rule-gone",
@@ -187,7 +195,7 @@ def _rules(expected: Expected, rules: Sequence[AuditRule]) -> Iterator[Deviation
                 AddRule(wanted),
             )
             continue
-        before = rules[:place]
+        before = [rule for rule in rules[:place] if rule.identity not in ours]
         if hiding := [rule for rule in before if hides(rule, wanted)]:
             yield Deviation(
                 f"{_ID}rule-hidden",
@@ -202,6 +210,9 @@ def _rules(expected: Expected, rules: Sequence[AuditRule]) -> Iterator[Deviation
                 "low",
                 f"before {text} comes {_listed(stealing)}, which gives its own key to what both match",
             )
+
+
+def _of_all(rules: Sequence[AuditRule]) -> Iterator[Deviation]:
     if never := [rule for rule in rules if rule.filter is Filter.TASK and rule.action is Action.NEVER]:
         yield Deviation(
             f"{_ID}task-never",

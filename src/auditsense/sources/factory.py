@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from auditsense.detections.derive import derive
 from auditsense.detections.loader import validate_detections
-from auditsense.detections.model import audit_rules_of
 from auditsense.errors import AuditRuleError, AuditSenseError, DetectionError, SocketTakenError, UsageError
 from auditsense.kernel.access import process_name
 from auditsense.kernel.audit_status import Enabled, Failure
@@ -120,20 +120,23 @@ def _refuse_silence(status: AuditStatus, why: str) -> None:
 # --- with the audit rules of detections --------------------------------------------------
 
 
-def rules_needed(detections: Sequence[Detection]) -> list[str]:
-    """Return the audit rules that these detections need, each once.
+def rules_needed(detections: Sequence[Detection], *, costly: bool = False) -> list[str]:
+    """Return the audit rules that these detections need, each once: those that they name, then derived ones.
+
+    Args:
+        detections: those that are loaded.
+        costly: whether the derived rules that report frequent calls are among them.
 
     Raises:
         DetectionError: an invalid audit rule, with its detection.
     """
     for detection in detections:
-        if not detection.audit_rule:
-            continue
-        try:
-            auditctl.parse(detection.audit_rule)
-        except AuditRuleError as error:
-            raise DetectionError(f"detection {detection.id!r}: audit_rule: {error}") from None
-    return audit_rules_of(detections)
+        for line in detection.audit_rules:
+            try:
+                auditctl.parse(line)
+            except AuditRuleError as error:
+                raise DetectionError(f"detection {detection.id!r}: audit_rule: {error}") from None
+    return derive(detections).lines(costly=costly)
 
 
 def source_for(
@@ -147,7 +150,7 @@ def source_for(
         detections: of the sensor.
 
     Raises:
-        UsageError: both are given, or no detection states which audit rule it needs.
+        UsageError: both are given, or no event of these detections needs an audit rule.
         AuditRuleError, DetectionError: an invalid audit rule.
     """
     needed = rules_needed(detections)

@@ -84,12 +84,12 @@ class AuditRule:
         This is how a rule that was sent is found among those that LIST_RULES returns.
         All but `prepend` counts, the order of fields as well: the kernel compares so.
         """
-        return (self.filter, self.action, self.syscalls, self.fields) == (
-            other.filter,
-            other.action,
-            other.syscalls,
-            other.fields,
-        )
+        return self.identity == other.identity
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """What makes the kernel hold two rules for one; hashable."""
+        return self.filter, self.action, self.syscalls, self.fields
 
     def to_bytes(self) -> bytes:
         """Return `struct audit_rule_data`: 1,040 bytes and the strings."""
