@@ -277,7 +277,7 @@ def test_what_no_rule_reports_is_named(query: str, phrase: str) -> None:
 
 class _Paths(AnyPaths):
     def exists(self, path: str) -> bool:
-        return path != "/missing"
+        return path not in ("/missing", "/proc/missing")
 
     def target(self, path: str) -> str:
         return "/usr/lib/release" if path == "/etc/release" else ""
@@ -309,7 +309,13 @@ def test_file_in_a_missing_folder_is_left_out_and_named() -> None:
     derivation = on_host("/missing/file")
     assert derivation.lines() == []
     (step,) = derivation.detections[0].steps
-    assert step.unseen == ("/missing/file: there is no folder /missing here to watch",)
+    assert step.unseen == ("/missing/file: there is no /missing here to watch",)
+
+
+def test_missing_file_of_procfs_is_left_out_and_named() -> None:
+    """Elsewhere the kernel watches the folder of a file that is made later; procfs cannot be watched so."""
+    assert on_host("/proc/missing").lines() == []
+    assert on_host("/etc/missing").lines() != []
 
 
 @pytest.mark.parametrize(

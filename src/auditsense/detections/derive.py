@@ -268,8 +268,10 @@ class _Host:
                     places.add(Place("dir", path))
                 case Place("path", path):
                     folder = path.rpartition("/")[0] or "/"
-                    if not self.paths.exists(folder):
-                        unseen.add(f"{path}: there is no folder {folder} here to watch")
+                    # Of a file that is missing the kernel watches the folder, but not in procfs.
+                    watched = path if path.startswith("/proc/") else folder
+                    if not self.paths.exists(watched):
+                        unseen.add(f"{path}: there is no {watched} here to watch")
                         continue
                     places |= {place, *(Place("path", real) for real in [self.paths.target(path)] if real)}
                 case Place("dir", path) if not self.paths.exists(path):
