@@ -160,8 +160,9 @@ static bool add_record(as_ring *ring, uint16_t type, as_span text, as_span node,
 static void process_datagram(as_ring *ring, as_span bytes, uint32_t sender, uint64_t now_ms, bool cut) {
     const as_datagram datagram = as_datagram_read(bytes, sender);
     ring->stats.datagrams++;
-    const bool has_fields = datagram.kind != AS_DATAGRAM_RECORD || as_events_store_type(&ring->events, datagram.type);
-    ring->stats.truncated += cut && has_fields ? 1 : 0;
+    if (cut && (datagram.kind != AS_DATAGRAM_RECORD || as_events_store_type(&ring->events, datagram.type))) {
+        ring->stats.truncated++;
+    }
     switch (datagram.kind) {
     case AS_DATAGRAM_RECORD:
         add_record(ring, datagram.type, datagram.text, (as_span){0}, now_ms, false);
@@ -186,7 +187,9 @@ static void process_line(as_ring *ring, as_span line, bool cut) {
     }
     ring->stats.lines++;
     /* A record that no field is read from needs nothing but its type. */
-    ring->stats.truncated += cut && (!record || as_events_store_type(&ring->events, read.type)) ? 1 : 0;
+    if (cut && (!record || as_events_store_type(&ring->events, read.type))) {
+        ring->stats.truncated++;
+    }
     ring->stats.malformed += record ? 0 : 1;
     if (!record || !add_record(ring, read.type, read.text, read.node, 0, true)) {
         as_lines_sample(&ring->lines, line);

@@ -549,7 +549,7 @@ static void full_tables(void) {
     memset(t.events.slab.small.bytes + (size_t)event->texts[AS_ROLE_FIRST_PATH].slot * AS_SMALL_TEXT, 'x',
            AS_SMALL_TEXT);
     add(&t, 1, AS_TYPE_PATH, "item=2 name=\"/c\" nametype=NORMAL");
-    CHECK_EQUAL(event->stored & 1u << AS_ROLE_PATH, 0); /* the first one is known to be preferred */
+    CHECK_EQUAL(event->linked_kinds & AS_LINK_PATHS, 0); /* the first one is known to be preferred */
 
     CASE("also when it is the newest of all");
     t = fresh(sample_config());

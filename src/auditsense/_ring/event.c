@@ -63,7 +63,7 @@ static void add_path(as_events *events, as_event *event, const as_record *record
     if (event->path_count < UINT16_MAX) {
         event->path_count++;
     }
-    if (event->candidates == 0 || (events->roles & (1u << AS_ROLE_PATH)) == 0) {
+    if (event->candidates == 0 || (events->roles & (1u << AS_ROLE_FIRST_PATH)) == 0) {
         return;
     }
     /* With one PATH, as most events have, there is no choice to make. */
@@ -71,9 +71,9 @@ static void add_path(as_events *events, as_event *event, const as_record *record
         as_event_store(events, event, AS_ROLE_FIRST_PATH, record->body);
     } else if (all_paths_decide(events, event)) {
         as_event_link(events, event, AS_LINK_PATHS, record->type, record->body);
-    } else if ((event->stored & (1u << AS_ROLE_PATH)) == 0 && !first_is_preferred(events, event) &&
+    } else if ((event->linked_kinds & AS_LINK_PATHS) == 0 && !first_is_preferred(events, event) &&
                as_path_is_object(record->body)) {
-        as_event_store(events, event, AS_ROLE_PATH, record->body);
+        as_event_link(events, event, AS_LINK_PATHS, record->type, record->body);
     }
 }
 

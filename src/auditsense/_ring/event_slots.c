@@ -7,7 +7,6 @@
 void as_events_select_fields(as_events *events, uint64_t fields, uint64_t tested) {
     static const uint64_t of_role[] = {[AS_ROLE_SYSCALL] = AS_ALL_FIELDS, /* the call, and the number of PATHs */
                                        [AS_ROLE_CWD] = AS_BIT(AS_FIELD_CWD) | AS_BIT(AS_FIELD_PATHS),
-                                       [AS_ROLE_PATH] = AS_PATH_FIELDS | AS_BIT(AS_FIELD_PATHS),
                                        [AS_ROLE_FIRST_PATH] = AS_PATH_FIELDS | AS_BIT(AS_FIELD_PATHS),
                                        [AS_ROLE_PROCTITLE] = AS_BIT(AS_FIELD_PROCTITLE),
                                        [AS_ROLE_NODE] = AS_BIT(AS_FIELD_NODE)};
@@ -201,7 +200,7 @@ bool as_events_store_type(const as_events *events, uint16_t type) {
     case AS_TYPE_SYSCALL:
         return true;
     case AS_TYPE_PATH:
-        return (events->roles & (1u << AS_ROLE_PATH)) != 0;
+        return (events->roles & (1u << AS_ROLE_FIRST_PATH)) != 0;
     case AS_TYPE_CWD:
         return (events->roles & (1u << AS_ROLE_CWD)) != 0;
     case AS_TYPE_PROCTITLE:
@@ -239,13 +238,10 @@ static uint64_t item_of(as_span path) {
 }
 
 uint32_t as_event_paths(const as_events *events, const as_event *event, as_span *bodies) {
-    static const as_role roles[] = {AS_ROLE_FIRST_PATH, AS_ROLE_PATH};
     as_span found[AS_MAX_LINKED];
     uint32_t count = 0;
-    for (unsigned i = 0; i < 2; i++) {
-        if ((event->stored & (1u << roles[i])) != 0) {
-            bodies[count++] = as_slab_span(&events->slab, event->texts[roles[i]]);
-        }
+    if ((event->stored & (1u << AS_ROLE_FIRST_PATH)) != 0) {
+        bodies[count++] = as_slab_span(&events->slab, event->texts[AS_ROLE_FIRST_PATH]);
     }
     const uint32_t linked =
         (event->linked_kinds & AS_LINK_PATHS) != 0 ? as_event_linked(events, event, AS_TYPE_PATH, found) : 0;
@@ -282,10 +278,6 @@ bool as_path_is_object(as_span path) {
 /* The PATH record that file fields come from: of those from first_path on, or of all if there are fewer, the first that
  * is neither PARENT nor UNKNOWN; else the first. at: NULL: none. */
 static as_span chosen_path(const as_events *events, const as_event *event) {
-    if ((event->linked_kinds & AS_LINK_PATHS) == 0) {
-        const as_role role = (event->stored & (1u << AS_ROLE_PATH)) != 0 ? AS_ROLE_PATH : AS_ROLE_FIRST_PATH;
-        return (event->stored & (1u << role)) != 0 ? as_slab_span(&events->slab, event->texts[role]) : (as_span){0};
-    }
     as_span paths[AS_MAX_PATHS];
     const uint32_t count = as_event_paths(events, event, paths);
     const uint32_t first = event->first_path < count ? event->first_path : 0;
@@ -312,33 +304,43 @@ static bool read_main(const as_events *events, const as_event *event, uint64_t w
     return count == 0 || read_record(type, bodies[count - 1], wanted, values);
 }
 
-bool as_event_fields(const as_events *events, const as_event *event, uint64_t wanted, as_value values[AS_FIELDS]) {
-    static const uint16_t types[] = {
-        [AS_ROLE_SYSCALL] = AS_TYPE_SYSCALL, [AS_ROLE_CWD] = AS_TYPE_CWD, [AS_ROLE_PROCTITLE] = AS_TYPE_PROCTITLE};
+/* As as_event_fields, of an event with linked records. */
+__attribute__((noinline)) static bool read_linked(const as_events *events, const as_event *event, uint64_t wanted,
+                                                  as_value values[AS_FIELDS]) {
     bool complete = true;
-    wanted &= AS_PLAIN_FIELDS;
     if ((event->linked_kinds & AS_LINK_MAIN) != 0) {
         complete = read_main(events, event, wanted, values);
     }
-    for (unsigned role = 0; role < AS_ROLES; role++) {
-        if ((event->stored & (1u << role)) == 0 || role == AS_ROLE_PATH || role == AS_ROLE_FIRST_PATH) {
-            continue;
+    if ((event->linked_kinds & AS_LINK_PATHS) != 0 && (wanted & AS_PATH_FIELDS) != 0) {
+        const as_span path = chosen_path(events, event);
+        complete = (path.at == NULL || read_record(AS_TYPE_PATH, path, wanted, values)) && complete;
+    }
+    if ((event->linked_kinds & AS_LINK_EXECVE) != 0 && (wanted & AS_BIT(AS_FIELD_ARGC)) != 0) {
+        as_span bodies[AS_MAX_LINKED];
+        for (uint32_t i = as_event_linked(events, event, AS_TYPE_EXECVE, bodies); i > 0; i--) {
+            read_record(AS_TYPE_EXECVE, bodies[i - 1], AS_BIT(AS_FIELD_ARGC), values);
         }
+    }
+    return complete;
+}
+
+bool as_event_fields(const as_events *events, const as_event *event, uint64_t wanted, as_value values[AS_FIELDS]) {
+    static const uint16_t types[] = {[AS_ROLE_SYSCALL] = AS_TYPE_SYSCALL,
+                                     [AS_ROLE_CWD] = AS_TYPE_CWD,
+                                     [AS_ROLE_FIRST_PATH] = AS_TYPE_PATH,
+                                     [AS_ROLE_PROCTITLE] = AS_TYPE_PROCTITLE};
+    bool complete = event->linked_kinds == 0 || read_linked(events, event, wanted, values);
+    uint32_t roles = event->stored;
+    if ((event->linked_kinds & AS_LINK_PATHS) != 0) {
+        roles &= ~(1u << AS_ROLE_FIRST_PATH); /* read_linked has chosen one */
+    }
+    for (; roles != 0; roles &= roles - 1) {
+        const as_role role = (as_role)__builtin_ctz(roles);
         const as_span text = as_slab_span(&events->slab, event->texts[role]);
         if (role == AS_ROLE_NODE) {
             values[AS_FIELD_NODE] = (as_value){.span = text, .form = AS_FORM_QUOTED};
         } else {
             complete = read_record(types[role], text, wanted, values) && complete;
-        }
-    }
-    if ((wanted & AS_PATH_FIELDS) != 0) {
-        const as_span path = chosen_path(events, event);
-        complete = (path.at == NULL || read_record(AS_TYPE_PATH, path, wanted, values)) && complete;
-    }
-    if ((wanted & AS_BIT(AS_FIELD_ARGC)) != 0 && (event->linked_kinds & AS_LINK_EXECVE) != 0) {
-        as_span bodies[AS_MAX_LINKED];
-        for (uint32_t i = as_event_linked(events, event, AS_TYPE_EXECVE, bodies); i > 0; i--) {
-            read_record(AS_TYPE_EXECVE, bodies[i - 1], AS_BIT(AS_FIELD_ARGC), values);
         }
     }
     return complete;

@@ -10,23 +10,14 @@
 #include "record.h"
 #include "slab.h"
 
-/* Records that are stored, each in its place. Of the PATH records usually only the two that fields can come from: the
- * first, and the preferred one, which is the first that is neither PARENT nor UNKNOWN. AS_ROLE_PATH is stored only if
- * those differ. */
-typedef enum {
-    AS_ROLE_SYSCALL,
-    AS_ROLE_CWD,
-    AS_ROLE_PATH,
-    AS_ROLE_FIRST_PATH,
-    AS_ROLE_PROCTITLE,
-    AS_ROLE_NODE,
-    AS_ROLES
-} as_role;
+/* Records that are stored, each in its place. */
+typedef enum { AS_ROLE_SYSCALL, AS_ROLE_CWD, AS_ROLE_FIRST_PATH, AS_ROLE_PROCTITLE, AS_ROLE_NODE, AS_ROLES } as_role;
 
 /* Records that are linked to their event (as_event.linked), for as many as it has. */
 typedef enum {
     AS_LINK_MAIN = 1,  /* the first record of the event, if it does not belong to a system call */
-    AS_LINK_PATHS = 2, /* every PATH but the first, where one of those decides */
+    AS_LINK_PATHS = 2, /* usually only the preferred one, which is the first that is neither PARENT nor UNKNOWN, if that
+                          is not the first of all: fields come from no other */
     AS_LINK_EXECVE = 4,
     AS_LINK_SOCKADDR = 8,
     AS_LINK_CAPABILITIES = 16
@@ -150,7 +141,7 @@ as_span as_path_nametype(as_span path);
 bool as_path_is_object(as_span path);
 
 /* The stored PATH records in order of their items. Returns how many there are, at most AS_MAX_PATHS. */
-enum { AS_MAX_PATHS = AS_MAX_LINKED + 2 };
+enum { AS_MAX_PATHS = AS_MAX_LINKED + 1 };
 uint32_t as_event_paths(const as_events *events, const as_event *event, as_span *bodies);
 
 /* Read the wanted values of a closed event. They point into stored texts. False: the rest of a record was not read. */

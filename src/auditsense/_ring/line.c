@@ -129,6 +129,9 @@ static const struct {
     {NAME("MQ_NOTIFY"), 1314}, {NAME("MQ_GETSETATTR"), 1315}, {NAME("IPC_SET_PERM"), 1311},
 };
 
+/* "USER" as as_load8 reads it: no record of a system call starts so. */
+#define USER_PREFIX UINT32_C(0x52455355)
+
 /* Records that are whole events, or decide what kind of event theirs is. From linux/audit.h and libaudit.h. */
 static const struct {
     char name[16];
@@ -190,19 +193,8 @@ static uint64_t load_up_to_8(const uint8_t *at, uint32_t len) {
     return as_load8(at) & UINT64_MAX >> (len < 8 ? 64 - 8 * len : 0);
 }
 
-/* At least 8 readable bytes follow the name. */
-static uint16_t type_of(as_span name) {
-    if (name.len == 0) {
-        return 0;
-    }
-    const uint64_t start = load_up_to_8(name.at, name.len);
-    const uint64_t rest = name.len <= 8 ? 0 : load_up_to_8(name.at + 8, name.len - 8);
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        const uint8_t *const padded = (const uint8_t *)names[i].name;
-        if (as_load8(padded) == start && as_load8(padded + 8) == rest && names[i].len == name.len) {
-            return names[i].type;
-        }
-    }
+/* The type of a record that is not one of a system call; 0: unknown. */
+__attribute__((noinline)) static uint16_t main_type(as_span name, uint64_t start, uint64_t rest) {
     for (size_t i = 0; i < sizeof main_names / sizeof *main_names; i++) {
         const uint8_t *const padded = (const uint8_t *)main_names[i].name;
         if (as_load8(padded) == start && as_load8(padded + 8) == rest && main_names[i].len == name.len) {
@@ -217,6 +209,25 @@ static uint16_t type_of(as_span name) {
         return AS_TYPE_DAEMON_OTHER;
     }
     return name.at[0] >= 'a' && name.at[0] <= 'z' ? lower_type(name) : numbered_type(name);
+}
+
+/* At least 8 readable bytes follow the name. */
+static uint16_t type_of(as_span name) {
+    if (name.len == 0) {
+        return 0;
+    }
+    const uint64_t start = load_up_to_8(name.at, name.len);
+    const uint64_t rest = name.len <= 8 ? 0 : load_up_to_8(name.at + 8, name.len - 8);
+    if ((start & UINT32_MAX) == USER_PREFIX) {
+        return main_type(name, start, rest);
+    }
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const uint8_t *const padded = (const uint8_t *)names[i].name;
+        if (as_load8(padded) == start && as_load8(padded + 8) == rest && names[i].len == name.len) {
+            return names[i].type;
+        }
+    }
+    return main_type(name, start, rest);
 }
 
 /* Split at the next blank. False: no blank. Words are short, so memchr would cost more. */

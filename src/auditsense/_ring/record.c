@@ -214,19 +214,22 @@ static const field_spec other_fields[] = {
 
 #define COUNT(table) (sizeof(table) / sizeof *(table))
 
+/* By record type, from FIRST_TYPE on. */
+enum { FIRST_TYPE = AS_TYPE_SYSCALL };
+#define GRAMMAR(type, table, fields) [(type) - FIRST_TYPE] = {table, COUNT(table), fields}
+
 static const struct {
-    uint16_t type;
-    const field_spec *fields;
+    const field_spec *fields; /* NULL: other_fields */
     uint32_t count;
     uint64_t all; /* bits of the fields */
 } grammar[] = {
-    {AS_TYPE_SYSCALL, syscall_fields, COUNT(syscall_fields), AS_RANGE(AS_FIELD_ARCH, AS_FIELD_KEY)},
-    {AS_TYPE_PATH, path_fields, COUNT(path_fields), AS_PATH_FIELDS},
-    {AS_TYPE_CWD, cwd_fields, COUNT(cwd_fields), AS_BIT(AS_FIELD_CWD)},
-    {AS_TYPE_PROCTITLE, proctitle_fields, COUNT(proctitle_fields), AS_BIT(AS_FIELD_PROCTITLE)},
-    {AS_TYPE_EXECVE, execve_fields, COUNT(execve_fields), AS_BIT(AS_FIELD_ARGC)},
-    {AS_TYPE_SOCKADDR, sockaddr_fields, COUNT(sockaddr_fields), AS_BIT(AS_FIELD_SOCKET_FAMILY)},
-    {AS_TYPE_BPRM_FCAPS, capability_fields, COUNT(capability_fields), AS_BIT(AS_FIELD_CAPABILITIES)},
+    GRAMMAR(AS_TYPE_SYSCALL, syscall_fields, AS_RANGE(AS_FIELD_ARCH, AS_FIELD_KEY)),
+    GRAMMAR(AS_TYPE_PATH, path_fields, AS_PATH_FIELDS),
+    GRAMMAR(AS_TYPE_CWD, cwd_fields, AS_BIT(AS_FIELD_CWD)),
+    GRAMMAR(AS_TYPE_PROCTITLE, proctitle_fields, AS_BIT(AS_FIELD_PROCTITLE)),
+    GRAMMAR(AS_TYPE_EXECVE, execve_fields, AS_BIT(AS_FIELD_ARGC)),
+    GRAMMAR(AS_TYPE_SOCKADDR, sockaddr_fields, AS_BIT(AS_FIELD_SOCKET_FAMILY)),
+    GRAMMAR(AS_TYPE_BPRM_FCAPS, capability_fields, AS_BIT(AS_FIELD_CAPABILITIES)),
 };
 
 #define USER_FIELDS (AS_RANGE(AS_FIELD_PID, AS_FIELD_UID) | AS_BIT(AS_FIELD_SES) | AS_BIT(AS_FIELD_SUBJ))
@@ -349,8 +352,9 @@ static inline void put(as_value values[AS_FIELDS], const field_spec *field, as_v
 
 /* The fast path of read_any, while text continues in the kernel's form: with the next field, and an unmodified value
  * that ends at a blank. Returns the first field that does not, or possibly not. */
-static const field_spec *read_expected(as_span *text, const field_spec *field, const field_spec *last, uint64_t *wanted,
-                                       as_value values[AS_FIELDS]) {
+__attribute__((always_inline)) static inline const field_spec *read_expected(as_span *text, const field_spec *field,
+                                                                             const field_spec *last, uint64_t *wanted,
+                                                                             as_value values[AS_FIELDS]) {
     const uint8_t *at = text->at;
     const uint8_t *const stop = at + text->len;
     for (; field <= last && *wanted != 0; field++) {
@@ -415,9 +419,10 @@ static const field_spec *read_any(as_span *text, const field_spec *fields, uint3
     return field;
 }
 
-/* Find the wanted fields of this table in a text. False: the unread rest may hold some. */
-static bool read_fields(as_span text, const field_spec *fields, uint32_t count, uint64_t wanted,
-                        as_value values[AS_FIELDS]) {
+/* Find the wanted fields of this table in a text. False: the unread rest may hold some. One copy for all tables, with the
+ * fast path inside. */
+__attribute__((noinline)) static bool read_fields(as_span text, const field_spec *fields, uint32_t count,
+                                                  uint64_t wanted, as_value values[AS_FIELDS]) {
     const field_spec *expected = fields;
     uint64_t passed = 0; /* bits of the fields that read_any has seen */
     uint32_t others = 0; /* unknown or repeated fields and words */
@@ -455,7 +460,7 @@ static bool read_fields(as_span text, const field_spec *fields, uint32_t count, 
 }
 
 /* A record of user space. */
-static bool read_user_fields(as_span text, uint64_t wanted, as_value values[AS_FIELDS]) {
+__attribute__((noinline)) static bool read_user_fields(as_span text, uint64_t wanted, as_value values[AS_FIELDS]) {
     static const char start[] = "msg='";
     const uint32_t len = sizeof start - 1;
     as_span message = as_span_of(text.at, 0);
@@ -493,11 +498,10 @@ static bool read_user_fields(as_span text, uint64_t wanted, as_value values[AS_F
 }
 
 bool as_record_fields(const as_record *record, uint64_t wanted, as_value values[AS_FIELDS]) {
-    for (size_t i = 0; i < COUNT(grammar); i++) {
-        if (grammar[i].type == record->type) {
-            wanted &= grammar[i].all;
-            return wanted == 0 || read_fields(record->body, grammar[i].fields, grammar[i].count, wanted, values);
-        }
+    const uint32_t row = (uint32_t)record->type - FIRST_TYPE;
+    if (row < COUNT(grammar) && grammar[row].fields != NULL) {
+        wanted &= grammar[row].all;
+        return wanted == 0 || read_fields(record->body, grammar[row].fields, grammar[row].count, wanted, values);
     }
     if (as_record_stands_alone(record->type)) {
         return read_user_fields(record->body, wanted, values);
