@@ -21,7 +21,7 @@ from typing import Final
 PACKAGE: Final = Path(__file__).resolve().parents[1] / "src" / "auditsense"
 
 ORDER: Final = (
-    *("_ffi", "_lazy", "_child_process", "_resources", "_escape", "_toml", "_values"),
+    *("_ffi", "_lazy", "_frozen", "_child_process", "_resources", "_escape", "_toml", "_values"),
     *("errors", "_file_trust", "syscalls"),
     *("core", "detections", "detect", "kernel", "sources", "replay", "sinks", "sensor"),
     *("status", "config", "bench", "doctor", "testing", "cli", "__main__", "__init__"),

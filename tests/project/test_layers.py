@@ -97,9 +97,9 @@ def test_no_groups_import_each_other() -> None:
 def test_import_graph_stays_small() -> None:
     """Bounds of the drawn graph; scripts/import_graph.py prints it."""
     arrows = graph()
-    assert len(arrows) <= 26
+    assert len(arrows) <= 27
     assert max(levels(arrows).values()) <= 12
-    assert sum(len(targets) for targets in arrows.values()) <= 100
+    assert sum(len(targets) for targets in arrows.values()) <= 104
 
 
 @pytest.mark.parametrize("path", MODULES, ids=[str(path.relative_to(PACKAGE)) for path in MODULES])

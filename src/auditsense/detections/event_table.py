@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Final
 
+from auditsense._frozen import Frozen
+
 
 class EventMapping(enum.StrEnum):
     """Which words and fields events have."""
@@ -24,8 +26,8 @@ class EventMapping(enum.StrEnum):
     """Exactly what Elastic's integration auditd_manager fills, to compare results with it."""
 
 
-@dataclass(frozen=True, slots=True)
-class EventKind:
+@dataclass(slots=True, eq=False, repr=False)
+class EventKind(Frozen):
     """Names of an event, from its system call, its first record, or both.
 
     Attributes:

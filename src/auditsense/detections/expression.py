@@ -9,10 +9,11 @@ Rule 2: a field with several values passes a test when any of them does.
 
 from __future__ import annotations
 
-import dataclasses
 import enum
 from dataclasses import dataclass
 from typing import Final, TypeAlias
+
+from auditsense._frozen import Frozen
 
 LOOK_BACK_MS: Final = 540_000
 """Look-back of a query that names none: nine minutes."""
@@ -56,8 +57,8 @@ OPPOSITE: Final = {
 """Comparison that holds for the other numbers; for an absent field both are false."""
 
 
-@dataclass(frozen=True, slots=True)
-class Test:
+@dataclass(slots=True, eq=False, repr=False)
+class Test(Frozen):
     """One comparison of a field.
 
     Attributes:
@@ -79,32 +80,42 @@ class Test:
     fold_case: bool = False
     mask: int = 0xFFFF_FFFF_FFFF_FFFF
     length_operator: Operator | None = None
-    line: int = dataclasses.field(default=0, compare=False)
+    line: int = 0
+
+    def _compared(self) -> tuple[object, ...]:
+        return (
+            self.field,
+            self.operator,
+            self.values,
+            self.fold_case,
+            self.mask,
+            self.length_operator,
+        )
 
 
-@dataclass(frozen=True, slots=True)
-class And:
+@dataclass(slots=True, eq=False, repr=False)
+class And(Frozen):
     """All terms hold; with none it holds."""
 
     terms: tuple[Expression, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Or:
+@dataclass(slots=True, eq=False, repr=False)
+class Or(Frozen):
     """One of the terms holds; with none it does not."""
 
     terms: tuple[Expression, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Not:
+@dataclass(slots=True, eq=False, repr=False)
+class Not(Frozen):
     """The term does not hold."""
 
     term: Expression
 
 
-@dataclass(frozen=True, slots=True)
-class Constant:
+@dataclass(slots=True, eq=False, repr=False)
+class Constant(Frozen):
     """Holds always, or never."""
 
     value: bool
@@ -113,8 +124,8 @@ class Constant:
 Expression: TypeAlias = Test | And | Or | Not | Constant
 
 
-@dataclass(frozen=True, slots=True)
-class KeyField:
+@dataclass(slots=True, eq=False, repr=False)
+class KeyField(Frozen):
     """A field whose equal values belong together.
 
     Attributes:
@@ -126,8 +137,8 @@ class KeyField:
     optional: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+@dataclass(slots=True, eq=False, repr=False)
+class Step(Frozen):
     """One event of a query.
 
     Attributes:
@@ -142,7 +153,10 @@ class Step:
     where: Expression
     by: tuple[KeyField, ...] = ()
     runs: int = 1
-    line: int = dataclasses.field(default=0, compare=False)
+    line: int = 0
+
+    def _compared(self) -> tuple[object, ...]:
+        return self.category, self.where, self.by, self.runs
 
 
 class QueryKind(enum.StrEnum):
@@ -156,8 +170,8 @@ class QueryKind(enum.StrEnum):
     """One event for each step, of one key and in any order, within `Query.look_back_ms`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+@dataclass(slots=True, eq=False, repr=False)
+class Query(Frozen):
     """Events to look for.
 
     Attributes:

@@ -6,6 +6,8 @@ import enum
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from auditsense._frozen import Frozen
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -25,8 +27,8 @@ RISK_SCORES: Final[dict[str, int]] = {"low": 21, "medium": 47, "high": 73, "crit
 """Risk score of a severity, where a detection gives none."""
 
 
-@dataclass(frozen=True, slots=True)
-class AttackEntry:
+@dataclass(slots=True, eq=False, repr=False)
+class AttackEntry(Frozen):
     """An entry of MITRE ATT&CK.
 
     Attributes:
@@ -40,8 +42,8 @@ class AttackEntry:
     reference: str
 
 
-@dataclass(frozen=True, slots=True)
-class Threat:
+@dataclass(slots=True, eq=False, repr=False)
+class Threat(Frozen):
     """A tactic of MITRE ATT&CK and its techniques.
 
     Attributes:
@@ -73,8 +75,8 @@ class Comparison(enum.StrEnum):
     """The field is there, whatever it says; it has no values. Negated: it is absent."""
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
+@dataclass(slots=True, eq=False, repr=False)
+class Condition(Frozen):
     """One comparison of a field with values; for an absent field only a negated EXISTS holds.
 
     Attributes:
@@ -92,8 +94,8 @@ class Condition:
     mask: int = ALL_BITS
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+@dataclass(slots=True, eq=False, repr=False)
+class Window(Frozen):
     """How many matches of one key, in what time, complete a sequence.
 
     Attributes:
@@ -107,8 +109,8 @@ class Window:
     within_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class DetectionException:
+@dataclass(slots=True, eq=False, repr=False)
+class DetectionException(Frozen):
     """An exception of a detection: an event that it takes is not a match.
 
     Attributes:
@@ -131,8 +133,8 @@ def audit_rules_of(detections: Iterable[Detection]) -> list[str]:
     return list(dict.fromkeys(line for detection in detections for line in detection.audit_rules))
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Detection:
+@dataclass(slots=True, eq=False, repr=False)
+class Detection(Frozen):
     """A suspicious pattern of events, and the texts of its alerts.
 
     Attributes:
