@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from auditsense.bench.report import BenchReport, Goal, Row, machine
 from auditsense.cli import bench, main
+from auditsense.cli.common import stop_signals
 from auditsense.cli.style import painter
 from auditsense.testing import burst
 
@@ -138,3 +140,17 @@ def test_unknown_role_and_empty_text_stay_plain() -> None:
     paint = painter(None, "always")
     assert (paint("?", "x"), paint("low", "")) == ("x", "")
     assert painter(None)("low", "x") == "x"
+
+
+def test_sigint_on_a_terminal_ends_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The terminal shows ^C, and what is printed next begins a line."""
+    screen, terminal = os.openpty()
+    stopped: list[bool] = []
+    with os.fdopen(terminal, "w", encoding="utf-8") as stderr, monkeypatch.context() as patched:
+        patched.setattr(sys, "stderr", stderr)
+        with stop_signals(lambda: stopped.append(True)):
+            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), signal.SIGINT)
+    assert stopped == [True, True]
+    assert os.read(screen, 10) == b"\r\n"
+    os.close(screen)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-from contextlib import contextmanager
+import sys
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from auditsense.cli import open_output, print_message
@@ -100,13 +101,20 @@ def stop_signals(stop: Callable[[], None]) -> Iterator[None]:
     before = {number: signal.getsignal(number) for number in _STOP_SIGNALS}
     for number, handler in before.items():
         if number != signal.SIGHUP or handler is not signal.SIG_IGN:
-            signal.signal(number, lambda *_: stop())
+            signal.signal(number, lambda number, _: _stop_after(number, stop))
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _stop_after(number: int, stop: Callable[[], None]) -> None:
+    if number == signal.SIGINT and sys.stderr is not None and sys.stderr.isatty():
+        with suppress(OSError):
+            os.write(sys.stderr.fileno(), b"\n")  # the terminal has shown ^C
+    stop()
 
 
 def unknown_arches(stats: Stats) -> list[str]:
