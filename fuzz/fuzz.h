@@ -53,41 +53,50 @@ static inline size_t fuzz_pick(fuzz_random *random, size_t most) {
 static inline as_ring *fuzz_ring(bool merge, uint32_t order) {
     static const uint8_t text[] = "/proc*";
     static const as_operand operands[] = {{.at = 0, .len = 6}, {.number = 0x80000, .mask = UINT32_MAX}};
-    static const as_test tests[] = {
-        {.field = AS_FIELD_PATH_NAME, .op = AS_OP_LIKE, .first_operand = 0, .operands = 1},
-        {.field = AS_FIELD_A2, .op = AS_OP_NUMBER, .negated = 1, .first_operand = 1, .operands = 1},
-        {.field = AS_FIELD_EXE, .op = AS_OP_LIKE, .first_operand = 0, .operands = 1},
-        {.field = AS_FIELD_TTY, .op = AS_OP_PRESENT, .negated = 1}};
-    static const as_exception exceptions[] = {{.until_ms = UINT64_MAX, .first_test = 2, .tests = 1},
-                                              {.until_ms = 1795493114700, .first_test = 3, .tests = 1}};
-    static const as_call calls[] = {{.arch = 0xc000003e, .syscall = 257}};
-    const as_rule rules[] = {{.count = 1, .span_ms = 1},
-                             {.calls = 1,
-                              .tests = 1,
-                              .keys = {AS_FIELD_PID, AS_FIELD_NODE},
-                              .key_count = 2,
-                              .count = 2,
-                              .span_ms = 5000,
-                              .merge_ms = merge ? 60000 : 0},
-                             {.first_test = 1,
-                              .tests = 1,
-                              .keys = {AS_FIELD_COMM},
-                              .key_count = 1,
-                              .count = 3,
-                              .span_ms = 1000,
-                              .exceptions = 2}};
+    static const as_predicate predicates[] = {
+        {.field = AS_FIELD_PATH_NAME, .op = AS_OP_LIKE, .flags = AS_FOLD_CASE, .first_operand = 0, .operands = 1},
+        {.field = AS_FIELD_A2, .op = AS_OP_PRESENT},
+        {.field = AS_FIELD_A2, .op = AS_OP_NUMBER, .first_operand = 1, .operands = 1},
+        {.field = AS_FIELD_EXE, .op = AS_OP_LIKE, .flags = AS_FOLD_CASE, .first_operand = 0, .operands = 1},
+        {.field = AS_FIELD_TTY, .op = AS_OP_PRESENT}};
+    static const as_node nodes[] = {{0, AS_NODE_TRUE, AS_NODE_FALSE},
+                                    {1, 2, AS_NODE_FALSE},
+                                    {2, AS_NODE_FALSE, AS_NODE_TRUE},
+                                    {3, AS_NODE_TRUE, AS_NODE_FALSE},
+                                    {4, AS_NODE_FALSE, AS_NODE_TRUE}};
+    static const as_exception exceptions[] = {{.until_ms = UINT64_MAX, .start = 3},
+                                              {.until_ms = 1795493114700, .start = 4}};
+    static const as_call calls[] = {{.arch = 0xc000003e, .syscall = 257, .class_index = 1}};
+    static const as_filter filters[] = {
+        {.start = AS_NODE_TRUE, .rule = 0, .stages = 1},
+        {.start = 0, .rule = 1, .stages = 1, .keys = {AS_FIELD_PID, AS_FIELD_NODE}, .key_count = 2},
+        {.start = 1, .rule = 2, .stages = 1, .keys = {AS_FIELD_COMM}, .key_count = 1},
+        {.start = AS_NODE_TRUE, .rule = 0, .stages = 1},
+        {.start = 1, .rule = 2, .stages = 1, .keys = {AS_FIELD_COMM}, .key_count = 1}};
+    static const as_class classes[] = {{0}, {.first_filter = 0, .filters = 3}, {.first_filter = 3, .filters = 2}};
+    const as_rule rules[] = {
+        {.kind = AS_RULE_EVENT, .stages = 1, .count = 1, .span_ms = 1},
+        {.kind = AS_RULE_RUNS, .stages = 1, .count = 2, .span_ms = 5000, .merge_ms = merge ? 60000 : 0},
+        {.kind = AS_RULE_RUNS, .stages = 1, .count = 3, .span_ms = 1000, .exceptions = 2}};
     const as_rules table = {.rules = rules,
+                            .classes = classes,
                             .calls = calls,
-                            .tests = tests,
+                            .filters = filters,
+                            .nodes = nodes,
+                            .predicates = predicates,
                             .operands = operands,
                             .exceptions = exceptions,
                             .text = text,
                             .rule_count = 3,
+                            .class_count = 3,
                             .call_count = 1,
-                            .test_count = 4,
+                            .filter_count = 5,
+                            .node_count = 5,
+                            .predicate_count = 5,
                             .operand_count = 2,
                             .exception_count = 2,
                             .text_len = 6,
+                            .other_call_class = 2,
                             .actor_fields = UINT64_C(1) << AS_FIELD_EXE | UINT64_C(1) << AS_FIELD_UID};
     const as_config config = {.seed = 7,
                               .datagram_slots = 1,

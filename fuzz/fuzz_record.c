@@ -4,9 +4,9 @@
  * Input: two bytes of record type, little-endian, then text. */
 #include "fuzz.h"
 
+#include "_ring/classes.h"
 #include "_ring/hash.h"
 #include "_ring/line.h"
-#include "_ring/match.h"
 #include "_ring/record.h"
 
 static void look_at_values(const as_record *record) {
@@ -47,17 +47,18 @@ static void look_at_values(const as_record *record) {
     }
 }
 
-/* One rule for openat, one for every call: the first is a candidate exactly if the whole record names openat. */
+/* A class for openat, one for all other calls: an event is of the first exactly if the whole record names openat. */
 static void look_at_call(const as_record *record) {
-    static const as_call calls[] = {{.arch = 0xc000003e, .syscall = 257}};
-    static const as_rule rules[] = {{.calls = 1, .count = 1, .span_ms = 1}, {.count = 1, .span_ms = 1}};
-    static const as_rules table = {.rules = rules, .calls = calls, .rule_count = 2, .call_count = 1};
+    static const as_call calls[] = {{.arch = 0xc000003e, .syscall = 257, .class_index = 1}};
+    static const as_class rows[] = {{0}, {0}, {0}};
+    static const as_rules table = {
+        .calls = calls, .classes = rows, .call_count = 1, .class_count = 3, .other_call_class = 2};
     static const as_config config = {.datagram_bytes = 1024};
-    static _Alignas(16) uint8_t memory[65536];
-    static as_match match;
-    if (match.rules == NULL) {
+    static _Alignas(16) uint8_t memory[4096];
+    static as_classes classes;
+    if (classes.rows == NULL) {
         as_arena from = {.base = memory};
-        as_match_init(&match, &config, &table, &from);
+        as_classes_init(&classes, &config, &table, &from);
         PROMISE(from.used <= sizeof memory);
     }
     as_value values[AS_FIELDS] = {0};
@@ -66,7 +67,7 @@ static void look_at_call(const as_record *record) {
     as_record_fields(record, AS_ALL_FIELDS, values);
     const bool openat = as_value_number(values[AS_FIELD_ARCH], AS_KIND_HEX, &arch) && arch == 0xc000003e &&
                         as_value_number(values[AS_FIELD_SYSCALL], AS_KIND_DECIMAL, &number) && number == 257;
-    PROMISE(as_match_candidates(&match, record) == (openat ? 3 : 2));
+    PROMISE(as_class_of_record(&classes, record) == (openat ? 1 : 2));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

@@ -1,6 +1,6 @@
 /* Public entry points of the core, in pipeline order:
  *
- *     datagram or line ─► record ─► event ─► match ─► window ─► hit
+ *     datagram or line ─► record ─► class ─► event ─► match ─► window ─► hit
  *
  * Each stage is a file in _ring/ that knows the stages before it only; this file alone knows all of them.
  * Rule 1: one allocation, at creation.
@@ -18,11 +18,13 @@
 #include "_ring/config.h"
 #include "_ring/decide.h"
 #include "_ring/ring_state.h"
+#include "_ring/rules.h"
 #include "_ring/hugepages.h"
 
 static void init_stages(as_ring *ring, const as_config *config, const as_rules *rules, as_arena *arena) {
     as_datagrams_init(&ring->datagrams, config, arena);
     as_lines_init(&ring->lines, config, arena);
+    as_classes_init(&ring->classes, config, rules, arena);
     as_events_init(&ring->events, config, arena);
     as_serials_init(&ring->serials, config, arena);
     as_match_init(&ring->match, config, rules, arena);
@@ -84,10 +86,10 @@ static bool next_event(as_ring *ring) {
             return ring->order.count > ring->order.limit && release_held(ring);
         }
         as_decision_begin(ring, event);
-        if (ring->order.limit == 0 || decision->matching == 0) {
+        if (ring->order.limit == 0 || decision->matched == 0) {
             return true;
         }
-        as_order_hold(&ring->order, &ring->events, event, decision->matching);
+        as_order_hold(&ring->order, &ring->events, event, ring->match.matched, decision->matched);
         decision->event = NULL;
     }
 }
@@ -152,8 +154,8 @@ static bool add_record(as_ring *ring, uint16_t type, as_span text, as_span node,
         }
         as_serials_expire(&ring->serials, now, &ring->stats);
     }
-    const uint64_t candidates = as_match_candidates(&ring->match, &record);
-    as_events_add(&ring->events, &record, node, candidates, now_ms != 0, line, &ring->stats);
+    const uint16_t class_index = as_class_of_record(&ring->classes, &record);
+    as_events_add(&ring->events, &record, node, class_index, now_ms != 0, line, &ring->stats);
     return true;
 }
 
@@ -376,7 +378,7 @@ int64_t as_ring_stats(as_ring *ring, as_stats *out) {
         return AS_BUSY;
     }
     *out = ring->stats;
-    out->unknown_arch = ring->match.unknown_records;
+    out->unknown_arch = ring->classes.unknown_records;
     return leave(ring, AS_OK);
 }
 
@@ -391,7 +393,7 @@ int64_t as_ring_unknown_arches(as_ring *ring, as_unknown_arch *out, size_t size)
     if (!enter(ring)) {
         return AS_BUSY;
     }
-    return leave(ring, as_match_unknown_arches(&ring->match, out, size));
+    return leave(ring, as_classes_unknown_arches(&ring->classes, out, size));
 }
 
 int64_t as_ring_migrate(as_ring *ring, as_ring *from, const uint32_t *rules) {

@@ -106,75 +106,152 @@ typedef enum {
     AS_END_PATHS = 2      /* as many PATH records as SYSCALL announces, if the kernel filters out all later records */
 } as_event_end;
 
-/* The rule table: data written by the detection compiler. Offsets count from the arrays of as_rules. */
+/* The rule table: data written by the detection compiler. Offsets and indexes count from the arrays of as_rules.
+ *
+ *     call ─► class ─► filters ─► rule
+ *                        └─► nodes ─► predicates ─► operands
+ *
+ * A class is what calls or record types have in common. Its filters are the ones that its events can fit. */
 typedef enum {
-    AS_OP_TEXT = 0,   /* the bytes are equal */
-    AS_OP_LIKE = 1,   /* wildcards, ignoring ASCII case: * matches any run of bytes, ? any byte */
-    AS_OP_NUMBER = 2, /* (value & mask) == number, in the base that the kernel prints the field in */
-    AS_OP_PRESENT = 3 /* the field is present; no operands; negated it holds for an absent field */
+    AS_OP_TEXT = 0,    /* the bytes are equal */
+    AS_OP_LIKE = 1,    /* wildcards: * matches any run of bytes, ? any byte */
+    AS_OP_REGEX = 2,   /* the whole text matches; operands are programs of the detection compiler (_ring/regex.h) */
+    AS_OP_NUMBER = 3,  /* (value & mask) == number, in the base that the kernel prints the field in */
+    AS_OP_PRESENT = 4, /* the field is present; no operands */
+    AS_OP_NETWORK = 5, /* an address inside a network: 16 bytes of text, IPv4 mapped, and number = bits of prefix */
+    AS_OP_LENGTH = 6,  /* the number of characters of the text, compared by length_op with number */
+    AS_OP_LESS = 7,    /* signed comparisons with number */
+    AS_OP_AT_MOST = 8,
+    AS_OP_GREATER = 9,
+    AS_OP_AT_LEAST = 10
 } as_op;
 
+typedef enum {
+    AS_FOLD_CASE = 1 /* AS_OP_TEXT, AS_OP_LIKE: ASCII case does not matter */
+} as_predicate_flag;
+
 typedef struct {
-    uint64_t number; /* AS_OP_NUMBER; for texts see mask */
+    uint64_t number; /* AS_OP_NUMBER and other comparisons; for texts see mask */
     uint64_t mask;   /* AS_OP_NUMBER. AS_OP_TEXT, AS_OP_LIKE: 0, or the operand applies only to events with
                         (arch & mask) == number: the flags of open(2) differ by architecture */
-    uint32_t at;     /* AS_OP_TEXT, AS_OP_LIKE: offset in as_rules.text */
+    uint32_t at;     /* AS_OP_TEXT, AS_OP_LIKE, AS_OP_REGEX, AS_OP_NETWORK: offset in as_rules.text */
     uint32_t len;
 } as_operand;
 
 typedef struct {
-    uint32_t field;         /* as_field */
-    uint32_t op;            /* as_op */
-    uint32_t negated;       /* 1: holds if no operand fits; an absent field fails either way (except AS_OP_PRESENT) */
+    uint8_t field;          /* as_field */
+    uint8_t op;             /* as_op */
+    uint8_t flags;          /* bits of as_predicate_flag */
+    uint8_t length_op;      /* AS_OP_LENGTH: AS_OP_NUMBER (equal) or AS_OP_LESS to AS_OP_AT_LEAST */
     uint32_t first_operand; /* one of them has to fit */
     uint32_t operands;
-} as_test;
+} as_predicate; /* of an absent field it never holds */
+
+/* Where a decision program ends. */
+typedef enum { AS_NODE_FALSE = 0xfffe, AS_NODE_TRUE = 0xffff } as_node_end;
+
+/* A decision program starts at a node and follows yes or no to a later one, up to one of its ends. */
+typedef struct {
+    uint16_t predicate;
+    uint16_t yes; /* as_node index larger than this one's, or as_node_end */
+    uint16_t no;
+} as_node;
 
 typedef struct {
-    uint32_t arch;    /* SYSCALL arch */
-    uint32_t syscall; /* SYSCALL syscall */
+    uint16_t start;        /* its program: an as_node, or AS_NODE_TRUE: every event of the class fits */
+    uint16_t rule;         /* that its events count for */
+    uint16_t first_stage;  /* of the rule; 0 for AS_RULE_EVENT and AS_RULE_RUNS */
+    uint16_t stages;       /* that it stands for, one event each; 1 for AS_RULE_EVENT and AS_RULE_RUNS */
+    uint16_t until;        /* 1: its events end the rule's pending sequences instead */
+    uint16_t anchors;      /* 0: it is evaluated for every event of its class */
+    uint32_t first_anchor; /* predicates one of which holds wherever the filter does */
+    uint8_t keys[4];       /* as_field: a window belongs to a rule and the values of these fields */
+    uint8_t key_count;     /* 0 to 4; an event without a key field does not count */
+    uint8_t optional_keys; /* bits: an event without these key fields counts; absence is a value */
+    uint8_t unused[2];
+} as_filter;
+
+typedef enum {
+    AS_CLASS_EXECUTES = 1, /* its events start programs */
+    AS_CLASS_KEPT = 2      /* its events are wanted although it has no filter */
+} as_class_flag;
+
+typedef struct {
+    uint32_t first_filter; /* in order of their rules; of one rule the last stage first, and until last */
+    uint32_t filters;
+    uint8_t first_path; /* 0 to 2: PATH record that the search for the object starts with */
+    uint8_t flags;      /* bits of as_class_flag */
+    uint8_t unused[2];
+} as_class;
+
+typedef struct {
+    uint32_t arch;        /* SYSCALL arch */
+    uint32_t syscall;     /* SYSCALL syscall */
+    uint32_t class_index; /* in as_rules.classes; 0: its events are not wanted */
 } as_call;
 
+/* The class of events that start with another record than SYSCALL. */
 typedef struct {
-    uint32_t first_call; /* system calls that the rule applies to */
-    uint32_t calls;      /* 0: all */
-    uint32_t first_test; /* all of them have to hold */
-    uint32_t tests;
-    uint32_t keys[2];   /* as_field: a window belongs to a rule and the values of these fields */
-    uint32_t key_count; /* 0 to 2; an event without a key field does not count */
-    uint32_t count;     /* matches that complete a hit, 1 to 64; 1: no window */
-    uint32_t span_ms;   /* maximum time from the first to the last of them, 1 to 86400000 */
-    uint32_t merge_ms;  /* 0: every completed window is a separate hit. Otherwise an undrained hit absorbs the windows
-                           of its key and actor that complete within this time, as long as the stamps of
-                           completions stay within one second and each match between them completes a window:
-                           so each absorbed window adds exactly one match */
+    uint16_t type;        /* of the first record */
+    uint16_t call_class;  /* of its call; AS_CLASS_NONE: any, or no call */
+    uint32_t class_index; /* in as_rules.classes; 0: its events are not wanted */
+} as_main;
+
+typedef enum { AS_CLASS_NONE = 0xffff } as_class_end;
+
+typedef enum {
+    AS_RULE_EVENT = 0, /* every match is a hit */
+    AS_RULE_RUNS = 1   /* `count` matches of one key within span_ms are a hit */
+} as_rule_kind;
+
+typedef struct {
+    uint32_t kind;     /* as_rule_kind */
+    uint32_t stages;   /* 1 */
+    uint32_t count;    /* AS_RULE_RUNS: 2 to 101; otherwise 1 */
+    uint32_t span_ms;  /* maximum time from the first to the last of them, 1 to 86400000 */
+    uint32_t merge_ms; /* 0: every completed window is a separate hit. Otherwise an undrained hit absorbs the windows
+                          of its key and actor that complete within this time, as long as the stamps of
+                          completions stay within one second and each match between them completes a window:
+                          so each absorbed window adds exactly one match */
     uint32_t first_exception; /* an event that fits one of them is not a match of this rule */
     uint32_t exceptions;
 } as_rule;
 
 typedef struct {
-    uint64_t until_ms;   /* applies to events stamped earlier, in ms since 1970 UTC; UINT64_MAX: to all */
-    uint32_t first_test; /* all of them have to hold; without tests it applies to every event */
-    uint32_t tests;
+    uint64_t until_ms; /* applies to events stamped earlier, in ms since 1970 UTC; UINT64_MAX: to all */
+    uint32_t start;    /* its program, as as_filter.start */
+    uint32_t unused;
 } as_exception;
 
 typedef struct {
-    const as_rule *rules; /* at most 64 */
-    const as_call *calls;
-    const as_test *tests;
+    const as_rule *rules;    /* at most 1,024 */
+    const as_class *classes; /* at most 65,535; class 0 has no filters: its events are not wanted */
+    const as_call *calls;    /* at most 65,536 of each kind from here on */
+    const as_main *mains;
+    const as_filter *filters;
+    const uint16_t *anchors;
+    const as_node *nodes;
+    const as_predicate *predicates; /* at most 8,192 */
     const as_operand *operands;
     const as_exception *exceptions;
-    const uint8_t *text;
+    const uint8_t *text;    /* at most 1 MiB */
     const uint32_t *arches; /* SYSCALL arch values whose calls are known; records of others are counted. None: all */
     uint32_t rule_count;
+    uint32_t class_count;
     uint32_t call_count;
-    uint32_t test_count;
+    uint32_t main_count;
+    uint32_t filter_count;
+    uint32_t anchor_count;
+    uint32_t node_count;
+    uint32_t predicate_count;
     uint32_t operand_count;
     uint32_t exception_count;
     uint32_t text_len;
     uint32_t arch_count;
-    uint64_t actor_fields; /* bits of as_field. Events of one key that differ in them have different actors, whose
-                              windows are not merged (as_hit.others). 0: a key is one actor */
+    uint32_t other_call_class; /* class of calls without an as_call; 0: not wanted */
+    uint32_t flags;            /* 0 */
+    uint64_t actor_fields;     /* bits of as_field. Events of one key that differ in them have different actors, whose
+                                  windows are not merged (as_hit.others). 0: a key is one actor */
 } as_rules;
 
 /* Layout of a hit: as_hit, then as_event_id[ids], as_hit_field[AS_FIELDS], text. as_hit_next and the accessors after it
@@ -186,6 +263,8 @@ typedef struct {
     uint32_t others;  /* of these, events of another actor than the event that the fields come from */
     uint64_t more;    /* completed windows of the same key and actor that were merged into this hit */
     uint64_t last_ms; /* stamp of the newest of them */
+    uint32_t filter;  /* index in as_rules.filters: the one that the last event fits */
+    uint32_t unused;
 } as_hit;
 
 typedef struct {
@@ -319,7 +398,8 @@ int64_t as_hit_text(const uint8_t *hit, uint32_t field, const uint8_t **out);
  *  */
 int64_t as_hit_number(const uint8_t *hit, uint32_t field, int64_t *out);
 
-/* As as_hit_text, for key number `index` of the hit's rule, 0 to as_rule.key_count - 1. rules: those of the ring. */
+/* As as_hit_text, for key number `index` of the hit's rule, 0 to as_filter.key_count - 1 of its filter. rules: those of the
+ * ring. */
 int64_t as_hit_key(const uint8_t *hit, const as_rules *rules, uint32_t index, const uint8_t **out);
 
 /* Forms of a column: one field of many hits, side by side. */

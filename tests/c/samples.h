@@ -33,31 +33,60 @@ static inline as_config sample_config(void) {
     };
 }
 
+/* Rules with one filter each, in the same order, for every call. At most 4. */
+static inline as_rules rules_of_every_call(const as_rule *rules, const as_filter *filters, uint32_t count) {
+    static as_class classes[5][2];
+    classes[count][1].filters = count;
+    return (as_rules){.rules = rules,
+                      .classes = classes[count],
+                      .filters = filters,
+                      .rule_count = count,
+                      .class_count = 2,
+                      .filter_count = count,
+                      .other_call_class = 1};
+}
+
 /* openat of "/proc" as the detection wants it, ten times by one process on one host within 5 s, and every
  * event that has a SYSCALL record: `first` and `count` choose among the two. */
 static inline as_rules sample_rules(uint32_t first, uint32_t count) {
     static const uint8_t text[] = "/procffffffffffffff9cffffff9c8000088000";
     static const as_operand operands[] = {
         {.at = 0, .len = 5}, {.at = 5, .len = 16}, {.at = 21, .len = 8}, {.at = 29, .len = 5}, {.at = 34, .len = 5}};
-    static const as_test tests[] = {{.field = AS_FIELD_PATH_NAME, .op = AS_OP_TEXT, .first_operand = 0, .operands = 1},
-                                    {.field = AS_FIELD_A0, .op = AS_OP_LIKE, .first_operand = 1, .operands = 2},
-                                    {.field = AS_FIELD_A2, .op = AS_OP_TEXT, .first_operand = 3, .operands = 2}};
-    static const as_call calls[] = {{.arch = 0xc000003e, .syscall = 257},
-                                    {.arch = 0x40000003, .syscall = 295},
-                                    {.arch = 0xc00000b7, .syscall = 56}};
-    static const as_rule rules[] = {
-        {.calls = 3, .tests = 3, .keys = {AS_FIELD_PID, AS_FIELD_NODE}, .key_count = 2, .count = 10, .span_ms = 5000},
-        {.count = 1, .span_ms = 1}};
+    static const as_predicate predicates[] = {
+        {.field = AS_FIELD_PATH_NAME, .op = AS_OP_TEXT, .first_operand = 0, .operands = 1},
+        {.field = AS_FIELD_A0, .op = AS_OP_LIKE, .flags = AS_FOLD_CASE, .first_operand = 1, .operands = 2},
+        {.field = AS_FIELD_A2, .op = AS_OP_TEXT, .first_operand = 3, .operands = 2}};
+    static const as_node nodes[] = {{0, 1, AS_NODE_FALSE}, {1, 2, AS_NODE_FALSE}, {2, AS_NODE_TRUE, AS_NODE_FALSE}};
+    static const as_call calls[] = {{.arch = 0xc000003e, .syscall = 257, .class_index = 1},
+                                    {.arch = 0x40000003, .syscall = 295, .class_index = 1},
+                                    {.arch = 0xc00000b7, .syscall = 56, .class_index = 1}};
+    static const as_filter filters[] = {
+        {.start = 0, .rule = 0, .stages = 1, .keys = {AS_FIELD_PID, AS_FIELD_NODE}, .key_count = 2},
+        {.start = AS_NODE_TRUE, .rule = 1, .stages = 1}};
+    static const as_filter every_event = {.start = AS_NODE_TRUE, .stages = 1};
+    static const as_class one[] = {{0}, {.first_filter = 0, .filters = 1}};
+    static const as_class both[] = {{0}, {.first_filter = 0, .filters = 2}, {.first_filter = 1, .filters = 1}};
+    static const as_rule rules[] = {{.kind = AS_RULE_RUNS, .stages = 1, .count = 10, .span_ms = 5000},
+                                    {.kind = AS_RULE_EVENT, .stages = 1, .count = 1, .span_ms = 1}};
     return (as_rules){.rules = rules + first,
+                      .classes = count == 1 ? one : both,
                       .calls = calls,
-                      .tests = tests,
+                      .filters = first == 1 ? &every_event : filters,
+                      .nodes = nodes,
+                      .predicates = predicates,
                       .operands = operands,
                       .text = text,
                       .rule_count = count,
-                      .call_count = 3,
-                      .test_count = 3,
+                      .class_count = count + 1,
+                      .call_count = first == 1 ? 0 : 3,
+                      .filter_count = count,
+                      .node_count = 3,
+                      .predicate_count = 3,
                       .operand_count = 5,
-                      .text_len = sizeof text - 1};
+                      .text_len = sizeof text - 1,
+                      .other_call_class = first == 1   ? 1
+                                          : count == 1 ? 0
+                                                       : 2};
 }
 
 #endif

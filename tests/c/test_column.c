@@ -7,6 +7,12 @@
 #include "check.h"
 #include "samples.h"
 
+static uint64_t append(as_hits *hits, uint32_t rule, const as_event_id *ids, uint32_t count, uint32_t others,
+                       const as_value values[AS_FIELDS]) {
+    const as_hit hit = {.rule = rule, .filter = rule, .ids = count, .others = others, .last_ms = ids[count - 1].ms};
+    return as_hits_append(hits, &hit, ids, values);
+}
+
 static _Alignas(16) uint8_t memory[1 << 18];
 static uint8_t drained[1 << 18];
 static uint8_t out[1 << 18];
@@ -26,7 +32,7 @@ static void put(as_hits *hits, as_field field, const char *text, as_form form) {
     const as_event_id ids[] = {{.ms = 1, .serial = 2}, {.ms = 1000 + hits->used, .serial = UINT32_MAX}};
     as_value values[AS_FIELDS] = {0};
     values[field] = (as_value){.span = as_span_of((const uint8_t *)text, strlen(text)), .form = form};
-    as_hits_append(hits, 0, ids, 2, 0, values);
+    append(hits, 0, ids, 2, 0, values);
 }
 
 static int64_t read_column(size_t len, as_field field, as_column_form form) {
@@ -111,7 +117,7 @@ static void any_length(void) {
             values[AS_FIELD_EXE] = (as_value){.span = as_span_of((const uint8_t *)text, len), .form = AS_FORM_QUOTED};
             values[AS_FIELD_SUBJ] =
                 (as_value){.span = as_span_of((const uint8_t *)subj[i], strlen(subj[i])), .form = AS_FORM_BARE};
-            as_hits_append(&hits, 0, &id, 1, 0, values);
+            append(&hits, 0, &id, 1, 0, values);
         }
         const size_t drained_len = as_hits_drain(&hits, drained);
         CHECK_EQUAL(read_column(drained_len, AS_FIELD_EXE, AS_COLUMN_DICT), 2 * (len + 1));

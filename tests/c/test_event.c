@@ -76,15 +76,15 @@ static bool expire(table *t, uint64_t now_ms) {
     return as_events_expire(&t->events, &t->stats);
 }
 
-static void add_from(table *t, uint32_t serial, uint16_t type, as_span body, uint64_t wanted, const char *node) {
+static void add_from(table *t, uint32_t serial, uint16_t type, as_span body, uint16_t class_index, const char *node) {
     const as_record record = {.type = type, .serial = serial, .ms = 5000, .body = body};
     CHECK(as_events_has_space(&t->events));
-    as_events_add(&t->events, &record, guarded_span(node, strlen(node)), wanted, t->clocked, t->text, &t->stats);
+    as_events_add(&t->events, &record, guarded_span(node, strlen(node)), class_index, t->clocked, t->text, &t->stats);
     check_invariant(t);
 }
 
 static void add(table *t, uint32_t serial, uint16_t type, const char *body) {
-    add_from(t, serial, type, guarded_span(body, strlen(body)), UINT64_MAX, "");
+    add_from(t, serial, type, guarded_span(body, strlen(body)), AS_CLASS_UNKNOWN, "");
 }
 
 /* A body of this length that is a value of a PATH. */
@@ -162,12 +162,12 @@ static void whole_events(void) {
 
     CASE("an event that no rule wants is closed by its end at once, and stores no text until then");
     t = fresh(sample_config());
-    add_from(&t, 1, AS_TYPE_CWD, GUARDED(SAMPLE_CWD), UINT64_MAX, "a");
+    add_from(&t, 1, AS_TYPE_CWD, GUARDED(SAMPLE_CWD), AS_CLASS_UNKNOWN, "a");
     add_from(&t, 1, AS_TYPE_SYSCALL, GUARDED(SAMPLE_SYSCALL), 0, "a");
     CHECK_EQUAL(t.events.slab.small.free_count, t.events.slab.small.slots);
-    add_from(&t, 1, AS_TYPE_PATH, GUARDED(SAMPLE_PATH), UINT64_MAX, "a");
+    add_from(&t, 1, AS_TYPE_PATH, GUARDED(SAMPLE_PATH), AS_CLASS_UNKNOWN, "a");
     CHECK_EQUAL(t.events.slab.small.free_count, t.events.slab.small.slots);
-    add_from(&t, 1, AS_TYPE_EOE, GUARDED(""), UINT64_MAX, "a");
+    add_from(&t, 1, AS_TYPE_EOE, GUARDED(""), AS_CLASS_UNKNOWN, "a");
     CHECK_EQUAL(decide(&t), 1);
 
     CASE("of several PATH records the first that is neither PARENT nor UNKNOWN counts");
@@ -374,9 +374,9 @@ static void where_paths_are_the_end(void) {
 static void hosts(void) {
     table t = fresh(sample_config());
     CASE("events of different nodes are different, and each knows its node");
-    add_from(&t, 1, AS_TYPE_SYSCALL, GUARDED("arch=c000003e syscall=257 items=0"), UINT64_MAX, "a");
-    add_from(&t, 1, AS_TYPE_SYSCALL, GUARDED("arch=c000003e syscall=257 items=0"), UINT64_MAX, "b");
-    add_from(&t, 1, AS_TYPE_EOE, GUARDED(""), UINT64_MAX, "b");
+    add_from(&t, 1, AS_TYPE_SYSCALL, GUARDED("arch=c000003e syscall=257 items=0"), AS_CLASS_UNKNOWN, "a");
+    add_from(&t, 1, AS_TYPE_SYSCALL, GUARDED("arch=c000003e syscall=257 items=0"), AS_CLASS_UNKNOWN, "b");
+    add_from(&t, 1, AS_TYPE_EOE, GUARDED(""), AS_CLASS_UNKNOWN, "b");
     CHECK_TEXT(field_of(&t, AS_FIELD_NODE), "b");
     CHECK_EQUAL(decide(&t), 1);
     CHECK_EQUAL(t.stats.duplicate, 0);
@@ -387,8 +387,8 @@ static void hosts(void) {
     for (uint64_t i = 0; i < 8; i++) {
         const char node[] = {(char)('a' + i), '\0'};
         const as_record record = {.type = AS_TYPE_CWD, .serial = 7, .ms = i, .body = GUARDED(SAMPLE_CWD)};
-        as_events_add(&t.events, &record, GUARDED(""), UINT64_MAX, true, false, &t.stats);
-        add_from(&t, 7, AS_TYPE_CWD, GUARDED(SAMPLE_CWD), UINT64_MAX, node);
+        as_events_add(&t.events, &record, GUARDED(""), AS_CLASS_UNKNOWN, true, false, &t.stats);
+        add_from(&t, 7, AS_TYPE_CWD, GUARDED(SAMPLE_CWD), AS_CLASS_UNKNOWN, node);
     }
     CHECK_EQUAL(t.stats.open_events, 16);
     CHECK_EQUAL(t.stats.duplicate, 0);
@@ -398,8 +398,8 @@ static void hosts(void) {
     char name[1000];
     memset(name, 'n', sizeof name);
     name[sizeof name - 1] = '\0';
-    add_from(&t, 2, AS_TYPE_SYSCALL, GUARDED("arch=c000003e syscall=257 items=0"), UINT64_MAX, name);
-    add_from(&t, 2, AS_TYPE_EOE, GUARDED(""), UINT64_MAX, name);
+    add_from(&t, 2, AS_TYPE_SYSCALL, GUARDED("arch=c000003e syscall=257 items=0"), AS_CLASS_UNKNOWN, name);
+    add_from(&t, 2, AS_TYPE_EOE, GUARDED(""), AS_CLASS_UNKNOWN, name);
     CHECK_EQUAL(field_of(&t, AS_FIELD_NODE).len, AS_SMALL_TEXT);
 }
 
@@ -448,7 +448,7 @@ static void timeouts(void) {
     for (uint32_t serial = 2; serial <= 8; serial++) {
         const as_record later = {
             .type = AS_TYPE_CWD, .serial = serial, .ms = UINT64_MAX / serial, .body = GUARDED(SAMPLE_CWD)};
-        as_events_add(&t.events, &later, GUARDED(""), UINT64_MAX, false, false, &t.stats);
+        as_events_add(&t.events, &later, GUARDED(""), AS_CLASS_UNKNOWN, false, false, &t.stats);
         CHECK(!as_events_expire(&t.events, &t.stats));
     }
     add(&t, 9, AS_TYPE_CWD, SAMPLE_CWD);
@@ -509,7 +509,7 @@ static void full_tables(void) {
     t = fresh(sample_config());
     add(&t, 1, AS_TYPE_SYSCALL, "arch=c000003e syscall=257 items=1");
     for (uint32_t serial = 2; serial <= 5; serial++) {
-        add_from(&t, serial, AS_TYPE_PATH, long_body(AS_SMALL_TEXT + 1), UINT64_MAX, "");
+        add_from(&t, serial, AS_TYPE_PATH, long_body(AS_SMALL_TEXT + 1), AS_CLASS_UNKNOWN, "");
     }
     CHECK(!as_events_has_space(&t.events));
     as_events_evict(&t.events, &t.stats);
@@ -522,7 +522,7 @@ static void full_tables(void) {
         add_from(&t, serial, AS_TYPE_SYSCALL, GUARDED(SAMPLE_SYSCALL), 1, "");
     }
     for (uint32_t serial = 5; serial <= 8; serial++) {
-        add_from(&t, serial, AS_TYPE_PATH, long_body(AS_SMALL_TEXT + 1), UINT64_MAX, "");
+        add_from(&t, serial, AS_TYPE_PATH, long_body(AS_SMALL_TEXT + 1), AS_CLASS_UNKNOWN, "");
     }
     as_link *passed = &t.events.slots[1].links[AS_LIST_ALL];
     const as_link right = *passed;
@@ -556,10 +556,10 @@ static void full_tables(void) {
     for (uint32_t serial = 1; serial <= 3; serial++) {
         add(&t, serial, AS_TYPE_CWD, SAMPLE_CWD);
     }
-    add_from(&t, 4, AS_TYPE_SYSCALL, long_body(AS_SMALL_TEXT + 1), UINT64_MAX, "");
-    add_from(&t, 4, AS_TYPE_CWD, long_body(AS_SMALL_TEXT + 1), UINT64_MAX, "");
-    add_from(&t, 4, AS_TYPE_PATH, long_body(1024), UINT64_MAX, "");
-    add_from(&t, 4, AS_TYPE_PROCTITLE, long_body(1024), UINT64_MAX, "");
+    add_from(&t, 4, AS_TYPE_SYSCALL, long_body(AS_SMALL_TEXT + 1), AS_CLASS_UNKNOWN, "");
+    add_from(&t, 4, AS_TYPE_CWD, long_body(AS_SMALL_TEXT + 1), AS_CLASS_UNKNOWN, "");
+    add_from(&t, 4, AS_TYPE_PATH, long_body(1024), AS_CLASS_UNKNOWN, "");
+    add_from(&t, 4, AS_TYPE_PROCTITLE, long_body(1024), AS_CLASS_UNKNOWN, "");
     CHECK(!as_events_has_space(&t.events));
     as_events_evict(&t.events, &t.stats);
     CHECK_EQUAL(decide(&t), 4);

@@ -28,7 +28,7 @@ static void begin(table *t) {
 
 static void add(table *t, uint16_t type, const char *body) {
     const as_record record = {.type = type, .serial = 7, .ms = 5000, .body = guarded_span(body, strlen(body))};
-    as_events_add(&t->events, &record, (as_span){0}, UINT64_MAX, true, false, &t->stats);
+    as_events_add(&t->events, &record, (as_span){0}, AS_CLASS_UNKNOWN, true, false, &t->stats);
 }
 
 /* Close the event and read it. */

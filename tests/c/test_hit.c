@@ -4,6 +4,12 @@
 #include "check.h"
 #include "samples.h"
 
+static uint64_t append(as_hits *hits, uint32_t rule, const as_event_id *ids, uint32_t count, uint32_t others,
+                       const as_value values[AS_FIELDS]) {
+    const as_hit hit = {.rule = rule, .filter = rule, .ids = count, .others = others, .last_ms = ids[count - 1].ms};
+    return as_hits_append(hits, &hit, ids, values);
+}
+
 static _Alignas(16) uint8_t memory[1 << 18];
 static uint8_t drained[1 << 18];
 
@@ -41,7 +47,7 @@ static void written(void) {
 
     CASE("a hit carries its ids and its fields, decoded; absent ones have no place, empty ones do");
     CHECK_EQUAL(as_hits_drain(&hits, drained), 0);
-    CHECK(as_hits_append(&hits, 3, ids, 2, 1, values) != 0);
+    CHECK(append(&hits, 3, ids, 2, 1, values) != 0);
     const uint32_t moved = as_hits_drain(&hits, drained);
     const as_hit hit = header_at(drained);
     CHECK_EQUAL(hit.size, moved);
@@ -63,7 +69,7 @@ static void written(void) {
     CASE("no byte of a hit is left over from an earlier one");
     memset(hits.bytes, 0xee, hits.capacity);
     values[AS_FIELD_COMM] = (as_value){.span = GUARDED("x"), .form = AS_FORM_QUOTED};
-    as_hits_append(&hits, 0, ids, 2, 0, values);
+    append(&hits, 0, ids, 2, 0, values);
     const uint32_t size = header_at(hits.bytes).size;
     CHECK(memchr(hits.bytes, 0xee, size) == NULL);
     CHECK_EQUAL(hits.bytes[size], 0xee);
@@ -71,24 +77,24 @@ static void written(void) {
     CASE("hex that is none after all leaves nothing behind");
     values[AS_FIELD_COMM] = (as_value){.span = GUARDED("41424g"), .form = AS_FORM_BARE};
     as_hits_drain(&hits, drained);
-    as_hits_append(&hits, 0, ids, 1, 0, values);
+    append(&hits, 0, ids, 1, 0, values);
     CHECK_TEXT(field_at(hits.bytes, AS_FIELD_COMM), "41424g");
 }
 
 static void accessors(void) {
     as_hits hits = fresh();
     const as_event_id ids[] = {{.ms = 1000, .serial = 1}, {.ms = 2000, .serial = UINT32_MAX}};
-    const as_rule rules[] = {{.key_count = 0}, {.keys = {AS_FIELD_PID, AS_FIELD_NODE}, .key_count = 2}};
-    const as_rules table = {.rules = rules, .rule_count = 2};
+    const as_filter filters[] = {{.key_count = 0}, {.keys = {AS_FIELD_PID, AS_FIELD_NODE}, .key_count = 2}};
+    const as_rules table = {.filters = filters, .filter_count = 2};
     const uint8_t *text = NULL;
     int64_t number = 0;
     as_event_id id;
     as_value values[AS_FIELDS] = {0};
     const as_record call = {.type = AS_TYPE_SYSCALL, .body = GUARDED(SAMPLE_SYSCALL)};
     as_record_fields(&call, AS_ALL_FIELDS, values);
-    const uint64_t place = as_hits_append(&hits, 1, ids, 2, 1, values);
+    const uint64_t place = append(&hits, 1, ids, 2, 1, values);
     CHECK(as_hits_merge(&hits, place, 2500, 1000));
-    as_hits_append(&hits, 7, ids, 1, 0, values);
+    append(&hits, 7, ids, 1, 0, values);
     const uint32_t len = as_hits_drain(&hits, drained + 1); /* at an odd address */
     const uint8_t *const first = as_hit_next(drained + 1, len, NULL);
     const uint8_t *const second = as_hit_next(drained + 1, len, first);
@@ -125,7 +131,7 @@ static void accessors(void) {
     CHECK_EQUAL(as_hit_number(first, AS_FIELD_PATH_MODE, &number), AS_ABSENT);
     CHECK_EQUAL(as_hit_number(first, AS_FIELDS, &number), AS_ARGUMENT);
 
-    CASE("keys are those of the hit's rule");
+    CASE("keys are those of the filter that the last event fits");
     CHECK_EQUAL(as_hit_key(first, &table, 0, &text), 2);
     CHECK(memcmp(text, "92", 2) == 0);
     CHECK_EQUAL(as_hit_key(first, &table, 1, &text), AS_ABSENT);
@@ -144,7 +150,7 @@ static void lengths(void) {
         as_hits hits = fresh();
         as_value values[AS_FIELDS] = {0};
         values[AS_FIELD_COMM] = (as_value){.span = guarded_span(text, len), .form = AS_FORM_QUOTED};
-        as_hits_append(&hits, 0, &id, 1, 0, values);
+        append(&hits, 0, &id, 1, 0, values);
         const as_span found = field_at(hits.bytes, AS_FIELD_COMM);
         CHECK_EQUAL(found.len, len);
         CHECK(len == 0 || memcmp(found.at, text, len) == 0);
@@ -155,7 +161,7 @@ static void lengths(void) {
     const as_value values[AS_FIELDS] = {0};
     uint64_t places[3];
     for (int i = 0; i < 3; i++) {
-        places[i] = as_hits_append(&hits, 0, &id, 1, 0, values);
+        places[i] = append(&hits, 0, &id, 1, 0, values);
         CHECK(as_hits_merge(&hits, places[i], 1, 9));
         CHECK(as_hits_drain(&hits, drained) > 0);
         for (int j = 0; j <= i; j++) {
@@ -172,7 +178,7 @@ static void room(void) {
     CASE("there is room until the largest hit might not fit, and again once they were drained");
     uint32_t count = 0;
     while (as_hits_has_space(&hits)) {
-        as_hits_append(&hits, 0, ids, 64, 0, values);
+        append(&hits, 0, ids, 64, 0, values);
         count++;
     }
     CHECK(count > 1);
@@ -197,7 +203,7 @@ static void room(void) {
     for (size_t i = 0; i < sizeof of_role / sizeof *of_role; i++) {
         longest[of_role[i]] = (as_value){.span = as_span_of(text, sizeof text), .form = AS_FORM_QUOTED};
     }
-    as_hits_append(&hits, 0, ids, 64, 0, longest);
+    append(&hits, 0, ids, 64, 0, longest);
     CHECK(header_at(hits.bytes).size <= hits.most);
 }
 
@@ -209,8 +215,8 @@ static void merged(void) {
     CHECK(!as_hits_merge(&hits, 0, 10000, 1000));
 
     CASE("a waiting hit takes in what comes within the time, counted from the last taken in");
-    const uint64_t other = as_hits_append(&hits, 0, &id, 1, 0, values);
-    const uint64_t place = as_hits_append(&hits, 1, &id, 1, 0, values);
+    const uint64_t other = append(&hits, 0, &id, 1, 0, values);
+    const uint64_t place = append(&hits, 1, &id, 1, 0, values);
     CHECK(other != 0 && place != other);
     CHECK(as_hits_merge(&hits, place, 10100, 100));
     CHECK(as_hits_merge(&hits, place, 10200, 100));
@@ -229,14 +235,14 @@ static void merged(void) {
     CHECK(!as_hits_merge(&hits, place, 11000, 1000));
     CHECK(!as_hits_merge(&hits, place, 10999, 1000));
     CHECK_EQUAL(header_at(second).more, 3);
-    const uint64_t again = as_hits_append(&hits, 1, &id, 1, 0, values);
+    const uint64_t again = append(&hits, 1, &id, 1, 0, values);
     CHECK(as_hits_merge(&hits, again, 10999, 1000));
 
     CASE("a drained hit takes in nothing, and its place is never another's");
     as_hits_drain(&hits, drained);
     CHECK(!as_hits_merge(&hits, place, 10200, 1000));
     for (int i = 0; i < 10; i++) {
-        CHECK(as_hits_append(&hits, 0, &id, 1, 0, values) > place);
+        CHECK(append(&hits, 0, &id, 1, 0, values) > place);
     }
     CHECK(!as_hits_merge(&hits, place, 10200, 1000));
 }

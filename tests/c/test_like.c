@@ -60,7 +60,7 @@ static void as_defined(void) {
         for (unsigned i = 0; i < 3; i++) {
             const as_span pattern =
                 drawn(wanted, round % 50 == 0 ? lengths[draw(LENGTHS)] : draw(8), i == 0 ? "ab*" : "aaaB*?[");
-            const bool like = as_like(pattern, text, &liked, &endless);
+            const bool like = as_like(pattern, text, true, &liked, &endless);
             alike += like ? 1 : 0;
             if (!CHECK_EQUAL(like, defined(pattern, text))) {
                 printf("# pattern '%.*s', text '%.*s'\n", (int)pattern.len, (const char *)pattern.at, (int)text.len,
@@ -77,11 +77,11 @@ static void as_defined(void) {
         memset(wanted, 'a', lengths[i]);
         memset(bytes, 'A', lengths[i]);
         const as_span pattern = as_span_of(wanted, lengths[i]);
-        CHECK(as_like(pattern, as_span_of(bytes, lengths[i]), &liked, &endless));
+        CHECK(as_like(pattern, as_span_of(bytes, lengths[i]), true, &liked, &endless));
         if (lengths[i] > 0) {
             as_like_cache other = {.steps = UINT32_MAX};
             bytes[lengths[i] - 1] = 'b';
-            CHECK(!as_like(pattern, as_span_of(bytes, lengths[i]), &other, &endless));
+            CHECK(!as_like(pattern, as_span_of(bytes, lengths[i]), true, &other, &endless));
         }
     }
 }
@@ -100,7 +100,7 @@ static void bounded(void) {
         wanted[0] = '*';
         wanted[50] = '*';
         wanted[100] = (uint8_t)('b' + i % 20);
-        CHECK(!as_like(as_span_of(wanted, 101), text, &liked, &endless));
+        CHECK(!as_like(as_span_of(wanted, 101), text, true, &liked, &endless));
     }
     CHECK(liked.steps <= 4 * LONG + 256);
     CHECK(liked.known);
@@ -113,25 +113,25 @@ static void bounded(void) {
     for (unsigned i = 0; i < 3; i++) {
         bytes[1] = 'a';
         bytes[2] = 'b'; /* the pair is there, far from the end */
-        CHECK(!as_like(as_span_of(wanted, 101), text, &near, &work));
+        CHECK(!as_like(as_span_of(wanted, 101), text, true, &near, &work));
         CHECK_EQUAL(work.left, i == 0 ? 1 : 0);
         CHECK_EQUAL(work.refused, i == 2);
     }
     memset(bytes, 'a', 3);
-    CHECK(!as_like((as_span){(const uint8_t *)"*x*", 3}, text, &near, &work));
+    CHECK(!as_like((as_span){(const uint8_t *)"*x*", 3}, text, true, &near, &work));
 
     CASE("a pattern that is found late is found after that");
     bytes[LONG - 1] = 'b';
     as_like_cache again = {0};
     wanted[100] = 'b';
-    CHECK(as_like(as_span_of(wanted, 101), text, &again, &endless));
+    CHECK(as_like(as_span_of(wanted, 101), text, true, &again, &endless));
     wanted[99] = 'b';
-    CHECK(!as_like(as_span_of(wanted, 101), text, &again, &endless));
+    CHECK(!as_like(as_span_of(wanted, 101), text, true, &again, &endless));
 
     CASE("a text that is compared once or twice is looked at for nothing else");
     as_like_cache usual = {0};
-    CHECK(as_like((as_span){(const uint8_t *)"/usr/*/x", 8}, GUARDED("/usr/bin/x"), &usual, &endless));
-    CHECK(!as_like((as_span){(const uint8_t *)"/opt/*/x", 8}, GUARDED("/usr/bin/x"), &usual, &endless));
+    CHECK(as_like((as_span){(const uint8_t *)"/usr/*/x", 8}, GUARDED("/usr/bin/x"), true, &usual, &endless));
+    CHECK(!as_like((as_span){(const uint8_t *)"/opt/*/x", 8}, GUARDED("/usr/bin/x"), true, &usual, &endless));
     CHECK(!usual.known);
 }
 

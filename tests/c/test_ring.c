@@ -70,6 +70,9 @@ void *__wrap_calloc(size_t n, size_t size) {
     return __real_calloc(n, size);
 }
 
+/* Every event of a process. */
+static const as_filter by_pid = {.start = AS_NODE_TRUE, .stages = 1, .keys = {AS_FIELD_PID}, .key_count = 1};
+
 static as_ring *ring_of(const as_config *config, uint32_t first, uint32_t count) {
     const as_rules rules = sample_rules(first, count);
     return as_ring_new(config, &rules);
@@ -239,7 +242,7 @@ static void bounds(void) {
     CASE("a table that is not valid is refused, with EINVAL");
     config = sample_config();
     as_rules broken = sample_rules(0, 2);
-    broken.call_count = 0;
+    broken.class_count = 0;
     CHECK_EQUAL(as_ring_bytes(&config, &broken), 0);
     errno = 0;
     CHECK(as_ring_new(&config, &broken) == NULL);
@@ -470,9 +473,13 @@ static void full_hits(void) {
     as_ring_free(ring);
 
     CASE("the hits may be full in the middle of one event's windows and rules");
-    const as_rule rules[] = {
-        {.count = 2, .span_ms = 60000}, {.count = 1, .span_ms = 1}, {.count = 64, .span_ms = 60000}};
-    const as_rules table = {.rules = rules, .rule_count = 3};
+    const as_rule rules[] = {{.kind = AS_RULE_RUNS, .stages = 1, .count = 2, .span_ms = 60000},
+                             {.kind = AS_RULE_EVENT, .stages = 1, .count = 1, .span_ms = 1},
+                             {.kind = AS_RULE_RUNS, .stages = 1, .count = 64, .span_ms = 60000}};
+    const as_filter filters[] = {{.start = AS_NODE_TRUE, .stages = 1, .rule = 0},
+                                 {.start = AS_NODE_TRUE, .stages = 1, .rule = 1},
+                                 {.start = AS_NODE_TRUE, .stages = 1, .rule = 2}};
+    const as_rules table = rules_of_every_call(rules, filters, 3);
     large.window_slack = 1024;
     ring = as_ring_new(&large, &table);
     CHECK(ring != NULL);
@@ -549,8 +556,8 @@ static void windows(void) {
     as_ring_free(ring);
 
     CASE("windows that complete while their hit waits are merged into it, if the rule has a merge_ms");
-    as_rule rule = {.keys = {AS_FIELD_PID}, .key_count = 1, .count = 2, .span_ms = 5000, .merge_ms = 300};
-    const as_rules table = {.rules = &rule, .rule_count = 1};
+    as_rule rule = {.kind = AS_RULE_RUNS, .stages = 1, .count = 2, .span_ms = 5000, .merge_ms = 300};
+    const as_rules table = rules_of_every_call(&rule, &by_pid, 1);
     ring = as_ring_new(&config, &table);
     in.len = 0;
     pack_event(&in, 1000, 1000, 1);
@@ -945,23 +952,29 @@ static const uint8_t excepted_text[] = "init/initps";
  * /init; the first has no exceptions. */
 static as_ring *excepting_ring(void) {
     static const as_operand operands[] = {{.at = 0, .len = 4}, {.at = 4, .len = 5}};
-    static const as_test tests[] = {{.field = AS_FIELD_COMM, .op = AS_OP_TEXT, .operands = 1},
-                                    {.field = AS_FIELD_EXE, .op = AS_OP_PRESENT, .negated = 1},
-                                    {.field = AS_FIELD_EXE, .op = AS_OP_TEXT, .first_operand = 1, .operands = 1}};
-    static const as_exception exceptions[] = {{.until_ms = 5000, .first_test = 0, .tests = 1},
-                                              {.until_ms = UINT64_MAX, .first_test = 1, .tests = 1},
-                                              {.until_ms = UINT64_MAX, .first_test = 2, .tests = 1}};
-    static const as_rule rules[] = {{.count = 1, .span_ms = 1}, {.count = 1, .span_ms = 1, .exceptions = 3}};
-    const as_rules table = {.rules = rules,
-                            .tests = tests,
-                            .operands = operands,
-                            .exceptions = exceptions,
-                            .text = excepted_text,
-                            .rule_count = 2,
-                            .test_count = 3,
-                            .operand_count = 2,
-                            .exception_count = 3,
-                            .text_len = sizeof excepted_text - 1};
+    static const as_predicate predicates[] = {
+        {.field = AS_FIELD_COMM, .op = AS_OP_TEXT, .operands = 1},
+        {.field = AS_FIELD_EXE, .op = AS_OP_PRESENT},
+        {.field = AS_FIELD_EXE, .op = AS_OP_TEXT, .first_operand = 1, .operands = 1}};
+    static const as_node nodes[] = {
+        {0, AS_NODE_TRUE, AS_NODE_FALSE}, {1, AS_NODE_FALSE, AS_NODE_TRUE}, {2, AS_NODE_TRUE, AS_NODE_FALSE}};
+    static const as_exception exceptions[] = {
+        {.until_ms = 5000, .start = 0}, {.until_ms = UINT64_MAX, .start = 1}, {.until_ms = UINT64_MAX, .start = 2}};
+    static const as_rule rules[] = {{.stages = 1, .count = 1, .span_ms = 1},
+                                    {.stages = 1, .count = 1, .span_ms = 1, .exceptions = 3}};
+    static const as_filter filters[] = {{.start = AS_NODE_TRUE, .stages = 1, .rule = 0},
+                                        {.start = AS_NODE_TRUE, .stages = 1, .rule = 1}};
+    as_rules table = rules_of_every_call(rules, filters, 2);
+    table.predicates = predicates;
+    table.nodes = nodes;
+    table.operands = operands;
+    table.exceptions = exceptions;
+    table.text = excepted_text;
+    table.predicate_count = 3;
+    table.node_count = 3;
+    table.operand_count = 2;
+    table.exception_count = 3;
+    table.text_len = sizeof excepted_text - 1;
     const as_config config = sample_config();
     as_ring *ring = as_ring_new(&config, &table);
     CHECK(ring != NULL);
@@ -1080,8 +1093,9 @@ static uint64_t flood(as_ring *ring, uint32_t from, uint32_t to) {
 }
 
 static void migration_changes_nothing(void) {
-    const as_rule rule = {.keys = {AS_FIELD_PID}, .key_count = 1, .count = 3, .span_ms = 5000};
-    const as_rules table = {.rules = &rule, .rule_count = 1, .actor_fields = UINT64_C(1) << AS_FIELD_EXE};
+    const as_rule rule = {.kind = AS_RULE_RUNS, .stages = 1, .count = 3, .span_ms = 5000};
+    as_rules table = rules_of_every_call(&rule, &by_pid, 1);
+    table.actor_fields = UINT64_C(1) << AS_FIELD_EXE;
     const uint32_t same[1] = {0};
     as_config config = sample_config();
     config.window_slack = 3;
@@ -1139,9 +1153,9 @@ static void migration_changes_nothing(void) {
 
 /* Of the matches of each window, how many are of another actor than the last. */
 static void actors(void) {
-    const as_rule rule = {.keys = {AS_FIELD_PID}, .key_count = 1, .count = 2, .span_ms = 5000};
-    const as_rules table = {
-        .rules = &rule, .rule_count = 1, .actor_fields = AS_BIT(AS_FIELD_UID) | AS_BIT(AS_FIELD_EXE)};
+    const as_rule rule = {.kind = AS_RULE_RUNS, .stages = 1, .count = 2, .span_ms = 5000};
+    as_rules table = rules_of_every_call(&rule, &by_pid, 1);
+    table.actor_fields = AS_BIT(AS_FIELD_UID) | AS_BIT(AS_FIELD_EXE);
     static const struct {
         const char *body;
         uint32_t others;

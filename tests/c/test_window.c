@@ -476,9 +476,9 @@ static as_value bare(const char *text) {
 
 static void keys(void) {
     const as_windows windows = sample(2, 0);
-    const as_rule by_pid_and_node = {.keys = {AS_FIELD_PID, AS_FIELD_NODE}, .key_count = 2};
-    const as_rule by_comm_and_tty = {.keys = {AS_FIELD_COMM, AS_FIELD_TTY}, .key_count = 2};
-    const as_rule by_nothing = {0};
+    const as_filter by_pid_and_node = {.keys = {AS_FIELD_PID, AS_FIELD_NODE}, .key_count = 2};
+    const as_filter by_comm_and_tty = {.keys = {AS_FIELD_COMM, AS_FIELD_TTY}, .key_count = 2};
+    const as_filter by_nothing = {0};
     as_value values[AS_FIELDS] = {0};
     uint8_t scratch[64];
     uint64_t key[2] = {9, 9};

@@ -26,6 +26,7 @@ from auditsense.config.option import Key, ValueType
 from auditsense.config.render import dump, reference, sample
 from auditsense.config.settings import build_settings, keys_needing_restart, load_config
 from auditsense.core.ring import Limits, Ring
+from auditsense.core.rule_table import RuleTable
 from auditsense.detect.suppression import AlertPolicy
 from auditsense.errors import ConfigError
 from auditsense.sinks.config import FileSettings
@@ -541,11 +542,11 @@ def test_bounds_of_limits_match_core(key: Key) -> None:
     assert one_rule
     small = {"datagram_bytes": 1024, "key_slots": 16, "event_slots": 16, "small_texts": 16, "large_texts": 4}
     sound = {**small, "hit_bytes": 1 << 20}
-    with Ring((), Limits(**{**sound, key.name: key.minimum})):
+    with Ring(RuleTable(), Limits(**{**sound, key.name: key.minimum})):
         pass
     for wrong in (key.minimum - 1, key.maximum + 1):
         with pytest.raises(Exception, match=r"bounds|expected a whole number"):
-            Ring((), Limits(**{**sound, key.name: wrong}))
+            Ring(RuleTable(), Limits(**{**sound, key.name: wrong}))
 
 
 def test_keys_needing_restart_are_named(tmp_path: Path) -> None:

@@ -17,7 +17,26 @@ import pytest
 
 from auditsense import AlertPolicy, __version__, shipped_detections
 from auditsense.core.ring import Ring
-from auditsense.core.rule_table import ACTOR, Call, Field, FieldTest, MaskedNumber, Op, Rule, lay_out
+from auditsense.core.rule_table import (
+    ACTOR,
+    ARRAYS,
+    FALSE,
+    TRUE,
+    Call,
+    Class,
+    Field,
+    Filter,
+    MainType,
+    MaskedNumber,
+    Node,
+    Op,
+    Predicate,
+    Rule,
+    RuleException,
+    RuleKind,
+    RuleTable,
+    lay_out,
+)
 from auditsense.detections.compiler import compile_all
 from auditsense.detections.emit_c import as_c
 from auditsense.testing import burst, open_event
@@ -292,19 +311,40 @@ def test_agent_reports_errors(installed: Installed, agent: Path, arguments: list
 
 # --- detections as C ----------------------------------------------------------------------
 
-ODD = (
-    Rule((), (), (), 1, 1),
-    Rule(
-        (Call(0xC000003E, 0), Call(0, 2**32 - 1)),
-        (
-            FieldTest(Field.ARCH, Op.NUMBER, (MaskedNumber(0), MaskedNumber(2**64 - 1, 2**63)), negated=True),
-            FieldTest(Field.COMM, Op.TEXT, (b"", b'"*/\\\n\xff?\x3f?/', b"x" * 40)),
-        ),
-        (Field.NODE,),
-        64,
-        86_400_000,
-        5,
+ODD = RuleTable(
+    (
+        Rule(),
+        Rule(RuleKind.RUNS, count=101, span_ms=86_400_000, merge_ms=5, exceptions=(RuleException((), 7),)),
     ),
+    (
+        Class(),
+        Class((Filter(0), Filter(1)), first_path=2, executes=True),
+        Class(
+            (
+                Filter(
+                    1,
+                    (
+                        Node(Predicate(Field.ARCH, Op.NUMBER, (MaskedNumber(-1, 2**63),)), FALSE, 1),
+                        Node(
+                            Predicate(Field.COMM, Op.TEXT, (b"", b'"*/\\\n\xff?\x3f?/', b"x" * 40)), TRUE, 2
+                        ),
+                        Node(
+                            Predicate(Field.EXE, Op.LENGTH, (MaskedNumber(1),), length_op=Op.LESS),
+                            TRUE,
+                            FALSE,
+                        ),
+                    ),
+                    (Field.NODE, Field.PID),
+                    optional_keys=2,
+                    anchors=(Predicate(Field.COMM, Op.LIKE, (b"x",), fold_case=True),),
+                ),
+            ),
+            kept=True,
+        ),
+    ),
+    (Call(0xC000003E, 0, 1), Call(0, 2**32 - 1, 2)),
+    other_call_class=1,
+    mains=(MainType(1400, 2, 1), MainType(1112, None, 2)),
 )
 
 DUMP = r"""
@@ -316,18 +356,42 @@ int main(void) {
     printf("%s|", as_detection_ids[0]);
     for (uint32_t i = 0; i < t.rule_count; i++) {
         const as_rule r = t.rules[i];
-        printf("%u %u %u %u %u %u %u %u %u %u ", r.first_call, r.calls, r.first_test, r.tests, r.keys[0],
-               r.keys[1], r.key_count, r.count, r.span_ms, r.merge_ms);
+        printf("%u %u %u %u %u %u %u ", r.kind, r.stages, r.count, r.span_ms, r.merge_ms, r.first_exception,
+               r.exceptions);
     }
-    for (uint32_t i = 0; i < t.call_count; i++) printf("%u %u ", t.calls[i].arch, t.calls[i].syscall);
-    for (uint32_t i = 0; i < t.test_count; i++) {
-        const as_test s = t.tests[i];
-        printf("%u %u %u %u %u ", s.field, s.op, s.negated, s.first_operand, s.operands);
+    for (uint32_t i = 0; i < t.class_count; i++) {
+        const as_class c = t.classes[i];
+        printf("%u %u %u %u ", c.first_filter, c.filters, c.first_path, c.flags);
+    }
+    for (uint32_t i = 0; i < t.call_count; i++) {
+        printf("%u %u %u ", t.calls[i].arch, t.calls[i].syscall, t.calls[i].class_index);
+    }
+    for (uint32_t i = 0; i < t.main_count; i++) {
+        printf("%u %u %u ", t.mains[i].type, t.mains[i].call_class, t.mains[i].class_index);
+    }
+    for (uint32_t i = 0; i < t.filter_count; i++) {
+        const as_filter f = t.filters[i];
+        printf("%u %u %u %u %u ", f.start, f.rule, f.first_stage, f.stages, f.until);
+        printf("%u %u ", f.anchors, f.first_anchor);
+        for (uint32_t k = 0; k < f.key_count; k++) printf("%u ", f.keys[k]);
+        printf("%u %u ", f.key_count, f.optional_keys);
+    }
+    for (uint32_t i = 0; i < t.anchor_count; i++) printf("%u ", t.anchors[i]);
+    for (uint32_t i = 0; i < t.node_count; i++) {
+        printf("%u %u %u ", t.nodes[i].predicate, t.nodes[i].yes, t.nodes[i].no);
+    }
+    for (uint32_t i = 0; i < t.predicate_count; i++) {
+        const as_predicate p = t.predicates[i];
+        printf("%u %u %u %u %u %u ", p.field, p.op, p.flags, p.length_op, p.first_operand, p.operands);
     }
     for (uint32_t i = 0; i < t.operand_count; i++) {
         const as_operand o = t.operands[i];
         printf("%" PRIu64 " %" PRIu64 " %u %u ", o.number, o.mask, o.at, o.len);
     }
+    for (uint32_t i = 0; i < t.exception_count; i++) {
+        printf("%" PRIu64 " %u ", t.exceptions[i].until_ms, t.exceptions[i].start);
+    }
+    printf("%u ", t.other_call_class);
     for (uint32_t i = 0; i < t.text_len; i++) printf("%u ", t.text[i]);
     printf("%" PRIu64 "\n", t.actor_fields);
     return 0;
@@ -335,27 +399,26 @@ int main(void) {
 """
 
 
-@pytest.mark.parametrize("rules", [ODD, ODD[:1], compile_all(shipped_detections(), merge_ms=0)], ids=len)
-def test_compiled_table_equals_that_of_python(
-    installed: Installed, tmp_path: Path, rules: tuple[Rule, ...]
-) -> None:
+@pytest.mark.parametrize(
+    "rules", [ODD, RuleTable((Rule(),)), compile_all(shipped_detections(), merge_ms=0)], ids=len
+)
+def test_compiled_table_equals_that_of_python(installed: Installed, tmp_path: Path, rules: RuleTable) -> None:
     (tmp_path / "detections.h").write_text(as_c(rules, ['a*/"\nb'] * len(rules)), encoding="ascii")
     (tmp_path / "dump.c").write_text(DUMP, encoding="ascii")
     dump = installed.compile(tmp_path / "dump.c", tmp_path / "dump", *STRICT)
     name, _, numbers = installed.run(dump).stdout.decode().partition("|")
     layout = lay_out(rules)
     wanted: list[int] = []
-    for row in layout.rules:
-        keys = row["keys"]
-        assert isinstance(keys, list)
-        numbers_of = {member: value for member, value in row.items() if isinstance(value, int)}
-        wanted += [numbers_of[member] for member in ("first_call", "calls", "first_test", "tests")]
-        wanted += [*keys, 0, 0][:2]
-        wanted += [numbers_of[member] for member in ("key_count", "count", "span_ms", "merge_ms")]
-    wanted += [row[member] for row in layout.calls for member in ("arch", "syscall")]
-    members = ("field", "op", "negated", "first_operand", "operands")
-    wanted += [int(row[member]) for row in layout.tests for member in members]
-    wanted += [row.get(member, 0) for row in layout.operands for member in ("number", "mask", "at", "len")]
+    for name_of_array in ARRAYS:
+        if name_of_array == "arches":
+            continue
+        for row in getattr(layout, name_of_array):
+            members = [row] if isinstance(row, int) else row.values()
+            if name_of_array == "operands":
+                members = [row.get(member, 0) for member in ("number", "mask", "at", "len")]
+            for member in members:
+                wanted += member if isinstance(member, list) else [member]
+    wanted.append(layout.other_call_class)
     actor = sum(1 << field for field in ACTOR)  # as a Detector's Ring has it
     assert [int(one) for one in numbers.split()] == [*wanted, *layout.text, actor]
     assert name == "a____b"
@@ -473,12 +536,18 @@ def test_rust_structures_match_the_header(installed: Installed, tmp_path: Path) 
         (found,) = re.findall(re.escape(before) + r"(\d+)\]", page)
         return int(found)
 
-    counts = length("counts: [u32; ")
+    def words(name: str) -> int:
+        (found,) = re.findall(rf"let {name} = \[+([^]]*)\]", page)
+        return len(found.split(","))
+
+    numbers = length("numbers: [u32; ")
     facts = [
         f"offsetof(as_config, end) + 4 == 8 + 4 * {length('sizes: [u32; ')}",
-        f"sizeof(as_rule) == 4 * {length('rules: *const [u32; ')}",
-        f"offsetof(as_rules, rule_count) == {1 + length('others: [*const c_void; ')} * sizeof(void *)",
-        f"offsetof(as_rules, arch_count) + 4 == offsetof(as_rules, rule_count) + 4 * {counts}",
+        f"sizeof(as_rule) == 4 * {words('rule')}",
+        f"sizeof(as_class) == 4 * {words('classes')}",
+        f"sizeof(as_filter) == 2 * {words('filter')}",
+        f"offsetof(as_rules, rule_count) == {length('arrays: [*const c_void; ')} * sizeof(void *)",
+        f"offsetof(as_rules, flags) + 4 == offsetof(as_rules, rule_count) + 4 * {numbers}",
         "offsetof(as_rules, actor_fields) + 8 == sizeof(as_rules)",
         f"sizeof(as_stats) == 8 * {length('out: *mut [u64; ')}",
     ]

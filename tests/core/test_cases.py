@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, NoReturn
 import pytest
 
 from auditsense.core.ring import PACKED_HEADER, Limits, Ring
-from auditsense.core.rule_table import Call, EventEnd, Field, FieldTest, Op, Rule, RuleTable
+from auditsense.core.rule_table import EventEnd, Field, Op
+from tests.support.rules import FieldTest, SimpleRule, table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -52,13 +53,13 @@ USUAL = {
     "AUDIT_USER": "pid=1 msg='op=x'",
 }
 
-EVERY_EVENT = Rule(calls=(), tests=(), keys=(), count=1, span_ms=1)
+EVERY_EVENT = SimpleRule()
 
 
-def proc_rule(count: int) -> Rule:
+def proc_rule(count: int) -> SimpleRule:
     """Return the rule of the /proc detection with another count."""
-    return Rule(
-        calls=(Call(0xC000003E, 257), Call(0x40000003, 295), Call(0xC00000B7, 56)),
+    return SimpleRule(
+        calls=((0xC000003E, 257), (0x40000003, 295), (0xC00000B7, 56)),
         tests=(
             FieldTest(Field.PATH_NAME, Op.TEXT, (b"/proc",)),
             FieldTest(Field.A0, Op.LIKE, (b"ffffffffffffff9c", b"ffffff9c")),
@@ -232,7 +233,7 @@ def ways(cases: list[Case]) -> Iterator[object]:
 @pytest.mark.parametrize(("case", "by_log"), list(ways(read_cases("records.txt"))))
 def test_record_case(case: Case, *, by_log: bool) -> None:
     made = record_case(case)
-    rules: RuleTable = (EVERY_EVENT, proc_rule(1))
+    rules = table([EVERY_EVENT, proc_rule(1)])
     with Ring(rules, Limits(event_slots=16, small_texts=64, large_texts=8)) as ring:
         if by_log:
             hits = feed_all(ring.feed_text, ring, made.log or b"")
@@ -276,7 +277,7 @@ class EventRun:
                 order = int(row.text.split()[1])
             if row.text.startswith("ends "):
                 end = EventEnd[row.text.removeprefix("ends ").upper()]
-        self.ring = Ring((EVERY_EVENT,), Limits(**limits), end=end, order=order)
+        self.ring = Ring(table([EVERY_EVENT]), Limits(**limits), end=end, order=order)
         self.now_ms = 1000
         self.decided: list[Hit] = []
         self.last: Hit | None = None
@@ -395,7 +396,9 @@ def matches_of(case: Case) -> tuple[list[Match], bool, Row, int]:
 
 def sequences(matches: list[Match], *, by_log: bool) -> int:
     """Return the sequences that the ring finds, one hit each."""
-    with Ring((proc_rule(10),), Limits(event_slots=64, small_texts=256, large_texts=4, key_slots=64)) as ring:
+    with Ring(
+        table([proc_rule(10)]), Limits(event_slots=64, small_texts=256, large_texts=4, key_slots=64)
+    ) as ring:
         found = 0
         for serial, match in enumerate(matches, start=1):
             records = match.records(serial)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from auditsense import Detector
 from auditsense.core.ring import Limits, Ring, Stats, pack
+from auditsense.core.rule_table import RuleTable
 from auditsense.testing import datagram
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def boots(draw: st.DrawFn, first: int, start_ms: int) -> Boot:
 
 
 def counted(streams: Iterable[bytes]) -> Stats:
-    with Ring((), SMALL, seed=1) as ring:
+    with Ring(RuleTable(), SMALL, seed=1) as ring:
         packed = pack(streams)
         assert ring.feed(packed) == len(packed)
         ring.finish()

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from auditsense.core.hit import EventId, Hit
 from auditsense.core.ring import Limits, Ring, pack
-from auditsense.core.rule_table import ACTOR, Field, FieldTest, Op, Rule, RuleException
+from auditsense.core.rule_table import ACTOR, Field, Op
 from auditsense.errors import AuditSenseError, UsageError
 from auditsense.testing import datagram
+from tests.support.rules import FieldTest, SimpleException, SimpleRule, table
 
 if TYPE_CHECKING:
     import random
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 START = 1_795_493_114_000
 SMALL = Limits(datagram_slots=8, key_slots=64, hit_bytes=1 << 19)
 COUNT, SPAN_MS, MERGE_MS = 3, 1000, 500
-RULES = (Rule((), (), (Field.PID,), COUNT, SPAN_MS, MERGE_MS),)
+RULES = table([SimpleRule((), (), (Field.PID,), COUNT, SPAN_MS, MERGE_MS)])
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ def test_merging_stays_within_an_actor(opens: list[Open], drains: set[int], data
 def test_others_of_late_matches_differ_from_the_fields(opens: list[Open], order: random.Random) -> None:
     opens = sorted(opens, key=lambda one: one.ms + order.randrange(800))
     by_id = {EventId(one.ms, one.serial): one for one in opens}
-    with Ring((Rule((), (), (Field.PID,), COUNT, SPAN_MS),), SMALL, actor=ACTOR, seed=1) as ring:
+    with Ring(table([SimpleRule((), (), (Field.PID,), COUNT, SPAN_MS)]), SMALL, actor=ACTOR, seed=1) as ring:
         for one in opens:
             ring.feed(pack(one.records()))
             for hit in ring.drain():  # completed by this one, wherever its stamp puts it
@@ -167,8 +168,8 @@ def test_rings_of_different_actors_do_not_migrate() -> None:
 
 def test_fields_of_actors_and_exceptions_are_stored() -> None:
     """What hits do not carry is still there for the decisions that need it."""
-    exempt = RuleException((FieldTest(Field.PROCTITLE, Op.TEXT, (b"quiet",)),))
-    rules = (Rule((), (), (Field.PID,), 2, SPAN_MS, 0, (exempt,)),)
+    exempt = SimpleException((FieldTest(Field.PROCTITLE, Op.TEXT, (b"quiet",)),))
+    rules = table([SimpleRule((), (), (Field.PID,), 2, SPAN_MS, 0, (exempt,))])
     with Ring(rules, SMALL, fields=(Field.PID,), actor=(Field.CWD,), seed=1) as ring:
         for serial, (title, cwd) in enumerate([("loud", "/"), ("quiet", "/"), ("loud", "/tmp")], 1):  # noqa: S108
             head = f"msg=audit({START // 1000}.{START % 1000:03}:{serial}):"
@@ -190,7 +191,7 @@ def test_fields_of_actors_and_exceptions_are_stored() -> None:
 def test_actors_differ_wherever_their_fields_are(form: str) -> None:
     """What is remembered of one event never stands in for another that says something else."""
     who = ["uid=1", "uid=2", "uid=1", "uid=1 exe=(null)", "uid=12", "", "uid=1"]
-    with Ring((Rule((), (), (Field.PID,), 2, SPAN_MS),), SMALL, actor=ACTOR, seed=1) as ring:
+    with Ring(table([SimpleRule((), (), (Field.PID,), 2, SPAN_MS)]), SMALL, actor=ACTOR, seed=1) as ring:
         for serial, one in enumerate(who, 1):
             head = f"msg=audit({START // 1000}.{START % 1000:03}:{serial}):"
             ring.feed(

@@ -22,9 +22,11 @@ import pytest
 
 from auditsense import Detector, Host
 from auditsense.core.ring import Limits, Ring, pack
-from auditsense.core.rule_table import Field, Rule
+from auditsense.core.rule_table import Field
+from auditsense.detect.record_reader import EVERY_EVENT
 from auditsense.testing import burst, datagram, open_event
 from tests.support.faults import NO_HOST, NOTHING, Recorder
+from tests.support.rules import SimpleRule, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +36,7 @@ HERE = Host("0123456789abcdef0123456789abcdef", "here")
 PAGE = os.sysconf("SC_PAGESIZE")
 START_MS = 1_795_493_114_674
 BATCH = 2000
-BY_PID = (Rule((), (), (Field.PID,), 10, 5000),)
+BY_PID = table([SimpleRule((), (), (Field.PID,), 10, 5000)])
 
 
 def resident() -> int:
@@ -347,7 +349,7 @@ def test_every_ring_has_a_random_seed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_undrained_input_waits_without_loss(fault: Recorder) -> None:
     limits = dataclasses.replace(Limits(), datagram_bytes=1024, hit_bytes=8 * 1024 + 65536)
-    every = (Rule((), (), (), 1, 1),)
+    every = EVERY_EVENT
     events = burst(5000)
     packed = memoryview(b"".join(pack(event.datagrams) for event in events))
     with Ring(every, limits) as ring:

@@ -311,7 +311,7 @@ def test_ring_migrates_only_from_same_kind() -> None:
             other.migrate_from(older, [0])
         with Ring(rules, seed=1) as larger, pytest.raises(Exception, match="core refused"):
             larger.migrate_from(older, [0])
-        with Ring((replace(rules[0], count=3),), SMALL, seed=1) as fewer:
+        with Ring(replace(rules, rules=(replace(rules.rules[0], count=3),)), SMALL, seed=1) as fewer:
             with pytest.raises(Exception, match="core refused"):
                 fewer.migrate_from(older, [0])
             with pytest.raises(Exception, match="core refused"):

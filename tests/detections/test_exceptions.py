@@ -414,8 +414,8 @@ def test_compiled_header_has_exceptions() -> None:
     header = as_c(compile_all([opens(lasting, passing)], merge_ms=0), ["opens"])
     rows = header.partition("as_detection_exceptions[] = {\n")[2].partition("};")[0].splitlines()
     assert [row.strip() for row in rows] == [
-        "{.until_ms = UINT64_MAX, .tests = 2},",
-        f"{{.until_ms = UINT64_C({passing.expires_ms:#x}), .first_test = 2, .tests = 1}},",
+        "{.until_ms = UINT64_MAX, .start = 0},",
+        f"{{.until_ms = UINT64_C({passing.expires_ms:#x}), .start = 2}},",
     ]
     assert ".op = AS_OP_PRESENT" in header
     assert "table.exceptions = as_detection_exceptions;" in header

@@ -11,13 +11,14 @@ import pytest
 
 from auditsense import DetectionError, Detector, Host, load_detections, shipped_detections, syscalls
 from auditsense.core.ring import Ring
-from auditsense.core.rule_table import Call, Field, FieldTest, MaskedNumber, Op, Rule
+from auditsense.core.rule_table import Field, MaskedNumber, Op, Predicate, conjunction
 from auditsense.detections.compiler import compile_all, compile_one
 from auditsense.detections.fields import FIELDS, NUMBERS, field
 from auditsense.detections.loader import parse
 from auditsense.detections.model import Severity
 from auditsense.kernel.rules import auditctl
 from auditsense.testing import open_event
+from tests.support.rules import FieldTest, SimpleRule, table
 
 if TYPE_CHECKING:
     from auditsense import Detection
@@ -87,12 +88,12 @@ def test_pspy_is_ten_in_five_seconds_by_process_and_host() -> None:
 
 def test_pspy_compiles_to_openat_of_every_architecture() -> None:
     rule = compile_one(pspy(), merge_ms=7)
-    calls = {(call.arch, call.syscall) for call in rule.calls}
+    calls = set(rule.calls or ())
     assert calls == set(syscalls.calls("openat"))
     assert {arch for arch, _ in calls} == set(syscalls.ARCHES.values())
     assert {(0xC000003E, 257), (0xC000003E, 0x4000_0101), (0x40000003, 295), (0x8, 4288)} < calls
     assert rule.keys == (Field.PID, Field.NODE)
-    assert (rule.count, rule.span_ms, rule.merge_ms) == (10, 5000, 7)
+    assert (rule.rule.count, rule.rule.span_ms, rule.rule.merge_ms) == (10, 5000, 7)
 
 
 def test_shipped_audit_rules_are_valid() -> None:
@@ -230,8 +231,9 @@ def test_open_flags_depend_on_architecture(arch: str) -> None:
 def test_flags_without_names_equal_elastic_values() -> None:
     text = PSPY.replace(', "O_CLOEXEC", "O_CLOEXEC|O_LARGEFILE"]', "]")
     assert text != PSPY
-    (test,) = (test for test in compile_one(parse(text, "x"), merge_ms=0).tests if test.field is Field.A2)
-    assert test.operands == (b"80000", b"88000")
+    program = compile_one(parse(text, "x"), merge_ms=0).program
+    (predicate,) = (node.predicate for node in program if node.predicate.field is Field.A2)
+    assert predicate.operands == (b"80000", b"88000")
 
 
 @pytest.mark.parametrize("value", ["O_NONSENSE", "0x80000", "80000|O_CLOEXEC", "", "O_CLOEXEC|", "080000"])
@@ -457,8 +459,9 @@ def test_comparisons_of_text_compile(
     negated: bool,  # noqa: FBT001 - a case's column
 ) -> None:
     rule = compile_one(parse(changed(PATH, f'"file.path" = {condition}'), "mine.toml"), merge_ms=0)
-    (test,) = rule.tests
-    assert (test.field, test.op, test.operands, test.negated) == (Field.PATH_NAME, op, operands, negated)
+    predicate = Predicate(Field.PATH_NAME, op, operands, fold_case=op is Op.LIKE)
+    present = [(Predicate(Field.PATH_NAME, Op.PRESENT), True)] if negated else []
+    assert rule.program == conjunction([*present, (predicate, not negated)])
 
 
 @pytest.mark.parametrize(
@@ -477,13 +480,12 @@ def test_comparisons_of_numbers_compile(
     negated: bool,  # noqa: FBT001 - a case's column
 ) -> None:
     rule = compile_one(parse(changed(PATH, f'"auditd.data.a0" = {condition}'), "mine.toml"), merge_ms=0)
-    (test,) = rule.tests
-    assert (test.field, test.op, test.operands, test.negated) == (Field.A0, Op.NUMBER, operands, negated)
+    number = [(Predicate(Field.A0, Op.NUMBER, (MaskedNumber(0, 0),)), True)] if negated else []
+    assert rule.program == conjunction([*number, (Predicate(Field.A0, Op.NUMBER, operands), not negated)])
 
 
 def test_both_comparisons_of_a_field_must_hold() -> None:
     detection = parse(changed(PATH, '"file.path" = { like = "/p*", is_not = "/proc" }'), "mine.toml")
-    assert len(compile_one(detection, merge_ms=0).tests) == 2
     for path, expected in (("/proc", 0), ("/proc/", 1), ("/etc", 0)):
         with Detector([detection], host=HOST) as detector:
             detector.feed_text(open_event(path=path).text)
@@ -506,8 +508,8 @@ def test_every_field_can_be_compared() -> None:
     for name, found in FIELDS.items():
         condition = dataclasses.replace(detection.match[1], field=name)
         rule = compile_one(dataclasses.replace(detection, match=(condition,)), merge_ms=0)
-        assert [test.field for test in rule.tests] == [found]
-        assert rule.calls == ()
+        assert [node.predicate.field for node in rule.program] == [found]
+        assert rule.calls is None
 
 
 @pytest.mark.parametrize("name", [name for name in FIELDS if name != "host.id"])
@@ -524,9 +526,9 @@ def test_numeric_fields_match_the_core(name: str) -> None:
         else f"type={kind} {head} {body}\n"
         for kind, body in bodies.items()
     )
-    number = Rule((), (FieldTest(FIELDS[name], Op.NUMBER, (MaskedNumber(1),)),), (), 1, 1)
-    present = Rule((), (FieldTest(FIELDS[name], Op.LIKE, (b"*",)),), (), 1, 1)
-    with Ring((number, present)) as ring:
+    number = SimpleRule((), (FieldTest(FIELDS[name], Op.NUMBER, (MaskedNumber(1),)),))
+    present = SimpleRule((), (FieldTest(FIELDS[name], Op.LIKE, (b"*",)),))
+    with Ring(table([number, present])) as ring:
         ring.feed_text(text.encode())
         ring.finish()
         assert [hit.rule for hit in ring.drain()] == ([0, 1] if FIELDS[name] in NUMBERS else [1])
@@ -535,8 +537,9 @@ def test_numeric_fields_match_the_core(name: str) -> None:
 def test_call_compiles_to_architectures_that_have_it() -> None:
     detection = parse(changed('"openat"', '["open", "openat"]'), "mine.toml")
     calls = compile_one(detection, merge_ms=0).calls
-    assert Call(0xC000003E, 2) in calls
-    assert {call.syscall for call in calls if call.arch == syscalls.ARCHES["aarch64"]} == {56}
+    assert calls is not None
+    assert (0xC000003E, 2) in calls
+    assert {number for arch, number in calls if arch == syscalls.ARCHES["aarch64"]} == {56}
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auditsense import Detector, KernelCommandError, Sensor
-from auditsense.core.rule_table import EventEnd, Field, FieldTest, Op, Rule
+from auditsense.core.rule_table import EventEnd, Field, Op
 from auditsense.detections.compiler import compile_all
 from auditsense.detections.loader import shipped_detections
 from auditsense.detections.record_filter import RecordFilter, unneeded_records
 from auditsense.sources import audit_socket
 from auditsense.testing import FakeSource, burst, open_event
+from tests.support.rules import FieldTest, SimpleRule, table
 
 if TYPE_CHECKING:
     from auditsense import Document
@@ -25,9 +26,9 @@ if TYPE_CHECKING:
 SYSCALL, PATH, CWD, EOE, PROCTITLE = 1300, 1302, 1307, 1320, 1327
 
 
-def rule(*fields: Field, keys: tuple[Field, ...] = ()) -> Rule:
+def rule(*fields: Field, keys: tuple[Field, ...] = ()) -> SimpleRule:
     tests = tuple(FieldTest(field, Op.TEXT, (b"x",)) for field in fields)
-    return Rule(calls=(), tests=tests, keys=keys, count=1, span_ms=1)
+    return SimpleRule(calls=(), tests=tests, keys=keys, count=1, span_ms=1)
 
 
 # --- what can be left out ----------------------------------------------------------
@@ -47,8 +48,10 @@ def test_shipped_detections_need_two_records_of_five() -> None:
         ([rule(Field.PATH_NAME), rule(Field.PROCTITLE, Field.CWD)], {EOE}, EventEnd.PROCTITLE),
     ],
 )
-def test_records_of_compared_fields_are_sent(rules: list[Rule], unsent: set[int], end: EventEnd) -> None:
-    assert unneeded_records(tuple(rules)) == RecordFilter(frozenset(unsent), end)
+def test_records_of_compared_fields_are_sent(
+    rules: list[SimpleRule], unsent: set[int], end: EventEnd
+) -> None:
+    assert unneeded_records(table(rules)) == RecordFilter(frozenset(unsent), end)
 
 
 # --- the same is found -----------------------------------------------------------------

@@ -21,6 +21,7 @@ import auditsense
 from auditsense import AlertPolicy, BusyError, ClosedError, Detector, Host, Limits, View
 from auditsense._ffi import lib  # noqa: TID251 - only to know where it lies
 from auditsense.core.ring import Ring
+from auditsense.core.rule_table import RuleTable
 from auditsense.testing import burst
 from tests.support.outputs import as_documents, reader_of
 
@@ -288,7 +289,7 @@ def test_closing_in_several_threads_closes_once() -> None:
     start = threading.Barrier(4)
     with ThreadPoolExecutor(4) as pool:
         for _ in range(50):
-            ring = Ring((), SMALL)
+            ring = Ring(RuleTable(), SMALL)
             list(pool.map(close, range(4)))  # closing a closed detector is no error
             with pytest.raises(ClosedError):
                 ring.stats()

@@ -27,7 +27,17 @@ from auditsense import (
     shipped_detections,
 )
 from auditsense.core.ring import Ring
-from auditsense.core.rule_table import Call, Field, FieldTest, MaskedNumber, Op, Rule
+from auditsense.core.rule_table import (
+    Field,
+    Filter,
+    MaskedNumber,
+    Op,
+    Predicate,
+    Rule,
+    RuleException,
+    RuleTable,
+    conjunction,
+)
 from auditsense.detections.compiler import compile_all
 from auditsense.kernel.commands import Commands
 from auditsense.kernel.guardian import Guardian
@@ -205,15 +215,14 @@ VALUES: list[object] = [
     *shipped_detections(),
     AlertPolicy(suppress_ms=1, max_alerts=2, interval_ms=3, max_bursts=4, update_ms=5),
     Limits(key_slots=16),
-    *compile_all(shipped_detections(), merge_ms=7),
-    Rule(
-        (Call(1, 2),),
-        (FieldTest(Field.COMM, Op.LIKE, (b"x*", MaskedNumber(1, 2)), negated=True),),
+    compile_all(shipped_detections(), merge_ms=7),
+    Filter(
+        0,
+        conjunction([(Predicate(Field.COMM, Op.LIKE, (b"x*", MaskedNumber(1, 2))), False)]),
         (Field.PID,),
-        3,
-        4,
-        5,
+        anchors=(Predicate(Field.COMM, Op.LENGTH, (MaskedNumber(1),), length_op=Op.LESS),),
     ),
+    Rule(exceptions=(RuleException((), 5),)),
     HOST,
     View.EVENTS,
 ]
@@ -230,7 +239,7 @@ def test_configuration_survives_a_pickle(value: object, protocol: int) -> None:
 
 @pytest.mark.parametrize("copied", [pickle.dumps, copy.copy, copy.deepcopy])
 def test_objects_with_core_or_socket_refuse_copies(copied: Callable[[object], object]) -> None:
-    with Detector(host=HOST) as detector, Ring(()) as ring:
+    with Detector(host=HOST) as detector, Ring(RuleTable()) as ring:
         for instance in (detector, ring, Sensor()):
             with pytest.raises(
                 TypeError, match=rf"a {type(instance).__name__} cannot be pickled or copied; send its"

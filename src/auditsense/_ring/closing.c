@@ -44,7 +44,7 @@ uint32_t as_event_announced_paths(const as_events *events, as_event *event) {
 /* A host that writes PATH records writes them at some point after a call announced them. */
 void as_events_observe_paths(as_events *events, as_event *event) {
     as_host_profile *profile = &events->profiles[event->node % AS_HOST_PROFILES];
-    if (event->candidates != 0 && as_event_announced_paths(events, event) > event->path_count) {
+    if (event->class_index != 0 && as_event_announced_paths(events, event) > event->path_count) {
         profile->since_path += profile->since_path < events->absence_events ? 1 : 0;
         events->some_absent = events->some_absent || profile->since_path == events->absence_events;
     }
@@ -53,7 +53,7 @@ void as_events_observe_paths(as_events *events, as_event *event) {
 /* Whether a text event has its SYSCALL record and all expected PATH records. */
 static bool all_announced(const as_events *events, as_event *event) {
     return (event->seen & SEEN_MAIN) != 0 &&
-           (event->candidates == 0 || event->path_count >= as_event_announced_paths(events, event) ||
+           (event->class_index == 0 || event->path_count >= as_event_announced_paths(events, event) ||
             !expects_paths(events, event));
 }
 
@@ -109,7 +109,7 @@ static bool has_ended(const as_events *events, as_event *event, as_event_end end
     if ((event->seen & SEEN_MAIN) == 0 || (event->seen & SEEN_END) == 0) {
         return false;
     }
-    if (event->candidates == 0) {
+    if (event->class_index == 0) {
         return true;
     }
     if ((event->seen & IS_TEXT) != 0) {

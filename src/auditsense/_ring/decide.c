@@ -1,12 +1,19 @@
 #include "decide.h"
 
-static void emit_hit(as_ring *ring, uint32_t rule, const as_event_id *ids, uint32_t count, uint32_t others) {
+#include "rules.h"
+
+static void emit_hit(as_ring *ring, const as_filter *filter, const as_event_id *ids, uint32_t count, uint32_t others) {
     if (!ring->decision.all_fields_loaded) {
         ring->decision.all_fields_loaded = true;
         as_values_clear(ring->decision.values, ring->hits.fields);
         as_event_fields(&ring->events, ring->decision.event, ring->hits.fields, ring->decision.values);
     }
-    const uint64_t place = as_hits_append(&ring->hits, rule, ids, count, others, ring->decision.values);
+    const as_hit hit = {.rule = filter->rule,
+                        .filter = (uint32_t)(filter - ring->match.filters),
+                        .ids = count,
+                        .others = others,
+                        .last_ms = ids[count - 1].ms};
+    const uint64_t place = as_hits_append(&ring->hits, &hit, ids, ring->decision.values);
     ring->stats.hits++;
     if (ring->decision.window != NULL) {
         ring->decision.window->pending = place;
@@ -14,8 +21,8 @@ static void emit_hit(as_ring *ring, uint32_t rule, const as_event_id *ids, uint3
     }
 }
 
-static void emit_window(as_ring *ring, uint32_t index, uint32_t first) {
-    const as_rule *rule = &ring->match.rules[index];
+static void emit_window(as_ring *ring, const as_filter *filter, uint32_t first) {
+    const as_rule *rule = &ring->match.rules[filter->rule];
     as_window *window = ring->decision.window;
     const uint64_t ms = as_window_entry(&ring->windows, window, first + rule->count - 1).ms;
     ring->stats.sequences++;
@@ -26,14 +33,14 @@ static void emit_window(as_ring *ring, uint32_t index, uint32_t first) {
         as_hits_merge(&ring->hits, window->pending, ms, rule->merge_ms)) {
         return;
     }
-    as_event_id ids[64];
+    as_event_id ids[AS_MOST_COUNT];
     uint32_t others = 0;
     for (uint32_t i = 0; i < rule->count; i++) {
         const as_entry entry = as_window_entry(&ring->windows, window, first + i);
         ids[i] = (as_event_id){.ms = entry.ms, .serial = entry.serial};
         others += entry.actor != ring->decision.actor ? 1 : 0;
     }
-    emit_hit(ring, index, ids, rule->count, others);
+    emit_hit(ring, filter, ids, rule->count, others);
 }
 
 /* The fields that a SYSCALL record has. */
@@ -45,7 +52,7 @@ static as_span unread_syscall_text(const as_ring *ring) {
     const as_decision *decision = &ring->decision;
     const as_span text = as_slab_span(&ring->events.slab, decision->event->texts[AS_ROLE_SYSCALL]);
     uint32_t read = 0;
-    for (uint64_t fields = ring->match.fields & CALL_FIELDS; fields != 0; fields &= fields - 1) {
+    for (uint64_t fields = decision->loaded & CALL_FIELDS; fields != 0; fields &= fields - 1) {
         const as_value value = decision->values[__builtin_ctzll(fields)];
         if (value.form != AS_FORM_ABSENT) {
             const uint32_t end = (uint32_t)(value.span.at - text.at) + value.span.len;
@@ -78,10 +85,10 @@ static bool values_lie_in(const as_ring *ring, as_span text) {
 
 static uint32_t compute_actor(as_ring *ring) {
     as_decision *decision = &ring->decision;
-    const uint64_t unread = ring->windows.actor_fields & ~ring->match.fields;
+    const uint64_t unread = ring->windows.actor_fields & ~decision->loaded;
     as_values_clear(decision->values, unread);
     as_event_fields(&ring->events, decision->event, unread, decision->values);
-    return as_window_actor(&ring->windows, decision->values, ring->match.scratch);
+    return as_window_actor(&ring->windows, decision->values, ring->match.predicates.scratch);
 }
 
 /* Find the actor of the event, once for all rules that have a window for it. */
@@ -105,42 +112,42 @@ static void find_actor(as_ring *ring) {
     }
 }
 
-/* Add the event to the window of this rule's key. False: it has no key, or the window is full of newer matches. */
-static bool enter_window(as_ring *ring, uint32_t index) {
+/* Add the event to the window of this filter's key. False: it has no key, or the window is full of newer matches. */
+static bool enter_window(as_ring *ring, const as_filter *filter) {
     as_decision *decision = &ring->decision;
-    const as_rule *rule = &ring->match.rules[index];
+    const as_rule *rule = &ring->match.rules[filter->rule];
     uint64_t key[2];
-    if (!as_window_key(&ring->windows, rule, decision->values, ring->match.scratch, key)) {
+    if (!as_window_key(&ring->windows, filter, decision->values, ring->match.predicates.scratch, key)) {
         ring->stats.keyless++;
         return false;
     }
     find_actor(ring);
     const as_entry entry = {
         .ms = decision->event->ms, .serial = decision->event->serial, .actor = decision->actor & (UINT32_MAX >> 1)};
-    decision->window = as_windows_of(&ring->windows, index, key, &ring->stats);
+    decision->window = as_windows_of(&ring->windows, filter->rule, key, &ring->stats);
     const bool added = as_window_add(&ring->windows, decision->window, rule, entry, &decision->search);
     ring->stats.stale += added ? 0 : 1;
     return added;
 }
 
-/* Apply one rule to the event. False: the hit buffer is full; call again after a drain. */
-static bool apply_rule(as_ring *ring, uint32_t index) {
+/* Apply the rule of one filter to the event. False: the hit buffer is full; call again after a drain. */
+static bool apply_filter(as_ring *ring, const as_filter *filter) {
     as_decision *decision = &ring->decision;
-    const as_rule *rule = &ring->match.rules[index];
+    const as_rule *rule = &ring->match.rules[filter->rule];
     uint32_t first = 0;
     if (!as_hits_has_space(&ring->hits)) {
         return false;
     }
-    if (rule->count == 1) {
+    if (rule->kind == AS_RULE_EVENT) {
         const as_event_id id = {.ms = decision->event->ms, .serial = decision->event->serial};
         ring->stats.matches++;
         ring->stats.sequences++;
-        emit_hit(ring, index, &id, 1, 0);
+        emit_hit(ring, filter, &id, 1, 0);
         return true;
     }
     if (decision->window == NULL) {
         ring->stats.matches++;
-        if (!enter_window(ring, index)) {
+        if (!enter_window(ring, filter)) {
             return true;
         }
     }
@@ -148,46 +155,67 @@ static bool apply_rule(as_ring *ring, uint32_t index) {
         if (!as_window_complete(&ring->windows, decision->window, rule, &decision->search, &first)) {
             return true;
         }
-        emit_window(ring, index, first);
+        emit_window(ring, filter, first);
     }
     return false;
 }
 
-void as_decision_begin(as_ring *ring, as_event *event) {
+/* Begin with an event, and read the fields that its class needs. False: nothing can match it. */
+static bool load(as_ring *ring, as_event *event) {
     as_decision *decision = &ring->decision;
     /* values is large and mostly unused: see as_values_clear. */
     memset(decision, 0, offsetof(as_decision, values));
     decision->event = event;
     /* Without its SYSCALL record the call is unknown. */
-    if (event->candidates != 0 && (event->stored & (1u << AS_ROLE_SYSCALL)) != 0) {
-        as_values_clear(decision->values, ring->match.fields);
-        if (!as_event_fields(&ring->events, event, ring->match.fields, decision->values)) {
-            ring->stats.truncated++;
-        }
-        decision->matching = as_match_event(&ring->match, event->candidates, decision->values);
-        if ((decision->matching & ring->match.with_exceptions) != 0) {
-            decision->matching =
-                as_match_except(&ring->match, &ring->events, event, decision->matching, decision->values, &ring->stats);
-        }
+    if (event->class_index == 0 || event->class_index == AS_CLASS_UNKNOWN ||
+        (event->stored & (1u << AS_ROLE_SYSCALL)) == 0) {
+        return false;
+    }
+    decision->loaded = ring->match.classes[event->class_index].fields;
+    as_values_clear(decision->values, decision->loaded);
+    if (!as_event_fields(&ring->events, event, decision->loaded, decision->values)) {
+        ring->stats.truncated++;
+    }
+    return true;
+}
+
+/* Find the filters that the event fits. stats: where exceptions are counted; NULL: they were before. */
+static void match_event(as_ring *ring, as_event *event, as_stats *stats) {
+    as_decision *decision = &ring->decision;
+    decision->matched = as_match_event(&ring->match, event->class_index, event->tables, decision->values);
+    if (decision->matched > 0) {
+        decision->matched = as_match_except(&ring->match, &ring->events, event, decision->matched, decision->loaded,
+                                            decision->values, stats);
+    }
+}
+
+void as_decision_begin(as_ring *ring, as_event *event) {
+    if (load(ring, event)) {
+        match_event(ring, event, &ring->stats);
     }
 }
 
 void as_decision_resume(as_ring *ring, as_event *event) {
     as_decision *decision = &ring->decision;
-    memset(decision, 0, offsetof(as_decision, values));
-    decision->event = event;
-    decision->matching = event->candidates;
-    as_values_clear(decision->values, ring->match.fields);
-    as_event_fields(&ring->events, event, ring->match.fields, decision->values);
+    const uint64_t truncated = ring->stats.truncated;
+    load(ring, event);
+    ring->stats.truncated = truncated; /* it was counted before */
+    const as_held *held = &ring->order.held[as_slot_of(&ring->events, event)];
+    if (held->count > AS_HELD_FILTERS) {
+        match_event(ring, event, NULL);
+        return;
+    }
+    decision->matched = held->count;
+    memcpy(ring->match.matched, held->matched, held->count * sizeof *held->matched);
 }
 
 bool as_decision_run(as_ring *ring) {
     as_decision *decision = &ring->decision;
-    while (decision->matching != 0) {
-        if (!apply_rule(ring, (uint32_t)__builtin_ctzll(decision->matching))) {
+    while (decision->next < decision->matched) {
+        if (!apply_filter(ring, &ring->match.filters[ring->match.matched[decision->next]])) {
             return false;
         }
-        decision->matching &= decision->matching - 1;
+        decision->next++;
         decision->window = NULL;
     }
     return true;

@@ -11,13 +11,13 @@
 
 #include "ring_state.h"
 
-/* Start with a closed event: find the rules that it matches. */
+/* Start with a closed event: find the filters that it fits. */
 void as_decision_begin(as_ring *ring, as_event *event);
 
-/* Start with a closed event that was held; the rules in its `candidates` match it. */
+/* Start with a closed event that was held; as_order knows which filters it fits. */
 void as_decision_resume(as_ring *ring, as_event *event);
 
-/* Apply the rules that the event matches. False: the hit buffer is full; call again after a drain. */
+/* Apply the rules of the filters that the event fits. False: the hit buffer is full; call again after a drain. */
 bool as_decision_run(as_ring *ring);
 
 #endif

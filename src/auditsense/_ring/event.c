@@ -11,13 +11,14 @@ static bool first_time(as_event *event, uint8_t bit, as_stats *stats) {
 }
 
 /* False: the event has one already. */
-static bool add_syscall(as_events *events, as_event *event, const as_record *record, uint64_t candidates,
+static bool add_syscall(as_events *events, as_event *event, const as_record *record, uint16_t class_index,
                         as_stats *stats) {
     if (!first_time(event, SEEN_SYSCALL, stats)) {
         return false;
     }
-    event->candidates = candidates;
-    if (candidates == 0) {
+    event->class_index = class_index;
+    event->tables = events->tables;
+    if (class_index == 0) {
         as_event_release(events, event); /* earlier records are not needed either */
         return true;
     }
@@ -27,7 +28,7 @@ static bool add_syscall(as_events *events, as_event *event, const as_record *rec
 
 /* With PATH as the end, an event that announces none, or that no rule can match, has already ended. */
 static void check_announced_paths(as_events *events, as_event *event) {
-    const uint32_t announced = event->candidates == 0 ? 0 : as_event_announced_paths(events, event);
+    const uint32_t announced = event->class_index == 0 ? 0 : as_event_announced_paths(events, event);
     event->seen |= announced == 0 ? SEEN_END : 0;
 }
 
@@ -63,7 +64,7 @@ static void add_path(as_events *events, as_event *event, const as_record *record
     if (event->path_count < UINT16_MAX) {
         event->path_count++;
     }
-    if (event->candidates == 0 || (events->roles & (1u << AS_ROLE_FIRST_PATH)) == 0) {
+    if (event->class_index == 0 || (events->roles & (1u << AS_ROLE_FIRST_PATH)) == 0) {
         return;
     }
     /* With one PATH, as most events have, there is no choice to make. */
@@ -94,7 +95,7 @@ static bool expected_after(const as_event *event, uint16_t type, as_event_end en
         return end == AS_END_PATHS && (event->seen & SEEN_PROCTITLE) == 0;
     case AS_TYPE_PATH:
     case AS_TYPE_CWD:
-        return paths_ended && event->candidates == 0;
+        return paths_ended && event->class_index == 0;
     case AS_TYPE_SYSCALL:
         return false;
     default: /* between SYSCALL and PATH, for calls without a PATH */
@@ -119,7 +120,7 @@ static void close_ready(as_events *events, const as_event *current, as_stats *st
     }
 }
 
-void as_events_add(as_events *events, const as_record *record, as_span node, uint64_t candidates, bool clocked,
+void as_events_add(as_events *events, const as_record *record, as_span node, uint16_t class_index, bool clocked,
                    bool text, as_stats *stats) {
     const as_event_end end = text ? AS_END_PROCTITLE : events->end;
     if (as_record_stands_alone(record->type)) {
@@ -153,7 +154,7 @@ void as_events_add(as_events *events, const as_record *record, as_span node, uin
     switch (record->type) {
     case AS_TYPE_SYSCALL:
         event->seen |= SEEN_OF_SYSCALL;
-        if (!add_syscall(events, event, record, candidates, stats)) {
+        if (!add_syscall(events, event, record, class_index, stats)) {
             break;
         }
         if (text) {

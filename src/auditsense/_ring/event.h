@@ -24,11 +24,11 @@
 #include "event_slots.h"
 
 /* Add a record to its event, and open or close the event. There must be space.
- *   candidates  rules that can match the event, judging by this record alone (all bits: no information)
+ *   class_index class of the event, judging by this record alone (AS_CLASS_UNKNOWN: no information)
  *   node        as the collector wrote it; empty for this host
  *   clocked     it came with a time, which was passed to as_events_tick
  *   text        it is a line: PROCTITLE or PATH can end the event, because log files hold no EOE */
-void as_events_add(as_events *events, const as_record *record, as_span node, uint64_t candidates, bool clocked,
+void as_events_add(as_events *events, const as_record *record, as_span node, uint16_t class_index, bool clocked,
                    bool text, as_stats *stats);
 
 #endif

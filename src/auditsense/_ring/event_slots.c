@@ -116,7 +116,7 @@ as_event *as_events_open(as_events *events, const as_record *record, uint64_t no
     event->node = node;
     event->born_ms = events->clock_ms;
     event->begun = events->begun;
-    event->candidates = UINT64_MAX;
+    event->class_index = AS_CLASS_UNKNOWN;
     event->paths = 0;
     event->path_count = 0;
     event->items = 0;
@@ -170,7 +170,7 @@ static void hold_large(as_events *events, as_event *event) {
 }
 
 void as_event_store(as_events *events, as_event *event, as_role role, as_span text) {
-    if (event->candidates == 0 || (events->roles & (1u << role)) == 0) {
+    if (event->class_index == 0 || (events->roles & (1u << role)) == 0) {
         return;
     }
     if (as_slab_store(&events->slab, text, &event->texts[role])) {
@@ -183,7 +183,7 @@ void as_event_store(as_events *events, as_event *event, as_role role, as_span te
 
 void as_event_link(as_events *events, as_event *event, as_link_kind kind, uint16_t type, as_span text) {
     bool large;
-    if (event->candidates == 0 || (events->links & kind) == 0 || event->linked_count == AS_MAX_LINKED) {
+    if (event->class_index == 0 || (events->links & kind) == 0 || event->linked_count == AS_MAX_LINKED) {
         return;
     }
     if (as_slab_link(&events->slab, &event->linked, type, text, &large)) {

@@ -7,6 +7,7 @@
 
 #include "../_ring.h"
 #include "arena.h"
+#include "classes.h"
 #include "record.h"
 #include "slab.h"
 
@@ -38,17 +39,18 @@ typedef enum { AS_FRESH, AS_OPEN, AS_CLOSED, AS_HELD, AS_DECIDED, AS_STATES } as
 
 typedef struct {
     uint64_t ms;
-    uint64_t node;       /* seeded hash of node=; 0 without */
-    uint64_t born_ms;    /* as_events.clock_ms at its first record */
-    uint64_t candidates; /* rules that can match it: all before the SYSCALL record; of a held one: that do */
-    uint64_t paths;      /* bits of the PATH items seen, the first 64 */
+    uint64_t node;    /* seeded hash of node=; 0 without */
+    uint64_t born_ms; /* as_events.clock_ms at its first record */
+    uint64_t paths;   /* bits of the PATH items seen, the first 64 */
     uint32_t serial;
     uint32_t begun; /* as_events.begun at its first record */
     uint32_t next_in_bucket;
+    uint32_t tables; /* as_events.tables when its class became known */
     as_link links[AS_LISTS];
-    uint16_t seen;       /* bits: closing.h */
-    uint16_t items;      /* PATH records that SYSCALL announces, valid with ITEMS_READ */
-    uint16_t path_count; /* PATH records seen */
+    uint16_t seen;        /* bits: closing.h */
+    uint16_t items;       /* PATH records that SYSCALL announces, valid with ITEMS_READ */
+    uint16_t path_count;  /* PATH records seen */
+    uint16_t class_index; /* AS_CLASS_UNKNOWN before its SYSCALL record; 0: no rule can match it */
     uint8_t state;
     uint8_t stored;      /* bits by as_role */
     uint8_t large_texts; /* stored large texts; with any, the event is also in a list of AS_LIST_LARGE */
@@ -93,6 +95,7 @@ typedef struct {
     as_event_end end; /* of events from datagrams */
     uint32_t latest;  /* the event of the last record: usually that of the next one, too */
     uint32_t ready;   /* the open text event that ends with the next record of another one */
+    uint32_t tables;  /* number of the rule table, see as_match.tables */
     uint8_t roles;    /* bits of the roles whose texts are needed */
     uint8_t links;    /* bits of the as_link_kinds that are */
     bool all_paths;   /* of every event */

@@ -1,5 +1,7 @@
 #include "hit.h"
 
+#include "rules.h"
+
 /* A hit's text comes from at most one text per role, and decoding never makes one longer. */
 enum { FIXED_BYTES = 65536, MAX_TEXTS = 6, RUN_MS = 1000 };
 
@@ -9,11 +11,12 @@ void as_hits_init(as_hits *hits, const as_config *config, as_arena *arena) {
     hits->drained = 0;
     hits->second = 0;
     hits->run_start = 0;
-    hits->most = MAX_TEXTS * config->datagram_bytes + (uint32_t)sizeof(as_hit) + 64 * (uint32_t)sizeof(as_event_id) +
-                 AS_FIELDS * (uint32_t)sizeof(as_hit_field) + 8;
+    hits->most = MAX_TEXTS * config->datagram_bytes + (uint32_t)sizeof(as_hit) +
+                 AS_MOST_COUNT * (uint32_t)sizeof(as_event_id) + AS_FIELDS * (uint32_t)sizeof(as_hit_field) + 8;
     hits->bytes = as_arena_alloc(arena, hits->capacity, 1);
     as_hits_select_fields(hits, AS_ALL_FIELDS);
-    _Static_assert(sizeof(as_hit) + 64 * sizeof(as_event_id) + AS_FIELDS * sizeof(as_hit_field) + 8 <= FIXED_BYTES,
+    _Static_assert(sizeof(as_hit) + AS_MOST_COUNT * sizeof(as_event_id) + AS_FIELDS * sizeof(as_hit_field) + 8 <=
+                       FIXED_BYTES,
                    "as_config.hit_bytes guarantees space for one hit");
 }
 
@@ -52,8 +55,8 @@ static void copy(uint8_t *out, as_span text) {
     }
 }
 
-uint64_t as_hits_append(as_hits *hits, uint32_t rule, const as_event_id *ids, uint32_t count, uint32_t others,
-                        const as_value values[AS_FIELDS]) {
+uint64_t as_hits_append(as_hits *hits, const as_hit *hit, const as_event_id *ids, const as_value values[AS_FIELDS]) {
+    const uint32_t count = hit->ids;
     update_run(hits, ids[count - 1].ms);
     uint8_t *start = hits->bytes + hits->used;
     uint8_t *id_bytes = start + sizeof(as_hit);
@@ -77,8 +80,9 @@ uint64_t as_hits_append(as_hits *hits, uint32_t rule, const as_event_id *ids, ui
     }
     const uint32_t size = (at + 7) / 8 * 8;
     memset(start + at, 0, size - at);
-    const as_hit hit = {.size = size, .rule = rule, .ids = count, .others = others, .last_ms = ids[count - 1].ms};
-    memcpy(start, &hit, sizeof hit);
+    as_hit sized = *hit;
+    sized.size = size;
+    memcpy(start, &sized, sizeof sized);
     const uint64_t place = hits->drained + hits->used + 1;
     hits->used += size;
     return place;

@@ -36,10 +36,9 @@ void as_hits_select_fields(as_hits *hits, uint64_t fields);
 /* True if a hit of any size fits. */
 bool as_hits_has_space(const as_hits *hits);
 
-/* Append a hit with these events, `others` of them by another actor, and these values. There must be space. Returns its
+/* Append a hit with these events (hit->ids of them) and values; its size is computed. There must be space. Returns its
  * position, never 0. */
-uint64_t as_hits_append(as_hits *hits, uint32_t rule, const as_event_id *ids, uint32_t count, uint32_t others,
-                        const as_value values[AS_FIELDS]);
+uint64_t as_hits_append(as_hits *hits, const as_hit *hit, const as_event_id *ids, const as_value values[AS_FIELDS]);
 
 /* Merge a completed window into the hit at this position, if that is undrained, of the same run and at most merge_ms
  * older. False: it cannot be merged. */

@@ -75,9 +75,9 @@ int64_t as_hit_number(const uint8_t *hit, uint32_t field, int64_t *out) {
 }
 
 int64_t as_hit_key(const uint8_t *hit, const as_rules *rules, uint32_t index, const uint8_t **out) {
-    const uint32_t rule = head(hit).rule;
-    if (rule >= rules->rule_count || index >= rules->rules[rule].key_count) {
+    const uint32_t filter = head(hit).filter;
+    if (filter >= rules->filter_count || index >= rules->filters[filter].key_count) {
         return AS_ARGUMENT;
     }
-    return as_hit_text(hit, rules->rules[rule].keys[index], out);
+    return as_hit_text(hit, rules->filters[filter].keys[index], out);
 }

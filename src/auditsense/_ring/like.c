@@ -3,12 +3,12 @@
 /* The automaton has a bit per state: the number of tokens of the pattern (bytes or ?) matched so far. */
 enum { STATE_WORDS = (AS_LIKE_TOKENS + 1) / 64, BYTES = 256 };
 
-static uint8_t lower(uint8_t c) {
-    return c >= 'A' && c <= 'Z' ? (uint8_t)(c + ('a' - 'A')) : c;
+static bool same(uint8_t a, uint8_t b, bool fold) {
+    return a == b || (fold && as_lower(a) == as_lower(b));
 }
 
 static uint32_t pair_of(uint8_t first, uint8_t second) {
-    return ((uint32_t)lower(first) << 5 ^ lower(second)) & 4095;
+    return ((uint32_t)as_lower(first) << 5 ^ as_lower(second)) & 4095;
 }
 
 static void set(uint64_t *bits, uint32_t at) {
@@ -22,7 +22,7 @@ static bool has(const uint64_t *bits, uint32_t at) {
 static void find_grams(as_grams *grams, as_span text) {
     memset(grams, 0, sizeof *grams);
     for (uint32_t i = 0; i < text.len; i++) {
-        set(grams->bytes, lower(text.at[i]));
+        set(grams->bytes, as_lower(text.at[i]));
         if (i > 0) {
             set(grams->pairs, pair_of(text.at[i - 1], text.at[i]));
         }
@@ -33,20 +33,20 @@ static bool is_wild(uint8_t c) {
     return c == '*' || c == '?';
 }
 
-/* Whether a text with these grams can match the pattern. */
+/* Whether a text with these grams can match the pattern, in any case. */
 static bool may_match(const as_grams *grams, as_span pattern) {
     bool may = true;
     for (uint32_t i = 0; may && i < pattern.len; i++) {
         const uint8_t c = pattern.at[i];
         const bool paired = i > 0 && !is_wild(pattern.at[i - 1]);
         may = is_wild(c) ||
-              (has(grams->bytes, lower(c)) && (!paired || has(grams->pairs, pair_of(pattern.at[i - 1], c))));
+              (has(grams->bytes, as_lower(c)) && (!paired || has(grams->pairs, pair_of(pattern.at[i - 1], c))));
     }
     return may;
 }
 
 /* Match directly, backtracking to the last *, in at most this number of steps. False: the steps did not suffice. */
-static bool match_directly(as_span pattern, as_span text, uint32_t *steps, bool *like) {
+static bool match_directly(as_span pattern, as_span text, bool fold, uint32_t *steps, bool *like) {
     uint32_t p = 0;
     uint32_t t = 0;
     uint32_t star = UINT32_MAX;
@@ -60,7 +60,7 @@ static bool match_directly(as_span pattern, as_span text, uint32_t *steps, bool 
         if (p < pattern.len && pattern.at[p] == '*') {
             star = p++;
             resume = t;
-        } else if (p < pattern.len && (pattern.at[p] == '?' || lower(pattern.at[p]) == lower(text.at[t]))) {
+        } else if (p < pattern.len && (pattern.at[p] == '?' || same(pattern.at[p], text.at[t], fold))) {
             p++;
             t++;
         } else if (star != UINT32_MAX) {
@@ -86,7 +86,7 @@ static uint32_t count_tokens(as_span pattern) {
 }
 
 /* Follow all paths through a pattern at once, a bit each: one step per byte of text, for each 64 tokens. */
-static bool match_by_automaton(as_span pattern, as_span text, uint32_t tokens, as_like_budget *budget) {
+static bool match_by_automaton(as_span pattern, as_span text, bool fold, uint32_t tokens, as_like_budget *budget) {
     const uint32_t words = tokens / 64 + 1;
     uint64_t moves[BYTES][STATE_WORDS]; /* the states that a byte leads to */
     uint64_t any[STATE_WORDS] = {0};
@@ -110,11 +110,11 @@ static bool match_by_automaton(as_span pattern, as_span text, uint32_t tokens, a
     }
     token = 0;
     for (uint32_t i = 0; i < pattern.len; i++) {
-        const uint8_t c = lower(pattern.at[i]);
+        const uint8_t c = fold ? as_lower(pattern.at[i]) : pattern.at[i];
         token += c != '*' ? 1 : 0;
         if (!is_wild(c)) {
             set(moves[c], token);
-            set(moves[c >= 'a' && c <= 'z' ? c - ('a' - 'A') : c], token);
+            set(moves[fold && c >= 'a' && c <= 'z' ? c - ('a' - 'A') : c], token);
         }
     }
     uint64_t alive = 1;
@@ -140,12 +140,12 @@ static uint32_t usual_steps(as_span text) {
     return 4 * text.len + 256;
 }
 
-bool as_like(as_span pattern, as_span text, as_like_cache *cache, as_like_budget *budget) {
+bool as_like(as_span pattern, as_span text, bool fold, as_like_cache *cache, as_like_budget *budget) {
     const uint32_t most = usual_steps(text);
     bool like = false;
     if (cache->steps < most) {
         uint32_t left = most - cache->steps;
-        const bool known = match_directly(pattern, text, &left, &like);
+        const bool known = match_directly(pattern, text, fold, &left, &like);
         cache->steps = most - left;
         if (known) {
             return like;
@@ -167,8 +167,8 @@ bool as_like(as_span pattern, as_span text, as_like_cache *cache, as_like_budget
         return false;
     }
     if (tokens <= AS_LIKE_TOKENS) {
-        return match_by_automaton(pattern, text, tokens, budget);
+        return match_by_automaton(pattern, text, fold, tokens, budget);
     }
     uint32_t endless = UINT32_MAX;
-    return match_directly(pattern, text, &endless, &like) && like;
+    return match_directly(pattern, text, fold, &endless, &like) && like;
 }

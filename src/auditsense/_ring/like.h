@@ -1,6 +1,6 @@
-/* Wildcards: * matches any run of bytes, ? any byte, and ASCII case does not matter.
+/* Wildcards: * matches any run of bytes, ? any byte. ASCII case can be ignored.
  *
- * Part of stage 4. Owns: nothing; the caller holds the cache of each text.
+ * Part of stage 5, match. Owns: nothing; the caller holds the cache of each text.
  * Rule 1: the work is at most linear in the text for each AS_LIKE_TOKENS bytes of a pattern.
  * Rule 2: with many patterns and one text, the bytes that the text lacks are found once (as_grams), and patterns that
  *   need them are skipped.
@@ -38,7 +38,8 @@ static inline void as_like_cache_clear(as_like_cache *cache) {
     cache->known = false;
 }
 
-/* True if the text matches the pattern; false if it does not, or the budget is exhausted. `cache` is this text's. */
-bool as_like(as_span pattern, as_span text, as_like_cache *cache, as_like_budget *budget);
+/* True if the text matches the pattern; false if it does not, or the budget is exhausted. fold: ignore ASCII case.
+ * `cache` is this text's, for any pattern and either case. */
+bool as_like(as_span pattern, as_span text, bool fold, as_like_cache *cache, as_like_budget *budget);
 
 #endif

@@ -2,10 +2,27 @@
 
 #define NONE UINT32_MAX
 
+/* Whether the windows of a rule are of use to its counterpart. */
 static bool same_windows(const as_rule *rule, const as_rule *other) {
-    bool same = rule->count == other->count && rule->key_count == other->key_count;
-    for (uint32_t i = 0; same && i < rule->key_count; i++) {
-        same = rule->keys[i] == other->keys[i];
+    return rule->kind == other->kind && rule->stages == other->stages && rule->count == other->count;
+}
+
+static bool same_keys(const as_filter *filter, const as_filter *other) {
+    return filter->key_count == other->key_count && filter->optional_keys == other->optional_keys &&
+           memcmp(filter->keys, other->keys, filter->key_count) == 0;
+}
+
+/* Whether the filters of a rule and its counterpart have the same keys at each stage: those of a rule that counts
+ * matches, all filters of both. */
+static bool keys_fit(const as_match *match, uint32_t rule, const as_match *other, uint32_t other_rule) {
+    bool same = true;
+    for (uint32_t i = 0; same && i < match->filter_count; i++) {
+        const as_filter *filter = &match->filters[i];
+        for (uint32_t j = 0; same && filter->rule == rule && j < other->filter_count; j++) {
+            const as_filter *counterpart = &other->filters[j];
+            same = counterpart->rule != other_rule || counterpart->first_stage != filter->first_stage ||
+                   counterpart->until != filter->until || same_keys(filter, counterpart);
+        }
     }
     return same;
 }
@@ -18,43 +35,88 @@ static bool fits(const as_ring *ring, const as_ring *from, const uint32_t *rules
         return false;
     }
     for (uint32_t i = 0; i < from->match.rule_count; i++) {
-        if (rules[i] != NONE && (rules[i] >= ring->match.rule_count ||
-                                 !same_windows(&from->match.rules[i], &ring->match.rules[rules[i]]))) {
+        if (rules[i] != NONE &&
+            (rules[i] >= ring->match.rule_count || !same_windows(&from->match.rules[i], &ring->match.rules[rules[i]]) ||
+             !keys_fit(&from->match, i, &ring->match, rules[i]))) {
             return false;
         }
     }
     return true;
 }
 
-/* Bits of the rules that stay, at their new indexes. */
-static uint64_t renumber(uint64_t bits, const uint32_t *rules) {
-    uint64_t renumbered = 0;
-    for (; bits != 0; bits &= bits - 1) {
-        const uint32_t to = rules[__builtin_ctzll(bits)];
-        renumbered |= to == NONE ? 0 : UINT64_C(1) << to;
+/* Rules that stay keep the number of the table that they came with. */
+static void migrate_rules(as_match *match, const as_match *from, const uint32_t *rules) {
+    match->tables = from->tables + 1;
+    for (uint32_t i = 0; i < match->rule_count; i++) {
+        match->rule_facts[i].since = match->tables;
     }
-    return renumbered;
+    for (uint32_t i = 0; i < from->rule_count; i++) {
+        if (rules[i] != NONE) {
+            match->rule_facts[rules[i]].since = from->rule_facts[i].since;
+        }
+    }
 }
 
-/* Copy the texts of the events in this state, and renumber their candidate rules. */
-static void migrate_pending(as_events *events, const as_events *from, as_event_state state, const uint32_t *rules) {
-    uint32_t at = events->lists[AS_LIST_ALL][state].first;
+/* The filter of a class that a filter of an earlier table is now; NONE: its rule is gone. */
+static uint32_t filter_now(const as_match *match, uint32_t class_index, const as_filter *old, const uint32_t *rules) {
+    const as_match_class *row = &match->classes[class_index];
+    for (uint32_t i = row->first_filter; rules[old->rule] != NONE && i < row->first_filter + row->filters; i++) {
+        const as_filter *filter = &match->filters[i];
+        if (filter->rule == rules[old->rule] && filter->first_stage == old->first_stage &&
+            filter->until == old->until) {
+            return i;
+        }
+    }
+    return NONE;
+}
+
+/* The class of an event in the new table. What its call is, its SYSCALL record says. */
+static void migrate_class(as_ring *ring, as_event *event) {
+    const as_record syscall = {.type = AS_TYPE_SYSCALL,
+                               .body = as_slab_span(&ring->events.slab, event->texts[AS_ROLE_SYSCALL])};
+    as_classes look_up = ring->classes; /* it would count unknown architectures again */
+    event->class_index = as_class_of_record(&look_up, &syscall);
+}
+
+/* The filters of the held events in the new table; those of more filters are matched again. */
+static void migrate_held(as_ring *ring, const as_ring *from, const uint32_t *rules) {
+    uint32_t at = ring->events.lists[AS_LIST_ALL][AS_HELD].first;
+    for (; at != NONE; at = ring->events.slots[at].links[AS_LIST_ALL].next) {
+        as_held *held = &ring->order.held[at];
+        const uint32_t count = held->count <= AS_HELD_FILTERS ? held->count : 0;
+        uint32_t left = 0;
+        for (uint32_t i = 0; i < count; i++) {
+            const as_filter *old = &from->match.filters[held->matched[i]];
+            const uint32_t now = filter_now(&ring->match, ring->events.slots[at].class_index, old, rules);
+            if (now != NONE) {
+                held->matched[left++] = (uint16_t)now;
+            }
+        }
+        held->count = count > 0 ? left : held->count;
+    }
+}
+
+/* Copy the texts of the events in this state, and find their classes. */
+static void migrate_pending(as_ring *ring, const as_ring *from, as_event_state state) {
+    as_events *events = &ring->events;
+    uint32_t at = from->events.lists[AS_LIST_ALL][state].first;
     for (; at != NONE; at = events->slots[at].links[AS_LIST_ALL].next) {
         as_event *event = &events->slots[at];
         for (unsigned role = 0; role < AS_ROLES; role++) {
             if ((event->stored & (1u << role)) != 0) {
-                as_slab_copy(&events->slab, &from->slab, event->texts[role]);
+                as_slab_copy(&events->slab, &from->events.slab, event->texts[role]);
             }
         }
-        as_slab_copy_linked(&events->slab, &from->slab, event->linked);
-        /* Before its SYSCALL record every rule is a candidate, including new ones. */
+        as_slab_copy_linked(&events->slab, &from->events.slab, event->linked);
         if ((event->stored & (1u << AS_ROLE_SYSCALL)) != 0) {
-            event->candidates = renumber(event->candidates, rules);
+            migrate_class(ring, event);
         }
     }
 }
 
-static void migrate_events(as_events *events, const as_events *from, const uint32_t *rules) {
+static void migrate_events(as_ring *ring, const as_ring *old) {
+    as_events *events = &ring->events;
+    const as_events *from = &old->events;
     memcpy(events->slots, from->slots, (size_t)from->slot_count * sizeof *from->slots);
     memcpy(events->buckets, from->buckets, ((size_t)from->bucket_mask + 1) * sizeof *from->buckets);
     memcpy(events->lists, from->lists, sizeof from->lists);
@@ -65,10 +127,11 @@ static void migrate_events(as_events *events, const as_events *from, const uint3
     events->latest = from->latest;
     events->ready = from->ready;
     events->some_absent = from->some_absent;
+    events->tables = ring->match.tables;
     as_events_reserve(events, from->held);
     as_slab_migrate(&events->slab, &from->slab);
-    migrate_pending(events, from, AS_OPEN, rules);
-    migrate_pending(events, from, AS_HELD, rules);
+    migrate_pending(ring, old, AS_OPEN);
+    migrate_pending(ring, old, AS_HELD);
 }
 
 static void migrate_serials(as_serials *serials, const as_serials *from) {
@@ -114,9 +177,8 @@ bool as_migrate(as_ring *ring, const as_ring *from, const uint32_t *rules) {
     ring->stats.live_keys = 0;
     ring->stamp = from->stamp;
     ring->deferred_errno = from->deferred_errno;
-    memcpy(ring->match.unknown, from->match.unknown, sizeof from->match.unknown);
-    ring->match.unknown_count = from->match.unknown_count;
-    ring->match.unknown_records = from->match.unknown_records;
+    as_classes_migrate(&ring->classes, &from->classes);
+    migrate_rules(&ring->match, &from->match, rules);
     as_datagrams_migrate(&ring->datagrams, &from->datagrams);
     memcpy(ring->lines.rest, from->lines.rest, from->lines.len);
     ring->lines.len = from->lines.len;
@@ -125,8 +187,9 @@ bool as_migrate(as_ring *ring, const as_ring *from, const uint32_t *rules) {
     memcpy(ring->lines.sample, from->lines.sample, from->lines.sample_len);
     as_hits_select_fields(&ring->hits, from->hits.fields);
     as_events_select_fields(&ring->events, from->hits.fields | as_ring_read_fields(ring), as_ring_read_fields(ring));
-    migrate_events(&ring->events, &from->events, rules);
+    migrate_events(ring, from);
     as_order_migrate(&ring->order, &from->order);
+    migrate_held(ring, from, rules);
     migrate_serials(&ring->serials, &from->serials);
     ring->steps = from->steps;
     memcpy(ring->actors, from->actors, sizeof ring->actors);

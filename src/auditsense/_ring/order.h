@@ -14,11 +14,16 @@
 #include "closing.h"
 #include "event_slots.h"
 
+/* Filters that are remembered for a held event; one that fits more is matched again. */
+enum { AS_HELD_FILTERS = 4 };
+
 typedef struct {
-    uint64_t number; /* of held events, by arrival */
-    uint32_t host;   /* in as_order.hosts */
-    uint32_t child;  /* in a heap: its first child */
-    uint32_t next;   /* in a queue: the next larger; in a heap: the next sibling */
+    uint64_t number;                   /* of held events, by arrival */
+    uint32_t host;                     /* in as_order.hosts */
+    uint32_t child;                    /* in a heap: its first child */
+    uint32_t next;                     /* in a queue: the next larger; in a heap: the next sibling */
+    uint32_t count;                    /* of the filters that it fits */
+    uint16_t matched[AS_HELD_FILTERS]; /* the first of them */
 } as_held;
 
 /* A node with held events, now or earlier. */
@@ -53,11 +58,11 @@ void as_order_init(as_order *order, const as_config *config, as_arena *arena);
 /* Set the limit; none is held yet. False: it exceeds the maximum. */
 bool as_order_begin(as_order *order, as_events *events, uint32_t limit);
 
-/* Hold a closed event that these rules match. */
-void as_order_hold(as_order *order, as_events *events, as_event *event, uint64_t matching);
+/* Hold a closed event that fits these filters. */
+void as_order_hold(as_order *order, as_events *events, as_event *event, const uint16_t *matched, uint32_t count);
 
 /* Release the smallest event of the host whose events wait longest or, if space is short, of one that holds the missing
- * resource. It is closed again, to be decided for as_event.candidates. There must be one held. */
+ * resource. It is closed again, to be decided for as_held.matched. There must be one held. */
 as_event *as_order_release(as_order *order, as_events *events, as_stats *stats);
 
 /* Continue from the state of another one with the same configuration. */

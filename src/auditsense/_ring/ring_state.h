@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 
 #include "../_ring.h"
+#include "classes.h"
 #include "datagram.h"
 #include "event.h"
 #include "hit.h"
@@ -21,12 +22,14 @@
 /* The event being decided. It survives calls, because the hit buffer can fill up in the middle. */
 typedef struct {
     as_event *event;   /* NULL: none */
-    uint64_t matching; /* bits of the rules still to apply */
+    uint32_t next;     /* position in as_match.matched of the filter being applied */
+    uint32_t matched;  /* filters that it fits */
+    uint64_t loaded;   /* bits of the fields in values */
     as_window *window; /* of the rule being applied; NULL: not found yet */
     as_search search;  /* for the windows that it completes */
     uint32_t actor;    /* see as_window_actor */
     bool actor_known;
-    bool all_fields_loaded; /* values holds all fields of a hit; before, only those that rules need */
+    bool all_fields_loaded; /* values holds all fields of a hit; before, only those that its class needs */
     as_value values[AS_FIELDS];
 } as_decision;
 
@@ -46,6 +49,7 @@ struct as_ring {
     as_datagrams datagrams;
     as_lines lines;
     as_stamp stamp;
+    as_classes classes;
     as_events events;
     as_serials serials;
     as_steps steps;
@@ -60,7 +64,7 @@ struct as_ring {
 
 /* Bits of the fields that decisions read. */
 static inline uint64_t as_ring_read_fields(const as_ring *ring) {
-    return ring->match.fields | ring->match.exception_fields | ring->windows.actor_fields;
+    return ring->match.read_fields | ring->windows.actor_fields;
 }
 
 /* Every public call is such a pair: a second thread gets an error, never a race. */

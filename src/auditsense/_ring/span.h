@@ -82,6 +82,19 @@ static inline bool as_span_same(as_span a, as_span b) {
     return at == a.len;
 }
 
+static inline uint8_t as_lower(uint8_t c) {
+    return c >= 'A' && c <= 'Z' ? (uint8_t)(c + ('a' - 'A')) : c;
+}
+
+/* Compare without regard to ASCII case. */
+static inline bool as_span_same_folded(as_span a, as_span b) {
+    uint32_t at = 0;
+    while (a.len == b.len && at < a.len && as_lower(a.at[at]) == as_lower(b.at[at])) {
+        at++;
+    }
+    return a.len == b.len && at == a.len;
+}
+
 /* Whether text starts with these bytes. 16 to 32 bytes are compared without a call, in two overlapping halves. */
 static inline bool as_span_starts_as(as_span text, const uint8_t *bytes, uint32_t len) {
     if (text.len < len) {

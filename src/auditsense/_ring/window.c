@@ -36,22 +36,40 @@ void as_windows_init(as_windows *windows, const as_config *config, const as_rule
     }
 }
 
-bool as_window_key(const as_windows *windows, const as_rule *rule, const as_value values[AS_FIELDS], uint8_t *scratch,
-                   uint64_t key[2]) {
+/* The value of a key field. False: it is absent. */
+static bool key_value(const as_windows *windows, as_field field, const as_value values[AS_FIELDS], uint8_t *scratch,
+                      uint64_t *out) {
+    const as_kind kind = as_field_kind(field);
+    as_span text;
+    if (kind != AS_KIND_WORD && kind != AS_KIND_STRING) {
+        return as_value_number(values[field], kind, out);
+    }
+    if (as_value_text(values[field], kind, scratch, &text)) {
+        *out = as_hash_bytes(windows->seed, text);
+        return true;
+    }
+    return field == AS_FIELD_NODE; /* without a node: this host */
+}
+
+bool as_window_key(const as_windows *windows, const as_filter *filter, const as_value values[AS_FIELDS],
+                   uint8_t *scratch, uint64_t key[2]) {
     key[0] = 0;
     key[1] = 0;
-    for (uint32_t i = 0; i < rule->key_count; i++) {
-        const as_field field = (as_field)rule->keys[i];
-        const as_kind kind = as_field_kind(field);
-        as_span text;
-        if (kind != AS_KIND_WORD && kind != AS_KIND_STRING) {
-            if (!as_value_number(values[field], kind, &key[i])) {
+    for (uint32_t i = 0; i < filter->key_count; i++) {
+        const bool optional = (filter->optional_keys >> i & 1) != 0;
+        uint64_t value = 0;
+        if (!key_value(windows, (as_field)filter->keys[i], values, scratch, &value)) {
+            if (!optional) {
                 return false;
             }
-        } else if (as_value_text(values[field], kind, scratch, &text)) {
-            key[i] = as_hash_bytes(windows->seed, text);
-        } else if (field != AS_FIELD_NODE) { /* without a node: this host */
-            return false;
+            value = 1;
+        } else if (optional) {
+            value = as_mix(windows->seed, value) << 1; /* so it differs from an absent one */
+        }
+        if (i < 2) {
+            key[i] = value;
+        } else {
+            key[i - 2] = as_mix(windows->seed ^ key[i - 2], value);
         }
     }
     return true;

@@ -62,9 +62,9 @@ typedef struct {
 
 void as_windows_init(as_windows *windows, const as_config *config, const as_rules *rules, as_arena *arena);
 
-/* The key of an event for a rule. False: a key field is missing. */
-bool as_window_key(const as_windows *windows, const as_rule *rule, const as_value values[AS_FIELDS], uint8_t *scratch,
-                   uint64_t key[2]);
+/* The key of an event that fits a filter. False: a key field is missing. */
+bool as_window_key(const as_windows *windows, const as_filter *filter, const as_value values[AS_FIELDS],
+                   uint8_t *scratch, uint64_t key[2]);
 
 /* The actor of an event: a hash of its actor_fields; 0: there are none. An absent field differs from any text. */
 uint32_t as_window_actor(const as_windows *windows, const as_value values[AS_FIELDS], uint8_t *scratch);

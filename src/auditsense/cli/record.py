@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from auditsense.cli import print_message
 from auditsense.cli.common import drop_privileges, report_restored, stop_signals
 from auditsense.core.ring import Limits, Ring, pack
+from auditsense.core.rule_table import RuleTable
 from auditsense.detect.host import this_host
 from auditsense.errors import AuditSenseError
 from auditsense.kernel import privileges, seccomp  # noqa: F401 - for drop_privileges, as in run
@@ -71,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
     source = Unicast(rules, guarded=True)
     started = time.monotonic()
     deadline = started + (arguments.duration or float("inf"))
-    with Ring((), Limits()) as ring:
+    with Ring(RuleTable(), Limits()) as ring:
         file = capture.create(path, this_host(), time.time_ns() // 1_000_000)
         recorder = _Recorder(source, ring, file, path)
         source.attach(recorder.copy)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # as_hit, as_event_id and as_hit_field of _ring.cdef.h, in the machine's own byte order.
-_HIT = struct.Struct("=IIIIQQ")
+_HIT = struct.Struct("=IIIIQQII")
 _ID = struct.Struct("=QII")
 _PLACE = struct.Struct("=II")
 HIT_BYTES = _HIT.size
@@ -136,7 +136,7 @@ def read_hits(drained: bytes) -> Iterator[Hit]:
     """Read the hits in the bytes that the core returned."""
     at = 0
     while at < len(drained):
-        size, rule, count, others, more, last_ms = _HIT.unpack_from(drained, at)
+        size, rule, count, others, more, last_ms, _, _ = _HIT.unpack_from(drained, at)
         yield Hit(rule, more, last_ms, count, others, drained[at + _HIT.size : at + size])
         at += size
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self, cast
 
 from auditsense._ffi import ffi, lib  # noqa: TID251 - this is the border the ban draws
 from auditsense.core.hit import Column, ColumnForm, Hit, read_hits
-from auditsense.core.rule_table import EventEnd, RuleTable, lay_out
+from auditsense.core.rule_table import ARRAYS, EventEnd, RuleTable, lay_out
 from auditsense.core.stats import COUNTERS, Stats
 from auditsense.errors import AuditSenseError, BusyError, ClosedError, UsageError, expect, expect_number
 
@@ -144,7 +144,7 @@ class Ring:
         self.nearly_full = False
         """Whether the last drain found enough hits that input may have had to wait."""
         self._stats, self._arches = ffi.new("as_stats *"), ffi.new("as_unknown_arch[8]")
-        self._exceptions = sum(len(rule.exceptions) for rule in rules)
+        self._exceptions = sum(len(rule.exceptions) for rule in rules.rules)
         self._columns: _Columns | None = None
 
     def receive(self, fd: int, now_ms: int, rounds: int = 64, *, only_kernel: bool = False) -> int:
@@ -396,15 +396,8 @@ def _to_c(
 
     laid_out = lay_out(rules, ARCHES.values())
     bits = sum({1 << field for field in actor})
-    arrays = {
-        "rules": ffi.new("as_rule[]", laid_out.rules),
-        "calls": ffi.new("as_call[]", laid_out.calls),
-        "tests": ffi.new("as_test[]", laid_out.tests),
-        "operands": ffi.new("as_operand[]", laid_out.operands),
-        "exceptions": ffi.new("as_exception[]", laid_out.exceptions),
-        "text": ffi.new("uint8_t[]", bytes(laid_out.text)),
-        "arches": ffi.new("uint32_t[]", laid_out.arches),
-    }
+    arrays = {name: ffi.new(f"{kind}[]", getattr(laid_out, name)) for name, kind in ARRAYS.items()}
+    arrays["text"] = ffi.new("uint8_t[]", bytes(laid_out.text))
     table = ffi.new("as_rules *", {**arrays, **laid_out.counts, "actor_fields": bits})
     return config, table, list(arrays.values())
 

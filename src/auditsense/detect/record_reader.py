@@ -7,7 +7,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar, cast
 
 from auditsense.core.ring import Ring, pack, text_buffer
-from auditsense.core.rule_table import ACTOR, EventEnd, Rule
+from auditsense.core.rule_table import ACTOR, EventEnd, Rule, Selection, select
 from auditsense.detect.host import Host, this_host
 from auditsense.detections.record_filter import RecordFilter, unneeded_records
 from auditsense.errors import BusyError, UsageError, expect, expect_number
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 _Method = TypeVar("_Method", bound="Callable[..., object]")
 
-EVERY_EVENT = (Rule(calls=(), tests=(), keys=(), count=1, span_ms=1),)
+EVERY = Selection(Rule())
+EVERY_EVENT = select([EVERY])
 """The rule table that selects all events."""
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from auditsense.core.rule_table import Rule, RuleTable
+    from auditsense.core.rule_table import Filter, Rule, RuleTable
     from auditsense.detections.model import Detection, DetectionException
 
 
@@ -47,15 +47,17 @@ def new_indexes(
         new: their rules.
     """
     now = {
-        detection.id: (index, _windows(rule))
-        for index, (detection, rule) in enumerate(zip(after, new, strict=True))
+        detection.id: (index, windows)
+        for index, (detection, windows) in enumerate(zip(after, _windows(new), strict=True))
     }
     indexes: list[int | None] = []
-    for detection, rule in zip(before, old, strict=True):
-        index, windows = now.get(detection.id, (None, None))
-        indexes.append(index if windows == _windows(rule) else None)
+    for detection, windows in zip(before, _windows(old), strict=True):
+        index, same = now.get(detection.id, (None, None))
+        indexes.append(index if same == windows else None)
     return indexes
 
 
-def _windows(rule: Rule) -> Rule:
-    return replace(rule, merge_ms=0, exceptions=())
+def _windows(table: RuleTable) -> list[tuple[Rule, set[tuple[object, Filter]]]]:
+    """Return what the windows of each rule depend on."""
+    rules = [replace(rule, merge_ms=0, exceptions=()) for rule in table.rules]
+    return list(zip(rules, table.selections(), strict=True))

@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING
 from auditsense import syscalls
 from auditsense._values import did_you_mean
 from auditsense.core.rule_table import (
-    Call,
     Field,
-    FieldTest,
     MaskedNumber,
     Op,
+    Predicate,
+    Program,
     Rule,
     RuleException,
+    RuleKind,
     RuleTable,
+    Selection,
+    conjunction,
+    select,
 )
 from auditsense.detections import open_flags
 from auditsense.detections.fields import HOST, NUMBERS, SYSCALL_NAME, field
@@ -22,7 +26,7 @@ from auditsense.detections.model import Comparison, Condition, Detection, Detect
 from auditsense.errors import DetectionError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 _MOST_KEYS = 2
 _REGISTERS = frozenset({Field.A0, Field.A1, Field.A2, Field.A3})
@@ -37,12 +41,12 @@ _OPS = {
 }
 
 
-def _calls(condition: Condition) -> tuple[Call, ...]:
+def _calls(condition: Condition) -> tuple[tuple[int, int], ...]:
     if condition.comparison is not Comparison.IS or condition.negated:
         raise DetectionError(f'{SYSCALL_NAME} can only be compared with names, as in: = "openat"')
-    calls: list[Call] = []
+    calls: list[tuple[int, int]] = []
     for name in condition.values:
-        same_name = [Call(arch, number) for arch, number in syscalls.calls(str(name))]
+        same_name = list(syscalls.calls(str(name)))
         if not same_name:
             hint = did_you_mean(str(name), sorted(syscalls.all_names()))
             raise DetectionError(f"no architecture has a system call {name!r}{hint}")
@@ -69,7 +73,7 @@ def _check(condition: Condition) -> None:
             )
 
 
-def _test(condition: Condition) -> FieldTest:
+def _predicate(condition: Condition) -> Predicate:
     compared = field(condition.field)
     if condition.comparison is Comparison.NUMBER and compared not in NUMBERS:
         raise DetectionError(f"{condition.field} is no number; compare it with is or like")
@@ -77,22 +81,39 @@ def _test(condition: Condition) -> FieldTest:
         if compared not in _REGISTERS:
             raise DetectionError(f"{condition.field} holds no flags of open(2): use auditd.data.a1 or .a2")
         flags = open_flags.operands([str(value) for value in condition.values])
-        return FieldTest(compared, Op.TEXT, flags, condition.negated)
+        return Predicate(compared, Op.TEXT, flags)
     operands = tuple(
         MaskedNumber(value & condition.mask, condition.mask) if isinstance(value, int) else value.encode()
         for value in condition.values
     )
-    return FieldTest(compared, _OPS[condition.comparison], operands, condition.negated)
+    op = _OPS[condition.comparison]
+    return Predicate(compared, op, operands, fold_case=op is Op.LIKE)
 
 
-def compile_condition(condition: Condition) -> FieldTest | tuple[Call, ...]:
-    """Compile one condition of a detection.
+def _program(conditions: Iterable[Condition]) -> Program:
+    """Return a program that holds if all conditions do: an absent field fails one even if it is negated."""
+    tests: list[tuple[Predicate, bool]] = []
+    for condition in conditions:
+        predicate = _predicate(condition)
+        if condition.negated and predicate.op is Op.NUMBER:
+            tests.append((Predicate(predicate.field, Op.NUMBER, (MaskedNumber(0, 0),)), True))
+        elif condition.negated and predicate.op is not Op.PRESENT:
+            tests.append((Predicate(predicate.field, Op.PRESENT), True))
+        tests.append((predicate, not condition.negated))
+    return conjunction(tests)
+
+
+def check_condition(condition: Condition) -> None:
+    """Check one condition of a detection.
 
     Raises:
         DetectionError: an unknown field or system call, or values that the field cannot be compared with.
     """
     _check(condition)
-    return _calls(condition) if condition.field == SYSCALL_NAME else _test(condition)
+    if condition.field == SYSCALL_NAME:
+        _calls(condition)
+    else:
+        _predicate(condition)
 
 
 def compile_exception(exception: DetectionException) -> RuleException:
@@ -107,10 +128,10 @@ def compile_exception(exception: DetectionException) -> RuleException:
         _check(condition)
         if condition.field == SYSCALL_NAME:
             raise DetectionError(f"{SYSCALL_NAME} cannot be in an exception; narrow the detection's match")
-    return RuleException(tuple(_test(condition) for condition in exception.match), exception.expires_ms)
+    return RuleException(_program(exception.match), exception.expires_ms)
 
 
-def compile_one(detection: Detection, *, merge_ms: int) -> Rule:
+def compile_one(detection: Detection, *, merge_ms: int) -> Selection:
     """Compile one detection.
 
     Args:
@@ -125,26 +146,24 @@ def compile_one(detection: Detection, *, merge_ms: int) -> Rule:
         raise DetectionError(f"{detection.id}: a window is by {HOST} and at most one more field")
     if SYSCALL_NAME in by:
         raise DetectionError(f"{detection.id}: a window cannot be by {SYSCALL_NAME}")
-    calls: tuple[Call, ...] = ()
-    tests: list[FieldTest] = []
     if not 1 <= detection.window.matches <= MOST_MATCHES:
         raise DetectionError(f"{detection.id}: matches must be 1 to {MOST_MATCHES}")
     if not 1 <= detection.window.within_ms <= MOST_SPAN_MS:
         raise DetectionError(f"{detection.id}: within_ms must be 1 to {MOST_SPAN_MS}")
     for condition in detection.match:
-        compiled = compile_condition(condition)
-        if isinstance(compiled, FieldTest):
-            tests.append(compiled)
-        else:
-            calls += compiled
-    return Rule(
-        calls=calls,
-        tests=tuple(tests),
+        _check(condition)
+    named = [condition for condition in detection.match if condition.field == SYSCALL_NAME]
+    return Selection(
+        Rule(
+            kind=RuleKind.EVENT if detection.window.matches == 1 else RuleKind.RUNS,
+            count=detection.window.matches,
+            span_ms=detection.window.within_ms,
+            merge_ms=merge_ms,
+            exceptions=tuple(compile_exception(exception) for exception in detection.exceptions),
+        ),
+        calls=tuple(call for condition in named for call in _calls(condition)) if named else None,
+        program=_program(condition for condition in detection.match if condition.field != SYSCALL_NAME),
         keys=tuple(field(name) for name in by),
-        count=detection.window.matches,
-        span_ms=detection.window.within_ms,
-        merge_ms=merge_ms,
-        exceptions=tuple(compile_exception(exception) for exception in detection.exceptions),
     )
 
 
@@ -158,4 +177,4 @@ def compile_all(detections: Sequence[Detection], *, merge_ms: int) -> RuleTable:
     twice = sorted({name for name in ids if ids.count(name) > 1})
     if twice:
         raise DetectionError(f"two detections have the id {twice[0]!r}")
-    return tuple(compile_one(detection, merge_ms=merge_ms) for detection in detections)
+    return select(compile_one(detection, merge_ms=merge_ms) for detection in detections)

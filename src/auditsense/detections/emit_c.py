@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from auditsense import syscalls
-from auditsense.core.rule_table import ACTOR, NO_END, Field, Op, lay_out
+from auditsense.core.rule_table import (
+    ACTOR,
+    ARRAYS,
+    FALSE,
+    NO_CALL_CLASS,
+    NO_END,
+    TRUE,
+    Field,
+    Op,
+    RuleKind,
+    lay_out,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from auditsense.core.rule_table import RuleTable
 
@@ -33,31 +44,48 @@ static inline as_rules as_detections(void) {{
 #endif
 """
 _BYTES_A_LINE = 16
-_ALWAYS_WRITTEN = {"field", "op", "len", "number", "count"}  # also when 0, for the reader
+# Also when 0.
+_ALWAYS_WRITTEN = {"field", "op", "len", "number", "count", "predicate", "class_index", "filters", "start"}
+_LARGE = {"number", "mask", "until_ms"}
+_ENDS = {TRUE: "AS_NODE_TRUE", FALSE: "AS_NODE_FALSE"}
+
+
+def _place(value: int) -> str:
+    return _ENDS.get(value, str(value))
+
+
+_NAMES: Final[dict[str, Callable[[int], str]]] = {
+    "field": lambda value: f"AS_FIELD_{Field(value).name}",
+    "op": lambda value: f"AS_OP_{Op(value).name}",
+    "kind": lambda value: f"AS_RULE_{RuleKind(value).name}",
+    "arch": hex,
+    "start": _place,
+    "yes": _place,
+    "no": _place,
+    "call_class": lambda value: "AS_CLASS_NONE" if value == NO_CALL_CLASS else str(value),
+}
+"""Members that are not written as plain numbers."""
 
 
 def _c_value(name: str, value: int | list[int]) -> str:
     """Return a member's value in C: fields and operations by name, masks in hex."""
     if isinstance(value, list):
         return "{" + ", ".join(f"AS_FIELD_{Field(field).name}" for field in value) + "}"
-    match name:
-        case "field":
-            return f"AS_FIELD_{Field(value).name}"
-        case "op":
-            return f"AS_OP_{Op(value).name}"
-        case "arch":
-            return f"{value:#x}"
-        case "number" | "mask" | "until_ms":
-            return "UINT64_MAX" if value == NO_END else f"UINT64_C({value:#x})"
-        case _:
-            return str(value)
+    if name in _NAMES:
+        return _NAMES[name](value)
+    if name in _LARGE:
+        return "UINT64_MAX" if value == NO_END else f"UINT64_C({value:#x})"
+    return str(value)
 
 
-def _array(kind: str, array: str, rows: Sequence[Mapping[str, int | list[int]]]) -> str:
+def _array(kind: str, array: str, rows: Sequence[Mapping[str, int | list[int]] | int]) -> str:
     if not rows:
         return ""
     lines = []
     for row in rows:
+        if isinstance(row, int):
+            lines.append(f"    {row},\n")
+            continue
         written = {name: value for name, value in row.items() if value or name in _ALWAYS_WRITTEN}
         members = ", ".join(f".{name} = {_c_value(name, value)}" for name, value in written.items())
         lines.append(f"    {{{members}}},\n")
@@ -72,8 +100,6 @@ def as_c(rules: RuleTable, ids: Sequence[str]) -> str:
         ids: of the detections, in the same order; the header has them as names of hits.
     """
     layout = lay_out(rules, syscalls.ARCHES.values())
-    kinds = {"rules": "as_rule", "calls": "as_call", "tests": "as_test", "operands": "as_operand"}
-    kinds["exceptions"] = "as_exception"
     # Ids come from files and must not end the comment or the string.
     plain = [re.sub(r"[^\w.-]", "_", id_, flags=re.ASCII) for id_ in ids]
     parts = [
@@ -83,8 +109,10 @@ def as_c(rules: RuleTable, ids: Sequence[str]) -> str:
         )
     ]
     members = []
-    for name, kind in kinds.items():
-        rows: Sequence[Mapping[str, int | list[int]]] = getattr(layout, name)
+    for name, kind in ARRAYS.items():
+        rows: Sequence[Mapping[str, int | list[int]] | int] = getattr(layout, name)
+        if name == "arches":
+            continue
         parts.append(_array(kind, f"as_detection_{name}", rows))
         if rows:
             members.append(f"    table.{name} = as_detection_{name};")

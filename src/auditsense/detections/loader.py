@@ -16,7 +16,7 @@ from auditsense._resources import packaged_names, packaged_text
 from auditsense._toml import TomlError
 from auditsense._toml import parse as parse_toml
 from auditsense._values import WrongValueError, choice, duration_ms, items, shown, table, text, texts, whole
-from auditsense.detections.compiler import MOST_MATCHES, MOST_SPAN_MS, compile_condition, compile_one
+from auditsense.detections.compiler import MOST_MATCHES, MOST_SPAN_MS, check_condition, compile_one
 from auditsense.detections.exceptions import exception_from, with_exceptions
 from auditsense.detections.fields import HOST
 from auditsense.detections.model import AttackEntry, Detection, DetectionException, Severity, Threat, Window
@@ -163,7 +163,7 @@ def _compile(detection: Detection, mistakes: Mistakes) -> None:
         before = len(mistakes)
         for condition in detection.match:
             try:
-                compile_condition(condition)
+                check_condition(condition)
             except DetectionError as wrong:
                 mistakes.add(str(wrong), "match", condition.field)
         if len(mistakes) == before:

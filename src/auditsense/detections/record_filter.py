@@ -37,9 +37,8 @@ class RecordFilter:
 
 def unneeded_records(rules: RuleTable) -> RecordFilter:
     """Return the records that these rules do not need."""
-    used = {test.field for rule in rules for test in rule.tests}
-    used |= {test.field for rule in rules for exception in rule.exceptions for test in exception.tests}
-    used |= {key for rule in rules for key in rule.keys}
+    used = {node.predicate.field for program in rules.programs() for node in program}
+    used |= {key for filter_ in rules.filters() for key in filter_.keys}
     unsent = {_EOE}
     if Field.CWD not in used:
         unsent.add(_CWD)

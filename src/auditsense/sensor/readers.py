@@ -10,7 +10,7 @@ from auditsense.core.ring import Ring
 from auditsense.detect.detector import Detector
 from auditsense.detect.event_reader import EventReader
 from auditsense.detect.events import events_in
-from auditsense.detect.record_reader import EVERY_EVENT
+from auditsense.detect.record_reader import EVERY
 from auditsense.detect.rows import RowReader, fields_of
 from auditsense.detect.view import View
 from auditsense.errors import UsageError
@@ -127,5 +127,5 @@ class SensorOutput:
         if self.self_test_path is not None:
             side_rules[SELF_TEST] = self_test_rule(self.self_test_path)
         if self.on_event is not None:
-            side_rules[EVENTS] = EVERY_EVENT[0]
+            side_rules[EVENTS] = EVERY
         return partial(SideRing, side_rules=side_rules) if side_rules else Ring

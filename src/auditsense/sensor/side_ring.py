@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any, Final
 from auditsense import syscalls
 from auditsense.core.hit import partition_hits, read_hits
 from auditsense.core.ring import Limits, Ring
-from auditsense.core.rule_table import Call, Field, FieldTest, Op, Rule, RuleTable
+from auditsense.core.rule_table import (
+    Field,
+    Op,
+    Predicate,
+    Rule,
+    RuleTable,
+    Selection,
+    conjunction,
+    extend,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,14 +26,12 @@ EVENTS: Final = "events"
 _OPENS: Final = ("open", "openat")  # the calls that a libc makes for an open
 
 
-def self_test_rule(path: str) -> Rule:
+def self_test_rule(path: str) -> Selection:
     """Return the rule that selects every open of exactly this path."""
-    return Rule(
-        calls=tuple(Call(arch, number) for name in _OPENS for arch, number in syscalls.calls(name)),
-        tests=(FieldTest(Field.PATH_NAME, Op.TEXT, (path.encode(),)),),
-        keys=(),
-        count=1,
-        span_ms=1,
+    return Selection(
+        Rule(),
+        calls=tuple(call for name in _OPENS for call in syscalls.calls(name)),
+        program=conjunction([(Predicate(Field.PATH_NAME, Op.TEXT, (path.encode(),)), True)]),
     )
 
 
@@ -41,10 +48,10 @@ class SideRing(Ring):
         rules: RuleTable,
         limits: Limits | None = None,
         *,
-        side_rules: Mapping[str, Rule],
+        side_rules: Mapping[str, Selection],
         **options: Any,  # noqa: ANN401 - those of Ring
     ) -> None:
-        super().__init__((*rules, *side_rules.values()), limits, **options)
+        super().__init__(extend(rules, side_rules.values()), limits, **options)
         self._indexes = {name: len(rules) + n for n, name in enumerate(side_rules)}
         self._sides = dict.fromkeys(side_rules, b"")
 

@@ -1,0 +1,359 @@
+#include "predicate.h"
+
+#include "regex.h"
+
+/* An event's strings are hex from at most four records, and decode to half their size. */
+enum { DECODED = 2, LONG = 64 };
+
+enum { ADDRESS_BYTES = 16 };
+
+static void copy(void *to, const void *from, size_t n, size_t size) {
+    if (n > 0) {
+        memcpy(to, from, n * size);
+    }
+}
+
+static bool compares_bytes(const as_predicate *predicate) {
+    return predicate->op <= AS_OP_LIKE;
+}
+
+static uint64_t predicate_fields(const as_predicates *predicates, const as_predicate *predicate) {
+    uint64_t fields = AS_BIT(predicate->field);
+    for (uint32_t i = 0; compares_bytes(predicate) && i < predicate->operands; i++) {
+        fields |= predicates->operands[predicate->first_operand + i].mask != 0 ? AS_BIT(AS_FIELD_ARCH) : 0;
+    }
+    return fields;
+}
+
+/* Nodes lead to later ones only, so the last one is first. */
+static void find_node_fields(as_predicates *predicates, uint32_t nodes) {
+    for (uint32_t i = nodes; i-- > 0;) {
+        const as_node *node = &predicates->nodes[i];
+        predicates->node_fields[i] = predicate_fields(predicates, &predicates->rows[node->predicate]) |
+                                     as_program_fields(predicates, node->yes) | as_program_fields(predicates, node->no);
+    }
+}
+
+static void find_shared(as_predicates *predicates, uint32_t nodes) {
+    for (uint32_t i = 0; i < nodes; i++) {
+        const uint16_t at = predicates->nodes[i].predicate;
+        predicates->rows[at].flags |= predicates->memo[at] > 0 ? AS_SHARED : 0;
+        predicates->memo[at] = 1;
+    }
+    for (uint32_t i = 0; i < predicates->count; i++) {
+        predicates->memo[i] = 0;
+    }
+}
+
+void as_predicates_init(as_predicates *predicates, const as_config *config, const as_rules *rules, as_arena *arena) {
+    predicates->count = rules->predicate_count;
+    predicates->events = 0;
+    predicates->scratch_bytes = DECODED * config->datagram_bytes;
+    predicates->rows = as_arena_alloc(arena, rules->predicate_count, sizeof *rules->predicates);
+    predicates->nodes = as_arena_alloc(arena, rules->node_count, sizeof *rules->nodes);
+    predicates->node_fields = as_arena_alloc(arena, rules->node_count, sizeof *predicates->node_fields);
+    predicates->memo = as_arena_alloc(arena, rules->predicate_count, sizeof *predicates->memo);
+    predicates->operands = as_arena_alloc(arena, rules->operand_count, sizeof *rules->operands);
+    predicates->text = as_arena_alloc(arena, rules->text_len, 1);
+    predicates->scratch = as_arena_alloc(arena, predicates->scratch_bytes + LONG, 1);
+    predicates->cache = as_arena_alloc(arena, 1, sizeof *predicates->cache);
+    if (predicates->scratch == NULL) {
+        return;
+    }
+    copy(predicates->rows, rules->predicates, rules->predicate_count, sizeof *rules->predicates);
+    copy(predicates->nodes, rules->nodes, rules->node_count, sizeof *rules->nodes);
+    copy(predicates->operands, rules->operands, rules->operand_count, sizeof *rules->operands);
+    copy(predicates->text, rules->text, rules->text_len, 1);
+    find_node_fields(predicates, rules->node_count);
+    find_shared(predicates, rules->node_count);
+}
+
+uint64_t as_program_fields(const as_predicates *predicates, uint32_t start) {
+    return start >= AS_NODE_FALSE ? 0 : predicates->node_fields[start];
+}
+
+void as_predicates_limit(as_predicates *predicates, uint64_t steps) {
+    predicates->cache->decoded = 0;
+    predicates->cache->compared = 0;
+    predicates->cache->used = 0;
+    predicates->cache->budget = (as_like_budget){.left = steps};
+}
+
+void as_predicates_begin_event(as_predicates *predicates) {
+    predicates->events++;
+    if (predicates->events >> 31 != 0) {
+        for (uint32_t i = 0; i < predicates->count; i++) {
+            predicates->memo[i] = 0;
+        }
+        predicates->events = 1;
+    }
+    as_predicates_limit(predicates, UINT64_MAX);
+}
+
+/* True if an operand for some architectures applies to that of this event. */
+static bool is_for_arch(const as_operand *operand, const as_value *arch) {
+    uint64_t number = 0;
+    return as_value_number(*arch, as_field_kind(AS_FIELD_ARCH), &number) && (number & operand->mask) == operand->number;
+}
+
+/* The text of a value. A long one is decoded once per event, regardless of the number of predicates. */
+static inline bool text_of(const as_predicates *predicates, uint32_t field, as_value value, as_span *text) {
+    const as_kind kind = as_field_kind((as_field)field);
+    if (value.form != AS_FORM_BARE || kind != AS_KIND_STRING || value.span.len < LONG) {
+        return as_value_text(value, kind, predicates->scratch + predicates->scratch_bytes, text);
+    }
+    as_text_cache *cache = predicates->cache;
+    if ((cache->decoded & AS_BIT(field)) == 0) {
+        if (value.span.len / 2 > predicates->scratch_bytes - cache->used) {
+            cache->decoded = 0;
+            cache->used = 0;
+        }
+        as_value_text(value, kind, predicates->scratch + cache->used, &cache->texts[field]);
+        cache->used += value.span.len / 2;
+        cache->decoded |= AS_BIT(field);
+    }
+    *text = cache->texts[field];
+    return true;
+}
+
+static bool like(const as_predicates *predicates, const as_predicate *predicate, as_span pattern, as_span text) {
+    as_text_cache *cache = predicates->cache;
+    const uint32_t field = predicate->field;
+    if ((cache->compared & AS_BIT(field)) == 0) {
+        as_like_cache_clear(&cache->like_caches[field]);
+        cache->compared |= AS_BIT(field);
+    }
+    return as_like(pattern, text, (predicate->flags & AS_FOLD_CASE) != 0, &cache->like_caches[field], &cache->budget);
+}
+
+/* Whether one operand fits a text that does not have the same bytes. */
+static bool text_fits(const as_predicates *predicates, const as_predicate *predicate, as_span wanted, as_span text) {
+    if (predicate->op == AS_OP_LIKE) {
+        return like(predicates, predicate, wanted, text);
+    }
+    return as_span_same_folded(text, wanted);
+}
+
+static bool any_text(const as_predicates *predicates, const as_predicate *predicate, as_span text,
+                     const as_value *arch) {
+    const bool exact = predicate->op == AS_OP_TEXT && (predicate->flags & AS_FOLD_CASE) == 0;
+    const as_operand *operand = &predicates->operands[predicate->first_operand];
+    const as_operand *const end = operand + predicate->operands;
+    for (; operand < end; operand++) {
+        const as_span wanted = as_span_of(predicates->text + operand->at, operand->len);
+        /* Equal bytes always fit, and usually no other comparison is needed. */
+        const bool fits = (text.len == wanted.len && as_span_same(text, wanted)) ||
+                          (!exact && text_fits(predicates, predicate, wanted, text));
+        if (fits && (operand->mask == 0 || is_for_arch(operand, arch))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool any_regex(const as_predicates *predicates, const as_predicate *predicate, as_span text) {
+    bool fits = false;
+    for (uint32_t i = 0; !fits && i < predicate->operands; i++) {
+        const as_operand *operand = &predicates->operands[predicate->first_operand + i];
+        fits = as_regex_match(as_span_of(predicates->text + operand->at, operand->len), text);
+    }
+    return fits;
+}
+
+static bool compare(uint8_t op, uint64_t value, const as_operand *operand) {
+    const int64_t number = (int64_t)operand->number;
+    switch (op) {
+    case AS_OP_LESS:
+        return (int64_t)value < number;
+    case AS_OP_AT_MOST:
+        return (int64_t)value <= number;
+    case AS_OP_GREATER:
+        return (int64_t)value > number;
+    default:
+        return (int64_t)value >= number;
+    }
+}
+
+static bool any_number(const as_predicates *predicates, const as_predicate *predicate, uint64_t number) {
+    const bool length = predicate->op == AS_OP_LENGTH;
+    const uint8_t op = length ? predicate->length_op : predicate->op;
+    for (uint32_t i = 0; i < predicate->operands; i++) {
+        const as_operand *operand = &predicates->operands[predicate->first_operand + i];
+        const uint64_t mask = length ? UINT64_MAX : operand->mask;
+        if (op == AS_OP_NUMBER ? (number & mask) == operand->number : compare(op, number, operand)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Characters of a text in UTF-8: bytes that do not continue one. */
+static uint64_t count_characters(as_span text) {
+    uint64_t characters = 0;
+    for (uint32_t i = 0; i < text.len; i++) {
+        characters += (text.at[i] & 0xc0) != 0x80 ? 1 : 0;
+    }
+    return characters;
+}
+
+/* Read a decimal of at most 255 at the start of the rest. */
+static bool read_byte(as_span *rest, uint8_t *out) {
+    uint64_t number = 0;
+    const uint32_t digits = as_span_number(*rest, 10, 255, &number);
+    *rest = as_span_skip(*rest, digits);
+    *out = (uint8_t)number;
+    return digits > 0 && digits <= 3;
+}
+
+/* Read four decimals with points between them, to the end. */
+static bool read_ipv4(as_span text, uint8_t address[4]) {
+    for (uint32_t i = 0; i < 4; i++) {
+        if (i > 0) {
+            if (text.len == 0 || text.at[0] != '.') {
+                return false;
+            }
+            text = as_span_skip(text, 1);
+        }
+        if (!read_byte(&text, &address[i])) {
+            return false;
+        }
+    }
+    return text.len == 0;
+}
+
+static bool is_hex(uint8_t c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+}
+
+static uint32_t hex_of(uint8_t c) {
+    return c <= '9' ? c - (uint32_t)'0' : (c | 0x20u) - 'a' + 10u;
+}
+
+/* Read groups of hex with colons between them; :: stands for the groups that lack. */
+static bool read_ipv6(as_span text, uint8_t address[ADDRESS_BYTES]) {
+    uint32_t at = 0;
+    uint32_t gap = UINT32_MAX;
+    if (as_span_starts(text, AS_LITERAL("::"))) {
+        gap = 0;
+        text = as_span_skip(text, 2);
+    }
+    while (text.len > 0 && at < ADDRESS_BYTES) {
+        uint32_t group = 0;
+        uint32_t digits = 0;
+        if (at + 4 <= ADDRESS_BYTES && read_ipv4(text, address + at)) {
+            at += 4;
+            text.len = 0;
+            break;
+        }
+        for (; digits < text.len && digits < 4 && is_hex(text.at[digits]); digits++) {
+            group = group << 4 | hex_of(text.at[digits]);
+        }
+        text = as_span_skip(text, digits);
+        address[at++] = (uint8_t)(group >> 8);
+        address[at++] = (uint8_t)group;
+        if (digits == 0 || (text.len > 0 && (text.at[0] != ':' || text.len == 1))) {
+            return false;
+        }
+        if (gap == UINT32_MAX && as_span_starts(text, AS_LITERAL("::"))) {
+            gap = at;
+            text = as_span_skip(text, 2);
+        } else if (text.len > 0) {
+            text = as_span_skip(text, 1);
+        }
+    }
+    if (text.len > 0 || (gap == UINT32_MAX) != (at == ADDRESS_BYTES)) {
+        return false;
+    }
+    if (gap != UINT32_MAX) {
+        memmove(address + ADDRESS_BYTES - (at - gap), address + gap, at - gap);
+        memset(address + gap, 0, ADDRESS_BYTES - at);
+    }
+    return true;
+}
+
+static bool read_address(as_span text, uint8_t address[ADDRESS_BYTES]) {
+    memset(address, 0, ADDRESS_BYTES);
+    if (read_ipv4(text, address + 12)) {
+        address[10] = address[11] = 0xff;
+        return true;
+    }
+    return read_ipv6(text, address);
+}
+
+static bool same_bits(const uint8_t *left, const uint8_t *right, uint64_t bits) {
+    const size_t bytes = (size_t)bits / 8;
+    const unsigned rest = (unsigned)bits % 8;
+    return memcmp(left, right, bytes) == 0 && (rest == 0 || (uint8_t)((left[bytes] ^ right[bytes]) >> (8 - rest)) == 0);
+}
+
+static bool any_network(const as_predicates *predicates, const as_predicate *predicate, as_span text) {
+    uint8_t address[ADDRESS_BYTES];
+    if (!read_address(text, address)) {
+        return false;
+    }
+    for (uint32_t i = 0; i < predicate->operands; i++) {
+        const as_operand *operand = &predicates->operands[predicate->first_operand + i];
+        if (same_bits(address, predicates->text + operand->at, operand->number)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Operators that do not compare the bytes of a text. */
+static bool other_holds(const as_predicates *predicates, const as_predicate *predicate, as_value value) {
+    const as_kind kind = as_field_kind((as_field)predicate->field);
+    uint64_t number = 0;
+    as_span text;
+    switch (predicate->op) {
+    case AS_OP_PRESENT:
+        return text_of(predicates, predicate->field, value, &text);
+    case AS_OP_REGEX:
+        return text_of(predicates, predicate->field, value, &text) && any_regex(predicates, predicate, text);
+    case AS_OP_LENGTH:
+        return text_of(predicates, predicate->field, value, &text) &&
+               any_number(predicates, predicate, count_characters(text));
+    case AS_OP_NETWORK:
+        return text_of(predicates, predicate->field, value, &text) && any_network(predicates, predicate, text);
+    default:
+        return as_value_number(value, kind, &number) && any_number(predicates, predicate, number);
+    }
+}
+
+static inline bool evaluate(const as_predicates *predicates, const as_predicate *predicate,
+                            const as_value values[AS_FIELDS]) {
+    const as_value value = values[predicate->field];
+    as_span text;
+    if (!compares_bytes(predicate)) {
+        return other_holds(predicates, predicate, value);
+    }
+    return text_of(predicates, predicate->field, value, &text) &&
+           any_text(predicates, predicate, text, &values[AS_FIELD_ARCH]);
+}
+
+static bool evaluate_shared(as_predicates *predicates, uint32_t at, const as_value values[AS_FIELDS]) {
+    if (predicates->memo[at] >> 1 == predicates->events) {
+        return (predicates->memo[at] & 1) != 0;
+    }
+    const bool holds = evaluate(predicates, &predicates->rows[at], values);
+    /* A comparison that the budget refused may succeed with another one. */
+    if (!predicates->cache->budget.refused) {
+        predicates->memo[at] = predicates->events << 1 | (holds ? 1 : 0);
+    }
+    return holds;
+}
+
+bool as_predicate_holds(as_predicates *predicates, uint32_t at, const as_value values[AS_FIELDS]) {
+    const as_predicate *predicate = &predicates->rows[at];
+    return (predicate->flags & AS_SHARED) != 0 ? evaluate_shared(predicates, at, values)
+                                               : evaluate(predicates, predicate, values);
+}
+
+bool as_program_holds(as_predicates *predicates, uint32_t start, const as_value values[AS_FIELDS]) {
+    uint32_t at = start;
+    while (at < AS_NODE_FALSE) {
+        const as_node *node = &predicates->nodes[at];
+        at = as_predicate_holds(predicates, node->predicate, values) ? node->yes : node->no;
+    }
+    return at == AS_NODE_TRUE;
+}

@@ -1,0 +1,64 @@
+/* Decision programs, and their predicates: one comparison of one field each.
+ *
+ * Part of stage 5, match. Owns: the copied programs; of the event being matched the decoded texts, what is known about
+ * them, and the results of predicates.
+ * Rule 1: a program goes forward only, so it ends.
+ * Rule 2: a predicate of an absent field is false; AS_OP_PRESENT tests for presence.
+ * Rule 3: a predicate that several nodes share is evaluated once per event.
+ * Rule 4: a text costs at most its length per pattern (like.h), and is decoded once per event.
+ * Tested by tests/c/test_predicate.c, tests/c/test_match.c and, against a Python model, tests/core/test_model.py. */
+#ifndef AUDITSENSE_PREDICATE_H
+#define AUDITSENSE_PREDICATE_H
+
+#include "../_ring.h"
+#include "arena.h"
+#include "like.h"
+#include "record.h"
+
+/* A flag of rows: more than one node has this predicate. No table has it. */
+enum { AS_SHARED = 128 };
+
+/* Decoded texts of the current event. */
+typedef struct {
+    uint64_t decoded;  /* bits of the fields in texts */
+    uint64_t compared; /* bits of the fields with a valid like_caches entry */
+    uint32_t used;     /* bytes of scratch */
+    as_like_budget budget;
+    as_span texts[AS_FIELDS];
+    as_like_cache like_caches[AS_FIELDS];
+} as_text_cache;
+
+typedef struct {
+    as_predicate *rows;
+    as_node *nodes;
+    as_operand *operands;
+    uint8_t *text;
+    uint64_t *node_fields; /* bits of the fields that a program reads from a node on */
+    uint32_t *memo;        /* results of shared predicates: `events` << 1, and the result */
+    uint8_t *scratch;      /* for decoded values */
+    as_text_cache *cache;
+    uint32_t events; /* number of the current one, in 31 bits */
+    uint32_t count;
+    uint32_t scratch_bytes; /* of cached texts; followed by space for a short one */
+} as_predicates;
+
+/* Allocate and, in the second pass, copy the programs of a valid table. */
+void as_predicates_init(as_predicates *predicates, const as_config *config, const as_rules *rules, as_arena *arena);
+
+/* Bits of the fields that a program reads. start: as as_filter.start. */
+uint64_t as_program_fields(const as_predicates *predicates, uint32_t start);
+
+/* Forget the results of the previous event. */
+void as_predicates_begin_event(as_predicates *predicates);
+
+/* Continue with the same event and at most this number of steps (like.h). */
+void as_predicates_limit(as_predicates *predicates, uint64_t steps);
+
+/* Whether a program holds for these values. A comparison that needs more than the rest of the budget fails, and
+ * cache->budget tells so. */
+bool as_program_holds(as_predicates *predicates, uint32_t start, const as_value values[AS_FIELDS]);
+
+/* The same for a single predicate. */
+bool as_predicate_holds(as_predicates *predicates, uint32_t at, const as_value values[AS_FIELDS]);
+
+#endif
