@@ -314,6 +314,30 @@ window = {{ matches = 1, within = "1s" }}
     a_rule_stolen(host)
 
 
+def a_detection_without_its_costly_rules(host: Prepared) -> None:
+    host.write("etc/auditsense/detections.d/own.toml", own_detection('"process.name" = "x"'))
+
+
+def a_detection_without_its_records(host: Prepared) -> None:
+    host.write(
+        "etc/auditsense/detections.d/own.toml",
+        own_detection('"process.name" = "x", "process.title" = { like = "x*" }', call="execve"),
+    )
+    host.rules("-a always,exclude -F msgtype=PROCTITLE")
+
+
+def own_detection(conditions: str, call: str = "openat") -> str:
+    return f"""
+id = "own"
+name = "Own"
+version = 1
+severity = "low"
+risk_score = 1
+match = {{ "auditd.data.syscall" = "{call}", {conditions} }}
+window = {{ matches = 1, within = "1s" }}
+"""
+
+
 def a_text_source_with_audit_off(host: Prepared) -> None:
     host.running(audit_rules=[], source={"name": "log:/var/log/audit/audit.log"})
     host.kernel.enabled = 0
@@ -456,21 +480,23 @@ SITUATIONS: list[tuple[Callable[[Prepared], object], dict[str, Level], int]] = [
     (switched_off, {"audit-enabled": ERROR}, 1),
     (auditd_with_audit_off, {"audit-enabled": WARNING, "socket-owner": NOTE}, 1),
     (locked, {"audit-locked": WARNING}, 1),
-    (would_panic, {"failure-mode": WARNING}, 1),
+    (would_panic, {"failure-mode": WARNING, "detections": WARNING}, 1),
     (auditd, {"socket-owner": NOTE}, 0),
     (socket_without_owner, {"socket-owner": WARNING}, 1),
     (a_dead_owner, {"socket-owner": NOTE}, 0),
     (journald, {"journald-audit": NOTE}, 0),
     (a_listener, {"multicast-listeners": NOTE}, 0),
-    (a_rule_removed, {"audit-rule": ERROR}, 1),
+    (a_rule_removed, {"audit-rule": ERROR, "detections": WARNING}, 1),
     (a_rule_stolen, {"key-stolen": NOTE}, 0),
     (a_key_that_counts_stolen, {"key-stolen": WARNING}, 1),
     (a_text_source_with_audit_off, {"audit-enabled": NOTE}, 0),
     (a_text_source_configured, {"audit-enabled": NOTE}, 0),
-    (a_rule_hidden, {"rule-hidden": ERROR}, 1),
-    (a_rule_that_would_be_hidden, {"rule-hidden": ERROR}, 1),
+    (a_rule_hidden, {"rule-hidden": ERROR, "detections": WARNING}, 1),
+    (a_rule_that_would_be_hidden, {"rule-hidden": ERROR, "detections": WARNING}, 1),
     (never_a_task, {"task-never": ERROR}, 1),
-    (no_paths, {"records-excluded": ERROR}, 1),
+    (no_paths, {"records-excluded": ERROR, "detections": WARNING}, 1),
+    (a_detection_without_its_costly_rules, {"detections": NOTE}, 0),
+    (a_detection_without_its_records, {"detections": WARNING}, 1),
     (a_self_test_failed, {"self-test": WARNING}, 1),
     (another_mount_namespace, {}, 0),
     (another_mount_namespace_in_the_dark, {"proc-mount": WARNING}, 1),
@@ -566,6 +592,26 @@ def test_collecting_changes_nothing(host: Prepared) -> None:
     assert host.kernel.host_state() == before
     assert {*host.kernel.log} == {"get", "list"}
     assert sorted(host.root.rglob("*")) == files
+
+
+def test_detections_that_cannot_fire_are_named(host: Prepared) -> None:
+    for change, message in {
+        a_detection_without_its_costly_rules: "own (needs costly rules for openat)",
+        a_detection_without_its_records: "own (PROCTITLE records are excluded)",
+        a_rule_hidden: f"pspy (the audit rule -a never,exit -F arch={WORD} -S openat hides its events)",
+        a_rule_removed: "pspy (the kernel has no audit rule for it)",
+    }.items():
+        change(host)
+        (finding,) = (one for one in diagnose(host.facts()).findings if one.id == "detections")
+        assert message in finding.found
+
+
+def test_wider_rule_of_another_program_is_enough_on_a_locked_kernel(host: Prepared) -> None:
+    host.write("etc/auditsense/detections.d/own.toml", own_detection('"process.name" = "x"', call="execve"))
+    host.rules(DEFAULT_AUDIT_RULE, f"-a always,exit -F arch={WORD} -S execve,execveat -k theirs")
+    host.kernel.enabled = 2
+    (finding,) = (one for one in diagnose(host.facts()).findings if one.id == "detections")
+    assert finding.level is OK
 
 
 def test_every_check_fails_in_some_case() -> None:
@@ -737,7 +783,7 @@ def test_text_output_lists_worst_first(here: Prepared, capfd: pytest.CaptureFixt
         "  process 300 (auditd) owns the audit socket; a sensor listens alongside it by multicast",
         "  -> nothing; or stop it, for a sensor that owns the socket, costs less and is not reported itself",
         "",
-        "27 checks ok; --all lists them",
+        "28 checks ok; --all lists them",
         "not checked: self-test",
     ]
 

@@ -38,12 +38,14 @@ from auditsense.detections.event_table import (
     record_types,
 )
 from auditsense.detections.event_table import named_calls as calls_with_words
-from auditsense.detections.expression import And, Expression, Not, Operator, Query, QueryKind, Step, Test
+from auditsense.detections.expression import Expression, Operator, Step, Test
 from auditsense.detections.fields import SYSCALL_NAME
-from auditsense.detections.model import Comparison, Condition, Detection
+from auditsense.detections.own_query import query_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from auditsense.detections.model import Detection
 
 _STARTS: Final = frozenset({"execve", "execveat"})
 _FIXED_BY_CALL: Final = frozenset({"event.category", "event.type", "event.action", SYSCALL_NAME})
@@ -213,7 +215,7 @@ class _Host:
     def rules_of(self, detection: Detection) -> DetectionRules:
         if detection.audit_rules:
             return DetectionRules(detection.id, named=detection.audit_rules)
-        query = _query_of(detection)
+        query = query_of(detection)
         steps = [*query.steps, *([query.until] if query.until is not None else [])]
         return DetectionRules(detection.id, steps=tuple(self._step(step, detection.id) for step in steps))
 
@@ -317,34 +319,3 @@ def _keys(where: Expression) -> list[str]:
         if test.field == _KEY_FIELD and test.operator in (Operator.EQUAL, Operator.WILDCARD)
         for value in test.values
     ]
-
-
-# --- detections as queries -----------------------------------------------------------------
-
-_OPERATORS: Final = {
-    Comparison.IS: Operator.EQUAL,
-    Comparison.LIKE: Operator.WILDCARD,
-    Comparison.NUMBER: Operator.MASKED,
-    Comparison.OPEN_FLAGS: Operator.OPEN_FLAGS,
-    Comparison.EXISTS: Operator.PRESENT,
-}
-
-
-def _query_of(detection: Detection) -> Query:
-    if detection.query is not None:
-        return detection.query
-    where = And(tuple(_expression(condition) for condition in detection.match))
-    return Query(QueryKind.EVENT, (Step(None, where),))
-
-
-def _expression(condition: Condition) -> Expression:
-    test = Test(
-        condition.field,
-        _OPERATORS[condition.comparison],
-        condition.values,
-        fold_case=condition.comparison is Comparison.LIKE,
-        mask=condition.mask,
-    )
-    if not condition.negated:
-        return test
-    return And((Test(condition.field, Operator.PRESENT), Not(test)))

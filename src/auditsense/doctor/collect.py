@@ -21,6 +21,7 @@ from auditsense.kernel import undo_journal_file
 from auditsense.kernel.commands import Commands
 from auditsense.kernel.rules import auditctl
 from auditsense.sources.factory import is_text, rules_needed
+from auditsense.sources.rule_needs import RuleNeeds, needs_of
 from auditsense.sources.unicast import DEFAULT_AUDIT_RULE
 from auditsense.status.client import NotRunningError, ask
 from auditsense.status.config import DEFAULT_SOCKET
@@ -83,6 +84,7 @@ def collect(host: HostAccess) -> Facts:
         wanted=_wanted(sensor, plan.audit_rules),
         source=plan.source if sensor is None else str(sensor.get("source", {}).get("name", "")),
         keyed=plan.keyed,
+        needs=plan.needs,
         boot=proc.boot_parameter(root),
         owner=proc.name_of(root, status.pid) if status is not None and status.pid else "",
         listeners=proc.listeners(root),
@@ -140,6 +142,7 @@ class _Configured:
         audit_rules: that it needs.
         source: its name.
         keyed: whether a detection compares the key of audit rules.
+        needs: what each detection needs; None: they could not be loaded.
     """
 
     files: tuple[str, ...]
@@ -147,6 +150,7 @@ class _Configured:
     audit_rules: list[str]
     source: str = "auto"
     keyed: bool = False
+    needs: tuple[RuleNeeds, ...] | None = None
 
 
 def _configuration(host: HostAccess, sensor: dict[str, Any] | None) -> _Configured:
@@ -167,8 +171,9 @@ def _configuration(host: HostAccess, sensor: dict[str, Any] | None) -> _Configur
         unreadable = os.geteuid() != 0 and any(line.endswith(os.strerror(errno.EACCES)) for line in problems)
         return _Configured((), None if unreadable else problems, [DEFAULT_AUDIT_RULE])
     fields = {condition.field for detection in settings.detections for condition in detection.match}
+    needs = needs_of(settings.detections, costly=settings.source.costly_rules)
     files = tuple(map(str, config.files))
-    return _Configured(files, (), needed, settings.source.name, keyed=_KEY_FIELD in fields)
+    return _Configured(files, (), needed, settings.source.name, keyed=_KEY_FIELD in fields, needs=needs)
 
 
 def _loaded(host: HostAccess, sensor: dict[str, Any] | None) -> LoadedConfig:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from auditsense.kernel.audit_status import AuditStatus
     from auditsense.kernel.rules.rule import AuditRule
     from auditsense.kernel.undo_journal_file import StaleJournal
+    from auditsense.sources.rule_needs import RuleNeeds
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ class Facts:
         wanted: the audit rules a sensor needs: those of the running one, or the usual one.
         source: name of the running sensor's source, else the configured one.
         keyed: whether a loaded detection compares the key of audit rules.
+        needs: what each loaded detection needs; None: they could not be loaded.
         boot: value of the last audit= on the kernel's command line; "" where there is none.
         owner: command name of the process that owns the audit socket; "": it has exited, or no process does.
         listeners: command names of the processes that listen by multicast; "?" where it is unknown whose.
@@ -90,6 +92,7 @@ class Facts:
     wanted: tuple[AuditRule, ...]
     source: str
     keyed: bool
+    needs: tuple[RuleNeeds, ...] | None
     boot: str | None
     owner: str
     listeners: tuple[str, ...] | None

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from auditsense.doctor import host_checks as host
 from auditsense.doctor import kernel_checks as kernel
+from auditsense.doctor.detection_checks import detections
 from auditsense.doctor.finding import Diagnosis, Finding
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ CHECKS: Final[tuple[Callable[[Facts], Finding | None], ...]] = (
     kernel.key_stolen,
     kernel.task_never,
     kernel.records_excluded,
+    detections,
     kernel.self_test,
     kernel.unaudited_processes,
     host.proc_mount,

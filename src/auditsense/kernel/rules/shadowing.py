@@ -93,14 +93,18 @@ def steals(earlier: AuditRule, wanted: AuditRule) -> bool:
 
 def silences_records(rule: AuditRule) -> bool:
     """Return whether a rule of the exclude list drops records that every event needs."""
+    return any(excludes_record(rule, kind) for kind in _NEEDED_RECORDS)
+
+
+def excludes_record(rule: AuditRule, kind: int) -> bool:
+    """Return whether a rule of the exclude list drops records of a type."""
     if rule.filter is not Filter.EXCLUDE:
         return False
-    tests = [
-        (_COMPARE[field.op], field.value)
+    return all(
+        _COMPARE[field.op](kind, field.value)
         for field in rule.fields
         if field.field is FieldId.MSGTYPE and field.op in _COMPARE and isinstance(field.value, int)
-    ]
-    return any(all(holds(kind, value) for holds, value in tests) for kind in _NEEDED_RECORDS)
+    )
 
 
 def _keys(rule: AuditRule) -> list[int | bytes]:
