@@ -23,7 +23,7 @@ PACKAGE: Final = Path(__file__).resolve().parents[1] / "src" / "auditsense"
 ORDER: Final = (
     *("_ffi", "_lazy", "_frozen", "_child_process", "_resources", "_escape", "_toml", "_values"),
     *("errors", "_file_trust", "syscalls"),
-    *("core", "detections", "detect", "kernel", "sources", "replay", "sinks", "sensor"),
+    *("core", "detections", "detect", "kernel", "sources", "replay", "sinks", "ship", "sensor"),
     *("status", "config", "bench", "doctor", "testing", "cli", "__main__", "__init__"),
 )
 """The groups in the order of the pipeline: each may import from those before it."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = Path(sys.executable).with_name("auditsense")
-SENSOR, RULES = "auditsense.service", "auditsense-rules.service"
+SENSOR, RULES, SHIP = "auditsense.service", "auditsense-rules.service", "auditsense-ship.service"
 NAMESPACE_MAKERS = {
     *(
         "BindPaths",
@@ -113,6 +113,13 @@ def test_exposure_matches_page(written: Path) -> None:
     assert float(measured[1]) <= float(stated[1])
 
 
+def test_delivery_has_a_user_and_nothing_else() -> None:
+    assert setting(SHIP, "User") == "auditsense-ship"
+    assert setting(SHIP, "CapabilityBoundingSet") == ""
+    assert setting(SHIP, "Before") == SENSOR
+    assert "IPAddressDeny" not in {name for name, _ in settings(SHIP)}
+
+
 def test_rule_unit_is_ordered_after_auditd_before_sensor() -> None:
     assert setting(RULES, "Before") == SENSOR
     assert RULES in setting(SENSOR, "Wants").split()
@@ -141,15 +148,15 @@ def test_stop_leaves_time_to_guardian_and_keeps_journal() -> None:
 
 
 def test_units_start_requested_program(written: Path) -> None:
-    for name in (SENSOR, RULES):
+    for name in (SENSOR, RULES, SHIP):
         text = (written / name).read_text()
         assert f'ExecStart="{PROGRAM}" ' in text
         assert "/usr/bin/auditsense" not in text
         assert (written / name).stat().st_mode & 0o777 == 0o644
-    assert {path.name for path in written.iterdir()} == {SENSOR, RULES}
+    assert {path.name for path in written.iterdir()} == {SENSOR, RULES, SHIP}
 
 
-@pytest.mark.parametrize("unit", [SENSOR, RULES])
+@pytest.mark.parametrize("unit", [SENSOR, RULES, SHIP])
 def test_documentation_names_existing_manual(unit: str) -> None:
     """man(1) does not search a virtual environment, so the unit names the file."""
     uri = setting(unit, "Documentation").strip('"')

@@ -42,6 +42,7 @@ FROM_ELSEWHERE = {
         "zlib",
     ),
     "sqlite3",  # the spool
+    *("email", "http", "nats", "ssl", "urllib"),  # ship
     *(
         "fcntl",
         "html",
@@ -97,9 +98,9 @@ def test_no_groups_import_each_other() -> None:
 def test_import_graph_stays_small() -> None:
     """Bounds of the drawn graph; scripts/import_graph.py prints it."""
     arrows = graph()
-    assert len(arrows) <= 27
+    assert len(arrows) <= 28
     assert max(levels(arrows).values()) <= 12
-    assert sum(len(targets) for targets in arrows.values()) <= 104
+    assert sum(len(targets) for targets in arrows.values()) <= 108
 
 
 @pytest.mark.parametrize("path", MODULES, ids=[str(path.relative_to(PACKAGE)) for path in MODULES])

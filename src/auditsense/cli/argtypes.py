@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from auditsense.sinks.config import SinkSettings
 
 _MAX_DIGITS: Final = 9
+_MAX_BATCH: Final = 1000
 _YEAR_MS: Final = 365 * 24 * 3_600_000
 
 
@@ -38,6 +39,18 @@ def count(text: str) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > _MAX_DIGITS:
         raise argparse.ArgumentTypeError(f"must be a whole number of 0 or more, not {text}")
     return int(text)
+
+
+def batch(text: str) -> int:
+    """Return a number of documents per request.
+
+    Raises:
+        ArgumentTypeError: it is not a number from 1 to 1000.
+    """
+    number = count(text)
+    if not 0 < number <= _MAX_BATCH:
+        raise argparse.ArgumentTypeError(f"must be a number from 1 to {_MAX_BATCH}, not {text}")
+    return number
 
 
 def time(least_ms: int, most_ms: int = _YEAR_MS) -> Callable[[str], float]:

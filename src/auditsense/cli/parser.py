@@ -87,6 +87,10 @@ EXAMPLES: Final[dict[str, dict[str, str]]] = {
         "auditsense bench --html bench.html": "also write a page with plots",
         "auditsense bench compare before.json after.json": "compare two runs with --json",
     },
+    "ship": {
+        "auditsense ship --spool /var/lib/auditsense-ship --to otlp+https://logs.example:4318": "deliver",
+        "auditsense ship --spool /var/lib/auditsense-ship --status": "show how much waits",
+    },
     "units": {"auditsense units --to /etc/systemd/system": "install the units"},
     "completion": {
         "auditsense completion bash > ~/.local/share/bash-completion/completions/auditsense": "for bash",
@@ -609,6 +613,75 @@ def _add_rules(commands: argparse._SubParsersAction[Parser]) -> None:
     derive.set_defaults(command=_command("rules_derive"))
 
 
+def _add_ship(commands: argparse._SubParsersAction[Parser]) -> None:
+    ship = _add_command(
+        commands,
+        "ship",
+        "deliver a spool to another host",
+        "Deliver the documents of a spool (--sink spool:DIR of run) to another host, until a signal. A "
+        "document leaves the spool when the receiver has acknowledged it. This is the only command with "
+        "network; it runs as the owner of the spool. FILE is a path, or credential:NAME for a credential "
+        "of systemd.",
+    )
+    ship.set_defaults(command=_command("ship"), action="deliver")
+    ship.add_argument("--spool", metavar="DIR", type=argtypes.path, required=True, help="folder of the spool")
+    ship.add_argument(
+        "--to",
+        metavar="URL",
+        help="receiver: otlp+http(s)://HOST[:PORT][/PATH], elasticsearch+http(s)://HOST[:PORT][/STREAM] or "
+        "nats[+tls]://HOST[:PORT][/SUBJECT]",
+    )
+    ship.add_argument("--until-empty", action="store_true", help="exit with 0 when the spool is empty")
+    for name, description in (
+        ("--api-key-file", "secret to present: an API key, or a token of OTLP or NATS"),
+        ("--password-file", "USER:PASSWORD to present"),
+        ("--nats-creds-file", "credentials of a NATS user, as nsc writes them"),
+        ("--ca-file", "certificates to trust instead of those of this system"),
+        ("--client-cert", "client certificate to present"),
+        ("--client-key", "private key of the client certificate"),
+    ):
+        ship.add_argument(name, metavar="FILE", type=argtypes.path, help=description)
+    ship.add_argument(
+        "--header",
+        metavar="NAME:VALUE",
+        action="append",
+        default=[],
+        help="header of each HTTP request, such as one for a tenant; may be repeated",
+    )
+    ship.add_argument(
+        "--proxy", metavar="URL", help="HTTP proxy (default: https_proxy and no_proxy of the environment)"
+    )
+    ship.add_argument(
+        "--timeout",
+        metavar="TIME",
+        type=argtypes.time(100, 600_000),
+        default=30.0,
+        help="limit of one request (default: 30s)",
+    )
+    ship.add_argument(
+        "--batch",
+        metavar="N",
+        type=argtypes.batch,
+        default=100,
+        help="number of documents per request, 1 to 1000 (default: 100)",
+    )
+    ship.add_argument(
+        "--max-rate",
+        metavar="N",
+        type=argtypes.count,
+        default=1000,
+        help="number of documents per second at most; 0: no limit (default: 1000)",
+    )
+    shown = ship.add_mutually_exclusive_group()
+    for name, description in (
+        ("status", "print what the spool holds and its counters, as JSON"),
+        ("list-refused", "print the documents that receivers refused, with the reasons, as JSON lines"),
+        ("retry-refused", "have these documents delivered again"),
+    ):
+        shown.add_argument(f"--{name}", dest="action", action="store_const", const=name, help=description)
+    _add_verbosity(ship)
+
+
 def _add_schema(commands: argparse._SubParsersAction[Parser]) -> None:
     schema = _add_command(
         commands,
@@ -658,6 +731,7 @@ _COMMANDS: Final[dict[str, Callable[[argparse._SubParsersAction[Parser]], None]]
     "detections": _add_detections,
     "config": _add_configuration,
     "rules": _add_rules,
+    "ship": _add_ship,
     "units": _add_units,
     "bench": _add_bench,
     "schema": _add_schema,

@@ -68,8 +68,8 @@ function _shtab_auditsense_using
   test "$_shtab_auditsense_cmdpath" = "$argv"
 end
 
-set -g _shtab_auditsense_commands run replay record doctor status test-alert detections 'detections list' 'detections show' 'detections check' 'detections compile' 'detections except' config 'config dump' 'config check' 'config sample' rules 'rules install' 'rules remove' 'rules check' 'rules list' 'rules print' 'rules derive' units bench 'bench compare' schema completion help
-set -g _shtab_auditsense_opts_with_value --audit-rule --color --comment --config --detections --duration --events --exceptions --format --html --json --max-alerts --on-tamper --output --priority-boost --program --self-test --sink --source --status-socket --timeout --to --user --watch --with -c -o
+set -g _shtab_auditsense_commands run replay record doctor status test-alert detections 'detections list' 'detections show' 'detections check' 'detections compile' 'detections except' config 'config dump' 'config check' 'config sample' rules 'rules install' 'rules remove' 'rules check' 'rules list' 'rules print' 'rules derive' ship units bench 'bench compare' schema completion help
+set -g _shtab_auditsense_opts_with_value --api-key-file --audit-rule --batch --ca-file --client-cert --client-key --color --comment --config --detections --duration --events --exceptions --format --header --html --json --max-alerts --max-rate --nats-creds-file --on-tamper --output --password-file --priority-boost --program --proxy --self-test --sink --source --spool --status-socket --timeout --to --user --watch --with -c -o
 
 complete -c auditsense -e
 complete -c auditsense -f
@@ -253,6 +253,27 @@ complete -c auditsense -n '_shtab_auditsense_using rules derive' -l detections -
 complete -c auditsense -n '_shtab_auditsense_using rules derive' -l shipped -l no-shipped -d 'use the detections that come with auditsense (default: yes)'
 complete -c auditsense -n '_shtab_auditsense_using rules derive' -l explain -d 'print for each detection its rules, the conditions they come from, their cost and what they do not report, as comments'
 complete -c auditsense -n '_shtab_auditsense_using rules derive' -l with -xka "costly" -d 'also derive rules that report frequent calls, as run does with --costly-rules'
+complete -c auditsense -n '_shtab_auditsense_using; and test $_shtab_auditsense_npos -eq 0' -a ship -d 'Deliver the documents of a spool (--sink spool:DIR of run) to another host, until a signal. A document leaves the spool when the receiver has acknowledged it. This is the only command with network; it runs as the owner of the spool. FILE is a path, or credential:NAME for a credential of systemd.'
+complete -c auditsense -n '_shtab_auditsense_using ship' -s h -l help -d 'print this help and exit'
+complete -c auditsense -n '_shtab_auditsense_using ship' -l spool -xka "(__fish_complete_directories)" -d 'folder of the spool'
+complete -c auditsense -n '_shtab_auditsense_using ship' -l to -x -d 'receiver: otlp+http(s)://HOST[:PORT][/PATH], elasticsearch+http(s)://HOST[:PORT][/STREAM] or nats[+tls]://HOST[:PORT][/SUBJECT]'
+complete -c auditsense -n '_shtab_auditsense_using ship' -l until-empty -d 'exit with 0 when the spool is empty'
+complete -c auditsense -n '_shtab_auditsense_using ship' -l api-key-file -xka "(__fish_complete_path (commandline -ct))" -d 'secret to present: an API key, or a token of OTLP or NATS'
+complete -c auditsense -n '_shtab_auditsense_using ship' -l password-file -xka "(__fish_complete_path (commandline -ct))" -d 'USER:PASSWORD to present'
+complete -c auditsense -n '_shtab_auditsense_using ship' -l nats-creds-file -xka "(__fish_complete_path (commandline -ct))" -d 'credentials of a NATS user, as nsc writes them'
+complete -c auditsense -n '_shtab_auditsense_using ship' -l ca-file -xka "(__fish_complete_path (commandline -ct))" -d 'certificates to trust instead of those of this system'
+complete -c auditsense -n '_shtab_auditsense_using ship' -l client-cert -xka "(__fish_complete_path (commandline -ct))" -d 'client certificate to present'
+complete -c auditsense -n '_shtab_auditsense_using ship' -l client-key -xka "(__fish_complete_path (commandline -ct))" -d 'private key of the client certificate'
+complete -c auditsense -n '_shtab_auditsense_using ship' -l header -x -d 'header of each HTTP request, such as one for a tenant; may be repeated'
+complete -c auditsense -n '_shtab_auditsense_using ship' -l proxy -x -d 'HTTP proxy (default: https_proxy and no_proxy of the environment)'
+complete -c auditsense -n '_shtab_auditsense_using ship' -l timeout -x -d 'limit of one request (default: 30s)'
+complete -c auditsense -n '_shtab_auditsense_using ship' -l batch -x -d 'number of documents per request, 1 to 1000 (default: 100)'
+complete -c auditsense -n '_shtab_auditsense_using ship' -l max-rate -x -d 'number of documents per second at most; 0: no limit (default: 1000)'
+complete -c auditsense -n '_shtab_auditsense_using ship' -l status -d 'print what the spool holds and its counters, as JSON'
+complete -c auditsense -n '_shtab_auditsense_using ship' -l list-refused -d 'print the documents that receivers refused, with the reasons, as JSON lines'
+complete -c auditsense -n '_shtab_auditsense_using ship' -l retry-refused -d 'have these documents delivered again'
+complete -c auditsense -n '_shtab_auditsense_using ship' -s q -l quiet -d 'print warnings and errors only, and data'
+complete -c auditsense -n '_shtab_auditsense_using ship' -s v -l verbose -d 'print more about the progress'
 complete -c auditsense -n '_shtab_auditsense_using; and test $_shtab_auditsense_npos -eq 0' -a units -d 'Print the systemd units of the sensor and of its audit rule, or write them to a folder.'
 complete -c auditsense -n '_shtab_auditsense_using units' -s h -l help -d 'print this help and exit'
 complete -c auditsense -n '_shtab_auditsense_using units' -l to -xka "(__fish_complete_directories)" -d 'write the units to this folder, usually /etc/systemd/system'
@@ -277,4 +298,4 @@ complete -c auditsense -n '_shtab_auditsense_using completion' -s h -l help -d '
 complete -c auditsense -n '_shtab_auditsense_using completion; and test $_shtab_auditsense_npos -eq 0' -ka "bash zsh fish" -d 'shell to complete in'
 complete -c auditsense -n '_shtab_auditsense_using; and test $_shtab_auditsense_npos -eq 0' -a help -d 'Print the help of a command.'
 complete -c auditsense -n '_shtab_auditsense_using help' -s h -l help -d 'print this help and exit'
-complete -c auditsense -n '_shtab_auditsense_using help; and test $_shtab_auditsense_npos -ge 0' -ka "run replay record doctor status test-alert detections config rules units bench schema completion help" -d 'command, and its action'
+complete -c auditsense -n '_shtab_auditsense_using help; and test $_shtab_auditsense_npos -ge 0' -ka "run replay record doctor status test-alert detections config rules ship units bench schema completion help" -d 'command, and its action'

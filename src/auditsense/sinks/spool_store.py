@@ -23,13 +23,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FILE: Final = "spool.db"
-VERSION: Final = 1
+VERSION: Final = 2
 """Of the tables, in `user_version`."""
 APPLICATION_ID: Final = 0x41534453  # "ASDS", in the file's header
 PAGE_BYTES: Final = 4096
 MIN_SIZE: Final = 1 << 20
 MAX_DAMAGED: Final = 3
 """Number of damaged databases that are kept next to the spool."""
+MAX_REFUSED: Final = 1000
+"""Number of refused documents that are kept; with more, the oldest are discarded and counted."""
 
 _BUSY_S: Final = 5.0  # the other process holds the write lock for one commit
 _WAL_BYTES: Final = 4 << 20  # size to which the write-ahead log is cut
@@ -44,6 +46,12 @@ _MIGRATIONS: Final[tuple[str, ...]] = (
         seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, document BLOB NOT NULL
     );
     CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+    """,
+    # 1 to 2: what receivers refuse.
+    """
+    CREATE TABLE refused (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL, document BLOB NOT NULL, reason TEXT NOT NULL
+    );
     """,
 )
 """Statements that lead from each version to the next."""
@@ -95,11 +103,13 @@ class SpoolState:
 
     Attributes:
         documents: waiting for delivery.
+        refused: set apart.
         used_bytes: pages in use.
         counters: by name, since the spool was created.
     """
 
     documents: int
+    refused: int
     used_bytes: int
     counters: dict[str, int]
 
@@ -277,8 +287,10 @@ class SpoolStore:
         free = int(self._connection.execute("PRAGMA freelist_count").fetchone()[0])
         return self._max_pages - pages + free < size // PAGE_BYTES + _SLACK_PAGES
 
-    def oldest(self, count: int, max_bytes: int) -> list[SpooledDocument]:
-        """Return the oldest documents, at most *count* and, from the second one on, *max_bytes*.
+    def oldest(self, count: int, max_bytes: int, skip: int = 0) -> list[SpooledDocument]:
+        """Return the oldest documents after the first *skip*.
+
+        At most *count* and, from the second one on, *max_bytes*.
 
         Raises:
             SpoolDamagedError: the database is damaged.
@@ -288,7 +300,7 @@ class SpoolStore:
         total = 0
         with _translated(self.folder):
             rows = self._connection.execute(
-                "SELECT seq, id, document FROM documents ORDER BY seq LIMIT ?", (count,)
+                "SELECT seq, id, document FROM documents ORDER BY seq LIMIT ? OFFSET ?", (count, skip)
             )
             for seq, name, line in rows:
                 total += len(line)
@@ -311,6 +323,46 @@ class SpoolStore:
                 if value:
                     self._count(name, value)
 
+    def refuse(self, refused: Sequence[tuple[SpooledDocument, str]]) -> None:
+        """Set documents apart, each with the reason, in one transaction. Raises as `remove`."""
+        with self._transaction():
+            self._delete([document for document, _ in refused])
+            self._connection.executemany(
+                "INSERT INTO refused (id, document, reason) VALUES (?, ?, ?)",
+                [(document.id, document.line, reason) for document, reason in refused],
+            )
+            self._count("refused", len(refused))
+            discarded = self._connection.execute(
+                "DELETE FROM refused WHERE seq <= (SELECT max(seq) FROM refused) - ?", (MAX_REFUSED,)
+            ).rowcount
+            if discarded:
+                self._count("discarded", discarded)
+
+    def refused(self) -> list[tuple[SpooledDocument, str]]:
+        """Return the documents that were set apart, oldest first, each with the reason.
+
+        Raises:
+            SpoolDamagedError: the database is damaged.
+            SpoolError: it cannot be read now.
+        """
+        with _translated(self.folder):
+            rows = self._connection.execute("SELECT seq, id, document, reason FROM refused ORDER BY seq")
+            return [
+                (SpooledDocument(seq, str(name), bytes(line)), str(reason))
+                for seq, name, line, reason in rows
+            ]
+
+    def retry_refused(self) -> int:
+        """Move the documents that were set apart behind those that wait. Returns their number.
+
+        Raises as `remove`.
+        """
+        with self._transaction():
+            self._connection.execute(
+                "INSERT OR IGNORE INTO documents (id, document) SELECT id, document FROM refused ORDER BY seq"
+            )
+            return self._connection.execute("DELETE FROM refused").rowcount
+
     def state(self) -> SpoolState:
         """Return what the spool holds.
 
@@ -324,7 +376,8 @@ class SpoolStore:
             pages = int(run("PRAGMA page_count").fetchone()[0])
             free = int(run("PRAGMA freelist_count").fetchone()[0])
             counters = {str(name): int(value) for name, value in run("SELECT name, value FROM counters")}
-        return SpoolState(documents, (pages - free) * PAGE_BYTES, counters)
+            refused = int(run("SELECT count(*) FROM refused").fetchone()[0])
+        return SpoolState(documents, refused, (pages - free) * PAGE_BYTES, counters)
 
     def is_replaced(self) -> bool:
         """Return whether the database at this path is another one now: the writer has set this one aside."""

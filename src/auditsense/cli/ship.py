@@ -1,0 +1,136 @@
+"""auditsense ship: deliver a spool to another host. The only command with network."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+import socket
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from auditsense.cli import print_data, print_message, print_progress
+from auditsense.cli.sd_notify import ServiceNotifier
+from auditsense.errors import AuditSenseError, SocketTakenError, UsageError
+from auditsense.kernel import privileges, seccomp
+from auditsense.ship.config import ShipSettings, open_destination
+from auditsense.ship.shipper import Shipper
+from auditsense.sinks.spool_store import SpoolError, SpoolStore, check_folder
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+LOCK: Final = "ship.lock"
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Deliver, or show what the spool holds."""
+    folder = Path(arguments.spool).absolute()
+    if arguments.action == "deliver":
+        return _deliver(arguments, folder)
+    try:
+        _become_owner(check_folder(folder), folder, own_process=arguments.own_process)
+        store = SpoolStore(folder)
+        if arguments.action == "status":
+            state = store.state()
+            print_data(
+                json.dumps(
+                    {
+                        "documents": state.documents,
+                        "refused": state.refused,
+                        "used_bytes": state.used_bytes,
+                        "counters": state.counters,
+                    }
+                )
+            )
+        elif arguments.action == "list-refused":
+            for document, reason in store.refused():
+                line = document.line.decode("utf-8", "backslashreplace")
+                print_data(json.dumps({"id": document.id, "reason": reason, "document": line}))
+        else:
+            print_message(f"{store.retry_refused()} documents wait for delivery again")
+        store.close()
+    except SpoolError as error:
+        raise AuditSenseError(str(error)) from None
+    return 0
+
+
+def _deliver(arguments: argparse.Namespace, folder: Path) -> int:
+    if arguments.to is None:
+        raise UsageError("the destination is missing; name it with --to")
+    destination = open_destination(
+        ShipSettings(
+            url=arguments.to,
+            api_key_file=arguments.api_key_file or "",
+            password_file=arguments.password_file or "",
+            nats_credentials_file=arguments.nats_creds_file or "",
+            ca_file=arguments.ca_file or "",
+            client_cert_file=arguments.client_cert or "",
+            client_key_file=arguments.client_key or "",
+            proxy=arguments.proxy or "",
+            headers=tuple(arguments.header),
+            timeout_s=arguments.timeout,
+        )
+    )
+    shipper = Shipper(folder, destination, print_message, batch=arguments.batch, rate=arguments.max_rate)
+    try:
+        owner = check_folder(folder)
+    except SpoolError as error:
+        raise UsageError(str(error)) from None
+    with ExitStack() as stack:
+        _become_owner(owner, folder, own_process=arguments.own_process)
+        stack.enter_context(_locked(folder))
+        notifier = stack.enter_context(ServiceNotifier())
+        for number in (signal.SIGTERM, signal.SIGINT):
+            stack.callback(signal.signal, number, signal.signal(number, lambda *_: shipper.stop()))
+        notifier.ready(f"delivers {folder}")
+        print_progress(f"delivers {folder} to {arguments.to}")
+        try:
+            shipper.run(until_empty=arguments.until_empty)
+        except SpoolError as error:
+            raise AuditSenseError(str(error)) from None
+        counts = shipper.counts
+        print_progress(
+            f"{counts.delivered} documents delivered, {counts.duplicates} of them known to the receiver; "
+            f"{counts.refused} set apart; {counts.failures} failures"
+        )
+    return 0
+
+
+def _become_owner(owner: int, folder: Path, *, own_process: bool) -> None:
+    """Drop what delivery does not need: root, capabilities, system calls beyond the list."""
+    if not own_process:
+        return
+    prepared = seccomp.prepare((int(socket.AF_INET), int(socket.AF_INET6)))
+    user = None
+    if os.geteuid() == 0 and owner != 0:
+        user = privileges.User(owner, folder.stat().st_gid)
+    privileges.keep_only(user=user)
+    if prepared is not None:
+        seccomp.confine(prepared)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold the lock of a spool: two programs would deliver each document twice.
+
+    Raises:
+        SocketTakenError: another program holds it.
+        UsageError: the folder belongs to another user.
+    """
+    path = folder / LOCK
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise UsageError(f"cannot open {path}: {error.strerror}; run as the owner of the spool") from None
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise SocketTakenError(f"another auditsense ship delivers {folder}; stop it first") from None
+        yield
+    finally:
+        os.close(descriptor)

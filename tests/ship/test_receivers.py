@@ -1,0 +1,161 @@
+"""Delivery to real receivers. Each is skipped, and named, where it is not installed."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from auditsense.sinks.spool_store import SpoolStore
+from tests.ship.test_shipper import document
+from tests.support.real_receivers import (
+    RealReceiver,
+    collected_ids,
+    collector,
+    http,
+    nats_server,
+    open_search,
+    victoria_logs,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+PROGRAM = Path(sys.executable).with_name("auditsense")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    path = tmp_path / "spool"
+    path.mkdir(mode=0o700)
+    return path
+
+
+def fill(folder: Path, first: int, count: int, *more: tuple[str, bytes]) -> None:
+    store = SpoolStore(folder, size=64 << 20)
+    store.append([*((f"id-{n}", document(n)) for n in range(first, first + count)), *more])
+    store.close()
+
+
+def ship(folder: Path, url: str, *options: str) -> str:
+    """Deliver with the command, until the spool is empty. Returns its messages."""
+    result = subprocess.run(
+        [PROGRAM, "ship", "--spool", folder, "--to", url, "--until-empty", "--max-rate", "0", *options],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert (result.returncode, result.stdout) == (0, ""), result.stderr
+    return result.stderr
+
+
+def ids(count: int) -> list[str]:
+    return [f"id-{n}" for n in range(count)]
+
+
+def test_collector_receives_each_document_once(folder: Path, tmp_path: Path) -> None:
+    fill(folder, 0, 350)
+    with collector(tmp_path) as receiver:
+        messages = ship(folder, receiver.url)
+        receiver.wait_until(lambda: len(collected_ids(receiver)) >= 350)
+        assert collected_ids(receiver) == ids(350)
+    assert "350 documents delivered, 0 of them known to the receiver; 0 set apart; 0 failures" in messages
+
+
+def test_open_search_has_each_document_once(folder: Path, tmp_path: Path) -> None:
+    """A data stream, its documents by id, a second delivery, and a document that its mapping refuses."""
+    with open_search(tmp_path) as receiver:
+        template = (
+            '{"index_patterns":["logs-auditsense.*"],"data_stream":{},"template":{"mappings":'
+            '{"properties":{"@timestamp":{"type":"date"}}}}}'
+        )
+        base = f"http://127.0.0.1:{receiver.port}"
+        request = [
+            "curl",
+            "-sf",
+            "-X",
+            "PUT",
+            f"{base}/_index_template/auditsense",
+            "--data-binary",
+            template,
+        ]
+        subprocess.run([*request, "-H", "Content-Type: application/json"], check=True, capture_output=True)
+        fill(folder, 0, 250, ("bad", document(0).replace(b"2026-11-24T07:13:55.204Z", b"yesterday")))
+        messages = ship(folder, receiver.url)
+        assert "set 1 documents apart, the first with the id bad: 400: mapper_parsing_exception" in messages
+        fill(folder, 200, 100)
+        messages = ship(folder, receiver.url)
+        assert "100 documents delivered, 50 of them known to the receiver" in messages
+        http(f"{base}/_refresh", b"")
+        count = http(f"{base}/logs-auditsense.alert-default/_count")
+        assert count["count"] == 300
+        hits = http(f"{base}/logs-auditsense.alert-default/_search?q=_id:id-7")["hits"]["hits"]
+        assert hits[0]["_source"]["message"] == "message 7"
+
+
+def test_victoria_logs_has_each_document(folder: Path, tmp_path: Path) -> None:
+    fill(folder, 0, 250)
+    with victoria_logs(tmp_path) as receiver:
+        ship(folder, receiver.url)
+        query = f"http://127.0.0.1:{receiver.port}/select/logsql/query?query=event.dataset:auditsense.alert+|+count()"
+        receiver.wait_until(lambda: http(query) == {"count(*)": "250"})
+
+
+def stream_of(receiver: RealReceiver, subjects: Sequence[str]) -> None:
+    async def add() -> None:
+        import nats  # noqa: PLC0415 - an extra
+
+        client = await nats.connect(receiver.url)
+        await client.jetstream().add_stream(name="AUDITSENSE", subjects=[*subjects])
+        await client.close()
+
+    asyncio.run(add())
+
+
+def stored_ids(receiver: RealReceiver) -> list[str]:
+    """Return the ids of the messages of the stream, in order."""
+
+    async def read() -> list[str]:
+        import nats  # noqa: PLC0415 - an extra
+
+        client = await nats.connect(receiver.url)
+        stream = client.jetstream()
+        last = (await stream.stream_info("AUDITSENSE")).state.last_seq
+        messages = [await stream.get_msg("AUDITSENSE", number) for number in range(1, last + 1)]
+        await client.close()
+        return [(message.headers or {})["Nats-Msg-Id"] for message in messages]
+
+    return asyncio.run(read())
+
+
+def test_jetstream_stores_each_document_once(folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip("nats", reason="the extra nats is not installed")
+    with nats_server(tmp_path) as receiver:
+        stream_of(receiver, ["auditsense.>"])
+        fill(folder, 0, 250)
+        ship(folder, receiver.url)
+        fill(folder, 200, 100)
+        messages = ship(folder, f"{receiver.url}/auditsense.alerts")
+        assert "100 documents delivered, 50 of them known to the receiver" in messages
+        assert stored_ids(receiver) == ids(300)
+
+
+def test_subject_without_a_stream_keeps_documents(folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip("nats", reason="the extra nats is not installed")
+    with nats_server(tmp_path) as receiver:
+        fill(folder, 0, 1)
+        with subprocess.Popen(
+            [PROGRAM, "ship", "--spool", folder, "--to", receiver.url], stderr=subprocess.PIPE, text=True
+        ) as shipper:
+            assert shipper.stderr is not None
+            lines = [shipper.stderr.readline(), shipper.stderr.readline()]
+            shipper.terminate()
+    assert "has no stream for the subject auditsense.alerts; create one" in lines[1]
+    store = SpoolStore(folder)
+    assert store.state().documents == 1
+    store.close()
