@@ -594,23 +594,28 @@ def test_collecting_changes_nothing(host: Prepared) -> None:
     assert sorted(host.root.rglob("*")) == files
 
 
-def test_detections_that_cannot_fire_are_named(host: Prepared) -> None:
-    for change, message in {
-        a_detection_without_its_costly_rules: "own (needs costly rules for openat)",
-        a_detection_without_its_records: "own (PROCTITLE records are excluded)",
-        a_rule_hidden: f"pspy (the audit rule -a never,exit -F arch={WORD} -S openat hides its events)",
-        a_rule_removed: "pspy (the kernel has no audit rule for it)",
-    }.items():
-        change(host)
-        (finding,) = (one for one in diagnose(host.facts()).findings if one.id == "detections")
-        assert message in finding.found
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (a_detection_without_its_costly_rules, "own (needs costly rules for openat)"),
+        (a_detection_without_its_records, "own (PROCTITLE records are excluded)"),
+        (a_rule_hidden, f"pspy (the audit rule -a never,exit -F arch={WORD} -S openat hides its events)"),
+        (a_rule_removed, "pspy (the kernel has no audit rule for it)"),
+    ],
+)
+def test_detections_that_cannot_fire_are_named(
+    host: Prepared, change: Callable[[Prepared], None], message: str
+) -> None:
+    change(host)
+    (finding,) = (one for one in host.report().findings if one.id == "detections")
+    assert message in finding.found
 
 
 def test_wider_rule_of_another_program_is_enough_on_a_locked_kernel(host: Prepared) -> None:
     host.write("etc/auditsense/detections.d/own.toml", own_detection('"process.name" = "x"', call="execve"))
     host.rules(DEFAULT_AUDIT_RULE, f"-a always,exit -F arch={WORD} -S execve,execveat -k theirs")
     host.kernel.enabled = 2
-    (finding,) = (one for one in diagnose(host.facts()).findings if one.id == "detections")
+    (finding,) = (one for one in host.report().findings if one.id == "detections")
     assert finding.level is OK
 
 
