@@ -23,6 +23,7 @@ from auditsense.bench.timing import PairedTimes, Spread, alternate, cpu_of, perc
 from auditsense.cli import bench, main
 from auditsense.core.ring import core_version
 from auditsense.errors import AuditSenseError, NoKernelAuditError
+from auditsense.sinks import ReaderGoneError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -236,6 +237,20 @@ def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str,
         code = ended.code if isinstance(ended.code, int) else 0
     out, err = capsys.readouterr()
     return code, out, err
+
+
+def test_files_are_written_when_the_reader_of_the_table_goes_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`bench --json FILE | head` keeps the figures of several minutes."""
+    monkeypatch.setattr(bench, "_measure", lambda _: BenchReport("0", MACHINE, (), (), "", "", ""))
+
+    def closed(_line: str) -> None:
+        raise ReaderGoneError("standard output was closed by its reader")
+
+    monkeypatch.setattr(bench, "print_data", closed)
+    assert main(["bench", "--json", str(tmp_path / "f.json")]) == 141
+    assert json.loads((tmp_path / "f.json").read_text(encoding="utf-8"))["rows"] == []
 
 
 def test_offline_part_writes_table_json_and_page(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

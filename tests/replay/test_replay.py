@@ -271,6 +271,12 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
     assert str(outcome.error) == f"{tmp_path}/none: No such file or directory"
 
 
+def test_missing_log_of_auditd_has_a_remedy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("auditsense.replay.replay._AUDITD_LOGS", str(tmp_path))
+    error = str(run([tmp_path / "none"]).error)
+    assert error.startswith(f"{tmp_path}/none: No such file or directory; auditd is not installed here, or ")
+
+
 def test_directory_is_refused(tmp_path: Path) -> None:
     assert str(run([tmp_path]).error) == f"{tmp_path}: Is a directory"
 

@@ -16,6 +16,7 @@ from auditsense.cli.usage import Parser
 from auditsense.config.keys import BY_PATH, KEYS
 from auditsense.config.option import ValueType
 from auditsense.core.ring import core_version
+from auditsense.doctor.pages import documentation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -751,7 +752,7 @@ def build_parser(command: str = "") -> Parser:
     parser = Parser(
         prog="auditsense",
         description="A native Linux audit sensor: kernel audit records in, alerts out.",
-        epilog=f"{_examples('auditsense')}\nexit codes:\n{codes}\n",
+        epilog=f"{_examples('auditsense')}\nexit codes:\n{codes}\n\ndocumentation:\n  {documentation()}\n",
     )
     parser.set_defaults(command=parser.print_missing)
     parser.add_argument(

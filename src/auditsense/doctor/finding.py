@@ -2,17 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from enum import IntEnum
-from pathlib import Path
 from typing import Any
-
-
-def documentation(page: str) -> str:
-    """Return where a page of the documentation lies: its installed file, else its name in a checkout."""
-    installed = Path(sys.prefix, "share/doc/auditsense", page)
-    return str(installed) if installed.exists() else f"docs/{page}"
 
 
 class Level(IntEnum):

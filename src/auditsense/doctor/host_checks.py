@@ -6,7 +6,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from auditsense import syscalls
-from auditsense.doctor.finding import Finding, Level, documentation
+from auditsense.doctor.finding import Finding, Level
+from auditsense.doctor.pages import documentation
 from auditsense.doctor.proc import is_journald
 from auditsense.errors import AuditRuleError
 from auditsense.kernel.privileges import CAP_AUDIT_CONTROL, CAP_AUDIT_READ, CAP_NET_ADMIN

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from auditsense.doctor.finding import Finding, Level, documentation
+from auditsense.doctor.finding import Finding, Level
+from auditsense.doctor.pages import documentation
 from auditsense.kernel.audit_status import Enabled, Failure
 from auditsense.kernel.plan import DEFAULT_BACKLOG_LIMIT
 from auditsense.kernel.rules import auditctl
