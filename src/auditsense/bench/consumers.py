@@ -33,7 +33,7 @@ LIMITED: Final = ("--duration", "60")
 START_LIMIT_S: Final = 20.0
 END_LIMIT_S: Final = 20.0
 _SUMMARY: Final = re.compile(
-    r"(?P<records>\d+) records, (?P<events>\d+) events, (?P<matches>\d+) matches, (?P<alerts>\d+) alerts; "
+    r"(?P<records>\d+) records, (?P<events>\d+) events, (?P<matches>\d+) matches, (?P<alerts>\d+) alerts?; "
     r"lost: kernel (?P<kernel>\d+), serials (?P<serials>\d+), incomplete (?P<incomplete>\d+)"
 )
 
