@@ -105,7 +105,7 @@ def test_multicast_alerts_and_owner_misses_no_record(
             assert sensor.end() == 0
             states = [one["auditsense"]["state"] for one in of_process(sensor.documents(), pid)]
             assert states == ["alert", "closed"]
-            assert " 500 matches, 1 alerts; lost: kernel 0, serials 0, incomplete 0;" in sensor.stderr
+            assert " 500 matches, 1 alert; lost: kernel 0, serials 0, incomplete 0;" in sensor.stderr
         assert host_state() == before
         other.end()
     assert other.seen == 500

@@ -98,7 +98,8 @@ def reload(sensor: Command, message: str = "configuration reloaded") -> None:
 def counted(sensor: Command) -> dict[str, int]:
     """Return the figures of the summary."""
     found = re.search(
-        r"(\d+) records, (\d+) events, (\d+) matches, .*lost: kernel (\d+), serials (\d+), incomplete (\d+)",
+        r"(\d+) records?, (\d+) events?, (\d+) match(?:es)?, "
+        r".*lost: kernel (\d+), serials (\d+), incomplete (\d+)",
         sensor.stderr,
     )
     assert found is not None, sensor.stderr

@@ -118,7 +118,7 @@ def stalled(sensor: Command, scanner: Scanner, witness: Witness, opens: int, per
     time.sleep(NOTICED_S)
     assert sensor.end() == 0
     made = witness.end(opens)
-    found = re.search(r" (\d+) matches,", sensor.stderr)
+    found = re.search(r" (\d+) match(?:es)?,", sensor.stderr)
     assert found is not None
     losses = [one for one in sensor.documents() if one["event"]["dataset"] == "auditsense.loss"]
     return Stall(longest, opens, int(found[1]), made, losses)
