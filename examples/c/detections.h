@@ -74,7 +74,11 @@ static const as_call as_detection_calls[] = {
 };
 
 static const as_filter as_detection_filters[] = {
-    {.start = 0, .stages = 1, .keys = {AS_FIELD_PID, AS_FIELD_NODE}, .key_count = 2},
+    {.start = 0, .stages = 1, .anchors = 1, .keys = {AS_FIELD_PID, AS_FIELD_NODE}, .key_count = 2},
+};
+
+static const uint16_t as_detection_anchors[] = {
+    0,
 };
 
 static const as_node as_detection_nodes[] = {
@@ -85,14 +89,14 @@ static const as_node as_detection_nodes[] = {
 
 static const as_predicate as_detection_predicates[] = {
     {.field = AS_FIELD_PATH_NAME, .op = AS_OP_TEXT, .operands = 1},
-    {.field = AS_FIELD_A0, .op = AS_OP_LIKE, .flags = 1, .first_operand = 1, .operands = 2},
+    {.field = AS_FIELD_A0, .op = AS_OP_TEXT, .flags = 1, .first_operand = 1, .operands = 2},
     {.field = AS_FIELD_A2, .op = AS_OP_TEXT, .first_operand = 3, .operands = 16},
 };
 
 static const as_operand as_detection_operands[] = {
     {.len = 5},
-    {.at = 5, .len = 16},
-    {.at = 21, .len = 8},
+    {.at = 5, .len = 8},
+    {.at = 13, .len = 16},
     {.at = 29, .len = 5},
     {.at = 34, .len = 5},
     {.at = 39, .len = 6, .number = UINT64_C(0x2), .mask = UINT64_C(0xffff)},
@@ -112,8 +116,8 @@ static const as_operand as_detection_operands[] = {
 };
 
 static const uint8_t as_detection_text[] = {
-    47, 112, 114, 111, 99, 102, 102, 102, 102, 102, 102, 102, 102, 102, 102, 102,
-    102, 102, 102, 57, 99, 102, 102, 102, 102, 102, 102, 57, 99, 56, 48, 48,
+    47, 112, 114, 111, 99, 102, 102, 102, 102, 102, 102, 57, 99, 102, 102, 102,
+    102, 102, 102, 102, 102, 102, 102, 102, 102, 102, 102, 57, 99, 56, 48, 48,
     48, 48, 56, 56, 48, 48, 48, 52, 48, 48, 48, 48, 48, 50, 48, 48,
     48, 48, 48, 97, 48, 48, 48, 48, 57, 48, 48, 48, 48, 56, 50, 48,
     48, 48, 52, 52, 48, 48, 48, 48, 50, 48, 48, 56, 48, 48, 50, 50,
@@ -184,6 +188,7 @@ static inline as_rules as_detections(void) {
     table.classes = as_detection_classes;
     table.calls = as_detection_calls;
     table.filters = as_detection_filters;
+    table.anchors = as_detection_anchors;
     table.nodes = as_detection_nodes;
     table.predicates = as_detection_predicates;
     table.operands = as_detection_operands;
@@ -194,7 +199,7 @@ static inline as_rules as_detections(void) {
     table.call_count = 54;
     table.main_count = 0;
     table.filter_count = 1;
-    table.anchor_count = 0;
+    table.anchor_count = 1;
     table.node_count = 3;
     table.predicate_count = 3;
     table.operand_count = 19;

@@ -1,119 +1,153 @@
-"""Compiler of detections to the core's rule table."""
+"""Compiler of detections to the core's rule table.
+
+    detection ─► query ─► filters of its steps ─┐
+    calls, record types ─► shapes of events ────┴─► decisions ─► classes, programs, anchors
+
+A filter is decided once for each shape of event, that is for what its call and first record are. What the
+shape fixes is gone then, and most filters remain in few shapes. Shapes with the same filters are one class.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from functools import cache
+from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 
 from auditsense import syscalls
-from auditsense._values import did_you_mean
 from auditsense.core.rule_table import (
+    Call,
+    Class,
     Field,
-    MaskedNumber,
-    Op,
-    Predicate,
-    Program,
+    Filter,
+    MainType,
     Rule,
     RuleException,
     RuleKind,
     RuleTable,
-    Selection,
-    conjunction,
-    select,
 )
-from auditsense.detections import open_flags
-from auditsense.detections.fields import HOST, NUMBERS, SYSCALL_NAME, field
-from auditsense.detections.model import Comparison, Condition, Detection, DetectionException
+from auditsense.detections.decision import Decision, all_of, anchors_of, inverse, program_of, some_of
+from auditsense.detections.event_fields import (
+    PROCESS_TABLE,
+    EventShape,
+    FieldMeanings,
+    compare_own,
+    fits,
+    is_set,
+)
+from auditsense.detections.event_table import (
+    OTHER_CALL,
+    SYSCALL_RECORD,
+    EventMapping,
+    kind_of_call,
+    kind_with_call,
+    named_calls,
+    record_types,
+    stands_alone,
+)
+from auditsense.detections.expression import (
+    OPPOSITE,
+    And,
+    Constant,
+    Expression,
+    KeyField,
+    Not,
+    Operator,
+    Or,
+    Query,
+    QueryKind,
+    Step,
+    Test,
+)
+from auditsense.detections.fields import FIELDS, HOST, SYSCALL_NAME
+from auditsense.detections.own_query import expression_of, query_of
 from auditsense.errors import DetectionError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-_MOST_KEYS = 2
-_REGISTERS = frozenset({Field.A0, Field.A1, Field.A2, Field.A3})
-MOST_MATCHES = 64
-MOST_SPAN_MS = 86_400_000
-_OPS = {
-    Comparison.IS: Op.TEXT,
-    Comparison.LIKE: Op.LIKE,
-    Comparison.NUMBER: Op.NUMBER,
-    Comparison.OPEN_FLAGS: Op.TEXT,
-    Comparison.EXISTS: Op.PRESENT,
-}
+    from auditsense.detections.model import Detection, DetectionException
 
-
-def _calls(condition: Condition) -> tuple[tuple[int, int], ...]:
-    if condition.comparison is not Comparison.IS or condition.negated:
-        raise DetectionError(f'{SYSCALL_NAME} can only be compared with names, as in: = "openat"')
-    calls: list[tuple[int, int]] = []
-    for name in condition.values:
-        same_name = list(syscalls.calls(str(name)))
-        if not same_name:
-            hint = did_you_mean(str(name), sorted(syscalls.all_names()))
-            raise DetectionError(f"no architecture has a system call {name!r}{hint}")
-        calls += same_name
-    return tuple(calls)
+MOST_RULES: Final = 1024
+MOST_FILTERS: Final = 2048
+MOST_NODES: Final = 1024
+MOST_PREDICATES: Final = 8192
+MOST_OPERANDS: Final = 65_536
+MOST_TEXT: Final = 1 << 20
+MOST_KEYS: Final = 4
+_EXECUTING: Final = ("execve", "execveat")
 
 
-def _check(condition: Condition) -> None:
-    """Raise for values that cannot be compared with: code can give them, a file cannot."""
-    # A string is a sequence of strings: without this, one would be compared with its letters.
-    values: object = condition.values
-    if condition.comparison is Comparison.EXISTS:
-        if values != ():
-            raise DetectionError(f"{condition.field}: exists has no values")
-        return
-    if not isinstance(values, tuple) or not values:
-        raise DetectionError(f'{condition.field}: values must be a tuple with something in it, as ("/proc",)')
-    number = condition.comparison is Comparison.NUMBER
-    for value in condition.values:
-        if isinstance(value, bool) or isinstance(value, int) is not number:
-            kind = "whole numbers" if number else "strings"
-            raise DetectionError(
-                f"{condition.field}: {condition.comparison} compares with {kind}, not {value!r}"
-            )
+class Source(NamedTuple):
+    """A filter before it is decided: one step of a detection's query.
+
+    Attributes:
+        rule: index of the detection.
+        where: what must hold, as `normal_form` returns it.
+        by: key fields.
+        own: whether it comes from a detection of our own TOML, whose fields are those of records.
+        first_stage: of the rule.
+        stages: that it stands for.
+        until: whether it ends sequences.
+        line: of its query, or 0.
+    """
+
+    rule: int
+    where: Expression
+    by: tuple[KeyField, ...]
+    own: bool
+    first_stage: int = 0
+    stages: int = 1
+    until: bool = False
+    line: int = 0
 
 
-def _predicate(condition: Condition) -> Predicate:
-    compared = field(condition.field)
-    if condition.comparison is Comparison.NUMBER and compared not in NUMBERS:
-        raise DetectionError(f"{condition.field} is no number; compare it with is or like")
-    if condition.comparison is Comparison.OPEN_FLAGS:
-        if compared not in _REGISTERS:
-            raise DetectionError(f"{condition.field} holds no flags of open(2): use auditd.data.a1 or .a2")
-        flags = open_flags.operands([str(value) for value in condition.values])
-        return Predicate(compared, Op.TEXT, flags)
-    operands = tuple(
-        MaskedNumber(value & condition.mask, condition.mask) if isinstance(value, int) else value.encode()
-        for value in condition.values
-    )
-    op = _OPS[condition.comparison]
-    return Predicate(compared, op, operands, fold_case=op is Op.LIKE)
+def compile_all(
+    detections: Sequence[Detection],
+    *,
+    merge_ms: int,
+    mapping: EventMapping = EventMapping.NATIVE,
+    users: Mapping[str, int] | None = None,
+) -> RuleTable:
+    """Compile detections in order: rule *n* of the table is detection *n*.
 
-
-def _program(conditions: Iterable[Condition]) -> Program:
-    """Return a program that holds if all conditions do: an absent field fails one even if it is negated."""
-    tests: list[tuple[Predicate, bool]] = []
-    for condition in conditions:
-        predicate = _predicate(condition)
-        if condition.negated and predicate.op is Op.NUMBER:
-            tests.append((Predicate(predicate.field, Op.NUMBER, (MaskedNumber(0, 0),)), True))
-        elif condition.negated and predicate.op is not Op.PRESENT:
-            tests.append((Predicate(predicate.field, Op.PRESENT), True))
-        tests.append((predicate, not condition.negated))
-    return conjunction(tests)
-
-
-def check_condition(condition: Condition) -> None:
-    """Check one condition of a detection.
+    Args:
+        detections: what to look for.
+        merge_ms: see `Rule.merge_ms`; 0 returns every completed sequence.
+        mapping: which fields events have.
+        users: user ids by name; None: those of this host.
 
     Raises:
-        DetectionError: an unknown field or system call, or values that the field cannot be compared with.
+        DetectionError: an unknown field or system call, a value that cannot be compared, a bound of the core;
+            two detections of one id. The message names the detection and the line of its query.
     """
-    _check(condition)
-    if condition.field == SYSCALL_NAME:
-        _calls(condition)
-    else:
-        _predicate(condition)
+    ids = [detection.id for detection in detections]
+    twice = sorted({name for name in ids if ids.count(name) > 1})
+    if twice:
+        raise DetectionError(f"two detections have the id {twice[0]!r}")
+    if len(detections) > MOST_RULES:
+        raise DetectionError(f"{len(detections)} detections; at most {MOST_RULES}: load fewer")
+    queries = [query_of(detection) for detection in detections]
+    rules = tuple(
+        rule_of(
+            query,
+            merge_ms=merge_ms,
+            exceptions=tuple(compile_exception(exception) for exception in detection.exceptions),
+        )
+        for detection, query in zip(detections, queries, strict=True)
+    )
+    return _Compiler(detections, queries, mapping, users).table(rules)
+
+
+def check_detection(detection: Detection, mapping: EventMapping = EventMapping.NATIVE) -> None:
+    """Check that one detection compiles, without a table.
+
+    Raises:
+        DetectionError: as `compile_all`.
+    """
+    query = query_of(detection)
+    for exception in detection.exceptions:
+        compile_exception(exception)
+    _Compiler([detection], [query], mapping, None).check()
 
 
 def compile_exception(exception: DetectionException) -> RuleException:
@@ -124,57 +158,551 @@ def compile_exception(exception: DetectionException) -> RuleException:
     """
     if not exception.match:
         raise DetectionError("an exception without a condition takes everything; remove the detection")
-    for condition in exception.match:
-        _check(condition)
-        if condition.field == SYSCALL_NAME:
-            raise DetectionError(f"{SYSCALL_NAME} cannot be in an exception; narrow the detection's match")
-    return RuleException(_program(exception.match), exception.expires_ms)
+    if any(condition.field == SYSCALL_NAME for condition in exception.match):
+        raise DetectionError(f"{SYSCALL_NAME} cannot be in an exception; narrow the detection's match")
+    decision = _decide_own(expression_of(exception.match))
+    return RuleException(program_of(decision), exception.expires_ms)
 
 
-def compile_one(detection: Detection, *, merge_ms: int) -> Selection:
-    """Compile one detection.
+def _decide_own(expression: Expression) -> Decision:
+    """Decide an expression of record fields alone."""
+    match expression:
+        case Constant(value):
+            return value
+        case Test():
+            return compare_own(FIELDS[expression.field], expression)
+        case Not(term):
+            return inverse(_decide_own(term))
+        case And(terms):
+            return all_of(_decide_own(term) for term in terms)
+        case Or(terms):
+            return some_of(_decide_own(term) for term in terms)
 
-    Args:
-        detection: what to look for.
-        merge_ms: see `Rule.merge_ms`; 0 returns every completed sequence.
 
-    Raises:
-        DetectionError: an unknown field or system call, or too many key fields.
+# --- queries to rules and sources ------------------------------------------------------
+
+
+def sources_of(rule: int, query: Query, *, own: bool) -> list[Source]:
+    """Return the filters of a query. A sequence of one repeated step has one filter of one stage."""
+    by = query.by
+    if query.kind is QueryKind.EVENT and not own:
+        by = _KEYS_OF_EVENTS
+    if runs_of(query):
+        return [_source(rule, query.steps[0], by, own=own)]
+    sources, stage = [], 0
+    for step in query.steps:
+        sources.append(_source(rule, step, by, own=own)._replace(first_stage=stage, stages=step.runs))
+        stage += step.runs
+    if query.until is not None:
+        sources.append(_source(rule, query.until, by, own=own)._replace(until=True))
+    return sources
+
+
+def _source(rule: int, step: Step, by: tuple[KeyField, ...], *, own: bool) -> Source:
+    where = step.where
+    if step.category is not None:
+        where = And((Test("event.category", Operator.EQUAL, (step.category,), line=step.line), where))
+    return Source(rule, normal_form(where), by + step.by, own, line=step.line)
+
+
+def runs_of(query: Query) -> int:
+    """Return the events of a sequence that repeats one step; 0 for every other query."""
+    if query.kind is not QueryKind.SEQUENCE or query.until is not None:
+        return 0
+    first = replace(query.steps[0], runs=1)
+    if any(replace(step, runs=1) != first for step in query.steps):
+        return 0
+    return sum(step.runs for step in query.steps)
+
+
+def rule_of(query: Query, *, merge_ms: int, exceptions: tuple[RuleException, ...] = ()) -> Rule:
+    """Return what completes a hit of a query."""
+    rule = Rule(merge_ms=merge_ms, exceptions=exceptions)
+    if runs := runs_of(query):
+        return replace(rule, kind=RuleKind.RUNS, count=runs, span_ms=query.maxspan_ms or 1)
+    stages = sum(step.runs for step in query.steps)
+    match query.kind:
+        case QueryKind.EVENT:
+            return rule
+        case _:
+            raise DetectionError(f"a {query.kind} of {stages} different events is not supported yet")
+
+
+def normal_form(expression: Expression) -> Expression:
+    """Return an equal expression with `Not` only above tests, and a negated order turned round.
+
+    What the call of an event decides stands first in every `And`.
     """
-    by = detection.window.by
-    if HOST not in by or len(by) > _MOST_KEYS:
-        raise DetectionError(f"{detection.id}: a window is by {HOST} and at most one more field")
-    if SYSCALL_NAME in by:
-        raise DetectionError(f"{detection.id}: a window cannot be by {SYSCALL_NAME}")
-    if not 1 <= detection.window.matches <= MOST_MATCHES:
-        raise DetectionError(f"{detection.id}: matches must be 1 to {MOST_MATCHES}")
-    if not 1 <= detection.window.within_ms <= MOST_SPAN_MS:
-        raise DetectionError(f"{detection.id}: within_ms must be 1 to {MOST_SPAN_MS}")
-    for condition in detection.match:
-        _check(condition)
-    named = [condition for condition in detection.match if condition.field == SYSCALL_NAME]
-    return Selection(
-        Rule(
-            kind=RuleKind.EVENT if detection.window.matches == 1 else RuleKind.RUNS,
-            count=detection.window.matches,
-            span_ms=detection.window.within_ms,
-            merge_ms=merge_ms,
-            exceptions=tuple(compile_exception(exception) for exception in detection.exceptions),
-        ),
-        calls=tuple(call for condition in named for call in _calls(condition)) if named else None,
-        program=_program(condition for condition in detection.match if condition.field != SYSCALL_NAME),
-        keys=tuple(field(name) for name in by),
-    )
+    return _normal_form(expression, wanted=True)
 
 
-def compile_all(detections: Sequence[Detection], *, merge_ms: int) -> RuleTable:
-    """Compile detections in order: rule *n* of the table is detection *n*.
+def _normal_form(expression: Expression, *, wanted: bool) -> Expression:
+    match expression:
+        case Constant(value):
+            return Constant(value is wanted)
+        case Test():
+            return expression if wanted else _negated(expression)
+        case Not(term):
+            return _normal_form(term, wanted=not wanted)
+        case And(terms) | Or(terms):
+            parts = [_normal_form(term, wanted=wanted) for term in terms]
+            parts.sort(key=_waits_for_records)
+            return And(tuple(parts)) if isinstance(expression, And) is wanted else Or(tuple(parts))
 
-    Raises:
-        DetectionError: as `compile_one`; two detections of one id.
+
+def _negated(test: Test) -> Expression:
+    if test.operator in OPPOSITE:
+        return replace(test, operator=OPPOSITE[test.operator])
+    if test.length_operator in OPPOSITE:
+        return replace(test, length_operator=OPPOSITE[test.length_operator])
+    return Not(test)
+
+
+def _waits_for_records(expression: Expression) -> bool:
+    term = expression.term if isinstance(expression, Not) else expression
+    return not (isinstance(term, Constant) or (isinstance(term, Test) and term.field in _KNOWN_EARLY))
+
+
+def tests_of(expression: Expression) -> Iterator[Test]:
+    """Return the tests of an expression."""
+    match expression:
+        case Constant():
+            pass
+        case Test():
+            yield expression
+        case Not(term):
+            yield from tests_of(term)
+        case And(terms) | Or(terms):
+            for term in terms:
+                yield from tests_of(term)
+
+
+# --- shapes of events ------------------------------------------------------------------
+
+
+class _CallShape(NamedTuple):
+    """A shape of events that start with SYSCALL, and its calls as arch and number; none: all others."""
+
+    shape: EventShape
+    calls: tuple[tuple[int, int], ...]
+
+
+@cache
+def call_shapes(names: tuple[str, ...], mapping: EventMapping) -> list[_CallShape]:
+    """Return the shapes of these calls, and last the shape of all others."""
+    names_of: dict[tuple[int, int], tuple[str, ...]] = {}
+    for name in names:
+        for call in syscalls.calls(name):
+            names_of[call] = (*names_of.get(call, ()), name)
+    calls_of: dict[tuple[str, ...], list[tuple[int, int]]] = {}
+    for call, same in names_of.items():
+        calls_of.setdefault(same, []).append(call)
+    shapes = [_CallShape(_call_shape(same, mapping), tuple(calls)) for same, calls in calls_of.items()]
+    return [*shapes, _CallShape(_OTHER_CALLS, ())]
+
+
+def _call_shape(names: tuple[str, ...], mapping: EventMapping) -> EventShape:
+    kinds = [kind_of_call(name, mapping) for name in names]
+    kind = next((kind for kind in kinds if kind != OTHER_CALL), OTHER_CALL)
+    return EventShape(SYSCALL_RECORD, names, has_call=True, kind=kind)
+
+
+def compared_calls(sources: Iterable[Source]) -> dict[str, None]:
+    """Return the names of calls that any test of these sources fits, in their order."""
+    names: dict[str, None] = {}
+    for source in sources:
+        for test in tests_of(source.where):
+            if test.field != SYSCALL_NAME or test.operator is Operator.PRESENT:
+                continue
+            if test.operator is Operator.EQUAL and not test.fold_case:
+                names |= dict.fromkeys(str(value) for value in test.values)
+            else:
+                names |= dict.fromkeys(sorted(name for name in syscalls.all_names() if fits(test, name)))
+    return names
+
+
+# --- the whole table -------------------------------------------------------------------
+
+
+class Decided(NamedTuple):
+    """A filter in one shape of events.
+
+    Attributes:
+        source: its index among the sources.
+        decision: what remains of it; never False.
+        keys: fields of records that make up its key.
+        optional_keys: as `Filter.optional_keys`.
     """
-    ids = [detection.id for detection in detections]
-    twice = sorted({name for name in ids if ids.count(name) > 1})
-    if twice:
-        raise DetectionError(f"two detections have the id {twice[0]!r}")
-    return select(compile_one(detection, merge_ms=merge_ms) for detection in detections)
+
+    source: int
+    decision: Decision
+    keys: tuple[Field, ...]
+    optional_keys: int
+
+
+class _Row(NamedTuple):
+    """The filters of a shape."""
+
+    shape: EventShape
+    filters: tuple[Decided, ...]
+
+
+class _Rows(NamedTuple):
+    """The filters of all shapes.
+
+    Attributes:
+        calls: of events that start with SYSCALL; the last is that of all other calls.
+        mains: by type of another first record: in the order of *calls*, and at the end without a call.
+        alone: by type of a record of user space.
+    """
+
+    calls: list[_Row]
+    mains: dict[int, list[_Row]]
+    alone: dict[int, _Row]
+
+    def all(self) -> Iterator[_Row]:
+        yield from self.calls
+        for rows in self.mains.values():
+            yield from rows
+        yield from self.alone.values()
+
+
+class _Compiler:
+    """State of one compilation. Rule: a source is decided once for all shapes that it cannot tell apart."""
+
+    def __init__(
+        self,
+        detections: Sequence[Detection],
+        queries: Sequence[Query],
+        mapping: EventMapping,
+        users: Mapping[str, int] | None,
+    ) -> None:
+        self._ids = [detection.id for detection in detections]
+        self._mapping = mapping
+        self._meanings = FieldMeanings(mapping, users)
+        self._sources = [
+            source
+            for rule, query in enumerate(queries)
+            for source in sources_of(rule, query, own=detections[rule].query is None)
+        ]
+        if len(self._sources) > MOST_FILTERS:
+            raise DetectionError(
+                f"{len(self._sources)} events of detections; at most {MOST_FILTERS}: load fewer"
+            )
+        self._together = {
+            rule for rule, query in enumerate(queries) if query.kind is not QueryKind.EVENT
+        }  # rules that need all of their sources
+        self._fields = [{test.field for test in tests_of(source.where)} for source in self._sources]
+        self._by_call = {index for index, fields in enumerate(self._fields) if SYSCALL_NAME in fields}
+        self._compared = compared_calls(self._sources)
+        self._decided: dict[tuple[object, ...], tuple[Decided, ...]] = {}
+        self._of_kind: dict[tuple[object, ...], tuple[Decided, ...]] = {}
+        self._by_action: dict[tuple[str, ...], list[int]] = {}
+        self._filters: dict[Decided, Filter] = {}
+
+    # -- decisions
+
+    def rows(self) -> tuple[list[_CallShape], _Rows]:
+        """Decide all sources in all shapes of events."""
+        named = self._compared
+        types: list[int] = []
+        if self._depends_on_names():
+            named = named | dict.fromkeys(named_calls())
+            types = [*record_types().values()]
+        shapes = call_shapes(tuple(named), self._mapping)
+        rows = _Rows([self._row(shape) for shape, _ in shapes], {}, {})
+        for number in types:
+            if stands_alone(number):
+                rows.alone[number] = self._row(_main_shape(number, None))
+            else:
+                main_shapes = [
+                    _main_shape(number, shape) for shape in [*(shape for shape, _ in shapes), None]
+                ]
+                rows.mains[number] = [self._row(shape) for shape in main_shapes]
+        return shapes, self._without_dead_queries(rows)
+
+    def check(self) -> None:
+        """Decide all sources in a few shapes, which have all fields among them."""
+        for call in _CALLS_WITH_ALL_FIELDS:
+            self._build_filters([self._row(_call_shape((call,), self._mapping))])
+        for number in _RECORDS_WITH_ALL_FIELDS:
+            self._build_filters([self._row(_main_shape(number, None))])
+        self._check_size()
+
+    def _depends_on_names(self) -> bool:
+        """Return whether some source can fit events of calls that it does not name."""
+        for index, (source, fields) in enumerate(zip(self._sources, self._fields, strict=True)):
+            if not source.own or not fields <= _RECORD_FIELDS:
+                return True
+            if fields & _FILE_FIELDS and self._decide_source(index, _OTHER_CALLS) is not None:
+                return True
+        return False
+
+    def _row(self, shape: EventShape) -> _Row:
+        """Decide the sources in a shape."""
+        calls = tuple(name for name in shape.calls if name in self._compared)
+        kind = (shape.kind, shape.has_call, shape.alone)
+        if (*kind, calls) not in self._decided:
+            # All but those that compare the call are the same in all shapes of the kind.
+            if kind not in self._of_kind:
+                possible = self._possible(shape.kind.action)
+                self._of_kind[kind] = self._decide_sources(set(possible) - self._by_call, shape)
+            by_call = self._decide_sources(self._by_call, shape)
+            decided = sorted((*self._of_kind[kind], *by_call), key=lambda one: one.source)
+            self._decided[(*kind, calls)] = tuple(decided)
+        return _Row(shape, self._decided[(*kind, calls)])
+
+    def _possible(self, actions: tuple[str, ...]) -> list[int]:
+        """Return the sources that can fit events with these actions."""
+        if actions not in self._by_action:
+            self._by_action[actions] = [
+                index for index, source in enumerate(self._sources) if _may_have(source.where, actions)
+            ]
+        return self._by_action[actions]
+
+    def _decide_sources(self, sources: Iterable[int], shape: EventShape) -> tuple[Decided, ...]:
+        decided = (self._decide_source(index, shape) for index in sources)
+        return tuple(one for one in decided if one is not None)
+
+    def _decide_source(self, index: int, shape: EventShape) -> Decided | None:
+        source = self._sources[index]
+        if source.own and not shape.has_call and self._fields[index] <= _RECORD_FIELDS:
+            return None  # a detection of record fields is about system calls
+        decision = self._decide(source, source.where, shape)
+        if decision is False:
+            return None
+        conditions: list[Decision] = [decision]
+        keys: list[Field] = []
+        optional = 0
+        for key in source.by:
+            fields = self._key_fields(source, key, shape)
+            if not fields:
+                return None
+            if key.optional or len(fields) > 1:
+                optional |= ((1 << len(fields)) - 1) << len(keys)
+            if not key.optional and (len(fields) > 1 or fields[0] is Field.AUID):
+                conditions.append(some_of(is_set(field) for field in fields))
+            keys += fields
+        if len(keys) > MOST_KEYS:
+            self._refuse(source, f"this event has {len(keys)} key fields of records; at most {MOST_KEYS}")
+        decision = all_of(conditions)
+        return Decided(index, decision, tuple(keys), optional)
+
+    def _key_fields(self, source: Source, key: KeyField, shape: EventShape) -> tuple[Field, ...]:
+        if source.own and key.name in FIELDS:
+            return (FIELDS[key.name],)
+        try:
+            fields = self._meanings.key_fields(key.name, shape)
+        except DetectionError as error:
+            self._refuse(source, str(error), error)
+        if not fields and key.optional:
+            return (Field.CAPABILITIES if shape.alone else Field.UNIT,)  # which such events never have
+        return fields
+
+    def _decide(self, source: Source, expression: Expression, shape: EventShape) -> Decision:
+        match expression:
+            case Constant(value):
+                return value
+            case Test():
+                return self._decide_test(source, expression, shape)
+            case Not(term):
+                return inverse(self._decide(source, term, shape))
+            case And(terms):
+                return all_of(self._decide(source, term, shape) for term in terms)
+            case Or(terms):
+                return some_of(self._decide(source, term, shape) for term in terms)
+
+    def _decide_test(self, source: Source, test: Test, shape: EventShape) -> Decision:
+        try:
+            if source.own and test.field in FIELDS:
+                return compare_own(FIELDS[test.field], test)
+            return self._meanings.decide(test, shape)
+        except DetectionError as error:
+            self._refuse(source, str(error), error, test.line)
+
+    def _refuse(
+        self, source: Source, problem: str, error: DetectionError | None = None, line: int = 0
+    ) -> NoReturn:
+        line = line or source.line
+        place = f"line {line}: " if line else ""
+        raise DetectionError(f"{self._ids[source.rule]}: {place}{problem}") from error
+
+    def _without_dead_queries(self, rows: _Rows) -> _Rows:
+        """Return the rows without sequences and samples that lack an event that can happen."""
+        alive = {one.source for row in rows.all() for one in row.filters}
+        dead = {
+            source.rule
+            for index, source in enumerate(self._sources)
+            if index not in alive and not source.until and source.rule in self._together
+        }
+        if not dead:
+            return rows
+
+        def without(row: _Row) -> _Row:
+            return row._replace(
+                filters=tuple(one for one in row.filters if self._sources[one.source].rule not in dead)
+            )
+
+        return _Rows(
+            [without(row) for row in rows.calls],
+            {number: [without(row) for row in mains] for number, mains in rows.mains.items()},
+            {number: without(row) for number, row in rows.alone.items()},
+        )
+
+    # -- rows of the table
+
+    def table(self, rules: tuple[Rule, ...]) -> RuleTable:
+        """Return the table, with these rules."""
+        shapes, rows = self.rows()
+        self._build_filters(rows.all())
+        self._check_size()
+        classes = _Classes(self._filters, keep_executions=self._asks_for_processes())
+        main_classes = {number: [classes.add(row) for row in mains] for number, mains in rows.mains.items()}
+        # Calls are one class only if events that begin with another record have one class as well.
+        by_mains = [tuple(found[index] for found in main_classes.values()) for index in range(len(shapes))]
+        classes.unwanted = by_mains[-1]
+        call_classes = [classes.add(row, mains) for row, mains in zip(rows.calls, by_mains, strict=True)]
+        calls = [
+            Call(arch, number, index)
+            for (_, pairs), index in zip(shapes, call_classes, strict=True)
+            for arch, number in pairs
+        ]
+        mains: dict[tuple[int, int | None], int] = {}
+        for number, found in main_classes.items():
+            mains[number, None] = found[-1]
+            mains |= {
+                (number, call): index
+                for call, index in zip(call_classes, found, strict=False)
+                if index != found[-1]
+            }
+        mains |= {(number, None): index for number, row in rows.alone.items() if (index := classes.add(row))}
+        return RuleTable(
+            rules=rules,
+            classes=classes.rows(),
+            calls=tuple(calls),
+            other_call_class=call_classes[-1],
+            mains=tuple(MainType(number, call, index) for (number, call), index in mains.items()),
+        )
+
+    def _build_filters(self, rows: Iterable[_Row]) -> None:
+        for row in rows:
+            for decided in row.filters:
+                if decided not in self._filters:
+                    self._filters[decided] = self._filter(decided)
+
+    def _filter(self, decided: Decided) -> Filter:
+        source = self._sources[decided.source]
+        program = program_of(decided.decision)
+        if len(program) > MOST_NODES:
+            self._refuse(source, f"this event has {len(program)} comparisons; at most {MOST_NODES}")
+        return Filter(
+            source.rule,
+            program,
+            decided.keys,
+            decided.optional_keys,
+            source.first_stage,
+            source.stages,
+            source.until,
+            anchors_of(decided.decision),
+        )
+
+    def _check_size(self) -> None:
+        predicates = {node.predicate for one in self._filters.values() for node in one.program}
+        operands = sum(len(predicate.operands) for predicate in predicates)
+        text = sum(len(value) for one in predicates for value in one.operands if isinstance(value, bytes))
+        sizes = (
+            (len(predicates), MOST_PREDICATES, "different comparisons"),
+            (operands, MOST_OPERANDS, "values"),
+            (text, MOST_TEXT, "bytes of values"),
+        )
+        for size, most, what in sizes:
+            if size > most:
+                raise DetectionError(f"the detections have {size} {what}; at most {most}: load fewer")
+
+    def _asks_for_processes(self) -> bool:
+        """Return whether a filter reads fields that only the process table knows."""
+        return any(
+            not PROCESS_TABLE.isdisjoint(one.keys)
+            or any(node.predicate.field in PROCESS_TABLE for node in one.program)
+            for one in self._filters.values()
+        )
+
+
+class _Classes:
+    """Rows of classes, each once. Class 0 is that of events that are not wanted."""
+
+    def __init__(self, filters: Mapping[Decided, Filter], *, keep_executions: bool) -> None:
+        self._filters = filters
+        self._keep_executions = keep_executions
+        self._indices: dict[tuple[object, ...], int] = {}
+        self._rows = [Class()]
+        self.unwanted: tuple[int, ...] = ()
+
+    def add(self, row: _Row, mains: tuple[int, ...] = ()) -> int:
+        """Return the class of a row.
+
+        Args:
+            row: the filters of a shape.
+            mains: classes of events with the same call that begin with another record.
+        """
+        executes = self._keep_executions and not set(_EXECUTING).isdisjoint(row.shape.calls)
+        if not row.filters and not executes and mains == (self.unwanted if mains else ()):
+            return 0
+        kind = row.shape.kind
+        filters = tuple(self._filters[decided] for decided in row.filters)
+        first_path = (kind.path_index or 0) if filters else 0
+        directory = kind.directory if any(map(_joins_paths, filters)) else None
+        key = (row.filters, first_path, directory, executes, mains)
+        if key not in self._indices:
+            self._indices[key] = len(self._rows)
+            self._rows.append(Class(filters, first_path, executes=executes, kept=executes))
+        return self._indices[key]
+
+    def rows(self) -> tuple[Class, ...]:
+        """Return all rows."""
+        return tuple(self._rows)
+
+
+_KEYS_OF_EVENTS: Final = (KeyField(HOST), KeyField("process.pid", optional=True))
+"""Of a query for single events in other languages than our own."""
+
+_CALLS_WITH_ALL_FIELDS: Final = ("openat", "connect", "accept", "execve")
+_RECORDS_WITH_ALL_FIELDS: Final = tuple(record_types()[name] for name in ("USER_AUTH", "ADD_USER"))
+_OTHER_CALLS: Final = EventShape(SYSCALL_RECORD, (), has_call=True, kind=OTHER_CALL)
+_RECORD_FIELDS: Final = frozenset({*FIELDS, SYSCALL_NAME})
+_FILE_FIELDS: Final = frozenset(name for name in FIELDS if name.startswith("file."))
+_KNOWN_EARLY: Final = frozenset({SYSCALL_NAME, "event.action", "event.category"})
+
+
+def _joins_paths(one: Filter) -> bool:
+    """Return whether a filter reads paths that are joined with a directory."""
+    return any(node.predicate.field is Field.PATHS for node in one.program)
+
+
+def _main_shape(record_type: int, call: EventShape | None) -> EventShape:
+    """Return the shape of an event that begins with a record of this type; None: without a call."""
+    kind = kind_with_call(record_type, None if call is None else call.kind)
+    return EventShape(record_type, () if call is None else call.calls, call is not None, kind or OTHER_CALL)
+
+
+def _may_have(expression: Expression, actions: tuple[str, ...]) -> bool:
+    """Return whether an expression in normal form can hold for events with these actions."""
+    match expression:
+        case Constant(value):
+            return value
+        case And(terms):
+            return all(_may_have(term, actions) for term in terms)
+        case Or(terms):
+            return any(_may_have(term, actions) for term in terms)
+        case Test("event.action"):
+            return _any_action_fits(expression, actions)
+        case Not(Test("event.action") as test):
+            return not _any_action_fits(test, actions)
+        case _:
+            return True
+
+
+def _any_action_fits(test: Test, actions: tuple[str, ...]) -> bool:
+    if test.operator is Operator.EQUAL and not test.fold_case:
+        return not set(actions).isdisjoint(map(str, test.values))
+    return any(fits(test, action) for action in actions)

@@ -16,10 +16,11 @@ from auditsense._resources import packaged_names, packaged_text
 from auditsense._toml import TomlError
 from auditsense._toml import parse as parse_toml
 from auditsense._values import WrongValueError, choice, duration_ms, items, shown, table, text, texts, whole
-from auditsense.detections.compiler import MOST_MATCHES, MOST_SPAN_MS, check_condition, compile_one
+from auditsense.detections.compiler import check_detection
 from auditsense.detections.exceptions import exception_from, with_exceptions
 from auditsense.detections.fields import HOST
 from auditsense.detections.model import AttackEntry, Detection, DetectionException, Severity, Threat, Window
+from auditsense.detections.own_query import MOST_MATCHES, MOST_SPAN_MS, expression_of_condition
 from auditsense.detections.toml_table import Mistakes, TomlTable, conditions
 from auditsense.errors import DetectionError, UsageError
 
@@ -158,12 +159,12 @@ def _exceptions_in(
 def _compile(detection: Detection, mistakes: Mistakes) -> None:
     """Compile a detection; on an error, look for the conditions at fault."""
     try:
-        compile_one(detection, merge_ms=0)
+        check_detection(detection)
     except DetectionError as error:
         before = len(mistakes)
         for condition in detection.match:
             try:
-                check_condition(condition)
+                expression_of_condition(condition)
             except DetectionError as wrong:
                 mistakes.add(str(wrong), "match", condition.field)
         if len(mistakes) == before:
