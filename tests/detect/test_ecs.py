@@ -37,6 +37,7 @@ def get(document: Document, name: str) -> Any:  # noqa: ANN401 - a document hold
 
 EVENT = {
     "@timestamp": "2026-11-24T04:05:14.674Z",
+    "ecs": {"version": "9.4.0"},
     "event": {
         "kind": "event",
         "dataset": "auditd_manager.auditd",
@@ -103,6 +104,7 @@ def test_alert_document() -> None:
     assert alert == {
         **EVENT,
         "@timestamp": "2026-11-24T04:05:15.574Z",
+        "message": "low pspy: uid 65534 pspy64[4352], 10x /proc in 0.9 s, parent 4308",
         "event": {
             "kind": "alert",
             "dataset": "auditsense.alert",
@@ -274,6 +276,7 @@ def test_absent_fields_are_left_out() -> None:
     document = event_of(b"type=SYSCALL msg=audit(1.000:1): arch=c000003e syscall=257\n")
     assert document == {
         "@timestamp": "1970-01-01T00:00:01.000Z",
+        "ecs": {"version": "9.4.0"},
         "event": {
             "kind": "event",
             "dataset": "auditd_manager.auditd",
@@ -290,7 +293,7 @@ def test_absent_fields_are_left_out() -> None:
 
 def test_event_without_fields_is_a_document() -> None:
     document = event_of(b"type=SYSCALL msg=audit(1.000:1): \n")
-    assert sorted(document) == ["@timestamp", "auditsense", "event", "host"]
+    assert sorted(document) == ["@timestamp", "auditsense", "ecs", "event", "host"]
     assert "action" not in document["event"]
 
 

@@ -296,6 +296,7 @@ def test_window_by_user_covers_all_processes_of_the_user() -> None:
 def without_lost(documents: list[Document]) -> list[Document]:
     for document in documents:
         document["auditsense"].pop("lost")  # known at the time of the document
+        document.pop("message")  # shows it
     return documents
 
 

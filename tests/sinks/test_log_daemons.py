@@ -18,10 +18,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auditsense import Host
+from auditsense.detect.compact_line import look_up
 from auditsense.detect.ecs import sink_document
 from auditsense.sinks import SinkError, socket_sink
 from auditsense.sinks.config import SyslogSettings
-from auditsense.sinks.fields import look_up
 from auditsense.sinks.format import Format, compact_text
 from auditsense.sinks.journald import JournaldSink
 from auditsense.sinks.subprocess_sink import SinkProcess

@@ -18,11 +18,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auditsense import Host
+from auditsense.detect.compact_line import look_up
 from auditsense.detect.ecs import SINK_DATASET
 from auditsense.sinks import SinkError
 from auditsense.sinks import fanout as several
 from auditsense.sinks.fanout import SinkSet
-from auditsense.sinks.fields import look_up
 from auditsense.sinks.file import FileSink
 from auditsense.sinks.stream import StreamSink
 from auditsense.sinks.subprocess_sink import SinkProcess

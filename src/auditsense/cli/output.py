@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from auditsense.cli import open_output, print_message
 from auditsense.cli.style import painter
+from auditsense.detect.compact_line import is_notice
 from auditsense.detect.host import this_host
 from auditsense.errors import UsageError
 from auditsense.sinks import Sink, SinkError
@@ -125,7 +126,7 @@ class RunOutput:
         """Send documents to the sinks; print notices on standard error, unless standard output shows them."""
         self.sinks.send(documents)
         for document in documents:
-            if "message" in document and not self._shown:
+            if is_notice(document) and not self._shown:
                 _print_notice(document)
 
     def poll(self) -> float:

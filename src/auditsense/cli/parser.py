@@ -635,7 +635,7 @@ def _add_ship(commands: argparse._SubParsersAction[Parser]) -> None:
     ship.add_argument("--until-empty", action="store_true", help="exit with 0 when the spool is empty")
     for name, description in (
         ("--api-key-file", "secret to present: an API key, or a token of OTLP or NATS"),
-        ("--password-file", "USER:PASSWORD to present"),
+        ("--password-file", "user and password to present, as USER:PASSWORD"),
         ("--nats-creds-file", "credentials of a NATS user, as nsc writes them"),
         ("--ca-file", "certificates to trust instead of those of this system"),
         ("--client-cert", "client certificate to present"),
@@ -650,7 +650,9 @@ def _add_ship(commands: argparse._SubParsersAction[Parser]) -> None:
         help="header of each HTTP request, such as one for a tenant; may be repeated",
     )
     ship.add_argument(
-        "--proxy", metavar="URL", help="HTTP proxy (default: https_proxy and no_proxy of the environment)"
+        "--proxy",
+        metavar="URL",
+        help="proxy that speaks HTTP (default: https_proxy and no_proxy of the environment)",
     )
     ship.add_argument(
         "--timeout",

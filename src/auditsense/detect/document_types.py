@@ -52,6 +52,12 @@ class RuleFields(TypedDict):
     reference: NotRequired[str]
 
 
+class EcsFields(TypedDict):
+    """ECS `ecs`."""
+
+    version: str
+
+
 class OsFields(TypedDict):
     """ECS `host.os`."""
 
@@ -256,6 +262,7 @@ class Document(_Timestamp):
     Its JSON is one line of output. docs/alerts.md lists the fields.
     """
 
+    ecs: EcsFields
     event: EventFields
     host: HostFields
     auditsense: SensorFields

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from auditsense import syscalls
 from auditsense.core.rule_table import Field
+from auditsense.detect.compact_line import compact_text
 from auditsense.detections.fields import RECORD_FIELDS, Form
 from auditsense.detections.model import RISK_SCORES
 
@@ -33,6 +34,9 @@ LOSS_DATASET = "auditsense.loss"
 TAMPER_DATASET = "auditsense.tamper"
 SELF_TEST_DATASET = "auditsense.self_test"
 SINK_DATASET = "auditsense.sink"
+
+ECS_VERSION = "9.4.0"
+"""Version of the Elastic Common Schema whose names the documents have."""
 
 UNSET = 0xFFFF_FFFF
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - UTC, and written with its Z
@@ -82,7 +86,11 @@ def _call(hit: Hit) -> tuple[str | None, str | None]:
 
 
 def _fields(hit: Hit, host: Host) -> _Object:
-    document: _Object = {"@timestamp": timestamp(hit.ms), "event": {}}
+    document: _Object = {
+        "@timestamp": timestamp(hit.ms),
+        "ecs": {"version": ECS_VERSION},
+        "event": {},
+    }
     for name, field, decimal in _PLAIN:
         put(document, name, hit.number(field) if decimal else hit.text(field))
     arch, call = _call(hit)
@@ -210,7 +218,14 @@ def alert_document(  # noqa: PLR0913 - one value of the document each
             own["more_actors"] = more_actors
     elif state == "alert":
         _advise(own, detection)
-    return cast("Document", document)
+    described = cast("Document", document)
+    set_message(described)
+    return described
+
+
+def set_message(document: Document) -> None:
+    """Set `message` of an alert to its compact line without the time. Call it again after a change."""
+    document["message"] = compact_text(document)
 
 
 def _actor_row(actor: tuple[bytes | None, ...], matches: int) -> _Object:
@@ -234,8 +249,11 @@ def _advise(own: _Object, detection: Detection) -> None:
 def narrow_lost(document: Document, lost: int) -> None:
     """Set `lost` to the loss in the alert's own window; `lost_total` keeps the loss since the start."""
     own = document["auditsense"]
+    shown = own["lost"] or lost
     own["lost_total"] = own["lost"]
     own["lost"] = lost
+    if shown:
+        set_message(document)
 
 
 def notice(  # noqa: PLR0913 - one value of the document each
@@ -253,6 +271,7 @@ def notice(  # noqa: PLR0913 - one value of the document each
     rule_id, name = rule
     return {
         "@timestamp": timestamp(ms),
+        "ecs": {"version": ECS_VERSION},
         "message": message,
         "event": {
             "id": stable_id([rule_id, host.id, ms, message]),

@@ -19,6 +19,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from auditsense.detect.ecs import set_message
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -49,6 +51,8 @@ def enrich_all(documents: Iterable[Any], names: UserNames, host_id: str, *, runn
                 enrich(document, names)
             else:
                 add_user_names(document, names)
+            if "process" in document and "message" in document:
+                set_message(document)  # with the names
 
 
 def enrich(alert: dict[str, Any], names: UserNames, *, proc: Path = Path("/proc")) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from auditsense.detect.compact_line import look_up
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,14 +35,6 @@ NAMES = (
     "auditsense.lost",
 )
 """Fields by which documents are searched."""
-
-
-def look_up(document: Document, name: str) -> Any:  # noqa: ANN401 - any value of a document
-    """Return a field by its dotted name; None if it is missing."""
-    value: Any = document
-    for part in name.split("."):
-        value = value.get(part) if isinstance(value, dict) else None
-    return value
 
 
 def priority(document: Document) -> int:

@@ -14,7 +14,8 @@ import socket
 from errno import EPROTOTYPE
 from typing import TYPE_CHECKING
 
-from auditsense.sinks.fields import look_up, named_fields, priority
+from auditsense.detect.compact_line import look_up
+from auditsense.sinks.fields import named_fields, priority
 from auditsense.sinks.format import Format, compact, jsonl, printable
 from auditsense.sinks.socket_sink import SocketSink, connect
 
