@@ -12,6 +12,8 @@ import enum
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
+from auditsense._frozen import Frozen
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -123,8 +125,8 @@ class Op(enum.IntEnum):
     AT_LEAST = 10
 
 
-@dataclass(frozen=True, slots=True)
-class MaskedNumber:
+@dataclass(slots=True, eq=False, repr=False)
+class MaskedNumber(Frozen):
     """A number to compare with the value's bits of *mask* (64 bits); `Op.NUMBER` alone has a mask.
 
     A negative number has its two's complement.
@@ -134,8 +136,8 @@ class MaskedNumber:
     mask: int = 0xFFFF_FFFF_FFFF_FFFF
 
 
-@dataclass(frozen=True, slots=True)
-class ArchText:
+@dataclass(slots=True, eq=False, repr=False)
+class ArchText(Frozen):
     """A text to compare with in events whose SYSCALL arch is *arch* in the bits of *mask*."""
 
     text: bytes
@@ -143,16 +145,16 @@ class ArchText:
     mask: int
 
 
-@dataclass(frozen=True, slots=True)
-class Network:
+@dataclass(slots=True, eq=False, repr=False)
+class Network(Frozen):
     """A network: 16 bytes of *address*, IPv4 mapped into IPv6, and the bits of *prefix*, 0 to 128."""
 
     address: bytes
     prefix: int
 
 
-@dataclass(frozen=True, slots=True)
-class Predicate:
+@dataclass(slots=True, eq=False, repr=False)
+class Predicate(Frozen):
     """A comparison of a field. For an absent field it never holds.
 
     Attributes:
@@ -176,8 +178,8 @@ FALSE: Final = 0xFFFE
 """Where a program ends that does not hold."""
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+@dataclass(slots=True, eq=False, repr=False)
+class Node(Frozen):
     """A step of a decision program.
 
     Attributes:
@@ -205,8 +207,8 @@ def conjunction(tests: Iterable[tuple[Predicate, bool]]) -> Program:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class RuleException:
+@dataclass(slots=True, eq=False, repr=False)
+class RuleException(Frozen):
     """An exception: events that are not a match of a rule, although one of its filters fits.
 
     Attributes:
@@ -227,8 +229,8 @@ class RuleKind(enum.IntEnum):
     """`Rule.count` matches of one key."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+@dataclass(slots=True, eq=False, repr=False)
+class Rule(Frozen):
     """How many matches of one key within which time complete a hit.
 
     Attributes:
@@ -250,8 +252,8 @@ class Rule:
     exceptions: tuple[RuleException, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Filter:
+@dataclass(slots=True, eq=False, repr=False)
+class Filter(Frozen):
     """Which events of a class count for a rule.
 
     Attributes:
@@ -277,8 +279,8 @@ class Filter:
     anchors: tuple[Predicate, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Class:
+@dataclass(slots=True, eq=False, repr=False)
+class Class(Frozen):
     """What calls or record types have in common, and the filters that their events can fit.
 
     Attributes:
@@ -294,8 +296,8 @@ class Class:
     kept: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+@dataclass(slots=True, eq=False, repr=False)
+class Call(Frozen):
     """A system call as a SYSCALL record names it, and the index of its class in `RuleTable.classes`."""
 
     arch: int
@@ -303,8 +305,8 @@ class Call:
     class_index: int
 
 
-@dataclass(frozen=True, slots=True)
-class MainType:
+@dataclass(slots=True, eq=False, repr=False)
+class MainType(Frozen):
     """The class of events that start with a record of this type instead of SYSCALL.
 
     Attributes:
@@ -318,8 +320,8 @@ class MainType:
     class_index: int
 
 
-@dataclass(frozen=True, slots=True)
-class RuleTable:
+@dataclass(slots=True, eq=False, repr=False)
+class RuleTable(Frozen):
     """All rules, and the events that they are about. Bounds: `_ring.cdef.h`.
 
     Attributes:
@@ -363,8 +365,8 @@ class RuleTable:
         return rules
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+@dataclass(slots=True, eq=False, repr=False)
+class Selection(Frozen):
     """A rule with one filter.
 
     Attributes:
