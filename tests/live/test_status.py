@@ -83,7 +83,8 @@ def test_who_is_not_root_is_refused() -> None:
         with os.fdopen(reading) as output:
             assert (
                 output.read()
-                == f"auditsense: error: not allowed to connect to {DEFAULT_SOCKET}: only root is\n"
+                == f"auditsense: error: not allowed to connect to {DEFAULT_SOCKET}: only root is; "
+                "run this as root\n"
             )
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
         assert asked()["pid"] == sensor.pid

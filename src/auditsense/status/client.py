@@ -48,7 +48,7 @@ def ask(path: Path, timeout_s: float = DEFAULT_TIMEOUT_S) -> dict[str, Any]:
                 raise AuditSenseError(f"refusing to trust {path}: the process listening there is not root's")
             answer = _receive(connection, time.monotonic() + timeout_s)
     except PermissionError:
-        raise AuditSenseError(f"not allowed to connect to {path}: only root is") from None
+        raise AuditSenseError(f"not allowed to connect to {path}: only root is; run this as root") from None
     except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
         raise NotRunningError(f"no sensor answers at {path}; auditsense doctor diagnoses this host") from None
     except (TimeoutError, BlockingIOError):
