@@ -147,7 +147,10 @@ def check_detection(detection: Detection, mapping: EventMapping = EventMapping.N
     query = query_of(detection)
     for exception in detection.exceptions:
         compile_exception(exception)
-    _Compiler([detection], [query], mapping, None).check()
+    if (
+        detection.query is not None or len(detection.match) > MOST_NODES
+    ):  # else its conditions are checked now
+        _Compiler([detection], [query], mapping, None).check()
 
 
 def compile_exception(exception: DetectionException) -> RuleException:
@@ -280,11 +283,8 @@ def tests_of(expression: Expression) -> Iterator[Test]:
 # --- shapes of events ------------------------------------------------------------------
 
 
-class _CallShape(NamedTuple):
-    """A shape of events that start with SYSCALL, and its calls as arch and number; none: all others."""
-
-    shape: EventShape
-    calls: tuple[tuple[int, int], ...]
+_CallShape = tuple[EventShape, tuple[tuple[int, int], ...]]
+"""A shape of events that start with SYSCALL, and its calls as arch and number; none: all others."""
 
 
 @cache
@@ -297,8 +297,8 @@ def call_shapes(names: tuple[str, ...], mapping: EventMapping) -> list[_CallShap
     calls_of: dict[tuple[str, ...], list[tuple[int, int]]] = {}
     for call, same in names_of.items():
         calls_of.setdefault(same, []).append(call)
-    shapes = [_CallShape(_call_shape(same, mapping), tuple(calls)) for same, calls in calls_of.items()]
-    return [*shapes, _CallShape(_OTHER_CALLS, ())]
+    shapes = [(_call_shape(same, mapping), tuple(calls)) for same, calls in calls_of.items()]
+    return [*shapes, (_OTHER_CALLS, ())]
 
 
 def _call_shape(names: tuple[str, ...], mapping: EventMapping) -> EventShape:
@@ -423,10 +423,13 @@ class _Compiler:
 
     def check(self) -> None:
         """Decide all sources in a few shapes, which have all fields among them."""
-        for call in _CALLS_WITH_ALL_FIELDS:
-            self._build_filters([self._row(_call_shape((call,), self._mapping))])
-        for number in _RECORDS_WITH_ALL_FIELDS:
-            self._build_filters([self._row(_main_shape(number, None))])
+        names = self._compared
+        if self._depends_on_names():
+            names = names | dict.fromkeys(_CALLS_WITH_ALL_FIELDS)
+            for number in _RECORDS_WITH_ALL_FIELDS:
+                self._build_filters([self._row(_main_shape(number, None))])
+        shapes = [_call_shape((call,), self._mapping) for call in names]
+        self._build_filters(self._row(shape) for shape in [*shapes, _OTHER_CALLS])
         self._check_size()
 
     def _depends_on_names(self) -> bool:

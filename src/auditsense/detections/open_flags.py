@@ -5,6 +5,7 @@ Owns: the numbers of the uapi headers asm/fcntl.h, by ELF machine: the low half 
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from auditsense import syscalls
@@ -118,15 +119,20 @@ def operands(values: Sequence[str]) -> tuple[bytes | ArchText, ...]:
     Raises:
         DetectionError: a value is neither flags nor a number in the kernel's hex.
     """
+    return _operands(tuple(values))
+
+
+@cache
+def _operands(values: tuple[str, ...]) -> tuple[bytes | ArchText, ...]:
     same = [text for text in values if _is_number(text)]
-    compared: list[bytes | ArchText] = [text.encode() for text in same]
+    compared: dict[bytes | ArchText, None] = dict.fromkeys(text.encode() for text in same)
     for text in values:
         if _is_number(text):
             continue
         for machine in dict.fromkeys(arch & _MACHINE for arch in syscalls.ARCHES.values()):
             operand = ArchText(_printed(text, _of_machine(machine)).encode(), machine, _MACHINE)
-            if operand.text.decode() not in same and operand not in compared:
-                compared.append(operand)
+            if operand.text.decode() not in same:
+                compared[operand] = None
     return tuple(compared)
 
 
