@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 ROOT = Path("/tmp") / f"auditsense-derived-{os.getpid()}"  # noqa: S108 - where the user of the loads may go
 FILE, FOLDER, LINK = ROOT / "file", ROOT / "folder", ROOT / "link"
-LIMIT_S = 60.0
+LIMIT_S = 300.0
 AS_LOAD = f'user.id == "{OTHER_UID}"'
 BEFORE = (
     "import ctypes, os, socket; libc = ctypes.CDLL(None); os.setgroups([]); "

@@ -6,6 +6,7 @@ whose receiver is missing is skipped, and names it.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -40,7 +41,7 @@ def program(name: str) -> str:
 
 def http(url: str, data: bytes | None = None) -> Any:  # noqa: ANN401 - any JSON
     """Send a request to a receiver on this host and return its answer: parsed, if it is JSON."""
-    with urllib.request.urlopen(url, data, timeout=30) as answer:  # noqa: S310 - our own address
+    with urllib.request.urlopen(url, data, timeout=300) as answer:  # noqa: S310 - our own address
         body = answer.read()
     try:
         return json.loads(body)
@@ -181,3 +182,64 @@ def _answers(url: str) -> bool:
     except (urllib.error.URLError, OSError):
         return False
     return True
+
+
+def add_stream(receiver: RealReceiver) -> None:
+    """Create a JetStream stream for the subjects of auditsense."""
+
+    async def add() -> None:
+        client = await nats_client().connect(receiver.url)
+        await client.jetstream().add_stream(name="AUDITSENSE", subjects=["auditsense.>"])
+        await client.close()
+
+    asyncio.run(add())
+
+
+def stored_ids(receiver: RealReceiver) -> list[str]:
+    """Return the ids of the messages of the stream, in order."""
+
+    async def read() -> list[str]:
+        client = await nats_client().connect(receiver.url)
+        stream = client.jetstream()
+        last = (await stream.stream_info("AUDITSENSE")).state.last_seq
+        messages = [await stream.get_msg("AUDITSENSE", number) for number in range(1, last + 1)]
+        await client.close()
+        return [(message.headers or {})["Nats-Msg-Id"] for message in messages]
+
+    return asyncio.run(read())
+
+
+def nats_client() -> Any:  # noqa: ANN401 - of an extra
+    """Return the client of NATS; skips the test without it."""
+    return pytest.importorskip("nats", reason="the extra nats is not installed")
+
+
+def add_template(receiver: RealReceiver) -> None:
+    """Have OpenSearch create data streams for documents of auditsense."""
+    mappings = {"properties": {"@timestamp": {"type": "date"}}}
+    template = {
+        "index_patterns": ["logs-auditsense.*"],
+        "data_stream": {},
+        "template": {"mappings": mappings, "settings": {"number_of_replicas": 0}},
+    }
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{receiver.port}/_index_template/auditsense",
+        json.dumps(template).encode(),
+        {"Content-Type": "application/json"},
+        method="PUT",
+    )
+    urllib.request.urlopen(request, timeout=300).close()  # noqa: S310 - our own address
+
+
+def indexed_ids(receiver: RealReceiver) -> list[str]:
+    """Return the ids of the documents in OpenSearch."""
+    base = f"http://127.0.0.1:{receiver.port}/logs-auditsense.alert-default"
+    http(f"{base}/_refresh", b"")
+    found: list[str] = []
+    page = http(f"{base}/_search?size=5000&_source=false&scroll=1m")
+    while page["hits"]["hits"]:
+        found += [hit["_id"] for hit in page["hits"]["hits"]]
+        page = http(
+            f"http://127.0.0.1:{receiver.port}/_search/scroll?scroll=1m&scroll_id={page['_scroll_id']}"
+        )
+    return found

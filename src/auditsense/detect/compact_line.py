@@ -205,18 +205,20 @@ def _fit(parts: Sequence[str | _Part], steps: Sequence[tuple[_Part, int]], colum
             grow again if leaving a part out frees more than was needed.
         columns: that the parts may take.
     """
-
-    def free() -> int:
-        return columns - sum(_columns(part) if isinstance(part, str) else part.width() for part in parts)
-
-    for part, least in steps:
-        if (left := free()) >= 0:
-            break
-        part.shrink(-left, least)
-    for part, _ in steps:
-        if (left := free()) <= 0:
-            break
-        part.grow(left)
+    free = columns - sum(_columns(part) if isinstance(part, str) else part.width() for part in parts)
+    if free < 0:
+        for part, least in steps:
+            before = part.width()
+            part.shrink(-free, least)
+            free += before - part.width()
+            if free >= 0:
+                break
+        for part, _ in steps:
+            if free <= 0:
+                break
+            before = part.width()
+            part.grow(free)
+            free += before - part.width()
     yield from map(str, parts)
 
 
