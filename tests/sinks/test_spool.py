@@ -12,6 +12,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -21,8 +22,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from auditsense.cli.output import _confinement
+from auditsense.kernel import seccomp
 from auditsense.sinks import SinkError, spool_store
 from auditsense.sinks.acknowledged import AcknowledgedSinkProcess
+from auditsense.sinks.config import SpoolSettings
 from auditsense.sinks.spool import SpoolSink, document_id
 from auditsense.sinks.spool_store import (
     FILE,
@@ -517,3 +521,41 @@ def test_mark_of_a_sink_cannot_be_guessed() -> None:
     for sink in sinks:
         sink.__init__(None, "x")  # type: ignore[misc]
     assert sinks[0]._token != sinks[1]._token
+
+
+# --- confinement ----------------------------------------------------------------------------------
+
+
+def test_confined_process_commits_and_is_restarted(tmp_path: Path) -> None:
+    """With the list of system calls and without capabilities, as `run` starts it."""
+    settings = SpoolSettings(tmp_path / "spool")
+    sink = AcknowledgedSinkProcess(SpoolSink(settings.path), "spool:x")
+    sink.start(_confinement(settings, None, 0))
+    sink.send(line(1), 1)
+    wait_until(lambda: polled(sink).counts.written == 1)
+    worker = worker_of(sink.pid)
+    status = Path(f"/proc/{worker}/status").read_text()
+    assert "CapEff:\t0000000000000000\n" in status
+    assert "NoNewPrivs:\t1\n" in status
+    assert "Seccomp:\t2\n" in status or seccomp.prepare() is None
+    os.kill(worker, signal.SIGKILL)
+    sink.send(line(2), 1)
+    wait_until(lambda: polled(sink).counts.written == 2)
+    sink.close()
+    assert spooled(settings.path) == [1, 2]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user")
+def test_process_runs_as_the_owner_of_the_folder() -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp") as above:
+        Path(above).chmod(0o711)
+        settings = SpoolSettings(Path(above) / "spool")
+        settings.path.mkdir(mode=0o700)
+        os.chown(settings.path, 65534, 65534)
+        sink = AcknowledgedSinkProcess(SpoolSink(settings.path), "spool:x")
+        sink.start(_confinement(settings, None, 0))
+        sink.send(line(1), 1)
+        wait_until(lambda: polled(sink).counts.written == 1)
+        assert Path(f"/proc/{worker_of(sink.pid)}").stat().st_uid == 65534
+        sink.close()
+        assert {path.stat().st_uid for path in settings.path.iterdir()} == {65534}

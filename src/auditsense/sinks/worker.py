@@ -295,6 +295,8 @@ def run_worker(  # noqa: PLR0913 - what a process needs to know
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         close_inherited(pipe, reports, sink.fileno())
         set_name(f"{'keep' if token else 'sink'}-{name}")
+        if token:
+            os.setpgid(0, 0)  # for the sensor, which kills keeper and worker at once
         if confine is not None:
             confine()
         _limit_time_after(owner)
@@ -311,7 +313,6 @@ def run_worker(  # noqa: PLR0913 - what a process needs to know
 
 def _keep_worker(sink: Sink, pipe: int, reports: int, name: str, token: str) -> None:
     """Run the worker in a child process, and start another one whenever a signal ends it."""
-    os.setpgid(0, 0)  # for the sensor, which kills both at once
     pause_s = _FIRST_PAUSE_S
     for generation in itertools.count():
         started_s = time.monotonic()
