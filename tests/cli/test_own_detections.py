@@ -243,18 +243,24 @@ def test_check_tells_about_every_file(command: Command) -> None:
     bad, copy = command.write("mine/b.toml", 'id = "x"\n'), command.own("mine/d.toml", "a")
     folder = str(Path(good).parent)
     code, out, err = command.run("detections", "check", folder)
-    assert (code, out) == (1, [])
+    assert code == 1
+    assert out == [
+        "native   auditd_manager  detection",
+        f"runs     runs            {good}: a, Own a",
+        f"refused  refused         {bad}: match, {MISSING} are missing",
+        f"refused  refused         {copy}: the id 'a' is taken by a detection of {good}; give it another",
+        f"runs     runs            {other}: c, Own c",
+    ]
     assert err == [
-        f"auditsense: {good}: a, nothing wrong",
-        f"auditsense: error: {bad}: match, {MISSING} are missing",
-        f"auditsense: error: {copy}: the id 'a' is taken by a detection of {good}; give it another",
-        f"auditsense: {other}: c, nothing wrong",
         "auditsense: 4 files, 2 refused",
+        "auditsense: native: 2 run, 0 run with limits, 0 can never match",
+        "auditsense: auditd_manager: 2 run, 0 run with limits, 0 can never match",
     ]
     Path(bad).unlink()
     Path(copy).unlink()
     assert command.run("detections", "check", folder)[::2][0] == 0
-    assert command.run("detections", "check", good) == (0, [], [f"auditsense: {good}: a, nothing wrong"])
+    code, out, _ = command.run("detections", "check", good)
+    assert (code, out[1:]) == (0, [f"runs     runs            {good}: a, Own a"])
 
 
 def test_check_refuses_an_audit_rule_that_run_refuses(command: Command) -> None:

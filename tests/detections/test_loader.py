@@ -15,7 +15,7 @@ from auditsense.core.rule_table import Field, MaskedNumber, Op, Predicate, conju
 from auditsense.detections.compiler import compile_all
 from auditsense.detections.fields import FIELDS, NUMBERS, field
 from auditsense.detections.loader import parse
-from auditsense.detections.model import Severity
+from auditsense.detections.model import Condition, Severity
 from auditsense.kernel.rules import auditctl
 from auditsense.testing import open_event
 from tests.support.rules import FieldTest, SimpleRule, table
@@ -514,7 +514,9 @@ def test_mask_ignores_upper_bits() -> None:
 def test_every_field_can_be_compared() -> None:
     detection = parse(MINIMAL, "mine.toml")
     for name, found in FIELDS.items():
-        condition = dataclasses.replace(detection.match[1], field=name)
+        second = detection.match[1]
+        assert isinstance(second, Condition)
+        condition = dataclasses.replace(second, field=name)
         one = dataclasses.replace(detection, match=(condition,))
         assert [node.predicate.field for node in program_of(one)] == [found]
         compiled = compile_all([one], merge_ms=0)

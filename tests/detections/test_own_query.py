@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from auditsense.detections.builder import define, exists, is_not, like, number, unlike
-from auditsense.detections.expression import And, Expression, KeyField, Not, Operator, QueryKind, Test
+from auditsense.detections.expression import And, Expression, KeyField, Not, Operator, Or, QueryKind, Test
 from auditsense.detections.own_query import query_of
 from auditsense.errors import DetectionError
 
@@ -68,3 +68,43 @@ def test_single_match_is_an_event_and_several_are_a_sequence() -> None:
 def test_wrong_condition_is_named(field: str, value: object, message: str) -> None:
     with pytest.raises(DetectionError, match=message):
         query_of(define("own", "own", match={field: value}))  # type: ignore[dict-item] # the mistake
+
+
+A = Test(NAME, Operator.EQUAL, ("a",))
+B = Test("process.pid", Operator.EQUAL, ("7",))
+
+
+def test_any_holds_when_one_table_does() -> None:
+    assert where(any=[{NAME: "a"}, {NAME: "a", "process.pid": "7"}]) == Or((And((A,)), And((A, B))))
+
+
+def test_none_holds_when_no_table_does() -> None:
+    """An absent field fails the table, so `none` holds without it."""
+    assert where(none=[{NAME: "a"}, {"process.pid": "7"}]) == Not(Or((And((A,)), And((B,)))))
+
+
+def test_groups_can_be_nested() -> None:
+    assert where(any=[{"none": [{NAME: "a"}]}]) == Or((And((Not(Or((And((A,)),))),)),))
+
+
+@pytest.mark.parametrize(
+    ("match", "problem"),
+    [
+        ({"any": []}, "match.any: expected a list of tables"),
+        ({"any": {NAME: "a"}}, "match.any: expected a list of tables"),
+        ({"none": [{}]}, "match.none 1: a table without a condition always holds"),
+        ({"none": [{NAME: "a"}, {NAME: {"bigger": 1}}]}, "match.none 2.process.name: no comparison bigger"),
+    ],
+)
+def test_wrong_groups_are_refused(match: dict[str, object], problem: str) -> None:
+    with pytest.raises(DetectionError, match=problem):
+        define("own", "own", match=match)  # type: ignore[arg-type] # any value
+
+
+def test_eql_stands_in_place_of_match_and_window() -> None:
+    detection = define("own", "own", eql='process where process.name == "a"')
+    assert query_of(detection).steps[0].where == A
+    with pytest.raises(DetectionError, match="eql: line 1: = is no comparison"):
+        define("own", "own", eql='process where process.name = "a"')
+    with pytest.raises(DetectionError, match="eql stands in place of match and window; remove match"):
+        define("own", "own", eql="process where true", match={NAME: "a"})

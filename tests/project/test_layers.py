@@ -122,6 +122,7 @@ def test_detections_are_layered_as_well() -> None:
     order = (
         "expression",
         "query_fields",
+        "dead_parts",
         "event_table",
         "decision",
         "regex",
@@ -132,6 +133,7 @@ def test_detections_are_layered_as_well() -> None:
         "event_fields",
         "own_query",
         "compiler",
+        "coverage",
         "toml_table",
         "exceptions",
         "elastic",

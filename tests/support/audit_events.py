@@ -279,7 +279,7 @@ def _fields_of_call(event: AuditEvent, processes: dict[int, Process], *, native:
         "user.effective.id": (str(event.euid),),
         "user.name": _name((str(event.uid),)),
         "related.user": tuple(dict.fromkeys((*_name((str(event.uid),)), *_name((str(event.euid),))))),
-        "file.path": () if first_path is None else _file(event, first_path, native=native),
+        "file.path": () if first_path is None or event.first else _file(event, first_path, native=native),
         **_socket_fields(event),
     }
     return fields | _fields_of_processes(event, processes, native=native)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from auditsense.cli import open_output, print_message
 from auditsense.cli.style import painter
+from auditsense.detections.event_table import EventMapping
 from auditsense.detections.loader import quiet, shipped_detections
 from auditsense.errors import AuditSenseError
 from auditsense.sinks.format import Format
@@ -38,7 +39,16 @@ def selected_detections(arguments: argparse.Namespace) -> tuple[Detection, ...]:
         return quiet(detections, exceptions or (), known_harmless_too=bool(harmless))
     from auditsense.config.settings import selected_detections as configured  # noqa: PLC0415 - loads slowly
 
-    return configured(arguments)
+    return configured(arguments, print_message)
+
+
+def selected_mapping(arguments: argparse.Namespace) -> str:
+    """Return the mapping of the flag, else that of the named configuration, else the default one."""
+    if arguments.mapping is not None or arguments.config is None:
+        return arguments.mapping or EventMapping.NATIVE
+    from auditsense.config.settings import configured_mapping  # noqa: PLC0415 - loads slowly
+
+    return configured_mapping(arguments.config)
 
 
 def standard_output(form: str | None, color: str) -> StreamSink:

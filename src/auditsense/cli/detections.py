@@ -9,60 +9,27 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from auditsense._values import did_you_mean
-from auditsense.cli import print_data, print_message
+from auditsense.cli import print_data
 from auditsense.cli.common import selected_detections
 from auditsense.config.settings import build_settings, load_config
 from auditsense.detect.ecs import timestamp
 from auditsense.detect.suppression import AlertPolicy
-from auditsense.detections.catalog import Catalog, CheckedFile
 from auditsense.detections.compiler import compile_all
 from auditsense.detections.emit_c import as_c
+from auditsense.detections.eql.printer import eql_of
 from auditsense.detections.loader import known_harmless
-from auditsense.detections.model import ALL_BITS
+from auditsense.detections.model import ALL_BITS, AnyOf, Condition
 from auditsense.errors import DetectionError, one_line
-from auditsense.sources.factory import rules_needed
 
 if TYPE_CHECKING:
     import argparse
 
-    from auditsense.detections.model import Condition, DetectionException
+    from auditsense.detections.model import DetectionException, Match
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Do one action."""
     return _ACTIONS[arguments.action](arguments)
-
-
-def _check(arguments: argparse.Namespace) -> int:
-    """Check each file, also against the ids of the other detections. Returns 1 when one is refused.
-
-    With a configuration file, the other detections are those that it names.
-    """
-    catalog = Catalog()
-    if arguments.config is not None:
-        settings = build_settings(load_config(arguments))
-        catalog.add_known(settings.origins)
-    elif arguments.shipped is not False:
-        catalog.add_shipped()
-    files = [_rule_checked(file, catalog) for path in arguments.paths for file in catalog.add_path(path)]
-    refused = sum(bool(file.problems) for file in files)
-    for file in files:
-        for problem in file.problems:
-            print_message(f"error: {problem}")
-        if not file.problems:
-            print_message(f"{file.path}: {file.id}, nothing wrong")
-    if len(files) != 1:
-        print_message(f"{len(files)} files, {refused} refused")
-    return 1 if refused else 0
-
-
-def _rule_checked(file: CheckedFile, catalog: Catalog) -> CheckedFile:
-    """Refuse a file whose audit rule `run` would refuse."""
-    try:
-        rules_needed([one for one in catalog.detections if one.id == file.id])
-    except DetectionError as error:
-        return CheckedFile(file.path, "", (f"{file.path}: {error}",))
-    return file
 
 
 def _compile(arguments: argparse.Namespace) -> int:
@@ -93,7 +60,8 @@ def _show(arguments: argparse.Namespace) -> int:
     )
     shown = {
         **dataclasses.asdict(detection),
-        "match": [_condition(condition) for condition in detection.match],
+        "match": _match(detection.match),
+        "query": eql_of(detection.query) if detection.query is not None else None,
         "origin": settings.origins[detection.id],
         "exceptions": [_exception(exception) for exception in detection.exceptions],
         "known_harmless": [
@@ -106,6 +74,18 @@ def _show(arguments: argparse.Namespace) -> int:
     }
     print_data(json.dumps(shown, indent=2))
     return 0
+
+
+def _match(match: Match) -> list[dict[str, object]]:
+    """Return conditions, and groups of them under the words of a file."""
+    shown: list[dict[str, object]] = []
+    for part in match:
+        if isinstance(part, Condition):
+            shown.append(_condition(part))
+        else:
+            word = "any" if isinstance(part, AnyOf) else "none"
+            shown.append({word: [_match(table) for table in part.tables]})
+    return shown
 
 
 def _condition(condition: Condition) -> dict[str, object]:
@@ -127,4 +107,4 @@ def _exception(exception: DetectionException) -> dict[str, object]:
     }
 
 
-_ACTIONS = {"list": _list, "show": _show, "check": _check, "compile": _compile}
+_ACTIONS = {"list": _list, "show": _show, "compile": _compile}

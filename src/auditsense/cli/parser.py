@@ -62,6 +62,8 @@ EXAMPLES: Final[dict[str, dict[str, str]]] = {
         "auditsense detections list": "one line per detection",
         "auditsense detections show pspy": "everything about one detection",
         "auditsense detections check my.toml": "validate a file",
+        "auditsense detections check rules/": "which detections of a folder run, and why others do not",
+        "auditsense detections test my.toml cases.json": "run the cases of a detection",
         "auditsense detections compile my.toml": "print a C header",
         "auditsense detections except alert.json": "print an exception for an alert",
     },
@@ -353,11 +355,23 @@ def _add_detections(commands: argparse._SubParsersAction[Parser]) -> None:
         "check",
         "validate files or folders of detections",
         "Validate each file, also against the ids of the shipped detections, and print every mistake with "
-        "its line. The exit code is 1 if a file is refused.",
+        "its line. The table shows which detections run with all that the sensor knows of events (native), "
+        "and with what Elastic's integration auditd_manager fills. The exit code is 1 if a file is refused.",
     )
     action.add_argument("paths", metavar="PATH", nargs="+", type=argtypes.path, help="file or folder")
     _add_selection(action, paths=False)
-    action.set_defaults(command=_command("detections"), action="check")
+    action.set_defaults(command=_command("detections_check"))
+    action = _add_command(
+        actions,
+        "test",
+        "run the cases of a detection",
+        "Run each case of CASES.json, a list of recorded lines and the number of alerts expected from them "
+        "(docs/detections.md), and print one line for each. The exit code is 1 if a number differs.",
+    )
+    action.add_argument("rule", metavar="RULE", type=argtypes.path, help="file of the detection")
+    action.add_argument("cases", metavar="CASES.json", type=argtypes.path, help="its cases")
+    _add_flag(action, "detections.mapping", default=None, help="the only mapping to test (default: both)")
+    action.set_defaults(command=_command("detections_cases"))
     action = _add_command(
         actions,
         "compile",
@@ -517,6 +531,7 @@ def _add_replay(commands: argparse._SubParsersAction[Parser]) -> None:
     for path in (
         "alerts.format",
         *("detections.paths", "detections.shipped", "detections.exceptions", "detections.known_harmless"),
+        "detections.mapping",
     ):
         _add_flag(replay, path)
     _add_sink(replay)

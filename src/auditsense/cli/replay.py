@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from auditsense.cli import print_data, print_detail, print_message
-from auditsense.cli.common import selected_detections, standard_output, unknown_arches
+from auditsense.cli.common import selected_detections, selected_mapping, standard_output, unknown_arches
 from auditsense.detect.detector import Detector
 from auditsense.detect.suppression import AlertPolicy
 from auditsense.detect.view import View
@@ -95,7 +95,14 @@ def _read(arguments: argparse.Namespace, view: View, write: Callable[[Sequence[D
     policy = AlertPolicy(max_alerts=arguments.max_alerts)
     detections = selected_detections(arguments)
     sequences = view is View.SEQUENCES
-    with Detector(detections, sequences=sequences, policy=policy, limits=LIMITS, order=ORDER) as detector:
+    with Detector(
+        detections,
+        sequences=sequences,
+        policy=policy,
+        limits=LIMITS,
+        mapping=selected_mapping(arguments),
+        order=ORDER,
+    ) as detector:
         failure = _replay(arguments, detector, write if not counting else None)
         alerts = detector.alert_counts.alerts
         unsent = detector.alert_counts.withheld - detector.alert_counts.delayed

@@ -80,6 +80,8 @@ class LiveSession:
         config = load_config(arguments)
         self._config_files = [str(file.absolute()) for file in config.files]
         self._settings = settings = build_settings(config)
+        for notice in settings.notices:
+            print_message(notice)
         self._changes: tuple[str, ...] = ()  # of this host
         self._sinks = wanted_sinks(arguments.sink or settings.sinks, settings.format)
         self._rules: list[str] = []  # with a text source, auditd sets the rules
@@ -124,6 +126,7 @@ class LiveSession:
             source=self._source,
             self_test=self._self_test,
             lean=settings.source.lean,
+            mapping=settings.values["detections.mapping"],
         )
         if self._arguments.verbosity > 0:
             for line in start_details(settings, self._sinks, self._source.name, self._why, self._self_test):

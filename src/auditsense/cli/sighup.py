@@ -132,6 +132,8 @@ class HangupHandler:
             print_message("the configuration was not reloaded; the previous one stays active")
             return
         needed = [line for line in rules if line not in before]
+        for notice in new.notices:
+            print_message(notice)
         for path in deferred:
             print_message(f"{path}: changed, needs a restart")
         if needed and not new.source.audit_rules:

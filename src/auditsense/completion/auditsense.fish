@@ -68,8 +68,8 @@ function _shtab_auditsense_using
   test "$_shtab_auditsense_cmdpath" = "$argv"
 end
 
-set -g _shtab_auditsense_commands run replay record doctor status test-alert detections 'detections list' 'detections show' 'detections check' 'detections compile' 'detections except' config 'config dump' 'config check' 'config sample' rules 'rules install' 'rules remove' 'rules check' 'rules list' 'rules print' 'rules derive' ship units bench 'bench compare' schema completion help
-set -g _shtab_auditsense_opts_with_value --api-key-file --audit-rule --batch --ca-file --client-cert --client-key --color --comment --config --detections --duration --events --exceptions --format --header --html --json --max-alerts --max-rate --nats-creds-file --on-tamper --output --password-file --priority-boost --program --proxy --self-test --sink --source --spool --status-socket --timeout --to --user --watch --with -c -o
+set -g _shtab_auditsense_commands run replay record doctor status test-alert detections 'detections list' 'detections show' 'detections check' 'detections test' 'detections compile' 'detections except' config 'config dump' 'config check' 'config sample' rules 'rules install' 'rules remove' 'rules check' 'rules list' 'rules print' 'rules derive' ship units bench 'bench compare' schema completion help
+set -g _shtab_auditsense_opts_with_value --api-key-file --audit-rule --batch --ca-file --client-cert --client-key --color --comment --config --detections --duration --events --exceptions --format --header --html --json --mapping --max-alerts --max-rate --nats-creds-file --on-tamper --output --password-file --priority-boost --program --proxy --self-test --sink --source --spool --status-socket --timeout --to --user --watch --with -c -o
 
 complete -c auditsense -e
 complete -c auditsense -f
@@ -87,6 +87,7 @@ complete -c auditsense -n '_shtab_auditsense_using run' -l lean -l no-lean -d 'f
 complete -c auditsense -n '_shtab_auditsense_using run' -l self-test -x -d 'interval of the self-test, which opens /proc and waits for the record; 0: never; not set: 5m, but never with custom audit rules'
 complete -c auditsense -n '_shtab_auditsense_using run' -l detections -xka "(__fish_complete_path (commandline -ct))" -d 'files with detections, or folders of them, read in addition to the shipped ones; may be repeated'
 complete -c auditsense -n '_shtab_auditsense_using run' -l shipped -l no-shipped -d 'use the detections that come with auditsense (default: yes)'
+complete -c auditsense -n '_shtab_auditsense_using run' -l mapping -xka "native auditd_manager" -d 'fields that events have for detections: all that the sensor knows (native), or exactly those that Elastic'"'"'s integration auditd_manager fills (default: native)'
 complete -c auditsense -n '_shtab_auditsense_using run' -l exceptions -xka "(__fish_complete_path (commandline -ct))" -d 'files with exceptions (matches to ignore); may be repeated'
 complete -c auditsense -n '_shtab_auditsense_using run' -l known-harmless -l no-known-harmless -d 'suppress matches from the bundled list of known-benign collectors (listed by auditsense detections show)'
 complete -c auditsense -n '_shtab_auditsense_using run' -s o -l output -xka "alerts sequences events" -d 'documents to write: alerts, every completed sequence, or every event (default: alerts)'
@@ -109,6 +110,7 @@ complete -c auditsense -n '_shtab_auditsense_using replay' -l detections -xka "(
 complete -c auditsense -n '_shtab_auditsense_using replay' -l shipped -l no-shipped -d 'use the detections that come with auditsense (default: yes)'
 complete -c auditsense -n '_shtab_auditsense_using replay' -l exceptions -xka "(__fish_complete_path (commandline -ct))" -d 'files with exceptions (matches to ignore); may be repeated'
 complete -c auditsense -n '_shtab_auditsense_using replay' -l known-harmless -l no-known-harmless -d 'suppress matches from the bundled list of known-benign collectors (listed by auditsense detections show)'
+complete -c auditsense -n '_shtab_auditsense_using replay' -l mapping -xka "native auditd_manager" -d 'fields that events have for detections: all that the sensor knows (native), or exactly those that Elastic'"'"'s integration auditd_manager fills (default: native)'
 complete -c auditsense -n '_shtab_auditsense_using replay' -l sink -xka "(_auditsense_sinks)" -d 'destination of documents instead of standard output: stdout, file:PATH[,size=10M,keep=5], journald, syslog, syslog:udp://HOST:PORT, syslog:tcp://HOST:PORT or spool:DIR[,size=256M]; may be repeated'
 complete -c auditsense -n '_shtab_auditsense_using replay' -l rotated -d 'also read the rotated predecessors of each file (PATH.1, PATH.2.gz, PATH-20261125), oldest first'
 complete -c auditsense -n '_shtab_auditsense_using replay' -l fail-on-alert -d 'exit with 10 if there is an alert'
@@ -162,11 +164,14 @@ complete -c auditsense -n '_shtab_auditsense_using detections show' -l shipped -
 complete -c auditsense -n '_shtab_auditsense_using detections show' -l exceptions -xka "(__fish_complete_path (commandline -ct))" -d 'files with exceptions (matches to ignore); may be repeated'
 complete -c auditsense -n '_shtab_auditsense_using detections show' -l known-harmless -l no-known-harmless -d 'suppress matches from the bundled list of known-benign collectors (listed by auditsense detections show)'
 complete -c auditsense -n '_shtab_auditsense_using detections show; and test $_shtab_auditsense_npos -eq 0' -ka "(auditsense detections list 2>/dev/null | string split -f 1 \t)" -d 'id of the detection'
-complete -c auditsense -n '_shtab_auditsense_using detections; and test $_shtab_auditsense_npos -eq 0' -a check -d 'Validate each file, also against the ids of the shipped detections, and print every mistake with its line. The exit code is 1 if a file is refused.'
+complete -c auditsense -n '_shtab_auditsense_using detections; and test $_shtab_auditsense_npos -eq 0' -a check -d 'Validate each file, also against the ids of the shipped detections, and print every mistake with its line. The table shows which detections run with all that the sensor knows of events (native), and with what Elastic'"'"'s integration auditd_manager fills. The exit code is 1 if a file is refused.'
 complete -c auditsense -n '_shtab_auditsense_using detections check' -s h -l help -d 'print this help and exit'
 complete -c auditsense -n '_shtab_auditsense_using detections check' -s c -l config -xka "(__fish_complete_path (commandline -ct))" -d 'read only this configuration file (default: auditsense.toml, conf.d/*.toml and detections.d in /etc/auditsense)'
 complete -c auditsense -n '_shtab_auditsense_using detections check' -l shipped -l no-shipped -d 'use the detections that come with auditsense (default: yes)'
 complete -c auditsense -n '_shtab_auditsense_using detections check; and test $_shtab_auditsense_npos -ge 0' -ka "(__fish_complete_path (commandline -ct))" -d 'file or folder'
+complete -c auditsense -n '_shtab_auditsense_using detections; and test $_shtab_auditsense_npos -eq 0' -a test -d 'Run each case of CASES.json, a list of recorded lines and the number of alerts expected from them (docs/detections.md), and print one line for each. The exit code is 1 if a number differs.'
+complete -c auditsense -n '_shtab_auditsense_using detections test' -s h -l help -d 'print this help and exit'
+complete -c auditsense -n '_shtab_auditsense_using detections test' -l mapping -xka "native auditd_manager" -d 'the only mapping to test (default: both)'
 complete -c auditsense -n '_shtab_auditsense_using detections; and test $_shtab_auditsense_npos -eq 0' -a compile -d 'Print the shipped detections, and those of each PATH, as a C header, for programs that embed the core without Python. A configuration is read only with --config.'
 complete -c auditsense -n '_shtab_auditsense_using detections compile' -s h -l help -d 'print this help and exit'
 complete -c auditsense -n '_shtab_auditsense_using detections compile' -s c -l config -xka "(__fish_complete_path (commandline -ct))" -d 'read only this configuration file (default: auditsense.toml, conf.d/*.toml and detections.d in /etc/auditsense)'
@@ -189,6 +194,7 @@ complete -c auditsense -n '_shtab_auditsense_using config dump' -l lean -l no-le
 complete -c auditsense -n '_shtab_auditsense_using config dump' -l self-test -x -d 'interval of the self-test, which opens /proc and waits for the record; 0: never; not set: 5m, but never with custom audit rules'
 complete -c auditsense -n '_shtab_auditsense_using config dump' -l detections -xka "(__fish_complete_path (commandline -ct))" -d 'files with detections, or folders of them, read in addition to the shipped ones; may be repeated'
 complete -c auditsense -n '_shtab_auditsense_using config dump' -l shipped -l no-shipped -d 'use the detections that come with auditsense (default: yes)'
+complete -c auditsense -n '_shtab_auditsense_using config dump' -l mapping -xka "native auditd_manager" -d 'fields that events have for detections: all that the sensor knows (native), or exactly those that Elastic'"'"'s integration auditd_manager fills (default: native)'
 complete -c auditsense -n '_shtab_auditsense_using config dump' -l exceptions -xka "(__fish_complete_path (commandline -ct))" -d 'files with exceptions (matches to ignore); may be repeated'
 complete -c auditsense -n '_shtab_auditsense_using config dump' -l known-harmless -l no-known-harmless -d 'suppress matches from the bundled list of known-benign collectors (listed by auditsense detections show)'
 complete -c auditsense -n '_shtab_auditsense_using config dump' -s o -l output -xka "alerts sequences events" -d 'documents to write: alerts, every completed sequence, or every event (default: alerts)'
@@ -208,6 +214,7 @@ complete -c auditsense -n '_shtab_auditsense_using config check' -l lean -l no-l
 complete -c auditsense -n '_shtab_auditsense_using config check' -l self-test -x -d 'interval of the self-test, which opens /proc and waits for the record; 0: never; not set: 5m, but never with custom audit rules'
 complete -c auditsense -n '_shtab_auditsense_using config check' -l detections -xka "(__fish_complete_path (commandline -ct))" -d 'files with detections, or folders of them, read in addition to the shipped ones; may be repeated'
 complete -c auditsense -n '_shtab_auditsense_using config check' -l shipped -l no-shipped -d 'use the detections that come with auditsense (default: yes)'
+complete -c auditsense -n '_shtab_auditsense_using config check' -l mapping -xka "native auditd_manager" -d 'fields that events have for detections: all that the sensor knows (native), or exactly those that Elastic'"'"'s integration auditd_manager fills (default: native)'
 complete -c auditsense -n '_shtab_auditsense_using config check' -l exceptions -xka "(__fish_complete_path (commandline -ct))" -d 'files with exceptions (matches to ignore); may be repeated'
 complete -c auditsense -n '_shtab_auditsense_using config check' -l known-harmless -l no-known-harmless -d 'suppress matches from the bundled list of known-benign collectors (listed by auditsense detections show)'
 complete -c auditsense -n '_shtab_auditsense_using config check' -s o -l output -xka "alerts sequences events" -d 'documents to write: alerts, every completed sequence, or every event (default: alerts)'

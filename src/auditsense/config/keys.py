@@ -133,6 +133,16 @@ KEYS: Final[tuple[Key, ...]] = (
         flag="--shipped",
     ),
     Key(
+        "detections.mapping",
+        _STRING,
+        "native",
+        "Fields that events have for detections: all that the sensor knows (native), or exactly those that "
+        "Elastic's integration auditd_manager fills.",
+        choices=("native", "auditd_manager"),
+        flag="--mapping",
+        startup_only=True,
+    ),
+    Key(
         "detections.exceptions",
         _STRINGS,
         (),

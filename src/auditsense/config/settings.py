@@ -37,7 +37,7 @@ from auditsense.status.config import StatusSettings
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from auditsense.config.option import Key
     from auditsense.detections.model import Detection, DetectionException
@@ -90,6 +90,7 @@ class RunSettings:
         sinks: where documents go; none: standard output.
         values: of every key by its path, as configured or by default.
         files: that were read.
+        notices: what to tell the operator, one line each.
     """
 
     source: SourceSettings
@@ -105,6 +106,7 @@ class RunSettings:
     sinks: tuple[SinkSettings, ...]
     values: dict[str, Any]
     files: tuple[Path, ...]
+    notices: tuple[str, ...] = ()
 
 
 def load_config(arguments: argparse.Namespace, folder: Path = FOLDER) -> LoadedConfig:
@@ -140,17 +142,35 @@ def _override(config: LoadedConfig, key: Key, arguments: argparse.Namespace) -> 
         config.problems.append(f"{key.flag}: {error}")
 
 
-def selected_detections(arguments: argparse.Namespace) -> tuple[Detection, ...]:
+def selected_detections(
+    arguments: argparse.Namespace, notify: Callable[[str], None]
+) -> tuple[Detection, ...]:
     """Return the detections of a command that reads a configuration only when `--config` names it.
 
     Its other tables are ignored, apart from their mistakes.
+
+    Args:
+        arguments: of the command.
+        notify: called with each notice for the operator.
 
     Raises:
         ConfigError: something is wrong; it lists every error.
     """
     config = load_files([Path(arguments.config)]) if arguments.config is not None else LoadedConfig()
     override(config, arguments, "detections")
-    return _Builder(config).detections()
+    builder = _Builder(config)
+    detections = builder.detections()
+    for notice in builder.notices:
+        notify(notice)
+    return detections
+
+
+def configured_mapping(path: str) -> str:
+    """Return the mapping that a configuration file names; its mistakes are reported elsewhere."""
+    key = BY_PATH["detections.mapping"]
+    value = load_files([Path(path)]).values.get(key.path)
+    mapping: str = value.value if value is not None else key.default
+    return mapping
 
 
 def status_settings(flag: str | None, config: str | None, folder: Path = FOLDER) -> StatusSettings:
@@ -198,6 +218,7 @@ class _Builder:
         self._values |= {path: value.value for path, value in config.values.items()}
         self._problems = list(config.problems)
         self._catalog = Catalog()
+        self.notices: list[str] = []
 
     def detections(self) -> tuple[Detection, ...]:
         """Return the detections alone. Raises as `build`."""
@@ -231,6 +252,7 @@ class _Builder:
             sinks=tuple(sinks),
             values=self._values,
             files=tuple(self._config.files),
+            notices=tuple(self.notices),
         )
 
     def _detections(self) -> tuple[Detection, ...]:
@@ -273,7 +295,13 @@ class _Builder:
         except AuditSenseError as error:
             self._problems.append(f"{origin}{error}")
             return
-        wrong = [file for file in files if file.problems]
+        foreign = [file for file in files if file.foreign]
+        if foreign:
+            self.notices.append(
+                f"{path}: {len(foreign)} rules are refused, and the others are used; "
+                f"auditsense detections check {path} gives the reasons"
+            )
+        wrong = [file for file in files if file.problems and not file.foreign]
         for file in wrong[:_MAX_WRONG_DETECTIONS]:
             place = origin if file.path == str(path) else ""
             self._problems += [f"{place}{problem}" for problem in file.problems]

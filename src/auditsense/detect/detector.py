@@ -12,6 +12,7 @@ from auditsense.detect.record_reader import RecordReader, exclusive
 from auditsense.detect.rule_migration import carried_counts, new_indexes
 from auditsense.detect.suppression import AlertCounts, AlertPolicy, Alerts
 from auditsense.detections.compiler import compile_all
+from auditsense.detections.event_table import EventMapping
 from auditsense.detections.loader import resolve_detections, validate_detections
 from auditsense.errors import UsageError, expect, expect_number
 
@@ -22,6 +23,13 @@ if TYPE_CHECKING:
     from auditsense.detect.alert_policy import DetectionCounts
     from auditsense.detect.document_types import Document
     from auditsense.detections.model import Detection, DetectionException
+
+
+def _mapping(mapping: EventMapping | str) -> EventMapping:
+    try:
+        return EventMapping(mapping)
+    except ValueError:
+        raise UsageError(f"unknown mapping {mapping!r} (choose {', '.join(EventMapping)})") from None
 
 
 class Detector(RecordReader["Document"]):
@@ -47,13 +55,15 @@ class Detector(RecordReader["Document"]):
         limits: capacity of the core.
         lean: records of the types in `unsent` need not come and are not awaited. Alerts lack what these
             carry (`process.title`, `process.working_directory`).
+        mapping: fields that events have for detections: "native", all that the sensor knows, or
+            "auditd_manager", exactly what that integration of Elastic fills.
         order: for recorded input: number of matching events held back, to be decided by stamp and serial. At
             most half of `event_slots` and an eighth of `small_texts` of the limits; with 0 none is delayed.
         make_ring: internal, for `Sensor`.
 
     Raises:
         DetectionError: a detection cannot be compiled.
-        UsageError: *detections* are not detections, or a limit is outside its bounds.
+        UsageError: *detections* are not detections, an unknown mapping, or a limit outside its bounds.
     """
 
     def __init__(  # noqa: PLR0913 - each has a default that most keep
@@ -65,11 +75,13 @@ class Detector(RecordReader["Document"]):
         policy: AlertPolicy | None = None,
         limits: Limits | None = None,
         lean: bool = False,
+        mapping: EventMapping | str = EventMapping.NATIVE,
         order: int = 0,
         make_ring: Callable[..., Ring] = Ring,
     ) -> None:
         self.detections = resolve_detections(detections)
         self.sequences = sequences
+        self.mapping = _mapping(mapping)
         self._policy = policy if policy is not None else AlertPolicy()
         expect("policy", self._policy, AlertPolicy, "an AlertPolicy(…)")
         rules = self._compile(self.detections, self._policy)
@@ -82,7 +94,8 @@ class Detector(RecordReader["Document"]):
         return f"<Detector of {ids or 'nothing'} in records of {self.host.name!r}>"
 
     def _compile(self, detections: Sequence[Detection], policy: AlertPolicy) -> RuleTable:
-        return compile_all(detections, merge_ms=0 if self.sequences else policy.merge_ms(detections))
+        merge_ms = 0 if self.sequences else policy.merge_ms(detections)
+        return compile_all(detections, merge_ms=merge_ms, mapping=self.mapping)
 
     def _decode(self, drained: bytes) -> list[Document]:
         hits = read_hits(drained)

@@ -57,7 +57,8 @@ def define(  # noqa: PLR0913 - the keys of a file, most with a default
     id: str,  # noqa: A002 - what it is called in a file and in every alert
     name: str,
     *,
-    match: Mapping[str, str | Sequence[str] | Comparing],
+    match: Mapping[str, str | Sequence[str] | Sequence[Mapping[str, Any]] | Comparing] | None = None,
+    eql: str = "",
     matches: int = 1,
     within: str = "1s",
     by: Sequence[str] = ("process.pid",),
@@ -82,7 +83,9 @@ def define(  # noqa: PLR0913 - the keys of a file, most with a default
         name: headline of the alert.
         match: fields and values, one or more; all must hold. A value is a string (exactly), several strings
             (any of them), or made by `like`, `unlike`, `is_not`, `number` or `exists`. Fields have ECS names
-            (docs/detections.md); ``auditd.data.syscall`` is compared by the name of the call.
+            (docs/detections.md); ``auditd.data.syscall`` is compared by the name of the call. ``any`` and
+            ``none`` are lists of such mappings: at least one holds, none does.
+        eql: a query in EQL, in place of *match*, *matches*, *within* and *by*.
         matches: events of one *by* that make an alert, 1 to 64.
         within: time span of these events, ``1ms`` to ``24h``; without effect for one match.
         by: the field whose equal values count together: one of docs/detections.md except
@@ -108,6 +111,12 @@ def define(  # noqa: PLR0913 - the keys of a file, most with a default
     Raises:
         DetectionError: a value is invalid; the message names it and what is expected.
     """
+    what: dict[str, Any] = {"eql": eql} if eql else {}
+    if match is not None or not eql:
+        what |= {
+            "match": _plain_match(match),
+            "window": {"by": _list(by), "matches": matches, "within": within},
+        }
     return from_table(
         {
             "id": id,
@@ -121,12 +130,11 @@ def define(  # noqa: PLR0913 - the keys of a file, most with a default
             "tags": _list(tags),
             "false_positives": _list(false_positives),
             "threat": _list(threat),
-            "match": _plain_match(match),
             "note": note,
             "investigate": _list(investigate),
             "respond": _list(respond),
             "exception": _plain_exceptions(exceptions),
-            "window": {"by": _list(by), "matches": matches, "within": within},
+            **what,
         },
         f"detection {id!r}",
     )
@@ -136,7 +144,11 @@ def _plain_match(match: object) -> object:
     if not isinstance(match, Mapping):
         return match
     return {
-        field: list(value) if isinstance(value, tuple | set | frozenset) else value
+        field: [_plain_match(table) for table in value]
+        if field in ("any", "none") and isinstance(value, list | tuple)
+        else list(value)
+        if isinstance(value, tuple | set | frozenset)
+        else value
         for field, value in match.items()
     }
 

@@ -10,12 +10,14 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from auditsense.detections.loader import detection_files, load_detections, shipped_detections
+from auditsense.detections.elastic import RefusedRuleError
+from auditsense.detections.loader import Skipped, detection_files, load_file, shipped_detections
 from auditsense.detections.toml_table import problems_of
 from auditsense.errors import DetectionError
 
 if TYPE_CHECKING:
     from os import PathLike
+    from pathlib import Path
 
     from auditsense.detections.model import Detection
 
@@ -28,13 +30,17 @@ class CheckedFile(NamedTuple):
 
     Attributes:
         path: of the file.
-        id: of its detection; "" when it was refused.
+        id: of its detection; "" when there is none.
         problems: why it was refused, each with the file's name; () when it was not.
+        skipped: why it is not for this sensor; "" when it is.
+        foreign: whether a refusal is no error of this host: it is a rule of Elastic, in a folder of them.
     """
 
     path: str
     id: str
     problems: tuple[str, ...] = ()
+    skipped: str = ""
+    foreign: bool = False
 
 
 class Catalog:
@@ -79,14 +85,20 @@ class Catalog:
             if real in self._files:
                 continue
             self._files.add(real)
-            try:
-                (detection,) = load_detections(file)
-                self._add(detection, str(file))
-            except DetectionError as error:
-                results.append(CheckedFile(str(file), "", problems_of(error)))
-            else:
-                results.append(CheckedFile(str(file), detection.id))
+            results.append(self._add_file(file, named=str(file) == str(path)))
         return results
+
+    def _add_file(self, file: Path, *, named: bool) -> CheckedFile:
+        try:
+            loaded = load_file(file, skip=not named)
+            if isinstance(loaded, Skipped):
+                return CheckedFile(str(file), "", skipped=loaded.reason)
+            self._add(loaded, str(file))
+        except RefusedRuleError as error:
+            return CheckedFile(str(file), "", problems_of(error), foreign=not named)
+        except DetectionError as error:
+            return CheckedFile(str(file), "", problems_of(error))
+        return CheckedFile(str(file), loaded.id)
 
     def _add(self, detection: Detection, origin: str) -> None:
         other = self.origins.get(detection.id)

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from auditsense.detections.expression import And, Not, Operator, Or, Test
+from auditsense.detections.expression import Operator, tests_of
 from auditsense.detections.query_fields import NEVER_PRESENT, NUMBERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from auditsense.detections.expression import Expression, Query
+    from auditsense.detections.expression import Query, Test
 
 NAME_BYTES: Final = 15
 """Most bytes of a process name: the kernel cuts the rest."""
@@ -33,26 +33,13 @@ _SHOWN: Final = 3
 
 def dead_parts(query: Query) -> list[str]:
     """Return a sentence for each part of a query that can never match, with its line, in their order."""
-    steps = (*query.steps, query.until) if query.until else query.steps
     warnings: list[str] = []
-    for step in steps:
+    for step in query.all_steps:
         if step.category is not None and step.category not in CATEGORIES:
             warnings.append(f"line {step.line}: no audit event has the category {step.category}")
         for test in tests_of(step.where):
             warnings += [f"line {test.line}: {warning}" for warning in _warnings(test)]
     return list(dict.fromkeys(warnings))
-
-
-def tests_of(tree: Expression) -> Iterator[Test]:
-    """Yield the tests of a tree from left to right."""
-    match tree:
-        case And(terms) | Or(terms):
-            for term in terms:
-                yield from tests_of(term)
-        case Not(term):
-            yield from tests_of(term)
-        case Test():
-            yield tree
 
 
 def _warnings(test: Test) -> Iterator[str]:

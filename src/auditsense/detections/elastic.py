@@ -23,6 +23,11 @@ from auditsense.errors import DetectionError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+
+class RefusedRuleError(DetectionError):
+    """A rule of Elastic that cannot be used here."""
+
+
 INDEX: Final = "logs-auditd_manager.auditd-default"
 """The index of audit events: a rule with a pattern that fits it is for this sensor."""
 
@@ -70,9 +75,9 @@ def detection_of_rule(document: dict[str, Any], where: str, source: str = "") ->
         source: the TOML, for line numbers; "": there is none.
 
     Raises:
-        DetectionError: it is refused. Notes of the error are further mistakes.
+        RefusedRuleError: it is refused. Notes of the error are further mistakes.
     """
-    mistakes = Mistakes(where, source)
+    mistakes = Mistakes(where, source, RefusedRuleError)
     entry = TomlTable(f"{where}: rule", document["rule"], mistakes, name="rule")
     severity = Severity(entry.read("severity", choice, Severity))
     detection = Detection(

@@ -11,7 +11,10 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 from auditsense._frozen import Frozen
 
@@ -124,6 +127,18 @@ class Constant(Frozen):
 Expression: TypeAlias = Test | And | Or | Not | Constant
 
 
+def tests_of(tree: Expression) -> Iterator[Test]:
+    """Yield the tests of a tree from left to right."""
+    match tree:
+        case And(terms) | Or(terms):
+            for term in terms:
+                yield from tests_of(term)
+        case Not(term):
+            yield from tests_of(term)
+        case Test():
+            yield tree
+
+
 @dataclass(slots=True, eq=False, repr=False)
 class KeyField(Frozen):
     """A field whose equal values belong together.
@@ -191,3 +206,8 @@ class Query(Frozen):
     until: Step | None = None
     limit: int | None = None
     look_back_ms: int = LOOK_BACK_MS
+
+    @property
+    def all_steps(self) -> tuple[Step, ...]:
+        """Its steps, and the one of *until*."""
+        return (*self.steps, self.until) if self.until else self.steps

@@ -1,4 +1,4 @@
-"""Detections from TOML: the shipped ones, and those of a path.
+"""Detections from TOML, our own format and Elastic's: the shipped ones, and those of a path.
 
 Every error names the file, the key and what is expected there.
 """
@@ -9,7 +9,7 @@ import os
 import stat
 import tomllib
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from auditsense._file_trust import read_trusted_text, require_trusted_path
 from auditsense._resources import packaged_names, packaged_text
@@ -17,15 +17,32 @@ from auditsense._toml import TomlError
 from auditsense._toml import parse as parse_toml
 from auditsense._values import WrongValueError, choice, duration_ms, items, shown, table, text, texts, whole
 from auditsense.detections.compiler import check_detection
+from auditsense.detections.elastic import (
+    LANGUAGES,
+    RefusedRuleError,
+    detection_of_rule,
+    is_elastic,
+    reason_to_skip,
+)
 from auditsense.detections.exceptions import exception_from, with_exceptions
+from auditsense.detections.expression import Constant, Query, QueryKind, Step
 from auditsense.detections.fields import HOST
-from auditsense.detections.model import AttackEntry, Detection, DetectionException, Severity, Threat, Window
+from auditsense.detections.model import (
+    AttackEntry,
+    Detection,
+    DetectionException,
+    Match,
+    Severity,
+    Threat,
+    Window,
+    conditions_of,
+)
 from auditsense.detections.own_query import MOST_MATCHES, MOST_SPAN_MS, expression_of_condition
-from auditsense.detections.toml_table import Mistakes, TomlTable, conditions
+from auditsense.detections.toml_table import Mistakes, TomlTable, match_of
 from auditsense.errors import DetectionError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from os import PathLike
     from pathlib import Path
 
@@ -91,19 +108,28 @@ def from_table(document: dict[str, Any], where: str, source: str = "") -> Detect
     Raises:
         DetectionError: it is not a detection. Notes of the error are further mistakes.
     """
+    if is_elastic(document):
+        return _compiled(detection_of_rule(document, where, source), where)
     mistakes = Mistakes(where, source)
     detection = _detection(document, where, mistakes)
     mistakes.check()
     return detection
 
 
+def _compiled(detection: Detection, where: str) -> Detection:
+    """Return a rule of Elastic after it has been compiled."""
+    try:
+        check_detection(detection)
+    except DetectionError as error:
+        raise RefusedRuleError(f"{where}: query: {error}") from None
+    return detection
+
+
 def _detection(document: dict[str, Any], where: str, mistakes: Mistakes) -> Detection:
     entry = TomlTable(where, document, mistakes)
-    match = entry.read("match", table)
-    if not match and document.get("match") == {}:
-        mistakes.add("match must have at least one field; without any all events would match", "match")
+    query = _query(entry, document, mistakes)
+    match, window = ((), Window((HOST,), 1, 1)) if query else _match_and_window(entry, document, mistakes)
     name = entry.read("id", text)
-    window = entry.read_table("window")
     detection = Detection(
         id=name,
         name=entry.read("name", text),
@@ -116,12 +142,13 @@ def _detection(document: dict[str, Any], where: str, mistakes: Mistakes) -> Dete
         tags=entry.optional("tags", texts, ()),
         false_positives=entry.optional("false_positives", texts, ()),
         threat=_threats(where, entry.optional("threat", items, []), mistakes),
-        match=conditions(f"{where}: match", TomlTable(f"{where}: match", match), mistakes),
-        window=_window(f"{where}: window", *window),
+        match=match,
+        window=window,
         note=entry.optional("note", text, "").strip(),
         investigate=entry.optional("investigate", texts, ()),
         respond=entry.optional("respond", texts, ()),
         exceptions=_exceptions_in(where, entry.optional("exception", items, []), mistakes, name, where),
+        query=query,
     )
     entry.done()
     _compile(detection, mistakes)
@@ -135,6 +162,34 @@ def _rule_lines(value: object) -> str:
     if not isinstance(value, str):
         raise WrongValueError(f'must be a string, such as "-w /…", or a list of them, not {shown(value)}')
     return value
+
+
+def _query(entry: TomlTable, document: dict[str, Any], mistakes: Mistakes) -> Query | None:
+    """Return the query of a detection that has `eql` in place of `match` and `window`."""
+    if "eql" not in document:
+        return None
+    for key in ("match", "window"):
+        if entry.read_any(key) is not None:
+            mistakes.add(f"eql stands in place of match and window; remove {key}", key)
+    source = entry.read("eql", text)
+    with mistakes.collected("", "eql"):
+        try:
+            return LANGUAGES["eql"](source)
+        except DetectionError as error:
+            raise DetectionError(f"eql: {error}") from None
+    return Query(QueryKind.EVENT, (Step(None, Constant(value=False)),))  # never used: there is a mistake
+
+
+def _match_and_window(entry: TomlTable, document: dict[str, Any], mistakes: Mistakes) -> tuple[Match, Window]:
+    match = entry.read("match", table)
+    if not match and document.get("match") == {}:
+        mistakes.add("match must have at least one field; without any all events would match", "match")
+    window = entry.read_table("window")
+    where = f"{entry.where}: match"
+    return (
+        match_of(where, TomlTable(where, match), mistakes),
+        _window(f"{entry.where}: window", *window),
+    )
 
 
 def _threats(where: str, rows: list[Any], mistakes: Mistakes) -> tuple[Threat, ...]:
@@ -162,7 +217,7 @@ def _compile(detection: Detection, mistakes: Mistakes) -> None:
         check_detection(detection)
     except DetectionError as error:
         before = len(mistakes)
-        for condition in detection.match:
+        for condition in conditions_of(detection.match):
             try:
                 expression_of_condition(condition)
             except DetectionError as wrong:
@@ -171,8 +226,40 @@ def _compile(detection: Detection, mistakes: Mistakes) -> None:
             mistakes.add(str(error), "window" if "window" in str(error) else "")
 
 
-def load_detections(path: str | PathLike[str]) -> list[Detection]:
+class Skipped(NamedTuple):
+    """A rule in a folder that is not for this sensor.
+
+    Attributes:
+        reason: why.
+    """
+
+    reason: str
+
+
+def load_file(path: Path, *, skip: bool) -> Detection | Skipped:
+    """Load one file.
+
+    Args:
+        path: of it.
+        skip: whether a rule of Elastic that is for other sources, or deprecated, is skipped.
+
+    Raises:
+        DetectionError: it cannot be read, is refused, or others may write it.
+    """
+    where = str(path)
+    source = _read(path)
+    document = _toml(source, where)
+    reason = reason_to_skip(document) if skip and is_elastic(document) else ""
+    return Skipped(reason) if reason else from_table(document, where, source)
+
+
+def load_detections(
+    path: str | PathLike[str], *, refused: Callable[[DetectionError], None] | None = None
+) -> list[Detection]:
     """Load the detection of a file, or those of a folder: all its `*.toml`, in the order of their paths.
+
+    A file is in our format, or a rule of Elastic in EQL, unmodified. In a folder, rules of Elastic that are
+    deprecated or only for other sources than audit are skipped.
 
     Root loads only files that root alone may write: a detection decides what is seen, and which audit
     rule the kernel gets.
@@ -180,12 +267,24 @@ def load_detections(path: str | PathLike[str]) -> list[Detection]:
     Args:
         path: a file of 1 MiB at most, or a folder, which is read recursively, of 4,096 entries at most.
             Hidden files and folders are ignored.
+        refused: called with the error of each file that is refused; the others are loaded. By default the
+            first such error is raised.
 
     Raises:
         DetectionError: it cannot be read, holds no detection, or others may write it.
         UsageError: *path* is not a path.
     """
-    return [parse(_read(file), str(file)) for file in detection_files(path)]
+    detections: list[Detection] = []
+    for file in detection_files(path):
+        try:
+            loaded = load_file(file, skip=file != _path(path))
+        except DetectionError as error:
+            if refused is None:
+                raise
+            refused(error)
+        else:
+            detections += [loaded] if isinstance(loaded, Detection) else []
+    return detections
 
 
 def _path(path: object) -> Path:

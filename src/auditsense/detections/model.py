@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from auditsense._frozen import Frozen
+from auditsense.detections.expression import tests_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from auditsense.detections.expression import Query
 
@@ -95,6 +96,34 @@ class Condition(Frozen):
 
 
 @dataclass(slots=True, eq=False, repr=False)
+class AnyOf(Frozen):
+    """Alternatives: all conditions of at least one table hold."""
+
+    tables: tuple[Match, ...]
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class NoneOf(Frozen):
+    """What must not be: of no table all conditions hold."""
+
+    tables: tuple[Match, ...]
+
+
+Match: TypeAlias = "tuple[Condition | AnyOf | NoneOf, ...]"
+"""Conditions and groups that must all hold."""
+
+
+def conditions_of(match: Match) -> Iterator[Condition]:
+    """Yield all conditions of a match, those in its groups too, in their order."""
+    for part in match:
+        if isinstance(part, Condition):
+            yield part
+        else:
+            for table in part.tables:
+                yield from conditions_of(table)
+
+
+@dataclass(slots=True, eq=False, repr=False)
 class Window(Frozen):
     """How many matches of one key, in what time, complete a sequence.
 
@@ -150,7 +179,7 @@ class Detection(Frozen):
         tags: free words.
         false_positives: benign programs with the same behaviour.
         threat: place in MITRE ATT&CK.
-        match: conditions that must all hold.
+        match: conditions and groups of them that must all hold.
         window: number and time of matches for an alert.
         note: what else to know about an alert.
         investigate: how to find out whether it is harmless, step by step.
@@ -172,7 +201,7 @@ class Detection(Frozen):
     tags: tuple[str, ...]
     false_positives: tuple[str, ...]
     threat: tuple[Threat, ...]
-    match: tuple[Condition, ...]
+    match: Match
     window: Window
     note: str = ""
     investigate: tuple[str, ...] = ()
@@ -186,6 +215,21 @@ class Detection(Frozen):
     def audit_rules(self) -> tuple[str, ...]:
         """The audit rules that it names, in order."""
         return tuple(line.strip() for line in self.audit_rule.splitlines() if line.strip())
+
+    @property
+    def compared_fields(self) -> frozenset[str]:
+        """Names of all fields that it compares."""
+        conditions = {condition.field for condition in conditions_of(self.match)}
+        steps = self.query.all_steps if self.query is not None else ()
+        return frozenset(conditions | {test.field for step in steps for test in tests_of(step.where)})
+
+    @property
+    def key_fields(self) -> frozenset[str]:
+        """Names of the fields whose equal values count together."""
+        if self.query is None:
+            return frozenset(self.window.by)
+        keys = [*self.query.by, *(key for step in self.query.all_steps for key in step.by)]
+        return frozenset(key.name for key in keys)
 
     def __repr__(self) -> str:
         return f"Detection({self.id!r}, version={self.version})"

@@ -16,17 +16,18 @@ from auditsense.detections.expression import (
     KeyField,
     Not,
     Operator,
+    Or,
     Query,
     QueryKind,
     Step,
     Test,
 )
 from auditsense.detections.fields import HOST, NUMBERS, SYSCALL_NAME, field
-from auditsense.detections.model import Comparison, Condition, Detection
+from auditsense.detections.model import AnyOf, Comparison, Condition, Detection
 from auditsense.errors import DetectionError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from auditsense.detections.model import Match, NoneOf
 
 _MOST_KEYS: Final = 4
 _REGISTERS: Final = frozenset({Field.A0, Field.A1, Field.A2, Field.A3})
@@ -64,13 +65,20 @@ def query_of(detection: Detection) -> Query:
     )
 
 
-def expression_of(conditions: Iterable[Condition]) -> Expression:
-    """Return the expression that all conditions hold.
+def expression_of(match: Match) -> Expression:
+    """Return the expression that all conditions and groups hold.
 
     Raises:
         DetectionError: an unknown field or system call, or values that the field cannot be compared with.
     """
-    return And(tuple(expression_of_condition(condition) for condition in conditions))
+    return And(tuple(_part(part) for part in match))
+
+
+def _part(part: Condition | AnyOf | NoneOf) -> Expression:
+    if isinstance(part, Condition):
+        return expression_of_condition(part)
+    alternatives = Or(tuple(expression_of(table) for table in part.tables))
+    return alternatives if isinstance(part, AnyOf) else Not(alternatives)
 
 
 def expression_of_condition(condition: Condition) -> Expression:

@@ -20,7 +20,7 @@ from auditsense._values import (
     texts,
     whole,
 )
-from auditsense.detections.model import ALL_BITS, Comparison, Condition
+from auditsense.detections.model import ALL_BITS, AnyOf, Comparison, Condition, Match, NoneOf
 from auditsense.errors import DetectionError
 
 if TYPE_CHECKING:
@@ -59,9 +59,11 @@ class Mistakes:
     Args:
         origin: what every message begins with.
         source: the TOML, for line numbers; "": there is none.
+        error: kind of error that `check` raises.
     """
 
-    def __init__(self, origin: str, source: str = "") -> None:
+    def __init__(self, origin: str, source: str = "", error: type[DetectionError] = DetectionError) -> None:
+        self._error = error
         self._origin = origin
         self._source = source
         self._mistakes: list[tuple[str, str, int, str]] = []
@@ -106,7 +108,7 @@ class Mistakes:
         ]
         placed.sort(key=lambda mistake: mistake[0])
         lines = [f"{self._origin}{f':{line}' if line else ''}: {problem}" for line, problem in placed]
-        error = DetectionError(lines[0])
+        error = self._error(lines[0])
         for line in lines[1:_MOST_MISTAKES]:
             error.add_note(line)
         if len(lines) > _MOST_MISTAKES:
@@ -223,6 +225,33 @@ def conditions(where: str, match: TomlTable, mistakes: Mistakes | None = None) -
         with nullcontext() if mistakes is None else mistakes.collected("match", name):
             result += _conditions(f"{where}.{name}", name, value)
     return tuple(result)
+
+
+def match_of(where: str, match: TomlTable, mistakes: Mistakes | None = None) -> Match:
+    """Return the comparisons in a table of fields, and its groups `any` and `none`.
+
+    Args:
+        where: precedes each field's name in errors.
+        match: all keys are taken.
+        mistakes: collects those of the fields and groups; None: the first is raised.
+    """
+    groups: list[AnyOf | NoneOf] = []
+    for key, group in (("any", AnyOf), ("none", NoneOf)):
+        tables = match.read_any(key)
+        if tables is not None:
+            with nullcontext() if mistakes is None else mistakes.collected("match", key):
+                groups.append(group(_tables(f"{where}.{key}", tables)))
+    return (*conditions(where, match, mistakes), *groups)
+
+
+def _tables(where: str, value: object) -> tuple[Match, ...]:
+    if not isinstance(value, list) or not value:
+        raise DetectionError(f'{where}: expected a list of tables, as in [{{ "file.path" = "/etc/shadow" }}]')
+    tables = tuple(match_of(f"{where} {n}", TomlTable(f"{where} {n}", row)) for n, row in enumerate(value, 1))
+    for n, found in enumerate(tables, 1):
+        if not found:
+            raise DetectionError(f"{where} {n}: a table without a condition always holds; remove it")
+    return tables
 
 
 def _values(where: str, value: object, kind: type) -> tuple[Any, ...]:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 _TIME_ERROR: Final = 5  # adjtimex(2)
 _TIMEX_BYTES: Final = 512  # more than struct timex has anywhere
 _ASK_S: Final = 2.0
-_KEY_FIELD: Final = "auditd.data.key"
+_KEY_FIELDS: Final = frozenset({"auditd.data.key", "tags"})
 
 
 def clock_synchronised() -> bool | None:
@@ -170,10 +170,11 @@ def _configuration(host: HostAccess, sensor: dict[str, Any] | None) -> _Configur
         # Other users may not be allowed to read it.
         unreadable = os.geteuid() != 0 and any(line.endswith(os.strerror(errno.EACCES)) for line in problems)
         return _Configured((), None if unreadable else problems, [DEFAULT_AUDIT_RULE])
-    fields = {condition.field for detection in settings.detections for condition in detection.match}
+    fields = {field for detection in settings.detections for field in detection.compared_fields}
     needs = needs_of(settings.detections, costly=settings.source.costly_rules)
     files = tuple(map(str, config.files))
-    return _Configured(files, (), needed, settings.source.name, keyed=_KEY_FIELD in fields, needs=needs)
+    keyed = bool(_KEY_FIELDS & fields)
+    return _Configured(files, (), needed, settings.source.name, keyed=keyed, needs=needs)
 
 
 def _loaded(host: HostAccess, sensor: dict[str, Any] | None) -> LoadedConfig:

@@ -199,11 +199,8 @@ class HealthMonitor:
         """Return whether the key of an audit rule matters to a detection, or to the reader of all events."""
         if not isinstance(self._reader, Detector):
             return True
-        return any(
-            condition.field == "auditd.data.key"
-            for detection in self._reader.detections
-            for condition in detection.match
-        )
+        keys = {"auditd.data.key", "tags"}
+        return any(keys & detection.compared_fields for detection in self._reader.detections)
 
     def _check_clock(self, now_s: float) -> list[Document]:
         """Compare the wall clock with the monotonic clock.

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from auditsense.detect.document_types import Document
     from auditsense.detect.events import Event
     from auditsense.detect.suppression import AlertPolicy
+    from auditsense.detections.event_table import EventMapping
     from auditsense.detections.model import Detection
 
 Reader: TypeAlias = Detector | EventReader | RowReader
@@ -33,7 +34,7 @@ class SensorOutput:
     """Kind of output of a sensor, and its options.
 
     Attributes:
-        detections, view, policy, limits, lean, fields, on_event: see `Sensor`.
+        detections, view, policy, limits, lean, mapping, fields, on_event: see `Sensor`.
         self_test_path: opened by the self-test; None: no self-test.
 
     Raises:
@@ -45,6 +46,7 @@ class SensorOutput:
     policy: AlertPolicy | None
     limits: Limits
     lean: bool
+    mapping: EventMapping | str
     fields: Sequence[str] | None
     on_event: Callable[[Event], object] | None
     self_test_path: str | None
@@ -74,6 +76,7 @@ class SensorOutput:
             policy=self.policy,
             limits=self.limits,
             lean=self.lean,
+            mapping=self.mapping,
             make_ring=self._make_ring(),
         )
 

@@ -23,6 +23,7 @@ from auditsense.detect.event_reader import EventReader
 from auditsense.detect.rows import RowReader
 from auditsense.detect.suppression import AlertCounts, AlertPolicy
 from auditsense.detect.view import View
+from auditsense.detections.event_table import EventMapping
 from auditsense.detections.loader import resolve_detections, validate_detections
 from auditsense.errors import ClosedError, UsageError, expect, expect_number
 from auditsense.kernel.self_test import SelfTest
@@ -93,6 +94,7 @@ class Sensor:
             is a document. None by default, because it forks a helper.
         lean: the kernel keeps records that no detection needs out of the socket, which costs this process and
             the kernel less. Alerts then lack `process.working_directory` and `process.title`.
+        mapping: fields that events have for detections; see `Detector`.
         fields: with `View.EVENTS`, the fields that events have, as for `EventReader`. The core keeps no
             others, which costs less. There are no documents and no *self_test* then.
         on_event: receives every event that has a SYSCALL record, next to the alerts, before those that it
@@ -129,6 +131,7 @@ class Sensor:
         source: Source | None = None,
         self_test: float | SelfTest | None = None,
         lean: bool = False,
+        mapping: EventMapping | str = EventMapping.NATIVE,
         fields: Sequence[str] | None = None,
         on_event: Callable[[Event], object] | None = None,
         clock: Clock | None = None,
@@ -141,6 +144,7 @@ class Sensor:
             policy,
             limits if limits is not None else Limits(),
             lean,
+            mapping,
             fields,
             on_event,
             test.path if test is not None else None,

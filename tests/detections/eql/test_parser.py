@@ -260,12 +260,16 @@ REFUSED = {
         "line 1: expected and, or, or a ], not the end of the query"
     ),
     f"sample {_TWO}": "a sample needs a key: sample by process.pid, or by behind each event",
+    f"sample by process.pid {_TWO * 5}": "line 1: this sample has 10 events; at most 8",
     "sample by process.pid [any where true]": "a sample has at least two events",
     f"sample by process.pid with maxspan=1s {_TWO}": (
         "line 1: a sample has no maxspan; the look-back of its rule bounds it"
     ),
     f"sample by process.pid {_TWO} with runs=2": "line 1: the events of a sample have no runs",
     f"sample by process.pid {_TWO} until [any where true]": "line 1: a sample has no until",
+    "sequence with maxspan=1s [any where true] with runs=2 by process.pid": (
+        "line 1: by stands before with runs"
+    ),
     "any where true | tail": "line 1: expected a number, not the end of the query",
     "any where true | head 0": "line 1: head must be 1 to 65535",
 }

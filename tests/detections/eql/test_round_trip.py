@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auditsense.detections.eql.parser import parse
+from auditsense.detections.eql.printer import eql_of
 from auditsense.detections.expression import (
     And,
     Constant,
@@ -20,7 +21,6 @@ from auditsense.detections.expression import (
     Test,
 )
 from auditsense.detections.query_fields import NAMES, NUMBERS
-from tests.support.eql_text import eql_of
 
 _texts = st.text(st.characters(codec="utf-8"), max_size=8)
 _values = st.lists(_texts, min_size=1, max_size=3).map(tuple)

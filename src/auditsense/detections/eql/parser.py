@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MOST_STAGES: Final = 101
+MOST_ITEMS: Final = 8
 MOST_RUNS: Final = 100
 MOST_KEYS: Final = 4
 MOST_COMPARISONS: Final = 1024
@@ -215,6 +216,8 @@ class _Parser:
             runs = self._whole()
             if not 1 <= runs <= MOST_RUNS:
                 raise DetectionError(f"runs must be 1 to {MOST_RUNS}")
+            if self._is("by"):
+                self._fail("by stands before with runs")
             step = replace(step, runs=runs)
         return step
 
@@ -232,8 +235,8 @@ class _Parser:
             self._fail("a sample has no until")
         if len(steps) < _FEWEST_STEPS:
             raise DetectionError("a sample has at least two events")
-        if len(steps) > MOST_STAGES:
-            self._fail(f"this sample has {len(steps)} events; at most {MOST_STAGES}", self._tokens[0])
+        if len(steps) > MOST_ITEMS:
+            self._fail(f"this sample has {len(steps)} events; at most {MOST_ITEMS}", self._tokens[0])
         if not by and not steps[0].by:
             raise DetectionError("a sample needs a key: sample by process.pid, or by behind each event")
         return Query(QueryKind.SAMPLE, tuple(self._checked_keys("sample", by, steps)), _known_keys(by))

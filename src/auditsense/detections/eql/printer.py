@@ -1,7 +1,8 @@
-"""EQL text of a query: what the parser reads must be the query again."""
+"""EQL text of a query. The parser reads the same query from it."""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from auditsense.detections.expression import And, Constant, Not, Operator, Or, QueryKind, Test
@@ -9,6 +10,8 @@ from auditsense.detections.expression import And, Constant, Not, Operator, Or, Q
 if TYPE_CHECKING:
     from auditsense.detections.expression import Expression, KeyField, Query, Step
 
+_KEYWORDS: Final = frozenset({"any", "sequence", "sample", "join"})
+_WORD: Final = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _ORDER: Final = {
     Operator.EQUAL: "==",
     Operator.LESS: "<",
@@ -19,7 +22,11 @@ _ORDER: Final = {
 
 
 def eql_of(query: Query) -> str:
-    """Return a query in EQL, with every term in parentheses."""
+    """Return a query in EQL: negations at the comparisons, groups in parentheses, lists in every comparison.
+
+    The look-back, which is no part of the text, is left out; so are comparisons of our own format alone
+    (MASKED, OPEN_FLAGS), which no query in EQL has.
+    """
     if query.kind is QueryKind.EVENT:
         text = _event(query.steps[0])
     else:
@@ -39,7 +46,12 @@ def _by(keys: tuple[KeyField, ...]) -> str:
 
 
 def _event(step: Step) -> str:
-    return f"{_text(step.category) if step.category else 'any'} where {_expression(step.where)}"
+    category = step.category
+    if category is None:
+        word = "any"
+    else:
+        word = category if _WORD.fullmatch(category) and category not in _KEYWORDS else _text(category)
+    return f"{word} where {_expression(step.where)}"
 
 
 def _expression(tree: Expression) -> str:
@@ -67,10 +79,12 @@ def _test(test: Test) -> str:
         case Operator.LENGTH if test.length_operator is not None:
             return f"length({test.field}) {_ORDER[test.length_operator]} {values[0]}"
         case Operator.EQUAL:
-            return f"{test.field} in{tilde} ({', '.join(values)})"
+            one = len(values) == 1 and not tilde
+            return f"{test.field} == {values[0]}" if one else f"{test.field} in{tilde} ({', '.join(values)})"
         case Operator.WILDCARD | Operator.REGEX:
             word = "like" if test.operator is Operator.WILDCARD else "regex"
-            return f"{test.field} {word}{tilde} ({', '.join(values)})"
+            operand = values[0] if len(values) == 1 else f"({', '.join(values)})"
+            return f"{test.field} {word}{tilde} {operand}"
         case _:
             return f"{test.field} {_ORDER[test.operator]} {values[0]}"
 

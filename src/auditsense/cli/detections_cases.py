@@ -1,0 +1,34 @@
+"""auditsense detections test: run the cases of a detection."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from auditsense.cli import print_data, print_message
+from auditsense.detections.event_table import EventMapping
+from auditsense.detections.loader import load_detections
+from auditsense.errors import UsageError, one_line
+from auditsense.replay.cases import read_cases, run_case
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run each case in each mapping, and print one line for each. Returns 1 when a count differs."""
+    detections = load_detections(arguments.rule)
+    if len(detections) != 1:
+        raise UsageError(f"{arguments.rule}: holds {len(detections)} detections; name the file of one")
+    mappings = [EventMapping(arguments.mapping)] if arguments.mapping else [*EventMapping]
+    compared = differing = 0
+    for case in read_cases(arguments.cases):
+        for mapping in mappings:
+            if mapping not in case.expect:
+                continue
+            found, expected = run_case(detections[0], case, mapping), case.expect[mapping]
+            compared += 1
+            differing += found != expected
+            result = "ok" if found == expected else f"{found}, expected {expected}"
+            print_data("\t".join((mapping, one_line(case.name), result)))
+    print_message(f"{compared} results, {differing} differ")
+    return 1 if differing else 0

@@ -1,0 +1,60 @@
+"""Completions of queries: as the sensor counts them, and as the model does."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from auditsense import Detector
+from auditsense.detections.event_table import EventMapping
+from auditsense.replay.replay import LIMITS, ORDER
+from tests.support.audit_events import AuditEvent, Process, fields_of, learn, records_of
+from tests.support.eql_model import count
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from auditsense.detections.model import Detection
+
+_DAY_MS: Final = 86_400_000
+
+
+def apart(cases: Sequence[Sequence[AuditEvent]]) -> list[list[AuditEvent]]:
+    """Return cases with a day between them, so that none remembers another."""
+    return [
+        [
+            replace(event, ms=event.ms + number * _DAY_MS, serial=event.serial + number * 1000)
+            for event in case
+        ]
+        for number, case in enumerate(cases)
+    ]
+
+
+def sensor_counts(
+    detections: Sequence[Detection], cases: Sequence[Sequence[AuditEvent]], mapping: EventMapping
+) -> Iterator[Counter[str]]:
+    """Yield for each case how often each detection was completed, by its id."""
+    with Detector(detections, sequences=True, limits=LIMITS, order=ORDER, mapping=mapping) as detector:
+        for case in cases:
+            text = "".join(f"{line}\n" for event in case for line in records_of(event))
+            documents = detector.feed_text(text.encode()) + detector.flush()
+            yield Counter(document["rule"]["id"] for document in documents)
+
+
+def model_counts(
+    detections: Sequence[Detection], case: Sequence[AuditEvent], mapping: EventMapping
+) -> Counter[str]:
+    """Return how often each detection is completed by a case, by its id."""
+    native = mapping is EventMapping.NATIVE
+    processes: dict[int, Process] = {}
+    fields = []
+    for event in sorted(case, key=lambda event: (event.ms, event.serial)):
+        learn(event, processes)
+        fields.append((event.ms, fields_of(event, processes, native=native)))
+    counts = {
+        detection.id: count(replace(detection.query, limit=None), fields)
+        for detection in detections
+        if detection.query is not None
+    }
+    return Counter({name: number for name, number in counts.items() if number})
