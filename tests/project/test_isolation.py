@@ -176,6 +176,7 @@ def test_importing_loads_the_core_and_little_else(report: Report) -> None:
     own = {name for name in report.values["loaded"] if name.startswith("auditsense")}
     assert own == {
         "auditsense",
+        "auditsense._frozen",
         "auditsense.errors",
         "auditsense._ffi",
         "auditsense._lazy",
