@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from auditsense.testing import burst
 from tests.cli.test_own_detections import Command
 
 _DATA = Path(__file__).parents[1] / "data" / "eql"
@@ -106,6 +107,18 @@ def test_refused_rule_of_a_folder_keeps_no_other_from_running(command: Command, 
     code, _, err = command.run(*words, f"{folder}/c.toml")
     assert code == 2
     assert "the language kuery is not supported yet" in err[0]
+
+
+def test_building_block_is_silent_unless_named(command: Command) -> None:
+    text = _rule("a", 'file where auditd.data.syscall == "openat"').replace(
+        "type =", 'building_block_type = "default"\ntype ='
+    )
+    path = command.write("blocks/a.toml", text)
+    log = command.write("audit.log", "".join(event.text.decode() for event in burst(1)))
+    words = ("replay", log, "--no-shipped", "--detections")
+    assert command.run(*words, path)[1]
+    assert command.run(*words, str(Path(path).parent))[1] == []
+    assert command.run(*words, str(Path(path).parent), "-o", "sequences")[1]
 
 
 def test_show_prints_a_rule(command: Command, folder: str) -> None:

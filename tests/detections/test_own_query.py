@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from auditsense.detections.builder import define, exists, is_not, like, number, unlike
+from auditsense.detections.eql.parser import parse
 from auditsense.detections.expression import And, Expression, KeyField, Not, Operator, Or, QueryKind, Test
-from auditsense.detections.own_query import query_of
+from auditsense.detections.own_query import query_of, window_of
 from auditsense.errors import DetectionError
 
 NAME = "process.name"
@@ -108,3 +109,18 @@ def test_eql_stands_in_place_of_match_and_window() -> None:
         define("own", "own", eql='process where process.name = "a"')
     with pytest.raises(DetectionError, match="eql stands in place of match and window; remove match"):
         define("own", "own", eql="process where true", match={NAME: "a"})
+
+
+@pytest.mark.parametrize(
+    ("query", "by"),
+    [
+        ("process where true", ("process.pid", "host.id")),
+        ("sequence by user.id with maxspan=1s [any where true] [any where true]", ("user.id", "host.id")),
+        (
+            "sequence with maxspan=1s [any where true] by related.user [any where true] by process.pid",
+            ("process.pid", "host.id"),
+        ),
+    ],
+)
+def test_keys_of_the_last_event_distinguish_completions(query: str, by: tuple[str, ...]) -> None:
+    assert window_of(parse(query)).by == by

@@ -112,6 +112,8 @@ class Alerts:
         documents: list[Document] = []
         for hit in hits:
             self.count_sequence(hit)
+            if self._detections[hit.rule].building_block:
+                continue
             second = hit.ms // _RUN_MS
             if second != self._second:
                 self._second = second

@@ -17,6 +17,7 @@ from auditsense._values import WrongValueError, choice, items, shown, table, tex
 from auditsense.detections.expression import LOOK_BACK_MS, Query
 from auditsense.detections.fields import HOST
 from auditsense.detections.model import RISK_SCORES, AttackEntry, Detection, Severity, Threat, Window
+from auditsense.detections.own_query import window_of
 from auditsense.detections.toml_table import Mistakes, TomlTable
 from auditsense.errors import DetectionError
 
@@ -80,6 +81,7 @@ def detection_of_rule(document: dict[str, Any], where: str, source: str = "") ->
     mistakes = Mistakes(where, source, RefusedRuleError)
     entry = TomlTable(f"{where}: rule", document["rule"], mistakes, name="rule")
     severity = Severity(entry.read("severity", choice, Severity))
+    query = _query(entry, mistakes)
     detection = Detection(
         id=entry.read("rule_id", text),
         name=entry.read("name", text),
@@ -93,11 +95,11 @@ def detection_of_rule(document: dict[str, Any], where: str, source: str = "") ->
         false_positives=entry.optional("false_positives", texts, ()),
         threat=_threats(where, entry.optional("threat", items, []), mistakes),
         match=(),
-        window=Window((HOST,), 1, 1),
+        window=window_of(query) if query is not None else Window((HOST,), 1, 1),
         note=entry.optional("note", text, "").strip(),
         setup=entry.optional("setup", text, "").strip(),
         building_block=entry.optional("building_block_type", text, "") != "",
-        query=_query(entry, mistakes),
+        query=query,
     )
     _ignore_rest(entry)
     mistakes.check()

@@ -9,6 +9,7 @@ import os
 import stat
 import tomllib
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from auditsense._file_trust import read_trusted_text, require_trusted_path
@@ -37,7 +38,7 @@ from auditsense.detections.model import (
     Window,
     conditions_of,
 )
-from auditsense.detections.own_query import MOST_MATCHES, MOST_SPAN_MS, expression_of_condition
+from auditsense.detections.own_query import MOST_MATCHES, MOST_SPAN_MS, expression_of_condition, window_of
 from auditsense.detections.toml_table import Mistakes, TomlTable, match_of
 from auditsense.errors import DetectionError, UsageError
 
@@ -128,7 +129,7 @@ def _compiled(detection: Detection, where: str) -> Detection:
 def _detection(document: dict[str, Any], where: str, mistakes: Mistakes) -> Detection:
     entry = TomlTable(where, document, mistakes)
     query = _query(entry, document, mistakes)
-    match, window = ((), Window((HOST,), 1, 1)) if query else _match_and_window(entry, document, mistakes)
+    match, window = ((), window_of(query)) if query else _match_and_window(entry, document, mistakes)
     name = entry.read("id", text)
     detection = Detection(
         id=name,
@@ -241,7 +242,8 @@ def load_file(path: Path, *, skip: bool) -> Detection | Skipped:
 
     Args:
         path: of it.
-        skip: whether a rule of Elastic that is for other sources, or deprecated, is skipped.
+        skip: whether a rule of Elastic that is for other sources, or deprecated, is skipped. Otherwise its
+            file was named, and a building block alerts like any other detection.
 
     Raises:
         DetectionError: it cannot be read, is refused, or others may write it.
@@ -250,7 +252,10 @@ def load_file(path: Path, *, skip: bool) -> Detection | Skipped:
     source = _read(path)
     document = _toml(source, where)
     reason = reason_to_skip(document) if skip and is_elastic(document) else ""
-    return Skipped(reason) if reason else from_table(document, where, source)
+    if reason:
+        return Skipped(reason)
+    detection = from_table(document, where, source)
+    return detection if skip or not detection.building_block else replace(detection, building_block=False)
 
 
 def load_detections(

@@ -22,8 +22,8 @@ from auditsense.detections.expression import (
     Step,
     Test,
 )
-from auditsense.detections.fields import HOST, NUMBERS, SYSCALL_NAME, field
-from auditsense.detections.model import AnyOf, Comparison, Condition, Detection
+from auditsense.detections.fields import FIELDS, HOST, NUMBERS, SYSCALL_NAME, field
+from auditsense.detections.model import AnyOf, Comparison, Condition, Detection, Window
 from auditsense.errors import DetectionError
 
 if TYPE_CHECKING:
@@ -63,6 +63,19 @@ def query_of(detection: Detection) -> Query:
         tuple(KeyField(name) for name in window.by),
         None if single else window.within_ms,
     )
+
+
+def window_of(query: Query) -> Window:
+    """Return what tells the completions of a query apart, as the window of its detection.
+
+    Alerts need it: a process, or the keys of the last event as far as they are fields of records.
+    """
+    if query.kind is QueryKind.EVENT:
+        return Window(("process.pid", HOST), 1, 1)
+    keys = (key.name for key in (*query.by, *query.steps[-1].by))
+    by = dict.fromkeys((*(name for name in keys if name in FIELDS), HOST))
+    events = sum(step.runs for step in query.steps)
+    return Window(tuple(by), events, query.maxspan_ms or query.look_back_ms)
 
 
 def expression_of(match: Match) -> Expression:
