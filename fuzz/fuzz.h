@@ -107,6 +107,7 @@ static inline as_ring *fuzz_ring(bool merge, uint32_t order) {
                               .event_timeout_ms = 2000,
                               .key_slots = 16,
                               .window_slack = 3,
+                              .process_slots = 16,
                               .hit_bytes = 8 * 1024 + 65536};
     as_ring *ring = must(as_ring_new(&config, &table));
     PROMISE(as_ring_order(ring, order) == AS_OK);

@@ -206,6 +206,8 @@ static inline as_rules as_detections(void) {
     table.exception_count = 0;
     table.text_len = 84;
     table.arch_count = 53;
+    table.session_count = 0;
+    table.flags = 0;
     table.other_call_class = 0;
     table.actor_fields |= UINT64_C(1) << AS_FIELD_EXE;
     table.actor_fields |= UINT64_C(1) << AS_FIELD_UID;

@@ -21,6 +21,28 @@
 #include "_ring/rules.h"
 #include "_ring/hugepages.h"
 
+/* Bits of the fields that any predicate, key or actor reads. */
+static uint64_t fields_of(const as_rules *rules) {
+    uint64_t fields = rules->actor_fields;
+    for (uint32_t i = 0; i < rules->predicate_count; i++) {
+        fields |= AS_BIT(rules->predicates[i].field);
+    }
+    for (uint32_t i = 0; i < rules->filter_count; i++) {
+        for (uint32_t j = 0; j < rules->filters[i].key_count; j++) {
+            fields |= AS_BIT(rules->filters[i].keys[j]);
+        }
+    }
+    return fields;
+}
+
+static void init_processes(as_ring *ring, const as_config *config, const as_rules *rules, as_arena *arena) {
+    const uint64_t lists =
+        AS_BIT(AS_FIELD_PARENT_ARGS) | AS_BIT(AS_FIELD_PARENT_COMMAND_LINE) | AS_BIT(AS_FIELD_LEADER_ARGS);
+    const uint64_t fields = (rules->flags & AS_PROCESSES) != 0 ? AS_PROCESS_FIELDS : fields_of(rules);
+    const uint32_t slots = (fields & AS_PROCESS_FIELDS) != 0 ? config->process_slots : 0;
+    as_processes_init(&ring->processes, slots, config->seed, (fields & lists) != 0, rules, arena);
+}
+
 static void init_stages(as_ring *ring, const as_config *config, const as_rules *rules, as_arena *arena) {
     as_datagrams_init(&ring->datagrams, config, arena);
     as_lines_init(&ring->lines, config, arena);
@@ -28,6 +50,9 @@ static void init_stages(as_ring *ring, const as_config *config, const as_rules *
     as_events_init(&ring->events, config, arena);
     as_serials_init(&ring->serials, config, arena);
     as_match_init(&ring->match, config, rules, arena);
+    init_processes(ring, config, rules, arena);
+    as_event_values_init(&ring->values, config, false, arena);
+    ring->values.table = ring->processes.slot_count > 0 ? &ring->processes : NULL;
     as_order_init(&ring->order, config, arena);
     as_windows_init(&ring->windows, config, rules, arena);
     as_hits_init(&ring->hits, config, arena);
@@ -77,7 +102,7 @@ static bool release_held(as_ring *ring) {
     return true;
 }
 
-/* Load the next event to decide. False: there is none. Held events were matched before. */
+/* Load the next event to decide. False: there is none, or it waits for a process. Held events were matched before. */
 static bool next_event(as_ring *ring) {
     as_decision *decision = &ring->decision;
     for (;;) {
@@ -85,26 +110,28 @@ static bool next_event(as_ring *ring) {
         if (event == NULL) {
             return ring->order.count > ring->order.limit && release_held(ring);
         }
-        as_decision_begin(ring, event);
+        if (!as_decision_begin(ring, event)) {
+            return false;
+        }
         if (ring->order.limit == 0 || decision->matched == 0) {
             return true;
         }
-        as_order_hold(&ring->order, &ring->events, event, ring->match.matched, decision->matched);
+        as_order_hold(&ring->order, &ring->events, event, ring->match.matched, decision->matched, decision->unknown);
         decision->event = NULL;
     }
 }
 
-/* Decide the closed events. False: the hit buffer is full before all are decided. */
+/* Decide the closed events. False: the hit buffer is full before all are decided, or an event waits for a process. */
 static bool decide_closed(as_ring *ring) {
     as_decision *decision = &ring->decision;
-    while (decision->event != NULL || next_event(ring)) {
+    while (ring->wanted_process == 0 && (decision->event != NULL || next_event(ring))) {
         if (!as_decision_run(ring)) {
             return false;
         }
         as_events_mark_decided(&ring->events, decision->event);
         decision->event = NULL;
     }
-    return true;
+    return ring->wanted_process == 0;
 }
 
 /* True when decide_closed has something to do. */
@@ -113,7 +140,7 @@ static inline bool has_undecided(const as_ring *ring) {
            ring->order.count > ring->order.limit;
 }
 
-/* Make space for the next record. False: the hit buffer is full. */
+/* Make space for the next record. False: the hit buffer is full, or an event waits for a process. */
 static bool make_room(as_ring *ring, uint64_t now_ms) {
     if (now_ms != ring->events.now_ms) {
         as_events_tick(&ring->events, now_ms);
@@ -378,6 +405,8 @@ int64_t as_ring_stats(as_ring *ring, as_stats *out) {
         return AS_BUSY;
     }
     *out = ring->stats;
+    out->processes_evicted = ring->processes.evicted;
+    out->live_processes = ring->processes.live;
     out->unknown_arch = ring->classes.unknown_records;
     return leave(ring, AS_OK);
 }
@@ -394,6 +423,35 @@ int64_t as_ring_unknown_arches(as_ring *ring, as_unknown_arch *out, size_t size)
         return AS_BUSY;
     }
     return leave(ring, as_classes_unknown_arches(&ring->classes, out, size));
+}
+
+int64_t as_ring_remembers_processes(as_ring *ring) {
+    if (!enter(ring)) {
+        return AS_BUSY;
+    }
+    return leave(ring, ring->processes.slot_count > 0 ? 1 : 0);
+}
+
+int64_t as_ring_wanted_process(as_ring *ring) {
+    if (!enter(ring)) {
+        return AS_BUSY;
+    }
+    return leave(ring, ring->wanted_process);
+}
+
+int64_t as_ring_add_process(as_ring *ring, const as_process_facts *facts) {
+    if (!enter(ring)) {
+        return AS_BUSY;
+    }
+    as_process_facts entered = *facts;
+    if (ring->wanted_process == facts->pid) {
+        /* A reading from before the event, by a clock that steps, would leave its question open. */
+        const as_event *event = as_events_closed(&ring->events);
+        entered.read_ms = event != NULL && event->ms > facts->read_ms ? event->ms : facts->read_ms;
+        ring->wanted_process = 0;
+    }
+    as_processes_enter_facts(&ring->processes, &entered, ring->config.boot);
+    return leave(ring, AS_OK);
 }
 
 int64_t as_ring_migrate(as_ring *ring, as_ring *from, const uint32_t *rules) {

@@ -85,6 +85,7 @@ typedef enum {
 /* Sizes of the tables, fixed by as_ring_new. */
 typedef struct {
     uint64_t seed;             /* of the hash tables; random, or an attacker can construct collisions */
+    uint64_t boot;             /* identifies this boot of this host in entity ids (AS_FIELD_ENTITY_ID) */
     uint32_t datagram_slots;   /* datagrams per recvmmsg call, 1 to 1024 */
     uint32_t datagram_bytes;   /* maximum size of a datagram or log line, 1024 to 65536; longer ones are cut */
     uint32_t event_slots;      /* open and remembered events, 16 to 1048576 */
@@ -94,8 +95,12 @@ typedef struct {
                                   a now_ms of 0): after a number of later events, see as_ring_feed_text */
     uint32_t key_slots;        /* keys with a window, 16 to 4194304 */
     uint32_t window_slack;     /* matches kept in addition to a rule's count, for late ones, 0 to 1024 */
+    uint32_t process_slots;    /* processes that are remembered if a rule or a selected field needs them, with 1 KiB of
+                                  texts each, 16 to 1048576 */
     uint32_t hit_bytes;        /* buffer for undrained hits; at least 8 * datagram_bytes + 65536 */
     uint32_t end;              /* as_event_end, of events that arrive as datagrams */
+    uint32_t asks;             /* 1: input waits for a process that an event needs and that is not known, see
+                                  as_ring_wanted_process. 0: it is unknown at once */
 } as_config;
 
 /* Which record ends an event. In log files it is PROCTITLE or EOE, or, if a host writes neither, the last of the PATH
@@ -223,6 +228,18 @@ typedef struct {
     uint32_t unused;
 } as_exception;
 
+/* The child of such a process leads a session (AS_FIELD_LEADER_TYPE). */
+typedef struct {
+    uint32_t name_at;  /* its name begins so; offset in as_rules.text */
+    uint32_t name_len; /* 0: process 1 */
+    uint32_t type_at;  /* the type of the session */
+    uint32_t type_len;
+} as_session;
+
+typedef enum {
+    AS_PROCESSES = 2 /* remember processes, although no rule reads a field of theirs: a selected field does */
+} as_rules_flag;
+
 typedef struct {
     const as_rule *rules;    /* at most 1,024 */
     const as_class *classes; /* at most 65,535; class 0 has no filters: its events are not wanted */
@@ -234,7 +251,8 @@ typedef struct {
     const as_predicate *predicates; /* at most 8,192 */
     const as_operand *operands;
     const as_exception *exceptions;
-    const uint8_t *text;    /* at most 1 MiB */
+    const as_session *sessions; /* at most 64; the first that fits counts */
+    const uint8_t *text;        /* at most 1 MiB */
     const uint32_t *arches; /* SYSCALL arch values whose calls are known; records of others are counted. None: all */
     uint32_t rule_count;
     uint32_t class_count;
@@ -248,8 +266,9 @@ typedef struct {
     uint32_t exception_count;
     uint32_t text_len;
     uint32_t arch_count;
+    uint32_t session_count;
     uint32_t other_call_class; /* class of calls without an as_call; 0: not wanted */
-    uint32_t flags;            /* 0 */
+    uint32_t flags;            /* bits of as_rules_flag */
     uint64_t actor_fields;     /* bits of as_field. Events of one key that differ in them have different actors, whose
                                   windows are not merged (as_hit.others). 0: a key is one actor */
 } as_rules;
@@ -264,8 +283,12 @@ typedef struct {
     uint64_t more;    /* completed windows of the same key and actor that were merged into this hit */
     uint64_t last_ms; /* stamp of the newest of them */
     uint32_t filter;  /* index in as_rules.filters: the one that the last event fits */
-    uint32_t unused;
+    uint32_t unknown; /* what rules have asked of its processes in vain: bit n is AS_FIELD_PARENT_NAME + n, and
+                         as_unknown. A value can be there, but not whole: arguments that were cut */
 } as_hit;
+
+/* Further bits of as_hit.unknown: of the event's own process, of which a record of another kind than exec tells little. */
+typedef enum { AS_UNKNOWN_NAME = 1 << 14, AS_UNKNOWN_ARGUMENTS = 1 << 15 } as_unknown;
 
 typedef struct {
     uint64_t ms; /* since 1970 UTC: the kernel's stamp, taken at entry of the system call */
@@ -280,36 +303,39 @@ typedef struct {
 
 /* Loss is data: everything that came in, and its outcome. Never reset. */
 typedef struct {
-    uint64_t datagrams;       /* received or fed, regardless of outcome */
-    uint64_t foreign;         /* not sent by the kernel: dropped unread */
-    uint64_t truncated;       /* longer than datagram_bytes: the start was used, the rest is lost. Excludes record
-                                 types that no field is read from. Includes events that a rule may match and that
-                                 have a record with 16 fields and words unknown to the kernel: the rest of such a
-                                 record is not read */
-    uint64_t control;         /* replies and notices on the same socket: not records */
-    uint64_t lines;           /* of log text, without the separators that ausearch and tail write */
-    uint64_t records;         /* with a readable stamp */
-    uint64_t malformed;       /* datagrams and lines without one */
-    uint64_t events;          /* closed, for any reason */
-    uint64_t incomplete;      /* of these: without an end or a SYSCALL record; in text: without SYSCALL, or without
-                                 PATH records that it announces */
-    uint64_t evicted;         /* of the incomplete: closed early because a table was full */
-    uint64_t late;            /* records of an event that was already closed */
-    uint64_t duplicate;       /* records that their event already had */
-    uint64_t serials_missing; /* serials that the kernel issued and that never arrived (datagrams only) */
-    uint64_t serial_restarts; /* restarts of the serials: another boot */
-    uint64_t stamp_steps;     /* times that the stamps of a host stepped back by more than 5 s and stayed there */
-    uint64_t matches;         /* events that a rule matched */
-    uint64_t excepted;        /* events that a rule would have matched, except for one of its exceptions */
-    uint64_t keyless;         /* matches without a key field: not counted in any window */
-    uint64_t stale;           /* matches older than all of a full window, within its span: not counted in it */
-    uint64_t keys_evicted;    /* windows evicted because key_slots were full */
-    uint64_t sequences;       /* completed windows */
-    uint64_t hits;            /* of these: separate hits; the others were merged into one */
-    uint64_t unknown_arch;    /* SYSCALL records of architectures outside as_rules.arches */
-    uint64_t open_events;     /* gauge: events being reassembled */
-    uint64_t live_keys;       /* gauge: keys with a window */
-    uint64_t disordered;      /* matches decided after a later one of their host: as_ring_order was too small */
+    uint64_t datagrams;         /* received or fed, regardless of outcome */
+    uint64_t foreign;           /* not sent by the kernel: dropped unread */
+    uint64_t truncated;         /* longer than datagram_bytes: the start was used, the rest is lost. Excludes record
+                                   types that no field is read from. Includes events that a rule may match and that
+                                   have a record with 16 fields and words unknown to the kernel: the rest of such a
+                                   record is not read */
+    uint64_t control;           /* replies and notices on the same socket: not records */
+    uint64_t lines;             /* of log text, without the separators that ausearch and tail write */
+    uint64_t records;           /* with a readable stamp */
+    uint64_t malformed;         /* datagrams and lines without one */
+    uint64_t events;            /* closed, for any reason */
+    uint64_t incomplete;        /* of these: without an end or a SYSCALL record; in text: without SYSCALL, or without
+                                   PATH records that it announces */
+    uint64_t evicted;           /* of the incomplete: closed early because a table was full */
+    uint64_t late;              /* records of an event that was already closed */
+    uint64_t duplicate;         /* records that their event already had */
+    uint64_t serials_missing;   /* serials that the kernel issued and that never arrived (datagrams only) */
+    uint64_t serial_restarts;   /* restarts of the serials: another boot */
+    uint64_t stamp_steps;       /* times that the stamps of a host stepped back by more than 5 s and stayed there */
+    uint64_t matches;           /* events that a rule matched */
+    uint64_t excepted;          /* events that a rule would have matched, except for one of its exceptions */
+    uint64_t keyless;           /* matches without a key field: not counted in any window */
+    uint64_t stale;             /* matches older than all of a full window, within its span: not counted in it */
+    uint64_t keys_evicted;      /* windows evicted because key_slots were full */
+    uint64_t sequences;         /* completed windows */
+    uint64_t hits;              /* of these: separate hits; the others were merged into one */
+    uint64_t unknown_arch;      /* SYSCALL records of architectures outside as_rules.arches */
+    uint64_t open_events;       /* gauge: events being reassembled */
+    uint64_t live_keys;         /* gauge: keys with a window */
+    uint64_t disordered;        /* matches decided after a later one of their host: as_ring_order was too small */
+    uint64_t parents_unknown;   /* events of which rules asked the parent, and it is not known */
+    uint64_t processes_evicted; /* processes that are forgotten because process_slots or their texts were full */
+    uint64_t live_processes;    /* gauge: processes remembered */
 } as_stats;
 
 /* Set the defaults of the command line: 20 MiB. The seed is 0: set it to a random number. */
@@ -451,6 +477,34 @@ typedef struct {
 /* The architectures that as_stats.unknown_arch counts, the first 8 of them. size: of out, in entries; at least 8.
  * Returns their number. */
 int64_t as_ring_unknown_arches(as_ring *ring, as_unknown_arch *out, size_t size);
+
+typedef enum {
+    AS_FACTS_ABSENT = 1,    /* there is no such process */
+    AS_FACTS_AT_START = 2,  /* read when the sensor started, not because an event asked for it */
+    AS_FACTS_ARGUMENTS = 4, /* the arguments were read */
+    AS_FACTS_CUT = 8        /* of them, the first ones */
+} as_facts_flags;
+
+/* What procfs tells of a process of this host. */
+typedef struct {
+    uint64_t start_ms; /* since 1970 UTC */
+    uint64_t read_ms;  /* when it was read */
+    uint32_t pid;      /* in the first pid namespace */
+    uint32_t parent;
+    uint32_t flags;     /* bits of as_facts_flags */
+    uint32_t texts_len; /* name, executable, arguments, with a zero byte after each */
+    const uint8_t *texts;
+} as_process_facts;
+
+/* 1 if the ring remembers processes: some rule reads a field of theirs, or AS_PROCESSES. */
+int64_t as_ring_remembers_processes(as_ring *ring);
+
+/* The pid that the input waits for (as_config.asks): as with a full hit buffer, nothing more is consumed until
+ * as_ring_add_process was called for it. 0: none. */
+int64_t as_ring_wanted_process(as_ring *ring);
+
+/* Add what procfs tells of a process, or that there is none. What exec records told of the same process stays. */
+int64_t as_ring_add_process(as_ring *ring, const as_process_facts *facts);
 
 /* Migrate the state of ring `from` to a new ring with other rules and the same as_config, including its seed.
  * rules: for each rule of from, in order, its index in the new ring, or UINT32_MAX if it is gone. A rule that stays

@@ -29,6 +29,7 @@ static inline as_config sample_config(void) {
         .event_timeout_ms = 2000,
         .key_slots = 16,
         .window_slack = 22,
+        .process_slots = 16,
         .hit_bytes = 8 * 1024 + 65536,
     };
 }

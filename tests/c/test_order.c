@@ -31,7 +31,7 @@ static void hold(table *t, uint64_t ms, uint32_t serial, uint64_t node) {
     as_event *event = as_events_open(&t->events, &record, node);
     t->stats.open_events++;
     as_events_close(&t->events, event, &t->stats);
-    as_order_hold(&t->order, &t->events, event, (const uint16_t[]){0}, 1);
+    as_order_hold(&t->order, &t->events, event, (const uint16_t[]){0}, 1, 0);
 }
 
 static as_event released(table *t) {

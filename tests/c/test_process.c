@@ -6,21 +6,24 @@
 enum { MEMORY = 1 << 22, BOOT = 99 };
 
 static uint8_t *memory;
-static const as_session_entry entries[] = {
-    {.name = {(const uint8_t *)"", 0}, .type = {(const uint8_t *)"init", 4}},
-    {.name = {(const uint8_t *)"sshd", 4}, .type = {(const uint8_t *)"sshd", 4}},
-    {.name = {(const uint8_t *)"shim", 4}, .type = {(const uint8_t *)"container", 9}},
-    {.name = {(const uint8_t *)"runc", 4}, .type = {(const uint8_t *)"container", 9}},
+#define TEXTS "initsshdshimcontainerrunc"
+static const as_session sessions[] = {
+    {.name_at = 0, .name_len = 0, .type_at = 0, .type_len = 4},   /* process 1: init */
+    {.name_at = 4, .name_len = 4, .type_at = 4, .type_len = 4},   /* sshd: sshd */
+    {.name_at = 8, .name_len = 4, .type_at = 12, .type_len = 9},  /* shim: container */
+    {.name_at = 21, .name_len = 4, .type_at = 12, .type_len = 9}, /* runc: container */
 };
+static const as_rules rules = {
+    .sessions = sessions, .session_count = 4, .text = (const uint8_t *)TEXTS, .text_len = sizeof TEXTS - 1};
 
 static as_processes fresh(uint32_t slots) {
     as_processes processes;
     as_arena counting = {.base = NULL};
     as_arena from = {.base = memory};
-    as_processes_init(&processes, slots, 7, true, entries, 4, &counting);
+    as_processes_init(&processes, slots, 7, true, &rules, &counting);
     CHECK(counting.used <= MEMORY);
     memset(memory, 0, MEMORY);
-    as_processes_init(&processes, slots, 7, true, entries, 4, &from);
+    as_processes_init(&processes, slots, 7, true, &rules, &from);
     CHECK_EQUAL(counting.used, from.used);
     return processes;
 }
@@ -71,6 +74,11 @@ static as_process_answer answer(as_processes *processes, uint32_t pid, uint64_t 
     return as_processes_find(processes, 0, pid, ms, &process);
 }
 
+static as_span line_of(const as_processes *processes, const as_process *process) {
+    const as_process_texts texts = as_processes_read(processes, process, 0);
+    return as_processes_command_line(processes, &texts, 0);
+}
+
 static void execs(void) {
     as_processes processes = fresh(16);
     CASE("an exec enters a process with its name, its executable and its arguments");
@@ -79,7 +87,8 @@ static void execs(void) {
     const as_process_texts texts = as_processes_read(&processes, bash, 0);
     CHECK_TEXT(as_process_name(bash), "bash");
     CHECK_TEXT(texts.executable, "/bin/bash");
-    CHECK_TEXT(texts.command_line, "bash -x");
+    CHECK_TEXT(line_of(&processes, bash), "bash -x");
+    CHECK_TEXT(texts.joined, "bash\0-x");
     CHECK_EQUAL(texts.argument_count, 2);
     CHECK_TEXT(texts.arguments[0], "bash");
     CHECK_TEXT(texts.arguments[1], "-x");
@@ -145,7 +154,7 @@ static void proc(void) {
     facts_of(&processes, 50, 1, 1000, AS_FACTS_AT_START | AS_FACTS_ARGUMENTS, GUARDED("sh\0/bin/sh\0sh\0-c\0\0exit\0"));
     const as_process_texts texts = as_processes_read(&processes, found(&processes, 50, 2000), 1);
     CHECK_EQUAL(texts.argument_count, 4);
-    CHECK_TEXT(texts.command_line, "sh -c  exit");
+    CHECK_TEXT(as_processes_command_line(&processes, &texts, 1), "sh -c  exit");
     CHECK_EQUAL(texts.arguments[2].len, 0);
 
     CASE("at a miss the arguments are not read");
@@ -165,7 +174,11 @@ static void proc(void) {
     CASE("a fork without exec has the arguments of its parent");
     exec_of(&processes, 60, 1, 10000, "make");
     facts_of(&processes, 61, 60, 11000, 0, GUARDED("make\0/bin/make\0"));
-    CHECK_TEXT(as_processes_read(&processes, found(&processes, 61, 12000), 0).command_line, "make -x");
+    CHECK_TEXT(line_of(&processes, found(&processes, 61, 12000)), "make -x");
+
+    CASE("and its executable, where that may not be read");
+    facts_of(&processes, 64, 60, 11000, 0, GUARDED("make\0\0"));
+    CHECK_TEXT(as_processes_read(&processes, found(&processes, 64, 12000), 0).executable, "/bin/make");
 
     CASE("but not if it is another program, or began before the execs were known");
     facts_of(&processes, 62, 60, 11000, 0, GUARDED("cc\0/bin/cc\0"));
@@ -192,11 +205,11 @@ static void check_leader(as_processes *processes, uint32_t pid, uint32_t leader,
         as_processes_leader(processes, found(processes, pid, 1 << 20), &out, &index, &missing);
     if (CHECK_EQUAL(answered, AS_PROCESS_FOUND) && CHECK(out != NULL)) {
         CHECK_EQUAL(out->pid, leader);
-        CHECK(index < 4 && as_span_same(entries[index].type, text(type)));
+        CHECK(index < 4 && as_span_same(processes->entries[index].type, text(type)));
     }
 }
 
-static void sessions(void) {
+static void leaders(void) {
     as_processes processes = fresh(64);
     as_process *out;
     uint32_t type = 0;
@@ -290,7 +303,7 @@ static void bounds(void) {
     CHECK_EQUAL(texts.argument_count, 2);
     CHECK_EQUAL(texts.arguments[0].len, 4000);
     CHECK_EQUAL(texts.arguments[1].len, 95);
-    CHECK_EQUAL(texts.command_line.len, AS_PROCESS_ARGUMENTS);
+    CHECK_EQUAL(texts.joined.len, AS_PROCESS_ARGUMENTS);
     CHECK_TEXT(as_process_name(process), "a name of more t");
 
     CASE("and at 1,024 arguments");
@@ -312,7 +325,7 @@ static void bounds(void) {
     for (exec.pid = 100; exec.pid < 120; exec.pid++) {
         CHECK(as_processes_enter_exec(&processes, &exec) != NULL);
         const as_process *newest = found(&processes, exec.pid, 2001);
-        CHECK_EQUAL(as_processes_read(&processes, newest, 0).command_line.len, AS_PROCESS_ARGUMENTS);
+        CHECK_EQUAL(as_processes_read(&processes, newest, 0).joined.len, AS_PROCESS_ARGUMENTS);
     }
     CHECK(processes.evicted > before + 16);
     CHECK(processes.live < 16);
@@ -320,7 +333,7 @@ static void bounds(void) {
     CASE("without slots there is no table, and no memory");
     as_processes none;
     as_arena counting = {.base = NULL};
-    as_processes_init(&none, 0, 7, true, entries, 4, &counting);
+    as_processes_init(&none, 0, 7, true, &rules, &counting);
     CHECK_EQUAL(counting.used, 0);
     CHECK(exec_of(&none, 10, 1, 5000, "bash") == NULL);
     facts_of(&none, 10, 1, 5000, 0, GUARDED("bash\0/bin/bash\0"));
@@ -338,7 +351,7 @@ static void migration(void) {
     as_processes_migrate(&to, &from);
     memset(kept, 0xff, bytes);
     check_leader(&to, 101, 100, "init");
-    CHECK_TEXT(as_processes_read(&to, found(&to, 101, 2000), 0).command_line, "sh -x");
+    CHECK_TEXT(line_of(&to, found(&to, 101, 2000)), "sh -x");
     exec_of(&to, 102, 101, 3000, "ls");
     check_leader(&to, 102, 100, "init");
     free(memory);
@@ -350,7 +363,7 @@ int main(void) {
     execs();
     pids_used_again();
     proc();
-    sessions();
+    leaders();
     bounds();
     migration();
     free(memory);

@@ -21,6 +21,7 @@ import pytest
 from auditsense._ffi import ffi, lib  # noqa: TID251 - sizes and names can only be compared there
 from auditsense.core import ring as ring_module
 from auditsense.core.hit import ColumnForm
+from auditsense.core.process_facts import ProcessFacts
 from auditsense.core.ring import PACKED_HEADER, Limits, Ring, Stats, core_version, pack
 from auditsense.core.rule_table import EventEnd, Field, MaskedNumber, Op, RuleTable
 from auditsense.errors import BusyError, ClosedError, UsageError
@@ -51,6 +52,7 @@ BOUNDS = {
     "event_timeout_ms": (1, 60_000),
     "key_slots": (16, 1 << 22),
     "window_slack": (0, 1024),
+    "process_slots": (16, 1 << 20),
     "hit_bytes": (8 * 1024 + 65536, 1 << 30),
 }
 METHODS = [
@@ -62,7 +64,7 @@ METHODS = [
 
 def memory_of(limits: Limits, rules: RuleTable = EVERY) -> int:
     """Ask what a ring would take, without taking it; 0: refused."""
-    config, table, _keep = ring_module._to_c(rules, limits, EventEnd.EOE, 0, ())
+    config, table, _keep = ring_module._to_c(rules, limits, {"seed": 0, "end": EventEnd.EOE}, ())
     return int(lib.as_ring_bytes(config, table))
 
 
@@ -140,7 +142,8 @@ def test_memory_grows_with_every_table() -> None:
         if name == "datagram_bytes":
             limits = dataclasses.replace(limits, hit_bytes=8 * limits.datagram_bytes + 65536)
         grown = memory_of(limits, table([RULE]))
-        assert grown == base if name == "event_timeout_ms" else grown > base, name
+        free = name in {"event_timeout_ms", "process_slots"}  # no rule asks for a process
+        assert grown == base if free else grown > base, name
 
 
 def test_memory_bytes_equals_allocation() -> None:
@@ -162,7 +165,7 @@ def test_memory_bytes_equals_allocation() -> None:
 
 
 def test_limits_and_stats_match_the_core() -> None:
-    assert ["seed", *(one.name for one in dataclasses.fields(Limits)), "end"] == [
+    assert ["seed", "boot", *(one.name for one in dataclasses.fields(Limits)), "end", "asks"] == [
         name for name, _ in ffi.typeof("as_config").fields
     ]
     counters = [one.name for one in dataclasses.fields(Stats) if one.name != "unknown_arches"]
@@ -205,9 +208,12 @@ def test_default_config_equals_limits() -> None:
 # --- lifetime and threads ------------------------------------------------------------
 
 
+FACTS = ProcessFacts(pid=7, parent=1, start_ms=1000, read_ms=2000, name=b"sh")
+
+
 def call(ring: Ring, name: str) -> object:
     given: dict[str, object] = {"fd": -1, "now_ms": 1, "packed": b"", "text": b"", "rounds": 1}
-    given |= {"older": ring, "rules": [0], "wanted": [], "only_kernel": False}
+    given |= {"older": ring, "rules": [0], "wanted": [], "only_kernel": False, "facts": FACTS}
     method: Callable[..., object] = getattr(ring, name)
     return method(**{parameter: given[parameter] for parameter in inspect.signature(method).parameters})
 

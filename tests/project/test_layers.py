@@ -195,7 +195,7 @@ STAGES = (
     {"record", "exec_args"},
     {"rules"},
     {"classes"},
-    {"slab"},
+    {"slab", "event_processes"},
     {"event_slots"},
     {"closing"},
     {"event"},

@@ -7,13 +7,16 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from auditsense.core.process_facts import ProcessFacts
 from auditsense.kernel.cmdline import CMDLINE_BYTES, read_cmdlines
-from auditsense.sensor.processes import read_all, read_process
+from auditsense.sensor.processes import HostProcesses, read_all, read_process
+from auditsense.sources.multicast import Multicast
+from auditsense.sources.unicast import Unicast
+from auditsense.testing import FakeSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -136,3 +139,65 @@ def test_no_child_is_left(tmp_path: Path) -> None:
 def test_facts_are_values() -> None:
     facts = ProcessFacts(7, 1, 1000, 2000, b"sh")
     assert facts == ProcessFacts(pid=7, parent=1, start_ms=1000, read_ms=2000, name=b"sh")
+
+
+# --- the processes of a sensor's host ------------------------------------------------------
+
+
+class Table:
+    """A ring that only keeps what it is given."""
+
+    def __init__(self, *, remembers_processes: bool = True) -> None:
+        self.remembers_processes = remembers_processes
+        self.added: list[ProcessFacts] = []
+
+    def add_process(self, facts: ProcessFacts) -> None:
+        self.added.append(facts)
+
+
+def of_source(source: object, proc: Path) -> HostProcesses:
+    return HostProcesses(cast("Any", source), proc)
+
+
+def test_a_sensor_adds_all_processes_before_it_enters_and_new_ones_afterwards(tmp_path: Path) -> None:
+    (write_process(tmp_path, 7) / "cmdline").write_bytes(b"sh\0-x\0")
+    processes, table = of_source(Unicast([]), tmp_path), Table()
+    processes.add_all(cast("Any", table))
+    (write_process(tmp_path, 8) / "cmdline").write_bytes(b"sh\0-y\0")
+    processes.add_new(cast("Any", table))
+    assert [(facts.pid, facts.arguments) for facts in table.added] == [(7, (b"sh", b"-x")), (8, None)]
+    assert all(facts.at_start for facts in table.added)
+
+
+def test_nothing_is_read_for_a_table_that_no_detection_asks(tmp_path: Path) -> None:
+    os.mkfifo(write_process(tmp_path, 7) / "cmdline")
+    processes, table = of_source(Unicast([]), tmp_path), Table(remembers_processes=False)
+    processes.add_all(cast("Any", table))
+    processes.add_new(cast("Any", table))
+    assert table.added == []
+
+
+def test_a_sensor_whose_reads_are_audited_reads_nothing_for_an_event(tmp_path: Path) -> None:
+    write_process(tmp_path, 7)
+    assert of_source(Multicast(), tmp_path).read is None
+    source = Unicast([])
+    read = of_source(source, tmp_path).read
+    assert read is not None
+    assert read(7) is not None
+    source.audited = True  # another process has taken the socket
+    assert read(7) is None
+
+
+def test_records_that_a_test_made_are_about_no_process_of_this_host(tmp_path: Path) -> None:
+    write_process(tmp_path, 7)
+    processes, table = of_source(FakeSource(), tmp_path), Table()
+    processes.add_all(cast("Any", table))
+    assert table.added == []
+    assert processes.read is None
+
+
+def test_the_boot_is_named_where_it_can_be_read(tmp_path: Path) -> None:
+    assert of_source(FakeSource(), tmp_path).boot == ""
+    (tmp_path / "sys/kernel/random").mkdir(parents=True)
+    (tmp_path / "sys/kernel/random/boot_id").write_text("1-2-3\n", encoding="ascii")
+    assert of_source(FakeSource(), tmp_path).boot == "1-2-3"

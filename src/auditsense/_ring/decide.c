@@ -1,17 +1,33 @@
 #include "decide.h"
 
+#include "hash.h"
 #include "rules.h"
+
+/* Fill in the values that are decoded, or that the process table has. */
+static void load_derived_values(as_ring *ring, uint64_t fields) {
+    fields &= ~AS_PLAIN_FIELDS;
+    if (fields == 0) {
+        return;
+    }
+    as_event_values_load(&ring->values, fields);
+    for (; fields != 0; fields &= fields - 1) {
+        const uint32_t field = (uint32_t)__builtin_ctzll(fields);
+        ring->decision.values[field] = ring->values.values[field];
+    }
+}
 
 static void emit_hit(as_ring *ring, const as_filter *filter, const as_event_id *ids, uint32_t count, uint32_t others) {
     if (!ring->decision.all_fields_loaded) {
         ring->decision.all_fields_loaded = true;
         as_values_clear(ring->decision.values, ring->hits.fields);
         as_event_fields(&ring->events, ring->decision.event, ring->hits.fields, ring->decision.values);
+        load_derived_values(ring, ring->hits.fields);
     }
     const as_hit hit = {.rule = filter->rule,
                         .filter = (uint32_t)(filter - ring->match.filters),
                         .ids = count,
                         .others = others,
+                        .unknown = ring->decision.unknown,
                         .last_ms = ids[count - 1].ms};
     const uint64_t place = as_hits_append(&ring->hits, &hit, ids, ring->decision.values);
     ring->stats.hits++;
@@ -173,9 +189,9 @@ static bool load(as_ring *ring, as_event *event) {
     }
     decision->loaded = ring->match.classes[event->class_index].fields;
     as_values_clear(decision->values, decision->loaded);
-    if (!as_event_fields(&ring->events, event, decision->loaded, decision->values)) {
-        ring->stats.truncated++;
-    }
+    decision->cut = !as_event_fields(&ring->events, event, decision->loaded, decision->values);
+    as_event_values_begin(&ring->values, &ring->events, event);
+    ring->values.executes = ring->match.classes[event->class_index].executes;
     return true;
 }
 
@@ -189,18 +205,75 @@ static void match_event(as_ring *ring, as_event *event, as_stats *stats) {
     }
 }
 
-void as_decision_begin(as_ring *ring, as_event *event) {
-    if (load(ring, event)) {
-        match_event(ring, event, &ring->stats);
+/* Processes */
+
+/* Number of a host and its boot, the same in every run. */
+static uint64_t boot_of(as_ring *ring) {
+    as_span node;
+    enum { FIXED = 0x6e6f6465 };
+    return as_event_text(&ring->values, AS_FIELD_NODE, &node) ? as_hash_bytes(FIXED, node) : ring->config.boot;
+}
+
+/* Enter an event that starts a program. */
+static void enter_exec(as_ring *ring, const as_event *event, const as_event_processes *processes) {
+    as_process_exec exec = {.node = event->node, .ms = event->ms, .serial = event->serial, .pid = processes->pid};
+    as_span success;
+    if (!as_event_text(&ring->values, AS_FIELD_SUCCESS, &success) || !as_span_is(success, AS_LITERAL("yes"))) {
+        return;
     }
+    exec.boot = boot_of(ring);
+    exec.parent = processes->parent == AS_PARENT_OF_TABLE ? 0 : processes->parent;
+    as_event_text(&ring->values, AS_FIELD_COMM, &exec.name);
+    as_event_text(&ring->values, AS_FIELD_EXE, &exec.executable);
+    if (ring->processes.keeps_arguments) {
+        const as_list arguments = as_event_list(&ring->values, AS_FIELD_ARGS);
+        exec.arguments = arguments.at;
+        exec.argument_count = arguments.count;
+        exec.arguments_known = arguments.count > 0;
+        exec.arguments_cut = arguments.cut;
+    }
+    as_processes_enter_exec(&ring->processes, &exec);
+}
+
+/* Prepare what rules may ask of the processes of this event. False: procfs has to be asked first. */
+static bool prepare_processes(as_ring *ring, const as_event *event) {
+    const as_match_class *row = &ring->match.classes[event->class_index];
+    const uint64_t own = row->executes ? 0 : row->fields & (AS_BIT(AS_FIELD_ARGS) | AS_BIT(AS_FIELD_COMMAND_LINE));
+    if (ring->values.table == NULL || (!row->executes && (row->fields & AS_PROCESS_FIELDS) == 0 && own == 0)) {
+        return true;
+    }
+    const as_event_processes *processes = as_event_values_processes(&ring->values);
+    if (row->executes) {
+        enter_exec(ring, event, processes);
+    }
+    if (ring->config.asks != 0) {
+        ring->wanted_process = as_event_processes_missing(processes, row->fields, own != 0);
+    }
+    return ring->wanted_process == 0;
+}
+
+bool as_decision_begin(as_ring *ring, as_event *event) {
+    if (!load(ring, event)) {
+        return true;
+    }
+    if (!prepare_processes(ring, event)) {
+        ring->decision.event = NULL;
+        return false;
+    }
+    ring->stats.truncated += ring->decision.cut ? 1 : 0;
+    load_derived_values(ring, ring->decision.loaded);
+    match_event(ring, event, &ring->stats);
+    ring->decision.unknown = ring->values.processes.unknown;
+    ring->stats.parents_unknown += (ring->decision.unknown & AS_UNKNOWN_PARENT) != 0 ? 1 : 0;
+    return true;
 }
 
 void as_decision_resume(as_ring *ring, as_event *event) {
     as_decision *decision = &ring->decision;
-    const uint64_t truncated = ring->stats.truncated;
     load(ring, event);
-    ring->stats.truncated = truncated; /* it was counted before */
+    load_derived_values(ring, decision->loaded);
     const as_held *held = &ring->order.held[as_slot_of(&ring->events, event)];
+    decision->unknown = held->unknown;
     if (held->count > AS_HELD_FILTERS) {
         match_event(ring, event, NULL);
         return;

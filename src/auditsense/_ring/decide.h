@@ -12,7 +12,7 @@
 #include "ring_state.h"
 
 /* Start with a closed event: find the filters that it fits. */
-void as_decision_begin(as_ring *ring, as_event *event);
+bool as_decision_begin(as_ring *ring, as_event *event);
 
 /* Start with a closed event that was held; as_order knows which filters it fits. */
 void as_decision_resume(as_ring *ring, as_event *event);

@@ -23,6 +23,43 @@ void as_event_values_begin(as_event_values *values, const as_events *events, con
     values->used = 0;
     values->args_read = false;
     values->address_read = false;
+    values->processes_begun = false;
+    values->executes = false;
+    values->processes.unknown = 0;
+}
+
+/* Processes */
+
+static uint32_t pid_in(as_event_values *values, as_field field, uint32_t absent) {
+    uint64_t number;
+    return as_event_number(values, field, &number) && number < UINT32_MAX ? (uint32_t)number : absent;
+}
+
+as_event_processes *as_event_values_processes(as_event_values *values) {
+    if (values->table == NULL) {
+        return NULL;
+    }
+    if (!values->processes_begun) {
+        values->processes_begun = true;
+        as_event_processes_begin(&values->processes, values->table, values->event->node, values->event->ms,
+                                 pid_in(values, AS_FIELD_PID, 0), pid_in(values, AS_FIELD_PPID, AS_PARENT_OF_TABLE));
+    }
+    return &values->processes;
+}
+
+/* A value from the process table. at: NULL: absent. */
+static as_span from_table(as_event_values *values, as_field field) {
+    as_span text = {0};
+    as_event_processes *processes = as_event_values_processes(values);
+    if (processes == NULL || !as_event_process_text(processes, field, &text)) {
+        text.at = NULL;
+    }
+    return text;
+}
+
+/* Whether an event without arguments has those of the last exec of its process. */
+static bool has_own_arguments(const as_event_values *values) {
+    return !values->strict && !values->executes && values->args.count == 0 && values->table != NULL;
 }
 
 /* Arguments of an exec */
@@ -195,6 +232,8 @@ static as_span decode(as_event_values *values, as_field field) {
         read_args(values);
         if (values->args.count > 0) {
             text = field == AS_FIELD_ARGS ? as_exec_args_joined(&values->args) : join_args(values);
+        } else if (has_own_arguments(values)) {
+            text = from_table(values, field);
         }
         break;
     case AS_FIELD_SOCKET_FAMILY:
@@ -217,6 +256,7 @@ static as_span decode(as_event_values *values, as_field field) {
         text = values->path_count > 0 ? values->paths[0] : text;
         break;
     default:
+        text = (AS_BIT(field) & AS_PROCESS_FIELDS) != 0 ? from_table(values, field) : text;
         break;
     }
     return text;
@@ -233,7 +273,8 @@ static void load_name(as_event_values *values) {
     if (values->strict) {
         *name = as_value_text(*name, AS_KIND_WORD, NULL, &text) ? quoted(text) : *name;
     } else if (name->form == AS_FORM_ABSENT) {
-        *name = quoted(name_of_program(values));
+        text = from_table(values, AS_FIELD_COMM);
+        *name = quoted(text.at != NULL ? text : name_of_program(values));
     }
 }
 
@@ -280,11 +321,25 @@ bool as_event_text(as_event_values *values, as_field field, as_span *out) {
     return out->at != NULL;
 }
 
+static as_list list_from_table(as_event_values *values, as_field field) {
+    as_list list = {0};
+    if (values->table != NULL) {
+        list.count = as_event_process_arguments(as_event_values_processes(values), field, &list.at, &list.cut);
+    }
+    return list;
+}
+
 as_list as_event_list(as_event_values *values, as_field field) {
     as_span text;
     const bool present = as_event_text(values, field, &text);
     switch (field) {
+    case AS_FIELD_PARENT_ARGS:
+    case AS_FIELD_LEADER_ARGS:
+        return list_from_table(values, field);
     case AS_FIELD_ARGS:
+        if (has_own_arguments(values)) {
+            return list_from_table(values, field);
+        }
         return (as_list){.at = values->args.spans, .count = values->args.count, .cut = values->args.cut};
     case AS_FIELD_CAPABILITIES:
         return (as_list){.at = values->capabilities, .count = values->capability_count};

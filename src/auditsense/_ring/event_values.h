@@ -11,6 +11,7 @@
 
 #include "arena.h"
 #include "capability.h"
+#include "event_processes.h"
 #include "event_slots.h"
 #include "exec_args.h"
 #include "socket_address.h"
@@ -36,6 +37,10 @@ typedef struct {
     bool strict;    /* AS_STRICT: hex in comm stays, and arguments in parts are absent */
     bool args_read; /* args are those of this event */
     bool address_read;
+    bool processes_begun; /* processes are those of this event */
+    bool executes;        /* the event starts a program: its arguments are in its records, or it has none */
+    as_processes *table;  /* NULL: there is none */
+    as_event_processes processes;
     as_exec_args args;
     as_socket_address address;
     uint32_t capability_count;
@@ -56,6 +61,9 @@ void as_event_values_init(as_event_values *values, const as_config *config, bool
 
 /* Begin with another event. Everything returned for the previous one is invalid. */
 void as_event_values_begin(as_event_values *values, const as_events *events, const as_event *event);
+
+/* The processes of the event; NULL: there is no table. */
+as_event_processes *as_event_values_processes(as_event_values *values);
 
 /* Locate these fields in `values->values`; a decoded one, or a list joined with NUL, is there as a quoted value. False:
  * the rest of a record was not read (AS_MAX_UNKNOWN). */

@@ -65,8 +65,9 @@ void as_match_init(as_match *match, const as_config *config, const as_rules *rul
     copy(match->filters, rules->filters, rules->filter_count, sizeof *rules->filters);
     copy(match->exceptions, rules->exceptions, rules->exception_count, sizeof *rules->exceptions);
     for (uint32_t i = 0; i < rules->class_count; i++) {
-        match->classes[i] =
-            (as_match_class){.first_filter = rules->classes[i].first_filter, .filters = rules->classes[i].filters};
+        match->classes[i] = (as_match_class){.first_filter = rules->classes[i].first_filter,
+                                             .filters = rules->classes[i].filters,
+                                             .executes = (rules->classes[i].flags & AS_CLASS_EXECUTES) != 0};
     }
     find_fields(match);
 }

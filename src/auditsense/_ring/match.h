@@ -18,6 +18,7 @@ typedef struct {
     uint64_t fields; /* bits of the fields that the programs and keys of its filters read */
     uint32_t first_filter;
     uint32_t filters;
+    bool executes; /* its events start programs */
 } as_match_class;
 
 /* A rule, and what is known about it. */

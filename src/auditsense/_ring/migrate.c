@@ -28,7 +28,7 @@ static bool keys_fit(const as_match *match, uint32_t rule, const as_match *other
 }
 
 static bool fits(const as_ring *ring, const as_ring *from, const uint32_t *rules) {
-    _Static_assert(sizeof(as_config) == 8 + 10 * 4, "compared as bytes, so it must have no padding");
+    _Static_assert(sizeof(as_config) == 2 * 8 + 12 * 4, "compared as bytes, so it must have no padding");
     const bool fresh = ring->stats.datagrams == 0 && ring->stats.lines == 0 && ring->lines.len == 0;
     if (!fresh || memcmp(&ring->config, &from->config, sizeof ring->config) != 0 ||
         ring->windows.actor_fields != from->windows.actor_fields) {
@@ -92,7 +92,7 @@ static void migrate_held(as_ring *ring, const as_ring *from, const uint32_t *rul
                 held->matched[left++] = (uint16_t)now;
             }
         }
-        held->count = count > 0 ? left : held->count;
+        held->count = count > 0 ? (uint16_t)left : held->count;
     }
 }
 
@@ -193,6 +193,7 @@ bool as_migrate(as_ring *ring, const as_ring *from, const uint32_t *rules) {
     migrate_serials(&ring->serials, &from->serials);
     ring->steps = from->steps;
     memcpy(ring->actors, from->actors, sizeof ring->actors);
+    as_processes_migrate(&ring->processes, &from->processes);
     migrate_windows(&ring->windows, &from->windows, rules, &ring->stats);
     return true;
 }

@@ -148,11 +148,16 @@ static uint32_t meld_children(as_order *order, const as_events *events, uint32_t
     return heap;
 }
 
-void as_order_hold(as_order *order, as_events *events, as_event *event, const uint16_t *matched, uint32_t count) {
+void as_order_hold(as_order *order, as_events *events, as_event *event, const uint16_t *matched, uint32_t count,
+                   uint32_t unknown) {
     const uint32_t at = as_slot_of(events, event);
     as_held *held = &order->held[at];
-    *held = (as_held){
-        .number = order->number++, .host = host_of(order, event->node), .child = NONE, .next = NONE, .count = count};
+    *held = (as_held){.number = order->number++,
+                      .host = host_of(order, event->node),
+                      .child = NONE,
+                      .next = NONE,
+                      .count = (uint16_t)count,
+                      .unknown = (uint16_t)unknown};
     as_held_host *host = &order->hosts[held->host];
     for (uint32_t i = 0; i < count && i < AS_HELD_FILTERS; i++) {
         held->matched[i] = matched[i];

@@ -22,7 +22,8 @@ typedef struct {
     uint32_t host;                     /* in as_order.hosts */
     uint32_t child;                    /* in a heap: its first child */
     uint32_t next;                     /* in a queue: the next larger; in a heap: the next sibling */
-    uint32_t count;                    /* of the filters that it fits */
+    uint16_t count;                    /* of the filters that it fits */
+    uint16_t unknown;                  /* as as_hit.unknown */
     uint16_t matched[AS_HELD_FILTERS]; /* the first of them */
 } as_held;
 
@@ -58,8 +59,9 @@ void as_order_init(as_order *order, const as_config *config, as_arena *arena);
 /* Set the limit; none is held yet. False: it exceeds the maximum. */
 bool as_order_begin(as_order *order, as_events *events, uint32_t limit);
 
-/* Hold a closed event that fits these filters. */
-void as_order_hold(as_order *order, as_events *events, as_event *event, const uint16_t *matched, uint32_t count);
+/* Hold a closed event that fits these filters. unknown: as as_hit.unknown. */
+void as_order_hold(as_order *order, as_events *events, as_event *event, const uint16_t *matched, uint32_t count,
+                   uint32_t unknown);
 
 /* Release the smallest event of the host whose events wait longest or, if space is short, of one that holds the missing
  * resource. It is closed again, to be decided for as_held.matched. There must be one held. */

@@ -7,8 +7,25 @@
 /* Bytes of a buffer: every text of an entry. */
 enum { BUFFER = AS_PROCESS_EXECUTABLE + 2 * AS_PROCESS_ARGUMENT_COUNT + AS_PROCESS_ARGUMENTS };
 
+static uint32_t session_bytes(const as_rules *rules) {
+    uint32_t bytes = 0;
+    for (uint32_t i = 0; i < rules->session_count; i++) {
+        bytes += rules->sessions[i].name_len + rules->sessions[i].type_len;
+    }
+    return bytes;
+}
+
+static as_span copy_text(uint8_t **to, const as_rules *rules, uint32_t at, uint32_t len) {
+    const as_span copy = as_span_of(*to, len);
+    if (len > 0) {
+        memcpy(*to, rules->text + at, len);
+    }
+    *to += len;
+    return copy;
+}
+
 void as_processes_init(as_processes *processes, uint32_t slots, uint64_t seed, bool keeps_arguments,
-                       const as_session_entry *entries, uint32_t entry_count, as_arena *arena) {
+                       const as_rules *rules, as_arena *arena) {
     memset(processes, 0, sizeof *processes);
     if (slots == 0) {
         return;
@@ -16,8 +33,7 @@ void as_processes_init(as_processes *processes, uint32_t slots, uint64_t seed, b
     const uint32_t buckets = as_power_of_two(2 * slots);
     processes->seed = seed;
     processes->keeps_arguments = keeps_arguments;
-    processes->entries = entries;
-    processes->entry_count = entry_count;
+    processes->entry_count = rules->session_count;
     processes->slot_count = slots;
     processes->block_count = AS_PROCESS_BLOCKS * slots;
     processes->bucket_mask = buckets - 1;
@@ -27,9 +43,20 @@ void as_processes_init(as_processes *processes, uint32_t slots, uint64_t seed, b
     processes->blocks = as_arena_alloc(arena, processes->block_count, sizeof *processes->blocks);
     for (uint32_t i = 0; i < 3; i++) {
         processes->buffers[i].bytes = as_arena_alloc(arena, 1, BUFFER);
+        processes->buffers[i].line = as_arena_alloc(arena, 1, AS_PROCESS_ARGUMENTS);
         processes->buffers[i].arguments = as_arena_alloc(arena, AS_PROCESS_ARGUMENT_COUNT, sizeof(as_span));
     }
-    for (uint32_t i = 0; processes->buckets != NULL && i < buckets; i++) {
+    processes->entries = as_arena_alloc(arena, rules->session_count, sizeof *processes->entries);
+    uint8_t *text = as_arena_alloc(arena, session_bytes(rules), 1);
+    if (text == NULL) {
+        return;
+    }
+    for (uint32_t i = 0; i < rules->session_count; i++) {
+        const as_session *session = &rules->sessions[i];
+        processes->entries[i].name = copy_text(&text, rules, session->name_at, session->name_len);
+        processes->entries[i].type = copy_text(&text, rules, session->type_at, session->type_len);
+    }
+    for (uint32_t i = 0; i < buckets; i++) {
         processes->buckets[i] = NONE;
     }
 }
@@ -216,7 +243,7 @@ static void set_texts(as_processes *processes, as_process *process, as_span name
     write_bytes(&out, executable.at, process->executable_len);
     write_bytes(&out, lengths, (uint32_t)sizeof *lengths * kept);
     for (uint32_t i = 0; i < kept; i++) {
-        write_bytes(&out, " ", i > 0 ? 1 : 0);
+        write_bytes(&out, "", i > 0 ? 1 : 0);
         write_bytes(&out, arguments[i].at, lengths[i]);
     }
 }
@@ -234,7 +261,7 @@ as_process_texts as_processes_read(const as_processes *processes, const as_proce
     }
     const uint8_t *joined = to->bytes + process->executable_len + lengths;
     as_process_texts texts = {.executable = as_span_of(to->bytes, process->executable_len),
-                              .command_line = as_span_of(joined, process->arguments_len),
+                              .joined = as_span_of(joined, process->arguments_len),
                               .arguments = to->arguments,
                               .argument_count = process->argument_count};
     for (uint32_t i = 0; i < process->argument_count; i++) {
@@ -244,6 +271,14 @@ as_process_texts as_processes_read(const as_processes *processes, const as_proce
         joined += len + 1u;
     }
     return texts;
+}
+
+as_span as_processes_command_line(const as_processes *processes, const as_process_texts *texts, uint32_t buffer) {
+    uint8_t *line = processes->buffers[buffer].line;
+    for (uint32_t i = 0; i < texts->joined.len; i++) {
+        line[i] = texts->joined.at[i] == 0 ? ' ' : texts->joined.at[i];
+    }
+    return as_span_of(line, texts->joined.len);
 }
 
 /* Times and ancestors */
@@ -448,20 +483,19 @@ static as_span next_argument(as_span *text) {
     return argument;
 }
 
-/* Read the arguments of the parent of a fork without exec, whose arguments they are. False: its own exec may
- * be unknown here, or another process forked it. */
-static bool read_inherited(const as_processes *processes, const as_process_facts *facts, as_span name,
-                           as_span executable, as_process_texts *out, bool *cut) {
+/* The parent of a fork without exec, whose executable and arguments are the fork's, too. NULL: its own exec may be
+ * unknown here, or another process forked it. executable: of the fork; empty if it may not be read. */
+static const as_process *forked_by(const as_processes *processes, const as_process_facts *facts, as_span name,
+                                   as_span executable) {
     const as_process *parent = process_at(processes, 0, facts->parent, facts->start_ms);
     const bool all_known =
         processes->begun_ms != 0 && facts->start_ms > processes->begun_ms && facts->start_ms > processes->evicted_ms;
-    if (parent == NULL || !all_known || (parent->flags & AS_ARGUMENTS_KNOWN) == 0 ||
-        parent->image_ms > facts->start_ms || !as_span_same(as_process_name(parent), name)) {
-        return false;
+    if (parent == NULL || !all_known || parent->image_ms > facts->start_ms) {
+        return NULL;
     }
-    *out = as_processes_read(processes, parent, 0);
-    *cut = (parent->flags & AS_ARGUMENTS_CUT) != 0;
-    return as_span_same(out->executable, executable);
+    const bool same = executable.len > 0 ? as_span_same(as_processes_read(processes, parent, 0).executable, executable)
+                                         : as_span_same(as_process_name(parent), name);
+    return same ? parent : NULL;
 }
 
 static void set_facts(as_processes *processes, as_process *process, const as_process_facts *facts) {
@@ -469,19 +503,21 @@ static void set_facts(as_processes *processes, as_process *process, const as_pro
     const as_span name = next_argument(&texts);
     const as_span executable = next_argument(&texts);
     as_span arguments[AS_PROCESS_ARGUMENT_COUNT];
-    as_process_texts given = {.arguments = arguments};
+    as_process_texts given = {.executable = executable, .arguments = arguments};
     bool known = (facts->flags & AS_FACTS_ARGUMENTS) != 0;
     bool cut = (facts->flags & AS_FACTS_CUT) != 0;
     while (known && texts.len > 0 && given.argument_count < AS_PROCESS_ARGUMENT_COUNT) {
         arguments[given.argument_count++] = next_argument(&texts);
     }
     cut = cut || (known && texts.len > 0);
-    if (!known) {
-        known = read_inherited(processes, facts, name, executable, &given, &cut);
-        given.argument_count = known ? given.argument_count : 0;
+    const as_process *parent = known ? NULL : forked_by(processes, facts, name, executable);
+    if (parent != NULL) {
+        given = as_processes_read(processes, parent, 0);
+        known = (parent->flags & AS_ARGUMENTS_KNOWN) != 0;
+        cut = (parent->flags & AS_ARGUMENTS_CUT) != 0;
     }
     known = known && processes->keeps_arguments;
-    set_texts(processes, process, name, executable, given.arguments, known ? given.argument_count : 0);
+    set_texts(processes, process, name, given.executable, given.arguments, known ? given.argument_count : 0);
     process->flags |=
         (uint8_t)(AS_START_EXACT | (known ? AS_ARGUMENTS_KNOWN : 0) | (known && cut ? AS_ARGUMENTS_CUT : 0));
 }

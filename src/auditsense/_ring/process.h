@@ -24,7 +24,7 @@
 enum {
     AS_PROCESS_NAME = 16,         /* bytes of a name: the kernel keeps 15 */
     AS_PROCESS_EXECUTABLE = 4096, /* longest path of the kernel */
-    AS_PROCESS_ARGUMENTS = 4096,  /* bytes of all arguments, joined with blanks */
+    AS_PROCESS_ARGUMENTS = 4096,  /* bytes of all arguments, and one between two */
     AS_PROCESS_ARGUMENT_COUNT = 1024,
     AS_PROCESS_BLOCK = 124,    /* bytes of text in a block */
     AS_PROCESS_BLOCKS = 8,     /* blocks per entry */
@@ -61,7 +61,7 @@ typedef struct {
     uint32_t next_in_bucket;
     uint32_t older; /* in the order of last use */
     uint32_t newer;
-    uint32_t first_block; /* executable, lengths of the arguments, arguments joined with blanks */
+    uint32_t first_block; /* executable, lengths of the arguments, arguments joined with zero bytes */
     uint16_t executable_len;
     uint16_t argument_count;
     uint16_t arguments_len; /* joined */
@@ -80,10 +80,11 @@ typedef struct {
 /* The texts of one entry, in a buffer of the table. */
 typedef struct {
     uint8_t *bytes;
+    uint8_t *line;
     as_span *arguments;
 } as_process_buffer;
 
-/* The child of such a process leads a session: of process 1, or of one whose name begins so. */
+/* An as_session. */
 typedef struct {
     as_span name; /* empty: process 1 */
     as_span type;
@@ -94,7 +95,7 @@ typedef struct {
     uint32_t *buckets;
     as_process_block *blocks;
     as_process_buffer buffers[3]; /* one process, its parent and its leader can be read at a time */
-    const as_session_entry *entries;
+    as_session_entry *entries;
     uint32_t entry_count;
     uint64_t seed;
     uint64_t begun_ms;   /* stamp of the first exec; 0: none yet */
@@ -114,9 +115,9 @@ typedef struct {
     bool keeps_arguments;
 } as_processes;
 
-/* Take memory for this number of processes; 0: none. entries: they stay valid as long as the table. */
+/* Take memory for this number of processes; 0: none. rules: their sessions are copied. */
 void as_processes_init(as_processes *processes, uint32_t slots, uint64_t seed, bool keeps_arguments,
-                       const as_session_entry *entries, uint32_t entry_count, as_arena *arena);
+                       const as_rules *rules, as_arena *arena);
 
 /* A successful exec. */
 typedef struct {
@@ -136,24 +137,6 @@ typedef struct {
 
 /* Enter an exec. Returns its process; NULL: the table knows a later one. */
 as_process *as_processes_enter_exec(as_processes *processes, const as_process_exec *exec);
-
-typedef enum {
-    AS_FACTS_ABSENT = 1,    /* there is no such process */
-    AS_FACTS_AT_START = 2,  /* read when the sensor started, not because an event asked for it */
-    AS_FACTS_ARGUMENTS = 4, /* the arguments were read */
-    AS_FACTS_CUT = 8        /* of them, the first ones */
-} as_facts_flags;
-
-/* What procfs tells of a process. */
-typedef struct {
-    uint64_t start_ms; /* since 1970 UTC */
-    uint64_t read_ms;  /* when it was read */
-    uint32_t pid;
-    uint32_t parent;
-    uint32_t flags;     /* as_facts_flags */
-    uint32_t texts_len; /* name, executable, arguments, with a zero byte after each */
-    const uint8_t *texts;
-} as_process_facts;
 
 /* Enter what procfs tells of a process of this host, or that it lacks it. An entry of the same process stays. */
 void as_processes_enter_facts(as_processes *processes, const as_process_facts *facts, uint64_t boot);
@@ -179,13 +162,16 @@ static inline as_span as_process_name(const as_process *process) {
 
 /* The texts of an entry. They stay valid until the buffer is used again. */
 typedef struct {
-    as_span executable;   /* empty: unknown */
-    as_span command_line; /* the arguments, joined with blanks */
+    as_span executable; /* empty: unknown */
+    as_span joined;     /* the arguments, with a zero byte between two */
     const as_span *arguments;
     uint32_t argument_count;
 } as_process_texts;
 
 as_process_texts as_processes_read(const as_processes *processes, const as_process *process, uint32_t buffer);
+
+/* The arguments joined with blanks, in the same buffer. */
+as_span as_processes_command_line(const as_processes *processes, const as_process_texts *texts, uint32_t buffer);
 
 /* Continue from another table; one of them may be none. */
 void as_processes_migrate(as_processes *processes, const as_processes *from);

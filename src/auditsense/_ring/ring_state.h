@@ -10,6 +10,7 @@
 #include "classes.h"
 #include "datagram.h"
 #include "event.h"
+#include "event_values.h"
 #include "hit.h"
 #include "line.h"
 #include "match.h"
@@ -27,8 +28,10 @@ typedef struct {
     uint64_t loaded;   /* bits of the fields in values */
     as_window *window; /* of the rule being applied; NULL: not found yet */
     as_search search;  /* for the windows that it completes */
+    uint32_t unknown;  /* what rules asked for in vain, see as_hit.unknown */
     uint32_t actor;    /* see as_window_actor */
     bool actor_known;
+    bool cut;               /* the rest of a record was not read */
     bool all_fields_loaded; /* values holds all fields of a hit; before, only those that its class needs */
     as_value values[AS_FIELDS];
 } as_decision;
@@ -54,17 +57,21 @@ struct as_ring {
     as_serials serials;
     as_steps steps;
     as_match match;
+    as_processes processes;
+    as_event_values values;
     as_order order;
     as_windows windows;
     as_hits hits;
     as_decision decision;
     as_cached_actor actors[AS_ACTORS];
-    int deferred_errno; /* of a receive that failed after it had processed datagrams */
+    uint32_t wanted_process; /* the input waits for it; 0: none */
+    int deferred_errno;      /* of a receive that failed after it had processed datagrams */
 };
 
 /* Bits of the fields that decisions read. */
 static inline uint64_t as_ring_read_fields(const as_ring *ring) {
-    return ring->match.read_fields | ring->windows.actor_fields;
+    const uint64_t exec = AS_BIT(AS_FIELD_NODE) | (ring->processes.keeps_arguments ? AS_BIT(AS_FIELD_ARGS) : 0);
+    return ring->match.read_fields | ring->windows.actor_fields | (ring->processes.slot_count > 0 ? exec : 0);
 }
 
 /* Every public call is such a pair: a second thread gets an error, never a race. */

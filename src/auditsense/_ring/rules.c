@@ -8,6 +8,7 @@ enum {
     MAX_CLASSES = 65535,
     MAX_FILTERS = 65535,
     MAX_PREDICATES = 8192,
+    MAX_SESSIONS = 64,
     MAX_ENTRIES = 65536,
     MAX_TEXT = 1 << 20,
     MAX_SPAN_MS = 86400000,
@@ -106,7 +107,8 @@ static bool counts_valid(const as_rules *rules) {
            rules->main_count <= MAX_ENTRIES && rules->filter_count <= MAX_FILTERS &&
            rules->anchor_count <= MAX_ENTRIES && rules->node_count < AS_NODE_FALSE &&
            rules->predicate_count <= MAX_PREDICATES && rules->operand_count <= MAX_ENTRIES &&
-           rules->exception_count <= MAX_ENTRIES && rules->text_len <= MAX_TEXT && rules->arch_count <= MAX_ENTRIES;
+           rules->exception_count <= MAX_ENTRIES && rules->text_len <= MAX_TEXT && rules->arch_count <= MAX_ENTRIES &&
+           rules->session_count <= MAX_SESSIONS;
 }
 
 /* Whether a class exists; 0 always does. */
@@ -152,13 +154,18 @@ static bool programs_valid(const as_rules *rules) {
 }
 
 bool as_rules_valid(const as_rules *rules) {
-    bool valid = (rules->actor_fields & ~AS_ALL_FIELDS) == 0 && rules->flags == 0 && counts_valid(rules) &&
-                 programs_valid(rules) && classes_valid(rules);
+    bool valid = (rules->actor_fields & ~AS_ALL_FIELDS) == 0 && (rules->flags & ~(uint32_t)AS_PROCESSES) == 0 &&
+                 counts_valid(rules) && programs_valid(rules) && classes_valid(rules);
     for (uint32_t i = 0; valid && i < rules->rule_count; i++) {
         valid = rule_valid(rules, &rules->rules[i]);
     }
     for (uint32_t i = 0; valid && i < rules->exception_count; i++) {
         valid = program_valid(rules, rules->exceptions[i].start);
+    }
+    for (uint32_t i = 0; valid && i < rules->session_count; i++) {
+        const as_session *row = &rules->sessions[i];
+        valid = inside(row->name_at, row->name_len, rules->text_len) &&
+                inside(row->type_at, row->type_len, rules->text_len);
     }
     return valid;
 }

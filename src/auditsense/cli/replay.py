@@ -40,6 +40,7 @@ _LIMITS = (
     ("keyless", "matches lack the process that a window belongs to"),
     ("disordered", f"matches came after {ORDER:,} later ones, so some sequences may have other members"),
     ("stale", "matches came too late for their window"),
+    ("parents_unknown", "events have a parent that no earlier exec names, so nothing was known of it"),
     ("keys_evicted", "windows were evicted, because there were more processes than key_slots"),
 )
 """Counters that a replay reports when they are not 0."""

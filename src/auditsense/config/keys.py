@@ -243,6 +243,13 @@ KEYS: Final[tuple[Key, ...]] = (
         "Matches stored beyond those that a window needs, for late records.",
     ),
     _limit(
+        "process_slots",
+        16,
+        1_048_576,
+        "processes",
+        "Processes remembered at a time, for detections that ask for the parent; about 1.2 KiB each.",
+    ),
+    _limit(
         "hit_bytes",
         73_728,
         1 << 30,

@@ -44,6 +44,7 @@ class Hit:
         last_ms: stamp of the newest of them, or of this hit's own last event.
         count: events of the window, 1 or more.
         others: of these, events of another actor than the event that the fields come from (`Ring`).
+        unknown: bits of what rules asked of the processes of the last event in vain (as_hit.unknown).
         rest: ids, fields and text in the core's layout, after `as_hit`.
     """
 
@@ -52,6 +53,7 @@ class Hit:
     last_ms: int
     count: int
     others: int
+    unknown: int
     rest: bytes
 
     def __repr__(self) -> str:
@@ -136,8 +138,8 @@ def read_hits(drained: bytes) -> Iterator[Hit]:
     """Read the hits in the bytes that the core returned."""
     at = 0
     while at < len(drained):
-        size, rule, count, others, more, last_ms, _, _ = _HIT.unpack_from(drained, at)
-        yield Hit(rule, more, last_ms, count, others, drained[at + _HIT.size : at + size])
+        size, rule, count, others, more, last_ms, _, unknown = _HIT.unpack_from(drained, at)
+        yield Hit(rule, more, last_ms, count, others, unknown, drained[at + _HIT.size : at + size])
         at += size
 
 

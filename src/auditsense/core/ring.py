@@ -6,10 +6,12 @@ Rule 2: negative results become exceptions here and nowhere else.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import struct
 import sys
 import threading
+import time
 import warnings
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
@@ -22,8 +24,9 @@ from auditsense.core.stats import COUNTERS, Stats
 from auditsense.errors import AuditSenseError, BusyError, ClosedError, UsageError, expect, expect_number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from auditsense.core.process_facts import ProcessFacts
     from auditsense.core.rule_table import Field
 
 __all__ = ["PACKED_HEADER", "Limits", "Ring", "Stats", "core_version", "pack", "text_buffer"]
@@ -54,6 +57,9 @@ class Limits:
         key_slots: processes with a window, 16 to 4,194,304, about 600 bytes each; a full table evicts
             one (ADR 6, `keys_evicted`).
         window_slack: matches that a window keeps in addition to those it needs, for late ones, 0 to 1,024.
+        process_slots: processes that are remembered if a detection or a selected field needs them, 16 to
+            1,048,576, about 1.2 KiB each; a full table forgets the least recently used
+            (`processes_evicted`).
         hit_bytes: buffer for undrained hits, 8 * datagram_bytes + 65,536 to 2^30; when it is full, the
             ring accepts no input until it is drained.
     """
@@ -66,6 +72,7 @@ class Limits:
     event_timeout_ms: int = 2000
     key_slots: int = 16384
     window_slack: int = 22
+    process_slots: int = 16384
     hit_bytes: int = 1 << 20
 
     def __repr__(self) -> str:
@@ -94,6 +101,10 @@ class Ring:
         actor: fields that identify an actor. Events of one key that differ in them never merge their
             windows (`Rule.merge_ms`), and `Hit.others` counts them. Without fields a key is one actor.
         seed: of the hash tables; random by default. With a fixed one, collisions can be computed.
+        host: text that identifies the host, and its boot where it is known, for entity ids.
+        read_process: reads a process that an event needs and that the core does not know, by its pid; None:
+            there is none. It is called between two records, at most once for a pid that stays unknown, and
+            must not use this ring. Without it such a process is unknown.
 
     Raises:
         UsageError: a limit or a rule is outside its bounds.
@@ -110,6 +121,8 @@ class Ring:
         fields: Iterable[Field] | None = None,
         actor: Iterable[Field] = (),
         seed: int | None = None,
+        host: str = "",
+        read_process: Callable[[int], ProcessFacts | None] | None = None,
     ) -> None:
         self._handle: Any = None
         self._lock = threading.Lock()
@@ -119,7 +132,8 @@ class Ring:
         outside = f"a limit or a rule is outside its bounds: {limits}; {len(rules)} rules"
         try:
             seed = int.from_bytes(os.urandom(8), sys.byteorder) if seed is None else seed
-            config, table, keep = _to_c(rules, limits, end, seed, actor)
+            numbers = {"seed": seed, "end": end, "boot": _hash(host), "asks": read_process is not None}
+            config, table, keep = _to_c(rules, limits, numbers, actor)
         except OverflowError:  # negative, or too large for the core's type
             raise UsageError(outside) from None
         self.memory_bytes: int = lib.as_ring_bytes(config, table)
@@ -146,6 +160,7 @@ class Ring:
         self._stats, self._arches = ffi.new("as_stats *"), ffi.new("as_unknown_arch[8]")
         self._exceptions = sum(len(rule.exceptions) for rule in rules.rules)
         self._columns: _Columns | None = None
+        self._read_process = read_process
 
     def receive(self, fd: int, now_ms: int, rounds: int = 64, *, only_kernel: bool = False) -> int:
         """Receive the datagrams that are waiting on an audit socket, without blocking.
@@ -166,7 +181,10 @@ class Ring:
         """
         with self._enter() as handle:
             flags = lib.AS_RECEIVE_TRUSTED if only_kernel else 0
-            return _checked(lib.as_ring_receive(handle, fd, now_ms, rounds, flags))
+            received = _checked(lib.as_ring_receive(handle, fd, now_ms, rounds, flags))
+            while self._answer(handle):
+                received += _checked(lib.as_ring_receive(handle, fd, now_ms, rounds, flags))
+            return received
 
     def fetch_packed(self, fd: int, now_ms: int) -> bytes:
         """Receive up to datagram_slots waiting datagrams and return them packed, undecided."""
@@ -185,13 +203,19 @@ class Ring:
         """
         with self._enter() as handle:
             buffer = ffi.from_buffer(packed)
-            return _checked(lib.as_ring_feed(handle, buffer, len(packed)))
+            consumed = _checked(lib.as_ring_feed(handle, buffer, len(packed)))
+            while self._answer(handle):
+                consumed += _checked(lib.as_ring_feed(handle, buffer + consumed, len(packed) - consumed))
+            return consumed
 
     def feed_text(self, text: bytes | memoryview) -> int:
         """Feed log text, split anywhere. Returns the bytes consumed: fewer if the hit buffer is full."""
         with self._enter() as handle:
             buffer = ffi.from_buffer(text)
-            return _checked(lib.as_ring_feed_text(handle, buffer, len(text)))
+            consumed = _checked(lib.as_ring_feed_text(handle, buffer, len(text)))
+            while self._answer(handle):
+                consumed += _checked(lib.as_ring_feed_text(handle, buffer + consumed, len(text) - consumed))
+            return consumed
 
     def unread_line(self) -> bytes:
         """Return the start of the first line since the last call that was not a record; b"": none."""
@@ -202,12 +226,18 @@ class Ring:
         """Advance the clock: close events that have timed out. Returns their number."""
         expect_number("now_ms", now_ms)
         with self._enter() as handle:
-            return _checked(lib.as_ring_expire(handle, now_ms))
+            closed = _checked(lib.as_ring_expire(handle, now_ms))
+            while self._answer(handle):
+                closed += _checked(lib.as_ring_expire(handle, now_ms))
+            return closed
 
     def finish(self) -> bool:
         """End the input: decide all open events. False: the hit buffer is full; drain, then call again."""
         with self._enter() as handle:
-            return _checked(lib.as_ring_finish(handle)) == 1
+            finished = _checked(lib.as_ring_finish(handle))
+            while self._answer(handle):
+                finished = _checked(lib.as_ring_finish(handle))
+            return finished == 1
 
     def drain(self) -> list[Hit]:
         """Remove and return all hits, oldest first."""
@@ -272,7 +302,34 @@ class Ring:
         """
         indexes = ffi.new("uint32_t[]", [0xFFFF_FFFF if index is None else index for index in rules])
         with older._enter() as other, self._enter() as handle:
-            return _checked(lib.as_ring_migrate(handle, other, indexes)) == 1
+            migrated = _checked(lib.as_ring_migrate(handle, other, indexes))
+            while older._answer(other):
+                migrated = _checked(lib.as_ring_migrate(handle, other, indexes))
+            return migrated == 1
+
+    @property
+    def remembers_processes(self) -> bool:
+        """Whether a rule or a selected field needs the process table; without need it has no memory."""
+        with self._enter() as handle:
+            return _checked(lib.as_ring_remembers_processes(handle)) == 1
+
+    def add_process(self, facts: ProcessFacts) -> None:
+        """Add a process of this host to the process table. What its exec record told stays."""
+        with self._enter() as handle:
+            _add_process(handle, facts)
+
+    def _answer(self, handle: Any) -> bool:  # noqa: ANN401 - C's
+        """Read the process that the input waits for. False: it waits for none."""
+        pid = lib.as_ring_wanted_process(handle)
+        if pid <= 0 or self._read_process is None:
+            return False
+        facts = self._read_process(pid)
+        if facts is None or facts.pid != pid:
+            absent = {"pid": pid, "flags": lib.AS_FACTS_ABSENT, "read_ms": time.time_ns() // 1_000_000}
+            _checked(lib.as_ring_add_process(handle, ffi.new("as_process_facts *", absent)))
+        else:
+            _add_process(handle, facts)
+        return True
 
     def close(self) -> None:
         """Free the memory and discard hits. A second call does nothing."""
@@ -384,13 +441,30 @@ class _Columns:
         return Column([dictionary[code] for code in codes], dictionary=dictionary, codes=codes)
 
 
+def _add_process(handle: Any, facts: ProcessFacts) -> None:  # noqa: ANN401 - C's
+    texts = [facts.name, facts.executable, *(facts.arguments or ())]
+    text = ffi.from_buffer(b"".join(text.replace(b"\0", b" ") + b"\0" for text in texts))
+    flags = (
+        (lib.AS_FACTS_AT_START if facts.at_start else 0)
+        | (lib.AS_FACTS_ARGUMENTS if facts.arguments is not None else 0)
+        | (lib.AS_FACTS_CUT if facts.cut else 0)
+    )
+    numbers = {name: getattr(facts, name) for name in ("pid", "parent", "start_ms", "read_ms")}
+    entry = ffi.new("as_process_facts *", {**numbers, "flags": flags, "texts": text, "texts_len": len(text)})
+    _checked(lib.as_ring_add_process(handle, entry))
+
+
+def _hash(text: str) -> int:
+    """Return a number that identifies a text, the same in every run."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+
+
 def _to_c(
-    rules: RuleTable, limits: Limits, end: EventEnd, seed: int, actor: Iterable[Field]
+    rules: RuleTable, limits: Limits, numbers: dict[str, int], actor: Iterable[Field]
 ) -> tuple[Any, ...]:
     """Return the table as C arrays; the list keeps them alive until the core has copied them."""
     config = ffi.new(
-        "as_config *",
-        {"seed": seed, "end": end, **{item.name: getattr(limits, item.name) for item in fields(limits)}},
+        "as_config *", {**numbers, **{item.name: getattr(limits, item.name) for item in fields(limits)}}
     )
     from auditsense.syscalls import ARCHES  # noqa: PLC0415 - only for a new ring
 

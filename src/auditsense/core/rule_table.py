@@ -321,6 +321,19 @@ class MainType(Frozen):
 
 
 @dataclass(slots=True, eq=False, repr=False)
+class Session(Frozen):
+    """The child of such a process leads a session.
+
+    Attributes:
+        name: the name of the process begins so; empty: process 1.
+        type: of the session (`Field.LEADER_TYPE`).
+    """
+
+    name: bytes
+    type: bytes
+
+
+@dataclass(slots=True, eq=False, repr=False)
 class RuleTable(Frozen):
     """All rules, and the events that they are about. Bounds: `_ring.cdef.h`.
 
@@ -330,6 +343,8 @@ class RuleTable(Frozen):
         calls: with their classes.
         other_call_class: of all other calls; 0: not wanted.
         mains: types of first records with a separate class.
+        sessions: the first that fits counts.
+        processes: remember processes although no rule reads a field of theirs.
     """
 
     rules: tuple[Rule, ...] = ()
@@ -337,6 +352,8 @@ class RuleTable(Frozen):
     calls: tuple[Call, ...] = ()
     other_call_class: int = 0
     mains: tuple[MainType, ...] = ()
+    sessions: tuple[Session, ...] = ()
+    processes: bool = False
 
     def __len__(self) -> int:
         return len(self.rules)
@@ -427,7 +444,8 @@ def extend(table: RuleTable, selections: Iterable[Selection]) -> RuleTable:
             else [new for (old, _), new in list(classes.items()) if old == main.call_class]
         )
     )
-    return RuleTable(
+    return replace(
+        table,
         rules=(*table.rules, *(selection.rule for selection in added)),
         classes=tuple(
             replace(
@@ -450,6 +468,7 @@ NO_CALL_CLASS: Final = 0xFFFF
 _FOLD_CASE: Final = 1
 _EXECUTES: Final = 1
 _KEPT: Final = 2
+_PROCESSES: Final = 2
 
 
 ARRAYS: Final = {
@@ -463,6 +482,7 @@ ARRAYS: Final = {
     "predicates": "as_predicate",
     "operands": "as_operand",
     "exceptions": "as_exception",
+    "sessions": "as_session",
     "arches": "uint32_t",
 }
 """The arrays of `as_rules` but text, and the types of their elements."""
@@ -482,9 +502,11 @@ class Layout:
     predicates: list[dict[str, int]] = field(default_factory=list)
     operands: list[dict[str, int]] = field(default_factory=list)
     exceptions: list[dict[str, int]] = field(default_factory=list)
+    sessions: list[dict[str, int]] = field(default_factory=list)
     text: bytearray = field(default_factory=bytearray)
     arches: list[int] = field(default_factory=list)
     other_call_class: int = 0
+    flags: int = 0
     _predicates: dict[Predicate, int] = field(default_factory=dict)
     _programs: dict[Program, int] = field(default_factory=dict)
     _texts: dict[bytes, int] = field(default_factory=dict)
@@ -505,6 +527,8 @@ class Layout:
             "exception_count": len(self.exceptions),
             "text_len": len(self.text),
             "arch_count": len(self.arches),
+            "session_count": len(self.sessions),
+            "flags": self.flags,
             "other_call_class": self.other_call_class,
         }
 
@@ -548,13 +572,14 @@ class Layout:
                 number = operand.number if operand.number >= 0 else operand.number & NO_END
                 return {"number": number, "mask": operand.mask}
             case ArchText():
-                return {**self._text(operand.text), "number": operand.arch, "mask": operand.mask}
+                return {**self.add_text(operand.text), "number": operand.arch, "mask": operand.mask}
             case Network():
-                return {**self._text(operand.address), "number": operand.prefix}
+                return {**self.add_text(operand.address), "number": operand.prefix}
             case _:
-                return self._text(operand)
+                return self.add_text(operand)
 
-    def _text(self, text: bytes) -> dict[str, int]:
+    def add_text(self, text: bytes) -> dict[str, int]:
+        """Return where a text is; equal ones are there once."""
         if text not in self._texts:
             self._texts[text] = len(self.text)
             self.text += text
@@ -568,7 +593,21 @@ def lay_out(table: RuleTable, arches: Iterable[int] = ()) -> Layout:
         table: the rules.
         arches: architectures with known system calls: records of others are counted. None: not counted.
     """
-    out = Layout(arches=[*arches], other_call_class=table.other_call_class)
+    out = Layout(
+        arches=[*arches],
+        other_call_class=table.other_call_class,
+        flags=_PROCESSES if table.processes else 0,
+    )
+    for session in table.sessions:
+        name, type_ = out.add_text(session.name), out.add_text(session.type)
+        out.sessions.append(
+            {
+                "name_at": name["at"],
+                "name_len": name["len"],
+                "type_at": type_["at"],
+                "type_len": type_["len"],
+            }
+        )
     for row in table.classes:
         filters = sorted(row.filters, key=_order)
         out.classes.append(

@@ -38,6 +38,9 @@ class Stats:
         open_events: gauge: events being reassembled.
         live_keys: gauge: windows.
         disordered: matches decided after a later one of their host, in a ring with an order.
+        parents_unknown: events of which rules asked the parent, and it is not known.
+        processes_evicted: processes forgotten because all process slots or their texts were in use.
+        live_processes: gauge: processes remembered.
         unknown_arches: pairs of architecture and number of records that `unknown_arch` counts; at most 8.
     """
 
@@ -67,6 +70,9 @@ class Stats:
     open_events: int
     live_keys: int
     disordered: int
+    parents_unknown: int
+    processes_evicted: int
+    live_processes: int
     unknown_arches: tuple[tuple[int, int], ...] = ()
 
     def __repr__(self) -> str:

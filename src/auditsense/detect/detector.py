@@ -11,6 +11,7 @@ from auditsense.detect.host import Host
 from auditsense.detect.record_reader import RecordReader, exclusive
 from auditsense.detect.rule_migration import carried_counts, new_indexes
 from auditsense.detect.suppression import AlertCounts, AlertPolicy, Alerts
+from auditsense.detect.unknown import masks_of, of_own_rule
 from auditsense.detections.compiler import compile_all
 from auditsense.detections.event_table import EventMapping
 from auditsense.detections.loader import resolve_detections, validate_detections
@@ -87,6 +88,7 @@ class Detector(RecordReader["Document"]):
         rules = self._compile(self.detections, self._policy)
         super().__init__(rules, host=host, limits=limits, order=order, lean=lean, make_ring=make_ring)
         self._excepted_before: tuple[int, ...] = ()  # by the rings of earlier hosts
+        self._masks = masks_of(rules)
         self._alerts = Alerts(self.detections, self.host, self._policy, lambda: self.lost)
 
     def __repr__(self) -> str:
@@ -98,7 +100,7 @@ class Detector(RecordReader["Document"]):
         return compile_all(detections, merge_ms=merge_ms, mapping=self.mapping)
 
     def _decode(self, drained: bytes) -> list[Document]:
-        hits = read_hits(drained)
+        hits = of_own_rule(read_hits(drained), self._masks)
         if not self.sequences:
             return self._alerts.process(hits)
         lost = self.lost
@@ -215,6 +217,7 @@ class Detector(RecordReader["Document"]):
             self._excepted_before = carried_counts(excepted, detections)
         documents += self._alerts.reload(detections, policy, moved)
         self.detections, self._policy, self._rules = detections, policy, rules
+        self._masks = masks_of(rules)
         return documents
 
     def _migrate(self, ring: Ring, moved: Sequence[int | None]) -> list[Document]:

@@ -241,6 +241,7 @@ class SensorFields(TypedDict):
     investigate: NotRequired[list[str]]
     respond: NotRequired[list[str]]
     others: NotRequired[int]
+    unknown: NotRequired[list[str]]
     burst: NotRequired[BurstFields]
     suppressed: NotRequired[int]
     actors: NotRequired[list[ActorFields]]

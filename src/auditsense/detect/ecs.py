@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from auditsense import syscalls
 from auditsense.core.rule_table import Field
 from auditsense.detect.compact_line import compact_text
+from auditsense.detect.unknown import unknown_names
 from auditsense.detections.fields import RECORD_FIELDS, Form
 from auditsense.detections.model import RISK_SCORES
 
@@ -208,6 +209,8 @@ def alert_document(  # noqa: PLR0913 - one value of the document each
     own = document["auditsense"]
     if hit.others:
         own["others"] = hit.others
+    if hit.unknown:
+        own["unknown"] = unknown_names(hit)
     if state != "sequence":
         own["burst"] = {"id": stable_id([detection.id, document["host"]["id"], pid, "burst", *ids])}
     if follow_up:

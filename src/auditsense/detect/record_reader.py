@@ -108,6 +108,7 @@ class RingReader:
             fields=self._fields,
             actor=ACTOR,
             seed=seed,
+            host=self.host.id,
         )
 
     def _unneeded_by(self, rules: RuleTable) -> RecordFilter:

@@ -12,7 +12,7 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Final
 
 from auditsense.core.hit import Column, ColumnForm
-from auditsense.core.ring import text_buffer
+from auditsense.core.ring import Ring, text_buffer
 from auditsense.core.rule_table import Field
 from auditsense.detect import events
 from auditsense.detect.record_reader import EVERY_EVENT, RingReader, exclusive, pack_datagrams
@@ -95,6 +95,7 @@ class RowReader(RingReader):
         host: host of the records that name no node; this host by default.
         limits: capacity of the core.
         lean: records of the types in `unsent` need not come and are not awaited; rows lack them.
+        make_ring: internal, for `Sensor`.
 
     Raises:
         UsageError: no field, an unknown field or one given twice; a limit outside its bounds.
@@ -107,8 +108,11 @@ class RowReader(RingReader):
         host: Host | None = None,
         limits: Limits | None = None,
         lean: bool = False,
+        make_ring: Callable[..., Ring] = Ring,
     ) -> None:
-        super().__init__(EVERY_EVENT, host=host, limits=limits, lean=lean, fields=fields_of(fields))
+        super().__init__(
+            EVERY_EVENT, host=host, limits=limits, lean=lean, fields=fields_of(fields), make_ring=make_ring
+        )
         self.names = tuple(fields)
         self._calls: dict[str | None, _Calls] = {}
         self._wanted: list[tuple[Field, ColumnForm]] = []

@@ -14,6 +14,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 
 from auditsense import syscalls
+from auditsense.core.process_rules import needs_processes, remember_processes
 from auditsense.core.rule_table import (
     Call,
     Class,
@@ -135,7 +136,8 @@ def compile_all(
         )
         for detection, query in zip(detections, queries, strict=True)
     )
-    return _Compiler(detections, queries, mapping, users).table(rules)
+    table = _Compiler(detections, queries, mapping, users).table(rules)
+    return remember_processes(table) if mapping is EventMapping.NATIVE and needs_processes(table) else table
 
 
 def check_detection(detection: Detection, mapping: EventMapping = EventMapping.NATIVE) -> None:

@@ -4,7 +4,9 @@ Rule 1: of a process that an event names, only comm, stat and exe are read. They
 Rule 2: cmdline is in the process's own memory. A process can put a page there that is never delivered (a file
         of a FUSE server that it runs), so a reader would wait for ever. It is read at the start only, by a
         child process (kernel/cmdline.py).
-Rule 3: what cannot be read is left out. No error ends the sensor.
+Rule 3: while the kernel audits this process, nothing is read for an event: each file that is opened would
+        make another one.
+Rule 4: what cannot be read is left out. No error ends the sensor.
 """
 
 from __future__ import annotations
@@ -18,9 +20,14 @@ from typing import TYPE_CHECKING, Final
 
 from auditsense.core.process_facts import ProcessFacts
 from auditsense.kernel.cmdline import CMDLINE_BYTES, read_cmdlines
+from auditsense.sources.kernel_source import KernelSource
+from auditsense.sources.text_source import TextSource
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from auditsense.core.ring import Ring
+    from auditsense.sources.base import Source
 
 PROC: Final = Path("/proc")
 MOST_PROCESSES: Final = 16384
@@ -29,6 +36,56 @@ _COMM_BYTES: Final = 64
 _NAME_BYTES: Final = 15  # the kernel's; a worker thread of the kernel shows more in comm
 _STAT_BYTES: Final = 1024
 _PARENT, _START = 1, 19  # of the fields after the name in stat
+
+
+class HostProcesses:
+    """The processes of this host, for the ring of a sensor.
+
+    Args:
+        source: of the sensor. Records of a source that a test made are about no process of this host.
+        proc: mount point of procfs.
+    """
+
+    def __init__(self, source: Source, proc: Path = PROC) -> None:
+        self._source, self._proc = source, proc
+        self._here = isinstance(source, KernelSource | TextSource)
+        self._added: set[int] = set()
+
+    @property
+    def boot(self) -> str:
+        """Identifies this boot, "" if it cannot be read."""
+        with suppress(OSError):
+            return (self._proc / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return ""
+
+    @property
+    def read(self) -> Callable[[int], ProcessFacts | None] | None:
+        """Reads a process that an event needs; None: of this source none is read."""
+        return self._read if isinstance(self._source, KernelSource) and not self._source.audited else None
+
+    def add_all(self, ring: Ring) -> None:
+        """Add all processes that run now, with their arguments, if a detection needs them.
+
+        Before the source is entered: its audit rules would report what the child process reads.
+        """
+        if self._here and ring.remembers_processes:
+            for facts in read_all(proc=self._proc):
+                self._added.add(facts.pid)
+                ring.add_process(facts)
+
+    def add_new(self, ring: Ring) -> None:
+        """Add the processes that run now and were not added before, without arguments.
+
+        After the source was entered, for what has started in between; and when a reload makes them necessary.
+        """
+        if self._here and not self._source.audited and ring.remembers_processes:
+            for pid in sorted({*_pids(self._proc)} - self._added)[-MOST_PROCESSES:]:
+                if (facts := read_process(pid, proc=self._proc)) is not None:
+                    ring.add_process(replace(facts, at_start=True))
+        self._added.clear()
+
+    def _read(self, pid: int) -> ProcessFacts | None:
+        return None if self._source.audited else read_process(pid, proc=self._proc)
 
 
 def read_process(pid: int, *, proc: Path = PROC) -> ProcessFacts | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from auditsense.core.ring import Ring
@@ -19,12 +18,15 @@ from auditsense.sensor.side_ring import EVENTS, SELF_TEST, SideRing, self_test_r
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from auditsense.core.process_facts import ProcessFacts
     from auditsense.core.ring import Limits
     from auditsense.detect.document_types import Document
     from auditsense.detect.events import Event
     from auditsense.detect.suppression import AlertPolicy
     from auditsense.detections.event_table import EventMapping
     from auditsense.detections.model import Detection
+
+    ReadProcess: TypeAlias = Callable[[int], ProcessFacts | None]
 
 Reader: TypeAlias = Detector | EventReader | RowReader
 
@@ -64,12 +66,20 @@ class SensorOutput:
             raise UsageError("a self-test finds its own event by all its fields: leave out fields=")
         fields_of(self.fields)
 
-    def make_reader(self) -> Reader:
-        """Create a reader."""
+    def make_reader(self, boot: str = "", read_process: ReadProcess | None = None) -> Reader:
+        """Create a reader.
+
+        Args:
+            boot: identifies the boot of this host.
+            read_process: reads a process that an event needs, as for `Ring`.
+        """
+        make_ring = self._make_ring(boot, read_process)
         if self.fields is not None:
-            return RowReader(self._read_fields(self.fields), limits=self.limits, lean=self.lean)
+            return RowReader(
+                self._read_fields(self.fields), limits=self.limits, lean=self.lean, make_ring=make_ring
+            )
         if self.view is View.EVENTS:
-            return EventReader(limits=self.limits, lean=self.lean, make_ring=self._make_ring())
+            return EventReader(limits=self.limits, lean=self.lean, make_ring=make_ring)
         return Detector(
             self.detections,
             sequences=self.view is View.SEQUENCES,
@@ -77,7 +87,7 @@ class SensorOutput:
             limits=self.limits,
             lean=self.lean,
             mapping=self.mapping,
-            make_ring=self._make_ring(),
+            make_ring=make_ring,
         )
 
     def with_detections(self, detections: Sequence[Detection], policy: AlertPolicy | None) -> SensorOutput:
@@ -125,10 +135,17 @@ class SensorOutput:
         """Return the fields and "pid", which identifies this process's own events."""
         return (*fields, *(["pid"] if "pid" not in fields else []))
 
-    def _make_ring(self) -> Callable[..., Ring]:
+    def _make_ring(self, boot: str, read_process: ReadProcess | None) -> Callable[..., Ring]:
         side_rules = {}
         if self.self_test_path is not None:
             side_rules[SELF_TEST] = self_test_rule(self.self_test_path)
         if self.on_event is not None:
             side_rules[EVENTS] = EVERY
-        return partial(SideRing, side_rules=side_rules) if side_rules else Ring
+
+        def make_ring(*arguments: Any, host: str = "", **options: Any) -> Ring:  # noqa: ANN401 - those of Ring
+            options |= {"host": f"{host} {boot}", "read_process": read_process}
+            if side_rules:
+                return SideRing(*arguments, side_rules=side_rules, **options)
+            return Ring(*arguments, **options)
+
+        return make_ring

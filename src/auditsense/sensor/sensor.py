@@ -32,6 +32,7 @@ from auditsense.sensor.clock import HostClock
 from auditsense.sensor.enrich import UserNames, enrich_all
 from auditsense.sensor.health import FinalCounters, HealthMonitor
 from auditsense.sensor.loop import SensorLoop, Stream
+from auditsense.sensor.processes import HostProcesses
 from auditsense.sensor.readers import SensorOutput
 from auditsense.sensor.socket_feed import SocketFeed
 from auditsense.sensor.text_feed import TextFeed
@@ -153,6 +154,7 @@ class Sensor:
         self._self_test = test
         self._clock: Clock = clock if clock is not None else HostClock()
         self._user_names = UserNames()
+        self._processes = HostProcesses(self._source)
         self._loop = SensorLoop(self.fileno, self.timeout_s, self._close_at_exit)
         self._queue: Queue[Document] | None = None
         self._resources = ExitStack()
@@ -182,11 +184,13 @@ class Sensor:
             self._loop.open_wake(stack)
             self._session = self._final = None
             self._received, self.activity = 0, Activity()
-            reader = self._output.make_reader()
+            reader = self._output.make_reader(self._processes.boot, self._processes.read)
             stack.enter_context(reader)
             stack.callback(self._keep_counters)
+            self._processes.add_all(reader.ring)
             self._source.attach(lambda: self._pending.extend(feed.drain(reader)), reader.unsent)
             stack.enter_context(self._source)
+            self._processes.add_new(reader.ring)
             if self._self_test is not None:
                 stack.enter_context(self._self_test)
             self._pending += feed.read_early(reader)
@@ -380,7 +384,10 @@ class Sensor:
         reader, detections = self._open().reader, validate_detections(detections)
         with extended_rules(self._source, self._output.detections, detections, audit_rules):
             if isinstance(reader, Detector):
+                remembered = reader.ring.remembers_processes
                 self._pending += reader.reload(detections, policy)
+                if not remembered:
+                    self._processes.add_new(reader.ring)
         self._output = self._output.with_detections(detections, policy)
 
     @property

@@ -106,6 +106,12 @@ class Snapshot:
             "alerts": dataclasses.asdict(alerts),
             "events": {"open": stats.open_events, "limit": limits.event_slots, "evicted": stats.evicted},
             "windows": {"used": stats.live_keys, "limit": limits.key_slots, "evicted": stats.keys_evicted},
+            "processes": {
+                "used": stats.live_processes,
+                "limit": limits.process_slots if sensor.reader.ring.remembers_processes else 0,
+                "evicted": stats.processes_evicted,
+                "parents_unknown": stats.parents_unknown,
+            },
             "clock_steps": sensor.clock_steps,
             "losses": {"known": sensor.reader.lost, "by_cause": sensor.losses.by_cause()},
             "self_test": _self_test(test) if test is not None else None,

@@ -108,13 +108,7 @@ def _rows(now: Mapping[str, Any], before: Mapping[str, Any] | None, peaks: dict[
     for rule in now.get("audit_rules", ()):
         yield Row("audit rule", str(rule))
     yield from _kernel(now.get("kernel"))
-    for name, label, used in (("windows", "windows", "used"), ("events", "open events", "open")):
-        if name in now:
-            part = now[name]
-            share = part[used] / part["limit"]
-            role = "warning" if part["evicted"] else _fill_role(share)
-            text = f"{part[used]} of {part['limit']}, {part['evicted']} evicted"
-            yield Row(label, text, role, share, detail=True)
+    yield from _tables(now)
     for sink in now.get("sinks", ()):
         yield _sink(sink)
     for entry in now.get("exceptions", ()):
@@ -125,6 +119,23 @@ def _rows(now: Mapping[str, Any], before: Mapping[str, Any] | None, peaks: dict[
         yield Row("no call table", text, "warning")
     cpu = _cpu(now, before)
     yield Row("process", f"CPU {process.get('cpu_s', 0):.2f} s{cpu}, memory {_mib(process)} at most")
+
+
+def _tables(now: Mapping[str, Any]) -> Iterator[Row]:
+    for name, label, used in (("windows", "windows", "used"), ("events", "open events", "open")):
+        if name in now:
+            part = now[name]
+            share = part[used] / part["limit"]
+            role = "warning" if part["evicted"] else _fill_role(share)
+            text = f"{part[used]} of {part['limit']}, {part['evicted']} evicted"
+            yield Row(label, text, role, share, detail=True)
+    if now.get("processes", {}).get("limit"):
+        part = now["processes"]
+        share = part["used"] / part["limit"]
+        text = f"{part['used']} of {part['limit']}, {part['evicted']} evicted"
+        unknown = f", {part['parents_unknown']} unknown parents" if part["parents_unknown"] else ""
+        role = "warning" if part["parents_unknown"] else ""  # a full table is normal: the oldest processes go
+        yield Row("processes", text + unknown, role, share, detail=True)
 
 
 def _findings(now: Mapping[str, Any]) -> Iterator[Row]:
