@@ -90,6 +90,16 @@ def test_check_prints_a_table(command: Command, folder: str) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "case", json.loads((_DATA / "refused.json").read_text()), ids=lambda case: case["message"]
+)
+def test_refused_query_is_reported_with_its_file(command: Command, case: dict[str, str]) -> None:
+    path = command.write("rule.toml", _rule("a", case["query"]))
+    code, out, err = command.run("detections", "check", path)
+    assert (code, out) == (1, [])
+    assert err == [f"auditsense: error: {path}:13: query: {case['message']}"]
+
+
 def test_check_ends_with_0_when_nothing_is_refused(command: Command, folder: str) -> None:
     code, out, _ = command.run("detections", "check", f"{folder}/old/g.toml")
     assert code == 0

@@ -176,7 +176,7 @@ REFUSED = {
     "any where": "line 1: a comparison is missing behind where",
     "any where not": "line 1: a comparison is missing behind not",
     "any where (": "line 1: a comparison is missing behind (",
-    "any where true or\n\nand": "line 3: a comparison is missing behind or",
+    "any where true or\n\nand": "line 1: a comparison is missing behind or",
     "any where (true": "line 1: expected and, or, or the ) of line 1, not the end of the query",
     "any where true)": "line 1: a ) without its (",
     "any where true true": "line 1: expected and, or, or the end, not true",

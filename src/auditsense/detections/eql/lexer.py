@@ -28,7 +28,7 @@ class Token(NamedTuple):
     Attributes:
         kind: of it.
         text: its characters; of a text or a quoted name what it stands for.
-        line: that it begins in, from 1.
+        line: that it begins in, from 1; of the end, that of the last token.
         joined: whether no blank and no comment stands between it and the token before.
     """
 
@@ -75,7 +75,7 @@ def tokens_of(query: str) -> list[Token]:
             joined = True
         line += token.count("\n")
         at = match.end()
-    tokens.append(Token(Kind.END, "", line, joined))
+    tokens.append(Token(Kind.END, "", tokens[-1].line if tokens else line, joined))
     return tokens
 
 

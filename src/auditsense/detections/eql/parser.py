@@ -416,7 +416,8 @@ class _Parser:
                 token.kind is Kind.WORD and (bool(parts) or token.text not in _RESERVED)
             )
             if not named:
-                self._fail(missing if not parts else f"a name is missing behind {'.'.join(parts)}.")
+                what = missing if not parts else f"a name is missing behind {'.'.join(parts)}."
+                self._fail(what, self._before)
             parts.append(self._take().text)
             if not self._accept("."):
                 return ".".join(parts), self._next.joined
