@@ -147,6 +147,7 @@ CASES = {
         'any where auditd.data.syscall == "unshare" and auditd.data.terminal == "ssh"',
         [],
     ),
+    "a key of another rule": ('any where tags == "shadow"', []),
     "records of user space": ('iam where event.action == "added-user-account"', []),
     "a record of a call": ('file where event.action == "violated-apparmor-policy"', []),
     "a sequence": (
@@ -267,6 +268,7 @@ def test_mapping_of_elastic_has_fewer_actions() -> None:
         ('file where event.action == "deleted" and file.path in ("/a/b", ".x")', "the relative name .x"),
         ('any where auditd.data.syscall == "unlink" and file.path : "/a/B"', "differs from /a/B in case"),
         ('process where process.name == "x"', "other than the start of a program"),
+        ('any where tags == "shadow"', "with the key shadow"),
         ('process where event.type == "info" and process.name == "x"', "names no system call"),
     ],
 )

@@ -15,7 +15,7 @@ from auditsense import Detector, KernelCommandError, Sensor
 from auditsense.core.rule_table import EventEnd, Field, Op
 from auditsense.detections.compiler import compile_all
 from auditsense.detections.loader import shipped_detections
-from auditsense.detections.record_filter import RecordFilter, unneeded_records
+from auditsense.detections.record_filter import READ_RECORDS, UNREAD, RecordFilter, needed_records
 from auditsense.sources import audit_socket
 from auditsense.testing import FakeSource, burst, open_event
 from tests.support.rules import FieldTest, SimpleRule, table
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from auditsense import Document
 
 SYSCALL, PATH, CWD, EOE, PROCTITLE = 1300, 1302, 1307, 1320, 1327
+SOCKADDR, EXECVE, CAPABILITIES = 1306, 1309, 1321
+MOSTLY = {SOCKADDR, EXECVE, CAPABILITIES, *UNREAD}
+"""What no open has."""
 
 
 def rule(*fields: Field, keys: tuple[Field, ...] = ()) -> SimpleRule:
@@ -35,8 +38,9 @@ def rule(*fields: Field, keys: tuple[Field, ...] = ()) -> SimpleRule:
 
 
 def test_shipped_detections_need_two_records_of_five() -> None:
-    unneeded = unneeded_records(compile_all(shipped_detections(), merge_ms=0))
-    assert unneeded == RecordFilter(frozenset({CWD, EOE, PROCTITLE}), EventEnd.PATHS)
+    unneeded = needed_records(compile_all(shipped_detections(), merge_ms=0))
+    assert unneeded == RecordFilter(frozenset({CWD, EOE, PROCTITLE, *MOSTLY}), EventEnd.PATHS)
+    assert unneeded.unsent_per_event == 3
 
 
 @pytest.mark.parametrize(
@@ -46,12 +50,32 @@ def test_shipped_detections_need_two_records_of_five() -> None:
         ([rule(keys=(Field.CWD,))], {EOE, PROCTITLE}, EventEnd.PATHS),
         ([rule(Field.PROCTITLE)], {EOE, CWD}, EventEnd.PROCTITLE),
         ([rule(Field.PATH_NAME), rule(Field.PROCTITLE, Field.CWD)], {EOE}, EventEnd.PROCTITLE),
+        ([rule(Field.PATHS)], {EOE, PROCTITLE}, EventEnd.PATHS),
     ],
 )
 def test_records_of_compared_fields_are_sent(
     rules: list[SimpleRule], unsent: set[int], end: EventEnd
 ) -> None:
-    assert unneeded_records(table(rules)) == RecordFilter(frozenset(unsent), end)
+    assert needed_records(table(rules)) == RecordFilter(frozenset({*unsent, *MOSTLY}), end)
+
+
+@pytest.mark.parametrize(
+    ("field", "kind", "end"),
+    [
+        (Field.ARGS, EXECVE, EventEnd.PATHS),
+        (Field.PARENT_ARGS, EXECVE, EventEnd.PATHS),
+        (Field.CAPABILITIES, CAPABILITIES, EventEnd.PATHS),
+        (
+            Field.SOCKET_IP,
+            SOCKADDR,
+            EventEnd.PROCTITLE,
+        ),  # it follows the SYSCALL record of a call without PATH
+    ],
+)
+def test_record_of_a_compared_field_is_sent(field: Field, kind: int, end: EventEnd) -> None:
+    needed = needed_records(table([rule(field)]))
+    assert MOSTLY - needed.unsent == {kind}
+    assert needed.end is end
 
 
 # --- the same is found -----------------------------------------------------------------
@@ -94,6 +118,25 @@ def test_lean_detector_finds_the_same_without_unneeded_records(stream: list[byte
         )
 
     assert told(found) == told(expected)
+
+
+@given(streams())
+def test_detector_finds_the_same_without_unread_records(stream: list[bytes]) -> None:
+    with Detector(sequences=True) as full, Detector(titled=True, sequences=True) as spared:
+        assert spared.unsent == READ_RECORDS.unsent
+        all_found = [*full.feed(stream), *full.finish()]
+        found = [*spared.feed([one for one in stream if kind(one) not in spared.unsent]), *spared.finish()]
+        assert found == all_found
+        assert spared.stats().incomplete == full.stats().incomplete == 0
+
+
+def test_operation_of_io_uring_is_complete_without_an_end() -> None:
+    """The kernel writes EOE behind it, which is not sent, and no PROCTITLE."""
+    text = b"audit(1.000:7): uring_op=28 success=yes exit=5 items=1 ppid=1 pid=2 key=(null)"
+    with Detector(titled=True) as detector:
+        detector.feed([struct.pack("=IHHII", 16 + len(text), 1336, 0, 0, 0) + text])
+        detector.finish()
+        assert (detector.stats().events, detector.stats().incomplete) == (1, 0)
 
 
 def test_lean_detector_accepts_all_records() -> None:

@@ -73,7 +73,9 @@ static bool is_incomplete(const as_events *events, as_event *event) {
 }
 
 void as_events_close(as_events *events, as_event *event, as_stats *stats) {
-    const bool complete = (event->seen & SEEN_MAIN) != 0 && (event->seen & SEEN_END) != 0;
+    /* The kernel writes no PROCTITLE for an operation of io_uring. */
+    const bool endless = events->end != AS_END_EOE && (event->seen & SEEN_MAIN) == SEEN_URINGOP;
+    const bool complete = (event->seen & SEEN_MAIN) != 0 && ((event->seen & SEEN_END) != 0 || endless);
     const bool partial = (event->seen & IS_TEXT) != 0 ? is_incomplete(events, event)
                                                       : !complete && (event->seen & (SEEN_OF_SYSCALL | SEEN_END)) != 0;
     events->ready = events->ready == as_slot_of(events, event) ? AS_NO_SLOT : events->ready;

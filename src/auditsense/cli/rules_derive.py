@@ -107,7 +107,7 @@ def _of_detection(needs: DetectionRules, machine: str, *, costly: bool) -> Itera
 def _of_step(step: StepRules, machine: str, *, costly: bool) -> Iterator[str]:
     if step.from_records:
         yield "  no audit rule: the kernel or user space reports such records anyway"
-    elif not step.selections:
+    elif not step.selections and not step.keyed:
         yield "  no audit rule: no system call has such an event"
     for selection in step.selections:
         for line in lines_of(selection, machine):

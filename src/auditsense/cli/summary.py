@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from auditsense._values import duration
 from auditsense.cli.common import unknown_arches
 from auditsense.detections.compiler import compile_all
-from auditsense.detections.record_filter import unneeded_records
+from auditsense.detections.record_filter import UNREAD, needed_records
 from auditsense.kernel.self_test import DEFAULT_EVERY_S
 from auditsense.status.table import counted
 
@@ -20,7 +20,14 @@ if TYPE_CHECKING:
     from auditsense.sensor.sensor import Sensor
     from auditsense.sinks.config import SinkSettings
 
-_RECORD_NAMES: Final = {1307: "CWD", 1320: "EOE", 1327: "PROCTITLE"}
+_RECORD_NAMES: Final = {
+    1306: "SOCKADDR",
+    1307: "CWD",
+    1309: "EXECVE",
+    1320: "EOE",
+    1321: "BPRM_FCAPS",
+    1327: "PROCTITLE",
+}
 _CAUSES = ("socket_drops", "truncated", "foreign", "keys_evicted", "stale")
 
 
@@ -44,9 +51,9 @@ def _why(name: str) -> str:
 
 def _record_filter(settings: RunSettings) -> str:
     if not settings.source.lean:
-        return "off, all records are received (--lean leaves some out)"
+        return "EOE, and what no field comes from (--lean leaves out more)"
     rules = compile_all(settings.detections, merge_ms=settings.policy.suppress_ms)
-    unsent = sorted(unneeded_records(rules).unsent)
+    unsent = sorted(needed_records(rules).unsent - UNREAD)
     return f"the kernel leaves out {', '.join(_RECORD_NAMES.get(kind, str(kind)) for kind in unsent)}"
 
 

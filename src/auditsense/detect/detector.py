@@ -58,6 +58,7 @@ class Detector(RecordReader["Document"]):
             carry (`process.title`, `process.working_directory`).
         mapping: fields that events have for detections: "native", all that the sensor knows, or
             "auditd_manager", exactly what that integration of Elastic fills.
+        titled: internal, for `Sensor`: EOE need not come, because each event has a PROCTITLE record.
         order: for recorded input: number of matching events held back, to be decided by stamp and serial. At
             most half of `event_slots` and an eighth of `small_texts` of the limits; with 0 none is delayed.
         make_ring: internal, for `Sensor`.
@@ -77,6 +78,7 @@ class Detector(RecordReader["Document"]):
         limits: Limits | None = None,
         lean: bool = False,
         mapping: EventMapping | str = EventMapping.NATIVE,
+        titled: bool = False,
         order: int = 0,
         make_ring: Callable[..., Ring] = Ring,
     ) -> None:
@@ -86,7 +88,9 @@ class Detector(RecordReader["Document"]):
         self._policy = policy if policy is not None else AlertPolicy()
         expect("policy", self._policy, AlertPolicy, "an AlertPolicy(…)")
         rules = self._compile(self.detections, self._policy)
-        super().__init__(rules, host=host, limits=limits, order=order, lean=lean, make_ring=make_ring)
+        super().__init__(
+            rules, host=host, limits=limits, order=order, lean=lean, titled=titled, make_ring=make_ring
+        )
         self._excepted_before: tuple[int, ...] = ()  # by the rings of earlier hosts
         self._masks = masks_of(rules)
         self._alerts = Alerts(self.detections, self.host, self._policy, lambda: self.lost)

@@ -25,6 +25,7 @@ class EventReader(RecordReader[Event]):
         host: host of the records that name no node; this host by default.
         limits: capacity of the core.
         lean: records of the types in `unsent` need not come and are not awaited; events lack them.
+        titled: internal, for `Sensor`: EOE need not come, because each event has a PROCTITLE record.
         order: for recorded input: number of matching events held back, to be decided by stamp and serial. At
             most half of `event_slots` and an eighth of `small_texts` of the limits; with 0 none is delayed.
         fields: the attributes of `Event` that will be read, as for `RowReader`; all by default.
@@ -41,6 +42,7 @@ class EventReader(RecordReader[Event]):
         host: Host | None = None,
         limits: Limits | None = None,
         lean: bool = False,
+        titled: bool = False,
         order: int = 0,
         fields: Sequence[str] | None = None,
         make_ring: Callable[..., Ring] = Ring,
@@ -50,6 +52,7 @@ class EventReader(RecordReader[Event]):
             host=host,
             limits=limits,
             lean=lean,
+            titled=titled,
             order=order,
             fields=None if fields is None else fields_of(fields),
             make_ring=make_ring,

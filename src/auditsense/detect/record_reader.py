@@ -7,9 +7,9 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar, cast
 
 from auditsense.core.ring import Ring, pack, text_buffer
-from auditsense.core.rule_table import ACTOR, EventEnd, Rule, Selection, select
+from auditsense.core.rule_table import ACTOR, Rule, Selection, select
 from auditsense.detect.host import Host, this_host
-from auditsense.detections.record_filter import RecordFilter, unneeded_records
+from auditsense.detections.record_filter import ALL_RECORDS, READ_RECORDS, RecordFilter, needed_records
 from auditsense.errors import BusyError, UsageError, expect, expect_number
 
 if TYPE_CHECKING:
@@ -72,7 +72,9 @@ class RingReader:
         host: host of the records that name no node; this host by default.
         limits: capacity of the core.
         order: matching events held back to be decided by stamp and serial, as for `Ring`.
-        lean: records of the types in `unsent` need not come and are not awaited.
+        lean: records of the types in `unsent` need not come and are not awaited: all that *rules* do not
+            compare.
+        titled: so need records that no field comes from, EOE among them: an event ends with PROCTITLE.
         fields: those that the core keeps; all by default.
         make_ring: `Ring` or a subclass of it.
     """
@@ -85,6 +87,7 @@ class RingReader:
         limits: Limits | None = None,
         order: int = 0,
         lean: bool = False,
+        titled: bool = False,
         fields: Iterable[Field] | None = None,
         make_ring: Callable[..., Ring] = Ring,
     ) -> None:
@@ -93,7 +96,7 @@ class RingReader:
         expect("host", self.host, Host, "a Host(id, name)")
         self.lost_elsewhere = 0
         """Records lost before they reached this reader, as its owner reports; part of `lost`."""
-        self._rules, self._lean = rules, lean
+        self._rules, self._lean, self._titled = rules, lean, titled
         self._unneeded = self._unneeded_by(rules)
         self._limits, self._order, self._fields, self._make_ring = limits, order, fields, make_ring
         self.ring = self._new_ring(rules)
@@ -112,12 +115,19 @@ class RingReader:
         )
 
     def _unneeded_by(self, rules: RuleTable) -> RecordFilter:
-        return unneeded_records(rules) if self._lean else RecordFilter(frozenset(), EventEnd.EOE)
+        if self._lean:
+            return needed_records(rules)
+        return READ_RECORDS if self._titled else ALL_RECORDS
 
     @property
     def unsent(self) -> frozenset[int]:
         """Record types that need not come."""
         return self._unneeded.unsent
+
+    @property
+    def unsent_per_event(self) -> int:
+        """Records of an ordinary event that need not come."""
+        return self._unneeded.unsent_per_event
 
     @property
     def memory_bytes(self) -> int:

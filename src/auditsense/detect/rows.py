@@ -96,22 +96,30 @@ class RowReader(RingReader):
         limits: capacity of the core.
         lean: records of the types in `unsent` need not come and are not awaited; rows lack them.
         make_ring: internal, for `Sensor`.
+        titled: internal, for `Sensor`: EOE need not come, because each event has a PROCTITLE record.
 
     Raises:
         UsageError: no field, an unknown field or one given twice; a limit outside its bounds.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each has a default that most keep
         self,
         fields: Sequence[str],
         *,
         host: Host | None = None,
         limits: Limits | None = None,
         lean: bool = False,
+        titled: bool = False,
         make_ring: Callable[..., Ring] = Ring,
     ) -> None:
         super().__init__(
-            EVERY_EVENT, host=host, limits=limits, lean=lean, fields=fields_of(fields), make_ring=make_ring
+            EVERY_EVENT,
+            host=host,
+            limits=limits,
+            lean=lean,
+            titled=titled,
+            fields=fields_of(fields),
+            make_ring=make_ring,
         )
         self.names = tuple(fields)
         self._calls: dict[str | None, _Calls] = {}

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 _STARTS: Final = frozenset({"execve", "execveat"})
 _FIXED_BY_CALL: Final = frozenset({"event.category", "event.type", "event.action", SYSCALL_NAME})
 _FOLDED: Final = _FIXED_BY_CALL | {"host.os.type", "data_stream.dataset"}
-_KEY_FIELD: Final = "auditd.data.key"
+_KEY_FIELDS: Final = frozenset({"auditd.data.key", "tags"})
 
 
 class HostPaths:
@@ -105,6 +105,7 @@ class StepRules:
         chosen_by: tests that decide which system calls it is about.
         left: fields that only the sensor compares.
         unseen: events that it selects and no rule reports, one phrase each.
+        keyed: whether its events can have a key, which an audit rule of the user gives them.
     """
 
     selections: tuple[Selection, ...]
@@ -112,6 +113,7 @@ class StepRules:
     chosen_by: tuple[Test, ...]
     left: tuple[str, ...]
     unseen: tuple[str, ...]
+    keyed: bool
 
     @property
     def is_costly(self) -> bool:
@@ -235,7 +237,8 @@ class _Host:
             for selection in selections_of([name], self._on_host(requirement, unseen), detection)
         ]
         unseen.update(phrase for selection in selections for phrase in selection.requirement.unseen)
-        unseen.update(_keys(step.where))
+        keys = _keys(step.where)
+        unseen.update(keys)
         kernel_tests = {test for selection in selections for _, test in selection.requirement.sources}
         exact = {test.field for test in kernel_tests}
         return StepRules(
@@ -247,6 +250,7 @@ class _Host:
             chosen_by=tuple(test for test in tests_of(step.where) if test.field in _FIXED_BY_CALL),
             left=tuple(sorted(fields_of(step.where) - exact - _FOLDED)),
             unseen=tuple(sorted(unseen)),
+            keyed=bool(keys),
         )
 
     def _requirement(self, step: Step, name: str | None) -> Requirement | None:
@@ -316,6 +320,6 @@ def _keys(where: Expression) -> list[str]:
     return [
         f"events with the key {value}, which need an audit rule of yours that gives them this key"
         for test in tests_of(where)
-        if test.field == _KEY_FIELD and test.operator in (Operator.EQUAL, Operator.WILDCARD)
+        if test.field in _KEY_FIELDS and test.operator in (Operator.EQUAL, Operator.WILDCARD)
         for value in test.values
     ]

@@ -28,6 +28,9 @@ from auditsense.detections.fields import SYSCALL_NAME
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+KEY: Final = "auditsense"
+"""Key of every derived rule, and so of the events that it reports."""
+
 _IDS: Final = {
     "user.id": "uid",
     "user.effective.id": "euid",
@@ -64,6 +67,8 @@ _ABSENT: Final = frozenset(
 )
 """Fields that no event of a system call has: only records that user space writes."""
 _FIXED: Final = {
+    "auditd.data.key": (KEY,),
+    "tags": (KEY,),
     "host.os.type": ("linux",),
     "data_stream.dataset": ("auditd_manager.auditd",),
 }

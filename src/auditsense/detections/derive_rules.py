@@ -16,13 +16,10 @@ from typing import TYPE_CHECKING, Final
 
 from auditsense import syscalls
 from auditsense.detections.derive_numbers import Comparison, Numbers
-from auditsense.detections.derive_requirements import Requirement
+from auditsense.detections.derive_requirements import KEY, Requirement
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-
-KEY: Final = "auditsense"
-"""Key of every derived rule."""
 
 _HEX: Final = frozenset({"a0", "a1", "a2", "a3"})
 _MOST_ALTERNATIVES: Final = 8

@@ -152,8 +152,8 @@ class HealthMonitor:
 
     def _report_losses(self, now_s: float, *, final: bool = False) -> list[Document]:
         stats = self._reader.stats()
-        # The kernel also creates and loses records that a lean sensor does not get: one per type and event.
-        unsent = len(self._reader.unsent)
+        # The kernel also creates and loses records that it does not send: one per type and event.
+        unsent = self._reader.unsent_per_event
         per_event = unsent + (max(1.0, stats.records / stats.events) if stats.events else 1.0)
         gap = self.ledger.report(now_s, per_event, unsent, final=final)
         if gap is None:

@@ -66,20 +66,22 @@ class SensorOutput:
             raise UsageError("a self-test finds its own event by all its fields: leave out fields=")
         fields_of(self.fields)
 
-    def make_reader(self, boot: str = "", read_process: ReadProcess | None = None) -> Reader:
+    def make_reader(
+        self, boot: str = "", read_process: ReadProcess | None = None, *, titled: bool = False
+    ) -> Reader:
         """Create a reader.
 
         Args:
             boot: identifies the boot of this host.
             read_process: reads a process that an event needs, as for `Ring`.
+            titled: whether the kernel writes PROCTITLE records; then it need not send EOE.
         """
-        make_ring = self._make_ring(boot, read_process)
+        make_ring, limits, lean = self._make_ring(boot, read_process), self.limits, self.lean
         if self.fields is not None:
-            return RowReader(
-                self._read_fields(self.fields), limits=self.limits, lean=self.lean, make_ring=make_ring
-            )
+            names = self._read_fields(self.fields)
+            return RowReader(names, limits=limits, lean=lean, titled=titled, make_ring=make_ring)
         if self.view is View.EVENTS:
-            return EventReader(limits=self.limits, lean=self.lean, make_ring=make_ring)
+            return EventReader(limits=limits, lean=lean, titled=titled, make_ring=make_ring)
         return Detector(
             self.detections,
             sequences=self.view is View.SEQUENCES,
@@ -87,6 +89,7 @@ class SensorOutput:
             limits=self.limits,
             lean=self.lean,
             mapping=self.mapping,
+            titled=titled,
             make_ring=make_ring,
         )
 

@@ -25,6 +25,7 @@ from auditsense.detect.suppression import AlertCounts, AlertPolicy
 from auditsense.detect.view import View
 from auditsense.detections.event_table import EventMapping
 from auditsense.detections.loader import resolve_detections, validate_detections
+from auditsense.detections.record_filter import TITLE_RECORD
 from auditsense.errors import ClosedError, UsageError, expect, expect_number
 from auditsense.kernel.self_test import SelfTest
 from auditsense.sensor.activity import Activity
@@ -37,6 +38,7 @@ from auditsense.sensor.readers import SensorOutput
 from auditsense.sensor.socket_feed import SocketFeed
 from auditsense.sensor.text_feed import TextFeed
 from auditsense.sources.factory import extended_rules, source_for
+from auditsense.sources.kernel_source import KernelSource
 from auditsense.sources.text_source import TextSource
 
 if TYPE_CHECKING:
@@ -184,7 +186,9 @@ class Sensor:
             self._loop.open_wake(stack)
             self._session = self._final = None
             self._received, self.activity = 0, Activity()
-            reader = self._output.make_reader(self._processes.boot, self._processes.read)
+            reader = self._output.make_reader(
+                self._processes.boot, self._processes.read, titled=self._writes_titles()
+            )
             stack.enter_context(reader)
             stack.callback(self._keep_counters)
             self._processes.add_all(reader.ring)
@@ -199,6 +203,11 @@ class Sensor:
             self._loop.open(stack)
             self._resources = stack.pop_all()
         return self
+
+    def _writes_titles(self) -> bool:
+        """Return whether events of the source end with PROCTITLE records, which EOE follows."""
+        source = self._source
+        return isinstance(source, KernelSource) and source.writes_record(TITLE_RECORD)
 
     def _make_feed(self) -> SocketFeed | TextFeed:
         limits = self._output.limits

@@ -14,10 +14,11 @@ from contextlib import ExitStack, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-from auditsense.errors import KernelCommandError, UsageError
+from auditsense.errors import AuditSenseError, KernelCommandError, UsageError
 from auditsense.kernel import procfs
 from auditsense.kernel.commands import Commands
 from auditsense.kernel.rules import auditctl
+from auditsense.kernel.rules.shadowing import excludes_record
 from auditsense.kernel.tamper import Expected, Watch
 from auditsense.sources import audit_socket
 from auditsense.sources.host_guard import UNCHANGED, HostGuard
@@ -170,6 +171,16 @@ class KernelSource:
             self._rules, self._watch.expected = before, expected
 
         return remove
+
+    def writes_record(self, kind: int) -> bool:
+        """Return whether the kernel writes records of a type: no rule of its exclude list drops them.
+
+        Just before entering, which uses the same connection, and closes it on leaving.
+        """
+        try:
+            return not any(excludes_record(rule, kind) for rule in self._commands.rules())
+        except AuditSenseError:
+            return False  # entering reports it
 
     def take_early(self) -> list[bytes]:
         """Return datagrams that did not arrive on the socket, each once."""

@@ -90,4 +90,6 @@ def _rules_of(step: StepRules, machine: str, *, costly: bool) -> tuple[AuditRule
 
 
 def _why(step: StepRules) -> str:
+    if step.keyed:
+        return ""  # the user has an audit rule for it, or adds one
     return "; ".join(step.unseen) or "no system call of this machine has such an event"
