@@ -65,6 +65,8 @@ LIVE: Final = (
 
 ELSEWHERE: Final = {
     r"auditsense doctor\b": "tests/doctor/test_doctor.py",
+    r"auditsense ship --spool alerts --prometheus$": "tests/status/test_prometheus.py",
+    r"promtool test rules ": "tests/status/test_prometheus.py",
     r"auditsense ship --spool alerts --to ": "tests/ship/test_receivers.py",
     r"auditsense status\b": "tests/status/test_status.py",
     r"sudo auditsense run$": "tests/live/test_detection.py",

@@ -75,6 +75,7 @@ EXAMPLES: Final[dict[str, dict[str, str]]] = {
     "status": {
         "auditsense status": "print the state once",
         "auditsense status --watch 5s": "refresh every five seconds",
+        "auditsense status --prometheus": "metrics for Prometheus",
     },
     "test-alert": {
         "auditsense test-alert": "provoke an alert and see where it goes",
@@ -429,8 +430,14 @@ def _add_status(commands: argparse._SubParsersAction[Parser]) -> None:
         "Show the state of the running sensor, as root: kernel settings and counters.",
     )
     status.set_defaults(command=_command("status"))
-    status.add_argument(
+    forms = status.add_mutually_exclusive_group()
+    forms.add_argument(
         "--json", action="store_true", help="print one JSON object per line (auditsense schema status)"
+    )
+    forms.add_argument(
+        "--prometheus",
+        action="store_true",
+        help="print metrics for Prometheus, once; auditsense_up is 0 if no sensor answers",
     )
     status.add_argument(
         "--watch",
@@ -693,6 +700,7 @@ def _add_ship(commands: argparse._SubParsersAction[Parser]) -> None:
     shown = ship.add_mutually_exclusive_group()
     for name, description in (
         ("status", "print what the spool holds and its counters, as JSON"),
+        ("prometheus", "print the same as metrics for Prometheus"),
         ("list-refused", "print the documents that receivers refused, with the reasons, as JSON lines"),
         ("retry-refused", "have these documents delivered again"),
     ):

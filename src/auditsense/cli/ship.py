@@ -18,6 +18,7 @@ from auditsense.kernel import privileges, seccomp
 from auditsense.ship.config import ShipSettings, open_destination
 from auditsense.ship.shipper import Shipper
 from auditsense.sinks.spool_store import SpoolError, SpoolStore, check_folder
+from auditsense.status.prometheus import spool_metrics
 
 if TYPE_CHECKING:
     import argparse
@@ -46,6 +47,8 @@ def run(arguments: argparse.Namespace) -> int:
                     }
                 )
             )
+        elif arguments.action == "prometheus":
+            print_data(spool_metrics(str(folder), store.state()))
         elif arguments.action == "list-refused":
             for document, reason in store.refused():
                 line = document.line.decode("utf-8", "backslashreplace")

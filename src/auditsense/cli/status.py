@@ -8,12 +8,13 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from auditsense.cli import print_data
+from auditsense.cli import print_data, print_message
 from auditsense.cli.style import painter
 from auditsense.config.settings import status_settings
 from auditsense.errors import AuditSenseError, UsageError
 from auditsense.sinks.format import printable
 from auditsense.status.client import ask
+from auditsense.status.prometheus import sensor_metrics
 from auditsense.status.table import lines, table_rows
 
 if TYPE_CHECKING:
@@ -31,6 +32,11 @@ def run(arguments: argparse.Namespace) -> int:
     path = status_settings(arguments.status_socket, arguments.config).socket
     if path is None:
         raise UsageError("there is no status socket: it is off")
+    if arguments.prometheus:
+        if arguments.watch is not None:
+            raise UsageError("--prometheus and --watch exclude each other; Prometheus asks again by itself")
+        print_data(sensor_metrics(_ask_or_none(path)))
+        return 0
     if arguments.watch is None:
         print_data(_json(ask(path)) if arguments.json else Screen(arguments).text(ask(path)))
         return 0
@@ -39,6 +45,17 @@ def run(arguments: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         return 0
     return 0
+
+
+def _ask_or_none(path: Path) -> dict[str, Any] | None:
+    """Return the status document; None, with a message, if no sensor answers: that is a metric, too."""
+    try:
+        return ask(path)
+    except UsageError:
+        raise
+    except AuditSenseError as error:
+        print_message(str(error))
+        return None
 
 
 def _watch(path: Path, arguments: argparse.Namespace) -> None:
