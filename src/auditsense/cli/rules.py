@@ -6,13 +6,13 @@ import errno
 from typing import TYPE_CHECKING
 
 from auditsense.cli import print_data, print_message
+from auditsense.cli.audit_rules import audit_rules_needed
 from auditsense.config.settings import build_settings, load_config
 from auditsense.errors import KernelCommandError, one_line
 from auditsense.kernel import procfs
 from auditsense.kernel.commands import Commands
 from auditsense.kernel.plan import check_may_add
 from auditsense.kernel.rules import auditctl
-from auditsense.sources.factory import rules_needed
 
 if TYPE_CHECKING:
     import argparse
@@ -37,9 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _needed(arguments: argparse.Namespace) -> list[str]:
     """Return the audit rules that `run` needs with the same configuration and flags."""
-    settings = build_settings(load_config(arguments))
-    costly = settings.source.costly_rules
-    return [*settings.source.audit_rules] or rules_needed(settings.detections, costly=costly)
+    return audit_rules_needed(build_settings(load_config(arguments)))
 
 
 def _list(commands: Commands) -> int:

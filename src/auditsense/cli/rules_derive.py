@@ -8,6 +8,7 @@ from auditsense.cli import print_data, print_progress
 from auditsense.config.settings import build_settings, load_config
 from auditsense.detections.derive import derive
 from auditsense.detections.derive_rules import Cost, lines_of
+from auditsense.detections.event_table import EventMapping
 from auditsense.detections.expression import Operator
 from auditsense.errors import one_line
 from auditsense.sources.factory import rules_needed
@@ -52,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     settings = build_settings(load_config(arguments))
     rules_needed(settings.detections)  # refuses wrong rules
     costly = settings.source.costly_rules or COSTLY in arguments.extra
-    derivation = derive(settings.detections)
+    derivation = derive(settings.detections, mapping=EventMapping(settings.values["detections.mapping"]))
     lines = derivation.lines(costly=costly)
     if arguments.explain:
         for line in explained(derivation, costly=costly):

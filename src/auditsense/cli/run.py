@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from auditsense.cli import print_data, print_detail, print_message, print_progress
+from auditsense.cli.audit_rules import audit_rules_needed
 from auditsense.cli.common import drop_privileges, report_restored, stop_signals
 from auditsense.cli.output import check_sinks, running_sinks, wanted_sinks
 from auditsense.cli.run_lock import RunLock
@@ -30,7 +31,7 @@ from auditsense.kernel.self_test import DEFAULT_EVERY_S, SelfTest
 from auditsense.sensor.sensor import Sensor
 from auditsense.sinks.format import Format
 from auditsense.sources.base import Cleanup
-from auditsense.sources.factory import is_text, kernel_source, rules_needed, text_source
+from auditsense.sources.factory import is_text, kernel_source, text_source
 from auditsense.sources.host_guard import UNCHANGED
 from auditsense.sources.kernel_source import DEFAULT_AUDIT_RULE, KernelSource
 from auditsense.sources.multicast import Multicast
@@ -86,8 +87,7 @@ class LiveSession:
         self._sinks = wanted_sinks(arguments.sink or settings.sinks, settings.format)
         self._rules: list[str] = []  # with a text source, auditd sets the rules
         if not is_text(settings.source.name):
-            costly = settings.source.costly_rules
-            self._rules = [*settings.source.audit_rules] or rules_needed(settings.detections, costly=costly)
+            self._rules = audit_rules_needed(settings)
         self._status_socket = StatusSocket(_status_settings(settings))
         self._lock = RunLock(alone=settings.source.name in _ALONE)
         cleanup = Cleanup(self._before_release, self._after_restore, once_guarded=self._lock.__enter__)

@@ -18,6 +18,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final, Self
 
 from auditsense.cli import print_message, print_progress
+from auditsense.cli.audit_rules import audit_rules_needed
 from auditsense.config.settings import build_settings, keys_needing_restart, load_config
 from auditsense.detections.loader import known_harmless, shipped_detections
 from auditsense.errors import AuditSenseError, ConfigError
@@ -119,12 +120,11 @@ class HangupHandler:
 
     def _reload(self, sensor: Sensor) -> None:
         try:
-            costly = self._startup.source.costly_rules
-            before = rules_needed(sensor.detections, costly=costly)
+            before = rules_needed(sensor.detections, costly=self._startup.source.costly_rules)
             with _bounded():
                 new = build_settings(load_config(self._arguments))
                 deferred = [*keys_needing_restart(self._startup, new)]
-                rules = [*new.source.audit_rules] or rules_needed(new.detections, costly=costly)
+                rules = audit_rules_needed(new)
             sensor.reload(new.detections, new.policy, audit_rules=rules)
         except Exception as error:  # noqa: BLE001 - see rule 4
             for problem in _problems(error):

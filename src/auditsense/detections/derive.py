@@ -14,6 +14,7 @@ Rule 3: the rules that detections name come first: the kernel gives an event the
 from __future__ import annotations
 
 import os
+import re
 import stat
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 
     from auditsense.detections.model import Detection
 
+_UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _STARTS: Final = frozenset({"execve", "execveat"})
 _FIXED_BY_CALL: Final = frozenset({"event.category", "event.type", "event.action", SYSCALL_NAME})
 _FOLDED: Final = _FIXED_BY_CALL | {"host.os.type", "data_stream.dataset"}
@@ -133,7 +135,7 @@ class DetectionRules:
     """What one detection needs.
 
     Attributes:
-        detection: its id.
+        detection: its id, or its name if the id is a UUID.
         named: the audit rules that it names; then there are no steps.
         steps: of its query, the ending one last.
     """
@@ -215,11 +217,12 @@ class _Host:
     paths: HostPaths
 
     def rules_of(self, detection: Detection) -> DetectionRules:
+        label = _label(detection)
         if detection.audit_rules:
-            return DetectionRules(detection.id, named=detection.audit_rules)
+            return DetectionRules(label, named=detection.audit_rules)
         query = query_of(detection)
         steps = [*query.steps, *([query.until] if query.until is not None else [])]
-        return DetectionRules(detection.id, steps=tuple(self._step(step, detection.id) for step in steps))
+        return DetectionRules(label, steps=tuple(self._step(step, label) for step in steps))
 
     def _step(self, step: Step, detection: str) -> StepRules:
         requirements: dict[str, Requirement] = {}
@@ -285,6 +288,11 @@ class _Host:
                 case _:
                     places.add(place)
         return replace(requirement, places=frozenset(places))
+
+
+def _label(detection: Detection) -> str:
+    """Return what a person knows a detection by: its id, or its name if the id is a UUID."""
+    return detection.name if _UUID.fullmatch(detection.id) else detection.id
 
 
 def _from_records(step: Step, mapping: EventMapping, machine: str) -> bool:

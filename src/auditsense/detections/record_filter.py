@@ -77,6 +77,8 @@ def needed_records(rules: RuleTable) -> RecordFilter:
     used = {node.predicate.field for program in rules.programs() for node in program}
     used |= {key for filter_ in rules.filters() for key in filter_.keys}
     unneeded = {kind for kind, fields in _FIELDS.items() if not fields & used}
+    if rules.processes:
+        unneeded.discard(_EXECVE)
     unsent = UNREAD | unneeded | {_EOE}
     if _PROCTITLE in unsent and _SOCKADDR in unsent:
         return RecordFilter(unsent, EventEnd.PATHS)

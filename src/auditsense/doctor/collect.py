@@ -163,7 +163,11 @@ def _configuration(host: HostAccess, sensor: dict[str, Any] | None) -> _Configur
             []
             if text
             else [*settings.source.audit_rules]
-            or rules_needed(settings.detections, costly=settings.source.costly_rules)
+            or rules_needed(
+                settings.detections,
+                costly=settings.source.costly_rules,
+                mapping=settings.values["detections.mapping"],
+            )
         )
     except UsageError as error:
         problems = error.problems if isinstance(error, ConfigError) else (str(error),)

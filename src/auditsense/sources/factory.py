@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from auditsense.detections.derive import derive
+from auditsense.detections.event_table import EventMapping
 from auditsense.detections.loader import validate_detections
 from auditsense.errors import AuditRuleError, AuditSenseError, DetectionError, SocketTakenError, UsageError
 from auditsense.kernel.access import process_name
@@ -120,12 +121,18 @@ def _refuse_silence(status: AuditStatus, why: str) -> None:
 # --- with the audit rules of detections --------------------------------------------------
 
 
-def rules_needed(detections: Sequence[Detection], *, costly: bool = False) -> list[str]:
+def rules_needed(
+    detections: Sequence[Detection],
+    *,
+    costly: bool = False,
+    mapping: EventMapping | str = EventMapping.NATIVE,
+) -> list[str]:
     """Return the audit rules that these detections need, each once: those that they name, then derived ones.
 
     Args:
         detections: those that are loaded.
         costly: whether the derived rules that report frequent calls are among them.
+        mapping: which words and fields events have.
 
     Raises:
         DetectionError: an invalid audit rule, with its detection.
@@ -136,7 +143,7 @@ def rules_needed(detections: Sequence[Detection], *, costly: bool = False) -> li
                 auditctl.parse(line)
             except AuditRuleError as error:
                 raise DetectionError(f"detection {detection.id!r}: audit_rule: {error}") from None
-    return derive(detections).lines(costly=costly)
+    return derive(detections, mapping=EventMapping(mapping)).lines(costly=costly)
 
 
 def source_for(

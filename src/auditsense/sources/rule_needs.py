@@ -37,7 +37,7 @@ class RuleNeeds:
     """What one detection needs to fire.
 
     Attributes:
-        detection: its id.
+        detection: its id, or its name if the id is a UUID.
         steps: of each of its events that needs audit rules, these rules; each reports some of the events.
         unable: why it cannot fire on this host whatever rules there are; "": it can.
         costly: calls whose rules are costly, if without these it cannot fire.
@@ -72,7 +72,7 @@ def _needs(detection: Detection, rules: DetectionRules, machine: str, *, costly:
     derived = [_rules_of(step, machine, costly=costly) for step in rules.steps if step.selections]
     unable = next((_why(step) for step in rules.steps if not step.selections and not step.from_records), "")
     return RuleNeeds(
-        detection.id,
+        rules.detection,
         tuple(step for step in [*named, *derived] if step),
         unable,
         rules.costly_calls if rules.is_silent and not costly else (),
