@@ -108,7 +108,7 @@ static inline as_ring *fuzz_ring(bool merge, uint32_t order) {
                               .key_slots = 16,
                               .window_slack = 3,
                               .process_slots = 16,
-                              .hit_bytes = 8 * 1024 + 65536};
+                              .hit_bytes = 8 * 1024 + 262144};
     as_ring *ring = must(as_ring_new(&config, &table));
     PROMISE(as_ring_order(ring, order) == AS_OK);
     return ring;
@@ -121,7 +121,7 @@ typedef struct {
     size_t room;
 } fuzz_hits;
 
-enum { FUZZ_HIT_BYTES = 8 * 1024 + 65536 };
+enum { FUZZ_HIT_BYTES = 8 * 1024 + 262144 };
 
 /* Move the waiting hits behind those collected. Returns the bytes moved. */
 static inline size_t fuzz_collect(as_ring *ring, fuzz_hits *hits) {

@@ -47,11 +47,11 @@ static void init_stages(as_ring *ring, const as_config *config, const as_rules *
     as_datagrams_init(&ring->datagrams, config, arena);
     as_lines_init(&ring->lines, config, arena);
     as_classes_init(&ring->classes, config, rules, arena);
-    as_events_init(&ring->events, config, arena);
+    as_events_init(&ring->events, config, &ring->classes, arena);
     as_serials_init(&ring->serials, config, arena);
     as_match_init(&ring->match, config, rules, arena);
     init_processes(ring, config, rules, arena);
-    as_event_values_init(&ring->values, config, false, arena);
+    as_event_values_init(&ring->values, config, (rules->flags & AS_STRICT) != 0, arena);
     ring->values.table = ring->processes.slot_count > 0 ? &ring->processes : NULL;
     as_order_init(&ring->order, config, arena);
     as_windows_init(&ring->windows, config, rules, arena);
@@ -84,6 +84,7 @@ as_ring *as_ring_new(const as_config *config, const as_rules *rules) {
     atomic_flag_clear(&ring->busy);
     as_steps_init(&ring->steps, config->seed);
     init_stages(ring, config, rules, &arena);
+    as_events_select_fields(&ring->events, AS_ALL_FIELDS, as_ring_read_fields(ring));
     return ring;
 }
 
@@ -408,6 +409,7 @@ int64_t as_ring_stats(as_ring *ring, as_stats *out) {
     out->processes_evicted = ring->processes.evicted;
     out->live_processes = ring->processes.live;
     out->unknown_arch = ring->classes.unknown_records;
+    out->args_cut = ring->values.cut_args;
     return leave(ring, AS_OK);
 }
 

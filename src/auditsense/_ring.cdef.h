@@ -97,7 +97,7 @@ typedef struct {
     uint32_t window_slack;     /* matches kept in addition to a rule's count, for late ones, 0 to 1024 */
     uint32_t process_slots;    /* processes that are remembered if a rule or a selected field needs them, with 1 KiB of
                                   texts each, 16 to 1048576 */
-    uint32_t hit_bytes;        /* buffer for undrained hits; at least 8 * datagram_bytes + 65536 */
+    uint32_t hit_bytes;        /* buffer for undrained hits; at least 8 * datagram_bytes + 262144 */
     uint32_t end;              /* as_event_end, of events that arrive as datagrams */
     uint32_t asks;             /* 1: input waits for a process that an event needs and that is not known, see
                                   as_ring_wanted_process. 0: it is unknown at once */
@@ -186,7 +186,8 @@ typedef struct {
     uint32_t filters;
     uint8_t first_path; /* 0 to 2: PATH record that the search for the object starts with */
     uint8_t flags;      /* bits of as_class_flag */
-    uint8_t unused[2];
+    uint8_t directory;  /* 0 to 4: n + 1 if a relative path starts from the directory in register n; 0: no register */
+    uint8_t unused;
 } as_class;
 
 typedef struct {
@@ -197,7 +198,7 @@ typedef struct {
 
 /* The class of events that start with another record than SYSCALL. */
 typedef struct {
-    uint16_t type;        /* of the first record */
+    uint16_t type;        /* of the first record, 1000 to 3047; 1500: an AVC record of AppArmor */
     uint16_t call_class;  /* of its call; AS_CLASS_NONE: any, or no call */
     uint32_t class_index; /* in as_rules.classes; 0: its events are not wanted */
 } as_main;
@@ -237,6 +238,8 @@ typedef struct {
 } as_session;
 
 typedef enum {
+    AS_STRICT = 1,   /* values are those of Elastic's integration auditd_manager: hex in comm stays, and the arguments
+                        of an exec are absent if they come in several records */
     AS_PROCESSES = 2 /* remember processes, although no rule reads a field of theirs: a selected field does */
 } as_rules_flag;
 
@@ -293,8 +296,13 @@ typedef enum { AS_UNKNOWN_NAME = 1 << 14, AS_UNKNOWN_ARGUMENTS = 1 << 15 } as_un
 typedef struct {
     uint64_t ms; /* since 1970 UTC: the kernel's stamp, taken at entry of the system call */
     uint32_t serial;
-    uint32_t unused;
+    uint16_t type;  /* of the event's first record, of the event that completed the hit; 0: of another event */
+    uint16_t flags; /* bits of as_event_flag, of the same event */
 } as_event_id;
+
+typedef enum {
+    AS_EVENT_ARGS_CUT = 1 /* AS_FIELD_ARGS is not all: there are more, or longer ones, or a record of them was lost */
+} as_event_flag;
 
 typedef struct {
     uint32_t at;  /* offset from the start of the as_hit; 0: the field is absent */
@@ -336,6 +344,7 @@ typedef struct {
     uint64_t parents_unknown;   /* events of which rules asked the parent, and it is not known */
     uint64_t processes_evicted; /* processes that are forgotten because process_slots or their texts were full */
     uint64_t live_processes;    /* gauge: processes remembered */
+    uint64_t args_cut;          /* events whose arguments were read and are not complete (AS_EVENT_ARGS_CUT) */
 } as_stats;
 
 /* Set the defaults of the command line: 20 MiB. The seed is 0: set it to a random number. */

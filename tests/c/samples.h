@@ -30,7 +30,7 @@ static inline as_config sample_config(void) {
         .key_slots = 16,
         .window_slack = 22,
         .process_slots = 16,
-        .hit_bytes = 8 * 1024 + 65536,
+        .hit_bytes = 8 * 1024 + 262144,
     };
 }
 

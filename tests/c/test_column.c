@@ -13,9 +13,9 @@ static uint64_t append(as_hits *hits, uint32_t rule, const as_event_id *ids, uin
     return as_hits_append(hits, &hit, ids, values);
 }
 
-static _Alignas(16) uint8_t memory[1 << 18];
-static uint8_t drained[1 << 18];
-static uint8_t out[1 << 18];
+static _Alignas(16) uint8_t memory[1 << 19];
+static uint8_t drained[1 << 19];
+static uint8_t out[1 << 19];
 static int64_t out_numbers[1 << 15];
 static uint8_t rows[1 << 10];
 static as_column column;

@@ -16,15 +16,36 @@ typedef struct {
 } table;
 
 static uint8_t *memory;
+static as_classes classes;
+
+/* Classes 1 to 7, and the types of first records that have one. */
+static void make_classes(void) {
+    static _Alignas(16) uint8_t bytes[8192];
+    static const as_class rows[8] = {{0},
+                                     {.flags = AS_CLASS_KEPT},
+                                     {.flags = AS_CLASS_KEPT},
+                                     {.flags = AS_CLASS_KEPT, .first_path = 2},
+                                     {.flags = AS_CLASS_KEPT, .directory = 1},
+                                     {.flags = AS_CLASS_KEPT},
+                                     {.flags = AS_CLASS_KEPT},
+                                     {.flags = AS_CLASS_KEPT}};
+    static const as_main mains[] = {
+        {1100, AS_CLASS_NONE, 5}, {1336, AS_CLASS_NONE, 5}, {1400, 1, 6}, {1500, 1, 7}, {1701, AS_CLASS_NONE, 5}};
+    const as_rules rules = {.classes = rows, .mains = mains, .class_count = 8, .main_count = 5};
+    const as_config config = sample_config();
+    as_arena arena = {.base = bytes};
+    as_classes_init(&classes, &config, &rules, &arena);
+    CHECK(arena.used <= sizeof bytes);
+}
 
 static table fresh(as_config config) {
     table made = {.clocked = true};
     as_arena counting = {.base = NULL};
     as_arena from = {.base = memory};
-    as_events_init(&made.events, &config, &counting);
+    as_events_init(&made.events, &config, &classes, &counting);
     CHECK(counting.used <= EVERYTHING);
     memset(memory, 0, EVERYTHING);
-    as_events_init(&made.events, &config, &from);
+    as_events_init(&made.events, &config, &classes, &from);
     CHECK_EQUAL(counting.used, from.used);
     return made;
 }
@@ -84,7 +105,7 @@ static void add_from(table *t, uint32_t serial, uint16_t type, as_span body, uin
 }
 
 static void add(table *t, uint32_t serial, uint16_t type, const char *body) {
-    add_from(t, serial, type, guarded_span(body, strlen(body)), AS_CLASS_UNKNOWN, "");
+    add_from(t, serial, type, guarded_span(body, strlen(body)), type == AS_TYPE_SYSCALL ? 1 : AS_CLASS_UNKNOWN, "");
 }
 
 /* A body of this length that is a value of a PATH. */
@@ -374,8 +395,8 @@ static void where_paths_are_the_end(void) {
 static void hosts(void) {
     table t = fresh(sample_config());
     CASE("events of different nodes are different, and each knows its node");
-    add_from(&t, 1, AS_TYPE_SYSCALL, GUARDED("arch=c000003e syscall=257 items=0"), AS_CLASS_UNKNOWN, "a");
-    add_from(&t, 1, AS_TYPE_SYSCALL, GUARDED("arch=c000003e syscall=257 items=0"), AS_CLASS_UNKNOWN, "b");
+    add_from(&t, 1, AS_TYPE_SYSCALL, GUARDED("arch=c000003e syscall=257 items=0"), 1, "a");
+    add_from(&t, 1, AS_TYPE_SYSCALL, GUARDED("arch=c000003e syscall=257 items=0"), 1, "b");
     add_from(&t, 1, AS_TYPE_EOE, GUARDED(""), AS_CLASS_UNKNOWN, "b");
     CHECK_TEXT(field_of(&t, AS_FIELD_NODE), "b");
     CHECK_EQUAL(decide(&t), 1);
@@ -398,7 +419,7 @@ static void hosts(void) {
     char name[1000];
     memset(name, 'n', sizeof name);
     name[sizeof name - 1] = '\0';
-    add_from(&t, 2, AS_TYPE_SYSCALL, GUARDED("arch=c000003e syscall=257 items=0"), AS_CLASS_UNKNOWN, name);
+    add_from(&t, 2, AS_TYPE_SYSCALL, GUARDED("arch=c000003e syscall=257 items=0"), 1, name);
     add_from(&t, 2, AS_TYPE_EOE, GUARDED(""), AS_CLASS_UNKNOWN, name);
     CHECK_EQUAL(field_of(&t, AS_FIELD_NODE).len, AS_SMALL_TEXT);
 }
@@ -556,7 +577,7 @@ static void full_tables(void) {
     for (uint32_t serial = 1; serial <= 3; serial++) {
         add(&t, serial, AS_TYPE_CWD, SAMPLE_CWD);
     }
-    add_from(&t, 4, AS_TYPE_SYSCALL, long_body(AS_SMALL_TEXT + 1), AS_CLASS_UNKNOWN, "");
+    add_from(&t, 4, AS_TYPE_SYSCALL, long_body(AS_SMALL_TEXT + 1), 1, "");
     add_from(&t, 4, AS_TYPE_CWD, long_body(AS_SMALL_TEXT + 1), AS_CLASS_UNKNOWN, "");
     add_from(&t, 4, AS_TYPE_PATH, long_body(1024), AS_CLASS_UNKNOWN, "");
     add_from(&t, 4, AS_TYPE_PROCTITLE, long_body(1024), AS_CLASS_UNKNOWN, "");
@@ -625,6 +646,7 @@ static void storm(bool text) {
 
 int main(void) {
     memory = aligned_alloc(16, EVERYTHING);
+    make_classes();
     whole_events();
     duplicates();
     ring_operations();

@@ -15,20 +15,42 @@ typedef struct {
 } table;
 
 static uint8_t *memory;
+static as_classes classes;
+
+/* Classes 1 to 7, and the types of first records that have one. */
+static void make_classes(void) {
+    static _Alignas(16) uint8_t bytes[8192];
+    static const as_class rows[8] = {{0},
+                                     {.flags = AS_CLASS_KEPT},
+                                     {.flags = AS_CLASS_KEPT},
+                                     {.flags = AS_CLASS_KEPT, .first_path = 2},
+                                     {.flags = AS_CLASS_KEPT, .directory = 1},
+                                     {.flags = AS_CLASS_KEPT},
+                                     {.flags = AS_CLASS_KEPT},
+                                     {.flags = AS_CLASS_KEPT}};
+    static const as_main mains[] = {
+        {1100, AS_CLASS_NONE, 5}, {1336, AS_CLASS_NONE, 5}, {1400, 1, 6}, {1500, 1, 7}, {1701, AS_CLASS_NONE, 5}};
+    const as_rules rules = {.classes = rows, .mains = mains, .class_count = 8, .main_count = 5};
+    const as_config config = sample_config();
+    as_arena arena = {.base = bytes};
+    as_classes_init(&classes, &config, &rules, &arena);
+    CHECK(arena.used <= sizeof bytes);
+}
 
 static void begin(table *t) {
     const as_config config = sample_config();
     as_arena arena = {.base = memory};
     memset(memory, 0, EVERYTHING);
     *t = (table){0};
-    as_events_init(&t->events, &config, &arena);
+    as_events_init(&t->events, &config, &classes, &arena);
     as_event_values_init(&t->values, &config, false, &arena);
     CHECK(arena.used <= EVERYTHING);
 }
 
 static void add(table *t, uint16_t type, const char *body) {
     const as_record record = {.type = type, .serial = 7, .ms = 5000, .body = guarded_span(body, strlen(body))};
-    as_events_add(&t->events, &record, (as_span){0}, AS_CLASS_UNKNOWN, true, false, &t->stats);
+    as_events_add(&t->events, &record, (as_span){0}, type == AS_TYPE_SYSCALL ? 1 : AS_CLASS_UNKNOWN, true, false,
+                  &t->stats);
 }
 
 /* Close the event and read it. */
@@ -317,6 +339,7 @@ static void chosen_paths(void) {
 
 int main(void) {
     memory = aligned_alloc(16, EVERYTHING);
+    make_classes();
     single_values();
     arguments();
     addresses();

@@ -10,8 +10,8 @@ static uint64_t append(as_hits *hits, uint32_t rule, const as_event_id *ids, uin
     return as_hits_append(hits, &hit, ids, values);
 }
 
-static _Alignas(16) uint8_t memory[1 << 18];
-static uint8_t drained[1 << 18];
+static _Alignas(16) uint8_t memory[1 << 19];
+static uint8_t drained[1 << 19];
 
 static as_hits fresh(void) {
     const as_config config = sample_config();

@@ -22,8 +22,8 @@ static as_match match_of(const as_rules *rules) {
 }
 
 /* Bits of the rules whose filters fit an event of this class. */
-static uint32_t matching(as_match *match, uint32_t class_index, const as_value values[AS_FIELDS]) {
-    const uint32_t count = as_match_event(match, class_index, 0, values);
+static uint32_t matching(as_match *match, uint32_t class_index, as_event_values *fields) {
+    const uint32_t count = as_match_event(match, class_index, 0, fields);
     uint32_t rules = 0;
     for (uint32_t i = 0; i < count; i++) {
         rules |= 1u << match->filters[match->matched[i]].rule;
@@ -34,27 +34,29 @@ static uint32_t matching(as_match *match, uint32_t class_index, const as_value v
 static void events(void) {
     const as_rules rules = sample_rules(0, 2);
     as_match match = match_of(&rules);
-    as_value values[AS_FIELDS] = {0};
+    static as_event_values located;
+    as_value *const values = located.values;
+    located = (as_event_values){.located = AS_ALL_FIELDS};
     const as_record call = {.type = AS_TYPE_SYSCALL, .body = GUARDED(SAMPLE_SYSCALL)};
     const as_record path = {.type = AS_TYPE_PATH, .body = GUARDED(SAMPLE_PATH)};
 
     CASE("all predicates of a conjunction must hold; a filter without a program fits always");
     as_record_fields(&call, AS_ALL_FIELDS, values);
-    CHECK_EQUAL(matching(&match, 1, values), 2);
+    CHECK_EQUAL(matching(&match, 1, &located), 2);
     as_record_fields(&path, AS_ALL_FIELDS, values);
-    CHECK_EQUAL(matching(&match, 1, values), 3);
+    CHECK_EQUAL(matching(&match, 1, &located), 3);
 
     CASE("any operand of a predicate is enough");
     values[AS_FIELD_A2].span = GUARDED("88000");
     values[AS_FIELD_A0].span = GUARDED("FFFFFF9C");
-    CHECK_EQUAL(matching(&match, 1, values), 3);
+    CHECK_EQUAL(matching(&match, 1, &located), 3);
     values[AS_FIELD_A2].span = GUARDED("90800");
-    CHECK_EQUAL(matching(&match, 1, values), 2);
+    CHECK_EQUAL(matching(&match, 1, &located), 2);
 
     CASE("only the filters of the class are asked, and none of the class that is not wanted");
     values[AS_FIELD_A2].span = GUARDED("88000");
-    CHECK_EQUAL(matching(&match, 2, values), 2);
-    CHECK_EQUAL(matching(&match, 0, values), 0);
+    CHECK_EQUAL(matching(&match, 2, &located), 2);
+    CHECK_EQUAL(matching(&match, 0, &located), 0);
 
     CASE("a class reads the fields of its filters only");
     CHECK_EQUAL(match.classes[0].fields, 0);
@@ -65,8 +67,8 @@ static void events(void) {
 
     CASE("a rule of a later table decides no event of an earlier one");
     match.rule_facts[0].since = 1;
-    CHECK_EQUAL(as_match_event(&match, 1, 0, values), 1);
-    CHECK_EQUAL(as_match_event(&match, 1, 1, values), 2);
+    CHECK_EQUAL(as_match_event(&match, 1, 0, &located), 1);
+    CHECK_EQUAL(as_match_event(&match, 1, 1, &located), 2);
 }
 
 /* (comm = a or exe = a) and not tty = a, with predicates that several programs share. */
@@ -104,7 +106,9 @@ static void programs(void) {
         const char *comm = texts[event % 3];
         const char *exe = texts[event / 3 % 3];
         const char *tty = texts[event / 9];
-        as_value values[AS_FIELDS] = {0};
+        static as_event_values located;
+        as_value *const values = located.values;
+        located = (as_event_values){.located = AS_ALL_FIELDS};
         const as_field fields[] = {AS_FIELD_COMM, AS_FIELD_EXE, AS_FIELD_TTY};
         const char *const given[] = {comm, exe, tty};
         bool is_a[3];
@@ -115,7 +119,7 @@ static void programs(void) {
             }
         }
         const uint32_t wanted = ((is_a[0] || is_a[1]) && !is_a[2] ? 1u : 0) | (is_a[0] ? 0 : 2u) | (is_a[2] ? 4u : 0);
-        CHECK_EQUAL(matching(&match, 1, values), wanted);
+        CHECK_EQUAL(matching(&match, 1, &located), wanted);
     }
 
     CASE(
@@ -123,13 +127,15 @@ static void programs(void) {
     for (uint32_t i = 0; i < 3; i++) {
         CHECK_EQUAL(match.predicates.rows[i].flags, i == 1 ? 0 : AS_SHARED);
     }
-    as_value values[AS_FIELDS] = {0};
+    static as_event_values located;
+    as_value *const values = located.values;
+    located = (as_event_values){.located = AS_ALL_FIELDS};
     values[AS_FIELD_COMM] = (as_value){.span = GUARDED("a"), .form = AS_FORM_QUOTED};
     match.predicates.events = 0;
-    CHECK_EQUAL(matching(&match, 1, values), 1);
+    CHECK_EQUAL(matching(&match, 1, &located), 1);
     match.predicates.events = UINT32_MAX >> 1;
     values[AS_FIELD_COMM].span = GUARDED("b");
-    CHECK_EQUAL(matching(&match, 1, values), 2);
+    CHECK_EQUAL(matching(&match, 1, &located), 2);
     CHECK_EQUAL(match.predicates.events, 1);
 }
 

@@ -13,6 +13,8 @@ typedef struct {
     as_stats stats;
 } table;
 
+static const as_classes no_classes;
+
 static uint8_t *memory;
 
 static void fresh(table *t) {
@@ -20,7 +22,7 @@ static void fresh(table *t) {
     as_arena from = {.base = memory};
     memset(memory, 0, EVERYTHING);
     memset(t, 0, sizeof *t);
-    as_events_init(&t->events, &config, &from);
+    as_events_init(&t->events, &config, &no_classes, &from);
     as_order_init(&t->order, &config, &from);
     CHECK(from.used <= EVERYTHING);
     CHECK(as_order_begin(&t->order, &t->events, LIMIT));

@@ -35,9 +35,11 @@ static bool fits(as_predicate predicate, const char *text, size_t len, as_operan
                             .operand_count = 1,
                             .text_len = (uint32_t)len};
     as_predicates predicates = predicates_of(&rules);
-    as_value values[AS_FIELDS] = {0};
+    static as_event_values located;
+    as_value *const values = located.values;
+    located = (as_event_values){.located = AS_ALL_FIELDS};
     values[predicate.field] = (as_value){.span = guarded_span(value, strlen(value)), .form = form};
-    return as_predicate_holds(&predicates, 0, values);
+    return as_predicate_holds(&predicates, 0, &located);
 }
 
 static bool text_fits(as_op op, uint8_t flags, const char *operand, const char *value) {
@@ -238,7 +240,9 @@ static void long_texts(void) {
     as_predicates predicates = predicates_of(&table);
     char exe[1200];
     char cwd[1200];
-    as_value values[AS_FIELDS] = {0};
+    static as_event_values located;
+    as_value *const values = located.values;
+    located = (as_event_values){.located = AS_ALL_FIELDS};
 
     CASE("long texts of several fields are decoded for all predicates, up to the longest record there is");
     for (uint32_t len = 30; len <= 512; len += 241) {
@@ -249,17 +253,17 @@ static void long_texts(void) {
         values[AS_FIELD_CWD] = (as_value){.span = hex_of(cwd, 'b', len), .form = AS_FORM_BARE};
         values[AS_FIELD_PROCTITLE] = values[AS_FIELD_EXE];
         for (int twice = 0; twice < 2; twice++) {
-            CHECK(as_predicate_holds(&predicates, 0, values));
-            CHECK(as_predicate_holds(&predicates, 1, values));
-            CHECK(!as_predicate_holds(&predicates, 2, values));
-            CHECK(as_predicate_holds(&predicates, 3, values));
+            CHECK(as_predicate_holds(&predicates, 0, &located));
+            CHECK(as_predicate_holds(&predicates, 1, &located));
+            CHECK(!as_predicate_holds(&predicates, 2, &located));
+            CHECK(as_predicate_holds(&predicates, 3, &located));
         }
     }
 
     CASE("what is known of a text is not known of that of the next event");
     values[AS_FIELD_EXE] = values[AS_FIELD_CWD];
     as_predicates_begin_event(&predicates);
-    CHECK(!as_predicate_holds(&predicates, 0, values));
+    CHECK(!as_predicate_holds(&predicates, 0, &located));
 }
 
 /* A text operand that is for some architectures only. */
@@ -296,7 +300,9 @@ static void operands_of_an_architecture(void) {
 
     CASE("an operand of an architecture fits its events only; the architecture is read for it");
     for (size_t i = 0; i < sizeof events / sizeof *events; i++) {
-        as_value values[AS_FIELDS] = {0};
+        static as_event_values located;
+        as_value *const values = located.values;
+        located = (as_event_values){.located = AS_ALL_FIELDS};
         values[AS_FIELD_A2] =
             (as_value){.span = guarded_span(events[i].flags, strlen(events[i].flags)), .form = AS_FORM_BARE};
         if (events[i].arch != NULL) {
@@ -304,7 +310,7 @@ static void operands_of_an_architecture(void) {
                 (as_value){.span = guarded_span(events[i].arch, strlen(events[i].arch)), .form = AS_FORM_BARE};
         }
         as_predicates_begin_event(&predicates);
-        CHECK_EQUAL(as_predicate_holds(&predicates, 0, values), events[i].fits);
+        CHECK_EQUAL(as_predicate_holds(&predicates, 0, &located), events[i].fits);
     }
 
     CASE("the architecture is read for such operands, and for no other ones");

@@ -20,7 +20,7 @@
 #include "check.h"
 #include "samples.h"
 
-enum { HIT_BYTES = 8 * 1024 + 65536 };
+enum { HIT_BYTES = 8 * 1024 + 262144 };
 
 /* Interposed between the core and the system. */
 static struct {
@@ -110,7 +110,7 @@ static uint32_t hits_of(as_ring *ring) {
 
 /* Packed datagrams, put together one by one. */
 typedef struct {
-    uint8_t bytes[1 << 18];
+    uint8_t bytes[1 << 19];
     size_t len;
 } packed;
 
@@ -178,7 +178,7 @@ static void bounds(void) {
     if (SIZE_MAX > UINT32_MAX) { /* on 32-bit machines this exceeds the address space */
         BOUND(key_slots, 16, 4194304);
     }
-    BOUND(hit_bytes, 8 * 1024 + 65536, 1 << 30);
+    BOUND(hit_bytes, 8 * 1024 + 262144, 1 << 30);
     as_config config = sample_config();
     config.window_slack = 0;
     CHECK(as_ring_bytes(&config, &rules) > 0);
@@ -233,7 +233,7 @@ static void bounds(void) {
     config.datagram_bytes = 1025;
     CHECK_EQUAL(as_ring_bytes(&config, &rules), 0);
     config.datagram_bytes = 65536;
-    config.hit_bytes = 8 * 65536 + 65536;
+    config.hit_bytes = 8 * 65536 + 262144;
     CHECK(as_ring_bytes(&config, &rules) > 0);
     config.datagram_bytes = 65537;
     config.hit_bytes = 1 << 30;
@@ -281,7 +281,7 @@ static void memory(void) {
         config.large_texts = 4 + i;
         config.key_slots = 16 + i * 11;
         config.window_slack = i;
-        config.hit_bytes = 8 * config.datagram_bytes + 65536 + i;
+        config.hit_bytes = 8 * config.datagram_bytes + 262144 + i;
         const as_rules rules = i % 5 == 0 ? (as_rules){0} : sample_rules(i % 2, 2 - i % 2);
         as_ring *ring = as_ring_new(&config, &rules);
         CHECK(ring != NULL);
@@ -424,7 +424,7 @@ static void full_hits(void) {
     CASE("when the hit buffer is full no more is taken, and after draining it continues where it was");
     as_ring *ring = sample_ring();
     in.len = 0;
-    for (uint32_t serial = 1; serial <= 240; serial++) {
+    for (uint32_t serial = 1; serial <= 480; serial++) {
         pack_event(&in, 1000, 1000 + serial, serial);
     }
     size_t at = 0;
@@ -441,9 +441,9 @@ static void full_hits(void) {
         }
         hits += hits_of(ring);
     }
-    CHECK_EQUAL(hits, 240);
+    CHECK_EQUAL(hits, 480);
     CHECK(stops > 0);
-    CHECK_EQUAL(stats_of(ring).events, 240);
+    CHECK_EQUAL(stats_of(ring).events, 480);
     as_ring_free(ring);
 
     CASE("time that passes while the hits are full closes no event; the end of the input waits as well");
@@ -453,13 +453,13 @@ static void full_hits(void) {
     large.small_texts = 2048;
     ring = ring_of(&large, 1, 1);
     in.len = 0;
-    for (uint32_t serial = 1; serial <= 300; serial++) {
+    for (uint32_t serial = 1; serial <= 480; serial++) {
         pack(&in, 1000, 0, 1300, 1000 + serial, serial, SAMPLE_SYSCALL);
     }
     CHECK_EQUAL(feed(ring), in.len);
-    CHECK_EQUAL(stats_of(ring).open_events, 300);
+    CHECK_EQUAL(stats_of(ring).open_events, 480);
     const int64_t closed = as_ring_expire(ring, 9000);
-    CHECK(closed > 0 && closed < 300);
+    CHECK(closed > 0 && closed < 480);
     CHECK_EQUAL(as_ring_expire(ring, 9000), 0);
     CHECK_EQUAL(as_ring_finish(ring), 0);
     hits = hits_of(ring);
@@ -467,8 +467,8 @@ static void full_hits(void) {
         hits += hits_of(ring);
     }
     hits += hits_of(ring);
-    CHECK_EQUAL(hits, 300);
-    CHECK_EQUAL(stats_of(ring).incomplete, 300);
+    CHECK_EQUAL(hits, 480);
+    CHECK_EQUAL(stats_of(ring).incomplete, 480);
     CHECK_EQUAL(as_ring_finish(ring), 1);
     as_ring_free(ring);
 

@@ -153,9 +153,10 @@ static void bounds(void) {
     SPOILT(predicate.flags, 2);
     STILL_GOOD(predicate.flags, AS_FOLD_CASE);
 
-    CASE("actor fields are fields, and there are no flags");
+    CASE("actor fields are fields; flags are known ones");
     SPOILT(rules.actor_fields, UINT64_C(1) << AS_FIELDS);
-    SPOILT(rules.flags, 1);
+    SPOILT(rules.flags, 4);
+    STILL_GOOD(rules.flags, AS_STRICT | AS_PROCESSES);
 }
 
 static void programs(void) {

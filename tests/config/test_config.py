@@ -151,8 +151,8 @@ WRONG = {
     '[process]\nuser = "n\\u0000"': [
         "auditsense.toml:2: process.user: must be UTF-8 text of at most 4096 characters, none of them NUL",
     ],
-    "[limits]\ndatagram_bytes = 65536\nhit_bytes = 100000": [
-        "auditsense.toml:3: limits.hit_bytes: must be 589824 at least, 8 * datagram_bytes + 65536",
+    "[limits]\ndatagram_bytes = 65536\nhit_bytes = 300000": [
+        "auditsense.toml:3: limits.hit_bytes: must be 786432 at least, 8 * datagram_bytes + 262144",
     ],
     "[detections]\npaths = ['/nonexistent']": [
         "auditsense.toml:2: detections.paths: /nonexistent: No such file or directory",

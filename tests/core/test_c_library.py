@@ -318,7 +318,7 @@ ODD = RuleTable(
     ),
     (
         Class(),
-        Class((Filter(0), Filter(1)), first_path=2, executes=True),
+        Class((Filter(0), Filter(1)), first_path=2, executes=True, directory=3),
         Class(
             (
                 Filter(
@@ -345,6 +345,7 @@ ODD = RuleTable(
     (Call(0xC000003E, 0, 1), Call(0, 2**32 - 1, 2)),
     other_call_class=1,
     mains=(MainType(1400, 2, 1), MainType(1112, None, 2)),
+    strict=True,
 )
 
 DUMP = r"""
@@ -361,7 +362,7 @@ int main(void) {
     }
     for (uint32_t i = 0; i < t.class_count; i++) {
         const as_class c = t.classes[i];
-        printf("%u %u %u %u ", c.first_filter, c.filters, c.first_path, c.flags);
+        printf("%u %u %u %u %u ", c.first_filter, c.filters, c.first_path, c.flags, c.directory);
     }
     for (uint32_t i = 0; i < t.call_count; i++) {
         printf("%u %u %u ", t.calls[i].arch, t.calls[i].syscall, t.calls[i].class_index);
@@ -391,7 +392,7 @@ int main(void) {
     for (uint32_t i = 0; i < t.exception_count; i++) {
         printf("%" PRIu64 " %u ", t.exceptions[i].until_ms, t.exceptions[i].start);
     }
-    printf("%u ", t.other_call_class);
+    printf("%u %u ", t.other_call_class, t.flags);
     for (uint32_t i = 0; i < t.text_len; i++) printf("%u ", t.text[i]);
     printf("%" PRIu64 "\n", t.actor_fields);
     return 0;
@@ -418,7 +419,7 @@ def test_compiled_table_equals_that_of_python(installed: Installed, tmp_path: Pa
                 members = [row.get(member, 0) for member in ("number", "mask", "at", "len")]
             for member in members:
                 wanted += member if isinstance(member, list) else [member]
-    wanted.append(layout.other_call_class)
+    wanted += [layout.other_call_class, layout.flags]
     actor = sum(1 << field for field in ACTOR)  # as a Detector's Ring has it
     assert [int(one) for one in numbers.split()] == [*wanted, *layout.text, actor]
     assert name == "a____b"

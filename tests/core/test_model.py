@@ -828,7 +828,7 @@ TINY = Limits(
     event_timeout_ms=1,
     key_slots=16,
     window_slack=0,
-    hit_bytes=8 * 1024 + 65536,
+    hit_bytes=8 * 1024 + 262144,
 )
 
 

@@ -41,7 +41,7 @@ TINY = Limits(
     event_timeout_ms=1,
     key_slots=16,
     window_slack=0,
-    hit_bytes=8 * 1024 + 65536,
+    hit_bytes=8 * 1024 + 262144,
 )
 BOUNDS = {
     "datagram_slots": (1, 1024),
@@ -53,7 +53,7 @@ BOUNDS = {
     "key_slots": (16, 1 << 22),
     "window_slack": (0, 1024),
     "process_slots": (16, 1 << 20),
-    "hit_bytes": (8 * 1024 + 65536, 1 << 30),
+    "hit_bytes": (8 * 1024 + 262144, 1 << 30),
 }
 METHODS = [
     name
@@ -81,7 +81,7 @@ def test_every_limit_has_bounds() -> None:
 def test_limit_at_its_bound_is_accepted(name: str, value: int) -> None:
     limits = dataclasses.replace(TINY, **{name: value})
     if name == "datagram_bytes":
-        limits = dataclasses.replace(limits, hit_bytes=8 * value + 65536)
+        limits = dataclasses.replace(limits, hit_bytes=8 * value + 262144)
     assert memory_of(limits) > 0
 
 
@@ -140,7 +140,7 @@ def test_memory_grows_with_every_table() -> None:
     for name in BOUNDS:
         limits = dataclasses.replace(TINY, **{name: 2 * getattr(TINY, name) + 20})
         if name == "datagram_bytes":
-            limits = dataclasses.replace(limits, hit_bytes=8 * limits.datagram_bytes + 65536)
+            limits = dataclasses.replace(limits, hit_bytes=8 * limits.datagram_bytes + 262144)
         grown = memory_of(limits, table([RULE]))
         free = name in {"event_timeout_ms", "process_slots"}  # no rule asks for a process
         assert grown == base if free else grown > base, name
@@ -485,7 +485,7 @@ def test_nlmsg_len_does_not_cut_records() -> None:
 
 @pytest.mark.parametrize("form", ["datagrams", "text"])
 def test_feeding_stops_at_full_hits_and_resumes(form: str) -> None:
-    events = burst(500)
+    events = burst(1500)
     text = b"".join(one.text for one in events)
     packed = pack([part for one in events for part in one.datagrams])
     ids, stops = [], 0

@@ -348,7 +348,7 @@ def test_every_ring_has_a_random_seed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_undrained_input_waits_without_loss(fault: Recorder) -> None:
-    limits = dataclasses.replace(Limits(), datagram_bytes=1024, hit_bytes=8 * 1024 + 65536)
+    limits = dataclasses.replace(Limits(), datagram_bytes=1024, hit_bytes=8 * 1024 + 262144)
     every = EVERY_EVENT
     events = burst(5000)
     packed = memoryview(b"".join(pack(event.datagrams) for event in events))

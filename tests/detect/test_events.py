@@ -28,9 +28,9 @@ def events_of(*records: Records | bytes) -> list[Event]:
 
 def test_text_is_decided_when_hits_are_full_at_its_end() -> None:
     """The last line fits, its event does not: it must not wait for the next text."""
-    limits = Limits(datagram_bytes=1024, hit_bytes=8 * 1024 + 65536)
-    text = [open_event(serial=n + 1, ms=1_795_493_114_674 + n).text for n in range(150)]
-    for count in range(60, 150):
+    limits = Limits(datagram_bytes=1024, hit_bytes=8 * 1024 + 262144)
+    text = [open_event(serial=n + 1, ms=1_795_493_114_674 + n).text for n in range(400)]
+    for count in range(180, 400, 4):
         with EventReader(host=HERE, limits=limits) as detector:
             assert len(detector.feed_text(b"".join(text[:count]))) == count
             assert detector.feed_text(b"") == []

@@ -204,7 +204,7 @@ def test_sensor_yields_rows_of_the_fields(fields: tuple[str, ...]) -> None:
 
 def test_sensor_yields_more_rows_than_hit_buffer() -> None:
     source = FakeSource()
-    limits = Limits(datagram_bytes=1024, hit_bytes=8 * 1024 + 65536)
+    limits = Limits(datagram_bytes=1024, hit_bytes=8 * 1024 + 262144)
     with Sensor(source=source, view=View.EVENTS, fields=("serial",), limits=limits) as sensor:
         numbers = iter(sensor.rows())
         source.send(open_event(serial=2))

@@ -413,7 +413,7 @@ def test_alerts_without_loss_have_zero() -> None:
 
 
 def test_full_hit_buffer_is_no_loss() -> None:
-    limits = Limits(datagram_bytes=1024, hit_bytes=8 * 1024 + 65536)
+    limits = Limits(datagram_bytes=1024, hit_bytes=8 * 1024 + 262144)
     with Detector(host=HOST, limits=limits) as detector:
         documents = detector.feed_text(b"".join(event.text for event in scans(range(1, 400), 0)))
         # A fifth of 100 for one executable of one user.
@@ -422,7 +422,7 @@ def test_full_hit_buffer_is_no_loss() -> None:
 
 
 def test_buffer_text_leaves_results_in_the_core() -> None:
-    limits = Limits(datagram_bytes=1024, hit_bytes=8 * 1024 + 65536)
+    limits = Limits(datagram_bytes=1024, hit_bytes=8 * 1024 + 262144)
     text = b"".join(event.text for event in scans(range(1, 400), 0))
     with Detector(host=HOST, limits=limits) as detector, Detector(host=HOST, limits=limits) as other:
         documents = [
@@ -437,10 +437,10 @@ def test_buffer_text_leaves_results_in_the_core() -> None:
 @pytest.mark.parametrize("form", ["text", "datagrams"])
 def test_decided_events_do_not_wait_for_the_next_call(form: str) -> None:
     # Somewhere in this range the last record is taken, and the hits are too full to decide its event.
-    limits = Limits(datagram_bytes=1024, hit_bytes=8 * 1024 + 65536)
-    events = scan(1, 0, 150)
+    limits = Limits(datagram_bytes=1024, hit_bytes=8 * 1024 + 262144)
+    events = scan(1, 0, 400)
     took_all_at_once = set()
-    for times in range(50, 150):
+    for times in range(180, 400, 4):
         text = b"".join(event.text for event in events[:times])
         with EventReader(host=HOST, limits=limits) as reader:
             if form == "text":

@@ -206,7 +206,7 @@ def test_the_host_stays_as_it_is_when_a_detector_is_made(report: Report) -> None
 
 # --- two at once ---------------------------------------------------------------------------------
 
-SMALL = Limits(event_slots=64, small_texts=64, key_slots=64, hit_bytes=8 * 16384 + 65536)
+SMALL = Limits(event_slots=64, small_texts=64, key_slots=64, hit_bytes=8 * 16384 + 262144)
 
 
 def streams() -> list[tuple[dict[str, Any], list[bytes]]]:

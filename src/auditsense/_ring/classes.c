@@ -36,6 +36,8 @@ void as_classes_init(as_classes *classes, const as_config *config, const as_rule
     classes->unknown_records = 0;
     classes->other_call_class = (uint16_t)rules->other_call_class;
     classes->last.len = 0;
+    classes->lists_mains = false;
+    memset(classes->listed, 0, sizeof classes->listed);
     classes->calls = as_arena_alloc(arena, call_slots, sizeof *classes->calls);
     classes->mains = as_arena_alloc(arena, main_slots, sizeof *classes->mains);
     classes->rows = as_arena_alloc(arena, rules->class_count, sizeof *classes->rows);
@@ -50,6 +52,11 @@ void as_classes_init(as_classes *classes, const as_config *config, const as_rule
     }
     for (uint32_t i = 0; i < rules->main_count; i++) {
         const as_main *row = &rules->mains[i];
+        const uint32_t at = (uint32_t)row->type - AS_FIRST_LISTED;
+        if (at < AS_LISTED_TYPES) {
+            classes->lists_mains = true;
+            classes->listed[at / 64] |= UINT64_C(1) << at % 64;
+        }
         insert(classes->mains, classes->main_mask, classes->seed,
                (as_call){.arch = row->type, .syscall = row->call_class, .class_index = row->class_index});
     }
@@ -81,9 +88,6 @@ static void count_unknown(as_classes *classes, uint32_t arch) {
 }
 
 uint16_t as_class_of_record(as_classes *classes, const as_record *record) {
-    if (record->type == AS_TYPE_URINGOP) {
-        return 0; /* it names an io_uring operation, not a system call, and has no field of a rule */
-    }
     if (record->type != AS_TYPE_SYSCALL) {
         return AS_CLASS_UNKNOWN;
     }
@@ -117,12 +121,14 @@ uint16_t as_class_of_record(as_classes *classes, const as_record *record) {
 }
 
 uint16_t as_class_of_main(const as_classes *classes, uint16_t type, uint16_t call_class) {
-    const as_call_slot *slot = slot_of(classes->mains, classes->main_mask, classes->seed, type, call_class);
-    if (!slot->used) {
-        slot = slot_of(classes->mains, classes->main_mask, classes->seed, type, AS_CLASS_NONE);
-    }
-    if (slot->used) {
-        return (uint16_t)slot->call.class_index;
+    if (as_classes_list(classes, type)) {
+        const as_call_slot *slot = slot_of(classes->mains, classes->main_mask, classes->seed, type, call_class);
+        if (!slot->used) {
+            slot = slot_of(classes->mains, classes->main_mask, classes->seed, type, AS_CLASS_NONE);
+        }
+        if (slot->used) {
+            return (uint16_t)slot->call.class_index;
+        }
     }
     return call_class == AS_CLASS_NONE ? 0 : call_class;
 }

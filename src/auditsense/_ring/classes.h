@@ -31,6 +31,9 @@ typedef struct {
 
 enum { AS_UNKNOWN_ARCHES = 8 };
 
+/* Types that an event can start with. */
+enum { AS_FIRST_LISTED = 1000, AS_LISTED_TYPES = 2048 };
+
 typedef struct {
     as_call_slot *calls; /* open addressing, at most half full */
     as_call_slot *mains; /* the same, with a record type and a call class as the call */
@@ -46,7 +49,9 @@ typedef struct {
     uint64_t unknown_records; /* of all unknown architectures */
     as_unknown_arch unknown[AS_UNKNOWN_ARCHES];
     uint16_t other_call_class;
+    bool lists_mains; /* some type */
     as_last_call last;
+    uint64_t listed[AS_LISTED_TYPES / 64]; /* bits of the record types that the table lists, from AS_FIRST_LISTED on */
 } as_classes;
 
 /* Allocate and, in the second pass, copy the classes of a valid table. */
@@ -58,6 +63,18 @@ uint16_t as_class_of_record(as_classes *classes, const as_record *record);
 /* Class of an event that starts with a record of this type and has a call of this class; AS_CLASS_NONE: no call. The
  * result is call_class if the table does not list the type, and 0 without a call. */
 uint16_t as_class_of_main(const as_classes *classes, uint16_t type, uint16_t call_class);
+
+/* Whether an event that starts with a record of this type can have a class because of it. */
+static inline bool as_classes_list(const as_classes *classes, uint16_t type) {
+    const uint32_t at = (uint32_t)type - AS_FIRST_LISTED;
+    return at < AS_LISTED_TYPES && (classes->listed[at / 64] >> at % 64 & 1) != 0;
+}
+
+/* Whether anything is decided about events of a known class. */
+static inline bool as_class_is_wanted(const as_classes *classes, uint16_t class_index) {
+    const as_class *row = &classes->rows[class_index < classes->row_count ? class_index : 0];
+    return class_index != 0 && (row->filters > 0 || (row->flags & AS_CLASS_KEPT) != 0);
+}
 
 /* Continue the counters of another one. */
 void as_classes_migrate(as_classes *classes, const as_classes *from);

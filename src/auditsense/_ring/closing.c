@@ -72,7 +72,17 @@ static bool is_incomplete(const as_events *events, as_event *event) {
     return !all_announced(events, event) && paths && (event->path_count == 0 || (event->seen & SEEN_END) == 0);
 }
 
+/* The class of an event without its SYSCALL record. One of a system call lost it; a ring operation and the kernel's other
+ * records have none. */
+static uint16_t class_without_call(const as_events *events, const as_event *event) {
+    const bool lost = (event->seen & SEEN_OF_SYSCALL) != 0 && (event->seen & SEEN_URINGOP) == 0;
+    return lost ? 0 : as_class_of_main(events->classes, event->main_type, AS_CLASS_NONE);
+}
+
 void as_events_close(as_events *events, as_event *event, as_stats *stats) {
+    if (event->class_index == AS_CLASS_UNKNOWN) {
+        as_event_set_class(events, event, class_without_call(events, event));
+    }
     /* The kernel writes no PROCTITLE for an operation of io_uring. */
     const bool endless = events->end != AS_END_EOE && (event->seen & SEEN_MAIN) == SEEN_URINGOP;
     const bool complete = (event->seen & SEEN_MAIN) != 0 && ((event->seen & SEEN_END) != 0 || endless);

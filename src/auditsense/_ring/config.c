@@ -25,7 +25,7 @@ bool as_config_valid(const as_config *config) {
            within(config->event_slots, 16, 1048576) && within(config->small_texts, 16, 1048576) &&
            within(config->large_texts, 4, 4096) && within(config->event_timeout_ms, 1, 60000) &&
            within(config->key_slots, 16, 4194304) && within(config->window_slack, 0, 1024) &&
-           within(config->hit_bytes, 8 * config->datagram_bytes + 65536, UINT32_C(1) << 30) &&
+           within(config->hit_bytes, 8 * config->datagram_bytes + 262144, UINT32_C(1) << 30) &&
            within(config->end, AS_END_EOE, AS_END_PATHS) && within(config->process_slots, 16, 1048576) &&
            within(config->asks, 0, 1);
 }

@@ -3,33 +3,17 @@
 #include "hash.h"
 #include "rules.h"
 
-/* Fill in the values that are decoded, or that the process table has. */
-static void load_derived_values(as_ring *ring, uint64_t fields) {
-    fields &= ~AS_PLAIN_FIELDS;
-    if (fields == 0) {
-        return;
-    }
-    as_event_values_load(&ring->values, fields);
-    for (; fields != 0; fields &= fields - 1) {
-        const uint32_t field = (uint32_t)__builtin_ctzll(fields);
-        ring->decision.values[field] = ring->values.values[field];
-    }
-}
-
-static void emit_hit(as_ring *ring, const as_filter *filter, const as_event_id *ids, uint32_t count, uint32_t others) {
-    if (!ring->decision.all_fields_loaded) {
-        ring->decision.all_fields_loaded = true;
-        as_values_clear(ring->decision.values, ring->hits.fields);
-        as_event_fields(&ring->events, ring->decision.event, ring->hits.fields, ring->decision.values);
-        load_derived_values(ring, ring->hits.fields);
-    }
+static void emit_hit(as_ring *ring, const as_filter *filter, as_event_id *ids, uint32_t count, uint32_t others) {
+    as_event_values_load(&ring->values, ring->hits.fields);
+    ids[count - 1].type = ring->decision.event->main_type;
+    ids[count - 1].flags = as_event_args_cut(&ring->values) ? AS_EVENT_ARGS_CUT : 0;
     const as_hit hit = {.rule = filter->rule,
                         .filter = (uint32_t)(filter - ring->match.filters),
                         .ids = count,
                         .others = others,
                         .unknown = ring->decision.unknown,
                         .last_ms = ids[count - 1].ms};
-    const uint64_t place = as_hits_append(&ring->hits, &hit, ids, ring->decision.values);
+    const uint64_t place = as_hits_append(&ring->hits, &hit, ids, ring->values.values);
     ring->stats.hits++;
     if (ring->decision.window != NULL) {
         ring->decision.window->pending = place;
@@ -66,10 +50,14 @@ static void emit_window(as_ring *ring, const as_filter *filter, uint32_t first) 
  * arguments, which change from event to event, and the rest identifies the actor. */
 static as_span unread_syscall_text(const as_ring *ring) {
     const as_decision *decision = &ring->decision;
+    if ((decision->event->stored & (1u << AS_ROLE_SYSCALL)) == 0 ||
+        (decision->event->linked_kinds & AS_LINK_MAIN) != 0) {
+        return (as_span){0}; /* values come from another record, too */
+    }
     const as_span text = as_slab_span(&ring->events.slab, decision->event->texts[AS_ROLE_SYSCALL]);
     uint32_t read = 0;
     for (uint64_t fields = decision->loaded & CALL_FIELDS; fields != 0; fields &= fields - 1) {
-        const as_value value = decision->values[__builtin_ctzll(fields)];
+        const as_value value = ring->values.values[__builtin_ctzll(fields)];
         if (value.form != AS_FORM_ABSENT) {
             const uint32_t end = (uint32_t)(value.span.at - text.at) + value.span.len;
             read = end > read ? end : read;
@@ -91,7 +79,7 @@ static uint32_t cache_slot(as_span text) {
  * same actor. */
 static bool values_lie_in(const as_ring *ring, as_span text) {
     for (uint64_t fields = ring->windows.actor_fields; fields != 0; fields &= fields - 1) {
-        const as_value value = ring->decision.values[__builtin_ctzll(fields)];
+        const as_value value = ring->values.values[__builtin_ctzll(fields)];
         if (value.form == AS_FORM_ABSENT || value.span.at < text.at) {
             return false;
         }
@@ -100,11 +88,8 @@ static bool values_lie_in(const as_ring *ring, as_span text) {
 }
 
 static uint32_t compute_actor(as_ring *ring) {
-    as_decision *decision = &ring->decision;
-    const uint64_t unread = ring->windows.actor_fields & ~decision->loaded;
-    as_values_clear(decision->values, unread);
-    as_event_fields(&ring->events, decision->event, unread, decision->values);
-    return as_window_actor(&ring->windows, decision->values, ring->match.predicates.scratch);
+    as_event_values_load(&ring->values, ring->windows.actor_fields);
+    return as_window_actor(&ring->windows, ring->values.values, ring->match.predicates.scratch);
 }
 
 /* Find the actor of the event, once for all rules that have a window for it. */
@@ -133,7 +118,8 @@ static bool enter_window(as_ring *ring, const as_filter *filter) {
     as_decision *decision = &ring->decision;
     const as_rule *rule = &ring->match.rules[filter->rule];
     uint64_t key[2];
-    if (!as_window_key(&ring->windows, filter, decision->values, ring->match.predicates.scratch, key)) {
+    as_event_values_load(&ring->values, as_filter_keys(filter));
+    if (!as_window_key(&ring->windows, filter, ring->values.values, ring->match.predicates.scratch, key)) {
         ring->stats.keyless++;
         return false;
     }
@@ -155,7 +141,7 @@ static bool apply_filter(as_ring *ring, const as_filter *filter) {
         return false;
     }
     if (rule->kind == AS_RULE_EVENT) {
-        const as_event_id id = {.ms = decision->event->ms, .serial = decision->event->serial};
+        as_event_id id = {.ms = decision->event->ms, .serial = decision->event->serial};
         ring->stats.matches++;
         ring->stats.sequences++;
         emit_hit(ring, filter, &id, 1, 0);
@@ -176,32 +162,28 @@ static bool apply_filter(as_ring *ring, const as_filter *filter) {
     return false;
 }
 
-/* Begin with an event, and read the fields that its class needs. False: nothing can match it. */
+/* Begin with an event, and read the fields that its class needs. What has to be decoded first is read when a predicate
+ * asks for it. False: nothing can match it. */
 static bool load(as_ring *ring, as_event *event) {
     as_decision *decision = &ring->decision;
-    /* values is large and mostly unused: see as_values_clear. */
-    memset(decision, 0, offsetof(as_decision, values));
+    memset(decision, 0, sizeof *decision);
     decision->event = event;
-    /* Without its SYSCALL record the call is unknown. */
-    if (event->class_index == 0 || event->class_index == AS_CLASS_UNKNOWN ||
-        (event->stored & (1u << AS_ROLE_SYSCALL)) == 0) {
+    if (event->class_index == 0 || event->class_index == AS_CLASS_UNKNOWN) {
         return false;
     }
-    decision->loaded = ring->match.classes[event->class_index].fields;
-    as_values_clear(decision->values, decision->loaded);
-    decision->cut = !as_event_fields(&ring->events, event, decision->loaded, decision->values);
     as_event_values_begin(&ring->values, &ring->events, event);
+    decision->loaded = ring->match.classes[event->class_index].fields & AS_PLAIN_FIELDS;
     ring->values.executes = ring->match.classes[event->class_index].executes;
+    decision->cut = !as_event_values_load(&ring->values, decision->loaded);
     return true;
 }
 
 /* Find the filters that the event fits. stats: where exceptions are counted; NULL: they were before. */
 static void match_event(as_ring *ring, as_event *event, as_stats *stats) {
     as_decision *decision = &ring->decision;
-    decision->matched = as_match_event(&ring->match, event->class_index, event->tables, decision->values);
+    decision->matched = as_match_event(&ring->match, event->class_index, event->tables, &ring->values);
     if (decision->matched > 0) {
-        decision->matched = as_match_except(&ring->match, &ring->events, event, decision->matched, decision->loaded,
-                                            decision->values, stats);
+        decision->matched = as_match_except(&ring->match, event->ms, decision->matched, &ring->values, stats);
     }
 }
 
@@ -261,7 +243,6 @@ bool as_decision_begin(as_ring *ring, as_event *event) {
         return false;
     }
     ring->stats.truncated += ring->decision.cut ? 1 : 0;
-    load_derived_values(ring, ring->decision.loaded);
     match_event(ring, event, &ring->stats);
     ring->decision.unknown = ring->values.processes.unknown;
     ring->stats.parents_unknown += (ring->decision.unknown & AS_UNKNOWN_PARENT) != 0 ? 1 : 0;
@@ -271,7 +252,6 @@ bool as_decision_begin(as_ring *ring, as_event *event) {
 void as_decision_resume(as_ring *ring, as_event *event) {
     as_decision *decision = &ring->decision;
     load(ring, event);
-    load_derived_values(ring, decision->loaded);
     const as_held *held = &ring->order.held[as_slot_of(&ring->events, event)];
     decision->unknown = held->unknown;
     if (held->count > AS_HELD_FILTERS) {

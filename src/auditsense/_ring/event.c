@@ -16,9 +16,11 @@ static bool add_syscall(as_events *events, as_event *event, const as_record *rec
     if (!first_time(event, SEEN_SYSCALL, stats)) {
         return false;
     }
-    event->class_index = class_index;
-    event->tables = events->tables;
-    if (class_index == 0) {
+    if (event->main_type != AS_TYPE_SYSCALL) {
+        class_index = as_class_of_main(events->classes, event->main_type, class_index);
+    }
+    as_event_set_class(events, event, class_index);
+    if (event->class_index == 0) {
         as_event_release(events, event); /* earlier records are not needed either */
         return true;
     }
@@ -120,12 +122,48 @@ static void close_ready(as_events *events, const as_event *current, as_stats *st
     }
 }
 
+/* Open the event of its first record. */
+static as_event *open_event(as_events *events, const as_record *record, as_span node, uint64_t host, bool text,
+                            as_stats *stats) {
+    as_event *event = as_events_open(events, record, host);
+    event->seen = text ? IS_TEXT : 0;
+    stats->open_events++;
+    if (node.len > 0) {
+        node.len = node.len > AS_SMALL_TEXT ? AS_SMALL_TEXT : node.len;
+        as_event_store(events, event, AS_ROLE_NODE, node);
+    }
+    if (record->type != AS_TYPE_SYSCALL && !as_record_is_detail(record->type)) {
+        const bool apparmor = record->type == AS_TYPE_AVC && as_span_starts(record->body, AS_LITERAL("apparmor="));
+        event->main_type = apparmor ? AS_TYPE_APPARMOR : record->type;
+        if (as_classes_list(events->classes, event->main_type)) {
+            as_event_link(events, event, AS_LINK_MAIN, record->type, record->body);
+        }
+    }
+    return event;
+}
+
+/* A record that is a whole event. */
+static void add_whole(as_events *events, const as_record *record, as_span node, bool text, as_stats *stats) {
+    const uint64_t host = node.len == 0 ? 0 : as_hash_bytes(events->seed, node);
+    if (as_events_find(events, record->ms, record->serial, host) != NULL) {
+        stats->late++;
+        return;
+    }
+    as_event *event = open_event(events, record, node, host, text, stats);
+    events->latest = as_slot_of(events, event);
+    as_events_close(events, event, stats);
+}
+
 void as_events_add(as_events *events, const as_record *record, as_span node, uint16_t class_index, bool clocked,
                    bool text, as_stats *stats) {
     const as_event_end end = text ? AS_END_PROCTITLE : events->end;
     if (as_record_stands_alone(record->type)) {
         close_ready(events, NULL, stats);
-        stats->events++;
+        if (as_classes_list(events->classes, record->type)) {
+            add_whole(events, record, node, text, stats);
+        } else {
+            stats->events++;
+        }
         return;
     }
     const uint64_t host = node.len == 0 ? 0 : as_hash_bytes(events->seed, node);
@@ -136,13 +174,7 @@ void as_events_add(as_events *events, const as_record *record, as_span node, uin
     }
     if (event == NULL) {
         events->begun += clocked ? 0 : 1;
-        event = as_events_open(events, record, host);
-        event->seen = text ? IS_TEXT : 0;
-        stats->open_events++;
-        if (node.len > 0) {
-            node.len = node.len > AS_SMALL_TEXT ? AS_SMALL_TEXT : node.len;
-            as_event_store(events, event, AS_ROLE_NODE, node);
-        }
+        event = open_event(events, record, node, host, text, stats);
     }
     events->latest = as_slot_of(events, event);
     if (event->state != AS_OPEN) {

@@ -23,7 +23,7 @@ void as_events_select_fields(as_events *events, uint64_t fields, uint64_t tested
     for (unsigned role = 0; role < AS_ROLES; role++) {
         events->roles |= (uint8_t)((fields & of_role[role]) != 0 ? 1u << role : 0);
     }
-    events->links = 0;
+    events->links = events->classes->lists_mains ? AS_LINK_MAIN : 0;
     for (size_t i = 0; i < sizeof of_link / sizeof *of_link; i++) {
         events->links |= (uint8_t)((fields & of_link[i].fields) != 0 ? of_link[i].kind : 0);
     }
@@ -41,7 +41,7 @@ void as_events_reserve(as_events *events, uint32_t held) {
     events->absence_events = open / 4 < MIN_ABSENCE ? MIN_ABSENCE : open / 4;
 }
 
-void as_events_init(as_events *events, const as_config *config, as_arena *arena) {
+void as_events_init(as_events *events, const as_config *config, const as_classes *classes, as_arena *arena) {
     /* Decided events keep the table full, and most lookups find nothing: with four buckets per slot those end at an
      * empty bucket instead of a slot that is in no cache. */
     const uint32_t buckets = as_power_of_two(4 * config->event_slots);
@@ -49,6 +49,7 @@ void as_events_init(as_events *events, const as_config *config, as_arena *arena)
     events->slot_count = config->event_slots;
     events->bucket_mask = buckets - 1;
     events->seed = config->seed;
+    events->classes = classes;
     events->timeout_ms = config->event_timeout_ms;
     events->end = (as_event_end)config->end;
     events->ready = NONE;
@@ -134,6 +135,16 @@ as_event *as_events_open(as_events *events, const as_record *record, uint64_t no
     return event;
 }
 
+void as_event_set_class(const as_events *events, as_event *event, uint16_t class_index) {
+    const bool wanted = as_class_is_wanted(events->classes, class_index);
+    event->class_index = wanted ? class_index : 0;
+    event->tables = events->tables;
+    if (wanted) {
+        event->first_path = events->classes->rows[class_index].first_path;
+        event->directory = events->classes->rows[class_index].directory;
+    }
+}
+
 as_event *as_events_closed(as_events *events) {
     return as_list_first(events, AS_LIST_ALL, AS_CLOSED);
 }
@@ -212,7 +223,7 @@ bool as_events_store_type(const as_events *events, uint16_t type) {
     case AS_TYPE_BPRM_FCAPS:
         return (events->links & AS_LINK_CAPABILITIES) != 0;
     default:
-        return (events->links & AS_LINK_MAIN) != 0 && !as_record_is_detail(type);
+        return as_classes_list(events->classes, type);
     }
 }
 

@@ -96,6 +96,7 @@ typedef struct {
     uint32_t latest;  /* the event of the last record: usually that of the next one, too */
     uint32_t ready;   /* the open text event that ends with the next record of another one */
     uint32_t tables;  /* number of the rule table, see as_match.tables */
+    const as_classes *classes;
     uint8_t roles;    /* bits of the roles whose texts are needed */
     uint8_t links;    /* bits of the as_link_kinds that are */
     bool all_paths;   /* of every event */
@@ -103,7 +104,8 @@ typedef struct {
     as_host_profile profiles[AS_HOST_PROFILES]; /* by hash of the node; hosts that collide share a profile */
 } as_events;
 
-void as_events_init(as_events *events, const as_config *config, as_arena *arena);
+/* classes: they stay valid as long as the table. */
+void as_events_init(as_events *events, const as_config *config, const as_classes *classes, as_arena *arena);
 
 /* Store only the texts that these fields need from now on; as_events_init selects all. tested: those of the fields that
  * rules read, of which every PATH record may be asked for. */
@@ -117,6 +119,9 @@ as_event *as_events_find(const as_events *events, uint64_t ms, uint32_t serial, 
 
 /* Open an event in a fresh slot, or in that of the oldest decided one. There must be one. */
 as_event *as_events_open(as_events *events, const as_record *record, uint64_t node);
+
+/* The class of the event is known. */
+void as_event_set_class(const as_events *events, as_event *event, uint16_t class_index);
 
 /* Store a text of the event, if a rule can match it and the role is needed. There must be space. */
 void as_event_store(as_events *events, as_event *event, as_role role, as_span text);

@@ -54,6 +54,14 @@ typedef struct {
     as_span texts[AS_FIELDS]; /* at: NULL: absent */
 } as_event_values;
 
+/* Fields with several values. */
+#define AS_LIST_FIELDS                                                                      \
+    (AS_BIT(AS_FIELD_ARGS) | AS_BIT(AS_FIELD_CAPABILITIES) | AS_BIT(AS_FIELD_PARENT_ARGS) | \
+     AS_BIT(AS_FIELD_LEADER_ARGS) | AS_BIT(AS_FIELD_PATHS) | AS_BIT(AS_FIELD_PATH_NAMETYPE))
+
+/* Fields that are ready for a comparison as soon as they are loaded. */
+#define AS_LOADED_FIELDS (AS_PLAIN_FIELDS & ~AS_LIST_FIELDS)
+
 /* Fields that only rules can read: a hit has what they are made of. */
 #define AS_RULE_FIELDS (AS_BIT(AS_FIELD_COMMAND_LINE) | AS_BIT(AS_FIELD_PARENT_COMMAND_LINE) | AS_BIT(AS_FIELD_PATHS))
 
@@ -74,6 +82,11 @@ as_list as_event_list(as_event_values *values, as_field field);
 
 /* The value of a field, decoded; of a list the first one. False: absent. */
 bool as_event_text(as_event_values *values, as_field field, as_span *out);
+
+/* Whether the arguments of the exec were read and are not complete. */
+static inline bool as_event_args_cut(const as_event_values *values) {
+    return values->args_read && values->args.cut;
+}
 
 /* The value of a field that is a number, in the base that the kernel prints it in; a negative one wraps to 64 bits.
  * False: absent, or not a number. */

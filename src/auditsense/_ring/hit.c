@@ -2,8 +2,15 @@
 
 #include "rules.h"
 
-/* A hit's text comes from at most one text per role, and decoding never makes one longer. */
-enum { FIXED_BYTES = 65536, MAX_TEXTS = 6, RUN_MS = 1000 };
+/* A hit's text comes from a few records, and decoding never makes one longer; arguments and what the process table knows
+ * have separate bounds. */
+enum {
+    FIXED_BYTES = 262144,
+    MAX_TEXTS = 6,
+    DECODED_BYTES = AS_ARGS_BYTES + AS_CAPABILITY_BYTES + (int)sizeof(as_socket_address),
+    PROCESS_BYTES = 3 * 8192, /* a process, its parent and its leader: paths, arguments and ids */
+    RUN_MS = 1000
+};
 
 void as_hits_init(as_hits *hits, const as_config *config, as_arena *arena) {
     hits->capacity = config->hit_bytes;
@@ -12,18 +19,20 @@ void as_hits_init(as_hits *hits, const as_config *config, as_arena *arena) {
     hits->second = 0;
     hits->run_start = 0;
     hits->most = MAX_TEXTS * config->datagram_bytes + (uint32_t)sizeof(as_hit) +
-                 AS_MOST_COUNT * (uint32_t)sizeof(as_event_id) + AS_FIELDS * (uint32_t)sizeof(as_hit_field) + 8;
+                 AS_MOST_COUNT * (uint32_t)sizeof(as_event_id) + AS_FIELDS * (uint32_t)sizeof(as_hit_field) +
+                 DECODED_BYTES + PROCESS_BYTES + 8;
     hits->bytes = as_arena_alloc(arena, hits->capacity, 1);
     as_hits_select_fields(hits, AS_ALL_FIELDS);
-    _Static_assert(sizeof(as_hit) + AS_MOST_COUNT * sizeof(as_event_id) + AS_FIELDS * sizeof(as_hit_field) + 8 <=
-                       FIXED_BYTES,
+    _Static_assert(sizeof(as_hit) + AS_MOST_COUNT * sizeof(as_event_id) + AS_FIELDS * sizeof(as_hit_field) +
+                           DECODED_BYTES + PROCESS_BYTES + 8 <=
+                       FIXED_BYTES / 2,
                    "as_config.hit_bytes guarantees space for one hit");
 }
 
 void as_hits_select_fields(as_hits *hits, uint64_t fields) {
-    hits->fields = fields;
+    hits->fields = fields & ~AS_RULE_FIELDS;
     for (uint32_t field = 0; field < AS_FIELDS; field++) {
-        hits->none[field] = (as_hit_field){.at = 0, .len = (fields & AS_BIT(field)) != 0 ? 0 : 1};
+        hits->none[field] = (as_hit_field){.at = 0, .len = ((fields | AS_RULE_FIELDS) & AS_BIT(field)) != 0 ? 0 : 1};
     }
 }
 

@@ -14,7 +14,7 @@
 
 #include "../_ring.h"
 #include "arena.h"
-#include "record.h"
+#include "event_values.h"
 
 typedef struct {
     uint8_t *bytes;

@@ -9,12 +9,16 @@ static void copy(void *to, const void *from, size_t n, size_t size) {
     }
 }
 
-static uint64_t filter_fields(const as_match *match, const as_filter *filter) {
-    uint64_t fields = as_program_fields(&match->predicates, filter->start);
+uint64_t as_filter_keys(const as_filter *filter) {
+    uint64_t fields = 0;
     for (uint32_t i = 0; i < filter->key_count; i++) {
         fields |= AS_BIT(filter->keys[i]);
     }
     return fields;
+}
+
+static uint64_t filter_fields(const as_match *match, const as_filter *filter) {
+    return as_program_fields(&match->predicates, filter->start) | as_filter_keys(filter);
 }
 
 static void find_fields(as_match *match) {
@@ -72,7 +76,7 @@ void as_match_init(as_match *match, const as_config *config, const as_rules *rul
     find_fields(match);
 }
 
-uint32_t as_match_event(as_match *match, uint32_t class_index, uint32_t since, const as_value values[AS_FIELDS]) {
+uint32_t as_match_event(as_match *match, uint32_t class_index, uint32_t since, as_event_values *values) {
     const as_match_class *row = &match->classes[class_index];
     uint32_t count = 0;
     as_predicates_begin_event(&match->predicates);
@@ -87,8 +91,7 @@ uint32_t as_match_event(as_match *match, uint32_t class_index, uint32_t since, c
 }
 
 /* The first exception of a rule that fits the event; NULL: none. */
-static const as_exception *exception_for(as_match *match, const as_rule *rule, uint64_t ms,
-                                         const as_value values[AS_FIELDS]) {
+static const as_exception *exception_for(as_match *match, const as_rule *rule, uint64_t ms, as_event_values *values) {
     for (uint32_t i = 0; i < rule->exceptions; i++) {
         const as_exception *exception = &match->exceptions[rule->first_exception + i];
         const bool active = exception->until_ms == UINT64_MAX || ms < exception->until_ms;
@@ -101,8 +104,7 @@ static const as_exception *exception_for(as_match *match, const as_rule *rule, u
     return NULL;
 }
 
-static bool is_excepted(as_match *match, const as_rule *rule, uint64_t ms, const as_value values[AS_FIELDS],
-                        as_stats *stats) {
+static bool is_excepted(as_match *match, const as_rule *rule, uint64_t ms, as_event_values *values, as_stats *stats) {
     const as_exception *exception = exception_for(match, rule, ms, values);
     if (exception != NULL && stats != NULL) {
         match->exception_counts[exception - match->exceptions]++;
@@ -111,8 +113,7 @@ static bool is_excepted(as_match *match, const as_rule *rule, uint64_t ms, const
     return exception != NULL;
 }
 
-uint32_t as_match_except(as_match *match, const as_events *events, const as_event *event, uint32_t count,
-                         uint64_t loaded, as_value values[AS_FIELDS], as_stats *stats) {
+uint32_t as_match_except(as_match *match, uint64_t ms, uint32_t count, as_event_values *values, as_stats *stats) {
     uint64_t fields = 0;
     uint32_t exceptions = 0;
     uint32_t left = 0;
@@ -127,16 +128,14 @@ uint32_t as_match_except(as_match *match, const as_events *events, const as_even
     if (exceptions == 0) {
         return count;
     }
-    fields &= ~loaded;
     as_predicates_limit(&match->predicates, EXCEPTION_STEPS);
-    as_values_clear(values, fields);
-    as_event_fields(events, event, fields, values);
+    as_event_values_load(values, fields & AS_PLAIN_FIELDS);
     uint32_t previous = UINT32_MAX;
     bool excepted = false;
     for (uint32_t i = 0; i < count; i++) {
         const uint16_t at = match->matched[i];
         const uint32_t rule = match->filters[at].rule;
-        excepted = rule == previous ? excepted : is_excepted(match, &match->rules[rule], event->ms, values, stats);
+        excepted = rule == previous ? excepted : is_excepted(match, &match->rules[rule], ms, values, stats);
         previous = rule;
         if (!excepted) {
             match->matched[left++] = at;

@@ -10,7 +10,7 @@
 
 #include "../_ring.h"
 #include "arena.h"
-#include "event.h"
+#include "event_values.h"
 #include "predicate.h"
 #include "record.h"
 
@@ -49,13 +49,15 @@ void as_match_init(as_match *match, const as_config *config, const as_rules *rul
 
 /* Find the filters of a class that an event with these values fits, but none of rules that came with a later table
  * than number `since`. Returns how many there are: match->matched holds them. */
-uint32_t as_match_event(as_match *match, uint32_t class_index, uint32_t since, const as_value values[AS_FIELDS]);
+uint32_t as_match_event(as_match *match, uint32_t class_index, uint32_t since, as_event_values *values);
 
-/* Remove those of the first `count` matched filters whose rule has an exception for this event. Reads the fields that
- * are not in `loaded` into the values. Excepted events are counted in exception_counts and in the stats; stats may be
- * NULL: they were counted before. Returns the number of filters left. */
-uint32_t as_match_except(as_match *match, const as_events *events, const as_event *event, uint32_t count,
-                         uint64_t loaded, as_value values[AS_FIELDS], as_stats *stats);
+/* Bits of the key fields of a filter. */
+uint64_t as_filter_keys(const as_filter *filter);
+
+/* Remove those of the first `count` matched filters whose rule has an exception for this event, stamped ms. Excepted
+ * events are counted in exception_counts and in the stats; stats may be NULL: they were counted before. Returns the
+ * number of filters left. */
+uint32_t as_match_except(as_match *match, uint64_t ms, uint32_t count, as_event_values *values, as_stats *stats);
 
 /* Copy the counters of all exceptions. Returns their number; AS_ARGUMENT: out is too small. */
 int64_t as_match_exception_counts(const as_match *match, uint64_t *out, size_t size);

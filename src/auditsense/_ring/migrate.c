@@ -70,12 +70,23 @@ static uint32_t filter_now(const as_match *match, uint32_t class_index, const as
     return NONE;
 }
 
-/* The class of an event in the new table. What its call is, its SYSCALL record says. */
+/* Find the class of an event in the new table, from its records. */
 static void migrate_class(as_ring *ring, as_event *event) {
-    const as_record syscall = {.type = AS_TYPE_SYSCALL,
-                               .body = as_slab_span(&ring->events.slab, event->texts[AS_ROLE_SYSCALL])};
-    as_classes look_up = ring->classes; /* it would count unknown architectures again */
-    event->class_index = as_class_of_record(&look_up, &syscall);
+    const uint32_t tables = event->tables;
+    uint16_t class_index = AS_CLASS_NONE;
+    if ((event->stored & (1u << AS_ROLE_SYSCALL)) != 0) {
+        const as_record syscall = {.type = AS_TYPE_SYSCALL,
+                                   .body = as_slab_span(&ring->events.slab, event->texts[AS_ROLE_SYSCALL])};
+        as_classes look_up = ring->classes; /* it would count unknown architectures again */
+        class_index = as_class_of_record(&look_up, &syscall);
+    } else if (event->state == AS_OPEN || event->class_index == 0) {
+        return; /* not known yet, or not wanted */
+    }
+    if (event->main_type != AS_TYPE_SYSCALL) {
+        class_index = as_class_of_main(&ring->classes, event->main_type, class_index);
+    }
+    as_event_set_class(&ring->events, event, class_index);
+    event->tables = tables;
 }
 
 /* The filters of the held events in the new table; those of more filters are matched again. */
@@ -108,9 +119,7 @@ static void migrate_pending(as_ring *ring, const as_ring *from, as_event_state s
             }
         }
         as_slab_copy_linked(&events->slab, &from->events.slab, event->linked);
-        if ((event->stored & (1u << AS_ROLE_SYSCALL)) != 0) {
-            migrate_class(ring, event);
-        }
+        migrate_class(ring, event);
     }
 }
 
@@ -174,6 +183,7 @@ bool as_migrate(as_ring *ring, const as_ring *from, const uint32_t *rules) {
         return false;
     }
     ring->stats = from->stats;
+    ring->values.cut_args = from->values.cut_args;
     ring->stats.live_keys = 0;
     ring->stamp = from->stamp;
     ring->deferred_errno = from->deferred_errno;

@@ -320,18 +320,47 @@ static bool other_holds(const as_predicates *predicates, const as_predicate *pre
     }
 }
 
-static inline bool evaluate(const as_predicates *predicates, const as_predicate *predicate,
-                            const as_value values[AS_FIELDS]) {
-    const as_value value = values[predicate->field];
+/* Whether a comparison of one value holds. */
+static bool value_fits(const as_predicates *predicates, const as_predicate *predicate, as_value value,
+                       const as_value *arch) {
     as_span text;
     if (!compares_bytes(predicate)) {
         return other_holds(predicates, predicate, value);
     }
-    return text_of(predicates, predicate->field, value, &text) &&
-           any_text(predicates, predicate, text, &values[AS_FIELD_ARCH]);
+    return text_of(predicates, predicate->field, value, &text) && any_text(predicates, predicate, text, arch);
 }
 
-static bool evaluate_shared(as_predicates *predicates, uint32_t at, const as_value values[AS_FIELDS]) {
+/* Of a list, any value is enough; its length is that of the first. */
+static bool list_fits(const as_predicates *predicates, const as_predicate *predicate, as_event_values *values) {
+    const as_list list = as_event_list(values, (as_field)predicate->field);
+    const uint32_t count = predicate->op == AS_OP_LENGTH && list.count > 0 ? 1 : list.count;
+    bool fits = false;
+    for (uint32_t i = 0; !fits && i < count; i++) {
+        const as_value value = {.span = list.at[i], .form = AS_FORM_QUOTED};
+        predicates->cache->compared &= ~AS_BIT(predicate->field); /* what like.h remembers is about another text */
+        fits = value_fits(predicates, predicate, value, &values->values[AS_FIELD_ARCH]);
+    }
+    return fits;
+}
+
+/* A field that has to be decoded. */
+__attribute__((noinline)) static bool decoded_fits(const as_predicates *predicates, const as_predicate *predicate,
+                                                   as_event_values *values) {
+    if ((AS_BIT(predicate->field) & AS_LIST_FIELDS) != 0) {
+        return list_fits(predicates, predicate, values);
+    }
+    as_event_values_load(values, AS_BIT(predicate->field));
+    return value_fits(predicates, predicate, values->values[predicate->field], &values->values[AS_FIELD_ARCH]);
+}
+
+static inline bool evaluate(const as_predicates *predicates, const as_predicate *predicate, as_event_values *values) {
+    if ((AS_BIT(predicate->field) & AS_LOADED_FIELDS) == 0) {
+        return decoded_fits(predicates, predicate, values);
+    }
+    return value_fits(predicates, predicate, values->values[predicate->field], &values->values[AS_FIELD_ARCH]);
+}
+
+static bool evaluate_shared(as_predicates *predicates, uint32_t at, as_event_values *values) {
     if (predicates->memo[at] >> 1 == predicates->events) {
         return (predicates->memo[at] & 1) != 0;
     }
@@ -343,13 +372,13 @@ static bool evaluate_shared(as_predicates *predicates, uint32_t at, const as_val
     return holds;
 }
 
-bool as_predicate_holds(as_predicates *predicates, uint32_t at, const as_value values[AS_FIELDS]) {
+bool as_predicate_holds(as_predicates *predicates, uint32_t at, as_event_values *values) {
     const as_predicate *predicate = &predicates->rows[at];
     return (predicate->flags & AS_SHARED) != 0 ? evaluate_shared(predicates, at, values)
                                                : evaluate(predicates, predicate, values);
 }
 
-bool as_program_holds(as_predicates *predicates, uint32_t start, const as_value values[AS_FIELDS]) {
+bool as_program_holds(as_predicates *predicates, uint32_t start, as_event_values *values) {
     uint32_t at = start;
     while (at < AS_NODE_FALSE) {
         const as_node *node = &predicates->nodes[at];

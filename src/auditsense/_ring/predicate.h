@@ -13,7 +13,7 @@
 #include "../_ring.h"
 #include "arena.h"
 #include "like.h"
-#include "record.h"
+#include "event_values.h"
 
 /* A flag of rows: more than one node has this predicate. No table has it. */
 enum { AS_SHARED = 128 };
@@ -56,9 +56,9 @@ void as_predicates_limit(as_predicates *predicates, uint64_t steps);
 
 /* Whether a program holds for these values. A comparison that needs more than the rest of the budget fails, and
  * cache->budget tells so. */
-bool as_program_holds(as_predicates *predicates, uint32_t start, const as_value values[AS_FIELDS]);
+bool as_program_holds(as_predicates *predicates, uint32_t start, as_event_values *values);
 
 /* The same for a single predicate. */
-bool as_predicate_holds(as_predicates *predicates, uint32_t at, const as_value values[AS_FIELDS]);
+bool as_predicate_holds(as_predicates *predicates, uint32_t at, as_event_values *values);
 
 #endif

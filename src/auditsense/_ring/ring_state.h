@@ -25,15 +25,13 @@ typedef struct {
     as_event *event;   /* NULL: none */
     uint32_t next;     /* position in as_match.matched of the filter being applied */
     uint32_t matched;  /* filters that it fits */
-    uint64_t loaded;   /* bits of the fields in values */
+    uint64_t loaded;   /* bits of the fields that were read from its records at first */
     as_window *window; /* of the rule being applied; NULL: not found yet */
     as_search search;  /* for the windows that it completes */
     uint32_t unknown;  /* what rules asked for in vain, see as_hit.unknown */
     uint32_t actor;    /* see as_window_actor */
     bool actor_known;
-    bool cut;               /* the rest of a record was not read */
-    bool all_fields_loaded; /* values holds all fields of a hit; before, only those that its class needs */
-    as_value values[AS_FIELDS];
+    bool cut; /* the rest of a record was not read */
 } as_decision;
 
 /* Cache from the end of a SYSCALL record to the actor it names: usually the same for all events of a process. */

@@ -1,5 +1,6 @@
 #include "rules.h"
 
+#include "classes.h"
 #include "record.h"
 #include "regex.h"
 
@@ -13,6 +14,7 @@ enum {
     MAX_TEXT = 1 << 20,
     MAX_SPAN_MS = 86400000,
     MAX_KEYS = 4,
+    MAX_DIRECTORY = 4,
     MAX_PATH = 2,
     ADDRESS_BYTES = 16,
     ADDRESS_BITS = 128
@@ -55,7 +57,7 @@ static bool in_order(const as_filter *filter, const as_filter *next) {
 
 static bool class_valid(const as_rules *rules, const as_class *row) {
     bool valid = inside(row->first_filter, row->filters, rules->filter_count) && row->first_path <= MAX_PATH &&
-                 row->flags <= (AS_CLASS_EXECUTES | AS_CLASS_KEPT);
+                 row->flags <= (AS_CLASS_EXECUTES | AS_CLASS_KEPT) && row->directory <= MAX_DIRECTORY;
     for (uint32_t i = 1; valid && i < row->filters; i++) {
         const as_filter *filter = &rules->filters[row->first_filter + i];
         valid = in_order(filter - 1, filter);
@@ -127,7 +129,8 @@ static bool classes_valid(const as_rules *rules) {
     }
     for (uint32_t i = 0; valid && i < rules->main_count; i++) {
         const as_main *row = &rules->mains[i];
-        valid = class_exists(rules, row->class_index) &&
+        valid = class_exists(rules, row->class_index) && row->type >= AS_FIRST_LISTED &&
+                row->type - AS_FIRST_LISTED < AS_LISTED_TYPES &&
                 (row->call_class == AS_CLASS_NONE || class_exists(rules, row->call_class));
     }
     return valid;
@@ -154,8 +157,9 @@ static bool programs_valid(const as_rules *rules) {
 }
 
 bool as_rules_valid(const as_rules *rules) {
-    bool valid = (rules->actor_fields & ~AS_ALL_FIELDS) == 0 && (rules->flags & ~(uint32_t)AS_PROCESSES) == 0 &&
-                 counts_valid(rules) && programs_valid(rules) && classes_valid(rules);
+    bool valid = (rules->actor_fields & ~AS_ALL_FIELDS) == 0 &&
+                 (rules->flags & ~(uint32_t)(AS_STRICT | AS_PROCESSES)) == 0 && counts_valid(rules) &&
+                 programs_valid(rules) && classes_valid(rules);
     for (uint32_t i = 0; valid && i < rules->rule_count; i++) {
         valid = rule_valid(rules, &rules->rules[i]);
     }

@@ -251,10 +251,10 @@ KEYS: Final[tuple[Key, ...]] = (
     ),
     _limit(
         "hit_bytes",
-        73_728,
+        270_336,
         1 << 30,
         "bytes",
-        "Hits waiting to be returned: at least 8 * datagram_bytes + 65536.",
+        "Hits waiting to be returned: at least 8 * datagram_bytes + 262144.",
     ),
     Key(
         "process.user",

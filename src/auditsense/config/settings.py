@@ -348,11 +348,11 @@ class _Builder:
         limits = Limits(
             **{key.name: self._values[key.path] for key in KEYS if key.table == "limits"},
         )
-        minimum = 8 * limits.datagram_bytes + 65_536
+        minimum = 8 * limits.datagram_bytes + 262_144
         if limits.hit_bytes < minimum:
             path = "limits.hit_bytes"
             self._problems.append(
-                f"{self._origin(path)}must be {minimum} at least, 8 * datagram_bytes + 65536"
+                f"{self._origin(path)}must be {minimum} at least, 8 * datagram_bytes + 262144"
             )
         return limits
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 # as_hit, as_event_id and as_hit_field of _ring.cdef.h, in the machine's own byte order.
 _HIT = struct.Struct("=IIIIQQII")
-_ID = struct.Struct("=QII")
+_ID = struct.Struct("=QIHH")
 _PLACE = struct.Struct("=II")
 HIT_BYTES = _HIT.size
 ID_BYTES = _ID.size
@@ -64,7 +64,7 @@ class Hit:
     def ids(self) -> tuple[EventId, ...]:
         """The events of the window, oldest first."""
         ids = self.rest[: self.count * _ID.size]
-        return tuple(EventId(ms, serial) for ms, serial, _ in _ID.iter_unpack(ids))
+        return tuple(EventId(ms, serial) for ms, serial, _, _ in _ID.iter_unpack(ids))
 
     @property
     def ms(self) -> int:

@@ -60,7 +60,7 @@ class Limits:
         process_slots: processes that are remembered if a detection or a selected field needs them, 16 to
             1,048,576, about 1.2 KiB each; a full table forgets the least recently used
             (`processes_evicted`).
-        hit_bytes: buffer for undrained hits, 8 * datagram_bytes + 65,536 to 2^30; when it is full, the
+        hit_bytes: buffer for undrained hits, 8 * datagram_bytes + 262,144 to 2^30; when it is full, the
             ring accepts no input until it is drained.
     """
 

@@ -288,12 +288,14 @@ class Class(Frozen):
         first_path: 0 to 2, the PATH record that the search for the object starts with.
         executes: its events start programs.
         kept: its events are wanted although it has no filter.
+        directory: 0 to 3, the register with the directory that a relative path starts from; None: none.
     """
 
     filters: tuple[Filter, ...] = ()
     first_path: int = 0
     executes: bool = False
     kept: bool = False
+    directory: int | None = None
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -345,6 +347,8 @@ class RuleTable(Frozen):
         mains: types of first records with a separate class.
         sessions: the first that fits counts.
         processes: remember processes although no rule reads a field of theirs.
+        strict: values are those of Elastic's integration auditd_manager: hex in `comm` stays, and the
+            arguments of an exec are absent if they come in several records.
     """
 
     rules: tuple[Rule, ...] = ()
@@ -354,6 +358,7 @@ class RuleTable(Frozen):
     mains: tuple[MainType, ...] = ()
     sessions: tuple[Session, ...] = ()
     processes: bool = False
+    strict: bool = False
 
     def __len__(self) -> int:
         return len(self.rules)
@@ -456,6 +461,7 @@ def extend(table: RuleTable, selections: Iterable[Selection]) -> RuleTable:
         ),
         calls=calls,
         other_call_class=other,
+        strict=table.strict,
         mains=mains,
     )
 
@@ -467,6 +473,7 @@ NO_CALL_CLASS: Final = 0xFFFF
 """`as_main.call_class` of any call, or none."""
 _FOLD_CASE: Final = 1
 _EXECUTES: Final = 1
+_STRICT: Final = 1
 _KEPT: Final = 2
 _PROCESSES: Final = 2
 
@@ -596,7 +603,7 @@ def lay_out(table: RuleTable, arches: Iterable[int] = ()) -> Layout:
     out = Layout(
         arches=[*arches],
         other_call_class=table.other_call_class,
-        flags=_PROCESSES if table.processes else 0,
+        flags=(_STRICT if table.strict else 0) | (_PROCESSES if table.processes else 0),
     )
     for session in table.sessions:
         name, type_ = out.add_text(session.name), out.add_text(session.type)
@@ -616,6 +623,7 @@ def lay_out(table: RuleTable, arches: Iterable[int] = ()) -> Layout:
                 "filters": len(filters),
                 "first_path": row.first_path,
                 "flags": (_EXECUTES if row.executes else 0) | (_KEPT if row.kept else 0),
+                "directory": 0 if row.directory is None else row.directory + 1,
             }
         )
         for filter_ in filters:

@@ -41,6 +41,8 @@ class Stats:
         parents_unknown: events of which rules asked the parent, and it is not known.
         processes_evicted: processes forgotten because all process slots or their texts were in use.
         live_processes: gauge: processes remembered.
+        args_cut: events whose arguments were read and are not complete: there are more than 1,024 or
+            32 KiB, or a record of them was lost.
         unknown_arches: pairs of architecture and number of records that `unknown_arch` counts; at most 8.
     """
 
@@ -73,6 +75,7 @@ class Stats:
     parents_unknown: int
     processes_evicted: int
     live_processes: int
+    args_cut: int
     unknown_arches: tuple[tuple[int, int], ...] = ()
 
     def __repr__(self) -> str:
