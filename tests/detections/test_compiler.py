@@ -202,6 +202,13 @@ def test_first_record_decides_the_action() -> None:
     assert fits('process where event.action == "executed"', event("execve", "TTY")) is False
 
 
+def test_first_record_leaves_the_addresses_of_the_call() -> None:
+    one = event("connect", "APPARMOR", socket_family="ipv4", socket_ip="10.0.0.1")
+    assert fits('any where network.direction == "egress"', one)
+    assert fits('any where destination.ip == "10.0.0.1"', one)
+    assert not fits("any where file.path != null", event("openat", "APPARMOR", paths="/a"))
+
+
 def test_detection_by_call_fits_whatever_record_comes_first() -> None:
     own = define("own", "own", match={"auditd.data.syscall": "openat", "process.name": "x"})
     other = detection('file where event.action == "violated-apparmor-policy"')

@@ -257,6 +257,8 @@ def kind_with_call(first_type: int, of_call: EventKind | None) -> EventKind | No
         own,
         category=own.category + of_call.category,
         type=own.type + of_call.type,
+        direction=of_call.direction,
+        directory=of_call.directory,
         may_create=of_call.may_create,
     )
 
