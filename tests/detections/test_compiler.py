@@ -270,6 +270,12 @@ def test_search_for_the_file_begins_at_the_path_of_the_call() -> None:
         "openat": 0,
         "open": 0,
     }
+    assert {call: row.directory for call, row in paths.items()} == {
+        "rename": None,
+        "mkdirat": 0,
+        "openat": 0,
+        "open": None,
+    }
 
 
 # --- our own TOML ----------------------------------------------------------------------

@@ -587,6 +587,7 @@ class _Compiler:
             calls=tuple(calls),
             other_call_class=call_classes[-1],
             mains=tuple(MainType(number, call, index) for (number, call), index in mains.items()),
+            strict=self._mapping is EventMapping.AUDITD_MANAGER,
         )
 
     def _build_filters(self, rows: Iterable[_Row]) -> None:
@@ -660,7 +661,9 @@ class _Classes:
         key = (row.filters, first_path, directory, executes, mains)
         if key not in self._indices:
             self._indices[key] = len(self._rows)
-            self._rows.append(Class(filters, first_path, executes=executes, kept=executes))
+            self._rows.append(
+                Class(filters, first_path, executes=executes, kept=executes, directory=directory)
+            )
         return self._indices[key]
 
     def rows(self) -> tuple[Class, ...]:
