@@ -17,8 +17,17 @@ import pytest
 from auditsense.detections.derive import derive
 from auditsense.detections.eql.parser import parse
 from auditsense.detections.loader import shipped_detections
+from auditsense.kernel.commands import Commands
+from auditsense.kernel.rules import auditctl
 from auditsense.sources.unicast import Unicast
-from tests.live.workloads import OTHER_UID, Listener, compiled, start_unprivileged
+from tests.live.workloads import (
+    OTHER_UID,
+    Listener,
+    command,
+    compiled,
+    of_process,
+    start_unprivileged,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -150,14 +159,14 @@ def rules(query: str) -> list[str]:
     return derive([detection]).lines(costly=True)
 
 
-def reported(lines: list[str], *commands: list[str]) -> list[int]:
+def reported(lines: list[str], *programs: list[str]) -> list[int]:
     """Run programs under rules; return how many calls of each were reported."""
     with ExitStack() as stack:
         listener = stack.enter_context(Listener())
         stack.enter_context(Unicast(lines))
         pids = []
-        for command in commands:
-            with subprocess.Popen(command, cwd="/") as process:
+        for words in programs:
+            with subprocess.Popen(words, cwd="/") as process:
                 assert process.wait(LIMIT_S) == 0
             pids.append(process.pid)
         time.sleep(0.1)
@@ -218,3 +227,41 @@ def test_root_of_the_procfs_of_a_container_is_reported() -> None:
         time.sleep(0.1)
         heard = b"".join(listener.datagrams())
     assert b'comm="ls"' in heard
+
+
+DETECTION = f"""
+id = "signal"
+name = "Real-time Signal"
+version = 1
+severity = "low"
+risk_score = 1
+
+[match]
+"auditd.data.syscall" = "kill"
+"auditd.data.a1" = {{ number = [34] }}
+"user.id" = "{OTHER_UID}"
+
+[window]
+matches = 1
+within = "1s"
+"""
+
+
+def test_run_adds_derived_rules_alerts_and_removes_them(tmp_path: Path) -> None:
+    file = tmp_path / "signal.toml"
+    file.write_text(DETECTION, encoding="utf-8")
+    flags = ("--no-shipped", "--detections", str(file))
+    with command("run", "--source", "netlink", *flags) as sensor:
+        sensor.wait_until_ready()
+        with Commands() as commands:
+            added = [auditctl.format_rule(rule) for rule in commands.rules()]
+        with subprocess.Popen(python("libc.kill(4194303, 34)"), cwd="/") as process:
+            assert process.wait(LIMIT_S) == 0
+        assert sensor.end() == 0
+        found = sensor.documents()
+        assert found, sensor.stderr
+    (alert,) = of_process(found, process.pid)
+    assert alert["rule"]["name"] == "Real-time Signal"
+    assert f"-a always,exit -F arch=b64 -S kill -F a1=0x22 -F uid={OTHER_UID} -F key=auditsense" in added
+    with Commands() as commands:
+        assert not [rule for rule in commands.rules() if "auditsense" in auditctl.format_rule(rule)]
