@@ -73,7 +73,9 @@ static inline as_ring *fuzz_ring(bool merge, uint32_t order) {
         {.start = 1, .rule = 2, .stages = 1, .keys = {AS_FIELD_COMM}, .key_count = 1},
         {.start = AS_NODE_TRUE, .rule = 0, .stages = 1},
         {.start = 1, .rule = 2, .stages = 1, .keys = {AS_FIELD_COMM}, .key_count = 1}};
-    static const as_class classes[] = {{0}, {.first_filter = 0, .filters = 3}, {.first_filter = 3, .filters = 2}};
+    static const as_class classes[] = {
+        {0}, {.first_filter = 0, .filters = 3, .flags = AS_CLASS_EXECUTES}, {.first_filter = 3, .filters = 2}};
+    static const as_session sessions[] = {{.name_len = 0, .type_len = 6}};
     const as_rule rules[] = {
         {.kind = AS_RULE_EVENT, .stages = 1, .count = 1, .span_ms = 1},
         {.kind = AS_RULE_RUNS, .stages = 1, .count = 2, .span_ms = 5000, .merge_ms = merge ? 60000 : 0},
@@ -86,6 +88,7 @@ static inline as_ring *fuzz_ring(bool merge, uint32_t order) {
                             .predicates = predicates,
                             .operands = operands,
                             .exceptions = exceptions,
+                            .sessions = sessions,
                             .text = text,
                             .rule_count = 3,
                             .class_count = 3,
@@ -96,7 +99,9 @@ static inline as_ring *fuzz_ring(bool merge, uint32_t order) {
                             .operand_count = 2,
                             .exception_count = 2,
                             .text_len = 6,
+                            .session_count = 1,
                             .other_call_class = 2,
+                            .flags = AS_PROCESSES,
                             .actor_fields = UINT64_C(1) << AS_FIELD_EXE | UINT64_C(1) << AS_FIELD_UID};
     const as_config config = {.seed = 7,
                               .datagram_slots = 1,

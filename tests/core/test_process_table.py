@@ -13,6 +13,7 @@ from auditsense.core.process_facts import ProcessFacts
 from auditsense.core.process_rules import needs_processes, remember_processes
 from auditsense.core.ring import Limits, Ring, pack
 from auditsense.core.rule_table import Field, Op, Predicate, Rule, Selection, conjunction, select
+from auditsense.detect.unknown import masks_of, of_own_rule, unknown_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -155,6 +156,43 @@ def test_processes_of_the_start_are_known() -> None:
     with Ring(TABLE, SMALL) as ring:
         ring.add_process(ProcessFacts(9, 1, START_MS - 1000, START_MS, b"sh", b"/bin/sh", (b"sh", b"-c")))
         assert parents(feed(ring, records(1, 10, 9, "ls"))) == [("sh", "/bin/sh")]
+
+
+# --- another rule table ------------------------------------------------------------------
+
+
+def test_a_ring_with_other_rules_continues_with_the_processes() -> None:
+    with Ring(TABLE, SMALL, seed=1) as before:
+        feed(before, records(1, 10, 1, "bash"))
+        with Ring(TABLE, SMALL, seed=1) as ring:
+            assert ring.migrate_from(before, [0])
+            assert parents(feed(ring, records(2, 11, 10, "ls"))) == [("bash", "/bin/bash")]
+            assert ring.stats().live_processes == 2
+
+
+def test_a_question_moves_with_the_event_that_it_is_about() -> None:
+    def read(pid: int) -> ProcessFacts:
+        return ProcessFacts(pid, 1, START_MS - 1000, START_MS, b"sh", b"/bin/sh")
+
+    exec_, end = records(1, 11, 10, "ls")[:-1], records(1, 11, 10, "ls")[-1:]
+    with Ring(TABLE, SMALL, seed=1, read_process=read) as before:
+        feed(before, exec_)
+        with Ring(TABLE, SMALL, seed=1, read_process=read) as ring:
+            assert ring.migrate_from(before, [0])
+            assert parents(feed(ring, end)) == [("sh", "/bin/sh")]
+
+
+# --- what could not be looked at -----------------------------------------------------------
+
+
+def test_a_hit_names_what_its_own_rule_asked_for() -> None:
+    other = select([Selection(Rule(), calls=((0xC000003E, EXECVE),))])
+    with Ring(TABLE, SMALL) as ring:
+        hits = feed(ring, records(1, 10, 9, "bash"))
+    (own,) = of_own_rule(hits, masks_of(TABLE))
+    assert unknown_names(own) == ["process.parent.name"]
+    (no_question,) = of_own_rule(hits, masks_of(other))
+    assert unknown_names(no_question) == []
 
 
 # --- against a model ---------------------------------------------------------------------
