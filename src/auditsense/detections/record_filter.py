@@ -1,7 +1,7 @@
 """Records that need not come, so that the kernel need not send them.
 
 Of the five records of an open, a sensor reads four, and most detections need two. A filter on the sensor's
-own socket (`sources.audit_socket.filter_out`) leaves the others out, for this socket only (ADR 13, ADR 31).
+own socket (`sources.audit_socket.filter_out`) leaves the others out, for this socket only (ADR 13, ADR 35).
 
 Rule: no loss becomes invisible. Every event keeps its SYSCALL record, so its serial is seen, and an
       event without its end is incomplete.
