@@ -164,3 +164,36 @@ def test_wrong_cases_are_an_error(command: Command, text: str, problem: str) -> 
     code, _, err = command.run("detections", "test", rule, command.write("cases.json", text))
     assert code == 2
     assert problem in err[0]
+
+
+def test_cases_of_an_example(command: Command) -> None:
+    rule, cases = (
+        command.write(f"equal.{kind}", (_DATA / f"equal.{kind}").read_text()) for kind in ("toml", "json")
+    )
+    code, out, err = command.run("detections", "test", rule, cases)
+    assert code == 0
+    assert out[:2] == ["native\tmatch\tok", "auditd_manager\tmatch\tok"]
+    assert err == ["auditsense: 8 results, 0 differ"]
+    code, out, _ = command.run("detections", "test", rule, cases, "--mapping", "native")
+    assert (code, len(out)) == (0, 4)
+
+
+def test_difference_ends_with_1(command: Command) -> None:
+    rule = command.write("equal.toml", (_DATA / "equal.toml").read_text())
+    records = _case_records("equal")
+    cases = command.write(
+        "cases.json", json.dumps([{"name": "two", "records": records, "expect": {"native": 2}}])
+    )
+    code, out, err = command.run("detections", "test", rule, cases)
+    assert code == 1
+    assert out == ["native\ttwo\t1, expected 2"]
+    assert err == ["auditsense: 1 results, 1 differ"]
+
+
+def test_mapping_of_a_replay(command: Command) -> None:
+    """The case of numbers.json that only the native mapping can see."""
+    rule = command.write("numbers.toml", (_DATA / "numbers.toml").read_text())
+    log = command.write("audit.log", "\n".join(_case_records("numbers")) + "\n")
+    words = ("replay", log, "--no-shipped", "--detections", rule, "-o", "count")
+    assert json.loads(command.run(*words)[1][0])["alerts"] == 1
+    assert json.loads(command.run(*words, "--mapping", "auditd_manager")[1][0])["alerts"] == 0

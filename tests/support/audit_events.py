@@ -197,7 +197,7 @@ def fields_of(event: AuditEvent, processes: dict[int, Process], *, native: bool)
         native: whether the sensor's extensions count; otherwise only what auditd_manager fills.
     """
     fields = (
-        _fields_alone(event, native=native)
+        _fields_alone(event, processes, native=native)
         if event.alone
         else _fields_of_call(event, processes, native=native)
     )
@@ -216,7 +216,7 @@ def learn(event: AuditEvent, processes: dict[int, Process]) -> None:
         processes[event.pid] = Process(event.comm, event.exe, event.args, event.ppid)
 
 
-def _fields_alone(event: AuditEvent, *, native: bool) -> Fields:
+def _fields_alone(event: AuditEvent, processes: dict[int, Process], *, native: bool) -> Fields:
     action, category, types = _RECORDS[event.call]
     login = category[0] in ("authentication", "session", "iam")
     user: tuple[str, ...] = (
@@ -249,6 +249,8 @@ def _fields_alone(event: AuditEvent, *, native: bool) -> Fields:
         fields["process.executable"] = (executable,)
         if native:
             fields["process.name"] = (executable.rpartition("/")[2][:_LONGEST_NAME],)
+    if native and event.pid in processes:
+        fields["process.name"] = (processes[event.pid].name,)
     return fields
 
 
@@ -324,7 +326,11 @@ def _file(event: AuditEvent, first: int, *, native: bool) -> tuple[str, ...]:
     chosen = next((name for name, kind in paths if kind not in ("PARENT", "UNKNOWN")), paths[0][0])
     if not native or chosen.startswith("/"):
         return (chosen,)
-    at_cwd = not event.call.endswith("at") or event.registers[0] in ("ffffff9c", "ffffffffffffff9c")
+    at_cwd = (
+        event.call == "creat"
+        or not event.call.endswith("at")
+        or event.registers[0] in ("ffffff9c", "ffffffffffffff9c")
+    )
     return (chosen, f"{event.cwd.rstrip('/')}/{chosen}") if at_cwd else (chosen,)
 
 

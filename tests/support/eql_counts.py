@@ -18,17 +18,21 @@ if TYPE_CHECKING:
     from auditsense.detections.model import Detection
 
 _DAY_MS: Final = 86_400_000
+_FIRST_PID: Final = 1000
 
 
 def apart(cases: Sequence[Sequence[AuditEvent]]) -> list[list[AuditEvent]]:
-    """Return cases with a day between them, so that none remembers another."""
-    return [
-        [
-            replace(event, ms=event.ms + number * _DAY_MS, serial=event.serial + number * 1000)
-            for event in case
-        ]
-        for number, case in enumerate(cases)
-    ]
+    """Return cases with other processes, and a day between them, so that none remembers another.
+
+    Process ids below 1,000 stay; others must be less than ten apart in a case.
+    """
+    return [[_moved(event, number) for event in case] for number, case in enumerate(cases)]
+
+
+def _moved(event: AuditEvent, number: int) -> AuditEvent:
+    pid, ppid = (one + 10 * number if one >= _FIRST_PID else one for one in (event.pid, event.ppid))
+    ms = event.ms + number * _DAY_MS
+    return replace(event, ms=ms, serial=event.serial + number * 1000, pid=pid, ppid=ppid)
 
 
 def sensor_counts(

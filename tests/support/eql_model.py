@@ -109,10 +109,6 @@ def _sequences(query: Query, events: Sequence[tuple[int, Fields]]) -> int:
     pending: dict[tuple[Key, int], int] = {}  # key and stage -> stamp of the first event
     completed = 0
     for ms, fields in events:
-        until = query.until
-        if until is not None and matches(until, fields):
-            key = _key((*query.by, *until.by), fields)
-            pending = {place: first for place, first in pending.items() if place[0] != key}
         for stage in reversed(range(len(stages))):
             key = _key((*query.by, *stages[stage].by), fields)
             if key is None or not matches(stages[stage], fields):
@@ -127,6 +123,10 @@ def _sequences(query: Query, events: Sequence[tuple[int, Fields]]) -> int:
                 completed += 1
             else:
                 pending[key, stage] = first
+        until = query.until
+        if until is not None and matches(until, fields):  # the event may have been a step before
+            key = _key((*query.by, *until.by), fields)
+            pending = {place: first for place, first in pending.items() if place[0] != key}
     if query.limit:
         raise AssertionError("the model has no limit of completions")
     return completed
