@@ -1,4 +1,4 @@
-"""docs/conformance.md is what the core really does with the cases of tests/cases.
+"""docs/conformance.md is what the core really does with the cases of tests/cases, and with queries.
 
 `pytest tests/core/test_conformance.py --write-docs` writes it; without, it is compared.
 """
@@ -7,8 +7,16 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from auditsense import Detector
+from auditsense.detections.builder import define
+from auditsense.detections.eql.parser import parse
+from auditsense.detections.event_table import EventMapping
+from tests.core.query_cases import CASES, QueryCase
+from tests.support.audit_events import records_of
 
 if TYPE_CHECKING:
     import pytest
@@ -64,6 +72,30 @@ def records() -> list[str]:
     return rows
 
 
+def fits(case: QueryCase, mapping: EventMapping) -> bool:
+    """Return whether the core finds the event of a case."""
+    base = define("case", "case", match={"process.name": "x"})
+    detection = replace(base, match=(), query=parse(f"any where {case.query}"))
+    with Detector([detection], sequences=True, mapping=mapping) as detector:
+        detector.feed_text("".join(f"{line}\n" for line in records_of(case.records)).encode())
+        detector.finish()
+        return detector.stats().matches == 1
+
+
+def queries() -> list[str]:
+    rows = []
+    for case in CASES:
+        strict = case.native if case.strict is None else case.strict
+        assert fits(case, EventMapping.NATIVE) is case.native, case
+        assert fits(case, EventMapping.AUDITD_MANAGER) is strict, case
+        words = "yes" if case.native else "no"
+        if strict is not case.native:
+            words += f", auditd_manager: {'yes' if strict else 'no'}"
+        query = case.query.replace("|", "\\|")
+        rows.append(f"| {case.topic} | `{query}` | {case.event} | {words} |")
+    return rows
+
+
 def document() -> str:
     return "\n".join(
         [
@@ -83,6 +115,15 @@ def document() -> str:
             "| case | decision | tried as |",
             "|---|---|---|",
             *records(),
+            "",
+            "## Queries: does the event fit?",
+            "",
+            "By the native mapping, and by `auditd_manager` where that differs. [Names of events and",
+            "fields](event-names.md) tells which fields an event has.",
+            "",
+            "| topic | condition | event | fits |",
+            "|---|---|---|---|",
+            *queries(),
             "",
         ]
     )

@@ -160,6 +160,11 @@ def fits(query: str, one: Event, mapping: EventMapping = EventMapping.NATIVE) ->
             [event("openat", key="k"), event("openat", key="a\1k\1b")],
             [event("openat", key="kk")],
         ),
+        (
+            'any where cidrMatch(auditd.data.addr, "::/0", "10.0.0.0/8")',
+            [event("openat", addr="2001:db8::1"), event("openat", addr="10.1.2.3")],
+            [event("openat", addr="192.0.2.1"), event("openat", addr="x"), event("openat")],
+        ),
         ("any where auditd.data.class == null", [event("openat")], []),
         ("any where host.id != null", [event("openat"), event("openat", node="a")], []),
     ],

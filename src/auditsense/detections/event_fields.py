@@ -265,6 +265,22 @@ def _network(text: str) -> Network:
     return Network(address, network.prefixlen)
 
 
+_IPV4: Final = Network(bytes(10) + b"\xff\xff" + bytes(4), 96)
+"""All IPv4 addresses, as the core has them."""
+
+
+def _networks(field: Field, networks: list[Network]) -> Decision:
+    """Return whether an address is in one of these networks. A network of IPv6 has no IPv4 address in it."""
+    wide = [network for network in networks if network.prefix < _IPV4.prefix]
+    narrow = [network for network in networks if network not in wide]
+
+    def inside(chosen: list[Network]) -> Decision:
+        distinct = tuple(sorted(set(chosen), key=lambda network: (network.address, network.prefix)))
+        return bool(distinct) and Literal(Predicate(field, Op.NETWORK, distinct))
+
+    return some_of([inside(narrow), all_of([inside(wide), inverse(inside([_IPV4]))])])
+
+
 def _equal(field: Field, test: Test) -> Decision:
     if field in _NUMBERS:
         numbers = sorted({value for value in test.values if isinstance(value, int)})
@@ -287,6 +303,8 @@ def compare(field: Field, test: Test) -> Decision:
             return _equal(field, test)
         case Operator.WILDCARD:
             return _patterns(field, (str(value) for value in test.values), fold_case=test.fold_case)
+        case Operator.NETWORK:
+            return _networks(field, [_network(str(value)) for value in test.values])
         case _:
             return Literal(_predicate(field, test))
 
@@ -298,8 +316,6 @@ def _predicate(field: Field, test: Test) -> Predicate:
             operands = _regexes(test)
         case Operator.MASKED:
             operands = tuple(MaskedNumber(int(value) & test.mask, test.mask) for value in test.values)
-        case Operator.NETWORK:
-            operands = tuple(_network(str(value)) for value in test.values)
         case Operator.OPEN_FLAGS:
             operands = _open_flags(test)
         case _:  # PRESENT has no values
