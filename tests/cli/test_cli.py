@@ -126,7 +126,7 @@ def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str,
         (["replay", "--nonsense", "-"], ["--nonsense"]),
         (["replay", "--form", "jsonl", "-"], ["--form"]),
         (["replay", "-o", "alrets", "-"], ["--output alrets: unknown value; did you mean alerts?"]),
-        (["replay", "--format", "xml", "-"], ["--format xml: unknown value; choose jsonl or compact"]),
+        (["replay", "--format", "xml", "-"], ["--format xml: unknown value; choose jsonl, compact or ocsf"]),
         (["replay", "-o", "events", "--fail-on-alert", "-"], ["-o events", "--fail-on-alert"]),
         (["run", "-o", "count"], ["--output count: unknown value; choose alerts, sequences or events"]),
         (

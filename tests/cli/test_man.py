@@ -133,7 +133,7 @@ def test_bash_completes_commands_and_options(command: Command) -> None:
         (["schema", ""], {"document", "status"}),
         (["run", "--duration", ""], set()),
         (["rules", ""], {"install", "remove", "check", "list", "print", "derive"}),
-        (["run", "-o", "events", "--format", ""], {"jsonl", "compact"}),
+        (["run", "-o", "events", "--format", ""], {"jsonl", "compact", "ocsf"}),
         (["no-such-command", "x"], set()),
     ],
 )

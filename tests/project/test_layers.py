@@ -100,7 +100,7 @@ def test_import_graph_stays_small() -> None:
     arrows = graph()
     assert len(arrows) <= 28
     assert max(levels(arrows).values()) <= 12
-    assert sum(len(targets) for targets in arrows.values()) <= 108
+    assert sum(len(targets) for targets in arrows.values()) <= 110
 
 
 @pytest.mark.parametrize("path", MODULES, ids=[str(path.relative_to(PACKAGE)) for path in MODULES])

@@ -80,7 +80,7 @@ WRONG = [
     ("", "there is no sink ''; use stdout, file:PATH, journald, syslog,"),
     ("nonsense", "there is no sink 'nonsense'; use stdout"),
     ("stdout:x", "the sink stdout has no address; it has format"),
-    ("stdout,format=xml", "there is no format 'xml'; use jsonl or compact"),
+    ("stdout,format=xml", "there is no format 'xml'; use jsonl, compact, ocsf"),
     ("journald,size=1", "the sink journald has no size; it has no options"),
     ("file", "the sink file needs the path of a file, such as file:/var/log/auditsense.jsonl"),
     ("file:", "the sink file needs the path of a file"),

@@ -22,7 +22,7 @@ from auditsense.detect.ecs import loss_document, narrow_lost, self_test_document
 from auditsense.detect.losses import Losses, LossReport
 from auditsense.sinks import SinkError
 from auditsense.sinks.fanout import SinkSet
-from auditsense.sinks.format import Format, compact, jsonl, printable
+from auditsense.sinks.format import Format, compact, jsonl, line_of, printable
 from auditsense.sinks.stream import StreamSink
 from auditsense.sinks.subprocess_sink import SinkProcess
 from auditsense.testing import burst, open_event
@@ -307,8 +307,7 @@ def test_run_prints_notices_to_standard_error_too(
         output.write(written)
         output.close()
     out, err = capfd.readouterr()
-    line = jsonl if form is Format.JSONL else compact
-    assert out.splitlines() == [line(document) for document in written]
+    assert out.splitlines() == [line_of(form)(document) for document in written]
     assert output.summary() == ""
     starts = [
         "auditsense: Audit Records Were Lost (medium): lost within 2.5 s: ",

@@ -16,6 +16,7 @@ from auditsense.detections.exceptions import excepted_by
 from auditsense.errors import UsageError
 from auditsense.replay.decompress import DamagedInputError
 from auditsense.replay.replay import LIMITS, ORDER, replay
+from auditsense.sinks.config import refuse_events_as_findings
 
 if TYPE_CHECKING:
     import argparse
@@ -52,6 +53,8 @@ def run(arguments: argparse.Namespace) -> int:
     view = View.ALERTS if counting else View(arguments.output)
     if arguments.fail_on_alert and view is View.EVENTS:
         raise UsageError("nothing is detected with -o events, so --fail-on-alert could never fail")
+    if view is View.EVENTS:
+        refuse_events_as_findings(arguments.sink, arguments.format)
     with ExitStack() as stack:
         if arguments.sink:
             write = stack.enter_context(_sinks(arguments))

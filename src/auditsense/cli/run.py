@@ -20,6 +20,7 @@ from auditsense.cli.sighup import HangupHandler
 from auditsense.cli.status_socket import StatusSocket
 from auditsense.cli.summary import start_details, state, summary
 from auditsense.config.settings import build_settings, load_config
+from auditsense.detect.view import View
 from auditsense.doctor.host_checks import JOURNALD_COST, JOURNALD_REMEDY
 from auditsense.doctor.proc import journald_listens
 from auditsense.errors import one_line
@@ -29,6 +30,7 @@ from auditsense.kernel import (
 )
 from auditsense.kernel.self_test import DEFAULT_EVERY_S, SelfTest
 from auditsense.sensor.sensor import Sensor
+from auditsense.sinks.config import refuse_events_as_findings
 from auditsense.sinks.format import Format
 from auditsense.sources.base import Cleanup
 from auditsense.sources.factory import is_text, kernel_source, text_source
@@ -85,6 +87,8 @@ class LiveSession:
             print_message(notice)
         self._changes: tuple[str, ...] = ()  # of this host
         self._sinks = wanted_sinks(arguments.sink or settings.sinks, settings.format)
+        if settings.view is View.EVENTS:
+            refuse_events_as_findings(self._sinks, settings.format)
         self._rules: list[str] = []  # with a text source, auditd sets the rules
         if not is_text(settings.source.name):
             self._rules = audit_rules_needed(settings)

@@ -171,9 +171,10 @@ KEYS: Final[tuple[Key, ...]] = (
         "alerts.format",
         _STRING,
         None,
-        "Format of standard output. jsonl: one JSON object per line; compact: one readable line; not set: "
+        "Format of standard output. jsonl: one JSON object per line; compact: one readable line; ocsf: a "
+        "Detection Finding of OCSF 1.8 per line, of alerts and sequences; not set: "
         "compact on a terminal, else jsonl.",
-        choices=("jsonl", "compact"),
+        choices=("jsonl", "compact", "ocsf"),
         flag="--format",
         example="jsonl",
         startup_only=True,
@@ -331,7 +332,7 @@ KEYS: Final[tuple[Key, ...]] = (
         _STRING,
         "Format of the lines (stdout, file, syslog).",
         "jsonl",
-        choices=("jsonl", "compact"),
+        choices=("jsonl", "compact", "ocsf"),
     ),
     _sink(
         "address",

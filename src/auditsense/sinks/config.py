@@ -28,7 +28,7 @@ from auditsense.sinks.format import Format, plain
 from auditsense.sinks.stream import StreamSink
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from auditsense.sinks import Sink
 
@@ -181,6 +181,18 @@ def sink_settings(table: Mapping[str, object]) -> SinkSettings:
     return parse({name: value for name, value in table.items() if name != "type"})
 
 
+def refuse_events_as_findings(sinks: Sequence[SinkSettings], form: str | None) -> None:
+    """Raise when events would be written as findings of OCSF, which they are not.
+
+    Raises:
+        UsageError: a format is ocsf.
+    """
+    if Format.OCSF in {form, *(getattr(sink, "format", None) for sink in sinks)}:
+        raise UsageError(
+            "an event is not a finding, so -o events has no format ocsf; use jsonl, or -o alerts"
+        )
+
+
 def open_sink(settings: SinkSettings, form: Format, paint: Callable[[str, str], str] = plain) -> Sink:
     """Return the sink of settings. A file is open; sockets are opened with the first document.
 
@@ -303,7 +315,7 @@ def _format(table: Mapping[str, object]) -> Format:
     try:
         return Format(str(value))
     except ValueError:
-        raise UsageError(f"there is no format {value!r}; use {' or '.join(Format)}") from None
+        raise UsageError(f"there is no format {value!r}; use {', '.join(Format)}") from None
 
 
 def _size(value: object, least: int) -> int:

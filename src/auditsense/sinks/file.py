@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from auditsense._file_trust import open_directory
 from auditsense.errors import UsageError
 from auditsense.sinks import SinkError
-from auditsense.sinks.format import Format, compact, jsonl
+from auditsense.sinks.format import Format, line_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +46,7 @@ class FileSink:
         self._name = path.name
         self._limit = size
         self._keep = keep
-        self._line = jsonl if form is Format.JSONL else compact
+        self._line = line_of(form)
         self.as_lines = form is Format.JSONL
         self._descriptor = -1
         self._size = 0

@@ -14,11 +14,10 @@ from __future__ import annotations
 import io
 import os
 import select
-from functools import partial
 from typing import TYPE_CHECKING, TextIO
 
 from auditsense.sinks import ReaderGoneError, SinkError
-from auditsense.sinks.format import Format, compact, jsonl, plain
+from auditsense.sinks.format import Format, line_of, plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -44,7 +43,7 @@ class StreamSink:
         paint: Callable[[str, str], str] = plain,
     ) -> None:
         self._stream = stream
-        self._line = jsonl if form is Format.JSONL else partial(compact, paint=paint)
+        self._line = line_of(form, paint)
         self._name = name
         self.as_lines = form is Format.JSONL
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from auditsense.detect.compact_line import look_up
 from auditsense.sinks.fields import named_fields, priority
-from auditsense.sinks.format import Format, compact, jsonl, printable
+from auditsense.sinks.format import Format, compact, line_of, printable
 from auditsense.sinks.socket_sink import SocketSink, connect
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def _closed_by_peer(connected: socket.socket) -> bool:
 
 def encode_message(document: Document, facility: int, form: Format, max_bytes: int) -> bytes:
     """Return a document as a message of RFC 5424."""
-    text = (jsonl if form is Format.JSONL else compact)(document)
+    text = line_of(form)(document)
     host = _word(look_up(document, "host.name"), 255)
     kind = _word(look_up(document, "event.dataset"), 32)
     time = _word(look_up(document, "@timestamp"), 48)
