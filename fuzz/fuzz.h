@@ -49,7 +49,8 @@ static inline size_t fuzz_pick(fuzz_random *random, size_t most) {
 }
 
 /* Every event with a SYSCALL; two of one process and host, merged or not; three of one command, but for programs
- * below /proc, and until some time for those without a terminal. */
+ * below /proc, and until some time for those without a terminal; two opens by a process and two events of its children,
+ * until one without a terminal; and a sample of five. */
 static inline as_ring *fuzz_ring(bool merge, uint32_t order) {
     static const uint8_t text[] = "/proc*";
     static const as_operand operands[] = {{.at = 0, .len = 6}, {.number = 0x80000, .mask = UINT32_MAX}};
@@ -71,15 +72,26 @@ static inline as_ring *fuzz_ring(bool merge, uint32_t order) {
         {.start = AS_NODE_TRUE, .rule = 0, .stages = 1},
         {.start = 0, .rule = 1, .stages = 1, .keys = {AS_FIELD_PID, AS_FIELD_NODE}, .key_count = 2},
         {.start = 1, .rule = 2, .stages = 1, .keys = {AS_FIELD_COMM}, .key_count = 1},
+        {.start = AS_NODE_TRUE, .rule = 3, .first_stage = 2, .stages = 2, .keys = {AS_FIELD_PPID}, .key_count = 1},
+        {.start = 0, .rule = 3, .stages = 2, .keys = {AS_FIELD_PID}, .key_count = 1},
+        {.start = AS_NODE_TRUE, .rule = 4, .first_stage = 1, .stages = 1, .keys = {AS_FIELD_EXE}, .key_count = 1},
+        {.start = 0, .rule = 4, .stages = 1, .keys = {AS_FIELD_EXE}, .key_count = 1},
         {.start = AS_NODE_TRUE, .rule = 0, .stages = 1},
-        {.start = 1, .rule = 2, .stages = 1, .keys = {AS_FIELD_COMM}, .key_count = 1}};
+        {.start = 1, .rule = 2, .stages = 1, .keys = {AS_FIELD_COMM}, .key_count = 1},
+        {.start = AS_NODE_TRUE, .rule = 3, .first_stage = 2, .stages = 2, .keys = {AS_FIELD_PPID}, .key_count = 1},
+        {.start = 4, .rule = 3, .stages = 1, .until = 1, .keys = {AS_FIELD_PID}, .key_count = 1, .optional_keys = 1},
+        {.start = AS_NODE_TRUE, .rule = 4, .first_stage = 4, .stages = 1, .keys = {AS_FIELD_EXE}, .key_count = 1},
+        {.start = 1, .rule = 4, .first_stage = 3, .stages = 1, .keys = {AS_FIELD_EXE}, .key_count = 1},
+        {.start = AS_NODE_TRUE, .rule = 4, .first_stage = 2, .stages = 1, .keys = {AS_FIELD_CWD}, .key_count = 1}};
     static const as_class classes[] = {
-        {0}, {.first_filter = 0, .filters = 3, .flags = AS_CLASS_EXECUTES}, {.first_filter = 3, .filters = 2}};
+        {0}, {.first_filter = 0, .filters = 7, .flags = AS_CLASS_EXECUTES}, {.first_filter = 7, .filters = 7}};
     static const as_session sessions[] = {{.name_len = 0, .type_len = 6}};
     const as_rule rules[] = {
         {.kind = AS_RULE_EVENT, .stages = 1, .count = 1, .span_ms = 1},
         {.kind = AS_RULE_RUNS, .stages = 1, .count = 2, .span_ms = 5000, .merge_ms = merge ? 60000 : 0},
-        {.kind = AS_RULE_RUNS, .stages = 1, .count = 3, .span_ms = 1000, .exceptions = 2}};
+        {.kind = AS_RULE_RUNS, .stages = 1, .count = 3, .span_ms = 1000, .exceptions = 2},
+        {.kind = AS_RULE_SEQUENCE, .stages = 4, .count = 1, .span_ms = 2000},
+        {.kind = AS_RULE_SAMPLE, .stages = 5, .count = 1, .span_ms = 3000}};
     const as_rules table = {.rules = rules,
                             .classes = classes,
                             .calls = calls,
@@ -90,10 +102,10 @@ static inline as_ring *fuzz_ring(bool merge, uint32_t order) {
                             .exceptions = exceptions,
                             .sessions = sessions,
                             .text = text,
-                            .rule_count = 3,
+                            .rule_count = 5,
                             .class_count = 3,
                             .call_count = 1,
-                            .filter_count = 5,
+                            .filter_count = 14,
                             .node_count = 5,
                             .predicate_count = 5,
                             .operand_count = 2,
@@ -188,6 +200,10 @@ static inline void fuzz_columns(const uint8_t *bytes, size_t size, bool hits) {
             PROMISE(len < 0 || (text > hit && text + len <= copy + size));
             PROMISE(!hits || len != AS_ARGUMENT);
             PROMISE(as_hit_number(hit, field, &number) <= 0);
+            for (uint32_t index = 0; index < 5; index++) {
+                const int64_t kept = as_hit_member(hit, index, field, &text);
+                PROMISE(kept < 0 || (text > hit && text + kept <= copy + size));
+            }
         }
         last = hit;
         found++;
@@ -216,7 +232,7 @@ static inline as_stats fuzz_finish(as_ring *ring, fuzz_hits *hits) {
     PROMISE(stats.records >= stats.events + stats.late + stats.duplicate);
     PROMISE(stats.incomplete <= stats.events);
     PROMISE(stats.evicted <= stats.incomplete);
-    PROMISE(stats.live_keys <= 16);
+    PROMISE(stats.live_keys <= 2 * 16); /* windows, and sequences */
     PROMISE(stats.keyless + stats.stale <= stats.matches);
     PROMISE(stats.hits <= stats.sequences);
 
@@ -227,7 +243,7 @@ static inline as_stats fuzz_finish(as_ring *ring, fuzz_hits *hits) {
         as_hit hit;
         PROMISE(hits->len - at >= sizeof hit);
         memcpy(&hit, hits->bytes + at, sizeof hit);
-        PROMISE(hit.size % 8 == 0 && hit.size <= hits->len - at && hit.rule < 3);
+        PROMISE(hit.size % 8 == 0 && hit.size <= hits->len - at && hit.rule < 5);
         PROMISE(hit.ids == hit.rule + 1 && hit.others < hit.ids);
         for (uint32_t field = 0; field < AS_FIELDS; field++) {
             as_hit_field place;

@@ -54,8 +54,10 @@ static void init_stages(as_ring *ring, const as_config *config, const as_rules *
     as_event_values_init(&ring->values, config, (rules->flags & AS_STRICT) != 0, arena);
     ring->values.table = ring->processes.slot_count > 0 ? &ring->processes : NULL;
     as_order_init(&ring->order, config, arena);
+    as_sequences_init(&ring->sequences, config, rules, arena);
     as_windows_init(&ring->windows, config, rules, arena);
     as_hits_init(&ring->hits, config, arena);
+    as_hits_reserve_members(&ring->hits, as_sequences_most_members(&ring->sequences));
 }
 
 size_t as_ring_bytes(const as_config *config, const as_rules *rules) {
@@ -236,6 +238,7 @@ int64_t as_ring_select_fields(as_ring *ring, uint64_t fields) {
         return leave(ring, AS_ARGUMENT);
     }
     as_hits_select_fields(&ring->hits, fields);
+    as_sequences_select_fields(&ring->sequences, fields);
     as_events_select_fields(&ring->events, fields | as_ring_read_fields(ring), as_ring_read_fields(ring));
     return leave(ring, AS_OK);
 }

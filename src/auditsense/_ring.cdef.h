@@ -206,19 +206,25 @@ typedef struct {
 typedef enum { AS_CLASS_NONE = 0xffff } as_class_end;
 
 typedef enum {
-    AS_RULE_EVENT = 0, /* every match is a hit */
-    AS_RULE_RUNS = 1   /* `count` matches of one key within span_ms are a hit */
+    AS_RULE_EVENT = 0,    /* every match is a hit */
+    AS_RULE_RUNS = 1,     /* `count` matches of one key within span_ms are a hit */
+    AS_RULE_SEQUENCE = 2, /* an event of each stage, in their order, within span_ms of the first one */
+    AS_RULE_SAMPLE = 3    /* a separate event of each stage, in any order; span_ms: how long each is remembered, and how
+                             long a key without such events is silent after a hit */
 } as_rule_kind;
 
 typedef struct {
     uint32_t kind;     /* as_rule_kind */
-    uint32_t stages;   /* 1 */
+    uint32_t stages;   /* AS_RULE_SEQUENCE: 2 to 101; AS_RULE_SAMPLE: 2 to 8; otherwise 1 */
     uint32_t count;    /* AS_RULE_RUNS: 2 to 101; otherwise 1 */
     uint32_t span_ms;  /* maximum time from the first to the last of them, 1 to 86400000 */
     uint32_t merge_ms; /* 0: every completed window is a separate hit. Otherwise an undrained hit absorbs the windows
                           of its key and actor that complete within this time, as long as the stamps of
                           completions stay within one second and each match between them completes a window:
-                          so each absorbed window adds exactly one match */
+                          so each absorbed window adds exactly one match. AS_RULE_RUNS only */
+    uint32_t limit;    /* AS_RULE_SEQUENCE, AS_RULE_SAMPLE: hits of a key in limit_ms, from the first of them; further
+                          ones are only counted (as_stats.limited). 0: no limit */
+    uint32_t limit_ms; /* 0 to 86400000 */
     uint32_t first_exception; /* an event that fits one of them is not a match of this rule */
     uint32_t exceptions;
 } as_rule;
@@ -288,6 +294,10 @@ typedef struct {
     uint32_t filter;  /* index in as_rules.filters: the one that the last event fits */
     uint32_t unknown; /* what rules have asked of its processes in vain: bit n is AS_FIELD_PARENT_NAME + n, and
                          as_unknown. A value can be there, but not whole: arguments that were cut */
+    uint32_t members; /* AS_RULE_SEQUENCE, AS_RULE_SAMPLE: offset of an as_hit_field for each event but the last, which
+                         leads to its fields (as_hit_member reads them): of each a byte with the as_field, a byte that
+                         is 1 if the value was cut, its length in two bytes, low one first, and its bytes. 0: none */
+    uint32_t unused;
 } as_hit;
 
 /* Further bits of as_hit.unknown: of the event's own process, of which a record of another kind than exec tells little. */
@@ -340,6 +350,7 @@ typedef struct {
     uint64_t unknown_arch;      /* SYSCALL records of architectures outside as_rules.arches */
     uint64_t open_events;       /* gauge: events being reassembled */
     uint64_t live_keys;         /* gauge: keys with a window */
+    uint64_t limited;           /* completed sequences and samples beyond the limit of their rule: not in `sequences` */
     uint64_t disordered;        /* matches decided after a later one of their host: as_ring_order was too small */
     uint64_t parents_unknown;   /* events of which rules asked the parent, and it is not known */
     uint64_t processes_evicted; /* processes that are forgotten because process_slots or their texts were full */
@@ -428,6 +439,10 @@ int64_t as_hit_event(const uint8_t *hit, uint32_t index, as_event_id *out);
 
 /* Point *out at a field (as_field), decoded and not zero-terminated. Returns its length, or AS_ABSENT. */
 int64_t as_hit_text(const uint8_t *hit, uint32_t field, const uint8_t **out);
+
+/* As as_hit_text, for an earlier event of an AS_RULE_SEQUENCE or AS_RULE_SAMPLE: index 0 to as_hit_count - 2. About 480
+ * bytes of fields are kept of each: those that do not fit are absent, and one may be cut. */
+int64_t as_hit_member(const uint8_t *hit, uint32_t index, uint32_t field, const uint8_t **out);
 
 /* Read a field as a number, in the base that the kernel prints it in. AS_ABSENT: the field is absent or not a number.
  *  */

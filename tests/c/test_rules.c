@@ -88,7 +88,8 @@ static void bounds(void) {
     SPOILT(rule.count, 102);
     STILL_GOOD(rule.count, 101);
     SPOILT(rule.kind, AS_RULE_EVENT);
-    SPOILT(rule.kind, 9);
+    SPOILT(rule.kind, AS_RULE_SAMPLE + 1);
+    SPOILT(rule.limit, 1);
     SPOILT(rule.stages, 0);
     SPOILT(rule.stages, 2);
     SPOILT(rule.span_ms, 0);
@@ -159,6 +160,42 @@ static void bounds(void) {
     STILL_GOOD(rules.flags, AS_STRICT | AS_PROCESSES);
 }
 
+/* A table whose rule has stages. */
+static bool staged_is_valid(as_rule_kind kind, uint32_t stages, uint16_t first_stage, uint16_t count, uint16_t until) {
+    spoilable *table = good_table();
+    table->rule.kind = kind;
+    table->rule.count = 1;
+    table->rule.stages = stages;
+    table->filter.first_stage = first_stage;
+    table->filter.stages = count;
+    table->filter.until = until;
+    return as_rules_valid(&table->rules);
+}
+
+static void stages(void) {
+    CASE("a sequence has 2 to 101 stages, and each filter stands for some of them");
+    CHECK(!staged_is_valid(AS_RULE_SEQUENCE, 1, 0, 1, 0));
+    CHECK(staged_is_valid(AS_RULE_SEQUENCE, 2, 0, 1, 0));
+    CHECK(staged_is_valid(AS_RULE_SEQUENCE, 101, 0, 101, 0));
+    CHECK(!staged_is_valid(AS_RULE_SEQUENCE, 102, 0, 101, 0));
+    CHECK(!staged_is_valid(AS_RULE_SEQUENCE, 101, 1, 101, 0));
+    CHECK(!staged_is_valid(AS_RULE_SEQUENCE, 3, 3, 1, 0));
+    CHECK(!staged_is_valid(AS_RULE_SEQUENCE, 3, 0, 0, 0));
+
+    CASE("a sample has 2 to 8 items, with a filter each");
+    CHECK(!staged_is_valid(AS_RULE_SAMPLE, 1, 0, 1, 0));
+    CHECK(staged_is_valid(AS_RULE_SAMPLE, 8, 7, 1, 0));
+    CHECK(!staged_is_valid(AS_RULE_SAMPLE, 9, 0, 1, 0));
+    CHECK(!staged_is_valid(AS_RULE_SAMPLE, 3, 0, 2, 0));
+
+    CASE("only a sequence has an end, which is of no stage");
+    CHECK(staged_is_valid(AS_RULE_SEQUENCE, 3, 0, 1, 1));
+    CHECK(!staged_is_valid(AS_RULE_SEQUENCE, 3, 1, 1, 1));
+    CHECK(!staged_is_valid(AS_RULE_SEQUENCE, 3, 0, 2, 1));
+    CHECK(!staged_is_valid(AS_RULE_SEQUENCE, 3, 0, 1, 2));
+    CHECK(!staged_is_valid(AS_RULE_SAMPLE, 3, 0, 1, 1));
+}
+
 static void programs(void) {
     CASE("a program goes forward, to a node or an end: it cannot run for ever");
     SPOILT(nodes[0].yes, 0);
@@ -217,6 +254,23 @@ static void order(void) {
     filters[0].rule = 1;
     filters[1].rule = 0;
     CHECK(!as_rules_valid(&table->rules));
+
+    CASE("of one rule the last stage comes first, and what ends it last");
+    static const struct {
+        uint16_t stages[2];
+        uint16_t until[2];
+        bool valid;
+    } orders[] = {{{1, 0}, {0, 0}, true}, {{0, 1}, {0, 0}, false}, {{1, 1}, {0, 0}, false},
+                  {{0, 0}, {0, 1}, true}, {{0, 0}, {1, 0}, false}, {{0, 0}, {1, 1}, false}};
+    for (size_t i = 0; i < sizeof orders / sizeof *orders; i++) {
+        for (uint32_t j = 0; j < 2; j++) {
+            rules[j] = (as_rule){.kind = AS_RULE_SEQUENCE, .stages = 2, .count = 1, .span_ms = 1};
+            filters[j].rule = 0;
+            filters[j].first_stage = orders[i].stages[j];
+            filters[j].until = orders[i].until[j];
+        }
+        CHECK(as_rules_valid(&table->rules) == orders[i].valid);
+    }
 }
 
 static void sizes(void) {
@@ -259,6 +313,7 @@ static void sizes(void) {
 
 int main(void) {
     bounds();
+    stages();
     programs();
     operands();
     order();

@@ -152,7 +152,7 @@ def test_header_compiles_alone(installed: Installed, compiler: str, language: st
 
 
 def test_exports_are_the_functions_of_the_header(installed: Installed) -> None:
-    assert len(FUNCTIONS) == 37
+    assert len(FUNCTIONS) == 38
     shared = installed.run(needed("nm"), "-D", "--defined-only", installed.libdir / "libauditsense.so").stdout
     names = {line.split()[-1] for line in shared.decode().splitlines()}
     text = (ROOT / "library" / "auditsense.map").read_text(encoding="utf-8")
@@ -357,8 +357,8 @@ int main(void) {
     printf("%s|", as_detection_ids[0]);
     for (uint32_t i = 0; i < t.rule_count; i++) {
         const as_rule r = t.rules[i];
-        printf("%u %u %u %u %u %u %u ", r.kind, r.stages, r.count, r.span_ms, r.merge_ms, r.first_exception,
-               r.exceptions);
+        printf("%u %u %u %u %u ", r.kind, r.stages, r.count, r.span_ms, r.merge_ms);
+        printf("%u %u %u %u ", r.limit, r.limit_ms, r.first_exception, r.exceptions);
     }
     for (uint32_t i = 0; i < t.class_count; i++) {
         const as_class c = t.classes[i];

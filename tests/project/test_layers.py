@@ -204,6 +204,7 @@ STAGES = (
     {"predicate"},
     {"match"},
     {"order"},
+    {"sequence"},
     {"window"},
     {"hit"},
     {"hit_view"},

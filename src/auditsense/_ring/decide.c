@@ -3,7 +3,7 @@
 #include "hash.h"
 #include "rules.h"
 
-static void emit_hit(as_ring *ring, const as_filter *filter, as_event_id *ids, uint32_t count, uint32_t others) {
+static uint64_t emit_hit(as_ring *ring, const as_filter *filter, as_event_id *ids, uint32_t count, uint32_t others) {
     as_event_values_load(&ring->values, ring->hits.fields);
     ids[count - 1].type = ring->decision.event->main_type;
     ids[count - 1].flags = as_event_args_cut(&ring->values) ? AS_EVENT_ARGS_CUT : 0;
@@ -19,6 +19,7 @@ static void emit_hit(as_ring *ring, const as_filter *filter, as_event_id *ids, u
         ring->decision.window->pending = place;
         ring->decision.window->pending_actor = ring->decision.actor;
     }
+    return place;
 }
 
 static void emit_window(as_ring *ring, const as_filter *filter, uint32_t first) {
@@ -132,6 +133,22 @@ static bool enter_window(as_ring *ring, const as_filter *filter) {
     return added;
 }
 
+/* Apply a filter of a sequence or sample. There is space for its hit. */
+static void apply_staged(as_ring *ring, const as_filter *filter) {
+    const as_decision *decision = &ring->decision;
+    const as_rule *rule = &ring->match.rules[filter->rule];
+    const as_event_id id = {.ms = decision->event->ms, .serial = decision->event->serial};
+    uint64_t key[2];
+    ring->stats.matches++;
+    if (!as_sequence_key(&ring->sequences, filter, &ring->values, key)) {
+        ring->stats.keyless++;
+    } else if (as_sequences_apply(&ring->sequences, rule, filter, key, id, &ring->values, &ring->stats)) {
+        as_completed *completed = &ring->sequences.completed;
+        ring->stats.sequences++;
+        as_hits_append_members(&ring->hits, emit_hit(ring, filter, completed->ids, completed->count, 0), completed);
+    }
+}
+
 /* Apply the rule of one filter to the event. False: the hit buffer is full; call again after a drain. */
 static bool apply_filter(as_ring *ring, const as_filter *filter) {
     as_decision *decision = &ring->decision;
@@ -139,6 +156,10 @@ static bool apply_filter(as_ring *ring, const as_filter *filter) {
     uint32_t first = 0;
     if (!as_hits_has_space(&ring->hits)) {
         return false;
+    }
+    if (rule->kind == AS_RULE_SEQUENCE || rule->kind == AS_RULE_SAMPLE) {
+        apply_staged(ring, filter);
+        return true;
     }
     if (rule->kind == AS_RULE_EVENT) {
         as_event_id id = {.ms = decision->event->ms, .serial = decision->event->serial};

@@ -97,6 +97,29 @@ uint64_t as_hits_append(as_hits *hits, const as_hit *hit, const as_event_id *ids
     return place;
 }
 
+void as_hits_reserve_members(as_hits *hits, uint32_t events) {
+    hits->most += events * (AS_MEMBER_BYTES + (uint32_t)sizeof(as_hit_field));
+}
+
+void as_hits_append_members(as_hits *hits, uint64_t place, const as_completed *completed) {
+    uint8_t *start = hits->bytes + (place - 1 - hits->drained);
+    as_hit hit;
+    memcpy(&hit, start, sizeof hit);
+    hit.members = hit.size;
+    uint32_t at = hit.size + (completed->count - 1) * (uint32_t)sizeof(as_hit_field);
+    for (uint32_t i = 0; i + 1 < completed->count; i++) {
+        const as_step *step = completed->steps[i];
+        const as_hit_field entry = {.at = at, .len = step->member_len};
+        memcpy(start + hit.members + i * sizeof entry, &entry, sizeof entry);
+        memcpy(start + at, step->member, step->member_len);
+        at += step->member_len;
+    }
+    hit.size = (at + 7) / 8 * 8;
+    memset(start + at, 0, hit.size - at);
+    memcpy(start, &hit, sizeof hit);
+    hits->used += hit.size - hit.members;
+}
+
 bool as_hits_merge(as_hits *hits, uint64_t place, uint64_t ms, uint32_t merge_ms) {
     update_run(hits, ms);
     if (place <= hits->drained || place < hits->run_start) {

@@ -15,6 +15,7 @@
 #include "../_ring.h"
 #include "arena.h"
 #include "event_values.h"
+#include "sequence.h"
 
 typedef struct {
     uint8_t *bytes;
@@ -39,6 +40,12 @@ bool as_hits_has_space(const as_hits *hits);
 /* Append a hit with these events (hit->ids of them) and values; its size is computed. There must be space. Returns its
  * position, never 0. */
 uint64_t as_hits_append(as_hits *hits, const as_hit *hit, const as_event_id *ids, const as_value values[AS_FIELDS]);
+
+/* Reserve space in each hit for the events of sequences and samples with at most this number of events. */
+void as_hits_reserve_members(as_hits *hits, uint32_t events);
+
+/* Append the fields of the earlier events of a sequence or sample to the hit at this position, the last one. */
+void as_hits_append_members(as_hits *hits, uint64_t place, const as_completed *completed);
 
 /* Merge a completed window into the hit at this position, if that is undrained, of the same run and at most merge_ms
  * older. False: it cannot be merged. */

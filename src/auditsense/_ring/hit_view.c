@@ -61,6 +61,35 @@ int64_t as_hit_text(const uint8_t *hit, uint32_t field, const uint8_t **out) {
     return text.len;
 }
 
+int64_t as_hit_member(const uint8_t *hit, uint32_t index, uint32_t field, const uint8_t **out) {
+    enum { HEAD = 4 };
+    const as_hit copy = head(hit);
+    as_hit_field entry;
+    if (field >= AS_FIELDS || copy.members == 0 || index + 1 >= copy.ids || copy.members > copy.size ||
+        (copy.size - copy.members) / sizeof entry <= index) {
+        return AS_ARGUMENT;
+    }
+    memcpy(&entry, hit + copy.members + index * sizeof entry, sizeof entry);
+    if (entry.at > copy.size || entry.len > copy.size - entry.at) {
+        return AS_ARGUMENT;
+    }
+    as_span rest = as_span_of(hit + entry.at, entry.len);
+    while (rest.len >= HEAD) {
+        const uint32_t len = rest.at[2] | (uint32_t)rest.at[3] << 8;
+        const bool found = rest.at[0] == field;
+        rest = as_span_skip(rest, HEAD);
+        if (len > rest.len) {
+            return AS_ARGUMENT;
+        }
+        if (found) {
+            *out = rest.at;
+            return len;
+        }
+        rest = as_span_skip(rest, len);
+    }
+    return AS_ABSENT;
+}
+
 int64_t as_hit_number(const uint8_t *hit, uint32_t field, int64_t *out) {
     const uint8_t *text = NULL;
     uint64_t number = 0;

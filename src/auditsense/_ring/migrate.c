@@ -196,6 +196,7 @@ bool as_migrate(as_ring *ring, const as_ring *from, const uint32_t *rules) {
     ring->lines.sample_len = from->lines.sample_len;
     memcpy(ring->lines.sample, from->lines.sample, from->lines.sample_len);
     as_hits_select_fields(&ring->hits, from->hits.fields);
+    as_sequences_select_fields(&ring->sequences, from->hits.fields);
     as_events_select_fields(&ring->events, from->hits.fields | as_ring_read_fields(ring), as_ring_read_fields(ring));
     migrate_events(ring, from);
     as_order_migrate(&ring->order, &from->order);
@@ -205,5 +206,6 @@ bool as_migrate(as_ring *ring, const as_ring *from, const uint32_t *rules) {
     memcpy(ring->actors, from->actors, sizeof ring->actors);
     as_processes_migrate(&ring->processes, &from->processes);
     migrate_windows(&ring->windows, &from->windows, rules, &ring->stats);
+    as_sequences_migrate(&ring->sequences, &from->sequences, ring->match.rules, rules, &ring->stats);
     return true;
 }

@@ -16,6 +16,7 @@
 #include "match.h"
 #include "order.h"
 #include "record.h"
+#include "sequence.h"
 #include "serial.h"
 #include "clock_steps.h"
 #include "window.h"
@@ -58,6 +59,7 @@ struct as_ring {
     as_processes processes;
     as_event_values values;
     as_order order;
+    as_sequences sequences;
     as_windows windows;
     as_hits hits;
     as_decision decision;

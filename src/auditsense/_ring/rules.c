@@ -29,11 +29,19 @@ static bool program_valid(const as_rules *rules, uint32_t start) {
     return start < rules->node_count || start == AS_NODE_TRUE;
 }
 
+/* The numbers that depend on the kind. */
+static bool kind_valid(const as_rule *rule) {
+    const bool staged = rule->kind == AS_RULE_SEQUENCE || rule->kind == AS_RULE_SAMPLE;
+    const uint32_t most = rule->kind == AS_RULE_SEQUENCE ? AS_MOST_COUNT : AS_MOST_ITEMS;
+    const bool stages = staged ? rule->stages >= 2 && rule->stages <= most : rule->stages == 1;
+    const bool count = rule->kind == AS_RULE_RUNS ? rule->count >= 2 && rule->count <= AS_MOST_COUNT : rule->count == 1;
+    return stages && count && (staged ? rule->merge_ms == 0 : rule->limit == 0);
+}
+
 static bool rule_valid(const as_rules *rules, const as_rule *rule) {
-    const bool counted = rule->kind == AS_RULE_RUNS ? rule->count >= 2 && rule->count <= AS_MOST_COUNT
-                                                    : rule->kind == AS_RULE_EVENT && rule->count == 1;
-    return counted && rule->stages == 1 && rule->span_ms >= 1 && rule->span_ms <= MAX_SPAN_MS &&
-           rule->merge_ms <= MAX_SPAN_MS && inside(rule->first_exception, rule->exceptions, rules->exception_count);
+    return rule->kind <= AS_RULE_SAMPLE && kind_valid(rule) && rule->span_ms >= 1 && rule->span_ms <= MAX_SPAN_MS &&
+           rule->merge_ms <= MAX_SPAN_MS && rule->limit_ms <= MAX_SPAN_MS &&
+           inside(rule->first_exception, rule->exceptions, rules->exception_count);
 }
 
 static bool keys_valid(const as_filter *filter) {
@@ -44,15 +52,27 @@ static bool keys_valid(const as_filter *filter) {
     return valid;
 }
 
+/* The stages that a filter stands for. */
+static bool stages_valid(const as_rule *rule, const as_filter *filter) {
+    if (filter->until != 0) {
+        return rule->kind == AS_RULE_SEQUENCE && filter->until == 1 && filter->first_stage == 0 && filter->stages == 1;
+    }
+    return filter->stages >= 1 && inside(filter->first_stage, filter->stages, rule->stages) &&
+           (rule->kind == AS_RULE_SEQUENCE || filter->stages == 1);
+}
+
 static bool filter_valid(const as_rules *rules, const as_filter *filter) {
     return program_valid(rules, filter->start) && filter->rule < rules->rule_count && keys_valid(filter) &&
-           filter->first_stage == 0 && filter->stages == 1 && filter->until == 0 &&
+           stages_valid(&rules->rules[filter->rule], filter) &&
            inside(filter->first_anchor, filter->anchors, rules->anchor_count);
 }
 
 /* The order in which the filters of an event are applied. */
 static bool in_order(const as_filter *filter, const as_filter *next) {
-    return filter->rule < next->rule;
+    if (filter->rule != next->rule) {
+        return filter->rule < next->rule;
+    }
+    return filter->until == 0 && (next->until == 1 || filter->first_stage > next->first_stage);
 }
 
 static bool class_valid(const as_rules *rules, const as_class *row) {

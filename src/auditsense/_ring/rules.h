@@ -13,6 +13,9 @@
 /* Most events of a window. */
 enum { AS_MOST_COUNT = 101 };
 
+/* Most items of a sample. */
+enum { AS_MOST_ITEMS = 8 };
+
 /* True if every index, count and bound of the table is valid. */
 bool as_rules_valid(const as_rules *rules);
 

@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # as_hit, as_event_id and as_hit_field of _ring.cdef.h, in the machine's own byte order.
-_HIT = struct.Struct("=IIIIQQII")
+_HIT = struct.Struct("=IIIIQQIIII")
 _ID = struct.Struct("=QIHH")
 _PLACE = struct.Struct("=II")
+_KEPT = struct.Struct("<BBH")  # of as_hit.members
 HIT_BYTES = _HIT.size
 ID_BYTES = _ID.size
 PLACE_BYTES = _PLACE.size
@@ -45,6 +46,7 @@ class Hit:
         count: events of the window, 1 or more.
         others: of these, events of another actor than the event that the fields come from (`Ring`).
         unknown: bits of what rules asked of the processes of the last event in vain (as_hit.unknown).
+        members_at: where the fields of the earlier events of a sequence or sample are; 0: nowhere.
         rest: ids, fields and text in the core's layout, after `as_hit`.
     """
 
@@ -54,6 +56,7 @@ class Hit:
     count: int
     others: int
     unknown: int
+    members_at: int
     rest: bytes
 
     def __repr__(self) -> str:
@@ -65,6 +68,22 @@ class Hit:
         """The events of the window, oldest first."""
         ids = self.rest[: self.count * _ID.size]
         return tuple(EventId(ms, serial) for ms, serial, _, _ in _ID.iter_unpack(ids))
+
+    @property
+    def members(self) -> tuple[dict[Field, bytes], ...]:
+        """The fields of the earlier events of a sequence or sample, in the order of `ids`; else empty.
+
+        About 480 bytes are kept of each event: fields that do not fit are absent, and one may be cut. A list
+        is joined with NUL.
+        """
+        if not self.members_at:
+            return ()
+        start = self.members_at - _HIT.size
+        places = self.rest[start : start + (self.count - 1) * _PLACE.size]
+        return tuple(
+            _member(self.rest[at - _HIT.size : at - _HIT.size + length])
+            for at, length in _PLACE.iter_unpack(places)
+        )
 
     @property
     def ms(self) -> int:
@@ -104,6 +123,17 @@ class Hit:
         return int(value)
 
 
+def _member(kept: bytes) -> dict[Field, bytes]:
+    fields: dict[Field, bytes] = {}
+    at = 0
+    while at < len(kept):
+        number, _, length = _KEPT.unpack_from(kept, at)
+        at += _KEPT.size
+        fields[Field(number)] = kept[at : at + length]
+        at += length
+    return fields
+
+
 class ColumnForm(enum.IntEnum):
     """Form of a column's values: as_column_form of `_ring.cdef.h`, texts before numbers."""
 
@@ -138,8 +168,8 @@ def read_hits(drained: bytes) -> Iterator[Hit]:
     """Read the hits in the bytes that the core returned."""
     at = 0
     while at < len(drained):
-        size, rule, count, others, more, last_ms, _, unknown = _HIT.unpack_from(drained, at)
-        yield Hit(rule, more, last_ms, count, others, unknown, drained[at + _HIT.size : at + size])
+        size, rule, count, others, more, last_ms, _, unknown, members, _ = _HIT.unpack_from(drained, at)
+        yield Hit(rule, more, last_ms, count, others, unknown, members, drained[at + _HIT.size : at + size])
         at += size
 
 

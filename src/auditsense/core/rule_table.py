@@ -227,6 +227,10 @@ class RuleKind(enum.IntEnum):
     """Every match."""
     RUNS = 1
     """`Rule.count` matches of one key."""
+    SEQUENCE = 2
+    """An event of each stage, in their order."""
+    SAMPLE = 3
+    """A separate event of each stage, in any order."""
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -235,12 +239,16 @@ class Rule(Frozen):
 
     Attributes:
         kind: what completes a hit.
-        stages: 1.
+        stages: of a sequence 2 to 101, of a sample 2 to 8, otherwise 1.
         count: matches that complete a hit of `RuleKind.RUNS`, 2 to 101; otherwise 1.
-        span_ms: maximum time from the first to the last of them, 1 to 86,400,000 ms of event time.
+        span_ms: maximum time from the first to the last of them, 1 to 86,400,000 ms of event time. Of a
+            sample: how long an event is remembered, and how long a key without events is silent after a hit.
         merge_ms: 0: every completed window is a hit. Otherwise an undrained hit absorbs the windows of
             its key that complete within this time after the last (`Hit.more`), as long as the stamps of
-            completions, of any key, stay within one second.
+            completions, of any key, stay within one second. Of `RuleKind.RUNS` only.
+        limit: of sequences and samples: hits of a key in *limit_ms*, from the first of them; further ones are
+            counted only (`Stats.limited`). 0: no limit.
+        limit_ms: 0 to 86,400,000.
         exceptions: an event that fits one of them is not a match; the first that fits counts it.
     """
 
@@ -249,6 +257,8 @@ class Rule(Frozen):
     count: int = 1
     span_ms: int = 1
     merge_ms: int = 0
+    limit: int = 0
+    limit_ms: int = 0
     exceptions: tuple[RuleException, ...] = ()
 
 
@@ -655,6 +665,8 @@ def lay_out(table: RuleTable, arches: Iterable[int] = ()) -> Layout:
                 "count": rule.count,
                 "span_ms": rule.span_ms,
                 "merge_ms": rule.merge_ms,
+                "limit": rule.limit,
+                "limit_ms": rule.limit_ms,
                 "first_exception": len(out.exceptions),
                 "exceptions": len(rule.exceptions),
             }

@@ -37,6 +37,7 @@ class Stats:
         unknown_arch: SYSCALL records of architectures without a call table: their calls have no name.
         open_events: gauge: events being reassembled.
         live_keys: gauge: windows.
+        limited: completed sequences and samples beyond the limit of their rule; not in `sequences`.
         disordered: matches decided after a later one of their host, in a ring with an order.
         parents_unknown: events of which rules asked the parent, and it is not known.
         processes_evicted: processes forgotten because all process slots or their texts were in use.
@@ -71,6 +72,7 @@ class Stats:
     unknown_arch: int
     open_events: int
     live_keys: int
+    limited: int
     disordered: int
     parents_unknown: int
     processes_evicted: int
