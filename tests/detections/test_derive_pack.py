@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import tomllib
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,6 +16,14 @@ from auditsense.detections.derive import AnyPaths, Derivation, derive
 from auditsense.detections.elastic import detection_of_rule, is_elastic
 from auditsense.errors import DetectionError
 from auditsense.kernel.rules import auditctl
+from tests.support.audit_events import fields_of, learn
+from tests.support.eql_model import matches
+from tests.support.eql_witness import witnesses
+from tests.support.kernel_filter import MadeCall, reports
+
+if TYPE_CHECKING:
+    from auditsense.detections.model import Detection
+    from tests.support.audit_events import AuditEvent, Process
 
 FOLDER = os.environ.get("AUDITSENSE_ELASTIC_RULES", "")
 pytestmark = pytest.mark.skipif(
@@ -21,7 +32,7 @@ pytestmark = pytest.mark.skipif(
 
 
 @cache
-def pack() -> Derivation:
+def loaded() -> list[Detection]:
     detections = []
     for file in sorted(Path(FOLDER).rglob("*.toml")):
         document = tomllib.loads(file.read_text(encoding="utf-8"))
@@ -31,7 +42,12 @@ def pack() -> Derivation:
             detections.append(detection_of_rule(document, str(file)))
         except DetectionError:
             continue  # another language
-    return derive(detections, machine="x86_64", paths=AnyPaths())
+    return detections
+
+
+@cache
+def pack() -> Derivation:
+    return derive(loaded(), machine="x86_64", paths=AnyPaths())
 
 
 def lines(*, costly: bool) -> list[str]:
@@ -96,3 +112,48 @@ def test_records_of_user_space_need_no_rule() -> None:
     silent = [needs for needs in pack().detections if not any(step.selections for step in needs.steps)]
     assert len(silent) >= 4
     assert all(step.from_records for needs in silent for step in needs.steps)
+
+
+def made(event: AuditEvent) -> list[MadeCall]:
+    """Return the call of an event as the kernel sees it, once for each of its files."""
+    registers = [int(text, 16) for text in event.registers]
+    if any(kind == "CREATE" for _, kind in event.paths) and event.call in ("open", "openat"):
+        registers[1 if event.call == "open" else 2] |= 0x40
+    families = {"unix": 1, "ipv4": 2, "ipv6": 10, "netlink": 16}
+    family = None
+    if event.socket is not None and event.call in ("connect", "bind", "sendto"):
+        family = families.get(event.socket[0]) or int(event.socket[0])
+    call = MadeCall(
+        event.call,
+        registers=(registers[0], registers[1], registers[2], registers[3]),
+        ids=(event.uid, event.euid, event.euid, event.euid, event.uid, event.euid, event.auid),
+        exit=0 if event.success else -13,
+        family=family,
+    )
+    files = [str(Path(event.cwd) / name) for name, _ in event.paths]
+    return [replace(call, path=file) for file in files] or [call]
+
+
+def test_rules_report_the_events_of_every_query() -> None:
+    """Events are made for each query, and a model of the language says which step an event fits."""
+    compared = 0
+    for detection, needs in zip(loaded(), pack().detections, strict=True):
+        assert detection.query is not None
+        alone = derive([detection], machine="x86_64", paths=AnyPaths()).lines(costly=True)
+        rules = [auditctl.parse(line, machine="x86_64") for line in alone]
+        for seed in range(10):
+            events = witnesses(detection.query, Random(seed), 5000) or []  # noqa: S311 - the same each time
+            processes: dict[int, Process] = {}
+            for event in events:
+                learn(event, processes)
+            for event in events:
+                if event.alone or event.first:
+                    continue
+                fields = fields_of(event, processes, native=True)
+                for step, rules_of_step in zip(detection.query.steps, needs.steps, strict=False):
+                    if not matches(step, fields):
+                        continue
+                    compared += 1
+                    reported = any(reports(rule, call) for rule in rules for call in made(event))
+                    assert reported or rules_of_step.unseen, (detection.name, event)
+    assert compared > 1000
