@@ -115,10 +115,11 @@ def test_records_of_user_space_need_no_rule() -> None:
 
 
 def made(event: AuditEvent) -> list[MadeCall]:
-    """Return the call of an event as the kernel sees it, once for each of its files."""
+    """Return the call of an event as the kernel sees it, once for each of its files.
+
+    Once more with O_CREAT if it created a file: the made event may lack this flag.
+    """
     registers = [int(text, 16) for text in event.registers]
-    if any(kind == "CREATE" for _, kind in event.paths) and event.call in ("open", "openat"):
-        registers[1 if event.call == "open" else 2] |= 0x40
     families = {"unix": 1, "ipv4": 2, "ipv6": 10, "netlink": 16}
     family = None
     if event.socket is not None and event.call in ("connect", "bind", "sendto"):
@@ -131,7 +132,12 @@ def made(event: AuditEvent) -> list[MadeCall]:
         family=family,
     )
     files = [str(Path(event.cwd) / name) for name, _ in event.paths]
-    return [replace(call, path=file) for file in files] or [call]
+    calls = [replace(call, path=file) for file in files] or [call]
+    if any(kind == "CREATE" for _, kind in event.paths) and event.call in ("open", "openat"):
+        registers[1 if event.call == "open" else 2] |= 0x40
+        creating = (registers[0], registers[1], registers[2], registers[3])
+        calls += [replace(one, registers=creating) for one in calls]
+    return calls
 
 
 def test_rules_report_the_events_of_every_query() -> None:
