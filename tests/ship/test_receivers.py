@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from auditsense.sinks.spool_store import SpoolStore
+from auditsense.testing import burst
 from bench import delivery
 from tests.ship.test_shipper import document
 from tests.support.faults import NO_HOST, NOTHING, Recorder
@@ -25,6 +28,7 @@ from tests.support.real_receivers import (
     victoria_logs,
 )
 
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "deliver-alerts.md"
 PROGRAM = Path(sys.executable).with_name("auditsense")
 
 
@@ -137,3 +141,24 @@ def test_nothing_is_lost_when_processes_are_killed(receiver: str, tmp_path: Path
         reported="“cannot reach …; documents wait in the spool”, and “delivers again after … s”",
         host=NO_HOST,
     )
+
+
+def test_alerts_of_a_replay_are_found_in_open_search(tmp_path: Path) -> None:
+    """The whole way: a log, the spool, the template and the query of the how-to page."""
+    spool, log = tmp_path / "alerts", tmp_path / "audit.log"
+    log.write_bytes(b"".join(event.text for event in burst(10)))
+    replay = [str(PROGRAM), "replay", str(log), "--sink", f"spool:{spool}"]
+    subprocess.run(replay, check=True, capture_output=True, timeout=300)
+    query = re.search(r"_search\?q=(\S+)'", PAGE.read_text(encoding="utf-8"))
+    assert query is not None
+    with open_search(tmp_path) as receiver:
+        add_template(receiver)
+        ship(spool, receiver.url)
+        base = f"http://127.0.0.1:{receiver.port}/logs-auditsense.alert-default"
+        http(f"{base}/_refresh", b"")
+        hits = http(f"{base}/_search?q={query[1]}")["hits"]["hits"]
+        mapping = json.dumps(http(f"{base}/_mapping"))
+    assert [hit["_source"]["event"]["kind"] for hit in hits] == ["alert"]
+    assert hits[0]["_id"] == hits[0]["_source"]["event"]["id"]
+    assert hits[0]["_source"]["message"].startswith("low pspy: ")
+    assert '"pid": {"type": "long"}' in mapping

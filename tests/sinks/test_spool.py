@@ -559,3 +559,20 @@ def test_process_runs_as_the_owner_of_the_folder() -> None:
         assert Path(f"/proc/{worker_of(sink.pid)}").stat().st_uid == 65534
         sink.close()
         assert {path.stat().st_uid for path in settings.path.iterdir()} == {65534}
+
+
+def test_older_version_is_migrated_with_its_documents(folder: Path) -> None:
+    """A spool of version 1, which had no table of refused documents."""
+    folder.mkdir(mode=0o700)
+    with sqlite3.connect(folder / FILE) as connection:
+        connection.executescript(spool_store._MIGRATIONS[0])
+        connection.execute("INSERT INTO documents (id, document) VALUES ('id-1', ?)", (line(1).rstrip(),))
+        connection.execute(f"PRAGMA application_id = {spool_store.APPLICATION_ID}")
+        connection.execute("PRAGMA user_version = 1")
+    connection.close()
+    assert spooled(folder) == [1]
+    store = SpoolStore(folder, size=SIZE)
+    store.refuse([(store.oldest(1, 1 << 20)[0], "no")])
+    assert [reason for _, reason in store.refused()] == ["no"]
+    assert store._connection.execute("PRAGMA user_version").fetchone() == (spool_store.VERSION,)
+    store.close()

@@ -215,16 +215,11 @@ def nats_client() -> Any:  # noqa: ANN401 - of an extra
 
 
 def add_template(receiver: RealReceiver) -> None:
-    """Have OpenSearch create data streams for documents of auditsense."""
-    mappings = {"properties": {"@timestamp": {"type": "date"}}}
-    template = {
-        "index_patterns": ["logs-auditsense.*"],
-        "data_stream": {},
-        "template": {"mappings": mappings, "settings": {"number_of_replicas": 0}},
-    }
+    """Have OpenSearch create data streams for documents of auditsense, by the example's template."""
+    template = (ROOT / "examples" / "elasticsearch" / "index-template.json").read_bytes()
     request = urllib.request.Request(
         f"http://127.0.0.1:{receiver.port}/_index_template/auditsense",
-        json.dumps(template).encode(),
+        template,
         {"Content-Type": "application/json"},
         method="PUT",
     )
