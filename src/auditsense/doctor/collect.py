@@ -84,7 +84,7 @@ def collect(host: HostAccess) -> Facts:
         wanted=_wanted(sensor, plan.audit_rules),
         source=plan.source if sensor is None else str(sensor.get("source", {}).get("name", "")),
         keyed=plan.keyed,
-        needs=plan.needs,
+        needs=_judged(plan, sensor),
         boot=proc.boot_parameter(root),
         owner=proc.name_of(root, status.pid) if status is not None and status.pid else "",
         listeners=proc.listeners(root),
@@ -175,7 +175,8 @@ def _configuration(host: HostAccess, sensor: dict[str, Any] | None) -> _Configur
         unreadable = os.geteuid() != 0 and any(line.endswith(os.strerror(errno.EACCES)) for line in problems)
         return _Configured((), None if unreadable else problems, [DEFAULT_AUDIT_RULE])
     fields = {field for detection in settings.detections for field in detection.compared_fields}
-    needs = needs_of(settings.detections, costly=settings.source.costly_rules)
+    given = bool(settings.source.audit_rules)
+    needs = None if given else needs_of(settings.detections, costly=settings.source.costly_rules)
     files = tuple(map(str, config.files))
     keyed = bool(_KEY_FIELDS & fields)
     return _Configured(files, (), needed, settings.source.name, keyed=keyed, needs=needs)
@@ -189,6 +190,13 @@ def _loaded(host: HostAccess, sensor: dict[str, Any] | None) -> LoadedConfig:
         if not {*used} <= {*config_files(None, folder), folder / DETECTIONS}:
             return load_files(used)  # it was started with --config
     return load_default(host.config, folder)
+
+
+def _judged(plan: _Configured, sensor: dict[str, Any] | None) -> tuple[RuleNeeds, ...] | None:
+    """Return what each detection needs; None if other audit rules were given instead, which may be enough."""
+    if sensor is not None and not {*plan.audit_rules} <= {*sensor["audit_rules"]}:
+        return None
+    return plan.needs
 
 
 def _wanted(sensor: dict[str, Any] | None, needed: list[str]) -> tuple[AuditRule, ...]:

@@ -63,7 +63,7 @@ class Facts:
         wanted: the audit rules a sensor needs: those of the running one, or the usual one.
         source: name of the running sensor's source, else the configured one.
         keyed: whether a loaded detection compares the key of audit rules.
-        needs: what each loaded detection needs; None: they could not be loaded.
+        needs: what each loaded detection needs; None: they could not be loaded, or other rules were given.
         boot: value of the last audit= on the kernel's command line; "" where there is none.
         owner: command name of the process that owns the audit socket; "": it has exited, or no process does.
         listeners: command names of the processes that listen by multicast; "?" where it is unknown whose.
