@@ -202,6 +202,7 @@ STAGES = (
     {"event_values"},
     {"serial", "clock_steps"},
     {"predicate"},
+    {"candidates"},
     {"match"},
     {"order"},
     {"sequence"},

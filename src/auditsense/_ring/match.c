@@ -55,6 +55,7 @@ void as_match_init(as_match *match, const as_config *config, const as_rules *rul
     match->filter_count = rules->filter_count;
     match->exception_count = rules->exception_count;
     as_predicates_init(&match->predicates, config, rules, arena);
+    as_candidates_init(&match->candidates, config, rules, &match->predicates, arena);
     match->rules = as_arena_alloc(arena, rules->rule_count, sizeof *rules->rules);
     match->rule_facts = as_arena_alloc(arena, rules->rule_count, sizeof *match->rule_facts);
     match->classes = as_arena_alloc(arena, rules->class_count, sizeof *match->classes);
@@ -76,15 +77,30 @@ void as_match_init(as_match *match, const as_config *config, const as_rules *rul
     find_fields(match);
 }
 
+/* Append a filter to the matched ones if the event fits it. Returns how many were appended. */
+static inline uint32_t try_filter(as_match *match, uint32_t at, uint32_t since, as_event_values *values,
+                                  uint32_t count) {
+    const as_filter *filter = &match->filters[at];
+    const bool fits =
+        as_program_holds(&match->predicates, filter->start, values) && match->rule_facts[filter->rule].since <= since;
+    if (fits) {
+        match->matched[count] = (uint16_t)at;
+    }
+    return fits ? 1 : 0;
+}
+
 uint32_t as_match_event(as_match *match, uint32_t class_index, uint32_t since, as_event_values *values) {
     const as_match_class *row = &match->classes[class_index];
     uint32_t count = 0;
     as_predicates_begin_event(&match->predicates);
-    for (uint32_t i = row->first_filter; i < row->first_filter + row->filters; i++) {
-        const as_filter *filter = &match->filters[i];
-        if (as_program_holds(&match->predicates, filter->start, values) &&
-            match->rule_facts[filter->rule].since <= since) {
-            match->matched[count++] = (uint16_t)i;
+    const uint64_t *candidates = as_candidates_find(&match->candidates, class_index, &match->predicates, values);
+    for (uint32_t i = 0; candidates == NULL && i < row->filters; i++) {
+        count += try_filter(match, row->first_filter + i, since, values, count);
+    }
+    for (uint32_t word = 0; candidates != NULL && word < (row->filters + 63) / 64; word++) {
+        for (uint64_t rest = candidates[word]; rest != 0; rest &= rest - 1) {
+            const uint32_t i = 64 * word + (uint32_t)__builtin_ctzll(rest);
+            count += try_filter(match, row->first_filter + i, since, values, count);
         }
     }
     return count;

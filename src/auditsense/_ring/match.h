@@ -11,6 +11,7 @@
 #include "../_ring.h"
 #include "arena.h"
 #include "event_values.h"
+#include "candidates.h"
 #include "predicate.h"
 #include "record.h"
 
@@ -29,6 +30,7 @@ typedef struct {
 
 typedef struct {
     as_predicates predicates;
+    as_candidates candidates;
     as_rule *rules;
     as_match_rule *rule_facts;
     as_match_class *classes;
