@@ -4,6 +4,7 @@
 A crash becomes a separate seed here, named after its cause, and stays.
 """
 
+import hashlib
 import struct
 from pathlib import Path
 
@@ -227,11 +228,33 @@ REGEXES = {
 }
 
 
+OPENS = "".join(
+    f"type=SYSCALL msg={stamped(SYSCALL, serial)}\ntype=PATH msg={stamped(PATH, serial)}\n"
+    f"type=PROCTITLE msg={stamped(TITLE, serial)}\n"
+    for serial in range(12)
+).encode()
+
+
+def table(modes: int, seed: int) -> bytes:
+    """Return a seed of fuzz_table: modes, numbers of a table and of its entries, and log text."""
+    numbers = b"".join(hashlib.sha256(f"{seed} {part}".encode()).digest() for part in range(14))
+    return bytes([modes]) + numbers + OPENS
+
+
+TABLES = {f"modes-{modes}-{seed}": table(modes, seed) for modes in range(4) for seed in range(4)}
+
+
 def main() -> None:
     """Write missing and changed seeds; unnamed findings of a fuzzer are left alone."""
     corpus = Path(__file__).parent / "corpus"
     texts = {name: text.encode("latin-1") for name, text in TEXTS.items()}
-    for target, seeds in {"record": RECORDS, "stream": STREAMS, "text": texts, "regex": REGEXES}.items():
+    for target, seeds in {
+        "record": RECORDS,
+        "stream": STREAMS,
+        "text": texts,
+        "regex": REGEXES,
+        "table": TABLES,
+    }.items():
         directory = corpus / target
         directory.mkdir(parents=True, exist_ok=True)
         for name, seed in seeds.items():

@@ -50,14 +50,14 @@ if [ "$fuzz_seconds" -gt 0 ]; then
     ninja -C .build/fuzz >/dev/null
     # All at once; each has its output in a file, which is shown when it has found something.
     found=.build/found
-    for target in record stream text regex; do
+    for target in record stream text regex table; do
         mkdir -p "$found/$target"
         .build/fuzz/fuzz/fuzz_$target -max_total_time="$fuzz_seconds" -max_len=4096 -dict=fuzz/audit.dict \
             -artifact_prefix="$found/$target-" -verbosity=0 "$found/$target" "fuzz/corpus/$target" \
             >"$found/$target.log" 2>&1 &
         eval "fuzzing_$target=$!"
     done
-    for target in record stream text regex; do
+    for target in record stream text regex table; do
         eval "wait \$fuzzing_$target" || { cat "$found/$target.log" >&2; die "fuzz_$target has found something"; }
     done
 fi

@@ -119,8 +119,7 @@ static bool next_event(as_ring *ring) {
         if (ring->order.limit == 0 || decision->matched == 0) {
             return true;
         }
-        as_order_hold(&ring->order, &ring->events, event, ring->match.matched, decision->matched, decision->unknown);
-        decision->event = NULL;
+        as_decision_hold(ring);
     }
 }
 

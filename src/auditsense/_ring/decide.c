@@ -114,20 +114,31 @@ static void find_actor(as_ring *ring) {
     }
 }
 
+/* Find the key of this filter and the actor. False: the event has no key. */
+static bool find_key(as_ring *ring, const as_filter *filter) {
+    as_decision *decision = &ring->decision;
+    if (!decision->key_known) {
+        as_event_values_load(&ring->values, as_filter_keys(filter));
+        decision->key_known =
+            as_window_key(&ring->windows, filter, ring->values.values, ring->match.predicates.scratch, decision->key);
+    }
+    if (decision->key_known) {
+        find_actor(ring);
+    }
+    return decision->key_known;
+}
+
 /* Add the event to the window of this filter's key. False: it has no key, or the window is full of newer matches. */
 static bool enter_window(as_ring *ring, const as_filter *filter) {
     as_decision *decision = &ring->decision;
     const as_rule *rule = &ring->match.rules[filter->rule];
-    uint64_t key[2];
-    as_event_values_load(&ring->values, as_filter_keys(filter));
-    if (!as_window_key(&ring->windows, filter, ring->values.values, ring->match.predicates.scratch, key)) {
+    if (!find_key(ring, filter)) {
         ring->stats.keyless++;
         return false;
     }
-    find_actor(ring);
     const as_entry entry = {
         .ms = decision->event->ms, .serial = decision->event->serial, .actor = decision->actor & (UINT32_MAX >> 1)};
-    decision->window = as_windows_of(&ring->windows, filter->rule, key, &ring->stats);
+    decision->window = as_windows_of(&ring->windows, filter->rule, decision->key, &ring->stats);
     const bool added = as_window_add(&ring->windows, decision->window, rule, entry, &decision->search);
     ring->stats.stale += added ? 0 : 1;
     return added;
@@ -183,16 +194,21 @@ static bool apply_filter(as_ring *ring, const as_filter *filter) {
     return false;
 }
 
+/* Begin with an event, without reading a field. */
+static void begin(as_ring *ring, as_event *event) {
+    memset(&ring->decision, 0, sizeof ring->decision);
+    ring->decision.event = event;
+    as_event_values_begin(&ring->values, &ring->events, event);
+}
+
 /* Begin with an event, and read the fields that its class needs. What has to be decoded first is read when a predicate
  * asks for it. False: nothing can match it. */
 static bool load(as_ring *ring, as_event *event) {
     as_decision *decision = &ring->decision;
-    memset(decision, 0, sizeof *decision);
-    decision->event = event;
+    begin(ring, event);
     if (event->class_index == 0 || event->class_index == AS_CLASS_UNKNOWN) {
         return false;
     }
-    as_event_values_begin(&ring->values, &ring->events, event);
     decision->loaded = ring->match.classes[event->class_index].fields & AS_PLAIN_FIELDS;
     ring->values.executes = ring->match.classes[event->class_index].executes;
     decision->cut = !as_event_values_load(&ring->values, decision->loaded);
@@ -270,10 +286,34 @@ bool as_decision_begin(as_ring *ring, as_event *event) {
     return true;
 }
 
+void as_decision_hold(as_ring *ring) {
+    as_decision *decision = &ring->decision;
+    as_event *event = decision->event;
+    const as_filter *filter = &ring->match.filters[ring->match.matched[0]];
+    const bool window = decision->matched == 1 && ring->match.rules[filter->rule].kind == AS_RULE_RUNS;
+    const bool known = window && find_key(ring, filter);
+    as_order_hold(&ring->order, &ring->events, event, ring->match.matched, decision->matched, decision->unknown);
+    as_held *held = &ring->order.held[as_slot_of(&ring->events, event)];
+    held->key_known = known;
+    held->actor = decision->actor;
+    held->key[0] = decision->key[0];
+    held->key[1] = decision->key[1];
+    decision->event = NULL;
+}
+
 void as_decision_resume(as_ring *ring, as_event *event) {
     as_decision *decision = &ring->decision;
-    load(ring, event);
     const as_held *held = &ring->order.held[as_slot_of(&ring->events, event)];
+    if (held->key_known) {
+        begin(ring, event);
+        decision->actor = held->actor;
+        decision->actor_known = true;
+        decision->key_known = true;
+        decision->key[0] = held->key[0];
+        decision->key[1] = held->key[1];
+    } else {
+        load(ring, event);
+    }
     decision->unknown = held->unknown;
     if (held->count > AS_HELD_FILTERS) {
         match_event(ring, event, NULL);
@@ -291,6 +331,7 @@ bool as_decision_run(as_ring *ring) {
         }
         decision->next++;
         decision->window = NULL;
+        decision->key_known = false;
     }
     return true;
 }

@@ -14,6 +14,10 @@
 /* Start with a closed event: find the filters that it fits. */
 bool as_decision_begin(as_ring *ring, as_event *event);
 
+/* Hold the event, to be decided later. The key and the actor of its only filter are found now, while its values are
+ * known. */
+void as_decision_hold(as_ring *ring);
+
 /* Start with a closed event that was held; as_order knows which filters it fits. */
 void as_decision_resume(as_ring *ring, as_event *event);
 

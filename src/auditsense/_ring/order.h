@@ -25,6 +25,9 @@ typedef struct {
     uint16_t count;                    /* of the filters that it fits */
     uint16_t unknown;                  /* as as_hit.unknown */
     uint16_t matched[AS_HELD_FILTERS]; /* the first of them */
+    bool key_known;                    /* key and actor are those of its only filter: see decide.h */
+    uint32_t actor;
+    uint64_t key[2];
 } as_held;
 
 /* A node with held events, now or earlier. */

@@ -33,6 +33,8 @@ typedef struct {
     uint32_t actor;    /* see as_window_actor */
     bool actor_known;
     bool cut; /* the rest of a record was not read */
+    bool key_known;
+    uint64_t key[2]; /* of the rule being applied */
 } as_decision;
 
 /* Cache from the end of a SYSCALL record to the actor it names: usually the same for all events of a process. */
