@@ -277,6 +277,14 @@ def test_what_no_rule_reports_is_named(query: str, phrase: str) -> None:
     assert any(phrase in unseen for step in needs.steps for unseen in step.unseen)
 
 
+def test_old_kernel_gets_no_rule_with_an_address_family() -> None:
+    """It would refuse the rule, and with it the start of the sensor."""
+    query = [detection('network where event.action == "bound-socket" and auditd.data.socket.family == "38"')]
+    for kernel, wanted in {(5, 2): "", (5, 3): " -F saddr_fam=38", (6, 18): " -F saddr_fam=38"}.items():
+        (line,) = derive(query, machine="ppc64le", paths=AnyPaths(), kernel=kernel).lines()
+        assert line == f"-a always,exit -F arch=b64 -S bind{wanted} -k auditsense"
+
+
 class _Paths(AnyPaths):
     def exists(self, path: str) -> bool:
         return path not in ("/missing", "/proc/missing")

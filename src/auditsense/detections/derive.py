@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from auditsense.detections.model import Detection
 
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_FAMILIES_SINCE: Final = (5, 3)
 _STARTS: Final = frozenset({"execve", "execveat"})
 _FIXED_BY_CALL: Final = frozenset({"event.category", "event.type", "event.action", SYSCALL_NAME})
 _FOLDED: Final = _FIXED_BY_CALL | {"host.os.type", "data_stream.dataset"}
@@ -196,6 +197,7 @@ def derive(
     mapping: EventMapping = EventMapping.NATIVE,
     machine: str | None = None,
     paths: HostPaths | None = None,
+    kernel: tuple[int, int] | None = None,
 ) -> Derivation:
     """Return the audit rules that detections need.
 
@@ -204,9 +206,10 @@ def derive(
         mapping: which words events have.
         machine: architecture by audit's name; this one's when None.
         paths: of the host that gets the rules; this one's when None.
+        kernel: version of Linux; this host's when None. A rule can compare address families since 5.3.
     """
     machine = machine or syscalls.native_arch()
-    host = _Host(mapping, machine, paths or HostPaths())
+    host = _Host(mapping, machine, paths or HostPaths(), (kernel or _kernel()) >= _FAMILIES_SINCE)
     return Derivation(tuple(host.rules_of(detection) for detection in detections), machine)
 
 
@@ -215,6 +218,7 @@ class _Host:
     mapping: EventMapping
     machine: str
     paths: HostPaths
+    families: bool
 
     def rules_of(self, detection: Detection) -> DetectionRules:
         label = _label(detection)
@@ -267,7 +271,9 @@ class _Host:
         return any(arch is not None and syscalls.number(name, arch) is not None for arch in arches)
 
     def _on_host(self, requirement: Requirement, unseen: set[str]) -> Requirement:
-        """Return a requirement with the places that the kernel can watch here."""
+        """Return a requirement that the kernel can test here."""
+        if not self.families:
+            requirement = requirement.without("saddr_fam")
         if requirement.places is None:
             return requirement
         places: set[Place] = set()
@@ -288,6 +294,12 @@ class _Host:
                 case _:
                     places.add(place)
         return replace(requirement, places=frozenset(places))
+
+
+def _kernel() -> tuple[int, int]:
+    """Return the version of this kernel; a recent one if its name tells none."""
+    version = re.match(r"(\d+)\.(\d+)", os.uname().release)
+    return (int(version[1]), int(version[2])) if version is not None else _FAMILIES_SINCE
 
 
 def _label(detection: Detection) -> str:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import errno
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, reduce
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -122,6 +122,14 @@ class Requirement:
             all(own.covers(theirs.get(field, EVERY)) for field, own in self.numbers)
             and all(their_bits.get(field, 0) & own == own for field, own in self.bits)
             and (self.places is None or (other.places is not None and other.places <= self.places))
+        )
+
+    def without(self, field: str) -> Requirement:
+        """Return the requirement without a field of a rule that compares numbers."""
+        return replace(
+            self,
+            numbers=tuple(pair for pair in self.numbers if pair[0] != field),
+            sources=frozenset(source for source in self.sources if source[0] != field),
         )
 
     def both(self, other: Requirement) -> Requirement | None:
