@@ -428,15 +428,28 @@ def test_killed_worker_is_reported(process: AcknowledgedSinkProcess) -> None:
     assert not process.problem
 
 
-def test_worker_outlives_its_keeper(folder: Path, process: AcknowledgedSinkProcess) -> None:
+def test_worker_replaces_its_keeper(folder: Path, process: AcknowledgedSinkProcess) -> None:
+    """Keeper and worker are killed in turn, again and again: the one that is left starts the other."""
     process.send(line(1), 1)
     wait_until(lambda: polled(process).counts.written == 1)
-    os.kill(process.pid, signal.SIGKILL)
-    process.send(lines(2, 1000), 1000)
+    keeper, sent = process.pid, 2
+    for _ in range(3):
+        worker = worker_of(keeper)
+        os.kill(keeper, signal.SIGKILL)
+        process.send(lines(sent, 100), 100)
+        sent += 100
+        wait_until(lambda worker=worker: worker_of(worker))  # type: ignore[misc]
+        keeper, ended = worker, worker_of(worker)
+        os.kill(ended, signal.SIGKILL)
+        process.send(lines(sent, 100), 100)
+        sent += 100
+        wait_until(lambda pair=(keeper, ended): worker_of(pair[0]) not in {0, pair[1]})  # type: ignore[misc]
     wait_until(lambda: polled(process).counts.pending == 0)
+    assert "another one was started" in process.recent_problem
     process.close()
-    assert process.counts.failed == 0
-    assert spooled(folder) == list(range(1, 1002))
+    assert (process.counts.failed, process.counts.dropped) == (0, 0)
+    assert spooled(folder) == list(range(1, sent))
+    wait_until(lambda: not Path(f"/proc/{keeper}").exists())
 
 
 def test_end_of_keeper_and_worker_stops_the_sink(process: AcknowledgedSinkProcess) -> None:

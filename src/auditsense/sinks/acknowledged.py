@@ -56,11 +56,13 @@ class AcknowledgedSinkProcess(SinkProcess):
         self._held_bytes = 0
         self._reported = 0  # documents of the first held entry that are reported
         self._generation = 0
+        self._group = 0  # process group of keeper and worker
         self._base = (0, 0)  # documents written and failed in earlier generations
 
     def start(self, confine: Callable[[], None] | None = None) -> None:
         """Fork; see `SinkProcess.start`. The keeper and its workers are a process group."""
         super().start(confine)
+        self._group = self.pid
         with suppress(OSError):  # it has done so itself, or has another user already
             os.setpgid(self.pid, self.pid)
 
@@ -131,9 +133,9 @@ class AcknowledgedSinkProcess(SinkProcess):
 
     def _kill(self) -> None:
         """Kill the keeper and its worker; see `SinkProcess._kill`."""
-        if self.pid:
+        if self._group and not self._ended:  # as long as one of them runs, the number is theirs
             with suppress(PermissionError, ProcessLookupError):
-                os.killpg(self.pid, SIGKILL)
+                os.killpg(self._group, SIGKILL)
         super()._kill()
 
     def _fail_pending(self) -> None:

@@ -101,6 +101,10 @@ class _SinkStoppedError(Exception):
     """The sink will not write any more."""
 
 
+class _KeeperEndedError(Exception):
+    """The keeper of this worker has ended."""
+
+
 class SinkWorker:
     """Write the documents that come through a pipe.
 
@@ -120,6 +124,7 @@ class SinkWorker:
         self._resume = resume_mark(token, generation) if generation else b""  # b"": it has come
         self._line_sink = sink if isinstance(sink, LineSink) and sink.as_lines else None
         self._committing_sink = sink if isinstance(sink, CommittingSink) else None
+        self._keeper_ended = self._idle = False
         self._hangup = select.poll()
         self._hangup.register(pipe, 0)  # POLLHUP is always reported, even while there is data to read
 
@@ -128,7 +133,7 @@ class SinkWorker:
         unread = b""
         try:
             self._start()
-            while chunk := os.read(self._pipe, _READ_BYTES):
+            while chunk := self._read():
                 started_s = time.monotonic()
                 lines, end, rest = chunk.rpartition(b"\n")
                 if not end:
@@ -142,6 +147,21 @@ class SinkWorker:
         os.set_blocking(self._reports, True)  # the last report must arrive
         self._send_report()
         self._sink.close()
+
+    def notice_keeper_ended(self, *_: object) -> None:
+        """Have `run` raise between two writes. For a signal handler."""
+        self._keeper_ended = True
+        if self._idle:
+            raise _KeeperEndedError
+
+    def _read(self) -> bytes:
+        self._idle = True
+        try:
+            if self._keeper_ended:
+                raise _KeeperEndedError
+            return os.read(self._pipe, _READ_BYTES)
+        finally:
+            self._idle = False
 
     def _start(self) -> None:
         if self._committing_sink is None:
@@ -301,7 +321,7 @@ def run_worker(  # noqa: PLR0913 - what a process needs to know
             confine()
         _limit_time_after(owner)
         if token:
-            _keep_worker(sink, pipe, reports, name, token)
+            _keep_worker(sink, pipes, name, token)
         else:
             SinkWorker(sink, pipe, reports).run()
         code = 0
@@ -311,18 +331,32 @@ def run_worker(  # noqa: PLR0913 - what a process needs to know
         os._exit(code)
 
 
-def _keep_worker(sink: Sink, pipe: int, reports: int, name: str, token: str) -> None:
-    """Run the worker in a child process, and start another one whenever a signal ends it."""
+def _keep_worker(sink: Sink, pipes: tuple[int, int], name: str, token: str, first: int = 0) -> None:
+    """Run the worker in a child process, and start another one whenever a signal ends it.
+
+    When the keeper itself has ended, its worker becomes the keeper, and starts another worker.
+    """
     pause_s = _FIRST_PAUSE_S
-    for generation in itertools.count():
+    pipe, reports = pipes
+    for generation in itertools.count(first):
         started_s = time.monotonic()
+        keeper = os.getpid()
         pid = os.fork()
         if pid == 0:
             code = 1
             try:
                 set_name(f"sink-{name}")
-                signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # that of `_limit_time_after`
-                SinkWorker(sink, pipe, reports, generation, token).run()
+                worker = SinkWorker(sink, pipe, reports, generation, token)
+                _notify_of_end(keeper, worker.notice_keeper_ended)
+                worker.run()
+                code = 0
+            except _KeeperEndedError:
+                signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+                set_name(f"keep-{name}")
+                sink.close()
+                problem = "its keeper was ended; its worker took over, and another one was started"
+                _write_whole(reports, SinkReport(problem=problem, generation=generation + 1).encode())
+                _keep_worker(sink, pipes, name, token, generation + 1)
                 code = 0
             except BaseException as error:  # noqa: BLE001 - no caller is left to report it
                 _report_failure(reports, error, generation)
@@ -371,7 +405,12 @@ def _limit_time_after(owner: int) -> None:
     def owner_ended(*_: object) -> None:
         signal.alarm(2 * GRACE_S)
 
-    signal.signal(signal.SIGUSR1, owner_ended)
+    _notify_of_end(owner, owner_ended)
+
+
+def _notify_of_end(parent: int, handler: Callable[..., None]) -> None:
+    """Have a handler called when the parent of this process ends, also if it has ended already."""
+    signal.signal(signal.SIGUSR1, handler)
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGUSR1), 0, 0, 0)
-    if os.getppid() != owner:
-        owner_ended()
+    if os.getppid() != parent:
+        handler()
