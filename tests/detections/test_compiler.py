@@ -22,6 +22,7 @@ from auditsense.detections.expression import (
     And,
     Constant,
     Expression,
+    KeyField,
     Not,
     Operator,
     Or,
@@ -345,6 +346,71 @@ def test_repeated_step_is_one_ring() -> None:
         assert {one.stages for one in table.filters()} == {1}
 
 
+def test_sequence_has_a_filter_for_each_step() -> None:
+    table = compiled(
+        "sequence by host.id with maxspan=1m [file where true] by process.pid with runs=3 "
+        '[process where event.action == "executed"] by process.parent.pid '
+        'until [process where event.type == "end"] by process.pid'
+    )
+    assert table.rules == (Rule(kind=RuleKind.SEQUENCE, stages=4, span_ms=60_000),)
+    steps = {(one.first_stage, one.stages, one.until, one.keys) for one in table.filters()}
+    assert steps == {
+        (0, 3, False, (Field.NODE, Field.PID)),
+        (3, 1, False, (Field.NODE, Field.PPID)),
+        (0, 1, True, (Field.NODE, Field.PID)),
+    }
+
+
+def test_sample_remembers_for_its_look_back() -> None:
+    query = replace(parse("sample by process.pid [file where true] [network where true]"), look_back_ms=1000)
+    assert compiled(query).rules == (Rule(kind=RuleKind.SAMPLE, stages=2, span_ms=1000),)
+
+
+def test_repeated_step_with_a_limit_is_a_sequence() -> None:
+    table = compiled("sequence by process.pid with maxspan=5s [file where true] with runs=10 | head 2")
+    (rule,) = table.rules
+    assert (rule.kind, rule.stages, rule.limit, rule.limit_ms) == (RuleKind.SEQUENCE, 10, 2, 540_000)
+    assert {(one.first_stage, one.stages) for one in table.filters()} == {(0, 10)}
+
+
+def test_tail_limits_completions_of_a_look_back() -> None:
+    query = "sequence by process.pid with maxspan=5s [file where true] [process where true] | tail 1"
+    (rule,) = compiled(query).rules
+    assert (rule.limit, rule.limit_ms) == (1, 540_000)
+
+
+def test_sequence_with_a_step_that_never_happens_costs_nothing() -> None:
+    never = (
+        'sequence by process.pid with maxspan=5s [file where true] [process where event.action == "no such"]'
+    )
+    assert [*compiled(never).filters()] == []
+
+
+def test_optional_key_is_marked() -> None:
+    query = (
+        "sequence by ?process.parent.entity_id, process.pid with maxspan=5s "
+        "[file where true] [process where true]"
+    )
+    assert {(one.keys, one.optional_keys) for one in compiled(query).filters()} == {
+        ((Field.PARENT_ENTITY_ID, Field.PID), 1)
+    }
+
+
+def test_event_without_a_key_field_of_its_class_is_not_looked_at() -> None:
+    query = "sequence by file.path with maxspan=5s [file where true] [any where true]"
+    table = compiled(query)
+    assert event("openat", path_name="/a").fits(table)
+    assert event("connect").fits(table) == []
+
+
+def test_key_of_a_login_needs_a_login_user() -> None:
+    query = "sequence by user.id with maxspan=5s [authentication where true] [process where true]"
+    table = compiled(query)
+    (one,) = event(None, "USER_AUTH", auid="5").fits(table)
+    assert one.keys == (Field.AUID,)
+    assert event(None, "USER_AUTH", auid="4294967295").fits(table) == []
+
+
 # --- refusals --------------------------------------------------------------------------
 
 
@@ -352,8 +418,17 @@ def test_repeated_step_is_one_ring() -> None:
     ("query", "message"),
     [
         (
+            "sequence by event.category with maxspan=1s [any where true] [file where true]",
+            "d0: line 1: event.category cannot be a key",
+        ),
+        (
             "sequence by related.user, tags, user.id, host.id with maxspan=1s [any where true] with runs=2",
             "d0: line 1: this event has 5 key fields of records; at most 4",
+        ),
+        ("file where true | tail 1", "d0: head and tail limit sequences and samples only"),
+        (
+            "sequence by process.pid with maxspan=25h [file where true] [process where true]",
+            "d0: maxspan is 90000000 ms; at most 86400000 (24 h)",
         ),
     ],
 )
@@ -363,6 +438,9 @@ def test_refusal_names_detection_and_line(query: str, message: str) -> None:
 
 
 def test_bounds_of_the_core_are_named() -> None:
+    items = tuple(Step(None, Constant(value=True)) for _ in range(9))
+    with pytest.raises(DetectionError, match="d0: this sample has 9 events; at most 8"):
+        compiled(Query(QueryKind.SAMPLE, items, (KeyField("process.pid"),)))
     many = Or(tuple(Test("process.name", Operator.EQUAL, (f"{n}",)) for n in range(1025)))
     with pytest.raises(DetectionError, match="d0: this event has 1025 comparisons; at most 1024"):
         compiled(Query(QueryKind.EVENT, (Step(None, many),)))

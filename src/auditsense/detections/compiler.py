@@ -60,7 +60,7 @@ from auditsense.detections.expression import (
     Test,
 )
 from auditsense.detections.fields import FIELDS, HOST, SYSCALL_NAME
-from auditsense.detections.own_query import expression_of, query_of
+from auditsense.detections.own_query import MOST_SPAN_MS, expression_of, query_of
 from auditsense.errors import DetectionError
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ MOST_PREDICATES: Final = 8192
 MOST_OPERANDS: Final = 65_536
 MOST_TEXT: Final = 1 << 20
 MOST_KEYS: Final = 4
+MOST_ITEMS: Final = 8
 _EXECUTING: Final = ("execve", "execveat")
 
 
@@ -129,12 +130,7 @@ def compile_all(
         raise DetectionError(f"{len(detections)} detections; at most {MOST_RULES}: load fewer")
     queries = [query_of(detection) for detection in detections]
     rules = tuple(
-        rule_of(
-            query,
-            merge_ms=merge_ms,
-            exceptions=tuple(compile_exception(exception) for exception in detection.exceptions),
-        )
-        for detection, query in zip(detections, queries, strict=True)
+        _rule(detection, query, merge_ms) for detection, query in zip(detections, queries, strict=True)
     )
     table = _Compiler(detections, queries, mapping, users).table(rules)
     return remember_processes(table) if mapping is EventMapping.NATIVE and needs_processes(table) else table
@@ -147,12 +143,19 @@ def check_detection(detection: Detection, mapping: EventMapping = EventMapping.N
         DetectionError: as `compile_all`.
     """
     query = query_of(detection)
-    for exception in detection.exceptions:
-        compile_exception(exception)
+    _rule(detection, query, merge_ms=0)
     if (
         detection.query is not None or len(detection.match) > MOST_NODES
     ):  # else its conditions are checked now
         _Compiler([detection], [query], mapping, None).check()
+
+
+def _rule(detection: Detection, query: Query, merge_ms: int) -> Rule:
+    exceptions = tuple(compile_exception(exception) for exception in detection.exceptions)
+    try:
+        return rule_of(query, merge_ms=merge_ms, exceptions=exceptions)
+    except DetectionError as error:
+        raise DetectionError(f"{detection.id}: {error}") from error
 
 
 def compile_exception(exception: DetectionException) -> RuleException:
@@ -212,7 +215,7 @@ def _source(rule: int, step: Step, by: tuple[KeyField, ...], *, own: bool) -> So
 
 def runs_of(query: Query) -> int:
     """Return the events of a sequence that repeats one step; 0 for every other query."""
-    if query.kind is not QueryKind.SEQUENCE or query.until is not None:
+    if query.kind is not QueryKind.SEQUENCE or query.until is not None or query.limit is not None:
         return 0
     first = replace(query.steps[0], runs=1)
     if any(replace(step, runs=1) != first for step in query.steps):
@@ -221,16 +224,34 @@ def runs_of(query: Query) -> int:
 
 
 def rule_of(query: Query, *, merge_ms: int, exceptions: tuple[RuleException, ...] = ()) -> Rule:
-    """Return what completes a hit of a query."""
-    rule = Rule(merge_ms=merge_ms, exceptions=exceptions)
+    """Return what completes a hit of a query.
+
+    Raises:
+        DetectionError: a time or a number is beyond the bounds of the core.
+    """
+    if query.kind is QueryKind.EVENT:
+        if query.limit is not None:
+            raise DetectionError("head and tail limit sequences and samples only; remove them")
+        return Rule(merge_ms=merge_ms, exceptions=exceptions)
+    span_ms = _span_ms("maxspan", query.maxspan_ms or 1)
     if runs := runs_of(query):
-        return replace(rule, kind=RuleKind.RUNS, count=runs, span_ms=query.maxspan_ms or 1)
+        return Rule(RuleKind.RUNS, count=runs, span_ms=span_ms, merge_ms=merge_ms, exceptions=exceptions)
     stages = sum(step.runs for step in query.steps)
-    match query.kind:
-        case QueryKind.EVENT:
-            return rule
-        case _:
-            raise DetectionError(f"a {query.kind} of {stages} different events is not supported yet")
+    limit_ms = 0 if query.limit is None else _span_ms("the look-back", query.look_back_ms)
+    kind = RuleKind.SEQUENCE
+    if query.kind is QueryKind.SAMPLE:
+        if stages > MOST_ITEMS:
+            raise DetectionError(f"this sample has {stages} events; at most {MOST_ITEMS}")
+        kind, span_ms = RuleKind.SAMPLE, _span_ms("the look-back", query.look_back_ms)
+    return Rule(
+        kind, stages, span_ms=span_ms, limit=query.limit or 0, limit_ms=limit_ms, exceptions=exceptions
+    )
+
+
+def _span_ms(what: str, ms: int) -> int:
+    if ms > MOST_SPAN_MS:
+        raise DetectionError(f"{what} is {ms} ms; at most {MOST_SPAN_MS} (24 h)")
+    return ms
 
 
 def normal_form(expression: Expression) -> Expression:
