@@ -262,7 +262,19 @@ def test_parents_need_events_of_programs_that_start() -> None:
     assert table.classes[event("execve").class_in(table)].kept
     assert table.classes[event("openat").class_in(table)].filters
     plain = compiled('file where process.name == "sh"')
-    assert event("execve").class_in(plain) == 0
+    assert not plain.classes[event("execve").class_in(plain)].kept
+
+
+def test_exec_behind_another_record_starts_a_program_as_well() -> None:
+    table = compiled('any where process.args == "a"')
+    assert table.processes
+    for first in ("", "APPARMOR"):
+        one = event("execve", first, args=["a"])
+        assert one.fits(table)
+        assert table.classes[one.class_in(table)].executes
+    assert table.classes[event("execve").class_in(table)].kept
+    only_execs = compiled('process where event.action == "executed" and process.args == "a"')
+    assert not only_execs.processes
 
 
 def test_search_for_the_file_begins_at_the_path_of_the_call() -> None:

@@ -65,7 +65,7 @@ def remember_processes(table: RuleTable) -> RuleTable:
 
     def executing(index: int) -> int:
         """Return the class that execs have instead of this one."""
-        if classes[index].executes:
+        if classes[index].executes and classes[index].kept:
             return index
         if index not in moved:
             moved[index] = len(classes)
@@ -76,4 +76,16 @@ def remember_processes(table: RuleTable) -> RuleTable:
     listed = {(call.arch, call.syscall): call.class_index for call in table.calls}
     calls = [call for call in table.calls if (call.arch, call.syscall) not in execs]
     calls += [Call(*call, executing(listed.get(call, table.other_call_class))) for call in sorted(execs)]
-    return replace(table, classes=tuple(classes), calls=tuple(calls), sessions=SESSIONS, processes=True)
+    mains = [
+        replace(main, call_class=moved[main.call_class])
+        for main in table.mains
+        if main.call_class is not None and main.call_class in moved
+    ]
+    return replace(
+        table,
+        classes=tuple(classes),
+        calls=tuple(calls),
+        mains=(*table.mains, *mains),
+        sessions=SESSIONS,
+        processes=True,
+    )

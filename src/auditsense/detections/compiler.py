@@ -672,19 +672,18 @@ class _Classes:
             row: the filters of a shape.
             mains: classes of events with the same call that begin with another record.
         """
-        executes = self._keep_executions and not set(_EXECUTING).isdisjoint(row.shape.calls)
-        if not row.filters and not executes and mains == (self.unwanted if mains else ()):
+        executes = not set(_EXECUTING).isdisjoint(row.shape.calls)
+        kept = executes and self._keep_executions
+        if not row.filters and not kept and mains == (self.unwanted if mains else ()):
             return 0
         kind = row.shape.kind
         filters = tuple(self._filters[decided] for decided in row.filters)
         first_path = (kind.path_index or 0) if filters else 0
         directory = kind.directory if any(map(_joins_paths, filters)) else None
-        key = (row.filters, first_path, directory, executes, mains)
+        key = (row.filters, first_path, directory, executes, kept, mains)
         if key not in self._indices:
             self._indices[key] = len(self._rows)
-            self._rows.append(
-                Class(filters, first_path, executes=executes, kept=executes, directory=directory)
-            )
+            self._rows.append(Class(filters, first_path, executes=executes, kept=kept, directory=directory))
         return self._indices[key]
 
     def rows(self) -> tuple[Class, ...]:
