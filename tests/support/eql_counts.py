@@ -57,7 +57,7 @@ def model_counts(
         learn(event, processes)
         fields.append((event.ms, fields_of(event, processes, native=native)))
     counts = {
-        detection.id: count(replace(detection.query, limit=None), fields)
+        detection.id: count(detection.query, fields)
         for detection in detections
         if detection.query is not None
     }

@@ -89,7 +89,7 @@ def count(query: Query, events: Sequence[tuple[int, Fields]]) -> int:
     """Return how often events complete a query.
 
     Args:
-        query: it; without a limit of completions.
+        query: it.
         events: stamp in ms and fields of each, in their order.
     """
     if query.kind is QueryKind.EVENT:
@@ -107,7 +107,7 @@ def _key(keys: tuple[KeyField, ...], fields: Fields) -> Key | None:
 def _sequences(query: Query, events: Sequence[tuple[int, Fields]]) -> int:
     stages = [step for step in query.steps for _ in range(step.runs)]
     pending: dict[tuple[Key, int], int] = {}  # key and stage -> stamp of the first event
-    completed = 0
+    completed: dict[Key, list[int]] = {}  # stamps by key
     for ms, fields in events:
         for stage in reversed(range(len(stages))):
             key = _key((*query.by, *stages[stage].by), fields)
@@ -120,27 +120,39 @@ def _sequences(query: Query, events: Sequence[tuple[int, Fields]]) -> int:
             if first is None or ms - first > (query.maxspan_ms or 0):
                 continue
             if stage == len(stages) - 1:
-                completed += 1
+                before = [at for at in completed.get(key, ()) if ms - at <= query.look_back_ms]
+                if query.limit is None or len(before) < query.limit:
+                    completed.setdefault(key, []).append(ms)
             else:
                 pending[key, stage] = first
         until = query.until
         if until is not None and matches(until, fields):  # the event may have been a step before
             key = _key((*query.by, *until.by), fields)
             pending = {place: first for place, first in pending.items() if place[0] != key}
-    if query.limit:
-        raise AssertionError("the model has no limit of completions")
-    return completed
+    return sum(map(len, completed.values()))
 
 
 def _samples(query: Query, events: Sequence[tuple[int, Fields]]) -> int:
-    """Return the number of keys that have an event for each step, for events within the look-back."""
-    found: dict[Key, list[list[int]]] = {}
-    for number, (_, fields) in enumerate(events):
+    """Return how often a key has an event for each step; once until none fitted for the look-back."""
+    found: dict[Key, list[list[int]]] = {}  # key -> for each step the numbers of events
+    last: dict[Key, int] = {}
+    fired: set[Key] = set()
+    completed = 0
+    for number, (ms, fields) in enumerate(events):
         for item, step in enumerate(query.steps):
             key = _key((*query.by, *step.by), fields)
-            if key is not None and matches(step, fields):
-                found.setdefault(key, [[] for _ in query.steps])[item].append(number)
-    return sum(_distinct(items) for items in found.values())
+            if key is None or not matches(step, fields):
+                continue
+            if ms - last.get(key, ms) > query.look_back_ms:
+                fired.discard(key)
+            last[key] = ms
+            items = found.setdefault(key, [[] for _ in query.steps])
+            items[item].append(number)
+            found[key] = [[n for n in kept if ms - events[n][0] <= query.look_back_ms] for kept in items]
+            if key not in fired and _distinct(found[key]):
+                fired.add(key)
+                completed += 1
+    return completed
 
 
 def _distinct(items: list[list[int]], used: frozenset[int] = frozenset()) -> bool:

@@ -52,7 +52,7 @@ def witnesses(query: Query, random: Random, pid: int) -> list[AuditEvent] | None
 
 def _in_order(events: Sequence[AuditEvent]) -> list[AuditEvent]:
     return [
-        replace(event, ms=event.ms + 10 * number, serial=event.serial + number)
+        replace(event, ms=events[0].ms + 10 * number, serial=events[0].serial + number)
         for number, event in enumerate(events)
     ]
 
