@@ -79,15 +79,15 @@ static void in_parts(void) {
     CHECK_TEXT(shown(), "[a][b][c][d]");
     CHECK(args.in_parts && !args.cut);
     CASE("a long argument is put together from its parts, whether quoted or hex");
-    READ("2", "argc=2 a0=\"a\" a1_len=6 a1[0]=6263", " a1[1]=\"de\"", " a1[2]=6667");
+    READ("2", "argc=2 a0=\"a\" a1_len=10 a1[0]=6263", " a1[1]=\"de\"", " a1[2]=6667");
     CHECK_TEXT(shown(), "[a][bcdefg]");
     CHECK(args.in_parts && !args.cut);
     CASE("the order of arrival does not matter");
-    READ("4", " a1[2]=6667 a2=\"y\"", " a3=\"z\"", "argc=4 a0=\"a\" a1_len=6 a1[0]=6263", " a1[1]=\"de\"");
+    READ("4", " a1[2]=6667 a2=\"y\"", " a3=\"z\"", "argc=4 a0=\"a\" a1_len=10 a1[0]=6263", " a1[1]=\"de\"");
     CHECK_TEXT(shown(), "[a][bcdefg][y][z]");
     CHECK(!args.cut);
     CASE("what comes twice counts once");
-    READ("3", "argc=3 a0=\"a\" a1_len=4 a1[0]=6263", "argc=3 a0=\"a\" a1_len=4 a1[0]=6263", " a1[1]=6465 a2=\"x\"",
+    READ("3", "argc=3 a0=\"a\" a1_len=8 a1[0]=6263", "argc=3 a0=\"a\" a1_len=8 a1[0]=6263", " a1[1]=6465 a2=\"x\"",
          " a1[1]=6465 a2=\"x\"");
     CHECK_TEXT(shown(), "[a][bcde][x]");
     CHECK(!args.cut);
@@ -106,11 +106,11 @@ static void lost_parts(void) {
     READ("3", "argc=3 a0=\"a\" a1=\"b\"");
     CHECK(args.cut);
     CASE("so does a missing part in the middle, and the rest of the argument stays");
-    READ("1", "argc=1 a0_len=6 a0[0]=6162", " a0[2]=6566");
+    READ("1", "argc=1 a0_len=12 a0[0]=6162", " a0[2]=6566");
     CHECK_TEXT(shown(), "[abef]");
     CHECK(args.cut);
     CASE("so does a missing last part, even if other arguments follow");
-    READ("2", "argc=2 a0_len=6 a0[0]=6162", " a1=\"x\"");
+    READ("2", "argc=2 a0_len=12 a0[0]=6162", " a1=\"x\"");
     CHECK_TEXT(shown(), "[ab][x]");
     CHECK(args.cut);
     CASE("so does a missing first part");

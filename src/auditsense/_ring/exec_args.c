@@ -141,7 +141,7 @@ static bool begin_argument(as_exec_args *args) {
 typedef struct {
     uint32_t argument; /* next one to begin */
     uint32_t part;     /* next part of the one before */
-    uint64_t missing;  /* bytes that the one before still lacks, if it has parts */
+    uint64_t missing;  /* characters that the one before still lacks, if it has parts: two for each byte in hex */
 } progress;
 
 /* False: no more arguments fit. */
@@ -155,7 +155,7 @@ static bool add_piece(as_exec_args *args, const piece *next, progress *at) {
         }
         return true;
     }
-    const uint32_t before = args->used;
+    const uint32_t len = next->value.span.len;
     if (next->argument >= at->argument) {
         args->cut = args->cut || next->argument > at->argument || next->part > 0 || (!next->is_part && at->missing > 0);
         if (!begin_argument(args)) {
@@ -164,13 +164,12 @@ static bool add_piece(as_exec_args *args, const piece *next, progress *at) {
         at->argument = next->argument + 1;
         at->part = next->part + 1;
         append(args, next->value);
-        at->missing =
-            next->is_part && at->missing > args->used - before - 1 ? at->missing - (args->used - before - 1) : 0;
+        at->missing = next->is_part && at->missing > len ? at->missing - len : 0;
     } else if (next->is_part && next->argument + 1 == at->argument && next->part >= at->part) {
         args->cut = args->cut || next->part > at->part;
         at->part = next->part + 1;
         append(args, next->value);
-        at->missing = at->missing > args->used - before ? at->missing - (args->used - before) : 0;
+        at->missing = at->missing > len ? at->missing - len : 0;
     }
     args->in_parts = args->in_parts || next->is_part;
     return args->used < AS_ARGS_BYTES || !args->cut;
