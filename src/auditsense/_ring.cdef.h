@@ -455,12 +455,13 @@ int64_t as_hit_key(const uint8_t *hit, const as_rules *rules, uint32_t index, co
 /* Forms of a column: one field of many hits, side by side. */
 typedef enum {
     /* as_hits_texts */
-    AS_COLUMN_TEXT = 0,      /* each text and a zero byte. A text may hold zero bytes itself (count them), but not
-                                AS_FIELD_PROCTITLE, which has blanks instead */
-    AS_COLUMN_DICT = 1,      /* dictionary-encoded, for texts that repeat: the distinct texts, each with a zero byte;
-                                rows holds the number of each row's text, from 1 */
-    AS_COLUMN_ARGUMENTS = 2, /* of AS_FIELD_PROCTITLE: its arguments, each with a zero byte; a row without arguments has
-                                one zero byte */
+    AS_COLUMN_TEXT = 0, /* each text and a zero byte. A text may hold zero bytes itself (count them), but not
+                           AS_FIELD_PROCTITLE and lists, which have blanks instead */
+    AS_COLUMN_DICT = 1, /* dictionary-encoded, for texts that repeat: the distinct texts, each with a zero byte;
+                           rows holds the number of each row's text, from 1 */
+    AS_COLUMN_ARGUMENTS =
+        2, /* of AS_FIELD_PROCTITLE and lists: the values, each with a zero byte; a row without any has
+              one zero byte */
     /* as_hits_numbers */
     AS_COLUMN_NUMBER = 3,         /* a field that is printed in decimal */
     AS_COLUMN_MS = 4,             /* stamp of the hit's last event; field does not matter */

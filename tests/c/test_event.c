@@ -276,6 +276,77 @@ static void ring_operations(void) {
     CHECK_EQUAL(t.stats.duplicate + t.stats.late, 0);
 }
 
+/* The class of the next closed event, and the types of its linked records; then it is forgotten. */
+static uint32_t class_of_closed(table *t, uint8_t *linked) {
+    const as_event *event = as_events_closed(&t->events);
+    const uint32_t class_index = event == NULL ? UINT32_MAX : event->class_index;
+    *linked = event == NULL ? 0 : event->linked_kinds;
+    decide(t);
+    return class_index;
+}
+
+static void other_first_records(void) {
+    table t = fresh(sample_config());
+    uint8_t linked;
+    CASE("a record of user space is a whole event if its type has a class; else it is counted and costs no slot");
+    add(&t, 1, 1100, "pid=1 uid=0 msg='acct=\"a\" res=success'");
+    CHECK_EQUAL(t.stats.events, 1);
+    CHECK_TEXT(field_of(&t, AS_FIELD_ACCT), "a");
+    CHECK_EQUAL(class_of_closed(&t, &linked), 5);
+    CHECK_EQUAL(linked, AS_LINK_MAIN);
+    add(&t, 1, 1100, "pid=1");
+    CHECK_EQUAL(t.stats.late, 1);
+    add(&t, 2, 1101, "pid=1");
+    CHECK_EQUAL(t.stats.events, 2);
+    CHECK(as_events_closed(&t.events) == NULL);
+    CHECK_EQUAL(t.stats.incomplete + t.stats.open_events, 0);
+
+    CASE("with another first record the class is that of its type and the call; AVC records of AppArmor differ");
+    static const struct {
+        const char *avc;
+        uint32_t class_index;
+    } rows[] = {{"avc:  denied  { read } for  pid=7", 6}, {"apparmor=\"DENIED\" pid=7", 7}};
+    for (uint32_t i = 0; i < 2; i++) {
+        add(&t, 10 + i, AS_TYPE_AVC, rows[i].avc);
+        add(&t, 10 + i, AS_TYPE_SYSCALL, "arch=c000003e syscall=257 items=0 pid=8 uid=9");
+        add(&t, 10 + i, AS_TYPE_EOE, "");
+        CHECK_TEXT(field_of(&t, AS_FIELD_PID), "7");
+        CHECK_TEXT(field_of(&t, AS_FIELD_UID), "9");
+        CHECK_EQUAL(class_of_closed(&t, &linked), rows[i].class_index);
+        CHECK_EQUAL(linked, AS_LINK_MAIN);
+    }
+
+    CASE("a type without a class changes nothing, and is not stored");
+    add(&t, 20, 1326, "pid=7");
+    add(&t, 20, AS_TYPE_SYSCALL, "arch=c000003e syscall=257 items=0 pid=8");
+    add(&t, 20, AS_TYPE_EOE, "");
+    CHECK_TEXT(field_of(&t, AS_FIELD_PID), "8");
+    CHECK_EQUAL(class_of_closed(&t, &linked), 1);
+    CHECK_EQUAL(linked, 0);
+
+    CASE("alone it is decided at the timeout, without being incomplete");
+    add(&t, 30, 1701, "pid=7 res=1");
+    CHECK(!expire(&t, 1000));
+    CHECK(expire(&t, 3001));
+    CHECK_EQUAL(class_of_closed(&t, &linked), 5);
+    CHECK_EQUAL(t.stats.incomplete, 0);
+
+    CASE("an event of a call that lost its SYSCALL record has no class");
+    add(&t, 40, 1701, "pid=7 res=1");
+    add(&t, 40, AS_TYPE_PATH, SAMPLE_PATH);
+    add(&t, 40, AS_TYPE_EOE, "");
+    CHECK(expire(&t, 9000));
+    CHECK_EQUAL(class_of_closed(&t, &linked), 0);
+
+    CASE("an operation of io_uring needs no call");
+    add(&t, 50, AS_TYPE_URINGOP, "uring_op=18 success=yes exit=5 items=1 ppid=1 pid=7 uid=8");
+    add(&t, 50, AS_TYPE_PATH, SAMPLE_PATH);
+    add(&t, 50, AS_TYPE_EOE, "");
+    CHECK_TEXT(field_of(&t, AS_FIELD_PID), "7");
+    CHECK_TEXT(field_of(&t, AS_FIELD_PATH_NAME), "/proc");
+    CHECK_EQUAL(class_of_closed(&t, &linked), 5);
+}
+
 static void in_log_files(void) {
     table t = fresh(sample_config());
     t.text = true;
@@ -650,6 +721,7 @@ int main(void) {
     whole_events();
     duplicates();
     ring_operations();
+    other_first_records();
     in_log_files();
     what_a_log_lacks();
     where_paths_are_the_end();

@@ -324,11 +324,50 @@ static void operands_of_an_architecture(void) {
     CHECK_EQUAL(as_program_fields(&predicates, AS_NODE_TRUE), 0);
 }
 
+static void lists(void) {
+    static const as_operand operands[] = {{.at = 0, .len = 2}, {.at = 2, .len = 3}, {.number = 2}};
+    static const as_predicate rows[] = {
+        {.field = AS_FIELD_ARGS, .op = AS_OP_TEXT, .first_operand = 0, .operands = 1},
+        {.field = AS_FIELD_ARGS, .op = AS_OP_LIKE, .first_operand = 1, .operands = 1},
+        {.field = AS_FIELD_ARGS, .op = AS_OP_LENGTH, .length_op = AS_OP_NUMBER, .first_operand = 2, .operands = 1},
+        {.field = AS_FIELD_ARGS, .op = AS_OP_PRESENT},
+        {.field = AS_FIELD_CAPABILITIES, .op = AS_OP_PRESENT}};
+    const as_rules rules = {.predicates = rows,
+                            .operands = operands,
+                            .text = (const uint8_t *)"-xz*c",
+                            .predicate_count = 5,
+                            .operand_count = 3,
+                            .text_len = 5};
+    static const as_event event;
+    static as_span arguments[] = {{(const uint8_t *)"sh", 2}, {(const uint8_t *)"zabc", 4}, {(const uint8_t *)"-x", 2}};
+    as_predicates predicates = predicates_of(&rules);
+    static as_event_values located;
+    located = (as_event_values){.located = AS_ALL_FIELDS, .decoded = AS_ALL_FIELDS, .args_read = true, .event = &event};
+    located.args = (as_exec_args){.spans = arguments, .count = 3};
+    located.texts[AS_FIELD_ARGS] = arguments[0];
+    CASE("of a list any value is enough, its length is that of the first, and an empty one is absent");
+    CHECK(as_predicate_holds(&predicates, 0, &located));
+    CHECK(as_predicate_holds(&predicates, 1, &located));
+    CHECK(as_predicate_holds(&predicates, 2, &located));
+    CHECK(as_predicate_holds(&predicates, 3, &located));
+    CHECK(!as_predicate_holds(&predicates, 4, &located));
+    as_predicates_begin_event(&predicates);
+    located.args.count = 1;
+    CHECK(!as_predicate_holds(&predicates, 0, &located));
+    CHECK(!as_predicate_holds(&predicates, 1, &located));
+    CHECK(as_predicate_holds(&predicates, 3, &located));
+    as_predicates_begin_event(&predicates);
+    located.args.count = 0;
+    CHECK(!as_predicate_holds(&predicates, 2, &located));
+    CHECK(!as_predicate_holds(&predicates, 3, &located));
+}
+
 int main(void) {
     texts();
     numbers();
     networks();
     long_texts();
     operands_of_an_architecture();
+    lists();
     return check_done();
 }

@@ -34,6 +34,7 @@ TYPES = {
     "SOCKADDR": 1306,
     "CWD": 1307,
     "EXECVE": 1309,
+    "BPRM_FCAPS": 1321,
     "EOE": 1320,
     "PROCTITLE": 1327,
     "URINGOP": 1336,

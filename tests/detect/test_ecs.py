@@ -28,6 +28,12 @@ def event_of(text: bytes) -> Document:
         return event.document()
 
 
+def log(*lines: str) -> bytes:
+    """Return lines of one event, each without its "type=" and its stamp."""
+    parts = [line.partition(" ") for line in lines]
+    return "".join(f"type={kind} msg=audit(1.000:1): {text}\n" for kind, _, text in parts).encode()
+
+
 def get(document: Document, name: str) -> Any:  # noqa: ANN401 - a document holds what it holds
     value: Any = document
     for part in name.split("."):
@@ -43,7 +49,8 @@ EVENT = {
         "dataset": "auditd_manager.auditd",
         "module": "auditsense",
         "category": ["file"],
-        "action": "openat",
+        "type": ["info"],
+        "action": "opened-file",
         "outcome": "success",
     },
     "auditd": {
@@ -260,9 +267,10 @@ def test_unknown_call_or_architecture_keeps_its_number(
     document = event_of(open_event(arch=arch, syscall=number).text)
     data = document["auditd"]["data"]
     assert (data["arch"], data["syscall"]) == names
-    assert document["event"]["action"] == names[1]
     is_file = names[1] in {"openat", "openat2"}
-    assert document["event"]["category"] == (["file"] if is_file else [])
+    assert document["event"]["action"] == ("opened-file" if is_file else names[1])
+    assert document["event"]["type"] == ["info"]
+    assert document["event"]["category"] == ["file" if is_file else "process"]
     assert document["file"]["path"] == "/proc"
 
 
@@ -282,7 +290,8 @@ def test_absent_fields_are_left_out() -> None:
             "dataset": "auditd_manager.auditd",
             "module": "auditsense",
             "category": ["file"],
-            "action": "openat",
+            "type": ["info"],
+            "action": "opened-file",
             "outcome": "unknown",
         },
         "auditd": {"data": {"arch": "x86_64", "syscall": "openat"}},
@@ -295,6 +304,118 @@ def test_event_without_fields_is_a_document() -> None:
     document = event_of(b"type=SYSCALL msg=audit(1.000:1): \n")
     assert sorted(document) == ["@timestamp", "auditsense", "ecs", "event", "host"]
     assert "action" not in document["event"]
+
+
+def test_exec_has_all_its_arguments() -> None:
+    document = event_of(
+        log(
+            'SYSCALL arch=c000003e syscall=59 success=yes items=0 pid=7 comm="sh"',
+            'EXECVE argc=4 a0="sh" a1=2D63206C73',
+            "BPRM_FCAPS fver=0 fp=0 fi=0 fe=0 pe=0000000000002001 pa=0",
+            'EXECVE  a2="" a3="x"',
+            "EOE",
+        )
+    )
+    assert document["process"] == {
+        "pid": 7,
+        "name": "sh",
+        "args": ["sh", "-c ls", "", "x"],
+        "args_count": 4,
+        "command_line": "sh -c ls  x",
+        "thread": {"capabilities": {"effective": ["CAP_CHOWN", "CAP_NET_RAW"]}},
+    }
+    assert document["event"]["action"] == "executed"
+    assert (document["event"]["category"], document["event"]["type"]) == (["process"], ["start"])
+    assert "cut" not in document["auditsense"]
+
+
+def test_missing_arguments_are_named() -> None:
+    document = event_of(
+        log(
+            'SYSCALL arch=c000003e syscall=59 success=yes items=0 pid=7 comm="sh"',
+            'EXECVE argc=2 a0="sh"',
+            "EOE",
+        )
+    )
+    assert document["process"]["args"] == ["sh"]
+    assert document["auditsense"]["cut"] == ["process.args"]
+
+
+@pytest.mark.parametrize(
+    ("syscall", "direction", "end"), [(42, "egress", "destination"), (43, "ingress", "source")]
+)
+def test_address_is_that_of_the_other_end(syscall: int, direction: str, end: str) -> None:
+    document = event_of(
+        log(
+            f"SYSCALL arch=c000003e syscall={syscall} success=yes items=0 pid=7",
+            "SOCKADDR saddr=02002329C00002010000000000000000",
+            "EOE",
+        )
+    )
+    assert document["auditd"]["data"]["socket"] == {"family": "ipv4", "addr": "192.0.2.1", "port": "9001"}
+    assert document["network"] == {"direction": direction}
+    assert get(document, end) == {"ip": "192.0.2.1", "port": 9001, "address": "192.0.2.1"}
+    assert len({"destination", "source"} & {*document}) == 1
+
+
+def test_record_of_pam_is_an_event() -> None:
+    document = event_of(
+        log(
+            "USER_AUTH pid=92 uid=0 auid=1000 ses=3 subj=unconfined msg='op=PAM:authentication "
+            'grantors=pam_unix acct="root" exe="/usr/bin/su" hostname=? addr=? terminal=/dev/pts/0 '
+            "res=failed'"
+        )
+    )
+    assert document["event"] == {
+        "kind": "event",
+        "dataset": "auditd_manager.auditd",
+        "module": "auditsense",
+        "outcome": "failure",
+        "action": "authenticated",
+        "category": ["authentication"],
+        "type": ["info"],
+    }
+    assert document["process"] == {"pid": 92, "name": "su", "executable": "/usr/bin/su"}
+    assert document["auditd"] == {
+        "data": {"acct": "root", "terminal": "/dev/pts/0", "grantors": "pam_unix"},
+        "session": "3",
+    }
+    assert document["user"] == {
+        "id": "1000",
+        "audit": {"id": "1000"},
+        "effective": {"name": "root"},
+        "selinux": {"user": "unconfined"},
+    }
+
+
+def test_record_about_an_account_names_it() -> None:
+    document = event_of(
+        log(
+            "ADD_USER pid=9 uid=0 auid=4294967295 ses=1 msg='op=adding user id=1001 "
+            'exe="/usr/sbin/useradd" hostname=h addr=? terminal=pts/1 res=success\''
+        )
+    )
+    assert document["user"] == {"audit": {"id": "unset"}, "target": {"name": "1001"}}
+    assert (document["event"]["action"], document["event"]["outcome"]) == ("added-user-account", "success")
+
+
+@pytest.mark.parametrize(
+    ("text", "action"),
+    [
+        ('apparmor="DENIED" operation="open" pid=7 comm="z"', "violated-apparmor-policy"),
+        ('avc:  denied  { read } for  pid=7 comm="z" tclass=file', "violated-selinux-policy"),
+    ],
+)
+def test_denial_has_the_words_of_its_call(text: str, action: str) -> None:
+    alone = f"type=AVC msg=audit(1.000:1): {text}\n"
+    call = "type=SYSCALL msg=audit(1.000:1): arch=c000003e syscall=257 success=no items=0 pid=7\n"
+    end = "type=EOE msg=audit(1.000:1): \n"
+    document = event_of((alone + call + end).encode())
+    assert document["event"]["action"] == action
+    assert (document["event"]["category"], document["event"]["type"]) == (["file"], ["info"])
+    document = event_of(alone.encode())
+    assert document["event"]["action"] == action
+    assert document["process"] == {"pid": 7, "name": "z"}
 
 
 def test_node_is_the_host() -> None:

@@ -223,15 +223,53 @@ def test_readable_text_makes_an_event() -> None:
     "row", [row for row in RECORD_FIELDS if row.attribute], ids=lambda row: row.attribute
 )
 def test_event_attribute_is_the_field_of_the_table(row: RecordField) -> None:
-    (event,) = events_of(open_event(pid=12, ppid=34, uid=56, title="p\0x"))
+    records = open_event(pid=12, ppid=34, uid=56, title="p\0x").text
+    stamp = records.partition(b"msg=")[2].partition(b" ")[0]
+    more = [
+        b'type=EXECVE msg=%b argc=2 a0="a" a1="b"\n' % stamp,
+        b"type=SOCKADDR msg=%b saddr=02002329C00002010000000000000000\n" % stamp,
+        b"type=BPRM_FCAPS msg=%b pe=3\n" % stamp,
+    ]
+    head, end, tail = records.partition(b"type=PROCTITLE")
+    (event,) = events_of(head + b"".join(more) + end + tail)
     text = event.text(row.field)
     value = getattr(event, row.attribute)
-    if row.field is Field.TTY:  # "(none)"
-        assert value == text is None
+    if text is None:  # a marker as "(none)", or a field of another record
+        assert value is None
+    elif row.form is Form.LIST:
+        assert value == tuple(text.split("\0"))
     elif row.form is Form.TEXT:
-        assert value == str(text).replace("\0", " ")
+        assert value == text.replace("\0", " ")
     else:
-        assert value == int(str(text))
+        assert value == int(text)
+
+
+def test_exec_has_its_arguments_and_other_events_their_title() -> None:
+    call = b"type=SYSCALL msg=audit(1.002:3): arch=c000003e syscall=59 items=0 pid=1\n"
+    title = b"type=PROCTITLE msg=audit(1.002:3): proctitle=61002D78\n"
+    arguments = b'type=EXECVE msg=audit(1.002:3): argc=3 a0="b" a1="" a2=632064\n'
+    (event,) = events_of(call + title)
+    assert (event.args, event.argv, event.command_line, event.args_count) == ((), ("a", "-x"), None, None)
+    (event,) = events_of(call + arguments + title)
+    assert event.args == event.argv == ("b", "", "c d")
+    assert (event.command_line, event.args_count, event.args_cut) == ("b  c d", 3, False)
+    (event,) = events_of(call + arguments.replace(b"argc=3", b"argc=4") + title)
+    assert event.args_cut
+
+
+def test_record_that_stands_alone_is_an_event() -> None:
+    (event,) = events_of(
+        b'type=USER_LOGIN msg=audit(1.002:3): pid=9 uid=0 auid=1000 ses=2 msg=\'op=login acct="ann" '
+        b'exe="/usr/sbin/sshd" hostname=a.example addr=192.0.2.7 terminal=ssh res=success\'\n'
+    )
+    assert (event.record_type, event.syscall, event.pid, event.auid) == (1112, None, 9, 1000)
+    assert (event.account, event.hostname, event.address, event.terminal) == (
+        "ann",
+        "a.example",
+        "192.0.2.7",
+        "ssh",
+    )
+    assert (event.exe, event.comm) == ("/usr/sbin/sshd", "sshd")
 
 
 def test_table_has_each_field_once() -> None:

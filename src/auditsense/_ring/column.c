@@ -1,5 +1,6 @@
 #include "column.h"
 
+#include "event_values.h"
 #include "hit_view.h"
 #include "span.h"
 
@@ -34,7 +35,7 @@ static uint8_t *write_text(uint8_t *to, as_span text) {
     return to + text.len + 1;
 }
 
-/* A proctitle in readable form: blanks instead of the NULs between arguments. */
+/* A list in readable form: blanks instead of the NULs between values. */
 static uint8_t *write_title(uint8_t *to, as_span text) {
     uint8_t *end = write_text(to, text);
     for (uint32_t i = 0; i < text.len; i++) {
@@ -43,12 +44,16 @@ static uint8_t *write_title(uint8_t *to, as_span text) {
     return end;
 }
 
-/* The arguments of a proctitle. A NUL behind the last one ends it; it does not start another. */
-static as_span arguments(as_span title) {
-    if (title.len > 0 && title.at[title.len - 1] == 0) {
-        title.len--;
+static bool is_list(uint32_t field) {
+    return field == AS_FIELD_PROCTITLE || (AS_BIT(field) & AS_LIST_FIELDS) != 0;
+}
+
+/* The values of a list. A NUL behind the last argument of a proctitle ends it; it does not start another. */
+static as_span list_values(as_span text, uint32_t field) {
+    if (field == AS_FIELD_PROCTITLE && text.len > 0 && text.at[text.len - 1] == 0) {
+        text.len--;
     }
-    return title;
+    return text;
 }
 
 enum { MAX_TEXTS = 255, DICT_SLOTS = 1024, MAX_PROBES = 8 };
@@ -120,7 +125,7 @@ static int64_t write_dict(as_span rest, uint32_t field, uint8_t *rows, uint8_t *
     }
     column->dict_size = all.count;
     for (uint32_t i = 0; i < all.count; i++) {
-        to = field == AS_FIELD_PROCTITLE ? write_title(to, all.texts[i]) : write_text(to, all.texts[i]);
+        to = is_list(field) ? write_title(to, all.texts[i]) : write_text(to, all.texts[i]);
     }
     return to - out;
 }
@@ -146,9 +151,9 @@ int64_t as_hits_texts(const uint8_t *hits, size_t len, uint32_t field, uint32_t 
         column->absent += absent ? 1 : 0;
         rows[column->rows++] = absent ? 0 : 1;
         if (form == AS_COLUMN_ARGUMENTS) {
-            to = write_text(to, arguments(text));
+            to = write_text(to, list_values(text, field));
         } else {
-            to = field == AS_FIELD_PROCTITLE ? write_title(to, text) : write_text(to, text);
+            to = is_list(field) ? write_title(to, text) : write_text(to, text);
         }
     }
     return to - out;
@@ -206,8 +211,8 @@ int64_t as_hits_numbers(const uint8_t *hits, size_t len, uint32_t field, uint32_
             column->fallback += absent || plain_number(text, &number) ? 0 : 1;
             break;
         case AS_COLUMN_ARGUMENT_COUNTS:
-            text = arguments(text);
-            absent = text.len == 0;
+            text = list_values(text, field);
+            absent = text.at == NULL || (field == AS_FIELD_PROCTITLE && text.len == 0);
             number = count_arguments(text);
             break;
         case AS_COLUMN_MS:

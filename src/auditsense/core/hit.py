@@ -20,6 +20,7 @@ _KEPT = struct.Struct("<BBH")  # of as_hit.members
 HIT_BYTES = _HIT.size
 ID_BYTES = _ID.size
 PLACE_BYTES = _PLACE.size
+_ARGS_CUT = 1  # AS_EVENT_ARGS_CUT
 _LONGEST_NUMBER = len(str(-(2**63)))  # Python refuses to convert 4,301 digits, which a log may hold
 
 
@@ -114,6 +115,23 @@ class Hit:
             return None
         text = value.decode("utf-8", "backslashreplace")
         return text.replace("\0", " ") if field is Field.PROCTITLE else text
+
+    def list(self, field: Field) -> list[str] | None:
+        """Return the values of a list field as texts; None: absent."""
+        value = self.value(field)
+        return None if value is None else value.decode("utf-8", "backslashreplace").split("\0")
+
+    @property
+    def record_type(self) -> int:
+        """The type of the first record of the event that completed the window; 1500: AVC of AppArmor."""
+        record_type: int = _ID.unpack_from(self.rest, (self.count - 1) * _ID.size)[2]
+        return record_type
+
+    @property
+    def args_cut(self) -> bool:
+        """Whether `Field.ARGS` is not complete."""
+        flags: int = _ID.unpack_from(self.rest, (self.count - 1) * _ID.size)[3]
+        return flags & _ARGS_CUT != 0
 
     def number(self, field: Field) -> int | None:
         """Return a field that the kernel prints in decimal as a number; None: absent or not a number."""

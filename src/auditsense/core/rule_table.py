@@ -407,6 +407,7 @@ class Selection(Frozen):
         program: an event of these calls fits if it holds.
         keys: as `Filter.keys`.
         anchors: as `Filter.anchors`.
+        types: of every call: further types of first records whose events it has, with or without a call.
     """
 
     rule: Rule
@@ -414,6 +415,7 @@ class Selection(Frozen):
     program: Program = ()
     keys: tuple[Field, ...] = ()
     anchors: tuple[Predicate, ...] = ()
+    types: tuple[int, ...] = ()
 
 
 def select(selections: Iterable[Selection]) -> RuleTable:
@@ -458,6 +460,15 @@ def extend(table: RuleTable, selections: Iterable[Selection]) -> RuleTable:
             if main.call_class is None
             else [new for (old, _), new in list(classes.items()) if old == main.call_class]
         )
+    )
+    # A type that the table does not list: with a call, the event has the class of that.
+    listed = {main.type for main in table.mains}
+    alone = class_of(0, every)
+    mains += tuple(
+        MainType(type_, call_class, alone if call_class is None else call_class)
+        for type_ in dict.fromkeys(type_ for selection in added for type_ in selection.types)
+        if type_ not in listed
+        for call_class in (*range(1, len(classes)), None)
     )
     return replace(
         table,

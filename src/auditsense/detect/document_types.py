@@ -31,8 +31,8 @@ class EventFields(TypedDict):
     dataset: str
     module: str
     category: list[str]
+    type: list[str]
     id: NotRequired[str]
-    type: NotRequired[list[str]]
     outcome: NotRequired[str]
     action: NotRequired[str]
     risk_score: NotRequired[int]
@@ -77,6 +77,36 @@ class ParentFields(TypedDict, total=False):
 
     pid: int
     name: str
+    executable: str
+    args: list[str]
+    command_line: str
+    entity_id: str
+
+
+class CapabilityFields(TypedDict, total=False):
+    """ECS `process.thread.capabilities`."""
+
+    effective: list[str]
+
+
+class ThreadFields(TypedDict, total=False):
+    """ECS `process.thread`."""
+
+    capabilities: CapabilityFields
+
+
+class EntryMetaFields(TypedDict, total=False):
+    """ECS `process.entry_leader.entry_meta`."""
+
+    type: str
+
+
+class LeaderFields(TypedDict, total=False):
+    """ECS `process.entry_leader`."""
+
+    executable: str
+    args: list[str]
+    entry_meta: EntryMetaFields
 
 
 class ProcessFields(TypedDict, total=False):
@@ -87,7 +117,13 @@ class ProcessFields(TypedDict, total=False):
     executable: str
     title: str
     working_directory: str
+    args: list[str]
+    args_count: int
+    command_line: str
+    entity_id: str
+    thread: ThreadFields
     parent: ParentFields
+    entry_leader: LeaderFields
 
 
 class AccountFields(TypedDict, total=False):
@@ -103,6 +139,12 @@ class EffectiveFields(AccountFields, total=False):
     group: AccountFields
 
 
+class TargetFields(TypedDict, total=False):
+    """ECS `user.target`."""
+
+    name: str
+
+
 class SelinuxFields(TypedDict, total=False):
     """ECS `user.selinux`."""
 
@@ -113,6 +155,7 @@ class UserFields(AccountFields, total=False):
     """ECS `user`."""
 
     effective: EffectiveFields
+    target: TargetFields
     saved: AccountFields
     filesystem: AccountFields
     audit: AccountFields
@@ -133,6 +176,15 @@ class FileFields(TypedDict, total=False):
     group: str
 
 
+class SocketFields(TypedDict, total=False):
+    """`auditd.data.socket`."""
+
+    family: str
+    addr: str
+    port: str
+    path: str
+
+
 class SyscallFields(TypedDict, total=False):
     """`auditd.data`."""
 
@@ -144,6 +196,13 @@ class SyscallFields(TypedDict, total=False):
     a3: str
     exit: str
     tty: str
+    acct: str
+    terminal: str
+    hostname: str
+    addr: str
+    grantors: str
+    unit: str
+    socket: SocketFields
 
 
 class AuditdFields(TypedDict, total=False):
@@ -151,6 +210,20 @@ class AuditdFields(TypedDict, total=False):
 
     data: SyscallFields
     session: str
+
+
+class EndFields(TypedDict, total=False):
+    """ECS `destination` and `source`."""
+
+    ip: str
+    port: int
+    address: str
+
+
+class NetworkFields(TypedDict):
+    """ECS `network`."""
+
+    direction: str
 
 
 class ContainerFields(TypedDict):
@@ -240,6 +313,7 @@ class SensorFields(TypedDict):
     note: NotRequired[str]
     investigate: NotRequired[list[str]]
     respond: NotRequired[list[str]]
+    cut: NotRequired[list[str]]
     others: NotRequired[int]
     unknown: NotRequired[list[str]]
     burst: NotRequired[BurstFields]
@@ -273,6 +347,9 @@ class Document(_Timestamp):
     user: NotRequired[UserFields]
     file: NotRequired[FileFields]
     auditd: NotRequired[AuditdFields]
+    destination: NotRequired[EndFields]
+    source: NotRequired[EndFields]
+    network: NotRequired[NetworkFields]
     container: NotRequired[ContainerFields]
     threat: NotRequired[list[ThreatFields]]
     tags: NotRequired[list[str]]

@@ -12,6 +12,7 @@ from auditsense import syscalls
 from auditsense.core.rule_table import Field
 from auditsense.detect.compact_line import compact_text
 from auditsense.detect.unknown import unknown_names
+from auditsense.detections.event_table import EventKind, kind_of_event
 from auditsense.detections.fields import RECORD_FIELDS, Form
 from auditsense.detections.model import RISK_SCORES
 
@@ -44,13 +45,16 @@ _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - UTC, and written with its Z
 _LEAST_MS, _MOST_MS = -62_135_596_800_000, 253_402_300_799_999  # the years 1 and 9999
 _OUTCOMES = {"yes": "success", "no": "failure"}
 _FOLLOW_UPS = frozenset({"update", "closed"})  # documents of a burst whose alert was sent
-_FILE_CALLS = frozenset({"open", "openat", "openat2", "readlink", "readlinkat"})
+_ENDS = {"egress": "destination", "ingress": "source"}
+_RESULTS = {"yes": "success", "1": "success", "0": "failure", "no": "failure"}
+_ACCOUNTS = {"authentication": "effective", "session": "effective", "iam": "target"}
 
 _PLAIN = tuple(
     (row.name, row.field, row.form is Form.NUMBER)
     for row in RECORD_FIELDS
-    if row.name and row.documents and row.form is not Form.ID
+    if row.name and row.documents and row.form not in {Form.ID, Form.LIST}
 )
+_LISTS = tuple((row.name, row.field) for row in RECORD_FIELDS if row.form is Form.LIST)
 _IDS = tuple((row.name, row.field) for row in RECORD_FIELDS if row.form is Form.ID)
 
 
@@ -94,6 +98,12 @@ def _fields(hit: Hit, host: Host) -> _Object:
     }
     for name, field, decimal in _PLAIN:
         put(document, name, hit.number(field) if decimal else hit.text(field))
+    for name, field in _LISTS:
+        put(document, name, hit.list(field))
+    process = document.get("process", {})
+    for part in (process, process.get("parent", {})):
+        if "args" in part:
+            part["command_line"] = " ".join(part["args"])
     arch, call = _call(hit)
     put(document, "auditd.data.arch", arch or hit.text(Field.ARCH))
     put(document, "auditd.data.syscall", call)
@@ -104,23 +114,56 @@ def _fields(hit: Hit, host: Host) -> _Object:
     put(document, "tags", key.split("\x01") if key is not None else None)
     node = hit.text(Field.NODE)
     document["host"] = {"id": node or host.id, "name": node or host.name, "os": {"type": "linux"}}
-    success = hit.text(Field.SUCCESS)
-    put(document, "event.outcome", _OUTCOMES.get(success or "", "unknown"))
+    put(document, "event.outcome", _outcome(hit))
     put(document, "event.action", call)
     return document
+
+
+def _outcome(hit: Hit) -> str:
+    success = hit.text(Field.SUCCESS)
+    if success is not None:
+        return _OUTCOMES.get(success, "unknown")
+    result = hit.text(Field.RESULT)
+    if result is None:
+        return "unknown"
+    return _RESULTS.get(result, "success" if result.startswith("suc") else "failure")
+
+
+def _add_kind(document: _Object, hit: Hit) -> None:
+    """Add what the call, or the first record, says about the event: its names, and whose address it has."""
+    call = document.get("auditd", {}).get("data", {}).get("syscall")
+    kind = kind_of_event(hit.record_type, call) or EventKind((), (), ())
+    event = document["event"]
+    event["category"], event["type"] = [*kind.category], [*kind.type]
+    put(event, "action", next(iter(kind.action), call))
+    socket = document.get("auditd", {}).get("data", {}).get("socket", {})
+    end = _ENDS.get(kind.direction)
+    if end is not None and socket:
+        address = socket.get("addr")
+        document["network"] = {"direction": kind.direction}
+        put(document, f"{end}.ip", address)
+        put(document, f"{end}.port", hit.number(Field.SOCKET_PORT))
+        put(document, f"{end}.address", address or socket.get("path"))
+    account = next((_ACCOUNTS[name] for name in kind.category if name in _ACCOUNTS), None)
+    if account is not None:
+        user = document.setdefault("user", {})
+        user.pop("id", None)  # the login is the user
+        put(user, "id", _set_id(hit))
+        put(user, f"{account}.name", hit.text(Field.ACCT))
+
+
+def _set_id(hit: Hit) -> str | None:
+    return None if hit.number(Field.AUID) == UNSET else hit.text(Field.AUID)
 
 
 def event_document(hit: Hit, host: Host) -> Document:
     """Return one event as a document, from a hit of a rule that counts to one."""
     document = _fields(hit, host)
-    file_call = document["event"].get("action") in _FILE_CALLS
-    document["event"] |= {
-        "kind": "event",
-        "dataset": EVENT_DATASET,
-        "module": "auditsense",
-        "category": ["file"] if file_call else [],
-    }
+    document["event"] |= {"kind": "event", "dataset": EVENT_DATASET, "module": "auditsense"}
+    _add_kind(document, hit)
     document["auditsense"] = {"events": [str(hit.ids[0])], "state": "event"}
+    if hit.args_cut:
+        document["auditsense"]["cut"] = ["process.args"]
     return cast("Document", document)
 
 
@@ -207,6 +250,8 @@ def alert_document(  # noqa: PLR0913 - one value of the document each
         "lost": lost,
     }
     own = document["auditsense"]
+    if hit.args_cut:
+        own["cut"] = ["process.args"]
     if hit.others:
         own["others"] = hit.others
     if hit.unknown:

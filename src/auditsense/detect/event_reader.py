@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class EventReader(RecordReader[Event]):
-    """Read every event that has a SYSCALL record. Nothing is detected.
+    """Read every event of a system call, and of a record that stands alone. Nothing is detected.
 
     `feed`, `feed_packed` and `feed_text` return the events that the input completes; `tick` those whose end
     has not come in time; `finish` those that are open. `RowReader` reads a few fields of many events faster.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _place = struct.Struct("=II").unpack_from  # as_hit_field: from the start of the hit, length
 _size = struct.Struct("=I").unpack_from  # as_hit.size
-_stamp = struct.Struct("=QI").unpack_from  # as_event_id: ms, serial
+_stamp = struct.Struct("=QIHH").unpack_from  # as_event_id: ms, serial, type, flags
 _LONGEST_NUMBER: Final = len(str(-(2**63)))  # a log may hold anything
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _OUTCOMES: Final = {"yes": True, "no": False}
@@ -38,6 +38,14 @@ _FIRST: Final = HIT_BYTES + ID_BYTES
 )
 _TITLE: Final = _FIRST + PLACE_BYTES * Field.PROCTITLE
 _NODE: Final = _FIRST + PLACE_BYTES * Field.NODE
+_ARGC, _ARGS = (_FIRST + PLACE_BYTES * field for field in (Field.ARGC, Field.ARGS))
+_CAPABILITIES: Final = _FIRST + PLACE_BYTES * Field.CAPABILITIES
+(_SOCKET_FAMILY, _SOCKET_IP, _SOCKET_PORT, _SOCKET_PATH) = (
+    _FIRST + PLACE_BYTES * field for field in range(Field.SOCKET_FAMILY, Field.SOCKET_PATH + 1)
+)
+(_ACCT, _TERMINAL, _HOSTNAME, _ADDR, _GRANTORS, _, _UNIT) = (
+    _FIRST + PLACE_BYTES * field for field in range(Field.ACCT, Field.UNIT + 1)
+)
 _END: Final = _FIRST + PLACE_BYTES * len(Field)
 (_NOT_KEPT,) = struct.unpack("=Q", struct.pack("=II", 0, 1))  # the place of such a field
 
@@ -101,6 +109,11 @@ def split_keys(key: str | None) -> tuple[str, ...]:
     return () if key is None else tuple(key.split("\x01"))
 
 
+def split_list(values: str | None) -> tuple[str, ...]:
+    """Return the values of a list field, which the core joined with NUL."""
+    return () if values is None else tuple(values.split("\0"))
+
+
 def split_title(title: str | None) -> tuple[str, ...]:
     """Return the arguments that a title shows; a NUL behind the last one ends it."""
     shown = (title or "").removesuffix("\0")
@@ -108,7 +121,7 @@ def split_title(title: str | None) -> tuple[str, ...]:
 
 
 class Event:
-    r"""One event of the kernel's audit: its SYSCALL record, and what CWD, PATH and PROCTITLE add to it.
+    r"""One event of the audit: its SYSCALL record, and what the others add to it; or a record without a call.
 
     Numbers are those of the initial namespaces. A field is None if no record carried it; nothing is looked
     up. A field that its reader's `fields` left out is a UsageError. Text is as the kernel wrote it, hex
@@ -244,13 +257,43 @@ class Event:
         return None if title is None else title.replace("\0", " ")
 
     @property
-    def argv(self) -> tuple[str, ...]:
-        """PROCTITLE proctitle, split at its NULs; empty without one. EXECVE records are not kept by the core.
+    def args(self) -> tuple[str, ...]:
+        """EXECVE a0, a1, and so on: the arguments of the new program; empty for what is no exec.
 
-        So what is past 128 bytes is missing, as are empty arguments at the end, and a process may show what
-        it likes: one that writes its title in one piece has one argument.
+        Complete up to 1,024 arguments and 32 KiB; see `args_cut`.
         """
-        return split_title(_text(self._raw, _TITLE))
+        return split_list(_text(self._raw, _ARGS))
+
+    @property
+    def args_count(self) -> int | None:
+        """EXECVE argc: how many arguments the new program has."""
+        return _number(self._raw, _ARGC)
+
+    @property
+    def args_cut(self) -> bool:
+        """Whether `args` is not complete: there are more, or longer ones, or a record of them was lost."""
+        flags: int = _stamp(self._raw, HIT_BYTES)[3]
+        return flags != 0
+
+    @property
+    def command_line(self) -> str | None:
+        """The arguments of `args`, joined with blanks."""
+        args = _text(self._raw, _ARGS)
+        return None if args is None else args.replace("\0", " ")
+
+    @property
+    def argv(self) -> tuple[str, ...]:
+        """`args` of an exec; of any other event what its PROCTITLE shows, split at the NULs.
+
+        A title has 128 bytes at most, and a process may show what it likes: one that writes its title in one
+        piece has one argument.
+        """
+        return self.args or split_title(_text(self._raw, _TITLE))
+
+    @property
+    def capabilities(self) -> tuple[str, ...]:
+        """BPRM_FCAPS pe: the capabilities that an exec of a privileged program has, as ``CAP_NET_RAW``."""
+        return split_list(_text(self._raw, _CAPABILITIES))
 
     @property
     def tty(self) -> str | None:
@@ -314,6 +357,64 @@ class Event:
         """
         uid = self.uid
         return None if uid is None else _user_name(uid)
+
+    # --- other records -----------------------------------------------------------
+
+    @property
+    def record_type(self) -> int:
+        """The type of the first record: 1300 for most events (linux/audit.h); 1500 for AVC of AppArmor."""
+        record_type: int = _stamp(self._raw, HIT_BYTES)[2]
+        return record_type
+
+    @property
+    def socket_family(self) -> str | None:
+        """SOCKADDR saddr: ``unix``, ``ipv4``, ``ipv6``, ``netlink``, or a number."""
+        return _text(self._raw, _SOCKET_FAMILY)
+
+    @property
+    def socket_address(self) -> str | None:
+        """SOCKADDR saddr: the address of ipv4 and ipv6."""
+        return _text(self._raw, _SOCKET_IP)
+
+    @property
+    def socket_port(self) -> int | None:
+        """SOCKADDR saddr: the port of ipv4 and ipv6."""
+        return _number(self._raw, _SOCKET_PORT)
+
+    @property
+    def socket_path(self) -> str | None:
+        """SOCKADDR saddr: the path of unix; an abstract name starts with ``@``."""
+        return _text(self._raw, _SOCKET_PATH)
+
+    @property
+    def account(self) -> str | None:
+        """The account that a record of user space is about: acct, else id."""
+        return _text(self._raw, _ACCT)
+
+    @property
+    def terminal(self) -> str | None:
+        """Terminal of a record of user space; so hostname, address, grantors and unit."""
+        return _text(self._raw, _TERMINAL)
+
+    @property
+    def hostname(self) -> str | None:
+        """Hostname of a record of user space."""
+        return _text(self._raw, _HOSTNAME)
+
+    @property
+    def address(self) -> str | None:
+        """Addr of a record of user space."""
+        return _text(self._raw, _ADDR)
+
+    @property
+    def grantors(self) -> str | None:
+        """Grantors of a record of PAM: the modules that agreed."""
+        return _text(self._raw, _GRANTORS)
+
+    @property
+    def unit(self) -> str | None:
+        """Unit of a record of a service."""
+        return _text(self._raw, _UNIT)
 
     # --- all of it -------------------------------------------------------------------
 

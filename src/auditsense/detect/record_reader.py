@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar, cast
 from auditsense.core.ring import Ring, pack, text_buffer
 from auditsense.core.rule_table import ACTOR, Rule, Selection, select
 from auditsense.detect.host import Host, this_host
+from auditsense.detections.event_table import record_types
 from auditsense.detections.record_filter import ALL_RECORDS, READ_RECORDS, RecordFilter, needed_records
 from auditsense.errors import BusyError, UsageError, expect, expect_number
 
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 _Method = TypeVar("_Method", bound="Callable[..., object]")
 
-EVERY = Selection(Rule())
+EVERY = Selection(Rule(), types=tuple(record_types().values()))
 EVERY_EVENT = select([EVERY])
-"""The rule table that selects all events."""
+"""The rule table that selects all events: of every call, and of every record that has a name without one."""
 
 
 def exclusive(method: _Method) -> _Method:

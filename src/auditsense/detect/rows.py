@@ -30,8 +30,9 @@ Row = tuple[Any, ...]
 _PLAIN: Final = {
     row.attribute: (row.field, ColumnForm.TEXT if row.form is Form.TEXT else ColumnForm.NUMBER)
     for row in RECORD_FIELDS
-    if row.attribute
+    if row.attribute and row.form is not Form.LIST
 }
+_LISTS: Final = {row.attribute: row.field for row in RECORD_FIELDS if row.attribute and row.form is Form.LIST}
 _OF_ID: Final = {"ms": ColumnForm.MS, "serial": ColumnForm.SERIAL}
 _DERIVED: Final[dict[str, tuple[tuple[Field, ...], Callable[..., Any]]]] = {
     "arch": ((Field.ARCH,), events.arch_name),
@@ -40,7 +41,9 @@ _DERIVED: Final[dict[str, tuple[tuple[Field, ...], Callable[..., Any]]]] = {
     "arguments": ((Field.A0, Field.A1, Field.A2, Field.A3), lambda *registers: registers),
     "key": ((Field.KEY,), lambda key: next(iter(events.split_keys(key)), None)),
     "keys": ((Field.KEY,), events.split_keys),
-    "argv": ((Field.PROCTITLE,), events.split_title),  # a batch at a time by _titles
+    "argv": ((Field.ARGS, Field.PROCTITLE), events.split_title),  # a batch at a time by _arguments
+    "command_line": ((Field.ARGS,), lambda joined: joined),
+    **{name: ((field,), events.split_list) for name, field in _LISTS.items()},
 }
 NAMES: Final = (*_OF_ID, *_DERIVED, *_PLAIN, "node")
 """The fields of rows: names of attributes of `Event`."""
@@ -215,10 +218,8 @@ class RowReader(RingReader):
                 [(Field.ARCH, ColumnForm.TEXT), (Field.SYSCALL, ColumnForm.NUMBER)],
                 self._call_names,
             ),
-            "argv": (
-                [(Field.PROCTITLE, ColumnForm.ARGUMENTS), (Field.PROCTITLE, ColumnForm.ARGUMENT_COUNTS)],
-                _titles,
-            ),
+            "argv": ([*_list_columns(Field.ARGS), *_list_columns(Field.PROCTITLE)], _arguments),
+            **{name: (_list_columns(field), _lists) for name, field in _LISTS.items()},
         }.get(name, ([(field, ColumnForm.TEXT) for field in fields], partial(_converted, convert)))
 
     def _nodes(self, columns: Sequence[Column]) -> Iterable[str]:
@@ -246,12 +247,20 @@ def _as_it_is(columns: Sequence[Column]) -> list[Any]:
     return columns[0].values
 
 
-def _titles(columns: Sequence[Column]) -> Iterable[tuple[str, ...]]:
+def _list_columns(field: Field) -> list[tuple[Field, ColumnForm]]:
+    return [(field, ColumnForm.ARGUMENTS), (field, ColumnForm.ARGUMENT_COUNTS)]
+
+
+def _lists(columns: Sequence[Column]) -> Iterable[tuple[str, ...]]:
     parts, counts = columns
     rest = iter(parts.values)
     for count in counts.values:
-        arguments = tuple(islice(rest, count or 1))
-        yield arguments if count else ()
+        values = tuple(islice(rest, count or 1))
+        yield values if count else ()
+
+
+def _arguments(columns: Sequence[Column]) -> Iterable[tuple[str, ...]]:
+    return (args or title for args, title in zip(_lists(columns[:2]), _lists(columns[2:]), strict=True))
 
 
 def _converted(convert: Callable[..., Any], columns: Sequence[Column]) -> Iterable[Any]:

@@ -16,7 +16,7 @@ class View(enum.StrEnum):
     SEQUENCES = "sequences"
     """Every completed window, as Elastic counts them."""
     EVENTS = "events"
-    """Every event that has a SYSCALL record; nothing is detected."""
+    """Every event of a system call, of user space and of others that have a name; nothing is detected."""
 
     @classmethod
     def _missing_(cls, value: object) -> NoReturn:

@@ -28,6 +28,9 @@ class Form(enum.Enum):
     ID = enum.auto()
     """A number, in documents as its text, or "unset" for 4294967295."""
 
+    LIST = enum.auto()
+    """Texts, in documents a list. A comparison holds if it does for any of them."""
+
 
 class RecordField(NamedTuple):
     """One field of a record.
@@ -79,6 +82,29 @@ RECORD_FIELDS: Final = (  # in the order of documents
     RecordField(Field.SES, Form.ID, "auditd.session", "session"),
     RecordField(Field.SGID, Form.DIGITS, attribute="sgid"),
     RecordField(Field.FSGID, Form.DIGITS, attribute="fsgid"),
+    RecordField(Field.ARGS, Form.LIST, "process.args", "args"),
+    RecordField(Field.ARGC, Form.NUMBER, "process.args_count", "args_count"),
+    RecordField(Field.CAPABILITIES, Form.LIST, "process.thread.capabilities.effective", "capabilities"),
+    RecordField(Field.SOCKET_FAMILY, Form.TEXT, "auditd.data.socket.family", "socket_family"),
+    RecordField(Field.SOCKET_IP, Form.TEXT, "auditd.data.socket.addr", "socket_address"),
+    RecordField(Field.SOCKET_PORT, Form.DIGITS, "auditd.data.socket.port", "socket_port"),
+    RecordField(Field.SOCKET_PATH, Form.TEXT, "auditd.data.socket.path", "socket_path"),
+    RecordField(Field.ACCT, Form.TEXT, "auditd.data.acct", "account"),
+    RecordField(Field.TERMINAL, Form.TEXT, "auditd.data.terminal", "terminal"),
+    RecordField(Field.HOSTNAME, Form.TEXT, "auditd.data.hostname", "hostname"),
+    RecordField(Field.ADDR, Form.TEXT, "auditd.data.addr", "address"),
+    RecordField(Field.GRANTORS, Form.TEXT, "auditd.data.grantors", "grantors"),
+    RecordField(Field.UNIT, Form.TEXT, "auditd.data.unit", "unit"),
+    RecordField(Field.PARENT_NAME, Form.TEXT, "process.parent.name", detections=False),
+    RecordField(Field.PARENT_EXECUTABLE, Form.TEXT, "process.parent.executable", detections=False),
+    RecordField(Field.PARENT_ARGS, Form.LIST, "process.parent.args", detections=False),
+    RecordField(Field.PARENT_ENTITY_ID, Form.TEXT, "process.parent.entity_id", detections=False),
+    RecordField(Field.ENTITY_ID, Form.TEXT, "process.entity_id", detections=False),
+    RecordField(Field.LEADER_EXECUTABLE, Form.TEXT, "process.entry_leader.executable", detections=False),
+    RecordField(Field.LEADER_ARGS, Form.LIST, "process.entry_leader.args", detections=False),
+    RecordField(Field.LEADER_TYPE, Form.TEXT, "process.entry_leader.entry_meta.type", detections=False),
+    RecordField(Field.COMMAND_LINE, Form.TEXT, "process.command_line", documents=False),
+    RecordField(Field.RESULT, Form.TEXT, documents=False),
     RecordField(Field.ARCH, Form.DIGITS, "auditd.data.arch", documents=False),
     RecordField(Field.SUCCESS, Form.TEXT, "auditd.data.success", documents=False),
     RecordField(Field.KEY, Form.TEXT, "auditd.data.key", documents=False),
@@ -88,7 +114,7 @@ RECORD_FIELDS: Final = (  # in the order of documents
 FIELDS: Final = {row.name: row.field for row in RECORD_FIELDS if row.name and row.detections}
 """The names that a detection may use."""
 
-NUMBERS: Final = frozenset(row.field for row in RECORD_FIELDS if row.form is not Form.TEXT)
+NUMBERS: Final = frozenset(row.field for row in RECORD_FIELDS if row.form not in {Form.TEXT, Form.LIST})
 """Fields that the kernel prints as numbers; no other can be compared as one."""
 
 _ALIASES: Final = {
@@ -98,9 +124,9 @@ _ALIASES: Final = {
     "arch": "auditd.data.arch",
     "success": "auditd.data.success",
     "command": "process.name",
-    "cmdline": "process.title",
-    "command_line": "process.title",
-    "args": "process.title",
+    "cmdline": "process.command_line",
+    "command_line": "process.command_line",
+    "argv": "process.args",
     "user": "user.id",
     "ses": "auditd.session",
     "host": HOST,
