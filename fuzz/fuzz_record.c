@@ -5,9 +5,11 @@
 #include "fuzz.h"
 
 #include "_ring/classes.h"
+#include "_ring/exec_args.h"
 #include "_ring/hash.h"
 #include "_ring/line.h"
 #include "_ring/record.h"
+#include "_ring/socket_address.h"
 
 static void look_at_values(const as_record *record) {
     as_value values[AS_FIELDS] = {0};
@@ -70,6 +72,42 @@ static void look_at_call(const as_record *record) {
     PROMISE(as_class_of_record(&classes, record) == (openat ? 1 : 2));
 }
 
+/* Lines are the EXECVE records of one event: arguments lie in the buffer, each with a zero byte behind it. */
+static void look_at_args(as_span text) {
+    static _Alignas(16) uint8_t memory[AS_ARGS_BYTES + AS_MAX_ARGS * sizeof(as_span) + 64];
+    static as_exec_args args;
+    as_span records[32];
+    uint32_t count = 0;
+    if (args.bytes == NULL) {
+        as_arena from = {.base = memory};
+        as_exec_args_init(&args, &from);
+        PROMISE(from.used <= sizeof memory);
+    }
+    while (text.len > 0 && count < 32) {
+        const uint8_t *end = memchr(text.at, '\n', text.len);
+        records[count] = as_span_of(text.at, end == NULL ? text.len : (size_t)(end - text.at));
+        text = as_span_skip(text, end == NULL ? text.len : records[count].len + 1);
+        count++;
+    }
+    as_exec_args_read(&args, records, count, (as_value){.form = AS_FORM_ABSENT});
+    PROMISE(args.used <= AS_ARGS_BYTES && args.count <= AS_MAX_ARGS);
+    const uint8_t *next = args.bytes;
+    for (uint32_t i = 0; i < args.count; i++) {
+        PROMISE(args.spans[i].at == next && next[args.spans[i].len] == 0);
+        next += args.spans[i].len + 1;
+    }
+    PROMISE(next == args.bytes + args.used);
+}
+
+static void look_at_address(as_span text) {
+    as_socket_address address;
+    if (as_socket_address_read(text, (text.len & 1) != 0, &address)) {
+        PROMISE(address.family_len > 0 && address.family_len <= sizeof address.family);
+        PROMISE(address.ip_len <= sizeof address.ip && address.port_len <= sizeof address.port);
+        PROMISE(address.path_len <= sizeof address.path);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (size < 2 || size > 65536) {
         return 0;
@@ -87,13 +125,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         look_at_call(&record);
     }
     /* As a body of each kind, so that few inputs are lost to a stamp that cannot be read. */
-    const uint16_t types[] = {AS_TYPE_SYSCALL, AS_TYPE_PATH, AS_TYPE_CWD, AS_TYPE_PROCTITLE};
+    const uint16_t types[] = {AS_TYPE_SYSCALL,    AS_TYPE_PATH,       AS_TYPE_CWD,
+                              AS_TYPE_PROCTITLE,  AS_TYPE_EXECVE,     AS_TYPE_SOCKADDR,
+                              AS_TYPE_BPRM_FCAPS, AS_TYPE_USER_OTHER, AS_TYPE_AVC};
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
         const as_record body = {.type = types[i], .body = text};
         look_at_values(&body);
     }
     const as_record body = {.type = AS_TYPE_SYSCALL, .body = text};
     look_at_call(&body);
+    look_at_args(text);
+    look_at_address(text);
     if (as_line_read(text, &line)) {
         PROMISE(line.text.at + line.text.len <= text.at + text.len);
         PROMISE(line.node.len == 0 || line.node.at + line.node.len < line.text.at);

@@ -57,6 +57,28 @@ RECORDS = {
     "cwd": record(CWD_TYPE, stamped('cwd="/"')),
     "proctitle": record(TITLE_TYPE, stamped(TITLE)),
     "end": record(EOE_TYPE, stamped("")),
+    "execve": record(1309, stamped('argc=3 a0="sh" a1=2D63206C73 a2=""')),
+    "execve-in-parts": record(1309, stamped('argc=3 a0="a"\n a2="c"\n a1_len=4 a1[0]=6263\n a1[1]="de"')),
+    "execve-parts-without-a-start": record(1309, ' a1[1]=6162 a0_len=99 a4294967295="x" a0[0]="y'),
+    "sockaddr-ipv4": record(1306, stamped("saddr=02002329C00002010000000000000000")),
+    "sockaddr-ipv6": record(1306, stamped("saddr=0A0001BB0000000020010DB8000000000000000000000001")),
+    "sockaddr-abstract": record(1306, stamped("saddr=010000612F6200")),
+    "sockaddr-short": record(1306, "saddr=0A0001BB00000000200"),
+    "bprm-fcaps": record(
+        1321, stamped("fver=0 fp=0 fi=0 fe=0 old_pe=0 pp=2001 pi=0 pe=8000010000200009 pa=0")
+    ),
+    "user-auth": record(
+        1100,
+        stamped(
+            "pid=92 uid=0 auid=1000 ses=3 subj=a b msg='op=PAM:x grantors=pam_unix acct=726F6F74 "
+            'exe="/usr/bin/su" hostname=? addr=? terminal=/dev/pts/0 res=success\''
+        ),
+    ),
+    "user-id-and-no-end": record(1114, "pid=9 msg='op=adding user id=1001 msg='x exe=\"/x\""),
+    "avc": record(1400, stamped('avc:  denied  { read } for  pid=7 comm="z" tclass=file permissive=0')),
+    "avc-apparmor": record(1400, stamped('apparmor="DENIED" operation="open" profile="x" pid=7 comm="z"')),
+    "config-change": record(1305, stamped('auid=0 ses=1 subj=unconfined op=add_rule key="k" list=4 res=1')),
+    "uringop": record(1336, stamped("uring_op=18 success=yes exit=5 items=1 ppid=1 pid=7 uid=8")),
     "line": record(0, f"node=a.example type=SYSCALL msg={stamped(SYSCALL)}\r"),
     "line-unknown-type": record(0, f"type=UNKNOWN[1334] msg={stamped('prog-id=7 op=LOAD')}"),
     "path-objtype": record(PATH_TYPE, stamped(PATH.replace("nametype=", "objtype="))),
