@@ -760,6 +760,7 @@ def in_pieces(
         results = as_documents([one for batch in feed(detector, size) for one in batch] + detector.finish())
         for document in results:  # the losses of a report depend on its time
             document["auditsense"].pop("lost", None)
+            document.pop("message", None)  # tells them, too
         return results, counted(detector)
 
 
