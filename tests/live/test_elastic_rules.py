@@ -30,6 +30,17 @@ RULES = os.environ.get("AUDITSENSE_ELASTIC_RULES", "")
 LIMIT_S = 120.0
 HEX = "\\x41" * 20
 RENAMES = '#include <sys/prctl.h>\nint main(void) { return prctl(PR_SET_NAME, "kworker", 0, 0, 0); }\n'
+CIPHERS = """
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+int main(void) {
+    for (int i = 0; i < 10; i++) {
+        close(socket(AF_ALG, SOCK_SEQPACKET, 0));
+    }
+    return system("true; true");
+}
+"""
 
 pytestmark = pytest.mark.skipif(not RULES, reason="AUDITSENSE_ELASTIC_RULES names no folder with rules")
 
@@ -75,15 +86,24 @@ def send_signal(_: Path) -> None:
 
 
 def rename_process(folder: Path) -> None:
-    source = folder / "renames.c"
-    source.write_text(RENAMES, encoding="ascii")
-    program = compiled(source, folder)
-    assert program is not None
-    run_as_other(str(program))
+    run_as_other(program_of(RENAMES, folder))
+
+
+def program_of(source: str, folder: Path) -> str:
+    path = folder / "program.c"
+    path.write_text(source, encoding="ascii")
+    program = compiled(path, folder)
+    if program is None:
+        pytest.skip("there is no C compiler")
+    return str(program)
 
 
 def encode(_: Path) -> None:
     run_as_other("base32", "--wrap=0", "/etc/passwd")
+
+
+def open_cipher_sockets(folder: Path) -> None:
+    run_as_other(program_of(CIPHERS, folder))
 
 
 @pytest.mark.parametrize(
@@ -94,6 +114,10 @@ def encode(_: Path) -> None:
         ("defense_evasion_unsual_kill_signal", send_signal),
         ("defense_evasion_prctl_process_name_tampering", rename_process),
         ("defense_evasion_base16_or_base32_encoding_or_decoding_activity", encode),
+        (
+            "privilege_escalation_potential_copy_fail_cve_2026_31431_exploitation_via_af_alg_socket",
+            open_cipher_sockets,
+        ),
     ],
 )
 def test_a_program_provokes_a_rule(name: str, provoke: Callable[[Path], None], folder: Path) -> None:
