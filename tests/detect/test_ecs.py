@@ -112,6 +112,7 @@ def test_alert_document() -> None:
         **EVENT,
         "@timestamp": "2026-11-24T04:05:15.574Z",
         "message": "low pspy: uid 65534 pspy64[4352], 10x /proc in 0.9 s, parent 4308",
+        "container": {"id": "unknown"},
         "event": {
             "kind": "alert",
             "dataset": "auditsense.alert",
@@ -144,6 +145,7 @@ def test_alert_document() -> None:
             "count": 10,
             "events": [event.id for event in events],
             "lost": 0,
+            "container": {"pid_namespace": "unknown", "procfs": "unknown"},
         },
     }
     assert threat == [

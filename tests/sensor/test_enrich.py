@@ -1,21 +1,19 @@
-"""Enrichment of alerts from /proc and passwd."""
+"""Enrichment of alerts with names of users and groups; test_containers.py has what is read of processes."""
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from auditsense import Sensor
 from auditsense.detect.host import Host, this_host
+from auditsense.sensor.containers import Containers
 from auditsense.sensor.enrich import MOST_BYTES, UserNames, enrich
 from auditsense.testing import FakeSource, burst
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-CONTAINER = "0123456789abcdef" * 4
 
 
 @pytest.fixture(name="names")
@@ -26,62 +24,6 @@ def names_fixture(tmp_path: Path) -> UserNames:
     )
     groups.write_text("root:x:0:\nusers:x:1000:me\n", encoding="utf-8")
     return UserNames(users, groups)
-
-
-def proc_of(tmp_path: Path, *, comm: str = "pspy64", cgroup: str = "0::/\n", parent: str = "sh") -> Path:
-    proc = tmp_path / "proc"
-    for pid, name in (("7", comm), ("6", parent)):
-        (proc / pid).mkdir(parents=True)
-        (proc / pid / "comm").write_text(name + "\n", encoding="utf-8")
-        for memory in ("cmdline", "environ"):  # a process that opens one waits for ever
-            os.mkfifo(proc / pid / memory)
-        (proc / pid / "cgroup").write_text(cgroup, encoding="utf-8")
-    return proc
-
-
-def alert(**more: object) -> dict[str, Any]:
-    return {"process": {"pid": 7, "name": "pspy64", "parent": {"pid": 6}}, **more}
-
-
-# --- the process -----------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "cgroup",
-    [
-        f"0::/system.slice/docker-{CONTAINER}.scope\n",
-        f"0::/kubepods/burstable/pod1-2/{CONTAINER}\n",
-        f"12:pids:/docker/{CONTAINER}\n1:name=systemd:/docker/{CONTAINER}\n",
-        f"0::/machine.slice/libpod-{CONTAINER}.scope/container\n",
-    ],
-)
-def test_container_id_is_read_from_cgroup(tmp_path: Path, names: UserNames, cgroup: str) -> None:
-    document = alert()
-    enrich(document, names, proc=proc_of(tmp_path, cgroup=cgroup))
-    assert document["container"] == {"id": CONTAINER}
-    assert document["process"]["parent"] == {"pid": 6, "name": "sh"}
-
-
-@pytest.mark.parametrize("cgroup", ["0::/user.slice\n", f"0::/{CONTAINER}0\n", f"0::/{CONTAINER[:-1]}\n", ""])
-def test_other_cgroup_has_no_container_id(tmp_path: Path, names: UserNames, cgroup: str) -> None:
-    document = alert()
-    enrich(document, names, proc=proc_of(tmp_path, cgroup=cgroup))
-    assert "container" not in document
-
-
-def test_reused_pid_is_skipped(tmp_path: Path, names: UserNames) -> None:
-    document = alert()
-    enrich(document, names, proc=proc_of(tmp_path, comm="other", cgroup=f"0::/{CONTAINER}\n"))
-    assert document == alert(process={"pid": 7, "name": "pspy64", "parent": {"pid": 6, "name": "sh"}})
-
-
-def test_ended_process_adds_nothing(tmp_path: Path, names: UserNames) -> None:
-    document = alert()
-    enrich(document, names, proc=tmp_path / "none")
-    assert document == alert()
-    nothing: dict[str, Any] = {}
-    enrich(nothing, names, proc=tmp_path / "none")
-    assert nothing == {}
 
 
 # --- names -----------------------------------------------------------------------------
@@ -98,7 +40,7 @@ def test_ids_get_known_names(names: UserNames) -> None:
         },
         "file": {"uid": "0", "gid": "9"},
     }
-    enrich(document, names)
+    enrich(document, names, Containers())
     assert document == {
         "user": {
             "id": "1000",
@@ -143,6 +85,7 @@ def test_only_socket_owner_enriches(audited: bool, named: bool) -> None:  # noqa
             document for document in sensor.poll() if document["event"]["dataset"] == "auditsense.alert"
         ]
     assert document["user"]["id"] == "65534"
+    assert ("name" not in document["process"]["parent"]) or not audited
     assert ("name" in document["user"]) == (named and UserNames().users.name_of("65534") is not None)
     assert document["host"]["id"] == this_host().id
 

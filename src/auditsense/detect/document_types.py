@@ -230,6 +230,20 @@ class ContainerFields(TypedDict):
     """ECS `container`."""
 
     id: str
+    runtime: NotRequired[str]
+
+
+# `from` is a word of Python.
+PlaceFields = TypedDict(
+    "PlaceFields",
+    {
+        "pid_namespace": str,
+        "pid_namespace_inode": NotRequired[str],
+        "procfs": str,
+        "from": NotRequired[str],
+    },
+)
+"""`auditsense.container`: what is known of where the process of an alert is confined."""
 
 
 class BurstFields(TypedDict):
@@ -316,6 +330,7 @@ class SensorFields(TypedDict):
     cut: NotRequired[list[str]]
     others: NotRequired[int]
     unknown: NotRequired[list[str]]
+    container: NotRequired[PlaceFields]
     burst: NotRequired[BurstFields]
     suppressed: NotRequired[int]
     actors: NotRequired[list[ActorFields]]

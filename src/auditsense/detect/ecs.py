@@ -1,6 +1,6 @@
 """Documents of hits and alerts: nested objects with the names of the Elastic Common Schema.
 
-A field that no record carried is left out. Nothing is looked up.
+A field that no record carried is left out, but the container of an alert is unknown. Nothing is looked up.
 """
 
 from __future__ import annotations
@@ -39,6 +39,9 @@ SINK_DATASET = "auditsense.sink"
 
 ECS_VERSION = "9.4.0"
 """Version of the Elastic Common Schema whose names the documents have."""
+
+UNKNOWN = "unknown"
+"""Value of what no record tells of a container; a sensor that may read /proc replaces it."""
 
 UNSET = 0xFFFF_FFFF
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - UTC, and written with its Z
@@ -266,6 +269,8 @@ def alert_document(  # noqa: PLR0913 - one value of the document each
             own["more_actors"] = more_actors
     elif state == "alert":
         _advise(own, detection)
+        document["container"] = {"id": UNKNOWN}
+        own["container"] = {"pid_namespace": UNKNOWN, "procfs": UNKNOWN}
     described = cast("Document", document)
     set_message(described)
     return described

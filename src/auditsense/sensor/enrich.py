@@ -1,10 +1,9 @@
-"""Enrich alerts with data from this host: user names, parent name, container id.
+"""Enrich alerts with data from this host: user names, parent name, container (sensor/containers.py).
 
 Runs once per alert, never per event, and only in the process that owns the audit socket: the kernel does not
 audit the owner's reads, so enrichment cannot trigger new events.
 
-A pid may have been reused since the event. Enrichment opens /proc/PID once, compares `comm` with the record,
-and skips the process if they differ. What cannot be read is left out.
+A name that cannot be read is left out. What is not known of the container is "unknown".
 
 cmdline and environ are never read. They live in the process's own memory, and a page backed by a stalled FUSE
 server would block the sensor for as long as the process wants. Names come from /etc/passwd and /etc/group
@@ -14,8 +13,6 @@ alone: getpwuid and its kin ask whatever nsswitch.conf names, which may be a ser
 from __future__ import annotations
 
 import os
-import re
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,23 +21,25 @@ from auditsense.detect.ecs import set_message
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from auditsense.sensor.containers import Containers
+
 MOST_BYTES: Final = 1 << 20  # of passwd and group
 _ID_FIELD: Final = 2  # name:password:id:…
-_CGROUP_BYTES: Final = 4096
-_COMM_BYTES: Final = 64
-_CONTAINER = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 
 # ECS objects below `user` that hold an id and get a name.
 _USERS: Final[tuple[tuple[str, ...], ...]] = ((), ("effective",), ("saved",), ("filesystem",), ("audit",))
 _GROUPS: Final[tuple[tuple[str, ...], ...]] = (("group",), ("effective", "group"))
 
 
-def enrich_all(documents: Iterable[Any], names: UserNames, host_id: str, *, running: bool) -> None:
+def enrich_all(
+    documents: Iterable[Any], names: UserNames, containers: Containers, host_id: str, *, running: bool
+) -> None:
     """Enrich the documents of this host in place.
 
     Args:
         documents: those of other hosts are left alone: ids and pids mean something else there.
         names: users and groups of this host.
+        containers: of processes of this host.
         host_id: of this host.
         running: whether the processes of alerts may still be running. Those of other documents may have ended
             long ago, and their pids may have been reused.
@@ -48,33 +47,23 @@ def enrich_all(documents: Iterable[Any], names: UserNames, host_id: str, *, runn
     for document in documents:
         if document["host"]["id"] == host_id:
             if running and document["auditsense"]["state"] == "alert":
-                enrich(document, names)
+                enrich(document, names, containers)
             else:
                 add_user_names(document, names)
             if "process" in document and "message" in document:
                 set_message(document)  # with the names
 
 
-def enrich(alert: dict[str, Any], names: UserNames, *, proc: Path = Path("/proc")) -> None:
+def enrich(alert: dict[str, Any], names: UserNames, containers: Containers) -> None:
     """Add the data that this host has about an alert. See docs/alerts.md for the fields.
 
     Args:
         alert: with the process and the ids that its records carried.
         names: users and groups of this host.
-        proc: mount point of procfs.
+        containers: of processes of this host.
     """
     add_user_names(alert, names)
-    process = alert.get("process", {})
-    if "pid" in process and "name" in process:
-        with suppress(OSError):
-            container = _read_container_id(proc / str(process["pid"]), process["name"])
-            if container is not None:
-                alert["container"] = {"id": container}
-    parent = process.get("parent", {})
-    if "pid" in parent:
-        with suppress(OSError):
-            comm = (proc / str(parent["pid"]) / "comm").read_bytes()[:_COMM_BYTES]
-            parent["name"] = _comm_text(comm)
+    containers.add_to(alert)
 
 
 def add_user_names(document: dict[str, Any], names: UserNames) -> None:
@@ -98,30 +87,6 @@ def _add_name(value: dict[str, Any], id_key: str, name_key: str, names: NameFile
     name = names.name_of(value.get(id_key, ""))
     if name is not None:
         value[name_key] = name
-
-
-def _read_container_id(folder: Path, expected_comm: str) -> str | None:
-    # One descriptor for both files, so that they belong to the same process.
-    descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        if _comm_text(_read(descriptor, "comm", _COMM_BYTES)) != expected_comm:
-            return None
-        match = _CONTAINER.search(_read(descriptor, "cgroup", _CGROUP_BYTES))
-        return None if match is None else match[0].decode()
-    finally:
-        os.close(descriptor)
-
-
-def _read(folder: int, name: str, size: int) -> bytes:
-    descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=folder)
-    try:
-        return os.read(descriptor, size)
-    finally:
-        os.close(descriptor)
-
-
-def _comm_text(comm: bytes) -> str:
-    return comm.removesuffix(b"\n").decode("utf-8", "backslashreplace")
 
 
 class UserNames:

@@ -30,6 +30,7 @@ from auditsense.errors import ClosedError, UsageError, expect, expect_number
 from auditsense.kernel.self_test import SelfTest
 from auditsense.sensor.activity import Activity
 from auditsense.sensor.clock import HostClock
+from auditsense.sensor.containers import Containers
 from auditsense.sensor.enrich import UserNames, enrich_all
 from auditsense.sensor.health import FinalCounters, HealthMonitor
 from auditsense.sensor.loop import SensorLoop, Stream
@@ -155,7 +156,7 @@ class Sensor:
         self._source: Source = source_for(source, audit_rules, self._output.detections)
         self._self_test = test
         self._clock: Clock = clock if clock is not None else HostClock()
-        self._user_names = UserNames()
+        self._user_names, self._containers = UserNames(), Containers()
         self._processes = HostProcesses(self._source)
         self._loop = SensorLoop(self.fileno, self.timeout_s, self._close_at_exit)
         self._queue: Queue[Document] | None = None
@@ -511,7 +512,8 @@ class Sensor:
     def _enrich(self, documents: list[Document]) -> None:
         if not self._source.audited and self._output.view is View.ALERTS:
             host_id = self._open().reader.host.id
-            enrich_all(documents, self._user_names, host_id, running=not self._loop.ended)
+            running = not self._loop.ended
+            enrich_all(documents, self._user_names, self._containers, host_id, running=running)
 
     def _keep_counters(self) -> None:
         if self._session is not None and self._pid == os.getpid():
