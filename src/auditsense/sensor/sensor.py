@@ -110,6 +110,9 @@ class Sensor:
     it: the guardian of a guarded source notices the death of the sensor's process only when no child holds a
     copy of its descriptors.
 
+    Where a detection asks for the parent of a process, entering reads /proc once. A forked child, which has
+    two seconds, reads the command lines.
+
     Documents are alerts and, with a `rule.id` that begins with "auditsense.", reports of the sensor about
     itself: losses, tampering, failed self-tests (docs/alerts.md).
 
