@@ -200,7 +200,7 @@ def test_detection_opens_and_loads_nothing_after_first_alert(report: Report) -> 
 
 def test_the_host_stays_as_it_is_when_a_detector_is_made(report: Report) -> None:
     opened = [arguments for _, _, arguments in report.events("open", phases=("make",))]
-    assert all("/proc" not in one for one in opened)
+    assert not [one for one in opened if one.startswith(("('/proc/", "('/proc'"))]
     assert report.events("socket.", phases=("make",)) == []
 
 
