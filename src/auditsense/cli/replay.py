@@ -16,7 +16,6 @@ from auditsense.detections.exceptions import excepted_by
 from auditsense.errors import UsageError
 from auditsense.replay.decompress import DamagedInputError
 from auditsense.replay.replay import LIMITS, ORDER, replay
-from auditsense.sinks.config import refuse_events_as_findings
 
 if TYPE_CHECKING:
     import argparse
@@ -54,6 +53,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.fail_on_alert and view is View.EVENTS:
         raise UsageError("nothing is detected with -o events, so --fail-on-alert could never fail")
     if view is View.EVENTS:
+        from auditsense.sinks.config import refuse_events_as_findings  # noqa: PLC0415 - for this output only
+
         refuse_events_as_findings(arguments.sink, arguments.format)
     with ExitStack() as stack:
         if arguments.sink:

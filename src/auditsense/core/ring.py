@@ -6,7 +6,6 @@ Rule 2: negative results become exceptions here and nowhere else.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import struct
 import sys
@@ -132,7 +131,12 @@ class Ring:
         outside = f"a limit or a rule is outside its bounds: {limits}; {len(rules)} rules"
         try:
             seed = int.from_bytes(os.urandom(8), sys.byteorder) if seed is None else seed
-            numbers = {"seed": seed, "end": end, "boot": _hash(host), "asks": read_process is not None}
+            numbers = {
+                "seed": seed,
+                "end": end,
+                "boot": _hash(host) if rules.processes else 0,
+                "asks": read_process is not None,
+            }
             config, table, keep = _to_c(rules, limits, numbers, actor)
         except OverflowError:  # negative, or too large for the core's type
             raise UsageError(outside) from None
@@ -456,6 +460,8 @@ def _add_process(handle: Any, facts: ProcessFacts) -> None:  # noqa: ANN401 - C'
 
 def _hash(text: str) -> int:
     """Return a number that identifies a text, the same in every run."""
+    import hashlib  # noqa: PLC0415 - loads OpenSSL, which only entity ids of processes need
+
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
