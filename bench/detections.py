@@ -202,6 +202,12 @@ def _instructions(interpreter: str, path: Path) -> int:
     return int(match[1])
 
 
+def _instructions_per_event(interpreter: str, paths: Sequence[Path], events: int) -> float:
+    """Return the instructions of an event, from files with `events` of them and with twice as many."""
+    # Twice the events minus once: the interpreter, start and end cancel out.
+    return (_instructions(interpreter, paths[1]) - _instructions(interpreter, paths[0])) / events
+
+
 def against(baseline: str, events: int) -> list[Ratio]:
     """Count instructions of an event with the shipped detection, here and in another build."""
     shapes = {
@@ -217,11 +223,8 @@ def against(baseline: str, events: int) -> list[Ratio]:
                 path = Path(name) / f"{times}.packed"
                 path.write_bytes(packed(InputShape(times * events, kinds=kinds)))
                 paths.append(path)
-            # Twice the events minus once: the interpreter, start and end cancel out.
-            here, there = (
-                (_instructions(interpreter, paths[1]) - _instructions(interpreter, paths[0])) / events
-                for interpreter in (sys.executable, baseline)
-            )
+            here = _instructions_per_event(sys.executable, paths, events)
+            there = _instructions_per_event(baseline, paths, events)
             ratios.append(
                 Ratio(
                     f"shipped detection, {words}",

@@ -36,7 +36,7 @@ def write_process(proc: Path, pid: int, *, comm: str = "sh", parent: int = 1, st
 
 @pytest.fixture(name="running")
 def running_fixture() -> Iterator[subprocess.Popen[bytes]]:
-    with subprocess.Popen([sys.executable, "-c", SLEEP, "a b", ""], stdout=subprocess.PIPE) as process:
+    with subprocess.Popen([sys.executable, "-I", "-c", SLEEP, "a b", ""], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
         yield process
@@ -100,7 +100,7 @@ def test_all_processes_are_read_with_their_arguments(running: subprocess.Popen[b
     found = {facts.pid: facts for facts in read_all()}
     facts = found[running.pid]
     assert facts.at_start
-    assert facts.arguments == (sys.executable.encode(), b"-c", SLEEP.encode(), b"a b", b"")
+    assert facts.arguments == (sys.executable.encode(), b"-I", b"-c", SLEEP.encode(), b"a b", b"")
     assert not facts.cut
     assert os.getpid() in found
     assert 1 in found
