@@ -68,7 +68,7 @@ static uint32_t add_filters(numbers *in, tables *made, uint32_t from) {
     for (uint32_t rule = 0; rule < table->rule_count; rule++) {
         const as_rule *of = &made->rules[rule];
         const bool staged = of->kind >= AS_RULE_SEQUENCE;
-        for (uint32_t stage = staged ? of->stages : 1; stage-- > 0 && at < 4 * MOST;) {
+        for (uint32_t stage = staged ? of->stages : 1; stage-- > 0 && at < 4 * MOST && in->left > 0;) {
             if (next(in, 3) == 0) {
                 continue;
             }

@@ -47,6 +47,13 @@ static void emit_window(as_ring *ring, const as_filter *filter, uint32_t first) 
 /* The fields that a SYSCALL record has. */
 #define CALL_FIELDS AS_RANGE(AS_FIELD_ARCH, AS_FIELD_KEY)
 
+/* True if a value lies in this text. The process table and other records give values, too. */
+static bool lies_in(as_span value, as_span text) {
+    const uintptr_t start = (uintptr_t)text.at;
+    const uintptr_t at = (uintptr_t)value.at;
+    return at >= start && at - start <= text.len && value.len <= text.len - (at - start);
+}
+
 /* The part of the SYSCALL record after the values read so far. In the kernel's order those are the call and its
  * arguments, which change from event to event, and the rest identifies the actor. */
 static as_span unread_syscall_text(const as_ring *ring) {
@@ -59,7 +66,7 @@ static as_span unread_syscall_text(const as_ring *ring) {
     uint32_t read = 0;
     for (uint64_t fields = decision->loaded & CALL_FIELDS; fields != 0; fields &= fields - 1) {
         const as_value value = ring->values.values[__builtin_ctzll(fields)];
-        if (value.form != AS_FORM_ABSENT) {
+        if (value.form != AS_FORM_ABSENT && lies_in(value.span, text)) {
             const uint32_t end = (uint32_t)(value.span.at - text.at) + value.span.len;
             read = end > read ? end : read;
         }
@@ -81,7 +88,7 @@ static uint32_t cache_slot(as_span text) {
 static bool values_lie_in(const as_ring *ring, as_span text) {
     for (uint64_t fields = ring->windows.actor_fields; fields != 0; fields &= fields - 1) {
         const as_value value = ring->values.values[__builtin_ctzll(fields)];
-        if (value.form == AS_FORM_ABSENT || value.span.at < text.at) {
+        if (value.form == AS_FORM_ABSENT || !lies_in(value.span, text)) {
             return false;
         }
     }

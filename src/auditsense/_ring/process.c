@@ -216,7 +216,9 @@ static void set_texts(as_processes *processes, as_process *process, as_span name
     uint32_t kept = 0;
     release_texts(processes, process);
     process->name_len = (uint8_t)(name.len < AS_PROCESS_NAME ? name.len : AS_PROCESS_NAME);
-    memcpy(process->name, name.at, process->name_len);
+    if (process->name_len > 0) {
+        memcpy(process->name, name.at, process->name_len);
+    }
     process->executable_len =
         (uint16_t)(executable.len < AS_PROCESS_EXECUTABLE ? executable.len : AS_PROCESS_EXECUTABLE);
     for (; kept < count && kept < AS_PROCESS_ARGUMENT_COUNT; kept++) {
