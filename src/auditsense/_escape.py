@@ -69,7 +69,7 @@ def title(text: str) -> str:
 
 def escaped(one: str) -> str:
     r"""Return a character as \xNN, \uNNNN or \UNNNNNNNN; \n, \r and \t for those three."""
-    return one.encode("unicode_escape", "backslashreplace").decode("ascii")
+    return ascii(one)[1:-1]  # the codec would be a module to load, which a sensor without privileges cannot
 
 
 def _shows(one: str) -> bool:
