@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 RULE = f"-a always,exit -F arch=b64 -S openat -F inode=1 -F uid={OTHER_UID} -k audit_proc"
-LIMIT_S = 60.0
+LIMIT_S = 120.0
 NAME = "scanner"
 SCAN = ("-n", "40", "-p", "50000")  # two seconds, so that it runs when the alert is made
 ID = "0123456789abcdef" * 4
