@@ -342,6 +342,7 @@ def test_stopped_guardian_of_another_user_is_reported(host_state: Callable[[], H
     until_watching(process)
     guardian = guardian_of(process.pid)
     try:
+        time.sleep(0.3)  # its first turn looks at the guardian, and would start another one
         os.kill(guardian, signal.SIGSTOP)
         process.send_signal(signal.SIGINT)
         ended = process.wait(LIMIT_S)
