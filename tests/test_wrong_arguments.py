@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 WRONG = (None, 7, -1, 1.5, b"bytes", "text", [7], {"a": 1}, object())
 REMEDY = re.compile(
     r"expected|must|pass |give |choose|name |needs|such as|leave out|is missing"
-    r"|list of lines|unknown field|No such file"
+    r"|list of lines|unknown field|No such file|remove "
 )
 EVENT = burst(1)[0]
 LINE = "type=EOE msg=audit(1.000:1): "
@@ -63,7 +64,7 @@ VALID: dict[str, dict[str, Any]] = {
     "datagrams": {"text": LINE},
     "define": {"id": "a", "name": "A", "match": {"file.path": "/etc/shadow"}},
     "except_for": {"detection": "pspy", "match": {"process.name": "ps"}, "comment": "harmless"},
-    "load_detections": {},
+    "load_detections": {"path": Path(auditsense.__file__).parent / "detections" / "pspy.toml"},
     "load_exceptions": {},
     "open_event": {},
     "quoted": {"value": "x"},
