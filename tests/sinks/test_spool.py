@@ -428,10 +428,6 @@ def test_killed_worker_is_reported(process: AcknowledgedSinkProcess) -> None:
     assert not process.problem
 
 
-@pytest.mark.xfail(
-    reason="documents sent while the keeper is dead can be lost uncounted when its worker is killed next",
-    strict=False,
-)
 def test_worker_replaces_its_keeper(folder: Path, process: AcknowledgedSinkProcess) -> None:
     """Keeper and worker are killed in turn, again and again: the one that is left starts the other."""
     process.send(line(1), 1)
@@ -452,7 +448,7 @@ def test_worker_replaces_its_keeper(folder: Path, process: AcknowledgedSinkProce
     assert "another one was started" in process.recent_problem
     process.close()
     assert (process.counts.failed, process.counts.dropped) == (0, 0)
-    assert spooled(folder) == list(range(1, sent))
+    assert sorted(spooled(folder)) == list(range(1, sent))  # what is sent again can come later
     wait_until(lambda: not Path(f"/proc/{keeper}").exists())
 
 
