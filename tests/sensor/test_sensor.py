@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
-from auditsense import AlertPolicy, ClosedError, Sensor, View
+from auditsense import AlertPolicy, ClosedError, Sensor, Unicast, View
 from auditsense.detections import define
 from auditsense.errors import KernelCommandError, UsageError
 from auditsense.kernel.self_test import SelfTest
 from auditsense.kernel.tamper import KEY_STOLEN, Change, Deviation
+from auditsense.testing import FakeClock, FakeKernel
 from auditsense.testing import FakeSource as MemorySource
 from auditsense.testing.records import burst, call_event, datagram, open_event
 
@@ -363,3 +364,26 @@ def test_datagrams_while_leaving_are_used() -> None:
     with Sensor(source=source) as sensor:
         sensor.finish()
         assert sensor.stats().datagrams == 1
+
+
+def test_audit_rules_are_derived_for_the_mapping_of_the_sensor() -> None:
+    """Only `native` gives an execve the second action "exec", so this query selects none there."""
+    query = 'process where event.action == "executed" and not event.action == "exec" and user.id == "7"'
+    starts = define("starts", "Starts Of Programs", eql=query)
+    named = define("named", "Names Its Rule", match={"user.id": "7"}, audit_rule="-w /etc/x -p w -k x")
+    entered: dict[str, int] = {}
+    reloaded: dict[str, int] = {}
+    for mapping in ("native", "auditd_manager"):
+        for first, counts in ([starts, named], entered), ([named], reloaded):
+            kernel = FakeKernel()
+            source = Unicast(kernel=kernel)
+            with Sensor(first, source=source, clock=FakeClock(), mapping=mapping) as sensor:
+                sensor.reload([starts, named])
+                counts[mapping] = len(kernel.rules)
+    assert entered == reloaded
+    assert entered["native"] == 1 < entered["auditd_manager"]
+
+
+def test_unknown_mapping_is_refused() -> None:
+    with pytest.raises(UsageError, match="unknown mapping 'elastic'"):
+        Sensor(mapping="elastic")

@@ -120,7 +120,11 @@ class HangupHandler:
 
     def _reload(self, sensor: Sensor) -> None:
         try:
-            before = rules_needed(sensor.detections, costly=self._startup.source.costly_rules)
+            before = rules_needed(
+                sensor.detections,
+                costly=self._startup.source.costly_rules,
+                mapping=self._startup.values["detections.mapping"],
+            )
             with _bounded():
                 new = build_settings(load_config(self._arguments))
                 deferred = [*keys_needing_restart(self._startup, new)]

@@ -26,7 +26,12 @@ if TYPE_CHECKING:
     from auditsense.detections.model import Detection, DetectionException
 
 
-def _mapping(mapping: EventMapping | str) -> EventMapping:
+def checked_mapping(mapping: EventMapping | str) -> EventMapping:
+    """Return the mapping of this name.
+
+    Raises:
+        UsageError: an unknown name.
+    """
     try:
         return EventMapping(mapping)
     except ValueError:
@@ -84,7 +89,7 @@ class Detector(RecordReader["Document"]):
     ) -> None:
         self.detections = resolve_detections(detections)
         self.sequences = sequences
-        self.mapping = _mapping(mapping)
+        self.mapping = checked_mapping(mapping)
         self._policy = policy if policy is not None else AlertPolicy()
         expect("policy", self._policy, AlertPolicy, "an AlertPolicy(…)")
         rules = self._compile(self.detections, self._policy)

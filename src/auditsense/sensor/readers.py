@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from auditsense.core.ring import Ring
-from auditsense.detect.detector import Detector
+from auditsense.detect.detector import Detector, checked_mapping
 from auditsense.detect.event_reader import EventReader
 from auditsense.detect.events import events_in
 from auditsense.detect.record_reader import EVERY
@@ -40,7 +40,7 @@ class SensorOutput:
         self_test_path: opened by the self-test; None: no self-test.
 
     Raises:
-        UsageError: options that exclude each other.
+        UsageError: an unknown mapping, or options that exclude each other.
     """
 
     detections: Sequence[Detection]
@@ -54,6 +54,7 @@ class SensorOutput:
     self_test_path: str | None
 
     def __post_init__(self) -> None:
+        checked_mapping(self.mapping)
         if self.on_event is not None and self.view is View.EVENTS:
             raise UsageError("on_event adds events to alerts; with View.EVENTS iterate sensor.events()")
         if self.on_event is not None and not callable(self.on_event):

@@ -156,7 +156,7 @@ class Sensor:
             on_event,
             test.path if test is not None else None,
         )
-        self._source: Source = source_for(source, audit_rules, self._output.detections)
+        self._source: Source = source_for(source, audit_rules, self._output.detections, mapping)
         self._self_test = test
         self._clock: Clock = clock if clock is not None else HostClock()
         self._user_names, self._containers = UserNames(), Containers()
@@ -395,7 +395,9 @@ class Sensor:
         """
         expect("policy", policy, AlertPolicy | None, "an AlertPolicy(…)")
         reader, detections = self._open().reader, validate_detections(detections)
-        with extended_rules(self._source, self._output.detections, detections, audit_rules):
+        with extended_rules(
+            self._source, self._output.detections, detections, audit_rules, self._output.mapping
+        ):
             if isinstance(reader, Detector):
                 remembered = reader.ring.remembers_processes
                 self._pending += reader.reload(detections, policy)

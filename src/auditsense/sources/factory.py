@@ -147,7 +147,10 @@ def rules_needed(
 
 
 def source_for(
-    source: Source | None, audit_rules: Sequence[str] | None, detections: Sequence[Detection]
+    source: Source | None,
+    audit_rules: Sequence[str] | None,
+    detections: Sequence[Detection],
+    mapping: EventMapping | str = EventMapping.NATIVE,
 ) -> Source:
     """Return the source of a sensor: the given one, or the kernel's unicast socket.
 
@@ -155,12 +158,13 @@ def source_for(
         source: given by the caller.
         audit_rules: given by the caller, without a source; those that the detections need unless given.
         detections: of the sensor.
+        mapping: of the sensor.
 
     Raises:
         UsageError: both are given, or no event of these detections needs an audit rule.
         AuditRuleError, DetectionError: an invalid audit rule.
     """
-    needed = rules_needed(detections)
+    needed = rules_needed(detections, mapping=mapping)
     if source is None:
         source = Unicast(audit_rules)
     elif audit_rules is not None:
@@ -175,7 +179,11 @@ def source_for(
 
 @contextmanager
 def extended_rules(
-    source: Source, before: Sequence[Detection], after: Sequence[Detection], audit_rules: Sequence[str] | None
+    source: Source,
+    before: Sequence[Detection],
+    after: Sequence[Detection],
+    audit_rules: Sequence[str] | None,
+    mapping: EventMapping | str = EventMapping.NATIVE,
 ) -> Iterator[None]:
     """Add the audit rules that new detections need and those before did not; after an error, remove them.
 
@@ -184,6 +192,7 @@ def extended_rules(
         before: detections so far.
         after: detections from now on.
         audit_rules: required from now on; those that the new detections need unless given.
+        mapping: of the sensor.
 
     Raises:
         DetectionError, AuditRuleError: an invalid audit rule.
@@ -191,8 +200,8 @@ def extended_rules(
     """
     if audit_rules is not None:
         check_rule_lines(audit_rules)
-    needed = rules_needed(validate_detections(after)) if audit_rules is None else audit_rules
-    old = rules_needed(before)
+    needed = rules_needed(validate_detections(after), mapping=mapping) if audit_rules is None else audit_rules
+    old = rules_needed(before, mapping=mapping)
     new = [line for line in needed if line not in old]
     remove = _extend(source, new) if new and not isinstance(source, TextSource) else None
     try:
