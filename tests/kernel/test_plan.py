@@ -119,7 +119,16 @@ def test_unknown_architecture_compares_by_number(masks: list[set[int]], *, meet:
 @pytest.mark.parametrize("kind", [1299, 1300, 1301, 1302, 1303, 1307, 1319, 1320, 1321, 1327])
 def test_excluding_needed_records_is_detected(kind: int) -> None:
     excluding = auditctl.parse(f"-a always,exclude -F msgtype={kind}")
-    assert shadowing.silences_records(excluding) is (kind in {1300, 1302, 1320})
+    assert bool(shadowing.silencing_rules([excluding])) is (kind in {1300, 1302})
+
+
+def test_excluding_both_records_that_end_an_event_is_detected() -> None:
+    eoe, title, cwd, by_uid = (
+        auditctl.parse(f"-a always,exclude -F {condition}")
+        for condition in ("msgtype=EOE", "msgtype=PROCTITLE", "msgtype=CWD", "uid=0")
+    )
+    assert shadowing.silencing_rules([cwd, eoe, title]) == [eoe, title]
+    assert shadowing.silencing_rules([eoe, by_uid]) == [eoe, by_uid]
 
 
 @pytest.mark.parametrize(

@@ -97,6 +97,8 @@ def test_settings_of_another_owner_are_ignored() -> None:
         ("ours\n-a never,task", ["task-never"]),
         ("ours\n-a never,task -F uid=65534", ["task-never"]),
         ("ours\n-a always,exclude -F msgtype=CWD", []),
+        ("ours\n-a always,exclude -F msgtype=EOE", []),
+        ("ours\n-a always,exclude -F msgtype=EOE\n-a always,exclude -F msgtype=PROCTITLE", ["exclude"]),
         ("ours\n-a always,exclude -F msgtype=PATH", ["exclude"]),
         ("ours\n-a never,exclude -F msgtype=SYSCALL", ["exclude"]),
         ("ours\n-a always,exclude -F msgtype!=USER_LOGIN", ["exclude"]),

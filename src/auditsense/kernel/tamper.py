@@ -20,7 +20,7 @@ from auditsense.kernel.audit_status import Enabled, Failure, StatusField
 from auditsense.kernel.plan import DEFAULT_BACKLOG_LIMIT, AddRule, ChangeSetting
 from auditsense.kernel.rules import auditctl
 from auditsense.kernel.rules.constants import Action, Filter
-from auditsense.kernel.rules.shadowing import hides, silences_records, steals
+from auditsense.kernel.rules.shadowing import hides, silencing_rules, steals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -220,7 +220,7 @@ def _of_all(rules: Sequence[AuditRule]) -> Iterator[Deviation]:
             "high",
             f"with {_listed(never)} processes that start now are never reported, not even when it is gone",
         )
-    if silencing := [rule for rule in rules if silences_records(rule)]:
+    if silencing := silencing_rules(rules):
         yield Deviation(
             f"{_ID}exclude",
             "Audit Records Are Excluded",

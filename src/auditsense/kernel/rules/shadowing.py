@@ -21,7 +21,7 @@ from auditsense import syscalls
 from auditsense.kernel.rules.constants import Action, FieldId, Filter, Operator
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from auditsense.kernel.rules.rule import AuditRule
 
@@ -56,8 +56,8 @@ _ACCESS_FLAGS: Final = 0x3
 _WRITE_FLAGS: Final = _ACCESS_FLAGS | 0x40 | 0x200
 _OTHER_FLAGS: Final = ("alpha", "mips", "parisc", "sparc")
 _SIGN: Final = 0x8000_0000
-# Without one of these records there is no event to detect anything in: SYSCALL, PATH, EOE.
-_NEEDED_RECORDS: Final = frozenset({1300, 1302, 1320})
+_NEEDED_RECORDS: Final = frozenset({1300, 1302})  # SYSCALL, PATH: detections find nothing without them
+_ENDING_RECORDS: Final = frozenset({1320, 1327})  # EOE, PROCTITLE: either one ends an event (ADR 35)
 _COMPARE: Final = {
     Operator.EQUAL: operator.eq,
     Operator.NOT_EQUAL: operator.ne,
@@ -91,9 +91,15 @@ def steals(earlier: AuditRule, wanted: AuditRule) -> bool:
     return earlier.action is Action.ALWAYS and _keys(earlier) != _keys(wanted) and _meet(earlier, wanted)
 
 
-def silences_records(rule: AuditRule) -> bool:
-    """Return whether a rule of the exclude list drops records that every event needs."""
-    return any(excludes_record(rule, kind) for kind in _NEEDED_RECORDS)
+def silencing_rules(rules: Iterable[AuditRule]) -> list[AuditRule]:
+    """Return the rules of the exclude list that together drop records which events need.
+
+    An event needs SYSCALL, PATH, and one of PROCTITLE and EOE.
+    """
+    excluding = [rule for rule in rules if rule.filter is Filter.EXCLUDE]
+    dropped = {kind for kind in _ENDING_RECORDS if any(excludes_record(rule, kind) for rule in excluding)}
+    needed = _NEEDED_RECORDS | (_ENDING_RECORDS if dropped == _ENDING_RECORDS else frozenset())
+    return [rule for rule in excluding if any(excludes_record(rule, kind) for kind in needed)]
 
 
 def excludes_record(rule: AuditRule, kind: int) -> bool:
