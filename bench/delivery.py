@@ -2,14 +2,17 @@
 
     python bench/delivery.py [--documents N] [--kills N] [--seed N] [--receiver NAME]... [--json FILE]
 
-A sensor's side (`AcknowledgedSinkProcess`) spools documents, `auditsense ship` delivers them to a real
-receiver, and at random moments SIGKILL ends the spool's process, the shipper or the receiver. Afterwards it
-counts what the receiver has. It needs the receivers of scripts/install_receivers.sh and no privilege.
+A sensor (`auditsense run --source audisp`) reads events from a pipe and spools one document for each.
+`auditsense ship` delivers them to a real receiver. At random moments SIGKILL ends the sensor, the process of
+its spool, the shipper or the receiver. Each killed program is started again; what a killed sensor had read is
+not given to the next one. At the end the whole log is replayed into the same spool, as is possible with
+auditd's log. It needs the receivers of scripts/install_receivers.sh and no privilege.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import random
@@ -25,9 +28,10 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from auditsense.sinks.acknowledged import AcknowledgedSinkProcess
-from auditsense.sinks.spool import SpoolSink
+from auditsense.errors import AuditSenseError
 from auditsense.sinks.spool_store import SpoolStore
+from auditsense.status.client import ask
+from auditsense.testing import open_event
 from tests.support import real_receivers
 
 if TYPE_CHECKING:
@@ -38,7 +42,27 @@ if TYPE_CHECKING:
 
 PROGRAM = Path(sys.executable).with_name("auditsense")
 BATCH = 20
-TARGETS = ("sink", "shipper", "receiver")
+TARGETS = ("sensor", "sink", "shipper", "receiver")
+MAX_PENDING = 5000  # documents that the sensor may hold: its queue is bounded, and this is no test of that
+UNREAD = 90  # events that the pipe holds
+MOST_DELAY_S = 0.02  # that a sensor needs for them
+LIMIT_S = 600.0
+DETECTION = """\
+id = "delivery"
+name = "Every Open Of /proc"
+version = 1
+severity = "low"
+risk_score = 21
+audit_rule = "-w /proc/ -p r -k audit_proc"
+
+[match]
+"file.path" = "/proc"
+
+[window]
+by = ["process.pid"]
+matches = 1
+within = "1s"
+"""
 
 
 @dataclass
@@ -46,45 +70,91 @@ class Result:
     """Figures of one run.
 
     Attributes:
-        documents: submitted to the spool.
+        documents: one for each event.
         kills: by what was killed.
-        lost: documents that the receiver does not have.
+        committed: documents that sensors had reported as written just before they were killed.
+        lost: of these, documents that never arrived.
+        lost_with_sensor: documents of events that a killed sensor had read, without those in the spool or in
+            the pipe to its process.
+        gaps: runs of consecutive events in which these were.
+        lost_after_replay: documents that are missing after the log was replayed into the spool.
         stored_twice: documents that the receiver stores more than once.
         known: documents that it got again and recognised.
-        seconds: until the spool was empty.
+        seconds: until the spool was empty, without the replay.
     """
 
     documents: int
     kills: dict[str, int] = field(default_factory=dict)
+    committed: int = 0
     lost: int = 0
+    lost_with_sensor: int = 0
+    gaps: int = 0
+    lost_after_replay: int = 0
     stored_twice: int = 0
     known: int = 0
     seconds: float = 0.0
 
 
-def document(n: int) -> bytes:
-    """Return a document of 3.5 KB with its own id, as one line."""
-    fields = {
-        "@timestamp": f"2026-11-24T07:13:{n // 1000 % 60:02d}.{n % 1000:03d}Z",
-        "message": f"document {n}",
-        "event": {"id": f"id-{n}", "dataset": "auditsense.alert", "kind": "alert"},
-        "host": {"id": "h", "name": "here"},
-        "auditsense": {"severity": "low", "note": "x" * 3200},
-    }
-    return json.dumps(fields).encode() + b"\n"
+def event(n: int) -> bytes:
+    """Return the records of an event, each by another process, as text."""
+    return open_event(ms=1_795_493_114_674 + 10 * n, serial=3 + n, pid=1000 + n).text
+
+
+def sensor_options(folder: Path) -> list[str | Path]:
+    """Return options with which `run` and `replay` write the same documents to the same spool."""
+    detection = folder / "delivery.toml"
+    detection.write_text(DETECTION)
+    return [
+        *("--no-shipped", "--detections", detection, "-o", "sequences"),
+        *("--sink", f"spool:{folder / 'spool'},size=1G"),
+    ]
 
 
 class Run:
-    """One run: the three processes, and what kills them."""
+    """One run: the three programs, and what kills them."""
 
     def __init__(self, folder: Path, receiver: RealReceiver, result: Result) -> None:
+        self.folder = folder
         self.spool = folder / "spool"
         self.receiver = receiver
         self.result = result
-        self.sink = AcknowledgedSinkProcess(SpoolSink(self.spool), "spool")
-        self.sink.start()
-        self.log = (folder / "ship.log").open("ab")
+        self.errors = (folder / "stderr.log").open("ab")
+        self.options = sensor_options(folder)
+        self.log = folder / "audit.log"
+        self.log.write_bytes(b"".join(event(n) for n in range(result.documents)))
+        self.moments: list[tuple[int, int]] = []  # of killed sensors: events fed, documents committed so far
+        self.fed = 0
+        self.events, self.input = os.pipe()
+        self.sensor = self.start_sensor()
+        while not (self.spool / "spool.db").exists():
+            assert self.sensor.poll() is None, (folder / "stderr.log").read_text()
+            time.sleep(0.05)
         self.shipper = self.start_shipper()
+
+    def start_sensor(self) -> subprocess.Popen[bytes]:
+        """Start a sensor that reads what the one before has left in the pipe, and wait until it reads."""
+        status: list[str | Path] = ["--status-socket", self.folder / "control"]
+        sensor = subprocess.Popen(
+            [PROGRAM, "run", "--source", "audisp", *status, *self.options],
+            stdin=self.events,
+            stdout=self.errors,
+            stderr=self.errors,
+        )
+        while self.counters(sensor) is None:
+            assert sensor.poll() is None, (self.folder / "stderr.log").read_text()
+            time.sleep(0.02)
+        return sensor
+
+    def counters(self, sensor: subprocess.Popen[bytes]) -> dict[str, int] | None:
+        """Return a sensor's counters of its sink; None while it does not answer."""
+        try:
+            answer = ask(self.folder / "control")
+        except AuditSenseError:
+            return None
+        if answer["pid"] != sensor.pid:
+            return None
+        counts: dict[str, int] = answer["sinks"][0]
+        return counts
 
     def start_shipper(self) -> subprocess.Popen[bytes]:
         """Start a shipper without a limit of its rate, so that kills and not waits decide."""
@@ -98,15 +168,43 @@ class Run:
             "--timeout",
             "5s",
         ]
-        return subprocess.Popen([PROGRAM, "ship", *options], stderr=self.log)
+        return subprocess.Popen([PROGRAM, "ship", *options], stderr=self.errors)
 
-    def kill(self, target: str) -> None:
-        """End a process with SIGKILL, and start it again unless its keeper does."""
-        self.result.kills[target] = self.result.kills.get(target, 0) + 1
-        if target == "sink":
-            children = Path(f"/proc/{self.sink.pid}/task/{self.sink.pid}/children").read_text().split()
-            if children:
-                os.kill(int(children[0]), signal.SIGKILL)
+    def feed(self, count: int) -> None:
+        """Write the next events into the pipe, which blocks while the sensor does not read."""
+        count = min(count, self.result.documents - self.fed)
+        rest = memoryview(b"".join(event(n) for n in range(self.fed, self.fed + count)))
+        while rest:
+            rest = rest[os.write(self.input, rest) :]
+        self.fed += count
+
+    def wait_for_sink(self) -> None:
+        """Wait until the sensor holds few documents."""
+        while (counts := self.counters(self.sensor)) and counts["given"] - counts["written"] > MAX_PENDING:
+            time.sleep(0.01)
+
+    def kill(self, target: str, delay_s: float) -> None:
+        """End a process with SIGKILL, and start it again unless its keeper does.
+
+        Args:
+            target: one of `TARGETS`.
+            delay_s: time that a sensor gets for the events before.
+        """
+        if target == "sensor":
+            counts = self.counters(self.sensor)
+            assert counts is not None, (self.folder / "stderr.log").read_text()
+            assert (counts["failed"], counts["dropped"]) == (0, 0), counts
+            self.result.committed += counts["written"]
+            self.feed(UNREAD)  # so that it is killed at work
+            time.sleep(delay_s)
+            self.sensor.kill()
+            self.sensor.wait()
+            self.moments.append((self.fed, self.result.committed))
+            self.sensor = self.start_sensor()
+        elif target == "sink":
+            while not (workers := self.workers()):  # it was killed just now
+                time.sleep(0.01)
+            os.kill(workers[0], signal.SIGKILL)
         elif target == "shipper":
             self.shipper.kill()
             self.shipper.wait()
@@ -114,56 +212,96 @@ class Run:
         else:
             self.receiver.kill()
             self.receiver.start()
+        self.result.kills[target] = self.result.kills.get(target, 0) + 1
+
+    def workers(self) -> list[int]:
+        """Return the process that writes the spool; none while it is restarted."""
+        return [worker for keeper in children(self.sensor.pid) for worker in children(keeper)]
 
     def finish(self) -> None:
-        """Wait until everything is delivered, and end the processes."""
-        while self.sink.counts.pending:
-            self.sink.poll()
-            time.sleep(0.05)
-        counts = self.sink.counts
-        assert (counts.failed, counts.dropped) == (0, 0), counts
-        self.sink.close()
+        """End the sensor, and wait until everything is delivered."""
+        os.close(self.input)
+        os.close(self.events)
+        assert self.sensor.wait(LIMIT_S) == 0, (self.folder / "stderr.log").read_text()
+        self.wait_until_delivered()
+
+    def replay(self) -> None:
+        """Write the documents of the whole log into the spool, and wait until everything is delivered."""
+        replayed = subprocess.run(
+            [PROGRAM, "replay", *self.options, self.log], stderr=self.errors, timeout=LIMIT_S, check=False
+        )
+        assert replayed.returncode == 0, (self.folder / "stderr.log").read_text()
+        self.wait_until_delivered()
+
+    def wait_until_delivered(self) -> None:
+        """Wait until the spool is empty."""
         store = SpoolStore(self.spool)
-        while store.state().documents:
+        deadline_s = time.monotonic() + LIMIT_S
+        while (state := store.state()).documents:
+            assert time.monotonic() < deadline_s, state
             time.sleep(0.1)
-        state = store.state()
         store.close()
         assert state.refused == 0
         self.result.known = state.counters.get("duplicates_sent", 0)
-        self.shipper.terminate()
-        self.shipper.wait()
-        self.log.close()
+
+    def close(self) -> None:
+        """End the programs."""
+        for program in (self.sensor, self.shipper):
+            program.terminate()
+            program.wait()
+        self.errors.close()
 
 
-def deliver(folder: Path, receiver: RealReceiver, documents: int, kills: int, seed: int) -> Result:
-    """Submit documents, kill at random moments, and return the counts so far."""
+def children(pid: int) -> list[int]:
+    """Return the children of a process."""
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def deliver(run: Run, kills: int, seed: int) -> None:
+    """Feed the events, and kill at random moments."""
     chance = random.Random(seed)  # noqa: S311 - moments are no secrets
-    moments = sorted(chance.randrange(documents // BATCH) for _ in range(kills))
-    result = Result(documents)
-    run = Run(folder, receiver, result)
+    documents = run.result.documents
+    moments = sorted((chance.randrange(documents) for _ in range(kills)), reverse=True)
+    targets = [TARGETS[n % len(TARGETS)] for n in range(kills)]
+    chance.shuffle(targets)
     started_s = time.monotonic()
-    for turn in range(documents // BATCH):
-        lines = b"".join(document(n) for n in range(turn * BATCH, (turn + 1) * BATCH))
-        while run.sink.counts.pending > 5000:  # the spool's process was killed: the queue is bounded
-            run.sink.poll()
-            time.sleep(0.01)
-        run.sink.send(lines, BATCH)
-        while moments and moments[0] == turn:
-            moments.pop(0)
+    while run.fed < documents:
+        run.wait_for_sink()
+        run.feed(BATCH)
+        while moments and moments[-1] < run.fed:
+            moments.pop()
             time.sleep(chance.random() / 5)
-            run.sink.poll()
-            run.kill(chance.choice(TARGETS))
+            run.kill(targets.pop(), chance.random() * MOST_DELAY_S)
     run.finish()
-    result.seconds = time.monotonic() - started_s
-    return result
+    run.result.seconds = time.monotonic() - started_s
 
 
-def count(result: Result, ids: list[str]) -> Result:
-    """Compare what a receiver has with what was submitted."""
-    stored = Counter(ids)
-    result.lost = sum(f"id-{n}" not in stored for n in range(result.documents))
-    result.stored_twice = sum(times - 1 for times in stored.values())
-    return result
+def expected_ids(documents: int) -> list[str]:
+    """Return the id of each event's document: the same input gives the same id in any run."""
+    with tempfile.TemporaryDirectory() as folder:
+        options = sensor_options(Path(folder))
+        log = Path(folder) / "audit.log"
+        log.write_bytes(b"".join(event(n) for n in range(documents)))
+        subprocess.run([PROGRAM, "replay", "-q", *options, log], timeout=LIMIT_S, check=True)
+        store = SpoolStore(Path(folder) / "spool")
+        ids = {
+            json.loads(document.line)["process"]["pid"] - 1000: document.id
+            for document in store.oldest(documents, 1 << 40)
+        }
+        store.close()
+    return [ids[n] for n in range(documents)]
+
+
+def count_lost(run: Run, expected: list[str], ids: list[str]) -> None:
+    """Count what a receiver lacks before the replay, by cause."""
+    stored = frozenset(ids)
+    there = [name in stored for name in expected]
+    result = run.result
+    result.lost_with_sensor = there.count(False)
+    result.gaps = sum(not now and before for before, now in itertools.pairwise([True, *there]))
+    for fed, committed in run.moments:
+        # Events reach the spool in order, so those fed until then include all that were committed.
+        result.lost = max(result.lost, committed - sum(there[:fed]))
 
 
 RECEIVERS: dict[
@@ -183,9 +321,21 @@ RECEIVERS: dict[
 def measure(name: str, folder: Path, documents: int, kills: int, seed: int) -> Result:
     """Run against one receiver."""
     started, prepare, ids_of = RECEIVERS[name]
+    result = Result(documents)
     with started(folder) as receiver:
         prepare(receiver)
-        return count(deliver(folder, receiver, documents, kills, seed), ids_of(receiver))
+        expected = expected_ids(documents)
+        run = Run(folder, receiver, result)
+        try:
+            deliver(run, kills, seed)
+            count_lost(run, expected, ids_of(receiver))
+            run.replay()
+        finally:
+            run.close()
+        stored = Counter(ids_of(receiver))
+    result.lost_after_replay = sum(name not in stored for name in expected)
+    result.stored_twice = sum(times - 1 for times in stored.values())
+    return result
 
 
 def main() -> int:
@@ -207,7 +357,7 @@ def main() -> int:
         print(name, json.dumps(rows[name]))
     if arguments.json:
         arguments.json.write_text(json.dumps(rows, indent=2) + "\n")
-    return 1 if any(row["lost"] for row in rows.values()) else 0
+    return 1 if any(row["lost"] or row["lost_after_replay"] for row in rows.values()) else 0
 
 
 if __name__ == "__main__":

@@ -185,11 +185,13 @@ def _answers(url: str) -> bool:
 
 
 def add_stream(receiver: RealReceiver) -> None:
-    """Create a JetStream stream for the subjects of auditsense."""
+    """Create a JetStream stream for the subjects of auditsense, which knows ids for an hour."""
 
     async def add() -> None:
         client = await nats_client().connect(receiver.url)
-        await client.jetstream().add_stream(name="AUDITSENSE", subjects=["auditsense.>"])
+        await client.jetstream().add_stream(
+            name="AUDITSENSE", subjects=["auditsense.>"], duplicate_window=3600.0
+        )
         await client.close()
 
     asyncio.run(add())
