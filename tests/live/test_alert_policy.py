@@ -46,13 +46,6 @@ def python(code: str, *words: str) -> subprocess.Popen[str]:
     )
 
 
-def numbers(scanner: Scanner, opens: int, period_us: int) -> list[str]:
-    """Return the words that make a scanner open so often."""
-    if scanner.compiled:
-        return ["-n", str(opens), "-p", str(period_us), "-t", "0"]
-    return [str(opens), str(period_us), "0"]
-
-
 def program(scanner: Scanner) -> str:
     return str(Path(scanner.command[0]).resolve())
 
@@ -61,7 +54,7 @@ def test_burned_limit_still_names_scanner(scanner: Scanner, fault: Recorder) -> 
     """An unprivileged user burns the limit of alerts; the scanner is named all the same, every time."""
     for same_program in [False, True] * max(1, REPEAT // 2):
         chosen = python_scanner() if same_program else scanner
-        words = [program(chosen), *chosen.command[1:], *numbers(chosen, OPENS, PERIOD_US)]
+        words = [program(chosen), *chosen.command[1:], *chosen.numbers(OPENS, PERIOD_US)]
         with auditsense.Sensor(audit_rules=[OWN_RULE]) as sensor:
             burn = python(_BURN, str(THROWAWAYS), *words)
             documents = watched(sensor, burn)
@@ -86,7 +79,7 @@ def test_scanner_after_exec_is_named_with_its_own_count(scanner: Scanner, fault:
     """Root's Python opens /proc 12 times, then becomes a scanner of another user."""
     rule = f"-a always,exit -F dir=/proc -F perm=r -F ppid={os.getpid()} -k audit_proc"
     with auditsense.Sensor(audit_rules=[rule]) as sensor:
-        words = [program(scanner), *scanner.command[1:], *numbers(scanner, 2000, 0)]
+        words = [program(scanner), *scanner.command[1:], *scanner.numbers(2000, 0)]
         process = python(_EXEC, *words)
         documents = of_process(watched(sensor, process), process.pid)
     found: dict[tuple[str, str], list[tuple[str, int]]] = {}

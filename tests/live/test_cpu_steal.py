@@ -1,4 +1,9 @@
-"""A processor taken away for a while, as a host does with its virtual machines: nothing is lost."""
+"""The processors taken away for a while, as a host does with its virtual machines: nothing is lost.
+
+In each batch the loads and other programs of real-time priority hold all processors, so that neither the
+sensor nor the kernel's own thread runs before the batch is made. How long that takes does not matter: the
+kernel has to queue the records of the batch, and the batch fits into a queue of 32,768.
+"""
 
 from __future__ import annotations
 
@@ -6,72 +11,132 @@ import contextlib
 import os
 import subprocess
 import sys
-import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.live.workloads import Scanner, finish, of_process, running
+from tests.live.workloads import (
+    Scanner,
+    batch_loads,
+    counted,
+    of_process,
+    queued_records,
+    running,
+    until_read,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
 OPENS = 60_000
-TAKEN_S = 0.05
-"""How long at a time: more than a queue of 8,192 records can take, half of what one of 32,768 can."""
+SMALLER_QUEUE = 8_192
+"""Records. More have to wait, or the test would tell nothing about the queue that a sensor asks for."""
+FIRST, TAKER, LOAD = 60, 50, 40
+"""Real-time priorities: of this process, of those that hold processors, of the loads."""
 
-# Holds one processor before all others, and lets it go for a while; until its standard input ends.
+# Holds one processor from each line of standard input to the next one.
 TAKE = """
-import os, select, sys, time
-processor, taken, free = int(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3])
-os.sched_setaffinity(0, {processor})
-try:
-    os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(50))
-except OSError as error:
-    raise SystemExit(print(f"refused: {error}"))
+import os, select, sys
+os.sched_setaffinity(0, {int(sys.argv[1])})
 print("ready", flush=True)
-while not select.select([sys.stdin], [], [], free)[0]:
-    until = time.monotonic() + taken
-    while time.monotonic() < until:
+while sys.stdin.buffer.raw.read(1):
+    print("taken", flush=True)
+    while not select.select([0], [], [], 0)[0]:
         pass
+    sys.stdin.buffer.raw.read(1)
 """
 
 
-@contextlib.contextmanager
-def taken(processor: int, seconds: float, free_s: float) -> Iterator[None]:
-    """Take a processor away for so long, again and again, for as long as the block lasts."""
-    arguments = [str(processor), str(seconds), str(free_s)]
-    with subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", TAKE, *arguments],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
+class Taker:
+    """Holds a processor before all others, on request."""
+
+    def __init__(self, processor: int) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", TAKE, str(processor)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.pid = self._process.pid
+        self._expect("ready\n")
+
+    def _expect(self, line: str) -> None:
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline() == line
+
+    def _tell(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+
+    @contextlib.contextmanager
+    def holding(self) -> Iterator[None]:
+        """Hold the processor for as long as the block lasts."""
+        self._tell()
+        self._expect("taken\n")
         try:
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            if line.startswith("refused"):
-                pytest.skip(f"no real-time priority to be had here: {line}")
-            assert line == "ready\n"
             yield
         finally:
-            process.communicate("", timeout=300)
+            self._tell()
+
+    def end(self) -> None:
+        """Let it end."""
+        self._process.communicate("", timeout=300)
+
+
+@contextlib.contextmanager
+def taker(processor: int) -> Iterator[Taker]:
+    """Start one; it ends with the block."""
+    started = Taker(processor)
+    try:
+        yield started
+    finally:
+        started.end()
+
+
+@contextlib.contextmanager
+def first() -> Iterator[None]:
+    """Run this process before all others, so that it sees what waits at the moment a batch is made."""
+    policy, priority = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(FIRST))
+    except PermissionError as error:
+        pytest.skip(f"no real-time priority to be had here: {error}")
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, policy, priority)
 
 
 def test_stolen_cpu_time_loses_no_event(scanner: Scanner) -> None:
-    with running("run") as sensor:
+    free, *others = sorted(os.sched_getaffinity(0))
+    with running("run") as sensor, batch_loads(scanner, OPENS, producers=2) as loads:
+        waited = 0
         with contextlib.ExitStack() as stack:
-            # Not at the same times: while all are taken nothing is made either.
-            for number, processor in enumerate(sorted(os.sched_getaffinity(0))):
-                stack.enter_context(taken(processor, TAKEN_S, 0.2 + 0.11 * number))
-            loads = [scanner.start(OPENS // 2), scanner.start(OPENS // 2)]
-            for load in loads:
-                finish(load)
-        time.sleep(0.2)  # for the last records
+            takers = [stack.enter_context(taker(processor)) for processor in others]
+            stack.enter_context(first())
+            for load in loads.processes:
+                os.sched_setaffinity(load.pid, {free})
+                os.sched_setscheduler(load.pid, os.SCHED_FIFO, os.sched_param(LOAD))
+            for one in takers:
+                os.sched_setscheduler(one.pid, os.SCHED_FIFO, os.sched_param(TAKER))
+            for _ in range(loads.batches):
+                with contextlib.ExitStack() as taken:
+                    for one in takers:
+                        taken.enter_context(one.holding())
+                    loads.one_batch()
+                    waited = max(waited, queued_records())
+                until_read()
+            loads.finish()
         assert sensor.end() == 0
-        for load in loads:
+        figures = counted(sensor)
+        missing = OPENS - figures["matches"]
+        assert missing <= figures["kernel"] + figures["serials"] + figures["incomplete"], (
+            "a loss was not reported"
+        )
+        assert waited > SMALLER_QUEUE, "the processors were not taken"
+        assert (missing, figures["kernel"], figures["serials"], figures["incomplete"]) == (0, 0, 0, 0)
+        for load in loads.processes:
             states = [one["auditsense"] for one in of_process(sensor.documents(), load.pid)]
-            assert [one["state"] for one in states] == ["alert", "closed"]
-            assert states[-1]["count"] == OPENS // 2
-        assert "lost: kernel 0, serials 0, incomplete 0" in sensor.stderr
+            assert [(one["state"], one["count"]) for one in states] == [("alert", 10), ("closed", OPENS // 2)]

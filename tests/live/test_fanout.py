@@ -27,6 +27,7 @@ from tests.live.workloads import (
     OWN_RULE,
     Command,
     Scanner,
+    batch_loads,
     command,
     finish,
     of_process,
@@ -207,10 +208,12 @@ def test_stalled_sink_affects_no_other_sink_and_no_record(
     monkeypatch.setattr(workloads, "AUDITSENSE", SMALL)
     file, control = tmp_path / "events.jsonl", tmp_path / "control"
     sinks = ("--sink", "stdout", "--sink", f"file:{file}", "--sink", f"{peer.word},most={MAX_MESSAGE}")
-    with running("run", "-o", "events", "--status-socket", str(control), *sinks) as sensor:
-        load = compiled.start(FLOOD, period_us=PERIOD_US)
-        finish(load)
-        pid = load.pid
+    with (
+        running("run", "-o", "events", "--status-socket", str(control), *sinks) as sensor,
+        batch_loads(compiled, FLOOD, period_us=PERIOD_US) as loads,
+    ):
+        loads.run()
+        pid = loads.processes[0].pid
         wait_until(lambda: ask(control)["counters"]["matches"] >= FLOOD)
         wait_until(lambda: f"sink {peer.word} drops documents" in sensor.stderr)
         assert ask(control)["sinks"][-1]["most_queued_bytes"] <= QUEUE

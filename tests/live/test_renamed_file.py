@@ -7,16 +7,17 @@ import re
 import signal
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.live.workloads import ACCOUNT, Command, Scanner, finish, running
+from tests.live.workloads import ACCOUNT, Command, Scanner, batch_loads, running
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Callable, Iterator
+    from concurrent.futures import Future
 
 
 LIMIT_S = 300.0
@@ -38,12 +39,12 @@ def until(holds: Callable[[], bool], sensor: Command) -> None:
         time.sleep(0.005)
 
 
-def rotated(sensor: Command, file: Path, load: subprocess.Popen[str]) -> list[Path]:
+def rotated(sensor: Command, file: Path, load: Future[None]) -> list[Path]:
     """Rename a file and send SIGHUP, as logrotate does, until a load ends; return the names."""
     names: list[Path] = []
     while True:
-        until(lambda: file.stat().st_size > 0 or load.poll() is not None, sensor)
-        if load.poll() is not None:
+        until(lambda: file.stat().st_size > 0 or load.done(), sensor)
+        if load.done():
             return names
         names.append(file.with_name(f"{file.name}.{len(names)}"))
         file.rename(names[-1])
@@ -75,10 +76,14 @@ def test_files_renamed_under_load_have_each_document_once(
         config.chmod(0o644)
         folder.chmod(0o755)
         options = ["-c", str(config), "--user", ACCOUNT]
-    with running("run", "-o", "events", *options) as sensor:
-        load = scanner.start(OPENS, period_us=200)
-        files = [*rotated(sensor, file, load), file]
-        finish(load)
+    with (
+        running("run", "-o", "events", *options) as sensor,
+        batch_loads(scanner, OPENS, period_us=200) as loads,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        made = pool.submit(loads.run)
+        files = [*rotated(sensor, file, made), file]
+        made.result()
         assert sensor.end() == 0
         assert "Traceback" not in sensor.stderr
         if configured:  # pending signals merge
@@ -89,7 +94,7 @@ def test_files_renamed_under_load_have_each_document_once(
         assert written is not None, sensor.stderr  # without dropped or failed documents
     assert lost[1] == "0"
     assert all(path.stat().st_size for path in files[:-1])  # only the last one may be empty
-    by_file = [serials(path, load.pid) for path in files]
+    by_file = [serials(path, loads.processes[0].pid) for path in files]
     numbers = [serial for part in by_file for serial in part]
     assert len(numbers) + int(lost[2]) == OPENS
     assert int(written[1]) == sum(path.read_text(encoding="utf-8").count("\n") for path in files)

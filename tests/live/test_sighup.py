@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 import pty
-import re
 import signal
 import subprocess
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +21,13 @@ from tests.live.workloads import (
     OWN_RULE,
     Command,
     Scanner,
+    batch_loads,
+    counted,
     done,
     finish,
     of_process,
     running,
+    witnessing,
 )
 
 if TYPE_CHECKING:
@@ -34,7 +37,7 @@ if TYPE_CHECKING:
 LIMIT_S = 300.0
 OPENS = 60_000
 OTHERS = 5
-"""Events that no load made: the kernel's reports of its settings."""
+"""Events before a witness listens: the kernel's reports of its settings."""
 OTHER = """
 id = "other"
 name = "Other"
@@ -95,40 +98,37 @@ def reload(sensor: Command, message: str = "configuration reloaded") -> None:
         time.sleep(0.01)
 
 
-def counted(sensor: Command) -> dict[str, int]:
-    """Return the figures of the summary."""
-    found = re.search(
-        r"(\d+) records?, (\d+) events?, (\d+) match(?:es)?, "
-        r".*lost: kernel (\d+), serials (\d+), incomplete (\d+)",
-        sensor.stderr,
-    )
-    assert found is not None, sensor.stderr
-    names = ("records", "events", "matches", "kernel", "serials", "incomplete")
-    return dict(zip(names, map(int, found.groups()), strict=True))
-
-
 @pytest.mark.parametrize("user", [[], ["--user", ACCOUNT]], ids=["root", "another user"])
 def test_reloads_under_a_load_that_saturates_lose_no_event(
-    folder: Path, scanner: Scanner, user: list[str]
+    folder: Path, scanner: Scanner, witness_program: Path | None, user: list[str]
 ) -> None:
+    if witness_program is None:
+        pytest.skip("there is no C compiler for witness.c")
     file = configured(folder, "pspy")
-    with running("run", "-c", str(file), *user) as sensor:
-        loads = [scanner.start(OPENS // 2), scanner.start(OPENS // 2)]
+    with (
+        running("run", "-c", str(file), *user) as sensor,
+        witnessing(witness_program) as witness,
+        batch_loads(scanner, OPENS, producers=2) as loads,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        made = pool.submit(loads.run)
         for turn in range(8):
             configured(folder, *(["other", "pspy"] if turn % 2 == 0 else ["pspy"]))
             reload(sensor)
-        for load in loads:
-            finish(load)
+        made.result()
         reload(sensor)
         assert sensor.end() == 0
+        others = OTHERS + witness.end(OPENS).others
         assert "Traceback" not in sensor.stderr
-        for load in loads:
+        for load in loads.processes:
             found = [one["auditsense"] for one in of_process(sensor.documents(), load.pid)]
             assert [one["state"] for one in found] == ["alert", "closed"]
         figures = counted(sensor)
+        reported = figures["kernel"] + figures["serials"] + figures["incomplete"]
+        assert OPENS - figures["matches"] <= reported, "a loss was not reported"
         assert figures["kernel"] == figures["incomplete"] == 0
         assert figures["matches"] + figures["serials"] == OPENS  # each event once
-        assert 0 <= figures["events"] - figures["matches"] <= OTHERS
+        assert 0 <= figures["events"] - figures["matches"] <= others
         if not figures["serials"]:
             assert sum(one["auditsense"]["count"] for one in sensor.documents() if "process" in one) >= OPENS
 

@@ -12,28 +12,30 @@ import sys
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 import auditsense
-from auditsense.kernel.commands import Commands
 from auditsense.sources.unicast import Unicast
 from tests.live.open_latency import probing
 from tests.live.workloads import (
     OWN_RULE,
+    READ_LIMIT_S,
     Command,
     Made,
     Scanner,
     Witness,
     finish,
     running,
+    until_read,
     witnessing,
 )
 from tests.support.faults import AS_BEFORE, Recorder
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from auditsense import Document
     from auditsense.core.ring import Stats
 
@@ -41,8 +43,6 @@ if TYPE_CHECKING:
 # queue can hold while it is not read; for a listener only as much as the owner can read.
 LOADS = {"netlink": (300_000, 40), "multicast": (140_000, 80)}
 LONGEST_OPEN_S = 2.0  # with the kernel's own settings it is 60 s
-READ_LIMIT_S = 600.0
-AUDIT_FAMILY = 9
 CAUSES = ("kernel_lost", "serials_missing", "incomplete", "socket_drops")
 OPENS_THAT_DO_NOT_FIT = 300
 RETRY_S = 1.5  # until the kernel has put aside what did not fit; its thread waits for room in between
@@ -80,22 +80,6 @@ class Stall:
 
 
 OPENS_AFTERWARDS = 20
-
-
-def until_read() -> None:
-    """Wait until no audit record waits to be read: in the kernel's queue, or in any socket."""
-    deadline = time.monotonic() + READ_LIMIT_S
-    while waiting_records():
-        assert time.monotonic() < deadline, "the records are not read"
-        time.sleep(0.05)
-
-
-def waiting_records() -> int:
-    """Return what waits: records in the kernel's queue, and bytes in the sockets of the audit family."""
-    with Commands() as commands:
-        queued = commands.status().backlog
-    rows = (line.split() for line in Path("/proc/net/netlink").read_text(encoding="ascii").splitlines()[1:])
-    return queued + sum(int(row[4]) for row in rows if int(row[1]) == AUDIT_FAMILY)
 
 
 def stalled(sensor: Command, scanner: Scanner, witness: Witness, opens: int, period_us: int) -> Stall:

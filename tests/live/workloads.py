@@ -47,19 +47,25 @@ AUDITSENSE = [sys.executable, "-P", "-c", "from auditsense.cli import main; rais
 
 _PYTHON_SCANNER = """
 import os, sys, time
-opens, period_us, timed = (int(word) for word in sys.argv[1:])
+opens, period_us, timed, batch = (int(word) for word in sys.argv[1:])
 if os.geteuid() == 0:
     os.setgroups([])
     os.setresgid(65534, 65534, 65534)
     os.setresuid(65534, 65534, 65534)
 moment, start = "", time.monotonic()
 for n in range(1, opens + 1):
+    if batch and (n - 1) % batch == 0:
+        if not os.read(0, 1):
+            raise SystemExit("standard input ended before the last batch")
+        start = time.monotonic() - (n - 1) * period_us / 1e6
     fd = os.open("/proc", os.O_RDONLY | os.O_CLOEXEC)
     if n == timed:
         moment = f"{time.monotonic_ns()} {time.time_ns()}"
     os.close(fd)
     if period_us and n < opens:
         time.sleep(max(0, start + n * period_us / 1e6 - time.monotonic()))
+    if batch and (n % batch == 0 or n == opens):
+        print(flush=True)
 if moment:
     print(moment)
 """
@@ -82,12 +88,26 @@ class Scanner:
     exe: str
     comm: str
 
-    def start(self, opens: int = 10, *, period_us: int = 0, timed: int = 0) -> subprocess.Popen[str]:
-        """Start one that opens so often; it prints the moment of the open *timed*."""
-        numbers = [str(opens), str(period_us), str(timed)]
-        if self.compiled:
-            numbers = ["-n", numbers[0], "-p", numbers[1], "-t", numbers[2]]
-        return subprocess.Popen([*self.command, *numbers], stdout=subprocess.PIPE, text=True)
+    def start(
+        self, opens: int = 10, *, period_us: int = 0, timed: int = 0, batch: int = 0
+    ) -> subprocess.Popen[str]:
+        """Start one that opens so often; it prints the moment of the open *timed*.
+
+        With a *batch* it makes as many opens for each byte of standard input, and then prints an empty line.
+        """
+        return subprocess.Popen(
+            [*self.command, *self.numbers(opens, period_us, timed, batch)],
+            stdin=subprocess.PIPE if batch else None,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def numbers(self, opens: int, period_us: int, timed: int = 0, batch: int = 0) -> list[str]:
+        """Return the words behind the command, for programs that become a scanner themselves."""
+        words = [str(opens), str(period_us), str(timed), str(batch)]
+        if not self.compiled:
+            return words
+        return [word for pair in zip(("-n", "-p", "-t", "-b"), words, strict=True) for word in pair]
 
     def scan(self, opens: int = 10, *, period_us: int = 0) -> int:
         """Run one to its end. Returns the pid it had."""
@@ -134,6 +154,92 @@ def finish(process: subprocess.Popen[str], limit_s: float = 600.0) -> str:
     return printed or ""
 
 
+RECORDS = 5
+"""What the kernel makes of one open: SYSCALL, CWD, PATH, PROCTITLE, EOE."""
+BATCH_OPENS = 5_000
+"""Of all loads together. Their records fit into the kernel's queue, however long they wait in it."""
+
+
+@dataclass(frozen=True)
+class BatchLoads:
+    """Loads that cannot overflow the kernel's queue: they pause until the records of a batch are read.
+
+    A test that expects an exact count needs them. The queue holds 32,768 records, which a load at full speed
+    makes in 60 ms; a machine that takes the processor from the kernel's thread for longer loses records. So
+    at most `BATCH_OPENS` times `RECORDS` wait at any time, whatever the machine does.
+
+    Attributes:
+        processes: the loads; each opens equally often.
+        batches: how many each makes.
+    """
+
+    processes: tuple[subprocess.Popen[str], ...]
+    batches: int
+
+    def one_batch(self) -> None:
+        """Let each load make one batch, all at the same time; return when they are made."""
+        for process in self.processes:
+            assert process.stdin is not None
+            process.stdin.write("\n")
+            process.stdin.flush()
+        for process in self.processes:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "\n", "a load ended early"
+
+    def run(self) -> None:
+        """Let each load make all its batches, and wait for their ends."""
+        for _ in range(self.batches):
+            self.one_batch()
+            until_read()
+        self.finish()
+
+    def finish(self) -> None:
+        """Wait until the loads have ended well, after their last batch."""
+        for process in self.processes:
+            finish(process)
+
+
+@contextlib.contextmanager
+def batch_loads(
+    scanner: Scanner, opens: int, *, producers: int = 1, period_us: int = 0
+) -> Iterator[BatchLoads]:
+    """Start loads that make *opens* together, batch by batch on request; they end with the block."""
+    each, rest = divmod(opens, producers)
+    assert rest == 0
+    batch = BATCH_OPENS // producers
+    processes = [scanner.start(each, period_us=period_us, batch=batch) for _ in range(producers)]
+    try:
+        yield BatchLoads(tuple(processes), -(-each // batch))
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+
+
+READ_LIMIT_S = 600.0
+AUDIT_FAMILY = 9
+
+
+def until_read() -> None:
+    """Wait until no audit record waits to be read: in the kernel's queue, or in any socket."""
+    deadline = time.monotonic() + READ_LIMIT_S
+    while waiting_records():
+        assert time.monotonic() < deadline, "the records are not read"
+        time.sleep(0.01)
+
+
+def waiting_records() -> int:
+    """Return what waits: records in the kernel's queue, and bytes in the sockets of the audit family."""
+    rows = (line.split() for line in Path("/proc/net/netlink").read_text(encoding="ascii").splitlines()[1:])
+    return queued_records() + sum(int(row[4]) for row in rows if int(row[1]) == AUDIT_FAMILY)
+
+
+def queued_records() -> int:
+    """Return how many records wait in the kernel's queue."""
+    with Commands() as commands:
+        return commands.status().backlog
+
+
 def start_unprivileged(*command: str) -> subprocess.Popen[str]:
     """Start any program as the user 65534."""
     return subprocess.Popen(
@@ -163,14 +269,17 @@ def audit_rule(text: str) -> Iterator[None]:
 # --- watching ------------------------------------------------------------------
 
 
-def watched(sensor: Sensor, *loads: subprocess.Popen[str]) -> list[Document]:
+def watched(sensor: Sensor, *loads: subprocess.Popen[str] | BatchLoads) -> list[Document]:
     """Iterate a sensor until the loads have ended, and to its end. Returns all it gave."""
     problems: list[BaseException] = []
 
     def stop_afterwards() -> None:
         try:
             for load in loads:
-                finish(load)
+                if isinstance(load, BatchLoads):
+                    load.run()
+                else:
+                    finish(load)
             time.sleep(0.1)
         except BaseException as problem:  # noqa: BLE001  (raised below, in the test's own thread)
             problems.append(problem)
@@ -223,10 +332,6 @@ class Listener:
             pattern.match(datagram[16:]) for datagram in self.datagrams() if datagram[4:6] == b"\x14\x05"
         )
         return [match[1].decode() for match in found if match]
-
-
-RECORDS = 5
-"""What the kernel makes of one open: SYSCALL, CWD, PATH, PROCTITLE, EOE."""
 
 
 @dataclass(frozen=True)
@@ -282,6 +387,18 @@ def witnessing(program: Path) -> Iterator[Witness]:
         yield witness
     finally:
         witness.close()
+
+
+def counted(sensor: Command) -> dict[str, int]:
+    """Return the figures of the summary of a sensor that has ended."""
+    found = re.search(
+        r"(\d+) records?, (\d+) events?, (\d+) match(?:es)?, "
+        r".*lost: kernel (\d+), serials (\d+), incomplete (\d+)",
+        sensor.stderr,
+    )
+    assert found is not None, sensor.stderr
+    names = ("records", "events", "matches", "kernel", "serials", "incomplete")
+    return dict(zip(names, map(int, found.groups()), strict=True))
 
 
 class Command:

@@ -1,10 +1,12 @@
 /* Opens /proc as a process scanner written in Go does: one raw openat(2), AT_FDCWD as a whole register,
  * O_RDONLY|O_CLOEXEC, and nothing else. Drops root first. For tests and benchmarks.
  *
- *   scanner [-n COUNT] [-p PERIOD_US] [-r READERS] [-t NTH] [-f FLAGS]
+ *   scanner [-n COUNT] [-p PERIOD_US] [-b BATCH] [-r READERS] [-t NTH] [-f FLAGS]
  *
  *   -n  opens of each reader (10)
  *   -p  microseconds from one open to the next (0: at once)
+ *   -b  opens of a batch: waits for a byte on standard input before each batch, and prints a line after it;
+ *       0: all opens at once (0)
  *   -r  number of child processes that scan in parallel; 0: this process scans (0)
  *   -t  print "MONOTONIC_NS REALTIME_NS" of the return of the NTH open, at the end
  *   -f  flags of the opens, hexadecimal
@@ -26,6 +28,7 @@ enum { UNPRIVILEGED_ID = 65534, MAX_READERS = 64 };
 typedef struct {
     long opens;
     long period_us;
+    long batch;
     long readers;
     long timed;
     long flags;
@@ -50,12 +53,28 @@ static void sleep_until(struct timespec *moment, long add_us) {
     }
 }
 
+static void await_turn(void) {
+    char turn;
+    ssize_t got;
+    do {
+        got = read(STDIN_FILENO, &turn, 1);
+    } while (got < 0 && errno == EINTR);
+    if (got != 1) {
+        fprintf(stderr, "scanner: standard input ended before the last batch\n");
+        exit(1);
+    }
+}
+
 static void scan(const plan *wanted) {
     long long monotonic = 0;
     long long realtime = 0;
     struct timespec next;
     clock_gettime(CLOCK_MONOTONIC, &next);
     for (long n = 1; n <= wanted->opens; n++) {
+        if (wanted->batch > 0 && (n - 1) % wanted->batch == 0) {
+            await_turn();
+            clock_gettime(CLOCK_MONOTONIC, &next);
+        }
         long fd = syscall(SYS_openat, (long)AT_FDCWD, "/proc", wanted->flags, 0L);
         if (n == wanted->timed) {
             monotonic = nanoseconds(CLOCK_MONOTONIC);
@@ -67,6 +86,10 @@ static void scan(const plan *wanted) {
         close((int)fd);
         if (wanted->period_us > 0 && n < wanted->opens) {
             sleep_until(&next, wanted->period_us);
+        }
+        if (wanted->batch > 0 && (n % wanted->batch == 0 || n == wanted->opens)) {
+            puts("");
+            fflush(stdout);
         }
     }
     if (monotonic != 0) {
@@ -117,13 +140,16 @@ static long number(const char *text, int base) {
 
 int main(int argc, char **argv) {
     plan options = {.opens = 10, .flags = O_RDONLY | O_CLOEXEC};
-    for (int option; (option = getopt(argc, argv, "n:p:r:t:f:")) != -1;) {
+    for (int option; (option = getopt(argc, argv, "n:p:b:r:t:f:")) != -1;) {
         switch (option) {
         case 'n':
             options.opens = number(optarg, 10);
             break;
         case 'p':
             options.period_us = number(optarg, 10);
+            break;
+        case 'b':
+            options.batch = number(optarg, 10);
             break;
         case 'r':
             options.readers = number(optarg, 10);
