@@ -92,6 +92,7 @@ def all_steps(peers_root: str) -> list[Step]:
         Step(
             "latency-idle", (f"{live}/latency.py", "--trials", "200", "--period-ms", "5"), trials, live=True
         ),
+        Step("calls", ("auditsense", "bench", "calls", "--rounds", "9"), ("--rounds", "1"), live=True),
         Step("latency-flood", (f"{live}/latency.py", "--trials", "200", "--flood"), trials, live=True),
         Step(
             "auditd-1",

@@ -11,6 +11,8 @@ import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from auditsense.bench.calls import CALLED
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -92,7 +94,7 @@ def page(results: Results, busy: Results) -> str:
     makers = (("core", _core), ("counts", _counts), ("peers", _peers), ("events", _events), ("loops", _loops))
     parts += [make(results[name]) for name, make in makers if name in results]
     parts.append(_adversarial(results))
-    parts += [_live(results), _auditd(results), _spent(results), UNFAIR, _limit(results)]
+    parts += [_live(results), _calls(results), _auditd(results), _spent(results), UNFAIR, _limit(results)]
     return "\n".join(part for part in parts if part)
 
 
@@ -291,6 +293,41 @@ def _live(results: Results) -> str:
     head = ("result", "reader", "user s", "system s", "kauditd s", "opens/s", "records/s", "lost")
     words = "Medians of the bursts of each side; `lost` is the sum of records lost by the kernel.\n\n"
     return "## Live bursts\n\n" + words + table(head, rows, right=6)
+
+
+def _calls(results: Results) -> str:
+    """Return the table of `auditsense bench calls`."""
+    result = results.get("calls")
+    if result is None:
+        return ""
+    called = [call for call in CALLED if call.name in result["stages"][0]["ns"]]
+    rows = [
+        (
+            stage["stage"] if not stage["audit_rules"] else f"{stage['stage']} ({_rules(stage)})",
+            *(f"{stage['ns'][call.name]:,.0f}" for call in called),
+            "-" if stage["records_per_listing"] is None else f"{stage['records_per_listing']:,.0f}",
+        )
+        for stage in result["stages"]
+    ]
+    head = ("ns of CPU per call", *(call.words for call in called), "records per listing")
+    before, after = (result["stages"][n]["ns"]["getpid"] for n in (0, -1))
+    first = (
+        "The host was booted for it, and audit had never been on"
+        if after > before * 1.3
+        else "Audit had been on before, so that part of the cost is in every row"
+    )
+    words = (
+        f"`{result['command']}`, the fastest of {result['rounds']} rounds, {result['date'][:10]}. {first}. "
+        "The first audit rule of a host makes the shortest calls of every program take about twice as long, "
+        "whether it reports them or not, and a part of that stays until the next boot. An exec hardly feels "
+        "it.\n\n"
+    )
+    return "## What audit rules cost every program\n\n" + words + table(head, rows, right=len(called) + 1)
+
+
+def _rules(stage: dict[str, Any]) -> str:
+    rules = stage["audit_rules"]
+    return f"`{rules[0]}`" if len(rules) == 1 else f"{len(rules)} audit rules"
 
 
 def _auditd(results: Results) -> str:

@@ -200,7 +200,13 @@ def host(tmp_path: Path) -> Prepared:
 
 
 def other_than_ok(report: Diagnosis) -> dict[str, Level]:
-    return {one.id: one.level for one in report.findings if one.level is not OK}
+    """Return the findings but for the note that every host without audit rules has; see `rule_cost`."""
+    found = {one.id: one.level for one in report.findings if one.level is not OK}
+    return {name: level for name, level in found.items() if (name, level) != ("rule-cost", NOTE)}
+
+
+def rule_cost(host: Prepared) -> Finding:
+    return next(one for one in host.report().findings if one.id == "rule-cost")
 
 
 # --- situations --------------------------------------------------------------------------
@@ -621,8 +627,44 @@ def test_wider_rule_of_another_program_is_enough_on_a_locked_kernel(host: Prepar
 
 def test_every_check_fails_in_some_case() -> None:
     met = {name for _, found, _ in SITUATIONS for name in found}
-    assert {id_of(check) for check in CHECKS} - met == {"build"}  # below
+    assert {id_of(check) for check in CHECKS} - met == {"build", "rule-cost"}  # below
     assert len({id_of(check) for check in CHECKS}) == len(CHECKS)
+
+
+def the_first_rules(host: Prepared) -> None:
+    host.running()
+
+
+def rules_of_others(host: Prepared) -> None:
+    host.running()
+    host.rules(DEFAULT_AUDIT_RULE, "-w /etc/shadow -p wa -k theirs")
+
+
+def rules_of_others_with_audit_off(host: Prepared) -> None:
+    host.rules("-w /etc/shadow -p wa -k theirs")
+
+
+@pytest.mark.parametrize(
+    ("change", "level", "found"),
+    [
+        (nothing, NOTE, "twice as long"),
+        (the_first_rules, NOTE, "until the next boot"),
+        (rules_of_others, OK, "audit rules of other programs are in effect: 1"),
+        (rules_of_others_with_audit_off, NOTE, "twice as long"),
+    ],
+)
+def test_first_audit_rule_of_a_host_is_a_note(
+    host: Prepared, change: Callable[[Prepared], object], level: Level, found: str
+) -> None:
+    change(host)
+    finding = rule_cost(host)
+    assert finding.level is level
+    assert found in finding.found
+
+
+def test_text_source_adds_no_rule(host: Prepared) -> None:
+    a_text_source_configured(host)
+    assert rule_cost(host).level is OK
 
 
 @pytest.mark.parametrize(
@@ -778,7 +820,7 @@ def test_text_output_lists_worst_first(here: Prepared, capfd: pytest.CaptureFixt
     limited(here)
     assert main(["doctor"]) == 1
     assert capfd.readouterr().out.splitlines() == [
-        "auditsense can run on this host: 1 warning, 1 note",
+        "auditsense can run on this host: 1 warning, 2 notes",
         "",
         "warning: rate-limit",
         "  rate_limit is 100 records a second: what is over it is lost",
@@ -787,6 +829,11 @@ def test_text_output_lists_worst_first(here: Prepared, capfd: pytest.CaptureFixt
         "note: socket-owner",
         "  process 300 (auditd) owns the audit socket; a sensor listens alongside it by multicast",
         "  -> nothing; or stop it, for a sensor that owns the socket, costs less and is not reported itself",
+        "",
+        "note: rule-cost",
+        "  the first audit rule makes the shortest system calls of every program take about twice as long,",
+        "  and a part of that stays until the next boot, also after audit is off again",
+        "  -> nothing; auditsense bench calls measures it here",
         "",
         "28 checks ok; --all lists them",
         "not checked: self-test",
@@ -797,16 +844,18 @@ def test_text_output_lists_worst_first(here: Prepared, capfd: pytest.CaptureFixt
 def test_all_lists_checks_that_are_ok(capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--all"]) == 0
     lines = capfd.readouterr().out.splitlines()
-    assert lines[0] == "auditsense can run on this host: no problem found"
+    assert lines[0] == "auditsense can run on this host: no problem found, 1 note"
     assert [line.split()[1] for line in lines if line.startswith("ok ")] == [
-        id_of(check) for check in CHECKS if id_of(check) != "self-test"
+        id_of(check) for check in CHECKS if id_of(check) not in {"self-test", "rule-cost"}
     ]
 
 
 def test_verdict_on_running_sensor(here: Prepared, capfd: pytest.CaptureFixture[str]) -> None:
     a_sensor(here)
     assert main(["doctor"]) == 0
-    assert capfd.readouterr().out.startswith("auditsense runs on this host (process 700): no problem found\n")
+    assert capfd.readouterr().out.startswith(
+        "auditsense runs on this host (process 700): no problem found, 1 note\n"
+    )
     here.kernel.enabled = 0
     assert main(["doctor"]) == 1
     assert capfd.readouterr().out.startswith(
@@ -845,7 +894,7 @@ def test_text_is_colored_by_level(host: Prepared) -> None:
 def test_healthy_host_is_reported_as_such(here: Prepared, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor"]) == 0
     out, err = capfd.readouterr()
-    assert out.startswith("auditsense can run on this host: no problem found\n")
+    assert out.startswith("auditsense can run on this host: no problem found, 1 note\n")
     assert err == ""
     assert here.kernel.closed
 

@@ -77,6 +77,7 @@ ELSEWHERE: Final = {
     r"auditsense test-alert\b": "tests/live/test_alert_test.py",
     r"auditsense detections test\b": "tests/cli/test_detection_cases.py",
     r"auditsense run --source (unix|log):": "tests/live/test_auditd.py",
+    r"auditsense bench calls\b": "tests/live/test_bench.py",
     r"scripts/run\.sh$": "tests/live/test_detection.py",
     r"scripts/install_rules\.sh": "tests/project/test_install_rules.py",
     r"meson (setup|install) .*\.build/library": "tests/core/test_c_library.py",

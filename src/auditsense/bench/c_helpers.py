@@ -1,4 +1,4 @@
-"""The two C programs of the live part, compiled on use: a load, and a loop that drains the socket."""
+"""The C programs of the live part, compiled on use: a load, single calls, a loop that drains the socket."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 SOURCES: Final = Path(__file__).parent
 SCANNER: Final = SOURCES / "scanner.c"
 DRAIN: Final = SOURCES / "drain.c"
+CALLS: Final = SOURCES / "calls.c"
 NO_COMPILER: Final = "there is no C compiler (cc, gcc or clang) in a folder of PATH that only root can change"
 OWN_RULE: Final = "-a always,exit -F dir=/proc -F perm=r -F uid=65534 -k audit_proc"
 """The audit rule of the detection, restricted to our loads: they run as the user 65534."""

@@ -146,23 +146,28 @@ def sensor(mode: str = "default") -> Iterator[Consumer]:
 @contextmanager
 def drain(program: str) -> Iterator[Consumer]:
     """Run drain.c on a socket of this process, which restores the host afterwards."""
-    pipe = subprocess.PIPE
-    with Unicast([OWN_RULE], guarded=True) as source:
-        fd = source.fileno()
-        process = subprocess.Popen(
-            [program, str(fd)], stdin=pipe, stdout=pipe, text=True, pass_fds=[fd], env=environment()
-        )
-        try:
-            assert process.stdout is not None
-            if process.stdout.readline() != "ready\n":
-                raise AuditSenseError("the drain loop did not start")
+    with Unicast([OWN_RULE], guarded=True) as source, draining(program, source) as consumer:
+        yield consumer
 
-            def counted() -> dict[str, int]:
-                printed, _ = process.communicate(timeout=END_LIMIT_S)
-                figures: dict[str, int] = json.loads(printed)
-                return {"records": figures["datagrams"], "calls": figures["calls"]}
 
-            yield Consumer("drain", process.pid, counted)
-        finally:
-            process.kill()
-            process.communicate()
+@contextmanager
+def draining(program: str, source: Unicast) -> Iterator[Consumer]:
+    """Run drain.c on the socket of an entered source during the block."""
+    pipe, fd = subprocess.PIPE, source.fileno()
+    process = subprocess.Popen(
+        [program, str(fd)], stdin=pipe, stdout=pipe, text=True, pass_fds=[fd], env=environment()
+    )
+    try:
+        assert process.stdout is not None
+        if process.stdout.readline() != "ready\n":
+            raise AuditSenseError("the drain loop did not start")
+
+        def counted() -> dict[str, int]:
+            printed, _ = process.communicate(timeout=END_LIMIT_S)
+            figures: dict[str, int] = json.loads(printed)
+            return {"records": figures["datagrams"], "calls": figures["calls"]}
+
+        yield Consumer("drain", process.pid, counted)
+    finally:
+        process.kill()
+        process.communicate()

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _MAX_DIGITS: Final = 9
 _MAX_BATCH: Final = 1000
+_MAX_ROUNDS: Final = 100
 _YEAR_MS: Final = 365 * 24 * 3_600_000
 
 
@@ -50,6 +51,18 @@ def batch(text: str) -> int:
     number = count(text)
     if not 0 < number <= _MAX_BATCH:
         raise argparse.ArgumentTypeError(f"must be a number from 1 to {_MAX_BATCH}, not {text}")
+    return number
+
+
+def rounds(text: str) -> int:
+    """Return a number of rounds of a bench.
+
+    Raises:
+        ArgumentTypeError: it is not a number from 1 to 100.
+    """
+    number = count(text)
+    if not 0 < number <= _MAX_ROUNDS:
+        raise argparse.ArgumentTypeError(f"must be a number from 1 to {_MAX_ROUNDS}, not {text}")
     return number
 
 

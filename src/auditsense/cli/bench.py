@@ -12,11 +12,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from auditsense.bench import compare, live, offline, table
+from auditsense.bench import calls, compare, live, offline, table
 from auditsense.bench.audit_lock import unprivileged
 from auditsense.bench.report import BenchReport, machine
 from auditsense.cli import print_data, print_message
+from auditsense.cli.audit_rules import audit_rules_needed
 from auditsense.cli.style import painter
+from auditsense.config.settings import build_settings, load_config
 from auditsense.core.ring import core_version
 from auditsense.errors import AuditSenseError, NoKernelAuditError, UsageError
 
@@ -35,6 +37,8 @@ def run(arguments: argparse.Namespace) -> int:
         return _compare(arguments.first, arguments.second)
     for name in (arguments.json, arguments.html):
         _check_writable(name)
+    if arguments.action == "calls":
+        return _calls(arguments)
     _warn_about_load()
     with _interrupted_by_termination():
         report = _measure(arguments)
@@ -60,6 +64,38 @@ def _compare(first: str, second: str) -> int:
         print_data(line)
     for difference in compare.differences(*reports):
         print_message(f"warning: the reports differ in more than auditsense: {difference}")
+    return 0
+
+
+def _calls(arguments: argparse.Namespace) -> int:
+    """Measure single system calls with and without audit rules."""
+    settings = build_settings(load_config(arguments))
+    plan = calls.CallsPlan(calls.stages_of(audit_rules_needed(settings)), arguments.rounds)
+    reason = unprivileged()
+    if reason:
+        raise NoKernelAuditError(
+            f"audit rules cannot be measured: {reason}; run it as root, on the host itself"
+        )
+    _warn_about_load()
+    date = datetime.now(UTC).isoformat(timespec="seconds")
+    with _interrupted_by_termination():
+        report = calls.measure(plan, _print_step)
+    rules = [word for rule in arguments.audit_rule for word in ("--audit-rule", rule)]
+    command = shlex.join(["auditsense", "bench", "calls", "--rounds", str(arguments.rounds), *rules])
+    if arguments.json:
+        document = {
+            "auditsense": core_version(),
+            "command": command,
+            "date": date,
+            "machine": machine(),
+            "rounds": arguments.rounds,
+            "static_exec": report.static,
+            "foreign_rules": report.foreign_rules,
+            "stages": [stage.as_dict() for stage in report.stages],
+        }
+        _write(arguments.json, json.dumps(document, indent=1) + "\n")
+    for line in calls.lines(report):
+        print_data(line)
     return 0
 
 

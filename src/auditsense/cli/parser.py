@@ -90,6 +90,7 @@ EXAMPLES: Final[dict[str, dict[str, str]]] = {
         "auditsense bench --offline --events 20000": "a quick measurement as any user",
         "auditsense bench --html bench.html": "also write a page with plots",
         "auditsense bench compare before.json after.json": "compare two runs with --json",
+        "auditsense bench calls": "what audit rules cost every program of this host, as root",
     },
     "ship": {
         "auditsense ship --spool /var/lib/auditsense-ship --to otlp+https://logs.example:4318": "deliver",
@@ -288,6 +289,33 @@ def _add_bench(commands: argparse._SubParsersAction[Parser]) -> None:
     compare.add_argument("first", metavar="A.json", type=argtypes.path, help="report to compare with")
     compare.add_argument("second", metavar="B.json", type=argtypes.path, help="report to compare")
     compare.set_defaults(command=_command("bench"), action="compare")
+    calls = _add_command(
+        actions,
+        "calls",
+        "measure what audit rules cost every program of this host",
+        "Measure the time of single system calls before audit rules, with audit on and no rule, with the "
+        "rules of the detections, with -w /proc/ -p r, and after all are removed. Takes less than a minute. "
+        "Needs root, a C compiler and an audit socket without an owner. Every change to the host is "
+        "reverted, but a part of the cost stays until the next boot once audit was on, as after any sensor.",
+    )
+    _add_selection(calls)
+    _add_flag(calls, "source.audit_rules")
+    _add_flag(calls, "source.costly_rules")
+    calls.add_argument(
+        "--rounds",
+        metavar="N",
+        type=argtypes.rounds,
+        default=9,
+        help="rounds of all states, from 1 to 100; the fastest of them counts (default: 9)",
+    )
+    calls.add_argument(
+        "--json",
+        metavar="FILE",
+        type=argtypes.path,
+        default=argparse.SUPPRESS,
+        help="write all figures to this file",
+    )
+    calls.set_defaults(command=_command("bench"), action="calls")
 
 
 def _add_units(commands: argparse._SubParsersAction[Parser]) -> None:

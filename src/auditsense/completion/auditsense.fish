@@ -68,8 +68,8 @@ function _shtab_auditsense_using
   test "$_shtab_auditsense_cmdpath" = "$argv"
 end
 
-set -g _shtab_auditsense_commands run replay record doctor status test-alert detections 'detections list' 'detections show' 'detections check' 'detections test' 'detections compile' 'detections except' config 'config dump' 'config check' 'config sample' rules 'rules install' 'rules remove' 'rules check' 'rules list' 'rules print' 'rules derive' ship units bench 'bench compare' schema completion help
-set -g _shtab_auditsense_opts_with_value --api-key-file --audit-rule --batch --ca-file --client-cert --client-key --color --comment --config --detections --duration --events --exceptions --format --header --html --json --mapping --max-alerts --max-rate --nats-creds-file --on-tamper --output --password-file --priority-boost --program --proxy --self-test --sink --source --spool --status-socket --timeout --to --user --watch --with -c -o
+set -g _shtab_auditsense_commands run replay record doctor status test-alert detections 'detections list' 'detections show' 'detections check' 'detections test' 'detections compile' 'detections except' config 'config dump' 'config check' 'config sample' rules 'rules install' 'rules remove' 'rules check' 'rules list' 'rules print' 'rules derive' ship units bench 'bench compare' 'bench calls' schema completion help
+set -g _shtab_auditsense_opts_with_value --api-key-file --audit-rule --batch --ca-file --client-cert --client-key --color --comment --config --detections --duration --events --exceptions --format --header --html --json --mapping --max-alerts --max-rate --nats-creds-file --on-tamper --output --password-file --priority-boost --program --proxy --rounds --self-test --sink --source --spool --status-socket --timeout --to --user --watch --with -c -o
 
 complete -c auditsense -e
 complete -c auditsense -f
@@ -299,6 +299,15 @@ complete -c auditsense -n '_shtab_auditsense_using bench; and test $_shtab_audit
 complete -c auditsense -n '_shtab_auditsense_using bench compare' -s h -l help -d 'print this help and exit'
 complete -c auditsense -n '_shtab_auditsense_using bench compare; and test $_shtab_auditsense_npos -eq 0' -ka "(__fish_complete_path (commandline -ct))" -d 'report to compare with'
 complete -c auditsense -n '_shtab_auditsense_using bench compare; and test $_shtab_auditsense_npos -eq 1' -ka "(__fish_complete_path (commandline -ct))" -d 'report to compare'
+complete -c auditsense -n '_shtab_auditsense_using bench; and test $_shtab_auditsense_npos -eq 0' -a calls -d 'Measure the time of single system calls before audit rules, with audit on and no rule, with the rules of the detections, with -w /proc/ -p r, and after all are removed. Takes less than a minute. Needs root, a C compiler and an audit socket without an owner. Every change to the host is reverted, but a part of the cost stays until the next boot once audit was on, as after any sensor.'
+complete -c auditsense -n '_shtab_auditsense_using bench calls' -s h -l help -d 'print this help and exit'
+complete -c auditsense -n '_shtab_auditsense_using bench calls' -s c -l config -xka "(__fish_complete_path (commandline -ct))" -d 'read only this configuration file (default: auditsense.toml, conf.d/*.toml and detections.d in /etc/auditsense)'
+complete -c auditsense -n '_shtab_auditsense_using bench calls' -l detections -xka "(__fish_complete_path (commandline -ct))" -d 'files with detections, or folders of them, read in addition to the shipped ones; may be repeated'
+complete -c auditsense -n '_shtab_auditsense_using bench calls' -l shipped -l no-shipped -d 'use the detections that come with auditsense (default: yes)'
+complete -c auditsense -n '_shtab_auditsense_using bench calls' -l audit-rule -x -d 'audit rules in auditctl syntax that are active while the sensor runs, instead of the rules that the detections need; may be repeated'
+complete -c auditsense -n '_shtab_auditsense_using bench calls' -l costly-rules -l no-costly-rules -d 'also add derived audit rules that report what programs do all the time, such as every creation of a file. auditsense rules derive --explain names them'
+complete -c auditsense -n '_shtab_auditsense_using bench calls' -l rounds -x -d 'rounds of all states, from 1 to 100; the fastest of them counts (default: 9)'
+complete -c auditsense -n '_shtab_auditsense_using bench calls' -l json -xka "(__fish_complete_path (commandline -ct))" -d 'write all figures to this file'
 complete -c auditsense -n '_shtab_auditsense_using; and test $_shtab_auditsense_npos -eq 0' -a schema -d 'Print the JSON schema (draft 2020-12) of the documents, or of the output of status --json.'
 complete -c auditsense -n '_shtab_auditsense_using schema' -s h -l help -d 'print this help and exit'
 complete -c auditsense -n '_shtab_auditsense_using schema; and test $_shtab_auditsense_npos -eq 0' -ka "document status" -d 'schema to print (default: document)'

@@ -212,6 +212,24 @@ def audit_rule(facts: Facts) -> Finding | None:
     return Finding("audit-rule", Level.OK, f"{listed} {state}")
 
 
+def rule_cost(facts: Facts) -> Finding | None:
+    """Whether a sensor adds the first audit rule of this host, which costs every program."""
+    if facts.status is None or facts.rules is None:
+        return None
+    if facts.reads_text:
+        return Finding("rule-cost", Level.OK, f"the sensor reads {facts.source} and adds no audit rule")
+    others = sum(not any(rule.same_as(wanted) for wanted in facts.wanted) for rule in facts.rules)
+    if others and facts.status.enabled != Enabled.OFF:
+        return Finding("rule-cost", Level.OK, f"audit rules of other programs are in effect: {others}")
+    return Finding(
+        "rule-cost",
+        Level.NOTE,  # so is every host without audit rules
+        "the first audit rule makes the shortest system calls of every program take about twice as long, and "
+        "a part of that stays until the next boot, also after audit is off again",
+        "nothing; auditsense bench calls measures it here",
+    )
+
+
 def rule_hidden(facts: Facts) -> Finding | None:
     """Whether an earlier rule keeps events from ours."""
     message = _rules(facts, "rule-hidden")

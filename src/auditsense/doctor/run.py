@@ -28,6 +28,7 @@ CHECKS: Final[tuple[Callable[[Facts], Finding | None], ...]] = (
     host.multicast_listeners,
     host.journald_audit,
     kernel.audit_rule,
+    kernel.rule_cost,
     kernel.rule_hidden,
     kernel.key_stolen,
     kernel.task_never,
