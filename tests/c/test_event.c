@@ -4,6 +4,7 @@
 #include "_ring/closing.h"
 
 #include "check.h"
+#include "event_classes.h"
 #include "samples.h"
 
 enum { EVERYTHING = 1 << 20 };
@@ -17,26 +18,6 @@ typedef struct {
 
 static uint8_t *memory;
 static as_classes classes;
-
-/* Classes 1 to 7, and the types of first records that have one. */
-static void make_classes(void) {
-    static _Alignas(16) uint8_t bytes[8192];
-    static const as_class rows[8] = {{0},
-                                     {.flags = AS_CLASS_KEPT},
-                                     {.flags = AS_CLASS_KEPT},
-                                     {.flags = AS_CLASS_KEPT, .first_path = 2},
-                                     {.flags = AS_CLASS_KEPT, .directory = 1},
-                                     {.flags = AS_CLASS_KEPT},
-                                     {.flags = AS_CLASS_KEPT},
-                                     {.flags = AS_CLASS_KEPT}};
-    static const as_main mains[] = {
-        {1100, AS_CLASS_NONE, 5}, {1336, AS_CLASS_NONE, 5}, {1400, 1, 6}, {1500, 1, 7}, {1701, AS_CLASS_NONE, 5}};
-    const as_rules rules = {.classes = rows, .mains = mains, .class_count = 8, .main_count = 5};
-    const as_config config = sample_config();
-    as_arena arena = {.base = bytes};
-    as_classes_init(&classes, &config, &rules, &arena);
-    CHECK(arena.used <= sizeof bytes);
-}
 
 static table fresh(as_config config) {
     table made = {.clocked = true};
@@ -717,7 +698,7 @@ static void storm(bool text) {
 
 int main(void) {
     memory = aligned_alloc(16, EVERYTHING);
-    make_classes();
+    make_event_classes(&classes);
     whole_events();
     duplicates();
     ring_operations();

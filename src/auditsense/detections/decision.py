@@ -45,17 +45,7 @@ def all_of(decisions: Iterable[Decision]) -> Decision:
     >>> all_of([True, True]), all_of([]), all_of([True, False])
     (True, True, False)
     """
-    terms: dict[Decision, None] = {}
-    for decision in decisions:
-        if decision is False:
-            return False
-        if isinstance(decision, All):
-            terms |= dict.fromkeys(decision.terms)
-        elif decision is not True:
-            terms[decision] = None
-    if not terms:
-        return True
-    return next(iter(terms)) if len(terms) == 1 else All(tuple(terms))
+    return _joined(decisions, All, of_none=True)
 
 
 def some_of(decisions: Iterable[Decision]) -> Decision:
@@ -64,17 +54,22 @@ def some_of(decisions: Iterable[Decision]) -> Decision:
     >>> some_of([False, False]), some_of([]), some_of([True, False])
     (False, False, True)
     """
+    return _joined(decisions, Some, of_none=False)
+
+
+def _joined(decisions: Iterable[Decision], kind: type[All | Some], *, of_none: bool) -> Decision:
+    """Join decisions as terms of this kind; *of_none* is the decision of no terms, and changes no other."""
     terms: dict[Decision, None] = {}
     for decision in decisions:
-        if decision is True:
-            return True
-        if isinstance(decision, Some):
+        if decision is (not of_none):
+            return decision
+        if isinstance(decision, kind):
             terms |= dict.fromkeys(decision.terms)
-        elif decision is not False:
+        elif decision is not of_none:
             terms[decision] = None
     if not terms:
-        return False
-    return next(iter(terms)) if len(terms) == 1 else Some(tuple(terms))
+        return of_none
+    return next(iter(terms)) if len(terms) == 1 else kind(tuple(terms))
 
 
 def inverse(decision: Decision) -> Decision:
