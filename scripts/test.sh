@@ -62,8 +62,33 @@ if [ "$fuzz_seconds" -gt 0 ]; then
     done
 fi
 
-step "pytest"
 if [ "${CI:-}" = true ]; then
     export HYPOTHESIS_PROFILE="${HYPOTHESIS_PROFILE:-ci}"
 fi
-exec pytest "$@"
+case " $* " in
+    *" -m"*) step "pytest" && exec pytest "$@" ;; # the caller chooses among live tests and others
+esac
+
+# run_tests NAME ARGUMENT…: run pytest, keep its output in .build, and set $code to its exit code.
+color=no
+[ ! -t 1 ] || color=yes
+exec 4>&1
+run_tests() {
+    log=.build/pytest-$1.log
+    shift
+    code=$({ { pytest --color=$color "$@" && ended=0 || ended=$?; echo "$ended" >&3; } | tee "$log" >&4; } 3>&1)
+}
+
+no_tests=5 # pytest's exit code where nothing was selected
+step "pytest: all tests but the live ones, in a process for each processor"
+run_tests parallel -n auto --dist loadgroup -m "not live" "$@"
+parallel=$code
+step "pytest: live tests, which share the kernel's audit, one at a time"
+run_tests live -m live "$@"
+[ "$code" != $no_tests ] || code=$parallel
+[ "$parallel" = 0 ] || [ "$parallel" = $no_tests ] || code=$parallel
+[ "$code" = 0 ] || {
+    say "== failed tests"
+    grep -ahE '^(.\[[0-9;]*m)*(FAILED|ERROR) ' .build/pytest-parallel.log .build/pytest-live.log >&2 || true
+}
+exit "$code"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["every_document_is_valid", "fault", "pytest_addoption", "pytest_configure"]
 
+TESTS = Path(__file__).parent
+
 use_readable_package()  # before anything of it is imported
 restore_signals()  # before anything is started
 mark_run()
@@ -31,6 +34,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Let the tests that produce a page of docs/ write it."""
     add_fault_options(parser)
     parser.addoption("--write-docs", action="store_true", help="write docs/conformance.md")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Read no test that the marker leaves out: for a run of all tests, or of all live tests."""
+    if [config.rootpath / argument for argument in config.args] != [TESTS] or collection_path.parent != TESTS:
+        return None
+    chosen = config.option.markexpr
+    is_live = collection_path.name == "live"
+    return True if (is_live and chosen == "not live") or (not is_live and chosen == "live") else None
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -70,7 +70,7 @@ def test_command_changes_one_setting_only(field: StatusField, value: int) -> Non
     ("field", "value"),
     [
         (StatusField.ENABLED, 2),  # locks the host until its next boot
-        (StatusField.PID, os.getpid()),  # would register the control socket
+        pytest.param(StatusField.PID, os.getpid(), id="own pid"),  # would register the control socket
         (StatusField.BACKLOG_LIMIT, -1),
         (StatusField.BACKLOG_LIMIT, 2**32),
         (0x02, 2),  # the failure mode: panic

@@ -285,7 +285,7 @@ def test_unreadable_file_is_named() -> None:
     assert str(run(["/proc/self/mem"]).error) == "/proc/self/mem: Input/output error"
 
 
-@pytest.mark.parametrize("data", [b"", gzip.compress(b""), zstd(b"")])
+@pytest.mark.parametrize("data", [b"", gzip.compress(b""), zstd(b"")], ids=["plain", "gzip", "zstd"])
 def test_empty_file_is_reported(tmp_path: Path, data: bytes) -> None:
     path = written(tmp_path / "log", data)
     outcome = run([path])

@@ -13,6 +13,7 @@ A test calls the fixture `fault` after it has checked all cells of the row::
 from __future__ import annotations
 
 import ast
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -140,11 +141,13 @@ def written() -> list[tuple[str, ...]]:
     return rows
 
 
+@cache
 def names_in_tests() -> dict[str, str]:
     """Return the faults that tests record, each with its file and function, as pytest names them."""
     names: dict[str, str] = {}
     for path in sorted(TESTS.rglob("test_*.py")):
-        for function in ast.parse(path.read_text(encoding="utf-8")).body:
+        text = path.read_text(encoding="utf-8")
+        for function in ast.parse(text).body if "fault(" in text else ():
             if isinstance(function, ast.FunctionDef) and function.name.startswith("test_"):
                 for name in _recorded_by(function):
                     names[name] = f"{path.relative_to(TESTS.parent)}::{function.name}"
