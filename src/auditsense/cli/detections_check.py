@@ -20,6 +20,7 @@ from auditsense.detections.coverage import Coverage, Reach, coverages_of
 from auditsense.detections.event_table import EventMapping
 from auditsense.errors import DetectionError, one_line
 from auditsense.sources.factory import rules_needed
+from auditsense.status.table import counted
 
 if TYPE_CHECKING:
     import argparse
@@ -66,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
     for line in _lines(rows):
         print_data(line)
     for reason, number in Counter(file.skipped for file in files if file.skipped).items():
-        print_message(f"{number} files skipped: {reason}")
+        print_message(f"{counted(number, 'files')} skipped: {reason}")
     for line in _summary(rows):
         print_message(line)
     return 1 if any(_REFUSED in row.states for row in rows) else 0
@@ -127,7 +128,7 @@ def _line(states: Sequence[str], text: str) -> str:
 
 def _summary(rows: list[_Row]) -> Iterator[str]:
     refused = sum(_REFUSED in row.states for row in rows)
-    yield f"{len(rows)} files, {refused} refused"
+    yield f"{counted(len(rows), 'files')}, {refused} refused"
     if len(rows) == refused:
         return
     for index, mapping in enumerate(EventMapping):

@@ -323,7 +323,8 @@ def _add_units(commands: argparse._SubParsersAction[Parser]) -> None:
         commands,
         "units",
         "print or install systemd units",
-        "Print the systemd units of the sensor and of its audit rule, or write them to a folder.",
+        "Print the systemd units of the sensor, its audit rules and auditsense ship, or write them to a "
+        "folder.",
     )
     units.set_defaults(command=_command("systemd"))
     units.add_argument(
@@ -394,8 +395,8 @@ def _add_detections(commands: argparse._SubParsersAction[Parser]) -> None:
         actions,
         "test",
         "run the cases of a detection",
-        "Run each case of CASES.json, a list of recorded lines and the number of alerts expected from them "
-        "(docs/detections.md), and print one line for each. The exit code is 1 if a number differs.",
+        "Run each case of CASES.json (docs/detections.md) and print one line for each. A case is a list of "
+        "recorded lines, and how many sequences they must complete. The exit code is 1 if a number differs.",
     )
     action.add_argument("rule", metavar="RULE", type=argtypes.path, help="file of the detection")
     action.add_argument("cases", metavar="CASES.json", type=argtypes.path, help="its cases")
@@ -438,7 +439,7 @@ def _add_doctor(commands: argparse._SubParsersAction[Parser]) -> None:
         "after a warning or an error, else 0.",
     )
     doctor.set_defaults(command=_command("doctor"))
-    doctor.add_argument("-a", "--all", action="store_true", help="list the checks that are ok, too")
+    doctor.add_argument("-a", "--all", action="store_true", help="also list the checks that are ok")
     doctor.add_argument("--json", action="store_true", help="print one JSON object")
     doctor.add_argument(
         "--self-test",
@@ -485,7 +486,7 @@ def _add_status(commands: argparse._SubParsersAction[Parser]) -> None:
         action="store_const",
         const=1,
         default=0,
-        help="show how full the queue and the tables of the core are, too",
+        help="also show how full the queue and the tables of the core are",
     )
 
 
@@ -555,7 +556,14 @@ def _add_replay(commands: argparse._SubParsersAction[Parser]) -> None:
     )
     replay.set_defaults(command=_command("replay"))
     views = [*BY_PATH["alerts.output"].choices, "count"]
-    _add_flag(replay, "alerts.output", choices=views, default="alerts")
+    _add_flag(
+        replay,
+        "alerts.output",
+        choices=views,
+        default="alerts",
+        help="documents to write: alerts, every completed sequence, or every event; count: only totals "
+        "(default: alerts)",
+    )
     replay.add_argument(
         "-c",
         "--config",
@@ -621,8 +629,8 @@ def _add_rules(commands: argparse._SubParsersAction[Parser]) -> None:
     rules = _add_command(
         commands,
         "rules",
-        "install, remove or list audit rules",
-        "Install the audit rules of the loaded detections without the sensor, or list audit rules. Installed "
+        "install, remove, list or derive audit rules",
+        "Install the audit rules of the loaded detections without the sensor, or print them. Installed "
         "rules do not survive a reboot; auditsense units installs a unit that adds them at each boot.",
     )
     actions = _add_actions(rules)
@@ -670,9 +678,9 @@ def _add_ship(commands: argparse._SubParsersAction[Parser]) -> None:
         "ship",
         "deliver a spool to another host",
         "Deliver the documents of a spool (--sink spool:DIR of run) to another host, until a signal. A "
-        "document leaves the spool when the receiver has acknowledged it. This is the only command with "
-        "network; it runs as the owner of the spool. FILE is a path, or credential:NAME for a credential "
-        "of systemd.",
+        "document leaves the spool when the receiver has acknowledged it. The command runs as the owner of "
+        "the spool, without access to the kernel's audit. FILE is a path, or credential:NAME for a systemd "
+        "credential.",
     )
     ship.set_defaults(command=_command("ship"), action="deliver")
     ship.add_argument("--spool", metavar="DIR", type=argtypes.path, required=True, help="folder of the spool")
@@ -702,7 +710,7 @@ def _add_ship(commands: argparse._SubParsersAction[Parser]) -> None:
     ship.add_argument(
         "--proxy",
         metavar="URL",
-        help="proxy that speaks HTTP (default: https_proxy and no_proxy of the environment)",
+        help="address of an HTTP proxy (default: https_proxy and no_proxy of the environment)",
     )
     ship.add_argument(
         "--timeout",
@@ -723,7 +731,7 @@ def _add_ship(commands: argparse._SubParsersAction[Parser]) -> None:
         metavar="N",
         type=argtypes.count,
         default=1000,
-        help="number of documents per second at most; 0: no limit (default: 1000)",
+        help="maximum number of documents per second; 0: no limit (default: 1000)",
     )
     shown = ship.add_mutually_exclusive_group()
     for name, description in (

@@ -1,4 +1,4 @@
-"""auditsense ship: deliver a spool to another host. The only command with network."""
+"""auditsense ship: deliver a spool to another host."""
 
 from __future__ import annotations
 

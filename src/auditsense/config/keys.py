@@ -81,8 +81,8 @@ KEYS: Final[tuple[Key, ...]] = (
         "source.costly_rules",
         _BOOLEAN,
         default=False,
-        description="Also add derived audit rules that report what programs do all the time, such as every "
-        "creation of a file. auditsense rules derive --explain names them.",
+        description="Include derived audit rules that report frequent calls, such as every creation of a "
+        "file. auditsense rules derive --explain --with costly names them.",
         flag="--costly-rules",
         startup_only=True,
     ),
@@ -100,8 +100,9 @@ KEYS: Final[tuple[Key, ...]] = (
         "source.lean",
         _BOOLEAN,
         default=False,
-        description="Filter out record types that no loaded detection needs (in-kernel). This costs less, "
-        "but alerts lack the working directory and the title.",
+        description="Filter out record types that no loaded detection compares (in-kernel). This costs less, "
+        "but alerts lack their fields: the working directory, the title, and arguments, addresses and "
+        "capabilities that no detection compares.",
         flag="--lean",
         startup_only=True,
     ),
@@ -110,7 +111,7 @@ KEYS: Final[tuple[Key, ...]] = (
         _DURATION,
         None,
         "Interval of the self-test, which opens /proc and waits for the record; 0: never; not set: 5m, but "
-        "never with custom audit rules.",
+        "never with custom audit rules or without the audit rule on /proc.",
         maximum=DAY_MS,
         flag="--self-test",
         metavar="TIME",

@@ -60,7 +60,8 @@ class Detector(RecordReader["Document"]):
         policy: when an alert is sent.
         limits: capacity of the core.
         lean: records of the types in `unsent` need not come and are not awaited. Alerts lack what these
-            carry (`process.title`, `process.working_directory`).
+            carry: `process.title`, `process.working_directory`, and arguments, addresses and capabilities
+            that no detection compares.
         mapping: fields that events have for detections: "native", all that the sensor knows, or
             "auditd_manager", exactly what that integration of Elastic fills.
         titled: internal, for `Sensor`: EOE need not come, because each event has a PROCTITLE record.

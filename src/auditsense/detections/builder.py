@@ -88,12 +88,13 @@ def define(  # noqa: PLR0913 - the keys of a file, most with a default
         eql: a query in EQL, in place of *match*, *matches*, *within* and *by*.
         matches: events of one *by* that make an alert, 1 to 64.
         within: time span of these events, ``1ms`` to ``24h``; without effect for one match.
-        by: the field whose equal values count together: one of docs/detections.md except
-            ``auditd.data.syscall``, or none. The host always counts as well.
+        by: up to four fields whose equal values count together: those of docs/detections.md except
+            ``auditd.data.syscall``. Empty: all events of a host count together.
         severity: low, medium, high or critical.
         risk_score: 0 to 100; by default that of the severity (21, 47, 73, 99).
         audit_rule: rule in auditctl syntax that makes the kernel report these events, or a list of them; by
-            default they are derived from *match*. A `Sensor` adds them, unless it has other *audit_rules*.
+            default they are derived from *match* or *eql*. A `Sensor` adds them, unless it has other
+            *audit_rules*.
         version: increases with each change.
         description: why it matters.
         references: links.

@@ -41,7 +41,9 @@ def detections(facts: Facts) -> Finding | None:
             f"{_counted(unable, facts.needs)}: {_listed(unable)}",
             "nothing; or add costly rules with --costly-rules, where they are named",
         )
-    return Finding("detections", Level.OK, f"all {len(facts.needs)} detections can fire")
+    number = len(facts.needs)
+    every = "the detection" if number == 1 else f"all {number} detections"
+    return Finding("detections", Level.OK, f"{every} can fire")
 
 
 def _rules(facts: Facts) -> list[AuditRule]:
@@ -81,7 +83,8 @@ def _limit(needs: RuleNeeds) -> str:
 
 
 def _counted(found: dict[str, str], needs: Iterable[RuleNeeds]) -> str:
-    return f"{len(found)} of {len([*needs])} detections cannot fire"
+    number = len([*needs])
+    return "the detection cannot fire" if number == 1 else f"{len(found)} of {number} detections cannot fire"
 
 
 def _listed(found: dict[str, str]) -> str:

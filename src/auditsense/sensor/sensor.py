@@ -86,8 +86,9 @@ class Sensor:
 
     Args:
         detections: what to look for; the shipped ones by default.
-        audit_rules: lines in auditctl syntax that must be active; by default those that the detections need
-            (`Detection.audit_rule`). []: the kernel has them already.
+        audit_rules: lines in auditctl syntax that must be active. By default those that the detections name
+            (`Detection.audit_rules`), and derived ones for detections that name none; costly rules are left
+            out. []: the kernel has them already.
         view: kind of output.
         policy: when alerts are sent and when counted.
         limits: capacity of the core.
@@ -96,8 +97,9 @@ class Sensor:
             text source the kernel is not asked for anything.
         self_test: seconds from one self-test to the next, above 0. Each proves that records arrive; a failure
             is a document. None by default, because it forks a helper.
-        lean: the kernel keeps records that no detection needs out of the socket, which costs this process and
-            the kernel less. Alerts then lack `process.working_directory` and `process.title`.
+        lean: the kernel keeps records that no detection compares out of the socket, which costs this process
+            and the kernel less. Alerts then lack `process.working_directory` and `process.title`. They also
+            lack arguments of execs, socket addresses and capabilities that no detection compares.
         mapping: fields that events have for detections; see `Detector`.
         fields: with `View.EVENTS`, the fields that events have, as for `EventReader`. The core keeps no
             others, which costs less. There are no documents and no *self_test* then.
@@ -117,8 +119,8 @@ class Sensor:
     itself: losses, tampering, failed self-tests (docs/alerts.md).
 
     Raises:
-        UsageError: arguments of a wrong type or that exclude each other, or no detection states which audit
-            rule it needs.
+        UsageError: arguments of a wrong type or that exclude each other, or no audit rule follows from the
+            detections.
         DetectionError: two detections with one id, or an invalid audit rule in one.
         AuditRuleError: an invalid audit rule.
 
