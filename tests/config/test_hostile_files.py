@@ -151,7 +151,7 @@ def one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
 
 @pytest.mark.parametrize("place", ["config", "detection", "exceptions"])
 @pytest.mark.parametrize("hostile", HOSTILE)
-def test_reload_of_a_hostile_file_changes_nothing(
+def test_reload_of_hostile_file_changes_nothing(
     hostile: str, place: str, one: Running, capsys: pytest.CaptureFixture[str], fault: Recorder
 ) -> None:
     with one.running():
@@ -184,15 +184,15 @@ def test_reload_of_a_hostile_file_changes_nothing(
         "SIGHUP while a file of the configuration holds anything",
         how="huge numbers, deep nesting, endless strings, FIFOs, devices, binary, 100 MB; as configuration, "
         "detection and exceptions",
-        did="kept the configuration in force and went on; with the files mended it reloaded",
+        did="kept the active configuration and continued; reloaded when the files were corrected",
         lost="nothing",
-        reported="one line for each thing that is wrong, and that the previous one stays active",
+        reported="one line for each mistake, and that the previous configuration stays active",
         host=NO_HOST,
     )
 
 
 @pytest.mark.parametrize("hostile", HOSTILE)
-def test_start_with_a_hostile_file_is_one_line(
+def test_start_with_hostile_file_is_one_line(
     hostile: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], fault: Recorder
 ) -> None:
     path = tmp_path / "given.toml"
@@ -215,7 +215,7 @@ def test_start_with_a_hostile_file_is_one_line(
         how="the same files, as configuration, detection and exceptions",
         did="did not start: exit code 2",
         lost="nothing",
-        reported="one line for each thing that is wrong",
+        reported="one line for each mistake",
         host=NO_HOST,
     )
 

@@ -114,7 +114,7 @@ def test_clock_step_neither_floods_nor_silences(step_ms: int, fault: Recorder) -
     fault(
         "the clock that stamps records is set",
         how="by 11 seconds to a day, back and ahead, while a process opens /proc 10 times a second, replayed",
-        did="went on with the burst; the processes that began afterwards were named as well",
+        did="continued the burst; processes that began later were named as well",
         lost=NOTHING,
         reported="one alert per process; one more where the clock went ahead by more than the suppression",
         host=NO_HOST,
@@ -254,7 +254,7 @@ def test_host_behind_begins_no_interval_in_the_past() -> None:
 
 
 @pytest.mark.parametrize("step_s", [3600, -3600, 86_400, -7])
-def test_sensor_counts_on_while_the_wall_clock_steps(step_s: int, fault: Recorder) -> None:
+def test_wall_clock_step_does_not_end_a_burst(step_s: int, fault: Recorder) -> None:
     clock, source = FakeClock(), FakeSource()
     with Sensor(source=source, clock=clock) as sensor:
         documents: list[Document] = []
@@ -278,7 +278,7 @@ def test_sensor_counts_on_while_the_wall_clock_steps(step_s: int, fault: Recorde
     fault(
         "the wall clock of the host is set",
         how="a fake clock steps by seconds to a day, ahead and back, while a process scans",
-        did="went on with the burst: quiet time is measured on a clock that never steps",
+        did="continued the burst: quiet time is measured on a clock that never steps",
         lost=NOTHING,
         reported="one alert, and each step (`auditsense.sensor.clock`)",
         host=NO_HOST,

@@ -142,7 +142,7 @@ def test_scanner_is_found_in_a_flood_of_keys(flood: int, fault: Recorder) -> Non
     fault(
         "a scanner hides in a flood of new processes",
         how="100 opens, between each two of them twice as many new pids as there are windows, replayed",
-        did="found it: who has more matches than the flood's processes keeps its window",
+        did="found it: a process with more matches than those of the flood keeps its window",
         lost="windows of one match; of the scanner's as well until it had two",
         reported="the alert, and `keys_evicted`",
         host=NO_HOST,
@@ -161,7 +161,7 @@ def test_scanner_is_found_during_a_flood(fault: Recorder) -> None:
     fault(
         "a scanner hides behind a process that floods",
         how="500 opens of one pid between two of the other, replayed",
-        did="told of both, once each",
+        did="reported both, once each",
         lost=NOTHING,
         reported="two alerts",
         host=NO_HOST,
@@ -197,7 +197,7 @@ def test_unfinished_events_are_evicted(fault: Recorder) -> None:
     fault(
         "events begin and never end",
         how="100,000 SYSCALL records without EOE, replayed, and a scanner behind them",
-        did="decided the oldest with what it had; found the scanner",
+        did="decided the oldest with the records it had; found the scanner",
         lost="the ends of those events",
         reported="`evicted` and `incomplete`; the alert reports the loss",
         host=NO_HOST,
@@ -246,7 +246,7 @@ type=EOE msg=audit({moment}): '"""
 
 
 @pytest.mark.parametrize("kind", ["USER_AUTH", "USER_LOGIN", "SERVICE_START", "UNKNOWN[2100]"])
-def test_text_of_a_user_never_becomes_a_record(kind: str, fault: Recorder) -> None:
+def test_user_text_never_becomes_a_record(kind: str, fault: Recorder) -> None:
     with Detector(host=HERE) as detector:
         documents = []
         for n in range(50):
@@ -260,7 +260,7 @@ def test_text_of_a_user_never_becomes_a_record(kind: str, fault: Recorder) -> No
     fault(
         "a user writes lines that look like records of the kernel",
         how='AUDIT_USER text with line ends and "type=SYSCALL …" inside, replayed, four types',
-        did="took each for one record of a user, whatever it says",
+        did="took each for one user record, whatever its text",
         lost=NOTHING,
         reported=NOTHING,
         host=NO_HOST,
@@ -324,7 +324,7 @@ def test_collisions_need_the_seed(fault: Recorder) -> None:
     fault(
         "pids chosen to share one place in the hash table",
         how="256 pids computed for a known seed, replayed under it and under random ones",
-        did="the same as ever; under a random seed they are spread as any others",
+        did="found the same as with other pids; under a random seed they spread evenly",
         lost=NOTHING,
         reported=NOTHING,
         host=NO_HOST,
@@ -367,7 +367,7 @@ def test_undrained_input_waits_without_loss(fault: Recorder) -> None:
     fault(
         "hits are not drained",
         how="5,000 hits for a place of 70 KB, not drained for a while",
-        did="took no more input, went on with the very next record afterwards",
+        did="accepted no more input, then continued with the next record",
         lost=NOTHING,
         reported="how much it took, each time",
         host=NO_HOST,

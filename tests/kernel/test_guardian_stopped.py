@@ -64,9 +64,9 @@ def test_guardian_reports_socket_that_stays_owned(sensor: Sensor, fault: Recorde
     assert "as it was" not in stderr
     assert not sensor.result.exists()
     fault(
-        "the kernel does not let the dead sensor go",
+        "the kernel does not release the socket of a dead sensor",
         how="EACCES to the guardian, again and again; a kernel in memory",
-        did="the guardian tried again for as long as it may, five times, kept the journal for the next start",
+        did="the guardian tried five times, kept the journal for the next start",
         lost="what was not read yet",
         reported="“not restored: become the owner of the audit socket”; not that the host is as it was",
         host="as before but for the owner of the socket",

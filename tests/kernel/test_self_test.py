@@ -31,7 +31,7 @@ def test_stopped_helper_does_not_block_sensor(fault: Recorder) -> None:
         how="SIGSTOP, then a test, then the end of the sensor",
         did="the test failed in its time; at the end the helper was killed",
         lost="nothing",
-        reported="that no record came of the open made on purpose",
+        reported="that the deliberate open made no record",
         host=NO_HOST,
     )
 

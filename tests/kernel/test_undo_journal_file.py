@@ -294,7 +294,7 @@ def test_changes_by_others_are_left_alone(folder: Path, fault: Recorder) -> None
     fault(
         "another process changed a setting of a killed sensor",
         how="limit, wait time, rule and owner changed before the next start, a kernel in memory",
-        did="undid only what still was as it had been set",
+        did="undid only settings that still had the sensor's value",
         lost=NOTHING,
         reported="what it undid",
         host="theirs stays",
@@ -398,7 +398,7 @@ def test_damaged_file_is_left_with_a_remedy(folder: Path, content: bytes, fault:
         how="five kinds of damage, a kernel in memory",
         did="did not start; touched neither kernel nor file",
         lost="everything: it did not run",
-        reported="what to look at, and to remove the file",
+        reported="what to check, and to remove the file",
         host="as the killed sensor left it",
     )
 

@@ -171,7 +171,7 @@ def test_late_reader_receives_the_loss_report(scanner: Scanner, witness_program:
 
 
 @pytest.mark.parametrize("producers", [1, 2])
-def test_a_scanner_is_found_while_others_flood(scanner: Scanner, producers: int, fault: Recorder) -> None:
+def test_scanner_is_found_while_others_flood(scanner: Scanner, producers: int, fault: Recorder) -> None:
     with auditsense.Sensor(audit_rules=[OWN_RULE]) as sensor, probing() as ended:
         floods = [scanner.start(FLOOD) for _ in range(producers)]
         quiet = scanner.start(30, period_us=50_000)
@@ -183,14 +183,14 @@ def test_a_scanner_is_found_while_others_flood(scanner: Scanner, producers: int,
     fault(
         "a scanner hides behind others that flood",
         how="150,000 opens each by one and by two processes, 30 by the scanner; live",
-        did="told of every one of them, once",
+        did="reported each of them, once",
         lost="nothing that kept one of them from being told",
         reported="an alert and a closing document each",
         host=AS_BEFORE,
     )
 
 
-def test_a_scanner_is_found_among_thousands_of_new_processes(scanner: Scanner, fault: Recorder) -> None:
+def test_scanner_is_found_among_thousands_of_new_processes(scanner: Scanner, fault: Recorder) -> None:
     if not scanner.compiled:
         pytest.skip("there is no C compiler for scanner.c")
     limits = Limits(key_slots=256)
@@ -254,7 +254,7 @@ def test_user_text_is_never_a_kernel_record(scanner: Scanner, fault: Recorder) -
     fault(
         "a user writes forged records through the kernel",
         how='100 messages of type USER_LOGIN, with line ends and "type=SYSCALL …" inside; live',
-        did="took each for one record of a user; told of the real scanner only",
+        did="took each for one user record; reported the real scanner only",
         lost=NOTHING,
         reported="one alert, of the real one",
         host=AS_BEFORE,
@@ -296,7 +296,7 @@ def test_kernel_rejects_other_senders(scanner: Scanner) -> None:
     assert (stats.matches, stats.foreign, stats.malformed) == (10, 0, 0)
 
 
-def test_what_root_sends_to_the_group_is_known_as_foreign(scanner: Scanner) -> None:
+def test_datagrams_of_root_to_the_group_count_as_foreign(scanner: Scanner) -> None:
     source = Multicast([OWN_RULE])
     with Unicast([OWN_RULE]), auditsense.Sensor(source=source) as sensor:
         assert not source.only_kernel

@@ -63,7 +63,7 @@ def test_after_a_run_of_a_given_time_the_host_is_as_before(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("what", ["run", "record"])
-def test_after_a_signal_the_host_is_as_before(
+def test_signal_restores_host(
     host_state: Callable[[], HostState], number: signal.Signals, what: str, tmp_path: Path, fault: Recorder
 ) -> None:
     before = host_state()
@@ -76,14 +76,14 @@ def test_after_a_signal_the_host_is_as_before(
     fault(
         "a signal ends it",
         how="SIGINT, SIGTERM and SIGHUP to `run` and `record`; live",
-        did="put the host back, ended with 0",
+        did="restored the host, ended with 0",
         lost=NOTHING,
         reported="a summary, “the host is as it was”",
         host=AS_BEFORE,
     )
 
 
-def test_a_second_signal_does_not_get_in_the_way(
+def test_second_signal_does_not_interrupt_restoring(
     host_state: Callable[[], HostState], fault: Recorder
 ) -> None:
     before = host_state()
@@ -152,9 +152,7 @@ def test_signal_during_start_restores_host(
     )
 
 
-def test_after_an_exception_in_the_block_the_host_is_as_before(
-    host_state: Callable[[], HostState], fault: Recorder
-) -> None:
+def test_exception_in_block_restores_host(host_state: Callable[[], HostState], fault: Recorder) -> None:
     before = host_state()
     with suppress(ZeroDivisionError), auditsense.Sensor(audit_rules=[OWN_RULE]):
         assert host_state() != before
@@ -163,7 +161,7 @@ def test_after_an_exception_in_the_block_the_host_is_as_before(
     fault(
         "the embedding program fails",
         how="an exception inside `with Sensor()`; live",
-        did="put the host back, let the exception pass",
+        did="restored the host, passed the exception on",
         lost="what was not read yet",
         reported="the exception",
         host=AS_BEFORE,
@@ -184,7 +182,7 @@ def test_exception_while_iterating_restores_host(
     assert host_state() == before
 
 
-def test_after_a_defect_inside_the_sensor_the_host_is_as_before(
+def test_defect_of_sensor_restores_host(
     host_state: Callable[[], HostState], scanner: Scanner, monkeypatch: pytest.MonkeyPatch, fault: Recorder
 ) -> None:
     before = host_state()
@@ -204,7 +202,7 @@ def test_after_a_defect_inside_the_sensor_the_host_is_as_before(
     fault(
         "a defect of the sensor itself",
         how="an exception in the middle of its loop; live",
-        did="put the host back, let the exception pass",
+        did="restored the host, passed the exception on",
         lost="what was not read yet",
         reported="the exception",
         host=AS_BEFORE,
@@ -247,14 +245,14 @@ def test_closed_output_restores_host(
     fault(
         "the reader of standard output goes away",
         how="the pipe is closed while it runs; live",
-        did="put the host back, ended with 1",
+        did="restored the host, ended with 1",
         lost="the alert that could not be written",
         reported="“standard output was closed by its reader”",
         host=AS_BEFORE,
     )
 
 
-def test_when_the_output_is_a_full_disk_the_host_is_as_before(
+def test_output_on_full_disk_restores_host(
     host_state: Callable[[], HostState], scanner: Scanner, fault: Recorder
 ) -> None:
     before = host_state()
@@ -269,7 +267,7 @@ def test_when_the_output_is_a_full_disk_the_host_is_as_before(
     fault(
         "standard output is on a full disk",
         how="/dev/full as output; live",
-        did="put the host back, ended with 1",
+        did="restored the host, ended with 1",
         lost="the alert that could not be written",
         reported="“cannot write to standard output: No space left on device”",
         host=AS_BEFORE,
@@ -306,16 +304,16 @@ def test_full_disk_ends_capture_and_restores_host(
         ]
     assert host_state() == before
     fault(
-        "the disk of a capture gets full",
+        "the disk of a capture fills up",
         how="a tmpfs of 64 KB, 1,000 and 100,000 opens; live",
-        did="put the host back, ended with 1",
+        did="restored the host, ended with 1",
         lost="what came after the last whole write",
         reported="“cannot write to FILE: No space left on device”",
         host=AS_BEFORE,
     )
 
 
-def test_a_capture_on_a_full_disk_is_not_begun(
+def test_capture_on_full_disk_is_not_begun(
     host_state: Callable[[], HostState], tmp_path: Path, fault: Recorder
 ) -> None:
     before = host_state()
@@ -352,7 +350,7 @@ def test_earlier_rule_of_another_program_stays(
         assert host_state() == before
     fault(
         "audit rules of another program",
-        how="another rule is there while it runs; live",
+        how="another rule exists while it runs; live",
         did="left it alone",
         lost=NOTHING,
         reported=NOTHING,
@@ -372,7 +370,7 @@ def test_earlier_identical_rule_stays(
             assert len(of_process(sensor.documents(), pid)) == 1
         assert host_state() == before
     fault(
-        "its audit rule is there already",
+        "its audit rule exists already",
         how="another program has added the same rule; live",
         did="used it and left it",
         lost=NOTHING,
@@ -421,7 +419,7 @@ def test_second_sensor_is_refused_and_first_continues(
     fault(
         "a second sensor is started",
         how="`run`, `run --source netlink` and `record` next to a running sensor; live",
-        did="the second was refused (5), the first went on",
+        did="the second was refused (5), the first continued",
         lost=NOTHING,
         reported="who owns the socket",
         host="as the first had it, then as before",

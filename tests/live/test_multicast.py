@@ -119,9 +119,7 @@ def test_multicast_alerts_and_owner_misses_no_record(
     )
 
 
-def test_a_rule_that_the_owner_has_is_left_there(
-    host_state: Callable[[], HostState], scanner: Scanner, fault: Recorder
-) -> None:
+def test_rule_of_owner_stays(host_state: Callable[[], HostState], scanner: Scanner, fault: Recorder) -> None:
     with running("run", "--source", "netlink") as other:  # an owner whose rule is the one that is wanted
         before = host_state()
         with running("run", "--source", "multicast", "--format", "jsonl") as sensor:
@@ -142,7 +140,7 @@ def test_a_rule_that_the_owner_has_is_left_there(
     )
 
 
-def test_without_an_owner_and_with_audit_off_it_refuses(
+def test_multicast_without_owner_is_refused_while_audit_is_off(
     host_state: Callable[[], HostState], fault: Recorder
 ) -> None:
     before = host_state()
@@ -160,7 +158,7 @@ def test_without_an_owner_and_with_audit_off_it_refuses(
     )
 
 
-def test_events_of_ones_own_make_no_more_events(scanner: Scanner, fault: Recorder) -> None:
+def test_own_writes_make_no_events(scanner: Scanner, fault: Recorder) -> None:
     # Root's writes and reads of /proc are not what is watched here; the output of events is what could loop.
     with owner(), running("run", "--source", "multicast", "--format", "jsonl", "-o", "events") as sensor:
         pid = scanner.scan(3)

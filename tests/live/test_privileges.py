@@ -138,7 +138,7 @@ raise SystemExit(main())
 """
 
 
-def test_what_a_running_sensor_must_not_do_is_refused(host_state: Callable[[], HostState]) -> None:
+def test_forbidden_calls_of_running_sensor_are_refused(host_state: Callable[[], HostState]) -> None:
     before = host_state()
     arguments = ["run", "--user", other_user(), "--audit-rule", OWN_RULE]
     with subprocess.Popen(

@@ -80,7 +80,7 @@ def test_error_names_missing_root(
     [(("-U",), "inside a user namespace"), (("-p", "--fork"), "inside a pid namespace (a container)")],
     ids=["user namespace", "pid namespace"],
 )
-def test_in_a_namespace_the_sentence_says_which(
+def test_error_names_namespace(
     host_state: Callable[[], HostState],
     arguments: list[str],
     namespace: tuple[str, ...],
@@ -105,7 +105,7 @@ def test_in_a_namespace_the_sentence_says_which(
 
 
 @pytest.mark.parametrize("arguments", [COMMANDS[0], COMMANDS[2]], ids=" ".join)
-def test_when_another_process_owns_the_socket_the_line_names_it(
+def test_error_names_owner_of_socket(
     host_state: Callable[[], HostState], arguments: list[str], fault: Recorder
 ) -> None:
     with other_owner() as owner:
@@ -145,7 +145,7 @@ def test_invalid_rule_changes_nothing(host_state: Callable[[], HostState], fault
     assert len(ended.stderr.splitlines()) == 1
     assert host_state() == before
     fault(
-        "an audit rule that is none",
+        "an invalid audit rule",
         how="`--audit-rule` with a relative path; live",
         did="changed nothing, ended with 2",
         lost="everything: it did not run",

@@ -136,7 +136,7 @@ def killed_while_stopping(moment: float, scanner: Scanner) -> str:
     return kill(process)
 
 
-def test_a_sensor_killed_at_any_moment_leaves_the_host_as_before(
+def test_sensor_killed_at_any_moment_leaves_host_as_before(
     host_state: Callable[[], HostState], scanner: Scanner, fault: Recorder
 ) -> None:
     before = host_state()
@@ -157,7 +157,7 @@ def test_a_sensor_killed_at_any_moment_leaves_the_host_as_before(
     fault(
         "the sensor is killed",
         how="SIGKILL at 20 random moments of start, run under load and stop; live",
-        did="its guardian put the host back, 20 of 20, and ended",
+        did="its guardian restored the host, 20 of 20, and ended",
         lost="what was not read yet",
         reported="“the sensor (PID) died; the host is as it was”",
         host=AS_BEFORE + "; no /run/auditsense, no process",
@@ -234,7 +234,7 @@ def test_rules_of_other_programs_stay(host_state: Callable[[], HostState], fault
     fault(
         "the sensor is killed while other programs have rules",
         how="one rule added before the start, one later; SIGKILL; live",
-        did="its guardian took away its own rule",
+        did="its guardian removed the sensor's rule",
         lost="what was not read yet",
         reported="“the sensor (PID) died; the host is as it was”",
         host="their rules, byte for byte, in their order",
@@ -246,7 +246,7 @@ BATCH = 40  # ends with time to spare before the watchdog of a test does
 
 
 @pytest.mark.parametrize("first", range(0, REPEAT, BATCH))
-def test_killed_while_ending_gives_the_socket_back(
+def test_sensor_killed_while_ending_releases_socket(
     host_state: Callable[[], HostState], first: int, fault: Recorder
 ) -> None:
     before = host_state()
@@ -283,9 +283,7 @@ with Unicast([{OWN_RULE!r}], guarded=True) as source:
 """
 
 
-def test_when_the_guardian_is_killed_another_one_takes_its_place(
-    host_state: Callable[[], HostState], fault: Recorder
-) -> None:
+def test_killed_guardian_is_replaced(host_state: Callable[[], HostState], fault: Recorder) -> None:
     before = host_state()
     pipe = subprocess.PIPE
     with subprocess.Popen(
@@ -305,16 +303,14 @@ def test_when_the_guardian_is_killed_another_one_takes_its_place(
     fault(
         "the guardian is killed",
         how="SIGKILL to it, later to the sensor; live",
-        did="another guardian was started, with the journal as it is; it put the host back",
+        did="started another guardian with the same journal, which restored the host",
         lost=NOTHING,
         reported="the new one's pid; “the sensor (PID) died; the host is as it was”",
         host=AS_BEFORE,
     )
 
 
-def test_a_stopped_guardian_does_not_hold_the_sensor_up(
-    host_state: Callable[[], HostState], fault: Recorder
-) -> None:
+def test_stopped_guardian_does_not_delay_sensor(host_state: Callable[[], HostState], fault: Recorder) -> None:
     before = host_state()
     process = start()
     until_watching(process)
@@ -329,7 +325,7 @@ def test_a_stopped_guardian_does_not_hold_the_sensor_up(
     fault(
         "the guardian is stopped",
         how="SIGSTOP to it, SIGINT to the sensor; live",
-        did="put the host back itself, continued the guardian, ended with 0",
+        did="restored the host itself, continued the guardian, ended with 0",
         lost=NOTHING,
         reported=NOTHING,
         host=AS_BEFORE,

@@ -83,7 +83,7 @@ OPENS_AFTERWARDS = 20
 
 
 def stalled(sensor: Command, scanner: Scanner, witness: Witness, opens: int, period_us: int) -> Stall:
-    """Let a load run while the sensor stands still, and end the sensor when it has caught up."""
+    """Let a load run while the sensor is stopped (SIGSTOP), and end the sensor when it has caught up."""
     load = scanner.start(opens, period_us=period_us)
     time.sleep(0.5)
     with probing() as ended:
@@ -147,7 +147,7 @@ def test_stopped_sensor_delays_no_process_and_reports_losses(
     assert abs(stall.events - stall.missed) <= unsure
     assert len(stall.loss_documents) <= 4
     fault(
-        "the sensor stands still",
+        "the sensor is stopped (SIGSTOP)",
         how="SIGSTOP until 300,000 opens are made (multicast: 140,000 next to an owner), then SIGCONT; live",
         did="continued where it stopped; no open of another process took 2 s",
         lost="what did not fit into the socket and the kernel's queue",
@@ -179,8 +179,8 @@ def test_records_of_a_full_socket_arrive_without_new_records(scanner: Scanner, f
     fault(
         "the socket is full when a host becomes quiet",
         how=f"{OPENS_THAT_DO_NOT_FIT} opens, into a socket of 64 KiB that is not read; then no more; live",
-        did="made the kernel try again what it had put aside, within a second or so",
-        lost="what the kernel had tried five times before anybody read",
+        did="made the kernel retry the records it had set aside, within about a second",
+        lost="what the kernel had tried five times before the sensor read",
         reported="what was seen, late, and the rest as lost",
         host=AS_BEFORE,
     )

@@ -77,7 +77,7 @@ RULES = [
 
 
 @pytest.mark.parametrize("policy", ["report", "repair"])
-def test_a_changed_setting_is_noticed_and_set_back_if_wanted(policy: str, fault: Recorder) -> None:
+def test_changed_setting_is_reported_and_repaired_on_request(policy: str, fault: Recorder) -> None:
     with running("run", "--source", "netlink", "--format", "jsonl", "--on-tamper", policy) as sensor:
         with Kernel() as kernel:
             as_set = kernel.state()
@@ -126,7 +126,7 @@ def test_removed_rule_is_noticed_and_repaired(scanner: Scanner, policy: str, fau
     )
 
 
-def test_a_rule_that_takes_our_sight_is_noticed(fault: Recorder) -> None:
+def test_rule_that_hides_events_is_reported(fault: Recorder) -> None:
     with (
         running("run", "--source", "netlink", "--format", "jsonl", "--on-tamper", "repair") as sensor,
         Kernel() as kernel,
@@ -149,7 +149,7 @@ def test_a_rule_that_takes_our_sight_is_noticed(fault: Recorder) -> None:
     )
 
 
-def test_who_asks_for_the_socket_is_noticed_and_does_not_get_it(
+def test_challenger_of_socket_is_reported_and_refused(
     host_state: Callable[[], HostState], fault: Recorder
 ) -> None:
     with running("run", "--source", "netlink", "--format", "jsonl") as sensor:

@@ -367,9 +367,9 @@ def test_damaged_compressed_data_is_reported(
     assert str(outcome.error).startswith(f"{path}: the compressed data is damaged: ")
     fault(
         "a compressed log is damaged",
-        how="eight bytes overwritten in the middle, or rubbish behind its end; gz and zst",
+        how="eight bytes overwritten in the middle, or garbage after its end; gz and zst",
         did="read what could be read, ended with an error",
-        lost="what lies behind the damage",
+        lost="what follows the damage",
         reported="which file, and what is wrong with it",
         host=NO_HOST,
     )

@@ -142,7 +142,7 @@ def foreign_folder() -> Iterator[Path]:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user")
-def test_it_becomes_the_owner_of_the_spool_and_drops_the_rest(foreign_folder: Path) -> None:
+def test_ship_runs_as_owner_of_spool_and_drops_privileges(foreign_folder: Path) -> None:
     fill(foreign_folder, 1)
     for path in (foreign_folder, *foreign_folder.iterdir()):
         os.chown(path, 65534, 65534)

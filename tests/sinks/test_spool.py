@@ -335,7 +335,7 @@ def test_damaged_spool_is_set_aside_and_its_documents_saved(folder: Path, fault:
     fault(
         "the spool is damaged",
         how="64 KiB in the middle of its database are overwritten, then it is opened",
-        did="renamed the database, began another one with the documents that could be read, and wrote on",
+        did="renamed the database, began another one with the readable documents, and continued to write",
         lost="documents in and after the damaged pages; the renamed file still has them",
         reported="“the spool … is damaged: …; it was renamed to …, and N documents of it were saved”",
         host=NO_HOST,

@@ -413,7 +413,7 @@ def test_stopped_sink_process_blocks_no_other_sink(tmp_path: Path, fault: Record
     fault(
         "the process of a sink is stopped (SIGSTOP)",
         how="SIGSTOP, then 4,000 documents, then the end",
-        did="gave the other sink everything, dropped what found no room, and killed the process at the end",
+        did="gave the other sink everything, dropped what did not fit, and killed the process at the end",
         lost="the documents for that sink",
         reported="“sink … drops documents”, and the counts",
         host=NO_HOST,

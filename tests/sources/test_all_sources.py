@@ -312,7 +312,7 @@ def test_text_without_records_is_reported(tmp_path: Path, lines: int, fault: Rec
     fault(
         "a followed log holds no audit records",
         how="run --source log:PATH on a log of something else",
-        did="went on reading",
+        did="continued reading",
         lost="nothing",
         reported="once, that nothing is understood and what the first line looks like",
         host=NO_HOST,

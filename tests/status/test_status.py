@@ -182,7 +182,7 @@ def test_replaceable_parent_folder_is_refused(
         how="one and two folders above; of all, of a group, of another user, with and without the sticky bit",
         did="made no socket there, and did not start",
         lost="nothing",
-        reported="which folder others may change",
+        reported="the folder that others may change",
         host=NO_HOST,
     )
 
