@@ -2,9 +2,11 @@
 
     python bench/measure.py [--only WORD] [--peers-root FOLDER] [--quick]
 
-Takes about 20 minutes, as root with a usable kernel audit; without it, the committed live figures stay. Each
-step is a command that is printed and can be run alone. A failed step is reported, its result stays, and the
-exit status is 1. --quick: a few events of everything, into a temporary folder, to check that the steps work.
+Takes about 20 minutes, as root with a usable kernel audit; without it, the committed live figures stay. Steps
+that need rules of Elastic run if AUDITSENSE_ELASTIC_RULES names their folder. bench/delivery.py is not a
+step: it needs the receivers of scripts/install_receivers.sh. Each step is a command that is printed and
+can be run alone. A failed step is reported, its result stays, and the exit status is 1. --quick: a few
+events of everything, into a temporary folder, to check that the steps work.
 """
 
 from __future__ import annotations
@@ -108,11 +110,18 @@ def all_steps(peers_root: str) -> list[Step]:
             live=True,
             here=("--root", peers_root),
         ),
-        Step("spent-1", (f"{live}/spent.py", "--producers", "1"), ("--opens", "20000"), live=True),
-        Step("spent-2", (f"{live}/spent.py", "--producers", "2"), ("--opens", "20000"), live=True),
+        Step("spent-1", (f"{live}/cpu_profile.py", "--producers", "1"), ("--opens", "20000"), live=True),
+        Step("spent-2", (f"{live}/cpu_profile.py", "--producers", "2"), ("--opens", "20000"), live=True),
         Step("replay-spent", ("bench/replay_cpu_profile.py",), ("--events", "2000", "--rounds", "2")),
         Step("startup", (f"{live}/startup.py", "--starts", "15"), ("--starts", "2"), live=True),
+        Step("arguments", (f"{live}/arguments.py",), ("--execs", "200"), live=True),
     ]
+    if os.environ.get("AUDITSENSE_ELASTIC_RULES"):
+        quick = ("--files", "5", "--idle", "1")
+        steps += [
+            Step("detections", ("bench/detections.py",), ("--events", "2000", "--rounds", "1")),
+            Step("compiling", (f"{live}/compiling.py",), quick, live=True),
+        ]
     if has_mode("lean"):
         steps += [
             Step("burst-lean-1", (*burst, "--mode", "lean"), opens, live=True),

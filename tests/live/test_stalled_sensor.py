@@ -83,7 +83,7 @@ OPENS_AFTERWARDS = 20
 
 
 def stalled(sensor: Command, scanner: Scanner, witness: Witness, opens: int, period_us: int) -> Stall:
-    """Let a load run while the sensor is stopped (SIGSTOP), and end the sensor when it has caught up."""
+    """Let a load run while the sensor is stopped, and end the sensor when it has caught up."""
     load = scanner.start(opens, period_us=period_us)
     time.sleep(0.5)
     with probing() as ended:
