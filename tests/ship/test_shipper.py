@@ -200,6 +200,51 @@ def test_rejected_request_is_split_until_the_document_is_found(folder: Path) -> 
     assert state(folder).counters["delivered"] == 63
 
 
+def test_bodies_are_compressed_unless_told_otherwise(folder: Path) -> None:
+    for compression, expected in (("gzip", "gzip"), ("none", None)):
+        fill(folder, 20)
+        with receiving() as receiver:
+            ship(folder, otlp(receiver), compression=compression)
+        (request,) = receiver.requests
+        assert request.headers.get("Content-Encoding") == expected
+        size = int(request.headers["Content-Length"])
+        assert (size < len(request.body) / 5) == (expected is not None)
+        assert receiver.ids() == [f"id-{n}" for n in range(20)]
+
+
+def test_small_body_is_not_compressed(folder: Path) -> None:
+    fill(folder, 0, ("a", b"{}"))
+    with receiving() as receiver:
+        ship(folder, otlp(receiver))
+    assert "Content-Encoding" not in receiver.requests[0].headers
+
+
+def test_receiver_that_takes_no_gzip_gets_none_from_then_on(folder: Path) -> None:
+    fill(folder, 30)
+    with receiving(Reply(415), Reply()) as receiver:
+        run = ship(folder, otlp(receiver), batch=10)
+    assert [request.headers.get("Content-Encoding") for request in receiver.requests] == ["gzip", *[None] * 3]
+    assert run.shipper.counts.failures == 0
+    assert run.shipper.counts.delivered == 30
+
+
+def test_receiver_that_always_answers_415_is_waited_for(folder: Path) -> None:
+    fill(folder, 30)
+    with receiving(Reply(415)) as receiver:
+        run = ship(folder, otlp(receiver), until=first_report)
+    assert "answered 415 Unsupported Media Type; check the address" in run.lines[0]
+    assert state(folder).documents == 30
+
+
+def test_warning_of_a_receiver_is_printed_once(folder: Path) -> None:
+    fill(folder, 30)
+    warning = Reply(body=lambda _: b'{"partialSuccess":{"errorMessage":"cut\\u001b[2J"}}')
+    with receiving(warning) as receiver:
+        run = ship(folder, otlp(receiver), batch=10)
+    assert run.shipper.counts.delivered == 30
+    assert run.lines == ["the receiver took the documents and warns: cut\\x1b[2J"]
+
+
 # --- receivers in trouble -------------------------------------------------------------------------
 
 TROUBLE: dict[str, tuple[Reply, str]] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import json
 import socket
 import ssl
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Request:
-    """A request as it arrived."""
+    """A request as it arrived; the body is decompressed."""
 
     path: str
     headers: dict[str, str]
@@ -80,6 +81,8 @@ class Receiver:
 
     def reply_to(self, handler: BaseHTTPRequestHandler) -> None:
         body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
+        if handler.headers.get("Content-Encoding") == "gzip":
+            body = gzip.decompress(body)
         self.requests.append(Request(handler.path, dict(handler.headers.items()), body))
         reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
         if reply.hang:

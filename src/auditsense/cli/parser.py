@@ -713,6 +713,12 @@ def _add_ship(commands: argparse._SubParsersAction[Parser]) -> None:
         help="address of an HTTP proxy (default: https_proxy and no_proxy of the environment)",
     )
     ship.add_argument(
+        "--compression",
+        choices=["gzip", "none"],
+        default="gzip",
+        help="compression of HTTP requests; a receiver that answers 415 gets none (default: gzip)",
+    )
+    ship.add_argument(
         "--timeout",
         metavar="TIME",
         type=argtypes.time(100, 600_000),

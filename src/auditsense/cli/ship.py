@@ -76,6 +76,7 @@ def _deliver(arguments: argparse.Namespace, folder: Path) -> int:
             proxy=arguments.proxy or "",
             headers=tuple(arguments.header),
             timeout_s=arguments.timeout,
+            compression=arguments.compression,
         )
     )
     shipper = Shipper(folder, destination, print_message, batch=arguments.batch, rate=arguments.max_rate)

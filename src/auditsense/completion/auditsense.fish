@@ -69,7 +69,7 @@ function _shtab_auditsense_using
 end
 
 set -g _shtab_auditsense_commands run replay record doctor status test-alert detections 'detections list' 'detections show' 'detections check' 'detections test' 'detections compile' 'detections except' config 'config dump' 'config check' 'config sample' rules 'rules install' 'rules remove' 'rules check' 'rules list' 'rules print' 'rules derive' ship units bench 'bench compare' 'bench calls' schema completion help
-set -g _shtab_auditsense_opts_with_value --api-key-file --audit-rule --batch --ca-file --client-cert --client-key --color --comment --config --detections --duration --events --exceptions --format --header --html --json --mapping --max-alerts --max-rate --nats-creds-file --on-tamper --output --password-file --priority-boost --program --proxy --rounds --self-test --sink --source --spool --status-socket --timeout --to --user --watch --with -c -o
+set -g _shtab_auditsense_opts_with_value --api-key-file --audit-rule --batch --ca-file --client-cert --client-key --color --comment --compression --config --detections --duration --events --exceptions --format --header --html --json --mapping --max-alerts --max-rate --nats-creds-file --on-tamper --output --password-file --priority-boost --program --proxy --rounds --self-test --sink --source --spool --status-socket --timeout --to --user --watch --with -c -o
 
 complete -c auditsense -e
 complete -c auditsense -f
@@ -274,6 +274,7 @@ complete -c auditsense -n '_shtab_auditsense_using ship' -l client-cert -xka "(_
 complete -c auditsense -n '_shtab_auditsense_using ship' -l client-key -xka "(__fish_complete_path (commandline -ct))" -d 'private key of the client certificate'
 complete -c auditsense -n '_shtab_auditsense_using ship' -l header -x -d 'header of each HTTP request, such as one for a tenant; may be repeated'
 complete -c auditsense -n '_shtab_auditsense_using ship' -l proxy -x -d 'address of an HTTP proxy (default: https_proxy and no_proxy of the environment)'
+complete -c auditsense -n '_shtab_auditsense_using ship' -l compression -xka "gzip none" -d 'compression of HTTP requests; a receiver that answers 415 gets none (default: gzip)'
 complete -c auditsense -n '_shtab_auditsense_using ship' -l timeout -x -d 'limit of one request (default: 30s)'
 complete -c auditsense -n '_shtab_auditsense_using ship' -l batch -x -d 'number of documents per request, 1 to 1000 (default: 100)'
 complete -c auditsense -n '_shtab_auditsense_using ship' -l max-rate -x -d 'maximum number of documents per second; 0: no limit (default: 1000)'
@@ -305,7 +306,7 @@ complete -c auditsense -n '_shtab_auditsense_using bench calls' -s c -l config -
 complete -c auditsense -n '_shtab_auditsense_using bench calls' -l detections -xka "(__fish_complete_path (commandline -ct))" -d 'files with detections, or folders of them, read in addition to the shipped ones; may be repeated'
 complete -c auditsense -n '_shtab_auditsense_using bench calls' -l shipped -l no-shipped -d 'use the detections that come with auditsense (default: yes)'
 complete -c auditsense -n '_shtab_auditsense_using bench calls' -l audit-rule -x -d 'audit rules in auditctl syntax that are active while the sensor runs, instead of the rules that the detections need; may be repeated'
-complete -c auditsense -n '_shtab_auditsense_using bench calls' -l costly-rules -l no-costly-rules -d 'also add derived audit rules that report what programs do all the time, such as every creation of a file. auditsense rules derive --explain names them'
+complete -c auditsense -n '_shtab_auditsense_using bench calls' -l costly-rules -l no-costly-rules -d 'include derived audit rules that report frequent calls, such as every creation of a file. auditsense rules derive --explain --with costly names them'
 complete -c auditsense -n '_shtab_auditsense_using bench calls' -l rounds -x -d 'rounds of all states, from 1 to 100; the fastest of them counts (default: 9)'
 complete -c auditsense -n '_shtab_auditsense_using bench calls' -l json -xka "(__fish_complete_path (commandline -ct))" -d 'write all figures to this file'
 complete -c auditsense -n '_shtab_auditsense_using; and test $_shtab_auditsense_npos -eq 0' -a schema -d 'Print the JSON schema (draft 2020-12) of the documents, or of the output of status --json.'

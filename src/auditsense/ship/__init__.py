@@ -39,12 +39,14 @@ class Outcome:
         again: indices of documents to send again later.
         duplicates: delivered documents that the receiver had already, as far as it reports that.
         problem: why documents have to be sent again; "" if none has to.
+        warning: what the receiver tells the operator although it took the documents; "" for nothing.
     """
 
     refused: Mapping[int, str] = field(default_factory=dict)
     again: frozenset[int] = frozenset()
     duplicates: int = 0
     problem: str = ""
+    warning: str = ""
 
 
 class DeliveryError(AuditSenseError):

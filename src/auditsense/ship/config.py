@@ -47,6 +47,7 @@ class ShipSettings:
         proxy: URL of a proxy; "": that of the environment.
         headers: NAME:VALUE, of each request.
         timeout_s: of a request.
+        compression: of HTTP requests: ``gzip`` or ``none``.
     """
 
     url: str
@@ -59,6 +60,7 @@ class ShipSettings:
     proxy: str = ""
     headers: tuple[str, ...] = field(default=())
     timeout_s: float = 30.0
+    compression: str = "gzip"
 
 
 def open_destination(settings: ShipSettings) -> Destination:
@@ -109,6 +111,7 @@ def _http_client(url: SplitResult, settings: ShipSettings, key_scheme: str) -> H
         ca_file=_path(settings.ca_file),
         client_cert=_client_certificate(settings),
         proxy=settings.proxy,
+        compress=settings.compression == "gzip",
     )
     return HttpClient(f"{transport}://{url.netloc}", options)
 

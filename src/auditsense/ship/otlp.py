@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from auditsense.core.ring import core_version
+from auditsense.errors import one_line
 from auditsense.ship import DeliveryError, Outcome
 from auditsense.sinks.format import compact
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 PATH: Final = "/v1/logs"
 SEVERITIES: Final = {"low": 9, "medium": 13, "high": 17, "critical": 21}  # INFO, WARN, ERROR, FATAL
+_SHOWN: Final = 300  # characters of a reason
 _EVENT: Final = 5  # DEBUG: an event is no alert
 _OUTSIDE: Final = frozenset({"@timestamp", "message", "host"})  # have a place of their kind in a record
 
@@ -44,8 +46,8 @@ class OtlpDestination:
         answer = self._client.post(self._path, body, "application/json")
         rejected, reason = _partial_success(self._client.name, answer.body)
         if not rejected:
-            return Outcome()
-        text = f"rejected {rejected} of a batch of {len(documents)}: {reason}"
+            return Outcome(warning=reason)
+        text = f"rejected {rejected} of a batch of {len(documents)}: {reason or 'no reason'}"
         return Outcome(refused=dict.fromkeys(range(len(documents)), text))
 
     def close(self) -> None:
@@ -54,7 +56,7 @@ class OtlpDestination:
 
 
 def _partial_success(name: str, body: bytes) -> tuple[int, str]:
-    """Return how many records were rejected, and why.
+    """Return how many records were rejected, and why; with none, what the receiver warns of.
 
     Raises:
         DeliveryError: the body is no answer of OTLP.
@@ -63,7 +65,8 @@ def _partial_success(name: str, body: bytes) -> tuple[int, str]:
         return 0, ""
     try:
         partial = json.loads(body).get("partialSuccess") or {}
-        return int(partial.get("rejectedLogRecords") or 0), str(partial.get("errorMessage") or "no reason")
+        reason = one_line(str(partial.get("errorMessage") or ""))[:_SHOWN]
+        return int(partial.get("rejectedLogRecords") or 0), reason
     except (ValueError, AttributeError, TypeError, RecursionError):
         raise DeliveryError(f"{name} did not answer as an OTLP receiver; check the address") from None
 

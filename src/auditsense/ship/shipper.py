@@ -72,6 +72,7 @@ class Shipper:
     _stopping: bool = False
     _store: SpoolStore | None = None
     _trouble: str = ""
+    _warning: str = ""
     _failing_since_s: float | None = None
     _limit: int = 0
     _proven: bool = False  # whether the receiver has taken a document
@@ -164,6 +165,9 @@ class Shipper:
             self._refused_in_row = self._skip = self._tried = 0
         self._limit = min(self.batch, 2 * self._limit)
         self._refuse_or_skip([(sent[index], reason) for index, reason in outcome.refused.items()])
+        if outcome.warning and outcome.warning != self._warning:
+            self._warning = outcome.warning
+            self.report(f"the receiver took the documents and warns: {outcome.warning}")
         if outcome.again:
             self._fail(f"{len(outcome.again)} documents have to be sent again: {outcome.problem}")
         elif done:
@@ -210,7 +214,8 @@ class Shipper:
         wait_s = self._backoff.after_failure(retry_after_s)
         if problem != self._trouble:
             self._trouble = problem
-            self.report(f"{problem}; documents wait in the spool")
+            asked = "" if retry_after_s is None else f" for {wait_s:.0f} s, as the receiver asks"
+            self.report(f"{problem}; documents wait in the spool{asked}")
         self._sleep(wait_s)
 
     def _succeed(self) -> None:
