@@ -67,6 +67,7 @@ PATHS: Final = (
         "fuzz",
         "scripts",
         "library",
+        "packaging",
         "examples",
         "docs",
         "README.md",

@@ -48,19 +48,20 @@ setup() {
     }
     [ -x .venv/bin/python ] || "$python" -m venv .venv || die "cannot create .venv in $(pwd)"
     # Dependencies only when what asks for them changed.
-    wanted="$(cksum <pyproject.toml) $*"
+    wanted="$(cat pyproject.toml requirements/*.txt | cksum) $*"
     if [ "$(cat .venv/.installed 2>/dev/null)" != "$wanted" ]; then
         say "installing Python packages into .venv"
-        .venv/bin/python -m pip install -q --disable-pip-version-check --upgrade 'pip>=25.1' || die "pip cannot be updated"
-        groups=
-        for group in "$@"; do groups="$groups --group $group"; done
-        # shellcheck disable=SC2086 # the groups are words
-        .venv/bin/python -m pip install -q --disable-pip-version-check $groups || die "packages cannot be installed"
+        # Locked, with the hash of each file: scripts/lock.sh writes requirements/ from pyproject.toml.
+        locked="-r requirements/runtime.txt"
+        for group in "$@"; do locked="$locked -r requirements/$group.txt"; done
+        # shellcheck disable=SC2086 # the files are words
+        .venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes --only-binary :all: $locked ||
+            die "packages cannot be installed"
         printf '%s\n' "$wanted" >.venv/.installed
     fi
     PATH="$(pwd)/.venv/bin:$PATH"
     export PATH
     # Not editable: an editable one would build again in the middle of a test that runs as another user.
     say "building auditsense"
-    .venv/bin/python -m pip install -q --disable-pip-version-check --no-build-isolation . || die "the build failed"
+    .venv/bin/python -m pip install -q --disable-pip-version-check --no-build-isolation --no-deps . || die "the build failed"
 }

@@ -31,7 +31,7 @@ if [ -x .venv/bin/basedpyright ]; then
 else
     say "basedpyright is not installed, so the examples are checked by mypy alone (pip install --group pyright)"
 fi
-shellcheck -x scripts/*.sh library/*.sh
+shellcheck -x scripts/*.sh library/*.sh packaging/*.sh packaging/deb/* packaging/rpm/*
 
 step "C tests under ASan and UBSan"
 [ -d .build/sanitized ] || meson setup .build/sanitized -Dtests=true -Db_sanitize=address,undefined \
