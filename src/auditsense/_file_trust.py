@@ -101,11 +101,11 @@ def require_trusted_path(path: Path) -> None:
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from None
     except ValueError:  # a NUL in the name
-        raise UsageError(f"{str(path)!r}: no name of a file") from None
+        raise UsageError(f"{str(path)!r}: not a file name") from None
 
 
 def require_owned(path: Path | str, status: os.stat_result) -> None:
-    """Raise when the owner is neither root nor this process's user, or when others may write it.
+    """Raise when the owner is neither root nor this process's user, or when another user may write it.
 
     Raises:
         UsageError: another user may change it.
@@ -172,9 +172,9 @@ def read_trusted_text(path: Path, *, always: bool) -> str:
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from None
     except ValueError:  # a NUL in the name
-        raise UsageError(f"{str(path)!r}: no name of a file") from None
+        raise UsageError(f"{str(path)!r}: not a file name") from None
     if len(content) > MAX_BYTES:
-        raise UsageError(f"{path}: larger than {MAX_BYTES >> 20} MiB; this is no file of settings")
+        raise UsageError(f"{path}: larger than {MAX_BYTES >> 20} MiB; this is not a settings file")
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -105,7 +105,7 @@ def test_one_match_is_the_default() -> None:
         ),
         (
             {"match": {"file.path": number(5)}},
-            "file.path is no number; compare it with is",
+            "file.path is not a number; compare it with is",
         ),
         (
             {"match": {"auditd.data.syscall": "opnat"}},
@@ -135,7 +135,7 @@ def pspy() -> Detection:
         ({"window": Window(("host.id",), 1, 0)}, "pspy: within_ms must be 1 to 86400000"),
         (
             {"match": (Condition("file.path", Comparison.IS, "/proc"),)},  # type: ignore[arg-type]
-            'file.path: values must be a tuple with something in it, as ("/proc",)',
+            'file.path: values must be a tuple with one or more elements, such as ("/proc",)',
         ),
         ({"match": (Condition("file.path", Comparison.IS, ()),)}, "file.path: values must be a tuple"),
         (

@@ -196,7 +196,7 @@ def replaced(old: str, new: str) -> str:
     ("text", "message"),
     [
         (replaced('comment = "the backup"\n', ""), "exception 1: comment is missing"),
-        (replaced('"the backup"', '" "'), "exception 1: comment must say why this is harmless"),
+        (replaced('"the backup"', '" "'), "exception 1: comment must state why this is harmless"),
         (
             replaced("[exception.match]", "[exception.macth]"),
             "exception 1: unknown key macth; did you mean match?",
@@ -227,7 +227,7 @@ def replaced(old: str, new: str) -> str:
             replaced('= "/usr/bin/backup"', '= { exists = "yes" }'),
             "exists: expected true or false",
         ),
-        (replaced('= "/usr/bin/backup"', "= { number = 1 }"), "process.executable is no number"),
+        (replaced('= "/usr/bin/backup"', "= { number = 1 }"), "process.executable is not a number"),
         ("exception = 3\n" + MINIMAL.partition("[[exception]]")[0], "exception must be a list"),
         ("exception = [3]\n" + MINIMAL.partition("[[exception]]")[0], "exception 1: expected a table"),
         (replaced("expires", 'detection = "mine"\nexpires'), "exception 1: unknown key detection"),
@@ -299,7 +299,7 @@ def test_define_takes_exceptions_like_a_file() -> None:
     )
     (exception,) = detection.exceptions
     assert [(c.comparison, c.negated) for c in exception.match] == [("is", False), ("exists", True)]
-    with pytest.raises(DetectionError, match="exception of 'pspy': comment must say"):
+    with pytest.raises(DetectionError, match="exception of 'pspy': comment must state"):
         except_for("pspy", match={"user.id": "0"}, comment="")
 
 

@@ -247,7 +247,7 @@ def test_flags_without_names_equal_elastic_values() -> None:
 @pytest.mark.parametrize("value", ["O_NONSENSE", "0x80000", "80000|O_CLOEXEC", "", "O_CLOEXEC|", "080000"])
 def test_unknown_flags_are_refused(value: str) -> None:
     text = PSPY.replace('"O_CLOEXEC|O_LARGEFILE"', f'"{value}"')
-    with pytest.raises(DetectionError, match="is no flag of open"):
+    with pytest.raises(DetectionError, match="is neither a flag of open"):
         parse(text, "x")
 
 
@@ -363,7 +363,7 @@ CALL = '"auditd.data.syscall" = "openat"'
             "match.user.id.mask: must be 1 to 0xffffffffffffffff, not 0",
         ),
         (changed(PATH, f'"user.id" = {{ number = {2**64} }}'), f"to 0xffffffffffffffff, not {2**64}"),
-        (changed(PATH, '"file.path" = { number = 1 }'), "file.path is no number"),
+        (changed(PATH, '"file.path" = { number = 1 }'), "file.path is not a number"),
         (MINIMAL + "[[threat]]\n", "threat: tactic is missing"),
         (MINIMAL + '[[threat]]\ntactic = { id = "T" }\n', "threat.tactic: name, reference are missing"),
     ],

@@ -60,9 +60,9 @@ def test_single_match_is_an_event_and_several_are_a_sequence() -> None:
     [
         ("auditd.data.syscall", "opena", "no architecture has a system call 'opena'; did you mean"),
         ("auditd.data.syscall", is_not("open"), "auditd.data.syscall can only be compared with names"),
-        (NAME, number(1), "process.name is no number"),
+        (NAME, number(1), "process.name is not a number"),
         (NAME, {"open_flags": ["O_PATH"]}, "process.name holds no flags of open"),
-        ("auditd.data.a2", {"open_flags": ["O_PAHT"]}, "is no flag of open"),
+        ("auditd.data.a2", {"open_flags": ["O_PAHT"]}, "is neither a flag of open"),
         ("process.nam", "x", "unknown field 'process.nam'; did you mean process.name"),
     ],
 )

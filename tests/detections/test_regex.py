@@ -160,7 +160,7 @@ def test_expression_fits_what_it_does_elsewhere(
         ("@", "@ is an operator"),
         ("<1-5>", "< is an operator"),
         ('"a"', '" is an operator'),
-        ("*a", "nothing stands before * (character 1"),
+        ("*a", "nothing comes before * (character 1"),
         ("a|", "an expression is missing here (character 3"),
         ("(|a)", "an expression is missing here (character 2"),
         ("(a", "the ) is missing (character 1"),
@@ -174,7 +174,7 @@ def test_expression_fits_what_it_does_elsewhere(
         ("a{,3}", "a number of repeats must follow {"),
         ("a{3,2}", "{3,2} repeats fewer times at most than at least (character 2"),
         ("a\\", r"a character must follow \ (character 2"),
-        ("(" * 65 + ")" * 65, "at most 64 groups can stand inside each other (character 65"),
+        ("(" * 65 + ")" * 65, "at most 64 groups can be nested (character 65"),
     ],
 )
 def test_refusal_names_the_place(pattern: str, message: str) -> None:

@@ -823,7 +823,7 @@ def test_text_output_lists_worst_first(here: Prepared, capfd: pytest.CaptureFixt
         "auditsense can run on this host: 1 warning, 2 notes",
         "",
         "warning: rate-limit",
-        "  rate_limit is 100 records a second: what is over it is lost",
+        "  rate_limit is 100 records a second: records above it are lost",
         "  -> auditctl -r 0",
         "",
         "note: socket-owner",

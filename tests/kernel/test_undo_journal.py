@@ -50,7 +50,7 @@ def test_entry_survives_encode_and_decode(entry: Entry) -> None:
 
 
 def refused(line: bytes) -> None:
-    with pytest.raises(InputError, match="no takeover journal") as error:
+    with pytest.raises(InputError, match="not a takeover journal") as error:
         decode(line)
     assert "\n" not in str(error.value)
 

@@ -336,19 +336,19 @@ def refused(folder: Path, words: str) -> None:
 @pytest.mark.parametrize("mode", [0o620, 0o602, 0o666])
 def test_file_writable_by_others_is_refused(folder: Path, mode: int) -> None:
     left(folder, dead()).chmod(mode)
-    refused(folder, "others may write it")
+    refused(folder, "another user may write it")
 
 
 @only_root
 def test_file_of_another_owner_is_refused(folder: Path, fault: Recorder) -> None:
     os.chown(left(folder, dead()), 65534, 65534)
-    refused(folder, "others may write it")
+    refused(folder, "another user may write it")
     fault(
         "another user plants a journal",
         how="a file of user 65534 in the folder, a kernel in memory",
         did="did not start; touched neither kernel nor file",
         lost="everything: it did not run",
-        reported="“others may write it”",
+        reported="“another user may write it”",
         host="as it was",
     )
 
@@ -357,8 +357,8 @@ def test_file_of_another_owner_is_refused(folder: Path, fault: Recorder) -> None
 def test_folder_writable_by_others_is_refused(folder: Path, mode: int) -> None:
     left(folder, dead())
     folder.chmod(mode)
-    refused(folder, "others may write it")
-    with pytest.raises(AuditSenseError, match="others may write it"):
+    refused(folder, "another user may write it")
+    with pytest.raises(AuditSenseError, match="another user may write it"):
         JournalFile(folder).write(STEPS)
     assert len(list(folder.iterdir())) == 1
 
@@ -391,7 +391,7 @@ def test_irregular_file_is_refused_without_waiting(folder: Path, tmp_path: Path,
 def test_damaged_file_is_left_with_a_remedy(folder: Path, content: bytes, fault: Recorder) -> None:
     path = left(folder, dead())
     path.write_bytes(content)
-    refused(folder, r"auditctl -l, then remove it")
+    refused(folder, r"for what remains, then remove it")
     assert path.read_bytes() == content
     fault(
         "the journal of a killed sensor is damaged",

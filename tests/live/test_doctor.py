@@ -79,10 +79,10 @@ def test_a_healthy_sensor_and_its_rule_there_stolen_and_gone() -> None:
     before = found()
     with running("run") as sensor, Commands() as commands:
         assert beyond(before) == {}
-        assert self_test() == ("ok", "an open of /proc on purpose was reported with the key audit_proc")
+        assert self_test() == ("ok", "a deliberate open of /proc was reported with the key audit_proc")
         commands.add_rule(THIEF, prepend=True)
         assert beyond(before) == {"key-stolen": "note"}  # no detection compares keys
-        assert self_test() == ("ok", "an open of /proc on purpose was reported with the key another")
+        assert self_test() == ("ok", "a deliberate open of /proc was reported with the key another")
         commands.delete_rule(THIEF)
         commands.delete_rule(OURS)
         assert beyond(before) == {"audit-rule": "error"}

@@ -180,7 +180,7 @@ def test_elasticsearch_items_have_separate_outcomes(folder: Path, fault: Recorde
     assert receiver.requests[1].body.count(b'"create"') == 2
     counts = run.shipper.counts
     assert (counts.delivered, counts.duplicates, counts.refused, counts.failures) == (4, 1, 1, 1)
-    assert run.lines[1] == "2 documents have to be sent again: 429: t: r; documents wait in the spool"
+    assert run.lines[1] == "2 documents must be sent again: 429: t: r; documents wait in the spool"
     fault(
         "a receiver answers 200, with errors of single documents",
         how="a bulk answer with the statuses 201, 409, 400, 429 and 503",
@@ -363,14 +363,14 @@ def test_wrong_receiver_that_refuses_everything_costs_no_document(
         run = ship(folder, otlp(receiver), batch=batch, until=lambda: len(receiver.requests) > 60)
     assert refused(folder) == {}
     assert state(folder).documents == 30
-    assert "the receiver takes no document: " in run.lines[0]
+    assert "the receiver accepts no document: " in run.lines[0]
     assert "answered 400 Bad Request: unsupported format" in run.lines[0]
     fault(
         "the receiver is the wrong one: it refuses every document",
         how="400 for each request",
         did="tried ten documents, set none apart, waited and tried again",
         lost=NOTHING,
-        reported="“the receiver takes no document: … answered 400 …”",
+        reported="“the receiver accepts no document: … answered 400 …”",
         host=NO_HOST,
     )
 
@@ -523,12 +523,12 @@ def test_proxy_is_used_for_http(folder: Path) -> None:
 
 WRONG: list[tuple[dict[str, object], str]] = [
     ({"url": "http://x"}, "there is no destination http://; use otlp+https://HOST:4318,"),
-    ({"url": "otlp+http://"}, "'otlp+http://' is no address of a receiver"),
-    ({"url": "otlp+http://x:99999"}, "'otlp+http://x:99999' is no address"),
+    ({"url": "otlp+http://"}, "'otlp+http://' is not an address of a receiver"),
+    ({"url": "otlp+http://x:99999"}, "'otlp+http://x:99999' is not an address"),
     ({"url": "otlp+http://u:p@x"}, "an address must not contain a password; use --password-file"),
-    ({"url": "elasticsearch+http://x/UPPER"}, "'UPPER' is no name of a data stream; use lower case"),
-    ({"url": "nats://x/a b"}, "is no address of a receiver"),
-    ({"url": "nats://x/a.*"}, "'a.*' is no subject to publish to; use words with dots"),
+    ({"url": "elasticsearch+http://x/UPPER"}, "'UPPER' is not a name of a data stream; use lower case"),
+    ({"url": "nats://x/a b"}, "is not an address of a receiver"),
+    ({"url": "nats://x/a.*"}, "'a.*' is not a subject to publish to; use words with dots"),
     ({"url": "nats://x", "proxy": "http://y"}, "the destination nats has no --proxy"),
     (
         {"url": "otlp+http://x", "nats_credentials_file": "/y"},
@@ -544,8 +544,8 @@ WRONG: list[tuple[dict[str, object], str]] = [
     ),
     ({"url": "otlp+https://x", "api_key_file": "credential:a"}, "this process has no systemd credentials"),
     ({"url": "otlp+https://x", "ca_file": "/nowhere"}, "cannot use the certificates in /nowhere"),
-    ({"url": "otlp+https://x", "headers": ("no header",)}, "'no header' is no header; use NAME:VALUE"),
-    ({"url": "otlp+https://x", "headers": ("A:b\r\nC:d",)}, "is no header; use NAME:VALUE"),
+    ({"url": "otlp+https://x", "headers": ("no header",)}, "'no header' is not a header; use NAME:VALUE"),
+    ({"url": "otlp+https://x", "headers": ("A:b\r\nC:d",)}, "is not a header; use NAME:VALUE"),
     ({"url": "otlp+https://x", "headers": ("Authorization:x",)}, "--header must not contain a secret"),
     ({"url": "otlp+https://x", "proxy": "socks5://u:secret@y"}, "the proxy socks5://…@y is not supported"),
 ]

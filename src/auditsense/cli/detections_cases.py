@@ -18,7 +18,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run each case in each mapping, and print one line for each. Returns 1 when a count differs."""
     detections = load_detections(arguments.rule)
     if len(detections) != 1:
-        raise UsageError(f"{arguments.rule}: holds {len(detections)} detections; name the file of one")
+        raise UsageError(f"{arguments.rule}: holds {len(detections)} detections; name a file with one")
     mappings = [EventMapping(arguments.mapping)] if arguments.mapping else [*EventMapping]
     compared = differing = 0
     for case in read_cases(arguments.cases):

@@ -101,6 +101,6 @@ def _warn_of_interpreter(alert: Any) -> None:  # noqa: ANN401 - JSON's own
     name = PurePath(executable).name.rstrip("0123456789.")
     if name in _INTERPRETERS:
         print_message(
-            f"warning: {executable} is an interpreter: the exception takes every script that it runs as this "
-            "user; add a condition, such as process.title"
+            f"warning: {executable} is an interpreter: the exception covers every script that this "
+            "user runs with it; add a condition, such as process.title"
         )

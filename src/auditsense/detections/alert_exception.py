@@ -44,7 +44,7 @@ def exception_toml(alert: object, comment: str | None = None) -> str:
     if comment is None:
         comment = _sentence(alert, fields)
     if not comment.strip():
-        raise UsageError("the comment is empty: say why the program is harmless")
+        raise UsageError("the comment is empty: state why the program is harmless")
     if not _is_unicode(comment):
         raise UsageError("the comment is not UTF-8")
     match = {name: _comparison(value) for name, value in fields.items()}
@@ -80,7 +80,7 @@ def _text(document: object, name: str) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str):
-        raise InputError(f"not an alert: {name} is {value!r:.60}, and must be a text")
+        raise InputError(f"not an alert: {name} is {value!r:.60}, and must be a string")
     if _BYTE.search(value) or not _is_unicode(value):
         raise InputError(f"{name} is {value!r:.200}, which has bytes that an exception cannot compare")
     return value

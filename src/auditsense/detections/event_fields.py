@@ -258,7 +258,7 @@ def _network(text: str) -> Network:
     try:
         network = ip_network(text, strict=False)
     except ValueError:
-        raise FieldError(f"{text!r} is no network, as in 10.0.0.0/8") from None
+        raise FieldError(f"{text!r} is not a network, such as 10.0.0.0/8") from None
     address = network.network_address.packed
     if isinstance(network, IPv4Network):
         return Network(bytes(10) + b"\xff\xff" + address, network.prefixlen + 96)
@@ -432,7 +432,7 @@ class FieldMeanings:
         if name in _KEYS:
             return _KEYS[name]
         if name in _CONSTANTS or name in self._special:
-            raise FieldError(f"{name} cannot be a key: it does not tell events apart")
+            raise FieldError(f"{name} cannot be a key: it does not distinguish events")
         return _record_field(name)
 
     def _known_users(self) -> Mapping[str, int]:

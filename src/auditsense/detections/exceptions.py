@@ -49,7 +49,7 @@ def exception_from(
     entry.done()
     mistakes.check()
     if not comment:
-        raise DetectionError(f"{where}: comment must say why this is harmless")
+        raise DetectionError(f"{where}: comment must state why this is harmless")
     exception = DetectionException(
         detection=of,
         match=compared,

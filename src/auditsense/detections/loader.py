@@ -246,7 +246,7 @@ def load_file(path: Path, *, skip: bool) -> Detection | Skipped:
             file was named, and a building block alerts like any other detection.
 
     Raises:
-        DetectionError: it cannot be read, is refused, or others may write it.
+        DetectionError: it cannot be read, is refused, or another user may write it.
     """
     where = str(path)
     source = _read(path)
@@ -276,7 +276,7 @@ def load_detections(
             first such error is raised.
 
     Raises:
-        DetectionError: it cannot be read, holds no detection, or others may write it.
+        DetectionError: it cannot be read, holds no detection, or another user may write it.
         UsageError: *path* is not a path.
     """
     detections: list[Detection] = []
@@ -322,7 +322,7 @@ def detection_files(path: str | PathLike[str], *, may_be_empty: bool = False) ->
     except UsageError as error:
         raise DetectionError(str(error)) from None
     except ValueError:  # a NUL in the name
-        raise DetectionError(f"{str(root)!r}: no name of a file") from None
+        raise DetectionError(f"{str(root)!r}: not a file name") from None
     if not files and not may_be_empty:
         raise DetectionError(f"{root}: no .toml file in this folder")
     return files
@@ -363,7 +363,7 @@ def load_exceptions(path: str | PathLike[str]) -> list[DetectionException]:
         path: a file of 1 MiB at most. Root loads only a file that root alone may write.
 
     Raises:
-        DetectionError: it cannot be read, holds something else, or others may write it.
+        DetectionError: it cannot be read, holds something else, or another user may write it.
         UsageError: *path* is not a path.
     """
     file = _path(path)

@@ -155,7 +155,7 @@ def _printed(text: str, flags: Mapping[str, int]) -> str:
         if name not in flags:
             hint = did_you_mean(name, flags)
             raise DetectionError(
-                f"{text!r}: {name!r} is no flag of open(2), nor a number in the kernel's hex{hint}"
+                f"{text!r}: {name!r} is neither a flag of open(2) nor a number in the kernel's hex{hint}"
             )
         number |= flags[name]
     return f"{number:x}"

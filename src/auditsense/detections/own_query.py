@@ -123,7 +123,9 @@ def _check(condition: Condition) -> None:
             raise DetectionError(f"{condition.field}: exists has no values")
         return
     if not isinstance(values, tuple) or not values:
-        raise DetectionError(f'{condition.field}: values must be a tuple with something in it, as ("/proc",)')
+        raise DetectionError(
+            f'{condition.field}: values must be a tuple with one or more elements, such as ("/proc",)'
+        )
     number = condition.comparison is Comparison.NUMBER
     for value in condition.values:
         if isinstance(value, bool) or isinstance(value, int) is not number:
@@ -156,7 +158,7 @@ def _test(condition: Condition) -> Test:
             return Test(name, Operator.PRESENT)
         case Comparison.NUMBER:
             if compared not in NUMBERS:
-                raise DetectionError(f"{name} is no number; compare it with is or like")
+                raise DetectionError(f"{name} is not a number; compare it with is or like")
             return Test(name, Operator.MASKED, values, mask=condition.mask)
         case Comparison.OPEN_FLAGS:
             if compared not in _REGISTERS:

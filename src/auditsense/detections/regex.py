@@ -176,7 +176,7 @@ class _Parser:
                 f"{character} is an operator of Lucene that is not supported; write \\{character}", start
             )
         if character in "*+?{":
-            self._refuse(f"nothing stands before {character}", start)
+            self._refuse(f"nothing comes before {character}", start)
         return self._literal(character)
 
     def _group(self, start: int) -> _Tree:
@@ -184,7 +184,7 @@ class _Parser:
             self._refuse("(? is not in the regular expressions of Lucene", start)
         self._depth += 1
         if self._depth > _MOST_DEPTH:
-            self._refuse(f"at most {_MOST_DEPTH} groups can stand inside each other", start)
+            self._refuse(f"at most {_MOST_DEPTH} groups can be nested", start)
         tree = _Sequence(()) if self._peek() == ")" else self._choice()
         self._depth -= 1
         if not self._take(")"):

@@ -43,7 +43,7 @@ def container(facts: Facts) -> Finding | None:
             f"this is inside {kind}: the kernel's audit is the host's, and answers there only",
             "run the sensor on the host; it sees the containers from there",
         )
-    return Finding("container", Level.OK, "this is no container")
+    return Finding("container", Level.OK, "this is not a container")
 
 
 def network_namespace(facts: Facts) -> Finding | None:
@@ -55,7 +55,7 @@ def network_namespace(facts: Facts) -> Finding | None:
     return Finding(
         "network-namespace",
         Level.WARNING,
-        "this is another network namespace: what the kernel reports by multicast does not come here",
+        "this is another network namespace: the kernel's multicast does not reach it",
         "run the sensor in the host's network namespace (no PrivateNetwork=, docker run --network=host)",
     )
 
@@ -85,7 +85,7 @@ def receive_buffer(facts: Facts) -> Finding | None:
         return None
     wanted = DEFAULT_RECEIVE_BUFFER_BYTES
     if facts.effective >> CAP_NET_ADMIN & 1 or facts.rmem_max >= wanted:
-        return Finding("receive-buffer", Level.OK, f"a receive buffer of {wanted >> 20} MiB can be had")
+        return Finding("receive-buffer", Level.OK, f"a receive buffer of {wanted >> 20} MiB is available")
     return Finding(
         "receive-buffer",
         Level.WARNING,
@@ -107,7 +107,7 @@ def multicast_listeners(facts: Facts) -> Finding | None:
     return Finding(
         "multicast-listeners",
         Level.NOTE,
-        f"{len(others)} other listeners hear every record by multicast: {', '.join(others[:_SHOWN])}",
+        f"{len(others)} other listeners receive every record by multicast: {', '.join(others[:_SHOWN])}",
         "nothing; each costs the kernel a copy of every record",
     )
 
@@ -149,7 +149,7 @@ def proc_mount(facts: Facts) -> Finding | None:
         return Finding(
             "proc-mount",
             Level.WARNING,
-            "this is not the host's first mount namespace, and it cannot be seen whether /proc is the "
+            "this is not the host's first mount namespace, and it is unknown whether /proc is the "
             "host's: a rule on /proc that is added here may be listed and match nothing",
             REMEDY,
         )
@@ -202,7 +202,7 @@ def clock(facts: Facts) -> Finding | None:
     return Finding(
         "clock",
         Level.NOTE,
-        "the clock is not synchronised: records are stamped by it, and a jump makes windows too long or too "
+        "the clock is not synchronised: records are stamped by it, and a step makes windows too long or too "
         "short",
         "run a time service (chrony, systemd-timesyncd), one that slews rather than steps",
     )
@@ -223,7 +223,7 @@ def stale_journal(facts: Facts) -> Finding | None:
     return Finding(
         "stale-journal",
         Level.WARNING,
-        f"a sensor and its guardian were killed, and this is still changed: {changes}",
+        f"a sensor and its guardian were killed, and these changes remain: {changes}",
         "start a sensor: it undoes that first",
     )
 
@@ -259,7 +259,7 @@ def sensor(facts: Facts) -> Finding | None:
         return Finding(
             "sensor",
             Level.NOTE,
-            "a status socket is there and no sensor answers: the sensor and its guardian were killed",
+            "a status socket exists, but no sensor answers: the sensor and its guardian were killed",
             "nothing: the next sensor replaces it",
         )
     return Finding("sensor", Level.OK, "no sensor answers at the status socket")
@@ -275,7 +275,7 @@ def build(facts: Facts) -> Finding | None:
             "build",
             Level.WARNING,
             f"the package is {facts.package} and its compiled core is {facts.core}",
-            "install again: a build is left over",
+            "install again: an old build remains",
         )
     version = f"{facts.python[0]}.{facts.python[1]}"
     return Finding("build", Level.OK, f"auditsense {facts.core} on Python {version}")

@@ -59,7 +59,7 @@ def boot_parameter(facts: Facts) -> Finding | None:
             "boot-parameter",
             Level.ERROR,
             f"the kernel was booted with audit={facts.boot}: it has no audit until the next boot",
-            "remove it from the kernel's command line, best put audit=1 there, and reboot",
+            "remove it from the kernel's command line, better: put audit=1 there, and reboot",
         )
     parameter = f"audit={facts.boot}" if facts.boot else "no audit="
     return Finding("boot-parameter", Level.OK, f"{parameter} on the kernel's command line")
@@ -81,7 +81,7 @@ def unaudited_processes(facts: Facts) -> Finding | None:
         "unaudited-processes",
         Level.NOTE,  # so is every host without audit=1
         f"up to {most} running processes are never reported: they started before audit was first on",
-        "boot with audit=1, or restart what has to be seen while the sensor runs",
+        "boot with audit=1, or restart the processes to be seen while the sensor runs",
     )
 
 
@@ -103,7 +103,7 @@ def audit_enabled(facts: Facts) -> Finding | None:
         return Finding(
             "audit-enabled",
             Level.ERROR,
-            "audit is off (enabled 0) although a sensor runs: it hears nothing",
+            "audit is off (enabled 0) although a sensor runs: it receives nothing",
             "find who switched it off (the sensor has reported when); auditctl -e 1, or restart the sensor",
         )
     if _owned(facts):
@@ -111,7 +111,7 @@ def audit_enabled(facts: Facts) -> Finding | None:
             "audit-enabled",
             Level.WARNING,
             f"audit is off (enabled 0), and process {facts.status.pid} ({facts.owner}) owns the socket: "
-            "a sensor would have nothing to hear",
+            "a sensor would receive nothing",
             "auditctl -e 1, or stop that process and let the sensor own the socket",
         )
     return Finding("audit-enabled", Level.OK, "audit is off; a sensor turns it on while it runs")
@@ -127,7 +127,7 @@ def audit_locked(facts: Facts) -> Finding | None:
         "audit-locked",
         Level.WARNING,
         "the audit configuration is locked until the next boot (enabled 2): a sensor can only listen, to "
-        "what the rules that are there report",
+        "what the existing rules report",
         "put the audit rule (auditsense rules print) into /etc/audit/rules.d before the line -e 2, and "
         "reboot",
     )
@@ -236,7 +236,7 @@ def rule_hidden(facts: Facts) -> Finding | None:
     if not message:
         return None if message is None else Finding("rule-hidden", Level.OK, "no earlier rule hides events")
     return Finding(
-        "rule-hidden", Level.ERROR, message, "delete that rule, or load it behind (auditctl -d, -a)"
+        "rule-hidden", Level.ERROR, message, "delete that rule, or load it after ours (auditctl -d, -a)"
     )
 
 
@@ -248,7 +248,7 @@ def key_stolen(facts: Facts) -> Finding | None:
     if not facts.keyed:
         message += "; no detection compares keys, so all events are seen"
         return Finding("key-stolen", Level.NOTE, message, "nothing")
-    remedy = "load that rule behind (auditctl -d, -a), or give it the same key"
+    remedy = "load that rule after ours (auditctl -d, -a), or give it the same key"
     return Finding("key-stolen", Level.WARNING, message, remedy)
 
 
@@ -281,7 +281,7 @@ def rate_limit(facts: Facts) -> Finding | None:
     return Finding(
         "rate-limit",
         Level.WARNING,
-        f"rate_limit is {facts.status.rate_limit} records a second: what is over it is lost",
+        f"rate_limit is {facts.status.rate_limit} records a second: records above it are lost",
         "auditctl -r 0",
     )
 
@@ -321,8 +321,8 @@ def backlog_limit(facts: Facts) -> Finding | None:
     return Finding(
         "backlog-limit",
         Level.WARNING,
-        f"backlog_limit is {limit} records and audit is on: a burst is soon more than that, and what "
-        "does not fit is lost or waits",
+        f"backlog_limit is {limit} records and audit is on: a burst soon exceeds it. Records that do "
+        "not fit are lost, or processes wait",
         f"auditctl -b {DEFAULT_BACKLOG_LIMIT}",
     )
 
@@ -349,8 +349,8 @@ def self_test(facts: Facts) -> Finding | None:
     if facts.probe is not None and not facts.probe.problem:
         if facts.probe.seen:
             key = f"with the key {facts.probe.key}" if facts.probe.key else "without a key"
-            return Finding("self-test", Level.OK, f"an open of /proc on purpose was reported {key}")
-        return Finding("self-test", Level.ERROR, "an open of /proc on purpose was not reported", remedy)
+            return Finding("self-test", Level.OK, f"a deliberate open of /proc was reported {key}")
+        return Finding("self-test", Level.ERROR, "a deliberate open of /proc was not reported", remedy)
     test = facts.sensor.get("self_test") if facts.sensor is not None else None
     if not test:
         return None

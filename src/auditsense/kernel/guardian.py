@@ -261,7 +261,7 @@ def _guard(
         privileges.keep_only(privileges.CAP_AUDIT_CONTROL)
         code = _restore(sensor._replace(steps=_last_journal(reading, sensor.steps)), make, done)
     except BaseException as error:  # noqa: BLE001 - the last frame: nothing above could report it
-        _print(f"error: the guardian failed: {error!r}; see what is left with auditctl -s and auditctl -l")
+        _print(f"error: the guardian failed: {error!r}; check what remains with auditctl -s and auditctl -l")
     finally:
         os._exit(code)
 

@@ -145,8 +145,7 @@ class SelfTest:
         if now_s < self._deadline_s:
             return ""
         return self._fail(
-            f"no record came of an open of /proc that was made on purpose {self._within_s:g} s ago: "
-            + WHAT_IT_MAY_MEAN
+            f"no record came of a deliberate open of /proc {self._within_s:g} s ago: " + WHAT_IT_MAY_MEAN
         )
 
     @property

@@ -136,7 +136,7 @@ def _settings(expected: Expected, status: AuditStatus) -> Iterator[Deviation]:
             "Audit Was Limited To A Rate",
             "medium",
             f"rate_limit is {status.rate_limit} records a second, no longer {expected.rate_limit}: "
-            "what is over it is lost",
+            "records above it are lost",
         )
     yield from _owner(expected, status)
     if status.enabled == Enabled.OFF and expected.on:
@@ -199,16 +199,16 @@ def _of_each(expected: tuple[AuditRule, ...], rules: tuple[AuditRule, ...]) -> I
         if hiding := [rule for rule in before if hides(rule, wanted)]:
             yield Deviation(
                 f"{_ID}rule-hidden",
-                "Audit Rule Is Made Blind By Another",
+                "Audit Rule Is Hidden By Another",
                 "high",
-                f"before {text} comes {_listed(hiding)}, which keeps from it what it would report",
+                f"before {text} comes {_listed(hiding)}, which hides what it would report",
             )
         if stealing := [rule for rule in before if steals(rule, wanted)]:
             yield Deviation(
                 KEY_STOLEN,
                 "Audit Rule Loses Its Key To Another",
                 "low",
-                f"before {text} comes {_listed(stealing)}, which gives its own key to what both match",
+                f"before {text} comes {_listed(stealing)}, which takes the key of what both match",
             )
 
 

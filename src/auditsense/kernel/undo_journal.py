@@ -71,7 +71,7 @@ def decode(line: bytes) -> Entry:
         owner = _number(document["owner"], 0x7FFFFFFF)
         return Entry(owner, tuple(_step(step) for step in document["steps"]))
     except (ValueError, LookupError, TypeError, RecursionError, AuditRuleError) as error:
-        raise InputError(f"no takeover journal: {error}") from None
+        raise InputError(f"not a takeover journal: {error}") from None
 
 
 def _step(step: dict[str, Any]) -> Step:

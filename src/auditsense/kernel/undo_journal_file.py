@@ -180,7 +180,7 @@ def _read(path: Path) -> tuple[bytes, Entry]:
 
 def _unreadable(path: Path, error: Exception) -> AuditSenseError:
     return AuditSenseError(
-        f"{path} cannot be read ({error}): see what is left with auditctl -s and auditctl -l, then remove it"
+        f"{path} cannot be read ({error}): check auditctl -s and auditctl -l for what remains, then remove it"
     )
 
 
@@ -189,7 +189,7 @@ def _require_owned(status: os.stat_result, kind: int) -> None:
     if stat.S_IFMT(status.st_mode) != kind:
         raise InputError("it is no folder" if kind == stat.S_IFDIR else "it is no file")
     if status.st_uid != os.geteuid() or status.st_mode & 0o022:
-        raise InputError("others may write it")
+        raise InputError("another user may write it")
 
 
 def _undo_journal(path: Path, commands: Commands) -> tuple[Step, ...]:

@@ -85,7 +85,7 @@ def _split(text: str) -> SplitResult:
     except ValueError:
         valid = False
     if not valid:
-        raise UsageError(f"{text!r:.200} is no address of a receiver; use {EXAMPLES}")
+        raise UsageError(f"{text!r:.200} is not an address of a receiver; use {EXAMPLES}")
     if "@" in url.netloc:
         raise UsageError("an address must not contain a password; use --password-file or --api-key-file")
     return url
@@ -130,7 +130,7 @@ def _elasticsearch(url: SplitResult, settings: ShipSettings) -> Destination:
     prefix, _, stream = url.path.rpartition("/")
     stream = stream or STREAM
     if not _STREAM.fullmatch(stream) or stream[0] in "_.-":
-        raise UsageError(f"{stream!r} is no name of a data stream; use lower case, such as {STREAM}")
+        raise UsageError(f"{stream!r} is not a name of a data stream; use lower case, such as {STREAM}")
     client = _http_client(url, settings, "ApiKey")
     return ElasticsearchDestination(client, _with_query(f"{prefix}/_bulk", url), stream)
 
@@ -142,7 +142,7 @@ def _nats(url: SplitResult, settings: ShipSettings) -> Destination:
     subject = unquote(url.path.strip("/")) or SUBJECT
     if not _SUBJECT.fullmatch(subject) or url.query:
         raise UsageError(
-            f"{subject!r:.100} is no subject to publish to; use words with dots, such as {SUBJECT}"
+            f"{subject!r:.100} is not a subject to publish to; use words with dots, such as {SUBJECT}"
         )
     encrypted = url.scheme == "nats+tls"
     token = _secret(settings.api_key_file)
@@ -222,7 +222,7 @@ def _client_certificate(settings: ShipSettings) -> tuple[Path, Path] | None:
 def _header(text: str) -> tuple[str, str]:
     match = _HEADER.fullmatch(text)
     if match is None:
-        raise UsageError(f"{text!r:.100} is no header; use NAME:VALUE")
+        raise UsageError(f"{text!r:.100} is not a header; use NAME:VALUE")
     if match[1].lower() in {"authorization", "proxy-authorization", "cookie"}:
         raise UsageError(f"--header must not contain a secret ({match[1]}); use --api-key-file")
     return match[1], match[2]

@@ -31,7 +31,7 @@ def credential_path(name: str, environment: Mapping[str, str] = os.environ) -> P
             f"{name}: this process has no systemd credentials; see LoadCredential= in systemd.exec(5)"
         )
     if not word or "/" in word or word in {".", ".."}:
-        raise UsageError(f"{name}: no name of a credential")
+        raise UsageError(f"{name}: not a name of a credential")
     return Path(folder) / word
 
 

@@ -77,7 +77,7 @@ class NatsDestination:
                 f"such as: nats stream add AUDITSENSE --subjects {settings.subject}"
             ) from None
         except self._nats.errors.MaxPayloadError:
-            raise BatchRefusedError(f"{settings.server} takes no message of this size") from None
+            raise BatchRefusedError(f"{settings.server} accepts no message of this size") from None
         except (self._nats.errors.Error, OSError, ssl.SSLError) as error:
             self._disconnect()
             reason = str(error) or type(error).__name__

@@ -169,7 +169,7 @@ class Shipper:
             self._warning = outcome.warning
             self.report(f"the receiver took the documents and warns: {outcome.warning}")
         if outcome.again:
-            self._fail(f"{len(outcome.again)} documents have to be sent again: {outcome.problem}")
+            self._fail(f"{len(outcome.again)} documents must be sent again: {outcome.problem}")
         elif done:
             self._succeed()
 
@@ -191,7 +191,7 @@ class Shipper:
     def _wait_for_receiver(self) -> None:
         """Wait, and begin with the oldest document again."""
         self._skip = self._tried = 0
-        self._fail(f"the receiver takes no document: {self._refusal}")
+        self._fail(f"the receiver accepts no document: {self._refusal}")
 
     def _refuse(self, refused: Sequence[tuple[SpooledDocument, str]]) -> None:
         if not refused:

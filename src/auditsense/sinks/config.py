@@ -305,7 +305,7 @@ def _address(text: str) -> tuple[str, str, int]:
     port = int(match[4]) if match else 0
     if match is None or not 0 < port < 1 << 16:
         raise UsageError(
-            f"{text!r} is no address of a syslog daemon; use udp://HOST:PORT, tcp://HOST:PORT or /PATH"
+            f"{text!r} is not an address of a syslog daemon; use udp://HOST:PORT, tcp://HOST:PORT or /PATH"
         )
     return match[1], match[2] or match[3], port
 
@@ -322,7 +322,7 @@ def _size(value: object, least: int) -> int:
     match = _SIZE.fullmatch(str(value)) if isinstance(value, int | str) else None
     size = int(match[1]) * _UNITS[match[2]] if match else 0
     if size < least:
-        raise UsageError(f"{value!r} is no size of a file; use bytes, such as 10M, {least} or more")
+        raise UsageError(f"{value!r} is not a file size; use bytes, such as 10M, {least} or more")
     return size
 
 

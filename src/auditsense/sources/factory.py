@@ -216,12 +216,10 @@ def _extend(source: Source, new: Sequence[str]) -> Callable[[], None]:
     extend: Callable[[Sequence[str]], Callable[[], None]] | None = getattr(source, "extend_rules", None)
     listed = "; ".join(new)
     if extend is None:
-        raise UsageError(
-            f"audit rules not in force: {listed}: source {source.name} adds none; set them first"
-        )
+        raise UsageError(f"audit rules not active: {listed}: source {source.name} adds none; set them first")
     try:
         return extend(new)
     except (AuditRuleError, UsageError):
         raise
     except AuditSenseError as error:
-        raise UsageError(f"audit rules not in force: {listed}: {error}") from None
+        raise UsageError(f"audit rules not active: {listed}: {error}") from None

@@ -140,8 +140,8 @@ class KernelSource:
             return
         if not audit_rules:
             raise UsageError(
-                "no audit rule follows from these detections, so nothing might come: give audit_rules, or [] "
-                "when the kernel has the rules already"
+                "no audit rule follows from these detections, so no record might come: give audit_rules, or "
+                "[] when the kernel has the rules already"
             )
         self._rules = _parsed(audit_rules)
 

@@ -54,7 +54,7 @@ class StatusServer:
 
     Raises (on entering):
         StatusSocketTakenError: a living process answers there.
-        StatusSocketError: the path is something else, or others may write its folder.
+        StatusSocketError: the path is something else, or another user may write its folder.
     """
 
     def __init__(self, path: Path, answer: Callable[[], bytes] = bytes) -> None:

@@ -182,15 +182,15 @@ REFUSED = {
     "any where true true": "line 1: expected and, or, or the end, not true",
     "any where true AND true": "line 1: AND is written and",
     'any where process.name LIKE "a"': "line 1: LIKE is written like",
-    "any where !(true)": "line 1: ! is no operator; not",
+    "any where !(true)": "line 1: ! is not an operator; use not",
     "any where process.name": "line 1: process.name is not compared; compare it, as in process.name != null",
     "any where process. == 1": "line 1: a name is missing behind process.",
     'any where process.name "a"': 'line 1: "a" is no comparison',
     'any where "a" == process.name': (
-        "line 1: a field stands on the left of a comparison, a value on its right"
+        "line 1: a comparison has a field on its left and a value on its right"
     ),
     'any where process.name not like "a"': (
-        "line 1: behind a field, not belongs to in; otherwise it stands before the comparison"
+        "line 1: after a field, not must be followed by in; otherwise write it before the comparison"
     ),
     'any where process.name == ("a")': "line 1: == compares with one value; in takes several",
     'any where process.name in "a"': 'line 1: expected ( behind in, not "a"',
@@ -212,7 +212,7 @@ REFUSED = {
         'line 1: cidrMatch needs a network, as in cidrMatch(destination.ip, "10.0.0.0/8")'
     ),
     'any where cidrMatch(destination.ip, "10.0.0.0/33")': (
-        'line 1: "10.0.0.0/33" is no network, as in "10.0.0.0/8"'
+        'line 1: "10.0.0.0/33" is not a network, such as "10.0.0.0/8"'
     ),
     "any where cidrMatch(destination.ip, 10)": 'line 1: cidrMatch compares with texts, as in "10.0.0.0/8"',
     'any where endsWith(process.name, "a")': "line 1: the function endsWith is not supported; use like",
@@ -221,9 +221,9 @@ REFUSED = {
         "line 1: a text has no end; it ends in its line, but for one in three quotes"
     ),
     r'any where process.name == "\d"': (
-        r'line 1: \d is no escape; a backslash is \\, and """…""" has no escapes'
+        r'line 1: \d is not an escape; write \\ for a backslash; """…""" has none'
     ),
-    r'any where process.name == "\u{d800}"': r"line 1: \u{d800} is no character",
+    r'any where process.name == "\u{d800}"': r"line 1: \u{d800} is not a character",
     "any where `a": "line 1: a name in backticks has no end",
     "any where true /* a": "line 1: a comment has no end",
     "any where true; true": "line 1: ';' is no part of a query",
@@ -233,7 +233,7 @@ REFUSED = {
     'any where process.name regex "ab~"': (
         r"line 1: ~ is an operator of Lucene that is not supported; write \~ (character 3 of 'ab~')"
     ),
-    f"sequence with maxspan=1s by process.pid {_TWO}": "line 1: by stands before with maxspan",
+    f"sequence with maxspan=1s by process.pid {_TWO}": "line 1: by comes before with maxspan",
     "sequence with maxspan=1s": (
         "line 1: expected an event in brackets, [process where …], not the end of the query"
     ),
@@ -242,7 +242,7 @@ REFUSED = {
     f"sequence by process.nam with maxspan=1s {_TWO}": (
         "there is no field process.nam; did you mean process.name? (?process.nam: it may be absent)"
     ),
-    f"sequence by with maxspan=1s {_TWO}": "line 1: a field is missing behind by",
+    f"sequence by with maxspan=1s {_TWO}": "line 1: a field is missing after by",
     "sequence with maxspan=1s [any where true] by ?acme.site [any where true] by process.pid": (
         "the key field acme.site is always absent, and equals no other field"
     ),
@@ -259,7 +259,7 @@ REFUSED = {
     "sequence with maxspan=1s [any where true": (
         "line 1: expected and, or, or a ], not the end of the query"
     ),
-    f"sample {_TWO}": "a sample needs a key: sample by process.pid, or by behind each event",
+    f"sample {_TWO}": "a sample needs a key: sample by process.pid, or by after each event",
     f"sample by process.pid {_TWO * 5}": "line 1: this sample has 10 events; at most 8",
     "sample by process.pid [any where true]": "a sample has at least two events",
     f"sample by process.pid with maxspan=1s {_TWO}": (
@@ -268,7 +268,7 @@ REFUSED = {
     f"sample by process.pid {_TWO} with runs=2": "line 1: the events of a sample have no runs",
     f"sample by process.pid {_TWO} until [any where true]": "line 1: a sample has no until",
     "sequence with maxspan=1s [any where true] with runs=2 by process.pid": (
-        "line 1: by stands before with runs"
+        "line 1: by comes before with runs"
     ),
     "any where true | tail": "line 1: expected a number, not the end of the query",
     "any where true | head 0": "line 1: head must be 1 to 65535",

@@ -96,12 +96,12 @@ def _unescaped(text: str, line: int) -> str:
         if match[1] is None:
             if match[2] not in _ESCAPES:
                 raise DetectionError(
-                    rf'line {line}: \{match[2]} is no escape; a backslash is \\, and """…""" has no escapes'
+                    rf'line {line}: \{match[2]} is not an escape; write \\ for a backslash; """…""" has none'
                 )
             return _ESCAPES[match[2]]
         code = int(match[1], 16)
         if code > 0x10FFFF or 0xD800 <= code <= 0xDFFF:
-            raise DetectionError(rf"line {line}: \u{{{match[1]}}} is no character")
+            raise DetectionError(rf"line {line}: \u{{{match[1]}}} is not a character")
         return chr(code)
 
     return _ESCAPE.sub(character, text)

@@ -185,7 +185,7 @@ class _Parser:
             self._expect("=", "behind maxspan")
             maxspan = self._span()
             if self._is("by"):
-                self._fail("by stands before with maxspan")
+                self._fail("by comes before with maxspan")
         steps: list[Step] = []
         while self._is("[", "!"):
             steps.append(self._item())
@@ -201,7 +201,7 @@ class _Parser:
         if stages > MOST_STAGES:
             self._fail(f"this sequence has {stages} events; at most {MOST_STAGES}", self._tokens[0])
         if maxspan is None:
-            raise DetectionError("a sequence needs maxspan here: without it nothing is ever forgotten")
+            raise DetectionError("a sequence needs maxspan here: without it nothing would ever expire")
         steps = self._checked_keys("sequence", by, [*steps, until] if until else steps)
         if until:
             *steps, until = steps
@@ -217,7 +217,7 @@ class _Parser:
             if not 1 <= runs <= MOST_RUNS:
                 raise DetectionError(f"runs must be 1 to {MOST_RUNS}")
             if self._is("by"):
-                self._fail("by stands before with runs")
+                self._fail("by comes before with runs")
             step = replace(step, runs=runs)
         return step
 
@@ -238,7 +238,7 @@ class _Parser:
         if len(steps) > MOST_ITEMS:
             self._fail(f"this sample has {len(steps)} events; at most {MOST_ITEMS}", self._tokens[0])
         if not by and not steps[0].by:
-            raise DetectionError("a sample needs a key: sample by process.pid, or by behind each event")
+            raise DetectionError("a sample needs a key: sample by process.pid, or by after each event")
         return Query(QueryKind.SAMPLE, tuple(self._checked_keys("sample", by, steps)), _known_keys(by))
 
     def _plain(self, where: str) -> Step:
@@ -261,8 +261,8 @@ class _Parser:
     def _key(self) -> KeyField:
         optional = self._accept("?")
         if self._is("with"):
-            self._fail("a field is missing behind by")
-        name, _ = self._field("a field is missing behind by")
+            self._fail("a field is missing after by")
+        name, _ = self._field("a field is missing after by")
         if not optional and name not in NAMES:
             raise DetectionError(unknown_field(name))
         return KeyField(name, optional)
@@ -355,7 +355,7 @@ class _Parser:
         if self._accept("true", "false"):
             return Constant((token.text == "true") is not negated)
         if self._is("!"):
-            self._fail("! is no operator; not")
+            self._fail("! is not an operator; use not")
         self._comparisons += 1
         return self._comparison(negated=negated)
 
@@ -371,7 +371,9 @@ class _Parser:
             return self._order(operand, token, negated=negated)
         if self._accept("not"):
             if not self._is(*_LISTS):
-                self._fail("behind a field, not belongs to in; otherwise it stands before the comparison")
+                self._fail(
+                    "after a field, not must be followed by in; otherwise write it before the comparison"
+                )
             token, negated = self._next, not negated
         if self._accept(*_LISTS):
             values = self._list(self._literal)
@@ -399,7 +401,7 @@ class _Parser:
         line = self._next.line
         optional = self._accept("?")
         if not optional and self._next.kind in (Kind.TEXT, Kind.NUMBER):
-            self._fail("a field stands on the left of a comparison, a value on its right")
+            self._fail("a comparison has a field on its left and a value on its right")
         name, joined = self._field(f"a comparison is missing behind {self._before.text or 'it'}")
         if self._is("[") and joined:
             self._fail("an element of an array cannot be chosen; any value is enough")
@@ -446,7 +448,7 @@ class _Parser:
         try:
             ip_network(token.text, strict=False)
         except ValueError:
-            self._fail(f'{_shown(token)} is no network, as in "10.0.0.0/8"', token)
+            self._fail(f'{_shown(token)} is not a network, such as "10.0.0.0/8"', token)
         return token.text
 
     def _equality(self, operand: _Operand, token: Token, *, negated: bool) -> Expression:

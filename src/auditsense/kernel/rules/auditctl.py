@@ -216,7 +216,7 @@ class _RuleBuilder:
     def rule(self) -> AuditRule:
         """Return the rule that was built."""
         if self._filter is None:
-            raise AuditRuleError("no rule here: it starts with -w PATH or -a ACTION,LIST")
+            raise AuditRuleError("not an audit rule: it starts with -w PATH or -a ACTION,LIST")
         fields = list(self._fields)
         if self._watch is not None:
             every = RuleField(FieldId.PERM, Operator.EQUAL, read_perm(_EVERY_PERM))
