@@ -20,6 +20,11 @@ def packaged_text(name: str) -> str:
         return file.read()
 
 
+def packaged_file(name: str) -> str:
+    """Return the path of a file, by its name below the package."""
+    return f"{_HERE}/{name}"
+
+
 @cache
 def packaged_names(folder: str, ending: str) -> tuple[str, ...]:
     """Return the names of the files of a folder below the package with this ending, sorted."""

@@ -40,7 +40,7 @@ RUN: Final = {
     r"auditsense --help$": {0},
     r"auditsense (run|replay|record|rules|detections|bench|units|config|doctor|status) --help$": {0},
     r"(\.venv/bin/)?auditsense replay ": {0, 10},
-    r"auditsense rules (print$|derive\b)": {0},
+    r"auditsense rules (print( --detections shipped:\S+)?$|derive\b)": {0},
     r"auditsense detections (list|show|check|compile|except|schema)\b": {0},
     r"auditsense completion (bash|zsh|fish)\b": {0},
     r"auditsense config (check|dump|sample)\b": {0},

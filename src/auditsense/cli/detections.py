@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from auditsense._values import did_you_mean
-from auditsense.cli import print_data
+from auditsense.cli import print_data, print_message
 from auditsense.cli.common import selected_detections
 from auditsense.config.settings import build_settings, load_config
 from auditsense.detect.ecs import timestamp
@@ -17,7 +17,7 @@ from auditsense.detect.suppression import AlertPolicy
 from auditsense.detections.compiler import compile_all
 from auditsense.detections.emit_c import as_c
 from auditsense.detections.eql.printer import eql_of
-from auditsense.detections.loader import known_harmless
+from auditsense.detections.loader import OPTIONAL, known_harmless, optional_detections
 from auditsense.detections.model import ALL_BITS, AnyOf, Condition
 from auditsense.errors import DetectionError, one_line
 
@@ -45,6 +45,10 @@ def _list(arguments: argparse.Namespace) -> int:
     for detection in settings.detections:
         columns = (detection.id, detection.severity, detection.name, settings.origins[detection.id])
         print_data("\t".join(map(one_line, columns)))
+    loaded = {OPTIONAL + detection.id for detection in settings.detections}
+    for name in optional_detections():
+        if name not in loaded:
+            print_message(f"not loaded, and available with --detections {name}")
     return 0
 
 

@@ -13,10 +13,21 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from auditsense._file_trust import read_trusted_text, require_trusted_path
-from auditsense._resources import packaged_names, packaged_text
+from auditsense._resources import packaged_file, packaged_names, packaged_text
 from auditsense._toml import TomlError
 from auditsense._toml import parse as parse_toml
-from auditsense._values import WrongValueError, choice, duration_ms, items, shown, table, text, texts, whole
+from auditsense._values import (
+    WrongValueError,
+    choice,
+    did_you_mean,
+    duration_ms,
+    items,
+    shown,
+    table,
+    text,
+    texts,
+    whole,
+)
 from auditsense.detections.compiler import check_detection
 from auditsense.detections.elastic import (
     LANGUAGES,
@@ -47,6 +58,8 @@ if TYPE_CHECKING:
     from os import PathLike
     from pathlib import Path
 
+OPTIONAL = "shipped:"
+"""Beginning of the name of a detection that comes with the package and is used only where it is named."""
 _MOST_RISK = 100
 _MOST_ENTRIES = 4096  # of a folder and those in it
 
@@ -307,10 +320,12 @@ def detection_files(path: str | PathLike[str], *, may_be_empty: bool = False) ->
     """Return the files that `load_detections` reads. See there.
 
     Args:
-        path: of a file or a folder.
+        path: of a file or a folder, or the name of an optional detection of the package.
         may_be_empty: whether a folder without such files is accepted.
     """
     root = _path(path)
+    if str(path).startswith(OPTIONAL):
+        return [_path(_optional_file(str(path)))]
     try:
         if not stat.S_ISDIR(root.stat().st_mode):
             return [root]
@@ -432,6 +447,19 @@ def shipped_detections() -> list[Detection]:
     """Return the detections that come with the package."""
     names = packaged_names("detections", ".toml")
     return [from_table(tomllib.loads(packaged_text(f"detections/{name}")), name) for name in names]
+
+
+def optional_detections() -> tuple[str, ...]:
+    """Return the names of the detections that come with the package and are off by default."""
+    names = packaged_names("detections/optional", ".toml")
+    return tuple(OPTIONAL + name.removesuffix(".toml") for name in names)
+
+
+def _optional_file(name: str) -> str:
+    known = optional_detections()
+    if name not in known:
+        raise DetectionError(f"{name}: no such detection comes with auditsense{did_you_mean(name, known)}")
+    return packaged_file(f"detections/optional/{name.removeprefix(OPTIONAL)}.toml")
 
 
 def resolve_detections(detections: Iterable[Detection] | None) -> tuple[Detection, ...]:
