@@ -81,7 +81,8 @@ run_tests() {
 
 no_tests=5 # pytest's exit code where nothing was selected
 step "pytest: all tests but the live ones, in a process for each processor"
-run_tests parallel -n auto --dist loadgroup -m "not live" "$@"
+# A file stays in one process, for its fixtures; in the order of folders the last files are short.
+run_tests parallel -n auto --dist loadfile --no-loadscope-reorder -m "not live" "$@"
 parallel=$code
 step "pytest: live tests, which share the kernel's audit, one at a time"
 run_tests live -m live "$@"

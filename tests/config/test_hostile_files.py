@@ -53,6 +53,9 @@ def _sparse(path: Path) -> None:
         file.truncate(100 << 20)
 
 
+BULK = 10_000
+"""Statements of a file: enough that a reader in quadratic time would not end, and below a second each."""
+
 HOSTILE: dict[str, Callable[[Path], object]] = {
     "a decimal of 5,000 digits": _text("[limits]\nkey_slots = " + "9" * 5000),
     "a decimal of 900,000 digits": _text("[limits]\nkey_slots = " + "9" * 900_000),
@@ -69,11 +72,11 @@ HOSTILE: dict[str, Callable[[Path], object]] = {
     "a header of quoted parts": _text("['a'" + '."a"' * 100_000 + "]"),
     "strings that do not end": _text('a = """' + '\n\\"""' * 150_000),
     "quotes without end": _text("a = '''" + "\n\\''''" * 150_000),
-    "unknown keys": _text("".join(f"k{n} = 1\n" for n in range(80_000))),
-    "unknown tables": _text("".join(f"[t{n}]\n" for n in range(80_000))),
-    "wrong exceptions": _text("[[exception]]\n" * 60_000),
-    "exceptions of nothing": _text(_ONE_EXCEPTION.replace("pspy", "psyp") * 10_000),
-    "too many sinks": _text(_ONE_SINK * 30_000),
+    "unknown keys": _text("".join(f"k{n} = 1\n" for n in range(BULK))),
+    "unknown tables": _text("".join(f"[t{n}]\n" for n in range(BULK))),
+    "wrong exceptions": _text("[[exception]]\n" * BULK),
+    "exceptions of nothing": _text(_ONE_EXCEPTION.replace("pspy", "psyp") * 2500),
+    "too many sinks": _text(_ONE_SINK * BULK),
     "a FIFO": os.mkfifo,
     "a folder": lambda path: path.mkdir(),
     "a link to a device": lambda path: path.symlink_to("/dev/zero"),

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-pytestmark = pytest.mark.xdist_group("32-bit")  # its fixture is made once
 CORE = ROOT / "src" / "auditsense"
 TESTS = sorted((ROOT / "tests" / "c").glob("test_*.c"))
 COMPILE = ["gcc", "-m32", "-std=c11", "-O1", "-g", "-fsanitize=address,undefined"]

@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from auditsense.core.ring import Stats
 
 ROOT = Path(__file__).parents[2]
-pytestmark = pytest.mark.xdist_group("c-library")  # its fixture is made once
 CDEF = ROOT / "src" / "auditsense" / "_ring.cdef.h"
 EXAMPLE = ROOT / "examples" / "c" / "pspy.c"
 CAPTURE = ROOT / "tests" / "data" / "pspy.capture"

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 CORE = Path(__file__).parents[2] / "src" / "auditsense"
 LETTERS = "abAB."
-pytestmark = pytest.mark.xdist_group("regex")  # its fixture is made once
 
 
 class _Span(ctypes.Structure):

@@ -14,12 +14,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PYTHON = os.environ.get("AUDITSENSE_FREE_THREADED", "")
 
-pytestmark = [
-    pytest.mark.skipif(
-        not PYTHON, reason="AUDITSENSE_FREE_THREADED names no free-threaded interpreter (CONTRIBUTING.md)"
-    ),
-    pytest.mark.xdist_group("free-threaded"),  # its fixture is made once
-]
+pytestmark = pytest.mark.skipif(
+    not PYTHON, reason="AUDITSENSE_FREE_THREADED names no free-threaded interpreter (CONTRIBUTING.md)"
+)
 
 # Everything is loaded late, so it is loaded by eight threads at once here.
 USED_BY_EIGHT = """

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from auditsense.detect.record_reader import RecordReader
 
 ROOT = Path(__file__).parents[2]
-pytestmark = pytest.mark.xdist_group("isolation")  # its fixture is made once
 PHASES = ("import", "detect", "sensor")
 
 

@@ -197,8 +197,9 @@ class TomlTable:
 
     def done(self) -> None:
         """Report the keys that were not read, and those that are missing."""
-        for key in self._table:
-            remedy = did_you_mean(key, [*self._missing, *self._known])
+        for number, key in enumerate(self._table):
+            # Looking for a similar name takes most of the time; what is not shown needs none.
+            remedy = did_you_mean(key, [*self._missing, *self._known]) if number < _MOST_MISTAKES else ""
             misspelt = [name for name in self._missing if remedy == f"; did you mean {name}?"]
             self._missing = [name for name in self._missing if name not in misspelt]
             self._report(key, f"unknown key {key}{remedy}")

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 _VARIABLE = "AUDITSENSE_ELASTIC_RULES"
 _WITNESSES = 2  # of each rule
-pytestmark = pytest.mark.xdist_group("elastic-rules")  # its fixture is made once
 
 
 @pytest.fixture(scope="module")
