@@ -19,28 +19,37 @@ setup build test lint $more
 
 step() { say "== $*"; }
 
-step "style and types"
-ruff format --check --quiet .
-ruff check --quiet .
-# shellcheck disable=SC2046 # no file name has a blank
-clang-format --dry-run -Werror $(git ls-files '*.c' '*.h')
-mypy --no-error-summary
-python scripts/check_language.py
-if [ -x .venv/bin/basedpyright ]; then
-    basedpyright --level error
-else
-    say "basedpyright is not installed, so the examples are checked by mypy alone (pip install --group pyright)"
-fi
-shellcheck -x scripts/*.sh library/*.sh packaging/*.sh packaging/deb/* packaging/rpm/*
+style_and_types() {
+    ruff format --check --quiet .
+    ruff check --quiet .
+    # shellcheck disable=SC2046 # no file name has a blank
+    clang-format --dry-run -Werror $(git ls-files '*.c' '*.h')
+    mypy --no-error-summary
+    python scripts/check_language.py
+    if [ -x .venv/bin/basedpyright ]; then
+        basedpyright --level error
+    else
+        say "basedpyright is not installed, so the examples are checked by mypy alone (pip install --group pyright)"
+    fi
+    shellcheck -x scripts/*.sh library/*.sh packaging/*.sh packaging/deb/* packaging/rpm/*
+}
 
-step "C tests under ASan and UBSan"
+# Style and types use one processor; meanwhile the C tests are compiled and run.
+step "style and types; C tests under ASan and UBSan"
+mkdir -p .build
+style_and_types >.build/style.log 2>&1 &
+style=$!
+trap 'kill "$style" 2>/dev/null || true' EXIT
 [ -d .build/sanitized ] || meson setup .build/sanitized -Dtests=true -Db_sanitize=address,undefined \
     --buildtype=debugoptimized --werror >/dev/null
 meson test -C .build/sanitized --print-errorlogs --quiet
+wait "$style" || { cat .build/style.log >&2; die "the check of style and types failed"; }
+cat .build/style.log >&2
+trap - EXIT
 
 # In CI, or for as many seconds as FUZZ_SECONDS says, each fuzz target searches as well.
 fuzz_seconds=${FUZZ_SECONDS:-0}
-[ "${CI:-}" != true ] || fuzz_seconds=${FUZZ_SECONDS:-60}
+[ "${CI:-}" != true ] || fuzz_seconds=${FUZZ_SECONDS:-30}
 if [ "$fuzz_seconds" -gt 0 ]; then
     step "fuzz targets, $fuzz_seconds s each"
     can_fuzz() { printf 'int LLVMFuzzerTestOneInput(void){return 0;}\n' | clang -x c -o /dev/null -fsanitize=fuzzer - 2>/dev/null; }
