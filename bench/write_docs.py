@@ -62,6 +62,7 @@ OTHERS = {
     "bench/detections.py --rules FOLDER": "cost of an event with many detections, relative to one (ADR 31)",
     "bench/live/compiling.py --rules FOLDER": "losses, records a second and CPU while a program is compiled",
     "bench/delivery.py": "documents lost and repeated when parts of the delivery are killed (ADR 29)",
+    "bench/power_cut.py": "documents missing after power cuts (ADR 29)",
     "bench/sinks.py --spool": "cost of a document in each sink, and in a spool relative to a file",
     "bench/embedding.py": "64 detectors at once, and 10,000 lives of one",
     "bench/live/cycles.py": "settings, memory and descriptors over many lives of a sensor",

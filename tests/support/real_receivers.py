@@ -79,6 +79,12 @@ class RealReceiver:
             self._process.wait()
             self._process = None
 
+    @property
+    def pid(self) -> int:
+        """The process; it must run."""
+        assert self._process is not None
+        return self._process.pid
+
     def wait_until(self, condition: Callable[[], object]) -> None:
         """Wait for a condition; fails with what the receiver has logged when it ends before."""
         deadline = time.monotonic() + _START_S
