@@ -50,7 +50,10 @@ def close_inherited(*keep: int, stderr: bool = True) -> None:
         os.closerange(first, descriptor)
         first = descriptor + 1
     os.closerange(first, os.sysconf("SC_OPEN_MAX"))
-    null = os.open(os.devnull, os.O_RDWR)
+    try:
+        null = os.open(os.devnull, os.O_RDWR)
+    except PermissionError:  # forked by a process that may not open a file for writing
+        null = os.open(os.devnull, os.O_RDONLY)
     for standard in {0, 1} - {*keep} if stderr else {0, 1, 2} - {*keep}:
         os.dup2(null, standard)
     if null > 2:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from auditsense import AuditSenseError
-from auditsense.cli.run_lock import RunLock
+from auditsense.cli.run_lock import RunLock, users_of_sensors
 from auditsense.errors import SocketTakenError
 
 if TYPE_CHECKING:
@@ -130,3 +130,14 @@ def test_process_that_outlives_the_sensor_removes_its_file(folder: Path) -> None
             os._exit(0)
         os.waitpid(child, 0)
         assert not folder.exists()
+
+
+def test_no_two_sensors_have_the_same_user_without_an_account(folder: Path) -> None:
+    program = HOLDER.replace("folder=", "unnamed=60777, folder=")
+    assert users_of_sensors(folder) == set()
+    with holder(folder, program):
+        assert users_of_sensors(folder) == {60777}
+        with pytest.raises(SocketTakenError, match=r"^another auditsense runs as user 60777; start again$"):
+            RunLock(alone=False, folder=folder, unnamed=60777).__enter__()
+        with RunLock(alone=False, folder=folder, unnamed=60778):
+            assert users_of_sensors(folder) == {60777, 60778}

@@ -145,8 +145,8 @@ WRONG = {
     "[detections]\npaths = [1]": [
         'auditsense.toml:2: detections.paths: must be a list of strings, such as ["…"], not [1]',
     ],
-    "[process]\nuser = 'root'": [
-        "auditsense.toml:2: process.user: root is root; name a user without privileges",
+    "[process]\nuser = 'no such user'": [
+        "auditsense.toml:2: process.user: there is no user 'no such user'; name an account of this host",
     ],
     '[process]\nuser = "n\\u0000"': [
         "auditsense.toml:2: process.user: must be UTF-8 text of at most 4096 characters, none of them NUL",

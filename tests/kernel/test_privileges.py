@@ -144,3 +144,36 @@ def test_refusal_is_an_error_with_its_reason(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(privileges, "_libc", lambda: SimpleNamespace(prctl=refuse))
     with pytest.raises(AuditSenseError, match=r"^cannot .+: Operation not permitted$"):
         privileges.keep_only()
+
+
+@pytest.mark.parametrize(
+    ("passwd", "expected"),
+    [
+        ("root:x:0:0::/:/bin/sh\nauditsense:x:998:997::/:/bin/false\n", (998, 997, "auditsense")),
+        ("auditsense:x:0:0::/:/bin/sh\n", None),  # root by another name
+        ("auditsense:x:998:0::/:/bin/sh\n", None),
+        ("no account\nauditsense:x:?:?::/\n", None),
+        ("", None),
+    ],
+)
+def test_service_user_is_the_account_or_an_id_without_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, passwd: str, expected: tuple[int, int, str] | None
+) -> None:
+    (tmp_path / "passwd").write_text(passwd)
+    monkeypatch.setattr(privileges, "_PASSWD", tmp_path / "passwd")
+    found = privileges.service_user()
+    if expected is not None:
+        assert (found.uid, found.gid, found.name) == expected
+    else:
+        assert found.uid == found.gid in range(privileges.FIRST_UNNAMED, privileges.LAST_UNNAMED + 1)
+        assert found.name == ""
+        assert privileges.service_user({found.uid}).uid != found.uid
+
+
+def test_id_of_an_account_is_not_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    known = range(privileges.FIRST_UNNAMED, privileges.LAST_UNNAMED)
+    (tmp_path / "passwd").write_text("".join(f"u{number}:x:{number}:1::/:/\n" for number in known))
+    monkeypatch.setattr(privileges, "_PASSWD", tmp_path / "passwd")
+    assert privileges.service_user().uid == privileges.LAST_UNNAMED
+    with pytest.raises(AuditSenseError, match=r"^every user id from 60706 to 61183 is in use; create "):
+        privileges.service_user({privileges.LAST_UNNAMED})

@@ -382,7 +382,7 @@ def test_rotation_and_name_lookup_work_without_root(
     with running("run", "-o", "events", "--user", ACCOUNT, *sinks) as sensor:
         assert rights(sensor.pid)["uid"] == {OTHER_UID}
         assert {name: rights(pid) for name, pid in children(sensor.pid).items()} == {
-            "sink-file": {"uid": {0}, "capabilities": 0, "filtered": True},
+            "sink-file": {"uid": {OTHER_UID}, "capabilities": 0, "filtered": True},
             "sink-syslog": {"uid": {OTHER_UID}, "capabilities": 0, "filtered": True},
         }
         first = scanner.scan(30)

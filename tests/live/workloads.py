@@ -487,10 +487,10 @@ def command(
 
 
 @contextlib.contextmanager
-def running(*arguments: str) -> Iterator[Command]:
+def running(*arguments: str, before: tuple[str, ...] = ()) -> Iterator[Command]:
     """Run `auditsense run` or `record` for our own loads, from when it is ready."""
     rule = () if "--audit-rule" in arguments else ("--audit-rule", OWN_RULE)
-    with command(*arguments, *rule) as started:
+    with command(*arguments, *rule, before=before) as started:
         started.wait_until_ready()
         yield started
 

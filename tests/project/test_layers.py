@@ -42,6 +42,7 @@ FROM_ELSEWHERE = {
         "zlib",
     ),
     "sqlite3",  # the spool
+    *("array", "mmap"),  # the broker: descriptors in messages, names in sealed memory
     *("email", "http", "nats", "ssl", "urllib"),  # ship
     *(
         "fcntl",

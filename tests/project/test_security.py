@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,7 +24,8 @@ from auditsense.cli import common, main
 from auditsense.cli.parser import build_parser
 from auditsense.detections.loader import load_detections
 from auditsense.errors import AuditSenseError, DetectionError
-from auditsense.kernel import privileges, seccomp
+from auditsense.kernel import confinement, landlock, privileges, seccomp
+from auditsense.kernel.confinement import PARTS
 from auditsense.replay import capture
 from auditsense.testing import burst
 
@@ -307,7 +309,7 @@ def test_caller_of_main_keeps_privileges(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(privileges, "keep_only", never)
     monkeypatch.setattr(seccomp, "confine", never)
-    common.drop_privileges(None, own_process=False)
+    assert common.drop_privileges(PARTS["sensor"], None, own_process=False) is None
 
 
 def test_threaded_process_drops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -317,7 +319,7 @@ def test_threaded_process_drops_nothing(monkeypatch: pytest.MonkeyPatch) -> None
     thread.start()
     try:
         with pytest.raises(AuditSenseError, match="one thread"):
-            common.drop_privileges(None, own_process=True)
+            common.drop_privileges(PARTS["sensor"], None, own_process=True)
     finally:
         over.set()
         thread.join()
@@ -332,13 +334,16 @@ def test_running_without_a_filter_is_reported(
     kept: list[object] = []
     monkeypatch.setattr(os, "listdir", lambda _: ["1"])
     monkeypatch.setattr(privileges, "keep_only", lambda *numbers, user: kept.extend((*numbers, user)))
-    monkeypatch.setattr(seccomp, "prepare", lambda: prepared)
+    monkeypatch.setattr(seccomp, "prepare", lambda _: prepared)
     monkeypatch.setattr(seccomp, "confine", lambda _: False)
+    monkeypatch.setattr(landlock, "version", lambda: 0)
+    monkeypatch.setattr(confinement, "_forbid_code", lambda: None)
     user = privileges.User(1, 2)
-    common.drop_privileges(user, 37, own_process=True)
+    common.drop_privileges(PARTS["sensor"], user, own_process=True)
     assert kept == [30, 37, user]
     assert capsys.readouterr().err == (
-        "auditsense: this kernel or this machine has no filter for system calls; continuing without\n"
+        "auditsense: this kernel or this machine has no filter for system calls and no Landlock; "
+        "continuing without\n"
     )
 
 
@@ -366,12 +371,19 @@ def test_filter_uses_this_processes_numbers(
 
 
 @pytest.mark.parametrize(
-    ("name", "part"), [("no_such_user_here", "there is no user"), ("root", "root is root")]
+    ("name", "part"), [("no_such_user_here", "there is no user"), ("toor", "toor is root")]
 )
 @pytest.mark.parametrize("command", [["run"], ["record", "--to", "x"]])
 def test_only_a_user_without_privileges_can_be_named(
-    capsys: pytest.CaptureFixture[str], command: list[str], name: str, part: str
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: list[str],
+    name: str,
+    part: str,
 ) -> None:
+    """By another name than root, which asks for it."""
+    if name == "toor":
+        monkeypatch.setattr(pwd, "getpwnam", lambda _: SimpleNamespace(pw_uid=0, pw_gid=0))
     try:
         code: object = main([*command, "--user", name])
     except SystemExit as ended:  # how argparse ends

@@ -92,6 +92,11 @@ def events(text: str) -> int:
     return int(text)
 
 
+def user_or_root(name: str) -> User | None:
+    """Return the user of this name; None for root itself. Raises as `user`."""
+    return None if name == "root" else user(name)
+
+
 def user(name: str) -> User:
     """Return the user of this name, who is not root.
 

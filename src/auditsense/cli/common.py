@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from auditsense.core.ring import Stats
     from auditsense.detections.model import Detection
+    from auditsense.kernel.confinement import Confined, Confinement
     from auditsense.kernel.privileges import User
     from auditsense.sources.base import Source
 
@@ -74,31 +75,32 @@ def report_restored(source: Source) -> None:
         )
 
 
-def drop_privileges(user: User | None, *also: int, own_process: bool) -> None:
+def drop_privileges(confinement: Confinement, user: User | None, *, own_process: bool) -> Confined | None:
     """Drop all privileges that a running sensor does not need. Call it after the takeover.
 
-    It keeps CAP_AUDIT_CONTROL, which every audit command needs, also to restore the host; the rights of
-    *user*, if given; the system calls of `kernel.seccomp`. Does nothing in a process that called `main`
-    itself.
+    Does nothing in a process that called `main` itself.
 
     Args:
-        user: to run as; None: stay root.
-        also: further capabilities to keep.
+        confinement: what stays.
+        user: to run as; None: keep the user.
         own_process: see `main`.
+
+    Returns:
+        How much this kernel could do; None: nothing was done.
 
     Raises:
         AuditSenseError: the kernel refused.
     """
     if not own_process:
-        return
-    from auditsense.kernel import privileges, seccomp  # noqa: PLC0415 - not for replay
+        return None
+    from auditsense.kernel.confinement import confine  # noqa: PLC0415 - not for replay
 
     if len(os.listdir("/proc/self/task")) > 1:  # noqa: PTH208 - a thread keeps its privileges
         raise AuditSenseError("privileges can be dropped only while there is one thread")
-    prepared = seccomp.prepare()
-    privileges.keep_only(privileges.CAP_AUDIT_CONTROL, *also, user=user)
-    if prepared is None or not seccomp.confine(prepared):
-        print_message("this kernel or this machine has no filter for system calls; continuing without")
+    confined = confine(confinement, user)
+    if confined.missing:
+        print_message(f"this kernel or this machine has no {confined.missing}; continuing without")
+    return confined
 
 
 @contextmanager

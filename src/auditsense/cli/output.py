@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import sys
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
@@ -22,6 +21,7 @@ from auditsense.sinks.config import (
     StdoutSettings,
     SyslogSettings,
     check_sink,
+    local_socket,
     open_sink,
 )
 from auditsense.sinks.format import Format
@@ -31,8 +31,11 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from auditsense.detect.document_types import Document
+    from auditsense.kernel.broker import Broker
     from auditsense.kernel.privileges import User
     from auditsense.sinks.fanout import SinkSet
+    from auditsense.sinks.file import BrokeredOpener
+    from auditsense.sinks.socket_sink import BrokeredConnector
 
 
 def wanted_sinks(settings: Sequence[SinkSettings], form: str | None = None) -> list[SinkSettings]:
@@ -167,6 +170,7 @@ def running_sinks(  # noqa: PLR0913 - all options of sinks
     user: User | None,
     boost: int,
     color: str,
+    broker: Broker | None,
     own_process: bool,
 ) -> Iterator[RunOutput]:
     """Start the sinks of `run`, each in a child process, before the takeover; close them when the block ends.
@@ -175,11 +179,11 @@ def running_sinks(  # noqa: PLR0913 - all options of sinks
         settings: see `wanted_sinks`.
         form: of standard output; None: the default.
         shown: whether documents on standard output are readable next to standard error.
-        user: that sinks run as, except those of files and spools: the owner of a file must be able to create
-            the next one, and a spool belongs to the user of `ship`.
+        user: that sinks run as, except that of a spool, which belongs to the user of `ship`.
         boost: nice levels by which priority is raised, as for the sensor: an alert must not be late on its
             last step.
         color: when to colour standard output.
+        broker: opens files again in folders of root's; started here.
         own_process: see `main`.
 
     Raises:
@@ -191,13 +195,24 @@ def running_sinks(  # noqa: PLR0913 - all options of sinks
 
     started: list[SinkHandle] = []
     with ExitStack() as stack:
+        opened = []
         for item in settings:
-            sink = _open(item, form, color)
+            with _as_owner(item, user if own_process else None):
+                opened.append((item, _open(item, form, color)))
+        keep = {str(item): _use_broker(item, sink, user, broker) for item, sink in opened}
+        if broker is not None:
+            stack.callback(broker.close)
+            broker.start()
+        for item, sink in opened:
             if isinstance(item, StdoutSettings) and sys.stdout is not None and sink.fileno() < 0:
                 started.append(InProcessSink(sink, str(item)))
                 continue
             process = sink_process(sink, str(item))
-            process.start(_confinement(item, user, boost) if own_process else None)
+            connection = keep[str(item)]
+            confine = _confinement(item, user, boost, brokered=bool(connection)) if own_process else None
+            process.start(confine, keep=[one.fileno() for one in connection])
+            for one in connection:
+                one.close()
             started.append(process)
             stack.callback(process.close)
         sinks = SinkSet(started, this_host(), required=frozenset({"stdout"}))
@@ -224,24 +239,95 @@ def written_sinks(
         yield write
 
 
-def _confinement(settings: SinkSettings, user: User | None, boost: int) -> Callable[[], None]:
-    """Return a function that drops, in a sink's process, the privileges it does not need."""
-    from auditsense.kernel import privileges, seccomp  # noqa: PLC0415 - not for replay
+def _use_broker(
+    settings: SinkSettings, sink: Sink, user: User | None, broker: Broker | None
+) -> list[BrokeredOpener] | list[BrokeredConnector]:
+    """Let a sink ask the broker for its socket, or for files in a folder of root's."""
+    if broker is None:
+        return []
+    path = local_socket(settings)
+    if path:
+        from auditsense.sinks.socket_sink import BrokeredConnector, SocketSink  # noqa: PLC0415 - as below
 
-    if isinstance(settings, FileSettings):
-        user = None
+        if isinstance(sink, SocketSink):
+            connector = BrokeredConnector(broker.add_socket(path))
+            sink.connector = connector
+            return [connector]
+    if not isinstance(settings, FileSettings):
+        return []
+    from auditsense.kernel.broker import SinkFile  # noqa: PLC0415 - not for replay
+    from auditsense.sinks.file import BrokeredOpener, FileSink, FolderOpener  # noqa: PLC0415 - not for replay
+
+    if not isinstance(sink, FileSink) or not isinstance(sink.opener, FolderOpener):
+        return []
+    if user is None or _belongs_to(settings, user):
+        return []
+    file = SinkFile(sink.opener.open_folder(), str(settings.path.parent), sink.opener.names)
+    opener = BrokeredOpener(settings.path, broker.add_file(file, sink.fileno()))
+    sink.opener = opener
+    return [opener]
+
+
+@contextmanager
+def _as_owner(settings: SinkSettings, user: User | None) -> Iterator[None]:
+    """Create a file in a folder of *user* as that user, who has to open it again."""
+    if user is None or os.geteuid() != 0 or not isinstance(settings, FileSettings):
+        yield
+        return
+    try:
+        owned = _belongs_to(settings, user)
+    except OSError:  # opening reports it
+        owned = False
+    if owned:
+        os.seteuid(user.uid)
+    try:
+        yield
+    finally:
+        if owned:
+            os.seteuid(0)
+
+
+def _belongs_to(settings: FileSettings, user: User) -> bool:
+    """Return whether a user may create files in the folder of a file."""
+    return settings.path.parent.stat().st_uid == user.uid
+
+
+def _confinement(
+    settings: SinkSettings, user: User | None, boost: int, *, brokered: bool = False
+) -> Callable[[], None]:
+    """Return a function that drops, in a sink's process, the privileges it does not need."""
+    from auditsense.kernel import confinement, privileges  # noqa: PLC0415 - not for replay
+
+    kept = confinement.PARTS[_part(settings, brokered=brokered)]
+    if isinstance(settings, FileSettings) and not brokered:
+        user = user if user is not None and _belongs_to(settings, user) else None
+        kept = kept.with_paths(write=(str(settings.path.parent),))
     if isinstance(settings, SpoolSettings):
         status = settings.path.stat()
         user = privileges.User(status.st_uid, status.st_gid) if os.geteuid() == 0 and status.st_uid else None
-    remote = isinstance(settings, SyslogSettings) and settings.transport != "local"
-    families = (int(socket.AF_INET), int(socket.AF_INET6)) if remote else ()
-    prepared = seccomp.prepare(families, ("memfd_create",))
+        kept = kept.with_paths(write=(str(settings.path),))
+    if isinstance(settings, SyslogSettings) and settings.transport == "tcp":
+        kept = kept.with_ports((settings.port,))
+    prepared = confinement.prepare(kept)
 
     def confine() -> None:
         with suppress(OSError):  # a container without CAP_SYS_NICE; the sensor reports it
             os.nice(-boost)
-        privileges.keep_only(user=user)
-        if prepared is not None:
-            seccomp.confine(prepared)
+        confinement.confine(kept, user, prepared=prepared)
 
     return confine
+
+
+def _part(settings: SinkSettings, *, brokered: bool) -> str:
+    """Return the name of a sink in `confinement.PARTS`."""
+    if isinstance(settings, FileSettings):
+        return "file" if brokered else "file in a folder of its user"
+    if isinstance(settings, SpoolSettings):
+        return "spool"
+    if isinstance(settings, JournaldSettings):
+        return "journald" if brokered else "journald without a broker"
+    if isinstance(settings, SyslogSettings) and settings.transport == "local":
+        return "syslog" if brokered else "syslog without a broker"
+    if isinstance(settings, SyslogSettings):
+        return "syslog over the network"
+    return "stdout"

@@ -622,7 +622,12 @@ def _add_record(commands: argparse._SubParsersAction[Parser]) -> None:
         help="audit rule in auditctl syntax, instead of the one of the shipped detection; may be repeated",
     )
     _add_duration(record)
-    _add_flag(record, "process.user", type=argtypes.user)
+    record.add_argument(
+        "--user",
+        metavar="NAME",
+        type=argtypes.user_or_root,
+        help="drop privileges to this user after startup; by default stay root, with few capabilities",
+    )
 
 
 def _add_rules(commands: argparse._SubParsersAction[Parser]) -> None:

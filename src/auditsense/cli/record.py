@@ -5,6 +5,7 @@ from __future__ import annotations
 import select
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,8 @@ from auditsense.core.ring import Limits, Ring, pack
 from auditsense.core.rule_table import RuleTable
 from auditsense.detect.host import this_host
 from auditsense.errors import AuditSenseError
-from auditsense.kernel import privileges, seccomp  # noqa: F401 - for drop_privileges, as in run
+from auditsense.kernel import privileges
+from auditsense.kernel.confinement import PARTS
 from auditsense.replay import capture
 from auditsense.sources.unicast import DEFAULT_AUDIT_RULE, Unicast
 
@@ -79,7 +81,9 @@ def run(arguments: argparse.Namespace) -> int:
         try:
             with file, stop_signals(recorder.stop), source:
                 report_restored(source)
-                drop_privileges(arguments.user, own_process=arguments.own_process)
+                kept = replace(PARTS["sensor"], capabilities=(privileges.CAP_AUDIT_CONTROL,))
+                kept = kept.with_paths(remove=(str(path.absolute().parent),))  # of an empty capture
+                drop_privileges(kept, arguments.user, own_process=arguments.own_process)
                 print_message(f"capturing to {path}; audit rules: {'; '.join(rules)}")
                 recorder.write_early()
                 waiter = select.poll()

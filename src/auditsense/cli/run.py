@@ -8,13 +8,13 @@ import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from auditsense.cli import print_data, print_detail, print_message, print_progress
 from auditsense.cli.audit_rules import audit_rules_needed
 from auditsense.cli.common import drop_privileges, report_restored, stop_signals
 from auditsense.cli.output import check_sinks, running_sinks, wanted_sinks
-from auditsense.cli.run_lock import RunLock
+from auditsense.cli.run_lock import RunLock, users_of_sensors
 from auditsense.cli.sd_notify import ServiceNotifier
 from auditsense.cli.sighup import HangupHandler
 from auditsense.cli.status_socket import StatusSocket
@@ -23,11 +23,12 @@ from auditsense.config.settings import build_settings, load_config
 from auditsense.detect.view import View
 from auditsense.doctor.host_checks import JOURNALD_COST, JOURNALD_REMEDY
 from auditsense.doctor.proc import journald_listens
-from auditsense.errors import one_line
-from auditsense.kernel import (
-    privileges,
-    seccomp,  # noqa: F401 - for drop_privileges: nothing is imported after the takeover
-)
+from auditsense.errors import AuditSenseError, one_line
+from auditsense.kernel import privileges, undo_journal_file
+from auditsense.kernel.access import has_capability
+from auditsense.kernel.broker import Broker
+from auditsense.kernel.confinement import PARTS
+from auditsense.kernel.landlock import existing_folders
 from auditsense.kernel.self_test import DEFAULT_EVERY_S, SelfTest
 from auditsense.sensor.sensor import Sensor
 from auditsense.sinks.config import refuse_events_as_findings
@@ -46,11 +47,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from auditsense.config.settings import RunSettings, SourceSettings
+    from auditsense.kernel.confinement import Confined, Confinement
+    from auditsense.kernel.privileges import User
 
 _MOST_LISTED: Final = 8
 """Audit rules that are listed one by one."""
 _PRINT_RULES: Final = "auditsense rules print lists them"
 _RULE_ADDED: Final = "added the audit rule "
+_REOPENED: Final = ("log:", "unix:")
+"""Sources that open a path again, which only root may do in most places."""
+_TO_BECOME: Final = (privileges.CAP_SETUID, privileges.CAP_SETGID)
 _ALONE = frozenset({"auto", "netlink"})
 """Sources of a sensor that refuses to run next to another."""
 
@@ -86,18 +92,44 @@ class LiveSession:
         for notice in settings.notices:
             print_message(notice)
         self._changes: tuple[str, ...] = ()  # of this host
+        self._confined: Confined | None = None
         self._sinks = wanted_sinks(arguments.sink or settings.sinks, settings.format)
         if settings.view is View.EVENTS:
             refuse_events_as_findings(self._sinks, settings.format)
         self._rules: list[str] = []  # with a text source, auditd sets the rules
         if not is_text(settings.source.name):
             self._rules = audit_rules_needed(settings)
-        self._status_socket = StatusSocket(_status_settings(settings))
-        self._lock = RunLock(alone=settings.source.name in _ALONE)
-        cleanup = Cleanup(self._before_release, self._after_restore, once_guarded=self._lock.__enter__)
+        self._user, self._why_root = _user(settings) if arguments.own_process else (None, "")
+        status = _status_settings(settings)
+        self._status_socket = StatusSocket(status)
+        unnamed = self._user.uid if self._user is not None and not self._user.name else 0
+        self._lock = RunLock(alone=settings.source.name in _ALONE, unnamed=unnamed)
+        self._broker = self._make_broker(status)
+        cleanup = Cleanup(
+            self._before_release,
+            self._after_restore,
+            once_guarded=self._lock.__enter__,
+            folders=tuple(map(str, status.socket.parents[:2])) if status.socket is not None else (),
+            broker=lambda: None if self._broker is None else self._broker.fileno(),
+            user=self._user,
+        )
         self._source, self._why = _source(
             settings.source, self._rules, cleanup, own_process=arguments.own_process
         )
+
+    def _make_broker(self, status: StatusSettings) -> Broker | None:
+        """Return the process that removes the files of this sensor; None: other processes may."""
+        if self._user is None or os.geteuid() != 0:
+            return None
+        run_folder = undo_journal_file.DEFAULT_FOLDER
+        files, folders = [self._lock.path, *undo_journal_file.paths()], [run_folder]
+        if status.socket is not None:
+            files.append(status.socket)
+            if status.socket.parent != run_folder and not status.socket.parent.exists():
+                folders.append(status.socket.parent)
+        else:
+            files.append(run_folder / "control")
+        return Broker([*map(str, files)], [*map(str, folders)])
 
     def print_plan(self) -> None:
         """Print what `start` would change on this host."""
@@ -122,6 +154,8 @@ class LiveSession:
         """Create the sensor and what notifies the service manager; the host stays unchanged."""
         settings = self._settings
         self._self_test = _self_test(settings.source, self._rules)
+        if self._self_test is not None:
+            self._self_test.user = self._user
         self._sensor = Sensor(
             settings.detections,
             view=settings.view,
@@ -133,7 +167,8 @@ class LiveSession:
             mapping=settings.values["detections.mapping"],
         )
         if self._arguments.verbosity > 0:
-            for line in start_details(settings, self._sinks, self._source.name, self._why, self._self_test):
+            details = start_details(settings, self._sinks, self._source.name, self._why, self._self_test)
+            for line in (*details, f"user: {self._user_text}"):
                 print_detail(line)
         self._journal_note = ""
         if isinstance(self._source, KernelSource) and journald_listens(Path("/")):
@@ -155,12 +190,15 @@ class LiveSession:
                 self._sinks,
                 settings.format,
                 shown=_shown(settings.format),
-                user=settings.user,
+                user=self._user,
                 boost=settings.boost,
                 color=self._arguments.color,
+                broker=self._broker,
                 own_process=own_process,
             )
         )
+        if self._why_root:
+            print_progress(f"stays root{self._why_root}")
         process.enter_context(self._notifier)
         process.enter_context(stop_signals(self._request_stop))
         process.enter_context(self._hangup)
@@ -176,6 +214,7 @@ class LiveSession:
                 settings.limits,
                 self._output.sinks.counts,
                 self._config_files,
+                self._privileges,
             )
         )
         self._started_s = time.monotonic()
@@ -184,6 +223,8 @@ class LiveSession:
             host.enter_context(self._lock)
         host.enter_context(self._sensor)
         host.enter_context(self._status_socket)
+        if self._broker is not None and self._status_socket.entered:
+            self._broker.keep()
         report_restored(self._source)
         self._report_changes()
         if own_process:
@@ -209,6 +250,10 @@ class LiveSession:
     def stop(self) -> None:
         """Close the sinks and report what was counted. The host is restored."""
         self._output.close()
+        if self._broker is not None:
+            if isinstance(self._source, TextSource):  # it has no guardian, which does so
+                self._broker.clean()
+            self._broker.close()
         source = self._source
         afterwards = UNCHANGED if isinstance(source, TextSource) else source.afterwards
         reverted = f"; reverted the {len(self._changes)} changes" if self._changes else ""
@@ -222,6 +267,9 @@ class LiveSession:
 
     def _after_restore(self) -> None:
         """Remove the files of this sensor, also after SIGKILL: the guardian calls it."""
+        if self._broker is not None:
+            self._broker.clean()
+            return
         self._status_socket.discard()
         self._lock.discard()
 
@@ -249,12 +297,61 @@ class LiveSession:
         return self._output.poll()
 
     def _drop_privileges(self) -> None:
-        user, own_process = self._settings.user, self._arguments.own_process
-        if not isinstance(self._source, TextSource):
-            # CAP_AUDIT_READ: to continue with multicast when another process takes the socket.
-            drop_privileges(user, privileges.CAP_AUDIT_READ, own_process=own_process)
-        elif own_process:  # no capability, but no filter either: a log or a socket has to be opened again
-            privileges.keep_only(user=user)
+        kept = confinement_of(self._settings, [str(self._lock.path), *self._status_socket.paths])
+        self._confined = drop_privileges(kept, self._user, own_process=self._arguments.own_process)
+
+    def _privileges(self) -> dict[str, Any]:
+        """Return what this process kept, for the status document."""
+        confined, user = self._confined, self._user
+        kept = user.name if user is not None else "root" if os.geteuid() == 0 else ""
+        found: dict[str, Any] = {"user_id": os.geteuid(), "user": kept}
+        if confined is not None:
+            found |= {"landlock": confined.landlock, "system_calls_limited": confined.filtered}
+        return found | {"missing": "" if confined is None else confined.missing}
+
+    @property
+    def _user_text(self) -> str:
+        """User that the sensor becomes, for people."""
+        if self._user is not None:
+            return self._user.name or f"{self._user.uid}, which no account has"
+        return f"root, with few capabilities{self._why_root}" if os.geteuid() == 0 else "unchanged"
+
+
+def confinement_of(settings: RunSettings, own_files: Sequence[str]) -> Confinement:
+    """Return what a running sensor keeps.
+
+    Args:
+        settings: name the files that it reads again.
+        own_files: which a sensor without a guardian removes itself.
+    """
+    configured = [*map(str, settings.files), *settings.values["detections.paths"]]
+    if not is_text(settings.source.name):
+        return PARTS["sensor"].with_paths(read=existing_folders(configured))
+    if settings.source.name.startswith(_REOPENED):
+        configured.append(settings.source.name.partition(":")[2])
+    folders = {str(folder) for path in own_files for folder in [*Path(path).parents][:2]}
+    return PARTS["sensor of a text source"].with_paths(read=existing_folders(configured), remove=folders)
+
+
+def _user(settings: RunSettings) -> tuple[User | None, str]:
+    """Return the user to become, or None and, if that is root, why."""
+    if os.geteuid() != 0:
+        return settings.user, ""
+    if settings.stay_root:
+        return None, ", as configured"
+    may_become = all(has_capability(number) is not False for number in _TO_BECOME)
+    if settings.user is not None:
+        if not may_become:
+            raise AuditSenseError(
+                f"cannot become user {settings.user.name}: this process has no CAP_SETUID or CAP_SETGID; "
+                "give it both, or run as root with --user root"
+            )
+        return settings.user, ""
+    if settings.source.name.startswith(_REOPENED):
+        return None, f", to open {settings.source.name.partition(':')[2]} again"
+    if not may_become:
+        return None, ", because it has no CAP_SETUID or CAP_SETGID"
+    return privileges.service_user(users_of_sensors()), ""
 
 
 def _source(

@@ -5,6 +5,7 @@ ends, however it ends, so the file of a killed sensor blocks nothing. It is a re
 child inherits it: neither the guardian nor a sink's process keeps it.
 
 The files are one per sensor, because a sensor may run next to another when asked to (`--source multicast`).
+Each holds the user id of its sensor, so that no two sensors run as the same one by chance.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 _NAME: Final = re.compile(r"run\.(\d{1,10})\.lock")
 _WRITABLE_BY_OTHERS: Final = 0o022
+_ID_BYTES: Final = 16
 _TRIES: Final = 10  # another sensor that ends removes the folder
 _DYING_S: Final = 2.0  # a killed sensor keeps its lock until its files are closed
 _PAUSE_S: Final = 0.02
@@ -38,17 +40,24 @@ class RunLock:
     Args:
         alone: refuse to start when another sensor holds one.
         folder: of the files, /run/auditsense by default; created when missing, removed when empty.
+        unnamed: user id without an account that no other sensor may have; 0: none.
 
     Raises (on entering):
-        SocketTakenError: another sensor runs; *alone*.
+        SocketTakenError: another sensor runs; *alone*. Or it has the id *unnamed*.
         AuditSenseError: the file cannot be created; *alone*, as root. Others run without a lock then.
     """
 
-    def __init__(self, *, alone: bool, folder: Path | None = None) -> None:
+    def __init__(self, *, alone: bool, folder: Path | None = None, unnamed: int = 0) -> None:
         self._alone = alone
+        self._unnamed = unnamed
         self._folder = folder or undo_journal_file.DEFAULT_FOLDER
         self._name = f"run.{os.getpid()}.lock"
         self._file = -1
+
+    @property
+    def path(self) -> Path:
+        """Of the file."""
+        return self._folder / self._name
 
     def check(self) -> None:
         """Raise SocketTakenError if entering would. Changes nothing."""
@@ -90,8 +99,10 @@ class RunLock:
                     if self._alone:
                         self._refuse_others(folder)
                     self._find_other(folder, remove_stale=True)
+                    self._refuse_same_user(folder)
                     self._file = _open(folder, self._name, os.O_CREAT)
                     fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    os.write(self._file, b"%d\n" % self._unnamed)
             except FileNotFoundError:  # it was removed since
                 if attempt == _TRIES - 1:
                     raise
@@ -123,6 +134,10 @@ class RunLock:
                 )
             time.sleep(_PAUSE_S)
 
+    def _refuse_same_user(self, folder: int) -> None:
+        if self._unnamed and self._unnamed in _users(folder):
+            raise SocketTakenError(f"another auditsense runs as user {self._unnamed}; start again")
+
     def _find_other(self, folder: int, *, remove_stale: bool = False) -> int:
         """Return the process of another sensor that holds its lock; 0: none.
 
@@ -147,6 +162,38 @@ class RunLock:
                 finally:
                     os.close(file)
         return holder
+
+
+def users_of_sensors(path: Path | None = None) -> set[int]:
+    """Return the user ids without an account that sensors of this host have or had.
+
+    Args:
+        path: of the folder with the locks.
+    """
+    try:
+        folder = os.open(
+            path or undo_journal_file.DEFAULT_FOLDER,
+            os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC,
+        )
+    except OSError:
+        return set()
+    try:
+        return _users(folder)
+    finally:
+        os.close(folder)
+
+
+def _users(folder: int) -> set[int]:
+    users = set()
+    for name in os.listdir(folder):
+        if _NAME.fullmatch(name):
+            with suppress(OSError, ValueError):
+                file = _open(folder, name)
+                try:
+                    users.add(int(os.read(file, _ID_BYTES)))
+                finally:
+                    os.close(file)
+    return users
 
 
 def _open(folder: int, name: str, more: int = 0) -> int:

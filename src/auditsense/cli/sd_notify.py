@@ -42,6 +42,8 @@ class ServiceNotifier:
         if self._address:
             with suppress(OSError):
                 self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+                self._socket.connect(self._address)  # now: a confined process may not name a receiver
+                self._address = ""
         self._watchdog_s = _watchdog_s(environment)
         self._next_ping_s = self._next_status_s = monotonic_s()
 
@@ -92,7 +94,9 @@ class ServiceNotifier:
         data = text.encode("utf-8", "replace")
         try:
             self._socket.settimeout(wait_s)  # 0: it does not wait
-            return self._socket.sendto(data, self._address) == len(data)
+            if self._address:  # the manager was not there at the start
+                return self._socket.sendto(data, self._address) == len(data)
+            return self._socket.send(data) == len(data)
         except OSError:
             return False  # the manager is gone, or too busy
 

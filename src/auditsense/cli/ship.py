@@ -6,7 +6,6 @@ import fcntl
 import json
 import os
 import signal
-import socket
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -14,7 +13,9 @@ from typing import TYPE_CHECKING, Final
 from auditsense.cli import print_data, print_message, print_progress
 from auditsense.cli.sd_notify import ServiceNotifier
 from auditsense.errors import AuditSenseError, SocketTakenError, UsageError
-from auditsense.kernel import privileges, seccomp
+from auditsense.kernel import privileges
+from auditsense.kernel.confinement import PARTS, confine
+from auditsense.kernel.landlock import existing_folders
 from auditsense.ship.config import ShipSettings, open_destination
 from auditsense.ship.shipper import Shipper
 from auditsense.sinks.spool_store import SpoolError, SpoolStore, check_folder
@@ -22,7 +23,7 @@ from auditsense.status.prometheus import spool_metrics
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 LOCK: Final = "ship.lock"
 
@@ -64,30 +65,35 @@ def run(arguments: argparse.Namespace) -> int:
 def _deliver(arguments: argparse.Namespace, folder: Path) -> int:
     if arguments.to is None:
         raise UsageError("the destination is missing; name it with --to")
-    destination = open_destination(
-        ShipSettings(
-            url=arguments.to,
-            api_key_file=arguments.api_key_file or "",
-            password_file=arguments.password_file or "",
-            nats_credentials_file=arguments.nats_creds_file or "",
-            ca_file=arguments.ca_file or "",
-            client_cert_file=arguments.client_cert or "",
-            client_key_file=arguments.client_key or "",
-            proxy=arguments.proxy or "",
-            headers=tuple(arguments.header),
-            timeout_s=arguments.timeout,
-            compression=arguments.compression,
-        )
+    settings = ShipSettings(
+        url=arguments.to,
+        api_key_file=arguments.api_key_file or "",
+        password_file=arguments.password_file or "",
+        nats_credentials_file=arguments.nats_creds_file or "",
+        ca_file=arguments.ca_file or "",
+        client_cert_file=arguments.client_cert or "",
+        client_key_file=arguments.client_key or "",
+        proxy=arguments.proxy or "",
+        headers=tuple(arguments.header),
+        timeout_s=arguments.timeout,
+        compression=arguments.compression,
     )
+    destination = open_destination(settings)
     shipper = Shipper(folder, destination, print_message, batch=arguments.batch, rate=arguments.max_rate)
     try:
         owner = check_folder(folder)
     except SpoolError as error:
         raise UsageError(str(error)) from None
     with ExitStack() as stack:
-        _become_owner(owner, folder, own_process=arguments.own_process)
-        stack.enter_context(_locked(folder))
         notifier = stack.enter_context(ServiceNotifier())
+        _become_owner(
+            owner,
+            folder,
+            own_process=arguments.own_process,
+            files=settings.paths(),
+            ports=settings.ports(),
+        )
+        stack.enter_context(_locked(folder))
         for number in (signal.SIGTERM, signal.SIGINT):
             stack.callback(signal.signal, number, signal.signal(number, lambda *_: shipper.stop()))
         notifier.ready(f"delivers {folder}")
@@ -104,17 +110,33 @@ def _deliver(arguments: argparse.Namespace, folder: Path) -> int:
     return 0
 
 
-def _become_owner(owner: int, folder: Path, *, own_process: bool) -> None:
-    """Drop what delivery does not need: root, capabilities, system calls beyond the list."""
+def _become_owner(
+    owner: int,
+    folder: Path,
+    *,
+    own_process: bool,
+    files: Sequence[str] = (),
+    ports: Sequence[int] | None = (),
+) -> None:
+    """Drop what delivery does not need: root, capabilities, other files, ports and system calls.
+
+    Args:
+        owner: of the spool.
+        folder: of the spool.
+        own_process: see `main`.
+        files: to read again when they are replaced.
+        ports: TCP ports to connect to; None: all.
+    """
     if not own_process:
         return
-    prepared = seccomp.prepare((int(socket.AF_INET), int(socket.AF_INET6)))
     user = None
     if os.geteuid() == 0 and owner != 0:
         user = privileges.User(owner, folder.stat().st_gid)
-    privileges.keep_only(user=user)
-    if prepared is not None:
-        seccomp.confine(prepared)
+    confined = confine(
+        PARTS["ship"].with_paths(read=existing_folders(files), write=(str(folder),)).with_ports(ports), user
+    )
+    if confined.missing:
+        print_message(f"this kernel or this machine has no {confined.missing}; continuing without")
 
 
 @contextmanager

@@ -30,8 +30,15 @@ class StatusSocket:
     def __init__(self, settings: StatusSettings) -> None:
         self._server: StatusServer | None = None
         self._sensor: Sensor | None = None
+        self.entered = False
+        """Whether the socket is this sensor's."""
         if settings.socket is not None:
             self._server = StatusServer(settings.socket)
+
+    @property
+    def paths(self) -> list[str]:
+        """The path of the socket, if there is one."""
+        return [] if self._server is None else [str(self._server.path)]
 
     def check(self) -> None:
         """Raise as entering would; create nothing."""
@@ -54,6 +61,7 @@ class StatusSocket:
             except StatusSocketTakenError as error:
                 _report_taken(error)
             else:
+                self.entered = True
                 self._sensor.add_reader(self._server.fileno(), self._server.serve)
         return self
 

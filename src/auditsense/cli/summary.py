@@ -42,7 +42,6 @@ def start_details(
     yield f"sinks: {', '.join(map(str, sinks))}"
     every_ms = round((settings.source.self_test_s or DEFAULT_EVERY_S) * 1000)
     yield f"self-test: {f'every {duration(every_ms)}' if self_test is not None else 'off'}"
-    yield f"user: {settings.user.name if settings.user is not None else 'root, with few capabilities'}"
 
 
 def _why(name: str) -> str:

@@ -262,8 +262,8 @@ KEYS: Final[tuple[Key, ...]] = (
         "process.user",
         _STRING,
         None,
-        "Drop privileges to this user after startup; use a dedicated account. Not set: stay root with few "
-        "capabilities.",
+        "Drop privileges to this user after startup; use a dedicated account. Not set: auditsense if "
+        "there is such an account, else an unused user id. root: stay root, with few capabilities.",
         flag="--user",
         metavar="NAME",
         example="auditsense",

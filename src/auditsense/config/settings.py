@@ -30,7 +30,7 @@ from auditsense.detections.exceptions import exception_from, with_exceptions
 from auditsense.detections.fields import field
 from auditsense.detections.loader import quiet
 from auditsense.errors import AuditSenseError, ConfigError, DetectionError, UsageError
-from auditsense.kernel.privileges import user_named
+from auditsense.kernel.privileges import ROOT, user_named
 from auditsense.kernel.rules.auditctl import parse as parse_audit_rule
 from auditsense.sinks.config import sink_settings
 from auditsense.status.config import StatusSettings
@@ -84,7 +84,8 @@ class RunSettings:
         format: of standard output; None: what suits it.
         policy: when alerts are sent and when counted.
         limits: sizes of the core.
-        user: to run as after startup; None: stay root.
+        user: to run as after startup, if one is named.
+        stay_root: whether to stay root after startup.
         boost: nice levels by which scheduling priority is raised.
         status: socket that answers `auditsense status`.
         sinks: where documents go; none: standard output.
@@ -101,6 +102,7 @@ class RunSettings:
     policy: AlertPolicy
     limits: Limits
     user: User | None
+    stay_root: bool
     boost: int
     status: StatusSettings
     sinks: tuple[SinkSettings, ...]
@@ -247,6 +249,7 @@ class _Builder:
             policy=policy,
             limits=limits,
             user=user,
+            stay_root=self._values["process.user"] == ROOT,
             boost=self._values["process.priority_boost"],
             status=status,
             sinks=tuple(sinks),
@@ -402,7 +405,7 @@ class _Builder:
 
     def _user(self) -> User | None:
         name = self._values["process.user"]
-        if name is not None:
+        if name not in {None, ROOT}:
             with self._collected("process.user"):
                 return user_named(name)
         return None

@@ -254,6 +254,21 @@ def sensor(facts: Facts) -> Finding | None:
         source = facts.sensor.get("source", {}).get("name", "?")
         files = ", ".join(facts.sensor.get("config_files", ())) or "none"
         found = f"a sensor runs: process {facts.sensor.get('pid')}, source {source}, configuration: {files}"
+        kept = facts.sensor.get("privileges", {})
+        if kept.get("user_id") == 0:
+            return Finding(
+                "sensor",
+                Level.NOTE,
+                f"{found}; it runs as root: a defect of it would give an attacker what root owns",
+                "leave out --user root and [process] user; docs/operating.md tells which sources need root",
+            )
+        if kept.get("missing"):
+            return Finding(
+                "sensor",
+                Level.NOTE,
+                f"{found}; its processes are limited less than they could be, without {kept['missing']}",
+                "use a kernel with both, and let the unit or the container allow them",
+            )
         return Finding("sensor", Level.OK, found)
     if facts.stale_socket:
         return Finding(

@@ -16,9 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from auditsense import _child_process as child
+from auditsense.kernel.confinement import PARTS, confine
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+
+    from auditsense.kernel.privileges import User
 
 CMDLINE_BYTES: Final = 5120
 """Read of a cmdline: the core keeps 4,096 bytes of the arguments, joined with blanks."""
@@ -28,11 +31,18 @@ _DEADLINE_S: Final = 2.0
 _CHILDREN: Final = 8  # as many as can stall within the deadline
 
 
-def read_cmdlines(pids: Sequence[int], *, proc: Path = Path("/proc")) -> dict[int, bytes]:
+def read_cmdlines(
+    pids: Sequence[int], *, proc: Path = Path("/proc"), user: User | None = None
+) -> dict[int, bytes]:
     """Return the command lines of processes, at most `CMDLINE_BYTES` of each.
 
     A process that makes the child stall for 250 ms has none. Another child continues after it. All of them
     together have 2 s.
+
+    Args:
+        pids: of the processes.
+        proc: mount point of procfs.
+        user: that the child becomes.
     """
     deadline_s = time.monotonic() + _DEADLINE_S
     found: dict[int, bytes] = {}
@@ -40,21 +50,23 @@ def read_cmdlines(pids: Sequence[int], *, proc: Path = Path("/proc")) -> dict[in
     for _ in range(_CHILDREN):
         if not rest or time.monotonic() > deadline_s:
             break
-        for pid, cmdline in _read_in_child(rest, proc, deadline_s):
+        for pid, cmdline in _read_in_child(rest, proc, user, deadline_s):
             found[pid] = cmdline
             rest = rest[rest.index(pid) + 1 :]
         rest = rest[1:]  # where it stalled
     return found
 
 
-def _read_in_child(pids: Iterable[int], proc: Path, deadline_s: float) -> Iterator[tuple[int, bytes]]:
+def _read_in_child(
+    pids: Iterable[int], proc: Path, user: User | None, deadline_s: float
+) -> Iterator[tuple[int, bytes]]:
     """Yield pids with their cmdline until all are read, the child stalls, or the deadline."""
     try:
         receive, send = child.pipe()
         with child.signals_blocked(child.GROUP_SIGNALS):
             pid = os.fork()
             if pid == 0:
-                _run_child(send, pids, proc)
+                _run_child(send, pids, proc, user)
     except OSError:
         return
     os.close(send)
@@ -85,12 +97,13 @@ def _entries(receive: int, deadline_s: float) -> Iterator[tuple[int, bytes]]:
             received = received[_ENTRY.size + size :]
 
 
-def _run_child(send: int, pids: Iterable[int], proc: Path) -> None:
+def _run_child(send: int, pids: Iterable[int], proc: Path, user: User | None) -> None:
     """Write the cmdline of each process. Never returns, so none of the sensor's exit handlers run here."""
     try:
         child.ignore((*child.GROUP_SIGNALS,))
         child.close_inherited(send, stderr=False)
         child.set_name("audit-cmdline")
+        confine(PARTS["command lines"].with_paths(read=(str(proc),)), user)
         for pid in pids:
             cmdline = b""
             with suppress(OSError):

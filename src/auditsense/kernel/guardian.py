@@ -7,7 +7,7 @@ reused one. An empty journal means that there is nothing to undo.
 Rule 1: it does nothing while the sensor lives, and exits as soon as the host is restored.
 Rule 2: it leaves the sensor's process group and ignores what a terminal or a service manager sends to the
         group: a signal that ends the sensor must not end the guardian.
-Rule 3: it keeps the capability to change the audit configuration and drops all others.
+Rule 3: it keeps the capability to change the audit configuration, and what `kernel.confinement` lists.
 Rule 4: `Guardian.watch` replaces a guardian that died, and resumes one that was stopped. Where resuming is
         not allowed, it starts another one.
 Rule 5: every wait of the sensor for the guardian has a limit: the guardian may be stopped or frozen.
@@ -25,8 +25,9 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from auditsense import _child_process as child
 from auditsense.errors import AuditSenseError, InputError, one_line
-from auditsense.kernel import host_state, privileges
+from auditsense.kernel import host_state
 from auditsense.kernel.commands import Commands
+from auditsense.kernel.confinement import PARTS, confine
 from auditsense.kernel.undo import undo_all
 from auditsense.kernel.undo_journal import Entry, decode, encode
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from auditsense.kernel.plan import Step
+    from auditsense.kernel.privileges import User
 
 _END_S = 10.0  # limit for its exit, which takes a few milliseconds on an idle host
 _WRITE_S = 2.0  # limit for a journal line: the pipe accepts it at once unless it is full
@@ -51,17 +53,26 @@ class Guardian:
         done: called in the guardian when every change is undone, for example to remove a file.
         before: the kernel's audit before the first step, to compare with when all is undone. None: only the
             steps are compared.
+        user: that the guardian becomes; None: it keeps the user.
+        folders: in which *done* removes files itself.
+        broker: descriptor over which *done* has files removed; None: it removes them itself.
         end_s: limit of `close`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each has a default that most keep
         self,
         commands: Callable[[], Commands] = Commands,
         done: Callable[[], None] | None = None,
         before: host_state.AuditState | None = None,
         *,
+        user: User | None = None,
+        folders: Sequence[str] = (),
+        broker: int | None = None,
         end_s: float = _END_S,
     ) -> None:
+        self._user = user
+        self._folders = tuple(folders)
+        self._broker = broker
         self._make = commands
         self._done = done
         self._before = before
@@ -98,13 +109,23 @@ class Guardian:
                     raise
                 if self.pid == 0:
                     os.close(writing)
-                    _guard(reading, _Sensor(owner, self._steps, self._before), self._make, self._done)
+                    sensor = _Sensor(owner, self._steps, self._before)
+                    _guard(reading, sensor, self._make, self._done, self._confine)
         except OSError as error:
             raise AuditSenseError(f"cannot start the guardian: {error.strerror}") from None
         os.close(reading)
         os.set_blocking(writing, False)
         self._pipe = writing
         self._wanted = True
+
+    def _confine(self, reading: int) -> None:
+        """Keep what the guardian needs. In the child."""
+        if self._broker is None:
+            child.close_inherited(reading)
+            confine(PARTS["guardian without a broker"].with_paths(remove=self._folders), self._user)
+        else:
+            child.close_inherited(reading, self._broker)
+            confine(PARTS["guardian"], self._user)
 
     def write(self, steps: Sequence[Step]) -> None:
         """Send the steps that may be in effect now.
@@ -249,6 +270,7 @@ def _guard(
     sensor: _Sensor,
     make: Callable[[], Commands],
     done: Callable[[], None] | None,
+    confine_to: Callable[[int], None],
 ) -> NoReturn:
     """Run the guardian. Never returns, so none of the sensor's exit handlers run here."""
     code = 1
@@ -257,8 +279,7 @@ def _guard(
         child.ignore((*IGNORED_SIGNALS, signal.SIGPIPE))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED_SIGNALS)
         child.set_name("audit-guardian")
-        child.close_inherited(reading)
-        privileges.keep_only(privileges.CAP_AUDIT_CONTROL)
+        confine_to(reading)
         code = _restore(sensor._replace(steps=_last_journal(reading, sensor.steps)), make, done)
     except BaseException as error:  # noqa: BLE001 - the last frame: nothing above could report it
         _print(f"error: the guardian failed: {error!r}; check what remains with auditctl -s and auditctl -l")

@@ -9,21 +9,39 @@ from __future__ import annotations
 import ctypes
 import os
 import pwd
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from auditsense.errors import AuditSenseError, UsageError
 
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
 # linux/capability.h
+CAP_SETGID = 6
+CAP_SETUID = 7
 CAP_NET_ADMIN = 12
 CAP_AUDIT_CONTROL = 30
 CAP_AUDIT_READ = 37
 _VERSION_3 = 0x20080522
 
 # linux/prctl.h
+_PR_SET_DUMPABLE = 4
 _PR_SET_KEEPCAPS = 8
 _PR_CAPBSET_READ = 23
 _PR_CAPBSET_DROP = 24
 _PR_SET_NO_NEW_PRIVS = 38
+
+ROOT = "root"
+"""In place of a user: run as root, with few capabilities."""
+SERVICE_USER = "auditsense"
+"""Account that a package creates for the sensor."""
+FIRST_UNNAMED, LAST_UNNAMED = 60_706, 61_183
+"""Range of user and group ids for a sensor without an account: neither distributions nor systemd use it."""
+_PASSWD = Path("/etc/passwd")
+_ID_FIELDS = 4  # name:password:uid:gid…
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +76,10 @@ def _failed(action: str) -> AuditSenseError:
 def keep_only(*capabilities: int, user: User | None = None) -> None:
     """Drop all other capabilities for good: permitted, effective, inheritable, ambient, bounding.
 
-    Gains none that this process does not have. Programs that it executes get no more (no_new_privs).
-    Applies to the calling thread: call it while there is only one.
+    Gains none that this process does not have. Programs that it executes get no more (no_new_privs). The
+    supplementary groups go as well, where this process may drop them. Other processes of the user cannot
+    trace this one, and it writes no core dump. Applies to the calling thread: call it while there is only
+    one.
 
     Args:
         capabilities: numbers from linux/capability.h.
@@ -79,6 +99,9 @@ def keep_only(*capabilities: int, user: User | None = None) -> None:
             libc.prctl(_PR_CAPBSET_DROP, number, 0, 0, 0)
     if user is not None:
         _become(libc, user)
+    elif os.getgroups():
+        with suppress(PermissionError):  # a user without CAP_SETGID keeps its groups
+            os.setgroups([])
     header = _Header(_VERSION_3, 0)
     data = (_Data * 2)()
     if libc.capget(ctypes.byref(header), data):
@@ -89,6 +112,8 @@ def keep_only(*capabilities: int, user: User | None = None) -> None:
         data[word] = _Data(allowed, allowed, 0)  # a capability that is not inheritable leaves the ambient set
     if libc.capset(ctypes.byref(header), data):
         raise _failed("drop capabilities")
+    if libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0):
+        raise _failed("forbid core dumps")
 
 
 def _become(libc: ctypes.CDLL, user: User) -> None:
@@ -96,7 +121,8 @@ def _become(libc: ctypes.CDLL, user: User) -> None:
     if libc.prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0):
         raise _failed("keep the capabilities")
     try:
-        os.setgroups([])
+        if os.getgroups():
+            os.setgroups([])
         os.setresgid(user.gid, user.gid, user.gid)
         os.setresuid(user.uid, user.uid, user.uid)
     except OSError as error:
@@ -117,3 +143,39 @@ def user_named(name: str) -> User:
     if entry.pw_uid == 0:
         raise UsageError(f"{name} is root; name a user without privileges")
     return User(entry.pw_uid, entry.pw_gid, name)
+
+
+def service_user(taken: Collection[int] = ()) -> User:
+    """Return the account `SERVICE_USER`, else an id that no account has.
+
+    Reads /etc/passwd alone: other sources of accounts may be servers that do not answer.
+
+    Args:
+        taken: ids of other sensors.
+
+    Raises:
+        AuditSenseError: no id is free.
+    """
+    known: set[int] = set()
+    for fields in _accounts():
+        if fields[0] == SERVICE_USER.encode() and int(fields[2]) and int(fields[3]):
+            return User(int(fields[2]), int(fields[3]), SERVICE_USER)
+        known.update((int(fields[2]), int(fields[3])))
+    count = LAST_UNNAMED + 1 - FIRST_UNNAMED
+    for turn in range(count):
+        number = FIRST_UNNAMED + (os.getpid() + turn) % count
+        if number not in known and number not in taken:
+            return User(number, number)
+    raise AuditSenseError(
+        f"every user id from {FIRST_UNNAMED} to {LAST_UNNAMED} is in use; create the user {SERVICE_USER}"
+    )
+
+
+def _accounts() -> list[list[bytes]]:
+    """Return the lines of /etc/passwd that have numbers where they belong."""
+    try:
+        lines = _PASSWD.read_bytes().splitlines()
+    except OSError:
+        return []
+    split = (line.split(b":") for line in lines)
+    return [one for one in split if len(one) > _ID_FIELDS and one[2].isdigit() and one[3].isdigit()]

@@ -1,12 +1,12 @@
 """Limit a running sensor to a list of system calls, with a filter in the kernel, for good.
 
-Owns: the list. Three calls on it are limited by an argument: sockets to this machine only, no new
-namespaces, no keystrokes into a terminal. Other calls get EPERM, or ENOSYS when they are newer than our
+Owns: the lists. Some calls are limited by an argument: families of sockets, no new namespaces, no keystrokes
+into a terminal. Other calls get EPERM, or ENOSYS when they are newer than our
 tables: an old kernel answers so, and every libc handles it. A call by another architecture's numbers ends
 the process.
 
-The list holds whole families (memory, threads, time, files, sockets), because another interpreter may use
-the next call of a family.
+A list holds whole families (memory, threads, time, files, sockets), because another interpreter may use the
+next call of a family. Which part of the program has which list is decided in `kernel.confinement`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from auditsense.kernel.bpf import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 _MEMORY = (
     "brk madvise map_shadow_stack membarrier mmap mmap2 mprotect mremap mseal msync munmap riscv_flush_icache"
@@ -82,36 +82,96 @@ _SOCKETS = (
     "recvmsg send sendmmsg sendmsg sendto setsockopt shutdown socketcall socketpair"
 )
 
-_ALL = (_MEMORY, _PROCESSES, _USERS, _SIGNALS, _TIME, _WAITING, _DESCRIPTORS, _FILES, _SOCKETS)
+_BASE = (_MEMORY, _PROCESSES, _USERS, _SIGNALS, _TIME, _WAITING, _DESCRIPTORS)
 
-ALLOWED = frozenset(name for family in _ALL for name in family.split())
-"""Names of the calls that are allowed with any argument, on the architectures that have them."""
+
+def _names(*families: str) -> frozenset[str]:
+    return frozenset(name for family in families for name in family.split())
+
+
+ALLOWED = _names(*_BASE, _FILES, _SOCKETS)
+"""Names of the calls of the widest list, on the architectures that have them."""
+FILES = _names(_FILES)
+SOCKETS = _names(_SOCKETS)
+TO_PROCESSES = _names("kill pidfd_open pidfd_send_signal rt_sigqueueinfo rt_tgsigqueueinfo tgkill tkill")
+"""Calls that send signals. abort(3) ends a process without them as well."""
 
 # linux/seccomp.h: struct seccomp_data and what a filter returns
 _AT_NUMBER, _AT_ARCH, _AT_ARGUMENTS = 0, 4, 16
 _LOW_WORD = 0 if sys.byteorder == "little" else 4
+_REFUSED = -1  # in place of a distance: to the end of a check
 _ALLOW, _ERRNO, _KILL_PROCESS = 0x7FFF0000, 0x00050000, 0x80000000
 _SET_MODE_FILTER, _ALL_THREADS = 1, 1
 
 _AF_UNIX, _AF_NETLINK = 1, 16
 _NEW_NAMESPACES = 0x7E020000  # linux/sched.h: CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET
+_NETLINK_ADDRESS = 12  # bytes of struct sockaddr_nl
+_WRITING = os.O_ACCMODE | os.O_CREAT | os.O_TRUNC
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C  # asm-generic/ioctls.h; the same on all of ARCHES
 
 ARCHES = ("x86_64", "i386", "aarch64", "arm", "riscv64", "ppc64le", "s390x", "loongarch64")
 """Architectures that have a filter: their calls and ioctls were reviewed one by one."""
 
 
-def program(arch: str, families: Sequence[int] = (), also: Sequence[str] = ()) -> list[Instruction]:
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """An argument of 32 bits that must have one of some values, at most 64."""
+
+    values: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class InRange:
+    """An address that must be from *first* to *last*, which share their high 32 bits."""
+
+    first: int
+    last: int
+
+
+Fixed = OneOf | InRange | None
+"""What an argument must be; None: anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallList:
+    """What a filter allows.
+
+    Attributes:
+        names: of the calls; clone, ioctl and socket need not be among them.
+        families: of sockets (socket(2), AF_*).
+        netlink_only: whether connect(2) and bind(2) take no address that is longer than that of a netlink
+            socket, and sendto(2) none at all. The path of a local socket is usually longer.
+        writes: whether open(2) and openat(2) may open a file for writing.
+        forks: whether threads and processes may be created.
+        fixed: calls that are allowed with certain arguments only, by name; they need not be in *names*.
+    """
+
+    names: frozenset[str] = ALLOWED
+    families: tuple[int, ...] = (_AF_UNIX, _AF_NETLINK)
+    netlink_only: bool = False
+    writes: bool = True
+    forks: bool = True
+    fixed: tuple[tuple[str, tuple[Fixed, ...]], ...] = ()
+
+
+def program(arch: str, calls: CallList | None = None) -> list[Instruction]:
     """Return the filter for one of `ARCHES`, as instructions of classic BPF.
 
     Args:
         arch: whose numbers.
-        families: of sockets that are allowed in addition to those of this machine (socket(2), AF_*).
-        also: names of calls that are allowed in addition to `ALLOWED`.
+        calls: what is allowed; None: `ALLOWED`, with sockets to this machine only.
     """
+    calls = calls or CallList()
     known = {name: syscalls.number(name, arch) for name in syscalls.names(arch)}
     numbers = {name: number for name, number in known.items() if number is not None}
-    flags = 1 if arch == "s390x" else 0  # which argument of clone(2) they are
+    allowed = {"ioctl"} | calls.names | ({"clone"} if calls.forks else set())
+    if not calls.forks:
+        allowed -= {"fork", "vfork"}
+    checked: list[Instruction] = []
+    for name, check in _checks(arch, calls):
+        if name in numbers and name in allowed | {"socket"} | {name for name, _ in calls.fixed}:
+            checked += _when(numbers[name], *check)
+            allowed.discard(name)
     return [
         (LOAD_WORD, 0, 0, _AT_ARCH),
         (IF_EQUAL, 1, 0, syscalls.ARCHES[arch]),
@@ -119,35 +179,47 @@ def program(arch: str, families: Sequence[int] = (), also: Sequence[str] = ()) -
         (LOAD_WORD, 0, 0, _AT_NUMBER),
         # Its flags are in memory, which a filter cannot read. Every libc then falls back to clone(2).
         *_when(numbers["clone3"], _refuse(errno.ENOSYS)),
-        *_when(
-            numbers["socket"],
+        *checked,
+        *_allow(sorted(number for name, number in numbers.items() if name in allowed)),
+        (IF_GREATER, 0, 1, max(numbers.values())),
+        _refuse(errno.ENOSYS),
+        _refuse(errno.EPERM),
+    ]
+
+
+def _checks(arch: str, calls: CallList) -> Iterator[tuple[str, list[Instruction]]]:
+    """Yield the calls that an argument decides, each with instructions that end in a return."""
+    families = calls.families
+    yield (
+        "socket",
+        [
             _argument(0),
-            *((IF_EQUAL, 2 + place, 0, family) for place, family in reversed([*enumerate(families)])),
-            (IF_EQUAL, 1, 0, _AF_UNIX),
-            (IF_EQUAL, 0, 1, _AF_NETLINK),
-            (RETURN, 0, 0, _ALLOW),
+            *((IF_EQUAL, len(families) - place, 0, family) for place, family in enumerate(families)),
             _refuse(errno.EAFNOSUPPORT),
-        ),
-        *_when(
-            numbers["clone"],
-            _argument(flags),
-            (IF_ANY_BIT, 0, 1, _NEW_NAMESPACES),
-            _refuse(errno.EPERM),
             (RETURN, 0, 0, _ALLOW),
-        ),
-        *_when(
-            numbers["ioctl"],
+        ],
+    )
+    flags = 1 if arch == "s390x" else 0  # which argument of clone(2) they are
+    yield "clone", _unless((IF_ANY_BIT, 0, 0, _NEW_NAMESPACES), flags)
+    yield (
+        "ioctl",
+        [
             _argument(1),
             (IF_EQUAL, 1, 0, _TIOCSTI),
             (IF_EQUAL, 0, 1, _TIOCLINUX),
             _refuse(errno.EPERM),
             (RETURN, 0, 0, _ALLOW),
-        ),
-        *_allow(sorted(number for name, number in numbers.items() if name in ALLOWED or name in also)),
-        (IF_GREATER, 0, 1, max(numbers.values())),
-        _refuse(errno.ENOSYS),
-        _refuse(errno.EPERM),
-    ]
+        ],
+    )
+    for name, arguments in calls.fixed:
+        yield name, _only(arguments)
+    if calls.netlink_only:
+        yield "connect", _unless((IF_GREATER, 0, 0, _NETLINK_ADDRESS), 2)
+        yield "bind", _unless((IF_GREATER, 0, 0, _NETLINK_ADDRESS), 2)
+        yield "sendto", _unless((IF_GREATER, 0, 0, 0), 5)
+    if not calls.writes:
+        yield "open", _unless((IF_ANY_BIT, 0, 0, _WRITING), 1)
+        yield "openat", _unless((IF_ANY_BIT, 0, 0, _WRITING), 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +235,7 @@ class SystemCallFilter:
     instructions: bytes
 
 
-def prepare(families: Sequence[int] = (), also: Sequence[str] = ()) -> SystemCallFilter | None:
+def prepare(calls: CallList | None = None) -> SystemCallFilter | None:
     """Return the filter for this process; None when this machine's calls are not known. See `program`.
 
     Reads our tables, so call it before privileges are dropped.
@@ -172,7 +244,7 @@ def prepare(families: Sequence[int] = (), also: Sequence[str] = ()) -> SystemCal
     call = syscalls.number("seccomp", arch) if arch is not None else None
     if arch is None or call is None:
         return None
-    return SystemCallFilter(call, bpf.pack(program(arch, families, also)))
+    return SystemCallFilter(call, bpf.pack(program(arch, calls)))
 
 
 def confine(prepared: SystemCallFilter) -> bool:
@@ -211,13 +283,51 @@ def abi() -> str | None:
     return arch if arch in ARCHES and short == (arch in {"i386", "arm"}) else None
 
 
-def _argument(number: int) -> Instruction:
-    """Load an argument's low 32 bits: the kernel reads no others of these arguments."""
-    return (LOAD_WORD, 0, 0, _AT_ARGUMENTS + 8 * number + _LOW_WORD)
+def _argument(number: int, *, high: bool = False) -> Instruction:
+    """Load 32 bits of an argument, by default the low ones: of most, the kernel reads no others."""
+    return (LOAD_WORD, 0, 0, _AT_ARGUMENTS + 8 * number + (4 - _LOW_WORD if high else _LOW_WORD))
 
 
 def _refuse(number: int) -> Instruction:
     return (RETURN, 0, 0, _ERRNO | number)
+
+
+def _unless(condition: Instruction, argument: int) -> list[Instruction]:
+    """Refuse a call where *condition* holds for one of its arguments."""
+    code, _, _, operand = condition
+    return [_argument(argument), (code, 0, 1, operand), _refuse(errno.EPERM), (RETURN, 0, 0, _ALLOW)]
+
+
+def _only(arguments: Sequence[Fixed]) -> list[Instruction]:
+    """Allow a call where each argument is as it must be."""
+    blocks: list[list[Instruction]] = []
+    for number, argument in enumerate(arguments):
+        if isinstance(argument, OneOf):
+            values = [value & 0xFFFF_FFFF for value in argument.values]
+            equal = [(IF_EQUAL, len(values) - place - 1, 0, value) for place, value in enumerate(values)]
+            blocks.append([_argument(number), *equal[:-1], (IF_EQUAL, 0, _REFUSED, values[-1])])
+        elif argument is not None:
+            high, first, last = argument.first >> 32, argument.first, argument.last
+            blocks.append(
+                [
+                    _argument(number, high=True),
+                    (IF_EQUAL, 0, _REFUSED, high),
+                    _argument(number),
+                    (IF_AT_LEAST, 0, _REFUSED, first & 0xFFFF_FFFF),
+                    (IF_GREATER, _REFUSED, 0, last & 0xFFFF_FFFF),
+                ]
+            )
+    code = [*(one for block in blocks for one in block), (RETURN, 0, 0, _ALLOW), _refuse(errno.EPERM)]
+    end = len(code) - 1
+    return [
+        (
+            operation,
+            end - place - 1 if yes == _REFUSED else yes,
+            end - place - 1 if no == _REFUSED else no,
+            operand,
+        )
+        for place, (operation, yes, no, operand) in enumerate(code)
+    ]
 
 
 def _when(number: int, *then: Instruction) -> list[Instruction]:

@@ -6,7 +6,7 @@ whether that open comes through the pipeline.
 
 Rule 1: every test forks a new child, because the kernel may hide processes that start from now on.
 Rule 2: the child opens the host's /proc; where /proc here is another one, the test fails.
-Rule 3: the helper has no capability and one descriptor, its end of a socket pair. It exits when the sensor
+Rule 3: the helper is confined, and has one descriptor, its end of a socket pair. It exits when the sensor
         does, for any reason.
 """
 
@@ -22,10 +22,13 @@ from typing import TYPE_CHECKING, Final, NoReturn, Self
 
 from auditsense import _child_process as child
 from auditsense.errors import AuditSenseError
-from auditsense.kernel import privileges, procfs
+from auditsense.kernel import procfs
+from auditsense.kernel.confinement import PARTS, confine
 
 if TYPE_CHECKING:
     from types import TracebackType
+
+    from auditsense.kernel.privileges import User
 
 DEFAULT_EVERY_S: Final = 300.0
 DEFAULT_WITHIN_S: Final = 2.0
@@ -55,6 +58,7 @@ class SelfTest:
         every_s: from one test to the next, above 0.
         within_s: limit for the record to arrive.
         path: to open.
+        user: that the helper becomes.
     """
 
     def __init__(
@@ -63,6 +67,7 @@ class SelfTest:
         *,
         within_s: float = DEFAULT_WITHIN_S,
         path: str | None = None,
+        user: User | None = None,
     ) -> None:
         self.path = path if path is not None else spelling()
         """Path that the record has to name."""
@@ -72,6 +77,7 @@ class SelfTest:
         """All other tests."""
         self.events = 0
         """Opens of `path` that came through the pipeline."""
+        self.user = user
         self._every_s = every_s
         self._within_s = within_s
         self._next_s = 0.0
@@ -93,7 +99,7 @@ class SelfTest:
         except OSError as error:
             raise AuditSenseError(f"cannot start the self-test: {error.strerror}") from None
         if self._helper == 0:
-            _run_helper(helper_socket.fileno(), self.path)
+            _run_helper(helper_socket.fileno(), self.path, self.user)
         helper_socket.close()
         self._socket.settimeout(0)
         return self
@@ -178,7 +184,7 @@ class SelfTest:
         return reason
 
 
-def _run_helper(descriptor: int, path: str) -> NoReturn:
+def _run_helper(descriptor: int, path: str, user: User | None) -> NoReturn:
     """Run the helper. Never returns, so none of the sensor's exit handlers run here."""
     code = 1
     try:
@@ -187,7 +193,7 @@ def _run_helper(descriptor: int, path: str) -> NoReturn:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         child.close_inherited(descriptor, stderr=False)
         child.set_name("audit-selftest")
-        privileges.keep_only()
+        confine(PARTS["self-test"], user)
         while os.read(descriptor, 1):
             if path.startswith("/proc") and procfs.is_host_procfs() is False:
                 os.write(descriptor, _PID.pack(_ANOTHER_PROC))

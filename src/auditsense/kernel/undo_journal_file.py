@@ -29,6 +29,11 @@ DEFAULT_FOLDER = Path("/run/auditsense")
 _MOST_BYTES = 1 << 22  # of a journal: some thousand audit rules
 
 
+def paths(folder: Path = DEFAULT_FOLDER) -> tuple[Path, Path]:
+    """Return the paths of the journal of this process: the file, and the one that replaces it."""
+    return folder / f"takeover.{os.getpid()}.json", folder / f"takeover.{os.getpid()}.new"
+
+
 def _start_time(pid: int) -> bytes:
     """Return the start time of a process since boot, which differs when its pid is reused.
 
@@ -52,8 +57,7 @@ class JournalFile:
 
     def __init__(self, folder: Path = DEFAULT_FOLDER) -> None:
         self._folder = folder
-        self._path = folder / f"takeover.{os.getpid()}.json"
-        self._unfinished = folder / f"takeover.{os.getpid()}.new"
+        self._path, self._unfinished = paths(folder)
         self._start_time = _start_time(os.getpid())
         self._user = os.geteuid()
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from auditsense.core.ring import Ring
+    from auditsense.kernel.privileges import User
     from auditsense.sources.base import Source
 
 PROC: Final = Path("/proc")
@@ -69,7 +70,8 @@ class HostProcesses:
         Before the source is entered: its audit rules would report what the child process reads.
         """
         if self._here and ring.remembers_processes:
-            for facts in read_all(proc=self._proc):
+            user = self._source.helper_user if isinstance(self._source, KernelSource) else None
+            for facts in read_all(proc=self._proc, user=user):
                 self._added.add(facts.pid)
                 ring.add_process(facts)
 
@@ -118,14 +120,14 @@ def read_process(pid: int, *, proc: Path = PROC) -> ProcessFacts | None:
         os.close(folder)
 
 
-def read_all(*, proc: Path = PROC) -> list[ProcessFacts]:
+def read_all(*, proc: Path = PROC, user: User | None = None) -> list[ProcessFacts]:
     """Return what /proc tells of all processes, parents first, with arguments; at most `MOST_PROCESSES`.
 
-    Forks a child that reads the arguments; a process that makes it stall has none.
+    Forks a child that reads the arguments; a process that makes it stall has none. The child becomes *user*.
     """
     pids = sorted(_pids(proc))[-MOST_PROCESSES:]
     found = [facts for pid in pids if (facts := read_process(pid, proc=proc)) is not None]
-    arguments = read_cmdlines([facts.pid for facts in found if facts.executable], proc=proc)
+    arguments = read_cmdlines([facts.pid for facts in found if facts.executable], proc=proc, user=user)
     return sorted(
         (_with_arguments(facts, arguments.get(facts.pid)) for facts in found),
         key=lambda facts: (facts.start_ms, facts.pid),

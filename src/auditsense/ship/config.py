@@ -11,6 +11,7 @@ A new destination is one module with a class, and an entry in `_KINDS`.
 from __future__ import annotations
 
 import base64
+import os
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from auditsense.ship import Destination
 
 EXAMPLES: Final = "otlp+https://HOST:4318, elasticsearch+https://HOST:9200/STREAM or nats://HOST:4222/SUBJECT"
+_PROXIES: Final = ("http_proxy", "https_proxy", "all_proxy", "HTTPS_PROXY", "ALL_PROXY")
 _HEADER: Final = re.compile(r"([A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}):[ \t]*([ -~]{0,1000})", re.ASCII)
 _STREAM: Final = re.compile(r"[a-z0-9_.@-]{1,255}", re.ASCII)
 _SUBJECT: Final = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", re.ASCII)
@@ -61,6 +63,24 @@ class ShipSettings:
     headers: tuple[str, ...] = field(default=())
     timeout_s: float = 30.0
     compression: str = "gzip"
+
+    def paths(self) -> tuple[str, ...]:
+        """Return the paths of all files."""
+        files = (
+            *(self.api_key_file, self.password_file, self.nats_credentials_file),
+            *(self.ca_file, self.client_cert_file, self.client_key_file),
+        )
+        return tuple(str(credential_path(name)) for name in files if name)
+
+    def ports(self) -> tuple[int, ...] | None:
+        """Return the TCP ports to connect to; None: they are not known in advance.
+
+        A NATS server names others of its cluster, and the environment may name a proxy.
+        """
+        url = _split(self.url)
+        if url.scheme.startswith("nats") or self.proxy or any(os.environ.get(name) for name in _PROXIES):
+            return None
+        return (url.port or (443 if url.scheme.endswith("https") else 80),)
 
 
 def open_destination(settings: ShipSettings) -> Destination:

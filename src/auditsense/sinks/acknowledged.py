@@ -19,7 +19,7 @@ from auditsense.sinks.subprocess_sink import QUEUE_BYTES, SinkProcess
 from auditsense.sinks.worker import resume_mark
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from auditsense.sinks import Sink
     from auditsense.sinks.worker import SinkReport
@@ -59,9 +59,9 @@ class AcknowledgedSinkProcess(SinkProcess):
         self._group = 0  # process group of keeper and worker
         self._base = (0, 0)  # documents written and failed in earlier generations
 
-    def start(self, confine: Callable[[], None] | None = None) -> None:
+    def start(self, confine: Callable[[], None] | None = None, keep: Sequence[int] = ()) -> None:
         """Fork; see `SinkProcess.start`. The keeper and its workers are a process group."""
-        super().start(confine)
+        super().start(confine, keep)
         self._group = self.pid
         with suppress(OSError):  # it has done so itself, or has another user already
             os.setpgid(self.pid, self.pid)

@@ -241,13 +241,21 @@ def check_sink(settings: SinkSettings) -> str:
 
         check_spool(settings.path if settings.path.exists() else settings.path.parent)
         return ""
+    socket = local_socket(settings)
+    return (
+        ""
+        if not socket or Path(socket).exists()
+        else f"the sink {settings} writes nothing until {socket} exists"
+    )
+
+
+def local_socket(settings: SinkSettings) -> str:
+    """Return the path of the socket of this host that a sink sends to; "": there is none."""
     if isinstance(settings, JournaldSettings):
-        socket = settings.path
-    elif isinstance(settings, SyslogSettings) and settings.transport == "local":
-        socket = settings.host
-    else:
-        return ""
-    return "" if Path(socket).exists() else f"the sink {settings} writes nothing until {socket} exists"
+        return settings.path
+    if isinstance(settings, SyslogSettings) and settings.transport == "local":
+        return settings.host
+    return ""
 
 
 def _stdout(table: Mapping[str, object]) -> SinkSettings:

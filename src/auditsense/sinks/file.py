@@ -10,9 +10,10 @@ Rule 3: existing content stays. Only bytes that were just appended are removed a
 from __future__ import annotations
 
 import os
+import socket
 import stat
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from auditsense._file_trust import open_directory
 from auditsense.errors import UsageError
@@ -25,7 +26,130 @@ if TYPE_CHECKING:
 
     from auditsense.detect.document_types import Document
 
+_BROKER_S = 5.0
 _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NOCTTY | os.O_NONBLOCK
+
+
+class FileOpener(Protocol):
+    """Opens the file of a sink, and renames it."""
+
+    def open(self) -> int:
+        """Return a descriptor of the file, which is created if it is missing.
+
+        Raises:
+            SinkError: it cannot be opened safely.
+        """
+
+    def rotate(self, descriptor: int) -> None:
+        """Rename the file and its predecessors, unless its name is that of another one by now.
+
+        Args:
+            descriptor: of the file that is open.
+
+        Raises:
+            SinkError: one cannot be renamed.
+        """
+
+
+class FolderOpener:
+    """Opens a file with the rights of this process.
+
+    Args:
+        path: of the file.
+        keep: number of rotated files.
+    """
+
+    def __init__(self, path: Path, keep: int) -> None:
+        self._path = path
+        self._keep = keep
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The name of the file, and those of its predecessors, the newest first."""
+        name = self._path.name
+        return (name, *(f"{name}.{number}" for number in range(1, self._keep + 1)))
+
+    def open_folder(self) -> int:
+        """Return a descriptor of the folder.
+
+        Raises:
+            SinkError: it cannot be opened safely.
+        """
+        return _open_folder(self._path)
+
+    def open(self) -> int:
+        """See `FileOpener`."""
+        return _open_file(self._path, _FLAGS | os.O_CREAT)
+
+    def rotate(self, descriptor: int) -> None:
+        """See `FileOpener`."""
+        own = os.fstat(descriptor)
+        folder = self.open_folder()
+        try:
+            with suppress(FileNotFoundError):
+                current = os.stat(self._path.name, dir_fd=folder, follow_symlinks=False)
+                if (current.st_dev, current.st_ino) == (own.st_dev, own.st_ino):  # else already renamed
+                    self._rename_all(folder)
+        finally:
+            os.close(folder)
+
+    def _rename_all(self, folder: int) -> None:
+        names = self.names
+        try:
+            for older, newer in zip(reversed(names[1:]), reversed(names[:-1]), strict=True):
+                with suppress(FileNotFoundError):
+                    os.rename(newer, older, src_dir_fd=folder, dst_dir_fd=folder)
+        except OSError as error:
+            raise SinkError(f"cannot rename {self._path} to {self._path}.1: {error.strerror}") from None
+
+
+class BrokeredOpener:
+    """Opens a file in a folder of root's, for a process that is not root: another process does it.
+
+    Args:
+        path: of the file, for messages.
+        connection: to that process (kernel/broker.py). It answers with a number of errno, and a descriptor.
+    """
+
+    def __init__(self, path: Path, connection: socket.socket) -> None:
+        self._path = path
+        self._connection = connection
+        self._connection.settimeout(_BROKER_S)
+
+    def fileno(self) -> int:
+        """Return the descriptor of the connection."""
+        return self._connection.fileno()
+
+    def close(self) -> None:
+        """Close this process's copy of the connection."""
+        self._connection.close()
+
+    def open(self) -> int:
+        """See `FileOpener`."""
+        descriptors = self._ask(b"O", "open")
+        if not descriptors:
+            raise SinkError(f"cannot open {self._path}: no descriptor came")
+        if reason := _unsafe(os.fstat(descriptors[0])):
+            os.close(descriptors[0])
+            raise SinkError(f"cannot open {self._path}: {reason}")
+        os.set_inheritable(descriptors[0], False)  # noqa: FBT003 - the standard library's own
+        return descriptors[0]
+
+    def rotate(self, descriptor: int) -> None:  # noqa: ARG002 - it knows which file it has opened
+        """See `FileOpener`."""
+        self._ask(b"R", "rename")
+
+    def _ask(self, request: bytes, action: str) -> list[int]:
+        try:
+            self._connection.send(request)
+            answer, descriptors, _, _ = socket.recv_fds(self._connection, 1, 1)
+        except OSError as error:
+            raise SinkError(f"cannot {action} {self._path}: {error.strerror or error}") from None
+        if not answer:
+            raise SinkError(f"cannot {action} {self._path}: the broker has ended; start auditsense again")
+        if answer[0]:
+            raise SinkError(f"cannot {action} {self._path}: {os.strerror(answer[0])}")
+        return descriptors
 
 
 class FileSink:
@@ -43,9 +167,8 @@ class FileSink:
 
     def __init__(self, path: Path, *, size: int = 0, keep: int = 5, form: Format = Format.JSONL) -> None:
         self._path = path
-        self._name = path.name
         self._limit = size
-        self._keep = keep
+        self.opener: FileOpener = FolderOpener(path, keep)
         self._line = line_of(form)
         self.as_lines = form is Format.JSONL
         self._descriptor = -1
@@ -101,7 +224,7 @@ class FileSink:
             self._descriptor = -1
 
     def _open(self) -> None:
-        descriptor = _open_file(self._path, _FLAGS | os.O_CREAT)
+        descriptor = self.opener.open()
         os.set_blocking(descriptor, True)
         self._descriptor = descriptor
         self._size = os.fstat(descriptor).st_size
@@ -159,27 +282,10 @@ class FileSink:
 
     def _rotate(self) -> None:
         """Rename the file and its predecessors, and begin a new one."""
-        own = os.fstat(self._descriptor)
-        folder = _open_folder(self._path)
-        try:
-            with suppress(FileNotFoundError):
-                current = os.stat(self._name, dir_fd=folder, follow_symlinks=False)
-                if (current.st_dev, current.st_ino) == (own.st_dev, own.st_ino):  # else already renamed
-                    self._rename_all(folder)
-        finally:
-            os.close(folder)
+        self.opener.rotate(self._descriptor)
         self.reopen()
         if self._size >= self._limit:  # files in the folder cannot be renamed any more
             raise SinkError(f"cannot rotate {self._path}")
-
-    def _rename_all(self, folder: int) -> None:
-        names = [self._name, *(f"{self._name}.{number}" for number in range(1, self._keep + 1))]
-        try:
-            for older, newer in zip(reversed(names[1:]), reversed(names[:-1]), strict=True):
-                with suppress(FileNotFoundError):
-                    os.rename(newer, older, src_dir_fd=folder, dst_dir_fd=folder)
-        except OSError as error:
-            raise SinkError(f"cannot rename {self._path} to {self._path}.1: {error.strerror}") from None
 
 
 def check_file(path: Path) -> None:

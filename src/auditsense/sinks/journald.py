@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from auditsense.sinks.fields import named_fields, priority
 from auditsense.sinks.format import compact_text, jsonl
-from auditsense.sinks.socket_sink import SocketSink, connect
+from auditsense.sinks.socket_sink import SocketSink
 
 if TYPE_CHECKING:
     from auditsense.detect.document_types import Document
@@ -48,7 +48,7 @@ class JournaldSink(SocketSink):
 
     def _send(self, message: bytes) -> None:
         if self._socket is None:
-            self._socket = connect(socket.AF_UNIX, socket.SOCK_DGRAM, self._path)
+            self._socket = self.connector(socket.AF_UNIX, socket.SOCK_DGRAM, self._path)
         try:
             self._socket.send(message)
         except OSError as error:

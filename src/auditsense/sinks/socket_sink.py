@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from auditsense.sinks import SinkError
@@ -14,6 +17,9 @@ if TYPE_CHECKING:
 
 _TIMEOUT_S = 5.0
 
+Connector = Callable[[int, int, Any], socket.socket]
+"""Returns a socket of a family and type that is connected to an address."""
+
 
 class SocketSink:
     """Send one message per document; reconnect after an error.
@@ -24,6 +30,7 @@ class SocketSink:
 
     def __init__(self, peer: str) -> None:
         self._peer = peer
+        self.connector: Connector = connect
         self._socket: socket.socket | None = None
 
     def fileno(self) -> int:
@@ -61,6 +68,38 @@ class SocketSink:
 
     def _send(self, message: bytes) -> None:
         raise NotImplementedError
+
+
+class BrokeredConnector:
+    """Connects to the path of one local socket, for a process that may not: another process does it.
+
+    Args:
+        connection: to that process (kernel/broker.py). It answers with a number of errno, and a descriptor.
+    """
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._connection.settimeout(_TIMEOUT_S)
+
+    def fileno(self) -> int:
+        """Return the descriptor of the connection."""
+        return self._connection.fileno()
+
+    def close(self) -> None:
+        """Close this process's copy of the connection."""
+        self._connection.close()
+
+    def __call__(self, family: int, kind: int, address: Any) -> socket.socket:  # noqa: ANN401, ARG002 - as in socket.connect; the broker knows the address
+        """Return a connected socket. Raises OSError."""
+        self._connection.send(b"S" if kind == socket.SOCK_STREAM else b"D")
+        answer, descriptors, _, _ = socket.recv_fds(self._connection, 1, 1)
+        if not answer:
+            raise OSError(errno.EPIPE, "the broker has ended; start auditsense again")
+        if answer[0] or not descriptors:
+            raise OSError(answer[0], os.strerror(answer[0]))
+        connected = socket.socket(family, kind, fileno=descriptors[0])
+        connected.settimeout(_TIMEOUT_S)
+        return connected
 
 
 def connect(family: int, kind: int, address: Any) -> socket.socket:  # noqa: ANN401 - as in socket.connect

@@ -22,7 +22,7 @@ from auditsense.sinks.handle import SinkHandle
 from auditsense.sinks.worker import GRACE_S, IGNORED, MAX_REPORT_BYTES, REOPEN, SinkReport, run_worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from auditsense.sinks import Sink
 
@@ -60,11 +60,12 @@ class SinkProcess(SinkHandle):
         self._token = ""
         self._ended = False  # whether no process can report any more
 
-    def start(self, confine: Callable[[], None] | None = None) -> None:
+    def start(self, confine: Callable[[], None] | None = None, keep: Sequence[int] = ()) -> None:
         """Fork. The process must have one thread.
 
         Args:
             confine: called in the child to drop the privileges that the sink does not need.
+            keep: descriptors that stay open in the child, next to that of the sink.
 
         Raises:
             AuditSenseError: no process or pipe is available.
@@ -89,6 +90,7 @@ class SinkProcess(SinkHandle):
                         owner=owner,
                         confine=confine,
                         token=self._token,
+                        keep=keep,
                     )
         except OSError as error:
             for end in ends:

@@ -85,11 +85,11 @@ class SyslogSink(SocketSink):
         transport, host, port = self._settings.transport, self._settings.host, self._settings.port
         if transport == "local":
             try:
-                return connect(socket.AF_UNIX, socket.SOCK_DGRAM, host)
+                return self.connector(socket.AF_UNIX, socket.SOCK_DGRAM, host)
             except OSError as error:
                 if error.errno != EPROTOTYPE:
                     raise
-                return connect(socket.AF_UNIX, socket.SOCK_STREAM, host)
+                return self.connector(socket.AF_UNIX, socket.SOCK_STREAM, host)
         kind = socket.SOCK_STREAM if transport == "tcp" else socket.SOCK_DGRAM
         problem = OSError(f"{host} has no address")
         # As bytes: str would load a codec.

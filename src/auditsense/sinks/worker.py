@@ -31,7 +31,7 @@ from auditsense.errors import AuditSenseError
 from auditsense.sinks import CommittingSink, LineSink, SinkError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from auditsense.sinks import Sink
 
@@ -295,6 +295,7 @@ def run_worker(  # noqa: PLR0913 - what a process needs to know
     owner: int,
     confine: Callable[[], None] | None,
     token: str = "",
+    keep: Sequence[int] = (),
 ) -> NoReturn:
     """Run a sink's process. Never returns, so no exit handler of the sensor runs here.
 
@@ -305,6 +306,7 @@ def run_worker(  # noqa: PLR0913 - what a process needs to know
         owner: the sensor's pid.
         confine: drops the privileges that this process does not need.
         token: see `resume_mark`; a sink with a token has a keeper.
+        keep: further descriptors that stay open.
     """
     code = 1
     pipe, reports = pipes
@@ -313,7 +315,7 @@ def run_worker(  # noqa: PLR0913 - what a process needs to know
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        close_inherited(pipe, reports, sink.fileno())
+        close_inherited(pipe, reports, sink.fileno(), *keep)
         set_name(f"{'keep' if token else 'sink'}-{name}")
         if token:
             os.setpgid(0, 0)  # for the sensor, which kills keeper and worker at once

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from auditsense.kernel.guardian import Guardian
+    from auditsense.kernel.privileges import User
     from auditsense.kernel.tamper import Change
 
 
@@ -20,6 +21,12 @@ class Cleanup(NamedTuple):
     """Called by the guardian once the host is restored, also after SIGKILL, as the user that entered."""
     once_guarded: Callable[[], object] = lambda: None
     """Called in this process when the guardian runs: files created from then on are removed by it."""
+    folders: tuple[str, ...] = ()
+    """In which `after_restore` removes files."""
+    broker: Callable[[], int | None] = lambda: None
+    """Returns the descriptor over which `after_restore` has files removed; None: it removes them itself."""
+    user: User | None = None
+    """That helper processes of the source and of the sensor become; None: they keep the user."""
 
 
 class Source(Protocol):

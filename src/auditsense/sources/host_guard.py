@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from auditsense.kernel.commands import Commands
+    from auditsense.kernel.privileges import User
     from auditsense.kernel.undo_journal import Journal
     from auditsense.sources.base import Cleanup
 
@@ -32,17 +33,28 @@ class HostGuard:
 
     def __init__(self, commands: Commands, folder: Path | None, cleanup: Cleanup | None) -> None:
         self._commands = commands
-        self._journal = undo_journal_file.JournalFile(folder or undo_journal_file.DEFAULT_FOLDER)
+        self._folder = folder or undo_journal_file.DEFAULT_FOLDER
+        self._journal = undo_journal_file.JournalFile(self._folder)
         self._cleanup = cleanup
         self.guardian: Guardian | None = None
         self.restored: tuple[str, ...] = ()
         self.afterwards = UNCHANGED
 
+    @property
+    def user(self) -> User | None:
+        """User that helper processes become; None: they keep the user."""
+        return None if self._cleanup is None else self._cleanup.user
+
     def start(self, stack: ExitStack) -> tuple[Journal, ...]:
         """Restore the host and fork the guardian; *stack* ends it. Returns the journals to write."""
         self.restored = tuple(str(step) for step in self._journal.undo_stale(self._commands))
         state = host_state.read_state(self._commands)
-        guardian = Guardian(done=self._finish, before=state)
+        folders, broker = [str(self._folder.parent)], None
+        if self._cleanup is not None:
+            folders += self._cleanup.folders
+            broker = self._cleanup.broker()
+        user = self.user if broker is not None else None
+        guardian = Guardian(done=self._finish, before=state, user=user, folders=folders, broker=broker)
         guardian.start()  # before the data socket is open: the child must not inherit it
         stack.callback(self._end, guardian)
         stack.callback(self._compare, state)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from auditsense.kernel.audit_status import AuditStatus
     from auditsense.kernel.guardian import Guardian
+    from auditsense.kernel.privileges import User
     from auditsense.kernel.rules.rule import AuditRule
     from auditsense.kernel.tamper import Change
     from auditsense.kernel.transport import Transport
@@ -108,6 +109,11 @@ class KernelSource:
     def guardian(self) -> Guardian | None:
         """The guardian, when guarded and entered once."""
         return None if self._guard is None else self._guard.guardian
+
+    @property
+    def helper_user(self) -> User | None:
+        """User that helper processes become; None: they keep the user."""
+        return None if self._guard is None else self._guard.user
 
     @property
     def restored(self) -> tuple[str, ...]:

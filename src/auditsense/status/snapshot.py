@@ -51,6 +51,7 @@ class StatusContext:
         limits: of the sensor.
         sinks: returns the counters of the sinks, one object each.
         config_files: read at the start, absolute.
+        privileges: returns what the process kept: user and confinement.
     """
 
     sensor: Sensor
@@ -62,6 +63,7 @@ class StatusContext:
     limits: Limits = dataclasses.field(default_factory=Limits)
     sinks: Callable[[], Sequence[SinkFields]] = tuple
     config_files: Sequence[str] = ()
+    privileges: Callable[[], dict[str, Any]] = dict
 
 
 class Snapshot:
@@ -94,6 +96,7 @@ class Snapshot:
                 "owner": not source.audited,
                 "guardian": source.guardian.pid if source.guardian is not None else 0,
             },
+            "privileges": context.privileges(),
             "config_files": [*context.config_files],
             "audit_rules": [*context.audit_rules],
             "output": str(sensor.view),

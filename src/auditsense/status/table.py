@@ -105,6 +105,10 @@ def _rows(now: Mapping[str, Any], before: Mapping[str, Any] | None, peaks: dict[
     why = f" ({source['why']})" if source.get("why") else ""
     guardian = f", guardian {source['guardian']}" if source.get("guardian") else ", no guardian"
     yield Row("source", f"{source.get('name')}{why}{guardian}")
+    if kept := now.get("privileges"):
+        user = kept["user"] or f"user id {kept['user_id']}"
+        without = f", without {kept['missing']}" if kept["missing"] else ""
+        yield Row("runs as", f"{user}{without}", "warning" if without or not kept["user_id"] else "")
     for rule in now.get("audit_rules", ()):
         yield Row("audit rule", str(rule))
     yield from _kernel(now.get("kernel"))

@@ -1,0 +1,228 @@
+"""Confine each part of a running sensor: what every process keeps, in one table.
+
+Owns: `PARTS`. The processes take their confinement from it, and so do the tests that attack each of them
+(tests/project/test_compromise.py). SECURITY.md has a table that is made from their result.
+
+Order: paths are opened, capabilities and user are dropped, then Landlock, then the list of system calls.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import socket
+import sys
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from auditsense.kernel import landlock, privileges, seccomp
+from auditsense.kernel.landlock import NO_ACCESS, Access
+from auditsense.kernel.seccomp import ALLOWED, FILES, SOCKETS, TO_PROCESSES, CallList
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from auditsense.kernel.privileges import User
+
+_PR_SET_MDWE, _REFUSE_EXEC_GAIN = 65, 1  # linux/prctl.h, from Linux 6.3
+_NETLINK, _LOCAL = int(socket.AF_NETLINK), int(socket.AF_UNIX)
+_INTERNET: Final = (int(socket.AF_INET), int(socket.AF_INET6))
+_DNS_PORT: Final = 53
+
+# An interpreter may load a module late, and SQLite reads random bytes.
+_MODULES: Final = (
+    os.path.dirname(os.__file__),  # noqa: PTH120 - pathlib loads slowly
+    *(path for path in sys.path if path),
+    "/dev/urandom",
+)
+_NAME_SERVICE: Final = ("/etc", "/lib", "/lib64", "/usr", "/run")  # getaddrinfo(3) loads libraries
+_QUIET: Final = ALLOWED - TO_PROCESSES
+"""Calls of a process that signals no other."""
+_SENDS: Final = frozenset({"sendmsg", "sendmmsg"})
+"""Calls whose receiver is in memory, which a filter cannot read."""
+_CHANGES: Final = frozenset({"mkdir", "mkdirat", "rename", "renameat", "renameat2", "ftruncate", "fallocate"})
+"""Calls that change files, next to removing them."""
+_REMOVES: Final = frozenset({"unlink", "unlinkat", "rmdir"})
+_NEW_SOCKETS: Final = frozenset({"socketpair", "bind", "accept", "accept4", "shutdown"})
+
+
+@dataclass(frozen=True, slots=True)
+class Confinement:
+    """What a process keeps.
+
+    Attributes:
+        calls: of the system.
+        access: to files, ports and processes.
+        capabilities: numbers from linux/capability.h.
+    """
+
+    calls: CallList
+    access: Access = NO_ACCESS
+    capabilities: tuple[int, ...] = ()
+
+    def with_paths(
+        self, *, read: Iterable[str] = (), write: Iterable[str] = (), remove: Iterable[str] = ()
+    ) -> Confinement:
+        """Return this confinement with more paths."""
+        access = self.access
+        return replace(
+            self,
+            access=replace(
+                access,
+                read=(*access.read, *read),
+                write=(*access.write, *write),
+                remove=(*access.remove, *remove),
+            ),
+        )
+
+    def with_ports(self, ports: Iterable[int] | None) -> Confinement:
+        """Return this confinement with more TCP ports to connect to; None: all."""
+        own = self.access.ports
+        every = None if ports is None or own is None else (*own, *ports)
+        return replace(self, access=replace(self.access, ports=every))
+
+
+@dataclass(frozen=True, slots=True)
+class Confined:
+    """How much a kernel could do.
+
+    Attributes:
+        landlock: version of its interface; 0: none.
+        filtered: whether system calls are limited.
+    """
+
+    landlock: int
+    filtered: bool
+
+    @property
+    def missing(self) -> str:
+        """What this kernel lacks, for people; "": nothing."""
+        parts = [] if self.filtered else ["filter for system calls"]
+        if not self.landlock:
+            parts.append("Landlock")
+        elif self.landlock < landlock.COMPLETE:
+            parts.append(f"complete Landlock (it has version {self.landlock} of {landlock.COMPLETE})")
+        return " and no ".join(parts)
+
+
+_KERNEL_SENSOR: Final = Confinement(
+    # seccomp and Landlock: for another guardian, which is forked later and limits itself further.
+    CallList(
+        (ALLOWED - _SENDS - _CHANGES - _REMOVES - {"socketpair"} - (TO_PROCESSES - {"kill"}))
+        | {"seccomp", "landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self"},
+        (_NETLINK,),
+        netlink_only=True,
+        writes=False,
+    ),
+    Access(read=("/proc", "/etc", os.devnull, *_MODULES), signals=True),
+    (privileges.CAP_AUDIT_CONTROL, privileges.CAP_AUDIT_READ),
+)
+_TEXT_SENSOR: Final = Confinement(
+    CallList(
+        ALLOWED - _SENDS - _CHANGES - {"socketpair"} - (TO_PROCESSES - {"kill"}),
+        (_LOCAL,),
+        writes=False,
+    ),
+    _KERNEL_SENSOR.access,
+)
+_ALONE: Final = _QUIET - SOCKETS
+_ASKS: Final = frozenset({"send", "sendto", "recv", "recvfrom", "recvmsg"})
+"""Calls on a connection that is open already."""
+
+PARTS: Final = {
+    "sensor": _KERNEL_SENSOR,
+    "sensor of a text source": _TEXT_SENSOR,
+    "guardian": Confinement(
+        CallList(
+            _QUIET - FILES - _SENDS - (_NEW_SOCKETS - {"bind"}), (_NETLINK,), netlink_only=True, forks=False
+        ),
+        NO_ACCESS,
+        (privileges.CAP_AUDIT_CONTROL,),
+    ),
+    # Removes the files below /run itself, and asks whether a process listens on a socket there.
+    "guardian without a broker": Confinement(
+        CallList(
+            (_QUIET - FILES - _SENDS - _NEW_SOCKETS)
+            | _REMOVES
+            | {"lstat", "lstat64", "newfstatat", "fstatat64", "statx"},
+            (_NETLINK, _LOCAL),
+            forks=False,
+        ),
+        NO_ACCESS,
+        (privileges.CAP_AUDIT_CONTROL,),
+    ),
+    "self-test": Confinement(CallList(_ALONE, (), writes=False), Access(read=("/proc", *_MODULES))),
+    "command lines": Confinement(
+        CallList(_ALONE, (), writes=False, forks=False), Access(read=("/proc", *_MODULES))
+    ),
+    "stdout": Confinement(CallList(_ALONE, (), writes=False, forks=False), Access(read=_MODULES)),
+    "file": Confinement(CallList(_ALONE | _ASKS, (), writes=False, forks=False), Access(read=_MODULES)),
+    "file in a folder of its user": Confinement(CallList(_ALONE, (), forks=False), Access(read=_MODULES)),
+    "spool": Confinement(CallList(_ALONE, ()), Access(read=_MODULES, write=(os.devnull,))),
+    "journald": Confinement(
+        CallList((_QUIET - _NEW_SOCKETS - {"connect"}) | {"memfd_create"}, (), writes=False, forks=False),
+        Access(read=_MODULES),
+    ),
+    "syslog": Confinement(
+        CallList(
+            _QUIET - _NEW_SOCKETS - _SENDS - {"connect"}, (), netlink_only=True, writes=False, forks=False
+        ),
+        Access(read=_MODULES),
+    ),
+    "journald without a broker": Confinement(
+        CallList(_QUIET - _NEW_SOCKETS | {"memfd_create"}, (_LOCAL,), writes=False, forks=False),
+        Access(read=_MODULES),
+    ),
+    "syslog without a broker": Confinement(
+        CallList(_QUIET - _NEW_SOCKETS, (_LOCAL,), writes=False, forks=False), Access(read=_MODULES)
+    ),
+    "syslog over the network": Confinement(
+        CallList(_QUIET - (_NEW_SOCKETS - {"bind"}), (*_INTERNET, _NETLINK), writes=False, forks=False),
+        Access(read=(*_MODULES, *_NAME_SERVICE), ports=(_DNS_PORT,)),
+    ),
+    "ship": Confinement(
+        CallList(_QUIET, (*_INTERNET, _NETLINK)),
+        Access(read=(*_MODULES, *_NAME_SERVICE), write=(os.devnull,), ports=(_DNS_PORT,)),
+    ),
+}
+"""Part of the program to what its process keeps. Paths and ports of the configuration come on top."""
+
+
+def prepare(confinement: Confinement) -> seccomp.SystemCallFilter | None:
+    """Return the filter for `confine`; None: this machine's calls are not known. Reads our tables."""
+    return seccomp.prepare(confinement.calls)
+
+
+def confine(
+    confinement: Confinement,
+    user: User | None = None,
+    *,
+    prepared: seccomp.SystemCallFilter | None = None,
+    capabilities: Sequence[int] | None = None,
+) -> Confined:
+    """Limit this process and its children, for good. Call it while there is one thread.
+
+    Args:
+        confinement: from `PARTS`.
+        user: to become; None: keep the user.
+        prepared: the filter; None: make it now.
+        capabilities: to keep; None: those of the confinement.
+
+    Raises:
+        AuditSenseError: the kernel refused. Some may be dropped already, so end the process.
+    """
+    prepared = prepared or prepare(confinement)
+    abi = landlock.version()
+    ruleset = landlock.ruleset(confinement.access, abi) if abi else -1
+    kept = confinement.capabilities if capabilities is None else capabilities
+    privileges.keep_only(*kept, user=user)
+    if abi:
+        landlock.restrict(ruleset)
+    _forbid_code()
+    filtered = prepared is not None and seccomp.confine(prepared)
+    return Confined(abi, filtered)
+
+
+def _forbid_code() -> None:
+    """Let no memory that was written become code. A kernel before 6.3 refuses, and nothing changes."""
+    ctypes.CDLL(None).prctl(_PR_SET_MDWE, _REFUSE_EXEC_GAIN, 0, 0, 0)

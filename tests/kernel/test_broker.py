@@ -1,0 +1,162 @@
+"""The broker: what it does for whom, and that it can do nothing else."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from auditsense.kernel import broker as module
+from auditsense.kernel.broker import Broker, SinkFile
+from auditsense.sinks import SinkError
+from auditsense.sinks.file import BrokeredOpener, FileSink
+from auditsense.sinks.socket_sink import BrokeredConnector
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+NAMES = ("alerts.jsonl", "alerts.jsonl.1", "alerts.jsonl.2")
+
+
+@contextmanager
+def started(broker: Broker) -> Iterator[Broker]:
+    """Run a broker until the block ends, without any other client then."""
+    broker.start()
+    pid = broker.pid
+    try:
+        yield broker
+    finally:
+        broker.close()
+        with pytest.raises(ChildProcessError):  # it has ended and was reaped
+            os.waitpid(pid, os.WNOHANG)
+
+
+@contextmanager
+def brokered_sink(folder: Path, *, size: int = 0) -> Iterator[FileSink]:
+    """Return a sink whose file the broker opens."""
+    broker = Broker()
+    sink = FileSink(folder / NAMES[0], size=size, keep=2)
+    place = SinkFile(os.open(folder, os.O_PATH | os.O_DIRECTORY), str(folder), NAMES)
+    opener = BrokeredOpener(folder / NAMES[0], broker.add_file(place, sink.fileno()))
+    sink.opener = opener
+    broker.start()
+    try:
+        yield sink
+    finally:
+        sink.close()
+        opener.close()
+        broker.close()
+
+
+def test_file_is_opened_again(tmp_path: Path) -> None:
+    with brokered_sink(tmp_path) as sink:
+        sink.write_lines(b"1\n")
+        (tmp_path / NAMES[0]).rename(tmp_path / "moved")
+        sink.reopen()
+        sink.write_lines(b"2\n")
+    assert (tmp_path / "moved").read_bytes() == b"1\n"
+    assert (tmp_path / NAMES[0]).read_bytes() == b"2\n"
+    assert (tmp_path / NAMES[0]).stat().st_mode & 0o777 == 0o600
+
+
+def test_file_is_rotated_and_the_oldest_is_replaced(tmp_path: Path) -> None:
+    lines = [b"%d" % digit * 4095 + b"\n" for digit in range(1, 5)]
+    with brokered_sink(tmp_path, size=4096) as sink:
+        for line in lines:
+            sink.write_lines(line)
+    assert [(tmp_path / name).read_bytes() for name in NAMES] == lines[:0:-1]
+
+
+def test_file_that_was_renamed_is_not_rotated(tmp_path: Path) -> None:
+    with brokered_sink(tmp_path) as sink:
+        (tmp_path / NAMES[0]).rename(tmp_path / "moved")
+        (tmp_path / NAMES[0]).write_bytes(b"another\n")
+        sink.opener.rotate(sink.fileno())
+    assert not (tmp_path / NAMES[1]).exists()
+
+
+def test_link_in_place_of_the_file_is_refused(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.write_bytes(b"kept\n")
+    with brokered_sink(tmp_path) as sink:
+        (tmp_path / NAMES[0]).unlink()
+        (tmp_path / NAMES[0]).symlink_to(target)
+        with pytest.raises(SinkError, match="Too many levels of symbolic links"):
+            sink.reopen()
+    assert target.read_bytes() == b"kept\n"
+
+
+def test_ended_broker_is_named(tmp_path: Path) -> None:
+    broker = Broker()
+    sink = FileSink(tmp_path / NAMES[0])
+    place = SinkFile(os.open(tmp_path, os.O_PATH | os.O_DIRECTORY), str(tmp_path), NAMES)
+    opener = BrokeredOpener(tmp_path / NAMES[0], broker.add_file(place, sink.fileno()))
+    with started(broker):
+        os.kill(broker.pid, signal.SIGKILL)
+        with pytest.raises(SinkError, match=r"the broker has ended|reset|Broken pipe"):
+            opener.open()
+        opener.close()
+        sink.close()
+
+
+def test_only_the_named_socket_is_connected(tmp_path: Path) -> None:
+    path = str(tmp_path / "log")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(path)
+        broker = Broker()
+        connector = BrokeredConnector(broker.add_socket(path))
+        with started(broker):
+            with connector(socket.AF_UNIX, socket.SOCK_DGRAM, "another") as sender:
+                sender.send(b"alert")
+            assert receiver.recv(100) == b"alert"
+            with pytest.raises(OSError, match="wrong type"):
+                connector(socket.AF_UNIX, socket.SOCK_STREAM, path)
+            connector.close()
+
+
+def test_files_of_the_sensor_are_removed_with_their_folder(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    files = [run / name for name in ("lock", "missing", "control")]
+    for file in (files[0], files[2]):
+        file.touch()
+    with started(Broker([*map(str, files)], [str(run)])) as broker:
+        broker.keep()
+        broker.clean()
+        assert not run.exists()
+
+
+@pytest.mark.parametrize("noted", [True, False])
+def test_socket_of_another_sensor_stays(tmp_path: Path, *, noted: bool) -> None:
+    path = tmp_path / "control"
+    path.touch()
+    with started(Broker([str(path)])) as broker:
+        if noted:
+            broker.keep()
+            path.rename(tmp_path / "old")
+            path.touch()
+        broker.clean()
+        assert path.exists()
+
+
+def test_clients_have_separate_operations(tmp_path: Path) -> None:
+    """A sink can neither remove the sensor's files nor open those of another sink."""
+    lock = tmp_path / "lock"
+    lock.touch()
+    broker = Broker([str(lock), str(tmp_path / "control")])
+    sink = FileSink(tmp_path / NAMES[0])
+    place = SinkFile(os.open(tmp_path, os.O_PATH | os.O_DIRECTORY), str(tmp_path), NAMES)
+    connection = broker.add_file(place, sink.fileno())
+    sink.close()
+    with started(broker):
+        for request in (module.CLEAN, module.KEEP, module.DATAGRAMS, b"?"):
+            connection.send(request)
+            answer, descriptors, _, _ = socket.recv_fds(connection, 1, 1)
+            assert (answer, descriptors) == (b"\0", [])
+        assert lock.exists()
+        connection.close()
