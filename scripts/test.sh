@@ -34,7 +34,7 @@ style_and_types() {
     shellcheck -x scripts/*.sh library/*.sh packaging/*.sh packaging/deb/* packaging/rpm/*
 }
 
-# Style and types use one processor; meanwhile the C tests are compiled and run.
+# Style and types use one processor. The C tests are compiled and run at the same time.
 step "style and types; C tests under ASan and UBSan"
 mkdir -p .build
 style_and_types >.build/style.log 2>&1 &

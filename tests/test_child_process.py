@@ -66,7 +66,7 @@ os.write(errors, json.dumps([errors, links]).encode())
 
 @pytest.mark.parametrize("stderr", [True, False])
 @pytest.mark.parametrize("keep", ["20", "20, 1, 40", "20, 20"])
-def test_close_inherited_keeps_only_what_is_named(keep: str, *, stderr: bool) -> None:
+def test_close_inherited_keeps_only_named_descriptors(keep: str, *, stderr: bool) -> None:
     errors, targets = json.loads(printed_by(CLOSING.format(keep=keep, stderr=stderr)))
     links = {int(number): target for number, target in targets.items()}
     kept = {int(number) for number in keep.split(",")}

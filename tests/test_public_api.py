@@ -96,7 +96,7 @@ def test_shared_names_are_the_same_objects() -> None:
     ],
     ids=lambda value: "" if isinstance(value, str) else type(value).__name__,
 )
-def test_repr_shows_what_an_object_is(value: object, shown: str) -> None:
+def test_repr_describes_the_object(value: object, shown: str) -> None:
     assert repr(value) == shown
 
 

@@ -239,7 +239,7 @@ def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str,
     return code, out, err
 
 
-def test_files_are_written_when_the_reader_of_the_table_goes_away(
+def test_files_are_written_when_the_reader_of_the_table_has_gone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`bench --json FILE | head` keeps the figures of several minutes."""

@@ -65,7 +65,7 @@ def test_report_states_that_audit_was_on_before() -> None:
         (replace(REPORT, static=False), "exec includes dynamic linking"),
     ],
 )
-def test_what_limits_the_figures_is_named(report: CallsReport, words: str) -> None:
+def test_limits_of_the_figures_are_named(report: CallsReport, words: str) -> None:
     assert words in rows(report)[-1]
     assert words not in "\n".join(rows(REPORT))
 

@@ -16,7 +16,7 @@ else:
     import embedding
 
 
-def test_parallel_detectors_find_what_each_finds_alone() -> None:
+def test_parallel_detectors_find_the_same_as_alone() -> None:
     shared = embedding.together(12, 300)
     assert shared.differ == 0
     assert shared.documents >= 12

@@ -310,7 +310,7 @@ def test_replay_sends_every_alert(capsys: pytest.CaptureFixture[str], crowded: s
 
 
 @pytest.mark.parametrize(("most", "sent"), [(100, 20), (5, 1), (0, 0)])
-def test_replay_reports_what_it_withheld(
+def test_replay_reports_withheld_alerts(
     capsys: pytest.CaptureFixture[str], crowded: str, most: int, sent: int
 ) -> None:
     command = ("replay", "--max-alerts", str(most))
@@ -682,7 +682,7 @@ def test_quiet_run_prints_warnings_only(capsys: pytest.CaptureFixture[str], mach
     assert "except for changes by other processes: rate_limit is 7" in err
 
 
-def test_run_tells_what_journald_costs(
+def test_run_reports_the_cost_of_journald(
     capsys: pytest.CaptureFixture[str], machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     del machine

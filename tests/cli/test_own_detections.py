@@ -199,7 +199,7 @@ def test_dry_run_adds_rules_of_own_detections(command: Command) -> None:
     assert (code, out, err) == (2, [], [f"auditsense: error: {bad}: match, {MISSING} are missing"])
 
 
-def test_compile_adds_to_the_shipped_ones(command: Command) -> None:
+def test_compile_adds_to_the_shipped_detections(command: Command) -> None:
     own = command.own("own.toml", "own")
     command.own("detections.d/other.toml", "other")
 
@@ -241,7 +241,7 @@ def test_file_named_twice_is_read_once(command: Command) -> None:
     ]
 
 
-def test_check_tells_about_every_file(command: Command) -> None:
+def test_check_reports_every_file(command: Command) -> None:
     good, other = command.own("mine/a.toml", "a"), command.own("mine/sub/c.toml", "c")
     bad, copy = command.write("mine/b.toml", 'id = "x"\n'), command.own("mine/d.toml", "a")
     folder = str(Path(good).parent)

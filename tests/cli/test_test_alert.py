@@ -84,7 +84,7 @@ def test_alert_is_reported_with_latency_and_sinks(sensor: Run) -> None:
     ]
 
 
-def test_another_process_alert_is_not_taken_for_it(sensor: Run) -> None:
+def test_alert_of_another_process_does_not_count(sensor: Run) -> None:
     code, out, err = sensor(STATUS, alerted(7))
     assert (code, out) == (1, "")
     assert "no alert came within 0.2 s" in err

@@ -195,7 +195,7 @@ class RecordCase:
 
 
 def record_case(case: Case) -> RecordCase:
-    """Take a case apart: its records with their stamp, a SYSCALL and an end, and what is expected."""
+    """Parse a case: its records with their stamp, a SYSCALL and an end, and the expected result."""
     records: list[tuple[str, bytes]] = []
     lines = b""
     only_datagrams = False

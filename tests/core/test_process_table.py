@@ -185,7 +185,7 @@ def test_a_question_moves_with_the_event_that_it_is_about() -> None:
 # --- what could not be looked at -----------------------------------------------------------
 
 
-def test_a_hit_names_what_its_own_rule_asked_for() -> None:
+def test_hit_names_the_unknown_fields_of_its_rule() -> None:
     other = select([Selection(Rule(), calls=((0xC000003E, EXECVE),))])
     with Ring(TABLE, SMALL) as ring:
         hits = feed(ring, records(1, 10, 9, "bash"))

@@ -190,7 +190,7 @@ def test_samples_are_those_of_the_model(events: list[Event], items: str) -> None
 @given(
     events=streams(most=60), stages=st.sampled_from(STAGES), cut=st.integers(0, 60), is_sample=st.booleans()
 )
-def test_pending_ones_continue_in_another_ring(
+def test_pending_events_continue_in_another_ring(
     *, events: list[Event], stages: str, cut: int, is_sample: bool
 ) -> None:
     rules = sample(stages) if is_sample else sequence(stages)
@@ -237,7 +237,7 @@ def test_a_limit_holds_for_a_key_and_a_time(limit: int, reported: int) -> None:
         assert ring.stats().limited == 6 - reported
 
 
-def test_members_keep_what_fits() -> None:
+def test_members_keep_as_much_as_fits() -> None:
     long = "a" * 900
     head = "msg=audit(1.000:1):"
     call = f'arch=c000003e syscall=257 items=0 pid=1 comm="a" exe="/{long}" ses=4 tty=pts7'

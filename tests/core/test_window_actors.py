@@ -189,7 +189,7 @@ def test_fields_of_actors_and_exceptions_are_stored() -> None:
     "form", ["arch=c000003e syscall=257 items=0 pid=1 {} key=x", "{} items=0 pid=1 key=x"]
 )
 def test_actors_differ_wherever_their_fields_are(form: str) -> None:
-    """What is remembered of one event never stands in for another that says something else."""
+    """Values remembered of one event are never used for a different event."""
     who = ["uid=1", "uid=2", "uid=1", "uid=1 exe=(null)", "uid=12", "", "uid=1"]
     with Ring(table([SimpleRule((), (), (Field.PID,), 2, SPAN_MS)]), SMALL, actor=ACTOR, seed=1) as ring:
         for serial, one in enumerate(who, 1):

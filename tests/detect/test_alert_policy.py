@@ -39,7 +39,7 @@ def test_burst_bounds() -> None:
 
 
 @pytest.mark.parametrize("kept", [AlertPolicy, AlertCounts, Burst])
-def test_what_is_kept_has_no_other_attributes(kept: type[object]) -> None:
+def test_retained_objects_have_no_other_attributes(kept: type[object]) -> None:
     assert "__dict__" not in dir(kept)
     assert {one.name for one in dataclasses.fields(kept)} == {*kept.__slots__}  # type: ignore[arg-type, attr-defined]
 

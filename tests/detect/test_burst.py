@@ -80,7 +80,7 @@ def test_exec_begins_another_burst(size: int, fault: Recorder) -> None:
 @pytest.mark.parametrize(
     "other", [{"uid": 1}, {"exe": "/b"}, {"exe": None}, {"auid": 5}, {"ses": 6}], ids=str
 )
-def test_each_part_of_an_actor_tells_bursts_apart(other: dict[str, Any]) -> None:
+def test_each_part_of_an_actor_separates_bursts(other: dict[str, Any]) -> None:
     text = opens(1, 10, exe="/a", uid=0) + opens(100, 10, **{"exe": "/a", "uid": 0, **other})
     alerts = documents(text)
     assert [document["auditsense"]["state"] for document in alerts] == ["alert", "alert", "closed"]
@@ -141,7 +141,7 @@ def test_actors_beyond_the_bound_are_counted() -> None:
     assert sum(one["count"] for one in own["actors"]) + own["more_actors"] == own["count"]
 
 
-def test_sequences_name_what_others_did() -> None:
+def test_sequences_count_matches_of_others() -> None:
     text = opens(1, 10, exe="/a") + opens(20, 5, exe="/b")
     with Detector(host=HOST, sequences=True) as detector:
         alerts = detector.feed_text(b"".join(text))

@@ -1,4 +1,4 @@
-"""Documents: what is in them, what is not, and that nothing in them is made up."""
+"""Documents: their fields, the fields they lack, and that no field is invented."""
 
 from __future__ import annotations
 

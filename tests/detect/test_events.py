@@ -257,7 +257,7 @@ def test_exec_has_its_arguments_and_other_events_their_title() -> None:
     assert event.args_cut
 
 
-def test_record_that_stands_alone_is_an_event() -> None:
+def test_single_record_is_an_event() -> None:
     (event,) = events_of(
         b'type=USER_LOGIN msg=audit(1.002:3): pid=9 uid=0 auid=1000 ses=2 msg=\'op=login acct="ann" '
         b'exe="/usr/sbin/sshd" hostname=a.example addr=192.0.2.7 terminal=ssh res=success\'\n'

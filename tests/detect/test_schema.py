@@ -178,7 +178,7 @@ def alerts_by(*by: str) -> list[tuple[str, int, int]]:
     return [(event["state"], event["count"], event.get("suppressed", 0)) for event in own]
 
 
-def test_window_tells_bursts_apart_by_default() -> None:
+def test_window_separates_bursts_by_default() -> None:
     assert alerts_by() == [("alert", 10, 0)] * 3 + [("closed", 11, 1)] * 3
     assert alerts_by("process.pid") == alerts_by()
 

@@ -105,7 +105,7 @@ def test_leap_to_another_place_is_time(off: int) -> None:
 
 
 def test_short_gain_is_always_time() -> None:
-    """Also where it leads back: what is no leap is not compared with steps."""
+    """Also for a step back: a stamp that is not a leap is not compared with steps."""
     assert swung(LATE_MS + 1, LATE_MS) == LATE_MS
     assert swung(LATE_MS + 1, LATE_MS + 1) == 0
 

@@ -181,7 +181,7 @@ def test_missing_call_of_architecture_raises_error() -> None:
         call_event("open", arch="aarch64")
 
 
-def test_reprs_name_what_they_hold() -> None:
+def test_reprs_name_their_contents() -> None:
     detection = define("a", "A", match={"file.path": "/x"}, version=2)
     assert repr(detection) == "Detection('a', version=2)"
     host = Host("0123", "here")

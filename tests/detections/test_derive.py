@@ -233,7 +233,7 @@ def test_detection_keeps_its_own_rules_and_they_come_first() -> None:
     ]
 
 
-def test_shipped_detections_need_what_they_name() -> None:
+def test_shipped_detections_need_the_rules_they_name() -> None:
     assert derive(shipped_detections()).lines(costly=True) == [PSPY]
 
 
@@ -272,7 +272,7 @@ def test_mapping_of_elastic_has_fewer_actions() -> None:
         ('process where event.type == "info" and process.name == "x"', "names no system call"),
     ],
 )
-def test_what_no_rule_reports_is_named(query: str, phrase: str) -> None:
+def test_unreported_events_are_named(query: str, phrase: str) -> None:
     (needs,) = derived(query).detections
     assert any(phrase in unseen for step in needs.steps for unseen in step.unseen)
 

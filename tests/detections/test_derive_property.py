@@ -249,9 +249,7 @@ def test_a_rule_reports_every_event_that_a_filter_selects(
 
 
 @given(st.lists(trees(), min_size=1, max_size=6), CALLS_MADE.map(addressed))
-def test_merged_rules_report_what_the_rules_of_each_detection_report(
-    filters: list[Expression], call: MadeCall
-) -> None:
+def test_merged_rules_report_the_same_as_separate_rules(filters: list[Expression], call: MadeCall) -> None:
     detections = [
         detection(n, Query(QueryKind.EVENT, (Step(None, where),))) for n, where in enumerate(filters)
     ]

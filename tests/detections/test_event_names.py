@@ -167,7 +167,7 @@ def document() -> str:
     )
 
 
-def test_page_lists_what_the_compiler_knows(request: pytest.FixtureRequest) -> None:
+def test_page_lists_all_fields_of_the_compiler(request: pytest.FixtureRequest) -> None:
     now = document()
     if request.config.getoption("--write-docs"):
         DOCUMENT.write_text(now, encoding="utf-8")

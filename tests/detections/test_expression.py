@@ -20,7 +20,7 @@ def test_opposite_comparisons_split_the_numbers() -> None:
 
 
 def test_trees_are_values() -> None:
-    """Equal trees are equal and can be keys, so that the compiler can share what is the same."""
+    """Equal trees are equal and can be keys, so that the compiler can share them."""
     tree = And((Or((_NUMBER, Constant(value=False))), Not(_NUMBER)))
     same = And((Or((Test("process.pid", Operator.LESS, (3,), line=7), Constant(value=False))), Not(_NUMBER)))
     assert tree == same

@@ -41,7 +41,7 @@ def test_named_twice_is_loaded_once() -> None:
     assert [detection.id for detection in catalog.detections] == ["proc-read-by-number"]
 
 
-def test_list_tells_what_is_available(
+def test_list_names_what_is_available(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("auditsense._file_trust.require_trusted_path", lambda _: None)
@@ -90,7 +90,7 @@ def test_monitor_of_a_package_is_not_counted(exe: str) -> None:
 @pytest.mark.parametrize(
     "path", ["/proc/self/stat", "/proc/77/stat", "/proc/sys/kernel/pid_max", "/proc/meminfo", "/proc/cmdline"]
 )
-def test_what_programs_read_of_themselves_and_of_the_kernel_is_not_counted(path: str) -> None:
+def test_reads_of_own_and_kernel_files_are_not_counted(path: str) -> None:
     assert alerts(*rounds(50, 10, path)) == 0
 
 

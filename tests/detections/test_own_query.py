@@ -102,7 +102,7 @@ def test_wrong_groups_are_refused(match: dict[str, object], problem: str) -> Non
         define("own", "own", match=match)  # type: ignore[arg-type] # any value
 
 
-def test_eql_stands_in_place_of_match_and_window() -> None:
+def test_eql_replaces_match_and_window() -> None:
     detection = define("own", "own", eql='process where process.name == "a"')
     assert query_of(detection).steps[0].where == A
     with pytest.raises(DetectionError, match="eql: line 1: = is no comparison"):

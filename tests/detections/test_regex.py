@@ -129,7 +129,7 @@ def _expressions() -> st.SearchStrategy[Both]:
 
 
 @given(both=_expressions(), texts=st.lists(st.text(LETTERS, max_size=8), max_size=8), fold_case=st.booleans())
-def test_expression_fits_what_it_does_elsewhere(
+def test_expression_matches_the_same_as_python(
     fits: Callable[[bytes, bytes], bool], both: Both, texts: list[str], *, fold_case: bool
 ) -> None:
     lucene, other = both

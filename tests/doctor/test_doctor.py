@@ -954,7 +954,7 @@ def unshare(flags: int) -> None:
 
 
 @as_root
-def test_unprivileged_user_sees_what_is_unseen() -> None:
+def test_unprivileged_user_gets_the_list_of_unseen_checks() -> None:
     code, found, unseen = asked_after(lambda: os.setresuid(65534, 65534, 65534))
     assert code == 1
     assert (found["kernel-audit"], found["capabilities"]) == (ERROR, ERROR)

@@ -76,7 +76,7 @@ def is_scan(document: dict[str, Any]) -> bool:
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_alert_tells_where_the_scan_was(sensor: Command, place: str, program: Path) -> None:
+def test_alert_names_the_place_of_the_scan(sensor: Command, place: str, program: Path) -> None:
     words, expected = PLACES[place]
     if missing := [
         tool for tool in ("setpriv", "unshare", "bwrap") if tool in words and not shutil.which(tool)

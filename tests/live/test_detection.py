@@ -82,7 +82,7 @@ def test_ten_opens_in_more_than_five_seconds_give_no_alert(scanner: Scanner) -> 
         assert (documents, sensor.stats().matches) == ([], 10)
 
 
-def test_the_alert_tells_who_it_was_and_names_the_ten_events(each_scanner: Scanner) -> None:
+def test_alert_names_process_user_and_ten_events(each_scanner: Scanner) -> None:
     with Listener() as listener, auditsense.Sensor(audit_rules=[OWN_RULE]) as sensor:
         started = time.time()
         load = each_scanner.start(10, period_us=20_000)

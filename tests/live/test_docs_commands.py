@@ -24,7 +24,7 @@ def own_load(step: Step) -> str:
 @pytest.mark.parametrize(
     "page", [page for page, of in STEPS.items() if any(kind(one) == "LIVE" for one in of)]
 )
-def test_the_commands_of_a_page_do_what_it_says(page: str, tmp_path: Path) -> None:
+def test_commands_of_page_work(page: str, tmp_path: Path) -> None:
     folder = Folder(tmp_path)
     for step in STEPS[page]:
         if kind(step) in {"RUN", "LIVE"}:

@@ -101,7 +101,7 @@ def test_processes_may_wait_while_audit_is_on() -> None:
             commands.set(StatusField.BACKLOG_WAIT_TIME, 0)
 
 
-def test_what_a_killed_sensor_and_its_guardian_left() -> None:
+def test_changes_of_killed_sensor_and_guardian_are_reported() -> None:
     before = found()
     with running("run") as sensor:
         guardian = json.loads(done("status", "--json").stdout)["source"]["guardian"]

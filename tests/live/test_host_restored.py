@@ -46,9 +46,7 @@ LAST_WORD = "the host is as it was\n"
 # --- ways to end ---------------------------------------------------------------
 
 
-def test_after_a_run_of_a_given_time_the_host_is_as_before(
-    host_state: Callable[[], HostState], scanner: Scanner
-) -> None:
+def test_run_with_duration_restores_host(host_state: Callable[[], HostState], scanner: Scanner) -> None:
     before = host_state()
     with running("run", "--duration", "1.5") as sensor:
         during = host_state()

@@ -1,4 +1,4 @@
-"""What a running sensor may still do, and that it does its work and puts the host back with that."""
+"""Privileges of a running sensor, and that they suffice to work and to restore the host."""
 
 from __future__ import annotations
 
@@ -289,7 +289,7 @@ def test_empty_capture_is_reported(user: list[str], tmp_path: Path) -> None:
         assert f" {size} bytes in {path}" in recorder.stderr
 
 
-# --- and puts the host back --------------------
+# --- restoring the host ---------------------------------------
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -1,4 +1,4 @@
-"""SIGHUP to a running sensor: the new configuration is in force, and no event is lost or counted twice."""
+"""SIGHUP to a running sensor: the new configuration is active, and no event is lost or counted twice."""
 
 from __future__ import annotations
 
@@ -191,7 +191,7 @@ def test_invalid_configuration_is_reported_and_ignored(folder: Path, scanner: Sc
         assert len(of_process(sensor.documents(), pid)) == 1
 
 
-def test_what_another_user_may_not_read_keeps_the_one_before(folder: Path) -> None:
+def test_reload_of_unreadable_file_keeps_the_previous_configuration(folder: Path) -> None:
     file = configured(folder, "pspy")
     file.chmod(0o600)
     with running("run", "-c", str(file)) as sensor:

@@ -157,7 +157,7 @@ def test_stopped_sensor_delays_no_process_and_reports_losses(
 
 
 def accounted(stats: Stats) -> int:
-    """Return the events that were seen, or whose loss was."""
+    """Return the events that were seen, and those whose loss was reported."""
     return stats.matches + stats.serials_missing + stats.incomplete
 
 

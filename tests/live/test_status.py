@@ -36,7 +36,7 @@ def asked_when(events: int) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("user", AS_ANOTHER_USER, ids=["as root", "as another user"])
-def test_a_sensor_under_load_says_the_numbers_that_were_made(scanner: Scanner, user: list[str]) -> None:
+def test_sensor_under_load_reports_exact_numbers(scanner: Scanner, user: list[str]) -> None:
     with running("run", *user) as sensor:
         scanner.scan(1000)
         document = asked_when(1000)
@@ -67,7 +67,7 @@ def test_clients_that_hang_do_a_sensor_no_harm(scanner: Scanner) -> None:
         assert [one["auditsense"]["count"] for one in of_process(sensor.documents(), pid)][-1] == 200
 
 
-def test_who_is_not_root_is_refused() -> None:
+def test_user_other_than_root_is_refused() -> None:
     with running("run") as sensor:
         reading, writing = os.pipe()
         child = os.fork()

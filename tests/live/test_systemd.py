@@ -99,7 +99,7 @@ def may_raise_limits() -> bool:
 
 
 class Service:
-    """The sensor as the unit starts it, and what it tells its manager."""
+    """The sensor as the unit starts it, and its notifications to systemd."""
 
     def __init__(self, folder: Path, *options: str) -> None:
         if shutil.which("systemd-analyze") is None:
@@ -181,7 +181,7 @@ class Service:
         return self.process.wait(LIMIT_S)
 
 
-def test_the_sensor_does_its_work_in_what_the_unit_gives_it(tmp_path: Path, scanner: Scanner) -> None:
+def test_sensor_works_within_the_limits_of_the_unit(tmp_path: Path, scanner: Scanner) -> None:
     with Service(tmp_path) as service:
         assert "watching" in service.hear("READY=1")
         service.hear("WATCHDOG=1")

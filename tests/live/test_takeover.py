@@ -110,7 +110,7 @@ def test_rules_survive_the_round_trip_through_the_kernel() -> None:
         assert commands.rules() == there
 
 
-def test_a_late_answer_is_not_taken_for_the_next_one() -> None:
+def test_late_answer_does_not_count_for_the_next_request() -> None:
     transport = NetlinkTransport(timeout_s=0)
     with Commands(transport) as commands:
         with pytest.raises(KernelCommandError, match="did not answer within 0 s"):
@@ -136,7 +136,7 @@ asyncio.run(main())
 # --- taking over ---------------------------------------------------------------
 
 
-def test_a_takeover_changes_what_it_says_and_puts_it_back(
+def test_takeover_makes_and_reverts_the_planned_changes(
     host_state: Callable[[], HostState],
 ) -> None:
     before = host_state()

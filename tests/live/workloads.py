@@ -352,7 +352,7 @@ class Made:
 
 
 class Witness:
-    """Hears what the kernel makes, and stands by while a sensor stands still. See witness.c."""
+    """Receive the records of the kernel while a sensor is stopped. See witness.c."""
 
     def __init__(self, program: Path) -> None:
         pipe = subprocess.PIPE

@@ -38,7 +38,7 @@ def test_every_command_is_in_a_table(page: str) -> None:
 @pytest.mark.parametrize(
     "page", [page for page, of in STEPS.items() if any(kind(one) == "RUN" for one in of)]
 )
-def test_the_commands_of_a_page_do_what_it_says(page: str, tmp_path: Path) -> None:
+def test_commands_of_page_work(page: str, tmp_path: Path) -> None:
     folder = Folder(tmp_path)
     for step in STEPS[page]:
         if kind(step) == "RUN":
@@ -46,11 +46,11 @@ def test_the_commands_of_a_page_do_what_it_says(page: str, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("place", sorted(set(ELSEWHERE.values())))
-def test_what_another_test_runs_is_run_by_a_test_that_is_there(place: str) -> None:
+def test_tests_named_as_running_a_command_exist(place: str) -> None:
     assert (ROOT / place).is_file()
 
 
-def test_what_is_excused_has_a_reason_and_is_in_a_page() -> None:
+def test_excused_commands_have_a_reason_and_are_in_a_page() -> None:
     commands = [step for of in STEPS.values() for step in of]
     assert len(commands) > 10
     assert all(len(reason) > 7 for reason in UNABLE.values())

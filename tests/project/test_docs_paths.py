@@ -148,7 +148,7 @@ def test_layout_names_modules_that_exist() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
-def test_page_names_what_exists(page: Path) -> None:
+def test_page_names_only_existing_paths(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     if page.name == "CHANGELOG.md":  # its tables name what is gone, and so do earlier releases
         unreleased = re.split(r"^## \[?\d", text, maxsplit=1, flags=re.MULTILINE)[0]

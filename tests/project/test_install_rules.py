@@ -736,7 +736,7 @@ def test_lock_found_on_adding_counts(host: Host) -> None:
     assert (host.root / UNIT).exists()
 
 
-def test_locked_kernel_is_not_asked_to_add(host: Host) -> None:
+def test_no_rule_is_added_to_a_locked_kernel(host: Host) -> None:
     host.with_auditd().set(enabled="2\n")
     result = host.run("--dry-run")
     assert result.returncode == 4

@@ -228,7 +228,7 @@ def plain(detector: RecordReader[Any], results: list[Any]) -> tuple[str, str]:
     return json.dumps(as_documents(results)), str(detector.stats())
 
 
-def test_detectors_side_by_side_find_what_each_finds_alone() -> None:
+def test_detectors_in_turns_find_the_same_as_alone() -> None:
     alone = [life(*one) for one in streams()]
     together: list[list[Any]] = [[] for _ in alone]
     detectors = [reader_of(**options) for options, _ in streams()]
@@ -248,7 +248,7 @@ def life(options: dict[str, Any], datagrams: list[bytes]) -> tuple[str, str]:
         return plain(detector, results)
 
 
-def test_detectors_in_threads_find_what_each_finds_alone() -> None:
+def test_detectors_in_threads_find_the_same_as_alone() -> None:
     alone = [life(*one) for one in streams()]
     threads = 2 * len(alone)
     start = threading.Barrier(threads)
@@ -308,7 +308,7 @@ def containers() -> dict[str, str]:
     return held
 
 
-def test_what_modules_and_classes_hold_is_constant() -> None:
+def test_attributes_of_modules_and_classes_do_not_change() -> None:
     with Detector() as first:  # what is loaded late is loaded now
         first.feed(streams()[0][1])
     before = containers()

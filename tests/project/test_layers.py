@@ -149,7 +149,7 @@ def test_detections_are_layered_as_well() -> None:
                     assert order.index(used.split(".")[2]) < rank
 
 
-def test_what_comes_from_elsewhere_is_listed() -> None:
+def test_imports_from_elsewhere_are_listed() -> None:
     used = {name.split(".")[0] for path in MODULES for name in imports(path)} - {"auditsense"}
     assert used <= FROM_ELSEWHERE, used - FROM_ELSEWHERE
 

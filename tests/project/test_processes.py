@@ -179,7 +179,7 @@ time.sleep(1000)
 LEAVING = "import subprocess, sys; subprocess.run([sys.executable, '-P', '-c', sys.argv[1], 'LEFT'])"
 
 
-def test_what_a_test_leaves_is_ended_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_processes_that_a_test_leaves_are_ended_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tests.support.processes.ENDS_BY_ITSELF_S", 0.2)
     monkeypatch.setattr("tests.support.processes.ENDS_WHEN_ASKED_S", 0.2)
     mark = mark_of_this_run()
@@ -214,7 +214,7 @@ def test_a_process_that_is_about_to_end_is_not_left() -> None:
     assert short.wait() == 0
 
 
-def test_ending_what_has_ended_is_no_error() -> None:
+def test_ending_an_ended_process_is_no_error() -> None:
     ended = subprocess.Popen(["true"])
     ended.wait()
     begun = time.monotonic()

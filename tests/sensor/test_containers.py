@@ -204,7 +204,7 @@ def test_ended_process_is_unknown_although_its_parent_is_of_the_host(proc: Proc)
     assert document["process"]["parent"]["name"] == "containerd-shim"
 
 
-def test_record_alone_tells_the_hosts_procfs(proc: Proc) -> None:
+def test_host_procfs_is_known_from_the_record_alone(proc: Proc) -> None:
     assert told(proc, alert("00:15")) == (
         {"id": "unknown"},
         {"pid_namespace": "unknown", "procfs": "host"},

@@ -57,7 +57,7 @@ def test_a_running_process_has_its_name_program_parent_and_start(running: subpro
     assert now_ms - 60_000 < facts.start_ms <= facts.read_ms <= now_ms
 
 
-def test_a_name_may_hold_what_ends_it_in_stat(tmp_path: Path) -> None:
+def test_name_with_a_parenthesis_is_read_from_stat(tmp_path: Path) -> None:
     write_process(tmp_path, 7, comm="a) S 9 (b", parent=3)
     facts = read_process(7, proc=tmp_path)
     assert facts is not None
@@ -120,7 +120,7 @@ def test_long_arguments_are_cut_and_flagged(tmp_path: Path) -> None:
     assert facts.cut
 
 
-def test_a_process_whose_memory_stalls_the_reader_costs_its_own_arguments_only(tmp_path: Path) -> None:
+def test_process_that_stalls_its_reader_loses_only_its_own_arguments(tmp_path: Path) -> None:
     for pid in (7, 9):
         (write_process(tmp_path, pid) / "cmdline").write_bytes(b"sh\0-x\0")
     os.mkfifo(write_process(tmp_path, 8) / "cmdline")
@@ -145,7 +145,7 @@ def test_facts_are_values() -> None:
 
 
 class Table:
-    """A ring that only keeps what it is given."""
+    """A ring that only keeps its input."""
 
     def __init__(self, *, remembers_processes: bool = True) -> None:
         self.remembers_processes = remembers_processes
@@ -159,7 +159,7 @@ def of_source(source: object, proc: Path) -> HostProcesses:
     return HostProcesses(cast("Any", source), proc)
 
 
-def test_a_sensor_adds_all_processes_before_it_enters_and_new_ones_afterwards(tmp_path: Path) -> None:
+def test_sensor_reads_all_processes_before_entering_and_new_ones_afterwards(tmp_path: Path) -> None:
     (write_process(tmp_path, 7) / "cmdline").write_bytes(b"sh\0-x\0")
     processes, table = of_source(Unicast([]), tmp_path), Table()
     processes.add_all(cast("Any", table))
@@ -177,7 +177,7 @@ def test_nothing_is_read_for_a_table_that_no_detection_asks(tmp_path: Path) -> N
     assert table.added == []
 
 
-def test_a_sensor_whose_reads_are_audited_reads_nothing_for_an_event(tmp_path: Path) -> None:
+def test_sensor_with_audited_reads_reads_nothing_for_an_event(tmp_path: Path) -> None:
     write_process(tmp_path, 7)
     assert of_source(Multicast(), tmp_path).read is None
     source = Unicast([])

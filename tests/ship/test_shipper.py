@@ -200,7 +200,7 @@ def test_rejected_request_is_split_until_the_document_is_found(folder: Path) -> 
     assert state(folder).counters["delivered"] == 63
 
 
-def test_bodies_are_compressed_unless_told_otherwise(folder: Path) -> None:
+def test_bodies_are_compressed_by_default(folder: Path) -> None:
     for compression, expected in (("gzip", "gzip"), ("none", None)):
         fill(folder, 20)
         with receiving() as receiver:
@@ -219,7 +219,7 @@ def test_small_body_is_not_compressed(folder: Path) -> None:
     assert "Content-Encoding" not in receiver.requests[0].headers
 
 
-def test_receiver_that_takes_no_gzip_gets_none_from_then_on(folder: Path) -> None:
+def test_receiver_without_gzip_gets_plain_bodies_from_then_on(folder: Path) -> None:
     fill(folder, 30)
     with receiving(Reply(415), Reply()) as receiver:
         run = ship(folder, otlp(receiver), batch=10)
@@ -316,7 +316,7 @@ def test_answer_of_another_api_keeps_documents(folder: Path, answer: bytes) -> N
     assert state(folder).counters == {"delivered": 1}
 
 
-def test_server_that_sends_slowly_is_given_a_limit(folder: Path) -> None:
+def test_slow_answer_has_a_time_limit(folder: Path) -> None:
     """One byte in time after the other does not extend the limit of the request."""
     fill(folder, 1)
 

@@ -112,7 +112,7 @@ def test_promtool_accepts_metrics() -> None:
     assert (result.returncode, result.stderr) == (0, "")
 
 
-def test_rules_fire_for_what_they_name() -> None:
+def test_rules_fire_for_the_behaviour_they_name() -> None:
     assert promtool("check", "rules", "auditsense.rules.yml").returncode == 0
     result = promtool("test", "rules", "auditsense.rules.test.yml")
     assert result.returncode == 0, result.stdout + result.stderr

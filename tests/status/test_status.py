@@ -498,7 +498,7 @@ def test_alerts_row_lists_what_happened() -> None:
     assert "2 alerts, 1 update, 1 closed, 3 withheld" in table({**DOCUMENT, "alerts": counts})
 
 
-def test_table_of_earlier_version_leaves_out_what_is_unknown() -> None:
+def test_table_of_earlier_version_leaves_out_unknown_rows() -> None:
     new = ("now", "last_record", "last_alert", "detection_counts")
     document = {name: value for name, value in DOCUMENT.items() if name not in new}
     document["self_test"] = {"passed": 3, "failed": 0}
@@ -564,7 +564,7 @@ def test_bar_of_a_rate_is_relative_to_its_peak() -> None:
         ({}, "last alert", ""),
     ],
 )
-def test_row_is_colored_by_what_it_means(change: dict[str, Any], name: str, role: str) -> None:
+def test_row_is_colored_by_its_meaning(change: dict[str, Any], name: str, role: str) -> None:
     assert (
         next(row.role for row in table_rows({**DOCUMENT, **change}, details=True) if row.name == name) == role
     )

@@ -41,7 +41,7 @@ def mark_of_this_run() -> str:
 
 
 def restore_signals() -> None:
-    """Undo what nohup or a shell's `&` hands on: signals that are ignored or blocked.
+    """Reset the signals that nohup or a shell's `&` leaves ignored or blocked.
 
     Programs started from here begin with the default of every signal. pytest itself still outlives a hang-up
     that it ignores: programs inherit an ignored signal, but no handler.
