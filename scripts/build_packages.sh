@@ -5,6 +5,7 @@
 #   scripts/build_packages.sh                    for x86-64
 #   ARCHES="amd64 arm64 s390x" scripts/build_packages.sh
 #   STEPS="sdist wheel" scripts/build_packages.sh       only these; all: sdist wheel packages portable
+#   TWICE=no scripts/build_packages.sh                  without the second build: to try something, not for a release
 #
 # The same commit gives the same files: every wheel, .deb and .rpm is built twice and compared, and every time stamp is
 # that of the commit (SOURCE_DATE_EPOCH). All tools are locked: requirements/package.txt, and NFPM_MODULE below.
@@ -21,6 +22,8 @@ NFPM_VERSION=v2.43.0
 NFPM_MODULE=h1:o5oureuZkhu55RK0M9WSN8JLW7hu6MymtMh7LypInlk= # what the Go checksum database has for it
 ARCHES=${ARCHES:-amd64} # by Debian's name
 STEPS=${STEPS:-sdist wheel packages portable}
+TIMES="1 2"
+[ "${TWICE:-yes}" = yes ] || TIMES=1
 PYTHONS="3.11 3.12 3.13 3.14 3.15" # that the .deb and the .rpm run with: packaging/nfpm.yaml has the same bounds
 MIRROR=${MIRROR:-http://deb.debian.org/debian}
 
@@ -70,7 +73,7 @@ install_nfpm() {
 }
 
 # same WHAT FILE FILE: the second build of anything must give the first one's bytes.
-same() { cmp -s "$2" "$3" || die "$1 is not reproducible: $2 and $3 differ"; }
+same() { [ "$TIMES" = 1 ] || cmp -s "$2" "$3" || die "$1 is not reproducible: $2 and $3 differ"; }
 
 # archive_of FOLDER NAME: print a tar archive of NAME in FOLDER that depends on nothing else.
 archive_of() {
@@ -79,7 +82,7 @@ archive_of() {
 
 build_sdist() {
     step "sources"
-    for time in 1 2; do
+    for time in $TIMES; do
         rm -rf "$work/sdist$time"
         mkdir -p "$work/sdist$time/tree"
         python -m build --sdist --no-isolation --outdir "$work/sdist$time" . >"$work/sdist.log" 2>&1 ||
@@ -106,22 +109,22 @@ build_wheel() {
         _PYTHON_HOST_PLATFORM=linux-$(machine "$arch")
         export _PYTHON_HOST_PLATFORM
     fi
-    for time in 1 a-second-time; do
-        rm -rf "$work/wheel-$arch-$time"
-        mkdir -p "$work/wheel-$arch-$time/source"
-        tar -xzf "$1" -C "$work/wheel-$arch-$time/source" --strip-components 1
+    for time in $TIMES; do
+        rm -rf "$work/wheel-$time-$arch"
+        mkdir -p "$work/wheel-$time-$arch/source"
+        tar -xzf "$1" -C "$work/wheel-$time-$arch/source" --strip-components 1
         # shellcheck disable=SC2086 # one option or none
-        python -m build --wheel --no-isolation $options --outdir "$work/wheel-$arch-$time" \
-            "$work/wheel-$arch-$time/source" >"$work/wheel.log" 2>&1 ||
+        python -m build --wheel --no-isolation $options --outdir "$work/wheel-$time-$arch" \
+            "$work/wheel-$time-$arch/source" >"$work/wheel.log" 2>&1 ||
             { cat "$work/wheel.log" >&2; die "the wheel cannot be built"; }
-        auditwheel repair --plat "manylinux_2_17_$(machine "$arch")" --wheel-dir "$work/wheel-$arch-$time/repaired" \
-            "$work/wheel-$arch-$time/"*.whl >"$work/wheel.log" 2>&1 || { cat "$work/wheel.log" >&2; die "this is no manylinux_2_17 wheel"; }
+        auditwheel repair --plat "manylinux_2_17_$(machine "$arch")" --wheel-dir "$work/wheel-$time-$arch/repaired" \
+            "$work/wheel-$time-$arch/"*.whl >"$work/wheel.log" 2>&1 || { cat "$work/wheel.log" >&2; die "this is no manylinux_2_17 wheel"; }
     done
     unset _PYTHON_HOST_PLATFORM
-    same "the wheel" "$work/wheel-$arch-1/repaired/"*.whl "$work/wheel-$arch-a-second-time/repaired/"*.whl
-    abi3audit --strict "$work/wheel-$arch-1/repaired/"*.whl >"$work/wheel.log" 2>&1 ||
+    same "the wheel" "$work/wheel-1-$arch/repaired/"*.whl "$work/wheel-2-$arch/repaired/"*.whl
+    abi3audit --strict "$work/wheel-1-$arch/repaired/"*.whl >"$work/wheel.log" 2>&1 ||
         { cat "$work/wheel.log" >&2; die "the wheel uses more than Python's stable ABI"; }
-    cp "$work/wheel-$arch-1/repaired/"*.whl "$dist/"
+    cp "$work/wheel-1-$arch/repaired/"*.whl "$dist/"
 }
 
 the_wheel() { # of ARCH
@@ -184,7 +187,7 @@ build_packages() {
     for kind in deb rpm; do
         case $kind in deb) name=$arch ;; rpm) name=$(machine "$arch") ;; esac
         sed "s|@ARCH@|$name|" "$work/nfpm-$arch.in" >"$work/nfpm-$arch.$kind.yaml"
-        for time in 1 2; do
+        for time in $TIMES; do
             rm -rf "$work/$kind-$time"
             mkdir -p "$work/$kind-$time"
             nfpm package --config "$work/nfpm-$arch.$kind.yaml" --packager "$kind" --target "$work/$kind-$time/" \

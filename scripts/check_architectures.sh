@@ -26,7 +26,7 @@ for arch in "$@"; do
     [ -d "$folder" ] || meson setup "$folder" --cross-file "$folder.ini" -Dlibrary=true -Dtests=true -Dfuzz=true \
         --buildtype=debugoptimized --werror >"$folder.log" || { cat "$folder.log" >&2; die "meson cannot set up $arch"; }
     say "== $arch"
-    if meson test -C "$folder" --timeout-multiplier 10 --print-errorlogs --num-processes 1 >"$folder.log" 2>&1; then
+    if AUDITSENSE_EMULATED=1 meson test -C "$folder" --timeout-multiplier 10 --print-errorlogs --num-processes 1 >"$folder.log" 2>&1; then
         verdict=passed
     else
         verdict=failed failed="$failed $arch"

@@ -45,6 +45,8 @@ OTHER_UID: Final = 65534
 SHARED: Final = "root"  # folder of each root with the packages and the output of the sensor
 WAIT_S: Final = 60.0
 
+# Debian's rpm does not know Debian's packages, so finds no Python; its plugin unshare fails in a chroot.
+RPM_OPTIONS: Final = ("--nodeps", "--noplugins")
 # Opens /proc as pspy does, with a pause, until it is killed, but for ten minutes at most.
 SCAN: Final = """
 import os, time
@@ -423,22 +425,21 @@ def check_rpm(_suite: str, roots: Path, report: Report) -> None:
         shutil.copy(package, root.folder / SHARED / "auditsense.rpm")
         root.call("rpm", "--initdb")
         before = root.files()
-        # Debian's rpm knows none of Debian's packages, so Python's is not found: everything else is checked.
         report.facts["requires"] = ", ".join(
             line
             for line in root.call("rpm", "-qpR", f"/{SHARED}/auditsense.rpm").splitlines()
             if "rpmlib" not in line
         )
-        root.call("rpm", "-i", "--nodeps", f"/{SHARED}/older.rpm")
+        root.call("rpm", "-i", *RPM_OPTIONS, f"/{SHARED}/older.rpm")
         report.steps.append("rpm -i")
         check_programs(root, report)
         with (root.folder / "etc/auditsense/auditsense.toml").open("a", encoding="utf-8") as file:
             file.write("# edited\n")
         upgrade_with_open_burst(
-            root, report, lambda: root.call("rpm", "-U", "--nodeps", f"/{SHARED}/auditsense.rpm")
+            root, report, lambda: root.call("rpm", "-U", *RPM_OPTIONS, f"/{SHARED}/auditsense.rpm")
         )
         check_upgraded(root, report)
-        root.call("rpm", "-e", "auditsense")
+        root.call("rpm", "-e", "--noplugins", "auditsense")
         saved = root.folder / "etc/auditsense/auditsense.toml.rpmsave"
         if not saved.exists():
             raise CheckError("rpm -e lost an edited configuration")

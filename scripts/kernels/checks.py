@@ -14,6 +14,7 @@ import ctypes
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -47,7 +48,7 @@ def check(name: str, holds: object, *seen: object) -> None:
 def call(*words: str, **options: Any) -> tuple[int, str]:  # noqa: ANN401 - of subprocess
     """Run a program; return its exit code and what it wrote."""
     try:
-        done = subprocess.run(words, capture_output=True, text=True, timeout=90, check=False, **options)
+        done = subprocess.run(words, capture_output=True, text=True, timeout=180, check=False, **options)
     except subprocess.TimeoutExpired:
         return 124, "it did not end"
     return done.returncode, done.stdout + done.stderr
@@ -61,7 +62,7 @@ def audit_state() -> list[str]:
 
 def check_state(name: str, before: list[str]) -> None:
     """Check that the kernel's audit is as it was; a guardian may need a moment."""
-    end = time.monotonic() + 15
+    end = time.monotonic() + 45
     while audit_state() != before and time.monotonic() < end:
         time.sleep(0.1)
     now = audit_state()
@@ -88,7 +89,7 @@ class Sensor:
             stderr=self.err,
             start_new_session=True,
         )
-        end = time.monotonic() + 60
+        end = time.monotonic() + 120
         while "watching" not in self.messages() and self.process.poll() is None and time.monotonic() < end:
             time.sleep(0.05)
 
@@ -102,8 +103,8 @@ class Sensor:
         return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("}\n")]
 
     def wait_for(self, count: int) -> list[dict[str, Any]]:
-        """Return the documents, once there are as many or 20 s have passed."""
-        end = time.monotonic() + 20
+        """Return the documents, once there are as many or a minute has passed."""
+        end = time.monotonic() + 60
         while len(self.documents()) < count and time.monotonic() < end:
             time.sleep(0.05)
         return self.documents()
@@ -113,7 +114,7 @@ class Sensor:
         if self.process.poll() is None:
             self.process.send_signal(number)
         try:
-            return self.process.wait(60)
+            return self.process.wait(120)
         except subprocess.TimeoutExpired:
             os.killpg(self.process.pid, signal.SIGKILL)
             return self.process.wait()
@@ -314,6 +315,39 @@ def other_tables() -> None:
     sensor.end()
 
 
+def golden_rules() -> None:
+    """Check that the kernel gets the same rule from us as from auditctl, for each line that both accept."""
+    sys.path.insert(0, "/usr/lib/auditsense")
+    from auditsense.errors import AuditSenseError  # noqa: PLC0415 - only this check needs the package
+    from auditsense.kernel.commands import Commands  # noqa: PLC0415
+    from auditsense.kernel.rules import auditctl  # noqa: PLC0415
+
+    before, same, refused, different = audit_state(), 0, 0, []
+    lines = Path("/rules.txt").read_text(encoding="utf-8").splitlines()
+    with Commands() as commands:
+        for line in filter(None, (line.partition("#")[0].strip() for line in lines)):
+            try:
+                words, rule = shlex.split(line), auditctl.parse(line)
+                theirs = call("auditctl", *words)[0] == 0 and commands.rules()
+                call("auditctl", "-D")
+                commands.add_rule(rule)
+            except (AuditSenseError, ValueError):
+                refused += 1
+            else:
+                ours = commands.rules()
+                if theirs and ours != theirs:
+                    different.append(f"{line}: {ours} and not {theirs}")
+                same += bool(theirs) and ours == theirs
+            call("auditctl", "-D")
+    check(
+        "golden rules",
+        same > 50 and not different,
+        f"{same} lines the same as by auditctl, {refused} refused",
+        different[:3],
+    )
+    check_state("golden rules", before)
+
+
 def next_to_auditd() -> None:
     """Next to auditd the sensor listens by multicast."""
     first = audit_state()
@@ -347,6 +381,7 @@ def full() -> None:
     burst()
     other_tables()
     without_access()
+    golden_rules()
     panics()
     next_to_auditd()
     locked()

@@ -886,7 +886,9 @@ static void netlink(void) {
         struct nlmsghdr header;
         struct rtgenmsg family;
     } ask = {.header = {.nlmsg_len = sizeof ask, .nlmsg_type = RTM_GETLINK, .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP}};
-    if (route < 0 || send(route, &ask, sizeof ask, 0) != sizeof ask) {
+    if (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ && getenv("AUDITSENSE_EMULATED") != NULL) {
+        check_skip("qemu-user leaves some headers of the host's kernel in its byte order");
+    } else if (route < 0 || send(route, &ask, sizeof ask, 0) != sizeof ask) {
         check_skip("no route netlink here");
     } else {
         int64_t got = 0;
