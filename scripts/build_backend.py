@@ -1,4 +1,4 @@
-"""How the package is built: as meson-python does it, and for one interpreter only where that has no GIL.
+"""Build backend: meson-python, but for one interpreter only if that has no GIL.
 
 A free-threaded interpreter before 3.15 knows no stable ABI, and meson-python refuses to build what asks for
 one. pyproject.toml cannot ask for it under a condition, hence this module.

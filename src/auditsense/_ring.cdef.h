@@ -292,7 +292,7 @@ typedef struct {
     uint64_t more;    /* completed windows of the same key and actor that were merged into this hit */
     uint64_t last_ms; /* stamp of the newest of them */
     uint32_t filter;  /* index in as_rules.filters: the one that the last event fits */
-    uint32_t unknown; /* what rules have asked of its processes in vain: bit n is AS_FIELD_PARENT_NAME + n, and
+    uint32_t unknown; /* unknown fields of its processes that rules compare: bit n is AS_FIELD_PARENT_NAME + n, and
                          as_unknown. A value can be there, but not whole: arguments that were cut */
     uint32_t members; /* AS_RULE_SEQUENCE, AS_RULE_SAMPLE: offset of an as_hit_field for each event but the last, which
                          leads to its fields (as_hit_member reads them): of each a byte with the as_field, a byte that

@@ -1,4 +1,4 @@
-"""What a query means, case by case: an event, and whether it fits. test_conformance.py runs them."""
+"""Meaning of queries, case by case: an event, and whether it matches. test_conformance.py runs them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a lean sensor is spared, and that it finds the same without."""
+"""Records that a lean sensor leaves out, and that it finds the same without them."""
 
 from __future__ import annotations
 

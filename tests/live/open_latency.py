@@ -1,4 +1,4 @@
-"""How long another process has to sleep in an open of /proc while a sensor is busy or stopped."""
+"""Sleep of another process in an open of /proc while a sensor is busy or stopped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who owns the audit socket before a live test, and what the tests do about it."""
+"""Owner of the audit socket before a live test, and the reaction of the tests."""
 
 from __future__ import annotations
 

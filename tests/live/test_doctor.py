@@ -1,4 +1,4 @@
-"""What doctor finds on the kernel of this machine, made so for a moment; see conftest.py."""
+"""Findings of doctor on the kernel of this machine, in states made for the test; see conftest.py."""
 
 from __future__ import annotations
 

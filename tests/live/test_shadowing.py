@@ -1,4 +1,4 @@
-"""Which of two audit rules gives a call its key: `kernel.rules.shadowing` against the kernel."""
+"""Key of a call that two audit rules match: `kernel.rules.shadowing` against the kernel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a running sensor says when it is asked, on the kernel of this machine; see conftest.py."""
+"""Answers of a running sensor to queries, on the kernel of this machine; see conftest.py."""
 
 from __future__ import annotations
 

@@ -206,7 +206,7 @@ static void read_nametypes(as_event_values *values) {
 
 /* Any field */
 
-/* A record of user space does not name its process: the program stands for it. */
+/* A record of user space does not name its process: use the program's name. */
 static as_span name_of_program(as_event_values *values) {
     enum { NAME = 15 };
     as_span program;

@@ -54,7 +54,7 @@ static bool read_key(as_span key, piece *out) {
     return out->is_part;
 }
 
-/* Move text behind its next piece. False: there is none. */
+/* Move text past its next piece. False: there is no piece left. */
 static bool next_piece(as_span *text, piece *out) {
     while (text->len > 0) {
         if (text->at[0] == ' ') {

@@ -229,7 +229,7 @@ static uint32_t hex_of(uint8_t c) {
     return c <= '9' ? c - (uint32_t)'0' : (c | 0x20u) - 'a' + 10u;
 }
 
-/* Read groups of hex with colons between them; :: stands for the groups that lack. */
+/* Read groups of hex with colons between them; :: replaces missing groups. */
 static bool read_ipv6(as_span text, uint8_t address[ADDRESS_BYTES]) {
     uint32_t at = 0;
     uint32_t gap = UINT32_MAX;

@@ -29,7 +29,7 @@ typedef struct {
     uint64_t loaded;   /* bits of the fields that were read from its records at first */
     as_window *window; /* of the rule being applied; NULL: not found yet */
     as_search search;  /* for the windows that it completes */
-    uint32_t unknown;  /* what rules asked for in vain, see as_hit.unknown */
+    uint32_t unknown;  /* unknown fields that rules compare, see as_hit.unknown */
     uint32_t actor;    /* see as_window_actor */
     bool actor_known;
     bool cut; /* the rest of a record was not read */

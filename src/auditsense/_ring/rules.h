@@ -1,4 +1,4 @@
-/* The rule table as it is given: its bounds.
+/* Bounds of the rule table, as the caller passes it.
  *
  * Set up once, before any stage. Rule: after as_rules_valid no stage checks an index, a count or a bound of the table
  * again, and every decision program ends.

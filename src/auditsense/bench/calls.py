@@ -43,7 +43,7 @@ _OLD_COST: Final = 1.3  # of a getpid before and after: more than the noise of a
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What calls.c makes: its name there, a few words, and how often in a block."""
+    """A call that calls.c makes: its name there, a description, and the number in a block."""
 
     name: str
     words: str
@@ -104,7 +104,7 @@ class CallsPlan:
 
 @dataclass(frozen=True, slots=True)
 class CallsReport:
-    """What a run has measured.
+    """Measurements of a run.
 
     Attributes:
         stages: in the order of the first round, before first and after last.

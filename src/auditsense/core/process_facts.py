@@ -1,4 +1,4 @@
-"""What /proc tells of a process: an entry of the core's process table."""
+"""Facts about a process from /proc: an entry of the core's process table."""
 
 from __future__ import annotations
 

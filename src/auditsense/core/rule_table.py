@@ -91,7 +91,7 @@ ACTOR = (Field.EXE, Field.UID, Field.AUID, Field.SES)
 
 
 class EventEnd(enum.IntEnum):
-    """Which record ends an event that arrives as datagrams. In log text it is always PROCTITLE."""
+    """Record that ends an event of datagrams. In log text it is always PROCTITLE."""
 
     EOE = 0
     """The kernel's end-of-event record."""
@@ -221,7 +221,7 @@ class RuleException(Frozen):
 
 
 class RuleKind(enum.IntEnum):
-    """What completes a hit of a rule."""
+    """Condition that completes a hit of a rule."""
 
     EVENT = 0
     """Every match."""
@@ -235,7 +235,7 @@ class RuleKind(enum.IntEnum):
 
 @dataclass(slots=True, eq=False, repr=False)
 class Rule(Frozen):
-    """How many matches of one key within which time complete a hit.
+    """Number of matches of one key, and their time span, that complete a hit.
 
     Attributes:
         kind: what completes a hit.
@@ -264,7 +264,7 @@ class Rule(Frozen):
 
 @dataclass(slots=True, eq=False, repr=False)
 class Filter(Frozen):
-    """Which events of a class count for a rule.
+    """Condition for events of a class to count for a rule.
 
     Attributes:
         rule: its index in `RuleTable.rules`.
@@ -291,7 +291,7 @@ class Filter(Frozen):
 
 @dataclass(slots=True, eq=False, repr=False)
 class Class(Frozen):
-    """What calls or record types have in common, and the filters that their events can fit.
+    """Common properties of calls or record types, and the filters that their events can match.
 
     Attributes:
         filters: in any order; the core applies them by rule, and of one rule the last stage first.

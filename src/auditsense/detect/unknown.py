@@ -1,4 +1,4 @@
-"""What could not be looked at: fields of processes that a detection asked for, and that are not known.
+"""Unknown fields: those of processes that a detection compares and that the sensor does not know.
 
 A condition on an absent field is false, so its negation is true: an exclusion by the parent does not exclude
 an event whose parent is unknown. The alert tells which fields these are.

@@ -1,4 +1,4 @@
-"""What a detection can see of events, in each mapping: all it asks for, a part, or nothing.
+"""Coverage of a detection in each mapping: it can match fully, in part, or never.
 
 A detection that compiles may still never match: an integration can lack the fields that it compares. This is
 decided by the compiler, which folds what each class of events fixes; nothing is guessed here.
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Reach(enum.StrEnum):
-    """How much of a detection can match."""
+    """Share of a detection that can match."""
 
     FULL = "runs"
     PARTIAL = "limits"

@@ -57,10 +57,10 @@ _KEY_FIELDS: Final = frozenset({"auditd.data.key", "tags"})
 
 
 class HostPaths:
-    """What the paths of rules are on a host. The kernel resolves them when a rule is added."""
+    """Kinds of paths on a host. The kernel resolves a path when a rule is added."""
 
     def exists(self, path: str) -> bool:
-        """Return whether there is something; True also where this process may not look."""
+        """Return whether the path exists; True also where this process has no access."""
         try:
             Path(path).stat()
         except (FileNotFoundError, NotADirectoryError):
@@ -70,7 +70,7 @@ class HostPaths:
         return True
 
     def target(self, path: str) -> str:
-        """Return what a symbolic link leads to; "": it is none."""
+        """Return the target of a symbolic link; "" for any other file."""
         try:
             is_link = stat.S_ISLNK(Path(path).lstat().st_mode)
         except OSError:
@@ -100,7 +100,7 @@ class AnyPaths(HostPaths):
 
 @dataclass(frozen=True, slots=True)
 class StepRules:
-    """What one step of a detection needs.
+    """Audit rules that one step of a detection needs.
 
     Attributes:
         selections: merged; empty: its events come without an audit rule, or never.
@@ -133,7 +133,7 @@ class StepRules:
 
 @dataclass(frozen=True, slots=True)
 class DetectionRules:
-    """What one detection needs.
+    """Audit rules that one detection needs.
 
     Attributes:
         detection: its id, or its name if the id is a UUID.
@@ -158,7 +158,7 @@ class DetectionRules:
 
 @dataclass(frozen=True, slots=True)
 class Derivation:
-    """What all detections need together.
+    """Audit rules that all detections need together.
 
     Attributes:
         detections: in their order.

@@ -1,4 +1,4 @@
-"""What every event of a filter has in common, as far as an audit rule can test it.
+"""Requirements: what all events of a filter have in common, as far as an audit rule can test it.
 
 `requirement_of` walks the tree of a filter for one system call. A test that the kernel can make narrows the
 requirement. A test that it cannot make, or not exactly, leaves it as it is: a requirement may hold for events
@@ -82,7 +82,7 @@ _WILD: Final = re.compile(r"[*?]")
 
 
 class Place(NamedTuple):
-    """Where the file of an event is.
+    """Place of an event's file.
 
     Attributes:
         kind: "path", "dir" (a folder and everything below it) or "inode".
@@ -99,7 +99,7 @@ PROCFS_ROOTS: Final = Place("inode", "1")
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """What an audit rule can require of a call.
+    """Requirements of an audit rule on a call.
 
     Attributes:
         numbers: of a field of a rule, its possible numbers; in the order of the fields, without `EVERY`.
@@ -184,7 +184,7 @@ def _narrower(places: frozenset[Place] | None, others: frozenset[Place] | None) 
 
 @dataclass(frozen=True, slots=True)
 class CallFacts:
-    """What is known of every event of a system call.
+    """Facts that hold for every event of a system call.
 
     Attributes:
         name: of the call; None: one that neither the table of events nor the filter names.

@@ -48,7 +48,7 @@ _MODERATE: Final = frozenset({"execve", "execveat", "connect", "mprotect", "sock
 
 
 class Cost(enum.IntEnum):
-    """What the events of a rule cost, in the order of the cost."""
+    """Cost of the events of a rule, in increasing order."""
 
     FREE = 0
     """One file: the kernel looks for the rule only when a call uses this file."""
@@ -76,7 +76,7 @@ class Selection:
 
     @property
     def cost(self) -> Cost:
-        """What the events cost."""
+        """Cost of the events."""
         return max(_cost(call, self.requirement) for call in self.calls)
 
     def covers(self, other: Selection) -> bool:

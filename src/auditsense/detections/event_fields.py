@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class EventShape(NamedTuple):
-    """What the first record and the call of an event tell about it.
+    """Facts about an event from its first record and its call.
 
     Attributes:
         record_type: of the first record.
@@ -348,7 +348,7 @@ def _present(field: Field) -> Decision:
 
 
 class FieldMeanings:
-    """What fields mean in events of a shape.
+    """Meaning of fields in events of a shape.
 
     Args:
         mapping: which fields events have.

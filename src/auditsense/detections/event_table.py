@@ -18,7 +18,7 @@ from auditsense._frozen import Frozen
 
 
 class EventMapping(enum.StrEnum):
-    """Which words and fields events have."""
+    """Words and fields that events have."""
 
     NATIVE = "native"
     """All that this sensor knows. The default."""

@@ -1,4 +1,4 @@
-"""What a detection looks for, as a tree: the one form behind TOML, EQL and later languages.
+"""Expression tree of a detection: the common form of TOML, EQL and later languages.
 
 A front end (`toml_table`, `eql`) builds a tree, and the compiler makes a rule table from it.
 
@@ -23,7 +23,7 @@ LOOK_BACK_MS: Final = 540_000
 
 
 class Operator(enum.StrEnum):
-    """How a test compares a value of its field."""
+    """Comparison of a test with a value of its field."""
 
     EQUAL = "equal"
     """It is one of the values: texts, or whole numbers for a field of numbers."""
@@ -175,7 +175,7 @@ class Step(Frozen):
 
 
 class QueryKind(enum.StrEnum):
-    """What completes a query."""
+    """Condition that completes a query."""
 
     EVENT = "event"
     """One event."""

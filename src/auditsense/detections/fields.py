@@ -17,7 +17,7 @@ HOST: Final = "host.id"
 
 
 class Form(enum.Enum):
-    """What the kernel prints, and what documents make of it."""
+    """Format of a value: as the kernel prints it, and as documents show it."""
 
     TEXT = enum.auto()
     """Text, in documents as well."""

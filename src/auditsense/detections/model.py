@@ -61,7 +61,7 @@ ALL_BITS: Final = 0xFFFF_FFFF_FFFF_FFFF
 
 
 class Comparison(enum.StrEnum):
-    """How a condition compares."""
+    """Comparison of a condition."""
 
     IS = "is"
     """Exactly one of the values."""
@@ -104,7 +104,7 @@ class AnyOf(Frozen):
 
 @dataclass(slots=True, eq=False, repr=False)
 class NoneOf(Frozen):
-    """What must not be: of no table all conditions hold."""
+    """Exclusion: no table has all its conditions true."""
 
     tables: tuple[Match, ...]
 
@@ -125,7 +125,7 @@ def conditions_of(match: Match) -> Iterator[Condition]:
 
 @dataclass(slots=True, eq=False, repr=False)
 class Window(Frozen):
-    """How many matches of one key, in what time, complete a sequence.
+    """Number of matches of one key, and their time span, that complete a sequence.
 
     Attributes:
         by: fields that name the key; `host.id` is always one of them.

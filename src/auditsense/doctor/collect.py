@@ -51,7 +51,7 @@ def clock_synchronised() -> bool | None:
 
 @dataclass(frozen=True)
 class HostAccess:
-    """How to reach the host.
+    """Access to the host.
 
     Attributes:
         root: of the file system.
@@ -134,7 +134,7 @@ def _sensor(path: Path | None) -> tuple[dict[str, Any] | None, str, bool]:
 
 @dataclass(frozen=True, slots=True)
 class _Configured:
-    """What a sensor would do with the configuration.
+    """Effect of the configuration on a sensor.
 
     Attributes:
         files: in order.

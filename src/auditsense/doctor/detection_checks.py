@@ -21,7 +21,7 @@ _MOST_NAMED: Final = 8
 
 
 def detections(facts: Facts) -> Finding | None:
-    """Which detections cannot fire on this host, and why."""
+    """Whether each detection can fire on this host, and why not."""
     if facts.needs is None or facts.rules is None or facts.reads_text:
         return None
     rules = _rules(facts)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Mounts:
-    """Where procfs is mounted.
+    """Mount of a procfs.
 
     Attributes:
         here: device ("major:minor") of the procfs at /proc; "": there is no procfs.

@@ -8,7 +8,7 @@ from typing import Any
 
 
 class Level(IntEnum):
-    """How much it matters."""
+    """Severity of a finding."""
 
     OK = 0
     NOTE = 1

@@ -96,7 +96,7 @@ def receive_buffer(facts: Facts) -> Finding | None:
 
 
 def multicast_listeners(facts: Facts) -> Finding | None:
-    """Who else hears every record."""
+    """Whether other processes receive every record."""
     if facts.listeners is None:
         return None
     others = [name for name in facts.listeners if not is_journald(name)]

@@ -66,7 +66,7 @@ def boot_parameter(facts: Facts) -> Finding | None:
 
 
 def unaudited_processes(facts: Facts) -> Finding | None:
-    """How many processes the kernel never reports, because they are older than its audit."""
+    """Whether processes are never reported, because they are older than the kernel's audit."""
     if facts.boot is None or facts.status is None or facts.processes is None:
         return None
     if facts.boot in _ON:
@@ -149,7 +149,7 @@ def failure_mode(facts: Facts) -> Finding | None:
 
 
 def socket_owner(facts: Facts) -> Finding | None:
-    """Who owns the audit socket."""
+    """Whether a process owns the audit socket."""
     if facts.status is None:
         return None
     pid = facts.status.pid

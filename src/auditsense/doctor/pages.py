@@ -1,4 +1,4 @@
-"""Where the pages of the documentation lie."""
+"""Paths of the installed documentation."""
 
 from __future__ import annotations
 

@@ -258,7 +258,7 @@ class Guardian:
 
 
 class _Sensor(NamedTuple):
-    """What a new guardian knows: the sensor, its steps until now, the kernel's audit before them."""
+    """Knowledge of a new guardian: the sensor, its steps until now, the kernel's audit before them."""
 
     pid: int
     steps: tuple[Step, ...]

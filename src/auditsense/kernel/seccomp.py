@@ -134,7 +134,7 @@ Fixed = OneOf | InRange | None
 
 @dataclass(frozen=True, slots=True)
 class CallList:
-    """What a filter allows.
+    """System calls that a filter allows.
 
     Attributes:
         names: of the calls; clone, ioctl and socket need not be among them.

@@ -48,7 +48,7 @@ class Reply:
 
 
 class Transport(Protocol):
-    """How `Commands` reaches a kernel: `NetlinkTransport`, or `testing.FakeKernel`."""
+    """Transport of `Commands` to a kernel: `NetlinkTransport`, or `testing.FakeKernel`."""
 
     def request(self, kind: int, payload: bytes, *, ack: bool) -> list[Reply]:
         """Send one message and return its answer without the ACK or the end marker.

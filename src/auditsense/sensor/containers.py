@@ -12,7 +12,7 @@ Rule 3: a procfs that belongs to one container names it after process and parent
         that used it before still lives, still has it mounted and is asked again. Numbers of devices are
         reused, so nothing is remembered but whom to ask.
 Rule 4: the inode number of the pid namespace needs the right to trace the process, which `run` drops.
-        Whether it is the host's is in the line NSpid of status, which everybody may read.
+        The line NSpid of status, which any user may read, shows whether it is the host's.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _NAMESPACE: Final = re.compile(r"pid:\[(\d+)\]")
 
 @dataclass(frozen=True, slots=True)
 class _Facts:
-    """What /proc tells of a process.
+    """Facts about a process from /proc.
 
     Attributes:
         pid, ticks: identify it for the time since boot.

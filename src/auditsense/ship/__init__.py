@@ -32,7 +32,7 @@ class ShippedDocument:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a receiver did with a batch: delivered, unless stated otherwise.
+    """Outcome of a batch at a receiver: delivered, unless stated otherwise.
 
     Attributes:
         refused: reason by the index of a document that the receiver will never take.

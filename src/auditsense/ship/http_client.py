@@ -40,7 +40,7 @@ _OF_THE_BATCH: Final = frozenset({400, 422})
 
 @dataclass(frozen=True, slots=True)
 class HttpSettings:
-    """How to reach a receiver.
+    """Connection settings of a receiver.
 
     Attributes:
         timeout_s: of a whole request.
@@ -309,7 +309,7 @@ class _Connection(http.client.HTTPConnection):
 
 
 class _DeadlineSocket:
-    """What http.client uses of a socket, with the time that is left as the limit of each call."""
+    """Socket for http.client that limits each call to the remaining time."""
 
     def __init__(self, connected: socket.socket, connection: _Connection) -> None:
         self._socket = connected

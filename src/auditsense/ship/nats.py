@@ -25,7 +25,7 @@ SUBJECT: Final = "auditsense.alerts"
 
 @dataclass(frozen=True, slots=True)
 class NatsSettings:
-    """How to reach a server.
+    """Connection settings of a server.
 
     Attributes:
         server: nats://HOST:PORT or tls://HOST:PORT.

@@ -1,4 +1,4 @@
-"""What each detection needs of the kernel, for a diagnosis of why it cannot fire."""
+"""Needs of each detection: audit rules and records, to diagnose why it cannot fire."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _RECORDS: Final = {  # linux/audit.h
 
 @dataclass(frozen=True, slots=True)
 class RuleNeeds:
-    """What one detection needs to fire.
+    """Audit rules and records that one detection needs to fire.
 
     Attributes:
         detection: its id, or its name if the id is a UUID.

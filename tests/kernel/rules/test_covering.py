@@ -1,4 +1,4 @@
-"""Which audit rule reports everything that another one reports."""
+"""Coverage of audit rules: one reports everything that another one reports."""
 
 from __future__ import annotations
 

@@ -40,14 +40,14 @@ SYSCALL_LISTS = frozenset({Filter.EXIT, Filter.IO_URING})
 
 
 class Action(enum.IntEnum):
-    """What a rule that matches decides. POSSIBLE (1) is refused by the kernel."""
+    """Effect of a rule that matches. The kernel refuses POSSIBLE (1)."""
 
     NEVER = 0
     ALWAYS = 2
 
 
 class Operator(enum.IntEnum):
-    """How a field compares: AUDIT_EQUAL and the others, the values of `fieldflags`."""
+    """Comparison of a field: AUDIT_EQUAL and the others, the values of `fieldflags`."""
 
     BIT_MASK = 0x0800_0000
     LESS = 0x1000_0000
@@ -60,7 +60,7 @@ class Operator(enum.IntEnum):
 
 
 class FieldId(enum.IntEnum):
-    """What a field compares: the values of `fields`."""
+    """Field of a rule: the values of `fields`."""
 
     PID = 0
     UID = 1

@@ -88,7 +88,7 @@ class AuditRule:
 
     @property
     def identity(self) -> tuple[object, ...]:
-        """What makes the kernel hold two rules for one; hashable."""
+        """Identity of a rule: the kernel treats rules with the same one as duplicates. Hashable."""
         return self.filter, self.action, self.syscalls, self.fields
 
     def to_bytes(self) -> bytes:
