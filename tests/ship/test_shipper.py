@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
 import time
@@ -14,6 +15,7 @@ from auditsense.errors import UsageError
 from auditsense.ship import pace, shipper
 from auditsense.ship.config import ShipSettings, open_destination
 from auditsense.ship.shipper import Shipper
+from auditsense.sinks.spool import SpoolSink
 from auditsense.sinks.spool_store import SpoolState, SpoolStore
 from tests.support.faults import NO_HOST, NOTHING, Recorder
 from tests.support.receiver import Receiver, Reply, bulk_answer, free_port, make_certificate, receiving
@@ -393,6 +395,32 @@ def test_receiver_that_begins_to_refuse_everything_is_waited_for(folder: Path) -
     assert run.shipper.counts.delivered == 100
     assert len(refused(folder)) == shipper._IN_ROW
     assert state(folder).documents == 200
+
+
+def test_wrong_clock_changes_neither_order_nor_waits(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, fault: Recorder
+) -> None:
+    """The wall clock leaps by years, back and forth, between and during requests."""
+    clock = itertools.cycle([0.0, 4e9, 1.0, 2e9])
+    monkeypatch.setattr(time, "time", lambda: next(clock))
+    monkeypatch.setattr(time, "time_ns", lambda: int(next(clock) * 1e9))
+    sink = SpoolSink(folder)
+    for first in range(0, 40, 10):
+        sink.write_lines(b"".join(document(n) + b"\n" for n in range(first, first + 10)))
+    sink.close()
+    with receiving(Reply(503), Reply(429), Reply()) as receiver:
+        run = ship(folder, otlp(receiver), batch=10)
+    assert list(dict.fromkeys(receiver.ids())) == [f"id-{n}" for n in range(40)]
+    assert (run.shipper.counts.delivered, run.shipper.counts.failures) == (40, 2)
+    assert state(folder).documents == 0
+    fault(
+        "the clock of the host is wrong, and leaps",
+        how="the wall clock shows 1970, 2096 and 2033 in turn while 40 documents are spooled and delivered",
+        did="delivered them in order, and waited as long as otherwise: neither uses the wall clock",
+        lost=NOTHING,
+        reported="nothing about the clock; each document has the stamps of its events",
+        host=NO_HOST,
+    )
 
 
 # --- damaged documents, refused documents ---------------------------------------------------------

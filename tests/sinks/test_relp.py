@@ -44,7 +44,7 @@ class Daemon:
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
         """Run it, and stop it at the end."""
-        files = ["-f", self.folder / "rsyslog.conf", "-i", self.folder / "pid"]
+        files: list[str | Path] = ["-f", self.folder / "rsyslog.conf", "-i", self.folder / "pid"]
         process = subprocess.Popen(["rsyslogd", "-n", *files], stderr=subprocess.DEVNULL)
         try:
             wait_until((self.folder / "pid").exists)
@@ -65,7 +65,7 @@ def test_alert_waits_on_disk_for_the_central_host_and_arrives(tmp_path: Path) ->
     log = tmp_path / "audit.log"
     log.write_bytes(b"".join(event.text for event in burst(10)))
     with host.running():
-        arguments = [PROGRAM, "replay", log, "--sink", f"syslog:tcp://127.0.0.1:{tcp}"]
+        arguments: list[str | Path] = [PROGRAM, "replay", log, "--sink", f"syslog:tcp://127.0.0.1:{tcp}"]
         subprocess.run(arguments, check=True, capture_output=True, timeout=60)
         wait_until(lambda: list((tmp_path / "host").glob("auditsense.0*")))
     with central.running(), host.running():  # the queue is read again
