@@ -65,6 +65,7 @@ OTHERS = {
     "bench/power_cut.py": "documents missing after power cuts (ADR 29)",
     "bench/sinks.py --spool": "cost of a document in each sink, and in a spool relative to a file",
     "bench/embedding.py": "64 detectors at once, and 10,000 lives of one",
+    "bench/live/ordinary_day.py": "which harmless programs list processes, how often, and which alert",
     "bench/live/cycles.py": "settings, memory and descriptors over many lives of a sensor",
     "bench/live/soak.py": "memory, descriptors and losses over hours",
 }
@@ -107,7 +108,7 @@ def page(results: Results, busy: Results) -> str:
     makers = (("core", _core), ("counts", _counts), ("peers", _peers), ("events", _events), ("loops", _loops))
     parts += [make(results[name]) for name, make in makers if name in results]
     parts.append(_adversarial(results))
-    parts += [_live(results), _calls(results), _auditd(results), _spent(results)]
+    parts += [_live(results), _calls(results), _day(results), _auditd(results), _spent(results)]
     parts += [_others(), UNFAIR, _limit(results)]
     return "\n".join(part for part in parts if part)
 
@@ -357,6 +358,32 @@ def _calls(results: Results) -> str:
         "it.\n\n"
     )
     return "## What audit rules cost every program\n\n" + words + table(head, rows, right=len(called) + 1)
+
+
+def _day(results: Results) -> str:
+    """Return the table of bench/live/ordinary_day.py."""
+    result = results.get("ordinary_day")
+    if result is None:
+        return ""
+    rows = []
+    for row in sorted(result["rows"], key=lambda row: (-row["by_session"], row["name"])):
+        if row["why_not"]:
+            continue
+        left = "" if row["left"] is None else _counted(row["left"])
+        cells = (f"{row['by_process']}", f"{row['by_session']}", _counted(row["alerts"]), left)
+        rows.append((row["name"], *cells, row["explained"]))
+    head = ("", "listings in 5 s by a process", "by its session", "alerts", "with `--known-harmless`", "")
+    silent = sum(not row["alerts"] and not row["why_not"] for row in result["rows"])
+    words = (
+        f"`{result['command']}`, {result['date']}: each program in a login session, for some seconds, while "
+        "the sensor ran with its default detections; programs as the user 65534, or as root where needed. "
+        f"{silent} of {len(rows)} raised no alert.\n\n"
+    )
+    return "## A day of ordinary use\n\n" + words + table(head, rows)
+
+
+def _counted(alerts: dict[str, int]) -> str:
+    return ", ".join(f"{name} {count}" if count > 1 else name for name, count in alerts.items()) or "none"
 
 
 def _rules(stage: dict[str, Any]) -> str:
