@@ -164,3 +164,20 @@ def test_alerts_of_a_replay_are_found_in_open_search(tmp_path: Path) -> None:
     assert hits[0]["_id"] == hits[0]["_source"]["event"]["id"]
     assert hits[0]["_source"]["message"].startswith("low pspy: ")
     assert '"pid": {"type": "long"}' in mapping
+
+
+def test_alert_of_a_replay_is_found_in_victoria_logs(tmp_path: Path) -> None:
+    """The whole way: a log, the spool, and the query of the how-to page."""
+    spool, log = tmp_path / "alerts", tmp_path / "audit.log"
+    log.write_bytes(b"".join(event.text for event in burst(10)))
+    replay = [str(PROGRAM), "replay", str(log), "--sink", f"spool:{spool}"]
+    query = re.search(r"logsql/query -d '(query=[^']+)'", PAGE.read_text(encoding="utf-8"))
+    assert query is not None
+    with victoria_logs(tmp_path) as receiver:
+        subprocess.run(replay, check=True, capture_output=True, timeout=300)
+        ship(spool, receiver.url)
+        address = f"http://127.0.0.1:{receiver.port}/select/logsql/query"
+        receiver.wait_until(lambda: http(address, query[1].encode()))
+        found = http(address, query[1].encode())
+    assert found["_msg"].startswith("low pspy: ")
+    assert found["process.executable"] == "/usr/local/bin/pspy64"

@@ -66,9 +66,10 @@ LIVE: Final = (
 ELSEWHERE: Final = {
     r"auditsense doctor\b": "tests/doctor/test_doctor.py",
     r"auditsense ship --spool alerts --prometheus$": "tests/status/test_prometheus.py",
-    r"promtool test rules ": "tests/status/test_prometheus.py",
-    r"curl .*(_index_template/auditsense|_search\?q=)": "tests/ship/test_receivers.py",
-    r"auditsense ship --spool alerts --to ": "tests/ship/test_receivers.py",
+    r"promtool (check|test) rules ": "tests/status/test_prometheus.py",
+    r"curl .*(_index_template/auditsense|_search\?q=|logsql/query)": "tests/ship/test_receivers.py",
+    r"auditsense ship --spool alerts (--until-empty )?--to ": "tests/ship/test_receivers.py",
+    r"(victoria-logs|otelcol) -": "tests/ship/test_receivers.py",
     r"auditsense status\b": "tests/status/test_status.py",
     r"sudo auditsense run$": "tests/live/test_detection.py",
     r"auditsense run --sink syslog:": "tests/sinks/test_log_daemons.py",
