@@ -22,6 +22,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+STARTS = """
+id = "starts"
+name = "Starts"
+version = 1
+severity = "low"
+risk_score = 21
+eql = 'process where event.action == "executed" and not event.action == "exec"'
+"""
+
+
 class RunInMemory:
     """One `run` with a configuration file, its source in memory."""
 
@@ -119,6 +129,21 @@ def test_reload_adds_audit_rule(file: Path, capsys: pytest.CaptureFixture[str]) 
         session.hang_up()
         assert "audit rules added: -w /etc/ -p w\n" in capsys.readouterr().err
         assert session.source.audit_rules[-1] == "-w /etc/ -p w"
+
+
+def test_reload_derives_no_rules_for_keys_that_need_a_restart(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the active mapping, `native`, an execve has both actions, so the query selects no event."""
+    rule = write(file.with_name("starts.toml"), STARTS)
+    session = RunInMemory(file)
+    with stop_signals(session.stop), session.reloading, session.sensor:
+        write(file, f"[detections]\nmapping = 'auditd_manager'\npaths = ['{rule}']\n")
+        session.hang_up()
+    output = capsys.readouterr().err
+    assert "auditsense: detections.mapping: changed, needs a restart\n" in output
+    assert "detections: pspy, starts\n" in output
+    assert "audit rules" not in output
 
 
 def test_broken_file_of_default_folder_keeps_detections(

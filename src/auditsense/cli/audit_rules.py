@@ -10,14 +10,19 @@ if TYPE_CHECKING:
     from auditsense.config.settings import RunSettings
 
 
-def audit_rules_needed(settings: RunSettings) -> list[str]:
+def audit_rules_needed(settings: RunSettings, *, active: RunSettings | None = None) -> list[str]:
     """Return the configured audit rules, else those that the detections need.
+
+    Args:
+        settings: with the detections.
+        active: of the running sensor, whose rules, costly rules and mapping stay until a restart.
 
     Raises:
         DetectionError: see `rules_needed`.
     """
-    return [*settings.source.audit_rules] or rules_needed(
+    fixed = active if active is not None else settings
+    return [*fixed.source.audit_rules] or rules_needed(
         settings.detections,
-        costly=settings.source.costly_rules,
-        mapping=settings.values["detections.mapping"],
+        costly=fixed.source.costly_rules,
+        mapping=fixed.values["detections.mapping"],
     )

@@ -128,7 +128,7 @@ class HangupHandler:
             with _bounded():
                 new = build_settings(load_config(self._arguments))
                 deferred = [*keys_needing_restart(self._startup, new)]
-                rules = audit_rules_needed(new)
+                rules = audit_rules_needed(new, active=self._startup)
             sensor.reload(new.detections, new.policy, audit_rules=rules)
         except Exception as error:  # noqa: BLE001 - see rule 4
             for problem in _problems(error):
@@ -140,7 +140,7 @@ class HangupHandler:
             print_message(notice)
         for path in deferred:
             print_message(f"{path}: changed, needs a restart")
-        if needed and not new.source.audit_rules:
+        if needed and not self._startup.source.audit_rules:
             state = "needed, for auditd to set" if is_text(self._startup.source.name) else "added"
             listed = "; ".join(needed) if len(needed) <= _MOST_LISTED else f"{len(needed)} of them"
             print_progress(f"audit rules {state}: {listed}")
