@@ -761,7 +761,7 @@ def test_last_audit_parameter_counts(host: Prepared, given: str) -> None:
     ("change", "problem"),
     [
         (nothing, "audit is off, and is not switched on for a test"),
-        (auditd, "the audit rule is not there, and is not added for a test"),
+        (auditd, "the audit rule is not loaded, and a test adds none"),
         (no_audit_in_the_kernel, "this kernel has no audit"),
     ],
 )

@@ -640,7 +640,7 @@ def _add_rules(commands: argparse._SubParsersAction[Parser]) -> None:
     )
     actions = _add_actions(rules)
     for name, purpose in (
-        ("install", "add the audit rules of the detections to the kernel, unless they are there"),
+        ("install", "add the audit rules of the detections to the kernel, unless they exist"),
         ("remove", "remove the audit rules of the detections, whichever program added them"),
         ("check", "exit with 0 if the kernel has the audit rules of the detections, else with 1"),
         ("list", "list all audit rules of the kernel, in auditctl syntax"),

@@ -228,7 +228,7 @@ complete -c auditsense -n '_shtab_auditsense_using config; and test $_shtab_audi
 complete -c auditsense -n '_shtab_auditsense_using config sample' -s h -l help -d 'print this help and exit'
 complete -c auditsense -n '_shtab_auditsense_using; and test $_shtab_auditsense_npos -eq 0' -a rules -d 'Install the audit rules of the loaded detections without the sensor, or print them. Installed rules do not survive a reboot; auditsense units installs a unit that adds them at each boot.'
 complete -c auditsense -n '_shtab_auditsense_using rules' -s h -l help -d 'print this help and exit'
-complete -c auditsense -n '_shtab_auditsense_using rules; and test $_shtab_auditsense_npos -eq 0' -a install -d 'Add the audit rules of the detections to the kernel, unless they are there.'
+complete -c auditsense -n '_shtab_auditsense_using rules; and test $_shtab_auditsense_npos -eq 0' -a install -d 'Add the audit rules of the detections to the kernel, unless they exist.'
 complete -c auditsense -n '_shtab_auditsense_using rules install' -s h -l help -d 'print this help and exit'
 complete -c auditsense -n '_shtab_auditsense_using rules install' -s c -l config -xka "(__fish_complete_path (commandline -ct))" -d 'read only this configuration file (default: auditsense.toml, conf.d/*.toml and detections.d in /etc/auditsense)'
 complete -c auditsense -n '_shtab_auditsense_using rules install' -l detections -xka "(__fish_complete_path (commandline -ct))" -d 'files with detections, or folders of them, read in addition to the shipped ones; may be repeated'

@@ -561,7 +561,7 @@ class Layout:
         }
 
     def add_program(self, program: Program) -> int:
-        """Return where a program starts; equal ones are there once."""
+        """Return where a program starts; equal ones exist once."""
         if not program:
             return TRUE
         if program not in self._programs:
@@ -578,7 +578,7 @@ class Layout:
         return self._programs[program]
 
     def add_predicate(self, predicate: Predicate) -> int:
-        """Return the index of a predicate; equal ones are there once."""
+        """Return the index of a predicate; equal ones exist once."""
         if predicate not in self._predicates:
             self._predicates[predicate] = len(self.predicates)
             self.predicates.append(
@@ -607,7 +607,7 @@ class Layout:
                 return self.add_text(operand)
 
     def add_text(self, text: bytes) -> dict[str, int]:
-        """Return where a text is; equal ones are there once."""
+        """Return where a text is; equal ones exist once."""
         if text not in self._texts:
             self._texts[text] = len(self.text)
             self.text += text

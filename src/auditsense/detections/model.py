@@ -73,7 +73,7 @@ class Comparison(enum.StrEnum):
     """One of the values as the flags of open(2): names (``O_CLOEXEC|O_LARGEFILE``), which stand for another
     number on some architectures, or the text that the kernel prints (``88000``), the same on all of them."""
     EXISTS = "exists"
-    """The field is there, whatever it says; it has no values. Negated: it is absent."""
+    """The field is present, with any value; it has no values. Negated: it is absent."""
 
 
 @dataclass(slots=True, eq=False, repr=False)

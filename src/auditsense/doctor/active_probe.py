@@ -56,7 +56,7 @@ def _why_not(facts: Facts, status: AuditStatus, *, has_rule: bool) -> str:
     if status.enabled == Enabled.OFF:
         return "audit is off, and is not switched on for a test"
     if not has_rule:
-        return "the audit rule is not there, and is not added for a test"
+        return "the audit rule is not loaded, and a test adds none"
     if procfs.is_host_procfs() is False:
         return "/proc here is another procfs than the host's, and an open of it proves nothing"
     if "net" in facts.other_namespaces:

@@ -195,7 +195,7 @@ def _rules(facts: Facts, part: str) -> str | None:
 
 
 def audit_rule(facts: Facts) -> Finding | None:
-    """Whether the audit rule is there when a sensor runs."""
+    """Whether the audit rule is loaded when a sensor runs."""
     message = _rules(facts, "rule-gone")
     if message is None or facts.rules is None:
         return None
@@ -208,7 +208,7 @@ def audit_rule(facts: Facts) -> Finding | None:
         return Finding("audit-rule", Level.ERROR, message, remedy)
     present = all(any(rule.same_as(wanted) for rule in facts.rules) for wanted in facts.wanted)
     listed = "; ".join(auditctl.format_rule(rule) for rule in facts.wanted)
-    state = "is there" if present else "is not there; a sensor adds it while it runs"
+    state = "is loaded" if present else "is not loaded; a sensor adds it while it runs"
     return Finding("audit-rule", Level.OK, f"{listed} {state}")
 
 

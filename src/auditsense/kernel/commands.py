@@ -117,7 +117,7 @@ class Commands:
         A rule that asks for the front itself (`rule.prepend`) goes there.
 
         Raises:
-            KernelCommandError: `errno` is EEXIST when the same rule is there.
+            KernelCommandError: `errno` is EEXIST when the same rule exists.
         """
         payload = rule.to_bytes()
         if prepend:

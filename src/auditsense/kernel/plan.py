@@ -73,7 +73,7 @@ class BecomeOwner:
 
 @dataclass(frozen=True, slots=True)
 class AddRule:
-    """Add one audit rule that is not there yet."""
+    """Add one audit rule that the kernel lacks."""
 
     rule: AuditRule
 
@@ -100,12 +100,12 @@ def check_allowed(status: AuditStatus) -> None:
     if status.enabled == Enabled.LOCKED:
         raise LockedError(
             "the audit configuration is locked until the next boot (enabled 2): nothing was changed; "
-            f"{LISTEN} where the audit rule is there already; {BEFORE_LOCK}"
+            f"{LISTEN} if the audit rule is loaded already; {BEFORE_LOCK}"
         )
     if status.failure == Failure.PANIC:
         raise LockedError(
             "the kernel would panic when it loses a record (failure 2): nothing was changed; "
-            f"{LISTEN} where the audit rule is there already, or set the failure mode to 1 (auditctl -f 1)"
+            f"{LISTEN} if the audit rule is loaded already, or set the failure mode to 1 (auditctl -f 1)"
         )
     if status.backlog_wait_time is None:
         raise KernelCommandError("this kernel has no backlog wait time to set: it is older than 3.14")

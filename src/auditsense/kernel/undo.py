@@ -75,7 +75,7 @@ def _release(commands: Commands, owner: int) -> bool:
 
 
 def is_alive(pid: int, proc: Path = _PROC) -> bool:
-    """Return whether a process is there and has not begun to end."""
+    """Return whether a process exists and has not begun to end."""
     try:
         text = (proc / str(pid) / "stat").read_bytes()
     except OSError:

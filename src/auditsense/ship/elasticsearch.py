@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from auditsense.ship.http_client import HttpClient
 
 STREAM: Final = "logs-auditsense.alert-default"
-_KNOWN: Final = 409  # the id is there already
+_KNOWN: Final = 409  # the receiver has the id already
 # Of an item, not of the request: full, read-only or missing index, rights. Documents are not the reason.
 _NOT_THE_DOCUMENT: Final = frozenset({401, 403, 404, 429})
 _SHOWN: Final = 300

@@ -45,7 +45,7 @@ _FIRST_PAUSE_S, _MAX_PAUSE_S = 0.1, 5.0
 _READ_BYTES = 1 << 18
 _MAX_PROBLEM = 300  # characters; JSON escapes one as 6 or 12
 _MAX_COUNT = (1 << 63) - 1
-_SMALL_BYTES = 1 << 16  # a write of at least so much does not wait for more documents
+_SMALL_BYTES = 1 << 16  # a write of this size or more does not wait for more documents
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 

@@ -134,7 +134,7 @@ def _values(rule: AuditRule, which: FieldId) -> list[int]:
 
 
 def _about_proc(rule: AuditRule) -> bool:
-    """Return whether a rule is there to report opens of the root of procfs."""
+    """Return whether a rule exists that reports opens of the root of procfs."""
     places = [bytes(field.value) for field in rule.fields if field.field is FieldId.DIR]
     return b"/proc" in [place.rstrip(b"/") for place in places] or _ROOT_INODE in _values(rule, FieldId.INODE)
 
