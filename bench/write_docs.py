@@ -63,6 +63,7 @@ OTHERS = {
     "bench/live/compiling.py --rules FOLDER": "losses, records a second and CPU while a program is compiled",
     "bench/delivery.py": "documents lost and repeated when parts of the delivery are killed (ADR 29)",
     "bench/power_cut.py": "documents missing after power cuts (ADR 29)",
+    "bench/fleet.py": "50 hosts and one receiver: latency, memory, and an hour's outage (ADR 33)",
     "bench/sinks.py --spool": "cost of a document in each sink, and in a spool relative to a file",
     "bench/embedding.py": "64 detectors at once, and 10,000 lives of one",
     "bench/live/ordinary_day.py": "which harmless programs list processes, how often, and which alert",
