@@ -13,6 +13,7 @@ import fcntl
 import os
 import signal
 import time
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -24,6 +25,12 @@ GROUP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIG
 _PR_SET_NAME: Final = 15  # linux/prctl.h
 _NAME_BYTES: Final = 15
 _LONGEST_PAUSE_S: Final = 0.02
+
+
+@cache
+def libc() -> ctypes.CDLL:
+    """Return the C library, which sets ctypes' errno. Made once: a forked child shares its memory."""
+    return ctypes.CDLL(None, use_errno=True)
 
 
 def pipe() -> tuple[int, int]:
@@ -78,7 +85,7 @@ def ignore(signals: Iterable[int]) -> None:
 
 def set_name(name: str) -> None:
     """Set the name (comm) of this thread; bytes after the 15th are cut off."""
-    ctypes.CDLL(None).prctl(_PR_SET_NAME, ctypes.c_char_p(name.encode()[:_NAME_BYTES]), 0, 0, 0)
+    libc().prctl(_PR_SET_NAME, ctypes.c_char_p(name.encode()[:_NAME_BYTES]), 0, 0, 0)
 
 
 def has_exited(pid: int) -> bool:

@@ -141,7 +141,7 @@ def test_refusal_is_an_error_with_its_reason(monkeypatch: pytest.MonkeyPatch) ->
         ctypes.set_errno(errno.EPERM)
         return -1
 
-    monkeypatch.setattr(privileges, "_libc", lambda: SimpleNamespace(prctl=refuse))
+    monkeypatch.setattr(privileges, "libc", lambda: SimpleNamespace(prctl=refuse))
     with pytest.raises(AuditSenseError, match=r"^cannot .+: Operation not permitted$"):
         privileges.keep_only()
 

@@ -293,7 +293,7 @@ def test_missing_seccomp_differs_from_refusal(monkeypatch: pytest.MonkeyPatch, c
         def syscall(self, *_: object) -> int:
             return -1
 
-    monkeypatch.setattr("auditsense.kernel.seccomp.ctypes.CDLL", lambda *_, **__: Libc())
+    monkeypatch.setattr(seccomp, "libc", Libc)
     monkeypatch.setattr("auditsense.kernel.seccomp.ctypes.get_errno", lambda: code)
     prepared = seccomp.SystemCallFilter(1, bytes(8))
     if code == errno.EACCES:

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auditsense import syscalls
-from auditsense.kernel import broker, landlock
+from auditsense.kernel import broker, landlock, seccomp
 from auditsense.kernel.confinement import PARTS, confine
 from auditsense.kernel.privileges import User
 
@@ -287,10 +287,11 @@ def as_broker(folder: Path) -> None:
     one = os.open(folder / "root", os.O_PATH | os.O_DIRECTORY)
     file = broker.SinkFile(one, str(folder / "root"), ("alerts.jsonl", "alerts.jsonl.1"))
     clients = [
-        broker._Client(socket.socketpair()[1], file),
-        broker._Client(socket.socketpair()[1], socket="/dev/log"),
+        broker.Client(socket.socketpair()[1], file),
+        broker.Client(socket.socketpair()[1], socket="/dev/log"),
     ]
-    broker.confined(clients, ("/run/auditsense/run.1.lock",), ("/run/auditsense",))
+    operations = broker.Operations.of(clients, ("/run/auditsense/run.1.lock",), ("/run/auditsense",))
+    broker.confined(clients, operations, seccomp.prepare(operations.call_list(clients)))
 
 
 STATES: dict[str, Callable[[Path], object]] = {

@@ -202,7 +202,6 @@ def running_sinks(  # noqa: PLR0913 - all options of sinks
         keep = {str(item): _use_broker(item, sink, user, broker) for item, sink in opened}
         if broker is not None:
             stack.callback(broker.close)
-            broker.start()
         for item, sink in opened:
             if isinstance(item, StdoutSettings) and sys.stdout is not None and sink.fileno() < 0:
                 started.append(InProcessSink(sink, str(item)))
@@ -215,6 +214,8 @@ def running_sinks(  # noqa: PLR0913 - all options of sinks
                 one.close()
             started.append(process)
             stack.callback(process.close)
+        if broker is not None:
+            broker.start()
         sinks = SinkSet(started, this_host(), required=frozenset({"stdout"}))
         streams = [item for item in settings if isinstance(item, StdoutSettings)]
         shown = shown and any(stream.format is not Format.JSONL for stream in streams)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -56,6 +57,7 @@ _PRINT_RULES: Final = "auditsense rules print lists them"
 _RULE_ADDED: Final = "added the audit rule "
 _REOPENED: Final = ("log:", "unix:")
 """Sources that open a path again, which only root may do in most places."""
+_TO_OPEN: Final = ", to open "
 _TO_BECOME: Final = (privileges.CAP_SETUID, privileges.CAP_SETGID)
 _ALONE = frozenset({"auto", "netlink"})
 """Sources of a sensor that refuses to run next to another."""
@@ -100,9 +102,14 @@ class LiveSession:
         if not is_text(settings.source.name):
             self._rules = audit_rules_needed(settings)
         self._user, self._why_root = _user(settings) if arguments.own_process else (None, "")
+        # A sensor that has to stay root has sinks that need not.
+        self._helper_user = self._user
+        if self._why_root.startswith(_TO_OPEN) and _may_become_another():
+            self._helper_user = privileges.service_user(users_of_sensors())
         status = _status_settings(settings)
         self._status_socket = StatusSocket(status)
-        unnamed = self._user.uid if self._user is not None and not self._user.name else 0
+        helper = self._helper_user
+        unnamed = helper.uid if helper is not None and not helper.name else 0
         self._lock = RunLock(alone=settings.source.name in _ALONE, unnamed=unnamed)
         self._broker = self._make_broker(status)
         cleanup = Cleanup(
@@ -119,7 +126,7 @@ class LiveSession:
 
     def _make_broker(self, status: StatusSettings) -> Broker | None:
         """Return the process that removes the files of this sensor; None: other processes may."""
-        if self._user is None or os.geteuid() != 0:
+        if self._helper_user is None or os.geteuid() != 0:
             return None
         run_folder = undo_journal_file.DEFAULT_FOLDER
         files, folders = [self._lock.path, *undo_journal_file.paths()], [run_folder]
@@ -184,13 +191,15 @@ class LiveSession:
             host: closes the sensor, which restores the host.
         """
         settings, own_process = self._settings, self._arguments.own_process
+        if own_process:
+            gc.freeze()  # else each process that is forked copies all objects when it collects garbage
         # The sinks first: their processes must not inherit what is opened from here on.
         self._output = process.enter_context(
             running_sinks(
                 self._sinks,
                 settings.format,
                 shown=_shown(settings.format),
-                user=self._user,
+                user=self._helper_user,
                 boost=settings.boost,
                 color=self._arguments.color,
                 broker=self._broker,
@@ -317,6 +326,11 @@ class LiveSession:
         return f"root, with few capabilities{self._why_root}" if os.geteuid() == 0 else "unchanged"
 
 
+def _may_become_another() -> bool:
+    """Return whether this process may become another user."""
+    return all(has_capability(number) is not False for number in _TO_BECOME)
+
+
 def confinement_of(settings: RunSettings, own_files: Sequence[str]) -> Confinement:
     """Return what a running sensor keeps.
 
@@ -339,17 +353,16 @@ def _user(settings: RunSettings) -> tuple[User | None, str]:
         return settings.user, ""
     if settings.stay_root:
         return None, ", as configured"
-    may_become = all(has_capability(number) is not False for number in _TO_BECOME)
     if settings.user is not None:
-        if not may_become:
+        if not _may_become_another():
             raise AuditSenseError(
                 f"cannot become user {settings.user.name}: this process has no CAP_SETUID or CAP_SETGID; "
                 "give it both, or run as root with --user root"
             )
         return settings.user, ""
     if settings.source.name.startswith(_REOPENED):
-        return None, f", to open {settings.source.name.partition(':')[2]} again"
-    if not may_become:
+        return None, f"{_TO_OPEN}{settings.source.name.partition(':')[2]} again"
+    if not _may_become_another():
         return None, ", because it has no CAP_SETUID or CAP_SETGID"
     return privileges.service_user(users_of_sensors()), ""
 

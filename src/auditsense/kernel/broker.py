@@ -71,7 +71,7 @@ class SinkFile:
 
 
 @dataclass(slots=True)
-class _Client:
+class Client:
     """What a client may ask for: the file of a sink, its socket, or the removal of the sensor's files."""
 
     connection: socket.socket
@@ -93,7 +93,7 @@ class Broker:
         self._files = tuple(files)
         self._folders = tuple(folders)
         self._own, cleaned = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._clients = [_Client(cleaned)]
+        self._clients = [Client(cleaned)]
         self._own.settimeout(_WAIT_S)
         self.pid = 0
         """Of the process; 0 before `start`."""
@@ -107,7 +107,7 @@ class Broker:
         """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         status = os.fstat(descriptor)
-        self._clients.append(_Client(theirs, file, identity=(status.st_dev, status.st_ino)))
+        self._clients.append(Client(theirs, file, identity=(status.st_dev, status.st_ino)))
         return ours
 
     def add_socket(self, path: str) -> socket.socket:
@@ -116,7 +116,7 @@ class Broker:
         Before `start`.
         """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._clients.append(_Client(theirs, socket=path))
+        self._clients.append(Client(theirs, socket=path))
         return ours
 
     def start(self) -> None:
@@ -125,11 +125,13 @@ class Broker:
         Raises:
             AuditSenseError: no process can be created.
         """
+        operations = Operations.of(self._clients, self._files, self._folders)
+        filtered = seccomp.prepare(operations.call_list(self._clients))
         try:
             with child.signals_blocked(child.GROUP_SIGNALS):
                 self.pid = os.fork()
                 if self.pid == 0:
-                    _run(self._clients, self._files, self._folders)
+                    _run(self._clients, operations, filtered)
         except OSError as error:
             raise AuditSenseError(f"cannot start the broker: {error.strerror}") from None
         for one in self._clients:
@@ -179,8 +181,7 @@ class Sealed:
         self._memory[: len(text)] = text
         self.first = ctypes.addressof(ctypes.c_char.from_buffer(self._memory))
         self.last = self.first + len(text) - 1
-        libc = ctypes.CDLL(None, use_errno=True)
-        if libc.mprotect(ctypes.c_void_p(self.first), ctypes.c_size_t(size), _PROT_READ):
+        if child.libc().mprotect(ctypes.c_void_p(self.first), ctypes.c_size_t(size), _PROT_READ):
             raise AuditSenseError(f"cannot seal memory: {os.strerror(ctypes.get_errno())}")
         self._at = {}
         at = self.first
@@ -198,7 +199,7 @@ class Sealed:
 
 
 @dataclass(slots=True)
-class _Operations:
+class Operations:
     """The operations, by addresses.
 
     Attributes:
@@ -217,13 +218,28 @@ class _Operations:
     same: tuple[int, int] | None = None
     arch: str = field(default_factory=lambda: seccomp.abi() or "")
 
-    def call_list(self, folders: Sequence[int], clients: Sequence[int]) -> seccomp.CallList:
+    @classmethod
+    def of(cls, clients: Sequence[Client], files: tuple[str, ...], folders: tuple[str, ...]) -> Operations:
+        """Return the operations of clients. In the process that forks: the memory is the child's as well.
+
+        Args:
+            clients: of the broker.
+            files: of the sensor, to remove at the end.
+            folders: to remove then, where they are empty.
+        """
+        names = [name for client in clients if client.file is not None for name in client.file.names]
+        targets = [client.socket for client in clients if client.socket]
+        addresses = Sealed(targets, struct.pack("=H", socket.AF_UNIX))
+        return cls(Sealed(names), Sealed([*files, *folders]), addresses, bool(targets), files, folders)
+
+    def call_list(self, connected: Sequence[Client]) -> seccomp.CallList:
         """Return what the process may still call.
 
         Args:
-            folders: descriptors, which stay what they are: none as low as these may be closed.
-            clients: descriptors of connections, likewise. Only these may be sent to.
+            connected: clients. Their descriptors stay what they are: none as low as these may be closed.
         """
+        folders = [client.file.folder for client in connected if client.file is not None]
+        clients = [client.connection.fileno() for client in connected]
         name = InRange(self.names.first, self.names.last)
         places = OneOf((*folders,)) if folders else OneOf((-1,))
         fixed: list[tuple[str, tuple[Fixed, ...]]] = [
@@ -253,6 +269,7 @@ class _Operations:
         return seccomp.CallList(_CALLS, families, fixed=tuple(fixed), forks=False)
 
     def clean(self) -> None:
+        """Remove the files of the sensor, and its folders where they are empty."""
         for path in self.files:
             if path == self.files[-1] and self.same != _identity(path):
                 continue
@@ -260,7 +277,7 @@ class _Operations:
         for path in self.folders:
             self._call("unlinkat", _AT_FDCWD, self.paths.address(path), _AT_REMOVEDIR)
 
-    def open(self, client: _Client, file: SinkFile) -> int:
+    def open(self, client: Client, file: SinkFile) -> int:
         """Return a descriptor.
 
         Raises:
@@ -287,7 +304,7 @@ class _Operations:
             raise OSError(number, "")
         return one.detach()
 
-    def rotate(self, client: _Client, file: SinkFile) -> None:
+    def rotate(self, client: Client, file: SinkFile) -> None:
         """Rename the file and its predecessors, unless another process has renamed it.
 
         Raises:
@@ -304,12 +321,13 @@ class _Operations:
                 raise OSError(ctypes.get_errno(), "")
 
     def _call(self, name: str, *arguments: int) -> int:
-        libc = ctypes.CDLL(None, use_errno=True)
         number = syscalls.number(name, self.arch)
-        return int(libc.syscall(ctypes.c_long(number or -1), *map(ctypes.c_long, arguments)))
+        return int(child.libc().syscall(ctypes.c_long(number or -1), *map(ctypes.c_long, arguments)))
 
 
-def _run(clients: Sequence[_Client], files: tuple[str, ...], folders: tuple[str, ...]) -> NoReturn:
+def _run(
+    clients: Sequence[Client], operations: Operations, filtered: seccomp.SystemCallFilter | None
+) -> NoReturn:
     """Run the broker. Never returns, so none of the sensor's exit handlers run here."""
     code = 1
     try:
@@ -318,7 +336,7 @@ def _run(clients: Sequence[_Client], files: tuple[str, ...], folders: tuple[str,
         places = [client.file.folder for client in clients if client.file is not None]
         child.close_inherited(*(client.connection.fileno() for client in clients), *places)
         child.set_name("audit-broker")
-        serve = confined(clients, files, folders)
+        serve = confined(clients, operations, filtered)
         serve()
         code = 0
     finally:
@@ -326,30 +344,18 @@ def _run(clients: Sequence[_Client], files: tuple[str, ...], folders: tuple[str,
 
 
 def confined(
-    clients: Sequence[_Client], files: tuple[str, ...], folders: tuple[str, ...]
+    clients: Sequence[Client], operations: Operations, filtered: seccomp.SystemCallFilter | None
 ) -> Callable[[], None]:
     """Confine this process as the broker. Returns the function that serves its clients."""
     sinks = [client.file for client in clients if client.file is not None]
     _fill_descriptors(max(client.connection.fileno() for client in clients), [file.folder for file in sinks])
-    targets = [client.socket for client in clients if client.socket]
-    operations = _Operations(
-        Sealed([name for file in sinks for name in file.names]),
-        Sealed([*files, *folders]),
-        Sealed(targets, struct.pack("=H", socket.AF_UNIX)),
-        bool(targets),
-        files,
-        folders,
-    )
-    prepared = seccomp.prepare(
-        operations.call_list(
-            [file.folder for file in sinks], [client.connection.fileno() for client in clients]
-        )
-    )
     abi = landlock.version()
     if abi:
         access = landlock.Access(
             write=tuple(file.path for file in sinks),
-            remove=tuple(dict.fromkeys(os.path.dirname(path) for path in (*files, *folders))),  # noqa: PTH120 - strings
+            remove=tuple(
+                dict.fromkeys(path.rpartition("/")[0] for path in (*operations.files, *operations.folders))
+            ),
         )
         ruleset = landlock.ruleset(access, abi)
     poll = select.poll()
@@ -359,8 +365,8 @@ def confined(
     privileges.keep_only()
     if abi:
         landlock.restrict(ruleset)
-    if prepared is not None:
-        seccomp.confine(prepared)
+    if filtered is not None:
+        seccomp.confine(filtered)
 
     def serve() -> None:
         while by_descriptor:
@@ -385,7 +391,7 @@ def _fill_descriptors(last_client: int, folders: Sequence[int]) -> None:
     os.close(descriptor)
 
 
-def _answer(operations: _Operations, client: _Client, request: bytes) -> None:
+def _answer(operations: Operations, client: Client, request: bytes) -> None:
     """Do what a client asks for; answer with 0 or an errno, and a descriptor."""
     file, result, descriptors = client.file, 0, []
     try:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from auditsense import _child_process as child
-from auditsense.kernel.confinement import PARTS, confine
+from auditsense.kernel.confinement import PARTS, confine, prepare
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -61,6 +61,7 @@ def _read_in_child(
     pids: Iterable[int], proc: Path, user: User | None, deadline_s: float
 ) -> Iterator[tuple[int, bytes]]:
     """Yield pids with their cmdline until all are read, the child stalls, or the deadline."""
+    prepare(PARTS["command lines"])
     try:
         receive, send = child.pipe()
         with child.signals_blocked(child.GROUP_SIGNALS):

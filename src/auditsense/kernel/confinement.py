@@ -8,13 +8,13 @@ Order: paths are opened, capabilities and user are dropped, then Landlock, then 
 
 from __future__ import annotations
 
-import ctypes
 import os
 import socket
 import sys
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from auditsense._child_process import libc
 from auditsense.kernel import landlock, privileges, seccomp
 from auditsense.kernel.landlock import NO_ACCESS, Access
 from auditsense.kernel.seccomp import ALLOWED, FILES, SOCKETS, TO_PROCESSES, CallList
@@ -189,7 +189,11 @@ PARTS: Final = {
 
 
 def prepare(confinement: Confinement) -> seccomp.SystemCallFilter | None:
-    """Return the filter for `confine`; None: this machine's calls are not known. Reads our tables."""
+    """Return the filter for `confine`; None: this machine's calls are not known.
+
+    In the process that forks: a child that reads our tables needs separate memory for them.
+    """
+    libc()
     return seccomp.prepare(confinement.calls)
 
 
@@ -225,4 +229,4 @@ def confine(
 
 def _forbid_code() -> None:
     """Let no memory that was written become code. A kernel before 6.3 refuses, and nothing changes."""
-    ctypes.CDLL(None).prctl(_PR_SET_MDWE, _REFUSE_EXEC_GAIN, 0, 0, 0)
+    libc().prctl(_PR_SET_MDWE, _REFUSE_EXEC_GAIN, 0, 0, 0)

@@ -27,13 +27,14 @@ from auditsense import _child_process as child
 from auditsense.errors import AuditSenseError, InputError, one_line
 from auditsense.kernel import host_state
 from auditsense.kernel.commands import Commands
-from auditsense.kernel.confinement import PARTS, confine
+from auditsense.kernel.confinement import PARTS, confine, prepare
 from auditsense.kernel.undo import undo_all
 from auditsense.kernel.undo_journal import Entry, decode, encode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from auditsense.kernel.confinement import Confinement
     from auditsense.kernel.plan import Step
     from auditsense.kernel.privileges import User
 
@@ -98,6 +99,7 @@ class Guardian:
             AuditSenseError: no process or pipe can be created.
         """
         owner = os.getpid()
+        prepare(self._confinement)
         try:
             with child.signals_blocked(IGNORED_SIGNALS):
                 reading, writing = child.pipe()
@@ -118,14 +120,16 @@ class Guardian:
         self._pipe = writing
         self._wanted = True
 
+    @property
+    def _confinement(self) -> Confinement:
+        if self._broker is None:
+            return PARTS["guardian without a broker"].with_paths(remove=self._folders)
+        return PARTS["guardian"]
+
     def _confine(self, reading: int) -> None:
         """Keep what the guardian needs. In the child."""
-        if self._broker is None:
-            child.close_inherited(reading)
-            confine(PARTS["guardian without a broker"].with_paths(remove=self._folders), self._user)
-        else:
-            child.close_inherited(reading, self._broker)
-            confine(PARTS["guardian"], self._user)
+        child.close_inherited(*((reading,) if self._broker is None else (reading, self._broker)))
+        confine(self._confinement, self._user)
 
     def write(self, steps: Sequence[Step]) -> None:
         """Send the steps that may be in effect now.

@@ -19,6 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from auditsense._child_process import libc
 from auditsense.errors import AuditSenseError
 from auditsense.kernel import seccomp
 
@@ -148,9 +149,8 @@ def _add_port(descriptor: int, port: int) -> None:
 
 
 def _call(number: int, *arguments: int | bytes | None) -> int:
-    libc = ctypes.CDLL(None, use_errno=True)
     words = (ctypes.c_long(one) if isinstance(one, int) else one for one in arguments)
-    return int(libc.syscall(ctypes.c_long(number), *words))
+    return int(libc().syscall(ctypes.c_long(number), *words))
 
 
 def _failed(action: str) -> AuditSenseError:

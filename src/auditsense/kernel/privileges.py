@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from auditsense._child_process import libc
 from auditsense.errors import AuditSenseError, UsageError
 
 if TYPE_CHECKING:
@@ -65,10 +66,6 @@ class _Data(ctypes.Structure):
     )
 
 
-def _libc() -> ctypes.CDLL:
-    return ctypes.CDLL(None, use_errno=True)
-
-
 def _failed(action: str) -> AuditSenseError:
     return AuditSenseError(f"cannot {action}: {os.strerror(ctypes.get_errno())}")
 
@@ -89,36 +86,36 @@ def keep_only(*capabilities: int, user: User | None = None) -> None:
     Raises:
         AuditSenseError: the kernel refused. Some may be dropped already, so end the process.
     """
-    libc = _libc()
-    if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0):
+    calls = libc()
+    if calls.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0):
         raise _failed("set no_new_privs")
     # Lowering the bounding set needs CAP_SETPCAP, so it comes first; without it there is no need:
     # what is not permitted cannot come back under no_new_privs.
     for number in range(64):
-        if number not in capabilities and libc.prctl(_PR_CAPBSET_READ, number, 0, 0, 0) == 1:
-            libc.prctl(_PR_CAPBSET_DROP, number, 0, 0, 0)
+        if number not in capabilities and calls.prctl(_PR_CAPBSET_READ, number, 0, 0, 0) == 1:
+            calls.prctl(_PR_CAPBSET_DROP, number, 0, 0, 0)
     if user is not None:
-        _become(libc, user)
+        _become(calls, user)
     elif os.getgroups():
         with suppress(PermissionError):  # a user without CAP_SETGID keeps its groups
             os.setgroups([])
     header = _Header(_VERSION_3, 0)
     data = (_Data * 2)()
-    if libc.capget(ctypes.byref(header), data):
+    if calls.capget(ctypes.byref(header), data):
         raise _failed("read the capabilities")
     for word in (0, 1):
         wanted = sum(1 << (number % 32) for number in capabilities if number // 32 == word)
         allowed = data[word].permitted & wanted
         data[word] = _Data(allowed, allowed, 0)  # a capability that is not inheritable leaves the ambient set
-    if libc.capset(ctypes.byref(header), data):
+    if calls.capset(ctypes.byref(header), data):
         raise _failed("drop capabilities")
-    if libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0):
+    if calls.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0):
         raise _failed("forbid core dumps")
 
 
-def _become(libc: ctypes.CDLL, user: User) -> None:
+def _become(calls: ctypes.CDLL, user: User) -> None:
     """Change all user and group ids; the permitted capabilities stay, the effective ones do not."""
-    if libc.prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0):
+    if calls.prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0):
         raise _failed("keep the capabilities")
     try:
         if os.getgroups():
@@ -127,7 +124,7 @@ def _become(libc: ctypes.CDLL, user: User) -> None:
         os.setresuid(user.uid, user.uid, user.uid)
     except OSError as error:
         raise AuditSenseError(f"cannot become user {user.uid}: {error.strerror}") from None
-    libc.prctl(_PR_SET_KEEPCAPS, 0, 0, 0, 0)
+    calls.prctl(_PR_SET_KEEPCAPS, 0, 0, 0, 0)
 
 
 def user_named(name: str) -> User:

@@ -17,10 +17,12 @@ import os
 import struct
 import sys
 from dataclasses import dataclass
+from functools import cache
 from itertools import groupby
 from typing import TYPE_CHECKING
 
 from auditsense import syscalls
+from auditsense._child_process import libc
 from auditsense.errors import AuditSenseError
 from auditsense.kernel import bpf
 from auditsense.kernel.bpf import (
@@ -235,6 +237,7 @@ class SystemCallFilter:
     instructions: bytes
 
 
+@cache
 def prepare(calls: CallList | None = None) -> SystemCallFilter | None:
     """Return the filter for this process; None when this machine's calls are not known. See `program`.
 
@@ -259,9 +262,8 @@ def confine(prepared: SystemCallFilter) -> bool:
         AuditSenseError: the kernel refused for another reason.
     """
     code = bpf.Program(prepared.instructions)
-    libc = ctypes.CDLL(None, use_errno=True)
     mode, scope = ctypes.c_ulong(_SET_MODE_FILTER), ctypes.c_ulong(_ALL_THREADS)
-    result = libc.syscall(ctypes.c_long(prepared.call), mode, scope, ctypes.byref(code))
+    result = libc().syscall(ctypes.c_long(prepared.call), mode, scope, ctypes.byref(code))
     if result == 0:
         return True
     if result > 0:

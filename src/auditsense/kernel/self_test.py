@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Final, NoReturn, Self
 from auditsense import _child_process as child
 from auditsense.errors import AuditSenseError
 from auditsense.kernel import procfs
-from auditsense.kernel.confinement import PARTS, confine
+from auditsense.kernel.confinement import PARTS, confine, prepare
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -93,6 +93,7 @@ class SelfTest:
         Raises:
             AuditSenseError: no process or socket can be created.
         """
+        prepare(PARTS["self-test"])
         try:
             self._socket, helper_socket = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
             self._helper = os.fork()

@@ -15,7 +15,6 @@ The pipe may then begin within a document, and the sensor sends again what was n
 
 from __future__ import annotations
 
-import ctypes
 import itertools
 import json
 import os
@@ -26,7 +25,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, NoReturn
 
-from auditsense._child_process import GROUP_SIGNALS, close_inherited, ignore, set_name
+from auditsense._child_process import GROUP_SIGNALS, close_inherited, ignore, libc, set_name
 from auditsense.errors import AuditSenseError
 from auditsense.sinks import CommittingSink, LineSink, SinkError
 
@@ -413,6 +412,6 @@ def _limit_time_after(owner: int) -> None:
 def _notify_of_end(parent: int, handler: Callable[..., None]) -> None:
     """Have a handler called when the parent of this process ends, also if it has ended already."""
     signal.signal(signal.SIGUSR1, handler)
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGUSR1), 0, 0, 0)
+    libc().prctl(_PR_SET_PDEATHSIG, int(signal.SIGUSR1), 0, 0, 0)
     if os.getppid() != parent:
         handler()
