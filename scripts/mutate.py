@@ -100,7 +100,7 @@ TESTS: Final[dict[str, tuple[str, ...]]] = {
 
 @dataclass
 class Outcome:
-    """What became of one mutant: killed (by what), survived, timeout or "does not compile"."""
+    """Outcome of one mutant: killed (by what), survived, timeout or "does not compile"."""
 
     mutant: Mutant
     verdict: str
@@ -123,7 +123,7 @@ class Worker:
 
     @property
     def build(self) -> Path:
-        """Where meson builds."""
+        """Build folder of meson."""
         return self.root / ".build" / "mutants"
 
     @property

@@ -47,7 +47,7 @@ program: $(objects)
 
 @dataclass(frozen=True)
 class Load:
-    """What the sensor did while the host was idle, or compiled.
+    """Activity of the sensor while the host was idle, or compiled.
 
     Attributes:
         name: of the load.

@@ -188,7 +188,7 @@ STEPS: Final = (
 
 @dataclass
 class Outcome:
-    """What a step caused.
+    """Effects of a step.
 
     Attributes:
         name, seconds: of the step; seconds it ran.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Journal:
-    """A stream that stands for the journal's, and the socket of journald."""
+    """A stream in place of the journal's, and the socket of journald."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.socket = folder / "socket"

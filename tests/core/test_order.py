@@ -93,7 +93,7 @@ def some_opens(chance: random.Random, *, nodes: Sequence[str], events: int) -> l
 def interleaved(
     chance: random.Random, opens: Iterable[Open], *, delay_ms: int, in_order: bool, titles: bool, ends: bool
 ) -> list[tuple[float, str]]:
-    """Return records and when they come: up to *delay_ms* late, each by itself or in its event's order."""
+    """Return records and their arrival: up to *delay_ms* late, each independently or in its event's order."""
     arrivals: list[tuple[float, str]] = []
     first: dict[str, int] = {}
     for one in opens:  # hosts are read at the same time, whatever their clocks say

@@ -308,7 +308,7 @@ def strangers() -> Iterator[tuple[socket.socket, socket.socket]]:
 
 @pytest.fixture
 def answered() -> Iterator[socket.socket]:
-    """A socket on which answers of the kernel wait: it was asked for the loopback device, of all things."""
+    """A socket with waiting answers of the kernel, to a request for the loopback device."""
     request = struct.pack("=IHHII", 32, 18, 1, 1, 0) + struct.pack("=BBHiII", 0, 0, 0, 1, 0, 0)  # RTM_GETLINK
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as asked:
         asked.send(request)

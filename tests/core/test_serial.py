@@ -32,7 +32,7 @@ def record(serial: int, ms: int) -> bytes:
 
 @dataclass
 class Boot:
-    """What came of one boot, in order: serial and stamp. Late ones are records of serials far behind."""
+    """Received events of one boot, in order: serial and stamp. Late ones have serials far behind."""
 
     came: list[tuple[int, int]]
     late: dict[int, int]

@@ -167,7 +167,7 @@ def test_rings_of_different_actors_do_not_migrate() -> None:
 
 
 def test_fields_of_actors_and_exceptions_are_stored() -> None:
-    """What hits do not carry is still there for the decisions that need it."""
+    """Fields that hits do not carry are still available to decisions that need them."""
     exempt = SimpleException((FieldTest(Field.PROCTITLE, Op.TEXT, (b"quiet",)),))
     rules = table([SimpleRule((), (), (Field.PID,), 2, SPAN_MS, 0, (exempt,))])
     with Ring(rules, SMALL, fields=(Field.PID,), actor=(Field.CWD,), seed=1) as ring:

@@ -1,4 +1,4 @@
-"""Events as values: the fields of the records, read when they are asked for."""
+"""Events as values: the fields of the records, decoded on access."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The limit on alerts by itself: shares, turns, and what is remembered of withheld bursts."""
+"""The limit on alerts in isolation: shares, turns, and the state of withheld bursts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from auditsense.detect.fair_limit import FairLimit
 
 @dataclass
 class Waiting:
-    """What the limit looks at of a burst."""
+    """The properties of a burst that the limit uses."""
 
     began: int
     count: int = 10

@@ -116,7 +116,7 @@ FIELDS = sorted({name for kind in SCHEMA["allOf"] for name in leaves(kind["then"
 
 
 def named_on_the_page() -> set[str]:
-    """Return the fields that stand in the first column of the page's tables of fields."""
+    """Return the fields in the first column of the page's tables of fields."""
     page = PAGE.read_text(encoding="utf-8")
     table = page.partition("<!-- fields -->\n")[2].partition("<!-- end of fields -->")[0]
     rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]

@@ -1,4 +1,4 @@
-"""The broker: what it does for whom, and that it can do nothing else."""
+"""The broker: its operations for each client, and that it can do nothing else."""
 
 from __future__ import annotations
 

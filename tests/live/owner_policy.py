@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Decision(enum.Enum):
-    """What happens to a live test while a process owns the audit socket."""
+    """Outcome of a live test while a process owns the audit socket."""
 
     SKIP = "the test is skipped"
     FAIL = "the test fails"

@@ -40,7 +40,7 @@ MARK = "AUDITSENSE_TEST_RUN"
 
 @dataclass(frozen=True)
 class HostState:
-    """What a test could leave behind; `rules` as the kernel lists them, in order."""
+    """State that a test could leave behind; `rules` as the kernel lists them, in order."""
 
     enabled: int
     failure: int

@@ -144,7 +144,7 @@ class Service:
             )
 
     def hear(self, wanted: str) -> str:
-        """Wait until the manager hears something, and return it."""
+        """Wait for a notification to the manager, and return it."""
         deadline = time.monotonic() + LIMIT_S
         while time.monotonic() < deadline:
             heard = self.manager.recv(4096).decode()

@@ -336,7 +336,7 @@ class Listener:
 
 @dataclass(frozen=True)
 class Made:
-    """What the kernel made of loads that opened /proc a known number of times.
+    """Records of the kernel about loads that opened /proc a known number of times.
 
     Attributes:
         events: of the loads, that got as far as the kernel's queue at least in part.

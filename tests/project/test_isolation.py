@@ -34,7 +34,7 @@ PHASES = ("import", "detect", "sensor")
 
 @dataclass(frozen=True)
 class Report:
-    """What tests/support/embedding_program.py wrote, and what it printed."""
+    """Files and output of tests/support/embedding_program.py."""
 
     values: dict[str, Any]
     printed: bytes

@@ -313,7 +313,7 @@ def test_procfs_is_forgotten_with_its_process(proc: Proc, teller: Containers, ch
 
 @pytest.mark.parametrize("device", ["00:15", "00:62", "00:77"])
 def test_only_a_procfs_that_is_not_the_hosts_is_remembered(proc: Proc, device: str) -> None:
-    """The host's procfs may be bound into any container; another file system tells of no container."""
+    """The host's procfs may be bound into any container; another file system identifies no container."""
     proc.add(PROCESS, cgroup=DOCKER, mounts=OWN_PROC + HOST_PROC)
     teller = Containers(proc.path, proc.pidfd)
     told(proc, alert(device), teller)

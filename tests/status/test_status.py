@@ -42,7 +42,7 @@ UNPRIVILEGED = 65534
 
 @contextmanager
 def answering(path: Path, answer: bytes = b'{"version":1}\n') -> Iterator[StatusServer]:
-    """Answer at a path, in a thread that stands for the sensor's loop."""
+    """Answer at a path, in a thread in place of the sensor's loop."""
     with StatusServer(path, lambda: answer) as control:
         done = threading.Event()
 
@@ -199,7 +199,7 @@ def test_parent_symlink_of_another_user_is_refused(tmp_path: Path) -> None:
 
 
 def test_sticky_parent_folder_is_accepted(tmp_path: Path) -> None:
-    """What lies in /tmp stays its owner's."""
+    """Files in /tmp stay their owner's."""
     (tmp_path / "tmp").mkdir()
     (tmp_path / "tmp").chmod(0o1777)
     with StatusServer(tmp_path / "tmp" / "run" / "control", bytes) as control:

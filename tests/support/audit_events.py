@@ -114,7 +114,7 @@ class AuditEvent:
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """What the exec of a process told about it."""
+    """Facts about a process from its exec."""
 
     name: str
     executable: str

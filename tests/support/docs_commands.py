@@ -194,7 +194,7 @@ def kind(step: Step) -> str:
 
 
 class Folder:
-    """Where a page's commands run."""
+    """Folder in which a page's commands run."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -46,7 +46,7 @@ class Hit:
         last_ms: stamp of the newest of them, or of this hit's own last event.
         count: events of the window, 1 or more.
         others: of these, events of another actor than the event that the fields come from (`Ring`).
-        unknown: bits of what rules asked of the processes of the last event in vain (as_hit.unknown).
+        unknown: bits of the unknown process fields of the last event that rules compare (as_hit.unknown).
         members_at: where the fields of the earlier events of a sequence or sample are; 0: nowhere.
         rest: ids, fields and text in the core's layout, after `as_hit`.
     """

@@ -318,7 +318,7 @@ class Ring:
             return _checked(lib.as_ring_remembers_processes(handle)) == 1
 
     def add_process(self, facts: ProcessFacts) -> None:
-        """Add a process of this host to the process table. What its exec record told stays."""
+        """Add a process of this host to the process table. Values from its exec record stay."""
         with self._enter() as handle:
             _add_process(handle, facts)
 

@@ -183,7 +183,7 @@ class RecordReader(RingReader, Generic[_T]):
     """A reader that returns lists: of documents, or of events."""
 
     def _decode(self, drained: bytes) -> list[_T]:
-        """Return what the bytes stand for that the core returned."""
+        """Return the results for the bytes that the core returned."""
         raise NotImplementedError
 
     @exclusive

@@ -62,11 +62,11 @@ def _bits(fields: Iterable[Field]) -> int:
 
 
 def of_own_rule(hits: Iterable[Hit], masks: Sequence[int]) -> Iterator[Hit]:
-    """Yield the hits, each without what only other rules asked for."""
+    """Yield the hits, each without fields that only other rules compare."""
     for hit in hits:
         yield replace(hit, unknown=hit.unknown & masks[hit.rule]) if hit.unknown else hit
 
 
 def unknown_names(hit: Hit) -> list[str]:
-    """Return the names of the fields that were asked for in vain."""
+    """Return the names of the compared fields that are unknown."""
     return [name for field, name in _NAMES.items() if hit.unknown & _BITS[field]]

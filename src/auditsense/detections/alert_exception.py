@@ -19,7 +19,7 @@ _FIELDS: Final = ("process.executable", "user.id", "user.audit.id")
 def exception_toml(alert: object, comment: str | None = None) -> str:
     """Return an `[[exception]]` that excepts the alert's program, as its user and login.
 
-    The name of the process stands in for its executable if the alert has none. A field that the alert lacks
+    The name of the process replaces its executable if the alert has none. A field that the alert lacks
     has to be absent, so that the exception takes nothing else.
 
     Args:

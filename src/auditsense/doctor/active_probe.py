@@ -1,4 +1,4 @@
-"""Open /proc on purpose and listen for the record, on request only.
+"""Open /proc deliberately and listen for the record, on request only.
 
 Needs audit switched on and the audit rule in place, and changes neither. All readers of audit records see the
 record of the open, and two about the listener.

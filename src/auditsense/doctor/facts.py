@@ -38,7 +38,7 @@ class Mounts:
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """Result of an open of /proc on purpose.
+    """Result of a deliberate open of /proc.
 
     Attributes:
         seen: whether it was reported.

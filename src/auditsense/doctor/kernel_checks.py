@@ -344,7 +344,7 @@ def records_lost(facts: Facts) -> Finding | None:
 
 
 def self_test(facts: Facts) -> Finding | None:
-    """Whether an open of /proc made on purpose is reported: by --self-test, or by the running sensor."""
+    """Whether a deliberate open of /proc is reported: by --self-test, or by the running sensor."""
     remedy = "see the other findings; where there is none, add the rule in the host's mount namespace"
     if facts.probe is not None and not facts.probe.problem:
         if facts.probe.seen:

@@ -22,7 +22,7 @@ _REQUIRED_WORDS: Final = 8  # up to `backlog`: in every kernel that has the stru
 class StatusField(IntEnum):
     """Settings that one AUDIT_SET may change: the `mask` bits of `struct audit_status`.
 
-    Left out on purpose: the failure mode (a sensor must never make a host
+    Intentionally left out: the failure mode (a sensor must never make a host
     panic) and the two counter resets (the counters belong to everybody).
     """
 

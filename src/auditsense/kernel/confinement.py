@@ -48,7 +48,7 @@ _NEW_SOCKETS: Final = frozenset({"socketpair", "bind", "accept", "accept4", "shu
 
 @dataclass(frozen=True, slots=True)
 class Confinement:
-    """What a process keeps.
+    """Privileges that a process keeps.
 
     Attributes:
         calls: of the system.
@@ -84,7 +84,7 @@ class Confinement:
 
 @dataclass(frozen=True, slots=True)
 class Confined:
-    """How much a kernel could do.
+    """Confinement that a kernel supports.
 
     Attributes:
         landlock: version of its interface; 0: none.
@@ -96,7 +96,7 @@ class Confined:
 
     @property
     def missing(self) -> str:
-        """What this kernel lacks, for people; "": nothing."""
+        """Features that this kernel lacks, as text; "": none."""
         parts = [] if self.filtered else ["filter for system calls"]
         if not self.landlock:
             parts.append("Landlock")

@@ -53,7 +53,7 @@ _WRITE: Final = _READ | _WRITE_FILE | _TRUNCATE | _MAKE_REGULAR | _REMOVE_FILE
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What a process may still reach. Paths are files, or folders with all below them.
+    """Access that a process keeps. Paths are files, or folders with all below them.
 
     Attributes:
         read: to read and list.

@@ -1,4 +1,4 @@
-"""Self-test: open /proc on purpose and wait for the record of that open.
+"""Self-test: open /proc deliberately and wait for the record of that open.
 
 A listed audit rule proves nothing (docs/loss.md lists what it may miss). A helper, forked when all is set
 up, forks a child for each test. The child opens /proc by a random spelling and exits. The sensor checks

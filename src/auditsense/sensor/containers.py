@@ -10,7 +10,7 @@ Rule 2: a parent tells less. Its container is that of its child if it has mounte
         nothing: it may be a runtime, on the host or in another container.
 Rule 3: a procfs that belongs to one container names it after process and parent have ended, if a process
         that used it before still lives, still has it mounted and is asked again. Numbers of devices are
-        reused, so nothing is remembered but whom to ask.
+        reused, so only that process is remembered.
 Rule 4: the inode number of the pid namespace needs the right to trace the process, which `run` drops.
         The line NSpid of status, which any user may read, shows whether it is the host's.
 """
@@ -131,7 +131,7 @@ class Containers:
     # --- one process -----------------------------------------------------------------
 
     def _read(self, pid: object, event_ms: int | None) -> _Facts | None:
-        """Return what /proc tells of a process; None: it has ended, is hidden or began after the event."""
+        """Return the facts of /proc about a process; None: ended, hidden or newer than the event."""
         if not isinstance(pid, int) or pid <= 0:
             return None
         try:

@@ -91,7 +91,7 @@ class HostProcesses:
 
 
 def read_process(pid: int, *, proc: Path = PROC) -> ProcessFacts | None:
-    """Return what /proc tells of a process without touching its memory; None: there is none.
+    """Return the facts of /proc about a process, without reading its memory; None: no such process.
 
     Args:
         pid: as this process sees it: in the first pid namespace.
@@ -121,7 +121,7 @@ def read_process(pid: int, *, proc: Path = PROC) -> ProcessFacts | None:
 
 
 def read_all(*, proc: Path = PROC, user: User | None = None) -> list[ProcessFacts]:
-    """Return what /proc tells of all processes, parents first, with arguments; at most `MOST_PROCESSES`.
+    """Return the facts of /proc about all processes, parents first, with arguments; at most `MOST_PROCESSES`.
 
     Forks a child that reads the arguments; a process that makes it stall has none. The child becomes *user*.
     """

@@ -89,7 +89,7 @@ class Source(Protocol):
     def check(self) -> list[Change]:
         """Compare the kernel's audit with the expected state; return what changed since the last call.
 
-        Repairs it where that was asked for.
+        Repairs it if configured to.
 
         Raises:
             KernelCommandError: the kernel did not answer; ask again later.

@@ -27,7 +27,7 @@ class Row(NamedTuple):
         text: the value; may hold text that a process chose.
         role: of the text, for its colour; "" for none.
         share: 0 to 1, for a bar; None: no bar.
-        detail: whether it is left out unless asked for or in trouble.
+        detail: whether it is shown only with -v or in trouble.
     """
 
     name: str
