@@ -48,7 +48,7 @@ _GROUPS: Final = {
     "It is refused": ("refusal", "procfs", "hostile_files", "install_rules"),
     "Other programs change audit, or own its socket": ("tamper", "multicast"),
     "A user hides a scan": ("attacks", "alert", "burst", "compact_line"),
-    "A destination fails": ("fanout", "sinks", "test_file", "log_daemons"),
+    "A destination fails": ("fanout", "sinks", "test_file", "log_daemons", "power_cut"),
     "The input is damaged or unusual": ("",),
 }
 """Headings of the page, each with words of the files whose faults it holds; the first that fits counts."""
