@@ -2,7 +2,7 @@
 
 Usage: sudo python scripts/check_distributions.py [--roots FOLDER] [--only NAME]...
 
-NAME is bookworm, trixie or sid for the .deb, or rpm for the .rpm in a root of trixie with Debian's rpm.
+NAME is bookworm, trixie or sid for the .deb, rpm for the .rpm with Debian's rpm, or portable.
 debootstrap makes a root that FOLDER lacks. Each check works in a copy of it and leaves nothing on this host.
 The sensor in the root uses this host's kernel audit, under the lock of the live tests.
 The results go to packaging/results/distributions.json, for scripts/write_compatibility.py.
@@ -223,9 +223,9 @@ def wait_for(what: str, holds: Callable[[], bool]) -> None:
 class Sensor:
     """A running `auditsense run` in a root."""
 
-    def __init__(self, root: Chroot, output: str) -> None:
+    def __init__(self, root: Chroot, output: str, program: str = "auditsense") -> None:
         self.root, self.output = root, output
-        self.process = root.start("auditsense", "run", "--format", "jsonl", "--self-test", "0", output=output)
+        self.process = root.start(program, "run", "--format", "jsonl", "--self-test", "0", output=output)
         wait_for(
             "the sensor watches", lambda: "watching" in self.messages() or self.process.poll() is not None
         )
@@ -462,6 +462,54 @@ def check_rpm(_suite: str, roots: Path, report: Report) -> None:
         report.steps.append("rpm -e: every other file as before")
 
 
+def check_portable(_suite: str, roots: Path, report: Report) -> None:
+    """Use the archive where nothing else is, then on the kernel of this host, and delete it."""
+    (archive,) = DIST.glob("auditsense-*-portable-x86_64.tar.xz")
+    program = "/opt/auditsense/bin/auditsense"
+    empty = roots / "empty"
+    delete(empty)
+    empty.mkdir()
+    call("tar", "-C", str(empty), "-xJf", str(archive))
+    shutil.copy(ROOT / "tests/data/pspy.capture", empty)
+    report.facts["version"] = call("chroot", str(empty), program, "--version").strip()
+    if "10x /proc" not in call(
+        "chroot", str(empty), program, "replay", "/pspy.capture", "--format", "compact"
+    ):
+        raise CheckError("a replay in an empty root found nothing")
+    call("chroot", str(empty), "/opt/auditsense/bin/python3", "-I", "-c", "import ctypes, sqlite3, ssl, zlib")
+    report.facts["Python"] = call("chroot", str(empty), "/opt/auditsense/bin/python3", "--version").strip()
+    report.steps.append("replay, SQLite and TLS in a root with nothing but the archive")
+    delete(empty)
+    with (
+        copied(make_base("bookworm", roots), roots / "portable") as root,
+        LOCK.open("w", encoding="ascii") as lock,
+    ):
+        before = root.files()
+        call("tar", "-C", str(root.folder), "-xJf", str(archive))
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        state = host_state(root)
+        sensor = Sensor(root, "portable", program)
+        try:
+            scan = scanner(root)
+            try:
+                wait_for("an alert", lambda: bool(sensor.alerts(scan.pid)))
+            finally:
+                scan.kill()
+                scan.wait()
+        finally:
+            sensor.end()
+        if (after := host_state(root)) != state:
+            raise CheckError(f"the host is not as it was: {state} then {after}")
+        report.steps.append("alert on the kernel of this host, whose audit is as before")
+        root.call("rm", "-r", "/opt/auditsense")
+        if left := difference(before, root.files()):
+            raise CheckError(f"left after deleting it: {left}")
+        report.steps.append("deleted: every file as before")
+
+
+CHECKS: Final = {**dict.fromkeys(SUITES, check_deb), "rpm": check_rpm, "portable": check_portable}
+
+
 def main() -> int:
     """Run the checks; returns 1 when one failed."""
     parser = argparse.ArgumentParser(
@@ -470,15 +518,15 @@ def main() -> int:
     parser.add_argument(
         "--roots", type=Path, default=ROOT / ".build" / "roots", help="folder of the root file systems"
     )
-    parser.add_argument("--only", action="append", choices=[*SUITES, "rpm"], help="check only this one")
+    parser.add_argument("--only", action="append", choices=[*CHECKS], help="check only this one")
     arguments = parser.parse_args()
     arguments.roots.mkdir(parents=True, exist_ok=True)
     results = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
     failed = False
-    for name in arguments.only or [*SUITES, "rpm"]:
+    for name in arguments.only or CHECKS:
         report = Report(name)
         try:
-            (check_rpm if name == "rpm" else check_deb)(name, arguments.roots, report)
+            CHECKS[name](name, arguments.roots, report)
         except CheckError as problem:
             report.failed = str(problem)
         failed = failed or bool(report.failed)

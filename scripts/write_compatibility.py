@@ -45,6 +45,7 @@ NAMES: Final = {
     "trixie": "Debian 13, .deb",
     "sid": "Debian sid, .deb",
     "rpm": ".rpm, with Debian 13's rpm",
+    "portable": "archive with its own Python",
 }
 BITS: Final = {"armhf": "32 bits, little-endian"}
 
