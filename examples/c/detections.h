@@ -1,19 +1,23 @@
-/* Made by `auditsense detections compile`: pspy. Do not edit; compile again. */
+/* Made by `auditsense detections compile`: pspy, proc-scan, proc-scan-session, proc-scan-slow. Do not edit; compile again. */
 #ifndef AUDITSENSE_DETECTIONS_H
 #define AUDITSENSE_DETECTIONS_H
 
 #include <auditsense.h>
 
 /* By as_hit.rule. */
-static const char *const as_detection_ids[] = {"pspy"};
+static const char *const as_detection_ids[] = {"pspy", "proc-scan", "proc-scan-session", "proc-scan-slow"};
 
 static const as_rule as_detection_rules[] = {
     {.kind = AS_RULE_RUNS, .stages = 1, .count = 10, .span_ms = 5000, .merge_ms = 300000},
+    {.kind = AS_RULE_RUNS, .stages = 1, .count = 25, .span_ms = 5000, .merge_ms = 300000},
+    {.kind = AS_RULE_RUNS, .stages = 1, .count = 25, .span_ms = 5000, .merge_ms = 300000},
+    {.kind = AS_RULE_RUNS, .stages = 1, .count = 12, .span_ms = 60000, .merge_ms = 300000},
 };
 
 static const as_class as_detection_classes[] = {
     {.filters = 0},
-    {.filters = 1},
+    {.filters = 4},
+    {.first_filter = 4, .filters = 3},
 };
 
 static const as_call as_detection_calls[] = {
@@ -71,26 +75,188 @@ static const as_call as_detection_calls[] = {
     {.arch = 0x400000bc, .syscall = 56, .class_index = 1},
     {.arch = 0x4000006e, .syscall = 56, .class_index = 1},
     {.arch = 0xc000003e, .syscall = 1073742081, .class_index = 1},
+    {.syscall = 18, .class_index = 1},
+    {.arch = 0xc000003e, .syscall = 2, .class_index = 2},
+    {.arch = 0x40000003, .syscall = 5, .class_index = 2},
+    {.arch = 0x40000028, .syscall = 5, .class_index = 2},
+    {.arch = 0x28, .syscall = 5, .class_index = 2},
+    {.arch = 0xc0000015, .syscall = 5, .class_index = 2},
+    {.arch = 0x80000015, .syscall = 5, .class_index = 2},
+    {.arch = 0x14, .syscall = 5, .class_index = 2},
+    {.arch = 0x80000016, .syscall = 5, .class_index = 2},
+    {.arch = 0x16, .syscall = 5, .class_index = 2},
+    {.arch = 0x8, .syscall = 4005, .class_index = 2},
+    {.arch = 0x40000008, .syscall = 4005, .class_index = 2},
+    {.arch = 0x80000008, .syscall = 5002, .class_index = 2},
+    {.arch = 0xc0000008, .syscall = 5002, .class_index = 2},
+    {.arch = 0xa0000008, .syscall = 6002, .class_index = 2},
+    {.arch = 0xe0000008, .syscall = 6002, .class_index = 2},
+    {.arch = 0x2, .syscall = 5, .class_index = 2},
+    {.arch = 0x8000002b, .syscall = 5, .class_index = 2},
+    {.arch = 0xf, .syscall = 5, .class_index = 2},
+    {.arch = 0x8000000f, .syscall = 5, .class_index = 2},
+    {.arch = 0xc0009026, .syscall = 45, .class_index = 2},
+    {.arch = 0xc0000032, .syscall = 1028, .class_index = 2},
+    {.arch = 0x4, .syscall = 5, .class_index = 2},
+    {.arch = 0x2a, .syscall = 5, .class_index = 2},
+    {.arch = 0x4000002a, .syscall = 5, .class_index = 2},
+    {.arch = 0x8000002a, .syscall = 5, .class_index = 2},
+    {.arch = 0xc000002a, .syscall = 5, .class_index = 2},
+    {.arch = 0xbd, .syscall = 5, .class_index = 2},
+    {.arch = 0x5e, .syscall = 8, .class_index = 2},
+    {.arch = 0x4000004c, .syscall = 5, .class_index = 2},
+    {.arch = 0x5441, .syscall = 5, .class_index = 2},
+    {.arch = 0x58, .syscall = 5, .class_index = 2},
+    {.arch = 0xc000003e, .syscall = 1073741826, .class_index = 2},
+    {.arch = 0xc000003e, .syscall = 437, .class_index = 2},
+    {.arch = 0x40000003, .syscall = 437, .class_index = 2},
+    {.arch = 0xc00000b7, .syscall = 437, .class_index = 2},
+    {.arch = 0x40000028, .syscall = 437, .class_index = 2},
+    {.arch = 0x28, .syscall = 437, .class_index = 2},
+    {.arch = 0xc00000f3, .syscall = 437, .class_index = 2},
+    {.arch = 0x400000f3, .syscall = 437, .class_index = 2},
+    {.arch = 0xc0000015, .syscall = 437, .class_index = 2},
+    {.arch = 0x80000015, .syscall = 437, .class_index = 2},
+    {.arch = 0x14, .syscall = 437, .class_index = 2},
+    {.arch = 0x80000016, .syscall = 437, .class_index = 2},
+    {.arch = 0x16, .syscall = 437, .class_index = 2},
+    {.arch = 0xc0000102, .syscall = 437, .class_index = 2},
+    {.arch = 0x40000102, .syscall = 437, .class_index = 2},
+    {.arch = 0x8, .syscall = 4437, .class_index = 2},
+    {.arch = 0x40000008, .syscall = 4437, .class_index = 2},
+    {.arch = 0x80000008, .syscall = 5437, .class_index = 2},
+    {.arch = 0xc0000008, .syscall = 5437, .class_index = 2},
+    {.arch = 0xa0000008, .syscall = 6437, .class_index = 2},
+    {.arch = 0xe0000008, .syscall = 6437, .class_index = 2},
+    {.arch = 0x2, .syscall = 437, .class_index = 2},
+    {.arch = 0x8000002b, .syscall = 437, .class_index = 2},
+    {.arch = 0xf, .syscall = 437, .class_index = 2},
+    {.arch = 0x8000000f, .syscall = 437, .class_index = 2},
+    {.arch = 0xc0009026, .syscall = 547, .class_index = 2},
+    {.arch = 0xc0000032, .syscall = 1461, .class_index = 2},
+    {.arch = 0x4, .syscall = 437, .class_index = 2},
+    {.arch = 0x2a, .syscall = 437, .class_index = 2},
+    {.arch = 0x4000002a, .syscall = 437, .class_index = 2},
+    {.arch = 0x4000005d, .syscall = 437, .class_index = 2},
+    {.arch = 0x5d, .syscall = 437, .class_index = 2},
+    {.arch = 0x400000c3, .syscall = 437, .class_index = 2},
+    {.arch = 0xc3, .syscall = 437, .class_index = 2},
+    {.arch = 0x400000fc, .syscall = 437, .class_index = 2},
+    {.arch = 0xa4, .syscall = 437, .class_index = 2},
+    {.arch = 0xbd, .syscall = 437, .class_index = 2},
+    {.arch = 0x40000071, .syscall = 437, .class_index = 2},
+    {.arch = 0x5c, .syscall = 437, .class_index = 2},
+    {.arch = 0x5e, .syscall = 437, .class_index = 2},
+    {.arch = 0x4000008c, .syscall = 437, .class_index = 2},
+    {.arch = 0x8c, .syscall = 437, .class_index = 2},
+    {.arch = 0x2e, .syscall = 437, .class_index = 2},
+    {.arch = 0x400000a7, .syscall = 437, .class_index = 2},
+    {.arch = 0xa7, .syscall = 437, .class_index = 2},
+    {.arch = 0x4000006e, .syscall = 437, .class_index = 2},
+    {.arch = 0xc000003e, .syscall = 1073742261, .class_index = 2},
+    {.syscall = 28, .class_index = 2},
+    {.arch = 0xc000003e, .syscall = 426, .class_index = 2},
+    {.arch = 0x40000003, .syscall = 426, .class_index = 2},
+    {.arch = 0xc00000b7, .syscall = 426, .class_index = 2},
+    {.arch = 0x40000028, .syscall = 426, .class_index = 2},
+    {.arch = 0x28, .syscall = 426, .class_index = 2},
+    {.arch = 0xc00000f3, .syscall = 426, .class_index = 2},
+    {.arch = 0x400000f3, .syscall = 426, .class_index = 2},
+    {.arch = 0xc0000015, .syscall = 426, .class_index = 2},
+    {.arch = 0x80000015, .syscall = 426, .class_index = 2},
+    {.arch = 0x14, .syscall = 426, .class_index = 2},
+    {.arch = 0x80000016, .syscall = 426, .class_index = 2},
+    {.arch = 0x16, .syscall = 426, .class_index = 2},
+    {.arch = 0xc0000102, .syscall = 426, .class_index = 2},
+    {.arch = 0x40000102, .syscall = 426, .class_index = 2},
+    {.arch = 0x8, .syscall = 4426, .class_index = 2},
+    {.arch = 0x40000008, .syscall = 4426, .class_index = 2},
+    {.arch = 0x80000008, .syscall = 5426, .class_index = 2},
+    {.arch = 0xc0000008, .syscall = 5426, .class_index = 2},
+    {.arch = 0xa0000008, .syscall = 6426, .class_index = 2},
+    {.arch = 0xe0000008, .syscall = 6426, .class_index = 2},
+    {.arch = 0x2, .syscall = 426, .class_index = 2},
+    {.arch = 0x8000002b, .syscall = 426, .class_index = 2},
+    {.arch = 0xf, .syscall = 426, .class_index = 2},
+    {.arch = 0x8000000f, .syscall = 426, .class_index = 2},
+    {.arch = 0xc0009026, .syscall = 536, .class_index = 2},
+    {.arch = 0xc0000032, .syscall = 1450, .class_index = 2},
+    {.arch = 0x4, .syscall = 426, .class_index = 2},
+    {.arch = 0x2a, .syscall = 426, .class_index = 2},
+    {.arch = 0x4000002a, .syscall = 426, .class_index = 2},
+    {.arch = 0x4000005d, .syscall = 426, .class_index = 2},
+    {.arch = 0x5d, .syscall = 426, .class_index = 2},
+    {.arch = 0x400000c3, .syscall = 426, .class_index = 2},
+    {.arch = 0xc3, .syscall = 426, .class_index = 2},
+    {.arch = 0x400000fc, .syscall = 426, .class_index = 2},
+    {.arch = 0xa4, .syscall = 426, .class_index = 2},
+    {.arch = 0xbd, .syscall = 426, .class_index = 2},
+    {.arch = 0x40000071, .syscall = 426, .class_index = 2},
+    {.arch = 0x5c, .syscall = 426, .class_index = 2},
+    {.arch = 0x5e, .syscall = 426, .class_index = 2},
+    {.arch = 0x4000008c, .syscall = 426, .class_index = 2},
+    {.arch = 0x8c, .syscall = 426, .class_index = 2},
+    {.arch = 0x2e, .syscall = 426, .class_index = 2},
+    {.arch = 0x400000a7, .syscall = 426, .class_index = 2},
+    {.arch = 0xa7, .syscall = 426, .class_index = 2},
+    {.arch = 0x4000006e, .syscall = 426, .class_index = 2},
+    {.arch = 0xc000003e, .syscall = 1073742250, .class_index = 2},
 };
 
 static const as_filter as_detection_filters[] = {
     {.start = 0, .stages = 1, .anchors = 1, .keys = {AS_FIELD_PID, AS_FIELD_NODE}, .key_count = 2},
+    {.start = 3, .rule = 1, .stages = 1, .anchors = 1, .first_anchor = 1, .keys = {AS_FIELD_PID, AS_FIELD_NODE}, .key_count = 2},
+    {.start = 6, .rule = 2, .stages = 1, .anchors = 1, .first_anchor = 2, .keys = {AS_FIELD_SES, AS_FIELD_NODE}, .key_count = 2},
+    {.start = 11, .rule = 3, .stages = 1, .anchors = 1, .first_anchor = 3, .keys = {AS_FIELD_EXE, AS_FIELD_UID, AS_FIELD_NODE}, .key_count = 3},
+    {.start = 3, .rule = 1, .stages = 1, .anchors = 1, .first_anchor = 4, .keys = {AS_FIELD_PID, AS_FIELD_NODE}, .key_count = 2},
+    {.start = 6, .rule = 2, .stages = 1, .anchors = 1, .first_anchor = 5, .keys = {AS_FIELD_SES, AS_FIELD_NODE}, .key_count = 2},
+    {.start = 11, .rule = 3, .stages = 1, .anchors = 1, .first_anchor = 6, .keys = {AS_FIELD_EXE, AS_FIELD_UID, AS_FIELD_NODE}, .key_count = 3},
 };
 
 static const uint16_t as_detection_anchors[] = {
     0,
+    3,
+    3,
+    3,
+    3,
+    3,
+    3,
 };
 
 static const as_node as_detection_nodes[] = {
     {.predicate = 0, .yes = 1, .no = AS_NODE_FALSE},
     {.predicate = 1, .yes = 2, .no = AS_NODE_FALSE},
     {.predicate = 2, .yes = AS_NODE_TRUE, .no = AS_NODE_FALSE},
+    {.predicate = 3, .yes = 4, .no = AS_NODE_FALSE},
+    {.predicate = 4, .yes = 5, .no = AS_NODE_FALSE},
+    {.predicate = 5, .yes = AS_NODE_TRUE, .no = AS_NODE_FALSE},
+    {.predicate = 3, .yes = 7, .no = AS_NODE_FALSE},
+    {.predicate = 4, .yes = 8, .no = AS_NODE_FALSE},
+    {.predicate = 5, .yes = 9, .no = AS_NODE_FALSE},
+    {.predicate = 6, .yes = 10, .no = AS_NODE_FALSE},
+    {.predicate = 7, .yes = AS_NODE_FALSE, .no = AS_NODE_TRUE},
+    {.predicate = 3, .yes = 12, .no = AS_NODE_FALSE},
+    {.predicate = 4, .yes = 13, .no = AS_NODE_FALSE},
+    {.predicate = 8, .yes = AS_NODE_FALSE, .no = 14},
+    {.predicate = 5, .yes = 15, .no = AS_NODE_FALSE},
+    {.predicate = 9, .yes = 16, .no = AS_NODE_FALSE},
+    {.predicate = 10, .yes = 17, .no = AS_NODE_FALSE},
+    {.predicate = 11, .yes = AS_NODE_FALSE, .no = AS_NODE_TRUE},
 };
 
 static const as_predicate as_detection_predicates[] = {
     {.field = AS_FIELD_PATH_NAME, .op = AS_OP_TEXT, .operands = 1},
     {.field = AS_FIELD_A0, .op = AS_OP_TEXT, .flags = 1, .first_operand = 1, .operands = 2},
     {.field = AS_FIELD_A2, .op = AS_OP_TEXT, .first_operand = 3, .operands = 16},
+    {.field = AS_FIELD_PATH_INODE, .op = AS_OP_TEXT, .first_operand = 19, .operands = 1},
+    {.field = AS_FIELD_PATH_MODE, .op = AS_OP_NUMBER, .first_operand = 20, .operands = 1},
+    {.field = AS_FIELD_PATH_DEV, .op = AS_OP_PRESENT, .first_operand = 21},
+    {.field = AS_FIELD_SES, .op = AS_OP_PRESENT, .first_operand = 21},
+    {.field = AS_FIELD_SES, .op = AS_OP_TEXT, .first_operand = 21, .operands = 1},
+    {.field = AS_FIELD_UID, .op = AS_OP_TEXT, .first_operand = 22, .operands = 1},
+    {.field = AS_FIELD_UID, .op = AS_OP_PRESENT, .first_operand = 23},
+    {.field = AS_FIELD_EXE, .op = AS_OP_PRESENT, .first_operand = 23},
+    {.field = AS_FIELD_EXE, .op = AS_OP_LIKE, .flags = 1, .first_operand = 23, .operands = 7},
 };
 
 static const as_operand as_detection_operands[] = {
@@ -113,6 +279,17 @@ static const as_operand as_detection_operands[] = {
     {.at = 72, .len = 6, .number = UINT64_C(0xf), .mask = UINT64_C(0xffff)},
     {.at = 78, .len = 6, .number = UINT64_C(0x9026), .mask = UINT64_C(0xffff)},
     {.at = 51, .len = 5, .number = UINT64_C(0x4), .mask = UINT64_C(0xffff)},
+    {.at = 84, .len = 1},
+    {.number = UINT64_C(0x416d), .mask = UINT64_MAX},
+    {.at = 85, .len = 10},
+    {.at = 95, .len = 1},
+    {.at = 96, .len = 6},
+    {.at = 102, .len = 6},
+    {.at = 108, .len = 8},
+    {.at = 116, .len = 6},
+    {.at = 122, .len = 7},
+    {.at = 129, .len = 7},
+    {.at = 136, .len = 6},
 };
 
 static const uint8_t as_detection_text[] = {
@@ -121,7 +298,10 @@ static const uint8_t as_detection_text[] = {
     48, 48, 56, 56, 48, 48, 48, 52, 48, 48, 48, 48, 48, 50, 48, 48,
     48, 48, 48, 97, 48, 48, 48, 48, 57, 48, 48, 48, 48, 56, 50, 48,
     48, 48, 52, 52, 48, 48, 48, 48, 50, 48, 48, 56, 48, 48, 50, 50,
-    48, 48, 48, 48,
+    48, 48, 48, 48, 49, 52, 50, 57, 52, 57, 54, 55, 50, 57, 53, 48,
+    47, 98, 105, 110, 47, 42, 47, 108, 105, 98, 47, 42, 47, 108, 105, 98,
+    54, 52, 47, 42, 47, 111, 112, 116, 47, 42, 47, 115, 98, 105, 110, 47,
+    42, 47, 115, 110, 97, 112, 47, 42, 47, 117, 115, 114, 47, 42,
 };
 
 /* Whose calls are known. */
@@ -194,17 +374,17 @@ static inline as_rules as_detections(void) {
     table.operands = as_detection_operands;
     table.text = as_detection_text;
     table.arches = as_detection_arches;
-    table.rule_count = 1;
-    table.class_count = 2;
-    table.call_count = 54;
+    table.rule_count = 4;
+    table.class_count = 3;
+    table.call_count = 180;
     table.main_count = 0;
-    table.filter_count = 1;
-    table.anchor_count = 1;
-    table.node_count = 3;
-    table.predicate_count = 3;
-    table.operand_count = 19;
+    table.filter_count = 7;
+    table.anchor_count = 7;
+    table.node_count = 18;
+    table.predicate_count = 12;
+    table.operand_count = 30;
     table.exception_count = 0;
-    table.text_len = 84;
+    table.text_len = 142;
     table.arch_count = 53;
     table.session_count = 0;
     table.flags = 0;

@@ -93,6 +93,32 @@ _32_BIT = {
     "sparc64": "sparc",
     "parisc64": "parisc",
 }
+RING_ARCH = 0
+"""Stands for the architecture of the operations of io_uring in calls: their records name none."""
+
+_RING_OPERATIONS = MappingProxyType(
+    {  # linux/io_uring.h: those that the kernel audits and that do what a call does
+        "accept": 13,
+        "bind": 56,
+        "connect": 16,
+        "fallocate": 17,
+        "fgetxattr": 43,
+        "fsetxattr": 41,
+        "ftruncate": 55,
+        "getxattr": 44,
+        "linkat": 39,
+        "listen": 57,
+        "mkdirat": 37,
+        "openat": 18,
+        "openat2": 28,
+        "renameat2": 35,
+        "setxattr": 42,
+        "socket": 45,
+        "symlinkat": 38,
+        "unlinkat": 36,
+    }
+)
+_NAMES_OF_OPERATIONS = MappingProxyType({number: name for name, number in _RING_OPERATIONS.items()})
 _X32 = 0x4000_0000  # of a call's number on x86_64: the x32 ABI, which has audit's arch of x86_64
 _OTHER_NAMES = "# other names"
 
@@ -140,6 +166,24 @@ def calls(name: str) -> list[tuple[int, int]]:
     if "x32" in row:
         pairs.append((ARCHES["x86_64"], row["x32"]))
     return pairs
+
+
+def ring_operation(name: str) -> int | None:
+    """Return the number of the operation of io_uring that does what a call does, or None.
+
+    >>> ring_operation("openat"), ring_operation("open")
+    (18, None)
+    """
+    return _RING_OPERATIONS.get(name)
+
+
+def ring_operation_name(number: int) -> str | None:
+    """Return the call that does what an operation of io_uring does, or None.
+
+    >>> ring_operation_name(28)
+    'openat2'
+    """
+    return _NAMES_OF_OPERATIONS.get(number)
 
 
 def name(number: int, arch: str) -> str | None:

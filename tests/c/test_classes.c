@@ -196,8 +196,31 @@ static void unknown_architectures(void) {
     CHECK_EQUAL(classes.unknown_records, 0);
 }
 
+static void operations(void) {
+    static const as_call named[] = {{0xc000003e, 257, 1}, {AS_ARCH_RING, 18, 1}, {AS_ARCH_RING, 28, 2}};
+    static const as_class rows[8];
+    as_rules table = {.calls = named, .classes = rows, .call_count = 3, .class_count = 8, .other_call_class = 4};
+    as_classes classes = classes_of(&table);
+
+    CASE("an operation of a ring is of the class that names its number");
+    CHECK_EQUAL(as_class_of_operation(&classes, GUARDED("uring_op=18 success=yes exit=5 items=1 pid=7")), 1);
+    CHECK_EQUAL(as_class_of_operation(&classes, GUARDED("uring_op=28")), 2);
+
+    CASE("another one is any other call, also without a number");
+    CHECK_EQUAL(as_class_of_operation(&classes, GUARDED("uring_op=257 success=yes")), 4);
+    CHECK_EQUAL(as_class_of_operation(&classes, GUARDED("uring_op=4294967314 success=yes")), 4);
+    CHECK_EQUAL(as_class_of_operation(&classes, GUARDED("uring_op=x success=yes")), 4);
+    CHECK_EQUAL(as_class_of_operation(&classes, GUARDED("")), 4);
+
+    CASE("a table that names no operation wants none");
+    table.call_count = 1;
+    classes = classes_of(&table);
+    CHECK_EQUAL(as_class_of_operation(&classes, GUARDED("uring_op=18")), 0);
+}
+
 int main(void) {
     calls();
+    operations();
     mains();
     unknown_architectures();
     return check_done();

@@ -41,6 +41,7 @@ PROGRAM = Path(sys.executable).with_name("auditsense")
 WITHOUT_CAPABILITIES = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
 UNPRIVILEGED = Path(__file__).parents[1] / "support" / "unprivileged.py"
 RULE = "-w /proc/ -p r -k audit_proc"
+CALLS = "open,openat,io_uring_enter,openat2"
 TEXT = b"".join(event.text for event in burst(12))
 
 
@@ -281,7 +282,7 @@ def test_count_output_is_one_object_with_every_counter(capsys: pytest.CaptureFix
     assert {name: counts[name] for name in named} == {
         "records": 48,
         "events": 12,
-        "matches": 12,
+        "matches": 24,
         "sequences": 3,
         "alerts": 1,
         "malformed": 0,
@@ -368,8 +369,14 @@ def test_warnings_go_to_standard_error(capsys: pytest.CaptureFixture[str], tmp_p
 
 def test_shipped_detections_are_listed_and_shown(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = call(capsys, "detections", "list")
-    assert (code, err) == (0, "")
-    assert out == "pspy\tlow\tPotential Pspy Process Monitoring Detected\tshipped with auditsense\n"
+    assert (code, err.count("\n")) == (0, 1)  # which others come with the package
+    first, *others = out.splitlines()
+    assert first == "pspy\tlow\tPotential Pspy Process Monitoring Detected\tshipped with auditsense"
+    assert [line.split("\t")[0] for line in others][:3] == [
+        "proc-scan",
+        "proc-scan-session",
+        "proc-scan-slow",
+    ]
     code, out, _ = call(capsys, "detections", "show", "pspy")
     assert code == 0
     shown = json.loads(out)
@@ -524,7 +531,7 @@ def test_dry_run_prints_plan_and_changes_nothing(
     capsys: pytest.CaptureFixture[str], machine: Machine
 ) -> None:
     before = machine.kernel.host_state()
-    code, out, err = call(capsys, "run", "--dry-run")
+    code, out, err = call(capsys, "run", "--dry-run", "--only", "pspy")
     assert (code, err) == (0, "")
     assert out.splitlines() == [
         "set backlog_wait_time: 15000 -> 0 jiffies",
@@ -536,9 +543,22 @@ def test_dry_run_prints_plan_and_changes_nothing(
     assert machine.kernel.host_state() == before
 
 
+def test_run_adds_rules_on_the_roots_of_all_procfs(
+    capsys: pytest.CaptureFixture[str], machine: Machine
+) -> None:
+    assert machine.kernel.rules == []
+    code, out, _ = call(capsys, "run", "--dry-run")
+    added = [line for line in out.splitlines() if line.startswith("add audit rule: ")]
+    assert code == 0
+    assert added == [
+        f"add audit rule: -a always,exit {conditions} -F inode=1 -F key=auditsense"
+        for conditions in (f"-F arch=b64 -S {CALLS}", f"-F arch=b32 -S {CALLS}", "-S read")
+    ]
+
+
 def test_dry_run_reports_empty_plan(capsys: pytest.CaptureFixture[str], machine: Machine) -> None:
     vars(machine.kernel).update(enabled=1, pid=1, alive={1}, rules=[auditctl.parse(RULE).to_bytes()])
-    code, out, err = call(capsys, "run", "--dry-run")
+    code, out, err = call(capsys, "run", "--dry-run", "--only", "pspy")
     assert (code, out) == (0, "")
     name = Path("/proc/1/comm").read_text(encoding="utf-8").rstrip()
     assert err.splitlines() == [
@@ -718,7 +738,7 @@ def test_verbose_run_prints_its_settings(capsys: pytest.CaptureFixture[str], mac
 def test_verbosity_of_replay(capsys: pytest.CaptureFixture[str], log: str) -> None:
     assert call(capsys, "replay", "-o", "count", log)[2] == ""
     assert call(capsys, "replay", "-o", "count", "-v", log)[2] == (
-        f"auditsense: input: {log}\nauditsense: 48 records, 12 events, 12 matches\n"
+        f"auditsense: input: {log}\nauditsense: 48 records, 12 events, 24 matches\n"
     )
     Path(log).write_bytes(b"no record\n" + TEXT)
     warned = call(capsys, "replay", "-q", "-o", "count", log)[2]
@@ -730,7 +750,7 @@ def test_run_ends_after_duration_and_restores_host(
     capsys: pytest.CaptureFixture[str], machine: Machine
 ) -> None:
     before = machine.kernel.host_state()
-    code, out, err = call(capsys, "run", "--duration", "0.05")
+    code, out, err = call(capsys, "run", "--duration", "0.05", "--only", "pspy")
     assert (code, out) == (0, "")
     *changes, first, last = err.splitlines()
     assert changes == [

@@ -40,6 +40,7 @@ ROOT = Path(__file__).parents[2]
 UNPRIVILEGED = 65534
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+SHIPPED = ["pspy", "proc-scan", "proc-scan-session", "proc-scan-slow"]
 
 
 def written(folder: Path, text: str, name: str = "auditsense.toml") -> Path:
@@ -108,7 +109,7 @@ def test_missing_and_empty_file_give_defaults(tmp_path: Path) -> None:
         assert settings.policy == AlertPolicy()
         assert settings.limits == Limits()
         assert settings.status == StatusSettings()
-        assert [one.id for one in settings.detections] == ["pspy"]
+        assert [one.id for one in settings.detections] == SHIPPED
         assert settings.source.self_test_s is None
 
 
@@ -340,7 +341,7 @@ def test_exceptions_of_all_files_add_up_in_dump(tmp_path: Path, capsys: pytest.C
     file = written(tmp_path, EXCEPTIONS)
     one = "[[exception]]\ndetection = 'pspy'\ncomment = 'more'\nmatch = { 'user.id' = '7' }\n"
     more = written(tmp_path / "conf.d", one, "a.toml")
-    (detection,) = build_settings(load_config(arguments(), tmp_path)).detections
+    detection = build_settings(load_config(arguments(), tmp_path)).detections[0]
     assert [(one.comment, one.origin) for one in detection.exceptions] == [
         ("ours", f"{file}:2"),
         ("theirs", f"{file}:8"),

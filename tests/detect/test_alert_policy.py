@@ -24,7 +24,7 @@ from auditsense.detect.burst_state import Burst
 )
 def test_windows_are_merged_only_within_a_burst(by: tuple[str, ...], *, merged: bool) -> None:
     policy = AlertPolicy(suppress_ms=777, by=by)
-    assert policy.merge_ms(shipped_detections()) == (777 if merged else 0)
+    assert policy.merge_ms(shipped_detections()[:2]) == (777 if merged else 0)
     assert policy.merge_ms([]) == 777
 
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from auditsense import Detector, Host
+from auditsense import Detector, Host, shipped_detections
 from auditsense.core.ring import Limits, Ring, pack
 from auditsense.core.rule_table import Field
 from auditsense.detect.record_reader import EVERY_EVENT
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+PSPY = shipped_detections()[:1]
 HERE = Host("0123456789abcdef0123456789abcdef", "here")
 PAGE = os.sysconf("SC_PAGESIZE")
 START_MS = 1_795_493_114_674
@@ -70,7 +71,7 @@ def balanced(stats: dict[str, int]) -> bool:
 
 
 def test_flood_of_one_process_is_one_alert(fault: Recorder) -> None:
-    with Detector(host=HERE) as detector:
+    with Detector(PSPY, host=HERE) as detector:
         before = 0
         documents = []
         for n, packed in enumerate(opens(itertools.repeat(4352, 100_000))):
@@ -97,7 +98,7 @@ def test_flood_of_one_process_is_one_alert(fault: Recorder) -> None:
 @pytest.mark.parametrize("pids", [100_000, 1_000_000])
 def test_flood_of_processes_keeps_memory_bounded(pids: int, fault: Recorder) -> None:
     limits = Limits(key_slots=4096)
-    with Detector(host=HERE, limits=limits) as detector:
+    with Detector(PSPY, host=HERE, limits=limits) as detector:
         promised = detector.memory_bytes
         before = resident()
         documents = []
@@ -125,7 +126,7 @@ def test_flood_of_processes_keeps_memory_bounded(pids: int, fault: Recorder) -> 
 def scan_in_a_flood(opens_of_scanner: int, flood: int, limits: Limits) -> int:
     """Return how many documents tell of pid 7, which opens once every *flood* processes."""
     documents = []
-    with Detector(host=HERE, limits=limits, sequences=True) as detector:
+    with Detector(PSPY, host=HERE, limits=limits, sequences=True) as detector:
         pids = (7 if n % (flood + 1) == 0 else 1000 + n for n in range(opens_of_scanner * (flood + 1)))
         for packed in opens(pids, per_ms=max(1, flood // 50)):
             documents += detector.feed_packed(packed)[0]
@@ -151,7 +152,7 @@ def test_scanner_is_found_in_a_flood_of_keys(flood: int, fault: Recorder) -> Non
 
 def test_scanner_is_found_during_a_flood(fault: Recorder) -> None:
     pids = itertools.cycle([*[4352] * 500, 7])
-    with Detector(host=HERE) as detector:
+    with Detector(PSPY, host=HERE) as detector:
         documents = []
         for packed in opens(itertools.islice(pids, 50_000), per_ms=25):
             documents += detector.feed_packed(packed)[0]
@@ -174,7 +175,7 @@ def test_scanner_is_found_during_a_flood(fault: Recorder) -> None:
 def test_unfinished_events_are_evicted(fault: Recorder) -> None:
     limits = Limits(event_slots=256, small_texts=512, large_texts=16)
     scan = burst(20, serial=2_000_000, every_ms=1)
-    with Detector(host=HERE, limits=limits) as detector:
+    with Detector(PSPY, host=HERE, limits=limits) as detector:
         before = resident()
         for serial in range(3, 100_003):
             endless = open_event(ms=START_MS, serial=serial, pid=serial).datagrams[:1]
@@ -211,7 +212,7 @@ def long_record(event_serial: int, size: int) -> bytes:
 
 def test_records_of_16_kilobytes_are_cut_and_counted(fault: Recorder) -> None:
     limits = Limits(datagram_bytes=16384, event_slots=1024, small_texts=1024, large_texts=16)
-    with Detector(host=HERE, limits=limits) as detector:
+    with Detector(PSPY, host=HERE, limits=limits) as detector:
         before = resident()
         documents = []
         for serial in range(3, 20_003):
@@ -247,7 +248,7 @@ type=EOE msg=audit({moment}): '"""
 
 @pytest.mark.parametrize("kind", ["USER_AUTH", "USER_LOGIN", "SERVICE_START", "UNKNOWN[2100]"])
 def test_user_text_never_becomes_a_record(kind: str, fault: Recorder) -> None:
-    with Detector(host=HERE) as detector:
+    with Detector(PSPY, host=HERE) as detector:
         documents = []
         for n in range(50):
             moment = f"{START_MS // 1000}.674:{100 + n}"
@@ -269,7 +270,7 @@ def test_user_text_never_becomes_a_record(kind: str, fault: Recorder) -> None:
 
 def test_text_of_a_user_cannot_change_an_event() -> None:
     events = burst(10)
-    with Detector(host=HERE) as detector:
+    with Detector(PSPY, host=HERE) as detector:
         documents = []
         for event in events:
             forged = FORGED.format(moment=event.id).replace("pid=666", "pid=4352")
@@ -379,7 +380,7 @@ def sequences(detector: Detector, text: bytes) -> int:
 
 
 def test_clock_step_back_hides_no_process(fault: Recorder) -> None:
-    with Detector(host=HERE, sequences=True) as detector:
+    with Detector(PSPY, host=HERE, sequences=True) as detector:
         for event in burst(40, ms=START_MS + 3_600_000):
             sequences(detector, event.text)
         found = sum(sequences(detector, event.text) for event in burst(200, serial=1000))
@@ -399,7 +400,7 @@ def test_clock_step_back_hides_no_process(fault: Recorder) -> None:
 @pytest.mark.parametrize("back_s", [6, 60, 3600, 86400 * 365])
 def test_reused_pid_is_seen_after_a_clock_step(back_s: int) -> None:
     scanner = [event.text.replace(b"pspy64", b"scan64") for event in burst(20, serial=1000)]
-    with Detector(host=HERE, sequences=True) as detector:
+    with Detector(PSPY, host=HERE, sequences=True) as detector:
         for event in burst(40, ms=START_MS + 1000 * back_s):
             sequences(detector, event.text)
         assert sum(sequences(detector, text) for text in scanner) == 11

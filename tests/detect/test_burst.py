@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from auditsense import AlertPolicy, Detector, Host
+from auditsense import AlertPolicy, Detector, Host, shipped_detections
 from auditsense.testing import open_event
 from tests.support.faults import NO_HOST, NOTHING, Recorder
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from auditsense import Document
 
+PSPY = shipped_detections()[:1]
 HOST = Host("0123456789abcdef0123456789abcdef", "here")
 START = 1_795_493_114_674
 
@@ -38,7 +39,7 @@ def opens(
 
 def documents(text: Iterable[bytes], policy: AlertPolicy | None = None, size: int = 1) -> list[Document]:
     lines = [*text]
-    with Detector(host=HOST, policy=policy) as detector:
+    with Detector(PSPY, host=HOST, policy=policy) as detector:
         alerts: list[Document] = []
         for at in range(0, len(lines), size):
             alerts += detector.feed_text(b"".join(lines[at : at + size]))
@@ -143,7 +144,7 @@ def test_actors_beyond_the_bound_are_counted() -> None:
 
 def test_sequences_count_matches_of_others() -> None:
     text = opens(1, 10, exe="/a") + opens(20, 5, exe="/b")
-    with Detector(host=HOST, sequences=True) as detector:
+    with Detector(PSPY, host=HOST, sequences=True) as detector:
         alerts = detector.feed_text(b"".join(text))
     assert [document["auditsense"].get("others", 0) for document in alerts] == [0, 9, 8, 7, 6, 5]
     assert {document["auditsense"]["count"] for document in alerts} == {10}

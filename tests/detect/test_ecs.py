@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 from auditsense.detect.host import this_host
 
+PSPY = shipped_detections()[:1]
 HOST = Host("0123456789abcdef0123456789abcdef", "here")
 
 
@@ -100,7 +101,7 @@ def test_datagrams_and_log_lines_make_the_same_document() -> None:
 
 def test_alert_document() -> None:
     events = burst(10)
-    with Detector(host=HOST) as detector:
+    with Detector(PSPY, host=HOST) as detector:
         (alert,) = detector.feed_text(b"".join(event.text for event in events))
     threat = alert.pop("threat")
     description = alert["rule"].pop("description")
@@ -145,6 +146,7 @@ def test_alert_document() -> None:
             "count": 10,
             "events": [event.id for event in events],
             "lost": 0,
+            "rate": 10.0,
             "container": {"pid_namespace": "unknown", "procfs": "unknown"},
         },
     }
@@ -200,7 +202,7 @@ PROMISED = [
 
 @pytest.mark.parametrize("sequences", [False, True])
 def test_alerts_and_sequences_have_promised_fields(*, sequences: bool) -> None:
-    with Detector(host=HOST, sequences=sequences) as detector:
+    with Detector(PSPY, host=HOST, sequences=sequences) as detector:
         documents = detector.feed_text(b"".join(event.text for event in burst(12))) + detector.finish()
     states = ["sequence"] * 3 if sequences else ["alert", "closed"]
     assert [get(document, "auditsense.state") for document in documents] == states

@@ -88,7 +88,7 @@ def told(documents: list[Document]) -> list[tuple[Any, ...]]:
 def test_reload_anywhere_keeps_unchanged_detections(
     seed: int, opens: int, cuts: list[tuple[float, int]], *, sequences: bool
 ) -> None:
-    (pspy,) = shipped_detections()
+    pspy = shipped_detections()[0]
     tables = [[pspy], [never(), pspy], [pspy, never("a"), never("b")], [replace(pspy, description="Other")]]
     given_ = datagrams_of(seed, opens)
     policy = AlertPolicy(suppress_ms=3000)
@@ -123,7 +123,7 @@ def opens(times: int, *, first: int = 0, pid: int = 4352) -> list[bytes]:
 
 @pytest.mark.parametrize("others", [[], [never()], [never("a"), never("b")]])
 def test_window_survives_reload(others: list[Detection]) -> None:
-    (pspy,) = shipped_detections()
+    pspy = shipped_detections()[0]
     with Detector([pspy]) as detector:
         assert detector.feed(opens(9)) == []
         assert detector.reload([*others, pspy]) == []
@@ -133,7 +133,7 @@ def test_window_survives_reload(others: list[Detection]) -> None:
 
 
 def test_burst_survives_reload_and_closes_once() -> None:
-    (pspy,) = shipped_detections()
+    pspy = shipped_detections()[0]
     with Detector([pspy]) as detector:
         (alert,) = detector.feed(opens(15))
         assert detector.reload([never(), replace(pspy, name="Other")]) == []
@@ -146,7 +146,7 @@ def test_burst_survives_reload_and_closes_once() -> None:
 
 
 def test_burst_that_only_a_reload_moved_is_closed_once() -> None:
-    (pspy,) = shipped_detections()
+    pspy = shipped_detections()[0]
     with Detector() as detector:
         (alert,) = detector.feed(opens(12))
         assert detector.reload([never(), pspy]) == []
@@ -156,7 +156,7 @@ def test_burst_that_only_a_reload_moved_is_closed_once() -> None:
 
 
 def test_removed_detection_closes_bursts_changed_one_starts_anew() -> None:
-    (pspy,) = shipped_detections()
+    pspy = shipped_detections()[0]
     with Detector([pspy]) as detector:
         detector.feed(opens(15))
         (closed,) = detector.reload([never()])
@@ -199,7 +199,7 @@ def _packed(datagram: bytes) -> bytes:
 
 def test_line_cut_by_reload_is_one_line() -> None:
     text = b"".join(event.text for event in burst(10))
-    (pspy,) = shipped_detections()
+    pspy = shipped_detections()[0]
     for at in range(0, len(text), 97):
         with Detector([pspy]) as detector:
             documents = detector.feed_text(text[:at])
@@ -210,7 +210,7 @@ def test_line_cut_by_reload_is_one_line() -> None:
 
 
 def test_new_exception_keeps_window_and_other_counts() -> None:
-    (pspy,) = shipped_detections()
+    pspy = shipped_detections()[0]
     exception = DetectionException("pspy", (Condition("process.parent.pid", Comparison.IS, ("1",)),), "c")
     two = DetectionException("pspy", (Condition("process.name", Comparison.IS, ("harmless",)),), "d")
     with Detector([replace(pspy, exceptions=(exception,))]) as detector:
@@ -240,7 +240,7 @@ def test_exception_in_another_line_keeps_its_count() -> None:
 
 
 def test_failed_reload_changes_nothing() -> None:
-    (pspy,) = shipped_detections()
+    pspy = shipped_detections()[0]
     with Detector([pspy]) as detector:
         detector.feed(opens(9))
         with pytest.raises(DetectionError):
@@ -249,7 +249,7 @@ def test_failed_reload_changes_nothing() -> None:
 
 
 def test_lean_detector_refuses_reload_that_needs_more_records() -> None:
-    (pspy,) = shipped_detections()
+    pspy = shipped_detections()[0]
     with Detector([pspy], lean=True) as detector:
         detector.reload([never(), pspy])
         with pytest.raises(UsageError, match="needs a restart"):
@@ -257,7 +257,7 @@ def test_lean_detector_refuses_reload_that_needs_more_records() -> None:
 
 
 def test_new_policy_closes_bursts_over_its_limit() -> None:
-    (pspy,) = shipped_detections()
+    pspy = shipped_detections()[0]
     with Detector([pspy]) as detector:
         for pid in (1, 2, 3):
             detector.feed(opens(12, first=12 * pid, pid=pid))
@@ -267,7 +267,7 @@ def test_new_policy_closes_bursts_over_its_limit() -> None:
 
 
 def test_self_test_continues_after_a_reload() -> None:
-    (pspy,) = shipped_detections()
+    pspy = shipped_detections()[0]
     make_ring = partial(SideRing, side_rules={SELF_TEST: self_test_rule("/proc/./.")})
     with Detector([pspy], make_ring=make_ring) as detector:
         probe = open_event(path="/proc/./.", pid=11, serial=900).datagrams
@@ -282,7 +282,7 @@ def test_self_test_continues_after_a_reload() -> None:
 
 def test_sensor_returns_reload_documents_with_next_poll() -> None:
     source = FakeSource()
-    (pspy,) = shipped_detections()
+    pspy = shipped_detections()[0]
     with Sensor([pspy], source=source, clock=FakeClock()) as sensor:
         source.send(*burst(15))
         assert [document["auditsense"]["state"] for document in sensor.poll()] == ["alert"]
@@ -303,7 +303,7 @@ def test_events_continue_over_reload() -> None:
 
 
 def test_ring_migrates_only_from_same_kind() -> None:
-    (pspy,) = shipped_detections()
+    pspy = shipped_detections()[0]
     with Detector([pspy]) as detector:
         rules = detector.ring.rules
     with Ring(rules, SMALL, seed=1) as older:
@@ -327,7 +327,7 @@ ETC = "-w /etc -p w -k etc"
 
 
 def needing(rule: str) -> list[Detection]:
-    (pspy,) = shipped_detections()
+    pspy = shipped_detections()[0]
     return [pspy, replace(pspy, id="other", audit_rule=rule)]
 
 
@@ -338,7 +338,7 @@ def listed(kernel: FakeKernel) -> list[str]:
 @pytest.mark.parametrize("kind", [Unicast, Multicast])
 def test_reload_adds_an_audit_rule_until_the_sensor_is_left(kind: type[Unicast | Multicast]) -> None:
     kernel = FakeKernel() if kind is Unicast else FakeKernel(enabled=1, pid=1, alive={1})
-    with Sensor(source=kind(kernel=kernel)) as sensor:
+    with Sensor(needing(ETC)[:1], source=kind(kernel=kernel)) as sensor:
         for _ in range(2):
             sensor.reload(needing(ETC))
             assert [len(kernel.rules), listed(kernel)[-1]] == [2, ETC]
@@ -348,7 +348,7 @@ def test_reload_adds_an_audit_rule_until_the_sensor_is_left(kind: type[Unicast |
 
 def test_reload_refuses_an_audit_rule_that_cannot_be_added() -> None:
     kernel = FakeKernel()
-    with Sensor(source=Unicast(kernel=kernel)) as sensor:
+    with Sensor(needing(ETC)[:1], source=Unicast(kernel=kernel)) as sensor:
         detections, rules = sensor.detections, [*kernel.rules]
         kernel.fail_at(len(kernel.log) + 1, errno.EPERM)  # after the rules are listed
         with pytest.raises(UsageError, match="-w /etc -p w -k etc"):

@@ -235,7 +235,7 @@ def compare(kind: Any, schemas: list[dict[str, Any]], where: str) -> None:  # no
         if is_typeddict(item):
             compare(item, values, f"{where}.{name}")
         else:
-            expected = {str: {"string", "str"}, int: {"integer"}}.get(item, {"object"})
+            expected = {str: {"string", "str"}, int: {"integer"}, float: {"number"}}.get(item, {"object"})
             assert {type_of(event) for event in values} <= expected, f"{where}.{name}"
 
 

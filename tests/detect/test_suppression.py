@@ -20,13 +20,14 @@ if TYPE_CHECKING:
     from auditsense import Document
     from auditsense.testing import EventRecords
 
+PSPY = shipped_detections()[:1]
 HOST = Host("0123456789abcdef0123456789abcdef", "here")
 START = 1_795_493_114_674
 MINUTE = 60_000
 
 
 def detector(policy: AlertPolicy | None = None, *, sequences: bool = False) -> Detector:
-    return Detector(host=HOST, sequences=sequences, policy=policy)
+    return Detector(PSPY, host=HOST, sequences=sequences, policy=policy)
 
 
 def summaries(documents: Iterable[Document]) -> list[tuple[Any, ...]]:
@@ -414,7 +415,7 @@ def test_alerts_without_loss_have_zero() -> None:
 
 def test_full_hit_buffer_is_no_loss() -> None:
     limits = Limits(datagram_bytes=1024, hit_bytes=8 * 1024 + 262144)
-    with Detector(host=HOST, limits=limits) as detector:
+    with Detector(PSPY, host=HOST, limits=limits) as detector:
         documents = detector.feed_text(b"".join(event.text for event in scans(range(1, 400), 0)))
         # A fifth of 100 for one executable of one user.
         assert [pid for _, pid, _ in summaries(documents)] == list(range(1, 21))
@@ -424,7 +425,10 @@ def test_full_hit_buffer_is_no_loss() -> None:
 def test_buffer_text_leaves_results_in_the_core() -> None:
     limits = Limits(datagram_bytes=1024, hit_bytes=8 * 1024 + 262144)
     text = b"".join(event.text for event in scans(range(1, 400), 0))
-    with Detector(host=HOST, limits=limits) as detector, Detector(host=HOST, limits=limits) as other:
+    with (
+        Detector(PSPY, host=HOST, limits=limits) as detector,
+        Detector(PSPY, host=HOST, limits=limits) as other,
+    ):
         documents = [
             document
             for at in range(0, len(text), 999)

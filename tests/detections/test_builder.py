@@ -123,8 +123,7 @@ def test_wrong_values_raise_errors(change: dict[str, Any], message: str) -> None
 
 
 def pspy() -> Detection:
-    (shipped,) = shipped_detections()
-    return shipped
+    return shipped_detections()[0]
 
 
 @pytest.mark.parametrize(

@@ -116,7 +116,7 @@ CASES = {
     ),
     "the root of procfs": (
         'any where auditd.data.syscall == "openat" and file.path == "/proc"',
-        ["-S openat -F inode=1"],
+        ["-S openat -F inode=1", "-S 0 -F inode=1"],  # 0: a thread of io_uring, which makes no call
     ),
     "files of a process": (
         'any where auditd.data.syscall == "openat" and file.path == "/proc/1/maps"',
@@ -233,8 +233,49 @@ def test_detection_keeps_its_own_rules_and_they_come_first() -> None:
     ]
 
 
-def test_shipped_detections_need_the_rules_they_name() -> None:
-    assert derive(shipped_detections()).lines(costly=True) == [PSPY]
+ROOTS = [
+    "-a always,exit -F arch=b64 -S open,openat,io_uring_enter,openat2 -F inode=1 -k auditsense",
+    "-a always,exit -F arch=b32 -S open,openat,io_uring_enter,openat2 -F inode=1 -k auditsense",
+    "-a always,exit -S 0 -F inode=1 -k auditsense",
+]
+"""Rules of the proc-scan family on x86_64."""
+
+
+def test_optional_rule_is_left_out_where_derived_ones_report_the_same() -> None:
+    derivation = derive(shipped_detections(), machine="x86_64")
+    assert derivation.lines() == ROOTS
+    assert derivation.lines(optional=True) == [PSPY]  # the others find on the host what it reports
+
+
+def test_optional_rule_is_there_where_no_other_reports_the_same() -> None:
+    pspy = [one for one in shipped_detections() if one.id == "pspy"]
+    assert derive(pspy, machine="x86_64").lines(costly=True) == [PSPY]
+    readers = define("d", "D", match={"auditd.data.syscall": "open", "file.inode": "1"})
+    assert derive([*pspy, readers], machine="x86_64").lines()[0] == PSPY
+
+
+def test_optional_rule_of_a_detection_with_other_events_stays() -> None:
+    """What the detection looks for decides, and not what its rule reports."""
+    shipped = [one for one in shipped_detections() if one.id != "pspy"]
+    other = define(
+        "other",
+        "O",
+        match={"auditd.data.syscall": "openat", "file.path": "/etc/shadow"},
+        audit_rule=PSPY,
+        audit_rule_optional=True,
+    )
+    assert derive([*shipped, other], machine="x86_64", paths=AnyPaths()).lines() == [PSPY, *ROOTS]
+
+
+def test_threads_of_a_ring_need_a_rule_without_an_architecture() -> None:
+    """Only for an inode: the kernel asks no other rule. A condition on a register never fits a thread."""
+    match = {"auditd.data.syscall": ["openat", "read"], "file.inode": "1"}
+    without = "-a always,exit -S 0 -F inode=1 -k auditsense"
+    assert derive([define("d", "D", match=match)], machine="x86_64").lines()[-1] == without
+    flags = {**match, "auditd.data.a2": "80000"}
+    assert without not in derive([define("d", "D", match=flags)], machine="x86_64").lines()
+    no_operation = {**match, "auditd.data.syscall": ["getdents64"]}
+    assert without not in derive([define("d", "D", match=no_operation)], machine="x86_64").lines()
 
 
 def test_detection_without_a_rule_gets_derived_ones() -> None:

@@ -47,8 +47,7 @@ _KEYS = {Field.PATH_NAME: "name"}  # where the key of a record is not the field'
 
 
 def pspy() -> Detection:
-    (shipped,) = shipped_detections()
-    return shipped
+    return shipped_detections()[0]
 
 
 # --- the shipped one -----------------------------------------------------------------

@@ -37,6 +37,7 @@ from auditsense.kernel.commands import Commands
 from auditsense.kernel.plan import BecomeOwner, ChangeSetting
 from auditsense.kernel.rules import auditctl
 from auditsense.kernel.undo_journal import Entry, encode
+from auditsense.sources.factory import rules_needed
 from auditsense.sources.unicast import DEFAULT_AUDIT_RULE
 from auditsense.testing import FakeKernel
 
@@ -54,6 +55,9 @@ BOOTED_S = 1_700_000_000
 WIDE = 0x8000_0000  # of an AUDIT_ARCH value: 64 bits
 WORD = "b64" if syscalls.ARCHES[syscalls.native_arch()] & WIDE else "b32"
 EVERY_RULE = f"-a always,exit -F arch={WORD} -S openat -k other"
+WANTED = rules_needed(shipped_detections())
+"""What a sensor adds."""
+NEVER_A_ROOT = "-a never,exit -S all -F inode=1"
 
 
 class Prepared:
@@ -131,12 +135,12 @@ class Prepared:
     def running(self, **more: object) -> None:
         """Add a healthy running sensor."""
         self.owner(700, "auditsense")
-        self.rules(DEFAULT_AUDIT_RULE)
+        self.rules(*WANTED)
         test = {"passed": 3, "failed": 0}
         self.sensor = {
             "version": 1,
             "pid": 700,
-            "audit_rules": [DEFAULT_AUDIT_RULE],
+            "audit_rules": WANTED,
             "self_test": test,
             **more,
         }
@@ -301,7 +305,7 @@ def a_rule_removed(host: Prepared) -> None:
 
 
 def a_rule_stolen(host: Prepared) -> None:
-    host.running()
+    host.running(audit_rules=[DEFAULT_AUDIT_RULE])
     host.rules(EVERY_RULE, DEFAULT_AUDIT_RULE)
 
 
@@ -356,11 +360,11 @@ def a_text_source_configured(host: Prepared) -> None:
 
 def a_rule_hidden(host: Prepared) -> None:
     host.running()
-    host.rules(f"-a never,exit -F arch={WORD} -S openat", DEFAULT_AUDIT_RULE)
+    host.rules(NEVER_A_ROOT, *WANTED)
 
 
 def a_rule_that_would_be_hidden(host: Prepared) -> None:
-    host.rules(f"-a never,exit -F arch={WORD} -S openat")
+    host.rules(NEVER_A_ROOT)
 
 
 def never_a_task(host: Prepared) -> None:
@@ -401,6 +405,11 @@ def no_procfs(host: Prepared) -> None:
 def a_container(host: Prepared) -> None:
     host.process(900, "nginx", started_s=9, mounts="40 1 0:55 / /proc rw - proc proc rw\n", mnt=9)
     host.link("proc/900/ns/pid", "pid:[4026532555]")
+
+
+def a_container_unseen_by_elastics_rule(host: Prepared) -> None:
+    a_container(host)
+    host.write("etc/auditsense/auditsense.toml", '[detections]\nonly = ["pspy"]\n')
 
 
 def a_hardened_service(host: Prepared) -> None:
@@ -506,13 +515,14 @@ SITUATIONS: list[tuple[Callable[[Prepared], object], dict[str, Level], int]] = [
     (a_self_test_failed, {"self-test": WARNING}, 1),
     (another_mount_namespace, {}, 0),
     (another_mount_namespace_in_the_dark, {"proc-mount": WARNING}, 1),
-    (a_separate_procfs, {"proc-mount": ERROR, "other-procfs": NOTE}, 1),
-    (a_procfs_over_the_hosts, {"proc-mount": ERROR, "other-procfs": NOTE}, 1),
+    (a_separate_procfs, {"proc-mount": ERROR}, 1),
+    (a_procfs_over_the_hosts, {"proc-mount": ERROR}, 1),
     (no_procfs, {"proc-mount": ERROR}, 1),
-    (a_container, {"other-procfs": WARNING}, 1),
-    (a_hardened_service, {"other-procfs": NOTE}, 0),
+    (a_container, {}, 0),
+    (a_container_unseen_by_elastics_rule, {"other-procfs": WARNING}, 1),
+    (a_hardened_service, {}, 0),
     (a_container_with_a_rule_for_it, {}, 0),
-    (an_ordinary_host, {"unaudited-processes": NOTE, "other-procfs": NOTE, "clock": NOTE}, 0),
+    (an_ordinary_host, {"unaudited-processes": NOTE, "clock": NOTE}, 0),
     (limited, {"rate-limit": WARNING}, 1),
     (processes_wait, {"backlog-wait-time": WARNING}, 1),
     (a_short_queue, {"backlog-limit": WARNING}, 1),
@@ -605,7 +615,7 @@ def test_collecting_changes_nothing(host: Prepared) -> None:
     [
         (a_detection_without_its_costly_rules, "own (needs costly rules for openat)"),
         (a_detection_without_its_records, "own (PROCTITLE records are excluded)"),
-        (a_rule_hidden, f"pspy (the audit rule -a never,exit -F arch={WORD} -S openat hides its events)"),
+        (a_rule_hidden, f"proc-scan (the audit rule {NEVER_A_ROOT} hides its events)"),
         (a_rule_removed, "pspy (the kernel has no audit rule for it)"),
     ],
 )
@@ -619,7 +629,7 @@ def test_detections_that_cannot_fire_are_named(
 
 def test_wider_rule_of_another_program_is_enough_on_a_locked_kernel(host: Prepared) -> None:
     host.write("etc/auditsense/detections.d/own.toml", own_detection('"process.name" = "x"', call="execve"))
-    host.rules(DEFAULT_AUDIT_RULE, f"-a always,exit -F arch={WORD} -S execve,execveat -k theirs")
+    host.rules(*WANTED, f"-a always,exit -F arch={WORD} -S execve,execveat -k theirs")
     host.kernel.enabled = 2
     (finding,) = (one for one in host.report().findings if one.id == "detections")
     assert finding.level is OK
@@ -987,9 +997,8 @@ def test_troubleshooting_page_lists_exactly_the_checks() -> None:
     assert headings == [id_of(check) for check in CHECKS]
 
 
-def test_default_rule_is_that_of_shipped_detections(host: Prepared) -> None:
-    (wanted,) = host.facts().wanted
-    assert {auditctl.parse(one.audit_rule).to_bytes() for one in shipped_detections()} == {wanted.to_bytes()}
+def test_default_rules_are_those_of_shipped_detections(host: Prepared) -> None:
+    assert host.facts().wanted == tuple(map(auditctl.parse, WANTED))
 
 
 def test_clock_check_reads_only() -> None:

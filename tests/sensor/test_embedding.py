@@ -172,7 +172,7 @@ def test_ending_child_leaves_waiting_records() -> None:
 
 def test_multicast_ended_in_child_leaves_rule() -> None:
     kernel = FakeKernel(enabled=1, pid=1, alive={1}, rules=[auditctl.parse("-w /etc/x -p wa").to_bytes()])
-    with Sensor(source=Multicast(kernel=kernel)) as sensor:
+    with Sensor(source=Multicast(["-w /proc/ -p r -k audit_proc"], kernel=kernel)) as sensor:
 
         def child() -> int:
             sensor.close()

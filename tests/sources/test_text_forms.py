@@ -141,7 +141,7 @@ def replayed(
     capsys: pytest.CaptureFixture[str], *paths: object, code: int = 0
 ) -> tuple[dict[str, int], list[str]]:
     """Return the counts of a replay and the messages."""
-    assert main(["replay", "-o", "count", *(str(path) for path in paths)]) == code
+    assert main(["replay", "--only", "pspy", "-o", "count", *(str(path) for path in paths)]) == code
     out, err = capsys.readouterr()
     return json.loads(out) if out else {}, err.splitlines()
 
@@ -349,7 +349,17 @@ def test_folder_with_a_log_of_another_user(tmp_path: Path) -> None:
         code = 99
         try:
             os.setresuid(65534, 65534, 65534)
-            code = main(["replay", "-o", "count", str(tmp_path / "audit.log.1"), str(tmp_path / "audit.log")])
+            code = main(
+                [
+                    "replay",
+                    "--only",
+                    "pspy",
+                    "-o",
+                    "count",
+                    str(tmp_path / "audit.log.1"),
+                    str(tmp_path / "audit.log"),
+                ]
+            )
         finally:
             os._exit(code)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) in {

@@ -345,7 +345,7 @@ def test_status_document_needs_no_request(path: Path) -> None:
             while thread.is_alive():
                 sensor.wait(1)
             (status,) = asked
-    assert status["counters"] == {**status["counters"], "events": 10, "matches": 10, "sequences": 1}  # type: ignore[dict-item]
+    assert status["counters"] == {**status["counters"], "events": 10, "matches": 20, "sequences": 1}  # type: ignore[dict-item]
     assert status["alerts"] == {
         "alerts": 1,
         "suppressed": 0,
@@ -355,10 +355,10 @@ def test_status_document_needs_no_request(path: Path) -> None:
         "delayed": 0,
     }
     assert status["source"] == {"name": "fake", "why": "because", "owner": True, "guardian": 0}
-    assert status["windows"] == {"used": 1, "limit": 16384, "evicted": 0}
+    assert status["windows"] == {"used": 2, "limit": 16384, "evicted": 0}
     assert (status["uptime_s"], status["detections"], status["kernel"]) == (
         1.0,
-        [shipped_detections()[0].name],
+        [detection.name for detection in shipped_detections()],
         None,
     )
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from auditsense import AuditSenseError, Detector, EventReader, RowReader, Sensor
+from auditsense import AuditSenseError, Detector, EventReader, RowReader, Sensor, shipped_detections
 from auditsense.detections import define
+from auditsense.detections.derive import derive
 from auditsense.detections.fields import FIELDS, NUMBERS, SYSCALL_NAME
 from auditsense.errors import AuditRuleError, DetectionError, SocketTakenError, UsageError
 from auditsense.kernel.rules import auditctl
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from auditsense.kernel.transport import Reply
 
 RULE = "-w /proc/ -p r -k audit_proc"
+ROOTS = derive(shipped_detections()).lines()
 ANY: Callable[[Any], Any] = lambda given: given  # noqa: E731 - past the type checker
 SHADOW = "-w /etc/shadow -p r -k shadow"
 
@@ -63,7 +65,7 @@ def test_fake_kernel_delivers_records_and_is_restored() -> None:
     kernel = FakeKernel()
     before = kernel.host_state()
     with Sensor(source=Unicast(kernel=kernel), clock=FakeClock()) as sensor:
-        assert (kernel.enabled, kernel.pid, rules(kernel)) == (1, kernel.caller_pid, written(RULE))
+        assert (kernel.enabled, kernel.pid, rules(kernel)) == (1, kernel.caller_pid, written(*ROOTS))
         kernel.send(*burst(12))
         assert select.select([sensor], [], [], 0)[0] == [sensor]
         (alert,) = sensor.poll()

@@ -37,6 +37,7 @@ void as_classes_init(as_classes *classes, const as_config *config, const as_rule
     classes->other_call_class = (uint16_t)rules->other_call_class;
     classes->last.len = 0;
     classes->lists_mains = false;
+    classes->has_ring_operations = false;
     memset(classes->listed, 0, sizeof classes->listed);
     classes->calls = as_arena_alloc(arena, call_slots, sizeof *classes->calls);
     classes->mains = as_arena_alloc(arena, main_slots, sizeof *classes->mains);
@@ -48,6 +49,7 @@ void as_classes_init(as_classes *classes, const as_config *config, const as_rule
     copy(classes->rows, rules->classes, rules->class_count, sizeof *rules->classes);
     copy(classes->arches, rules->arches, rules->arch_count, sizeof *rules->arches);
     for (uint32_t i = 0; i < rules->call_count; i++) {
+        classes->has_ring_operations = classes->has_ring_operations || rules->calls[i].arch == AS_ARCH_RING;
         insert(classes->calls, classes->call_mask, classes->seed, rules->calls[i]);
     }
     for (uint32_t i = 0; i < rules->main_count; i++) {
@@ -118,6 +120,23 @@ uint16_t as_class_of_record(as_classes *classes, const as_record *record) {
         last->class_index = found;
     }
     return found;
+}
+
+uint16_t as_class_of_operation(const as_classes *classes, as_span body) {
+    const as_record record = {.type = AS_TYPE_URINGOP, .body = body};
+    as_value values[AS_FIELDS];
+    uint64_t operation = 0;
+    if (!classes->has_ring_operations) {
+        return 0;
+    }
+    as_values_clear(values, AS_BIT(AS_FIELD_SYSCALL));
+    as_record_fields(&record, AS_BIT(AS_FIELD_SYSCALL), values);
+    if (!as_value_number(values[AS_FIELD_SYSCALL], AS_KIND_DECIMAL, &operation) || operation > UINT32_MAX) {
+        return classes->other_call_class;
+    }
+    const as_call_slot *slot =
+        slot_of(classes->calls, classes->call_mask, classes->seed, AS_ARCH_RING, (uint32_t)operation);
+    return slot->used ? (uint16_t)slot->call.class_index : classes->other_call_class;
 }
 
 uint16_t as_class_of_main(const as_classes *classes, uint16_t type, uint16_t call_class) {

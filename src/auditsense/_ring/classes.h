@@ -49,7 +49,8 @@ typedef struct {
     uint64_t unknown_records; /* of all unknown architectures */
     as_unknown_arch unknown[AS_UNKNOWN_ARCHES];
     uint16_t other_call_class;
-    bool lists_mains; /* some type */
+    bool lists_mains;         /* some type */
+    bool has_ring_operations; /* among the calls: the operations of a ring have classes */
     as_last_call last;
     uint64_t listed[AS_LISTED_TYPES / 64]; /* bits of the record types that the table lists, from AS_FIRST_LISTED on */
 } as_classes;
@@ -59,6 +60,10 @@ void as_classes_init(as_classes *classes, const as_config *config, const as_rule
 
 /* Class of the call that this record names. AS_CLASS_UNKNOWN: the record names none. */
 uint16_t as_class_of_record(as_classes *classes, const as_record *record);
+
+/* Class of the operation that a URINGOP record names, for an event without a SYSCALL record. 0 if no call of the table
+ * is an operation. */
+uint16_t as_class_of_operation(const as_classes *classes, as_span body);
 
 /* Class of an event that starts with a record of this type and has a call of this class; AS_CLASS_NONE: no call. The
  * result is call_class if the table does not list the type, and 0 without a call. */

@@ -76,6 +76,11 @@ static bool is_incomplete(const as_events *events, as_event *event) {
  * records have none. */
 static uint16_t class_without_call(const as_events *events, const as_event *event) {
     const bool lost = (event->seen & SEEN_OF_SYSCALL) != 0 && (event->seen & SEEN_URINGOP) == 0;
+    as_span bodies[AS_MAX_LINKED];
+    if (event->main_type == AS_TYPE_URINGOP && !as_classes_list(events->classes, AS_TYPE_URINGOP)) {
+        const uint32_t count = as_event_linked(events, event, AS_TYPE_URINGOP, bodies);
+        return count == 0 ? 0 : as_class_of_operation(events->classes, bodies[count - 1]);
+    }
     return lost ? 0 : as_class_of_main(events->classes, event->main_type, AS_CLASS_NONE);
 }
 

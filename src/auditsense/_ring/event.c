@@ -87,6 +87,17 @@ static void link_once(as_events *events, as_event *event, as_link_kind kind, con
     }
 }
 
+/* Remember the first operation of a ring: no SYSCALL record may follow it. */
+static void add_operation(as_events *events, as_event *event, const as_record *record) {
+    if ((event->linked_kinds & AS_LINK_MAIN) != 0) {
+        return;
+    }
+    event->main_type = record->type;
+    if (events->classes->has_ring_operations) {
+        as_event_link(events, event, AS_LINK_MAIN, record->type, record->body);
+    }
+}
+
 /* Whether a record of a closed event is no surprise: another record ended the event, or no rule can match it. */
 static bool expected_after(const as_event *event, uint16_t type, as_event_end end) {
     const bool paths_ended = end == AS_END_PATHS || (event->seen & CLOSED_WITHOUT_END) != 0;
@@ -196,6 +207,9 @@ void as_events_add(as_events *events, const as_record *record, as_span node, uin
         }
         break;
     case AS_TYPE_URINGOP: /* one per operation that the call submitted: never a duplicate */
+        if ((event->seen & SEEN_MAIN) == 0) {
+            add_operation(events, event, record);
+        }
         event->seen |= SEEN_URINGOP | SEEN_OF_SYSCALL;
         break;
     case AS_TYPE_PATH:

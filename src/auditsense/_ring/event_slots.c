@@ -23,7 +23,7 @@ void as_events_select_fields(as_events *events, uint64_t fields, uint64_t tested
     for (unsigned role = 0; role < AS_ROLES; role++) {
         events->roles |= (uint8_t)((fields & of_role[role]) != 0 ? 1u << role : 0);
     }
-    events->links = events->classes->lists_mains ? AS_LINK_MAIN : 0;
+    events->links = events->classes->lists_mains || events->classes->has_ring_operations ? AS_LINK_MAIN : 0;
     for (size_t i = 0; i < sizeof of_link / sizeof *of_link; i++) {
         events->links |= (uint8_t)((fields & of_link[i].fields) != 0 ? of_link[i].kind : 0);
     }
@@ -222,6 +222,8 @@ bool as_events_store_type(const as_events *events, uint16_t type) {
         return (events->links & AS_LINK_SOCKADDR) != 0;
     case AS_TYPE_BPRM_FCAPS:
         return (events->links & AS_LINK_CAPABILITIES) != 0;
+    case AS_TYPE_URINGOP:
+        return events->classes->has_ring_operations || as_classes_list(events->classes, type);
     default:
         return as_classes_list(events->classes, type);
     }
@@ -307,7 +309,8 @@ static bool read_record(uint16_t type, as_span body, uint64_t wanted, as_value v
     return as_record_fields(&record, wanted, values);
 }
 
-/* The first record of the event, if it does not belong to a system call: its values precede those of the call. */
+/* The first record of the event, if it does not belong to a system call: its values precede those of the call. That of
+ * an operation of io_uring counts only without a call. */
 static bool read_main(const as_events *events, const as_event *event, uint64_t wanted, as_value values[AS_FIELDS]) {
     as_span bodies[AS_MAX_LINKED];
     const uint16_t type = event->main_type == AS_TYPE_APPARMOR ? AS_TYPE_AVC : event->main_type;
@@ -319,7 +322,8 @@ static bool read_main(const as_events *events, const as_event *event, uint64_t w
 __attribute__((noinline)) static bool read_linked(const as_events *events, const as_event *event, uint64_t wanted,
                                                   as_value values[AS_FIELDS]) {
     bool complete = true;
-    if ((event->linked_kinds & AS_LINK_MAIN) != 0) {
+    const bool submitted = event->main_type == AS_TYPE_URINGOP && (event->stored & (1u << AS_ROLE_SYSCALL)) != 0;
+    if ((event->linked_kinds & AS_LINK_MAIN) != 0 && !submitted) {
         complete = read_main(events, event, wanted, values);
     }
     if ((event->linked_kinds & AS_LINK_PATHS) != 0 && (wanted & AS_PATH_FIELDS) != 0) {

@@ -16,7 +16,7 @@ typedef enum { AS_ROLE_SYSCALL, AS_ROLE_CWD, AS_ROLE_FIRST_PATH, AS_ROLE_PROCTIT
 
 /* Records that are linked to their event (as_event.linked), for as many as it has. */
 typedef enum {
-    AS_LINK_MAIN = 1,  /* the first record of the event, if it does not belong to a system call */
+    AS_LINK_MAIN = 1,  /* the first record of the event, if it does not belong to a system call, or a URINGOP */
     AS_LINK_PATHS = 2, /* usually only the preferred one, which is the first that is neither PARENT nor UNKNOWN, if that
                           is not the first of all: fields come from no other */
     AS_LINK_EXECVE = 4,

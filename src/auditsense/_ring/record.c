@@ -129,6 +129,25 @@ static const field_spec syscall_fields[] = {
     {KEY("subj"), FIELD(AS_FIELD_SUBJ), " key="},
     {KEY("key"), FIELD(AS_FIELD_KEY), NULL},
 };
+/* An operation of io_uring. Its number stands for that of a call. */
+static const field_spec ring_fields[] = {
+    {KEY("uring_op"), FIELD(AS_FIELD_SYSCALL), NULL},
+    {KEY("success"), FIELD(AS_FIELD_SUCCESS), NULL},
+    {KEY("exit"), FIELD(AS_FIELD_EXIT), NULL},
+    {KEY("items"), FIELD(AS_FIELD_ITEMS), NULL},
+    {KEY("ppid"), FIELD(AS_FIELD_PPID), NULL},
+    {KEY("pid"), FIELD(AS_FIELD_PID), NULL},
+    {KEY("uid"), FIELD(AS_FIELD_UID), NULL},
+    {KEY("gid"), FIELD(AS_FIELD_GID), NULL},
+    {KEY("euid"), FIELD(AS_FIELD_EUID), NULL},
+    {KEY("suid"), FIELD(AS_FIELD_SUID), NULL},
+    {KEY("fsuid"), FIELD(AS_FIELD_FSUID), NULL},
+    {KEY("egid"), FIELD(AS_FIELD_EGID), NULL},
+    {KEY("sgid"), FIELD(AS_FIELD_SGID), NULL},
+    {KEY("fsgid"), FIELD(AS_FIELD_FSGID), NULL},
+    {KEY("subj"), FIELD(AS_FIELD_SUBJ), " key="},
+    {KEY("key"), FIELD(AS_FIELD_KEY), NULL},
+};
 static const field_spec path_fields[] = {
     {KEY("item"), 0, 0, NULL},
     {KEY("name"), FIELD(AS_FIELD_PATH_NAME), NULL},
@@ -229,6 +248,7 @@ static const struct {
     GRAMMAR(AS_TYPE_PROCTITLE, proctitle_fields, AS_BIT(AS_FIELD_PROCTITLE)),
     GRAMMAR(AS_TYPE_EXECVE, execve_fields, AS_BIT(AS_FIELD_ARGC)),
     GRAMMAR(AS_TYPE_SOCKADDR, sockaddr_fields, AS_BIT(AS_FIELD_SOCKET_FAMILY)),
+    GRAMMAR(AS_TYPE_URINGOP, ring_fields, AS_RANGE(AS_FIELD_SYSCALL, AS_FIELD_KEY)),
     GRAMMAR(AS_TYPE_BPRM_FCAPS, capability_fields, AS_BIT(AS_FIELD_CAPABILITIES)),
 };
 

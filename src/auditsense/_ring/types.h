@@ -24,6 +24,9 @@ enum {
     AS_TYPE_APPARMOR = 1500 /* the main type of an event that starts with an AVC record of AppArmor */
 };
 
+/* Architecture of the operations of io_uring in as_rules.calls: no machine has it. */
+enum { AS_ARCH_RING = 0 };
+
 /* True for records of user space and daemons: one record, without an event or an end. */
 bool as_record_stands_alone(uint16_t type);
 

@@ -10,12 +10,15 @@ if TYPE_CHECKING:
     from auditsense.config.settings import RunSettings
 
 
-def audit_rules_needed(settings: RunSettings, *, active: RunSettings | None = None) -> list[str]:
+def audit_rules_needed(
+    settings: RunSettings, *, active: RunSettings | None = None, optional: bool = False
+) -> list[str]:
     """Return the configured audit rules, else those that the detections need.
 
     Args:
         settings: with the detections.
         active: of the running sensor, whose rules, costly rules and mapping stay until a restart.
+        optional: the rules that `run` leaves out, in place of those that report the same.
 
     Raises:
         DetectionError: see `rules_needed`.
@@ -24,5 +27,6 @@ def audit_rules_needed(settings: RunSettings, *, active: RunSettings | None = No
     return [*fixed.source.audit_rules] or rules_needed(
         settings.detections,
         costly=fixed.source.costly_rules,
+        optional=optional,
         mapping=fixed.values["detections.mapping"],
     )

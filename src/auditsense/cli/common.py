@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from auditsense.cli import open_output, print_message
 from auditsense.cli.style import painter
 from auditsense.detections.event_table import EventMapping
-from auditsense.detections.loader import quiet, shipped_detections
+from auditsense.detections.loader import only, quiet, shipped_detections
 from auditsense.errors import AuditSenseError
 from auditsense.sinks.format import Format
 from auditsense.sinks.stream import StreamSink
@@ -35,7 +35,7 @@ def selected_detections(arguments: argparse.Namespace) -> tuple[Detection, ...]:
     The configuration of this host is not read: the same command gives the same result on each host.
     """
     if arguments.config is None and not arguments.detections and arguments.shipped is not False:
-        detections = shipped_detections()
+        detections = only(tuple(shipped_detections()), arguments.only or ())
         exceptions, harmless = (getattr(arguments, name, None) for name in ("exceptions", "known_harmless"))
         return quiet(detections, exceptions or (), known_harmless_too=bool(harmless))
     from auditsense.config.settings import selected_detections as configured  # noqa: PLC0415 - loads slowly

@@ -216,6 +216,7 @@ def _add_selection(parser: Parser, *, paths: bool = True) -> None:
     if paths:
         _add_flag(parser, "detections.paths")
     _add_flag(parser, "detections.shipped")
+    _add_flag(parser, "detections.only")
 
 
 def _add_sink(parser: Parser) -> None:
@@ -573,7 +574,8 @@ def _add_replay(commands: argparse._SubParsersAction[Parser]) -> None:
     )
     for path in (
         "alerts.format",
-        *("detections.paths", "detections.shipped", "detections.exceptions", "detections.known_harmless"),
+        *("detections.paths", "detections.shipped", "detections.only"),
+        *("detections.exceptions", "detections.known_harmless"),
         "detections.mapping",
     ):
         _add_flag(replay, path)

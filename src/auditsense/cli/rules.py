@@ -36,8 +36,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _needed(arguments: argparse.Namespace) -> list[str]:
-    """Return the audit rules that `run` needs with the same configuration and flags."""
-    return audit_rules_needed(build_settings(load_config(arguments)))
+    """Return the audit rules that detections name: Elastic's for what the shipped ones find on the host."""
+    return audit_rules_needed(build_settings(load_config(arguments)), optional=True)
 
 
 def _list(commands: Commands) -> int:

@@ -86,7 +86,8 @@ def explained(derivation: Derivation, *, costly: bool) -> Iterator[str]:
         costly: whether costly rules are among those that are printed.
     """
     for needs in derivation.detections:
-        yield from _of_detection(needs, derivation.machine, costly=costly)
+        left_out = derivation.leaves_out(needs, costly=costly)
+        yield from _of_detection(needs, derivation.machine, costly=costly, left_out=left_out)
         yield ""
     merged = derivation.selections(costly=costly)
     yield f"All detections together need {counted(len(derivation.lines(costly=costly)), 'audit rules')}:"
@@ -94,11 +95,15 @@ def explained(derivation: Derivation, *, costly: bool) -> Iterator[str]:
         yield f"  {', '.join(sorted(selection.calls))}: for {_listed(sorted(selection.detections))}"
 
 
-def _of_detection(needs: DetectionRules, machine: str, *, costly: bool) -> Iterator[str]:
+def _of_detection(needs: DetectionRules, machine: str, *, costly: bool, left_out: bool) -> Iterator[str]:
     yield f"{needs.detection}" + ("" if costly or not needs.is_silent else ": cannot fire, see its cost")
     for line in needs.named:
         yield f"  {line}"
         yield "    named by the detection"
+        if left_out:
+            yield "    left out by run: derived rules of other detections report the same events"
+    if needs.named:
+        return
     for number, step in enumerate(needs.steps, 1):
         if len(needs.steps) > 1:
             yield f"  event {number} of {len(needs.steps)}"

@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from auditsense import syscalls
 from auditsense.cli import print_data, print_detail, print_message, print_progress
 from auditsense.cli.audit_rules import audit_rules_needed
 from auditsense.cli.common import drop_privileges, report_restored, stop_signals
@@ -30,6 +31,8 @@ from auditsense.kernel.access import has_capability
 from auditsense.kernel.broker import Broker
 from auditsense.kernel.confinement import PARTS
 from auditsense.kernel.landlock import existing_folders
+from auditsense.kernel.rules import auditctl
+from auditsense.kernel.rules.covering import covers
 from auditsense.kernel.self_test import DEFAULT_EVERY_S, SelfTest
 from auditsense.sensor.sensor import Sensor
 from auditsense.sinks.config import refuse_events_as_findings
@@ -51,9 +54,10 @@ if TYPE_CHECKING:
     from auditsense.kernel.confinement import Confined, Confinement
     from auditsense.kernel.privileges import User
 
+_64_BIT: Final = 0x8000_0000  # of audit's number of an architecture
 _MOST_LISTED: Final = 8
 """Audit rules that are listed one by one."""
-_PRINT_RULES: Final = "auditsense rules print lists them"
+_PRINT_RULES: Final = "auditsense rules derive lists them"
 _RULE_ADDED: Final = "added the audit rule "
 _REOPENED: Final = ("log:", "unix:")
 """Sources that open a path again, which only root may do in most places."""
@@ -382,8 +386,17 @@ def _self_test(settings: SourceSettings, rules: list[str]) -> SelfTest | None:
     """Return the self-test; by default none with own audit rules, or without one on /proc."""
     every_s = settings.self_test_s
     if every_s is None:
-        every_s = DEFAULT_EVERY_S if DEFAULT_AUDIT_RULE in rules and not settings.audit_rules else 0
+        every_s = DEFAULT_EVERY_S if _report_opens_of_proc(rules) and not settings.audit_rules else 0
     return SelfTest(every_s) if every_s else None
+
+
+def _report_opens_of_proc(rules: Sequence[str]) -> bool:
+    """Return whether audit rules report every open of /proc, as Elastic's does, or those of proc-scan."""
+    if DEFAULT_AUDIT_RULE in rules:
+        return True
+    width = "b64" if syscalls.ARCHES.get(syscalls.native_arch(), 0) & _64_BIT else "b32"
+    opening = auditctl.parse(f"-a always,exit -F arch={width} -S openat -F inode=1")
+    return any(covers(auditctl.parse(rule), opening) for rule in rules)
 
 
 def _status_settings(settings: RunSettings) -> StatusSettings:

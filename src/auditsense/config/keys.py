@@ -134,6 +134,16 @@ KEYS: Final[tuple[Key, ...]] = (
         flag="--shipped",
     ),
     Key(
+        "detections.only",
+        _STRINGS,
+        (),
+        "Ids of the detections to use; the others are left out. pspy is Elastic's rule, and alone it has "
+        "Elastic's audit rule.",
+        flag="--only",
+        metavar="ID",
+        example=("pspy",),
+    ),
+    Key(
         "detections.mapping",
         _STRING,
         "native",

@@ -28,7 +28,7 @@ from auditsense.detections.catalog import Catalog
 from auditsense.detections.compiler import compile_all
 from auditsense.detections.exceptions import exception_from, with_exceptions
 from auditsense.detections.fields import field
-from auditsense.detections.loader import quiet
+from auditsense.detections.loader import only, quiet
 from auditsense.errors import AuditSenseError, ConfigError, DetectionError, UsageError
 from auditsense.kernel.privileges import ROOT, user_named
 from auditsense.kernel.rules.auditctl import parse as parse_audit_rule
@@ -289,7 +289,8 @@ class _Builder:
                     "no detection is left without the shipped ones; name a file with --detections"
                 )
             compile_all(detections, merge_ms=0)  # finds what only all of them together show
-            return detections
+            with self._collected("detections.only"):
+                return only(detections, self._values["detections.only"])
         return None
 
     def _add_detections(self, path: Path | str, origin: str, *, may_be_empty: bool = False) -> None:

@@ -57,6 +57,7 @@ class Burst:
         ended: it was quiet for the suppression time, or was evicted.
         actors: matches of each actor, if the policy allows several in one burst.
         more_actors: matches of actors beyond `MOST_ACTORS`.
+        also: ids of the detections whose windows were counted in it, in order.
         account: account whose share of the alert limit it uses.
         group: account, user and executable.
     """
@@ -79,6 +80,7 @@ class Burst:
     ended: bool = False
     actors: dict[Values, int] | None = None
     more_actors: int = 0
+    also: dict[str, None] = field(default_factory=dict)
 
     def complete(self, window: Values, hit: Hit) -> int:
         """Record a completed window. Returns the matches of its actor that no earlier hit had.

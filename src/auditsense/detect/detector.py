@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from auditsense.core.hit import read_hits
 from auditsense.core.ring import Limits, Ring
 from auditsense.detect.ecs import alert_document
+from auditsense.detect.file_systems import on_file_systems, types_of
 from auditsense.detect.host import Host
 from auditsense.detect.record_reader import RecordReader, exclusive
 from auditsense.detect.rule_migration import carried_counts, new_indexes
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from auditsense.core.rule_table import RuleTable
     from auditsense.detect.alert_policy import DetectionCounts
     from auditsense.detect.document_types import Document
+    from auditsense.detect.file_systems import FileSystems
     from auditsense.detections.model import Detection, DetectionException
 
 
@@ -68,6 +70,7 @@ class Detector(RecordReader["Document"]):
         order: for recorded input: number of matching events held back, to be decided by stamp and serial. At
             most half of `event_slots` and an eighth of `small_texts` of the limits; with 0 none is delayed.
         make_ring: internal, for `Sensor`.
+        file_systems: internal, for `Sensor`.
 
     Raises:
         DetectionError: a detection cannot be compiled.
@@ -87,18 +90,22 @@ class Detector(RecordReader["Document"]):
         titled: bool = False,
         order: int = 0,
         make_ring: Callable[..., Ring] = Ring,
+        file_systems: FileSystems | None = None,
     ) -> None:
         self.detections = resolve_detections(detections)
         self.sequences = sequences
         self.mapping = checked_mapping(mapping)
         self._policy = policy if policy is not None else AlertPolicy()
         expect("policy", self._policy, AlertPolicy, "an AlertPolicy(…)")
+        self._file_systems = file_systems
+        self._devices = {} if file_systems is None else dict(file_systems.known)
         rules = self._compile(self.detections, self._policy)
         super().__init__(
             rules, host=host, limits=limits, order=order, lean=lean, titled=titled, make_ring=make_ring
         )
         self._excepted_before: tuple[int, ...] = ()  # by the rings of earlier hosts
         self._masks = masks_of(rules)
+        self._types = types_of(self.detections)
         self._alerts = Alerts(self.detections, self.host, self._policy, lambda: self.lost)
 
     def __repr__(self) -> str:
@@ -107,10 +114,12 @@ class Detector(RecordReader["Document"]):
 
     def _compile(self, detections: Sequence[Detection], policy: AlertPolicy) -> RuleTable:
         merge_ms = 0 if self.sequences else policy.merge_ms(detections)
-        return compile_all(detections, merge_ms=merge_ms, mapping=self.mapping)
+        return compile_all(detections, merge_ms=merge_ms, mapping=self.mapping, devices=self._devices)
 
     def _decode(self, drained: bytes) -> list[Document]:
         hits = of_own_rule(read_hits(drained), self._masks)
+        if self._file_systems is not None:
+            hits = on_file_systems(hits, self._types, self._file_systems)
         if not self.sequences:
             return self._alerts.process(hits)
         lost = self.lost
@@ -228,6 +237,7 @@ class Detector(RecordReader["Document"]):
         documents += self._alerts.reload(detections, policy, moved)
         self.detections, self._policy, self._rules = detections, policy, rules
         self._masks = masks_of(rules)
+        self._types = types_of(detections)
         return documents
 
     def _migrate(self, ring: Ring, moved: Sequence[int | None]) -> list[Document]:

@@ -17,7 +17,7 @@ from auditsense.detections.fields import RECORD_FIELDS, Form
 from auditsense.detections.model import RISK_SCORES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from auditsense.core.hit import EventId, Hit
     from auditsense.detect.document_types import Document, SinkFields
@@ -89,6 +89,8 @@ def _call(hit: Hit) -> tuple[str | None, str | None]:
         arch_name = None
     if number is None:
         return arch_name, None
+    if arch is None:  # only the record of an operation of io_uring names no architecture
+        return None, syscalls.ring_operation_name(number) or str(number)
     # An unknown call keeps its number.
     return arch_name, (syscalls.name(number, arch_name) if arch_name else None) or str(number)
 
@@ -204,6 +206,7 @@ def alert_document(  # noqa: PLR0913 - one value of the document each
     suppressed: int = 0,
     actors: Mapping[tuple[bytes | None, ...], int] | None = None,
     more_actors: int = 0,
+    also: Sequence[str] = (),
 ) -> Document:
     """Return an alert, a sequence, an update or a closing document.
 
@@ -218,6 +221,7 @@ def alert_document(  # noqa: PLR0913 - one value of the document each
         suppressed: sequences of the burst that made no alert.
         actors: matches of each actor (`rule_table.ACTOR`), where a burst may have several.
         more_actors: matches of actors that are not listed.
+        also: ids of the detections whose windows were counted in the burst.
     """
     document = _fields(hit, host)
     pid = document.get("process", {}).get("pid")
@@ -257,16 +261,15 @@ def alert_document(  # noqa: PLR0913 - one value of the document each
         own["cut"] = ["process.args"]
     if hit.others:
         own["others"] = hit.others
+    if state in {"alert", "sequence"} and len(ids) > 1:
+        own["rate"] = _rate(ids)
     if hit.unknown:
         own["unknown"] = unknown_names(hit)
     if state != "sequence":
         own["burst"] = {"id": stable_id([detection.id, document["host"]["id"], pid, "burst", *ids])}
     if follow_up:
         own["suppressed"] = suppressed
-        if actors is not None:
-            own["actors"] = [_actor_row(actor, matches) for actor, matches in actors.items()]
-        if more_actors:
-            own["more_actors"] = more_actors
+        _add_others(own, actors, more_actors, also)
     elif state == "alert":
         _advise(own, detection)
         document["container"] = {"id": UNKNOWN}
@@ -276,9 +279,29 @@ def alert_document(  # noqa: PLR0913 - one value of the document each
     return described
 
 
+def _rate(ids: Sequence[EventId]) -> float:
+    """Return the events a second of a window. Events of one moment count as of 1 ms."""
+    return round((len(ids) - 1) * 1000 / max(ids[-1].ms - ids[0].ms, 1), 1)
+
+
 def set_message(document: Document) -> None:
     """Set `message` of an alert to its compact line without the time. Call it again after a change."""
     document["message"] = compact_text(document)
+
+
+def _add_others(
+    own: _Object,
+    actors: Mapping[tuple[bytes | None, ...], int] | None,
+    more_actors: int,
+    also: Sequence[str],
+) -> None:
+    """Add the actors of a burst, and the detections that joined it."""
+    if actors is not None:
+        own["actors"] = [_actor_row(actor, matches) for actor, matches in actors.items()]
+    if more_actors:
+        own["more_actors"] = more_actors
+    if also:
+        own["also"] = [*also]
 
 
 def _actor_row(actor: tuple[bytes | None, ...], matches: int) -> _Object:

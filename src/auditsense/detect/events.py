@@ -84,8 +84,12 @@ def _number(raw: bytes, place: int) -> int | None:
 @lru_cache(maxsize=1024)
 def call_name(arch: str | None, number: str | None) -> str | None:
     """Return the name of a call; its number where it is unknown. Both as the kernel wrote them."""
+    if number is None or not number.isdecimal() or len(number) > _LONGEST_NUMBER:
+        return number
+    if arch is None:  # only the record of an operation of io_uring names no architecture
+        return syscalls.ring_operation_name(int(number)) or number
     name = arch_name(arch)
-    if number is None or name is None or not number.isdecimal() or len(number) > _LONGEST_NUMBER:
+    if name is None:
         return number
     return syscalls.name(int(number), name) or number
 

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 _Method = TypeVar("_Method", bound="Callable[..., object]")
 
-EVERY = Selection(Rule(), types=tuple(record_types().values()))
+_URINGOP = 1336  # linux/audit.h: an operation of io_uring
+EVERY = Selection(Rule(), types=(*record_types().values(), _URINGOP))
 EVERY_EVENT = select([EVERY])
 """The rule table that selects all events: of every call, and of every record that has a name without one."""
 

@@ -11,7 +11,9 @@ Rule 3: decisions that depend on time are made at the start of a run: consecutiv
         same second. The core merges windows within a run only. So batches change nothing.
 Rule 4: an alert over the limit is withheld, not dropped: its burst waits (`FairLimit`). Each interval with a
         withheld alert ends with a document that lists the waiting bursts.
-Rule 5: the numbers of bursts, waiting bursts and alerts per interval are bounded.
+Rule 5: what another detection finds of the same actor is counted in the burst that it joins (`joins`), and is
+        no second alert.
+Rule 6: the numbers of bursts, waiting bursts and alerts per interval are bounded.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from auditsense.detect.alert_policy import AlertCounts, AlertPolicy, DetectionCo
 from auditsense.detect.burst_state import Burst, account_of, actor_of
 from auditsense.detect.ecs import alert_document
 from auditsense.detect.fair_limit import FairLimit
+from auditsense.detect.joins import Joins
 from auditsense.detect.notices import withheld_document, withheld_row
 from auditsense.detect.stream_time import LATE_MS, StreamTime
 from auditsense.detections.fields import HOST, field
@@ -82,6 +85,7 @@ class Alerts:
         self._by_rule = [DetectionCounts() for _ in detections]
         self._policy = policy
         self._set_fields()
+        self._joins = Joins(detections, self._windows_by)
         self.host = host
         """Host of events without a node."""
         self._limit = FairLimit(self._policy.max_alerts)
@@ -182,6 +186,8 @@ class Alerts:
         self._detections = detections
         self._policy = policy
         self._set_fields()
+        self._joins = Joins(detections, self._windows_by)
+        self._joins.add_all(self._bursts.values())
         self._limit.set_limit(policy.max_alerts)
         while len(self._bursts) > policy.max_bursts:
             documents += self._evict()
@@ -293,12 +299,15 @@ class Alerts:
         key = (hit.rule, tuple(hit.value(by) for by in self._by[hit.rule]))
         window = tuple(hit.value(by) for by in self._windows_by[hit.rule])
         burst = self._bursts.get(key)
-        if burst is not None and burst.run != self._run:
-            now_ms = self._time(host, hit.ms) + (host.stream.pending_ms if self._clock_ms is None else 0)
-            if now_ms - burst.quiet_ms > self._policy.suppress_ms:
-                documents += self._close([burst])
-                burst = None
+        if burst is not None and self._is_over(burst, hit, host):
+            documents += self._close([burst])
+            burst = None
         if burst is None:
+            while (joined := self._joins.find(hit)) is not None:
+                if not self._is_over(joined, hit, host):
+                    self._join(joined, hit, host)
+                    return documents
+                documents += self._close([joined])
             if len(self._bursts) >= self._policy.max_bursts:
                 documents += self._evict()
             burst = self._begin(key, hit)
@@ -319,12 +328,28 @@ class Alerts:
         self.counts.suppressed += 1 + hit.more
         return documents
 
+    def _is_over(self, burst: Burst, hit: Hit, host: _HostTime) -> bool:
+        """Return whether a burst was quiet for the suppression time before a hit."""
+        if burst.run == self._run:
+            return False
+        now_ms = self._time(host, hit.ms) + (host.stream.pending_ms if self._clock_ms is None else 0)
+        return now_ms - burst.quiet_ms > self._policy.suppress_ms
+
+    def _join(self, burst: Burst, hit: Hit, host: _HostTime) -> None:
+        """Count a hit of another detection in a burst."""
+        self._touch(burst, host, hit)
+        burst.last_ms = max(burst.last_ms, hit.last_ms)
+        burst.also[self._detections[hit.rule].id] = None
+        burst.suppressed += 1 + hit.more
+        self.counts.suppressed += 1 + hit.more
+
     def _begin(self, key: BurstKey, hit: Hit) -> Burst:
         account = account_of(hit)
         group = (account, hit.value(Field.UID), hit.value(Field.EXE))
         burst = Burst(key, hit, next(self._began), 0, hit.last_ms, 0, -1, 0, account, group)
         burst.actors = {} if self._policy.by else None
         self._bursts[key] = burst
+        self._joins.add(burst)
         return burst
 
     @staticmethod
@@ -374,6 +399,7 @@ class Alerts:
             suppressed=suppressed,
             actors=None if burst.actors is None or state == "alert" else burst.actors,
             more_actors=burst.more_actors,
+            also=[] if state == "alert" else [*burst.also],
         )
 
     def _close(self, bursts: Sequence[Burst]) -> list[Document]:
@@ -381,11 +407,12 @@ class Alerts:
         documents: list[Document] = []
         for burst in sorted(bursts, key=lambda burst: (burst.last_ms, burst.began)):
             del self._bursts[burst.key]
+            self._joins.remove(burst)
             del self._host_of(burst).bursts[burst.key]
             burst.ended = True
             if not burst.alerted:
                 self._limit.end(burst)
-            elif burst.count != burst.reported_count:
+            elif burst.count != burst.reported_count or burst.also:
                 self.counts.closed += 1
                 documents.append(self._document(burst, "closed"))
         return documents

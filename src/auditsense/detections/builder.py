@@ -65,6 +65,8 @@ def define(  # noqa: PLR0913 - the keys of a file, most with a default
     severity: str = "low",
     risk_score: int | None = None,
     audit_rule: str | Sequence[str] = "",
+    audit_rule_optional: bool = False,
+    joins: Sequence[str] = (),
     version: int = 1,
     description: str = "",
     references: Sequence[str] = (),
@@ -95,6 +97,10 @@ def define(  # noqa: PLR0913 - the keys of a file, most with a default
         audit_rule: rule in auditctl syntax that makes the kernel report these events, or a list of them; by
             default they are derived from *match* or *eql*. A `Sensor` adds them, unless it has other
             *audit_rules*.
+        audit_rule_optional: leave *audit_rule* out where the rules of other detections report all events that
+            this one looks for.
+        joins: ids of detections whose alert about the same actor counts what this one finds, instead of a
+            second alert.
         version: increases with each change.
         description: why it matters.
         references: links.
@@ -127,6 +133,8 @@ def define(  # noqa: PLR0913 - the keys of a file, most with a default
             "risk_score": RISK_SCORES.get(str(severity), _NO_SCORE) if risk_score is None else risk_score,
             "description": description,
             "audit_rule": audit_rule if isinstance(audit_rule, str) else _list(audit_rule),
+            "audit_rule_optional": audit_rule_optional,
+            "joins": _list(joins),
             "references": _list(references),
             "tags": _list(tags),
             "false_positives": _list(false_positives),

@@ -59,7 +59,7 @@ from auditsense.detections.expression import (
     Step,
     Test,
 )
-from auditsense.detections.fields import FIELDS, HOST, SYSCALL_NAME
+from auditsense.detections.fields import FIELDS, FILE_SYSTEM, HOST, SYSCALL_NAME
 from auditsense.detections.own_query import MOST_SPAN_MS, expression_of, query_of
 from auditsense.errors import DetectionError
 
@@ -109,6 +109,7 @@ def compile_all(
     merge_ms: int,
     mapping: EventMapping = EventMapping.NATIVE,
     users: Mapping[str, int] | None = None,
+    devices: Mapping[str, str] | None = None,
 ) -> RuleTable:
     """Compile detections in order: rule *n* of the table is detection *n*.
 
@@ -117,6 +118,8 @@ def compile_all(
         merge_ms: see `Rule.merge_ms`; 0 returns every completed sequence.
         mapping: which fields events have.
         users: user ids by name; None: those of this host.
+        devices: file systems of the host by device, as PATH records have it (``00:15``); None: unknown, so
+            that an event on any device can be on each of them.
 
     Raises:
         DetectionError: an unknown field or system call, a value that cannot be compared, a bound of the core;
@@ -132,7 +135,7 @@ def compile_all(
     rules = tuple(
         _rule(detection, query, merge_ms) for detection, query in zip(detections, queries, strict=True)
     )
-    table = _Compiler(detections, queries, mapping, users).table(rules)
+    table = _Compiler(detections, queries, mapping, users, devices).table(rules)
     return remember_processes(table) if mapping is EventMapping.NATIVE and needs_processes(table) else table
 
 
@@ -147,7 +150,7 @@ def check_detection(detection: Detection, mapping: EventMapping = EventMapping.N
     if (
         detection.query is not None or len(detection.match) > MOST_NODES
     ):  # else its conditions are checked now
-        _Compiler([detection], [query], mapping, None).check()
+        _Compiler([detection], [query], mapping, None, None).check()
 
 
 def _rule(detection: Detection, query: Query, merge_ms: int) -> Rule:
@@ -168,6 +171,8 @@ def compile_exception(exception: DetectionException) -> RuleException:
         raise DetectionError("an exception without a condition takes everything; remove the detection")
     if any(condition.field == SYSCALL_NAME for condition in exception.match):
         raise DetectionError(f"{SYSCALL_NAME} cannot be in an exception; narrow the detection's match")
+    if any(condition.field == FILE_SYSTEM for condition in exception.match):
+        raise DetectionError(f"{FILE_SYSTEM} cannot be in an exception; narrow the detection's match")
     decision = _decide_own(expression_of(exception.match))
     return RuleException(program_of(decision), exception.expires_ms)
 
@@ -315,13 +320,19 @@ def call_shapes(names: tuple[str, ...], mapping: EventMapping) -> list[_CallShap
     """Return the shapes of these calls, and last the shape of all others."""
     names_of: dict[tuple[int, int], tuple[str, ...]] = {}
     for name in names:
-        for call in syscalls.calls(name):
+        for call in _calls_of(name, mapping):
             names_of[call] = (*names_of.get(call, ()), name)
     calls_of: dict[tuple[str, ...], list[tuple[int, int]]] = {}
     for call, same in names_of.items():
         calls_of.setdefault(same, []).append(call)
     shapes = [(_call_shape(same, mapping), tuple(calls)) for same, calls in calls_of.items()]
     return [*shapes, (_OTHER_CALLS, ())]
+
+
+def _calls_of(name: str, mapping: EventMapping) -> list[tuple[int, int]]:
+    """Return a call as arch and number, for each architecture, and the operation of io_uring that does it."""
+    operation = None if mapping is EventMapping.AUDITD_MANAGER else syscalls.ring_operation(name)
+    return [*syscalls.calls(name), *([] if operation is None else [(syscalls.RING_ARCH, operation)])]
 
 
 def _call_shape(names: tuple[str, ...], mapping: EventMapping) -> EventShape:
@@ -399,10 +410,11 @@ class _Compiler:
         queries: Sequence[Query],
         mapping: EventMapping,
         users: Mapping[str, int] | None,
+        devices: Mapping[str, str] | None,
     ) -> None:
         self._ids = [detection.id for detection in detections]
         self._mapping = mapping
-        self._meanings = FieldMeanings(mapping, users)
+        self._meanings = FieldMeanings(mapping, users, devices)
         self._sources = [
             source
             for rule, query in enumerate(queries)
@@ -697,7 +709,7 @@ _KEYS_OF_EVENTS: Final = (KeyField(HOST), KeyField("process.pid", optional=True)
 _CALLS_WITH_ALL_FIELDS: Final = ("openat", "connect", "accept", "execve")
 _RECORDS_WITH_ALL_FIELDS: Final = tuple(record_types()[name] for name in ("USER_AUTH", "ADD_USER"))
 _OTHER_CALLS: Final = EventShape(SYSCALL_RECORD, (), has_call=True, kind=OTHER_CALL)
-_RECORD_FIELDS: Final = frozenset({*FIELDS, SYSCALL_NAME})
+_RECORD_FIELDS: Final = frozenset({*FIELDS, SYSCALL_NAME, FILE_SYSTEM})
 _FILE_FIELDS: Final = frozenset(name for name in FIELDS if name.startswith("file."))
 _KNOWN_EARLY: Final = frozenset({SYSCALL_NAME, "event.action", "event.category"})
 

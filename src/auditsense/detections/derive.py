@@ -137,23 +137,31 @@ class DetectionRules:
 
     Attributes:
         detection: its id, or its name if the id is a UUID.
-        named: the audit rules that it names; then there are no steps.
+        named: the audit rules that it names; then there are no steps, unless these rules are optional.
         steps: of its query, the ending one last.
+        joins: detections whose alerts count what it finds.
     """
 
     detection: str
     named: tuple[str, ...] = ()
     steps: tuple[StepRules, ...] = ()
+    joins: tuple[str, ...] = ()
+
+    @property
+    def is_optional(self) -> bool:
+        """Whether the rules that it names are left out where others report all of its events."""
+        return bool(self.named and self.steps)
 
     @property
     def is_silent(self) -> bool:
         """Whether it cannot fire without costly rules."""
-        return any(step.is_costly for step in self.steps)
+        return not self.named and any(step.is_costly for step in self.steps)
 
     @property
     def costly_calls(self) -> tuple[str, ...]:
         """Calls that it sees only with costly rules."""
-        return tuple(sorted({call for step in self.steps for call in step.costly_calls}))
+        steps = () if self.named else self.steps
+        return tuple(sorted({call for step in steps for call in step.costly_calls}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,18 +182,45 @@ class Derivation:
         Args:
             costly: whether those of `Cost.HIGH` are among them.
         """
-        steps = [step for detection in self.detections for step in detection.steps]
+        steps = [step for needs in self.detections if not needs.named for step in needs.steps]
         wanted = [selection for step in steps for selection in step.selections]
         # A rule that is not added must not take the place of another.
         return merged(selection for selection in wanted if costly or selection.cost is not Cost.HIGH)
 
-    def lines(self, *, costly: bool = False) -> list[str]:
+    def leaves_out(self, needs: DetectionRules, *, costly: bool = False) -> bool:
+        """Return whether the optional rules of a detection are left out: derived rules report its events.
+
+        Args:
+            needs: of one of the detections.
+            costly: as for `selections`.
+        """
+        if not needs.is_optional or not all(step.selections for step in needs.steps):
+            return False
+        derived = self.selections(costly=costly)
+        wanted = (selection for step in needs.steps for selection in step.selections)
+        return all(
+            any(other.covers(replace(selection, calls=frozenset({call}))) for other in derived)
+            for selection in wanted
+            for call in selection.calls
+        )
+
+    def lines(self, *, costly: bool = False, optional: bool = False) -> list[str]:
         """Return the audit rules in auditctl's syntax, each once, in the order in which they are added.
 
         Args:
             costly: as for `selections`.
+            optional: the rules that could be left out, in place of those of the detections that join theirs.
         """
-        named = [line for detection in self.detections for line in detection.named]
+        kept = {needs.detection for needs in self.detections if needs.is_optional} if optional else set()
+        if not kept.isdisjoint(name for needs in self.detections for name in needs.joins):
+            others = tuple(needs for needs in self.detections if kept.isdisjoint(needs.joins))
+            return replace(self, detections=others).lines(costly=costly, optional=True)
+        named = [
+            line
+            for needs in self.detections
+            if optional or not self.leaves_out(needs, costly=costly)
+            for line in needs.named
+        ]
         selections = self.selections(costly=costly)
         derived = [line for selection in selections for line in lines_of(selection, self.machine)]
         return list(dict.fromkeys([*named, *derived]))
@@ -222,11 +257,16 @@ class _Host:
 
     def rules_of(self, detection: Detection) -> DetectionRules:
         label = _label(detection)
-        if detection.audit_rules:
+        if detection.audit_rules and not detection.audit_rule_optional:
             return DetectionRules(label, named=detection.audit_rules)
         query = query_of(detection)
         steps = [*query.steps, *([query.until] if query.until is not None else [])]
-        return DetectionRules(label, steps=tuple(self._step(step, label) for step in steps))
+        return DetectionRules(
+            label,
+            detection.audit_rules,
+            tuple(self._step(step, label) for step in steps),
+            detection.joins,
+        )
 
     def _step(self, step: Step, detection: str) -> StepRules:
         requirements: dict[str, Requirement] = {}

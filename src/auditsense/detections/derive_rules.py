@@ -213,7 +213,24 @@ def lines_of(selection: Selection, machine: str) -> list[str]:
         for conditions in _alternatives(selection.requirement):
             words = [f"-a always,exit -F arch={width} -S {calls}", *conditions, f"-k {KEY}"]
             lines.append(" ".join(words))
+    if lines and _is_of_ring(selection):
+        lines += [
+            " ".join(["-a always,exit -S 0", *conditions, f"-k {KEY}"])
+            for conditions in _alternatives(selection.requirement)
+        ]
     return lines
+
+
+def _is_of_ring(selection: Selection) -> bool:
+    """Return whether a selection is for an inode that a thread of io_uring may open.
+
+    Such a thread makes no system call: the kernel asks the rules of an inode, as for call 0 without an
+    architecture. A rule with an architecture never fits.
+    """
+    required = selection.requirement
+    registers = bool(required.bits) or any(field in _HEX for field, _ in required.numbers)
+    operations = any(syscalls.ring_operation(call) is not None for call in selection.calls)
+    return operations and not registers and any(place.kind == "inode" for place in required.places or ())
 
 
 def _is_about_file(selection: Selection) -> bool:

@@ -18,7 +18,7 @@ from auditsense.core.rule_table import Field, MaskedNumber, Network, Op, Predica
 from auditsense.detections.decision import Decision, Literal, all_of, inverse, some_of
 from auditsense.detections.event_table import SYSCALL_RECORD, EventKind, EventMapping, stands_alone
 from auditsense.detections.expression import Operator, Test
-from auditsense.detections.fields import HOST, SYSCALL_NAME
+from auditsense.detections.fields import FILE_SYSTEM, HOST, SYSCALL_NAME
 from auditsense.errors import DetectionError
 
 if TYPE_CHECKING:
@@ -353,12 +353,17 @@ class FieldMeanings:
     Args:
         mapping: which fields events have.
         users: user ids by name, for `user.name`; None: those of this host, when first needed.
+        devices: file systems by device, for `file.filesystem`; None: unknown.
     """
 
     def __init__(
-        self, mapping: EventMapping = EventMapping.NATIVE, users: Mapping[str, int] | None = None
+        self,
+        mapping: EventMapping = EventMapping.NATIVE,
+        users: Mapping[str, int] | None = None,
+        devices: Mapping[str, str] | None = None,
     ) -> None:
         self.native = mapping is EventMapping.NATIVE
+        self._devices = devices or {}
         self._users = users
         self._everywhere: dict[Test, Decision] = {}
         self._special: dict[str, Callable[[Test, EventShape], Decision]] = {
@@ -368,6 +373,7 @@ class FieldMeanings:
             "event.outcome": _outcome,
             "auditd.result": _audit_result,
             SYSCALL_NAME: _call,
+            FILE_SYSTEM: lambda test, _: self._file_system(test),
             "network.direction": _direction,
             "file.path": self._file_path,
             "user.id": _user_id,
@@ -434,6 +440,11 @@ class FieldMeanings:
         if name in _CONSTANTS or name in self._special:
             raise FieldError(f"{name} cannot be a key: it does not distinguish events")
         return _record_field(name)
+
+    def _file_system(self, test: Test) -> Decision:
+        """Decide by the device. One that is not known here may be of any type."""
+        others = [device for device, kind in self._devices.items() if not fits(test, kind)]
+        return all_of([_present(Field.PATH_DEV), inverse(_is(Field.PATH_DEV, *others))])
 
     def _known_users(self) -> Mapping[str, int]:
         if self._users is None:

@@ -12,6 +12,9 @@ from auditsense.errors import DetectionError
 SYSCALL_NAME: Final = "auditd.data.syscall"
 """Compared by name: it becomes the rule's calls, one for each architecture that has the call."""
 
+FILE_SYSTEM: Final = "file.filesystem"
+"""Type of the file system that the event's file is on, by its device; no record has it."""
+
 HOST: Final = "host.id"
 """The sensor's host, or the `node=` that a collector wrote; part of every key."""
 
@@ -149,5 +152,7 @@ def field(name: str) -> Field:
     if record_field is None:
         short = name.removeprefix("process.").removeprefix("user.").removeprefix("file.")
         aliases = {name: _ALIASES[short]} if short in _ALIASES else {}
-        raise DetectionError(f"unknown field {name!r}{did_you_mean(name, [*FIELDS, SYSCALL_NAME], aliases)}")
+        raise DetectionError(
+            f"unknown field {name!r}{did_you_mean(name, [*FIELDS, SYSCALL_NAME, FILE_SYSTEM], aliases)}"
+        )
     return record_field

@@ -21,6 +21,7 @@ from auditsense._values import (
     choice,
     did_you_mean,
     duration_ms,
+    flag,
     items,
     shown,
     table,
@@ -152,6 +153,8 @@ def _detection(document: dict[str, Any], where: str, mistakes: Mistakes) -> Dete
         risk_score=entry.read("risk_score", whole, 0, _MOST_RISK),
         description=entry.optional("description", text, "").strip(),
         audit_rule=entry.optional("audit_rule", _rule_lines, ""),
+        audit_rule_optional=entry.optional("audit_rule_optional", flag, default=False),
+        joins=entry.optional("joins", texts, ()),
         references=entry.optional("references", texts, ()),
         tags=entry.optional("tags", texts, ()),
         false_positives=entry.optional("false_positives", texts, ()),
@@ -426,6 +429,21 @@ def quiet(
     return with_exceptions(detections, (*harmless, *more))
 
 
+def only(detections: tuple[Detection, ...], ids: Sequence[str]) -> tuple[Detection, ...]:
+    """Return the detections with these ids, in their order; without ids all.
+
+    Raises:
+        DetectionError: an id that none has.
+    """
+    if not ids:
+        return detections
+    known = [detection.id for detection in detections]
+    for name in ids:
+        if name not in known:
+            raise DetectionError(f"no detection {name!r} is loaded{did_you_mean(name, known)}")
+    return tuple(detection for detection in detections if detection.id in ids)
+
+
 def paths_of(names: Iterable[str]) -> list[Path]:
     """Return names of files and folders as paths."""
     names = list(names)
@@ -444,9 +462,11 @@ def _read(path: Path) -> str:
 
 
 def shipped_detections() -> list[Detection]:
-    """Return the detections that come with the package."""
+    """Return the detections that come with the package, those that join no other first."""
     names = packaged_names("detections", ".toml")
-    return [from_table(tomllib.loads(packaged_text(f"detections/{name}")), name) for name in names]
+    shipped = [from_table(tomllib.loads(packaged_text(f"detections/{name}")), name) for name in names]
+    # Of two that are complete with the same event the first one names the alert.
+    return sorted(shipped, key=lambda detection: (bool(detection.joins), detection.id))
 
 
 def optional_detections() -> tuple[str, ...]:

@@ -187,6 +187,10 @@ class Detection(Frozen):
         exceptions: an event that any of them takes is not a match.
         query: what to look for, in place of *match* and *window*, which then have no effect; None: those.
         setup: what a host needs for it, as its author describes it.
+        audit_rule_optional: whether *audit_rule* is left out where the rules of other detections report
+            all events that it looks for.
+        joins: ids of detections. What this one finds of an actor about whom one of these has an alert is
+            counted there, and is no second alert.
         building_block: whether it serves other rules alone, so that its alerts are silent unless asked for.
     """
 
@@ -210,6 +214,8 @@ class Detection(Frozen):
     query: Query | None = None
     setup: str = ""
     building_block: bool = False
+    audit_rule_optional: bool = False
+    joins: tuple[str, ...] = ()
 
     @property
     def audit_rules(self) -> tuple[str, ...]:

@@ -22,8 +22,8 @@ from auditsense.detections.expression import (
     Step,
     Test,
 )
-from auditsense.detections.fields import FIELDS, HOST, NUMBERS, SYSCALL_NAME, field
-from auditsense.detections.model import AnyOf, Comparison, Condition, Detection, Window
+from auditsense.detections.fields import FIELDS, FILE_SYSTEM, HOST, NUMBERS, SYSCALL_NAME, field
+from auditsense.detections.model import AnyOf, Comparison, Condition, Detection, Window, conditions_of
 from auditsense.errors import DetectionError
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def query_of(detection: Detection) -> Query:
         raise DetectionError(f"{detection.id}: within_ms must be 1 to {MOST_SPAN_MS}")
     for name in window.by:
         field(name)
+    file_systems_of(detection.match)
     single = window.matches == 1
     return Query(
         QueryKind.EVENT if single else QueryKind.SEQUENCE,
@@ -85,6 +86,21 @@ def expression_of(match: Match) -> Expression:
         DetectionError: an unknown field or system call, or values that the field cannot be compared with.
     """
     return And(tuple(_part(part) for part in match))
+
+
+def file_systems_of(match: Match) -> frozenset[str]:
+    """Return the types of file systems that a match is about; empty: it compares none.
+
+    Raises:
+        DetectionError: it compares them in a group, or otherwise than with types.
+    """
+    types: set[str] = set()
+    for condition in conditions_of(match):
+        if condition.field == FILE_SYSTEM:
+            if condition not in match or condition.comparison is not Comparison.IS or condition.negated:
+                raise DetectionError(f'{FILE_SYSTEM} can only be compared in match itself, as in: = "proc"')
+            types |= {str(value) for value in condition.values}
+    return frozenset(types)
 
 
 def _part(part: Condition | AnyOf | NoneOf) -> Expression:
@@ -146,7 +162,7 @@ def _check_calls(condition: Condition) -> None:
 
 def _test(condition: Condition) -> Test:
     name, values = condition.field, condition.values
-    if name == SYSCALL_NAME:
+    if name in {SYSCALL_NAME, FILE_SYSTEM}:
         return Test(name, Operator.EQUAL, values)
     compared = field(name)
     match condition.comparison:

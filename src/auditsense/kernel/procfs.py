@@ -22,6 +22,7 @@ from auditsense.kernel.rules.constants import FieldId, Operator
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from auditsense.kernel.rules.field import RuleField
     from auditsense.kernel.rules.rule import AuditRule
 
 PROC: Final = Path("/proc")
@@ -121,6 +122,28 @@ def require_host_proc(rules: Iterable[AuditRule], proc: Path = PROC) -> None:
                     f"the audit rule {auditctl.format_rule(rule)} would see nothing of the host: "
                     f"{difference}; {REMEDY}"
                 )
+
+
+def require_host_processes(rules: Iterable[AuditRule], proc: Path = PROC) -> None:
+    """Raise when rules report the listings of processes on the whole host, and /proc here shows no host.
+
+    A rule on the root of every procfs works from everywhere. But a sensor behind another procfs could neither
+    test it nor tell which process and container an alert is about.
+
+    Args:
+        rules: those that have to be there.
+        proc: where procfs is.
+
+    Raises:
+        NoKernelAuditError: so it is.
+    """
+    of_roots = [rule for rule in rules if any(map(_is_procfs_root, rule.fields))]
+    if of_roots and (difference := _difference(b"/proc", proc)):
+        raise NoKernelAuditError(f"the processes of the host cannot be seen here: {difference}; {REMEDY}")
+
+
+def _is_procfs_root(field: RuleField) -> bool:
+    return field.field is FieldId.INODE and field.op is Operator.EQUAL and field.value == _ROOT_INODE
 
 
 def _paths(rule: AuditRule) -> Iterator[bytes]:

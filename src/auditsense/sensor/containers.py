@@ -93,7 +93,7 @@ class Containers:
         parent = process.get("parent", {})
         device = _device(alert.get("file", {}).get("device", ""))
         own = self._read(process.get("pid"), event_ms)
-        if own is not None and own.name != process.get("name"):
+        if own is not None and own.name != process.setdefault("name", own.name):  # no name: of io_uring
             own = None
         above = self._read(parent.get("pid"), event_ms)
         if above is not None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from auditsense.core.ring import Limits
     from auditsense.detect.document_types import Document
     from auditsense.detect.events import Event
+    from auditsense.detect.file_systems import FileSystems
     from auditsense.detect.suppression import AlertPolicy
     from auditsense.detections.event_table import EventMapping
     from auditsense.detections.model import Detection
@@ -68,7 +69,12 @@ class SensorOutput:
         fields_of(self.fields)
 
     def make_reader(
-        self, boot: str = "", read_process: ReadProcess | None = None, *, titled: bool = False
+        self,
+        boot: str = "",
+        read_process: ReadProcess | None = None,
+        *,
+        titled: bool = False,
+        file_systems: FileSystems | None = None,
     ) -> Reader:
         """Create a reader.
 
@@ -76,6 +82,7 @@ class SensorOutput:
             boot: identifies the boot of this host.
             read_process: reads a process that an event needs, as for `Ring`.
             titled: whether the kernel writes PROCTITLE records; then it need not send EOE.
+            file_systems: tells the types of devices; None: they are unknown.
         """
         make_ring, limits, lean = self._make_ring(boot, read_process), self.limits, self.lean
         if self.fields is not None:
@@ -92,6 +99,7 @@ class SensorOutput:
             mapping=self.mapping,
             titled=titled,
             make_ring=make_ring,
+            file_systems=file_systems,
         )
 
     def with_detections(self, detections: Sequence[Detection], policy: AlertPolicy | None) -> SensorOutput:

@@ -27,11 +27,13 @@ from auditsense.detections.event_table import EventMapping
 from auditsense.detections.loader import resolve_detections, validate_detections
 from auditsense.detections.record_filter import TITLE_RECORD
 from auditsense.errors import ClosedError, UsageError, expect, expect_number
+from auditsense.kernel.access import in_other_namespace
 from auditsense.kernel.self_test import SelfTest
 from auditsense.sensor.activity import Activity
 from auditsense.sensor.clock import HostClock
 from auditsense.sensor.containers import Containers
 from auditsense.sensor.enrich import UserNames, enrich_all
+from auditsense.sensor.file_systems import HostFileSystems
 from auditsense.sensor.health import FinalCounters, HealthMonitor
 from auditsense.sensor.loop import SensorLoop, Stream
 from auditsense.sensor.processes import HostProcesses
@@ -163,6 +165,7 @@ class Sensor:
         self._clock: Clock = clock if clock is not None else HostClock()
         self._user_names, self._containers = UserNames(), Containers()
         self._processes = HostProcesses(self._source)
+        self._file_systems = HostFileSystems()
         self._loop = SensorLoop(self.fileno, self.timeout_s, self._close_at_exit)
         self._queue: Queue[Document] | None = None
         self._resources = ExitStack()
@@ -193,7 +196,10 @@ class Sensor:
             self._session = self._final = None
             self._received, self.activity = 0, Activity()
             reader = self._output.make_reader(
-                self._processes.boot, self._processes.read, titled=self._writes_titles()
+                self._processes.boot,
+                self._processes.read,
+                titled=self._writes_titles(),
+                file_systems=self._read_file_systems(),
             )
             stack.enter_context(reader)
             stack.callback(self._keep_counters)
@@ -209,6 +215,14 @@ class Sensor:
             self._loop.open(stack)
             self._resources = stack.pop_all()
         return self
+
+    def _read_file_systems(self) -> HostFileSystems | None:
+        """Return the file systems of this host; None: the records may be of another one."""
+        source = self._source
+        if not isinstance(source, KernelSource) or not source.is_of_host or in_other_namespace("pid"):
+            return None
+        self._file_systems.read_known()
+        return self._file_systems
 
     def _writes_titles(self) -> bool:
         """Return whether events of the source end with PROCTITLE records, which EOE follows."""

@@ -125,6 +125,7 @@ def rules_needed(
     detections: Sequence[Detection],
     *,
     costly: bool = False,
+    optional: bool = False,
     mapping: EventMapping | str = EventMapping.NATIVE,
 ) -> list[str]:
     """Return the audit rules that these detections need, each once: those that they name, then derived ones.
@@ -132,6 +133,8 @@ def rules_needed(
     Args:
         detections: those that are loaded.
         costly: whether the derived rules that report frequent calls are among them.
+        optional: the rules that could be left out (`Detection.audit_rule_optional`), in place of those of the
+            detections that join theirs.
         mapping: which words and fields events have.
 
     Raises:
@@ -143,7 +146,7 @@ def rules_needed(
                 auditctl.parse(line)
             except AuditRuleError as error:
                 raise DetectionError(f"detection {detection.id!r}: audit_rule: {error}") from None
-    return derive(detections, mapping=EventMapping(mapping)).lines(costly=costly)
+    return derive(detections, mapping=EventMapping(mapping)).lines(costly=costly, optional=optional)
 
 
 def source_for(

@@ -106,6 +106,11 @@ class KernelSource:
         return f"<{type(self).__name__} {rules}, {state}>"
 
     @property
+    def is_of_host(self) -> bool:
+        """Whether the records are those of the kernel that this process runs on."""
+        return self._commands.other is None
+
+    @property
     def guardian(self) -> Guardian | None:
         """The guardian, when guarded and entered once."""
         return None if self._guard is None else self._guard.guardian
@@ -287,6 +292,7 @@ class KernelSource:
         """
         if self._commands.other is None:  # the real kernel resolves paths in our mount namespace
             procfs.require_host_proc(self._rules)
+            procfs.require_host_processes(self._rules)
 
     def _enter(self, stack: ExitStack, journals: tuple[Journal, ...]) -> None:
         """Open `_socket` and make records arrive on it; *stack* undoes all of it."""

@@ -70,6 +70,8 @@ def _needs(detection: Detection, rules: DetectionRules, machine: str, *, costly:
     records = {kind for field in fields for start, kind in _RECORDS.items() if field.startswith(start)}
     named = [tuple(auditctl.parse(line) for line in rules.named)] if rules.named else []
     derived = [_rules_of(step, machine, costly=costly) for step in rules.steps if step.selections]
+    if rules.is_optional:  # those that it names report its events, or those of others
+        named, derived = [(*named[0], *rule) for rule in derived], []
     unable = next((_why(step) for step in rules.steps if not step.selections and not step.from_records), "")
     return RuleNeeds(
         rules.detection,

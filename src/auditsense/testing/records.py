@@ -144,6 +144,9 @@ def datagrams_of(events: Iterable[EventRecords | bytes]) -> list[bytes]:
     return sent
 
 
+_NAMES_OF_PROC: Final = frozenset({'"/proc"', '"/proc/"', '"//proc"', '"/proc/."', '"proc"'})
+
+
 def open_event(  # noqa: PLR0913 - each is one field of a record
     *,
     ms: int = 1_795_493_114_674,
@@ -180,7 +183,8 @@ def open_event(  # noqa: PLR0913 - each is one field of a record
         success: False: refused with EACCES.
         a0: the register, as the kernel prints it: the directory's descriptor.
         a2: the flags, likewise.
-        path: as the process passed it; None: no path.
+        path: as the process passed it; None: no path. A name of /proc has the inode, device and mode of a
+            procfs, any other those of a file.
         nametype: of the PATH record.
         cwd: working directory of the process.
         title: of the process; NULs separate its arguments.
@@ -210,8 +214,10 @@ def open_event(  # noqa: PLR0913 - each is one field of a record
         f"ppid={ppid} pid={pid} auid=4294967295 {ids} tty=(none) ses=4294967295 "
         f"comm={quoted(comm)} exe={quoted(exe)} subj=unconfined key={quoted(key)}"
     )
+    root = quoted(path) in _NAMES_OF_PROC
+    file = "inode=1 dev=00:15 mode=040555" if root else "inode=131 dev=08:01 mode=0100644"
     item = (
-        f"item=0 name={quoted(path)} inode=1 dev=00:15 mode=040555 ouid=0 ogid=0 rdev=00:00 "
+        f"item=0 name={quoted(path)} {file} ouid=0 ogid=0 rdev=00:00 "
         f"nametype={nametype} cap_fp=0 cap_fi=0 cap_fe=0 cap_fver=0 cap_frootid=0"
     )
     records = (

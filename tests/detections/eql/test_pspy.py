@@ -82,13 +82,13 @@ def _sequences(detection: Detection, log: bytes, mapping: EventMapping) -> list[
 @pytest.mark.parametrize("mapping", EventMapping)
 @pytest.mark.parametrize("log", _LOGS)
 def test_same_sequences(rule: Detection, log: str, mapping: EventMapping) -> None:
-    (shipped,) = shipped_detections()
+    shipped = shipped_detections()[0]
     assert _sequences(rule, _LOGS[log], mapping) == _sequences(shipped, _LOGS[log], mapping)
 
 
 def test_logs_complete_sequences() -> None:
     """Equality of nothing with nothing would prove nothing."""
-    (shipped,) = shipped_detections()
+    shipped = shipped_detections()[0]
     counts = [len(_sequences(shipped, log, EventMapping.NATIVE)) for log in _LOGS.values()]
     assert sum(count > 0 for count in counts) > 10
 
@@ -99,7 +99,7 @@ def test_same_events() -> None:
     In the native mapping a relative path has a second value, so this holds for the fields that the
     integration fills.
     """
-    (shipped,) = shipped_detections()
+    shipped = shipped_detections()[0]
     ours = replace(shipped, window=replace(shipped.window, matches=1))
     same = define("pspy-eql", "The Same In EQL", eql=f"file where {_OPEN}")
     logs = {str(case): record_case(case).log for case in read_cases("records.txt")}

@@ -47,6 +47,8 @@ _CHANGES: Final = (
     "file_setattr"
 )
 
+DERIVED_KEY: Final = b"auditsense"
+"""Key of the audit rules that are derived from detections (`detections.derive_requirements.KEY`)."""
 _ROOT_INODE: Final = 1  # of every procfs
 # The argument with the flags of an open; that of openat2 is a pointer to them.
 _FLAGS: Final = MappingProxyType({"open": FieldId.ARG1, "openat": FieldId.ARG2})
@@ -87,7 +89,12 @@ def hides(earlier: AuditRule, wanted: AuditRule) -> bool:
 
 
 def steals(earlier: AuditRule, wanted: AuditRule) -> bool:
-    """Return whether *earlier*, a rule before *wanted*, gives its own key to events of both."""
+    """Return whether *earlier*, a rule before *wanted*, gives its own key to events of both.
+
+    The key of a derived rule says nothing that anything compares: another one does as well.
+    """
+    if _keys(wanted) == [DERIVED_KEY]:
+        return False
     return earlier.action is Action.ALWAYS and _keys(earlier) != _keys(wanted) and _meet(earlier, wanted)
 
 
