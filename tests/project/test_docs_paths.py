@@ -162,3 +162,14 @@ def test_page_names_only_existing_paths(page: Path) -> None:
         stale += [name for name in C_NAME.findall(code) if name not in words(*C_FILES)]
         stale += [name for name in TEST_NAME.findall(code) if name not in words(*TEST_FILES)]
     assert stale == []
+
+
+def test_map_names_every_module() -> None:
+    """The source layout in ARCHITECTURE.md has all modules but those of bench/ and cli/."""
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    layout = text.partition("## Source layout")[2].partition("## Invariants")[0]
+    package = ROOT / "src/auditsense"
+    files = [path for ending in ("py", "c", "h") for path in package.rglob(f"*.{ending}")]
+    modules = {path.stem for path in files if path.relative_to(package).parts[0] not in {"bench", "cli"}}
+    modules -= {"__init__", "__main__", "_ffi.src", "_ring.cdef"}  # the last one is named with its suffix
+    assert sorted(modules - set(re.findall(r"\w+", layout))) == []
