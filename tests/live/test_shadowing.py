@@ -11,7 +11,8 @@ import pytest
 
 from auditsense.kernel.rules import auditctl
 from auditsense.kernel.rules.shadowing import EXEC, READ, WRITE, steals
-from tests.live.workloads import OTHER_UID, Listener, audit_rule, command, start_unprivileged
+from auditsense.sources.unicast import Unicast
+from tests.live.workloads import OTHER_UID, Listener, audit_rule, start_unprivileged
 
 LIMIT_S = 300.0
 BITS = {"r": READ, "w": WRITE, "x": EXEC, "a": 8}
@@ -33,15 +34,10 @@ def first_key(listener: Listener, pid: int) -> str:
 
 def key_of(earlier: str, wanted: str, *words: str) -> str:
     """Run a program as the user of our loads under two rules; return which key its call got."""
-    with Listener() as listener, audit_rule(earlier):
-        sensor = command("run", "--source", "netlink", "--self-test", "0", "--audit-rule", wanted)
-        with sensor as running:
-            running.wait_until_ready()
-            with start_unprivileged(*words) as process:
-                process.wait(LIMIT_S)
-            key = first_key(listener, process.pid)
-            assert running.end() == 0
-    return key
+    with Listener() as listener, audit_rule(earlier), Unicast([wanted]):
+        with start_unprivileged(*words) as process:
+            process.wait(LIMIT_S)
+        return first_key(listener, process.pid)
 
 
 @pytest.mark.parametrize("perm", ["r", "w", "a", "rwa", "x", "rwxa"])
