@@ -66,6 +66,7 @@ OTHERS = {
     "bench/fleet.py": "50 hosts and one receiver: latency, memory, and an hour's outage (ADR 33)",
     "bench/sinks.py --spool": "cost of a document in each sink, and in a spool relative to a file",
     "bench/embedding.py": "64 detectors at once, and 10,000 lives of one",
+    "bench/live/fanotify.py": "what fanotify sees of scans of /proc, next to audit (ADR 37)",
     "bench/live/ordinary_day.py": "which harmless programs list processes, how often, and which alert",
     "bench/live/cycles.py": "settings, memory and descriptors over many lives of a sensor",
     "bench/live/soak.py": "memory, descriptors and losses over hours",
@@ -339,7 +340,7 @@ def _calls(results: Results) -> str:
     called = [call for call in CALLED if call.name in result["stages"][0]["ns"]]
     rows = [
         (
-            stage["stage"] if not stage["audit_rules"] else f"{stage['stage']} ({_rules(stage)})",
+            _named(stage),
             *(f"{stage['ns'][call.name]:,.0f}" for call in called),
             "-" if stage["records_per_listing"] is None else f"{stage['records_per_listing']:,.0f}",
         )
@@ -387,9 +388,11 @@ def _counted(alerts: dict[str, int]) -> str:
     return ", ".join(f"{name} {count}" if count > 1 else name for name, count in alerts.items()) or "none"
 
 
-def _rules(stage: dict[str, Any]) -> str:
-    rules = stage["audit_rules"]
-    return f"`{rules[0]}`" if len(rules) == 1 else f"{len(rules)} audit rules"
+def _named(stage: dict[str, Any]) -> str:
+    rules, name = stage["audit_rules"], str(stage["stage"])
+    if not rules or rules[0] == name:
+        return f"`{name}`" if rules else name
+    return f"{name} (`{rules[0]}`)" if len(rules) == 1 else f"{name} ({len(rules)} audit rules)"
 
 
 def _auditd(results: Results) -> str:
