@@ -384,7 +384,7 @@ _RIGHT = "[[exception]]\ndetection = 'pspy'\ncomment = 'x'\nmatch = { 'user.id' 
             _RIGHT + _RIGHT.replace("pspy", "psyp"),
             ":5: an exception is of 'psyp', and there is no such detection",
         ),
-        (_RIGHT + _RIGHT.replace("'x'", "' '"), ":5: exception: comment must say why"),
+        (_RIGHT + _RIGHT.replace("'x'", "' '"), ":5: exception: comment must state why"),
         (_RIGHT.replace("user.id", "user.di"), ":1: exception: "),
         (_RIGHT.replace("{ 'user.id' = '7' }", "{}"), ":1: exception: an exception without a condition"),
         (

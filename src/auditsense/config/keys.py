@@ -111,7 +111,7 @@ KEYS: Final[tuple[Key, ...]] = (
         _DURATION,
         None,
         "Interval of the self-test, which opens /proc and waits for the record; 0: never; not set: 5m, but "
-        "never with custom audit rules or without the audit rule on /proc.",
+        "never with custom audit rules, or if no audit rule reports opens of /proc.",
         maximum=DAY_MS,
         flag="--self-test",
         metavar="TIME",
