@@ -251,7 +251,9 @@ def main() -> int:
     refused: list[DetectionError] = []
     if arguments.rules:
         detections = compilable([*shipped, *load_detections(arguments.rules, refused=refused.append)])
-        print(f"{len(detections)} detections", file=sys.stderr)
+        print(f"{len(detections)} detections, {len(refused)} refused", file=sys.stderr)
+        if refused:
+            print(f"the first: {refused[0]}", file=sys.stderr)
         everything, alone = compiled(detections), compiled(shipped)
         events, rounds = arguments.events, arguments.rounds
         for kind, words in ((EventKind.OPEN, "opens that count"), (EventKind.LISTING, "other opens")):

@@ -113,7 +113,9 @@ static as_span field_of(table *t, as_field field) {
     static uint8_t scratch[4096];
     as_value values[AS_FIELDS] = {0};
     as_span text;
-    as_event_fields(&t->events, as_events_closed(&t->events), AS_ALL_FIELDS, values);
+    as_event_cursors cursors = {0};
+    uint64_t located = 0;
+    as_event_fields(&t->events, as_events_closed(&t->events), &cursors, AS_ALL_FIELDS, &located, values);
     const bool there = as_value_text(values[field], as_field_kind(field), scratch, &text);
     return there ? text : (as_span){.at = NULL, .len = UINT32_MAX};
 }

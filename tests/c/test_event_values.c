@@ -37,7 +37,7 @@ static void add(table *t, uint16_t type, const char *body) {
 /* Close the event and read it. */
 static void finish(table *t) {
     add(t, AS_TYPE_EOE, "");
-    as_event_values_begin(&t->values, &t->events, as_events_closed(&t->events));
+    as_event_values_begin(&t->values, &t->events, as_events_closed(&t->events), 0);
 }
 
 static as_span text(table *t, as_field field) {

@@ -194,6 +194,7 @@ STAGES = (
     {"datagram", "line"},
     {"value", "capability", "socket_address"},
     {"record", "exec_args"},
+    {"call_tail"},
     {"classes"},
     {"rules"},
     {"slab", "event_processes"},

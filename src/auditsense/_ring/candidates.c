@@ -62,9 +62,21 @@ static uint8_t byte_of(as_span text, uint32_t at, bool fold) {
     return fold ? as_lower(text.at[at]) : text.at[at];
 }
 
-static uint64_t hash_of(const as_candidates *candidates, uint32_t class_index, as_anchor_group group, as_span text) {
-    const uint64_t seed = candidates->seed ^ ((uint64_t)class_index << 9 | (uint64_t)group.field << 1 | group.fold);
-    if (!group.fold) {
+/* One of the marks of a group, the same in any case. */
+static uint32_t mark_of(as_span text) {
+    enum { MARKS = 1024 };
+    if (text.len == 0) {
+        return 0;
+    }
+    return (text.len * 37u + as_lower(text.at[0]) * 5u + as_lower(text.at[text.len - 1]) * 131u +
+            as_lower(text.at[text.len / 2]) * 29u) %
+           MARKS;
+}
+
+static uint64_t hash_of(const as_candidates *candidates, uint32_t class_index, const as_anchor_group *group,
+                        as_span text) {
+    const uint64_t seed = candidates->seed ^ ((uint64_t)class_index << 9 | (uint64_t)group->field << 1 | group->fold);
+    if (!group->fold) {
         return as_hash_bytes(seed, text);
     }
     uint64_t hash = as_mix(seed, text.len);
@@ -82,26 +94,33 @@ static uint32_t *bucket_of(const as_candidates *candidates, uint64_t hash) {
     return &candidates->buckets[(hash ^ hash >> 32) & candidates->bucket_mask];
 }
 
-static void add_group(as_candidates *candidates, as_anchored_class *row, as_anchor_group group) {
+/* The group of these texts; a new one if there is none. */
+static as_anchor_group *group_of(as_candidates *candidates, as_anchored_class *row, uint8_t field, bool fold) {
     as_anchor_group *groups = &candidates->groups[row->first_group];
     uint32_t at = 0;
-    while (at < row->groups && (groups[at].field != group.field || groups[at].fold != group.fold)) {
+    while (at < row->groups && (groups[at].field != field || groups[at].fold != fold)) {
         at++;
     }
-    if (at == row->groups) {
-        groups[row->groups++] = group;
+    if (at == row->groups) { /* sorted, for as_candidates_find */
+        for (; at > 0 && groups[at - 1].field > field; at--) {
+            groups[at] = groups[at - 1];
+        }
+        groups[at] = (as_anchor_group){.field = field, .fold = fold};
+        row->groups++;
     }
+    return &groups[at];
 }
 
 static void add_texts(as_candidates *candidates, const as_rules *rules, uint32_t class_index, uint16_t filter,
                       const as_predicate *predicate, sizes *used) {
-    const as_anchor_group group = {.field = predicate->field, .fold = (predicate->flags & AS_FOLD_CASE) != 0};
-    add_group(candidates, &candidates->classes[class_index], group);
+    as_anchor_group *group = group_of(candidates, &candidates->classes[class_index], predicate->field,
+                                      (predicate->flags & AS_FOLD_CASE) != 0);
     for (uint32_t i = 0; i < predicate->operands; i++) {
         const as_operand *operand = &rules->operands[predicate->first_operand + i];
         const as_span text = as_span_of(rules->text + operand->at, operand->len);
         const uint64_t hash = hash_of(candidates, class_index, group, text);
         uint32_t *bucket = bucket_of(candidates, hash);
+        group->marks[mark_of(text) / 64] |= UINT64_C(1) << mark_of(text) % 64;
         candidates->texts[used->texts] = (as_anchor_text){.hash = hash, .next = *bucket, .filter = filter};
         *bucket = used->texts++;
     }
@@ -163,7 +182,23 @@ void as_candidates_init(as_candidates *candidates, const as_config *config, cons
     }
 }
 
-static void look_up(as_candidates *candidates, uint32_t class_index, as_anchor_group group, as_span text) {
+uint64_t as_candidates_fields(const as_candidates *candidates, uint32_t class_index, const as_predicates *predicates) {
+    const as_anchored_class *row = &candidates->classes[class_index];
+    uint64_t fields = 0;
+    for (uint32_t i = 0; i < row->groups; i++) {
+        fields |= AS_BIT(candidates->groups[row->first_group + i].field);
+    }
+    for (uint32_t i = 0; i < row->patterns; i++) {
+        fields |= AS_BIT(predicates->rows[candidates->patterns[row->first_pattern + i].predicate].field);
+    }
+    return fields;
+}
+
+static void look_up(as_candidates *candidates, uint32_t class_index, const as_anchor_group *group, uint32_t mark,
+                    as_span text) {
+    if ((group->marks[mark / 64] >> mark % 64 & 1) == 0) {
+        return;
+    }
     const uint64_t hash = hash_of(candidates, class_index, group, text);
     for (uint32_t at = *bucket_of(candidates, hash); at != NONE; at = candidates->texts[at].next) {
         const as_anchor_text *anchor = &candidates->texts[at];
@@ -181,11 +216,18 @@ const uint64_t *as_candidates_find(as_candidates *candidates, uint32_t class_ind
     }
     memcpy(candidates->found, &candidates->always[row->first_always], row->words * sizeof *candidates->found);
     for (uint32_t i = 0; i < row->groups; i++) {
-        const as_anchor_group group = candidates->groups[row->first_group + i];
-        const as_list list = as_event_list(values, (as_field)group.field);
+        const as_anchor_group *group = &candidates->groups[row->first_group + i];
+        /* The groups of a field in both cases follow each other. */
+        const as_anchor_group *other = i + 1 < row->groups && group[1].field == group->field ? group + 1 : NULL;
+        const as_list list = as_event_list(values, (as_field)group->field);
         for (uint32_t j = 0; j < list.count; j++) {
-            look_up(candidates, class_index, group, list.at[j]);
+            const uint32_t mark = mark_of(list.at[j]);
+            look_up(candidates, class_index, group, mark, list.at[j]);
+            if (other != NULL) {
+                look_up(candidates, class_index, other, mark, list.at[j]);
+            }
         }
+        i += other != NULL ? 1 : 0;
     }
     for (uint32_t i = 0; i < row->patterns; i++) {
         const as_anchor_pattern *pattern = &candidates->patterns[row->first_pattern + i];

@@ -30,6 +30,7 @@ typedef struct {
 
 /* Texts that are looked up: of a field, in exact case or folded. */
 typedef struct {
+    uint64_t marks[16]; /* of its texts: a text that lacks its mark equals no text of the group */
     uint8_t field;
     bool fold;
 } as_anchor_group;
@@ -61,6 +62,9 @@ typedef struct {
 /* Allocate and, in the second pass, build the index of a valid table. Marks the anchors as shared predicates. */
 void as_candidates_init(as_candidates *candidates, const as_config *config, const as_rules *rules,
                         as_predicates *predicates, as_arena *arena);
+
+/* Bits of the fields that as_candidates_find reads for every event of a class; 0: it has no index. */
+uint64_t as_candidates_fields(const as_candidates *candidates, uint32_t class_index, const as_predicates *predicates);
 
 /* Find the candidates of an event: bits of the filters of its class. NULL: all of them. */
 const uint64_t *as_candidates_find(as_candidates *candidates, uint32_t class_index, as_predicates *predicates,

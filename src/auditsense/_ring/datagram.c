@@ -120,14 +120,6 @@ static void put_little(uint8_t *out, uint64_t value, unsigned bytes) {
     }
 }
 
-static uint64_t get_little(const uint8_t *in, unsigned bytes) {
-    uint64_t value = 0;
-    for (unsigned i = 0; i < bytes; i++) {
-        value |= (uint64_t)in[i] << (8 * i);
-    }
-    return value;
-}
-
 void as_packed_write(uint8_t *out, const as_packed *entry) {
     put_little(out, entry->ms, 8);
     put_little(out + 8, entry->bytes.len, 4);
@@ -139,12 +131,13 @@ uint32_t as_packed_read(as_span span, as_packed *out) {
     if (span.len < AS_PACKED_HEADER) {
         return 0;
     }
-    const uint32_t len = (uint32_t)get_little(span.at + 8, 4);
+    const uint64_t sizes = as_load8(span.at + 8);
+    const uint32_t len = (uint32_t)sizes;
     if (len > span.len - AS_PACKED_HEADER) {
         return 0;
     }
-    out->ms = get_little(span.at, 8);
-    out->sender = (uint32_t)get_little(span.at + 12, 4);
+    out->ms = as_load8(span.at);
+    out->sender = (uint32_t)(sizes >> 32);
     out->bytes = as_span_of(span.at + AS_PACKED_HEADER, len);
     return AS_PACKED_HEADER + len;
 }

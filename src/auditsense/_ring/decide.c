@@ -44,9 +44,6 @@ static void emit_window(as_ring *ring, const as_filter *filter, uint32_t first) 
     emit_hit(ring, filter, ids, rule->count, others);
 }
 
-/* The fields that a SYSCALL record has. */
-#define CALL_FIELDS AS_RANGE(AS_FIELD_ARCH, AS_FIELD_KEY)
-
 /* True if a value lies in this text. The process table and other records give values, too. */
 static bool lies_in(as_span value, as_span text) {
     const uintptr_t start = (uintptr_t)text.at;
@@ -54,24 +51,23 @@ static bool lies_in(as_span value, as_span text) {
     return at >= start && at - start <= text.len && value.len <= text.len - (at - start);
 }
 
-/* The part of the SYSCALL record after the values read so far. In the kernel's order those are the call and its
- * arguments, which change from event to event, and the rest identifies the actor. */
-static as_span unread_syscall_text(const as_ring *ring) {
+/* The part of the SYSCALL record that identifies the actor: what follows the field before its first one, in the kernel's
+ * order. The call and its arguments, which change from event to event, come before that. */
+static as_span actor_text(as_ring *ring) {
     const as_decision *decision = &ring->decision;
+    const uint64_t fields = ring->windows.actor_fields & AS_CALL_FIELDS;
     if ((decision->event->stored & (1u << AS_ROLE_SYSCALL)) == 0 ||
-        (decision->event->linked_kinds & AS_LINK_MAIN) != 0) {
+        (decision->event->linked_kinds & AS_LINK_MAIN) != 0 || fields <= 1) {
         return (as_span){0}; /* values come from another record, too */
     }
+    const uint32_t before = (uint32_t)__builtin_ctzll(fields) - 1;
+    as_event_values_load(&ring->values, AS_BIT(before));
     const as_span text = as_slab_span(&ring->events.slab, decision->event->texts[AS_ROLE_SYSCALL]);
-    uint32_t read = 0;
-    for (uint64_t fields = decision->loaded & CALL_FIELDS; fields != 0; fields &= fields - 1) {
-        const as_value value = ring->values.values[__builtin_ctzll(fields)];
-        if (value.form != AS_FORM_ABSENT && lies_in(value.span, text)) {
-            const uint32_t end = (uint32_t)(value.span.at - text.at) + value.span.len;
-            read = end > read ? end : read;
-        }
+    const as_value value = ring->values.values[before];
+    if (value.form == AS_FORM_ABSENT || !lies_in(value.span, text)) {
+        return (as_span){0};
     }
-    return as_span_skip(text, read);
+    return as_span_skip(text, (uint32_t)(value.span.at - text.at) + value.span.len);
 }
 
 /* Cache slot of an actor with this text. Programs differ near the end, users near the start. */
@@ -107,14 +103,14 @@ static void find_actor(as_ring *ring) {
         return;
     }
     decision->actor_known = true;
-    const as_span rest = unread_syscall_text(ring);
+    const as_span rest = actor_text(ring);
     as_cached_actor *known = &ring->actors[cache_slot(rest)];
     if (rest.len > 0 && known->len == rest.len && memcmp(known->text, rest.at, rest.len) == 0) {
         decision->actor = known->actor;
         return;
     }
     decision->actor = compute_actor(ring);
-    if ((ring->windows.actor_fields & ~CALL_FIELDS) == 0 && rest.len <= AS_ACTOR_TEXT && values_lie_in(ring, rest)) {
+    if ((ring->windows.actor_fields & ~AS_CALL_FIELDS) == 0 && rest.len <= AS_ACTOR_TEXT && values_lie_in(ring, rest)) {
         known->len = rest.len;
         known->actor = decision->actor;
         memcpy(known->text, rest.at, rest.len);
@@ -205,20 +201,18 @@ static bool apply_filter(as_ring *ring, const as_filter *filter) {
 static void begin(as_ring *ring, as_event *event) {
     memset(&ring->decision, 0, sizeof ring->decision);
     ring->decision.event = event;
-    as_event_values_begin(&ring->values, &ring->events, event);
+    const bool known = event->class_index < ring->match.class_count;
+    as_event_values_begin(&ring->values, &ring->events, event,
+                          known ? ring->match.classes[event->class_index].kept_fields : 0);
 }
 
-/* Begin with an event, and read the fields that its class needs. What has to be decoded first is read when a predicate
- * asks for it. False: nothing can match it. */
+/* Begin with an event. False: nothing can match it. */
 static bool load(as_ring *ring, as_event *event) {
-    as_decision *decision = &ring->decision;
     begin(ring, event);
     if (event->class_index == 0 || event->class_index == AS_CLASS_UNKNOWN) {
         return false;
     }
-    decision->loaded = ring->match.classes[event->class_index].fields & AS_PLAIN_FIELDS;
     ring->values.executes = ring->match.classes[event->class_index].executes;
-    decision->cut = !as_event_values_load(&ring->values, decision->loaded);
     return true;
 }
 
@@ -286,8 +280,8 @@ bool as_decision_begin(as_ring *ring, as_event *event) {
         ring->decision.event = NULL;
         return false;
     }
-    ring->stats.truncated += ring->decision.cut ? 1 : 0;
     match_event(ring, event, &ring->stats);
+    ring->stats.truncated += ring->values.cut ? 1 : 0;
     ring->decision.unknown = ring->values.processes.unknown;
     ring->stats.parents_unknown += (ring->decision.unknown & AS_UNKNOWN_PARENT) != 0 ? 1 : 0;
     return true;

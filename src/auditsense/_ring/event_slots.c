@@ -339,24 +339,71 @@ __attribute__((noinline)) static bool read_linked(const as_events *events, const
     return complete;
 }
 
-bool as_event_fields(const as_events *events, const as_event *event, uint64_t wanted, as_value values[AS_FIELDS]) {
-    static const uint16_t types[] = {[AS_ROLE_SYSCALL] = AS_TYPE_SYSCALL,
-                                     [AS_ROLE_CWD] = AS_TYPE_CWD,
-                                     [AS_ROLE_FIRST_PATH] = AS_TYPE_PATH,
-                                     [AS_ROLE_PROCTITLE] = AS_TYPE_PROCTITLE};
-    bool complete = event->linked_kinds == 0 || read_linked(events, event, wanted, values);
-    uint32_t roles = event->stored;
-    if ((event->linked_kinds & AS_LINK_PATHS) != 0) {
-        roles &= ~(1u << AS_ROLE_FIRST_PATH); /* read_linked has chosen one */
+/* Continue with a record: kept fields in steps, the others in a separate pass. */
+static bool read_on(uint16_t type, as_span body, as_record_cursor *cursor, uint64_t kept, uint64_t wanted,
+                    uint64_t *located, as_value values[AS_FIELDS]) {
+    const as_record record = {.type = type, .body = body};
+    bool complete = true;
+    if ((wanted & kept) != 0) {
+        complete = as_record_fields_on(&record, cursor, wanted & kept, kept, located, values);
     }
-    for (; roles != 0; roles &= roles - 1) {
-        const as_role role = (as_role)__builtin_ctz(roles);
-        const as_span text = as_slab_span(&events->slab, event->texts[role]);
-        if (role == AS_ROLE_NODE) {
-            values[AS_FIELD_NODE] = (as_value){.span = text, .form = AS_FORM_QUOTED};
-        } else {
-            complete = read_record(types[role], text, wanted, values) && complete;
+    return ((wanted & ~kept) == 0 || as_record_fields(&record, wanted & ~kept, values)) && complete;
+}
+
+/* The same, of a SYSCALL record, whose end is usually known. */
+static bool read_call(as_span body, as_event_cursors *cursors, uint64_t wanted, uint64_t *located,
+                      as_value values[AS_FIELDS]) {
+    const as_record record = {.type = AS_TYPE_SYSCALL, .body = body};
+    as_record_cursor *cursor = &cursors->call;
+    if (cursors->tails != NULL && cursors->tail == NULL && (wanted & cursors->kept & AS_TAIL_BITS) != 0) {
+        const uint64_t before = AS_BIT(AS_TAIL_FIRST - 1);
+        if (cursor->expected < AS_TAIL_FIRST) {
+            as_record_fields_on(&record, cursor, before, cursors->kept | before, located, values);
         }
+        cursors->tail = as_tail_of(cursors->tails, &record, cursor);
+        cursors->tail_at = cursor->at;
+    }
+    if (cursors->tail != NULL) {
+        as_tail_values(cursors->tail, as_span_skip(body, cursors->tail_at), wanted, values);
+        *located |= wanted & AS_TAIL_BITS;
+        wanted &= ~*located;
+    }
+    return wanted == 0 || read_on(AS_TYPE_SYSCALL, body, cursor, cursors->kept, wanted, located, values);
+}
+
+static bool is_stored(const as_event *event, as_role role) {
+    return (event->stored & (1u << role)) != 0;
+}
+
+bool as_event_fields(const as_events *events, const as_event *event, as_event_cursors *cursors, uint64_t wanted,
+                     uint64_t *located, as_value values[AS_FIELDS]) {
+    bool complete = event->linked_kinds == 0 || read_linked(events, event, wanted, values);
+    if ((wanted & AS_CALL_FIELDS) != 0 && is_stored(event, AS_ROLE_SYSCALL)) {
+        const as_span body = as_slab_span(&events->slab, event->texts[AS_ROLE_SYSCALL]);
+        const bool first = (event->linked_kinds & AS_LINK_MAIN) != 0; /* values of another record precede */
+        complete = (first ? read_record(AS_TYPE_SYSCALL, body, wanted, values)
+                          : read_call(body, cursors, wanted & AS_CALL_FIELDS, located, values)) &&
+                   complete;
+    }
+    /* Of several, read_linked has chosen one. */
+    if ((wanted & AS_PATH_FIELDS) != 0 && is_stored(event, AS_ROLE_FIRST_PATH) &&
+        (event->linked_kinds & AS_LINK_PATHS) == 0) {
+        const as_span body = as_slab_span(&events->slab, event->texts[AS_ROLE_FIRST_PATH]);
+        complete =
+            read_on(AS_TYPE_PATH, body, &cursors->path, cursors->kept, wanted & AS_PATH_FIELDS, located, values) &&
+            complete;
+    }
+    if ((wanted & AS_BIT(AS_FIELD_CWD)) != 0 && is_stored(event, AS_ROLE_CWD)) {
+        const as_span body = as_slab_span(&events->slab, event->texts[AS_ROLE_CWD]);
+        complete = read_record(AS_TYPE_CWD, body, wanted, values) && complete;
+    }
+    if ((wanted & AS_BIT(AS_FIELD_PROCTITLE)) != 0 && is_stored(event, AS_ROLE_PROCTITLE)) {
+        const as_span body = as_slab_span(&events->slab, event->texts[AS_ROLE_PROCTITLE]);
+        complete = read_record(AS_TYPE_PROCTITLE, body, wanted, values) && complete;
+    }
+    if ((wanted & AS_BIT(AS_FIELD_NODE)) != 0 && is_stored(event, AS_ROLE_NODE)) {
+        const as_span text = as_slab_span(&events->slab, event->texts[AS_ROLE_NODE]);
+        values[AS_FIELD_NODE] = (as_value){.span = text, .form = AS_FORM_QUOTED};
     }
     return complete;
 }

@@ -7,6 +7,7 @@
 
 #include "../_ring.h"
 #include "arena.h"
+#include "call_tail.h"
 #include "classes.h"
 #include "record.h"
 #include "slab.h"
@@ -152,8 +153,20 @@ bool as_path_is_object(as_span path);
 enum { AS_MAX_PATHS = AS_MAX_LINKED + 1 };
 uint32_t as_event_paths(const as_events *events, const as_event *event, as_span *bodies);
 
-/* Read the wanted values of a closed event. They point into stored texts. False: the rest of a record was not read. */
-bool as_event_fields(const as_events *events, const as_event *event, uint64_t wanted, as_value values[AS_FIELDS]);
+/* How far the records of an event were read, and the fields that are kept in passing; all zeros: not at all, and none. */
+typedef struct {
+    uint64_t kept;
+    as_tails *tails;     /* NULL: none are kept */
+    const as_tail *tail; /* of the SYSCALL record, from tail_at on; NULL: not looked for, or unknown */
+    uint32_t tail_at;
+    as_record_cursor call;
+    as_record_cursor path;
+} as_event_cursors;
+
+/* Read the wanted values of a closed event, and those that are passed and not located yet, see as_record_fields_on. They
+ * point into stored texts. False: the rest of a record was not read. */
+bool as_event_fields(const as_events *events, const as_event *event, as_event_cursors *cursors, uint64_t wanted,
+                     uint64_t *located, as_value values[AS_FIELDS]);
 
 /* Lists: each event is in the list of its state; those with large texts are also in a second one. */
 

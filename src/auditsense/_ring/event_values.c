@@ -12,15 +12,18 @@ void as_event_values_init(as_event_values *values, const as_config *config, bool
     values->scratch = as_arena_alloc(arena, values->scratch_bytes, 1);
     values->command_line = as_arena_alloc(arena, AS_ARGS_BYTES, 1);
     values->path = as_arena_alloc(arena, 2 * config->datagram_bytes + 1, 1);
+    values->tails = as_arena_alloc(arena, 1, sizeof *values->tails);
     as_exec_args_init(&values->args, arena);
 }
 
-void as_event_values_begin(as_event_values *values, const as_events *events, const as_event *event) {
+void as_event_values_begin(as_event_values *values, const as_events *events, const as_event *event, uint64_t kept) {
     values->events = events;
     values->event = event;
+    values->cursors = (as_event_cursors){.kept = kept & (AS_CALL_FIELDS | AS_PATH_FIELDS), .tails = values->tails};
     values->located = 0;
     values->decoded = 0;
     values->used = 0;
+    values->cut = false;
     values->args_read = false;
     values->address_read = false;
     values->processes_begun = false;
@@ -278,33 +281,42 @@ static void load_name(as_event_values *values) {
     }
 }
 
-bool as_event_values_load(as_event_values *values, uint64_t fields) {
-    const uint64_t missing = fields & ~values->located;
-    bool complete = true;
+/* Locate a field that is not plain. */
+static void locate_decoded(as_event_values *values, as_field field) {
+    values->located |= AS_BIT(field);
+    const as_span text = decode(values, field);
+    values->values[field] = quoted(text);
+    values->texts[field] = text;
+    values->decoded |= AS_BIT(field);
+}
+
+void as_event_values_load(as_event_values *values, uint64_t fields) {
+    const uint64_t before = values->located;
+    const uint64_t missing = fields & ~before;
     if (missing == 0) {
-        return true;
+        return;
     }
     as_values_clear(values->values, missing);
+    if ((missing & AS_PLAIN_FIELDS) != 0 &&
+        !as_event_fields(values->events, values->event, &values->cursors, missing, &values->located, values->values)) {
+        values->cut = true;
+    }
     values->located |= missing;
-    if ((missing & AS_PLAIN_FIELDS) != 0) {
-        complete = as_event_fields(values->events, values->event, missing, values->values);
-    }
     for (uint64_t rest = missing & ~AS_PLAIN_FIELDS; rest != 0; rest &= rest - 1) {
-        const as_field field = (as_field)__builtin_ctzll(rest);
-        const as_span text = decode(values, field);
-        values->values[field] = quoted(text);
-        values->texts[field] = text;
-        values->decoded |= AS_BIT(field);
+        locate_decoded(values, (as_field)__builtin_ctzll(rest));
     }
-    if ((missing & AS_BIT(AS_FIELD_COMM)) != 0) {
+    if ((values->located & ~before & AS_BIT(AS_FIELD_COMM)) != 0) {
         load_name(values);
     }
-    return complete;
 }
 
 bool as_event_text(as_event_values *values, as_field field, as_span *out) {
-    if ((values->decoded & AS_BIT(field)) == 0) {
-        as_event_values_load(values, AS_BIT(field));
+    if ((values->located & AS_BIT(field)) == 0) {
+        if ((AS_BIT(field) & AS_PLAIN_FIELDS) == 0) {
+            locate_decoded(values, field);
+        } else {
+            as_event_values_load(values, AS_BIT(field));
+        }
     }
     if ((values->decoded & AS_BIT(field)) == 0) {
         as_span text = {0};
@@ -346,11 +358,15 @@ as_list as_event_list(as_event_values *values, as_field field) {
     case AS_FIELD_PATHS:
         return (as_list){.at = values->paths, .count = values->path_count};
     case AS_FIELD_PATH_NAMETYPE:
+        if ((values->event->linked_kinds & AS_LINK_PATHS) == 0) {
+            break;
+        }
         read_nametypes(values);
         return (as_list){.at = values->nametypes, .count = values->nametype_count};
     default:
-        return (as_list){.at = &values->texts[field], .count = present ? 1 : 0};
+        break;
     }
+    return (as_list){.at = &values->texts[field], .count = present ? 1 : 0};
 }
 
 bool as_event_number(as_event_values *values, as_field field, uint64_t *out) {

@@ -26,15 +26,18 @@ typedef struct {
 typedef struct {
     const as_events *events;
     const as_event *event;
+    as_event_cursors cursors;
     uint64_t located; /* bits of the fields in values */
     uint64_t decoded; /* bits of the fields in texts */
     uint8_t *scratch;
     uint8_t *command_line; /* AS_ARGS_BYTES */
     uint8_t *path;         /* joined with the directory: datagram_bytes twice */
-    uint64_t cut_args;     /* events whose arguments were cut, so far */
+    as_tails *tails;
+    uint64_t cut_args; /* events whose arguments were cut, so far */
     uint32_t scratch_bytes;
     uint32_t used;
     bool strict;    /* AS_STRICT: hex in comm stays, and arguments in parts are absent */
+    bool cut;       /* the rest of a record was not read, and may hold a value that was wanted */
     bool args_read; /* args are those of this event */
     bool address_read;
     bool processes_begun; /* processes are those of this event */
@@ -67,15 +70,15 @@ typedef struct {
 
 void as_event_values_init(as_event_values *values, const as_config *config, bool strict, as_arena *arena);
 
-/* Begin with another event. Everything returned for the previous one is invalid. */
-void as_event_values_begin(as_event_values *values, const as_events *events, const as_event *event);
+/* Begin with another event. Everything returned for the previous one is invalid. kept: the fields that are likely to be
+ * asked for one by one. */
+void as_event_values_begin(as_event_values *values, const as_events *events, const as_event *event, uint64_t kept);
 
 /* The processes of the event; NULL: there is no table. */
 as_event_processes *as_event_values_processes(as_event_values *values);
 
-/* Locate these fields in `values->values`; a decoded one, or a list joined with NUL, is there as a quoted value. False:
- * the rest of a record was not read (AS_MAX_UNKNOWN). */
-bool as_event_values_load(as_event_values *values, uint64_t fields);
+/* Locate these fields in `values->values`; a decoded one, or a list joined with NUL, is there as a quoted value. */
+void as_event_values_load(as_event_values *values, uint64_t fields);
 
 /* The values of any field, decoded. */
 as_list as_event_list(as_event_values *values, as_field field);

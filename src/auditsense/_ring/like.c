@@ -19,14 +19,25 @@ static bool has(const uint64_t *bits, uint32_t at) {
     return (bits[at / 64] >> at % 64 & 1) != 0;
 }
 
-static void find_grams(as_grams *grams, as_span text) {
-    memset(grams, 0, sizeof *grams);
+void as_grams_add(as_grams *grams, as_span text) {
+    uint8_t before = 0;
     for (uint32_t i = 0; i < text.len; i++) {
-        set(grams->bytes, as_lower(text.at[i]));
+        const uint8_t c = as_lower(text.at[i]);
+        set(grams->bytes, c);
         if (i > 0) {
-            set(grams->pairs, pair_of(text.at[i - 1], text.at[i]));
+            set(grams->pairs, pair_of(before, c));
         }
+        before = c;
     }
+}
+
+const as_grams *as_like_grams(as_like_cache *cache, as_span text) {
+    if (!cache->known) {
+        as_grams_clear(&cache->grams);
+        as_grams_add(&cache->grams, text);
+        cache->known = true;
+    }
+    return &cache->grams;
 }
 
 static bool is_wild(uint8_t c) {
@@ -75,6 +86,65 @@ static bool match_directly(as_span pattern, as_span text, bool fold, uint32_t *s
     }
     *like = p == pattern.len;
     return true;
+}
+
+/* How often a byte occurs in names, paths and command lines, roughly. */
+static uint32_t commonness(uint8_t c) {
+    static const char by_rank[] = "zqjxkvybwgpfm_3210u=cld.hr:nisoa-t/e ";
+    const char *at = memchr(by_rank, as_lower(c), sizeof by_rank - 1);
+    return at == NULL ? 0 : (uint32_t)(at - by_rank) + 1;
+}
+
+/* Keep the rarest pairs. */
+static void add_pair(as_like_needs *needs, uint32_t costs[2], uint8_t first, uint8_t second) {
+    const uint16_t pair = (uint16_t)pair_of(first, second);
+    const uint32_t cost = commonness(first) + commonness(second);
+    for (uint32_t i = 0; i < needs->pair_count; i++) {
+        if (needs->pairs[i] == pair) {
+            return;
+        }
+    }
+    uint32_t at = needs->pair_count;
+    if (at == 2) {
+        at = costs[0] > costs[1] ? 0 : 1;
+        if (costs[at] <= cost) {
+            return;
+        }
+    } else {
+        needs->pair_count++;
+    }
+    needs->pairs[at] = pair;
+    costs[at] = cost;
+}
+
+as_like_needs as_like_needs_of(as_span pattern) {
+    as_like_needs needs = {0};
+    uint32_t costs[2] = {0};
+    for (uint32_t i = 0; i < pattern.len; i++) {
+        const uint8_t c = pattern.at[i];
+        needs.least += c != '*' ? 1 : 0;
+        if (i > 0 && !is_wild(c) && !is_wild(pattern.at[i - 1])) {
+            add_pair(&needs, costs, pattern.at[i - 1], c);
+        }
+    }
+    if (pattern.len > 0 && !is_wild(pattern.at[0])) {
+        needs.first = as_lower(pattern.at[0]);
+        needs.second = pattern.len > 1 && !is_wild(pattern.at[1]) ? as_lower(pattern.at[1]) : 0;
+    }
+    if (pattern.len > 0 && !is_wild(pattern.at[pattern.len - 1])) {
+        needs.last = as_lower(pattern.at[pattern.len - 1]);
+    }
+    return needs;
+}
+
+bool as_like_may(const as_like_needs *needs, as_span text, as_like_cache *cache) {
+    if (text.len < needs->least || (needs->first != 0 && needs->first != as_lower(text.at[0])) ||
+        (needs->second != 0 && needs->second != as_lower(text.at[1])) ||
+        (needs->last != 0 && needs->last != as_lower(text.at[text.len - 1]))) {
+        return false;
+    }
+    /* With a certain first byte the comparison itself usually ends soon. */
+    return needs->first != 0 || needs->pair_count == 0 || as_like_has_pairs(needs, as_like_grams(cache, text));
 }
 
 static uint32_t count_tokens(as_span pattern) {
@@ -151,11 +221,7 @@ bool as_like(as_span pattern, as_span text, bool fold, as_like_cache *cache, as_
             return like;
         }
     }
-    if (!cache->known) {
-        find_grams(&cache->grams, text);
-        cache->known = true;
-    }
-    if (!may_match(&cache->grams, pattern)) {
+    if (!may_match(as_like_grams(cache, text), pattern)) {
         return false;
     }
     const uint32_t tokens = count_tokens(pattern);

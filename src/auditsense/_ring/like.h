@@ -3,7 +3,7 @@
  * Part of stage 5, match. Owns: nothing; the caller holds the cache of each text.
  * Rule 1: the work is at most linear in the text for each AS_LIKE_TOKENS bytes of a pattern.
  * Rule 2: with many patterns and one text, the bytes that the text lacks are found once (as_grams), and patterns that
- *   need them are skipped.
+ *   need them are skipped. What a pattern needs is found once, too (as_like_needs).
  * Tested by tests/c/test_like.c against the definition, and tests/core/test_model.py. */
 #ifndef AUDITSENSE_LIKE_H
 #define AUDITSENSE_LIKE_H
@@ -18,6 +18,25 @@ typedef struct {
     uint64_t bytes[4];
     uint64_t pairs[64];
 } as_grams;
+
+/* Make the grams those of no text, or add those of one. */
+static inline void as_grams_clear(as_grams *grams) {
+    memset(grams, 0, sizeof *grams);
+}
+
+void as_grams_add(as_grams *grams, as_span text);
+
+/* What every text that matches a pattern has, in any case. Letters are lower case. */
+typedef struct {
+    uint32_t least; /* bytes */
+    uint16_t pairs[2];
+    uint8_t pair_count;
+    uint8_t first; /* byte; 0: any */
+    uint8_t second;
+    uint8_t last;
+} as_like_needs;
+
+as_like_needs as_like_needs_of(as_span pattern);
 
 /* Facts about one text that is compared with patterns. All zeros: none yet. */
 typedef struct {
@@ -37,6 +56,21 @@ static inline void as_like_cache_clear(as_like_cache *cache) {
     cache->steps = 0;
     cache->known = false;
 }
+
+/* Whether some text among those with these grams has the pairs that a pattern needs. */
+static inline bool as_like_has_pairs(const as_like_needs *needs, const as_grams *grams) {
+    bool has = true;
+    for (uint32_t i = 0; has && i < needs->pair_count; i++) {
+        has = (grams->pairs[needs->pairs[i] / 64] >> needs->pairs[i] % 64 & 1) != 0;
+    }
+    return has;
+}
+
+/* Whether a text may match a pattern with these needs: most do not. */
+bool as_like_may(const as_like_needs *needs, as_span text, as_like_cache *cache);
+
+/* The grams of this cache's text. */
+const as_grams *as_like_grams(as_like_cache *cache, as_span text);
 
 /* True if the text matches the pattern; false if it does not, or the budget is exhausted. fold: ignore ASCII case.
  * `cache` is this text's, for any pattern and either case. */

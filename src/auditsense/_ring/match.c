@@ -3,6 +3,18 @@
 /* Budget of exceptions per event (like.h). An exception that exhausts it does not apply. */
 enum { EXCEPTION_STEPS = 49152 };
 
+/* Fields that cost less to read at once than one by one. One of them is the architecture, which texts for some of them
+ * are compared with. */
+#define NEAR (AS_RANGE(AS_FIELD_ARCH, AS_FIELD_PID) | AS_BIT(AS_FIELD_NODE))
+
+/* With this number of filters, some are usually decided before all fields are read. */
+enum { SEVERAL = 3 };
+
+/* What an exec enters into the process table. */
+#define EXEC_FIELDS                                                                                             \
+    (AS_BIT(AS_FIELD_SUCCESS) | AS_RANGE(AS_FIELD_PPID, AS_FIELD_PID) | AS_RANGE(AS_FIELD_COMM, AS_FIELD_EXE) | \
+     AS_BIT(AS_FIELD_NODE))
+
 static void copy(void *to, const void *from, size_t n, size_t size) {
     if (n > 0) {
         memcpy(to, from, n * size);
@@ -25,8 +37,21 @@ static void find_fields(as_match *match) {
     match->read_fields = 0;
     for (uint32_t i = 0; i < match->class_count; i++) {
         as_match_class *row = &match->classes[i];
+        uint64_t first = as_candidates_fields(&match->candidates, i, &match->predicates);
+        const bool indexed = first != 0;
+        bool steps = false; /* of sequences and samples, which keep all fields of their events */
         for (uint32_t j = 0; j < row->filters; j++) {
-            row->fields |= filter_fields(match, &match->filters[row->first_filter + j]);
+            const as_filter *filter = &match->filters[row->first_filter + j];
+            row->fields |= filter_fields(match, filter);
+            const uint32_t kind = match->rules[filter->rule].kind;
+            steps = steps || kind == AS_RULE_SEQUENCE || kind == AS_RULE_SAMPLE;
+            first |= indexed ? 0 : as_program_first_fields(&match->predicates, filter->start);
+        }
+        row->kept_fields = row->fields | (row->executes ? EXEC_FIELDS : 0) | (steps ? AS_ALL_FIELDS : 0);
+        row->first_fields = (first | (row->fields & NEAR)) & AS_LOADED_FIELDS;
+        if (row->filters < SEVERAL && !steps && !row->executes) {
+            row->kept_fields = 0; /* one pass is enough */
+            row->first_fields = row->fields & AS_LOADED_FIELDS;
         }
         match->read_fields |= row->fields;
     }
@@ -92,6 +117,7 @@ static inline uint32_t try_filter(as_match *match, uint32_t at, uint32_t since, 
 uint32_t as_match_event(as_match *match, uint32_t class_index, uint32_t since, as_event_values *values) {
     const as_match_class *row = &match->classes[class_index];
     uint32_t count = 0;
+    as_event_values_load(values, row->first_fields);
     as_predicates_begin_event(&match->predicates);
     const uint64_t *candidates = as_candidates_find(&match->candidates, class_index, &match->predicates, values);
     for (uint32_t i = 0; candidates == NULL && i < row->filters; i++) {
@@ -102,6 +128,9 @@ uint32_t as_match_event(as_match *match, uint32_t class_index, uint32_t since, a
             const uint32_t i = 64 * word + (uint32_t)__builtin_ctzll(rest);
             count += try_filter(match, row->first_filter + i, since, values, count);
         }
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        as_event_values_load(values, as_filter_keys(&match->filters[match->matched[i]]) & AS_PLAIN_FIELDS);
     }
     return count;
 }

@@ -1,7 +1,7 @@
 /* Stage 5, match: the filters that an event fits. The rule table is data; nothing here knows a path or a call.
  *
  * Owns: the copied filters and exceptions, and the filters that the current event fits.
- * Rule 1: the class of an event selects its filters; only the fields that those need are read.
+ * Rule 1: the class of an event selects its filters; only the fields that those ask for are read.
  * Rule 2: exceptions come last, and their fields are read only if a rule with exceptions matched: rules without
  *   exceptions have no extra cost.
  * Tested by tests/c/test_match.c and, against a Python model, tests/core/test_model.py. */
@@ -16,7 +16,9 @@
 #include "record.h"
 
 typedef struct {
-    uint64_t fields; /* bits of the fields that the programs and keys of its filters read */
+    uint64_t fields;       /* bits of the fields that the programs and keys of its filters read */
+    uint64_t kept_fields;  /* the same, and what an exec enters into the process table */
+    uint64_t first_fields; /* of these, the ones that every event needs; others are read when a predicate asks */
     uint32_t first_filter;
     uint32_t filters;
     bool executes; /* its events start programs */

@@ -1,7 +1,5 @@
 #include "predicate.h"
 
-#include "regex.h"
-
 /* An event's strings are hex from at most four records, and decode to half their size. */
 enum { DECODED = 2, LONG = 64 };
 
@@ -45,6 +43,44 @@ static void find_shared(as_predicates *predicates, uint32_t nodes) {
     }
 }
 
+/* One of 64 marks of a text, the same in any case. An exact text without the mark of a value does not equal it. */
+static uint64_t mark_of(as_span text) {
+    if (text.len == 0) {
+        return 1;
+    }
+    const uint32_t mixed = text.len * 29u + as_lower(text.at[0]) * 5u + as_lower(text.at[text.len - 1]) * 3u;
+    return UINT64_C(1) << mixed % 64;
+}
+
+static uint32_t count_regexes(const as_rules *rules) {
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < rules->predicate_count; i++) {
+        count += rules->predicates[i].op == AS_OP_REGEX ? rules->predicates[i].operands : 0;
+    }
+    return count;
+}
+
+static void find_needs(as_predicates *predicates) {
+    uint32_t regexes = 0;
+    for (uint32_t i = 0; i < predicates->count; i++) {
+        const as_predicate *predicate = &predicates->rows[i];
+        as_predicate_needs *needs = &predicates->needs[i];
+        *needs = (as_predicate_needs){.first_regex = regexes};
+        for (uint32_t j = 0; j < predicate->operands; j++) {
+            const uint32_t at = predicate->first_operand + j;
+            const as_operand *operand = &predicates->operands[at];
+            const as_span text = as_span_of(predicates->text + operand->at, operand->len);
+            if (predicate->op == AS_OP_TEXT) {
+                needs->marks |= mark_of(text);
+            } else if (predicate->op == AS_OP_LIKE) {
+                predicates->like_needs[at] = as_like_needs_of(text);
+            } else if (predicate->op == AS_OP_REGEX) {
+                predicates->regexes[regexes++] = as_regex_needs_of(text);
+            }
+        }
+    }
+}
+
 void as_predicates_init(as_predicates *predicates, const as_config *config, const as_rules *rules, as_arena *arena) {
     predicates->count = rules->predicate_count;
     predicates->events = 0;
@@ -55,6 +91,9 @@ void as_predicates_init(as_predicates *predicates, const as_config *config, cons
     predicates->memo = as_arena_alloc(arena, rules->predicate_count, sizeof *predicates->memo);
     predicates->operands = as_arena_alloc(arena, rules->operand_count, sizeof *rules->operands);
     predicates->text = as_arena_alloc(arena, rules->text_len, 1);
+    predicates->needs = as_arena_alloc(arena, rules->predicate_count, sizeof *predicates->needs);
+    predicates->like_needs = as_arena_alloc(arena, rules->operand_count, sizeof *predicates->like_needs);
+    predicates->regexes = as_arena_alloc(arena, count_regexes(rules), sizeof *predicates->regexes);
     predicates->scratch = as_arena_alloc(arena, predicates->scratch_bytes + LONG, 1);
     predicates->cache = as_arena_alloc(arena, 1, sizeof *predicates->cache);
     if (predicates->scratch == NULL) {
@@ -64,6 +103,7 @@ void as_predicates_init(as_predicates *predicates, const as_config *config, cons
     copy(predicates->nodes, rules->nodes, rules->node_count, sizeof *rules->nodes);
     copy(predicates->operands, rules->operands, rules->operand_count, sizeof *rules->operands);
     copy(predicates->text, rules->text, rules->text_len, 1);
+    find_needs(predicates);
     find_node_fields(predicates, rules->node_count);
     find_shared(predicates, rules->node_count);
 }
@@ -72,10 +112,15 @@ uint64_t as_program_fields(const as_predicates *predicates, uint32_t start) {
     return start >= AS_NODE_FALSE ? 0 : predicates->node_fields[start];
 }
 
+uint64_t as_program_first_fields(const as_predicates *predicates, uint32_t start) {
+    return start >= AS_NODE_FALSE ? 0 : AS_BIT(predicates->rows[predicates->nodes[start].predicate].field);
+}
+
 void as_predicates_limit(as_predicates *predicates, uint64_t steps) {
     predicates->cache->decoded = 0;
     predicates->cache->compared = 0;
     predicates->cache->used = 0;
+    predicates->cache->lists_known = 0;
     predicates->cache->budget = (as_like_budget){.left = steps};
 }
 
@@ -97,54 +142,83 @@ static bool is_for_arch(const as_operand *operand, const as_value *arch) {
 }
 
 /* The text of a value. A long one is decoded once per event, regardless of the number of predicates. */
-static inline bool text_of(const as_predicates *predicates, uint32_t field, as_value value, as_span *text) {
+static inline bool text_of(const as_predicates *predicates, uint32_t field, const as_value *value, as_span *text) {
+    if (value->form != AS_FORM_BARE) {
+        *text = value->span;
+        return value->form == AS_FORM_QUOTED;
+    }
     const as_kind kind = as_field_kind((as_field)field);
-    if (value.form != AS_FORM_BARE || kind != AS_KIND_STRING || value.span.len < LONG) {
-        return as_value_text(value, kind, predicates->scratch + predicates->scratch_bytes, text);
+    if (kind != AS_KIND_STRING || value->span.len < LONG) {
+        return as_value_text(*value, kind, predicates->scratch + predicates->scratch_bytes, text);
     }
     as_text_cache *cache = predicates->cache;
     if ((cache->decoded & AS_BIT(field)) == 0) {
-        if (value.span.len / 2 > predicates->scratch_bytes - cache->used) {
+        if (value->span.len / 2 > predicates->scratch_bytes - cache->used) {
             cache->decoded = 0;
             cache->used = 0;
         }
-        as_value_text(value, kind, predicates->scratch + cache->used, &cache->texts[field]);
-        cache->used += value.span.len / 2;
+        as_value_text(*value, kind, predicates->scratch + cache->used, &cache->texts[field]);
+        cache->used += value->span.len / 2;
         cache->decoded |= AS_BIT(field);
     }
     *text = cache->texts[field];
     return true;
 }
 
-static bool like(const as_predicates *predicates, const as_predicate *predicate, as_span pattern, as_span text) {
+/* What is known about the current text of a field. */
+static as_like_cache *like_cache(const as_predicates *predicates, uint32_t field) {
     as_text_cache *cache = predicates->cache;
-    const uint32_t field = predicate->field;
     if ((cache->compared & AS_BIT(field)) == 0) {
         as_like_cache_clear(&cache->like_caches[field]);
         cache->compared |= AS_BIT(field);
     }
-    return as_like(pattern, text, (predicate->flags & AS_FOLD_CASE) != 0, &cache->like_caches[field], &cache->budget);
+    return &cache->like_caches[field];
 }
 
-/* Whether one operand fits a text that does not have the same bytes. */
-static bool text_fits(const as_predicates *predicates, const as_predicate *predicate, as_span wanted, as_span text) {
-    if (predicate->op == AS_OP_LIKE) {
-        return like(predicates, predicate, wanted, text);
+static inline as_span text_at(const as_predicates *predicates, uint32_t operand) {
+    return as_span_of(predicates->text + predicates->operands[operand].at, predicates->operands[operand].len);
+}
+
+/* Whether an operand applies to the architecture of this event. */
+static inline bool applies(const as_predicates *predicates, uint32_t operand, const as_value *arch) {
+    const as_operand *row = &predicates->operands[operand];
+    return row->mask == 0 || is_for_arch(row, arch);
+}
+
+/* With fewer texts, comparing their lengths costs less than a mark. */
+enum { SEVERAL = 4 };
+
+static inline bool any_text(const as_predicates *predicates, const as_predicate *predicate, as_span text,
+                            const as_value *arch) {
+    const bool fold = (predicate->flags & AS_FOLD_CASE) != 0;
+    const uint32_t end = predicate->first_operand + predicate->operands;
+    if (predicate->operands >= SEVERAL &&
+        (predicates->needs[predicate - predicates->rows].marks & mark_of(text)) == 0) {
+        return false;
     }
-    return as_span_same_folded(text, wanted);
+    for (uint32_t at = predicate->first_operand; at < end; at++) {
+        if (predicates->operands[at].len != text.len) {
+            continue;
+        }
+        const as_span wanted = text_at(predicates, at);
+        /* Equal bytes always fit, and usually no other comparison is needed. */
+        const bool fits = as_span_same(text, wanted) || (fold && as_span_same_folded(text, wanted));
+        if (fits && applies(predicates, at, arch)) {
+            return true;
+        }
+    }
+    return false;
 }
 
-static bool any_text(const as_predicates *predicates, const as_predicate *predicate, as_span text,
+static bool any_like(const as_predicates *predicates, const as_predicate *predicate, as_span text,
                      const as_value *arch) {
-    const bool exact = predicate->op == AS_OP_TEXT && (predicate->flags & AS_FOLD_CASE) == 0;
-    const as_operand *operand = &predicates->operands[predicate->first_operand];
-    const as_operand *const end = operand + predicate->operands;
-    for (; operand < end; operand++) {
-        const as_span wanted = as_span_of(predicates->text + operand->at, operand->len);
-        /* Equal bytes always fit, and usually no other comparison is needed. */
-        const bool fits = (text.len == wanted.len && as_span_same(text, wanted)) ||
-                          (!exact && text_fits(predicates, predicate, wanted, text));
-        if (fits && (operand->mask == 0 || is_for_arch(operand, arch))) {
+    const bool fold = (predicate->flags & AS_FOLD_CASE) != 0;
+    const uint32_t end = predicate->first_operand + predicate->operands;
+    as_like_cache *cache = like_cache(predicates, predicate->field);
+    for (uint32_t at = predicate->first_operand; at < end; at++) {
+        if (as_like_may(&predicates->like_needs[at], text, cache) &&
+            as_like(text_at(predicates, at), text, fold, cache, &predicates->cache->budget) &&
+            applies(predicates, at, arch)) {
             return true;
         }
     }
@@ -152,10 +226,17 @@ static bool any_text(const as_predicates *predicates, const as_predicate *predic
 }
 
 static bool any_regex(const as_predicates *predicates, const as_predicate *predicate, as_span text) {
+    const as_regex_needs *needs = &predicates->regexes[predicates->needs[predicate - predicates->rows].first_regex];
     bool fits = false;
     for (uint32_t i = 0; !fits && i < predicate->operands; i++) {
-        const as_operand *operand = &predicates->operands[predicate->first_operand + i];
-        fits = as_regex_match(as_span_of(predicates->text + operand->at, operand->len), text);
+        bool may = true;
+        for (uint32_t j = 0; may && needs[i].floats && j < needs[i].count; j++) {
+            const as_grams *grams = as_like_grams(like_cache(predicates, predicate->field), text);
+            const uint64_t *bytes = needs[i].bytes[j];
+            may = ((bytes[0] & grams->bytes[0]) | (bytes[1] & grams->bytes[1]) | (bytes[2] & grams->bytes[2]) |
+                   (bytes[3] & grams->bytes[3])) != 0;
+        }
+        fits = may && as_regex_match(text_at(predicates, predicate->first_operand + i), text);
     }
     return fits;
 }
@@ -301,7 +382,7 @@ static bool any_network(const as_predicates *predicates, const as_predicate *pre
 }
 
 /* Operators that do not compare the bytes of a text. */
-static bool other_holds(const as_predicates *predicates, const as_predicate *predicate, as_value value) {
+static bool other_holds(const as_predicates *predicates, const as_predicate *predicate, const as_value *value) {
     const as_kind kind = as_field_kind((as_field)predicate->field);
     uint64_t number = 0;
     as_span text;
@@ -316,48 +397,127 @@ static bool other_holds(const as_predicates *predicates, const as_predicate *pre
     case AS_OP_NETWORK:
         return text_of(predicates, predicate->field, value, &text) && any_network(predicates, predicate, text);
     default:
-        return as_value_number(value, kind, &number) && any_number(predicates, predicate, number);
+        return as_value_number(*value, kind, &number) && any_number(predicates, predicate, number);
     }
 }
 
 /* Whether a comparison of one value holds. */
-static bool value_fits(const as_predicates *predicates, const as_predicate *predicate, as_value value,
+static bool value_fits(const as_predicates *predicates, const as_predicate *predicate, const as_value *value,
                        const as_value *arch) {
     as_span text;
     if (!compares_bytes(predicate)) {
         return other_holds(predicates, predicate, value);
     }
-    return text_of(predicates, predicate->field, value, &text) && any_text(predicates, predicate, text, arch);
+    return text_of(predicates, predicate->field, value, &text) &&
+           (predicate->op == AS_OP_TEXT ? any_text(predicates, predicate, text, arch)
+                                        : any_like(predicates, predicate, text, arch));
+}
+
+/* Lists */
+
+static uint32_t list_number(uint32_t field) {
+    switch (field) {
+    case AS_FIELD_ARGS:
+        return 0;
+    case AS_FIELD_CAPABILITIES:
+        return 1;
+    case AS_FIELD_PARENT_ARGS:
+        return 2;
+    case AS_FIELD_LEADER_ARGS:
+        return 3;
+    case AS_FIELD_PATHS:
+        return 4;
+    default:
+        return 5;
+    }
+}
+
+static as_list_facts *list_of(const as_predicates *predicates, uint32_t field, as_event_values *values) {
+    const uint32_t number = list_number(field);
+    as_list_facts *facts = &predicates->cache->lists[number];
+    if ((predicates->cache->lists_known & (1u << number)) == 0) {
+        predicates->cache->lists_known |= 1u << number;
+        facts->list = as_event_list(values, (as_field)field);
+        facts->grams_known = false;
+        facts->marks = 0;
+        for (uint32_t i = 0; i < facts->list.count; i++) {
+            facts->marks |= mark_of(facts->list.at[i]);
+        }
+    }
+    return facts;
+}
+
+/* The grams of all values of a list, and perhaps of more: arguments are parts of the command line. */
+static const as_grams *grams_of_list(const as_predicates *predicates, uint32_t field, as_list_facts *facts,
+                                     as_event_values *values) {
+    const bool own = field == AS_FIELD_ARGS;
+    const as_field line = own ? AS_FIELD_COMMAND_LINE : AS_FIELD_PARENT_COMMAND_LINE;
+    as_span text;
+    if ((own || field == AS_FIELD_PARENT_ARGS) && !facts->list.cut && as_event_text(values, line, &text)) {
+        return as_like_grams(like_cache(predicates, line), text);
+    }
+    if (!facts->grams_known) {
+        facts->grams_known = true;
+        as_grams_clear(&facts->grams);
+        for (uint32_t i = 0; i < facts->list.count; i++) {
+            as_grams_add(&facts->grams, facts->list.at[i]);
+        }
+    }
+    return &facts->grams;
+}
+
+/* Whether some value of a list may fit some pattern. */
+static bool list_may_be_like(const as_predicates *predicates, const as_predicate *predicate, as_list_facts *facts,
+                             as_event_values *values) {
+    const as_grams *grams = grams_of_list(predicates, predicate->field, facts, values);
+    bool may = false;
+    for (uint32_t i = 0; !may && i < predicate->operands; i++) {
+        may = as_like_has_pairs(&predicates->like_needs[predicate->first_operand + i], grams);
+    }
+    return may;
 }
 
 /* Of a list, any value is enough; its length is that of the first. */
 static bool list_fits(const as_predicates *predicates, const as_predicate *predicate, as_event_values *values) {
-    const as_list list = as_event_list(values, (as_field)predicate->field);
+    as_list_facts *facts = list_of(predicates, predicate->field, values);
+    const as_list list = facts->list;
     const uint32_t count = predicate->op == AS_OP_LENGTH && list.count > 0 ? 1 : list.count;
     bool fits = false;
-    for (uint32_t i = 0; !fits && i < count; i++) {
+    if ((predicate->op == AS_OP_TEXT && (predicates->needs[predicate - predicates->rows].marks & facts->marks) == 0) ||
+        (predicate->op == AS_OP_LIKE && count > 0 && !list_may_be_like(predicates, predicate, facts, values))) {
+        return false;
+    }
+    for (uint32_t i = 0; predicate->op == AS_OP_TEXT && !fits && i < count; i++) {
+        fits = any_text(predicates, predicate, list.at[i], &values->values[AS_FIELD_ARCH]);
+    }
+    for (uint32_t i = 0; predicate->op != AS_OP_TEXT && !fits && i < count; i++) {
         const as_value value = {.span = list.at[i], .form = AS_FORM_QUOTED};
         predicates->cache->compared &= ~AS_BIT(predicate->field); /* what like.h remembers is about another text */
-        fits = value_fits(predicates, predicate, value, &values->values[AS_FIELD_ARCH]);
+        fits = value_fits(predicates, predicate, &value, &values->values[AS_FIELD_ARCH]);
     }
     return fits;
 }
 
-/* A field that has to be decoded. */
+/* A field that has to be located or decoded. */
 __attribute__((noinline)) static bool decoded_fits(const as_predicates *predicates, const as_predicate *predicate,
                                                    as_event_values *values) {
     if ((AS_BIT(predicate->field) & AS_LIST_FIELDS) != 0) {
         return list_fits(predicates, predicate, values);
     }
     as_event_values_load(values, AS_BIT(predicate->field));
-    return value_fits(predicates, predicate, values->values[predicate->field], &values->values[AS_FIELD_ARCH]);
+    return value_fits(predicates, predicate, &values->values[predicate->field], &values->values[AS_FIELD_ARCH]);
 }
 
 static inline bool evaluate(const as_predicates *predicates, const as_predicate *predicate, as_event_values *values) {
-    if ((AS_BIT(predicate->field) & AS_LOADED_FIELDS) == 0) {
+    if ((AS_BIT(predicate->field) & values->located & AS_LOADED_FIELDS) == 0) {
         return decoded_fits(predicates, predicate, values);
     }
-    return value_fits(predicates, predicate, values->values[predicate->field], &values->values[AS_FIELD_ARCH]);
+    if (predicate->op == AS_OP_TEXT) {
+        as_span text;
+        return text_of(predicates, predicate->field, &values->values[predicate->field], &text) &&
+               any_text(predicates, predicate, text, &values->values[AS_FIELD_ARCH]);
+    }
+    return value_fits(predicates, predicate, &values->values[predicate->field], &values->values[AS_FIELD_ARCH]);
 }
 
 static bool evaluate_shared(as_predicates *predicates, uint32_t at, as_event_values *values) {

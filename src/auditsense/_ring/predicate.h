@@ -5,7 +5,9 @@
  * Rule 1: a program goes forward only, so it ends.
  * Rule 2: a predicate of an absent field is false; AS_OP_PRESENT tests for presence.
  * Rule 3: a predicate that several nodes share is evaluated once per event.
- * Rule 4: a text costs at most its length per pattern (like.h), and is decoded once per event.
+ * Rule 4: what most values lack is checked first: a mark of an exact text, two pairs of bytes of a pattern, a few sets of
+ *   bytes of a regular expression. For a list it is checked once, against all of its values.
+ * Rule 5: a text costs at most its length per pattern (like.h), and is decoded once per event.
  * Tested by tests/c/test_predicate.c, tests/c/test_match.c and, against a Python model, tests/core/test_model.py. */
 #ifndef AUDITSENSE_PREDICATE_H
 #define AUDITSENSE_PREDICATE_H
@@ -13,16 +15,34 @@
 #include "../_ring.h"
 #include "arena.h"
 #include "like.h"
+#include "regex.h"
 #include "event_values.h"
 
 /* A flag of rows: more than one node has this predicate. No table has it. */
 enum { AS_SHARED = 128 };
 
+/* What one of a predicate's operands needs, found at creation. */
+typedef struct {
+    uint64_t marks;       /* AS_OP_TEXT: of its texts */
+    uint32_t first_regex; /* AS_OP_REGEX: in regexes, in the order of its operands */
+} as_predicate_needs;
+
+/* A list of the current event, and what its values have together. */
+enum { AS_LISTED_FIELDS = 6 };
+typedef struct {
+    as_list list;
+    uint64_t marks;
+    bool grams_known;
+    as_grams grams;
+} as_list_facts;
+
 /* Decoded texts of the current event. */
 typedef struct {
-    uint64_t decoded;  /* bits of the fields in texts */
-    uint64_t compared; /* bits of the fields with a valid like_caches entry */
-    uint32_t used;     /* bytes of scratch */
+    as_list_facts lists[AS_LISTED_FIELDS];
+    uint32_t lists_known; /* bits of lists */
+    uint64_t decoded;     /* bits of the fields in texts */
+    uint64_t compared;    /* bits of the fields with a valid like_caches entry */
+    uint32_t used;        /* bytes of scratch */
     as_like_budget budget;
     as_span texts[AS_FIELDS];
     as_like_cache like_caches[AS_FIELDS];
@@ -33,9 +53,12 @@ typedef struct {
     as_node *nodes;
     as_operand *operands;
     uint8_t *text;
-    uint64_t *node_fields; /* bits of the fields that a program reads from a node on */
-    uint32_t *memo;        /* results of shared predicates: `events` << 1, and the result */
-    uint8_t *scratch;      /* for decoded values */
+    as_predicate_needs *needs; /* of rows */
+    as_like_needs *like_needs; /* of operands; of patterns alone */
+    as_regex_needs *regexes;   /* of the operands of regular expressions */
+    uint64_t *node_fields;     /* bits of the fields that a program reads from a node on */
+    uint32_t *memo;            /* results of shared predicates: `events` << 1, and the result */
+    uint8_t *scratch;          /* for decoded values */
     as_text_cache *cache;
     uint32_t events; /* number of the current one, in 31 bits */
     uint32_t count;
@@ -47,6 +70,9 @@ void as_predicates_init(as_predicates *predicates, const as_config *config, cons
 
 /* Bits of the fields that a program reads. start: as as_filter.start. */
 uint64_t as_program_fields(const as_predicates *predicates, uint32_t start);
+
+/* Of these, the ones that it reads for every event. */
+uint64_t as_program_first_fields(const as_predicates *predicates, uint32_t start);
 
 /* Forget the results of the previous event. */
 void as_predicates_begin_event(as_predicates *predicates);

@@ -5,6 +5,9 @@
 #define NONE UINT32_MAX
 
 /* Bytes of a buffer: every text of an entry. */
+/* Values of a byte. */
+enum { FIRST_BYTES = 256 };
+
 enum { BUFFER = AS_PROCESS_EXECUTABLE + 2 * AS_PROCESS_ARGUMENT_COUNT + AS_PROCESS_ARGUMENTS };
 
 static uint32_t session_bytes(const as_rules *rules) {
@@ -47,6 +50,7 @@ void as_processes_init(as_processes *processes, uint32_t slots, uint64_t seed, b
         processes->buffers[i].arguments = as_arena_alloc(arena, AS_PROCESS_ARGUMENT_COUNT, sizeof(as_span));
     }
     processes->entries = as_arena_alloc(arena, rules->session_count, sizeof *processes->entries);
+    processes->entries_by_byte = as_arena_alloc(arena, FIRST_BYTES + 1, sizeof *processes->entries_by_byte);
     uint8_t *text = as_arena_alloc(arena, session_bytes(rules), 1);
     if (text == NULL) {
         return;
@@ -55,6 +59,8 @@ void as_processes_init(as_processes *processes, uint32_t slots, uint64_t seed, b
         const as_session *session = &rules->sessions[i];
         processes->entries[i].name = copy_text(&text, rules, session->name_at, session->name_len);
         processes->entries[i].type = copy_text(&text, rules, session->type_at, session->type_len);
+        const as_span name = processes->entries[i].name;
+        processes->entries_by_byte[name.len > 0 ? name.at[0] : FIRST_BYTES] |= UINT64_C(1) << i;
     }
     for (uint32_t i = 0; i < buckets; i++) {
         processes->buckets[i] = NONE;
@@ -344,14 +350,17 @@ static bool same_process(const as_processes *processes, const as_process *proces
 
 /* The session entry that a process is, by its index; entry_count: none. */
 static uint32_t entry_of(const as_processes *processes, uint32_t pid, as_span name) {
-    uint32_t at = 0;
-    for (; at < processes->entry_count; at++) {
+    uint64_t left = pid == 1 ? processes->entries_by_byte[FIRST_BYTES] : 0;
+    left |= name.len > 0 ? processes->entries_by_byte[name.at[0]] : 0;
+    for (; left != 0; left &= left - 1) {
+        const uint32_t at = (uint32_t)__builtin_ctzll(left);
         const as_span wanted = processes->entries[at].name;
-        if (wanted.len == 0 ? pid == 1 : as_span_starts_as(name, wanted.at, wanted.len)) {
-            break;
+        if (wanted.len == 0 || (name.len >= wanted.len && name.at[wanted.len - 1] == wanted.at[wanted.len - 1] &&
+                                as_span_starts_as(name, wanted.at, wanted.len))) {
+            return at;
         }
     }
-    return at;
+    return processes->entry_count;
 }
 
 static bool same_type(const as_processes *processes, uint32_t a, uint32_t b) {
@@ -574,6 +583,7 @@ void as_processes_migrate(as_processes *processes, const as_processes *from) {
     processes->blocks = to.blocks;
     memcpy(processes->buffers, to.buffers, sizeof to.buffers);
     processes->entries = to.entries;
+    processes->entries_by_byte = to.entries_by_byte;
     processes->entry_count = to.entry_count;
     processes->keeps_arguments = to.keeps_arguments;
 }

@@ -96,7 +96,8 @@ typedef struct {
     as_process_block *blocks;
     as_process_buffer buffers[3]; /* one process, its parent and its leader can be read at a time */
     as_session_entry *entries;
-    uint32_t entry_count;
+    uint64_t *entries_by_byte; /* bits of the entries whose name starts with a byte; the last one: of process 1 */
+    uint32_t entry_count;      /* at most 64 */
     uint64_t seed;
     uint64_t begun_ms;   /* stamp of the first exec; 0: none yet */
     uint64_t evicted;    /* entries, so far */

@@ -371,10 +371,12 @@ static inline void put(as_value values[AS_FIELDS], const field_spec *field, as_v
 }
 
 /* The fast path of read_any, while text continues in the kernel's form: with the next field, and an unmodified value
- * that ends at a blank. Returns the first field that does not, or possibly not. */
+ * that ends at a blank. Takes the values of the kept fields until it has the wanted ones; over: in place of whatever values
+ * hold. Removes what it takes from *wanted, and adds the fields that it passes to *passed. Returns the first field that does not continue so, or possibly not. */
 __attribute__((always_inline)) static inline const field_spec *read_expected(as_span *text, const field_spec *field,
-                                                                             const field_spec *last, uint64_t *wanted,
-                                                                             as_value values[AS_FIELDS]) {
+                                                                             const field_spec *last, uint64_t kept,
+                                                                             uint64_t *wanted, uint64_t *passed,
+                                                                             bool over, as_value values[AS_FIELDS]) {
     const uint8_t *at = text->at;
     const uint8_t *const stop = at + text->len;
     for (; field <= last && *wanted != 0; field++) {
@@ -413,10 +415,16 @@ __attribute__((always_inline)) static inline const field_spec *read_expected(as_
                 break;
             }
         }
-        if ((*wanted & field->bit) != 0) {
-            put(values, field, (as_value){.span = as_span_of(start, (size_t)(end - start)), .form = form});
+        if ((field->bit & kept) != 0) {
+            const as_value value = {.span = as_span_of(start, (size_t)(end - start)), .form = form};
+            if (over) {
+                values[field->field] = value;
+            } else {
+                put(values, field, value);
+            }
             *wanted &= ~field->bit;
         }
+        *passed |= field->bit;
         at = next;
     }
     *text = as_span_of(at, (size_t)(stop - at));
@@ -439,16 +447,17 @@ static const field_spec *read_any(as_span *text, const field_spec *fields, uint3
     return field;
 }
 
-/* Find the wanted fields of this table in a text. False: the unread rest may hold some. One copy for all tables, with the
- * fast path inside. */
-__attribute__((noinline)) static bool read_fields(as_span text, const field_spec *fields, uint32_t count,
-                                                  uint64_t wanted, as_value values[AS_FIELDS]) {
-    const field_spec *expected = fields;
+/* Find the wanted fields of this table in a text that continues with the expected one. False: the unread rest may hold
+ * some. One copy for all tables, with the fast path inside. */
+__attribute__((noinline)) static bool read_fields_from(as_span text, const field_spec *fields,
+                                                       const field_spec *expected, uint32_t count, uint64_t wanted,
+                                                       as_value values[AS_FIELDS]) {
     uint64_t passed = 0; /* bits of the fields that read_any has seen */
     uint32_t others = 0; /* unknown or repeated fields and words */
     bool cut = false;    /* the daemon's translation is cut off; expected fields end before it anyway */
     while (others < AS_MAX_UNKNOWN) {
-        expected = read_expected(&text, expected, &fields[count - 1], &wanted, values);
+        uint64_t ignored = 0;
+        expected = read_expected(&text, expected, &fields[count - 1], wanted, &wanted, &ignored, false, values);
         if (wanted == 0) {
             return true;
         }
@@ -477,6 +486,30 @@ __attribute__((noinline)) static bool read_fields(as_span text, const field_spec
         }
     }
     return false;
+}
+
+static bool read_fields(as_span text, const field_spec *fields, uint32_t count, uint64_t wanted,
+                        as_value values[AS_FIELDS]) {
+    return read_fields_from(text, fields, fields, count, wanted, values);
+}
+
+bool as_record_fields_on(const as_record *record, as_record_cursor *cursor, uint64_t wanted, uint64_t kept,
+                         uint64_t *located, as_value values[AS_FIELDS]) {
+    const uint32_t row = (uint32_t)record->type - FIRST_TYPE;
+    const field_spec *const fields = grammar[row].fields;
+    const uint32_t count = grammar[row].count;
+    uint64_t passed = 0;
+    as_span text = as_span_skip(record->body, cursor->at);
+    wanted &= grammar[row].all;
+    /* The last key of a PATH is another name of one before it. */
+    const field_spec *last = &fields[record->type == AS_TYPE_PATH ? count - 2 : count - 1];
+    const field_spec *expected =
+        read_expected(&text, fields + cursor->expected, last, kept, &wanted, &passed, true, values);
+    cursor->at = record->body.len - text.len;
+    cursor->expected = (uint32_t)(expected - fields);
+    *located |= passed & kept;
+    /* What lies before the cursor has the kernel's form, so all its fields were taken. */
+    return wanted == 0 || text.len == 0 || read_fields_from(text, fields, expected, count, wanted, values);
 }
 
 /* A record of user space. */

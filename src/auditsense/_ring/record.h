@@ -41,6 +41,7 @@ bool as_record_read_next(as_stamp *before, uint16_t type, as_span text, as_recor
 
 /* The bits of a range of as_field, both ends included. */
 #define AS_RANGE(from, to) ((AS_BIT(to) | (AS_BIT(to) - 1)) & ~(AS_BIT(from) - 1))
+#define AS_CALL_FIELDS AS_RANGE(AS_FIELD_ARCH, AS_FIELD_KEY) /* of SYSCALL */
 #define AS_PATH_FIELDS AS_RANGE(AS_FIELD_PATH_NAME, AS_FIELD_PATH_NAMETYPE)
 
 /* Maximum number of unknown or repeated fields and words that are skipped in a record. The kernel writes at most one
@@ -52,6 +53,18 @@ enum { AS_MAX_UNKNOWN = 16 };
  * Only wanted values are read or written. Present values are not overwritten, so records of several types fill one
  * array of AS_FIELDS values; of two equal keys the first counts. */
 bool as_record_fields(const as_record *record, uint64_t wanted, as_value values[AS_FIELDS]);
+
+/* Where reading the fields of a record stopped, while it has the kernel's form. All zeros: at its start. */
+typedef struct {
+    uint32_t at;       /* in the body */
+    uint32_t expected; /* number of the field that comes next in the kernel's order */
+} as_record_cursor;
+
+/* As as_record_fields, of a SYSCALL or PATH record that is read in several steps: it continues where the last step stopped.
+ * It also takes the values of kept fields that it passes, and adds the bits of what it took to *located. The wanted
+ * fields are kept ones, and their values absent. All steps keep the same fields. */
+bool as_record_fields_on(const as_record *record, as_record_cursor *cursor, uint64_t wanted, uint64_t kept,
+                         uint64_t *located, as_value values[AS_FIELDS]);
 
 /* Make these fields absent. No other member of an absent value is ever read. */
 static inline void as_values_clear(as_value values[AS_FIELDS], uint64_t fields) {

@@ -26,13 +26,11 @@ typedef struct {
     as_event *event;   /* NULL: none */
     uint32_t next;     /* position in as_match.matched of the filter being applied */
     uint32_t matched;  /* filters that it fits */
-    uint64_t loaded;   /* bits of the fields that were read from its records at first */
     as_window *window; /* of the rule being applied; NULL: not found yet */
     as_search search;  /* for the windows that it completes */
     uint32_t unknown;  /* unknown fields that rules compare, see as_hit.unknown */
     uint32_t actor;    /* see as_window_actor */
     bool actor_known;
-    bool cut; /* the rest of a record was not read */
     bool key_known;
     uint64_t key[2]; /* of the rule being applied */
 } as_decision;

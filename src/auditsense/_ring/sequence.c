@@ -234,7 +234,12 @@ static uint32_t take_step(as_sequences *sequences, as_stats *stats) {
 static void append_field(as_step *step, as_field field, as_event_values *values) {
     enum { HEAD = 4 };
     as_span text;
-    if (step->member_len + HEAD >= AS_MEMBER_BYTES || !as_event_text(values, field, &text)) {
+    if (step->member_len + HEAD >= AS_MEMBER_BYTES) {
+        return;
+    }
+    const as_kind kind = as_field_kind(field);
+    const bool words = (AS_BIT(field) & AS_LOADED_FIELDS) != 0 && kind != AS_KIND_STRING; /* never decoded */
+    if (words ? !as_value_text(values->values[field], kind, NULL, &text) : !as_event_text(values, field, &text)) {
         return;
     }
     const uint32_t room = AS_MEMBER_BYTES - HEAD - step->member_len;
@@ -252,6 +257,11 @@ static void append_field(as_step *step, as_field field, as_event_values *values)
 
 static void keep_fields(const as_sequences *sequences, as_step *step, as_event_values *values) {
     uint64_t rest = sequences->member_fields;
+    as_event_values_load(values, rest & AS_PLAIN_FIELDS);
+    for (uint64_t left = rest & AS_PLAIN_FIELDS; left != 0; left &= left - 1) {
+        const uint32_t field = (uint32_t)__builtin_ctzll(left);
+        rest &= values->values[field].form == AS_FORM_ABSENT ? ~AS_BIT(field) : UINT64_MAX;
+    }
     for (size_t i = 0; i < sizeof first_fields; i++) {
         if ((rest & AS_BIT(first_fields[i])) != 0) {
             append_field(step, (as_field)first_fields[i], values);
