@@ -2,8 +2,10 @@
 
     python scripts/scan_table.py [--write]
 
-As root, on a host with kernel audit and without another sensor. It runs all ways three times: under Elastic's
-audit rule, under those of `run`, and for alerts of `run`. Without --write it prints the table.
+As root, on a host with kernel audit and without another sensor. It runs all ways twice and records what the
+kernel reports: under Elastic's audit rule, and under those of `run`. The alerts are those of the second
+recording.
+Without --write it prints the table.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from tests.live.scan_ways import PLACES, WAYS, Cell, Programs, of_cell, run_all 
 from tests.live.workloads import AUDITSENSE, command  # noqa: E402
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
 PAGE = ROOT / "docs" / "proc-scan.md"
 BEGIN, END = "<!-- table -->\n", "<!-- end of table -->"
@@ -42,12 +44,9 @@ def main(arguments: Sequence[str]) -> int:
         print("scan_table: needs root, because only root reads kernel audit", file=sys.stderr)
         return 1
     with Programs() as programs:
-        by_rule = [
-            recorded(programs, [DEFAULT_AUDIT_RULE]),
-            recorded(programs, rules_needed(shipped_detections())),
-        ]
-        alerts, cells = alerted(programs)
-    text = table(by_rule, alerts, cells)
+        elastic, _, _ = measured(programs, [DEFAULT_AUDIT_RULE])
+        ours, alerts, cells = measured(programs, rules_needed(shipped_detections()))
+    text = table([elastic, ours], alerts, cells)
     if "--write" in arguments:
         page = PAGE.read_text(encoding="utf-8")
         before, _, rest = page.partition(BEGIN)
@@ -71,39 +70,26 @@ def attributed(cells: Sequence[Cell], documents: Sequence[dict[str, Any]], progr
     }
 
 
-def during(arguments: Sequence[str], programs: Programs, output: Callable[[str], str]) -> Found:
-    """Run all ways during a command, and attribute the documents of its output."""
-    with command(*arguments) as sensor:
-        sensor.wait_until_ready()
-        cells = run_all(programs, all_cells())
-        time.sleep(SETTLE_S)
-        printed = sensor.printed
-    documents = [json.loads(line) for line in output(printed).splitlines()]
-    return attributed(cells, documents, programs)
-
-
-def recorded(programs: Programs, rules: Sequence[str]) -> Found:
-    """Return the opens of procfs roots that audit rules report, for each run."""
+def measured(programs: Programs, rules: Sequence[str]) -> tuple[Found, Found, list[Cell]]:
+    """Run all ways under audit rules. Returns the events and the alerts of each run, and all runs."""
     with tempfile.TemporaryDirectory() as folder:
         file = str(Path(folder) / "capture")
-        words = [word for rule in rules for word in ("--audit-rule", rule)]
+        with command(
+            "record", "--to", file, *(word for rule in rules for word in ("--audit-rule", rule))
+        ) as sensor:
+            sensor.wait_until_ready()
+            cells = run_all(programs, all_cells())
+            time.sleep(SETTLE_S)
+        events = attributed(cells, replayed(file, "events"), programs)
+        alerts = [one for one in replayed(file, "alerts") if is_alert(one)]
+        return events, attributed(cells, alerts, programs), cells
 
-        def events(_: str) -> str:
-            replay = [*AUDITSENSE, "replay", "-o", "events", "--format", "jsonl", file]
-            return subprocess.run(replay, capture_output=True, text=True, check=True).stdout
 
-        return during(["record", "--to", file, *words], programs, events)
-
-
-def alerted(programs: Programs) -> tuple[Found, list[Cell]]:
-    """Return the alerts of each run, and all runs."""
-    cells: list[Cell] = []
-    with command("run", "--format", "jsonl", "--self-test", "0") as sensor:
-        sensor.wait_until_ready()
-        cells = run_all(programs, all_cells())
-        time.sleep(SETTLE_S)
-        documents = [one for one in map(json.loads, sensor.printed.splitlines()) if is_alert(one)]
-    return attributed(cells, documents, programs), cells
+def replayed(file: str, view: str) -> list[dict[str, Any]]:
+    """Return the documents of a capture."""
+    words = [*AUDITSENSE, "replay", "-o", view, "--format", "jsonl", file]
+    printed = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    return [json.loads(line) for line in printed.splitlines()]
 
 
 def is_alert(document: dict[str, Any]) -> bool:
@@ -117,7 +103,7 @@ def table(by_rule: Sequence[Found], alerts: Found, cells: Sequence[Cell]) -> str
     rows = [
         (
             f"Measured on Linux {kernel} by `python scripts/scan_table.py --write`. A cell has the events "
-            "under `-w /proc/ -p r`, those under the rules of `run`, and the detection of the alert.\n"
+            "under `-w /proc/ -p r`, those under the rules of `run`, and the detection of the alert in a replay.\n"
         ),
         "| way | " + " | ".join(PLACES) + " |",
         "|---" * (len(PLACES) + 1) + "|",

@@ -136,11 +136,13 @@ class Programs:
                 yield [*before, *AS_OTHER, *bwrap, *call]
             case "runc":
                 with tempfile.TemporaryDirectory() as bundle:
-                    yield [*before, *self._container(Path(bundle), call)]
+                    yield [*before, *self.container(Path(bundle), call)]
             case _:
                 yield [*before, *AS_OTHER, *call]
 
-    def _container(self, bundle: Path, call: Sequence[str]) -> list[str]:
+    @staticmethod
+    def container(bundle: Path, call: Sequence[str]) -> list[str]:
+        """Return the command that runs a program in a container of runc, made in an empty folder."""
         program = Path(call[0])
         parent = bundle / "rootfs" / program.parent.relative_to("/")
         parent.mkdir(parents=True)
