@@ -103,7 +103,8 @@ def table(by_rule: Sequence[Found], alerts: Found, cells: Sequence[Cell]) -> str
     rows = [
         (
             f"Measured on Linux {kernel} by `python scripts/scan_table.py --write`. A cell has the events "
-            "under `-w /proc/ -p r`, those under the rules of `run`, and the detection of the alert in a replay.\n"
+            "under `-w /proc/ -p r`, those under the rules of `run`, and the detection of the alert in a "
+            "replay.\n"
         ),
         "| way | " + " | ".join(PLACES) + " |",
         "|---" * (len(PLACES) + 1) + "|",
