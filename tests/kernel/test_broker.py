@@ -144,6 +144,20 @@ def test_socket_of_another_sensor_stays(tmp_path: Path, *, noted: bool) -> None:
         assert path.exists()
 
 
+@pytest.mark.parametrize("made", [True, False])
+def test_socket_of_a_sensor_that_was_killed_early_is_removed(tmp_path: Path, *, made: bool) -> None:
+    """After it was made and before it was noted."""
+    path = tmp_path / "control"
+    path.touch()
+    with started(Broker([str(path)])) as broker:
+        broker.before()
+        if made:
+            path.rename(tmp_path / "stale")
+            path.touch()
+        broker.clean()
+        assert path.exists() is not made
+
+
 def test_clients_have_separate_operations(tmp_path: Path) -> None:
     """A sink can neither remove the sensor's files nor open those of another sink."""
     lock = tmp_path / "lock"

@@ -235,6 +235,8 @@ class LiveSession:
         if isinstance(self._source, TextSource):  # the others take it once the guardian runs
             host.enter_context(self._lock)
         host.enter_context(self._sensor)
+        if self._broker is not None:
+            self._broker.before()
         host.enter_context(self._status_socket)
         if self._broker is not None and self._status_socket.entered:
             self._broker.keep()

@@ -37,9 +37,9 @@ from auditsense.kernel.seccomp import Fixed, InRange, OneOf
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-OPEN, ROTATE, DATAGRAMS, STREAM, KEEP, CLEAN = b"O", b"R", b"D", b"S", b"K", b"C"
+OPEN, ROTATE, DATAGRAMS, STREAM, BEFORE, KEEP, CLEAN = b"O", b"R", b"D", b"S", b"B", b"K", b"C"
 """Requests: open the file of a sink, rename it and its predecessors; connect to the socket of a sink, by one
-of two types; note the last of the files to remove, remove all of them."""
+of two types; note the last of the files to remove before it is made, and then; remove all of them."""
 FILE_FLAGS: Final = (
     os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NOCTTY | os.O_NONBLOCK
 )
@@ -84,8 +84,8 @@ class Broker:
     """Handle of the process. Add the files of sinks, start it, and use the descriptors that it returned.
 
     Args:
-        files: of the sensor, absolute, to remove at the end; the last one is removed only if it is the same
-            as when `keep` was called.
+        files: of the sensor, absolute, to remove at the end. The last one is removed only if it is the same
+            as when `keep` was called or, without that, another one than when `before` was called.
         folders: to remove then, where they are empty.
     """
 
@@ -143,6 +143,10 @@ class Broker:
     def fileno(self) -> int:
         """Return the descriptor over which files are removed."""
         return self._own.fileno()
+
+    def before(self) -> None:
+        """Note that the last of the files, if it exists, is not the sensor's yet."""
+        self._ask(BEFORE)
 
     def keep(self) -> None:
         """Note that the last of the files is the sensor's."""
@@ -215,7 +219,9 @@ class Operations:
     connects: bool
     files: tuple[str, ...]
     folders: tuple[str, ...]
+    before: tuple[int, int] | None = None
     same: tuple[int, int] | None = None
+    noted: bool = False
     arch: str = field(default_factory=lambda: seccomp.abi() or "")
 
     @classmethod
@@ -268,14 +274,27 @@ class Operations:
         fixed += [(one, (InRange(0, 0), None, data, flags)) for one in ("mmap", "mmap2")]
         return seccomp.CallList(_CALLS, families, fixed=tuple(fixed), forks=False)
 
+    def tidy(self, request: bytes) -> None:
+        """Do what the sensor asks for."""
+        if request == CLEAN:
+            self.clean()
+        elif request == BEFORE and self.files:
+            self.before, self.noted = _identity(self.files[-1]), True
+        elif request == KEEP and self.files:
+            self.same = _identity(self.files[-1])
+
     def clean(self) -> None:
         """Remove the files of the sensor, and its folders where they are empty."""
         for path in self.files:
-            if path == self.files[-1] and self.same != _identity(path):
+            if path == self.files[-1] and not self._is_own(path):
                 continue
             self._call("unlinkat", _AT_FDCWD, self.paths.address(path), 0)
         for path in self.folders:
             self._call("unlinkat", _AT_FDCWD, self.paths.address(path), _AT_REMOVEDIR)
+
+    def _is_own(self, path: str) -> bool:
+        found = _identity(path)
+        return found == self.same if self.same is not None else self.noted and found != self.before
 
     def open(self, client: Client, file: SinkFile) -> int:
         """Return a descriptor.
@@ -400,10 +419,7 @@ def _answer(operations: Operations, client: Client, request: bytes) -> None:
             if request in kinds:
                 descriptors.append(operations.connect(client.socket, kinds[request]))
         elif file is None:
-            if request == KEEP and operations.files:
-                operations.same = _identity(operations.files[-1])
-            elif request == CLEAN:
-                operations.clean()
+            operations.tidy(request)
         elif request == ROTATE:
             operations.rotate(client, file)
         elif request == OPEN:
