@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from auditsense.config.settings import RunSettings
+    from auditsense.core.stats import Stats
     from auditsense.detect.suppression import AlertCounts
     from auditsense.kernel.self_test import SelfTest
     from auditsense.sensor.sensor import Sensor
@@ -82,6 +83,8 @@ def summary(sensor: Sensor, self_test: SelfTest | None, seconds: float) -> str:
     losses = sensor.losses.by_cause()
     line += "".join(f", {cause.replace('_', ' ')} {losses[cause]}" for cause in _CAUSES if cause in losses)
     parts = [line]
+    if none_completed(stats, passed):
+        parts.append("no match completed a detection: all were steps of sequences or of samples")
     if stats.malformed and stats.lines:
         parts.append(f"{stats.malformed} of {stats.lines} lines were no audit record")
     if self_test is not None and self_test.failed:
@@ -97,6 +100,11 @@ def summary(sensor: Sensor, self_test: SelfTest | None, seconds: float) -> str:
     if stats.stamp_steps:
         parts.append(f"stamps of records went back {stats.stamp_steps} times")
     return "; ".join(parts) + _withheld(counts)
+
+
+def none_completed(stats: Stats, self_tests: int) -> bool:
+    """Return whether there were matches, apart from those of self-tests, and none completed a detection."""
+    return stats.matches > self_tests >= stats.sequences and stats.limited == 0
 
 
 def _withheld(counts: AlertCounts) -> str:
