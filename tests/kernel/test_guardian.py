@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.guarded_sensor import CAP_AUDIT_CONTROL, LIMIT_S, SENSOR, Sensor, status
+from tests.support.guarded_sensor import CAP_AUDIT_CONTROL, LIMIT_S, SENSOR, Result, Sensor, status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,11 +82,11 @@ def test_guardian_does_nothing_without_a_death(sensor: Sensor) -> None:
     for steps in ("STEPS[:1]", "STEPS", "STEPS[:2]", "()"):
         assert sensor.do(f"guardian.write({steps})") == "None"
         assert sensor.do("guardian.alive()") == "True"
-        assert not sensor.result.exists()
+        assert not sensor.result.text
     assert sensor.do("guardian.close()") == "None"
     assert sensor.do("guardian.pid") == "0"
     assert not Path(f"/proc/{pid}").exists()
-    assert sensor.result.read_text() == "as before: nothing asked"
+    assert sensor.result.text == "as before: nothing asked"
     assert sensor.do("guardian.write(STEPS)") == "None"
     assert sensor.do("guardian.watch()") == "False"
     assert sensor.die() == ""
@@ -96,20 +96,20 @@ def test_guardian_restores_host_after_sigkill(sensor: Sensor) -> None:
     sensor.start()
     sensor.do("guardian.write(STEPS)")
     assert sensor.die() == f"auditsense: the sensor ({sensor.process.pid}) died; the host is as it was\n"
-    assert sensor.result.read_text() == "as before: True"
+    assert sensor.result.text == "as before: True"
 
 
 def test_guardian_is_silent_without_steps(sensor: Sensor) -> None:
     sensor.start()
     assert sensor.die() == ""
-    assert sensor.result.read_text() == "as before: nothing asked"
+    assert sensor.result.text == "as before: nothing asked"
 
 
 def test_close_undoes_remaining_steps(sensor: Sensor) -> None:
     sensor.start()
     sensor.do("guardian.write(STEPS)")
     assert sensor.do("guardian.close()") == "None"
-    assert sensor.result.read_text() == "as before: True"
+    assert sensor.result.text == "as before: True"
 
 
 def test_last_complete_journal_line_counts(sensor: Sensor) -> None:
@@ -117,7 +117,7 @@ def test_last_complete_journal_line_counts(sensor: Sensor) -> None:
     sensor.do("guardian.write(STEPS)")
     sensor.do("half(STEPS[:1])")
     assert "the host is as it was" in sensor.die()
-    assert sensor.result.read_text() == "as before: True"
+    assert sensor.result.text == "as before: True"
 
 
 def test_interrupted_line_does_not_affect_the_next(sensor: Sensor) -> None:
@@ -125,7 +125,7 @@ def test_interrupted_line_does_not_affect_the_next(sensor: Sensor) -> None:
     sensor.do("half(STEPS[:1])")
     sensor.do("guardian.write(STEPS)")
     assert "the host is as it was" in sensor.die()
-    assert sensor.result.read_text() == "as before: True"
+    assert sensor.result.text == "as before: True"
 
 
 def test_failed_undo_is_reported_and_keeps_the_file(tmp_path: Path, fault: Recorder) -> None:
@@ -137,7 +137,7 @@ def test_failed_undo_is_reported_and_keeps_the_file(tmp_path: Path, fault: Recor
     for line in lines:
         assert line.startswith("auditsense: error: not restored: ")
         assert "locked" in line
-    assert not (tmp_path / "result").exists()
+    assert not sensor.result.text
     fault(
         "the kernel refuses to restore",
         how="a locked configuration when the sensor dies, a kernel in memory",
@@ -189,7 +189,7 @@ def test_replacement_guardian_knows_the_steps(sensor: Sensor) -> None:
     assert sensor.do("guardian.watch()") == "False"
     assert sensor.do("len(os.listdir('/proc/self/fd'))") == descriptors
     assert "the host is as it was" in sensor.die()
-    assert sensor.result.read_text() == "as before: True"
+    assert sensor.result.text == "as before: True"
 
 
 def test_failed_replacement_is_tried_again(sensor: Sensor) -> None:
@@ -226,10 +226,10 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 @pytest.mark.parametrize("closed", ["", "0", "1", "01", "2", "02", "12", "012"])
 def test_closed_standard_descriptors_are_harmless(tmp_path: Path, closed: str, fault: Recorder) -> None:
-    result = tmp_path / "result"
+    result = Result(tmp_path / "result")
     reading, writing = os.pipe()
     with subprocess.Popen(
-        [sys.executable, "-P", "-c", SENSOR + CLOSED, str(result), "1", closed],
+        [sys.executable, "-P", "-c", SENSOR + CLOSED, str(result.path), "1", closed],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=writing,
@@ -240,10 +240,10 @@ def test_closed_standard_descriptors_are_harmless(tmp_path: Path, closed: str, f
         stderr = pipe.read()
     assert bool(stderr) == ("2" not in closed)
     deadline = time.monotonic() + LIMIT_S
-    while not result.exists() or not result.read_text():
+    while not result.text:
         assert time.monotonic() < deadline
         time.sleep(0.005)
-    assert result.read_text() == "as before: True"
+    assert result.text == "as before: True"
     fault(
         "it is started with standard input or output closed",
         how="eight combinations, then SIGKILL",

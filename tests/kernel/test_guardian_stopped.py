@@ -51,7 +51,7 @@ def test_guardian_waits_for_kernel_to_notice_death(sensor: Sensor) -> None:
     sensor.start()
     sensor.do("guardian.write(STEPS)")
     assert sensor.die().endswith("the host is as it was\n")
-    assert sensor.result.read_text() == "as before: True"
+    assert sensor.result.text == "as before: True"
 
 
 def test_guardian_reports_socket_that_stays_owned(sensor: Sensor, fault: Recorder) -> None:
@@ -62,7 +62,7 @@ def test_guardian_reports_socket_that_stays_owned(sensor: Sensor, fault: Recorde
     stderr = sensor.die()
     assert "error: not restored: become the owner of the audit socket" in stderr
     assert "as it was" not in stderr
-    assert not sensor.result.exists()
+    assert not sensor.result.text
     fault(
         "the kernel does not release the socket of a dead sensor",
         how="EACCES to the guardian, again and again; a kernel in memory",
@@ -93,7 +93,7 @@ def test_stopped_guardian_is_resumed_on_close(sensor: Sensor) -> None:
     pid = stop(sensor)
     assert sensor.do("guardian.close()") == "None"
     assert not Path(f"/proc/{pid}").exists()
-    assert sensor.result.read_text() == "as before: nothing asked"
+    assert sensor.result.text == "as before: nothing asked"
 
 
 def test_stopped_guardian_is_resumed_by_watch(sensor: Sensor) -> None:
@@ -115,7 +115,7 @@ def test_guardian_that_cannot_be_resumed_is_replaced(sensor: Sensor) -> None:
     assert sensor.do("guardian.watch()") == "False"
     sensor.process.kill()
     deadline = time.monotonic() + LIMIT_S
-    while not sensor.result.exists():
+    while not sensor.result.text:
         assert time.monotonic() < deadline
         time.sleep(0.005)
     os.kill(first, signal.SIGCONT)  # it has nothing to undo any more
