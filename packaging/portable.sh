@@ -64,6 +64,9 @@ build_portable() { # ARCH
     # DT_RPATH of the program holds for the libraries of its modules too.
     patchelf --set-interpreter "/opt/auditsense/lib/$loader" --force-rpath --set-rpath /opt/auditsense/lib \
         "$into/bin/python$PORTABLE_PYTHON"
+    # Modules for terminals and old databases, whose libraries would come along for nothing.
+    rm -f "$into/lib/python$PORTABLE_PYTHON/lib-dynload"/_dbm.* "$into/lib/python$PORTABLE_PYTHON/lib-dynload"/_curses* \
+        "$into/lib/python$PORTABLE_PYTHON/lib-dynload"/readline.*
     find "$into" -name '*.so*' -type f -exec patchelf --print-needed {} + | sort -u | while read -r library; do
         [ -e "$into/lib/$library" ] || die "$library is in none of the packages"
     done

@@ -207,7 +207,9 @@ main() {
     export SOURCE_DATE_EPOCH
     install_tools
     write_vendored
-    rm -f "$dist"/auditsense*.deb "$dist"/auditsense*.rpm "$dist"/*.cdx.json "$dist"/*-portable-* "$dist/SHA256SUMS"
+    rm -f "$dist"/*.cdx.json "$dist/SHA256SUMS"
+    if wants packages; then rm -f "$dist"/auditsense*.deb "$dist"/auditsense*.rpm; fi
+    if wants portable; then rm -f "$dist"/*-portable-*; fi
     if wants sdist; then
         rm -f "$dist"/auditsense-*.tar.gz "$dist"/auditsense-*.whl
         build_sdist

@@ -33,6 +33,8 @@ KERNELS: Final = """
 `python scripts/kernels/boot.py` boots kernels of Debian under emulation, with the .deb in a root of Debian 12. A
 check compares the fields of an alert with what the scan did, an exit code with the documented one, or the kernel's
 audit before and after. Every process of the sensor must have a filter of system calls and no_new_privs.
+`short` is the alert of a scan; `full` adds a kill, a burst, other system call tables, the golden rules, auditd, a
+locked configuration and failure 2. The column shows which of them ran.
 """  # noqa: E501 - lines of a page
 ARCHITECTURES: Final = """
 ## Architectures

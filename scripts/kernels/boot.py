@@ -187,7 +187,7 @@ def kernel_file(name: str, folder: Path) -> Path:
         BootError: the mirror has none.
     """
     kernel, place = KERNELS[name], folder / f"kernel-{name}"
-    found = sorted([*place.glob("boot/vmlinuz-*"), *place.glob("usr/lib/modules/*/vmlinuz")])
+    found = sorted([*place.glob("boot/vmlinuz-*"), *place.glob("usr/lib/modules/*/vmlinuz*")])
     if found:
         return found[0]
     apt = Apt(folder / f"apt-{kernel.suite}-{kernel.machine}", kernel.suite, kernel.machine, kernel.mirror)
@@ -395,7 +395,6 @@ def main() -> int:
         parser.error(f"unknown kernel {unknown[0]}; there are {', '.join(KERNELS)}")
     folder = arguments.folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    results = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
     failed = False
     for name in arguments.names or KERNELS:
         try:
@@ -407,6 +406,7 @@ def main() -> int:
         if result["failed"]:
             print(f"{name} FAILED: {result['failed']}", file=sys.stderr, flush=True)
             failed = True
+        results = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
         results[f"{name} {arguments.checks}"] = {
             **result,
             "seconds": round(seconds),
