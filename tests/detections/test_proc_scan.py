@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from auditsense import Detector, EventReader, Host, shipped_detections
+from auditsense.cli import main
 from auditsense.detections.event_table import EventMapping
 from auditsense.detections.exceptions import with_exceptions
 from auditsense.detections.loader import known_harmless
@@ -240,3 +243,23 @@ def test_known_harmless_programs_of_root_are_excepted(fields: dict[str, Any], de
     assert run(0, shipped_detections()) == [detection]
     assert run(0, detections) == []
     assert run(1000, detections) == [detection]
+
+
+RECORDINGS = sorted(
+    path
+    for path in (Path(__file__).parents[1] / "data").rglob("*")
+    if path.suffix in {".capture", ".log"} and path.is_file()
+)
+
+
+@pytest.mark.parametrize("recording", RECORDINGS, ids=lambda path: path.name)
+def test_elastics_rule_finds_the_same_in_recordings(
+    recording: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def replayed(*words: str) -> list[str]:
+        assert main(["replay", "--format", "jsonl", *words, str(recording)]) == 0
+        documents = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        alerts = [one for one in documents if one["auditsense"]["state"] == "alert"]
+        return [json.dumps(one) for one in alerts if one["rule"]["id"] == "pspy"]
+
+    assert replayed() == replayed("--only", "pspy")
