@@ -95,6 +95,7 @@ def all_steps(peers_root: str) -> list[Step]:
             "latency-idle", (f"{live}/latency.py", "--trials", "200", "--period-ms", "5"), trials, live=True
         ),
         Step("calls", ("auditsense", "bench", "calls", "--rounds", "9"), ("--rounds", "1"), live=True),
+        Step("ordinary_day", (f"{live}/ordinary_day.py",), ("--only", "ps aux"), live=True),
         Step("latency-flood", (f"{live}/latency.py", "--trials", "200", "--flood"), trials, live=True),
         Step(
             "auditd-1",

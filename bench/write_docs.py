@@ -67,7 +67,6 @@ OTHERS = {
     "bench/sinks.py --spool": "cost of a document in each sink, and in a spool relative to a file",
     "bench/embedding.py": "64 detectors at once, and 10,000 lives of one",
     "bench/live/fanotify.py": "what fanotify sees of scans of /proc, next to audit (ADR 37)",
-    "bench/live/ordinary_day.py": "which harmless programs list processes, how often, and which alert",
     "bench/live/cycles.py": "settings, memory and descriptors over many lives of a sensor",
     "bench/live/soak.py": "memory, descriptors and losses over hours",
 }
@@ -379,9 +378,16 @@ def _day(results: Results) -> str:
     words = (
         f"`{result['command']}`, {result['date']}: each program in a login session, for some seconds, while "
         "the sensor ran with its default detections; programs as the user 65534, or as root where needed. "
-        f"{silent} of {len(rows)} raised no alert.\n\n"
+        f"{silent} of {len(rows)} raised no alert. "
+        "`--known-harmless` takes pgrep and mprof of root alone, who needs no scanner to see other users' "
+        f"arguments.{_not_run(result)}\n\n"
     )
     return "## A day of ordinary use\n\n" + words + table(head, rows)
+
+
+def _not_run(result: dict[str, Any]) -> str:
+    names = [row["name"] for row in result["rows"] if row["why_not"]]
+    return f" Not measured, because it did not start: {'; '.join(names)}." if names else ""
 
 
 def _counted(alerts: dict[str, int]) -> str:

@@ -51,7 +51,7 @@ _SYSCALL, _PATH, _URINGOP = 1300, 1302, 1336
 _FIELD: Final = re.compile(r"\b(pid|ses|inode|dev|mode)=(\S+)")
 
 EXPECTED: Final[dict[str, str]] = {
-    "pgrep in a wait loop": "about 35 listings in 5 s by one session, as a scan by a child per listing",
+    "pgrep in a wait loop": "five listings a second by one session, as a scan by a child per listing",
     "memory_profiler, every 0.1 s": "as often as a scanner, by an interpreter: no path tells them apart",
 }
 """Why a step that alerts is right to; shown in the table."""
