@@ -69,7 +69,8 @@ def distributions(results: dict[str, Any]) -> str:
     for key, name in NAMES.items():
         if result := results.get(key):
             facts = result["facts"]
-            rows.append([name, facts.get("Python", ""), verdict(result["failed"]), result["day"]])
+            version = facts.get("version", "").removeprefix("auditsense ")
+            rows.append([name, facts.get("Python", ""), version, verdict(result["failed"]), result["day"]])
             more.append(f"**{name}.** {'. '.join(result['steps'])}.")
             more += [
                 f"- {fact}: {facts[fact]}" for fact in sorted(facts) if fact not in ("Python", "version")
@@ -78,7 +79,7 @@ def distributions(results: dict[str, Any]) -> str:
     return (
         DISTRIBUTIONS
         + "\n"
-        + table(["distribution", "Python", "result", "day"], rows)
+        + table(["distribution", "Python", "version", "result", "day"], rows)
         + "\n"
         + "\n".join(more)
     )
