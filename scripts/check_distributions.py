@@ -521,6 +521,8 @@ def main() -> int:
     parser.add_argument("--only", action="append", choices=[*CHECKS], help="check only this one")
     arguments = parser.parse_args()
     arguments.roots.mkdir(parents=True, exist_ok=True)
+    # So that a sensor is stopped and a mount removed.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     results = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
     failed = False
     for name in arguments.only or CHECKS:
