@@ -386,7 +386,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(KERNELS))
-    parser.add_argument("--checks", choices=["short", "full", "off", "locked"], default="full")
+    parser.add_argument("--checks", choices=["short", "full", "off", "locked"], default="short")
     parser.add_argument(
         "--folder", type=Path, default=ROOT / ".build" / "kernels", help="for downloads and roots"
     )
