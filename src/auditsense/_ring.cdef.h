@@ -255,7 +255,7 @@ typedef struct {
     const as_call *calls;    /* at most 65,536 of each kind from here on */
     const as_main *mains;
     const as_filter *filters;
-    const uint16_t *anchors;
+    const uint16_t *anchors; /* with their operands, over all classes: at most 16,777,216 */
     const as_node *nodes;
     const as_predicate *predicates; /* at most 8,192 */
     const as_operand *operands;

@@ -238,6 +238,21 @@ static void operands(void) {
     SPOILT(predicate.op, AS_OP_REGEX);
 }
 
+static void sharing(void) {
+    CASE("what filters share is bounded, so that no sum of the index wraps");
+    enum { MANY = 65535, SHARED = 260 };
+    static uint16_t anchors[MANY];
+    static as_operand same[MANY];
+    for (uint32_t operands = SHARED - 10; operands <= SHARED; operands += 10) {
+        spoilable *table = good_table();
+        table->rules.anchors = anchors;
+        table->rules.anchor_count = table->filter.anchors = MANY;
+        table->rules.operands = same;
+        table->rules.operand_count = table->predicate.operands = operands;
+        CHECK(as_rules_valid(&table->rules) == (operands < SHARED));
+    }
+}
+
 static void order(void) {
     CASE("the filters of a class stand in the order of their rules");
     spoilable *table = good_table();
@@ -316,6 +331,7 @@ int main(void) {
     stages();
     programs();
     operands();
+    sharing();
     order();
     sizes();
     return check_done();

@@ -12,6 +12,7 @@ enum {
     MAX_SESSIONS = 64,
     MAX_ENTRIES = 65536,
     MAX_TEXT = 1 << 20,
+    MAX_INDEXED = 1 << 24,
     MAX_SPAN_MS = 86400000,
     MAX_KEYS = 4,
     MAX_DIRECTORY = 4,
@@ -176,10 +177,26 @@ static bool programs_valid(const as_rules *rules) {
     return valid;
 }
 
+/* Classes may share filters, and filters anchors: bounds what candidates.c adds up. */
+static bool index_valid(const as_rules *rules) {
+    uint64_t indexed = 0;
+    for (uint32_t i = 0; indexed <= MAX_INDEXED && i < rules->class_count; i++) {
+        const as_class *row = &rules->classes[i];
+        for (uint32_t j = 0; indexed <= MAX_INDEXED && j < row->filters; j++) {
+            const as_filter *filter = &rules->filters[row->first_filter + j];
+            indexed++;
+            for (uint32_t k = 0; indexed <= MAX_INDEXED && k < filter->anchors; k++) {
+                indexed += 1 + (uint64_t)rules->predicates[rules->anchors[filter->first_anchor + k]].operands;
+            }
+        }
+    }
+    return indexed <= MAX_INDEXED;
+}
+
 bool as_rules_valid(const as_rules *rules) {
     bool valid = (rules->actor_fields & ~AS_ALL_FIELDS) == 0 &&
                  (rules->flags & ~(uint32_t)(AS_STRICT | AS_PROCESSES)) == 0 && counts_valid(rules) &&
-                 programs_valid(rules) && classes_valid(rules);
+                 programs_valid(rules) && classes_valid(rules) && index_valid(rules);
     for (uint32_t i = 0; valid && i < rules->rule_count; i++) {
         valid = rule_valid(rules, &rules->rules[i]);
     }
