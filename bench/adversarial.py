@@ -21,13 +21,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from auditsense.bench.inputs import measured_detections
 from auditsense.bench.report import machine
 from auditsense.bench.timing import alternate, cpu_of, cpu_of_program
 from auditsense.core.ring import PACKED_HEADER, Limits, Ring
 from auditsense.detect.suppression import AlertPolicy
 from auditsense.detections.builder import define
 from auditsense.detections.compiler import compile_all
-from auditsense.detections.loader import shipped_detections
 
 if TYPE_CHECKING:
     from auditsense.core.rule_table import RuleTable
@@ -213,7 +213,7 @@ class Input:
     before: Maker = lambda _records: ()
     limits: Limits = field(default_factory=Limits)
     rules: Callable[[], RuleTable] = lambda: compile_all(
-        shipped_detections(), merge_ms=AlertPolicy().suppress_ms
+        measured_detections(), merge_ms=AlertPolicy().suppress_ms
     )
     lines: bool = False
     pieces: int = PIECE

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from auditsense.bench.inputs import packed
+from auditsense.bench.inputs import measured_detections, packed
 from auditsense.core.ring import Limits, Ring
 from auditsense.detect.suppression import AlertPolicy
 from auditsense.detections.compiler import compile_all
-from auditsense.detections.loader import shipped_detections
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,7 +43,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 @pytest.fixture(scope="session")
 def rules() -> RuleTable:
     """The shipped detection, as a sensor compiles it."""
-    return compile_all(shipped_detections(), merge_ms=AlertPolicy().suppress_ms)
+    return compile_all(measured_detections(), merge_ms=AlertPolicy().suppress_ms)
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ import ctypes
 import sys
 from pathlib import Path
 
+from auditsense.bench.inputs import measured_detections
 from auditsense.core.ring import Limits, Ring
 from auditsense.detect.suppression import AlertPolicy
 from auditsense.detections.compiler import compile_all
-from auditsense.detections.loader import shipped_detections
 
 
 def allocations() -> int:
@@ -26,7 +26,7 @@ def allocations() -> int:
 def main() -> None:
     path = Path(sys.argv[1])
     data = path.read_bytes()
-    rules = compile_all(shipped_detections(), merge_ms=AlertPolicy().suppress_ms)
+    rules = compile_all(measured_detections(), merge_ms=AlertPolicy().suppress_ms)
     # The buffer holds all hits: none is drained during the call.
     with Ring(rules, Limits(hit_bytes=1 << 23), seed=1) as ring:
         feed = ring.feed_text if path.suffix == ".text" else ring.feed

@@ -15,7 +15,7 @@ from auditsense import Detector, Host
 from auditsense.bench import audit_lock, c_helpers, live, table
 from auditsense.bench.flood import flood
 from auditsense.bench.html import page
-from auditsense.bench.inputs import EventKind, InputShape, chunks, cold, hot, log, packed
+from auditsense.bench.inputs import EventKind, InputShape, chunks, cold, hot, log, measured_detections, packed
 from auditsense.bench.latency import LatencyTrial
 from auditsense.bench.offline import offline
 from auditsense.bench.report import BenchReport, Goal, Row
@@ -75,7 +75,7 @@ def test_generated_events_are_counted_in_both_forms(shape: InputShape) -> None:
 
 @pytest.mark.parametrize("kind", EventKind)
 def test_only_opens_match(kind: EventKind) -> None:
-    with Detector(host=HERE) as detector:
+    with Detector(measured_detections(), host=HERE) as detector:
         detector.feed_packed(packed(InputShape(100, kinds=(kind,))))
         assert detector.stats().matches == (100 if kind is EventKind.OPEN else 0)
 

@@ -70,7 +70,7 @@ def test_unknown_architectures_are_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], fault: Recorder
 ) -> None:
     log = log_of(tmp_path / "audit.log", [(arch, 257) for arch in UNKNOWN] + [(0xC000003E, 257)])
-    assert main(["replay", "-o", "count", log]) == 0
+    assert main(["replay", "--only", "pspy", "-o", "count", log]) == 0
     output = capsys.readouterr()
     assert json.loads(output.out)["unknown_arch"] == 30
     assert json.loads(output.out)["matches"] == 10

@@ -647,7 +647,7 @@ def the_first_rules(host: Prepared) -> None:
 
 def rules_of_others(host: Prepared) -> None:
     host.running()
-    host.rules(DEFAULT_AUDIT_RULE, "-w /etc/shadow -p wa -k theirs")
+    host.rules(*WANTED, "-w /etc/shadow -p wa -k theirs")
 
 
 def rules_of_others_with_audit_off(host: Prepared) -> None:

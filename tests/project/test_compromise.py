@@ -23,8 +23,9 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become 
 def found() -> dict[str, Any]:
     """Attack every part once."""
     ended = subprocess.run(
-        [sys.executable, "-m", "tests.support.compromise"],
+        [sys.executable, "-P", "-m", "tests.support.compromise"],
         cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=True,

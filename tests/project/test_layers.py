@@ -31,6 +31,7 @@ FROM_ELSEWHERE = {
     *(
         "bz2",
         "fnmatch",
+        "gzip",
         "ipaddress",
         "lzma",
         "operator",

@@ -97,7 +97,7 @@ def test_page_of_compatibility_is_written_from_the_results() -> None:
         "from write_compatibility import page; print(page(), end='')"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-P", "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout == (ROOT / "docs/compatibility.md").read_text(encoding="utf-8"), (
         "python scripts/write_compatibility.py"
@@ -107,7 +107,14 @@ def test_page_of_compatibility_is_written_from_the_results() -> None:
 @pytest.mark.skipif("AUDITSENSE_KERNEL" not in os.environ, reason="AUDITSENSE_KERNEL names no kernel to boot")
 def test_sensor_works_on_another_kernel() -> None:
     subprocess.run(
-        [sys.executable, "scripts/kernels/boot.py", "--checks", "short", os.environ["AUDITSENSE_KERNEL"]],
+        [
+            sys.executable,
+            "-P",
+            "scripts/kernels/boot.py",
+            "--checks",
+            "short",
+            os.environ["AUDITSENSE_KERNEL"],
+        ],
         cwd=ROOT,
         check=True,
     )

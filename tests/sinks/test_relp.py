@@ -51,7 +51,7 @@ class Daemon:
             yield
         finally:
             process.terminate()
-            process.wait(30)
+            process.wait(300)
             (self.folder / "pid").unlink(missing_ok=True)
 
 
@@ -66,7 +66,7 @@ def test_alert_waits_on_disk_for_the_central_host_and_arrives(tmp_path: Path) ->
     log.write_bytes(b"".join(event.text for event in burst(10)))
     with host.running():
         arguments: list[str | Path] = [PROGRAM, "replay", log, "--sink", f"syslog:tcp://127.0.0.1:{tcp}"]
-        subprocess.run(arguments, check=True, capture_output=True, timeout=60)
+        subprocess.run(arguments, check=True, capture_output=True, timeout=300)
         wait_until(lambda: list((tmp_path / "host").glob("auditsense.0*")))
     with central.running(), host.running():  # the queue is read again
         wait_until(lambda: received.exists() and received.read_bytes().endswith(b"\n"))

@@ -11,7 +11,7 @@ import os
 import sys
 from dataclasses import asdict, dataclass
 
-from auditsense.bench.inputs import InputShape, chunks
+from auditsense.bench.inputs import InputShape, chunks, measured_detections
 from auditsense.bench.procfs import resident
 from auditsense.detect.detector import Detector
 from auditsense.detect.host import Host
@@ -43,7 +43,7 @@ def flood(pids: int) -> FloodResult:
     pieces = chunks(InputShape(pids, pids=min(pids, 3_000_000), programs=10_000), size=2000)
     piece = next(pieces)
     before = resident(os.getpid())
-    with Detector(host=_HERE) as detector:
+    with Detector(measured_detections(), host=_HERE) as detector:
         while piece:
             detector.feed_packed(piece)
             piece = next(pieces, b"")

@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auditsense.bench.flood import FloodResult
-from auditsense.bench.inputs import RECORDS_AN_EVENT, InputShape, cold, hot, packed, write_log
+from auditsense.bench.inputs import (
+    MEASURED,
+    RECORDS_AN_EVENT,
+    InputShape,
+    cold,
+    hot,
+    measured_detections,
+    packed,
+    write_log,
+)
 from auditsense.bench.interpreter import auditsense, bare_python, python
 from auditsense.bench.interpreter import program as find
 from auditsense.bench.report import TIMES, Goal, Row
@@ -19,7 +28,6 @@ from auditsense.detect.detector import Detector
 from auditsense.detect.host import Host
 from auditsense.detect.suppression import AlertPolicy
 from auditsense.detections.compiler import compile_all
-from auditsense.detections.loader import shipped_detections
 from auditsense.errors import AuditSenseError
 
 if TYPE_CHECKING:
@@ -66,7 +74,7 @@ def feed(data: bytes) -> Callable[[], object]:
     """Return a function that creates a detector, feeds it packed datagrams, and finishes it."""
 
     def work() -> None:
-        with Detector(host=_HERE) as detector:
+        with Detector(measured_detections(), host=_HERE) as detector:
             detector.feed_packed(data)
             detector.finish()
 
@@ -75,7 +83,7 @@ def feed(data: bytes) -> Callable[[], object]:
 
 def feed_core(data: bytes) -> Callable[[], float]:
     """Return a function that feeds a new core and returns its CPU time in s; no hit reaches Python."""
-    rules = compile_all(shipped_detections(), merge_ms=AlertPolicy().suppress_ms)
+    rules = compile_all(measured_detections(), merge_ms=AlertPolicy().suppress_ms)
     limits = Limits(key_slots=MANY_KEYS, hit_bytes=MANY_HIT_BYTES)
 
     def work() -> float:
@@ -143,7 +151,7 @@ def replay_row(path: Path, events: int) -> Row:
     grep = find("grep")
     if grep is None:
         return Row(key, question, TIMES, note="not measured: there is no grep")
-    command = auditsense("replay", "-o", "count", str(path))
+    command = auditsense("replay", "--only", MEASURED, "-o", "count", str(path))
     counted = json.loads(program_output(command))  # loads the file into the cache
     if counted["matches"] != events:
         raise AuditSenseError(f"replay counted {counted['matches']} of {events} events: this is a defect")
