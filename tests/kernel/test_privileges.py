@@ -136,6 +136,25 @@ def test_new_user_has_no_supplementary_groups() -> None:
     assert {*status["Uid"].split(), *status["Gid"].split()} == {"65534"}
 
 
+LATER_GUARDIAN = """
+import os
+from auditsense.kernel.confinement import PARTS, confine
+from auditsense.kernel.privileges import User
+user = User(65534, 65534)
+confine(PARTS["sensor"], user)
+pid = os.fork()
+if pid == 0:
+    confine(PARTS["guardian"], user)
+    os._exit(7)
+print("Ended:\\t", os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_confined_sensor_can_start_another_guardian() -> None:
+    assert status_of(LATER_GUARDIAN)["Ended"].strip() == "7"
+
+
 def test_refusal_is_an_error_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> int:
         ctypes.set_errno(errno.EPERM)

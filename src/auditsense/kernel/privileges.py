@@ -114,7 +114,13 @@ def keep_only(*capabilities: int, user: User | None = None) -> None:
 
 
 def _become(calls: ctypes.CDLL, user: User) -> None:
-    """Change all user and group ids; the permitted capabilities stay, the effective ones do not."""
+    """Change all user and group ids; the permitted capabilities stay, the effective ones do not.
+
+    Does nothing for a process that is this user already: the filter of a running sensor, which a later
+    guardian inherits, refuses these calls.
+    """
+    if _is(user):
+        return
     if calls.prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0):
         raise _failed("keep the capabilities")
     try:
@@ -125,6 +131,12 @@ def _become(calls: ctypes.CDLL, user: User) -> None:
     except OSError as error:
         raise AuditSenseError(f"cannot become user {user.uid}: {error.strerror}") from None
     calls.prctl(_PR_SET_KEEPCAPS, 0, 0, 0, 0)
+
+
+def _is(user: User) -> bool:
+    """Return whether this process has a user, with its group and no other group."""
+    users, groups = {*os.getresuid()}, {*os.getresgid(), *os.getgroups()}
+    return (users, groups) == ({user.uid}, {user.gid})
 
 
 def user_named(name: str) -> User:
