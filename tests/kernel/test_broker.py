@@ -174,3 +174,35 @@ def test_clients_have_separate_operations(tmp_path: Path) -> None:
             assert (answer, descriptors) == (b"\0", [])
         assert lock.exists()
         connection.close()
+
+
+@contextmanager
+def two_clients(folder: Path) -> Iterator[tuple[socket.socket, BrokeredOpener]]:
+    """Return the connection of one sink, and the opener of another."""
+    broker = Broker()
+    clients = []
+    for name in ("one", "two"):
+        sink = FileSink(folder / name)
+        place = SinkFile(os.open(folder, os.O_PATH | os.O_DIRECTORY), str(folder), (name, f"{name}.1"))
+        clients.append(broker.add_file(place, sink.fileno()))
+        sink.close()
+    opener = BrokeredOpener(folder / "two", clients[1])
+    with started(broker):
+        yield clients[0], opener
+        clients[0].close()
+        opener.close()
+
+
+def test_client_that_ends_with_an_answer_unread_ends_no_other(tmp_path: Path) -> None:
+    with two_clients(tmp_path) as (first, opener):
+        first.send(module.OPEN)
+        first.recv(1, socket.MSG_PEEK)  # the answer is there
+        first.close()  # the broker gets ECONNRESET
+        os.close(opener.open())
+
+
+def test_client_that_reads_no_answer_delays_no_other(tmp_path: Path) -> None:
+    with two_clients(tmp_path) as (first, opener):
+        first.send(b"?" * 1000)  # more answers than the buffer of its socket holds
+        for _ in range(1000):  # the broker takes one request of each in turn
+            os.close(opener.open())

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 from auditsense import _child_process as child
 from auditsense import syscalls
-from auditsense.errors import AuditSenseError
+from auditsense.errors import AuditSenseError, one_line
 from auditsense.kernel import landlock, privileges, seccomp
 from auditsense.kernel.seccomp import Fixed, InRange, OneOf
 
@@ -358,6 +358,10 @@ def _run(
         serve = confined(clients, operations, filtered)
         serve()
         code = 0
+    except BaseException as error:  # noqa: BLE001 - the last frame: nothing above could report it
+        text = one_line(f"error: the broker failed: {error!r}; start auditsense again")
+        with suppress(OSError):
+            os.write(2, f"auditsense: {text}\n".encode())
     finally:
         os._exit(code)
 
@@ -391,7 +395,10 @@ def confined(
         while by_descriptor:
             for descriptor, _ in poll.poll():
                 client = by_descriptor[descriptor]
-                request = client.connection.recv(1)
+                try:
+                    request = client.connection.recv(1)
+                except ConnectionError:  # it has ended without reading an answer
+                    request = b""
                 if not request:
                     poll.unregister(descriptor)
                     del by_descriptor[descriptor]  # it stays open: another one may not get its number
@@ -428,7 +435,8 @@ def _answer(operations: Operations, client: Client, request: bytes) -> None:
         result = error.errno or errno.EIO
     passed = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
     try:
-        client.connection.sendmsg([bytes([result])], passed)
+        # Without waiting: a client that reads no answer must not delay the others.
+        client.connection.sendmsg([bytes([result])], passed, socket.MSG_DONTWAIT)
     finally:
         for descriptor in descriptors:
             os.close(descriptor)
