@@ -12,6 +12,7 @@ import pytest
 from auditsense import Sensor
 from auditsense.cli.common import stop_signals
 from auditsense.cli.parser import build_parser
+from auditsense.cli.run import confinement_of
 from auditsense.cli.sd_notify import ServiceNotifier
 from auditsense.cli.sighup import HangupHandler
 from auditsense.config.settings import build_settings, load_config
@@ -205,3 +206,19 @@ def test_terminal_hangup_stops_despite_configuration(file: Path, monkeypatch: py
         session.hang_up()
         assert session.stopped == 1
     os.close(theirs)
+
+
+def test_file_with_a_relative_path_can_be_read_again(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments = build_parser().parse_args(["run", "-c", file.name])
+    assert str(tmp_path) in confinement_of(build_settings(load_config(arguments)), ()).access.read
+
+
+def test_optional_detection_opens_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments = build_parser().parse_args(["run", "--detections", "shipped:proc-read-by-number"])
+    (tmp_path / "below").mkdir()
+    arguments.config = str(write(tmp_path / "below" / "a.toml", ""))
+    assert str(tmp_path) not in confinement_of(build_settings(load_config(arguments)), ()).access.read

@@ -300,12 +300,24 @@ with stop_signals(lambda: None), reloading, sensor:
 """
 
 
+_OWN_DETECTION = """
+id = "own"
+name = "Own"
+version = 1
+severity = "low"
+risk_score = 21
+eql = 'process where event.action == "executed" and process.args regex "[0-9]+x"'
+"""
+
+
 def test_reload_reads_nothing_of_the_package(tmp_path: Path, fault: Recorder) -> None:
     """With --user, the package and Python may be out of reach (a venv below /root is enough)."""
     config = tmp_path / "auditsense.toml"
     config.write_text("")
+    (tmp_path / "own.toml").write_text(_OWN_DETECTION)
     good = [
         "",
+        f"[detections]\npaths = ['{tmp_path}/own.toml']\n",
         "[detections]\nknown_harmless = true\n",
         _ONE_SINK + "[[sink]]\ntype = 'syslog'\naddress = 'udp://127.0.0.1:5514'\n",
         _ONE_EXCEPTION + "expires = 2030-01-01\n",

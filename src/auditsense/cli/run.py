@@ -23,6 +23,7 @@ from auditsense.cli.status_socket import StatusSocket
 from auditsense.cli.summary import start_details, state, summary
 from auditsense.config.settings import build_settings, load_config
 from auditsense.detect.view import View
+from auditsense.detections.loader import OPTIONAL
 from auditsense.doctor.host_checks import JOURNALD_COST, JOURNALD_REMEDY
 from auditsense.doctor.proc import journald_listens
 from auditsense.errors import AuditSenseError, one_line
@@ -233,7 +234,7 @@ class LiveSession:
         self._started_s = time.monotonic()
         self._lock.check()  # before anything is changed
         if isinstance(self._source, TextSource):  # the others take it once the guardian runs
-            host.enter_context(self._lock)
+            self._lock_without_guardian(host)
         host.enter_context(self._sensor)
         if self._broker is not None:
             self._broker.before()
@@ -256,6 +257,12 @@ class LiveSession:
             signal.setitimer(signal.ITIMER_REAL, self._arguments.duration)
         self._notifier.ready(f"watching; source {source}")
 
+    def _lock_without_guardian(self, host: ExitStack) -> None:
+        """Take the lock; have the files of this sensor removed at the end, also after an error."""
+        if self._broker is not None:
+            host.callback(self._broker.clean)
+        host.enter_context(self._lock)
+
     def loop(self) -> None:
         """Write documents until a signal."""
         for documents in self._sensor.batches(self._poll):
@@ -266,8 +273,6 @@ class LiveSession:
         """Close the sinks and report what was counted. The host is restored."""
         self._output.close()
         if self._broker is not None:
-            if isinstance(self._source, TextSource):  # it has no guardian, which does so
-                self._broker.clean()
             self._broker.close()
         source = self._source
         afterwards = UNCHANGED if isinstance(source, TextSource) else source.afterwards
@@ -312,7 +317,8 @@ class LiveSession:
         return self._output.poll()
 
     def _drop_privileges(self) -> None:
-        kept = confinement_of(self._settings, [str(self._lock.path), *self._status_socket.paths])
+        own = [] if self._broker is not None else [str(self._lock.path), *self._status_socket.paths]
+        kept = confinement_of(self._settings, own)
         self._confined = drop_privileges(kept, self._user, own_process=self._arguments.own_process)
 
     def _privileges(self) -> dict[str, Any]:
@@ -344,13 +350,15 @@ def confinement_of(settings: RunSettings, own_files: Sequence[str]) -> Confineme
         settings: name the files that it reads again.
         own_files: which a sensor without a guardian removes itself.
     """
-    configured = [*map(str, settings.files), *settings.values["detections.paths"]]
-    if not is_text(settings.source.name):
-        return PARTS["sensor"].with_paths(read=existing_folders(configured))
+    detections = [path for path in settings.values["detections.paths"] if not path.startswith(OPTIONAL)]
+    configured = [*map(str, settings.files), *detections]
     if settings.source.name.startswith(_REOPENED):
         configured.append(settings.source.name.partition(":")[2])
+    read = existing_folders(str(Path(path).absolute()) for path in configured)
+    if not is_text(settings.source.name):
+        return PARTS["sensor"].with_paths(read=read)
     folders = {str(folder) for path in own_files for folder in [*Path(path).parents][:2]}
-    return PARTS["sensor of a text source"].with_paths(read=existing_folders(configured), remove=folders)
+    return PARTS["sensor of a text source"].with_paths(read=read, remove=folders)
 
 
 def _user(settings: RunSettings) -> tuple[User | None, str]:

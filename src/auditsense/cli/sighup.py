@@ -36,6 +36,11 @@ _MAX_CPU_S: Final = 5.0
 _MOST_LISTED: Final = 8  # audit rules
 _LAZY_MODULES: Final = (
     "difflib",
+    "hashlib",
+    "ipaddress",
+    "auditsense.detections.eql.parser",
+    "auditsense.detections.open_flags",
+    "auditsense.detections.regex",
     "auditsense.kernel.privileges",
     "auditsense.sinks.syslog",
     "auditsense.detect.rule_migration",

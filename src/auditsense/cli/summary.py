@@ -84,7 +84,7 @@ def summary(sensor: Sensor, self_test: SelfTest | None, seconds: float) -> str:
     line += "".join(f", {cause.replace('_', ' ')} {losses[cause]}" for cause in _CAUSES if cause in losses)
     parts = [line]
     if none_completed(stats, passed):
-        parts.append("no match completed a detection: all were steps of sequences or of samples")
+        parts.append("no match completed a detection: counts, sequences and samples need more")
     if stats.malformed and stats.lines:
         parts.append(f"{stats.malformed} of {stats.lines} lines were no audit record")
     if self_test is not None and self_test.failed:

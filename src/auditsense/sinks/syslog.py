@@ -48,6 +48,7 @@ class SyslogSink(SocketSink):
     def __init__(self, settings: SyslogSettings) -> None:
         super().__init__(str(settings))
         self._settings = settings
+        line_of(settings.format)  # loads its module now: nothing may be readable later
         self._frame = b""  # partly sent on this connection
         self._sent = 0  # bytes of it
 
