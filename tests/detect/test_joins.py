@@ -104,6 +104,21 @@ def test_window_by_user_joins_any_burst_of_the_user() -> None:
     assert alerts(pair, *texts) == [("alert", "strict", 7)]
 
 
+def test_window_of_a_whole_host_joins_no_burst_of_another_program() -> None:
+    """Nor does a sequence in EQL by a field that records lack, such as process.entity_id."""
+    pair = [detection("strict", 4), detection("wide", 6, ["strict"], by="host.id")]
+    assert alerts(pair, listings(7, exe="/a"), listings(8, 500, 3, exe="/b")) == [
+        ("alert", "strict", 7),
+        ("alert", "wide", 8),
+    ]
+
+
+def test_detection_may_be_named_twice(detector: Callable[..., Detector]) -> None:
+    active = detector(detection("strict", 4), detection("wide", 6, ["strict", "strict"]))
+    active.feed_text(listings(7))
+    assert told(active.finish()) == [("closed", "strict", 7)]
+
+
 def test_burst_that_is_over_takes_nothing_in(detector: Callable[..., Detector]) -> None:
     policy = AlertPolicy(suppress_ms=1000)
     strict = define("strict", "s", match=LISTING, matches=4, within="1s")

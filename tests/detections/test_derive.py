@@ -239,6 +239,7 @@ ROOTS = [
     "-a always,exit -S 0 -F inode=1 -k auditsense",
 ]
 """Rules of the proc-scan family on x86_64."""
+KILL = "-a always,exit -F arch=b64 -S kill -k own"
 
 
 def test_optional_rule_is_left_out_where_derived_ones_report_the_same() -> None:
@@ -252,6 +253,15 @@ def test_optional_rule_is_there_where_no_other_reports_the_same() -> None:
     assert derive(pspy, machine="x86_64").lines(costly=True) == [PSPY]
     readers = define("d", "D", match={"auditd.data.syscall": "open", "file.inode": "1"})
     assert derive([*pspy, readers], machine="x86_64").lines()[0] == PSPY
+
+
+def test_optional_rule_stands_for_no_detection_of_other_events() -> None:
+    """A detection that joins the alerts of pspy may be about anything."""
+    killers = define("k", "K", match={"auditd.data.syscall": "kill", "auditd.data.a1": "9"}, joins=["pspy"])
+    named = define("n", "N", match={"auditd.data.syscall": "kill"}, audit_rule=KILL, joins=["pspy"])
+    lines = derive([*shipped_detections(), killers, named], machine="x86_64").lines(optional=True)
+    assert lines[:2] == [PSPY, KILL]
+    assert [line for line in lines[2:] if "-S kill -F a1=0x9" in line] == lines[2:] != []
 
 
 def test_optional_rule_of_a_detection_with_other_events_stays() -> None:

@@ -174,6 +174,16 @@ def test_slow_scan_counts_processes_of_one_program_and_user() -> None:
 # --- io_uring --------------------------------------------------------------------------------
 
 
+def test_operations_that_wait_for_earlier_events_stay_at_a_reload() -> None:
+    """Their class comes from the URINGOP record, also in the next rule table."""
+    with Detector(host=HOST, order=64) as detector:
+        documents = detector.feed_text(b"".join(operation(n) for n in range(30)))
+        documents += detector.reload(shipped_detections())
+        documents += detector.finish()
+    alerts = [document for document in documents if document["auditsense"]["state"] == "alert"]
+    assert names(alerts) == ["proc-scan"]
+
+
 def test_operations_of_a_thread_of_a_ring_are_found() -> None:
     (alert,) = found(b"".join(operation(n) for n in range(40)))
     assert (alert["rule"]["id"], alert["process"]["pid"]) == ("proc-scan", 7)

@@ -8,6 +8,8 @@ import pytest
 
 from auditsense import Detector
 from auditsense.detections import define
+from auditsense.detections.loader import shipped_detections
+from auditsense.detections.own_query import file_systems_of
 from auditsense.errors import DetectionError
 from auditsense.sensor import file_systems
 from auditsense.sensor.file_systems import HostFileSystems, devices_of
@@ -109,6 +111,25 @@ def alerts(known: HostFileSystems | None, device: str) -> int:
 def test_only_listings_of_a_procfs_are_found(proc: Proc, device: str, wanted: int) -> None:
     proc.mount(HERE, "1 0 0:48 / /proc rw - proc proc rw\n2 0 0:49 / /sys rw - sysfs sysfs rw\n")
     assert alerts(found(proc), device) == wanted
+
+
+def test_listing_next_to_a_folder_that_looks_like_a_procfs_is_found(proc: Proc) -> None:
+    """A user may own such a folder: the root of a tmpfs, with mode 0555."""
+    proc.mount(HERE, "1 0 0:49 / /run/user/1000 rw - tmpfs tmpfs rw\n")
+    by = ("process.pid", "file.device")
+    detection = define("root", "R", match=ROOT, matches=2, within="1s", by=by)
+    events = [open_event(ms=1_795_493_114_674 + n, serial=n + 1).text for n in range(8)]
+    text = b"".join(
+        event if n % 2 else event.replace(b"dev=00:15", b"dev=00:31") for n, event in enumerate(events)
+    )
+    with Detector([detection], file_systems=found(proc)) as active:
+        assert len(active.feed_text(text)) == 1
+
+
+def test_windows_of_shipped_detections_are_of_one_file_system() -> None:
+    compared = [one for one in shipped_detections() if file_systems_of(one.match)]
+    assert len(compared) == 3
+    assert all("file.device" in detection.window.by for detection in compared)
 
 
 def test_unknown_file_system_counts_as_the_right_one(proc: Proc) -> None:

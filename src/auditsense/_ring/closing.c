@@ -72,9 +72,7 @@ static bool is_incomplete(const as_events *events, as_event *event) {
     return !all_announced(events, event) && paths && (event->path_count == 0 || (event->seen & SEEN_END) == 0);
 }
 
-/* The class of an event without its SYSCALL record. One of a system call lost it; a ring operation and the kernel's other
- * records have none. */
-static uint16_t class_without_call(const as_events *events, const as_event *event) {
+uint16_t as_event_class_without_call(const as_events *events, const as_event *event) {
     const bool lost = (event->seen & SEEN_OF_SYSCALL) != 0 && (event->seen & SEEN_URINGOP) == 0;
     as_span bodies[AS_MAX_LINKED];
     if (event->main_type == AS_TYPE_URINGOP && !as_classes_list(events->classes, AS_TYPE_URINGOP)) {
@@ -86,7 +84,7 @@ static uint16_t class_without_call(const as_events *events, const as_event *even
 
 void as_events_close(as_events *events, as_event *event, as_stats *stats) {
     if (event->class_index == AS_CLASS_UNKNOWN) {
-        as_event_set_class(events, event, class_without_call(events, event));
+        as_event_set_class(events, event, as_event_class_without_call(events, event));
     }
     /* The kernel writes no PROCTITLE for an operation of io_uring. */
     const bool endless = events->end != AS_END_EOE && (event->seen & SEEN_MAIN) == SEEN_URINGOP;

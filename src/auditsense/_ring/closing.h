@@ -33,6 +33,10 @@ void as_events_tick(as_events *events, uint64_t now_ms);
 /* Close one event that has timed out. False: none. */
 bool as_events_expire(as_events *events, as_stats *stats);
 
+/* The class of an event without its SYSCALL record. One of a system call lost it; a ring operation and the kernel's other
+ * records have none. */
+uint16_t as_event_class_without_call(const as_events *events, const as_event *event);
+
 /* Close this open event with the records it has. */
 void as_events_close(as_events *events, as_event *event, as_stats *stats);
 

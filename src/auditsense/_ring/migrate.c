@@ -1,5 +1,7 @@
 #include "migrate.h"
 
+#include "closing.h"
+
 #define NONE UINT32_MAX
 
 /* Whether the windows of a rule are of use to its counterpart. */
@@ -73,17 +75,19 @@ static uint32_t filter_now(const as_match *match, uint32_t class_index, const as
 /* Find the class of an event in the new table, from its records. */
 static void migrate_class(as_ring *ring, as_event *event) {
     const uint32_t tables = event->tables;
-    uint16_t class_index = AS_CLASS_NONE;
+    uint16_t class_index;
     if ((event->stored & (1u << AS_ROLE_SYSCALL)) != 0) {
         const as_record syscall = {.type = AS_TYPE_SYSCALL,
                                    .body = as_slab_span(&ring->events.slab, event->texts[AS_ROLE_SYSCALL])};
         as_classes look_up = ring->classes; /* it would count unknown architectures again */
         class_index = as_class_of_record(&look_up, &syscall);
+        if (event->main_type != AS_TYPE_SYSCALL) {
+            class_index = as_class_of_main(&ring->classes, event->main_type, class_index);
+        }
     } else if (event->state == AS_OPEN || event->class_index == 0) {
         return; /* not known yet, or not wanted */
-    }
-    if (event->main_type != AS_TYPE_SYSCALL) {
-        class_index = as_class_of_main(&ring->classes, event->main_type, class_index);
+    } else {
+        class_index = as_event_class_without_call(&ring->events, event);
     }
     as_event_set_class(&ring->events, event, class_index);
     event->tables = tables;

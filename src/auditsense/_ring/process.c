@@ -4,10 +4,10 @@
 
 #define NONE UINT32_MAX
 
-/* Bytes of a buffer: every text of an entry. */
 /* Values of a byte. */
 enum { FIRST_BYTES = 256 };
 
+/* Bytes of a buffer: every text of an entry. */
 enum { BUFFER = AS_PROCESS_EXECUTABLE + 2 * AS_PROCESS_ARGUMENT_COUNT + AS_PROCESS_ARGUMENTS };
 
 static uint32_t session_bytes(const as_rules *rules) {

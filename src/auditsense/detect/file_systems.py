@@ -4,6 +4,9 @@ The rule table knows devices that the host had mounted when the sensor started. 
 be any file system: a container has its own procfs, and its own sysfs. Its type is asked for when a window of
 a detection that compares `file.filesystem` is complete, never for each event. A type that remains unknown
 counts as the right one.
+
+Rule: the window of such a detection is by `file.device`. Otherwise the core merges windows that end on
+      different file systems, and the first one decides about all.
 """
 
 from __future__ import annotations

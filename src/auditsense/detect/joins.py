@@ -7,7 +7,8 @@ is one alert, and the first detection that finds it names it. A detection that j
 always has a separate alert.
 
 Rule 1: the compared fields are those of the window of the joining detection. If that window is about a
-        process or a program, the actor has to be the same as well: executable, user, login and session.
+        process, a program or a whole host, the actor has to be the same as well: executable, user, login and
+        session.
 Rule 2: a burst that waits for an alert takes others in, too: it will be reported.
 """
 
@@ -38,10 +39,12 @@ class Joins:
     def __init__(self, detections: Sequence[Detection], windows_by: Sequence[tuple[Field, ...]]) -> None:
         index = {detection.id: rule for rule, detection in enumerate(detections)}
         self._targets = [
-            tuple(index[name] for name in detection.joins if name in index) for detection in detections
+            tuple(dict.fromkeys(index[name] for name in detection.joins if name in index))
+            for detection in detections
         ]
         self._fields = [
-            tuple(dict.fromkeys((*by, *ACTOR))) if _OF_A_PROGRAM & {*by} else by for by in windows_by
+            tuple(dict.fromkeys((*by, *ACTOR))) if _OF_A_PROGRAM & {*by} or {*by} <= {Field.NODE} else by
+            for by in windows_by
         ]
         self._joining: dict[int, list[int]] = {}  # rules that join each rule
         for rule, targets in enumerate(self._targets):

@@ -153,6 +153,14 @@ class DetectionRules:
         return bool(self.named and self.steps)
 
     @property
+    def places(self) -> frozenset[Place]:
+        """Places of the files of all its events; empty: an event may be about another file, or about none."""
+        if not all(step.selections for step in self.steps):
+            return frozenset()
+        places = [selection.requirement.places for step in self.steps for selection in step.selections]
+        return frozenset[Place]().union(*(one or () for one in places)) if all(places) else frozenset()
+
+    @property
     def is_silent(self) -> bool:
         """Whether it cannot fire without costly rules."""
         return not self.named and any(step.is_costly for step in self.steps)
@@ -209,11 +217,11 @@ class Derivation:
 
         Args:
             costly: as for `selections`.
-            optional: the rules that could be left out, in place of those of the detections that join theirs.
+            optional: the rules that could be left out, in place of those derived from detections that join
+                theirs and look at the same places.
         """
-        kept = {needs.detection for needs in self.detections if needs.is_optional} if optional else set()
-        if not kept.isdisjoint(name for needs in self.detections for name in needs.joins):
-            others = tuple(needs for needs in self.detections if kept.isdisjoint(needs.joins))
+        others = self._without_joining() if optional else self.detections
+        if others != self.detections:
             return replace(self, detections=others).lines(costly=costly, optional=True)
         named = [
             line
@@ -224,6 +232,17 @@ class Derivation:
         selections = self.selections(costly=costly)
         derived = [line for selection in selections for line in lines_of(selection, self.machine)]
         return list(dict.fromkeys([*named, *derived]))
+
+    def _without_joining(self) -> tuple[DetectionRules, ...]:
+        """Return the detections but those that optional rules of one that they join stand for."""
+        places = {needs.detection: needs.places for needs in self.detections if needs.is_optional}
+        return tuple(
+            needs
+            for needs in self.detections
+            if needs.named
+            or not needs.places
+            or not any(needs.places <= places.get(name, frozenset()) for name in needs.joins)
+        )
 
 
 def derive(
