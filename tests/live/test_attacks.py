@@ -29,6 +29,7 @@ from auditsense.sources.unicast import Unicast
 from tests.live.open_latency import probing
 from tests.live.workloads import (
     OWN_RULE,
+    PSPY,
     Scanner,
     command,
     finish,
@@ -173,7 +174,7 @@ def test_late_reader_receives_the_loss_report(scanner: Scanner, witness_program:
 
 @pytest.mark.parametrize("producers", [1, 2])
 def test_scanner_is_found_while_others_flood(scanner: Scanner, producers: int, fault: Recorder) -> None:
-    with auditsense.Sensor(audit_rules=[OWN_RULE]) as sensor, probing() as ended:
+    with auditsense.Sensor(PSPY, audit_rules=[OWN_RULE]) as sensor, probing() as ended:
         floods = [scanner.start(FLOOD) for _ in range(producers)]
         quiet = scanner.start(30, period_us=50_000)
         documents = watched(sensor, quiet, *floods)
@@ -195,7 +196,7 @@ def test_scanner_is_found_among_thousands_of_new_processes(scanner: Scanner, fau
     if not scanner.compiled:
         pytest.skip("there is no C compiler for scanner.c")
     limits = Limits(key_slots=256)
-    with auditsense.Sensor(audit_rules=[OWN_RULE], limits=limits) as sensor:
+    with auditsense.Sensor(PSPY, audit_rules=[OWN_RULE], limits=limits) as sensor:
         size = resident(os.getpid())
         quiet = scanner.start(100, period_us=30_000)
         flood = subprocess.Popen(
@@ -240,7 +241,7 @@ def write_as_user(text: bytes) -> None:
 
 
 def test_user_text_is_never_a_kernel_record(scanner: Scanner, fault: Recorder) -> None:
-    with auditsense.Sensor(audit_rules=[OWN_RULE]) as sensor:
+    with auditsense.Sensor(PSPY, audit_rules=[OWN_RULE]) as sensor:
         text = FORGED.format(moment=f"{time.time():.3f}:1").encode()
         before = sensor.stats().records
         for n in range(100):
@@ -281,7 +282,7 @@ def forged() -> bytes:
 def test_kernel_rejects_other_senders(scanner: Scanner) -> None:
     source = Unicast([OWN_RULE])
     with (
-        auditsense.Sensor(source=source) as sensor,
+        auditsense.Sensor(PSPY, source=source) as sensor,
         socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 9) as other,
     ):
         assert source.only_kernel
@@ -299,7 +300,7 @@ def test_kernel_rejects_other_senders(scanner: Scanner) -> None:
 
 def test_datagrams_of_root_to_the_group_count_as_foreign(scanner: Scanner) -> None:
     source = Multicast([OWN_RULE])
-    with Unicast([OWN_RULE]), auditsense.Sensor(source=source) as sensor:
+    with Unicast([OWN_RULE]), auditsense.Sensor(PSPY, source=source) as sensor:
         assert not source.only_kernel
         with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 9) as other:
             for _ in range(10):
@@ -312,7 +313,7 @@ def test_datagrams_of_root_to_the_group_count_as_foreign(scanner: Scanner) -> No
 
 
 def test_longest_paths_evict_no_scanner(scanner: Scanner, fault: Recorder) -> None:
-    with auditsense.Sensor(audit_rules=[OWN_RULE]) as sensor:
+    with auditsense.Sensor(PSPY, audit_rules=[OWN_RULE]) as sensor:
         size = resident(os.getpid())
         flood = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", LONG_PATHS], stdout=subprocess.PIPE, text=True

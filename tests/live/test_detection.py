@@ -21,6 +21,7 @@ from tests.live.workloads import (
     EXACT_RULE,
     OTHER_UID,
     OWN_RULE,
+    PSPY,
     Listener,
     Scanner,
     batch_loads,
@@ -67,7 +68,7 @@ WINDOWS = ((9, 500_000, 0), (10, 500_000, 1), (10, 570_000, 0))
 
 
 def test_ten_opens_in_five_seconds_give_one_alert_and_fewer_or_slower_ones_none(scanner: Scanner) -> None:
-    with auditsense.Sensor(audit_rules=[OWN_RULE]) as sensor:
+    with auditsense.Sensor(PSPY, audit_rules=[OWN_RULE]) as sensor:
         loads = [scanner.start(opens, period_us=period_us) for opens, period_us, _ in WINDOWS]
         documents = watched(sensor, *loads)
         assert [len(of_process(documents, load.pid)) for load in loads] == [alerts for *_, alerts in WINDOWS]
@@ -77,7 +78,7 @@ def test_ten_opens_in_five_seconds_give_one_alert_and_fewer_or_slower_ones_none(
 
 
 def test_alert_names_process_user_and_ten_events(each_scanner: Scanner) -> None:
-    with Listener() as listener, auditsense.Sensor(audit_rules=[OWN_RULE]) as sensor:
+    with Listener() as listener, auditsense.Sensor(PSPY, audit_rules=[OWN_RULE]) as sensor:
         started = time.time()
         load = each_scanner.start(10, period_us=20_000)
         documents = watched(sensor, load)
@@ -123,7 +124,7 @@ def test_alert_precedes_the_end_of_the_scan(scanner: Scanner) -> None:
 
 
 def test_two_scanners_at_once_give_two_alerts(scanner: Scanner) -> None:
-    with Listener() as listener, auditsense.Sensor(audit_rules=[OWN_RULE]) as sensor:
+    with Listener() as listener, auditsense.Sensor(PSPY, audit_rules=[OWN_RULE]) as sensor:
         loads = [scanner.start(10, period_us=30_000) for _ in range(2)]
         documents = watched(sensor, *loads)
         events = {document["process"]["pid"]: document["auditsense"]["events"] for document in documents}
@@ -132,7 +133,7 @@ def test_two_scanners_at_once_give_two_alerts(scanner: Scanner) -> None:
 
 
 def test_burst_is_one_alert_and_one_closing_document(scanner: Scanner) -> None:
-    with auditsense.Sensor(audit_rules=[OWN_RULE]) as sensor:
+    with auditsense.Sensor(PSPY, audit_rules=[OWN_RULE]) as sensor:
         documents = watched(sensor, scanner.start(1000))
         told = [(one["auditsense"]["state"], one["auditsense"]["count"]) for one in documents]
         assert told == [("alert", 10), ("closed", 1000)]
@@ -164,7 +165,7 @@ for _ in range(20):
 def test_everyday_programs_give_no_alert(program: list[str], times: int, opens: int) -> None:
     if shutil.which(program[0]) is None:
         pytest.skip(f"{program[0]} is not installed")
-    with auditsense.Sensor(audit_rules=[OWN_RULE]) as sensor:
+    with auditsense.Sensor(PSPY, audit_rules=[OWN_RULE]) as sensor:
         documents = watched(sensor, *[start(program) for _ in range(times)])
         assert documents == []
         assert sensor.stats().matches == 0
@@ -207,14 +208,19 @@ def test_the_sensor_s_own_reads_of_proc_are_never_seen(rule: str, scanner: Scann
 # --- the command line ----------------------------------------------------------
 
 
-def test_default_rule_sees_the_scanner(scanner: Scanner) -> None:
-    with command("run") as sensor:
+@pytest.mark.parametrize(
+    ("chosen", "rule", "key"),
+    [([], "-F inode=1", "auditsense"), (["--only", "pspy"], EXACT_RULE, "audit_proc")],
+    ids=["all detections", "pspy alone"],
+)
+def test_default_rules_see_the_scanner(scanner: Scanner, chosen: list[str], rule: str, key: str) -> None:
+    with command("run", *chosen) as sensor:
         sensor.wait_until_ready()
         pid = scanner.scan(10, period_us=20_000)
         assert sensor.end() == 0
         (alert,) = of_process(sensor.documents(), pid)
-        assert (alert["process"]["executable"], alert["tags"][0]) == (scanner.exe, "audit_proc")
-        assert EXACT_RULE in sensor.stderr
+        assert (alert["process"]["executable"], alert["tags"][0]) == (scanner.exe, key)
+        assert rule in sensor.stderr
         assert "Traceback" not in sensor.stderr
 
 
@@ -268,7 +274,7 @@ def test_of_200_000_opens_every_one_is_counted(compiled: Scanner | None, produce
     if compiled is None:
         pytest.skip("there is no C compiler for scanner.c")
     with (
-        auditsense.Sensor(audit_rules=[OWN_RULE]) as sensor,
+        auditsense.Sensor(PSPY, audit_rules=[OWN_RULE]) as sensor,
         batch_loads(compiled, MANY, producers=producers) as loads,
     ):
         documents = watched(sensor, loads)

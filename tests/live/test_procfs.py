@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import time
 from typing import TYPE_CHECKING
@@ -33,6 +34,7 @@ OVER_OWN = within(
     "mount -t tmpfs tmpfs /mnt && mkdir /mnt/proc && mount --bind /proc /mnt/proc && "
     "mount -t proc proc /proc && mount --bind /mnt/proc /proc"
 )
+NOT_THE_HOSTS = "would see nothing of the host|the processes of the host cannot be seen here"
 EVERY_PROC = "-a always,exit -F arch=b64 -S openat -F inode=1 -F perm=r -F uid=0 -k audit_proc"
 
 
@@ -55,7 +57,7 @@ def test_another_proc_is_refused(
     untouched = host_state()
     ended = done(*arguments, before=before)
     assert ended.returncode == 3, ended.stderr
-    assert "would see nothing of the host" in ended.stderr
+    assert re.search(NOT_THE_HOSTS, ended.stderr)
     assert "-v /proc:/proc" in ended.stderr
     assert host_state() == untouched
     fault(
@@ -74,7 +76,7 @@ def test_another_proc_is_refused_to_a_listener(host_state: Callable[[], HostStat
         untouched = host_state()
         ended = done("run", "--source", "multicast", "--duration", "1", before=OWN_PROC)
         assert (ended.returncode, host_state()) == (3, untouched)
-    assert "would see nothing of the host" in ended.stderr
+    assert re.search(NOT_THE_HOSTS, ended.stderr)
 
 
 @pytest.mark.parametrize("before", [HOSTS_PROC, OVER_OWN], ids=["as it was", "bound over another"])
@@ -95,20 +97,11 @@ def test_the_hosts_proc_in_another_mount_namespace_is_watched(
         assert not [one for one in sensor.documents() if one["event"]["dataset"] == "auditsense.self_test"]
 
 
-def test_a_self_test_proves_the_hosts_proc_only() -> None:
-    rule = ("--audit-rule", EVERY_PROC)
-    with command(
-        "run", "--source", "netlink", "--format", "jsonl", "--self-test", "1", *rule, before=OWN_PROC
-    ) as sensor:
-        sensor.wait_until_ready()
-        deadline = time.monotonic() + 300
-        while not sensor.documents():
-            assert time.monotonic() < deadline, sensor.stderr
-            time.sleep(0.05)
-        assert sensor.end() == 0
-        found = sensor.documents()[0]
-    assert found["event"]["dataset"] == "auditsense.self_test"
-    assert "another procfs than the host's" in found["message"]
+def test_rule_on_every_procfs_does_not_help_behind_another_one() -> None:
+    """It would report the scans of the host, but no process could be looked up."""
+    ended = done("run", "--source", "netlink", "--audit-rule", EVERY_PROC, "--duration", "1", before=OWN_PROC)
+    assert ended.returncode == 3, ended.stderr
+    assert "the processes of the host cannot be seen here" in ended.stderr
 
 
 def test_doctor_calls_another_proc_an_error() -> None:

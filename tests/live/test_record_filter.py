@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import auditsense
-from tests.live.workloads import OWN_RULE, Scanner, of_process, running, watched, witnessing
+from tests.live.workloads import OWN_RULE, PSPY, Scanner, of_process, running, watched, witnessing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +21,7 @@ def test_two_records_of_five_come_and_every_event_is_counted(
     scanner: Scanner, witness_program: Path | None, producers: int
 ) -> None:
     with ExitStack() as stack:
-        sensor = stack.enter_context(auditsense.Sensor(audit_rules=[OWN_RULE], lean=True))
+        sensor = stack.enter_context(auditsense.Sensor(PSPY, audit_rules=[OWN_RULE], lean=True))
         witness = stack.enter_context(witnessing(witness_program)) if witness_program else None
         before = sensor.stats().datagrams
         loads = [scanner.start(BURST) for _ in range(producers)]

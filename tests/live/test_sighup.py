@@ -194,7 +194,7 @@ def test_invalid_configuration_is_reported_and_ignored(folder: Path, scanner: Sc
 def test_reload_of_unreadable_file_keeps_the_previous_configuration(folder: Path) -> None:
     file = configured(folder, "pspy")
     file.chmod(0o600)
-    with running("run", "-c", str(file)) as sensor:
+    with running("run", "-c", str(file), "--user", "root") as sensor:
         reload(sensor)  # root without capabilities still owns it
         assert sensor.end() == 0
     with running("run", "-c", str(file), "--user", ACCOUNT) as sensor:

@@ -21,6 +21,7 @@ from auditsense.sources.unicast import Unicast
 from tests.live.open_latency import probing
 from tests.live.workloads import (
     OWN_RULE,
+    PSPY,
     READ_LIMIT_S,
     Command,
     Made,
@@ -163,7 +164,7 @@ def accounted(stats: Stats) -> int:
 
 def test_records_of_a_full_socket_arrive_without_new_records(scanner: Scanner, fault: Recorder) -> None:
     small = Unicast([OWN_RULE], receive_buffer_bytes=1 << 16)
-    with auditsense.Sensor(source=small) as sensor:
+    with auditsense.Sensor(PSPY, source=small) as sensor:
         scanner.scan(OPENS_THAT_DO_NOT_FIT)
         time.sleep(RETRY_S)
         sensor.poll()

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Self
 
+from auditsense import shipped_detections
 from auditsense.bench.c_helpers import SCANNER
 from auditsense.kernel.commands import Commands
 from auditsense.kernel.rules import auditctl
@@ -36,6 +37,7 @@ ACCOUNT = next((user.pw_name for user in pwd.getpwall() if user.pw_uid == OTHER_
 EXACT_RULE = "-w /proc/ -p r -k audit_proc"
 """The rule of the detection: sees every process."""
 OWN_RULE = f"-a always,exit -F dir=/proc -F perm=r -F uid={OTHER_UID} -k audit_proc"
+PSPY = [detection for detection in shipped_detections() if detection.id == "pspy"]
 """The same for our own loads only."""
 EVENT_ID = re.compile(r"\d+\.\d{3}:\d+")
 
@@ -488,9 +490,14 @@ def command(
 
 @contextlib.contextmanager
 def running(*arguments: str, before: tuple[str, ...] = ()) -> Iterator[Command]:
-    """Run `auditsense run` or `record` for our own loads, from when it is ready."""
+    """Run `auditsense run` or `record` for our own loads, from when it is ready.
+
+    Unless the arguments choose detections, `run` has pspy alone: then each open of a scanner counts once.
+    """
     rule = () if "--audit-rule" in arguments else ("--audit-rule", OWN_RULE)
-    with command(*arguments, *rule, before=before) as started:
+    chosen = arguments[0] != "run" or {"--only", "--detections", "-c", "--config"}.intersection(arguments)
+    detections = () if chosen else ("--only", "pspy")
+    with command(*arguments, *detections, *rule, before=before) as started:
         started.wait_until_ready()
         yield started
 
