@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
+import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -206,3 +208,24 @@ def test_client_that_reads_no_answer_delays_no_other(tmp_path: Path) -> None:
         first.send(b"?" * 1000)  # more answers than the buffer of its socket holds
         for _ in range(1000):  # the broker takes one request of each in turn
             os.close(opener.open())
+
+
+def test_late_answer_is_not_the_next_one(tmp_path: Path) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        opener = BrokeredOpener(tmp_path / "alerts", ours)
+        ours.settimeout(0.01)
+        with pytest.raises(SinkError, match="timed out"):
+            opener.rotate(0)
+        theirs.sendall(bytes([errno.ENOSPC]))  # to the request that nobody waits for any more
+
+        def answer() -> None:
+            for _ in range(2):
+                theirs.recv(1)
+            theirs.sendall(b"\0")
+
+        answering = threading.Thread(target=answer)
+        ours.settimeout(300)
+        answering.start()
+        opener.rotate(0)
+        answering.join()

@@ -10,7 +10,6 @@ Rule 3: existing content stays. Only bytes that were just appended are removed a
 from __future__ import annotations
 
 import os
-import socket
 import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
@@ -18,9 +17,11 @@ from typing import TYPE_CHECKING, Protocol
 from auditsense._file_trust import open_directory
 from auditsense.errors import UsageError
 from auditsense.sinks import SinkError
+from auditsense.sinks.brokered import ask
 from auditsense.sinks.format import Format, line_of
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Sequence
     from pathlib import Path
 
@@ -141,15 +142,9 @@ class BrokeredOpener:
 
     def _ask(self, request: bytes, action: str) -> list[int]:
         try:
-            self._connection.send(request)
-            answer, descriptors, _, _ = socket.recv_fds(self._connection, 1, 1)
+            return ask(self._connection, request)
         except OSError as error:
             raise SinkError(f"cannot {action} {self._path}: {error.strerror or error}") from None
-        if not answer:
-            raise SinkError(f"cannot {action} {self._path}: the broker has ended; start auditsense again")
-        if answer[0]:
-            raise SinkError(f"cannot {action} {self._path}: {os.strerror(answer[0])}")
-        return descriptors
 
 
 class FileSink:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import errno
-import os
 import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from auditsense.sinks import SinkError
+from auditsense.sinks.brokered import ask
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,12 +91,9 @@ class BrokeredConnector:
 
     def __call__(self, family: int, kind: int, address: Any) -> socket.socket:  # noqa: ANN401, ARG002 - as in socket.connect; the broker knows the address
         """Return a connected socket. Raises OSError."""
-        self._connection.send(b"S" if kind == socket.SOCK_STREAM else b"D")
-        answer, descriptors, _, _ = socket.recv_fds(self._connection, 1, 1)
-        if not answer:
-            raise OSError(errno.EPIPE, "the broker has ended; start auditsense again")
-        if answer[0] or not descriptors:
-            raise OSError(answer[0], os.strerror(answer[0]))
+        descriptors = ask(self._connection, b"S" if kind == socket.SOCK_STREAM else b"D")
+        if not descriptors:
+            raise OSError(errno.EPROTO, "no descriptor came from the broker")
         connected = socket.socket(family, kind, fileno=descriptors[0])
         connected.settimeout(_TIMEOUT_S)
         return connected
