@@ -217,7 +217,7 @@ def test_late_answer_is_not_the_next_one(tmp_path: Path) -> None:
         ours.settimeout(0.01)
         with pytest.raises(SinkError, match="timed out"):
             opener.rotate(0)
-        theirs.sendall(bytes([errno.ENOSPC]))  # to the request that nobody waits for any more
+        theirs.sendall(bytes([errno.ENOSPC]))  # to the request that has timed out
 
         def answer() -> None:
             for _ in range(2):

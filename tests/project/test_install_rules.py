@@ -253,7 +253,7 @@ def host(request: pytest.FixtureRequest, tmp_path: Path) -> Host:
     program, *options = SHELLS[request.param]
     shell = [installed(program), *options]
     if runs_its_own_programs(shell, tmp_path):
-        pytest.skip(f"{shell[0]} runs programs of its own before those of PATH, so no fake can replace them")
+        pytest.skip(f"{shell[0]} prefers its built-in programs to those of PATH, so no fake can replace them")
     return Host(tmp_path, shell)
 
 
