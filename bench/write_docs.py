@@ -61,6 +61,7 @@ OTHERS = {
     "bench/live/arguments.py": "every argument of 10,000 execs, compared with what was executed",
     "bench/detections.py --rules FOLDER": "cost of an event with many detections, relative to one (ADR 31)",
     "bench/live/compiling.py --rules FOLDER": "losses, records a second and CPU while a program is compiled",
+    "bench/live/records.py": "records a second by the rules of run, by -w /proc/ -p r, and without rules",
     "bench/delivery.py": "documents lost and repeated when parts of the delivery are killed (ADR 29)",
     "bench/power_cut.py": "documents missing after power cuts (ADR 29)",
     "bench/fleet.py": "50 hosts and one receiver: latency, memory, and an hour's outage (ADR 33)",
