@@ -205,12 +205,12 @@ static const as_call as_detection_calls[] = {
 
 static const as_filter as_detection_filters[] = {
     {.start = 0, .stages = 1, .anchors = 1, .keys = {AS_FIELD_PID, AS_FIELD_NODE}, .key_count = 2},
-    {.start = 3, .rule = 1, .stages = 1, .anchors = 1, .first_anchor = 1, .keys = {AS_FIELD_PID, AS_FIELD_NODE}, .key_count = 2},
-    {.start = 6, .rule = 2, .stages = 1, .anchors = 1, .first_anchor = 2, .keys = {AS_FIELD_SES, AS_FIELD_NODE}, .key_count = 2},
-    {.start = 11, .rule = 3, .stages = 1, .anchors = 1, .first_anchor = 3, .keys = {AS_FIELD_EXE, AS_FIELD_UID, AS_FIELD_NODE}, .key_count = 3},
-    {.start = 3, .rule = 1, .stages = 1, .anchors = 1, .first_anchor = 4, .keys = {AS_FIELD_PID, AS_FIELD_NODE}, .key_count = 2},
-    {.start = 6, .rule = 2, .stages = 1, .anchors = 1, .first_anchor = 5, .keys = {AS_FIELD_SES, AS_FIELD_NODE}, .key_count = 2},
-    {.start = 11, .rule = 3, .stages = 1, .anchors = 1, .first_anchor = 6, .keys = {AS_FIELD_EXE, AS_FIELD_UID, AS_FIELD_NODE}, .key_count = 3},
+    {.start = 3, .rule = 1, .stages = 1, .anchors = 1, .first_anchor = 1, .keys = {AS_FIELD_PID, AS_FIELD_PATH_DEV, AS_FIELD_NODE}, .key_count = 3},
+    {.start = 6, .rule = 2, .stages = 1, .anchors = 1, .first_anchor = 2, .keys = {AS_FIELD_SES, AS_FIELD_PATH_DEV, AS_FIELD_NODE}, .key_count = 3},
+    {.start = 11, .rule = 3, .stages = 1, .anchors = 1, .first_anchor = 3, .keys = {AS_FIELD_EXE, AS_FIELD_UID, AS_FIELD_PATH_DEV, AS_FIELD_NODE}, .key_count = 4},
+    {.start = 3, .rule = 1, .stages = 1, .anchors = 1, .first_anchor = 4, .keys = {AS_FIELD_PID, AS_FIELD_PATH_DEV, AS_FIELD_NODE}, .key_count = 3},
+    {.start = 6, .rule = 2, .stages = 1, .anchors = 1, .first_anchor = 5, .keys = {AS_FIELD_SES, AS_FIELD_PATH_DEV, AS_FIELD_NODE}, .key_count = 3},
+    {.start = 11, .rule = 3, .stages = 1, .anchors = 1, .first_anchor = 6, .keys = {AS_FIELD_EXE, AS_FIELD_UID, AS_FIELD_PATH_DEV, AS_FIELD_NODE}, .key_count = 4},
 };
 
 static const uint16_t as_detection_anchors[] = {
