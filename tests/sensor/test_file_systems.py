@@ -12,7 +12,7 @@ from auditsense.detections.loader import shipped_detections
 from auditsense.detections.own_query import file_systems_of
 from auditsense.errors import DetectionError
 from auditsense.sensor import file_systems
-from auditsense.sensor.file_systems import HostFileSystems, devices_of
+from auditsense.sensor.file_systems import MOST_LOOKUPS, HostFileSystems, devices_of
 from auditsense.testing import open_event
 
 if TYPE_CHECKING:
@@ -57,6 +57,15 @@ def found(proc: Proc) -> HostFileSystems:
     known = HostFileSystems(proc.path, proc.pidfd)
     known.read_known()
     return known
+
+
+def test_lookups_in_a_second_are_limited_and_the_rest_is_unknown(proc: Proc) -> None:
+    now_s = [5.0]
+    known = HostFileSystems(proc.path, proc.pidfd, lambda: now_s[0])
+    proc.mount(7, MOUNTS)
+    assert [known.type_of("00:16", 7) for _ in range(MOST_LOOKUPS + 2)] == ["tmpfs"] * MOST_LOOKUPS + ["", ""]
+    now_s[0] += 1
+    assert known.type_of("00:16", 7) == "tmpfs"
 
 
 def test_devices_are_those_of_path_records() -> None:

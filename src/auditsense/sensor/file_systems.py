@@ -6,11 +6,14 @@ of the process that has used it, once for each completed window (detect/file_sys
 Rule 1: only "proc" is remembered. The number of a device is reused after an unmount: a process that may mount
         could make the sensor remember another type for the number that the next procfs gets.
 Rule 2: a process that has ended, or that reached the device outside of its mounts, tells nothing.
+Rule 3: in a second at most MOST_LOOKUPS processes are asked. A process can make its list of mounts long, so
+        more could make the sensor fall behind. Beyond the limit a type is unknown, and counts as a procfs.
 """
 
 from __future__ import annotations
 
 import os
+import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 
 MOST_DEVICES: Final = 256
 """Devices of procfs that are remembered; the least recently used is forgotten."""
+MOST_LOOKUPS: Final = 20
 LASTING: Final = frozenset({"proc", "sysfs", "cgroup", "cgroup2"})
 """File systems whose root looks like that of a procfs and that a host never unmounts."""
 _MOUNT_BYTES: Final = 1 << 20
@@ -33,10 +37,17 @@ class HostFileSystems:
     Args:
         proc: a procfs of the first pid namespace.
         pidfd: opens a pidfd.
+        monotonic_s: a clock that is never set, in seconds.
     """
 
-    def __init__(self, proc: Path = PROC, pidfd: Callable[[int], int] = open_pidfd) -> None:
-        self._proc, self._pidfd = proc, pidfd
+    def __init__(
+        self,
+        proc: Path = PROC,
+        pidfd: Callable[[int], int] = open_pidfd,
+        monotonic_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._proc, self._pidfd, self._monotonic_s = proc, pidfd, monotonic_s
+        self._lookups, self._since_s = 0, 0.0
         self._procfs: OrderedDict[str, None] = OrderedDict()
         self.known: Mapping[str, str] = {}
         """Those of `LASTING` that process 1 has mounted."""
@@ -52,12 +63,19 @@ class HostFileSystems:
         if device in self._procfs:
             self._procfs.move_to_end(device)
             return "proc"
-        kind = self._mounted(pid).get(device, "")
+        kind = self._mounted(pid).get(device, "") if self._may_look_up() else ""
         if kind == "proc":
             self._procfs[device] = None
             while len(self._procfs) > MOST_DEVICES:
                 self._procfs.popitem(last=False)
         return kind
+
+    def _may_look_up(self) -> bool:
+        now_s = self._monotonic_s()
+        if now_s - self._since_s >= 1:
+            self._lookups, self._since_s = 0, now_s
+        self._lookups += 1
+        return self._lookups <= MOST_LOOKUPS
 
     def _mounted(self, pid: int) -> dict[str, str]:
         try:
