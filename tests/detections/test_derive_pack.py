@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from auditsense.detections.derive import AnyPaths, Derivation, derive
-from auditsense.detections.elastic import detection_of_rule, is_elastic
+from auditsense.detections.elastic import INDEX, detection_of_rule, is_elastic
 from auditsense.errors import DetectionError
 from auditsense.kernel.rules import auditctl
 from tests.support.audit_events import fields_of, learn
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from auditsense.detections.model import Detection
     from tests.support.audit_events import AuditEvent, Process
 
+AUDIT_INDEX = INDEX.replace("default", "*")
 FOLDER = os.environ.get("AUDITSENSE_ELASTIC_RULES", "")
 pytestmark = pytest.mark.skipif(
     not FOLDER, reason="AUDITSENSE_ELASTIC_RULES names no copy of Elastic's rules"
@@ -36,7 +37,7 @@ def loaded() -> list[Detection]:
     detections = []
     for file in sorted(Path(FOLDER).rglob("*.toml")):
         document = tomllib.loads(file.read_text(encoding="utf-8"))
-        if not is_elastic(document):
+        if not is_elastic(document) or AUDIT_INDEX not in document["rule"].get("index", ()):
             continue
         try:
             detections.append(detection_of_rule(document, str(file)))
