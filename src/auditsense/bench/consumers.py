@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Final
 
 from auditsense.bench.c_helpers import OWN_RULE
+from auditsense.bench.inputs import MEASURED
 from auditsense.bench.interpreter import auditsense, environment
 from auditsense.errors import AuditSenseError
 from auditsense.sources.unicast import Unicast
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 MODES: Final[dict[str, tuple[str, ...]]] = {"default": (), "lean": ("--lean",)}
 """Further options of the sensor by mode; a mode that this build lacks is not measured."""
+ONLY: Final = ("--only", MEASURED)
+"""Options of every sensor: with one detection each open counts once."""
 LIMITED: Final = ("--duration", "60")
 """Options of every sensor: if the bench is killed, the sensor ends and restores the host."""
 START_LIMIT_S: Final = 20.0
@@ -130,7 +133,9 @@ def _last_line(text: bytes) -> str:
 @contextmanager
 def sensor(mode: str = "default") -> Iterator[Consumer]:
     """Run `auditsense run`, restricted to our loads."""
-    command = auditsense("run", "--source", "netlink", "--audit-rule", OWN_RULE, *LIMITED, *MODES[mode])
+    command = auditsense(
+        "run", *ONLY, "--source", "netlink", "--audit-rule", OWN_RULE, *LIMITED, *MODES[mode]
+    )
     with tempfile.TemporaryFile() as output, started(command, stdout=output) as (process, end):
 
         def counted() -> dict[str, int]:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Final
 
 from auditsense.bench.c_helpers import OWN_RULE, finish, scan
-from auditsense.bench.consumers import LIMITED, MODES, started
+from auditsense.bench.consumers import LIMITED, MODES, ONLY, started
 from auditsense.bench.interpreter import environment, python
 from auditsense.bench.interpreter import program as find
 from auditsense.errors import AuditSenseError
@@ -91,7 +91,7 @@ class TimedSensor:
 @contextmanager
 def timed_sensor(mode: str) -> Iterator[TimedSensor]:
     """Run a timed sensor during the block."""
-    words = ("run", "--source", "netlink", "--audit-rule", OWN_RULE, *LIMITED, *MODES[mode])
+    words = ("run", *ONLY, "--source", "netlink", "--audit-rule", OWN_RULE, *LIMITED, *MODES[mode])
     reading, timestamps = os.pipe()
     try:
         with started(
