@@ -32,7 +32,7 @@ def test_live_part_fills_every_row_and_restores_host(monkeypatch: pytest.MonkeyP
     for producers in (1, 2):  # opens that were not counted were reported as lost
         row = rows[f"live_lost_{producers}"]
         assert row.value is not None
-        assert row.details["opens_not_counted"] <= row.value
+        assert 0 <= row.details["opens_not_counted"] <= row.value
 
 
 SMALL = tuple(calls.Call(call.name, call.words, max(1, call.count // 50)) for call in calls.CALLED)
