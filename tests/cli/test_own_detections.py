@@ -378,3 +378,15 @@ def test_costly_rules_are_printed_when_asked_for(command: Command) -> None:
     for words in (("derive", "--with", "costly"), ("print", "--costly-rules")):
         code, out, _ = command.run("rules", *words, *selected)
         assert (code, out[0]) == (0, "-a always,exit -F arch=b64 -S openat -k auditsense")
+
+
+def test_joined_detection_that_does_not_exist_is_named(command: Command) -> None:
+    text = OWN.format(id="a").replace("audit_rule", 'joins = ["pspy", "proc_scan"]\naudit_rule')
+    path = command.write("detections/a.toml", text)
+    warning = "joins names 'proc_scan', and no detection has this id; did you mean proc-scan?"
+    code, out, _ = command.run("detections", "check", path)
+    assert (code, [line.strip() for line in out[2:]]) == (0, [warning])
+    log = command.write("audit.log", TEXT.decode())
+    for shipped in ("--shipped", "--no-shipped"):
+        code, _, err = command.run("replay", log, shipped, "--detections", path)
+        assert (code, err[0]) == (0, f"auditsense: {path}: {warning}")

@@ -81,10 +81,11 @@ def _rows(files: list[CheckedFile], catalog: Catalog) -> list[_Row]:
         detection.id: of_mappings for detection, *of_mappings in zip(detections, *by_mapping, strict=True)
     }
     names = {detection.id: detection.name for detection in detections}
+    joins = catalog.unknown_joins()
     return [
         _refused(file.problems)
         if file.problems
-        else _row(f"{file.path}: {file.id}, {names[file.id]}", coverages[file.id])
+        else _row(f"{file.path}: {file.id}, {names[file.id]}", coverages[file.id], joins.get(file.id, ""))
         for file in map(partial(_rule_checked, catalog), files)
     ]
 
@@ -98,8 +99,9 @@ def _rule_checked(catalog: Catalog, file: CheckedFile) -> CheckedFile:
     return file
 
 
-def _row(text: str, coverages: Sequence[Coverage]) -> _Row:
-    return _Row(tuple(str(coverage.reach) for coverage in coverages), text, _reasons(coverages))
+def _row(text: str, coverages: Sequence[Coverage], warning: str) -> _Row:
+    reasons = (warning, *_reasons(coverages)) if warning else _reasons(coverages)
+    return _Row(tuple(str(coverage.reach) for coverage in coverages), text, reasons)
 
 
 def _refused(problems: tuple[str, ...]) -> _Row:

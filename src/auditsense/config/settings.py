@@ -289,6 +289,10 @@ class _Builder:
                     "no detection is left without the shipped ones; name a file with --detections"
                 )
             compile_all(detections, merge_ms=0)  # finds what only all of them together show
+            self.notices += [
+                f"{self._catalog.origins[of]}: {problem}"
+                for of, problem in self._catalog.unknown_joins().items()
+            ]
             with self._collected("detections.only"):
                 return only(detections, self._values["detections.only"])
         return None

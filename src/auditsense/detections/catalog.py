@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from auditsense._values import did_you_mean
 from auditsense.detections.elastic import RefusedRuleError
 from auditsense.detections.loader import Skipped, detection_files, load_file, shipped_detections
 from auditsense.detections.toml_table import problems_of
@@ -87,6 +88,26 @@ class Catalog:
             self._files.add(real)
             results.append(self._add_file(file, named=str(file) == str(path)))
         return results
+
+    def unknown_joins(self) -> dict[str, str]:
+        """Return what is wrong with the `joins` of detections: a sentence by the id of each one.
+
+        A shipped detection is known, whether it was added or not.
+        """
+        unknown = {
+            detection.id: names
+            for detection in self.detections
+            if (names := [name for name in detection.joins if name not in self.origins])
+        }
+        if not unknown:
+            return {}
+        known = {*self.origins, *(detection.id for detection in shipped_detections())}
+        return {
+            of: f"joins names {name!r}, and no detection has this id{did_you_mean(name, sorted(known))}"
+            for of, names in unknown.items()
+            for name in names
+            if name not in known
+        }
 
     def _add_file(self, file: Path, *, named: bool) -> CheckedFile:
         try:
