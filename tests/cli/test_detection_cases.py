@@ -82,8 +82,8 @@ def test_check_prints_a_table(command: Command, folder: str) -> None:
         '           line 1: process.name has at most 15 bytes, so it never is "netcat.traditional"',
     ]
     assert err == [
-        "auditsense: 1 file skipped: it is deprecated; name its file to use it",
-        "auditsense: 1 file skipped: none of its indices holds audit events",
+        "auditsense: 1 file skipped: deprecated; name the file to use it",
+        "auditsense: 1 file skipped: no index with audit events",
         "auditsense: 5 files, 2 refused",
         "auditsense: native: 2 run, 1 run with limits, 0 can never match",
         "auditsense: auditd_manager: 1 run, 1 run with limits, 1 can never match",

@@ -150,10 +150,10 @@ def test_rules_differ_from_detections() -> None:
 )
 def test_rules_of_other_indices_are_skipped(index: object, *, skipped: bool) -> None:
     reason = reason_to_skip(_rule(index=index))
-    assert reason == ("none of its indices holds audit events" if skipped else "")
+    assert reason == ("no index with audit events" if skipped else "")
 
 
 def test_deprecated_rules_are_skipped() -> None:
     document = copy.deepcopy(_RULE)
     document["metadata"]["maturity"] = "deprecated"
-    assert reason_to_skip(document) == "it is deprecated; name its file to use it"
+    assert reason_to_skip(document) == "deprecated; name the file to use it"

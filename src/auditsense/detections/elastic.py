@@ -61,9 +61,9 @@ def reason_to_skip(document: dict[str, Any]) -> str:
     rule, metadata = document["rule"], document.get("metadata")
     indices = rule.get("index")
     if not isinstance(indices, list) or not any(map(_holds_audit_events, indices)):
-        return "none of its indices holds audit events"
+        return "no index with audit events"
     if isinstance(metadata, dict) and metadata.get("maturity") == "deprecated":
-        return "it is deprecated; name its file to use it"
+        return "deprecated; name the file to use it"
     return ""
 
 
