@@ -65,18 +65,25 @@ def test_forged_text_makes_no_event(kind: int, before: bytes) -> None:
 ALLOW, KILL = "allow", "kill"
 
 
-def verdict(arch: str, number: int, *arguments: int, seen_arch: int | None = None) -> str | int:
+def verdict(
+    arch: str,
+    number: int,
+    *arguments: int,
+    seen_arch: int | None = None,
+    calls: seccomp.CallList | None = None,
+) -> str | int:
     """Run the filter as the kernel would. Returns ALLOW, KILL or an errno."""
-    program = seccomp.program(arch)
+    program = seccomp.program(arch, calls)
     words = {0: number, 4: syscalls.ARCHES[arch] if seen_arch is None else seen_arch}
     for place, argument in enumerate(arguments):
         words[16 + 8 * place + seccomp._LOW_WORD] = argument & 0xFFFF_FFFF
+        words[16 + 8 * place + 4 - seccomp._LOW_WORD] = argument >> 32 & 0xFFFF_FFFF
     at, loaded = 0, 0
     while True:
         code, when_true, when_false, operand = program[at]
         at += 1
         if code == 0x20:
-            loaded = words[operand]
+            loaded = words.get(operand, 0)
         elif code == 0x06:
             kind, data = operand & 0xFFFF_0000, operand & 0xFFFF
             return {0x7FFF_0000: ALLOW, 0x8000_0000: KILL}.get(kind, data)
@@ -90,10 +97,10 @@ def verdict(arch: str, number: int, *arguments: int, seen_arch: int | None = Non
             at += when_true if truth else when_false
 
 
-def of(arch: str, name: str, *arguments: int) -> str | int:
+def of(arch: str, name: str, *arguments: int, calls: seccomp.CallList | None = None) -> str | int:
     number = syscalls.number(name, arch)
     assert number is not None
-    return verdict(arch, number, *arguments)
+    return verdict(arch, number, *arguments, calls=calls)
 
 
 LOOKED_INTO = {"clone", "clone3", "ioctl", "socket"}
@@ -143,6 +150,51 @@ def test_terminal_ioctls_cannot_inject_input(arch: str) -> None:
     assert of(arch, "ioctl", 0, 0x5401) == ALLOW  # TCGETS, which is isatty
     assert of(arch, "ioctl", 0, 0x5412) == errno.EPERM
     assert of(arch, "ioctl", 0, 0x541C) == errno.EPERM
+
+
+@pytest.mark.parametrize("arch", seccomp.ARCHES)
+def test_descriptors_and_limits_reach_no_other_process(arch: str) -> None:
+    fcntl = "fcntl64" if arch in {"i386", "arm"} else "fcntl"
+    assert of(arch, fcntl, 5, 2, 1) == ALLOW  # F_SETFD
+    for owner in (8, 10, 15):  # F_SETOWN, F_SETSIG, F_SETOWN_EX
+        assert of(arch, fcntl, 5, owner, 1) == errno.EPERM
+    assert of(arch, "ioctl", 5, 0x8901) == of(arch, "ioctl", 5, 0x8902) == errno.EPERM
+    assert of(arch, "prlimit64", 0, 7, 0, 0x1000) == ALLOW
+    assert of(arch, "prlimit64", 0, 7, 0x1000, 0) == errno.EPERM
+    assert of(arch, "prlimit64", 9, 7, 0, 0x1000) == errno.EPERM
+
+
+HIGH = 0x7F12_3456_7000
+
+
+@pytest.mark.parametrize(
+    ("rule", "allowed", "refused"),
+    [
+        (seccomp.OneOf((3, -100)), (3, -100, 3 | 7 << 32), (0, 4, 100)),
+        (seccomp.NoneOf((3, 4)), (0, 5), (3, 4)),
+        (seccomp.Without(0b101), (0, 0b10), (1, 0b111)),
+        (seccomp.AtMost(3), (0, 3), (4, 0xFFFF_FFFF)),
+        (seccomp.NULL, (0,), (1, 1 << 32, HIGH)),
+        (seccomp.InRange(HIGH, HIGH + 9), (HIGH, HIGH + 9), (HIGH - 1, HIGH + 10, HIGH + (1 << 32), 0)),
+        (seccomp.AtLeast(0x20_0000), (0x20_0000, HIGH, 1 << 32), (0, 0x1F_FFFF)),
+        (seccomp.AtLeast(HIGH), (HIGH, HIGH + (1 << 32)), (0, HIGH - 1, HIGH - (1 << 32))),
+    ],
+)
+def test_argument_decides(rule: seccomp.Fixed, allowed: tuple[int, ...], refused: tuple[int, ...]) -> None:
+    calls = seccomp.CallList(frozenset(), fixed=(("lseek", (None, rule)),))
+    for argument in allowed:
+        assert of("x86_64", "lseek", 0, argument, calls=calls) == ALLOW, hex(argument)
+    for argument in refused:
+        assert of("x86_64", "lseek", 0, argument, calls=calls) == errno.EPERM, hex(argument)
+
+
+def test_one_of_several_rules_has_to_hold() -> None:
+    may_continue = ("kill", (seccomp.OneOf((41, 42, -42)), seccomp.OneOf((18, 9))))
+    calls = seccomp.CallList(frozenset(), fixed=(("kill", (None, seccomp.OneOf((0,)))), may_continue))
+    for pid, number in ((1, 0), (41, 9), (-42, 18), (42, 0)):
+        assert of("x86_64", "kill", pid, number, calls=calls) == ALLOW
+    for pid, number in ((1, 9), (41, 15), (-41, 9), (0, 9)):
+        assert of("x86_64", "kill", pid, number, calls=calls) == errno.EPERM
 
 
 def test_dangerous_calls_are_not_listed() -> None:

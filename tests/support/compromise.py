@@ -10,9 +10,11 @@ change the host have arguments that the kernel refuses only after it has checked
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import encodings.idna  # noqa: F401 - now: a confined process may be unable to import it
 import errno
+import fcntl
 import json
 import mmap
 import os
@@ -169,6 +171,11 @@ def attempts(
         "send a signal by pidfd": lambda: call(
             "pidfd_send_signal", call("pidfd_open", victim, 0), 23, None, 0
         ),
+        "send a signal to the owner of a descriptor": lambda: fcntl.fcntl(pair[0], 8, same),  # F_SETOWN
+        "send a signal to the owner of a socket": lambda: call(
+            "ioctl", pair[0].fileno(), 0x8901, (ctypes.c_int * 1)(same)
+        ),
+        "set a limit of another process": lambda: set_limit(same, victim),
         "trace another process": lambda: call("ptrace", 0x4206, same, 0, 0),  # PTRACE_SEIZE
         "read the memory of another process": lambda: call("process_vm_readv", same, None, 0, None, 0, 0),
         "open the memory of process 1": opened("/proc/1/mem", os.O_RDONLY),
@@ -212,9 +219,31 @@ def attempts(
             [b"x"], [], 0, str(folder / "datagrams")
         ),
         "connect an open socket to another one": lambda: pair[1].connect(str(folder / "datagrams")),
+        "connect an open socket to an abstract one": lambda: pair[1].connect(
+            abstract_datagrams(os.getppid())
+        ),
+        "give an open socket an address in /tmp": made_and_removed(
+            Path("/tmp/auditsense-test"),  # noqa: S108 - as above
+            lambda path: pair[0].bind(str(path)),
+            os.unlink,
+        ),
         "connect to an abstract socket": connected(b"\0auditsense-test-%d" % os.getppid()),
         "listen on a socket": lambda: call("listen", 0, 1),
     }
+
+
+def set_limit(*processes: int) -> None:
+    """Forbid core dumps of one of some processes: of one with the same user."""
+    for pid in processes:
+        with contextlib.suppress(PermissionError):
+            call("prlimit64", pid, 4, (ctypes.c_uint64 * 2)(0, 0), None)
+            return
+    raise PermissionError(errno.EPERM, "")
+
+
+def abstract_datagrams(owner: int) -> bytes:
+    """Return an address that is shorter than that of a netlink socket."""
+    return b"\0as%d" % owner
 
 
 def connect_tcp() -> None:
@@ -263,7 +292,7 @@ def sensor(folder: Path, source: str) -> None:
 
         settings = replace(settings, source=replace(settings.source, name=source))
     user = None if source.startswith("log:") else USER
-    confine(confinement_of(settings, ["/run/auditsense/run.1.lock"]), user)
+    confine(confinement_of(settings, ["/run/auditsense/run.1.lock"], [os.getpid()]), user)
 
 
 def sink(word: str, folder: Path, *, brokered: bool = False) -> None:
@@ -322,20 +351,22 @@ _LOG = frozenset(
     {
         "read /etc/shadow",
         "read a file of root's",
-        "send a signal to a process of root's",
         "connect to the socket of a service",
         "send to the socket of a service",
         "connect an open socket to another one",
     }
 )
-_OWN_SIGNALS = frozenset({"send a signal to another process of the user"})
+_ABSTRACT = frozenset({"connect an open socket to an abstract one"})
+_ADDRESS = frozenset({"give an open socket an address in /tmp"})
 _NONE: frozenset[str] = frozenset()
 
 POSSIBLE: dict[str, tuple[frozenset[str], frozenset[str]]] = {
-    "sensor": (_OWN_SIGNALS, _OWN_SIGNALS),  # to end its sinks
+    "sensor": (_NONE, _NONE),
     "sensor of a log": (  # as root, to open the log again
         _LOG,
-        _LOG | {"remove a file of root's", "remove a folder of root's", "connect to an abstract socket"},
+        _LOG
+        | _ABSTRACT
+        | {"remove a file of root's", "remove a folder of root's", "connect to an abstract socket"},
     ),
     "guardian": (_NONE, _NONE),
     "broker": (_NONE, _NONE),
@@ -348,8 +379,14 @@ POSSIBLE: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     # A long entry is passed as a file in memory, by a call whose receiver no filter can read.
     "sink journald": (frozenset({"send through an open socket to another one"}),) * 2,
     "sink syslog": (_NONE, _NONE),
-    "sink syslog, network": (_UDP | _OTHER_SOCKETS, _UDP | _OTHER_SOCKETS | {"connect to a TCP port"}),
-    "ship": (_UDP | _OTHER_SOCKETS, _UDP | _OTHER_SOCKETS | _TO_ALL | {"connect to a TCP port"}),
+    "sink syslog, network": (
+        _UDP | _OTHER_SOCKETS,
+        _UDP | _OTHER_SOCKETS | _ABSTRACT | _ADDRESS | {"connect to a TCP port"},
+    ),
+    "ship": (
+        _UDP | _OTHER_SOCKETS,
+        _UDP | _OTHER_SOCKETS | _ABSTRACT | _ADDRESS | _TO_ALL | {"connect to a TCP port"},
+    ),
 }
 """Part to the attempts that are not refused, with Landlock and without."""
 
@@ -422,6 +459,8 @@ def prepare(folder: Path) -> tuple[int, int, list[socket.socket]]:
         one.listen(100)
     sockets.append(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
     sockets[-1].bind(str(folder / "datagrams"))
+    sockets.append(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+    sockets[-1].bind(abstract_datagrams(os.getpid()))
     for name in ("service", "datagrams"):
         (folder / name).chmod(0o666)
     return _sleeper(None), _sleeper(USER), sockets

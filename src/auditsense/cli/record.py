@@ -83,6 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
                 report_restored(source)
                 kept = replace(PARTS["sensor"], capabilities=(privileges.CAP_AUDIT_CONTROL,))
                 kept = kept.with_paths(remove=(str(path.absolute().parent),))  # of an empty capture
+                kept = kept.with_signals([] if source.guardian is None else [source.guardian.pid])
                 drop_privileges(kept, arguments.user, own_process=arguments.own_process)
                 print_message(f"capturing to {path}; audit rules: {'; '.join(rules)}")
                 recorder.write_early()

@@ -318,8 +318,14 @@ class LiveSession:
 
     def _drop_privileges(self) -> None:
         own = [] if self._broker is not None else [str(self._lock.path), *self._status_socket.paths]
-        kept = confinement_of(self._settings, own)
+        kept = confinement_of(self._settings, own, self._signalled())
         self._confined = drop_privileges(kept, self._user, own_process=self._arguments.own_process)
+
+    def _signalled(self) -> list[int]:
+        """Return the processes that this one may have to continue or to kill."""
+        guardian = None if isinstance(self._source, TextSource) else self._source.guardian
+        test = () if self._self_test is None else self._self_test.signalled
+        return [*self._output.sinks.signalled, *test, *([guardian.pid] if guardian is not None else [])]
 
     def _privileges(self) -> dict[str, Any]:
         """Return what this process kept, for the status document."""
@@ -343,12 +349,15 @@ def _may_become_another() -> bool:
     return all(has_capability(number) is not False for number in _TO_BECOME)
 
 
-def confinement_of(settings: RunSettings, own_files: Sequence[str]) -> Confinement:
+def confinement_of(
+    settings: RunSettings, own_files: Sequence[str], processes: Sequence[int] = ()
+) -> Confinement:
     """Return what a running sensor keeps.
 
     Args:
         settings: name the files that it reads again.
         own_files: which a sensor without a guardian removes itself.
+        processes: its own, which it may continue and kill.
     """
     detections = [path for path in settings.values["detections.paths"] if not path.startswith(OPTIONAL)]
     configured = [*map(str, settings.files), *detections]
@@ -356,9 +365,9 @@ def confinement_of(settings: RunSettings, own_files: Sequence[str]) -> Confineme
         configured.append(settings.source.name.partition(":")[2])
     read = existing_folders(str(Path(path).absolute()) for path in configured)
     if not is_text(settings.source.name):
-        return PARTS["sensor"].with_paths(read=read)
+        return PARTS["sensor"].with_paths(read=read).with_signals(processes)
     folders = {str(folder) for path in own_files for folder in [*Path(path).parents][:2]}
-    return PARTS["sensor of a text source"].with_paths(read=read, remove=folders)
+    return PARTS["sensor of a text source"].with_paths(read=read, remove=folders).with_signals(processes)
 
 
 def _user(settings: RunSettings) -> tuple[User | None, str]:

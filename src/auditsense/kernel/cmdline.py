@@ -75,10 +75,7 @@ def _read_in_child(
         yield from _entries(receive, deadline_s)
     finally:
         os.close(receive)
-        # It may be in a read that nothing ends but the server of the page; it is reaped when it ends.
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-        child.wait_for_exit(pid, _STALL_S)
+        child.wait_for_exit(pid, 2 * _STALL_S)
 
 
 def _entries(receive: int, deadline_s: float) -> Iterator[tuple[int, bytes]]:
@@ -104,8 +101,12 @@ def _run_child(send: int, pids: Iterable[int], proc: Path, user: User | None) ->
         child.ignore((*child.GROUP_SIGNALS,))
         child.close_inherited(send, stderr=False)
         child.set_name("audit-cmdline")
+        # It ends itself when it stalls: the sensor may signal no process that is forked later.
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
         confine(PARTS["command lines"].with_paths(read=(str(proc),)), user)
         for pid in pids:
+            signal.setitimer(signal.ITIMER_REAL, _STALL_S)
             cmdline = b""
             with suppress(OSError):
                 cmdline = _read_cmdline(proc / str(pid) / "cmdline")

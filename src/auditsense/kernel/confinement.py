@@ -9,6 +9,7 @@ Order: paths are opened, capabilities and user are dropped, then Landlock, then 
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 from auditsense._child_process import libc
 from auditsense.kernel import landlock, privileges, seccomp
 from auditsense.kernel.landlock import NO_ACCESS, Access
-from auditsense.kernel.seccomp import ALLOWED, FILES, SOCKETS, TO_PROCESSES, CallList
+from auditsense.kernel.seccomp import ALLOWED, FILES, SOCKETS, TO_PROCESSES, CallList, OneOf
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -43,6 +44,8 @@ _SENDS: Final = frozenset({"sendmsg", "sendmmsg"})
 _CHANGES: Final = frozenset({"mkdir", "mkdirat", "rename", "renameat", "renameat2", "ftruncate", "fallocate"})
 """Calls that change files, next to removing them."""
 _REMOVES: Final = frozenset({"unlink", "unlinkat", "rmdir"})
+_ASK_WHETHER_IT_LIVES: Final = ("kill", (None, OneOf((0,))))
+_MOST_SIGNALLED: Final = 64
 _NEW_SOCKETS: Final = frozenset({"socketpair", "bind", "accept", "accept4", "shutdown"})
 
 
@@ -74,6 +77,18 @@ class Confinement:
                 remove=(*access.remove, *remove),
             ),
         )
+
+    def with_signals(self, processes: Iterable[int]) -> Confinement:
+        """Return this confinement with processes that may be continued and killed.
+
+        Args:
+            processes: pids; a negative one is a process group.
+        """
+        known = tuple(pid for pid in processes if pid)[:_MOST_SIGNALLED]
+        if not known:
+            return self
+        may = ("kill", (OneOf(known), OneOf((int(signal.SIGCONT), int(signal.SIGKILL)))))
+        return replace(self, calls=replace(self.calls, fixed=(*self.calls.fixed, may)))
 
     def with_ports(self, ports: Iterable[int] | None) -> Confinement:
         """Return this confinement with more TCP ports to connect to; None: all."""
@@ -108,20 +123,22 @@ class Confined:
 _KERNEL_SENSOR: Final = Confinement(
     # seccomp and Landlock: for another guardian, which is forked later and limits itself further.
     CallList(
-        (ALLOWED - _SENDS - _CHANGES - _REMOVES - {"socketpair"} - (TO_PROCESSES - {"kill"}))
+        (_QUIET - _SENDS - _CHANGES - _REMOVES - {"socketpair", "bind", "connect"})
         | {"seccomp", "landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self"},
         (_NETLINK,),
-        netlink_only=True,
+        receivers=False,
         writes=False,
+        fixed=(_ASK_WHETHER_IT_LIVES,),
     ),
     Access(read=("/proc", "/etc", os.devnull, *_MODULES), signals=True),
     (privileges.CAP_AUDIT_CONTROL, privileges.CAP_AUDIT_READ),
 )
 _TEXT_SENSOR: Final = Confinement(
     CallList(
-        ALLOWED - _SENDS - _CHANGES - {"socketpair"} - (TO_PROCESSES - {"kill"}),
+        _QUIET - _SENDS - _CHANGES - {"socketpair", "bind"},
         (_LOCAL,),
         writes=False,
+        fixed=(_ASK_WHETHER_IT_LIVES,),
     ),
     _KERNEL_SENSOR.access,
 )
@@ -134,7 +151,7 @@ PARTS: Final = {
     "sensor of a text source": _TEXT_SENSOR,
     "guardian": Confinement(
         CallList(
-            _QUIET - FILES - _SENDS - (_NEW_SOCKETS - {"bind"}), (_NETLINK,), netlink_only=True, forks=False
+            _QUIET - FILES - _SENDS - _NEW_SOCKETS - {"connect"}, (_NETLINK,), receivers=False, forks=False
         ),
         NO_ACCESS,
         (privileges.CAP_AUDIT_CONTROL,),
@@ -165,7 +182,7 @@ PARTS: Final = {
     ),
     "syslog": Confinement(
         CallList(
-            _QUIET - _NEW_SOCKETS - _SENDS - {"connect"}, (), netlink_only=True, writes=False, forks=False
+            _QUIET - _NEW_SOCKETS - _SENDS - {"connect"}, (), receivers=False, writes=False, forks=False
         ),
         Access(read=_MODULES),
     ),

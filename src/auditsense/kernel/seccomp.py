@@ -1,9 +1,9 @@
 """Limit a running sensor to a list of system calls, with a filter in the kernel, for good.
 
 Owns: the lists. Some calls are limited by an argument: families of sockets, no new namespaces, no keystrokes
-into a terminal. Other calls get EPERM, or ENOSYS when they are newer than our
-tables: an old kernel answers so, and every libc handles it. A call by another architecture's numbers ends
-the process.
+into a terminal, no signal by way of a descriptor's owner, no limit of another process. Other calls get EPERM,
+or ENOSYS when they are newer than our tables: an old kernel answers so, and every libc handles it. A call by
+another architecture's numbers ends the process.
 
 A list holds whole families (memory, threads, time, files, sockets), because another interpreter may use the
 next call of a family. Which part of the program has which list is decided in `kernel.confinement`.
@@ -107,9 +107,10 @@ _SET_MODE_FILTER, _ALL_THREADS = 1, 1
 
 _AF_UNIX, _AF_NETLINK = 1, 16
 _NEW_NAMESPACES = 0x7E020000  # linux/sched.h: CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET
-_NETLINK_ADDRESS = 12  # bytes of struct sockaddr_nl
 _WRITING = os.O_ACCMODE | os.O_CREAT | os.O_TRUNC
-_TIOCSTI, _TIOCLINUX = 0x5412, 0x541C  # asm-generic/ioctls.h; the same on all of ARCHES
+# asm-generic/ioctls.h, sockios.h, fcntl.h; the same on all of ARCHES
+_TIOCSTI, _TIOCLINUX, _FIOSETOWN, _SIOCSPGRP = 0x5412, 0x541C, 0x8901, 0x8902
+_F_SETOWN, _F_SETSIG, _F_SETOWN_EX = 8, 10, 15
 
 ARCHES = ("x86_64", "i386", "aarch64", "arm", "riscv64", "ppc64le", "s390x", "loongarch64")
 """Architectures that have a filter: their calls and ioctls were reviewed one by one."""
@@ -123,6 +124,27 @@ class OneOf:
 
 
 @dataclass(frozen=True, slots=True)
+class NoneOf:
+    """An argument of 32 bits that must have none of some values."""
+
+    values: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Without:
+    """An argument of 32 bits that must have none of some bits."""
+
+    bits: int
+
+
+@dataclass(frozen=True, slots=True)
+class AtMost:
+    """An argument of 32 bits, without a sign."""
+
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
 class InRange:
     """An address that must be from *first* to *last*, which share their high 32 bits."""
 
@@ -130,7 +152,16 @@ class InRange:
     last: int
 
 
-Fixed = OneOf | InRange | None
+@dataclass(frozen=True, slots=True)
+class AtLeast:
+    """An address that must be *first* or higher."""
+
+    first: int
+
+
+NULL = InRange(0, 0)
+"""An address that must be 0."""
+Fixed = OneOf | NoneOf | Without | AtMost | InRange | AtLeast | None
 """What an argument must be; None: anything."""
 
 
@@ -141,16 +172,16 @@ class CallList:
     Attributes:
         names: of the calls; clone, ioctl and socket need not be among them.
         families: of sockets (socket(2), AF_*).
-        netlink_only: whether connect(2) and bind(2) take no address that is longer than that of a netlink
-            socket, and sendto(2) none at all. The path of a local socket is usually longer.
+        receivers: whether sendto(2) may have an address.
         writes: whether open(2) and openat(2) may open a file for writing.
         forks: whether threads and processes may be created.
-        fixed: calls that are allowed with certain arguments only, by name; they need not be in *names*.
+        fixed: calls that are allowed with certain arguments only, by name; they need not be in *names*. Of
+            several entries for a name, one must hold.
     """
 
     names: frozenset[str] = ALLOWED
     families: tuple[int, ...] = (_AF_UNIX, _AF_NETLINK)
-    netlink_only: bool = False
+    receivers: bool = True
     writes: bool = True
     forks: bool = True
     fixed: tuple[tuple[str, tuple[Fixed, ...]], ...] = ()
@@ -170,8 +201,9 @@ def program(arch: str, calls: CallList | None = None) -> list[Instruction]:
     if not calls.forks:
         allowed -= {"fork", "vfork"}
     checked: list[Instruction] = []
+    fixed = {name for name, _ in calls.fixed}
     for name, check in _checks(arch, calls):
-        if name in numbers and name in allowed | {"socket"} | {name for name, _ in calls.fixed}:
+        if name in numbers and name in allowed | {"socket"} | fixed:
             checked += _when(numbers[name], *check)
             allowed.discard(name)
     return [
@@ -201,27 +233,29 @@ def _checks(arch: str, calls: CallList) -> Iterator[tuple[str, list[Instruction]
             (RETURN, 0, 0, _ALLOW),
         ],
     )
-    flags = 1 if arch == "s390x" else 0  # which argument of clone(2) they are
-    yield "clone", _unless((IF_ANY_BIT, 0, 0, _NEW_NAMESPACES), flags)
-    yield (
-        "ioctl",
-        [
-            _argument(1),
-            (IF_EQUAL, 1, 0, _TIOCSTI),
-            (IF_EQUAL, 0, 1, _TIOCLINUX),
-            _refuse(errno.EPERM),
-            (RETURN, 0, 0, _ALLOW),
-        ],
-    )
-    for name, arguments in calls.fixed:
-        yield name, _only(arguments)
-    if calls.netlink_only:
-        yield "connect", _unless((IF_GREATER, 0, 0, _NETLINK_ADDRESS), 2)
-        yield "bind", _unless((IF_GREATER, 0, 0, _NETLINK_ADDRESS), 2)
-        yield "sendto", _unless((IF_GREATER, 0, 0, 0), 5)
+    alternatives: dict[str, list[Sequence[Fixed]]] = {}
+    for name, arguments in (*calls.fixed, *_narrowed(arch, calls)):
+        alternatives.setdefault(name, []).append(arguments)
+    for name, several in alternatives.items():
+        yield name, _any_of(several)
+
+
+def _narrowed(arch: str, calls: CallList) -> Iterator[tuple[str, tuple[Fixed, ...]]]:
+    """Yield what the other attributes of a list mean for arguments."""
+    fixed = {name for name, _ in calls.fixed}
+    no_namespace = Without(_NEW_NAMESPACES)
+    yield "clone", (None, no_namespace) if arch == "s390x" else (no_namespace,)
+    own: list[tuple[str, tuple[Fixed, ...]]] = [
+        ("ioctl", (None, NoneOf((_TIOCSTI, _TIOCLINUX, _FIOSETOWN, _SIOCSPGRP)))),
+        *((name, (None, NoneOf((_F_SETOWN, _F_SETSIG, _F_SETOWN_EX)))) for name in ("fcntl", "fcntl64")),
+        ("prlimit64", (OneOf((0,)), None, NULL)),
+    ]
+    yield from ((name, arguments) for name, arguments in own if name not in fixed)
+    if not calls.receivers:
+        yield "sendto", (None, None, None, None, None, AtMost(0))
     if not calls.writes:
-        yield "open", _unless((IF_ANY_BIT, 0, 0, _WRITING), 1)
-        yield "openat", _unless((IF_ANY_BIT, 0, 0, _WRITING), 2)
+        yield "open", (None, Without(_WRITING))
+        yield "openat", (None, None, Without(_WRITING))
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,42 +328,57 @@ def _refuse(number: int) -> Instruction:
     return (RETURN, 0, 0, _ERRNO | number)
 
 
-def _unless(condition: Instruction, argument: int) -> list[Instruction]:
-    """Refuse a call where *condition* holds for one of its arguments."""
-    code, _, _, operand = condition
-    return [_argument(argument), (code, 0, 1, operand), _refuse(errno.EPERM), (RETURN, 0, 0, _ALLOW)]
-
-
-def _only(arguments: Sequence[Fixed]) -> list[Instruction]:
-    """Allow a call where each argument is as it must be."""
-    blocks: list[list[Instruction]] = []
-    for number, argument in enumerate(arguments):
-        if isinstance(argument, OneOf):
-            values = [value & 0xFFFF_FFFF for value in argument.values]
-            equal = [(IF_EQUAL, len(values) - place - 1, 0, value) for place, value in enumerate(values)]
-            blocks.append([_argument(number), *equal[:-1], (IF_EQUAL, 0, _REFUSED, values[-1])])
-        elif argument is not None:
-            high, first, last = argument.first >> 32, argument.first, argument.last
-            blocks.append(
-                [
-                    _argument(number, high=True),
-                    (IF_EQUAL, 0, _REFUSED, high),
-                    _argument(number),
-                    (IF_AT_LEAST, 0, _REFUSED, first & 0xFFFF_FFFF),
-                    (IF_GREATER, _REFUSED, 0, last & 0xFFFF_FFFF),
-                ]
+def _any_of(alternatives: Sequence[Sequence[Fixed]]) -> list[Instruction]:
+    """Allow a call where, for one of several alternatives, each argument is as it must be."""
+    code: list[Instruction] = []
+    for arguments in alternatives:
+        block = [one for number, argument in enumerate(arguments) for one in _holds(number, argument)]
+        end = len(block) + 1  # behind what allows: the next alternative
+        code += [
+            (
+                operation,
+                end - place - 1 if yes == _REFUSED else yes,
+                end - place - 1 if no == _REFUSED else no,
+                operand,
             )
-    code = [*(one for block in blocks for one in block), (RETURN, 0, 0, _ALLOW), _refuse(errno.EPERM)]
-    end = len(code) - 1
-    return [
-        (
-            operation,
-            end - place - 1 if yes == _REFUSED else yes,
-            end - place - 1 if no == _REFUSED else no,
-            operand,
-        )
-        for place, (operation, yes, no, operand) in enumerate(code)
-    ]
+            for place, (operation, yes, no, operand) in enumerate(block)
+        ]
+        code.append((RETURN, 0, 0, _ALLOW))
+    return [*code, _refuse(errno.EPERM)]
+
+
+def _holds(number: int, argument: Fixed) -> list[Instruction]:  # noqa: PLR0911 - one for each kind
+    """Continue where an argument is as it must be; else jump by `_REFUSED`."""
+    low = _argument(number)
+    match argument:
+        case OneOf(values):
+            words = [value & 0xFFFF_FFFF for value in values]
+            equal = [(IF_EQUAL, len(words) - place - 1, 0, word) for place, word in enumerate(words)]
+            return [low, *equal[:-1], (IF_EQUAL, 0, _REFUSED, words[-1])]
+        case NoneOf(values):
+            return [low, *((IF_EQUAL, _REFUSED, 0, value & 0xFFFF_FFFF) for value in values)]
+        case Without(bits):
+            return [low, (IF_ANY_BIT, _REFUSED, 0, bits)]
+        case AtMost(most):
+            return [low, (IF_GREATER, _REFUSED, 0, most)]
+        case InRange(first, last):
+            return [
+                _argument(number, high=True),
+                (IF_EQUAL, 0, _REFUSED, first >> 32),
+                low,
+                (IF_AT_LEAST, 0, _REFUSED, first & 0xFFFF_FFFF),
+                (IF_GREATER, _REFUSED, 0, last & 0xFFFF_FFFF),
+            ]
+        case AtLeast(first):
+            return [
+                _argument(number, high=True),
+                (IF_GREATER, 3, 0, first >> 32),
+                (IF_EQUAL, 0, _REFUSED, first >> 32),
+                low,
+                (IF_AT_LEAST, 0, _REFUSED, first & 0xFFFF_FFFF),
+            ]
+        case None:
+            return []
 
 
 def _when(number: int, *then: Instruction) -> list[Instruction]:

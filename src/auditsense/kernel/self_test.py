@@ -121,6 +121,11 @@ class SelfTest:
             child.wait_for_exit(self._helper, _END_S)
         self._helper = 0
 
+    @property
+    def signalled(self) -> tuple[int, ...]:
+        """Process that `__exit__` may kill."""
+        return (self._helper,) if self._helper else ()
+
     def saw(self, pid: int) -> None:
         """Report that an open of `path` by this process came through the pipeline."""
         self._seen.add(pid)

@@ -66,6 +66,11 @@ class AcknowledgedSinkProcess(SinkProcess):
         with suppress(OSError):  # it has done so itself, or has another user already
             os.setpgid(self.pid, self.pid)
 
+    @property
+    def signalled(self) -> tuple[int, ...]:
+        """See `SinkHandle`: the keeper, and the group of keeper and worker."""
+        return (self.pid, -self._group) if self._group else ()
+
     def finish(self) -> None:
         """Close the pipe if every document is committed. Does not block."""
         self.poll()

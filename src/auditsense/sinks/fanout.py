@@ -139,6 +139,11 @@ class SinkSet:
         self.send(documents)
         return documents
 
+    @property
+    def signalled(self) -> tuple[int, ...]:
+        """Processes that `close` may kill; see `SinkHandle.signalled`."""
+        return tuple(pid for sink in self.sinks for pid in sink.signalled)
+
     def timeout_s(self) -> float:
         """Return the seconds until the next `poll` is due."""
         return _QUEUED_POLL_S if any(sink.queued_bytes for sink in self.sinks) else 1.0

@@ -72,6 +72,11 @@ class SinkHandle:
     def _send(self, lines: bytes) -> None:
         raise NotImplementedError
 
+    @property
+    def signalled(self) -> tuple[int, ...]:
+        """Processes that `close` may kill; a negative number is a process group."""
+        return (self.pid,) if self.pid else ()
+
     def reopen(self) -> None:
         """Reopen the destination, after the documents sent so far."""
 
