@@ -1,5 +1,6 @@
 #!/bin/sh
 # Compile the core for other processors and run its tests and the fuzz corpora there, under emulation (qemu-user).
+# Then compare audit rules with those of that processor's auditctl, byte for byte (check_rules.py, as root).
 #
 #   scripts/check_architectures.sh                arm64 s390x (big-endian) riscv64 armhf (32 bits)
 #   scripts/check_architectures.sh s390x
@@ -35,9 +36,14 @@ for arch in "$@"; do
     tests=$(sed -n 's/^Ok: *//p' "$folder.log")
     cases=$(grep -ch '^ok ' "$folder/meson-logs/testlog.txt" || :)
     endian=$(sed -n "s/^endian = '\(.*\)'/\1/p" "$folder.ini")
-    say "$arch: $verdict, ${tests:-0} programs, ${cases:-0} cases"
+    if ! .venv/bin/python scripts/check_rules.py "$arch" >"$folder.rules" 2>&1; then
+        verdict=failed failed="$failed $arch"
+        cat "$folder.rules" >&2
+    fi
+    rules=$(sed -n 's/^\([0-9]*\) lines the same.*/\1/p' "$folder.rules")
+    say "$arch: $verdict, ${tests:-0} programs, ${cases:-0} cases, ${rules:-0} rules"
     grep -v "^$arch " "$results" >"$folder.results" 2>/dev/null || :
-    echo "$arch $verdict $endian ${tests:-0} ${cases:-0} $(date -u +%Y-%m-%d)" >>"$folder.results"
+    echo "$arch $verdict $endian ${tests:-0} ${cases:-0} ${rules:-0} $(date -u +%Y-%m-%d)" >>"$folder.results"
     sort "$folder.results" >"$results"
 done
 [ -z "$failed" ] || die "failed:$failed"

@@ -20,6 +20,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -84,20 +85,39 @@ def call(*words: str, limit: float = 600, ok: bool = True) -> str:
         CheckError: it failed or did not end.
     """
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
-    done = subprocess.run(
-        words,
-        capture_output=True,
-        text=True,
-        timeout=limit,
-        check=False,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-    )
+    try:
+        done = subprocess.run(
+            words,
+            capture_output=True,
+            text=True,
+            timeout=limit,
+            check=False,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+        )
+    except FileNotFoundError:
+        raise CheckError(f"{words[0]} is not installed; apt-get install {words[0]}") from None
+    except subprocess.TimeoutExpired:
+        raise CheckError(
+            f"{' '.join(words)}: no end within {limit:.0f} s; try again when less runs"
+        ) from None
     if ok and done.returncode:
         raise CheckError(
             f"{' '.join(words)}: exit code {done.returncode}: {(done.stdout + done.stderr)[-2000:]}"
         )
     return done.stdout + done.stderr
+
+
+def the_file(pattern: str) -> Path:
+    """Return the one file of dist/ with such a name.
+
+    Raises:
+        CheckError: there is none, or there are several.
+    """
+    found = [*DIST.glob(pattern)]
+    if len(found) != 1:
+        raise CheckError(f"dist/ has {len(found)} files {pattern}, not 1; scripts/build_packages.sh")
+    return found[0]
 
 
 class Chroot:
@@ -184,7 +204,10 @@ def make_base(suite: str, roots: Path) -> Path:
         policy = folder / "usr/sbin/policy-rc.d"
         policy.write_text("#!/bin/sh\nexit 101\n", encoding="utf-8")  # no daemon starts in a root
         policy.chmod(0o755)
-        call("chroot", str(folder), "apt-get", "update", "-qq")
+        # The mirror of this host may be a snapshot, whose age apt does not check then.
+        checked = call("apt-config", "dump", "--format", "%v", "Acquire::Check-Valid-Until").strip() or "true"
+        option = f"Acquire::Check-Valid-Until={checked}"
+        call("chroot", str(folder), "apt-get", "-o", option, "update", "-qq")
         call(
             "chroot",
             str(folder),
@@ -226,9 +249,13 @@ class Sensor:
     def __init__(self, root: Chroot, output: str, program: str = "auditsense") -> None:
         self.root, self.output = root, output
         self.process = root.start(program, "run", "--format", "jsonl", "--self-test", "0", output=output)
-        wait_for(
-            "the sensor watches", lambda: "watching" in self.messages() or self.process.poll() is not None
-        )
+        try:
+            wait_for(
+                "the sensor watches", lambda: "watching" in self.messages() or self.process.poll() is not None
+            )
+        except BaseException:  # also of a signal: nothing may run on in a root that is deleted
+            self.stop()
+            raise
         if self.process.poll() is not None:
             raise CheckError(f"the sensor ended: {self.messages()}")
 
@@ -252,14 +279,17 @@ class Sensor:
         Raises:
             CheckError: it failed.
         """
+        if code := self.stop():
+            raise CheckError(f"the sensor ended with {code}: {self.messages()[-1500:]}")
+
+    def stop(self) -> int:
+        """Stop it, return its exit code."""
         self.process.send_signal(signal.SIGTERM)
         try:
-            code = self.process.wait(60)
+            return self.process.wait(WAIT_S)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            code = self.process.wait()
-        if code:
-            raise CheckError(f"the sensor ended with {code}: {self.messages()[-1500:]}")
+            return self.process.wait()
 
 
 def scanner(root: Chroot) -> subprocess.Popen[bytes]:
@@ -285,11 +315,10 @@ def _upgrade_with_open_burst(root: Chroot, report: Report, upgrade: Callable[[],
         raise
     try:
         wait_for("an alert", lambda: bool(first.alerts(scan.pid)))
-        report.facts["user of the running sensor"] = (
-            call("id", "-un", first.user(), ok=False).strip() or first.user()
-        )
-        with contextlib.suppress(CheckError):
-            report.facts["user of the running sensor"] = root.call("id", "-un", first.user()).strip()
+        user = root.call("id", "-un", first.user()).strip()
+        report.facts["user of the running sensor"] = user
+        if user != "auditsense":
+            raise CheckError(f"the sensor runs as {user}, not as auditsense")
         report.steps.append("alert")
         upgrade()
         if first.process.poll() is not None:
@@ -310,7 +339,7 @@ def _upgrade_with_open_burst(root: Chroot, report: Report, upgrade: Callable[[],
         scan.kill()
         scan.wait()
         if first.process.poll() is None:
-            first.end()
+            first.stop()
     if (after := host_state(root)) != before:
         raise CheckError(f"the host is not as it was: {before} then {after}")
     report.steps.append("audit of the host as before")
@@ -346,14 +375,14 @@ def older(package: Path, folder: Path) -> Path:
     )
     (tree / "usr/lib/auditsense/auditsense/only_in_the_older_one.py").write_text("", encoding="utf-8")
     result = folder / "older.deb"
-    call("dpkg-deb", "-Zgzip", "-z1", "-b", str(tree), str(result))
+    call("dpkg-deb", "-Zgzip", "-z1", "--root-owner-group", "-b", str(tree), str(result))
     delete(tree)
     return result
 
 
 def check_deb(suite: str, roots: Path, report: Report) -> None:
     """Install an older .deb, use it, upgrade, remove and purge."""
-    (package,) = DIST.glob("auditsense_*_amd64.deb")
+    package = the_file("auditsense_*_amd64.deb")
     with copied(make_base(suite, roots), roots / suite) as root:
         shutil.copy(package, root.folder / SHARED / "auditsense.deb")
         shutil.copy(older(package, roots), root.folder / SHARED / "older.deb")
@@ -413,7 +442,7 @@ def check_gone(before: dict[str, str], root: Chroot, report: Report) -> None:
 
 def check_rpm(_suite: str, roots: Path, report: Report) -> None:
     """Install the .rpm with Debian's rpm, use it, upgrade to a rebuilt one, and remove it."""
-    (package,) = DIST.glob("auditsense-*.x86_64.rpm")
+    package = the_file("auditsense-*.x86_64.rpm")
     with copied(make_base("trixie", roots), roots / "rpm") as root:
         root.call("apt-get", "install", "-y", "-qq", "--no-install-recommends", "rpm", "adduser")
         config = (ROOT / ".build/packages/nfpm-amd64.rpm.yaml").read_text(encoding="utf-8")
@@ -464,7 +493,7 @@ def check_rpm(_suite: str, roots: Path, report: Report) -> None:
 
 def check_portable(_suite: str, roots: Path, report: Report) -> None:
     """Use the archive where nothing else is, then on the kernel of this host, and delete it."""
-    (archive,) = DIST.glob("auditsense-*-portable-x86_64.tar.xz")
+    archive = the_file("auditsense-*-portable-x86_64.tar.xz")
     program = "/opt/auditsense/bin/auditsense"
     empty = roots / "empty"
     delete(empty)
@@ -520,6 +549,8 @@ def main() -> int:
     )
     parser.add_argument("--only", action="append", choices=[*CHECKS], help="check only this one")
     arguments = parser.parse_args()
+    if os.geteuid():
+        parser.error("root is needed to make root file systems; sudo")
     arguments.roots.mkdir(parents=True, exist_ok=True)
     # So that a sensor is stopped and a mount removed.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -531,6 +562,9 @@ def main() -> int:
             CHECKS[name](name, arguments.roots, report)
         except CheckError as problem:
             report.failed = str(problem)
+        except KeyboardInterrupt:
+            print(f"{name}: stopped by a signal; its root is deleted and the sensor ended", file=sys.stderr)
+            return 130
         failed = failed or bool(report.failed)
         print(f"{name}: {report.failed or 'passed'}; {'; '.join(report.steps)}; {report.facts}", flush=True)
         results[name] = {"facts": report.facts, "steps": report.steps, "failed": report.failed}

@@ -10,6 +10,10 @@ if [ "${CI:-}" = true ]; then
     command -v pkg-config >/dev/null 2>&1 || need_system pkg-config
     command -v g++ >/dev/null 2>&1 || need_system g++
     [ "$(uname -m)" != x86_64 ] || can_compile -m32 || need_system gcc-multilib # tests/core/test_32_bit.py
+    # tests/project/test_packaging.py boots this kernel; elsewhere the caller names one.
+    command -v qemu-system-x86_64 >/dev/null 2>&1 || need_system qemu-system-x86
+    command -v cpio >/dev/null 2>&1 || need_system cpio
+    export AUDITSENSE_KERNEL="${AUDITSENSE_KERNEL:-6.1-amd64}"
 fi
 # CI builds the docs site and asks a second type checker too; elsewhere both are used where they are.
 more=

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
@@ -225,6 +225,15 @@ def test_pid_namespace_is_named_before_capability(tmp_path: Path) -> None:
 def test_unexplained_eperm_points_at_security_modules(tmp_path: Path) -> None:
     proc = fake_proc(tmp_path, 1 << access.CAP_AUDIT_CONTROL)
     assert "security module" in str(access.explain(errno.EPERM, proc))
+
+
+def test_filter_of_a_container_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> NoReturn:
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr("socket.socket", refuse)
+    with pytest.raises(NoKernelAuditError, match="--cap-add=AUDIT_WRITE"):
+        Commands().status()
 
 
 def test_unreadable_proc_is_unknown(tmp_path: Path) -> None:

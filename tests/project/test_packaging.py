@@ -106,15 +106,12 @@ def test_page_of_compatibility_is_written_from_the_results() -> None:
 
 @pytest.mark.skipif("AUDITSENSE_KERNEL" not in os.environ, reason="AUDITSENSE_KERNEL names no kernel to boot")
 def test_sensor_works_on_another_kernel() -> None:
-    subprocess.run(
-        [
-            sys.executable,
-            "-P",
-            "scripts/kernels/boot.py",
-            "--checks",
-            "short",
-            os.environ["AUDITSENSE_KERNEL"],
-        ],
-        cwd=ROOT,
-        check=True,
+    cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "auditsense" / "kernels"
+    program = (sys.executable, "scripts/kernels/boot.py", "--checkout", "--folder", str(cache))
+    done = subprocess.run(
+        [*program, os.environ["AUDITSENSE_KERNEL"]], cwd=ROOT, capture_output=True, text=True, check=False
     )
+    if done.returncode == 3:
+        pytest.skip(done.stderr.strip())
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "pass alert: every field of the alert as expected" in done.stdout

@@ -19,7 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from auditsense.errors import ClosedError, KernelCommandError
+from auditsense.errors import ClosedError, KernelCommandError, NoKernelAuditError
 from auditsense.kernel import netlink_message
 from auditsense.kernel.netlink_message import (
     HEADER_BYTES,
@@ -141,11 +141,17 @@ def open_audit_socket() -> socket.socket:
     """Open a netlink socket to the kernel's audit: non-blocking, close-on-exec, not connected.
 
     Raises:
+        NoKernelAuditError: the filter of a container refused.
         KernelCommandError: the kernel refused.
     """
     try:
         return socket.socket(socket.AF_NETLINK, _RAW, _NETLINK_AUDIT)
     except OSError as error:
+        if error.errno == errno.EINVAL:  # no kernel answers so
+            raise NoKernelAuditError(
+                "a filter of system calls refuses audit sockets, as podman's does without CAP_AUDIT_WRITE; "
+                "run the container with --cap-add=AUDIT_WRITE"
+            ) from error
         raise KernelCommandError(f"cannot open an audit socket: {error.strerror}", error.errno) from error
 
 

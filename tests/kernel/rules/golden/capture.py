@@ -50,43 +50,40 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as made:
         place = Path(made)
         place.chmod(0o755)
-        shim = place / "shim.so"
-        subprocess.run(
-            [
-                "cc",
-                "-O1",
-                "-Wall",
-                "-Wextra",
-                "-Werror",
-                "-shared",
-                "-fPIC",
-                "-o",
-                shim,
-                HERE / "shim.c",
-            ],
-            check=True,
-        )
+        shim = build_shim(place, "cc")
         for line in (HERE / "rules.txt").read_text().splitlines():
             if line and not line.startswith("#"):
                 say(f"\n> {line}")
                 say(ask(line, root, shim, place / "sent"))
 
 
+def build_shim(place: Path, compiler: str) -> Path:
+    shim = place / "shim.so"
+    options = ("-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC")
+    subprocess.run([compiler, *options, "-o", str(shim), str(HERE / "shim.c")], check=True)
+    return shim
+
+
 def say(line: str) -> None:
     sys.stdout.write(line + "\n")
 
 
-def ask(line: str, root: Path, shim: Path, sent: Path) -> str:
+def ask(line: str, root: Path, shim: Path, recorded: Path) -> str:
     """The block of one rule: what auditctl would send for `line`."""
-    sent.write_bytes(b"")
-    sent.chmod(0o666)
+    environment = {"LD_LIBRARY_PATH": str(root / "lib/x86_64-linux-gnu"), "LD_PRELOAD": str(shim)}
+    rule = sent([str(root / "sbin/auditctl")], environment, line, recorded)
+    return "refused" if rule is None else describe(rule)
+
+
+def sent(
+    auditctl: list[str], environment: dict[str, str], line: str, recorded: Path, order: str = "="
+) -> bytes | None:
+    """The bytes that auditctl would send for `line`, in its byte order; None: it refuses."""
+    recorded.write_bytes(b"")
+    recorded.chmod(0o666)
     done = subprocess.run(
-        [root / "sbin/auditctl", *shlex.split(line)],
-        env={
-            "LD_LIBRARY_PATH": str(root / "lib/x86_64-linux-gnu"),
-            "LD_PRELOAD": str(shim),
-            "AUDITCTL_CAPTURE": str(sent),
-        },
+        [*auditctl, *shlex.split(line)],
+        env={**environment, "AUDITCTL_CAPTURE": str(recorded)},
         user=NOBODY,
         group=NOBODY,
         extra_groups=[],
@@ -98,18 +95,19 @@ def ask(line: str, root: Path, shim: Path, sent: Path) -> str:
     )
     if os.environ.get("AUDITCTL_VERBOSE"):
         say(f"  exit {done.returncode}: {done.stdout.strip()} {done.stderr.strip()}")
-    rules = [body for kind, body in messages(sent.read_bytes()) if kind == ADD_RULE]
+    rules = [body for kind, body in messages(recorded.read_bytes(), order) if kind == ADD_RULE]
     if not rules:
-        return "refused"
+        return None
     (rule,) = rules
-    return describe(rule)
+    (length,) = struct.unpack_from(f"{order}I", rule, RULE_DATA.size - 4)
+    return rule[: RULE_DATA.size + length]
 
 
-def messages(data: bytes) -> list[tuple[int, bytes]]:
+def messages(data: bytes, order: str = "=") -> list[tuple[int, bytes]]:
     """Cut recorded netlink messages: (type, body) each."""
     found = []
     while data:
-        length, kind = struct.unpack_from("=IH", data)
+        length, kind = struct.unpack_from(f"{order}IH", data)
         found.append((kind, data[16:length]))
         data = data[(length + 3) & ~3 :]
     return found
