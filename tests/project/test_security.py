@@ -103,7 +103,7 @@ def of(arch: str, name: str, *arguments: int, calls: seccomp.CallList | None = N
     return verdict(arch, number, *arguments, calls=calls)
 
 
-LOOKED_INTO = {"clone", "clone3", "ioctl", "socket"}
+LOOKED_INTO = {"clone", "clone3", "ioctl", "openat2", "socket"}
 
 
 @pytest.mark.parametrize("arch", seccomp.ARCHES)
@@ -142,7 +142,7 @@ def test_threads_are_allowed_and_namespaces_are_not(arch: str) -> None:
     assert clone(17) == ALLOW  # as it forks: SIGCHLD
     for namespace in (0x20000, 0x0200_0000, 0x0400_0000, 0x0800_0000, 0x1000_0000, 0x2000_0000, 0x4000_0000):
         assert clone(17 | namespace) == errno.EPERM
-    assert of(arch, "clone3") == errno.ENOSYS
+    assert of(arch, "clone3") == of(arch, "openat2") == errno.ENOSYS
 
 
 @pytest.mark.parametrize("arch", seccomp.ARCHES)

@@ -543,7 +543,7 @@ def test_confined_process_commits_and_is_restarted(tmp_path: Path) -> None:
     """With the list of system calls and without capabilities, as `run` starts it."""
     settings = SpoolSettings(tmp_path / "spool")
     sink = AcknowledgedSinkProcess(SpoolSink(settings.path), "spool:x")
-    sink.start(_confinement(settings, None, 0))
+    sink.start(_confinement(settings, None, 0, None, brokered=False))
     sink.send(line(1), 1)
     wait_until(lambda: polled(sink).counts.written == 1)
     worker = worker_of(sink.pid)
@@ -566,7 +566,7 @@ def test_process_runs_as_the_owner_of_the_folder() -> None:
         settings.path.mkdir(mode=0o700)
         os.chown(settings.path, 65534, 65534)
         sink = AcknowledgedSinkProcess(SpoolSink(settings.path), "spool:x")
-        sink.start(_confinement(settings, None, 0))
+        sink.start(_confinement(settings, None, 0, None, brokered=False))
         sink.send(line(1), 1)
         wait_until(lambda: polled(sink).counts.written == 1)
         assert Path(f"/proc/{worker_of(sink.pid)}").stat().st_uid == 65534

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from auditsense.detect.document_types import Document
     from auditsense.kernel.broker import Broker
     from auditsense.kernel.privileges import User
+    from auditsense.kernel.sealed import Sealed
     from auditsense.sinks.fanout import SinkSet
     from auditsense.sinks.file import BrokeredOpener
     from auditsense.sinks.socket_sink import BrokeredConnector
@@ -208,9 +209,13 @@ def running_sinks(  # noqa: PLR0913 - all options of sinks
                 continue
             process = sink_process(sink, str(item))
             connection = keep[str(item)]
-            confine = _confinement(item, user, boost, brokered=bool(connection)) if own_process else None
-            process.start(confine, keep=[one.fileno() for one in connection])
-            for one in connection:
+            sealed = _seal(item, sink, brokered=bool(connection)) if own_process else None
+            confine = None
+            if own_process:
+                confine = _confinement(item, user, boost, sealed, brokered=bool(connection))
+            kept = [*connection, *([] if sealed is None or sealed.fileno() < 0 else [sealed])]
+            process.start(confine, keep=[one.fileno() for one in kept])
+            for one in kept:
                 one.close()
             started.append(process)
             stack.callback(process.close)
@@ -269,6 +274,30 @@ def _use_broker(
     return [opener]
 
 
+def _seal(settings: SinkSettings, sink: Sink, *, brokered: bool) -> Sealed | None:
+    """Let a sink open its own files only, or pass its own descriptor only; None: it does neither."""
+    from auditsense.kernel import sealed  # noqa: PLC0415 - not for replay
+
+    if not sealed.is_possible():
+        return None
+    if isinstance(settings, JournaldSettings):
+        from auditsense.sinks.journald import JournaldSink  # noqa: PLC0415 - as above
+
+        if isinstance(sink, JournaldSink):
+            message = sealed.SealedMessage()
+            sink.passer = message
+            return message
+    if not isinstance(settings, FileSettings) or brokered:
+        return None
+    from auditsense.sinks.file import FileSink, FolderOpener, SealedOpener  # noqa: PLC0415 - as above
+
+    if not isinstance(sink, FileSink) or not isinstance(sink.opener, FolderOpener):
+        return None
+    folder = sealed.SealedFolder(sink.opener.open_folder(), sink.opener.names)
+    sink.opener = SealedOpener(settings.path, sink.opener.names, folder)
+    return folder
+
+
 @contextmanager
 def _as_owner(settings: SinkSettings, user: User | None) -> Iterator[None]:
     """Create a file in a folder of *user* as that user, who has to open it again."""
@@ -294,7 +323,7 @@ def _belongs_to(settings: FileSettings, user: User) -> bool:
 
 
 def _confinement(
-    settings: SinkSettings, user: User | None, boost: int, *, brokered: bool = False
+    settings: SinkSettings, user: User | None, boost: int, sealed: Sealed | None, *, brokered: bool
 ) -> Callable[[], None]:
     """Return a function that drops, in a sink's process, the privileges it does not need."""
     from auditsense.kernel import confinement, privileges  # noqa: PLC0415 - not for replay
@@ -309,9 +338,13 @@ def _confinement(
         kept = kept.with_paths(write=(str(settings.path),))
     if isinstance(settings, SyslogSettings) and settings.transport == "tcp":
         kept = kept.with_ports((settings.port,))
+    if sealed is not None:
+        kept = kept.with_sealed(sealed)
     prepared = confinement.prepare(kept)
 
     def confine() -> None:
+        if sealed is not None:
+            sealed.seal()
         with suppress(OSError):  # a container without CAP_SYS_NICE; the sensor reports it
             os.nice(-boost)
         confinement.confine(kept, user, prepared=prepared)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from auditsense.kernel.privileges import User
+    from auditsense.kernel.sealed import Sealed
 
 _PR_SET_MDWE, _REFUSE_EXEC_GAIN = 65, 1  # linux/prctl.h, from Linux 6.3
 _NETLINK, _LOCAL = int(socket.AF_NETLINK), int(socket.AF_UNIX)
@@ -44,6 +45,7 @@ _SENDS: Final = frozenset({"sendmsg", "sendmmsg"})
 _CHANGES: Final = frozenset({"mkdir", "mkdirat", "rename", "renameat", "renameat2", "ftruncate", "fallocate"})
 """Calls that change files, next to removing them."""
 _REMOVES: Final = frozenset({"unlink", "unlinkat", "rmdir"})
+_FOLDERS: Final = frozenset({"mkdir", "mkdirat", "rmdir"})
 _ASK_WHETHER_IT_LIVES: Final = ("kill", (None, OneOf((0,))))
 _MOST_SIGNALLED: Final = 64
 _NEW_SOCKETS: Final = frozenset({"socketpair", "bind", "accept", "accept4", "shutdown"})
@@ -89,6 +91,10 @@ class Confinement:
             return self
         may = ("kill", (OneOf(known), OneOf((int(signal.SIGCONT), int(signal.SIGKILL)))))
         return replace(self, calls=replace(self.calls, fixed=(*self.calls.fixed, may)))
+
+    def with_sealed(self, sealed: Sealed) -> Confinement:
+        """Return this confinement with files, or a message, in memory that cannot change."""
+        return replace(self, calls=sealed.limit(self.calls))
 
     def with_ports(self, ports: Iterable[int] | None) -> Confinement:
         """Return this confinement with more TCP ports to connect to; None: all."""
@@ -142,7 +148,9 @@ _TEXT_SENSOR: Final = Confinement(
     ),
     _KERNEL_SENSOR.access,
 )
-_ALONE: Final = _QUIET - SOCKETS
+_FILE_CALLS: Final = _QUIET - SOCKETS
+_SOCKET_CALLS: Final = _QUIET - _NEW_SOCKETS - _CHANGES - _REMOVES
+_ALONE: Final = _FILE_CALLS - _CHANGES - _REMOVES
 _ASKS: Final = frozenset({"send", "sendto", "recv", "recvfrom", "recvmsg"})
 """Calls on a connection that is open already."""
 
@@ -173,25 +181,28 @@ PARTS: Final = {
         CallList(_ALONE, (), writes=False, forks=False), Access(read=("/proc", *_MODULES))
     ),
     "stdout": Confinement(CallList(_ALONE, (), writes=False, forks=False), Access(read=_MODULES)),
-    "file": Confinement(CallList(_ALONE | _ASKS, (), writes=False, forks=False), Access(read=_MODULES)),
-    "file in a folder of its user": Confinement(CallList(_ALONE, (), forks=False), Access(read=_MODULES)),
-    "spool": Confinement(CallList(_ALONE, ()), Access(read=_MODULES, write=(os.devnull,))),
+    "file": Confinement(
+        CallList(_ALONE | _ASKS | {"ftruncate", "ftruncate64"}, (), writes=False, forks=False),
+        Access(read=_MODULES),
+    ),
+    "file in a folder of its user": Confinement(
+        CallList(_FILE_CALLS, (), forks=False), Access(read=_MODULES)
+    ),
+    "spool": Confinement(CallList(_FILE_CALLS - _FOLDERS, ()), Access(read=_MODULES, write=(os.devnull,))),
     "journald": Confinement(
-        CallList((_QUIET - _NEW_SOCKETS - {"connect"}) | {"memfd_create"}, (), writes=False, forks=False),
+        CallList((_SOCKET_CALLS - {"connect"}) | {"memfd_create"}, (), writes=False, forks=False),
         Access(read=_MODULES),
     ),
     "syslog": Confinement(
-        CallList(
-            _QUIET - _NEW_SOCKETS - _SENDS - {"connect"}, (), receivers=False, writes=False, forks=False
-        ),
+        CallList(_SOCKET_CALLS - _SENDS - {"connect"}, (), receivers=False, writes=False, forks=False),
         Access(read=_MODULES),
     ),
     "journald without a broker": Confinement(
-        CallList(_QUIET - _NEW_SOCKETS | {"memfd_create"}, (_LOCAL,), writes=False, forks=False),
+        CallList(_SOCKET_CALLS | {"memfd_create"}, (_LOCAL,), writes=False, forks=False),
         Access(read=_MODULES),
     ),
     "syslog without a broker": Confinement(
-        CallList(_QUIET - _NEW_SOCKETS, (_LOCAL,), writes=False, forks=False), Access(read=_MODULES)
+        CallList(_SOCKET_CALLS, (_LOCAL,), writes=False, forks=False), Access(read=_MODULES)
     ),
     "syslog over the network": Confinement(
         CallList(_QUIET - (_NEW_SOCKETS - {"bind"}), (*_INTERNET, _NETLINK), writes=False, forks=False),

@@ -76,7 +76,7 @@ _DESCRIPTORS = (
 )
 _FILES = (
     "access cachestat chdir faccessat faccessat2 fchdir fstatat64 getcwd getdents getdents64 lstat lstat64 "
-    "mkdir mkdirat newfstatat open openat openat2 readlink readlinkat rename renameat renameat2 rmdir stat "
+    "mkdir mkdirat newfstatat open openat readlink readlinkat rename renameat renameat2 rmdir stat "
     "stat64 statfs statfs64 statx unlink unlinkat"
 )
 _SOCKETS = (
@@ -211,8 +211,8 @@ def program(arch: str, calls: CallList | None = None) -> list[Instruction]:
         (IF_EQUAL, 1, 0, syscalls.ARCHES[arch]),
         (RETURN, 0, 0, _KILL_PROCESS),
         (LOAD_WORD, 0, 0, _AT_NUMBER),
-        # Its flags are in memory, which a filter cannot read. Every libc then falls back to clone(2).
-        *_when(numbers["clone3"], _refuse(errno.ENOSYS)),
+        # Their flags are in memory, which a filter cannot read. Programs then fall back to older calls.
+        *(one for name in ("clone3", "openat2") for one in _when(numbers[name], _refuse(errno.ENOSYS))),
         *checked,
         *_allow(sorted(number for name, number in numbers.items() if name in allowed)),
         (IF_GREATER, 0, 1, max(numbers.values())),

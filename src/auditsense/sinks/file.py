@@ -104,6 +104,60 @@ class FolderOpener:
             raise SinkError(f"cannot rename {self._path} to {self._path}.1: {error.strerror}") from None
 
 
+class Folder(Protocol):
+    """A folder with files of known names (kernel/sealed.py)."""
+
+    def open(self, name: str) -> int:
+        """Return a descriptor of a file, which is created if it is missing. Raises OSError."""
+
+    def status(self, name: str) -> os.stat_result:
+        """Return the status of a file. Raises OSError."""
+
+    def rename(self, old: str, new: str) -> None:
+        """Rename a file. Raises OSError."""
+
+
+class SealedOpener:
+    """Opens a file in a folder that was open at the start, for a process that may open no other.
+
+    Args:
+        path: of the file, for messages.
+        names: see `FolderOpener.names`.
+        folder: of these files.
+    """
+
+    def __init__(self, path: Path, names: Sequence[str], folder: Folder) -> None:
+        self._path = path
+        self._names = tuple(names)
+        self._folder = folder
+
+    def open(self) -> int:
+        """See `FileOpener`."""
+        try:
+            descriptor = self._folder.open(self._names[0])
+        except OSError as error:
+            raise SinkError(f"cannot open {self._path}: {error.strerror}") from None
+        if reason := _unsafe(os.fstat(descriptor)):
+            os.close(descriptor)
+            raise SinkError(f"cannot open {self._path}: {reason}")
+        return descriptor
+
+    def rotate(self, descriptor: int) -> None:
+        """See `FileOpener`."""
+        own = os.fstat(descriptor)
+        names = self._names
+        with suppress(FileNotFoundError):
+            current = self._folder.status(names[0])
+            if (current.st_dev, current.st_ino) != (own.st_dev, own.st_ino):  # already renamed
+                return
+        try:
+            for older, newer in zip(reversed(names[1:]), reversed(names[:-1]), strict=True):
+                with suppress(FileNotFoundError):
+                    self._folder.rename(newer, older)
+        except OSError as error:
+            raise SinkError(f"cannot rename {self._path} to {self._path}.1: {error.strerror}") from None
+
+
 class BrokeredOpener:
     """Opens a file in a folder of root's, for a process that is not root: another process does it.
 

@@ -13,7 +13,7 @@ import os
 import socket
 import struct
 from errno import EMSGSIZE, ENOBUFS
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from auditsense.sinks.fields import named_fields, priority
 from auditsense.sinks.format import compact_text, jsonl
@@ -26,6 +26,16 @@ SOCKET = "/run/systemd/journal/socket"
 IDENTIFIER = "auditsense"
 
 _ADD_SEALS, _ALL_SEALS = 1033, 0x0F  # linux/fcntl.h: F_ADD_SEALS; SEAL, SHRINK, GROW, WRITE
+
+
+class Passer(Protocol):
+    """Sends a message that passes one descriptor, for a process that may send no other (kernel/sealed.py)."""
+
+    descriptor: int
+    """The number of that descriptor."""
+
+    def send(self, through: int) -> None:
+        """Send it through a connected socket. Raises OSError."""
 
 
 class JournaldSink(SocketSink):
@@ -42,6 +52,8 @@ class JournaldSink(SocketSink):
     def __init__(self, path: str = SOCKET) -> None:
         super().__init__(f"journald at {path}")
         self._path = path
+        self.passer: Passer | None = None
+        """Passes the descriptor of a long entry; None: this process may pass any."""
 
     def _encode(self, document: Document) -> bytes:
         return encode_entry(document)
@@ -64,7 +76,12 @@ class JournaldSink(SocketSink):
             while rest:
                 rest = rest[os.write(descriptor, rest) :]
             fcntl.fcntl(descriptor, _ADD_SEALS, _ALL_SEALS)
-            socket.send_fds(journald, [b""], [descriptor])
+            if self.passer is None:
+                socket.send_fds(journald, [b""], [descriptor])
+                return
+            os.dup2(descriptor, self.passer.descriptor, inheritable=False)
+            stack.callback(os.close, self.passer.descriptor)
+            self.passer.send(journald.fileno())
 
 
 def encode_entry(document: Document) -> bytes:
