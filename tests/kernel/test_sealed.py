@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import json
 import mmap
 import os
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -18,6 +17,7 @@ from auditsense.sinks.config import FileSettings, JournaldSettings, open_sink
 from auditsense.sinks.file import FileSink, SealedOpener
 from auditsense.sinks.format import Format
 from auditsense.sinks.journald import JournaldSink
+from tests.support.children import in_child
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,23 +26,6 @@ if TYPE_CHECKING:
 LIBC = ctypes.CDLL(None, use_errno=True)
 
 pytestmark = pytest.mark.skipif(not sealed.is_possible(), reason="there is no memory at this address")
-
-
-def in_child(function: Callable[[], object]) -> Any:  # noqa: ANN401 - whatever it returns
-    """Return what a function returns in a child process, as JSON."""
-    reading, writing = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            os.write(writing, json.dumps(function()).encode())
-        except BaseException as error:  # noqa: BLE001 - the last frame of this process
-            os.write(writing, json.dumps(repr(error)).encode())
-        finally:
-            os._exit(0)
-    os.close(writing)
-    os.waitpid(pid, 0)
-    with os.fdopen(reading, "rb") as pipe:
-        return json.loads(pipe.read())
 
 
 def outcome(call: Callable[[], object]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import ExitStack, contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from auditsense.cli import open_output, print_message
 from auditsense.cli.style import painter
@@ -37,6 +37,10 @@ if TYPE_CHECKING:
     from auditsense.sinks.fanout import SinkSet
     from auditsense.sinks.file import BrokeredOpener
     from auditsense.sinks.socket_sink import BrokeredConnector
+
+    class _Connection(Protocol):
+        def fileno(self) -> int: ...
+        def close(self) -> None: ...
 
 
 def wanted_sinks(settings: Sequence[SinkSettings], form: str | None = None) -> list[SinkSettings]:
@@ -200,7 +204,9 @@ def running_sinks(  # noqa: PLR0913 - all options of sinks
         for item in settings:
             with _as_owner(item, user if own_process else None):
                 opened.append((item, _open(item, form, color)))
-        keep = {str(item): _use_broker(item, sink, user, broker) for item, sink in opened}
+        keep: dict[str, Sequence[_Connection]] = {
+            str(item): _use_broker(item, sink, user, broker) for item, sink in opened
+        }
         if broker is not None:
             stack.callback(broker.close)
         for item, sink in opened:
@@ -208,6 +214,8 @@ def running_sinks(  # noqa: PLR0913 - all options of sinks
                 started.append(InProcessSink(sink, str(item)))
                 continue
             process = sink_process(sink, str(item))
+            if own_process and isinstance(item, SyslogSettings) and item.transport != "local":
+                keep[str(item)] = [_use_connector(item, sink, user, stack)]
             connection = keep[str(item)]
             sealed = _seal(item, sink, brokered=bool(connection)) if own_process else None
             confine = None
@@ -274,6 +282,24 @@ def _use_broker(
     return [opener]
 
 
+def _use_connector(settings: SyslogSettings, sink: Sink, user: User | None, stack: ExitStack) -> _Connection:
+    """Let a sink ask another process for connections to its receiver."""
+    import socket  # noqa: PLC0415 - as below
+
+    from auditsense.kernel.connector import Connector  # noqa: PLC0415 - not for replay
+    from auditsense.sinks.dialer import Dialer  # noqa: PLC0415 - as above
+    from auditsense.sinks.syslog import SyslogSink  # noqa: PLC0415 - as above
+
+    kind = socket.SOCK_STREAM if settings.transport == "tcp" else socket.SOCK_DGRAM
+    connector = Connector(settings.host, settings.port, kind)
+    connector.start(user)
+    stack.callback(connector.close)
+    dialer = Dialer(connector.connection)
+    if isinstance(sink, SyslogSink):
+        sink.dialer = dialer
+    return dialer
+
+
 def _seal(settings: SinkSettings, sink: Sink, *, brokered: bool) -> Sealed | None:
     """Let a sink open its own files only, or pass its own descriptor only; None: it does neither."""
     from auditsense.kernel import sealed  # noqa: PLC0415 - not for replay
@@ -336,8 +362,6 @@ def _confinement(
         status = settings.path.stat()
         user = privileges.User(status.st_uid, status.st_gid) if os.geteuid() == 0 and status.st_uid else None
         kept = kept.with_paths(write=(str(settings.path),))
-    if isinstance(settings, SyslogSettings) and settings.transport == "tcp":
-        kept = kept.with_ports((settings.port,))
     if sealed is not None:
         kept = kept.with_sealed(sealed)
     prepared = confinement.prepare(kept)
@@ -360,8 +384,6 @@ def _part(settings: SinkSettings, *, brokered: bool) -> str:
         return "spool"
     if isinstance(settings, JournaldSettings):
         return "journald" if brokered else "journald without a broker"
-    if isinstance(settings, SyslogSettings) and settings.transport == "local":
-        return "syslog" if brokered else "syslog without a broker"
     if isinstance(settings, SyslogSettings):
-        return "syslog over the network"
+        return "syslog" if brokered else "syslog without a broker"
     return "stdout"

@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import signal
+import socket
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -15,9 +16,11 @@ from auditsense.cli.sd_notify import ServiceNotifier
 from auditsense.errors import AuditSenseError, SocketTakenError, UsageError
 from auditsense.kernel import privileges
 from auditsense.kernel.confinement import PARTS, confine
+from auditsense.kernel.connector import Connector
 from auditsense.kernel.landlock import existing_folders
 from auditsense.ship.config import ShipSettings, open_destination
 from auditsense.ship.shipper import Shipper
+from auditsense.sinks.dialer import Dialer
 from auditsense.sinks.spool_store import SpoolError, SpoolStore, check_folder
 from auditsense.status.prometheus import spool_metrics
 
@@ -78,7 +81,13 @@ def _deliver(arguments: argparse.Namespace, folder: Path) -> int:
         timeout_s=arguments.timeout,
         compression=arguments.compression,
     )
-    destination = open_destination(settings)
+    connectors: list[Connector] = []
+
+    def dialing(host: str, port: int) -> Dialer:
+        connectors.append(Connector(host, port, socket.SOCK_STREAM))
+        return Dialer(connectors[-1].connection)
+
+    destination = open_destination(settings, dialing if arguments.own_process else None)
     shipper = Shipper(folder, destination, print_message, batch=arguments.batch, rate=arguments.max_rate)
     try:
         owner = check_folder(folder)
@@ -86,13 +95,10 @@ def _deliver(arguments: argparse.Namespace, folder: Path) -> int:
         raise UsageError(str(error)) from None
     with ExitStack() as stack:
         notifier = stack.enter_context(ServiceNotifier())
-        _become_owner(
-            owner,
-            folder,
-            own_process=arguments.own_process,
-            files=settings.paths(),
-            ports=settings.ports(),
-        )
+        for connector in connectors:
+            connector.start(_user(owner, folder))
+            stack.callback(connector.close)
+        _become_owner(owner, folder, own_process=arguments.own_process, files=settings.paths())
         stack.enter_context(_locked(folder))
         for number in (signal.SIGTERM, signal.SIGINT):
             stack.callback(signal.signal, number, signal.signal(number, lambda *_: shipper.stop()))
@@ -116,27 +122,26 @@ def _become_owner(
     *,
     own_process: bool,
     files: Sequence[str] = (),
-    ports: Sequence[int] | None = (),
 ) -> None:
-    """Drop what delivery does not need: root, capabilities, other files, ports and system calls.
+    """Drop what delivery does not need: root, capabilities, other files, sockets and system calls.
 
     Args:
         owner: of the spool.
         folder: of the spool.
         own_process: see `main`.
         files: to read again when they are replaced.
-        ports: TCP ports to connect to; None: all.
     """
     if not own_process:
         return
-    user = None
-    if os.geteuid() == 0 and owner != 0:
-        user = privileges.User(owner, folder.stat().st_gid)
-    confined = confine(
-        PARTS["ship"].with_paths(read=existing_folders(files), write=(str(folder),)).with_ports(ports), user
-    )
+    kept = PARTS["ship"].with_paths(read=existing_folders(files), write=(str(folder),))
+    confined = confine(kept, _user(owner, folder))
     if confined.missing:
         print_message(f"this kernel or this machine has no {confined.missing}; continuing without")
+
+
+def _user(owner: int, folder: Path) -> privileges.User | None:
+    """Return the user of a spool; None: this process is that user, or cannot become it."""
+    return privileges.User(owner, folder.stat().st_gid) if os.geteuid() == 0 and owner != 0 else None
 
 
 @contextmanager

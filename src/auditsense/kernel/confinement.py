@@ -96,11 +96,10 @@ class Confinement:
         """Return this confinement with files, or a message, in memory that cannot change."""
         return replace(self, calls=sealed.limit(self.calls))
 
-    def with_ports(self, ports: Iterable[int] | None) -> Confinement:
-        """Return this confinement with more TCP ports to connect to; None: all."""
-        own = self.access.ports
-        every = None if ports is None or own is None else (*own, *ports)
-        return replace(self, access=replace(self.access, ports=every))
+    def with_ports(self, ports: Iterable[int]) -> Confinement:
+        """Return this confinement with more TCP ports to connect to."""
+        access = self.access
+        return replace(self, access=replace(access, ports=(*(access.ports or ()), *ports)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,13 +203,15 @@ PARTS: Final = {
     "syslog without a broker": Confinement(
         CallList(_SOCKET_CALLS, (_LOCAL,), writes=False, forks=False), Access(read=_MODULES)
     ),
-    "syslog over the network": Confinement(
-        CallList(_QUIET - (_NEW_SOCKETS - {"bind"}), (*_INTERNET, _NETLINK), writes=False, forks=False),
+    "connector": Confinement(
+        CallList(_SOCKET_CALLS, (*_INTERNET, _NETLINK), writes=False, forks=False),
         Access(read=(*_MODULES, *_NAME_SERVICE), ports=(_DNS_PORT,)),
     ),
     "ship": Confinement(
-        CallList(_QUIET, (*_INTERNET, _NETLINK)),
-        Access(read=(*_MODULES, *_NAME_SERVICE), write=(os.devnull,), ports=(_DNS_PORT,)),
+        CallList(
+            _QUIET - (_NEW_SOCKETS - {"shutdown"}) - _SENDS - _FOLDERS - {"connect"}, (), receivers=False
+        ),
+        Access(read=(*_MODULES, *_NAME_SERVICE), write=(os.devnull,)),
     ),
 }
 """Part of the program to what its process keeps. Paths and ports of the configuration come on top."""

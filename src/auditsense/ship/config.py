@@ -11,8 +11,9 @@ A new destination is one module with a class, and an entry in `_KINDS`.
 from __future__ import annotations
 
 import base64
-import os
 import re
+import socket
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -22,13 +23,11 @@ from auditsense.ship.credentials import Secret, credential_path, require_private
 from auditsense.ship.http_client import HttpClient, HttpSettings, tls_context
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from auditsense.ship import Destination
 
 EXAMPLES: Final = "otlp+https://HOST:4318, elasticsearch+https://HOST:9200/STREAM or nats://HOST:4222/SUBJECT"
-_PROXIES: Final = ("http_proxy", "https_proxy", "all_proxy", "HTTPS_PROXY", "ALL_PROXY")
 _HEADER: Final = re.compile(r"([A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}):[ \t]*([ -~]{0,1000})", re.ASCII)
 _STREAM: Final = re.compile(r"[a-z0-9_.@-]{1,255}", re.ASCII)
 _SUBJECT: Final = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", re.ASCII)
@@ -72,19 +71,17 @@ class ShipSettings:
         )
         return tuple(str(credential_path(name)) for name in files if name)
 
-    def ports(self) -> tuple[int, ...] | None:
-        """Return the TCP ports to connect to; None: they are not known in advance.
 
-        A NATS server names others of its cluster, and the environment may name a proxy.
-        """
-        url = _split(self.url)
-        if url.scheme.startswith("nats") or self.proxy or any(os.environ.get(name) for name in _PROXIES):
-            return None
-        return (url.port or (443 if url.scheme.endswith("https") else 80),)
+Dialing = Callable[[str, int], Callable[[float], socket.socket]]
+"""Returns, for a host and a port, what connects to it within some seconds."""
 
 
-def open_destination(settings: ShipSettings) -> Destination:
+def open_destination(settings: ShipSettings, dialing: Dialing | None = None) -> Destination:
     """Return the destination of settings. It connects with the first batch.
+
+    Args:
+        settings: of the destination.
+        dialing: for a process that may open no socket; None: this process opens them.
 
     Raises:
         UsageError: a setting is invalid, or a file cannot be used.
@@ -93,7 +90,7 @@ def open_destination(settings: ShipSettings) -> Destination:
     kind, _, transport = url.scheme.partition("+")
     if (kind, transport) not in _KINDS:
         raise UsageError(f"there is no destination {url.scheme}://; use {EXAMPLES}")
-    return _KINDS[kind, transport](url, settings)
+    return _KINDS[kind, transport](url, settings, dialing)
 
 
 def _split(text: str) -> SplitResult:
@@ -111,13 +108,16 @@ def _split(text: str) -> SplitResult:
     return url
 
 
-def _http_client(url: SplitResult, settings: ShipSettings, key_scheme: str) -> HttpClient:
+def _http_client(
+    url: SplitResult, settings: ShipSettings, key_scheme: str, dialing: Dialing | None
+) -> HttpClient:
     """Return a client.
 
     Args:
         url: of the receiver.
         settings: all of them.
         key_scheme: scheme of `Authorization` for an API key.
+        dialing: see `open_destination`.
     """
     _refuse(url.scheme, settings, nats_credentials_file="--nats-creds-file")
     transport = url.scheme.partition("+")[2]
@@ -132,30 +132,31 @@ def _http_client(url: SplitResult, settings: ShipSettings, key_scheme: str) -> H
         client_cert=_client_certificate(settings),
         proxy=settings.proxy,
         compress=settings.compression == "gzip",
+        dialing=dialing,
     )
     return HttpClient(f"{transport}://{url.netloc}", options)
 
 
-def _otlp(url: SplitResult, settings: ShipSettings) -> Destination:
+def _otlp(url: SplitResult, settings: ShipSettings, dialing: Dialing | None) -> Destination:
     from auditsense.ship.otlp import PATH, OtlpDestination  # noqa: PLC0415 - one destination is used
 
-    client = _http_client(url, settings, "Bearer")
+    client = _http_client(url, settings, "Bearer", dialing)
     path = url.path if url.path not in {"", "/"} else PATH
     return OtlpDestination(client, _with_query(path, url))
 
 
-def _elasticsearch(url: SplitResult, settings: ShipSettings) -> Destination:
+def _elasticsearch(url: SplitResult, settings: ShipSettings, dialing: Dialing | None) -> Destination:
     from auditsense.ship.elasticsearch import STREAM, ElasticsearchDestination  # noqa: PLC0415 - as above
 
     prefix, _, stream = url.path.rpartition("/")
     stream = stream or STREAM
     if not _STREAM.fullmatch(stream) or stream[0] in "_.-":
         raise UsageError(f"{stream!r} is not a name of a data stream; use lower case, such as {STREAM}")
-    client = _http_client(url, settings, "ApiKey")
+    client = _http_client(url, settings, "ApiKey", dialing)
     return ElasticsearchDestination(client, _with_query(f"{prefix}/_bulk", url), stream)
 
 
-def _nats(url: SplitResult, settings: ShipSettings) -> Destination:
+def _nats(url: SplitResult, settings: ShipSettings, dialing: Dialing | None) -> Destination:
     from auditsense.ship.nats import SUBJECT, NatsDestination, NatsSettings  # noqa: PLC0415 - as above
 
     _refuse(url.scheme, settings, proxy="--proxy", headers="--header")
@@ -182,11 +183,12 @@ def _nats(url: SplitResult, settings: ShipSettings) -> Destination:
             password=password.value if password else None,
             credentials=credentials,
             tls=tls_context(options) if encrypted else None,
+            dial=None if dialing is None else dialing(url.hostname or "", url.port or 4222),
         )
     )
 
 
-_KINDS: Final[dict[tuple[str, str], Callable[[SplitResult, ShipSettings], Destination]]] = {
+_KINDS: Final[dict[tuple[str, str], Callable[[SplitResult, ShipSettings, Dialing | None], Destination]]] = {
     ("otlp", "http"): _otlp,
     ("otlp", "https"): _otlp,
     ("elasticsearch", "http"): _elasticsearch,

@@ -50,6 +50,7 @@ class HttpSettings:
         client_cert: certificate to present, and its key.
         proxy: URL of a proxy; "": that of the environment (https_proxy, no_proxy).
         compress: whether to compress bodies with gzip.
+        dialing: returns, for a host and a port, what connects to it; None: this process does.
     """
 
     timeout_s: float = 30.0
@@ -59,6 +60,7 @@ class HttpSettings:
     client_cert: tuple[Path, Path] | None = None
     proxy: str = ""
     compress: bool = True
+    dialing: Callable[[str, int], Callable[[float], socket.socket]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,7 @@ class HttpClient:
         self._compress = settings.compress
         self._tls = tls_context(settings) if parts.scheme == "https" else None
         self._proxy = _proxy(parts.scheme, f"{self._host}:{self._port}", settings.proxy)
+        self._dial = None if settings.dialing is None else settings.dialing(*self._peer())
         self._connection: _Connection | None = None
         self._opened_s = 0.0
         "".encode("idna")  # loads the codec now: nothing may be readable later
@@ -195,9 +198,12 @@ class HttpClient:
             self.close()
         return response.status, response.headers, answer
 
+    def _peer(self) -> tuple[str, int]:
+        return (self._proxy.host, self._proxy.port) if self._proxy else (self._host, self._port)
+
     def _connect(self) -> _Connection:
-        host, port = (self._proxy.host, self._proxy.port) if self._proxy else (self._host, self._port)
-        connection = _Connection(host, port)
+        connection = _Connection(*self._peer())
+        connection.dial = self._dial
         if self._tls is not None:
             connection.tls = (self._tls, self._host)
             if self._proxy is not None:
@@ -275,9 +281,11 @@ class _Connection(http.client.HTTPConnection):
     Attributes:
         deadline_s: monotonic time.
         tls: the context and the name to verify; None: without TLS.
+        dial: connects to the peer, within some seconds; None: this process does.
     """
 
     deadline_s = 0.0
+    dial: Callable[[float], socket.socket] | None = None
     tls: tuple[ssl.SSLContext, str] | None = None
 
     def connect(self) -> None:
@@ -285,6 +293,8 @@ class _Connection(http.client.HTTPConnection):
 
     def _open(self) -> socket.socket:
         self.timeout = self.rest_s()
+        if self.dial is not None:
+            self._create_connection = self._dialed
         super().connect()  # through the proxy, if there is one
         connected: socket.socket = self.sock
         connected.settimeout(self.rest_s())
@@ -295,6 +305,14 @@ class _Connection(http.client.HTTPConnection):
         except BaseException:
             connected.close()
             raise
+
+    def _dialed(self, *_: object) -> socket.socket:
+        """Do what socket.create_connection does for the parent class."""
+        if self.dial is None:
+            raise TypeError
+        connected = self.dial(self.rest_s())
+        connected.settimeout(self.rest_s())
+        return connected
 
     def rest_s(self) -> float:
         """Return the time that is left.

@@ -15,6 +15,7 @@ from auditsense.errors import UsageError
 from auditsense.ship import BatchRefusedError, DeliveryError, Outcome
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
@@ -35,6 +36,7 @@ class NatsSettings:
         password: returns USER:PASSWORD; None: without.
         credentials: a file of `nsc`, with a key and a token that it signs.
         tls: for tls://.
+        dial: connects to the server, within some seconds; None: this process does.
     """
 
     server: str
@@ -44,6 +46,7 @@ class NatsSettings:
     password: Callable[[], str] | None = None
     credentials: Path | None = None
     tls: ssl.SSLContext | None = None
+    dial: Callable[[float], socket.socket] | None = None
 
 
 class NatsDestination:
@@ -60,7 +63,7 @@ class NatsDestination:
             raise UsageError("nats:// needs another package; run pip install 'auditsense[nats]'") from None
         self._nats: Any = nats
         self._settings = settings
-        self._loop = asyncio.new_event_loop()
+        self._loop = asyncio.new_event_loop() if settings.dial is None else _DialingLoop(settings)
         self._connection: Any = None
 
     def send(self, documents: Sequence[ShippedDocument]) -> Outcome:
@@ -127,6 +130,30 @@ class NatsDestination:
         if self._connection is not None:
             connection, self._connection = self._connection, None
             self._loop.run_until_complete(_close(connection))
+
+
+class _DialingLoop(asyncio.SelectorEventLoop):
+    """A loop that opens no connection itself."""
+
+    def __init__(self, settings: NatsSettings) -> None:
+        super().__init__()
+        self._settings = settings
+        # From Python 3.12 on, a transport prefers sendmsg(2), which the filter of system calls refuses.
+        vars(asyncio.selector_events)["_HAS_SENDMSG"] = False
+
+    async def create_connection(  # type: ignore[override] # of its two forms, one is used
+        self,
+        factory: Any,  # noqa: ANN401 - as in the parent
+        *_: Any,  # noqa: ANN401 - as above
+        **options: Any,  # noqa: ANN401 - as above
+    ) -> Any:  # noqa: ANN401 - as above
+        """Return a transport over a connection that another process has made."""
+        if self._settings.dial is None:
+            raise TypeError
+        connected = self._settings.dial(self._settings.timeout_s)
+        connected.setblocking(False)  # noqa: FBT003 - the standard library's own
+        secure = {name: options[name] for name in ("ssl", "server_hostname") if name in options}
+        return await super().create_connection(factory, sock=connected, **secure)
 
 
 async def _ignore(_error: Exception) -> None:

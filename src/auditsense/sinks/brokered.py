@@ -1,4 +1,4 @@
-"""Requests of a sink to the broker (kernel/broker.py), which opens files and connects sockets for it."""
+"""Requests to the broker (kernel/broker.py), which opens files and connects sockets for a sink."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from auditsense.detect.document_types import Document
 
-_TIMEOUT_S = 5.0
+TIMEOUT_S = 5.0
 
 Connector = Callable[[int, int, Any], socket.socket]
 """Returns a socket of a family and type that is connected to an address."""
@@ -79,7 +79,7 @@ class BrokeredConnector:
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
-        self._connection.settimeout(_TIMEOUT_S)
+        self._connection.settimeout(TIMEOUT_S)
 
     def fileno(self) -> int:
         """Return the descriptor of the connection."""
@@ -95,7 +95,7 @@ class BrokeredConnector:
         if not descriptors:
             raise OSError(errno.EPROTO, "no descriptor came from the broker")
         connected = socket.socket(family, kind, fileno=descriptors[0])
-        connected.settimeout(_TIMEOUT_S)
+        connected.settimeout(TIMEOUT_S)
         return connected
 
 
@@ -106,7 +106,7 @@ def connect(family: int, kind: int, address: Any) -> socket.socket:  # noqa: ANN
         OSError: the connection failed.
     """
     connected = socket.socket(family, kind)
-    connected.settimeout(_TIMEOUT_S)
+    connected.settimeout(TIMEOUT_S)
     try:
         connected.connect(address)
     except OSError:

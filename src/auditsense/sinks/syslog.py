@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING
 from auditsense.detect.compact_line import look_up
 from auditsense.sinks.fields import named_fields, priority
 from auditsense.sinks.format import Format, compact, line_of, printable
-from auditsense.sinks.socket_sink import SocketSink, connect
+from auditsense.sinks.socket_sink import TIMEOUT_S, SocketSink, connect
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from auditsense.detect.document_types import Document
     from auditsense.sinks.config import SyslogSettings
 
@@ -48,6 +50,8 @@ class SyslogSink(SocketSink):
     def __init__(self, settings: SyslogSettings) -> None:
         super().__init__(str(settings))
         self._settings = settings
+        self.dialer: Callable[[float], socket.socket] | None = None
+        """Connects to another host; None: this process does."""
         line_of(settings.format)  # loads its module now: nothing may be readable later
         self._frame = b""  # partly sent on this connection
         self._sent = 0  # bytes of it
@@ -92,18 +96,22 @@ class SyslogSink(SocketSink):
                     raise
                 return self.connector(socket.AF_UNIX, socket.SOCK_STREAM, host)
         kind = socket.SOCK_STREAM if transport == "tcp" else socket.SOCK_DGRAM
+        connected = self._reach(host, port, kind) if self.dialer is None else self.dialer(TIMEOUT_S)
+        connected.settimeout(TIMEOUT_S)
+        if kind == socket.SOCK_STREAM:
+            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _USER_TIMEOUT_MS)
+            connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        return connected
+
+    @staticmethod
+    def _reach(host: str, port: int, kind: int) -> socket.socket:
         problem = OSError(f"{host} has no address")
         # As bytes: str would load a codec.
         for family, _, _, _, address in socket.getaddrinfo(host.encode(), port, type=kind):
             try:
-                connected = connect(family, kind, address)
+                return connect(family, kind, address)
             except OSError as error:
                 problem = error
-                continue
-            if kind == socket.SOCK_STREAM:
-                connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _USER_TIMEOUT_MS)
-                connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            return connected
         raise problem
 
 
