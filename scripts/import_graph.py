@@ -21,7 +21,19 @@ from typing import Final
 PACKAGE: Final = Path(__file__).resolve().parents[1] / "src" / "auditsense"
 
 ORDER: Final = (
-    *("_ffi", "_lazy", "_frozen", "_child_process", "_resources", "_escape", "_toml", "_values"),
+    *(
+        "_ffi",
+        "_helper_ffi",
+        "_lazy",
+        "_frozen",
+        "_child_process",
+        "_broker_client",
+        "_digest",
+        "_resources",
+        "_escape",
+        "_toml",
+        "_values",
+    ),
     *("errors", "_file_trust", "syscalls"),
     *("core", "detections", "detect", "kernel", "sources", "replay", "sinks", "ship", "sensor"),
     *("status", "config", "bench", "doctor", "testing", "cli", "__main__", "__init__"),
@@ -48,7 +60,7 @@ def imports(path: Path) -> set[str]:
 def graph() -> dict[str, set[str]]:
     """Return for each group the groups that it imports from."""
     modules = sorted(PACKAGE.rglob("*.py"))
-    groups = {group_of(path) for path in modules} | {"_ffi"}
+    groups = {group_of(path) for path in modules} | {"_ffi", "_helper_ffi"}
     arrows: dict[str, set[str]] = {name: set() for name in groups}
     for path in modules:
         for name in imports(path):

@@ -23,13 +23,9 @@ _MARKS: Final = frozenset({"Mn", "Mc"})
 # Letters and symbols that look like nothing: Unicode's Default_Ignorable_Code_Point and blank glyphs,
 # as far as their category does not tell.
 _INVISIBLE: Final = frozenset(
-    {
-        *(0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0, 0xFFFC, 0x16FE4, 0x1D159),
-        *range(0x180B, 0x1810),
-        *range(0xFE00, 0xFE10),
-        *range(0xE0000, 0xE1000),
-    }
+    {0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0, 0xFFFC, 0x16FE4, 0x1D159}
 )
+_INVISIBLE_RANGES: Final = (range(0x180B, 0x1810), range(0xFE00, 0xFE10), range(0xE0000, 0xE1000))
 
 
 def printable(text: str) -> str:
@@ -73,7 +69,12 @@ def escaped(one: str) -> str:
 
 
 def _shows(one: str) -> bool:
-    return one.isprintable() and ord(one) not in _INVISIBLE
+    return one.isprintable() and not _is_invisible(one)
+
+
+def _is_invisible(one: str) -> bool:
+    code = ord(one)
+    return code in _INVISIBLE or any(code in some for some in _INVISIBLE_RANGES)
 
 
 def _is_letter(one: str) -> bool:
@@ -84,7 +85,7 @@ def _is_letter(one: str) -> bool:
     return (
         (category in _LETTERS or wide)
         and unicodedata.bidirectional(one) not in _RIGHT_TO_LEFT
-        and ord(one) not in _INVISIBLE
+        and not _is_invisible(one)
     )
 
 
@@ -92,5 +93,5 @@ def _is_mark(one: str) -> bool:
     return (
         unicodedata.category(one) in _MARKS
         and unicodedata.bidirectional(one) not in _RIGHT_TO_LEFT
-        and ord(one) not in _INVISIBLE
+        and not _is_invisible(one)
     )

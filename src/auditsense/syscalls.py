@@ -196,6 +196,11 @@ def name(number: int, arch: str) -> str | None:
     return _column(table).get(number)
 
 
+def numbers(arch: str) -> dict[str, int]:
+    """Return the number of every syscall of `arch` by the kernel's name; empty for an unknown one."""
+    return {name: number for number, name in _column(_TABLES.get(arch, "")).items()}
+
+
 def names(arch: str) -> frozenset[str]:
     """Return the name of every syscall of `arch`; empty for an unknown one."""
     return frozenset(_column(_TABLES.get(arch, "")).values())
@@ -259,7 +264,6 @@ def _text() -> str:
     return packaged_text("syscalls.csv")  # the module csv takes longer to load than this to read
 
 
-@cache
 def _lines() -> tuple[list[str], list[str]]:
     """Return the lines of kernel names, and those of other names."""
     shown, _, others = _text().partition(f"\n{_OTHER_NAMES}\n")

@@ -270,7 +270,7 @@ from auditsense import Sensor
 from auditsense.cli.common import stop_signals
 from auditsense.cli.sd_notify import ServiceNotifier
 from auditsense.cli.parser import build_parser
-from auditsense.cli.sighup import HangupHandler
+from auditsense.cli.sighup import HangupHandler, load_for_reload
 from auditsense.cli import run  # all that `run` loads
 from auditsense.config.settings import build_settings, load_config
 from auditsense.testing import FakeClock, FakeSource
@@ -290,6 +290,7 @@ def hidden(event, given):
     if event == "import" and given[0] not in sys.modules:
         raise PermissionError(13, "Permission denied", given[0])
 
+load_for_reload()
 with stop_signals(lambda: None), reloading, sensor:
     sys.addaudithook(hidden)
     for text in sys.stdin.read().split("\\0"):

@@ -18,7 +18,7 @@ CORE = PACKAGE / "_ring"
 # --- Python ------------------------------------------------------------------------------
 
 # kernel/ knows nothing of records. What uses it is listed, and a new user is a decision.
-KERNEL_MAY_IMPORT = {"kernel", "errors", "syscalls", "_child_process"}
+KERNEL_MAY_IMPORT = {"kernel", "errors", "syscalls", "_child_process", "_helper_ffi"}
 MAY_IMPORT_KERNEL = {"kernel", "sources", "sensor", "config", "bench", "status", "doctor", "cli", "testing"}
 TESTING_MAY_IMPORT = {"testing", "kernel", "errors", "syscalls"}
 
@@ -100,9 +100,9 @@ def test_no_groups_import_each_other() -> None:
 def test_import_graph_stays_small() -> None:
     """Bounds of the drawn graph; scripts/import_graph.py prints it."""
     arrows = graph()
-    assert len(arrows) <= 28
+    assert len(arrows) <= 31
     assert max(levels(arrows).values()) <= 12
-    assert sum(len(targets) for targets in arrows.values()) <= 110
+    assert sum(len(targets) for targets in arrows.values()) <= 118
 
 
 @pytest.mark.parametrize("path", MODULES, ids=[str(path.relative_to(PACKAGE)) for path in MODULES])
@@ -118,6 +118,7 @@ def test_module_imports_what_its_group_may(path: Path) -> None:
     else:
         assert "kernel" not in used or group in MAY_IMPORT_KERNEL
     assert ("_ffi" in used) == (path == PACKAGE / "core" / "ring.py")
+    assert ("_helper_ffi" in used) == (path == PACKAGE / "kernel" / "broker.py")
 
 
 def test_detections_are_layered_as_well() -> None:

@@ -332,12 +332,18 @@ def as_broker(folder: Path) -> None:
     """Confine as the broker does."""
     one = os.open(folder / "root", os.O_PATH | os.O_DIRECTORY)
     file = broker.SinkFile(one, str(folder / "root"), ("alerts.jsonl", "alerts.jsonl.1"))
+    place = os.open(folder / "log", os.O_PATH | os.O_DIRECTORY)
+    log = broker.LogFile(place, str(folder / "log"), ("audit.log", "audit.log.1"))
     clients = [
         broker.Client(socket.socketpair()[1], file),
         broker.Client(socket.socketpair()[1], socket="/dev/log"),
+        broker.Client(socket.socketpair()[1], log),
     ]
     operations = broker.Operations.of(clients, ("/run/auditsense/run.1.lock",), ("/run/auditsense",))
-    broker.confined(clients, operations, seccomp.prepare(operations.call_list(clients)))
+    filtered = seccomp.prepare(operations.call_list(clients))
+    broker.confined(clients, operations)
+    if filtered is not None:
+        seccomp.confine(filtered)
 
 
 STATES: dict[str, Callable[[Path], object]] = {

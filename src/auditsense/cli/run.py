@@ -18,7 +18,7 @@ from auditsense.cli.common import drop_privileges, report_restored, stop_signals
 from auditsense.cli.output import check_sinks, running_sinks, wanted_sinks
 from auditsense.cli.run_lock import RunLock, users_of_sensors
 from auditsense.cli.sd_notify import ServiceNotifier
-from auditsense.cli.sighup import HangupHandler
+from auditsense.cli.sighup import HangupHandler, load_for_reload
 from auditsense.cli.status_socket import StatusSocket
 from auditsense.cli.summary import start_details, state, summary
 from auditsense.config.settings import build_settings, load_config
@@ -196,6 +196,7 @@ class LiveSession:
             host: closes the sensor, which restores the host.
         """
         settings, own_process = self._settings, self._arguments.own_process
+        load_for_reload()
         if own_process:
             gc.freeze()  # else each process that is forked copies all objects when it collects garbage
         # The sinks first: their processes must not inherit what is opened from here on.

@@ -36,7 +36,6 @@ _MAX_CPU_S: Final = 5.0
 _MOST_LISTED: Final = 8  # audit rules
 _LAZY_MODULES: Final = (
     "difflib",
-    "hashlib",
     "ipaddress",
     "auditsense.detections.eql.parser",
     "auditsense.detections.open_flags",
@@ -45,6 +44,14 @@ _LAZY_MODULES: Final = (
     "auditsense.sinks.syslog",
     "auditsense.detect.rule_migration",
 )
+
+
+def load_for_reload() -> None:
+    """Load what a reload needs, see rule 3. Before processes are forked, which share it then."""
+    for name in _LAZY_MODULES:
+        import_module(name)
+    shipped_detections()
+    known_harmless()
 
 
 class HangupHandler:
@@ -79,10 +86,6 @@ class HangupHandler:
         """Reopens the files of sinks, if there are any: logrotate sends SIGHUP for that."""
 
     def __enter__(self) -> Self:
-        for name in _LAZY_MODULES:  # see rule 3
-            import_module(name)
-        shipped_detections()
-        known_harmless()
         self._ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
         try:
             self._terminal = os.open("/dev/tty", os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)

@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, NoReturn, Self, cast
 
+from auditsense._digest import blake2b
 from auditsense._ffi import ffi, lib  # noqa: TID251 - this is the border the ban draws
 from auditsense.core.hit import Column, ColumnForm, Hit, read_hits
 from auditsense.core.rule_table import ARRAYS, EventEnd, RuleTable, lay_out
@@ -460,9 +461,7 @@ def _add_process(handle: Any, facts: ProcessFacts) -> None:  # noqa: ANN401 - C'
 
 def _hash(text: str) -> int:
     """Return a number that identifies a text, the same in every run."""
-    import hashlib  # noqa: PLC0415 - loads OpenSSL, which only entity ids of processes need
-
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+    return int.from_bytes(blake2b(text.encode(), 8), "little")
 
 
 def _to_c(

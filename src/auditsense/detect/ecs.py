@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 from auditsense import syscalls
+from auditsense._digest import sha256
 from auditsense.core.rule_table import Field
 from auditsense.detect.compact_line import compact_text
 from auditsense.detect.unknown import unknown_names
@@ -189,9 +190,7 @@ def _threat(detection: Detection) -> list[_Object]:
 
 def stable_id(parts: Iterable[object]) -> str:
     """Return an id that is the same for the same parts, on every host and in every run."""
-    import hashlib  # noqa: PLC0415 - loads OpenSSL, which a count does not need
-
-    return hashlib.sha256("\0".join(str(part) for part in parts).encode()).hexdigest()[:32]
+    return sha256("\0".join(str(part) for part in parts).encode())[:32]
 
 
 def alert_document(  # noqa: PLR0913 - one value of the document each

@@ -1,52 +1,59 @@
 """A process that stays root for a few operations on files, which it got at the start and cannot exchange.
 
-A sensor that has become another user can neither remove its files below /run nor create the next file of a
-sink in a folder of root's. And no filter can tell one path of a socket from another. The broker removes
-files, opens those of sinks, connects to the sockets of sinks, and passes descriptors. A client sends one
-byte; nothing else is read from it.
+A sensor that has become another user can neither remove its files below /run, nor open the log that it
+reads after a rotation, nor create the next file of a sink in a folder of root's. And no filter can tell one
+path of a socket from another. The broker removes files, opens those of sinks and logs, connects to named
+sockets, and passes descriptors. A client sends one byte; nothing else is read from it.
+
+This module prepares the process: names, filter, confinement. _helper/broker.c is the process.
 
 Rule 1: the names lie in memory that is read-only and cannot be mapped again. The filter for system calls
         compares addresses: only these names may be opened, renamed, removed and connected to, the files of
-        sinks below the folders that were open at the start.
+        sinks and logs below the folders that were open at the start, those of logs for reading alone.
 Rule 2: each client has its own operations.
 Rule 3: it has no capability, signals no process, waits for none, and ends with its last client.
 Rule 4: a file is removed only if it is the one that the sensor has made.
+Rule 5: it runs no Python and keeps no memory of the sensor's: half of a Python process would be its own copy
+        as soon as it counted references.
 """
 
 from __future__ import annotations
 
-import array
 import ctypes
-import errno
 import mmap
 import os
-import select
 import signal
 import socket
 import struct
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, NoReturn
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from auditsense import _child_process as child
-from auditsense import syscalls
+from auditsense._helper_ffi import ffi, lib
 from auditsense.errors import AuditSenseError, one_line
 from auditsense.kernel import landlock, privileges, seccomp
 from auditsense.kernel.seccomp import Fixed, InRange, OneOf
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
 OPEN, ROTATE, DATAGRAMS, STREAM, BEFORE, KEEP, CLEAN = b"O", b"R", b"D", b"S", b"B", b"K", b"C"
-"""Requests: open the file of a sink, rename it and its predecessors; connect to the socket of a sink, by one
-of two types; note the last of the files to remove before it is made, and then; remove all of them."""
-FILE_FLAGS: Final = (
-    os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NOCTTY | os.O_NONBLOCK
-)
+"""Requests: open the file of a sink, rename it and its predecessors; connect to a socket, by one of two
+types; note the last of the files to remove before it is made, and then; remove all of them."""
+SAME: Final = b"\xff"
+"""Request: whether the log is still the file that was opened last. A lower byte N opens its Nth name."""
+_LARGE: Final = getattr(os, "O_LARGEFILE", 0)
+_ALWAYS: Final = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NOCTTY | os.O_NONBLOCK | _LARGE
+FILE_FLAGS: Final = os.O_RDWR | os.O_APPEND | os.O_CREAT | _ALWAYS
+LOG_FLAGS: Final = os.O_RDONLY | _ALWAYS
 FILE_MODE: Final = 0o600
 _AT_FDCWD, _AT_REMOVEDIR = -100, 0x200
 _PROT_READ: Final = 1
 _WAIT_S: Final = 5.0
+_LIBPYTHON: Final = "libpython"
+_MOST_RANGES: Final = 64  # that _helper/start.c takes
 _NAMES: Final = (
     "brk clock_gettime clock_gettime64 exit exit_group fstat fstat64 fstatat64 futex futex_time64 "
     "getpid gettid lstat lstat64 newfstatat poll ppoll ppoll_time64 read recvfrom recvmsg restart_syscall "
@@ -70,14 +77,24 @@ class SinkFile:
     names: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class LogFile(SinkFile):
+    """A log that is read. As for `SinkFile`."""
+
+
 @dataclass(slots=True)
 class Client:
-    """What a client may ask for: the file of a sink, its socket, or the removal of the sensor's files."""
+    """What a client may ask for: a file, a socket, or the removal of the sensor's files."""
 
     connection: socket.socket
     file: SinkFile | None = None
     socket: str = ""
-    identity: tuple[int, int] | None = None
+    identity: tuple[int, int] = (0, 0)
+
+    @property
+    def is_log(self) -> bool:
+        """Whether the file is read alone."""
+        return isinstance(self.file, LogFile)
 
 
 class Broker:
@@ -105,18 +122,29 @@ class Broker:
             file: of the sink.
             descriptor: of the file as it is now.
         """
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         status = os.fstat(descriptor)
-        self._clients.append(Client(theirs, file, identity=(status.st_dev, status.st_ino)))
+        return self._add(file=file, identity=(status.st_dev, status.st_ino))
+
+    def add_log(self, file: LogFile) -> socket.socket:
+        """Return the connection over which a source asks for a log, with a timeout. Before `start`."""
+        ours = self._add(file=file)
+        ours.settimeout(_WAIT_S)
         return ours
 
     def add_socket(self, path: str) -> socket.socket:
-        """Return the connection over which a sink asks for a socket that is connected to a path.
+        """Return the connection over which a socket is asked for that is connected to a path.
 
         Before `start`.
         """
+        return self._add(socket=path)
+
+    def _add(self, **operations: Any) -> socket.socket:  # noqa: ANN401 - fields of Client
+        if len(self._clients) == lib.AS_BROKER_CLIENTS:
+            raise AuditSenseError(
+                f"the broker has {len(self._clients)} clients at most; configure fewer sinks"
+            )
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._clients.append(Client(theirs, socket=path))
+        self._clients.append(Client(theirs, **operations))
         return ours
 
     def start(self) -> None:
@@ -127,11 +155,12 @@ class Broker:
         """
         operations = Operations.of(self._clients, self._files, self._folders)
         filtered = seccomp.prepare(operations.call_list(self._clients))
+        table = Table(self._clients, operations, filtered)
         try:
             with child.signals_blocked(child.GROUP_SIGNALS):
                 self.pid = os.fork()
                 if self.pid == 0:
-                    _run(self._clients, operations, filtered)
+                    _run(self._clients, operations, table)
         except OSError as error:
             raise AuditSenseError(f"cannot start the broker: {error.strerror}") from None
         for one in self._clients:
@@ -170,36 +199,36 @@ class Broker:
 
 
 class Sealed:
-    """Names in memory that is read-only from now on, each with a NUL.
+    """Memory that is read-only from now on, with pieces of bytes.
 
     Attributes:
         first: lowest address.
         last: highest address.
     """
 
-    def __init__(self, names: Sequence[str], prefix: bytes = b"") -> None:
-        encoded = {name: prefix + os.fsencode(name) + b"\0" for name in names}
-        text = b"".join(encoded.values()) or b"\0"
-        size = (len(text) + mmap.PAGESIZE - 1) // mmap.PAGESIZE * mmap.PAGESIZE
+    def __init__(self, pieces: Sequence[bytes]) -> None:
+        size = (max(1, sum(map(len, pieces))) + mmap.PAGESIZE - 1) // mmap.PAGESIZE * mmap.PAGESIZE
         self._memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        self._memory[: len(text)] = text
         self.first = ctypes.addressof(ctypes.c_char.from_buffer(self._memory))
-        self.last = self.first + len(text) - 1
+        self.addresses: list[int] = []
+        """Of each piece."""
+        end = 0
+        for piece in pieces:
+            self._memory[end : end + len(piece)] = piece
+            self.addresses.append(self.first + end)
+            end += len(piece)
+        self.last = self.first + max(1, end) - 1
         if child.libc().mprotect(ctypes.c_void_p(self.first), ctypes.c_size_t(size), _PROT_READ):
             raise AuditSenseError(f"cannot seal memory: {os.strerror(ctypes.get_errno())}")
-        self._at = {}
-        at = self.first
-        for name, whole in encoded.items():
-            self._at[name] = (at, len(whole))
-            at += len(whole)
 
-    def address(self, name: str) -> int:
-        """Return where a name is."""
-        return self._at[name][0]
 
-    def size(self, name: str) -> int:
-        """Return the bytes of a name, with prefix and NUL."""
-        return self._at[name][1]
+def _text(name: str) -> bytes:
+    return os.fsencode(name) + b"\0"
+
+
+def _address(path: str) -> bytes:
+    """Return a struct sockaddr_un."""
+    return struct.pack("=H", socket.AF_UNIX) + _text(path)
 
 
 @dataclass(slots=True)
@@ -208,20 +237,21 @@ class Operations:
 
     Attributes:
         names: of files in the folders of sinks.
-        paths: of files to remove.
-        sockets: addresses (struct sockaddr_un).
-        connects: whether there are any.
+        logs: of files in the folders of logs.
+        paths: of files to remove, then of folders.
+        sockets: addresses.
+        clients: of each client, where its names are.
+        files: of the sensor, to remove at the end.
+        folders: to remove then, where they are empty.
     """
 
     names: Sealed
+    logs: Sealed
     paths: Sealed
     sockets: Sealed
-    connects: bool
+    clients: list[list[int]]
     files: tuple[str, ...]
     folders: tuple[str, ...]
-    before: tuple[int, int] | None = None
-    same: tuple[int, int] | None = None
-    noted: bool = False
     arch: str = field(default_factory=lambda: seccomp.abi() or "")
 
     @classmethod
@@ -233,10 +263,22 @@ class Operations:
             files: of the sensor, to remove at the end.
             folders: to remove then, where they are empty.
         """
-        names = [name for client in clients if client.file is not None for name in client.file.names]
-        targets = [client.socket for client in clients if client.socket]
-        addresses = Sealed(targets, struct.pack("=H", socket.AF_UNIX))
-        return cls(Sealed(names), Sealed([*files, *folders]), addresses, bool(targets), files, folders)
+        of_sinks = [one.file.names if one.file is not None and not one.is_log else () for one in clients]
+        of_logs = [one.file.names if one.file is not None and one.is_log else () for one in clients]
+        names = Sealed([_text(name) for some in of_sinks for name in some])
+        logs = Sealed([_text(name) for some in of_logs for name in some])
+        paths = Sealed([_text(path) for path in (*files, *folders)])
+        sockets = Sealed([_address(one.socket) for one in clients if one.socket])
+        of_names, of_log_names, of_sockets = map(iter, (names.addresses, logs.addresses, sockets.addresses))
+        places = []
+        for client, sink, log in zip(clients, of_sinks, of_logs, strict=True):
+            if client.socket:
+                places.append([next(of_sockets)])
+            elif client.file is None:
+                places.append(paths.addresses)
+            else:
+                places.append([*(next(of_names) for _ in sink), *(next(of_log_names) for _ in log)])
+        return cls(names, logs, paths, sockets, places, files, folders)
 
     def call_list(self, connected: Sequence[Client]) -> seccomp.CallList:
         """Return what the process may still call.
@@ -244,13 +286,14 @@ class Operations:
         Args:
             connected: clients. Their descriptors stay what they are: none as low as these may be closed.
         """
-        folders = [client.file.folder for client in connected if client.file is not None]
+        sinks = [one.file.folder for one in connected if one.file is not None and not one.is_log]
+        logs = [one.file.folder for one in connected if one.file is not None and one.is_log]
         clients = [client.connection.fileno() for client in connected]
         name = InRange(self.names.first, self.names.last)
-        places = OneOf((*folders,)) if folders else OneOf((-1,))
+        places = OneOf((*sinks,)) if sinks else OneOf((-1,))
         fixed: list[tuple[str, tuple[Fixed, ...]]] = [
             ("openat", (places, name, OneOf((FILE_FLAGS,)), OneOf((FILE_MODE,)))),
-            ("close", (InRange(max((*folders, *clients)) + 1, 0x7FFF_FFFF),)),
+            ("close", (InRange(max((*sinks, *logs, *clients)) + 1, 0x7FFF_FFFF),)),
             ("sendmsg", (OneOf((*clients,)),)),
             ("renameat", (places, name, places, name)),
             ("renameat2", (places, name, places, name, OneOf((0,)))),
@@ -263,8 +306,11 @@ class Operations:
                 ),
             ),
         ]
+        if logs:
+            name = InRange(self.logs.first, self.logs.last)
+            fixed.append(("openat", (OneOf((*logs,)), name, OneOf((LOG_FLAGS,)))))
         families: tuple[int, ...] = ()
-        if self.connects:
+        if self.sockets.addresses:
             families = (int(socket.AF_UNIX),)
             fixed.append(("connect", (None, InRange(self.sockets.first, self.sockets.last))))
         if self.arch == "s390x":  # its mmap takes a structure, which a filter cannot read
@@ -274,139 +320,97 @@ class Operations:
         fixed += [(one, (InRange(0, 0), None, data, flags)) for one in ("mmap", "mmap2")]
         return seccomp.CallList(_CALLS, families, fixed=tuple(fixed), forks=False)
 
-    def tidy(self, request: bytes) -> None:
-        """Do what the sensor asks for."""
-        if request == CLEAN:
-            self.clean()
-        elif request == BEFORE and self.files:
-            self.before, self.noted = _identity(self.files[-1]), True
-        elif request == KEEP and self.files:
-            self.same = _identity(self.files[-1])
 
-    def clean(self) -> None:
-        """Remove the files of the sensor, and its folders where they are empty."""
-        for path in self.files:
-            if path == self.files[-1] and not self._is_own(path):
-                continue
-            self._call("unlinkat", _AT_FDCWD, self.paths.address(path), 0)
-        for path in self.folders:
-            self._call("unlinkat", _AT_FDCWD, self.paths.address(path), _AT_REMOVEDIR)
+class Table:
+    """The clients as _helper/broker.c takes them, and the filter, in sealed memory.
 
-    def _is_own(self, path: str) -> bool:
-        found = _identity(path)
-        return found == self.same if self.same is not None else self.noted and found != self.before
+    Args:
+        clients: of the broker.
+        operations: of the same clients.
+        filtered: what the process may still call; None: anything.
+    """
 
-    def open(self, client: Client, file: SinkFile) -> int:
-        """Return a descriptor.
-
-        Raises:
-            OSError: the file cannot be opened.
-        """
-        address = self.names.address(file.names[0])
-        descriptor = self._call("openat", file.folder, address, FILE_FLAGS, FILE_MODE)
-        if descriptor < 0:
-            raise OSError(ctypes.get_errno(), "")
-        status = os.fstat(descriptor)
-        client.identity = (status.st_dev, status.st_ino)
-        return descriptor
-
-    def connect(self, path: str, kind: int) -> int:
-        """Return a socket that is connected.
-
-        Raises:
-            OSError: it cannot be connected now.
-        """
-        one = socket.socket(socket.AF_UNIX, kind | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-        if self._call("connect", one.fileno(), self.sockets.address(path), self.sockets.size(path)) < 0:
-            number = ctypes.get_errno()
-            one.close()
-            raise OSError(number, "")
-        return one.detach()
-
-    def rotate(self, client: Client, file: SinkFile) -> None:
-        """Rename the file and its predecessors, unless another process has renamed it.
-
-        Raises:
-            OSError: one cannot be renamed.
-        """
-        with suppress(FileNotFoundError):
-            status = os.stat(file.names[0], dir_fd=file.folder, follow_symlinks=False)
-            if (status.st_dev, status.st_ino) != client.identity:
-                return
-        for older, newer in zip(reversed(file.names[1:]), reversed(file.names[:-1]), strict=True):
-            call = "renameat" if syscalls.number("renameat", self.arch) is not None else "renameat2"
-            addresses = (self.names.address(newer), file.folder, self.names.address(older))
-            if self._call(call, file.folder, *addresses, 0) < 0 and ctypes.get_errno() != errno.ENOENT:
-                raise OSError(ctypes.get_errno(), "")
-
-    def _call(self, name: str, *arguments: int) -> int:
-        number = syscalls.number(name, self.arch)
-        return int(child.libc().syscall(ctypes.c_long(number or -1), *map(ctypes.c_long, arguments)))
+    def __init__(
+        self, clients: Sequence[Client], operations: Operations, filtered: seccomp.SystemCallFilter | None
+    ) -> None:
+        pointer = ffi.sizeof("void *")
+        lists = [b"".join(_pointer(one) for one in places) for places in operations.clients]
+        self._lists = Sealed([*lists, b"" if filtered is None else filtered.instructions])
+        records = ffi.new("as_broker_client[]", len(clients))
+        for record, client, places, at in zip(
+            records, clients, operations.clients, self._lists.addresses, strict=False
+        ):
+            record.names = ffi.cast("void *", at)
+            record.count = len(places)
+            record.connection = client.connection.fileno()
+            record.device, record.inode = client.identity
+            record.folder = -1 if client.file is None else client.file.folder
+            if client.socket:
+                record.kind, record.length = lib.AS_BROKER_SOCKET, len(_address(client.socket))
+            elif client.file is None:
+                record.kind, record.files = lib.AS_BROKER_TIDY, len(operations.files)
+            elif client.is_log:
+                record.kind, record.flags = lib.AS_BROKER_LOG, LOG_FLAGS
+            else:
+                record.kind, record.flags = lib.AS_BROKER_FILE, FILE_FLAGS
+        program = b""
+        if filtered is not None:  # struct sock_fprog
+            count = struct.pack("=H", len(filtered.instructions) // 8)
+            program = count.ljust(pointer, b"\0") + _pointer(self._lists.addresses[-1])
+        self._records = Sealed([bytes(ffi.buffer(records)), program])
+        self.clients = ffi.cast("as_broker_client *", self._records.first)
+        self.count = len(clients)
+        self.program = ffi.cast("void *", self._records.addresses[-1] if program else 0)
 
 
-def _run(
-    clients: Sequence[Client], operations: Operations, filtered: seccomp.SystemCallFilter | None
-) -> NoReturn:
+def _pointer(address: int) -> bytes:
+    return struct.pack("P", address)
+
+
+def _run(clients: Sequence[Client], operations: Operations, table: Table) -> NoReturn:
     """Run the broker. Never returns, so none of the sensor's exit handlers run here."""
-    code = 1
     try:
         os.setsid()
-        child.ignore((*child.GROUP_SIGNALS, signal.SIGPIPE, signal.SIGABRT))
+        _ignore_signals()
         places = [client.file.folder for client in clients if client.file is not None]
         child.close_inherited(*(client.connection.fileno() for client in clients), *places)
         child.set_name("audit-broker")
-        serve = confined(clients, operations, filtered)
-        serve()
-        code = 0
+        unneeded = unneeded_memory()
+        confined(clients, operations)
+        ranges = ffi.new("as_range[]", unneeded)
+        start = {"unneeded": ranges, "unneeded_count": len(unneeded), "program": table.program}
+        lib.as_broker_run(table.clients, table.count, ffi.new("as_helper_start *", start))
     except BaseException as error:  # noqa: BLE001 - the last frame: nothing above could report it
         text = one_line(f"error: the broker failed: {error!r}; start auditsense again")
         with suppress(OSError):
             os.write(2, f"auditsense: {text}\n".encode())
     finally:
-        os._exit(code)
+        os._exit(1)
 
 
-def confined(
-    clients: Sequence[Client], operations: Operations, filtered: seccomp.SystemCallFilter | None
-) -> Callable[[], None]:
-    """Confine this process as the broker. Returns the function that serves its clients."""
-    sinks = [client.file for client in clients if client.file is not None]
-    _fill_descriptors(max(client.connection.fileno() for client in clients), [file.folder for file in sinks])
+def _ignore_signals() -> None:
+    """Ignore what a group or a watchdog sends, and what the sensor handles: its handlers are Python."""
+    handled = {number for number in signal.valid_signals() if callable(signal.getsignal(number))}
+    child.ignore({*child.GROUP_SIGNALS, signal.SIGPIPE, signal.SIGABRT, *handled})
+
+
+def confined(clients: Sequence[Client], operations: Operations) -> None:
+    """Confine this process as the broker, but for the filter of its system calls."""
+    files = [client.file for client in clients if client.file is not None]
+    _fill_descriptors(max(client.connection.fileno() for client in clients), [file.folder for file in files])
     abi = landlock.version()
     if abi:
         access = landlock.Access(
-            write=tuple(file.path for file in sinks),
+            read=tuple(file.path for file in files if isinstance(file, LogFile)),
+            write=tuple(file.path for file in files if not isinstance(file, LogFile)),
             remove=tuple(
                 dict.fromkeys(path.rpartition("/")[0] for path in (*operations.files, *operations.folders))
             ),
         )
         ruleset = landlock.ruleset(access, abi)
-    poll = select.poll()
-    by_descriptor = {client.connection.fileno(): client for client in clients}
-    for descriptor in by_descriptor:
-        poll.register(descriptor, select.POLLIN)
     privileges.keep_only()
     if abi:
         landlock.restrict(ruleset)
-    if filtered is not None:
-        seccomp.confine(filtered)
-
-    def serve() -> None:
-        while by_descriptor:
-            for descriptor, _ in poll.poll():
-                client = by_descriptor[descriptor]
-                try:
-                    request = client.connection.recv(1)
-                except ConnectionError:  # it has ended without reading an answer
-                    request = b""
-                if not request:
-                    poll.unregister(descriptor)
-                    del by_descriptor[descriptor]  # it stays open: another one may not get its number
-                    continue
-                with suppress(OSError):
-                    _answer(operations, client, request)
-
-    return serve
 
 
 def _fill_descriptors(last_client: int, folders: Sequence[int]) -> None:
@@ -417,34 +421,21 @@ def _fill_descriptors(last_client: int, folders: Sequence[int]) -> None:
     os.close(descriptor)
 
 
-def _answer(operations: Operations, client: Client, request: bytes) -> None:
-    """Do what a client asks for; answer with 0 or an errno, and a descriptor."""
-    file, result, descriptors = client.file, 0, []
-    try:
-        if client.socket:
-            kinds = {DATAGRAMS: socket.SOCK_DGRAM, STREAM: socket.SOCK_STREAM}
-            if request in kinds:
-                descriptors.append(operations.connect(client.socket, kinds[request]))
-        elif file is None:
-            operations.tidy(request)
-        elif request == ROTATE:
-            operations.rotate(client, file)
-        elif request == OPEN:
-            descriptors.append(operations.open(client, file))
-    except OSError as error:
-        result = error.errno or errno.EIO
-    passed = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
-    try:
-        # Without waiting: a client that reads no answer must not delay the others.
-        client.connection.sendmsg([bytes([result])], passed, socket.MSG_DONTWAIT)
-    finally:
-        for descriptor in descriptors:
-            os.close(descriptor)
+def unneeded_memory(maps: Path = Path("/proc/self/maps")) -> list[tuple[int, int]]:
+    """Return mappings of this process for data, the largest first: memory of Python and its modules.
 
-
-def _identity(path: str) -> tuple[int, int] | None:
+    Writable and without a file, or variables of libpython. _helper/start.c leaves out variables of other
+    libraries and what the thread uses.
+    """
     try:
-        status = os.lstat(path)
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
+        lines = maps.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:  # no /proc: it keeps more memory
+        return []
+    found = []
+    for line in lines:
+        addresses, rights, _, _, inode, *name = line.split(maxsplit=5)
+        anonymous = inode == "0" and name in ([], ["[heap]"])
+        if rights == "rw-p" and (anonymous or (name and _LIBPYTHON in name[0].rpartition("/")[2])):
+            first, end = (int(one, 16) for one in addresses.split("-"))
+            found.append((first, end))
+    return sorted(found, key=lambda pair: pair[0] - pair[1])[:_MOST_RANGES]

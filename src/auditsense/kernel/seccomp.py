@@ -195,8 +195,7 @@ def program(arch: str, calls: CallList | None = None) -> list[Instruction]:
         calls: what is allowed; None: `ALLOWED`, with sockets to this machine only.
     """
     calls = calls or CallList()
-    known = {name: syscalls.number(name, arch) for name in syscalls.names(arch)}
-    numbers = {name: number for name, number in known.items() if number is not None}
+    numbers = syscalls.numbers(arch)
     allowed = {"ioctl"} | calls.names | ({"clone"} if calls.forks else set())
     if not calls.forks:
         allowed -= {"fork", "vfork"}

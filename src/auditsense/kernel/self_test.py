@@ -13,7 +13,6 @@ Rule 3: the helper is confined, and has one descriptor, its end of a socket pair
 from __future__ import annotations
 
 import os
-import secrets
 import signal
 import socket
 import struct
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 DEFAULT_EVERY_S: Final = 300.0
 DEFAULT_WITHIN_S: Final = 2.0
 _PID: Final = struct.Struct("=i")
-_TURNS: Final = 24
+_TURNS: Final = 24  # a multiple of 8
 _END_S: Final = 1.0
 _ANOTHER_PROC: Final = 0  # in place of a pid: /proc is not the host's, so nothing was opened
 
@@ -48,7 +47,8 @@ def spelling() -> str:
 
     Random, so that no process can cause the sensor extra work on purpose.
     """
-    return "/proc" + "".join(secrets.choice(("/.", "//.")) for _ in range(_TURNS))
+    random = int.from_bytes(os.urandom(_TURNS // 8), "little")  # the module secrets loads OpenSSL
+    return "/proc" + "".join("/." if random >> turn & 1 else "//." for turn in range(_TURNS))
 
 
 class SelfTest:

@@ -11,8 +11,8 @@ import math
 import os
 import socket
 
+from auditsense._broker_client import ask
 from auditsense._child_process import libc
-from auditsense.sinks.brokered import ask
 
 _UNKNOWN_NAME = 200  # see kernel/connector.py
 _LONGEST_S = 255

@@ -14,10 +14,10 @@ import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
+from auditsense._broker_client import ask
 from auditsense._file_trust import open_directory
 from auditsense.errors import UsageError
 from auditsense.sinks import SinkError
-from auditsense.sinks.brokered import ask
 from auditsense.sinks.format import Format, line_of
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from auditsense._broker_client import ask
 from auditsense.sinks import SinkError
-from auditsense.sinks.brokered import ask
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Final
 
+from auditsense._digest import sha256
 from auditsense.sinks import SinkError
 from auditsense.sinks.format import jsonl
 from auditsense.sinks.spool_store import (
@@ -133,6 +134,4 @@ def document_id(line: bytes) -> str:
         name = None
     if isinstance(name, str) and 0 < len(name) <= _MAX_ID:
         return name
-    import hashlib  # noqa: PLC0415 - loads OpenSSL, and alerts have an id
-
-    return hashlib.sha256(line).hexdigest()[:32]
+    return sha256(line)[:32]

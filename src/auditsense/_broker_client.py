@@ -1,4 +1,4 @@
-"""Requests to the broker (kernel/broker.py), which opens files and connects sockets for a sink."""
+"""Requests to the broker (kernel/broker.py), which opens files and connects sockets for a process."""
 
 from __future__ import annotations
 

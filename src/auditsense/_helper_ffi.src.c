@@ -1,0 +1,1 @@
+#include "_helper.h"
