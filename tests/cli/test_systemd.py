@@ -17,6 +17,7 @@ from auditsense import cli
 from auditsense.cli.parser import EXIT_CODES
 from auditsense.cli.sd_notify import ServiceNotifier
 from auditsense.cli.systemd import units
+from tests.support import compromise
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -103,14 +104,26 @@ def test_units_get_no_mount_namespace(unit: str) -> None:
     assert len(settings(unit)) > 8
 
 
-def test_exposure_matches_page(written: Path) -> None:
-    page = (ROOT / "docs" / "operating.md").read_text(encoding="utf-8")
-    stated = re.search(r"exposure level of (\d\.\d)", page)
-    assert stated is not None
-    result = analyze("security", "--offline=true", "--no-pager", str(written / SENSOR))
-    measured = re.search(r"Overall exposure level for auditsense.service: (\d+\.\d)", result.stdout)
+@pytest.mark.parametrize("unit", compromise.EXPOSURE)
+def test_exposure_is_as_stated(written: Path, unit: str) -> None:
+    """SECURITY.md has the same figures (tests/project/test_compromise.py)."""
+    stated = compromise.EXPOSURE[unit]
+    result = analyze("security", "--offline=true", "--no-pager", str(written / unit))
+    measured = re.search(rf"Overall exposure level for {unit}: (\d+\.\d)", result.stdout)
     assert measured is not None, result
-    assert float(measured[1]) <= float(stated[1])
+    version = re.search(r"systemd (\d+)", analyze("--version").stdout)
+    assert version is not None
+    if int(version[1]) == compromise.MEASURED_WITH:
+        assert float(measured[1]) == stated
+    else:  # another version weighs other options
+        assert float(measured[1]) <= stated + 0.3
+
+
+def test_pages_state_the_exposure_of_the_sensor() -> None:
+    for page in ("docs/operating.md", "docs/adr/0019-systemd-units-without-a-mount-namespace.md"):
+        stated = re.search(r"exposure level of (\d\.\d)", (ROOT / page).read_text(encoding="utf-8"))
+        assert stated is not None
+        assert float(stated[1]) == compromise.EXPOSURE[SENSOR]
 
 
 def test_delivery_has_a_user_and_nothing_else() -> None:

@@ -123,7 +123,7 @@ def test_confined_sink_sends_and_connects_again(receiver: socket.socket) -> None
             sink.reopen()
         return "done"
 
-    accepted = []
+    accepted: list[socket.socket] = []
     thread = threading.Thread(target=lambda: accepted.extend(receiver.accept()[0] for _ in range(2)))
     thread.start()
     assert in_child(run) == "done"

@@ -169,7 +169,7 @@ def test_no_process_keeps_groups_or_capabilities_of_who_started_it(tmp_path: Pat
         names = {one["Name"] for one in found.values()}
         assert names == {
             *("sink-stdout", "sink-journald", "sink-syslog", "sink-file", "keep-spool", "sink-spool"),
-            *("audit-guardian", "audit-selftest", "audit-broker"),
+            *("audit-guardian", "audit-selftest", "audit-broker", "audit-connector"),
         }
         guardian = str(guardian_of(sensor))
         for one in (*found.values(), status(sensor.pid)):

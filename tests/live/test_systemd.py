@@ -1,7 +1,6 @@
 """auditsense run in what the unit gives it, as far as that can be had without systemd, and a manager.
 
-From the unit as it is: the capabilities, no_new_privs, MemoryDenyWriteExecute, SystemCallFilter (the sets as
-systemd-analyze names them), RestrictAddressFamilies, the limits. What is left out belongs to the cgroup.
+See `tests.support.unit_limits`.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ import json
 import os
 import re
 import resource
-import shutil
 import signal
 import socket
 import subprocess
@@ -21,75 +19,23 @@ from typing import Self
 
 import pytest
 
-from auditsense.cli.systemd import units
 from tests.live.workloads import OWN_RULE, Scanner
+from tests.support import unit_limits
+from tests.support.unit_limits import values
 
+ROOT = Path(__file__).parents[2]
 PROGRAM = Path(sys.executable).with_name("auditsense")
 LIMIT_S = 300.0
 
-# Runs with the words of the command line: capabilities, address families, allowed calls, then the program.
+UNIT = "auditsense.service"
+
+# Runs with the words of the command line: the unit, then the program.
 CONFINE = """
-import ctypes, os, sys
-from auditsense import syscalls
-from auditsense.kernel import privileges, seccomp as s
-caps, families, calls, *program = sys.argv[1:]
-arch = s.abi()
-known = {name: syscalls.number(name, arch) for name in calls.split() if name in syscalls.names(arch)}
-# The filter before no_new_privs would need what keep_only drops; execve starts the program.
-allowed = sorted({*known.values(), syscalls.number("execve", arch)})
-code = [
-    (s.LOAD_WORD, 0, 0, s._AT_ARCH), (s.IF_EQUAL, 1, 0, syscalls.ARCHES[arch]), s._refuse(1),
-    (s.LOAD_WORD, 0, 0, s._AT_NUMBER),
-    *s._when(known["socket"], s._argument(0),
-             *[i for f in families.split()
-               for i in ((s.IF_EQUAL, 0, 1, int(f)), (s.RETURN, 0, 0, s._ALLOW))],
-             s._refuse(97)),
-    *s._when(known["clone3"], s._refuse(38)),
-    *s._allow(allowed), s._refuse(1),
-]
-libc = ctypes.CDLL(None, use_errno=True)
-privileges.keep_only(*map(int, caps.split()))
-if libc.prctl(65, 1, 0, 0, 0) and ctypes.get_errno() != 22:  # PR_SET_MDWE; not before Linux 6.3
-    raise OSError(ctypes.get_errno(), "PR_SET_MDWE")
-packed = s.bpf.pack(code)
-assert s.confine(s.SystemCallFilter(syscalls.number("seccomp", arch), packed))
-os.execv(program[0], program)
+import os, sys
+from tests.support.unit_limits import UnitLimits
+UnitLimits.of(sys.argv[1]).apply()
+os.execv(sys.argv[2], sys.argv[2:])
 """
-CAPABILITIES = {
-    "CAP_SETGID": 6,
-    "CAP_SETUID": 7,
-    "CAP_SETPCAP": 8,
-    "CAP_NET_ADMIN": 12,
-    "CAP_AUDIT_CONTROL": 30,
-    "CAP_AUDIT_READ": 37,
-}
-
-
-def values(name: str) -> list[str]:
-    return re.findall(rf"^{name}=(.*)$", units(str(PROGRAM))["auditsense.service"], re.MULTILINE)
-
-
-def call_set(name: str) -> set[str]:
-    """Return the calls of one of systemd's sets, with the sets in it."""
-    if not name.startswith("@"):
-        return {name}
-    stderr = subprocess.run(
-        [str(shutil.which("systemd-analyze")), "syscall-filter", name],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=300,
-    ).stdout
-    words = [line.strip() for line in stderr.splitlines()[1:]]
-    return {one for word in words if word and not word.startswith("#") for one in call_set(word)}
-
-
-def allowed_calls() -> set[str]:
-    allowed = call_set("@default")
-    for line in values("SystemCallFilter"):
-        some = {one for word in line.lstrip("~").split() for one in call_set(word)}
-        allowed = allowed - some if line.startswith("~") else allowed | some
-    return allowed
 
 
 def may_raise_limits() -> bool:
@@ -102,20 +48,14 @@ class Service:
     """The sensor as the unit starts it, and its notifications to systemd."""
 
     def __init__(self, folder: Path, *options: str) -> None:
-        if shutil.which("systemd-analyze") is None:
+        if unit_limits.ANALYZE is None:
             pytest.skip("systemd-analyze, which knows the sets of system calls, is not installed")
         self.manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.manager.bind(str(folder / "notify"))
         self.manager.settimeout(LIMIT_S)
-        families = {"AF_UNIX": socket.AF_UNIX, "AF_NETLINK": socket.AF_NETLINK}
-        given = [
-            " ".join(str(CAPABILITIES[name]) for name in values("CapabilityBoundingSet")[0].split()),
-            " ".join(str(int(families[name])) for name in values("RestrictAddressFamilies")[0].split()),
-            " ".join(sorted(allowed_calls())),
-        ]
         program = [sys.executable, "-E", "-s", str(PROGRAM), "run", "--audit-rule", OWN_RULE, *options]
-        files = int(values("LimitNOFILE")[0])
-        nice = 20 - int(values("LimitNICE")[0])
+        files = int(values(UNIT, "LimitNOFILE")[0])
+        nice = 20 - int(values(UNIT, "LimitNICE")[0])
 
         raised = may_raise_limits()
         if not raised:  # in a container it may be kept from that
@@ -125,18 +65,19 @@ class Service:
             resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
             if raised:
                 resource.setrlimit(resource.RLIMIT_NICE, (nice, nice))
-            os.umask(int(values("UMask")[0], 8))
+            os.umask(int(values(UNIT, "UMask")[0], 8))
 
         self.out = folder / "out"
         self.err = folder / "err"
         with self.out.open("wb") as out, self.err.open("wb") as err:
             self.process = subprocess.Popen(
-                [sys.executable, "-P", "-c", CONFINE, *given, *program],
+                [sys.executable, "-P", "-c", CONFINE, UNIT, *program],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
                 env={
                     "PATH": os.environ["PATH"],
+                    "PYTHONPATH": str(ROOT),
                     "NOTIFY_SOCKET": str(folder / "notify"),
                     "WATCHDOG_USEC": "1000000",
                 },
@@ -196,6 +137,24 @@ def test_sensor_works_within_the_limits_of_the_unit(tmp_path: Path, scanner: Sca
     stderr = service.err.read_text()
     assert "cannot" not in stderr
     assert "the host is as it was" in stderr
+
+
+def test_rules_are_checked_within_the_limits_of_the_unit() -> None:
+    if unit_limits.ANALYZE is None:
+        pytest.skip("systemd-analyze, which knows the sets of system calls, is not installed")
+    ended = subprocess.run(
+        [
+            *(sys.executable, "-P", "-c", CONFINE, "auditsense-rules.service"),
+            *("/bin/sh", "-c", f'"{sys.executable}" -E -s "{PROGRAM}" rules check; echo "status $?"'),
+        ],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=LIMIT_S,
+    )
+    assert ended.stdout.endswith(("status 0\n", "status 1\n")), ended  # 1: a rule is missing
+    assert "not permitted" not in ended.stderr
 
 
 def test_watchdog_kills_stuck_sensor_and_guardian_survives(

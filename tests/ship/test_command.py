@@ -21,6 +21,7 @@ from auditsense.ship.config import ShipSettings, open_destination
 from auditsense.ship.shipper import Shipper
 from auditsense.sinks.spool_store import SpoolStore
 from tests.ship.test_shipper import document, fill, refused, state
+from tests.support import unit_limits
 from tests.support.receiver import Reply, free_port, receiving
 
 if TYPE_CHECKING:
@@ -73,6 +74,30 @@ def test_new_documents_are_delivered_while_it_runs(folder: Path) -> None:
         wait_until(lambda: receiver.ids() == ["id-0", "id-1"])
         process.terminate()
         process.communicate(timeout=LIMIT_S)
+
+
+def test_it_works_within_the_limits_of_its_unit(folder: Path) -> None:
+    if unit_limits.ANALYZE is None:
+        pytest.skip("systemd-analyze, which knows the sets of system calls, is not installed")
+    fill(folder, 2)
+    limited = (
+        "import os, sys; from tests.support.unit_limits import UnitLimits; "
+        "UnitLimits.of('auditsense-ship.service').apply(); os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    with receiving() as receiver:
+        url = f"otlp+http://localhost:{receiver.port}"
+        ended = subprocess.run(
+            [
+                *(sys.executable, "-P", "-c", limited, str(PROGRAM)),
+                *("ship", "--spool", str(folder), "--to", url, "--until-empty"),
+            ],
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=LIMIT_S,
+        )
+        assert (ended.returncode, receiver.ids()) == (0, ["id-0", "id-1"]), ended.stderr
 
 
 def test_second_one_is_refused(folder: Path) -> None:

@@ -15,6 +15,7 @@ import ctypes
 import encodings.idna  # noqa: F401 - now: a confined process may be unable to import it
 import errno
 import fcntl
+import importlib
 import json
 import mmap
 import os
@@ -30,6 +31,8 @@ from auditsense import syscalls
 from auditsense.kernel import broker, landlock, seccomp
 from auditsense.kernel.confinement import PARTS, confine
 from auditsense.kernel.privileges import User
+from tests.support import unit_limits
+from tests.support.unit_limits import UnitLimits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -366,6 +369,13 @@ STATES: dict[str, Callable[[Path], object]] = {
 """Part to a function that puts this process into its state."""
 
 
+SENSOR_UNIT = "auditsense.service"
+UNITS = {"ship": "auditsense-ship.service", "connector": "auditsense-ship.service"}
+"""Part to the unit that it runs in, if that is not the one of the sensor."""
+UNIT_ALONE = "the unit alone"
+LIMITS: dict[str, UnitLimits] = {}
+"""Of the units, where systemd-analyze is there to read them."""
+
 _TO_ALL = frozenset({"create a file in /tmp", "create a file in /dev/shm"})
 _OTHER_SOCKETS = frozenset(
     {"send through an open socket to another one", "connect an open socket to another one"}
@@ -410,7 +420,66 @@ POSSIBLE: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     ),
     "ship": (_NONE, _TO_ALL),
 }
-"""Part to the attempts that are not refused, with Landlock and without."""
+"""Part to the attempts that are not refused, with Landlock and without.
+
+Within the limits of its unit, a part has the outcome that it has without Landlock.
+"""
+
+UNIT_ALLOWS: frozenset[str] = frozenset(
+    {
+        "become another user",
+        "change the times of a file",
+        "connect an open socket to an abstract one",
+        "connect an open socket to another one",
+        "connect to an abstract socket",
+        "connect to the socket of a service",
+        "create a file in /dev/shm",
+        "create a file in /etc",
+        "create a file in /etc/cron.d",
+        "create a file in /run",
+        "create a file in /tmp",
+        "create a file in /tmp by openat2",
+        "create a file in a folder of root's",
+        "execute a program",
+        "give an open socket an address in /tmp",
+        "listen on a socket",
+        "make a folder in /run",
+        "make a folder in /tmp",
+        "make a link to a file of root's",
+        "make a symbolic link",
+        "put a key press into a terminal",
+        "read /etc/shadow",
+        "read a file of root's",
+        "remove a file of root's",
+        "remove a folder of root's",
+        "rename a file of root's",
+        "send a signal by pidfd",
+        "send a signal to a process of root's",
+        "send a signal to the owner of a descriptor",
+        "send a signal to the owner of a socket",
+        "send through an open socket to another one",
+        "send to the socket of a service",
+        "set a limit of another process",
+        "set an extended attribute",
+        "truncate a file of root's",
+        "use io_uring",
+        "write /etc/passwd",
+        "write core_pattern",
+        "write modprobe's path",
+        "write sysrq-trigger",
+        "write to a file of root's",
+        "write to the file of another sink",
+    }
+)
+"""Attempts that the unit of the sensor alone does not refuse root, before a process has confined itself."""
+
+EXPOSURE = {
+    "auditsense.service": 3.7,
+    "auditsense-ship.service": 1.4,
+    "auditsense-rules.service": 3.1,
+}
+"""Unit to its exposure level, of 10 (systemd-analyze security, systemd `MEASURED_WITH`)."""
+MEASURED_WITH = 252
 
 
 def names() -> list[str]:
@@ -512,8 +581,16 @@ def restore(folder: Path) -> None:
     (folder / "root/empty").mkdir(exist_ok=True)
 
 
-def attacked(part: str, folder: Path, victim: int, same: int, *, with_landlock: bool) -> dict[str, str]:
-    """Make every attempt in a process with the state of a part. Returns attempt to outcome."""
+def attacked(part: str, folder: Path, victim: int, same: int, kind: str) -> dict[str, str]:
+    """Make every attempt in a process with the state of a part. Returns attempt to outcome.
+
+    Args:
+        part: one of `STATES`, "root" or `UNIT_ALONE`.
+        folder: of the test.
+        victim: a process of root's.
+        same: one of the user's.
+        kind: "landlock", "without", or "unit": without, and within the limits of its unit.
+    """
     restore(folder)
     reading, writing = os.pipe()
     pid = os.fork()
@@ -521,7 +598,7 @@ def attacked(part: str, folder: Path, victim: int, same: int, *, with_landlock: 
         code = 1
         try:
             os.close(reading)
-            _attack(part, folder, (victim, same), writing, with_landlock=with_landlock)
+            _attack(part, folder, (victim, same), writing, kind)
             code = 0
         except BaseException as error:  # noqa: BLE001 - the last frame of this process
             os.write(writing, json.dumps({"failed": repr(error)}).encode())
@@ -536,15 +613,20 @@ def attacked(part: str, folder: Path, victim: int, same: int, *, with_landlock: 
     return found
 
 
-def _attack(part: str, folder: Path, processes: tuple[int, int], pipe: int, *, with_landlock: bool) -> None:
-    if not with_landlock:
+def _attack(part: str, folder: Path, processes: tuple[int, int], pipe: int, kind: str) -> None:
+    if kind != "landlock":
         landlock.version = lambda: 0
     tries = attempts(folder, *processes, socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM))
     function: Callable[[], object] = int
     if platform.machine() == "x86_64" and part != "root":
         tries[_OTHER_ABIS[0]] = x32
         function = other_abi()
-    if part != "root":
+    if part == "ship":  # a confined process may be unable to import it
+        importlib.import_module("auditsense.cli.ship")
+    limits = LIMITS.get(UNITS.get(part, SENSOR_UNIT)) if kind == "unit" else None
+    if limits is not None:
+        limits.apply(USER if part in UNITS else None)
+    if part in STATES:
         STATES[part](folder)
     # A confined process may be unable to fork; one that is not has to, because its attempts succeed.
     made = {
@@ -560,12 +642,13 @@ def main() -> None:
         folder = Path(name)
         victim, same, sockets = prepare(folder)
         try:
-            found = {"root": {"root": attacked("root", folder, victim, same, with_landlock=False)}}
+            found = {"root": {"root": attacked("root", folder, victim, same, "without")}}
             for kind in ("landlock", "without"):
-                found[kind] = {
-                    part: attacked(part, folder, victim, same, with_landlock=kind == "landlock")
-                    for part in STATES
-                }
+                found[kind] = {part: attacked(part, folder, victim, same, kind) for part in STATES}
+            if unit_limits.ANALYZE is not None:
+                LIMITS.update({unit: UnitLimits.of(unit) for unit in (SENSOR_UNIT, *UNITS.values())})
+                parts = (UNIT_ALONE, *STATES)
+                found["unit"] = {part: attacked(part, folder, victim, same, "unit") for part in parts}
         finally:
             for pid in (victim, same):
                 os.kill(pid, signal.SIGKILL)

@@ -319,7 +319,10 @@ def _seal(settings: SinkSettings, sink: Sink, *, brokered: bool) -> Sealed | Non
 
     if not isinstance(sink, FileSink) or not isinstance(sink.opener, FolderOpener):
         return None
-    folder = sealed.SealedFolder(sink.opener.open_folder(), sink.opener.names)
+    try:
+        folder = sealed.SealedFolder(sink.opener.open_folder(), sink.opener.names)
+    except OSError:  # the limit of descriptors is low
+        return None
     sink.opener = SealedOpener(settings.path, sink.opener.names, folder)
     return folder
 
