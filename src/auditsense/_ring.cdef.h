@@ -215,16 +215,16 @@ typedef enum {
 
 typedef struct {
     uint32_t kind;     /* as_rule_kind */
-    uint32_t stages;   /* AS_RULE_SEQUENCE: 2 to 101; AS_RULE_SAMPLE: 2 to 8; otherwise 1 */
+    uint32_t stages;   /* AS_RULE_SEQUENCE: 2 to 101, or 1 with a limit; AS_RULE_SAMPLE: 2 to 8; otherwise 1 */
     uint32_t count;    /* AS_RULE_RUNS: 2 to 101; otherwise 1 */
-    uint32_t span_ms;  /* maximum time from the first to the last of them, 1 to 86400000 */
+    uint32_t span_ms;  /* maximum time from the first to the last of them, 1 to 604800000 (7 days) */
     uint32_t merge_ms; /* 0: every completed window is a separate hit. Otherwise an undrained hit absorbs the windows
                           of its key and actor that complete within this time, as long as the stamps of
                           completions stay within one second and each match between them completes a window:
                           so each absorbed window adds exactly one match. AS_RULE_RUNS only */
-    uint32_t limit;    /* AS_RULE_SEQUENCE, AS_RULE_SAMPLE: hits of a key in limit_ms, from the first of them; further
+    uint32_t limit;    /* AS_RULE_SEQUENCE, AS_RULE_SAMPLE: most hits of a key in any limit_ms, at most 65535; further
                           ones are only counted (as_stats.limited). 0: no limit */
-    uint32_t limit_ms; /* 0 to 86400000 */
+    uint32_t limit_ms; /* 0 to 604800000 */
     uint32_t first_exception; /* an event that fits one of them is not a match of this rule */
     uint32_t exceptions;
 } as_rule;
@@ -351,7 +351,8 @@ typedef struct {
     uint64_t open_events;       /* gauge: events being reassembled */
     uint64_t live_keys;         /* gauge: keys with a window */
     uint64_t limited;           /* completed sequences and samples beyond the limit of their rule: not in `sequences` */
-    uint64_t disordered;        /* matches decided after a later one of their host: as_ring_order was too small */
+    uint64_t disordered;        /* matches decided after a later one of their host: as_ring_order was too small. Without it,
+                                   steps of sequences decided after a later step before them */
     uint64_t parents_unknown;   /* events of which rules asked the parent, and it is not known */
     uint64_t processes_evicted; /* processes that are forgotten because process_slots or their texts were full */
     uint64_t live_processes;    /* gauge: processes remembered */

@@ -93,10 +93,10 @@ static void bounds(void) {
     SPOILT(rule.stages, 0);
     SPOILT(rule.stages, 2);
     SPOILT(rule.span_ms, 0);
-    SPOILT(rule.span_ms, 86400001);
-    STILL_GOOD(rule.span_ms, 86400000);
-    SPOILT(rule.merge_ms, 86400001);
-    STILL_GOOD(rule.merge_ms, 86400000);
+    SPOILT(rule.span_ms, 604800001);
+    STILL_GOOD(rule.span_ms, 604800000);
+    SPOILT(rule.merge_ms, 604800001);
+    STILL_GOOD(rule.merge_ms, 604800000);
 
     CASE("a filter has up to four keys, and only those can be optional");
     SPOILT(filter.key_count, 5);

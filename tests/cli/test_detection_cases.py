@@ -157,6 +157,7 @@ def _case_records(name: str) -> list[str]:
             '[{"records": [], "expect": {"native": -1}}]',
             "case 1: expect.native must be a whole number from 0",
         ),
+        (r'[{"records": ["\ud800"], "expect": {"native": 1}}]', "line 1 of its records has half a character"),
     ],
 )
 def test_wrong_cases_are_an_error(command: Command, text: str, problem: str) -> None:
@@ -164,6 +165,37 @@ def test_wrong_cases_are_an_error(command: Command, text: str, problem: str) -> 
     code, _, err = command.run("detections", "test", rule, command.write("cases.json", text))
     assert code == 2
     assert problem in err[0]
+
+
+def test_binary_file_holds_no_cases(command: Command, tmp_path: Path) -> None:
+    rule = command.write("equal.toml", (_DATA / "equal.toml").read_text())
+    binary = tmp_path / "binary.json"
+    binary.write_bytes(b"\xff\xfe\x00")
+    assert command.run("detections", "test", rule, str(binary))[2] == [
+        f"auditsense: error: {binary}: not UTF-8 text, so no JSON"
+    ]
+
+
+def test_unknown_key_of_a_case_is_named(command: Command) -> None:
+    rule = command.write("equal.toml", (_DATA / "equal.toml").read_text())
+    cases = command.write("cases.json", '[{"name": "a", "records": [], "expect": {"native": 0}, "note": ""}]')
+    code, _, err = command.run("detections", "test", rule, cases)
+    assert (code, err) == (0, ["auditsense: a: ignored: note", "auditsense: 1 results, 0 differ"])
+
+
+def test_cases_of_another_mapping_alone_are_an_error(command: Command) -> None:
+    rule = command.write("equal.toml", (_DATA / "equal.toml").read_text())
+    cases = command.write("cases.json", '[{"records": [], "expect": {"native": 0}}]')
+    code, _, err = command.run("detections", "test", rule, cases, "--mapping", "auditd_manager")
+    assert code == 2
+    assert "no case expects a number in auditd_manager" in err[0]
+
+
+def test_events_are_the_same_in_every_mapping(command: Command) -> None:
+    log = command.write("audit.log", "\n".join(_case_records("numbers")) + "\n")
+    code, _, err = command.run("replay", log, "-o", "events", "--mapping", "auditd_manager")
+    assert code == 2
+    assert "leave out --mapping" in err[0]
 
 
 def test_cases_of_an_example(command: Command) -> None:

@@ -237,6 +237,43 @@ def test_a_limit_holds_for_a_key_and_a_time(limit: int, reported: int) -> None:
         assert ring.stats().limited == 6 - reported
 
 
+def test_a_limit_holds_in_every_time() -> None:
+    """Not from the first hit on: the third within the time is left out wherever it begins."""
+    events = []
+    for serial, ms in enumerate([0, 600, 1100, 1200, 1300]):
+        events += [Event(START + ms, 2 * serial, 1, "a"), Event(START + ms, 2 * serial + 1, 1, "b")]
+    reported = [hit.last_ms - START for hit in hits_of(sequence("ab", limit=2), events)]
+    assert reported == [0, 600, 1100]
+
+
+def test_a_limit_is_kept_for_as_many_hits_as_it_has() -> None:
+    """With the fewest keys, one of them can hold all that it may report."""
+    tiny = Limits(datagram_slots=8, key_slots=16, hit_bytes=1 << 19)
+    events = [Event(START, serial, 1, "a") for serial in range(1, 400)]
+    assert len(hits_of(sequence("a", limit=300), events, tiny)) == 300
+    others = [Event(START, 400 + serial, serial, "a") for serial in range(2, 60)]
+    assert len(hits_of(sequence("a", limit=300), [*events, *others], tiny)) == 358
+
+
+def test_a_limit_continues_in_another_ring() -> None:
+    rules = sequence("a", limit=2)
+    events = [Event(START + serial, serial, 1, "a") for serial in range(1, 5)]
+    with Ring(rules, SMALL, seed=1) as first, Ring(rules, SMALL, seed=1) as second:
+        first.feed(pack(part for event in events[:1] for part in event.records()))
+        assert len(first.drain()) == 1
+        assert second.migrate_from(first, [0])
+        second.feed(pack(part for event in events[1:] for part in event.records()))
+        assert len(second.drain()) == 1
+
+
+def test_a_step_that_comes_late_is_counted() -> None:
+    events = [Event(START + 10, 2, 1, "a"), Event(START, 1, 1, "b")]
+    with Ring(sequence("ab"), SMALL, seed=1) as ring:
+        ring.feed(pack(part for event in events for part in event.records()))
+        assert len(ring.drain()) == 1
+        assert ring.stats().disordered == 1
+
+
 def test_members_keep_as_much_as_fits() -> None:
     long = "a" * 900
     head = "msg=audit(1.000:1):"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from auditsense import syscalls
+from auditsense.core.rule_table import stands_alone
 from auditsense.detections.event_table import (
     OTHER_CALL,
     SYSCALL_RECORD,
@@ -14,7 +15,6 @@ from auditsense.detections.event_table import (
     kind_of_record,
     named_calls,
     record_types,
-    stands_alone,
 )
 
 STRICT = EventMapping.AUDITD_MANAGER

@@ -88,7 +88,7 @@ def _fits(predicate: Predicate, value: str, operand: bytes | ArchText | MaskedNu
 
 def _like(text: bytes, pattern: bytes) -> bool:
     parts = [
-        b".*" if part == b"*" else b"." if part == b"?" else re.escape(part)
+        b".*" if part == b"*" else rb".[\x80-\xbf]*+" if part == b"?" else re.escape(part)
         for part in re.split(rb"([*?])", pattern)
     ]
     return re.fullmatch(b"".join(parts), text, re.DOTALL) is not None

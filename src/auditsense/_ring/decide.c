@@ -156,7 +156,11 @@ static void apply_staged(as_ring *ring, const as_filter *filter) {
     ring->stats.matches++;
     if (!as_sequence_key(&ring->sequences, filter, &ring->values, key)) {
         ring->stats.keyless++;
-    } else if (as_sequences_apply(&ring->sequences, rule, filter, key, id, &ring->values, &ring->stats)) {
+        return;
+    }
+    const bool complete = as_sequences_apply(&ring->sequences, rule, filter, key, id, &ring->values, &ring->stats);
+    ring->stats.disordered += ring->sequences.late && ring->order.limit == 0 ? 1 : 0; /* order.h counts others */
+    if (complete) {
         as_completed *completed = &ring->sequences.completed;
         ring->stats.sequences++;
         as_hits_append_members(&ring->hits, emit_hit(ring, filter, completed->ids, completed->count, 0), completed);

@@ -3,6 +3,11 @@
 /* The automaton has a bit per state: the number of tokens of the pattern (bytes or ?) matched so far. */
 enum { STATE_WORDS = (AS_LIKE_TOKENS + 1) / 64, BYTES = 256 };
 
+/* Whether a byte continues a character of UTF-8: ? stands for a whole one. */
+static bool continues(uint8_t c) {
+    return (c & 0xc0) == 0x80;
+}
+
 static bool same(uint8_t a, uint8_t b, bool fold) {
     return a == b || (fold && as_lower(a) == as_lower(b));
 }
@@ -71,7 +76,11 @@ static bool match_directly(as_span pattern, as_span text, bool fold, uint32_t *s
         if (p < pattern.len && pattern.at[p] == '*') {
             star = p++;
             resume = t;
-        } else if (p < pattern.len && (pattern.at[p] == '?' || same(pattern.at[p], text.at[t], fold))) {
+        } else if (p < pattern.len && pattern.at[p] == '?') {
+            p++;
+            for (t++; t < text.len && continues(text.at[t]); t++) {
+            }
+        } else if (p < pattern.len && same(pattern.at[p], text.at[t], fold)) {
             p++;
             t++;
         } else if (star != UINT32_MAX) {
@@ -175,7 +184,7 @@ static bool match_by_automaton(as_span pattern, as_span text, bool fold, uint32_
     }
     for (uint32_t c = 0; c < BYTES; c++) {
         for (uint32_t w = 0; w < words; w++) {
-            moves[c][w] = any[w];
+            moves[c][w] = continues((uint8_t)c) ? 0 : any[w];
         }
     }
     token = 0;
@@ -191,12 +200,17 @@ static bool match_by_automaton(as_span pattern, as_span text, bool fold, uint32_
     uint32_t t = 0;
     for (; t < text.len && alive != 0; t++) {
         const uint64_t *to = moves[text.at[t]];
+        const uint64_t inside = continues(text.at[t]) ? UINT64_MAX : 0;
         uint64_t carry = 0;
+        uint64_t carry_others = 0; /* of the states behind no ?: one that has begun a character keeps this byte */
         alive = 0;
         for (uint32_t w = 0; w < words; w++) {
             const uint64_t from = states[w];
-            states[w] = ((from << 1 | carry) & to[w]) | (from & stays[w]);
+            const uint64_t others = from & ~any[w];
+            states[w] = ((from << 1 | carry) & to[w]) | (from & stays[w]) |
+                        (inside & (((others << 1 | carry_others) & any[w]) | (from & any[w])));
             carry = from >> 63;
+            carry_others = others >> 63;
             alive |= states[w];
         }
     }

@@ -15,7 +15,7 @@
 #include "event_slots.h"
 
 /* Filters that are remembered for a held event; one that fits more is matched again. */
-enum { AS_HELD_FILTERS = 4 };
+enum { AS_HELD_FILTERS = 12 };
 
 typedef struct {
     uint64_t number;                   /* of held events, by arrival */

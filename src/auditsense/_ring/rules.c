@@ -13,7 +13,8 @@ enum {
     MAX_ENTRIES = 65536,
     MAX_TEXT = 1 << 20,
     MAX_INDEXED = 1 << 24,
-    MAX_SPAN_MS = 86400000,
+    MAX_SPAN_MS = 604800000,
+    MAX_LIMIT = 65535,
     MAX_KEYS = 4,
     MAX_DIRECTORY = 4,
     MAX_PATH = 2,
@@ -34,14 +35,15 @@ static bool program_valid(const as_rules *rules, uint32_t start) {
 static bool kind_valid(const as_rule *rule) {
     const bool staged = rule->kind == AS_RULE_SEQUENCE || rule->kind == AS_RULE_SAMPLE;
     const uint32_t most = rule->kind == AS_RULE_SEQUENCE ? AS_MOST_COUNT : AS_MOST_ITEMS;
-    const bool stages = staged ? rule->stages >= 2 && rule->stages <= most : rule->stages == 1;
+    const uint32_t fewest = rule->kind == AS_RULE_SEQUENCE && rule->limit > 0 ? 1 : 2;
+    const bool stages = staged ? rule->stages >= fewest && rule->stages <= most : rule->stages == 1;
     const bool count = rule->kind == AS_RULE_RUNS ? rule->count >= 2 && rule->count <= AS_MOST_COUNT : rule->count == 1;
     return stages && count && (staged ? rule->merge_ms == 0 : rule->limit == 0);
 }
 
 static bool rule_valid(const as_rules *rules, const as_rule *rule) {
     return rule->kind <= AS_RULE_SAMPLE && kind_valid(rule) && rule->span_ms >= 1 && rule->span_ms <= MAX_SPAN_MS &&
-           rule->merge_ms <= MAX_SPAN_MS && rule->limit_ms <= MAX_SPAN_MS &&
+           rule->merge_ms <= MAX_SPAN_MS && rule->limit <= MAX_LIMIT && rule->limit_ms <= MAX_SPAN_MS &&
            inside(rule->first_exception, rule->exceptions, rules->exception_count);
 }
 

@@ -11,6 +11,10 @@ static const uint8_t first_fields[] = {
     AS_FIELD_PATH_NAME, AS_FIELD_SOCKET_IP, AS_FIELD_SOCKET_PORT, AS_FIELD_SOCKET_PATH, AS_FIELD_ACCT, AS_FIELD_ADDR,
     AS_FIELD_RESULT,    AS_FIELD_CWD,       AS_FIELD_ARGS};
 
+static bool is_staged(const as_rule *rule) {
+    return rule->kind == AS_RULE_SEQUENCE || rule->kind == AS_RULE_SAMPLE;
+}
+
 /* Heads that a key of this rule needs. */
 static uint32_t heads_of(const as_rule *rule) {
     switch (rule->kind) {
@@ -37,18 +41,23 @@ static uint32_t steps_of(const as_rule *rule) {
 
 void as_sequences_init(as_sequences *sequences, const as_config *config, const as_rules *rules, as_arena *arena) {
     uint32_t steps = 0;
+    uint32_t stamps = 0;
     memset(sequences, 0, sizeof *sequences);
     for (uint32_t i = 0; i < rules->rule_count; i++) {
         const uint32_t heads = heads_of(&rules->rules[i]);
         const uint32_t needed = steps_of(&rules->rules[i]);
-        const uint32_t stages = heads == 0 ? 0 : rules->rules[i].stages;
+        const uint32_t stages = is_staged(&rules->rules[i]) ? rules->rules[i].stages : 0;
         sequences->most_stages = stages > sequences->most_stages ? stages : sequences->most_stages;
         sequences->width = heads > sequences->width ? heads : sequences->width;
         steps = needed > steps ? needed : steps;
+        sequences->staged |= stages > 0;
+        stamps = rules->rules[i].limit > stamps ? rules->rules[i].limit : stamps;
     }
     sequences->seed = config->seed;
-    sequences->slot_count = sequences->width > 0 ? config->key_slots : 0;
+    sequences->slot_count = sequences->staged ? config->key_slots : 0;
     sequences->step_count = sequences->width > 0 ? config->key_slots + steps : 0;
+    sequences->stamp_count = stamps > 0 ? config->key_slots + stamps : 0;
+    sequences->free_stamp = NONE;
     sequences->free_slot = NONE;
     sequences->free_step = AS_NO_STEP;
     sequences->oldest = NONE;
@@ -61,6 +70,7 @@ void as_sequences_init(as_sequences *sequences, const as_config *config, const a
     sequences->slots = as_arena_alloc(arena, sequences->slot_count, sizeof *sequences->slots);
     sequences->heads = as_arena_alloc(arena, sequences->slot_count, sequences->width * sizeof *sequences->heads);
     sequences->steps = as_arena_alloc(arena, sequences->step_count, sizeof *sequences->steps);
+    sequences->stamps = as_arena_alloc(arena, sequences->stamp_count, sizeof *sequences->stamps);
     sequences->buckets = as_arena_alloc(arena, buckets, sizeof *sequences->buckets);
     for (uint32_t i = 0; sequences->buckets != NULL && i < buckets; i++) {
         sequences->buckets[i] = NONE;
@@ -150,10 +160,22 @@ static void drop_all(as_sequences *sequences, uint32_t slot) {
     }
 }
 
+/* Forget the oldest reported hit of a key. */
+static void drop_stamp(as_sequences *sequences, as_pending *slot) {
+    const uint32_t at = slot->first_stamp;
+    slot->first_stamp = sequences->stamps[at].next;
+    slot->reported--;
+    sequences->stamps[at].next = sequences->free_stamp;
+    sequences->free_stamp = at;
+}
+
 static void free_slot(as_sequences *sequences, uint32_t at, as_stats *stats) {
     as_pending *slot = &sequences->slots[at];
     uint32_t *link = bucket_of(sequences, slot->rule, slot->key);
     drop_all(sequences, at);
+    while (slot->reported > 0) {
+        drop_stamp(sequences, slot);
+    }
     while (*link != at) {
         link = &sequences->slots[*link].next_in_bucket;
     }
@@ -295,19 +317,40 @@ static as_event_id id_of(const as_step *step) {
     return (as_event_id){.ms = step->ms, .serial = step->serial};
 }
 
+/* Remember a reported hit of the newest key. There are more stamps than one key can hold, as with steps. */
+static void add_stamp(as_sequences *sequences, as_pending *slot, uint64_t ms, as_stats *stats) {
+    while (sequences->free_stamp == NONE && sequences->stamps_used == sequences->stamp_count) {
+        evict_oldest(sequences, stats);
+    }
+    const uint32_t at = sequences->free_stamp == NONE ? sequences->stamps_used++ : sequences->free_stamp;
+    as_reported_hit *stamp = &sequences->stamps[at];
+    sequences->free_stamp = at == sequences->free_stamp ? stamp->next : sequences->free_stamp;
+    *stamp = (as_reported_hit){.ms = ms, .next = NONE};
+    if (slot->reported == 0) {
+        slot->first_stamp = at;
+    } else {
+        sequences->stamps[slot->last_stamp].next = at;
+    }
+    slot->last_stamp = at;
+    slot->reported++;
+}
+
 /* Whether another hit of this key is within the rule's limit. */
-static bool within_limit(as_pending *slot, const as_rule *rule, uint64_t ms, as_stats *stats) {
+static bool within_limit(as_sequences *sequences, uint32_t at, const as_rule *rule, uint64_t ms, as_stats *stats) {
+    as_pending *slot = &sequences->slots[at];
     if (rule->limit == 0) {
         return true;
     }
-    if (slot->reported == 0 || (ms > slot->limited_ms && ms - slot->limited_ms > rule->limit_ms)) {
-        slot->limited_ms = ms;
-        slot->reported = 0;
+    while (slot->reported > 0 && ms > sequences->stamps[slot->first_stamp].ms &&
+           ms - sequences->stamps[slot->first_stamp].ms > rule->limit_ms) {
+        drop_stamp(sequences, slot);
     }
-    const bool within = slot->reported < rule->limit;
-    slot->reported += within ? 1 : 0;
-    stats->limited += within ? 0 : 1;
-    return within;
+    if (slot->reported >= rule->limit) {
+        stats->limited++;
+        return false;
+    }
+    add_stamp(sequences, slot, ms, stats);
+    return true;
 }
 
 /* Sequences */
@@ -336,6 +379,7 @@ static bool apply_stage(as_sequences *sequences, const as_rule *rule, uint32_t s
     }
     heads[stage - 1] = AS_NO_STEP;
     const as_step *step = &sequences->steps[waiting];
+    sequences->late |= is_before(id, step);
     if (id.ms > step->first_ms && id.ms - step->first_ms > rule->span_ms) {
         drop(sequences, &waiting);
         return false;
@@ -343,7 +387,7 @@ static bool apply_stage(as_sequences *sequences, const as_rule *rule, uint32_t s
     if (stage == rule->stages - 1) {
         complete_sequence(sequences, waiting, rule->stages, id);
         sequences->done = waiting;
-        return within_limit(&sequences->slots[slot], rule, id.ms, stats);
+        return within_limit(sequences, slot, rule, id.ms, stats);
     }
     drop(sequences, &heads[stage]);
     heads[stage] = add_step(sequences, id, waiting, values, stats);
@@ -366,6 +410,11 @@ static bool apply_sequence(as_sequences *sequences, const as_rule *rule, const a
         if (stage > 0) {
             complete |= apply_stage(sequences, rule, slot, stage, id, values, stats);
         }
+    }
+    if (rule->stages == 1) { /* one event, of which only the number of hits is limited */
+        slot = slot == NONE ? create(sequences, filter->rule, key, stats) : slot;
+        complete_sequence(sequences, AS_NO_STEP, 1, id);
+        return within_limit(sequences, slot, rule, id.ms, stats);
     }
     if (filter->first_stage == 0) {
         slot = slot == NONE ? create(sequences, filter->rule, key, stats) : slot;
@@ -502,7 +551,7 @@ static bool apply_sample(as_sequences *sequences, const as_rule *rule, const as_
     }
     slot->fired = true;
     sequences->fired_slot = at;
-    return within_limit(slot, rule, id.ms, stats);
+    return within_limit(sequences, at, rule, id.ms, stats);
 }
 
 /* Free what the hit of the previous event was made of. */
@@ -517,6 +566,7 @@ static void release_completed(as_sequences *sequences) {
 bool as_sequences_apply(as_sequences *sequences, const as_rule *rule, const as_filter *filter, const uint64_t key[2],
                         as_event_id id, as_event_values *values, as_stats *stats) {
     release_completed(sequences);
+    sequences->late = false;
     return rule->kind == AS_RULE_SAMPLE ? apply_sample(sequences, rule, filter, key, id, values, stats)
                                         : apply_sequence(sequences, rule, filter, key, id, values, stats);
 }
@@ -552,8 +602,9 @@ void as_sequences_migrate(as_sequences *sequences, const as_sequences *from, con
         const uint32_t at = find_or_create(sequences, rule, slot->key, stats);
         as_pending *copy = &sequences->slots[at];
         copy->last_ms = slot->last_ms;
-        copy->limited_ms = slot->limited_ms;
-        copy->reported = slot->reported;
+        for (uint32_t i = 0, stamp = slot->first_stamp; i < slot->reported; i++, stamp = from->stamps[stamp].next) {
+            add_stamp(sequences, copy, from->stamps[stamp].ms, stats);
+        }
         copy->fired = slot->fired;
         for (uint32_t i = 0; !slot->fired && i < heads_of(&rules[rule]); i++) {
             heads_at(sequences, at)[i] = copy_steps(sequences, from, heads_at(from, old)[i], stats);

@@ -9,9 +9,12 @@
  * Rule 2: stages are tried from the last to the first, so no event takes two steps of one sequence.
  * Rule 3: a sample has no order: each item needs an event that no other item has. Per item the latest events are kept,
  *   as many as there are items: more cannot help. After a hit, a key is silent until no event of it came for span_ms.
- * Rule 4: an event is decided as it comes; recorded input is ordered before (order.h).
- * Rule 5: a step belongs to one pending sequence. When keys or steps are used up, the least recently used key goes, and
- *   is counted. There are enough steps for the largest key.
+ * Rule 4: an event is decided as it comes, also one that is older than the step before it; recorded input is ordered
+ *   before (order.h).
+ * Rule 5: a step belongs to one pending sequence. When keys, steps or stamps are used up, the least recently used key
+ *   goes, and is counted. There are enough steps and stamps for the largest key.
+ * Rule 6: a rule with a limit reports as many hits of a key, at most, in any limit_ms. A single event with a limit is a
+ *   sequence of one stage.
  * Tested, against a Python model, by tests/core/test_sequence_model.py, and by the stream and text fuzz targets. */
 #ifndef AUDITSENSE_SEQUENCE_H
 #define AUDITSENSE_SEQUENCE_H
@@ -39,15 +42,23 @@ typedef struct {
 
 typedef struct {
     uint64_t key[2];
-    uint64_t last_ms;        /* of a sample: stamp of its newest event */
-    uint64_t limited_ms;     /* of the first hit of those that `reported` counts */
-    uint32_t reported;       /* hits within limit_ms */
+    uint64_t last_ms;     /* of a sample: stamp of its newest event */
+    uint32_t reported;    /* hits within limit_ms of the newest one; their stamps are a list */
+    uint32_t first_stamp; /* the oldest; valid if there is one */
+    uint32_t last_stamp;
     uint32_t next_in_bucket; /* of a free slot: the next free one */
     uint32_t older;          /* in the order of last use */
     uint32_t newer;
     uint16_t rule;
     bool fired; /* of a sample */
 } as_pending;
+
+/* A reported hit of a rule with a limit. */
+typedef struct {
+    uint64_t ms;
+    uint32_t next; /* the next newer one; of a free stamp: the next free one */
+    uint32_t unused;
+} as_reported_hit;
 
 /* A complete sequence or sample: events in the order of their stages; the last one is the event that completed it. */
 typedef struct {
@@ -60,11 +71,13 @@ typedef struct {
     as_pending *slots;
     uint32_t *heads; /* `width` per slot: a sequence has one per stage but the last, a sample a run per item */
     as_step *steps;
+    as_reported_hit *stamps;
     uint32_t *buckets;
     uint64_t seed;
     uint64_t member_fields; /* bits of the fields that a hit carries of each event */
     uint32_t width;
     uint32_t most_stages;
+    bool staged; /* whether there is a sequence or sample */
     uint32_t bucket_mask;
     uint32_t slot_count;
     uint32_t slots_used;
@@ -72,8 +85,12 @@ typedef struct {
     uint32_t step_count;
     uint32_t steps_used;
     uint32_t free_step;
+    uint32_t stamp_count;
+    uint32_t stamps_used;
+    uint32_t free_stamp;
     uint32_t oldest;
     uint32_t newest;
+    bool late;           /* the last event is older than the step before it */
     uint32_t done;       /* last step of the sequence in `completed`; AS_NO_STEP: none */
     uint32_t fired_slot; /* of the sample in `completed`; UINT32_MAX: none */
     as_completed completed;

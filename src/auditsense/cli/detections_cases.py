@@ -22,6 +22,8 @@ def run(arguments: argparse.Namespace) -> int:
     mappings = [EventMapping(arguments.mapping)] if arguments.mapping else [*EventMapping]
     compared = differing = 0
     for case in read_cases(arguments.cases):
+        if case.unknown:
+            print_message(f"{one_line(case.name)}: ignored: {one_line(', '.join(case.unknown))}")
         for mapping in mappings:
             if mapping not in case.expect:
                 continue
@@ -30,5 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
             differing += found != expected
             result = "ok" if found == expected else f"{found}, expected {expected}"
             print_data("\t".join((mapping, one_line(case.name), result)))
+    if not compared:
+        raise UsageError(f"{arguments.cases}: no case expects a number in {mappings[0]}; omit --mapping")
     print_message(f"{compared} results, {differing} differ")
     return 1 if differing else 0

@@ -53,6 +53,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.fail_on_alert and view is View.EVENTS:
         raise UsageError("nothing is detected with -o events, so --fail-on-alert could never fail")
     if view is View.EVENTS:
+        if arguments.mapping is not None:
+            raise UsageError("-o events shows what records hold in every mapping; leave out --mapping")
         from auditsense.sinks.config import refuse_events_as_findings  # noqa: PLC0415 - for this output only
 
         refuse_events_as_findings(arguments.sink, arguments.format)

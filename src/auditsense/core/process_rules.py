@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from auditsense import syscalls
-from auditsense.core.rule_table import Call, Class, Field, RuleTable, Session
+from auditsense.core.rule_table import Call, Class, Field, Filter, RuleTable, Session, stands_alone
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -45,17 +45,35 @@ def read_fields(table: RuleTable) -> set[Field]:
     return fields.union(*(filter_.keys for filter_ in table.filters()))
 
 
+def _fields_of(filter_: Filter) -> set[Field]:
+    return {*filter_.keys, *(node.predicate.field for node in filter_.program)}
+
+
+def _filters_of_messages(table: RuleTable) -> list[Filter]:
+    """Return the filters of rules that are about records of user space alone: those name no process."""
+    classes = {main.class_index for main in table.mains if stands_alone(main.type)}
+    others = {
+        filter_.rule
+        for index, row in enumerate(table.classes)
+        if index not in classes
+        for filter_ in row.filters
+    }
+    found = (filter_ for index in sorted(classes) for filter_ in table.classes[index].filters)
+    return [filter_ for filter_ in found if filter_.rule not in others]
+
+
 def needs_processes(table: RuleTable, selected: Iterable[Field] = ()) -> bool:
     """Return whether rules, or the fields that hits carry, need the process table."""
     if not PROCESS_FIELDS.isdisjoint({*read_fields(table), *selected}):
         return True
-    return any(
-        node.predicate.field in OWN_FIELDS
+    if any(
+        OWN_FIELDS & _fields_of(filter_)
         for row in table.classes
         if not row.executes
         for filter_ in row.filters
-        for node in filter_.program
-    )
+    ):
+        return True
+    return any(Field.COMM in _fields_of(filter_) for filter_ in _filters_of_messages(table))
 
 
 def remember_processes(table: RuleTable) -> RuleTable:

@@ -239,16 +239,17 @@ class Rule(Frozen):
 
     Attributes:
         kind: what completes a hit.
-        stages: of a sequence 2 to 101, of a sample 2 to 8, otherwise 1.
+        stages: of a sequence 2 to 101, or 1 with a limit; of a sample 2 to 8, otherwise 1.
         count: matches that complete a hit of `RuleKind.RUNS`, 2 to 101; otherwise 1.
-        span_ms: maximum time from the first to the last of them, 1 to 86,400,000 ms of event time. Of a
-            sample: how long an event is remembered, and how long a key without events is silent after a hit.
+        span_ms: maximum time from the first to the last of them, 1 to 604,800,000 ms of event time (7 days).
+            Of a sample: how long an event is remembered, and how long a key without events is silent after a
+            hit.
         merge_ms: 0: every completed window is a hit. Otherwise an undrained hit absorbs the windows of
             its key that complete within this time after the last (`Hit.more`), as long as the stamps of
             completions, of any key, stay within one second. Of `RuleKind.RUNS` only.
-        limit: of sequences and samples: hits of a key in *limit_ms*, from the first of them; further ones are
-            counted only (`Stats.limited`). 0: no limit.
-        limit_ms: 0 to 86,400,000.
+        limit: of sequences and samples: most hits of a key in any *limit_ms*, at most 65,535; further ones
+            are counted only (`Stats.limited`). 0: no limit.
+        limit_ms: 0 to 604,800,000.
         exceptions: an event that fits one of them is not a match; the first that fits counts it.
     """
 
@@ -315,6 +316,11 @@ class Call(Frozen):
     arch: int
     syscall: int
     class_index: int
+
+
+def stands_alone(record_type: int) -> bool:
+    """Return whether a record is a whole event: user space or a daemon wrote it."""
+    return 1100 <= record_type <= 1299 or 2000 <= record_type <= 2999
 
 
 @dataclass(slots=True, eq=False, repr=False)

@@ -38,7 +38,8 @@ class Stats:
         open_events: gauge: events being reassembled.
         live_keys: gauge: windows.
         limited: completed sequences and samples beyond the limit of their rule; not in `sequences`.
-        disordered: matches decided after a later one of their host, in a ring with an order.
+        disordered: matches decided after a later one of their host, in a ring with an order; in others,
+            events that were decided after the later event before them of a sequence.
         parents_unknown: events of which rules asked the parent, and it is not known.
         processes_evicted: processes forgotten because all process slots or their texts were in use.
         live_processes: gauge: processes remembered.

@@ -25,6 +25,7 @@ from auditsense.core.rule_table import (
     RuleException,
     RuleKind,
     RuleTable,
+    stands_alone,
 )
 from auditsense.detections.decision import Decision, all_of, anchors_of, inverse, program_of, some_of
 from auditsense.detections.event_fields import (
@@ -33,6 +34,7 @@ from auditsense.detections.event_fields import (
     FieldMeanings,
     compare_own,
     fits,
+    is_number,
     is_set,
 )
 from auditsense.detections.event_table import (
@@ -43,7 +45,6 @@ from auditsense.detections.event_table import (
     kind_with_call,
     named_calls,
     record_types,
-    stands_alone,
 )
 from auditsense.detections.expression import (
     OPPOSITE,
@@ -60,7 +61,7 @@ from auditsense.detections.expression import (
     Test,
 )
 from auditsense.detections.fields import FIELDS, FILE_SYSTEM, HOST, SYSCALL_NAME
-from auditsense.detections.own_query import MOST_SPAN_MS, expression_of, query_of
+from auditsense.detections.own_query import expression_of, query_of
 from auditsense.errors import DetectionError
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ MOST_OPERANDS: Final = 65_536
 MOST_TEXT: Final = 1 << 20
 MOST_KEYS: Final = 4
 MOST_ITEMS: Final = 8
+MOST_SPAN_MS: Final = 604_800_000
 _EXECUTING: Final = ("execve", "execveat")
 
 
@@ -198,7 +200,7 @@ def _decide_own(expression: Expression) -> Decision:
 def sources_of(rule: int, query: Query, *, own: bool) -> list[Source]:
     """Return the filters of a query. A sequence of one repeated step has one filter of one stage."""
     by = query.by
-    if query.kind is QueryKind.EVENT and not own:
+    if query.kind is QueryKind.EVENT and query.limit is None and not own:
         by = _KEYS_OF_EVENTS
     if runs_of(query):
         return [_source(rule, query.steps[0], by, own=own)]
@@ -235,9 +237,10 @@ def rule_of(query: Query, *, merge_ms: int, exceptions: tuple[RuleException, ...
         DetectionError: a time or a number is beyond the bounds of the core.
     """
     if query.kind is QueryKind.EVENT:
-        if query.limit is not None:
-            raise DetectionError("head and tail limit sequences and samples only; remove them")
-        return Rule(merge_ms=merge_ms, exceptions=exceptions)
+        if query.limit is None:
+            return Rule(merge_ms=merge_ms, exceptions=exceptions)
+        limit_ms = _span_ms("the look-back", query.look_back_ms)
+        return Rule(RuleKind.SEQUENCE, limit=query.limit, limit_ms=limit_ms, exceptions=exceptions)
     span_ms = _span_ms("maxspan", query.maxspan_ms or 1)
     if runs := runs_of(query):
         return Rule(RuleKind.RUNS, count=runs, span_ms=span_ms, merge_ms=merge_ms, exceptions=exceptions)
@@ -255,7 +258,7 @@ def rule_of(query: Query, *, merge_ms: int, exceptions: tuple[RuleException, ...
 
 def _span_ms(what: str, ms: int) -> int:
     if ms > MOST_SPAN_MS:
-        raise DetectionError(f"{what} is {ms} ms; at most {MOST_SPAN_MS} (24 h)")
+        raise DetectionError(f"{what} is {ms} ms; at most {MOST_SPAN_MS} (7 days)")
     return ms
 
 
@@ -349,10 +352,20 @@ def compared_calls(sources: Iterable[Source]) -> dict[str, None]:
             if test.field != SYSCALL_NAME or test.operator is Operator.PRESENT:
                 continue
             if test.operator is Operator.EQUAL and not test.fold_case:
-                names |= dict.fromkeys(str(value) for value in test.values)
+                names |= dict.fromkeys(str(value) for value in test.values if not is_number(value))
+                numbers = {int(value) for value in test.values if is_number(value)}
+                names |= dict.fromkeys(sorted(_names_of_numbers(numbers)))
             else:
                 names |= dict.fromkeys(sorted(name for name in syscalls.all_names() if fits(test, name)))
     return names
+
+
+def _names_of_numbers(numbers: set[int]) -> Iterator[str]:
+    """Yield the names of the calls that have one of these numbers on some architecture."""
+    if numbers:
+        for name in syscalls.all_names():
+            if any(number in numbers for _, number in syscalls.calls(name)):
+                yield name
 
 
 # --- the whole table -------------------------------------------------------------------
@@ -480,15 +493,16 @@ class _Compiler:
         """Decide the sources in a shape."""
         calls = tuple(name for name in shape.calls if name in self._compared)
         kind = (shape.kind, shape.has_call, shape.alone)
-        if (*kind, calls) not in self._decided:
+        named = calls or bool(shape.calls)  # a call without a name is called by its number
+        if (*kind, named) not in self._decided:
             # All but those that compare the call are the same in all shapes of the kind.
             if kind not in self._of_kind:
                 possible = self._possible(shape.kind.action)
                 self._of_kind[kind] = self._decide_sources(set(possible) - self._by_call, shape)
             by_call = self._decide_sources(self._by_call, shape)
             decided = sorted((*self._of_kind[kind], *by_call), key=lambda one: one.source)
-            self._decided[(*kind, calls)] = tuple(decided)
-        return _Row(shape, self._decided[(*kind, calls)])
+            self._decided[(*kind, named)] = tuple(decided)
+        return _Row(shape, self._decided[(*kind, named)])
 
     def _possible(self, actions: tuple[str, ...]) -> list[int]:
         """Return the sources that can fit events with these actions."""
@@ -518,8 +532,10 @@ class _Compiler:
                 return None
             if key.optional or len(fields) > 1:
                 optional |= ((1 << len(fields)) - 1) << len(keys)
-            if not key.optional and (len(fields) > 1 or fields[0] is Field.AUID):
-                conditions.append(some_of(is_set(field) for field in fields))
+            if not key.optional and key.name in _NAME_KEYS:
+                conditions.append(self._decide_test(source, Test(key.name, Operator.PRESENT), shape))
+            elif not key.optional and fields[0] is Field.AUID and (source.own or key.name != "user.audit.id"):
+                conditions.append(is_set(Field.AUID))
             keys += fields
         if len(keys) > MOST_KEYS:
             self._refuse(source, f"this event has {len(keys)} key fields of records; at most {MOST_KEYS}")
@@ -710,6 +726,9 @@ _CALLS_WITH_ALL_FIELDS: Final = ("openat", "connect", "accept", "execve")
 _RECORDS_WITH_ALL_FIELDS: Final = tuple(record_types()[name] for name in ("USER_AUTH", "ADD_USER"))
 _OTHER_CALLS: Final = EventShape(SYSCALL_RECORD, (), has_call=True, kind=OTHER_CALL)
 _RECORD_FIELDS: Final = frozenset({*FIELDS, SYSCALL_NAME, FILE_SYSTEM})
+_NAME_KEYS: Final = frozenset({"user.name", "related.user"})
+"""Keys that are present only if the host has an account of the id."""
+
 _FILE_FIELDS: Final = frozenset(name for name in FIELDS if name.startswith("file."))
 _KNOWN_EARLY: Final = frozenset({SYSCALL_NAME, "event.action", "event.category"})
 

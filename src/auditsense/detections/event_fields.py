@@ -14,9 +14,9 @@ from functools import cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from auditsense import syscalls
-from auditsense.core.rule_table import Field, MaskedNumber, Network, Op, Predicate
+from auditsense.core.rule_table import Field, MaskedNumber, Network, Op, Predicate, stands_alone
 from auditsense.detections.decision import Decision, Literal, all_of, inverse, some_of
-from auditsense.detections.event_table import SYSCALL_RECORD, EventKind, EventMapping, stands_alone
+from auditsense.detections.event_table import SYSCALL_RECORD, EventKind, EventMapping
 from auditsense.detections.expression import Operator, Test
 from auditsense.detections.fields import FILE_SYSTEM, HOST, SYSCALL_NAME
 from auditsense.errors import DetectionError
@@ -252,7 +252,8 @@ def _regexes(test: Test) -> tuple[bytes, ...]:
     return _distinct(compile_regex(str(text), fold_case=test.fold_case) for text in test.values)
 
 
-def _network(text: str) -> Network:
+def _network(text: str) -> Network | None:
+    """Return a network; None: one of IPv6 for addresses of IPv4, which an event has as those."""
     from ipaddress import IPv4Network, ip_network  # noqa: PLC0415 - few detections have any, and it loads slowly
 
     try:
@@ -261,7 +262,9 @@ def _network(text: str) -> Network:
         raise FieldError(f"{text!r} is not a network, such as 10.0.0.0/8") from None
     address = network.network_address.packed
     if isinstance(network, IPv4Network):
-        return Network(bytes(10) + b"\xff\xff" + address, network.prefixlen + 96)
+        return Network(_IPV4.address[:12] + address, network.prefixlen + _IPV4.prefix)
+    if network.prefixlen >= _IPV4.prefix and address.startswith(_IPV4.address[:12]):
+        return None
     return Network(address, network.prefixlen)
 
 
@@ -269,8 +272,9 @@ _IPV4: Final = Network(bytes(10) + b"\xff\xff" + bytes(4), 96)
 """All IPv4 addresses, as the core has them."""
 
 
-def _networks(field: Field, networks: list[Network]) -> Decision:
+def _networks(field: Field, texts: Iterable[str]) -> Decision:
     """Return whether an address is in one of these networks. A network of IPv6 has no IPv4 address in it."""
+    networks = [network for text in texts if (network := _network(text)) is not None]
     wide = [network for network in networks if network.prefix < _IPV4.prefix]
     narrow = [network for network in networks if network not in wide]
 
@@ -304,7 +308,7 @@ def compare(field: Field, test: Test) -> Decision:
         case Operator.WILDCARD:
             return _patterns(field, (str(value) for value in test.values), fold_case=test.fold_case)
         case Operator.NETWORK:
-            return _networks(field, [_network(str(value)) for value in test.values])
+            return _networks(field, (str(value) for value in test.values))
         case _:
             return Literal(_predicate(field, test))
 
@@ -486,7 +490,16 @@ def _any_fits(test: Test, values: tuple[str, ...]) -> bool:
 
 
 def _call(test: Test, shape: EventShape) -> Decision:
-    return shape.has_call and (test.operator is Operator.PRESENT or _any_fits(test, shape.calls))
+    """Decide the name of the call. One without a name is called by its number."""
+    if not shape.has_call or shape.calls or test.operator is not Operator.EQUAL:
+        return shape.has_call and (test.operator is Operator.PRESENT or _any_fits(test, shape.calls))
+    return _is(Field.SYSCALL, *(str(value) for value in test.values if is_number(value)))
+
+
+def is_number(value: str | int) -> bool:
+    """Return whether a value is a number of a system call, as a text."""
+    text = str(value)
+    return text.isascii() and text.isdigit()
 
 
 def _result(test: Test, shape: EventShape, words: tuple[str, str, str]) -> Decision:

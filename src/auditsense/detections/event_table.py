@@ -149,11 +149,6 @@ SYSCALL_RECORD: Final = 1300
 """Type of the record that most events start with."""
 
 
-def stands_alone(record_type: int) -> bool:
-    """Return whether a record is a whole event: user space or a daemon wrote it."""
-    return 1100 <= record_type <= 1299 or 2000 <= record_type <= 2999
-
-
 def _words(text: str) -> tuple[str, ...]:
     return () if text == "-" else tuple(text.split(","))
 

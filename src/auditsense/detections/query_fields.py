@@ -20,6 +20,23 @@ NUMBERS: Final = frozenset(
 )
 """Fields of whole numbers. All other fields are texts, user ids too."""
 
+DECIMALS: Final = frozenset(
+    {
+        *("auditd.data.a0", "auditd.data.a1", "auditd.data.a2", "auditd.data.a3", "auditd.session"),
+        *(
+            "file.gid",
+            "file.inode",
+            "file.uid",
+            "user.audit.id",
+            "user.effective.group.id",
+            "user.effective.id",
+        ),
+        *("user.filesystem.group.id", "user.filesystem.id", "user.group.id", "user.id"),
+        *("user.saved.group.id", "user.saved.id"),
+    }
+)
+"""Fields of texts that the kernel writes as numbers without zeros before them: one number is one text."""
+
 NEVER_PRESENT: Final = frozenset({"auditd.data.class"})
 """Fields of the kernel's vocabulary that no record of a supported event has: always absent."""
 

@@ -28,6 +28,7 @@ EXPECT_KEYS: Final = {
 }
 """Mapping of each key of `expect`; the last two are the same."""
 
+_KEYS: Final = frozenset({"name", "records", "expect"})
 _MOST_BYTES: Final = 64 << 20
 
 
@@ -38,11 +39,13 @@ class Case(NamedTuple):
         name: for messages.
         records: lines as a daemon writes them.
         expect: completions by mapping; a mapping without a number is not tested.
+        unknown: further keys, which mean nothing.
     """
 
     name: str
     records: tuple[str, ...]
     expect: dict[EventMapping, int]
+    unknown: tuple[str, ...] = ()
 
 
 def read_cases(path: str | PathLike[str]) -> list[Case]:
@@ -61,6 +64,8 @@ def read_cases(path: str | PathLike[str]) -> list[Case]:
         document = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{file}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{file}: not UTF-8 text, so no JSON") from None
     except (ValueError, RecursionError) as error:
         raise InputError(f"{file}: not JSON: {error}") from None
     rows = document.get("cases") if isinstance(document, dict) else document
@@ -71,9 +76,13 @@ def read_cases(path: str | PathLike[str]) -> list[Case]:
 
 def run_case(detection: Detection, case: Case, mapping: EventMapping) -> int:
     """Return how often the records of a case complete a detection."""
-    text = "".join(f"{record}\n" for record in case.records).encode("utf-8", "surrogateescape")
+    text = b"".join(map(_line, case.records))
     with Detector([detection], sequences=True, limits=LIMITS, order=ORDER, mapping=mapping) as detector:
         return len(detector.feed_text(text)) + len(detector.finish())
+
+
+def _line(record: str) -> bytes:
+    return f"{record}\n".encode("utf-8", "surrogateescape")
 
 
 def _case(row: object, where: str) -> Case:
@@ -83,7 +92,15 @@ def _case(row: object, where: str) -> Case:
     records = row.get("records")
     if not isinstance(records, list) or not all(isinstance(record, str) for record in records):
         raise InputError(f"{where}: records must be a list of lines")
-    return Case(str(name), tuple(records), _expect(row.get("expect"), where))
+    for number, record in enumerate(records, 1):
+        try:
+            _line(record)
+        except UnicodeEncodeError:
+            raise InputError(
+                f"{where}: line {number} of its records has half a character (\\ud800)"
+            ) from None
+    unknown = tuple(sorted(row.keys() - _KEYS))
+    return Case(str(name), tuple(records), _expect(row.get("expect"), where), unknown)
 
 
 def _expect(value: Any, where: str) -> dict[EventMapping, int]:  # noqa: ANN401 - JSON's own

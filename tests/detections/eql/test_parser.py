@@ -238,7 +238,7 @@ REFUSED = {
         "line 1: expected an event in brackets, [process where …], not the end of the query"
     ),
     f"sequence with maxspan=1 {_TWO}": "line 1: maxspan needs a unit: ms, s, m, h or d, as in 5m",
-    f"sequence with maxspan=50d {_TWO}": "line 1: maxspan is 4320000000 ms; at most 4294967295",
+    f"sequence with maxspan=50d {_TWO}": "line 1: maxspan is 4320000000 ms; at most 604800000 (7 days)",
     f"sequence by process.nam with maxspan=1s {_TWO}": (
         "there is no field process.nam; did you mean process.name? (?process.nam: it may be absent)"
     ),

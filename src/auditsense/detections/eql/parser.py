@@ -27,7 +27,7 @@ from auditsense.detections.expression import (
     Step,
     Test,
 )
-from auditsense.detections.query_fields import NAMES, NUMBERS, unknown_field
+from auditsense.detections.query_fields import DECIMALS, NAMES, NUMBERS, unknown_field
 from auditsense.detections.regex import compile_regex
 from auditsense.errors import DetectionError
 
@@ -41,7 +41,7 @@ MOST_KEYS: Final = 4
 MOST_COMPARISONS: Final = 1024
 MOST_DEPTH: Final = 64
 MOST_LIMIT: Final = 65_535
-MOST_SPAN_MS: Final = 0xFFFF_FFFF
+MOST_SPAN_MS: Final = 604_800_000
 _FEWEST_STEPS: Final = 2
 
 _RESERVED: Final = frozenset({"and", "or", "not", "in", "like", "regex", "true", "false", "null", "where"})
@@ -201,7 +201,7 @@ class _Parser:
         if stages > MOST_STAGES:
             self._fail(f"this sequence has {stages} events; at most {MOST_STAGES}", self._tokens[0])
         if maxspan is None:
-            raise DetectionError("a sequence needs maxspan here: without it nothing would ever expire")
+            raise DetectionError("a sequence needs maxspan here: without it nothing is ever forgotten")
         steps = self._checked_keys("sequence", by, [*steps, until] if until else steps)
         if until:
             *steps, until = steps
@@ -237,8 +237,6 @@ class _Parser:
             raise DetectionError("a sample has at least two events")
         if len(steps) > MOST_ITEMS:
             self._fail(f"this sample has {len(steps)} events; at most {MOST_ITEMS}", self._tokens[0])
-        if not by and not steps[0].by:
-            raise DetectionError("a sample needs a key: sample by process.pid, or by after each event")
         return Query(QueryKind.SAMPLE, tuple(self._checked_keys("sample", by, steps)), _known_keys(by))
 
     def _plain(self, where: str) -> Step:
@@ -262,7 +260,7 @@ class _Parser:
         optional = self._accept("?")
         if self._is("with"):
             self._fail("a field is missing after by")
-        name, _ = self._field("a field is missing after by")
+        name = self._field("a field is missing after by")
         if not optional and name not in NAMES:
             raise DetectionError(unknown_field(name))
         return KeyField(name, optional)
@@ -289,6 +287,8 @@ class _Parser:
         limits: list[int] = []
         while self._accept("|"):
             token = self._take()
+            if token.kind is Kind.END:
+                self._fail("a pipe is missing behind |; head and tail are supported", token)
             if token.kind is not Kind.WORD or token.text not in ("head", "tail"):
                 self._fail(f"the pipe {token.text} is not supported; head and tail are", token)
             limits.append(self._whole())
@@ -306,7 +306,7 @@ class _Parser:
             self._fail("maxspan must be over 0", token)
         ms = number * _UNITS_MS[unit.text]
         if ms > MOST_SPAN_MS:
-            self._fail(f"maxspan is {ms} ms; at most {MOST_SPAN_MS}", token)
+            self._fail(f"maxspan is {ms} ms; at most {MOST_SPAN_MS} (7 days)", token)
         return ms
 
     def _whole(self) -> int:
@@ -388,29 +388,42 @@ class _Parser:
         if token.kind is not Kind.WORD or token.text in _RESERVED:
             return ""
         opening = self._tokens[self._at + 1]
+        if opening.text == "~" and self._tokens[self._at + 2].text == "(":
+            self._no_function(f"{token.text}~")
         if opening.kind is not Kind.SYMBOL or opening.text != "(":
             return ""
         name = token.text.lower()
         if name not in ("length", "cidrmatch"):
-            other = _OTHER_FUNCTIONS.get(name)
-            self._fail(f"the function {token.text} is not supported{f'; use {other}' if other else ''}")
+            self._no_function(token.text)
         self._at += 2
         return name
+
+    def _no_function(self, called: str) -> NoReturn:
+        other = _OTHER_FUNCTIONS.get(called.lower().removesuffix("~"))
+        if other is not None and called.endswith("~"):
+            other = f"{other.removesuffix(':')}~" if other != ":" else other
+        self._fail(f"the function {called} is not supported{f'; use {other}' if other else ''}")
 
     def _operand(self) -> _Operand:
         line = self._next.line
         optional = self._accept("?")
+        if self._is("-") or (
+            self._next.kind is Kind.NUMBER and self._tokens[self._at + 1].text in _ARITHMETIC
+        ):
+            self._fail("arithmetic is not supported")
         if not optional and self._next.kind in (Kind.TEXT, Kind.NUMBER):
             self._fail("a comparison has a field on its left and a value on its right")
-        name, joined = self._field(f"a comparison is missing behind {self._before.text or 'it'}")
-        if self._is("[") and joined:
+        name = self._field(f"a comparison is missing behind {self._before.text or 'it'}")
+        if self._is("["):
             self._fail("an element of an array cannot be chosen; any value is enough")
         if name not in NAMES and not optional:
+            if name.lower() in _RESERVED:
+                self._fail(f"{name} is written {name.lower()}", self._before)
             raise DetectionError(unknown_field(name))
         return _Operand(name, name in NAMES, length=False, line=line)
 
-    def _field(self, missing: str) -> tuple[str, bool]:
-        """Return the name of a field, and whether a token follows it immediately."""
+    def _field(self, missing: str) -> str:
+        """Return the name of a field."""
         parts: list[str] = []
         while True:
             token = self._next
@@ -422,7 +435,7 @@ class _Parser:
                 self._fail(what, self._before)
             parts.append(self._take().text)
             if not self._accept("."):
-                return ".".join(parts), self._next.joined
+                return ".".join(parts)
 
     def _length(self) -> _Operand:
         operand = self._operand()
@@ -465,10 +478,16 @@ class _Parser:
             if not all(isinstance(literal, int) for literal in literals):
                 self._fail("a length is a number", self._before)
             test = Test(operand.field, Operator.LENGTH, literals, length_operator=Operator.EQUAL)
-        else:
-            numbers = operand.field in NUMBERS
-            values = tuple(_as_number(literal) if numbers else str(literal) for literal in literals)
+        elif operand.field in NUMBERS:
+            values = tuple(_as_number(literal) for literal in literals)
             test = Test(operand.field, Operator.EQUAL, values, fold_case)
+        else:
+            test = Test(operand.field, Operator.EQUAL, tuple(map(str, literals)), fold_case)
+            numerals = tuple(_numeral(literal) for literal in literals if isinstance(literal, int))
+            if numerals and operand.field not in DECIMALS:
+                as_number = _leaf(operand, Test(operand.field, Operator.REGEX, numerals), negated=negated)
+                combine = _all_of if negated else _any_of
+                return combine([_leaf(operand, test, negated=negated), as_number])
         return _leaf(operand, test, negated=negated)
 
     def _order(self, operand: _Operand, token: Token, *, negated: bool) -> Expression:
@@ -536,6 +555,8 @@ class _Parser:
 
     def _no_field_here(self) -> None:
         token = self._next
+        if _is_capital_keyword(token) and token.text.lower() in ("true", "false", "null"):
+            self._fail(f"{token.text} is written {token.text.lower()}")
         name = token.kind is Kind.QUOTED or (token.kind is Kind.WORD and token.text not in _RESERVED)
         if name or self._is("?"):
             self._fail("a field is compared with values only")
@@ -598,6 +619,11 @@ def _as_number(literal: str | int) -> str | int:
         return literal
     number = int(literal)
     return number if -(2**63) <= number < 2**63 else literal
+
+
+def _numeral(number: int) -> str:
+    """Return a regular expression of the decimals that mean a number."""
+    return f"-0*{-number}" if number < 0 else f"0*{number}" if number else "-?0+"
 
 
 def _is_capital_keyword(token: Token) -> bool:
