@@ -106,8 +106,8 @@ RULE = SimpleRule(((1, 2),), (FieldTest(Field.UID, Op.NUMBER, (MaskedNumber(0),)
         dataclasses.replace(RULE, count=102),
         dataclasses.replace(RULE, count=-1),
         dataclasses.replace(RULE, span_ms=0),
-        dataclasses.replace(RULE, span_ms=86_400_001),
-        dataclasses.replace(RULE, merge_ms=86_400_001),
+        dataclasses.replace(RULE, span_ms=604_800_001),
+        dataclasses.replace(RULE, merge_ms=604_800_001),
         dataclasses.replace(RULE, calls=((2**32, 1),)),
         dataclasses.replace(RULE, tests=(FieldTest(Field.UID, Op.NUMBER, (MaskedNumber(2**64),)),)),
     ],
@@ -120,7 +120,7 @@ def test_rule_outside_its_bounds_is_refused(rule: SimpleRule) -> None:
 @pytest.mark.parametrize(
     "rule",
     [
-        dataclasses.replace(RULE, count=101, span_ms=86_400_000, merge_ms=86_400_000),
+        dataclasses.replace(RULE, count=101, span_ms=604_800_000, merge_ms=604_800_000),
         dataclasses.replace(RULE, count=1, span_ms=1, keys=(Field.PID, Field.NODE)),
         dataclasses.replace(RULE, calls=(), tests=(), keys=()),
     ],

@@ -149,6 +149,25 @@ def test_sample() -> None:
     assert query.look_back_ms == 540_000
 
 
+def test_sample_without_a_key() -> None:
+    assert parse("sample [file where true] [network where true]").by == ()
+
+
+def test_number_is_compared_with_texts_as_a_number() -> None:
+    assert _where('process.args in ("a", 7)') == Or(
+        (
+            Test("process.args", Operator.EQUAL, ("a", "7")),
+            Test("process.args", Operator.REGEX, ("0*7",)),
+        )
+    )
+    assert _where("process.args != -7") == And(
+        (
+            Not(Test("process.args", Operator.EQUAL, ("-7",))),
+            Not(Test("process.args", Operator.REGEX, ("-0*7",))),
+        )
+    )
+
+
 def test_unknown_optional_key_separates_nothing() -> None:
     query = parse("sequence by ?acme.site with maxspan=1s [any where true] [any where true]")
     assert query.by == ()
@@ -215,6 +234,15 @@ REFUSED = {
         'line 1: "10.0.0.0/33" is not a network, such as "10.0.0.0/8"'
     ),
     "any where cidrMatch(destination.ip, 10)": 'line 1: cidrMatch compares with texts, as in "10.0.0.0/8"',
+    'any where endsWith~(process.name, "a")': "line 1: the function endsWith~ is not supported; use like~",
+    "any where -process.pid == 1": "line 1: arithmetic is not supported",
+    "any where 1 + 1 == process.pid": "line 1: arithmetic is not supported",
+    'any where process.args [0] == "a"': (
+        "line 1: an element of an array cannot be chosen; any value is enough"
+    ),
+    "any where process.name == NULL": "line 1: NULL is written null",
+    "any where TRUE": "line 1: TRUE is written true",
+    "any where true |": "line 1: a pipe is missing behind |; head and tail are supported",
     'any where endsWith(process.name, "a")': "line 1: the function endsWith is not supported; use like",
     "any where add(process.pid, 1) == 2": "line 1: the function add is not supported",
     'any where process.name == "a': (
@@ -259,7 +287,6 @@ REFUSED = {
     "sequence with maxspan=1s [any where true": (
         "line 1: expected and, or, or a ], not the end of the query"
     ),
-    f"sample {_TWO}": "a sample needs a key: sample by process.pid, or by after each event",
     f"sample by process.pid {_TWO * 5}": "line 1: this sample has 10 events; at most 8",
     "sample by process.pid [any where true]": "a sample has at least two events",
     f"sample by process.pid with maxspan=1s {_TWO}": (
