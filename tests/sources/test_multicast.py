@@ -54,6 +54,26 @@ def test_multicast_leaves_rule_added_concurrently() -> None:
     assert "delete" not in kernel.log or len(kernel.rules) == 2
 
 
+@pytest.mark.parametrize("settings", [{"enabled": 2}, {"failure": 2}])
+def test_multicast_uses_other_rules_where_nothing_can_be_added(
+    settings: dict[str, int],
+) -> None:
+    kernel = owned(**settings)
+    before = kernel.host_state()
+    with Multicast([RULE], others=[OTHERS], kernel=kernel) as source:
+        assert "passwd" in repr(source)
+        assert kernel.host_state() == before
+    more = [OTHERS, "-w /etc/shadow -p r"]
+    with pytest.raises(LockedError), Multicast([RULE], others=more, kernel=owned(**settings)):
+        pass
+
+
+def test_multicast_adds_rules_where_they_can_be_added() -> None:
+    kernel = owned()
+    with Multicast([RULE], others=[OTHERS], kernel=kernel):
+        assert len(kernel.rules) == 2
+
+
 @pytest.mark.parametrize("acted", [False, True])
 def test_multicast_undoes_rule_after_lost_reply(*, acted: bool) -> None:
     kernel = owned()

@@ -125,9 +125,7 @@ class LiveSession:
             broker=lambda: None if self._broker is None else self._broker.fileno(),
             user=self._user,
         )
-        self._source, self._why = _source(
-            settings.source, self._rules, cleanup, own_process=arguments.own_process
-        )
+        self._source, self._why = _source(settings, self._rules, cleanup, own_process=arguments.own_process)
 
     def _make_broker(self, status: StatusSettings) -> Broker | None:
         """Return the process that removes the files of this sensor; None: other processes may."""
@@ -392,14 +390,17 @@ def _user(settings: RunSettings) -> tuple[User | None, str]:
 
 
 def _source(
-    settings: SourceSettings, rules: list[str], cleanup: Cleanup, *, own_process: bool
+    settings: RunSettings, rules: list[str], cleanup: Cleanup, *, own_process: bool
 ) -> tuple[KernelSource | TextSource, str]:
     """Return the source, and for "auto" why it is not the usual one."""
-    if not is_text(settings.name):
-        return kernel_source(settings.name, rules, guarded=True, repair=settings.repair, cleanup=cleanup)
-    if settings.name == "audisp" and own_process:  # auditd sends it when it reloads its configuration
+    source = settings.source
+    if not is_text(source.name):
+        # Where nothing can be added, the rules that `rules print` shows are enough.
+        others = audit_rules_needed(settings, optional=True)
+        return kernel_source(source.name, rules, others, guarded=True, repair=source.repair, cleanup=cleanup)
+    if source.name == "audisp" and own_process:  # auditd sends it when it reloads its configuration
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    return text_source(settings.name), ""
+    return text_source(source.name), ""
 
 
 def _self_test(settings: SourceSettings, rules: list[str]) -> SelfTest | None:

@@ -55,13 +55,18 @@ def text_source(name: str) -> TextSource:
 def kernel_source(
     name: str,
     audit_rules: Sequence[str],
+    others: Sequence[str] = (),
     **more: Any,  # noqa: ANN401 - see Unicast
 ) -> tuple[KernelSource, str]:
-    """Return the source "netlink", "multicast" or "auto", and for "auto" why it is not the usual one."""
+    """Return the source "netlink", "multicast" or "auto", and for "auto" why it is not the usual one.
+
+    *others* are those of `Multicast`.
+    """
     if name == "auto":
-        return choose(audit_rules, **more)
-    source = Multicast if name == "multicast" else Unicast
-    return source(audit_rules, **more), ""
+        return choose(audit_rules, others=others, **more)
+    if name == "multicast":
+        return Multicast(audit_rules, others=others, **more), ""
+    return Unicast(audit_rules, **more), ""
 
 
 def why_multicast(status: AuditStatus) -> str:
@@ -77,6 +82,7 @@ def why_multicast(status: AuditStatus) -> str:
 def choose(
     audit_rules: Sequence[str],
     *,
+    others: Sequence[str] = (),
     kernel: Transport | None = None,
     **more: Any,  # noqa: ANN401 - see Unicast
 ) -> tuple[Unicast | Multicast, str]:
@@ -87,6 +93,7 @@ def choose(
 
     Args:
         audit_rules: see `Unicast`.
+        others: see `Multicast`.
         kernel: see `Unicast`.
         more: see `Unicast`.
 
@@ -106,8 +113,9 @@ def choose(
             commands.close()
     why = why_multicast(status)
     _refuse_silence(status, why)
-    source = Multicast if why else Unicast
-    return source(audit_rules, kernel=kernel, **more), why
+    if why:
+        return Multicast(audit_rules, others=others, kernel=kernel, **more), why
+    return Unicast(audit_rules, kernel=kernel, **more), why
 
 
 def _refuse_silence(status: AuditStatus, why: str) -> None:

@@ -18,12 +18,14 @@ from typing import TYPE_CHECKING
 from auditsense.errors import (
     AuditSenseError,
     KernelCommandError,
+    LockedError,
     NoKernelAuditError,
     UsageError,
 )
 from auditsense.kernel.access import process_name
 from auditsense.kernel.audit_status import Enabled, Failure
 from auditsense.kernel.plan import AddRule, check_may_add, missing_rules
+from auditsense.kernel.rules import auditctl
 from auditsense.kernel.tamper import Expected
 from auditsense.kernel.undo import undo_all
 from auditsense.sources.audit_socket import DEFAULT_RECEIVE_BUFFER_BYTES
@@ -48,6 +50,8 @@ class Multicast(KernelSource):
     Args:
         audit_rules: lines in auditctl syntax that must be active. By default those that the sensor's
             detections need; without a sensor that of the shipped detection.
+        others: lines that report the same, of which all are used where a rule of *audit_rules* is missing and
+            nothing can be added: the configuration is locked, or the kernel would panic on a loss.
         add_rules: add missing ones, and delete them when leaving. False: a missing rule is an error.
         receive_buffer_bytes: size of the data socket's buffer; memory is allocated as needed.
         guarded: fork a guardian that restores the host when this process dies, and keep a journal in
@@ -75,6 +79,7 @@ class Multicast(KernelSource):
         self,
         audit_rules: Sequence[str] | None = None,
         *,
+        others: Sequence[str] = (),
         add_rules: bool = True,
         receive_buffer_bytes: int = DEFAULT_RECEIVE_BUFFER_BYTES,
         guarded: bool = False,
@@ -92,6 +97,7 @@ class Multicast(KernelSource):
             cleanup=cleanup,
             kernel=kernel,
         )
+        self._others = [auditctl.parse(line) for line in others]
         self._add_rules = add_rules
         self._steps: list[Step] = []
         self.off = False
@@ -111,11 +117,18 @@ class Multicast(KernelSource):
                 "audit is off (enabled 0) and no process owns the audit socket, so there is nothing to "
                 "hear; use the source netlink, or start auditd"
             )
-        steps = [*missing_rules(self._commands.rules(), self._rules)]
+        rules = self._commands.rules()
+        steps = [*missing_rules(rules, self._rules)]
         if not steps:
             return []
         listed = "; ".join(str(step) for step in steps)
-        check_may_add(status, [step.rule for step in steps])
+        try:
+            check_may_add(status, [step.rule for step in steps])
+        except LockedError:
+            if not self._others or any(missing_rules(rules, self._others)):
+                raise
+            self._rules = self._others
+            return []
         if not owned:
             raise NoKernelAuditError(
                 "no process owns the audit socket: the kernel would print every record to its log; use the "
