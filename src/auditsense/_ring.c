@@ -143,7 +143,7 @@ static inline bool has_undecided(const as_ring *ring) {
 }
 
 /* Make space for the next record. False: the hit buffer is full, or an event waits for a process. */
-static bool make_room(as_ring *ring, uint64_t now_ms) {
+__attribute__((always_inline)) static inline bool make_room(as_ring *ring, uint64_t now_ms) {
     if (now_ms != ring->events.now_ms) {
         as_events_tick(&ring->events, now_ms);
     }
@@ -165,8 +165,9 @@ static bool make_room(as_ring *ring, uint64_t now_ms) {
 
 /* Datagram and line to event */
 
-/* False: the record has no stamp. */
-static bool add_record(as_ring *ring, uint16_t type, as_span text, as_span node, uint64_t now_ms, bool line) {
+/* False: the record has no stamp. In one copy for datagrams and one for lines. */
+__attribute__((always_inline)) static inline bool add_record(as_ring *ring, uint16_t type, as_span text, as_span node,
+                                                             uint64_t now_ms, bool line) {
     as_record record;
     if (!as_record_read_next(&ring->stamp, type, text, &record)) {
         ring->stats.malformed++;
@@ -183,7 +184,8 @@ static bool add_record(as_ring *ring, uint16_t type, as_span text, as_span node,
         }
         as_serials_expire(&ring->serials, now, &ring->stats);
     }
-    const uint16_t class_index = as_class_of_record(&ring->classes, &record);
+    const uint16_t class_index =
+        type == AS_TYPE_SYSCALL ? as_class_of_record(&ring->classes, &record) : AS_CLASS_UNKNOWN;
     as_events_add(&ring->events, &record, node, class_index, now_ms != 0, line, &ring->stats);
     return true;
 }
