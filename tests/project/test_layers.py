@@ -196,7 +196,7 @@ STAGES = (
     {"datagram", "line"},
     {"value", "capability", "socket_address"},
     {"record", "exec_args"},
-    {"call_tail"},
+    {"call_head", "call_tail"},
     {"classes"},
     {"rules"},
     {"slab", "event_processes"},
@@ -224,6 +224,7 @@ MORE = {
     "ring_state.h": {"stdatomic.h"},
     "datagram.c": {"linux/netlink.h", "sys/socket.h"},
     "hugepages.c": {"sys/mman.h"},
+    "call_head.h": {"emmintrin.h"},
 }
 SOURCES = sorted([PACKAGE / "_ring.c", PACKAGE / "_ring.h", *CORE.glob("*.[ch]")])
 IDS = [path.name for path in SOURCES]

@@ -23,17 +23,22 @@ static bool expects_paths(const as_events *events, const as_event *event) {
     return events->profiles[event->node % AS_HOST_PROFILES].since_path < events->absence_events;
 }
 
-uint32_t as_event_announced_paths(const as_events *events, as_event *event) {
+uint32_t as_event_announced_paths(as_events *events, as_event *event) {
     if ((event->seen & ITEMS_READ) == 0) {
         if ((event->stored & (1u << AS_ROLE_SYSCALL)) == 0) {
             return 0;
         }
         const as_record syscall = {.type = AS_TYPE_SYSCALL,
                                    .body = as_slab_span(&events->slab, event->texts[AS_ROLE_SYSCALL])};
+        const as_head *head = as_heads_add(&events->heads, event->texts[AS_ROLE_SYSCALL].slot, syscall.body);
         as_value values[AS_FIELDS];
         uint64_t count = 0;
-        as_values_clear(values, AS_BIT(AS_FIELD_ITEMS));
-        as_record_fields(&syscall, AS_BIT(AS_FIELD_ITEMS), values);
+        if (head != NULL) {
+            values[AS_FIELD_ITEMS] = as_head_value(head, syscall.body, AS_FIELD_ITEMS);
+        } else {
+            as_values_clear(values, AS_BIT(AS_FIELD_ITEMS));
+            as_record_fields(&syscall, AS_BIT(AS_FIELD_ITEMS), values);
+        }
         as_value_number(values[AS_FIELD_ITEMS], AS_KIND_DECIMAL, &count);
         event->items = count > UINT16_MAX ? UINT16_MAX : (uint16_t)count;
         event->seen |= ITEMS_READ;
@@ -51,7 +56,7 @@ void as_events_observe_paths(as_events *events, as_event *event) {
 }
 
 /* Whether a text event has its SYSCALL record and all expected PATH records. */
-static bool all_announced(const as_events *events, as_event *event) {
+static bool all_announced(as_events *events, as_event *event) {
     return (event->seen & SEEN_MAIN) != 0 &&
            (event->class_index == 0 || event->path_count >= as_event_announced_paths(events, event) ||
             !expects_paths(events, event));
@@ -62,7 +67,7 @@ static bool all_announced(const as_events *events, as_event *event) {
 /* Whether a text event is known to lack its SYSCALL record, or PATH records: all of them, or the rest after a cut. The
  * kernel also announces hidden ones, so with an end one PATH is enough. If several events announced PATH records and
  * none ever came, the host writes none. */
-static bool is_incomplete(const as_events *events, as_event *event) {
+static bool is_incomplete(as_events *events, as_event *event) {
     enum { SEVERAL = 2 };
     if ((event->seen & SEEN_MAIN) == 0) {
         return (event->seen & (SEEN_OF_SYSCALL | SEEN_END)) != 0;
@@ -120,7 +125,7 @@ void as_events_tick(as_events *events, uint64_t now_ms) {
 /* An event has ended when its end record is there and no record that decides can be missing: records that arrive out of
  * order are awaited until the timeout. So are hidden PATH records, which are announced and never come; but not live,
  * because the kernel's EOE comes after all PATH records. */
-static bool has_ended(const as_events *events, as_event *event, as_event_end end) {
+static bool has_ended(as_events *events, as_event *event, as_event_end end) {
     if ((event->seen & SEEN_MAIN) == 0 || (event->seen & SEEN_END) == 0) {
         return false;
     }
@@ -140,7 +145,7 @@ static bool has_ended(const as_events *events, as_event *event, as_event_end end
 }
 
 /* Whether a text event without an end has all records that its host writes. */
-static bool is_ready(const as_events *events, as_event *event) {
+static bool is_ready(as_events *events, as_event *event) {
     return events->some_absent && (event->seen & IS_TEXT) != 0 && !expects_proctitle(events, event) &&
            all_announced(events, event);
 }

@@ -8,25 +8,6 @@
 
 #include "event_slots.h"
 
-/* as_event.seen */
-enum {
-    SEEN_SYSCALL = 1, /* the event's main record */
-    SEEN_END = 2,     /* EOE; PROCTITLE or PATH if configured as the end */
-    SEEN_OF_SYSCALL = 4,
-    SEEN_CWD = 8,
-    SEEN_PROCTITLE = 16,
-    SEEN_EOE = 32,
-    SEEN_PATH = 64,
-    SEEN_URINGOP = 128, /* the main record if an io_uring thread acted; otherwise the caller's SYSCALL follows */
-    IS_TEXT = 256,
-    CLOSED_WITHOUT_END = 512,  /* text: all announced records arrived, and no end was awaited */
-    ITEMS_READ = 1024,         /* as_event.items is valid */
-    FIRST_PATH_CHECKED = 2048, /* FIRST_PATH_PREFERRED is valid */
-    FIRST_PATH_PREFERRED = 4096
-};
-
-enum { SEEN_MAIN = SEEN_SYSCALL | SEEN_URINGOP };
-
 /* Advance the receive clock to this time; 0: there is no clock, and nothing happens. */
 void as_events_tick(as_events *events, uint64_t now_ms);
 
@@ -48,7 +29,7 @@ void as_events_observe_host(as_events *events, uint64_t node, uint16_t type);
 void as_events_observe_paths(as_events *events, as_event *event);
 
 /* Number of PATH records that the SYSCALL record announces, including hidden ones; 0 if unknown. */
-uint32_t as_event_announced_paths(const as_events *events, as_event *event);
+uint32_t as_event_announced_paths(as_events *events, as_event *event);
 
 /* Close the event if its last record ended it, or mark it as ready. */
 void as_events_check_end(as_events *events, as_event *event, as_event_end end, as_stats *stats);

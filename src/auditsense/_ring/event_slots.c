@@ -77,12 +77,24 @@ void as_events_init(as_events *events, const as_config *config, const as_classes
 
 /* The table */
 
+/* Events that follow each other are in neighboring buckets: 16 consecutive serials within 16 ms share a cache line. The
+ * seed decides in which order, and which others share it; so no more than 16 events can be chosen to share a bucket. */
 static uint32_t *bucket_of(const as_events *events, uint64_t ms, uint32_t serial, uint64_t node) {
-    const uint64_t hash = as_mix(events->seed, as_mix(events->seed ^ node, ms) ^ serial);
-    return &events->buckets[hash & events->bucket_mask];
+    enum { NEAR = 4 };
+    const uint64_t hash = as_mix(events->seed, as_mix(events->seed ^ node, ms >> NEAR) ^ serial >> NEAR);
+    const uint64_t place = (serial ^ hash >> 32) & ((1u << NEAR) - 1);
+    return &events->buckets[(hash << NEAR | place) & events->bucket_mask];
+}
+
+/* Whether this stamp and serial are larger than those of all events so far. */
+static inline bool is_newest(const as_events *events, uint64_t ms, uint32_t serial) {
+    return ms > events->newest_ms || (ms == events->newest_ms && serial > events->newest_serial);
 }
 
 as_event *as_events_find(const as_events *events, uint64_t ms, uint32_t serial, uint64_t node) {
+    if (is_newest(events, ms, serial)) {
+        return NULL; /* usual, and the bucket is in no cache */
+    }
     uint32_t at = *bucket_of(events, ms, serial, node);
     while (at != NONE) {
         as_event *event = &events->slots[at];
@@ -105,13 +117,29 @@ static void unlink_bucket(as_events *events, const as_event *event) {
 
 /* Opening */
 
+/* Prefetch the decided slot after the next one to be reused: it was written thousands of events ago. Inlined, because gcc
+ * drops calls of a function that has no other effect. */
+__attribute__((always_inline)) static inline void prefetch_decided(const as_events *events) {
+    const as_event *next = as_list_first(events, AS_LIST_ALL, AS_DECIDED);
+    if (next != NULL) {
+        as_list_prefetch(events, next->links[AS_LIST_ALL].next);
+    }
+}
+
 as_event *as_events_open(as_events *events, const as_record *record, uint64_t node) {
     as_event *event = as_list_first(events, AS_LIST_ALL, AS_FRESH);
     if (event == NULL) {
         event = as_list_first(events, AS_LIST_ALL, AS_DECIDED);
         unlink_bucket(events, event);
+        as_list_move(events, event, AS_OPEN);
+        prefetch_decided(events);
+    } else {
+        as_list_move(events, event, AS_OPEN);
     }
-    as_list_move(events, event, AS_OPEN);
+    if (is_newest(events, record->ms, record->serial)) {
+        events->newest_ms = record->ms;
+        events->newest_serial = record->serial;
+    }
     event->ms = record->ms;
     event->serial = record->serial;
     event->node = node;
@@ -150,7 +178,9 @@ as_event *as_events_closed(as_events *events) {
 }
 
 void as_event_release(as_events *events, as_event *event) {
-    for (unsigned role = 0; event->stored != 0; role++) {
+    /* In reverse, so that the next event stores each text where this one had the same: those lines are in the cache. */
+    for (unsigned role = AS_ROLES; event->stored != 0;) {
+        role--;
         if ((event->stored & (1u << role)) != 0) {
             as_slab_release(&events->slab, event->texts[role]);
             event->stored &= (uint8_t)~(1u << role);
@@ -350,11 +380,26 @@ static bool read_on(uint16_t type, as_span body, as_record_cursor *cursor, uint6
     return ((wanted & ~kept) == 0 || as_record_fields(&record, wanted & ~kept, values)) && complete;
 }
 
-/* The same, of a SYSCALL record, whose end is usually known. */
-static bool read_call(as_span body, as_event_cursors *cursors, uint64_t wanted, uint64_t *located,
+/* Take the values of a known start of the SYSCALL record, kept ones in passing. Returns the fields that are left. */
+static uint64_t read_head(const as_head *head, as_span body, as_event_cursors *cursors, uint64_t wanted,
+                          uint64_t *located, as_value values[AS_FIELDS]) {
+    const uint64_t fields = (wanted | cursors->kept) & AS_HEAD_BITS & ~*located;
+    as_head_values(head, body, fields, values);
+    *located |= fields;
+    if (cursors->call.at < head->len) {
+        cursors->call = (as_record_cursor){.at = head->len, .expected = AS_HEAD_FIELDS};
+    }
+    return wanted & ~AS_HEAD_BITS;
+}
+
+/* The same, of a SYSCALL record, whose end is usually known, and its start if it is that of a log. */
+static bool read_call(as_span body, const as_head *head, as_event_cursors *cursors, uint64_t wanted, uint64_t *located,
                       as_value values[AS_FIELDS]) {
     const as_record record = {.type = AS_TYPE_SYSCALL, .body = body};
     as_record_cursor *cursor = &cursors->call;
+    if (head != NULL) {
+        wanted = read_head(head, body, cursors, wanted, located, values);
+    }
     if (cursors->tails != NULL && cursors->tail == NULL && (wanted & cursors->kept & AS_TAIL_BITS) != 0) {
         const uint64_t before = AS_BIT(AS_TAIL_FIRST - 1);
         if (cursor->expected < AS_TAIL_FIRST) {
@@ -375,15 +420,22 @@ static bool is_stored(const as_event *event, as_role role) {
     return (event->stored & (1u << role)) != 0;
 }
 
+/* The start of the event's SYSCALL record; NULL: unknown. Only its owner adds a text's start, so a slot that was used
+ * before is not mistaken for this text. */
+static const as_head *known_head(const as_events *events, const as_event *event) {
+    return (event->seen & ITEMS_READ) == 0 ? NULL : as_heads_find(&events->heads, event->texts[AS_ROLE_SYSCALL].slot);
+}
+
 bool as_event_fields(const as_events *events, const as_event *event, as_event_cursors *cursors, uint64_t wanted,
                      uint64_t *located, as_value values[AS_FIELDS]) {
     bool complete = event->linked_kinds == 0 || read_linked(events, event, wanted, values);
     if ((wanted & AS_CALL_FIELDS) != 0 && is_stored(event, AS_ROLE_SYSCALL)) {
         const as_span body = as_slab_span(&events->slab, event->texts[AS_ROLE_SYSCALL]);
         const bool first = (event->linked_kinds & AS_LINK_MAIN) != 0; /* values of another record precede */
-        complete = (first ? read_record(AS_TYPE_SYSCALL, body, wanted, values)
-                          : read_call(body, cursors, wanted & AS_CALL_FIELDS, located, values)) &&
-                   complete;
+        complete =
+            (first ? read_record(AS_TYPE_SYSCALL, body, wanted, values)
+                   : read_call(body, known_head(events, event), cursors, wanted & AS_CALL_FIELDS, located, values)) &&
+            complete;
     }
     /* Of several, read_linked has chosen one. */
     if ((wanted & AS_PATH_FIELDS) != 0 && is_stored(event, AS_ROLE_FIRST_PATH) &&

@@ -7,6 +7,7 @@
 
 #include "../_ring.h"
 #include "arena.h"
+#include "call_head.h"
 #include "call_tail.h"
 #include "classes.h"
 #include "record.h"
@@ -24,6 +25,25 @@ typedef enum {
     AS_LINK_SOCKADDR = 8,
     AS_LINK_CAPABILITIES = 16
 } as_link_kind;
+
+/* as_event.seen */
+enum {
+    SEEN_SYSCALL = 1, /* the event's main record */
+    SEEN_END = 2,     /* EOE; PROCTITLE or PATH if configured as the end */
+    SEEN_OF_SYSCALL = 4,
+    SEEN_CWD = 8,
+    SEEN_PROCTITLE = 16,
+    SEEN_EOE = 32,
+    SEEN_PATH = 64,
+    SEEN_URINGOP = 128, /* the main record if an io_uring thread acted; otherwise the caller's SYSCALL follows */
+    IS_TEXT = 256,
+    CLOSED_WITHOUT_END = 512,  /* text: all announced records arrived, and no end was awaited */
+    ITEMS_READ = 1024,         /* as_event.items is valid */
+    FIRST_PATH_CHECKED = 2048, /* FIRST_PATH_PREFERRED is valid */
+    FIRST_PATH_PREFERRED = 4096
+};
+
+enum { SEEN_MAIN = SEEN_SYSCALL | SEEN_URINGOP };
 
 /* Linked texts of an event; more are not stored, and cut its arguments. The kernel writes at most 10 records for as many
  * bytes of arguments as exec_args.h keeps. */
@@ -48,7 +68,7 @@ typedef struct {
     uint32_t next_in_bucket;
     uint32_t tables; /* as_events.tables when its class became known */
     as_link links[AS_LISTS];
-    uint16_t seen;        /* bits: closing.h */
+    uint16_t seen;        /* bits, as above */
     uint16_t items;       /* PATH records that SYSCALL announces, valid with ITEMS_READ */
     uint16_t path_count;  /* PATH records seen */
     uint16_t class_index; /* AS_CLASS_UNKNOWN before its SYSCALL record; 0: no rule can match it */
@@ -87,6 +107,8 @@ typedef struct {
     uint64_t timeout_ms;
     uint64_t clock_ms;       /* advance of the receive clock, each step up to the timeout */
     uint64_t now_ms;         /* its last reading; 0: none yet */
+    uint64_t newest_ms;      /* stamp of the event with the largest stamp and serial so far */
+    uint32_t newest_serial;  /* its serial */
     uint32_t begun;          /* events that began without a clock */
     uint32_t timeout_events; /* an event without an end is closed after this number of later ones */
     uint32_t absence_events; /* a host writes no records of a type after this number of events without one */
@@ -102,6 +124,7 @@ typedef struct {
     uint8_t links;    /* bits of the as_link_kinds that are */
     bool all_paths;   /* of every event */
     bool some_absent; /* some profile has reached absence_events: until then text events close by their end alone */
+    as_heads heads;   /* of events that announced_paths has asked about */
     as_host_profile profiles[AS_HOST_PROFILES]; /* by hash of the node; hosts that collide share a profile */
 } as_events;
 
@@ -179,6 +202,18 @@ static inline uint32_t as_slot_of(const as_events *events, const as_event *event
 static inline as_event *as_list_first(const as_events *events, as_queue which, as_event_state state) {
     const uint32_t at = events->lists[which][state].first;
     return at == AS_NO_SLOT ? NULL : &events->slots[at];
+}
+
+/* Prefetch a slot that is used some events later; AS_NO_SLOT: none. */
+static inline void as_list_prefetch(const as_events *events, uint32_t at) {
+    enum { LINE = 64 };
+    if (at != AS_NO_SLOT) {
+        const uint8_t *const slot = (const uint8_t *)&events->slots[at];
+        for (size_t line = 0; line < sizeof *events->slots; line += LINE) {
+            __builtin_prefetch(slot + line, 1);
+        }
+        __builtin_prefetch(slot + sizeof *events->slots - 1, 1);
+    }
 }
 
 /* Append the event to a list of its state. */

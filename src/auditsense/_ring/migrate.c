@@ -136,6 +136,8 @@ static void migrate_events(as_ring *ring, const as_ring *old) {
     memcpy(events->profiles, from->profiles, sizeof from->profiles);
     events->clock_ms = from->clock_ms;
     events->now_ms = from->now_ms;
+    events->newest_ms = from->newest_ms;
+    events->newest_serial = from->newest_serial;
     events->begun = from->begun;
     events->latest = from->latest;
     events->ready = from->ready;

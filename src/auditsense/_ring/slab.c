@@ -30,9 +30,7 @@ bool as_slab_store(as_slab *slab, as_span text, as_slab_ref *out) {
         return false;
     }
     const uint32_t slot = pool->free[--pool->free_count];
-    if (text.len > 0) {
-        memcpy(pool->bytes + (size_t)slot * pool->slot_bytes, text.at, text.len);
-    }
+    as_span_copy(pool->bytes + (size_t)slot * pool->slot_bytes, text);
     *out = (as_slab_ref){.slot = small ? slot : slot | LARGE, .len = text.len};
     return true;
 }

@@ -65,6 +65,23 @@ static inline uint64_t as_load8(const uint8_t *at) {
     return word;
 }
 
+/* Copy without a call to memcpy: records are short, and the compiler's own copy of a bounded length starts slowly. The
+ * memory must not overlap. */
+static inline void as_span_copy(uint8_t *restrict to, as_span from) {
+    enum { BLOCK = 16 };
+    if (from.len < BLOCK) {
+        for (uint32_t i = 0; i < from.len; i++) {
+            to[i] = from.at[i];
+        }
+        return;
+    }
+    const uint32_t last = from.len - BLOCK;
+    for (uint32_t at = 0; at < last; at += BLOCK) {
+        memcpy(to + at, from.at + at, BLOCK);
+    }
+    memcpy(to + last, from.at + last, BLOCK); /* overlaps the block before it */
+}
+
 /* Compare without a call to memcmp, which costs more for short values. */
 static inline bool as_span_same(as_span a, as_span b) {
     uint32_t at = 0;
