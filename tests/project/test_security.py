@@ -164,6 +164,15 @@ def test_descriptors_and_limits_reach_no_other_process(arch: str) -> None:
     assert of(arch, "prlimit64", 9, 7, 0, 0x1000) == errno.EPERM
 
 
+@pytest.mark.parametrize("arch", seccomp.ARCHES)
+def test_written_memory_never_becomes_code(arch: str) -> None:
+    assert of(arch, "mprotect", 0, 0, 1) == of(arch, "mprotect", 0, 0, 3) == ALLOW
+    assert of(arch, "mprotect", 0, 0, 5) == of(arch, "mprotect", 0, 0, 4) == errno.EPERM
+    for name in {"mmap", "mmap2"} & syscalls.names(arch) - seccomp.structured(arch):
+        assert of(arch, name, 0, 0, 5) == of(arch, name, 0, 0, 3) == ALLOW
+        assert of(arch, name, 0, 0, 7) == of(arch, name, 0, 0, 6) == errno.EPERM
+
+
 HIGH = 0x7F12_3456_7000
 
 

@@ -25,7 +25,7 @@ from auditsense import syscalls
 from auditsense._child_process import libc
 from auditsense.errors import AuditSenseError
 from auditsense.kernel import seccomp
-from auditsense.kernel.seccomp import NULL, AtLeast, AtMost, InRange, OneOf, Without
+from auditsense.kernel.seccomp import NO_CODE, NOT_BOTH, NULL, AtLeast, AtMost, InRange, OneOf, Without
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -43,7 +43,6 @@ _FOLDERS: Final = 200
 """Lowest descriptor of a folder."""
 _MAP_FIXED_NOREPLACE: Final = 0x10_0000
 _MREMAP_FIXED: Final = 2
-_MAPPINGS: Final = frozenset({"madvise", "mmap", "mmap2", "mprotect", "mremap", "munmap"})
 _OPENS: Final = frozenset(
     {"mkdir", "mkdirat", "rename", "renameat", "renameat2", "rmdir", "unlink", "unlinkat"}
 )
@@ -85,15 +84,23 @@ class SealedMemory:
         """
         above = AtLeast(FIRST + self._size)
         mappings: list[tuple[str, tuple[Fixed, ...]]] = [
-            *((name, (where,)) for name in ("mmap", "mmap2") for where in (NULL, above)),
-            *((name, (above,)) for name in ("madvise", "mprotect", "munmap")),
+            *(
+                (name, (where, None, protection))
+                for name in ("mmap", "mmap2")
+                for where in (NULL, above)
+                for protection in NOT_BOTH
+            ),
+            ("madvise", (above,)),
+            ("mprotect", (above, None, NO_CODE)),
+            ("munmap", (above,)),
             ("mremap", (above, None, None, Without(_MREMAP_FIXED))),
             ("mremap", (above, None, None, None, above)),
         ]
-        if seccomp.abi() == "s390x":  # its mmap takes a structure, which a filter cannot read
-            mappings = [one for one in mappings if one[0] != "mmap"]
-            without -= {"mmap"}
         names = calls.names - without - {name for name, _ in mappings}
+        arch = seccomp.abi() or ""
+        mappings = [one for one in mappings if one[0] not in seccomp.structured(arch)]
+        if arch == "s390x":  # it has no mmap2
+            names |= {"mmap"}
         return replace(calls, names=names, fixed=(*calls.fixed, *mappings, *fixed))
 
 

@@ -159,6 +159,11 @@ class AtLeast:
     first: int
 
 
+_PROT_WRITE, _PROT_EXEC = 2, 4
+NO_CODE = Without(_PROT_EXEC)
+"""A protection of memory that is not executable."""
+NOT_BOTH = (NO_CODE, Without(_PROT_WRITE))
+"""One of these: a protection of memory that is not writable and executable at once."""
 NULL = InRange(0, 0)
 """An address that must be 0."""
 Fixed = OneOf | NoneOf | Without | AtMost | InRange | AtLeast | None
@@ -248,6 +253,14 @@ def _narrowed(arch: str, calls: CallList) -> Iterator[tuple[str, tuple[Fixed, ..
         ("ioctl", (None, NoneOf((_TIOCSTI, _TIOCLINUX, _FIOSETOWN, _SIOCSPGRP)))),
         *((name, (None, NoneOf((_F_SETOWN, _F_SETSIG, _F_SETOWN_EX)))) for name in ("fcntl", "fcntl64")),
         ("prlimit64", (OneOf((0,)), None, NULL)),
+        # What was written never becomes code. PR_SET_MDWE does the same, from Linux 6.3 on.
+        ("mprotect", (None, None, NO_CODE)),
+        *(
+            (name, (None, None, protection))
+            for name in ("mmap", "mmap2")
+            if name not in structured(arch)
+            for protection in NOT_BOTH
+        ),
     ]
     yield from ((name, arguments) for name, arguments in own if name not in fixed)
     if not calls.receivers:
@@ -255,6 +268,11 @@ def _narrowed(arch: str, calls: CallList) -> Iterator[tuple[str, tuple[Fixed, ..
     if not calls.writes:
         yield "open", (None, Without(_WRITING))
         yield "openat", (None, None, Without(_WRITING))
+
+
+def structured(arch: str) -> frozenset[str]:
+    """Return the calls that take a structure on one of `ARCHES`, which a filter cannot read."""
+    return frozenset({"mmap"}) if arch in {"i386", "s390x"} else frozenset()
 
 
 @dataclass(frozen=True, slots=True)
