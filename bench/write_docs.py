@@ -70,6 +70,7 @@ OTHERS = {
     "bench/sinks.py --spool": "cost of a document in each sink, and in a spool relative to a file",
     "bench/embedding.py": "64 detectors at once, and 10,000 lives of one",
     "bench/live/fanotify.py": "what fanotify sees of scans of /proc, next to audit (ADR 37)",
+    "bench/live/versions.py --baseline PYTHON": "start, memory and latency next to another version (ADR 39)",
     "bench/live/cycles.py": "settings, memory and descriptors over many lives of a sensor",
     "bench/live/soak.py": "memory, descriptors and losses over hours",
 }

@@ -306,8 +306,7 @@ def sensor(folder: Path, source: str) -> None:
         from dataclasses import replace  # noqa: PLC0415
 
         settings = replace(settings, source=replace(settings.source, name=source))
-    user = None if source.startswith("log:") else USER
-    confine(confinement_of(settings, ["/run/auditsense/run.1.lock"], [os.getpid()]), user)
+    confine(confinement_of(settings, [], [os.getpid()]), USER)
 
 
 def sink(word: str, folder: Path, *, brokered: bool = False) -> None:
@@ -381,27 +380,13 @@ _OTHER_SOCKETS = frozenset(
     {"send through an open socket to another one", "connect an open socket to another one"}
 )
 _UDP = frozenset({"open an Internet socket (UDP)"})
-_LOG = frozenset(
-    {
-        "read /etc/shadow",
-        "read a file of root's",
-        "connect to the socket of a service",
-        "send to the socket of a service",
-        "connect an open socket to another one",
-    }
-)
 _ABSTRACT = frozenset({"connect an open socket to an abstract one"})
 _ADDRESS = frozenset({"give an open socket an address in /tmp"})
 _NONE: frozenset[str] = frozenset()
 
 POSSIBLE: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "sensor": (_NONE, _NONE),
-    "sensor of a log": (  # as root, to open the log again
-        _LOG,
-        _LOG
-        | _ABSTRACT
-        | {"remove a file of root's", "remove a folder of root's", "connect to an abstract socket"},
-    ),
+    "sensor of a log": (_NONE, _NONE),
     "guardian": (_NONE, _NONE),
     "broker": (_NONE, _NONE),
     "self-test": (_NONE, _NONE),

@@ -26,13 +26,16 @@ _KEPT_VARIABLES: Final = ("HOME", "TMPDIR", "TERM", "TZ")
 _DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def python(code: str, *words: str) -> tuple[str, ...]:
+def python(code: str, *words: str, other: str | None = None) -> tuple[str, ...]:
     """Return the command of an isolated interpreter that runs code with this package.
 
     Args:
         code: Python code.
         words: its `sys.argv[1:]`.
+        other: another interpreter, with its own version of this package.
     """
+    if other is not None:
+        return (other, "-I", "-c", code, *words)
     return (sys.executable, "-I", "-c", _ADD_PATH + code, *words)
 
 
@@ -41,9 +44,9 @@ def bare_python(*words: str) -> tuple[str, ...]:
     return (sys.executable, "-I", *words)
 
 
-def auditsense(*words: str) -> tuple[str, ...]:
-    """Return the command of the installed `auditsense`."""
-    return python(_MAIN, *words)
+def auditsense(*words: str, other: str | None = None) -> tuple[str, ...]:
+    """Return the command of the installed `auditsense`; *other*: see `python`."""
+    return python(_MAIN, *words, other=other)
 
 
 def environment() -> dict[str, str]:

@@ -89,13 +89,15 @@ class TimedSensor:
 
 
 @contextmanager
-def timed_sensor(mode: str) -> Iterator[TimedSensor]:
-    """Run a timed sensor during the block."""
+def timed_sensor(mode: str, other: str | None = None) -> Iterator[TimedSensor]:
+    """Run a timed sensor during the block; *other*: interpreter of another version."""
     words = ("run", *ONLY, "--source", "netlink", "--audit-rule", OWN_RULE, *LIMITED, *MODES[mode])
     reading, timestamps = os.pipe()
     try:
         with started(
-            python(_TIMED_SENSOR, str(timestamps), *words), stdout=subprocess.PIPE, pass_fds=[timestamps]
+            python(_TIMED_SENSOR, str(timestamps), *words, other=other),
+            stdout=subprocess.PIPE,
+            pass_fds=[timestamps],
         ) as (
             process,
             _,
@@ -121,8 +123,14 @@ def flood(scanner: Sequence[str]) -> Iterator[None]:
         process.wait()
 
 
-def trials(
-    scanner: Sequence[str], times: int, *, period_us: int, flooded: bool = False, mode: str = "default"
+def trials(  # noqa: PLR0913 - each has a default that most keep
+    scanner: Sequence[str],
+    times: int,
+    *,
+    period_us: int,
+    flooded: bool = False,
+    mode: str = "default",
+    other: str | None = None,
 ) -> Iterator[LatencyTrial | None]:
     """Yield trials; None: no alert within 5 s.
 
@@ -132,10 +140,11 @@ def trials(
         period_us: microseconds from one open to the next.
         flooded: whether another process opens /proc without pause.
         mode: of the sensor, one of `consumers.MODES`.
+        other: interpreter of another version; None: this one.
     """
     done = 0
     while done < times:
-        with timed_sensor(mode) as sensor, flood(scanner) if flooded else nullcontext():
+        with timed_sensor(mode, other) as sensor, flood(scanner) if flooded else nullcontext():
             for _ in range(min(TRIALS_PER_SENSOR, times - done)):
                 yield _trial(sensor, scanner, period_us)
                 done += 1

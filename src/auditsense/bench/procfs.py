@@ -84,6 +84,23 @@ def resident(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGESIZE")
 
 
+def proportional(pid: int) -> int:
+    """Return the memory of a process and its descendants, in bytes; a shared page counts once (Pss)."""
+    total = 0
+    for process in _with_descendants(pid):
+        rollup = Path(f"/proc/{process}/smaps_rollup").read_text(encoding="ascii", errors="replace")
+        total += sum(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:")) * _KIB
+    return total
+
+
+def _with_descendants(pid: int) -> list[int]:
+    found = [pid]
+    for parent in found:  # grows
+        for children in Path(f"/proc/{parent}/task").glob("*/children"):
+            found += map(int, children.read_text(encoding="ascii").split())
+    return found
+
+
 def resident_in_mapping(pid: int, size: int) -> int | None:
     """Return the resident bytes of the smallest anonymous mapping of *size* bytes or more; None: missing.
 

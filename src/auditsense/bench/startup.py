@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import select
 import subprocess
 import time
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from auditsense.bench.c_helpers import OWN_RULE, scan
 from auditsense.bench.consumers import LIMITED, MODES, started
 from auditsense.bench.interpreter import auditsense
-from auditsense.bench.procfs import resident
+from auditsense.bench.procfs import proportional, resident
 from auditsense.errors import AuditSenseError
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 _LOAD_PERIOD_US: Final = 1000
 _LOAD_OPENS: Final = 20_000
 _LIMIT_S: Final = 10.0
+_IDLE_S: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +31,21 @@ class StartupResult:
     Attributes:
         record_s: seconds from the fork to the first event on standard output, with an open every ms.
         resident_bytes: memory of the process then.
+        processes_bytes: memory of all processes of the sensor two seconds later, without load (Pss).
     """
 
     record_s: float
     resident_bytes: int
+    processes_bytes: int
 
 
-def startup(scanner: Sequence[str], mode: str = "default") -> StartupResult:
+def startup(scanner: Sequence[str], mode: str = "default", *, other: str | None = None) -> StartupResult:
     """Start a sensor while a process opens /proc every ms.
+
+    Args:
+        scanner: the command of that process.
+        mode: of the sensor, one of `consumers.MODES`.
+        other: interpreter of another version; None: this one.
 
     That process is older than the sensor. The kernel reports it only if audit has been on once since boot.
 
@@ -44,7 +53,9 @@ def startup(scanner: Sequence[str], mode: str = "default") -> StartupResult:
         AuditSenseError: the sensor did not start, or reported nothing within 10 s.
     """
     load = scan(scanner, _LOAD_OPENS, period_us=_LOAD_PERIOD_US)
-    command = auditsense("run", "--source", "netlink", "--audit-rule", OWN_RULE, "-o", "events", *LIMITED)
+    command = auditsense(
+        "run", "--source", "netlink", "--audit-rule", OWN_RULE, "-o", "events", *LIMITED, other=other
+    )
     try:
         since = time.monotonic()
         with started((*command, *MODES[mode]), stdout=subprocess.PIPE) as (process, _):
@@ -53,8 +64,18 @@ def startup(scanner: Sequence[str], mode: str = "default") -> StartupResult:
                 raise AuditSenseError(f"the sensor reported no event within {_LIMIT_S:g} s")
             first = time.monotonic() - since
             memory = resident(process.pid)
-            load.kill()  # else the sensor would wait for a reader of its events
-            return StartupResult(first, memory)
+            load.kill()
+            # Without a reader of its events the sensor would wait.
+            _read_for(process.stdout.fileno(), _IDLE_S)
+            return StartupResult(first, memory, proportional(process.pid))
     finally:
         load.kill()
         load.communicate()
+
+
+def _read_for(descriptor: int, seconds: float) -> None:
+    """Discard what comes from a pipe, for some seconds."""
+    end_s = time.monotonic() + seconds
+    while (left_s := end_s - time.monotonic()) > 0:
+        if select.select([descriptor], [], [], left_s)[0] and not os.read(descriptor, 1 << 16):
+            return

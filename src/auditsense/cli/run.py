@@ -26,10 +26,10 @@ from auditsense.detect.view import View
 from auditsense.detections.loader import OPTIONAL
 from auditsense.doctor.host_checks import JOURNALD_COST, JOURNALD_REMEDY
 from auditsense.doctor.proc import journald_listens
-from auditsense.errors import AuditSenseError, one_line
+from auditsense.errors import AuditSenseError, InputError, one_line
 from auditsense.kernel import privileges, undo_journal_file
 from auditsense.kernel.access import has_capability
-from auditsense.kernel.broker import Broker
+from auditsense.kernel.broker import Broker, LogFile
 from auditsense.kernel.confinement import PARTS
 from auditsense.kernel.landlock import existing_folders
 from auditsense.kernel.rules import auditctl
@@ -38,17 +38,20 @@ from auditsense.kernel.self_test import DEFAULT_EVERY_S, SelfTest
 from auditsense.sensor.sensor import Sensor
 from auditsense.sinks.config import refuse_events_as_findings
 from auditsense.sinks.format import Format
+from auditsense.sources.af_unix import AuditdSocket
 from auditsense.sources.base import Cleanup
 from auditsense.sources.factory import is_text, kernel_source, text_source
 from auditsense.sources.host_guard import UNCHANGED
 from auditsense.sources.kernel_source import DEFAULT_AUDIT_RULE, KernelSource
 from auditsense.sources.multicast import Multicast
+from auditsense.sources.tail import MOST_ROTATED, BrokeredOpener, LogTail
 from auditsense.sources.text_source import TextSource
 from auditsense.status.config import DEFAULT_SOCKET, StatusSettings
 from auditsense.status.snapshot import StatusContext
 
 if TYPE_CHECKING:
     import argparse
+    import socket
     from collections.abc import Sequence
 
     from auditsense.config.settings import RunSettings, SourceSettings
@@ -61,8 +64,7 @@ _MOST_LISTED: Final = 8
 _PRINT_RULES: Final = "auditsense rules derive lists them"
 _RULE_ADDED: Final = "added the audit rule "
 _REOPENED: Final = ("log:", "unix:")
-"""Sources that open a path again, which only root may do in most places."""
-_TO_OPEN: Final = ", to open "
+"""Sources that open a path again: without a broker, this process has to."""
 _TO_BECOME: Final = (privileges.CAP_SETUID, privileges.CAP_SETGID)
 _ALONE = frozenset({"auto", "netlink"})
 """Sources of a sensor that refuses to run next to another."""
@@ -107,14 +109,9 @@ class LiveSession:
         if not is_text(settings.source.name):
             self._rules = audit_rules_needed(settings)
         self._user, self._why_root = _user(settings) if arguments.own_process else (None, "")
-        # A sensor that has to stay root has sinks that need not.
-        self._helper_user = self._user
-        if self._why_root.startswith(_TO_OPEN) and _may_become_another():
-            self._helper_user = privileges.service_user(users_of_sensors())
         status = _status_settings(settings)
         self._status_socket = StatusSocket(status)
-        helper = self._helper_user
-        unnamed = helper.uid if helper is not None and not helper.name else 0
+        unnamed = self._user.uid if self._user is not None and not self._user.name else 0
         self._lock = RunLock(alone=settings.source.name in _ALONE, unnamed=unnamed)
         self._broker = self._make_broker(status)
         cleanup = Cleanup(
@@ -129,7 +126,7 @@ class LiveSession:
 
     def _make_broker(self, status: StatusSettings) -> Broker | None:
         """Return the process that removes the files of this sensor; None: other processes may."""
-        if self._helper_user is None or os.geteuid() != 0:
+        if self._user is None or os.geteuid() != 0:
             return None
         run_folder = undo_journal_file.DEFAULT_FOLDER
         files, folders = [self._lock.path, *undo_journal_file.paths()], [run_folder]
@@ -194,6 +191,7 @@ class LiveSession:
             host: closes the sensor, which restores the host.
         """
         settings, own_process = self._settings, self._arguments.own_process
+        self._let_source_ask(host)
         load_for_reload()
         if own_process:
             gc.freeze()  # else each process that is forked copies all objects when it collects garbage
@@ -203,7 +201,7 @@ class LiveSession:
                 self._sinks,
                 settings.format,
                 shown=_shown(settings.format),
-                user=self._helper_user,
+                user=self._user,
                 boost=settings.boost,
                 color=self._arguments.color,
                 broker=self._broker,
@@ -255,6 +253,13 @@ class LiveSession:
             # Not a thread: the guardian may have to be forked again.
             signal.setitimer(signal.ITIMER_REAL, self._arguments.duration)
         self._notifier.ready(f"watching; source {source}")
+
+    def _let_source_ask(self, host: ExitStack) -> None:
+        """Have the broker open again what the source reads; *host* ends it."""
+        if self._broker is not None:
+            connection = let_reopen(self._source, self._broker)
+            if connection is not None:
+                host.callback(connection.close)
 
     def _lock_without_guardian(self, host: ExitStack) -> None:
         """Take the lock; have the files of this sensor removed at the end, also after an error."""
@@ -343,6 +348,31 @@ class LiveSession:
         return f"root, with few capabilities{self._why_root}" if os.geteuid() == 0 else "unchanged"
 
 
+def let_reopen(source: KernelSource | TextSource, broker: Broker) -> socket.socket | None:
+    """Let a source ask the broker for the log or the socket that it opens again.
+
+    Returns:
+        The connection, to be closed at the end; None: the source opens nothing again.
+
+    Raises:
+        InputError: the log has no folder.
+    """
+    if isinstance(source, AuditdSocket):
+        source.broker = broker.add_socket(source.path)
+        return source.broker
+    if not isinstance(source, LogTail):
+        return None
+    folder, name = os.path.split(os.path.realpath(source.path))
+    try:
+        place = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise InputError(f"{source.path}: {error.strerror}") from None
+    names = (name, *(f"{name}.{number}" for number in range(1, MOST_ROTATED)))
+    connection = broker.add_log(LogFile(place, folder, names))
+    source.opener = BrokeredOpener(connection)
+    return connection
+
+
 def _may_become_another() -> bool:
     """Return whether this process may become another user."""
     return all(has_capability(number) is not False for number in _TO_BECOME)
@@ -360,7 +390,7 @@ def confinement_of(
     """
     detections = [path for path in settings.values["detections.paths"] if not path.startswith(OPTIONAL)]
     configured = [*map(str, settings.files), *detections]
-    if settings.source.name.startswith(_REOPENED):
+    if own_files and settings.source.name.startswith(_REOPENED):
         configured.append(settings.source.name.partition(":")[2])
     read = existing_folders(str(Path(path).absolute()) for path in configured)
     if not is_text(settings.source.name):
@@ -382,8 +412,6 @@ def _user(settings: RunSettings) -> tuple[User | None, str]:
                 "give it both, or run as root with --user root"
             )
         return settings.user, ""
-    if settings.source.name.startswith(_REOPENED):
-        return None, f"{_TO_OPEN}{settings.source.name.partition(':')[2]} again"
     if not _may_become_another():
         return None, ", because it has no CAP_SETUID or CAP_SETGID"
     return privileges.service_user(users_of_sensors()), ""

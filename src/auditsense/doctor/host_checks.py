@@ -260,7 +260,7 @@ def sensor(facts: Facts) -> Finding | None:
                 "sensor",
                 Level.NOTE,
                 f"{found}; it runs as root: a defect of it would give an attacker what root owns",
-                "leave out --user root and [process] user; docs/operating.md tells which sources need root",
+                "leave out --user root and [process] user",
             )
         if kept.get("missing"):
             return Finding(

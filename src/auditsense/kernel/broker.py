@@ -134,9 +134,11 @@ class Broker:
     def add_socket(self, path: str) -> socket.socket:
         """Return the connection over which a socket is asked for that is connected to a path.
 
-        Before `start`.
+        With a timeout. Before `start`.
         """
-        return self._add(socket=path)
+        ours = self._add(socket=path)
+        ours.settimeout(_WAIT_S)
+        return ours
 
     def _add(self, **operations: Any) -> socket.socket:  # noqa: ANN401 - fields of Client
         if len(self._clients) == lib.AS_BROKER_CLIENTS:
@@ -188,6 +190,8 @@ class Broker:
     def close(self) -> None:
         """Close the connection, and wait for the process when no other client is left."""
         self._own.close()
+        for client in self._clients:  # it was not started
+            client.connection.close()
         if self.pid:
             child.wait_for_exit(self.pid, 1.0)
             self.pid = 0

@@ -140,6 +140,16 @@ _KERNEL_SENSOR: Final = Confinement(
 )
 _TEXT_SENSOR: Final = Confinement(
     CallList(
+        _QUIET - _SENDS - _CHANGES - _REMOVES - {"socketpair", "bind", "connect"},
+        (),
+        receivers=False,
+        writes=False,
+        fixed=(_ASK_WHETHER_IT_LIVES,),
+    ),
+    _KERNEL_SENSOR.access,
+)
+_TEXT_SENSOR_ALONE: Final = Confinement(
+    CallList(
         _QUIET - _SENDS - _CHANGES - {"socketpair", "bind"},
         (_LOCAL,),
         writes=False,
@@ -156,6 +166,8 @@ _ASKS: Final = frozenset({"send", "sendto", "recv", "recvfrom", "recvmsg"})
 PARTS: Final = {
     "sensor": _KERNEL_SENSOR,
     "sensor of a text source": _TEXT_SENSOR,
+    # Removes its files itself, and opens a log or connects again with the rights of its user.
+    "sensor of a text source without a broker": _TEXT_SENSOR_ALONE,
     "guardian": Confinement(
         CallList(
             _QUIET - FILES - _SENDS - _NEW_SOCKETS - {"connect"}, (_NETLINK,), receivers=False, forks=False

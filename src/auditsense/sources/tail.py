@@ -7,18 +7,84 @@ the reader; without inotify, the sensor's tick of one second does.
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import select
 import stat
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from auditsense._broker_client import ask
 from auditsense.errors import InputError
 from auditsense.sources.text_source import CHUNK, TextSource
 
+if TYPE_CHECKING:
+    import socket
+
 _NONBLOCK = os.O_NONBLOCK | os.O_CLOEXEC
 _EVENTS = 0x2 | 0x40 | 0x80 | 0x100 | 0x200  # IN_MODIFY, MOVED_FROM, MOVED_TO, CREATE, DELETE
-_MOST_ROTATED = 100  # searched for the file that was read until now
+MOST_ROTATED = 100  # searched for the file that was read until now
+
+
+_SAME = b"\xff"  # kernel/broker.py
+
+
+class PathOpener:
+    """Opens a log and its predecessors with the rights of this process.
+
+    Args:
+        path: of the log.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def open(self, number: int = 0) -> int:
+        """Return a descriptor of the log, or of its Nth predecessor.
+
+        Raises:
+            OSError: it cannot be opened.
+        """
+        name = f"{self._path}.{number}" if number else self._path
+        return os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # opening a FIFO must not block
+
+    def is_same(self, before: os.stat_result) -> bool:
+        """Return whether the log is still a file.
+
+        Raises:
+            OSError: there is none, or it cannot be seen.
+        """
+        return os.path.samestat(self._path.stat(), before)
+
+
+class BrokeredOpener:
+    """Opens a log that this process may not open: another one does it.
+
+    Args:
+        connection: to that process (kernel/broker.py).
+    """
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+
+    def open(self, number: int = 0) -> int:
+        """See `PathOpener`."""
+        descriptors = ask(self._connection, bytes([number]))
+        if not descriptors:
+            raise OSError(errno.EPROTO, "no descriptor came from the broker")
+        os.set_inheritable(descriptors[0], False)  # noqa: FBT003 - the standard library's own
+        return descriptors[0]
+
+    def is_same(self, before: os.stat_result) -> bool:  # noqa: ARG002 - it knows which file it has opened
+        """See `PathOpener`."""
+        try:
+            ask(self._connection, _SAME)
+        except OSError as error:
+            if error.errno == errno.ESTALE:
+                return False
+            raise
+        return True
 
 
 class LogTail(TextSource):
@@ -36,6 +102,9 @@ class LogTail(TextSource):
         super().__init__()
         self.name = f"log:{path}"
         self._path = Path(path)
+        self.path = path
+        """As given."""
+        self.opener: PathOpener | BrokeredOpener = PathOpener(self._path)
         self._file = -1
         self._offset = 0
         self._inotify = -1
@@ -45,13 +114,13 @@ class LogTail(TextSource):
 
     def _open(self) -> None:
         try:
-            self._file = _open_file(self._path)
+            self._file = self.opener.open()
         except PermissionError as error:
             raise InputError(
                 f"{self._path}: {error.strerror}; log_group in auditd.conf names the group that may read it"
             ) from None
         except OSError as error:
-            raise InputError(f"{self._path}: {error.strerror}") from None
+            raise InputError(f"{self._path}: {error.strerror or error}") from None
         if not stat.S_ISREG(os.fstat(self._file).st_mode):
             raise InputError(f"{self._path} is not a file; use audisp for a pipe")
         # In the middle of a line, the core counts its rest as malformed.
@@ -118,7 +187,7 @@ class LogTail(TextSource):
         if not self._rotated:
             try:
                 before = os.fstat(self._file)
-                if os.path.samestat(self._path.stat(), before):
+                if self.opener.is_same(before):
                     self._problem = None
                     return False
                 self._rotated = self._open_newer(before)
@@ -127,7 +196,7 @@ class LogTail(TextSource):
                 self._report_once("is gone; it is read again when it is back")
                 return False
             except OSError as error:
-                self._report_once(f"cannot be read: {error.strerror}")
+                self._report_once(f"cannot be read: {error.strerror or error}")
                 return False
             self._mark_break()
         late = os.read(self._file, CHUNK)  # written between the last poll and the rename
@@ -140,10 +209,10 @@ class LogTail(TextSource):
 
     def _open_newer(self, before: os.stat_result) -> list[int]:
         """Open the files that are newer than the one read until now, oldest first."""
-        files = [_open_file(self._path)]
-        for number in range(1, _MOST_ROTATED):
+        files = [self.opener.open()]
+        for number in range(1, MOST_ROTATED):
             try:
-                file = _open_file(Path(f"{self._path}.{number}"))
+                file = self.opener.open(number)
             except OSError:
                 break
             if os.path.samestat(os.fstat(file), before):
@@ -158,7 +227,3 @@ class LogTail(TextSource):
         if problem != self._problem:
             self._report("The Source Is Gone", f"{self._path} {problem}", "high")
         self._problem = problem
-
-
-def _open_file(path: Path) -> int:
-    return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # opening a FIFO must not block
