@@ -9,11 +9,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/stat.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -34,13 +34,15 @@ typedef struct {
     bool noted;                       /* whether `before` was asked for */
 } state;
 
-static int32_t identify(int folder, const char *name, identity *found) {
-    struct stat status;
+/* Not fstatat and fstat: they have another name since glibc 2.33, and an older one could not load this module. */
+static int32_t identify(int folder, const char *name, long flags, identity *found) {
+    struct statx status;
     *found = (identity){0};
-    if (fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW) != 0) {
+    if (syscall(SYS_statx, (long)folder, name, flags, (long)STATX_INO, &status) != 0) {
         return errno;
     }
-    *found = (identity){(uint64_t)status.st_dev, (uint64_t)status.st_ino, true};
+    const uint64_t device = ((uint64_t)status.stx_dev_major << 32) | status.stx_dev_minor;
+    *found = (identity){device, status.stx_ino, true};
     return 0;
 }
 
@@ -54,16 +56,16 @@ static int32_t open_name(const as_broker_client *client, uint32_t number, identi
         return errno;
     }
     *descriptor = (int)got;
-    struct stat status;
-    if (number == 0 && fstat(*descriptor, &status) == 0) {
-        *opened = (identity){(uint64_t)status.st_dev, (uint64_t)status.st_ino, true};
+    identity found;
+    if (number == 0 && identify(*descriptor, "", AT_EMPTY_PATH, &found) == 0) {
+        *opened = found;
     }
     return 0;
 }
 
 static int32_t rotate(const as_broker_client *client, const identity *own) {
     identity found;
-    const int32_t problem = identify(client->folder, client->names[0], &found);
+    const int32_t problem = identify(client->folder, client->names[0], AT_SYMLINK_NOFOLLOW, &found);
     if (problem != 0 && problem != ENOENT) {
         return problem;
     }
@@ -103,7 +105,7 @@ static void clean(const as_broker_client *client, const state *now, const identi
     for (uint32_t i = 0; i < client->count; i++) {
         if (i + 1 == client->files) {
             identity found;
-            (void)identify(AT_FDCWD, client->names[i], &found);
+            (void)identify(AT_FDCWD, client->names[i], AT_SYMLINK_NOFOLLOW, &found);
             const bool other = now->before.known ? !is_same(&found, &now->before) : found.known;
             if (own->known ? !is_same(&found, own) : !(now->noted && other)) {
                 continue;
@@ -118,10 +120,10 @@ static void tidy(const as_broker_client *client, state *now, identity *own, uint
     if (request == 'C') {
         clean(client, now, own);
     } else if (request == 'B' && last != NULL) {
-        (void)identify(AT_FDCWD, last, &now->before);
+        (void)identify(AT_FDCWD, last, AT_SYMLINK_NOFOLLOW, &now->before);
         now->noted = true;
     } else if (request == 'K' && last != NULL) {
-        (void)identify(AT_FDCWD, last, own);
+        (void)identify(AT_FDCWD, last, AT_SYMLINK_NOFOLLOW, own);
     }
 }
 
@@ -140,7 +142,7 @@ static int32_t perform(const as_broker_client *client, state *now, identity *own
     case AS_BROKER_LOG:
         if (request == SAME) {
             identity found;
-            const int32_t problem = identify(client->folder, client->names[0], &found);
+            const int32_t problem = identify(client->folder, client->names[0], AT_SYMLINK_NOFOLLOW, &found);
             return problem != 0 ? problem : is_same(&found, own) ? 0 : ESTALE;
         }
         return request < client->count ? open_name(client, request, own, descriptor) : EINVAL;
