@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "start.h"
@@ -41,8 +42,7 @@ static int32_t identify(int folder, const char *name, long flags, identity *foun
     if (syscall(SYS_statx, (long)folder, name, flags, (long)STATX_INO, &status) != 0) {
         return errno;
     }
-    const uint64_t device = ((uint64_t)status.stx_dev_major << 32) | status.stx_dev_minor;
-    *found = (identity){device, status.stx_ino, true};
+    *found = (identity){makedev(status.stx_dev_major, status.stx_dev_minor), status.stx_ino, true};
     return 0;
 }
 
