@@ -8,6 +8,8 @@ from tests.support.audit_events import AuditEvent
 
 EXEC = AuditEvent(comm="bash", args=("bash", "-c", "id"), paths=(("/usr/bin/bash", "NORMAL"),))
 NO_ARGS = AuditEvent(comm="bash", args=None)
+CAFE = AuditEvent(comm="café")
+SEVEN = AuditEvent(args=("x", "007"))
 OPEN = AuditEvent(call="openat", paths=(("/etc/", "PARENT"), ("/etc/hosts", "CREATE")))
 CONNECT = AuditEvent(call="connect", socket=("ipv4", "10.1.2.3", 80))
 
@@ -86,6 +88,25 @@ CASES = (
         "another family", 'cidrMatch(destination.ip, "::/0")', "connect to 10.1.2.3", CONNECT, native=False
     ),
     QueryCase("a source is no destination", "source.port == 80", "connect to port 80", CONNECT, native=False),
+    QueryCase(
+        "? is one character, not one byte",
+        'process.name like "caf?"',
+        "comm café",
+        CAFE,
+        native=True,
+        strict=False,
+    ),
+    QueryCase("a number is compared with a text", "process.args == 7", "argument 007", SEVEN, native=True),
+    QueryCase(
+        "a numeral in quotes is a text there", 'process.args == "7"', "argument 007", SEVEN, native=False
+    ),
+    QueryCase(
+        "a network of IPv6 holds no IPv4",
+        'cidrMatch(destination.ip, "::ffff:0:0/96")',
+        "connect to 10.1.2.3",
+        CONNECT,
+        native=False,
+    ),
     QueryCase("the call of an event", 'auditd.data.syscall == "openat"', "openat", OPEN, native=True),
     QueryCase("the file of an event", 'file.path == "/etc/hosts"', "openat of /etc/hosts", OPEN, native=True),
     QueryCase(

@@ -16,7 +16,10 @@ from auditsense.detections.builder import define
 from auditsense.detections.eql.parser import parse
 from auditsense.detections.event_table import EventMapping
 from tests.core.query_cases import CASES, QueryCase
+from tests.core.sequence_cases import CASES as SEQUENCES
+from tests.core.sequence_cases import events_of, text_of
 from tests.support.audit_events import records_of
+from tests.support.eql_counts import sensor_counts
 
 if TYPE_CHECKING:
     import pytest
@@ -96,6 +99,20 @@ def queries() -> list[str]:
     return rows
 
 
+def sequences() -> list[str]:
+    rows = []
+    for case in SEQUENCES:
+        detection = define("case", "case", eql=text_of(case.query))
+        found = [
+            next(sensor_counts([detection], [[*events_of(case.events)]], mapping)).total()
+            for mapping in EventMapping
+        ]
+        assert found == [case.completed] * len(EventMapping), case
+        query = case.query.replace("|", "\\|")
+        rows.append(f"| {case.topic} | `{query}` | {case.events} | {case.completed} |")
+    return rows
+
+
 def document() -> str:
     return "\n".join(
         [
@@ -124,6 +141,15 @@ def document() -> str:
             "| topic | condition | event | fits |",
             "|---|---|---|---|",
             *queries(),
+            "",
+            "## Sequences and samples: how many are completed?",
+            "",
+            "`[A]` is an open of `/etc/a`, and so on. An event has a letter, a time in ms, and a process",
+            "if that is not p1. The parent of a process is the one with the next number. Both mappings.",
+            "",
+            "| topic | query | events | completed |",
+            "|---|---|---|---|",
+            *sequences(),
             "",
         ]
     )

@@ -16,8 +16,10 @@ from auditsense import syscalls
 Fields = dict[str, tuple[str | int, ...]]
 
 _X86_64: Final = 0xC000003E
-_NUMBERS: Final = {
-    name: number for name in syscalls.all_names() for arch, number in syscalls.calls(name) if arch == _X86_64
+_NUMBERS: Final = {  # the smallest: others are of x32
+    name: min(numbers)
+    for name in syscalls.all_names()
+    if (numbers := [number for arch, number in syscalls.calls(name) if arch == _X86_64])
 }
 
 # call -> action, categories, types, first PATH record (None: no file)
@@ -291,7 +293,7 @@ def _fields_of_processes(event: AuditEvent, processes: dict[int, Process], *, na
     args = event.args
     if not native:
         return {"process.args": args or (), "auditd.data.argc": (len(args),) if args is not None else ()}
-    if args is None and event.pid in processes:
+    if args is None and event.pid in processes and event.call not in ("execve", "execveat"):
         args = processes[event.pid].args
     parent = processes.get(event.ppid)
     fields: Fields = {

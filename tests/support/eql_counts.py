@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from auditsense import Detector
 from auditsense.detections.event_table import EventMapping
 from auditsense.replay.replay import LIMITS, ORDER
-from tests.support.audit_events import AuditEvent, Process, fields_of, learn, records_of
+from tests.support.audit_events import AuditEvent, Fields, Process, fields_of, learn, records_of
 from tests.support.eql_model import count
 
 if TYPE_CHECKING:
@@ -46,16 +46,22 @@ def sensor_counts(
             yield Counter(document["rule"]["id"] for document in documents)
 
 
-def model_counts(
-    detections: Sequence[Detection], case: Sequence[AuditEvent], mapping: EventMapping
-) -> Counter[str]:
-    """Return how often each detection is completed by a case, by its id."""
+def model_fields(case: Sequence[AuditEvent], mapping: EventMapping) -> list[tuple[int, Fields]]:
+    """Return the stamp and the fields of each event of a case, in their order."""
     native = mapping is EventMapping.NATIVE
     processes: dict[int, Process] = {}
     fields = []
     for event in sorted(case, key=lambda event: (event.ms, event.serial)):
         learn(event, processes)
         fields.append((event.ms, fields_of(event, processes, native=native)))
+    return fields
+
+
+def model_counts(
+    detections: Sequence[Detection], case: Sequence[AuditEvent], mapping: EventMapping
+) -> Counter[str]:
+    """Return how often each detection is completed by a case, by its id."""
+    fields = model_fields(case, mapping)
     counts = {
         detection.id: count(detection.query, fields)
         for detection in detections

@@ -93,7 +93,8 @@ def count(query: Query, events: Sequence[tuple[int, Fields]]) -> int:
         events: stamp in ms and fields of each, in their order.
     """
     if query.kind is QueryKind.EVENT:
-        return sum(matches(query.steps[0], fields) for _, fields in events)
+        reported: list[int] = []
+        return sum(matches(query.steps[0], fields) and _report(query, reported, ms) for ms, fields in events)
     return _sequences(query, events) if query.kind is QueryKind.SEQUENCE else _samples(query, events)
 
 
@@ -102,6 +103,14 @@ def _key(keys: tuple[KeyField, ...], fields: Fields) -> Key | None:
     if any(value is None and not key.optional for key, value in zip(keys, values, strict=True)):
         return None
     return tuple(values)
+
+
+def _report(query: Query, reported: list[int], ms: int) -> bool:
+    """Return whether a completion is within the limit of its query, and remember it."""
+    if query.limit is not None and sum(ms - at <= query.look_back_ms for at in reported) >= query.limit:
+        return False
+    reported.append(ms)
+    return True
 
 
 def _sequences(query: Query, events: Sequence[tuple[int, Fields]]) -> int:
@@ -120,9 +129,7 @@ def _sequences(query: Query, events: Sequence[tuple[int, Fields]]) -> int:
             if first is None or ms - first > (query.maxspan_ms or 0):
                 continue
             if stage == len(stages) - 1:
-                before = [at for at in completed.get(key, ()) if ms - at <= query.look_back_ms]
-                if query.limit is None or len(before) < query.limit:
-                    completed.setdefault(key, []).append(ms)
+                _report(query, completed.setdefault(key, []), ms)
             else:
                 pending[key, stage] = first
         until = query.until
@@ -137,6 +144,7 @@ def _samples(query: Query, events: Sequence[tuple[int, Fields]]) -> int:
     found: dict[Key, list[list[int]]] = {}  # key -> for each step the numbers of events
     last: dict[Key, int] = {}
     fired: set[Key] = set()
+    reported: dict[Key, list[int]] = {}
     completed = 0
     for number, (ms, fields) in enumerate(events):
         for item, step in enumerate(query.steps):
@@ -151,7 +159,7 @@ def _samples(query: Query, events: Sequence[tuple[int, Fields]]) -> int:
             found[key] = [[n for n in kept if ms - events[n][0] <= query.look_back_ms] for kept in items]
             if key not in fired and _distinct(found[key]):
                 fired.add(key)
-                completed += 1
+                completed += _report(query, reported.setdefault(key, []), ms)
     return completed
 
 

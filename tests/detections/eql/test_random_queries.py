@@ -25,7 +25,8 @@ from auditsense.detections.expression import (
     Test,
 )
 from tests.support.audit_events import AuditEvent
-from tests.support.eql_counts import model_counts, sensor_counts
+from tests.support.eql_counts import model_counts, model_fields, sensor_counts
+from tests.support.eql_reading import count as read_and_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -126,15 +127,16 @@ _keys = st.builds(KeyField, st.sampled_from(["process.pid", "process.parent.pid"
 @st.composite
 def _queries(draw: st.DrawFn) -> Query:
     kind = draw(st.sampled_from(QueryKind))
+    limit = draw(st.sampled_from([None, None, 1, 2]))
     if kind is QueryKind.EVENT:
-        return Query(kind, (Step(draw(_categories), draw(_trees)),))
+        return Query(kind, (Step(draw(_categories), draw(_trees)),), limit=limit)
     by = draw(st.lists(_keys, min_size=1, max_size=2, unique=True).map(tuple))
     runs = st.integers(1, 3) if kind is QueryKind.SEQUENCE else st.just(1)
     steps = tuple(Step(draw(_categories), draw(_trees), runs=draw(runs)) for _ in range(2))
     if kind is QueryKind.SAMPLE:
-        return Query(kind, steps, by)
+        return Query(kind, steps, by, limit=limit)
     until = draw(st.none() | st.builds(Step, _categories, _trees))
-    return Query(kind, steps, by, draw(st.sampled_from([100, 250, 5000])), until)
+    return Query(kind, steps, by, draw(st.sampled_from([100, 250, 5000])), until, limit)
 
 
 @st.composite
@@ -184,6 +186,8 @@ def _event(draw: st.DrawFn, number: int) -> AuditEvent:
 def test_sensor_counts_what_the_model_counts(
     query: Query, events: list[AuditEvent], mapping: EventMapping
 ) -> None:
-    detection = define("random", "A random query", eql=eql_of(query))
+    text = eql_of(query)
+    detection = define("random", "A random query", eql=text)
     (counted,) = sensor_counts([detection], [events], mapping)
     assert counted == model_counts([detection], events, mapping)
+    assert counted["random"] == read_and_count(text, model_fields(events, mapping))
