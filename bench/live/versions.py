@@ -3,7 +3,8 @@
     python bench/live/versions.py --baseline PYTHON [--starts N] [--trials N] [--json FILE]
 
 PYTHON: interpreter of a virtual environment with the other version. Starts and memory as in startup.py,
-latency as in latency.py, each with both versions in turn. Memory: Pss of all processes of the sensor, with
+latency as in latency.py with the default detections, each with both versions in turn. Memory: Pss of all
+processes of the sensor, with
 standard output as the only sink.
 """
 
@@ -47,7 +48,7 @@ def main() -> None:
         for _ in range(0, arguments.trials, latency.TRIALS_PER_SENSOR):
             for name, other in versions.items():
                 for trial in latency.trials(
-                    scanner.command, latency.TRIALS_PER_SENSOR, period_us=PERIOD_US, other=other
+                    scanner.command, latency.TRIALS_PER_SENSOR, period_us=PERIOD_US, other=other, only=()
                 ):
                     if trial is None:
                         sys.exit(f"an alert is missing ({name})")

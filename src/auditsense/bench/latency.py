@@ -89,9 +89,9 @@ class TimedSensor:
 
 
 @contextmanager
-def timed_sensor(mode: str, other: str | None = None) -> Iterator[TimedSensor]:
-    """Run a timed sensor during the block; *other*: interpreter of another version."""
-    words = ("run", *ONLY, "--source", "netlink", "--audit-rule", OWN_RULE, *LIMITED, *MODES[mode])
+def timed_sensor(mode: str, other: str | None = None, only: Sequence[str] = ONLY) -> Iterator[TimedSensor]:
+    """Run a timed sensor during the block; see `trials`."""
+    words = ("run", *only, "--source", "netlink", "--audit-rule", OWN_RULE, *LIMITED, *MODES[mode])
     reading, timestamps = os.pipe()
     try:
         with started(
@@ -131,6 +131,7 @@ def trials(  # noqa: PLR0913 - each has a default that most keep
     flooded: bool = False,
     mode: str = "default",
     other: str | None = None,
+    only: Sequence[str] = ONLY,
 ) -> Iterator[LatencyTrial | None]:
     """Yield trials; None: no alert within 5 s.
 
@@ -141,10 +142,11 @@ def trials(  # noqa: PLR0913 - each has a default that most keep
         flooded: whether another process opens /proc without pause.
         mode: of the sensor, one of `consumers.MODES`.
         other: interpreter of another version; None: this one.
+        only: options that select detections.
     """
     done = 0
     while done < times:
-        with timed_sensor(mode, other) as sensor, flood(scanner) if flooded else nullcontext():
+        with timed_sensor(mode, other, only) as sensor, flood(scanner) if flooded else nullcontext():
             for _ in range(min(TRIALS_PER_SENSOR, times - done)):
                 yield _trial(sensor, scanner, period_us)
                 done += 1
