@@ -134,6 +134,21 @@ def test_sockets_reach_this_machine_only(arch: str) -> None:
 
 
 @pytest.mark.parametrize("arch", seccomp.ARCHES)
+def test_sink_can_ask_the_broker_by_what_the_library_calls(arch: str) -> None:
+    by_library = {"sendto", "recvmsg"}
+    if arch in {"i386", "s390x"}:  # built for kernels before 4.3, the library calls this one for all sockets
+        by_library = {"socketcall"}
+    for name in by_library:
+        assert of(arch, name, calls=PARTS["file"].calls) == ALLOW
+
+
+def test_broker_uses_sockets_by_numbers_that_its_filter_knows() -> None:
+    text = (PACKAGE / "_helper" / "broker.c").read_text(encoding="utf-8")
+    assert {"socket", "connect", "sendmsg"} <= {*re.findall(r"syscall\(SYS_(\w+)", text)}
+    assert not re.search(r"\b(socket|connect|send|sendto|sendmsg|recv|recvfrom|recvmsg)\(", text)
+
+
+@pytest.mark.parametrize("arch", seccomp.ARCHES)
 def test_threads_are_allowed_and_namespaces_are_not(arch: str) -> None:
     def clone(flags: int) -> str | int:
         return of(arch, "clone", *((0, flags) if arch == "s390x" else (flags, 0)))

@@ -160,8 +160,8 @@ _TEXT_SENSOR_ALONE: Final = Confinement(
 _FILE_CALLS: Final = _QUIET - SOCKETS
 _SOCKET_CALLS: Final = _QUIET - _NEW_SOCKETS - _CHANGES - _REMOVES
 _ALONE: Final = _FILE_CALLS - _CHANGES - _REMOVES
-_ASKS: Final = frozenset({"send", "sendto", "recv", "recvfrom", "recvmsg"})
-"""Calls on a connection that is open already."""
+_ASKS: Final = frozenset({"send", "sendto", "recv", "recvfrom", "recvmsg", "socketcall"})
+"""Calls on a connection that is open already. On i386 and s390x, libc makes all of them by socketcall(2)."""
 
 PARTS: Final = {
     "sensor": _KERNEL_SENSOR,

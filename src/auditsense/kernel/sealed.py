@@ -34,8 +34,9 @@ if TYPE_CHECKING:
 
 FIRST: Final = 0x20_000
 """Address of the memory: above vm.mmap_min_addr, and below where any program is loaded (0x400000)."""
+_LARGE: Final = getattr(os, "O_LARGEFILE", 0)  # a 32-bit library would add it
 FILE_FLAGS: Final = (
-    os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NOCTTY | os.O_NONBLOCK
+    os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NOCTTY | os.O_NONBLOCK | _LARGE
 )
 FILE_MODE: Final = 0o600
 _PASSED: Final = 100
