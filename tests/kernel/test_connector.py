@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import socket
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,7 @@ import pytest
 from auditsense.cli.output import _confinement
 from auditsense.kernel.connector import Connector
 from auditsense.ship.nats import NatsSettings, _DialingLoop
+from auditsense.sinks import SinkError
 from auditsense.sinks.config import SyslogSettings, open_sink
 from auditsense.sinks.dialer import Dialer
 from auditsense.sinks.format import Format
@@ -80,9 +83,78 @@ def test_unknown_name_is_reported() -> None:
 def test_end_of_the_process_is_reported() -> None:
     connection, other = socket.socketpair()
     other.close()
-    with pytest.raises(OSError, match="the connector has ended; start auditsense again"):
+    with pytest.raises(SinkError, match="the connector has ended; start auditsense again") as ended:
         Dialer(connection)(1)
+    assert ended.value.final  # `ship` ends, and a service manager starts it again
     connection.close()
+
+
+def test_sink_without_its_process_is_over() -> None:
+    connection, other = socket.socketpair()
+    other.close()
+    sink = open_sink(SyslogSettings("tcp", "localhost", 1), Format.JSONL)
+    assert isinstance(sink, SyslogSink)
+    sink.dialer = Dialer(connection)
+    with pytest.raises(SinkError, match="cannot reach syslog:tcp://localhost:1: the connector") as ended:
+        sink.write([fake_document()])
+    assert ended.value.final
+    assert not ended.value.written
+    connection.close()
+
+
+@pytest.fixture
+def full(receiver: socket.socket) -> Iterator[tuple[str, int]]:
+    """Another address with the same port, where a further connection gets no answer."""
+    with ExitStack() as stack:
+        one = stack.enter_context(socket.create_server(("127.0.0.2", receiver.getsockname()[1]), backlog=0))
+        for _ in range(2):
+            client = stack.enter_context(socket.socket())
+            client.settimeout(0)
+            client.connect_ex(one.getsockname())
+        yield one.getsockname()
+
+
+def found(monkeypatch: pytest.MonkeyPatch, *addresses: tuple[str, int]) -> None:
+    """Let every name have these addresses."""
+    kind = (socket.AF_INET, socket.SOCK_STREAM, 0, "")
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [(*kind, address) for address in addresses])
+
+
+def test_addresses_that_do_not_answer_leave_time_for_the_next(
+    monkeypatch: pytest.MonkeyPatch, receiver: socket.socket, full: tuple[str, int]
+) -> None:
+    found(monkeypatch, *[full] * 12, receiver.getsockname())
+    connector, dial = dialer("a", receiver.getsockname()[1])
+    with dial(2) as connected:  # 2 s for each would be longer than the client waits
+        assert connected.getpeername() == receiver.getsockname()
+    connector.close()
+
+
+def test_address_of_a_family_that_this_host_lacks_is_passed_over(
+    monkeypatch: pytest.MonkeyPatch, receiver: socket.socket
+) -> None:
+    addresses = [
+        (family, socket.SOCK_STREAM, 0, "", receiver.getsockname())
+        for family in (socket.AF_APPLETALK, socket.AF_INET)
+    ]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: addresses)
+    connector, dial = dialer("a", receiver.getsockname()[1])
+    with dial(60) as connected:
+        assert connected.getpeername() == receiver.getsockname()
+    connector.close()
+
+
+def test_client_that_has_asked_again_gets_one_answer(receiver: socket.socket) -> None:
+    connector = Connector("127.0.0.1", receiver.getsockname()[1], socket.SOCK_STREAM)
+    connector.connection.settimeout(60)
+    connector.connection.send(bytes([1, 1, 60]))  # two had no answer in time
+    connector.start(None)
+    answer, descriptors, _, _ = socket.recv_fds(connector.connection, 1, 1)
+    assert answer == b"\0"
+    os.close(descriptors[0])
+    connector.connection.shutdown(socket.SHUT_WR)
+    assert not connector.connection.recv(1)
+    connector.close()
 
 
 def test_process_that_does_not_answer_is_reported() -> None:

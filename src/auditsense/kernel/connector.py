@@ -11,8 +11,9 @@ import errno
 import os
 import signal
 import socket
+import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from auditsense import _child_process as child
 from auditsense.errors import AuditSenseError
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 UNKNOWN_NAME: Final = 200
 """Answers from this number on are errors of getaddrinfo(3), from EAI_BADFLAGS (-1) on."""
 _MOST: Final = 255
+_MOST_WAITING: Final = 4096
+_LEAST_S: Final = 0.1
 _END_S: Final = 1.0
 
 
@@ -80,45 +83,59 @@ class Connector:
             child.set_name("audit-connector")
             "".encode("idna")  # loads the codec now: nothing may be readable later
             confine_to()
-            while request := self._theirs.recv(1):
+            while requests := self._theirs.recv(_MOST_WAITING):
                 with suppress(OSError):  # the client has gone
-                    self._answer(request[0])
+                    self._answer(requests[-1])
             code = 0
         finally:
             os._exit(code)
 
     def _answer(self, limit_s: int) -> None:
+        """Answer once, also to a client that has asked again because no answer came in time."""
         try:
             connected = self._connect(limit_s)
         except socket.gaierror as error:
             answer = UNKNOWN_NAME - (error.errno or 0)
-            self._theirs.send(bytes([answer if UNKNOWN_NAME < answer <= _MOST else errno.EIO]))
+            self._send(answer if UNKNOWN_NAME < answer <= _MOST else errno.EIO)
         except OSError as error:
-            self._theirs.send(
-                bytes([errno.ETIMEDOUT if isinstance(error, TimeoutError) else error.errno or errno.EIO])
-            )
+            self._send(errno.ETIMEDOUT if isinstance(error, TimeoutError) else error.errno or errno.EIO)
         else:
             with connected:
-                socket.send_fds(self._theirs, [b"\0"], [connected.fileno()])
+                self._send(0, connected.fileno())
+
+    def _send(self, answer: int, *descriptors: int) -> None:
+        with suppress(BlockingIOError):
+            self._theirs.recv(_MOST_WAITING, socket.MSG_DONTWAIT)
+        socket.send_fds(self._theirs, [bytes([answer])], descriptors)
 
     def _connect(self, limit_s: int) -> socket.socket:
         """Return a socket that is connected to the first address that answers.
+
+        Args:
+            limit_s: for all addresses, each of which gets the same part of what is left.
 
         Raises:
             OSError: none does.
         """
         problem = OSError(errno.EADDRNOTAVAIL, "")
         # As bytes: str would load a codec.
-        for family, kind, protocol, _, address in socket.getaddrinfo(
-            self._host.encode(), self._port, type=self._kind
-        ):
-            one = socket.socket(family, kind, protocol)
-            one.settimeout(limit_s)
+        addresses = socket.getaddrinfo(self._host.encode(), self._port, type=self._kind)
+        end_s = time.monotonic() + limit_s
+        for place, (*kind, _, address) in enumerate(addresses):
+            left_s = max(_LEAST_S, (end_s - time.monotonic()) / (len(addresses) - place))
             try:
-                one.connect(address)
+                return _connected(kind, address, left_s)
             except OSError as error:
-                one.close()
                 problem = error
-                continue
-            return one
         raise problem
+
+
+def _connected(kind: list[int], address: Any, limit_s: float) -> socket.socket:  # noqa: ANN401 - as in socket.connect
+    one = socket.socket(*kind)  # fails where this host has no IPv6
+    one.settimeout(limit_s)
+    try:
+        one.connect(address)
+    except OSError:
+        one.close()
+        raise
+    return one

@@ -13,6 +13,7 @@ import socket
 
 from auditsense._broker_client import ask
 from auditsense._child_process import libc
+from auditsense.sinks import SinkError
 
 _UNKNOWN_NAME = 200  # see kernel/connector.py
 _LONGEST_S = 255
@@ -41,10 +42,11 @@ class Dialer:
         """Return a connected socket.
 
         Args:
-            limit_s: for each address of the receiver.
+            limit_s: for all addresses of the receiver together.
 
         Raises:
             OSError: no address answers, or the name is unknown.
+            SinkError: the process that connects has ended, and no retry can succeed.
         """
         seconds = max(1, min(_LONGEST_S, math.ceil(limit_s)))
         self._connection.settimeout(limit_s + _WAIT_S)
@@ -55,7 +57,7 @@ class Dialer:
         except ValueError:
             raise OSError(errno.EPROTO, "no descriptor came from the connector") from None
         except BrokenPipeError:
-            raise BrokenPipeError(errno.EPIPE, "the connector has ended; start auditsense again") from None
+            raise SinkError("the connector has ended; start auditsense again", final=True) from None
         except OSError as error:
             if (error.errno or 0) <= _UNKNOWN_NAME:
                 raise

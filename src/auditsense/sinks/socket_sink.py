@@ -52,6 +52,10 @@ class SocketSink:
                 self.close()
                 reason = error.strerror or str(error)
                 raise SinkError(f"cannot reach {self._peer}: {reason}", written=count) from None
+            except SinkError as error:  # of a dialer
+                raise SinkError(
+                    f"cannot reach {self._peer}: {error}", written=count, final=error.final
+                ) from None
 
     def reopen(self) -> None:
         """Reconnect with the next message."""
