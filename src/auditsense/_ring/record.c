@@ -47,15 +47,7 @@ bool as_record_read(uint16_t type, as_span text, as_record *out) {
     return read_time(&text, &ms) && read_behind_time(type, text, ms, out);
 }
 
-bool as_record_read_next(as_stamp *before, uint16_t type, as_span text, as_record *out) {
-    if (before->len > 0 && as_span_starts_as(text, before->text, before->len)) {
-        as_span body = as_span_skip(text, before->len);
-        if (body.len > 0 && body.at[0] == ' ') {
-            body = as_span_skip(body, 1);
-        }
-        *out = (as_record){.type = type, .repeated = true, .serial = before->serial, .ms = before->ms, .body = body};
-        return true;
-    }
+bool as_record_read_other(as_stamp *before, uint16_t type, as_span text, as_record *out) {
     as_span rest = text;
     uint64_t ms = before->ms; /* usually the next event has the same millisecond */
     if (before->len > 0 && as_span_starts_as(text, before->text, before->time_len)) {

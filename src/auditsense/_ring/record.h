@@ -32,8 +32,21 @@ typedef struct {
     uint64_t ms;
 } as_stamp;
 
-/* The same, without parsing the same digits again. */
-bool as_record_read_next(as_stamp *before, uint16_t type, as_span text, as_record *out);
+/* As as_record_read, of a record with another stamp than the previous one. */
+bool as_record_read_other(as_stamp *before, uint16_t type, as_span text, as_record *out);
+
+/* As as_record_read, without parsing the same digits again. */
+static inline bool as_record_read_next(as_stamp *before, uint16_t type, as_span text, as_record *out) {
+    if (before->len == 0 || !as_span_starts_as(text, before->text, before->len)) {
+        return as_record_read_other(before, type, text, out);
+    }
+    as_span body = as_span_skip(text, before->len);
+    if (body.len > 0 && body.at[0] == ' ') {
+        body = as_span_skip(body, 1);
+    }
+    *out = (as_record){.type = type, .repeated = true, .serial = before->serial, .ms = before->ms, .body = body};
+    return true;
+}
 
 /* A set of fields is a word with their bits; all of them: AS_ALL_FIELDS. */
 #define AS_BIT(field) (UINT64_C(1) << (field))
