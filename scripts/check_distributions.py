@@ -569,8 +569,8 @@ def main() -> int:
         print(f"{name}: {report.failed or 'passed'}; {'; '.join(report.steps)}; {report.facts}", flush=True)
         results[name] = {"facts": report.facts, "steps": report.steps, "failed": report.failed}
         results[name]["day"] = time.strftime("%Y-%m-%d", time.gmtime())
-    RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    RESULTS.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        RESULTS.parent.mkdir(parents=True, exist_ok=True)
+        RESULTS.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     return int(failed)
 
 
