@@ -38,6 +38,15 @@ def reports(source: TextSource) -> list[str]:
     return [change.deviation.message for change in source.check()]
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a file of another user")
+def test_log_of_another_user_is_refused_at_the_start(tmp_path: Path) -> None:
+    log = tmp_path / "audit.log"
+    log.touch(0o600)
+    os.chown(log, 65_534, 65_534)
+    with pytest.raises(InputError, match="run auditsense as that user"), reopened(LogTail(str(log))):
+        pass
+
+
 def test_rotated_logs_are_read_in_order(tmp_path: Path) -> None:
     log = tmp_path / "audit.log"
     log.touch()

@@ -116,9 +116,12 @@ class LogTail(TextSource):
         try:
             self._file = self.opener.open()
         except PermissionError as error:
-            raise InputError(
-                f"{self._path}: {error.strerror}; log_group in auditd.conf names the group that may read it"
-            ) from None
+            remedy = "log_group in auditd.conf names the group that may read it"
+            if isinstance(self.opener, BrokeredOpener):
+                remedy = (
+                    "root reads it without capabilities; if it is another user's, run auditsense as that user"
+                )
+            raise InputError(f"{self._path}: {error.strerror}; {remedy}") from None
         except OSError as error:
             raise InputError(f"{self._path}: {error.strerror or error}") from None
         if not stat.S_ISREG(os.fstat(self._file).st_mode):
