@@ -12,7 +12,8 @@ static as_tail *slot_of(as_tails *tails, as_span text) {
 }
 
 /* Keep where the values of a text are. */
-static void keep(as_tail *tail, as_span text, const as_value values[AS_FIELDS]) {
+static void keep(as_tails *tails, as_tail *tail, as_span text, const as_value values[AS_FIELDS]) {
+    tail->number = ++tails->kept;
     tail->len = text.len;
     memcpy(tail->text, text.at, text.len);
     for (uint32_t i = 0; i < AS_TAIL_FIELDS; i++) {
@@ -40,6 +41,6 @@ const as_tail *as_tail_of(as_tails *tails, const as_record *record, const as_rec
     if (!as_record_fields_on(record, &on, AS_TAIL_BITS, AS_TAIL_BITS, &located, values)) {
         return NULL; /* some of it was not read */
     }
-    keep(tail, text, values);
+    keep(tails, tail, text, values);
     return tail;
 }

@@ -18,7 +18,8 @@ enum {
 #define AS_TAIL_BITS AS_RANGE(AS_FIELD_AUID, AS_FIELD_KEY)
 
 typedef struct {
-    uint32_t len; /* 0: none */
+    uint64_t number; /* of all that were kept so far: what else is known about it is stored under this number */
+    uint32_t len;    /* 0: none */
     struct {
         uint16_t at;
         uint16_t len;
@@ -28,8 +29,13 @@ typedef struct {
 } as_tail;
 
 typedef struct {
+    uint64_t kept;
     as_tail tails[AS_TAILS];
 } as_tails;
+
+static inline uint32_t as_tail_slot(const as_tails *tails, const as_tail *tail) {
+    return (uint32_t)(tail - tails->tails);
+}
 
 /* What is known about the rest of a SYSCALL record that was read up to pid in the kernel's order, as the cursor says; it
  * is read if its text is new. NULL: it has another form, or is longer. Valid until the next call. */

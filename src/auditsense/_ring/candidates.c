@@ -15,6 +15,9 @@ static bool is_text(const as_rules *rules, const as_predicate *predicate) {
     return text;
 }
 
+/* Words of a tail before the bits: its number, 0 for none, and the class. */
+enum { NUMBER, CLASS, HEAD };
+
 /* Numbers of an index: counted in the first pass, and while it is built. */
 typedef struct {
     uint32_t texts;
@@ -105,7 +108,7 @@ static as_anchor_group *group_of(as_candidates *candidates, as_anchored_class *r
         for (; at > 0 && groups[at - 1].field > field; at--) {
             groups[at] = groups[at - 1];
         }
-        groups[at] = (as_anchor_group){.field = field, .fold = fold};
+        groups[at] = (as_anchor_group){.field = field, .fold = fold, .of_tail = (AS_BIT(field) & AS_TAIL_BITS) != 0};
         row->groups++;
     }
     return &groups[at];
@@ -139,8 +142,11 @@ static void add_filter(as_candidates *candidates, const as_rules *rules, uint32_
         if (is_text(rules, predicate)) {
             add_texts(candidates, rules, class_index, (uint16_t)number, predicate, used);
         } else {
+            const bool of_tail = (predicates->rows[at].flags & AS_OF_TAIL) != 0;
             predicates->rows[at].flags |= AS_SHARED;
-            candidates->patterns[used->patterns++] = (as_anchor_pattern){.predicate = at, .filter = (uint16_t)number};
+            candidates->patterns[used->patterns++] =
+                (as_anchor_pattern){.predicate = at, .filter = (uint16_t)number, .of_tail = of_tail};
+            row->tails = row->tails || of_tail;
             row->patterns++;
         }
     }
@@ -159,6 +165,8 @@ void as_candidates_init(as_candidates *candidates, const as_config *config, cons
     candidates->groups = as_arena_alloc(arena, all.groups, sizeof *candidates->groups);
     candidates->always = as_arena_alloc(arena, all.words, sizeof *candidates->always);
     candidates->found = as_arena_alloc(arena, all.most_words, sizeof *candidates->found);
+    candidates->tail_words = all.most_words > 0 ? HEAD + all.most_words : 0;
+    candidates->tails = as_arena_alloc(arena, (size_t)AS_TAILS * candidates->tail_words, sizeof *candidates->tails);
     if (candidates->buckets == NULL) {
         return;
     }
@@ -179,6 +187,9 @@ void as_candidates_init(as_candidates *candidates, const as_config *config, cons
         }
         used.words += row->indexed ? row->words : 0;
         used.groups += row->groups;
+        for (uint32_t j = 0; j < row->groups; j++) {
+            row->tails = row->tails || candidates->groups[row->first_group + j].of_tail;
+        }
     }
 }
 
@@ -194,8 +205,8 @@ uint64_t as_candidates_fields(const as_candidates *candidates, uint32_t class_in
     return fields;
 }
 
-static void look_up(as_candidates *candidates, uint32_t class_index, const as_anchor_group *group, uint32_t mark,
-                    as_span text) {
+static void look_up(const as_candidates *candidates, uint32_t class_index, const as_anchor_group *group, uint32_t mark,
+                    as_span text, uint64_t *found) {
     if ((group->marks[mark / 64] >> mark % 64 & 1) == 0) {
         return;
     }
@@ -203,8 +214,61 @@ static void look_up(as_candidates *candidates, uint32_t class_index, const as_an
     for (uint32_t at = *bucket_of(candidates, hash); at != NONE; at = candidates->texts[at].next) {
         const as_anchor_text *anchor = &candidates->texts[at];
         if (anchor->hash == hash) {
-            candidates->found[anchor->filter / 64] |= UINT64_C(1) << anchor->filter % 64;
+            found[anchor->filter / 64] |= UINT64_C(1) << anchor->filter % 64;
         }
+    }
+}
+
+/* Add the candidates by the anchors of the end of a SYSCALL record, or by the others. */
+static void add_candidates(const as_candidates *candidates, uint32_t class_index, bool of_tail,
+                           as_predicates *predicates, as_event_values *values, uint64_t *found) {
+    const as_anchored_class *row = &candidates->classes[class_index];
+    for (uint32_t i = 0; i < row->groups; i++) {
+        const as_anchor_group *group = &candidates->groups[row->first_group + i];
+        if (group->of_tail != of_tail) {
+            continue;
+        }
+        /* The groups of a field in both cases follow each other. */
+        const as_anchor_group *other = i + 1 < row->groups && group[1].field == group->field ? group + 1 : NULL;
+        const as_list list = as_event_list(values, (as_field)group->field);
+        for (uint32_t j = 0; j < list.count; j++) {
+            const uint32_t mark = mark_of(list.at[j]);
+            look_up(candidates, class_index, group, mark, list.at[j], found);
+            if (other != NULL) {
+                look_up(candidates, class_index, other, mark, list.at[j], found);
+            }
+        }
+        i += other != NULL ? 1 : 0;
+    }
+    for (uint32_t i = 0; i < row->patterns; i++) {
+        const as_anchor_pattern *pattern = &candidates->patterns[row->first_pattern + i];
+        uint64_t *word = &found[pattern->filter / 64];
+        const uint64_t bit = UINT64_C(1) << pattern->filter % 64;
+        if (pattern->of_tail == of_tail && (*word & bit) == 0 &&
+            as_predicate_holds(predicates, pattern->predicate, values)) {
+            *word |= bit;
+        }
+    }
+}
+
+/* The candidates by the end of the SYSCALL record: usually known. */
+static void add_of_tail(as_candidates *candidates, uint32_t class_index, as_predicates *predicates,
+                        as_event_values *values) {
+    const as_anchored_class *row = &candidates->classes[class_index];
+    const as_tail *tail = as_event_tail(values);
+    if (tail == NULL) {
+        add_candidates(candidates, class_index, true, predicates, values, candidates->found);
+        return;
+    }
+    uint64_t *kept = &candidates->tails[(size_t)as_tail_slot(values->tails, tail) * candidates->tail_words];
+    if (kept[NUMBER] != tail->number || kept[CLASS] != class_index) {
+        kept[NUMBER] = tail->number;
+        kept[CLASS] = class_index;
+        memset(kept + HEAD, 0, row->words * sizeof *kept);
+        add_candidates(candidates, class_index, true, predicates, values, kept + HEAD);
+    }
+    for (uint32_t i = 0; i < row->words; i++) {
+        candidates->found[i] |= kept[HEAD + i];
     }
 }
 
@@ -215,27 +279,9 @@ const uint64_t *as_candidates_find(as_candidates *candidates, uint32_t class_ind
         return NULL;
     }
     memcpy(candidates->found, &candidates->always[row->first_always], row->words * sizeof *candidates->found);
-    for (uint32_t i = 0; i < row->groups; i++) {
-        const as_anchor_group *group = &candidates->groups[row->first_group + i];
-        /* The groups of a field in both cases follow each other. */
-        const as_anchor_group *other = i + 1 < row->groups && group[1].field == group->field ? group + 1 : NULL;
-        const as_list list = as_event_list(values, (as_field)group->field);
-        for (uint32_t j = 0; j < list.count; j++) {
-            const uint32_t mark = mark_of(list.at[j]);
-            look_up(candidates, class_index, group, mark, list.at[j]);
-            if (other != NULL) {
-                look_up(candidates, class_index, other, mark, list.at[j]);
-            }
-        }
-        i += other != NULL ? 1 : 0;
+    if (row->tails) {
+        add_of_tail(candidates, class_index, predicates, values);
     }
-    for (uint32_t i = 0; i < row->patterns; i++) {
-        const as_anchor_pattern *pattern = &candidates->patterns[row->first_pattern + i];
-        uint64_t *word = &candidates->found[pattern->filter / 64];
-        const uint64_t bit = UINT64_C(1) << pattern->filter % 64;
-        if ((*word & bit) == 0 && as_predicate_holds(predicates, pattern->predicate, values)) {
-            *word |= bit;
-        }
-    }
+    add_candidates(candidates, class_index, false, predicates, values, candidates->found);
     return candidates->found;
 }

@@ -2,6 +2,7 @@
  *
  *     text of a field, or each argument ─► hash ─► filters with this text as an anchor
  *     other anchors: evaluated as shared predicates
+ *     end of a SYSCALL record ─► filters by the anchors of its fields, as long as call_tail.h keeps it
  *
  * Owns: the index of anchors.
  * Rule 1: an index never hides a filter. An anchor is a predicate one of which holds wherever the filter does, and a
@@ -26,6 +27,7 @@ typedef struct {
 typedef struct {
     uint16_t predicate;
     uint16_t filter;
+    bool of_tail; /* as AS_OF_TAIL */
 } as_anchor_pattern;
 
 /* Texts that are looked up: of a field, in exact case or folded. */
@@ -33,6 +35,7 @@ typedef struct {
     uint64_t marks[16]; /* of its texts: a text that lacks its mark equals no text of the group */
     uint8_t field;
     bool fold;
+    bool of_tail; /* the field is one of the end of a SYSCALL record */
 } as_anchor_group;
 
 /* Filters are numbered within their class. */
@@ -45,6 +48,7 @@ typedef struct {
     uint32_t groups;
     uint32_t first_pattern;
     uint32_t patterns;
+    bool tails; /* some anchors are of the end of a SYSCALL record */
 } as_anchored_class;
 
 typedef struct {
@@ -55,8 +59,10 @@ typedef struct {
     as_anchor_group *groups;
     uint64_t *always; /* bits of the filters without anchors */
     uint64_t *found;  /* bits of the candidates */
+    uint64_t *tails;  /* per tail of call_tail.h: its number, a class, and bits of the candidates by its fields */
     uint64_t seed;
     uint32_t bucket_mask;
+    uint32_t tail_words; /* per tail */
 } as_candidates;
 
 /* Allocate and, in the second pass, build the index of a valid table. Marks the anchors as shared predicates. */

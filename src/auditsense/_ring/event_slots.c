@@ -428,7 +428,9 @@ static const as_head *known_head(const as_events *events, const as_event *event)
 
 bool as_event_fields(const as_events *events, const as_event *event, as_event_cursors *cursors, uint64_t wanted,
                      uint64_t *located, as_value values[AS_FIELDS]) {
-    bool complete = event->linked_kinds == 0 || read_linked(events, event, wanted, values);
+    const bool linked = (event->linked_kinds & AS_LINK_MAIN) != 0 ||
+                        (event->linked_kinds != 0 && (wanted & (AS_PATH_FIELDS | AS_BIT(AS_FIELD_ARGC))) != 0);
+    bool complete = !linked || read_linked(events, event, wanted, values);
     if ((wanted & AS_CALL_FIELDS) != 0 && is_stored(event, AS_ROLE_SYSCALL)) {
         const as_span body = as_slab_span(&events->slab, event->texts[AS_ROLE_SYSCALL]);
         const bool first = (event->linked_kinds & AS_LINK_MAIN) != 0; /* values of another record precede */

@@ -19,6 +19,7 @@ void as_event_values_init(as_event_values *values, const as_config *config, bool
 void as_event_values_begin(as_event_values *values, const as_events *events, const as_event *event, uint64_t kept) {
     values->events = events;
     values->event = event;
+    values->number++;
     values->cursors = (as_event_cursors){.kept = kept & (AS_CALL_FIELDS | AS_PATH_FIELDS), .tails = values->tails};
     values->located = 0;
     values->decoded = 0;

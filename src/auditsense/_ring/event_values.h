@@ -34,6 +34,7 @@ typedef struct {
     uint8_t *path;         /* joined with the directory: datagram_bytes twice */
     as_tails *tails;
     uint64_t cut_args; /* events whose arguments were cut, so far */
+    uint64_t number;   /* events begun, so far: names this one */
     uint32_t scratch_bytes;
     uint32_t used;
     bool strict;    /* AS_STRICT: hex in comm stays, and arguments in parts are absent */
@@ -85,6 +86,14 @@ as_list as_event_list(as_event_values *values, as_field field);
 
 /* The value of a field, decoded; of a list the first one. False: absent. */
 bool as_event_text(as_event_values *values, as_field field, as_span *out);
+
+/* The end of the event's SYSCALL record, once a field of it was loaded, if the values of all of its fields depend on its
+ * text alone. NULL: unknown, or some do not. */
+static inline const as_tail *as_event_tail(const as_event_values *values) {
+    const as_tail *tail = values->cursors.tail;
+    /* A missing name comes from elsewhere. */
+    return tail == NULL || tail->forms[AS_FIELD_COMM - AS_TAIL_FIRST] == AS_FORM_ABSENT ? NULL : tail;
+}
 
 /* Whether the arguments of the exec were read and are not complete. */
 static inline bool as_event_args_cut(const as_event_values *values) {

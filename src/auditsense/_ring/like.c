@@ -24,39 +24,57 @@ static bool has(const uint64_t *bits, uint32_t at) {
     return (bits[at / 64] >> at % 64 & 1) != 0;
 }
 
-void as_grams_add(as_grams *grams, as_span text) {
-    uint8_t before = 0;
+void as_grams_add_bytes(as_grams *grams, as_span text) {
+    /* In turn, so that a byte does not wait for the one before it. */
+    uint64_t bits[2][4] = {{0}};
     for (uint32_t i = 0; i < text.len; i++) {
-        const uint8_t c = as_lower(text.at[i]);
-        set(grams->bytes, c);
-        if (i > 0) {
-            set(grams->pairs, pair_of(before, c));
-        }
-        before = c;
+        set(bits[i % 2], text.at[i]);
+    }
+    for (uint32_t i = 0; i < 4; i++) {
+        grams->bytes[i] |= bits[0][i] | bits[1][i];
+    }
+    static const uint64_t UPPER = ((UINT64_C(1) << 26) - 1) << ('A' - 64);
+    grams->bytes[1] |= (grams->bytes[1] & UPPER) << ('a' - 'A');
+    grams->bytes[1] &= ~UPPER;
+}
+
+void as_grams_add_pairs(as_grams *grams, as_span text) {
+    for (uint32_t i = 1; i < text.len; i++) {
+        set(grams->pairs, pair_of(text.at[i - 1], text.at[i]));
     }
 }
 
-const as_grams *as_like_grams(as_like_cache *cache, as_span text) {
-    if (!cache->known) {
-        as_grams_clear(&cache->grams);
-        as_grams_add(&cache->grams, text);
-        cache->known = true;
+const uint64_t *as_like_bytes(as_like_cache *cache, as_span text) {
+    if (!cache->bytes_known) {
+        memset(cache->grams.bytes, 0, sizeof cache->grams.bytes);
+        as_grams_add_bytes(&cache->grams, text);
+        cache->bytes_known = true;
     }
-    return &cache->grams;
+    return cache->grams.bytes;
+}
+
+const uint64_t *as_like_pairs(as_like_cache *cache, as_span text) {
+    if (!cache->pairs_known) {
+        memset(cache->grams.pairs, 0, sizeof cache->grams.pairs);
+        as_grams_add_pairs(&cache->grams, text);
+        cache->pairs_known = true;
+    }
+    return cache->grams.pairs;
 }
 
 static bool is_wild(uint8_t c) {
     return c == '*' || c == '?';
 }
 
-/* Whether a text with these grams can match the pattern, in any case. */
-static bool may_match(const as_grams *grams, as_span pattern) {
+/* Whether a text can match the pattern, in any case, judging by its bytes and pairs. */
+static bool may_match(as_like_cache *cache, as_span text, as_span pattern) {
+    const uint64_t *bytes = as_like_bytes(cache, text);
+    const uint64_t *pairs = as_like_pairs(cache, text);
     bool may = true;
     for (uint32_t i = 0; may && i < pattern.len; i++) {
         const uint8_t c = pattern.at[i];
         const bool paired = i > 0 && !is_wild(pattern.at[i - 1]);
-        may = is_wild(c) ||
-              (has(grams->bytes, as_lower(c)) && (!paired || has(grams->pairs, pair_of(pattern.at[i - 1], c))));
+        may = is_wild(c) || (has(bytes, as_lower(c)) && (!paired || has(pairs, pair_of(pattern.at[i - 1], c))));
     }
     return may;
 }
@@ -132,6 +150,9 @@ as_like_needs as_like_needs_of(as_span pattern) {
     for (uint32_t i = 0; i < pattern.len; i++) {
         const uint8_t c = pattern.at[i];
         needs.least += c != '*' ? 1 : 0;
+        if (!is_wild(c) && c < 128) {
+            set(needs.bytes, as_lower(c));
+        }
         if (i > 0 && !is_wild(c) && !is_wild(pattern.at[i - 1])) {
             add_pair(&needs, costs, pattern.at[i - 1], c);
         }
@@ -153,7 +174,9 @@ bool as_like_may(const as_like_needs *needs, as_span text, as_like_cache *cache)
         return false;
     }
     /* With a certain first byte the comparison itself usually ends soon. */
-    return needs->first != 0 || needs->pair_count == 0 || as_like_has_pairs(needs, as_like_grams(cache, text));
+    return needs->first != 0 || needs->pair_count == 0 ||
+           (as_like_has_bytes(needs, as_like_bytes(cache, text)) &&
+            as_like_has_pairs(needs, as_like_pairs(cache, text)));
 }
 
 static uint32_t count_tokens(as_span pattern) {
@@ -235,7 +258,7 @@ bool as_like(as_span pattern, as_span text, bool fold, as_like_cache *cache, as_
             return like;
         }
     }
-    if (!may_match(as_like_grams(cache, text), pattern)) {
+    if (!may_match(cache, text, pattern)) {
         return false;
     }
     const uint32_t tokens = count_tokens(pattern);

@@ -3,7 +3,8 @@
  * Part of stage 5, match. Owns: nothing; the caller holds the cache of each text.
  * Rule 1: the work is at most linear in the text for each AS_LIKE_TOKENS bytes of a pattern.
  * Rule 2: with many patterns and one text, the bytes that the text lacks are found once (as_grams), and patterns that
- *   need them are skipped. What a pattern needs is found once, too (as_like_needs).
+ *   need them are skipped; then the pairs of bytes, if a pattern is left. What a pattern needs is found once, too
+ *   (as_like_needs).
  * Tested by tests/c/test_like.c against the definition, and tests/core/test_model.py. */
 #ifndef AUDITSENSE_LIKE_H
 #define AUDITSENSE_LIKE_H
@@ -13,22 +14,21 @@
 /* For longer patterns the cost also grows with their length. */
 enum { AS_LIKE_TOKENS = 255 };
 
-/* The bytes and hashed pairs of bytes that occur in a text: what is not set here is not in the text. */
+/* The bytes and hashed pairs of bytes that occur in a text, or in several: what is not set here is not in them. Letters are
+ * lower case. */
 typedef struct {
     uint64_t bytes[4];
     uint64_t pairs[64];
 } as_grams;
 
-/* Make the grams those of no text, or add those of one. */
-static inline void as_grams_clear(as_grams *grams) {
-    memset(grams, 0, sizeof *grams);
-}
-
-void as_grams_add(as_grams *grams, as_span text);
+/* Add the bytes, or the pairs, of a text to those of none or of others. */
+void as_grams_add_bytes(as_grams *grams, as_span text);
+void as_grams_add_pairs(as_grams *grams, as_span text);
 
 /* What every text that matches a pattern has, in any case. Letters are lower case. */
 typedef struct {
-    uint32_t least; /* bytes */
+    uint64_t bytes[2]; /* of the first 128 */
+    uint32_t least;    /* length */
     uint16_t pairs[2];
     uint8_t pair_count;
     uint8_t first; /* byte; 0: any */
@@ -40,8 +40,9 @@ as_like_needs as_like_needs_of(as_span pattern);
 
 /* Facts about one text that is compared with patterns. All zeros: none yet. */
 typedef struct {
-    uint32_t steps; /* spent on this text */
-    bool known;     /* grams is valid */
+    uint32_t steps;   /* spent on this text */
+    bool bytes_known; /* in grams */
+    bool pairs_known;
     as_grams grams;
 } as_like_cache;
 
@@ -54,14 +55,19 @@ typedef struct {
 /* Reset for another text. */
 static inline void as_like_cache_clear(as_like_cache *cache) {
     cache->steps = 0;
-    cache->known = false;
+    cache->bytes_known = false;
+    cache->pairs_known = false;
 }
 
-/* Whether some text among those with these grams has the pairs that a pattern needs. */
-static inline bool as_like_has_pairs(const as_like_needs *needs, const as_grams *grams) {
+/* Whether some text among those with these grams has the bytes that a pattern needs, or the pairs. */
+static inline bool as_like_has_bytes(const as_like_needs *needs, const uint64_t bytes[4]) {
+    return ((needs->bytes[0] & ~bytes[0]) | (needs->bytes[1] & ~bytes[1])) == 0;
+}
+
+static inline bool as_like_has_pairs(const as_like_needs *needs, const uint64_t pairs[64]) {
     bool has = true;
     for (uint32_t i = 0; has && i < needs->pair_count; i++) {
-        has = (grams->pairs[needs->pairs[i] / 64] >> needs->pairs[i] % 64 & 1) != 0;
+        has = (pairs[needs->pairs[i] / 64] >> needs->pairs[i] % 64 & 1) != 0;
     }
     return has;
 }
@@ -69,8 +75,9 @@ static inline bool as_like_has_pairs(const as_like_needs *needs, const as_grams 
 /* Whether a text may match a pattern with these needs: most do not. */
 bool as_like_may(const as_like_needs *needs, as_span text, as_like_cache *cache);
 
-/* The grams of this cache's text. */
-const as_grams *as_like_grams(as_like_cache *cache, as_span text);
+/* The bytes, or the pairs, of this cache's text. */
+const uint64_t *as_like_bytes(as_like_cache *cache, as_span text);
+const uint64_t *as_like_pairs(as_like_cache *cache, as_span text);
 
 /* True if the text matches the pattern; false if it does not, or the budget is exhausted. fold: ignore ASCII case.
  * `cache` is this text's, for any pattern and either case. */

@@ -33,6 +33,28 @@ static uint64_t filter_fields(const as_match *match, const as_filter *filter) {
     return as_program_fields(&match->predicates, filter->start) | as_filter_keys(filter);
 }
 
+/* What a filter needs of the last byte of a path: if it has anchors, one of them holds. */
+static uint64_t gate_of(const as_match *match, const as_rules *rules, const as_filter *filter) {
+    uint64_t gate = filter->anchors == 0 ? UINT64_MAX : 0;
+    for (uint32_t i = 0; i < filter->anchors; i++) {
+        const uint32_t at = rules->anchors[filter->first_anchor + i];
+        gate |= as_predicate_has_ends(&match->predicates, at) ? as_predicate_ends(&match->predicates, at) : UINT64_MAX;
+    }
+    return gate;
+}
+
+static void find_gates(as_match *match, const as_rules *rules) {
+    for (uint32_t i = 0; i < match->filter_count; i++) {
+        match->gates[i] = gate_of(match, rules, &match->filters[i]);
+    }
+    for (uint32_t i = 0; i < match->class_count; i++) {
+        as_match_class *row = &match->classes[i];
+        for (uint32_t j = 0; row->filters >= SEVERAL && j < row->filters; j++) {
+            row->gated = row->gated || match->gates[row->first_filter + j] != UINT64_MAX;
+        }
+    }
+}
+
 static void find_fields(as_match *match) {
     match->read_fields = 0;
     for (uint32_t i = 0; i < match->class_count; i++) {
@@ -85,6 +107,7 @@ void as_match_init(as_match *match, const as_config *config, const as_rules *rul
     match->rule_facts = as_arena_alloc(arena, rules->rule_count, sizeof *match->rule_facts);
     match->classes = as_arena_alloc(arena, rules->class_count, sizeof *match->classes);
     match->filters = as_arena_alloc(arena, rules->filter_count, sizeof *rules->filters);
+    match->gates = as_arena_alloc(arena, rules->filter_count, sizeof *match->gates);
     match->exceptions = as_arena_alloc(arena, rules->exception_count, sizeof *rules->exceptions);
     match->exception_counts = as_arena_alloc(arena, rules->exception_count, sizeof *match->exception_counts);
     match->matched = as_arena_alloc(arena, largest_class(rules), sizeof *match->matched);
@@ -99,6 +122,7 @@ void as_match_init(as_match *match, const as_config *config, const as_rules *rul
                                              .filters = rules->classes[i].filters,
                                              .executes = (rules->classes[i].flags & AS_CLASS_EXECUTES) != 0};
     }
+    find_gates(match, rules);
     find_fields(match);
 }
 
@@ -120,8 +144,11 @@ uint32_t as_match_event(as_match *match, uint32_t class_index, uint32_t since, a
     as_event_values_load(values, row->first_fields);
     as_predicates_begin_event(&match->predicates);
     const uint64_t *candidates = as_candidates_find(&match->candidates, class_index, &match->predicates, values);
+    const uint64_t end = candidates == NULL && row->gated ? as_path_end(values) : UINT64_MAX;
     for (uint32_t i = 0; candidates == NULL && i < row->filters; i++) {
-        count += try_filter(match, row->first_filter + i, since, values, count);
+        if ((match->gates[row->first_filter + i] & end) != 0) {
+            count += try_filter(match, row->first_filter + i, since, values, count);
+        }
     }
     for (uint32_t word = 0; candidates != NULL && word < (row->filters + 63) / 64; word++) {
         for (uint64_t rest = candidates[word]; rest != 0; rest &= rest - 1) {

@@ -22,6 +22,7 @@ typedef struct {
     uint32_t first_filter;
     uint32_t filters;
     bool executes; /* its events start programs */
+    bool gated;    /* some of its filters have gates */
 } as_match_class;
 
 /* A rule, and what is known about it. */
@@ -37,6 +38,7 @@ typedef struct {
     as_match_rule *rule_facts;
     as_match_class *classes;
     as_filter *filters;
+    uint64_t *gates; /* of filters: bits of as_path_end that a filter needs one of */
     as_exception *exceptions;
     uint64_t *exception_counts; /* events per exception */
     uint16_t *matched;          /* filters that the current event fits, in order */

@@ -32,14 +32,43 @@ static void find_node_fields(as_predicates *predicates, uint32_t nodes) {
     }
 }
 
+static void forget(as_predicates *predicates) {
+    for (uint32_t i = 0; i < predicates->words; i++) {
+        predicates->results[i] = (as_results){0};
+    }
+    predicates->tail = predicates->no_tail;
+}
+
 static void find_shared(as_predicates *predicates, uint32_t nodes) {
     for (uint32_t i = 0; i < nodes; i++) {
         const uint16_t at = predicates->nodes[i].predicate;
-        predicates->rows[at].flags |= predicates->memo[at] > 0 ? AS_SHARED : 0;
-        predicates->memo[at] = 1;
+        as_results *seen = &predicates->results[at / 64];
+        predicates->rows[at].flags |= (seen->known >> at % 64 & 1) != 0 ? AS_SHARED : 0;
+        seen->known |= UINT64_C(1) << at % 64;
     }
+    forget(predicates);
+}
+
+/* A comparison for some architectures depends on more than a field. */
+static bool is_of_tail(const as_rules *rules, const as_predicate *predicate) {
+    bool alone = (AS_BIT(predicate->field) & AS_TAIL_BITS) != 0;
+    for (uint32_t i = 0; alone && compares_bytes(predicate) && i < predicate->operands; i++) {
+        alone = rules->operands[predicate->first_operand + i].mask == 0;
+    }
+    return alone;
+}
+
+static uint32_t count_of_tail(const as_rules *rules) {
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < rules->predicate_count; i++) {
+        count += is_of_tail(rules, &rules->predicates[i]) ? 1 : 0;
+    }
+    return count;
+}
+
+static void find_of_tail(as_predicates *predicates, const as_rules *rules) {
     for (uint32_t i = 0; i < predicates->count; i++) {
-        predicates->memo[i] = 0;
+        predicates->rows[i].flags |= is_of_tail(rules, &rules->predicates[i]) ? AS_OF_TAIL : 0;
     }
 }
 
@@ -50,6 +79,13 @@ static uint64_t mark_of(as_span text) {
     }
     const uint32_t mixed = text.len * 29u + as_lower(text.at[0]) * 5u + as_lower(text.at[text.len - 1]) * 3u;
     return UINT64_C(1) << mixed % 64;
+}
+
+/* The bit of the last byte of a text; all bits: it may be any. */
+static uint64_t end_of(as_span text, bool pattern) {
+    const uint8_t last = text.len == 0 ? '*' : as_lower(text.at[text.len - 1]);
+    const bool any = text.len == 0 || (pattern && (last == '*' || last == '?'));
+    return any ? UINT64_MAX : UINT64_C(1) << last % 64;
 }
 
 static uint32_t count_regexes(const as_rules *rules) {
@@ -70,6 +106,7 @@ static void find_needs(as_predicates *predicates) {
             const uint32_t at = predicate->first_operand + j;
             const as_operand *operand = &predicates->operands[at];
             const as_span text = as_span_of(predicates->text + operand->at, operand->len);
+            needs->ends |= end_of(text, predicate->op == AS_OP_LIKE);
             if (predicate->op == AS_OP_TEXT) {
                 needs->marks |= mark_of(text);
             } else if (predicate->op == AS_OP_LIKE) {
@@ -83,12 +120,16 @@ static void find_needs(as_predicates *predicates) {
 
 void as_predicates_init(as_predicates *predicates, const as_config *config, const as_rules *rules, as_arena *arena) {
     predicates->count = rules->predicate_count;
-    predicates->events = 0;
+    predicates->words = (rules->predicate_count + 63) / 64;
+    predicates->limited = false;
     predicates->scratch_bytes = DECODED * config->datagram_bytes;
     predicates->rows = as_arena_alloc(arena, rules->predicate_count, sizeof *rules->predicates);
     predicates->nodes = as_arena_alloc(arena, rules->node_count, sizeof *rules->nodes);
     predicates->node_fields = as_arena_alloc(arena, rules->node_count, sizeof *predicates->node_fields);
-    predicates->memo = as_arena_alloc(arena, rules->predicate_count, sizeof *predicates->memo);
+    const size_t tails = count_of_tail(rules) > 0 ? (size_t)AS_TAILS * (1 + predicates->words) : 0;
+    predicates->results = as_arena_alloc(arena, predicates->words, sizeof *predicates->results);
+    predicates->no_tail = as_arena_alloc(arena, predicates->words, sizeof *predicates->no_tail);
+    predicates->tails = as_arena_alloc(arena, tails, sizeof *predicates->tails);
     predicates->operands = as_arena_alloc(arena, rules->operand_count, sizeof *rules->operands);
     predicates->text = as_arena_alloc(arena, rules->text_len, 1);
     predicates->needs = as_arena_alloc(arena, rules->predicate_count, sizeof *predicates->needs);
@@ -106,6 +147,7 @@ void as_predicates_init(as_predicates *predicates, const as_config *config, cons
     find_needs(predicates);
     find_node_fields(predicates, rules->node_count);
     find_shared(predicates, rules->node_count);
+    find_of_tail(predicates, rules);
 }
 
 uint64_t as_program_fields(const as_predicates *predicates, uint32_t start) {
@@ -116,7 +158,9 @@ uint64_t as_program_first_fields(const as_predicates *predicates, uint32_t start
     return start >= AS_NODE_FALSE ? 0 : AS_BIT(predicates->rows[predicates->nodes[start].predicate].field);
 }
 
-void as_predicates_limit(as_predicates *predicates, uint64_t steps) {
+static void begin(as_predicates *predicates, bool limited, uint64_t steps) {
+    forget(predicates);
+    predicates->limited = limited;
     predicates->cache->decoded = 0;
     predicates->cache->compared = 0;
     predicates->cache->used = 0;
@@ -124,15 +168,12 @@ void as_predicates_limit(as_predicates *predicates, uint64_t steps) {
     predicates->cache->budget = (as_like_budget){.left = steps};
 }
 
+void as_predicates_limit(as_predicates *predicates, uint64_t steps) {
+    begin(predicates, true, steps);
+}
+
 void as_predicates_begin_event(as_predicates *predicates) {
-    predicates->events++;
-    if (predicates->events >> 31 != 0) {
-        for (uint32_t i = 0; i < predicates->count; i++) {
-            predicates->memo[i] = 0;
-        }
-        predicates->events = 1;
-    }
-    as_predicates_limit(predicates, UINT64_MAX);
+    begin(predicates, false, UINT64_MAX);
 }
 
 /* True if an operand for some architectures applies to that of this event. */
@@ -231,10 +272,9 @@ static bool any_regex(const as_predicates *predicates, const as_predicate *predi
     for (uint32_t i = 0; !fits && i < predicate->operands; i++) {
         bool may = true;
         for (uint32_t j = 0; may && needs[i].floats && j < needs[i].count; j++) {
-            const as_grams *grams = as_like_grams(like_cache(predicates, predicate->field), text);
+            const uint64_t *has = as_like_bytes(like_cache(predicates, predicate->field), text);
             const uint64_t *bytes = needs[i].bytes[j];
-            may = ((bytes[0] & grams->bytes[0]) | (bytes[1] & grams->bytes[1]) | (bytes[2] & grams->bytes[2]) |
-                   (bytes[3] & grams->bytes[3])) != 0;
+            may = ((bytes[0] & has[0]) | (bytes[1] & has[1]) | (bytes[2] & has[2]) | (bytes[3] & has[3])) != 0;
         }
         fits = may && as_regex_match(text_at(predicates, predicate->first_operand + i), text);
     }
@@ -438,43 +478,94 @@ static as_list_facts *list_of(const as_predicates *predicates, uint32_t field, a
     if ((predicates->cache->lists_known & (1u << number)) == 0) {
         predicates->cache->lists_known |= 1u << number;
         facts->list = as_event_list(values, (as_field)field);
-        facts->grams_known = false;
+        facts->bytes = NULL;
+        facts->pairs = NULL;
         facts->marks = 0;
-        for (uint32_t i = 0; i < facts->list.count; i++) {
-            facts->marks |= mark_of(facts->list.at[i]);
-        }
     }
     return facts;
 }
 
-/* The grams of all values of a list, and perhaps of more: arguments are parts of the command line. */
-static const as_grams *grams_of_list(const as_predicates *predicates, uint32_t field, as_list_facts *facts,
-                                     as_event_values *values) {
-    const bool own = field == AS_FIELD_ARGS;
-    const as_field line = own ? AS_FIELD_COMMAND_LINE : AS_FIELD_PARENT_COMMAND_LINE;
-    as_span text;
-    if ((own || field == AS_FIELD_PARENT_ARGS) && !facts->list.cut && as_event_text(values, line, &text)) {
-        return as_like_grams(like_cache(predicates, line), text);
-    }
-    if (!facts->grams_known) {
-        facts->grams_known = true;
-        as_grams_clear(&facts->grams);
+static uint64_t marks_of_list(as_list_facts *facts) {
+    if (facts->marks == 0) {
         for (uint32_t i = 0; i < facts->list.count; i++) {
-            as_grams_add(&facts->grams, facts->list.at[i]);
+            facts->marks |= mark_of(facts->list.at[i]);
         }
     }
-    return &facts->grams;
+    return facts->marks;
+}
+
+/* What is known about a text that has all values of a list in it: arguments are parts of the command line. NULL: there is
+ * none. */
+static as_like_cache *line_cache(const as_predicates *predicates, uint32_t field, const as_list_facts *facts,
+                                 as_event_values *values, as_span *line) {
+    const bool own = field == AS_FIELD_ARGS;
+    const as_field of = own ? AS_FIELD_COMMAND_LINE : AS_FIELD_PARENT_COMMAND_LINE;
+    const bool has = (own || field == AS_FIELD_PARENT_ARGS) && !facts->list.cut && as_event_text(values, of, line);
+    return has ? like_cache(predicates, of) : NULL;
+}
+
+/* The bytes of all values of a list together. */
+static const uint64_t *bytes_of_list(const as_predicates *predicates, uint32_t field, as_list_facts *facts,
+                                     as_event_values *values) {
+    if (facts->bytes == NULL) {
+        as_span text;
+        as_like_cache *line = line_cache(predicates, field, facts, values, &text);
+        facts->bytes = line != NULL ? as_like_bytes(line, text) : facts->grams.bytes;
+        if (line == NULL) {
+            memset(facts->grams.bytes, 0, sizeof facts->grams.bytes);
+            for (uint32_t i = 0; i < facts->list.count; i++) {
+                as_grams_add_bytes(&facts->grams, facts->list.at[i]);
+            }
+        }
+    }
+    return facts->bytes;
+}
+
+/* The same for the pairs of bytes. */
+static const uint64_t *pairs_of_list(const as_predicates *predicates, uint32_t field, as_list_facts *facts,
+                                     as_event_values *values) {
+    if (facts->pairs == NULL) {
+        as_span text;
+        as_like_cache *line = line_cache(predicates, field, facts, values, &text);
+        facts->pairs = line != NULL ? as_like_pairs(line, text) : facts->grams.pairs;
+        if (line == NULL) {
+            memset(facts->grams.pairs, 0, sizeof facts->grams.pairs);
+            for (uint32_t i = 0; i < facts->list.count; i++) {
+                as_grams_add_pairs(&facts->grams, facts->list.at[i]);
+            }
+        }
+    }
+    return facts->pairs;
 }
 
 /* Whether some value of a list may fit some pattern. */
 static bool list_may_be_like(const as_predicates *predicates, const as_predicate *predicate, as_list_facts *facts,
                              as_event_values *values) {
-    const as_grams *grams = grams_of_list(predicates, predicate->field, facts, values);
+    const uint64_t *bytes = bytes_of_list(predicates, predicate->field, facts, values);
     bool may = false;
     for (uint32_t i = 0; !may && i < predicate->operands; i++) {
-        may = as_like_has_pairs(&predicates->like_needs[predicate->first_operand + i], grams);
+        const as_like_needs *needs = &predicates->like_needs[predicate->first_operand + i];
+        may = as_like_has_bytes(needs, bytes) &&
+              (needs->pair_count == 0 ||
+               as_like_has_pairs(needs, pairs_of_list(predicates, predicate->field, facts, values)));
     }
     return may;
+}
+
+bool as_predicate_has_ends(const as_predicates *predicates, uint32_t at) {
+    const as_predicate *predicate = &predicates->rows[at];
+    return (predicate->field == AS_FIELD_PATH_NAME || predicate->field == AS_FIELD_PATHS) && compares_bytes(predicate);
+}
+
+uint64_t as_predicate_ends(const as_predicates *predicates, uint32_t at) {
+    return predicates->needs[at].ends;
+}
+
+/* All paths end as the name does, so none needs to be put together for a comparison to fail. */
+uint64_t as_path_end(as_event_values *values) {
+    as_span name;
+    const bool known = as_event_text(values, AS_FIELD_PATH_NAME, &name) && name.len > 0;
+    return known ? end_of(name, false) : UINT64_MAX;
 }
 
 /* Of a list, any value is enough; its length is that of the first. */
@@ -483,7 +574,8 @@ static bool list_fits(const as_predicates *predicates, const as_predicate *predi
     const as_list list = facts->list;
     const uint32_t count = predicate->op == AS_OP_LENGTH && list.count > 0 ? 1 : list.count;
     bool fits = false;
-    if ((predicate->op == AS_OP_TEXT && (predicates->needs[predicate - predicates->rows].marks & facts->marks) == 0) ||
+    if ((predicate->op == AS_OP_TEXT &&
+         (predicates->needs[predicate - predicates->rows].marks & marks_of_list(facts)) == 0) ||
         (predicate->op == AS_OP_LIKE && count > 0 && !list_may_be_like(predicates, predicate, facts, values))) {
         return false;
     }
@@ -502,6 +594,10 @@ static bool list_fits(const as_predicates *predicates, const as_predicate *predi
 __attribute__((noinline)) static bool decoded_fits(const as_predicates *predicates, const as_predicate *predicate,
                                                    as_event_values *values) {
     if ((AS_BIT(predicate->field) & AS_LIST_FIELDS) != 0) {
+        if (predicate->field == AS_FIELD_PATHS && compares_bytes(predicate) &&
+            (predicates->needs[predicate - predicates->rows].ends & as_path_end(values)) == 0) {
+            return false;
+        }
         return list_fits(predicates, predicate, values);
     }
     as_event_values_load(values, AS_BIT(predicate->field));
@@ -520,29 +616,69 @@ static inline bool evaluate(const as_predicates *predicates, const as_predicate 
     return value_fits(predicates, predicate, &values->values[predicate->field], &values->values[AS_FIELD_ARCH]);
 }
 
-static bool evaluate_shared(as_predicates *predicates, uint32_t at, as_event_values *values) {
-    if (predicates->memo[at] >> 1 == predicates->events) {
-        return (predicates->memo[at] & 1) != 0;
+/* Find the results that are kept for the end of the event's SYSCALL record. */
+static void find_tail(as_predicates *predicates, as_event_values *values, uint32_t field) {
+    as_event_values_load(values, AS_BIT(field));
+    const as_tail *tail = as_event_tail(values);
+    if (predicates->tail != predicates->no_tail || tail == NULL || predicates->limited) {
+        return;
     }
-    const bool holds = evaluate(predicates, &predicates->rows[at], values);
+    as_results *head = &predicates->tails[(size_t)as_tail_slot(values->tails, tail) * (1 + predicates->words)];
+    predicates->tail = head + 1;
+    if (head->known != tail->number) {
+        head->known = tail->number;
+        memset(predicates->tail, 0, predicates->words * sizeof *predicates->tail);
+    }
+}
+
+/* Whether the result of a predicate is known. */
+static inline bool is_known(const as_predicates *predicates, uint32_t at, bool *holds) {
+    const as_results *of_event = &predicates->results[at / 64];
+    const as_results *of_tail = &predicates->tail[at / 64];
+    *holds = ((of_event->held | of_tail->held) >> at % 64 & 1) != 0;
+    return ((of_event->known | of_tail->known) >> at % 64 & 1) != 0;
+}
+
+/* Evaluate a predicate whose result is kept. */
+__attribute__((noinline)) static bool evaluate_once(as_predicates *predicates, uint32_t at, as_event_values *values) {
+    const as_predicate *predicate = &predicates->rows[at];
+    as_results *kept = predicates->results;
+    bool holds;
+    if ((predicate->flags & AS_OF_TAIL) != 0) {
+        find_tail(predicates, values, predicate->field);
+        if (is_known(predicates, at, &holds)) {
+            return holds;
+        }
+        kept = predicates->tail != predicates->no_tail ? predicates->tail : kept;
+    }
+    holds = evaluate(predicates, predicate, values);
     /* A comparison that the budget refused may succeed with another one. */
     if (!predicates->cache->budget.refused) {
-        predicates->memo[at] = predicates->events << 1 | (holds ? 1 : 0);
+        kept[at / 64].known |= UINT64_C(1) << at % 64;
+        kept[at / 64].held |= (holds ? UINT64_C(1) : 0) << at % 64;
     }
     return holds;
 }
 
-bool as_predicate_holds(as_predicates *predicates, uint32_t at, as_event_values *values) {
+static inline bool holds_at(as_predicates *predicates, uint32_t at, as_event_values *values) {
+    bool holds;
+    if (is_known(predicates, at, &holds)) {
+        return holds;
+    }
     const as_predicate *predicate = &predicates->rows[at];
-    return (predicate->flags & AS_SHARED) != 0 ? evaluate_shared(predicates, at, values)
-                                               : evaluate(predicates, predicate, values);
+    return (predicate->flags & (AS_SHARED | AS_OF_TAIL)) != 0 ? evaluate_once(predicates, at, values)
+                                                              : evaluate(predicates, predicate, values);
+}
+
+bool as_predicate_holds(as_predicates *predicates, uint32_t at, as_event_values *values) {
+    return holds_at(predicates, at, values);
 }
 
 bool as_program_holds(as_predicates *predicates, uint32_t start, as_event_values *values) {
     uint32_t at = start;
     while (at < AS_NODE_FALSE) {
         const as_node *node = &predicates->nodes[at];
-        at = as_predicate_holds(predicates, node->predicate, values) ? node->yes : node->no;
+        at = holds_at(predicates, node->predicate, values) ? node->yes : node->no;
     }
     return at == AS_NODE_TRUE;
 }

@@ -4,7 +4,9 @@
  * them, and the results of predicates.
  * Rule 1: a program goes forward only, so it ends.
  * Rule 2: a predicate of an absent field is false; AS_OP_PRESENT tests for presence.
- * Rule 3: a predicate that several nodes share is evaluated once per event.
+ * Rule 3: a predicate that several nodes share is evaluated once per event; one of a field from the end of a SYSCALL
+ *   record once per text of that end, as long as call_tail.h keeps it. Exceptions use no result from before, because
+ *   their budget must not depend on it.
  * Rule 4: what most values lack is checked first: a mark of an exact text, two pairs of bytes of a pattern, a few sets of
  *   bytes of a regular expression. For a list it is checked once, against all of its values.
  * Rule 5: a text costs at most its length per pattern (like.h), and is decoded once per event.
@@ -18,12 +20,20 @@
 #include "regex.h"
 #include "event_values.h"
 
-/* A flag of rows: more than one node has this predicate. No table has it. */
-enum { AS_SHARED = 128 };
+/* Flags of rows, which no table has: more than one node has this predicate; it depends on the end of a SYSCALL record
+ * alone. */
+enum { AS_SHARED = 128, AS_OF_TAIL = 64 };
+
+/* Results of 64 predicates. */
+typedef struct {
+    uint64_t known;
+    uint64_t held; /* of the known ones, those that hold */
+} as_results;
 
 /* What one of a predicate's operands needs, found at creation. */
 typedef struct {
     uint64_t marks;       /* AS_OP_TEXT: of its texts */
+    uint64_t ends;        /* AS_OP_TEXT, AS_OP_LIKE: bits of the last bytes of its texts, modulo 64, in lower case */
     uint32_t first_regex; /* AS_OP_REGEX: in regexes, in the order of its operands */
 } as_predicate_needs;
 
@@ -31,8 +41,9 @@ typedef struct {
 enum { AS_LISTED_FIELDS = 6 };
 typedef struct {
     as_list list;
-    uint64_t marks;
-    bool grams_known;
+    uint64_t marks;        /* 0: not found yet */
+    const uint64_t *bytes; /* as as_grams; NULL: not found yet */
+    const uint64_t *pairs;
     as_grams grams;
 } as_list_facts;
 
@@ -57,11 +68,15 @@ typedef struct {
     as_like_needs *like_needs; /* of operands; of patterns alone */
     as_regex_needs *regexes;   /* of the operands of regular expressions */
     uint64_t *node_fields;     /* bits of the fields that a program reads from a node on */
-    uint32_t *memo;            /* results of shared predicates: `events` << 1, and the result */
+    as_results *results;       /* of the current event: of shared predicates */
+    as_results *tails;         /* per tail of call_tail.h: `known` is its number, then its results */
+    as_results *tail;          /* in tails: results of the event's tail; until it is found, of none */
+    as_results *no_tail;       /* always unknown */
     uint8_t *scratch;          /* for decoded values */
     as_text_cache *cache;
-    uint32_t events; /* number of the current one, in 31 bits */
+    uint32_t words; /* of results */
     uint32_t count;
+    bool limited;           /* no result of a tail is used */
     uint32_t scratch_bytes; /* of cached texts; followed by space for a short one */
 } as_predicates;
 
@@ -79,6 +94,15 @@ void as_predicates_begin_event(as_predicates *predicates);
 
 /* Continue with the same event and at most this number of steps (like.h). */
 void as_predicates_limit(as_predicates *predicates, uint64_t steps);
+
+/* Whether a predicate compares a path with texts or patterns, so that as_predicate_ends tells what it needs of it. */
+bool as_predicate_has_ends(const as_predicates *predicates, uint32_t at);
+
+/* The bits of as_path_end that such a predicate needs one of. */
+uint64_t as_predicate_ends(const as_predicates *predicates, uint32_t at);
+
+/* The bit of the last byte of all paths of an event; all bits if it may be any. */
+uint64_t as_path_end(as_event_values *values);
 
 /* Whether a program holds for these values. A comparison that needs more than the rest of the budget fails, and
  * cache->budget tells so. */

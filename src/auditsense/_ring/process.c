@@ -51,6 +51,7 @@ void as_processes_init(as_processes *processes, uint32_t slots, uint64_t seed, b
     }
     processes->entries = as_arena_alloc(arena, rules->session_count, sizeof *processes->entries);
     processes->entries_by_byte = as_arena_alloc(arena, FIRST_BYTES + 1, sizeof *processes->entries_by_byte);
+    processes->entries_by_second = as_arena_alloc(arena, FIRST_BYTES + 1, sizeof *processes->entries_by_second);
     uint8_t *text = as_arena_alloc(arena, session_bytes(rules), 1);
     if (text == NULL) {
         return;
@@ -61,6 +62,10 @@ void as_processes_init(as_processes *processes, uint32_t slots, uint64_t seed, b
         processes->entries[i].type = copy_text(&text, rules, session->type_at, session->type_len);
         const as_span name = processes->entries[i].name;
         processes->entries_by_byte[name.len > 0 ? name.at[0] : FIRST_BYTES] |= UINT64_C(1) << i;
+        for (uint32_t c = 0; c <= FIRST_BYTES; c++) {
+            const bool begins_so = name.len < 2 || name.at[1] == c;
+            processes->entries_by_second[c] |= (begins_so ? UINT64_C(1) : 0) << i;
+        }
     }
     for (uint32_t i = 0; i < buckets; i++) {
         processes->buckets[i] = NONE;
@@ -214,6 +219,22 @@ static as_process *add_pid(as_processes *processes, uint64_t node, uint32_t pid)
     return process;
 }
 
+/* The session entry that a process is, by its index; entry_count: none. */
+static uint32_t entry_of(const as_processes *processes, uint32_t pid, as_span name) {
+    uint64_t left = name.len > 0 ? processes->entries_by_byte[name.at[0]] : 0;
+    left &= name.len > 1 ? processes->entries_by_second[name.at[1]] : processes->entries_by_second[FIRST_BYTES];
+    left |= pid == 1 ? processes->entries_by_byte[FIRST_BYTES] : 0;
+    for (; left != 0; left &= left - 1) {
+        const uint32_t at = (uint32_t)__builtin_ctzll(left);
+        const as_span wanted = processes->entries[at].name;
+        if (wanted.len == 0 || (name.len >= wanted.len && name.at[wanted.len - 1] == wanted.at[wanted.len - 1] &&
+                                as_span_starts_as(name, wanted.at, wanted.len))) {
+            return at;
+        }
+    }
+    return processes->entry_count;
+}
+
 /* Replace the texts of the entry that was used last. Others are evicted until there is space. */
 static void set_texts(as_processes *processes, as_process *process, as_span name, as_span executable,
                       const as_span *arguments, uint32_t count) {
@@ -225,6 +246,7 @@ static void set_texts(as_processes *processes, as_process *process, as_span name
     if (process->name_len > 0) {
         memcpy(process->name, name.at, process->name_len);
     }
+    process->entry = (uint8_t)entry_of(processes, process->pid, as_process_name(process));
     process->executable_len =
         (uint16_t)(executable.len < AS_PROCESS_EXECUTABLE ? executable.len : AS_PROCESS_EXECUTABLE);
     for (; kept < count && kept < AS_PROCESS_ARGUMENT_COUNT; kept++) {
@@ -348,21 +370,6 @@ static bool same_process(const as_processes *processes, const as_process *proces
 
 /* Sessions */
 
-/* The session entry that a process is, by its index; entry_count: none. */
-static uint32_t entry_of(const as_processes *processes, uint32_t pid, as_span name) {
-    uint64_t left = pid == 1 ? processes->entries_by_byte[FIRST_BYTES] : 0;
-    left |= name.len > 0 ? processes->entries_by_byte[name.at[0]] : 0;
-    for (; left != 0; left &= left - 1) {
-        const uint32_t at = (uint32_t)__builtin_ctzll(left);
-        const as_span wanted = processes->entries[at].name;
-        if (wanted.len == 0 || (name.len >= wanted.len && name.at[wanted.len - 1] == wanted.at[wanted.len - 1] &&
-                                as_span_starts_as(name, wanted.at, wanted.len))) {
-            return at;
-        }
-    }
-    return processes->entry_count;
-}
-
 static bool same_type(const as_processes *processes, uint32_t a, uint32_t b) {
     return a < processes->entry_count && b < processes->entry_count &&
            as_span_same(processes->entries[a].type, processes->entries[b].type);
@@ -377,12 +384,12 @@ static void lead(const as_processes *processes, as_process *process, uint32_t ty
 
 /* Set the leader of a process. parent: its entry; NULL: there is none. False: the leader is unknown. */
 static bool find_leader(const as_processes *processes, as_process *process, const as_process *parent) {
-    const uint32_t self = entry_of(processes, process->pid, as_process_name(process));
+    const uint32_t self = process->entry;
     if (process->parent == 0) { /* process 1, or one of the kernel */
         lead(processes, process, process->pid == 1 ? self : processes->entry_count);
         return true;
     }
-    const uint32_t type = entry_of(processes, process->parent, parent == NULL ? (as_span){0} : as_process_name(parent));
+    const uint32_t type = parent == NULL ? entry_of(processes, process->parent, (as_span){0}) : parent->entry;
     /* The helpers of such a process, as the one that sshd runs for a connection, begin no session. */
     if (type < processes->entry_count && !same_type(processes, type, self)) {
         lead(processes, process, type);
@@ -584,6 +591,11 @@ void as_processes_migrate(as_processes *processes, const as_processes *from) {
     memcpy(processes->buffers, to.buffers, sizeof to.buffers);
     processes->entries = to.entries;
     processes->entries_by_byte = to.entries_by_byte;
+    processes->entries_by_second = to.entries_by_second;
     processes->entry_count = to.entry_count;
     processes->keeps_arguments = to.keeps_arguments;
+    for (uint32_t i = 0; i < processes->used; i++) { /* the sessions may be others */
+        as_process *process = &processes->slots[i];
+        process->entry = (uint8_t)entry_of(processes, process->pid, as_process_name(process));
+    }
 }

@@ -68,6 +68,7 @@ typedef struct {
     uint8_t origin;
     uint8_t flags;
     uint8_t leader_type; /* index of the session entry; with AS_LEADER_KNOWN. entry_count: none */
+    uint8_t entry;       /* index of the session entry that it is; entry_count: none */
     uint8_t name_len;
     uint8_t name[AS_PROCESS_NAME];
 } as_process;
@@ -97,7 +98,9 @@ typedef struct {
     as_process_buffer buffers[3]; /* one process, its parent and its leader can be read at a time */
     as_session_entry *entries;
     uint64_t *entries_by_byte; /* bits of the entries whose name starts with a byte; the last one: of process 1 */
-    uint32_t entry_count;      /* at most 64 */
+    uint64_t
+        *entries_by_second; /* of those whose name is shorter, or has this second byte; the last one: shorter alone */
+    uint32_t entry_count;   /* at most 64 */
     uint64_t seed;
     uint64_t begun_ms;   /* stamp of the first exec; 0: none yet */
     uint64_t evicted;    /* entries, so far */

@@ -83,6 +83,17 @@ uint32_t as_sequences_most_members(const as_sequences *sequences) {
 
 void as_sequences_select_fields(as_sequences *sequences, uint64_t fields) {
     sequences->member_fields = fields & ~AS_RULE_FIELDS;
+    sequences->kept_count = 0;
+    uint64_t rest = sequences->member_fields;
+    for (size_t i = 0; i < sizeof first_fields; i++) {
+        if ((rest & AS_BIT(first_fields[i])) != 0) {
+            sequences->kept[sequences->kept_count++] = first_fields[i];
+            rest &= ~AS_BIT(first_fields[i]);
+        }
+    }
+    for (; rest != 0; rest &= rest - 1) {
+        sequences->kept[sequences->kept_count++] = (uint8_t)__builtin_ctzll(rest);
+    }
 }
 
 /* Keys */
@@ -252,47 +263,73 @@ static uint32_t take_step(as_sequences *sequences, as_stats *stats) {
     return at;
 }
 
-/* Append a field as its number, whether it was cut, its length and its bytes. */
-static void append_field(as_step *step, as_field field, as_event_values *values) {
-    enum { HEAD = 4 };
-    as_span text;
-    if (step->member_len + HEAD >= AS_MEMBER_BYTES) {
+/* Bytes before the text of a kept field. */
+enum { FIELD_HEAD = 4 };
+
+/* Copy without a call, which costs more for most values. */
+static inline void copy_value(uint8_t *to, as_span text) {
+    enum { LONG = 16 };
+    if (text.len > LONG) {
+        memcpy(to, text.at, text.len);
         return;
     }
-    const as_kind kind = as_field_kind(field);
-    const bool words = (AS_BIT(field) & AS_LOADED_FIELDS) != 0 && kind != AS_KIND_STRING; /* never decoded */
-    if (words ? !as_value_text(values->values[field], kind, NULL, &text) : !as_event_text(values, field, &text)) {
+    if (text.len >= 8) {
+        memcpy(to, text.at, 8);
+        memcpy(to + text.len - 8, text.at + text.len - 8, 8);
         return;
     }
-    const uint32_t room = AS_MEMBER_BYTES - HEAD - step->member_len;
+    for (uint32_t i = 0; i < text.len; i++) {
+        to[i] = text.at[i];
+    }
+}
+
+/* Append a field as its number, whether it was cut, its length and its bytes. There is room for one byte at least. */
+static inline void append_text(as_member *member, as_field field, as_span text) {
+    const uint32_t room = AS_MEMBER_BYTES - FIELD_HEAD - member->len;
     const uint32_t len = text.len < room ? text.len : room;
-    uint8_t *out = step->member + step->member_len;
+    uint8_t *out = member->bytes + member->len;
     out[0] = (uint8_t)field;
     out[1] = len < text.len ? 1 : 0;
     out[2] = (uint8_t)len;
     out[3] = (uint8_t)(len >> 8);
-    if (len > 0) {
-        memcpy(out + HEAD, text.at, len);
-    }
-    step->member_len += HEAD + len;
+    copy_value(out + FIELD_HEAD, as_span_of(text.at, len));
+    member->len += FIELD_HEAD + len;
 }
 
-static void keep_fields(const as_sequences *sequences, as_step *step, as_event_values *values) {
-    uint64_t rest = sequences->member_fields;
-    as_event_values_load(values, rest & AS_PLAIN_FIELDS);
-    for (uint64_t left = rest & AS_PLAIN_FIELDS; left != 0; left &= left - 1) {
-        const uint32_t field = (uint32_t)__builtin_ctzll(left);
-        rest &= values->values[field].form == AS_FORM_ABSENT ? ~AS_BIT(field) : UINT64_MAX;
+/* The text of a field to keep. Words are never decoded, and what is not a marker such as (null) is their text. */
+static inline bool text_to_keep(as_event_values *values, as_field field, as_span *text) {
+    const as_value *value = &values->values[field];
+    if ((AS_BIT(field) & AS_LOADED_FIELDS) == 0) {
+        return as_event_text(values, field, text);
     }
-    for (size_t i = 0; i < sizeof first_fields; i++) {
-        if ((rest & AS_BIT(first_fields[i])) != 0) {
-            append_field(step, (as_field)first_fields[i], values);
-            rest &= ~AS_BIT(first_fields[i]);
+    *text = value->span;
+    if (value->form == AS_FORM_ABSENT) {
+        return false;
+    }
+    const bool string = as_field_kind(field) == AS_KIND_STRING;
+    if (text->len > 0 && (value->form == AS_FORM_QUOTED || (!string && text->at[0] != '(' && text->at[0] != '?'))) {
+        return true;
+    }
+    return string ? as_event_text(values, field, text) : as_value_text(*value, as_field_kind(field), NULL, text);
+}
+
+/* The kept fields of the current event, which are the same for all of its steps. */
+static const as_member *member_of(as_sequences *sequences, as_event_values *values) {
+    as_member *member = &sequences->member;
+    if (member->number == values->number) {
+        return member;
+    }
+    member->number = values->number;
+    member->len = 0;
+    as_event_values_load(values, sequences->member_fields & AS_PLAIN_FIELDS);
+    for (uint32_t i = 0; i < sequences->kept_count && member->len + FIELD_HEAD < AS_MEMBER_BYTES; i++) {
+        const as_field field = (as_field)sequences->kept[i];
+        as_span text;
+        if (text_to_keep(values, field, &text)) {
+            append_text(member, field, text);
         }
     }
-    for (; rest != 0; rest &= rest - 1) {
-        append_field(step, (as_field)__builtin_ctzll(rest), values);
-    }
+    return member;
 }
 
 /* A step for this event. before: the one that it follows. */
@@ -304,8 +341,9 @@ static uint32_t add_step(as_sequences *sequences, as_event_id id, uint32_t befor
     step->first_ms = before == AS_NO_STEP ? id.ms : sequences->steps[before].first_ms;
     step->serial = id.serial;
     step->before = before;
-    step->member_len = 0;
-    keep_fields(sequences, step, values);
+    const as_member *member = member_of(sequences, values);
+    step->member_len = member->len;
+    memcpy(step->member, member->bytes, member->len);
     return at;
 }
 

@@ -40,6 +40,13 @@ typedef struct {
 
 #define AS_NO_STEP UINT32_MAX
 
+/* The fields that the steps of the current event keep. */
+typedef struct {
+    uint64_t number; /* as_event_values.number of the event */
+    uint32_t len;
+    uint8_t bytes[AS_MEMBER_BYTES]; /* as_hit.members */
+} as_member;
+
 typedef struct {
     uint64_t key[2];
     uint64_t last_ms;     /* of a sample: stamp of its newest event */
@@ -74,7 +81,10 @@ typedef struct {
     as_reported_hit *stamps;
     uint32_t *buckets;
     uint64_t seed;
-    uint64_t member_fields; /* bits of the fields that a hit carries of each event */
+    uint64_t member_fields;  /* bits of the fields that a hit carries of each event */
+    uint8_t kept[AS_FIELDS]; /* the same, in the order in which they are kept */
+    uint32_t kept_count;
+    as_member member;
     uint32_t width;
     uint32_t most_stages;
     bool staged; /* whether there is a sequence or sample */

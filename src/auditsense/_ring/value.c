@@ -48,22 +48,20 @@ as_kind as_field_kind(as_field field) {
     return (as_kind)kinds[field];
 }
 
-static unsigned upper_digit(uint8_t c) {
-    if (c >= '0' && c <= '9') {
-        return (unsigned)(c - '0');
-    }
-    return c >= 'A' && c <= 'F' ? (unsigned)(c - 'A') + 10u : 255u;
-}
+/* One more than the value of a digit; 0: no digit. */
+static const uint8_t upper_digits[256] = {['0'] = 1,  ['1'] = 2,  ['2'] = 3,  ['3'] = 4,  ['4'] = 5,  ['5'] = 6,
+                                          ['6'] = 7,  ['7'] = 8,  ['8'] = 9,  ['9'] = 10, ['A'] = 11, ['B'] = 12,
+                                          ['C'] = 13, ['D'] = 14, ['E'] = 15, ['F'] = 16};
 
 /* Decode upper-case hex; nul: replacement for NUL. False: not hex, so the text is the value. */
 static bool unhex(as_span hex, uint8_t nul, uint8_t *out) {
     for (uint32_t i = 0; i < hex.len; i += 2) {
-        const unsigned high = upper_digit(hex.at[i]);
-        const unsigned low = upper_digit(hex.at[i + 1]);
-        if (high > 15 || low > 15) {
+        const unsigned high = upper_digits[hex.at[i]];
+        const unsigned low = upper_digits[hex.at[i + 1]];
+        if (high == 0 || low == 0) {
             return false;
         }
-        const uint8_t byte = (uint8_t)(high * 16 + low);
+        const uint8_t byte = (uint8_t)((high - 1) * 16 + low - 1);
         out[i / 2] = byte == 0 ? nul : byte;
     }
     return true;
