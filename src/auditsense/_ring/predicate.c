@@ -43,7 +43,9 @@ static void find_shared(as_predicates *predicates, uint32_t nodes) {
     for (uint32_t i = 0; i < nodes; i++) {
         const uint16_t at = predicates->nodes[i].predicate;
         as_results *seen = &predicates->results[at / 64];
-        predicates->rows[at].flags |= (seen->known >> at % 64 & 1) != 0 ? AS_SHARED : 0;
+        if ((seen->known >> at % 64 & 1) != 0) {
+            predicates->rows[at].flags |= AS_SHARED;
+        }
         seen->known |= UINT64_C(1) << at % 64;
     }
     forget(predicates);
@@ -661,13 +663,12 @@ __attribute__((noinline)) static bool evaluate_once(as_predicates *predicates, u
 }
 
 static inline bool holds_at(as_predicates *predicates, uint32_t at, as_event_values *values) {
-    bool holds;
-    if (is_known(predicates, at, &holds)) {
-        return holds;
-    }
     const as_predicate *predicate = &predicates->rows[at];
-    return (predicate->flags & (AS_SHARED | AS_OF_TAIL)) != 0 ? evaluate_once(predicates, at, values)
-                                                              : evaluate(predicates, predicate, values);
+    bool holds;
+    if ((predicate->flags & (AS_SHARED | AS_OF_TAIL)) == 0) {
+        return evaluate(predicates, predicate, values);
+    }
+    return is_known(predicates, at, &holds) ? holds : evaluate_once(predicates, at, values);
 }
 
 bool as_predicate_holds(as_predicates *predicates, uint32_t at, as_event_values *values) {
