@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from auditsense import Host
 from auditsense.detect.compact_line import look_up
 from auditsense.detect.ecs import sink_document
-from auditsense.sinks import SinkError, socket_sink
+from auditsense.sinks import SinkError, syslog
 from auditsense.sinks.config import SyslogSettings
 from auditsense.sinks.format import Format, compact_text
 from auditsense.sinks.journald import JournaldSink
@@ -262,7 +262,7 @@ def frames(data: bytes) -> list[bytes]:
 
 
 def test_stalled_tcp_peer_gets_each_frame_once(monkeypatch: pytest.MonkeyPatch, fault: Recorder) -> None:
-    monkeypatch.setattr(socket_sink, "_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(syslog, "TIMEOUT_S", 0.1)  # of a connected socket
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         with started(SyslogSink(SyslogSettings("tcp", "127.0.0.1", port, most=60_000)), "syslog") as process:
