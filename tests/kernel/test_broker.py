@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from auditsense.cli.output import _use_broker
 from auditsense.kernel import broker as module
 from auditsense.kernel.broker import Broker, SinkFile
+from auditsense.kernel.privileges import User
 from auditsense.sinks import SinkError
+from auditsense.sinks.config import FileSettings
 from auditsense.sinks.file import BrokeredOpener, FileSink
 from auditsense.sinks.socket_sink import BrokeredConnector
 
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+OTHER_ID = 65_534
 NAMES = ("alerts.jsonl", "alerts.jsonl.1", "alerts.jsonl.2")
 
 
@@ -80,6 +84,41 @@ def test_file_that_was_renamed_is_not_rotated(tmp_path: Path) -> None:
         (tmp_path / NAMES[0]).write_bytes(b"another\n")
         sink.opener.rotate(sink.fileno())
     assert not (tmp_path / NAMES[1]).exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+@pytest.mark.parametrize(
+    ("owner", "group", "mode", "warned"),
+    [
+        (0, 0, 0o755, False),
+        (OTHER_ID, 0, 0o775, False),
+        (OTHER_ID, OTHER_ID, 0o775, True),
+        (0, 0, 0o555, True),
+    ],
+)
+def test_folder_in_which_the_broker_may_not_rotate_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], *, owner: int, group: int, mode: int, warned: bool
+) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    settings = FileSettings(folder / NAMES[0], size=4096, keep=2)
+    os.chown(folder, owner, group)
+    folder.chmod(mode)
+    sink = FileSink(settings.path, size=4096, keep=2)
+    broker = Broker()
+    (opener,) = _use_broker(settings, sink, User(61_000, 61_000), broker)
+    printed = capsys.readouterr().err
+    broker.start()
+    if warned:
+        with pytest.raises(SinkError, match="Permission denied"):
+            sink.opener.rotate(sink.fileno())
+    else:
+        sink.opener.rotate(sink.fileno())
+        assert (folder / NAMES[1]).exists()
+    assert ("can be neither rotated nor reopened" in printed) == warned
+    sink.close()
+    opener.close()
+    broker.close()
 
 
 def test_link_in_place_of_the_file_is_refused(tmp_path: Path) -> None:

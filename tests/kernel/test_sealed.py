@@ -52,6 +52,29 @@ def lines(*documents: int) -> bytes:
     return b"".join(b'{"n": %d}\n' % number for number in documents)
 
 
+def test_missing_memory_is_reported_and_the_sink_works(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = FileSettings(tmp_path / "alerts")
+    sink = open_sink(settings, Format.JSONL)
+    assert isinstance(sink, FileSink)
+
+    def run() -> list[str]:
+        sealed._map(mmap.PAGESIZE)  # as if a library were there
+        sealed.is_possible.cache_clear()
+        kept = [_seal(settings, sink, brokered=brokered) for brokered in (False, True)]
+        printed = capsys.readouterr().err
+        _confinement(settings, None, 0, kept[0], brokered=False)()
+        sink.reopen()
+        sink.write_lines(lines(1))
+        return [repr(kept), printed]
+
+    kept, printed = in_child(run)
+    assert kept == "[None, None]"
+    assert printed.count("no memory is available at 0x20000; is vm.mmap_min_addr higher?") == 1
+    assert (tmp_path / "alerts").read_bytes() == lines(1)
+
+
 def test_file_is_written_rotated_and_reopened(tmp_path: Path) -> None:
     settings = FileSettings(tmp_path / "alerts", size=4096, keep=2)
     sink = open_sink(settings, Format.JSONL)

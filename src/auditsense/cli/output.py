@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Protocol
@@ -276,6 +277,11 @@ def _use_broker(
         return []
     if user is None or _belongs_to(settings, user):
         return []
+    if not _root_may_create(settings.path.parent.stat()):
+        print_message(
+            f"{settings} can be neither rotated nor reopened: its folder is another user's, and root has no "
+            "capabilities for that; give the folder to root, or run as that user with --user"
+        )
     file = SinkFile(sink.opener.open_folder(), str(settings.path.parent), sink.opener.names)
     opener = BrokeredOpener(settings.path, broker.add_file(file, sink.fileno()))
     sink.opener = opener
@@ -302,9 +308,16 @@ def _use_connector(settings: SyslogSettings, sink: Sink, user: User | None, stac
 
 def _seal(settings: SinkSettings, sink: Sink, *, brokered: bool) -> Sealed | None:
     """Let a sink open its own files only, or pass its own descriptor only; None: it does neither."""
-    from auditsense.kernel import sealed  # noqa: PLC0415 - not for replay
+    from auditsense.kernel import sealed, seccomp  # noqa: PLC0415 - not for replay
 
+    if not isinstance(settings, JournaldSettings if brokered else (JournaldSettings, FileSettings)):
+        return None
     if not sealed.is_possible():
+        if seccomp.abi() is not None:  # else there is no filter at all, which the sensor reports
+            print_message(
+                f"{settings} keeps more system calls than it needs: no memory is available at "
+                f"{sealed.FIRST:#x}; is vm.mmap_min_addr higher?"
+            )
         return None
     if isinstance(settings, JournaldSettings):
         from auditsense.sinks.journald import JournaldSink  # noqa: PLC0415 - as above
@@ -313,11 +326,13 @@ def _seal(settings: SinkSettings, sink: Sink, *, brokered: bool) -> Sealed | Non
             message = sealed.SealedMessage()
             sink.passer = message
             return message
-    if not isinstance(settings, FileSettings) or brokered:
-        return None
     from auditsense.sinks.file import FileSink, FolderOpener, SealedOpener  # noqa: PLC0415 - as above
 
-    if not isinstance(sink, FileSink) or not isinstance(sink.opener, FolderOpener):
+    if not (
+        isinstance(settings, FileSettings)
+        and isinstance(sink, FileSink)
+        and isinstance(sink.opener, FolderOpener)
+    ):
         return None
     try:
         folder = sealed.SealedFolder(sink.opener.open_folder(), sink.opener.names)
@@ -349,6 +364,12 @@ def _as_owner(settings: SinkSettings, user: User | None) -> Iterator[None]:
 def _belongs_to(settings: FileSettings, user: User) -> bool:
     """Return whether a user may create files in the folder of a file."""
     return settings.path.parent.stat().st_uid == user.uid
+
+
+def _root_may_create(folder: os.stat_result) -> bool:
+    """Return whether root without capabilities may create files in a folder."""
+    write = stat.S_IWUSR if folder.st_uid == 0 else stat.S_IWGRP if folder.st_gid == 0 else stat.S_IWOTH
+    return bool(folder.st_mode & write)
 
 
 def _confinement(
