@@ -321,38 +321,38 @@ typedef struct {
 
 /* Loss is data: everything that came in, and its outcome. Never reset. */
 typedef struct {
-    uint64_t datagrams;         /* received or fed, regardless of outcome */
-    uint64_t foreign;           /* not sent by the kernel: dropped unread */
-    uint64_t truncated;         /* longer than datagram_bytes: the start was used, the rest is lost. Excludes record
-                                   types that no field is read from. Includes events that a rule may match and that
-                                   have a record with 16 fields and words unknown to the kernel: the rest of such a
-                                   record is not read */
-    uint64_t control;           /* replies and notices on the same socket: not records */
-    uint64_t lines;             /* of log text, without the separators that ausearch and tail write */
-    uint64_t records;           /* with a readable stamp */
-    uint64_t malformed;         /* datagrams and lines without one */
-    uint64_t events;            /* closed, for any reason */
-    uint64_t incomplete;        /* of these: without an end or a SYSCALL record; in text: without SYSCALL, or without
-                                   PATH records that it announces */
-    uint64_t evicted;           /* of the incomplete: closed early because a table was full */
-    uint64_t late;              /* records of an event that was already closed */
-    uint64_t duplicate;         /* records that their event already had */
-    uint64_t serials_missing;   /* serials that the kernel issued and that never arrived (datagrams only) */
-    uint64_t serial_restarts;   /* restarts of the serials: another boot */
-    uint64_t stamp_steps;       /* times that the stamps of a host stepped back by more than 5 s and stayed there */
-    uint64_t matches;           /* events that a rule matched */
-    uint64_t excepted;          /* events that a rule would have matched, except for one of its exceptions */
-    uint64_t keyless;           /* matches without a key field: not counted in any window */
-    uint64_t stale;             /* matches older than all of a full window, within its span: not counted in it */
-    uint64_t keys_evicted;      /* windows evicted because key_slots were full */
-    uint64_t sequences;         /* completed windows */
-    uint64_t hits;              /* of these: separate hits; the others were merged into one */
-    uint64_t unknown_arch;      /* SYSCALL records of architectures outside as_rules.arches */
-    uint64_t open_events;       /* gauge: events being reassembled */
-    uint64_t live_keys;         /* gauge: keys with a window */
-    uint64_t limited;           /* completed sequences and samples beyond the limit of their rule: not in `sequences` */
-    uint64_t disordered;        /* matches decided after a later one of their host: as_ring_order was too small. Without it,
-                                   steps of sequences decided after a later step before them */
+    uint64_t datagrams;       /* received or fed, regardless of outcome */
+    uint64_t foreign;         /* not sent by the kernel: dropped unread */
+    uint64_t truncated;       /* longer than datagram_bytes: the start was used, the rest is lost. Excludes record
+                                 types that no field is read from. Includes events that a rule may match and that
+                                 have a record with 16 fields and words unknown to the kernel: the rest of such a
+                                 record is not read */
+    uint64_t control;         /* replies and notices on the same socket: not records */
+    uint64_t lines;           /* of log text, without the separators that ausearch and tail write */
+    uint64_t records;         /* with a readable stamp */
+    uint64_t malformed;       /* datagrams and lines without one */
+    uint64_t events;          /* closed, for any reason */
+    uint64_t incomplete;      /* of these: without an end or a SYSCALL record; in text: without SYSCALL, or without
+                                 PATH records that it announces */
+    uint64_t evicted;         /* of the incomplete: closed early because a table was full */
+    uint64_t late;            /* records of an event that was already closed */
+    uint64_t duplicate;       /* records that their event already had */
+    uint64_t serials_missing; /* serials that the kernel issued and that never arrived (datagrams only) */
+    uint64_t serial_restarts; /* restarts of the serials: another boot */
+    uint64_t stamp_steps;     /* times that the stamps of a host stepped back by more than 5 s and stayed there */
+    uint64_t matches;         /* events that a rule matched */
+    uint64_t excepted;        /* events that a rule would have matched, except for one of its exceptions */
+    uint64_t keyless;         /* matches without a key field: not counted in any window */
+    uint64_t stale;           /* matches older than all of a full window, within its span: not counted in it */
+    uint64_t keys_evicted;    /* windows evicted because key_slots were full */
+    uint64_t sequences;       /* completed windows */
+    uint64_t hits;            /* of these: separate hits; the others were merged into one */
+    uint64_t unknown_arch;    /* SYSCALL records of architectures outside as_rules.arches */
+    uint64_t open_events;     /* gauge: events being reassembled */
+    uint64_t live_keys;       /* gauge: keys with a window */
+    uint64_t limited;         /* completed sequences and samples beyond the limit of their rule: not in `sequences` */
+    uint64_t disordered; /* matches decided after a later one of their host: as_ring_order was too small. Without it,
+                            steps of sequences decided after a later step before them */
     uint64_t parents_unknown;   /* events of which rules asked the parent, and it is not known */
     uint64_t processes_evicted; /* processes that are forgotten because process_slots or their texts were full */
     uint64_t live_processes;    /* gauge: processes remembered */

@@ -87,8 +87,11 @@ def children_of(pid: int) -> set[int]:
 
 
 def guardian_of(sensor: Command) -> int:
-    children = Path(f"/proc/{sensor.pid}/task/{sensor.pid}/children").read_text().split()
-    (pid,) = (int(child) for child in children if status(int(child))["Name"] == "audit-guardian")
+    return part_of(sensor, "audit-guardian")
+
+
+def part_of(sensor: Command, name: str) -> int:
+    (pid,) = (child for child in children_of(sensor.pid) if status(child)["Name"] == name)
     return pid
 
 
@@ -335,6 +338,21 @@ def test_host_is_restored_with_guardian_killed_first(
     with running("run") as sensor:
         assert sensor.end() == 0
     assert host_state() == before
+    assert not undo_journal_file.DEFAULT_FOLDER.exists()
+
+
+def test_death_of_the_broker_is_reported_once_and_the_next_start_cleans_up(
+    host_state: Callable[[], HostState],
+) -> None:
+    before = host_state()
+    with running("run") as sensor:
+        os.kill(part_of(sensor, "audit-broker"), signal.SIGKILL)
+        wait_until(lambda: "the broker has died" in sensor.stderr)
+        assert sensor.end() == 0
+        assert sensor.stderr.count("the broker has died") == 1
+    assert host_state() == before
+    with running("run") as sensor:
+        assert sensor.end() == 0
     assert not undo_journal_file.DEFAULT_FOLDER.exists()
 
 

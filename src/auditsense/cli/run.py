@@ -61,6 +61,10 @@ if TYPE_CHECKING:
 _64_BIT: Final = 0x8000_0000  # of audit's number of an architecture
 _MOST_LISTED: Final = 8
 """Audit rules that are listed one by one."""
+_NO_BROKER: Final = (
+    "the broker has died: files of sinks cannot be rotated, sockets of sinks and a renamed log cannot be "
+    "opened again, and the files of this sensor stay in /run/auditsense; restart the sensor"
+)
 _PRINT_RULES: Final = "auditsense rules derive lists them"
 _RULE_ADDED: Final = "added the audit rule "
 _REOPENED: Final = ("log:", "unix:")
@@ -315,6 +319,8 @@ class LiveSession:
         """Do what is due between two turns of the sensor's loop. Returns when to call again, in seconds."""
         self._hangup.poll(self._sensor, lambda: state(self._sensor))
         self._notifier.alive(lambda: state(self._sensor))
+        if self._broker is not None and self._broker.has_ended():
+            print_message(_NO_BROKER)
         if isinstance(self._source, TextSource):
             for message in self._source.take_messages():
                 print_message(message)

@@ -187,6 +187,13 @@ class Broker:
         """Remove the files and folders. Never raises: what stays is removed by the next start."""
         self._ask(CLEAN)
 
+    def has_ended(self) -> bool:
+        """Return True once when the process has ended, though this client has not: it was killed."""
+        if not self.pid or not child.has_exited(self.pid):
+            return False
+        self.pid = 0
+        return True
+
     def close(self) -> None:
         """Close the connection, and wait for the process when no other client is left."""
         self._own.close()
