@@ -196,6 +196,7 @@ def test_related_user_is_any_of_the_users_of_the_event() -> None:
     query = 'any where related.user == "alice"'
     assert fits(query, event("openat", uid="0", euid="1000"))
     assert fits(query, event(None, "USER_AUTH", auid="0", acct="alice"))
+    assert fits(query, event(None, "USER_LOGIN", auid="0", acct="1000"))
     assert not fits(query, event(None, "USER_AUTH", auid="0", acct="bob"))
 
 

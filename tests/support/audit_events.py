@@ -235,7 +235,7 @@ def _fields_alone(event: AuditEvent, processes: dict[int, Process], *, native: b
         "auditd.result": ("success" if success else "fail" if result else "unknown",),
         "user.id": user,
         "user.name": _name(user),
-        "related.user": (*_name(user), *((account,) if account else ())),
+        "related.user": (*_name(user), *((account, *_name((account,))) if account else ())),
         **{
             f"auditd.data.{key}": (event.message[key].strip('"'),)
             for key in ("terminal", "addr", "grantors", "acct", "hostname", "unit")
@@ -361,7 +361,7 @@ def _mapped(address: str) -> object:
 def _name(ids: tuple[str, ...]) -> tuple[str, ...]:
     try:
         return (pwd.getpwuid(int(ids[0])).pw_name,) if ids else ()
-    except KeyError:
+    except (KeyError, ValueError):  # no account has the id, or it is a name
         return ()
 
 

@@ -477,8 +477,10 @@ class FieldMeanings:
         return self._named(_user_field(shape), test)
 
     def _related_user(self, test: Test, shape: EventShape) -> Decision:
-        other = compare(Field.ACCT, test) if shape.alone else self._named(Field.EUID, test)
-        return some_of([self._named(_user_field(shape), test), other])
+        named = self._named(_user_field(shape), test)
+        if not shape.alone:
+            return some_of([named, self._named(Field.EUID, test)])
+        return some_of([named, compare(Field.ACCT, test), self._named(Field.ACCT, test)])  # a name or an id
 
     def _named(self, field: Field, test: Test) -> Decision:
         """Return a test of the name of the user whose id a field holds."""
