@@ -1,4 +1,4 @@
-"""The core where a size_t has 32 bits: it compiles without a warning, and its tests pass."""
+"""The core and the broker with a size_t of 32 bits: they compile without a warning, and their tests pass."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ def objects(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         subprocess.run(probe, capture_output=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("gcc cannot compile for 32 bits here (apt-get install gcc-multilib)")
-    sources = [CORE / "_ring.c", *sorted((CORE / "_ring").glob("*.c"))]
+    folders = (CORE / "_ring", CORE / "_helper")
+    sources = [CORE / "_ring.c", *(file for folder in folders for file in sorted(folder.glob("*.c")))]
     out = [str(folder / f"{source.stem}.o") for source in sources]
     with ThreadPoolExecutor(2) as pool:
         jobs = [

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def receiver() -> Iterator[socket.socket]:
     with socket.create_server(("127.0.0.1", 0)) as one:
-        one.settimeout(60)
+        one.settimeout(300)
         yield one
 
 
@@ -48,7 +48,7 @@ def test_connected_socket_comes_each_time(receiver: socket.socket) -> None:
         with dial(60) as connected:
             connected.sendall(text)
             with receiver.accept()[0] as accepted:
-                accepted.settimeout(60)
+                accepted.settimeout(300)
                 assert accepted.recv(10) == text
     connector.close()
 
@@ -56,7 +56,7 @@ def test_connected_socket_comes_each_time(receiver: socket.socket) -> None:
 def test_datagrams_reach_the_receiver() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
         receiver.bind(("127.0.0.1", 0))
-        receiver.settimeout(60)
+        receiver.settimeout(300)
         connector, dial = dialer("127.0.0.1", receiver.getsockname()[1], socket.SOCK_DGRAM)
         with dial(60) as connected:
             connected.send(b"text")
@@ -146,7 +146,7 @@ def test_address_of_a_family_that_this_host_lacks_is_passed_over(
 
 def test_client_that_has_asked_again_gets_one_answer(receiver: socket.socket) -> None:
     connector = Connector("127.0.0.1", receiver.getsockname()[1], socket.SOCK_STREAM)
-    connector.connection.settimeout(60)
+    connector.connection.settimeout(300)
     connector.connection.send(bytes([1, 1, 60]))  # two had no answer in time
     connector.start(None)
     answer, descriptors, _, _ = socket.recv_fds(connector.connection, 1, 1)
@@ -201,7 +201,7 @@ def test_confined_sink_sends_and_connects_again(receiver: socket.socket) -> None
     assert in_child(run) == "done"
     thread.join()
     for number, one in enumerate(accepted, 1):
-        one.settimeout(60)
+        one.settimeout(300)
         assert f'"n":{number}'.encode() in one.recv(10_000).replace(b" ", b"")
         one.close()
     connector.close()

@@ -107,7 +107,7 @@ def test_page_of_compatibility_is_written_from_the_results() -> None:
 @pytest.mark.skipif("AUDITSENSE_KERNEL" not in os.environ, reason="AUDITSENSE_KERNEL names no kernel to boot")
 def test_sensor_works_on_another_kernel() -> None:
     cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "auditsense" / "kernels"
-    program = (sys.executable, "scripts/kernels/boot.py", "--checkout", "--folder", str(cache))
+    program = (sys.executable, "-E", "-s", "scripts/kernels/boot.py", "--checkout", "--folder", str(cache))
     done = subprocess.run(
         [*program, os.environ["AUDITSENSE_KERNEL"]], cwd=ROOT, capture_output=True, text=True, check=False
     )

@@ -378,8 +378,12 @@ def _netlink_of(kernel: Transport | None, *, guarded: bool) -> NetlinkApi:
     return records
 
 
-def check_rule_lines(lines: object) -> None:
+def check_rule_lines(lines: object, name: str = "audit_rules") -> None:
     """Refuse what is not a list of strings.
+
+    Args:
+        lines: to check.
+        name: of the argument.
 
     Raises:
         UsageError: so it is.
@@ -387,7 +391,7 @@ def check_rule_lines(lines: object) -> None:
     if isinstance(lines, str):
         raise UsageError(f"audit rules are a list of lines, not one string: [{lines!r}]")
     if not isinstance(lines, Iterable) or not all(isinstance(line, str) for line in lines):
-        raise UsageError(f"audit_rules: expected a list of lines in auditctl syntax, not {lines!r:.60}")
+        raise UsageError(f"{name}: expected a list of lines in auditctl syntax, not {lines!r:.60}")
 
 
 def _parsed(lines: Sequence[str]) -> list[AuditRule]:

@@ -29,7 +29,7 @@ from auditsense.kernel.rules import auditctl
 from auditsense.kernel.tamper import Expected
 from auditsense.kernel.undo import undo_all
 from auditsense.sources.audit_socket import DEFAULT_RECEIVE_BUFFER_BYTES
-from auditsense.sources.kernel_source import KernelSource, RuleChanger
+from auditsense.sources.kernel_source import KernelSource, RuleChanger, check_rule_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -97,6 +97,7 @@ class Multicast(KernelSource):
             cleanup=cleanup,
             kernel=kernel,
         )
+        check_rule_lines(others, "others")
         self._others = [auditctl.parse(line) for line in others]
         self._add_rules = add_rules
         self._steps: list[Step] = []
