@@ -149,7 +149,9 @@ class RunOutput:
         return self.sinks.timeout_s()
 
     def close(self) -> None:
-        """Flush and close the sinks; see `SinkSet.close`."""
+        """Report the last trouble of the sinks, then flush and close them; see `SinkSet.close`."""
+        with suppress(SinkError):  # closing raises it too
+            self.poll()
         self.sinks.close()
 
     def summary(self) -> str:
