@@ -174,7 +174,7 @@ def _event(draw: st.DrawFn, number: int) -> AuditEvent:
         return replace(event, socket=draw(st.sampled_from(sockets)))
     message = {
         "op": "x",
-        "acct": '"root"',
+        "acct": '"ghost"',  # no account here: its id is no second value of user.effective.id
         "terminal": one("ssh", "tty1", "?"),
         "res": one("success", "failed"),
     }
