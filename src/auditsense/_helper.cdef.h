@@ -1,4 +1,4 @@
-/* Processes of `auditsense run` that run no Python: the broker and the helper of the self-test. */
+/* Processes of `auditsense run` that run no Python: the broker. */
 
 /* Bytes from first up to, without, end. */
 typedef struct {

@@ -1,6 +1,6 @@
 """Memory of a process that it cannot change any more, for filters that compare addresses.
 
-A filter for system calls sees an address and not what is there. So names of files, and a message without a
+A filter for system calls sees an address and not the bytes at it. So names of files, and a message without a
 receiver, lie in read-only memory, and the filter allows their addresses alone.
 
 Rule 1: the memory is below all other memory of the process. Calls that change mappings are allowed above it
