@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from auditsense.detections import derive_requirements
 from auditsense.detections.builder import define
 from auditsense.detections.derive import AnyPaths, Derivation, derive
 from auditsense.detections.derive_numbers import EVERY, NONE, Comparison, Numbers
+from auditsense.detections.derive_requirements import Requirement, _of_ids
 from auditsense.detections.derive_rules import Cost
 from auditsense.detections.eql.parser import parse
 from auditsense.detections.event_table import EventMapping
@@ -17,6 +19,7 @@ from auditsense.detections.loader import shipped_detections
 from auditsense.kernel.rules import auditctl
 
 if TYPE_CHECKING:
+    from auditsense.detections.expression import Test
     from auditsense.detections.model import Detection
 
 PSPY = "-w /proc/ -p r -k audit_proc"
@@ -392,6 +395,28 @@ def test_missing_file_of_procfs_is_left_out_and_named() -> None:
 )
 def test_numbers_become_comparisons(numbers: Numbers, wanted: tuple[tuple[Comparison, ...], ...]) -> None:
     assert numbers.alternatives() == wanted
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        'file where auditd.data.syscall == "rename" and user.id == "0"',
+        'file where not (auditd.data.syscall != "rename" or user.id != "0")',
+    ],
+)
+def test_conditions_are_read_only_for_calls_that_the_first_one_allows(
+    query: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Deriving delays the start, and the first condition excludes most calls."""
+    read: list[str | None] = []
+
+    def of_ids(test: Test, field: str, *, negated: bool) -> Requirement | None:
+        read.append(field)
+        return _of_ids(test, field, negated=negated)
+
+    monkeypatch.setattr(derive_requirements, "_of_ids", of_ids)
+    assert rules(query) == ["-S rename -F uid=0"]
+    assert read == ["uid"]
 
 
 def test_numbers_are_sets() -> None:

@@ -15,6 +15,7 @@ from auditsense.detections.derive import derive
 from auditsense.detections.fields import FIELDS, NUMBERS, SYSCALL_NAME
 from auditsense.errors import AuditRuleError, DetectionError, SocketTakenError, UsageError
 from auditsense.kernel.rules import auditctl
+from auditsense.sources import factory
 from auditsense.sources.multicast import Multicast
 from auditsense.sources.unicast import Unicast
 from auditsense.testing import FakeClock, FakeKernel, FakeSource, burst, call_event
@@ -150,6 +151,18 @@ def test_sensor_without_audit_rules_is_refused(source: Unicast | None) -> None:
         Sensor([detection("a")], source=source)
     Sensor([detection("a")], audit_rules=[])
     Sensor([detection("a")], audit_rules=[RULE])
+
+
+@pytest.mark.parametrize("given", [[RULE], []])
+def test_no_audit_rules_are_derived_where_they_are_given(
+    given: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(factory, "derive", None)
+    kernel = FakeKernel()
+    with Sensor(source=Unicast(given, kernel=kernel)):
+        assert rules(kernel) == written(*given)
+    with Sensor(source=FakeSource()):
+        pass
 
 
 def test_audit_rules_with_source_are_refused() -> None:

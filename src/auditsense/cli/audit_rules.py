@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from auditsense.sources.factory import rules_needed
+from auditsense.sources.factory import derivation_of, rules_needed
 
 if TYPE_CHECKING:
     from auditsense.config.settings import RunSettings
@@ -30,3 +30,17 @@ def audit_rules_needed(
         optional=optional,
         mapping=fixed.values["detections.mapping"],
     )
+
+
+def audit_rules_of_run(settings: RunSettings) -> tuple[list[str], list[str]]:
+    """Return `audit_rules_needed`, as `run` adds them and with the optional ones, derived once.
+
+    Raises:
+        DetectionError: see `rules_needed`.
+    """
+    configured = [*settings.source.audit_rules]
+    if configured:
+        return configured, configured
+    derivation = derivation_of(settings.detections, settings.values["detections.mapping"])
+    costly = settings.source.costly_rules
+    return derivation.lines(costly=costly), derivation.lines(costly=costly, optional=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from auditsense import syscalls
 from auditsense.cli import print_data, print_detail, print_message, print_progress
-from auditsense.cli.audit_rules import audit_rules_needed
+from auditsense.cli.audit_rules import audit_rules_of_run
 from auditsense.cli.common import drop_privileges, report_restored, stop_signals
 from auditsense.cli.output import check_sinks, running_sinks, wanted_sinks
 from auditsense.cli.run_lock import RunLock, users_of_sensors
@@ -110,8 +110,10 @@ class LiveSession:
         if settings.view is View.EVENTS:
             refuse_events_as_findings(self._sinks, settings.format)
         self._rules: list[str] = []  # with a text source, auditd sets the rules
+        others: list[str] = []
         if not is_text(settings.source.name):
-            self._rules = audit_rules_needed(settings)
+            # Where nothing can be added, the rules that `rules print` shows are enough.
+            self._rules, others = audit_rules_of_run(settings)
         self._user, self._why_root = _user(settings) if arguments.own_process else (None, "")
         status = _status_settings(settings)
         self._status_socket = StatusSocket(status)
@@ -126,7 +128,9 @@ class LiveSession:
             broker=lambda: None if self._broker is None else self._broker.fileno(),
             user=self._user,
         )
-        self._source, self._why = _source(settings, self._rules, cleanup, own_process=arguments.own_process)
+        self._source, self._why = _source(
+            settings.source, self._rules, others, cleanup, own_process=arguments.own_process
+        )
 
     def _make_broker(self, status: StatusSettings) -> Broker | None:
         """Return the process that removes the files of this sensor; None: other processes may."""
@@ -424,13 +428,10 @@ def _user(settings: RunSettings) -> tuple[User | None, str]:
 
 
 def _source(
-    settings: RunSettings, rules: list[str], cleanup: Cleanup, *, own_process: bool
+    source: SourceSettings, rules: list[str], others: list[str], cleanup: Cleanup, *, own_process: bool
 ) -> tuple[KernelSource | TextSource, str]:
-    """Return the source, and for "auto" why it is not the usual one."""
-    source = settings.source
+    """Return the source, and for "auto" why it is not the usual one; *others*: see `Multicast`."""
     if not is_text(source.name):
-        # Where nothing can be added, the rules that `rules print` shows are enough.
-        others = audit_rules_needed(settings, optional=True)
         return kernel_source(source.name, rules, others, guarded=True, repair=source.repair, cleanup=cleanup)
     if source.name == "audisp" and own_process:  # auditd sends it when it reloads its configuration
         signal.signal(signal.SIGHUP, signal.SIG_IGN)

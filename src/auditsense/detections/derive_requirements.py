@@ -268,7 +268,7 @@ def requirement_of(expression: Expression, facts: CallFacts, *, negated: bool = 
         case Not(term):
             return requirement_of(term, facts, negated=not negated)
         case And(terms) | Or(terms):
-            parts = [requirement_of(term, facts, negated=negated) for term in terms]
+            parts = (requirement_of(term, facts, negated=negated) for term in terms)
             return _all(parts) if isinstance(expression, And) is not negated else _any(parts)
         case Test():
             return _of_test(expression, facts, negated=negated)

@@ -22,6 +22,7 @@ from auditsense.sources.unicast import Unicast
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from auditsense.detections.derive import Derivation
     from auditsense.detections.model import Detection
     from auditsense.kernel.audit_status import AuditStatus
     from auditsense.kernel.transport import Transport
@@ -148,13 +149,28 @@ def rules_needed(
     Raises:
         DetectionError: an invalid audit rule, with its detection.
     """
+    return derivation_of(detections, mapping).lines(costly=costly, optional=optional)
+
+
+def derivation_of(
+    detections: Sequence[Detection], mapping: EventMapping | str = EventMapping.NATIVE
+) -> Derivation:
+    """Return what `rules_needed` chooses from, for callers that choose more than once: deriving takes long.
+
+    Raises:
+        DetectionError: see `rules_needed`.
+    """
+    _check_named_rules(detections)
+    return derive(detections, mapping=EventMapping(mapping))
+
+
+def _check_named_rules(detections: Sequence[Detection]) -> None:
     for detection in detections:
         for line in detection.audit_rules:
             try:
                 auditctl.parse(line)
             except AuditRuleError as error:
                 raise DetectionError(f"detection {detection.id!r}: audit_rule: {error}") from None
-    return derive(detections, mapping=EventMapping(mapping)).lines(costly=costly, optional=optional)
 
 
 def source_for(
@@ -175,7 +191,7 @@ def source_for(
         UsageError: both are given, or no event of these detections needs an audit rule.
         AuditRuleError, DetectionError: an invalid audit rule.
     """
-    needed = rules_needed(detections, mapping=mapping)
+    _check_named_rules(detections)
     if source is None:
         source = Unicast(audit_rules)
     elif audit_rules is not None:
@@ -183,8 +199,8 @@ def source_for(
             "audit_rules is only for a sensor without source=; "
             f"give the rules to the source, as in Unicast({audit_rules!r}, guarded=True)"
         )
-    if isinstance(source, KernelSource):
-        source.use_rules_of_detections(needed)
+    if isinstance(source, KernelSource) and not source.has_rules:
+        source.use_rules_of_detections(rules_needed(detections, mapping=mapping))
     return source
 
 

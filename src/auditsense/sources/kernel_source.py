@@ -140,6 +140,11 @@ class KernelSource:
         self._drain = drain
         self._unneeded = unneeded
 
+    @property
+    def has_rules(self) -> bool:
+        """Whether its maker gave audit rules, or none on purpose; else those of the detections are used."""
+        return self._rules_given
+
     def use_rules_of_detections(self, audit_rules: Sequence[str]) -> None:
         """Use these audit rules if none were given. Before entering.
 
