@@ -183,7 +183,9 @@ def boot(name: str, checks: str, folder: Path, *, checkout: bool = False) -> tup
 def judge(lines: list[str]) -> dict[str, object]:
     """Return facts, and the names of the checks that passed and failed."""
     told = [
-        line.split(": ", 1) for line in lines if line.startswith(("pass ", "fail ", "fact ")) and ": " in line
+        line.split(":\t", 1)
+        for line in lines
+        if line.startswith(("pass ", "fail ", "fact ")) and ":\t" in line
     ]
     return {
         "facts": {name.removeprefix("fact "): seen for name, seen in told if name.startswith("fact ")},

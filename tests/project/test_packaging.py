@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from scripts.kernels import boot, checks
+
 ROOT = Path(__file__).parents[2]
 PACKAGING = ROOT / "packaging"
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -104,6 +106,19 @@ def test_page_of_compatibility_is_written_from_the_results() -> None:
     )
 
 
+def test_result_of_a_boot_has_each_check_by_its_whole_name(capsys: pytest.CaptureFixture[str]) -> None:
+    checks.report("fact", "kernel", "6.1.0: of a test")
+    checks.report("pass", "alert: confined", {"107": "uid 900"})
+    checks.report("fail", "alert: exit code 0", 1, "line\nline")
+    checks.report("fail", "alert: audit as before")
+    lines = ["[ 1.0] a line of the kernel: no check", *capsys.readouterr().out.splitlines(), "2 failed"]
+    assert boot.judge(lines) == {
+        "facts": {"kernel": "6.1.0: of a test"},
+        "passed": ["alert: confined"],
+        "failed": {"alert: exit code 0": "1 line | line", "alert: audit as before": ""},
+    }
+
+
 @pytest.mark.skipif("AUDITSENSE_KERNEL" not in os.environ, reason="AUDITSENSE_KERNEL names no kernel to boot")
 def test_sensor_works_on_another_kernel() -> None:
     cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "auditsense" / "kernels"
@@ -114,4 +129,4 @@ def test_sensor_works_on_another_kernel() -> None:
     if done.returncode == 3:
         pytest.skip(done.stderr.strip())
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "pass alert: every field of the alert as expected" in done.stdout
+    assert "pass alert:\tevery field of the alert as expected" in done.stdout
