@@ -55,11 +55,9 @@ build_portable() { # ARCH
         [ ! -f "$work/unpacked/usr/bin/python$PORTABLE_PYTHON" ] || cp "$work/unpacked/usr/bin/python$PORTABLE_PYTHON" "$into/bin/"
         find "$work/unpacked" \( -name 'lib*.so.*' -o -name 'ld*.so.*' \) -path "*$machine-linux-gnu*" ! -path '*/gconv/*' \
             ! -path '*/audit/*' -exec cp -P {} "$into/lib/" \;
-        case $arch in s390x | arm64) find "$work/unpacked" -name 'ld*.so.*' ! -path '*/share/*' -exec cp -P {} "$into/lib/" \; ;; esac
     done
     rm -rf "$work/unpacked"
     loader=$(basename "$(patchelf --print-interpreter "$into/bin/python$PORTABLE_PYTHON")")
-    if [ -L "$into/lib/$loader" ] && [ ! -e "$into/lib/$loader" ]; then rm "$into/lib/$loader"; fi
     [ -e "$into/lib/$loader" ] || die "the loader $loader is in none of the packages"
     # DT_RPATH of the program holds for the libraries of its modules too.
     patchelf --set-interpreter "/opt/auditsense/lib/$loader" --force-rpath --set-rpath /opt/auditsense/lib \
