@@ -14,6 +14,7 @@ cd "$(dirname "$0")/.."
 [ -x .venv/bin/meson ] || die ".venv is missing; run scripts/test.sh or: . scripts/setup.sh; setup build test"
 PATH=$(pwd)/.venv/bin:$PATH
 results=packaging/results/architectures.txt
+version=$(scripts/version.sh) # before the results change a file of the checkout
 mkdir -p .build/architectures packaging/results
 [ $# -gt 0 ] || set -- arm64 s390x riscv64 armhf
 
@@ -43,7 +44,7 @@ for arch in "$@"; do
     rules=$(sed -n 's/^\([0-9]*\) lines the same.*/\1/p' "$folder.rules")
     say "$arch: $verdict, ${tests:-0} programs, ${cases:-0} cases, ${rules:-0} rules"
     grep -v "^$arch " "$results" >"$folder.results" 2>/dev/null || :
-    echo "$arch $verdict $endian ${tests:-0} ${cases:-0} ${rules:-0} $(date -u +%Y-%m-%d)" >>"$folder.results"
+    echo "$arch $verdict $endian ${tests:-0} ${cases:-0} ${rules:-0} $version $(date -u +%Y-%m-%d)" >>"$folder.results"
     sort "$folder.results" >"$results"
 done
 [ -z "$failed" ] || die "failed:$failed"

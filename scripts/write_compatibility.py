@@ -34,9 +34,10 @@ KERNELS: Final = """
 check compares the fields of an alert with what the scan did, an exit code with the documented one, or the kernel's
 audit before and after. Every process of the sensor must have a filter of system calls and no_new_privs.
 `short` is the alert of a scan; `full` adds a kill, a burst, other system call tables, the golden rules, auditd, a
-locked configuration and failure 2. `off` is a kernel with audit=0, `locked` one with a locked configuration. With
-`systemd` as the first process, dpkg installs, upgrades and purges the package, and the service runs as shipped: alerts in
-the journal after a start, a restart, SIGKILL and an upgrade. The column shows which of them ran.
+locked configuration and failure 2. `off` is a kernel with audit=0, `locked` one with a locked configuration, `archive` is
+`short` with the archive with its own Python in place of the .deb. With `systemd` as the first process, dpkg installs,
+upgrades and purges the package, and the service runs as shipped: alerts in the journal after a start, a restart,
+SIGKILL and an upgrade. The column shows which of them ran.
 """  # noqa: E501 - lines of a page
 ARCHITECTURES: Final = """
 ## Architectures
@@ -117,9 +118,10 @@ def architectures(results: list[str]) -> str:
     """Return the section about architectures."""
     rows = []
     for line in results:
-        arch, result, endian, tests, cases, rules, day = line.split()
-        rows.append([arch, BITS.get(arch, f"64 bits, {endian}-endian"), result, tests, cases, rules, day])
-    columns = ["architecture", "", "result", "programs", "cases", "rules", "day"]
+        arch, result, endian, tests, cases, rules, version, day = line.split()
+        bits = BITS.get(arch, f"64 bits, {endian}-endian")
+        rows.append([arch, bits, version, result, tests, cases, rules, day])
+    columns = ["architecture", "", "version", "result", "programs", "cases", "rules", "day"]
     return ARCHITECTURES + "\n" + table(columns, rows)
 
 

@@ -2,8 +2,9 @@
 
 Usage: python scripts/kernels/boot.py [--checks CHECKS] [--folder FOLDER] [--checkout] [NAME]...
 
-NAME is one of KERNELS below; none: all. CHECKS is short, full, off (audit=0), locked, or systemd. With
-systemd as the first process of the guest, service.py installs, upgrades and purges the package by dpkg.
+NAME is one of KERNELS below; none: all. CHECKS is short, full, off (audit=0), locked, archive, or systemd.
+archive is short with the archive with its own Python; dist/ must have it for that processor. With systemd
+as the first process of the guest, service.py installs, upgrades and purges the package by dpkg.
 It needs no root, no KVM, no network and no disk: the root file system is the initramfs. On Debian: apt-get
 install qemu-system-x86 qemu-system-arm qemu-system-misc cpio gcc libc6-dev, and for other processors
 gcc-12-aarch64-linux-gnu and gcc-12-s390x-linux-gnu. Kernels and the files of the root are downloaded once, as
@@ -33,6 +34,7 @@ from scripts.kernels.root import (  # noqa: E402 - the folder above has to be fo
     Apt,
     BootError,
     MissingError,
+    make_archive_root,
     make_root,
     make_service_root,
     unpack,
@@ -41,7 +43,7 @@ from scripts.kernels.root import (  # noqa: E402 - the folder above has to be fo
 
 RESULTS: Final = PROJECT / "packaging" / "results" / "kernels.json"
 SECURITY: Final = "http://deb.debian.org/debian-security"
-CHECKS: Final = ("short", "full", "off", "locked", "systemd")
+CHECKS: Final = ("short", "full", "off", "locked", "archive", "systemd")
 LIMIT_S: Final = 2400
 
 
@@ -127,6 +129,8 @@ def make_initrd(name: str, checks: str, folder: Path, *, checkout: bool) -> Path
     machine, work = KERNELS[name].machine, folder / f"boot-{name}"
     if checks == "systemd":
         root = make_service_root(machine, folder)
+    elif checks == "archive":
+        root = make_archive_root(machine, folder)
     else:
         root = make_root(machine, folder, checkout=checkout)
     shutil.rmtree(work, ignore_errors=True)

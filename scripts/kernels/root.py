@@ -39,7 +39,7 @@ NOT_UNPACKED: Final = (
     "dev/*",
 )
 COMPILERS: Final = {"amd64": "gcc", "arm64": "aarch64-linux-gnu-gcc", "s390x": "s390x-linux-gnu-gcc"}
-CHECKS: Final = ("checks.py", "service.py")
+GNU_MACHINES: Final = {"amd64": "x86_64", "arm64": "aarch64", "s390x": "s390x"}
 
 
 class BootError(Exception):
@@ -261,7 +261,32 @@ def make_root(machine: str, folder: Path, *, checkout: bool) -> Path:
     add_accounts(root, {"root": 0, "another": 65534, **own})
     (root / "usr/bin/sh").unlink(missing_ok=True)
     (root / "usr/bin/sh").symlink_to("busybox")
-    finish(root, archive, machine, "lib/auditsense")
+    finish(root, archive, machine, "usr/lib/auditsense")
+    return archive
+
+
+def make_archive_root(machine: str, folder: Path) -> Path:
+    """Return the archive of a root where the sensor runs with its own Python, next to that of the checks.
+
+    Raises:
+        MissingError: something that it consists of.
+    """
+    packages = [*DIST.glob(f"auditsense-*-portable-{GNU_MACHINES[machine]}.tar.xz")]
+    if len(packages) != 1:
+        steps = f"ARCHES={machine} STEPS=portable scripts/build_packages.sh"
+        raise MissingError(f"{len(packages)} archives for {machine} in dist/, not 1: {steps}")
+    root, archive = folder / f"archive-{machine}", folder / f"archive-{machine}.cpio"
+    if is_current(archive, packages[0]):
+        return archive
+    lay_out(root, Apt(folder / f"apt-root-{machine}", SUITE, machine).download_all(PACKAGES))
+    run("tar", "-C", str(root), "-xJf", str(packages[0]))
+    (root / "usr/bin/auditsense").symlink_to("/opt/auditsense/bin/auditsense")
+    add_accounts(root, {"root": 0, "another": 65534, "auditsense": 900})
+    (root / "usr/bin/sh").unlink(missing_ok=True)
+    (root / "usr/bin/sh").symlink_to("busybox")
+    (own,) = (root / "opt/auditsense/lib").glob("python3.*")
+    compile_python(root, own.name, "opt/auditsense/lib/" + own.name, "opt/auditsense/lib/auditsense")
+    finish(root, archive, machine)
     return archive
 
 
@@ -312,23 +337,23 @@ def write_database(folder: Path, packages: list[Path]) -> None:
 def finish(root: Path, archive: Path, machine: str, *compiled: str) -> None:
     """Add the scanner, the first process and byte code, and write the archive."""
     run(compiler(machine), "-O2", "-static", "-o", str(root / "usr/bin/scan"), str(HERE / "scan.c"))
-    compile_python(root, "lib/" + PYTHON, *compiled)
+    compile_python(root, PYTHON, "usr/lib/" + PYTHON, *compiled)
     shutil.copy(HERE / "init", root / "init")
     (root / "init").chmod(0o755)
     write_archive(root, archive)
 
 
-def compile_python(root: Path, *folders: str) -> None:
+def compile_python(root: Path, version: str, *folders: str) -> None:
     """Write byte code as an installation does: without it each start takes minutes in emulation.
 
     Raises:
         MissingError: this machine has no Python of the same version.
     """
-    python = shutil.which(PYTHON)
+    python = shutil.which(version)
     if python is None:
-        raise MissingError(f"{PYTHON} is not installed, which compiles for the Python of the guest")
+        raise MissingError(f"{version} is not installed, which compiles for the Python of the guest")
     words = ["-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", "-s", str(root)]
-    run(python, *words, *(str(root / "usr" / name) for name in folders))
+    run(python, *words, *(str(root / name) for name in folders))
 
 
 def write_archive(folder: Path, archive: Path) -> None:
