@@ -36,8 +36,8 @@ audit before and after. Every process of the sensor must have a filter of system
 `short` is the alert of a scan; `full` adds a kill, a burst, other system call tables, the golden rules, auditd, a
 locked configuration and failure 2. `off` is a kernel with audit=0, `locked` one with a locked configuration, `archive` is
 `short` with the archive with its own Python in place of the .deb. With `systemd` as the first process, dpkg installs,
-upgrades and purges the package, and the service runs as shipped: alerts in the journal after a start, a restart,
-SIGKILL and an upgrade. The column shows which of them ran.
+upgrades and purges the package, and the service runs as shipped, but with ten minutes for its start and its watchdog:
+alerts in the journal after a start, a restart, SIGKILL and an upgrade. The column shows which of them ran.
 """  # noqa: E501 - lines of a page
 ARCHITECTURES: Final = """
 ## Architectures
@@ -110,7 +110,7 @@ def kernels(results: dict[str, Any]) -> str:
         )
     columns = ["kernel", "checks", "version", "Landlock", "result", "took", "day"]
     services = [result["facts"] for result in results.values() if "exposure" in result["facts"]]
-    more = [f"\n{facts['systemd']}: {facts['exposure']}.\n" for facts in services]
+    more = [f"\n{facts['systemd']}: {facts['exposure'].strip('→ :-)')}.\n" for facts in services]
     return KERNELS + "\n" + table(columns, rows) + "".join(more)
 
 
