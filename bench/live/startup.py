@@ -35,7 +35,7 @@ def main() -> None:
     if not has_mode(arguments.mode):
         sys.exit(f"auditsense run of this build has no {' '.join(MODES[arguments.mode])}")
     with ground() as (scanner, _folder):
-        startup(scanner.command, arguments.mode)  # enables audit once, and loads files into the cache
+        startup(scanner.command, arguments.mode)  # loads files into the cache
         starts = [startup(scanner.command, arguments.mode) for _ in range(arguments.starts)]
     duration = Spread.of([start.record_s for start in starts])
     memory = Spread.of([start.resident_bytes for start in starts])

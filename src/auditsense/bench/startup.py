@@ -7,6 +7,7 @@ import select
 import subprocess
 import time
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from auditsense.bench.c_helpers import OWN_RULE, scan
@@ -14,6 +15,7 @@ from auditsense.bench.consumers import LIMITED, MODES, started
 from auditsense.bench.interpreter import auditsense
 from auditsense.bench.procfs import proportional, resident
 from auditsense.errors import AuditSenseError
+from auditsense.sources.unicast import Unicast
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,11 +49,13 @@ def startup(scanner: Sequence[str], mode: str = "default", *, other: str | None 
         mode: of the sensor, one of `consumers.MODES`.
         other: interpreter of another version; None: this one.
 
-    That process is older than the sensor. The kernel reports it only if audit has been on once since boot.
+    That process is older than the sensor. The kernel reports it only if audit was on before it, so the first
+    start turns audit on and off.
 
     Raises:
         AuditSenseError: the sensor did not start, or reported nothing within 10 s.
     """
+    _turn_audit_on_once()
     load = scan(scanner, _LOAD_OPENS, period_us=_LOAD_PERIOD_US)
     command = auditsense(
         "run", "--source", "netlink", "--audit-rule", OWN_RULE, "-o", "events", *LIMITED, other=other
@@ -71,6 +75,13 @@ def startup(scanner: Sequence[str], mode: str = "default", *, other: str | None 
     finally:
         load.kill()
         load.communicate()
+
+
+@cache
+def _turn_audit_on_once() -> None:
+    """Turn audit on, and restore the host: the kernel never reports a process that is older than that."""
+    with Unicast([], guarded=True):
+        pass
 
 
 def _read_for(descriptor: int, seconds: float) -> None:
