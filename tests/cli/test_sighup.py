@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from auditsense import Sensor
+from auditsense.cli import sighup
 from auditsense.cli.common import stop_signals
 from auditsense.cli.parser import build_parser
 from auditsense.cli.run import confinement_of
@@ -98,6 +99,18 @@ def test_reload_happens_between_turns_and_is_reported(file: Path, capsys: pytest
         session.reloading.poll(session.sensor, lambda: "")  # once for each signal
         assert capsys.readouterr().err == ""
     assert session.stopped == 0
+
+
+@pytest.mark.parametrize("reloads", [True, False])
+def test_what_a_reload_needs_is_loaded_where_sighup_is_one(
+    file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    reloads: bool,  # noqa: FBT001 - a column
+) -> None:
+    loaded = []
+    monkeypatch.setattr(sighup, "load_for_reload", lambda: loaded.append(True))
+    RunInMemory(file if reloads else None).reloading.prepare()
+    assert bool(loaded) is reloads
 
 
 def test_wrong_configuration_is_reported_and_not_applied(

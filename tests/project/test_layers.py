@@ -18,7 +18,7 @@ CORE = PACKAGE / "_ring"
 # --- Python ------------------------------------------------------------------------------
 
 # kernel/ knows nothing of records. What uses it is listed, and a new user is a decision.
-KERNEL_MAY_IMPORT = {"kernel", "errors", "syscalls", "_child_process", "_helper_ffi"}
+KERNEL_MAY_IMPORT = {"kernel", "errors", "syscalls", "_child_process", "_frozen", "_helper_ffi"}
 MAY_IMPORT_KERNEL = {"kernel", "sources", "sensor", "config", "bench", "status", "doctor", "cli", "testing"}
 TESTING_MAY_IMPORT = {"testing", "kernel", "errors", "syscalls"}
 
@@ -102,7 +102,8 @@ def test_import_graph_stays_small() -> None:
     arrows = graph()
     assert len(arrows) <= 31
     assert max(levels(arrows).values()) <= 12
-    assert sum(len(targets) for targets in arrows.values()) <= 118
+    # The base of immutable values stands for dataclass(frozen=True), which any module may use.
+    assert sum(len(targets - {"_frozen"}) for targets in arrows.values()) <= 116
 
 
 @pytest.mark.parametrize("path", MODULES, ids=[str(path.relative_to(PACKAGE)) for path in MODULES])

@@ -18,13 +18,12 @@ from auditsense.cli.common import drop_privileges, report_restored, stop_signals
 from auditsense.cli.output import check_sinks, running_sinks, wanted_sinks
 from auditsense.cli.run_lock import RunLock, users_of_sensors
 from auditsense.cli.sd_notify import ServiceNotifier
-from auditsense.cli.sighup import HangupHandler, load_for_reload
+from auditsense.cli.sighup import HangupHandler
 from auditsense.cli.status_socket import StatusSocket
 from auditsense.cli.summary import start_details, state, summary
 from auditsense.config.settings import build_settings, load_config
 from auditsense.detect.view import View
 from auditsense.detections.loader import OPTIONAL
-from auditsense.doctor.host_checks import JOURNALD_COST, JOURNALD_REMEDY
 from auditsense.doctor.proc import journald_listens
 from auditsense.errors import AuditSenseError, InputError, one_line
 from auditsense.kernel import privileges, undo_journal_file
@@ -187,6 +186,8 @@ class LiveSession:
                 print_detail(line)
         self._journal_note = ""
         if isinstance(self._source, KernelSource) and journald_listens(Path("/")):
+            from auditsense.doctor.host_checks import JOURNALD_COST, JOURNALD_REMEDY  # noqa: PLC0415 - rarely
+
             self._journal_note = f"{JOURNALD_COST}; {JOURNALD_REMEDY}"
         self._notifier = ServiceNotifier()
         self._hangup = HangupHandler(self._arguments, settings, self._notifier, self._request_stop)
@@ -200,7 +201,7 @@ class LiveSession:
         """
         settings, own_process = self._settings, self._arguments.own_process
         self._let_source_ask(host)
-        load_for_reload()
+        self._hangup.prepare()
         if own_process:
             gc.freeze()  # else each process that is forked copies all objects when it collects garbage
         # The sinks first: their processes must not inherit what is opened from here on.

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final, Self
 from auditsense.cli import print_message, print_progress
 from auditsense.cli.audit_rules import audit_rules_needed
 from auditsense.config.settings import build_settings, keys_needing_restart, load_config
-from auditsense.detections.loader import known_harmless, shipped_detections
+from auditsense.detections.loader import read_known_harmless, shipped_detections
 from auditsense.errors import AuditSenseError, ConfigError
 from auditsense.sources.factory import is_text, rules_needed
 
@@ -51,7 +51,7 @@ def load_for_reload() -> None:
     for name in _LAZY_MODULES:
         import_module(name)
     shipped_detections()
-    known_harmless()
+    read_known_harmless()
 
 
 class HangupHandler:
@@ -106,6 +106,11 @@ class HangupHandler:
             self._notifier.reloading()
             self._reload(sensor)
             self._notifier.ready(status())
+
+    def prepare(self) -> None:
+        """Load what a reload needs, if SIGHUP may be one: it takes time and memory. See rule 3."""
+        if self._reloads:
+            load_for_reload()
 
     @property
     def _reloads(self) -> bool:

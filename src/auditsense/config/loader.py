@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from auditsense._file_trust import read_trusted_text
+from auditsense._frozen import Frozen
 from auditsense._toml import Places, TomlError, parse
 from auditsense._values import WrongValueError, did_you_mean
 from auditsense.config.keys import BY_PATH, KEYS, REPEATED, TABLES
@@ -25,8 +26,8 @@ DETECTIONS: Final = "detections.d"
 _MAX_PROBLEMS: Final = 100  # of one file
 
 
-@dataclass(frozen=True, slots=True)
-class ConfigValue:
+@dataclass(slots=True, eq=False, repr=False)
+class ConfigValue(Frozen):
     """A value and its origin.
 
     Attributes:
@@ -38,8 +39,8 @@ class ConfigValue:
     origin: str
 
 
-@dataclass(frozen=True, slots=True)
-class TableEntry:
+@dataclass(slots=True, eq=False, repr=False)
+class TableEntry(Frozen):
     """One occurrence of a repeated table.
 
     Attributes:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from auditsense._frozen import Frozen
 from auditsense._values import WrongValueError
 from auditsense.config.keys import BY_PATH, KEYS, TABLES
 from auditsense.config.loader import (
@@ -51,8 +52,8 @@ _MAX_WRONG_EXCEPTIONS = 100
 _MAX_WRONG_DETECTIONS = 100
 
 
-@dataclass(frozen=True, slots=True)
-class SourceSettings:
+@dataclass(slots=True, eq=False, repr=False)
+class SourceSettings(Frozen):
     """The source of records.
 
     Attributes:
@@ -72,8 +73,8 @@ class SourceSettings:
     self_test_s: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class RunSettings:
+@dataclass(slots=True, eq=False, repr=False)
+class RunSettings(Frozen):
     """Everything that `auditsense run` can be configured to do.
 
     Attributes:

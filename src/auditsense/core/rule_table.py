@@ -522,7 +522,7 @@ ARRAYS: Final = {
 """The arrays of `as_rules` but text, and the types of their elements."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Layout:
     """A rule table as the arrays of `as_rules`; rows use the member names of `_ring.cdef.h`."""
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, fields
 
+from auditsense._frozen import Frozen
 
-@dataclass(frozen=True, slots=True)
-class Stats:
+
+@dataclass(slots=True, eq=False, repr=False)
+class Stats(Frozen):
     """Counters of all input and its outcome since creation; see `as_stats` in `_ring.cdef.h`.
 
     Attributes:

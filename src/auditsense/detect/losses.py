@@ -14,14 +14,16 @@ from collections import deque
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Self
 
+from auditsense._frozen import Frozen
+
 if TYPE_CHECKING:
     from auditsense.core.ring import Stats
 
 _SAMPLES = 4096  # at one a second more than an hour; a window that began before gets the total
 
 
-@dataclass(frozen=True, slots=True)
-class Losses:
+@dataclass(slots=True, eq=False, repr=False)
+class Losses(Frozen):
     """Losses since some moment, by cause, in the unit of each.
 
     Attributes:
@@ -113,8 +115,8 @@ class Losses:
         return any(getattr(self, item.name) for item in fields(self))
 
 
-@dataclass(frozen=True, slots=True)
-class LossReport:
+@dataclass(slots=True, eq=False, repr=False)
+class LossReport(Frozen):
     """A period in which something was lost.
 
     Attributes:

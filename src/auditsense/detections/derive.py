@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from auditsense import syscalls
+from auditsense._frozen import Frozen
 from auditsense.detections.derive_requirements import (
     CallFacts,
     Place,
@@ -98,8 +99,8 @@ class AnyPaths(HostPaths):
         return False
 
 
-@dataclass(frozen=True, slots=True)
-class StepRules:
+@dataclass(slots=True, eq=False, repr=False)
+class StepRules(Frozen):
     """Audit rules that one step of a detection needs.
 
     Attributes:
@@ -131,8 +132,8 @@ class StepRules:
         return tuple(sorted(frozenset[str]().union(*calls)))
 
 
-@dataclass(frozen=True, slots=True)
-class DetectionRules:
+@dataclass(slots=True, eq=False, repr=False)
+class DetectionRules(Frozen):
     """Audit rules that one detection needs.
 
     Attributes:
@@ -172,8 +173,8 @@ class DetectionRules:
         return tuple(sorted({call for step in steps for call in step.costly_calls}))
 
 
-@dataclass(frozen=True, slots=True)
-class Derivation:
+@dataclass(slots=True, eq=False, repr=False)
+class Derivation(Frozen):
     """Audit rules that all detections need together.
 
     Attributes:
@@ -267,8 +268,8 @@ def derive(
     return Derivation(tuple(host.rules_of(detection) for detection in detections), machine)
 
 
-@dataclass(frozen=True, slots=True)
-class _Host:
+@dataclass(slots=True, eq=False, repr=False)
+class _Host(Frozen):
     mapping: EventMapping
     machine: str
     paths: HostPaths

@@ -19,6 +19,7 @@ from functools import cache, reduce
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from auditsense import syscalls
+from auditsense._frozen import Frozen
 from auditsense.detections import open_flags
 from auditsense.detections.derive_numbers import EVERY, HIGHEST, Numbers
 from auditsense.detections.event_table import OTHER_CALL, EventKind, EventMapping, kind_of_call
@@ -182,8 +183,8 @@ def _narrower(places: frozenset[Place] | None, others: frozenset[Place] | None) 
     return min(places, others, key=lambda some: (any(place.kind == "dir" for place in some), len(some)))
 
 
-@dataclass(frozen=True, slots=True)
-class CallFacts:
+@dataclass(slots=True, eq=False, repr=False)
+class CallFacts(Frozen):
     """Facts that hold for every event of a system call.
 
     Attributes:

@@ -10,6 +10,7 @@ import stat
 import tomllib
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from auditsense._file_trust import read_trusted_text, require_trusted_path
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
 
 OPTIONAL = "shipped:"
 """Beginning of the name of a detection that comes with the package and is used only where it is named."""
+_HARMLESS = "detections/harmless"
 _MOST_RISK = 100
 _MOST_ENTRIES = 4096  # of a folder and those in it
 
@@ -403,14 +405,17 @@ def _exceptions(
 
 def known_harmless() -> list[DetectionException]:
     """Return the exceptions that come with the package, for `with_exceptions`; none is in force unasked."""
-    folder = "detections/harmless"
     return [
         exception
-        for name in packaged_names(folder, ".toml")
-        for exception in _exceptions(
-            tomllib.loads(packaged_text(f"{folder}/{name}")), name, f"known harmless, {name}"
-        )
+        for name, text in read_known_harmless()
+        for exception in _exceptions(tomllib.loads(text), name, f"known harmless, {name}")
     ]
+
+
+def read_known_harmless() -> list[tuple[str, str]]:
+    """Return name and text of the files of `known_harmless`. They are read once."""
+    names = packaged_names(_HARMLESS, ".toml")
+    return [(name, packaged_text(f"{_HARMLESS}/{name}")) for name in names]
 
 
 def quiet(
@@ -463,10 +468,14 @@ def _read(path: Path) -> str:
 
 def shipped_detections() -> list[Detection]:
     """Return the detections that come with the package, those that join no other first."""
-    names = packaged_names("detections", ".toml")
-    shipped = [from_table(tomllib.loads(packaged_text(f"detections/{name}")), name) for name in names]
+    shipped = [_shipped(name) for name in packaged_names("detections", ".toml")]
     # Of two that are complete with the same event the first one names the alert.
     return sorted(shipped, key=lambda detection: (bool(detection.joins), detection.id))
+
+
+@cache
+def _shipped(name: str) -> Detection:
+    return from_table(tomllib.loads(packaged_text(f"detections/{name}")), name)
 
 
 def optional_detections() -> tuple[str, ...]:

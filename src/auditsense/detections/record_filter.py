@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from auditsense._frozen import Frozen
 from auditsense.core.rule_table import EventEnd, Field
 
 if TYPE_CHECKING:
@@ -44,8 +45,8 @@ _FIELDS: Final = {
 """Fields by the record that they come from."""
 
 
-@dataclass(frozen=True, slots=True)
-class RecordFilter:
+@dataclass(slots=True, eq=False, repr=False)
+class RecordFilter(Frozen):
     """The records to leave out.
 
     Attributes:

@@ -10,12 +10,13 @@ import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from auditsense.doctor.facts import Mounts
 from auditsense.kernel.procfs import covered_at, mounted_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from auditsense.doctor.facts import Mounts as MountsType
 
 _FIRST: Final = {"user": "user:[4026531837]", "pid": "pid:[4026531836]"}  # include/linux/proc_ns.h
 # Since Linux 6.18 these have fixed numbers too (linux/nsfs.h); before, compare with process 1.
@@ -137,8 +138,10 @@ def _procfs(mountinfo: str) -> Iterator[tuple[str, str]]:
             yield words[2], words[4]
 
 
-def mounts(root: Path) -> Mounts | None:
+def mounts(root: Path) -> MountsType | None:
     """Return where procfs is, in the mount namespaces of all processes."""
+    from auditsense.doctor.facts import Mounts  # noqa: PLC0415 - of this module `run` needs little
+
     own = text(root / "proc/self/mountinfo", _MOST_MOUNTS)
     if own is None:
         nothing = (root / "proc").is_dir() and not (root / "proc/self").is_symlink()

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final, Self
 
+from auditsense._frozen import Frozen
 from auditsense.errors import KernelCommandError
 
 STATUS_BYTES: Final = 44
@@ -49,8 +50,8 @@ class Failure(IntEnum):
     PANIC = 2
 
 
-@dataclass(frozen=True, slots=True)
-class AuditStatus:
+@dataclass(slots=True, eq=False, repr=False)
+class AuditStatus(Frozen):
     """One answer to AUDIT_GET. All numbers are 0 to 2**32 - 1.
 
     Attributes:

@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from auditsense import _child_process as child
+from auditsense._frozen import Frozen
 from auditsense._helper_ffi import ffi, lib
 from auditsense.errors import AuditSenseError, one_line
 from auditsense.kernel import landlock, privileges, seccomp
@@ -62,8 +63,8 @@ _NAMES: Final = (
 _CALLS: Final = frozenset(_NAMES.split())
 
 
-@dataclass(frozen=True, slots=True)
-class SinkFile:
+@dataclass(slots=True, eq=False, repr=False)
+class SinkFile(Frozen):
     """The file of a sink.
 
     Attributes:
@@ -77,12 +78,12 @@ class SinkFile:
     names: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class LogFile(SinkFile):
     """A log that is read. As for `SinkFile`."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Client:
     """What a client may ask for: a file, a socket, or the removal of the sensor's files."""
 
@@ -242,7 +243,7 @@ def _address(path: str) -> bytes:
     return struct.pack("=H", socket.AF_UNIX) + _text(path)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Operations:
     """The operations, by addresses.
 

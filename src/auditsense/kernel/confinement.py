@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from auditsense._child_process import libc
+from auditsense._frozen import Frozen
 from auditsense.kernel import landlock, privileges, seccomp
 from auditsense.kernel.landlock import NO_ACCESS, Access
 from auditsense.kernel.seccomp import ALLOWED, FILES, SOCKETS, TO_PROCESSES, CallList, OneOf
@@ -51,8 +52,8 @@ _MOST_SIGNALLED: Final = 64
 _NEW_SOCKETS: Final = frozenset({"socketpair", "bind", "accept", "accept4", "shutdown"})
 
 
-@dataclass(frozen=True, slots=True)
-class Confinement:
+@dataclass(slots=True, eq=False, repr=False)
+class Confinement(Frozen):
     """Privileges that a process keeps.
 
     Attributes:
@@ -102,8 +103,8 @@ class Confinement:
         return replace(self, access=replace(access, ports=(*(access.ports or ()), *ports)))
 
 
-@dataclass(frozen=True, slots=True)
-class Confined:
+@dataclass(slots=True, eq=False, repr=False)
+class Confined(Frozen):
     """Confinement that a kernel supports.
 
     Attributes:

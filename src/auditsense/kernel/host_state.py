@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from auditsense._frozen import Frozen
 from auditsense.kernel.access import process_name
 from auditsense.kernel.plan import AddRule, BecomeOwner, ChangeSetting
 
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 _COMPARED: Final = ("enabled", "failure", "rate_limit", "backlog_limit", "backlog_wait_time")
 
 
-@dataclass(frozen=True, slots=True)
-class AuditState:
+@dataclass(slots=True, eq=False, repr=False)
+class AuditState(Frozen):
     """Settings, owner and audit rules at one moment.
 
     Attributes:

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from auditsense._child_process import libc
+from auditsense._frozen import Frozen
 from auditsense.errors import AuditSenseError
 from auditsense.kernel import seccomp
 
@@ -51,8 +52,8 @@ _READ: Final = _READ_FILE | _READ_DIR
 _WRITE: Final = _READ | _WRITE_FILE | _TRUNCATE | _MAKE_REGULAR | _REMOVE_FILE
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
+@dataclass(slots=True, eq=False, repr=False)
+class Access(Frozen):
     """Access that a process keeps. Paths are files, or folders with all below them.
 
     Attributes:

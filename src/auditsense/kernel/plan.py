@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from auditsense._frozen import Frozen
 from auditsense.errors import KernelCommandError, LockedError, UsageError
 from auditsense.kernel.audit_status import AuditStatus, Enabled, Failure, StatusField
 from auditsense.kernel.rules import auditctl
@@ -38,8 +39,8 @@ BEFORE_LOCK: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class ChangeSetting:
+@dataclass(slots=True, eq=False, repr=False)
+class ChangeSetting(Frozen):
     """One setting, from the value it had to the value it gets (units: `AuditStatus`)."""
 
     field: StatusField
@@ -58,8 +59,8 @@ class ChangeSetting:
         return f"set {name} from {self.old} to {self.new}{unit}{_PURPOSES.get(self.field, '')}"
 
 
-@dataclass(frozen=True, slots=True)
-class BecomeOwner:
+@dataclass(slots=True, eq=False, repr=False)
+class BecomeOwner(Frozen):
     """Register as the process that gets the records."""
 
     def __str__(self) -> str:
@@ -71,8 +72,8 @@ class BecomeOwner:
         return "became the owner of the audit socket, so that the kernel sends its records here"
 
 
-@dataclass(frozen=True, slots=True)
-class AddRule:
+@dataclass(slots=True, eq=False, repr=False)
+class AddRule(Frozen):
     """Add one audit rule that the kernel lacks."""
 
     rule: AuditRule

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auditsense._child_process import libc
+from auditsense._frozen import Frozen
 from auditsense.errors import AuditSenseError, UsageError
 
 if TYPE_CHECKING:
@@ -45,8 +46,8 @@ _PASSWD = Path("/etc/passwd")
 _ID_FIELDS = 4  # name:password:uid:gid…
 
 
-@dataclass(frozen=True, slots=True)
-class User:
+@dataclass(slots=True, eq=False, repr=False)
+class User(Frozen):
     """Unprivileged user to become, with its group and no other group."""
 
     uid: int

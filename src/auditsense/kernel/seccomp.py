@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 
 from auditsense import syscalls
 from auditsense._child_process import libc
+from auditsense._frozen import Frozen
 from auditsense.errors import AuditSenseError
 from auditsense.kernel import bpf
 from auditsense.kernel.bpf import (
@@ -116,44 +117,44 @@ ARCHES = ("x86_64", "i386", "aarch64", "arm", "riscv64", "ppc64le", "s390x", "lo
 """Architectures that have a filter: their calls and ioctls were reviewed one by one."""
 
 
-@dataclass(frozen=True, slots=True)
-class OneOf:
+@dataclass(slots=True, eq=False, repr=False)
+class OneOf(Frozen):
     """An argument of 32 bits that must have one of some values, at most 64."""
 
     values: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class NoneOf:
+@dataclass(slots=True, eq=False, repr=False)
+class NoneOf(Frozen):
     """An argument of 32 bits that must have none of some values."""
 
     values: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Without:
+@dataclass(slots=True, eq=False, repr=False)
+class Without(Frozen):
     """An argument of 32 bits that must have none of some bits."""
 
     bits: int
 
 
-@dataclass(frozen=True, slots=True)
-class AtMost:
+@dataclass(slots=True, eq=False, repr=False)
+class AtMost(Frozen):
     """An argument of 32 bits, without a sign."""
 
     most: int
 
 
-@dataclass(frozen=True, slots=True)
-class InRange:
+@dataclass(slots=True, eq=False, repr=False)
+class InRange(Frozen):
     """An address that must be from *first* to *last*, which share their high 32 bits."""
 
     first: int
     last: int
 
 
-@dataclass(frozen=True, slots=True)
-class AtLeast:
+@dataclass(slots=True, eq=False, repr=False)
+class AtLeast(Frozen):
     """An address that must be *first* or higher."""
 
     first: int
@@ -170,8 +171,8 @@ Fixed = OneOf | NoneOf | Without | AtMost | InRange | AtLeast | None
 """What an argument must be; None: anything."""
 
 
-@dataclass(frozen=True, slots=True)
-class CallList:
+@dataclass(slots=True, eq=False, repr=False)
+class CallList(Frozen):
     """System calls that a filter allows.
 
     Attributes:
@@ -275,8 +276,8 @@ def structured(arch: str) -> frozenset[str]:
     return frozenset({"mmap"}) if arch in {"i386", "s390x"} else frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class SystemCallFilter:
+@dataclass(slots=True, eq=False, repr=False)
+class SystemCallFilter(Frozen):
     """A filter ready to be installed.
 
     Attributes:

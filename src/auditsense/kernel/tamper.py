@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
+from auditsense._frozen import Frozen
 from auditsense.errors import AuditSenseError
 from auditsense.kernel.audit_status import Enabled, Failure, StatusField
 from auditsense.kernel.plan import DEFAULT_BACKLOG_LIMIT, AddRule, ChangeSetting
@@ -34,8 +35,8 @@ KEY_STOLEN: Final = f"{_ID}key-stolen"
 """Id of a deviation that matters only to those who look for the key."""
 
 
-@dataclass(frozen=True, slots=True)
-class Expected:
+@dataclass(slots=True, eq=False, repr=False)
+class Expected(Frozen):
     """The state that a sensor needs.
 
     Attributes:
@@ -61,8 +62,8 @@ class Expected:
     on: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Deviation:
+@dataclass(slots=True, eq=False, repr=False)
+class Deviation(Frozen):
     """One difference from the expected state. Equal while it stays the same.
 
     Attributes:
@@ -80,8 +81,8 @@ class Deviation:
     repair: ChangeSetting | AddRule | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+@dataclass(slots=True, eq=False, repr=False)
+class Change(Frozen):
     """A new deviation, and what was done about it; "" for nothing."""
 
     deviation: Deviation

@@ -19,6 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from auditsense._frozen import Frozen
 from auditsense.errors import ClosedError, KernelCommandError, NoKernelAuditError
 from auditsense.kernel import netlink_message
 from auditsense.kernel.netlink_message import (
@@ -40,8 +41,8 @@ _RECEIVE_BUFFER_BYTES: Final = 4 << 20
 _DATAGRAM_BYTES: Final = 64 << 10  # the longest record stays well below 16 KiB
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+@dataclass(slots=True, eq=False, repr=False)
+class Reply(Frozen):
     """One message of an answer: netlink type and the bytes behind the header."""
 
     kind: int

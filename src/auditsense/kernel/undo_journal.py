@@ -11,6 +11,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from auditsense._frozen import Frozen
 from auditsense.errors import AuditRuleError, InputError
 from auditsense.kernel.audit_status import Enabled, StatusField
 from auditsense.kernel.plan import AddRule, BecomeOwner, ChangeSetting, Step
@@ -38,8 +39,8 @@ class Journal(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+@dataclass(slots=True, eq=False, repr=False)
+class Entry(Frozen):
     """Content of a line: the process that took over, and the steps in effect, in order."""
 
     owner: int

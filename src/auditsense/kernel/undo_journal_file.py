@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from auditsense._frozen import Frozen
 from auditsense.errors import AuditSenseError, InputError, KernelCommandError
 from auditsense.kernel.undo import undo_all
 from auditsense.kernel.undo_journal import Entry, decode, encode
@@ -130,8 +131,8 @@ class JournalFile:
             self._folder.rmdir()
 
 
-@dataclass(frozen=True, slots=True)
-class StaleJournal:
+@dataclass(slots=True, eq=False, repr=False)
+class StaleJournal(Frozen):
     """Journal file of a process, usually a dead one.
 
     Attributes:

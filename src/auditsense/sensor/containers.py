@@ -23,6 +23,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from auditsense._frozen import Frozen
 from auditsense.kernel.access import in_other_namespace
 from auditsense.kernel.procfs import host_device, mounted_at
 from auditsense.sensor.control_group import UNKNOWN, Container, container_in
@@ -46,8 +47,8 @@ _NSPID: Final = re.compile(rb"^NSpid:((?:\t\d+)+)$", re.MULTILINE)
 _NAMESPACE: Final = re.compile(r"pid:\[(\d+)\]")
 
 
-@dataclass(frozen=True, slots=True)
-class _Facts:
+@dataclass(slots=True, eq=False, repr=False)
+class _Facts(Frozen):
     """Facts about a process from /proc.
 
     Attributes:

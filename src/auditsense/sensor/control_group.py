@@ -12,6 +12,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from auditsense._frozen import Frozen
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -42,8 +44,8 @@ _LOOKS_LIKE_ID: Final = re.compile(rf"(?<![0-9a-f]){_ID}(?![0-9a-f])")
 _ESCAPED_DASH: Final = r"\x2d"  # systemd.unit(5)
 
 
-@dataclass(frozen=True, slots=True)
-class Container:
+@dataclass(slots=True, eq=False, repr=False)
+class Container(Frozen):
     """A container as the path of a control group names it.
 
     Attributes:

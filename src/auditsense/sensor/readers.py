@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from auditsense._frozen import Frozen
 from auditsense.core.ring import Ring
 from auditsense.detect.detector import Detector, checked_mapping
 from auditsense.detect.event_reader import EventReader
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
 Reader: TypeAlias = Detector | EventReader | RowReader
 
 
-@dataclass(frozen=True, slots=True)
-class SensorOutput:
+@dataclass(slots=True, eq=False, repr=False)
+class SensorOutput(Frozen):
     """Kind of output of a sensor, and its options.
 
     Attributes:

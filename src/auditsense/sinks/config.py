@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from auditsense._frozen import Frozen
 from auditsense._values import did_you_mean
 from auditsense.errors import UsageError
 from auditsense.sinks.format import Format, plain
@@ -45,8 +46,8 @@ _MIN_SPOOL = 1 << 20
 _KINDS = "stdout, file:PATH, journald, syslog, syslog:udp://HOST:PORT, syslog:tcp://HOST:PORT, spool:DIR"
 
 
-@dataclass(frozen=True, slots=True)
-class StdoutSettings:
+@dataclass(slots=True, eq=False, repr=False)
+class StdoutSettings(Frozen):
     """Standard output.
 
     Attributes:
@@ -60,8 +61,8 @@ class StdoutSettings:
         return "stdout"
 
 
-@dataclass(frozen=True, slots=True)
-class FileSettings:
+@dataclass(slots=True, eq=False, repr=False)
+class FileSettings(Frozen):
     """A file; see `sinks.file`.
 
     Attributes:
@@ -81,8 +82,8 @@ class FileSettings:
         return f"file:{self.path}"
 
 
-@dataclass(frozen=True, slots=True)
-class JournaldSettings:
+@dataclass(slots=True, eq=False, repr=False)
+class JournaldSettings(Frozen):
     """systemd's journal; see `sinks.journald`.
 
     Attributes:
@@ -96,8 +97,8 @@ class JournaldSettings:
         return "journald"
 
 
-@dataclass(frozen=True, slots=True)
-class SyslogSettings:
+@dataclass(slots=True, eq=False, repr=False)
+class SyslogSettings(Frozen):
     """A syslog daemon; see `sinks.syslog`.
 
     Attributes:
@@ -124,8 +125,8 @@ class SyslogSettings:
         return f"syslog:{self.transport}://{host}:{self.port}"
 
 
-@dataclass(frozen=True, slots=True)
-class SpoolSettings:
+@dataclass(slots=True, eq=False, repr=False)
+class SpoolSettings(Frozen):
     """A spool for `auditsense ship`; see `sinks.spool`.
 
     Attributes:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Self
 
 from auditsense.detect.host import this_host
 from auditsense.kernel.tamper import Change, Deviation
-from auditsense.sources.unwrap import unwrapper_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,6 +60,10 @@ class TextSource:
         return []
 
     def __enter__(self) -> Self:
+        # A kernel source never needs it, and later this process may have the rights of another user.
+        from auditsense.sources.unwrap import unwrapper_for  # noqa: PLC0415
+
+        self._unwrapper_for = unwrapper_for
         self._pid = os.getpid()
         self.ended = False
         self._ready = select.epoll()
@@ -160,7 +163,7 @@ class TextSource:
     def _unwrapped(self, lines: bytes) -> bytes:
         if lines and not self._format_checked:
             self._format_checked = True
-            self._unwrapper = unwrapper_for(
+            self._unwrapper = self._unwrapper_for(
                 lines,
                 this_host(),
                 lambda field: self._messages.append(f"{self.name}: reading records inside field {field}"),

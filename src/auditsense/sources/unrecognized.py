@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 
 _LONGEST_SHOWN = 100
 
@@ -73,7 +74,12 @@ _TEXTS = (
         "a record whose stamp cannot be read",
     ),
 )
-_PATTERNS = tuple((re.compile(pattern), description) for pattern, description in _TEXTS)
+
+
+@cache
+def _patterns() -> tuple[tuple[re.Pattern[bytes], str], ...]:
+    """Return `_TEXTS` compiled: most inputs have none of them."""
+    return tuple((re.compile(pattern), description) for pattern, description in _TEXTS)
 
 
 def describe_binary(name: str, start: bytes) -> str:
@@ -95,7 +101,7 @@ def describe_binary(name: str, start: bytes) -> str:
 
 def describe_line(line: bytes) -> str:
     """Return the format of a line that is not a record, and a remedy; "": unknown."""
-    for pattern, description in _PATTERNS:
+    for pattern, description in _patterns():
         if pattern.match(line):
             return description
     if _RECORD.search(line):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from auditsense._frozen import Frozen
 from auditsense.errors import UsageError
 from auditsense.status import SOCKET_PATH
 
@@ -14,8 +15,8 @@ OFF: Final = "off"
 _LONGEST: Final = 107  # bytes: sun_path of unix(7), less the NUL
 
 
-@dataclass(frozen=True, slots=True)
-class StatusSettings:
+@dataclass(slots=True, eq=False, repr=False)
+class StatusSettings(Frozen):
     """The table `[status]`.
 
     Attributes:

@@ -12,6 +12,7 @@ import os
 import resource
 from typing import TYPE_CHECKING, Any, Final
 
+from auditsense._frozen import Frozen
 from auditsense.core.ring import Limits, core_version
 from auditsense.detect.alert_policy import DetectionCounts
 from auditsense.detect.detector import Detector
@@ -37,8 +38,8 @@ _KERNEL: Final = (
 )
 
 
-@dataclasses.dataclass(frozen=True)
-class StatusContext:
+@dataclasses.dataclass(slots=True, eq=False, repr=False)
+class StatusContext(Frozen):
     """The objects that a status document describes.
 
     Attributes:

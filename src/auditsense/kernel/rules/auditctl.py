@@ -130,7 +130,7 @@ def format_rule(
     return " ".join(_quoted(word) for word in words)
 
 
-@dataclasses.dataclass(slots=True)
+@dataclasses.dataclass(slots=True, eq=False, repr=False)
 class _RuleBuilder:
     """Collects options, then makes the rule. Every method raises AuditRuleError.
 

@@ -16,6 +16,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from auditsense import syscalls
+from auditsense._frozen import Frozen
 from auditsense.errors import AuditRuleError
 from auditsense.kernel.rules.constants import (
     COMPARISONS,
@@ -197,8 +198,8 @@ def decode_text(value: bytes) -> str:
     return value.decode("utf-8", "surrogateescape")
 
 
-@dataclass(frozen=True, slots=True)
-class FieldText:
+@dataclass(slots=True, eq=False, repr=False)
+class FieldText(Frozen):
     """Reads and writes conditions for one machine.
 
     Attributes:
