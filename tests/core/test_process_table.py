@@ -42,14 +42,16 @@ def records(
     arguments: tuple[str, ...] = ("x",),
     success: bool = True,
     ms: int | None = None,
+    executable: str = "",
 ) -> list[bytes]:
-    """Return one event, as datagrams."""
+    """Return one event, as datagrams; *executable* as the record has it, below /bin by default."""
     stamp = START_MS + serial if ms is None else ms
     head = f"audit({stamp // 1000}.{stamp % 1000:03}:{serial}): "
+    program = executable or f'"/bin/{name}"'
     syscall = (
         f"arch=c000003e syscall={call} success={'yes' if success else 'no'} exit=0 a0=0 a1=0 a2=0 a3=0 "
         f"items=0 ppid={parent} pid={pid} auid=0 uid=0 gid=0 euid=0 suid=0 fsuid=0 egid=0 sgid=0 fsgid=0 "
-        f'tty=(none) ses=1 comm="{name}" exe="/bin/{name}" key=(null)'
+        f'tty=(none) ses=1 comm="{name}" exe={program} key=(null)'
     )
     execve = f"argc={len(arguments)} " + " ".join(f'a{n}="{word}"' for n, word in enumerate(arguments))
     texts = [(1300, syscall), *([(1309, execve)] if call == EXECVE else []), (1320, "")]
@@ -87,6 +89,13 @@ def test_an_exec_names_its_parent() -> None:
         assert [hit.unknown != 0 for hit in hits] == [True, False]
         assert ring.stats().parents_unknown == 1
         assert ring.stats().live_processes == 2
+
+
+@pytest.mark.parametrize("executable", ["(null)", "(none)", "?", '""'])
+def test_an_exec_without_a_program_has_none(executable: str) -> None:
+    with Ring(TABLE, SMALL) as ring:
+        hits = feed(ring, [*records(1, 10, 1, "bash", executable=executable), *records(2, 11, 10, "ls")])
+        assert parents(hits)[1] == ("bash", None)
 
 
 def test_an_exec_that_fails_changes_nothing() -> None:

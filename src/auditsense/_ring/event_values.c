@@ -56,7 +56,7 @@ static as_span from_table(as_event_values *values, as_field field) {
     as_span text = {0};
     as_event_processes *processes = as_event_values_processes(values);
     if (processes == NULL || !as_event_process_text(processes, field, &text)) {
-        text.at = NULL;
+        text = (as_span){0};
     }
     return text;
 }
@@ -246,7 +246,7 @@ static as_span decode(as_event_values *values, as_field field) {
     case AS_FIELD_SOCKET_PATH:
         read_address(values);
         text = address_part(&values->address, field);
-        text.at = text.len > 0 ? text.at : NULL;
+        text = text.len > 0 ? text : (as_span){0};
         break;
     case AS_FIELD_CAPABILITIES:
         read_capabilities(values);
@@ -325,7 +325,7 @@ bool as_event_text(as_event_values *values, as_field field, as_span *out) {
         if (as_value_text(values->values[field], as_field_kind(field), scratch, &text)) {
             values->used += text.at == scratch ? text.len : 0;
         } else {
-            text.at = NULL;
+            text = (as_span){0}; /* its length, too: callers copy what they get */
         }
         values->texts[field] = text;
         values->decoded |= AS_BIT(field);
