@@ -1,10 +1,11 @@
-"""Cost of many detections: ratios of CPU time in one run, and of instructions against another build.
+"""Cost of many detections: ratios of CPU time in one run, and of both units against another build.
 
     python bench/detections.py [--rules FOLDER] [--baseline PYTHON] [--json FILE]
 
 - opens: a stream of opens with all detections, relative to the shipped one alone;
 - execs: a stream of ordinary commands with all detections, relative to one detection of execs;
-- the shipped detection alone, relative to another build of auditsense (`--baseline`: its interpreter).
+- pspy alone, relative to another build of auditsense (`--baseline`: its interpreter): instructions, counted
+  by valgrind, and CPU time, for each kind of event as packed datagrams and as text.
 
 All detections are the shipped ones and those in FOLDER: by default the one that AUDITSENSE_ELASTIC_RULES
 names. Rounds alternate between the two rule tables, each with a new core; the figure is the ratio of the
@@ -14,9 +15,11 @@ smallest times. Exit status 1: a ratio is above its limit.
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import re
 import shutil
+import statistics
 import struct
 import subprocess
 import sys
@@ -26,7 +29,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from auditsense.bench.inputs import FIRST_PID, FIRST_SERIAL, START_MS, EventKind, InputShape, packed
+from auditsense.bench.inputs import FIRST_PID, FIRST_SERIAL, START_MS, EventKind, InputShape, chunks, packed
 from auditsense.bench.report import machine
 from auditsense.core.ring import PACKED_HEADER, Limits, Ring
 from auditsense.detect.suppression import AlertPolicy
@@ -50,6 +53,13 @@ HERE: Final = Path(__file__).parent
 OPENS_LIMIT: Final = 1.2
 EXECS_LIMIT: Final = 2.0
 BASELINE_LIMIT: Final = 1.0
+CORES: Final = 20
+"""New cores that one process of a timed build feeds; its figure is the least of them."""
+KINDS: Final = {
+    "open that counts": EventKind.OPEN,
+    "open with other flags": EventKind.LISTING,
+    "event of another call": EventKind.OTHER_CALL,
+}
 LIMITS: Final = Limits(hit_bytes=1 << 24)
 _NETLINK: Final = struct.Struct("=IHHII")
 _COLLECTED: Final = re.compile(r"Collected *: (\d+)")
@@ -185,19 +195,24 @@ def compare(  # noqa: PLR0913 - two sides of a comparison
     return Ratio(name, "ns", round(cost), round(other), round(cost / other, 2), limit)
 
 
-def _instructions(interpreter: str, path: Path) -> int:
+def _driven(interpreter: str, path: Path, *more: str, tool: Sequence[str] = ()) -> tuple[str, str]:
+    """Run the driver with a build; return what it prints, and its standard error."""
     done = subprocess.run(
-        [
-            *("valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"),
-            *(interpreter, "-E", "-s", str(HERE / "counts_driver.py"), str(path)),
-        ],
+        [*tool, interpreter, "-E", "-s", str(HERE / "counts_driver.py"), str(path), *more],
         env={**os.environ, "PYTHONHASHSEED": "0"},
         capture_output=True,
         text=True,
-        check=True,
+        check=False,
         timeout=1200,
     )
-    match = _COLLECTED.search(done.stderr)
+    if done.returncode:
+        sys.exit(f"{interpreter} failed:\n{done.stderr}")
+    return done.stdout, done.stderr
+
+
+def _instructions(interpreter: str, path: Path) -> int:
+    tool = ("valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null")
+    match = _COLLECTED.search(_driven(interpreter, path, tool=tool)[1])
     assert match is not None
     return int(match[1])
 
@@ -208,34 +223,38 @@ def _instructions_per_event(interpreter: str, paths: Sequence[Path], events: int
     return (_instructions(interpreter, paths[1]) - _instructions(interpreter, paths[0])) / events
 
 
-def against(baseline: str, events: int) -> list[Ratio]:
-    """Count instructions of an event with the shipped detection, here and in another build."""
-    shapes = {
-        "open that counts": (EventKind.OPEN,),
-        "open with other flags": (EventKind.LISTING,),
-        "event of another call": (EventKind.OTHER_CALL,),
-    }
-    ratios = []
+def _times(interpreters: Sequence[str], path: Path, events: int, rounds: int) -> list[float]:
+    """Return the median CPU time of an event with each build, in ns. The builds run in turn."""
+    times: list[list[float]] = [[] for _ in interpreters]
+    for _ in range(rounds):
+        for interpreter, of_build in zip(interpreters, times, strict=True):
+            of_build.append(int(_driven(interpreter, path, str(CORES))[0]) / events)
+    return [statistics.median(of_build) for of_build in times]
+
+
+def against(baseline: str, events: int, rounds: int) -> list[Ratio]:
+    """Compare what an event costs with pspy alone, here and in another build."""
+    interpreters = (sys.executable, baseline)
+    counts: list[Ratio] = []
+    clocked: list[Ratio] = []
     with tempfile.TemporaryDirectory(prefix="auditsense-detections-") as name:
-        for words, kinds in shapes.items():
+        for (words, kind), form in itertools.product(KINDS.items(), ("packed", "text")):
             paths = []
             for times in (1, 2):
-                path = Path(name) / f"{times}.packed"
-                path.write_bytes(packed(InputShape(times * events, kinds=kinds)))
-                paths.append(path)
-            here = _instructions_per_event(sys.executable, paths, events)
-            there = _instructions_per_event(baseline, paths, events)
-            ratios.append(
-                Ratio(
-                    f"shipped detection, {words}",
-                    "instructions",
-                    round(here),
-                    round(there),
-                    round(here / there, 2),
-                    BASELINE_LIMIT,
-                )
-            )
-    return ratios
+                paths.append(Path(name) / f"{times}.{form}")
+                shape = InputShape(times * events, kinds=(kind,))
+                paths[-1].write_bytes(b"".join(chunks(shape, text=form == "text")))
+            title = f"pspy alone, {words}{', text' if form == 'text' else ''}"
+            if shutil.which("valgrind"):
+                costs = [_instructions_per_event(python, paths, events) for python in interpreters]
+                counts.append(_against(title, "instructions", *costs))
+            costs = _times(interpreters, paths[1], 2 * events, rounds)
+            clocked.append(_against(title, "ns", *costs))
+    return counts + clocked
+
+
+def _against(name: str, unit: str, cost: float, base: float) -> Ratio:
+    return Ratio(name, unit, round(cost), round(base), round(cost / base, 2), BASELINE_LIMIT)
 
 
 def main() -> int:
@@ -270,8 +289,10 @@ def main() -> int:
         )
     else:
         print("no rules: name their folder with --rules or AUDITSENSE_ELASTIC_RULES", file=sys.stderr)
-    if arguments.baseline and shutil.which("valgrind"):
-        ratios += against(arguments.baseline, arguments.events // 20)
+    if arguments.baseline:
+        if not shutil.which("valgrind"):
+            print("no instructions: valgrind is not installed (apt-get install valgrind)", file=sys.stderr)
+        ratios += against(arguments.baseline, arguments.events // 20, arguments.rounds)
     print(f"{'an event':<48}{'unit':<14}{'cost':>8}{'base':>8}{'ratio':>8}{'limit':>8}")
     for row in ratios:
         print(f"{row.name:<48}{row.unit:<14}{row.cost:>8g}{row.base:>8g}{row.ratio:>8.2f}{row.limit:>8.2f}")
