@@ -1008,6 +1008,38 @@ def test_interrupt_prints_no_traceback(tmp_path: Path) -> None:
     assert (running.returncode, out, err) == (130, "", "")
 
 
+LOST_INTERRUPT = """
+import argparse, os, signal, weakref
+from auditsense import cli
+from auditsense.cli import common, parser
+
+class Thing:
+    pass
+
+def command(arguments):
+    thing = Thing()
+    watched = weakref.ref(thing, lambda _: os.kill(os.getpid(), signal.SIGINT))
+    del thing
+    with common.stop_signals(lambda: print("stopped")):
+        print("runs on")
+
+class Parser:
+    def parse_args(self, words):
+        return argparse.Namespace(command=command)
+
+parser.build_parser = lambda word: Parser()
+raise SystemExit(cli.main())
+"""
+
+
+def test_interrupt_that_python_ignores_ends_a_start() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-P", "-c", LOST_INTERRUPT], capture_output=True, text=True, check=False, timeout=300
+    )
+    assert "Exception ignored" in ended.stderr
+    assert (ended.returncode, ended.stdout) == (130, "")
+
+
 def test_unreadable_file_is_named(tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_bytes(TEXT)

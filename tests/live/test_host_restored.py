@@ -132,7 +132,10 @@ def test_signal_during_start_restores_host(
             late = LATE_S if turn == ROUNDS - 1 else 0
             time.sleep(turn * 0.002 + random.uniform(0, 0.002) + late)  # noqa: S311
             process.send_signal(number)
-            _printed, stderr = process.communicate(timeout=300)
+            try:
+                _printed, stderr = process.communicate(timeout=300)
+            finally:
+                process.kill()  # nothing, where it has ended
         assert host_state() == before
         taken += "watching" in stderr
         assert process.returncode in {0, 130, -number}

@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import gc
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING, Final
 
@@ -19,7 +20,8 @@ from auditsense.errors import AuditSenseError, UsageError
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
-    from typing import TextIO
+    from types import FrameType
+    from typing import NoReturn, TextIO
 
 
 _LEVELS: Final = frozenset({"error", "warning", "note"})
@@ -112,6 +114,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     if argv is None:
         _occupy_closed_descriptors()
+        _remember_interrupts()
         # Imported modules are never garbage: collecting during imports takes a tenth of a short command's
         # time. The collector resumes when the command begins.
         gc.disable()
@@ -126,6 +129,30 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _code_of(arguments)
     finally:  # also when the parser has shown its help
         _drop_closed_output()
+
+
+class _Interrupts:
+    seen = False
+
+
+def _remember_interrupts() -> None:
+    """Have SIGINT raise KeyboardInterrupt as before, and be remembered.
+
+    Python ignores an exception in some places, as in what its imports clean up: the signal would be lost.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupted)
+
+
+def _interrupted(_number: int, _frame: FrameType | None) -> NoReturn:
+    _Interrupts.seen = True
+    raise KeyboardInterrupt
+
+
+def raise_lost_interrupt() -> None:
+    """Raise KeyboardInterrupt where SIGINT has come, and this process still runs."""
+    if _Interrupts.seen:
+        raise KeyboardInterrupt
 
 
 def _code_of(arguments: argparse.Namespace) -> int:

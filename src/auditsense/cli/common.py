@@ -8,7 +8,7 @@ import sys
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from auditsense.cli import open_output, print_message
+from auditsense.cli import open_output, print_message, raise_lost_interrupt
 from auditsense.cli.style import painter
 from auditsense.detections.event_table import EventMapping
 from auditsense.detections.loader import only, quiet, shipped_detections
@@ -115,6 +115,7 @@ def stop_signals(stop: Callable[[], None]) -> Iterator[None]:
         if number != signal.SIGHUP or handler is not signal.SIG_IGN:
             signal.signal(number, lambda number, _: _stop_after(number, stop))
     try:
+        raise_lost_interrupt()
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
