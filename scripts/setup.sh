@@ -28,15 +28,39 @@ can_compile() {
 
 # need_system PACKAGE…: install, or print what to install.
 need_system() {
-    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+    if can_install; then
         say "installing system packages: $*"
-        DEBIAN_FRONTEND=noninteractive
-        export DEBIAN_FRONTEND
-        apt-get update -qq >&2 || die "apt-get update failed"
+        update_index
         apt-get install -y -qq --no-install-recommends "$@" >&2 || die "apt-get could not install: $*"
     else
         die "missing system packages; install them and run this again (Debian, Ubuntu: apt-get install $*)"
     fi
+}
+
+can_install() { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; }
+
+# Once: what is available.
+update_index() {
+    [ "${index_updated:-}" != yes ] || return 0
+    DEBIAN_FRONTEND=noninteractive
+    export DEBIAN_FRONTEND
+    apt-get update -qq >&2 || die "apt-get update failed"
+    index_updated=yes
+}
+
+# install_groups GROUP…: install these dependency groups, where what asks for them changed.
+install_groups() {
+    record=.venv/.installed-$(printf '%s\n' "$*" | tr ' ' '-')
+    wanted="$(cat pyproject.toml requirements/*.txt | cksum)"
+    [ "$(cat "$record" 2>/dev/null)" != "$wanted" ] || return 0
+    say "installing Python packages into .venv: $*"
+    # Locked, with the hash of each file: scripts/lock.sh writes requirements/ from pyproject.toml.
+    locked="-r requirements/runtime.txt"
+    for group in "$@"; do locked="$locked -r requirements/$group.txt"; done
+    # shellcheck disable=SC2086 # the files are words
+    .venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes --only-binary :all: $locked ||
+        die "packages cannot be installed"
+    printf '%s\n' "$wanted" >"$record"
 }
 
 # setup GROUP…: make .venv with these dependency groups and the package itself, built from this checkout.
@@ -47,18 +71,7 @@ setup() {
         python=$(find_python) || die "Python 3.11 or newer with venv and headers is needed (Debian 12, Ubuntu 24.04)"
     }
     [ -x .venv/bin/python ] || "$python" -m venv .venv || die "cannot create .venv in $(pwd)"
-    # Dependencies only when what asks for them changed.
-    wanted="$(cat pyproject.toml requirements/*.txt | cksum) $*"
-    if [ "$(cat .venv/.installed 2>/dev/null)" != "$wanted" ]; then
-        say "installing Python packages into .venv"
-        # Locked, with the hash of each file: scripts/lock.sh writes requirements/ from pyproject.toml.
-        locked="-r requirements/runtime.txt"
-        for group in "$@"; do locked="$locked -r requirements/$group.txt"; done
-        # shellcheck disable=SC2086 # the files are words
-        .venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes --only-binary :all: $locked ||
-            die "packages cannot be installed"
-        printf '%s\n' "$wanted" >.venv/.installed
-    fi
+    install_groups "$@"
     PATH="$(pwd)/.venv/bin:$PATH"
     export PATH
     # Not editable: an editable one would build again in the middle of a test that runs as another user.

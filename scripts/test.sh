@@ -5,25 +5,45 @@ set -eu
 cd "$(dirname "$0")/.."
 . scripts/setup.sh
 can_compile -fsanitize=address,undefined || need_system gcc libc6-dev
-# tests/core/test_c_library.py is skipped without them, which CI must not do.
+# CI asks a second type checker too, builds the docs site, lets each fuzz target search, and boots a kernel.
+more="" fuzz_seconds=${FUZZ_SECONDS:-0} kernel=${AUDITSENSE_KERNEL:-}
 if [ "${CI:-}" = true ]; then
-    command -v pkg-config >/dev/null 2>&1 || need_system pkg-config
-    command -v g++ >/dev/null 2>&1 || need_system g++
-    [ "$(uname -m)" != x86_64 ] || can_compile -m32 || need_system gcc-multilib # tests/core/test_32_bit.py
-    # tests/project/test_packaging.py boots this kernel; elsewhere the caller names one.
-    command -v qemu-system-x86_64 >/dev/null 2>&1 || need_system qemu-system-x86
-    command -v cpio >/dev/null 2>&1 || need_system cpio
-    export AUDITSENSE_KERNEL="${AUDITSENSE_KERNEL:-6.1-amd64}"
+    more="docs pyright" fuzz_seconds=${FUZZ_SECONDS:-30} kernel=${AUDITSENSE_KERNEL:-6.1-amd64}
+    export HYPOTHESIS_PROFILE="${HYPOTHESIS_PROFILE:-ci}"
+    # tests/core/test_c_library.py and test_32_bit.py are skipped without them, which CI must not do.
+    packages=""
+    command -v pkg-config >/dev/null 2>&1 || packages="$packages pkg-config"
+    command -v g++ >/dev/null 2>&1 || packages="$packages g++"
+    [ "$(uname -m)" != x86_64 ] || can_compile -m32 || packages="$packages gcc-multilib"
+    command -v qemu-system-x86_64 >/dev/null 2>&1 || packages="$packages qemu-system-x86" # for the kernel
+    command -v cpio >/dev/null 2>&1 || packages="$packages cpio"
+    # shellcheck disable=SC2086 # the packages are words
+    [ -z "$packages" ] || need_system $packages
 fi
-# CI builds the docs site and asks a second type checker too; elsewhere both are used where they are.
-more=
-[ "${CI:-}" != true ] || more="docs pyright"
-# shellcheck disable=SC2086 # the groups are words
-setup build test lint $more
+can_fuzz() { printf 'int LLVMFuzzerTestOneInput(void){return 0;}\n' | clang -x c -o /dev/null -fsanitize=fuzzer - 2>/dev/null; }
+if [ "$fuzz_seconds" -gt 0 ] && ! can_fuzz; then
+    ! can_install || update_index
+    need_system clang "$(apt-cache depends clang 2>/dev/null | sed -n 's/.*Depends: clang-\([0-9]*\)$/libclang-rt-\1-dev/p')"
+fi
+setup build test lint
 
-step() { say "== $*"; }
+began=$(date +%s)
+step() { say "== $* ($(($(date +%s) - began)) s since the setup)"; }
+# Processes in the background; they end with this script.
+background=
+# shellcheck disable=SC2329 # the trap calls it
+end_background() {
+    for one in $background; do # one that has ended may have left its number to another process
+        ! grep -qs "^PPid:[[:space:]]*$$\$" "/proc/$one/status" || kill "$one"
+    done
+}
+trap end_background EXIT
+trap 'exit 1' INT TERM
+mkdir -p .build
 
 style_and_types() {
+    # shellcheck disable=SC2086 # the groups are words
+    [ -z "$more" ] || install_groups $more
     ruff format --check --quiet .
     ruff check --quiet .
     # shellcheck disable=SC2046 # no file name has a blank
@@ -38,49 +58,74 @@ style_and_types() {
     shellcheck -x scripts/*.sh library/*.sh packaging/*.sh packaging/deb/* packaging/rpm/*
 }
 
-# Style and types use one processor. The C tests are compiled and run at the same time.
+boot_kernel() {
+    python scripts/kernels/boot.py --checkout --folder "${XDG_CACHE_HOME:-$HOME/.cache}/auditsense/kernels" "$@" "$kernel"
+}
+
 step "style and types; C tests under ASan and UBSan"
-mkdir -p .build
 style_and_types >.build/style.log 2>&1 &
-style=$!
-trap 'kill "$style" 2>/dev/null || true' EXIT
+style=$! background="$background $!"
+if [ -n "$kernel" ]; then # downloads, mostly
+    boot_kernel --prepare >.build/kernel.log 2>&1 &
+    preparing=$! background="$background $!"
+fi
 [ -d .build/sanitized ] || meson setup .build/sanitized -Dtests=true -Db_sanitize=address,undefined \
     --buildtype=debugoptimized --werror >/dev/null
 meson test -C .build/sanitized --print-errorlogs --quiet
-wait "$style" || { cat .build/style.log >&2; die "the check of style and types failed"; }
-cat .build/style.log >&2
-trap - EXIT
 
-# In CI, or for as many seconds as FUZZ_SECONDS says, each fuzz target searches as well.
-fuzz_seconds=${FUZZ_SECONDS:-0}
-[ "${CI:-}" != true ] || fuzz_seconds=${FUZZ_SECONDS:-30}
+targets="record stream text regex table"
 if [ "$fuzz_seconds" -gt 0 ]; then
-    step "fuzz targets, $fuzz_seconds s each"
-    can_fuzz() { printf 'int LLVMFuzzerTestOneInput(void){return 0;}\n' | clang -x c -o /dev/null -fsanitize=fuzzer - 2>/dev/null; }
-    can_fuzz || need_system clang "$(apt-cache depends clang 2>/dev/null | sed -n 's/.*Depends: clang-\([0-9]*\)$/libclang-rt-\1-dev/p')"
     [ -d .build/fuzz ] || CC=clang meson setup .build/fuzz -Dfuzz=true -Db_sanitize=address,undefined \
         --buildtype=debugoptimized >/dev/null
-    ninja -C .build/fuzz >/dev/null
-    # All at once; each has its output in a file, which is shown when it has found something.
-    found=.build/found
-    for target in record stream text regex table; do
-        mkdir -p "$found/$target"
-        .build/fuzz/fuzz/fuzz_$target -max_total_time="$fuzz_seconds" -max_len=4096 -dict=fuzz/audit.dict \
-            -artifact_prefix="$found/$target-" -verbosity=0 "$found/$target" "fuzz/corpus/$target" \
-            >"$found/$target.log" 2>&1 &
-        eval "fuzzing_$target=$!"
-    done
-    for target in record stream text regex table; do
-        eval "wait \$fuzzing_$target" || { cat "$found/$target.log" >&2; die "fuzz_$target has found something"; }
-    done
+    # shellcheck disable=SC2046,SC2086 # the targets are words
+    ninja -C .build/fuzz $(printf 'fuzz/fuzz_%s ' $targets) >/dev/null
+fi
+wait "$style" || { cat .build/style.log >&2; die "the check of style and types failed"; }
+cat .build/style.log >&2
+if [ -n "$kernel" ]; then
+    wait "$preparing" && ended=0 || ended=$?
+    cat .build/kernel.log >&2
+    case $ended in
+        0) ;;
+        3) kernel="" ;; # something that it needs is missing; the line above names it
+        *) die "the kernel $kernel cannot be prepared" ;;
+    esac
 fi
 
-if [ "${CI:-}" = true ]; then
-    export HYPOTHESIS_PROFILE="${HYPOTHESIS_PROFILE:-ci}"
-fi
-case " $* " in
-    *" -m"*) step "pytest" && exec pytest "$@" ;; # the caller chooses among live tests and others
-esac
+# Kernel and fuzz targets run alongside the live tests, which leave a processor idle: one test runs at a time.
+# The fuzz targets never take one from another program. The kernel gets a small share: see boot.py.
+idle="chrt --idle 0"
+$idle true 2>/dev/null || idle="nice -n 19"
+found=.build/found
+start_background() {
+    if [ -n "$kernel" ]; then
+        boot_kernel --prepared >.build/kernel.log 2>&1 &
+        booting=$! background="$background $!"
+    fi
+    [ "$fuzz_seconds" -gt 0 ] || return 0
+    for target in $targets; do
+        mkdir -p "$found/$target"
+        $idle .build/fuzz/fuzz/fuzz_"$target" -max_total_time="$fuzz_seconds" -max_len=4096 \
+            -dict=fuzz/audit.dict -artifact_prefix="$found/$target-" -verbosity=0 "$found/$target" \
+            "fuzz/corpus/$target" >"$found/$target.log" 2>&1 &
+        eval "fuzzing_$target=$!" && background="$background $!"
+    done
+}
+# Set $code to 1 where one of them has failed, and show its output.
+wait_for_background() {
+    if [ -n "$kernel" ]; then
+        if ! wait "$booting" || ! grep -q '^pass alert:.every field of the alert as expected' .build/kernel.log; then
+            cat .build/kernel.log >&2
+            say "== the sensor does not work on kernel $kernel"
+            code=1
+        fi
+    fi
+    [ "$fuzz_seconds" -gt 0 ] || return 0
+    for target in $targets; do
+        eval "wait \$fuzzing_$target" || { cat "$found/$target.log" >&2; say "== fuzz_$target has found something"; code=1; }
+    done
+}
+alongside="alongside, kernel ${kernel:-(none)} and fuzz targets (${fuzz_seconds} s each)"
 
 # run_tests NAME ARGUMENT…: run pytest, keep its output in .build, and set $code to its exit code.
 color=no
@@ -92,12 +137,23 @@ run_tests() {
     code=$({ { pytest --color=$color "$@" && ended=0 || ended=$?; echo "$ended" >&3; } | tee "$log" >&4; } 3>&1)
 }
 
+case " $* " in
+    *" -m"*) # the caller chooses among live tests and others
+        step "pytest; $alongside"
+        start_background
+        run_tests chosen "$@"
+        wait_for_background
+        exit "$code"
+        ;;
+esac
+
 no_tests=5 # pytest's exit code where nothing was selected
-step "pytest: all tests but the live ones, in a process for each processor"
+step "pytest: all tests but the live ones, in more processes than processors, for the tests that wait"
 # A file stays in one process, for its fixtures; in the order of folders the last files are short.
-run_tests parallel -n auto --dist loadfile --no-loadscope-reorder -m "not live" "$@"
+run_tests parallel -n $(($(nproc) + 1)) --dist loadfile --no-loadscope-reorder -m "not live" "$@"
 parallel=$code
-step "pytest: live tests, which share the kernel's audit, one at a time"
+step "pytest: live tests, which share the kernel's audit, one at a time; $alongside"
+start_background
 run_tests live -m live "$@"
 [ "$code" != $no_tests ] || code=$parallel
 [ "$parallel" = 0 ] || [ "$parallel" = $no_tests ] || code=$parallel
@@ -105,4 +161,7 @@ run_tests live -m live "$@"
     say "== failed tests"
     grep -ahE '^(.\[[0-9;]*m)*(FAILED|ERROR) ' .build/pytest-parallel.log .build/pytest-live.log >&2 || true
 }
+step "the kernel and the fuzz targets come to their end"
+wait_for_background
+step "end, code $code"
 exit "$code"

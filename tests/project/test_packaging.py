@@ -1,12 +1,11 @@
 """What the packages are made of agrees with the project; the packages themselves are tried by scripts.
 
 `scripts/check_distributions.py`, `scripts/kernels/boot.py` and `scripts/check_architectures.sh` take minutes;
-their results are in packaging/results/. AUDITSENSE_KERNEL=NAME boots one kernel from here.
+their results are in packaging/results/. In CI scripts/test.sh boots one kernel with the checkout.
 """
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -117,16 +116,3 @@ def test_result_of_a_boot_has_each_check_by_its_whole_name(capsys: pytest.Captur
         "passed": ["alert: confined"],
         "failed": {"alert: exit code 0": "1 line | line", "alert: audit as before": ""},
     }
-
-
-@pytest.mark.skipif("AUDITSENSE_KERNEL" not in os.environ, reason="AUDITSENSE_KERNEL names no kernel to boot")
-def test_sensor_works_on_another_kernel() -> None:
-    cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "auditsense" / "kernels"
-    program = (sys.executable, "-E", "-s", "scripts/kernels/boot.py", "--checkout", "--folder", str(cache))
-    done = subprocess.run(
-        [*program, os.environ["AUDITSENSE_KERNEL"]], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    if done.returncode == 3:
-        pytest.skip(done.stderr.strip())
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "pass alert:\tevery field of the alert as expected" in done.stdout
