@@ -59,6 +59,6 @@ def every_document_is_valid() -> Iterator[None]:
 # No test asserts a time, and a busy machine is no reason to fail: hence no deadline.
 _PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("default", _PATIENT, max_examples=50)
-settings.register_profile("ci", _PATIENT, max_examples=40, print_blob=True)
+settings.register_profile("ci", _PATIENT, max_examples=25, print_blob=True)
 settings.register_profile("expensive", _PATIENT, max_examples=5000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))

@@ -24,9 +24,9 @@ def test_parallel_detectors_find_the_same_as_alone() -> None:
 
 
 def test_lifetimes_leak_nothing() -> None:
-    several = embedding.all_lives(30)
+    several = embedding.all_lives(15)
     assert [life.name.split(",")[0] for life in several] == ["Ring", "Detector", "Sensor"]
-    assert {life.cycles for life in several} == {30}
+    assert {life.cycles for life in several} == {15}
     assert {(life.descriptors, life.unlike) for life in several} == {(0, 0)}
 
 

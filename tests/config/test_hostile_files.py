@@ -53,7 +53,7 @@ def _sparse(path: Path) -> None:
         file.truncate(100 << 20)
 
 
-BULK = 10_000
+BULK = 6_000
 """Statements of a file: enough that a reader in quadratic time would not end, and below a second each."""
 
 HOSTILE: dict[str, Callable[[Path], object]] = {

@@ -131,9 +131,9 @@ def test_never_more_alerts_than_the_limit_in_an_interval() -> None:
         for interval in range(6):
             events = [
                 event
-                for n in range(60)
+                for n in range(40)
                 for event in opens(
-                    100 * interval + n + 1, interval * 10_000 + n, 10 + 60 * (n % 5), uid=n % 9
+                    100 * interval + n + 1, interval * 10_000 + n, 10 + 30 * (n % 5), uid=n % 9
                 )
             ]
             assert len(alerts(fed(detector, events))) <= 20

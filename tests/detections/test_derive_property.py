@@ -221,7 +221,7 @@ def addressed(call: MadeCall) -> MadeCall:
     st.lists(st.tuples(st.one_of(st.none(), st.sampled_from(CATEGORIES)), trees()), min_size=1, max_size=4),
     st.lists(CALLS_MADE.map(addressed), min_size=1, max_size=20),
 )
-@settings(max_examples=300)
+@settings(max_examples=4 * settings().max_examples)
 def test_a_rule_reports_every_event_that_a_filter_selects(
     filters: list[tuple[str | None, Expression]], calls: list[MadeCall]
 ) -> None:

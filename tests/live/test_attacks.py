@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 LONGEST_OPEN_S = 5.0
 QUIET_S = 1.5
 FLOOD = 150_000
-STALLED_OPENS = 100_000
+STALLED_OPENS = 60_000
 """Their events are three times what the queue of standard output holds."""
 STRAY = 100  # records of other processes that the kernel dropped at the same time
 PAGE = os.sysconf("SC_PAGESIZE")
