@@ -46,7 +46,7 @@ ARCHITECTURES: Final = """
 qemu-user. The column "rules" counts lines of auditctl of which Python of that processor and its auditctl make the same
 bytes (`scripts/check_rules.py` names the few that differ on purpose). `ARCHES="amd64 arm64 s390x"
 scripts/build_packages.sh` builds wheels and packages for three of them; the files of a .deb that was booted above are those
-of the wheel. The archive with its own Python was tried on x86-64 only.
+of the wheel. The archive with its own Python was tried on x86-64 above, and on others where the checks are `archive`.
 """  # noqa: E501 - lines of a page
 NAMES: Final = {
     "bookworm": "Debian 12, .deb",
