@@ -25,7 +25,7 @@ if [ "$fuzz_seconds" -gt 0 ] && ! can_fuzz; then
     ! can_install || update_index
     need_system clang "$(apt-cache depends clang 2>/dev/null | sed -n 's/.*Depends: clang-\([0-9]*\)$/libclang-rt-\1-dev/p')"
 fi
-setup build test lint
+setup build
 
 began=$(date +%s)
 step() { say "== $* ($(($(date +%s) - began)) s since the setup)"; }
@@ -43,7 +43,7 @@ mkdir -p .build
 
 style_and_types() {
     # shellcheck disable=SC2086 # the groups are words
-    [ -z "$more" ] || install_groups $more
+    install_groups test lint $more
     ruff format --check --quiet .
     ruff check --quiet .
     # shellcheck disable=SC2046 # no file name has a blank
