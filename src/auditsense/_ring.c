@@ -142,11 +142,8 @@ static inline bool has_undecided(const as_ring *ring) {
            ring->order.count > ring->order.limit;
 }
 
-/* Make space for the next record. False: the hit buffer is full, or an event waits for a process. */
-__attribute__((always_inline)) static inline bool make_room(as_ring *ring, uint64_t now_ms) {
-    if (now_ms != ring->events.now_ms) {
-        as_events_tick(&ring->events, now_ms);
-    }
+/* Make space for the next record, whatever it takes. False: the hit buffer is full, or an event waits for a process. */
+__attribute__((noinline)) static bool make_new_room(as_ring *ring) {
     for (;;) {
         if (has_undecided(ring) && !decide_closed(ring)) {
             return false;
@@ -155,12 +152,25 @@ __attribute__((always_inline)) static inline bool make_room(as_ring *ring, uint6
             continue;
         }
         if (as_events_has_space(&ring->events)) {
+            as_events_measure_room(&ring->events);
             return true;
         }
         if (!release_held(ring)) {
             as_events_evict(&ring->events, &ring->stats);
         }
     }
+}
+
+/* Make space for the next record. False: the hit buffer is full, or an event waits for a process. */
+__attribute__((always_inline)) static inline bool make_room(as_ring *ring, uint64_t now_ms) {
+    if (now_ms != ring->events.now_ms) {
+        as_events_tick(&ring->events, now_ms);
+    }
+    if (as_events_has_room(&ring->events) && !has_undecided(ring)) {
+        ring->events.room--;
+        return true;
+    }
+    return make_new_room(ring);
 }
 
 /* Datagram and line to event */
@@ -212,7 +222,25 @@ static void process_datagram(as_ring *ring, as_span bytes, uint32_t sender, uint
     }
 }
 
-static void process_line(as_ring *ring, as_span line, bool cut) {
+/* A whole line that continues the event of the line before, as most do: as process_line, without a search for the event.
+ * False: it is another one, and nothing was done. */
+__attribute__((always_inline)) static inline bool process_next_line(as_ring *ring, as_span line) {
+    as_record record;
+    if (!as_line_continues(line, ring->stamp.text, ring->stamp.len, &record.type, &record.body)) {
+        return false;
+    }
+    record.repeated = true;
+    record.serial = ring->stamp.serial;
+    record.ms = ring->stamp.ms;
+    if (!as_events_add_line(&ring->events, &record, &ring->stats)) {
+        return false;
+    }
+    ring->stats.lines++;
+    ring->stats.records++;
+    return true;
+}
+
+__attribute__((noinline)) static void process_line(as_ring *ring, as_span line, bool cut) {
     as_line read;
     const bool record = as_line_read(line, &read);
     if (!record && as_line_separates(line)) {
@@ -334,7 +362,7 @@ int64_t as_ring_feed_text(as_ring *ring, const uint8_t *text, size_t len) {
     }
     as_lines_begin(&ring->lines);
     while (rest.len > 0 && make_room(ring, 0)) {
-        if (as_lines_next(&ring->lines, &rest, &line, &cut)) {
+        if (as_lines_next(&ring->lines, &rest, &line, &cut) && (cut || !process_next_line(ring, line))) {
             process_line(ring, line, cut);
         }
     }

@@ -102,7 +102,7 @@ static void bytes(void) {
     CASE("stops are found in any place, with and without the processor's instructions for it");
     for (uint32_t at = 0; at < 16; at++) {
         for (uint32_t byte = 0; byte < 256; byte++) {
-            const bool stop = byte <= ' ' || byte == '=';
+            const bool stop = byte <= ' ' || byte == '=' || byte == '"';
             static const uint8_t others[] = {'a', 0xff, ' ', 0};
             for (size_t i = 0; i < sizeof others; i++) {
                 const uint32_t around = others[i] <= ' ' ? 0xffff & ~(1u << at) : 0;
@@ -115,9 +115,43 @@ static void bytes(void) {
     }
 }
 
+/* Whether a text gives the same start behind one of the same form as it does alone. */
+static bool same_behind(as_span before, as_span body) {
+    as_head alone;
+    as_heads_add(&heads, 1, before);
+    const as_head *head = as_heads_add(&heads, 2, body);
+    if (!as_head_read(body, &alone)) {
+        return head == NULL && as_heads_find(&heads, 2) == NULL;
+    }
+    return head != NULL && head->slot == 2 && head->len == alone.len &&
+           memcmp(head->values, alone.values, sizeof alone.values) == 0;
+}
+
+static void other_forms(void) {
+    const as_span usual = as_span_of((const uint8_t *)HEAD IDS, sizeof HEAD IDS - 1);
+    uint8_t text[sizeof HEAD IDS - 1];
+    CASE("behind another one, a start with any byte in any place is read as it is alone");
+    for (uint32_t at = 0; at < AS_HEAD_TEXT; at++) {
+        for (uint32_t byte = 0; byte < 256; byte++) {
+            memcpy(text, usual.at, sizeof text);
+            text[at] = (uint8_t)byte;
+            CHECK(same_behind(usual, as_span_of(text, sizeof text)));
+        }
+    }
+
+    CASE("behind another one, values may be longer, shorter, and other ones");
+    CHECK(same_behind(usual, GUARDED("arch=40000028 syscall=5 success=no exit=-13 a0=0 a1=0 a2=0 a3=0 items=0 ppid=0 "
+                                     "pid=1" IDS)));
+    CHECK(same_behind(usual, GUARDED("arch=40000028 syscall=999 success=no! exit=4 a0=00000000 a1=0000 a2=00000 a3=1 "
+                                     "items=0 ppid=0 pid=1" IDS)));
+    CHECK(same_behind(usual, GUARDED(HEAD)));
+}
+
 int main(void) {
     forms();
     bytes();
+    other_forms();
+    heads = (as_heads){0};
 
     CASE("a start is found again by the slot of its text, until another text is added in its place");
     CHECK(as_heads_find(&heads, 0) == NULL);

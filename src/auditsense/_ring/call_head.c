@@ -30,25 +30,27 @@ static inline uint32_t next_stop(const uint64_t stops[AS_HEAD_TEXT / 64], cursor
     return found;
 }
 
-bool as_head_read(as_span text, as_head *out) {
+static void find_stops(as_span text, uint64_t stops[AS_HEAD_TEXT / 64]) {
     enum { BLOCK = 16 };
-    uint64_t stops[AS_HEAD_TEXT / 64] = {0};
+    for (uint32_t word = 0; word < AS_HEAD_TEXT / 64; word++) {
+        stops[word] = 0;
+        for (uint32_t i = 0; i < 64; i += BLOCK) {
+            stops[word] |= (uint64_t)as_stops(text.at + 64 * word + i) << i;
+        }
+    }
+}
+
+static bool read_values(as_span text, const uint64_t stops[AS_HEAD_TEXT / 64], as_head *out) {
     uint32_t start = 0;
-    out->len = 0;
-    if (text.len < AS_HEAD_TEXT) {
-        return false;
-    }
-    for (uint32_t i = 0; i < AS_HEAD_TEXT; i += BLOCK) {
-        stops[i / 64] |= (uint64_t)as_stops(text.at + i) << i % 64;
-    }
     cursor at = {.rest = stops[0]};
+    out->len = 0;
     for (uint32_t i = 0; i < AS_HEAD_FIELDS; i++) {
         const uint32_t equals = next_stop(stops, &at);
         const uint32_t end = next_stop(stops, &at);
         /* The key is eight bytes or fewer, and the stop at its '=' is inside the text. */
         if (end >= AS_HEAD_TEXT || equals + 1 - start != keys[i].len ||
             (as_load8(text.at + start) ^ as_load8((const uint8_t *)keys[i].key)) << keys[i].ignored != 0 ||
-            text.at[equals + 1] == '"' || text.at[end] != ' ') {
+            text.at[end] != ' ') {
             return false;
         }
         out->values[i].at = (uint8_t)(equals + 1);
@@ -57,4 +59,63 @@ bool as_head_read(as_span text, as_head *out) {
     }
     out->len = (uint8_t)start;
     return true;
+}
+
+bool as_head_read(as_span text, as_head *out) {
+    uint64_t stops[AS_HEAD_TEXT / 64];
+    out->len = 0;
+    if (text.len < AS_HEAD_TEXT) {
+        return false;
+    }
+    find_stops(text, stops);
+    return read_values(text, stops, out);
+}
+
+/* Whether a text has this form. Values that are as long, without a stop in them, are where they were. */
+static bool has_form(const as_head_form *form, as_span text, const uint64_t stops[AS_HEAD_TEXT / 64]) {
+    uint64_t moved = 0;
+    uint8_t differs = 0;
+    for (uint32_t i = 0; i < AS_HEAD_TEXT / 64; i++) {
+        moved |= (stops[i] ^ form->stops[i]) & form->stop_bits[i];
+    }
+    for (uint32_t i = 0; i < AS_HEAD_TEXT; i++) {
+        differs |= (uint8_t)((text.at[i] & form->key_bits[i]) ^ form->keys[i]);
+    }
+    return form->head.len > 0 && moved == 0 && differs == 0;
+}
+
+static void keep_form(as_head_form *form, const as_head *head, as_span text, const uint64_t stops[AS_HEAD_TEXT / 64]) {
+    *form = (as_head_form){.head = *head};
+    for (uint32_t i = 0; i < head->len; i++) {
+        form->stop_bits[i / 64] |= UINT64_C(1) << i % 64;
+        form->key_bits[i] = UINT8_MAX;
+    }
+    for (uint32_t i = 0; i < AS_HEAD_FIELDS; i++) {
+        memset(form->key_bits + head->values[i].at, 0, head->values[i].len);
+    }
+    for (uint32_t i = 0; i < AS_HEAD_TEXT; i++) {
+        form->keys[i] = text.at[i] & form->key_bits[i];
+    }
+    memcpy(form->stops, stops, sizeof form->stops);
+}
+
+const as_head *as_heads_add(as_heads *heads, uint32_t slot, as_span text) {
+    uint64_t stops[AS_HEAD_TEXT / 64];
+    as_head *head = &heads->heads[slot % AS_HEADS];
+    head->len = 0;
+    head->slot = slot;
+    if (text.len < AS_HEAD_TEXT) {
+        return NULL;
+    }
+    find_stops(text, stops);
+    if (has_form(&heads->last, text, stops)) {
+        *head = heads->last.head;
+        head->slot = slot;
+        return head;
+    }
+    if (!read_values(text, stops, head)) {
+        return NULL;
+    }
+    keep_form(&heads->last, head, text, stops);
+    return head;
 }

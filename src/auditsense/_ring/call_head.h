@@ -27,19 +27,25 @@ typedef struct {
     } values[AS_HEAD_FIELDS];
 } as_head;
 
+/* The form of a start: its keys, and the lengths of its values. */
+typedef struct {
+    as_head head;                          /* len 0: none yet */
+    uint64_t stops[AS_HEAD_TEXT / 64];     /* see as_stops */
+    uint64_t stop_bits[AS_HEAD_TEXT / 64]; /* of the start */
+    uint8_t keys[AS_HEAD_TEXT];            /* with '=' and blanks; zeros in place of values */
+    uint8_t key_bits[AS_HEAD_TEXT];        /* all of a byte that is in no value */
+} as_head_form;
+
 typedef struct {
     as_head heads[AS_HEADS];
+    as_head_form last; /* form of the start that was read last: most have the same */
 } as_heads;
 
 /* Read the start of a SYSCALL record. False: it has another form, or is shorter than AS_HEAD_TEXT. */
 bool as_head_read(as_span text, as_head *out);
 
-/* The same, of the text in this slot, to be found again. */
-static inline const as_head *as_heads_add(as_heads *heads, uint32_t slot, as_span text) {
-    as_head *head = &heads->heads[slot % AS_HEADS];
-    head->slot = slot;
-    return as_head_read(text, head) ? head : NULL;
-}
+/* The same, of the text in this slot, to be found again. NULL: false. */
+const as_head *as_heads_add(as_heads *heads, uint32_t slot, as_span text);
 
 /* The start of the text in this slot, if it is the last that was added with it. NULL: unknown. */
 static inline const as_head *as_heads_find(const as_heads *heads, uint32_t slot) {
@@ -60,7 +66,8 @@ static inline void as_head_values(const as_head *head, as_span text, uint64_t fi
     }
 }
 
-/* Bit n of the result: byte n is a blank, a control character or '='. Any of them ends a key or a value. */
+/* Bit n of the result: byte n is a blank, a control character, '=' or '"'. Any of them ends a key or a value in the
+ * kernel's form. */
 static inline uint32_t as_stops_portable(const uint8_t *at) {
     const uint64_t top = AS_EACH_BYTE << 7;
     uint32_t stops = 0;
@@ -68,7 +75,8 @@ static inline uint32_t as_stops_portable(const uint8_t *at) {
         const uint64_t word = as_load8(at + 8 * i);
         const uint64_t other = word ^ AS_EACH_BYTE * '=';
         const uint64_t above = ((word & ~top) + AS_EACH_BYTE * (127 - ' ')) | word; /* ' ' + 1 and up, by byte */
-        const uint64_t differs = ((other & ~top) + ~top) | other;
+        const uint64_t quote = word ^ AS_EACH_BYTE * '"';
+        const uint64_t differs = (((other & ~top) + ~top) | other) & (((quote & ~top) + ~top) | quote);
         const uint64_t found = ~(above & differs) & top;
         stops |= (uint32_t)((found >> 7) * UINT64_C(0x0102040810204080) >> 56) << (8 * i);
     }
@@ -82,7 +90,9 @@ static inline uint32_t as_stops(const uint8_t *at) {
     __m128i bytes;
     memcpy(&bytes, at, sizeof bytes);
     const __m128i low = _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(' ')), bytes);
-    return (uint32_t)_mm_movemask_epi8(_mm_or_si128(low, _mm_cmpeq_epi8(bytes, _mm_set1_epi8('='))));
+    const __m128i mark =
+        _mm_or_si128(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('=')), _mm_cmpeq_epi8(bytes, _mm_set1_epi8('"')));
+    return (uint32_t)_mm_movemask_epi8(_mm_or_si128(low, mark));
 }
 #else
 static inline uint32_t as_stops(const uint8_t *at) {

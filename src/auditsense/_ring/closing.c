@@ -120,6 +120,7 @@ void as_events_tick(as_events *events, uint64_t now_ms) {
         events->clock_ms += step < events->timeout_ms ? step : events->timeout_ms;
     }
     events->now_ms = now_ms;
+    events->room = 0;
 }
 
 /* An event has ended when its end record is there and no record that decides can be missing: records that arrive out of
@@ -200,6 +201,12 @@ bool as_events_has_space(const as_events *events) {
     const bool slot =
         as_list_first(events, AS_LIST_ALL, AS_FRESH) != NULL || as_list_first(events, AS_LIST_ALL, AS_DECIDED) != NULL;
     return slot && events->slab.small.free_count >= SMALL_NEEDED && !as_events_lacks_large(events);
+}
+
+void as_events_measure_room(as_events *events) {
+    const uint32_t small = events->slab.small.free_count / SMALL_NEEDED;
+    const uint32_t large = events->slab.large.free_count / LARGE_NEEDED;
+    events->room = small < large ? small : large;
 }
 
 as_event *as_events_oldest_holder(const as_events *events, as_event_state state) {

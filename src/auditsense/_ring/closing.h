@@ -41,6 +41,15 @@ void as_events_close_ready(as_events *events, as_stats *stats);
  * as_order_release of a held one), decide it, and ask again. */
 bool as_events_has_space(const as_events *events);
 
+/* Set as_events.room, when no event has timed out and there is space. */
+void as_events_measure_room(as_events *events);
+
+/* Whether a record can be added without asking more: the last one has opened no event, no time has passed, and the
+ * profiles of hosts end no event. */
+static inline bool as_events_has_room(const as_events *events) {
+    return events->room > 0 && !events->some_absent;
+}
+
 /* True if no large text is free. */
 bool as_events_lacks_large(const as_events *events);
 

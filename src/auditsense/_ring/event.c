@@ -165,18 +165,16 @@ static void add_whole(as_events *events, const as_record *record, as_span node, 
     as_events_close(events, event, stats);
 }
 
-void as_events_add(as_events *events, const as_record *record, as_span node, uint16_t class_index, bool clocked,
-                   bool text, as_stats *stats) {
-    const as_event_end end = text ? AS_END_PROCTITLE : events->end;
-    if (as_record_stands_alone(record->type)) {
-        close_ready(events, NULL, stats);
-        if (as_classes_list(events->classes, record->type)) {
-            add_whole(events, record, node, text, stats);
-        } else {
-            stats->events++;
-        }
-        return;
-    }
+/* Count a record of an event that is not open any more. */
+static void add_after(as_event *event, uint16_t type, as_event_end end, as_stats *stats) {
+    stats->late += expected_after(event, type, end) ? 0 : 1;
+    event->seen |= type == AS_TYPE_EOE ? SEEN_EOE : 0;
+    event->seen |= type == AS_TYPE_PROCTITLE ? SEEN_PROCTITLE : 0;
+}
+
+/* Find or open the event of a record. NULL: there is nothing to add to it. */
+static as_event *find_or_open(as_events *events, const as_record *record, as_span node, bool clocked, bool text,
+                              as_stats *stats) {
     const uint64_t host = node.len == 0 ? 0 : as_hash_bytes(events->seed, node);
     as_event *event = find(events, record, host);
     close_ready(events, event, stats);
@@ -189,9 +187,85 @@ void as_events_add(as_events *events, const as_record *record, as_span node, uin
     }
     events->latest = as_slot_of(events, event);
     if (event->state != AS_OPEN) {
-        stats->late += expected_after(event, record->type, end) ? 0 : 1;
-        event->seen |= record->type == AS_TYPE_EOE ? SEEN_EOE : 0;
-        event->seen |= record->type == AS_TYPE_PROCTITLE ? SEEN_PROCTITLE : 0;
+        add_after(event, record->type, text ? AS_END_PROCTITLE : events->end, stats);
+        return NULL;
+    }
+    return event;
+}
+
+static inline void add_cwd(as_events *events, as_event *event, as_span body, as_stats *stats) {
+    event->seen |= SEEN_OF_SYSCALL;
+    if (first_time(event, SEEN_CWD, stats)) {
+        as_event_store(events, event, AS_ROLE_CWD, body);
+    }
+}
+
+static inline void add_proctitle(as_events *events, as_event *event, as_span body, as_event_end end, as_stats *stats) {
+    event->seen |= SEEN_OF_SYSCALL;
+    if (first_time(event, SEEN_PROCTITLE, stats)) {
+        as_event_store(events, event, AS_ROLE_PROCTITLE, body);
+        event->seen |= end == AS_END_PROCTITLE ? SEEN_END : 0;
+    }
+}
+
+static inline void add_end(as_event *event, as_stats *stats) {
+    if (first_time(event, SEEN_EOE, stats)) {
+        event->seen |= SEEN_END;
+    }
+}
+
+/* Close the event if this record ended it. Without a main record it cannot have ended, and without an end record only if
+ * its host writes none. */
+static inline void check_end(as_events *events, as_event *event, as_event_end end, as_stats *stats) {
+    if ((event->seen & SEEN_MAIN) != 0 && (events->some_absent || (event->seen & SEEN_END) != 0)) {
+        as_events_check_end(events, event, end, stats);
+    }
+}
+
+bool as_events_add_line(as_events *events, const as_record *record, as_stats *stats) {
+    as_event *event = &events->slots[events->latest];
+    if (event->serial != record->serial || event->ms != record->ms || event->node != 0 || event->state == AS_FRESH ||
+        events->ready != AS_NO_SLOT) {
+        return false;
+    }
+    as_events_observe_host(events, 0, record->type);
+    if (event->state != AS_OPEN) {
+        add_after(event, record->type, AS_END_PROCTITLE, stats);
+        return true;
+    }
+    switch (record->type) {
+    case AS_TYPE_PATH:
+        add_path(events, event, record, stats);
+        event->seen |= SEEN_OF_SYSCALL;
+        break;
+    case AS_TYPE_CWD:
+        add_cwd(events, event, record->body, stats);
+        break;
+    case AS_TYPE_PROCTITLE:
+        add_proctitle(events, event, record->body, AS_END_PROCTITLE, stats);
+        break;
+    default:
+        add_end(event, stats);
+        break;
+    }
+    check_end(events, event, AS_END_PROCTITLE, stats);
+    return true;
+}
+
+void as_events_add(as_events *events, const as_record *record, as_span node, uint16_t class_index, bool clocked,
+                   bool text, as_stats *stats) {
+    const as_event_end end = text ? AS_END_PROCTITLE : events->end;
+    if (as_record_stands_alone(record->type)) {
+        close_ready(events, NULL, stats);
+        if (as_classes_list(events->classes, record->type)) {
+            add_whole(events, record, node, text, stats);
+        } else {
+            stats->events++;
+        }
+        return;
+    }
+    as_event *event = find_or_open(events, record, node, clocked, text, stats);
+    if (event == NULL) {
         return;
     }
     switch (record->type) {
@@ -217,22 +291,13 @@ void as_events_add(as_events *events, const as_record *record, as_span node, uin
         event->seen |= end == AS_END_PATHS ? SEEN_OF_SYSCALL | SEEN_END : SEEN_OF_SYSCALL;
         break;
     case AS_TYPE_CWD:
-        event->seen |= SEEN_OF_SYSCALL;
-        if (first_time(event, SEEN_CWD, stats)) {
-            as_event_store(events, event, AS_ROLE_CWD, record->body);
-        }
+        add_cwd(events, event, record->body, stats);
         break;
     case AS_TYPE_PROCTITLE:
-        event->seen |= SEEN_OF_SYSCALL;
-        if (first_time(event, SEEN_PROCTITLE, stats)) {
-            as_event_store(events, event, AS_ROLE_PROCTITLE, record->body);
-            event->seen |= end == AS_END_PROCTITLE ? SEEN_END : 0;
-        }
+        add_proctitle(events, event, record->body, end, stats);
         break;
     case AS_TYPE_EOE:
-        if (first_time(event, SEEN_EOE, stats)) {
-            event->seen |= SEEN_END;
-        }
+        add_end(event, stats);
         break;
     case AS_TYPE_EXECVE:
         event->seen |= SEEN_OF_SYSCALL;
@@ -250,8 +315,5 @@ void as_events_add(as_events *events, const as_record *record, as_span node, uin
         event->seen |= as_record_of_syscall(record->type) ? SEEN_OF_SYSCALL : 0;
         break;
     }
-    /* Without a main record it cannot have ended, and datagram events need an end record. */
-    if ((event->seen & SEEN_MAIN) != 0 && (text || (event->seen & SEEN_END) != 0)) {
-        as_events_check_end(events, event, end, stats);
-    }
+    check_end(events, event, end, stats);
 }

@@ -31,4 +31,8 @@
 void as_events_add(as_events *events, const as_record *record, as_span node, uint16_t class_index, bool clocked,
                    bool text, as_stats *stats);
 
+/* The same, of a line without a node that has the stamp of the line before and is a PATH, CWD, PROCTITLE or EOE record.
+ * False: nothing was done, because that is not a line of its event: use as_events_add. */
+bool as_events_add_line(as_events *events, const as_record *record, as_stats *stats);
+
 #endif

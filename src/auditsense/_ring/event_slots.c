@@ -128,6 +128,7 @@ __attribute__((always_inline)) static inline void prefetch_decided(const as_even
 
 as_event *as_events_open(as_events *events, const as_record *record, uint64_t node) {
     as_event *event = as_list_first(events, AS_LIST_ALL, AS_FRESH);
+    events->room = 0; /* another event has begun */
     if (event == NULL) {
         event = as_list_first(events, AS_LIST_ALL, AS_DECIDED);
         unlink_bucket(events, event);

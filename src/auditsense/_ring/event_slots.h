@@ -117,6 +117,7 @@ typedef struct {
     uint32_t held;    /* at most; 0: live. Otherwise events may wait for all their PATH records */
     as_event_end end; /* of events from datagrams */
     uint32_t latest;  /* the event of the last record: usually that of the next one, too */
+    uint32_t room;    /* records that can be added without asking for space or for events that have timed out */
     uint32_t ready;   /* the open text event that ends with the next record of another one */
     uint32_t tables;  /* number of the rule table, see as_match.tables */
     const as_classes *classes;

@@ -291,17 +291,36 @@ static inline uint32_t usual_type(const uint8_t *name, uint16_t *type) {
 }
 
 /* The usual line: a frequent record at the very start. It is what read_start reads in it, without a search. */
-static inline bool read_usual(as_span line, as_line *out) {
+static inline bool read_usual(as_span line, uint16_t *type, as_span *text) {
     enum { TYPE = sizeof "type=" - 1, MSG = sizeof "msg=" - 1, LEAST = sizeof "type=PROCTITLE msg=audit(" - 1 };
     if (line.len < LEAST || memcmp(line.at, "type=", TYPE) != 0) {
         return false;
     }
-    const uint32_t name = usual_type(line.at + TYPE, &out->type);
+    const uint32_t name = usual_type(line.at + TYPE, type);
     if (name == 0 || memcmp(line.at + TYPE + name, "msg=audit(", sizeof "msg=audit(" - 1) != 0) {
         return false;
     }
-    out->node = as_span_of(line.at, 0);
-    out->text = as_span_skip(line, TYPE + name + MSG);
+    *text = as_span_skip(line, TYPE + name + MSG);
+    return true;
+}
+
+bool as_line_continues(as_span line, const uint8_t *stamp, uint32_t stamp_len, uint16_t *type, as_span *body) {
+    enum { TYPE = sizeof "type=" - 1, MSG = sizeof "msg=" - 1, LEAST = sizeof "type=PROCTITLE msg=audit(" - 1 };
+    if (line.len < LEAST || stamp_len == 0 || line.at[line.len - 1] == '\r' || memcmp(line.at, "type=", TYPE) != 0) {
+        return false;
+    }
+    const uint32_t name = usual_type(line.at + TYPE, type);
+    if (name == 0 || *type == AS_TYPE_SYSCALL || memcmp(line.at + TYPE + name, "msg=", MSG) != 0) {
+        return false;
+    }
+    const as_span text = as_span_skip(line, TYPE + name + MSG);
+    if (!as_span_starts_as(text, stamp, stamp_len)) {
+        return false;
+    }
+    *body = as_span_skip(text, stamp_len);
+    if (body->len > 0 && body->at[0] == ' ') {
+        *body = as_span_skip(*body, 1);
+    }
     return true;
 }
 
@@ -408,7 +427,8 @@ bool as_line_read(as_span line, as_line *out) {
     if (line.len > 0 && line.at[line.len - 1] == '\r') {
         line.len--;
     }
-    if (read_usual(line, out)) {
+    if (read_usual(line, &out->type, &out->text)) {
+        out->node = as_span_of(line.at, 0);
         return true;
     }
     const as_line other = read_other(line);

@@ -51,6 +51,10 @@ void as_lines_sample(as_lines *lines, as_span line);
  * a record. */
 bool as_line_read(as_span line, as_line *out);
 
+/* Read a line that is "type=NAME msg=" and this stamp, NAME being PATH, CWD, PROCTITLE or EOE. False: another one, for
+ * as_line_read. stamp_len 0: there is no stamp yet. */
+bool as_line_continues(as_span line, const uint8_t *stamp, uint32_t stamp_len, uint16_t *type, as_span *body);
+
 /* True for a separator that ausearch, tail or head writes between records: "----", "time->DATE", "==> FILE <==". */
 bool as_line_separates(as_span line);
 

@@ -99,20 +99,32 @@ bool as_value_bytes(as_value value, as_kind kind, uint8_t *scratch, as_span *out
     return decode(value, kind, 0, scratch, out);
 }
 
-bool as_value_number(as_value value, as_kind kind, uint64_t *out) {
-    static const unsigned bases[] = {[AS_KIND_DECIMAL] = 10, [AS_KIND_OCTAL] = 8, [AS_KIND_HEX] = 16};
-    const bool number = kind == AS_KIND_DECIMAL || kind == AS_KIND_OCTAL || kind == AS_KIND_HEX;
-    as_span text = value.span;
-    if (value.form == AS_FORM_ABSENT || !number || text.len == 0) {
-        return false;
-    }
-    const bool negative = kind == AS_KIND_DECIMAL && text.at[0] == '-';
+static bool decimal(as_span text, uint64_t *out) {
+    const bool negative = text.at[0] == '-';
     if (negative) {
         text = as_span_skip(text, 1);
     }
-    const uint32_t digits = as_span_number(text, bases[kind], UINT64_MAX, out);
-    if (negative) {
-        *out = 0 - *out;
+    const uint32_t digits = as_span_number(text, 10, UINT64_MAX, out);
+    if (digits == 0 || digits != text.len) {
+        return false;
     }
-    return digits > 0 && digits == text.len;
+    *out = negative ? 0 - *out : *out;
+    return true;
+}
+
+bool as_value_number(as_value value, as_kind kind, uint64_t *out) {
+    const as_span text = value.span;
+    if (value.form == AS_FORM_ABSENT || text.len == 0) {
+        return false;
+    }
+    switch (kind) { /* a known base takes fewer instructions per digit */
+    case AS_KIND_DECIMAL:
+        return decimal(text, out);
+    case AS_KIND_OCTAL:
+        return as_span_number(text, 8, UINT64_MAX, out) == text.len;
+    case AS_KIND_HEX:
+        return as_span_number(text, 16, UINT64_MAX, out) == text.len;
+    default:
+        return false;
+    }
 }
