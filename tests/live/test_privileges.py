@@ -91,7 +91,11 @@ def guardian_of(sensor: Command) -> int:
 
 
 def part_of(sensor: Command, name: str) -> int:
-    (pid,) = (child for child in children_of(sensor.pid) if status(child)["Name"] == name)
+    def found() -> list[int]:
+        return [child for child in children_of(sensor.pid) if status(child)["Name"] == name]
+
+    wait_until(lambda: bool(found()))  # it has the name once it runs, which may be after the sensor is ready
+    (pid,) = found()
     return pid
 
 
