@@ -5,6 +5,7 @@ A crash becomes a separate seed here, named after its cause, and stays.
 """
 
 import hashlib
+import re
 import struct
 from pathlib import Path
 
@@ -165,6 +166,9 @@ STREAMS = {
             for n in range(1, 301)
             for letter, text in (("S", 'arch=c000003e syscall=257 pid=1 a2=1 comm="a"'), ("E", ""))
         )
+    ),
+    "exec-without-a-program": stream(
+        ("0", "S", stamped(re.sub('exe="[^"]*"', "exe=(null)", SYSCALL))), ("0", "E", stamped(""))
     ),
     "parents-before-the-file": stream(
         ("0", "S", stamped(SYSCALL.replace("items=1", "items=2"))),
