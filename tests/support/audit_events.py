@@ -56,6 +56,7 @@ _RECORDS: Final = {
     "ADD_USER": ("added-user-account", ("iam",), ("user", "creation")),
     "ADD_GROUP": ("added-group-account-to", ("iam",), ("group", "creation")),
     "SERVICE_STOP": ("stopped-service", ("process",), ("end",)),
+    "USER_CMD": ("ran-command", ("process",), ("start",)),
 }
 RECORDS: Final = (*_RECORDS,)
 """Records of user space of which events can be made."""
@@ -224,8 +225,11 @@ def _fields_alone(event: AuditEvent, processes: dict[int, Process], *, native: b
     user: tuple[str, ...] = (
         () if login and event.auid == 0xFFFF_FFFF else (str(event.auid if login else event.uid),)
     )
-    account = event.message.get("acct", event.message.get("id", "")).strip('"')
-    result = event.message.get("res", "")
+    message = {
+        key: text for key, value in event.message.items() if (text := value.strip('"')) not in ("", "?")
+    }
+    account = message.get("acct", message.get("id", ""))
+    result = message.get("res", "")
     success = result in ("yes", "1") or result.startswith("suc")
     fields: Fields = {
         "event.action": (action,),
@@ -237,17 +241,17 @@ def _fields_alone(event: AuditEvent, processes: dict[int, Process], *, native: b
         "user.name": _name(user),
         "related.user": (*_name(user), *((account, *_name((account,))) if account else ())),
         **{
-            f"auditd.data.{key}": (event.message[key].strip('"'),)
+            f"auditd.data.{key}": (message[key],)
             for key in ("terminal", "addr", "grantors", "acct", "hostname", "unit")
-            if event.message.get(key, "?") != "?"
+            if key in message
         },
     }
     if category[0] in ("authentication", "session"):
-        fields["user.effective.id"] = (account,) if account else (str(event.uid),)
+        fields["user.effective.id"] = (account, *_id(account)) if account else (str(event.uid),)
     else:
         fields["user.effective.id"] = (str(event.uid),)
-    if "exe" in event.message:
-        executable = event.message["exe"].strip('"')
+    if "exe" in message:
+        executable = message["exe"]
         fields["process.executable"] = (executable,)
         if native:
             fields["process.name"] = (executable.rpartition("/")[2][:_LONGEST_NAME],)
@@ -362,6 +366,14 @@ def _name(ids: tuple[str, ...]) -> tuple[str, ...]:
     try:
         return (pwd.getpwuid(int(ids[0])).pw_name,) if ids else ()
     except (KeyError, ValueError):  # no account has the id, or it is a name
+        return ()
+
+
+def _id(account: str) -> tuple[str, ...]:
+    """Return the number of an account that the host has by this name."""
+    try:
+        return (str(pwd.getpwnam(account).pw_uid),)
+    except KeyError:
         return ()
 
 

@@ -273,29 +273,29 @@ def wild(pattern: str, text: str, *, folded: bool) -> bool:
 
 
 def regex(pattern: str, text: str, *, folded: bool) -> bool:
-    """By Python, for the patterns that mean the same there once ^ and $ are characters."""
+    """By Python, for the patterns that mean the same there once ^ and $ are characters.
+
+    Python has another meaning for a repeat of a repeat, such as `a{2}?`: it becomes `(?:a{2})?`.
+    """
     pattern, text = (one.encode("utf-8", "surrogateescape").decode("latin-1") for one in (pattern, text))
-    made, inside, at = "", False, 0
-    while at < len(pattern):
-        char = pattern[at]
-        if char == "\\":
-            made += pattern[at : at + 2]
-            at += 2
+    made = ""
+    begins: list[int] = []  # of the open groups
+    last, repeated = 0, False  # where the last atom begins; whether it has a repeat
+    for match in re.finditer(r"\\.|\[\^?(?:\\.|[^\]\\])*\]|\{\d+(?:,\d*)?\}|.", pattern, re.DOTALL):
+        part = match[0]
+        if part in ("*", "+", "?") or (part[0] == "{" and len(part) > 1):
+            if repeated:
+                made = f"{made[:last]}(?:{made[last:]})"
+            made, repeated = made + part, True
             continue
-        if char == "[" and not inside:
-            inside = True
-            made += char
-            if pattern[at + 1 : at + 2] == "^":
-                made += "^"
-                at += 1
-        elif char == "]" and inside:
-            inside = False
-            made += char
-        elif char in "^$" and not inside:
-            made += "\\" + char
+        repeated = False
+        last = begins.pop() if part == ")" else len(made)
+        if part == "(":
+            begins.append(last)
+        if part[0] == "[":
+            made += part[:1] + part[1:].replace("[", "\\[").replace("&&", "&\\&").replace("--", "-\\-")
         else:
-            made += char
-        at += 1
+            made += "\\" + part if part in ("^", "$", "{", "}") else part
     return re.fullmatch(made, text, re.DOTALL | re.ASCII | (re.IGNORECASE if folded else 0)) is not None
 
 

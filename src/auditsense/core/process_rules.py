@@ -50,16 +50,9 @@ def _fields_of(filter_: Filter) -> set[Field]:
 
 
 def _filters_of_messages(table: RuleTable) -> list[Filter]:
-    """Return the filters of rules that are about records of user space alone: those name no process."""
+    """Return the filters of records of user space, which do not name their process."""
     classes = {main.class_index for main in table.mains if stands_alone(main.type)}
-    others = {
-        filter_.rule
-        for index, row in enumerate(table.classes)
-        if index not in classes
-        for filter_ in row.filters
-    }
-    found = (filter_ for index in sorted(classes) for filter_ in table.classes[index].filters)
-    return [filter_ for filter_ in found if filter_.rule not in others]
+    return [filter_ for index in sorted(classes) for filter_ in table.classes[index].filters]
 
 
 def needs_processes(table: RuleTable, selected: Iterable[Field] = ()) -> bool:

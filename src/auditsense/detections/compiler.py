@@ -29,6 +29,7 @@ from auditsense.core.rule_table import (
 )
 from auditsense.detections.decision import Decision, all_of, anchors_of, inverse, program_of, some_of
 from auditsense.detections.event_fields import (
+    CONSTANTS,
     PROCESS_TABLE,
     EventShape,
     FieldMeanings,
@@ -217,7 +218,8 @@ def _source(rule: int, step: Step, by: tuple[KeyField, ...], *, own: bool) -> So
     where = step.where
     if step.category is not None:
         where = And((Test("event.category", Operator.EQUAL, (step.category,), line=step.line), where))
-    return Source(rule, normal_form(where), by + step.by, own, line=step.line)
+    keys = tuple(key for key in by + step.by if own or key.name not in CONSTANTS)  # equal in all events
+    return Source(rule, normal_form(where), keys, own, line=step.line)
 
 
 def runs_of(query: Query) -> int:
@@ -530,7 +532,7 @@ class _Compiler:
             fields = self._key_fields(source, key, shape)
             if not fields:
                 return None
-            if key.optional or len(fields) > 1:
+            if key.optional or len(fields) > 1 or (fields[0] is Field.TTY and not source.own):
                 optional |= ((1 << len(fields)) - 1) << len(keys)
             if not key.optional and key.name in _NAME_KEYS:
                 conditions.append(self._decide_test(source, Test(key.name, Operator.PRESENT), shape))

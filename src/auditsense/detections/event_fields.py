@@ -48,7 +48,7 @@ class EventShape(NamedTuple):
         return stands_alone(self.record_type)
 
 
-_CONSTANTS: Final = {
+CONSTANTS: Final = {
     "host.os.type": "linux",
     "data_stream.dataset": "auditd_manager.auditd",
     "event.dataset": "auditd_manager.auditd",
@@ -135,6 +135,17 @@ PROCESS_TABLE: Final = frozenset(
     }
 )
 """Fields that only the process table knows."""
+
+_NEVER_EMPTY: Final = frozenset(
+    {
+        *(Field.COMM, Field.EXE, Field.PROCTITLE, Field.CWD, Field.TTY, Field.ACCT, Field.TERMINAL),
+        *(Field.HOSTNAME, Field.ADDR, Field.GRANTORS, Field.UNIT, Field.SUBJ, Field.PATH_NAME, Field.PATHS),
+    }
+)
+"""Texts of records that are absent where the record has an empty one."""
+
+NO_TERMINAL: Final = "(none)"
+"""How the kernel writes `tty` where there is no terminal: a text in queries, absent in our own format."""
 
 _UNSET: Final = MaskedNumber(0xFFFF_FFFF)
 _LOGIN_CATEGORIES: Final = frozenset({"authentication", "session", "iam"})
@@ -380,6 +391,7 @@ class FieldMeanings:
             FILE_SYSTEM: lambda test, _: self._file_system(test),
             "network.direction": _direction,
             "file.path": self._file_path,
+            "auditd.data.tty": _tty,
             "user.id": _user_id,
             "user.effective.id": self._effective_id,
             "user.name": self._user_name,
@@ -413,11 +425,12 @@ class FieldMeanings:
     def _decide_everywhere(self, test: Test) -> Decision:
         """Return a test of a field that is the same in all events that have it."""
         name = test.field
-        if name in _CONSTANTS:
-            return fits(test, _CONSTANTS[name])
+        if name in CONSTANTS:
+            return fits(test, CONSTANTS[name])
         if name in NATIVE_FIELDS and not self.native:
             return False
-        return compare(_record_field(name), test)
+        field = _record_field(name)
+        return _not_empty(field, test, compare(field, test))
 
     def key_fields(self, name: str, shape: EventShape) -> tuple[Field, ...]:
         """Return the fields of records that make up a key field; empty: absent from events of this shape.
@@ -441,7 +454,7 @@ class FieldMeanings:
             return Field.ACCT if _names_account(shape) else Field.EUID
         if name in _KEYS:
             return _KEYS[name]
-        if name in _CONSTANTS or name in self._special:
+        if name in CONSTANTS or name in self._special:
             raise FieldError(f"{name} cannot be a key: it does not distinguish events")
         return _record_field(name)
 
@@ -464,14 +477,17 @@ class FieldMeanings:
     def _file_path(self, test: Test, shape: EventShape) -> Decision:
         if shape.kind.path_index is None:
             return False
-        return compare(Field.PATHS if self.native else Field.PATH_NAME, test)
+        field = Field.PATHS if self.native else Field.PATH_NAME
+        return _not_empty(field, test, compare(field, test))
 
     def _effective_id(self, test: Test, shape: EventShape) -> Decision:
         if not _names_account(shape):
             return compare(Field.UID if shape.alone else Field.EUID, test)
-        names = [name for name, user in self._known_users().items() if fits(test, str(user))]
-        account = some_of([compare(Field.ACCT, test), _is(Field.ACCT, *names)])
-        return some_of([account, all_of([inverse(_present(Field.ACCT)), compare(Field.UID, test)])])
+        names: list[str] = []
+        if test.operator is not Operator.LENGTH:  # that is the length of the first value
+            names = [name for name, user in self._known_users().items() if fits(test, str(user))]
+        account = some_of([_account(test), _is(Field.ACCT, *names)])
+        return some_of([account, all_of([inverse(_is_account()), compare(Field.UID, test)])])
 
     def _user_name(self, test: Test, shape: EventShape) -> Decision:
         return self._named(_user_field(shape), test)
@@ -480,11 +496,34 @@ class FieldMeanings:
         named = self._named(_user_field(shape), test)
         if not shape.alone:
             return some_of([named, self._named(Field.EUID, test)])
-        return some_of([named, compare(Field.ACCT, test), self._named(Field.ACCT, test)])  # a name or an id
+        return some_of([named, _account(test), self._named(Field.ACCT, test)])  # a name or an id
 
     def _named(self, field: Field, test: Test) -> Decision:
         """Return a test of the name of the user whose id a field holds."""
         return _is(field, *(str(user) for name, user in self._known_users().items() if fits(test, name)))
+
+
+def _not_empty(field: Field, test: Test, decision: Decision) -> Decision:
+    """Return a test of a text that is absent where it is empty."""
+    if field not in _NEVER_EMPTY or not fits(test, ""):
+        return decision
+    return all_of([decision, inverse(_is(field, ""))])
+
+
+def _account(test: Test) -> Decision:
+    return _not_empty(Field.ACCT, test, compare(Field.ACCT, test))
+
+
+def _is_account() -> Decision:
+    return all_of([_present(Field.ACCT), inverse(_is(Field.ACCT, ""))])
+
+
+def _tty(test: Test, shape: EventShape) -> Decision:
+    """Decide the terminal: where records of calls have none, the kernel has written so."""
+    named = _not_empty(Field.TTY, test, compare(Field.TTY, test))
+    if not shape.has_call or not fits(test, NO_TERMINAL):
+        return named
+    return some_of([named, inverse(_present(Field.TTY))])
 
 
 def _any_fits(test: Test, values: tuple[str, ...]) -> bool:
@@ -553,18 +592,22 @@ def _exit(test: Test, shape: EventShape) -> Decision:
     if test.operator is Operator.PRESENT:
         return _present(Field.EXIT)
     if test.operator in _ORDER and test.operator is not Operator.EQUAL:
-        no_error = Literal(Predicate(Field.EXIT, Op.AT_LEAST, (MaskedNumber(0),)))
-        return all_of([no_error, compare(Field.EXIT, test)])
+        return all_of([_no_error(), compare(Field.EXIT, test)])
     from errno import errorcode  # noqa: PLC0415 - few detections compare it
 
     names = replace(test, values=tuple(value for value in test.values if isinstance(value, str)))
     numbers = {-number for number, name in errorcode.items() if fits(names, name)}
     numbers |= {value for value in test.values if isinstance(value, int) and value >= 0}
-    if not numbers:
-        return False
-    return Literal(
+    decision = bool(numbers) and Literal(
         Predicate(Field.EXIT, Op.NUMBER, tuple(MaskedNumber(number) for number in sorted(numbers)))
     )
+    if test.operator is Operator.EQUAL:
+        return decision
+    return some_of([decision, all_of([_no_error(), compare(Field.EXIT, test)])])
+
+
+def _no_error() -> Decision:
+    return Literal(Predicate(Field.EXIT, Op.AT_LEAST, (MaskedNumber(0),)))
 
 
 def _host(test: Test) -> Decision:

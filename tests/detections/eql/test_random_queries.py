@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 # Few values, so that comparisons often hold.
-_NAMES = ("a", "Ab", "a b")
+_NAMES = ("a", "Ab", "a b", "x")
 _PATHS = ("/etc/x", "/etc/X", "x")
 _ARGS = ("-c", "-C", "x y", "")
 _TEXTS = {
@@ -45,7 +45,7 @@ _TEXTS = {
     "process.working_directory": ("/etc", "/"),
     "file.path": (*_PATHS, "/etc/x"),
     "user.id": ("0", "1000"),
-    "user.effective.id": ("0", "1000"),
+    "user.effective.id": ("0", "1000", "root", "ghost"),
     "event.action": (
         "executed",
         "exec",
@@ -174,11 +174,12 @@ def _event(draw: st.DrawFn, number: int) -> AuditEvent:
         return replace(event, socket=draw(st.sampled_from(sockets)))
     message = {
         "op": "x",
-        "acct": '"ghost"',  # no account here: its id is no second value of user.effective.id
+        "acct": one('"root"', '"0"', '"1000"', '"ghost"', '""', "?"),
+        "exe": one('"/etc/x"', '"/usr/bin/a"', '"/opt/a-name-of-20-letters"', "?"),
         "terminal": one("ssh", "tty1", "?"),
         "res": one("success", "failed"),
     }
-    return replace(event, pid=2001, message=message) if call == "USER_AUTH" else event
+    return replace(event, message=message) if call == "USER_AUTH" else event
 
 
 @pytest.mark.parametrize("mapping", EventMapping)
