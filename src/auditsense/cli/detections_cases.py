@@ -8,7 +8,7 @@ from auditsense.cli import print_data, print_message
 from auditsense.detections.event_table import EventMapping
 from auditsense.detections.loader import load_detections
 from auditsense.errors import UsageError, one_line
-from auditsense.replay.cases import read_cases, run_case
+from auditsense.replay.cases import CaseRunner, read_cases
 
 if TYPE_CHECKING:
     import argparse
@@ -20,6 +20,7 @@ def run(arguments: argparse.Namespace) -> int:
     if len(detections) != 1:
         raise UsageError(f"{arguments.rule}: holds {len(detections)} detections; name a file with one")
     mappings = [EventMapping(arguments.mapping)] if arguments.mapping else [*EventMapping]
+    runners: dict[EventMapping, CaseRunner] = {}
     compared = differing = 0
     for case in read_cases(arguments.cases):
         if case.unknown:
@@ -27,7 +28,9 @@ def run(arguments: argparse.Namespace) -> int:
         for mapping in mappings:
             if mapping not in case.expect:
                 continue
-            found, expected = run_case(detections[0], case, mapping), case.expect[mapping]
+            if mapping not in runners:
+                runners[mapping] = CaseRunner(detections[0], mapping)
+            found, expected = runners[mapping].run(case), case.expect[mapping]
             compared += 1
             differing += found != expected
             result = "ok" if found == expected else f"{found}, expected {expected}"

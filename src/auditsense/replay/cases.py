@@ -12,13 +12,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from auditsense.detect.detector import Detector
+from auditsense.detections.compiler import compile_all
 from auditsense.detections.event_table import EventMapping
 from auditsense.errors import InputError
 from auditsense.replay.replay import LIMITS, ORDER
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from os import PathLike
 
+    from auditsense.core.rule_table import RuleTable
+    from auditsense.detect.suppression import AlertPolicy
     from auditsense.detections.model import Detection
 
 EXPECT_KEYS: Final = {
@@ -74,11 +78,34 @@ def read_cases(path: str | PathLike[str]) -> list[Case]:
     return [_case(row, f"{file}: case {number}") for number, row in enumerate(rows, 1)]
 
 
+class CaseRunner:
+    """Cases of one detection in one mapping: it is compiled once, and each case has a new sensor."""
+
+    def __init__(self, detection: Detection, mapping: EventMapping) -> None:
+        self._detection, self._mapping = detection, mapping
+        self._rules = compile_all([detection], merge_ms=0, mapping=mapping)
+
+    def run(self, case: Case) -> int:
+        """Return how often the records of a case complete the detection."""
+        text = b"".join(map(_line, case.records))
+        with _CompiledDetector(self._detection, self._mapping, self._rules) as detector:
+            return len(detector.feed_text(text)) + len(detector.finish())
+
+
+class _CompiledDetector(Detector):
+    """A detector of one detection that is compiled."""
+
+    def __init__(self, detection: Detection, mapping: EventMapping, rules: RuleTable) -> None:
+        self._compiled_rules = rules
+        super().__init__([detection], sequences=True, limits=LIMITS, order=ORDER, mapping=mapping)
+
+    def _compile(self, detections: Sequence[Detection], policy: AlertPolicy) -> RuleTable:  # noqa: ARG002
+        return self._compiled_rules
+
+
 def run_case(detection: Detection, case: Case, mapping: EventMapping) -> int:
     """Return how often the records of a case complete a detection."""
-    text = b"".join(map(_line, case.records))
-    with Detector([detection], sequences=True, limits=LIMITS, order=ORDER, mapping=mapping) as detector:
-        return len(detector.feed_text(text)) + len(detector.finish())
+    return CaseRunner(detection, mapping).run(case)
 
 
 def _line(record: str) -> bytes:
