@@ -202,6 +202,8 @@ REFUSED = {
     "any where true AND true": "line 1: AND is written and",
     'any where process.name LIKE "a"': "line 1: LIKE is written like",
     "any where !(true)": "line 1: ! is not an operator; use not",
+    "any where true && true": "line 1: & is not an operator; use and",
+    "any where true || true": "line 1: || is not an operator; use or",
     "any where process.name": "line 1: process.name is not compared; compare it, as in process.name != null",
     "any where process. == 1": "line 1: a name is missing behind process.",
     'any where process.name "a"': 'line 1: "a" is no comparison',

@@ -116,4 +116,6 @@ def _no_token(query: str, at: int) -> str:
         return "a name in backticks has no end"
     if query.startswith("/*", at):
         return "a comment has no end"
+    if query[at] == "&":
+        return "& is not an operator; use and"
     return f"{query[at]!r} is no part of a query"

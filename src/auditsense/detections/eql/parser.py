@@ -289,6 +289,8 @@ class _Parser:
             token = self._take()
             if token.kind is Kind.END:
                 self._fail("a pipe is missing behind |; head and tail are supported", token)
+            if token.text == "|":
+                self._fail("|| is not an operator; use or", token)
             if token.kind is not Kind.WORD or token.text not in ("head", "tail"):
                 self._fail(f"the pipe {token.text} is not supported; head and tail are", token)
             limits.append(self._whole())
