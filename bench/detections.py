@@ -234,7 +234,8 @@ def _times(interpreters: Sequence[str], path: Path, events: int, rounds: int) ->
 
 def against(baseline: str, events: int, rounds: int) -> list[Ratio]:
     """Compare what an event costs with pspy alone, here and in another build."""
-    interpreters = (sys.executable, baseline)
+    this = sys.executable
+    interpreters = (this, baseline)
     counts: list[Ratio] = []
     clocked: list[Ratio] = []
     with tempfile.TemporaryDirectory(prefix="auditsense-detections-") as name:
