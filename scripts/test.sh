@@ -40,6 +40,7 @@ end_background() {
 trap end_background EXIT
 trap 'exit 1' INT TERM
 mkdir -p .build
+rm -f .build/pytest-*.log
 
 style_and_types() {
     # shellcheck disable=SC2086 # the groups are words
@@ -92,12 +93,19 @@ if [ -n "$kernel" ]; then
     esac
 fi
 
-# Kernel and fuzz targets run alongside the live tests, which leave a processor idle: one test runs at a time.
-# The fuzz targets never take one from another program. The kernel gets a small share: see boot.py.
+# Kernel, fuzz targets and, in CI, tests that only compute run alongside the live tests. Of those one runs at a time,
+# which leaves a processor idle. Fuzz targets never take one from another program; the others get a small share.
+computing=
+[ "${CI:-}" != true ] || [ $# != 0 ] || computing="tests/detect tests/detections"
 idle="chrt --idle 0"
 $idle true 2>/dev/null || idle="nice -n 19"
 found=.build/found
 start_background() {
+    if [ -n "$computing" ]; then
+        # shellcheck disable=SC2086 # the folders are words
+        nice -n 10 pytest --color=$color -m "not live" $computing >.build/pytest-computing.log 2>&1 &
+        computed=$! background="$background $!"
+    fi
     if [ -n "$kernel" ]; then
         boot_kernel --prepared >.build/kernel.log 2>&1 &
         booting=$! background="$background $!"
@@ -113,6 +121,10 @@ start_background() {
 }
 # Set $code to 1 where one of them has failed, and show its output.
 wait_for_background() {
+    if [ -n "$computing" ]; then
+        wait "$computed" || code=$?
+        cat .build/pytest-computing.log
+    fi
     if [ -n "$kernel" ]; then
         if ! wait "$booting" || ! grep -q '^pass alert:.every field of the alert as expected' .build/kernel.log; then
             cat .build/kernel.log >&2
@@ -125,7 +137,7 @@ wait_for_background() {
         eval "wait \$fuzzing_$target" || { cat "$found/$target.log" >&2; say "== fuzz_$target has found something"; code=1; }
     done
 }
-alongside="alongside, kernel ${kernel:-(none)} and fuzz targets (${fuzz_seconds} s each)"
+alongside="alongside, ${computing:-no other tests}, kernel ${kernel:-(none)}, fuzz targets (${fuzz_seconds} s each)"
 
 # run_tests NAME ARGUMENT…: run pytest, keep its output in .build, and set $code to its exit code.
 color=no
@@ -150,18 +162,20 @@ esac
 no_tests=5 # pytest's exit code where nothing was selected
 step "pytest: all tests but the live ones, in more processes than processors, for the tests that wait"
 # A file stays in one process, for its fixtures; in the order of folders the last files are short.
-run_tests parallel -n $(($(nproc) + 1)) --dist loadfile --no-loadscope-reorder -m "not live" "$@"
+# shellcheck disable=SC2046,SC2086 # the folders are words
+run_tests parallel -n $(($(nproc) + 1)) --dist loadfile --no-loadscope-reorder -m "not live" \
+    $([ -z "$computing" ] || printf -- '--ignore=%s ' $computing) "$@"
 parallel=$code
 step "pytest: live tests, which share the kernel's audit, one at a time; $alongside"
 start_background
 run_tests live -m live "$@"
 [ "$code" != $no_tests ] || code=$parallel
 [ "$parallel" = 0 ] || [ "$parallel" = $no_tests ] || code=$parallel
+step "what runs alongside comes to its end"
+wait_for_background
 [ "$code" = 0 ] || {
     say "== failed tests"
-    grep -ahE '^(.\[[0-9;]*m)*(FAILED|ERROR) ' .build/pytest-parallel.log .build/pytest-live.log >&2 || true
+    grep -ahE '^(.\[[0-9;]*m)*(FAILED|ERROR) ' .build/pytest-*.log >&2 || true
 }
-step "the kernel and the fuzz targets come to their end"
-wait_for_background
 step "end, code $code"
 exit "$code"
