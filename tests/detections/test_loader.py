@@ -72,6 +72,12 @@ def test_pspy_metadata() -> None:
     assert detection.false_positives
 
 
+def test_shipped_detections_are_read_once() -> None:
+    first, second = shipped_detections(), shipped_detections()
+    assert first is not second
+    assert all(one is same for one, same in zip(first, second, strict=True))
+
+
 def test_pspy_has_attack_entries() -> None:
     (threat,) = pspy().threat
     assert (threat.tactic.id, threat.tactic.name) == ("TA0007", "Discovery")

@@ -187,6 +187,13 @@ def test_nothing_but_a_request_to_the_kernel_loads_pyroute2(module: str) -> None
     assert not loaded & {"pyroute2", "zstandard", "asyncio"}
 
 
+def test_run_loads_what_every_run_needs() -> None:
+    """The rest is loaded where a text source, a reload or the doctor needs it: loading is most of a start."""
+    parts = ("sources.unwrap", "doctor.facts", "doctor.host_checks", "detections.eql.parser", "sinks.syslog")
+    unwanted = ", ".join(repr(f"auditsense.{part}") for part in parts)
+    loaded_by(f"import auditsense.cli.run; assert not {{{unwanted}}} & {{*sys.modules}}, {{*sys.modules}}")
+
+
 # --- C ---------------------------------------------------------------------------------
 
 # In the order of the way through them: a stage knows those before it. Two in one place: neither the other.
