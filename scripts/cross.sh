@@ -26,7 +26,9 @@ cross_file() {
     gnu=$(gnu_name "$1")
     family=${gnu%%-*}
     case $1 in s390x) endian=big ;; *) endian=little ;; esac
-    printf '%s\n' '[binaries]' "c = '$(cross_tool "$1" gcc)'" "ar = '$(cross_tool "$1" gcc-ar)'" \
+    compiler=$(cross_tool "$1" gcc) || return
+    archiver=$(cross_tool "$1" gcc-ar) || return
+    printf '%s\n' '[binaries]' "c = '$compiler'" "ar = '$archiver'" \
         "strip = '$gnu-strip'" "objcopy = '$gnu-objcopy'"
     [ -z "${2:-}" ] || printf '%s\n' "exe_wrapper = ['$2', '-L', '/usr/$gnu']"
     printf '%s\n' '[host_machine]' "system = 'linux'" "cpu_family = '$family'" "cpu = '$family'" "endian = '$endian'"
