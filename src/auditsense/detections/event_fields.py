@@ -451,7 +451,7 @@ class FieldMeanings:
         if name in {"user.id", "user.name"}:
             return _user_field(shape)
         if name == "user.effective.id":
-            return Field.ACCT if _names_account(shape) else Field.EUID
+            return _effective_field(shape)
         if name in _KEYS:
             return _KEYS[name]
         if name in CONSTANTS or name in self._special:
@@ -481,8 +481,9 @@ class FieldMeanings:
         return _not_empty(field, test, compare(field, test))
 
     def _effective_id(self, test: Test, shape: EventShape) -> Decision:
-        if not _names_account(shape):
-            return compare(Field.UID if shape.alone else Field.EUID, test)
+        field = _effective_field(shape)
+        if field is not Field.ACCT:
+            return compare(field, test)
         names: list[str] = []
         if test.operator is not Operator.LENGTH:  # that is the length of the first value
             names = [name for name, user in self._known_users().items() if fits(test, str(user))]
@@ -495,7 +496,7 @@ class FieldMeanings:
     def _related_user(self, test: Test, shape: EventShape) -> Decision:
         named = self._named(_user_field(shape), test)
         if not shape.alone:
-            return some_of([named, self._named(Field.EUID, test)])
+            return some_of([named, self._named(_effective_field(shape), test)])
         return some_of([named, _account(test), self._named(Field.ACCT, test)])  # a name or an id
 
     def _named(self, field: Field, test: Test) -> Decision:
@@ -637,8 +638,12 @@ def _user_field(shape: EventShape) -> Field:
     return Field.AUID if login else Field.UID
 
 
-def _names_account(shape: EventShape) -> bool:
-    return shape.alone and bool({"authentication", "session"} & set(shape.kind.category))
+def _effective_field(shape: EventShape) -> Field:
+    """Return the field of `user.effective.id`: the account, or its lack, in records about logins."""
+    about_logins = not {"authentication", "session"}.isdisjoint(shape.kind.category)
+    if shape.alone:
+        return Field.ACCT if about_logins else Field.UID
+    return Field.UID if about_logins else Field.EUID  # the kernel's LOGIN names no account
 
 
 def _unset(field: Field) -> Decision:
