@@ -612,7 +612,23 @@ static void others(void) {
     CHECK_TEXT(text_of(&far, AS_FIELD_TTY), "a================UID=b");
 }
 
+static void same_bytes(void) {
+    static const uint8_t text[] = "0123456789abcdefghijklmnopqrstuv";
+    uint8_t other[sizeof text];
+    CASE("texts are the same if all their bytes are, whatever their length");
+    for (uint32_t len = 0; len < sizeof text; len++) {
+        CHECK(as_span_same(guarded_span(text, len), as_span_of(text, len)));
+        CHECK(!as_span_same(guarded_span(text, len), as_span_of(text, len + 1)));
+        for (uint32_t at = 0; at < len; at++) {
+            memcpy(other, text, sizeof text);
+            other[at] = 'X';
+            CHECK(!as_span_same(guarded_span(text, len), as_span_of(other, len)));
+        }
+    }
+}
+
 int main(void) {
+    same_bytes();
     stamps();
     one_after_another();
     no_stamp_of_zeros();

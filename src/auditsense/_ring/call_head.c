@@ -11,6 +11,8 @@ static const struct {
     KEY("a2"),   KEY("a3"),      KEY("items"),   KEY("ppid"), KEY("pid"),
 };
 
+enum { WORDS = AS_HEAD_TEXT / 64 };
+
 /* The stops of a text that are left, and the 64 bytes that they are in. */
 typedef struct {
     uint64_t rest;
@@ -18,7 +20,7 @@ typedef struct {
 } cursor;
 
 /* The next stop; AS_HEAD_TEXT: none. */
-static inline uint32_t next_stop(const uint64_t stops[AS_HEAD_TEXT / 64], cursor *at) {
+static inline uint32_t next_stop(const uint64_t stops[WORDS], cursor *at) {
     while (at->rest == 0) {
         if (++at->word >= AS_HEAD_TEXT / 64) {
             return AS_HEAD_TEXT;
@@ -30,17 +32,17 @@ static inline uint32_t next_stop(const uint64_t stops[AS_HEAD_TEXT / 64], cursor
     return found;
 }
 
-static void find_stops(as_span text, uint64_t stops[AS_HEAD_TEXT / 64]) {
+/* The stops of 64 bytes. */
+static uint64_t find_stops(as_span text, uint32_t word) {
     enum { BLOCK = 16 };
-    for (uint32_t word = 0; word < AS_HEAD_TEXT / 64; word++) {
-        stops[word] = 0;
-        for (uint32_t i = 0; i < 64; i += BLOCK) {
-            stops[word] |= (uint64_t)as_stops(text.at + 64 * word + i) << i;
-        }
+    uint64_t stops = 0;
+    for (uint32_t i = 0; i < 64; i += BLOCK) {
+        stops |= (uint64_t)as_stops(text.at + 64 * word + i) << i;
     }
+    return stops;
 }
 
-static bool read_values(as_span text, const uint64_t stops[AS_HEAD_TEXT / 64], as_head *out) {
+static bool read_values(as_span text, const uint64_t stops[WORDS], as_head *out) {
     uint32_t start = 0;
     cursor at = {.rest = stops[0]};
     out->len = 0;
@@ -62,29 +64,27 @@ static bool read_values(as_span text, const uint64_t stops[AS_HEAD_TEXT / 64], a
 }
 
 bool as_head_read(as_span text, as_head *out) {
-    uint64_t stops[AS_HEAD_TEXT / 64];
+    uint64_t stops[WORDS];
     out->len = 0;
     if (text.len < AS_HEAD_TEXT) {
         return false;
     }
-    find_stops(text, stops);
+    for (uint32_t word = 0; word < WORDS; word++) {
+        stops[word] = find_stops(text, word);
+    }
     return read_values(text, stops, out);
 }
 
-/* Whether a text has this form. Values that are as long, without a stop in them, are where they were. */
-static bool has_form(const as_head_form *form, as_span text, const uint64_t stops[AS_HEAD_TEXT / 64]) {
-    uint64_t moved = 0;
+/* Whether 64 bytes of a text have this form. Values that are as long, without a stop in them, are where they were. */
+static inline bool has_form(const as_head_form *form, as_span text, uint32_t word) {
     uint8_t differs = 0;
-    for (uint32_t i = 0; i < AS_HEAD_TEXT / 64; i++) {
-        moved |= (stops[i] ^ form->stops[i]) & form->stop_bits[i];
-    }
-    for (uint32_t i = 0; i < AS_HEAD_TEXT; i++) {
+    for (uint32_t i = 64 * word; i < 64 * word + 64; i++) {
         differs |= (uint8_t)((text.at[i] & form->key_bits[i]) ^ form->keys[i]);
     }
-    return form->head.len > 0 && moved == 0 && differs == 0;
+    return ((find_stops(text, word) ^ form->stops[word]) & form->stop_bits[word]) == 0 && differs == 0;
 }
 
-static void keep_form(as_head_form *form, const as_head *head, as_span text, const uint64_t stops[AS_HEAD_TEXT / 64]) {
+static void keep_form(as_head_form *form, const as_head *head, as_span text) {
     *form = (as_head_form){.head = *head};
     for (uint32_t i = 0; i < head->len; i++) {
         form->stop_bits[i / 64] |= UINT64_C(1) << i % 64;
@@ -96,26 +96,28 @@ static void keep_form(as_head_form *form, const as_head *head, as_span text, con
     for (uint32_t i = 0; i < AS_HEAD_TEXT; i++) {
         form->keys[i] = text.at[i] & form->key_bits[i];
     }
-    memcpy(form->stops, stops, sizeof form->stops);
+    for (uint32_t word = 0; word < WORDS; word++) {
+        form->stops[word] = find_stops(text, word);
+    }
 }
 
 const as_head *as_heads_add(as_heads *heads, uint32_t slot, as_span text) {
-    uint64_t stops[AS_HEAD_TEXT / 64];
+    const as_head_form *form = &heads->last;
     as_head *head = &heads->heads[slot % AS_HEADS];
-    head->len = 0;
-    head->slot = slot;
-    if (text.len < AS_HEAD_TEXT) {
-        return NULL;
+    const uint32_t words = (form->head.len + 63u) / 64;
+    bool same = words > 0 && text.len >= AS_HEAD_TEXT;
+    for (uint32_t word = 0; same && word < words; word++) {
+        same = has_form(form, text, word);
     }
-    find_stops(text, stops);
-    if (has_form(&heads->last, text, stops)) {
-        *head = heads->last.head;
+    if (same) {
+        *head = form->head;
         head->slot = slot;
         return head;
     }
-    if (!read_values(text, stops, head)) {
+    head->slot = slot;
+    if (!as_head_read(text, head)) {
         return NULL;
     }
-    keep_form(&heads->last, head, text, stops);
+    keep_form(&heads->last, head, text);
     return head;
 }

@@ -23,27 +23,24 @@ static bool expects_paths(const as_events *events, const as_event *event) {
     return events->profiles[event->node % AS_HOST_PROFILES].since_path < events->absence_events;
 }
 
-uint32_t as_event_announced_paths(as_events *events, as_event *event) {
-    if ((event->seen & ITEMS_READ) == 0) {
-        if ((event->stored & (1u << AS_ROLE_SYSCALL)) == 0) {
-            return 0;
-        }
-        const as_record syscall = {.type = AS_TYPE_SYSCALL,
-                                   .body = as_slab_span(&events->slab, event->texts[AS_ROLE_SYSCALL])};
-        const as_head *head = as_heads_add(&events->heads, event->texts[AS_ROLE_SYSCALL].slot, syscall.body);
-        as_value values[AS_FIELDS];
-        uint64_t count = 0;
-        if (head != NULL) {
-            values[AS_FIELD_ITEMS] = as_head_value(head, syscall.body, AS_FIELD_ITEMS);
-        } else {
-            as_values_clear(values, AS_BIT(AS_FIELD_ITEMS));
-            as_record_fields(&syscall, AS_BIT(AS_FIELD_ITEMS), values);
-        }
-        as_value_number(values[AS_FIELD_ITEMS], AS_KIND_DECIMAL, &count);
-        event->items = count > UINT16_MAX ? UINT16_MAX : (uint16_t)count;
-        event->seen |= ITEMS_READ;
+void as_event_read_items(as_events *events, as_event *event) {
+    if ((event->stored & (1u << AS_ROLE_SYSCALL)) == 0) {
+        return;
     }
-    return event->items;
+    const as_record syscall = {.type = AS_TYPE_SYSCALL,
+                               .body = as_slab_span(&events->slab, event->texts[AS_ROLE_SYSCALL])};
+    const as_head *head = as_heads_add(&events->heads, event->texts[AS_ROLE_SYSCALL].slot, syscall.body);
+    as_value values[AS_FIELDS];
+    uint64_t count = 0;
+    if (head != NULL) {
+        values[AS_FIELD_ITEMS] = as_head_value(head, syscall.body, AS_FIELD_ITEMS);
+    } else {
+        as_values_clear(values, AS_BIT(AS_FIELD_ITEMS));
+        as_record_fields(&syscall, AS_BIT(AS_FIELD_ITEMS), values);
+    }
+    as_value_number(values[AS_FIELD_ITEMS], AS_KIND_DECIMAL, &count);
+    event->items = count > UINT16_MAX ? UINT16_MAX : (uint16_t)count;
+    event->seen |= ITEMS_READ;
 }
 
 /* A host that writes PATH records writes them at some point after a call announced them. */

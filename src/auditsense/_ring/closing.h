@@ -28,8 +28,16 @@ bool as_events_close_oldest(as_events *events, as_stats *stats);
 void as_events_observe_host(as_events *events, uint64_t node, uint16_t type);
 void as_events_observe_paths(as_events *events, as_event *event);
 
+/* Set as_event.items, if the SYSCALL record is stored. */
+void as_event_read_items(as_events *events, as_event *event);
+
 /* Number of PATH records that the SYSCALL record announces, including hidden ones; 0 if unknown. */
-uint32_t as_event_announced_paths(as_events *events, as_event *event);
+static inline uint32_t as_event_announced_paths(as_events *events, as_event *event) {
+    if ((event->seen & ITEMS_READ) == 0) {
+        as_event_read_items(events, event);
+    }
+    return (event->seen & ITEMS_READ) == 0 ? 0 : event->items;
+}
 
 /* Close the event if its last record ended it, or mark it as ready. */
 void as_events_check_end(as_events *events, as_event *event, as_event_end end, as_stats *stats);

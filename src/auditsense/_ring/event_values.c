@@ -291,12 +291,8 @@ static void locate_decoded(as_event_values *values, as_field field) {
     values->decoded |= AS_BIT(field);
 }
 
-void as_event_values_load(as_event_values *values, uint64_t fields) {
+void as_event_values_read(as_event_values *values, uint64_t missing) {
     const uint64_t before = values->located;
-    const uint64_t missing = fields & ~before;
-    if (missing == 0) {
-        return;
-    }
     as_values_clear(values->values, missing);
     if ((missing & AS_PLAIN_FIELDS) != 0 &&
         !as_event_fields(values->events, values->event, &values->cursors, missing, &values->located, values->values)) {

@@ -78,8 +78,16 @@ void as_event_values_begin(as_event_values *values, const as_events *events, con
 /* The processes of the event; NULL: there is no table. */
 as_event_processes *as_event_values_processes(as_event_values *values);
 
+/* Locate fields that are not located yet. */
+void as_event_values_read(as_event_values *values, uint64_t missing);
+
 /* Locate these fields in `values->values`; a decoded one, or a list joined with NUL, is there as a quoted value. */
-void as_event_values_load(as_event_values *values, uint64_t fields);
+static inline void as_event_values_load(as_event_values *values, uint64_t fields) {
+    const uint64_t missing = fields & ~values->located;
+    if (missing != 0) {
+        as_event_values_read(values, missing);
+    }
+}
 
 /* The values of any field, decoded. */
 as_list as_event_list(as_event_values *values, as_field field);

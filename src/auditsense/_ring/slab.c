@@ -23,6 +23,16 @@ static inline uint8_t *slot_at(const as_slab *slab, uint32_t slot) {
     return pool->bytes + (size_t)(slot & ~LARGE) * pool->slot_bytes;
 }
 
+/* A SYSCALL or PATH record is long enough for memcpy, others are not. */
+static inline void copy(uint8_t *restrict to, as_span text) {
+    enum { LONG = 128 };
+    if (text.len >= LONG) {
+        memcpy(to, text.at, text.len);
+    } else {
+        as_span_copy(to, text);
+    }
+}
+
 bool as_slab_store(as_slab *slab, as_span text, as_slab_ref *out) {
     const bool small = text.len <= AS_SMALL_TEXT;
     as_slab_pool *pool = small ? &slab->small : &slab->large;
@@ -30,7 +40,7 @@ bool as_slab_store(as_slab *slab, as_span text, as_slab_ref *out) {
         return false;
     }
     const uint32_t slot = pool->free[--pool->free_count];
-    as_span_copy(pool->bytes + (size_t)slot * pool->slot_bytes, text);
+    copy(pool->bytes + (size_t)slot * pool->slot_bytes, text);
     *out = (as_slab_ref){.slot = small ? slot : slot | LARGE, .len = text.len};
     return true;
 }

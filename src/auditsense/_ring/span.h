@@ -82,16 +82,29 @@ static inline void as_span_copy(uint8_t *restrict to, as_span from) {
     memcpy(to + last, from.at + last, BLOCK); /* overlaps the block before it */
 }
 
-/* Compare without a call to memcmp, which costs more for short values. */
+static inline uint32_t as_load4(const uint8_t *at) {
+    uint32_t word;
+    memcpy(&word, at, sizeof word);
+    return word;
+}
+
+/* Compare without a call to memcmp, which costs more for short values. The last bytes are compared in a word that
+ * overlaps the one before. */
 static inline bool as_span_same(as_span a, as_span b) {
     uint32_t at = 0;
     if (a.len != b.len) {
         return false;
     }
-    for (; a.len - at >= 8; at += 8) {
-        if (as_load8(a.at + at) != as_load8(b.at + at)) {
-            return false;
+    if (a.len >= 8) {
+        for (; a.len - at > 8; at += 8) {
+            if (as_load8(a.at + at) != as_load8(b.at + at)) {
+                return false;
+            }
         }
+        return as_load8(a.at + a.len - 8) == as_load8(b.at + a.len - 8);
+    }
+    if (a.len >= 4) {
+        return as_load4(a.at) == as_load4(b.at) && as_load4(a.at + a.len - 4) == as_load4(b.at + a.len - 4);
     }
     while (at < a.len && a.at[at] == b.at[at]) {
         at++;
