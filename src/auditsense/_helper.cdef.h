@@ -1,4 +1,4 @@
-/* Processes of `auditsense run` that run no Python: the broker. */
+/* Processes of `auditsense run` that run no Python: the broker. And the calls of SQLite in a confined process. */
 
 /* Bytes from first up to, without, end. */
 typedef struct {
@@ -48,3 +48,19 @@ int32_t as_broker_serve(const as_broker_client *clients, uint32_t count);
 
 /* Run the broker: unmap, filter, serve. Never returns. What clients and start point to must not be unneeded memory. */
 void as_broker_run(const as_broker_client *clients, uint32_t count, const as_helper_start *start);
+
+/* Files of one folder that SQLite may create, write and remove. */
+typedef struct {
+    const char *folder;       /* its path, without a slash at the end */
+    const char *const *names; /* each in memory that is read-only */
+    uint32_t count;           /* of the names */
+    int32_t descriptor;       /* of the folder */
+    int32_t flags;            /* of open(2); with O_CREAT where SQLite asks for it */
+    int32_t mode;
+} as_sqlite_files;
+
+/* Let SQLite open and remove these files by their sealed names, and open all others for reading only.
+ *   vfs    sqlite3_vfs
+ *   files  copied; what it points to must stay. NULL: SQLite's own calls again
+ * Returns 0, or ENOSYS where this SQLite has no calls that can be replaced. */
+int32_t as_sqlite_replace(void *vfs, const as_sqlite_files *files);

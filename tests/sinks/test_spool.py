@@ -22,7 +22,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auditsense.cli.output import _confinement
+from auditsense.cli.output import _confinement, _seal
 from auditsense.kernel import seccomp
 from auditsense.sinks import SinkError, spool_store
 from auditsense.sinks.acknowledged import AcknowledgedSinkProcess
@@ -99,6 +99,17 @@ def process(folder: Path) -> Iterator[AcknowledgedSinkProcess]:
 def polled(process: AcknowledgedSinkProcess) -> AcknowledgedSinkProcess:
     process.poll()
     return process
+
+
+def start_confined(process: AcknowledgedSinkProcess, sink: SpoolSink, folder: Path) -> None:
+    """Start the process of a spool as `run` does."""
+    settings = SpoolSettings(folder)
+    files = _seal(settings, sink, brokered=False)
+    process.start(
+        _confinement(settings, None, 0, files, brokered=False), keep=[files.fileno()] if files else []
+    )
+    if files is not None:
+        files.close()
 
 
 def worker_of(keeper: int) -> int:
@@ -233,7 +244,8 @@ def test_database_larger_than_the_size_is_kept(folder: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small file system")
-def test_full_disk_keeps_documents_waiting(tmp_path: Path, fault: Recorder) -> None:
+@pytest.mark.parametrize("confined", [False, True])
+def test_full_disk_keeps_documents_waiting(tmp_path: Path, fault: Recorder, *, confined: bool) -> None:
     """A full disk is no full spool: the documents wait in the sensor, and are written when there is space."""
     disk = tmp_path / "disk"
     disk.mkdir()
@@ -242,9 +254,13 @@ def test_full_disk_keeps_documents_waiting(tmp_path: Path, fault: Recorder) -> N
     )
     if mounted.returncode:
         pytest.skip("mount is not allowed here")
-    sink = AcknowledgedSinkProcess(SpoolSink(disk / "spool", size=SIZE), "spool:x")
+    spool = SpoolSink(disk / "spool", size=SIZE)
+    sink = AcknowledgedSinkProcess(spool, "spool:x")
     try:
-        sink.start()
+        if confined:
+            start_confined(sink, spool, disk / "spool")
+        else:
+            sink.start()
         sink.send(line(0), 1)
         wait_until(lambda: polled(sink).counts.written == 1)
         ballast = disk / "ballast"
@@ -542,8 +558,9 @@ def test_mark_of_a_sink_cannot_be_guessed() -> None:
 def test_confined_process_commits_and_is_restarted(tmp_path: Path) -> None:
     """With the list of system calls and without capabilities, as `run` starts it."""
     settings = SpoolSettings(tmp_path / "spool")
-    sink = AcknowledgedSinkProcess(SpoolSink(settings.path), "spool:x")
-    sink.start(_confinement(settings, None, 0, None, brokered=False))
+    spool = SpoolSink(settings.path)
+    sink = AcknowledgedSinkProcess(spool, "spool:x")
+    start_confined(sink, spool, settings.path)
     sink.send(line(1), 1)
     wait_until(lambda: polled(sink).counts.written == 1)
     worker = worker_of(sink.pid)
@@ -565,8 +582,9 @@ def test_process_runs_as_the_owner_of_the_folder() -> None:
         settings = SpoolSettings(Path(above) / "spool")
         settings.path.mkdir(mode=0o700)
         os.chown(settings.path, 65534, 65534)
-        sink = AcknowledgedSinkProcess(SpoolSink(settings.path), "spool:x")
-        sink.start(_confinement(settings, None, 0, None, brokered=False))
+        spool = SpoolSink(settings.path)
+        sink = AcknowledgedSinkProcess(spool, "spool:x")
+        start_confined(sink, spool, settings.path)
         sink.send(line(1), 1)
         wait_until(lambda: polled(sink).counts.written == 1)
         assert Path(f"/proc/{worker_of(sink.pid)}").stat().st_uid == 65534

@@ -375,7 +375,6 @@ UNIT_ALONE = "the unit alone"
 LIMITS: dict[str, UnitLimits] = {}
 """Of the units, where systemd-analyze is there to read them."""
 
-_TO_ALL = frozenset({"create a file in /tmp", "create a file in /dev/shm"})
 _OTHER_SOCKETS = frozenset(
     {"send through an open socket to another one", "connect an open socket to another one"}
 )
@@ -394,7 +393,7 @@ POSSIBLE: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "sink stdout": (_NONE, _NONE),
     "sink file": (_NONE, _NONE),
     "sink file, own folder": (_NONE, _NONE),
-    "sink spool": (_NONE, _TO_ALL),
+    "sink spool": (_NONE, _NONE),
     "sink journald": (_NONE, _NONE),
     "sink syslog": (_NONE, _NONE),
     "sink syslog, network": (_NONE, _NONE),
@@ -403,7 +402,7 @@ POSSIBLE: dict[str, tuple[frozenset[str], frozenset[str]]] = {
         _UDP | _OTHER_SOCKETS,
         _UDP | _OTHER_SOCKETS | _ABSTRACT | {"connect to a TCP port"},
     ),
-    "ship": (_NONE, _TO_ALL),
+    "ship": (_NONE, _NONE),
 }
 """Part to the attempts that are not refused, with Landlock and without.
 

@@ -310,16 +310,19 @@ def _use_connector(settings: SyslogSettings, sink: Sink, user: User | None, stac
 
 def _seal(settings: SinkSettings, sink: Sink, *, brokered: bool) -> Sealed | None:
     """Let a sink open its own files only, or pass its own descriptor only; None: it does neither."""
-    from auditsense.kernel import sealed, seccomp  # noqa: PLC0415 - not for replay
+    from auditsense.cli.sealing import can_seal, sealed_spool  # noqa: PLC0415 - not for replay
+    from auditsense.kernel import sealed  # noqa: PLC0415 - as above
 
-    if not isinstance(settings, JournaldSettings if brokered else (JournaldSettings, FileSettings)):
-        return None
-    if not sealed.is_possible():
-        if seccomp.abi() is not None:  # else there is no filter at all, which the sensor reports
-            print_message(
-                f"{settings} keeps more system calls than it needs: no memory is available at "
-                f"{sealed.FIRST:#x}; is vm.mmap_min_addr higher?"
-            )
+    if isinstance(settings, SpoolSettings):
+        from auditsense.sinks.spool import SpoolSink  # noqa: PLC0415 - loads SQLite
+        from auditsense.sinks.spool_store import names  # noqa: PLC0415 - as above
+
+        files = sealed_spool(settings.path, str(settings), names(damaged=True))
+        if isinstance(sink, SpoolSink):
+            sink.files = files
+        return files
+    sealable = JournaldSettings if brokered else (JournaldSettings, FileSettings)
+    if not isinstance(settings, sealable) or not can_seal(str(settings)):
         return None
     if isinstance(settings, JournaldSettings):
         from auditsense.sinks.journald import JournaldSink  # noqa: PLC0415 - as above

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from auditsense.cli import print_data, print_message, print_progress
 from auditsense.cli.sd_notify import ServiceNotifier
+from auditsense.cli.sealing import sealed_spool
 from auditsense.errors import AuditSenseError, SocketTakenError, UsageError
 from auditsense.kernel import privileges
 from auditsense.kernel.confinement import PARTS, confine
@@ -21,12 +22,14 @@ from auditsense.kernel.landlock import existing_folders
 from auditsense.ship.config import ShipSettings, open_destination
 from auditsense.ship.shipper import Shipper
 from auditsense.sinks.dialer import Dialer
-from auditsense.sinks.spool_store import SpoolError, SpoolStore, check_folder
+from auditsense.sinks.spool_store import SpoolError, SpoolStore, check_folder, names
 from auditsense.status.prometheus import spool_metrics
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Sequence
+
+    from auditsense.kernel.sealed_database import SealedDatabase
 
 LOCK: Final = "ship.lock"
 
@@ -37,8 +40,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.action == "deliver":
         return _deliver(arguments, folder)
     try:
-        _become_owner(check_folder(folder), folder, own_process=arguments.own_process)
-        store = SpoolStore(folder)
+        files = _become_owner(check_folder(folder), folder, own_process=arguments.own_process)
+        store = SpoolStore(folder, files=files)
         if arguments.action == "status":
             state = store.state()
             print_data(
@@ -98,8 +101,10 @@ def _deliver(arguments: argparse.Namespace, folder: Path) -> int:
         for connector in connectors:
             connector.start(_user(owner, folder))
             stack.callback(connector.close)
-        _become_owner(owner, folder, own_process=arguments.own_process, files=settings.paths())
-        stack.enter_context(_locked(folder))
+        shipper.files = _become_owner(
+            owner, folder, own_process=arguments.own_process, files=settings.paths()
+        )
+        stack.enter_context(_locked(folder, shipper.files))
         for number in (signal.SIGTERM, signal.SIGINT):
             stack.callback(signal.signal, number, signal.signal(number, lambda *_: shipper.stop()))
         notifier.ready(f"delivers {folder}")
@@ -122,7 +127,7 @@ def _become_owner(
     *,
     own_process: bool,
     files: Sequence[str] = (),
-) -> None:
+) -> SealedDatabase | None:
     """Drop what delivery does not need: root, capabilities, other files, sockets and system calls.
 
     Args:
@@ -130,13 +135,22 @@ def _become_owner(
         folder: of the spool.
         own_process: see `main`.
         files: to read again when they are replaced.
+
+    Returns:
+        Files that this process may write; None: any that its user may.
     """
     if not own_process:
-        return
+        return None
     kept = PARTS["ship"].with_paths(read=existing_folders(files), write=(str(folder),))
-    confined = confine(kept, _user(owner, folder))
+    user = _user(owner, folder)
+    sealed = sealed_spool(folder, "ship", (*names(damaged=False), LOCK))
+    if sealed is not None:
+        kept = kept.with_sealed(sealed)
+        sealed.seal()
+    confined = confine(kept, user)
     if confined.missing:
         print_message(f"this kernel or this machine has no {confined.missing}; continuing without")
+    return sealed
 
 
 def _user(owner: int, folder: Path) -> privileges.User | None:
@@ -145,8 +159,12 @@ def _user(owner: int, folder: Path) -> privileges.User | None:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def _locked(folder: Path, files: SealedDatabase | None) -> Iterator[None]:
     """Hold the lock of a spool: two programs would deliver each document twice.
+
+    Args:
+        folder: of the spool.
+        files: see `_become_owner`.
 
     Raises:
         SocketTakenError: another program holds it.
@@ -154,7 +172,10 @@ def _locked(folder: Path) -> Iterator[None]:
     """
     path = folder / LOCK
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        if files is not None:
+            descriptor = files.open(LOCK)
+        else:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
         raise UsageError(f"cannot open {path}: {error.strerror}; run as the owner of the spool") from None
     try:

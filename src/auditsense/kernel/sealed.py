@@ -111,12 +111,27 @@ class SealedFolder:
     Args:
         folder: descriptor; this object closes it.
         names: of files.
+        flags: of open(2) that a file may be opened with; `open` has the first ones.
+        removes: whether the files may be removed.
+
+    Attributes:
+        names: of files.
 
     Raises:
         OSError: too many descriptors are open.
     """
 
-    def __init__(self, folder: int, names: Sequence[str]) -> None:
+    def __init__(
+        self,
+        folder: int,
+        names: Sequence[str],
+        *,
+        flags: tuple[int, ...] = (FILE_FLAGS,),
+        removes: bool = False,
+    ) -> None:
+        self.names = tuple(names)
+        self._flags = flags
+        self._removes = removes
         try:
             self._folder = fcntl.fcntl(folder, fcntl.F_DUPFD_CLOEXEC, _FOLDERS)
         finally:
@@ -143,13 +158,15 @@ class SealedFolder:
     def limit(self, calls: CallList) -> CallList:
         """Return a list in which these files alone may be opened for writing and renamed."""
         name, place = InRange(FIRST, self._last), OneOf((self._folder,))
+        removes = [("unlinkat", (place, name, OneOf((0,))))] if self._removes else []
         return self._memory.limit(
             replace(calls, writes=False),
             _OPENS | {"close", "close_range", "dup2", "dup3"},
-            ("openat", (place, name, OneOf((FILE_FLAGS,)), OneOf((FILE_MODE,)))),
+            ("openat", (place, name, OneOf(self._flags), OneOf((FILE_MODE,)))),
             ("renameat", (place, name, place, name)),
             ("renameat2", (place, name, place, name, OneOf((0,)))),
             ("close", (AtMost(_FOLDERS - 1),)),
+            *removes,
         )
 
     def open(self, name: str) -> int:
@@ -158,7 +175,7 @@ class SealedFolder:
         Raises:
             OSError: it cannot be opened.
         """
-        return _call(self._arch, "openat", self._folder, self._at[name], FILE_FLAGS, FILE_MODE)
+        return _call(self._arch, "openat", self._folder, self._at[name], self._flags[0], FILE_MODE)
 
     def status(self, name: str) -> os.stat_result:
         """Return the status of a file. Raises OSError."""
@@ -172,6 +189,18 @@ class SealedFolder:
         """
         call = "renameat" if syscalls.number("renameat", self._arch) is not None else "renameat2"
         _call(self._arch, call, self._folder, self._at[old], self._folder, self._at[new], 0)
+
+    def remove(self, name: str) -> None:
+        """Remove a file.
+
+        Raises:
+            OSError: it cannot be removed.
+        """
+        _call(self._arch, "unlinkat", self._folder, self._at[name], 0)
+
+    def address(self, name: str) -> int:
+        """Return where a name is, in a process that has sealed it."""
+        return self._at[name]
 
 
 class SealedMessage:

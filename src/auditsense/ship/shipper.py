@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from auditsense.ship import Destination, Outcome
-    from auditsense.sinks.spool_store import SpooledDocument
+    from auditsense.sinks.spool_store import SpooledDocument, SpoolFiles
 
 MAX_BATCH_BYTES: Final = 4 << 20
 _POLL_S: Final = 0.2
@@ -61,6 +61,7 @@ class Shipper:
         batch: documents per request.
         rate: documents per second; 0: no limit.
         counts: so far.
+        files: that this process may write; None: any.
     """
 
     folder: Path
@@ -69,6 +70,7 @@ class Shipper:
     batch: int = 100
     rate: float = 1000.0
     counts: ShipCounts = field(default_factory=ShipCounts)
+    files: SpoolFiles | None = None
     _stopping: bool = False
     _store: SpoolStore | None = None
     _trouble: str = ""
@@ -120,7 +122,7 @@ class Shipper:
         if self._store is not None and self._store.is_replaced():
             self._close_store()
         if self._store is None:
-            self._store = SpoolStore(self.folder)
+            self._store = SpoolStore(self.folder, files=self.files)
         documents = self._store.oldest(self._limit, MAX_BATCH_BYTES, self._skip)
         if not documents and self._skip:
             self._wait_for_receiver()
@@ -203,7 +205,7 @@ class Shipper:
 
     def _opened(self) -> SpoolStore:
         if self._store is None:
-            self._store = SpoolStore(self.folder)
+            self._store = SpoolStore(self.folder, files=self.files)
         return self._store
 
     def _fail(self, problem: str, retry_after_s: float | None = None) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from auditsense.detect.document_types import Document
+    from auditsense.sinks.spool_store import SpoolFiles
 
 DEFAULT_SIZE: Final = 256 << 20
 _MAX_ID: Final = 128  # characters; ours have 32
@@ -35,6 +36,9 @@ class SpoolSink:
         folder: of the spool; created with mode 0700 if the folder above it exists.
         size: bytes at which documents are refused.
 
+    Attributes:
+        files: that its process may write; None: any.
+
     Raises:
         SinkError: the folder cannot be used.
     """
@@ -46,6 +50,7 @@ class SpoolSink:
         self._folder = folder
         self._size = size
         self._store: SpoolStore | None = None
+        self.files: SpoolFiles | None = None
         try:
             folder.mkdir(mode=0o700)
         except FileExistsError:
@@ -99,7 +104,7 @@ class SpoolSink:
 
     def _open(self) -> SpoolStore:
         try:
-            self._store = SpoolStore(self._folder, size=self._size, check=True)
+            self._store = SpoolStore(self._folder, size=self._size, check=True, files=self.files)
         except SpoolDamagedError as error:
             raise SinkError(self._repair(error)) from None
         except SpoolError as error:
@@ -108,7 +113,7 @@ class SpoolSink:
 
     def _repair(self, error: SpoolDamagedError) -> str:
         try:
-            damaged, saved = set_aside(self._folder)
+            damaged, saved = set_aside(self._folder, self.files)
         except SpoolError as failed:
             return f"{error}; {failed}"
         return f"{error}; it was renamed to {damaged.name}, and {saved} documents of it were saved"

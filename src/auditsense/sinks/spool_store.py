@@ -4,6 +4,8 @@ A folder with one SQLite database in WAL mode. A returned `append` has been writ
 (`synchronous=FULL`). Documents are ordered by a sequence number, never by a clock, and unique by id.
 
 One process appends and another removes. Each opens its own `SpoolStore`, which must not cross a fork.
+
+A confined process may write files of known names only (`names`). It then has `SpoolFiles` that know them.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import sqlite3
 import stat
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from auditsense._file_trust import open_directory
 from auditsense.errors import AuditSenseError, UsageError
@@ -33,6 +35,10 @@ MAX_DAMAGED: Final = 3
 MAX_REFUSED: Final = 1000
 """Number of refused documents that are kept; with more, the oldest are discarded and counted."""
 
+MAX_NUMBER: Final = 200
+"""Highest number of a damaged database for a confined process, which then uses it again."""
+
+_OF_DATABASE: Final = ("-shm", "-wal", "")  # the database last: until then it is found at its name
 _BUSY_S: Final = 5.0  # the other process holds the write lock for one commit
 _WAL_BYTES: Final = 4 << 20  # size to which the write-ahead log is cut
 _SLACK_PAGES: Final = 8  # that the trees may need for one more document
@@ -114,6 +120,64 @@ class SpoolState:
     counters: dict[str, int]
 
 
+class SpoolFiles(Protocol):
+    """Files of a spool, in a process that may write no others (kernel/sealed_database.py)."""
+
+    @property
+    def path(self) -> str:
+        """Path of the folder, as SQLite has to name it."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Names of the files; (): any."""
+
+    def is_replaced(self) -> bool:
+        """Return whether another folder has the path now."""
+
+    def create(self, name: str) -> None:
+        """Create a file with mode 0600 if there is none. Raises OSError."""
+
+    def rename(self, old: str, new: str) -> None:
+        """Rename a file. Raises OSError."""
+
+    def remove(self, name: str) -> None:
+        """Remove a file. Raises OSError."""
+
+
+class _FolderFiles:
+    """Files of a spool, with the rights of this process. See `SpoolFiles`."""
+
+    names = ()
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.path = str(folder)
+
+    def is_replaced(self) -> bool:
+        return False
+
+    def create(self, name: str) -> None:
+        with suppress(FileExistsError):
+            flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
+            os.close(os.open(self._folder / name, flags, 0o600))
+
+    def rename(self, old: str, new: str) -> None:
+        (self._folder / old).rename(self._folder / new)
+
+    def remove(self, name: str) -> None:
+        (self._folder / name).unlink()
+
+
+def names(*, damaged: bool) -> tuple[str, ...]:
+    """Return the names of the files of a spool.
+
+    Args:
+        damaged: whether with those of damaged databases.
+    """
+    databases = [FILE, *(_name(number) for number in range(1, MAX_NUMBER + 1) if damaged)]
+    return (f"{FILE}-journal", *(f"{database}{end}" for database in databases for end in _OF_DATABASE))
+
+
 def check_folder(folder: Path) -> int:
     """Check a spool's folder. Returns its owner.
 
@@ -144,6 +208,7 @@ class SpoolStore:
         folder: see `check_folder`; the database is created in it if there is none.
         size: bytes at which `append` refuses, `MIN_SIZE` or more; None: for a process that only removes.
         check: whether to read the whole database for damage first.
+        files: that this process may write; None: any.
 
     Raises:
         SpoolUnusableError: the folder belongs to another user, or the database to another program or version.
@@ -151,7 +216,14 @@ class SpoolStore:
         SpoolError: the database cannot be opened now.
     """
 
-    def __init__(self, folder: Path, *, size: int | None = None, check: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        size: int | None = None,
+        check: bool = False,
+        files: SpoolFiles | None = None,
+    ) -> None:
         self.folder = folder
         self._path = folder / FILE
         self._max_pages = 0
@@ -161,9 +233,14 @@ class SpoolStore:
                 f"cannot open the spool {folder}: it belongs to user {owner}; run as that user, "
                 "or name another folder"
             )
+        files = files or _FolderFiles(folder)
+        if files.is_replaced():
+            raise SpoolUnusableError(
+                f"cannot open the spool {folder}: its folder was replaced since the start; restart auditsense"
+            )
         with _translated(folder):
-            self._create_file()
-            self._connection = sqlite3.connect(self._path, timeout=_BUSY_S, isolation_level=None)
+            files.create(FILE)  # with mode 0600: SQLite gives its other files the same one
+            self._connection = sqlite3.connect(f"{files.path}/{FILE}", timeout=_BUSY_S, isolation_level=None)
         try:
             with _translated(folder):
                 self._prepare(size, check=check)
@@ -172,11 +249,6 @@ class SpoolStore:
             raise
         status = self._path.stat()
         self._file = (status.st_dev, status.st_ino)
-
-    def _create_file(self) -> None:
-        """Create the file with mode 0600; SQLite gives its other files the same mode."""
-        with suppress(FileExistsError):
-            os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
 
     def _prepare(self, size: int | None, *, check: bool) -> None:
         run = self._connection.execute
@@ -416,10 +488,14 @@ class SpoolStore:
         )
 
 
-def set_aside(folder: Path) -> tuple[Path, int]:
+def set_aside(folder: Path, files: SpoolFiles | None = None) -> tuple[Path, int]:
     """Rename a damaged database and begin another one with the documents that can still be read.
 
     The newest `MAX_DAMAGED` damaged databases are kept. Only the process that appends may call it.
+
+    Args:
+        folder: of the spool.
+        files: see `SpoolStore`.
 
     Returns:
         The new name of the damaged database, and the number of documents that were saved.
@@ -427,35 +503,54 @@ def set_aside(folder: Path) -> tuple[Path, int]:
     Raises:
         SpoolError: it cannot be renamed, or the new database cannot be written.
     """
-    damaged = _rename(folder)
-    store = SpoolStore(folder, size=1 << 40)  # no limit: they have fitted before
+    files = files or _FolderFiles(folder)
+    damaged = _rename(folder, files)
+    store = SpoolStore(folder, size=1 << 40, files=files)  # no limit: they have fitted before
     saved = 0
     try:
-        for document in _readable(damaged):
+        for document in _readable(f"{files.path}/{damaged}"):
             with suppress(SpoolFullError):
                 store.append([document])
                 saved += 1
     finally:
         store.close()
-    return damaged, saved
+    return folder / damaged, saved
 
 
-def _rename(folder: Path) -> Path:
+def _rename(folder: Path, files: SpoolFiles) -> str:
     """Rename the database with its log, so that both stay together; remove the oldest damaged one."""
-    kept = sorted(folder.glob(f"{FILE}.damaged-*[0-9]"))
-    newest = max((int(path.name.rpartition("-")[2]) for path in kept), default=0)
-    target = folder / f"{FILE}.damaged-{newest + 1:03d}"
+    may_use = {_number(name) for name in files.names} - {0}
     with _translated(folder):
-        for old in kept[: max(0, len(kept) + 1 - MAX_DAMAGED)]:
-            for end in ("", "-wal", "-shm"):
-                (folder / f"{old.name}{end}").unlink(missing_ok=True)
-        for end in ("-shm", "-wal", ""):  # the database last: until then it is found at its name
+        kept = [number for number in _damaged(folder) if not may_use or number in may_use]
+        newest = max(kept, default=0)
+        number = min((one for one in may_use if one > newest), default=max(may_use, default=newest + 1))
+        for old in {*kept[: max(0, len(kept) + 1 - MAX_DAMAGED)], number}:
+            for end in _OF_DATABASE:
+                with suppress(FileNotFoundError):
+                    files.remove(f"{_name(old)}{end}")
+        for end in _OF_DATABASE:
             with suppress(FileNotFoundError):
-                (folder / f"{FILE}{end}").rename(folder / f"{target.name}{end}")
-    return target
+                files.rename(f"{FILE}{end}", f"{_name(number)}{end}")
+    return _name(number)
 
 
-def _readable(path: Path) -> Iterator[tuple[str, bytes]]:
+def _name(number: int) -> str:
+    """Return the name of a damaged database."""
+    return f"{FILE}.damaged-{number:03d}"
+
+
+def _number(name: str) -> int:
+    """Return the number of a damaged database; 0: it is none."""
+    number = name.removeprefix(f"{FILE}.damaged-")
+    return int(number) if number.isdecimal() and number.isascii() and name == _name(int(number)) else 0
+
+
+def _damaged(folder: Path) -> list[int]:
+    """Return the numbers of the damaged databases in a folder, the oldest first."""
+    return sorted(number for path in folder.iterdir() if (number := _number(path.name)))
+
+
+def _readable(path: str) -> Iterator[tuple[str, bytes]]:
     """Yield the documents of a damaged database up to the first one that cannot be read."""
     with suppress(sqlite3.Error, ValueError):
         connection = sqlite3.connect(path, isolation_level=None)
