@@ -24,8 +24,9 @@ from auditsense.cli import common, main
 from auditsense.cli.parser import build_parser
 from auditsense.detections.loader import load_detections
 from auditsense.errors import AuditSenseError, DetectionError
-from auditsense.kernel import confinement, landlock, privileges, seccomp
+from auditsense.kernel import confinement, landlock, privileges, sealed, seccomp
 from auditsense.kernel.confinement import PARTS
+from auditsense.kernel.sealed_database import DATABASE_FLAGS, SealedDatabase
 from auditsense.replay import capture
 from auditsense.testing import burst
 
@@ -146,6 +147,31 @@ def test_broker_uses_sockets_by_numbers_that_its_filter_knows() -> None:
     text = (PACKAGE / "_helper" / "broker.c").read_text(encoding="utf-8")
     assert {"socket", "connect", "sendmsg"} <= {*re.findall(r"syscall\(SYS_(\w+)", text)}
     assert not re.search(r"\b(socket|connect|send|sendto|sendmsg|recv|recvfrom|recvmsg)\(", text)
+
+
+@pytest.mark.parametrize("part", ["spool", "ship"])
+@pytest.mark.parametrize("arch", seccomp.ARCHES)
+def test_spool_writes_by_sealed_names_only(
+    arch: str, part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seccomp, "abi", lambda: arch)
+    files = SealedDatabase(os.open(tmp_path, os.O_PATH), str(tmp_path), ("spool.db", "spool.db-wal"))
+    calls, folder = files.limit(PARTS[part].calls), files.fileno()
+    files.close()
+    first, last = sealed.FIRST, files.address("spool.db-wal") + len("spool.db-wal")
+    for flags in (DATABASE_FLAGS, DATABASE_FLAGS | os.O_CREAT):
+        assert of(arch, "openat", folder, first, flags, 0o600, calls=calls) == ALLOW
+        assert of(arch, "openat", folder, last, flags, 0o600, calls=calls) == ALLOW
+        for place, at in ((-100, first), (3, first), (folder, first - 1), (folder, last + 1)):
+            assert of(arch, "openat", place, at, flags, 0o600, calls=calls) == errno.EPERM
+        assert of(arch, "openat", folder, first, flags, 0o666, calls=calls) == errno.EPERM
+        assert of(arch, "openat", folder, first, flags | os.O_TRUNC, 0o600, calls=calls) == errno.EPERM
+    assert of(arch, "openat", -100, 0x5000_0000, os.O_RDONLY | os.O_CLOEXEC, 0, calls=calls) == ALLOW
+    assert of(arch, "unlinkat", folder, first, 0, calls=calls) == ALLOW
+    for words in ((-100, first, 0), (folder, first - 1, 0), (folder, last + 1, 0), (folder, first, 0x200)):
+        assert of(arch, "unlinkat", *words, calls=calls) == errno.EPERM
+    for name in syscalls.names(arch) & {"unlink", "rmdir", "mkdir", "mkdirat", "rename", "creat", "link"}:
+        assert of(arch, name, first, first, calls=calls) == errno.EPERM
 
 
 @pytest.mark.parametrize("arch", seccomp.ARCHES)
