@@ -200,7 +200,9 @@ __attribute__((always_inline)) static inline bool add_record(as_ring *ring, uint
     return true;
 }
 
-static void process_datagram(as_ring *ring, as_span bytes, uint32_t sender, uint64_t now_ms, bool cut) {
+/* All in one function: a call costs more than what most records need. */
+__attribute__((flatten)) static void process_datagram(as_ring *ring, as_span bytes, uint32_t sender, uint64_t now_ms,
+                                                      bool cut) {
     const as_datagram datagram = as_datagram_read(bytes, sender);
     ring->stats.datagrams++;
     if (cut && (datagram.kind != AS_DATAGRAM_RECORD || as_events_store_type(&ring->events, datagram.type))) {

@@ -179,6 +179,9 @@ as_event *as_events_closed(as_events *events) {
 }
 
 void as_event_release(as_events *events, as_event *event) {
+    if (event->stored == 0 && event->linked == AS_NO_TEXT) {
+        return; /* usual for an event that no rule can match */
+    }
     /* In reverse, so that the next event stores each text where this one had the same: those lines are in the cache. */
     for (unsigned role = AS_ROLES; event->stored != 0;) {
         role--;
