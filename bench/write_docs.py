@@ -504,7 +504,8 @@ def _limit(results: Results) -> str:
         lines.append(
             f"- **Replay**: {start:.2f} s of {details['replay_s']:.2f} s are the start and end of the "
             f"program; the remaining {rest:.2f} s are {rest / details['grep_s']:.1f} × `grep -c`. "
-            "Of 10,000,000 records of opens that match, on another machine (2 × AMD EPYC, 2026-12-01), commit cb6a747 took "
+            "Of 10,000,000 records of opens that match, on another machine (2 × AMD EPYC, 2026-12-01), "
+            "commit cb6a747 took "
             "2.8 × `grep -c audit_proc` with `--only pspy`, 4.3 × with all shipped detections, and commit "
             "33cc802, which had pspy alone, 4.2 × (CPU time of whole processes, medians of 7).\n"
         )
