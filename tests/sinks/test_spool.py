@@ -118,6 +118,18 @@ def worker_of(keeper: int) -> int:
     return int(children[0]) if children else 0
 
 
+def running_worker_of(keeper: Callable[[], int]) -> int:
+    """Wait for a worker. Returns its pid, which is never 0: that would signal all of this test run."""
+    found: list[int] = []
+
+    def is_found() -> bool:
+        found[:] = [worker_of(keeper())]
+        return found[0] > 0
+
+    wait_until(is_found)
+    return found[0]
+
+
 # --- the store ------------------------------------------------------------------------------------
 
 
@@ -418,8 +430,7 @@ def test_killed_worker_loses_nothing(folder: Path, process: AcknowledgedSinkProc
     for turn in range(1000):
         process.send(lines(20 * turn, 20), 20)
         if turn in moments:
-            wait_until(lambda: worker_of(polled(process).pid))
-            os.kill(worker_of(process.pid), signal.SIGKILL)
+            os.kill(running_worker_of(lambda: polled(process).pid), signal.SIGKILL)
     wait_until(lambda: polled(process).counts.pending == 0)
     process.close()
     assert (process.counts.written, process.counts.failed, process.counts.dropped) == (20_000, 0, 0)
@@ -435,8 +446,7 @@ def test_killed_worker_loses_nothing(folder: Path, process: AcknowledgedSinkProc
 
 
 def test_killed_worker_is_reported(process: AcknowledgedSinkProcess) -> None:
-    wait_until(lambda: worker_of(process.pid))
-    os.kill(worker_of(process.pid), signal.SIGKILL)
+    os.kill(running_worker_of(lambda: process.pid), signal.SIGKILL)
     wait_until(lambda: polled(process).recent_problem)
     assert process.recent_problem == "its process was ended by SIGKILL; another one was started"
     process.send(line(1), 1)
@@ -450,12 +460,11 @@ def test_worker_replaces_its_keeper(folder: Path, process: AcknowledgedSinkProce
     wait_until(lambda: polled(process).counts.written == 1)
     keeper, sent = process.pid, 2
     for _ in range(3):
-        worker = worker_of(keeper)
+        worker = running_worker_of(lambda keeper=keeper: keeper)  # type: ignore[misc]
         os.kill(keeper, signal.SIGKILL)
         process.send(lines(sent, 100), 100)
         sent += 100
-        wait_until(lambda worker=worker: worker_of(worker))  # type: ignore[misc]
-        keeper, ended = worker, worker_of(worker)
+        keeper, ended = worker, running_worker_of(lambda worker=worker: worker)  # type: ignore[misc]
         os.kill(ended, signal.SIGKILL)
         process.send(lines(sent, 100), 100)
         sent += 100
@@ -469,8 +478,7 @@ def test_worker_replaces_its_keeper(folder: Path, process: AcknowledgedSinkProce
 
 
 def test_end_of_keeper_and_worker_stops_the_sink(process: AcknowledgedSinkProcess) -> None:
-    wait_until(lambda: worker_of(process.pid))
-    worker = worker_of(process.pid)
+    worker = running_worker_of(lambda: process.pid)
     os.kill(process.pid, signal.SIGKILL)
     os.kill(worker, signal.SIGKILL)
     wait_until(lambda: polled(process).stopped)
@@ -482,8 +490,7 @@ def test_stopped_worker_is_killed_at_close(folder: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr("auditsense.sinks.subprocess_sink._STALL_S", 0.3)
     process = AcknowledgedSinkProcess(SpoolSink(folder), "spool:x")
     process.start()
-    wait_until(lambda: worker_of(process.pid))
-    worker = worker_of(process.pid)
+    worker = running_worker_of(lambda: process.pid)
     os.kill(worker, signal.SIGSTOP)
     process.send(line(1), 1)
     process.close()
@@ -522,7 +529,7 @@ def test_documents_in_the_pipe_are_saved_after_the_sensor_is_killed(
         wait_until(lambda: worker_of(keeper) and (folder / FILE).exists())
         time.sleep(0.5)
         if kill_worker:
-            os.kill(worker_of(keeper), signal.SIGKILL)
+            os.kill(running_worker_of(lambda: keeper), signal.SIGKILL)
         sensor.kill()
     wait_until(lambda: not Path(f"/proc/{keeper}").exists())
     kept = spooled(folder)
@@ -563,7 +570,7 @@ def test_confined_process_commits_and_is_restarted(tmp_path: Path) -> None:
     start_confined(sink, spool, settings.path)
     sink.send(line(1), 1)
     wait_until(lambda: polled(sink).counts.written == 1)
-    worker = worker_of(sink.pid)
+    worker = running_worker_of(lambda: sink.pid)
     status = Path(f"/proc/{worker}/status").read_text()
     assert "CapEff:\t0000000000000000\n" in status
     assert "NoNewPrivs:\t1\n" in status
